@@ -50,10 +50,12 @@ export interface Op {
   backward?(b: Builder, node: Node, dOutputs: readonly (Tensor | null)[]): (Tensor | null)[]
   /** [output, input]: the output may take the input's buffer when that dies here */
   readonly inPlace?: readonly (readonly [number, number])[]
-  /** sum of two results of this op as one node of it (products concatenate their parts); absent: an `add` */
-  mergeSum?(b: Builder, a: Node, c: Node): Tensor | null
-  /** recomputing it is cheaper than keeping its output (element-wise, reads only what is kept anyway) */
+  /** node's result + other as one node (a product takes more parts, or an addend); null or absent: an `add` */
+  mergeSum?(b: Builder, node: Node, other: Tensor, otherNode: Node | undefined): Tensor | null
+  /** recomputing it is cheaper than keeping its outputs (element-wise) */
   readonly cheap?: boolean
+  /** output `i` once more, more cheaply than by running the op again; null: it can't */
+  rematerialise?(b: Builder, node: Node, output: number): Tensor | null
   flops(node: Node): number
   /** bytes moved at the least; default: each input read once, each output written once */
   bytes?(node: Node): number

@@ -1,0 +1,18 @@
+/** y = a + c */
+import type { Builder, Op, Tensor } from '../op.ts'
+
+export const addOp: Op = {
+  name: 'add',
+  attrs: [],
+  outputs: ([a]) => [{ rows: a!.rows, cols: a!.cols, dtype: a!.dtype }],
+  backward: (_b, _node, [dY]) => [dY!, dY!],
+  inPlace: [
+    [0, 0],
+    [0, 1],
+  ],
+  flops: ({ outputs: [y] }) => y!.rows * y!.cols,
+}
+
+export function add(b: Builder, a: Tensor, c: Tensor, name?: string): Tensor {
+  return b.apply(addOp, [a, c], {}, name)[0]!
+}

@@ -1,0 +1,46 @@
+/**
+ * o = softmax(scale · q·kᵀ) · v over the keys a token may see (FlashAttention, Dao 2022: no T × T matrix exists anywhere).
+ * Query i sees key j when visibleFrom[j] ≤ i < visibleUntil[j] and, with a window, depth[i] − depth[j] < window.
+ * Saved for backward: o and lse = log Σ exp of each query and head. With D = Σ_c dO · o:
+ *   p = exp(scale·q·k − lse),  dv = pᵀ·dO,  ds = p · (dO·vᵀ − D) · scale,  dq = ds·k,  dk = dsᵀ·q
+ */
+import type { AttentionShape } from '../../models/trace.ts'
+import type { Builder, Node, Op, Tensor } from '../op.ts'
+
+const ATTRS = ['heads', 'kvHeads', 'headDim', 'scale', 'window'] as const
+
+/** Pairs a causal pass of one row would score: what a plan made without rows knows. */
+const pairs = (node: Node) => {
+  const t = node.outputs[0]!.rows
+  const w = node.attrs.window! || t
+  return node.attrs.heads! * (t <= w ? (t * (t + 1)) / 2 : w * t - (w * (w - 1)) / 2)
+}
+
+export const attentionOp: Op = {
+  name: 'attention',
+  attrs: ATTRS,
+  /** inputs: q (T, H·D), k (T, G·D), v (T, G·D), visibleFrom, visibleUntil, depth (T, 1) i32 */
+  outputs: ([q], attrs) => [
+    { rows: q!.rows, cols: q!.cols, dtype: q!.dtype }, // o (T, H·D)
+    { rows: q!.rows, cols: attrs.heads!, dtype: 'f32' }, // lse (T, H)
+  ],
+  backward(b, node, [dO]) {
+    const [q, k, v, ...mask] = node.inputs
+    const d = b.apply(attentionBackwardOp, [dO!, ...node.outputs, q!, k!, v!, ...mask], node.attrs, node.name)
+    return [q!.needsGrad ? d[0]! : null, k!.needsGrad ? d[1]! : null, v!.needsGrad ? d[2]! : null, null, null, null]
+  },
+  flops: (node) => 4 * pairs(node) * node.attrs.headDim!,
+}
+
+export const attentionBackwardOp: Op = {
+  name: 'attention_backward',
+  attrs: ATTRS,
+  /** inputs: dO, o (T, H·D), lse (T, H), q, k, v, visibleFrom, visibleUntil, depth */
+  outputs: ([, , , q, k, v]) => [q, k, v].map((x) => ({ rows: x!.rows, cols: x!.cols, dtype: x!.dtype })),
+  flops: (node) => 10 * pairs(node) * node.attrs.headDim!,
+}
+
+export function attention(b: Builder, q: Tensor, k: Tensor, v: Tensor, shape: AttentionShape, name?: string): Tensor {
+  const mask = [b.input('visibleFrom'), b.input('visibleUntil'), b.input('depth')]
+  return b.apply(attentionOp, [q, k, v, ...mask], { ...shape }, name)[0]!
+}

@@ -1,0 +1,48 @@
+/**
+ * y = x · keep / (1 − p). The random bits are a function of (seed, step, row, depth, module, channel), never of where a token lies
+ * in a pass: the same token is dropped alike however a step is cut, kept or recomputed, and backward draws the mask anew.
+ */
+import type { Builder, Op, Tensor } from '../op.ts'
+
+export const dropoutOp: Op = {
+  name: 'dropout',
+  attrs: ['p', 'module'],
+  /** inputs: x (T, C), row (T, 1) i32, depth (T, 1) i32, stepInts (1, 4) i32 = seed, step, 0, 0 */
+  outputs: ([x]) => [{ rows: x!.rows, cols: x!.cols, dtype: x!.dtype }],
+  backward: (b, node, [dY]) => [b.apply(dropoutOp, [dY!, ...node.inputs.slice(1)], node.attrs, node.name)[0]!, null, null, null],
+  inPlace: [[0, 0]],
+  cheap: true,
+  flops: ({ outputs: [y] }) => 12 * y!.rows * y!.cols,
+}
+
+/** `module` names the place: 32 bits made from the module's path */
+export function dropout(b: Builder, x: Tensor, p: number, path: string): Tensor {
+  if (p === 0) return x
+  const inputs = [x, b.input('row'), b.input('depth'), b.input('stepInts')]
+  return b.apply(dropoutOp, inputs, { p, module: hash32(path) }, path)[0]!
+}
+
+/** FNV-1a, 32 bits */
+export function hash32(text: string): number {
+  let h = 0x811c9dc5
+  for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193)
+  return h >>> 0
+}
+
+/** Murmur3's finaliser: every output bit depends on every input bit. */
+export function mix32(x: number): number {
+  let h = x >>> 0
+  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b)
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35)
+  return (h ^ (h >>> 16)) >>> 0
+}
+
+/** Key of a token's mask: seed, step, row, depth and module, folded one after another. */
+export function tokenKey(seed: number, step: number, row: number, depth: number, module: number): number {
+  return [seed, step, row, depth, module].reduce((key, word) => mix32((key ^ word) + 0x9e3779b9), 0)
+}
+
+/** Channel c of a token with `key` is kept when this is at least p · 2³². */
+export function channelBits(key: number, channel: number): number {
+  return mix32(key + Math.imul(channel, 0x9e3779b9))
+}

@@ -1,0 +1,58 @@
+/**
+ * Rows in and out of the head's chunks. Chunk row i is the head position cursor + i; past `headCount` it is empty (zeros in, nothing out).
+ * `advance` moves the cursor on, so that one captured segment serves every chunk.
+ */
+import type { Builder, Op, Tensor } from '../op.ts'
+
+export const gatherOp: Op = {
+  name: 'gather',
+  attrs: ['chunk'],
+  /** inputs: h (T, C), headPositions (T, 1) i32, cursor (1, 1) i32, headCount (1, 1) i32 */
+  outputs: ([h], attrs) => [{ rows: attrs.chunk!, cols: h!.cols, dtype: h!.dtype }],
+  flops: () => 0,
+  bytes: ({ outputs: [y] }) => 2 * y!.rows * y!.cols * (y!.dtype === 'f32' ? 4 : 2),
+}
+
+export const scatterOp: Op = {
+  name: 'scatter',
+  attrs: [],
+  /** inputs: dChunk (chunk, C), headPositions, cursor, headCount, dH (T, C), whose rows are overwritten */
+  outputs: ([, , , , dH]) => [{ rows: dH!.rows, cols: dH!.cols, dtype: dH!.dtype, into: dH! }],
+  flops: () => 0,
+  bytes: ({ inputs: [d] }) => 2 * d!.rows * d!.cols * (d!.dtype === 'f32' ? 4 : 2),
+}
+
+export const zerosOp: Op = {
+  name: 'zeros',
+  attrs: [],
+  /** inputs: like (T, C): shape and dtype only */
+  outputs: ([like]) => [{ rows: like!.rows, cols: like!.cols, dtype: like!.dtype }],
+  flops: () => 0,
+  bytes: ({ outputs: [y] }) => y!.rows * y!.cols * (y!.dtype === 'f32' ? 4 : 2),
+}
+
+export const advanceOp: Op = {
+  name: 'advance',
+  attrs: ['by'],
+  outputs: ([cursor]) => [{ rows: 1, cols: 1, dtype: 'i32', into: cursor! }],
+  flops: () => 0,
+}
+
+const chunkInputs = (b: Builder) => [b.input('headPositions'), b.input('cursor'), b.input('headCount')]
+
+/** y (chunk, C): the head's inputs of this chunk */
+export function gather(b: Builder, h: Tensor, chunk: number): Tensor {
+  return b.apply(gatherOp, [h, ...chunkInputs(b)], { chunk }, 'head')[0]!
+}
+
+export function scatter(b: Builder, dChunk: Tensor, dH: Tensor): void {
+  b.apply(scatterOp, [dChunk, ...chunkInputs(b), dH], {}, 'head')
+}
+
+export function zeros(b: Builder, like: Tensor): Tensor {
+  return b.apply(zerosOp, [like], {}, 'head')[0]!
+}
+
+export function advance(b: Builder, by: number): void {
+  b.apply(advanceOp, [b.input('cursor')], { by }, 'head')
+}

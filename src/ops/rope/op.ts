@@ -1,0 +1,33 @@
+/**
+ * Rotary position embedding (Su et al. 2021). The angles of a pass are made once:
+ *   table[t] = (cos(p_t · f_i) …, sin(p_t · f_i) …) · attentionFactor                                   (T, rotaryDim)
+ * and every head is rotated by them: (a, b) -> (a·cos − b·sin, b·cos + a·sin), backward with sin negated.
+ * Pairs are (i, i + rotaryDim / 2), or (2i, 2i + 1) when interleaved; channels past rotaryDim pass through.
+ */
+import type { Builder, Op, Tensor } from '../op.ts'
+
+export const ropeTableOp: Op = {
+  name: 'rope_table',
+  attrs: ['attentionFactor'],
+  /** inputs: position (T, 1) i32, invFreq (1, rotaryDim / 2) f32 */
+  outputs: ([position, invFreq]) => [{ rows: position!.rows, cols: 2 * invFreq!.cols, dtype: 'f32' }],
+  flops: ({ outputs: [table] }) => 20 * table!.rows * table!.cols,
+}
+
+export const ropeOp: Op = {
+  name: 'rope',
+  attrs: ['headDim', 'rotaryDim', 'interleaved', 'sign'],
+  /** inputs: x (T, heads · headDim), table (T, rotaryDim) */
+  outputs: ([x]) => [{ rows: x!.rows, cols: x!.cols, dtype: x!.dtype }],
+  backward: (b, node, [dY]) => [b.apply(ropeOp, [dY!, node.inputs[1]!], { ...node.attrs, sign: -node.attrs.sign! }, node.name)[0]!, null],
+  inPlace: [[0, 0]],
+  flops: ({ outputs: [y] }) => 3 * y!.rows * y!.cols,
+}
+
+export function ropeTable(b: Builder, position: Tensor, invFreq: Tensor, attentionFactor: number): Tensor {
+  return b.apply(ropeTableOp, [position, invFreq], { attentionFactor }, 'rope_table')[0]!
+}
+
+export function rope(b: Builder, x: Tensor, table: Tensor, headDim: number, interleaved: boolean, name?: string): Tensor {
+  return b.apply(ropeOp, [x, table], { headDim, rotaryDim: table.cols, interleaved: interleaved ? 1 : 0, sign: 1 }, name)[0]!
+}
