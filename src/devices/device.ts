@@ -1,0 +1,68 @@
+/** The small interface every device has: hold memory, run plans. Nothing above it asks which device it is. */
+import type { Plan } from '../graph/plan.ts'
+import type { DType } from '../models/trace.ts'
+
+/** Where a store tensor's first bytes come from. `file` is mapped (CPU) or uploaded (GPU), never copied into JavaScript. */
+export type StoreSource = { kind: 'zero' } | { kind: 'data'; bytes: Uint8Array } | { kind: 'file'; path: string; offset: number }
+
+/** NF4 (formats/nf4.ts): `absmax` is f32 a block, or u8 codes when nested. */
+export interface QuantSpec {
+  blocksize: number
+  codebook: Float32Array
+  absmax: StoreSource
+  nested?: { blocksize: number; code: Float32Array; absmax: StoreSource; offset: number }
+}
+
+export interface StoreSpec {
+  rows: number
+  cols: number
+  dtype: DType
+  source: StoreSource
+  /** for dtype nf4; `source` then holds the packed nibbles */
+  quant?: QuantSpec
+}
+
+export interface DeviceDescription {
+  kind: string
+  /** what a user reads: "2 threads, x86-64-v4-bf16" */
+  label: string
+  threads: number
+  /** measured limits: multiply-adds with f32 and bf16 operands (FLOP/s), copy (bytes/s, read + write) */
+  limits: { f32: number; bf16: number; copy: number }
+  /** tokens of a pass are rounded up to a multiple of this */
+  tokenQuantum: number
+}
+
+export interface RunItem {
+  plan: LoadedPlan
+  segment: string
+}
+
+export interface LoadedPlan {
+  readonly plan: Plan
+  /** seconds of each step, summed over the runs since `profile` was switched on */
+  readonly seconds?: Float64Array
+  dispose(): void
+}
+
+export interface Device {
+  describe(): DeviceDescription
+  /** A named, persistent tensor shared by every plan. Creating a name twice is an error. */
+  store(name: string, spec: StoreSpec): void
+  /** frees one store tensor */
+  drop(name: string): void
+  writeStore(name: string, bytes: Uint8Array, byteOffset?: number): void
+  readStore(name: string, byteOffset?: number, bytes?: number): Uint8Array
+  /** Reserves the one arena; plans loaded later must fit it. May be called again to grow before plans are loaded. */
+  reserve(bytes: number): void
+  load(plan: Plan, options?: { profile?: boolean }): LoadedPlan
+  /** Copies inputs (by input buffer name) into place, then runs the items in order without blocking the event loop. Rejects on abort with the signal's reason. */
+  run(items: readonly RunItem[], inputs: Readonly<Record<string, ArrayBufferView>>, options?: { signal?: AbortSignal }): Promise<void>
+  /** Runs steps [from, to) of a plan alone: op by op, for checks. */
+  runSteps(plan: LoadedPlan, from: number, to: number): Promise<void>
+  /** contents of an arena or input buffer of the plan, dense row-major in its dtype */
+  read(plan: LoadedPlan, buffer: string): Uint8Array
+  /** bytes that are resident for arena and owned store (mapped files apart) */
+  resident(): { arena: number; store: number; mapped: number }
+  dispose(): void
+}

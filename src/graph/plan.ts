@@ -1,0 +1,67 @@
+/** A plan: a flat, printable list of kernel calls on fixed places. Plain data; devices only run it. */
+import type { DType } from '../models/trace.ts'
+
+export type Space = 'arena' | 'store' | 'input'
+
+/** A root tensor: dense rows × cols. `at` is its byte offset in the arena (arena and input spaces); store tensors are found by name. */
+export interface PlanBuffer {
+  name: string
+  space: Space
+  rows: number
+  cols: number
+  dtype: DType
+  bytes: number
+  at: number
+  /** first and last step that touches it; inputs and results live through the whole plan */
+  from: number
+  to: number
+  /** line of the memory table it belongs to */
+  kind: string
+}
+
+/** A matrix inside a buffer: element (i, j) is at offset + i · stride + j. */
+export interface PlanTensor {
+  buffer: number
+  offset: number
+  rows: number
+  cols: number
+  stride: number
+}
+
+export interface PlanStep {
+  op: string
+  /** checkpoint path of the module */
+  name: string
+  block: number
+  outputs: PlanTensor[]
+  inputs: (PlanTensor | null)[]
+  /** in the op's declared order */
+  attrs: number[]
+  /** scratch in the arena, bytes */
+  workspace: { at: number; bytes: number } | null
+  flops: number
+  bytes: number
+  /** recomputed in backward what forward had computed */
+  recomputed: boolean
+}
+
+/** A run of steps captured as one: `forward`, `head`, `backward`, `optimizer` … */
+export interface Segment {
+  name: string
+  from: number
+  to: number
+}
+
+export interface Plan {
+  /** T */
+  tokens: number
+  buffers: PlanBuffer[]
+  steps: PlanStep[]
+  segments: Segment[]
+  /** bytes of the arena this plan needs, inputs included */
+  arena: number
+  flops: number
+  bytes: number
+  /** of everything above */
+  hash: string
+}
