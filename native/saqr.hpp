@@ -46,7 +46,8 @@ struct Worker {
   int id, count;
   char* scratch;           // this thread's own, kScratchBytes
   void barrier();          // for kernels of several phases
-  bool aborted() const;    // long kernels look now and then and return early (all threads of a step agree: see pool.cpp)
+  bool aborted() const;    // long kernels look now and then and return early (see pool.cpp: a barrier of a stopped run doesn't wait)
+  void fail(const char* why);  // ends the run with status 2 and this message (a dtype that a kernel doesn't take …)
   void* pool;
 };
 constexpr size_t kScratchBytes = 8u << 20;

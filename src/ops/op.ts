@@ -54,8 +54,8 @@ export interface Op {
   mergeSum?(b: Builder, node: Node, other: Tensor, otherNode: Node | undefined): Tensor | null
   /** recomputing it is cheaper than keeping its outputs (element-wise) */
   readonly cheap?: boolean
-  /** output `i` once more, more cheaply than by running the op again; null: it can't */
-  rematerialise?(b: Builder, node: Node, output: number): Tensor | null
+  /** outputs once more, more cheaply than by running the op again, from its other outputs; null where it can't */
+  rematerialise?(b: Builder, node: Node): (Tensor | null)[]
   flops(node: Node): number
   /** bytes moved at the least; default: each input read once, each output written once */
   bytes?(node: Node): number
@@ -71,3 +71,32 @@ export interface Matrix {
 }
 /** The definition of an op: reads inputs, fills outputs (an `into` output holds its old value and is added to). */
 export type Reference = (inputs: readonly (Matrix | null)[], outputs: readonly Matrix[], attrs: Attrs) => void
+
+/**
+ * How a case draws an input. `act` is the activation dtype: every case runs in f32 and in bf16. `values`: the numbers themselves
+ * (indices, masks), row-major; else normal random numbers times `scale` (default 1).
+ */
+export interface CaseInput {
+  rows: number
+  cols: number
+  dtype: 'act' | DType
+  values?: ArrayLike<number>
+  scale?: number
+  /** lies in the store; `trainable`: with a gradient accumulator, checked too */
+  space?: 'arena' | 'store'
+  trainable?: boolean
+  /** a column view: the root has this many columns and the view starts at `from` */
+  within?: { cols: number; from: number }
+}
+
+/** One op at one shape; the suite (test/ops) runs it on every device: value, gradient, speed, support. */
+export interface OpCase {
+  name: string
+  op: Op
+  attrs: Attrs
+  inputs: readonly (CaseInput | null)[]
+  /** ‖Δ‖₂ / ‖y‖₂ allowed against the f64 reference, with the reason in a comment beside the number */
+  tolerance: { f32: number; bf16: number }
+  /** run by `npm run bench:ops` */
+  bench?: boolean
+}

@@ -1,6 +1,7 @@
 /**
  * o = softmax(scale · q·kᵀ) · v over the keys a token may see (FlashAttention, Dao 2022: no T × T matrix exists anywhere).
- * Query i sees key j when visibleFrom[j] ≤ i < visibleUntil[j] and, with a window, depth[i] − depth[j] < window.
+ * Query i sees key j when visibleFrom[j] ≤ i < visibleUntil[j] and, with a window, depth[i] − depth[j] < window. The keys of a pass are
+ * its own tokens; with a KV cache they are S ≥ T tokens and row 0 of q is token `queryStart` of them.
  * Saved for backward: o and lse = log Σ exp of each query and head. With D = Σ_c dO · o:
  *   p = exp(scale·q·k − lse),  dv = pᵀ·dO,  ds = p · (dO·vᵀ − D) · scale,  dq = ds·k,  dk = dsᵀ·q
  */
@@ -19,15 +20,16 @@ const pairs = (node: Node) => {
 export const attentionOp: Op = {
   name: 'attention',
   attrs: ATTRS,
-  /** inputs: q (T, H·D), k (T, G·D), v (T, G·D), visibleFrom, visibleUntil, depth (T, 1) i32 */
+  /** inputs: q (T, H·D), k (S, G·D), v (S, G·D), visibleFrom, visibleUntil, depth (S, 1) i32, queryStart (1, 1) i32 | null (then S = T) */
   outputs: ([q], attrs) => [
     { rows: q!.rows, cols: q!.cols, dtype: q!.dtype }, // o (T, H·D)
     { rows: q!.rows, cols: attrs.heads!, dtype: 'f32' }, // lse (T, H)
   ],
   backward(b, node, [dO]) {
-    const [q, k, v, ...mask] = node.inputs
+    const [q, k, v, ...mask] = node.inputs.slice(0, 6)
+    if (node.inputs[6]) throw new Error(`${node.name}: attention over a cache has no derivative`)
     const d = b.apply(attentionBackwardOp, [dO!, ...node.outputs, q!, k!, v!, ...mask], node.attrs, node.name)
-    return [q!.needsGrad ? d[0]! : null, k!.needsGrad ? d[1]! : null, v!.needsGrad ? d[2]! : null, null, null, null]
+    return [q!.needsGrad ? d[0]! : null, k!.needsGrad ? d[1]! : null, v!.needsGrad ? d[2]! : null, null, null, null, null]
   },
   flops: (node) => 4 * pairs(node) * node.attrs.headDim!,
 }
@@ -40,7 +42,7 @@ export const attentionBackwardOp: Op = {
   flops: (node) => 10 * pairs(node) * node.attrs.headDim!,
 }
 
-export function attention(b: Builder, q: Tensor, k: Tensor, v: Tensor, shape: AttentionShape, name?: string): Tensor {
+export function attention(b: Builder, q: Tensor, k: Tensor, v: Tensor, shape: AttentionShape, name?: string, queryStart: Tensor | null = null): Tensor {
   const mask = [b.input('visibleFrom'), b.input('visibleUntil'), b.input('depth')]
-  return b.apply(attentionOp, [q, k, v, ...mask], { ...shape }, name)[0]!
+  return b.apply(attentionOp, [q, k, v, ...mask, queryStart], { ...shape }, name)[0]!
 }

@@ -43,11 +43,7 @@ export const addRmsNormOp: Op = {
     return [d!, d!, dW!]
   },
   /** y and rstd come back from h alone */
-  rematerialise(b, node, output) {
-    if (output === 0) return null
-    const [y, rstd] = b.apply(rmsNormOp, [node.outputs[0]!, node.inputs[2]!], node.attrs, node.name)
-    return output === 1 ? y! : rstd!
-  },
+  rematerialise: (b, node) => [null, ...b.apply(rmsNormOp, [node.outputs[0]!, node.inputs[2]!], node.attrs, node.name)],
   inPlace: [
     [0, 0],
     [1, 1],

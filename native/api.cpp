@@ -1,0 +1,99 @@
+// The C interface that devices/cpu calls.
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <sys/mman.h>
+#include "memory.hpp"
+#include "plan.hpp"
+#include "pool.hpp"
+#include "probe.hpp"
+
+using namespace saqr;
+
+#define SAQR_API extern "C" __attribute__((visibility("default")))
+#ifndef SAQR_VARIANT
+#define SAQR_VARIANT "custom"
+#endif
+
+static thread_local std::string lastError;
+
+struct Item {
+  const Plan* plan;
+  int32_t from, to;  // steps [from, to)
+  double* seconds;   // null, or the time of each step is added at its index
+};
+struct Control {
+  volatile int32_t abort, item, step;  // item and step: where the run is
+  int32_t status;                      // 0 done, 1 aborted, 2 error
+};
+
+SAQR_API int saqr_abi() { return 1; }
+SAQR_API const char* saqr_variant() { return SAQR_VARIANT; }
+SAQR_API int saqr_kernel(const char* name) { return kernelIndex(name); }
+SAQR_API const char* saqr_last_error() { return lastError.c_str(); }
+
+SAQR_API void* saqr_pool_create(int threads) { return new Pool(threads); }
+SAQR_API void saqr_pool_destroy(void* pool) { delete static_cast<Pool*>(pool); }
+
+SAQR_API void* saqr_alloc(uint64_t bytes) {
+  void* address = allocatePages(bytes);
+  if (!address) lastError = "the system refused " + std::to_string(bytes) + " bytes: " + strerror(errno);
+  return address;
+}
+SAQR_API void saqr_free(void* address, uint64_t bytes) { freePages(address, bytes); }
+SAQR_API void* saqr_map_file(const char* path, uint64_t* bytes) {
+  void* address = mapFile(path, bytes);
+  if (!address) lastError = std::string(path) + ": " + strerror(errno);
+  return address;
+}
+SAQR_API void saqr_unmap(void* address, uint64_t bytes) { munmap(address, bytes); }
+SAQR_API void saqr_copy(void* to, const void* from, uint64_t bytes) { memmove(to, from, bytes); }
+SAQR_API void saqr_zero(void* to, uint64_t bytes) { memset(to, 0, bytes); }
+SAQR_API uint64_t saqr_resident(const void* address, uint64_t bytes) { return residentBytes(address, bytes); }
+
+SAQR_API void* saqr_plan_load(const void* description, uint64_t bytes) {
+  return loadPlan(static_cast<const char*>(description), bytes, lastError);
+}
+SAQR_API void saqr_plan_free(void* plan) { delete static_cast<Plan*>(plan); }
+
+namespace {
+struct Run { Pool* pool; const Item* items; int count; Control* control; };
+
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+void runItems(void* context, Worker& worker) {
+  Run& run = *static_cast<Run*>(context);
+  worker.barrier();  // an abort that came before the start
+  for (int i = 0; i < run.count && !run.pool->stopped(); i++) {
+    const Item& item = run.items[i];
+    double start = worker.id == 0 && item.seconds ? now() : 0;
+    for (int s = item.from; s < item.to && !run.pool->stopped(); s++) {
+      if (worker.id == 0) run.control->item = i, run.control->step = s;
+      const Step& step = item.plan->steps[s];
+      step.kernel(step, worker);
+      worker.barrier();
+      if (worker.id == 0 && item.seconds) {
+        double end = now();
+        item.seconds[s] += end - start;
+        start = end;
+      }
+    }
+  }
+}
+}  // namespace
+
+SAQR_API int saqr_run(void* pool, const Item* items, int count, Control* control) {
+  for (int i = 0; i < count; i++) {
+    if (!items[i].plan || items[i].from < 0 || items[i].to > static_cast<int>(items[i].plan->steps.size())) {
+      lastError = "item " + std::to_string(i) + " names steps that its plan doesn't have";
+      return control->status = 2;
+    }
+  }
+  Run run{static_cast<Pool*>(pool), items, count, control};
+  run.pool->run(runItems, &run, &control->abort);
+  if (run.pool->failed()) lastError = run.pool->error();
+  return control->status = run.pool->failed() ? 2 : run.pool->stopped() ? 1 : 0;
+}
+
+SAQR_API double saqr_probe_fma(void* pool, int kind) { return probeFma(*static_cast<Pool*>(pool), kind); }
+SAQR_API double saqr_probe_copy(void* pool) { return probeCopy(*static_cast<Pool*>(pool)); }

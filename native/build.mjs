@@ -1,0 +1,118 @@
+#!/usr/bin/env node
+// Builds the CPU library: native/*.cpp and every src/ops/*/cpu.cpp into native/build/saqr-<variant>.so (.dylib on macOS).
+//   node native/build.mjs [--all | --variant NAME] [--test] [--quiet]
+// An object is compiled again when its source, a header, the flags or the compiler changed.
+import { spawn, spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { dirname, join, relative, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const native = dirname(fileURLToPath(import.meta.url))
+const root = dirname(native)
+const out = join(native, 'build')
+
+/** Best first. `needs`: flags of /proc/cpuinfo. */
+export const VARIANTS = [
+  { name: 'x86-64-v4-bf16', arch: 'x64', flags: ['-march=x86-64-v4', '-mavx512bf16', '-mprefer-vector-width=512'], needs: ['avx512f', 'avx512bw', 'avx512cd', 'avx512dq', 'avx512vl', 'avx512_bf16'] },
+  { name: 'x86-64-v4', arch: 'x64', flags: ['-march=x86-64-v4', '-mprefer-vector-width=512'], needs: ['avx512f', 'avx512bw', 'avx512cd', 'avx512dq', 'avx512vl'] },
+  { name: 'x86-64-v3', arch: 'x64', flags: ['-march=x86-64-v3'], needs: ['avx2', 'fma', 'bmi2', 'f16c'] },
+  { name: 'arm64', arch: 'arm64', flags: [], needs: [] },
+]
+const FLAGS = ['-O3', '-std=c++20', '-fPIC', '-fno-math-errno', '-ffp-contract=fast', '-fvisibility=hidden', '-Wall', '-Wextra', '-pthread']
+
+/** Variants this processor can run, best first. */
+export function runnable() {
+  let flags = null
+  if (process.platform === 'linux' && process.arch === 'x64') {
+    flags = new Set(readFileSync('/proc/cpuinfo', 'utf8').match(/^flags\s*:(.*)$/m)?.[1].trim().split(/\s+/) ?? [])
+  }
+  return VARIANTS.filter((v) => v.arch === process.arch && (!flags || v.needs.every((f) => flags.has(f))))
+}
+
+export function libraryPath(variant) {
+  return join(out, `saqr-${variant}.${process.platform === 'darwin' ? 'dylib' : 'so'}`)
+}
+
+function findCompiler() {
+  for (const name of [process.env.CXX, 'g++', 'c++', 'clang++'].filter(Boolean)) {
+    const r = spawnSync(name, ['--version'], { encoding: 'utf8' })
+    if (r.status === 0) return { name, version: r.stdout.split('\n')[0] }
+  }
+  throw new Error('No C++ compiler found: install g++ (Debian, Ubuntu: `apt install g++`; macOS: `xcode-select --install`), version 11 or later.')
+}
+
+const sha = (...parts) => createHash('sha256').update(parts.join('\0')).digest('hex')
+const files = (dir, suffix) => (existsSync(dir) ? readdirSync(dir).filter((f) => f.endsWith(suffix)).sort().map((f) => join(dir, f)) : [])
+const opFiles = (suffix) => readdirSync(join(root, 'src/ops'), { withFileTypes: true }).filter((d) => d.isDirectory()).sort((a, b) => (a.name < b.name ? -1 : 1)).flatMap((d) => files(join(root, 'src/ops', d.name), suffix))
+
+function run(command, args) {
+  return new Promise((done, failed) => {
+    const child = spawn(command, args, { stdio: ['ignore', 'inherit', 'inherit'] })
+    child.on('error', failed)
+    child.on('exit', (code) => (code === 0 ? done() : failed(new Error(`${command} failed (exit ${code}): ${args.at(-1)}`))))
+  })
+}
+
+async function compileAll(jobs, width) {
+  const queue = [...jobs]
+  await Promise.all(
+    Array.from({ length: width }, async () => {
+      for (let job = queue.shift(); job; job = queue.shift()) {
+        await run(job.compiler, job.args)
+        writeFileSync(`${job.object}.key`, job.key)
+      }
+    }),
+  )
+}
+
+const readKey = (path) => (existsSync(path) && existsSync(`${path}.key`) ? readFileSync(`${path}.key`, 'utf8') : '')
+
+/** Builds one variant; returns its library's path (or the test program's). */
+export async function build(variant, { test = false, quiet = false } = {}) {
+  const spec = VARIANTS.find((v) => v.name === variant)
+  if (!spec) throw new Error(`No variant "${variant}": ${VARIANTS.map((v) => v.name).join(', ')}.`)
+  const compiler = findCompiler()
+  const flags = [...FLAGS, ...spec.flags, `-DSAQR_VARIANT="${spec.name}"`, `-I${native}`]
+  const headers = sha(...[...files(native, '.hpp'), ...opFiles('.hpp'), ...files(join(native, 'test'), '.hpp')].map((f) => readFileSync(f, 'utf8')))
+  const sources = [...files(native, '.cpp'), ...opFiles('cpu.cpp'), ...(test ? files(join(native, 'test'), '.cpp') : [])]
+  const objects = join(out, variant)
+  mkdirSync(objects, { recursive: true })
+  const jobs = sources.map((source) => {
+    const object = join(objects, `${relative(root, source).replace(/[/\\]/g, '-').replace(/\.cpp$/, '')}.o`)
+    const key = sha(compiler.version, flags.slice(0, -1).join(' '), headers, readFileSync(source, 'utf8'))
+    return { compiler: compiler.name, args: [...flags, '-c', '-o', object, source], object, key }
+  })
+  // the largest first: no long one is left alone at the end
+  const stale = jobs.filter((job) => readKey(job.object) !== job.key).sort((a, b) => readFileSync(b.args.at(-1)).length - readFileSync(a.args.at(-1)).length)
+  const started = Date.now()
+  await compileAll(stale, 2)
+  const target = test ? join(out, `test-${variant}`) : libraryPath(variant)
+  const key = sha(...jobs.map((job) => job.key))
+  if (readKey(target) !== key) {
+    const temporary = `${target}.${process.pid}.tmp` // a running process keeps its old library
+    await run(compiler.name, [...FLAGS, ...(test ? [] : ['-shared']), '-o', temporary, ...jobs.map((job) => job.object)])
+    renameSync(temporary, target)
+    writeFileSync(`${target}.key`, key)
+    if (!quiet) console.log(`${relative(process.cwd(), target)}: ${stale.length} of ${jobs.length} compiled in ${((Date.now() - started) / 1000).toFixed(1)} s`)
+  }
+  return target
+}
+
+async function main(args) {
+  const known = ['--all', '--variant', '--test', '--quiet']
+  const at = args.indexOf('--variant')
+  const unknown = args.find((a, i) => !known.includes(a) && !(at >= 0 && i === at + 1))
+  if (unknown) throw new Error(`Unknown argument ${unknown}: ${known.join(' ')}.`)
+  const names =
+    at >= 0 ? [args[at + 1]] : args.includes('--all') ? VARIANTS.filter((v) => v.arch === process.arch).map((v) => v.name) : runnable().slice(0, 1).map((v) => v.name)
+  if (names.length === 0) throw new Error('This processor is older than every variant: x86-64-v3 (AVX2, 2013) is the least.')
+  for (const name of names) await build(name, { test: args.includes('--test'), quiet: args.includes('--quiet') })
+}
+
+if (process.argv[1] && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  main(process.argv.slice(2)).catch((error) => {
+    console.error(error.message)
+    process.exitCode = 1
+  })
+}

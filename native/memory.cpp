@@ -1,0 +1,66 @@
+#include "memory.hpp"
+#include <cerrno>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <vector>
+
+namespace saqr {
+
+static constexpr uint64_t kHuge = 2u << 20;
+static uint64_t roundUp(uint64_t n, uint64_t to) { return (n + to - 1) / to * to; }
+
+void* allocatePages(uint64_t bytes) {
+  uint64_t size = roundUp(bytes ? bytes : 1, kHuge);
+  if (size < bytes) return nullptr;
+  char* raw = static_cast<char*>(mmap(nullptr, size + kHuge, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+  if (raw == MAP_FAILED) return nullptr;
+  char* start = reinterpret_cast<char*>(roundUp(reinterpret_cast<uint64_t>(raw), kHuge));
+  if (start > raw) munmap(raw, start - raw);  // give back what alignment left over
+  if (raw + kHuge > start) munmap(start + size, raw + kHuge - start);
+#ifdef MADV_HUGEPAGE
+  madvise(start, size, MADV_HUGEPAGE);
+#endif
+  return start;
+}
+
+void freePages(void* address, uint64_t bytes) {
+  if (address) munmap(address, roundUp(bytes ? bytes : 1, kHuge));
+}
+
+void* mapFile(const char* path, uint64_t* bytes) {
+  int file = open(path, O_RDONLY | O_CLOEXEC);
+  if (file < 0) return nullptr;
+  struct stat info;
+  void* address = nullptr;
+  if (fstat(file, &info) == 0 && info.st_size > 0) {
+    address = mmap(nullptr, info.st_size, PROT_READ, MAP_PRIVATE, file, 0);
+    if (address == MAP_FAILED) address = nullptr;
+    *bytes = info.st_size;
+  } else {
+    errno = errno ? errno : EINVAL;
+  }
+  int saved = errno;
+  close(file);
+  errno = saved;
+  return address;
+}
+
+uint64_t residentBytes(const void* address, uint64_t bytes) {
+  uint64_t page = sysconf(_SC_PAGESIZE), from = reinterpret_cast<uint64_t>(address) / page * page;
+  uint64_t end = reinterpret_cast<uint64_t>(address) + bytes, total = 0;
+#ifdef __linux__
+  std::vector<unsigned char> seen(1 << 16);
+#else
+  std::vector<char> seen(1 << 16);
+#endif
+  for (uint64_t at = from; at < end; at += page * seen.size()) {
+    uint64_t length = end - at < page * seen.size() ? end - at : page * seen.size();
+    if (mincore(reinterpret_cast<void*>(at), length, seen.data()) != 0) return total;
+    for (uint64_t i = 0; i * page < length; i++) total += (seen[i] & 1) * page;
+  }
+  return total;
+}
+
+}  // namespace saqr

@@ -1,0 +1,77 @@
+#include "probe.hpp"
+#include <algorithm>
+#include <chrono>
+#include "memory.hpp"
+#include "simd.hpp"
+
+namespace saqr {
+
+static double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+static constexpr int kChains = 12, kRounds = 200000;
+
+template <class Work>
+static double best(Pool& pool, Work work, int tries) {  // shortest time of several
+  double shortest = 1e30;
+  for (int i = 0; i < tries; i++) {
+    double start = now();
+    pool.run([](void* context, Worker& worker) { (*static_cast<Work*>(context))(worker); }, &work, nullptr);
+    shortest = std::min(shortest, now() - start);
+  }
+  return shortest;
+}
+
+static void multiplyAdd(Worker& worker) {
+  vf chain[kChains];
+  for (int i = 0; i < kChains; i++) chain[i] = set1(float(i));
+  vf a = set1(0.999f), b = set1(1e-3f);
+  asm volatile("" : "+m"(a), "+m"(b));
+  for (int r = 0; r < kRounds; r++) {
+#pragma GCC unroll 12
+    for (int i = 0; i < kChains; i++) chain[i] = fma(chain[i], a, b);
+  }
+  for (int i = 1; i < kChains; i++) chain[0] += chain[i];
+  store(reinterpret_cast<float*>(worker.scratch), chain[0]);
+}
+
+#if defined(__AVX512BF16__)
+static void dotProduct(Worker& worker) {
+  __m512 chain[kChains];
+  for (int i = 0; i < kChains; i++) chain[i] = _mm512_set1_ps(float(i));
+  __m512bh a = (__m512bh)_mm512_set1_epi32(0x3c003c00), b = (__m512bh)_mm512_set1_epi32(0x3c003c00);
+  asm volatile("" : "+m"(a), "+m"(b));
+  for (int r = 0; r < kRounds; r++) {
+#pragma GCC unroll 12
+    for (int i = 0; i < kChains; i++) chain[i] = _mm512_dpbf16_ps(chain[i], a, b);
+  }
+  for (int i = 1; i < kChains; i++) chain[0] = _mm512_add_ps(chain[0], chain[i]);
+  _mm512_storeu_ps(worker.scratch, chain[0]);
+}
+#endif
+
+double probeFma(Pool& pool, int kind) {
+  double flops = 2.0 * W * kChains * kRounds * pool.count();
+  if (kind == 0) return flops / best(pool, multiplyAdd, 40) * 1e-9;
+#if defined(__AVX512BF16__)
+  return 2 * flops / best(pool, dotProduct, 40) * 1e-9;
+#else
+  return 0;
+#endif
+}
+
+double probeCopy(Pool& pool) {
+  constexpr uint64_t bytes = 256u << 20;
+  char* from = static_cast<char*>(allocatePages(bytes));
+  char* to = static_cast<char*>(allocatePages(bytes));
+  if (!from || !to) return 0;
+  auto copy = [=](Worker& worker) {
+    Range part = share(worker, bytes, 4096);
+    memcpy(to + part.from, from + part.from, part.to - part.from);
+  };
+  memset(from, 1, bytes);
+  double seconds = best(pool, copy, 8);
+  freePages(from, bytes);
+  freePages(to, bytes);
+  return 2.0 * bytes / seconds * 1e-9;
+}
+
+}  // namespace saqr

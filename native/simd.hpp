@@ -1,0 +1,213 @@
+// One vector of f32 as wide as the processor's registers, and what kernels do with it. GCC and Clang vector extensions give the
+// arithmetic (+ - * < & …); what they can't say is a function here, with intrinsics where the processor has one.
+#pragma once
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+#define SAQR_INLINE inline __attribute__((always_inline))
+
+namespace saqr {
+
+#if defined(__AVX512F__)
+constexpr int W = 16;  // lanes
+#elif defined(__AVX2__)
+constexpr int W = 8;
+#else
+constexpr int W = 4;
+#endif
+#if defined(__AVX512BF16__)
+constexpr bool kBf16Dot = true;
+#else
+constexpr bool kBf16Dot = false;
+#endif
+
+using vf = float __attribute__((vector_size(W * 4)));
+using vi = int32_t __attribute__((vector_size(W * 4)));
+using vu = uint32_t __attribute__((vector_size(W * 4)));
+using vh = uint16_t __attribute__((vector_size(W * 2)));
+using bf16 = uint16_t;  // the upper half of an f32
+using f16 = uint16_t;   // IEEE half, as bits
+
+template <class V, class T>
+SAQR_INLINE V loadAs(const T* p) {
+  V v;
+  memcpy(&v, p, sizeof v);
+  return v;
+}
+SAQR_INLINE vf load(const float* p) { return loadAs<vf>(p); }
+SAQR_INLINE vi load(const int32_t* p) { return loadAs<vi>(p); }
+SAQR_INLINE void store(float* p, vf v) { memcpy(p, &v, sizeof v); }
+SAQR_INLINE void store(int32_t* p, vi v) { memcpy(p, &v, sizeof v); }
+SAQR_INLINE vf set1(float x) { return x - vf{}; }
+SAQR_INLINE vi set1(int32_t x) { return x - vi{}; }
+SAQR_INLINE vf asFloat(vi v) { return (vf)v; }
+SAQR_INLINE vi asInt(vf v) { return (vi)v; }
+SAQR_INLINE vf select(vi mask, vf yes, vf no) { return mask ? yes : no; }
+SAQR_INLINE vf fma(vf a, vf b, vf c) { return a * b + c; }  // contracted (-ffp-contract=fast)
+SAQR_INLINE vf max(vf a, vf b) { return a > b ? a : b; }    // b when either is NaN
+SAQR_INLINE vf min(vf a, vf b) { return a < b ? a : b; }
+SAQR_INLINE vf abs(vf a) { return asFloat(asInt(a) & 0x7fffffff); }
+
+// 0, 1, 2, …
+SAQR_INLINE vi iota() {
+  vi v{};
+  for (int i = 0; i < W; i++) v[i] = i;
+  return v;
+}
+SAQR_INLINE float sum(vf v) {
+#if defined(__AVX512F__)
+  return _mm512_reduce_add_ps((__m512)v);
+#else
+  float s[W];
+  memcpy(s, &v, sizeof v);
+  for (int half = W / 2; half; half /= 2) {
+    for (int i = 0; i < half; i++) s[i] += s[i + half];
+  }
+  return s[0];
+#endif
+}
+SAQR_INLINE float maxOf(vf v) {
+  float m = v[0];
+  for (int i = 1; i < W; i++) m = v[i] > m ? v[i] : m;
+  return m;
+}
+SAQR_INLINE vf sqrt(vf v) {
+#if defined(__AVX512F__)
+  return (vf)_mm512_sqrt_ps((__m512)v);
+#elif defined(__AVX2__)
+  return (vf)_mm256_sqrt_ps((__m256)v);
+#else
+  for (int i = 0; i < W; i++) v[i] = std::sqrt(v[i]);
+  return v;
+#endif
+}
+
+// --- bf16 and f16 ---
+SAQR_INLINE float toFloat(bf16 h) {
+  uint32_t bits = static_cast<uint32_t>(h) << 16;
+  float f;
+  memcpy(&f, &bits, 4);
+  return f;
+}
+// nearest, ties to even; NaN stays NaN
+SAQR_INLINE bf16 toBf16(float f) {
+  uint32_t bits;
+  memcpy(&bits, &f, 4);
+  if ((bits & 0x7fffffff) > 0x7f800000) return static_cast<bf16>((bits >> 16) | 0x40);
+  return static_cast<bf16>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+SAQR_INLINE float halfToFloat(f16 h) {
+  uint32_t sign = (h & 0x8000u) << 16, exponent = (h >> 10) & 31, fraction = h & 1023, bits;
+  if (exponent == 31) {
+    bits = sign | 0x7f800000 | fraction << 13;
+  } else if (exponent) {
+    bits = sign | (exponent + 112) << 23 | fraction << 13;
+  } else {
+    float tiny = static_cast<float>(fraction) * 5.9604644775390625e-8f;  // 2^-24
+    return sign ? -tiny : tiny;
+  }
+  float f;
+  memcpy(&f, &bits, 4);
+  return f;
+}
+SAQR_INLINE vf loadBf16(const bf16* p) {
+#if defined(__AVX512F__)
+  return (vf)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)p)), 16);
+#elif defined(__AVX2__)
+  return (vf)_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i*)p)), 16);
+#else
+  return (vf)(__builtin_convertvector(loadAs<vh>(p), vu) << 16);
+#endif
+}
+SAQR_INLINE vf loadF16(const f16* p) {
+#if defined(__AVX512F__)
+  return (vf)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)p));
+#elif defined(__AVX2__)
+  return (vf)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)p));
+#elif defined(__aarch64__)
+  return (vf)vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)));
+#else
+  vf v;
+  for (int i = 0; i < W; i++) v[i] = halfToFloat(p[i]);
+  return v;
+#endif
+}
+// the bf16 bits in the lower half of each lane
+SAQR_INLINE vu roundBf16(vf v) {
+  vu bits = (vu)v;
+  vu rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+  vu nan = (bits >> 16) | 0x40;
+  return (vu)(v != v ? (vi)nan : (vi)rounded);
+}
+SAQR_INLINE vh toBf16(vf v) {
+#if defined(__AVX512BF16__)
+  return (vh)_mm512_cvtneps_pbh((__m512)v);
+#elif defined(__AVX512F__)
+  return (vh)_mm512_cvtepi32_epi16((__m512i)roundBf16(v));
+#elif defined(__AVX2__)
+  __m256i words = (__m256i)roundBf16(v);
+  return (vh)_mm_packus_epi32(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+#else
+  return __builtin_convertvector(roundBf16(v), vh);
+#endif
+}
+SAQR_INLINE void storeBf16(bf16* p, vf v) {
+  vh h = toBf16(v);
+  memcpy(p, &h, sizeof h);
+}
+
+// --- any element type by overload, and the first n lanes only (0 elsewhere, nothing touched beyond) ---
+SAQR_INLINE vf loadF(const float* p) { return load(p); }
+SAQR_INLINE vf loadF(const bf16* p) { return loadBf16(p); }
+SAQR_INLINE void storeF(float* p, vf v) { store(p, v); }
+SAQR_INLINE void storeF(bf16* p, vf v) { storeBf16(p, v); }
+template <class T>
+SAQR_INLINE vf loadFirst(const T* p, int n) {
+  T lanes[W] = {};
+  for (int i = 0; i < n; i++) lanes[i] = p[i];
+  return loadF(lanes);
+}
+template <class T>
+SAQR_INLINE void storeFirst(T* p, vf v, int n) {
+  T lanes[W];
+  storeF(lanes, v);
+  for (int i = 0; i < n; i++) p[i] = lanes[i];
+}
+
+// --- exponentials ---
+// 2^x; below -126 (and -inf) 0, NaN stays NaN. Relative error < 2e-7: polynomial of 2^f on [-1/2, 1/2] times 2^n.
+SAQR_INLINE vf exp2(vf x) {
+  vf high = x > 127.99f ? set1(127.99f) : x;
+  vf t = high < -127.0f ? set1(-127.0f) : high;
+#if defined(__AVX512F__)
+  vf n = (vf)_mm512_roundscale_ps((__m512)t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#elif defined(__AVX2__)
+  vf n = (vf)_mm256_round_ps((__m256)t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#else
+  vf n = (t + 12582912.0f) - 12582912.0f;  // 1.5 · 2^23
+#endif
+  vf f = t - n;
+  vf p = set1(1.5403530e-4f);
+  p = p * f + 1.3333558e-3f;
+  p = p * f + 9.6181291e-3f;
+  p = p * f + 5.5504109e-2f;
+  p = p * f + 2.4022651e-1f;
+  p = p * f + 6.9314718e-1f;
+  p = p * f + 1.0f;
+#if defined(__AVX512F__)
+  vf r = (vf)_mm512_scalef_ps((__m512)p, (__m512)n);
+#else
+  vi e = __builtin_convertvector(n, vi);
+  vf r = p * asFloat((e + 127) << 23);
+#endif
+  return x < -126.0f ? vf{} : r;
+}
+SAQR_INLINE vf exp(vf x) { return exp2(x * 1.44269504088896341f); }  // relative error grows with |x|: 6e-8 · |x|
+
+}  // namespace saqr

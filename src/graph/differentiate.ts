@@ -1,0 +1,44 @@
+/**
+ * Reverse-mode differentiation over recorded nodes. Every op brings its own rule; this walks the nodes backwards, sums what several
+ * consumers contribute and asks only where something trainable lies below.
+ */
+import type { Tensor } from '../models/trace.ts'
+import { add } from '../ops/add/op.ts'
+import type { Node } from '../ops/op.ts'
+import type { Recorder } from './recorder.ts'
+
+/** Emits into `r.nodes` the backward of `forward`, starting from `seeds`: output -> its gradient. */
+export function differentiate(r: Recorder, forward: readonly Node[], seeds: ReadonlyMap<Tensor, Tensor>): void {
+  const contributions = new Map<Tensor, Tensor[]>()
+  for (const [output, d] of seeds) contributions.set(output, [d])
+
+  for (let i = forward.length - 1; i >= 0; i--) {
+    const node = forward[i]!
+    if (!node.op.backward || !node.outputs.some((t) => t.needsGrad && contributions.has(t))) continue
+    r.block = node.block
+    const dOutputs = node.outputs.map((t) => sum(r, contributions.get(t)))
+    for (const t of node.outputs) contributions.delete(t)
+    node.op.backward(r, node, dOutputs).forEach((d, k) => {
+      const input = node.inputs[k]
+      if (!d || !input?.needsGrad || input.space === 'store') return
+      if (input.root) throw new Error(`${node.name}: the gradient of a column view needs a rule`)
+      const list = contributions.get(input)
+      if (list) list.push(d)
+      else contributions.set(input, [d])
+    })
+  }
+  r.block = -1
+}
+
+/** One tensor for what all consumers contribute: ops that can take another term do so, the rest are added. */
+function sum(r: Recorder, terms: Tensor[] | undefined): Tensor | null {
+  if (!terms) return null
+  const mergers = terms.filter((t) => r.producers.get(t)?.op.mergeSum)
+  const rest = terms.filter((t) => !mergers.includes(t))
+  let total = mergers[0] ?? rest.shift()!
+  for (const t of [...mergers.slice(1), ...rest]) {
+    const node = r.producers.get(total)
+    total = node?.op.mergeSum?.(r, node, t, r.producers.get(t)) ?? add(r, total, t, node?.name)
+  }
+  return total
+}

@@ -1,0 +1,100 @@
+/** Records nodes in order: the Builder that families, adapters and backward rules write into. */
+import type { DType, Tensor } from '../models/trace.ts'
+import type { Attrs, Builder, Node, Op, TensorSpec } from '../ops/op.ts'
+
+export type Mutable<T> = { -readonly [K in keyof T]: T[K] }
+
+const BYTES: Record<DType, number> = { f32: 4, i32: 4, bf16: 2, f16: 2, u8: 1, nf4: 0.5 }
+
+/** bytes of `rows × cols` elements */
+export function sizeOf(spec: { rows: number; cols: number; dtype: DType }): number {
+  return Math.ceil(spec.rows * spec.cols * BYTES[spec.dtype])
+}
+
+/** the tensor whose memory this one reads */
+export function rootOf(t: Tensor): Tensor {
+  return t.root ?? t
+}
+
+export class Recorder implements Builder {
+  /** where nodes go now; a pass may point it elsewhere for a while */
+  nodes: Node[] = []
+  /** block the nodes belong to, −1 outside */
+  block = -1
+  /** line of the memory table that new tensors belong to */
+  kind = 'activations'
+  readonly inputs = new Map<string, Tensor>()
+  readonly stored = new Map<string, Tensor>()
+  readonly producers = new Map<Tensor, Node>()
+  readonly kinds = new Map<Tensor, string>()
+  #gradients = new Map<Tensor, Tensor>()
+  #nextId = 0
+
+  tensor(name: string, spec: TensorSpec, space: Tensor['space'], needsGrad = false): Tensor {
+    const t: Tensor = {
+      id: this.#nextId++,
+      name,
+      rows: spec.rows,
+      cols: spec.cols,
+      stride: spec.cols,
+      dtype: spec.dtype,
+      space,
+      root: undefined,
+      offset: 0,
+      needsGrad,
+    }
+    this.kinds.set(t, this.kind)
+    return t
+  }
+
+  apply(op: Op, inputs: readonly (Tensor | null)[], attrs: Attrs, name = op.name): Tensor[] {
+    const needsGrad = op.backward !== undefined && inputs.some((t) => t?.needsGrad)
+    const outputs = op.outputs(inputs, attrs).map((spec, i) => {
+      return spec.into ?? this.tensor(`${name}.${op.name}${i || ''}`, spec, 'arena', needsGrad)
+    })
+    const node: Node = { op, inputs, outputs, attrs, name, block: this.block }
+    this.nodes.push(node)
+    for (const t of outputs) if (!this.producers.has(t)) this.producers.set(t, node)
+    return outputs
+  }
+
+  columns(x: Tensor, from: number, cols: number): Tensor {
+    const view: Tensor = { ...x, id: this.#nextId++, root: rootOf(x), offset: x.offset + from, cols }
+    return view
+  }
+
+  /** part of a flat store tensor seen as rows × cols */
+  within(root: Tensor, offset: number, spec: TensorSpec, name: string, needsGrad: boolean): Tensor {
+    return { ...root, ...spec, id: this.#nextId++, name, root, offset, stride: spec.cols, needsGrad }
+  }
+
+  input(name: string): Tensor {
+    const t = this.inputs.get(name)
+    if (!t) throw new Error(`no pass input named '${name}'`)
+    return t
+  }
+
+  declareInput(name: string, rows: number, dtype: DType, cols = 1): Tensor {
+    const t = this.tensor(name, { rows, cols, dtype }, 'input')
+    this.kinds.set(t, 'inputs')
+    this.inputs.set(name, t)
+    return t
+  }
+
+  /** a store tensor by name, the same object for every use */
+  store(name: string, make: () => Tensor): Tensor {
+    let t = this.stored.get(name)
+    if (!t) this.stored.set(name, (t = make()))
+    return t
+  }
+
+  setGradient(parameter: Tensor, accumulator: Tensor): void {
+    this.#gradients.set(parameter, accumulator)
+  }
+
+  gradientOf(parameter: Tensor): Tensor {
+    const d = this.#gradients.get(parameter)
+    if (!d) throw new Error(`${parameter.name} is not trainable`)
+    return d
+  }
+}

@@ -1,0 +1,15 @@
+/** cache[start + t] = x[t]: the keys or values of T new tokens into their KV cache. */
+import type { Builder, Op, Tensor } from '../op.ts'
+
+export const cacheWriteOp: Op = {
+  name: 'cache_write',
+  attrs: [],
+  /** inputs: x (T, C), start (1, 1) i32, cache (S, C) in the store; the result is the whole cache */
+  outputs: ([x, , cache]) => [{ rows: cache!.rows, cols: cache!.cols, dtype: x!.dtype, into: cache! }],
+  flops: () => 0,
+  bytes: ({ inputs: [x] }) => 2 * x!.rows * x!.cols * (x!.dtype === 'f32' ? 4 : 2),
+}
+
+export function cacheWrite(b: Builder, x: Tensor, start: Tensor, cache: Tensor, name?: string): Tensor {
+  return b.apply(cacheWriteOp, [x, start, cache], {}, name)[0]!
+}
