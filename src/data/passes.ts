@@ -1,0 +1,124 @@
+/**
+ * The rows of one optimizer step, cut into passes. Rows that begin alike (`minShared` tokens or more) share those tokens: computed
+ * once. The cut is a function of the rows and `maxPassTokens` alone, so that a run gives the same bits wherever it runs:
+ *   sequences -> sorted, neighbours compared -> groups that begin alike -> groups too large split -> first fit decreasing -> passes
+ */
+import { SaqrError } from '../error.ts'
+import type { Example } from './example.ts'
+import { type Branch, layOut, type Pass, type Sequence } from './trie.ts'
+
+export type { Pass } from './trie.ts'
+
+export interface PassOptions {
+  /** most tokens of a pass, pads included */
+  maxPassTokens: number
+  /** default true; off where dropout or embedding noise makes equal beginnings differ */
+  prefixSharing?: boolean
+  /** shortest shared beginning, tokens; default 32 */
+  minShared?: number
+  /** T is a multiple of this; default 128 */
+  quantum?: number
+}
+
+/** What is placed as a whole: branches, the first of which shares nothing. */
+interface Group {
+  branches: Branch[]
+  tokens: number
+  /** smallest row number: where the group stands in the order of rows */
+  first: number
+}
+
+/**
+ * Passes that together hold every sequence of `examples` once.
+ * @throws SaqrError DATA_ROW_TOO_LONG: a sequence longer than `maxPassTokens`
+ */
+export function planPasses(examples: readonly Example[], options: PassOptions): Pass[] {
+  const { maxPassTokens, prefixSharing = true, minShared = 32, quantum = 128 } = options
+  const sequences = sequencesOf(examples, maxPassTokens)
+  const groups = prefixSharing ? sharing(sequences, Math.max(1, minShared), maxPassTokens) : sequences.map((s) => alone(s))
+  return firstFit(groups, maxPassTokens).map((bin) => {
+    const branches = bin.groups.sort((a, b) => a.first - b.first).flatMap((g) => g.branches)
+    return layOut(branches, Math.min(paddedTokens(bin.tokens, quantum), maxPassTokens))
+  })
+}
+
+/** T of a pass: a multiple of `quantum`; above 4,096 also of a sixteenth of the power of two below it, so that few sizes occur. */
+export function paddedTokens(tokens: number, quantum: number): number {
+  let step = quantum
+  if (tokens > 4096) {
+    const sixteenth = 2 ** (Math.ceil(Math.log2(tokens)) - 1) / 16
+    step = Math.ceil(sixteenth / quantum) * quantum
+  }
+  return Math.ceil(tokens / step) * step
+}
+
+function sequencesOf(examples: readonly Example[], maxPassTokens: number): Sequence[] {
+  const sequences: Sequence[] = []
+  for (const { ids, targets, starts, row, source } of examples) {
+    const bounds = starts ?? [0]
+    for (let i = 0; i < bounds.length; i++) {
+      const from = bounds[i]!
+      const to = bounds[i + 1] ?? ids.length
+      if (to - from > maxPassTokens) {
+        throw new SaqrError(
+          'DATA_ROW_TOO_LONG',
+          `${source}, row ${row}: ${to - from} tokens do not fit a pass of ${maxPassTokens}. Set maxLength to ${maxPassTokens} or less, or allow larger passes (maxPassTokens).`,
+        )
+      }
+      if (to > from) sequences.push({ ids: ids.subarray(from, to), targets: targets.subarray(from, to), row: sequences.length })
+    }
+  }
+  return sequences
+}
+
+const alone = (sequence: Sequence): Group => ({ branches: [{ sequence, shared: 0 }], tokens: sequence.ids.length, first: sequence.row })
+
+/**
+ * Sorted by their tokens, rows that begin alike are neighbours, and a row's longest shared beginning is the one it has with the row
+ * before it. A group too large for a pass is filled row by row and goes on in a new one.
+ */
+function sharing(sequences: readonly Sequence[], minShared: number, maxPassTokens: number): Group[] {
+  const sorted = [...sequences].sort(byTokens)
+  const groups: Group[] = []
+  let group: Group | undefined
+  let before: Sequence | undefined
+  for (const sequence of sorted) {
+    const shared = before ? commonLength(before.ids, sequence.ids) : 0
+    const added = sequence.ids.length - shared
+    if (group && shared >= minShared && group.tokens + added <= maxPassTokens) {
+      group.branches.push({ sequence, shared })
+      group.tokens += added
+      group.first = Math.min(group.first, sequence.row)
+    } else groups.push((group = alone(sequence)))
+    before = sequence
+  }
+  return groups
+}
+
+/** Bins in the order of their first rows. */
+function firstFit(groups: readonly Group[], maxPassTokens: number): { groups: Group[]; tokens: number }[] {
+  const bins: { groups: Group[]; tokens: number; first: number }[] = []
+  for (const group of [...groups].sort((a, b) => b.tokens - a.tokens || a.first - b.first)) {
+    const bin = bins.find((b) => b.tokens + group.tokens <= maxPassTokens)
+    if (bin) {
+      bin.groups.push(group)
+      bin.tokens += group.tokens
+      bin.first = Math.min(bin.first, group.first)
+    } else bins.push({ groups: [group], tokens: group.tokens, first: group.first })
+  }
+  return bins.sort((a, b) => a.first - b.first)
+}
+
+function commonLength(a: Int32Array, b: Int32Array): number {
+  const n = Math.min(a.length, b.length)
+  let i = 0
+  while (i < n && a[i] === b[i]) i++
+  return i
+}
+
+/** by tokens, then the shorter one, then the order of rows */
+function byTokens(a: Sequence, b: Sequence): number {
+  const i = commonLength(a.ids, b.ids)
+  if (i < a.ids.length && i < b.ids.length) return a.ids[i]! - b.ids[i]!
+  return a.ids.length - b.ids.length || a.row - b.row
+}

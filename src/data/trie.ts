@@ -1,0 +1,129 @@
+/**
+ * Lays sequences depth-first into the flat arrays of a pass. A token's subtree is a contiguous run after it, so one mask says
+ * causality, row boundaries and shared beginnings: key `j` is seen by queries visibleFrom[j] … visibleUntil[j] − 1, which is
+ * [j, end of j's subtree). A token that a row shares with the row before it is not laid again.
+ */
+
+/** A run of tokens that see only those before them in the run. `row` numbers the sequences of an optimizer step. */
+export interface Sequence {
+  ids: Int32Array
+  targets: Uint8Array
+  row: number
+}
+
+/** A sequence of a pass; its first `shared` tokens are those of the sequence laid before it. */
+export interface Branch {
+  sequence: Sequence
+  shared: number
+}
+
+/**
+ * The inputs of one forward and backward pass over T tokens, pads included. Every array but `entryStart` (T + 1) has length T.
+ * The token at depth p of a row predicts the row's token at p + 1.
+ */
+export interface Pass {
+  /** T: `computedTokens` rounded up by `paddedTokens` */
+  tokens: number
+  ids: Int32Array
+  /** position within the row: what a sliding window counts in */
+  depth: Int32Array
+  /** RoPE position */
+  position: Int32Array
+  visibleFrom: Int32Array
+  visibleUntil: Int32Array
+  /** sequence of the step the token belongs to (the first one, where several share it); pads −1 */
+  row: Int32Array
+  /** positions that have a target, ascending; the first `headCount` count */
+  headPositions: Int32Array
+  headCount: number
+  /** entries of head position i (an index into `headPositions`): entryStart[i] … entryStart[i + 1] − 1 */
+  entryStart: Int32Array
+  /** id of the token to predict */
+  entryTarget: Int32Array
+  /** number of rows that have it as a target; 0 past the last entry */
+  entryWeight: Float32Array
+  /** sequences in this pass */
+  rows: number
+  /** tokens of the rows, every shared one counted for each row */
+  rowTokens: number
+  /** tokens laid out, pads not counted */
+  computedTokens: number
+  /** targets of the rows: the sum of `entryWeight` */
+  targets: number
+}
+
+/** Branches whose tokens, shared ones once, number at most `tokens`. */
+export function layOut(branches: readonly Branch[], tokens: number): Pass {
+  const int = (length = tokens) => new Int32Array(length)
+  const pass = {
+    ids: int(),
+    depth: int(),
+    position: int(),
+    visibleFrom: int(),
+    visibleUntil: int(),
+    row: int().fill(-1),
+  }
+  const parent = int().fill(-1)
+  const weight = new Float32Array(tokens) // of predicting the token from its parent
+  let rowTokens = 0
+  let targets = 0
+
+  const path: number[] = [] // where the tokens of the current row lie
+  let at = 0
+  const close = (from: number) => {
+    for (let d = from; d < path.length; d++) pass.visibleUntil[path[d]!] = at
+    path.length = from
+  }
+  for (const { sequence, shared } of branches) {
+    close(shared)
+    for (let d = shared; d < sequence.ids.length; d++, at++) {
+      pass.ids[at] = sequence.ids[d]!
+      pass.depth[at] = pass.position[at] = d
+      pass.visibleFrom[at] = at
+      pass.row[at] = sequence.row
+      if (d > 0) parent[at] = path[d - 1]!
+      path.push(at)
+    }
+    for (let d = 1; d < path.length; d++) {
+      if (!sequence.targets[d]) continue
+      weight[path[d]!]!++
+      targets++
+    }
+    rowTokens += path.length
+  }
+  close(0)
+  for (let t = at; t < tokens; t++) {
+    pass.visibleFrom[t] = t
+    pass.visibleUntil[t] = t + 1
+  }
+  const computedTokens = at
+  return { tokens, ...pass, ...entries(pass.ids, parent, weight), rows: branches.length, rowTokens, computedTokens, targets }
+}
+
+/** Entries grouped by the position that predicts them. Children of a token have different ids, so each is an entry of its own. */
+function entries(ids: Int32Array, parent: Int32Array, weight: Float32Array) {
+  const tokens = ids.length
+  const next = new Int32Array(tokens) // first the entries of each position, then where its next one goes
+  for (let t = 0; t < tokens; t++) if (weight[t]! > 0) next[parent[t]!]!++
+  const headPositions = new Int32Array(tokens)
+  const entryStart = new Int32Array(tokens + 1)
+  let headCount = 0
+  let total = 0
+  for (let t = 0; t < tokens; t++) {
+    const count = next[t]!
+    if (count === 0) continue
+    headPositions[headCount++] = t
+    next[t] = total
+    entryStart[headCount] = total += count
+  }
+  entryStart.fill(total, headCount)
+  const entryTarget = new Int32Array(tokens)
+  const entryWeight = new Float32Array(tokens)
+  for (let t = 0; t < tokens; t++) {
+    if (weight[t]! === 0) continue
+    const e = next[parent[t]!]!++
+    entryTarget[e] = ids[t]!
+    entryWeight[e] = weight[t]!
+  }
+  return { headPositions, headCount, entryStart, entryTarget, entryWeight }
+}
