@@ -5,7 +5,14 @@
 #include <cstdint>
 #include <cstring>
 #if defined(__x86_64__)
+// GCC 12 takes the deliberately undefined operands inside its own intrinsics for mistakes (its bug 105593)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#if !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #include <immintrin.h>
+#pragma GCC diagnostic pop
 #elif defined(__aarch64__)
 #include <arm_neon.h>
 #endif

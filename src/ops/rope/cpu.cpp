@@ -1,0 +1,91 @@
+// Rotary position embedding: angles in f64 (a position of 100,000 times a frequency has no exact f32), rotations in f32.
+#include <cmath>
+#include "saqr.hpp"
+#include "simd.hpp"
+
+using namespace saqr;
+
+SAQR_KERNEL(rope_table) {
+  const Tensor &table = step.tensors[0], &position = step.tensors[1], &invFreq = step.tensors[2];
+  const double factor = step.attrs[0];
+  const int64_t half = invFreq.cols;
+  const auto* frequency = static_cast<const float*>(invFreq.data);
+  const Range rows = share(worker, table.rows);
+  for (int64_t t = rows.from; t < rows.to && !worker.aborted(); t++) {
+    const double at = static_cast<const int32_t*>(position.data)[t * position.stride];
+    float* to = static_cast<float*>(table.data) + t * table.stride;
+    for (int64_t i = 0; i < half; i++) {
+      const double angle = at * static_cast<double>(frequency[i]);
+      to[i] = static_cast<float>(std::cos(angle) * factor);
+      to[half + i] = static_cast<float>(std::sin(angle) * factor);
+    }
+  }
+}
+
+namespace {
+
+
+// pairs (i, i + rotaryDim / 2) of one head; y may be x
+template <class T>
+SAQR_INLINE void rotateHalves(T* y, const T* x, const float* cosine, const float* sine, int64_t half, float sign) {
+  auto part = [&](int64_t i, auto get, auto put) {
+    const vf a = get(x + i), b = get(x + half + i), c = get(cosine + i), s = get(sine + i) * sign;
+    put(y + i, a * c - b * s);
+    put(y + half + i, b * c + a * s);
+  };
+  int64_t i = 0;
+  for (; i + W <= half; i += W) part(i, [](auto* p) { return loadF(p); }, [](T* p, vf v) { storeF(p, v); });
+  const int rest = static_cast<int>(half - i);
+  if (rest) part(i, [=](auto* p) { return loadFirst(p, rest); }, [=](T* p, vf v) { storeFirst(p, v, rest); });
+}
+
+// pairs (2i, 2i + 1)
+template <class T>
+SAQR_INLINE void rotatePairs(T* y, const T* x, const float* cosine, const float* sine, int64_t half, float sign) {
+  float lanes[2 * W], cosines[W], sines[W];
+  for (int64_t i = 0; i < half; i += W / 2) {  // W channels
+    const int pairs = static_cast<int>(half - i < W / 2 ? half - i : W / 2);
+    const vf v = loadFirst(x + 2 * i, 2 * pairs);
+    store(lanes, v);
+    for (int k = 0; k < W / 2; k++) {
+      const bool inside = k < pairs;
+      cosines[2 * k] = cosines[2 * k + 1] = inside ? cosine[i + k] : 0;
+      sines[2 * k + 1] = inside ? sine[i + k] * sign : 0;
+      sines[2 * k] = -sines[2 * k + 1];
+      lanes[W + 2 * k] = lanes[2 * k + 1];
+      lanes[W + 2 * k + 1] = lanes[2 * k];
+    }
+    storeFirst(y + 2 * i, v * load(cosines) + load(lanes + W) * load(sines), 2 * pairs);
+  }
+}
+
+template <class T>
+void rotate(const Step& step, Worker& worker) {
+  const Tensor &y = step.tensors[0], &x = step.tensors[1], &table = step.tensors[2];
+  const int64_t headDim = static_cast<int64_t>(step.attrs[0]), rotaryDim = static_cast<int64_t>(step.attrs[1]), half = rotaryDim / 2;
+  const bool interleaved = step.attrs[2] != 0;
+  const float sign = static_cast<float>(step.attrs[3]);
+  const Range rows = share(worker, x.rows);
+  for (int64_t t = rows.from; t < rows.to && !worker.aborted(); t++) {
+    const T* from = static_cast<const T*>(x.data) + t * x.stride;
+    T* to = static_cast<T*>(y.data) + t * y.stride;
+    const float *cosine = static_cast<const float*>(table.data) + t * table.stride, *sine = cosine + half;
+    for (int64_t head = 0; head < x.cols; head += headDim) {
+      if (interleaved) rotatePairs(to + head, from + head, cosine, sine, half, sign);
+      else rotateHalves(to + head, from + head, cosine, sine, half, sign);
+      if (to != from) {
+        for (int64_t i = rotaryDim; i < headDim; i++) to[head + i] = from[head + i];
+      }
+    }
+  }
+}
+
+}  // namespace
+
+SAQR_KERNEL(rope) {
+  const DType type = step.tensors[0].dtype;
+  if (type != step.tensors[1].dtype) return worker.fail("rope: x and y are of one type");
+  if (type == DType::f32) rotate<float>(step, worker);
+  else if (type == DType::bf16) rotate<bf16>(step, worker);
+  else worker.fail("rope: x is f32 or bf16");
+}
