@@ -1,0 +1,188 @@
+"""What transformers and PEFT compute for every family and every kind of adapter: logits, loss, gradients, greedy tokens.
+
+  python tools/oracle/families.py OUT [--case NAME]
+
+The layout of OUT/<case>/ is described in tools/oracle/README.md."""
+import argparse
+import json
+import os
+import shutil
+import warnings
+import zlib
+from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import peft
+import torch
+import transformers
+from families_cases import CASES, Case
+from families_compute import distance, gradients, greedy, in_f64, step
+from safetensors.torch import save_file
+from transformers import AutoConfig, AutoModelForCausalLM
+
+torch.set_num_threads(2)
+transformers.logging.set_verbosity_error()
+transformers.utils.logging.disable_progress_bar()
+# PEFT warns of what these cases are about: embeddings as targets, tied heads, lora_B with a bias
+warnings.filterwarnings("ignore", category=UserWarning, module="peft")
+
+SHARED = 36  # tokens with which rows 0 and 1 begin alike
+GREEDY = 32
+
+
+def generator(*key) -> torch.Generator:
+    """Random bits of their own for every name, whatever else is drawn."""
+    return torch.Generator().manual_seed(zlib.crc32(":".join(map(str, key)).encode()))
+
+
+def normal(shape, std, *key):
+    return torch.randn(shape, generator=generator(*key)) * std
+
+
+@torch.no_grad()
+def fill_base(model, case):
+    """Activations of size about 1 everywhere: weights by fan-in, norms around 1, biases away from 0."""
+    for name, p in model.named_parameters():
+        if name.endswith("norm.weight"):
+            p.copy_(1 + normal(p.shape, 0.25, case, name))
+        elif name.endswith("bias"):
+            p.copy_(normal(p.shape, 0.3, case, name))
+        elif name.endswith("embed_tokens.weight"):
+            # a tied head multiplies normed channels by these: 2/sqrt(C) keeps its logits at about 2
+            p.copy_(normal(p.shape, 2 / p.shape[1] ** 0.5 if model.config.tie_word_embeddings else 0.5, case, name))
+        else:
+            p.copy_(normal(p.shape, (2 if name.startswith("lm_head") else 1) / p.shape[1] ** 0.5, case, name))
+
+
+@torch.no_grad()
+def fill_adapter(model, case):
+    """lora_B random, so that every gradient differs from 0; what is trained whole moves away from its base."""
+    for name, p in model.named_parameters():
+        if not p.requires_grad:
+            continue
+        if "lora_embedding_A" in name:
+            p.copy_(normal(p.shape, 1, case, name))
+        elif "lora_A" in name:
+            p.copy_(normal(p.shape, p.shape[1] ** -0.5, case, name))
+        elif "lora_B" in name or "lora_embedding_B" in name:
+            p.copy_(normal(p.shape, 0.15, case, name))
+        else:
+            p.add_(normal(p.shape, 0.05, case, name))
+
+
+def make_rows(case, vocab):
+    """Four rows. 0 and 1 share 36 tokens that hold targets, not the same ones, and part there; 2 begins with 10 tokens of row 0
+    (too few to share); 3 is short. Token 0 of a row is never a target."""
+    g = generator(case, "rows")
+    draw = lambda n: torch.randint(3, vocab, (n,), generator=g).tolist()
+    beginning = [1] + draw(SHARED - 1)
+    rows = [beginning + draw(8), beginning + draw(11), beginning[:10] + draw(15), [1] + draw(6)]
+    assert rows[0][SHARED] != rows[1][SHARED]
+    marks = [lambda i: i >= 20, lambda i: i >= 28 and i != 40, lambda i: i >= 12 and i % 5 != 0, lambda i: i >= 1]
+    return [dict(ids=ids, targets=[int(mark(i)) for i in range(len(ids))]) for ids, mark in zip(rows, marks)]
+
+
+def write_model(folder: Path, case: Case):
+    """Writes model/ and adapter/, and gives back the model in memory. The base is saved before PEFT puts its modules into it."""
+    config = AutoConfig.for_model(case.family, **case.config)
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").float()
+    fill_base(model, case.name)
+    model.save_pretrained(folder / "model")
+    if case.legacy:
+        to_legacy(folder / "model" / "config.json")
+    if case.adapter is None:
+        return model
+    model = peft.get_peft_model(model, peft.LoraConfig(task_type="CAUSAL_LM", **case.adapter))
+    fill_adapter(model, case.name)
+    model.save_pretrained(folder / "adapter")
+    (folder / "adapter" / "README.md").unlink(missing_ok=True)
+    # a Python set, in another order each time
+    path = folder / "adapter" / "adapter_config.json"
+    saved = json.loads(path.read_text())
+    if isinstance(saved["target_modules"], list):
+        saved["target_modules"].sort()
+        path.write_text(json.dumps(saved, indent=2, sort_keys=True))
+    return model
+
+
+def read_model(folder: Path, case: Case):
+    model = AutoModelForCausalLM.from_pretrained(folder / "model", attn_implementation="eager", dtype=torch.float32)
+    return model if case.adapter is None else peft.PeftModel.from_pretrained(model, folder / "adapter", is_trainable=True)
+
+
+def to_legacy(path: Path):
+    """config.json with rope_theta, rope_scaling and torch_dtype, as transformers 4 wrote it; HF must read the same model from it."""
+    new = AutoConfig.from_pretrained(path.parent)
+    config = json.loads(path.read_text())
+    parameters = config.pop("rope_parameters")
+    config["rope_theta"] = parameters.pop("rope_theta")
+    config["rope_scaling"] = None if parameters["rope_type"] == "default" else parameters
+    config["torch_dtype"] = config.pop("dtype")
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+    read = AutoConfig.from_pretrained(path.parent).rope_parameters
+    assert read == new.rope_parameters, (read, new.rope_parameters)
+
+
+def find_greedy(model, case, vocab):
+    """The first prompt whose tokens are decided by a clear lead (no test may hang on rounding) and don't end early."""
+    for attempt in range(200):
+        prompt = [1] + torch.randint(3, vocab, (7,), generator=generator(case, "prompt", attempt)).tolist()
+        tokens, lead = greedy(model, prompt, GREEDY)
+        if len(tokens) == GREEDY and 2 not in tokens and lead > 2e-3 and len(set(tokens)) >= 5:
+            return dict(prompt=prompt, tokens=tokens, lead=lead)
+    raise SystemExit(f"{case}: no prompt with a clear greedy continuation")
+
+
+def write_case(out: Path, case: Case):
+    folder = out / case.name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    written = write_model(folder, case)
+    model = read_model(folder, case)
+    vocab = case.config["vocab_size"]
+    rows = make_rows(case.name, vocab)
+    (folder / "rows.json").write_text(json.dumps(rows) + "\n")
+
+    logits, loss, means = step(model, rows)
+    grads = gradients(model)
+    assert torch.equal(step(written, rows)[0][0], logits[0]) and set(gradients(written)) == set(grads), f"{case.name}: read back differently"
+    with in_f64(model) as wide:
+        logits64, loss64, _ = step(wide, rows)
+        grads64 = gradients(wide)
+
+    tensors = {f"logits.{i}": logits[i] for i in (0, 1)}
+    tensors |= {"loss": loss.reshape(1)} | {f"loss.{i}": m.reshape(1) for i, m in enumerate(means)}
+    tensors |= {f"grad.{name}": g for name, g in grads.items()}
+    for name, tensor in tensors.items():
+        assert torch.isfinite(tensor).all() and tensor.abs().max() > 1e-6, f"{case.name}: {name} is not finite or zero"
+    assert all(g.dtype == torch.float64 for g in grads64.values())
+    save_file({name: t.contiguous() for name, t in tensors.items()}, folder / "expected.safetensors", metadata={"format": "pt"})
+
+    expected = dict(
+        versions=dict(torch=torch.__version__.split("+")[0], transformers=transformers.__version__, peft=peft.__version__),
+        targets=sum(sum(row["targets"]) for row in rows),
+        shared=SHARED,
+        loss=loss64.item(),
+        logits={str(i): distance(logits[i], logits64[i]) for i in (0, 1)},
+        gradients={name: dict(norm=torch.linalg.vector_norm(grads64[name]).item(), distance=distance(g, grads64[name])) for name, g in grads.items()},
+        greedy=find_greedy(model, case.name, vocab),
+    )
+    (folder / "expected.json").write_text(json.dumps(expected, indent=2) + "\n")
+    size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
+    worst = max(g["distance"] for g in expected["gradients"].values())
+    print(f"{case.name:28} loss {loss.item():.4f}  {len(grads):3} gradients, f32-f64 at most {worst:.1e}  lead {expected['greedy']['lead']:.1e}  {size / 1024:.0f} kB", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--case", choices=[case.name for case in CASES])
+    args = parser.parse_args()
+    for case in CASES:
+        if args.case in (None, case.name):
+            write_case(args.out, case)
+
+
+if __name__ == "__main__":
+    main()

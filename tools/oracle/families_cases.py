@@ -1,0 +1,86 @@
+"""The cases of families.py: which model, which adapter. Everything is tiny; each case exists for one thing a family or an adapter can do differently."""
+from dataclasses import dataclass, field
+from typing import Any
+
+SEVEN = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+
+@dataclass
+class Case:
+    """One model with its adapter. `adapter` None: full fine-tuning, every weight is trained."""
+
+    name: str
+    family: str
+    config: dict[str, Any]
+    adapter: dict[str, Any] | None = field(default_factory=lambda: dict(r=4, lora_alpha=8, target_modules=SEVEN))
+    # config.json as checkpoints before transformers 5 have it: rope_theta and rope_scaling instead of rope_parameters
+    legacy: bool = False
+
+
+def model(**changes: Any) -> dict[str, Any]:
+    """32 channels, 2 layers, 4 heads over 2 kv heads, untied head; `changes` are keys of the family's config."""
+    base = dict(
+        vocab_size=97, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+        max_position_embeddings=256, rms_norm_eps=1e-5, tie_word_embeddings=False, bos_token_id=1, eos_token_id=2, pad_token_id=None,
+        rope_parameters=dict(rope_type="default", rope_theta=10000.0),
+    )
+    return {**base, **changes}
+
+
+def rope(kind: str, theta: float = 10000.0, **keys: Any) -> dict[str, Any]:
+    return dict(rope_parameters=dict(rope_type=kind, rope_theta=theta, **keys))
+
+
+def lora(**keys: Any) -> dict[str, Any]:
+    return {**dict(r=4, lora_alpha=8, target_modules=SEVEN), **keys}
+
+
+# original lengths below the rows' 47 tokens, so that every band of a scaled rope is met
+LLAMA3 = rope("llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=32)
+# head_dim 32 and these betas put the ramp on channels 3 to 6: below, on and above it
+YARN = rope("yarn", 1000.0, factor=4.0, original_max_position_embeddings=64, beta_fast=2.0, beta_slow=1.0, attention_factor=1.1)
+YARN_DEFAULTS = rope("yarn", 1000.0, factor=4.0, original_max_position_embeddings=32)
+BIASED = dict(attention_bias=True, mlp_bias=True)
+
+CASES = [
+    # llama
+    Case("llama-mha", "llama", model(num_key_value_heads=4)),
+    Case("llama-gqa-tied", "llama", model(tie_word_embeddings=True, num_key_value_heads=1)),
+    Case("llama-biases", "llama", model(**BIASED)),
+    Case("llama-head-dim", "llama", model(head_dim=24)),
+    Case("llama-rope-llama3", "llama", model(head_dim=16, **LLAMA3), legacy=True),
+    Case("llama-rope-linear", "llama", model(**rope("linear", 5000.0, factor=2.5))),
+    Case("llama-rope-yarn", "llama", model(num_attention_heads=2, num_key_value_heads=1, head_dim=32, **YARN)),
+    Case("llama-odd", "llama", model(hidden_size=36, intermediate_size=83, num_attention_heads=3, num_key_value_heads=1), lora(r=3)),
+    # mistral
+    Case("mistral", "mistral", model(sliding_window=None)),
+    Case("mistral-window", "mistral", model(sliding_window=12, head_dim=16), legacy=True),
+    # qwen2: biases on q, k and v alone
+    Case("qwen2", "qwen2", model(rms_norm_eps=1e-6)),
+    Case("qwen2-tied-yarn", "qwen2", model(tie_word_embeddings=True, num_attention_heads=2, num_key_value_heads=1, **YARN_DEFAULTS), legacy=True),
+    Case("qwen2-window", "qwen2", model(use_sliding_window=True, sliding_window=9, max_window_layers=1)),
+    # qwen3: q and k normalised per head
+    Case("qwen3", "qwen3", model(head_dim=16, rms_norm_eps=1e-6)),
+    Case("qwen3-tied", "qwen3", model(head_dim=12, tie_word_embeddings=True, num_hidden_layers=3)),
+    # adapters
+    Case("lora-rslora", "llama", model(), lora(r=8, lora_alpha=16, use_rslora=True)),
+    Case("lora-all-linear", "llama", model(), lora(target_modules="all-linear")),
+    Case("lora-attention-upper", "llama", model(), lora(target_modules=["q_proj", "v_proj"], layers_to_transform=[1])),
+    Case("lora-regex", "llama", model(), lora(target_modules=r".*\.1\.(mlp\.down_proj|self_attn\.o_proj)")),
+    Case("lora-bias-all", "llama", model(**BIASED), lora(target_modules=["q_proj", "up_proj"], bias="all")),
+    Case("lora-bias-lora-only", "llama", model(**BIASED), lora(target_modules=["q_proj", "up_proj"], bias="lora_only")),
+    Case("lora-lora-bias", "llama", model(**BIASED), lora(target_modules=["v_proj", "down_proj"], lora_bias=True)),
+    Case("lora-head-embed", "llama", model(), lora(target_modules=["q_proj", "lm_head", "embed_tokens"])),
+    Case("lora-head", "llama", model(), lora(target_modules=["v_proj", "lm_head"])),
+    Case("lora-head-embed-tied", "llama", model(tie_word_embeddings=True), lora(target_modules=["q_proj", "lm_head", "embed_tokens"])),
+    Case("lora-modules-to-save", "llama", model(), lora(target_modules=["o_proj", "gate_proj"], modules_to_save=["lm_head", "embed_tokens"])),
+    Case("lora-modules-to-save-tied", "llama", model(tie_word_embeddings=True), lora(target_modules=["o_proj"], modules_to_save=["lm_head", "embed_tokens"])),
+    # "norm" also ends the names of the blocks' layernorms: PEFT trains those too
+    Case("lora-norm-to-save", "llama", model(), lora(target_modules=["k_proj"], modules_to_save=["norm"])),
+    # every weight
+    Case("full", "llama", model(intermediate_size=40, **BIASED), None),
+    Case("full-tied", "llama", model(tie_word_embeddings=True), None),
+    Case("full-qwen2-tied", "qwen2", model(tie_word_embeddings=True), None),
+    Case("full-qwen3", "qwen3", model(head_dim=12, intermediate_size=40), None),
+    Case("full-mistral", "mistral", model(sliding_window=12), None),
+]

@@ -1,0 +1,87 @@
+"""Losses and gradients as Hugging Face computes them, in f32 and again in f64."""
+import copy
+import sys
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+
+
+class _Wide:
+    """Stands for the name `torch` in a modeling file: its float32 is float64, so that norms, RoPE angles and softmax follow the model into f64
+    instead of falling back to f32. The inverse frequencies stay the f32 values HF makes."""
+
+    float32 = float = torch.float64
+
+    def __getattr__(self, name):
+        return getattr(torch, name)
+
+
+@contextmanager
+def in_f64(model):
+    """A copy of the model that computes in f64 throughout."""
+    wide = copy.deepcopy(model).double()
+    base = wide.get_base_model() if hasattr(wide, "get_base_model") else wide
+    file = sys.modules[type(base).__module__]
+    file.torch = _Wide()
+    try:
+        yield wide
+    finally:
+        file.torch = torch
+
+
+def row_nll(model, row):
+    """(logits (len, V), summed NLL of the row's targets): token i is predicted from position i - 1."""
+    ids = torch.tensor([row["ids"]])
+    logits = model(input_ids=ids, use_cache=False).logits[0]
+    at = torch.tensor(row["targets"]).nonzero()[:, 0]
+    return logits, F.cross_entropy(logits[at - 1], ids[0, at], reduction="sum")
+
+
+def step(model, rows):
+    """Rows one by one, the loss divided by the targets of all of them as TRL does over an accumulated batch. Gradients stay in the parameters."""
+    model.train()
+    model.zero_grad()
+    count = sum(sum(row["targets"]) for row in rows)
+    logits, sums = [], []
+    for row in rows:
+        out, nll = row_nll(model, row)
+        (nll / count).backward()
+        logits.append(out.detach())
+        sums.append(nll.detach())
+    means = [s / sum(row["targets"]) for s, row in zip(sums, rows)]
+    return logits, torch.stack(sums).sum() / count, means
+
+
+def gradients(model):
+    """Gradient of every trainable parameter, by the name its file gives it: PEFT's adapter_model.safetensors, or the checkpoint's."""
+    grads = {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
+    missing = [name for name, grad in grads.items() if grad is None]
+    assert not missing, f"no gradient reached {missing}"
+    if hasattr(model, "peft_config"):
+        from peft import get_peft_model_state_dict
+
+        named = get_peft_model_state_dict(model, state_dict=grads, save_embedding_layers=False)
+        # PEFT picks a bias only for an adapted module (lora_only) or all of them (all): nothing trainable may be left unnamed
+        assert len(named) == len(grads), sorted(grads)
+        grads = named
+    return {name: grad.clone().contiguous() for name, grad in grads.items()}
+
+
+def distance(a, b):
+    """‖a − b‖₂ / ‖b‖₂ in f64"""
+    a, b = a.double(), b.double()
+    return (torch.linalg.vector_norm(a - b) / torch.linalg.vector_norm(b)).item()
+
+
+def greedy(model, prompt, count):
+    """The `count` most likely tokens after the prompt, and the smallest lead any of them had over the next best (logits)."""
+    model.eval()
+    ids = torch.tensor([prompt])
+    with torch.no_grad():
+        out = model.generate(
+            input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=count,
+            output_logits=True, return_dict_in_generate=True, pad_token_id=0,
+        )
+    best = torch.stack(out.logits)[:, 0].topk(2).values
+    return out.sequences[0, len(prompt):].tolist(), (best[:, 0] - best[:, 1]).min().item()
