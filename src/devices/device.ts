@@ -56,7 +56,7 @@ export interface Device {
   /** Reserves the one arena; plans loaded later must fit it. May be called again to grow before plans are loaded. */
   reserve(bytes: number): void
   load(plan: Plan, options?: { profile?: boolean }): LoadedPlan
-  /** Copies inputs (by input buffer name) into place, then runs the items in order without blocking the event loop. Rejects on abort with the signal's reason. */
+  /** Copies inputs (by buffer name) into place, then runs the items in order without blocking the event loop. Rejects on abort with the signal's reason. */
   run(items: readonly RunItem[], inputs: Readonly<Record<string, ArrayBufferView>>, options?: { signal?: AbortSignal }): Promise<void>
   /** Runs steps [from, to) of a plan alone: op by op, for checks. */
   runSteps(plan: LoadedPlan, from: number, to: number): Promise<void>

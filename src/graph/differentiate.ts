@@ -7,13 +7,23 @@ import { add } from '../ops/add/op.ts'
 import type { Node } from '../ops/op.ts'
 import type { Recorder } from './recorder.ts'
 
-/** Emits into `r.nodes` the backward of `forward`, starting from `seeds`: output -> its gradient. */
-export function differentiate(r: Recorder, forward: readonly Node[], seeds: ReadonlyMap<Tensor, Tensor>): void {
+/**
+ * Emits into `r.nodes` the backward of `forward`, starting from `seeds`: output -> its gradient. Returns the gradients of `wanted`,
+ * tensors that these nodes read (null where nothing flows).
+ */
+export function differentiate(
+  r: Recorder,
+  forward: readonly Node[],
+  seeds: ReadonlyMap<Tensor, Tensor>,
+  wanted: readonly Tensor[] = [],
+): (Tensor | null)[] {
   const contributions = new Map<Tensor, Tensor[]>()
+  const results = new Map<Tensor, Tensor | null>()
   for (const [output, d] of seeds) contributions.set(output, [d])
 
   for (let i = forward.length - 1; i >= 0; i--) {
     const node = forward[i]!
+    for (const t of node.outputs) if (wanted.includes(t)) results.set(t, sum(r, contributions.get(t)))
     if (!node.op.backward || !node.outputs.some((t) => t.needsGrad && contributions.has(t))) continue
     r.block = node.block
     const dOutputs = node.outputs.map((t) => sum(r, contributions.get(t)))
@@ -28,6 +38,7 @@ export function differentiate(r: Recorder, forward: readonly Node[], seeds: Read
     })
   }
   r.block = -1
+  return wanted.map((t) => results.get(t) ?? sum(r, contributions.get(t)))
 }
 
 /** One tensor for what all consumers contribute: ops that can take another term do so, the rest are added. */

@@ -4,6 +4,7 @@
  */
 import type { Tensor } from '../models/trace.ts'
 import type { Node } from '../ops/op.ts'
+import type { Segment } from './plan.ts'
 import { rootOf, sizeOf } from './recorder.ts'
 
 /** every place is a multiple of this: a vector register, a cache line, what cuBLASLt likes */
@@ -26,9 +27,17 @@ export interface Placement {
   workspace: Map<Node, { at: number; bytes: number }>
 }
 
-/** `pinned` tensors live through the whole plan (inputs, results). */
-export function place(nodes: readonly Node[], pinned: readonly Tensor[], workspaceOf: (node: Node) => number): Placement {
+/** `pinned` tensors live through the whole plan (inputs, results); what a loop reads from before it lives until the loop's end. */
+export function place(
+  nodes: readonly Node[],
+  pinned: readonly Tensor[],
+  loops: readonly Segment[],
+  workspaceOf: (node: Node) => number,
+): Placement {
   const spans = lifetimes(nodes, pinned)
+  for (const loop of loops) {
+    for (const span of spans.values()) if (span.from < loop.from && span.to >= loop.from && span.to < loop.to) span.to = loop.to - 1
+  }
   const groups = takeOver(nodes, spans, new Set(pinned))
   const scratch = new Map<Life, Node>()
   nodes.forEach((node, i) => {
@@ -52,10 +61,10 @@ const align = (bytes: number) => Math.ceil(bytes / ALIGN) * ALIGN
 
 function lifetimes(nodes: readonly Node[], pinned: readonly Tensor[]): Map<Tensor, { from: number; to: number }> {
   const spans = new Map<Tensor, { from: number; to: number }>()
-  for (const t of pinned) spans.set(t, { from: 0, to: nodes.length })
+  for (const t of pinned) spans.set(t, { from: 0, to: Math.max(0, nodes.length - 1) })
   nodes.forEach((node, i) => {
     for (const t of [...node.outputs, ...node.inputs]) {
-      if (!t || rootOf(t).space !== 'arena') continue
+      if (!t || rootOf(t).space === 'store') continue
       const span = spans.get(rootOf(t))
       if (span) span.to = Math.max(span.to, i)
       else spans.set(rootOf(t), { from: i, to: i })

@@ -36,7 +36,7 @@ export interface PlanStep {
   outputs: PlanTensor[]
   inputs: (PlanTensor | null)[]
   /** in the op's declared order */
-  attrs: number[]
+  attrs: Record<string, number>
   /** scratch in the arena, bytes */
   workspace: { at: number; bytes: number } | null
   flops: number

@@ -24,10 +24,10 @@ export class Recorder implements Builder {
   /** line of the memory table that new tensors belong to */
   kind = 'activations'
   readonly inputs = new Map<string, Tensor>()
-  readonly stored = new Map<string, Tensor>()
   readonly producers = new Map<Tensor, Node>()
   readonly kinds = new Map<Tensor, string>()
   #gradients = new Map<Tensor, Tensor>()
+  #named = new Map<string, Tensor>()
   #nextId = 0
 
   tensor(name: string, spec: TensorSpec, space: Tensor['space'], needsGrad = false): Tensor {
@@ -81,10 +81,10 @@ export class Recorder implements Builder {
     return t
   }
 
-  /** a store tensor by name, the same object for every use */
-  store(name: string, make: () => Tensor): Tensor {
-    let t = this.stored.get(name)
-    if (!t) this.stored.set(name, (t = make()))
+  /** one tensor by this key for every use */
+  once(key: string, make: () => Tensor): Tensor {
+    let t = this.#named.get(key)
+    if (!t) this.#named.set(key, (t = make()))
     return t
   }
 

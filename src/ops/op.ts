@@ -60,7 +60,7 @@ export interface Op {
   /** bytes moved at the least; default: each input read once, each output written once */
   bytes?(node: Node): number
   /** scratch the kernel needs beside its tensors, bytes */
-  workspace?(node: Node, threads: number): number
+  workspace?(node: Node): number
 }
 
 /** The reference device hands an op plain f64 matrices, row-major and dense. */

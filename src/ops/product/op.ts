@@ -58,8 +58,8 @@ export const productOp: Op = {
         node.name,
       )
     }
-    if (!mine || node.inputs[0]) return null
-    return product(b, parts(node), { trans: node.attrs.trans === 1, addend: other }, node.name)
+    if (node.op !== productOp || node.inputs[0]) return null
+    return product(b, parts(node), { alpha: node.attrs.alpha!, trans: node.attrs.trans === 1, bias: node.inputs[1]!, addend: other }, node.name)
   },
   flops(node) {
     const y = node.outputs[0]!

@@ -1,0 +1,44 @@
+/**
+ * An adapter says what a weight of the checkpoint is: frozen, trained, quantised, with a low-rank part beside it. Families call
+ * `linear(path)` and never know; the answer is written in ops, so every variant runs on the same path.
+ */
+import type { DType, LinearShape, Tensor } from '../models/trace.ts'
+import type { Builder } from '../ops/op.ts'
+
+/** What a weight is for: quantisation, weight decay and `bias` options go by it. */
+export type Role = 'linear' | 'embedding' | 'norm' | 'bias'
+
+/** Where a trained tensor's first values come from. */
+export type ParameterInit =
+  | { kind: 'checkpoint'; name: string }
+  | { kind: 'zeros' }
+  /** uniform in ±bound */
+  | { kind: 'uniform'; bound: number }
+  | { kind: 'normal'; std: number }
+
+export interface ParameterSpec {
+  /** its name in the file that keeps it, less the adapter's prefix: `model.layers.0.self_attn.q_proj.lora_A.weight` */
+  name: string
+  rows: number
+  cols: number
+  role: Role
+  init: ParameterInit
+}
+
+export interface AdapterBuilder extends Builder {
+  /** dtype of activations, and the one that frozen weights are stored in unless quantised */
+  readonly activation: DType
+  /** a frozen weight of the checkpoint, in `dtype` (default: the activation dtype) */
+  weight(name: string, rows: number, cols: number, dtype?: DType): Tensor
+  /** a trained tensor, f32, with a gradient */
+  parameter(spec: ParameterSpec): Tensor
+}
+
+export interface Adapter {
+  /** norm weights and whatever else a family reads as it is: (rows, cols) */
+  tensor(b: AdapterBuilder, name: string, rows: number, cols: number, role: Role): Tensor
+  /** x (T, in) -> (T, out); `tiedTo`: the path of the embedding whose weight this linear reads */
+  linear(b: AdapterBuilder, path: string, x: Tensor, shape: LinearShape, tiedTo?: string): Tensor
+  /** ids (T, 1) -> (T, channels) */
+  embed(b: AdapterBuilder, path: string, ids: Tensor, shape: { vocab: number; channels: number }): Tensor
+}

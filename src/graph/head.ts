@@ -1,0 +1,54 @@
+/**
+ * The head only where there is a target: a chunk of positions is gathered, its logits become log-probabilities and, in the same sweep,
+ * the gradient of the loss; then the chunk's dh goes back to its rows. The segment runs once a chunk, moved on by its own cursor.
+ */
+import type { Tensor } from '../models/trace.ts'
+import { advance, gather, scatter, zeros } from '../ops/gather/op.ts'
+import type { Node } from '../ops/op.ts'
+import { targetLogProbs, targetLogProbsWithGradient } from '../ops/target-log-probs/op.ts'
+import { differentiate } from './differentiate.ts'
+import type { Mutable } from './recorder.ts'
+import type { TraceRecorder } from './trace.ts'
+import type { TrainingSpec } from './training.ts'
+
+export interface HeadNodes {
+  /** run once, before the first chunk */
+  before: Node[]
+  chunk: Node[]
+  /** the loss's gradient at the hidden state (T, C); null where nothing below the head is trained or no gradient is wanted */
+  dHidden: Tensor | null
+}
+
+export function headChunk(r: TraceRecorder, spec: TrainingSpec, hidden: Tensor): HeadNodes {
+  const { head } = spec.model
+  const dHidden = spec.gradients && hidden.needsGrad ? zeros(r, hidden) : null
+  const before = r.nodes
+  r.nodes = []
+
+  const restore = redirect(r, ['row', 'depth'], spec.chunk)
+  const h: Mutable<Tensor> = gather(r, hidden, spec.chunk) // (chunk, C)
+  h.needsGrad = hidden.needsGrad // its gradient goes back by the scatter below, not by a rule of gather's
+  const logits = spec.adapter.linear(r, head.path, h, { in: head.channels, out: head.vocab, bias: false }, head.tiedTo) // (chunk, V)
+  restore()
+  const forward = r.nodes
+  const logp = r.input('logp')
+  r.nodes = []
+  if (!spec.gradients) {
+    targetLogProbs(r, logits, logp)
+  } else {
+    const dLogits = targetLogProbsWithGradient(r, logits, logp)
+    const [dH] = logits.needsGrad ? differentiate(r, forward, new Map([[logits, dLogits]]), [h]) : []
+    if (dH && dHidden) scatter(r, dH, dHidden)
+  }
+  advance(r, spec.chunk)
+  const chunk = [...forward, ...r.nodes]
+  r.nodes = []
+  return { before, chunk, dHidden }
+}
+
+/** Per-token inputs are those of the chunk's positions while the head is recorded (dropout draws by row and depth). */
+function redirect(r: TraceRecorder, names: readonly string[], chunk: number): () => void {
+  const whole = names.map((name) => r.input(name))
+  names.forEach((name, i) => r.inputs.set(name, gather(r, whole[i]!, chunk)))
+  return () => names.forEach((name, i) => r.inputs.set(name, whole[i]!))
+}

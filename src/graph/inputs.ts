@@ -1,0 +1,32 @@
+/** What the host uploads for a pass of T tokens; data/passes.ts makes the values. */
+import type { DType } from '../models/trace.ts'
+import type { Recorder } from './recorder.ts'
+
+const TOKEN_INPUTS = ['ids', 'depth', 'position', 'visibleFrom', 'visibleUntil', 'row'] as const
+
+/** [name, rows, cols, dtype] */
+type Declaration = readonly [string, number, number, DType]
+
+export function declarePassInputs(r: Recorder, tokens: number): void {
+  const head: Declaration[] = [
+    ['headPositions', tokens, 1, 'i32'],
+    ['headCount', 1, 1, 'i32'],
+    ['cursor', 1, 1, 'i32'],
+    ['entryStart', tokens + 1, 1, 'i32'],
+    ['entryTarget', tokens, 1, 'i32'],
+    ['entryWeight', tokens, 1, 'f32'],
+    ['logp', tokens, 1, 'f32'],
+    ['lossScale', 1, 1, 'f32'],
+    ['stepInts', 1, 4, 'i32'],
+  ]
+  for (const name of TOKEN_INPUTS) r.declareInput(name, tokens, 'i32')
+  for (const [name, rows, cols, dtype] of head) r.declareInput(name, rows, dtype, cols)
+}
+
+/** Keys of a KV cache of S tokens carry the mask; the T new tokens only ids and positions. */
+export function declareCachedInputs(r: Recorder, tokens: number, size: number): void {
+  for (const name of ['ids', 'position']) r.declareInput(name, tokens, 'i32')
+  for (const name of ['depth', 'visibleFrom', 'visibleUntil']) r.declareInput(name, size, 'i32')
+  for (const name of ['queryStart', 'cursor', 'headCount']) r.declareInput(name, 1, 'i32')
+  r.declareInput('headPositions', tokens, 'i32')
+}

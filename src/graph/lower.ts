@@ -1,0 +1,87 @@
+/** Nodes with their places become a plan: plain data that a device runs and `saqr plan` prints. */
+import { createHash } from 'node:crypto'
+import type { Tensor } from '../models/trace.ts'
+import type { Node } from '../ops/op.ts'
+import { place } from './place.ts'
+import type { Plan, PlanBuffer, PlanStep, PlanTensor, Segment } from './plan.ts'
+import { rootOf, sizeOf } from './recorder.ts'
+
+export interface NamedNodes {
+  name: string
+  nodes: readonly Node[]
+  /** runs any number of times in a pass: what it reads from before it stays in place until its end */
+  repeats?: boolean
+}
+
+export interface LowerOptions {
+  /** T */
+  tokens: number
+  /** arena tensors that live through the whole plan: uploaded inputs, results the host reads */
+  pinned: readonly Tensor[]
+  recomputed?: ReadonlySet<Node>
+}
+
+export function lower(segments: readonly NamedNodes[], options: LowerOptions): Plan {
+  const nodes = segments.flatMap((s) => s.nodes)
+  const spans: Segment[] = []
+  let at = 0
+  for (const { name, nodes } of segments) spans.push({ name, from: at, to: (at += nodes.length) })
+  const loops = spans.filter((_, i) => segments[i]!.repeats)
+  const pinned = options.pinned.map(rootOf)
+  const placement = place(nodes, pinned, loops, (node) => node.op.workspace?.(node) ?? 0)
+
+  const buffers: PlanBuffer[] = []
+  const index = new Map<Tensor, number>()
+  const bufferOf = (t: Tensor, step: number): number => {
+    const root = rootOf(t)
+    let i = index.get(root)
+    if (i === undefined) {
+      const { name, space, rows, cols, dtype } = root
+      const life = placement.lives.get(root) ?? { from: step, to: step }
+      const kind = space === 'store' ? 'store' : space === 'input' ? 'inputs' : kindOf(spans, life)
+      index.set(root, (i = buffers.length))
+      buffers.push({ name, space, rows, cols, dtype, bytes: sizeOf(root), at: placement.at.get(root) ?? 0, ...life, kind })
+    }
+    const buffer = buffers[i]!
+    if (root.space === 'store') buffer.to = Math.max(buffer.to, step)
+    return i
+  }
+  const tensor = (t: Tensor, step: number): PlanTensor => ({ buffer: bufferOf(t, step), offset: t.offset, rows: t.rows, cols: t.cols, stride: t.stride })
+
+  for (const t of pinned) bufferOf(t, 0)
+  const steps = nodes.map((node, i): PlanStep => ({
+    op: node.op.name,
+    name: node.name,
+    block: node.block,
+    outputs: node.outputs.map((t) => tensor(t, i)),
+    inputs: node.inputs.map((t) => t && tensor(t, i)),
+    attrs: Object.fromEntries(node.op.attrs.map((name) => [name, node.attrs[name]!])),
+    workspace: placement.workspace.get(node) ?? null,
+    flops: node.op.flops(node),
+    bytes: node.op.bytes?.(node) ?? touched(node),
+    recomputed: options.recomputed?.has(node) ?? false,
+  }))
+  const plan = {
+    tokens: options.tokens,
+    buffers,
+    steps,
+    segments: spans,
+    arena: placement.arena,
+    flops: steps.reduce((sum, s) => sum + s.flops, 0),
+    bytes: steps.reduce((sum, s) => sum + s.bytes, 0),
+  }
+  return { ...plan, hash: createHash('sha256').update(JSON.stringify(plan)).digest('hex') }
+}
+
+/** each input read once, each output written once */
+function touched(node: Node): number {
+  return [...node.inputs, ...node.outputs].reduce((sum, t) => sum + (t ? sizeOf(t) : 0), 0)
+}
+
+/** Line of the memory table: what lives from one segment into another is kept for it, the rest is scratch of its segment. */
+function kindOf(segments: readonly Segment[], life: { from: number; to: number }): string {
+  const at = (step: number) => segments.find((s) => step >= s.from && step < s.to)?.name ?? 'results'
+  const from = at(life.from)
+  const to = at(life.to)
+  return from === to ? `${from} scratch` : `kept from ${from} for ${to}`
+}

@@ -1,0 +1,69 @@
+/**
+ * A family, an adapter and a number of tokens become the plans of a training step:
+ *   forward [T] · head chunk × ⌈positions / chunk⌉ · backward [T], then once a step the optimiser.
+ * The passes are one array; each is a file of one function.
+ */
+import type { Adapter } from '../adapters/adapter.ts'
+import type { Model } from '../models/family.ts'
+import type { DType, Tensor } from '../models/trace.ts'
+import type { Node } from '../ops/op.ts'
+import { differentiate } from './differentiate.ts'
+import { headChunk } from './head.ts'
+import { declarePassInputs } from './inputs.ts'
+import { lower } from './lower.ts'
+import type { Plan } from './plan.ts'
+import { prune } from './prune.ts'
+import { type Policy, recompute } from './recompute.ts'
+import { GraphTrace, type Layout, TraceRecorder } from './trace.ts'
+
+export interface TrainingSpec {
+  model: Model
+  adapter: Adapter
+  activation: DType
+  layout: Layout
+  /** T */
+  tokens: number
+  /** positions of one head chunk */
+  chunk: number
+  policy: (block: number) => Policy
+  /** false: log-probabilities only (evaluation) */
+  gradients: boolean
+}
+
+/** What a model and its adapter hold, without building a plan: weights to read, parameters to train, constants. */
+export function inspect(model: Model, adapter: Adapter, activation: DType): TraceRecorder {
+  const r = new TraceRecorder(activation)
+  declarePassInputs(r, 1)
+  const h = model.forward(new GraphTrace(r, adapter, 1))
+  adapter.linear(r, model.head.path, h, { in: model.head.channels, out: model.head.vocab, bias: false }, model.head.tiedTo)
+  return r
+}
+
+export function trainingPlan(spec: TrainingSpec): { plan: Plan; recorder: TraceRecorder } {
+  const r = new TraceRecorder(spec.activation, spec.layout)
+  declarePassInputs(r, spec.tokens)
+  const hidden = spec.model.forward(new GraphTrace(r, spec.adapter, spec.tokens))
+  const forward = take(r)
+  const { before, chunk, dHidden } = headChunk(r, spec, hidden)
+  let backward: Node[] = []
+  const recomputed = new Set<Node>()
+  if (dHidden) {
+    differentiate(r, forward, new Map<Tensor, Tensor>([[hidden, dHidden]]))
+    backward = recompute(r, forward, take(r), spec.policy, recomputed)
+  }
+  const [f, b, c, d] = prune([forward, before, chunk, backward], [])
+  const segments = [
+    { name: 'forward', nodes: [...f!, ...b!] },
+    { name: 'head', nodes: c!, repeats: true },
+    ...(dHidden ? [{ name: 'backward', nodes: d! }] : []),
+  ]
+  const used = new Set(segments.flatMap((s) => s.nodes.flatMap((n) => [...n.inputs, ...n.outputs])))
+  const pinned = [...r.inputs.values()].filter((t) => used.has(t))
+  return { plan: lower(segments, { tokens: spec.tokens, pinned, recomputed }), recorder: r }
+}
+
+function take(r: TraceRecorder): Node[] {
+  const nodes = r.nodes
+  r.nodes = []
+  return nodes
+}
