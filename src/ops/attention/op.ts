@@ -42,7 +42,15 @@ export const attentionBackwardOp: Op = {
   flops: (node) => 10 * pairs(node) * node.attrs.headDim!,
 }
 
-export function attention(b: Builder, q: Tensor, k: Tensor, v: Tensor, shape: AttentionShape, name?: string, queryStart: Tensor | null = null): Tensor {
+export function attention(
+  b: Builder,
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  shape: AttentionShape,
+  name?: string,
+  queryStart: Tensor | null = null,
+): Tensor {
   const mask = [b.input('visibleFrom'), b.input('visibleUntil'), b.input('depth')]
   return b.apply(attentionOp, [q, k, v, ...mask, queryStart], { ...shape }, name)[0]!
 }

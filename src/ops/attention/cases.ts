@@ -1,0 +1,171 @@
+/** Attention's cases: every kind of mask that a pass can hold, at odd sizes; and the sizes of real models for speed. */
+import type { Attrs, CaseInput, OpCase } from '../op.ts'
+import { attentionBackwardOp, attentionOp } from './op.ts'
+
+/** What a pass says of its S tokens. */
+interface Mask {
+  visibleFrom: number[]
+  visibleUntil: number[]
+  depth: number[]
+}
+
+/** rows of these lengths laid end to end, then pads that see only themselves */
+function rows(lengths: readonly number[], pads = 0): Mask {
+  const mask: Mask = { visibleFrom: [], visibleUntil: [], depth: [] }
+  for (const length of [...lengths, ...new Array<number>(pads).fill(1)]) {
+    const begin = mask.depth.length
+    for (let i = 0; i < length; i++) {
+      mask.visibleFrom.push(begin + i)
+      mask.visibleUntil.push(begin + length)
+      mask.depth.push(i)
+    }
+  }
+  return mask
+}
+
+/** a trie laid out depth-first: a token is seen by all that follow in its subtree */
+interface Branch {
+  tokens: number
+  children?: Branch[]
+}
+function trie(branches: readonly Branch[]): Mask {
+  const mask: Mask = { visibleFrom: [], visibleUntil: [], depth: [] }
+  const lay = (branch: Branch, depth: number) => {
+    const begin = mask.depth.length
+    for (let i = 0; i < branch.tokens; i++) {
+      mask.visibleFrom.push(begin + i)
+      mask.depth.push(depth + i)
+    }
+    for (const child of branch.children ?? []) lay(child, depth + branch.tokens)
+    mask.visibleUntil.splice(begin, 0, ...new Array<number>(branch.tokens).fill(mask.depth.length))
+  }
+  for (const branch of branches) lay(branch, 0)
+  return mask
+}
+
+/** tokens [from, to) also see each other backwards (a prefix, an image) */
+function bidirectional(mask: Mask, from: number, to: number): Mask {
+  return { ...mask, visibleFrom: mask.visibleFrom.map((v, j) => (j >= from && j < to ? Math.min(v, from) : v)) }
+}
+
+/** tokens that no query sees */
+function unseen(mask: Mask, ...tokens: number[]): Mask {
+  return { ...mask, visibleUntil: mask.visibleUntil.map((v, j) => (tokens.includes(j) ? mask.visibleFrom[j]! : v)) }
+}
+
+interface Setup {
+  heads: number
+  kvHeads: number
+  headDim: number
+  mask: Mask
+  window?: number
+  /** q is the last `queries` tokens (over a cache); default: all */
+  queries?: number
+  /** spare tokens of the cache behind the last query */
+  behind?: number
+  /** q, k and v are columns of one wide product */
+  fused?: boolean
+  bench?: boolean
+}
+
+const attrsOf = (s: Setup): Attrs => ({
+  heads: s.heads,
+  kvHeads: s.kvHeads,
+  headDim: s.headDim,
+  scale: s.headDim ** -0.5,
+  window: s.window ?? 0,
+})
+const column = (values: readonly number[]): CaseInput => ({ rows: values.length, cols: 1, dtype: 'i32', values })
+const maskInputs = (m: Mask) => [column(m.visibleFrom), column(m.visibleUntil), column(m.depth)]
+
+function qkv(s: Setup, queries: number): CaseInput[] {
+  const [h, g] = [s.heads * s.headDim, s.kvHeads * s.headDim]
+  const part = (rows: number, cols: number, from: number): CaseInput => {
+    return { rows, cols, dtype: 'act', ...(s.fused ? { within: { cols: h + 2 * g, from } } : {}) }
+  }
+  return [part(queries, h, 0), part(s.mask.depth.length, g, h), part(s.mask.depth.length, g, h + g)]
+}
+
+function forward(name: string, s: Setup): OpCase {
+  const tokens = s.mask.depth.length
+  const queries = s.queries ?? tokens
+  const start = tokens - queries - (s.behind ?? 0)
+  return {
+    name,
+    op: attentionOp,
+    attrs: attrsOf(s),
+    inputs: [...qkv(s, queries), ...maskInputs(s.mask), s.queries === undefined ? null : column([start])],
+    // f32: 2e-7 of exp times a handful of operations. bf16: p and o are rounded to 8 bits (2⁻⁹ on average), in backward ds and D too
+    tolerance: { f32: 3e-6, bf16: 1e-2 },
+    bench: s.bench,
+  }
+}
+
+/** o and lse need not belong to q and k (the op only reads them) but must be of their size: about log n + σ² / 2 for n keys */
+function backward(name: string, s: Setup): OpCase {
+  const tokens = s.mask.depth.length
+  const seen = new Array<number>(tokens).fill(0)
+  for (let j = 0; j < tokens; j++) {
+    for (let i = s.mask.visibleFrom[j]!; i < s.mask.visibleUntil[j]!; i++) {
+      if (!s.window || s.mask.depth[i]! - s.mask.depth[j]! < s.window) seen[i]!++
+    }
+  }
+  const width = s.heads * s.headDim
+  const lse = seen.flatMap((n) => new Array<number>(s.heads).fill(Math.log(n) + 0.5))
+  return {
+    name: `${name}, backward`,
+    op: attentionBackwardOp,
+    attrs: attrsOf(s),
+    inputs: [
+      { rows: tokens, cols: width, dtype: 'act' },
+      { rows: tokens, cols: width, dtype: 'act', scale: 0.2 },
+      { rows: tokens, cols: s.heads, dtype: 'f32', values: lse },
+      ...qkv(s, tokens),
+      ...maskInputs(s.mask),
+    ],
+    // as above: p and ds are rounded to bf16 before they are multiplied
+    tolerance: { f32: 3e-6, bf16: 1e-2 },
+    bench: s.bench,
+  }
+}
+
+const preferencePair: Branch = { tokens: 21, children: [{ tokens: 17 }, { tokens: 30 }] }
+const both: Record<string, Setup> = {
+  'one token': { heads: 1, kvHeads: 1, headDim: 16, mask: rows([1]) },
+  'one row': { heads: 2, kvHeads: 1, headDim: 16, mask: rows([67]) },
+  'rows and pads, grouped heads': { heads: 4, kvHeads: 2, headDim: 64, mask: rows([1, 33, 2, 64, 19], 9) },
+  'three queries a key head, columns of one product': { heads: 3, kvHeads: 1, headDim: 24, mask: rows([40, 31]), fused: true },
+  window: { heads: 2, kvHeads: 2, headDim: 32, mask: rows([70, 50]), window: 13 },
+  'window over a shared beginning': { heads: 2, kvHeads: 1, headDim: 40, mask: trie([preferencePair, { tokens: 40 }]), window: 20 },
+  'shared beginnings in shared beginnings': {
+    heads: 3,
+    kvHeads: 3,
+    headDim: 80,
+    mask: trie([{ tokens: 33, children: [{ tokens: 20, children: [{ tokens: 3 }, { tokens: 9 }] }, { tokens: 1 }] }, { tokens: 12 }]),
+  },
+  'a bidirectional span': { heads: 2, kvHeads: 1, headDim: 48, mask: bidirectional(rows([60, 37]), 20, 55) },
+  'tokens that see nothing': { heads: 1, kvHeads: 1, headDim: 64, mask: unseen(rows([5, 20, 1]), 0, 5, 25) },
+  'head size 256': { heads: 2, kvHeads: 1, headDim: 256, mask: rows([35, 40]) },
+  'head size 128, several blocks': { heads: 1, kvHeads: 1, headDim: 128, mask: rows([150, 45]) },
+}
+
+const real: Record<string, Setup> = {
+  'SmolLM2-135M, 4 × 512': { heads: 9, kvHeads: 3, headDim: 64, mask: rows([512, 512, 512, 512]), bench: true },
+  'SmolLM2-135M, rows of 200': {
+    heads: 9,
+    kvHeads: 3,
+    headDim: 64,
+    mask: rows([201, 188, 230, 97, 312, 154, 240, 178, 265, 183], 0),
+    bench: true,
+  },
+  'Llama-3.1-8B, 2 × 1024': { heads: 32, kvHeads: 8, headDim: 128, mask: rows([1024, 1024]), bench: true },
+}
+
+export const cases: readonly OpCase[] = [
+  ...Object.entries(both).flatMap(([name, setup]) => [forward(name, setup), backward(name, setup)]),
+  forward('a cache, one new token', { heads: 4, kvHeads: 2, headDim: 64, mask: rows([130]), queries: 1 }),
+  forward('a cache, more tokens, room behind', { heads: 3, kvHeads: 1, headDim: 32, mask: rows([90]), queries: 7, behind: 11 }),
+  forward('a cache and a window', { heads: 2, kvHeads: 2, headDim: 128, mask: rows([75]), queries: 2, window: 30 }),
+  ...Object.entries(real).flatMap(([name, setup]) => [forward(name, setup), backward(name, setup)]),
+  forward('decoding behind 2,048 tokens', { heads: 32, kvHeads: 8, headDim: 128, mask: rows([2049]), queries: 1, bench: true }),
+]

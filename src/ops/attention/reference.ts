@@ -1,0 +1,77 @@
+/** Attention as its definition reads: every query against every key, in f64. */
+import type { Attrs, Matrix, Reference } from '../op.ts'
+
+/** Queries are tokens `start` … of the keys' tokens. */
+interface Mask {
+  visibleFrom: Matrix
+  visibleUntil: Matrix
+  depth: Matrix
+  start: number
+  window: number
+}
+
+function sees(m: Mask, query: number, j: number): boolean {
+  const i = m.start + query
+  if (i < m.visibleFrom.data[j]! || i >= m.visibleUntil.data[j]!) return false
+  return m.window === 0 || m.depth.data[i]! - m.depth.data[j]! < m.window
+}
+
+function maskOf([visibleFrom, visibleUntil, depth]: readonly (Matrix | null)[], attrs: Attrs, start = 0): Mask {
+  return { visibleFrom: visibleFrom!, visibleUntil: visibleUntil!, depth: depth!, start, window: attrs.window! }
+}
+
+/** where head `head` of row `row` begins */
+const at = (x: Matrix, row: number, head: number, headDim: number) => row * x.cols + head * headDim
+
+function dot(a: Matrix, aAt: number, b: Matrix, bAt: number, n: number): number {
+  let sum = 0
+  for (let c = 0; c < n; c++) sum += a.data[aAt + c]! * b.data[bAt + c]!
+  return sum
+}
+
+function addScaled(to: Matrix, toAt: number, factor: number, x: Matrix, xAt: number, n: number): void {
+  for (let c = 0; c < n; c++) to.data[toAt + c]! += factor * x.data[xAt + c]!
+}
+
+const attention: Reference = ([q, k, v, ...rest], [o, lse], attrs) => {
+  const { heads, kvHeads, headDim, scale } = attrs as { heads: number; kvHeads: number; headDim: number; scale: number }
+  const mask = maskOf(rest, attrs, rest[3]?.data[0] ?? 0)
+  o!.data.fill(0)
+  for (let i = 0; i < q!.rows; i++) {
+    const keys = Array.from({ length: k!.rows }, (_, j) => j).filter((j) => sees(mask, i, j))
+    for (let h = 0; h < heads; h++) {
+      const g = Math.floor(h / (heads / kvHeads))
+      const scores = keys.map((j) => scale * dot(q!, at(q!, i, h, headDim), k!, at(k!, j, g, headDim), headDim))
+      const top = scores.reduce((a, b) => Math.max(a, b), -Infinity)
+      const total = scores.reduce((sum, s) => sum + Math.exp(s - top), 0)
+      // a query that sees nothing: o = 0, lse = −∞
+      lse!.data[i * heads + h] = keys.length ? top + Math.log(total) : -Infinity
+      keys.forEach((j, n) => {
+        addScaled(o!, at(o!, i, h, headDim), Math.exp(scores[n]! - top) / total, v!, at(v!, j, g, headDim), headDim)
+      })
+    }
+  }
+}
+
+const attentionBackward: Reference = ([dO, o, lse, q, k, v, ...rest], [dQ, dK, dV], attrs) => {
+  const { heads, kvHeads, headDim, scale } = attrs as { heads: number; kvHeads: number; headDim: number; scale: number }
+  const mask = maskOf(rest, attrs)
+  for (const d of [dQ!, dK!, dV!]) d.data.fill(0)
+  for (let i = 0; i < q!.rows; i++) {
+    for (let j = 0; j < k!.rows; j++) {
+      if (!sees(mask, i, j)) continue
+      for (let h = 0; h < heads; h++) {
+        const qAt = at(q!, i, h, headDim)
+        const kAt = at(k!, j, Math.floor(h / (heads / kvHeads)), headDim)
+        const p = Math.exp(scale * dot(q!, qAt, k!, kAt, headDim) - lse!.data[i * heads + h]!)
+        const dP = dot(dO!, qAt, v!, kAt, headDim) - dot(dO!, qAt, o!, qAt, headDim)
+        const dS = p * dP * scale
+        addScaled(dQ!, qAt, dS, k!, kAt, headDim)
+        addScaled(dK!, kAt, dS, q!, qAt, headDim)
+        addScaled(dV!, kAt, p, dO!, qAt, headDim)
+      }
+    }
+  }
+}
+
+export const reference: Readonly<Record<string, Reference>> = { attention, attention_backward: attentionBackward }

@@ -1,0 +1,42 @@
+/** Dropout's cases: the usual share and extreme ones, odd widths, negative and large seeds. */
+import type { OpCase } from '../op.ts'
+import { dropoutOp, hash32 } from './op.ts'
+
+function drop(
+  name: string,
+  tokens: number,
+  cols: number,
+  p: number,
+  stepInts: number[],
+  rest: Partial<OpCase> = {},
+  within?: { cols: number; from: number },
+): OpCase {
+  const ints = (value: (t: number) => number) => ({
+    rows: tokens,
+    cols: 1,
+    dtype: 'i32' as const,
+    values: Array.from({ length: tokens }, (_, t) => value(t)),
+  })
+  return {
+    name,
+    op: dropoutOp,
+    attrs: { p, module: hash32('model.layers.3.self_attn.q_proj') },
+    inputs: [
+      { rows: tokens, cols, dtype: 'act', ...(within ? { within } : {}) },
+      ints((t) => Math.floor(t / 5) + 40),
+      ints((t) => t % 5),
+      { rows: 1, cols: 4, dtype: 'i32', values: stepInts },
+    ],
+    // the mask is exact; f32: 1 / (1 − p) and the product, one rounding each. bf16: y is rounded to 8 bits, 2⁻⁹ on average
+    tolerance: { f32: 2e-7, bf16: 3e-3 },
+    ...rest,
+  }
+}
+
+export const cases: readonly OpCase[] = [
+  drop('one token', 1, 5, 0.5, [1, 0, 0, 0]),
+  drop('a twentieth', 23, 67, 0.05, [3407, 12, 0, 0]),
+  drop('most', 12, 48, 0.9, [-5, 2147483647, 0, 0]),
+  drop('columns of a wider product', 9, 33, 0.1, [2147483647, 1, 0, 0], {}, { cols: 50, from: 10 }),
+  drop('SmolLM2-135M, 2,048 tokens', 2048, 576, 0.05, [3407, 1, 0, 0], { bench: true }),
+]

@@ -1,0 +1,34 @@
+/** Rotary position embedding in f64: its angles and its rotation. */
+import type { Reference } from '../op.ts'
+
+const ropeTable: Reference = ([position, invFreq], [table], attrs) => {
+  const half = invFreq!.cols
+  for (let t = 0; t < table!.rows; t++) {
+    for (let i = 0; i < half; i++) {
+      const angle = position!.data[t]! * invFreq!.data[i]!
+      table!.data[t * 2 * half + i] = Math.cos(angle) * attrs.attentionFactor!
+      table!.data[t * 2 * half + half + i] = Math.sin(angle) * attrs.attentionFactor!
+    }
+  }
+}
+
+const rope: Reference = ([x, table], [y], attrs) => {
+  const { headDim, rotaryDim, interleaved, sign } = attrs as { headDim: number; rotaryDim: number; interleaved: number; sign: number }
+  const half = rotaryDim / 2
+  y!.data.set(x!.data)
+  for (let t = 0; t < x!.rows; t++) {
+    for (let head = t * x!.cols; head < (t + 1) * x!.cols; head += headDim) {
+      for (let i = 0; i < half; i++) {
+        const first = head + (interleaved ? 2 * i : i)
+        const second = interleaved ? first + 1 : first + half
+        const cos = table!.data[t * rotaryDim + i]!
+        const sin = table!.data[t * rotaryDim + half + i]! * sign
+        const [a, b] = [x!.data[first]!, x!.data[second]!]
+        y!.data[first] = a * cos - b * sin
+        y!.data[second] = b * cos + a * sin
+      }
+    }
+  }
+}
+
+export const reference: Readonly<Record<string, Reference>> = { rope_table: ropeTable, rope }

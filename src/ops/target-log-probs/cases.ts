@@ -1,0 +1,61 @@
+/** Cases of the targets' log-probabilities: several targets a position, none, negative weights, a chunk that headCount cuts. */
+import type { CaseInput, OpCase } from '../op.ts'
+import { targetLogProbsBackwardOp, targetLogProbsOp } from './op.ts'
+
+interface Setup {
+  chunk: number
+  vocab: number
+  /** targets of each position of the pass */
+  entries: readonly number[]
+  cursor?: number
+  headCount?: number
+  /** normal logits times this: 20 makes the model sure of one token */
+  scale?: number
+  bench?: boolean
+}
+
+const one = (dtype: 'i32' | 'f32', value: number): CaseInput => ({ rows: 1, cols: 1, dtype, values: [value] })
+
+function both(name: string, s: Setup): OpCase[] {
+  const start = [0]
+  for (const n of s.entries) start.push(start.at(-1)! + n)
+  const count = start.at(-1)!
+  const list = (dtype: 'i32' | 'f32', value: (e: number) => number): CaseInput => ({
+    rows: count,
+    cols: 1,
+    dtype,
+    values: Array.from({ length: count }, (_, e) => value(e)),
+  })
+  const inputs: CaseInput[] = [
+    { rows: s.chunk, cols: s.vocab, dtype: 'act', scale: s.scale ?? 1 },
+    { rows: start.length, cols: 1, dtype: 'i32', values: start },
+    list('i32', (e) => (e * 7919) % s.vocab), // two entries of a position may name the same target when the vocabulary is small
+    list('f32', (e) => (e % 3 === 2 ? -0.75 : 1 + (e % 2) / 2)),
+    one('i32', s.cursor ?? 0),
+    one('i32', s.headCount ?? s.entries.length),
+    { rows: count, cols: 1, dtype: 'f32', values: new Float64Array(count) },
+  ]
+  // f32 sums of up to `vocab` exponentials, each 2e-7 off; logp is f32 also in a bf16 run, dlogits is then rounded to 8 bits
+  const tolerance = { f32: 2e-6, bf16: 3e-3 }
+  return [
+    { name, op: targetLogProbsOp, attrs: {}, inputs, tolerance, bench: s.bench },
+    {
+      name: `${name}, with gradient`,
+      op: targetLogProbsBackwardOp,
+      attrs: {},
+      inputs: [...inputs, one('f32', 0.37)],
+      tolerance,
+      bench: s.bench,
+    },
+  ]
+}
+
+export const cases: readonly OpCase[] = [
+  ...both('one position', { chunk: 1, vocab: 5, entries: [1] }),
+  ...both('several targets and none', { chunk: 6, vocab: 131, entries: [1, 3, 0, 2, 1, 1] }),
+  ...both('the same target twice', { chunk: 3, vocab: 3, entries: [4, 2, 3] }),
+  ...both('second chunk, cut by headCount', { chunk: 4, vocab: 77, entries: [1, 2, 1, 1, 2, 1, 0, 0], cursor: 4, headCount: 6 }),
+  ...both('a chunk past the last position', { chunk: 2, vocab: 19, entries: [1, 1, 1, 1], cursor: 2, headCount: 2 }),
+  ...both('sure of one token', { chunk: 5, vocab: 4100, entries: [1, 1, 2, 1, 1], scale: 20 }),
+  ...both('SmolLM2-135M, 256 positions', { chunk: 256, vocab: 49152, entries: new Array<number>(256).fill(1), bench: true }),
+]
