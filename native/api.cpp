@@ -15,7 +15,7 @@ using namespace saqr;
 #define SAQR_VARIANT "custom"
 #endif
 
-static thread_local std::string lastError;
+static std::string lastError;  // of the last call that failed, on whichever thread it ran
 
 struct Item {
   const Plan* plan;

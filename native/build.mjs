@@ -78,6 +78,7 @@ export async function build(variant, { test = false, quiet = false } = {}) {
   const sources = [...files(native, '.cpp'), ...opFiles('cpu.cpp'), ...(test ? files(join(native, 'test'), '.cpp') : [])]
   const objects = join(out, variant)
   mkdirSync(objects, { recursive: true })
+  writeFileSync(join(out, 'variants.json'), JSON.stringify(VARIANTS.map(({ name, arch, needs }) => ({ name, arch, needs })))) // devices/cpu chooses by it
   const jobs = sources.map((source) => {
     const object = join(objects, `${relative(root, source).replace(/[/\\]/g, '-').replace(/\.cpp$/, '')}.o`)
     const key = sha(compiler.version, flags.slice(0, -1).join(' '), headers, readFileSync(source, 'utf8'))

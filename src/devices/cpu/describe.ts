@@ -1,0 +1,56 @@
+/** A plan with addresses: the bytes native/plan.cpp reads. Layouts are those of native/saqr.hpp. */
+import type { Plan, PlanTensor } from '../../graph/plan.ts'
+import type { DType } from '../../models/trace.ts'
+
+const DTYPES: readonly DType[] = ['f32', 'bf16', 'f16', 'i32', 'u8', 'nf4']
+const BYTES: Record<DType, number> = { f32: 4, i32: 4, bf16: 2, f16: 2, u8: 1, nf4: 0.5 }
+const TENSOR = 48
+const STEP_HEADER = 24
+
+export interface Placed {
+  address: bigint
+  /** address of the Quant beside an nf4 weight */
+  quant: bigint
+}
+
+/** `placed[i]`: where buffer i lies; `arena`: where scratch offsets count from; `kernel`: index of a native kernel by name */
+export function describe(plan: Plan, placed: readonly Placed[], arena: bigint, kernel: (op: string) => number): Uint8Array {
+  const sizes = plan.steps.map((s) => STEP_HEADER + TENSOR * (s.outputs.length + s.inputs.length) + 8 * Object.keys(s.attrs).length)
+  const bytes = new Uint8Array(8 + sizes.reduce((sum, n) => sum + n, 0))
+  const out = new DataView(bytes.buffer)
+  bytes.set([0x53, 0x51, 0x50, 0x4c]) // SQPL
+  out.setUint32(4, plan.steps.length, true)
+  let at = 8
+
+  const tensor = (t: PlanTensor | null) => {
+    if (t) {
+      const { dtype } = plan.buffers[t.buffer]!
+      const { address, quant } = placed[t.buffer]!
+      out.setBigUint64(at, address + BigInt(t.offset * BYTES[dtype]), true)
+      out.setBigInt64(at + 8, BigInt(t.rows), true)
+      out.setBigInt64(at + 16, BigInt(t.cols), true)
+      out.setBigInt64(at + 24, BigInt(t.stride), true)
+      out.setInt32(at + 32, DTYPES.indexOf(dtype), true)
+      out.setBigUint64(at + 40, quant, true)
+    }
+    at += TENSOR
+  }
+
+  for (const step of plan.steps) {
+    const attrs = Object.values(step.attrs)
+    const index = kernel(step.op)
+    if (index < 0) throw new Error(`the CPU library has no kernel '${step.op}'`)
+    ;[index, step.outputs.length, step.inputs.length, attrs.length].forEach((n, i) => {
+      out.setInt32(at + 4 * i, n, true)
+    })
+    out.setBigUint64(at + 16, step.workspace ? arena + BigInt(step.workspace.at) : 0n, true)
+    at += STEP_HEADER
+    for (const t of step.outputs) tensor(t)
+    for (const t of step.inputs) tensor(t)
+    for (const a of attrs) {
+      out.setFloat64(at, a, true)
+      at += 8
+    }
+  }
+  return bytes
+}

@@ -1,0 +1,86 @@
+/** The native library: found, the best variant for this processor chosen, its functions bound. */
+import { existsSync, readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { SaqrError } from '../../error.ts'
+import { type ForeignFunction, ffi } from '../ffi.ts'
+
+interface Variant {
+  name: string
+  arch: string
+  /** flags of /proc/cpuinfo that it takes */
+  needs: string[]
+}
+
+const ABI = 1
+
+const FUNCTIONS = {
+  abi: 'int saqr_abi()',
+  variant: 'const char* saqr_variant()',
+  kernel: 'int saqr_kernel(const char* name)',
+  lastError: 'const char* saqr_last_error()',
+  poolCreate: 'void* saqr_pool_create(int threads)',
+  poolDestroy: 'void saqr_pool_destroy(void* pool)',
+  alloc: 'void* saqr_alloc(uint64_t bytes)',
+  free: 'void saqr_free(void* address, uint64_t bytes)',
+  mapFile: 'void* saqr_map_file(const char* path, uint64_t* bytes)',
+  unmap: 'void saqr_unmap(void* address, uint64_t bytes)',
+  copy: 'void saqr_copy(void* to, const void* from, uint64_t bytes)',
+  zero: 'void saqr_zero(void* to, uint64_t bytes)',
+  resident: 'uint64_t saqr_resident(const void* address, uint64_t bytes)',
+  planLoad: 'void* saqr_plan_load(const void* description, uint64_t bytes)',
+  planFree: 'void saqr_plan_free(void* plan)',
+  run: 'int saqr_run(void* pool, const void* items, int count, void* control)',
+  probeFma: 'double saqr_probe_fma(void* pool, int kind)',
+  probeCopy: 'double saqr_probe_copy(void* pool)',
+} as const
+
+export type Native = Record<keyof typeof FUNCTIONS, ForeignFunction>
+
+/** Folders that may hold the library: the platform's package, then a checkout's own build. */
+function folders(): string[] {
+  const name = `@saqr/${process.platform}-${process.arch}`
+  const list: string[] = []
+  try {
+    list.push(dirname(createRequire(import.meta.url).resolve(`${name}/package.json`)))
+  } catch {
+    // not installed: a source checkout builds its own
+  }
+  list.push(join(dirname(fileURLToPath(import.meta.url)), '../../../native/build'))
+  return list.filter((folder) => existsSync(join(folder, 'variants.json')))
+}
+
+/** Names of the variants this processor runs, best first. */
+function runnable(folder: string): string[] {
+  const variants = JSON.parse(readFileSync(join(folder, 'variants.json'), 'utf8')) as Variant[]
+  const cpuinfo = existsSync('/proc/cpuinfo') ? readFileSync('/proc/cpuinfo', 'utf8') : ''
+  const flags = /^flags\s*:(.*)$/m.exec(cpuinfo)?.[1]?.trim().split(/\s+/)
+  const has = new Set(flags)
+  return variants.filter((v) => v.arch === process.arch && (!flags || v.needs.every((f) => has.has(f)))).map((v) => v.name)
+}
+
+const open = new Map<string, Native>()
+
+/** @throws SaqrError DEVICE_CPU_LIBRARY when there is none for this processor */
+export function nativeLibrary(variant?: string): Native {
+  const suffix = process.platform === 'darwin' ? 'dylib' : 'so'
+  for (const folder of folders()) {
+    for (const name of variant ? [variant] : runnable(folder)) {
+      const path = join(folder, `saqr-${name}.${suffix}`)
+      if (existsSync(path)) return bind(path)
+    }
+  }
+  const wanted = variant ? `variant ${variant} of the CPU library` : 'CPU library for this processor'
+  throw new SaqrError('DEVICE_CPU_LIBRARY', `no ${wanted}: install @saqr/${process.platform}-${process.arch}, or in a checkout run \`node native/build.mjs\``)
+}
+
+function bind(path: string): Native {
+  let native = open.get(path)
+  if (native) return native
+  const library = ffi().load(path)
+  native = Object.fromEntries(Object.entries(FUNCTIONS).map(([key, signature]) => [key, library.func(signature)])) as Native
+  if (native.abi() !== ABI) throw new SaqrError('DEVICE_CPU_LIBRARY', `${path} is of another version of saqr: install both alike`)
+  open.set(path, native)
+  return native
+}

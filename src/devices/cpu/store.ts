@@ -1,0 +1,133 @@
+/** Tensors that lie across passes: own pages, or a mapped file read where it lies. */
+import { SaqrError } from '../../error.ts'
+import type { QuantSpec, StoreSource, StoreSpec } from '../device.ts'
+import { ffi } from '../ffi.ts'
+import type { Native } from './library.ts'
+
+const BYTES = { f32: 4, i32: 4, bf16: 2, f16: 2, u8: 1, nf4: 0.5 } as const
+/** sizeof(Quant) of native/saqr.hpp */
+const QUANT = 56
+
+interface Piece {
+  address: bigint
+  bytes: number
+  /** pages of our own, to give back */
+  owned: boolean
+}
+interface Entry {
+  spec: StoreSpec
+  data: Piece
+  quant: bigint
+  /** codes, scales and the Quant of an nf4 weight */
+  beside: Piece[]
+}
+
+export class Store {
+  readonly #native: Native
+  readonly #entries = new Map<string, Entry>()
+  readonly #files = new Map<string, { address: bigint; bytes: number; users: number }>()
+
+  constructor(native: Native) {
+    this.#native = native
+  }
+
+  add(name: string, spec: StoreSpec): void {
+    if (this.#entries.has(name)) throw new Error(`'${name}' is in the store already`)
+    const data = this.#place(spec.source, Math.ceil(spec.rows * spec.cols * BYTES[spec.dtype]))
+    const beside: Piece[] = []
+    const quant = spec.quant ? this.#quant(spec.quant, spec.rows * spec.cols, beside) : 0n
+    this.#entries.set(name, { spec, data, quant, beside })
+  }
+
+  entry(name: string): Entry {
+    const entry = this.#entries.get(name)
+    if (!entry) throw new Error(`'${name}' is not in the store`)
+    return entry
+  }
+
+  drop(name: string): void {
+    const { data, beside } = this.entry(name)
+    this.#entries.delete(name)
+    for (const piece of [data, ...beside]) if (piece.owned) this.#native.free(piece.address, piece.bytes)
+  }
+
+  /** the tensor's bytes, without a copy */
+  view(name: string, offset: number, bytes?: number): Uint8Array {
+    const { data } = this.entry(name)
+    const length = bytes ?? data.bytes - offset
+    if (offset < 0 || offset + length > data.bytes) throw new Error(`'${name}' has ${data.bytes} bytes, not ${offset + length}`)
+    return new Uint8Array(ffi().view(data.address + BigInt(offset), length))
+  }
+
+  size(): { store: number; mapped: number } {
+    let store = 0
+    let mapped = 0
+    for (const { data, beside } of this.#entries.values()) {
+      for (const piece of [data, ...beside]) {
+        if (piece.owned) store += Number(this.#native.resident(piece.address, piece.bytes))
+        else mapped += piece.bytes
+      }
+    }
+    return { store, mapped }
+  }
+
+  dispose(): void {
+    for (const name of [...this.#entries.keys()]) this.drop(name)
+    for (const { address, bytes } of this.#files.values()) this.#native.unmap(address, bytes)
+    this.#files.clear()
+  }
+
+  #alloc(bytes: number): Piece {
+    const address = this.#native.alloc(bytes) as bigint | null
+    if (!address) throw new SaqrError('MEMORY_REFUSED', `${this.#native.lastError()}`)
+    return { address, bytes, owned: true }
+  }
+
+  #copy(bytes: Uint8Array, expected: number): Piece {
+    if (bytes.byteLength !== expected) throw new Error(`${bytes.byteLength} bytes given where ${expected} belong`)
+    const piece = this.#alloc(expected)
+    if (expected) this.#native.copy(piece.address, bytes, expected)
+    return piece
+  }
+
+  #place(source: StoreSource, bytes: number): Piece {
+    if (source.kind === 'zero') return this.#alloc(bytes)
+    if (source.kind === 'data') return this.#copy(source.bytes, bytes)
+    const file = this.#map(source.path)
+    if (source.offset + bytes > file.bytes) throw new SaqrError('FORMAT_TRUNCATED', `${source.path} ends before byte ${source.offset + bytes}`)
+    return { address: file.address + BigInt(source.offset), bytes, owned: false }
+  }
+
+  #map(path: string) {
+    let file = this.#files.get(path)
+    if (!file) {
+      const size = new BigUint64Array(1)
+      const address = this.#native.mapFile(path, size) as bigint | null
+      if (!address) throw new SaqrError('FORMAT_UNREADABLE', `can't map a file: ${this.#native.lastError()}`)
+      this.#files.set(path, (file = { address, bytes: Number(size[0]), users: 0 }))
+    }
+    return file
+  }
+
+  #quant(q: QuantSpec, elements: number, beside: Piece[]): bigint {
+    const keep = (piece: Piece) => {
+      beside.push(piece)
+      return piece.address
+    }
+    const floats = (values: Float32Array) => keep(this.#copy(new Uint8Array(values.buffer, values.byteOffset, values.byteLength), values.byteLength))
+    const blocks = Math.ceil(elements / q.blocksize)
+    const out = new DataView(new ArrayBuffer(QUANT))
+    out.setBigUint64(0, floats(q.codebook), true)
+    if (q.nested) {
+      out.setBigUint64(16, keep(this.#place(q.absmax, blocks)), true)
+      out.setBigUint64(24, floats(q.nested.code), true)
+      out.setBigUint64(32, keep(this.#place(q.nested.absmax, Math.ceil(blocks / q.nested.blocksize) * 4)), true)
+      out.setFloat32(40, q.nested.offset, true)
+    } else {
+      out.setBigUint64(8, keep(this.#place(q.absmax, blocks * 4)), true)
+    }
+    out.setInt32(44, q.blocksize, true)
+    out.setInt32(48, q.nested?.blocksize ?? 0, true)
+    return keep(this.#copy(new Uint8Array(out.buffer), QUANT))
+  }
+}

@@ -1,0 +1,37 @@
+/** Calls into shared libraries: koffi, through the package of this platform (it needs no install script). */
+import { createRequire } from 'node:module'
+import { SaqrError } from '../error.ts'
+
+export type Address = bigint | number
+/** A function of a library; `.async(…args, callback)` runs it on a thread of the pool. */
+export interface ForeignFunction {
+  (...args: unknown[]): unknown
+  async(...args: unknown[]): void
+}
+export interface Library {
+  func(signature: string): ForeignFunction
+}
+interface Koffi {
+  load(path: string, options?: { lazy?: boolean; global?: boolean }): Library
+  /** native memory as an ArrayBuffer, without a copy */
+  view(address: Address, bytes: number): ArrayBuffer
+}
+
+let loaded: Koffi | undefined
+
+export function ffi(): Koffi {
+  if (loaded) return loaded
+  const name = `@koromix/koffi-${process.platform}-${process.arch}`
+  try {
+    return (loaded = createRequire(import.meta.url)(name) as Koffi)
+  } catch (cause) {
+    throw new SaqrError('DEVICE_FFI', `${name} is missing: install saqr again without --omit=optional (npm install saqr)`, { cause })
+  }
+}
+
+/** Promise of an asynchronous foreign call. */
+export function callAsync(f: ForeignFunction, ...args: unknown[]): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    f.async(...args, (error: Error | null, result: unknown) => (error ? reject(error) : resolve(result)))
+  })
+}

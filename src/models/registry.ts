@@ -1,0 +1,16 @@
+/** The families there are, by `model_type`. */
+import { SaqrError } from '../error.ts'
+import type { Family, Model } from './family.ts'
+import { llama } from './llama.ts'
+
+export const families: readonly Family[] = [llama]
+
+/** @throws SaqrError MODEL_UNSUPPORTED for a model_type that no family here has */
+export function openConfig(config: Readonly<Record<string, unknown>>): Model {
+  const family = families.find((f) => f.modelType === config.model_type)
+  if (!family) {
+    const given = config.model_type === undefined ? 'config.json names no model_type' : `model_type ${JSON.stringify(config.model_type)} is not supported`
+    throw new SaqrError('MODEL_UNSUPPORTED', `${given}: saqr trains ${families.map((f) => f.modelType).join(', ')}`)
+  }
+  return family.open(config)
+}
