@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import warnings
-import zlib
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -18,6 +17,8 @@ import torch
 import transformers
 from families_cases import CASES, Case
 from families_compute import distance, gradients, greedy, in_f64, step
+from families_files import sort_targets, to_legacy
+from families_weights import fill_adapter, fill_base, generator
 from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -29,46 +30,6 @@ warnings.filterwarnings("ignore", category=UserWarning, module="peft")
 
 SHARED = 36  # tokens with which rows 0 and 1 begin alike
 GREEDY = 32
-
-
-def generator(*key) -> torch.Generator:
-    """Random bits of their own for every name, whatever else is drawn."""
-    return torch.Generator().manual_seed(zlib.crc32(":".join(map(str, key)).encode()))
-
-
-def normal(shape, std, *key):
-    return torch.randn(shape, generator=generator(*key)) * std
-
-
-@torch.no_grad()
-def fill_base(model, case):
-    """Activations of size about 1 everywhere: weights by fan-in, norms around 1, biases away from 0."""
-    for name, p in model.named_parameters():
-        if name.endswith("norm.weight"):
-            p.copy_(1 + normal(p.shape, 0.25, case, name))
-        elif name.endswith("bias"):
-            p.copy_(normal(p.shape, 0.3, case, name))
-        elif name.endswith("embed_tokens.weight"):
-            # a tied head multiplies normed channels by these: 2/sqrt(C) keeps its logits at about 2
-            p.copy_(normal(p.shape, 2 / p.shape[1] ** 0.5 if model.config.tie_word_embeddings else 0.5, case, name))
-        else:
-            p.copy_(normal(p.shape, (2 if name.startswith("lm_head") else 1) / p.shape[1] ** 0.5, case, name))
-
-
-@torch.no_grad()
-def fill_adapter(model, case):
-    """lora_B random, so that every gradient differs from 0; what is trained whole moves away from its base."""
-    for name, p in model.named_parameters():
-        if not p.requires_grad:
-            continue
-        if "lora_embedding_A" in name:
-            p.copy_(normal(p.shape, 1, case, name))
-        elif "lora_A" in name:
-            p.copy_(normal(p.shape, p.shape[1] ** -0.5, case, name))
-        elif "lora_B" in name or "lora_embedding_B" in name:
-            p.copy_(normal(p.shape, 0.15, case, name))
-        else:
-            p.add_(normal(p.shape, 0.05, case, name))
 
 
 def make_rows(case, vocab):
@@ -97,31 +58,13 @@ def write_model(folder: Path, case: Case):
     fill_adapter(model, case.name)
     model.save_pretrained(folder / "adapter")
     (folder / "adapter" / "README.md").unlink(missing_ok=True)
-    # a Python set, in another order each time
-    path = folder / "adapter" / "adapter_config.json"
-    saved = json.loads(path.read_text())
-    if isinstance(saved["target_modules"], list):
-        saved["target_modules"].sort()
-        path.write_text(json.dumps(saved, indent=2, sort_keys=True))
+    sort_targets(folder / "adapter" / "adapter_config.json")
     return model
 
 
 def read_model(folder: Path, case: Case):
     model = AutoModelForCausalLM.from_pretrained(folder / "model", attn_implementation="eager", dtype=torch.float32)
     return model if case.adapter is None else peft.PeftModel.from_pretrained(model, folder / "adapter", is_trainable=True)
-
-
-def to_legacy(path: Path):
-    """config.json with rope_theta, rope_scaling and torch_dtype, as transformers 4 wrote it; HF must read the same model from it."""
-    new = AutoConfig.from_pretrained(path.parent)
-    config = json.loads(path.read_text())
-    parameters = config.pop("rope_parameters")
-    config["rope_theta"] = parameters.pop("rope_theta")
-    config["rope_scaling"] = None if parameters["rope_type"] == "default" else parameters
-    config["torch_dtype"] = config.pop("dtype")
-    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
-    read = AutoConfig.from_pretrained(path.parent).rope_parameters
-    assert read == new.rope_parameters, (read, new.rope_parameters)
 
 
 def find_greedy(model, case, vocab):

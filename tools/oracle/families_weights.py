@@ -1,0 +1,44 @@
+"""Seeded weights for tiny models: random, yet such that activations and gradients have the size they have in trained ones."""
+import zlib
+
+import torch
+
+
+def generator(*key) -> torch.Generator:
+    """Random bits of their own for every name, whatever else is drawn."""
+    return torch.Generator().manual_seed(zlib.crc32(":".join(map(str, key)).encode()))
+
+
+def normal(shape, std, *key):
+    return torch.randn(shape, generator=generator(*key)) * std
+
+
+@torch.no_grad()
+def fill_base(model, case):
+    """Activations of size about 1 everywhere: weights by fan-in, norms around 1, biases away from 0."""
+    for name, p in model.named_parameters():
+        if name.endswith("norm.weight"):
+            p.copy_(1 + normal(p.shape, 0.25, case, name))
+        elif name.endswith("bias"):
+            p.copy_(normal(p.shape, 0.3, case, name))
+        elif name.endswith("embed_tokens.weight"):
+            # a tied head multiplies normed channels by these: 2/sqrt(C) keeps its logits at about 2
+            p.copy_(normal(p.shape, 2 / p.shape[1] ** 0.5 if model.config.tie_word_embeddings else 0.5, case, name))
+        else:
+            p.copy_(normal(p.shape, (2 if name.startswith("lm_head") else 1) / p.shape[1] ** 0.5, case, name))
+
+
+@torch.no_grad()
+def fill_adapter(model, case):
+    """lora_B random, so that every gradient differs from 0; what is trained whole moves away from its base."""
+    for name, p in model.named_parameters():
+        if not p.requires_grad:
+            continue
+        if "lora_embedding_A" in name:
+            p.copy_(normal(p.shape, 1, case, name))
+        elif "lora_A" in name:
+            p.copy_(normal(p.shape, p.shape[1] ** -0.5, case, name))
+        elif "lora_B" in name or "lora_embedding_B" in name:
+            p.copy_(normal(p.shape, 0.15, case, name))
+        else:
+            p.add_(normal(p.shape, 0.05, case, name))

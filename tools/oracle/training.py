@@ -1,0 +1,172 @@
+"""30 optimizer steps of TRL's SFTTrainer on a tiny Llama (f32, CPU): what it consumed, what it logged, what it left behind.
+
+  python tools/oracle/training.py OUT [--case NAME]
+
+The layout of OUT/<case>/ is described in tools/oracle/README.md."""
+import argparse
+import json
+import os
+import shutil
+import tempfile
+import warnings
+from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+import datasets
+import peft
+import torch
+import transformers
+from families_compute import step
+from families_files import sort_targets
+from families_weights import fill_adapter, fill_base
+from training_cases import COMMON, RUNS, Run
+from training_data import make_tokenizer
+from transformers import AutoConfig, AutoModelForCausalLM
+from trl import SFTConfig, SFTTrainer
+
+torch.set_num_threads(2)
+transformers.logging.set_verbosity_error()
+transformers.utils.logging.disable_progress_bar()
+datasets.disable_progress_bars()
+warnings.filterwarnings("ignore", category=UserWarning)
+warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+
+
+def unpad(batch) -> list[dict]:
+    """The rows of a collated batch, without padding. Padding-free batches are one line of rows whose positions start at 0."""
+    rows = []
+    for i, ids in enumerate(batch["input_ids"]):
+        if "attention_mask" in batch:
+            spans = [(0, int(batch["attention_mask"][i].sum()))]
+        else:
+            starts = (batch["position_ids"][i] == 0).nonzero()[:, 0].tolist()
+            spans = list(zip(starts, starts[1:] + [len(ids)]))
+        for a, b in spans:
+            targets = (batch["labels"][i, a:b] != -100).int()
+            targets[0] = 0  # nothing predicts a row's first token
+            rows.append(dict(ids=ids[a:b].tolist(), targets=targets.tolist()))
+    return rows
+
+
+class Recorder(SFTTrainer):
+    """Keeps the batches in the order they were trained on and evaluated."""
+
+    def __init__(self, *args, **kwargs):
+        self.steps, self.evaluated = [], []
+        super().__init__(*args, **kwargs)
+
+    def get_batch_samples(self, *args):
+        batches, count = super().get_batch_samples(*args)
+        if batches:
+            self.steps.append([unpad(batch) for batch in batches])
+            assert count == sum(sum(row["targets"]) for batch in self.steps[-1] for row in batch), "targets counted differently"
+        return batches, count
+
+    def prediction_step(self, model, inputs, *args, **kwargs):
+        if self.state.global_step == self.args.eval_steps:
+            self.evaluated.append(unpad(inputs))
+        return super().prediction_step(model, inputs, *args, **kwargs)
+
+
+def make_model(run: Run):
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", **run.config)).float()
+    fill_base(model, run.name)
+    return model
+
+
+def add_adapter(model, run: Run):
+    if run.adapter is None:
+        return model
+    model = peft.get_peft_model(model, peft.LoraConfig(task_type="CAUSAL_LM", **run.adapter))
+    fill_adapter(model, run.name)
+    return model
+
+
+def save(model, folder: Path, files: list[str]):
+    with tempfile.TemporaryDirectory() as temp:
+        model.save_pretrained(temp)
+        folder.mkdir(parents=True)
+        for name in files:
+            shutil.copy(Path(temp) / name, folder / name)
+    if "adapter_config.json" in files:
+        sort_targets(folder / "adapter_config.json")
+
+
+def dump(path: Path, value, lines=False):
+    text = "[\n" + ",\n".join(json.dumps(v, separators=(",", ":")) for v in value) + "\n]" if lines else json.dumps(value, indent=2)
+    path.write_text(text + "\n")
+
+
+def check_first_step(trainer: Recorder, run: Run):
+    """The recorded rows explain the first logged loss and gradient norm: computed one by one, without padding or packing."""
+    model = add_adapter(make_model(run), run)
+    _, loss, _ = step(model, [row for batch in trainer.steps[0] for row in batch])
+    norm = torch.linalg.vector_norm(torch.stack([p.grad.norm() for p in model.parameters() if p.requires_grad]))
+    first = trainer.state.log_history[0]
+    assert abs(loss.item() - first["loss"]) < 1e-5 * first["loss"] and abs(norm.item() - first["grad_norm"]) < 1e-4 * norm.item(), (loss, norm, first)
+
+
+def write_run(out: Path, run: Run):
+    folder = out / run.name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    tokenizer = make_tokenizer()
+    trained = ["model.safetensors"] if run.adapter is None else ["adapter_config.json", "adapter_model.safetensors"]
+
+    model = make_model(run)
+    save(model, folder / "model", ["config.json", "generation_config.json", "model.safetensors"])
+    tokenizer.save_pretrained(folder / "model")
+    model = add_adapter(model, run)
+    if run.adapter is not None:
+        save(model, folder / "adapter", trained)
+    for name, rows in (("train", run.rows), ("eval", run.evaluation)):
+        if rows:
+            (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    args = {**COMMON, **run.args}
+    dump(folder / "args.json", args)
+
+    with tempfile.TemporaryDirectory() as temp:
+        # a relative output folder, so that no file names this machine's
+        here = os.getcwd()
+        os.chdir(temp)
+        try:
+            config = SFTConfig(output_dir="out", use_cpu=True, bf16=False, gradient_checkpointing=False, report_to="none", disable_tqdm=True, **args)
+            data = datasets.Dataset.from_list(run.rows)
+            evaluation = datasets.Dataset.from_list(run.evaluation) if run.evaluation else None
+            trainer = Recorder(model=model, args=config, train_dataset=data, eval_dataset=evaluation, processing_class=tokenizer)
+            trainer.remove_callback(transformers.PrinterCallback)
+            trainer.train()
+            shutil.copy(f"out/checkpoint-{config.max_steps}/trainer_state.json", folder / "trainer_state.json")
+            dump(folder / "checkpoints.json", {p.name: sorted(f.name for f in p.iterdir()) for p in sorted(Path("out").iterdir()) if p.is_dir()})
+        finally:
+            os.chdir(here)
+    save(model, folder / "final", trained)
+    dump(folder / "steps.json", trainer.steps, lines=True)
+    if config.packing:
+        packs = [dict(ids=pack["input_ids"], lengths=pack["seq_lengths"]) for pack in trainer.train_dataset]
+        dump(folder / "packs.json", packs, lines=True)
+    if run.evaluation:
+        dump(folder / "evaluated.json", trainer.evaluated, lines=True)
+    dump(folder / "log_history.json", trainer.state.log_history, lines=True)
+
+    check_first_step(trainer, run)
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    assert len(losses) == len(trainer.steps) == config.max_steps and losses[-1] < losses[0]
+    size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
+    print(f"{run.name:22} loss {losses[0]:.4f} -> {losses[-1]:.4f}  {size / 1024:.0f} kB", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--case", choices=[run.name for run in RUNS])
+    args = parser.parse_args()
+    for run in RUNS:
+        if args.case in (None, run.name):
+            write_run(args.out, run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""The cases of training.py: what is trained, on which rows, with which of TRL's arguments."""
+from dataclasses import dataclass, field
+from typing import Any
+
+from families_cases import SEVEN, model
+from training_data import VOCAB, prompt_rows, text_rows
+
+
+@dataclass
+class Run:
+    name: str
+    args: dict[str, Any]
+    config: dict[str, Any] = field(default_factory=lambda: model(vocab_size=VOCAB, pad_token_id=0))
+    adapter: dict[str, Any] | None = field(default_factory=lambda: dict(r=4, lora_alpha=8, target_modules=SEVEN))
+    rows: list[dict] = field(default_factory=lambda: text_rows(46, 7))
+    evaluation: list[dict] | None = None
+
+
+# 46 rows in batches of 4 make epochs of 12 steps whose last step has 2 rows; 30 steps end inside the third
+COMMON = dict(max_steps=30, logging_steps=1, save_steps=10, seed=42, max_length=128)
+
+RUNS = [
+    Run("linear-warmup", dict(per_device_train_batch_size=4, learning_rate=5e-3, lr_scheduler_type="linear", warmup_steps=5)),
+    # 23 batches: the last step of an epoch accumulates one alone
+    Run("cosine-accumulation", dict(
+        per_device_train_batch_size=2, gradient_accumulation_steps=2, learning_rate=5e-3, lr_scheduler_type="cosine", warmup_steps=0.1,
+        weight_decay=0.01, max_grad_norm=100.0,
+    )),
+    Run("constant-clipped", dict(
+        per_device_train_batch_size=4, learning_rate=5e-3, lr_scheduler_type="constant", max_grad_norm=0.05, completion_only_loss=True,
+    ), rows=prompt_rows(46, 8)),
+    # weight decay large enough to show which weights HF spares: norms and biases
+    Run("full-tied", dict(
+        per_device_train_batch_size=4, learning_rate=1e-3, lr_scheduler_type="constant_with_warmup", warmup_steps=4, weight_decay=1.0,
+    ), config=model(vocab_size=VOCAB, pad_token_id=0, tie_word_embeddings=True, attention_bias=True), adapter=None),
+    Run("evaluation", dict(
+        per_device_train_batch_size=4, per_device_eval_batch_size=4, learning_rate=5e-3, eval_strategy="steps", eval_steps=10,
+        adam_beta1=0.8, adam_beta2=0.95, adam_epsilon=1e-6,
+    ), evaluation=text_rows(10, 9)),
+    Run("packed", dict(per_device_train_batch_size=2, learning_rate=5e-3, packing=True, packing_strategy="bfd", max_length=96)),
+]
