@@ -1,0 +1,83 @@
+// Rows (or, transposed, columns) of the embedding by token id, and their gradient: a thread has channels of its own and goes through the
+// tokens in order, so that no two threads meet in dW and its bits don't depend on how many there are.
+#include "elementwise.hpp"
+
+using namespace saqr;
+
+static bool inVocabulary(const Tensor& ids, int64_t vocab) {
+  for (int64_t t = 0; t < ids.rows; t++) {
+    const int32_t id = *(static_cast<const int32_t*>(ids.data) + t * ids.stride);
+    if (id < 0 || id >= vocab) return false;
+  }
+  return true;
+}
+static SAQR_INLINE int64_t idOf(const Tensor& ids, int64_t t) { return *(static_cast<const int32_t*>(ids.data) + t * ids.stride); }
+
+template <class Out, class In>
+static void rows(const Step& step, const Worker& worker) {
+  const Tensor &x = step.tensors[0], &ids = step.tensors[1], &w = step.tensors[2];
+  const Range part = share(worker, x.rows);
+  for (int64_t t = part.from; t < part.to; t++) {
+    auto* out = rowOf<Out>(x, t);
+    auto* in = rowOf<In>(w, idOf(ids, t));
+    vectors(0, x.cols, [&](int64_t i, auto n) { Out::store(out + i, In::load(in + i, n), n); });
+  }
+}
+
+// w (C, V): channel by channel, so that one row of w stays near
+template <class Out, class In>
+static void columns(const Step& step, const Worker& worker) {
+  const Tensor &x = step.tensors[0], &ids = step.tensors[1], &w = step.tensors[2];
+  const Range part = share(worker, x.rows);
+  for (int64_t c = 0; c < x.cols; c++) {
+    auto* in = rowOf<In>(w, c);
+    for (int64_t t = part.from; t < part.to; t++) rowOf<Out>(x, t)[c] = Out::round(In::value(in[idOf(ids, t)]));
+  }
+}
+
+template <class E>
+static void gradRows(const Step& step, const Worker& worker) {
+  const Tensor &dW = step.tensors[0], &ids = step.tensors[1], &dX = step.tensors[2];
+  const Range part = share(worker, dX.cols, 16);
+  for (int64_t t = 0; t < dX.rows; t++) {
+    auto* in = rowOf<E>(dX, t);
+    float* out = rowOf<F32>(dW, idOf(ids, t));
+    vectors(part.from, part.to, [&](int64_t i, auto n) { F32::store(out + i, F32::load(out + i, n) + E::load(in + i, n), n); });
+  }
+}
+
+template <class E>
+static void gradColumns(const Step& step, const Worker& worker) {
+  const Tensor &dW = step.tensors[0], &ids = step.tensors[1], &dX = step.tensors[2];
+  const Range part = share(worker, dX.cols);
+  for (int64_t c = part.from; c < part.to; c++) {
+    float* out = rowOf<F32>(dW, c);
+    for (int64_t t = 0; t < dX.rows; t++) out[idOf(ids, t)] += E::value(rowOf<E>(dX, t)[c]);
+  }
+}
+
+SAQR_KERNEL(embed) {
+  const Tensor* t = step.tensors;
+  const bool trans = step.attrs[0] != 0;
+  if (t[1].dtype != DType::i32) return worker.fail("embed takes i32 token ids");
+  if (!inVocabulary(t[1], trans ? t[2].cols : t[2].rows)) return worker.fail("embed takes token ids of its vocabulary: one lies outside");
+  bool taken = false;
+  withType<F32, BF16, F16>(t[2].dtype, [&](auto in) {
+    taken = withType<F32, BF16>(t[0].dtype, [&](auto out) {
+      if (trans) columns<decltype(out), decltype(in)>(step, worker);
+      else rows<decltype(out), decltype(in)>(step, worker);
+    });
+  });
+  if (!taken) worker.fail("embed takes a weight in f32, bf16 or f16 and makes f32 or bf16");
+}
+SAQR_KERNEL(embed_grad) {
+  const Tensor* t = step.tensors;
+  const bool trans = step.attrs[0] != 0;
+  if (t[1].dtype != DType::i32) return worker.fail("embed_grad takes i32 token ids");
+  if (!inVocabulary(t[1], trans ? t[0].cols : t[0].rows)) return worker.fail("embed_grad takes token ids of its vocabulary: one lies outside");
+  bool taken = t[0].dtype == DType::f32 && withType<F32, BF16>(t[2].dtype, [&](auto e) {
+    if (trans) gradColumns<decltype(e)>(step, worker);
+    else gradRows<decltype(e)>(step, worker);
+  });
+  if (!taken) worker.fail("embed_grad takes f32 or bf16 and adds to f32");
+}

@@ -1,0 +1,64 @@
+// Rows of a pass into the head's chunk and back, byte for byte: any type of 2 or 4 bytes.
+#include "elementwise.hpp"
+
+using namespace saqr;
+
+static size_t elementBytes(DType type) {
+  switch (type) {
+    case DType::f32: case DType::i32: return 4;
+    case DType::bf16: case DType::f16: return 2;
+    default: return 0;
+  }
+}
+
+// The chunk's rows that have a head position, and which row of the pass each is.
+struct Chunk {
+  const Tensor& positions;
+  int64_t first, filled;
+  Chunk(const Tensor* inputs, int64_t rows) : positions(inputs[0]), first(*static_cast<const int32_t*>(inputs[1].data)) {
+    const int64_t left = *static_cast<const int32_t*>(inputs[2].data) - first;
+    filled = left < 0 ? 0 : left < rows ? left : rows;
+  }
+  int64_t row(int64_t i) const { return *(static_cast<const int32_t*>(positions.data) + (first + i) * positions.stride); }
+  bool inside(int64_t rows) const {
+    if (first < 0 || first + filled > positions.rows) return false;
+    for (int64_t i = 0; i < filled; i++) {
+      if (row(i) < 0 || row(i) >= rows) return false;
+    }
+    return true;
+  }
+};
+
+static SAQR_INLINE char* at(const Tensor& t, int64_t row, size_t size) { return static_cast<char*>(t.data) + row * t.stride * size; }
+
+SAQR_KERNEL(gather) {
+  const Tensor &y = step.tensors[0], &h = step.tensors[1];
+  const size_t size = elementBytes(h.dtype);
+  if (!size || y.dtype != h.dtype) return worker.fail("gather takes f32, bf16, f16 or i32, one for both");
+  const Chunk chunk(step.tensors + 2, y.rows);
+  if (!chunk.inside(h.rows)) return worker.fail("gather takes head positions of its pass: one lies outside");
+  const Range part = share(worker, y.rows);
+  for (int64_t i = part.from; i < part.to; i++) {
+    if (i < chunk.filled) memcpy(at(y, i, size), at(h, chunk.row(i), size), y.cols * size);
+    else memset(at(y, i, size), 0, y.cols * size);
+  }
+}
+SAQR_KERNEL(scatter) {
+  const Tensor &dH = step.tensors[0], &d = step.tensors[1];
+  const size_t size = elementBytes(d.dtype);
+  if (!size || dH.dtype != d.dtype) return worker.fail("scatter takes f32, bf16, f16 or i32, one for both");
+  const Chunk chunk(step.tensors + 2, d.rows);
+  if (!chunk.inside(dH.rows)) return worker.fail("scatter takes head positions of its pass: one lies outside");
+  const Range part = share(worker, chunk.filled);
+  for (int64_t i = part.from; i < part.to; i++) memcpy(at(dH, chunk.row(i), size), at(d, i, size), d.cols * size);
+}
+SAQR_KERNEL(zeros) {
+  const Tensor& y = step.tensors[0];
+  const size_t size = elementBytes(y.dtype);
+  if (!size) return worker.fail("zeros takes f32, bf16, f16 or i32");
+  eachRun(worker, {&y}, [&](int64_t row, int64_t from, int64_t to) { memset(at(y, row, size) + from * size, 0, (to - from) * size); });
+}
+SAQR_KERNEL(advance) {
+  if (step.tensors[0].dtype != DType::i32) return worker.fail("advance takes an i32 cursor");
+  if (worker.id == 0) *static_cast<int32_t*>(step.tensors[0].data) = *static_cast<const int32_t*>(step.tensors[1].data) + static_cast<int32_t>(step.attrs[0]);
+}
