@@ -1,0 +1,25 @@
+/** Opens a model from disk, whatever its form: one shape for a Hugging Face folder and a .gguf file. */
+import { SaqrError } from '../error.ts'
+import { isFile, isFolder } from './files.ts'
+import { openFolder, readFolderConfig } from './folder.ts'
+import { type JsonObject, readJsonObject } from './json.ts'
+import type { Checkpoint } from './tensor.ts'
+
+export type { ByteSource, Checkpoint, CheckpointTensor, FileSource, QuantState, TensorDType, TokenizerFiles } from './tensor.ts'
+
+/**
+ * Opens a folder or a .gguf file: reads configuration and headers, no weights.
+ * Errors: FORMAT_NOT_FOUND, FORMAT_NOT_A_MODEL and those of `openFolder` and `openGguf`.
+ */
+export function openCheckpoint(path: string): Checkpoint {
+  if (isFolder(path)) return openFolder(path)
+  if (!isFile(path))
+    throw new SaqrError('FORMAT_NOT_FOUND', `${path} does not exist. Give a model folder, a .gguf file, or a Hub id such as owner/name.`)
+  throw new SaqrError('FORMAT_NOT_A_MODEL', `${path} is neither a model folder nor a .gguf file.`)
+}
+
+/** The configuration alone (config.json form) of a folder, a .gguf file or a config.json: no weights need be there. */
+export function readConfig(path: string): JsonObject {
+  if (isFolder(path)) return readFolderConfig(path)
+  return readJsonObject(path)
+}

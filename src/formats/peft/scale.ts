@@ -1,0 +1,30 @@
+/** Rank and scale of one module's adapter: PEFT lets both differ from module to module by pattern. */
+import { SaqrError } from '../../error.ts'
+import type { AdapterConfig } from './config.ts'
+
+type Patterns = Pick<AdapterConfig, 'r' | 'loraAlpha' | 'rankPattern' | 'alphaPattern' | 'useRslora'>
+
+/** r of the module at `path`. */
+export function rankOf(config: Patterns, path: string): number {
+  return lookUp(config.rankPattern, path, 'rank_pattern') ?? config.r
+}
+
+/** What lora_B · lora_A is multiplied with: alpha / r, or alpha / √r (rsLoRA, Kalajdzievski 2023). */
+export function loraScale(config: Patterns, path: string): number {
+  const alpha = lookUp(config.alphaPattern, path, 'alpha_pattern') ?? config.loraAlpha
+  const r = rankOf(config, path)
+  return alpha / (config.useRslora ? Math.sqrt(r) : r)
+}
+
+/** The first key, a regular expression, that matches the path from its start or from a dot on, to its end. */
+function lookUp(patterns: Record<string, number>, path: string, field: string): number | undefined {
+  return Object.entries(patterns).find(([key]) => compile(key, field).test(path))?.[1]
+}
+
+function compile(key: string, field: string): RegExp {
+  try {
+    return new RegExp(`^(.*\\.)?(${key})$`, 's')
+  } catch (cause) {
+    throw new SaqrError('FORMAT_ADAPTER', `${field} has the key ${JSON.stringify(key)}, which is no regular expression.`, { cause })
+  }
+}

@@ -1,0 +1,57 @@
+/** The tokenizer files of a Hugging Face folder, put together by the rules of transformers. Making token ids of them is text/'s. */
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { SaqrError } from '../error.ts'
+import { isFile, isFolder } from './files.ts'
+import { isObject, type JsonObject, readJsonObject, readText } from './json.ts'
+import type { TokenizerFiles } from './tensor.ts'
+
+/** Undefined where the folder has no tokenizer at all. Errors: FORMAT_TOKENIZER for one we can't read. */
+export function readTokenizerFiles(folder: string): TokenizerFiles | undefined {
+  const has = (name: string) => isFile(join(folder, name))
+  const read = (name: string) => readJsonObject(join(folder, name))
+  if (!has('tokenizer.json')) {
+    const other = ['tokenizer.model', 'spiece.model', 'tekken.json', 'vocab.json', 'vocab.txt'].find(has)
+    if (!other) return undefined
+    throw new SaqrError(
+      'FORMAT_TOKENIZER',
+      `${folder} has ${other} but no tokenizer.json. Make one in Python: AutoTokenizer.from_pretrained(folder).save_pretrained(folder).`,
+    )
+  }
+  let config = has('tokenizer_config.json') ? read('tokenizer_config.json') : {}
+  // transformers reads the older file only where the newer one does not list the added tokens
+  if (!('added_tokens_decoder' in config) && has('special_tokens_map.json')) config = { ...config, ...read('special_tokens_map.json') }
+  return withTemplates(read('tokenizer.json'), config, templateFiles(folder), folder)
+}
+
+/** Template files count before what tokenizer_config.json holds. */
+function templateFiles(folder: string): Record<string, string> {
+  const templates: Record<string, string> = {}
+  const file = join(folder, 'chat_template.jinja')
+  if (isFile(file)) templates.default = readText(file)
+  const more = join(folder, 'additional_chat_templates')
+  for (const name of isFolder(more) ? readdirSync(more).sort() : []) {
+    if (name.endsWith('.jinja')) templates[name.slice(0, -'.jinja'.length)] = readText(join(more, name))
+  }
+  return templates
+}
+
+function withTemplates(tokenizerJson: JsonObject, config: JsonObject, files: Record<string, string>, folder: string): TokenizerFiles {
+  const { chat_template: given, ...tokenizerConfig } = config
+  let templates = files
+  if (Object.keys(files).length === 0) templates = configTemplates(given, join(folder, 'tokenizer_config.json'))
+  const legacy = join(folder, 'chat_template.json')
+  if (Object.keys(templates).length === 0 && isFile(legacy)) templates = configTemplates(readJsonObject(legacy).chat_template, legacy)
+  const { default: chatTemplate, ...chatTemplates } = templates
+  return { tokenizerJson, tokenizerConfig, chatTemplate, chatTemplates }
+}
+
+/** A template, or a list of named ones. */
+function configTemplates(value: unknown, path: string): Record<string, string> {
+  if (value === undefined || value === null) return {}
+  if (typeof value === 'string') return { default: value }
+  const named = (v: unknown): v is { name: string; template: string } =>
+    isObject(v) && typeof v.name === 'string' && typeof v.template === 'string'
+  if (Array.isArray(value) && value.every(named)) return Object.fromEntries(value.map((t) => [t.name, t.template]))
+  throw new SaqrError('FORMAT_TOKENIZER', `${path}: chat_template must be a template or a list of { name, template }.`)
+}
