@@ -1,0 +1,88 @@
+/** Help, generated from the tables of options. */
+import type { Field, Fields, Honoured, Theme } from '../train/options/field.ts'
+import { kindsOf } from './text.ts'
+
+export interface VerbHelp {
+  name: string
+  summary: string
+  /** what follows `saqr <verb>` */
+  usage: string
+  themes: readonly Theme[]
+  /** lines to copy */
+  examples?: readonly string[]
+}
+
+const INDENT = 34
+
+/** The page of `saqr <verb> --help`, wrapped to `width` columns. */
+export function verbHelp(verb: VerbHelp, width: number): string {
+  const parts = [`saqr ${verb.name}: ${verb.summary}`, `Usage: saqr ${verb.name} ${verb.usage}`]
+  if (verb.examples) parts.push(['Examples', ...verb.examples.map((line) => `  ${line}`)].join('\n'))
+  for (const theme of verb.themes) {
+    const fields = Object.entries(theme.fields).filter((entry): entry is [string, Honoured] => entry[1].status === 'honoured')
+    if (fields.length > 0) parts.push([theme.title, ...fields.map(([name, field]) => fieldLine(name, field, width))].join('\n'))
+  }
+  const named = (status: Field['status']) => verb.themes.flatMap((theme) => names(theme.fields, status))
+  if (named('subsumed').length > 0) parts.push(paragraph('Accepted, with nothing left to do for them:', named('subsumed'), width))
+  if (named('refused').length > 0) parts.push(paragraph('Refused unless at their default:', named('refused'), width))
+  parts.push(`saqr ${verb.name} --help NAME says more about one option.`)
+  return `${parts.join('\n\n')}\n`
+}
+
+/** What `saqr <verb> --help NAME` says. */
+export function fieldHelp(name: string, field: Field, width: number): string {
+  const head = `--${name} ${placeholder(field)}`.trimEnd()
+  const lines = [head]
+  if (field.status === 'honoured') lines.push(...wrap(`${field.help}.`, width - 2), `default: ${initial(field)}`)
+  else if (field.status === 'subsumed') lines.push(...wrap(`Accepted, with nothing left to do: ${field.by}.`, width - 2))
+  else lines.push(...wrap(`Refused unless ${initial(field)}: ${field.why}.`, width - 2))
+  if (field.status === 'honoured')
+    for (const [value, why] of Object.entries(field.refuses)) lines.push(...wrap(`refuses ${value}: ${why}`, width - 2))
+  return `${lines.map((line, i) => (i === 0 ? line : `  ${line}`)).join('\n')}\n`
+}
+
+function names(fields: Fields, status: Field['status']): string[] {
+  return Object.keys(fields).filter((name) => fields[name]!.status === status)
+}
+
+function fieldLine(name: string, field: Honoured, width: number): string {
+  const flag = `  --${name} ${placeholder(field)}`.trimEnd()
+  const suffix = field.initial === null || field.initial === false ? '' : ` (default: ${initial(field)})`
+  const [first = '', ...rest] = wrap(field.help + suffix, Math.max(30, width - INDENT))
+  const lines = rest.map((line) => ' '.repeat(INDENT) + line)
+  if (flag.length > INDENT - 2) return [flag, ' '.repeat(INDENT) + first, ...lines].join('\n')
+  return [flag.padEnd(INDENT) + first, ...lines].join('\n')
+}
+
+function placeholder(field: Field): string {
+  const kinds = kindsOf(field.schema)
+  if (kinds.list) return kinds.choices.length > 0 ? `${kinds.choices.join('|')} …` : 'NAME …'
+  if (kinds.choices.length > 0) return kinds.choices.length > 4 ? 'NAME' : kinds.choices.join('|')
+  if (kinds.mapping) return 'JSON'
+  if (kinds.text) return kinds.number ? 'SIZE' : 'TEXT'
+  if (kinds.number) return 'NUMBER'
+  return kinds.integer ? 'N' : ''
+}
+
+function initial(field: Field): string {
+  if (field.initial === null) return 'none'
+  return typeof field.initial === 'string' ? field.initial || "''" : JSON.stringify(field.initial)
+}
+
+function paragraph(title: string, words: string[], width: number): string {
+  return [title, ...wrap(words.join(', '), width - 2).map((line) => `  ${line}`)].join('\n')
+}
+
+/** Words in lines of at most `width` characters. */
+export function wrap(text: string, width: number): string[] {
+  const lines: string[] = []
+  let line = ''
+  for (const word of text.split(' ')) {
+    if (line !== '' && line.length + 1 + word.length > width) {
+      lines.push(line)
+      line = word
+    } else line = line === '' ? word : `${line} ${word}`
+  }
+  if (line !== '') lines.push(line)
+  return lines
+}

@@ -1,0 +1,106 @@
+/** `saqr <verb> …`: finds the verb, reads its options, runs it, and turns errors into one clear line and an exit code. */
+import { readFileSync } from 'node:fs'
+import { SaqrError } from '../error.ts'
+import { nearest } from '../train/options/nearest.ts'
+import { type Given, resolve } from '../train/options/resolve.ts'
+import { readConfig } from './config-file.ts'
+import { parseFlags } from './flags.ts'
+import { fieldHelp, verbHelp } from './help.ts'
+import { common, type Io, type Verb } from './verb.ts'
+
+export interface VerbEntry {
+  name: string
+  summary: string
+  load(): Promise<Verb>
+}
+
+/** @returns the exit code: 0, 1 after an error, or what the verb says (130 when it was interrupted) */
+export async function run(args: readonly string[], io: Io, verbs: readonly VerbEntry[]): Promise<number> {
+  const verbose = args.includes('--verbose')
+  try {
+    return await dispatch(args, io, verbs)
+  } catch (error) {
+    io.err.write(describe(error, verbose))
+    return 1
+  }
+}
+
+async function dispatch(args: readonly string[], io: Io, verbs: readonly VerbEntry[]): Promise<number> {
+  const [name, ...rest] = args
+  if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
+    io.out.write(overview(verbs))
+    return name === undefined ? 1 : 0
+  }
+  if (name === '--version' || name === '-v') {
+    io.out.write(`${version()}\n`)
+    return 0
+  }
+  const entry = verbs.find((verb) => verb.name === name)
+  if (!entry) {
+    const close = nearest(
+      name,
+      verbs.map((verb) => verb.name),
+    )
+    throw new SaqrError('OPTION_UNKNOWN', `unknown command ${name}; ${close ? `did you mean saqr ${close}?` : 'saqr --help lists them'}`)
+  }
+  return await call(await entry.load(), rest, io)
+}
+
+async function call(verb: Verb, args: readonly string[], io: Io): Promise<number> {
+  const fields = { ...verb.fields, ...common }
+  const flags = parseFlags(
+    args.map((arg) => (arg === '-h' ? '--help' : arg)),
+    fields,
+    verb.renamed,
+  )
+  const help = last(flags.given, 'help')?.value
+  if (help !== undefined && help !== false) {
+    io.out.write(helpOn(verb, help, io.out.columns))
+    return 0
+  }
+  const config = last(flags.given, 'config')
+  const file = config ? readConfig(String(config.value), fields, verb.renamed) : { given: [], env: {} }
+  Object.assign(process.env, file.env)
+  const { options, notes } = resolve(fields, [...file.given, ...flags.given])
+  if (flags.words.length > 0 && !verb.words)
+    throw new SaqrError('OPTION_INVALID', `saqr ${verb.name} takes no ${flags.words[0]}; options begin with --`)
+  for (const note of notes) io.err.write(`${note}\n`)
+  return await verb.run({ options, words: flags.words, io })
+}
+
+function last(given: readonly Given[], name: string): Given | undefined {
+  return given.findLast((one) => one.name === name)
+}
+
+function helpOn(verb: Verb, help: unknown, columns: number): string {
+  if (help === true) return verbHelp({ ...verb, themes: [...verb.themes, { title: 'Every command', fields: common }] }, columns)
+  const name = String(help).replace(/^-+/, '').replaceAll('-', '_')
+  const fields = { ...verb.fields, ...common }
+  if (Object.hasOwn(fields, name)) return fieldHelp(name, (fields as Verb['fields'])[name]!, columns)
+  const close = nearest(name, Object.keys(fields))
+  throw new SaqrError('OPTION_UNKNOWN', `saqr ${verb.name} has no option ${name}${close ? `; did you mean ${close}?` : ''}`)
+}
+
+function overview(verbs: readonly VerbEntry[]): string {
+  const lines = verbs.map((verb) => `  saqr ${verb.name.padEnd(12)}${verb.summary}`)
+  return [
+    'saqr fine-tunes large language models.',
+    '',
+    ...lines,
+    '',
+    'saqr <command> --help lists its options; saqr --version is the version.',
+    '',
+  ].join('\n')
+}
+
+/** One line, code first; what is no SaqrError is a mistake of ours and asks to be shown whole. */
+function describe(error: unknown, verbose: boolean): string {
+  const stack = error instanceof Error ? error.stack : undefined
+  if (verbose && stack) return `${stack}\n`
+  if (error instanceof SaqrError) return `error ${error.code}: ${error.message}\n`
+  return `error INTERNAL: ${error instanceof Error ? error.message : String(error)} (--verbose shows where)\n`
+}
+
+export function version(): string {
+  return (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version
+}

@@ -1,0 +1,54 @@
+/** What a verb of the command line is: its options, declared in tables, and what it does with them. */
+
+import { z } from 'zod'
+import type { Fields, OptionsOf, Theme } from '../train/options/field.ts'
+import { honoured } from '../train/options/field.ts'
+import { flag, optionalText } from '../train/options/schemas.ts'
+
+/** Where a command writes: the process's streams, or a test's. */
+export interface Output {
+  write(text: string): void
+  readonly isTTY: boolean
+  readonly columns: number
+}
+
+export interface Io {
+  out: Output
+  err: Output
+  /** aborts at the first Ctrl-C */
+  signal: AbortSignal
+}
+
+export interface Call<O> {
+  options: O
+  /** words that belong to no flag */
+  words: string[]
+  io: Io
+}
+
+export interface Verb<T extends Fields = Fields> {
+  readonly name: string
+  readonly summary: string
+  readonly usage: string
+  readonly examples?: readonly string[]
+  readonly fields: T
+  readonly themes: readonly Theme[]
+  /** older names of options */
+  readonly renamed?: Readonly<Record<string, string>>
+  /** may there be words that belong to no flag? */
+  readonly words?: boolean
+  /** @returns the exit code */
+  run(call: Call<OptionsOf<T>>): Promise<number>
+}
+
+/** Options of every verb. */
+export const common = {
+  config: honoured(optionalText, null, 'YAML file with options; flags win over it'),
+  verbose: honoured(flag, false, 'print stack traces of errors'),
+  help: honoured(z.union([z.boolean(), z.string()]), false, 'this page, or what one option does'),
+}
+
+/** Keeps the exact type of its table. */
+export function defineVerb<T extends Fields>(verb: Verb<T>): Verb<T> {
+  return verb
+}

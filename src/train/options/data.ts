@@ -1,0 +1,21 @@
+/** Which rows are read. */
+import { z } from 'zod'
+import { honoured, refused, subsumed } from './field.ts'
+import { flag, optionalText, text } from './schemas.ts'
+
+/** ScriptArguments */
+export const dataset = {
+  dataset_name: honoured(optionalText, null, 'rows to train on: a .json, .jsonl, .csv or .parquet file, a folder, or a Hub id'),
+  dataset_config: honoured(optionalText, null, 'configuration of a Hub data set'),
+  dataset_train_split: honoured(text, 'train', 'split that is trained on'),
+  dataset_test_split: honoured(text, 'test', 'split that is evaluated on'),
+  dataset_streaming: refused(flag, false, 'rows are read before training starts, so that steps and memory are known; leave it out'),
+  ignore_bias_buffers: subsumed(flag, false, 'there is no DistributedDataParallel wrapper whose buffers could clash'),
+}
+
+/** DatasetMixtureConfig */
+export const mixture = {
+  datasets: refused(z.array(z.unknown()), [], 'mixtures are not supported yet; put the rows into one file and name it in --dataset_name'),
+  streaming: refused(flag, false, 'rows are read before training starts, so that steps and memory are known; leave it out'),
+  test_split_size: refused(z.number().nullable(), null, 'name rows for evaluation instead: --dataset_test_split, or --eval_dataset_name'),
+}

@@ -1,0 +1,31 @@
+/** When held-out rows are scored (SFTConfig). */
+import { z } from 'zod'
+import { honoured, refused, subsumed } from './field.ts'
+import { count, flag, stepInterval, texts } from './schemas.ts'
+
+const NO_LOGITS = 'evaluation sums losses; logits are never held or gathered'
+const BEST = 'only load_best_model_at_end and save_strategy best read it, and those are refused'
+
+export const evaluation = {
+  eval_strategy: honoured(z.enum(['no', 'steps', 'epoch']), 'no', 'when the evaluation rows are scored'),
+  eval_steps: honoured(
+    stepInterval.nullable(),
+    null,
+    'steps between two evaluations; default: logging_steps; below 1, a share of all steps',
+  ),
+  per_device_eval_batch_size: honoured(count, 8, 'rows whose mean loss is one term of eval_loss'),
+  eval_delay: refused(z.number(), 0, 'not supported yet; the first evaluation comes after eval_steps'),
+  eval_on_start: refused(flag, false, 'not supported yet; the first evaluation comes after eval_steps'),
+  prediction_loss_only: subsumed(flag, false, NO_LOGITS),
+  eval_do_concat_batches: subsumed(flag, true, NO_LOGITS),
+  eval_use_gather_object: subsumed(flag, false, NO_LOGITS),
+  eval_accumulation_steps: subsumed(z.int().nullable(), null, NO_LOGITS),
+  include_for_metrics: subsumed(texts, [], NO_LOGITS),
+  batch_eval_metrics: subsumed(flag, false, NO_LOGITS),
+  load_best_model_at_end: refused(flag, false, 'not supported yet; every checkpoint-N of output_dir can be opened as a model'),
+  metric_for_best_model: subsumed(z.string().nullable(), null, BEST),
+  greater_is_better: subsumed(z.boolean().nullable(), null, BEST),
+  do_train: subsumed(flag, false, 'sft always trains'),
+  do_eval: subsumed(flag, false, 'eval_strategy says when to evaluate'),
+  do_predict: refused(flag, false, 'sft predicts nothing; use saqr generate with the trained model'),
+}

@@ -1,0 +1,81 @@
+/**
+ * How an option is declared: once, under TRL's name, with a zod schema, TRL's default and what saqr does with it.
+ *   honoured  does what it does in TRL
+ *   subsumed  accepted, and nothing is left to do for it: one line says why
+ *   refused   only its default is accepted: one line says why, and what to do instead
+ * Types, flags, YAML keys, help and the API's camelCase names all come from these tables.
+ */
+import type { z } from 'zod'
+
+export interface Honoured<S extends z.ZodType = z.ZodType> {
+  readonly status: 'honoured'
+  readonly schema: S
+  readonly initial: z.output<S>
+  readonly help: string
+  /** values that TRL knows and saqr refuses, each with the reason and what to do */
+  readonly refuses: Readonly<Record<string, string>>
+}
+
+export interface Subsumed<S extends z.ZodType = z.ZodType> {
+  readonly status: 'subsumed'
+  readonly schema: S
+  readonly initial: z.output<S>
+  readonly by: string
+}
+
+export interface Refused<S extends z.ZodType = z.ZodType> {
+  readonly status: 'refused'
+  readonly schema: S
+  readonly initial: z.output<S>
+  readonly why: string
+  /** other values that ask for nothing either */
+  readonly harmless: readonly z.output<S>[]
+}
+
+export type Field = Honoured | Subsumed | Refused
+/** TRL's name -> field */
+export type Fields = Readonly<Record<string, Field>>
+/** Fields that help prints together. */
+export interface Theme {
+  readonly title: string
+  readonly fields: Fields
+}
+
+export function honoured<S extends z.ZodType>(
+  schema: S,
+  initial: z.output<S>,
+  help: string,
+  refuses: Readonly<Record<string, string>> = {},
+): Honoured<S> {
+  return { status: 'honoured', schema, initial, help, refuses }
+}
+
+export function subsumed<S extends z.ZodType>(schema: S, initial: z.output<S>, by: string): Subsumed<S> {
+  return { status: 'subsumed', schema, initial, by }
+}
+
+export function refused<S extends z.ZodType>(
+  schema: S,
+  initial: z.output<S>,
+  why: string,
+  harmless: readonly z.output<S>[] = [],
+): Refused<S> {
+  return { status: 'refused', schema, initial, why, harmless }
+}
+
+/** The one rule from TRL's, HF's and PEFT's names to saqr's: an underscore goes and the next character is made upper case. */
+export type Camel<S extends string> = S extends `${infer A}_${infer B}` ? `${A}${Capitalize<Camel<B>>}` : S
+
+export function camel(name: string): string {
+  return name.replace(/_(.)/g, (_, next: string) => next.toUpperCase())
+}
+
+/** The resolved options of a table: every honoured field under its camelCase name. */
+export type OptionsOf<T extends Fields> = {
+  [K in keyof T & string as T[K] extends Honoured ? Camel<K> : never]: z.output<T[K]['schema']>
+}
+
+/** What a program may pass: honoured fields, and subsumed ones for recipes brought along; refused ones are no part of the type. */
+export type InputOf<T extends Fields> = {
+  [K in keyof T & string as T[K] extends Refused ? never : Camel<K>]?: z.output<T[K]['schema']>
+}

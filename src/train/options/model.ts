@@ -1,0 +1,33 @@
+/** Which model is opened, and as what. */
+import { z } from 'zod'
+import { honoured, refused, subsumed } from './field.ts'
+import { flag, mapping, optionalText, text } from './schemas.ts'
+
+/** ModelConfig */
+export const model = {
+  model_name_or_path: honoured(optionalText, null, 'Hub id, folder, .gguf file, or a folder with a PEFT adapter, which is then trained on'),
+  model_revision: honoured(text, 'main', 'branch, tag or commit of a Hub model'),
+  dtype: honoured(
+    z.enum(['auto', 'bfloat16', 'float32']).nullable(),
+    'float32',
+    'with --bf16 false, the precision of everything: float32, bfloat16, or as the checkpoint is stored (auto)',
+    { float16: 'f16 training needs loss scaling, which saqr does not have yet; use --bf16 true, or --bf16 false for f32' },
+  ),
+  attn_implementation: subsumed(optionalText, null, 'attention is saqr’s own, exact and never T×T, whatever the name'),
+}
+
+/** SFTConfig */
+export const modelLoading = {
+  model_init_kwargs: refused(mapping, null, 'its keys have options of their own: --dtype, --model_revision, --load_in_4bit'),
+  trust_remote_code: subsumed(flag, false, 'code from a checkpoint is never run; the families saqr knows need none'),
+  router_aux_loss_coef: refused(
+    z.number().nullable(),
+    null,
+    'mixture-of-experts models are not supported yet; leave it out for dense ones',
+  ),
+  chat_template_path: honoured(
+    optionalText,
+    null,
+    'chat template to use: a .jinja file, or a folder or Hub id of a tokenizer that has one',
+  ),
+}

@@ -1,0 +1,101 @@
+/** The optimizer and the loss it follows (SFTConfig). */
+import { z } from 'zod'
+import { honoured, refused } from './field.ts'
+import { mapping, optionalText } from './schemas.ts'
+
+const LOW_RANK = 'low-rank gradient projections are not supported yet; use adamw_8bit for little memory'
+const ONLY_ADAMW = 'not supported yet; use adamw_torch or adamw_8bit'
+const ELSEWHERE = 'it is for other hardware; use adamw_torch, which computes the same'
+const FOUR_BIT = 'torchao’s states differ from bitsandbytes’; use adamw_8bit'
+
+export const optimizer = {
+  learning_rate: honoured(z.number().min(0), 2e-5, 'highest learning rate'),
+  weight_decay: honoured(z.number().min(0), 0, 'decoupled weight decay; biases and norm weights have none'),
+  adam_beta1: honoured(z.number().min(0).lt(1), 0.9, 'decay of the first moment'),
+  adam_beta2: honoured(z.number().min(0).lt(1), 0.999, 'decay of the second moment'),
+  adam_epsilon: honoured(z.number().positive(), 1e-8, 'added to the root of the second moment'),
+  max_grad_norm: honoured(z.number().min(0), 1, 'gradients are scaled down to this norm; 0: never'),
+  optim: honoured(
+    z.enum(['adamw_torch', 'adamw_torch_fused', 'paged_adamw_32bit', 'adamw_8bit', 'adamw_bnb_8bit', 'paged_adamw_8bit']),
+    'adamw_torch_fused',
+    'AdamW with states in f32, or as bitsandbytes holds them in 8 bits; where they live is the planner’s business',
+    {
+      adamw_torch_xla: ELSEWHERE,
+      adamw_torch_npu_fused: ELSEWHERE,
+      adamw_torch_4bit: FOUR_BIT,
+      adamw_torch_8bit: FOUR_BIT,
+      adafactor: ONLY_ADAMW,
+      adamw_anyprecision: ONLY_ADAMW,
+      ademamix: ONLY_ADAMW,
+      ademamix_8bit: ONLY_ADAMW,
+      paged_ademamix_32bit: ONLY_ADAMW,
+      paged_ademamix_8bit: ONLY_ADAMW,
+      sgd: ONLY_ADAMW,
+      adagrad: ONLY_ADAMW,
+      lion_8bit: ONLY_ADAMW,
+      lion_32bit: ONLY_ADAMW,
+      paged_lion_32bit: ONLY_ADAMW,
+      paged_lion_8bit: ONLY_ADAMW,
+      rmsprop: ONLY_ADAMW,
+      rmsprop_bnb: ONLY_ADAMW,
+      rmsprop_bnb_8bit: ONLY_ADAMW,
+      rmsprop_bnb_32bit: ONLY_ADAMW,
+      galore_adamw: LOW_RANK,
+      galore_adamw_8bit: LOW_RANK,
+      galore_adafactor: LOW_RANK,
+      galore_adamw_layerwise: LOW_RANK,
+      galore_adamw_8bit_layerwise: LOW_RANK,
+      galore_adafactor_layerwise: LOW_RANK,
+      apollo_adamw: LOW_RANK,
+      apollo_adamw_layerwise: LOW_RANK,
+      lomo: ONLY_ADAMW,
+      adalomo: ONLY_ADAMW,
+      grokadamw: ONLY_ADAMW,
+      schedule_free_radam: ONLY_ADAMW,
+      schedule_free_adamw: ONLY_ADAMW,
+      schedule_free_sgd: ONLY_ADAMW,
+      stable_adamw: ONLY_ADAMW,
+    },
+  ),
+  optim_args: refused(
+    optionalText,
+    null,
+    'AdamW’s arguments have options of their own: --adam_beta1, --adam_beta2, --adam_epsilon, --weight_decay',
+  ),
+  optim_target_modules: refused(z.union([z.array(z.string()), z.string()]).nullable(), null, LOW_RANK),
+}
+
+export const schedule = {
+  lr_scheduler_type: honoured(
+    z.enum(['linear', 'cosine', 'constant', 'constant_with_warmup']),
+    'linear',
+    'how the learning rate goes on after warm-up',
+    Object.fromEntries(
+      [
+        'cosine_with_restarts',
+        'polynomial',
+        'inverse_sqrt',
+        'reduce_lr_on_plateau',
+        'cosine_with_min_lr',
+        'cosine_warmup_with_min_lr',
+        'warmup_stable_decay',
+        'greedy',
+      ].map((name) => [name, 'not supported yet; use linear, cosine, constant or constant_with_warmup']),
+    ),
+  ),
+  lr_scheduler_kwargs: refused(mapping, null, 'the supported schedules take no further arguments; leave it out', [{}]),
+  warmup_steps: honoured(z.number().min(0), 0, 'steps in which the learning rate rises from 0; below 1, a share of all steps'),
+}
+
+export const objective = {
+  loss_type: honoured(
+    z.enum(['nll', 'chunked_nll']),
+    'nll',
+    'negative log-likelihood; logits are never held whole (so chunked_nll is the same)',
+    {
+      dft: 'dynamic fine-tuning is not supported yet; use nll',
+    },
+  ),
+  label_smoothing_factor: refused(z.number(), 0, 'label smoothing is not supported yet; leave it out'),
+  neftune_noise_alpha: refused(z.number().nullable(), null, 'noise on embeddings (NEFTune) is not supported yet; leave it out'),
+}

@@ -1,0 +1,17 @@
+/** What only saqr has. */
+import { z } from 'zod'
+import { honoured } from './field.ts'
+import { flag, optionalText, size } from './schemas.ts'
+
+export const own = {
+  device: honoured(
+    z.string().regex(/^(auto|cpu|reference|cuda(:\d+)?)$/, 'expected auto, cpu, cuda, cuda:N or reference'),
+    'auto',
+    'auto, cpu, cuda, cuda:N, or reference (f64, slow, the definition of every op)',
+  ),
+  memory: honoured(size.nullable(), null, 'budget for everything on the device, such as 8GB or 512MiB; default: what is free'),
+  max_pass_tokens: honoured(z.int().min(1).nullable(), null, 'tokens of a pass at the most; default: what fits'),
+  prefix_sharing: honoured(flag, true, 'rows of a step that begin alike share those tokens (never with dropout)'),
+  lora_bias: honoured(z.enum(['none', 'all', 'lora_only']), 'none', 'biases that are trained beside the adapter'),
+  eval_dataset_name: honoured(optionalText, null, 'rows to evaluate on, named like dataset_name; default: its dataset_test_split'),
+}

@@ -1,0 +1,35 @@
+/**
+ * Names that older recipes hold and TRL 1.16 no longer has, or that only its launcher reads. TRL passes over most of them in
+ * silence; here each is taken under its new name, or classified like any other field.
+ */
+import { z } from 'zod'
+import { refused, subsumed } from './field.ts'
+import { flag, optionalText, text } from './schemas.ts'
+
+/** old name -> the name that means the same now */
+export const renamed: Readonly<Record<string, string>> = {
+  torch_dtype: 'dtype',
+  max_seq_length: 'max_length',
+  evaluation_strategy: 'eval_strategy',
+  warmup_ratio: 'warmup_steps',
+  no_cuda: 'use_cpu',
+  per_gpu_train_batch_size: 'per_device_train_batch_size',
+  per_gpu_eval_batch_size: 'per_device_eval_batch_size',
+}
+
+export const retired = {
+  overwrite_output_dir: subsumed(
+    flag,
+    false,
+    'an existing output_dir is written into; nothing in it is deleted but old checkpoints under save_total_limit',
+  ),
+  logging_dir: subsumed(optionalText, null, 'what is logged lies in output_dir'),
+  save_safetensors: subsumed(flag, true, 'weights are always saved as safetensors'),
+  include_tokens_per_second: subsumed(flag, false, 'tokens per second are in every log'),
+  use_liger: subsumed(flag, false, 'a step is one plan of fused kernels already'),
+  use_mps_device: refused(flag, false, 'Apple GPUs are not supported yet; use --device cpu'),
+  half_precision_backend: subsumed(text, 'auto', 'bf16 is built in'),
+  group_by_length: refused(flag, false, 'it saves padding, and saqr does not pad; leave it out'),
+  accelerate_config: refused(optionalText, null, 'one process trains on one device; there is nothing to launch'),
+  num_processes: refused(z.int(), 1, 'training on several devices is not supported yet; start one process'),
+}

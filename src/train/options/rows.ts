@@ -1,0 +1,27 @@
+/** How a row becomes token ids and targets (SFTConfig). */
+import { z } from 'zod'
+import { honoured, refused, subsumed } from './field.ts'
+import { flag, mapping, optionalCount, optionalFlag, optionalText, text } from './schemas.ts'
+
+export const rows = {
+  dataset_text_field: honoured(text, 'text', 'column with the text of plain rows'),
+  max_length: honoured(optionalCount, 1024, 'longer rows are cut after this many tokens; none: never; with packing, the length of a pack'),
+  packing: honoured(flag, false, 'lay several rows into packs of max_length tokens, which then count as rows of the batch'),
+  packing_strategy: honoured(z.enum(['bfd']), 'bfd', 'best fit decreasing, as TRL packs', {
+    bfd_split: 'splitting rows over packs is not supported yet; use bfd, which cuts at max_length',
+    wrapped: 'it cuts rows anywhere and lets them see each other; use bfd',
+  }),
+  eval_packing: honoured(optionalFlag, null, 'packing of the evaluation rows; default: as packing'),
+  completion_only_loss: honoured(optionalFlag, null, 'learn completions only; default: for rows with prompt and completion'),
+  assistant_only_loss: honoured(flag, false, 'learn what the assistant says only (rows with messages)'),
+  eos_token: honoured(optionalText, null, 'token that ends a turn or a row; default: the tokenizer’s'),
+  truncation_mode: honoured(z.enum(['keep_start']), 'keep_start', 'which end of a too long row stays', {
+    keep_end: 'TRL is removing it; shorten the rows, or raise --max_length',
+  }),
+  shuffle_dataset: refused(flag, false, 'rows are drawn at random in each epoch already; leave it out'),
+  padding_free: subsumed(flag, false, 'rows are always laid end to end without padding, each seeing itself alone'),
+  pad_to_multiple_of: subsumed(z.union([z.int(), z.string()]).nullable(), 'auto', 'nothing is padded'),
+  pad_token: subsumed(optionalText, null, 'nothing is padded'),
+  dataset_kwargs: refused(mapping, null, 'rows are always prepared by saqr; leave it out'),
+  dataset_num_proc: subsumed(optionalCount, null, 'one process prepares rows fast enough'),
+}

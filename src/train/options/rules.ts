@@ -1,0 +1,56 @@
+/** What options mean together: combinations that contradict each other, and values that follow from others. */
+import { SaqrError } from '../../error.ts'
+import type { SftOptions, TrainingOptions } from './sft.ts'
+
+/** @throws SaqrError OPTION_INVALID for combinations that can't be carried out */
+export function checkTraining(o: TrainingOptions): void {
+  intervals(o)
+  if (o.packing && o.maxLength === null) invalid('packing needs max_length, which is the length of a pack; give it a number')
+  if (o.assistantOnlyLoss && o.completionOnlyLoss === false)
+    invalid('assistant_only_loss true contradicts completion_only_loss false; leave one of them out')
+}
+
+/** @throws SaqrError OPTION_INVALID */
+export function checkSft(o: SftOptions): void {
+  checkTraining(o)
+  if (o.datasetName === null) invalid('nothing to train on: name a file or a Hub data set with --dataset_name')
+  if (o.modelNameOrPath === null) invalid('no model: name a Hub id, a folder or a .gguf file with --model_name_or_path')
+  if (o.useCpu && o.device.startsWith('cuda')) invalid(`--use_cpu contradicts --device ${o.device}; leave one of them out`)
+}
+
+function intervals(o: TrainingOptions): void {
+  if (o.loggingStrategy === 'steps' && o.loggingSteps === 0) invalid('logging_steps is 0; use --logging_strategy no to log nothing')
+  if (o.saveStrategy === 'steps' && o.saveSteps === 0) invalid('save_steps is 0; use --save_strategy no to save no checkpoints')
+  if (o.evalStrategy === 'steps' && !o.evalSteps && o.loggingSteps === 0)
+    invalid('eval_strategy steps needs eval_steps or logging_steps above 0')
+}
+
+function invalid(message: string): never {
+  throw new SaqrError('OPTION_INVALID', message)
+}
+
+/** Steps of a whole run that an interval means: a share of all steps (rounded up) or a number of them. */
+export function stepsOf(interval: number, maxSteps: number): number {
+  return interval < 1 ? Math.ceil(interval * maxSteps) : interval
+}
+
+/** eval_steps as HF has it: where it isn't set, logging_steps. */
+export function evalSteps(o: Pick<TrainingOptions, 'evalSteps' | 'loggingSteps'>): number {
+  return o.evalSteps || o.loggingSteps
+}
+
+/** What activations and frozen weights are computed in; `checkpoint`: as the model's files say. */
+export function precisionOf(o: { bf16: boolean | null; dtype: SftOptions['dtype'] }): 'bf16' | 'f32' | 'checkpoint' {
+  if (o.bf16 !== false || o.dtype === 'bfloat16') return 'bf16'
+  return o.dtype === 'float32' ? 'f32' : 'checkpoint'
+}
+
+/** lora_target_modules for the adapter: one plain name is a list of one; TRL's CLI takes it for a regular expression, which no path matches whole. */
+export function targetModules(modules: SftOptions['loraTargetModules']): string | readonly string[] | null {
+  return typeof modules === 'string' && modules !== 'all-linear' && /^[\w.-]+$/.test(modules) ? [modules] : modules
+}
+
+/** optim: AdamW with its states in 8 bits? */
+export function is8bit(optim: TrainingOptions['optim']): boolean {
+  return optim.endsWith('8bit')
+}

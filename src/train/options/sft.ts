@@ -1,0 +1,69 @@
+/** All options of supervised fine-tuning, in the order in which help prints them. */
+import { batch, loading } from './batch.ts'
+import { dataset, mixture } from './data.ts'
+import { distributed } from './distributed.ts'
+import { evaluation } from './evaluation.ts'
+import type { InputOf, OptionsOf, Theme } from './field.ts'
+import { logging } from './logging.ts'
+import { lora } from './lora.ts'
+import { model, modelLoading } from './model.ts'
+import { objective, optimizer, schedule } from './optimizer.ts'
+import { own } from './own.ts'
+import { compute, precision } from './precision.ts'
+import { quantization } from './quantization.ts'
+import { retired } from './retired.ts'
+import { rows } from './rows.ts'
+import { hub, saving } from './saving.ts'
+
+/** TRL's ScriptArguments and DatasetMixtureConfig */
+export const scriptFields = { ...dataset, ...mixture }
+/** TRL's ModelConfig */
+export const modelFields = { ...model, ...lora, ...quantization }
+/** TRL's SFTConfig */
+export const trainingFields = {
+  ...modelLoading,
+  ...rows,
+  ...batch,
+  ...loading,
+  ...optimizer,
+  ...schedule,
+  ...objective,
+  ...precision,
+  ...compute,
+  ...logging,
+  ...evaluation,
+  ...saving,
+  ...hub,
+  ...distributed,
+}
+
+/** Every name that `saqr sft` knows. */
+export const sftFields = { ...scriptFields, ...modelFields, ...trainingFields, ...own, ...retired }
+
+export const sftThemes: readonly Theme[] = [
+  { title: 'Model', fields: { ...model, ...modelLoading } },
+  { title: 'Adapter', fields: lora },
+  { title: '4-bit base', fields: quantization },
+  { title: 'Data', fields: { ...dataset, ...mixture } },
+  { title: 'Rows', fields: rows },
+  { title: 'Steps', fields: { ...batch, ...loading } },
+  { title: 'Optimizer', fields: optimizer },
+  { title: 'Learning rate', fields: schedule },
+  { title: 'Loss', fields: objective },
+  { title: 'Precision', fields: { ...precision, ...compute } },
+  { title: 'Logging', fields: logging },
+  { title: 'Evaluation', fields: evaluation },
+  { title: 'Saving', fields: { ...saving, ...hub } },
+  { title: 'Several devices', fields: distributed },
+  { title: 'Only saqr', fields: own },
+]
+
+/** Resolved options of `saqr sft`. */
+export type SftOptions = OptionsOf<typeof sftFields>
+/** Resolved `args` of the SFTTrainer. */
+export type TrainingOptions = OptionsOf<typeof trainingFields & Pick<typeof own, 'max_pass_tokens' | 'prefix_sharing'>>
+/** `args` of the SFTTrainer: TRL's names in camelCase, all optional; what is left out has TRL's default. */
+export type SFTConfig = InputOf<typeof trainingFields & Pick<typeof own, 'max_pass_tokens' | 'prefix_sharing'>>
+
+/** The fields behind `SFTConfig`. */
+export const configFields = { ...trainingFields, max_pass_tokens: own.max_pass_tokens, prefix_sharing: own.prefix_sharing }

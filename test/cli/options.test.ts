@@ -1,0 +1,168 @@
+import { describe, expect, expectTypeOf, it } from 'vitest'
+import { camel } from '../../src/train/options/field.ts'
+import { distance, nearest } from '../../src/train/options/nearest.ts'
+import { resolve, resolveObject } from '../../src/train/options/resolve.ts'
+import { checkSft, evalSteps, precisionOf, stepsOf, targetModules } from '../../src/train/options/rules.ts'
+import { sizeInBytes } from '../../src/train/options/schemas.ts'
+import { configFields, type SFTConfig, type SftOptions, sftFields, type TrainingOptions } from '../../src/train/options/sft.ts'
+
+const given = (values: Record<string, unknown>) => Object.entries(values).map(([name, value]) => ({ name, value, said: `--${name}` }))
+
+describe('names', () => {
+  it('become camelCase by one rule', () => {
+    const names = ['seed', 'lora_r', 'load_in_4bit', 'bnb_4bit_quant_type', 'adam_beta1', 'per_device_train_batch_size']
+    expect(names.map(camel)).toEqual(['seed', 'loraR', 'loadIn4bit', 'bnb4bitQuantType', 'adamBeta1', 'perDeviceTrainBatchSize'])
+  })
+
+  it('and the types follow the same rule', () => {
+    expectTypeOf<SftOptions['loadIn4bit']>().toEqualTypeOf<boolean>()
+    expectTypeOf<SftOptions['maxLength']>().toEqualTypeOf<number | null>()
+    expectTypeOf<SftOptions['lrSchedulerType']>().toEqualTypeOf<'linear' | 'cosine' | 'constant' | 'constant_with_warmup'>()
+    expectTypeOf<SftOptions>().toExtend<TrainingOptions>()
+    expectTypeOf<SFTConfig['learningRate']>().toEqualTypeOf<number | undefined>()
+    // subsumed options may be brought along; refused ones are no part of the type
+    expectTypeOf<SFTConfig>().toHaveProperty('gradientCheckpointing')
+    expectTypeOf<SFTConfig>().not.toHaveProperty('neftuneNoiseAlpha')
+    expectTypeOf<TrainingOptions>().not.toHaveProperty('gradientCheckpointing')
+  })
+
+  it('mistyped are told the nearest', () => {
+    expect(nearest('lora_rank', Object.keys(sftFields))).toBe('lora_r')
+    expect(nearest('learning_rat', Object.keys(sftFields))).toBe('learning_rate')
+    expect(nearest('batch_size', Object.keys(sftFields))).toBe('per_device_train_batch_size')
+    expect(nearest('quux', Object.keys(sftFields))).toBeUndefined()
+    expect(distance('ab', 'ba')).toBe(1)
+    expect(distance('', 'abc')).toBe(3)
+  })
+})
+
+describe('resolve', () => {
+  it('gives TRL’s defaults', () => {
+    const { options, notes } = resolve(sftFields, [])
+    expect(options).toMatchObject({
+      learningRate: 2e-5,
+      maxLength: 1024,
+      loraDropout: 0.05,
+      optim: 'adamw_torch_fused',
+      memory: null,
+      prefixSharing: true,
+    })
+    expect(options).not.toHaveProperty('gradientCheckpointing')
+    expect(notes).toEqual([])
+  })
+
+  it('takes the last of several values', () => {
+    expect(resolve(sftFields, [...given({ lora_r: 8 }), ...given({ lora_r: 32 })]).options.loraR).toBe(32)
+  })
+
+  it('says what a subsumed option is subsumed by', () => {
+    expect(resolve(sftFields, given({ gradient_checkpointing: true })).notes).toEqual([
+      '--gradient_checkpointing: the planner keeps, recomputes or moves activations block by block to fit --memory',
+    ])
+  })
+
+  it.each([
+    [{ use_dora: true }, 'OPTION_REFUSED', '--use_dora true is refused: DoRA is not supported yet; use plain LoRA or --use_rslora'],
+    [{ optim: 'sgd' }, 'OPTION_REFUSED', '--optim sgd is refused: not supported yet; use adamw_torch or adamw_8bit'],
+    [{ optim: 'adamm' }, 'OPTION_INVALID', '--optim adamm: Invalid option'],
+    [{ report_to: ['jsonl', 'wandb'] }, 'OPTION_REFUSED', 'is refused: not supported yet; use jsonl'],
+    [{ fp16: true }, 'OPTION_REFUSED', 'use --bf16 true'],
+    [{ dtype: 'float16' }, 'OPTION_REFUSED', '--dtype float16 is refused'],
+    [{ neftune_noise_alpha: 5 }, 'OPTION_REFUSED', 'NEFTune'],
+    [{ lora_r: 0 }, 'OPTION_INVALID', '--lora_r 0: Too small'],
+    [{ lora_r: 'many' }, 'OPTION_INVALID', '--lora_r many: Invalid input: expected'],
+    [{ max_steps: 0 }, 'OPTION_INVALID', '--max_steps 0: expected -1 (unset) or at least 1'],
+    [{ logging_steps: 2.5 }, 'OPTION_INVALID', 'expected a whole number of steps, or a share of all steps below 1'],
+    [{ memory: 'lots' }, 'OPTION_INVALID', 'expected a size such as 8GB'],
+    [{ device: 'tpu' }, 'OPTION_INVALID', 'expected auto, cpu, cuda'],
+    [{ lora_rank: 3 }, 'OPTION_UNKNOWN', 'unknown option --lora_rank; did you mean --lora_r?'],
+  ])('%j', (values, code, message) => {
+    const error = catching(() => resolve(sftFields, given(values)))
+    expect(error.code).toBe(code)
+    expect(error.message).toContain(message)
+  })
+
+  it('accepts refused options where they ask for nothing', () => {
+    expect(() =>
+      resolve(sftFields, given({ use_dora: false, neftune_noise_alpha: null, deepspeed: null, fsdp: '', tf32: false, local_rank: 0 })),
+    ).not.toThrow()
+  })
+
+  it('names every option that can’t be used, a line each', () => {
+    const error = catching(() => resolve(sftFields, given({ use_dora: true, lora_r: 0 })))
+    expect(error.message.split('\n').map((line) => line.split(' ')[0])).toEqual(['--use_dora', '--lora_r'])
+  })
+})
+
+describe('resolveObject', () => {
+  it('takes camelCase keys and leaves undefined ones out', () => {
+    const config: SFTConfig = { learningRate: 2e-4, maxSteps: 60, outputDir: 'out', gradientCheckpointing: true, seed: undefined }
+    const { options, notes } = resolveObject(configFields, config)
+    expect(options).toMatchObject({ learningRate: 2e-4, maxSteps: 60, outputDir: 'out', seed: 42 })
+    expect(notes).toHaveLength(1)
+  })
+
+  it('names the camelCase of a snake_case key', () => {
+    const error = catching(() => resolveObject(configFields, { max_steps: 60 }))
+    expect(error).toMatchObject({ code: 'OPTION_UNKNOWN', message: 'unknown option max_steps: it is written maxSteps here' })
+  })
+
+  it('suggests the nearest key, and refuses by it', () => {
+    expect(catching(() => resolveObject(configFields, { learnRate: 1 })).message).toBe(
+      'unknown option learnRate; did you mean learningRate?',
+    )
+    expect(catching(() => resolveObject(configFields, { pushToHub: true })).message).toContain('pushToHub true is refused: ')
+  })
+})
+
+describe('rules', () => {
+  const options = (values: Record<string, unknown>) =>
+    resolve(sftFields, given({ model_name_or_path: 'm', dataset_name: 'd', ...values })).options
+
+  it('pass for what can be carried out', () => {
+    expect(() => checkSft(options({}))).not.toThrow()
+    expect(() => checkSft(options({ logging_strategy: 'no', logging_steps: 0 }))).not.toThrow()
+  })
+
+  it.each([
+    [{ model_name_or_path: null }, '--model_name_or_path'],
+    [{ dataset_name: null }, '--dataset_name'],
+    [{ packing: true, max_length: null }, 'packing needs max_length'],
+    [{ logging_steps: 0 }, '--logging_strategy no'],
+    [{ save_steps: 0 }, '--save_strategy no'],
+    [{ use_cpu: true, device: 'cuda' }, '--use_cpu contradicts'],
+    [{ assistant_only_loss: true, completion_only_loss: false }, 'contradicts'],
+  ])('%j', (values, message) => {
+    expect(catching(() => checkSft(options(values))).message).toContain(message)
+  })
+
+  it('give intervals, precision and modules their meaning', () => {
+    expect(stepsOf(0.1, 25)).toBe(3)
+    expect(stepsOf(10, 25)).toBe(10)
+    expect(evalSteps({ evalSteps: null, loggingSteps: 10 })).toBe(10)
+    expect(precisionOf({ bf16: null, dtype: 'float32' })).toBe('bf16')
+    expect(precisionOf({ bf16: false, dtype: 'float32' })).toBe('f32')
+    expect(precisionOf({ bf16: false, dtype: 'auto' })).toBe('checkpoint')
+    expect(targetModules('q_proj')).toEqual(['q_proj'])
+    expect(targetModules('all-linear')).toBe('all-linear')
+    expect(targetModules('.*\\.(q|k)_proj')).toBe('.*\\.(q|k)_proj')
+  })
+
+  it('read sizes', () => {
+    expect(sizeInBytes('8GB')).toBe(8e9)
+    expect(sizeInBytes('512MiB')).toBe(512 * 2 ** 20)
+    expect(sizeInBytes('1.5 gib')).toBe(1.5 * 2 ** 30)
+    expect(sizeInBytes('1000')).toBe(1000)
+    expect(sizeInBytes(4096)).toBe(4096)
+    for (const bad of ['8 apples', '', '-1GB', '0', 'GB']) expect(sizeInBytes(bad)).toBeUndefined()
+  })
+})
+
+function catching(f: () => unknown): { code: string; message: string } {
+  try {
+    f()
+  } catch (error) {
+    return error as { code: string; message: string }
+  }
+  throw new Error('nothing was thrown')
+}
