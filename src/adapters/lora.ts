@@ -3,45 +3,34 @@
  * The low-rank part is one more part of the large product, so biases, dropout, an adapted head or a 4-bit base change its inputs only.
  * Parameters are named as PEFT saves them.
  */
+import { SaqrError } from '../error.ts'
+import type { AdapterConfig } from '../formats/peft/config.ts'
+import { loraScale, rankOf } from '../formats/peft/scale.ts'
 import type { LinearShape, Tensor } from '../models/trace.ts'
 import { dropout } from '../ops/dropout/op.ts'
 import { embed } from '../ops/embed/op.ts'
 import { type Part, product } from '../ops/product/op.ts'
 import type { Adapter, AdapterBuilder, Role } from './adapter.ts'
 import type { Base } from './base.ts'
-import { fromPattern, isSaved, type Modules, matches } from './match.ts'
+import { isSaved, matches } from './match.ts'
 
-export interface LoraConfig {
-  r: number
-  loraAlpha: number
-  loraDropout: number
-  /** s = alpha / √r (Kalajdzievski 2023) */
-  useRslora: boolean
-  targetModules: Modules
-  excludeModules: Modules
-  /** which biases of the base are trained: none, all, or those of the adapted modules */
-  bias: 'none' | 'all' | 'lora_only'
-  /** modules trained whole, as copies */
-  modulesToSave: readonly string[]
-  /** block indices to adapt; null: all */
-  layersToTransform: readonly number[] | null
-  rankPattern: Readonly<Record<string, number>>
-  alphaPattern: Readonly<Record<string, number>>
-}
-
-export const LORA_DEFAULTS: LoraConfig = {
-  r: 8,
-  loraAlpha: 8,
-  loraDropout: 0,
-  useRslora: false,
-  targetModules: ['q_proj', 'v_proj'],
-  excludeModules: [],
-  bias: 'none',
-  modulesToSave: [],
-  layersToTransform: null,
-  rankPattern: {},
-  alphaPattern: {},
-}
+/** the part of adapter_config.json that the computation depends on */
+export type LoraConfig = Pick<
+  AdapterConfig,
+  | 'r'
+  | 'loraAlpha'
+  | 'loraDropout'
+  | 'useRslora'
+  | 'targetModules'
+  | 'excludeModules'
+  | 'bias'
+  | 'modulesToSave'
+  | 'layersToTransform'
+  | 'layersPattern'
+  | 'rankPattern'
+  | 'alphaPattern'
+  | 'loraBias'
+>
 
 export class Lora implements Adapter {
   readonly base: Base
@@ -52,26 +41,40 @@ export class Lora implements Adapter {
   readonly training: boolean
 
   constructor(base: Base, config: LoraConfig, training: boolean) {
+    if (config.loraBias) throw new SaqrError('OPTION_UNSUPPORTED', "lora_bias (a bias beside lora_B) is not supported: train the base's biases with bias 'all' or 'lora_only'")
     this.base = base
     this.config = config
     this.training = training
   }
 
-  isTarget(path: string): boolean {
-    const { targetModules, excludeModules, modulesToSave, layersToTransform } = this.config
-    if (excludeModules.length && matches(excludeModules, path)) return false
-    if (isSaved(modulesToSave, path)) return false
+  /** PEFT's check_target_module_exists */
+  isTarget(path: string, role: 'linear' | 'embedding' = 'linear'): boolean {
+    const { targetModules, excludeModules } = this.config
+    if ((excludeModules?.length && matches(excludeModules, path)) || this.isSaved(path)) return false
     if (typeof targetModules === 'string' && targetModules.toLowerCase() === 'all-linear') {
-      if (path === this.base.options.head || path.endsWith('embed_tokens')) return false
-    } else if (!matches(targetModules, path)) return false
-    if (!layersToTransform) return true
-    const index = /^.*?\.[^.]*\.(\d+)\./.exec(path)?.[1]
-    return index !== undefined && layersToTransform.includes(Number(index))
+      return role === 'linear' && path !== this.base.options.head && this.isInLayers(path)
+    }
+    return matches(targetModules, path) && (typeof targetModules === 'string' || this.isInLayers(path))
+  }
+
+  /** in the blocks that layers_to_transform names; layers_pattern says which list of blocks is meant */
+  private isInLayers(path: string): boolean {
+    const { layersToTransform, layersPattern } = this.config
+    const wanted = typeof layersToTransform === 'number' ? [layersToTransform] : (layersToTransform ?? [])
+    if (!wanted.length) return true
+    const patterns = typeof layersPattern === 'string' ? [layersPattern] : (layersPattern ?? [])
+    const lists = patterns.length ? patterns.map((p) => `(?:^|.*?\\.)${p}`) : ['.*?\\.[^.]*']
+    const index = lists.map((list) => new RegExp(`^${list}\\.(\\d+)\\.`).exec(path)?.[1]).find((i) => i !== undefined)
+    return index !== undefined && wanted.includes(Number(index))
+  }
+
+  private isSaved(path: string): boolean {
+    return isSaved(this.config.modulesToSave ?? [], path)
   }
 
   tensor(b: AdapterBuilder, name: string, rows: number, cols: number, role: Role): Tensor {
     const path = name.replace(/\.[^.]+$/, '')
-    if (isSaved(this.config.modulesToSave, path)) {
+    if (this.isSaved(path)) {
       return b.parameter({ name, rows, cols, role, init: { kind: 'checkpoint', name } })
     }
     if (role === 'bias' && (this.config.bias === 'all' || (this.config.bias === 'lora_only' && this.isTarget(path)))) {
@@ -83,7 +86,7 @@ export class Lora implements Adapter {
 
   linear(b: AdapterBuilder, path: string, x: Tensor, shape: LinearShape, tiedTo?: string): Tensor {
     const bias = shape.bias ? this.tensor(b, `${path}.bias`, 1, shape.out, 'bias') : null
-    if (isSaved(this.config.modulesToSave, path)) {
+    if (this.isSaved(path)) {
       const init = { kind: 'checkpoint', name: `${tiedTo ?? path}.weight` } as const
       const w = b.parameter({ name: `${path}.weight`, rows: shape.out, cols: shape.in, role: 'linear', init })
       return product(b, [{ x, w }], { bias }, path)
@@ -92,35 +95,28 @@ export class Lora implements Adapter {
     const list: Part[] = [{ x, w }]
     if (this.isTarget(path)) {
       this.adapted.add(path)
-      const { r, scaling } = this.scale(path)
+      const r = rankOf(this.config, path)
       // nn.Linear's own initialisation (Kaiming uniform, a = √5) for A, zeros for B: the adapter begins as nothing
       const init = { kind: 'uniform', bound: 1 / Math.sqrt(shape.in) } as const
       const a = b.parameter({ name: `${path}.lora_A.weight`, rows: r, cols: shape.in, role: 'linear', init })
       const up = b.parameter({ name: `${path}.lora_B.weight`, rows: shape.out, cols: r, role: 'linear', init: { kind: 'zeros' } })
       const dropped = this.training ? dropout(b, x, this.config.loraDropout, path) : x
-      list.push({ x: product(b, [{ x: dropped, w: a }], { alpha: scaling }, `${path}.lora_A`), w: up })
+      list.push({ x: product(b, [{ x: dropped, w: a }], { alpha: loraScale(this.config, path) }, `${path}.lora_A`), w: up })
     }
     return product(b, list, { bias }, path)
   }
 
   embed(b: AdapterBuilder, path: string, ids: Tensor, shape: { vocab: number; channels: number }): Tensor {
-    const x = isSaved(this.config.modulesToSave, path) || !this.isTarget(path) ? null : this.scale(path)
-    if (!x) {
+    if (!this.isTarget(path, 'embedding')) {
       const w = this.tensor(b, `${path}.weight`, shape.vocab, shape.channels, 'embedding')
       return embed(b, ids, w, b.activation, false, path)
     }
     this.adapted.add(path)
-    const { r, scaling } = x
+    const r = rankOf(this.config, path)
     const w = this.base.tensor(b, `${path}.weight`, shape.vocab, shape.channels, 'embedding')
     const a = b.parameter({ name: `${path}.lora_embedding_A`, rows: r, cols: shape.vocab, role: 'embedding', init: { kind: 'zeros' } })
     const up = b.parameter({ name: `${path}.lora_embedding_B`, rows: shape.channels, cols: r, role: 'linear', init: { kind: 'normal', std: 1 } })
     const u = embed(b, ids, a, b.activation, true, `${path}.lora_embedding_A`)
-    return product(b, [{ x: u, w: up }], { alpha: scaling, addend: embed(b, ids, w, b.activation, false, path) }, path)
-  }
-
-  private scale(path: string): { r: number; scaling: number } {
-    const r = fromPattern(this.config.rankPattern, path) ?? this.config.r
-    const alpha = fromPattern(this.config.alphaPattern, path) ?? this.config.loraAlpha
-    return { r, scaling: alpha / (this.config.useRslora ? Math.sqrt(r) : r) }
+    return product(b, [{ x: u, w: up }], { alpha: loraScale(this.config, path), addend: embed(b, ids, w, b.activation, false, path) }, path)
   }
 }

@@ -10,19 +10,13 @@ export function matches(modules: Modules, path: string): boolean {
   return modules.some((m) => path === m || path.endsWith(`.${m}`))
 }
 
-/** Saved modules match by a whole component of the path and cover all that lies inside. */
+/** A module whose path ends like one of these (PEFT compares plain endings: 'norm' is also input_layernorm) is trained whole, with all inside. */
 export function isSaved(modules: readonly string[], path: string): boolean {
   const parts = path.split('.')
-  return modules.some((m) => {
-    const wanted = m.split('.')
-    return parts.some((_, i) => wanted.every((w, k) => parts[i + k] === w))
+  return parts.some((_, i) => {
+    const module = parts.slice(0, i + 1).join('.')
+    return modules.some((m) => module.endsWith(m))
   })
-}
-
-/** The value of the first key that matches the end of the path, as PEFT's rank_pattern and alpha_pattern. */
-export function fromPattern(pattern: Readonly<Record<string, number>>, path: string): number | undefined {
-  for (const [key, value] of Object.entries(pattern)) if (fullMatch(`(.*\\.)?(${key})`, path)) return value
-  return undefined
 }
 
 function fullMatch(pattern: string, path: string): boolean {

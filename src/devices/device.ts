@@ -49,11 +49,12 @@ export interface Device {
   describe(): DeviceDescription
   /** A named, persistent tensor shared by every plan. Creating a name twice is an error. */
   store(name: string, spec: StoreSpec): void
+  has(name: string): boolean
   /** frees one store tensor */
   drop(name: string): void
   writeStore(name: string, bytes: Uint8Array, byteOffset?: number): void
   readStore(name: string, byteOffset?: number, bytes?: number): Uint8Array
-  /** Reserves the one arena; plans loaded later must fit it. May be called again to grow before plans are loaded. */
+  /** Makes the one arena at least this large; what lies in it is lost. Loading a larger plan grows it, too. */
   reserve(bytes: number): void
   load(plan: Plan, options?: { profile?: boolean }): LoadedPlan
   /** Copies inputs (by buffer name) into place, then runs the items in order without blocking the event loop. Rejects on abort with the signal's reason. */

@@ -21,7 +21,7 @@ export interface ParameterLayout extends Layout {
   ranges: Range[]
 }
 
-export function layoutParameters(specs: Iterable<ParameterSpec>, eightBit: boolean): ParameterLayout {
+export function layoutParameters(specs: Iterable<ParameterSpec>, eightBit: boolean, scope = ''): ParameterLayout {
   const groups = new Map<string, ParameterSpec[]>()
   for (const spec of specs) {
     const key = JSON.stringify([spec.role !== 'bias' && spec.role !== 'norm', eightBit && spec.rows * spec.cols >= SMALLEST_8BIT])
@@ -41,5 +41,5 @@ export function layoutParameters(specs: Iterable<ParameterSpec>, eightBit: boole
     const [decay, small] = JSON.parse(key) as [boolean, boolean]
     ranges.push({ from, to: at, decay, eightBit: small })
   }
-  return { size: at, entries, ranges }
+  return { scope, size: at, entries, ranges }
 }

@@ -6,7 +6,7 @@ import { lower } from './lower.ts'
 import type { Plan } from './plan.ts'
 import { TraceRecorder, type WeightSpec } from './trace.ts'
 
-/** the optimiser's store tensors of one range, in the order adamw() takes them */
+/** the optimiser's store tensors of one range, in the order adamw() takes them; names less the layout's scope */
 export function stateOf(range: Range, index: number): WeightSpec[] {
   const n = range.to - range.from
   const one = (name: string, cols: number, dtype: WeightSpec['dtype']) => ({ name, rows: 1, cols, dtype })

@@ -23,6 +23,8 @@ export interface WeightSpec {
 
 /** Where each trained tensor lies in the flat range; `layout.ts` makes it. */
 export interface Layout {
+  /** prefix of its store tensors, so that several adapters can lie beside each other */
+  scope: string
   size: number
   entries: ReadonlyMap<string, { offset: number; spec: ParameterSpec }>
 }
@@ -63,7 +65,8 @@ export class TraceRecorder extends Recorder implements AdapterBuilder {
 
   /** a whole flat range of the trained tensors: parameters, gradients */
   flat(name: string, dtype: DType = 'f32', cols = this.#layout?.size ?? 0): Tensor {
-    return this.once(name, () => this.tensor(name, { rows: 1, cols, dtype }, 'store'))
+    const stored = (this.#layout?.scope ?? '') + name
+    return this.once(stored, () => this.tensor(stored, { rows: 1, cols, dtype }, 'store'))
   }
 
   constant(name: string, values: readonly number[]): Tensor {

@@ -1,4 +1,4 @@
-/** A family: a checkpoint's config.json read strictly, and the forward computation it means. One file each beside this one. */
+/** A family: a checkpoint's config.json read strictly, and the forward computation it means. One file each beside this one (and a line in registry.ts). */
 import type { Tensor, Trace } from './trace.ts'
 
 /** What stands over the last hidden state. */

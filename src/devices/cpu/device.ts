@@ -21,17 +21,16 @@ export interface CpuOptions {
 
 class CpuPlan implements LoadedPlan {
   readonly plan: Plan
-  readonly handle: bigint
-  readonly placed: readonly Placed[]
+  /** moves with the arena */
+  handle = 0n
+  placed: readonly Placed[] = []
   readonly seconds: Float64Array | undefined
   /** native memory of `seconds`, 0n without */
   readonly secondsAt: bigint
   readonly #free: () => void
 
-  constructor(plan: Plan, handle: bigint, placed: readonly Placed[], profile: { at: bigint; seconds: Float64Array } | undefined, free: () => void) {
+  constructor(plan: Plan, profile: { at: bigint; seconds: Float64Array } | undefined, free: () => void) {
     this.plan = plan
-    this.handle = handle
-    this.placed = placed
     this.seconds = profile?.seconds
     this.secondsAt = profile?.at ?? 0n
     this.#free = free
@@ -84,6 +83,10 @@ export class CpuDevice implements Device {
     this.#store.add(name, spec)
   }
 
+  has(name: string): boolean {
+    return this.#store.has(name)
+  }
+
   drop(name: string): void {
     this.#store.drop(name)
   }
@@ -98,18 +101,34 @@ export class CpuDevice implements Device {
 
   reserve(bytes: number): void {
     if (bytes <= this.#arenaBytes) return
-    if (this.#plans.size) throw new Error('the arena grows only while no plan is loaded')
     this.#freeArena()
     const address = this.#native.alloc(bytes) as bigint | null
     if (!address) throw new SaqrError('MEMORY_REFUSED', `the arena: ${this.#native.lastError()}`)
     this.#arena = address
     this.#arenaBytes = bytes
+    for (const plan of this.#plans) this.#resolve(plan)
   }
 
   load(plan: Plan, options: { profile?: boolean } = {}): LoadedPlan {
     this.#alive()
     if (plan.arena > this.#arenaBytes) this.reserve(plan.arena)
-    const placed = plan.buffers.map((b): Placed => {
+    const size = plan.steps.length * 8
+    const at = options.profile ? (this.#native.alloc(size) as bigint) : 0n
+    const profile = options.profile ? { at, seconds: new Float64Array(ffi().view(at, size)) } : undefined
+    const loaded: CpuPlan = new CpuPlan(plan, profile, () => {
+      if (!this.#plans.delete(loaded)) return
+      this.#native.planFree(loaded.handle)
+      if (at) this.#native.free(at, size)
+    })
+    this.#resolve(loaded)
+    this.#plans.add(loaded)
+    return loaded
+  }
+
+  /** the plan with the addresses of now */
+  #resolve(loaded: CpuPlan): void {
+    const { plan } = loaded
+    loaded.placed = plan.buffers.map((b): Placed => {
       if (b.space !== 'store') return { address: this.#arena + BigInt(b.at), quant: 0n }
       const { spec, data, quant } = this.#store.entry(b.name)
       if (spec.rows !== b.rows || spec.cols !== b.cols || spec.dtype !== b.dtype) {
@@ -117,19 +136,11 @@ export class CpuDevice implements Device {
       }
       return { address: data.address, quant }
     })
-    const bytes = describe(plan, placed, this.#arena, (op) => this.#native.kernel(op) as number)
+    const bytes = describe(plan, loaded.placed, this.#arena, (op) => this.#native.kernel(op) as number)
     const handle = this.#native.planLoad(bytes, bytes.byteLength) as bigint | null
     if (!handle) throw new Error(`the CPU library refused the plan: ${this.#native.lastError()}`)
-    const size = plan.steps.length * 8
-    const at = options.profile ? (this.#native.alloc(size) as bigint) : 0n
-    const profile = options.profile ? { at, seconds: new Float64Array(ffi().view(at, size)) } : undefined
-    const loaded: CpuPlan = new CpuPlan(plan, handle, placed, profile, () => {
-      if (!this.#plans.delete(loaded)) return
-      this.#native.planFree(handle)
-      if (at) this.#native.free(at, size)
-    })
-    this.#plans.add(loaded)
-    return loaded
+    if (loaded.handle) this.#native.planFree(loaded.handle)
+    loaded.handle = handle
   }
 
   async run(items: readonly RunItem[], inputs: Readonly<Record<string, ArrayBufferView>>, options: { signal?: AbortSignal } = {}): Promise<void> {

@@ -39,6 +39,10 @@ export class Store {
     this.#entries.set(name, { spec, data, quant, beside })
   }
 
+  has(name: string): boolean {
+    return this.#entries.has(name)
+  }
+
   entry(name: string): Entry {
     const entry = this.#entries.get(name)
     if (!entry) throw new Error(`'${name}' is not in the store`)

@@ -46,6 +46,10 @@ export class ReferenceDevice implements Device {
     this.#store.set(name, { spec, data: readSource(spec) })
   }
 
+  has(name: string): boolean {
+    return this.#store.has(name)
+  }
+
   drop(name: string): void {
     this.#store.delete(name)
   }

@@ -1,0 +1,48 @@
+/** A checkpoint open on a device: its family, its frozen weights in the store, shared by every adapter over it. */
+import { type AdapterSpec, chooseAdapter } from '../adapters/choose.ts'
+import type { Adapter } from '../adapters/adapter.ts'
+import type { Device } from '../devices/device.ts'
+import type { Checkpoint } from '../formats/tensor.ts'
+import type { TraceRecorder } from '../graph/trace.ts'
+import { inspect } from '../graph/training.ts'
+import type { Model } from '../models/family.ts'
+import { openConfig } from '../models/registry.ts'
+import { loadWeights } from './weights.ts'
+
+export interface BaseChoice {
+  /** dtype of activations and of frozen weights that are not quantised */
+  dtype: 'f32' | 'bf16'
+  /** NF4 for the linears of the blocks */
+  loadIn4bit: boolean
+  /** quantise NF4's absmax values too */
+  doubleQuant: boolean
+}
+
+export class OpenModel {
+  readonly device: Device
+  readonly checkpoint: Checkpoint
+  readonly model: Model
+  readonly choice: BaseChoice
+
+  constructor(device: Device, checkpoint: Checkpoint, choice: BaseChoice) {
+    this.device = device
+    this.checkpoint = checkpoint
+    this.model = openConfig(checkpoint.config)
+    this.choice = choice
+  }
+
+  adapter(spec: AdapterSpec, training: boolean): Adapter {
+    return chooseAdapter(spec, { nf4: this.choice.loadIn4bit, head: this.model.head.path }, training)
+  }
+
+  /** the tensors that the model with this adapter holds */
+  inspect(spec: AdapterSpec): TraceRecorder {
+    return inspect(this.model, this.adapter(spec, false), this.choice.dtype)
+  }
+
+  /** brings the frozen weights this adapter reads into the store, those that are not there yet */
+  loadFor(recorder: TraceRecorder): void {
+    const missing = [...recorder.weights.values()].filter(({ name }) => !this.device.has(name))
+    loadWeights(this.device, this.checkpoint, missing, this.choice)
+  }
+}

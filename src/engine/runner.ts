@@ -1,0 +1,110 @@
+/** Runs passes: a plan for each padded size of a pass, made when it first occurs, all in one arena. */
+import type { Adapter } from '../adapters/adapter.ts'
+import type { Pass } from '../data/passes.ts'
+import type { Device, LoadedPlan, RunItem } from '../devices/device.ts'
+import type { Policy } from '../graph/recompute.ts'
+import type { Layout } from '../graph/trace.ts'
+import { trainingPlan } from '../graph/training.ts'
+import type { Model } from '../models/family.ts'
+import type { DType } from '../models/trace.ts'
+
+export interface RunnerSpec {
+  model: Model
+  adapter: Adapter
+  activation: DType
+  layout: Layout
+  /** positions of a head chunk */
+  chunk: number
+  /** what a block keeps in a pass of T tokens */
+  policy: (tokens: number) => (block: number) => Policy
+  gradients: boolean
+  profile?: boolean
+}
+
+/** What changes between steps. */
+export interface StepInputs {
+  seed: number
+  /** optimizer steps done before this one; also keys dropout */
+  step: number
+  /** multiplies Σ weight · (−logp): 1 / targets of the step */
+  lossScale: number
+}
+
+export class PassRunner {
+  readonly spec: RunnerSpec
+  readonly #device: Device
+  readonly #plans = new Map<number, LoadedPlan>()
+
+  constructor(device: Device, spec: RunnerSpec) {
+    this.#device = device
+    this.spec = spec
+  }
+
+  /** the plan of a pass of T tokens; constants it brings go into the store */
+  plan(tokens: number): LoadedPlan {
+    let loaded = this.#plans.get(tokens)
+    if (!loaded) {
+      const { plan, recorder } = makePlan(this.spec, tokens)
+      storeConstants(this.#device, recorder.constants)
+      this.#plans.set(tokens, (loaded = this.#device.load(plan, { profile: this.spec.profile })))
+    }
+    return loaded
+  }
+
+  get plans(): readonly LoadedPlan[] {
+    return [...this.#plans.values()]
+  }
+
+  /** Log-probability of every entry of the pass; gradients are added to the accumulators. */
+  async run(pass: Pass, step: StepInputs, signal?: AbortSignal): Promise<Float32Array> {
+    const plan = this.plan(pass.tokens)
+    const inputs = {
+      ids: pass.ids,
+      depth: pass.depth,
+      position: pass.position,
+      visibleFrom: pass.visibleFrom,
+      visibleUntil: pass.visibleUntil,
+      row: pass.row,
+      headPositions: pass.headPositions,
+      headCount: Int32Array.of(pass.headCount),
+      cursor: Int32Array.of(0),
+      entryStart: pass.entryStart,
+      entryTarget: pass.entryTarget,
+      entryWeight: pass.entryWeight,
+      lossScale: Float32Array.of(step.lossScale),
+      stepInts: Int32Array.of(step.seed, step.step, 0, 0),
+    }
+    const chunks = Math.ceil(pass.headCount / this.spec.chunk)
+    const items: RunItem[] = [{ plan, segment: 'forward' }]
+    for (let i = 0; i < chunks; i++) items.push({ plan, segment: 'head' })
+    if (plan.plan.segments.some((s) => s.name === 'backward')) items.push({ plan, segment: 'backward' })
+    await this.#device.run(items, inputs, { signal })
+    const bytes = this.#device.read(plan, 'logp')
+    return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4).subarray(0, pass.entryStart[pass.headCount]!)
+  }
+
+  dispose(): void {
+    for (const plan of this.#plans.values()) plan.dispose()
+    this.#plans.clear()
+  }
+}
+
+export function makePlan(spec: RunnerSpec, tokens: number) {
+  return trainingPlan({ ...spec, tokens, policy: spec.policy(tokens) })
+}
+
+/** a constant table is the same for every plan of a device */
+export function storeConstants(device: Device, tables: ReadonlyMap<string, Float32Array>): void {
+  for (const [name, values] of tables) {
+    if (device.has(name)) continue
+    const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
+    device.store(name, { rows: 1, cols: values.length, dtype: 'f32', source: { kind: 'data', bytes } })
+  }
+}
+
+/** −Σ weight · logp: the part of the loss (before its scale) that this pass adds */
+export function passLoss(pass: Pass, logp: Float32Array): number {
+  let sum = 0
+  for (let e = 0; e < logp.length; e++) sum -= pass.entryWeight[e]! * logp[e]!
+  return sum
+}

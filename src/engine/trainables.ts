@@ -1,0 +1,79 @@
+/** The trained tensors on a device: one flat f32 range, its gradient, and names to get at the parts. */
+import type { ParameterInit } from '../adapters/adapter.ts'
+import type { Device } from '../devices/device.ts'
+import { SaqrError } from '../error.ts'
+import type { Checkpoint } from '../formats/tensor.ts'
+import type { ParameterLayout } from '../graph/layout.ts'
+import { SeededRandom } from './random.ts'
+import { find } from './weights.ts'
+
+export class Trainables {
+  readonly layout: ParameterLayout
+  readonly #device: Device
+
+  /** @param seed of what begins at random: each tensor draws by its own name, so that adding one changes no other */
+  constructor(device: Device, layout: ParameterLayout, checkpoint: Checkpoint, seed: number) {
+    this.#device = device
+    this.layout = layout
+    const { size, scope } = layout
+    for (const name of ['parameters', 'gradients']) {
+      device.store(scope + name, { rows: 1, cols: size, dtype: 'f32', source: { kind: 'zero' } })
+    }
+    for (const [name, { spec }] of layout.entries) {
+      const values = first(spec.init, spec.rows, spec.cols, checkpoint, () => new SeededRandom(seed, name))
+      if (values) this.set(name, values)
+    }
+  }
+
+  get names(): string[] {
+    return [...this.layout.entries.keys()]
+  }
+
+  /** rows × cols of a trained tensor */
+  shape(name: string): { rows: number; cols: number } {
+    return this.#entry(name).spec
+  }
+
+  get(name: string, which: 'parameters' | 'gradients' = 'parameters'): Float32Array {
+    const { offset, spec } = this.#entry(name)
+    const bytes = this.#device.readStore(this.layout.scope + which, offset * 4, spec.rows * spec.cols * 4)
+    return new Float32Array(bytes.buffer, bytes.byteOffset, spec.rows * spec.cols)
+  }
+
+  set(name: string, values: Float32Array): void {
+    const { offset, spec } = this.#entry(name)
+    if (values.length !== spec.rows * spec.cols) {
+      throw new SaqrError('MODEL_WEIGHT', `'${name}' has ${spec.rows} × ${spec.cols} values, not ${values.length}`)
+    }
+    this.#device.writeStore(this.layout.scope + 'parameters', new Uint8Array(values.buffer, values.byteOffset, values.byteLength), offset * 4)
+  }
+
+  #entry(name: string) {
+    const entry = this.layout.entries.get(name)
+    if (!entry) throw new SaqrError('MODEL_WEIGHT', `no trained tensor is named '${name}'`)
+    return entry
+  }
+
+  dispose(): void {
+    for (const name of ['parameters', 'gradients']) this.#device.drop(this.layout.scope + name)
+  }
+}
+
+function first(init: ParameterInit, rows: number, cols: number, checkpoint: Checkpoint, random: () => SeededRandom): Float32Array | null {
+  switch (init.kind) {
+    case 'zeros':
+      return null
+    case 'checkpoint': {
+      const bytes = find(checkpoint, { name: init.name, rows, cols }).load('f32')
+      return new Float32Array(bytes.buffer, bytes.byteOffset, rows * cols)
+    }
+    case 'uniform': {
+      const r = random()
+      return Float32Array.from({ length: rows * cols }, () => (2 * r.uniform() - 1) * init.bound)
+    }
+    case 'normal': {
+      const r = random()
+      return Float32Array.from({ length: rows * cols }, () => r.normal() * init.std)
+    }
+  }
+}

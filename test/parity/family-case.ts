@@ -1,0 +1,103 @@
+/** A case as tools/oracle/families.py writes it, and saqr's side of it: loss, log-probabilities and gradients on any device. */
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { AdapterSpec } from '../../src/adapters/choose.ts'
+import type { Example } from '../../src/data/example.ts'
+import { planPasses } from '../../src/data/passes.ts'
+import type { Device } from '../../src/devices/device.ts'
+import { OpenModel } from '../../src/engine/open-model.ts'
+import { PassRunner, passLoss } from '../../src/engine/runner.ts'
+import { Trainables } from '../../src/engine/trainables.ts'
+import { readAdapterConfig } from '../../src/formats/peft/config.ts'
+import { openCheckpoint } from '../../src/formats/checkpoint.ts'
+import { readSafetensors } from '../../src/formats/safetensors/read.ts'
+import { layoutParameters } from '../../src/graph/layout.ts'
+import type { Policy } from '../../src/graph/recompute.ts'
+
+export interface Expected {
+  targets: number
+  loss: number
+  gradients: Record<string, { norm: number; distance: number }>
+}
+
+export function readTensors(path: string): Map<string, Float32Array> {
+  const bytes = readFileSync(path)
+  const values = new Map<string, Float32Array>()
+  for (const [name, { offset, bytes: size }] of readSafetensors(path).tensors) {
+    values.set(name, new Float32Array(bytes.buffer.slice(bytes.byteOffset + offset, bytes.byteOffset + offset + size)))
+  }
+  return values
+}
+
+export function rowsOf(folder: string): Example[] {
+  const rows = JSON.parse(readFileSync(join(folder, 'rows.json'), 'utf8')) as { ids: number[]; targets: number[] }[]
+  return rows.map(({ ids, targets }, i) => ({ ids: Int32Array.from(ids), targets: Uint8Array.from(targets), row: i + 1, source: folder }))
+}
+
+export function expectedOf(folder: string): Expected {
+  return JSON.parse(readFileSync(join(folder, 'expected.json'), 'utf8')) as Expected
+}
+
+export function adapterOf(folder: string): AdapterSpec {
+  const adapter = join(folder, 'adapter')
+  return existsSync(adapter) ? { kind: 'lora', config: readAdapterConfig(adapter) } : { kind: 'full' }
+}
+
+export interface Computed {
+  loss: number
+  /** as PEFT names them in adapter_model.safetensors; full: the checkpoint's names */
+  gradients: Map<string, Float32Array>
+}
+
+export interface CaseOptions {
+  policy?: Policy
+  prefixSharing?: boolean
+  maxPassTokens?: number
+  dtype?: 'f32' | 'bf16'
+}
+
+/** One step's loss and gradients of the case on this device, which holds it from then on. */
+export async function compute(folder: string, device: Device, options: CaseOptions = {}): Promise<Computed> {
+  const { policy = 'all', prefixSharing = false, maxPassTokens = 512, dtype = 'f32' } = options
+  const open = new OpenModel(device, openCheckpoint(join(folder, 'model')), { dtype, loadIn4bit: false, doubleQuant: false })
+  const spec = adapterOf(folder)
+  const recorder = open.inspect(spec)
+  open.loadFor(recorder)
+  const layout = layoutParameters(recorder.parameters.values(), false)
+  const trainables = new Trainables(device, layout, open.checkpoint, 0)
+  const prefix = spec.kind === 'lora' ? 'base_model.model.' : ''
+  if (spec.kind === 'lora') {
+    const saved = readTensors(join(folder, 'adapter', 'adapter_model.safetensors'))
+    for (const name of trainables.names) {
+      const values = saved.get(prefix + name)
+      if (!values) throw new Error(`the adapter has no ${name}`)
+      trainables.set(name, values)
+    }
+  }
+  const runner = new PassRunner(device, {
+    model: open.model,
+    adapter: open.adapter(spec, true),
+    activation: dtype,
+    layout,
+    chunk: 16,
+    policy: () => () => policy,
+    gradients: true,
+  })
+  const passes = planPasses(rowsOf(folder), { maxPassTokens, prefixSharing, quantum: device.describe().tokenQuantum })
+  const targets = passes.reduce((sum, p) => sum + p.targets, 0)
+  let loss = 0
+  for (const pass of passes) loss += passLoss(pass, await runner.run(pass, { seed: 0, step: 0, lossScale: 1 / targets }))
+  const gradients = new Map(trainables.names.map((name) => [prefix + name, trainables.get(name, 'gradients')]))
+  return { loss: loss / targets, gradients }
+}
+
+/** ‖a − b‖₂ / ‖b‖₂ */
+export function distance(a: Float32Array, b: Float32Array): number {
+  let d = 0
+  let n = 0
+  for (let i = 0; i < b.length; i++) {
+    d += (a[i]! - b[i]!) ** 2
+    n += b[i]! ** 2
+  }
+  return Math.sqrt(d / n)
+}
