@@ -2,8 +2,9 @@
 import { SaqrError } from '../error.ts'
 import type { Family, Model } from './family.ts'
 import { llama } from './llama.ts'
+import { mistral } from './mistral.ts'
 
-export const families: readonly Family[] = [llama]
+export const families: readonly Family[] = [llama, mistral]
 
 /** @throws SaqrError MODEL_UNSUPPORTED for a model_type that no family here has */
 export function openConfig(config: Readonly<Record<string, unknown>>): Model {
