@@ -3,8 +3,9 @@ import { SaqrError } from '../error.ts'
 import type { Family, Model } from './family.ts'
 import { llama } from './llama.ts'
 import { mistral } from './mistral.ts'
+import { qwen2 } from './qwen2.ts'
 
-export const families: readonly Family[] = [llama, mistral]
+export const families: readonly Family[] = [llama, mistral, qwen2]
 
 /** @throws SaqrError MODEL_UNSUPPORTED for a model_type that no family here has */
 export function openConfig(config: Readonly<Record<string, unknown>>): Model {
