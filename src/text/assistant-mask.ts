@@ -1,0 +1,116 @@
+/**
+ * From spans of text to tokens. Tokens are found again in the text by their own bytes: written one after another they must give the text
+ * exactly (a space that the tokenizer put before a piece of text apart), or the row is refused.
+ * As in transformers, a span takes every token from the first that touches its first character to the first that touches its last one.
+ */
+import { SaqrError } from '../error.ts'
+import type { Span } from './chat-template.ts'
+import type { Definition, Json } from './definition.ts'
+
+const encoder = new TextEncoder()
+
+/** (tokens) 1 where the token belongs to a span */
+export function assistantMask(
+  text: string,
+  spans: readonly Span[],
+  tokens: readonly string[],
+  definition: Definition,
+  where?: string,
+): Uint8Array {
+  const surface = textOfTokens(text, spans, definition)
+  const starts = surface && tokenStarts(surface.bytes, tokens, definition)
+  if (!starts) {
+    throw new SaqrError(
+      'TEXT_NO_OFFSETS',
+      `${where ?? 'These messages'}: the tokenizer rewrites this text, so what the assistant wrote can't be told token by token. Set assistantOnlyLoss to false, or remove characters that are not in Unicode's composed form.`,
+    )
+  }
+  const mask = new Uint8Array(tokens.length)
+  for (const [start, end] of surface.spans) {
+    if (end > start) mask.fill(1, tokenAt(starts, start), tokenAt(starts, characterStart(surface.bytes, end - 1)) + 1)
+  }
+  return mask
+}
+
+interface Surface {
+  /** UTF-8 of the text as the tokens spell it */
+  bytes: Uint8Array
+  /** in bytes */
+  spans: Span[]
+}
+
+/** The text after normalisation; undefined where that joins characters across a span's edge. */
+function textOfTokens(text: string, spans: readonly Span[], { json, byteLevel }: Definition): Surface | undefined {
+  const normalizers = [json.normalizer].flatMap((n) => (n?.type === 'Sequence' ? (n.normalizers as Json[]) : n ? [n] : []))
+  const form = normalizers.map((n) => n.type as string).find((type) => type.startsWith('NF'))
+  const spell = (s: string) => (byteLevel ? s : s.replaceAll('▁', ' '))
+  const normalize = (s: string) => spell(form ? s.normalize(form) : s)
+  const pieces: Uint8Array[] = []
+  const moved: Span[] = []
+  let at = 0
+  let from = 0
+  const take = (to: number) => {
+    const piece = encoder.encode(normalize(text.slice(from, to)))
+    pieces.push(piece)
+    from = to
+    return (at += piece.length)
+  }
+  for (const [start, end] of spans) moved.push([take(start), take(end)])
+  take(text.length)
+  const bytes = Buffer.concat(pieces)
+  return bytes.equals(encoder.encode(normalize(text))) ? { bytes, spans: moved } : undefined
+}
+
+/** Byte where each token starts; undefined where the tokens do not spell `bytes`. */
+function tokenStarts(bytes: Uint8Array, tokens: readonly string[], { json, byteLevel }: Definition): Int32Array | undefined {
+  const added = new Map(json.added_tokens.map((t) => [t.content, t]))
+  const starts = new Int32Array(tokens.length)
+  let at = 0
+  let fresh = true // a piece of text begins here: the tokenizer may have put a space before it
+  for (const [i, token] of tokens.entries()) {
+    const special = added.get(token)
+    if (special?.lstrip) while (isSpace(bytes[at]) && !matches(bytes, at, encoder.encode(token))) at++
+    const spelled = special ? encoder.encode(token) : byteLevel ? bytesOf(token) : spelledOut(token)
+    const skip = fresh && !special && spelled[0] === space && !matches(bytes, at, spelled) ? 1 : 0
+    if (!matches(bytes, at, spelled.subarray(skip))) return undefined
+    starts[i] = at
+    at += spelled.length - skip
+    if (special?.rstrip) while (isSpace(bytes[at])) at++
+    fresh = special !== undefined
+  }
+  return at === bytes.length ? starts : undefined
+}
+
+const space = 0x20
+
+const isSpace = (byte: number | undefined) => byte === space || (byte !== undefined && byte >= 9 && byte <= 13)
+
+const matches = (bytes: Uint8Array, at: number, piece: Uint8Array) => piece.every((b, i) => bytes[at + i] === b)
+
+/** the token that holds the byte */
+function tokenAt(starts: Int32Array, byte: number): number {
+  let token = starts.length - 1
+  while (starts[token]! > byte) token--
+  return token
+}
+
+function characterStart(bytes: Uint8Array, byte: number): number {
+  let at = byte
+  while ((bytes[at]! & 0xc0) === 0x80) at--
+  return at
+}
+
+/** GPT-2's alphabet: printable Latin-1 bytes stand for themselves, the others for U+0100 and on. */
+const byteOf = new Map<string, number>()
+for (let byte = 0, shifted = 256; byte < 256; byte++) {
+  const printable = (byte > 0x20 && byte < 0x7f) || (byte > 0xa0 && byte !== 0xad)
+  byteOf.set(String.fromCharCode(printable ? byte : shifted++), byte)
+}
+
+const bytesOf = (token: string) => Uint8Array.from(token, (c) => byteOf.get(c) ?? 0)
+
+/** ▁ is a space, <0xE4> a byte */
+function spelledOut(token: string): Uint8Array {
+  const byte = /^<0x([0-9A-F]{2})>$/.exec(token)
+  return byte ? Uint8Array.of(Number.parseInt(byte[1]!, 16)) : encoder.encode(token.replaceAll('▁', ' '))
+}

@@ -1,0 +1,169 @@
+/**
+ * Text to token ids and back, as the checkpoint's own tokenizer does it. The algorithm is `@huggingface/tokenizers`; definition.ts says
+ * what it runs and refuses what it would not reproduce.
+ */
+import { Tokenizer as Engine } from '@huggingface/tokenizers'
+import { SaqrError } from '../error.ts'
+import { assistantMask } from './assistant-mask.ts'
+import { type ChatOptions, ChatTemplate, type Message } from './chat-template.ts'
+import {
+  type AddedToken,
+  type Definition,
+  define,
+  type Json,
+  type SpecialName,
+  type SpecialTokens,
+  type TokenizerFiles,
+} from './definition.ts'
+import { TextStream } from './text-stream.ts'
+
+export interface TokenizerOptions {
+  /** `model_type` of config.json: decides for some checkpoints which rules hold */
+  modelType?: string
+  /** the token that ends a text, instead of the checkpoint's; it must be in the vocabulary */
+  eosToken?: string
+  /** Jinja source, instead of the checkpoint's */
+  chatTemplate?: string
+}
+
+export interface Chat {
+  text: string
+  ids: number[]
+}
+
+export class Tokenizer {
+  /** tokens, the added ones too: ids are below it where a vocabulary has no holes */
+  readonly size: number
+  /** texts of bos_token, eos_token … as far as the checkpoint has them */
+  readonly special: Readonly<SpecialTokens>
+  readonly addedTokens: readonly AddedToken[]
+  /** Jinja source of the chat template that `default` names; null: the checkpoint has none */
+  readonly chatTemplate: string | null
+  readonly #engine: Engine
+  readonly #definition: Definition
+  readonly #templates: ReadonlyMap<string, string>
+  readonly #compiled = new Map<string, ChatTemplate>()
+
+  /** @throws SaqrError TEXT_TOKENIZER_INVALID, TEXT_TOKENIZER_UNSUPPORTED, TEXT_UNKNOWN_TOKEN */
+  constructor(files: TokenizerFiles, options: TokenizerOptions = {}) {
+    this.#definition = define(files, options.modelType)
+    const { json, special } = this.#definition
+    try {
+      this.#engine = new Engine(json, { clean_up_tokenization_spaces: false })
+    } catch (cause) {
+      throw new SaqrError('TEXT_TOKENIZER_INVALID', `tokenizer.json can't be used: ${(cause as Error).message}.`, { cause })
+    }
+    this.addedTokens = json.added_tokens
+    this.size = new Set([...Object.values(json.model.vocab), ...json.added_tokens.map((t) => t.id)]).size
+    this.special = options.eosToken === undefined ? special : { ...special, eos_token: options.eosToken }
+    this.#templates = templatesOf(files, options.chatTemplate)
+    this.chatTemplate = this.#templates.get('default') ?? null
+    if (options.eosToken !== undefined && this.idOf(options.eosToken) === undefined) {
+      throw new SaqrError(
+        'TEXT_UNKNOWN_TOKEN',
+        `eosToken ${JSON.stringify(options.eosToken)} is not in the vocabulary of this tokenizer. Give one of its tokens.`,
+      )
+    }
+  }
+
+  get bosId(): number | null {
+    return this.#specialId('bos_token')
+  }
+
+  get eosId(): number | null {
+    return this.#specialId('eos_token')
+  }
+
+  get padId(): number | null {
+    return this.#specialId('pad_token')
+  }
+
+  get unkId(): number | null {
+    return this.#specialId('unk_token')
+  }
+
+  idOf(token: string): number | undefined {
+    return this.#engine.token_to_id(token)
+  }
+
+  /** the token as the vocabulary writes it: bytes as characters, or ▁ for a space */
+  tokenOf(id: number): string | undefined {
+    return this.#engine.id_to_token(id)
+  }
+
+  /**
+   * @param addSpecialTokens what the checkpoint puts around a text (BOS for many); default true
+   * @throws SaqrError TEXT_NOT_UNICODE
+   */
+  encode(text: string, { addSpecialTokens = true, where = 'The text' }: { addSpecialTokens?: boolean; where?: string } = {}): number[] {
+    if (/\p{Surrogate}/u.test(text))
+      throw new SaqrError('TEXT_NOT_UNICODE', `${where} holds half of a surrogate pair, which is no character. Repair or remove it.`)
+    return this.#engine.encode(text, { add_special_tokens: addSpecialTokens }).ids
+  }
+
+  /** Bytes that are not UTF-8 become U+FFFD. */
+  decode(ids: readonly number[], { skipSpecialTokens = false }: { skipSpecialTokens?: boolean } = {}): string {
+    if (ids.length === 0) return ''
+    return this.#engine.decode([...ids], { skip_special_tokens: skipSpecialTokens, clean_up_tokenization_spaces: false })
+  }
+
+  /** Text of a growing row of ids, piece by piece. */
+  stream(options: { skipSpecialTokens?: boolean } = {}): TextStream {
+    return new TextStream((ids) => this.decode(ids, options))
+  }
+
+  /** @throws SaqrError TEXT_NO_TEMPLATE, TEXT_TEMPLATE_INVALID, TEXT_TEMPLATE_ROW */
+  applyChatTemplate(messages: readonly Message[], options: ChatOptions = {}): Chat {
+    const text = this.#template(options).render(messages, this.special, options)
+    return { text, ids: this.encode(text, { addSpecialTokens: false, where: options.where }) }
+  }
+
+  /**
+   * The same, and which tokens the template's `{% generation %}` blocks wrote (1) and which not (0).
+   * @throws SaqrError TEXT_NO_GENERATION_MARKS; TEXT_NO_OFFSETS where tokens can't be found again in the text
+   */
+  applyChatTemplateWithMask(messages: readonly Message[], options: ChatOptions = {}): Chat & { mask: Uint8Array } {
+    const template = this.#template(options)
+    if (!template.marksGeneration) {
+      throw new SaqrError(
+        'TEXT_NO_GENERATION_MARKS',
+        'The chat template does not say what the assistant wrote, so assistantOnlyLoss has no targets. Give a template with {% generation %} … {% endgeneration %} around it (chatTemplatePath), or set assistantOnlyLoss to false.',
+      )
+    }
+    const { text, spans } = template.renderSpans(messages, this.special, options)
+    const ids = this.encode(text, { addSpecialTokens: false, where: options.where })
+    const tokens = ids.map((id) => this.tokenOf(id)!)
+    return { text, ids, mask: assistantMask(text, spans, tokens, this.#definition, options.where) }
+  }
+
+  #template({ tools, where }: ChatOptions): ChatTemplate {
+    const name = tools && this.#templates.has('tool_use') ? 'tool_use' : 'default'
+    const source = this.#templates.get(name)
+    if (source === undefined) {
+      const named = this.#templates.size > 0 ? ` named default (only ${[...this.#templates.keys()].join(', ')})` : ''
+      throw new SaqrError(
+        'TEXT_NO_TEMPLATE',
+        `${where ? `${where}: ` : ''}this tokenizer has no chat template${named}, so messages can't become text. Give one (chatTemplatePath), or use rows of text or prompt and completion.`,
+      )
+    }
+    const known = this.#compiled.get(source)
+    if (known) return known
+    const compiled = new ChatTemplate(source)
+    this.#compiled.set(source, compiled)
+    return compiled
+  }
+
+  #specialId(name: SpecialName): number | null {
+    const token = this.special[name]
+    return (token === undefined ? undefined : this.idOf(token)) ?? null
+  }
+}
+
+/** `chat_template` is one source, or several with names. */
+function templatesOf(files: TokenizerFiles, override: string | undefined): Map<string, string> {
+  const given = override ?? files.chatTemplate ?? (files.tokenizerConfig as Json).chat_template
+  if (given === undefined || given === null) return new Map()
+  if (typeof given === 'string') return new Map([['default', given]])
+  if (Array.isArray(given)) return new Map((given as { name: string; template: string }[]).map((t) => [t.name, t.template]))
+  return new Map(Object.entries(given as Record<string, string>))
+}
