@@ -1,0 +1,122 @@
+#include "gemm-kernel.hpp"
+#include <utility>
+
+namespace saqr::gemm {
+
+struct F32 {
+  static constexpr int kPerUnit = 1;
+  static SAQR_INLINE vf step(vf b, const float* a, vf sum) { return fma(b, set1(*a), sum); }
+  static SAQR_INLINE vf last(vf b, const float* a, vf sum) { return step(b, a, sum); }
+};
+#if defined(__AVX512BF16__)
+struct Bf16Pairs {
+  static constexpr int kPerUnit = 2;
+  static SAQR_INLINE vf dot(vf b, int32_t pair, vf sum) { return (vf)_mm512_dpbf16_ps((__m512)sum, (__m512bh)b, (__m512bh)_mm512_set1_epi32(pair)); }
+  static SAQR_INLINE vf step(vf b, const float* a, vf sum) {
+    int32_t pair;
+    memcpy(&pair, a, 4);
+    return dot(b, pair, sum);
+  }
+  static SAQR_INLINE vf last(vf b, const float* a, vf sum) {  // one element, not a pair
+    bf16 one;
+    memcpy(&one, a, 2);
+    return dot(b, one, sum);
+  }
+};
+#endif
+
+template <class Math, int R, int V>
+static void tile(int64_t units, const float* a, const float* b, float* c, int64_t stride, bool add) {
+  vf sum[R][V];
+#pragma GCC unroll 16
+  for (int r = 0; r < R; r++) {
+#pragma GCC unroll 2
+    for (int v = 0; v < V; v++) sum[r][v] = add ? load(c + r * stride + v * W) : vf{};
+  }
+  for (int64_t u = 0; u < units; u++, a += R, b += V * W) {
+    vf column[V];
+#pragma GCC unroll 2
+    for (int v = 0; v < V; v++) column[v] = load(b + v * W);
+#pragma GCC unroll 16
+    for (int r = 0; r < R; r++) {
+#pragma GCC unroll 2
+      for (int v = 0; v < V; v++) sum[r][v] = Math::step(column[v], a + r, sum[r][v]);
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < R; r++) {
+#pragma GCC unroll 2
+    for (int v = 0; v < V; v++) store(c + r * stride + v * W, sum[r][v]);
+  }
+}
+
+// One vector: even and odd units have sums of their own, so that a chain's latency doesn't show.
+template <class Math, int R, int V>
+static void direct(const Rows* parts, int count, const float* b, float* c, int64_t stride) {
+  constexpr int kSteps = 2 / V;
+  vf sum[R][2] = {};
+  for (int p = 0; p < count; p++) {
+    const char* a = static_cast<const char*>(parts[p].data);
+    const int64_t apart = parts[p].stride * (4 / Math::kPerUnit), units = parts[p].count / Math::kPerUnit;
+    auto at = [&](int r, int s) { return reinterpret_cast<const float*>(a + r * apart + 4 * s); };
+    int64_t u = 0;
+    for (; u + kSteps <= units; u += kSteps, a += 4 * kSteps, b += 2 * W) {
+      vf column[2] = {load(b), load(b + W)};
+#pragma GCC unroll 8
+      for (int r = 0; r < R; r++) {
+#pragma GCC unroll 2
+        for (int v = 0; v < 2; v++) sum[r][v] = Math::step(column[v], at(r, V == 1 ? v : 0), sum[r][v]);
+      }
+    }
+    for (; u < units; u++, a += 4, b += V * W) {
+      for (int v = 0; v < V; v++) {
+        vf column = load(b + v * W);
+#pragma GCC unroll 8
+        for (int r = 0; r < R; r++) sum[r][v] = Math::step(column, at(r, 0), sum[r][v]);
+      }
+    }
+    if (parts[p].count % Math::kPerUnit) {
+      for (int v = 0; v < V; v++, b += W) {
+        vf column = load(b);
+#pragma GCC unroll 8
+        for (int r = 0; r < R; r++) sum[r][v] = Math::last(column, at(r, 0), sum[r][v]);
+      }
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < R; r++) {
+    if (V == 1) sum[r][0] += sum[r][1];
+    for (int v = 0; v < V; v++) store(c + r * stride + v * W, sum[r][v]);
+  }
+}
+
+template <class Math, int V, int... R>
+static TileKernel tiles(int rows, std::integer_sequence<int, R...>) {
+  static constexpr TileKernel table[] = {&tile<Math, R + 1, V>...};
+  return table[rows - 1];
+}
+template <class Math, int V, int... R>
+static DirectKernel directs(int rows, std::integer_sequence<int, R...>) {
+  static constexpr DirectKernel table[] = {&direct<Math, R + 1, V>...};
+  return table[rows - 1];
+}
+
+TileKernel tileKernel(Form form, int rows, int vectors) {
+  constexpr auto all = std::make_integer_sequence<int, kTall>{};
+#if defined(__AVX512BF16__)
+  if (form == Form::bf16) return vectors == 1 ? tiles<Bf16Pairs, 1>(rows, all) : tiles<Bf16Pairs, 2>(rows, all);
+#endif
+  (void)form;
+  return vectors == 1 ? tiles<F32, 1>(rows, all) : tiles<F32, 2>(rows, all);
+}
+
+DirectKernel directKernel(Form form, int rows, int vectors) {
+  constexpr auto all = std::make_integer_sequence<int, kDirect>{};
+#if defined(__AVX512BF16__)
+  if (form == Form::bf16) return vectors == 1 ? directs<Bf16Pairs, 1>(rows, all) : directs<Bf16Pairs, 2>(rows, all);
+#endif
+  (void)form;
+  return vectors == 1 ? directs<F32, 1>(rows, all) : directs<F32, 2>(rows, all);
+}
+
+}  // namespace saqr::gemm

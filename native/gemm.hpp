@@ -1,0 +1,49 @@
+// Matrix products: c (M, N) = Σ_p a_p · b_pᵀ over one or more parts of the reduction, finished into a tensor. Operands are read in
+// their stored form (f32, bf16, f16, NF4) and laid out in panels as they are needed, so a frozen model has no second copy.
+//
+// Every element of c is one chain of multiply-adds along the reduction, cut into blocks by the shape alone. Threads divide rows and
+// columns: the bits don't depend on how many there are.
+#pragma once
+#include "gemm-decode.hpp"
+
+namespace saqr::gemm {
+
+// One operand: for each part a tensor, `step` apart in memory. `down`: the reduction runs down its rows instead of along them.
+struct Side {
+  const Tensor* first;
+  int step;
+  bool down;
+  const Tensor& part(int p) const { return first[p * step]; }
+  int64_t depth(int p) const { return down ? part(p).rows : part(p).cols; }
+};
+
+// y = alpha · c + bias + addend; bias (1, N) and addend (M, N) may be absent, addend may be y
+struct Finish {
+  const Tensor* y;
+  const Tensor* bias;
+  const Tensor* addend;
+  float alpha;
+};
+
+struct Problem {
+  Side a, b;  // M vectors, N vectors
+  int parts;
+  int64_t M, N;
+  Finish finish;
+  // Weights are rounded to the dtype of what they are multiplied with
+  bool rounded(int p) const { return a.part(p).dtype == DType::bf16; }
+  Form form() const;
+  const char* refusal() const;  // why it can't be multiplied, or null
+};
+
+// Called by all threads; uses all of the worker's scratch. Returns early when the run is aborted.
+void multiply(const Problem& problem, Worker& worker);
+
+// The same for few rows (M <= kFewRows, neither side down): weights are read once, in order, and not laid out
+constexpr int kFewRows = 8;
+void multiplyFewRows(const Problem& problem, Worker& worker);
+
+// Writes rows × cols of c (at `c`, `stride` apart) to y at (m, n); `bias` is that of column n on, in f32
+void finish(const Finish& f, int64_t m, int64_t n, int64_t rows, int64_t cols, const float* c, int64_t stride, const float* bias);
+
+}  // namespace saqr::gemm
