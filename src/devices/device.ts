@@ -22,13 +22,20 @@ export interface StoreSpec {
   quant?: QuantSpec
 }
 
+/** What the machine can do at most, measured: shares and predicted times are of these. */
+export interface Limits {
+  /** multiply-adds of f32 and of bf16 operands, FLOP/s */
+  f32: number
+  bf16: number
+  /** bytes/s, read + write */
+  copy: number
+}
+
 export interface DeviceDescription {
   kind: string
   /** what a user reads: "2 threads, x86-64-v4-bf16" */
   label: string
   threads: number
-  /** measured limits: multiply-adds with f32 and bf16 operands (FLOP/s), copy (bytes/s, read + write) */
-  limits: { f32: number; bf16: number; copy: number }
   /** tokens of a pass are rounded up to a multiple of this */
   tokenQuantum: number
 }
@@ -47,6 +54,8 @@ export interface LoadedPlan {
 
 export interface Device {
   describe(): DeviceDescription
+  /** measured once a process, about a second */
+  limits(): Limits
   /** A named, persistent tensor shared by every plan. Creating a name twice is an error. */
   store(name: string, spec: StoreSpec): void
   has(name: string): boolean

@@ -44,8 +44,12 @@ export function recompute(r: Recorder, forward: readonly Node[], backward: reado
     const at = r.nodes
     r.nodes = []
     r.block = node.block
+    // from the outputs that are there; the op itself where they are not
+    const there = node.outputs.map((t) => replaced.has(t) || isKept(t, node))
     const cheaper = node.op.rematerialise?.(r, node)
-    const outputs = cheaper?.some((t) => t) ? cheaper : r.apply(node.op, node.inputs, node.attrs, node.name)
+    const possible = cheaper?.every((t, k) => t || there[k])
+    if (!possible) r.nodes = []
+    const outputs = possible ? cheaper! : r.apply(node.op, node.inputs, node.attrs, node.name)
     const emitted = r.nodes
     r.nodes = at
     for (const made of emitted) {

@@ -2,7 +2,7 @@
 import { availableParallelism } from 'node:os'
 import { SaqrError } from '../../error.ts'
 import type { Plan } from '../../graph/plan.ts'
-import type { Device, DeviceDescription, LoadedPlan, RunItem, StoreSpec } from '../device.ts'
+import type { Device, DeviceDescription, Limits, LoadedPlan, RunItem, StoreSpec } from '../device.ts'
 import { callAsync, ffi } from '../ffi.ts'
 import { describe, type Placed } from './describe.ts'
 import { type Native, nativeLibrary } from './library.ts'
@@ -11,6 +11,9 @@ import { Store } from './store.ts'
 /** sizeof(Item) and sizeof(Control) of native/api.cpp */
 const ITEM = 24
 const CONTROL = 16
+
+/** by label: what the same threads and variant reach doesn't change */
+const measured = new Map<string, Limits>()
 
 export interface CpuOptions {
   /** default: as many as the process may use */
@@ -50,7 +53,6 @@ export class CpuDevice implements Device {
   readonly #controlWords: Int32Array
   #arena = 0n
   #arenaBytes = 0
-  #limits: DeviceDescription['limits'] | undefined
   #disposed = false
 
   constructor(options: CpuOptions = {}) {
@@ -62,21 +64,21 @@ export class CpuDevice implements Device {
     this.#controlWords = new Int32Array(ffi().view(this.#control, CONTROL))
   }
 
-  /** The first call measures the limits, about half a second. */
   describe(): DeviceDescription {
+    const label = `${this.#threads} threads, ${this.#native.variant() as string}`
+    return { kind: 'cpu', label, threads: this.#threads, tokenQuantum: 16 }
+  }
+
+  limits(): Limits {
     const n = this.#native
-    this.#limits ??= {
-      f32: (n.probeFma(this.#pool, 0) as number) * 1e9,
-      bf16: Math.max(n.probeFma(this.#pool, 1) as number, n.probeFma(this.#pool, 0) as number) * 1e9,
-      copy: (n.probeCopy(this.#pool) as number) * 1e9,
+    const key = this.describe().label
+    let limits = measured.get(key)
+    if (!limits) {
+      const f32 = (n.probeFma(this.#pool, 0) as number) * 1e9
+      limits = { f32, bf16: (n.probeFma(this.#pool, 1) as number) * 1e9 || f32, copy: (n.probeCopy(this.#pool) as number) * 1e9 }
+      measured.set(key, limits)
     }
-    return {
-      kind: 'cpu',
-      label: `${this.#threads} threads, ${n.variant() as string}`,
-      threads: this.#threads,
-      limits: this.#limits,
-      tokenQuantum: 16,
-    }
+    return limits
   }
 
   store(name: string, spec: StoreSpec): void {

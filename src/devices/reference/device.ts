@@ -6,7 +6,7 @@ import type { DType } from '../../models/trace.ts'
 import { references } from '../../ops/references.ts'
 import type { Matrix } from '../../ops/op.ts'
 import type { Plan, PlanTensor } from '../../graph/plan.ts'
-import type { Device, DeviceDescription, LoadedPlan, RunItem, StoreSpec } from '../device.ts'
+import type { Device, DeviceDescription, Limits, LoadedPlan, RunItem, StoreSpec } from '../device.ts'
 import { decode, encode } from './numbers.ts'
 import { readSource } from './sources.ts'
 
@@ -38,7 +38,12 @@ export class ReferenceDevice implements Device {
   readonly #store = new Map<string, Stored>()
 
   describe(): DeviceDescription {
-    return { kind: 'reference', label: 'reference (f64, TypeScript)', threads: 1, limits: { f32: 1e8, bf16: 1e8, copy: 1e9 }, tokenQuantum: 1 }
+    return { kind: 'reference', label: 'reference (f64, TypeScript)', threads: 1, tokenQuantum: 1 }
+  }
+
+  /** of scalar JavaScript, roughly: nobody is held against them */
+  limits(): Limits {
+    return { f32: 1e8, bf16: 1e8, copy: 1e9 }
   }
 
   store(name: string, spec: StoreSpec): void {
