@@ -1,20 +1,14 @@
 /** What a verb of the command line is: its options, declared in tables, and what it does with them. */
 
 import { z } from 'zod'
+import type { TextOutput } from '../track/tracker.ts'
 import type { Fields, OptionsOf, Theme } from '../train/options/field.ts'
 import { honoured } from '../train/options/field.ts'
 import { flag, optionalText } from '../train/options/schemas.ts'
 
-/** Where a command writes: the process's streams, or a test's. */
-export interface Output {
-  write(text: string): void
-  readonly isTTY: boolean
-  readonly columns: number
-}
-
 export interface Io {
-  out: Output
-  err: Output
+  out: TextOutput
+  err: TextOutput
   /** aborts at the first Ctrl-C */
   signal: AbortSignal
 }

@@ -1,0 +1,35 @@
+/** Every event as a line of JSON, as `stream()` yields it, with the time it was written. A resumed run goes on in the same file. */
+import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { SaqrError } from '../error.ts'
+import type { TrainEvent } from '../train/events.ts'
+import type { Tracker } from './tracker.ts'
+
+/** @throws SaqrError TRAIN_LOG where the file can't be written */
+export function jsonl(path: string, now: () => Date = () => new Date()): Tracker {
+  let file: number | undefined
+  const write = (event: TrainEvent) => {
+    try {
+      if (file === undefined) {
+        mkdirSync(dirname(path), { recursive: true })
+        file = openSync(path, 'a')
+      }
+      writeSync(file, `${JSON.stringify({ ...event, time: now().toISOString() })}\n`)
+    } catch (cause) {
+      throw new SaqrError(
+        'TRAIN_LOG',
+        `${path}: can't be written (${(cause as Error).message}); make room or leave --report_to jsonl out`,
+        { cause },
+      )
+    }
+  }
+  return {
+    start: write,
+    log: write,
+    end(event) {
+      write(event)
+      if (file !== undefined) closeSync(file)
+      file = undefined
+    },
+  }
+}

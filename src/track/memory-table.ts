@@ -1,0 +1,17 @@
+/** The memory table: what holds how much, known before the first step. */
+import type { MemoryTable } from '../train/events.ts'
+import { bytes } from './numbers.ts'
+
+/** Lines of text, largest at the peak first. */
+export function memoryTable(table: MemoryTable): string[] {
+  const lines = [...table.lines].sort((a, b) => b.atPeak - a.atPeak || b.bytes - a.bytes)
+  const width = Math.max(...lines.map((line) => line.kind.length), 'on the device'.length)
+  const row = (name: string, all: string, peak: string) => `  ${name.padEnd(width)}  ${all.padStart(10)}  ${peak.padStart(10)}`
+  const atPeak = lines.reduce((sum, line) => sum + line.atPeak, 0)
+  return [
+    row('memory', 'in all', 'at peak'),
+    ...lines.map((line) => row(line.kind, bytes(line.bytes), bytes(line.atPeak))),
+    row('on the device', bytes(table.total), bytes(atPeak)),
+    `  peak at ${table.peak}; arena ${bytes(table.arena)}; budget ${table.budget === null ? 'what is free' : bytes(table.budget)}`,
+  ]
+}

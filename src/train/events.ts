@@ -1,0 +1,143 @@
+/**
+ * What a run says while it goes, in order: one `start`; then `step` after every optimizer step, `log`, `eval`, `save` and `warning` as they
+ * come; one `end`. Metrics have TRL's names in camelCase; `logEntry` gives them as trainer_state.json's log_history has them.
+ */
+
+/** One line of the memory table, bytes. `bytes`: all that is ever used for it; `atPeak`: what it holds at the step where the arena is fullest. */
+export interface MemoryLine {
+  kind: string
+  bytes: number
+  atPeak: number
+}
+
+/** Known before the first step. */
+export interface MemoryTable {
+  lines: MemoryLine[]
+  /** bytes of the one arena */
+  arena: number
+  /** bytes on the device in all: arena and store */
+  total: number
+  /** what `--memory` allows; null: what is free */
+  budget: number | null
+  /** the step of the plan where the arena is fullest, `backward model.layers.3.mlp.down_proj` */
+  peak: string
+}
+
+export interface StartEvent {
+  type: 'start'
+  runName: string
+  model: string
+  /** as the device describes itself */
+  device: string
+  outputDir: string
+  /** what is trained: "LoRA r 16 on 7 modules, 4.9 M of 134.5 M parameters" */
+  training: string
+  memory: MemoryTable
+  /** hash of the plan of a full pass */
+  planHash: string
+  /** optimizer steps of the whole run, and those done before this start */
+  steps: number
+  doneSteps: number
+  epochs: number
+  /** of the training set, in one epoch: rows, their tokens, tokens left to compute after shared beginnings, targets */
+  rows: number
+  rowTokens: number
+  computedTokens: number
+  targets: number
+  /** why beginnings are not shared, and what sharing would save; null where they are */
+  sharing: { off: string; tokens: number } | null
+  /** passes of an ordinary step, and seconds that the plan predicts for it */
+  passesPerStep: number
+  predictedSeconds: number
+}
+
+/** How fast it goes, since the last event of its kind. */
+export interface Speed {
+  /** of the rows' tokens, and of those computed */
+  tokensPerSecond: number
+  computedTokensPerSecond: number
+  /** of the machine's measured limit, 0 to 1 */
+  share: number
+}
+
+export interface StepEvent extends Speed {
+  type: 'step'
+  /** optimizer steps done */
+  step: number
+  epoch: number
+  loss: number
+  /** seconds since the start of training */
+  elapsed: number
+}
+
+export interface LogEvent extends Speed {
+  type: 'log'
+  step: number
+  epoch: number
+  /** mean over the steps since the last log */
+  loss: number
+  gradNorm: number
+  learningRate: number
+  /** rows' tokens seen so far */
+  numTokens: number
+  meanTokenAccuracy?: number
+}
+
+export interface EvalEvent {
+  type: 'eval'
+  step: number
+  epoch: number
+  evalLoss: number
+  evalMeanTokenAccuracy?: number
+  evalRuntime: number
+  evalSamplesPerSecond: number
+  evalStepsPerSecond: number
+}
+
+export interface SaveEvent {
+  type: 'save'
+  step: number
+  path: string
+}
+
+export interface WarningEvent {
+  type: 'warning'
+  message: string
+}
+
+/** TRL's TrainOutput.metrics */
+export interface TrainMetrics {
+  trainRuntime: number
+  trainSamplesPerSecond: number
+  trainStepsPerSecond: number
+  totalFlos: number
+  trainLoss: number
+  epoch: number
+}
+
+export interface EndEvent {
+  type: 'end'
+  step: number
+  metrics: TrainMetrics
+  /** the checkpoint to go on from, where the run was stopped before its last step */
+  stopped: string | null
+}
+
+export type ProgressEvent = StepEvent | LogEvent | EvalEvent | SaveEvent | WarningEvent
+export type TrainEvent = StartEvent | ProgressEvent | EndEvent
+
+/** An entry of trainer_state.json's log_history: TRL's names, `step` last, speeds left out as TRL has none. */
+export function logEntry(event: LogEvent | EvalEvent | EndEvent): Record<string, number> {
+  const { type: _, step, ...rest } = event
+  const entry: Record<string, number> = {}
+  for (const [key, value] of Object.entries('metrics' in rest ? rest.metrics : rest))
+    if (typeof value === 'number' && !SPEEDS.has(key)) entry[snake(key)] = value
+  return { ...entry, step }
+}
+
+const SPEEDS = new Set<string>(['tokensPerSecond', 'computedTokensPerSecond', 'share'] satisfies (keyof Speed)[])
+
+/** Names of metrics hold no digits, so the rule from snake to camel has an inverse here. */
+function snake(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+}

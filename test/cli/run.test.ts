@@ -1,0 +1,104 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { run, type VerbEntry } from '../../src/cli/run.ts'
+import { defineVerb } from '../../src/cli/verb.ts'
+import { SaqrError } from '../../src/error.ts'
+import { renamed } from '../../src/train/options/retired.ts'
+import { sftFields, sftThemes } from '../../src/train/options/sft.ts'
+
+let seen: { options: Record<string, unknown>; words: string[] } | undefined
+const sft = defineVerb({
+  name: 'sft',
+  summary: 'fine-tune a model',
+  usage: '--model_name_or_path MODEL --dataset_name ROWS [options]',
+  fields: sftFields,
+  themes: sftThemes,
+  renamed,
+  async run({ options, words }) {
+    seen = { options, words }
+    if (options.runName === 'fails') throw new SaqrError('TRAIN_NAN', 'loss is not finite')
+    if (options.runName === 'breaks') throw new TypeError('x is undefined')
+    return options.runName === 'stopped' ? 130 : 0
+  },
+})
+const verbs: VerbEntry[] = [{ name: 'sft', summary: sft.summary, load: async () => sft as never }]
+
+async function saqr(...args: string[]) {
+  const texts = { out: '', err: '' }
+  const stream = (name: 'out' | 'err') => ({ isTTY: false, columns: 100, write: (text: string) => void (texts[name] += text) })
+  seen = undefined
+  const code = await run(args, { out: stream('out'), err: stream('err'), signal: new AbortController().signal }, verbs)
+  return { code, ...texts }
+}
+
+describe('saqr', () => {
+  let folder = ''
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'saqr-run-'))
+  })
+  afterAll(() => rmSync(folder, { recursive: true }))
+
+  it('lists its commands, and its version', async () => {
+    expect(await saqr('--help')).toMatchObject({ code: 0, err: '' })
+    expect((await saqr('--help')).out).toContain('saqr sft         fine-tune a model')
+    expect((await saqr()).code).toBe(1)
+    expect((await saqr('--version')).out).toMatch(/^\d+\.\d+\.\d+\n$/)
+  })
+
+  it('runs a verb with its options, flags over the config file', async () => {
+    const path = join(folder, 'run.yaml')
+    writeFileSync(path, 'lora_r: 4\nlearning_rate: 1e-3\ngradient_checkpointing: true\n')
+    const { code, err } = await saqr('sft', '--config', path, '--lora-r', '8', '--use_peft')
+    expect(code).toBe(0)
+    expect(seen!.options).toMatchObject({ loraR: 8, learningRate: 1e-3, usePeft: true })
+    expect(err).toBe(
+      `gradient_checkpointing in ${path}: the planner keeps, recomputes or moves activations block by block to fit --memory\n`,
+    )
+  })
+
+  it('passes on the exit code of the verb', async () => {
+    expect((await saqr('sft', '--run_name', 'stopped')).code).toBe(130)
+  })
+
+  it.each([
+    [['sft', '--lora_rnk', '3'], 'error OPTION_UNKNOWN: unknown option --lora_rnk; did you mean --lora_r?\n'],
+    [
+      ['sft', '--use_dora'],
+      'error OPTION_REFUSED: --use_dora true is refused: DoRA is not supported yet; use plain LoRA or --use_rslora\n',
+    ],
+    [['sft', 'rows.json'], 'error OPTION_INVALID: saqr sft takes no rows.json; options begin with --\n'],
+    [['stf'], 'error OPTION_UNKNOWN: unknown command stf; did you mean saqr sft?\n'],
+    [['sft', '--run_name', 'fails'], 'error TRAIN_NAN: loss is not finite\n'],
+    [['sft', '--run_name', 'breaks'], 'error INTERNAL: x is undefined (--verbose shows where)\n'],
+    [['sft', '--help', 'lora_rnk'], 'error OPTION_UNKNOWN: saqr sft has no option lora_rnk; did you mean lora_r?\n'],
+  ])('%j: one clear line and exit code 1', async (args, message) => {
+    expect(await saqr(...args)).toEqual({ code: 1, out: '', err: message })
+  })
+
+  it('shows the stack with --verbose', async () => {
+    const { code, err } = await saqr('sft', '--run_name', 'fails', '--verbose')
+    expect(code).toBe(1)
+    expect(err).toMatch(/^SaqrError: loss is not finite\n +at /)
+  })
+
+  it('has a help page made from the tables', async () => {
+    const { code, out } = await saqr('sft', '-h')
+    expect(code).toBe(0)
+    expect(seen).toBeUndefined()
+    for (const [name, field] of Object.entries(sftFields)) if (field.status === 'honoured') expect(out).toContain(`  --${name}`)
+    expect(out).toContain('  --lora_r N                      rank of the adapter (default: 16)\n')
+    expect(out).toMatch(/Accepted, with nothing left to do for them:\n {2}attn_implementation, /)
+    expect(out).toMatch(/Refused unless at their default:\n {2}model_init_kwargs, /)
+    expect(Math.max(...out.split('\n').map((line) => line.length))).toBeLessThanOrEqual(100)
+  })
+
+  it('says more about one option', async () => {
+    expect((await saqr('sft', '--help', 'use-dora')).out).toBe(
+      '--use_dora\n  Refused unless false: DoRA is not supported yet; use plain LoRA or --use_rslora.\n',
+    )
+    expect((await saqr('sft', '--help', 'packing_strategy')).out).toContain('  refuses wrapped: ')
+    expect((await saqr('sft', '--help', 'padding_free')).out).toContain('Accepted, with nothing left to do: ')
+  })
+})
