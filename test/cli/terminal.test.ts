@@ -197,7 +197,7 @@ describe('log_history', () => {
     expect(logEntry(log)).toEqual({
       epoch: 1,
       loss: 1.51234,
-      grad_norm: 0.52345,
+      grad_norm: 0.52342,
       learning_rate: 1.8e-4,
       num_tokens: 9000,
       mean_token_accuracy: 0.61,
