@@ -47,7 +47,12 @@ function names(fields: Fields, status: Field['status']): string[] {
 
 function fieldLine(name: string, field: Honoured, width: number): string {
   const flag = `  --${name} ${placeholder(field)}`.trimEnd()
-  const suffix = field.initial === null || field.initial === false ? '' : ` (default: ${initial(field)})`
+  const suffix =
+    field.initial === null || field.initial === false
+      ? ''
+      : field.initial === true
+        ? ` (on; --no_${name} turns it off)`
+        : ` (default: ${initial(field)})`
   const [first = '', ...rest] = wrap(field.help + suffix, Math.max(30, width - INDENT))
   const lines = rest.map((line) => ' '.repeat(INDENT) + line)
   if (flag.length > INDENT - 2) return [flag, ' '.repeat(INDENT) + first, ...lines].join('\n')
@@ -66,6 +71,7 @@ function placeholder(field: Field): string {
 
 function initial(field: Field): string {
   if (field.initial === null) return 'none'
+  if (typeof field.initial === 'number' && field.initial > 0 && field.initial < 1e-3) return field.initial.toExponential()
   return typeof field.initial === 'string' ? field.initial || "''" : JSON.stringify(field.initial)
 }
 

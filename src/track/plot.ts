@@ -44,8 +44,8 @@ export function plot(points: readonly Point[], options: PlotOptions = {}): strin
     last = next
   }
   const rows = cells.map((row, i) => `${labels[i]!.padStart(margin)} ┤${String.fromCodePoint(...[...row].map((bits) => 0x2800 + bits))}`)
-  const from = significant(finite[0]!.x, 4)
-  const to = significant(finite.at(-1)!.x, 4)
+  const from = String(finite[0]!.x)
+  const to = String(finite.at(-1)!.x)
   return [
     ...rows,
     `${' '.repeat(margin + 1)}└${'─'.repeat(columns)}`,
