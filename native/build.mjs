@@ -14,8 +14,18 @@ const out = join(native, 'build')
 
 /** Best first. `needs`: flags of /proc/cpuinfo. */
 export const VARIANTS = [
-  { name: 'x86-64-v4-bf16', arch: 'x64', flags: ['-march=x86-64-v4', '-mavx512bf16', '-mprefer-vector-width=512'], needs: ['avx512f', 'avx512bw', 'avx512cd', 'avx512dq', 'avx512vl', 'avx512_bf16'] },
-  { name: 'x86-64-v4', arch: 'x64', flags: ['-march=x86-64-v4', '-mprefer-vector-width=512'], needs: ['avx512f', 'avx512bw', 'avx512cd', 'avx512dq', 'avx512vl'] },
+  {
+    name: 'x86-64-v4-bf16',
+    arch: 'x64',
+    flags: ['-march=x86-64-v4', '-mavx512bf16', '-mprefer-vector-width=512'],
+    needs: ['avx512f', 'avx512bw', 'avx512cd', 'avx512dq', 'avx512vl', 'avx512_bf16'],
+  },
+  {
+    name: 'x86-64-v4',
+    arch: 'x64',
+    flags: ['-march=x86-64-v4', '-mprefer-vector-width=512'],
+    needs: ['avx512f', 'avx512bw', 'avx512cd', 'avx512dq', 'avx512vl'],
+  },
   { name: 'x86-64-v3', arch: 'x64', flags: ['-march=x86-64-v3'], needs: ['avx2', 'fma', 'bmi2', 'f16c'] },
   { name: 'arm64', arch: 'arm64', flags: [], needs: [] },
 ]
@@ -25,7 +35,12 @@ const FLAGS = ['-O3', '-std=c++20', '-fPIC', '-fno-math-errno', '-ffp-contract=f
 export function runnable() {
   let flags = null
   if (process.platform === 'linux' && process.arch === 'x64') {
-    flags = new Set(readFileSync('/proc/cpuinfo', 'utf8').match(/^flags\s*:(.*)$/m)?.[1].trim().split(/\s+/) ?? [])
+    flags = new Set(
+      readFileSync('/proc/cpuinfo', 'utf8')
+        .match(/^flags\s*:(.*)$/m)?.[1]
+        .trim()
+        .split(/\s+/) ?? [],
+    )
   }
   return VARIANTS.filter((v) => v.arch === process.arch && (!flags || v.needs.every((f) => flags.has(f))))
 }
@@ -39,12 +54,24 @@ function findCompiler() {
     const r = spawnSync(name, ['--version'], { encoding: 'utf8' })
     if (r.status === 0) return { name, version: r.stdout.split('\n')[0] }
   }
-  throw new Error('No C++ compiler found: install g++ (Debian, Ubuntu: `apt install g++`; macOS: `xcode-select --install`), version 11 or later.')
+  throw new Error(
+    'No C++ compiler found: install g++ (Debian, Ubuntu: `apt install g++`; macOS: `xcode-select --install`), version 11 or later.',
+  )
 }
 
 const sha = (...parts) => createHash('sha256').update(parts.join('\0')).digest('hex')
-const files = (dir, suffix) => (existsSync(dir) ? readdirSync(dir).filter((f) => f.endsWith(suffix)).sort().map((f) => join(dir, f)) : [])
-const opFiles = (suffix) => readdirSync(join(root, 'src/ops'), { withFileTypes: true }).filter((d) => d.isDirectory()).sort((a, b) => (a.name < b.name ? -1 : 1)).flatMap((d) => files(join(root, 'src/ops', d.name), suffix))
+const files = (dir, suffix) =>
+  existsSync(dir)
+    ? readdirSync(dir)
+        .filter((f) => f.endsWith(suffix))
+        .sort()
+        .map((f) => join(dir, f))
+    : []
+const opFiles = (suffix) =>
+  readdirSync(join(root, 'src/ops'), { withFileTypes: true })
+    .filter((d) => d.isDirectory())
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .flatMap((d) => files(join(root, 'src/ops', d.name), suffix))
 
 function run(command, args) {
   return new Promise((done, failed) => {
@@ -74,18 +101,27 @@ export async function build(variant, { test = false, quiet = false } = {}) {
   if (!spec) throw new Error(`No variant "${variant}": ${VARIANTS.map((v) => v.name).join(', ')}.`)
   const compiler = findCompiler()
   const flags = [...FLAGS, ...spec.flags, `-DSAQR_VARIANT="${spec.name}"`, `-I${native}`]
-  const headers = sha(...[...files(native, '.hpp'), ...opFiles('.hpp'), ...files(join(native, 'test'), '.hpp')].map((f) => readFileSync(f, 'utf8')))
+  const headers = sha(
+    ...[...files(native, '.hpp'), ...opFiles('.hpp'), ...files(join(native, 'test'), '.hpp')].map((f) => readFileSync(f, 'utf8')),
+  )
   const sources = [...files(native, '.cpp'), ...opFiles('cpu.cpp'), ...(test ? files(join(native, 'test'), '.cpp') : [])]
   const objects = join(out, variant)
   mkdirSync(objects, { recursive: true })
   writeFileSync(join(out, 'variants.json'), JSON.stringify(VARIANTS.map(({ name, arch, needs }) => ({ name, arch, needs })))) // devices/cpu chooses by it
   const jobs = sources.map((source) => {
-    const object = join(objects, `${relative(root, source).replace(/[/\\]/g, '-').replace(/\.cpp$/, '')}.o`)
+    const object = join(
+      objects,
+      `${relative(root, source)
+        .replace(/[/\\]/g, '-')
+        .replace(/\.cpp$/, '')}.o`,
+    )
     const key = sha(compiler.version, flags.slice(0, -1).join(' '), headers, readFileSync(source, 'utf8'))
     return { compiler: compiler.name, args: [...flags, '-c', '-o', object, source], object, key }
   })
   // the largest first: no long one is left alone at the end
-  const stale = jobs.filter((job) => readKey(job.object) !== job.key).sort((a, b) => readFileSync(b.args.at(-1)).length - readFileSync(a.args.at(-1)).length)
+  const stale = jobs
+    .filter((job) => readKey(job.object) !== job.key)
+    .sort((a, b) => readFileSync(b.args.at(-1)).length - readFileSync(a.args.at(-1)).length)
   const started = Date.now()
   await compileAll(stale, 2)
   const target = test ? join(out, `test-${variant}`) : libraryPath(variant)
@@ -95,7 +131,10 @@ export async function build(variant, { test = false, quiet = false } = {}) {
     await run(compiler.name, [...FLAGS, ...(test ? [] : ['-shared']), '-o', temporary, ...jobs.map((job) => job.object)])
     renameSync(temporary, target)
     writeFileSync(`${target}.key`, key)
-    if (!quiet) console.log(`${relative(process.cwd(), target)}: ${stale.length} of ${jobs.length} compiled in ${((Date.now() - started) / 1000).toFixed(1)} s`)
+    if (!quiet)
+      console.log(
+        `${relative(process.cwd(), target)}: ${stale.length} of ${jobs.length} compiled in ${((Date.now() - started) / 1000).toFixed(1)} s`,
+      )
   }
   return target
 }
@@ -106,7 +145,13 @@ async function main(args) {
   const unknown = args.find((a, i) => !known.includes(a) && !(at >= 0 && i === at + 1))
   if (unknown) throw new Error(`Unknown argument ${unknown}: ${known.join(' ')}.`)
   const names =
-    at >= 0 ? [args[at + 1]] : args.includes('--all') ? VARIANTS.filter((v) => v.arch === process.arch).map((v) => v.name) : runnable().slice(0, 1).map((v) => v.name)
+    at >= 0
+      ? [args[at + 1]]
+      : args.includes('--all')
+        ? VARIANTS.filter((v) => v.arch === process.arch).map((v) => v.name)
+        : runnable()
+            .slice(0, 1)
+            .map((v) => v.name)
   if (names.length === 0) throw new Error('This processor is older than every variant: x86-64-v3 (AVX2, 2013) is the least.')
   for (const name of names) await build(name, { test: args.includes('--test'), quiet: args.includes('--quiet') })
 }

@@ -41,7 +41,11 @@ export class Lora implements Adapter {
   readonly training: boolean
 
   constructor(base: Base, config: LoraConfig, training: boolean) {
-    if (config.loraBias) throw new SaqrError('OPTION_UNSUPPORTED', "lora_bias (a bias beside lora_B) is not supported: train the base's biases with bias 'all' or 'lora_only'")
+    if (config.loraBias)
+      throw new SaqrError(
+        'OPTION_UNSUPPORTED',
+        "lora_bias (a bias beside lora_B) is not supported: train the base's biases with bias 'all' or 'lora_only'",
+      )
     this.base = base
     this.config = config
     this.training = training
@@ -115,7 +119,13 @@ export class Lora implements Adapter {
     const r = rankOf(this.config, path)
     const w = this.base.tensor(b, `${path}.weight`, shape.vocab, shape.channels, 'embedding')
     const a = b.parameter({ name: `${path}.lora_embedding_A`, rows: r, cols: shape.vocab, role: 'embedding', init: { kind: 'zeros' } })
-    const up = b.parameter({ name: `${path}.lora_embedding_B`, rows: shape.channels, cols: r, role: 'linear', init: { kind: 'normal', std: 1 } })
+    const up = b.parameter({
+      name: `${path}.lora_embedding_B`,
+      rows: shape.channels,
+      cols: r,
+      role: 'linear',
+      init: { kind: 'normal', std: 1 },
+    })
     const u = embed(b, ids, a, b.activation, true, `${path}.lora_embedding_A`)
     return product(b, [{ x: u, w: up }], { alpha: loraScale(this.config, path), addend: embed(b, ids, w, b.activation, false, path) }, path)
   }

@@ -23,6 +23,8 @@ function fullMatch(pattern: string, path: string): boolean {
   try {
     return new RegExp(`^(?:${pattern})$`).test(path)
   } catch (cause) {
-    throw new SaqrError('OPTION_MODULES', `'${pattern}' is not a regular expression for module paths: ${(cause as Error).message}`, { cause })
+    throw new SaqrError('OPTION_MODULES', `'${pattern}' is not a regular expression for module paths: ${(cause as Error).message}`, {
+      cause,
+    })
   }
 }

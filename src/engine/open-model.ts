@@ -1,6 +1,7 @@
 /** A checkpoint open on a device: its family, its frozen weights in the store, shared by every adapter over it. */
-import { type AdapterSpec, chooseAdapter } from '../adapters/choose.ts'
+
 import type { Adapter } from '../adapters/adapter.ts'
+import { type AdapterSpec, chooseAdapter } from '../adapters/choose.ts'
 import type { Device } from '../devices/device.ts'
 import type { Checkpoint } from '../formats/tensor.ts'
 import type { TraceRecorder } from '../graph/trace.ts'

@@ -45,7 +45,11 @@ export class Trainables {
     if (values.length !== spec.rows * spec.cols) {
       throw new SaqrError('MODEL_WEIGHT', `'${name}' has ${spec.rows} × ${spec.cols} values, not ${values.length}`)
     }
-    this.#device.writeStore(this.layout.scope + 'parameters', new Uint8Array(values.buffer, values.byteOffset, values.byteLength), offset * 4)
+    this.#device.writeStore(
+      this.layout.scope + 'parameters',
+      new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
+      offset * 4,
+    )
   }
 
   #entry(name: string) {

@@ -1,9 +1,10 @@
 /** A checkpoint's weights into a device's store: mapped where the file holds them as the plan wants them, else converted once. */
-import type { WeightSpec } from '../graph/trace.ts'
+
 import type { Device, StoreSpec } from '../devices/device.ts'
 import { SaqrError } from '../error.ts'
 import { nestAbsmax, nf4Blocksize, nf4Codebook, nf4NestedBlocksize, quantiseNf4 } from '../formats/nf4.ts'
 import type { Checkpoint, CheckpointTensor } from '../formats/tensor.ts'
+import type { WeightSpec } from '../graph/trace.ts'
 
 export interface WeightOptions {
   /** what weights are before they are quantised: Hugging Face casts first */
@@ -22,7 +23,10 @@ export function find(checkpoint: Checkpoint, { name, rows, cols }: Pick<WeightSp
   const t = checkpoint.tensors.get(name)
   if (!t) throw new SaqrError('MODEL_WEIGHT', `${checkpoint.path} has no tensor '${name}', which its config.json calls for`)
   if (t.rows !== rows || t.cols !== cols) {
-    throw new SaqrError('MODEL_WEIGHT', `${checkpoint.path}: '${name}' is ${t.shape.join(' × ')}, but config.json calls for ${rows} × ${cols}`)
+    throw new SaqrError(
+      'MODEL_WEIGHT',
+      `${checkpoint.path}: '${name}' is ${t.shape.join(' × ')}, but config.json calls for ${rows} × ${cols}`,
+    )
   }
   return t
 }
@@ -41,7 +45,10 @@ function sourceOf(t: CheckpointTensor, spec: WeightSpec, options: WeightOptions)
 function quantised(t: CheckpointTensor, { dtype, doubleQuant }: WeightOptions): Pick<StoreSpec, 'dtype' | 'source' | 'quant'> {
   const values = asFloats(t.load(dtype), dtype)
   const { packed, absmax } = quantiseNf4(values)
-  const data = (bytes: Uint8Array | Float32Array) => ({ kind: 'data' as const, bytes: new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength) })
+  const data = (bytes: Uint8Array | Float32Array) => ({
+    kind: 'data' as const,
+    bytes: new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength),
+  })
   const quant = { blocksize: nf4Blocksize, codebook: nf4Codebook }
   if (!doubleQuant) return { dtype: 'nf4', source: data(packed), quant: { ...quant, absmax: data(absmax) } }
   const nested = nestAbsmax(absmax)

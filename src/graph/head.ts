@@ -49,6 +49,9 @@ export function headChunk(r: TraceRecorder, spec: TrainingSpec, hidden: Tensor):
 /** Per-token inputs are those of the chunk's positions while the head is recorded (dropout draws by row and depth). */
 function redirect(r: TraceRecorder, names: readonly string[], chunk: number): () => void {
   const whole = names.map((name) => r.input(name))
-  names.forEach((name, i) => r.inputs.set(name, gather(r, whole[i]!, chunk)))
-  return () => names.forEach((name, i) => r.inputs.set(name, whole[i]!))
+  const set = (tensors: readonly Tensor[]) => {
+    for (const [i, name] of names.entries()) r.inputs.set(name, tensors[i]!)
+  }
+  set(whole.map((t) => gather(r, t, chunk)))
+  return () => set(whole)
 }

@@ -46,21 +46,29 @@ export function lower(segments: readonly NamedNodes[], options: LowerOptions): P
     if (root.space === 'store') buffer.to = Math.max(buffer.to, step)
     return i
   }
-  const tensor = (t: Tensor, step: number): PlanTensor => ({ buffer: bufferOf(t, step), offset: t.offset, rows: t.rows, cols: t.cols, stride: t.stride })
+  const tensor = (t: Tensor, step: number): PlanTensor => ({
+    buffer: bufferOf(t, step),
+    offset: t.offset,
+    rows: t.rows,
+    cols: t.cols,
+    stride: t.stride,
+  })
 
   for (const t of pinned) bufferOf(t, 0)
-  const steps = nodes.map((node, i): PlanStep => ({
-    op: node.op.name,
-    name: node.name,
-    block: node.block,
-    outputs: node.outputs.map((t) => tensor(t, i)),
-    inputs: node.inputs.map((t) => t && tensor(t, i)),
-    attrs: Object.fromEntries(node.op.attrs.map((name) => [name, node.attrs[name]!])),
-    workspace: placement.workspace.get(node) ?? null,
-    flops: node.op.flops(node),
-    bytes: node.op.bytes?.(node) ?? touched(node),
-    recomputed: options.recomputed?.has(node) ?? false,
-  }))
+  const steps = nodes.map(
+    (node, i): PlanStep => ({
+      op: node.op.name,
+      name: node.name,
+      block: node.block,
+      outputs: node.outputs.map((t) => tensor(t, i)),
+      inputs: node.inputs.map((t) => t && tensor(t, i)),
+      attrs: Object.fromEntries(node.op.attrs.map((name) => [name, node.attrs[name]!])),
+      workspace: placement.workspace.get(node) ?? null,
+      flops: node.op.flops(node),
+      bytes: node.op.bytes?.(node) ?? touched(node),
+      recomputed: options.recomputed?.has(node) ?? false,
+    }),
+  )
   const plan = {
     tokens: options.tokens,
     buffers,

@@ -74,7 +74,11 @@ function lifetimes(nodes: readonly Node[], pinned: readonly Tensor[]): Map<Tenso
 }
 
 /** Outputs that may be written over an input which dies in the same step take over its place. */
-function takeOver(nodes: readonly Node[], spans: ReadonlyMap<Tensor, { from: number; to: number }>, pinned: ReadonlySet<Tensor>): Map<Tensor, Life> {
+function takeOver(
+  nodes: readonly Node[],
+  spans: ReadonlyMap<Tensor, { from: number; to: number }>,
+  pinned: ReadonlySet<Tensor>,
+): Map<Tensor, Life> {
   const groups = new Map<Tensor, Life>()
   for (const [tensor, span] of spans) groups.set(tensor, { tensor, ...span, bytes: align(sizeOf(tensor)), members: [tensor] })
   nodes.forEach((node, i) => {

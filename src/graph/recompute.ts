@@ -11,7 +11,13 @@ import { type Recorder, rootOf, sizeOf } from './recorder.ts'
 export type Policy = 'all' | 'lean' | 'recompute'
 
 /** Returns backward with recomputation in it. `recomputed` collects the nodes that repeat work of forward. */
-export function recompute(r: Recorder, forward: readonly Node[], backward: readonly Node[], policy: (block: number) => Policy, recomputed: Set<Node>): Node[] {
+export function recompute(
+  r: Recorder,
+  forward: readonly Node[],
+  backward: readonly Node[],
+  policy: (block: number) => Policy,
+  recomputed: Set<Node>,
+): Node[] {
   const producer = new Map<Tensor, Node>()
   for (const node of forward) for (const t of node.outputs) producer.set(t, node)
   const crossing = boundaryTensors(forward, producer)

@@ -56,7 +56,8 @@ export class TraceRecorder extends Recorder implements AdapterBuilder {
       this.parameters.set(spec.name, spec)
       const { rows, cols, name } = spec
       const offset = this.#layout?.entries.get(name)?.offset ?? 0
-      const view = (root: string, needsGrad: boolean) => this.within(this.flat(root), offset, { rows, cols, dtype: 'f32' }, `${root}.${name}`, needsGrad)
+      const view = (root: string, needsGrad: boolean) =>
+        this.within(this.flat(root), offset, { rows, cols, dtype: 'f32' }, `${root}.${name}`, needsGrad)
       const parameter = view('parameters', true)
       this.setGradient(parameter, view('gradients', false))
       return parameter

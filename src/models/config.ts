@@ -19,7 +19,8 @@ export class Config {
   /** a whole number ≥ 1 */
   count(key: string, fallback?: number): number {
     const value = this.json[key] ?? fallback
-    if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 1) this.fail(key, `must be a whole number of at least 1, not ${JSON.stringify(value)}`)
+    if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 1)
+      this.fail(key, `must be a whole number of at least 1, not ${JSON.stringify(value)}`)
     return value
   }
 

@@ -8,7 +8,8 @@ export const mistral: Family = {
   architecture: 'MistralForCausalLM',
   open(json) {
     const c = new Config(json, 'mistral')
-    if (json.layer_types != null) c.fail('layer_types', 'is nothing Mistral has: this may be a Ministral checkpoint, which saqr does not train')
+    if (json.layer_types != null)
+      c.fail('layer_types', 'is nothing Mistral has: this may be a Ministral checkpoint, which saqr does not train')
     const window = json.sliding_window === null ? 0 : c.count('sliding_window', 4096)
     return decoder(c, {
       bias: { qkv: false, o: false, mlp: false },

@@ -12,7 +12,10 @@ export const families: readonly Family[] = [llama, mistral, qwen2, qwen3]
 export function openConfig(config: Readonly<Record<string, unknown>>): Model {
   const family = families.find((f) => f.modelType === config.model_type)
   if (!family) {
-    const given = config.model_type === undefined ? 'config.json names no model_type' : `model_type ${JSON.stringify(config.model_type)} is not supported`
+    const given =
+      config.model_type === undefined
+        ? 'config.json names no model_type'
+        : `model_type ${JSON.stringify(config.model_type)} is not supported`
     throw new SaqrError('MODEL_UNSUPPORTED', `${given}: saqr trains ${families.map((f) => f.modelType).join(', ')}`)
   }
   return family.open(config)

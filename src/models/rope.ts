@@ -11,7 +11,8 @@ export function ropeOf(c: Config, headDim: number, defaultTheta = 10000): RopeTa
   const scaling = (c.json.rope_parameters ?? c.json.rope_scaling ?? {}) as Scaling
   const number = (key: string, fallback?: number): number => {
     const value = scaling[key] ?? fallback
-    if (typeof value !== 'number' || !Number.isFinite(value)) c.fail(`rope_scaling.${key}`, `must be a number, not ${JSON.stringify(value)}`)
+    if (typeof value !== 'number' || !Number.isFinite(value))
+      c.fail(`rope_scaling.${key}`, `must be a number, not ${JSON.stringify(value)}`)
     return value
   }
   const theta = number('rope_theta', c.number('rope_theta', defaultTheta))

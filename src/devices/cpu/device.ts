@@ -145,7 +145,11 @@ export class CpuDevice implements Device {
     loaded.handle = handle
   }
 
-  async run(items: readonly RunItem[], inputs: Readonly<Record<string, ArrayBufferView>>, options: { signal?: AbortSignal } = {}): Promise<void> {
+  async run(
+    items: readonly RunItem[],
+    inputs: Readonly<Record<string, ArrayBufferView>>,
+    options: { signal?: AbortSignal } = {},
+  ): Promise<void> {
     options.signal?.throwIfAborted()
     const first = items[0]?.plan as CpuPlan | undefined
     if (!first) return

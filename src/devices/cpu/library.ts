@@ -72,7 +72,10 @@ export function nativeLibrary(variant?: string): Native {
     }
   }
   const wanted = variant ? `variant ${variant} of the CPU library` : 'CPU library for this processor'
-  throw new SaqrError('DEVICE_CPU_LIBRARY', `no ${wanted}: install @saqr/${process.platform}-${process.arch}, or in a checkout run \`node native/build.mjs\``)
+  throw new SaqrError(
+    'DEVICE_CPU_LIBRARY',
+    `no ${wanted}: install @saqr/${process.platform}-${process.arch}, or in a checkout run \`node native/build.mjs\``,
+  )
 }
 
 function bind(path: string): Native {

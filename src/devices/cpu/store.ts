@@ -98,7 +98,8 @@ export class Store {
     if (source.kind === 'zero') return this.#alloc(bytes)
     if (source.kind === 'data') return this.#copy(source.bytes, bytes)
     const file = this.#map(source.path)
-    if (source.offset + bytes > file.bytes) throw new SaqrError('FORMAT_TRUNCATED', `${source.path} ends before byte ${source.offset + bytes}`)
+    if (source.offset + bytes > file.bytes)
+      throw new SaqrError('FORMAT_TRUNCATED', `${source.path} ends before byte ${source.offset + bytes}`)
     return { address: file.address + BigInt(source.offset), bytes, owned: false }
   }
 
@@ -118,7 +119,8 @@ export class Store {
       beside.push(piece)
       return piece.address
     }
-    const floats = (values: Float32Array) => keep(this.#copy(new Uint8Array(values.buffer, values.byteOffset, values.byteLength), values.byteLength))
+    const floats = (values: Float32Array) =>
+      keep(this.#copy(new Uint8Array(values.buffer, values.byteOffset, values.byteLength), values.byteLength))
     const blocks = Math.ceil(elements / q.blocksize)
     const out = new DataView(new ArrayBuffer(QUANT))
     out.setBigUint64(0, floats(q.codebook), true)

@@ -2,10 +2,11 @@
  * The reference device: every op by its definition, in f64, on plain arrays. What other devices are held against; a model of a few
  * thousand weights is as large as it should get.
  */
-import type { DType } from '../../models/trace.ts'
-import { references } from '../../ops/references.ts'
-import type { Matrix } from '../../ops/op.ts'
+
 import type { Plan, PlanTensor } from '../../graph/plan.ts'
+import type { DType } from '../../models/trace.ts'
+import type { Matrix } from '../../ops/op.ts'
+import { references } from '../../ops/references.ts'
 import type { Device, DeviceDescription, Limits, LoadedPlan, RunItem, StoreSpec } from '../device.ts'
 import { decode, encode } from './numbers.ts'
 import { readSource } from './sources.ts'
@@ -87,7 +88,11 @@ export class ReferenceDevice implements Device {
     return new ReferencePlan(plan, this.#store)
   }
 
-  async run(items: readonly RunItem[], inputs: Readonly<Record<string, ArrayBufferView>>, options: { signal?: AbortSignal } = {}): Promise<void> {
+  async run(
+    items: readonly RunItem[],
+    inputs: Readonly<Record<string, ArrayBufferView>>,
+    options: { signal?: AbortSignal } = {},
+  ): Promise<void> {
     for (const plan of new Set(items.map((item) => item.plan))) this.#upload(plan as ReferencePlan, inputs)
     for (const { plan, segment } of items) {
       const { from, to } = plan.plan.segments.find((s) => s.name === segment)!

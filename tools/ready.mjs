@@ -1,0 +1,60 @@
+#!/usr/bin/env node
+// Makes a checkout ready to run: installs what is missing, builds the CPU library and dist/. Nothing to do: well under a second.
+//   node tools/ready.mjs [--quiet]
+import { spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const quiet = process.argv.includes('--quiet')
+const say = (text) => {
+  if (!quiet) console.log(text)
+}
+
+const [major, minor] = process.versions.node.split('.').map(Number)
+if (major < 20 || (major === 20 && minor < 19)) fail(`saqr needs Node.js 20.19 or later, this is ${process.version}.`)
+
+function fail(message) {
+  console.error(message)
+  process.exit(1)
+}
+
+function run(command, args, what) {
+  const r = spawnSync(command, args, {
+    cwd: root,
+    stdio: quiet ? ['ignore', 'ignore', 'inherit'] : ['ignore', 'inherit', 'inherit'],
+    shell: process.platform === 'win32',
+  })
+  if (r.status !== 0) fail(`${what} failed.`)
+}
+
+/** names, sizes and times of everything below these paths: changes when a file does */
+function stamp(paths) {
+  const hash = createHash('sha256')
+  const visit = (path) => {
+    const info = statSync(path)
+    if (info.isDirectory()) for (const name of readdirSync(path).sort()) visit(join(path, name))
+    else if (!path.endsWith('.cpp') && !path.endsWith('.cu')) hash.update(`${path} ${info.size} ${info.mtimeMs}\n`)
+  }
+  for (const path of paths) visit(join(root, path))
+  return hash.digest('hex')
+}
+
+const installed = join(root, 'node_modules/.package-lock.json')
+if (!existsSync(installed) || statSync(installed).mtimeMs < statSync(join(root, 'package-lock.json')).mtimeMs) {
+  say('Installing dependencies …')
+  run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], 'npm ci')
+}
+
+run(process.execPath, ['native/build.mjs', ...(quiet ? ['--quiet'] : [])], 'Building the CPU library')
+
+const sources = stamp(['src', 'tsconfig.json', 'package.json'])
+const stampFile = join(root, 'dist/.stamp')
+if (!existsSync(stampFile) || readFileSync(stampFile, 'utf8') !== sources) {
+  say('Compiling TypeScript …')
+  run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', '.'], 'tsc')
+  mkdirSync(join(root, 'dist'), { recursive: true })
+  writeFileSync(stampFile, sources)
+}
