@@ -1,5 +1,4 @@
 /** `saqr <verb> …`: finds the verb, reads its options, runs it, and turns errors into one clear line and an exit code. */
-import { readFileSync } from 'node:fs'
 import { SaqrError } from '../error.ts'
 import { nearest } from '../train/options/nearest.ts'
 import { type Given, resolve } from '../train/options/resolve.ts'
@@ -7,6 +6,7 @@ import { readConfig } from './config-file.ts'
 import { parseFlags } from './flags.ts'
 import { fieldHelp, verbHelp } from './help.ts'
 import { common, type Io, type Verb } from './verb.ts'
+import { version } from './version.ts'
 
 export interface VerbEntry {
   name: string
@@ -99,8 +99,4 @@ function describe(error: unknown, verbose: boolean): string {
   if (verbose && stack) return `${stack}\n`
   if (error instanceof SaqrError) return `error ${error.code}: ${error.message}\n`
   return `error INTERNAL: ${error instanceof Error ? error.message : String(error)} (--verbose shows where)\n`
-}
-
-export function version(): string {
-  return (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version
 }

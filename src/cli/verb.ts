@@ -9,8 +9,8 @@ import { flag, optionalText } from '../train/options/schemas.ts'
 export interface Io {
   out: TextOutput
   err: TextOutput
-  /** aborts at the first Ctrl-C */
-  signal: AbortSignal
+  /** aborts at the first Ctrl-C; a verb that never asks for it is ended by that at once */
+  readonly signal: AbortSignal
 }
 
 export interface Call<O> {

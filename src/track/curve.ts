@@ -27,13 +27,12 @@ export function ticks({ from, to }: { from: number; to: number }, count: number)
   return found
 }
 
-/** Exponential moving average that starts without a bias towards 0 (Kingma & Ba 2015, section 3). */
-export function smoothed(points: readonly Point[], decay: number): Point[] {
-  let mean = 0
-  let weight = 0
-  return points.map(({ x, y }) => {
-    mean = decay * mean + (1 - decay) * y
-    weight = decay * weight + (1 - decay)
-    return { x, y: mean / weight }
+/** Mean over each point and up to `reach` neighbours on both sides, as many on one as on the other: no lag, and the ends stay. */
+export function smoothed(points: readonly Point[], reach: number): Point[] {
+  const sums = [0]
+  for (const { y } of points) sums.push(sums.at(-1)! + y)
+  return points.map(({ x }, i) => {
+    const r = Math.min(reach, i, points.length - 1 - i)
+    return { x, y: (sums[i + r + 1]! - sums[i - r]!) / (2 * r + 1) }
   })
 }

@@ -1,4 +1,4 @@
-/** A loss curve as an SVG file: every log as a faint line, their moving average over it, evaluations as dots. */
+/** A loss curve as an SVG file: every log as a faint line, their moving mean over it, evaluations as dots. */
 import { type Point, range, smoothed, ticks } from './curve.ts'
 
 export interface CurveSvg {
@@ -38,7 +38,7 @@ export function lossCurveSvg({ title, train, evaluation = [] }: CurveSvg): strin
     ...ticks(x, 8).map((v) => `<text class="x" x="${px(v)}" y="${HEIGHT - BOTTOM + 20}">${v}</text>`),
     `<text class="x" x="${(LEFT + WIDTH - RIGHT) / 2}" y="${HEIGHT - 8}">step</text>`,
     `<polyline class="raw" points="${line(logs)}"/>`,
-    `<polyline class="mean" points="${line(smoothed(logs, 0.9))}"/>`,
+    `<polyline class="mean" points="${line(smoothed(logs, Math.round(logs.length / 25)))}"/>`,
     ...evals.map((p) => `<circle class="eval" cx="${px(p.x)}" cy="${py(p.y)}" r="4"/>`),
     '</svg>',
     '',

@@ -1,0 +1,56 @@
+#!/usr/bin/env node
+/** The command `saqr`. Each verb is loaded when it is called, so that none waits for the others' code. */
+import { run, type VerbEntry } from './run.ts'
+import type { Io, Verb } from './verb.ts'
+
+const verbs: VerbEntry[] = [
+  {
+    name: 'doctor',
+    summary: 'what this machine has, where it was found, and its limits',
+    load: async () => (await import('./verbs/doctor.ts')).doctor as unknown as Verb,
+  },
+]
+
+/** The first Ctrl-C asks to stop, which saves a checkpoint; the second ends the process at once. */
+function stopSignal(): AbortSignal {
+  const controller = new AbortController()
+  for (const name of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(name, () => {
+      process.stderr.write(`\n${name}: stopping after this pass; once more ends at once\n`)
+      controller.abort(new DOMException(`stopped by ${name}`, 'AbortError'))
+      process.once(name, () => process.exit(130))
+    })
+  }
+  return controller.signal
+}
+
+function output(stream: NodeJS.WriteStream) {
+  return {
+    write: (text: string) => void stream.write(text),
+    isTTY: stream.isTTY === true,
+    get columns() {
+      return stream.columns ?? 100
+    },
+  }
+}
+
+// a reader that has seen enough (`| head`) is no error
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0)
+  throw error
+})
+
+let signal: AbortSignal | undefined
+const io: Io = {
+  out: output(process.stdout),
+  err: output(process.stderr),
+  // only a verb that asks for it can be stopped gently; the others end at once
+  get signal() {
+    signal ??= stopSignal()
+    return signal
+  },
+}
+
+run(process.argv.slice(2), io, verbs).then((code) => {
+  process.exitCode = code
+})

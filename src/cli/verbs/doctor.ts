@@ -1,0 +1,104 @@
+/** `saqr doctor`: what this machine has, where it was found, and what it can do at most. */
+import { freemem, totalmem } from 'node:os'
+import { CpuDevice } from '../../devices/cpu/device.ts'
+import { Card } from '../../devices/cuda/card.ts'
+import { Compiler, cacheFolder, targetOf } from '../../devices/cuda/compiler.ts'
+import { candidates, type LibraryName, openLibrary } from '../../devices/cuda/libraries.ts'
+import type { Limits } from '../../devices/device.ts'
+import { SaqrError } from '../../error.ts'
+import { bytes, short } from '../../track/numbers.ts'
+import { honoured } from '../../train/options/field.ts'
+import { flag } from '../../train/options/schemas.ts'
+import { defineVerb } from '../verb.ts'
+import { version } from '../version.ts'
+
+const fields = {
+  json: honoured(flag, false, 'print it as JSON'),
+  probe: honoured(flag, true, 'measure the limits (about a second a device)'),
+}
+
+/** One thing that was looked for. */
+interface Finding {
+  name: string
+  ok: boolean
+  /** a line of what was found, or the error that says what to do */
+  lines: string[]
+}
+
+export const doctor = defineVerb({
+  name: 'doctor',
+  summary: 'what this machine has, where it was found, and its limits',
+  usage: '[options]',
+  fields,
+  themes: [{ title: 'Options', fields }],
+  async run({ options, io }) {
+    const findings = [host(), look('cpu', () => cpu(options.probe)), ...cuda()]
+    if (options.json) io.out.write(`${JSON.stringify(findings, null, 2)}\n`)
+    else for (const { name, ok, lines } of findings) io.out.write(page(name, ok, lines))
+    return findings.every((f) => f.ok || optional(f.name)) ? 0 : 1
+  },
+})
+
+function page(name: string, ok: boolean, lines: string[]): string {
+  return lines.map((line, i) => `${(i === 0 ? `${ok ? '✓' : optional(name) ? '–' : '✗'} ${name}` : '').padEnd(12)}${line}\n`).join('')
+}
+
+/** A machine needs no GPU. */
+function optional(name: string): boolean {
+  return name.startsWith('cuda')
+}
+
+/** What can't be had is a finding here, not an error. */
+function look(name: string, find: () => string[]): Finding {
+  try {
+    return { name, ok: true, lines: find() }
+  } catch (error) {
+    if (!(error instanceof SaqrError)) throw error
+    return { name, ok: false, lines: [`${error.code}: ${error.message}`] }
+  }
+}
+
+function host(): Finding {
+  return look('saqr', () => [
+    `${version()} on Node ${process.versions.node}, ${process.platform} ${process.arch}`,
+    `${bytes(totalmem())} of memory, ${bytes(freemem())} free`,
+  ])
+}
+
+function cpu(probe: boolean): string[] {
+  const device = new CpuDevice()
+  try {
+    return [device.describe().label, ...(probe ? [limitsLine(device.limits())] : [])]
+  } finally {
+    device.dispose()
+  }
+}
+
+function cuda(): Finding[] {
+  let newest: number | undefined
+  const card = look('cuda', () => {
+    const found = new Card()
+    try {
+      newest = Math.floor(found.driverVersion / 1000)
+      const memory = found.memory()
+      return [
+        `${found.name}, ${targetOf(found.arch)}, ${found.multiprocessors} multiprocessors, driver for CUDA ${found.driverVersion / 1000}`,
+        `${bytes(memory.total)} of memory, ${bytes(memory.free)} free`,
+      ]
+    } finally {
+      found.dispose()
+    }
+  })
+  if (!card.ok) return [card]
+  const library = (name: LibraryName, more: () => string[]) =>
+    look(`cuda ${name}`, () => [`${openLibrary(name, newest).path} (of ${candidates(name, newest).length} places)`, ...more()])
+  return [
+    card,
+    library('nvrtc', () => [`version ${new Compiler(newest).version}; kernels are kept in ${cacheFolder()}`]),
+    library('cublasLt', () => []),
+  ]
+}
+
+function limitsLine({ f32, bf16, copy }: Limits): string {
+  return `at most ${short(bf16)}FLOP/s in bf16, ${short(f32)}FLOP/s in f32, ${short(copy)}B/s copied`
+}
