@@ -2,6 +2,7 @@
 import { SaqrError } from '../error.ts'
 import { isFile, isFolder } from './files.ts'
 import { openFolder, readFolderConfig } from './folder.ts'
+import { openGguf, readGgufConfig } from './gguf/open.ts'
 import { type JsonObject, readJsonObject } from './json.ts'
 import type { Checkpoint } from './tensor.ts'
 
@@ -15,11 +16,13 @@ export function openCheckpoint(path: string): Checkpoint {
   if (isFolder(path)) return openFolder(path)
   if (!isFile(path))
     throw new SaqrError('FORMAT_NOT_FOUND', `${path} does not exist. Give a model folder, a .gguf file, or a Hub id such as owner/name.`)
+  if (path.toLowerCase().endsWith('.gguf')) return openGguf(path)
   throw new SaqrError('FORMAT_NOT_A_MODEL', `${path} is neither a model folder nor a .gguf file.`)
 }
 
 /** The configuration alone (config.json form) of a folder, a .gguf file or a config.json: no weights need be there. */
 export function readConfig(path: string): JsonObject {
   if (isFolder(path)) return readFolderConfig(path)
+  if (path.toLowerCase().endsWith('.gguf')) return readGgufConfig(path)
   return readJsonObject(path)
 }

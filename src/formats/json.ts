@@ -1,4 +1,5 @@
 /** JSON files: read with an error that names file and line, written as Python's `json.dumps` writes them so that files compare equal. */
+import { isUtf8 } from 'node:buffer'
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs'
 import { SaqrError } from '../error.ts'
 import { fileError } from './files.ts'
@@ -8,15 +9,14 @@ export type JsonObject = Record<string, unknown>
 /** The largest JSON file read as one string: a V8 string holds 512 MiB, the largest tokenizer.json is about 40 MB. */
 const largest = 256 * 2 ** 20
 
-const utf8 = new TextDecoder('utf-8', { fatal: true })
-
 /** Strict UTF-8. `where` names the bytes in the error. */
 export function decodeUtf8(bytes: Uint8Array, where: string): string {
-  try {
-    return utf8.decode(bytes)
-  } catch (cause) {
-    throw new SaqrError('FORMAT_TEXT', `${where} is not valid UTF-8. Save it as UTF-8 text, or fetch the file again.`, { cause })
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8')
+  // what can't be decoded has become U+FFFD; only then is a second look needed
+  if (text.includes('\ufffd') && !isUtf8(bytes)) {
+    throw new SaqrError('FORMAT_TEXT', `${where} is not valid UTF-8. Save it as UTF-8 text, or fetch the file again.`)
   }
+  return text
 }
 
 /** Parses JSON; the error names `where`, line and column. */
@@ -38,7 +38,7 @@ function lineOf(text: string, position: number): string {
   return `line ${line}, column ${position - before.lastIndexOf('\n')}`
 }
 
-/** The text of a UTF-8 file of at most 256 MiB. */
+/** The text of a UTF-8 file of at most 256 MiB, without a byte order mark. */
 export function readText(path: string): string {
   let bytes: Uint8Array
   try {
@@ -55,7 +55,8 @@ export function readText(path: string): string {
   } catch (cause) {
     throw fileError(cause, path, 'read')
   }
-  return decodeUtf8(bytes, path)
+  const text = decodeUtf8(bytes, path)
+  return text.startsWith('\ufeff') ? text.slice(1) : text
 }
 
 export function readJson(path: string): unknown {

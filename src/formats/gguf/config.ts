@@ -1,0 +1,139 @@
+/** The configuration of a GGUF model in the form of Hugging Face's config.json. */
+import { SaqrError } from '../../error.ts'
+import type { JsonObject } from '../json.ts'
+import type { GgufHeader } from './header.ts'
+import { Metadata } from './metadata.ts'
+import { ropeScaling } from './rope.ts'
+
+/** By `general.architecture`: the `model_type` and class in transformers. Mistral and SmolLM2 are written as llama. */
+const families: Readonly<Record<string, { modelType: string; className: string }>> = {
+  llama: { modelType: 'llama', className: 'LlamaForCausalLM' },
+  qwen2: { modelType: 'qwen2', className: 'Qwen2ForCausalLM' },
+  qwen3: { modelType: 'qwen3', className: 'Qwen3ForCausalLM' },
+}
+
+/** What may stand below the architecture's name: any other key would change the model in a way we don't know. */
+const known = new Set(
+  (
+    'vocab_size context_length embedding_length block_count feed_forward_length attention.head_count attention.head_count_kv attention.key_length ' +
+    'attention.value_length attention.layer_norm_rms_epsilon attention.sliding_window attention.causal rope.dimension_count rope.freq_base rope.scaling.type ' +
+    'rope.scaling.factor rope.scaling.original_context_length rope.scaling.finetuned rope.scaling.attn_factor rope.scaling.yarn_attn_factor ' +
+    'rope.scaling.yarn_beta_fast rope.scaling.yarn_beta_slow rope.scaling.yarn_log_multiplier rope.scale_linear expert_count expert_used_count'
+  ).split(' '),
+)
+
+export interface GgufConfig {
+  architecture: string
+  config: JsonObject
+  generationConfig: JsonObject
+}
+
+/** Errors: FORMAT_GGUF_ARCHITECTURE for a model we don't have, FORMAT_GGUF for metadata that make no sense. */
+export function ggufConfig(header: GgufHeader, path: string, factors: Float32Array | undefined): GgufConfig {
+  const meta = new Metadata(header, path)
+  const type = meta.optionalString('general.type') ?? 'model'
+  if (type !== 'model') throw unsupported(path, `is of type ${JSON.stringify(type)} and not a model`)
+  if ((meta.optionalCount('split.count') ?? 1) > 1)
+    throw unsupported(path, 'is one part of several; put them together with llama-gguf-split --merge')
+  const architecture = meta.string('general.architecture')
+  const family = Object.hasOwn(families, architecture) ? families[architecture]! : undefined
+  if (!family)
+    throw unsupported(path, `has the architecture ${JSON.stringify(architecture)}; ${Object.keys(families).join(', ')} are supported`)
+  const key = (name: string) => `${architecture}.${name}`
+  for (const full of meta.values.keys()) {
+    if (full.startsWith(key('')) && !known.has(full.slice(key('').length)))
+      throw unsupported(path, `has ${full}, which is not known to this version`)
+  }
+  if ((meta.optionalCount(key('expert_count')) ?? 0) > 0) throw unsupported(path, 'is a mixture of experts')
+  if (meta.optionalBoolean(key('attention.causal')) === false) throw unsupported(path, 'does not mask the future: it is an encoder')
+
+  const hiddenSize = meta.count(key('embedding_length'), 1)
+  const heads = meta.count(key('attention.head_count'), 1)
+  const rotated = meta.optionalCount(key('rope.dimension_count'), 1)
+  const headDim = meta.optionalCount(key('attention.key_length'), 1) ?? rotated ?? hiddenSize / heads
+  if ((rotated ?? headDim) !== headDim || (meta.optionalCount(key('attention.value_length')) ?? headDim) !== headDim) {
+    throw unsupported(path, 'has heads whose keys, values and rotated part differ in size')
+  }
+  const window = meta.optionalCount(key('attention.sliding_window'), 1)
+  const mistral = architecture === 'llama' && window !== undefined
+  if (window !== undefined && !mistral) throw unsupported(path, `has ${key('attention.sliding_window')}`)
+  const config: JsonObject = {
+    architectures: [mistral ? 'MistralForCausalLM' : family.className],
+    model_type: mistral ? 'mistral' : family.modelType,
+    hidden_act: 'silu',
+    hidden_size: hiddenSize,
+    intermediate_size: meta.count(key('feed_forward_length'), 1),
+    num_hidden_layers: meta.count(key('block_count'), 1),
+    num_attention_heads: heads,
+    num_key_value_heads: meta.optionalCount(key('attention.head_count_kv'), 1) ?? heads,
+    head_dim: headDim,
+    max_position_embeddings: meta.count(key('context_length'), 1),
+    rms_norm_eps: shortest(meta.number(key('attention.layer_norm_rms_epsilon'))),
+    rope_theta: shortest(meta.optionalNumber(key('rope.freq_base')) ?? 10000),
+    ...ropeScaling(meta, architecture, factors, headDim),
+    ...biases(header, architecture, path),
+    ...(mistral ? { sliding_window: window } : {}),
+    tie_word_embeddings: !header.tensors.has('output.weight'),
+    vocab_size: vocabulary(meta, header, key('vocab_size')),
+    ...tokenIds(meta),
+  }
+  return { architecture, config, generationConfig: generation(meta) }
+}
+
+/** An f32 as the decimal number it was made from: 1e-5, not 9.999999747378752e-6. */
+function shortest(x: number): number {
+  for (let digits = 1; digits < 9; digits++) {
+    const decimal = Number(x.toPrecision(digits))
+    if (Math.fround(decimal) === Math.fround(x)) return decimal
+  }
+  return x
+}
+
+/** transformers has one switch for all four projections of attention, and one for the MLP's three. */
+function biases(header: GgufHeader, architecture: string, path: string): JsonObject {
+  const has = (part: string) => header.tensors.has(`blk.0.${part}.bias`)
+  const attention = ['attn_q', 'attn_k', 'attn_v'].map(has)
+  const output = has('attn_output')
+  const mlp = ['ffn_gate', 'ffn_up', 'ffn_down'].map(has)
+  const uneven = new Set(attention).size > 1 || new Set(mlp).size > 1
+  const fits =
+    architecture === 'qwen2'
+      ? attention[0] && !output && !mlp[0]
+      : architecture === 'qwen3'
+        ? output === attention[0] && !mlp[0]
+        : output === attention[0]
+  if (uneven || !fits) throw unsupported(path, `has biases that ${architecture} models don't have`)
+  if (architecture === 'qwen2') return {}
+  return { attention_bias: output, ...(architecture === 'llama' ? { mlp_bias: mlp[0]! } : {}) }
+}
+
+/** Rows of the embedding; metadata that say otherwise don't belong to these weights. */
+function vocabulary(meta: Metadata, header: GgufHeader, key: string): number {
+  const stated = meta.optionalCount(key, 1)
+  const rows = header.tensors.get('token_embd.weight')?.shape[0] ?? stated ?? meta.optionalStrings('tokenizer.ggml.tokens')?.length
+  if (rows === undefined) throw new SaqrError('FORMAT_GGUF', `${meta.path} has no token_embd.weight: it is not a whole model.`)
+  if (stated !== undefined && stated !== rows)
+    throw new SaqrError('FORMAT_GGUF', `${meta.path}: ${key} is ${stated}, but token_embd.weight has ${rows} rows.`)
+  return rows
+}
+
+function tokenIds(meta: Metadata): JsonObject {
+  const ids: JsonObject = {}
+  for (const [name, key] of [['bos', 'bos'], ['eos', 'eos'], ['pad', 'padding']] as const) {
+    const id = meta.optionalCount(`tokenizer.ggml.${key}_token_id`)
+    if (id !== undefined) ids[`${name}_token_id`] = id
+  } // biome-ignore format: a table
+  return ids
+}
+
+/** A turn may end with a token of its own: generation stops at both. */
+function generation(meta: Metadata): JsonObject {
+  const ids = tokenIds(meta)
+  const turn = meta.optionalCount('tokenizer.ggml.eot_token_id')
+  if (turn === undefined || turn === ids.eos_token_id) return ids
+  return { ...ids, eos_token_id: ids.eos_token_id === undefined ? turn : [ids.eos_token_id, turn] }
+}
+
+function unsupported(path: string, what: string): SaqrError {
+  return new SaqrError('FORMAT_GGUF_ARCHITECTURE', `${path} can't be used: it ${what}.`)
+}

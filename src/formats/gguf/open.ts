@@ -1,0 +1,131 @@
+/** A .gguf file as a Checkpoint: Hugging Face's configuration, names, row order and tokenizer; tensors dequantised when loaded. */
+import { SaqrError } from '../../error.ts'
+import { checkRows, convert, matrixShape } from '../dense.ts'
+import { readExactly, readRange, withFile } from '../files.ts'
+import type { JsonObject } from '../json.ts'
+import { asF32, bytesOf, f32ToBf16 } from '../numbers.ts'
+import type { Checkpoint, CheckpointTensor, TokenizerFiles } from '../tensor.ts'
+import { type GgufConfig, ggufConfig } from './config.ts'
+import { decoders } from './dequantise.ts'
+import { type GgufHeader, type GgufTensor, parseGguf } from './header.ts'
+import { huggingFaceName } from './names.ts'
+import { ggufTokenizer } from './tokenizer.ts'
+
+/** Reads and checks a file's header. Errors: FORMAT_GGUF, FORMAT_GGUF_TYPE, FORMAT_NOT_FOUND. */
+export function readGguf(path: string): GgufHeader {
+  return withFile(path, (fd, size) => parseGguf({ size, read: (offset, length) => readExactly(fd, path, offset, length) }, path))
+}
+
+/** Errors: those of `readGguf`, FORMAT_GGUF_ARCHITECTURE; FORMAT_GGUF_TOKENIZER when its tokenizer is asked for. */
+export function openGguf(path: string): Checkpoint {
+  const header = readGguf(path)
+  const { architecture, config, generationConfig } = configOf(header, path)
+  let tokenizer: { files: TokenizerFiles | undefined } | undefined
+  return {
+    kind: 'gguf',
+    path,
+    config,
+    generationConfig,
+    get tokenizer() {
+      tokenizer ??= { files: ggufTokenizer(header, path) }
+      return tokenizer.files
+    },
+    tensors: tensorsOf(header, path, architecture, config),
+  }
+}
+
+export function readGgufConfig(path: string): JsonObject {
+  return configOf(readGguf(path), path).config
+}
+
+function configOf(header: GgufHeader, path: string): GgufConfig {
+  const factors = header.tensors.get('rope_freqs.weight')
+  if (factors && factors.type.name !== 'F32')
+    throw new SaqrError('FORMAT_GGUF', `${path}: rope_freqs.weight is ${factors.type.name}, it must be F32.`)
+  return ggufConfig(header, path, factors && asF32(readRange(path, factors.offset, factors.bytes)))
+}
+
+function tensorsOf(header: GgufHeader, path: string, architecture: string, config: JsonObject): Map<string, CheckpointTensor> {
+  const heads = { attn_q: config.num_attention_heads as number, attn_k: config.num_key_value_heads as number }
+  const tensors = new Map<string, CheckpointTensor>()
+  for (const tensor of header.tensors.values()) {
+    if (tensor.name === 'rope_freqs.weight') continue // already part of the configuration
+    const name = huggingFaceName(tensor.name)
+    if (!name)
+      throw new SaqrError('FORMAT_GGUF_ARCHITECTURE', `${path} has the tensor ${tensor.name}, which ${architecture} models don't have.`)
+    const rotated = architecture === 'llama' ? /\.(attn_q|attn_k)\./.exec(tensor.name)?.[1] : undefined
+    tensors.set(name, ggufTensor(name, tensor, path, rotated ? heads[rotated as 'attn_q' | 'attn_k'] : 0))
+  }
+  return new Map([...tensors].sort(([a], [b]) => (a < b ? -1 : 1)))
+}
+
+const dense: Readonly<Record<string, 'f32' | 'f16' | 'bf16'>> = { F32: 'f32', F16: 'f16', BF16: 'bf16' }
+
+/** Weights decoded at a time: bounds the f32 copy beside a bf16 result. */
+const chunk = 1 << 20
+
+/**
+ * `heads` > 0: rows of each head were put into the order (0, half, 1, half + 1 …) that llama.cpp's rotation wants, and go back to
+ * (0, 1 … half, half + 1 …), which Hugging Face's wants.
+ */
+function ggufTensor(name: string, tensor: GgufTensor, path: string, heads: number): CheckpointTensor {
+  const { type, shape, offset, bytes } = tensor
+  const { rows, cols } = matrixShape(shape)
+  // the rows that are out of order: of a bias, which has one row, its elements
+  const lines = shape[0]!
+  if (heads > 0 && lines % (2 * heads) !== 0)
+    throw new SaqrError('FORMAT_GGUF', `${path}: ${tensor.name} has ${lines} rows, which ${heads} heads don't divide evenly.`)
+  const dtype = dense[type.name]
+  const rowBytes = bytes / rows
+  const read = (from: number, count: number) => readRange(path, offset + from * rowBytes, count * rowBytes)
+  const sorted = heads === 0 ? read : shape.length === 1 ? () => unrotate(read(0, 1), lines / heads, 0, lines, bytes / lines) : readHeads
+  function readHeads(from: number, count: number): Uint8Array {
+    const headRows = lines / heads
+    const first = from - (from % headRows)
+    const end = Math.ceil((from + count) / headRows) * headRows
+    return unrotate(read(first, end - first), headRows, from - first, count, rowBytes)
+  }
+  return {
+    name, shape, rows, cols, bytes,
+    dtype: dtype ?? 'f32',
+    storage: type.name,
+    source: dtype && heads === 0 ? { kind: 'file', path, offset } : undefined,
+    load(to, from = 0, count = rows - from) {
+      checkRows(name, rows, from, count)
+      const stored = sorted(from, count)
+      return dtype ? convert(stored, dtype, to) : decode(stored, tensor, count * cols, to)
+    },
+  } // biome-ignore format: short fields first
+}
+
+/** Lines [from, from + count) of whole heads of `lines` lines. */
+function unrotate(stored: Uint8Array, lines: number, from: number, count: number, lineBytes: number): Uint8Array {
+  const half = lines / 2
+  const out = new Uint8Array(count * lineBytes)
+  for (let i = 0; i < count; i++) {
+    const line = from + i
+    const within = line % lines
+    const source = line - within + (within % half) * 2 + (within >= half ? 1 : 0)
+    out.set(stored.subarray(source * lineBytes, (source + 1) * lineBytes), i * lineBytes)
+  }
+  return out
+}
+
+function decode(stored: Uint8Array, { type }: GgufTensor, count: number, to: 'f32' | 'bf16'): Uint8Array {
+  const decoder = decoders[type.name]!
+  const blocks = count / type.block
+  if (to === 'f32') {
+    const out = new Float32Array(count)
+    decoder(stored, 0, blocks, out, 0)
+    return bytesOf(out)
+  }
+  const out = new Uint16Array(count)
+  const part = new Float32Array(Math.min(count, chunk))
+  const step = chunk / type.block
+  for (let block = 0; block < blocks; block += step) {
+    const some = Math.min(step, blocks - block)
+    decoder(stored, block * type.bytes, some, part, 0)
+    f32ToBf16(part.subarray(0, some * type.block), out.subarray(block * type.block, (block + some) * type.block))
+  }
+  return bytesOf(out)
+}
