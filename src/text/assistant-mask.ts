@@ -27,7 +27,8 @@ export function assistantMask(
   }
   const mask = new Uint8Array(tokens.length)
   for (const [start, end] of surface.spans) {
-    if (end > start) mask.fill(1, tokenAt(starts, start), tokenAt(starts, characterStart(surface.bytes, end - 1)) + 1)
+    if (start >= surface.bytes.length || end === 0) continue
+    mask.fill(1, tokenAt(starts, start), tokenAt(starts, characterStart(surface.bytes, end - 1)) + 1)
   }
   return mask
 }

@@ -5,6 +5,7 @@
  */
 import { Environment, Interpreter, parse, tokenize } from '@huggingface/jinja'
 import { SaqrError } from '../error.ts'
+import { definePythonFunctions, withPythonSemantics } from './python-semantics.ts'
 
 export interface Message {
   role: string
@@ -37,14 +38,12 @@ export class ChatTemplate {
   /** false: no row can have an assistant mask */
   readonly marksGeneration: boolean
   readonly #program: ReturnType<typeof parse>
-  readonly #strips: boolean
 
   /** @throws SaqrError TEXT_TEMPLATE_INVALID */
   constructor(source: string) {
     this.marksGeneration = /\{%-?\s*generation\s*-?%\}/.test(source)
-    this.#strips = /\b[lr]?(trim|strip)\b/.test(source)
     try {
-      this.#program = parse(tokenize(withMarkers(source), { lstrip_blocks: true, trim_blocks: true }))
+      this.#program = withPythonSemantics(parse(tokenize(withMarkers(source), { lstrip_blocks: true, trim_blocks: true })))
     } catch (cause) {
       throw new SaqrError(
         'TEXT_TEMPLATE_INVALID',
@@ -94,9 +93,9 @@ export class ChatTemplate {
     closing: string,
   ): string {
     if (messages.length === 0) throw rowError(options.where, 'there is no message')
-    if (this.#strips) requirePlainEdges(messages, options.where)
     const global = new Environment()
     for (const [name, value] of Object.entries(globals(options.now))) global.set(name, value)
+    definePythonFunctions(global)
     const variables = new Environment(global)
     const given = {
       ...special,
@@ -187,20 +186,6 @@ function strftime(now: Date, format: string): string {
     if (!part) throw new Error(`strftime_now is asked for ${directive}, which is not supported`)
     return part()
   })
-}
-
-/** Python and JavaScript strip the same white space but for these; they would give another text, silently. */
-const disputed = new Set(['\x1c', '\x1d', '\x1e', '\x1f', '\x85', '\uFEFF'])
-
-function requirePlainEdges(messages: readonly Message[], where: string | undefined): void {
-  const unclear = (text: string) =>
-    [/^\s*(\S|$)/, /(^|\S)\s*$/].some((edge) => [...(edge.exec(text)?.[0] ?? '')].some((c) => disputed.has(c)))
-  for (const { content } of messages) {
-    const texts = Array.isArray(content) ? content.map((part) => (part as { text?: unknown })?.text) : [content]
-    if (texts.some((text) => typeof text === 'string' && unclear(text))) {
-      throw rowError(where, 'one begins or ends with a byte order mark or a control character, which this template would strip. Remove it')
-    }
-  }
 }
 
 function rowError(where: string | undefined, why: string, cause?: unknown): SaqrError {
