@@ -1,0 +1,123 @@
+/** CUDA C++ to machine code for one card with NVRTC, kept on disk by the hash of source, options and compiler. */
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { basename, dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { SaqrError } from '../../error.ts'
+import type { CudaSource } from '../../ops/cuda-launch.ts'
+import { callAsync, type ForeignFunction } from '../ffi.ts'
+import { openLibrary } from './libraries.ts'
+
+const FUNCTIONS = {
+  version: 'int nvrtcVersion(void* major, void* minor)',
+  create:
+    'int nvrtcCreateProgram(void* program, const char* source, const char* name, int headers, const char** texts, const char** names)',
+  compile: 'int nvrtcCompileProgram(uint64_t program, int count, const char** options)',
+  logSize: 'int nvrtcGetProgramLogSize(uint64_t program, void* size)',
+  log: 'int nvrtcGetProgramLog(uint64_t program, void* log)',
+  cubinSize: 'int nvrtcGetCUBINSize(uint64_t program, void* size)',
+  cubin: 'int nvrtcGetCUBIN(uint64_t program, void* cubin)',
+  destroy: 'int nvrtcDestroyProgram(void* program)',
+  errorText: 'const char* nvrtcGetErrorString(int error)',
+} as const
+
+/** Hopper's and Blackwell's own instructions need the architecture-specific target. */
+export function targetOf(arch: number): string {
+  return `sm_${arch}${arch >= 90 && arch % 10 === 0 ? 'a' : ''}`
+}
+
+export interface CudaText {
+  name: string
+  source: string
+  /** by the name they are included with */
+  headers: { name: string; text: string }[]
+}
+
+/** The source of an op folder with its headers: the shared one and those beside it. */
+export function readSource({ folder, url }: CudaSource): CudaText {
+  const file = fileURLToPath(url)
+  const here = dirname(file)
+  const beside = readdirSync(here).filter((name) => name.endsWith('.cuh'))
+  const headers = ['../cuda.cuh', ...beside].map((name) => ({ name, text: readFileSync(join(here, name), 'utf8') }))
+  return { name: `${folder}/${basename(file)}`, source: readFileSync(file, 'utf8'), headers }
+}
+
+export function cacheFolder(): string {
+  return join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'saqr', 'cuda')
+}
+
+export class Compiler {
+  readonly path: string
+  /** of NVRTC: '13.0' */
+  readonly version: string
+  readonly #f: Record<keyof typeof FUNCTIONS, ForeignFunction>
+  readonly #cache: string
+
+  constructor(newestMajor?: number, cache = cacheFolder()) {
+    const { library, path } = openLibrary('nvrtc', newestMajor)
+    this.path = path
+    this.#cache = cache
+    this.#f = Object.fromEntries(Object.entries(FUNCTIONS).map(([key, signature]) => [key, library.func(signature)])) as Record<
+      keyof typeof FUNCTIONS,
+      ForeignFunction
+    >
+    const [major, minor] = [new Int32Array(1), new Int32Array(1)]
+    this.#check('version', this.#f.version(major, minor) as number)
+    this.version = `${major[0]}.${minor[0]}`
+  }
+
+  /** Machine code for `target` (sm_90a …), from the cache where it is there. */
+  async cubin(text: CudaText, target: string): Promise<Uint8Array> {
+    const options = [`--gpu-architecture=${target}`, '--std=c++17']
+    const key = createHash('sha256')
+      .update(JSON.stringify([text, options, this.version]))
+      .digest('hex')
+    const file = join(this.#cache, `${text.name.split('/')[0]}-${target}-${key.slice(0, 24)}.cubin`)
+    if (existsSync(file)) return readFileSync(file)
+    const code = await this.#compile(text, options)
+    mkdirSync(this.#cache, { recursive: true })
+    const temporary = `${file}.${process.pid}`
+    writeFileSync(temporary, code)
+    renameSync(temporary, file)
+    return code
+  }
+
+  async #compile(text: CudaText, options: string[]): Promise<Uint8Array> {
+    const { headers } = text
+    const program = new BigUint64Array(1)
+    const created = this.#f.create(
+      program,
+      text.source,
+      text.name,
+      headers.length,
+      headers.map((h) => h.text),
+      headers.map((h) => h.name),
+    )
+    this.#check('create', created as number)
+    try {
+      const status = (await callAsync(this.#f.compile, program[0]!, options.length, options)) as number
+      if (status !== 0)
+        throw new SaqrError('DEVICE_CUDA_COMPILE', `NVRTC ${this.version} refuses ${text.name} (${options[0]}):\n${this.#log(program[0]!)}`)
+      return this.#read(program[0]!, 'cubinSize', 'cubin')
+    } finally {
+      this.#f.destroy(program)
+    }
+  }
+
+  #log(program: bigint): string {
+    return new TextDecoder().decode(this.#read(program, 'logSize', 'log')).replace(/\0$/, '')
+  }
+
+  #read(program: bigint, size: 'logSize' | 'cubinSize', what: 'log' | 'cubin'): Uint8Array {
+    const bytes = new BigUint64Array(1)
+    this.#check(size, this.#f[size](program, bytes) as number)
+    const out = new Uint8Array(Number(bytes[0]))
+    this.#check(what, this.#f[what](program, out) as number)
+    return out
+  }
+
+  #check(what: keyof typeof FUNCTIONS, status: number): void {
+    if (status !== 0) throw new SaqrError('DEVICE_CUDA_COMPILE', `NVRTC (${this.path}), ${what}: ${this.#f.errorText(status) as string}`)
+  }
+}

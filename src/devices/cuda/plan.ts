@@ -1,0 +1,183 @@
+/** A plan on the card: its steps as launches on fixed addresses, its segments as captured graphs. */
+import { SaqrError } from '../../error.ts'
+import type { Plan, PlanStep, PlanTensor, Segment } from '../../graph/plan.ts'
+import { cudaOps } from '../../ops/cuda.ts'
+import type { CudaOp, CudaSource, CudaStep, CudaTensor, Launch } from '../../ops/cuda-launch.ts'
+import type { LoadedPlan } from '../device.ts'
+import type { Card } from './card.ts'
+import type { Launcher } from './launcher.ts'
+import { type CudaStore, sizeOf } from './store.ts'
+
+/** CU_STREAM_CAPTURE_MODE_RELAXED: libraries may still load their kernels while a segment is captured */
+const RELAXED = 2
+/** CU_EVENT_RECORD_EXTERNAL: a node of the graph, recorded at every replay */
+const EXTERNAL = 1
+
+/** Where things lie now. `generation` changes when the arena or the scratch moves. */
+export interface Places {
+  arena: bigint
+  scratch: bigint
+  generation: number
+}
+
+export class CudaPlan implements LoadedPlan {
+  readonly plan: Plan
+  readonly seconds: Float64Array | undefined
+  /** bytes of scratch its widest step uses */
+  readonly scratchBytes: number
+  readonly sources: ReadonlySet<CudaSource>
+  readonly #card: Card
+  readonly #store: CudaStore
+  readonly #launcher: Launcher
+  readonly #places: Places
+  readonly #forget: () => void
+  readonly #graphs = new Map<string, bigint>()
+  /** profile: the moment before each step, and after the last */
+  readonly #events: bigint[] = []
+  #launches: Launch[][] = []
+  #generation = -1
+
+  constructor(plan: Plan, profile: boolean, card: Card, store: CudaStore, launcher: Launcher, places: Places, forget: () => void) {
+    this.plan = plan
+    this.#card = card
+    this.#store = store
+    this.#launcher = launcher
+    this.#places = places
+    this.#forget = forget
+    const steps = plan.steps.map((step) => this.#resolve(step))
+    this.scratchBytes = Math.max(0, ...plan.steps.map((step, i) => opOf(step).scratch?.(steps[i]!) ?? 0))
+    const launches = plan.steps.flatMap((step, i) => opOf(step).launch(steps[i]!, 0n, card))
+    this.sources = new Set(launches.flatMap((l) => (l.kind === 'kernel' ? [l.source] : [])))
+    if (profile) {
+      this.seconds = new Float64Array(plan.steps.length)
+      for (let i = 0; i <= plan.steps.length; i++) this.#events.push(card.driver.result('eventCreate', 0))
+    }
+  }
+
+  /** first byte of a buffer */
+  address(buffer: number): bigint {
+    const b = this.plan.buffers[buffer]!
+    return b.space === 'store' ? this.#store.get(b.name).at : this.#places.arena + BigInt(b.at)
+  }
+
+  #resolve(step: PlanStep): CudaStep {
+    const tensor = (t: PlanTensor): CudaTensor => {
+      const b = this.plan.buffers[t.buffer]!
+      const stored = b.space === 'store' ? this.#store.get(b.name) : null
+      if (stored && (stored.spec.rows !== b.rows || stored.spec.cols !== b.cols || stored.spec.dtype !== b.dtype)) {
+        const { rows, cols, dtype } = stored.spec
+        throw new Error(`'${b.name}' is ${rows} × ${cols} ${dtype}; the plan wants ${b.rows} × ${b.cols} ${b.dtype}`)
+      }
+      const at = this.address(t.buffer) + BigInt(sizeOf({ rows: 1, cols: t.offset, dtype: b.dtype }))
+      return { at, rows: t.rows, cols: t.cols, stride: t.stride, dtype: b.dtype, quant: stored?.quant ?? null }
+    }
+    return { name: step.name, attrs: step.attrs, outputs: step.outputs.map(tensor), inputs: step.inputs.map((t) => t && tensor(t)) }
+  }
+
+  /** the launches of a step on the addresses of now */
+  #launchesOf(index: number): Launch[] {
+    if (this.#generation !== this.#places.generation) {
+      this.#dropGraphs()
+      this.#launches = this.plan.steps.map((step) => opOf(step).launch(this.#resolve(step), this.#places.scratch, this.#card))
+      this.#generation = this.#places.generation
+    }
+    return this.#launches[index]!
+  }
+
+  /** Enqueues one step. The driver's errors come with the step, its op and its shapes. */
+  #enqueue(index: number): void {
+    try {
+      for (const launch of this.#launchesOf(index)) this.#launcher.launch(launch)
+    } catch (cause) {
+      throw this.#explain(index, cause)
+    }
+  }
+
+  #explain(index: number, cause: unknown): unknown {
+    if (!(cause instanceof SaqrError)) return cause
+    const step = this.plan.steps[index]!
+    const shape = (t: PlanTensor | null) => (t ? `${t.rows} × ${t.cols} ${this.plan.buffers[t.buffer]!.dtype}` : '–')
+    const shapes = `${step.inputs.map(shape).join(', ')} -> ${step.outputs.map(shape).join(', ')}`
+    return new SaqrError(cause.code, `Step ${index} of the plan, ${step.op} of ${step.name} (${shapes}): ${cause.message}`, { cause })
+  }
+
+  /** Runs steps one by one, waiting for each: an error names its step. */
+  runSteps(from: number, to: number): void {
+    for (let i = from; i < to; i++) {
+      this.#enqueue(i)
+      try {
+        this.#card.synchronize()
+      } catch (cause) {
+        throw this.#explain(i, cause)
+      }
+    }
+  }
+
+  /** Enqueues a segment: the first time step by step, then as one graph. */
+  enqueue(name: string): void {
+    const segment = this.#segment(name)
+    this.#launchesOf(segment.from)
+    const graph = this.#graphs.get(name)
+    if (graph) {
+      this.#card.driver.call('graphLaunch', graph, this.#card.stream)
+    } else {
+      this.runSteps(segment.from, segment.to)
+      this.#graphs.set(name, this.#capture(segment))
+    }
+  }
+
+  #segment(name: string): Segment {
+    const found = this.plan.segments.find((s) => s.name === name)
+    if (!found) throw new Error(`the plan has no segment '${name}'`)
+    return found
+  }
+
+  #capture({ from, to }: Segment): bigint {
+    const { driver, stream } = this.#card
+    driver.call('captureBegin', stream, RELAXED)
+    try {
+      for (let i = from; i < to; i++) {
+        if (this.seconds) driver.call('eventRecord', this.#events[i]!, stream, EXTERNAL)
+        this.#enqueue(i)
+      }
+      if (this.seconds) driver.call('eventRecord', this.#events[to]!, stream, EXTERNAL)
+    } catch (error) {
+      driver.raw.captureEnd(stream, new BigUint64Array(1))
+      throw error
+    }
+    const graph = new BigUint64Array(1)
+    driver.call('captureEnd', stream, graph)
+    try {
+      return driver.result('graphInstantiate', graph[0]!, 0)
+    } finally {
+      driver.call('graphDestroy', graph[0]!)
+    }
+  }
+
+  /** profile: adds what the segment's replay, which is over, took */
+  addSeconds(name: string): void {
+    const { from, to } = this.#segment(name)
+    const ms = new Float32Array(1)
+    for (let i = from; i < to; i++) {
+      // the first run of a segment is step by step, without these events
+      if (this.#card.driver.raw.eventElapsed(ms, this.#events[i]!, this.#events[i + 1]!) === 0) this.seconds![i]! += ms[0]! / 1e3
+    }
+  }
+
+  #dropGraphs(): void {
+    for (const graph of this.#graphs.values()) this.#card.driver.call('executableDestroy', graph)
+    this.#graphs.clear()
+  }
+
+  dispose(): void {
+    this.#dropGraphs()
+    for (const event of this.#events.splice(0)) this.#card.driver.call('eventDestroy', event)
+    this.#forget()
+  }
+}
+
+function opOf(step: PlanStep): CudaOp {
+  const op = cudaOps[step.op]
+  if (!op) throw new SaqrError('DEVICE_UNSUPPORTED', `${step.name}: the CUDA device has no kernel for '${step.op}'.`)
+  return op
+}

@@ -1,0 +1,124 @@
+/** Persistent tensors on the card, by name; files are read piece by piece through pinned memory. */
+import { closeSync, openSync, readSync } from 'node:fs'
+import { SaqrError } from '../../error.ts'
+import type { DType } from '../../models/trace.ts'
+import type { CudaQuant } from '../../ops/cuda-launch.ts'
+import type { QuantSpec, StoreSource, StoreSpec } from '../device.ts'
+import type { Card } from './card.ts'
+
+const BYTES: Record<DType, number> = { f32: 4, i32: 4, bf16: 2, f16: 2, u8: 1, nf4: 0.5 }
+
+/** bytes of `rows × cols` elements */
+export function sizeOf({ rows, cols, dtype }: { rows: number; cols: number; dtype: DType }): number {
+  return Math.ceil(rows * cols * BYTES[dtype])
+}
+
+export interface Stored {
+  spec: StoreSpec
+  at: bigint
+  bytes: number
+  quant: CudaQuant | null
+  /** everything to free with it */
+  pieces: { at: bigint; bytes: number }[]
+}
+
+export class CudaStore {
+  readonly #card: Card
+  readonly #entries = new Map<string, Stored>()
+
+  constructor(card: Card) {
+    this.#card = card
+  }
+
+  add(name: string, spec: StoreSpec): void {
+    if (this.#entries.has(name)) throw new Error(`'${name}' is in the store already`)
+    if ((spec.dtype === 'nf4') !== (spec.quant !== undefined)) throw new Error(`'${name}': nf4 and its quantisation state belong together`)
+    const pieces: Stored['pieces'] = []
+    const bytes = sizeOf(spec)
+    const at = this.#place(name, spec.source, bytes, pieces)
+    const quant = spec.quant ? this.#quant(name, spec.quant, spec.rows * spec.cols, pieces) : null
+    this.#entries.set(name, { spec, at, bytes, quant, pieces })
+  }
+
+  has(name: string): boolean {
+    return this.#entries.has(name)
+  }
+
+  get(name: string): Stored {
+    const entry = this.#entries.get(name)
+    if (!entry) throw new Error(`'${name}' is not in the store`)
+    return entry
+  }
+
+  drop(name: string): void {
+    const entry = this.get(name)
+    for (const piece of entry.pieces) this.#card.free(piece.at)
+    this.#entries.delete(name)
+  }
+
+  write(name: string, bytes: Uint8Array, byteOffset: number): void {
+    const at = this.#range(name, byteOffset, bytes.length)
+    this.#card.upload(at, bytes.length, (piece, from) => piece.set(bytes.subarray(from, from + piece.length)))
+  }
+
+  read(name: string, byteOffset = 0, bytes = this.get(name).bytes - byteOffset): Uint8Array {
+    return this.#card.download(this.#range(name, byteOffset, bytes), bytes)
+  }
+
+  #range(name: string, from: number, bytes: number): bigint {
+    const entry = this.get(name)
+    if (from < 0 || from + bytes > entry.bytes) throw new Error(`'${name}' has ${entry.bytes} bytes, not ${from + bytes}`)
+    return entry.at + BigInt(from)
+  }
+
+  bytes(): number {
+    let sum = 0
+    for (const { pieces } of this.#entries.values()) for (const { bytes } of pieces) sum += bytes
+    return sum
+  }
+
+  dispose(): void {
+    for (const name of [...this.#entries.keys()]) this.drop(name)
+  }
+
+  #place(name: string, source: StoreSource, bytes: number, pieces: Stored['pieces']): bigint {
+    if (source.kind === 'data' && source.bytes.length !== bytes)
+      throw new Error(`'${name}': ${source.bytes.length} bytes given where ${bytes} belong`)
+    const at = this.#card.alloc(bytes, `'${name}'`)
+    pieces.push({ at, bytes })
+    if (source.kind === 'zero') this.#card.zero(at, bytes)
+    else if (source.kind === 'data')
+      this.#card.upload(at, bytes, (piece, from) => piece.set(source.bytes.subarray(from, from + piece.length)))
+    else this.#fromFile(at, bytes, source.path, source.offset)
+    return at
+  }
+
+  #fromFile(address: bigint, bytes: number, path: string, offset: number): void {
+    const file = openSync(path, 'r')
+    try {
+      this.#card.upload(address, bytes, (piece, from) => {
+        for (let done = 0; done < piece.length; ) {
+          const got = readSync(file, piece, done, piece.length - done, offset + from + done)
+          if (got === 0) throw new SaqrError('FORMAT_TRUNCATED', `${path} ends before byte ${offset + bytes}`)
+          done += got
+        }
+      })
+    } finally {
+      closeSync(file)
+    }
+  }
+
+  #quant(name: string, q: QuantSpec, elements: number, pieces: Stored['pieces']): CudaQuant {
+    const blocks = Math.ceil(elements / q.blocksize)
+    const floats = (values: Float32Array) => {
+      const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
+      return this.#place(name, { kind: 'data', bytes }, bytes.length, pieces)
+    }
+    const absmax = this.#place(name, q.absmax, q.nested ? blocks : blocks * 4, pieces)
+    const common = { codebook: floats(q.codebook), blocksize: q.blocksize }
+    if (!q.nested) return { ...common, absmax, absmax8: 0n, code2: 0n, absmax2: 0n, offset: 0, blocksize2: 1 }
+    const { code, offset, blocksize } = q.nested
+    const absmax2 = this.#place(name, q.nested.absmax, Math.ceil(blocks / blocksize) * 4, pieces)
+    return { ...common, absmax: 0n, absmax8: absmax, code2: floats(code), absmax2, offset, blocksize2: blocksize }
+  }
+}

@@ -1,0 +1,55 @@
+// Attention's kernels by name; cuda.ts chooses among them by type and head size.
+#include "simple.cuh"
+#include "tensor.cuh"
+
+// tiles[t]: what the masks of keys [64·t, 64·t + 64) have in common; a warp each. A key that nobody sees (until ≤ from) doesn't widen the range.
+extern "C" __global__ void attention_tiles(Problem p) {
+  int t = blockIdx.x;
+  int low = 0x7fffffff, high = 0, latest = 0, soonest = 0x7fffffff;
+  for (int i = threadIdx.x; i < kTile; i += 32) {
+    int j = t * kTile + i;
+    int from = j < p.keys ? p.from[j] : 0x7fffffff, until = j < p.keys ? p.until[j] : 0;
+    if (from < until) low = min(low, from), high = max(high, until);
+    latest = max(latest, from);
+    soonest = min(soonest, until);
+  }
+#pragma unroll
+  for (int offset = 16; offset > 0; offset /= 2) {
+    low = min(low, __shfl_xor_sync(0xffffffffu, low, offset));
+    high = max(high, __shfl_xor_sync(0xffffffffu, high, offset));
+    latest = max(latest, __shfl_xor_sync(0xffffffffu, latest, offset));
+    soonest = min(soonest, __shfl_xor_sync(0xffffffffu, soonest, offset));
+  }
+  if (threadIdx.x == 0) p.tiles[t] = make_int4(low, high, latest, soonest);
+}
+
+// delta (T, H) = Σ_c dO · o, a warp a head
+template <class T> __device__ void deltas(const Problem& p) {
+  long long t = blockIdx.x;
+  int head = blockIdx.y * 4 + threadIdx.x / 32;
+  if (head >= p.heads) return;
+  const T* dO = static_cast<const T*>(p.dO) + t * p.dOStride + head * p.headDim;
+  const T* o = static_cast<const T*>(p.o) + t * p.oStride + head * p.headDim;
+  float sum = 0;
+  for (int c = threadIdx.x % 32; c < p.headDim; c += 32) sum += toFloat(dO[c]) * toFloat(o[c]);
+  sum = warpSum(sum);
+  if (threadIdx.x % 32 == 0) p.delta[t * p.heads + head] = sum;
+}
+extern "C" __global__ void attention_delta_f32(Problem p) { deltas<float>(p); }
+extern "C" __global__ void attention_delta_bf16(Problem p) { deltas<bf16>(p); }
+
+#define SIMPLE(suffix, T, D)                                                                                                                  \
+  extern "C" __global__ void __launch_bounds__(256) attention_simple_##suffix##_##D(Problem p) { simpleForward<D, T>(p); }                    \
+  extern "C" __global__ void __launch_bounds__(256) attention_query_grad_simple_##suffix##_##D(Problem p) { simpleQueryGrad<D, T>(p); }       \
+  extern "C" __global__ void __launch_bounds__(256) attention_key_grad_simple_##suffix##_##D(Problem p) { simpleKeyGrad<D, T>(p); }
+#define SIMPLE_SIZES(suffix, T) SIMPLE(suffix, T, 64) SIMPLE(suffix, T, 128) SIMPLE(suffix, T, 256)
+FOR_TYPES(SIMPLE_SIZES)
+
+#if __CUDA_ARCH__ >= 800 || !defined(__CUDA_ARCH__)
+#define TENSOR(D)                                                                                                                   \
+  extern "C" __global__ void __launch_bounds__(128) attention_tensor_##D(Problem p) { tensorForward<D>(p); }                        \
+  extern "C" __global__ void __launch_bounds__(128) attention_query_grad_tensor_##D(Problem p) { tensorQueryGrad<D>(p); }           \
+  extern "C" __global__ void __launch_bounds__(128) attention_key_grad_tensor_##D(Problem p) { tensorKeyGrad<D>(p); }
+TENSOR(64)
+TENSOR(128)
+#endif

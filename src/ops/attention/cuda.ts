@@ -1,0 +1,110 @@
+/**
+ * Attention without T × T (FlashAttention-2, Dao 2023): on tensor cores for bf16 with heads of up to 128 channels, else in f32 arithmetic.
+ * Backward is two kernels, one owning queries and one owning keys: each sums alone, in a fixed order.
+ */
+import {
+  type Card,
+  type CudaOp,
+  type CudaStep,
+  type CudaTensor,
+  ceilDiv,
+  f32,
+  type KernelArg,
+  kernel,
+  source,
+  typeOf,
+} from '../cuda-launch.ts'
+
+const from = source(import.meta.url)
+
+/** kTile of problem.cuh */
+const TILE = 64
+
+interface Choice {
+  suffix: string
+  /** rows a block owns */
+  rows: number
+  threads: number
+  shared: { forward: number; queryGrad: number; keyGrad: number }
+}
+
+function choose(step: CudaStep, tensors: CudaTensor[], card: Card): Choice {
+  const type = typeOf(step, ...tensors)
+  const { headDim } = step.attrs as { headDim: number }
+  const aligned = tensors.every((t) => t.at % 16n === 0n && t.stride % 8 === 0)
+  if (type === 'bf16' && headDim <= 128 && headDim % 8 === 0 && aligned && card.arch >= 80) {
+    const size = headDim <= 64 ? 64 : 128
+    const row = (size + 8) * 2
+    // as laid out in tensor.cuh: a Key is 12 bytes; lse, delta and depth 4 each
+    const shared = {
+      forward: 5 * 64 * row + 2 * 64 * 12,
+      queryGrad: (2 * 64 + 4 * 32) * row + 2 * 32 * 12,
+      keyGrad: (2 * 64 + 4 * 32) * row + 2 * 32 * 12,
+    }
+    return { suffix: `tensor_${size}`, rows: 64, threads: 128, shared }
+  }
+  const size = headDim <= 64 ? 64 : headDim <= 128 ? 128 : 256
+  const n = size > 128 ? 16 : 32
+  const tile = n * (size + 1) * 4
+  const weights = n * (n + 1) * 4
+  const shared = { forward: 2 * tile + weights, queryGrad: 4 * tile + weights, keyGrad: 4 * tile + 2 * weights }
+  return { suffix: `simple_${type}_${size}`, rows: n, threads: 256, shared }
+}
+
+interface Tensors {
+  q: CudaTensor
+  k: CudaTensor
+  v: CudaTensor
+  o: CudaTensor
+  lse: CudaTensor
+  mask: CudaTensor[]
+  queryStart?: CudaTensor | null
+  dO?: CudaTensor
+  d?: CudaTensor[]
+}
+
+/** struct Problem of problem.cuh */
+function problem(step: CudaStep, t: Tensors, tiles: bigint, delta: bigint): KernelArg[] {
+  const { heads, kvHeads, headDim, scale, window } = step.attrs as Record<'heads' | 'kvHeads' | 'headDim' | 'scale' | 'window', number>
+  const at = (x: CudaTensor | null | undefined) => x?.at ?? 0n
+  const stride = (x: CudaTensor | null | undefined) => x?.stride ?? 0
+  const [dQ, dK, dV] = t.d ?? []
+  const pointers = [t.q, t.k, t.v, t.dO, t.o, dQ, dK, dV, t.lse].map(at)
+  const strides = [t.q, t.k, t.v, t.dO, t.o, dQ, dK, dV, t.lse].map(stride)
+  const sizes = [t.q.rows, t.k.rows, heads, kvHeads, headDim, window]
+  return [...pointers, delta, ...t.mask.map(at), at(t.queryStart), tiles, ...strides, ...sizes, f32(scale)]
+}
+
+const tileBytes = (keys: number) => ceilDiv(keys, TILE) * 16
+
+export const attentionCuda: CudaOp = {
+  scratch: (step) => tileBytes(step.inputs[1]!.rows),
+  launch(step, scratch, card) {
+    const [q, k, v, visibleFrom, visibleUntil, depth, queryStart] = step.inputs
+    const [o, lse] = step.outputs
+    const mask = [visibleFrom!, visibleUntil!, depth!]
+    const args = problem(step, { q: q!, k: k!, v: v!, o: o!, lse: lse!, mask, queryStart }, scratch, 0n)
+    const { suffix, rows, threads, shared } = choose(step, [q!, k!, v!, o!], card)
+    return [
+      kernel(from, 'attention_tiles', [ceilDiv(k!.rows, TILE)], 32, args),
+      kernel(from, `attention_${suffix}`, [ceilDiv(q!.rows, rows), step.attrs.heads!], threads, args, shared.forward),
+    ]
+  },
+}
+
+export const attentionBackwardCuda: CudaOp = {
+  scratch: (step) => tileBytes(step.inputs[4]!.rows) + step.inputs[3]!.rows * step.attrs.heads! * 4,
+  launch(step, scratch, card) {
+    const [dO, o, lse, q, k, v, ...mask] = step.inputs as CudaTensor[]
+    const { heads, kvHeads } = step.attrs as { heads: number; kvHeads: number }
+    const delta = scratch + BigInt(tileBytes(k!.rows))
+    const args = problem(step, { q: q!, k: k!, v: v!, o: o!, lse: lse!, mask, dO: dO!, d: step.outputs }, scratch, delta)
+    const { suffix, rows, threads, shared } = choose(step, [q!, k!, v!, dO!, o!, ...step.outputs], card)
+    return [
+      kernel(from, 'attention_tiles', [ceilDiv(k!.rows, TILE)], 32, args),
+      kernel(from, `attention_delta_${typeOf(step, dO!, o!)}`, [q!.rows, ceilDiv(heads, 4)], 128, args),
+      kernel(from, `attention_key_grad_${suffix}`, [ceilDiv(k!.rows, rows), kvHeads], threads, args, shared.keyGrad),
+      kernel(from, `attention_query_grad_${suffix}`, [ceilDiv(q!.rows, rows), heads], threads, args, shared.queryGrad),
+    ]
+  },
+}

@@ -1,0 +1,17 @@
+#include "../cuda.cuh"
+
+// cache[start + t] = x[t]
+template <class T, int V> __device__ void cacheWrite(int cols, const T* x, int xStride, const int* start, T* cache, int cacheStride) {
+  long long t = blockIdx.x, to = *start + t;
+  FOR_COLUMNS(c, cols, V) {
+    float v[V];
+    load<T, V>(x + t * xStride + c, v);
+    store<T, V>(cache + to * cacheStride + c, v);
+  }
+}
+
+#define KERNEL(suffix, T, V)                                                                                                          \
+  extern "C" __global__ void cache_write_##suffix(int cols, const T* x, int xStride, const int* start, T* cache, int cacheStride) { \
+    cacheWrite<T, V>(cols, x, xStride, start, cache, cacheStride);                                                                    \
+  }
+FOR_INSTANCES(KERNEL)

@@ -1,0 +1,62 @@
+// Casts, and the dequantisation of NF4 weights: everything that brings a matrix into the type a product reads.
+#include "../cuda.cuh"
+
+template <class X, class Y>
+__device__ void cast(int cols, const X* x, int xStride, Y* y, int yStride) {
+  long long row = blockIdx.x;
+  FOR_COLUMNS(c, cols, 1) y[row * yStride + c] = fromFloat<Y>(toFloat(x[row * xStride + c]));
+}
+extern "C" __global__ void cast_f32_bf16(int cols, const float* x, int xStride, bf16* y, int yStride) { cast(cols, x, xStride, y, yStride); }
+extern "C" __global__ void cast_bf16_f32(int cols, const bf16* x, int xStride, float* y, int yStride) { cast(cols, x, xStride, y, yStride); }
+extern "C" __global__ void cast_f32_f32(int cols, const float* x, int xStride, float* y, int yStride) { cast(cols, x, xStride, y, yStride); }
+extern "C" __global__ void cast_bf16_bf16(int cols, const bf16* x, int xStride, bf16* y, int yStride) { cast(cols, x, xStride, y, yStride); }
+
+// absmax of a block in f32; nested: a product, then a separate sum, each rounded, as bitsandbytes has it (no fused multiply-add)
+struct Absmax {
+  const float* plain;
+  const unsigned char* codes;
+  const float* code;
+  const float* absmax;
+  float offset;
+  int blocksize;
+  __device__ float of(long long block) const {
+    return plain ? plain[block] : __fadd_rn(__fmul_rn(code[codes[block]], absmax[block / blocksize]), offset);
+  }
+};
+
+// y = codebook[nibble] · absmax(block), rounded once; the even element is the high nibble. A thread makes 16 elements of one block.
+template <class T>
+__device__ void dequantise(long long n, const unsigned char* packed, T* y, const float* codebook, Absmax absmax, int blocksize) {
+  __shared__ float values[16];
+  if (threadIdx.x < 16) values[threadIdx.x] = codebook[threadIdx.x];
+  __syncthreads();
+  long long first = (static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x) * 16;
+  if (first >= n) return;
+  float scale = absmax.of(first / blocksize);
+  if (first + 16 <= n) {
+    uint2 codes = *reinterpret_cast<const uint2*>(packed + first / 2);
+    constexpr int V = 16 / sizeof(T);
+#pragma unroll
+    for (int part = 0; part < 16 / V; part++) {
+      float x[V];
+#pragma unroll
+      for (int i = 0; i < V; i++) {
+        int e = part * V + i;
+        unsigned word = e < 8 ? codes.x : codes.y;
+        x[i] = __fmul_rn(values[(word >> ((e % 8) / 2 * 8 + (e % 2 ? 0 : 4))) & 15], scale);
+      }
+      store<T, V>(y + first + part * V, x);
+    }
+  } else {
+    for (long long e = first; e < n; e++) y[e] = fromFloat<T>(__fmul_rn(values[(packed[e / 2] >> (e % 2 ? 0 : 4)) & 15], scale));
+  }
+}
+
+#define KERNEL(suffix, T)                                                                                                              \
+  extern "C" __global__ void dequantise_nf4_##suffix(unsigned rows, unsigned cols, const unsigned char* packed, T* y, const float* codebook, \
+                                                     const float* absmax, const unsigned char* absmax8, const float* code2,          \
+                                                     const float* absmax2, float offset, int blocksize, int blocksize2) {            \
+    Absmax scales{absmax, absmax8, code2, absmax2, offset, blocksize2};                                                              \
+    dequantise<T>(static_cast<long long>(rows) * cols, packed, y, codebook, scales, blocksize);                                      \
+  }
+FOR_TYPES(KERNEL)

@@ -1,0 +1,157 @@
+/**
+ * How a step becomes launches on an NVIDIA card: what every op folder's cuda.ts is written in. An op answers with a list of kernels and
+ * products; devices/cuda finds the addresses, compiles the sources and runs the list, and never asks which op it holds.
+ */
+import { SaqrError } from '../error.ts'
+import type { DType } from '../models/trace.ts'
+
+/** addresses of the state of an NF4 weight on the card (see QuantSpec); nested: `absmax` is null and the other three are set */
+export interface CudaQuant {
+  codebook: bigint
+  absmax: bigint
+  absmax8: bigint
+  code2: bigint
+  absmax2: bigint
+  offset: number
+  blocksize: number
+  blocksize2: number
+}
+
+/** Element (i, j) is at `at` + (i · stride + j) elements. */
+export interface CudaTensor {
+  at: bigint
+  rows: number
+  cols: number
+  stride: number
+  dtype: DType
+  quant: CudaQuant | null
+}
+
+export interface CudaStep {
+  name: string
+  outputs: CudaTensor[]
+  inputs: (CudaTensor | null)[]
+  attrs: Readonly<Record<string, number>>
+}
+
+/** A bigint is a pointer, a number an int (32 bits, also unsigned), `{ f32 }` a float, `{ f64 }` a double. */
+export type KernelArg = bigint | number | { f32: number } | { f64: number }
+
+export interface KernelLaunch {
+  kind: 'kernel'
+  source: CudaSource
+  name: string
+  grid: readonly [number, number, number]
+  block: number
+  /** bytes of dynamic shared memory */
+  shared: number
+  args: KernelArg[]
+}
+
+/** y (M, N) = alpha · op(a) · op(b) + c + bias, row-major, accumulated in f32; op transposes where `transA` or `transB` says so */
+export interface MatmulLaunch {
+  kind: 'matmul'
+  a: CudaTensor
+  b: CudaTensor
+  transA: boolean
+  transB: boolean
+  alpha: number
+  c: CudaTensor | null
+  /** (1, N) in y's dtype */
+  bias: CudaTensor | null
+  y: CudaTensor
+}
+
+export interface ZeroLaunch {
+  kind: 'zero'
+  at: bigint
+  bytes: number
+}
+
+export type Launch = KernelLaunch | MatmulLaunch | ZeroLaunch
+
+/** The CUDA C++ of an op folder: a module of its own. */
+export interface CudaSource {
+  /** folder under src/ops */
+  folder: string
+  url: URL
+}
+
+/** What a choice of kernel may depend on. */
+export interface Card {
+  /** compute capability: 80, 90, 120 … */
+  arch: number
+}
+
+export interface CudaOp {
+  /** bytes of scratch that its launches use; only theirs while the step runs */
+  scratch?(step: CudaStep): number
+  launch(step: CudaStep, scratch: bigint, card: Card): Launch[]
+}
+
+/** `source(import.meta.url)` in a cuda.ts: the cuda.cu of its folder, which stays in src/ops also when the module runs from dist/ops */
+export function source(module: string): CudaSource {
+  const folder = new URL('.', module).pathname.split('/').at(-2)!
+  return { folder, url: new URL(`../../../src/ops/${folder}/cuda.cu`, module) }
+}
+
+export function kernel(
+  from: CudaSource,
+  name: string,
+  grid: readonly number[],
+  block: number,
+  args: KernelArg[],
+  shared = 0,
+): KernelLaunch {
+  return { kind: 'kernel', source: from, name, grid: [grid[0]!, grid[1] ?? 1, grid[2] ?? 1], block, shared, args }
+}
+
+export const f32 = (value: number): KernelArg => ({ f32: value })
+export const f64 = (value: number): KernelArg => ({ f64: value })
+
+export const ceilDiv = (a: number, b: number) => Math.ceil(a / b)
+
+export const bytesOf = (dtype: DType): number => (dtype === 'f32' || dtype === 'i32' ? 4 : dtype === 'u8' || dtype === 'nf4' ? 1 : 2)
+
+/** elements that 16 bytes hold */
+const WIDE = { f32: 4, bf16: 8 }
+
+/** the type of a kernel's main tensors: 'f32' or 'bf16'; anything else is refused by name */
+export function typeOf(step: CudaStep, ...tensors: (CudaTensor | null)[]): 'f32' | 'bf16' {
+  const types = new Set(tensors.filter((t) => t !== null).map((t) => t.dtype))
+  const [type] = types
+  if (types.size === 1 && (type === 'f32' || type === 'bf16')) return type
+  throw new SaqrError(
+    'DEVICE_DTYPE',
+    `${step.name}: the CUDA kernel takes f32 or bf16 tensors of one type, not ${[...types].join(' with ')}.`,
+  )
+}
+
+/** How many elements a thread may move at once: what 16 bytes hold where every row of every tensor starts at a multiple of it, else 1. */
+export function vectorWidth(tensors: readonly (CudaTensor | null)[], cols = tensors[0]!.cols): number {
+  const aligned = (t: CudaTensor | null) => {
+    if (!t) return true
+    const wide = WIDE[t.dtype as 'f32' | 'bf16']
+    return t.at % 16n === 0n && t.stride % wide === 0 && cols % wide === 0
+  }
+  return tensors.every(aligned) ? WIDE[tensors[0]!.dtype as 'f32' | 'bf16'] : 1
+}
+
+/** the suffix of an instantiation: f32, f32x4, bf16, bf16x8 */
+export function instance(type: 'f32' | 'bf16', width: number): string {
+  return width === 1 ? type : `${type}x${width}`
+}
+
+/** Launch of an element-wise kernel over rows × cols; its arguments begin with rows, cols and a (pointer, stride) for each tensor. */
+export function elementwise(from: CudaSource, step: CudaStep, name: string, tensors: CudaTensor[], args: KernelArg[] = []): KernelLaunch {
+  const { rows, cols } = tensors[0]!
+  const width = vectorWidth(tensors)
+  const grid = [rows, Math.min(ceilDiv(cols, 256 * width), 65535)]
+  const type = typeOf(step, ...tensors)
+  return kernel(from, `${name}_${instance(type, width)}`, grid, 256, [rows, cols, ...tensors.flatMap((t) => [t.at, t.stride]), ...args])
+}
+
+/** 1 where the small operand is f32, 0 where it is bf16: kernels read weights and biases in either */
+export function isF32(step: CudaStep, t: CudaTensor): number {
+  return typeOf(step, t) === 'f32' ? 1 : 0
+}

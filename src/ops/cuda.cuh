@@ -1,0 +1,82 @@
+// What every CUDA kernel sees: bf16 as storage, vectors of 16 bytes, sums over a warp and a block. Needs no header of the toolkit,
+// so NVRTC alone compiles it. Every sum has one fixed order: same shapes, same bits.
+#pragma once
+
+struct bf16 {
+  unsigned short bits;
+};
+
+__device__ __forceinline__ float toFloat(float x) { return x; }
+__device__ __forceinline__ float toFloat(bf16 x) { return __uint_as_float(static_cast<unsigned>(x.bits) << 16); }
+
+// rounded to nearest even
+template <class T> __device__ __forceinline__ T fromFloat(float x);
+template <> __device__ __forceinline__ float fromFloat<float>(float x) { return x; }
+template <> __device__ __forceinline__ bf16 fromFloat<bf16>(float x) {
+#if __CUDA_ARCH__ >= 800
+  unsigned short bits;
+  asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(x));
+  return {bits};
+#else
+  unsigned u = __float_as_uint(x);
+  if ((u & 0x7fffffffu) > 0x7f800000u) return {static_cast<unsigned short>((u >> 16) | 64)};  // NaN stays NaN
+  return {static_cast<unsigned short>((u + 0x7fff + ((u >> 16) & 1)) >> 16)};
+#endif
+}
+
+template <class T, int V> struct alignas(sizeof(T) * V) Vector {
+  T v[V];
+};
+template <class T, int V> __device__ __forceinline__ void load(const T* from, float (&x)[V]) {
+  Vector<T, V> packed = *reinterpret_cast<const Vector<T, V>*>(from);
+#pragma unroll
+  for (int i = 0; i < V; i++) x[i] = toFloat(packed.v[i]);
+}
+template <class T, int V> __device__ __forceinline__ void store(T* to, const float (&x)[V]) {
+  Vector<T, V> packed;
+#pragma unroll
+  for (int i = 0; i < V; i++) packed.v[i] = fromFloat<T>(x[i]);
+  *reinterpret_cast<Vector<T, V>*>(to) = packed;
+}
+
+// a small operand (weight, bias) in f32 or bf16
+__device__ __forceinline__ float loadEither(const void* p, int isF32, long long i) {
+  return isF32 ? static_cast<const float*>(p)[i] : toFloat(static_cast<const bf16*>(p)[i]);
+}
+
+__device__ __forceinline__ float warpSum(float x) {
+#pragma unroll
+  for (int offset = 16; offset > 0; offset /= 2) x += __shfl_xor_sync(0xffffffffu, x, offset);
+  return x;
+}
+__device__ __forceinline__ double warpSum(double x) {
+#pragma unroll
+  for (int offset = 16; offset > 0; offset /= 2) x += __shfl_xor_sync(0xffffffffu, x, offset);
+  return x;
+}
+__device__ __forceinline__ float warpMax(float x) {
+#pragma unroll
+  for (int offset = 16; offset > 0; offset /= 2) x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, offset));
+  return x;
+}
+
+// The sum over WARPS warps, the same in every thread. `slots`: WARPS words of shared memory, free again when the call returns.
+template <int WARPS, class F> __device__ __forceinline__ F blockSum(F x, F* slots) {
+  x = warpSum(x);
+  if (WARPS == 1) return x;
+  if (threadIdx.x % 32 == 0) slots[threadIdx.x / 32] = x;
+  __syncthreads();
+  F total = 0;
+#pragma unroll
+  for (int w = 0; w < WARPS; w++) total += slots[w];
+  __syncthreads();
+  return total;
+}
+
+// Walks the columns of row blockIdx.x, V at a time: the loop of every element-wise kernel.
+#define FOR_COLUMNS(c, cols, V) \
+  for (long long c = (static_cast<long long>(blockIdx.y) * blockDim.x + threadIdx.x) * V; c < cols; c += static_cast<long long>(gridDim.y) * blockDim.x * V)
+
+// M(suffix, type, width) for each instantiation that `instance` in cuda-launch.ts names
+#define FOR_INSTANCES(M) M(f32, float, 1) M(f32x4, float, 4) M(bf16, bf16, 1) M(bf16x8, bf16, 8)
+#define FOR_TYPES(M) M(f32, float) M(bf16, bf16)

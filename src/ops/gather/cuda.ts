@@ -1,0 +1,46 @@
+import { SaqrError } from '../../error.ts'
+import {
+  bytesOf,
+  type CudaOp,
+  type CudaStep,
+  type CudaTensor,
+  ceilDiv,
+  instance,
+  kernel,
+  source,
+  typeOf,
+  vectorWidth,
+} from '../cuda-launch.ts'
+
+const from = source(import.meta.url)
+
+/** indices are carried like f32: the kernels only copy */
+const asFloat = (t: CudaTensor): CudaTensor => (t.dtype === 'i32' ? { ...t, dtype: 'f32' } : t)
+
+function move(step: CudaStep, name: string, rows: number, input: CudaTensor, output: CudaTensor) {
+  const [x, y] = [asFloat(input), asFloat(output)]
+  const [, positions, cursor, headCount] = step.inputs
+  const width = vectorWidth([x, y])
+  const args = [x.cols, x.at, x.stride, positions!.at, cursor!.at, headCount!.at, y.at, y.stride]
+  return [kernel(from, `${name}_${instance(typeOf(step, x, y), width)}`, [rows, ceilDiv(x.cols, 256 * width)], 256, args)]
+}
+
+export const gatherCuda: CudaOp = {
+  launch: (step) => move(step, 'gather', step.outputs[0]!.rows, step.inputs[0]!, step.outputs[0]!),
+}
+
+export const scatterCuda: CudaOp = {
+  launch: (step) => move(step, 'scatter', step.inputs[0]!.rows, step.inputs[0]!, step.outputs[0]!),
+}
+
+export const zerosCuda: CudaOp = {
+  launch(step) {
+    const [y] = step.outputs
+    if (y!.stride !== y!.cols) throw new SaqrError('DEVICE_SHAPE', `${step.name}: zeros are written into whole matrices, not column views.`)
+    return [{ kind: 'zero', at: y!.at, bytes: y!.rows * y!.cols * bytesOf(y!.dtype) }]
+  },
+}
+
+export const advanceCuda: CudaOp = {
+  launch: (step) => [kernel(from, 'advance', [1], 1, [step.outputs[0]!.at, step.attrs.by!])],
+}

@@ -1,0 +1,19 @@
+#include "../cuda.cuh"
+
+template <class T, int V>
+__device__ void scale(int cols, const T* x, int xStride, T* y, int yStride, float factor) {
+  long long row = blockIdx.x;
+  FOR_COLUMNS(c, cols, V) {
+    float v[V];
+    load<T, V>(x + row * xStride + c, v);
+#pragma unroll
+    for (int i = 0; i < V; i++) v[i] *= factor;
+    store<T, V>(y + row * yStride + c, v);
+  }
+}
+
+#define KERNEL(suffix, T, V)                                                                                         \
+  extern "C" __global__ void scale_##suffix(int, int cols, const T* x, int xStride, T* y, int yStride, float factor) { \
+    scale<T, V>(cols, x, xStride, y, yStride, factor);                                                               \
+  }
+FOR_INSTANCES(KERNEL)

@@ -1,0 +1,9 @@
+import type { CudaOp } from '../cuda-launch.ts'
+
+export const weightGradCuda: CudaOp = {
+  launch(step) {
+    const [dY, x] = step.inputs
+    const dW = step.outputs[0]!
+    return [{ kind: 'matmul', a: dY!, b: x!, transA: true, transB: false, alpha: step.attrs.alpha!, c: dW, bias: null, y: dW }]
+  },
+}
