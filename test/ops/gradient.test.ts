@@ -1,0 +1,149 @@
+/**
+ * Gradient: the nodes that an op's backward rule emits, run by their definitions in f64, against central finite differences of the op's
+ * definition: for loss = Σ random · outputs, the derivative by every input of activations and every trainable tensor.
+ */
+import { describe, expect, it } from 'vitest'
+import { ReferenceDevice } from '../../src/devices/reference/device.ts'
+import { decode } from '../../src/devices/reference/numbers.ts'
+import { lower } from '../../src/graph/lower.ts'
+import { cases } from '../../src/ops/cases.ts'
+import { castOp } from '../../src/ops/cast/op.ts'
+import type { Matrix, Node, OpCase, Tensor } from '../../src/ops/op.ts'
+import { type Drawn, draw, encode, normals } from './draw.ts'
+import { distance, expected, label, record, withStore } from './harness.ts'
+
+/** What has no derivative, and says so. */
+const REFUSES = /a transposed product only occurs in backward|attention over a cache has no derivative/
+
+/** elements of an input that are moved one at a time, spread over it; fewer where the definition takes long */
+const probes = (node: Node, size: number) => Math.min(size, 16, Math.max(2, Math.floor(3e6 / node.op.flops(node))))
+
+/** what stands in the accumulators before: gradients are added */
+const BEFORE = 0.5
+
+/** by output: what the loss multiplies it with */
+type Seeds = ReadonlyMap<number, Float64Array>
+
+/** values, not statistics beside them (rstd, lse): those stay f32 when the activations are bf16 */
+function valueOutputs(c: OpCase): number[] {
+  const specs = record(c, draw(c, 'bf16')).node.outputs
+  return specs.flatMap((t, i) => (i === 0 || t.dtype === 'bf16' ? [i] : []))
+}
+
+/** By input: its derivative as the emitted backward gives it, run on the reference device; null where the op refuses. */
+async function byRule(c: OpCase, drawn: readonly (Drawn | null)[], seeds: Seeds): Promise<Map<number, Float64Array> | null> {
+  const recorded = record(c, drawn)
+  const { r, node, uploads, pinned, stored } = recorded
+  const accumulators = new Map<number, Tensor>()
+  node.inputs.forEach((t, i) => {
+    if (!t || t.space !== 'store' || !t.needsGrad) return
+    const d = r.tensor(`d${t.name}`, { rows: t.rows, cols: t.cols, dtype: 'f32' }, 'store')
+    const bytes = encode(new Float64Array(t.rows * t.cols).fill(BEFORE), 'f32')
+    stored.push({ tensor: d, drawn: { ...drawn[i]!, dtype: 'f32', bytes, quant: undefined } })
+    r.setGradient(t, d)
+    accumulators.set(i, d)
+  })
+  const dOutputs = node.outputs.map((t, o) => {
+    const seed = seeds.get(o)
+    if (!seed) return null
+    const d = r.tensor(`dOut${o}`, { rows: t.rows, cols: t.cols, dtype: t.dtype }, 'input')
+    uploads[d.name] = encode(seed, t.dtype)
+    pinned.push(d)
+    return d
+  })
+  let dInputs: (Tensor | null)[]
+  try {
+    dInputs = node.op.backward!(r, node, dOutputs)
+  } catch (error) {
+    if (REFUSES.test(String(error))) return null
+    throw error
+  }
+  // copies by names of their own: nodes of one module share theirs
+  const results = dInputs.map((t, i) => t && r.apply(castOp, [t], { dtype: t.dtype === 'f32' ? 0 : 1 }, `derivative by input ${i}`)[0]!)
+  const plan = lower([{ name: 'all', nodes: r.nodes }], { tokens: 1, pinned: [...pinned, ...results.filter((t) => t !== null)] })
+  const device = new ReferenceDevice()
+  const derivatives = new Map<number, Float64Array>()
+  await withStore(device, recorded, async () => {
+    const loaded = device.load(plan)
+    await device.run([{ plan: loaded, segment: 'all' }], uploads)
+    results.forEach((t, i) => {
+      if (t) derivatives.set(i, decode(device.read(loaded, t.name), t.dtype))
+    })
+    for (const [i, d] of accumulators) derivatives.set(i, device.values(d.name).map((x) => x - BEFORE)) // biome-ignore format: short
+  })
+  return derivatives
+}
+
+/** Derivatives of Σ seed · output by chosen elements of input `i`: four points, an error of h⁴. */
+function byDifferences(
+  c: OpCase,
+  node: Node,
+  matrices: readonly (Matrix | null)[],
+  seeds: Seeds,
+  i: number,
+  elements: readonly number[],
+): number[] {
+  const moved = matrices.map((m, k) => (m && k === i ? { ...m, data: m.data.slice() } : m))
+  const data = moved[i]!.data
+  const h = 1e-3 * Math.min(1, c.inputs[i]!.scale ?? 1)
+  return elements.map((k) => {
+    const x = data[k]!
+    const lossAt = (steps: number) => {
+      data[k] = x + steps * h
+      const outputs = expected(c, node, moved)
+      let sum = 0
+      for (const [o, seed] of seeds) for (let e = 0; e < seed.length; e++) sum += seed[e]! * outputs[o]!.data[e]!
+      return sum
+    }
+    const derivative = (8 * (lossAt(1) - lossAt(-1)) - (lossAt(2) - lossAt(-2))) / (12 * h)
+    data[k] = x
+    return derivative
+  })
+}
+
+const differentiable = cases.filter((c) => !c.bench && c.op.backward && record(c, draw(c, 'f32')).node.inputs.some((t) => t?.needsGrad))
+
+describe.each([...new Set(differentiable.map((c) => c.op.name))])('%s', (op) => {
+  it.each(differentiable.filter((c) => c.op.name === op).map((c) => [c.name, c] as const))('%s', async (_, c) => {
+    const drawn = draw(c, 'f32')
+    const matrices = drawn.map((d) => d?.matrix ?? null)
+    const outputs = valueOutputs(c)
+    // all outputs at once, then each alone: a rule sees null for what nobody differentiates
+    for (const wanted of outputs.length > 1 ? [outputs, ...outputs.map((o) => [o])] : [outputs]) {
+      const { node } = record(c, drawn)
+      const seeds = new Map(wanted.map((o) => [o, seedOf(node.outputs[o]!, `${label(c)} seed ${o}`)]))
+      const rule = await byRule(c, drawn, seeds)
+      if (!rule) continue
+      node.inputs.forEach((t, i) => {
+        if (!t?.needsGrad) return
+        const count = probes(node, t.rows * t.cols)
+        const elements = Array.from({ length: count }, (_, k) => Math.floor((k * t.rows * t.cols) / count))
+        const derivatives = elements.map((k) => rule.get(i)![k]!)
+        // the device gives f32, 6e-8; differences are off by h⁴ times a fifth derivative and 1e-16 / h of the loss
+        const far = distance(derivatives, byDifferences(c, node, matrices, seeds, i, elements))
+        expect(far, `${label(c)}: derivative of outputs ${wanted} by input ${i}`).toBeLessThan(2e-7)
+      })
+    }
+  })
+})
+
+/** random, exact in the output's dtype */
+function seedOf(output: Tensor, name: string): Float64Array {
+  return decode(encode(normals(output.rows * output.cols, name), output.dtype), output.dtype)
+}
+
+describe('what has no derivative', () => {
+  it('is refused by name, never given as zero', () => {
+    const refused = differentiable.filter((c) => {
+      const { r, node } = record(c, draw(c, 'f32'))
+      for (const t of node.inputs) if (t?.space === 'store' && t.needsGrad) r.setGradient(t, t)
+      try {
+        node.op.backward!(r, node, node.outputs)
+        return false
+      } catch (error) {
+        return REFUSES.test(String(error))
+      }
+    })
+    expect([...new Set(refused.map((c) => c.op.name))].sort()).toEqual(['attention', 'product'])
+  })
+})

@@ -1,0 +1,169 @@
+/** A case as a plan of one op: recorded, lowered, run on a device, its outputs read; and the same by the op's definition. */
+import type { Device } from '../../src/devices/device.ts'
+import { decode } from '../../src/devices/reference/numbers.ts'
+import { lower } from '../../src/graph/lower.ts'
+import type { Plan } from '../../src/graph/plan.ts'
+import { Recorder, rootOf, sizeOf } from '../../src/graph/recorder.ts'
+import { castOp } from '../../src/ops/cast/op.ts'
+import type { Matrix, Node, OpCase, Tensor } from '../../src/ops/op.ts'
+import { references } from '../../src/ops/references.ts'
+import type { Activation, Drawn } from './draw.ts'
+
+/** what a case is called in a message */
+export const label = (c: OpCase, activation?: Activation) => `${c.op.name}: ${c.name}${activation ? `, ${activation}` : ''}`
+
+/** dtypes that a case runs in: one where no input follows the activations */
+export function activations(c: OpCase): Activation[] {
+  return c.inputs.some((input) => input?.dtype === 'act') ? ['f32', 'bf16'] : ['f32']
+}
+
+export interface Recorded {
+  r: Recorder
+  node: Node
+  /** bytes of pass inputs by buffer name */
+  uploads: Record<string, Uint8Array>
+  /** roots that the host writes or reads: they keep their places */
+  pinned: Tensor[]
+  /** store roots with their first bytes */
+  stored: { tensor: Tensor; drawn: Drawn }[]
+}
+
+/** Declares the inputs of a case and applies its op. Inputs of activations, and what is trainable, take gradients. */
+export function record(c: OpCase, drawn: readonly (Drawn | null)[]): Recorded {
+  const r = new Recorder()
+  const recorded = { r, uploads: {}, pinned: [], stored: [] } as unknown as Recorded
+  const tensors = drawn.map((d, i) => {
+    if (!d) return null
+    const { rows, space, trainable, within } = d.input
+    const inStore = space === 'store'
+    const needsGrad = inStore ? trainable === true : d.input.dtype === 'act'
+    const root = r.tensor(`in${i}`, { rows, cols: d.cols, dtype: d.dtype }, inStore ? 'store' : 'input', needsGrad)
+    if (inStore) recorded.stored.push({ tensor: root, drawn: d })
+    else {
+      recorded.uploads[root.name] = d.bytes
+      recorded.pinned.push(root)
+    }
+    return within ? r.columns(root, d.from, d.input.cols) : root
+  })
+  r.apply(c.op, tensors, c.attrs, 'case')
+  return Object.assign(recorded, { node: r.nodes[0]! })
+}
+
+/** index of the input that output `o` is written into, or −1 */
+const intoInput = (node: Node, o: number) => node.inputs.findIndex((t) => t !== null && t === node.outputs[o])
+
+/** The outputs by the op's definition. */
+export function expected(c: OpCase, node: Node, matrices: readonly (Matrix | null)[]): Matrix[] {
+  const outputs = node.outputs.map((t, o): Matrix => {
+    const old = matrices[intoInput(node, o)]
+    return { rows: t.rows, cols: t.cols, data: old ? old.data.slice() : new Float64Array(t.rows * t.cols) }
+  })
+  references[c.op.name]!(matrices, outputs, c.attrs)
+  return outputs
+}
+
+export interface Output {
+  bytes: Uint8Array
+  values: Float64Array
+}
+
+/** Puts a case's store tensors on the device, runs `use`, takes them off again. */
+export async function withStore<T>(device: Device, recorded: Recorded, use: () => Promise<T>): Promise<T> {
+  const { stored } = recorded
+  for (const { tensor, drawn } of stored) {
+    const { rows, cols, dtype } = tensor
+    device.store(tensor.name, { rows, cols, dtype, source: { kind: 'data', bytes: drawn.bytes }, quant: drawn.quant })
+  }
+  try {
+    return await use()
+  } finally {
+    for (const { tensor } of stored) device.drop(tensor.name)
+  }
+}
+
+/** every byte of the arena 0xff: NaN as f32 and bf16, −1 as an index */
+async function poison(device: Device, bytes: number): Promise<void> {
+  const size = Math.max(4, bytes)
+  const buffer = {
+    name: 'poison',
+    space: 'input',
+    rows: 1,
+    cols: size,
+    dtype: 'u8',
+    bytes: size,
+    at: 0,
+    from: 0,
+    to: 0,
+    kind: 'inputs',
+  } as const
+  const segments = [{ name: 'poison', from: 0, to: 0 }]
+  const plan: Plan = { tokens: 1, buffers: [buffer], steps: [], segments, arena: size, flops: 0, bytes: 0, hash: '' }
+  const loaded = device.load(plan)
+  await device.run([{ plan: loaded, segment: 'poison' }], { poison: new Uint8Array(size).fill(0xff) })
+  loaded.dispose()
+}
+
+export interface EvaluateOptions {
+  /** inputs are copies that die in the op, so that outputs take over their places */
+  inPlace?: boolean
+}
+
+/** Runs the case on a device, its arena poisoned before. */
+export async function evaluate(
+  device: Device,
+  c: OpCase,
+  drawn: readonly (Drawn | null)[],
+  options: EvaluateOptions = {},
+): Promise<Output[]> {
+  const recorded = record(c, drawn)
+  const results = options.inPlace ? throughCopies(recorded) : recorded.node.outputs
+  const pinned = [...recorded.pinned, ...results.filter((t) => rootOf(t).space === 'arena')]
+  const plan = lower([{ name: 'all', nodes: recorded.r.nodes }], { tokens: 1, pinned: [...new Set(pinned)] })
+  if (options.inPlace && !sharesPlaces(plan)) throw new Error('no output took over the place of an input')
+  return withStore(device, recorded, async () => {
+    device.reserve(plan.arena)
+    await poison(device, plan.arena)
+    const loaded = device.load(plan)
+    try {
+      await device.run([{ plan: loaded, segment: 'all' }], recorded.uploads)
+      return results.map((t) => {
+        const bytes = t.space === 'store' ? device.readStore(t.name) : device.read(loaded, t.name)
+        return { bytes: bytes.slice(0, sizeOf(t)), values: decode(bytes, t.dtype) }
+      })
+    } finally {
+      loaded.dispose()
+    }
+  })
+}
+
+/** Rewrites the recorded op to read copies of its inputs and copies its outputs to where they last; returns those. */
+function throughCopies({ r, node }: Recorded): Tensor[] {
+  const copy = (t: Tensor) => r.apply(castOp, [t], { dtype: t.dtype === 'f32' ? 0 : 1 }, `copy of ${t.name}`)[0]!
+  r.nodes = []
+  const inputs = node.inputs.map((t) => (t && t.space === 'input' && !t.root && (t.dtype === 'f32' || t.dtype === 'bf16') ? copy(t) : t))
+  const outputs = r.apply(node.op, inputs, node.attrs, 'in place')
+  return outputs.map((t) => (t.space === 'arena' ? copy(t) : t))
+}
+
+function sharesPlaces(plan: Plan): boolean {
+  const step = plan.steps.find((s) => s.name === 'in place')!
+  const at = (t: { buffer: number } | null) => t && plan.buffers[t.buffer]!
+  return step.outputs.some((o) => step.inputs.some((i) => i && at(i)!.space === 'arena' && at(i)!.at === at(o)!.at))
+}
+
+/** ‖a − e‖₂ / ‖e‖₂; equal infinities don't differ */
+export function distance(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
+  let difference = 0
+  let size = 0
+  for (let i = 0; i < expected.length; i++) {
+    const e = expected[i]!
+    if (actual[i] === e) {
+      if (Number.isFinite(e)) size += e * e
+      continue
+    }
+    difference += (actual[i]! - e) ** 2
+    size += e * e
+  }
+  if (actual.length !== expected.length) return Infinity
+  return difference === 0 ? 0 : Math.sqrt(difference / size)
+}

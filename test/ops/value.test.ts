@@ -1,0 +1,83 @@
+/**
+ * Value: every case on every device against the op's definition in f64, in f32 and bf16, with outputs poisoned before and over the
+ * inputs' own places; and the same bits whatever the number of threads.
+ */
+import { execFileSync } from 'node:child_process'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { CpuDevice } from '../../src/devices/cpu/device.ts'
+import type { Device } from '../../src/devices/device.ts'
+import { cases } from '../../src/ops/cases.ts'
+import type { Matrix, OpCase } from '../../src/ops/op.ts'
+import { type Activation, type Drawn, draw } from './draw.ts'
+import { activations, distance, evaluate, expected, label, record } from './harness.ts'
+
+const small = cases.filter((c) => !c.bench)
+const ops = [...new Set(small.map((c) => c.op.name))]
+
+/** the variant that any x86-64 processor since 2013 runs */
+const portable = 'x86-64-v3'
+const setups: { name: string; open: () => Device; sameBits: boolean }[] = [1, 2, 3].map((threads) => ({
+  name: `CPU, ${threads} threads`,
+  open: () => new CpuDevice({ threads }),
+  sameBits: true,
+}))
+if (process.arch === 'x64')
+  setups.push({ name: `CPU, ${portable}`, open: () => new CpuDevice({ threads: 2, variant: portable }), sameBits: false })
+
+interface Run {
+  case: OpCase
+  activation: Activation
+  drawn: (Drawn | null)[]
+  inPlace: boolean
+  right: Matrix[]
+  /** what the first setup gave */
+  bytes?: Uint8Array[]
+}
+
+/** every way to run a case: dtypes, nf4 scales as they are and in 8 bits, outputs apart and in place */
+function runsOf(c: OpCase): Run[] {
+  const quantised = c.inputs.some((input) => input?.dtype === 'nf4')
+  const mayLieInPlace = c.op.inPlace?.some(([, k]) => c.inputs[k] && !c.inputs[k].within)
+  return activations(c).flatMap((activation) =>
+    (quantised ? [false, true] : [false]).flatMap((nested) => {
+      const drawn = draw(c, activation, nested)
+      const matrices = drawn.map((d) => d?.matrix ?? null)
+      const right = expected(c, record(c, drawn).node, matrices)
+      return (mayLieInPlace ? [false, true] : [false]).map((inPlace): Run => ({ case: c, activation, drawn, inPlace, right }))
+    }),
+  )
+}
+const runs = new Map<string, Run[]>()
+function runsOfOp(op: string): Run[] {
+  let list = runs.get(op)
+  if (!list) runs.set(op, (list = small.filter((c) => c.op.name === op).flatMap(runsOf)))
+  return list
+}
+
+beforeAll(() => {
+  if (process.arch === 'x64') execFileSync(process.execPath, ['native/build.mjs', '--variant', portable, '--quiet'], { stdio: 'inherit' })
+}, 300_000)
+
+describe.each(setups)('$name', (setup) => {
+  let device: Device
+  beforeAll(() => {
+    device = setup.open()
+  })
+  afterAll(() => device.dispose())
+
+  it.each(ops)('%s', async (op) => {
+    const problems: string[] = []
+    for (const run of runsOfOp(op)) {
+      const what = `${label(run.case, run.activation)}${run.inPlace ? ', in place' : ''}`
+      const outputs = await evaluate(device, run.case, run.drawn, run)
+      outputs.forEach(({ values }, o) => {
+        const far = distance(values, run.right[o]!.data)
+        if (!(far <= run.case.tolerance[run.activation])) problems.push(`${what}: output ${o} is off by ${far.toExponential(2)}`)
+      })
+      run.bytes ??= outputs.map((o) => o.bytes)
+      if (setup.sameBits && outputs.some((o, i) => Buffer.compare(o.bytes, run.bytes![i]!) !== 0))
+        problems.push(`${what}: other bits than with one thread`)
+    }
+    expect(problems).toEqual([])
+  })
+})
