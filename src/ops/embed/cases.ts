@@ -16,8 +16,8 @@ interface Setup {
   bench?: boolean
 }
 
-// a value of the table, exact in f32; rounded to bf16, 2⁻⁹
-const tolerance = { f32: 2e-3, bf16: 2e-3 }
+// a value of the table, exact in f32; rounded to bf16, 2⁻⁸
+const tolerance = { f32: 4e-3, bf16: 4e-3 }
 
 /** ids that repeat, with the first and the last of the vocabulary among them */
 function tokenIds(s: Setup): CaseInput {
