@@ -68,7 +68,8 @@ function block(nodes: Node[]): Node[] {
 /** What a turn of a loop sets is gone in the next turn: each begins with the values from outside. */
 function freshTurns(loop: Node): Node[] {
   const body = loop.body as Node[]
-  const names = [...new Set(assigned(body))]
+  const own = targets(loop.loopvar as Node)
+  const names = [...new Set(assigned(body))].filter((name) => !own.includes(name))
   const set = (name: string, value: string) => ({ type: 'Set', assignee: identifier(name), value: identifier(value), body: [] })
   const outside = (name: string) => `${prefix}outside_${name}`
   return [...names.map((name) => set(outside(name), name)), { ...loop, body: [...names.map((name) => set(name, outside(name))), ...body] }]
@@ -76,14 +77,14 @@ function freshTurns(loop: Node): Node[] {
 
 function assigned(nodes: Node[]): string[] {
   return nodes.flatMap((node) => {
-    if (node.type === 'Set') {
-      const to = node.assignee as Node
-      const names = to.type === 'TupleLiteral' ? (to.value as Node[]) : [to]
-      return names.filter((n) => n.type === 'Identifier' && !String(n.value).startsWith(prefix)).map((n) => String(n.value))
-    }
+    if (node.type === 'Set') return targets(node.assignee as Node).filter((name) => !name.startsWith(prefix))
     return node.type === 'If' ? assigned([...(node.body as Node[]), ...(node.alternate as Node[])]) : []
   })
 }
+
+/** names that an assignment or a loop gives values to */
+const targets = (to: Node): string[] =>
+  (to.type === 'TupleLiteral' ? (to.value as Node[]) : [to]).filter((n) => n.type === 'Identifier').map((n) => String(n.value))
 
 const identifier = (value: string): Node => ({ type: 'Identifier', value })
 
