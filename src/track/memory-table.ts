@@ -9,9 +9,9 @@ export function memoryTable(table: MemoryTable): string[] {
   const row = (name: string, all: string, peak: string) => `  ${name.padEnd(width)}  ${all.padStart(10)}  ${peak.padStart(10)}`
   const atPeak = lines.reduce((sum, line) => sum + line.atPeak, 0)
   return [
-    row('memory', 'in all', 'at peak'),
+    row('memory', 'at most', 'at peak'),
     ...lines.map((line) => row(line.kind, bytes(line.bytes), bytes(line.atPeak))),
-    row('on the device', bytes(table.total), bytes(atPeak)),
+    row('on the device', '', bytes(atPeak)),
     `  peak at ${table.peak}; arena ${bytes(table.arena)}; budget ${table.budget === null ? 'what is free' : bytes(table.budget)}`,
   ]
 }

@@ -3,7 +3,7 @@
  * come; one `end`. Metrics have TRL's names in camelCase; `logEntry` gives them as trainer_state.json's log_history has them.
  */
 
-/** One line of the memory table, bytes. `bytes`: all that is ever used for it; `atPeak`: what it holds at the step where the arena is fullest. */
+/** One line of the memory table. `bytes`: the most it ever holds; `atPeak`: what it holds at the step where the arena is fullest. */
 export interface MemoryLine {
   kind: string
   bytes: number

@@ -1,11 +1,13 @@
 import { describe, expect, expectTypeOf, it } from 'vitest'
-import { camel } from '../../src/train/options/field.ts'
+import { adapterConfig } from '../../src/train/options/adapter.ts'
+import { camel, type InputOf } from '../../src/train/options/field.ts'
 import { distance, nearest } from '../../src/train/options/nearest.ts'
 import { resolve, resolveObject } from '../../src/train/options/resolve.ts'
 import { checkSft, evalSteps, precisionOf, stepsOf, targetModules } from '../../src/train/options/rules.ts'
 import { sizeInBytes } from '../../src/train/options/schemas.ts'
 import { configFields, type SFTConfig, type SftOptions, sftFields, type TrainingOptions } from '../../src/train/options/sft.ts'
 
+type SftInput = InputOf<typeof sftFields>
 const given = (values: Record<string, unknown>) => Object.entries(values).map(([name, value]) => ({ name, value, said: `--${name}` }))
 
 describe('names', () => {
@@ -112,6 +114,29 @@ describe('resolveObject', () => {
       'unknown option learnRate; did you mean learningRate?',
     )
     expect(catching(() => resolveObject(configFields, { pushToHub: true })).message).toContain('pushToHub true is refused: ')
+  })
+})
+
+describe('adapter', () => {
+  it('is what TRL and PEFT make of the options', () => {
+    const config = (values: SftInput) => adapterConfig(resolveObject(sftFields, values).options)
+    expect(config({})).toBeNull()
+    expect(config({ usePeft: true })).toMatchObject({
+      r: 16,
+      loraAlpha: 32,
+      loraDropout: 0.05,
+      bias: 'none',
+      targetModules: ['q_proj', 'v_proj'],
+      revision: null,
+    })
+    expect(
+      config({ usePeft: true, loraTargetModules: 'all-linear', trainBias: 'lora_only', modelRevision: 'v2', useRslora: true }),
+    ).toMatchObject({
+      targetModules: 'all-linear',
+      bias: 'lora_only',
+      revision: 'v2',
+      useRslora: true,
+    })
   })
 })
 

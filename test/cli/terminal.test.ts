@@ -156,11 +156,11 @@ describe('terminal', () => {
 describe('memory table', () => {
   it('has a line a kind, largest at the peak first, and sums', () => {
     expect(memoryTable(start.memory)).toEqual([
-      '  memory                              in all     at peak',
+      '  memory                             at most     at peak',
       '  kept from forward for backward     300 MiB     290 MiB',
       '  weights                            256 MiB     256 MiB',
       '  head scratch                      64.0 MiB         0 B',
-      '  on the device                      656 MiB     546 MiB',
+      '  on the device                                  546 MiB',
       '  peak at backward model.layers.29.mlp.down_proj; arena 400 MiB; budget what is free',
     ])
   })

@@ -12,6 +12,10 @@ export const own = {
   memory: honoured(size.nullable(), null, 'budget for everything on the device, such as 8GB or 512MiB; default: what is free'),
   max_pass_tokens: honoured(z.int().min(1).nullable(), null, 'tokens of a pass at the most; default: what fits'),
   prefix_sharing: honoured(flag, true, 'rows of a step that begin alike share those tokens (never with dropout)'),
-  lora_bias: honoured(z.enum(['none', 'all', 'lora_only']), 'none', 'biases that are trained beside the adapter'),
+  train_bias: honoured(
+    z.enum(['none', 'all', 'lora_only']),
+    'none',
+    'biases of the base that are trained beside the adapter (PEFT’s bias)',
+  ),
   eval_dataset_name: honoured(optionalText, null, 'rows to evaluate on, named like dataset_name; default: its dataset_test_split'),
 }

@@ -1,0 +1,96 @@
+/** The memory table of the plans of a run: they share one arena and one store, so their peak is known before the first step. */
+import type { Plan, PlanStep } from '../graph/plan.ts'
+import type { MemoryLine, MemoryTable } from './events.ts'
+
+export interface MemoryOptions {
+  /** prefix of the trained tensors' names in the store */
+  scope?: string
+  /** NF4's block scales are quantised themselves */
+  doubleQuant?: boolean
+  /** bytes that --memory allows; null: what is free */
+  budget?: number | null
+}
+
+/** `plans`: of the largest pass, of evaluation, of the optimiser … */
+export function memoryOf(plans: readonly Plan[], { scope = '', doubleQuant = false, budget = null }: MemoryOptions = {}): MemoryTable {
+  const largest = plans.reduce((a, b) => (b.arena > a.arena ? b : a))
+  const { lines, peak } = arenaLines(largest)
+  const store = storeLines(plans, scope, doubleQuant)
+  const total = largest.arena + store.reduce((sum, line) => sum + line.bytes, 0)
+  return { lines: [...store, ...lines], arena: largest.arena, total, budget, peak }
+}
+
+/** What lives in the arena at each step, by kind; a step's scratch counts as its kernel's. */
+function arenaLines(plan: Plan): { lines: MemoryLine[]; peak: string } {
+  const begins: number[][] = plan.steps.map(() => [])
+  const ends: number[][] = plan.steps.map(() => [])
+  plan.buffers.forEach((buffer, i) => {
+    if (buffer.space === 'store' || buffer.bytes === 0) return
+    begins[buffer.from]?.push(i)
+    ends[buffer.to]?.push(i)
+  })
+  const live = new Map<string, number>()
+  const most = new Map<string, number>()
+  const change = (kind: string, bytes: number) => {
+    const now = (live.get(kind) ?? 0) + bytes
+    live.set(kind, now)
+    most.set(kind, Math.max(most.get(kind) ?? 0, now))
+  }
+  let fullest = -1
+  let atPeak = new Map<string, number>()
+  let peak = 'the start'
+  plan.steps.forEach((step, i) => {
+    // a buffer written over one that dies in the same step has its place: the two count once
+    const dying = new Map(ends[i]!.filter((b) => plan.buffers[b]!.from < i).map((b) => [plan.buffers[b]!.at, b]))
+    const gone = new Set<number>()
+    for (const b of begins[i]!) {
+      const heir = dying.get(plan.buffers[b]!.at)
+      if (heir === undefined) continue
+      gone.add(heir)
+      change(plan.buffers[heir]!.kind, -plan.buffers[heir]!.bytes)
+    }
+    for (const b of begins[i]!) change(plan.buffers[b]!.kind, plan.buffers[b]!.bytes)
+    const scratch = step.workspace?.bytes ?? 0
+    change(SCRATCH, scratch)
+    const sum = [...live.values()].reduce((a, b) => a + b, 0)
+    if (sum > fullest) [fullest, atPeak, peak] = [sum, new Map(live), nameOf(plan, step, i)]
+    change(SCRATCH, -scratch)
+    for (const b of ends[i]!) if (!gone.has(b)) change(plan.buffers[b]!.kind, -plan.buffers[b]!.bytes)
+  })
+  const lines = [...most].filter(([, bytes]) => bytes > 0).map(([kind, bytes]) => ({ kind, bytes, atPeak: atPeak.get(kind) ?? 0 }))
+  const gaps = plan.arena - Math.max(0, fullest)
+  return { lines: gaps > 0 ? [...lines, { kind: 'gaps', bytes: gaps, atPeak: gaps }] : lines, peak }
+}
+
+const SCRATCH = 'kernels’ scratch'
+
+function nameOf(plan: Plan, step: PlanStep, index: number): string {
+  const segment = plan.segments.find((s) => index >= s.from && index < s.to)
+  return `${segment ? `${segment.name} ` : ''}${step.name}`
+}
+
+/** What lies across steps; every plan that touches a tensor names it. */
+function storeLines(plans: readonly Plan[], scope: string, doubleQuant: boolean): MemoryLine[] {
+  const seen = new Set<string>()
+  const sums = new Map<string, number>()
+  for (const buffer of plans.flatMap((plan) => plan.buffers)) {
+    if (buffer.space !== 'store' || seen.has(buffer.name)) continue
+    seen.add(buffer.name)
+    const scales = buffer.dtype === 'nf4' ? scaleBytes(buffer.rows * buffer.cols, doubleQuant) : 0
+    const kind = storeKind(buffer.name.startsWith(scope) ? buffer.name.slice(scope.length) : buffer.name)
+    sums.set(kind, (sums.get(kind) ?? 0) + buffer.bytes + scales)
+  }
+  return [...sums].map(([kind, bytes]) => ({ kind, bytes, atPeak: bytes }))
+}
+
+function storeKind(name: string): string {
+  if (name === 'parameters') return 'trained weights'
+  if (name === 'gradients') return 'gradients'
+  return name.startsWith('adam_') ? 'optimizer state' : 'frozen weights'
+}
+
+/** NF4 has an f32 scale a block of 64 weights; nested, a byte each and an f32 for 256 of those. */
+function scaleBytes(weights: number, doubleQuant: boolean): number {
+  const blocks = Math.ceil(weights / 64)
+  return doubleQuant ? blocks + 4 * Math.ceil(blocks / 256) : 4 * blocks
+}

@@ -1,0 +1,78 @@
+import { readFileSync } from 'node:fs'
+import { describe, expect, it } from 'vitest'
+import { chooseAdapter } from '../../src/adapters/choose.ts'
+import { layoutParameters } from '../../src/graph/layout.ts'
+import { optimizerPlan } from '../../src/graph/optimizer.ts'
+import type { Plan } from '../../src/graph/plan.ts'
+import { inspect, trainingPlan } from '../../src/graph/training.ts'
+import { openConfig } from '../../src/models/registry.ts'
+import { memoryOf } from '../../src/train/memory.ts'
+import { adapterConfig } from '../../src/train/options/adapter.ts'
+import { resolveObject } from '../../src/train/options/resolve.ts'
+import { sftFields } from '../../src/train/options/sft.ts'
+
+const config = JSON.parse(readFileSync(new URL('../../examples/configs/llama-3.1-8b.json', import.meta.url), 'utf8')) as Record<
+  string,
+  unknown
+>
+
+function plans(policy: 'all' | 'recompute', tokens: number, nf4 = false): [Plan, Plan] {
+  const model = openConfig({ ...config, num_hidden_layers: 3 })
+  const lora = adapterConfig(resolveObject(sftFields, { usePeft: true, loraR: 8, loraDropout: 0 }).options)!
+  const adapter = chooseAdapter({ kind: 'lora', config: lora }, { nf4, head: model.head.path }, false)
+  const layout = layoutParameters(inspect(model, adapter, 'bf16').parameters.values(), false)
+  const spec = { model, adapter, activation: 'bf16' as const, layout, tokens, chunk: 128, policy: () => policy, gradients: true }
+  const options = { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0 }
+  return [trainingPlan(spec).plan, optimizerPlan(layout, options)]
+}
+
+/** bytes under at least one live buffer, at the fullest step */
+function fullest(plan: Plan): number {
+  let most = 0
+  for (let i = 0; i < plan.steps.length; i++) {
+    const spans = plan.buffers.filter((b) => b.space !== 'store' && b.from <= i && b.to >= i).map((b) => [b.at, b.at + b.bytes] as const)
+    const { workspace } = plan.steps[i]!
+    if (workspace) spans.push([workspace.at, workspace.at + workspace.bytes])
+    let [covered, end] = [0, 0]
+    for (const [from, to] of spans.sort((a, b) => a[0] - b[0])) {
+      covered += Math.max(0, to - Math.max(from, end))
+      end = Math.max(end, to)
+    }
+    most = Math.max(most, covered)
+  }
+  return most
+}
+
+describe('memory of plans', () => {
+  it.each(['all', 'recompute'] as const)('adds up to arena and store, its peak where the arena is fullest (%s)', (policy) => {
+    const [pass, optimizer] = plans(policy, 256)
+    const table = memoryOf([pass, optimizer])
+    expect(table.arena).toBe(pass.arena)
+    expect(table.lines.reduce((sum, line) => sum + line.atPeak, 0)).toBe(table.total)
+    for (const line of table.lines) expect(line.atPeak).toBeLessThanOrEqual(line.bytes)
+    const gaps = table.lines.find((line) => line.kind === 'gaps')?.bytes ?? 0
+    expect(pass.arena - gaps).toBe(fullest(pass))
+    expect(table.peak).toMatch(/^(forward|head|backward) \S+$/)
+  })
+
+  it('counts what lies across steps once, whoever names it', () => {
+    const lines = new Map(memoryOf(plans('all', 128)).lines.map((line) => [line.kind, line.bytes]))
+    // r 8 on q_proj (4096 -> 4096) and v_proj (4096 -> 1024) of three blocks, f32; Adam holds two of each
+    const trained = 3 * 8 * (4096 + 4096 + 4096 + 1024) * 4
+    expect(lines.get('trained weights')).toBe(trained)
+    expect(lines.get('gradients')).toBe(trained)
+    expect(lines.get('optimizer state')).toBe(2 * trained)
+    const block = 2 * 4096 * 4096 + 2 * 4096 * 1024 + 3 * 4096 * 14336 + 2 * 4096
+    const constants = 64 * 4
+    expect(lines.get('frozen weights')).toBe(2 * (3 * block + 2 * 128256 * 4096 + 4096) + constants)
+  })
+
+  it('counts NF4 with its block scales', () => {
+    const frozen = (doubleQuant: boolean) =>
+      memoryOf(plans('all', 128, true), { doubleQuant }).lines.find((line) => line.kind === 'frozen weights')!.bytes
+    const weights = 3 * (2 * 4096 * 4096 + 2 * 4096 * 1024 + 3 * 4096 * 14336)
+    const rest = 2 * (3 * 2 * 4096 + 2 * 128256 * 4096 + 4096) + 64 * 4
+    expect(frozen(false)).toBe(weights / 2 + (weights / 64) * 4 + rest)
+    expect(frozen(true)).toBe(weights / 2 + weights / 64 + (weights / 64 / 256) * 4 + rest)
+  })
+})
