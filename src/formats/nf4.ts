@@ -6,6 +6,7 @@
  */
 import { SaqrError } from '../error.ts'
 import { dynamicMap, quantise8Bit } from './dynamic-map.ts'
+import { bf16ToF32 } from './numbers.ts'
 
 /** Quantiles of the normal distribution, scaled to [-1, 1]. */
 export const nf4Codebook: Float32Array = Float32Array.of(
@@ -36,43 +37,74 @@ const bounds = Float32Array.from({ length: 15 }, (_, i) => Math.fround(nf4Codebo
 
 /**
  * The code of x is a look-up and one comparison: [-1, 1] is cut into cells narrower than the gaps between bounds, so a cell holds
- * at most one of them. `lowest[cell]` is the code of values below that bound.
+ * at most one of them. `lowest[cell]` counts the bounds below the cell, `above[code]` is the next one.
  */
 const cells = 64
 const lowest = Uint8Array.from({ length: 2 * cells + 1 }, (_, cell) => bounds.filter((b) => b < cell / cells - 1).length)
-/** bounds[code], and nothing above the last */
 const above = Float32Array.of(...bounds, Infinity)
+
+/** bitsandbytes' floor for absmax: zeros stay zeros */
 const smallest = Math.fround(1e-38)
+/** fills the half of the last byte that no weight is left for */
+const zeroCode = 7
 
 /**
- * Quantises n weights. As bitsandbytes' CPU kernels: full blocks multiply by 1 / absmax, a last block that is not full divides.
- * Errors: FORMAT_NF4 where a weight is not finite.
+ * Quantises n weights: f32, or bf16 as a Uint16Array. As bitsandbytes' CPU kernel does: full blocks are multiplied by 1 / absmax, a
+ * last block that is not full is divided by it. Errors: FORMAT_NF4 where a weight is not finite.
  */
-export function quantiseNf4(values: Float32Array, blocksize: number = nf4Blocksize): Nf4 {
+export function quantiseNf4(values: Float32Array | Uint16Array, blocksize: number = nf4Blocksize): Nf4 {
   const n = values.length
   const packed = new Uint8Array(Math.ceil(n / 2))
   const absmax = new Float32Array(Math.ceil(n / blocksize))
-  for (let block = 0, start = 0; start < n; block++, start += blocksize) {
-    const end = Math.min(start + blocksize, n)
-    const full = end - start === blocksize
-    let max = 0
-    for (let i = start; i < end; i++) {
-      const size = Math.abs(values[i]!)
-      if (!(size <= max)) max = size
-    }
-    if (!(max < Infinity))
-      throw new SaqrError('FORMAT_NF4', `Weights ${start} to ${end - 1} hold a value that is not finite: they can't be quantised to NF4.`)
-    absmax[block] = full ? max : Math.max(max, smallest)
-    const divisor = Math.max(max, smallest)
-    const scale = Math.fround(1 / divisor)
-    const code = (i: number) => {
-      const x = full ? Math.fround(values[i]! * scale) : Math.fround(values[i]! / divisor)
-      const low = lowest[Math.min(Math.max((x + 1) * cells, 0), 2 * cells) | 0]!
-      return x > above[low]! ? low + 1 : low
-    }
-    for (let i = start; i < end; i += 2) packed[i >> 1] = (code(i) << 4) | (i + 1 < end ? code(i + 1) : 7)
+  const part = new Float32Array(Math.min(n, 512 * blocksize))
+  for (let start = 0; start < n; start += part.length) {
+    const some = values.subarray(start, start + part.length)
+    const f32 = some instanceof Float32Array ? some : bf16ToF32(some, part.subarray(0, some.length))
+    quantiseBlocks(f32, blocksize, packed.subarray(start / 2), absmax.subarray(start / blocksize), start)
   }
   return { packed, absmax }
+}
+
+/** `start`: where these values stand in the whole, for the message. */
+function quantiseBlocks(x: Float32Array, blocksize: number, packed: Uint8Array, absmax: Float32Array, start: number): void {
+  const bits = new Uint32Array(x.buffer, x.byteOffset, x.length)
+  for (let block = 0, from = 0; from < x.length; block++, from += blocksize) {
+    const to = Math.min(from + blocksize, x.length)
+    // without their sign, floats are ordered as their bits; infinity and NaN come last
+    let largest = 0
+    for (let i = from; i < to; i++) largest = Math.max(largest, bits[i]! & 0x7fffffff)
+    if (largest >= 0x7f800000) throw notFinite(start + from, start + to)
+    const max = floatOf(largest)
+    const divisor = Math.max(max, smallest)
+    absmax[block] = to - from === blocksize ? max : divisor
+    if (to - from === blocksize) {
+      const scale = Math.fround(1 / divisor)
+      for (let i = from; i < to; i += 2) packed[i >> 1] = (codeOf(Math.fround(x[i]! * scale)) << 4) | codeOf(Math.fround(x[i + 1]! * scale))
+    } else {
+      const last = (i: number) => (i < to ? codeOf(Math.fround(x[i]! / divisor)) : zeroCode)
+      for (let i = from; i < to; i += 2) packed[i >> 1] = (last(i) << 4) | last(i + 1)
+    }
+  }
+}
+
+/** x lies in [-1, 1] up to rounding, which neither leaves the table nor passes a bound. */
+function codeOf(x: number): number {
+  const low = lowest[((x + 1) * cells) | 0]!
+  return x > above[low]! ? low + 1 : low
+}
+
+const oneFloat = new Float32Array(1)
+const itsBits = new Uint32Array(oneFloat.buffer)
+function floatOf(bits: number): number {
+  itsBits[0] = bits
+  return oneFloat[0]!
+}
+
+function notFinite(from: number, to: number): SaqrError {
+  return new SaqrError(
+    'FORMAT_NF4',
+    `Weights ${from} to ${to - 1} hold a value that is not finite: they can't be quantised to NF4. The checkpoint is damaged.`,
+  )
 }
 
 /** Quantises absmax values, less their mean, to 8 bits. */
@@ -81,8 +113,15 @@ export function nestAbsmax(absmax: Float32Array): NestedAbsmax {
   for (const x of absmax) sum += x
   const offset = Math.fround(sum / Math.max(1, absmax.length))
   const code = dynamicMap(true)
-  const centred = absmax.map((x) => x - offset)
-  return { ...quantise8Bit(centred, code, nf4NestedBlocksize), code, offset }
+  return {
+    ...quantise8Bit(
+      absmax.map((x) => x - offset),
+      code,
+      nf4NestedBlocksize,
+    ),
+    code,
+    offset,
+  }
 }
 
 /** Every byte as its two values. */
