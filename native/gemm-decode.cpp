@@ -121,6 +121,6 @@ static void any(const Tensor& t, int64_t row, int64_t from, int64_t count, Out* 
 }
 
 void decode(const Tensor& t, int64_t row, int64_t from, int64_t count, float* out, bool rounded) { any(t, row, from, count, out, rounded); }
-void decode(const Tensor& t, int64_t row, int64_t from, int64_t count, bf16* out) { any(t, row, from, count, out, false); }
+void decode(const Tensor& t, int64_t row, int64_t from, int64_t count, bf16* out, bool) { any(t, row, from, count, out, false); }
 
 }  // namespace saqr::gemm

@@ -1,6 +1,12 @@
 #include "gemm.hpp"
+#include <algorithm>
 
 namespace saqr::gemm {
+
+void loadBias(const Finish& f, int64_t n, int64_t count, float* out) {
+  if (f.bias) decode(*f.bias, 0, n, count, out, false);
+  else std::fill_n(out, count, 0.0f);
+}
 
 template <class Y, class A>
 static void rowsOf(const Finish& f, int64_t m, int64_t n, int64_t rows, int64_t cols, const float* c, int64_t stride, const float* bias) {

@@ -36,13 +36,15 @@ SAQR_INLINE void transpose(vf (&v)[W]) {
   }
 }
 
-// `bytes` of each row as units, out[unit * step + row]; the last unit is filled up with zeros
-static void turn(const char* const (&row)[W], int64_t bytes, float* out, int64_t step) {
+// `bytes` of each row as units, out[unit * step + row]; the last unit is filled up with zeros. What stands `ahead` is fetched for later.
+static void turn(const char* const (&row)[W], int64_t bytes, float* out, int64_t step, int64_t ahead) {
   int64_t done = 0;
   auto block = [&](auto at, int64_t units) {
     vf v[W];
 #pragma GCC unroll 16
     for (int r = 0; r < W; r++) v[r] = loadAs<vf>(at(r));
+#pragma GCC unroll 16
+    for (int r = 0; r < W; r++) __builtin_prefetch(row[r] + done + ahead, 0, 2);
     transpose(v);
     if (units == W) {
 #pragma GCC unroll 16
@@ -60,14 +62,11 @@ static void turn(const char* const (&row)[W], int64_t bytes, float* out, int64_t
   }
 }
 
-template <class E> constexpr DType kOwn = sizeof(E) == 2 ? DType::bf16 : DType::f32;
-
 // where elements [from, from + count) of a row stand as E: in the tensor itself or, decoded, at `staging`
 template <class E>
 static const E* elements(const Tensor& t, bool rounded, int64_t row, int64_t from, int64_t count, E* staging) {
-  if (t.dtype == kOwn<E> && !(rounded && sizeof(E) == 4)) return static_cast<const E*>(t.data) + row * t.stride + from;
-  if constexpr (sizeof(E) == 2) decode(t, row, from, count, staging);
-  else decode(t, row, from, count, staging, rounded);
+  if (isOwn<E>(t, rounded)) return static_cast<const E*>(t.data) + row * t.stride + from;
+  decode(t, row, from, count, staging, rounded);
   return staging;
 }
 
@@ -92,7 +91,7 @@ static void along(const Tensor& t, bool rounded, const Panel* panels, int64_t co
           if (group + r < p->size) rows[r] = (const char*)elements(t, rounded, p->start + group + r, k, n, reinterpret_cast<E*>(staging) + r * kChunk);
           else rows[r] = rows[0];  // nobody reads those columns
         }
-        turn(rows, n * sizeof(E), out, p->step);
+        turn(rows, n * sizeof(E), out, p->step, p->size * t.stride * static_cast<int64_t>(sizeof(E)));
         out += n * static_cast<int64_t>(sizeof(E)) / 4 * p->step;
       }
     }
@@ -100,19 +99,20 @@ static void along(const Tensor& t, bool rounded, const Panel* panels, int64_t co
 }
 
 // --- down the rows: they are units already, or pairs of rows are interleaved ---
-// the first n of W units
-SAQR_INLINE vf unitsOf(const float* row, const float*, int64_t n) {
-#if defined(__AVX512F__)
-  return (vf)_mm512_maskz_loadu_ps(static_cast<__mmask16>(n < W ? (1u << n) - 1 : 0xffff), row);
-#else
-  return n >= W ? load(row) : loadFirst(row, static_cast<int>(n));
-#endif
-}
+// the first n of W units; beyond n, anything
+SAQR_INLINE vf unitsOf(const float* row, const float*, int64_t n) { return n >= W ? load(row) : loadFirst(row, static_cast<int>(n)); }
 SAQR_INLINE vf unitsOf(const bf16* even, const bf16* odd, int64_t n) {
 #if defined(__AVX512F__)
-  __mmask16 mask = static_cast<__mmask16>(n < W ? (1u << n) - 1 : 0xffff);
-  __m512i low = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, even));
-  return (vf)_mm512_or_si512(low, _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, odd)), 16));
+  alignas(64) static constexpr uint16_t order[32] = {0, 32, 1, 33, 2, 34, 3, 35, 4, 36, 5, 37, 6, 38, 7, 39, 8, 40, 9, 41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47};
+  __m256i low, high;
+  if (n >= W) {
+    low = _mm256_loadu_si256((const __m256i*)even);
+    high = _mm256_loadu_si256((const __m256i*)odd);
+  } else {
+    low = _mm256_maskz_loadu_epi16(static_cast<__mmask16>((1u << n) - 1), even);
+    high = _mm256_maskz_loadu_epi16(static_cast<__mmask16>((1u << n) - 1), odd);
+  }
+  return (vf)_mm512_permutex2var_epi16(_mm512_castsi256_si512(low), _mm512_load_si512(order), _mm512_castsi256_si512(high));
 #else
   vi low = asInt(n >= W ? loadBf16(even) : loadFirst(even, static_cast<int>(n))), high = asInt(n >= W ? loadBf16(odd) : loadFirst(odd, static_cast<int>(n)));
   return asFloat((vi)((vu)low >> 16) | high);
@@ -124,10 +124,14 @@ static void down(const Tensor& t, bool rounded, const Panel* panels, int64_t cou
   constexpr int kPerUnit = 4 / sizeof(E);
   static const E zeros[kMaxVectors] = {};
   const int64_t start = panels->start, width = panels[count - 1].start + panels[count - 1].size - start;
+  constexpr int kAhead = 24;  // rows
   E* decoded = reinterpret_cast<E*>(staging);
   for (int64_t k = from, unit = 0; k < to; k += kPerUnit, unit++) {
     const E* row = elements(t, rounded, k, start, width, decoded);
     const E* next = kPerUnit == 1 ? row : k + 1 < to ? elements(t, rounded, k + 1, start, width, decoded + width) : zeros;
+    for (int64_t i = 0; i < width; i += 64 / static_cast<int>(sizeof(E))) {
+      for (int r = 0; r < kPerUnit; r++) __builtin_prefetch(row + i + (kAhead + r) * t.stride, 0, 2);
+    }
     for (const Panel* p = panels; p < panels + count; p++) {
       const int64_t skip = p->start - start;
       float* out = p->out + unit * p->step;

@@ -85,11 +85,6 @@ static Area areaOf(const Problem& problem, const Worker& worker, int64_t colGrai
   return {{problem.M * i / best, problem.M * (i + 1) / best}, {cut(j), cut(j + 1)}};
 }
 
-static void loadBias(const Problem& problem, int64_t from, int64_t count, float* out) {
-  if (problem.finish.bias) decode(*problem.finish.bias, 0, from, count, out, false);
-  else std::fill_n(out, count, 0.0f);
-}
-
 // Rows of a are read where they lie: for few columns.
 static void multiplyDirect(const Problem& problem, Form form, int64_t units, Worker& worker) {
   Scratch scratch(worker.scratch);
@@ -97,7 +92,7 @@ static void multiplyDirect(const Problem& problem, Form form, int64_t units, Wor
   if (rows.from == rows.to) return;
   const Panels panels{0, problem.N, kWide, false};
   pack(problem, problem.b, form, panels, 0, units, scratch.b, scratch.staging);
-  loadBias(problem, 0, problem.N, scratch.bias);
+  loadBias(problem.finish, 0, problem.N, scratch.bias);
   constexpr int kMaxParts = 64;
   alignas(64) float c[kDirect * kWide];
   const int64_t count = (rows.to - rows.from + kDirect - 1) / kDirect;
@@ -131,7 +126,7 @@ static void multiplyPacked(const Problem& problem, Form form, int64_t units, Wor
     const int64_t m1 = std::min(area.m.to, m0 + rowsAtOnce);
     for (int64_t n0 = area.n.from; n0 < area.n.to; n0 += cols) {
       const Panels b{n0, std::min(area.n.to, n0 + cols), kWide, false};
-      loadBias(problem, n0, b.to - n0, scratch.bias);
+      loadBias(problem.finish, n0, b.to - n0, scratch.bias);
       for (int64_t block = 0; block < depthBlocks; block++) {
         const int64_t from = units * block / depthBlocks, to = units * (block + 1) / depthBlocks;
         const bool last = block + 1 == depthBlocks;
@@ -157,6 +152,7 @@ static void multiplyPacked(const Problem& problem, Form form, int64_t units, Wor
 }
 
 void multiply(const Problem& problem, Worker& worker) {
+  if (fitsFewRows(problem)) return multiplyFewRows(problem, worker);
   const Form form = problem.form();
   const int64_t units = totalUnits(problem, form);
   bool own = !problem.a.down && problem.N <= kDirectCols && problem.parts <= 16;  // a is in the form already
