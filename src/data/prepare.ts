@@ -1,0 +1,130 @@
+/**
+ * A data set as examples, as TRL 1.16's SFTTrainer prepares it: tokenise, mark targets, cut to `maxLength`, drop what has no target
+ * left, or pack instead of cutting. Rows that can't be read are errors; rows that teach nothing are left out and named.
+ */
+import { SaqrError } from '../error.ts'
+import type { Tokenizer } from '../text/tokenizer.ts'
+import type { Dataset } from './dataset.ts'
+import type { Example } from './example.ts'
+import type { Row } from './files.ts'
+import { type PackingStrategy, pack } from './packing.ts'
+import { type Shape, shapeNames } from './shape.ts'
+import { tokenizers } from './tokenize.ts'
+
+export interface PrepareOptions {
+  /** column of whole texts; default text */
+  datasetTextField?: string
+  /** tokens of an example; null: as long as rows are (default) */
+  maxLength?: number | null
+  /** which end of a row that is too long stays: keep_start (default) or keep_end */
+  truncationMode?: 'keep_start' | 'keep_end'
+  /** default: true for rows of prompt and completion, else false (Alpaca rows too: every token is a target) */
+  completionOnlyLoss?: boolean | null
+  /** targets are what the chat template says the assistant wrote */
+  assistantOnlyLoss?: boolean
+  packing?: boolean
+  packingStrategy?: PackingStrategy
+  /** makes one text of a row, whatever its columns */
+  formattingFunc?: (row: Row) => string
+  /** the day that chat templates are told; default now */
+  now?: Date
+  signal?: AbortSignal
+}
+
+export interface Prepared {
+  examples: Example[]
+  shape: Shape
+  /** rows left out, with the reason: "rows.jsonl, line 17: no target …" */
+  unused: string[]
+  /** what a user should know, a line each */
+  notes: string[]
+}
+
+/**
+ * @throws SaqrError DATA_COLUMNS, DATA_ROW, TEXT_…: a row that can't be prepared; DATA_NO_TARGETS: nothing to learn in any row;
+ * OPTION_INVALID: options that contradict each other or the data
+ */
+export async function prepare(dataset: Dataset, tokenizer: Tokenizer, options: PrepareOptions = {}): Promise<Prepared> {
+  const { maxLength = null, packing = false, formattingFunc, signal } = options
+  const { shape, unused: columns } = formattingFunc ? { shape: 'text' as Shape, unused: [] } : dataset.recognise(options.datasetTextField)
+  const settings = {
+    textField: formattingFunc ? 'text' : (options.datasetTextField ?? 'text'),
+    completionOnlyLoss: options.completionOnlyLoss ?? shape === 'prompt-completion',
+    assistantOnlyLoss: options.assistantOnlyLoss ?? false,
+    now: options.now ?? new Date(),
+  }
+  requireConsistent(dataset, shape, options)
+  const notes = [
+    `${dataset.source}: ${dataset.length} rows of ${shapeNames[shape]}${columns.length > 0 ? `; not read: ${columns.join(', ')}` : ''}`,
+  ]
+  const unused: string[] = []
+  const rows: Example[] = []
+  let breath = performance.now()
+  for (const [i, row] of dataset.rows.entries()) {
+    const where = dataset.where(i)
+    const { ids, targets, lost } = tokenizers[shape](formattingFunc ? { text: formattingFunc(row) } : row, where, tokenizer, settings)
+    if (lost !== undefined && notes.length === 1) {
+      notes.push(
+        `${where}: the end of the prompt, ${JSON.stringify(lost)}, has other tokens before the completion; such rows begin their completion where the tokens part.`,
+      )
+    }
+    const example = cut(
+      { ids: Int32Array.from(ids), targets, row: dataset.numberOf(i), source: dataset.source },
+      packing ? null : maxLength,
+      options,
+    )
+    const why = example.ids.length === 0 ? 'no token' : example.targets.includes(1) || packing ? null : noTarget(targets, maxLength)
+    if (why) unused.push(`${where}: ${why}`)
+    else rows.push(example)
+    if (performance.now() - breath > 30) {
+      await new Promise(setImmediate)
+      signal?.throwIfAborted()
+      breath = performance.now()
+    }
+  }
+  const examples = packing ? pack(rows, maxLength!, options.packingStrategy) : rows
+  if (!examples.some(teaches)) {
+    const why = unused.length > 0 ? ` For one, ${unused[0]}.` : ''
+    throw new SaqrError(
+      'DATA_NO_TARGETS',
+      `${dataset.source}: no row has a token to learn.${why} Check the columns, maxLength and what is a target (completionOnlyLoss, assistantOnlyLoss).`,
+    )
+  }
+  return { examples, shape, unused, notes }
+}
+
+function requireConsistent(dataset: Dataset, shape: Shape, options: PrepareOptions): void {
+  const invalid = (message: string) => new SaqrError('OPTION_INVALID', message)
+  if (dataset.length === 0) throw new SaqrError('DATA_NO_TARGETS', `${dataset.source} has no rows.`)
+  if (options.packing && !options.maxLength) throw invalid('packing needs maxLength, the tokens of a packed example.')
+  if (options.maxLength !== undefined && options.maxLength !== null && !(options.maxLength >= 1))
+    throw invalid(`maxLength must be at least 1, it is ${options.maxLength}.`)
+  if (options.formattingFunc && options.completionOnlyLoss) {
+    throw invalid('formattingFunc makes one text of a row, which has no completion: set completionOnlyLoss to false.')
+  }
+  if (!options.assistantOnlyLoss) return
+  const chats =
+    shape === 'messages' || shape === 'conversations' || (shape === 'prompt-completion' && Array.isArray(dataset.rows[0]!.prompt))
+  if (!chats) throw invalid(`assistantOnlyLoss needs conversations; ${dataset.source} holds ${shapeNames[shape]}.`)
+}
+
+function cut(example: Example, maxLength: number | null, { truncationMode = 'keep_start' }: PrepareOptions): Example {
+  if (truncationMode !== 'keep_start' && truncationMode !== 'keep_end') {
+    throw new SaqrError('OPTION_INVALID', `truncationMode ${truncationMode} is neither keep_start nor keep_end.`)
+  }
+  const { ids, targets } = example
+  if (maxLength === null || ids.length <= maxLength) return example
+  const from = truncationMode === 'keep_start' ? 0 : ids.length - maxLength
+  return { ...example, ids: ids.slice(from, from + maxLength), targets: targets.slice(from, from + maxLength) }
+}
+
+function noTarget(before: Uint8Array, maxLength: number | null): string {
+  return before.includes(1)
+    ? `no target is left of its ${before.length} tokens after cutting to maxLength ${maxLength}`
+    : 'no token is a target'
+}
+
+/** the first token of a sequence is predicted from nothing */
+function teaches({ targets, starts = Int32Array.of(0) }: Example): boolean {
+  return targets.some((target, i) => target === 1 && !starts.includes(i))
+}

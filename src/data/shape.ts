@@ -1,0 +1,58 @@
+/**
+ * What the columns of a data set say its rows are. TRL's shapes come first, in TRL's order of precedence; Alpaca and ShareGPT, which TRL
+ * leaves to the user, after them.
+ */
+import { SaqrError } from '../error.ts'
+
+export type Shape = 'tokens' | 'prompt-completion' | 'messages' | 'conversations' | 'text' | 'alpaca'
+
+interface Known {
+  shape: Shape
+  needs: (textField: string) => string[]
+  may: string[]
+}
+
+const known: readonly Known[] = [
+  { shape: 'tokens', needs: () => ['input_ids'], may: ['labels', 'completion_mask', 'assistant_masks', 'attention_mask'] },
+  { shape: 'prompt-completion', needs: () => ['prompt', 'completion'], may: ['tools', 'chat_template_kwargs'] },
+  { shape: 'messages', needs: () => ['messages'], may: ['tools', 'chat_template_kwargs'] },
+  { shape: 'conversations', needs: () => ['conversations'], may: ['tools', 'chat_template_kwargs', 'system'] },
+  { shape: 'text', needs: (textField) => [textField], may: [] },
+  { shape: 'alpaca', needs: () => ['instruction', 'output'], may: ['input'] },
+]
+
+export interface Recognised {
+  shape: Shape
+  /** columns that are not read */
+  unused: string[]
+}
+
+/** @throws SaqrError DATA_COLUMNS */
+export function recognise(columns: readonly string[], source: string, textField = 'text'): Recognised {
+  if (columns.includes('chosen') && columns.includes('rejected')) {
+    throw new SaqrError(
+      'DATA_COLUMNS',
+      `${source} holds preferences (chosen, rejected), which supervised fine-tuning does not take. Use rows of text, messages or prompt and completion.`,
+    )
+  }
+  const found = known.find(({ needs }) => needs(textField).every((column) => columns.includes(column)))
+  if (!found) {
+    const understood = known.map(({ needs }) => needs(textField).join(' + ')).join('; ')
+    throw new SaqrError(
+      'DATA_COLUMNS',
+      `${source} has the columns ${columns.join(', ') || '(none)'}, which are not rows to train on. Understood are ${understood}. Rename them, or name the column of whole texts (datasetTextField).`,
+    )
+  }
+  const read = [...found.needs(textField), ...found.may]
+  return { shape: found.shape, unused: columns.filter((column) => !read.includes(column)) }
+}
+
+/** what a person reads */
+export const shapeNames: Record<Shape, string> = {
+  tokens: 'token ids',
+  'prompt-completion': 'prompt and completion',
+  messages: 'messages',
+  conversations: 'conversations (ShareGPT)',
+  text: 'text',
+  alpaca: 'instruction, input and output (Alpaca)',
+}

@@ -1,0 +1,117 @@
+/**
+ * One row as token ids and targets, as TRL's SFTTrainer tokenises it: EOS at the end of a text that has none; the completion begins
+ * where the tokens of prompt and of prompt + completion part; a message's template adds what it adds, and no special tokens come on top.
+ */
+import { SaqrError } from '../error.ts'
+import type { Message } from '../text/chat-template.ts'
+import type { Tokenizer } from '../text/tokenizer.ts'
+import { alpacaPrompt } from './alpaca.ts'
+import { bad, chatColumns, messagesOf, textOf } from './conversation.ts'
+import type { Row } from './files.ts'
+import type { Shape } from './shape.ts'
+
+export interface TokenizeOptions {
+  textField: string
+  completionOnlyLoss: boolean
+  assistantOnlyLoss: boolean
+  /** the day that templates are told */
+  now: Date
+}
+
+export interface Tokens {
+  ids: ArrayLike<number>
+  targets: Uint8Array
+  /** the end of the prompt that the row lost, because its tokens merge with the completion's */
+  lost?: string
+}
+
+type Tokenize = (row: Row, where: string, tokenizer: Tokenizer, options: TokenizeOptions) => Tokens
+
+export const tokenizers: Record<Shape, Tokenize> = {
+  text: (row, where, tokenizer, { textField }) => all(tokenizer.encode(withEos(textOf(row, textField, where), tokenizer), { where })),
+  alpaca(row, where, tokenizer, options) {
+    const prompt = alpacaPrompt(textOf(row, 'instruction', where), row.input == null ? '' : textOf(row, 'input', where))
+    const output = textOf(row, 'output', where)
+    return promptCompletion(prompt, output, where, tokenizer, options)
+  },
+  'prompt-completion'(row, where, tokenizer, options) {
+    if (Array.isArray(row.prompt)) return chatPromptCompletion(row, where, tokenizer, options)
+    return promptCompletion(textOf(row, 'prompt', where), textOf(row, 'completion', where), where, tokenizer, options)
+  },
+  messages: (row, where, tokenizer, options) => chat(messagesOf(row.messages, 'messages', where), row, where, tokenizer, options),
+  conversations(row, where, tokenizer, options) {
+    const messages = messagesOf(row.conversations, 'conversations', where)
+    const system = typeof row.system === 'string' && row.system !== '' ? [{ role: 'system', content: row.system }] : []
+    return chat([...system, ...messages], row, where, tokenizer, options)
+  },
+  tokens: pretokenized,
+}
+
+const all = (ids: number[]): Tokens => ({ ids, targets: new Uint8Array(ids.length).fill(1) })
+
+function withEos(text: string, tokenizer: Tokenizer): string {
+  const eos = tokenizer.special.eos_token
+  if (eos === undefined) {
+    throw new SaqrError(
+      'DATA_NO_EOS',
+      'The tokenizer names no token that ends a text, so a model would not learn to stop. Name one (eosToken).',
+    )
+  }
+  return text.endsWith(eos) ? text : text + eos
+}
+
+function promptCompletion(
+  prompt: string,
+  completion: string,
+  where: string,
+  tokenizer: Tokenizer,
+  { completionOnlyLoss }: TokenizeOptions,
+): Tokens {
+  const ids = tokenizer.encode(prompt + withEos(completion, tokenizer), { where })
+  if (!completionOnlyLoss) return all(ids)
+  return afterPrompt(tokenizer.encode(prompt, { where }), all(ids), tokenizer)
+}
+
+/** Targets only where prompt and whole have parted. */
+function afterPrompt(prompt: readonly number[], whole: Tokens, tokenizer: Tokenizer): Tokens {
+  let length = 0
+  while (length < Math.min(prompt.length, whole.ids.length) && prompt[length] === whole.ids[length]) length++
+  const targets = whole.targets.slice().fill(0, 0, length)
+  return length < prompt.length ? { ids: whole.ids, targets, lost: tokenizer.decode(prompt.slice(length)) } : { ids: whole.ids, targets }
+}
+
+function chat(messages: Message[], row: Row, where: string, tokenizer: Tokenizer, options: TokenizeOptions): Tokens {
+  const given = { ...chatColumns(row, where), now: options.now, where }
+  if (!options.assistantOnlyLoss) return all(tokenizer.applyChatTemplate(messages, given).ids)
+  const { ids, mask } = tokenizer.applyChatTemplateWithMask(messages, given)
+  return { ids, targets: mask }
+}
+
+function chatPromptCompletion(row: Row, where: string, tokenizer: Tokenizer, options: TokenizeOptions): Tokens {
+  const prompt = messagesOf(row.prompt, 'prompt', where)
+  const whole = chat([...prompt, ...messagesOf(row.completion, 'completion', where)], row, where, tokenizer, options)
+  if (!options.completionOnlyLoss) return whole
+  const given = { ...chatColumns(row, where), now: options.now, where, addGenerationPrompt: true }
+  return afterPrompt(tokenizer.applyChatTemplate(prompt, given).ids, whole, tokenizer)
+}
+
+/** Rows that are token ids already: targets by `labels` (−100: none), or by every mask there is. */
+function pretokenized(row: Row, where: string, tokenizer: Tokenizer, { completionOnlyLoss }: TokenizeOptions): Tokens {
+  const numbers = (column: string) => {
+    const value = row[column]
+    if (value === undefined || value === null) return undefined
+    if (!Array.isArray(value) || !value.every(Number.isInteger)) throw bad(where, `${column} must be a list of integers`)
+    return value as number[]
+  }
+  const ids = numbers('input_ids') ?? []
+  const unknown = ids.find((id) => tokenizer.tokenOf(id) === undefined)
+  if (unknown !== undefined) throw bad(where, `input_ids holds ${unknown}, which is no token of this tokenizer`)
+  const labels = numbers('labels')
+  const masks = [completionOnlyLoss ? numbers('completion_mask') : undefined, numbers('assistant_masks')]
+  for (const [i, column] of [labels, ...masks].entries()) {
+    if (column && column.length !== ids.length)
+      throw bad(where, `${['labels', 'completion_mask', 'assistant_masks'][i]} is not as long as input_ids`)
+  }
+  const target = (i: number) => (labels ? labels[i] !== -100 : masks.every((mask) => mask?.[i] !== 0))
+  return { ids, targets: Uint8Array.from(ids, (_, i) => (target(i) ? 1 : 0)) }
+}
