@@ -217,4 +217,16 @@ SAQR_INLINE vf exp2(vf x) {
 }
 SAQR_INLINE vf exp(vf x) { return exp2(x * 1.44269504088896341f); }  // relative error grows with |x|: 6e-8 · |x|
 
+// Natural logarithm of a positive normal number. Relative error < 2e-7: x = 2^e · m, log m = 2 · artanh((m − 1) / (m + 1)), m in [√½, √2).
+SAQR_INLINE vf log(vf x) {
+  vi e = (asInt(x) - 0x3f3504f3) >> 23;
+  vf m = asFloat(asInt(x) - (e << 23)), n = __builtin_convertvector(e, vf);
+  vf s = (m - 1.0f) / (m + 1.0f), z = s * s;
+  vf p = z * 0.2222222222f + 0.2857142857f;
+  p = p * z + 0.4f;
+  p = p * z + 0.6666666667f;
+  p = p * z + 2.0f;
+  return n * 0.693359375f + (n * -2.12194440e-4f + p * s);  // log 2 in two parts: the first is exact
+}
+
 }  // namespace saqr

@@ -6,6 +6,13 @@ using namespace saqr::test;
 
 namespace {
 
+void report(const std::string& name, const char* kind, const char* what, double flops, const Call& call, DType type) {
+  const int unit = type == DType::bf16 && kBf16Dot ? 1 : 0;
+  const double two = call.seconds(pool(2), 25), one = call.processorSeconds(9), limit2 = limit(unit, 2), limit1 = limit(unit, 1);
+  printf("%-26s %s %s 2 threads %8.3f ms %6.1f GFLOP/s %5.1f %% of %.0f; 1 thread %8.3f ms %6.1f GFLOP/s %5.1f %% of %.0f\n", name.c_str(), kind, what, two * 1e3,
+         flops / two * 1e-9, flops / two * 1e-7 / limit2, limit2, one * 1e3, flops / one * 1e-9, flops / one * 1e-7 / limit1, limit1);
+}
+
 void measure(const Problem& p, DType type) {
   const int T = p.rows(), S = p.keys(), width = p.heads * p.headDim, narrow = p.kvHeads * p.headDim;
   Random random(7);
@@ -19,24 +26,20 @@ void measure(const Problem& p, DType type) {
   if (p.start < 0) startT.data = nullptr;
   const std::vector<double> attrs{double(p.heads), double(p.kvHeads), double(p.headDim), 1 / std::sqrt(double(p.headDim)), double(p.window)};
   const Call forward("attention", 2, {o.tensor(), lse.tensor(), q.tensor(), k.tensor(), v.tensor(), ints(mask.from), ints(mask.until), ints(mask.depth), startT}, attrs);
-  const double pairs = p.pairs(), top = limit(type == DType::bf16 && kBf16Dot ? 1 : 0);
-  const double one = forward.seconds(pool(1), 7), two = forward.seconds(pool(2), 25);
   const char* kind = type == DType::f32 ? "f32 " : "bf16";
+  const double flops = 4 * p.pairs() * p.headDim;
   if (T == 1) {
-    const double bytes = 2.0 * S * narrow * q.size();
-    printf("%-28s %s decode   %8.3f ms (1 thread %.3f)  %6.1f GB/s of the cache\n", p.name.c_str(), kind, two * 1e3, one * 1e3, bytes / two * 1e-9);
+    const double two = forward.seconds(pool(2), 50), one = forward.processorSeconds(20), bytes = 2.0 * S * narrow * static_cast<double>(q.size());
+    printf("%-26s %s decode   2 threads %8.3f ms, %5.1f GB/s of the cache; 1 thread %8.3f ms, %5.1f GB/s\n", p.name.c_str(), kind, two * 1e3, bytes / two * 1e-9, one * 1e3,
+           bytes / one * 1e-9);
     return;
   }
-  const double flops = 4 * pairs * p.headDim;
-  printf("%-28s %s forward  %8.3f ms (1 thread %.3f)  %6.1f GFLOP/s  %4.1f %% of %.0f; 1 thread %4.1f %%\n", p.name.c_str(), kind, two * 1e3, one * 1e3, flops / two * 1e-9,
-         flops / two * 1e-7 / top, top, flops / one * 2e-7 / top);
+  report(p.name, kind, "forward ", flops, forward, type);
   const Call backward("attention_backward", 3,
                       {dq.tensor(), dk.tensor(), dv.tensor(), dO.tensor(), o.tensor(), lse.tensor(), q.tensor(), k.tensor(), v.tensor(), ints(mask.from), ints(mask.until),
                        ints(mask.depth)},
                       attrs);
-  const double oneBack = backward.seconds(pool(1), 5), twoBack = backward.seconds(pool(2), 15);
-  printf("%-28s %s backward %8.3f ms (1 thread %.3f)  %6.1f GFLOP/s  %4.1f %% of %.0f; 1 thread %4.1f %%\n", p.name.c_str(), kind, twoBack * 1e3, oneBack * 1e3,
-         2.5 * flops / twoBack * 1e-9, 2.5 * flops / twoBack * 1e-7 / top, top, 2.5 * flops / oneBack * 2e-7 / top);
+  report(p.name, kind, "backward", 2.5 * flops, backward, type);
 }
 
 MaskOf windows(int count, int length) {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdarg>
 #include <cstring>
+#include <ctime>
 #include <map>
 #include "plan.hpp"
 #include "probe.hpp"
@@ -74,6 +75,22 @@ double Call::seconds(Pool& pool, int repeats) const {
   return shortest;
 }
 
+double Call::processorSeconds(int repeats) const {
+  auto spent = [] {
+    timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+  };
+  run(pool(1));
+  double shortest = 1e30;
+  for (int i = 0; i < repeats; i++) {
+    const double start = spent();
+    run(pool(1));
+    shortest = std::min(shortest, spent() - start);
+  }
+  return shortest;
+}
+
 Pool& pool(int threads) {
   static std::map<int, std::unique_ptr<Pool>> pools;
   auto& made = pools[threads];
@@ -81,9 +98,13 @@ Pool& pool(int threads) {
   return *made;
 }
 
-double limit(int kind) {
-  static const double limits[] = {probeFma(pool(2), 0), probeFma(pool(2), 1)};
-  return limits[kind];
+double limit(int kind, int threads) {
+  static std::map<std::pair<int, int>, double> limits;
+  double& best = limits[{kind, threads}];
+  if (best == 0) {
+    for (int i = 0; i < 3; i++) best = std::max(best, probeFma(pool(threads), kind));  // others may hold a core during one
+  }
+  return best;
 }
 
 double Random::normal() { return std::sqrt(-2 * std::log(1 - uniform())) * std::cos(6.283185307179586 * uniform()); }

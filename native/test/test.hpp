@@ -33,6 +33,7 @@ class Call {
   void run(Pool& pool) const;               // an error of the kernel is a failure of the test
   std::string error(Pool& pool) const;      // runs it and returns what it says ("" if nothing)
   double seconds(Pool& pool, int repeats) const;  // shortest of several
+  double processorSeconds(int repeats) const;     // shortest of several on one thread, time that others took from it left out
 
  private:
   struct Loaded;
@@ -41,8 +42,8 @@ class Call {
 
 Pool& pool(int threads);  // made once
 
-// Probes of two threads, measured once: GFLOP/s (kind 0: f32, 1: bf16 dot product) and GB/s.
-double limit(int kind);
+// The probe, measured once: GFLOP/s of so many threads (kind 0: f32, 1: bf16 dot product).
+double limit(int kind, int threads = 2);
 
 // Deterministic numbers.
 struct Random {

@@ -131,7 +131,7 @@ function backward(name: string, s: Setup): OpCase {
 
 const preferencePair: Branch = { tokens: 21, children: [{ tokens: 17 }, { tokens: 30 }] }
 const both: Record<string, Setup> = {
-  'one token': { heads: 1, kvHeads: 1, headDim: 16, mask: rows([1]) },
+  'a row of one token and one of two': { heads: 1, kvHeads: 1, headDim: 16, mask: rows([1, 2]) },
   'one row': { heads: 2, kvHeads: 1, headDim: 16, mask: rows([67]) },
   'rows and pads, grouped heads': { heads: 4, kvHeads: 2, headDim: 64, mask: rows([1, 33, 2, 64, 19], 9) },
   'three queries a key head, columns of one product': { heads: 3, kvHeads: 1, headDim: 24, mask: rows([40, 31]), fused: true },

@@ -42,7 +42,7 @@ extern "C" __global__ void attention_delta_bf16(Problem p) { deltas<bf16>(p); }
   extern "C" __global__ void __launch_bounds__(256) attention_simple_##suffix##_##D(Problem p) { simpleForward<D, T>(p); }                    \
   extern "C" __global__ void __launch_bounds__(256) attention_query_grad_simple_##suffix##_##D(Problem p) { simpleQueryGrad<D, T>(p); }       \
   extern "C" __global__ void __launch_bounds__(256) attention_key_grad_simple_##suffix##_##D(Problem p) { simpleKeyGrad<D, T>(p); }
-#define SIMPLE_SIZES(suffix, T) SIMPLE(suffix, T, 64) SIMPLE(suffix, T, 128) SIMPLE(suffix, T, 256)
+#define SIMPLE_SIZES(suffix, T) SIMPLE(suffix, T, 128) SIMPLE(suffix, T, 256)
 FOR_TYPES(SIMPLE_SIZES)
 
 #if __CUDA_ARCH__ >= 800 || !defined(__CUDA_ARCH__)

@@ -2,6 +2,7 @@
  * Attention without T × T (FlashAttention-2, Dao 2023): on tensor cores for bf16 with heads of up to 128 channels, else in f32 arithmetic.
  * Backward is two kernels, one owning queries and one owning keys: each sums alone, in a fixed order.
  */
+import { SaqrError } from '../../error.ts'
 import {
   type Card,
   type CudaOp,
@@ -43,7 +44,8 @@ function choose(step: CudaStep, tensors: CudaTensor[], card: Card): Choice {
     }
     return { suffix: `tensor_${size}`, rows: 64, threads: 128, shared }
   }
-  const size = headDim <= 64 ? 64 : headDim <= 128 ? 128 : 256
+  if (headDim > 256) throw new SaqrError('DEVICE_SHAPE', `${step.name}: heads of ${headDim} channels; the CUDA kernels take up to 256.`)
+  const size = headDim <= 128 ? 128 : 256
   const n = size > 128 ? 16 : 32
   const tile = n * (size + 1) * 4
   const weights = n * (n + 1) * 4

@@ -15,6 +15,7 @@ template <int DMAX, class T>
 __device__ __forceinline__ void loadRows(float* to, const void* x, int stride, int first, int rows, int headDim, int column) {
   using G = Tiling<DMAX>;
   const T* from = static_cast<const T*>(x) + column;
+#pragma unroll 1
   for (int i = threadIdx.x; i < G::N * headDim; i += 256) {
     int r = i / headDim, c = i % headDim;
     to[r * G::PITCH + c] = first + r < rows ? toFloat(from[static_cast<long long>(first + r) * stride + c]) : 0.0f;
@@ -22,6 +23,7 @@ __device__ __forceinline__ void loadRows(float* to, const void* x, int stride, i
 }
 __device__ __forceinline__ float dotRows(const float* a, const float* b, int n) {
   float sum = 0;
+#pragma unroll 4
   for (int c = 0; c < n; c++) sum += a[c] * b[c];
   return sum;
 }
@@ -38,6 +40,7 @@ template <int WIDTH> __device__ __forceinline__ float rowMax(float x) {
 // acc[c] += Σ_j weights[j] · rows[j][c] for this thread's channels
 template <int DMAX> __device__ __forceinline__ void accumulate(float (&acc)[Tiling<DMAX>::CHANNELS], const float* weights, const float* rows, int lane, int headDim) {
   using G = Tiling<DMAX>;
+#pragma unroll 2
   for (int j = 0; j < G::N; j++) {
     float w = weights[j];
 #pragma unroll

@@ -1,0 +1,82 @@
+// Keys and values in the orders that products read, block by block, packed when first asked for and kept while there is room.
+#pragma once
+#include "mask.hpp"
+#include "pack.hpp"
+
+namespace saqr::attention {
+
+// The rows of a tensor at one head
+template <class T>
+struct Head {
+  T* data;
+  int64_t stride;
+  T* row(int64_t i) const { return data + i * stride; }
+};
+template <class T>
+Head<T> headOf(const Tensor& t, int64_t head, int64_t headDim) {
+  return {static_cast<T*>(t.data) + head * headDim, t.stride};
+}
+
+// A panel holds kPanel keys side by side: unit c of key r at [c][r].
+constexpr int kPanel = W > kTile ? W : kTile;
+
+template <class U, class T>
+struct PackedKeys {
+  enum Order { panels, rows };
+  static constexpr int kMost = 3;
+  struct Section {
+    const Tensor* tensor;
+    Order order;
+  };
+  int64_t headDim, keys, slots, sectionSize;
+  int sections;
+  Section section[kMost];
+  int32_t* memory;
+  int64_t* tags;
+
+  bool prepare(Scratch& scratch, int64_t dim, int64_t keyCount, std::initializer_list<Section> list, size_t budget) {
+    headDim = dim;
+    keys = keyCount;
+    sections = 0;
+    for (const Section& s : list) section[sections++] = s;
+    sectionSize = kBlock * headDim / U::kPer;
+    const int64_t blocks = (keys + kBlock - 1) / kBlock, each = sections * sectionSize;
+    slots = std::min<int64_t>(blocks, std::min(budget, scratch.left()) / (each * sizeof(int32_t) + 64));
+    if (slots < 1) return false;
+    tags = scratch.take<int64_t>(slots);
+    memory = scratch.take<int32_t>(slots * each);
+    std::fill(tags, tags + slots, -1);
+    return memory != nullptr;
+  }
+
+  // the first section of block `b` at key head `g`; valid until another block is asked for
+  const int32_t* block(int64_t g, int64_t b) {
+    const int64_t slot = b % slots, tag = g * (int64_t{1} << 32) + b;
+    int32_t* to = memory + slot * sections * sectionSize;
+    if (tags[slot] == tag) return to;
+    tags[slot] = tag;
+    for (int s = 0; s < sections; s++) pack(to + s * sectionSize, section[s], g, b * kBlock);
+    return to;
+  }
+
+  // units of a tile of panels; the next unit is kPanel further
+  const int32_t* panelOf(const int32_t* sectionStart, int64_t tile) const {
+    const int64_t key = tile % (kBlock / kTile) * kTile;
+    return sectionStart + key / kPanel * kPanel * (headDim / U::kPer) + key % kPanel;
+  }
+  // rows of a tile; the next unit is headDim further
+  const int32_t* rowsOf(const int32_t* sectionStart, int64_t tile) const { return sectionStart + tile % (kBlock / kTile) * (kTile / U::kPer) * headDim; }
+
+ private:
+  void pack(int32_t* to, const Section& s, int64_t g, int64_t first) const {
+    const Head<const T> head = headOf<const T>(*s.tensor, g, headDim);
+    const int count = static_cast<int>(std::min<int64_t>(kBlock, keys - first));
+    if (s.order == rows) return packRows<U>(to, headDim, head.row(first), head.stride, count, kBlock / U::kPer, headDim);
+    const int64_t units = headDim / U::kPer;
+    for (int r = 0; r < kBlock; r += W) {
+      packTransposed<U>(to + r / kPanel * kPanel * units + r % kPanel, kPanel, head.row(first + r), head.stride, count - r, units);
+    }
+  }
+};
+
+}  // namespace saqr::attention

@@ -1,0 +1,114 @@
+// Rows of q, k, v and dO into the orders that the products read, and sums back into rows.
+#pragma once
+#include <utility>
+#include "units.hpp"
+
+namespace saqr::attention {
+
+// One step of a transposition: swaps the off-diagonal S × S blocks of two rows of vectors.
+template <int S, int... X>
+SAQR_INLINE void exchange(vi& a, vi& b, std::integer_sequence<int, X...>) {
+#if defined(__clang__)
+  const vi low = __builtin_shufflevector(a, b, ((X & S) ? W + X - S : X)...);
+  const vi high = __builtin_shufflevector(a, b, ((X & S) ? W + X : X + S)...);
+#else
+  const vi low = __builtin_shuffle(a, b, vi{((X & S) ? W + X - S : X)...});
+  const vi high = __builtin_shuffle(a, b, vi{((X & S) ? W + X : X + S)...});
+#endif
+  a = low;
+  b = high;
+}
+template <int S>
+SAQR_INLINE void exchangeAll(vi (&v)[W]) {
+  if constexpr (S < W) {
+#pragma GCC unroll 16
+    for (int r = 0; r < W; r++) {
+      if (!(r & S)) exchange<S>(v[r], v[r + S], std::make_integer_sequence<int, W>());
+    }
+    exchangeAll<2 * S>(v);
+  }
+}
+SAQR_INLINE void transpose(vi (&v)[W]) { exchangeAll<1>(v); }
+
+// W units (or the first n, then zeros) of a row that lies in memory as T
+template <class U, class T>
+SAQR_INLINE vi loadUnits(const T* p) {
+  if constexpr (sizeof(T) * U::kPer == 4) return loadAs<vi>(p);
+  else return asInt(loadF(p));
+}
+template <class U, class T>
+SAQR_INLINE vi loadUnits(const T* p, int n) {
+  T part[W * U::kPer] = {};
+  memcpy(part, p, n * U::kPer * sizeof(T));
+  return loadUnits<U>(part);
+}
+
+// to[c · toStep + r] = unit c of row r: W rows side by side in lanes; those from `rows` on are zero.
+template <class U, class T>
+void packTransposed(int32_t* to, int64_t toStep, const T* from, int64_t fromStride, int rows, int64_t units) {
+  for (int64_t c = 0; c < units; c += W) {
+    const int n = static_cast<int>(units - c < W ? units - c : W);
+    const T* at = from + c * U::kPer;
+    vi v[W];
+    if (rows >= W && n == W) {
+#pragma GCC unroll 16
+      for (int r = 0; r < W; r++) v[r] = loadUnits<U>(at + r * fromStride);
+    } else {
+      for (int r = 0; r < W; r++) v[r] = r < rows ? loadUnits<U>(at + r * fromStride, n) : vi{};
+    }
+    transpose(v);
+    for (int r = 0; r < n; r++) store(to + (c + r) * toStep, v[r]);
+  }
+}
+
+// to[r · toStep + c] = channel c of rows r·kPer …: the rows themselves are what is summed over. Rows from `rows` on are zero, channels up
+// to toStep too.
+template <class U, class T>
+void packRows(int32_t* to, int64_t toStep, const T* from, int64_t fromStride, int rows, int unitRows, int64_t channels) {
+  for (int r = 0; r < unitRows; r++, to += toStep) {
+    const T* first = from + r * U::kPer * fromStride;
+    for (int64_t c = 0; c < toStep; c += W) {
+      const int n = static_cast<int>(channels - c < W ? channels - c : W), room = static_cast<int>(toStep - c < W ? toStep - c : W);
+      auto row = [&](int k) {
+        if (r * U::kPer + k >= rows || n <= 0) return vi{};
+        const T* p = first + k * fromStride + c;
+        return asInt(n == W ? loadF(p) : loadFirst(p, n));
+      };
+      vi v = row(0);
+      if constexpr (U::kPer == 2) v = (vi)((vu)v >> 16) | row(1);
+      if (room == W) store(to + c, v);
+      else memcpy(to + c, &v, room * sizeof(int32_t));
+    }
+  }
+}
+
+// Row r of `to` = lane r of from[c · fromStep …] · factor, for c < channels: the way back of packTransposed.
+template <class T>
+void unpackTransposed(T* to, int64_t toStride, const float* from, int64_t fromStep, int rows, int64_t channels, vf factor) {
+  constexpr int kPer = 4 / sizeof(T);
+  for (int64_t c = 0; c < channels; c += W * kPer) {
+    const int n = static_cast<int>(channels - c < W * kPer ? channels - c : W * kPer);
+    vi v[W];
+    for (int u = 0; u < W; u++) {
+      const float* at = from + (c + u * kPer) * fromStep;
+      if (u * kPer >= n) v[u] = vi{};
+      else if constexpr (kPer == 1) v[u] = asInt(load(at) * factor);
+      else v[u] = pairOf(load(at) * factor, load(at + fromStep) * factor);
+    }
+    transpose(v);
+    for (int r = 0; r < rows; r++) memcpy(to + r * toStride + c, &v[r], n * sizeof(T));
+  }
+}
+
+// A row of `to` = from · factor
+template <class T>
+SAQR_INLINE void unpackRow(T* to, const float* from, int64_t channels, float factor) {
+  for (int64_t c = 0; c < channels; c += W) {
+    const int n = static_cast<int>(channels - c < W ? channels - c : W);
+    const vf v = load(from + c) * factor;
+    if (n == W) storeF(to + c, v);
+    else storeFirst(to + c, v, n);
+  }
+}
+
+}  // namespace saqr::attention
