@@ -1,0 +1,96 @@
+/** Requests to the Hub: every failure by name, with what to do; what may pass by itself is tried again. */
+import { setTimeout as wait } from 'node:timers/promises'
+import { SaqrError } from '../error.ts'
+import type { HubOptions, HubPlaces } from './places.ts'
+import type { Repository } from './repository.ts'
+
+/** A failure that may pass: no connection, 429, 5xx. `retryAfter`: seconds the server asks to wait. */
+export class PassingError extends SaqrError {
+  readonly retryAfter: number | undefined
+  constructor(code: string, message: string, options?: ErrorOptions & { retryAfter?: number }) {
+    super(code, message, options)
+    this.retryAfter = options?.retryAfter
+  }
+}
+
+/** How long the Hub may be silent, ms. */
+export const patience = 30_000
+const attempts = 5
+const longestWait = 60
+
+/** A fetch for the functions of @huggingface/hub that throws SaqrErrors. `subject` names what is asked for. */
+export function hubFetch(places: HubPlaces, repo: Repository, subject: string, signal?: AbortSignal): typeof fetch {
+  return async (input, init) => {
+    let response: Response
+    try {
+      response = await fetch(input, {
+        ...init,
+        signal: signal ?? null,
+        headers: { 'user-agent': 'saqr', ...(init?.headers as Record<string, string>) },
+      })
+    } catch (cause) {
+      throw networkError(cause, places, signal)
+    }
+    if (response.ok) return response
+    await response.body?.cancel()
+    throw statusError(response, places, repo, subject)
+  }
+}
+
+export function networkError(cause: unknown, { hubUrl }: HubPlaces, signal?: AbortSignal): unknown {
+  if (cause instanceof SaqrError) return cause
+  if (signal?.aborted && (signal.reason as Error)?.name !== 'TimeoutError') return signal.reason
+  const inner = (cause as Error)?.cause as NodeJS.ErrnoException | undefined
+  const why = inner?.code ?? inner?.message ?? (cause as Error)?.message ?? String(cause)
+  return new PassingError('HUB_OFFLINE', `No connection to ${hubUrl} (${why}). Check the network, or give a local folder.`, { cause })
+}
+
+function statusError(response: Response, { hubUrl, token }: HubPlaces, repo: Repository, subject: string): SaqrError {
+  const page = `${hubUrl}/${repo.type === 'dataset' ? 'datasets/' : ''}${repo.name}`
+  const kind = response.headers.get('x-error-code')
+  const { status } = response
+  const login = token ? 'the access token in use does not open it' : 'log in (hf auth login) or set HF_TOKEN'
+  if (kind === 'GatedRepo')
+    return new SaqrError(
+      'HUB_GATED',
+      `${repo.name} asks for its terms to be accepted: do so at ${page}, then ${token ? 'try again' : login}.`,
+    )
+  if (kind === 'RevisionNotFound')
+    return new SaqrError('HUB_REVISION', `${repo.name} has no revision ${repo.revision}. See ${page}/tree/main for what there is.`)
+  if (kind === 'EntryNotFound') return new SaqrError('HUB_FILE', `${repo.name} has no file ${subject} at revision ${repo.revision}.`)
+  if (status === 401 && kind !== 'RepoNotFound' && token)
+    return new SaqrError('HUB_TOKEN', `${hubUrl} does not accept the access token. Make a new one at ${hubUrl}/settings/tokens.`)
+  if (status === 404 || status === 401)
+    return new SaqrError(
+      'HUB_NOT_FOUND',
+      `There is no ${repo.type} ${repo.name} on ${hubUrl}, or it is private. Check the name; if it is private, ${login}.`,
+    )
+  if (status === 403) return new SaqrError('HUB_FORBIDDEN', `${repo.name} may not be read: ${login}. See ${page}.`)
+  if (status === 429) {
+    const retryAfter = Number(response.headers.get('retry-after')) || undefined
+    return new PassingError(
+      'HUB_RATE_LIMIT',
+      `${hubUrl} refuses more requests for now (429). Wait a few minutes${token ? '' : ', or log in for a higher limit'}.`,
+      { retryAfter },
+    )
+  }
+  if (status >= 500)
+    return new PassingError('HUB_SERVER', `${hubUrl} has a problem of its own (${status}) with ${subject}. Try again later.`)
+  return new SaqrError('HUB_SERVER', `${hubUrl} answered ${status} to ${subject} of ${repo.name}.`)
+}
+
+/** Runs `task`, again where it failed in passing: five times, waiting longer each time. `progress()` true: it got on, so count anew. */
+export async function patiently<T>(task: () => Promise<T>, options: HubOptions, progress: () => boolean = () => false): Promise<T> {
+  const delay = options.retryDelay ?? 1000
+  for (let attempt = 1; ; attempt++) {
+    options.signal?.throwIfAborted()
+    try {
+      return await task()
+    } catch (error) {
+      if (!(error instanceof PassingError)) throw error
+      if (progress()) attempt = 1
+      if (attempt >= attempts || (error.retryAfter ?? 0) > longestWait) throw error
+      await wait(Math.max(delay * 2 ** (attempt - 1), (error.retryAfter ?? 0) * 1000), undefined, { signal: options.signal })
+    }
+  }
+}

@@ -1,0 +1,228 @@
+/**
+ * Files written so that a reader never meets half of one: the bytes go to a hidden file beside the target, are flushed to the
+ * disk and renamed over it. A process killed in between leaves the old file; its remains are swept by the next write.
+ */
+import {
+  accessSync,
+  closeSync,
+  constants,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs'
+import { hostname } from 'node:os'
+import { basename, dirname, join } from 'node:path'
+import { SaqrError } from '../error.ts'
+
+/** Turns an error of the file system into one a user can act on; a SaqrError passes through. */
+export function fileError(cause: unknown, path: string, verb: 'read' | 'write'): SaqrError {
+  if (cause instanceof SaqrError) return cause
+  const code = (cause as NodeJS.ErrnoException).code
+  const say = (name: string, message: string) => new SaqrError(name, message, { cause })
+  if (code === 'ENOENT' && verb === 'read') return say('FORMAT_NOT_FOUND', `${path} does not exist.`)
+  if (code === 'EISDIR') return say('FORMAT_NOT_A_FILE', `${path} is a folder, not a file.`)
+  if (code === 'ENOSPC' || code === 'EDQUOT') {
+    return say(
+      'FORMAT_DISK_FULL',
+      `The disk is full: ${path} was not written, what was there before is unchanged. Free some space and save again.`,
+    )
+  }
+  if (code === 'EFBIG')
+    return say('FORMAT_DISK_FULL', `${path} is larger than a file may be here; it was not written. Save to another disk.`)
+  if (code === 'EACCES' || code === 'EPERM')
+    return say('FORMAT_PERMISSION', `No permission to ${verb} ${path}. Change its permissions or choose another place.`)
+  if (code === 'EROFS') return say('FORMAT_PERMISSION', `${path} is on a read-only disk. Choose another place.`)
+  if (code === 'EMFILE' || code === 'ENFILE')
+    return say('FORMAT_FILE', `Too many open files to ${verb} ${path}. Raise the limit (ulimit -n).`)
+  if (code === 'ENOTDIR' || code === 'EEXIST')
+    return say('FORMAT_FILE', `${path} can't be used: a part of it is a file where a folder is needed.`)
+  return say('FORMAT_FILE', `Could not ${verb} ${path}: ${(cause as Error).message}`)
+}
+
+/** Makes the folder if need be and proves that files can be written there: fails before a run, not at its first save. */
+export function ensureWritableFolder(folder: string): void {
+  try {
+    mkdirSync(folder, { recursive: true })
+    accessSync(folder, constants.W_OK | constants.X_OK)
+    const probe = partialName(join(folder, 'probe'))
+    closeSync(openSync(probe, 'w'))
+    rmSync(probe)
+  } catch (cause) {
+    throw fileError(cause, folder, 'write')
+  }
+}
+
+const separator = '.saqr-'
+const partialName = (path: string) => join(dirname(path), `.${basename(path)}${separator}${hostname()}-${process.pid}`)
+
+/** Removes what processes that died left beside `path`, and nothing of those that live; a folder they had set aside comes back. */
+function sweep(path: string): void {
+  const prefix = `.${basename(path)}${separator}${hostname()}-`
+  for (const name of readdirSync(dirname(path))) {
+    const [, pid, old] = (name.startsWith(prefix) && /^(\d+)(\.old)?$/.exec(name.slice(prefix.length))) || []
+    if (pid === undefined || Number(pid) === process.pid || alive(Number(pid))) continue
+    const left = join(dirname(path), name)
+    if (old && !exists(path)) renameSync(left, path)
+    else rmSync(left, { force: true, recursive: true })
+  }
+}
+
+export function alive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}
+
+/** A file being written: `commit` makes it appear under its name, `abandon` leaves no trace. */
+export interface AtomicFile {
+  write(bytes: Uint8Array): void
+  commit(): void
+  abandon(): void
+}
+
+/** Opens a file that appears under `path` when committed. Errors: FORMAT_DISK_FULL, FORMAT_PERMISSION, FORMAT_FILE. */
+export function openAtomic(path: string): AtomicFile {
+  const partial = partialName(path)
+  let fd = -1
+  const guard = <T>(action: () => T): T => {
+    try {
+      return action()
+    } catch (cause) {
+      abandon()
+      throw fileError(cause, path, 'write')
+    }
+  }
+  const close = () => {
+    if (fd >= 0) closeSync(fd)
+    fd = -1
+  }
+  const abandon = () => {
+    try {
+      close()
+    } finally {
+      rmSync(partial, { force: true })
+    }
+  }
+  guard(() => {
+    sweep(path)
+    fd = openSync(partial, 'w')
+  })
+  return {
+    write: (bytes) => guard(() => writeAll(fd, bytes)),
+    commit: () =>
+      guard(() => {
+        fsyncSync(fd)
+        close()
+        renameSync(partial, path)
+        syncFolder(dirname(path))
+      }),
+    abandon,
+  }
+}
+
+/** One call may write less than asked for (a disk that fills up, 2 GiB at most). */
+function writeAll(fd: number, bytes: Uint8Array): void {
+  for (let at = 0; at < bytes.length; ) {
+    const count = writeSync(fd, bytes, at, Math.min(bytes.length - at, 2 ** 30))
+    if (count === 0) throw Object.assign(new Error('nothing more could be written'), { code: 'ENOSPC' })
+    at += count
+  }
+}
+
+/** A rename lasts through a power cut only once its folder is flushed too. */
+function syncFolder(folder: string): void {
+  if (process.platform === 'win32') return // folders can't be opened there, and the rename is journalled
+  const fd = openSync(folder, 'r')
+  try {
+    fsyncSync(fd)
+  } finally {
+    closeSync(fd)
+  }
+}
+
+/** Writes a small file at once. */
+export function writeFileAtomic(path: string, content: string | Uint8Array): void {
+  const file = openAtomic(path)
+  file.write(typeof content === 'string' ? Buffer.from(content) : content)
+  file.commit()
+}
+
+/**
+ * A folder that appears as a whole: `fill` writes into a hidden folder beside it, which then takes the place of `path`.
+ * An older folder of that name is replaced; it stays untouched if `fill` throws.
+ */
+export async function writeFolderAtomic(path: string, fill: (folder: string) => Promise<void> | void): Promise<void> {
+  const partial = partialName(path)
+  const old = `${partial}.old`
+  try {
+    mkdirSync(dirname(path), { recursive: true })
+    sweep(path)
+    rmSync(partial, { force: true, recursive: true })
+    mkdirSync(partial)
+    await fill(partial)
+    syncFolder(partial)
+    const replaces = exists(path)
+    if (replaces) renameSync(path, old)
+    renameSync(partial, path)
+    syncFolder(dirname(path))
+    if (replaces) rmSync(old, { force: true, recursive: true })
+  } catch (cause) {
+    rmSync(partial, { force: true, recursive: true })
+    if (exists(old) && !exists(path)) renameSync(old, path)
+    throw fileError(cause, path, 'write')
+  }
+}
+
+export function exists(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false }) !== undefined
+}
+
+export function isFile(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false
+}
+
+export function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false
+}
+
+/** Exactly `length` bytes from `offset` of an open file, into `out` if given. */
+export function readExactly(fd: number, path: string, offset: number, length: number, out = new Uint8Array(length)): Uint8Array {
+  for (let at = 0; at < length; ) {
+    const count = readSync(fd, out, at, Math.min(length - at, 2 ** 30), offset + at)
+    if (count === 0)
+      throw new SaqrError(
+        'FORMAT_TRUNCATED',
+        `${path} ends at byte ${offset + at}, where ${length - at} more were expected. Fetch it again.`,
+      )
+    at += count
+  }
+  return out
+}
+
+/** Opens `path` for reading while `use` runs. */
+export function withFile<T>(path: string, use: (fd: number, size: number) => T): T {
+  let fd = -1
+  try {
+    const stat = statSync(path)
+    if (!stat.isFile()) throw new SaqrError('FORMAT_NOT_A_FILE', `${path} is not a file.`)
+    fd = openSync(path, 'r')
+    return use(fd, stat.size)
+  } catch (cause) {
+    throw fileError(cause, path, 'read')
+  } finally {
+    if (fd >= 0) closeSync(fd)
+  }
+}
+
+export function readRange(path: string, offset: number, length: number): Uint8Array {
+  return withFile(path, (fd) => readExactly(fd, path, offset, length))
+}

@@ -1,0 +1,153 @@
+/** JSON files: read with an error that names file and line, written as Python's `json.dumps` writes them so that files compare equal. */
+import { isUtf8 } from 'node:buffer'
+import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs'
+import { SaqrError } from '../error.ts'
+import { fileError } from './files.ts'
+
+export type JsonObject = Record<string, unknown>
+
+/** The largest JSON file read as one string: a V8 string holds 512 MiB, the largest tokenizer.json is about 40 MB. */
+const largest = 256 * 2 ** 20
+
+/** Strict UTF-8. `where` names the bytes in the error. */
+export function decodeUtf8(bytes: Uint8Array, where: string): string {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8')
+  // what can't be decoded has become U+FFFD; only then is a second look needed
+  if (text.includes('\ufffd') && !isUtf8(bytes)) {
+    throw new SaqrError('FORMAT_TEXT', `${where} is not valid UTF-8. Save it as UTF-8 text, or fetch the file again.`)
+  }
+  return text
+}
+
+/** Parses JSON; the error names `where`, line and column. */
+export function parseJson(text: string, where: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (cause) {
+    const message = (cause as Error).message
+    const position = /at position (\d+)/.exec(message)?.[1]
+    throw new SaqrError('FORMAT_JSON', `${where} is not valid JSON${position ? ` at ${lineOf(text, Number(position))}` : ''}: ${message}`, {
+      cause,
+    })
+  }
+}
+
+function lineOf(text: string, position: number): string {
+  const before = text.slice(0, position)
+  const line = before.split('\n').length
+  return `line ${line}, column ${position - before.lastIndexOf('\n')}`
+}
+
+/** The text of a UTF-8 file of at most 256 MiB, without a byte order mark. */
+export function readText(path: string): string {
+  let bytes: Uint8Array
+  try {
+    const fd = openSync(path, 'r')
+    try {
+      const stat = fstatSync(fd)
+      if (!stat.isFile()) throw new SaqrError('FORMAT_NOT_A_FILE', `${path} is not a file.`)
+      if (stat.size > largest)
+        throw new SaqrError('FORMAT_TOO_LARGE', `${path} has ${stat.size} bytes; at most ${largest} are read as text.`)
+      bytes = readFileSync(fd)
+    } finally {
+      closeSync(fd)
+    }
+  } catch (cause) {
+    throw fileError(cause, path, 'read')
+  }
+  const text = decodeUtf8(bytes, path)
+  return text.startsWith('\ufeff') ? text.slice(1) : text
+}
+
+export function readJson(path: string): unknown {
+  return parseJson(readText(path), path)
+}
+
+/** Reads a JSON file that must hold an object. */
+export function readJsonObject(path: string): JsonObject {
+  const value = readJson(path)
+  if (!isObject(value)) throw new SaqrError('FORMAT_JSON', `${path} must hold a JSON object, it holds ${describe(value)}.`)
+  return value
+}
+
+export function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function describe(value: unknown): string {
+  if (value === null) return 'null'
+  if (Array.isArray(value)) return 'a list'
+  return `a ${typeof value}`
+}
+
+/** A number that Python holds as a float: written `1.0` and not `1`. */
+export class Float {
+  readonly value: number
+  constructor(value: number) {
+    this.value = value
+  }
+}
+
+export interface JsonStyle {
+  /** spaces a level; absent: one line with `, ` and `: ` */
+  indent?: number
+  sortKeys?: boolean
+  /** escape everything outside ASCII, as `json.dumps` does unless told otherwise (default true) */
+  ascii?: boolean
+}
+
+/** What Python's `json.dumps` gives for the same value (`Float` marks floats; other numbers are integers, or floats if they have a fraction). */
+export function stringifyJson(value: unknown, style: JsonStyle = {}): string {
+  const ascii = style.ascii ?? true
+  const text = (s: string) => {
+    const quoted = JSON.stringify(s).replaceAll('\x7f', ascii ? '\\u007f' : '\x7f')
+    return ascii ? quoted.replace(/[\u0080-\uffff]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`) : quoted
+  }
+  const list = (open: string, items: string[], close: string, depth: number) => {
+    if (items.length === 0) return open + close
+    if (style.indent === undefined) return open + items.join(', ') + close
+    const inner = `\n${' '.repeat(style.indent * (depth + 1))}`
+    return `${open}${inner}${items.join(`,${inner}`)}\n${' '.repeat(style.indent * depth)}${close}`
+  }
+  const write = (v: unknown, depth: number): string => {
+    if (v === null || v === undefined) return 'null'
+    if (typeof v === 'string') return text(v)
+    if (typeof v === 'boolean' || typeof v === 'bigint') return String(v)
+    if (typeof v === 'number') return Number.isSafeInteger(v) ? String(v) : pythonFloat(v)
+    if (v instanceof Float) return pythonFloat(v.value)
+    if (Array.isArray(v))
+      return list(
+        '[',
+        v.map((item) => write(item, depth + 1)),
+        ']',
+        depth,
+      )
+    const entries = Object.entries(v as JsonObject).filter(([, item]) => item !== undefined)
+    if (style.sortKeys) entries.sort(([a], [b]) => compareCodePoints(a, b))
+    return list(
+      '{',
+      entries.map(([key, item]) => `${text(key)}: ${write(item, depth + 1)}`),
+      '}',
+      depth,
+    )
+  }
+  return write(value, 0)
+}
+
+/** Python's `repr` of a float: exponent below 1e-4 and from 1e16 on, at least two digits in it. */
+export function pythonFloat(x: number): string {
+  if (Number.isNaN(x)) return 'NaN'
+  if (!Number.isFinite(x)) return x > 0 ? 'Infinity' : '-Infinity'
+  if (x === 0) return Object.is(x, -0) ? '-0.0' : '0.0'
+  const size = Math.abs(x)
+  if (size >= 1e16 || size < 1e-4) {
+    const [digits, exponent] = x.toExponential().split('e') as [string, string]
+    return `${digits}e${exponent[0]}${exponent.slice(1).padStart(2, '0')}`
+  }
+  return Number.isInteger(x) ? `${x}.0` : String(x)
+}
+
+/** Strings in the order of their code points, as Python and Rust sort (UTF-16 order differs above U+FFFF). */
+export function compareCodePoints(a: string, b: string): number {
+  return a === b ? 0 : Buffer.compare(Buffer.from(a), Buffer.from(b))
+}

@@ -1,0 +1,108 @@
+/** A model by name or path: a folder, a .gguf file, a PEFT adapter folder, or a name on the Hub. */
+import { homedir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { SaqrError } from '../error.ts'
+import { isFile, isFolder } from './files.ts'
+import { isObject, readJsonObject } from './json.ts'
+import { type HubOptions, hubPlaces } from './places.ts'
+import { isRepositoryName, repository } from './repository.ts'
+import { openSnapshot, type Snapshot } from './snapshot.ts'
+
+export interface ResolvedModel {
+  kind: 'model' | 'adapter' | 'gguf'
+  /** folder, or .gguf file */
+  path: string
+  /** where it came from the Hub */
+  id?: string
+  commit?: string
+  /** worth telling: the Hub could not be asked and the cache was used */
+  note?: string
+}
+
+/**
+ * Finds a model; what comes from the Hub is fetched into the cache first, only the files that are needed. `owner/name/file.gguf`
+ * names one file. Errors: FORMAT_NOT_FOUND, FORMAT_NOT_A_MODEL, HUB_… (see openSnapshot), HUB_NO_WEIGHTS.
+ */
+export async function resolveModel(idOrPath: string, options: HubOptions = {}): Promise<ResolvedModel> {
+  const local = localPath(idOrPath)
+  if (local !== undefined) return { kind: kindOf(local), path: local }
+  const [, name, file] = /^([^/]+\/[^/]+)\/(.+\.gguf)$/.exec(idOrPath) ?? [undefined, idOrPath, undefined]
+  const repo = repository('model', name!, options.revision)
+  const snapshot = await openSnapshot(repo, hubPlaces(options), options)
+  const found = { id: repo.name, commit: snapshot.commit, note: snapshot.note }
+  const gguf = file ?? onlyGguf(snapshot, repo.name)
+  if (gguf !== undefined) {
+    await snapshot.fetch([gguf])
+    return { kind: 'gguf', path: join(snapshot.folder, gguf), ...found }
+  }
+  await snapshot.fetch(smallFiles(snapshot.files))
+  await snapshot.fetch(weightFiles(snapshot, repo.name))
+  return { kind: kindOf(snapshot.folder), path: snapshot.folder, ...found }
+}
+
+/** An existing path, or one that can't be a name on the Hub. */
+export function localPath(idOrPath: string): string | undefined {
+  const path = idOrPath.startsWith('~/') ? join(homedir(), idOrPath.slice(2)) : idOrPath
+  if (isFolder(path) || isFile(path)) return resolve(path)
+  const hubFile = /^[^/]+\/[^/]+\/.+\.gguf$/.test(idOrPath) && isRepositoryName(idOrPath.split('/').slice(0, 2).join('/'))
+  if (isRepositoryName(idOrPath) || hubFile) return undefined
+  throw new SaqrError('FORMAT_NOT_FOUND', `${idOrPath} does not exist, and it is no name on the Hub either (owner/name).`)
+}
+
+/** Told by what is there: an adapter has adapter_config.json. */
+function kindOf(path: string): ResolvedModel['kind'] {
+  if (isFile(path)) {
+    if (path.toLowerCase().endsWith('.gguf')) return 'gguf'
+    throw new SaqrError('FORMAT_NOT_A_MODEL', `${path} is neither a model folder nor a .gguf file.`)
+  }
+  if (isFile(join(path, 'adapter_config.json'))) return 'adapter'
+  if (isFile(join(path, 'config.json'))) return 'model'
+  throw new SaqrError('FORMAT_NOT_A_MODEL', `${path} has neither config.json nor adapter_config.json, so it is no model folder.`)
+}
+
+const wanted = new Set(
+  (
+    'config.json generation_config.json tokenizer.json tokenizer_config.json special_tokens_map.json chat_template.jinja chat_template.json ' +
+    'model.safetensors.index.json adapter_config.json'
+  ).split(' '),
+)
+
+function smallFiles(files: ReadonlySet<string>): string[] {
+  // a single file makes an index beside it meaningless
+  const skip = files.has('model.safetensors') ? 'model.safetensors.index.json' : ''
+  return [...files].filter((path) => (wanted.has(path) && path !== skip) || /^additional_chat_templates\/[^/]+\.jinja$/.test(path))
+}
+
+/** Safetensors only: of the adapter, of the single file, or of the shards that the index (already fetched) names. */
+function weightFiles({ files, folder }: Snapshot, name: string): string[] {
+  if (files.has('adapter_config.json')) {
+    if (files.has('adapter_model.safetensors')) return ['adapter_model.safetensors']
+    throw noWeights(name, 'no adapter_model.safetensors')
+  }
+  if (files.has('model.safetensors')) return ['model.safetensors']
+  if (files.has('model.safetensors.index.json')) {
+    const { weight_map: map } = readJsonObject(join(folder, 'model.safetensors.index.json'))
+    if (isObject(map)) return [...new Set(Object.values(map).filter((shard) => typeof shard === 'string'))]
+    throw noWeights(name, 'an index without "weight_map"')
+  }
+  const pickle = [...files].find((path) => /\.(bin|pth|pt)$/.test(path))
+  throw noWeights(
+    name,
+    pickle ? `its weights in ${pickle}, a pickle; convert it to safetensors in Python` : 'no safetensors and no GGUF file',
+  )
+}
+
+/** A repository of GGUF files and nothing else: one is taken, of several one must be named. */
+function onlyGguf({ files }: Snapshot, name: string): string | undefined {
+  const gguf = [...files].filter((path) => path.toLowerCase().endsWith('.gguf'))
+  if (gguf.length === 0 || [...files].some((path) => path.endsWith('.safetensors'))) return undefined
+  if (gguf.length === 1) return gguf[0]
+  throw new SaqrError(
+    'HUB_NO_WEIGHTS',
+    `${name} has ${gguf.length} GGUF files. Name one, for example ${name}/${gguf[0]}; there are ${gguf.slice(0, 12).join(', ')}${gguf.length > 12 ? ' …' : ''}.`,
+  )
+}
+
+function noWeights(name: string, what: string): SaqrError {
+  return new SaqrError('HUB_NO_WEIGHTS', `${name} can't be used: it has ${what}.`)
+}

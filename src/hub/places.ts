@@ -1,0 +1,74 @@
+/** Where the Hub is, who asks, and where its files are kept: read as huggingface_hub reads it, so that Python shares the cache. */
+import { readFileSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { SaqrError } from '../error.ts'
+
+export interface HubPlaces {
+  hubUrl: string
+  /** holds models--owner--name/, datasets--owner--name/ */
+  cacheDir: string
+  token: string | undefined
+  /** use what is cached and nothing else */
+  offline: boolean
+}
+
+export interface HubOptions {
+  /** branch, tag or commit (default main) */
+  revision?: string
+  token?: string
+  cacheDir?: string
+  hubUrl?: string
+  offline?: boolean
+  signal?: AbortSignal
+  onProgress?: (progress: HubProgress) => void
+  /** first wait before a failed request is tried again, doubled each time (ms, default 1000) */
+  retryDelay?: number
+}
+
+export interface HubProgress {
+  /** file of the repository */
+  file: string
+  /** bytes of it on disk, and in all */
+  done: number
+  total: number
+  /** the same for everything asked for */
+  allDone: number
+  allTotal: number
+}
+
+type Environment = Readonly<Record<string, string | undefined>>
+
+/** Options first, then HF_ENDPOINT, HF_HUB_CACHE, HF_HOME, HF_TOKEN, HF_HUB_OFFLINE and their older names, then the defaults. */
+export function hubPlaces(options: HubOptions = {}, env: Environment = process.env): HubPlaces {
+  const home = expand(env.HF_HOME ?? join(env.XDG_CACHE_HOME ?? '~/.cache', 'huggingface'), env)
+  const cacheDir = options.cacheDir ?? expand(env.HF_HUB_CACHE ?? env.HUGGINGFACE_HUB_CACHE ?? join(home, 'hub'), env)
+  const hubUrl = (options.hubUrl ?? env.HF_ENDPOINT ?? 'https://huggingface.co').replace(/\/+$/, '')
+  const implicit = isTrue(env.HF_HUB_DISABLE_IMPLICIT_TOKEN)
+    ? undefined
+    : env.HF_TOKEN || env.HUGGING_FACE_HUB_TOKEN || tokenFile(home, env)
+  const token = (options.token ?? implicit)?.trim() || undefined
+  if (token && !token.startsWith('hf_')) {
+    throw new SaqrError(
+      'HUB_TOKEN',
+      'The access token does not start with hf_: it is no Hugging Face token. Make one at https://huggingface.co/settings/tokens.',
+    )
+  }
+  return { hubUrl, cacheDir, token, offline: options.offline ?? isTrue(env.HF_HUB_OFFLINE || env.TRANSFORMERS_OFFLINE) }
+}
+
+const isTrue = (value: string | undefined) => ['1', 'ON', 'YES', 'TRUE'].includes((value ?? '').toUpperCase())
+
+/** `~` and `$NAME` as Python's expanduser and expandvars */
+function expand(path: string, env: Environment): string {
+  const home = path === '~' || path.startsWith('~/') ? join(homedir(), path.slice(1)) : path
+  return home.replace(/\$(\w+)|\$\{(\w+)\}/g, (whole, a?: string, b?: string) => env[a ?? b ?? ''] ?? whole)
+}
+
+function tokenFile(home: string, env: Environment): string | undefined {
+  try {
+    return readFileSync(expand(env.HF_TOKEN_PATH ?? join(home, 'token'), env), 'utf8')
+  } catch {
+    return undefined // nobody is logged in
+  }
+}
