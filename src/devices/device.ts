@@ -38,6 +38,12 @@ export interface DeviceDescription {
   threads: number
   /** tokens of a pass are rounded up to a multiple of this */
   tokenQuantum: number
+  /** a longer pass is no faster a token */
+  passTokens: number
+  /** shares of the limits that kernels reach at training sizes: what predicted times are made of */
+  reach: { compute: number; copy: number }
+  /** memory of the process beside arena and store, bytes: runtime, libraries, the device's own */
+  overhead: number
 }
 
 export interface RunItem {

@@ -24,12 +24,18 @@ export class OpenModel {
   readonly checkpoint: Checkpoint
   readonly model: Model
   readonly choice: BaseChoice
+  #adapters = 0
 
   constructor(device: Device, checkpoint: Checkpoint, choice: BaseChoice) {
     this.device = device
     this.checkpoint = checkpoint
     this.model = openConfig(checkpoint.config)
     this.choice = choice
+  }
+
+  /** prefix of the next adapter's tensors in the store */
+  nextScope(): string {
+    return `adapter${this.#adapters++}.`
   }
 
   adapter(spec: AdapterSpec, training: boolean): Adapter {

@@ -1,6 +1,6 @@
 /**
  * Where every trained tensor lies in the flat f32 ranges of parameters, gradients and optimiser state. Tensors that are treated alike
- * (decayed or not, 8-bit state or not) lie together; each starts on a block of 256, so no 8-bit block spans two of them.
+ * (decayed or not, large enough for 8-bit state or not) lie together; each starts on a block of 256, so no 8-bit block spans two of them.
  */
 import type { ParameterSpec } from '../adapters/adapter.ts'
 import type { Layout } from './trace.ts'
@@ -14,17 +14,18 @@ export interface Range {
   to: number
   /** weight decay applies: not to biases and norms, as Hugging Face's Trainer has it */
   decay: boolean
-  eightBit: boolean
+  /** of tensors of 4,096 elements or more: what bitsandbytes keeps 8-bit state for */
+  large: boolean
 }
 
 export interface ParameterLayout extends Layout {
   ranges: Range[]
 }
 
-export function layoutParameters(specs: Iterable<ParameterSpec>, eightBit: boolean, scope = ''): ParameterLayout {
+export function layoutParameters(specs: Iterable<ParameterSpec>, scope = ''): ParameterLayout {
   const groups = new Map<string, ParameterSpec[]>()
   for (const spec of specs) {
-    const key = JSON.stringify([spec.role !== 'bias' && spec.role !== 'norm', eightBit && spec.rows * spec.cols >= SMALLEST_8BIT])
+    const key = JSON.stringify([spec.role !== 'bias' && spec.role !== 'norm', spec.rows * spec.cols >= SMALLEST_8BIT])
     const list = groups.get(key)
     if (list) list.push(spec)
     else groups.set(key, [spec])
@@ -38,8 +39,8 @@ export function layoutParameters(specs: Iterable<ParameterSpec>, eightBit: boole
       entries.set(spec.name, { offset: at, spec })
       at += Math.ceil((spec.rows * spec.cols) / BLOCK) * BLOCK
     }
-    const [decay, small] = JSON.parse(key) as [boolean, boolean]
-    ranges.push({ from, to: at, decay, eightBit: small })
+    const [decay, large] = JSON.parse(key) as [boolean, boolean]
+    ranges.push({ from, to: at, decay, large })
   }
   return { scope, size: at, entries, ranges }
 }

@@ -6,11 +6,16 @@ import { lower } from './lower.ts'
 import type { Plan } from './plan.ts'
 import { TraceRecorder, type WeightSpec } from './trace.ts'
 
+export interface OptimizerOptions extends AdamWOptions {
+  /** m and v of large tensors in 8 bits */
+  eightBit: boolean
+}
+
 /** the optimiser's store tensors of one range, in the order adamw() takes them; names less the layout's scope */
-export function stateOf(range: Range, index: number): WeightSpec[] {
+export function stateOf(range: Range, index: number, eightBit: boolean): WeightSpec[] {
   const n = range.to - range.from
   const one = (name: string, cols: number, dtype: WeightSpec['dtype']) => ({ name, rows: 1, cols, dtype })
-  if (!range.eightBit) return [one(`adam_m.${index}`, n, 'f32'), one(`adam_v.${index}`, n, 'f32')]
+  if (!eightBit || !range.large) return [one(`adam_m.${index}`, n, 'f32'), one(`adam_v.${index}`, n, 'f32')]
   return [
     one(`adam_m.${index}`, n, 'u8'),
     one(`adam_v.${index}`, n, 'u8'),
@@ -22,14 +27,16 @@ export function stateOf(range: Range, index: number): WeightSpec[] {
 }
 
 /** inputs: stepFloats (1, 4) f32 = lr, maxNorm (0: no clipping), step, 0; result: `optimizer.grad_norm` (1, 1) */
-export function optimizerPlan(layout: ParameterLayout, options: AdamWOptions): Plan {
+export function optimizerPlan(layout: ParameterLayout, options: OptimizerOptions): Plan {
+  const { beta1, beta2, eps } = options
   const r = new TraceRecorder('f32', layout)
   const stepFloats = r.declareInput('stepFloats', 1, 'f32', 4)
   const norm = gradNorm(r, r.flat('gradients'))
   layout.ranges.forEach((range, i) => {
     const part = (name: string) => r.columns(r.flat(name), range.from, range.to - range.from)
-    const state = stateOf(range, i).map(({ name, cols, dtype }) => r.flat(name, dtype, cols))
-    adamw(r, part('parameters'), part('gradients'), state, norm, { ...options, weightDecay: range.decay ? options.weightDecay : 0 })
+    const state = stateOf(range, i, options.eightBit).map(({ name, cols, dtype }) => r.flat(name, dtype, cols))
+    const weightDecay = range.decay ? options.weightDecay : 0
+    adamw(r, part('parameters'), part('gradients'), state, norm, { beta1, beta2, eps, weightDecay })
   })
   return lower([{ name: 'optimizer', nodes: r.nodes }], { tokens: 0, pinned: [stepFloats, norm] })
 }

@@ -20,9 +20,9 @@ function plans(policy: 'all' | 'recompute', tokens: number, nf4 = false): [Plan,
   const model = openConfig({ ...config, num_hidden_layers: 3 })
   const lora = adapterConfig(resolveObject(sftFields, { usePeft: true, loraR: 8, loraDropout: 0 }).options)!
   const adapter = chooseAdapter({ kind: 'lora', config: lora }, { nf4, head: model.head.path }, false)
-  const layout = layoutParameters(inspect(model, adapter, 'bf16').parameters.values(), false)
+  const layout = layoutParameters(inspect(model, adapter, 'bf16').parameters.values())
   const spec = { model, adapter, activation: 'bf16' as const, layout, tokens, chunk: 128, policy: () => policy, gradients: true }
-  const options = { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0 }
+  const options = { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0, eightBit: false }
   return [trainingPlan(spec).plan, optimizerPlan(layout, options)]
 }
 

@@ -63,7 +63,7 @@ export async function compute(folder: string, device: Device, options: CaseOptio
   const spec = adapterOf(folder)
   const recorder = open.inspect(spec)
   open.loadFor(recorder)
-  const layout = layoutParameters(recorder.parameters.values(), false)
+  const layout = layoutParameters(recorder.parameters.values())
   const trainables = new Trainables(device, layout, open.checkpoint, 0)
   const prefix = spec.kind === 'lora' ? 'base_model.model.' : ''
   if (spec.kind === 'lora') {

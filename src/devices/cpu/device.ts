@@ -66,7 +66,8 @@ export class CpuDevice implements Device {
 
   describe(): DeviceDescription {
     const label = `${this.#threads} threads, ${this.#native.variant() as string}`
-    return { kind: 'cpu', label, threads: this.#threads, tokenQuantum: 16 }
+    const reach = { compute: 0.8, copy: 0.7 }
+    return { kind: 'cpu', label, threads: this.#threads, tokenQuantum: 16, passTokens: 2048, reach, overhead: 250 * 2 ** 20 }
   }
 
   limits(): Limits {

@@ -1,0 +1,85 @@
+/** How a run uses its memory: tokens of a pass, what blocks keep at each size of pass, the arena they share. */
+import type { Device } from '../devices/device.ts'
+import { SaqrError } from '../error.ts'
+import { type Fitted, fit, policyAt } from '../graph/fit.ts'
+import type { Plan } from '../graph/plan.ts'
+import type { Policy } from '../graph/recompute.ts'
+import { paddedTokens } from '../data/passes.ts'
+import { makePlan, type RunnerSpec } from './runner.ts'
+
+export interface BudgetRequest {
+  spec: Omit<RunnerSpec, 'policy' | 'chunk'>
+  /** bytes for everything: store, arena, overhead; null: what is free */
+  memory: number | null
+  /** bytes of the store: weights, trained tensors, optimiser state */
+  store: number
+  /** tokens of the longest row, and of a step's rows together at most */
+  longest: number
+  stepTokens: number
+  /** given: passes of at most this many tokens, whatever it costs */
+  maxPassTokens: number | null
+}
+
+export interface Budget {
+  maxPassTokens: number
+  /** positions of a head chunk */
+  chunk: number
+  /** bytes of the arena allowed */
+  arena: number
+  policy: (tokens: number) => (block: number) => Policy
+  /** the plan of a full pass */
+  full: Plan
+}
+
+/** logits of a head chunk, bytes at most */
+const LOGITS = 64 * 2 ** 20
+
+/** @throws SaqrError MEMORY_BUDGET naming the smallest budget that works */
+export function planBudget(device: Device, request: BudgetRequest): Budget {
+  const { spec, longest, stepTokens } = request
+  const { tokenQuantum, passTokens, overhead } = device.describe()
+  const fixed = request.store + overhead
+  const memory = request.memory ?? fixed + 0.8 * process.availableMemory()
+  const arena = memory - fixed
+  const padded = (tokens: number) => paddedTokens(tokens, tokenQuantum)
+  const largest = request.maxPassTokens ?? padded(Math.max(longest, Math.min(stepTokens, passTokens)))
+  const chunk = chunkOf(spec, largest)
+  const fitted = fitter(spec, chunk)
+
+  let tokens = largest
+  let best = fitted(tokens, arena)
+  // shorter passes cost less than recomputing products does
+  while (request.maxPassTokens === null && !(best.fits && best.level <= spec.model.layers) && tokens > padded(longest)) {
+    tokens = Math.max(padded(longest), padded(Math.ceil(tokens / 2)))
+    best = fitted(tokens, arena)
+  }
+  if (!best.fits) throw tooSmall(memory, fixed + best.plan.arena, tokens, longest)
+  const levels = new Map([[tokens, best.level]])
+  const policy = (t: number) => {
+    let level = levels.get(t)
+    if (level === undefined) levels.set(t, (level = fitted(t, arena).level))
+    return policyAt(level, spec.model.layers)
+  }
+  return { maxPassTokens: tokens, chunk, arena, policy, full: best.plan }
+}
+
+function fitter(spec: BudgetRequest['spec'], chunk: number) {
+  return (tokens: number, bytes: number): Fitted & { fits: boolean } =>
+    fit(spec.model.layers, bytes, (policy) => makePlan({ ...spec, chunk, policy: () => policy }, tokens).plan)
+}
+
+/** a multiple of 64 positions, at most what LOGITS holds and at most the pass */
+function chunkOf({ model, activation }: BudgetRequest['spec'], tokens: number): number {
+  const row = model.vocab * (activation === 'f32' ? 4 : 2)
+  const most = Math.max(1, Math.floor(LOGITS / row / 64)) * 64
+  return Math.min(most, Math.ceil(tokens / 64) * 64)
+}
+
+function tooSmall(memory: number, needed: number, tokens: number, longest: number): SaqrError {
+  const gib = (bytes: number) => `${(Math.ceil(bytes / 2 ** 20) / 1024).toFixed(2)} GiB`
+  const shorter = tokens > longest ? 'a smaller max_pass_tokens, or ' : ''
+  return new SaqrError(
+    'MEMORY_BUDGET',
+    `${gib(memory)} of memory are too little: passes of ${tokens} tokens need at least ${gib(needed)}, everything recomputed. Give --memory ${gib(needed).replace(' ', '')}, ${shorter}a smaller max_length, or load_in_4bit.`,
+  )
+}

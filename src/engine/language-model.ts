@@ -1,0 +1,65 @@
+/** A model that can be trained, generate and be saved: an open checkpoint and what is trained over it. */
+import type { AdapterSpec } from '../adapters/choose.ts'
+import { SaqrError } from '../error.ts'
+import { layoutParameters } from '../graph/layout.ts'
+import type { TraceRecorder } from '../graph/trace.ts'
+import type { OpenModel } from './open-model.ts'
+import { Trainables } from './trainables.ts'
+
+export class LanguageModel {
+  readonly open: OpenModel
+  readonly spec: AdapterSpec
+  /** everything the model holds: weights, parameters, constants */
+  readonly recorder: TraceRecorder
+  readonly #trainables: Trainables | undefined
+  #disposed = false
+
+  /** @param seed of an adapter's first values */
+  constructor(open: OpenModel, spec: AdapterSpec, seed: number) {
+    this.open = open
+    this.spec = spec
+    this.recorder = open.inspect(spec)
+    if (spec.kind === 'lora' && this.recorder.parameters.size === 0) {
+      const targets = JSON.stringify(spec.config.targetModules)
+      throw new SaqrError(
+        'OPTION_MODULES',
+        `target_modules ${targets} match no module of this ${open.model.family} model: name its linears (q_proj, …) or use all-linear`,
+      )
+    }
+    open.loadFor(this.recorder)
+    if (this.recorder.parameters.size === 0) return
+    const layout = layoutParameters(this.recorder.parameters.values(), open.nextScope())
+    this.#trainables = new Trainables(open.device, layout, open.checkpoint, seed)
+  }
+
+  /** what is trained, null where nothing is */
+  get trained(): Trainables | null {
+    this.alive()
+    return this.#trainables ?? null
+  }
+
+  /** @throws SaqrError MODEL_FROZEN where nothing is trained */
+  get trainables(): Trainables {
+    if (this.trained) return this.trained
+    throw new SaqrError('MODEL_FROZEN', 'nothing of this model is trained: add an adapter (getPeftModel) or open it with fullFinetuning')
+  }
+
+  /** weights of the base, and of them and the adapter those that are trained */
+  count(): { all: number; trained: number } {
+    const sum = (specs: Iterable<{ rows: number; cols: number }>) => [...specs].reduce((n, { rows, cols }) => n + rows * cols, 0)
+    const trained = sum(this.recorder.parameters.values())
+    return { all: sum(this.recorder.weights.values()) + trained, trained }
+  }
+
+  /** @throws SaqrError MODEL_DISPOSED */
+  alive(): void {
+    if (this.#disposed) throw new SaqrError('MODEL_DISPOSED', 'this model was disposed of: open it again')
+  }
+
+  /** frees what is trained; the base stays for other adapters over it */
+  disposeAdapter(): void {
+    if (this.#disposed) return
+    this.#disposed = true
+    this.#trainables?.dispose()
+  }
+}

@@ -1,0 +1,64 @@
+/** The optimiser on a device: its state in the store, one small plan a step. */
+import type { Device, LoadedPlan } from '../devices/device.ts'
+import { dynamicMap } from '../formats/dynamic-map.ts'
+import type { ParameterLayout } from '../graph/layout.ts'
+import { type OptimizerOptions, optimizerPlan, stateOf } from '../graph/optimizer.ts'
+import type { WeightSpec } from '../graph/trace.ts'
+
+/** the two tables of 8-bit state; everything else begins as zeros */
+const TABLES: Readonly<Record<string, boolean>> = { adam_map_signed: true, adam_map_unsigned: false }
+
+export class Optimizer {
+  readonly #device: Device
+  readonly #scope: string
+  readonly #state: WeightSpec[]
+  readonly #plan: LoadedPlan
+
+  constructor(device: Device, layout: ParameterLayout, options: OptimizerOptions) {
+    this.#device = device
+    this.#scope = layout.scope
+    const specs = layout.ranges.flatMap((range, i) => stateOf(range, i, options.eightBit))
+    this.#state = [...new Map(specs.map((s) => [s.name, s])).values()]
+    for (const { name, rows, cols, dtype } of this.#state) {
+      const signed = TABLES[name]
+      const bytes = signed === undefined ? undefined : new Uint8Array(dynamicMap(signed).buffer)
+      device.store(layout.scope + name, { rows, cols, dtype, source: bytes ? { kind: 'data', bytes } : { kind: 'zero' } })
+    }
+    this.#plan = device.load(optimizerPlan(layout, options))
+  }
+
+  /**
+   * One update of all trained tensors from their accumulated gradients, which are zero afterwards.
+   * @param step from 1
+   * @param maxNorm gradients are scaled down to this norm; 0: never
+   * @returns ‖gradient‖₂ before clipping
+   */
+  async step(step: number, learningRate: number, maxNorm: number, signal?: AbortSignal): Promise<number> {
+    const items = [{ plan: this.#plan, segment: 'optimizer' }]
+    await this.#device.run(items, { stepFloats: Float32Array.of(learningRate, maxNorm, step, 0) }, { signal })
+    const bytes = this.#device.read(this.#plan, 'optimizer.grad_norm')
+    return new DataView(bytes.buffer, bytes.byteOffset).getFloat32(0, true)
+  }
+
+  /** name -> bytes of what a resumed run needs */
+  state(): { name: string; dtype: 'f32' | 'u8'; bytes: Uint8Array }[] {
+    return this.#saved().map(({ name, dtype }) => ({ name, dtype: dtype as 'f32' | 'u8', bytes: this.#device.readStore(this.#scope + name) }))
+  }
+
+  restore(state: ReadonlyMap<string, Uint8Array>): void {
+    for (const { name } of this.#saved()) {
+      const bytes = state.get(name)
+      if (!bytes) throw new Error(`the optimiser state lacks ${name}`)
+      this.#device.writeStore(this.#scope + name, bytes)
+    }
+  }
+
+  #saved(): WeightSpec[] {
+    return this.#state.filter(({ name }) => !(name in TABLES))
+  }
+
+  dispose(): void {
+    this.#plan.dispose()
+    for (const { name } of this.#state) this.#device.drop(this.#scope + name)
+  }
+}
