@@ -98,7 +98,7 @@ describe('saqr', () => {
     expect((await saqr('sft', '--help', 'use-dora')).out).toBe(
       '--use_dora\n  Refused unless false: DoRA is not supported yet; use plain LoRA or --use_rslora.\n',
     )
-    expect((await saqr('sft', '--help', 'packing_strategy')).out).toContain('  refuses wrapped: ')
+    expect((await saqr('sft', '--help', 'loss_type')).out).toContain('  refuses dft: ')
     expect((await saqr('sft', '--help', 'padding_free')).out).toContain('Accepted, with nothing left to do: ')
   })
 })

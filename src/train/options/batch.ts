@@ -28,7 +28,7 @@ export const batch = {
 }
 
 export const loading = {
-  dataloader_drop_last: refused(flag, false, 'the last, shorter batch of an epoch is always trained; leave it out'),
+  dataloader_drop_last: honoured(flag, false, 'leave the last batch of an epoch out where it is not full'),
   dataloader_num_workers: subsumed(z.int().min(0), 0, 'rows are token ids in memory before training starts'),
   dataloader_pin_memory: subsumed(flag, true, 'a step uploads a few numbers a token; there is nothing to pin'),
   dataloader_persistent_workers: subsumed(flag, false, 'there are no loader processes'),

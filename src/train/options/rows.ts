@@ -7,17 +7,16 @@ export const rows = {
   dataset_text_field: honoured(text, 'text', 'column with the text of plain rows'),
   max_length: honoured(optionalCount, 1024, 'longer rows are cut after this many tokens; none: never; with packing, the length of a pack'),
   packing: honoured(flag, false, 'lay several rows into packs of max_length tokens, which then count as rows of the batch'),
-  packing_strategy: honoured(z.enum(['bfd']), 'bfd', 'best fit decreasing, as TRL packs', {
-    bfd_split: 'splitting rows over packs is not supported yet; use bfd, which cuts at max_length',
-    wrapped: 'it cuts rows anywhere and lets them see each other; use bfd',
-  }),
+  packing_strategy: honoured(
+    z.enum(['bfd', 'bfd_split', 'wrapped']),
+    'bfd',
+    'bfd: best fit decreasing, long rows cut; bfd_split: what is cut off is packed too; wrapped: cut anywhere, rows see each other',
+  ),
   eval_packing: honoured(optionalFlag, null, 'packing of the evaluation rows; default: as packing'),
   completion_only_loss: honoured(optionalFlag, null, 'learn completions only; default: for rows with prompt and completion'),
   assistant_only_loss: honoured(flag, false, 'learn what the assistant says only (rows with messages)'),
   eos_token: honoured(optionalText, null, 'token that ends a turn or a row; default: the tokenizer’s'),
-  truncation_mode: honoured(z.enum(['keep_start']), 'keep_start', 'which end of a too long row stays', {
-    keep_end: 'TRL is removing it; shorten the rows, or raise --max_length',
-  }),
+  truncation_mode: honoured(z.enum(['keep_start', 'keep_end']), 'keep_start', 'which end of a too long row stays'),
   shuffle_dataset: refused(flag, false, 'rows are drawn at random in each epoch already; leave it out'),
   padding_free: subsumed(flag, false, 'rows are always laid end to end without padding, each seeing itself alone'),
   pad_to_multiple_of: subsumed(z.union([z.int(), z.string()]).nullable(), 'auto', 'nothing is padded'),

@@ -31,7 +31,7 @@ function invalid(message: string): never {
 
 /** Steps of a whole run that an interval means: a share of all steps (rounded up) or a number of them. */
 export function stepsOf(interval: number, maxSteps: number): number {
-  return interval < 1 ? Math.ceil(interval * maxSteps) : interval
+  return interval < 1 ? Math.ceil(interval * maxSteps) : Math.trunc(interval)
 }
 
 /** eval_steps as HF has it: where it isn't set, logging_steps. */

@@ -1,0 +1,47 @@
+/**
+ * docs/options.md: every option of `saqr sft`, from the tables that it is made of. test/cli/docs.test.ts holds the page against them;
+ *   npx vitest run test/cli/docs.test.ts -u
+ * writes it anew.
+ */
+import { kindsOf } from '../src/cli/text.ts'
+import { camel, type Field } from '../src/train/options/field.ts'
+import { renamed, retired } from '../src/train/options/retired.ts'
+import { sftThemes } from '../src/train/options/sft.ts'
+
+export function optionsPage(): string {
+  const lines = [
+    '# Options',
+    '',
+    '`saqr sft` takes every option of `trl sft` (TRL 1.16), as flags, in the YAML file of `--config`, and, in camelCase, as `args` of the `SFTTrainer`.',
+    'Each is *honoured* (does what it does in TRL), *subsumed* (accepted; nothing is left to do for it) or *refused* (only its default is accepted).',
+    '`saqr sft --help NAME` says the same about one of them.',
+  ]
+  for (const { title, fields } of sftThemes) {
+    lines.push('', `## ${title}`, '', '| option | in programs | default | |', '|---|---|---|---|')
+    for (const [name, field] of Object.entries(fields))
+      lines.push(row(`\`--${name}\``, `\`${camel(name)}\``, `\`${initial(field)}\``, meaning(field)))
+  }
+  lines.push('', '## Names of older versions', '', '| option | |', '|---|---|')
+  for (const [old, now] of Object.entries(renamed)) lines.push(row(`\`--${old}\``, `taken as \`--${now}\``))
+  for (const [name, field] of Object.entries(retired)) lines.push(row(`\`--${name}\``, meaning(field)))
+  return `${lines.join('\n')}\n`
+}
+
+function meaning(field: Field): string {
+  if (field.status === 'subsumed') return `*subsumed:* ${field.by}`
+  if (field.status === 'refused') return `*refused:* ${field.why}`
+  const { choices } = kindsOf(field.schema)
+  const listed = choices.length > 1 ? ` (${choices.map((choice) => `\`${choice}\``).join(', ')})` : ''
+  const reasons = Object.entries(field.refuses)
+  const grouped = new Map(reasons.map(([, why]) => [why, reasons.filter(([, other]) => other === why).map(([value]) => `\`${value}\``)]))
+  const refused = [...grouped].map(([why, values]) => `; refuses ${values.join(', ')}: ${why}`)
+  return `${field.help}${listed}${refused.join('')}`
+}
+
+function initial(field: Field): string {
+  return typeof field.initial === 'string' ? field.initial || "''" : JSON.stringify(field.initial)
+}
+
+function row(...cells: string[]): string {
+  return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`
+}
