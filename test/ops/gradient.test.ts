@@ -63,7 +63,7 @@ async function byRule(c: OpCase, drawn: readonly (Drawn | null)[], seeds: Seeds)
   const plan = lower([{ name: 'all', nodes: r.nodes }], { tokens: 1, pinned: [...pinned, ...results.filter((t) => t !== null)] })
   const device = new ReferenceDevice()
   const derivatives = new Map<number, Float64Array>()
-  await withStore(device, recorded, async () => {
+  await withStore(device, stored, async () => {
     const loaded = device.load(plan)
     await device.run([{ plan: loaded, segment: 'all' }], uploads)
     results.forEach((t, i) => {

@@ -28,8 +28,8 @@ export interface Recorded {
   stored: { tensor: Tensor; drawn: Drawn }[]
 }
 
-/** Declares the inputs of a case and applies its op. Inputs of activations, and what is trainable, take gradients. */
-export function record(c: OpCase, drawn: readonly (Drawn | null)[]): Recorded {
+/** Declares the inputs of a case and applies its op. Inputs of activations, and what is trainable, take gradients. `tag`: before names. */
+export function record(c: OpCase, drawn: readonly (Drawn | null)[], tag = ''): Recorded {
   const r = new Recorder()
   const recorded = { r, uploads: {}, pinned: [], stored: [] } as unknown as Recorded
   const tensors = drawn.map((d, i) => {
@@ -37,7 +37,7 @@ export function record(c: OpCase, drawn: readonly (Drawn | null)[]): Recorded {
     const { rows, space, trainable, within } = d.input
     const inStore = space === 'store'
     const needsGrad = inStore ? trainable === true : d.input.dtype === 'act'
-    const root = r.tensor(`in${i}`, { rows, cols: d.cols, dtype: d.dtype }, inStore ? 'store' : 'input', needsGrad)
+    const root = r.tensor(`${tag}in${i}`, { rows, cols: d.cols, dtype: d.dtype }, inStore ? 'store' : 'input', needsGrad)
     if (inStore) recorded.stored.push({ tensor: root, drawn: d })
     else {
       recorded.uploads[root.name] = d.bytes
@@ -45,7 +45,7 @@ export function record(c: OpCase, drawn: readonly (Drawn | null)[]): Recorded {
     }
     return within ? r.columns(root, d.from, d.input.cols) : root
   })
-  r.apply(c.op, tensors, c.attrs, 'case')
+  r.apply(c.op, tensors, c.attrs, `${tag}case`)
   return Object.assign(recorded, { node: r.nodes[0]! })
 }
 
@@ -68,8 +68,7 @@ export interface Output {
 }
 
 /** Puts a case's store tensors on the device, runs `use`, takes them off again. */
-export async function withStore<T>(device: Device, recorded: Recorded, use: () => Promise<T>): Promise<T> {
-  const { stored } = recorded
+export async function withStore<T>(device: Device, stored: Recorded['stored'], use: () => Promise<T>): Promise<T> {
   for (const { tensor, drawn } of stored) {
     const { rows, cols, dtype } = tensor
     device.store(tensor.name, { rows, cols, dtype, source: { kind: 'data', bytes: drawn.bytes }, quant: drawn.quant })
@@ -120,7 +119,7 @@ export async function evaluate(
   const pinned = [...recorded.pinned, ...results.filter((t) => rootOf(t).space === 'arena')]
   const plan = lower([{ name: 'all', nodes: recorded.r.nodes }], { tokens: 1, pinned: [...new Set(pinned)] })
   if (options.inPlace && !sharesPlaces(plan)) throw new Error('no output took over the place of an input')
-  return withStore(device, recorded, async () => {
+  return withStore(device, recorded.stored, async () => {
     device.reserve(plan.arena)
     await poison(device, plan.arena)
     const loaded = device.load(plan)
