@@ -6,7 +6,7 @@ import { SaqrError } from '../error.ts'
 import type { StoredTensor } from './dense.ts'
 import { checkRows, convert, matrixShape } from './dense.ts'
 import { readRange } from './files.ts'
-import { decodeUtf8, isObject, type JsonObject, parseJson } from './json.ts'
+import { decodeUtf8, isObject, type JsonObject, parseJson, show } from './json.ts'
 import { dequantiseNf4, nf4Codebook } from './nf4.ts'
 import { asF32, bytesOf, f32ToBf16, f32ToF16 } from './numbers.ts'
 import type { CheckpointTensor, FileSource, QuantState } from './tensor.ts'
@@ -54,7 +54,7 @@ function nf4Tensor(name: string, packed: StoredTensor, state: Map<string, Stored
   const shape = readShape(s, fail)
   const blocksize = readBlocksize(s.blocksize, fail)
   const dtype = typeof s.dtype === 'string' && Object.hasOwn(dtypes, s.dtype) ? dtypes[s.dtype] : undefined
-  if (!dtype) throw fail(`dequantises to ${JSON.stringify(s.dtype)}, which is not supported`)
+  if (!dtype) throw fail(`dequantises to ${show(s.dtype)}, which is not supported`)
   const count = shape[0]! * shape[1]!
   if (packed.storage !== 'U8' || packed.bytes !== Math.ceil(count / 2)) {
     throw fail(`packs ${shape.join(' × ')} weights into ${packed.bytes} bytes of ${packed.storage}`)
@@ -132,13 +132,13 @@ function roundTo(stored: QuantState['dtype'], values: Float32Array, to: 'f32' | 
 function readShape(state: JsonObject, fail: (what: string) => SaqrError): [number, number] {
   const { shape } = state
   const fine = Array.isArray(shape) && shape.length === 2 && shape.every((n) => Number.isSafeInteger(n) && n > 0)
-  if (!fine || !Number.isSafeInteger(shape[0] * shape[1])) throw fail(`has the shape ${JSON.stringify(shape)} in its quantisation state`)
+  if (!fine || !Number.isSafeInteger(shape[0] * shape[1])) throw fail(`has the shape ${show(shape)} in its quantisation state`)
   return shape as [number, number]
 }
 
 function readBlocksize(value: unknown, fail: (what: string) => SaqrError): number {
   if (typeof value !== 'number' || ![32, 64, 128, 256, 512, 1024, 2048, 4096].includes(value)) {
-    throw fail(`has the block size ${JSON.stringify(value)} in its quantisation state`)
+    throw fail(`has the block size ${show(value)} in its quantisation state`)
   }
   return value
 }

@@ -80,6 +80,18 @@ function describe(value: unknown): string {
   return `a ${typeof value}`
 }
 
+/** A value from a file for a message: short, and safe however deep the value is nested. */
+export function show(value: unknown): string {
+  if (value === undefined) return 'missing'
+  const short = (text: string) => (text.length > 60 ? `${text.slice(0, 60)}…` : text)
+  if (Array.isArray(value)) {
+    const plain = value.length <= 8 && value.every((v) => typeof v !== 'object')
+    return plain ? short(`[${value.map(show).join(', ')}]`) : `a list of ${value.length}`
+  }
+  if (isObject(value)) return 'an object'
+  return typeof value === 'string' ? short(JSON.stringify(value)) : String(value)
+}
+
 /** A number that Python holds as a float: written `1.0` and not `1`. */
 export class Float {
   readonly value: number

@@ -1,6 +1,6 @@
 /** The configuration of a GGUF model in the form of Hugging Face's config.json. */
 import { SaqrError } from '../../error.ts'
-import type { JsonObject } from '../json.ts'
+import { type JsonObject, show } from '../json.ts'
 import type { GgufHeader } from './header.ts'
 import { Metadata } from './metadata.ts'
 import { ropeScaling } from './rope.ts'
@@ -32,13 +32,12 @@ export interface GgufConfig {
 export function ggufConfig(header: GgufHeader, path: string, factors: Float32Array | undefined): GgufConfig {
   const meta = new Metadata(header, path)
   const type = meta.optionalString('general.type') ?? 'model'
-  if (type !== 'model') throw unsupported(path, `is of type ${JSON.stringify(type)} and not a model`)
+  if (type !== 'model') throw unsupported(path, `is of type ${show(type)} and not a model`)
   if ((meta.optionalCount('split.count') ?? 1) > 1)
     throw unsupported(path, 'is one part of several; put them together with llama-gguf-split --merge')
   const architecture = meta.string('general.architecture')
   const family = Object.hasOwn(families, architecture) ? families[architecture]! : undefined
-  if (!family)
-    throw unsupported(path, `has the architecture ${JSON.stringify(architecture)}; ${Object.keys(families).join(', ')} are supported`)
+  if (!family) throw unsupported(path, `has the architecture ${show(architecture)}; ${Object.keys(families).join(', ')} are supported`)
   const key = (name: string) => `${architecture}.${name}`
   for (const full of meta.values.keys()) {
     if (full.startsWith(key('')) && !known.has(full.slice(key('').length)))

@@ -4,7 +4,7 @@
  * Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
  */
 import { SaqrError } from '../../error.ts'
-import { decodeUtf8 } from '../json.ts'
+import { decodeUtf8, show } from '../json.ts'
 import { type Bytes, Cursor } from './cursor.ts'
 import { type GgmlType, ggmlTypes, otherTypes } from './types.ts'
 
@@ -29,6 +29,8 @@ export interface GgufHeader {
 /** Value types in the order of their ids; the least bytes each takes. */
 const kinds = ['u8', 'i8', 'u16', 'i16', 'u32', 'i32', 'f32', 'bool', 'string', 'array', 'u64', 'i64', 'f64'] as const
 const least = [1, 1, 2, 2, 4, 4, 4, 1, 8, 12, 8, 8, 8]
+/** The largest vocabularies have half a million tokens and merges; a list takes more memory here than in the file. */
+const longestList = 1 << 24
 
 /** Errors: FORMAT_GGUF (what is wrong, where), FORMAT_GGUF_TYPE for a tensor type we don't have. */
 export function parseGguf(file: Bytes, path: string): GgufHeader {
@@ -48,7 +50,7 @@ export function parseGguf(file: Bytes, path: string): GgufHeader {
   const metadata = new Map<string, GgufValue>()
   for (let i = 0; i < valueCount; i++) {
     const key = string(cursor, 'a metadata key', 65535)
-    if (metadata.has(key)) throw bad(path, `gives ${JSON.stringify(key)} twice`)
+    if (metadata.has(key)) throw bad(path, `gives ${show(key)} twice`)
     metadata.set(key, value(cursor, kindOf(cursor, key), key, 0))
   }
   const found: GgufTensor[] = []
@@ -74,14 +76,14 @@ function count(cursor: Cursor, size: number, what: string): number {
 }
 
 function string(cursor: Cursor, what: string, longest = Number.MAX_SAFE_INTEGER): string {
-  const length = count(cursor, 1, `bytes of ${what}`)
+  const length = count(cursor, 1, `bytes of ${show(what)}`)
   if (length > longest) throw bad(cursor.path, `has ${what} of ${length} bytes`)
-  return decodeUtf8(cursor.bytes(length), `${cursor.path}: ${what}`)
+  return decodeUtf8(cursor.bytes(length), `${cursor.path}: ${show(what)}`)
 }
 
 function kindOf(cursor: Cursor, key: string): number {
   const id = cursor.u32()
-  if (id >= kinds.length) throw bad(cursor.path, `gives ${key} the unknown value type ${id}`)
+  if (id >= kinds.length) throw bad(cursor.path, `gives ${show(key)} the unknown value type ${id}`)
   return id
 }
 
@@ -90,13 +92,14 @@ function value(cursor: Cursor, id: number, key: string, depth: number): GgufValu
   if (kind === 'string') return string(cursor, key)
   if (kind === 'bool') {
     const byte = cursor.u8()
-    if (byte > 1) throw bad(cursor.path, `gives ${key} the truth value ${byte}`)
+    if (byte > 1) throw bad(cursor.path, `gives ${show(key)} the truth value ${byte}`)
     return byte === 1
   }
   if (kind !== 'array') return cursor[kind]()
-  if (depth > 2) throw bad(cursor.path, `nests lists too deeply in ${key}`)
+  if (depth > 2) throw bad(cursor.path, `nests lists too deeply in ${show(key)}`)
   const element = kindOf(cursor, key)
-  const length = count(cursor, least[element]!, `values of ${key}`)
+  const length = count(cursor, least[element]!, `values of ${show(key)}`)
+  if (length > longestList) throw bad(cursor.path, `has ${length} values in ${show(key)}`)
   const list: GgufValue[] = []
   for (let i = 0; i < length; i++) list.push(value(cursor, element, key, depth + 1))
   return list
@@ -106,7 +109,7 @@ function value(cursor: Cursor, id: number, key: string, depth: number): GgufValu
 function tensorInfo(cursor: Cursor): GgufTensor {
   const { path } = cursor
   const name = string(cursor, 'a tensor name', 65535)
-  const where = `tensor ${JSON.stringify(name)}`
+  const where = `tensor ${show(name)}`
   const dimensions = cursor.u32()
   if (dimensions < 1 || dimensions > 4) throw bad(path, `gives ${where} ${dimensions} dimensions`)
   const shape: number[] = []
@@ -138,7 +141,7 @@ function tensorInfo(cursor: Cursor): GgufTensor {
 function checkLayout(tensors: readonly GgufTensor[], dataStart: number, alignment: number, fileSize: number, path: string): void {
   let end = dataStart
   for (const { name, offset, bytes } of [...tensors].sort((a, b) => a.offset - b.offset)) {
-    const where = `tensor ${JSON.stringify(name)}`
+    const where = `tensor ${show(name)}`
     if (offset % alignment !== 0) throw bad(path, `puts ${where} at byte ${offset}, no multiple of ${alignment}`)
     if (offset < end) throw bad(path, `lets ${where} overlap the one before it`)
     if (offset - end >= alignment) throw bad(path, `leaves a hole of ${offset - end} bytes before ${where}`)

@@ -1,5 +1,6 @@
 /** Typed access to GGUF metadata: a value of the wrong type is an error that names its key. */
 import { SaqrError } from '../../error.ts'
+import { show } from '../json.ts'
 import type { GgufHeader, GgufValue } from './header.ts'
 
 export class Metadata {
@@ -83,8 +84,7 @@ export class Metadata {
   }
 
   #wrong(key: string, what: string): SaqrError {
-    const text = String(this.values.get(key))
-    return new SaqrError('FORMAT_GGUF', `${this.path}: ${key} is ${text.length > 60 ? `${text.slice(0, 60)}…` : text}; it must be ${what}.`)
+    return new SaqrError('FORMAT_GGUF', `${this.path}: ${key} is ${show(this.values.get(key))}; it must be ${what}.`)
   }
 
   #missing(key: string): never {

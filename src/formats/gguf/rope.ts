@@ -3,7 +3,7 @@
  * frequency is divided by. Its parameters are recovered from that and must give the same factors again.
  */
 import { SaqrError } from '../../error.ts'
-import type { JsonObject } from '../json.ts'
+import { type JsonObject, show } from '../json.ts'
 import type { Metadata } from './metadata.ts'
 
 export function ropeScaling(meta: Metadata, architecture: string, factors: Float32Array | undefined, headDim: number): JsonObject {
@@ -22,7 +22,7 @@ export function ropeScaling(meta: Metadata, architecture: string, factors: Float
   if (type === 'none') return {}
   const factor = linear ?? meta.number(key('scaling.factor'))
   if (type === 'linear') return { rope_scaling: { rope_type: 'linear', factor } }
-  if (type !== 'yarn') throw fail(`it has the rope scaling ${JSON.stringify(type)}; linear, yarn and llama3 are supported`)
+  if (type !== 'yarn') throw fail(`it has the rope scaling ${show(type)}; linear, yarn and llama3 are supported`)
   for (const name of ['scaling.attn_factor', 'scaling.yarn_attn_factor', 'scaling.yarn_log_multiplier']) {
     const value = meta.optionalNumber(key(name))
     if (value !== undefined && value !== (name.endsWith('multiplier') ? 0 : 1)) throw fail(`it has ${key(name)} ${value}`)

@@ -1,6 +1,6 @@
 /** The tokenizer in a GGUF file's metadata, as the tokenizer.json and tokenizer_config.json that it was made from. */
 import { SaqrError } from '../../error.ts'
-import { isObject, type JsonObject, parseJson } from '../json.ts'
+import { isObject, type JsonObject, parseJson, show } from '../json.ts'
 import type { TokenizerFiles } from '../tensor.ts'
 import type { GgufHeader } from './header.ts'
 import { Metadata } from './metadata.ts'
@@ -26,7 +26,7 @@ export function ggufTokenizer(header: GgufHeader, path: string): TokenizerFiles 
   const type = meta.optionalString('tokenizer.ggml.model')
   if (type === undefined || type === 'none' || type === 'no_vocab') return undefined
   const tokens = meta.strings('tokenizer.ggml.tokens')
-  if (type !== 'gpt2' && type !== 'llama') throw unsupported(path, `is of the kind ${JSON.stringify(type)}; gpt2 and llama are supported`)
+  if (type !== 'gpt2' && type !== 'llama') throw unsupported(path, `is of the kind ${show(type)}; gpt2 and llama are supported`)
   const parts = type === 'gpt2' ? byteLevelParts(meta) : scoredParts(meta, tokens)
   const special = specialTokens(meta, tokens)
   const addBos = meta.optionalBoolean('tokenizer.ggml.add_bos_token') ?? parts.addBos
@@ -69,12 +69,12 @@ function byteLevelParts(meta: Metadata): Parts {
   if (!pre)
     throw unsupported(
       meta.path,
-      `cuts text by the rules ${JSON.stringify(name)} (tokenizer.ggml.pre); ${Object.keys(preTokenizers).join(', ')} are supported`,
+      `cuts text by the rules ${show(name)} (tokenizer.ggml.pre); ${Object.keys(preTokenizers).join(', ')} are supported`,
     )
   const merges = meta.strings('tokenizer.ggml.merges').map((merge, i): [string, string] => {
     const [left, right, ...more] = merge.split(' ')
     if (!left || !right || more.length > 0)
-      throw new SaqrError('FORMAT_GGUF', `${meta.path}: tokenizer.ggml.merges[${i}] is ${JSON.stringify(merge)}, it must be two tokens.`)
+      throw new SaqrError('FORMAT_GGUF', `${meta.path}: tokenizer.ggml.merges[${i}] is ${show(merge)}, it must be two tokens.`)
     return [left, right]
   })
   return {

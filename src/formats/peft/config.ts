@@ -5,7 +5,7 @@
 import { join } from 'node:path'
 import { SaqrError } from '../../error.ts'
 import { writeFileAtomic } from '../files.ts'
-import { Float, isObject, type JsonObject, readJsonObject, stringifyJson } from '../json.ts'
+import { Float, isObject, type JsonObject, readJsonObject, show, stringifyJson } from '../json.ts'
 
 /** What a LoRA adapter is, in PEFT's terms. */
 export interface AdapterConfig {
@@ -147,6 +147,5 @@ const orNull =
     v === null || fits(v)
 
 function refuse(path: string, key: string, value: unknown, why: string): SaqrError {
-  const shown = JSON.stringify(value) ?? 'missing'
-  return new SaqrError('FORMAT_ADAPTER', `${path}: ${key} is ${shown.length > 80 ? `${shown.slice(0, 80)}…` : shown}; ${why}.`)
+  return new SaqrError('FORMAT_ADAPTER', `${path}: ${key} is ${show(value)}; ${why}.`)
 }

@@ -1,5 +1,6 @@
 /** Rank and scale of one module's adapter: PEFT lets both differ from module to module by pattern. */
 import { SaqrError } from '../../error.ts'
+import { show } from '../json.ts'
 import type { AdapterConfig } from './config.ts'
 
 type Patterns = Pick<AdapterConfig, 'r' | 'loraAlpha' | 'rankPattern' | 'alphaPattern' | 'useRslora'>
@@ -21,10 +22,15 @@ function lookUp(patterns: Record<string, number>, path: string, field: string): 
   return Object.entries(patterns).find(([key]) => compile(key, field).test(path))?.[1]
 }
 
+/** A repeated group that repeats something itself: it may take longer than anyone waits to find that it does not match. */
+const explosive = /\([^()]*[*+{][^()]*\)[*+{]/
+
 function compile(key: string, field: string): RegExp {
+  if (key.length > 500 || explosive.test(key))
+    throw new SaqrError('FORMAT_ADAPTER', `${field} has the key ${show(key)}, which is too involved. Give module names.`)
   try {
     return new RegExp(`^(.*\\.)?(${key})$`, 's')
   } catch (cause) {
-    throw new SaqrError('FORMAT_ADAPTER', `${field} has the key ${JSON.stringify(key)}, which is no regular expression.`, { cause })
+    throw new SaqrError('FORMAT_ADAPTER', `${field} has the key ${show(key)}, which is no regular expression.`, { cause })
   }
 }

@@ -4,7 +4,7 @@
  * Format: https://github.com/huggingface/safetensors
  */
 import { SaqrError } from '../../error.ts'
-import { decodeUtf8, isObject, type JsonObject, parseJson } from '../json.ts'
+import { decodeUtf8, isObject, type JsonObject, parseJson, show } from '../json.ts'
 
 /** Bits an element takes. */
 const bits: Readonly<Record<string, number>> = {
@@ -76,14 +76,14 @@ function readMetadata(value: unknown, path: string): Record<string, string> {
 }
 
 function readEntry(name: string, entry: unknown, dataStart: number, path: string): SafetensorsEntry {
-  const where = `tensor ${JSON.stringify(name)}`
+  const where = `tensor ${show(name)}`
   if (!isObject(entry)) throw bad(path, `says nothing about ${where}`)
   const { dtype, shape, data_offsets: offsets, ...rest } = entry as JsonObject
   const extra = Object.keys(rest)[0]
-  if (extra !== undefined) throw bad(path, `has an unknown field ${JSON.stringify(extra)} in ${where}`)
-  if (typeof dtype !== 'string' || !Object.hasOwn(bits, dtype)) throw bad(path, `gives ${where} the unknown type ${JSON.stringify(dtype)}`)
-  if (!isSizes(shape)) throw bad(path, `gives ${where} the shape ${JSON.stringify(shape)}`)
-  if (!isSizes(offsets) || offsets.length !== 2) throw bad(path, `gives ${where} the offsets ${JSON.stringify(offsets)}`)
+  if (extra !== undefined) throw bad(path, `has an unknown field ${show(extra)} in ${where}`)
+  if (typeof dtype !== 'string' || !Object.hasOwn(bits, dtype)) throw bad(path, `gives ${where} the unknown type ${show(dtype)}`)
+  if (!isSizes(shape)) throw bad(path, `gives ${where} the shape ${show(shape)}`)
+  if (!isSizes(offsets) || offsets.length !== 2) throw bad(path, `gives ${where} the offsets ${show(offsets)}`)
   const [from, to] = offsets as [number, number]
   const size = tensorBytes(dtype, shape)
   if (size === undefined || to - from !== size) {
@@ -102,7 +102,7 @@ function checkLayout(tensors: Map<string, SafetensorsEntry>, dataStart: number, 
   for (const [name, { offset, bytes }] of sorted) {
     if (offset !== at) {
       const what = offset < at ? 'overlaps the tensor before it' : `leaves a hole of ${offset - at} bytes before it`
-      throw bad(path, `puts tensor ${JSON.stringify(name)} where it ${what}`)
+      throw bad(path, `puts tensor ${show(name)} where it ${what}`)
     }
     at += bytes
   }
@@ -125,7 +125,7 @@ function refuseAmbiguous(text: string, path: string): void {
       const keys = open.at(-1)
       if (!isKey || !keys) continue
       const key = JSON.parse(text.slice(start, i + 1)) as string
-      if (keys.has(key)) throw bad(path, `names ${JSON.stringify(key)} twice in its header`)
+      if (keys.has(key)) throw bad(path, `names ${show(key)} twice in its header`)
       if (key === '__proto__') throw bad(path, 'has a tensor named __proto__')
       keys.add(key)
       isKey = false
@@ -139,7 +139,7 @@ function refuseAmbiguous(text: string, path: string): void {
     } else if (c === ',') {
       isKey = open.at(-1) !== undefined
     } else if (!':0123456789 \n\r\t'.includes(c)) {
-      throw bad(path, `has ${JSON.stringify(c)} in its header where only names and whole numbers may stand`)
+      throw bad(path, `has ${show(c)} in its header where only names and whole numbers may stand`)
     }
   }
 }

@@ -2,7 +2,7 @@
 import { dirname, join } from 'node:path'
 import { SaqrError } from '../../error.ts'
 import { isFile, readExactly, withFile } from '../files.ts'
-import { isObject, readJsonObject } from '../json.ts'
+import { isObject, readJsonObject, show } from '../json.ts'
 import { headerLength, parseHeader, type SafetensorsEntry, type SafetensorsHeader } from './header.ts'
 
 export type { SafetensorsEntry, SafetensorsHeader } from './header.ts'
@@ -28,7 +28,7 @@ export function readShards(indexPath: string): Map<string, ShardedEntry> {
   for (const [name, shard] of Object.entries(weightMap)) {
     if (name === '__proto__') throw badIndex(indexPath, 'names a tensor __proto__')
     if (typeof shard !== 'string' || !/^[^/\\:\0]+\.safetensors$/.test(shard) || shard.startsWith('.')) {
-      throw badIndex(indexPath, `puts ${name} into ${JSON.stringify(shard)}, which is no plain file name ending in .safetensors`)
+      throw badIndex(indexPath, `puts ${show(name)} into ${show(shard)}, which is no plain file name ending in .safetensors`)
     }
     const names = namesOf.get(shard) ?? new Set()
     namesOf.set(shard, names.add(name))

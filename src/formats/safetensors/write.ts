@@ -4,7 +4,7 @@
  */
 import { SaqrError } from '../../error.ts'
 import { type AtomicFile, openAtomic } from '../files.ts'
-import { compareCodePoints } from '../json.ts'
+import { compareCodePoints, show } from '../json.ts'
 import { maxHeaderBytes, tensorBytes } from './header.ts'
 
 export interface TensorToWrite {
@@ -82,5 +82,5 @@ async function writeTensor(file: AtomicFile, tensor: TensorToWrite, path: string
 }
 
 function badTensor(path: string, name: string, what: string): SaqrError {
-  return new SaqrError('FORMAT_SAFETENSORS_WRITE', `${path} was not written: tensor ${JSON.stringify(name)} ${what}.`)
+  return new SaqrError('FORMAT_SAFETENSORS_WRITE', `${path} was not written: tensor ${show(name)} ${what}.`)
 }
