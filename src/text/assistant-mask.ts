@@ -5,6 +5,7 @@
  */
 import { SaqrError } from '../error.ts'
 import type { Span } from './chat-template.ts'
+import { byteFallback, bytesOfToken } from './decoder.ts'
 import type { Definition, Json } from './definition.ts'
 
 const encoder = new TextEncoder()
@@ -71,7 +72,7 @@ function tokenStarts(bytes: Uint8Array, tokens: readonly string[], { json, byteL
   for (const [i, token] of tokens.entries()) {
     const special = added.get(token)
     if (special?.lstrip) while (isSpace(bytes[at]) && !matches(bytes, at, encoder.encode(token))) at++
-    const spelled = special ? encoder.encode(token) : byteLevel ? bytesOf(token) : spelledOut(token)
+    const spelled = special ? encoder.encode(token) : byteLevel ? bytesOfToken(token) : spelledOut(token)
     const skip = fresh && !special && spelled[0] === space && !matches(bytes, at, spelled) ? 1 : 0
     if (!matches(bytes, at, spelled.subarray(skip))) return undefined
     starts[i] = at
@@ -88,10 +89,11 @@ const isSpace = (byte: number | undefined) => byte === space || (byte !== undefi
 
 const matches = (bytes: Uint8Array, at: number, piece: Uint8Array) => piece.every((b, i) => bytes[at + i] === b)
 
-/** the token that holds the byte */
+/** The first token that holds the byte. A space put before a piece of text may be a token of its own: it belongs to the first character. */
 function tokenAt(starts: Int32Array, byte: number): number {
   let token = starts.length - 1
   while (starts[token]! > byte) token--
+  while (starts[token - 1] === starts[token]) token--
   return token
 }
 
@@ -101,17 +103,8 @@ function characterStart(bytes: Uint8Array, byte: number): number {
   return at
 }
 
-/** GPT-2's alphabet: printable Latin-1 bytes stand for themselves, the others for U+0100 and on. */
-const byteOf = new Map<string, number>()
-for (let byte = 0, shifted = 256; byte < 256; byte++) {
-  const printable = (byte > 0x20 && byte < 0x7f) || (byte > 0xa0 && byte !== 0xad)
-  byteOf.set(String.fromCharCode(printable ? byte : shifted++), byte)
-}
-
-const bytesOf = (token: string) => Uint8Array.from(token, (c) => byteOf.get(c) ?? 0)
-
 /** ▁ is a space, <0xE4> a byte */
 function spelledOut(token: string): Uint8Array {
-  const byte = /^<0x([0-9A-F]{2})>$/.exec(token)
-  return byte ? Uint8Array.of(Number.parseInt(byte[1]!, 16)) : encoder.encode(token.replaceAll('▁', ' '))
+  const byte = byteFallback(token)
+  return byte === undefined ? encoder.encode(token.replaceAll('▁', ' ')) : Uint8Array.of(byte)
 }

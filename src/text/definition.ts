@@ -1,7 +1,7 @@
 /**
  * What a tokenizer is, out of a checkpoint's tokenizer.json and tokenizer_config.json, as transformers 5.23 builds it from them
- * (`TokenizersBackend`): special tokens that only the config names are added, `add_bos_token`/`add_eos_token` replace the
- * post-processor, and `LlamaTokenizer` keeps its own rules of where a leading space goes.
+ * (`TokenizersBackend`): special tokens that only the config names are added, and `LlamaTokenizer` keeps its own rules of where a leading
+ * space goes. What is put around a text is what tokenizer.json says; the config's `add_bos_token` and `add_eos_token` count for nothing.
  */
 import { SaqrError } from '../error.ts'
 import { requireSupported } from './supported.ts'
@@ -60,9 +60,6 @@ export function define(files: TokenizerFiles, modelType?: string): Definition {
     json = asLlamaTokenizer(json, config)
   }
   json = { ...json, added_tokens: withConfigTokens(json, config, special) }
-  if ('add_bos_token' in config || 'add_eos_token' in config || json.post_processor === null) {
-    json = { ...json, post_processor: template(json, config, special) }
-  }
   return { json: requireSupported(json), special, byteLevel: usesBytes(json) }
 }
 
@@ -144,21 +141,4 @@ function withConfigTokens(json: TokenizerJson, config: Json, special: SpecialTok
   }
   const isSpecial = new Set(named)
   return tokens.map((t) => (isSpecial.has(t.content) ? { ...t, special: true } : t))
-}
-
-function template(json: TokenizerJson, config: Json, special: SpecialTokens): Json {
-  const token = (wanted: unknown, content: string | undefined) => {
-    if (!wanted || content === undefined) return []
-    return [{ SpecialToken: { id: content, type_id: 0 } }]
-  }
-  const bos = token(config.add_bos_token, special.bos_token)
-  const eos = token(config.add_eos_token, special.eos_token)
-  const ids = new Map(json.added_tokens.map((t) => [t.content, t.id]))
-  const used = [...bos, ...eos].map(({ SpecialToken: { id } }) => id)
-  return {
-    type: 'TemplateProcessing',
-    single: [...bos, { Sequence: { id: 'A', type_id: 0 } }, ...eos],
-    pair: [],
-    special_tokens: Object.fromEntries(used.map((id) => [id, { id, ids: [ids.get(id)!], tokens: [id] }])),
-  }
 }

@@ -25,7 +25,7 @@ export function requireSupported(json: TokenizerJson): TokenizerJson {
   const replacesSpace = parts(normalizer, 'normalizers').some((n) => n.type === 'Replace' && textPattern(n) === ' ' && n.content !== ' ')
   const pre = json.pre_tokenizer && preTokenize(json.pre_tokenizer, replacesSpace)
   for (const p of parts(json.post_processor, 'processors')) postProcess(p, json)
-  const decoder = json.decoder && decode(json.decoder)
+  for (const p of parts(json.decoder, 'decoders')) decode(p)
   const prepends = parts(normalizer, 'normalizers').some((n) => n.type === 'Prepend')
   const first = parts(pre, 'pretokenizers').some((p) => p.type === 'Metaspace' && p.prepend_scheme === 'first')
   for (const token of json.added_tokens) {
@@ -33,7 +33,7 @@ export function requireSupported(json: TokenizerJson): TokenizerJson {
     if (token.normalized && (prepends || (first && normalizer)))
       refuse(`the normalized added token ${JSON.stringify(token.content)} beside a prefix space`)
   }
-  return { ...json, normalizer, pre_tokenizer: pre, decoder }
+  return { ...json, normalizer, pre_tokenizer: pre }
 }
 
 /** a sequence's parts, or the one there is */
@@ -120,22 +120,8 @@ function postProcess(part: Json, json: TokenizerJson): void {
   }
 }
 
-function decode(part: Json): Json {
-  switch (part.type) {
-    case 'Sequence':
-      return sequence(part, 'decoders', decode)
-    case 'ByteLevel':
-    case 'ByteFallback':
-    case 'Fuse':
-    case 'Strip':
-      return part
-    case 'Replace':
-      requirePattern(part, 'Replace decoder')
-      return part
-    case 'Metaspace':
-      if (part.prepend_scheme !== 'never') return part
-      return { type: 'Replace', pattern: { String: part.replacement ?? '▁' }, content: ' ' }
-    default:
-      return refuse(`the decoder ${part.type}`)
-  }
+function decode(part: Json): void {
+  if (part.type === 'Replace' && textPattern(part) === undefined) refuse('a Replace decoder with a pattern')
+  if (!['ByteLevel', 'ByteFallback', 'Fuse', 'Strip', 'Metaspace', 'Replace'].includes(part.type as string))
+    refuse(`the decoder ${part.type}`)
 }

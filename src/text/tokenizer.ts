@@ -6,6 +6,7 @@ import { Tokenizer as Engine } from '@huggingface/tokenizers'
 import { SaqrError } from '../error.ts'
 import { assistantMask } from './assistant-mask.ts'
 import { type ChatOptions, ChatTemplate, type Message } from './chat-template.ts'
+import { decoderOf } from './decoder.ts'
 import {
   type AddedToken,
   type Definition,
@@ -41,6 +42,8 @@ export class Tokenizer {
   readonly chatTemplate: string | null
   readonly #engine: Engine
   readonly #definition: Definition
+  readonly #decode: (tokens: string[]) => string
+  readonly #skipped: ReadonlySet<number>
   readonly #templates: ReadonlyMap<string, string>
   readonly #compiled = new Map<string, ChatTemplate>()
 
@@ -49,11 +52,13 @@ export class Tokenizer {
     this.#definition = define(files, options.modelType)
     const { json, special } = this.#definition
     try {
-      this.#engine = new Engine(json, { clean_up_tokenization_spaces: false })
+      this.#engine = new Engine(json, {})
     } catch (cause) {
       throw new SaqrError('TEXT_TOKENIZER_INVALID', `tokenizer.json can't be used: ${(cause as Error).message}.`, { cause })
     }
+    this.#decode = decoderOf(json)
     this.addedTokens = json.added_tokens
+    this.#skipped = new Set(json.added_tokens.filter((t) => t.special).map((t) => t.id))
     this.size = new Set([...Object.values(json.model.vocab), ...json.added_tokens.map((t) => t.id)]).size
     this.special = options.eosToken === undefined ? special : { ...special, eos_token: options.eosToken }
     this.#templates = templatesOf(files, options.chatTemplate)
@@ -103,8 +108,8 @@ export class Tokenizer {
 
   /** Bytes that are not UTF-8 become U+FFFD. */
   decode(ids: readonly number[], { skipSpecialTokens = false }: { skipSpecialTokens?: boolean } = {}): string {
-    if (ids.length === 0) return ''
-    return this.#engine.decode([...ids], { skip_special_tokens: skipSpecialTokens, clean_up_tokenization_spaces: false })
+    const tokens = ids.filter((id) => !skipSpecialTokens || !this.#skipped.has(id)).map((id) => this.tokenOf(id))
+    return this.#decode(tokens.filter((token) => token !== undefined))
   }
 
   /** Text of a growing row of ids, piece by piece. */

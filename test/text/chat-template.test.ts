@@ -1,0 +1,100 @@
+import { describe, expect, test } from 'vitest'
+import { type ChatOptions, ChatTemplate, type Message } from '../../src/text/chat-template.ts'
+import { kinds, recorded, tokenizerOf } from './fixtures.ts'
+
+interface Case {
+  template: string | null
+  chat: number
+  text: string
+  ids: number[]
+  mask?: number[]
+  error?: string
+}
+
+const chats = recorded<{ messages: Message[]; tools?: unknown[]; add_generation_prompt?: boolean }[]>('chats.json')
+
+describe.each(kinds)('%s: templates as transformers renders them', (kind) => {
+  const cases = recorded<Case[]>(`chats/${kind}.json`)
+
+  test('text, ids and what the assistant wrote', () => {
+    const own = tokenizerOf(kind)
+    const tokenizers = new Map([[own.chatTemplate!, own]])
+    for (const { template, chat, text, ids, mask, error } of cases) {
+      const source = template ?? own.chatTemplate!
+      const tokenizer = tokenizers.get(source) ?? tokenizerOf(kind, { chatTemplate: source })
+      tokenizers.set(source, tokenizer)
+      const { messages, tools = null, add_generation_prompt: addGenerationPrompt = false } = chats[chat]!
+      const options: ChatOptions = { tools, addGenerationPrompt, where: `chat ${chat} of ${source}` }
+      if (error) {
+        expect(() => tokenizer.applyChatTemplate(messages, options), options.where).toThrow()
+        continue
+      }
+      expect(tokenizer.applyChatTemplate(messages, options), options.where).toEqual({ text, ids })
+      if (!mask) continue
+      expect([...tokenizer.applyChatTemplateWithMask(messages, options).mask], options.where).toEqual(mask)
+    }
+    expect(cases.filter((c) => c.mask?.includes(1)).length).toBeGreaterThan(10)
+  })
+})
+
+const say = (...contents: string[]): Message[] => contents.map((content, i) => ({ role: i % 2 ? 'assistant' : 'user', content }))
+
+describe('messages that a template does not take', () => {
+  const options = { where: 'rows.jsonl, line 7' }
+
+  test.each([
+    [
+      "{{ raise_exception('roles must alternate') }}",
+      /rows\.jsonl, line 7: the chat template does not take the messages: roles must alternate/,
+    ],
+    ['{{ messages }}', /the template prints a list/],
+    ["{{ 'x' + messages[0] }}", /can't add a mapping to a string/],
+    ['{{ messages[0].content | nosuchfilter }}', /nosuchfilter/],
+    ["{{ strftime_now('%Q') }}", /asked for %Q/],
+  ])('%s', (source, message) => {
+    expect(() => new ChatTemplate(source).render(say('hi'), {}, options)).toThrow(message)
+  })
+
+  test('a template that can not be read', () => {
+    expect(() => new ChatTemplate('{% for m in %}')).toThrow(/The chat template can't be read/)
+    expect(() => new ChatTemplate('{% for m in messages %}x{{ m.role }}{% continue %}{% endfor %}')).toThrow(/prints before continue/)
+  })
+
+  test('no message, no template', () => {
+    expect(() => new ChatTemplate('x').render([], {}, options)).toThrow(/there is no message/)
+    const bare = tokenizerOf('smollm-like', { chatTemplate: '' })
+    expect(bare.chatTemplate).toBe('')
+  })
+})
+
+test('the day that a template is told can be fixed', () => {
+  const template = new ChatTemplate("{{ strftime_now('%d %b %Y') }}")
+  expect(template.render(say('hi'), {}, { now: new Date(2024, 6, 26) })).toBe('26 Jul 2024')
+})
+
+test('named templates: tool_use where there are tools, else default', () => {
+  const named = [
+    { name: 'default', template: 'plain' },
+    { name: 'tool_use', template: 'tools' },
+  ]
+  const tokenizer = tokenizerOf('smollm-like', { chatTemplate: named as unknown as string })
+  expect(tokenizer.applyChatTemplate(say('hi')).text).toBe('plain')
+  expect(tokenizer.applyChatTemplate(say('hi'), { tools: [{}] }).text).toBe('tools')
+})
+
+describe('what the assistant wrote', () => {
+  test('needs marks in the template', () => {
+    const tokenizer = tokenizerOf('smollm-like', { chatTemplate: '{{ messages[0].content }}' })
+    expect(() => tokenizer.applyChatTemplateWithMask(say('hi'))).toThrow(/\{% generation %\}/)
+  })
+
+  test('is refused where the template changes the text of the marked block', () => {
+    const template = new ChatTemplate('{% set x %}{% generation %} a {% endgeneration %}{% endset %}{{ x | length }}')
+    expect(() => template.renderSpans(say('hi'), {}, { where: 'row 1' })).toThrow(/row 1.*changes the text/)
+  })
+
+  test('is refused where the tokenizer joins characters across its edge', () => {
+    const tokenizer = tokenizerOf('smollm-like', { chatTemplate: 'e{% generation %}{{ messages[0].content }}{% endgeneration %}' })
+    expect(() => tokenizer.applyChatTemplateWithMask(say('\u0301'), { where: 'row 2' })).toThrow(/row 2: the tokenizer rewrites this text/)
+  })
+})
