@@ -151,7 +151,11 @@ export function elementwise(from: CudaSource, step: CudaStep, name: string, tens
   return kernel(from, `${name}_${instance(type, width)}`, grid, 256, [rows, cols, ...tensors.flatMap((t) => [t.at, t.stride]), ...args])
 }
 
-/** 1 where the small operand is f32, 0 where it is bf16: kernels read weights and biases in either */
-export function isF32(step: CudaStep, t: CudaTensor): number {
-  return typeOf(step, t) === 'f32' ? 1 : 0
+const STORED: readonly DType[] = ['bf16', 'f32', 'f16']
+
+/** number of the type a weight is stored in, for kernels that read any of them (loadStored in cuda.cuh) */
+export function storedType(step: CudaStep, t: CudaTensor): number {
+  const type = STORED.indexOf(t.dtype)
+  if (type < 0) throw new SaqrError('DEVICE_DTYPE', `${step.name}: the CUDA kernel takes weights in ${STORED.join(', ')}, not ${t.dtype}.`)
+  return type
 }

@@ -6,7 +6,16 @@ struct bf16 {
   unsigned short bits;
 };
 
+struct f16 {
+  unsigned short bits;
+};
+
 __device__ __forceinline__ float toFloat(float x) { return x; }
+__device__ __forceinline__ float toFloat(f16 x) {
+  float y;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(y) : "h"(x.bits));
+  return y;
+}
 __device__ __forceinline__ float toFloat(bf16 x) { return __uint_as_float(static_cast<unsigned>(x.bits) << 16); }
 
 // rounded to nearest even
@@ -39,9 +48,9 @@ template <class T, int V> __device__ __forceinline__ void store(T* to, const flo
   *reinterpret_cast<Vector<T, V>*>(to) = packed;
 }
 
-// a small operand (weight, bias) in f32 or bf16
-__device__ __forceinline__ float loadEither(const void* p, int isF32, long long i) {
-  return isF32 ? static_cast<const float*>(p)[i] : toFloat(static_cast<const bf16*>(p)[i]);
+// Element i of a weight in the type it is stored in: what `storedType` in cuda-launch.ts numbers.
+__device__ __forceinline__ float loadStored(const void* p, int type, long long i) {
+  return type == 0 ? toFloat(static_cast<const bf16*>(p)[i]) : type == 1 ? static_cast<const float*>(p)[i] : toFloat(static_cast<const f16*>(p)[i]);
 }
 
 __device__ __forceinline__ float warpSum(float x) {

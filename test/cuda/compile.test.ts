@@ -3,11 +3,11 @@
  * is enough) or else with nvcc. Where neither is at hand the name of the test says what is left out.
  */
 import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { Compiler, readSource } from '../../src/devices/cuda/compiler.ts'
 import { cudaOps } from '../../src/ops/cuda.ts'
 import { type CudaSource, source } from '../../src/ops/cuda-launch.ts'
@@ -24,8 +24,9 @@ function readFolders(): string[] {
 }
 
 const sources: CudaSource[] = FOLDERS.map((folder) => source(new URL(`../../src/ops/${folder}/cuda.ts`, import.meta.url).href))
-const folder = mkdtempSync(join(tmpdir(), 'saqr-cuda-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+/** what was compiled stays: a kernel is compiled again when it changed */
+const folder = fileURLToPath(new URL('../../node_modules/.cache/saqr-cuda', import.meta.url))
+mkdirSync(folder, { recursive: true })
 
 function nvrtc(): Compiler | null {
   try {
@@ -45,8 +46,10 @@ const by = compiler
 
 async function compile(from: CudaSource, target: string): Promise<Uint8Array> {
   if (compiler) return compiler.cubin(readSource(from), target)
-  const out = join(folder, `${from.folder}-${target}.cubin`)
-  execFileSync('nvcc', ['-cubin', '-std=c++17', `-arch=${target}`, '-o', out, fileURLToPath(from.url)])
+  const text = readSource(from)
+  const key = createHash('sha256').update(JSON.stringify(text)).digest('hex').slice(0, 24)
+  const out = join(folder, `nvcc-${from.folder}-${target}-${key}.cubin`)
+  if (!existsSync(out)) execFileSync('nvcc', ['-cubin', '-std=c++17', `-arch=${target}`, '-o', out, fileURLToPath(from.url)])
   return readFileSync(out)
 }
 

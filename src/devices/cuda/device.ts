@@ -15,6 +15,12 @@ import { CudaPlan, type Places } from './plan.ts'
 import { CudaStore } from './store.ts'
 
 const NOT_READY = 600
+/** a pass of so many tokens fills the card */
+const PASS_TOKENS = 16384
+/** shares of the limits (a cuBLASLt product, a copy) that steps reach */
+const REACH = { compute: 0.8, copy: 0.6 }
+/** the driver's context, modules, cuBLASLt's kernels and workspace */
+const OVERHEAD = 700e6
 
 export interface CudaOptions {
   /** which card; default the first */
@@ -38,6 +44,8 @@ export class CudaDevice implements Device {
   /** runs follow one another: they share the arena and the pinned inputs */
   #last: Promise<void> = Promise.resolve()
   #disposed = false
+  /** what the last run took of the host: uploads and launches */
+  hostSeconds = 0
 
   /** @throws SaqrError DEVICE_CUDA_MISSING (no driver or card), DEVICE_CUDA_LIBRARY (no NVRTC or cuBLASLt) */
   constructor(options: CudaOptions = {}) {
@@ -58,6 +66,9 @@ export class CudaDevice implements Device {
       label: `${name}, ${multiprocessors} multiprocessors, sm_${arch}, driver for CUDA ${driver}, NVRTC ${this.#compiler.version}`,
       threads: 1,
       tokenQuantum: 128,
+      passTokens: PASS_TOKENS,
+      reach: REACH,
+      overhead: OVERHEAD,
     }
   }
 
@@ -134,6 +145,7 @@ export class CudaDevice implements Device {
       const plans = [...new Set(items.map((item) => item.plan as CudaPlan))]
       for (const plan of plans) await this.#kernels.ready(plan.sources)
       if (plans.length > 1) throw new Error('one run is of one plan: plans share the arena')
+      const start = performance.now()
       if (plans[0]) this.#upload(plans[0], inputs)
       for (const { plan, segment } of items) {
         options.signal?.throwIfAborted()
@@ -143,6 +155,7 @@ export class CudaDevice implements Device {
         await this.#done()
         cuda.addSeconds(segment)
       }
+      this.hostSeconds = (performance.now() - start) / 1e3
       await this.#done()
     })
   }

@@ -84,6 +84,11 @@ export class CudaPlan implements LoadedPlan {
     return this.#launches[index]!
   }
 
+  /** every launch of steps [from, to), for measurements */
+  launches(from: number, to: number): Launch[][] {
+    return Array.from({ length: to - from }, (_, i) => this.#launchesOf(from + i))
+  }
+
   /** Enqueues one step. The driver's errors come with the step, its op and its shapes. */
   #enqueue(index: number): void {
     try {
@@ -116,6 +121,7 @@ export class CudaPlan implements LoadedPlan {
   /** Enqueues a segment: the first time step by step, then as one graph. */
   enqueue(name: string): void {
     const segment = this.#segment(name)
+    if (segment.from === segment.to) return
     this.#launchesOf(segment.from)
     const graph = this.#graphs.get(name)
     if (graph) {

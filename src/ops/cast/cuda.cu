@@ -8,6 +8,8 @@ __device__ void cast(int cols, const X* x, int xStride, Y* y, int yStride) {
 }
 extern "C" __global__ void cast_f32_bf16(int cols, const float* x, int xStride, bf16* y, int yStride) { cast(cols, x, xStride, y, yStride); }
 extern "C" __global__ void cast_bf16_f32(int cols, const bf16* x, int xStride, float* y, int yStride) { cast(cols, x, xStride, y, yStride); }
+extern "C" __global__ void cast_f16_f32(int cols, const f16* x, int xStride, float* y, int yStride) { cast(cols, x, xStride, y, yStride); }
+extern "C" __global__ void cast_f16_bf16(int cols, const f16* x, int xStride, bf16* y, int yStride) { cast(cols, x, xStride, y, yStride); }
 extern "C" __global__ void cast_f32_f32(int cols, const float* x, int xStride, float* y, int yStride) { cast(cols, x, xStride, y, yStride); }
 extern "C" __global__ void cast_bf16_bf16(int cols, const bf16* x, int xStride, bf16* y, int yStride) { cast(cols, x, xStride, y, yStride); }
 

@@ -3,6 +3,8 @@ import { bytesOf, type CudaOp, type CudaStep, type CudaTensor, ceilDiv, f32, typ
 
 const from = source(import.meta.url)
 
+const SOURCES: readonly CudaTensor['dtype'][] = ['f32', 'bf16', 'f16']
+
 export const castCuda: CudaOp = {
   launch: (step) => [castInto(step, step.inputs[0]!, step.outputs[0]!)],
 }
@@ -10,7 +12,7 @@ export const castCuda: CudaOp = {
 /** y = x, element by element in y's type */
 export function castInto(step: CudaStep, x: CudaTensor, y: CudaTensor): KernelLaunch {
   if (x.dtype === 'nf4') return dequantiseInto(step, x, y)
-  for (const t of [x, y]) if (t.dtype !== 'f32' && t.dtype !== 'bf16') throw unsupported(step, x, y)
+  if (!SOURCES.includes(x.dtype) || (y.dtype !== 'f32' && y.dtype !== 'bf16')) throw unsupported(step, x, y)
   const grid = [x.rows, Math.min(ceilDiv(x.cols, 256), 65535)]
   return kernel(from, `cast_${x.dtype}_${y.dtype}`, grid, 256, [x.cols, x.at, x.stride, y.at, y.stride])
 }

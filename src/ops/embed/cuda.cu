@@ -1,9 +1,9 @@
 #include "../cuda.cuh"
 
 // x[t] = W[ids[t]]; element (id, c) of W is at id · idStride + c · channelStride
-template <class T> __device__ void embed(int cols, const int* ids, const void* w, int wF32, long long idStride, long long channelStride, T* x, int xStride) {
+template <class T> __device__ void embed(int cols, const int* ids, const void* w, int wType, long long idStride, long long channelStride, T* x, int xStride) {
   long long t = blockIdx.x, id = ids[t];
-  FOR_COLUMNS(c, cols, 1) x[t * xStride + c] = fromFloat<T>(loadEither(w, wF32, id * idStride + c * channelStride));
+  FOR_COLUMNS(c, cols, 1) x[t * xStride + c] = fromFloat<T>(loadStored(w, wType, id * idStride + c * channelStride));
 }
 
 // dW[id] += Σ dX[t] over the tokens with this id, in the order of t: the block of an id's first token does it, the others leave
@@ -22,9 +22,9 @@ template <class T> __device__ void embedGrad(int rows, int cols, const int* ids,
 }
 
 #define KERNEL(suffix, T)                                                                                                                  \
-  extern "C" __global__ void embed_##suffix(int, int cols, const int* ids, const void* w, int wF32, int idStride, int channelStride, T* x, \
+  extern "C" __global__ void embed_##suffix(int, int cols, const int* ids, const void* w, int wType, int idStride, int channelStride, T* x, \
                                             int xStride) {                                                                                 \
-    embed<T>(cols, ids, w, wF32, idStride, channelStride, x, xStride);                                                                     \
+    embed<T>(cols, ids, w, wType, idStride, channelStride, x, xStride);                                                                     \
   }                                                                                                                                        \
   extern "C" __global__ void embed_grad_##suffix(int rows, int cols, const int* ids, const T* dX, int dXStride, float* dW, int idStride,   \
                                                  int channelStride) {                                                                      \

@@ -1,4 +1,4 @@
-import { type CudaOp, type CudaTensor, ceilDiv, isF32, kernel, source, typeOf } from '../cuda-launch.ts'
+import { type CudaOp, type CudaTensor, ceilDiv, kernel, source, storedType, typeOf } from '../cuda-launch.ts'
 
 const from = source(import.meta.url)
 
@@ -9,7 +9,7 @@ export const embedCuda: CudaOp = {
   launch(step) {
     const [ids, w] = step.inputs
     const [x] = step.outputs
-    const args = [x!.rows, x!.cols, ids!.at, w!.at, isF32(step, w!), ...strides(w!, step.attrs.trans!), x!.at, x!.stride]
+    const args = [x!.rows, x!.cols, ids!.at, w!.at, storedType(step, w!), ...strides(w!, step.attrs.trans!), x!.at, x!.stride]
     return [kernel(from, `embed_${typeOf(step, x!)}`, [x!.rows, ceilDiv(x!.cols, 256)], 256, args)]
   },
 }

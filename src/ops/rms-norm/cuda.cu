@@ -18,17 +18,18 @@ template <int THREADS> __device__ __forceinline__ float unitSum(float x) {
   return THREADS == 32 ? warpSum(x) : blockSum<8>(x, slots);
 }
 
-__device__ __forceinline__ float weightAt(const void* w, int wF32, int plusOne, int c) {
-  float value = loadEither(w, wF32, c);
+__device__ __forceinline__ float weightAt(const void* w, int wType, int plusOne, int c) {
+  float value = loadStored(w, wType, c);
   return plusOne ? 1.0f + value : value;
 }
 
 // x: the (summed) input, already rounded to T where it is stored
 template <class T, int V, int THREADS>
-__device__ void normalise(const T* x, T* y, float* rstd, const void* w, int wF32, int plusOne, int group, float eps, bool inside) {
+__device__ void normalise(const T* x, T* y, float* rstd, const void* w, int wType, int plusOne, int group, float eps, bool inside) {
   int lane = threadIdx.x % THREADS;
   float sum = 0;
   if (inside) {
+#pragma unroll 1
     for (int c = lane * V; c < group; c += THREADS * V) {
       float v[V];
       load<T, V>(x + c, v);
@@ -39,19 +40,21 @@ __device__ void normalise(const T* x, T* y, float* rstd, const void* w, int wF32
   float r = rsqrtf(unitSum<THREADS>(sum) / group + eps);
   if (!inside) return;
   if (lane == 0) *rstd = r;
+#pragma unroll 1
   for (int c = lane * V; c < group; c += THREADS * V) {
     float v[V];
     load<T, V>(x + c, v);
 #pragma unroll
-    for (int i = 0; i < V; i++) v[i] = v[i] * r * weightAt(w, wF32, plusOne, c + i);
+    for (int i = 0; i < V; i++) v[i] = v[i] * r * weightAt(w, wType, plusOne, c + i);
     store<T, V>(y + c, v);
   }
 }
 
 template <class T, int V, int THREADS>
-__device__ void addThenNormalise(const T* x, const T* delta, T* h, T* y, float* rstd, const void* w, int wF32, int plusOne, int group, float eps,
+__device__ void addThenNormalise(const T* x, const T* delta, T* h, T* y, float* rstd, const void* w, int wType, int plusOne, int group, float eps,
                                  bool inside) {
   if (inside) {
+#pragma unroll 1
     for (int c = threadIdx.x % THREADS * V; c < group; c += THREADS * V) {
       float a[V], b[V];
       load<T, V>(x + c, a);
@@ -61,25 +64,27 @@ __device__ void addThenNormalise(const T* x, const T* delta, T* h, T* y, float* 
       store<T, V>(h + c, a);
     }
   }
-  normalise<T, V, THREADS>(h, y, rstd, w, wF32, plusOne, group, eps, inside);  // a thread reads back only what it wrote
+  normalise<T, V, THREADS>(h, y, rstd, w, wType, plusOne, group, eps, inside);  // a thread reads back only what it wrote
 }
 
 // d may lie where dY or dResidual lay: a thread writes only elements that it has read for the last time
 template <class T, int V, int THREADS>
-__device__ void backward(const T* dY, const T* x, const T* dResidual, T* d, float r, const void* w, int wF32, int plusOne, int group, bool inside) {
+__device__ void backward(const T* dY, const T* x, const T* dResidual, T* d, float r, const void* w, int wType, int plusOne, int group, bool inside) {
   int lane = threadIdx.x % THREADS;
   float sum = 0;
   if (inside) {
+#pragma unroll 1
     for (int c = lane * V; c < group; c += THREADS * V) {
       float g[V], v[V];
       load<T, V>(dY + c, g);
       load<T, V>(x + c, v);
 #pragma unroll
-      for (int i = 0; i < V; i++) sum += g[i] * weightAt(w, wF32, plusOne, c + i) * (v[i] * r);
+      for (int i = 0; i < V; i++) sum += g[i] * weightAt(w, wType, plusOne, c + i) * (v[i] * r);
     }
   }
   float mean = unitSum<THREADS>(sum) / group;
   if (!inside) return;
+#pragma unroll 1
   for (int c = lane * V; c < group; c += THREADS * V) {
     float g[V], v[V], res[V];
     load<T, V>(dY + c, g);
@@ -87,7 +92,7 @@ __device__ void backward(const T* dY, const T* x, const T* dResidual, T* d, floa
     if (dResidual) load<T, V>(dResidual + c, res);
 #pragma unroll
     for (int i = 0; i < V; i++) {
-      g[i] = r * (g[i] * weightAt(w, wF32, plusOne, c + i) - v[i] * r * mean);
+      g[i] = r * (g[i] * weightAt(w, wType, plusOne, c + i) - v[i] * r * mean);
       if (dResidual) g[i] += res[i];
     }
     store<T, V>(d + c, g);
@@ -114,23 +119,23 @@ __device__ void weightGrad(int rows, int groups, int group, const T* dY, int dYS
 #define ROW(p) (p + u.row * p##Stride + static_cast<long long>(u.group) * group)
 #define KERNELS(suffix, T, V, THREADS)                                                                                                     \
   extern "C" __global__ void __launch_bounds__(256) rms_norm_##suffix##_##THREADS(int rows, int groups, int group, const T* x, int xStride, \
-      const void* w, int wF32, T* y, int yStride, float* rstd, int rstdStride, float eps, int plusOne) {                                   \
+      const void* w, int wType, T* y, int yStride, float* rstd, int rstdStride, float eps, int plusOne) {                                   \
     Unit u = unitOf<THREADS>(rows, groups);                                                                                                \
-    normalise<T, V, THREADS>(ROW(x), ROW(y), rstd + u.row * rstdStride + u.group, w, wF32, plusOne, group, eps, u.inside);                 \
+    normalise<T, V, THREADS>(ROW(x), ROW(y), rstd + u.row * rstdStride + u.group, w, wType, plusOne, group, eps, u.inside);                 \
   }                                                                                                                                        \
   extern "C" __global__ void __launch_bounds__(256) add_rms_norm_##suffix##_##THREADS(int rows, int groups, int group, const T* x,         \
-      int xStride, const T* delta, int deltaStride, const void* w, int wF32, T* h, int hStride, T* y, int yStride, float* rstd,            \
+      int xStride, const T* delta, int deltaStride, const void* w, int wType, T* h, int hStride, T* y, int yStride, float* rstd,            \
       int rstdStride, float eps, int plusOne) {                                                                                            \
     Unit u = unitOf<THREADS>(rows, groups);                                                                                                \
-    addThenNormalise<T, V, THREADS>(ROW(x), ROW(delta), ROW(h), ROW(y), rstd + u.row * rstdStride + u.group, w, wF32, plusOne, group, eps, \
+    addThenNormalise<T, V, THREADS>(ROW(x), ROW(delta), ROW(h), ROW(y), rstd + u.row * rstdStride + u.group, w, wType, plusOne, group, eps, \
                                     u.inside);                                                                                             \
   }                                                                                                                                        \
   extern "C" __global__ void __launch_bounds__(256) rms_norm_backward_##suffix##_##THREADS(int rows, int groups, int group, const T* dY,   \
-      int dYStride, const T* x, int xStride, const void* w, int wF32, const float* rstd, int rstdStride, const T* dResidual,               \
+      int dYStride, const T* x, int xStride, const void* w, int wType, const float* rstd, int rstdStride, const T* dResidual,               \
       int dResidualStride, T* d, int dStride, int plusOne) {                                                                               \
     Unit u = unitOf<THREADS>(rows, groups);                                                                                                \
     float r = u.inside ? rstd[u.row * rstdStride + u.group] : 0;                                                                           \
-    backward<T, V, THREADS>(ROW(dY), ROW(x), dResidual ? ROW(dResidual) : nullptr, ROW(d), r, w, wF32, plusOne, group, u.inside);          \
+    backward<T, V, THREADS>(ROW(dY), ROW(x), dResidual ? ROW(dResidual) : nullptr, ROW(d), r, w, wType, plusOne, group, u.inside);          \
   }
 #define KERNEL(suffix, T, V) KERNELS(suffix, T, V, 32) KERNELS(suffix, T, V, 256)
 FOR_INSTANCES(KERNEL)

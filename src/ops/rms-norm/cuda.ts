@@ -6,10 +6,10 @@ import {
   ceilDiv,
   f32,
   instance,
-  isF32,
   type KernelArg,
   kernel,
   source,
+  storedType,
   typeOf,
   vectorWidth,
 } from '../cuda-launch.ts'
@@ -42,7 +42,7 @@ export const rmsNormCuda: CudaOp = {
       'rms_norm',
       group!,
       [x!, y!],
-      [...at(x!), w!.at, isF32(step, w!), ...at(y!), ...at(rstd!), f32(eps!), plusOne!],
+      [...at(x!), w!.at, storedType(step, w!), ...at(y!), ...at(rstd!), f32(eps!), plusOne!],
     )
   },
 }
@@ -52,7 +52,7 @@ export const addRmsNormCuda: CudaOp = {
     const [x, delta, w] = step.inputs
     const [h, y, rstd] = step.outputs
     const { eps, plusOne, group } = step.attrs
-    const args = [...at(x!), ...at(delta!), w!.at, isF32(step, w!), ...at(h!), ...at(y!), ...at(rstd!), f32(eps!), plusOne!]
+    const args = [...at(x!), ...at(delta!), w!.at, storedType(step, w!), ...at(h!), ...at(y!), ...at(rstd!), f32(eps!), plusOne!]
     return launchUnits(step, 'add_rms_norm', group!, [x!, delta!, h!, y!], args)
   },
 }
@@ -62,7 +62,7 @@ export const rmsNormBackwardCuda: CudaOp = {
     const [dY, x, w, rstd, dResidual] = step.inputs
     const [d] = step.outputs
     const { plusOne, group } = step.attrs
-    const args = [...at(dY!), ...at(x!), w!.at, isF32(step, w!), ...at(rstd!), ...at(dResidual ?? null), ...at(d!), plusOne!]
+    const args = [...at(dY!), ...at(x!), w!.at, storedType(step, w!), ...at(rstd!), ...at(dResidual ?? null), ...at(d!), plusOne!]
     return launchUnits(step, 'rms_norm_backward', group!, [dY!, x!, dResidual ?? null, d!], args)
   },
 }

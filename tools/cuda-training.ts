@@ -1,0 +1,71 @@
+/** A small model trained on any device: one step's gradients, or a loss curve. What the checks of tools/cuda-check.ts compare. */
+import { join } from 'node:path'
+import type { AdapterSpec } from '../src/adapters/choose.ts'
+import { planPasses } from '../src/data/passes.ts'
+import type { Device } from '../src/devices/device.ts'
+import { OpenModel } from '../src/engine/open-model.ts'
+import { Optimizer } from '../src/engine/optimizer.ts'
+import { PassRunner, passLoss } from '../src/engine/runner.ts'
+import { Trainables } from '../src/engine/trainables.ts'
+import { openCheckpoint } from '../src/formats/checkpoint.ts'
+import { layoutParameters } from '../src/graph/layout.ts'
+import type { Policy } from '../src/graph/recompute.ts'
+import { adapterOf, readTensors, rowsOf } from '../test/parity/family-case.ts'
+
+export interface Setup {
+  /** a folder as tools/oracle/families.py writes it: model, adapter, rows.json */
+  folder: string
+  dtype: 'f32' | 'bf16'
+  loadIn4bit: boolean
+  eightBit: boolean
+  policy: Policy
+  /** as on the device that pads the most, so that every device computes the same passes */
+  quantum: number
+}
+
+export interface Trained {
+  /** of every step */
+  losses: number[]
+  norms: number[]
+  /** of the first step */
+  gradients: Map<string, Float32Array>
+  parameters: Map<string, Float32Array>
+}
+
+/** `steps` updates with AdamW on the case's rows; the first step's gradients are kept. */
+export async function train(device: Device, setup: Setup, steps: number): Promise<Trained> {
+  const { folder, dtype, loadIn4bit, eightBit, policy, quantum } = setup
+  const open = new OpenModel(device, openCheckpoint(join(folder, 'model')), { dtype, loadIn4bit, doubleQuant: true })
+  const spec: AdapterSpec = adapterOf(folder)
+  const recorder = open.inspect(spec)
+  open.loadFor(recorder)
+  const layout = layoutParameters(recorder.parameters.values())
+  const trainables = new Trainables(device, layout, open.checkpoint, 0)
+  if (spec.kind === 'lora') {
+    const saved = readTensors(join(folder, 'adapter', 'adapter_model.safetensors'))
+    for (const name of trainables.names) trainables.set(name, saved.get(`base_model.model.${name}`)!)
+  }
+  const adapter = open.adapter(spec, true)
+  const runner = new PassRunner(device, {
+    model: open.model,
+    adapter,
+    activation: dtype,
+    layout,
+    chunk: 16,
+    policy: () => () => policy,
+    gradients: true,
+  })
+  const optimizer = new Optimizer(device, layout, { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0.01, eightBit })
+  const passes = planPasses(rowsOf(folder), { maxPassTokens: 512, prefixSharing: true, quantum })
+  const targets = passes.reduce((sum, p) => sum + p.targets, 0)
+  const trained: Trained = { losses: [], norms: [], gradients: new Map(), parameters: new Map() }
+  for (let step = 0; step < steps; step++) {
+    let loss = 0
+    for (const pass of passes) loss += passLoss(pass, await runner.run(pass, { seed: 1, step, lossScale: 1 / targets }))
+    trained.losses.push(loss / targets)
+    if (step === 0) for (const name of trainables.names) trained.gradients.set(name, trainables.get(name, 'gradients'))
+    trained.norms.push(await optimizer.step(step + 1, 2e-3, 1))
+  }
+  for (const name of trainables.names) trained.parameters.set(name, trainables.get(name))
+  return trained
+}
