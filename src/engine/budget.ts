@@ -1,10 +1,15 @@
 /** How a run uses its memory: tokens of a pass, what blocks keep at each size of pass, the arena they share. */
+
+import { paddedTokens } from '../data/passes.ts'
 import type { Device } from '../devices/device.ts'
 import { SaqrError } from '../error.ts'
 import { type Fitted, fit, policyAt } from '../graph/fit.ts'
+import type { ParameterLayout } from '../graph/layout.ts'
+import { stateOf } from '../graph/optimizer.ts'
 import type { Plan } from '../graph/plan.ts'
 import type { Policy } from '../graph/recompute.ts'
-import { paddedTokens } from '../data/passes.ts'
+import { sizeOf } from '../graph/recorder.ts'
+import type { TraceRecorder } from '../graph/trace.ts'
 import { makePlan, type RunnerSpec } from './runner.ts'
 
 export interface BudgetRequest {
@@ -29,6 +34,27 @@ export interface Budget {
   policy: (tokens: number) => (block: number) => Policy
   /** the plan of a full pass */
   full: Plan
+}
+
+/** bytes of a model in the store: weights, trained tensors, their gradients, the optimiser's state */
+export function storeBytes(
+  recorder: TraceRecorder,
+  layout: ParameterLayout,
+  optimizer: { eightBit: boolean } | null,
+  doubleQuant: boolean,
+): number {
+  let bytes = layout.size * 8
+  for (const spec of recorder.weights.values())
+    bytes += sizeOf(spec) + (spec.dtype === 'nf4' ? nf4ScaleBytes(spec.rows * spec.cols, doubleQuant) : 0)
+  if (optimizer)
+    bytes += layout.ranges.flatMap((range, i) => stateOf(range, i, optimizer.eightBit)).reduce((sum, spec) => sum + sizeOf(spec), 0)
+  return bytes
+}
+
+/** a scale for 64 weights in f32; doubly quantised, a byte each and an f32 for 256 of those */
+export function nf4ScaleBytes(weights: number, doubleQuant: boolean): number {
+  const blocks = Math.ceil(weights / 64)
+  return doubleQuant ? blocks + 4 * Math.ceil(blocks / 256) : 4 * blocks
 }
 
 /** logits of a head chunk, bytes at most */

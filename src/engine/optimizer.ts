@@ -42,7 +42,11 @@ export class Optimizer {
 
   /** name -> bytes of what a resumed run needs */
   state(): { name: string; dtype: 'f32' | 'u8'; bytes: Uint8Array }[] {
-    return this.#saved().map(({ name, dtype }) => ({ name, dtype: dtype as 'f32' | 'u8', bytes: this.#device.readStore(this.#scope + name) }))
+    return this.#saved().map(({ name, dtype }) => ({
+      name,
+      dtype: dtype as 'f32' | 'u8',
+      bytes: this.#device.readStore(this.#scope + name),
+    }))
   }
 
   restore(state: ReadonlyMap<string, Uint8Array>): void {

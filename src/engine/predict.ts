@@ -12,33 +12,42 @@ export function ratesOf(device: Device): Rates {
   return { limits: device.limits(), reach: device.describe().reach }
 }
 
-/** seconds of the plan's segments, the head run `chunks` times */
-export function predictSeconds(plan: Plan, chunks: number, { limits, reach }: Rates): number {
+/** What of a plan one pass runs. */
+export interface Work {
+  /** runs of the head's segment */
+  chunks: number
+  /** visible (query, key) pairs of the pass's rows; absent: one row that fills the pass */
+  pairs?: number
+}
+
+/** seconds of one pass */
+export function predictSeconds(plan: Plan, work: Work, { limits, reach }: Rates): number {
   let seconds = 0
-  for (const { name, from, to } of plan.segments) {
-    const times = name === 'head' ? chunks : 1
-    for (let i = from; i < to; i++) {
-      const step = plan.steps[i]!
-      const rate = operand(plan, step) === 'bf16' ? limits.bf16 : limits.f32
-      seconds += times * Math.max(step.flops / (rate * reach.compute), step.bytes / (limits.copy * reach.copy))
-    }
-  }
+  forEachRun(plan, work, (step, times) => {
+    const rate = operand(plan, step) === 'bf16' ? limits.bf16 : limits.f32
+    seconds += times * Math.max(flopsOf(step, work) / (rate * reach.compute), step.bytes / (limits.copy * reach.copy))
+  })
   return seconds
 }
 
-/** FLOPs of the plan's segments, the head run `chunks` times; recomputed ones apart */
-export function countFlops(plan: Plan, chunks: number): { flops: number; recomputed: number } {
-  let flops = 0
-  let recomputed = 0
+/** FLOPs of one pass, recomputed ones apart */
+export function countFlops(plan: Plan, work: Work): { flops: number; recomputed: number } {
+  const sum = { flops: 0, recomputed: 0 }
+  forEachRun(plan, work, (step, times) => {
+    sum[step.recomputed ? 'recomputed' : 'flops'] += times * flopsOf(step, work)
+  })
+  return sum
+}
+
+function forEachRun(plan: Plan, { chunks }: Work, visit: (step: PlanStep, times: number) => void): void {
   for (const { name, from, to } of plan.segments) {
-    const times = name === 'head' ? chunks : 1
-    for (let i = from; i < to; i++) {
-      const step = plan.steps[i]!
-      if (step.recomputed) recomputed += times * step.flops
-      else flops += times * step.flops
-    }
+    for (let i = from; i < to; i++) visit(plan.steps[i]!, name === 'head' ? chunks : 1)
   }
-  return { flops, recomputed }
+}
+
+/** a window may see less than the rows would */
+function flopsOf(step: PlanStep, { pairs }: Work): number {
+  return step.pairFlops && pairs !== undefined ? Math.min(step.flops, step.pairFlops * pairs) : step.flops
 }
 
 function operand(plan: Plan, step: PlanStep): string {

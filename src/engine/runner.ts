@@ -58,34 +58,53 @@ export class PassRunner {
   /** Log-probability of every entry of the pass; gradients are added to the accumulators. */
   async run(pass: Pass, step: StepInputs, signal?: AbortSignal): Promise<Float32Array> {
     const plan = this.plan(pass.tokens)
-    const inputs = {
-      ids: pass.ids,
-      depth: pass.depth,
-      position: pass.position,
-      visibleFrom: pass.visibleFrom,
-      visibleUntil: pass.visibleUntil,
-      row: pass.row,
-      headPositions: pass.headPositions,
-      headCount: Int32Array.of(pass.headCount),
-      cursor: Int32Array.of(0),
-      entryStart: pass.entryStart,
-      entryTarget: pass.entryTarget,
-      entryWeight: pass.entryWeight,
-      lossScale: Float32Array.of(step.lossScale),
-      stepInts: Int32Array.of(step.seed, step.step, 0, 0),
-    }
-    const chunks = Math.ceil(pass.headCount / this.spec.chunk)
-    const items: RunItem[] = [{ plan, segment: 'forward' }]
-    for (let i = 0; i < chunks; i++) items.push({ plan, segment: 'head' })
-    if (plan.plan.segments.some((s) => s.name === 'backward')) items.push({ plan, segment: 'backward' })
-    await this.#device.run(items, inputs, { signal })
+    await this.#device.run(this.#items(plan, pass), inputsOf(pass, step), { signal })
     const bytes = this.#device.read(plan, 'logp')
     return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4).subarray(0, pass.entryStart[pass.headCount]!)
+  }
+
+  /** the pass's inputs in place, and what would run: for checks step by step */
+  async upload(pass: Pass, step: StepInputs): Promise<{ plan: LoadedPlan; items: readonly RunItem[] }> {
+    const plan = this.plan(pass.tokens)
+    await this.#device.run([{ plan, segment: 'forward' }], inputsOf(pass, step))
+    return { plan, items: this.#items(plan, pass) }
+  }
+
+  #items(plan: LoadedPlan, pass: Pass): RunItem[] {
+    const items: RunItem[] = [{ plan, segment: 'forward' }]
+    for (let i = 0; i < this.chunks(pass.headCount); i++) items.push({ plan, segment: 'head' })
+    if (plan.plan.segments.some((s) => s.name === 'backward')) items.push({ plan, segment: 'backward' })
+    return items
+  }
+
+  /** head chunks of a pass with this many target positions */
+  chunks(headCount: number): number {
+    return Math.ceil(headCount / this.spec.chunk)
   }
 
   dispose(): void {
     for (const plan of this.#plans.values()) plan.dispose()
     this.#plans.clear()
+  }
+}
+
+function inputsOf(pass: Pass, step: StepInputs): Record<string, ArrayBufferView> {
+  const { ids, depth, position, visibleFrom, visibleUntil, row, headPositions, entryStart, entryTarget, entryWeight } = pass
+  return {
+    ids,
+    depth,
+    position,
+    visibleFrom,
+    visibleUntil,
+    row,
+    headPositions,
+    headCount: Int32Array.of(pass.headCount),
+    cursor: Int32Array.of(0),
+    entryStart,
+    entryTarget,
+    entryWeight,
+    lossScale: Float32Array.of(step.lossScale),
+    stepInts: Int32Array.of(step.seed, step.step, 0, 0),
   }
 }
 
@@ -107,4 +126,11 @@ export function passLoss(pass: Pass, logp: Float32Array): number {
   let sum = 0
   for (let e = 0; e < logp.length; e++) sum -= pass.entryWeight[e]! * logp[e]!
   return sum
+}
+
+/** (query, key) pairs that attention scores in this pass */
+export function visiblePairs({ visibleFrom, visibleUntil }: Pass): number {
+  let pairs = 0
+  for (let j = 0; j < visibleFrom.length; j++) pairs += visibleUntil[j]! - visibleFrom[j]!
+  return pairs
 }

@@ -7,6 +7,9 @@ import type { ParameterLayout } from '../graph/layout.ts'
 import { SeededRandom } from './random.ts'
 import { find } from './weights.ts'
 
+/** bytes written at once */
+const ZEROS = 16 * 2 ** 20
+
 export class Trainables {
   readonly layout: ParameterLayout
   readonly #device: Device
@@ -40,6 +43,17 @@ export class Trainables {
     return new Float32Array(bytes.buffer, bytes.byteOffset, spec.rows * spec.cols)
   }
 
+  /** the trained values of this name, null where it is not trained */
+  values(name: string): Float32Array | null {
+    return this.layout.entries.has(name) ? this.get(name) : null
+  }
+
+  /** norm weights and biases are vectors in files */
+  isVector(name: string): boolean {
+    const { role } = this.#entry(name).spec
+    return role === 'norm' || role === 'bias'
+  }
+
   set(name: string, values: Float32Array): void {
     const { offset, spec } = this.#entry(name)
     if (values.length !== spec.rows * spec.cols) {
@@ -50,6 +64,14 @@ export class Trainables {
       new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
       offset * 4,
     )
+  }
+
+  /** as a step finds them */
+  zeroGradients(): void {
+    const zeros = new Uint8Array(Math.min(ZEROS, this.layout.size * 4))
+    for (let at = 0; at < this.layout.size * 4; at += ZEROS) {
+      this.#device.writeStore(`${this.layout.scope}gradients`, zeros.subarray(0, Math.min(ZEROS, this.layout.size * 4 - at)), at)
+    }
   }
 
   #entry(name: string) {

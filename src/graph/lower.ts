@@ -65,6 +65,7 @@ export function lower(segments: readonly NamedNodes[], options: LowerOptions): P
       attrs: Object.fromEntries(node.op.attrs.map((name) => [name, node.attrs[name]!])),
       workspace: placement.workspace.get(node) ?? null,
       flops: node.op.flops(node),
+      pairFlops: node.op.pairFlops?.(node) ?? 0,
       bytes: node.op.bytes?.(node) ?? touched(node),
       recomputed: options.recomputed?.has(node) ?? false,
     }),

@@ -40,6 +40,8 @@ export interface PlanStep {
   /** scratch in the arena, bytes */
   workspace: { at: number; bytes: number } | null
   flops: number
+  /** of one visible (query, key) pair; 0 where rows don't matter */
+  pairFlops: number
   bytes: number
   /** recomputed in backward what forward had computed */
   recomputed: boolean

@@ -35,6 +35,7 @@ export class TraceRecorder extends Recorder implements AdapterBuilder {
   readonly parameters = new Map<string, ParameterSpec>()
   /** small constant tables: RoPE frequencies … */
   readonly constants = new Map<string, Float32Array>()
+  readonly caches: WeightSpec[] = []
   readonly #layout: Layout | undefined
 
   /** without a layout (a first trace that only asks what there is) parameters have no place yet */
@@ -70,6 +71,14 @@ export class TraceRecorder extends Recorder implements AdapterBuilder {
     return this.once(stored, () => this.tensor(stored, { rows: 1, cols, dtype }, 'store'))
   }
 
+  /** keys or values of `rows` tokens */
+  cache(name: string, rows: number, cols: number, dtype: DType): Tensor {
+    return this.once(name, () => {
+      this.caches.push({ name, rows, cols, dtype })
+      return this.tensor(name, { rows, cols, dtype }, 'store')
+    })
+  }
+
   constant(name: string, values: readonly number[]): Tensor {
     return this.once(name, () => {
       this.constants.set(name, Float32Array.from(values))
@@ -81,6 +90,8 @@ export class TraceRecorder extends Recorder implements AdapterBuilder {
 /** KV caches of `size` tokens in the store; row 0 of a pass is token `queryStart` of them. */
 export interface CacheMode {
   size: number
+  /** prefix of the caches' names, so that several conversations can go on at once */
+  scope: string
 }
 
 export class GraphTrace implements Trace {
@@ -159,9 +170,7 @@ export class GraphTrace implements Trace {
     if (!this.#cache) return attention(this.#r, q, k, v, shape, name)
     const start = this.#r.input('queryStart')
     const cached = (x: Tensor, which: string) => {
-      const cache = this.#r.once(`cache.${this.#prefix}${which}`, () => {
-        return this.#r.tensor(`cache.${this.#prefix}${which}`, { rows: this.#cache!.size, cols: x.cols, dtype: x.dtype }, 'store')
-      })
+      const cache = this.#r.cache(`${this.#cache!.scope}${this.#prefix}${which}`, this.#cache!.size, x.cols, x.dtype)
       return cacheWrite(this.#r, x, start, cache, name)
     }
     return attention(this.#r, q, cached(k, 'k'), cached(v, 'v'), shape, name, start)

@@ -56,7 +56,10 @@ export interface Op {
   readonly cheap?: boolean
   /** outputs once more, more cheaply than by running the op again, from its other outputs; null where it can't */
   rematerialise?(b: Builder, node: Node): (Tensor | null)[]
+  /** where they depend on the rows: of one row that fills the pass */
   flops(node: Node): number
+  /** FLOPs of one visible (query, key) pair, where the rows decide how many there are */
+  pairFlops?(node: Node): number
   /** bytes moved at the least; default: each input read once, each output written once */
   bytes?(node: Node): number
   /** scratch the kernel needs beside its tensors, bytes */

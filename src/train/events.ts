@@ -39,7 +39,7 @@ export interface StartEvent {
   steps: number
   doneSteps: number
   epochs: number
-  /** of the training set, in one epoch: rows, their tokens, tokens left to compute after shared beginnings, targets */
+  /** of the training set, in one epoch: rows, their tokens, tokens left to compute after shared beginnings (of many steps: as the first 64 say), targets */
   rows: number
   rowTokens: number
   computedTokens: number

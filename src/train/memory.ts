@@ -1,4 +1,5 @@
 /** The memory table of the plans of a run: they share one arena and one store, so their peak is known before the first step. */
+import { nf4ScaleBytes } from '../engine/budget.ts'
 import type { Plan, PlanStep } from '../graph/plan.ts'
 import type { MemoryLine, MemoryTable } from './events.ts'
 
@@ -76,7 +77,7 @@ function storeLines(plans: readonly Plan[], scope: string, doubleQuant: boolean)
   for (const buffer of plans.flatMap((plan) => plan.buffers)) {
     if (buffer.space !== 'store' || seen.has(buffer.name)) continue
     seen.add(buffer.name)
-    const scales = buffer.dtype === 'nf4' ? scaleBytes(buffer.rows * buffer.cols, doubleQuant) : 0
+    const scales = buffer.dtype === 'nf4' ? nf4ScaleBytes(buffer.rows * buffer.cols, doubleQuant) : 0
     const kind = storeKind(buffer.name.startsWith(scope) ? buffer.name.slice(scope.length) : buffer.name)
     sums.set(kind, (sums.get(kind) ?? 0) + buffer.bytes + scales)
   }
@@ -87,10 +88,4 @@ function storeKind(name: string): string {
   if (name === 'parameters') return 'trained weights'
   if (name === 'gradients') return 'gradients'
   return name.startsWith('adam_') ? 'optimizer state' : 'frozen weights'
-}
-
-/** NF4 has an f32 scale a block of 64 weights; nested, a byte each and an f32 for 256 of those. */
-function scaleBytes(weights: number, doubleQuant: boolean): number {
-  const blocks = Math.ceil(weights / 64)
-  return doubleQuant ? blocks + 4 * Math.ceil(blocks / 256) : 4 * blocks
 }

@@ -31,7 +31,8 @@ export const attentionOp: Op = {
     const d = b.apply(attentionBackwardOp, [dO!, ...node.outputs, q!, k!, v!, ...mask], node.attrs, node.name)
     return [q!.needsGrad ? d[0]! : null, k!.needsGrad ? d[1]! : null, v!.needsGrad ? d[2]! : null, null, null, null, null]
   },
-  flops: (node) => 4 * pairs(node) * node.attrs.headDim!,
+  flops: (node) => pairs(node) * 4 * node.attrs.headDim!,
+  pairFlops: ({ attrs }) => 4 * attrs.heads! * attrs.headDim!,
 }
 
 export const attentionBackwardOp: Op = {
@@ -39,7 +40,8 @@ export const attentionBackwardOp: Op = {
   attrs: ATTRS,
   /** inputs: dO, o (T, H·D), lse (T, H), q, k, v, visibleFrom, visibleUntil, depth */
   outputs: ([, , , q, k, v]) => [q, k, v].map((x) => ({ rows: x!.rows, cols: x!.cols, dtype: x!.dtype })),
-  flops: (node) => 10 * pairs(node) * node.attrs.headDim!,
+  flops: (node) => pairs(node) * 10 * node.attrs.headDim!,
+  pairFlops: ({ attrs }) => 10 * attrs.heads! * attrs.headDim!,
 }
 
 export function attention(

@@ -1,0 +1,87 @@
+/** A whole model as a Hugging Face folder: config, generation config, tokenizer, weights in shards with an index where they are many. */
+import { join } from 'node:path'
+import { stringifyJson } from '../formats/json.ts'
+import { asF32, bytesOf, f32ToBf16 } from '../formats/numbers.ts'
+import { type TensorToWrite, writeSafetensors } from '../formats/safetensors/write.ts'
+import type { CheckpointTensor, TokenizerFiles } from '../formats/tensor.ts'
+import { ensureWritableFolder, writeFileAtomic } from '../hub/files.ts'
+import type { OpenModel } from './open-model.ts'
+
+/** bytes of one file at most */
+const SHARD = 5e9
+
+const json = (value: unknown) => `${stringifyJson(value, { indent: 2 })}\n`
+
+export interface FolderChanges {
+  /** keys of config.json that differ from the base's */
+  config?: Record<string, unknown>
+  /** tensors that the base has no name for: a head that is no longer tied … */
+  extra?: readonly { name: string; shape: readonly number[]; values: () => Float32Array }[]
+}
+
+/**
+ * Weights in the open model's dtype, each rounded once from f32.
+ * @param changed new values of a tensor of the checkpoint (rows × cols, f32), or null where it stays as it is
+ */
+export async function writeModelFolder(
+  open: OpenModel,
+  folder: string,
+  changed: (t: CheckpointTensor) => Float32Array | null,
+  { config = {}, extra = [] }: FolderChanges = {},
+): Promise<void> {
+  ensureWritableFolder(folder)
+  const { checkpoint, choice } = open
+  const bf16 = choice.dtype === 'bf16'
+  const encode = (values: Float32Array) => bytesOf(bf16 ? f32ToBf16(values) : values)
+  const dtype = bf16 ? 'BF16' : 'F32'
+  const size = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1) * (bf16 ? 2 : 4)
+  const tensors: TensorToWrite[] = [
+    ...[...checkpoint.tensors.values()].map((t) => ({
+      name: t.name,
+      dtype,
+      shape: t.shape,
+      data: () => encode(changed(t) ?? asF32(t.load('f32'))),
+    })),
+    ...extra.map(({ name, shape, values }) => ({ name, dtype, shape, data: () => encode(values()) })),
+  ]
+  await writeShards(folder, tensors, size)
+  const { quantization_config: _, ...base } = checkpoint.config
+  writeFileAtomic(join(folder, 'config.json'), json({ ...base, dtype: bf16 ? 'bfloat16' : 'float32', ...config }))
+  if (checkpoint.generationConfig) writeFileAtomic(join(folder, 'generation_config.json'), json(checkpoint.generationConfig))
+  if (checkpoint.tokenizer) writeTokenizer(folder, checkpoint.tokenizer)
+}
+
+export function writeTokenizer(folder: string, { tokenizerJson, tokenizerConfig, chatTemplate }: TokenizerFiles): void {
+  writeFileAtomic(join(folder, 'tokenizer.json'), json(tokenizerJson))
+  const { chat_template: _, ...config } = tokenizerConfig
+  writeFileAtomic(join(folder, 'tokenizer_config.json'), json(config))
+  if (chatTemplate !== undefined) writeFileAtomic(join(folder, 'chat_template.jinja'), chatTemplate)
+}
+
+async function writeShards(folder: string, tensors: readonly TensorToWrite[], size: (shape: readonly number[]) => number): Promise<void> {
+  const shards: TensorToWrite[][] = [[]]
+  let filled = 0
+  let total = 0
+  for (const tensor of tensors) {
+    const bytes = size(tensor.shape)
+    if (filled > 0 && filled + bytes > SHARD) {
+      shards.push([])
+      filled = 0
+    }
+    shards.at(-1)!.push(tensor)
+    filled += bytes
+    total += bytes
+  }
+  if (shards.length === 1) {
+    await writeSafetensors(join(folder, 'model.safetensors'), tensors, { format: 'pt' })
+    return
+  }
+  const number = (n: number) => String(n).padStart(5, '0')
+  const map: Record<string, string> = {}
+  for (const [i, shard] of shards.entries()) {
+    const name = `model-${number(i + 1)}-of-${number(shards.length)}.safetensors`
+    await writeSafetensors(join(folder, name), shard, { format: 'pt' })
+    for (const tensor of shard) map[tensor.name] = name
+  }
+  writeFileAtomic(join(folder, 'model.safetensors.index.json'), json({ metadata: { total_size: total }, weight_map: map }))
+}

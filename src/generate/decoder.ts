@@ -1,0 +1,87 @@
+/** Keys and values of one conversation on the device, and the two plans that go on with it: blocks of a prompt, one token. */
+import type { Device, LoadedPlan } from '../devices/device.ts'
+import type { LanguageModel } from '../engine/language-model.ts'
+import { storeConstants } from '../engine/runner.ts'
+import { asF32, asU16, bf16ToF32 } from '../formats/numbers.ts'
+import { generationPlan } from '../graph/generation.ts'
+
+/** tokens of a prompt read at once */
+const BLOCK = 128
+let conversations = 0
+
+interface Loaded {
+  plan: LoadedPlan
+  logits: string
+}
+
+export class Decoder {
+  readonly #device: Device
+  readonly #dtype: 'f32' | 'bf16'
+  readonly #block: Loaded
+  readonly #one: Loaded
+  readonly #caches: string[]
+  readonly #mask: Record<string, Int32Array>
+  #length = 0
+
+  /** @param tokens that prompt and answer have at most */
+  constructor(model: LanguageModel, tokens: number) {
+    const { open, spec } = model
+    this.#device = open.device
+    this.#dtype = open.choice.dtype
+    const size = Math.ceil(tokens / BLOCK) * BLOCK
+    const cache = { size, scope: `conversation${conversations++}.` }
+    const adapter = open.adapter(spec, false)
+    const make = (tokens: number) =>
+      generationPlan({ model: open.model, adapter, activation: open.choice.dtype, layout: model.trained?.layout, tokens, cache })
+    const plans = [make(BLOCK), make(1)]
+    this.#caches = plans[0]!.recorder.caches.map(({ name, rows, cols, dtype }) => {
+      this.#device.store(name, { rows, cols, dtype, source: { kind: 'zero' } })
+      return name
+    })
+    const [block, one] = plans.map(({ plan, recorder, logits }): Loaded => {
+      storeConstants(this.#device, recorder.constants)
+      return { plan: this.#device.load(plan), logits }
+    })
+    this.#block = block!
+    this.#one = one!
+    const positions = Int32Array.from({ length: size }, (_, i) => i)
+    this.#mask = { depth: positions, visibleFrom: positions, visibleUntil: new Int32Array(size).fill(size) }
+  }
+
+  /** Reads tokens; logits (V) of what follows the last. */
+  async read(ids: readonly number[], signal?: AbortSignal): Promise<Float32Array> {
+    let logits: Float32Array = new Float32Array(0)
+    for (let at = 0; at < ids.length; ) {
+      const left = ids.length - at
+      const count = left === 1 ? 1 : Math.min(BLOCK, left)
+      logits = await this.#run(left === 1 ? this.#one : this.#block, ids.slice(at, at + count), signal)
+      at += count
+    }
+    return logits
+  }
+
+  async #run({ plan, logits }: Loaded, ids: readonly number[], signal?: AbortSignal): Promise<Float32Array> {
+    const T = plan.plan.tokens
+    const start = this.#length
+    // tokens past the prompt's end are written where the next ones will be, and seen by nobody before
+    const inputs = {
+      ...this.#mask,
+      ids: Int32Array.from({ length: T }, (_, i) => ids[i] ?? 0),
+      position: Int32Array.from({ length: T }, (_, i) => start + i),
+      queryStart: Int32Array.of(start),
+      headPositions: Int32Array.from({ length: T }, () => ids.length - 1),
+      headCount: Int32Array.of(1),
+      cursor: Int32Array.of(0),
+    }
+    await this.#device.run([{ plan, segment: 'forward' }], inputs, { signal })
+    this.#length += ids.length
+    const bytes = this.#device.read(plan, logits)
+    return this.#dtype === 'f32' ? asF32(bytes) : bf16ToF32(asU16(bytes))
+  }
+
+  dispose(): void {
+    this.#block.plan.dispose()
+    this.#one.plan.dispose()
+    for (const name of this.#caches) this.#device.drop(name)
+  }
+}

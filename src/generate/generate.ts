@@ -1,0 +1,69 @@
+/** Text that goes on from a prompt, token by token. */
+import type { LanguageModel } from '../engine/language-model.ts'
+import { SeededRandom } from '../engine/random.ts'
+import { SaqrError } from '../error.ts'
+import type { Tokenizer } from '../text/tokenizer.ts'
+import { Decoder } from './decoder.ts'
+import { type SampleOptions, sample } from './sample.ts'
+
+export interface GenerateOptions extends SampleOptions {
+  /** default 256 */
+  maxNewTokens?: number
+  /** of the draws; default 0 */
+  seed?: number
+  signal?: AbortSignal
+}
+
+/** Token ids that follow the prompt's, up to one that ends the text. Errors: TEXT_TOO_LONG. */
+export async function* generateIds(
+  model: LanguageModel,
+  prompt: readonly number[],
+  stop: ReadonlySet<number>,
+  options: GenerateOptions = {},
+): AsyncGenerator<number> {
+  model.alive()
+  const { maxNewTokens = 256, seed = 0, signal } = options
+  const { maxPositions } = model.open.model
+  if (prompt.length === 0) throw new SaqrError('TEXT_EMPTY', 'the prompt has no token: give it at least one character')
+  if (prompt.length >= maxPositions) {
+    throw new SaqrError('TEXT_TOO_LONG', `the prompt has ${prompt.length} tokens; the model knows ${maxPositions} positions`)
+  }
+  const random = new SeededRandom(seed, 'generate')
+  const most = Math.min(maxNewTokens, maxPositions - prompt.length)
+  const decoder = new Decoder(model, prompt.length + most)
+  try {
+    let logits = await decoder.read(prompt, signal)
+    for (let n = 0; n < most; n++) {
+      const id = sample(logits, random, options)
+      if (stop.has(id)) return
+      yield id
+      if (n + 1 < most) logits = await decoder.read([id], signal)
+    }
+  } finally {
+    decoder.dispose()
+  }
+}
+
+/** The same as pieces of text; special tokens are left out. */
+export async function* generate(
+  model: LanguageModel,
+  tokenizer: Tokenizer,
+  prompt: string | readonly number[],
+  options: GenerateOptions = {},
+): AsyncGenerator<string> {
+  const ids = typeof prompt === 'string' ? tokenizer.encode(prompt) : prompt
+  const stream = tokenizer.stream({ skipSpecialTokens: true })
+  for await (const id of generateIds(model, ids, stopTokens(model, tokenizer), options)) {
+    const piece = stream.push(id)
+    if (piece) yield piece
+  }
+  const rest = stream.end()
+  if (rest) yield rest
+}
+
+/** the tokenizer's end of text, and what generation_config.json and config.json name beside it */
+export function stopTokens({ open }: LanguageModel, tokenizer: Tokenizer): Set<number> {
+  const { generationConfig, config } = open.checkpoint
+  const named = [generationConfig?.eos_token_id, config.eos_token_id].flat().filter((id): id is number => typeof id === 'number')
+  return new Set(tokenizer.eosId === null ? named : [...named, tokenizer.eosId])
+}

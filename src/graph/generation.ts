@@ -1,0 +1,41 @@
+/** A plan that reads T new tokens into the KV caches and gives the logits of one of them. */
+import type { Adapter } from '../adapters/adapter.ts'
+import type { Model } from '../models/family.ts'
+import type { DType } from '../models/trace.ts'
+import { gather } from '../ops/gather/op.ts'
+import { declareCachedInputs } from './inputs.ts'
+import { lower } from './lower.ts'
+import type { Plan } from './plan.ts'
+import { prune } from './prune.ts'
+import { type CacheMode, GraphTrace, type Layout, TraceRecorder } from './trace.ts'
+
+export interface GenerationSpec {
+  model: Model
+  adapter: Adapter
+  activation: DType
+  layout?: Layout
+  /** T */
+  tokens: number
+  cache: CacheMode
+}
+
+export interface GenerationPlan {
+  plan: Plan
+  recorder: TraceRecorder
+  /** the buffer that holds logits (1, V) */
+  logits: string
+}
+
+/** Inputs: see declareCachedInputs; the token whose logits are wanted is headPositions[0]. */
+export function generationPlan(spec: GenerationSpec): GenerationPlan {
+  const { model, adapter, cache } = spec
+  const r = new TraceRecorder(spec.activation, spec.layout)
+  declareCachedInputs(r, spec.tokens, cache.size)
+  const hidden = model.forward(new GraphTrace(r, adapter, spec.tokens, cache))
+  const { path, channels, vocab, tiedTo } = model.head
+  const logits = adapter.linear(r, path, gather(r, hidden, 1), { in: channels, out: vocab, bias: false }, tiedTo)
+  const [nodes] = prune([r.nodes], [logits])
+  const used = new Set(nodes!.flatMap((n) => [...n.inputs, ...n.outputs]))
+  const pinned = [...[...r.inputs.values()].filter((t) => used.has(t)), logits]
+  return { plan: lower([{ name: 'forward', nodes: nodes! }], { tokens: spec.tokens, pinned }), recorder: r, logits: logits.name }
+}

@@ -1,0 +1,17 @@
+/** saqr: fine-tune large language models. */
+
+export { Dataset, loadDataset } from './data/dataset.ts'
+export { CpuDevice, type CpuOptions } from './devices/cpu/device.ts'
+export type { Device } from './devices/device.ts'
+export { SaqrError } from './error.ts'
+export {
+  FastLanguageModel,
+  type LoadOptions,
+  type PeftOptions,
+  PretrainedModel,
+} from './fast-language-model.ts'
+export type { GenerateOptions } from './generate/generate.ts'
+export { Tokenizer } from './text/tokenizer.ts'
+export type { TrainEvent } from './train/events.ts'
+export type { SFTConfig } from './train/options/sft.ts'
+export { SFTTrainer, type SFTTrainerInit, type TrainOutput } from './train/sft-trainer.ts'

@@ -1,0 +1,31 @@
+/** The evaluation set scored as transformers scores it: a mean of each batch, batches weighted by their rows. */
+import { passLoss } from '../engine/runner.ts'
+import { cutRows } from './data.ts'
+import type { EvalEvent } from './events.ts'
+import type { Run } from './run.ts'
+
+export async function evaluate(run: Run, step: number, epoch: number, signal?: AbortSignal): Promise<EvalEvent> {
+  const { evalExamples, evalRunner, options } = run
+  if (!evalExamples || !evalRunner) throw new Error('no evaluation set')
+  const started = performance.now()
+  const size = options.perDeviceEvalBatchSize
+  let total = 0
+  let batches = 0
+  for (let at = 0; at < evalExamples.length; at += size) {
+    const batch = cutRows(evalExamples.slice(at, at + size), run.evalCut)
+    let sum = 0
+    for (const pass of batch.passes) sum += passLoss(pass, await evalRunner.run(pass, { seed: 0, step: 0, lossScale: 0 }, signal))
+    total += (sum / Math.max(1, batch.targets)) * batch.rows
+    batches++
+  }
+  const seconds = (performance.now() - started) / 1000
+  return {
+    type: 'eval',
+    step,
+    epoch,
+    evalLoss: total / evalExamples.length,
+    evalRuntime: seconds,
+    evalSamplesPerSecond: evalExamples.length / seconds,
+    evalStepsPerSecond: batches / seconds,
+  }
+}

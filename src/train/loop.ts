@@ -1,0 +1,211 @@
+/**
+ * The loop, top to bottom: each optimizer step's rows in as few passes as fit, then the optimiser; logs, evaluation and checkpoints as
+ * transformers times them. What it does is yielded as events. A stop between or within steps loses nothing: trained tensors change only in
+ * the optimiser's own run, so the last finished step is saved.
+ */
+
+import type { Pass } from '../data/passes.ts'
+import { firstNonFinite } from '../engine/diagnose.ts'
+import { countFlops } from '../engine/predict.ts'
+import { passLoss, visiblePairs } from '../engine/runner.ts'
+import { SaqrError } from '../error.ts'
+import { checkpointsOf, type Resumed, type RunFacts, removeOldCheckpoints, saveCheckpoint } from './checkpoint.ts'
+import { type StepData, stepData } from './data.ts'
+import { evaluate } from './evaluate.ts'
+import { type EndEvent, type LogEvent, logEntry, type ProgressEvent } from './events.ts'
+import { evalSteps, stepsOf } from './options/rules.ts'
+import type { Run } from './run.ts'
+import { learningRateAt } from './schedule.ts'
+import { Speedometer } from './speed.ts'
+import type { TrainerState } from './state.ts'
+
+interface Progress {
+  /** optimizer steps done */
+  step: number
+  numTokens: number
+  totalFlos: number
+  facts: RunFacts
+  history: Record<string, number>[]
+}
+
+export async function* trainLoop(
+  run: Run,
+  resumed: Resumed | null,
+  outputDir: string,
+  signal?: AbortSignal,
+): AsyncGenerator<ProgressEvent | EndEvent> {
+  const { options: o, steps, sampler, model } = run
+  const speed = new Speedometer(model.open.device, model.open.choice.dtype)
+  const p: Progress = {
+    step: resumed?.state.globalStep ?? 0,
+    numTokens: resumed?.state.numInputTokensSeen ?? 0,
+    totalFlos: resumed?.state.totalFlos ?? 0,
+    facts: resumed?.facts ?? { maxPassTokens: run.cut.maxPassTokens, chunk: run.budget.chunk, lossSum: 0, lossSteps: 0, totalLoss: 0 },
+    history: resumed?.state.logHistory ?? [],
+  }
+  const epochAt = (done: number) => epochOf(run, done)
+  const started = performance.now()
+  let saved = resumed ? p.step : 0
+  model.trainables.zeroGradients()
+
+  const save = async (): Promise<ProgressEvent> => {
+    const path = await saveCheckpoint(outputDir, model, run.optimizer, stateOf(run, p), p.facts)
+    removeOldCheckpoints(outputDir, o.saveTotalLimit)
+    saved = p.step
+    return { type: 'save', step: p.step, path }
+  }
+
+  try {
+    while (p.step < steps && !signal?.aborted) {
+      const data = stepData(run.examples, sampler, p.step, run.cut)
+      const { loss, gradNorm, flops } = await oneStep(run, data, p.step, signal)
+      const learningRate = learningRateAt(p.step, steps, o)
+      p.step++
+      p.numTokens += data.rowTokens
+      p.totalFlos += flops
+      p.facts.lossSum += loss
+      p.facts.totalLoss += loss
+      p.facts.lossSteps++
+      speed.add(data, flops)
+      const epoch = epochAt(p.step)
+      yield { type: 'step', step: p.step, epoch, loss, elapsed: (performance.now() - started) / 1000, ...speed.step() }
+
+      const due = dueAt(run, p.step)
+      if (due.log) {
+        const event: LogEvent = {
+          type: 'log',
+          step: p.step,
+          epoch,
+          loss: p.facts.lossSum / p.facts.lossSteps,
+          gradNorm,
+          learningRate,
+          numTokens: p.numTokens,
+          ...speed.log(),
+        }
+        p.facts.lossSum = 0
+        p.facts.lossSteps = 0
+        p.history.push(logEntry(event))
+        yield event
+      }
+      if (due.evaluate) {
+        const event = await evaluate(run, p.step, epoch, signal)
+        p.history.push(logEntry(event))
+        yield event
+      }
+      if (due.save) yield await save()
+    }
+  } catch (error) {
+    if (!signal?.aborted) {
+      if (p.step > saved && o.saveStrategy !== 'no') await save()
+      throw error
+    }
+  }
+
+  if (p.step < steps) {
+    if (p.step > saved) yield await save()
+    yield end(run, p, started, checkpointsOf(outputDir).at(-1)?.path ?? null)
+  } else {
+    yield end(run, p, started, null)
+  }
+}
+
+/** One optimizer step. @throws SaqrError TRAIN_NAN naming where a number stopped being one; trained tensors are then as before the step */
+async function oneStep(
+  run: Run,
+  data: StepData,
+  step: number,
+  signal?: AbortSignal,
+): Promise<{ loss: number; gradNorm: number; flops: number }> {
+  const { runner, optimizer, options: o, steps } = run
+  const inputs = { seed: o.seed, step, lossScale: 1 / Math.max(1, data.targets) }
+  let sum = 0
+  let flops = 0
+  for (const pass of data.passes) {
+    const part = passLoss(pass, await runner.run(pass, inputs, signal))
+    if (!Number.isFinite(part)) throw await notANumber(run, data, step, 'the loss')
+    sum += part
+    flops += passFlops(run, pass)
+  }
+  const gradNorm = await optimizer.step(step + 1, learningRateAt(step, steps, o), o.maxGradNorm)
+  if (!Number.isFinite(gradNorm)) throw await notANumber(run, data, step, 'the gradient norm')
+  return { loss: sum * inputs.lossScale, gradNorm, flops }
+}
+
+/** of the tokens computed: padding doesn't count */
+function passFlops({ runner }: Run, pass: Pass): number {
+  const counted = countFlops(runner.plan(pass.tokens).plan, { chunks: runner.chunks(pass.headCount), pairs: visiblePairs(pass) })
+  return ((counted.flops + counted.recomputed) * pass.computedTokens) / pass.tokens
+}
+
+async function notANumber(run: Run, data: StepData, step: number, what: string): Promise<SaqrError> {
+  const { runner, model, options: o } = run
+  const inputs = { seed: o.seed, step, lossScale: 1 / Math.max(1, data.targets) }
+  for (const pass of data.passes) {
+    const culprit = await firstNonFinite(model.open.device, runner, pass, inputs)
+    if (!culprit) continue
+    const { op, module, segment } = culprit
+    return new SaqrError(
+      'TRAIN_NAN',
+      `step ${step + 1}: ${what} is no number. The first such value comes from op ${op} of ${module} (${segment}). Trained weights are as they were before this step; lower the learning rate, or look at the rows of this step.`,
+    )
+  }
+  return new SaqrError(
+    'TRAIN_NAN',
+    `step ${step + 1}: ${what} is no number, although every op's results are finite: gradients overflowed in their sum. Lower the learning rate.`,
+  )
+}
+
+function dueAt(run: Run, step: number): { log: boolean; evaluate: boolean; save: boolean } {
+  const { options: o, steps, sampler, evalExamples } = run
+  const last = step === steps
+  const epochEnds = step % sampler.stepsPerEpoch === 0 || last
+  const every = (interval: number) => step % Math.max(1, stepsOf(interval, steps)) === 0
+  const when = (strategy: string, interval: number) => (strategy === 'steps' ? every(interval) : strategy === 'epoch' && epochEnds)
+  return {
+    log: when(o.loggingStrategy, o.loggingSteps) || (o.loggingFirstStep && step === 1),
+    evaluate: evalExamples !== null && when(o.evalStrategy, evalSteps(o)),
+    save: when(o.saveStrategy, o.saveSteps) || (last && o.saveStrategy !== 'no'),
+  }
+}
+
+/** transformers' epoch after `done` optimizer steps: whole epochs, and the share of the batches of this one */
+function epochOf({ sampler, options: o }: Run, done: number): number {
+  const whole = Math.floor(done / sampler.stepsPerEpoch)
+  const batches = (done % sampler.stepsPerEpoch) * o.gradientAccumulationSteps
+  return whole + batches / sampler.batchesPerEpoch
+}
+
+function stateOf(run: Run, p: Progress): TrainerState {
+  const { options: o, steps } = run
+  return {
+    epoch: epochOf(run, p.step),
+    globalStep: p.step,
+    maxSteps: steps,
+    numTrainEpochs: Math.ceil(o.maxSteps > 0 ? steps / run.sampler.stepsPerEpoch : o.numTrainEpochs),
+    trainBatchSize: o.perDeviceTrainBatchSize,
+    loggingSteps: stepsOf(o.loggingSteps, steps),
+    evalSteps: stepsOf(evalSteps(o), steps),
+    saveSteps: stepsOf(o.saveSteps, steps),
+    numInputTokensSeen: p.numTokens,
+    totalFlos: p.totalFlos,
+    logHistory: p.history,
+  }
+}
+
+function end(run: Run, p: Progress, started: number, stopped: string | null): EndEvent {
+  const seconds = (performance.now() - started) / 1000
+  const { perDeviceTrainBatchSize, gradientAccumulationSteps } = run.options
+  return {
+    type: 'end',
+    step: p.step,
+    stopped,
+    metrics: {
+      trainRuntime: seconds,
+      trainSamplesPerSecond: (p.step * perDeviceTrainBatchSize * gradientAccumulationSteps) / seconds,
+      trainStepsPerSecond: p.step / seconds,
+      totalFlos: p.totalFlos,
+      trainLoss: p.facts.totalLoss / Math.max(1, p.step),
+      epoch: epochOf(run, p.step),
+    },
+  }
+}

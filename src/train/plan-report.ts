@@ -1,0 +1,124 @@
+/** What a run would do and need, from a model's config.json and the options alone: no weights, no rows. `saqr plan` prints it. */
+import { chooseAdapter } from '../adapters/choose.ts'
+import type { Device } from '../devices/device.ts'
+import { planBudget, storeBytes } from '../engine/budget.ts'
+import { countFlops, predictSeconds, ratesOf } from '../engine/predict.ts'
+import { SaqrError } from '../error.ts'
+import type { JsonObject } from '../formats/json.ts'
+import { layoutParameters } from '../graph/layout.ts'
+import { optimizerPlan } from '../graph/optimizer.ts'
+import type { Plan } from '../graph/plan.ts'
+import { inspect } from '../graph/training.ts'
+import { openConfig } from '../models/registry.ts'
+import type { MemoryTable } from './events.ts'
+import { memoryOf } from './memory.ts'
+import { adapterConfig } from './options/adapter.ts'
+import { is8bit, precisionOf } from './options/rules.ts'
+import { sizeInBytes } from './options/schemas.ts'
+import type { SftOptions } from './options/sft.ts'
+
+export interface PlanReport {
+  model: string
+  family: string
+  layers: number
+  device: string
+  precision: 'bf16' | 'f32'
+  /** weights in all, and those trained */
+  parameters: { all: number; trained: number }
+  /** an optimizer step: rows of `rowTokens` tokens, in passes of at most `passTokens` */
+  step: { rows: number; rowTokens: number; passes: number; passTokens: number; headChunk: number }
+  /** floating-point operations of an optimizer step by segment; `recomputed` is part of backward */
+  flops: { forward: number; head: number; backward: number; optimizer: number; recomputed: number; total: number }
+  memory: MemoryTable
+  /** predicted for an optimizer step */
+  seconds: number
+  tokensPerSecond: number
+  /** of the plan of a full pass: what `sft` logs for the same cut */
+  hash: string
+}
+
+/**
+ * Rows are taken to be as long as `max_length` lets them be, all tokens targets.
+ * @throws SaqrError MODEL_…, OPTION_…, MEMORY_BUDGET
+ */
+export function reportPlan(name: string, config: JsonObject, o: SftOptions, device: Device): PlanReport {
+  const model = openConfig(config)
+  const activation = activationOf(o, config)
+  const lora = adapterConfig(o)
+  if (o.loadIn4bit && !lora)
+    throw new SaqrError('OPTION_INVALID', 'the weights of a 4-bit base can’t be trained; add --use_peft, or leave --load_in_4bit out')
+  const adapter = chooseAdapter(
+    lora ? { kind: 'lora', config: lora } : { kind: 'full' },
+    { nf4: o.loadIn4bit, head: model.head.path },
+    true,
+  )
+  const recorder = inspect(model, adapter, activation)
+  // as the first adapter of a model is named, so that hashes can be compared
+  const layout = layoutParameters(recorder.parameters.values(), 'adapter0.')
+  const adamw = { beta1: o.adamBeta1, beta2: o.adamBeta2, eps: o.adamEpsilon, weightDecay: o.weightDecay, eightBit: is8bit(o.optim) }
+  const rows = o.perDeviceTrainBatchSize * o.gradientAccumulationSteps
+  const rowTokens = Math.min(o.maxLength ?? model.maxPositions, model.maxPositions)
+  const memory = o.memory === null ? null : sizeInBytes(o.memory)!
+  const budget = planBudget(device, {
+    spec: { model, adapter, activation, layout, gradients: true },
+    memory,
+    store: storeBytes(recorder, layout, adamw, o.useBnbNestedQuant),
+    longest: rowTokens,
+    stepTokens: rows * rowTokens,
+    maxPassTokens: o.maxPassTokens,
+  })
+  const { full } = budget
+  const update = optimizerPlan(layout, adamw)
+  const rowsOfPass = Math.min(rows, Math.max(1, Math.floor(budget.maxPassTokens / rowTokens)))
+  const passes = Math.ceil(rows / rowsOfPass)
+  const work = { chunks: Math.ceil((rowsOfPass * rowTokens) / budget.chunk), pairs: (rowsOfPass * rowTokens * (rowTokens + 1)) / 2 }
+  const rates = ratesOf(device)
+  const seconds = passes * predictSeconds(full, work, rates) + predictSeconds(update, { chunks: 1 }, rates)
+  const trained = count(recorder.parameters.values())
+  return {
+    model: name,
+    family: model.family,
+    layers: model.layers,
+    device: device.describe().label,
+    precision: activation,
+    parameters: { all: count(recorder.weights.values()) + trained, trained },
+    step: { rows, rowTokens, passes, passTokens: budget.maxPassTokens, headChunk: budget.chunk },
+    flops: flopsOf(full, update, work, passes),
+    memory: memoryOf([full, update], { scope: layout.scope, doubleQuant: o.useBnbNestedQuant, budget: memory }),
+    seconds,
+    tokensPerSecond: (rows * rowTokens) / seconds,
+    hash: full.hash,
+  }
+}
+
+/** `--dtype auto` without bf16: as the configuration says the weights are stored. */
+function activationOf(o: SftOptions, config: JsonObject): 'bf16' | 'f32' {
+  const precision = precisionOf(o)
+  if (precision !== 'checkpoint') return precision
+  return (config.dtype ?? config.torch_dtype) === 'bfloat16' ? 'bf16' : 'f32'
+}
+
+function flopsOf(full: Plan, update: Plan, work: { chunks: number; pairs: number }, passes: number): PlanReport['flops'] {
+  const segment = (plan: Plan, name: string, of: 'all' | 'recomputed' = 'all') => {
+    const { flops, recomputed } = countFlops({ ...plan, segments: plan.segments.filter((s) => s.name === name) }, work)
+    return of === 'all' ? flops + recomputed : recomputed
+  }
+  const forward = passes * segment(full, 'forward')
+  const head = passes * segment(full, 'head')
+  const backward = passes * segment(full, 'backward')
+  const optimizer = segment(update, 'optimizer')
+  return {
+    forward,
+    head,
+    backward,
+    optimizer,
+    recomputed: passes * segment(full, 'backward', 'recomputed'),
+    total: forward + head + backward + optimizer,
+  }
+}
+
+function count(specs: Iterable<{ rows: number; cols: number }>): number {
+  let sum = 0
+  for (const { rows, cols } of specs) sum += rows * cols
+  return sum
+}
