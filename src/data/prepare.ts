@@ -46,6 +46,7 @@ export interface Prepared {
  */
 export async function prepare(dataset: Dataset, tokenizer: Tokenizer, options: PrepareOptions = {}): Promise<Prepared> {
   const { maxLength = null, packing = false, formattingFunc, signal } = options
+  if (dataset.length === 0) throw new SaqrError('DATA_NO_TARGETS', `${dataset.source} has no rows. Give rows to train on.`)
   const { shape, unused: columns } = formattingFunc ? { shape: 'text' as Shape, unused: [] } : dataset.recognise(options.datasetTextField)
   const settings = {
     textField: formattingFunc ? 'text' : (options.datasetTextField ?? 'text'),
@@ -95,7 +96,6 @@ export async function prepare(dataset: Dataset, tokenizer: Tokenizer, options: P
 
 function requireConsistent(dataset: Dataset, shape: Shape, options: PrepareOptions): void {
   const invalid = (message: string) => new SaqrError('OPTION_INVALID', message)
-  if (dataset.length === 0) throw new SaqrError('DATA_NO_TARGETS', `${dataset.source} has no rows.`)
   if (options.packing && !options.maxLength) throw invalid('packing needs maxLength, the tokens of a packed example.')
   if (options.maxLength !== undefined && options.maxLength !== null && !(options.maxLength >= 1))
     throw invalid(`maxLength must be at least 1, it is ${options.maxLength}.`)

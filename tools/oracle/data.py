@@ -127,6 +127,8 @@ def main() -> None:
         for name, kind, rows, options in CASES:
             dump(out / "rows" / f"{name}.json", record_rows(name, kind, tokenizers[kind](), rows, options, folder))
         dump(out / "orders.json", [record_order(tokenizers["smollm-like"](), rows, options, folder) for rows, options in ORDERS])
+    chats = [[dict(role="user", content="hi"), dict(role="assistant", content="صقر")], [dict(role="user", content="a"), dict(role="assistant", content=None)]]
+    datasets.Dataset.from_dict(dict(messages=chats, score=[7, 8])).to_parquet(out / "rows.parquet")
     versions = {m.__name__: m.__version__ for m in (transformers, trl, datasets, torch)}
     dump(out / "versions.json", versions)
 

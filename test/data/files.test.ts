@@ -1,0 +1,79 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { loadDataset } from '../../src/data/dataset.ts'
+
+let folder: string
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'saqr-rows-'))
+})
+afterAll(() => rmSync(folder, { recursive: true }))
+
+function file(name: string, content: string | Uint8Array): string {
+  const path = join(folder, name)
+  writeFileSync(path, content)
+  return path
+}
+
+const rows = [{ text: 'a\u2028b' }, { text: 'صقر, "quoted"\nsecond line' }]
+
+describe('rows out of files', () => {
+  test('.json: a list, or an object with a list under data', async () => {
+    expect((await loadDataset(file('list.json', JSON.stringify(rows)))).rows).toEqual(rows)
+    expect((await loadDataset(file('data.json', `\uFEFF${JSON.stringify({ version: 1, data: rows })}`))).rows).toEqual(rows)
+  })
+
+  test('.jsonl, also named .json: blank lines skipped, rows called by their line', async () => {
+    const lines = `${JSON.stringify(rows[0])}\r\n\n${JSON.stringify(rows[1])}`
+    for (const name of ['rows.jsonl', 'lines.json']) {
+      const dataset = await loadDataset(file(name, lines))
+      expect(dataset.rows).toEqual(rows)
+      expect(dataset.where(1)).toBe(`${join(folder, name)}, line 3`)
+      expect(dataset.slice(1).where(0)).toBe(dataset.where(1))
+    }
+  })
+
+  test('lines longer than one read of the disk', async () => {
+    const long = Array.from({ length: 20 }, (_, i) => ({ text: `${i} صقر `.repeat(4000) }))
+    expect((await loadDataset(file('long.jsonl', long.map((r) => JSON.stringify(r)).join('\n')))).rows).toEqual(long)
+  })
+
+  test('.csv: columns by the first line', async () => {
+    const dataset = await loadDataset(file('rows.csv', '\uFEFFinstruction,input,output\n"say ""hi""",,"two\nlines"\nadd,1 2,3\n'))
+    expect(dataset.rows).toEqual([
+      { instruction: 'say "hi"', input: '', output: 'two\nlines' },
+      { instruction: 'add', input: '1 2', output: '3' },
+    ])
+    expect(dataset.recognise().shape).toBe('alpaca')
+  })
+
+  test('.parquet: nested columns and whole numbers', async () => {
+    const dataset = await loadDataset(join(import.meta.dirname, '../fixtures/data/rows.parquet'))
+    expect(dataset.rows).toEqual([
+      { messages: [{ role: 'user', content: 'hi' }, { role: 'assistant', content: 'صقر' }], score: 7 },
+      { messages: [{ role: 'user', content: 'a' }, { role: 'assistant', content: null }], score: 8 },
+    ]) // biome-ignore format: two rows
+    expect(dataset.recognise()).toEqual({ shape: 'messages', unused: ['score'] })
+  })
+})
+
+describe('what can’t be read is named', () => {
+  test.each([
+    ['broken.jsonl', '{"text":"a"}\n{"text":', /broken\.jsonl, line 2 is not valid JSON/],
+    ['broken.json', '[{"text":"a"},\n{"text" "b"}]', /broken\.json is not valid JSON at line 2/],
+    ['numbers.json', '[1]', /numbers\.json, row 1: a row must be an object with named columns, this is 1/],
+    ['object.json', '{"rows": []}', /object\.json holds neither a list of rows nor an object/],
+    ['utf.jsonl', Uint8Array.of(0x7b, 0xff, 0x7d), /utf\.jsonl, line 1 is not valid UTF-8/],
+    ['ragged.csv', 'text,label\na,1\nb,2,3\n', /ragged\.csv is not a valid CSV file: .*line 3/],
+    ['torn.parquet', 'PAR1 nothing PAR1', /torn\.parquet can't be read as Parquet/],
+    ['rows.txt', 'a', /rows\.txt: rows are read from \.json, \.jsonl/],
+  ] as [string, string | Uint8Array, RegExp][])('%s', async (name, content, message) => {
+    await expect(loadDataset(file(name, content))).rejects.toThrow(message)
+  })
+
+  test('no file', async () => {
+    for (const name of ['gone.json', 'gone.jsonl', 'gone.csv', 'gone.parquet'])
+      await expect(loadDataset(join(folder, name))).rejects.toThrow(/does not exist/)
+  })
+})

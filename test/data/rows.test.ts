@@ -1,0 +1,183 @@
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { alpacaPrompt } from '../../src/data/alpaca.ts'
+import { Dataset } from '../../src/data/dataset.ts'
+import type { Example } from '../../src/data/example.ts'
+import type { Row } from '../../src/data/files.ts'
+import { type PrepareOptions, prepare } from '../../src/data/prepare.ts'
+import { recorded, tokenizerOf } from '../text/fixtures.ts'
+
+interface Case {
+  tokenizer: string
+  options: Record<string, unknown>
+  rows: Row[]
+  expected: { ids: number[]; targets: number[]; lengths?: number[] }[]
+}
+
+/** TRL's settings by our names */
+function optionsOf({ eos_token, ...options }: Record<string, unknown>): PrepareOptions {
+  const camel = (key: string) => key.replace(/_(\w)/g, (_, c: string) => c.toUpperCase())
+  return { maxLength: 1024, ...Object.fromEntries(Object.entries(options).map(([key, value]) => [camel(key), value])) }
+}
+
+const lengths = ({ ids, starts }: Example) => starts && Array.from(starts, (start, i) => (starts[i + 1] ?? ids.length) - start)
+
+const plain = (e: Example) => ({ ids: [...e.ids], targets: [...e.targets], ...(e.starts && { lengths: lengths(e) }) })
+
+describe('examples as TRL’s SFTTrainer prepares them', () => {
+  const names = readdirSync(join(import.meta.dirname, '../fixtures/data/rows')).map((file) => file.replace('.json', ''))
+
+  test.each(names)('%s', async (name) => {
+    const { tokenizer, options, rows, expected } = recorded<Case>(`rows/${name}.json`)
+    const { examples } = await prepare(
+      new Dataset(rows),
+      tokenizerOf(tokenizer, { eosToken: options.eos_token as string | undefined }),
+      optionsOf(options),
+    )
+    expect(examples.map(plain)).toEqual(expected)
+  })
+})
+
+const tokenizer = tokenizerOf('smollm-like')
+const decoded = (e: Example) => tokenizer.decode([...e.ids])
+const learned = (e: Example) => tokenizer.decode([...e.ids].filter((_, i) => e.targets[i]))
+
+describe('shapes of our own', () => {
+  const alpaca = [
+    { instruction: 'name a colour', input: '', output: 'red' },
+    { instruction: 'add', input: '1 2', output: '3' },
+  ]
+
+  test('Alpaca: one wording, EOS behind it, every token a target', async () => {
+    const { examples, shape } = await prepare(new Dataset(alpaca), tokenizer)
+    expect(shape).toBe('alpaca')
+    expect(decoded(examples[1]!)).toBe(`${alpacaPrompt('add', '1 2')}3<|im_end|>`)
+    expect(learned(examples[0]!)).toBe(decoded(examples[0]!))
+  })
+
+  test('Alpaca with completionOnlyLoss: the answer alone', async () => {
+    const { examples } = await prepare(new Dataset(alpaca), tokenizer, { completionOnlyLoss: true })
+    expect(examples.map(learned)).toEqual(['red<|im_end|>', '3<|im_end|>'])
+  })
+
+  test('ShareGPT: its names of roles, a system prompt, calls of functions', async () => {
+    const conversations = [
+      { from: 'human', value: 'weather?' },
+      { from: 'function_call', value: '{"name": "weather", "arguments": {"city": "Paris"}}' },
+      { from: 'observation', value: '20' },
+      { from: 'gpt', value: 'mild' },
+    ]
+    const rows = [{ conversations, system: 'be terse', tools: '[{"name": "weather"}]' }]
+    const { examples } = await prepare(new Dataset(rows), tokenizer, { assistantOnlyLoss: true })
+    const call = {
+      role: 'assistant',
+      content: '',
+      tool_calls: [{ type: 'function', function: { name: 'weather', arguments: { city: 'Paris' } } }],
+    }
+    const messages = [
+      { role: 'system', content: 'be terse' },
+      { role: 'user', content: 'weather?' },
+      call,
+      { role: 'tool', content: '20' },
+      { role: 'assistant', content: 'mild' },
+    ]
+    expect(decoded(examples[0]!)).toBe(tokenizer.applyChatTemplate(messages, { tools: [{ name: 'weather' }] }).text)
+    expect(learned(examples[0]!)).toBe('<call>{"name": "weather", "arguments": {"city": "Paris"}}</call><|im_end|>mild<|im_end|>')
+  })
+
+  test('conversations of role and content are messages', async () => {
+    const rows = [
+      {
+        conversations: [
+          { role: 'user', content: 'a' },
+          { role: 'assistant', content: 'b' },
+        ],
+      },
+    ]
+    const { examples } = await prepare(new Dataset(rows), tokenizer)
+    expect(decoded(examples[0]!)).toBe('<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\nb<|im_end|>\n')
+  })
+
+  test('a formatting function makes the text', async () => {
+    const { examples } = await prepare(new Dataset([{ a: 1 }]), tokenizer, { formattingFunc: (row) => `a is ${row.a}` })
+    expect(decoded(examples[0]!)).toBe('a is 1<|im_end|>')
+  })
+})
+
+describe('rows that teach nothing', () => {
+  test('are left out, counted and named', async () => {
+    const rows = [
+      { prompt: 'x '.repeat(40), completion: 'y' },
+      { prompt: 'x', completion: 'y' },
+    ]
+    const { examples, unused } = await prepare(new Dataset(rows, 'rows.json'), tokenizer, { maxLength: 10 })
+    expect(examples.map((e) => e.row)).toEqual([2])
+    expect(unused).toHaveLength(1)
+    expect(unused[0]).toMatch(/^rows\.json, row 1: no target is left of its \d+ tokens after cutting to maxLength 10$/)
+  })
+
+  test('a data set without a target is refused', async () => {
+    const rows = [{ messages: [{ role: 'user', content: 'hi' }] }]
+    await expect(prepare(new Dataset(rows, 'chats.json'), tokenizer, { assistantOnlyLoss: true })).rejects.toThrow(
+      /chats\.json: no row has a token to learn\. For one, chats\.json, row 1: no token is a target/,
+    )
+    await expect(prepare(new Dataset([{ input_ids: [5], labels: [5] }]), tokenizer)).rejects.toThrow(/no row has a token to learn/)
+    await expect(prepare(new Dataset([], 'empty.json'), tokenizer)).rejects.toThrow(/empty\.json has no rows/)
+  })
+})
+
+describe('rows and settings that can’t be used', () => {
+  const cases: [string, Row[], PrepareOptions, RegExp][] = [
+    [
+      'columns',
+      [{ q: 1, a: 2 }],
+      {},
+      /rows\.json has the columns q, a, .*prompt \+ completion; messages; conversations; text; instruction \+ output/,
+    ],
+    ['preferences', [{ prompt: 'a', chosen: 'b', rejected: 'c' }], {}, /holds preferences \(chosen, rejected\)/],
+    ['missing text', [{ text: 'a' }, {}], {}, /rows\.json, row 2: text must be a text, it is missing/],
+    ['wrong type', [{ instruction: 'a', output: 3 }], {}, /row 1: output must be a text, it is 3/],
+    [
+      'mixed prompts',
+      [{ prompt: [{ role: 'user', content: 'a' }], completion: 'b' }],
+      {},
+      /row 1: completion must be a list of messages, it is "b"/,
+    ],
+    ['no role', [{ messages: [{ content: 'a' }] }], {}, /row 1: messages\[0\] has no role/],
+    ['no message', [{ messages: [] }], {}, /row 1: messages must be a list of messages, it is \[\]/],
+    ['template', [{ messages: [{ role: 'fail', content: '' }] }], {}, /row 1: the chat template does not take the messages: roles must be/],
+    ['tools', [{ messages: [{ role: 'user', content: 'a' }], tools: '{' }], {}, /row 1: tools is not valid JSON/],
+    ['token ids', [{ input_ids: [1e6] }], {}, /row 1: input_ids holds 1000000, which is no token/],
+    ['labels', [{ input_ids: [5, 6], labels: [5] }], {}, /row 1: labels is not as long as input_ids/],
+    ['assistant of text', [{ text: 'a' }], { assistantOnlyLoss: true }, /assistantOnlyLoss needs conversations; rows\.json holds text/],
+    ['packing', [{ text: 'a' }], { packing: true }, /packing needs maxLength/],
+    ['strategy', [{ text: 'a' }], { packing: true, maxLength: 8, packingStrategy: 'ffd' as 'bfd' }, /packingStrategy ffd is not one of/],
+    ['truncation', [{ text: 'a' }], { truncationMode: 'middle' as 'keep_end' }, /truncationMode middle is neither/],
+    ['formatting', [{ text: 'a' }], { formattingFunc: () => '', completionOnlyLoss: true }, /formattingFunc makes one text/],
+  ]
+  test.each(cases)('%s', async (_, rows, options, message) => {
+    await expect(prepare(new Dataset(rows, 'rows.json'), tokenizer, options)).rejects.toThrow(message)
+  })
+
+  test('an abort stops', async () => {
+    const rows = Array.from({ length: 20_000 }, (_, i) => ({ text: `row ${i} `.repeat(20) }))
+    const signal = AbortSignal.timeout(1)
+    await expect(prepare(new Dataset(rows), tokenizer, { signal })).rejects.toThrow(/timeout/)
+  })
+})
+
+test('what is read and what is not is said', async () => {
+  const { notes } = await prepare(new Dataset([{ text: 'a', id: 7, source: 'web' }], 'rows.json'), tokenizer)
+  expect(notes).toEqual(['rows.json: 1 rows of text; not read: id, source'])
+})
+
+test('a prompt whose end merges with the completion is noted once', async () => {
+  const rows = [
+    { prompt: 'the fal', completion: 'con' },
+    { prompt: 'the fal', completion: 'con' },
+  ]
+  const { notes } = await prepare(new Dataset(rows, 'rows.json'), tokenizer)
+  expect(notes).toHaveLength(2)
+  expect(notes[1]).toMatch(/^rows\.json, row 1: the end of the prompt, ".*fal"/)
+})
