@@ -3,7 +3,7 @@
 import { paddedTokens } from '../data/passes.ts'
 import type { Device } from '../devices/device.ts'
 import { SaqrError } from '../error.ts'
-import { type Fitted, fit, policyAt } from '../graph/fit.ts'
+import { type Fitted, fitPlan, policyAt } from '../graph/fit.ts'
 import type { ParameterLayout } from '../graph/layout.ts'
 import { stateOf } from '../graph/optimizer.ts'
 import type { Plan } from '../graph/plan.ts'
@@ -91,7 +91,7 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
 
 function fitter(spec: BudgetRequest['spec'], chunk: number) {
   return (tokens: number, bytes: number): Fitted & { fits: boolean } =>
-    fit(spec.model.layers, bytes, (policy) => makePlan({ ...spec, chunk, policy: () => policy }, tokens).plan)
+    fitPlan(spec.model.layers, bytes, (policy) => makePlan({ ...spec, chunk, policy: () => policy }, tokens).plan)
 }
 
 /** a multiple of 64 positions, at most what LOGITS holds and at most the pass */

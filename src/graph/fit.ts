@@ -21,7 +21,7 @@ export interface Fitted {
  * The lowest level whose arena is at most `bytes`, or the highest with its arena where none is.
  * `make` plans a level; about four are tried.
  */
-export function fit(blocks: number, bytes: number, make: (policy: (block: number) => Policy) => Plan): Fitted & { fits: boolean } {
+export function fitPlan(blocks: number, bytes: number, make: (policy: (block: number) => Policy) => Plan): Fitted & { fits: boolean } {
   const at = (level: number): Fitted => ({ plan: make(policyAt(level, blocks)), level })
   let low = at(0)
   if (low.plan.arena <= bytes) return { ...low, fits: true }

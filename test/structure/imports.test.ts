@@ -1,0 +1,44 @@
+/** The folders of src/ stand in the order the data passes them: an import points up the list, never down. */
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
+import { describe, expect, it } from 'vitest'
+
+const src = join(import.meta.dirname, '../../src')
+const ORDER = ['hub', 'formats', 'text', 'data', 'models', 'ops', 'adapters', 'graph', 'devices', 'engine', 'train', 'generate', 'track', 'export', 'cli']
+
+const files = readdirSync(src, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'))
+const folderOf = (file: string) => (file.includes('/') ? file.split('/')[0]! : '')
+
+/** files beside the folders: error.ts is everybody's, the others stand over all */
+const rank = (file: string) => {
+  const folder = folderOf(file)
+  if (folder === '') return file === 'error.ts' ? -1 : ORDER.length
+  return ORDER.indexOf(folder)
+}
+
+it('every folder has its place', () => {
+  const unknown = files.map(folderOf).filter((folder) => folder !== '' && !ORDER.includes(folder))
+  expect([...new Set(unknown)]).toEqual([])
+})
+
+describe('imports', () => {
+  it('point up the list', () => {
+    const wrong: string[] = []
+    for (const file of files) {
+      const text = readFileSync(join(src, file), 'utf8')
+      for (const [, target] of text.matchAll(/(?:from|import)\s*\(?\s*'(\.{1,2}\/[^']+)'/g)) {
+        const imported = relative(src, join(src, dirname(file), target!))
+        if (rank(imported) > rank(file)) wrong.push(`${file} -> ${imported}`)
+      }
+    }
+    expect(wrong).toEqual([])
+  })
+
+  it('of the graph and all above the devices know none of them', () => {
+    const wrong = files.filter((file) => ['models', 'data', 'graph', 'train', 'adapters'].includes(folderOf(file))).flatMap((file) => {
+      const text = readFileSync(join(src, file), 'utf8')
+      return /devices\/(cpu|cuda|reference)/.test(text) ? [file] : []
+    })
+    expect(wrong).toEqual([])
+  })
+})
