@@ -8,92 +8,108 @@ bool decodable(const Tensor& t) {
 }
 
 // --- NF4 ---
-// The product and the sum are rounded one after the other, as bitsandbytes does; a multiply-add would round once.
-static float absmaxOf(const Quant& q, int64_t block) {
-  if (q.absmax) return q.absmax[block];
-  float product = q.code2[q.absmax8[block]] * q.absmax2[block / q.blocksize2];
-  asm("" : "+m"(product));
-  return product + q.offset;
-}
+// Scales of consecutive blocks. The product and the sum are rounded one after the other, as bitsandbytes does; a multiply-add would
+// round once.
+struct Scales {
+  const Quant& q;
+  int64_t block, outer, left;  // left: blocks up to the next absmax2
+  Scales(const Quant& quant, int64_t first) : q(quant), block(first), outer(0), left(0) {
+    if (!q.absmax) outer = first / q.blocksize2, left = q.blocksize2 - first % q.blocksize2;
+  }
+  float next() {
+    if (q.absmax) return q.absmax[block++];
+    if (left-- == 0) outer++, left = q.blocksize2 - 1;
+    float product = q.code2[q.absmax8[block++]] * q.absmax2[outer];
+#if defined(__x86_64__)
+    asm("" : "+x"(product));
+#else
+    asm("" : "+m"(product));
+#endif
+    return product + q.offset;
+  }
+};
 
-struct Codebook {
+SAQR_INLINE vf roundTo(vf v, bool rounded) { return rounded ? (vf)(roundBf16(v) << 16) : v; }
+
+// A block has but 16 values: they are scaled (and rounded) once, then looked up by nibble.
+template <class Out> struct Table;
+
+template <> struct Table<float> {
+  static constexpr int kAtOnce = W;
+  alignas(64) float values[16];
+  Table(const float* codebook, float scale, bool rounded) {
+    for (int i = 0; i < 16; i += W) store(values + i, roundTo(load(codebook + i) * set1(scale), rounded));
+  }
+  // kAtOnce elements of kAtOnce / 2 bytes: a byte in each lane, shifted where the high nibble is meant
+  SAQR_INLINE void look(const uint8_t* p, float* out) const {
 #if defined(__AVX512F__)
-  __m512 all;
-  explicit Codebook(const float* c) : all(_mm512_loadu_ps(c)) {}
-  SAQR_INLINE vf operator[](vi code) const { return (vf)_mm512_permutexvar_ps((__m512i)code, all); }  // reads the lower four bits
+    const __m512i place = _mm512_set_epi64(0x8080800780808007, 0x8080800680808006, 0x8080800580808005, 0x8080800480808004, 0x8080800380808003,
+                                           0x8080800280808002, 0x8080800180808001, 0x8080800080808000);
+    int64_t bytes;
+    memcpy(&bytes, p, 8);
+    __m512i code = _mm512_srlv_epi32(_mm512_shuffle_epi8(_mm512_set1_epi64(bytes), place), _mm512_set1_epi64(4));
+    _mm512_storeu_ps(out, _mm512_permutexvar_ps(code, _mm512_load_ps(values)));  // it reads the lower four bits
 #elif defined(__AVX2__)
-  __m256 low, high;
-  explicit Codebook(const float* c) : low(_mm256_loadu_ps(c)), high(_mm256_loadu_ps(c + 8)) {}
-  SAQR_INLINE vf operator[](vi code) const {
-    __m256i i = (__m256i)code;  // permutevar reads three bits, the fourth chooses the half
-    return (vf)_mm256_blendv_ps(_mm256_permutevar8x32_ps(low, i), _mm256_permutevar8x32_ps(high, i), _mm256_castsi256_ps(_mm256_slli_epi32(i, 28)));
+    const __m256i place = _mm256_set_epi64x(0x8080800380808003, 0x8080800280808002, 0x8080800180808001, 0x8080800080808000);
+    int32_t bytes;
+    memcpy(&bytes, p, 4);
+    __m256i code = _mm256_srlv_epi32(_mm256_shuffle_epi8(_mm256_set1_epi32(bytes), place), _mm256_set1_epi64x(4));
+    __m256 low = _mm256_permutevar8x32_ps(_mm256_load_ps(values), code), high = _mm256_permutevar8x32_ps(_mm256_load_ps(values + 8), code);
+    _mm256_storeu_ps(out, _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(code, 28))));  // three bits, and the fourth
+#else
+    for (int i = 0; i < W; i += 2) out[i] = values[p[i / 2] >> 4], out[i + 1] = values[p[i / 2] & 15];
+#endif
+  }
+};
+
+template <> struct Table<bf16> {
+  static constexpr int kAtOnce = 2 * W;
+  alignas(32) bf16 values[16];
+#if defined(__AVX512BF16__)
+  __m512i twice;  // the lookup reads five bits
+  Table(const float* codebook, float scale, bool) {
+    __m256i rounded = (__m256i)_mm512_cvtneps_pbh(_mm512_mul_ps(_mm512_loadu_ps(codebook), _mm512_set1_ps(scale)));
+    twice = _mm512_broadcast_i64x4(rounded);
+    _mm256_store_si256((__m256i*)values, rounded);
+  }
+  SAQR_INLINE void look(const uint8_t* p, bf16* out) const {
+    const __m512i place = _mm512_set_epi64(0x800f800f800e800e, 0x800d800d800c800c, 0x800b800b800a800a, 0x8009800980088008, 0x8007800780068006,
+                                           0x8005800580048004, 0x8003800380028002, 0x8001800180008000);
+    __m512i bytes = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i*)p));
+    __m512i code = _mm512_srlv_epi16(_mm512_shuffle_epi8(bytes, place), _mm512_set1_epi32(4));
+    _mm512_storeu_si512(out, _mm512_permutexvar_epi16(code, twice));
   }
 #else
-  const float* c;
-  explicit Codebook(const float* c) : c(c) {}
-  SAQR_INLINE vf operator[](vi code) const {
-    vf v;
-    for (int i = 0; i < W; i++) v[i] = c[code[i] & 15];
-    return v;
+  Table(const float* codebook, float scale, bool) {
+    for (int i = 0; i < 16; i++) values[i] = toBf16(codebook[i] * scale);
+  }
+  SAQR_INLINE void look(const uint8_t* p, bf16* out) const {
+    for (int i = 0; i < 2 * W; i += 2) out[i] = values[p[i / 2] >> 4], out[i + 1] = values[p[i / 2] & 15];
   }
 #endif
 };
 
-// W bytes, each in a lane of its own
-SAQR_INLINE vi bytes(const uint8_t* p) {
-#if defined(__AVX512F__)
-  return (vi)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i*)p));
-#elif defined(__AVX2__)
-  return (vi)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)p));
-#else
-  using Bytes = uint8_t __attribute__((vector_size(W)));
-  return __builtin_convertvector(loadAs<Bytes>(p), vi);
-#endif
-}
-
-// even and odd elements side by side again
-SAQR_INLINE void storePairs(bf16* out, vf even, vf odd) {
-#if defined(__AVX512BF16__)
-  __m512i both = (__m512i)_mm512_cvtne2ps_pbh((__m512)odd, (__m512)even);
-  alignas(64) static constexpr uint16_t order[32] = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
-  _mm512_storeu_si512(out, _mm512_permutexvar_epi16(_mm512_load_si512(order), both));
-#else
-  vu words = roundBf16(even) | roundBf16(odd) << 16;
-  memcpy(out, &words, sizeof words);
-#endif
-}
-SAQR_INLINE void storePairs(float* out, vf even, vf odd) {
-#if defined(__AVX512F__)
-  alignas(64) static constexpr int32_t low[16] = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23};
-  __m512i first = _mm512_load_si512(low);
-  _mm512_storeu_ps(out, _mm512_permutex2var_ps((__m512)even, first, (__m512)odd));
-  _mm512_storeu_ps(out + 16, _mm512_permutex2var_ps((__m512)even, _mm512_add_epi32(first, _mm512_set1_epi32(8)), (__m512)odd));
-#else
-  for (int i = 0; i < W; i++) out[2 * i] = even[i], out[2 * i + 1] = odd[i];
-#endif
-}
-SAQR_INLINE vf roundTo(vf v, bool rounded) { return rounded ? (vf)(roundBf16(v) << 16) : v; }
-
 template <class Out>
 static void nf4(const Tensor& t, int64_t row, int64_t from, int64_t count, Out* out, bool rounded) {
+  constexpr int kAtOnce = Table<Out>::kAtOnce;
   const Quant& q = *t.quant;
   const uint8_t* packed = static_cast<const uint8_t*>(t.data);
-  const Codebook codebook(q.codebook);
-  auto one = [&](int64_t at, float scale) {
-    float v = q.codebook[at % 2 ? packed[at / 2] & 15 : packed[at / 2] >> 4] * scale;
-    if constexpr (sizeof(Out) == 2) return toBf16(v);
-    else return rounded ? toFloat(toBf16(v)) : v;
-  };
-  int64_t at = row * t.stride + from, end = at + count;
-  for (int64_t block = at / q.blocksize; at < end; block++) {
-    float scale = absmaxOf(q, block);
-    int64_t stop = std::min(end, (block + 1) * q.blocksize);
-    if (at % 2) *out++ = one(at++, scale);
-    for (vf s = set1(scale); at + 2 * W <= stop; at += 2 * W, out += 2 * W) {
-      vi b = bytes(packed + at / 2);
-      storePairs(out, roundTo(codebook[b >> 4] * s, rounded), roundTo(codebook[b] * s, rounded));
+  int64_t at = row * t.stride + from;
+  const int64_t end = at + count;
+  Scales scales(q, at / q.blocksize);
+  if (constexpr int kUsual = 64; q.blocksize == kUsual && at % kUsual == 0) {
+    for (; at + kUsual <= end; at += kUsual, out += kUsual) {
+      const Table<Out> table(q.codebook, scales.next(), rounded);
+#pragma GCC unroll 8
+      for (int i = 0; i < kUsual; i += kAtOnce) table.look(packed + (at + i) / 2, out + i);
     }
-    for (; at < stop; at++) *out++ = one(at, scale);
+  }
+  for (int64_t stop = scales.block * q.blocksize; at < end;) {
+    const Table<Out> table(q.codebook, scales.next(), rounded);
+    stop = std::min(end, stop + q.blocksize);
+    if (at % 2) *out++ = table.values[packed[at++ / 2] & 15];
+    for (; at + kAtOnce <= stop; at += kAtOnce, out += kAtOnce) table.look(packed + at / 2, out);
+    for (; at < stop; at++) *out++ = table.values[at % 2 ? packed[at / 2] & 15 : packed[at / 2] >> 4];
   }
 }
 

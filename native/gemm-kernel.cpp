@@ -4,12 +4,14 @@
 namespace saqr::gemm {
 
 struct F32 {
+  using Element = float;
   static constexpr int kPerUnit = 1;
   static SAQR_INLINE vf step(vf b, const float* a, vf sum) { return fma(b, set1(*a), sum); }
   static SAQR_INLINE vf last(vf b, const float* a, vf sum) { return step(b, a, sum); }
 };
 #if defined(__AVX512BF16__)
 struct Bf16Pairs {
+  using Element = bf16;
   static constexpr int kPerUnit = 2;
   static SAQR_INLINE vf dot(vf b, int32_t pair, vf sum) { return (vf)_mm512_dpbf16_ps((__m512)sum, (__m512bh)b, (__m512bh)_mm512_set1_epi32(pair)); }
   static SAQR_INLINE vf step(vf b, const float* a, vf sum) {
@@ -25,15 +27,52 @@ struct Bf16Pairs {
 };
 #endif
 
+template <int V>
+SAQR_INLINE void put(float* y, const vf (&v)[V], bool) {
+#pragma GCC unroll 2
+  for (int i = 0; i < V; i++) store(y + i * W, v[i]);
+}
+template <int V>
+SAQR_INLINE void put(bf16* y, const vf (&v)[V], bool past) {
+#if defined(__AVX512BF16__)
+  if constexpr (V == 2) {
+    __m512i both = (__m512i)_mm512_cvtne2ps_pbh((__m512)v[1], (__m512)v[0]);
+    return past ? _mm512_stream_si512((__m512i*)y, both) : _mm512_storeu_si512(y, both);
+  }
+#endif
+  (void)past;
+#pragma GCC unroll 2
+  for (int i = 0; i < V; i++) storeBf16(y + i * W, v[i]);
+}
+
+template <class E, bool kAddend, int R, int V>
+SAQR_INLINE void finishTile(const Result& to, const vf (&sum)[R][V]) {
+  E* y = static_cast<E*>(to.y);
+  const E* addend = static_cast<const E*>(to.addend);
+  vf bias[V];
+#pragma GCC unroll 2
+  for (int v = 0; v < V; v++) bias[v] = load(to.bias + v * W);
+#pragma GCC unroll 16
+  for (int r = 0; r < R; r++, y += to.stride, addend += kAddend ? to.addendStride : 0) {
+    vf out[V];
+#pragma GCC unroll 2
+    for (int v = 0; v < V; v++) {
+      out[v] = fma(sum[r][v], set1(to.alpha), bias[v]);
+      if (kAddend) out[v] += loadF(addend + v * W);
+    }
+    put(y, out, to.past);
+  }
+}
+
 template <class Math, int R, int V>
-static void tile(int64_t units, const float* a, const float* b, float* c, int64_t stride, bool add) {
+static void tile(int64_t units, const float* a, const float* b, float* c, int64_t stride, bool add, const Result* to) {
   vf sum[R][V];
 #pragma GCC unroll 16
   for (int r = 0; r < R; r++) {
 #pragma GCC unroll 2
     for (int v = 0; v < V; v++) sum[r][v] = add ? load(c + r * stride + v * W) : vf{};
   }
-  for (int64_t u = 0; u < units; u++, a += R, b += V * W) {
+  for (int64_t u = 0; u < units; u++, a += kTallStep, b += V * W) {
     vf column[V];
 #pragma GCC unroll 2
     for (int v = 0; v < V; v++) column[v] = load(b + v * W);
@@ -43,6 +82,7 @@ static void tile(int64_t units, const float* a, const float* b, float* c, int64_
       for (int v = 0; v < V; v++) sum[r][v] = Math::step(column[v], a + r, sum[r][v]);
     }
   }
+  if (to) return to->addend ? finishTile<typename Math::Element, true>(*to, sum) : finishTile<typename Math::Element, false>(*to, sum);
 #pragma GCC unroll 16
   for (int r = 0; r < R; r++) {
 #pragma GCC unroll 2

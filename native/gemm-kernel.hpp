@@ -12,9 +12,19 @@ constexpr int kTall = 14;  // of 32 registers
 constexpr int kDirect = 8; // rows a power of two apart fall on one set of the cache: no more than its ways
 #endif
 constexpr int kWide = 2 * W;
+constexpr int kTallStep = (kTall + W - 1) / W * W;
 
-// c (rows, vectors · W) = or += a · bᵀ; a is laid out [units][rows], b [units][vectors · W]
-using TileKernel = void (*)(int64_t units, const float* a, const float* b, float* c, int64_t stride, bool add);
+// Where a whole tile goes when its sums are complete: y = alpha · sum + bias + addend, y and addend in the form's own dtype
+struct Result {
+  void* y;
+  const void* addend;  // or null
+  int64_t stride, addendStride;
+  const float* bias;
+  float alpha;
+  bool past;  // written past the caches; y is aligned to 64 bytes then
+};
+// c (rows, vectors · W) = or += a · bᵀ; a is laid out [units][kTallStep], b [units][vectors · W]. With `to` the sums go there, not to c.
+using TileKernel = void (*)(int64_t units, const float* a, const float* b, float* c, int64_t stride, bool add, const Result* to);
 TileKernel tileKernel(Form form, int rows, int vectors);  // 1 <= rows <= kTall, vectors 1 or 2
 
 // The same with rows of a where they lie, in the form's dtype; b is laid out part after part, each with whole units

@@ -82,7 +82,7 @@ static void along(const Tensor& t, bool rounded, const Panel* panels, int64_t co
   constexpr int64_t kChunk = 512;  // W rows of them, decoded, stay in the first cache
   static_assert(kChunk * W * sizeof(E) <= kStaging);
   for (const Panel* p = panels; p < panels + count; p++) {
-    for (int64_t group = (p->size - 1) / W * W; group >= 0; group -= W) {  // the last first: it may run over the next unit's beginning
+    for (int64_t group = 0; group < p->size; group += W) {
       float* out = p->out + group;
       for (int64_t k = from; k < to; k += kChunk) {
         const int64_t n = std::min(kChunk, to - k);
@@ -143,7 +143,7 @@ static void down(const Tensor& t, bool rounded, const Panel* panels, int64_t cou
 void pack(const Problem& problem, const Side& side, Form form, const Panels& panels, int64_t from, int64_t to, float* out, char* staging) {
   const int64_t perUnit = form == Form::bf16 ? 2 : 1, count = panels.count();
   Panel list[kMaxPanels];
-  for (int64_t p = 0; p < count; p++) list[p] = {panels.at(out, p, to - from), panels.start(p), panels.size(p), panels.step(p)};
+  for (int64_t p = 0; p < count; p++) list[p] = {out + panels.at(p, to - from), panels.start(p), panels.size(p), panels.step(p)};
   int64_t begin = 0;  // of the part, in units
   for (int p = 0; p < problem.parts; p++) {
     const int64_t depth = side.depth(p), end = begin + unitsOf(form, depth), first = std::max(from, begin), last = std::min(to, end);
