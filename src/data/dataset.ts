@@ -22,7 +22,9 @@ export class Dataset {
 
   /** every column that some row has, in order of appearance */
   get columns(): string[] {
-    return [...new Set(this.rows.flatMap((row) => Object.keys(row)))]
+    const columns = new Set<string>()
+    for (const row of this.rows) for (const column of Object.keys(row)) columns.add(column)
+    return [...columns]
   }
 
   /** number of the row in its file, from 1 */

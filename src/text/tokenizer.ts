@@ -33,8 +33,10 @@ export interface Chat {
 }
 
 export class Tokenizer {
-  /** tokens, the added ones too: ids are below it where a vocabulary has no holes */
+  /** tokens, the added ones too */
   readonly size: number
+  /** every id is below it: a model's embedding needs so many rows */
+  readonly idLimit: number
   /** texts of bos_token, eos_token … as far as the checkpoint has them */
   readonly special: Readonly<SpecialTokens>
   readonly addedTokens: readonly AddedToken[]
@@ -49,17 +51,20 @@ export class Tokenizer {
 
   /** @throws SaqrError TEXT_TOKENIZER_INVALID, TEXT_TOKENIZER_UNSUPPORTED, TEXT_UNKNOWN_TOKEN */
   constructor(files: TokenizerFiles, options: TokenizerOptions = {}) {
-    this.#definition = define(files, options.modelType)
-    const { json, special } = this.#definition
     try {
-      this.#engine = new Engine(json, {})
+      this.#definition = define(files, options.modelType)
+      this.#engine = new Engine(this.#definition.json, {})
     } catch (cause) {
+      if (cause instanceof SaqrError) throw cause
       throw new SaqrError('TEXT_TOKENIZER_INVALID', `tokenizer.json can't be used: ${(cause as Error).message}.`, { cause })
     }
+    const { json, special } = this.#definition
     this.#decode = decoderOf(json)
     this.addedTokens = json.added_tokens
     this.#skipped = new Set(json.added_tokens.filter((t) => t.special).map((t) => t.id))
-    this.size = new Set([...Object.values(json.model.vocab), ...json.added_tokens.map((t) => t.id)]).size
+    const ids = new Set([...Object.values(json.model.vocab), ...json.added_tokens.map((t) => t.id)])
+    this.size = ids.size
+    this.idLimit = 1 + [...ids].reduce((a, b) => Math.max(a, b), -1)
     this.special = options.eosToken === undefined ? special : { ...special, eos_token: options.eosToken }
     this.#templates = templatesOf(files, options.chatTemplate)
     this.chatTemplate = this.#templates.get('default') ?? null

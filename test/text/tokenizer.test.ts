@@ -18,6 +18,7 @@ describe.each(kinds)('%s, as transformers has it', (kind) => {
 
   test('sizes and special tokens', () => {
     expect(tokenizer.size).toBe(expected.size)
+    expect(tokenizer.idLimit).toBe(expected.size) // these vocabularies have no holes
     expect({ bos: tokenizer.bosId, eos: tokenizer.eosId, pad: tokenizer.padId, unk: tokenizer.unkId }).toEqual(expected.special)
     for (const token of tokenizer.addedTokens) expect(tokenizer.tokenOf(token.id)).toBe(token.content)
   })
@@ -111,7 +112,11 @@ describe('what is not reproduced is refused by name', () => {
     expect(tokenizer.decode(tokenizer.encode('++abb', { addSpecialTokens: false }))).toBe('++abb')
   })
 
-  test('no model, no tokenizer', () => {
+  test('no tokenizer', () => {
     expect(() => new Tokenizer({ tokenizerJson: {}, tokenizerConfig: {} })).toThrow(/tokenizer\.json has no model/)
+    const { tokenizerJson, tokenizerConfig } = filesOf('llama3-like')
+    expect(() => new Tokenizer({ tokenizerJson: { ...tokenizerJson, added_tokens: 3 }, tokenizerConfig })).toThrow(
+      /tokenizer\.json can't be used/,
+    )
   })
 })
