@@ -74,7 +74,7 @@ function cardConfigs(card: string, name: string): Config[] {
   if (yaml === undefined) return []
   let meta: unknown
   try {
-    meta = parse(yaml)
+    meta = parse(yaml, { logLevel: 'error' })
   } catch (cause) {
     throw bad(name, `has a README.md whose YAML can't be read (${(cause as Error).message})`)
   }

@@ -108,8 +108,9 @@ export function openAtomic(path: string): AtomicFile {
   const abandon = () => {
     try {
       close()
-    } finally {
       rmSync(partial, { force: true })
+    } catch {
+      // the first failure is the one to tell
     }
   }
   guard(() => {

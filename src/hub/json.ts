@@ -85,7 +85,7 @@ export function show(value: unknown): string {
   if (value === undefined) return 'missing'
   const short = (text: string) => (text.length > 60 ? `${text.slice(0, 60)}…` : text)
   if (Array.isArray(value)) {
-    const plain = value.length <= 8 && value.every((v) => typeof v !== 'object')
+    const plain = value.length <= 8 && value.every((v) => typeof v !== 'object' || v === null)
     return plain ? short(`[${value.map(show).join(', ')}]`) : `a list of ${value.length}`
   }
   if (isObject(value)) return 'an object'

@@ -27,7 +27,7 @@ export function ggufTokenizer(header: GgufHeader, path: string): TokenizerFiles 
   if (type === undefined || type === 'none' || type === 'no_vocab') return undefined
   const tokens = meta.strings('tokenizer.ggml.tokens')
   if (type !== 'gpt2' && type !== 'llama') throw unsupported(path, `is of the kind ${show(type)}; gpt2 and llama are supported`)
-  const parts = type === 'gpt2' ? byteLevelParts(meta) : scoredParts(meta, tokens)
+  const parts = type === 'gpt2' ? byteLevelParts(meta, tokens) : scoredParts(meta, tokens)
   const special = specialTokens(meta, tokens)
   const addBos = meta.optionalBoolean('tokenizer.ggml.add_bos_token') ?? parts.addBos
   const addEos = meta.optionalBoolean('tokenizer.ggml.add_eos_token') ?? false
@@ -63,7 +63,7 @@ export function ggufTokenizer(header: GgufHeader, path: string): TokenizerFiles 
   return { tokenizerJson, tokenizerConfig, chatTemplate, chatTemplates }
 }
 
-function byteLevelParts(meta: Metadata): Parts {
+function byteLevelParts(meta: Metadata, tokens: string[]): Parts {
   const name = meta.optionalString('tokenizer.ggml.pre') ?? 'default'
   const pre = Object.hasOwn(preTokenizers, name) ? preTokenizers[name] : undefined
   if (!pre)
@@ -71,10 +71,15 @@ function byteLevelParts(meta: Metadata): Parts {
       meta.path,
       `cuts text by the rules ${show(name)} (tokenizer.ggml.pre); ${Object.keys(preTokenizers).join(', ')} are supported`,
     )
+  const known = new Set(tokens)
   const merges = meta.strings('tokenizer.ggml.merges').map((merge, i): [string, string] => {
     const [left, right, ...more] = merge.split(' ')
-    if (!left || !right || more.length > 0)
-      throw new SaqrError('FORMAT_GGUF', `${meta.path}: tokenizer.ggml.merges[${i}] is ${show(merge)}, it must be two tokens.`)
+    if (!left || !right || more.length > 0 || !known.has(left) || !known.has(right) || !known.has(left + right)) {
+      throw new SaqrError(
+        'FORMAT_GGUF',
+        `${meta.path}: tokenizer.ggml.merges[${i}] is ${show(merge)}, it must be two tokens that make a third.`,
+      )
+    }
     return [left, right]
   })
   return {

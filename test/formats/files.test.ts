@@ -1,0 +1,117 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { ensureWritableFolder, fileError, openAtomic, writeFileAtomic, writeFolderAtomic } from '../../src/formats/files.ts'
+import { writeSafetensors } from '../../src/formats/safetensors/write.ts'
+import { temporary } from './fixtures.ts'
+
+/** a process id beyond what the system gives out */
+const dead = 99999999
+const partial = (folder: string, name: string, pid = process.pid) => join(folder, `.${name}.saqr-${hostname()}-${pid}`)
+
+describe('a file', () => {
+  test('appears when committed and leaves nothing beside it', () => {
+    const folder = temporary()
+    writeFileSync(join(folder, 'a'), 'old')
+    const file = openAtomic(join(folder, 'a'))
+    file.write(Buffer.from('new'))
+    expect(readFileSync(join(folder, 'a'), 'utf8')).toBe('old')
+    file.commit()
+    expect(readFileSync(join(folder, 'a'), 'utf8')).toBe('new')
+    expect(readdirSync(folder)).toEqual(['a'])
+  })
+
+  test('that is abandoned leaves the old one', () => {
+    const folder = temporary()
+    writeFileSync(join(folder, 'a'), 'old')
+    const file = openAtomic(join(folder, 'a'))
+    file.write(Buffer.from('new'))
+    file.abandon()
+    expect(readdirSync(folder)).toEqual(['a'])
+    expect(readFileSync(join(folder, 'a'), 'utf8')).toBe('old')
+  })
+
+  test('sweeps what a dead process left, not what a living one writes', () => {
+    const folder = temporary()
+    writeFileSync(partial(folder, 'a', dead), 'half')
+    writeFileSync(partial(folder, 'a', process.ppid), 'being written')
+    writeFileSync(partial(folder, 'b', dead), 'of another file')
+    writeFileAtomic(join(folder, 'a'), 'x')
+    expect(existsSync(partial(folder, 'a', dead))).toBe(false)
+    expect(existsSync(partial(folder, 'a', process.ppid))).toBe(true)
+    expect(existsSync(partial(folder, 'b', dead))).toBe(true)
+  })
+
+  // /dev/full takes no byte: a disk that is full, without filling one
+  test.runIf(existsSync('/dev/full'))('on a full disk: one clear error, the old file unharmed', async () => {
+    const folder = temporary()
+    const path = join(folder, 'model.safetensors')
+    await writeSafetensors(path, [{ name: 'a', dtype: 'U8', shape: [3], data: Buffer.from('old') }])
+    const old = readFileSync(path)
+    symlinkSync('/dev/full', partial(folder, 'model.safetensors'))
+    const writing = writeSafetensors(path, [
+      { name: 'a', dtype: 'U8', shape: [100_000], data: () => [new Uint8Array(50_000), new Uint8Array(50_000)] },
+    ])
+    await expect(writing).rejects.toMatchObject({
+      name: 'SaqrError',
+      code: 'FORMAT_DISK_FULL',
+      message: expect.stringContaining('model.safetensors'),
+    })
+    expect(readFileSync(path).equals(old)).toBe(true)
+    expect(readdirSync(folder)).toEqual(['model.safetensors'])
+  })
+
+  test('where a folder is missing or a file in its place', () => {
+    const folder = temporary()
+    writeFileSync(join(folder, 'a'), '')
+    expect(() => writeFileAtomic(join(folder, 'none', 'x'), '')).toThrow(expect.objectContaining({ name: 'SaqrError' }))
+    expect(() => writeFileAtomic(join(folder, 'a', 'x'), '')).toThrow(expect.objectContaining({ code: 'FORMAT_FILE' }))
+  })
+})
+
+describe('a folder', () => {
+  test('takes the place of an older one as a whole, or not at all', async () => {
+    const folder = temporary()
+    const path = join(folder, 'checkpoint-1')
+    mkdirSync(path)
+    writeFileSync(join(path, 'old'), '')
+    await expect(
+      writeFolderAtomic(path, (inside) => {
+        writeFileSync(join(inside, 'half'), '')
+        throw new Error('stopped')
+      }),
+    ).rejects.toMatchObject({ code: 'FORMAT_FILE', message: expect.stringContaining('stopped') })
+    expect(readdirSync(path)).toEqual(['old'])
+    await writeFolderAtomic(path, (inside) => writeFileSync(join(inside, 'new'), ''))
+    expect(readdirSync(path)).toEqual(['new'])
+    expect(readdirSync(folder)).toEqual(['checkpoint-1'])
+  })
+
+  test('that a dead process had set aside comes back', async () => {
+    const folder = temporary()
+    const aside = `${partial(folder, 'c', dead)}.old`
+    mkdirSync(aside)
+    writeFileSync(join(aside, 'kept'), '')
+    await expect(writeFolderAtomic(join(folder, 'c'), () => Promise.reject(new Error('no')))).rejects.toThrow('no')
+    expect(readdirSync(join(folder, 'c'))).toEqual(['kept'])
+  })
+})
+
+describe('a folder to write to', () => {
+  test('is made, or refused before anything is computed', () => {
+    const folder = temporary()
+    ensureWritableFolder(join(folder, 'a/b'))
+    expect(readdirSync(join(folder, 'a/b'))).toEqual([])
+    writeFileSync(join(folder, 'file'), '')
+    expect(() => ensureWritableFolder(join(folder, 'file/x'))).toThrow(expect.objectContaining({ code: 'FORMAT_FILE' }))
+    expect(() => ensureWritableFolder(join(folder, 'file'))).toThrow(expect.objectContaining({ code: 'FORMAT_FILE' }))
+  })
+
+  test('says so where permission is missing', () => {
+    for (const code of ['EACCES', 'EPERM', 'EROFS']) {
+      const error = fileError(Object.assign(new Error(code), { code }), '/out', 'write')
+      expect(error).toMatchObject({ code: 'FORMAT_PERMISSION', message: expect.stringContaining('/out') })
+    }
+  })
+})

@@ -1,0 +1,291 @@
+"""Files as Python writes them, and what Python reads out of them: GGUF, NF4, safetensors, JSON.
+
+  python tools/oracle/formats.py OUT
+
+OUT holds
+  blocks.gguf           a tensor of every block type, random codes and scales; blocks.json: sha256 of its values as the gguf package gives them (f32)
+  llama.gguf            a tiny Llama in four block types; llama.json: config and sha256 of every tensor as transformers loads it (f32)
+  bias.gguf             a tiny Llama with attention bias and its own lm_head in f16, without a tokenizer; bias.json: sha256 of the weights it was made from
+  tokenizer-NAME.gguf   vocabularies without weights; tokenizers.json: texts and the token ids of each
+  nf4/                  a bitsandbytes checkpoint, nested and not; nf4.json: sha256 of its values, absmax and codes
+  mixed.safetensors     every element type; json.json: Python's text of numbers and of a nested value; rope.json: Llama 3 factors
+No file holds anything random that is not seeded: a second run gives the same bytes."""
+import argparse
+import hashlib
+import json
+import struct
+from pathlib import Path
+
+import bitsandbytes.functional as F
+import gguf
+import numpy as np
+import torch
+from bitsandbytes.backends.default.ops import _dequantize_4bit_compute
+from safetensors.torch import save_file
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+Q = gguf.GGMLQuantizationType
+TEXTS = [
+    "Hello, world! It's 12345.67 items,  don't  WE'LL see.", "a  1", "list:\n\n1. one\n2. two\n\n\n3. three", "tabs\t\tand\r\nlines  \n  end  ",
+    "العربية: صقر سريع", "日本語と中文 😀👍🏽", "cafe\u0301 naïve ½ Ⅷ ١٢٣", "<|start|>user\nhi<|end|> there<think>x", "", " ", "   leading", "CamelCaseHTTPServer2 fooBar_baz", "\u00a0x\u200bz",
+]
+
+
+def digest(values) -> str:
+    array = values.detach().float().contiguous().numpy() if isinstance(values, torch.Tensor) else np.ascontiguousarray(values)
+    return hashlib.sha256(array.tobytes()).hexdigest()
+
+
+def write(path: Path, value) -> None:
+    path.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def finite_half(rng, shape, scale: float) -> np.ndarray:
+    return (rng.standard_normal(shape) * scale).astype(np.float16)
+
+
+def random_blocks(rng, kind, rows: int, cols: int) -> np.ndarray:
+    """Random bytes with finite scales where the type has them: signs, a zero and a subnormal among them."""
+    block, size = gguf.GGML_QUANT_SIZES[kind]
+    data = rng.integers(0, 256, (rows * cols // block, size), dtype=np.uint8)
+    scales = {Q.Q4_0: [0], Q.Q4_1: [0, 2], Q.Q5_0: [0], Q.Q5_1: [0, 2], Q.Q8_0: [0], Q.Q4_K: [0, 2], Q.Q5_K: [0, 2], Q.Q6_K: [208]}[kind]
+    for at in scales:
+        half = finite_half(rng, len(data), 0.01)
+        half[:2] = [0, 6e-8]
+        data[:, at:at + 2] = half.view(np.uint8).reshape(-1, 2)
+    return data.reshape(rows, cols // block * size)
+
+
+def blocks(out: Path) -> None:
+    rng = np.random.default_rng(0)
+    writer = gguf.GGUFWriter(out / "blocks.gguf", "blocks")
+    expected = {}
+    for kind in [Q.Q4_0, Q.Q4_1, Q.Q5_0, Q.Q5_1, Q.Q8_0, Q.Q4_K, Q.Q5_K, Q.Q6_K]:
+        data = random_blocks(rng, kind, 3, 512)
+        writer.add_tensor(kind.name, data, raw_dtype=kind)
+        expected[kind.name] = digest(gguf.dequantize(data, kind))
+    half = finite_half(rng, (3, 20), 2)
+    writer.add_tensor("F16", half)
+    expected["F16"] = digest(half.astype(np.float32))
+    single = rng.standard_normal((3, 20)).astype(np.float32)
+    writer.add_tensor("F32", single)
+    expected["F32"] = digest(single)
+    brain = torch.from_numpy(single).bfloat16()
+    writer.add_tensor("BF16", brain.view(torch.uint8).numpy(), raw_dtype=Q.BF16)
+    expected["BF16"] = digest(brain)
+    close(writer)
+    write(out / "blocks.json", expected)
+
+
+def close(writer) -> None:
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+NAMES = {
+    "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output",
+    "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down", "input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm",
+}
+
+
+def gguf_name(name: str) -> str:
+    top = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
+    module, kind = name.rsplit(".", 1)
+    if module in top:
+        return f"{top[module]}.{kind}"
+    _, _, layer, rest = module.split(".", 3)
+    return f"blk.{layer}.{NAMES[rest]}.{kind}"
+
+
+def permute(weights: np.ndarray, heads: int) -> np.ndarray:
+    """Row order within each head as llama.cpp's rotation wants it: (0, half, 1, half + 1, …)."""
+    return weights.reshape(heads, 2, weights.shape[0] // heads // 2, *weights.shape[1:]).swapaxes(1, 2).reshape(weights.shape)
+
+
+def llama(path: Path, config: LlamaConfig, types: dict, tokens: list[str] | None = None, merges: list[str] = ()) -> dict:
+    """Writes a seeded model; returns its weights as they were written (before quantisation)."""
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(config)
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_name("tiny")
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_rope_dimension_count(config.head_dim)
+    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_vocab_size(config.vocab_size)
+    if tokens:
+        vocabulary(writer, tokens, merges, "gpt-2")
+    state = {}
+    for name, value in model.state_dict().items():
+        if name == "lm_head.weight" and config.tie_word_embeddings:
+            continue
+        if value.ndim == 1:
+            value = torch.randn(value.shape) * 0.1 + (1 if "norm" in name else 0)  # else all biases are 0 and all norms 1
+        state[name] = value.half().float()
+        heads = config.num_attention_heads if ".q_proj" in name else config.num_key_value_heads if ".k_proj" in name else 0
+        data = state[name].numpy()
+        data = permute(data, heads) if heads else data
+        kind = Q.F32 if value.ndim == 1 else types.get(NAMES.get(".".join(name.split(".")[3:5]), "other"), Q.F16)
+        writer.add_tensor(gguf_name(name), gguf.quants.quantize(data, kind), raw_dtype=kind)
+    close(writer)
+    return state
+
+
+def vocabulary(writer, tokens: list[str], merges: list[str], pre: str, add_bos: bool | None = None) -> None:
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(pre)
+    writer.add_token_list(tokens)
+    kinds = {"<|start|>": 3, "<|end|>": 3, "<think>": 4}
+    writer.add_token_types([kinds.get(token, 1) for token in tokens])
+    writer.add_token_merges(merges)
+    writer.add_bos_token_id(tokens.index("<|start|>"))
+    writer.add_eos_token_id(tokens.index("<|end|>"))
+    writer.add_pad_token_id(tokens.index("<|end|>"))
+    if add_bos is not None:
+        writer.add_add_bos_token(add_bos)
+    writer.add_chat_template("{% for m in messages %}<|start|>{{ m.role }}\n{{ m.content }}<|end|>{% endfor %}")
+
+
+def models_in_gguf(out: Path, tokens: list[str], merges: list[str]) -> None:
+    shared = dict(num_hidden_layers=1, num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=128, rms_norm_eps=1e-5)
+    config = LlamaConfig(vocab_size=len(tokens), hidden_size=64, intermediate_size=96, head_dim=16, rope_theta=20000.0, tie_word_embeddings=True, **shared)
+    kinds = {"other": Q.Q8_0, "attn_q": Q.Q4_0, "attn_k": Q.Q5_1, "attn_v": Q.Q4_1, "attn_output": Q.Q5_0, "ffn_gate": Q.F16, "ffn_up": Q.Q8_0, "ffn_down": Q.Q4_1}
+    llama(out / "llama.gguf", config, kinds, tokens, merges)
+    loaded = AutoModelForCausalLM.from_pretrained(out, gguf_file="llama.gguf", dtype=torch.float32)
+    state = {name: digest(value) for name, value in loaded.state_dict().items() if name != "lm_head.weight"}
+    read = AutoConfig.from_pretrained(out, gguf_file="llama.gguf").to_dict()
+    keys = "model_type hidden_size intermediate_size num_hidden_layers num_attention_heads num_key_value_heads head_dim max_position_embeddings rms_norm_eps vocab_size tie_word_embeddings bos_token_id eos_token_id pad_token_id attention_bias mlp_bias hidden_act".split()
+    write(out / "llama.json", {"config": {key: read[key] for key in keys} | {"rope_theta": read["rope_parameters"]["rope_theta"]}, "tensors": state})
+    config = LlamaConfig(vocab_size=48, hidden_size=32, intermediate_size=32, head_dim=8, tie_word_embeddings=False, attention_bias=True, **shared)
+    state = llama(out / "bias.gguf", config, {})
+    write(out / "bias.json", {name: digest(value) for name, value in state.items()})
+
+
+def byte_level_vocabulary() -> tuple[list[str], list[str]]:
+    trainer = trainers.BpeTrainer(vocab_size=360, initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()), show_progress=False)
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)  # merges across every boundary, so that cuts show
+    tokenizer.train_from_iterator([text for text in TEXTS if "<" not in text] * 3, trainer)
+    state = json.loads(tokenizer.to_str())["model"]
+    tokens = ["<|start|>", "<|end|>", "<think>", *sorted(state["vocab"], key=state["vocab"].get)]
+    return tokens, [merge if isinstance(merge, str) else " ".join(merge) for merge in state["merges"]]
+
+
+def tokenizers(out: Path, tokens: list[str], merges: list[str]) -> None:
+    cases = {}
+    digits = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    for pre, add_bos in [("gpt-2", None), ("llama-bpe", True), ("qwen2", False), ("tekken", True), ("smollm", False)]:
+        name = f"tokenizer-{pre}.gguf"
+        writer = gguf.GGUFWriter(out / name, "llama")
+        vocabulary(writer, tokens, merges, pre, add_bos)
+        close(writer)
+        tokenizer = AutoTokenizer.from_pretrained(out, gguf_file=name)
+        # what stands in the models' own tokenizer.json and is lost in GGUF or in transformers' reading of it
+        if pre == "smollm":
+            tokenizer.backend_tokenizer.pre_tokenizer = digits
+        if pre == "qwen2":
+            tokenizer.backend_tokenizer.normalizer = normalizers.NFC()
+        cases[name] = [tokenizer(text)["input_ids"] for text in TEXTS]
+    writer = gguf.GGUFWriter(out / "tokenizer-spm.gguf", "llama")
+    sentencepiece(writer)
+    close(writer)
+    tokenizer = AutoTokenizer.from_pretrained(out, gguf_file="tokenizer-spm.gguf")
+    cases["tokenizer-spm.gguf"] = [tokenizer(text)["input_ids"] for text in TEXTS]
+    write(out / "tokenizers.json", {"texts": TEXTS, "cases": cases})
+
+
+def sentencepiece(writer) -> None:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.train_from_iterator([text for text in TEXTS if "<" not in text] * 3, trainers.BpeTrainer(vocab_size=260, show_progress=False))
+    vocab = json.loads(tokenizer.to_str())["model"]["vocab"]
+    pieces = sorted(vocab, key=vocab.get)
+    single = [piece for piece in pieces if len(piece) == 1 and (piece.isascii() or piece == "▁")]
+    longer = [piece for piece in pieces if len(piece) > 1]
+    tokens = ["<unk>", "<s>", "</s>", *[f"<0x{byte:02X}>" for byte in range(256)], *longer, *single]
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list(tokens)
+    writer.add_token_scores([0.0] * 259 + [-float(i) for i in range(len(longer))] + [-1000.0 - i for i in range(len(single))])
+    writer.add_token_types([2, 3, 3] + [6] * 256 + [1] * (len(tokens) - 259))
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_unk_token_id(0)
+
+
+def weights(rows: int, cols: int) -> torch.Tensor:
+    """Weights by integer arithmetic alone, exact in f32: ((i · 0x9E3779B1 mod 2³²) >>> 8 − 2²³) · 2^(−28 − i mod 5)."""
+    i = np.arange(rows * cols, dtype=np.uint64)
+    mantissa = ((i * 0x9E3779B1 % 2**32) >> np.uint64(8)).astype(np.float64) - 2**23
+    return torch.from_numpy((mantissa * 2.0 ** (-28 - (i % 5).astype(np.float64))).astype(np.float32)).reshape(rows, cols)
+
+
+def nf4(out: Path) -> None:
+    folder = out / "nf4"
+    folder.mkdir(exist_ok=True)
+    tensors, expected = {}, {}
+    # 280 blocks: more than one nested block; 153 and 3 weights: a last block that is not full, an odd number of weights
+    for name, shape, dtype, nested in [("nested", (40, 448), torch.bfloat16, True), ("plain", (9, 17), torch.float32, False), ("small", (1, 3), torch.float16, False)]:
+        value = weights(*shape).to(dtype)
+        packed, state = F.quantize_4bit(value, blocksize=64, quant_type="nf4", compress_statistics=nested)
+        absmax = state.absmax
+        if nested:
+            absmax = F.dequantize_blockwise(state.absmax, state.state2) + state.offset
+        # the definition: the native CPU kernel of 0.50.2 misplaces blocks where a row is no multiple of one
+        values = _dequantize_4bit_compute.__wrapped__(packed.reshape(-1), absmax, state.code, 64, shape, dtype)
+        plain = F.quantize_4bit(value, blocksize=64, quant_type="nf4")[1].absmax
+        expected[name] = {"shape": shape, "dtype": str(dtype), "values": digest(values), "absmax": digest(plain), "packed": digest(packed.numpy())}
+        tensors[f"{name}.weight"] = packed
+        tensors |= {f"{name}.weight.{key}": part for key, part in state.as_dict(packed=True).items()}
+    tensors["norm.weight"] = torch.ones(4, dtype=torch.bfloat16)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    quantization = {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True}
+    write(folder / "config.json", {"model_type": "llama", "quantization_config": quantization})
+    write(out / "nf4.json", expected)
+
+
+def texts(out: Path) -> None:
+    torch.manual_seed(0)
+    kinds = [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool, torch.float8_e4m3fn, torch.float8_e5m2]
+    tensors = {f"{'ب' if i % 2 else 'z'}.{str(kind)[6:]}\n\"": (torch.randn(2, 3) * 3).to(kind) for i, kind in enumerate(kinds)}
+    tensors |= {"scalar": torch.tensor(1.5), "empty": torch.zeros(0, 4), "b": torch.ones(1), "a": torch.ones(2)}
+    save_file(tensors, out / "mixed.safetensors", metadata={"format": "pt"})
+    numbers = [0.0, -0.0, 1.0, 1e-5, 1e-4, 2e-4, 0.1, 1 / 3, 1e15, 1e16, 123456789012345680.0, 1e22, 1.5e300, 5e-324, -2.5, 100.0, 0.00012345, float("nan"), float("inf"), float("-inf")]
+    value = {"b": [1, 2.5, "ü\u2028\x7f\n😀"], "a": {}, "c": [], "Z": None, "é": True, "nested": {"list": [[1], {"x": False}]}}
+    write(out / "json.json", {
+        "numbers": [[struct.pack("<d", x).hex(), json.dumps(x)] for x in numbers], "value": value,
+        "compact": json.dumps(value), "sorted": json.dumps(value, indent=2, sort_keys=True), "unicode": json.dumps(value, indent=1, ensure_ascii=False),
+    })
+    cases = []
+    for theta, head_dim, factor, context in [(500000.0, 64, 32.0, 8192), (500000.0, 128, 8.0, 8192), (10000.0, 64, 4.0, 2048), (500000.0, 16, 8.0, 8192)]:
+        parameters = {"rope_type": "llama3", "rope_theta": theta, "factor": factor, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": context}
+        config = LlamaConfig(hidden_size=head_dim, num_attention_heads=1, head_dim=head_dim, rope_parameters=parameters)
+        scaled, _ = ROPE_INIT_FUNCTIONS["llama3"](config, "cpu")
+        plain = 1.0 / (theta ** (torch.arange(0, head_dim, 2).float() / head_dim))
+        cases.append({"parameters": parameters, "head_dim": head_dim, "factors": (plain / scaled).tolist()})
+    write(out / "rope.json", cases)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    out = parser.parse_args().out
+    out.mkdir(parents=True, exist_ok=True)
+    blocks(out)
+    tokens, merges = byte_level_vocabulary()
+    models_in_gguf(out, tokens, merges)
+    tokenizers(out, tokens, merges)
+    nf4(out)
+    texts(out)
+
+
+if __name__ == "__main__":
+    main()
