@@ -5,88 +5,19 @@
  *   node bench/first-light.js [--out FILE]      (tools/cuda-pack.mjs compiles it)
  */
 import { writeFileSync } from 'node:fs'
-import { chooseAdapter } from '../src/adapters/choose.ts'
 import { planPasses } from '../src/data/passes.ts'
 import { CudaDevice } from '../src/devices/cuda/device.ts'
 import { probeProduct, time } from '../src/devices/cuda/limits.ts'
 import type { CudaPlan } from '../src/devices/cuda/plan.ts'
 import { PassRunner } from '../src/engine/runner.ts'
-import { Trainables } from '../src/engine/trainables.ts'
-import type { AdapterConfig } from '../src/formats/peft/config.ts'
-import type { Checkpoint } from '../src/formats/tensor.ts'
-import { layoutParameters } from '../src/graph/layout.ts'
-import { inspect } from '../src/graph/training.ts'
-import { openConfig } from '../src/models/registry.ts'
 import type { Launch, MatmulLaunch } from '../src/ops/cuda-launch.ts'
+import { load, median, randomPool, randomRows } from './first-light-setup.ts'
 
 const TOKENS = 2048
 const ROWS = 2
 const WARM_UP = 5
 const REPEATS = 30
 const VOCAB = 256
-
-const config = (layers: number) => ({
-  model_type: 'llama',
-  hidden_size: 4096,
-  intermediate_size: 14336,
-  num_attention_heads: 32,
-  num_key_value_heads: 8,
-  num_hidden_layers: layers,
-  vocab_size: VOCAB,
-  rms_norm_eps: 1e-5,
-  rope_theta: 500000,
-  max_position_embeddings: 8192,
-  hidden_act: 'silu',
-  tie_word_embeddings: false,
-})
-
-const lora: AdapterConfig = {
-  baseModelNameOrPath: null,
-  revision: null,
-  initLoraWeights: true,
-  taskType: 'CAUSAL_LM',
-  autoMapping: null,
-  inferenceMode: false,
-  r: 16,
-  loraAlpha: 16,
-  loraDropout: 0,
-  useRslora: false,
-  targetModules: ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'],
-  excludeModules: null,
-  bias: 'none',
-  modulesToSave: null,
-  layersToTransform: null,
-  layersPattern: null,
-  rankPattern: {},
-  alphaPattern: {},
-  loraBias: false,
-}
-
-/** xorshift32 */
-function generator(seed: number): () => number {
-  let s = seed
-  return () => {
-    s ^= s << 13
-    s ^= s >>> 17
-    s ^= s << 5
-    return (s >>> 0) / 2 ** 32
-  }
-}
-
-/** uniform numbers of deviation `std` in bf16, enough for the largest weight */
-function randomPool(elements: number, std: number): Uint8Array {
-  const random = generator(7)
-  const out = new Uint16Array(elements)
-  const float = new Float32Array(1)
-  const bits = new Uint32Array(float.buffer)
-  for (let i = 0; i < elements; i++) {
-    float[0] = (2 * random() - 1) * std * Math.sqrt(3)
-    out[i] = (bits[0]! + 0x8000) >>> 16
-  }
-  return new Uint8Array(out.buffer)
-}
-
-const median = (x: number[]) => [...x].sort((a, b) => a - b)[x.length >> 1]!
 
 interface Measured {
   layers: number
@@ -97,43 +28,7 @@ interface Measured {
   ops?: Record<string, { ms: number; launches: number }>
 }
 
-function load(device: CudaDevice, pool: Uint8Array, layers: number) {
-  const model = openConfig(config(layers))
-  const adapter = chooseAdapter({ kind: 'lora', config: lora }, { nf4: false, head: model.head.path }, true)
-  const recorder = inspect(model, adapter, 'bf16')
-  let offset = 0
-  for (const { name, rows, cols, dtype } of recorder.weights.values()) {
-    if (device.has(name)) continue
-    const size = rows * cols * 2
-    if (rows === 1) {
-      const ones = new Uint8Array(new Uint16Array(cols).fill(0x3f80).buffer)
-      device.store(name, { rows, cols, dtype, source: { kind: 'data', bytes: ones } })
-      continue
-    }
-    offset = (offset + 8192 * 2) % (pool.length - size)
-    device.store(name, { rows, cols, dtype, source: { kind: 'data', bytes: pool.subarray(offset, offset + size) } })
-  }
-  const layout = layoutParameters(recorder.parameters.values(), `${layers}.`)
-  const trainables = new Trainables(device, layout, {} as Checkpoint, 0)
-  const random = generator(11)
-  for (const name of trainables.names) {
-    const { rows, cols } = trainables.shape(name)
-    trainables.set(
-      name,
-      Float32Array.from({ length: rows * cols }, () => (random() - 0.5) * 0.02),
-    )
-  }
-  const spec = { model, adapter, activation: 'bf16' as const, layout, chunk: 128, policy: () => () => 'all' as const, gradients: true }
-  return { spec, trainables }
-}
-
-const random = generator(3)
-const examples = Array.from({ length: ROWS }, (_, row) => ({
-  ids: Int32Array.from({ length: TOKENS }, () => Math.floor(random() * VOCAB)),
-  targets: Uint8Array.from({ length: TOKENS }, (_, i) => (i > TOKENS - 65 ? 1 : 0)),
-  row,
-  source: 'random',
-}))
+const examples = randomRows(ROWS, TOKENS, VOCAB, 64)
 
 /** ms of all products of a middle block, each kind on its own */
 function productsOf(device: CudaDevice, plan: CudaPlan, block: number): Record<string, number> {
@@ -160,7 +55,7 @@ function productsOf(device: CudaDevice, plan: CudaPlan, block: number): Record<s
 }
 
 async function measure(device: CudaDevice, pool: Uint8Array, layers: number): Promise<Measured> {
-  const { spec, trainables } = load(device, pool, layers)
+  const { spec, trainables } = load(device, pool, new Uint8Array(), { layers, vocab: VOCAB, nf4: false, chunk: 128, policy: 'all' })
   const [pass] = planPasses(examples, { maxPassTokens: ROWS * TOKENS, prefixSharing: false, quantum: 128 })
   const step = { seed: 0, step: 0, lossScale: 1 / pass!.targets }
   const runner = new PassRunner(device, spec)

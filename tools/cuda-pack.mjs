@@ -13,7 +13,7 @@ rmSync(out, { recursive: true, force: true })
 mkdirSync(out, { recursive: true })
 
 const config = join(out, 'tsconfig.json')
-const files = ['tools/cuda-check.ts', 'bench/first-light.ts'].map((file) => relative(out, join(root, file)))
+const files = ['tools/cuda-check.ts', 'bench/first-light.ts', 'bench/first-light-model.ts'].map((file) => relative(out, join(root, file)))
 const compilerOptions = {
   rootDir: relative(out, root),
   outDir: '.',

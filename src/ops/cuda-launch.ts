@@ -70,10 +70,10 @@ export interface ZeroLaunch {
 
 export type Launch = KernelLaunch | MatmulLaunch | ZeroLaunch
 
-/** The CUDA C++ of an op folder: a module of its own. */
+/** A file of CUDA C++ in an op folder: a module of its own, compiled when a plan first needs it. */
 export interface CudaSource {
-  /** folder under src/ops */
-  folder: string
+  /** under src/ops: 'attention/cuda.cu' */
+  name: string
   url: URL
 }
 
@@ -90,9 +90,9 @@ export interface CudaOp {
 }
 
 /** `source(import.meta.url)` in a cuda.ts: the cuda.cu of its folder, which stays in src/ops also when the module runs from dist/ops */
-export function source(module: string): CudaSource {
-  const folder = new URL('.', module).pathname.split('/').at(-2)!
-  return { folder, url: new URL(`../../../src/ops/${folder}/cuda.cu`, module) }
+export function source(module: string, file = 'cuda.cu'): CudaSource {
+  const name = `${new URL('.', module).pathname.split('/').at(-2)!}/${file}`
+  return { name, url: new URL(`../../../src/ops/${name}`, module) }
 }
 
 export function kernel(

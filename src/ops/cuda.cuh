@@ -33,7 +33,7 @@ template <> __device__ __forceinline__ bf16 fromFloat<bf16>(float x) {
 #endif
 }
 
-template <class T, int V> struct alignas(sizeof(T) * V) Vector {
+template <class T, int V> struct alignas(sizeof(T) * V < 16 ? sizeof(T) * V : 16) Vector {
   T v[V];
 };
 template <class T, int V> __device__ __forceinline__ void load(const T* from, float (&x)[V]) {
@@ -51,6 +51,11 @@ template <class T, int V> __device__ __forceinline__ void store(T* to, const flo
 // Element i of a weight in the type it is stored in: what `storedType` in cuda-launch.ts numbers.
 __device__ __forceinline__ float loadStored(const void* p, int type, long long i) {
   return type == 0 ? toFloat(static_cast<const bf16*>(p)[i]) : type == 1 ? static_cast<const float*>(p)[i] : toFloat(static_cast<const f16*>(p)[i]);
+}
+template <int V> __device__ __forceinline__ void loadStored(const void* p, int type, long long i, float (&x)[V]) {
+  if (type == 0) load<bf16, V>(static_cast<const bf16*>(p) + i, x);
+  else if (type == 1) load<float, V>(static_cast<const float*>(p) + i, x);
+  else load<f16, V>(static_cast<const f16*>(p) + i, x);
 }
 
 __device__ __forceinline__ float warpSum(float x) {

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
-import { basename, dirname, join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { SaqrError } from '../../error.ts'
 import type { CudaSource } from '../../ops/cuda-launch.ts'
@@ -34,13 +34,13 @@ export interface CudaText {
   headers: { name: string; text: string }[]
 }
 
-/** The source of an op folder with its headers: the shared one and those beside it. */
-export function readSource({ folder, url }: CudaSource): CudaText {
+/** A source with its headers: the shared one and those beside it. */
+export function readSource({ name, url }: CudaSource): CudaText {
   const file = fileURLToPath(url)
   const here = dirname(file)
   const beside = readdirSync(here).filter((name) => name.endsWith('.cuh'))
   const headers = ['../cuda.cuh', ...beside].map((name) => ({ name, text: readFileSync(join(here, name), 'utf8') }))
-  return { name: `${folder}/${basename(file)}`, source: readFileSync(file, 'utf8'), headers }
+  return { name, source: readFileSync(file, 'utf8'), headers }
 }
 
 export function cacheFolder(): string {
@@ -73,7 +73,7 @@ export class Compiler {
     const key = createHash('sha256')
       .update(JSON.stringify([text, options, this.version]))
       .digest('hex')
-    const file = join(this.#cache, `${text.name.split('/')[0]}-${target}-${key.slice(0, 24)}.cubin`)
+    const file = join(this.#cache, `${text.name.replace(/\W/g, '-')}-${target}-${key.slice(0, 24)}.cubin`)
     if (existsSync(file)) return readFileSync(file)
     const code = await this.#compile(text, options)
     mkdirSync(this.#cache, { recursive: true })

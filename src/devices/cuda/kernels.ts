@@ -25,14 +25,14 @@ export class Kernels {
   }
 
   #module(source: CudaSource): Promise<bigint> {
-    let module = this.#modules.get(source.folder)
+    let module = this.#modules.get(source.name)
     if (!module) {
       module = this.#compiler.cubin(readSource(source), targetOf(this.#card.arch)).then((code) => {
         const handle = this.#card.driver.result('moduleLoad', code)
-        this.#loaded.set(source.folder, handle)
+        this.#loaded.set(source.name, handle)
         return handle
       })
-      this.#modules.set(source.folder, module)
+      this.#modules.set(source.name, module)
     }
     return module
   }
@@ -41,7 +41,7 @@ export class Kernels {
   get(source: CudaSource, name: string, shared: number): bigint {
     let f = this.#functions.get(name)
     if (!f) {
-      const handle = this.#card.driver.result('moduleFunction', this.#loaded.get(source.folder)!, name)
+      const handle = this.#card.driver.result('moduleFunction', this.#loaded.get(source.name)!, name)
       this.#functions.set(name, (f = { handle, shared: PLAIN_SHARED }))
     }
     if (shared > f.shared) {

@@ -1,6 +1,5 @@
-// Attention's kernels by name; cuda.ts chooses among them by type and head size.
+// What goes before every attention kernel, and those in f32 arithmetic; the ones for tensor cores are in tensor.cu.
 #include "simple.cuh"
-#include "tensor.cuh"
 
 // tiles[t]: what the masks of keys [64·t, 64·t + 64) have in common; a warp each. A key that nobody sees (until ≤ from) doesn't widen the range.
 extern "C" __global__ void attention_tiles(Problem p) {
@@ -44,12 +43,3 @@ extern "C" __global__ void attention_delta_bf16(Problem p) { deltas<bf16>(p); }
   extern "C" __global__ void __launch_bounds__(256) attention_key_grad_simple_##suffix##_##D(Problem p) { simpleKeyGrad<D, T>(p); }
 #define SIMPLE_SIZES(suffix, T) SIMPLE(suffix, T, 128) SIMPLE(suffix, T, 256)
 FOR_TYPES(SIMPLE_SIZES)
-
-#if __CUDA_ARCH__ >= 800 || !defined(__CUDA_ARCH__)
-#define TENSOR(D)                                                                                                                   \
-  extern "C" __global__ void __launch_bounds__(128) attention_tensor_##D(Problem p) { tensorForward<D>(p); }                        \
-  extern "C" __global__ void __launch_bounds__(128) attention_query_grad_tensor_##D(Problem p) { tensorQueryGrad<D>(p); }           \
-  extern "C" __global__ void __launch_bounds__(128) attention_key_grad_tensor_##D(Problem p) { tensorKeyGrad<D>(p); }
-TENSOR(64)
-TENSOR(128)
-#endif

@@ -6,6 +6,7 @@ import { SaqrError } from '../../error.ts'
 import {
   type Card,
   type CudaOp,
+  type CudaSource,
   type CudaStep,
   type CudaTensor,
   ceilDiv,
@@ -17,11 +18,13 @@ import {
 } from '../cuda-launch.ts'
 
 const from = source(import.meta.url)
+const tensorCores = source(import.meta.url, 'tensor.cu')
 
 /** kTile of problem.cuh */
 const TILE = 64
 
 interface Choice {
+  source: CudaSource
   suffix: string
   /** rows a block owns */
   rows: number
@@ -42,7 +45,7 @@ function choose(step: CudaStep, tensors: CudaTensor[], card: Card): Choice {
       queryGrad: (2 * 64 + 4 * 32) * row + 2 * 32 * 12,
       keyGrad: (2 * 64 + 4 * 32) * row + 2 * 32 * 12,
     }
-    return { suffix: `tensor_${size}`, rows: 64, threads: 128, shared }
+    return { source: tensorCores, suffix: `tensor_${size}`, rows: 64, threads: 128, shared }
   }
   if (headDim > 256) throw new SaqrError('DEVICE_SHAPE', `${step.name}: heads of ${headDim} channels; the CUDA kernels take up to 256.`)
   const size = headDim <= 128 ? 128 : 256
@@ -50,7 +53,7 @@ function choose(step: CudaStep, tensors: CudaTensor[], card: Card): Choice {
   const tile = n * (size + 1) * 4
   const weights = n * (n + 1) * 4
   const shared = { forward: 2 * tile + weights, queryGrad: 4 * tile + weights, keyGrad: 4 * tile + 2 * weights }
-  return { suffix: `simple_${type}_${size}`, rows: n, threads: 256, shared }
+  return { source: from, suffix: `simple_${type}_${size}`, rows: n, threads: 256, shared }
 }
 
 interface Tensors {
@@ -86,10 +89,10 @@ export const attentionCuda: CudaOp = {
     const [o, lse] = step.outputs
     const mask = [visibleFrom!, visibleUntil!, depth!]
     const args = problem(step, { q: q!, k: k!, v: v!, o: o!, lse: lse!, mask, queryStart }, scratch, 0n)
-    const { suffix, rows, threads, shared } = choose(step, [q!, k!, v!, o!], card)
+    const { source, suffix, rows, threads, shared } = choose(step, [q!, k!, v!, o!], card)
     return [
       kernel(from, 'attention_tiles', [ceilDiv(k!.rows, TILE)], 32, args),
-      kernel(from, `attention_${suffix}`, [ceilDiv(q!.rows, rows), step.attrs.heads!], threads, args, shared.forward),
+      kernel(source, `attention_${suffix}`, [ceilDiv(q!.rows, rows), step.attrs.heads!], threads, args, shared.forward),
     ]
   },
 }
@@ -101,12 +104,12 @@ export const attentionBackwardCuda: CudaOp = {
     const { heads, kvHeads } = step.attrs as { heads: number; kvHeads: number }
     const delta = scratch + BigInt(tileBytes(k!.rows))
     const args = problem(step, { q: q!, k: k!, v: v!, o: o!, lse: lse!, mask, dO: dO!, d: step.outputs }, scratch, delta)
-    const { suffix, rows, threads, shared } = choose(step, [q!, k!, v!, dO!, o!, ...step.outputs], card)
+    const { source, suffix, rows, threads, shared } = choose(step, [q!, k!, v!, dO!, o!, ...step.outputs], card)
     return [
       kernel(from, 'attention_tiles', [ceilDiv(k!.rows, TILE)], 32, args),
       kernel(from, `attention_delta_${typeOf(step, dO!, o!)}`, [q!.rows, ceilDiv(heads, 4)], 128, args),
-      kernel(from, `attention_key_grad_${suffix}`, [ceilDiv(k!.rows, rows), kvHeads], threads, args, shared.keyGrad),
-      kernel(from, `attention_query_grad_${suffix}`, [ceilDiv(q!.rows, rows), heads], threads, args, shared.queryGrad),
+      kernel(source, `attention_key_grad_${suffix}`, [ceilDiv(k!.rows, rows), kvHeads], threads, args, shared.keyGrad),
+      kernel(source, `attention_query_grad_${suffix}`, [ceilDiv(q!.rows, rows), heads], threads, args, shared.queryGrad),
     ]
   },
 }

@@ -18,9 +18,10 @@ template <int THREADS> __device__ __forceinline__ float unitSum(float x) {
   return THREADS == 32 ? warpSum(x) : blockSum<8>(x, slots);
 }
 
-__device__ __forceinline__ float weightAt(const void* w, int wType, int plusOne, int c) {
-  float value = loadStored(w, wType, c);
-  return plusOne ? 1.0f + value : value;
+template <int V> __device__ __forceinline__ void weights(const void* w, int wType, int plusOne, int c, float (&x)[V]) {
+  loadStored<V>(w, wType, c, x);
+#pragma unroll
+  for (int i = 0; i < V; i++) x[i] += plusOne ? 1.0f : 0.0f;
 }
 
 // x: the (summed) input, already rounded to T where it is stored
@@ -42,10 +43,11 @@ __device__ void normalise(const T* x, T* y, float* rstd, const void* w, int wTyp
   if (lane == 0) *rstd = r;
 #pragma unroll 1
   for (int c = lane * V; c < group; c += THREADS * V) {
-    float v[V];
+    float v[V], k[V];
     load<T, V>(x + c, v);
+    weights<V>(w, wType, plusOne, c, k);
 #pragma unroll
-    for (int i = 0; i < V; i++) v[i] = v[i] * r * weightAt(w, wType, plusOne, c + i);
+    for (int i = 0; i < V; i++) v[i] = v[i] * r * k[i];
     store<T, V>(y + c, v);
   }
 }
@@ -75,24 +77,26 @@ __device__ void backward(const T* dY, const T* x, const T* dResidual, T* d, floa
   if (inside) {
 #pragma unroll 1
     for (int c = lane * V; c < group; c += THREADS * V) {
-      float g[V], v[V];
+      float g[V], v[V], k[V];
       load<T, V>(dY + c, g);
       load<T, V>(x + c, v);
+      weights<V>(w, wType, plusOne, c, k);
 #pragma unroll
-      for (int i = 0; i < V; i++) sum += g[i] * weightAt(w, wType, plusOne, c + i) * (v[i] * r);
+      for (int i = 0; i < V; i++) sum += g[i] * k[i] * (v[i] * r);
     }
   }
   float mean = unitSum<THREADS>(sum) / group;
   if (!inside) return;
 #pragma unroll 1
   for (int c = lane * V; c < group; c += THREADS * V) {
-    float g[V], v[V], res[V];
+    float g[V], v[V], k[V], res[V];
     load<T, V>(dY + c, g);
     load<T, V>(x + c, v);
+    weights<V>(w, wType, plusOne, c, k);
     if (dResidual) load<T, V>(dResidual + c, res);
 #pragma unroll
     for (int i = 0; i < V; i++) {
-      g[i] = r * (g[i] * weightAt(w, wType, plusOne, c + i) - v[i] * r * mean);
+      g[i] = r * (g[i] * k[i] - v[i] * r * mean);
       if (dResidual) g[i] += res[i];
     }
     store<T, V>(d + c, g);

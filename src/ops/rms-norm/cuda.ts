@@ -20,11 +20,11 @@ const from = source(import.meta.url)
 const WARP_UNIT = 512
 
 /** `tensors`: all (T, C) tensors of the kernel; `args`: what follows rows, groups and group */
-function launchUnits(step: CudaStep, name: string, group: number, tensors: (CudaTensor | null)[], args: KernelArg[]) {
+function launchUnits(step: CudaStep, name: string, group: number, tensors: (CudaTensor | null)[], w: CudaTensor, args: KernelArg[]) {
   const { rows, cols } = tensors[0]!
   const groups = cols / group
   const threads = group <= WARP_UNIT ? 32 : 256
-  const width = group % 8 === 0 ? vectorWidth(tensors, group) : 1
+  const width = group % 8 === 0 && w.at % 16n === 0n ? vectorWidth(tensors, group) : 1
   const type = typeOf(step, ...tensors)
   const grid = [ceilDiv(rows * groups, 256 / threads)]
   return [kernel(from, `${name}_${instance(type, width)}_${threads}`, grid, 256, [rows, groups, group, ...args])]
@@ -37,13 +37,15 @@ export const rmsNormCuda: CudaOp = {
     const [x, w] = step.inputs
     const [y, rstd] = step.outputs
     const { eps, plusOne, group } = step.attrs
-    return launchUnits(
-      step,
-      'rms_norm',
-      group!,
-      [x!, y!],
-      [...at(x!), w!.at, storedType(step, w!), ...at(y!), ...at(rstd!), f32(eps!), plusOne!],
-    )
+    return launchUnits(step, 'rms_norm', group!, [x!, y!], w!, [
+      ...at(x!),
+      w!.at,
+      storedType(step, w!),
+      ...at(y!),
+      ...at(rstd!),
+      f32(eps!),
+      plusOne!,
+    ])
   },
 }
 
@@ -53,7 +55,7 @@ export const addRmsNormCuda: CudaOp = {
     const [h, y, rstd] = step.outputs
     const { eps, plusOne, group } = step.attrs
     const args = [...at(x!), ...at(delta!), w!.at, storedType(step, w!), ...at(h!), ...at(y!), ...at(rstd!), f32(eps!), plusOne!]
-    return launchUnits(step, 'add_rms_norm', group!, [x!, delta!, h!, y!], args)
+    return launchUnits(step, 'add_rms_norm', group!, [x!, delta!, h!, y!], w!, args)
   },
 }
 
@@ -63,7 +65,7 @@ export const rmsNormBackwardCuda: CudaOp = {
     const [d] = step.outputs
     const { plusOne, group } = step.attrs
     const args = [...at(dY!), ...at(x!), w!.at, storedType(step, w!), ...at(rstd!), ...at(dResidual ?? null), ...at(d!), plusOne!]
-    return launchUnits(step, 'rms_norm_backward', group!, [dY!, x!, dResidual ?? null, d!], args)
+    return launchUnits(step, 'rms_norm_backward', group!, [dY!, x!, dResidual ?? null, d!], w!, args)
   },
 }
 

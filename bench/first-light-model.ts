@@ -1,0 +1,100 @@
+/**
+ * The whole 8B model's shape on the card, 2 × 2048 tokens, LoRA r16 on the seven projections, every token a target, 8-bit AdamW: tokens a
+ * second of complete optimizer steps, keeping everything in bf16 and recomputing blocks on NF4. Weights are random.
+ *   node bench/first-light-model.js [--layers N] [--out FILE]      (tools/cuda-pack.mjs compiles it)
+ */
+import { writeFileSync } from 'node:fs'
+import { planPasses } from '../src/data/passes.ts'
+import { CudaDevice } from '../src/devices/cuda/device.ts'
+import type { CudaPlan } from '../src/devices/cuda/plan.ts'
+import { Optimizer } from '../src/engine/optimizer.ts'
+import { PassRunner, passLoss } from '../src/engine/runner.ts'
+import { generator, load, median, randomPool, randomRows, type Shape } from './first-light-setup.ts'
+
+const TOKENS = 2048
+const ROWS = 2
+const VOCAB = 128256
+const WARM_UP = 3
+const REPEATS = 10
+
+const cases: Record<string, Omit<Shape, 'layers'>> = {
+  'bf16, everything kept': { vocab: VOCAB, nf4: false, chunk: 1024, policy: 'all' },
+  'NF4 (nested), blocks recomputed': { vocab: VOCAB, nf4: true, chunk: 1024, policy: 'recompute' },
+}
+
+async function measure(name: string, shape: Shape, pool: Uint8Array, bytes: Uint8Array) {
+  const device = new CudaDevice()
+  const before = device.card.memory()
+  const start = performance.now()
+  const { spec, trainables, layout } = load(device, pool, bytes, shape)
+  const loadSeconds = (performance.now() - start) / 1e3
+  const [pass] = planPasses(randomRows(ROWS, TOKENS, VOCAB, TOKENS), { maxPassTokens: ROWS * TOKENS, prefixSharing: false, quantum: 128 })
+  const optimizer = new Optimizer(device, layout, { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0, eightBit: true })
+  const runner = new PassRunner(device, spec)
+  const wall: number[] = []
+  const losses: number[] = []
+  let norm = 0
+  for (let i = 0; i < WARM_UP + REPEATS; i++) {
+    const start = performance.now()
+    const logp = await runner.run(pass!, { seed: 0, step: i, lossScale: 1 / pass!.targets })
+    norm = await optimizer.step(i + 1, 1e-4, 1)
+    wall.push(performance.now() - start)
+    losses.push(passLoss(pass!, logp) / pass!.targets)
+    if (!(norm > 0) || !Number.isFinite(losses.at(-1)!)) throw new Error(`step ${i}: loss ${losses.at(-1)}, gradient norm ${norm}`)
+  }
+  const ms = median(wall.slice(WARM_UP))
+  const plan = runner.plan(pass!.tokens) as CudaPlan
+  const profiled = new PassRunner(device, { ...spec, profile: true })
+  await profiled.run(pass!, { seed: 0, step: 0, lossScale: 1 / pass!.targets })
+  const profile = profiled.plan(pass!.tokens)
+  profile.seconds!.fill(0)
+  await profiled.run(pass!, { seed: 0, step: 0, lossScale: 1 / pass!.targets })
+  const ops: Record<string, number> = {}
+  profile.plan.steps.forEach((step, i) => {
+    ops[step.op] = (ops[step.op] ?? 0) + profile.seconds![i]! * 1e3
+  })
+  const after = device.card.memory()
+  const result = {
+    name,
+    layers: shape.layers,
+    tokensPerSecond: (ROWS * TOKENS) / (ms / 1e3),
+    stepMs: ms,
+    firstStepsMs: wall.slice(0, WARM_UP),
+    losses,
+    gradientNorm: norm,
+    loadSeconds,
+    planSteps: plan.plan.steps.length,
+    arenaGiB: plan.plan.arena / 2 ** 30,
+    residentGiB: (device.resident().arena + device.resident().store) / 2 ** 30,
+    usedGiB: (before.free - after.free) / 2 ** 30,
+    opsMs: ops,
+  }
+  console.log(JSON.stringify(result, null, 1))
+  profiled.dispose()
+  runner.dispose()
+  optimizer.dispose()
+  trainables.dispose()
+  device.dispose()
+  return result
+}
+
+async function main(args: string[]): Promise<void> {
+  const option = (name: string) => (args.includes(name) ? args[args.indexOf(name) + 1] : undefined)
+  const layers = Number(option('--layers') ?? 32)
+  const pool = randomPool(VOCAB * 4096 + (1 << 20), 0.02)
+  const random = generator(5)
+  const bytes = Uint8Array.from({ length: (4096 * 14336) / 2 }, () => random() * 256)
+  const results = []
+  for (const [name, shape] of Object.entries(cases)) results.push(await measure(name, { ...shape, layers }, pool, bytes))
+  const device = new CudaDevice()
+  const card = device.describe().label
+  device.dispose()
+  const out = option('--out')
+  const command = 'node bench/first-light-model.js'
+  if (out) writeFileSync(out, JSON.stringify({ date: new Date().toISOString(), command, card, results }, null, 1))
+}
+
+main(process.argv.slice(2)).catch((error) => {
+  console.error(error)
+  process.exitCode = 1
+})
