@@ -151,7 +151,9 @@ class Backward {
     }
     state.delta[n] = even + odd;
     const float* lse = static_cast<const float*>(call_.lse.data) + query * call_.lse.stride + head;
-    for (int x = 0; x < W; x++) state.lse[n][x] = x < count ? lse[x * call_.lse.stride] * 1.44269504f : 0;
+    float lanes[W] = {};
+    for (int x = 0; x < count; x++) lanes[x] = lse[x * call_.lse.stride];
+    state.lse[n] = load(lanes) * 1.44269504f;
     state.lanes[n] = mask_.lanes(query, count);
   }
 

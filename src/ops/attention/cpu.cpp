@@ -2,6 +2,7 @@
 // processor has them (weights rounded to bf16, sums and statistics in f32), else converted to f32.
 #include <string>
 #include "backward.hpp"
+#include "decode.hpp"
 #include "forward.hpp"
 
 using namespace saqr;
@@ -28,6 +29,12 @@ std::string problem(const Call& c, DType type, const std::initializer_list<const
   return "";
 }
 
+template <class U, class T>
+void forward(const Call& call, Worker& worker) {
+  if (Decode<U, T>::suits(call)) Decode<U, T>(call, worker).run();
+  else Forward<U, T>(call, worker).run();
+}
+
 Call callOf(const Step& step, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& o, const Tensor& lse, const Tensor* mask) {
   const double* a = step.attrs;
   return {int64_t(a[0]), int64_t(a[1]), int64_t(a[2]), 0, float(a[3]), a[4], q, k, v, o, lse, mask};
@@ -42,8 +49,8 @@ SAQR_KERNEL(attention) {
   const DType type = t[0].dtype;
   const std::string why = problem(call, type, {t + 2, t + 3, t + 4});
   if (!why.empty()) return worker.fail(("attention: " + why).c_str());
-  if (type == DType::f32) Forward<F32Units, float>(call, worker).run();
-  else Forward<PairUnits, bf16>(call, worker).run();
+  if (type == DType::f32) forward<F32Units, float>(call, worker);
+  else forward<PairUnits, bf16>(call, worker);
 }
 
 SAQR_KERNEL(attention_backward) {

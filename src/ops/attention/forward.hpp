@@ -7,8 +7,6 @@
 
 namespace saqr::attention {
 
-constexpr float kLowest = -1e30f;  // a score nobody sees: far below every real one, yet its differences are finite
-
 template <class U, class T>
 class Forward {
  public:
@@ -85,6 +83,7 @@ class Forward {
       state.total[n] = vf{};
       state.lanes[n] = mask_.lanes(call_.start + query, count);
     }
+
     for (int64_t t = 0; t < tiles && !worker_.aborted();) {
       const int64_t chunk = chunkOf(tiles_ + t, tiles - t);
       addChunk<N>(state, keys_.block(g, tiles_[t].index / (kBlock / kTile)), tiles_ + t, chunk, t == 0);
@@ -196,7 +195,8 @@ class Forward {
       const vf inverse = select(seen, 1.0f / select(seen, state.total[n], set1(1.0f)), vf{});
       const Head<T> o = headOf<T>(call_.o, at, D);
       unpackTransposed(o.row(query), o.stride, sums_ + n * W, N * W, count, D, inverse);
-      const vf lse = select(seen, state.top[n] * call_.scale + log(state.total[n]), set1(-INFINITY));
+      float lse[W];
+      store(lse, select(seen, state.top[n] * call_.scale + log(state.total[n]), set1(-INFINITY)));
       float* to = static_cast<float*>(call_.lse.data) + query * call_.lse.stride + at;
       for (int x = 0; x < count; x++) to[x * call_.lse.stride] = lse[x];
     }

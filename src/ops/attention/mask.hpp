@@ -107,12 +107,10 @@ struct Mask {
     vu index;
     vi depth;
   };
-  Lanes lanes(int64_t first, int count) const {
-    Lanes l;
-    for (int x = 0; x < W; x++) {
-      l.index[x] = x < count ? static_cast<uint32_t>(first + x) : 0x80000000u;
-      l.depth[x] = x < count ? depth[first + x] : 0;
-    }
+  SAQR_INLINE Lanes lanes(int64_t first, int count) const {
+    int32_t depths[W] = {};
+    std::copy(depth + first, depth + first + count, depths);
+    const Lanes l{(vu)(iota() < count ? iota() + static_cast<int32_t>(first) : set1(INT_MIN)), load(depths)};
     return l;
   }
   SAQR_INLINE vi visible(const Lanes& l, int64_t j) const {

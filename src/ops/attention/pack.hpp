@@ -96,7 +96,11 @@ void unpackTransposed(T* to, int64_t toStride, const float* from, int64_t fromSt
       else v[u] = pairOf(load(at) * factor, load(at + fromStep) * factor);
     }
     transpose(v);
-    for (int r = 0; r < rows; r++) memcpy(to + r * toStride + c, &v[r], n * sizeof(T));
+    if (n == W * kPer) {
+      for (int r = 0; r < rows; r++) memcpy(to + r * toStride + c, &v[r], sizeof v[r]);
+    } else {
+      for (int r = 0; r < rows; r++) memcpy(to + r * toStride + c, &v[r], n * sizeof(T));
+    }
   }
 }
 

@@ -5,6 +5,8 @@
 
 namespace saqr::attention {
 
+constexpr float kLowest = -1e30f;  // a score nobody sees: far below every real one, yet its differences are finite
+
 struct Call {
   int64_t heads, kvHeads, headDim, start;  // start: token that query 0 is
   float scale;
