@@ -41,13 +41,22 @@ const tokens = [
   'NaN',
 ]
 
-/** One to four changes, each of a random kind at a random place; the first 2 KiB, where headers are, more often. */
+/** Digits in place of digits, as many: lengths and offsets around them stay true, so that the lie is found by what it says alone. */
+function changeNumber(bytes: Buffer, at: number, r: Random): void {
+  const isDigit = (i: number) => bytes[i]! >= 0x30 && bytes[i]! <= 0x39
+  let from = at
+  while (from < bytes.length && !isDigit(from)) from++
+  for (let i = from; i < bytes.length && isDigit(i); i++) if (r.below(2)) bytes[i] = 0x30 + r.below(10)
+}
+
+/** One to four changes, each of a random kind at a random place; the first 2 KiB, where headers are, more often. Half of the files change softly. */
 export function mutate(original: Uint8Array, r: Random, other: Uint8Array): Buffer {
   let bytes = Buffer.from(original)
   const place = () => r.below(Math.max(1, r.below(2) ? Math.min(bytes.length, 2048) : bytes.length))
+  const soft = r.below(2) === 1
   for (let n = 1 + r.below(4); n > 0 && bytes.length > 0; n--) {
     const at = place()
-    const kind = r.below(9)
+    const kind = soft ? 10 + r.below(3) : r.below(9)
     if (kind === 0) bytes[at]! ^= 1 << r.below(8)
     else if (kind === 1) bytes[at] = r.below(256)
     else if (kind === 2) bytes = bytes.subarray(0, at)
@@ -58,7 +67,11 @@ export function mutate(original: Uint8Array, r: Random, other: Uint8Array): Buff
     else if (kind === 7) {
       const token = Buffer.from(tokens[r.below(tokens.length)]!)
       bytes = Buffer.concat([bytes.subarray(0, at), token, bytes.subarray(at + r.below(token.length + 2))])
-    } else {
+    } else if (kind === 10) changeNumber(bytes, at, r)
+    // a letter for a letter: names, types and keys that are almost right
+    else if (kind === 11 && /[a-zA-Z]/.test(String.fromCharCode(bytes[at]!))) bytes[at] = 0x61 + r.below(26)
+    else if (kind === 12 && bytes[at]! < 0x20) bytes[at] = r.below(0x20)
+    else if (kind < 10) {
       // a piece of another file, or of another place of this one
       const from = r.below(other.length)
       bytes = Buffer.concat([bytes.subarray(0, at), other.subarray(from, from + 1 + r.below(200)), bytes.subarray(at + r.below(64))])
