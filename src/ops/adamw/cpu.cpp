@@ -44,7 +44,7 @@ struct Codes {
   static constexpr int32_t kLowest = (127 - 24) << 7, kBuckets = (24 << 7) + 2;  // 2⁻²⁴ … 1, beyond: the last
   float map[256], middle[256];
   int steps;
-  uint8_t first[2][kBuckets];
+  uint8_t first[2 * kBuckets];  // of positive values, then of negative ones
 
   static float edge(int32_t bucket) {  // the least magnitude in it
     if (bucket == 0) return 0;
@@ -58,22 +58,37 @@ struct Codes {
     memcpy(map, values, sizeof map);
     for (int i = 0; i < 255; i++) middle[i] = (map[i] + map[i + 1]) / 2;
     middle[255] = INFINITY;
-    auto below = [&](float x) { return static_cast<int>(std::lower_bound(middle, middle + 255, x) - middle); };
     steps = 0;
+    int up = 0, down = 255;  // midpoints below the edge, and below its negative
+    while (middle[up] < 0) up++;
+    while (down > 0 && middle[down - 1] >= 0) down--;
     for (int32_t b = 0; b < kBuckets; b++) {
-      const float from = edge(b), to = edge(b + 1);
-      first[0][b] = static_cast<uint8_t>(below(from));
-      first[1][b] = static_cast<uint8_t>(below(-to));
-      steps = std::max({steps, below(to) - below(from), below(-from) - below(-to)});
+      const int upBefore = up, downBefore = down;
+      const float next = edge(b + 1);
+      while (up < 255 && middle[up] < next) up++;
+      while (down > 0 && middle[down - 1] >= -next) down--;
+      first[b] = static_cast<uint8_t>(upBefore);
+      first[kBuckets + b] = static_cast<uint8_t>(down);
+      steps = std::max({steps, up - upBefore, downBefore - down});
     }
   }
-  SAQR_INLINE uint8_t nearest(float x) const {
-    int32_t bits;
-    memcpy(&bits, &x, 4);
-    const int32_t bucket = std::clamp(((bits & 0x7fffffff) >> 16) - kLowest, 0, kBuckets - 1);
-    unsigned code = first[bits < 0][bucket];
-    for (int i = 0; i < steps; i++) code += middle[code] < x;
-    return static_cast<uint8_t>(code);
+  void nearest(const float* values, float scale, uint8_t* codes, int64_t n) const {
+    alignas(64) float x[kBlock];
+    alignas(64) int32_t bucket[kBlock];
+    for (int64_t i = 0; i < n; i += W) {
+      const vf v = load(values + i) * scale;
+      const vi above = (asInt(abs(v)) >> 16) - kLowest, b = above < 0 ? vi{} : above >= kBuckets ? set1(kBuckets - 1) : above;
+      store(x + i, v);
+      store(bucket + i, b + (asInt(v) < 0 ? set1(kBuckets) : vi{}));
+    }
+    for (int64_t i = 0; i < n; i++) {
+      unsigned code = first[bucket[i]];
+      code += middle[code] < x[i];
+      codes[i] = static_cast<uint8_t>(code);
+    }
+    for (int s = 1; s < steps; s++) {
+      for (int64_t i = 0; i < n; i++) codes[i] += middle[codes[i]] < x[i];
+    }
   }
 };
 
@@ -87,8 +102,8 @@ struct State8 {
   float write(uint8_t* to, int64_t n) {
     vf top{};
     vectors(0, n, [&](int64_t i, auto k) { top = max(abs(F32::load(values + i, k)), top); });
-    const float absmax = maxOf(top), scale = 1 / std::max(absmax, 1e-38f);
-    for (int64_t i = 0; i < n; i++) to[i] = codes.nearest(values[i] * scale);
+    const float absmax = maxOf(top);
+    codes.nearest(values, 1 / std::max(absmax, 1e-38f), to, n);
     return absmax;
   }
 };

@@ -20,7 +20,7 @@ function columns(name: string, rows: number, cols: number, rest: Partial<OpCase>
 export const cases: readonly OpCase[] = [
   columns('one value', 1, 1),
   columns('odd sizes', 67, 45),
-  columns('wider than a panel', 130, 1050),
+  columns('wider than a panel', 66, 4100),
   columns('columns of a wider product', 9, 20, {}, { cols: 64, from: 33 }),
   columns('Qwen2.5-0.5B queries, 2,048 tokens', 2048, 896, { bench: true }),
   columns('7B, 2,048 tokens', 2048, 3584, { bench: true }),

@@ -4,8 +4,8 @@
 
 using namespace saqr;
 
-// columns a thread sums at once: their sums stay in L1
-static constexpr int64_t kPanel = 1024;
+// columns a thread sums at once: 16 KiB, their sums stay in L1
+static constexpr int64_t kPanel = 4096;
 
 template <class E>
 static void columnSum(const Step& step, const Worker& worker) {
