@@ -1,5 +1,6 @@
-// What goes before every attention kernel, and those in f32 arithmetic; the ones for tensor cores are in tensor.cu.
-#include "simple.cuh"
+// What goes before every attention kernel. The kernels themselves are modules of their own, so that a plan compiles only what it uses:
+// simple.cu in f32 arithmetic, tensor64.cu and tensor128.cu for tensor cores.
+#include "problem.cuh"
 
 // tiles[t]: what the masks of keys [64·t, 64·t + 64) have in common; a warp each. A key that nobody sees (until ≤ from) doesn't widen the range.
 extern "C" __global__ void attention_tiles(Problem p) {
@@ -36,10 +37,3 @@ template <class T> __device__ void deltas(const Problem& p) {
 }
 extern "C" __global__ void attention_delta_f32(Problem p) { deltas<float>(p); }
 extern "C" __global__ void attention_delta_bf16(Problem p) { deltas<bf16>(p); }
-
-#define SIMPLE(suffix, T, D)                                                                                                                  \
-  extern "C" __global__ void __launch_bounds__(256) attention_simple_##suffix##_##D(Problem p) { simpleForward<D, T>(p); }                    \
-  extern "C" __global__ void __launch_bounds__(256) attention_query_grad_simple_##suffix##_##D(Problem p) { simpleQueryGrad<D, T>(p); }       \
-  extern "C" __global__ void __launch_bounds__(256) attention_key_grad_simple_##suffix##_##D(Problem p) { simpleKeyGrad<D, T>(p); }
-#define SIMPLE_SIZES(suffix, T) SIMPLE(suffix, T, 128) SIMPLE(suffix, T, 256)
-FOR_TYPES(SIMPLE_SIZES)

@@ -18,7 +18,8 @@ import {
 } from '../cuda-launch.ts'
 
 const from = source(import.meta.url)
-const tensorCores = source(import.meta.url, 'tensor.cu')
+const simple = source(import.meta.url, 'simple.cu')
+const tensor = { 64: source(import.meta.url, 'tensor64.cu'), 128: source(import.meta.url, 'tensor128.cu') }
 
 /** kTile of problem.cuh */
 const TILE = 64
@@ -45,7 +46,7 @@ function choose(step: CudaStep, tensors: CudaTensor[], card: Card): Choice {
       queryGrad: (2 * 64 + 4 * 32) * row + 2 * 32 * 12,
       keyGrad: (2 * 64 + 4 * 32) * row + 2 * 32 * 12,
     }
-    return { source: tensorCores, suffix: `tensor_${size}`, rows: 64, threads: 128, shared }
+    return { source: tensor[size], suffix: `tensor_${size}`, rows: 64, threads: 128, shared }
   }
   if (headDim > 256) throw new SaqrError('DEVICE_SHAPE', `${step.name}: heads of ${headDim} channels; the CUDA kernels take up to 256.`)
   const size = headDim <= 128 ? 128 : 256
@@ -53,7 +54,7 @@ function choose(step: CudaStep, tensors: CudaTensor[], card: Card): Choice {
   const tile = n * (size + 1) * 4
   const weights = n * (n + 1) * 4
   const shared = { forward: 2 * tile + weights, queryGrad: 4 * tile + weights, keyGrad: 4 * tile + 2 * weights }
-  return { source: from, suffix: `simple_${type}_${size}`, rows: n, threads: 256, shared }
+  return { source: simple, suffix: `simple_${type}_${size}`, rows: n, threads: 256, shared }
 }
 
 interface Tensors {

@@ -1,0 +1,9 @@
+// The kernels in f32 arithmetic by name.
+#include "simple.cuh"
+
+#define SIMPLE(suffix, T, D)                                                                                                                  \
+  extern "C" __global__ void __launch_bounds__(256) attention_simple_##suffix##_##D(Problem p) { simpleForward<D, T>(p); }                    \
+  extern "C" __global__ void __launch_bounds__(256) attention_query_grad_simple_##suffix##_##D(Problem p) { simpleQueryGrad<D, T>(p); }       \
+  extern "C" __global__ void __launch_bounds__(256) attention_key_grad_simple_##suffix##_##D(Problem p) { simpleKeyGrad<D, T>(p); }
+#define SIMPLE_SIZES(suffix, T) SIMPLE(suffix, T, 128) SIMPLE(suffix, T, 256)
+FOR_TYPES(SIMPLE_SIZES)

@@ -1,0 +1,141 @@
+/** What a step becomes on a card, as far as it shows without one: which kernels and products, in which order, on which memory. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, describe, expect, test, vi } from 'vitest'
+import { targetOf } from '../../src/devices/cuda/compiler.ts'
+import { CudaDevice } from '../../src/devices/cuda/device.ts'
+import { candidates } from '../../src/devices/cuda/libraries.ts'
+import { SaqrError } from '../../src/error.ts'
+import { cudaOps } from '../../src/ops/cuda.ts'
+import { type CudaStep, type CudaTensor, elementwise, source } from '../../src/ops/cuda-launch.ts'
+
+const card = { arch: 90 }
+const quant = { codebook: 1n, absmax: 2n, absmax8: 0n, code2: 0n, absmax2: 0n, offset: 0, blocksize: 64, blocksize2: 1 }
+
+function tensor(at: number, rows: number, cols: number, dtype: CudaTensor['dtype'], stride = cols): CudaTensor {
+  return { at: BigInt(at), rows, cols, stride, dtype, quant: dtype === 'nf4' ? quant : null }
+}
+
+const step = (inputs: CudaStep['inputs'], outputs: CudaTensor[], attrs: Record<string, number> = {}): CudaStep => ({
+  name: 'module',
+  inputs,
+  outputs,
+  attrs,
+})
+
+describe('product', () => {
+  const x = tensor(0x1000, 8, 64, 'bf16')
+  const w = tensor(0x2000, 96, 64, 'nf4')
+  const u = tensor(0x3000, 8, 16, 'bf16')
+  const b = tensor(0x4000, 96, 16, 'f32')
+  const y = tensor(0x5000, 8, 96, 'bf16')
+  const bias = tensor(0x6000, 1, 96, 'f32')
+  const lora = step([null, bias, x, w, u, b], [y], { alpha: 1, trans: 0 })
+
+  test('brings each weight into scratch ahead of its own product, the bias with the last', () => {
+    const launches = cudaOps.product!.launch(lora, 0x10000n, card)
+    expect(launches.map((l) => (l.kind === 'kernel' ? l.name : l.kind))).toEqual([
+      'cast_f32_bf16',
+      'dequantise_nf4_bf16',
+      'matmul',
+      'cast_f32_bf16',
+      'matmul',
+    ])
+    const [first, second] = launches.filter((l) => l.kind === 'matmul')
+    // 192 bytes of bias are padded to 256, the weights' slot follows
+    expect(first).toMatchObject({ c: null, bias: null, transB: true, b: { at: 0x10100n, dtype: 'bf16', rows: 96, cols: 64, stride: 64 } })
+    expect(second).toMatchObject({ c: y, bias: { at: 0x10000n, dtype: 'bf16' }, b: { at: 0x10100n, rows: 96, cols: 16 } })
+  })
+
+  test('asks for the bias and the largest weight at once', () => {
+    expect(cudaOps.product!.scratch!(lora)).toBe(256 + 96 * 64 * 2)
+  })
+
+  test('reads weights of its own type where they lie', () => {
+    const plain = step([y, null, x, tensor(0x2000, 96, 64, 'bf16')], [y], { alpha: 0.5, trans: 0 })
+    expect(cudaOps.product!.launch(plain, 0n, card)).toMatchObject([{ kind: 'matmul', c: y, alpha: 0.5, b: { at: 0x2000n } }])
+    expect(cudaOps.product!.scratch!(plain)).toBe(0)
+  })
+})
+
+describe('element-wise kernels', () => {
+  const from = source(new URL('../../src/ops/add/cuda.ts', import.meta.url).href)
+  const name = (...tensors: CudaTensor[]) => elementwise(from, step([], []), 'add', tensors).name
+
+  test('move 16 bytes at once where every row begins at such a place', () => {
+    expect(name(tensor(0, 4, 64, 'bf16'), tensor(4096, 4, 64, 'bf16', 128))).toBe('add_bf16x8')
+    expect(name(tensor(0, 4, 64, 'f32'))).toBe('add_f32x4')
+    expect(name(tensor(2, 4, 64, 'bf16'))).toBe('add_bf16')
+    expect(name(tensor(0, 4, 64, 'bf16'), tensor(0, 4, 64, 'bf16', 100))).toBe('add_bf16')
+    expect(name(tensor(0, 4, 63, 'f32'))).toBe('add_f32')
+  })
+
+  test('refuse other types by name', () => {
+    expect(() => name(tensor(0, 4, 64, 'bf16'), tensor(0, 4, 64, 'f32'))).toThrow(/module: .*bf16 with f32/)
+  })
+})
+
+describe('attention', () => {
+  const names = (headDim: number, dtype: 'bf16' | 'f32', arch = 90) => {
+    const q = tensor(0, 128, 2 * headDim, dtype)
+    const mask = [0, 1, 2].map(() => tensor(0, 128, 1, 'i32'))
+    const s = step([q, q, q, ...mask, null], [q, tensor(0, 128, 2, 'f32')], { heads: 2, kvHeads: 2, headDim, scale: 1, window: 0 })
+    return cudaOps.attention!.launch(s, 0n, { arch }).map((l) => l.kind === 'kernel' && `${l.source.name} ${l.name}`)[1]
+  }
+
+  test('runs on tensor cores where there are such and heads fit them', () => {
+    expect(names(128, 'bf16')).toBe('attention/tensor128.cu attention_tensor_128')
+    expect(names(40, 'bf16')).toBe('attention/tensor64.cu attention_tensor_64')
+    expect(names(256, 'bf16')).toBe('attention/simple.cu attention_simple_bf16_256')
+    expect(names(128, 'bf16', 75)).toBe('attention/simple.cu attention_simple_bf16_128')
+    expect(names(64, 'f32')).toBe('attention/simple.cu attention_simple_f32_128')
+    expect(() => names(288, 'f32')).toThrow(/up to 256/)
+  })
+})
+
+describe('libraries', () => {
+  const root = mkdtempSync(join(tmpdir(), 'saqr-cuda-'))
+  afterEach(() => {
+    vi.unstubAllEnvs()
+    rmSync(root, { recursive: true, force: true })
+  })
+
+  test('are looked for in CUDA_HOME, then in the Python environment, then left to the loader; never newer than the driver', () => {
+    const [home, wheel] = [join(root, 'toolkit/lib64'), join(root, 'venv/lib/python3.12/site-packages/nvidia/cu13/lib')]
+    for (const folder of [home, wheel]) {
+      mkdirSync(folder, { recursive: true })
+      for (const major of [12, 13]) writeFileSync(join(folder, `libnvrtc.so.${major}`), '')
+    }
+    vi.stubEnv('CUDA_HOME', join(root, 'toolkit'))
+    vi.stubEnv('VIRTUAL_ENV', join(root, 'venv'))
+    const ours = candidates('nvrtc').filter((path) => path.startsWith(root) || !path.includes('/'))
+    expect(ours).toEqual([
+      join(home, 'libnvrtc.so.13'),
+      join(home, 'libnvrtc.so.12'),
+      join(wheel, 'libnvrtc.so.13'),
+      join(wheel, 'libnvrtc.so.12'),
+      'libnvrtc.so.13',
+      'libnvrtc.so.12',
+    ])
+    expect(candidates('nvrtc', 12).every((path) => path.endsWith('.12'))).toBe(true)
+  })
+
+  test("compile for Hopper's and Blackwell's own instructions", () => {
+    expect([75, 80, 89, 90, 100, 120].map(targetOf)).toEqual(['sm_75', 'sm_80', 'sm_89', 'sm_90a', 'sm_100a', 'sm_120a'])
+  })
+})
+
+test('without a card there is one clear error; with one, the device opens', () => {
+  try {
+    const device = new CudaDevice()
+    expect(device.describe().kind).toBe('cuda')
+    device.dispose()
+  } catch (error) {
+    expect(error).toBeInstanceOf(SaqrError)
+    expect(error).toMatchObject({
+      code: expect.stringMatching(/^DEVICE_CUDA_(MISSING|LIBRARY)$/),
+      message: expect.stringMatching(/install/),
+    })
+  }
+})
