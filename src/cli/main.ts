@@ -5,6 +5,21 @@ import type { Io, Verb } from './verb.ts'
 
 const verbs: VerbEntry[] = [
   {
+    name: 'sft',
+    summary: 'fine-tune a model on your rows',
+    load: async () => (await import('./verbs/sft.ts')).sft as unknown as Verb,
+  },
+  {
+    name: 'plan',
+    summary: 'memory, work and time of a run, before there are weights or rows',
+    load: async () => (await import('./verbs/plan.ts')).plan as unknown as Verb,
+  },
+  {
+    name: 'generate',
+    summary: 'let a model answer, or go on from a text',
+    load: async () => (await import('./verbs/generate.ts')).generate as unknown as Verb,
+  },
+  {
     name: 'doctor',
     summary: 'what this machine has, where it was found, and its limits',
     load: async () => (await import('./verbs/doctor.ts')).doctor as unknown as Verb,
@@ -16,7 +31,7 @@ function stopSignal(): AbortSignal {
   const controller = new AbortController()
   for (const name of ['SIGINT', 'SIGTERM'] as const) {
     process.once(name, () => {
-      process.stderr.write(`\n${name}: stopping after this pass; once more ends at once\n`)
+      process.stderr.write(`\n${name}: stopping; once more ends at once\n`)
       controller.abort(new DOMException(`stopped by ${name}`, 'AbortError'))
       process.once(name, () => process.exit(130))
     })

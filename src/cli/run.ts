@@ -14,12 +14,16 @@ export interface VerbEntry {
   load(): Promise<Verb>
 }
 
+/** as shells count an end by SIGINT */
+export const INTERRUPTED = 130
+
 /** @returns the exit code: 0, 1 after an error, or what the verb says (130 when it was interrupted) */
 export async function run(args: readonly string[], io: Io, verbs: readonly VerbEntry[]): Promise<number> {
   const verbose = args.includes('--verbose')
   try {
     return await dispatch(args, io, verbs)
   } catch (error) {
+    if (error instanceof Error && error.name === 'AbortError') return INTERRUPTED
     io.err.write(describe(error, verbose))
     return 1
   }

@@ -54,6 +54,8 @@ export function terminal(out: TextOutput, err: TextOutput, options: TerminalOpti
           return line(evalLine(run!, event))
         case 'save':
           return line(`saved ${event.path}`)
+        case 'note':
+          return line(event.message)
         case 'warning':
           clear()
           err.write(`warning: ${event.message}\n`)

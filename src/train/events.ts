@@ -1,5 +1,5 @@
 /**
- * What a run says while it goes, in order: one `start`; then `step` after every optimizer step, `log`, `eval`, `save` and `warning` as they
+ * What a run says while it goes, in order: one `start`; then `step` after every optimizer step, `log`, `eval`, `save`, `note` and `warning` as they
  * come; one `end`. Metrics have TRL's names in camelCase; `logEntry` gives them as trainer_state.json's log_history has them.
  */
 
@@ -100,6 +100,12 @@ export interface SaveEvent {
   path: string
 }
 
+/** Worth knowing, and nothing wrong. */
+export interface NoteEvent {
+  type: 'note'
+  message: string
+}
+
 export interface WarningEvent {
   type: 'warning'
   message: string
@@ -123,7 +129,7 @@ export interface EndEvent {
   stopped: string | null
 }
 
-export type ProgressEvent = StepEvent | LogEvent | EvalEvent | SaveEvent | WarningEvent
+export type ProgressEvent = StepEvent | LogEvent | EvalEvent | SaveEvent | NoteEvent | WarningEvent
 export type TrainEvent = StartEvent | ProgressEvent | EndEvent
 
 /** An entry of trainer_state.json's log_history: TRL's names, `step` last, speeds left out as TRL has none. */

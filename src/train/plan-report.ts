@@ -13,7 +13,7 @@ import { openConfig } from '../models/registry.ts'
 import type { MemoryTable } from './events.ts'
 import { memoryOf } from './memory.ts'
 import { adapterConfig } from './options/adapter.ts'
-import { is8bit, precisionOf } from './options/rules.ts'
+import { is8bit, precisionIn } from './options/rules.ts'
 import { sizeInBytes } from './options/schemas.ts'
 import type { SftOptions } from './options/sft.ts'
 
@@ -43,7 +43,7 @@ export interface PlanReport {
  */
 export function reportPlan(name: string, config: JsonObject, o: SftOptions, device: Device): PlanReport {
   const model = openConfig(config)
-  const activation = activationOf(o, config)
+  const activation = precisionIn(o, config)
   const lora = adapterConfig(o)
   if (o.loadIn4bit && !lora)
     throw new SaqrError('OPTION_INVALID', 'the weights of a 4-bit base can’t be trained; add --use_peft, or leave --load_in_4bit out')
@@ -79,7 +79,7 @@ export function reportPlan(name: string, config: JsonObject, o: SftOptions, devi
     model: name,
     family: model.family,
     layers: model.layers,
-    device: device.describe().label,
+    device: `${device.describe().kind}, ${device.describe().label}`,
     precision: activation,
     parameters: { all: count(recorder.weights.values()) + trained, trained },
     step: { rows, rowTokens, passes, passTokens: budget.maxPassTokens, headChunk: budget.chunk },
@@ -89,13 +89,6 @@ export function reportPlan(name: string, config: JsonObject, o: SftOptions, devi
     tokensPerSecond: (rows * rowTokens) / seconds,
     hash: full.hash,
   }
-}
-
-/** `--dtype auto` without bf16: as the configuration says the weights are stored. */
-function activationOf(o: SftOptions, config: JsonObject): 'bf16' | 'f32' {
-  const precision = precisionOf(o)
-  if (precision !== 'checkpoint') return precision
-  return (config.dtype ?? config.torch_dtype) === 'bfloat16' ? 'bf16' : 'f32'
 }
 
 function flopsOf(full: Plan, update: Plan, work: { chunks: number; pairs: number }, passes: number): PlanReport['flops'] {

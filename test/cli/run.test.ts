@@ -2,11 +2,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { run, type VerbEntry } from '../../src/cli/run.ts'
 import { defineVerb } from '../../src/cli/verb.ts'
 import { SaqrError } from '../../src/error.ts'
 import { renamed } from '../../src/train/options/retired.ts'
 import { sftFields, sftThemes } from '../../src/train/options/sft.ts'
+import { commandLine } from './saqr.ts'
 
 let seen: { options: Record<string, unknown>; words: string[] } | undefined
 const sft = defineVerb({
@@ -19,18 +19,14 @@ const sft = defineVerb({
   async run({ options, words }) {
     seen = { options, words }
     if (options.runName === 'fails') throw new SaqrError('TRAIN_NAN', 'loss is not finite')
+    if (options.runName === 'aborted') throw new DOMException('stopped by SIGINT', 'AbortError')
     if (options.runName === 'breaks') throw new TypeError('x is undefined')
     return options.runName === 'stopped' ? 130 : 0
   },
 })
-const verbs: VerbEntry[] = [{ name: 'sft', summary: sft.summary, load: async () => sft as never }]
-
-async function saqr(...args: string[]) {
-  const texts = { out: '', err: '' }
-  const stream = (name: 'out' | 'err') => ({ isTTY: false, columns: 100, write: (text: string) => void (texts[name] += text) })
+const saqr = (...args: string[]) => {
   seen = undefined
-  const code = await run(args, { out: stream('out'), err: stream('err'), signal: new AbortController().signal }, verbs)
-  return { code, ...texts }
+  return commandLine({ sft })(...args)
 }
 
 describe('saqr', () => {
@@ -60,6 +56,7 @@ describe('saqr', () => {
 
   it('passes on the exit code of the verb', async () => {
     expect((await saqr('sft', '--run_name', 'stopped')).code).toBe(130)
+    expect(await saqr('sft', '--run_name', 'aborted')).toEqual({ code: 130, out: '', err: '' })
   })
 
   it.each([

@@ -45,6 +45,13 @@ export function precisionOf(o: { bf16: boolean | null; dtype: SftOptions['dtype'
   return o.dtype === 'float32' ? 'f32' : 'checkpoint'
 }
 
+/** The same for a model whose config.json is known; without one, `--dtype auto` is bf16. */
+export function precisionIn(o: Parameters<typeof precisionOf>[0], config: Readonly<Record<string, unknown>>): 'bf16' | 'f32' {
+  const precision = precisionOf(o)
+  if (precision !== 'checkpoint') return precision
+  return (config.dtype ?? config.torch_dtype ?? 'bfloat16') === 'float32' ? 'f32' : 'bf16'
+}
+
 /** lora_target_modules for the adapter: one plain name is a list of one; TRL's CLI takes it for a regular expression, which no path matches whole. */
 export function targetModules(modules: SftOptions['loraTargetModules']): string | readonly string[] | null {
   return typeof modules === 'string' && modules !== 'all-linear' && /^[\w.-]+$/.test(modules) ? [modules] : modules

@@ -3,7 +3,7 @@ import { batch, loading } from './batch.ts'
 import { dataset, mixture } from './data.ts'
 import { distributed } from './distributed.ts'
 import { evaluation } from './evaluation.ts'
-import type { InputOf, OptionsOf, Theme } from './field.ts'
+import { camel, type InputOf, type OptionsOf, type Theme } from './field.ts'
 import { logging } from './logging.ts'
 import { lora } from './lora.ts'
 import { model, modelLoading } from './model.ts'
@@ -67,3 +67,9 @@ export type SFTConfig = InputOf<typeof trainingFields & Pick<typeof own, 'max_pa
 
 /** The fields behind `SFTConfig`. */
 export const configFields = { ...trainingFields, max_pass_tokens: own.max_pass_tokens, prefix_sharing: own.prefix_sharing }
+
+/** The trainer's part of sft's options. */
+export function trainerArgs(options: SftOptions): SFTConfig {
+  const names = Object.entries(configFields).filter(([, field]) => field.status === 'honoured')
+  return Object.fromEntries(names.map(([name]) => [camel(name), options[camel(name) as keyof SftOptions]]))
+}

@@ -1,0 +1,98 @@
+/** `saqr generate`: a model goes on from a prompt, piece by piece as it comes. */
+import { text as readAll } from 'node:stream/consumers'
+import { z } from 'zod'
+import { SaqrError } from '../../error.ts'
+import type { PretrainedModel } from '../../fast-language-model.ts'
+import { honoured } from '../../train/options/field.ts'
+import { count, optionalFlag, optionalText } from '../../train/options/schemas.ts'
+import { sftFields } from '../../train/options/sft.ts'
+import { openDevice } from '../device.ts'
+import { openForGeneration } from '../load.ts'
+import { defineVerb } from '../verb.ts'
+
+const {
+  model_name_or_path,
+  model_revision,
+  dtype,
+  bf16,
+  load_in_4bit,
+  use_bnb_nested_quant,
+  eos_token,
+  chat_template_path,
+  device,
+  use_cpu,
+} = sftFields
+
+const model = {
+  model_name_or_path,
+  model_revision,
+  dtype,
+  bf16,
+  load_in_4bit,
+  use_bnb_nested_quant,
+  eos_token,
+  chat_template_path,
+  device,
+  use_cpu,
+}
+const prompt = {
+  prompt: honoured(optionalText, null, 'what to go on from; also as plain words, or from standard input'),
+  chat: honoured(optionalFlag, null, 'put the prompt into the chat template as a user’s message; default: where the model has one'),
+  system: honoured(optionalText, null, 'system message before it'),
+}
+const sampling = {
+  max_new_tokens: honoured(count, 256, 'tokens at the most'),
+  temperature: honoured(z.number().min(0), 0, '0: always the likeliest token; else tokens are drawn at this temperature'),
+  top_k: honoured(z.int().min(0), 0, 'draw from this many likeliest tokens; 0: all'),
+  top_p: honoured(z.number().positive().max(1), 1, 'draw from the likeliest tokens that hold this probability together'),
+  seed: honoured(z.int().min(0), 0, 'of the draws'),
+}
+
+export const generate = defineVerb({
+  name: 'generate',
+  summary: 'let a model answer, or go on from a text',
+  usage: '--model_name_or_path MODEL [options] PROMPT',
+  examples: [
+    'saqr generate --model_name_or_path out "What is a falcon?"',
+    'echo "Once upon a time" | saqr generate --model_name_or_path out --no_chat',
+  ],
+  fields: { ...model, ...prompt, ...sampling },
+  themes: [
+    { title: 'Model', fields: model },
+    { title: 'Prompt', fields: prompt },
+    { title: 'Sampling', fields: sampling },
+  ],
+  words: true,
+  async run({ options, words, io }) {
+    if (options.modelNameOrPath === null)
+      throw new SaqrError('OPTION_INVALID', 'no model: name a Hub id, a folder or a .gguf file with --model_name_or_path')
+    const text = options.prompt ?? (words.length > 0 ? words.join(' ') : await standardInput())
+    const opened = await openDevice(options.useCpu ? 'cpu' : options.device)
+    try {
+      const { model, notes } = await openForGeneration(options.modelNameOrPath, options, opened, io.signal)
+      for (const note of notes) io.err.write(`${note}\n`)
+      const ids = promptIds(model, text, options.chat, options.system)
+      for await (const piece of model.generate(ids, { ...options, signal: io.signal })) io.out.write(piece)
+      io.out.write('\n')
+      return 0
+    } finally {
+      opened.dispose()
+    }
+  },
+})
+
+function promptIds({ tokenizer }: PretrainedModel, text: string, chat: boolean | null, system: string | null): number[] {
+  if (chat ?? tokenizer.chatTemplate !== null) {
+    const messages = [...(system === null ? [] : [{ role: 'system', content: system }]), { role: 'user', content: text }]
+    return tokenizer.applyChatTemplate(messages, { addGenerationPrompt: true }).ids
+  }
+  if (system !== null)
+    throw new SaqrError('OPTION_INVALID', '--system needs a chat template: leave it out, or name one with --chat_template_path')
+  return tokenizer.encode(text)
+}
+
+async function standardInput(): Promise<string> {
+  if (process.stdin.isTTY)
+    throw new SaqrError('OPTION_INVALID', 'nothing to go on from: give a prompt as words, with --prompt, or on standard input')
+  return (await readAll(process.stdin)).replace(/\n$/, '')
+}

@@ -1,0 +1,41 @@
+/** `saqr plan`: memory, work and time of a run before there are weights or rows. It takes sft's options, so that a recipe can be planned as it is. */
+
+import { SaqrError } from '../../error.ts'
+import { readConfig } from '../../formats/checkpoint.ts'
+import { honoured } from '../../train/options/field.ts'
+import { renamed } from '../../train/options/retired.ts'
+import { flag } from '../../train/options/schemas.ts'
+import { sftFields, sftThemes } from '../../train/options/sft.ts'
+import { reportPlan } from '../../train/plan-report.ts'
+import { openDevice } from '../device.ts'
+import { planPage } from '../plan-page.ts'
+import { defineVerb } from '../verb.ts'
+
+const own = { json: honoured(flag, false, 'print it as JSON') }
+
+export const plan = defineVerb({
+  name: 'plan',
+  summary: 'memory, work and time of a run, from a config.json and the options of sft',
+  usage: 'CONFIG_JSON… [options of sft]',
+  examples: [
+    'saqr plan examples/configs/llama-3.1-8b.json --use_peft --load_in_4bit --max_length 2048',
+    'saqr plan --config run.yaml --model_name_or_path ./model --memory 8GB --json',
+  ],
+  fields: { ...sftFields, ...own },
+  themes: [...sftThemes, { title: 'Only plan', fields: own }],
+  renamed,
+  words: true,
+  async run({ options, words, io }) {
+    const names = words.length > 0 ? words : options.modelNameOrPath === null ? [] : [options.modelNameOrPath]
+    if (names.length === 0) throw new SaqrError('OPTION_INVALID', 'saqr plan needs a model: a config.json, a model folder or a .gguf file')
+    const device = await openDevice(options.useCpu ? 'cpu' : options.device)
+    try {
+      const reports = names.map((name) => reportPlan(name, readConfig(name), options, device))
+      if (options.json) io.out.write(`${JSON.stringify(words.length > 1 ? reports : reports[0], null, 2)}\n`)
+      else io.out.write(reports.map(planPage).join('\n'))
+      return 0
+    } finally {
+      device.dispose()
+    }
+  },
+})

@@ -1,0 +1,72 @@
+/** `saqr sft`: supervised fine-tuning with the flags of `trl sft`. */
+import { join } from 'node:path'
+import { writeTokenizer } from '../../engine/model-folder.ts'
+import { jsonl } from '../../track/jsonl.ts'
+import { terminal } from '../../track/terminal.ts'
+import { tracked } from '../../track/tracker.ts'
+import type { EndEvent } from '../../train/events.ts'
+import { renamed } from '../../train/options/retired.ts'
+import { checkSft } from '../../train/options/rules.ts'
+import { sizeInBytes } from '../../train/options/schemas.ts'
+import { type SftOptions, sftFields, sftThemes, trainerArgs } from '../../train/options/sft.ts'
+import { SFTTrainer } from '../../train/sft-trainer.ts'
+import { openDevice } from '../device.ts'
+import { loadRows, openForTraining } from '../load.ts'
+import { INTERRUPTED } from '../run.ts'
+import { defineVerb, type Io } from '../verb.ts'
+
+export const sft = defineVerb({
+  name: 'sft',
+  summary: 'fine-tune a model on your rows',
+  usage: '--model_name_or_path MODEL --dataset_name ROWS [options]',
+  examples: [
+    'saqr sft --model_name_or_path HuggingFaceTB/SmolLM2-135M-Instruct --dataset_name rows.jsonl --use_peft --learning_rate 2e-4 --output_dir out',
+    'saqr sft --config run.yaml --memory 8GB',
+  ],
+  fields: sftFields,
+  themes: sftThemes,
+  renamed,
+  async run({ options, io }) {
+    checkSft(options)
+    const device = await openDevice(options.useCpu ? 'cpu' : options.device)
+    try {
+      const { model, notes } = await openForTraining(options, device, io.signal)
+      for (const note of notes) io.err.write(`${note}\n`)
+      const trainer = new SFTTrainer({
+        model,
+        processingClass: model.tokenizer,
+        ...(await rowsOf(options, io.signal)),
+        args: trainerArgs(options),
+        memory: options.memory === null ? null : sizeInBytes(options.memory)!,
+      })
+      const outputDir = options.outputDir ?? 'trainer_output'
+      const end = await watch(trainer, options, outputDir, io)
+      if (end.stopped !== null) return INTERRUPTED
+      await model.savePretrained(outputDir)
+      const { tokenizer } = model.language.open.checkpoint
+      if (tokenizer) writeTokenizer(outputDir, tokenizer)
+      io.out.write(`saved ${outputDir}\ntry it: saqr generate --model_name_or_path ${outputDir} "…"\n`)
+      return 0
+    } finally {
+      device.dispose()
+    }
+  },
+})
+
+async function rowsOf(o: SftOptions, signal: AbortSignal) {
+  const trainDataset = await loadRows(o.datasetName!, o.datasetConfig, o.datasetTrainSplit, signal)
+  if (o.evalStrategy === 'no') return { trainDataset }
+  const evalDataset =
+    o.evalDatasetName === null
+      ? await loadRows(o.datasetName!, o.datasetConfig, o.datasetTestSplit, signal)
+      : await loadRows(o.evalDatasetName, null, o.datasetTestSplit, signal)
+  return { trainDataset, evalDataset }
+}
+
+async function watch(trainer: SFTTrainer, o: SftOptions, outputDir: string, io: Io): Promise<EndEvent> {
+  const trackers = [terminal(io.out, io.err, { plain: o.disableTqdm === true })]
+  if ([o.reportTo].flat().includes('jsonl')) trackers.push(jsonl(join(outputDir, 'events.jsonl')))
+  let end: EndEvent | undefined
+  for await (const event of tracked(trainer.stream({ signal: io.signal }), trackers)) if (event.type === 'end') end = event
+  return end!
+}

@@ -1,0 +1,204 @@
+/** The commands on a tiny model, from config file to trained adapter and back. */
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { generate } from '../../src/cli/verbs/generate.ts'
+import { plan } from '../../src/cli/verbs/plan.ts'
+import { sft } from '../../src/cli/verbs/sft.ts'
+import type { StartEvent, TrainEvent } from '../../src/train/events.ts'
+import type { PlanReport } from '../../src/train/plan-report.ts'
+import { commandLine } from './saqr.ts'
+import { shape, tinyRows, writeTinyModel } from './tiny-model.ts'
+
+const saqr = commandLine({ sft, plan, generate })
+
+let folder = ''
+let model = ''
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'saqr-sft-'))
+  model = join(folder, 'model')
+  await writeTinyModel(model)
+  const rows = join(folder, 'train.jsonl')
+  writeFileSync(rows, tinyRows())
+  writeFileSync(
+    join(folder, 'run.yaml'),
+    `model_name_or_path: ${model}\ndataset_name: ${rows}\nmax_length: 64\nper_device_train_batch_size: 4\nlearning_rate: 1e-2\ndevice: cpu\nmax_pass_tokens: 256\n`,
+  )
+})
+afterAll(() => rmSync(folder, { recursive: true }))
+
+const config = () => ['--config', join(folder, 'run.yaml')]
+const lora = ['--use_peft', '--lora_target_modules', 'all-linear', '--no_bf16']
+const eventsOf = (out: string) =>
+  readFileSync(join(out, 'events.jsonl'), 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as TrainEvent)
+
+describe('saqr sft', () => {
+  it('trains an adapter, tells how it goes, and leaves what generate and PEFT read', async () => {
+    const out = join(folder, 'lora')
+    const {
+      code,
+      out: text,
+      err,
+    } = await saqr(
+      ...[
+        'sft',
+        ...config(),
+        ...lora,
+        '--max_steps',
+        '6',
+        '--logging_steps',
+        '2',
+        '--save_steps',
+        '4',
+        '--report_to',
+        'jsonl',
+        '--output_dir',
+        out,
+      ],
+    )
+    expect([code, err]).toEqual([0, expect.not.stringContaining('error')])
+    const lines = text.split('\n')
+    expect(lines[0]).toMatch(/^rows don’t share their beginnings: lora_dropout is 0\.05; it would save \d+ of [\d,]+ tokens an epoch$/)
+    expect(lines.filter((line) => line.startsWith('step '))).toHaveLength(3)
+    expect(text).toContain(`saved ${join(out, 'checkpoint-4')}\n`)
+    for (const file of ['adapter_config.json', 'adapter_model.safetensors', 'tokenizer.json', 'checkpoint-4/trainer_state.json'])
+      expect(existsSync(join(out, file)), file).toBe(true)
+    const adapter = JSON.parse(readFileSync(join(out, 'adapter_config.json'), 'utf8')) as Record<string, unknown>
+    expect(adapter).toMatchObject({
+      peft_type: 'LORA',
+      r: 16,
+      lora_alpha: 32,
+      target_modules: 'all-linear',
+      base_model_name_or_path: model,
+    })
+    const events = eventsOf(out)
+    expect(events.filter((e) => e.type === 'log').map((e) => e.step)).toEqual([2, 4, 6])
+
+    const said = await saqr('generate', '--model_name_or_path', out, '--no_bf16', '--device', 'cpu', '--max_new_tokens', '4', 'the white')
+    expect(said.code).toBe(0)
+    expect(said.out.trim().length).toBeGreaterThan(0)
+  })
+
+  it('logs the hash that plan prints for the same options', async () => {
+    const out = join(folder, 'hash')
+    await saqr('sft', ...config(), ...lora, '--max_steps', '1', '--report_to', 'jsonl', '--output_dir', out)
+    const logged = (eventsOf(out)[0] as StartEvent).planHash
+    const report = JSON.parse((await saqr('plan', join(model, 'config.json'), ...config(), ...lora, '--json')).out) as PlanReport
+    expect(report.hash).toBe(logged)
+    expect((await saqr('plan', ...config(), ...lora)).out).toContain(`plan ${logged}\n`)
+    const other = JSON.parse((await saqr('plan', ...config(), ...lora, '--lora_r', '4', '--json')).out) as PlanReport
+    expect(other.hash).not.toBe(logged)
+  })
+
+  it('goes on from an adapter folder, and from a checkpoint', async () => {
+    const first = join(folder, 'first')
+    const args = ['sft', ...config(), '--no_bf16', '--logging_steps', '1', '--report_to', 'jsonl', '--save_strategy', 'no']
+    await saqr(...args, ...lora, '--max_steps', '2', '--output_dir', first)
+    const second = join(folder, 'second')
+    expect((await saqr(...args, '--model_name_or_path', first, '--max_steps', '1', '--output_dir', second)).code).toBe(0)
+    const refused = await saqr(...args, ...lora, '--model_name_or_path', first, '--output_dir', second)
+    expect(refused).toEqual({
+      code: 1,
+      out: '',
+      err: `error OPTION_INVALID: ${first} is an adapter, which is trained on as it is; leave --use_peft out\n`,
+    })
+
+    const whole = join(folder, 'whole')
+    const steps = [...args.slice(0, -2), ...lora, '--max_steps', '4', '--save_steps', '2', '--output_dir']
+    await saqr(...steps, whole)
+    expect((await saqr(...steps, join(folder, 'resumed'), '--resume_from_checkpoint', join(whole, 'checkpoint-2'))).code).toBe(0)
+    const weights = (out: string) => readFileSync(join(out, 'adapter_model.safetensors'))
+    expect(weights(join(folder, 'resumed')).equals(weights(whole))).toBe(true)
+  })
+
+  it('saves a checkpoint when it is stopped, says how to go on, and exits with 130', async () => {
+    const controller = new AbortController()
+    const stopped = commandLine({ sft: { ...sft, run: stopAfter(controller, 2) } }, controller)
+    const out = join(folder, 'stopped')
+    const result = await stopped('sft', ...config(), ...lora, '--logging_steps', '1', '--output_dir', out)
+    expect(result.code).toBe(130)
+    expect(result.out).toMatch(/\nstopped after \d+ steps.*\ngo on with --resume_from_checkpoint .*checkpoint-\d+\n$/)
+    expect(existsSync(join(out, 'adapter_model.safetensors'))).toBe(false)
+  })
+
+  it.each([
+    [['--dataset_name', '/nowhere.json'], 'FORMAT_NOT_FOUND'],
+    [['--model_name_or_path', '/nowhere'], 'FORMAT_NOT_FOUND'],
+    [['--load_in_4bit'], 'OPTION_INVALID: the weights of a 4-bit base can’t be trained; add --use_peft'],
+    [['--use_peft', '--memory', '1MB'], 'MEMORY_BUDGET'],
+    [['--use_peft', '--lora_target_modules', 'nothing'], 'OPTION_MODULES'],
+    [['--use_peft', '--output_dir', '/dev/null/out'], 'error '],
+  ])('%j is one clear error', async (args, message) => {
+    const { code, err } = await saqr('sft', ...config(), '--output_dir', join(folder, 'bad'), ...args)
+    expect(code).toBe(1)
+    expect(err).toContain(message)
+    expect(err.trimEnd().split('\n')).toHaveLength(1)
+  })
+})
+
+/** sft's own run, stopped when the log of step `n` is printed */
+function stopAfter(controller: AbortController, n: number): typeof sft.run {
+  return (call) =>
+    sft.run({
+      ...call,
+      io: {
+        ...call.io,
+        out: {
+          ...call.io.out,
+          write(text) {
+            call.io.out.write(text)
+            if (text.startsWith(`step ${n}/`)) controller.abort(new DOMException('stopped', 'AbortError'))
+          },
+        },
+      },
+    })
+}
+
+describe('saqr plan', () => {
+  it('prints memory, work and time', async () => {
+    const { code, out } = await saqr('plan', join(model, 'config.json'), ...config(), ...lora)
+    expect(code).toBe(0)
+    expect(out).toMatch(/^.*config\.json: llama, 2 layers, [\d.]+ k parameters, [\d.]+ k trained, in f32\ncpu, \d+ threads/)
+    expect(out).toMatch(/\na step: 4 rows of 64 tokens in 1 pass of at most 256, the head in chunks of 256\n/)
+    expect(out).toMatch(/\n {2}memory +at most +at peak\n/)
+  })
+
+  it('counts the work of a step as the products it is made of', async () => {
+    const report = JSON.parse((await saqr('plan', ...config(), '--no_bf16', '--json')).out) as PlanReport
+    // full training: forward 2·T·weights of linears, backward twice that; attention and norms come on top
+    const { channels, heads, kvHeads, headDim, hidden, layers } = shape
+    const linears = layers * channels * (2 * heads * headDim + 2 * kvHeads * headDim + 3 * hidden)
+    const products = 2 * 256 * linears
+    expect(report.flops.forward).toBeGreaterThan(products)
+    expect(report.flops.forward).toBeLessThan(1.5 * products)
+    expect(report.flops.backward).toBeGreaterThan(2 * products)
+    expect(report.flops.total).toBe(report.flops.forward + report.flops.head + report.flops.backward + report.flops.optimizer)
+    expect(report.parameters.all).toBe(report.parameters.trained)
+    expect(report.memory.lines.reduce((sum, line) => sum + line.atPeak, 0)).toBe(report.memory.total)
+  })
+
+  it('needs a model', async () => {
+    expect((await saqr('plan')).err).toBe('error OPTION_INVALID: saqr plan needs a model: a config.json, a model folder or a .gguf file\n')
+  })
+})
+
+describe('saqr generate', () => {
+  const ask = (...args: string[]) =>
+    saqr('generate', '--model_name_or_path', model, '--no_bf16', '--device', 'cpu', '--max_new_tokens', '6', ...args)
+
+  it('draws the same text for the same seed', async () => {
+    const drawn = (seed: string) => ask('--temperature', '1', '--seed', seed, 'the white falcon')
+    expect((await drawn('1')).out).toBe((await drawn('1')).out)
+    expect((await drawn('1')).out).not.toBe((await drawn('2')).out)
+  })
+
+  it('says what is missing', async () => {
+    expect((await saqr('generate', 'x')).err).toContain('no model')
+    expect((await ask('--system', 'be short', 'x')).err).toContain('--system needs a chat template')
+    expect((await ask('--chat', 'x')).err).toContain('TEXT_NO_TEMPLATE')
+  })
+})
