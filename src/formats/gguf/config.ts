@@ -50,6 +50,7 @@ export function ggufConfig(header: GgufHeader, path: string, factors: Float32Arr
   const heads = meta.count(key('attention.head_count'), 1)
   const rotated = meta.optionalCount(key('rope.dimension_count'), 1)
   const headDim = meta.optionalCount(key('attention.key_length'), 1) ?? rotated ?? hiddenSize / heads
+  if (!Number.isInteger(headDim)) throw unsupported(path, `has ${heads} heads, which do not divide its ${hiddenSize} channels`)
   if ((rotated ?? headDim) !== headDim || (meta.optionalCount(key('attention.value_length')) ?? headDim) !== headDim) {
     throw unsupported(path, 'has heads whose keys, values and rotated part differ in size')
   }
@@ -94,14 +95,13 @@ function biases(header: GgufHeader, architecture: string, path: string): JsonObj
   const attention = ['attn_q', 'attn_k', 'attn_v'].map(has)
   const output = has('attn_output')
   const mlp = ['ffn_gate', 'ffn_up', 'ffn_down'].map(has)
-  const uneven = new Set(attention).size > 1 || new Set(mlp).size > 1
-  const fits =
-    architecture === 'qwen2'
-      ? attention[0] && !output && !mlp[0]
-      : architecture === 'qwen3'
-        ? output === attention[0] && !mlp[0]
-        : output === attention[0]
-  if (uneven || !fits) throw unsupported(path, `has biases that ${architecture} models don't have`)
+  const even = new Set(attention).size === 1 && new Set(mlp).size === 1
+  const fits = {
+    llama: output === attention[0],
+    qwen2: attention[0] && !output && !mlp[0],
+    qwen3: output === attention[0] && !mlp[0],
+  }[architecture]
+  if (!even || !fits) throw unsupported(path, `has other biases than ${architecture} models have`)
   if (architecture === 'qwen2') return {}
   return { attention_bias: output, ...(architecture === 'llama' ? { mlp_bias: mlp[0]! } : {}) }
 }

@@ -66,21 +66,21 @@ const chunk = 1 << 20
 
 /**
  * `heads` > 0: rows of each head were put into the order (0, half, 1, half + 1 …) that llama.cpp's rotation wants, and go back to
- * (0, 1 … half, half + 1 …), which Hugging Face's wants.
+ * (0, 1 … half, half + 1 …), which Hugging Face's wants. Of a bias it is the elements of its one row.
  */
 function ggufTensor(name: string, tensor: GgufTensor, path: string, heads: number): CheckpointTensor {
   const { type, shape, offset, bytes } = tensor
   const { rows, cols } = matrixShape(shape)
-  // the rows that are out of order: of a bias, which has one row, its elements
-  const lines = shape[0]!
-  if (heads > 0 && lines % (2 * heads) !== 0)
-    throw new SaqrError('FORMAT_GGUF', `${path}: ${tensor.name} has ${lines} rows, which ${heads} heads don't divide evenly.`)
   const dtype = dense[type.name]
   const rowBytes = bytes / rows
   const read = (from: number, count: number) => readRange(path, offset + from * rowBytes, count * rowBytes)
-  const sorted = heads === 0 ? read : shape.length === 1 ? () => unrotate(read(0, 1), lines / heads, 0, lines, bytes / lines) : readHeads
-  function readHeads(from: number, count: number): Uint8Array {
-    const headRows = lines / heads
+  const headRows = shape[0]! / heads
+  if (heads > 0 && (headRows % 2 !== 0 || shape.length > 2 || (shape.length === 1 && !dtype))) {
+    throw new SaqrError('FORMAT_GGUF', `${path}: ${tensor.name} (${shape.join(' × ')}, ${type.name}) does not divide into ${heads} heads.`)
+  }
+  const inOrder = (from: number, count: number) => {
+    if (heads === 0) return read(from, count)
+    if (shape.length === 1) return unrotate(read(0, 1), headRows, 0, count * cols, rowBytes / cols)
     const first = from - (from % headRows)
     const end = Math.ceil((from + count) / headRows) * headRows
     return unrotate(read(first, end - first), headRows, from - first, count, rowBytes)
@@ -92,7 +92,7 @@ function ggufTensor(name: string, tensor: GgufTensor, path: string, heads: numbe
     source: dtype && heads === 0 ? { kind: 'file', path, offset } : undefined,
     load(to, from = 0, count = rows - from) {
       checkRows(name, rows, from, count)
-      const stored = sorted(from, count)
+      const stored = inOrder(from, count)
       return dtype ? convert(stored, dtype, to) : decode(stored, tensor, count * cols, to)
     },
   } // biome-ignore format: short fields first
