@@ -1,4 +1,4 @@
-#include "gemm.hpp"
+#include "gemm-pack.hpp"
 #include <algorithm>
 
 namespace saqr::gemm {

@@ -75,12 +75,12 @@ struct Panel {
   float* out;  // of the first unit
   int64_t start, size, step;
 };
-constexpr int64_t kMaxPanels = kMaxVectors / (kWide < kTall ? kWide : kTall) + 1;
+constexpr int64_t kMaxPanels = kMaxCols / kWide + Scratch::kRowBlock / kTall;
 
 template <class E>
 static void along(const Tensor& t, bool rounded, const Panel* panels, int64_t count, int64_t from, int64_t to, char* staging) {
   constexpr int64_t kChunk = 512;  // W rows of them, decoded, stay in the first cache
-  static_assert(kChunk * W * sizeof(E) <= kStaging);
+  static_assert(kChunk * W * sizeof(E) <= Scratch::kStaging);
   for (const Panel* p = panels; p < panels + count; p++) {
     for (int64_t group = 0; group < p->size; group += W) {
       float* out = p->out + group;
@@ -122,7 +122,7 @@ SAQR_INLINE vf unitsOf(const bf16* even, const bf16* odd, int64_t n) {
 template <class E>
 static void down(const Tensor& t, bool rounded, const Panel* panels, int64_t count, int64_t from, int64_t to, char* staging) {
   constexpr int kPerUnit = 4 / sizeof(E);
-  static const E zeros[kMaxVectors] = {};
+  static const E zeros[kMaxCols] = {};
   const int64_t start = panels->start, width = panels[count - 1].start + panels[count - 1].size - start;
   constexpr int kAhead = 24;  // rows
   E* decoded = reinterpret_cast<E*>(staging);

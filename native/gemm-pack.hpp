@@ -20,10 +20,45 @@ struct Panels {
   int64_t floats(int64_t units) const { return at(count(), units); }
 };
 
-constexpr int64_t kStaging = 64 << 10;          // bytes
-constexpr int64_t kMaxVectors = kStaging / 16;  // of one call, where the reduction runs down the rows
+// A thread's share of c
+struct Area {
+  Range m, n;
+};
+constexpr int64_t kMaxCols = 2048;  // of b, laid out at once
+Area areaOf(const Problem& problem, const Worker& worker);
+int64_t totalUnits(const Problem& problem, Form form);
+
+// How a worker's scratch is divided
+struct Scratch {
+  static constexpr int64_t kDepth = 768;                             // units of a block of the reduction
+  static constexpr int64_t kRowBlock = kTall == 6 ? 96 : 8 * kTall;  // of a; kDepth units of them take less than half of the second cache
+  static constexpr int64_t kStaging = 64 << 10, kBias = (kMaxCols + kWide) * 4, kRows = kRowBlock / kTall * kTallStep * kDepth * 4;
+  static constexpr int64_t kColumns = 3 << 20, kSums = 4 << 20;        // bytes
+  char* staging;
+  float *bias, *rows, *columns, *sums;
+  explicit Scratch(const Worker& worker) {
+    staging = worker.scratch;
+    bias = reinterpret_cast<float*>(staging + kStaging);
+    rows = bias + (kBias + 4095) / 4096 * 1024;
+    columns = rows + kRows / 4;
+    sums = columns + kColumns / 4;
+  }
+};
+static_assert(Scratch::kStaging + Scratch::kBias + 4096 + Scratch::kRows + Scratch::kColumns + Scratch::kSums <= kScratchBytes);
 
 // Units [from, to) of the parts' joined reduction
 void pack(const Problem& problem, const Side& side, Form form, const Panels& panels, int64_t from, int64_t to, float* out, char* staging);
+
+// The ways to multiply; which one is taken depends on shapes and dtypes alone
+void multiplyPacked(const Problem& problem, Worker& worker);
+bool fitsDirect(const Problem& problem);
+void multiplyDirect(const Problem& problem, Worker& worker);
+bool fitsFewRows(const Problem& problem);
+void multiplyFewRows(const Problem& problem, Worker& worker);
+
+// bias (n … n + count - 1) in f32, zeros where there is none
+void loadBias(const Finish& f, int64_t n, int64_t count, float* out);
+// Writes rows × cols of c (at `c`, `stride` apart) to y at (m, n); `bias` is that of column n on. c and bias are read by whole vectors.
+void finish(const Finish& f, int64_t m, int64_t n, int64_t rows, int64_t cols, const float* c, int64_t stride, const float* bias);
 
 }  // namespace saqr::gemm

@@ -2,11 +2,11 @@
 // every row of a. Lanes run along the reduction.
 #include <algorithm>
 #include <utility>
-#include "gemm-kernel.hpp"
-#include "gemm.hpp"
+#include "gemm-pack.hpp"
 
 namespace saqr::gemm {
 
+constexpr int kFewRows = 8;
 constexpr int64_t kChunk = 1024;        // elements between two looks at the sums: decoded rows stay in the first cache
 constexpr int64_t kRoom = 4 << 20;      // bytes for the rows of a
 constexpr int rowsTogether(int m) { return m <= 4 ? 4 : 2; }  // of b: up to 16 sums

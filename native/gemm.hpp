@@ -39,15 +39,4 @@ struct Problem {
 // Called by all threads; uses all of the worker's scratch. Returns early when the run is aborted.
 void multiply(const Problem& problem, Worker& worker);
 
-// The same for few rows, neither side down: weights are read once, in order, and not laid out
-constexpr int kFewRows = 8;
-bool fitsFewRows(const Problem& problem);
-void multiplyFewRows(const Problem& problem, Worker& worker);
-
-// bias (n … n + count - 1) in f32, zeros where there is none
-void loadBias(const Finish& f, int64_t n, int64_t count, float* out);
-
-// Writes rows × cols of c (at `c`, `stride` apart) to y at (m, n); `bias` is that of column n on, in f32
-void finish(const Finish& f, int64_t m, int64_t n, int64_t rows, int64_t cols, const float* c, int64_t stride, const float* bias);
-
 }  // namespace saqr::gemm

@@ -1,0 +1,134 @@
+// Products of any size: blocks of both operands are laid out in panels that stay in the caches, tiles of c are held in registers.
+#include <algorithm>
+#include "gemm-pack.hpp"
+
+namespace saqr::gemm {
+
+constexpr int64_t kPastCaches = 32 << 20;  // bytes of a result that no cache keeps
+
+// Brings the rows of a that are laid out next near the processor, a few lines at every tile. (Only the first part's: others are small.)
+class Ahead {
+ public:
+  Ahead(const Problem& problem, Form form, Range m, Range units, int64_t tiles) {
+    const Tensor& t = problem.a.part(0);
+    const int64_t bytes = t.dtype == DType::f32 ? 4 : 2, perUnit = form == Form::bf16 ? 2 : 1;
+    const Range k{units.from * perUnit, std::min(units.to * perUnit, problem.a.depth(0))};
+    if (m.from >= m.to || k.from >= k.to) return;
+    const Range &rows = problem.a.down ? k : m, &cols = problem.a.down ? m : k;
+    stride_ = t.stride * bytes;
+    row_ = static_cast<const char*>(t.data) + rows.from * stride_ + cols.from * bytes;
+    rows_ = rows.to - rows.from;
+    lines_ = (cols.to - cols.from) * bytes / 64 + 1;
+    atOnce_ = rows_ * lines_ / tiles + 1;
+  }
+  SAQR_INLINE void fetch() {
+    for (int64_t i = 0; i < atOnce_ && rows_ > 0; i++) {
+      __builtin_prefetch(row_ + line_ * 64, 0, 2);
+      if (++line_ == lines_) line_ = 0, row_ += stride_, rows_--;
+    }
+  }
+
+ private:
+  const char* row_ = nullptr;
+  int64_t stride_ = 0, rows_ = 0, lines_ = 0, line_ = 0, atOnce_ = 0;
+};
+
+// Where whole tiles go. Results in the form's own dtype are finished inside the tile kernel.
+class Results {
+ public:
+  Results(const Finish& f, Form form) : f_(f) {
+    const DType own = form == Form::bf16 ? DType::bf16 : DType::f32;
+    inside_ = f.y->dtype == own && (!f.addend || f.addend->dtype == own);
+    bytes_ = f.y->dtype == DType::f32 ? 4 : 2;
+    const bool aligned = f.y->stride % 32 == 0 && reinterpret_cast<uintptr_t>(f.y->data) % 64 == 0;
+    past_ = form == Form::bf16 && aligned && f.y->rows * f.y->stride * bytes_ > kPastCaches;
+  }
+  // Of the tile at (m, n), null where `finish` has to do it; its place is fetched while the tile is computed.
+  SAQR_INLINE const Result* at(int64_t m, int64_t n, int64_t rows, int64_t cols, const float* bias) {
+    char* y = static_cast<char*>(f_.y->data) + (m * f_.y->stride + n) * bytes_;
+    if (!past_) {
+      for (int64_t i = 0; i < rows; i++) {
+        for (int64_t j = 0; j < cols * bytes_; j += 64) __builtin_prefetch(y + i * f_.y->stride * bytes_ + j, 1, 3);
+      }
+    }
+    if (!inside_ || cols % W) return nullptr;
+    const Tensor* a = f_.addend;
+    result_ = {y, a ? static_cast<const char*>(a->data) + (m * a->stride + n) * bytes_ : nullptr, f_.y->stride, a ? a->stride : 0, bias, f_.alpha, past_};
+    return &result_;
+  }
+
+ private:
+  const Finish& f_;
+  Result result_;
+  int64_t bytes_;
+  bool inside_, past_;
+};
+
+// One block of the product: panels of a and b over some units of the reduction.
+struct Block {
+  const Problem& problem;
+  Form form;
+  Range units;
+  bool first, last;       // of the reduction
+  const Panels& columns;  // laid out at scratch.columns
+  const Scratch& scratch;
+  float* sums;            // of the block's rows between two blocks of the reduction, or null: there is but one
+  int64_t sumStride;
+
+  void run(Range m, Range next, Results& results) const {
+    const Panels rows{m.from, m.to, true};
+    const int64_t depth = units.to - units.from, high = rows.count(), wide = columns.count();
+    pack(problem, problem.a, form, rows, units.from, units.to, scratch.rows, scratch.staging);
+    Ahead ahead(problem, form, next, units, high * wide);
+    int64_t start[Scratch::kRowBlock / kTall + 1];
+    for (int64_t p = 0; p <= high; p++) start[p] = rows.start(p);
+    alignas(64) float tile[kTall * kWide];
+    for (int64_t q = 0; q < wide; q++) {
+      const int64_t n = columns.start(q), cols = columns.size(q), column = n - columns.from, vectors = columns.step(q) / W;
+      const float* b = scratch.columns + columns.at(q, depth);
+      for (int64_t p = 0; p < high; p++) {
+        const int64_t height = start[p + 1] - start[p], stride = sums ? sumStride : kWide;
+        float* c = sums ? sums + (start[p] - m.from) * sumStride + column : tile;
+        ahead.fetch();
+        const Result* whole = last ? results.at(start[p], n, height, cols, scratch.bias + column) : nullptr;
+        tileKernel(form, height, vectors)(depth, scratch.rows + rows.at(p, depth), b, c, stride, !first, whole);
+        if (last && !whole) finish(problem.finish, start[p], n, height, cols, c, stride, scratch.bias + column);
+      }
+    }
+  }
+};
+
+void multiplyPacked(const Problem& problem, Worker& worker) {
+  const Form form = problem.form();
+  const Area area = areaOf(problem, worker);
+  if (area.m.from == area.m.to || area.n.from == area.n.to) return;
+  const Scratch scratch(worker);
+  const int64_t units = totalUnits(problem, form), blocks = std::max<int64_t>(1, (units + Scratch::kDepth - 1) / Scratch::kDepth);
+  // columns of a block, rows whose sums are kept between two blocks of the reduction: what fits
+  const int64_t fitting = Scratch::kColumns / 4 / ((units + blocks - 1) / blocks) / kWide * kWide;
+  const int64_t cols = std::min({fitting, kMaxCols, (area.n.to - area.n.from + kWide - 1) / kWide * kWide});
+  const int64_t rows = blocks == 1 ? problem.M : Scratch::kSums / 4 / cols / Scratch::kRowBlock * Scratch::kRowBlock;
+  Results results(problem.finish, form);
+  for (int64_t m0 = area.m.from; m0 < area.m.to; m0 += rows) {
+    const int64_t m1 = std::min(area.m.to, m0 + rows);
+    for (int64_t n0 = area.n.from; n0 < area.n.to; n0 += cols) {
+      const Panels columns{n0, std::min(area.n.to, n0 + cols), false};
+      loadBias(problem.finish, n0, columns.to - n0, scratch.bias);
+      for (int64_t i = 0; i < blocks; i++) {
+        const Range depth{units * i / blocks, units * (i + 1) / blocks};
+        pack(problem, problem.b, form, columns, depth.from, depth.to, scratch.columns, scratch.staging);
+        for (int64_t m = m0; m < m1; m += Scratch::kRowBlock) {
+          if (worker.aborted()) return;
+          const int64_t end = std::min(m1, m + Scratch::kRowBlock), next = std::min(m1, end + Scratch::kRowBlock);
+          float* sums = blocks == 1 ? nullptr : scratch.sums + (m - m0) * cols;
+          Block{problem, form, depth, i == 0, i + 1 == blocks, columns, scratch, sums, cols}.run({m, end}, {end, next}, results);
+        }
+      }
+    }
+  }
+#if defined(__x86_64__)
+  _mm_sfence();  // what was written past the caches comes before the barrier
+#endif
+}
+
+}  // namespace saqr::gemm
