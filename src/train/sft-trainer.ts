@@ -88,6 +88,7 @@ export class SFTTrainer {
     const evaluated = evalDataset ? await prepare(evalDataset, processingClass, { ...settings, packing: o.evalPacking ?? o.packing }) : null
     checkPositions(prepared.examples, language)
     if (evaluated) checkPositions(evaluated.examples, language)
+    checkVocabulary(processingClass, language)
     const resumed = findCheckpoint(outputDir, o.resumeFromCheckpoint)
     const run = prepareRun({
       model: language,
@@ -169,6 +170,13 @@ function epochTotals(run: Run): Pick<StartEvent, 'rowTokens' | 'computedTokens' 
   if (cut.prefixSharing) return { rowTokens, computedTokens, targets, sharing: null }
   const off = drops(model) && model.spec.kind === 'lora' ? `lora_dropout is ${model.spec.config.loraDropout}` : 'prefix_sharing is off'
   return { rowTokens, computedTokens, targets, sharing: { off, tokens: computedTokens - ofEpoch(sampled.shared) } }
+}
+
+/** @throws SaqrError MODEL_VOCABULARY where the tokenizer has ids that the embedding has no row for */
+function checkVocabulary({ idLimit }: Tokenizer, { open }: LanguageModel): void {
+  const { vocab } = open.model
+  if (idLimit <= vocab) return
+  throw new SaqrError('MODEL_VOCABULARY', `the tokenizer has ids up to ${idLimit - 1}, the model only ${vocab} rows of embedding: is it another model's tokenizer?`)
 }
 
 /** @throws SaqrError DATA_TOO_LONG for a row with more tokens than the model has positions for */

@@ -18,9 +18,9 @@ class Case:
 
 
 def model(**changes: Any) -> dict[str, Any]:
-    """32 channels, 2 layers, 4 heads over 2 kv heads, untied head; `changes` are keys of the family's config."""
+    """32 channels, 2 layers, 2 heads of 16 channels over 1 kv head, untied head; `changes` are keys of the family's config."""
     base = dict(
-        vocab_size=97, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+        vocab_size=97, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
         max_position_embeddings=256, rms_norm_eps=1e-5, tie_word_embeddings=False, bos_token_id=1, eos_token_id=2, pad_token_id=None,
         rope_parameters=dict(rope_type="default", rope_theta=10000.0),
     )
@@ -44,14 +44,14 @@ BIASED = dict(attention_bias=True, mlp_bias=True)
 
 CASES = [
     # llama
-    Case("llama-mha", "llama", model(num_key_value_heads=4)),
-    Case("llama-gqa-tied", "llama", model(tie_word_embeddings=True, num_key_value_heads=1)),
+    Case("llama-mha", "llama", model(num_key_value_heads=2)),
+    Case("llama-gqa-tied", "llama", model(tie_word_embeddings=True, num_attention_heads=4, num_key_value_heads=2, head_dim=16)),
     Case("llama-biases", "llama", model(**BIASED)),
     Case("llama-head-dim", "llama", model(head_dim=24)),
     Case("llama-rope-llama3", "llama", model(head_dim=16, **LLAMA3), legacy=True),
     Case("llama-rope-linear", "llama", model(**rope("linear", 5000.0, factor=2.5))),
     Case("llama-rope-yarn", "llama", model(num_attention_heads=2, num_key_value_heads=1, head_dim=32, **YARN)),
-    Case("llama-odd", "llama", model(hidden_size=36, intermediate_size=83, num_attention_heads=3, num_key_value_heads=1), lora(r=3)),
+    Case("llama-odd", "llama", model(hidden_size=36, intermediate_size=83, num_attention_heads=3, num_key_value_heads=1, head_dim=24), lora(r=3)),
     # mistral
     Case("mistral", "mistral", model(sliding_window=None)),
     Case("mistral-window", "mistral", model(sliding_window=12, head_dim=16), legacy=True),
@@ -61,7 +61,7 @@ CASES = [
     Case("qwen2-window", "qwen2", model(use_sliding_window=True, sliding_window=9, max_window_layers=1)),
     # qwen3: q and k normalised per head
     Case("qwen3", "qwen3", model(head_dim=16, rms_norm_eps=1e-6)),
-    Case("qwen3-tied", "qwen3", model(head_dim=12, tie_word_embeddings=True, num_hidden_layers=3)),
+    Case("qwen3-tied", "qwen3", model(head_dim=24, tie_word_embeddings=True, num_hidden_layers=3)),
     # adapters
     Case("lora-rslora", "llama", model(), lora(r=8, lora_alpha=16, use_rslora=True)),
     Case("lora-all-linear", "llama", model(), lora(target_modules="all-linear")),
@@ -81,6 +81,6 @@ CASES = [
     Case("full", "llama", model(intermediate_size=40, **BIASED), None),
     Case("full-tied", "llama", model(tie_word_embeddings=True), None),
     Case("full-qwen2-tied", "qwen2", model(tie_word_embeddings=True), None),
-    Case("full-qwen3", "qwen3", model(head_dim=12, intermediate_size=40), None),
+    Case("full-qwen3", "qwen3", model(head_dim=24, intermediate_size=40), None),
     Case("full-mistral", "mistral", model(sliding_window=12), None),
 ]
