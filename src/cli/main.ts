@@ -5,6 +5,11 @@ import type { Io, Verb } from './verb.ts'
 
 const verbs: VerbEntry[] = [
   {
+    name: 'quickstart',
+    summary: 'a whole fine-tuning in a minute or two: before, training, after',
+    load: async () => (await import('./verbs/quickstart.ts')).quickstart as unknown as Verb,
+  },
+  {
     name: 'sft',
     summary: 'fine-tune a model on your rows',
     load: async () => (await import('./verbs/sft.ts')).sft as unknown as Verb,

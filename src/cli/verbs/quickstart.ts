@@ -1,0 +1,158 @@
+/**
+ * `saqr quickstart`: a whole fine-tuning in a minute or two. A model that saqr trained itself is asked questions it can't answer, learns the
+ * task from some hundred rows, and is asked again. `--model` and `--dataset` do the same with anything.
+ */
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { z } from 'zod'
+import { loadDataset } from '../../data/dataset.ts'
+import { LanguageModel } from '../../engine/language-model.ts'
+import { writeTokenizer } from '../../engine/model-folder.ts'
+import { PretrainedModel } from '../../fast-language-model.ts'
+import { ensureWritableFolder } from '../../hub/files.ts'
+import type { Point } from '../../track/curve.ts'
+import { plot } from '../../track/plot.ts'
+import { lossCurveSvg } from '../../track/svg.ts'
+import { terminal } from '../../track/terminal.ts'
+import { tracked } from '../../track/tracker.ts'
+import { adapterConfig } from '../../train/options/adapter.ts'
+import { honoured } from '../../train/options/field.ts'
+import { resolveObject } from '../../train/options/resolve.ts'
+import { count, optionalText, text } from '../../train/options/schemas.ts'
+import { sftFields } from '../../train/options/sft.ts'
+import { SFTTrainer } from '../../train/sft-trainer.ts'
+import { openDevice } from '../device.ts'
+import { loadRows, openForGeneration } from '../load.ts'
+import { answerTokens, examine, type Marks } from '../quickstart/examine.ts'
+import { nextStep } from '../quickstart/next-step.ts'
+import { keepBack, oneLine, type Question, questionsOf, shown, toDataset } from '../quickstart/questions.ts'
+import { INTERRUPTED } from '../run.ts'
+import { defineVerb, type Io } from '../verb.ts'
+
+const fields = {
+  model: honoured(optionalText, null, 'Hub id, folder or .gguf file; default: the small model that comes with saqr'),
+  dataset: honoured(optionalText, null, 'rows with answers, as a file, folder or Hub id; default: the task that comes with saqr'),
+  output_dir: honoured(text, 'quickstart', 'folder for adapter, merged model and loss curve'),
+  num_train_epochs: honoured(z.number().positive(), 3, 'times that all rows are gone through'),
+  batch_size: honoured(count, 16, 'rows of an optimizer step'),
+  learning_rate: honoured(z.number().min(0), 2e-3, 'highest learning rate'),
+  lora_r: honoured(count, 16, 'rank of the adapter'),
+  max_length: honoured(count, 512, 'longer rows are cut after this many tokens'),
+  questions: honoured(count, 120, 'rows kept back and asked before and after'),
+  device: sftFields.device,
+}
+
+/** what comes with saqr */
+const bundle = (name: string) => fileURLToPath(new URL(`../../../assets/quickstart/${name}`, import.meta.url))
+
+export const quickstart = defineVerb({
+  name: 'quickstart',
+  summary: 'a whole fine-tuning in a minute or two: before, training, after',
+  usage: '[--model MODEL --dataset ROWS] [options]',
+  fields,
+  themes: [{ title: 'Options', fields }],
+  async run({ options: o, io }) {
+    const say = (...lines: string[]) => io.out.write(`${lines.join('\n')}\n`)
+    const { train, test } = await exercise(o.dataset, o.questions, io.signal)
+    const device = await openDevice(o.device)
+    try {
+      const name = o.model ?? bundle('model')
+      const { options } = resolveObject(sftFields, {
+        usePeft: true,
+        loraR: o.loraR,
+        loraAlpha: 2 * o.loraR,
+        loraDropout: 0,
+        loraTargetModules: 'all-linear',
+        modelNameOrPath: name,
+      })
+      const { model: base } = await openForGeneration(name, options, device, io.signal)
+      const tokens = answerTokens(base, [...train, ...test])
+      say(`before training, ${test.length} questions whose answers no training row gives`)
+      const before = await examine(base, test, tokens, io.signal)
+      say(...marksLines(before, test), '', `training on ${train.length} rows`)
+
+      const language = new LanguageModel(base.language.open, { kind: 'lora', config: adapterConfig(options)! }, options.seed)
+      const model = new PretrainedModel(language, base.tokenizer, false)
+      const { curve, finished, rowTokens } = await learn(model, train, o, io)
+      if (!finished) return INTERRUPTED
+      say('', ...plot(curve), '', 'after training, the same questions')
+      const after = await examine(model, test, tokens, io.signal)
+      say(
+        ...marksLines(after, test),
+        '',
+        `answered word for word: ${before.right} of ${before.of} before, ${after.right} of ${after.of} after`,
+        '',
+      )
+      say(...(await save(model, curve, o.outputDir)), '', ...nextStep(o.dataset ?? bundle('train.jsonl'), rowTokens, device))
+      return 0
+    } finally {
+      device.dispose()
+    }
+  },
+})
+
+async function exercise(dataset: string | null, count: number, signal: AbortSignal): Promise<{ train: Question[]; test: Question[] }> {
+  if (dataset !== null) return keepBack(questionsOf(await loadRows(dataset, null, 'train', signal)), count)
+  const [train, test] = await Promise.all(['train.jsonl', 'test.jsonl'].map((file) => loadDataset(bundle(file))))
+  return { train: questionsOf(train!), test: questionsOf(test!).slice(0, count) }
+}
+
+function marksLines({ right, of, answers }: Marks, test: readonly Question[]): string[] {
+  const lines = answers.flatMap((answer, i) => [
+    `  asked   ${shown(test[i]!)}`,
+    `  wanted  ${oneLine(test[i]!.answer)}`,
+    `  said    ${oneLine(answer)}`,
+    '',
+  ])
+  return [...lines, `  ${right} of ${of} right`]
+}
+
+interface Learned {
+  curve: Point[]
+  finished: boolean
+  /** mean */
+  rowTokens: number
+}
+
+async function learn(
+  model: PretrainedModel,
+  train: readonly Question[],
+  o: { numTrainEpochs: number; batchSize: number; learningRate: number; maxLength: number; outputDir: string },
+  io: Io,
+): Promise<Learned> {
+  const { numTrainEpochs, learningRate, maxLength, outputDir } = o
+  const trainer = new SFTTrainer({
+    model,
+    processingClass: model.tokenizer,
+    trainDataset: toDataset(train, 'training rows'),
+    args: {
+      numTrainEpochs,
+      learningRate,
+      maxLength,
+      outputDir,
+      perDeviceTrainBatchSize: o.batchSize,
+      lrSchedulerType: 'cosine',
+      warmupSteps: 0.05,
+      saveStrategy: 'no',
+    },
+  })
+  const learned: Learned = { curve: [], finished: false, rowTokens: 0 }
+  for await (const event of tracked(trainer.stream({ signal: io.signal }), [terminal(io.out, io.err)])) {
+    if (event.type === 'start') learned.rowTokens = event.rowTokens / event.rows
+    if (event.type === 'step') learned.curve.push({ x: event.step, y: event.loss })
+    if (event.type === 'end') learned.finished = event.stopped === null
+  }
+  return learned
+}
+
+async function save(model: PretrainedModel, curve: readonly Point[], outputDir: string): Promise<string[]> {
+  ensureWritableFolder(outputDir)
+  const [adapter, merged, svg] = ['adapter', 'merged', 'loss.svg'].map((name) => join(outputDir, name))
+  await model.savePretrained(adapter!)
+  await model.savePretrainedMerged(merged!)
+  const { tokenizer } = model.language.open.checkpoint
+  if (tokenizer) writeTokenizer(adapter!, tokenizer)
+  writeFileSync(svg!, lossCurveSvg({ title: 'training loss', train: curve }))
+  return [`adapter (PEFT)  ${adapter}`, `merged model    ${merged}`, `loss curve      ${svg}`]
+}
