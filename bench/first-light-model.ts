@@ -6,9 +6,12 @@
 import { writeFileSync } from 'node:fs'
 import { planPasses } from '../src/data/passes.ts'
 import { CudaDevice } from '../src/devices/cuda/device.ts'
+import { time } from '../src/devices/cuda/limits.ts'
 import type { CudaPlan } from '../src/devices/cuda/plan.ts'
 import { Optimizer } from '../src/engine/optimizer.ts'
+import { predictSeconds } from '../src/engine/predict.ts'
 import { PassRunner, passLoss } from '../src/engine/runner.ts'
+import type { Launch } from '../src/ops/cuda-launch.ts'
 import { generator, load, median, randomPool, randomRows, type Shape } from './first-light-setup.ts'
 
 const TOKENS = 2048
@@ -20,6 +23,23 @@ const REPEATS = 10
 const cases: Record<string, Omit<Shape, 'layers'>> = {
   'bf16, everything kept': { vocab: VOCAB, nf4: false, chunk: 1024, policy: 'all' },
   'NF4 (nested), blocks recomputed': { vocab: VOCAB, nf4: true, chunk: 1024, policy: 'recompute' },
+}
+
+/** the largest quantised weight to bf16: ms, bytes/s (read + write) */
+function dequantisation(device: CudaDevice, plan: CudaPlan) {
+  let best: { bytes: number; launch: Launch } | undefined
+  plan.plan.steps.forEach((step, i) => {
+    for (const launch of plan.launches(i, i + 1)[0]!) {
+      if (launch.kind !== 'kernel' || !launch.name.startsWith('dequantise')) continue
+      const elements = Math.max(...step.inputs.map((t) => (t && plan.plan.buffers[t.buffer]!.dtype === 'nf4' ? t.rows * t.cols : 0)))
+      const bytes = elements * (0.5 + 1 / 64 + 2)
+      if (!best || bytes > best.bytes) best = { bytes, launch }
+    }
+  })
+  if (!best) return undefined
+  const { bytes, launch } = best
+  const seconds = time(device.card, 10, 10, () => device.enqueue([launch]))
+  return { ms: seconds * 1e3, bytesPerSecond: bytes / seconds }
 }
 
 async function measure(name: string, shape: Shape, pool: Uint8Array, bytes: Uint8Array) {
@@ -53,7 +73,9 @@ async function measure(name: string, shape: Shape, pool: Uint8Array, bytes: Uint
   profile.plan.steps.forEach((step, i) => {
     ops[step.op] = (ops[step.op] ?? 0) + profile.seconds![i]! * 1e3
   })
+  const limits = device.limits()
   const after = device.card.memory()
+  const chunks = Math.ceil(pass!.headCount / shape.chunk)
   const result = {
     name,
     layers: shape.layers,
@@ -67,6 +89,11 @@ async function measure(name: string, shape: Shape, pool: Uint8Array, bytes: Uint
     arenaGiB: plan.plan.arena / 2 ** 30,
     residentGiB: (device.resident().arena + device.resident().store) / 2 ** 30,
     usedGiB: (before.free - after.free) / 2 ** 30,
+    deviceUsedGiB: (after.total - after.free) / 2 ** 30,
+    predictedMs: predictSeconds(plan.plan, chunks, { limits, reach: device.describe().reach }) * 1e3,
+    predictedAtTheLimitMs: predictSeconds(plan.plan, chunks, { limits, reach: { compute: 1, copy: 1 } }) * 1e3,
+    limits,
+    dequantisation: dequantisation(device, plan),
     opsMs: ops,
   }
   console.log(JSON.stringify(result, null, 1))

@@ -1,7 +1,7 @@
 /**
  * The CUDA device held against the definitions: every op's cases, whole models in f32 (LoRA, full, NF4) against the reference device and
  * transformers, loss curves against the CPU device. Needs a card; tools/cuda-pack.mjs packs what a machine without Node needs.
- *   node tools/cuda-check.js [ops] [families] [training] [--out FILE]
+ *   node tools/cuda-check.js [ops] [families] [training] [--op NAME] [--out FILE]
  */
 import { readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -58,9 +58,9 @@ async function checkCase(device: Device, c: OpCase): Promise<void> {
   }
 }
 
-async function checkOps(device: Device): Promise<void> {
-  for (const c of cases.filter((c) => !c.bench)) await checkCase(device, c)
-  await checkDequantisation(device)
+async function checkOps(device: Device, only?: string): Promise<void> {
+  for (const c of cases.filter((c) => !c.bench && (!only || c.op.name.startsWith(only)))) await checkCase(device, c)
+  if (!only) await checkDequantisation(device)
 }
 
 /** NF4 as bitsandbytes computes it, in f32 and rounded once to bf16: equal bytes, tails of a block too */
@@ -151,8 +151,8 @@ async function checkTraining(): Promise<void> {
 }
 
 async function main(args: string[]): Promise<void> {
-  const at = args.indexOf('--out')
-  const parts = args.filter((_, i) => at < 0 || (i !== at && i !== at + 1))
+  const option = (name: string) => (args.includes(name) ? args[args.indexOf(name) + 1] : undefined)
+  const parts = args.filter((a, i) => !a.startsWith('--') && !args[i - 1]?.startsWith('--'))
   const all = parts.length === 0
   const device = new CudaDevice()
   const { label: card } = device.describe()
@@ -161,7 +161,7 @@ async function main(args: string[]): Promise<void> {
   console.log(JSON.stringify(libraries))
   const start = performance.now()
   const lap = (what: string) => console.log(`${what}: ${((performance.now() - start) / 1e3).toFixed(1)} s`)
-  if (all || parts.includes('ops')) await checkOps(device)
+  if (all || parts.includes('ops')) await checkOps(device, option('--op'))
   lap('ops')
   device.dispose()
   if (all || parts.includes('families')) await checkFamilies()
@@ -172,7 +172,8 @@ async function main(args: string[]): Promise<void> {
   for (const f of findings.filter((f) => /30 steps|loss/.test(f.what)))
     console.log(`${f.ok ? 'ok  ' : 'FAIL'} ${f.what}: ${f.value.toExponential(2)} ${f.note ?? ''}`)
   console.log(`${findings.length - failed.length} of ${findings.length} within their tolerance`)
-  if (at >= 0) writeFileSync(args[at + 1]!, JSON.stringify({ card, libraries, date: new Date().toISOString(), findings }, null, 1))
+  const out = option('--out')
+  if (out) writeFileSync(out, JSON.stringify({ card, libraries, date: new Date().toISOString(), findings }, null, 1))
   process.exitCode = failed.length ? 1 : 0
 }
 

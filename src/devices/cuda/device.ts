@@ -4,6 +4,7 @@
  */
 import { SaqrError } from '../../error.ts'
 import type { Plan } from '../../graph/plan.ts'
+import type { Launch } from '../../ops/cuda-launch.ts'
 import type { Device, DeviceDescription, Limits, LoadedPlan, RunItem, StoreSpec } from '../device.ts'
 import { callAsync } from '../ffi.ts'
 import { Card, type Pinned } from './card.ts'
@@ -78,6 +79,11 @@ export class CudaDevice implements Device {
   /** The first call measures them, a few tenths of a second. */
   limits(): Limits {
     return (this.#limits ??= measure(this.card, this.matmuls))
+  }
+
+  /** Enqueues launches outside of any plan, for measurements. */
+  enqueue(launches: readonly Launch[]): void {
+    for (const launch of launches) this.#launcher.launch(launch)
   }
 
   /** where the libraries were found */

@@ -27,26 +27,23 @@ const TILE = 64
 interface Choice {
   source: CudaSource
   suffix: string
-  /** rows a block owns */
-  rows: number
+  /** rows a block owns: queries in forward, queries or keys in backward */
+  rows: { forward: number; backward: number }
   threads: number
   shared: { forward: number; queryGrad: number; keyGrad: number }
 }
 
 function choose(step: CudaStep, tensors: CudaTensor[], card: Card): Choice {
   const type = typeOf(step, ...tensors)
-  const { headDim } = step.attrs as { headDim: number }
+  const { headDim, scale } = step.attrs as { headDim: number; scale: number }
   const aligned = tensors.every((t) => t.at % 16n === 0n && t.stride % 8 === 0)
-  if (type === 'bf16' && headDim <= 128 && headDim % 8 === 0 && aligned && card.arch >= 80) {
+  if (type === 'bf16' && headDim <= 128 && headDim % 8 === 0 && aligned && scale > 0 && card.arch >= 80) {
     const size = headDim <= 64 ? 64 : 128
     const row = (size + 8) * 2
-    // as laid out in tensor.cuh: a Key is 12 bytes; lse, delta and depth 4 each
-    const shared = {
-      forward: 5 * 64 * row + 2 * 64 * 12,
-      queryGrad: (2 * 64 + 4 * 32) * row + 2 * 32 * 12,
-      keyGrad: (2 * 64 + 4 * 32) * row + 2 * 32 * 12,
-    }
-    return { source: tensor[size], suffix: `tensor_${size}`, rows: 64, threads: 128, shared }
+    // as laid out in tensor.cuh: four tiles of 32 rows pass by; a Key is 12 bytes, as are lse, delta and depth of a query
+    const passing = 4 * 32 * row + 2 * 32 * 12
+    const shared = { forward: 128 * row + passing, queryGrad: 2 * 64 * row + passing, keyGrad: 2 * 64 * row + passing }
+    return { source: tensor[size], suffix: `tensor_${size}`, rows: { forward: 128, backward: 64 }, threads: 128, shared }
   }
   if (headDim > 256) throw new SaqrError('DEVICE_SHAPE', `${step.name}: heads of ${headDim} channels; the CUDA kernels take up to 256.`)
   const size = headDim <= 128 ? 128 : 256
@@ -54,7 +51,7 @@ function choose(step: CudaStep, tensors: CudaTensor[], card: Card): Choice {
   const tile = n * (size + 1) * 4
   const weights = n * (n + 1) * 4
   const shared = { forward: 2 * tile + weights, queryGrad: 4 * tile + weights, keyGrad: 4 * tile + 2 * weights }
-  return { source: simple, suffix: `simple_${type}_${size}`, rows: n, threads: 256, shared }
+  return { source: simple, suffix: `simple_${type}_${size}`, rows: { forward: n, backward: n }, threads: 256, shared }
 }
 
 interface Tensors {
@@ -93,7 +90,7 @@ export const attentionCuda: CudaOp = {
     const { source, suffix, rows, threads, shared } = choose(step, [q!, k!, v!, o!], card)
     return [
       kernel(from, 'attention_tiles', [ceilDiv(k!.rows, TILE)], 32, args),
-      kernel(source, `attention_${suffix}`, [ceilDiv(q!.rows, rows), step.attrs.heads!], threads, args, shared.forward),
+      kernel(source, `attention_${suffix}`, [ceilDiv(q!.rows, rows.forward), step.attrs.heads!], threads, args, shared.forward),
     ]
   },
 }
@@ -109,8 +106,8 @@ export const attentionBackwardCuda: CudaOp = {
     return [
       kernel(from, 'attention_tiles', [ceilDiv(k!.rows, TILE)], 32, args),
       kernel(from, `attention_delta_${typeOf(step, dO!, o!)}`, [q!.rows, ceilDiv(heads, 4)], 128, args),
-      kernel(source, `attention_key_grad_${suffix}`, [ceilDiv(k!.rows, rows), kvHeads], threads, args, shared.keyGrad),
-      kernel(source, `attention_query_grad_${suffix}`, [ceilDiv(q!.rows, rows), heads], threads, args, shared.queryGrad),
+      kernel(source, `attention_key_grad_${suffix}`, [ceilDiv(k!.rows, rows.backward), kvHeads], threads, args, shared.keyGrad),
+      kernel(source, `attention_query_grad_${suffix}`, [ceilDiv(q!.rows, rows.backward), heads], threads, args, shared.queryGrad),
     ]
   },
 }

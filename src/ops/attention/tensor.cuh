@@ -5,8 +5,8 @@
 #include "mma.cuh"
 #include "problem.cuh"
 
-constexpr int kRows = 64;  // a block's own queries (or keys)
-constexpr int kStep = 32;  // the other side's rows a turn in backward
+constexpr int kRows = 64;  // in backward, a block's own queries (or keys)
+constexpr int kStep = 32;  // and the other side's rows a turn
 
 template <int D, int ROWS>
 __device__ __forceinline__ void copyRows(bf16* to, const void* x, int stride, int first, int rows, int headDim, int column) {
@@ -39,39 +39,61 @@ __device__ __forceinline__ void storeRows(void* to, int stride, int first, int r
   }
 }
 
-// scores (16 × 8·N) = rows [row, row + 16) of a · rows of bᵀ
-template <int D, int N>
-__device__ __forceinline__ void scores(float (&s)[N][4], const bf16* a, int row, const bf16* b) {
+// scores (16·M × 8·N) = rows [row, row + 16·M) of a · rows of bᵀ; a fragment of b serves M products
+template <int D, int N, int M>
+__device__ __forceinline__ void scores(float (&s)[M][N][4], const bf16* a, int row, const bf16* b) {
 #pragma unroll
-  for (int n = 0; n < N; n++) s[n][0] = s[n][1] = s[n][2] = s[n][3] = 0;
+  for (int m = 0; m < M; m++) {
+#pragma unroll
+    for (int n = 0; n < N; n++) s[m][n][0] = s[m][n][1] = s[m][n][2] = s[m][n][3] = 0;
+  }
 #pragma unroll
   for (int k = 0; k < D; k += 16) {
-    Fragment fa;
-    loadA(fa, a, D + 8, row, k);
+    Fragment fa[M];
+#pragma unroll
+    for (int m = 0; m < M; m++) loadA(fa[m], a, D + 8, row + 16 * m, k);
 #pragma unroll
     for (int n = 0; n < N; n += 2) {
       Fragment fb;
       loadB(fb, b, D + 8, n * 8, k);
-      multiply(s[n], fa, fb[0], fb[1]);
-      multiply(s[n + 1], fa, fb[2], fb[3]);
+#pragma unroll
+      for (int m = 0; m < M; m++) {
+        multiply(s[m][n], fa[m], fb[0], fb[1]);
+        multiply(s[m][n + 1], fa[m], fb[2], fb[3]);
+      }
     }
   }
 }
-// acc (16 × D) += weights (16 × 8·N) · b, whose rows are the weights' columns
-template <int D, int N>
-__device__ __forceinline__ void accumulateRows(float (&acc)[D / 8][4], const float (&weights)[N][4], const bf16* b) {
+// acc (16·M × D) += weights (16·M × 8·N) · b, whose rows are the weights' columns
+template <int D, int N, int M>
+__device__ __forceinline__ void accumulateRows(float (&acc)[M][D / 8][4], const float (&weights)[M][N][4], const bf16* b) {
 #pragma unroll
   for (int k = 0; k < N / 2; k++) {
-    Fragment fa;
-    toA(fa, weights[2 * k], weights[2 * k + 1]);
+    Fragment fa[M];
+#pragma unroll
+    for (int m = 0; m < M; m++) toA(fa[m], weights[m][2 * k], weights[m][2 * k + 1]);
 #pragma unroll
     for (int n = 0; n < D / 8; n += 2) {
       Fragment fb;
       loadBTransposed(fb, b, D + 8, k * 16, n * 8);
-      multiply(acc[n], fa, fb[0], fb[1]);
-      multiply(acc[n + 1], fa, fb[2], fb[3]);
+#pragma unroll
+      for (int m = 0; m < M; m++) {
+        multiply(acc[m][n], fa[m], fb[0], fb[1]);
+        multiply(acc[m][n + 1], fa[m], fb[2], fb[3]);
+      }
     }
   }
+}
+
+// 2^x, good to 2 units in the last place; 2^−∞ = 0
+__device__ __forceinline__ float power2(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+// every query of [q0, q1) sees every key of the tile
+__device__ __forceinline__ bool seenByAll(const Problem& p, const int4& tile, int q0, int q1) {
+  return p.window == 0 && tile.z <= q0 && tile.w >= q1;
 }
 
 // the sum (or maximum) over the four lanes that share a row
@@ -84,93 +106,109 @@ __device__ __forceinline__ float quadMax(float x) {
   return fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 2));
 }
 
+// The queries a block of tensorForward owns: two tiles of 16 a warp, so that each fragment of k and v is used twice.
+constexpr int kForwardRows = 128;
+
 // grid: (query tiles, heads)
 template <int D> __device__ void tensorForward(const Problem& p) {
   extern __shared__ __align__(16) unsigned char raw[];
-  constexpr int SIZE = kRows * (D + 8);
+  constexpr int M = 2, N = kStep / 8, SIZE = kStep * (D + 8), TURNS = kTile / kStep;
   bf16* qs = reinterpret_cast<bf16*>(raw);
-  bf16 *ks = qs + SIZE, *vs = ks + 2 * SIZE;  // two of each
+  bf16 *ks = qs + kForwardRows * (D + 8), *vs = ks + 2 * SIZE;  // two of each
   Key* mask = reinterpret_cast<Key*>(vs + 2 * SIZE);
-  int lane = threadIdx.x % 32, row = threadIdx.x / 32 * 16;
+  int lane = threadIdx.x % 32, row = threadIdx.x / 32 * 16 * M;
   int head = blockIdx.y, group = head / (p.heads / p.kvHeads), d = p.headDim;
-  int first = (gridDim.x - 1 - blockIdx.x) * kRows;  // the last queries see most: they go first
-  int start = p.queryStart ? *p.queryStart : 0, q0 = start + first;
-  int tiles = (p.keys + kTile - 1) / kTile;
+  int first = (gridDim.x - 1 - blockIdx.x) * kForwardRows;  // the last queries see most: they go first
+  int start = p.queryStart ? *p.queryStart : 0, q0 = start + first, q1 = q0 + kForwardRows;
+  int end = (p.keys + kTile - 1) / kTile * TURNS;
 
-  auto fetch = [&](int t, int stage) {
-    if (t < tiles) {
-      copyRows<D, kTile>(ks + stage * SIZE, p.k, p.kStride, t * kTile, p.keys, d, group * d);
-      copyRows<D, kTile>(vs + stage * SIZE, p.v, p.vStride, t * kTile, p.keys, d, group * d);
-      if (threadIdx.x < kTile) mask[stage * kTile + threadIdx.x] = keyOf(p, t * kTile + threadIdx.x);
+  // turns of kStep keys; a tile that nobody sees is passed over whole
+  auto turnAfter = [&](int turn) {
+    turn++;
+    return turn % TURNS ? turn : nextTile(p, turn / TURNS, q0, q1) * TURNS;
+  };
+  auto fetch = [&](int turn, int stage) {
+    if (turn < end) {
+      copyRows<D, kStep>(ks + stage * SIZE, p.k, p.kStride, turn * kStep, p.keys, d, group * d);
+      copyRows<D, kStep>(vs + stage * SIZE, p.v, p.vStride, turn * kStep, p.keys, d, group * d);
+      if (threadIdx.x < kStep) mask[stage * kStep + threadIdx.x] = keyOf(p, turn * kStep + threadIdx.x);
     }
     commitCopies();
   };
 
-  copyRows<D, kRows>(qs, p.q, p.qStride, first, p.queries, d, head * d);
-  int t = nextTile(p, 0, q0, q0 + kRows);
-  fetch(t, 0);
-  float acc[D / 8][4] = {};
-  float top[2] = {negativeInfinity(), negativeInfinity()}, total[2] = {};
-  int query[2], queryDepth[2];
+  copyRows<D, kForwardRows>(qs, p.q, p.qStride, first, p.queries, d, head * d);
+  int turn = turnAfter(-1);
+  fetch(turn, 0);
+  float acc[M][D / 8][4] = {};
+  float top[M][2], total[M][2] = {};  // of the scores before scaling
 #pragma unroll
-  for (int h = 0; h < 2; h++) {
-    query[h] = q0 + row + lane / 4 + 8 * h;
-    queryDepth[h] = p.window && query[h] < p.keys ? p.depth[query[h]] : 0;
-  }
+  for (int m = 0; m < M; m++) top[m][0] = top[m][1] = negativeInfinity();
   float scale = p.scale * kLog2e;
-  for (int stage = 0; t < tiles; stage ^= 1) {
-    int next = nextTile(p, t + 1, q0, q0 + kRows);
+  for (int stage = 0; turn < end; stage ^= 1) {
+    int next = turnAfter(turn);
     fetch(next, stage ^ 1);
     waitCopies<1>();
     __syncthreads();
-    float s[kTile / 8][4];
-    scores<D, kTile / 8>(s, qs, row, ks + stage * SIZE);
-    int4 tile = p.tiles[t];
-    bool all = !p.window && tile.z <= q0 && tile.w >= q0 + kRows;
-    float best[2] = {top[0], top[1]};
+    float s[M][N][4];
+    scores<D, N, M>(s, qs, row, ks + stage * SIZE);
+    if (!seenByAll(p, p.tiles[turn / TURNS], q0, q1)) {
 #pragma unroll
-    for (int n = 0; n < kTile / 8; n++) {
+      for (int m = 0; m < M; m++) {
 #pragma unroll
-      for (int i = 0; i < 4; i++) {
-        const Key& key = mask[stage * kTile + n * 8 + lane % 4 * 2 + i % 2];
-        s[n][i] = all || sees(p, query[i / 2], queryDepth[i / 2], key) ? s[n][i] * scale : negativeInfinity();
-        best[i / 2] = fmaxf(best[i / 2], s[n][i]);
+        for (int h = 0; h < 2; h++) {
+          int query = q0 + row + 16 * m + lane / 4 + 8 * h;
+          int queryDepth = p.window && query < p.keys ? p.depth[query] : 0;
+#pragma unroll
+          for (int n = 0; n < N; n++) {
+#pragma unroll
+            for (int i = 0; i < 2; i++) {
+              if (!sees(p, query, queryDepth, mask[stage * kStep + n * 8 + lane % 4 * 2 + i])) s[m][n][2 * h + i] = negativeInfinity();
+            }
+          }
+        }
       }
     }
-    float old[2], sum[2] = {};
+#pragma unroll
+    for (int m = 0; m < M; m++) {
+#pragma unroll
+      for (int h = 0; h < 2; h++) {
+        float best = top[m][h], sum = 0;
+#pragma unroll
+        for (int n = 0; n < N; n++) best = fmaxf(best, fmaxf(s[m][n][2 * h], s[m][n][2 * h + 1]));
+        best = quadMax(best);
+        float shift = best == negativeInfinity() ? 0.0f : best * scale;  // nothing seen so far: every 2^(−∞) is 0
+        float old = power2(top[m][h] * scale - shift);
+        top[m][h] = best;
+#pragma unroll
+        for (int n = 0; n < N; n++) {
+#pragma unroll
+          for (int i = 2 * h; i < 2 * h + 2; i++) sum += s[m][n][i] = power2(s[m][n][i] * scale - shift);
+        }
+        total[m][h] = total[m][h] * old + quadSum(sum);
+#pragma unroll
+        for (int n = 0; n < D / 8; n++) {
+          acc[m][n][2 * h] *= old;
+          acc[m][n][2 * h + 1] *= old;
+        }
+      }
+    }
+    accumulateRows<D, N, M>(acc, s, vs + stage * SIZE);
+    __syncthreads();
+    turn = next;
+  }
+#pragma unroll
+  for (int m = 0; m < M; m++) {
+    float factor[2];
 #pragma unroll
     for (int h = 0; h < 2; h++) {
-      best[h] = quadMax(best[h]);
-      old[h] = top[h] == negativeInfinity() ? 0.0f : exp2f(top[h] - best[h]);
-      top[h] = best[h];
-      if (best[h] == negativeInfinity()) best[h] = 0;  // nothing seen so far: exp2(−∞) = 0 below
+      factor[h] = total[m][h] > 0 ? 1.0f / total[m][h] : 0.0f;
+      int r = first + row + 16 * m + lane / 4 + 8 * h;
+      if (lane % 4 == 0 && r < p.queries) {
+        p.lse[static_cast<long long>(r) * p.lseStride + head] = total[m][h] > 0 ? (top[m][h] * scale + log2f(total[m][h])) * kLn2 : negativeInfinity();
+      }
     }
-#pragma unroll
-    for (int n = 0; n < kTile / 8; n++) {
-#pragma unroll
-      for (int i = 0; i < 4; i++) sum[i / 2] += s[n][i] = exp2f(s[n][i] - best[i / 2]);
-    }
-#pragma unroll
-    for (int h = 0; h < 2; h++) total[h] = total[h] * old[h] + quadSum(sum[h]);
-#pragma unroll
-    for (int n = 0; n < D / 8; n++) {
-#pragma unroll
-      for (int i = 0; i < 4; i++) acc[n][i] *= old[i / 2];
-    }
-    accumulateRows<D, kTile / 8>(acc, s, vs + stage * SIZE);
-    __syncthreads();
-    t = next;
+    storeRows<D>(p.o, p.oStride, first + row + 16 * m, p.queries, d, head * d, acc[m], factor);
   }
-  float factor[2];
-#pragma unroll
-  for (int h = 0; h < 2; h++) {
-    factor[h] = total[h] > 0 ? 1.0f / total[h] : 0.0f;
-    int r = first + row + lane / 4 + 8 * h;
-    if (lane % 4 == 0 && r < p.queries) {
-      p.lse[static_cast<long long>(r) * p.lseStride + head] = total[h] > 0 ? (top[h] + log2f(total[h])) * kLn2 : negativeInfinity();
-    }
-  }
-  storeRows<D>(p.o, p.oStride, first + row, p.queries, d, head * d, acc, factor);
 }
 
 // grid: (query tiles, heads)
@@ -203,7 +241,7 @@ template <int D> __device__ void tensorQueryGrad(const Problem& p) {
   copyRows<D, kRows>(os, p.dO, p.dOStride, first, p.queries, d, head * d);
   int turn = turnAfter(-1);
   fetch(turn, 0);
-  float acc[D / 8][4] = {}, lse[2], delta[2];
+  float acc[1][D / 8][4] = {}, lse[2], delta[2];
   int query[2], queryDepth[2];
 #pragma unroll
   for (int h = 0; h < 2; h++) {
@@ -213,30 +251,32 @@ template <int D> __device__ void tensorQueryGrad(const Problem& p) {
     lse[h] = inside ? p.lse[static_cast<long long>(query[h]) * p.lseStride + head] * kLog2e : 0;
     delta[h] = inside ? p.delta[static_cast<long long>(query[h]) * p.heads + head] : 0;
   }
+  float scale = p.scale * kLog2e;
   for (int stage = 0; turn < end; stage ^= 1) {
     int next = turnAfter(turn);
     fetch(next, stage ^ 1);
     waitCopies<1>();
     __syncthreads();
-    float s[N][4], g[N][4];
-    scores<D, N>(s, qs, row, ks + stage * SIZE);
-    scores<D, N>(g, os, row, vs + stage * SIZE);
+    float s[1][N][4], g[1][N][4];
+    scores<D, N, 1>(s, qs, row, ks + stage * SIZE);
+    scores<D, N, 1>(g, os, row, vs + stage * SIZE);
+    bool all = seenByAll(p, p.tiles[turn / (kTile / kStep)], first, first + kRows);
 #pragma unroll
     for (int n = 0; n < N; n++) {
 #pragma unroll
       for (int i = 0; i < 4; i++) {
         int h = i / 2;
-        const Key& key = mask[stage * kStep + n * 8 + lane % 4 * 2 + i % 2];
-        float w = sees(p, query[h], queryDepth[h], key) ? exp2f(s[n][i] * (p.scale * kLog2e) - lse[h]) : 0.0f;
-        s[n][i] = w * (g[n][i] - delta[h]) * p.scale;
+        float w = power2(s[0][n][i] * scale - lse[h]);
+        if (!all && !sees(p, query[h], queryDepth[h], mask[stage * kStep + n * 8 + lane % 4 * 2 + i % 2])) w = 0;
+        s[0][n][i] = w * (g[0][n][i] - delta[h]) * p.scale;
       }
     }
-    accumulateRows<D, N>(acc, s, ks + stage * SIZE);
+    accumulateRows<D, N, 1>(acc, s, ks + stage * SIZE);
     __syncthreads();
     turn = next;
   }
   const float factor[2] = {1.0f, 1.0f};
-  storeRows<D>(p.dQ, p.dQStride, first + row, p.queries, d, head * d, acc, factor);
+  storeRows<D>(p.dQ, p.dQStride, first + row, p.queries, d, head * d, acc[0], factor);
 }
 
 // grid: (key tiles, key heads); a warp's rows are 16 keys, the queries of all heads of the group pass by in order
@@ -277,30 +317,32 @@ template <int D> __device__ void tensorKeyGrad(const Problem& p) {
   Key key[2];
 #pragma unroll
   for (int h = 0; h < 2; h++) key[h] = keyOf(p, first + row + lane / 4 + 8 * h);
-  float dK[D / 8][4] = {}, dV[D / 8][4] = {};
+  float dK[1][D / 8][4] = {}, dV[1][D / 8][4] = {}, scale = p.scale * kLog2e;
   for (int turn = 0; turn < total; turn++) {
     int stage = turn % 2, i0 = (begin + turn % turns) * kStep;
     fetch(turn + 1, stage ^ 1);
     waitCopies<1>();
     __syncthreads();
-    float s[N][4], g[N][4];
-    scores<D, N>(s, ks, row, qs + stage * SIZE);
-    scores<D, N>(g, vs, row, os + stage * SIZE);
+    float s[1][N][4], g[1][N][4];
+    scores<D, N, 1>(s, ks, row, qs + stage * SIZE);
+    scores<D, N, 1>(g, vs, row, os + stage * SIZE);
+    bool all = seenByAll(p, tile, i0, i0 + kStep);
 #pragma unroll
     for (int n = 0; n < N; n++) {
 #pragma unroll
       for (int i = 0; i < 4; i++) {
         int q = n * 8 + lane % 4 * 2 + i % 2, at = stage * kStep + q;
-        float w = sees(p, i0 + q, depth[at], key[i / 2]) ? exp2f(s[n][i] * (p.scale * kLog2e) - lse[at]) : 0.0f;
-        s[n][i] = w;
-        g[n][i] = w * (g[n][i] - delta[at]) * p.scale;
+        float w = power2(s[0][n][i] * scale - lse[at]);
+        if (!all && !sees(p, i0 + q, depth[at], key[i / 2])) w = 0;
+        s[0][n][i] = w;
+        g[0][n][i] = w * (g[0][n][i] - delta[at]) * p.scale;
       }
     }
-    accumulateRows<D, N>(dV, s, os + stage * SIZE);
-    accumulateRows<D, N>(dK, g, qs + stage * SIZE);
+    accumulateRows<D, N, 1>(dV, s, os + stage * SIZE);
+    accumulateRows<D, N, 1>(dK, g, qs + stage * SIZE);
     __syncthreads();
   }
   const float factor[2] = {1.0f, 1.0f};
-  storeRows<D>(p.dK, p.dKStride, first + row, p.keys, d, group * d, dK, factor);
-  storeRows<D>(p.dV, p.dVStride, first + row, p.keys, d, group * d, dV, factor);
+  storeRows<D>(p.dK, p.dKStride, first + row, p.keys, d, group * d, dK[0], factor);
+  storeRows<D>(p.dV, p.dVStride, first + row, p.keys, d, group * d, dV[0], factor);
 }
