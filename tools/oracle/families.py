@@ -11,13 +11,14 @@ import warnings
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin starve whatever runs beside
 
 import peft
 import torch
 import transformers
 from families_cases import CASES, Case
 from families_compute import distance, gradients, greedy, in_f64, step
-from families_files import sort_targets, to_legacy
+from families_files import tidy_adapter_config, to_legacy
 from families_weights import fill_adapter, fill_base, generator
 from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModelForCausalLM
@@ -58,7 +59,7 @@ def write_model(folder: Path, case: Case):
     fill_adapter(model, case.name)
     model.save_pretrained(folder / "adapter")
     (folder / "adapter" / "README.md").unlink(missing_ok=True)
-    sort_targets(folder / "adapter" / "adapter_config.json")
+    tidy_adapter_config(folder / "adapter" / "adapter_config.json")
     return model
 
 

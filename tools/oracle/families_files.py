@@ -5,12 +5,13 @@ from pathlib import Path
 from transformers import AutoConfig
 
 
-def sort_targets(path: Path):
-    """PEFT writes target_modules from a Python set, in another order each time."""
+def tidy_adapter_config(path: Path):
+    """PEFT writes target_modules from a Python set, in another order each time, and the base's folder, in another place each time."""
     config = json.loads(path.read_text())
+    config["base_model_name_or_path"] = None
     if isinstance(config["target_modules"], list):
         config["target_modules"].sort()
-        path.write_text(json.dumps(config, indent=2, sort_keys=True))
+    path.write_text(json.dumps(config, indent=2, sort_keys=True))
 
 
 def to_legacy(path: Path):

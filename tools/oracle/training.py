@@ -12,6 +12,7 @@ import warnings
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin starve whatever runs beside
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import datasets
@@ -19,7 +20,7 @@ import peft
 import torch
 import transformers
 from families_compute import step
-from families_files import sort_targets
+from families_files import tidy_adapter_config
 from families_weights import fill_adapter, fill_base
 from training_cases import COMMON, RUNS, Run
 from training_data import make_tokenizer
@@ -91,12 +92,16 @@ def save(model, folder: Path, files: list[str]):
         for name in files:
             shutil.copy(Path(temp) / name, folder / name)
     if "adapter_config.json" in files:
-        sort_targets(folder / "adapter_config.json")
+        tidy_adapter_config(folder / "adapter_config.json")
 
 
-def dump(path: Path, value, lines=False):
-    text = "[\n" + ",\n".join(json.dumps(v, separators=(",", ":")) for v in value) + "\n]" if lines else json.dumps(value, indent=2)
+def dump(path: Path, value, a_line_each=False):
+    text = "[\n" + ",\n".join(json.dumps(v, separators=(",", ":")) for v in value) + "\n]" if a_line_each else json.dumps(value, indent=2)
     path.write_text(text + "\n")
+
+
+def lines(path: Path, rows: list[dict]):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def check_first_step(trainer: Recorder, run: Run):
@@ -123,7 +128,7 @@ def write_run(out: Path, run: Run):
         save(model, folder / "adapter", trained)
     for name, rows in (("train", run.rows), ("eval", run.evaluation)):
         if rows:
-            (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+            lines(folder / f"{name}.jsonl", rows)
     args = {**COMMON, **run.args}
     dump(folder / "args.json", args)
 
@@ -143,13 +148,13 @@ def write_run(out: Path, run: Run):
         finally:
             os.chdir(here)
     save(model, folder / "final", trained)
-    dump(folder / "steps.json", trainer.steps, lines=True)
+    dump(folder / "steps.json", trainer.steps, a_line_each=True)
     if config.packing:
         packs = [dict(ids=pack["input_ids"], lengths=pack["seq_lengths"]) for pack in trainer.train_dataset]
-        dump(folder / "packs.json", packs, lines=True)
+        dump(folder / "packs.json", packs, a_line_each=True)
     if run.evaluation:
-        dump(folder / "evaluated.json", trainer.evaluated, lines=True)
-    dump(folder / "log_history.json", trainer.state.log_history, lines=True)
+        dump(folder / "evaluated.json", trainer.evaluated, a_line_each=True)
+    dump(folder / "log_history.json", trainer.state.log_history, a_line_each=True)
 
     check_first_step(trainer, run)
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
@@ -165,7 +170,7 @@ def main():
     args = parser.parse_args()
     for run in RUNS:
         if args.case in (None, run.name):
-            write_run(args.out, run)
+            write_run(args.out.resolve(), run)  # training changes the working directory
 
 
 if __name__ == "__main__":

@@ -1,0 +1,182 @@
+"""How far bf16 takes training from f32, in Hugging Face's own hands: the yardstick for saqr's bf16 and QLoRA.
+
+  python tools/oracle/drift.py OUT [--steps 100]
+
+A small Llama begins to learn short lessons from scratch in f32, then goes on with LoRA, in f32 and in bf16, over its own weights and over the same ones in
+NF4, from three seeds. The layout is described in tools/oracle/README.md."""
+import argparse
+import multiprocessing
+import os
+import shutil
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import datasets
+import peft
+import torch
+import transformers
+from families_compute import gradients, row_nll, step
+from families_weights import fill_adapter
+from safetensors.torch import save_file
+from training import Recorder, dump, lines, save
+from training_data import lessons, make_tokenizer
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig, LlamaConfig, LlamaForCausalLM
+from trl import SFTConfig
+
+SEEDS = [11, 12, 13]
+LORA = dict(r=8, lora_alpha=16, target_modules="all-linear")
+ARGS = dict(per_device_train_batch_size=4, learning_rate=1e-3, lr_scheduler_type="linear", warmup_steps=5, logging_steps=1, max_length=256)
+VOCAB = 512
+
+# a step of so small a model is faster on one thread; the seeds run side by side instead
+torch.set_num_threads(1)
+
+
+def quiet(temp: str, **args) -> SFTConfig:
+    return SFTConfig(output_dir=temp, use_cpu=True, gradient_checkpointing=False, report_to="none", disable_tqdm=True, save_strategy="no", **args)
+
+
+def train(model, tokenizer, rows, **args) -> Recorder:
+    with tempfile.TemporaryDirectory() as temp:
+        trainer = Recorder(model=model, args=quiet(temp, **args), train_dataset=datasets.Dataset.from_list(rows), processing_class=tokenizer)
+        trainer.remove_callback(transformers.PrinterCallback)
+        # TRL turns a quantised model's adapter to bf16; here it stays f32 everywhere, so that only the arithmetic around it differs
+        for p in model.parameters():
+            if p.requires_grad:
+                p.data = p.data.float()
+        trainer.train()
+    return trainer
+
+
+def pretrain(folder: Path) -> None:
+    """A model that has begun to learn: there is much left for the adapter. Its weights are bf16 numbers, so that f32 and bf16 begin with the same."""
+    rows = lessons(960, 1)
+    tokenizer = make_tokenizer([row["prompt"] + row["completion"] for row in rows], VOCAB)
+    torch.manual_seed(1)
+    model = LlamaForCausalLM(LlamaConfig(
+        vocab_size=VOCAB, hidden_size=128, intermediate_size=256, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2,
+        max_position_embeddings=256, rms_norm_eps=1e-5, tie_word_embeddings=True, pad_token_id=0, initializer_range=0.05,
+    ))
+    texts = [dict(text=row["prompt"] + row["completion"]) for row in rows]
+    train(model, tokenizer, texts, bf16=False, per_device_train_batch_size=16, learning_rate=3e-3, max_steps=60, logging_steps=50, seed=1, max_length=256)
+    model.to(torch.bfloat16).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def load(out: Path, base: str, dtype: torch.dtype):
+    """`base` is `bf16` (the model's own weights) or `nf4` (the same, quantised by bitsandbytes with double quantisation)."""
+    if base == "bf16":
+        return AutoModelForCausalLM.from_pretrained(out / "model", dtype=dtype)
+    model = AutoModelForCausalLM.from_pretrained(out / "model-nf4", dtype=dtype)
+    for module in model.modules():
+        if hasattr(module, "compute_dtype"):
+            module.compute_dtype = dtype
+    return model
+
+
+def quantise(out: Path) -> None:
+    config = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=torch.bfloat16)
+    AutoModelForCausalLM.from_pretrained(out / "model", dtype=torch.bfloat16, quantization_config=config).save_pretrained(out / "model-nf4")
+
+
+def heldout_loss(model, rows, bf16: bool) -> float:
+    model.train()  # nothing here is random; in eval mode bitsandbytes would repack the NF4 weights for good
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        sums = [row_nll(model, row)[1].double() for row in rows]
+    return (sum(sums) / sum(sum(row["targets"]) for row in rows)).item()
+
+
+def tokenised(tokenizer, rows) -> list[dict]:
+    """As TRL prepares prompt and completion: the completion and its EOS are targets."""
+    found = []
+    for row in rows:
+        prompt, ids = tokenizer(row["prompt"]).input_ids, tokenizer(row["prompt"] + row["completion"] + "</s>").input_ids
+        begin = next((i for i, (a, b) in enumerate(zip(prompt, ids)) if a != b), min(len(prompt), len(ids)))
+        found.append(dict(ids=ids, targets=[int(i >= begin) for i in range(len(ids))]))
+    return found
+
+
+def flat(grads: dict[str, torch.Tensor]) -> torch.Tensor:
+    return torch.cat([grads[name].double().flatten() for name in sorted(grads)])
+
+
+def cosine(a, b) -> float:
+    return torch.nn.functional.cosine_similarity(flat(a), flat(b), dim=0).item()
+
+
+@torch.no_grad()
+def begin_adapter(model, seed: int) -> None:
+    """lora_B small, so that training begins near the base as it does in practice, but not zero: every gradient is compared."""
+    fill_adapter(model, seed)
+    for name, p in model.named_parameters():
+        if "lora_B" in name:
+            p.mul_(0.1)
+
+
+def run_seed(out: Path, seed: int, heldout: list[dict], steps: int) -> None:
+    folder = out / f"seed-{seed}"
+    rows = lessons(steps * ARGS["per_device_train_batch_size"], seed)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(out / "model")
+    args = dict(**ARGS, max_steps=steps, seed=seed)
+    expected, tensors = {}, {}
+    for base in ("bf16", "nf4"):
+        for dtype in (torch.float32, torch.bfloat16):
+            low = dtype == torch.bfloat16
+            model = peft.get_peft_model(load(out, base, dtype), peft.LoraConfig(task_type="CAUSAL_LM", **LORA))
+            begin_adapter(model, seed)
+            if not expected:
+                save(model, folder / "adapter", ["adapter_config.json", "adapter_model.safetensors"])
+            before = heldout_loss(model, heldout, low)
+            trainer = train(model, tokenizer, rows, bf16=low, **args)
+            after = heldout_loss(model, heldout, low)
+            begin_adapter(model, seed)
+            with torch.autocast("cpu", torch.bfloat16, enabled=low):
+                step(model, [row for batch in trainer.steps[0] for row in batch])
+            grads = gradients(model)
+            entry = dict(
+                losses=[e["loss"] for e in trainer.state.log_history if "loss" in e],
+                grad_norms=[e["grad_norm"] for e in trainer.state.log_history if "loss" in e],
+                heldout=dict(before=before, after=after),
+            )
+            key = f"{base}.{'bf16' if low else 'f32'}"
+            if low:
+                exact = expected[f"{base}.f32"]
+                entry["cosine"] = cosine(grads, tensors[base])
+                entry["drift"] = max(abs(a - b) for a, b in zip(entry["losses"], exact["losses"]))
+            else:
+                tensors[base] = grads
+            expected[key] = entry
+            print(f"seed {seed} {key:10} {entry['losses'][0]:.4f} -> {entry['losses'][-1]:.4f}  held out {before:.4f} -> {after:.4f}", *(f"{k} {entry[k]:.6f}" for k in ("cosine", "drift") if k in entry), flush=True)
+    dump(folder / "args.json", args)
+    lines(folder / "train.jsonl", rows)
+    dump(folder / "steps.json", trainer.steps, a_line_each=True)
+    save_file({f"{base}.{name}": g for base, grads in tensors.items() for name, g in grads.items()}, folder / "gradients.safetensors", metadata={"format": "pt"})
+    dump(folder / "expected.json", expected)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--steps", type=int, default=100)
+    args = parser.parse_args()
+    begun = time.time()
+    shutil.rmtree(args.out, ignore_errors=True)
+    pretrain(args.out / "model")
+    quantise(args.out)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(args.out / "model")
+    rows = lessons(48, 99)
+    lines(args.out / "heldout.jsonl", rows)
+    heldout = tokenised(tokenizer, rows)
+    dump(args.out / "heldout.json", heldout, a_line_each=True)
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for done in [pool.submit(run_seed, args.out, seed, heldout, args.steps) for seed in SEEDS]:
+            done.result()
+    print(f"{time.time() - begun:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
