@@ -216,8 +216,26 @@ SAQR_INLINE vf exp2(vf x) {
   return x < -126.0f ? vf{} : r;
 }
 SAQR_INLINE vf exp(vf x) { return exp2(x * 1.44269504088896341f); }  // relative error grows with |x|: 6e-8 · |x|
+// 1 / (1 + e^-x). With AVX-512 the power of two saturates by itself, so nothing is clamped; infinite x gives NaN there.
+SAQR_INLINE vf sigmoid(vf x) {
+#if defined(__AVX512F__)
+  vf t = x * -1.44269504088896341f;
+  vf n = (vf)_mm512_roundscale_ps((__m512)t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  vf f = t - n;
+  vf p = set1(1.5403530e-4f);
+  p = p * f + 1.3333558e-3f;
+  p = p * f + 9.6181291e-3f;
+  p = p * f + 5.5504109e-2f;
+  p = p * f + 2.4022651e-1f;
+  p = p * f + 6.9314718e-1f;
+  p = p * f + 1.0f;
+  return 1.0f / (1.0f + (vf)_mm512_scalef_ps((__m512)p, (__m512)n));
+#else
+  return 1.0f / (1.0f + exp(-x));
+#endif
+}
 
-// Natural logarithm of a positive normal number. Relative error < 2e-7: x = 2^e · m, log m = 2 · artanh((m − 1) / (m + 1)), m in [√½, √2).
+// Natural logarithm of a positive normal number (infinity and NaN give NaN). Relative error < 2e-7: x = 2^e · m, log m = 2 · artanh((m − 1) / (m + 1)), m in [√½, √2).
 SAQR_INLINE vf log(vf x) {
   vi e = (asInt(x) - 0x3f3504f3) >> 23;
   vf m = asFloat(asInt(x) - (e << 23)), n = __builtin_convertvector(e, vf);
@@ -226,7 +244,7 @@ SAQR_INLINE vf log(vf x) {
   p = p * z + 0.4f;
   p = p * z + 0.6666666667f;
   p = p * z + 2.0f;
-  return n * 0.693359375f + (n * -2.12194440e-4f + p * s);  // log 2 in two parts: the first is exact
+  return n * 0.693359375f + (n * -2.12194440e-4f + p * s) + (x - x);  // log 2 in two parts: the first is exact
 }
 
 }  // namespace saqr

@@ -1,4 +1,6 @@
 // Attention's kernels against the f64 definition: every kind of mask, head sizes, strides; the same bits on 1, 2 and 3 threads.
+#include <chrono>
+#include <thread>
 #include "attention.hpp"
 
 using namespace saqr;
@@ -141,6 +143,55 @@ TEST(attention_cache) {
     problems.push_back({"cache and shared beginnings, " + n + " new", 6, 2, 32, MaskOf().shared(30, {40, 60}), 0, 80, queries});
   }
   checkAll(problems);
+}
+
+// What is packed once for all when it fits, and tokens owned in one run, is packed anew and owned in parts when it doesn't.
+TEST(attention_beyond_scratch) {
+  check({"more tokens than stay packed or are owned at once", 1, 1, 256, MaskOf().shared(8, std::vector<int>(131, 20))}, DType::f32);
+}
+
+TEST(attention_nan) {
+  for (DType type : {DType::f32, DType::bf16}) {
+    for (int T : {1, 40}) {
+      Data q(T, 64, type), k(T, 32, type), v(T, 32, type), o(T, 64, type), lse(T, 2, DType::f32);
+      Random random(3);
+      for (Data* d : {&q, &k, &v}) d->random(random, 1);
+      q.set(T / 2, 5, NAN);
+      MaskOf mask = MaskOf().row(T);
+      auto ints = [](std::vector<int32_t>& values) { return Tensor{values.data(), int64_t(values.size()), 1, 1, DType::i32, 0, nullptr}; };
+      Call("attention", 2, {o.tensor(), lse.tensor(), q.tensor(), k.tensor(), v.tensor(), ints(mask.from), ints(mask.until), ints(mask.depth), Tensor{}}, {2, 1, 32, 1, 0}).run(pool(2));
+      for (int i = 0; i < T; i++) {
+        const bool bad = i == T / 2;
+        EXPECT(std::isnan(o.get(i, 3)) == bad && std::isnan(lse.get(i, 0)) == bad && !std::isnan(o.get(i, 40)), "T = %d: NaN of query %d, head 0: at query %d", T, T / 2, i);
+      }
+    }
+  }
+}
+
+TEST(attention_abort) {
+  const int T = 6000;
+  Data q(T, 512, DType::bf16), k(T, 512, DType::bf16), v(T, 512, DType::bf16), o(T, 512, DType::bf16), lse(T, 4, DType::f32), dq = q, dk = q, dv = q;
+  MaskOf mask = MaskOf().row(T).bidirectional(0, T);
+  auto ints = [](std::vector<int32_t>& values) { return Tensor{values.data(), int64_t(values.size()), 1, 1, DType::i32, 0, nullptr}; };
+  const std::vector<double> attrs{4, 4, 128, 1, 0};
+  const Tensor from = ints(mask.from), until = ints(mask.until), depth = ints(mask.depth);
+  const Call forward("attention", 2, {o.tensor(), lse.tensor(), q.tensor(), k.tensor(), v.tensor(), from, until, depth, Tensor{}}, attrs);
+  const Call backward("attention_backward", 3,
+                      {dq.tensor(), dk.tensor(), dv.tensor(), q.tensor(), o.tensor(), lse.tensor(), q.tensor(), k.tensor(), v.tensor(), from, until, depth}, attrs);
+  for (const Call* call : {&forward, &backward}) {
+    volatile int32_t abort = 0;
+    std::chrono::steady_clock::time_point asked;
+    std::thread other([&] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(60));
+      asked = std::chrono::steady_clock::now();
+      abort = 1;
+    });
+    call->error(pool(2), &abort);
+    const auto end = std::chrono::steady_clock::now();
+    other.join();
+    const double ms = std::chrono::duration<double, std::milli>(end - asked).count();
+    EXPECT(ms > 0 && ms < 100, "stopped %.1f ms after it was asked", ms);
+  }
 }
 
 TEST(attention_refuses) {

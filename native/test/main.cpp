@@ -52,10 +52,10 @@ Call::Call(const char* op, int outputs, std::vector<Tensor> tensors, std::vector
 }
 Call::~Call() = default;
 
-std::string Call::error(Pool& pool) const {
+std::string Call::error(Pool& pool, const volatile int32_t* abort) const {
   if (!loaded_->plan) return "not loaded";
   pool.run([](void* step, Worker& worker) { static_cast<const Step*>(step)->kernel(*static_cast<const Step*>(step), worker); }, &loaded_->plan->steps[0],
-           nullptr);
+           abort);
   return pool.failed() ? pool.error() : "";
 }
 

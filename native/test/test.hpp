@@ -31,7 +31,8 @@ class Call {
   Call(const char* op, int outputs, std::vector<Tensor> tensors, std::vector<double> attrs, void* workspace = nullptr);
   ~Call();
   void run(Pool& pool) const;               // an error of the kernel is a failure of the test
-  std::string error(Pool& pool) const;      // runs it and returns what it says ("" if nothing)
+  // runs it and returns what it says ("" if nothing)
+  std::string error(Pool& pool, const volatile int32_t* abort = nullptr) const;
   double seconds(Pool& pool, int repeats) const;  // shortest of several
   double processorSeconds(int repeats) const;     // shortest of several on one thread, time that others took from it left out
 

@@ -113,7 +113,7 @@ class Decode {
 
   void finish(const Group& group, int64_t query) {
     for (int n = 0; n < group.heads; n++) {
-      const bool seen = group.total[n] > 0;
+      const bool seen = group.total[n] != 0;  // NaN is seen
       unpackRow(headOf<T>(call_.o, group.first + n, call_.headDim).row(query), group.sums + n * kPadded, call_.headDim, seen ? 1 / group.total[n] : 0.0f);
       float* lse = static_cast<float*>(call_.lse.data) + query * call_.lse.stride + group.first + n;
       *lse = seen ? group.top[n] * call_.scale + std::log(group.total[n]) : -INFINITY;

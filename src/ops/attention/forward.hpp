@@ -191,7 +191,7 @@ class Forward {
       const int64_t query = first + n % lanes_.vectors * W, at = head + n / lanes_.vectors;
       const int count = static_cast<int>(std::clamp<int64_t>(end - query, 0, W));
       if (count == 0) continue;
-      const vi seen = state.total[n] > 0.0f;
+      const vi seen = state.total[n] != 0.0f;  // NaN is seen
       const vf inverse = select(seen, 1.0f / select(seen, state.total[n], set1(1.0f)), vf{});
       const Head<T> o = headOf<T>(call_.o, at, D);
       unpackTransposed(o.row(query), o.stride, sums_ + n * W, N * W, count, D, inverse);

@@ -17,7 +17,7 @@ SAQR_INLINE vf exp2With(vf t, Polynomial polynomial) {
   const vf n = (vf)_mm512_roundscale_ps((__m512)t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   return (vf)_mm512_scalef_ps((__m512)polynomial(t - n), (__m512)n);
 #else
-  t = min(max(t, set1(-127.0f)), set1(127.0f));
+  t = min(set1(127.0f), max(set1(-127.0f), t));  // in this order NaN stays NaN
   const vf magic = t + 12582912.0f, n = magic - 12582912.0f;  // 1.5 · 2²³: the integer lies in the low bits
   return polynomial(t - n) * asFloat((asInt(magic) + 127) << 23);  // n = −127 gives the exponent of 0
 #endif
