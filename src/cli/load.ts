@@ -2,74 +2,99 @@
 import { Dataset, loadDataset } from '../data/dataset.ts'
 import type { Device } from '../devices/device.ts'
 import { LanguageModel } from '../engine/language-model.ts'
+import { loadAdapter } from '../engine/load-adapter.ts'
+import { OpenModel } from '../engine/open-model.ts'
 import { SaqrError } from '../error.ts'
-import { FastLanguageModel, PretrainedModel } from '../fast-language-model.ts'
-import { readConfig } from '../formats/checkpoint.ts'
+import { openCheckpoint, type TokenizerFiles } from '../formats/checkpoint.ts'
+import { readAdapterConfig } from '../formats/peft/config.ts'
 import { readTokenizerFiles } from '../formats/tokenizer-files.ts'
 import { resolveDataset } from '../hub/dataset.ts'
 import { isFile, isFolder } from '../hub/files.ts'
 import { readText } from '../hub/json.ts'
-import { type ResolvedModel, resolveModel } from '../hub/model.ts'
+import { resolveModel } from '../hub/model.ts'
+import { Tokenizer } from '../text/tokenizer.ts'
 import { adapterConfig } from '../train/options/adapter.ts'
-import { precisionIn } from '../train/options/rules.ts'
+import { FROZEN_4BIT, precisionIn } from '../train/options/rules.ts'
 import type { SftOptions } from '../train/options/sft.ts'
 
 export interface Opened {
-  model: PretrainedModel
+  language: LanguageModel
+  tokenizer: Tokenizer
   /** worth telling: the Hub could not be asked and the cache was used */
   notes: string[]
 }
 
 type ModelOptions = Pick<
   SftOptions,
-  'modelRevision' | 'dtype' | 'bf16' | 'loadIn4bit' | 'useBnbNestedQuant' | 'eosToken' | 'chatTemplatePath' | 'seed'
+  'modelRevision' | 'dtype' | 'bf16' | 'loadIn4bit' | 'useBnbNestedQuant' | 'eosToken' | 'chatTemplatePath'
 >
 
 /** The model to train: its own adapter where it is one, a new adapter with `--use_peft`, else all weights. */
 export async function openForTraining(o: SftOptions, device: Device, signal: AbortSignal): Promise<Opened> {
-  const found = await find(o.modelNameOrPath!, o.modelRevision, signal)
+  const base = await openBase(o.modelNameOrPath!, o, device, signal)
   const lora = adapterConfig(o)
-  if (found.kind === 'adapter' && lora)
+  if (base.adapter !== null && lora)
     throw new SaqrError('OPTION_INVALID', `${o.modelNameOrPath} is an adapter, which is trained on as it is; leave --use_peft out`)
-  if (o.loadIn4bit && !lora && found.kind !== 'adapter')
-    throw new SaqrError('OPTION_INVALID', 'the weights of a 4-bit base can’t be trained; add --use_peft, or leave --load_in_4bit out')
-  const full = !lora && found.kind !== 'adapter'
-  const { model, notes } = await open(found, o.modelNameOrPath!, o, device, signal, full)
-  if (!lora) return { model, notes }
-  const language = new LanguageModel(model.language.open, { kind: 'lora', config: lora }, o.seed)
-  return { model: new PretrainedModel(language, model.tokenizer, false), notes }
+  if (base.adapter !== null) return { ...base, language: loadAdapter(base.open, base.adapter) }
+  if (o.loadIn4bit && !lora) throw new SaqrError('OPTION_INVALID', FROZEN_4BIT)
+  return { ...base, language: new LanguageModel(base.open, lora ? { kind: 'lora', config: lora } : { kind: 'full' }, o.seed) }
 }
 
 /** The model as it is: a checkpoint, or an adapter over its base. */
 export async function openForGeneration(name: string, o: ModelOptions, device: Device, signal: AbortSignal): Promise<Opened> {
-  return await open(await find(name, o.modelRevision, signal), name, o, device, signal, false)
+  const base = await openBase(name, o, device, signal)
+  return {
+    ...base,
+    language: base.adapter === null ? new LanguageModel(base.open, { kind: 'none' }, 0) : loadAdapter(base.open, base.adapter),
+  }
 }
 
-function find(name: string, revision: string, signal: AbortSignal): Promise<ResolvedModel> {
-  return resolveModel(name, { revision: revision === 'main' ? undefined : revision, signal })
+interface Base {
+  open: OpenModel
+  /** folder of the adapter that was named */
+  adapter: string | null
+  tokenizer: Tokenizer
+  notes: string[]
 }
 
-async function open(
-  found: ResolvedModel,
-  name: string,
-  o: ModelOptions,
-  device: Device,
+async function openBase(name: string, o: ModelOptions, device: Device, signal: AbortSignal): Promise<Base> {
+  const named = await resolveModel(name, { revision: o.modelRevision === 'main' ? undefined : o.modelRevision, signal })
+  const adapter = named.kind === 'adapter' ? named.path : null
+  const found = adapter === null ? named : await resolveModel(baseOf(adapter), { signal })
+  const checkpoint = openCheckpoint(found.path)
+  // an adapter that was saved with a tokenizer was trained with it
+  const own = adapter === null ? undefined : readTokenizerFiles(adapter)
+  const files = own ?? checkpoint.tokenizer
+  if (!files) throw new SaqrError('MODEL_TOKENIZER', `${found.path} has no tokenizer: put tokenizer.json beside the weights`)
+  const changed = await withChanges(files, o, signal)
+  const choice = { dtype: precisionIn(o, checkpoint.config), loadIn4bit: o.loadIn4bit, doubleQuant: o.useBnbNestedQuant }
+  return {
+    open: new OpenModel(device, { ...checkpoint, tokenizer: changed }, choice),
+    adapter,
+    tokenizer: new Tokenizer(changed, { modelType: String(checkpoint.config.model_type), eosToken: o.eosToken ?? undefined }),
+    notes: [named.note, found.note].filter((note, i, all) => note !== undefined && all.indexOf(note) === i) as string[],
+  }
+}
+
+function baseOf(folder: string): string {
+  const { baseModelNameOrPath } = readAdapterConfig(folder)
+  if (baseModelNameOrPath !== null) return baseModelNameOrPath
+  throw new SaqrError(
+    'MODEL_BASE',
+    `${folder} is an adapter whose adapter_config.json names no base_model_name_or_path: write the base's id or path there`,
+  )
+}
+
+/** The tokenizer with `--eos_token` and `--chat_template_path`, so that it is saved as it was trained with. */
+async function withChanges(
+  files: TokenizerFiles,
+  { eosToken, chatTemplatePath }: ModelOptions,
   signal: AbortSignal,
-  full: boolean,
-): Promise<Opened> {
-  const { model } = await FastLanguageModel.fromPretrained(name, {
-    revision: o.modelRevision === 'main' ? undefined : o.modelRevision,
-    dtype: found.kind === 'adapter' ? precisionIn(o, {}) : precisionIn(o, readConfig(found.path)),
-    loadIn4bit: o.loadIn4bit,
-    doubleQuant: o.useBnbNestedQuant,
-    fullFinetuning: full,
-    randomState: o.seed,
-    eosToken: o.eosToken,
-    chatTemplate: o.chatTemplatePath === null ? undefined : await chatTemplate(o.chatTemplatePath, signal),
-    device,
-    signal,
-  })
-  return { model, notes: found.note ? [found.note] : [] }
+): Promise<TokenizerFiles> {
+  const changed = { ...files }
+  if (eosToken !== null) changed.tokenizerConfig = { ...files.tokenizerConfig, eos_token: eosToken }
+  if (chatTemplatePath !== null) changed.chatTemplate = await chatTemplate(chatTemplatePath, signal)
+  return changed
 }
 
 /** A .jinja file, or a folder or Hub id of a tokenizer that has a template. */
@@ -77,12 +102,11 @@ async function chatTemplate(path: string, signal: AbortSignal): Promise<string> 
   if (isFile(path)) return readText(path)
   const folder = isFolder(path) ? path : (await resolveModel(path, { signal })).path
   const template = isFolder(folder) ? readTokenizerFiles(folder)?.chatTemplate : undefined
-  if (template === undefined)
-    throw new SaqrError(
-      'TEXT_NO_TEMPLATE',
-      `--chat_template_path ${path}: there is no chat template; name a .jinja file or a tokenizer with one`,
-    )
-  return template
+  if (template !== undefined) return template
+  throw new SaqrError(
+    'TEXT_NO_TEMPLATE',
+    `--chat_template_path ${path}: there is no chat template; name a .jinja file or a tokenizer with one`,
+  )
 }
 
 /** Rows of a file, a folder or a Hub data set. */

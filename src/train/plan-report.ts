@@ -13,7 +13,7 @@ import { openConfig } from '../models/registry.ts'
 import type { MemoryTable } from './events.ts'
 import { memoryOf } from './memory.ts'
 import { adapterConfig } from './options/adapter.ts'
-import { is8bit, precisionIn } from './options/rules.ts'
+import { FROZEN_4BIT, is8bit, precisionIn } from './options/rules.ts'
 import { sizeInBytes } from './options/schemas.ts'
 import type { SftOptions } from './options/sft.ts'
 
@@ -45,8 +45,7 @@ export function reportPlan(name: string, config: JsonObject, o: SftOptions, devi
   const model = openConfig(config)
   const activation = precisionIn(o, config)
   const lora = adapterConfig(o)
-  if (o.loadIn4bit && !lora)
-    throw new SaqrError('OPTION_INVALID', 'the weights of a 4-bit base can’t be trained; add --use_peft, or leave --load_in_4bit out')
+  if (o.loadIn4bit && !lora) throw new SaqrError('OPTION_INVALID', FROZEN_4BIT)
   const adapter = chooseAdapter(
     lora ? { kind: 'lora', config: lora } : { kind: 'full' },
     { nf4: o.loadIn4bit, head: model.head.path },

@@ -83,6 +83,26 @@ describe('saqr sft', () => {
     expect(said.out.trim().length).toBeGreaterThan(0)
   })
 
+  it('saves the tokenizer with the template and the end token that it was trained with, and generate takes it from there', async () => {
+    const template = join(folder, 'say.jinja')
+    writeFileSync(template, '{% for m in messages %}{{ m.content }}{% endfor %}')
+    const rows = join(folder, 'chat.jsonl')
+    const messages = [
+      { role: 'user', content: 'who waits? ' },
+      { role: 'assistant', content: 'the heron' },
+    ]
+    writeFileSync(rows, `${JSON.stringify({ messages })}\n`)
+    const out = join(folder, 'chat')
+    const chat = ['--dataset_name', rows, '--chat_template_path', template, '--eos_token', '<s>', '--max_steps', '1', '--save_steps', '1']
+    expect((await saqr('sft', ...config(), ...lora, ...chat, '--output_dir', out)).code).toBe(0)
+    for (const place of [out, join(out, 'checkpoint-1')]) {
+      expect(readFileSync(join(place, 'chat_template.jinja'), 'utf8')).toBe(readFileSync(template, 'utf8'))
+      expect(JSON.parse(readFileSync(join(place, 'tokenizer_config.json'), 'utf8'))).toMatchObject({ eos_token: '<s>' })
+    }
+    const say = ['generate', '--model_name_or_path', out, '--no_bf16', '--device', 'cpu', '--max_new_tokens', '2']
+    expect((await saqr(...say, '--chat', 'who waits?')).code).toBe(0)
+  })
+
   it('logs the hash that plan prints for the same options', async () => {
     const out = join(folder, 'hash')
     await saqr('sft', ...config(), ...lora, '--max_steps', '1', '--report_to', 'jsonl', '--output_dir', out)

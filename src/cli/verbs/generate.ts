@@ -2,7 +2,8 @@
 import { text as readAll } from 'node:stream/consumers'
 import { z } from 'zod'
 import { SaqrError } from '../../error.ts'
-import type { PretrainedModel } from '../../fast-language-model.ts'
+import { generate as pieces } from '../../generate/generate.ts'
+import type { Tokenizer } from '../../text/tokenizer.ts'
 import { honoured } from '../../train/options/field.ts'
 import { count, optionalFlag, optionalText } from '../../train/options/schemas.ts'
 import { sftFields } from '../../train/options/sft.ts'
@@ -69,10 +70,10 @@ export const generate = defineVerb({
     const text = options.prompt ?? (words.length > 0 ? words.join(' ') : await standardInput())
     const opened = await openDevice(options.useCpu ? 'cpu' : options.device)
     try {
-      const { model, notes } = await openForGeneration(options.modelNameOrPath, options, opened, io.signal)
+      const { language, tokenizer, notes } = await openForGeneration(options.modelNameOrPath, options, opened, io.signal)
       for (const note of notes) io.err.write(`${note}\n`)
-      const ids = promptIds(model, text, options.chat, options.system)
-      for await (const piece of model.generate(ids, { ...options, signal: io.signal })) io.out.write(piece)
+      const ids = promptIds(tokenizer, text, options.chat, options.system)
+      for await (const piece of pieces(language, tokenizer, ids, { ...options, signal: io.signal })) io.out.write(piece)
       io.out.write('\n')
       return 0
     } finally {
@@ -81,7 +82,7 @@ export const generate = defineVerb({
   },
 })
 
-function promptIds({ tokenizer }: PretrainedModel, text: string, chat: boolean | null, system: string | null): number[] {
+function promptIds(tokenizer: Tokenizer, text: string, chat: boolean | null, system: string | null): number[] {
   if (chat ?? tokenizer.chatTemplate !== null) {
     const messages = [...(system === null ? [] : [{ role: 'system', content: system }]), { role: 'user', content: text }]
     return tokenizer.applyChatTemplate(messages, { addGenerationPrompt: true }).ids

@@ -9,7 +9,8 @@ import { z } from 'zod'
 import { loadDataset } from '../../data/dataset.ts'
 import { LanguageModel } from '../../engine/language-model.ts'
 import { writeTokenizer } from '../../engine/model-folder.ts'
-import { PretrainedModel } from '../../fast-language-model.ts'
+import { saveTrained } from '../../engine/save.ts'
+import { saveMerged } from '../../export/merged.ts'
 import { ensureWritableFolder } from '../../hub/files.ts'
 import type { Point } from '../../track/curve.ts'
 import { plot } from '../../track/plot.ts'
@@ -24,7 +25,7 @@ import { sftFields } from '../../train/options/sft.ts'
 import { SFTTrainer } from '../../train/sft-trainer.ts'
 import { openDevice } from '../device.ts'
 import { loadRows, openForGeneration } from '../load.ts'
-import { answerTokens, examine, type Marks } from '../quickstart/examine.ts'
+import { answerTokens, type Examinee, examine, type Marks } from '../quickstart/examine.ts'
 import { nextStep } from '../quickstart/next-step.ts'
 import { keepBack, oneLine, type Question, questionsOf, shown, toDataset } from '../quickstart/questions.ts'
 import { INTERRUPTED } from '../run.ts'
@@ -66,14 +67,14 @@ export const quickstart = defineVerb({
         loraTargetModules: 'all-linear',
         modelNameOrPath: name,
       })
-      const { model: base } = await openForGeneration(name, options, device, io.signal)
+      const base = await openForGeneration(name, options, device, io.signal)
       const tokens = answerTokens(base, [...train, ...test])
       say(`before training, ${test.length} questions whose answers no training row gives`)
       const before = await examine(base, test, tokens, io.signal)
       say(...marksLines(before, test), '', `training on ${train.length} rows`)
 
       const language = new LanguageModel(base.language.open, { kind: 'lora', config: adapterConfig(options)! }, options.seed)
-      const model = new PretrainedModel(language, base.tokenizer, false)
+      const model = { language, tokenizer: base.tokenizer }
       const { curve, finished, rowTokens } = await learn(model, train, o, io)
       if (!finished) return INTERRUPTED
       say('', ...plot(curve), '', 'after training, the same questions')
@@ -116,7 +117,7 @@ interface Learned {
 }
 
 async function learn(
-  model: PretrainedModel,
+  model: Examinee,
   train: readonly Question[],
   o: { numTrainEpochs: number; batchSize: number; learningRate: number; maxLength: number; outputDir: string },
   io: Io,
@@ -146,11 +147,11 @@ async function learn(
   return learned
 }
 
-async function save(model: PretrainedModel, curve: readonly Point[], outputDir: string): Promise<string[]> {
+async function save(model: Examinee, curve: readonly Point[], outputDir: string): Promise<string[]> {
   ensureWritableFolder(outputDir)
   const [adapter, merged, svg] = ['adapter', 'merged', 'loss.svg'].map((name) => join(outputDir, name))
-  await model.savePretrained(adapter!)
-  await model.savePretrainedMerged(merged!)
+  await saveTrained(model.language, adapter!)
+  await saveMerged(model.language, merged!)
   const { tokenizer } = model.language.open.checkpoint
   if (tokenizer) writeTokenizer(adapter!, tokenizer)
   writeFileSync(svg!, lossCurveSvg({ title: 'training loss', train: curve }))

@@ -1,6 +1,7 @@
 /** `saqr sft`: supervised fine-tuning with the flags of `trl sft`. */
 import { join } from 'node:path'
 import { writeTokenizer } from '../../engine/model-folder.ts'
+import { saveTrained } from '../../engine/save.ts'
 import { jsonl } from '../../track/jsonl.ts'
 import { terminal } from '../../track/terminal.ts'
 import { tracked } from '../../track/tracker.ts'
@@ -30,11 +31,11 @@ export const sft = defineVerb({
     checkSft(options)
     const device = await openDevice(options.useCpu ? 'cpu' : options.device)
     try {
-      const { model, notes } = await openForTraining(options, device, io.signal)
+      const { language, tokenizer, notes } = await openForTraining(options, device, io.signal)
       for (const note of notes) io.err.write(`${note}\n`)
       const trainer = new SFTTrainer({
-        model,
-        processingClass: model.tokenizer,
+        model: { language },
+        processingClass: tokenizer,
         ...(await rowsOf(options, io.signal)),
         args: trainerArgs(options),
         memory: options.memory === null ? null : sizeInBytes(options.memory)!,
@@ -42,9 +43,8 @@ export const sft = defineVerb({
       const outputDir = options.outputDir ?? 'trainer_output'
       const end = await watch(trainer, options, outputDir, io)
       if (end.stopped !== null) return INTERRUPTED
-      await model.savePretrained(outputDir)
-      const { tokenizer } = model.language.open.checkpoint
-      if (tokenizer) writeTokenizer(outputDir, tokenizer)
+      await saveTrained(language, outputDir)
+      if (language.open.checkpoint.tokenizer) writeTokenizer(outputDir, language.open.checkpoint.tokenizer)
       io.out.write(`saved ${outputDir}\ntry it: saqr generate --model_name_or_path ${outputDir} "…"\n`)
       return 0
     } finally {

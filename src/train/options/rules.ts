@@ -25,6 +25,8 @@ function intervals(o: TrainingOptions): void {
     invalid('eval_strategy steps needs eval_steps or logging_steps above 0')
 }
 
+export const FROZEN_4BIT = 'the weights of a 4-bit base can’t be trained; add --use_peft, or leave --load_in_4bit out'
+
 function invalid(message: string): never {
   throw new SaqrError('OPTION_INVALID', message)
 }
