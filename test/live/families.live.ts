@@ -1,0 +1,35 @@
+/** Every family and adapter against transformers and PEFT as they are installed: loss and gradients in f32. */
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, it } from 'vitest'
+import { CpuDevice } from '../../src/devices/cpu/device.ts'
+import { compute, distance, expectedOf, readTensors } from '../parity/family-case.ts'
+import { oracle } from './oracle.ts'
+
+const root = await oracle('families')
+/** PEFT computes it, saqr refuses it by name */
+const refused = 'lora-lora-bias'
+
+it.each(readdirSync(root).filter((name) => name !== refused))('%s', async (name) => {
+  const folder = join(root, name)
+  const device = new CpuDevice({ threads: 2 })
+  try {
+    const { loss, gradients } = await compute(folder, device, { prefixSharing: true })
+    const expected = expectedOf(folder)
+    const theirs = readTensors(join(folder, 'expected.safetensors'))
+    expect(Math.abs(loss - expected.loss)).toBeLessThan(1e-5 * expected.loss)
+    expect([...gradients.keys()].sort()).toEqual(Object.keys(expected.gradients).sort())
+    // f32 sums in another order than torch's: within three times torch's own distance from f64, or 1e-5
+    for (const [key, { distance: own }] of Object.entries(expected.gradients)) {
+      expect(distance(gradients.get(key)!, theirs.get(`grad.${key}`)!), key).toBeLessThan(Math.max(1e-5, 3 * own))
+    }
+  } finally {
+    device.dispose()
+  }
+})
+
+it(`${refused} is refused by name`, async () => {
+  const device = new CpuDevice({ threads: 1 })
+  await expect(compute(join(root, refused), device)).rejects.toThrow(/lora_bias/)
+  device.dispose()
+})

@@ -1,0 +1,29 @@
+/** Runs an oracle (tools/oracle/*.py) in the checkout's Python and says where its files lie. */
+import { spawn } from 'node:child_process'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll } from 'vitest'
+
+const root = join(import.meta.dirname, '../..')
+const python = join(root, '.venv/bin/python')
+
+/**
+ * The folder that `python tools/oracle/<script>.py FOLDER …args` wrote; it goes when the test file ends.
+ * Without blocking: vitest's worker has to answer while Python computes.
+ */
+export async function oracle(script: string, ...args: string[]): Promise<string> {
+  if (!existsSync(python)) throw new Error(`there is no ${python}: .ci/run makes it`)
+  const folder = mkdtempSync(join(tmpdir(), `saqr-${script}-`))
+  afterAll(() => rmSync(folder, { recursive: true }))
+  const child = spawn(python, [join(root, `tools/oracle/${script}.py`), folder, ...args], {
+    cwd: root,
+    env: { ...process.env, PYTHONDONTWRITEBYTECODE: '1' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => (output += text))
+  const code = await new Promise<number | null>((resolve, reject) => child.on('error', reject).on('close', resolve))
+  if (code !== 0) throw new Error(`tools/oracle/${script}.py failed (${code}):\n${output.slice(-4000)}`)
+  return folder
+}
