@@ -39,24 +39,21 @@ SAQR_INLINE void rotateHalves(T* y, const T* x, const float* cosine, const float
   if (rest) part(i, [=](auto* p) { return loadFirst(p, rest); }, [=](T* p, vf v) { storeFirst(p, v, rest); });
 }
 
-// pairs (2i, 2i + 1)
+using vl = uint64_t __attribute__((vector_size(W * 4)));
+SAQR_INLINE vf swapPairs(vf v) { return (vf)((vl)v << 32 | (vl)v >> 32); }
+
+// Pairs (2i, 2i + 1): y = x · cosines + (neighbour of x) · sines, both (rotaryDim) for the channels as they lie
 template <class T>
-SAQR_INLINE void rotatePairs(T* y, const T* x, const float* cosine, const float* sine, int64_t half, float sign) {
-  float lanes[2 * W], cosines[W], sines[W];
-  for (int64_t i = 0; i < half; i += W / 2) {  // W channels
-    const int pairs = static_cast<int>(half - i < W / 2 ? half - i : W / 2);
-    const vf v = loadFirst(x + 2 * i, 2 * pairs);
-    store(lanes, v);
-    for (int k = 0; k < W / 2; k++) {
-      const bool inside = k < pairs;
-      cosines[2 * k] = cosines[2 * k + 1] = inside ? cosine[i + k] : 0;
-      sines[2 * k + 1] = inside ? sine[i + k] * sign : 0;
-      sines[2 * k] = -sines[2 * k + 1];
-      lanes[W + 2 * k] = lanes[2 * k + 1];
-      lanes[W + 2 * k + 1] = lanes[2 * k];
-    }
-    storeFirst(y + 2 * i, v * load(cosines) + load(lanes + W) * load(sines), 2 * pairs);
+SAQR_INLINE void rotatePairs(T* y, const T* x, const float* cosines, const float* sines, int64_t channels) {
+  int64_t i = 0;
+  for (; i + W <= channels; i += W) {
+    const vf v = loadF(x + i);
+    storeF(y + i, v * load(cosines + i) + swapPairs(v) * load(sines + i));
   }
+  const int rest = static_cast<int>(channels - i);
+  if (!rest) return;
+  const vf v = loadFirst(x + i, rest);
+  storeFirst(y + i, v * loadFirst(cosines + i, rest) + swapPairs(v) * loadFirst(sines + i, rest), rest);
 }
 
 template <class T>
@@ -65,13 +62,18 @@ void rotate(const Step& step, Worker& worker) {
   const int64_t headDim = static_cast<int64_t>(step.attrs[0]), rotaryDim = static_cast<int64_t>(step.attrs[1]), half = rotaryDim / 2;
   const bool interleaved = step.attrs[2] != 0;
   const float sign = static_cast<float>(step.attrs[3]);
+  float* spread = reinterpret_cast<float*>(worker.scratch);  // a token's cosines and sines at the channels of their pairs
   const Range rows = share(worker, x.rows);
   for (int64_t t = rows.from; t < rows.to && !worker.aborted(); t++) {
     const T* from = static_cast<const T*>(x.data) + t * x.stride;
     T* to = static_cast<T*>(y.data) + t * y.stride;
     const float *cosine = static_cast<const float*>(table.data) + t * table.stride, *sine = cosine + half;
+    for (int64_t i = 0; interleaved && i < rotaryDim; i++) {
+      spread[i] = cosine[i / 2];
+      spread[rotaryDim + i] = i % 2 ? sine[i / 2] * sign : -sine[i / 2] * sign;
+    }
     for (int64_t head = 0; head < x.cols; head += headDim) {
-      if (interleaved) rotatePairs(to + head, from + head, cosine, sine, half, sign);
+      if (interleaved) rotatePairs(to + head, from + head, spread, spread + rotaryDim, rotaryDim);
       else rotateHalves(to + head, from + head, cosine, sine, half, sign);
       if (to != from) {
         for (int64_t i = rotaryDim; i < headDim; i++) to[head + i] = from[head + i];
