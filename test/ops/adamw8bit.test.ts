@@ -30,11 +30,14 @@ function bits(size: number, step: number, i: number): number {
   x = Math.imul(x ^ (x >>> 15), 0x846ca68b)
   return (x ^ (x >>> 16)) >>> 0
 }
-const parameter = (size: number) => Float32Array.from({ length: size }, (_, i) => (bits(size, 0, i) >>> 8) / 2 ** 23 - 1)
+function floatsOf(size: number, value: (i: number) => number): Float32Array {
+  const values = new Float32Array(size)
+  for (let i = 0; i < size; i++) values[i] = value(i)
+  return values
+}
+const parameter = (size: number) => floatsOf(size, (i) => (bits(size, 0, i) >>> 8) / 2 ** 23 - 1)
 const gradient = (size: number, step: number) =>
-  Float32Array.from({ length: size }, (_, i) =>
-    Math.floor(i / BLOCK) === 3 ? 0 : ((bits(size, step, i) >>> 8) - 2 ** 22) * 2 ** (-23 - ((i * 3) % 7)),
-  )
+  floatsOf(size, (i) => (Math.floor(i / BLOCK) === 3 ? 0 : ((bits(size, step, i) >>> 8) - 2 ** 22) * 2 ** (-23 - ((i * 3) % 7))))
 
 /** the optimiser's plan over one flat range, on a device of its own */
 function optimizer(size: number) {

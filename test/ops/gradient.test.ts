@@ -15,8 +15,11 @@ import { distance, expected, label, record, withStore } from './harness.ts'
 /** What has no derivative, and says so. */
 const REFUSES = /a transposed product only occurs in backward|attention over a cache has no derivative/
 
-/** elements of an input that are moved one at a time, spread over it; fewer where the definition takes long */
-const probes = (node: Node, size: number) => Math.min(size, 16, Math.max(2, Math.floor(3e6 / node.op.flops(node))))
+/** Directions in which an input of `size` elements is moved: each element of a small one, else all elements at once by random amounts. */
+function directions(size: number, name: string): Float64Array[] {
+  if (size > 8) return [0, 1, 2].map((k) => normals(size, `${name} direction ${k}`, 0.25))
+  return Array.from({ length: size }, (_, k) => Float64Array.from({ length: size }, (_, i) => (i === k ? 1 : 0)))
+}
 
 /** what stands in the accumulators before: gradients are added */
 const BEFORE = 0.5
@@ -36,7 +39,7 @@ async function byRule(c: OpCase, drawn: readonly (Drawn | null)[], seeds: Seeds)
   const { r, node, uploads, pinned, stored } = recorded
   const accumulators = new Map<number, Tensor>()
   node.inputs.forEach((t, i) => {
-    if (!t || t.space !== 'store' || !t.needsGrad) return
+    if (t?.space !== 'store' || !t.needsGrad) return
     const d = r.tensor(`d${t.name}`, { rows: t.rows, cols: t.cols, dtype: 'f32' }, 'store')
     const bytes = encode(new Float64Array(t.rows * t.cols).fill(BEFORE), 'f32')
     stored.push({ tensor: d, drawn: { ...drawn[i]!, dtype: 'f32', bytes, quant: undefined } })
@@ -74,31 +77,35 @@ async function byRule(c: OpCase, drawn: readonly (Drawn | null)[], seeds: Seeds)
   return derivatives
 }
 
-/** Derivatives of Σ seed · output by chosen elements of input `i`: four points, an error of h⁴. */
+/** Derivatives of Σ seed · output along directions of input `i`: four points, an error of h⁴. */
 function byDifferences(
   c: OpCase,
   node: Node,
   matrices: readonly (Matrix | null)[],
   seeds: Seeds,
   i: number,
-  elements: readonly number[],
+  along: readonly Float64Array[],
 ): number[] {
-  const moved = matrices.map((m, k) => (m && k === i ? { ...m, data: m.data.slice() } : m))
-  const data = moved[i]!.data
+  const here = matrices[i]!
   const h = 1e-3 * Math.min(1, c.inputs[i]!.scale ?? 1)
-  return elements.map((k) => {
-    const x = data[k]!
+  return along.map((direction) => {
     const lossAt = (steps: number) => {
-      data[k] = x + steps * h
-      const outputs = expected(c, node, moved)
-      let sum = 0
-      for (const [o, seed] of seeds) for (let e = 0; e < seed.length; e++) sum += seed[e]! * outputs[o]!.data[e]!
-      return sum
+      const moved = { ...here, data: here.data.map((x, k) => x + steps * h * direction[k]!) }
+      const outputs = expected(
+        c,
+        node,
+        matrices.map((m, k) => (k === i ? moved : m)),
+      )
+      return [...seeds].reduce((sum, [o, seed]) => sum + dot(seed, outputs[o]!.data), 0)
     }
-    const derivative = (8 * (lossAt(1) - lossAt(-1)) - (lossAt(2) - lossAt(-2))) / (12 * h)
-    data[k] = x
-    return derivative
+    return (8 * (lossAt(1) - lossAt(-1)) - (lossAt(2) - lossAt(-2))) / (12 * h)
   })
+}
+
+function dot(a: Float64Array, b: Float64Array): number {
+  let sum = 0
+  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!
+  return sum
 }
 
 const differentiable = cases.filter((c) => !c.bench && c.op.backward && record(c, draw(c, 'f32')).node.inputs.some((t) => t?.needsGrad))
@@ -116,11 +123,10 @@ describe.each([...new Set(differentiable.map((c) => c.op.name))])('%s', (op) => 
       if (!rule) continue
       node.inputs.forEach((t, i) => {
         if (!t?.needsGrad) return
-        const count = probes(node, t.rows * t.cols)
-        const elements = Array.from({ length: count }, (_, k) => Math.floor((k * t.rows * t.cols) / count))
-        const derivatives = elements.map((k) => rule.get(i)![k]!)
+        const along = directions(t.rows * t.cols, `${label(c)} input ${i}`)
+        const derivatives = along.map((direction) => dot(rule.get(i)!, direction))
         // the device gives f32, 6e-8; differences are off by h⁴ times a fifth derivative and 1e-16 / h of the loss
-        const far = distance(derivatives, byDifferences(c, node, matrices, seeds, i, elements))
+        const far = distance(derivatives, byDifferences(c, node, matrices, seeds, i, along))
         expect(far, `${label(c)}: derivative of outputs ${wanted} by input ${i}`).toBeLessThan(2e-7)
       })
     }

@@ -2,27 +2,16 @@
  * Value: every case on every device against the op's definition in f64, in f32 and bf16, with outputs poisoned before and over the
  * inputs' own places; and the same bits whatever the number of threads.
  */
-import { execFileSync } from 'node:child_process'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { CpuDevice } from '../../src/devices/cpu/device.ts'
 import type { Device } from '../../src/devices/device.ts'
 import { cases } from '../../src/ops/cases.ts'
 import type { Matrix, OpCase } from '../../src/ops/op.ts'
+import { setups } from './devices.ts'
 import { type Activation, type Drawn, draw } from './draw.ts'
 import { activations, distance, evaluate, expected, label, record } from './harness.ts'
 
 const small = cases.filter((c) => !c.bench)
 const ops = [...new Set(small.map((c) => c.op.name))]
-
-/** the variant that any x86-64 processor since 2013 runs */
-const portable = 'x86-64-v3'
-const setups: { name: string; open: () => Device; sameBits: boolean }[] = [1, 2, 3].map((threads) => ({
-  name: `CPU, ${threads} threads`,
-  open: () => new CpuDevice({ threads }),
-  sameBits: true,
-}))
-if (process.arch === 'x64')
-  setups.push({ name: `CPU, ${portable}`, open: () => new CpuDevice({ threads: 2, variant: portable }), sameBits: false })
 
 interface Run {
   case: OpCase
@@ -30,7 +19,7 @@ interface Run {
   drawn: (Drawn | null)[]
   inPlace: boolean
   right: Matrix[]
-  /** what the first setup gave */
+  /** what the setup before gave */
   bytes?: Uint8Array[]
 }
 
@@ -54,11 +43,7 @@ function runsOfOp(op: string): Run[] {
   return list
 }
 
-beforeAll(() => {
-  if (process.arch === 'x64') execFileSync(process.execPath, ['native/build.mjs', '--variant', portable, '--quiet'], { stdio: 'inherit' })
-}, 300_000)
-
-describe.each(setups)('$name', (setup) => {
+describe.each(setups())('$name', (setup) => {
   let device: Device
   beforeAll(() => {
     device = setup.open()

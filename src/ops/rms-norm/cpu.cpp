@@ -63,16 +63,21 @@ static void backward(const Step& step, const float* w, const Worker& worker) {
   const int64_t size = static_cast<int64_t>(step.attrs[2]);
   eachGroup(worker, x, size, [&](int64_t row, int64_t group, int64_t at) {
     auto *out = rowOf<E>(d, row) + at, *dy = rowOf<E>(dY, row) + at, *xs = rowOf<E>(x, row) + at;
+    auto* rest = dResidual.data ? rowOf<E>(dResidual, row) + at : nullptr;
     const float r = rowOf<F32>(rstd, row)[group];
-    const float dot = total(size, [&](int64_t i, auto n) { return E::load(dy + i, n) * F32::load(w + i, n) * E::load(xs + i, n); });
+    // the pass that sums fetches the residual for the one that writes, and that what the next unit sums
+    const float dot = total(size, [&](int64_t i, auto n) {
+      if (rest) __builtin_prefetch(rest + i);
+      return E::load(dy + i, n) * F32::load(w + i, n) * E::load(xs + i, n);
+    });
     const vf rs = set1(r), pull = set1(dot * r * r * r / static_cast<float>(size));
-    auto value = [&](int64_t i, auto n) { return E::load(dy + i, n) * F32::load(w + i, n) * rs - E::load(xs + i, n) * pull; };
-    if (dResidual.data) {
-      auto* rest = rowOf<E>(dResidual, row) + at;
-      vectors(0, size, [&](int64_t i, auto n) { E::store(out + i, value(i, n) + E::load(rest + i, n), n); });
-    } else {
-      vectors(0, size, [&](int64_t i, auto n) { E::store(out + i, value(i, n), n); });
-    }
+    auto value = [&](int64_t i, auto n) {
+      __builtin_prefetch(dy + size + i);
+      __builtin_prefetch(xs + size + i);
+      return E::load(dy + i, n) * F32::load(w + i, n) * rs - E::load(xs + i, n) * pull;
+    };
+    if (rest) vectors(0, size, [&](int64_t i, auto n) { E::store(out + i, value(i, n) + E::load(rest + i, n), n); });
+    else vectors(0, size, [&](int64_t i, auto n) { E::store(out + i, value(i, n), n); });
   });
 }
 
@@ -123,12 +128,12 @@ SAQR_KERNEL(add_rms_norm) {
 SAQR_KERNEL(rms_norm_backward) {
   const Tensor* t = step.tensors;
   const float* w = weightOf(t[3], step.attrs, worker);
-  bool taken = w && sameType({t, t + 1, t + 2, t + 5}) && withType<F32, BF16>(t[1].dtype, [&](auto e) { backward<decltype(e)>(step, w, worker); });
-  if (!taken) worker.fail("rms_norm_backward takes f32 or bf16 activations and a weight in f32, bf16 or f16");
+  bool taken = w && sameType({t, t + 1, t + 2, t + 5}) && t[4].dtype == DType::f32 && withType<F32, BF16>(t[1].dtype, [&](auto e) { backward<decltype(e)>(step, w, worker); });
+  if (!taken) worker.fail("rms_norm_backward takes f32 or bf16 activations, a weight in f32, bf16 or f16 and an f32 rstd");
 }
 SAQR_KERNEL(rms_norm_weight_grad) {
   const Tensor* t = step.tensors;
-  bool taken = sameType({t + 1, t + 2}) && 2 * t[0].cols * sizeof(float) <= kScratchBytes && t[0].dtype == DType::f32 &&
+  bool taken = sameType({t + 1, t + 2}) && 2 * t[0].cols * sizeof(float) <= kScratchBytes && t[0].dtype == DType::f32 && t[3].dtype == DType::f32 &&
                withType<F32, BF16>(t[1].dtype, [&](auto e) { weightGrad<decltype(e)>(step, worker); });
-  if (!taken) worker.fail("rms_norm_weight_grad takes f32 or bf16 activations and an f32 gradient");
+  if (!taken) worker.fail("rms_norm_weight_grad takes f32 or bf16 activations, an f32 rstd and an f32 gradient");
 }

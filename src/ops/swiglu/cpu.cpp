@@ -3,8 +3,6 @@
 
 using namespace saqr;
 
-static SAQR_INLINE vf sigmoid(vf g) { return 1.0f / (1.0f + exp(-g)); }
-
 template <class E>
 static void forward(const Step& step, const Worker& worker) {
   const Tensor &h = step.tensors[0], &gate = step.tensors[1], &up = step.tensors[2];
@@ -24,9 +22,9 @@ static void backward(const Step& step, const Worker& worker) {
     auto *dgs = rowOf<E>(dGate, row), *dus = rowOf<E>(dUp, row), *ds = rowOf<E>(dH, row), *gs = rowOf<E>(gate, row), *us = rowOf<E>(up, row);
     vectors(from, to, [&](int64_t i, auto n) {
       vf d = E::load(ds + i, n), g = E::load(gs + i, n), u = E::load(us + i, n);
-      vf s = sigmoid(g);
-      E::store(dgs + i, d * u * s * (1.0f + g * (1.0f - s)), n);
-      E::store(dus + i, d * g * s, n);
+      vf s = sigmoid(g), ds = d * s, du = ds * g;
+      E::store(dgs + i, u * (ds + du * (1.0f - s)), n);
+      E::store(dus + i, du, n);
     });
   });
 }
