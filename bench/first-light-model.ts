@@ -75,7 +75,7 @@ async function measure(name: string, shape: Shape, pool: Uint8Array, bytes: Uint
   })
   const limits = device.limits()
   const after = device.card.memory()
-  const chunks = Math.ceil(pass!.headCount / shape.chunk)
+  const work = { chunks: Math.ceil(pass!.headCount / shape.chunk), pairs: (ROWS * TOKENS * (TOKENS + 1)) / 2 }
   const result = {
     name,
     layers: shape.layers,
@@ -90,8 +90,8 @@ async function measure(name: string, shape: Shape, pool: Uint8Array, bytes: Uint
     residentGiB: (device.resident().arena + device.resident().store) / 2 ** 30,
     usedGiB: (before.free - after.free) / 2 ** 30,
     deviceUsedGiB: (after.total - after.free) / 2 ** 30,
-    predictedMs: predictSeconds(plan.plan, chunks, { limits, reach: device.describe().reach }) * 1e3,
-    predictedAtTheLimitMs: predictSeconds(plan.plan, chunks, { limits, reach: { compute: 1, copy: 1 } }) * 1e3,
+    predictedMs: predictSeconds(plan.plan, work, { limits, reach: device.describe().reach }) * 1e3,
+    predictedAtTheLimitMs: predictSeconds(plan.plan, work, { limits, reach: { compute: 1, copy: 1 } }) * 1e3,
     limits,
     dequantisation: dequantisation(device, plan),
     opsMs: ops,

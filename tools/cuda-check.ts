@@ -1,7 +1,7 @@
 /**
  * The CUDA device held against the definitions: every op's cases, whole models in f32 (LoRA, full, NF4) against the reference device and
  * transformers, loss curves against the CPU device. Needs a card; tools/cuda-pack.mjs packs what a machine without Node needs.
- *   node tools/cuda-check.js [ops] [families] [training] [--op NAME] [--out FILE]
+ *   node tools/cuda-check.js [ops] [families] [training] [faults] [--op NAME] [--out FILE]
  */
 import { readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -9,6 +9,7 @@ import { CpuDevice } from '../src/devices/cpu/device.ts'
 import { CudaDevice } from '../src/devices/cuda/device.ts'
 import type { Device } from '../src/devices/device.ts'
 import { ReferenceDevice } from '../src/devices/reference/device.ts'
+import { lower } from '../src/graph/lower.ts'
 import { cases } from '../src/ops/cases.ts'
 import { castOp } from '../src/ops/cast/op.ts'
 import type { OpCase } from '../src/ops/op.ts'
@@ -150,6 +151,53 @@ async function checkTraining(): Promise<void> {
   }
 }
 
+/** what goes wrong says so: a kernel's fault with its step, memory that isn't there, an abort; and nothing is left behind */
+async function checkFaults(): Promise<void> {
+  const expectError = async (what: string, pattern: RegExp, act: () => unknown) => {
+    try {
+      await act()
+      note(`${what}: no error`, 1, 0)
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error)
+      note(what, pattern.test(message) ? 0 : 1, 0, message)
+      console.log(`${what}: ${message}`)
+    }
+  }
+  const setup: Setup = {
+    folder: join(families, 'llama-gqa-tied'),
+    dtype: 'f32',
+    loadIn4bit: true,
+    eightBit: true,
+    policy: 'all',
+    quantum: 128,
+  }
+  const free: number[] = []
+  for (let i = 0; i < 20; i++) {
+    await on(new CudaDevice(), setup, 1)
+    const device = new CudaDevice()
+    free.push(device.card.memory().free)
+    device.dispose()
+  }
+  note('20 rounds of load, train, dispose: bytes left behind', Math.max(...free) - free.at(-1)!, 0, `${free[0]} free at first`)
+  const device = new CudaDevice()
+  await expectError('an arena larger than the card', /GiB free, too little for the arena \(\d+/, () => device.reserve(2 ** 45))
+  const drawn = draw(cases.find((c) => c.op.name === 'embed')!, 'f32')
+  const abort = new AbortController()
+  abort.abort(new Error('stopped by the user'))
+  const recorded = record(cases.find((c) => c.op.name === 'embed')!, drawn)
+  for (const { tensor, drawn } of recorded.stored)
+    device.store(tensor.name, { rows: tensor.rows, cols: tensor.cols, dtype: tensor.dtype, source: { kind: 'data', bytes: drawn.bytes } })
+  const loaded = device.load(lower([{ name: 'all', nodes: recorded.r.nodes }], { tokens: 1, pinned: recorded.pinned }))
+  await expectError('an abort', /stopped by the user/, () =>
+    device.run([{ plan: loaded, segment: 'all' }], recorded.uploads, { signal: abort.signal }),
+  )
+  const ids = Object.keys(recorded.uploads)[0]!
+  const wrong = { ...recorded.uploads, [ids]: new Int32Array(recorded.uploads[ids]!.length / 4).fill(2 ** 30) }
+  await expectError("a kernel's fault", /Step 0 of the plan, embed of case \(.+ × .+\): .*illegal memory access/, () =>
+    device.run([{ plan: loaded, segment: 'all' }], wrong),
+  )
+}
+
 async function main(args: string[]): Promise<void> {
   const option = (name: string) => (args.includes(name) ? args[args.indexOf(name) + 1] : undefined)
   const parts = args.filter((a, i) => !a.startsWith('--') && !args[i - 1]?.startsWith('--'))
@@ -168,6 +216,8 @@ async function main(args: string[]): Promise<void> {
   lap('families')
   if (all || parts.includes('training')) await checkTraining()
   lap('training')
+  if (all || parts.includes('faults')) await checkFaults()
+  lap('faults')
   const failed = findings.filter((f) => !f.ok)
   for (const f of findings.filter((f) => /30 steps|loss/.test(f.what)))
     console.log(`${f.ok ? 'ok  ' : 'FAIL'} ${f.what}: ${f.value.toExponential(2)} ${f.note ?? ''}`)

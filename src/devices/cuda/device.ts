@@ -22,9 +22,9 @@ const LOOK_MS = 1
 /** a pass of so many tokens fills the card */
 const PASS_TOKENS = 16384
 /** shares of the limits (a cuBLASLt product, a copy) that steps reach */
-const REACH = { compute: 0.8, copy: 0.6 }
+const REACH = { compute: 0.68, copy: 0.6 }
 /** the driver's context, modules, cuBLASLt's kernels and workspace */
-const OVERHEAD = 700e6
+const OVERHEAD = 650e6
 
 export interface CudaOptions {
   /** which card; default the first */

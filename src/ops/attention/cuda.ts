@@ -40,7 +40,7 @@ function choose(step: CudaStep, tensors: CudaTensor[], card: Card): Choice {
   if (type === 'bf16' && headDim <= 128 && headDim % 8 === 0 && aligned && scale > 0 && card.arch >= 80) {
     const size = headDim <= 64 ? 64 : 128
     const row = (size + 8) * 2
-    // as laid out in tensor.cuh: four tiles of 32 rows pass by; a Key is 12 bytes, as are lse, delta and depth of a query
+    // as the kernels lay it out: four tiles of 32 rows pass by, with three words a row (its mask, or lse, delta and depth) in two stages
     const passing = 4 * 32 * row + 2 * 32 * 12
     const shared = { forward: 128 * row + passing, queryGrad: 2 * 64 * row + passing, keyGrad: 2 * 64 * row + passing }
     return { source: tensor[size], suffix: `tensor_${size}`, rows: { forward: 128, backward: 64 }, threads: 128, shared }
