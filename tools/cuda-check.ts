@@ -35,6 +35,18 @@ function note(what: string, value: number, allowed: number, text?: string): void
   if (!ok) console.log(`FAIL ${what}: ${value.toExponential(2)}, allowed ${allowed.toExponential(1)}${text ? ` (${text})` : ''}`)
 }
 
+/** by op or model: how many checks, and the one that came nearest to what is allowed */
+function grouped(): Record<string, { checks: number; nearest: Finding }> {
+  const groups: Record<string, { checks: number; nearest: Finding }> = {}
+  const share = (f: Finding) => (f.allowed > 0 ? f.value / f.allowed : f.value)
+  for (const f of findings) {
+    const group = (groups[f.what.split(/[:,]/)[0]!] ??= { checks: 0, nearest: f })
+    group.checks++
+    if (share(f) > share(group.nearest)) group.nearest = f
+  }
+  return groups
+}
+
 /** ‖a − b‖ / ‖b‖ over every output of a case, in f32 and bf16, plain and nested scales, apart and in place; and twice: the same bits */
 async function checkCase(device: Device, c: OpCase): Promise<void> {
   const quantised = c.inputs.some((input) => input?.dtype === 'nf4')
@@ -223,7 +235,11 @@ async function main(args: string[]): Promise<void> {
     console.log(`${f.ok ? 'ok  ' : 'FAIL'} ${f.what}: ${f.value.toExponential(2)} ${f.note ?? ''}`)
   console.log(`${findings.length - failed.length} of ${findings.length} within their tolerance`)
   const out = option('--out')
-  if (out) writeFileSync(out, JSON.stringify({ card, libraries, date: new Date().toISOString(), findings }, null, 1))
+  if (out)
+    writeFileSync(
+      out,
+      JSON.stringify({ card, libraries, date: new Date().toISOString(), checks: findings.length, failed, groups: grouped() }, null, 1),
+    )
   process.exitCode = failed.length ? 1 : 0
 }
 
