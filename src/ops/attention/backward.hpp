@@ -107,6 +107,7 @@ class Backward {
   __attribute__((noinline)) void heads(const Owned& owned, bool mine, int64_t head, int64_t first, int64_t end, int64_t tiles) {
     State<N> state;
     for (int n = 0; n < N; n++) vectorOf<N>(state, n, head + n / lanes_.vectors, first + n % lanes_.vectors * W, end);
+    for (const Tensor* x : {&call_.q, &call_.o, &t_.dO}) prefetch<T>(*x, head, N / lanes_.vectors, call_.headDim, end, end + lanes_.queries);
     for (int64_t t = 0; t < tiles && !worker_.aborted();) {
       const int64_t block = tiles_[t].index / (kBlock / kTile), count = chunkOf(tiles_ + t, tiles - t);
       const int32_t* keys = keys_.block(owned.group, block);

@@ -84,6 +84,8 @@ class Forward {
       state.lanes[n] = mask_.lanes(call_.start + query, count);
     }
 
+    prefetch<T>(call_.q, head, N / vectors, D, end, end + lanes_.queries);
+    prefetch<T>(call_.o, head, N / vectors, D, first, end);
     for (int64_t t = 0; t < tiles && !worker_.aborted();) {
       const int64_t chunk = chunkOf(tiles_ + t, tiles - t);
       addChunk<N>(state, keys_.block(g, tiles_[t].index / (kBlock / kTile)), tiles_ + t, chunk, t == 0);

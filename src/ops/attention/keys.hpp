@@ -17,6 +17,15 @@ Head<T> headOf(const Tensor& t, int64_t head, int64_t headDim) {
   return {static_cast<T*>(t.data) + head * headDim, t.stride};
 }
 
+// Asks for rows of some heads ahead of their use (into L2: L1 would lose them): the processor doesn't foresee rows so far apart.
+template <class T>
+void prefetch(const Tensor& t, int64_t head, int64_t heads, int64_t headDim, int64_t from, int64_t to) {
+  for (int64_t i = from; i < std::min(t.rows, to); i++) {
+    const char* row = reinterpret_cast<const char*>(headOf<const T>(t, head, headDim).row(i));
+    for (size_t b = 0; b < heads * headDim * sizeof(T); b += 64) __builtin_prefetch(row + b, 0, 2);
+  }
+}
+
 // A panel holds kPanel keys side by side: unit c of key r at [c][r].
 constexpr int kPanel = W > kTile ? W : kTile;
 
