@@ -32,7 +32,10 @@ SAQR_API const char* saqr_variant() { return SAQR_VARIANT; }
 SAQR_API int saqr_kernel(const char* name) { return kernelIndex(name); }
 SAQR_API const char* saqr_last_error() { return lastError.c_str(); }
 
-SAQR_API void* saqr_pool_create(int threads) { return new Pool(threads); }
+SAQR_API void* saqr_pool_create(int threads) {
+  returnLargeBlocks();
+  return new Pool(threads);
+}
 SAQR_API void saqr_pool_destroy(void* pool) { delete static_cast<Pool*>(pool); }
 
 SAQR_API void* saqr_alloc(uint64_t bytes) {
@@ -68,7 +71,10 @@ void runItems(void* context, Worker& worker) {
     const Item& item = run.items[i];
     double start = worker.id == 0 && item.seconds ? now() : 0;
     for (int s = item.from; s < item.to && !run.pool->stopped(); s++) {
-      if (worker.id == 0) run.control->item = i, run.control->step = s;
+      if (worker.id == 0) {
+        run.control->item = i;
+        run.control->step = s;
+      }
       const Step& step = item.plan->steps[s];
       step.kernel(step, worker);
       worker.barrier();

@@ -31,6 +31,9 @@ export const VARIANTS = [
 ]
 const FLAGS = ['-O3', '-std=c++20', '-fPIC', '-fno-math-errno', '-ffp-contract=fast', '-fvisibility=hidden', '-Wall', '-Wextra', '-pthread']
 
+/** the compiler's own runtime goes along: the library runs where none is installed */
+const STATIC = process.platform === 'linux' ? ['-static-libstdc++', '-static-libgcc'] : []
+
 /** Variants this processor can run, best first. */
 export function runnable() {
   let flags = null
@@ -128,7 +131,7 @@ export async function build(variant, { test = false, quiet = false } = {}) {
   const key = sha(...jobs.map((job) => job.key))
   if (readKey(target) !== key) {
     const temporary = `${target}.${process.pid}.tmp` // a running process keeps its old library
-    await run(compiler.name, [...FLAGS, ...(test ? [] : ['-shared']), '-o', temporary, ...jobs.map((job) => job.object)])
+    await run(compiler.name, [...FLAGS, ...(test ? [] : ['-shared']), ...STATIC, '-o', temporary, ...jobs.map((job) => job.object)])
     renameSync(temporary, target)
     writeFileSync(`${target}.key`, key)
     if (!quiet)

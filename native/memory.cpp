@@ -1,6 +1,9 @@
 #include "memory.hpp"
 #include <cerrno>
 #include <fcntl.h>
+#ifdef __linux__
+#include <malloc.h>
+#endif
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -8,25 +11,35 @@
 
 namespace saqr {
 
+void returnLargeBlocks() {
+#ifdef M_MMAP_THRESHOLD
+  mallopt(M_MMAP_THRESHOLD, 256 << 10);  // glibc would raise it to the largest block freed so far, and keep what is below
+#endif
+}
+
 static constexpr uint64_t kHuge = 2u << 20;
 static uint64_t roundUp(uint64_t n, uint64_t to) { return (n + to - 1) / to * to; }
 
+// Huge pages for what is several of them long: a small tensor would fill one alone. The end of a block has small pages.
+static uint64_t mappedSize(uint64_t bytes) { return roundUp(bytes ? bytes : 1, sysconf(_SC_PAGESIZE)); }
+
 void* allocatePages(uint64_t bytes) {
-  uint64_t size = roundUp(bytes ? bytes : 1, kHuge);
+  uint64_t size = mappedSize(bytes), slack = size >= 2 * kHuge ? kHuge : 0;
   if (size < bytes) return nullptr;
-  char* raw = static_cast<char*>(mmap(nullptr, size + kHuge, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+  char* raw = static_cast<char*>(mmap(nullptr, size + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
   if (raw == MAP_FAILED) return nullptr;
+  if (!slack) return raw;
   char* start = reinterpret_cast<char*>(roundUp(reinterpret_cast<uint64_t>(raw), kHuge));
   if (start > raw) munmap(raw, start - raw);  // give back what alignment left over
-  if (raw + kHuge > start) munmap(start + size, raw + kHuge - start);
+  if (raw + slack > start) munmap(start + size, raw + slack - start);
 #ifdef MADV_HUGEPAGE
-  madvise(start, size, MADV_HUGEPAGE);
+  madvise(start, size / kHuge * kHuge, MADV_HUGEPAGE);
 #endif
   return start;
 }
 
 void freePages(void* address, uint64_t bytes) {
-  if (address) munmap(address, roundUp(bytes ? bytes : 1, kHuge));
+  if (address) munmap(address, mappedSize(bytes));
 }
 
 void* mapFile(const char* path, uint64_t* bytes) {

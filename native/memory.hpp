@@ -4,7 +4,9 @@
 #include <cstdint>
 
 namespace saqr {
-void* allocatePages(uint64_t bytes);  // zero, 2 MiB aligned, touched lazily; null when refused
+// Large blocks of malloc's (JavaScript's buffers too) go back to the system when they are freed.
+void returnLargeBlocks();
+void* allocatePages(uint64_t bytes);  // zero, touched lazily, page aligned (2 MiB where large); null when refused
 void freePages(void* address, uint64_t bytes);
 void* mapFile(const char* path, uint64_t* bytes);  // read only; null with errno set
 uint64_t residentBytes(const void* address, uint64_t bytes);

@@ -59,7 +59,7 @@ double probeFma(Pool& pool, int kind) {
 }
 
 double probeCopy(Pool& pool) {
-  constexpr uint64_t bytes = 256u << 20;
+  constexpr uint64_t bytes = 64u << 20;
   char* from = static_cast<char*>(allocatePages(bytes));
   char* to = static_cast<char*>(allocatePages(bytes));
   if (!from || !to) return 0;

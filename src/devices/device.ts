@@ -60,7 +60,7 @@ export interface LoadedPlan {
 
 export interface Device {
   describe(): DeviceDescription
-  /** measured once a process, about a second */
+  /** measured once a machine, about a second, and kept in the user's cache */
   limits(): Limits
   /** A named, persistent tensor shared by every plan. Creating a name twice is an error. */
   store(name: string, spec: StoreSpec): void

@@ -65,7 +65,8 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
   const { spec, longest, stepTokens } = request
   const { tokenQuantum, passTokens, overhead } = device.describe()
   const fixed = request.store + overhead
-  const memory = request.memory ?? fixed + 0.8 * process.availableMemory()
+  // what is mapped from files may be dropped and read again; all else must find room
+  const memory = request.memory ?? Math.max(0.8 * (process.availableMemory() + process.memoryUsage().rss), 0)
   const arena = memory - fixed
   const padded = (tokens: number) => paddedTokens(tokens, tokenQuantum)
   const largest = request.maxPassTokens ?? padded(Math.max(longest, Math.min(stepTokens, passTokens)))

@@ -50,6 +50,7 @@ export function prepareRun(request: RunRequest): Run {
     seed: o.seed,
     dataSeed: o.dataSeed,
     strategy: o.trainSamplingStrategy,
+    dropLast: o.dataloaderDropLast,
   })
   const adamw = { beta1: o.adamBeta1, beta2: o.adamBeta2, eps: o.adamEpsilon, weightDecay: o.weightDecay, eightBit: is8bit(o.optim) }
   const spec = {

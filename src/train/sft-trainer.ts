@@ -103,9 +103,8 @@ export class SFTTrainer {
     try {
       if (resumed) restore(resumed.path, language, run.optimizer)
       yield this.#start(run, prepared, outputDir, resumed?.state.globalStep ?? 0)
-      for (const message of [...this.notes, ...prepared.notes, ...unusedRows(prepared), ...(evaluated ? unusedRows(evaluated) : [])]) {
-        yield { type: 'warning', message }
-      }
+      for (const message of [...this.notes, ...prepared.notes]) yield { type: 'note', message }
+      for (const message of [...unusedRows(prepared), ...(evaluated ? unusedRows(evaluated) : [])]) yield { type: 'warning', message }
       yield* trainLoop(run, resumed, outputDir, both)
     } finally {
       stop.abort()
@@ -134,7 +133,7 @@ export class SFTTrainer {
       type: 'start',
       runName: o.runName ?? outputDir,
       model: checkpoint.path,
-      device: device.describe().label,
+      device: `${device.describe().kind}, ${device.describe().label}`,
       outputDir,
       training: what,
       memory: run.memoryTable,

@@ -156,7 +156,6 @@ describe('rules', () => {
     [{ logging_steps: 0 }, '--logging_strategy no'],
     [{ save_steps: 0 }, '--save_strategy no'],
     [{ use_cpu: true, device: 'cuda' }, '--use_cpu contradicts'],
-    [{ assistant_only_loss: true, completion_only_loss: false }, 'contradicts'],
   ])('%j', (values, message) => {
     expect(catching(() => checkSft(options(values))).message).toContain(message)
   })

@@ -4,6 +4,7 @@ import { SaqrError } from '../../error.ts'
 import type { Plan } from '../../graph/plan.ts'
 import type { Device, DeviceDescription, Limits, LoadedPlan, RunItem, StoreSpec } from '../device.ts'
 import { callAsync, ffi } from '../ffi.ts'
+import { limitsOf } from '../limits.ts'
 import { describe, type Placed } from './describe.ts'
 import { type Native, nativeLibrary } from './library.ts'
 import { Store } from './store.ts'
@@ -11,9 +12,6 @@ import { Store } from './store.ts'
 /** sizeof(Item) and sizeof(Control) of native/api.cpp */
 const ITEM = 24
 const CONTROL = 16
-
-/** by label: what the same threads and variant reach doesn't change */
-const measured = new Map<string, Limits>()
 
 export interface CpuOptions {
   /** default: as many as the process may use */
@@ -72,14 +70,10 @@ export class CpuDevice implements Device {
 
   limits(): Limits {
     const n = this.#native
-    const key = this.describe().label
-    let limits = measured.get(key)
-    if (!limits) {
+    return limitsOf(`cpu, ${this.describe().label}`, () => {
       const f32 = (n.probeFma(this.#pool, 0) as number) * 1e9
-      limits = { f32, bf16: (n.probeFma(this.#pool, 1) as number) * 1e9 || f32, copy: (n.probeCopy(this.#pool) as number) * 1e9 }
-      measured.set(key, limits)
-    }
-    return limits
+      return { f32, bf16: (n.probeFma(this.#pool, 1) as number) * 1e9 || f32, copy: (n.probeCopy(this.#pool) as number) * 1e9 }
+    })
   }
 
   store(name: string, spec: StoreSpec): void {

@@ -15,7 +15,8 @@ interface Piece {
   owned: boolean
 }
 interface Entry {
-  spec: StoreSpec
+  /** without its source: bytes once copied are nobody's to keep */
+  spec: Pick<StoreSpec, 'rows' | 'cols' | 'dtype'>
   data: Piece
   quant: bigint
   /** codes, scales and the Quant of an nf4 weight */
@@ -36,7 +37,8 @@ export class Store {
     const data = this.#place(spec.source, Math.ceil(spec.rows * spec.cols * BYTES[spec.dtype]))
     const beside: Piece[] = []
     const quant = spec.quant ? this.#quant(spec.quant, spec.rows * spec.cols, beside) : 0n
-    this.#entries.set(name, { spec, data, quant, beside })
+    const { rows, cols, dtype } = spec
+    this.#entries.set(name, { spec: { rows, cols, dtype }, data, quant, beside })
   }
 
   has(name: string): boolean {

@@ -4,7 +4,7 @@ import { ffi } from '../ffi.ts'
 import { Driver } from './driver.ts'
 
 /** CU_DEVICE_ATTRIBUTE_… */
-const ATTRIBUTE = { multiprocessors: 16, l2: 38, major: 75, minor: 76, sharedOptIn: 97 }
+const ATTRIBUTE = { multiprocessors: 16, major: 75, minor: 76 }
 const NON_BLOCKING = 1
 const PORTABLE = 1
 /** what the kernels are written for */
@@ -63,11 +63,6 @@ export class Card {
 
   #attribute(name: keyof typeof ATTRIBUTE): number {
     return this.driver.int('deviceAttribute', ATTRIBUTE[name], this.#device)
-  }
-
-  /** bytes a block may have of shared memory */
-  get sharedMemory(): number {
-    return this.#attribute('sharedOptIn')
   }
 
   memory(): { free: number; total: number } {

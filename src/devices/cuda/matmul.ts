@@ -11,7 +11,6 @@ import { openLibrary } from './libraries.ts'
 const FUNCTIONS = {
   create: 'int cublasLtCreate(void* handle)',
   destroy: 'int cublasLtDestroy(uint64_t handle)',
-  version: 'size_t cublasLtGetVersion()',
   descCreate: 'int cublasLtMatmulDescCreate(void* desc, int compute, int scale)',
   descSet: 'int cublasLtMatmulDescSetAttribute(uint64_t desc, int attribute, const void* value, size_t bytes)',
   descDestroy: 'int cublasLtMatmulDescDestroy(uint64_t desc)',
@@ -66,15 +65,6 @@ export class Matmuls {
     >
     this.#handle = this.#new('create')
     this.#workspace = card.alloc(WORKSPACE, "cuBLASLt's workspace")
-  }
-
-  /** 130101 is 13.1.1 */
-  get version(): number {
-    return Number(this.#f.version())
-  }
-
-  get workspaceBytes(): number {
-    return WORKSPACE
   }
 
   /** Enqueues the product. */

@@ -39,7 +39,15 @@ export class ReferenceDevice implements Device {
   readonly #store = new Map<string, Stored>()
 
   describe(): DeviceDescription {
-    return { kind: 'reference', label: 'reference (f64, TypeScript)', threads: 1, tokenQuantum: 1, passTokens: 256, reach: { compute: 1, copy: 1 }, overhead: 150e6 }
+    return {
+      kind: 'reference',
+      label: 'reference (f64, TypeScript)',
+      threads: 1,
+      tokenQuantum: 1,
+      passTokens: 256,
+      reach: { compute: 1, copy: 1 },
+      overhead: 150e6,
+    }
   }
 
   /** of scalar JavaScript, roughly: nobody is held against them */

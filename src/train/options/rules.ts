@@ -6,8 +6,6 @@ import type { SftOptions, TrainingOptions } from './sft.ts'
 export function checkTraining(o: TrainingOptions): void {
   intervals(o)
   if (o.packing && o.maxLength === null) invalid('packing needs max_length, which is the length of a pack; give it a number')
-  if (o.assistantOnlyLoss && o.completionOnlyLoss === false)
-    invalid('assistant_only_loss true contradicts completion_only_loss false; leave one of them out')
 }
 
 /** @throws SaqrError OPTION_INVALID */

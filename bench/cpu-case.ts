@@ -1,0 +1,137 @@
+/** One case of `bench:cpu` in a process of its own, so that its peak memory is its own. Prints one line of JSON. */
+import { readFileSync } from 'node:fs'
+import { Dataset } from '../src/data/dataset.ts'
+import { CpuDevice } from '../src/devices/cpu/device.ts'
+import { LanguageModel } from '../src/engine/language-model.ts'
+import { OpenModel } from '../src/engine/open-model.ts'
+import { makePlan } from '../src/engine/runner.ts'
+import { storeBytes } from '../src/engine/budget.ts'
+import { openCheckpoint } from '../src/formats/checkpoint.ts'
+import { Tokenizer } from '../src/text/tokenizer.ts'
+import type { EndEvent, StartEvent } from '../src/train/events.ts'
+import { SFTTrainer } from '../src/train/sft-trainer.ts'
+import { CASES, type CpuCase } from './cpu-cases.ts'
+import { alpacaIds } from './alpaca.ts'
+
+const PROJECTIONS = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj']
+/** the first is not counted: pages are touched, plans are made */
+const STEPS = 7
+
+const [name, modelPath, dataPath, outputDir, policy] = process.argv.slice(2) as [string, string, string, string, string?]
+const c = CASES.find((one) => one.name === name)!
+
+function rowsOf(tokenizer: Tokenizer): { rows: { input_ids: number[] }[]; batch: number } {
+  const ids = alpacaIds(tokenizer, JSON.parse(readFileSync(dataPath, 'utf8')))
+  if (c.data === 'rows') return { rows: ids.slice(0, 8 * STEPS).map((input_ids) => ({ input_ids })), batch: 8 }
+  const stream = ids.flat()
+  return { rows: Array.from({ length: 4 * STEPS }, (_, i) => ({ input_ids: stream.slice(512 * i, 512 * (i + 1)) })), batch: 4 }
+}
+
+function openModel(device: CpuDevice, { dtype, loadIn4bit = false, r = 16, dropout = 0, bias = 'none', head = false }: CpuCase): LanguageModel {
+  const open = new OpenModel(device, openCheckpoint(modelPath), { dtype, loadIn4bit, doubleQuant: loadIn4bit })
+  const config = {
+    r,
+    loraAlpha: r,
+    loraDropout: dropout,
+    bias,
+    targetModules: head ? [...PROJECTIONS, 'lm_head'] : PROJECTIONS,
+    useRslora: false,
+    loraBias: false,
+    excludeModules: null,
+    modulesToSave: null,
+    layersToTransform: null,
+    layersPattern: null,
+    rankPattern: {},
+    alphaPattern: {},
+    initLoraWeights: true,
+    taskType: 'CAUSAL_LM' as const,
+    autoMapping: null,
+    inferenceMode: false,
+    baseModelNameOrPath: null,
+    revision: null,
+  }
+  return new LanguageModel(open, { kind: 'lora', config }, 0)
+}
+
+/** memory that leaves this share of the arena which keeping everything takes */
+function memoryFor(model: LanguageModel, device: CpuDevice, share: number): number {
+  const { open, trainables } = model
+  const { layout } = trainables
+  const spec = { model: open.model, adapter: open.adapter(model.spec, true), activation: open.choice.dtype, layout, gradients: true, chunk: 640 }
+  const all = makePlan({ ...spec, policy: () => () => 'all' }, 2048).plan.arena
+  return all * share + storeBytes(model.recorder, layout, { eightBit: false }, open.choice.doubleQuant) + device.describe().overhead
+}
+
+const device = new CpuDevice()
+const tokenizerFiles = openCheckpoint(modelPath).tokenizer!
+const tokenizer = new Tokenizer(tokenizerFiles)
+const language = openModel(device, c)
+const { rows, batch } = rowsOf(tokenizer)
+const trainer = new SFTTrainer({
+  model: { language },
+  processingClass: tokenizer,
+  trainDataset: new Dataset(rows),
+  memory: memoryFor(language, device, policy === 'all' ? 1 : (c.arena ?? 1)),
+  args: {
+    maxSteps: STEPS,
+    perDeviceTrainBatchSize: batch,
+    maxLength: null,
+    learningRate: 2e-4,
+    lrSchedulerType: 'constant',
+    prefixSharing: c.prefixSharing ?? false,
+    maxPassTokens: 2048,
+    trainSamplingStrategy: 'sequential',
+    loggingSteps: 1,
+    saveStrategy: 'no',
+    outputDir,
+  },
+})
+const losses: number[] = []
+const norms: number[] = []
+let start: StartEvent | undefined
+let end: EndEvent | undefined
+const seconds: number[] = []
+let tokens = 0
+let computed = 0
+let share = 0
+let last = performance.now()
+for await (const event of trainer.stream()) {
+  if (event.type === 'start') start = event
+  if (event.type === 'end') end = event
+  if (event.type === 'step') {
+    losses.push(event.loss)
+    const now = performance.now()
+    if (event.step > 1) {
+      seconds.push((now - last) / 1000)
+      tokens += event.tokensPerSecond * ((now - last) / 1000)
+      computed += event.computedTokensPerSecond * ((now - last) / 1000)
+      share += event.share / (STEPS - 1)
+    }
+    last = now
+  }
+  if (event.type === 'log') norms.push(event.gradNorm)
+}
+const total = seconds.reduce((a, b) => a + b, 0)
+const resident = device.resident()
+if (norms.some((n) => !(n > 0))) throw new Error('a gradient norm is zero: nothing was trained')
+console.log(
+  JSON.stringify({
+    case: c.name,
+    device: device.describe().label,
+    tokensPerSecond: tokens / total,
+    computedTokensPerSecond: computed / total,
+    share,
+    stepSeconds: seconds,
+    predictedSeconds: start!.predictedSeconds,
+    losses,
+    gradNorms: norms,
+    peakRssMiB: process.resourceUsage().maxRSS / 1024,
+    arenaMiB: start!.memory.arena / 2 ** 20,
+    residentArenaMiB: resident.arena / 2 ** 20,
+    storeMiB: resident.store / 2 ** 20,
+    mappedMiB: resident.mapped / 2 ** 20,
+    planHash: start!.planHash,
+    flops: end!.metrics.totalFlos,
+  }),
+)
+device.dispose()

@@ -1,0 +1,53 @@
+/** Limits are measured once a machine and kept in the user's cache: `saqr plan` answers at once. */
+import { cpus, homedir } from 'node:os'
+import { join } from 'node:path'
+import { readJson } from '../hub/json.ts'
+import { isFile, writeFileAtomic } from '../hub/files.ts'
+import { isObject } from '../formats/json.ts'
+import type { Limits } from './device.ts'
+
+/** the user's cache folder of saqr: $XDG_CACHE_HOME/saqr or ~/.cache/saqr */
+export function cacheFolder(): string {
+  return join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'saqr')
+}
+
+const known = new Map<string, Limits>()
+
+/** @param label what the limits are of, beside this machine's processor: threads, variant, card */
+export function limitsOf(label: string, measure: () => Limits): Limits {
+  const key = `${cpus()[0]?.model ?? process.arch} | ${label}`
+  const path = join(cacheFolder(), 'limits.json')
+  const limits = known.get(key) ?? read(path)[key] ?? measure()
+  if (!known.has(key)) {
+    known.set(key, limits)
+    save(path, { ...read(path), [key]: limits })
+  }
+  return limits
+}
+
+/** Forgets what was measured (a machine that was busy then): the next call measures anew. */
+export function forgetLimits(): void {
+  known.clear()
+  save(join(cacheFolder(), 'limits.json'), {})
+}
+
+function read(path: string): Record<string, Limits> {
+  try {
+    const json = isFile(path) ? readJson(path) : {}
+    return isObject(json) ? (Object.fromEntries(Object.entries(json).filter(([, l]) => isLimits(l))) as Record<string, Limits>) : {}
+  } catch {
+    return {} // a damaged cache is measured again
+  }
+}
+
+function isLimits(value: unknown): value is Limits {
+  return isObject(value) && ['f32', 'bf16', 'copy'].every((key) => typeof value[key] === 'number' && (value[key] as number) > 0)
+}
+
+function save(path: string, all: Record<string, Limits>): void {
+  try {
+    writeFileAtomic(path, `${JSON.stringify(all, null, 2)}\n`)
+  } catch {
+    // a cache that can't be written only costs the next measurement
+  }
+}
