@@ -1,5 +1,6 @@
 #include "gemm-pack.hpp"
 #include <algorithm>
+#include <utility>
 
 namespace saqr::gemm {
 
@@ -72,16 +73,17 @@ static const E* elements(const Tensor& t, bool rounded, int64_t row, int64_t fro
 
 // Panels as the loops want them
 struct Panel {
-  float* out;  // of the first unit
+  float* out;  // of the next unit
   int64_t start, size, step;
 };
 constexpr int64_t kMaxPanels = kMaxCols / kWide + Scratch::kRowBlock / kTall;
 
 template <class E>
-static void along(const Tensor& t, bool rounded, const Panel* panels, int64_t count, int64_t from, int64_t to, char* staging) {
+static void along(const Tensor& t, bool rounded, Panel* panels, int64_t count, int64_t from, int64_t to, char* staging) {
   constexpr int64_t kChunk = 512;  // W rows of them, decoded, stay in the first cache
   static_assert(kChunk * W * sizeof(E) <= Scratch::kStaging);
-  for (const Panel* p = panels; p < panels + count; p++) {
+  const int64_t units = unitsOf(sizeof(E) == 2 ? Form::bf16 : Form::f32, to - from);
+  for (Panel* p = panels; p < panels + count; p++) {
     for (int64_t group = 0; group < p->size; group += W) {
       float* out = p->out + group;
       for (int64_t k = from; k < to; k += kChunk) {
@@ -95,47 +97,68 @@ static void along(const Tensor& t, bool rounded, const Panel* panels, int64_t co
         out += n * static_cast<int64_t>(sizeof(E)) / 4 * p->step;
       }
     }
+    p->out += units * p->step;
   }
 }
 
 // --- down the rows: they are units already, or pairs of rows are interleaved ---
-// the first n of W units; beyond n, anything
-SAQR_INLINE vf unitsOf(const float* row, const float*, int64_t n) { return n >= W ? load(row) : loadFirst(row, static_cast<int>(n)); }
-SAQR_INLINE vf unitsOf(const bf16* even, const bf16* odd, int64_t n) {
+// W units from where two rows stand; 2 W; the first n of W
+SAQR_INLINE void join(const float* row, const float*, float* out) { store(out, load(row)); }
+SAQR_INLINE void joinTwo(const float* row, const float*, float* out) { join(row, row, out), join(row + W, row, out + W); }
+SAQR_INLINE void joinFirst(const float* row, const float*, float* out, int n) { store(out, loadFirst(row, n)); }
 #if defined(__AVX512F__)
-  alignas(64) static constexpr uint16_t order[32] = {0, 32, 1, 33, 2, 34, 3, 35, 4, 36, 5, 37, 6, 38, 7, 39, 8, 40, 9, 41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47};
-  __m256i low, high;
-  if (n >= W) {
-    low = _mm256_loadu_si256((const __m256i*)even);
-    high = _mm256_loadu_si256((const __m256i*)odd);
-  } else {
-    low = _mm256_maskz_loadu_epi16(static_cast<__mmask16>((1u << n) - 1), even);
-    high = _mm256_maskz_loadu_epi16(static_cast<__mmask16>((1u << n) - 1), odd);
-  }
-  return (vf)_mm512_permutex2var_epi16(_mm512_castsi256_si512(low), _mm512_load_si512(order), _mm512_castsi256_si512(high));
-#else
-  vi low = asInt(n >= W ? loadBf16(even) : loadFirst(even, static_cast<int>(n))), high = asInt(n >= W ? loadBf16(odd) : loadFirst(odd, static_cast<int>(n)));
-  return asFloat((vi)((vu)low >> 16) | high);
-#endif
+alignas(64) static constexpr uint16_t kZip[64] = {0,  32, 1,  33, 2,  34, 3,  35, 4,  36, 5,  37, 6,  38, 7,  39, 8,  40, 9,  41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47,
+                                                  16, 48, 17, 49, 18, 50, 19, 51, 20, 52, 21, 53, 22, 54, 23, 55, 24, 56, 25, 57, 26, 58, 27, 59, 28, 60, 29, 61, 30, 62, 31, 63};
+SAQR_INLINE void zip(__m256i low, __m256i high, float* out) {
+  _mm512_storeu_si512(out, _mm512_permutex2var_epi16(_mm512_castsi256_si512(low), _mm512_load_si512(kZip), _mm512_castsi256_si512(high)));
 }
+SAQR_INLINE void join(const bf16* even, const bf16* odd, float* out) { zip(_mm256_loadu_si256((const __m256i*)even), _mm256_loadu_si256((const __m256i*)odd), out); }
+SAQR_INLINE void joinTwo(const bf16* even, const bf16* odd, float* out) {
+  const __m512i low = _mm512_loadu_si512(even), high = _mm512_loadu_si512(odd);
+  _mm512_storeu_si512(out, _mm512_permutex2var_epi16(low, _mm512_load_si512(kZip), high));
+  _mm512_storeu_si512(out + W, _mm512_permutex2var_epi16(low, _mm512_load_si512(kZip + 32), high));
+}
+SAQR_INLINE void joinFirst(const bf16* even, const bf16* odd, float* out, int n) {
+  const __mmask16 mask = static_cast<__mmask16>((1u << n) - 1);
+  zip(_mm256_maskz_loadu_epi16(mask, even), _mm256_maskz_loadu_epi16(mask, odd), out);
+}
+#else  // without bf16 dot products there are no pairs
+SAQR_INLINE void join(const bf16*, const bf16*, float*) {}
+SAQR_INLINE void joinTwo(const bf16*, const bf16*, float*) {}
+SAQR_INLINE void joinFirst(const bf16*, const bf16*, float*, int) {}
+#endif
 
 template <class E>
-static void down(const Tensor& t, bool rounded, const Panel* panels, int64_t count, int64_t from, int64_t to, char* staging) {
-  constexpr int kPerUnit = 4 / sizeof(E);
+static void down(const Tensor& t, bool rounded, Panel* panels, int64_t count, int64_t from, int64_t to, char* staging) {
+  constexpr int kPerUnit = 4 / sizeof(E), kMost = 32;  // rows at once: panel after panel, each written in order
   static const E zeros[kMaxCols] = {};
   const int64_t start = panels->start, width = panels[count - 1].start + panels[count - 1].size - start;
-  constexpr int kAhead = 24;  // rows
-  E* decoded = reinterpret_cast<E*>(staging);
-  for (int64_t k = from, unit = 0; k < to; k += kPerUnit, unit++) {
-    const E* row = elements(t, rounded, k, start, width, decoded);
-    const E* next = kPerUnit == 1 ? row : k + 1 < to ? elements(t, rounded, k + 1, start, width, decoded + width) : zeros;
-    for (int64_t i = 0; i < width; i += 64 / static_cast<int>(sizeof(E))) {
-      for (int r = 0; r < kPerUnit; r++) __builtin_prefetch(row + i + (kAhead + r) * t.stride, 0, 2);
-    }
-    for (const Panel* p = panels; p < panels + count; p++) {
-      const int64_t skip = p->start - start;
-      float* out = p->out + unit * p->step;
-      for (int64_t i = 0; i < p->size; i += W) store(out + i, unitsOf(row + skip + i, next + skip + i, width - skip - i));
+  const int64_t atOnce = isOwn<E>(t, rounded) ? kMost : std::min<int64_t>(kMost, Scratch::kStaging / static_cast<int64_t>(sizeof(E)) / width / kPerUnit * kPerUnit);
+  for (int64_t k = from; k < to; k += atOnce) {
+    const int64_t rows = std::min(atOnce, to - k), units = (rows + kPerUnit - 1) / kPerUnit;
+    const E* row[kMost];
+    for (int64_t r = 0; r < units * kPerUnit; r++) row[r] = r < rows ? elements(t, rounded, k + r, start, width, reinterpret_cast<E*>(staging) + r * width) : zeros;
+    for (Panel* p = panels; p < panels + count; p++) {
+      const int64_t at = p->start - start;
+      float* out = p->out;
+      if (p->size == 2 * W) {
+        for (int64_t u = 0; u < units; u++, out += 2 * W) {
+          const E *even = row[u * kPerUnit] + at, *odd = row[u * kPerUnit + kPerUnit - 1] + at;
+          __builtin_prefetch(even + atOnce * t.stride, 0, 2);
+          if (kPerUnit == 2) __builtin_prefetch(odd + atOnce * t.stride, 0, 2);
+          joinTwo(even, odd, out);
+        }
+      } else {
+        for (int64_t i = 0; i < p->size; i += W) {
+          const int64_t left = width - at - i;
+          for (int64_t u = 0; u < units; u++) {
+            const E *even = row[u * kPerUnit] + at + i, *odd = row[u * kPerUnit + kPerUnit - 1] + at + i;
+            if (left >= W) join(even, odd, out + u * p->step + i);
+            else joinFirst(even, odd, out + u * p->step + i, static_cast<int>(left));
+          }
+        }
+      }
+      p->out += units * p->step;
     }
   }
 }
@@ -155,7 +178,6 @@ void pack(const Problem& problem, const Side& side, Form form, const Panels& pan
       };
       if (form == Form::bf16) run(bf16{});
       else run(float{});
-      for (int64_t i = 0; i < count; i++) list[i].out += (last - first) * list[i].step;
     }
     begin = end;
   }

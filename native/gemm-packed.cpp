@@ -9,7 +9,7 @@ constexpr int64_t kPastCaches = 32 << 20;  // bytes of a result that no cache ke
 // Brings the rows of a that are laid out next near the processor, a few lines at every tile. (Only the first part's: others are small.)
 class Ahead {
  public:
-  Ahead(const Problem& problem, Form form, Range m, Range units, int64_t tiles) {
+  Ahead(const Problem& problem, Form form, Range m, Range units) {
     const Tensor& t = problem.a.part(0);
     const int64_t bytes = t.dtype == DType::f32 ? 4 : 2, perUnit = form == Form::bf16 ? 2 : 1;
     const Range k{units.from * perUnit, std::min(units.to * perUnit, problem.a.depth(0))};
@@ -19,8 +19,8 @@ class Ahead {
     row_ = static_cast<const char*>(t.data) + rows.from * stride_ + cols.from * bytes;
     rows_ = rows.to - rows.from;
     lines_ = (cols.to - cols.from) * bytes / 64 + 1;
-    atOnce_ = rows_ * lines_ / tiles + 1;
   }
+  void spread(int64_t tiles) { atOnce_ = rows_ * lines_ / tiles + 1; }
   SAQR_INLINE void fetch() {
     for (int64_t i = 0; i < atOnce_ && rows_ > 0; i++) {
       __builtin_prefetch(row_ + line_ * 64, 0, 2);
@@ -75,11 +75,11 @@ struct Block {
   float* sums;            // of the block's rows between two blocks of the reduction, or null: there is but one
   int64_t sumStride;
 
-  void run(Range m, Range next, Results& results) const {
+  void run(Range m, Ahead ahead, Results& results) const {
     const Panels rows{m.from, m.to, true};
     const int64_t depth = units.to - units.from, high = rows.count(), wide = columns.count();
     pack(problem, problem.a, form, rows, units.from, units.to, scratch.rows, scratch.staging);
-    Ahead ahead(problem, form, next, units, high * wide);
+    ahead.spread(high * wide);
     int64_t start[Scratch::kRowBlock / kTall + 1];
     for (int64_t p = 0; p <= high; p++) start[p] = rows.start(p);
     alignas(64) float tile[kTall * kWide];
@@ -115,13 +115,16 @@ void multiplyPacked(const Problem& problem, Worker& worker) {
       const Panels columns{n0, std::min(area.n.to, n0 + cols), false};
       loadBias(problem.finish, n0, columns.to - n0, scratch.bias);
       for (int64_t i = 0; i < blocks; i++) {
-        const Range depth{units * i / blocks, units * (i + 1) / blocks};
+        auto block = [&](int64_t at) { return Range{units * at / blocks, units * (at + 1) / blocks}; };
+        const Range depth = block(i);
         pack(problem, problem.b, form, columns, depth.from, depth.to, scratch.columns, scratch.staging);
         for (int64_t m = m0; m < m1; m += Scratch::kRowBlock) {
           if (worker.aborted()) return;
-          const int64_t end = std::min(m1, m + Scratch::kRowBlock), next = std::min(m1, end + Scratch::kRowBlock);
+          const int64_t end = std::min(m1, m + Scratch::kRowBlock);
+          const Range next = end < m1 ? Range{end, std::min(m1, end + Scratch::kRowBlock)} : Range{m0, i + 1 < blocks ? std::min(m1, m0 + Scratch::kRowBlock) : m0};
+          const Ahead ahead(problem, form, next, end < m1 ? depth : block(i + 1));
           float* sums = blocks == 1 ? nullptr : scratch.sums + (m - m0) * cols;
-          Block{problem, form, depth, i == 0, i + 1 == blocks, columns, scratch, sums, cols}.run({m, end}, {end, next}, results);
+          Block{problem, form, depth, i == 0, i + 1 == blocks, columns, scratch, sums, cols}.run({m, end}, ahead, results);
         }
       }
     }
