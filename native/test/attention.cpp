@@ -69,7 +69,7 @@ void check(const Problem& p, DType type) {
   const Call forward("attention", 2, {o.tensor(), lse.tensor(), qT, kT, vT, ints(mask.from), ints(mask.until), ints(mask.depth), startT}, attrs);
   forward.run(pool(1));
   const Data o1 = o, lse1 = lse;
-  for (int threads : {2, 3}) {
+  for (int threads : {2, 3, 8}) {
     memset(o.bytes.data(), 0x5a, o.bytes.size());
     forward.run(pool(threads));
     EXPECT(o.bytes == o1.bytes && lse.bytes == lse1.bytes, "%s: forward differs on %d threads", name.c_str(), threads);
@@ -87,7 +87,7 @@ void check(const Problem& p, DType type) {
                       attrs);
   backward.run(pool(1));
   const Data dq1 = dq, dk1 = dk, dv1 = dv;
-  for (int threads : {2, 3}) {
+  for (int threads : {2, 3, 8}) {
     for (Data* d : {&dq, &dk, &dv}) memset(d->bytes.data(), 0x5a, d->bytes.size());
     backward.run(pool(threads));
     EXPECT(dq.bytes == dq1.bytes && dk.bytes == dk1.bytes && dv.bytes == dv1.bytes, "%s: backward differs on %d threads", name.c_str(), threads);

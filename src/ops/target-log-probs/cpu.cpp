@@ -74,11 +74,10 @@ double logSumExp(const T* x, int64_t n) {
       total *= std::exp(static_cast<double>(largest) - static_cast<double>(here));
       largest = here;
     }
-    const float shift = largest * static_cast<float>(kLog2e);
     vf sum0{}, sum1{};
     for (int64_t i = from; i < whole; i += 2 * W) {
-      sum0 += weightOf(loadF(x + i) * static_cast<float>(kLog2e) - shift);
-      sum1 += weightOf(loadF(x + i + W) * static_cast<float>(kLog2e) - shift);
+      sum0 += weightOf((loadF(x + i) - largest) * static_cast<float>(kLog2e));
+      sum1 += weightOf((loadF(x + i + W) - largest) * static_cast<float>(kLog2e));
     }
     for (int64_t i = whole; i < to; i++) total += std::exp(static_cast<double>(loadFirst(x + i, 1)[0]) - static_cast<double>(largest));
     total += static_cast<double>(sum(sum0 + sum1));
@@ -93,9 +92,9 @@ void put(bf16* x, double v) { *x = toBf16(static_cast<float>(v)); }
 
 // dx = factor · softmax(x); dx may be x
 template <class T>
-void scaledSoftmax(T* dx, const T* x, int64_t n, double lse, float factor) {
-  const float shift = static_cast<float>(lse * kLog2e);
-  auto value = [&](vf v) { return weightOf(v * static_cast<float>(kLog2e) - shift) * factor; };
+void scaledSoftmax(T* dx, const T* x, int64_t n, double lse, double factor) {
+  const float shift = static_cast<float>(lse), scale = static_cast<float>(factor * std::exp(static_cast<double>(shift) - lse));  // what the f32 leaves of lse
+  auto value = [&](vf v) { return weightOf((v - shift) * static_cast<float>(kLog2e)) * scale; };
   int64_t i = 0;
   for (; i + 2 * W <= n; i += 2 * W) {
     const vf a = value(loadF(x + i)), b = value(loadF(x + i + W));
@@ -123,7 +122,7 @@ void gradientOfRow(const Head& head, int64_t row, double lse, double lossScale, 
     const double p = std::exp(valueAt(x + head.target(e)) - lse), rest = -std::expm1(valueAt(x + head.target(e)) - lse);
     aside[e - from] = lossScale * ((weights - own) * p - own * rest);
   }
-  scaledSoftmax(dx, x, n, lse, static_cast<float>(lossScale * weights));
+  scaledSoftmax(dx, x, n, lse, lossScale * weights);
   for (int64_t e = from; e < to; e++) put(dx + head.target(e), aside[e - from]);
 }
 
