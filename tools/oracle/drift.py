@@ -81,6 +81,7 @@ def load(out: Path, base: str, dtype: torch.dtype):
 def quantise(out: Path) -> None:
     config = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=torch.bfloat16)
     AutoModelForCausalLM.from_pretrained(out / "model", dtype=torch.bfloat16, quantization_config=config).save_pretrained(out / "model-nf4")
+    transformers.AutoTokenizer.from_pretrained(out / "model").save_pretrained(out / "model-nf4")
 
 
 def heldout_loss(model, rows, bf16: bool) -> float:
