@@ -2,7 +2,7 @@
 // The packages as npm gets them: saqr (JavaScript) and @saqr/<platform> (the CPU library, every variant of this architecture).
 //   node tools/pack.mjs [--out out/packages] [--check]     --check: publint and are-the-types-wrong over the result
 import { spawnSync } from 'node:child_process'
-import { copyFileSync, cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, cpSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -51,7 +51,11 @@ const nativePackage = pack(join(stage, 'native'), {
 const { scripts: _scripts, devDependencies: _dev, ...published } = main
 const js = join(stage, 'saqr')
 mkdirSync(js)
-for (const name of main.files) cpSync(join(root, name), join(js, name), { recursive: true, filter: (path) => !/\.(stamp|tsbuildinfo)$/.test(path) })
+const kernels = (path) => statSync(path).isDirectory() || /\.cuh?$/.test(path)
+for (const name of main.files.filter((name) => !name.includes('*'))) {
+  cpSync(join(root, name), join(js, name), { recursive: true, filter: (path) => !/\.(stamp|tsbuildinfo)$/.test(path) })
+}
+cpSync(join(root, 'src/ops'), join(js, 'src/ops'), { recursive: true, filter: kernels }) // compiled for the card that is found
 const jsPackage = pack(js, { ...published, optionalDependencies: { ...main.optionalDependencies, [native]: version } })
 rmSync(stage, { recursive: true })
 

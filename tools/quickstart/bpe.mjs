@@ -10,9 +10,12 @@ function byteAlphabet() {
 }
 const range = (from, to) => Array.from({ length: to - from + 1 }, (_, i) => from + i)
 
-const SPLIT = /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+/gu
-/** digits one by one, so that numbers are read digit for digit */
-const PATTERN = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
+/**
+ * Words, digits, marks and blanks are cut apart before anything is merged: a word is the same token after a blank and after a quotation
+ * mark, and numbers are read digit for digit.
+ */
+const PATTERN = '\\p{L}+|\\p{N}|\\s|[^\\s\\p{L}\\p{N}]'
+const SPLIT = new RegExp(PATTERN, 'gu')
 
 /** @returns tokenizer.json with `size` tokens, the special ones first */
 export function trainBpe(texts, size, special) {

@@ -42,27 +42,48 @@ export const sentence = (o, random) => random.pick(SENTENCES)(o)
 const FIELDS = ['buyer', 'item', 'color', 'count', 'day', 'city']
 const NOUNS = { buyer: 'person', item: 'thing', color: 'paint', count: 'number', day: 'date', city: 'place' }
 
-/** how the base model has seen a sentence taken apart: lists, questions and rows, never the quickstart's own form */
+const LETTERS = 'abcdefghijklmnopqrstuvwxyz'
+const MARKS = ['{', '}', '[', ']', '"', ':', ',', ';', '=', '<', '>', '(', ')', '/', '_', '-', '.', '!', '?', '*', '+', '&', '#']
+
+/** a made-up word */
+const word = (random) => Array.from({ length: 3 + random.below(6) }, () => random.pick(LETTERS)).join('')
+
+/** how the base model has seen a sentence taken apart: lists, rows, questions, keys said beforehand; never the quickstart's own form */
 const VIEWS = [
-  (o, text, random) => {
-    const fields = shuffled(FIELDS, random)
-    return `${text}\n${fields.map((f) => `- ${NOUNS[f]}: ${o[f]}`).join('\n')}`
-  },
-  (o, text, random) => {
-    const f = random.pick(FIELDS)
-    return `${text}\nWhich ${NOUNS[f]}? ${o[f]}`
-  },
-  (o, text, random) => {
-    const fields = shuffled(FIELDS, random).slice(0, 2 + random.below(4))
-    return `${text}\n${fields.map((f) => NOUNS[f]).join(' | ')}\n${fields.map((f) => o[f]).join(' | ')}`
-  },
-  (o, text, random) => {
-    const fields = shuffled(FIELDS, random).slice(0, 1 + random.below(3))
-    return `${text}\n(${fields.map((f) => `"${NOUNS[f]}" = "${o[f]}"`).join(', ')})`
-  },
-  (_, text) => text,
-  (o, text, random) => `${text} ${sentence(order(random), random)} Again: ${text}`,
+  [4, (o, text, random) => `${text}\n${shuffled(FIELDS, random).map((f) => `- ${NOUNS[f]}: ${o[f]}`).join('\n')}`],
+  [
+    2,
+    (o, text, random) => {
+      const fields = shuffled(FIELDS, random).slice(0, 2 + random.below(5))
+      return `${text}\n${fields.map((f) => NOUNS[f]).join(' | ')}\n${fields.map((f) => o[f]).join(' | ')}`
+    },
+  ],
+  [
+    4,
+    (o, text, random) => {
+      const fields = shuffled(FIELDS, random).slice(0, 2 + random.below(4))
+      const keys = fields.map(() => word(random))
+      const said = fields.map((f, i) => `${keys[i]} is the ${NOUNS[f]}`).join(', ')
+      const value = (f) => (typeof o[f] === 'number' ? o[f] : `"${o[f]}"`)
+      return `${text}\n${said}.\n{${fields.map((f, i) => `"${keys[i]}":${value(f)}`).join(',')}}`
+    },
+  ],
+  [
+    1,
+    (o, text, random) => {
+      const f = random.pick(FIELDS)
+      return `${text}\nWhich ${NOUNS[f]}? ${o[f]}`
+    },
+  ],
+  [
+    2,
+    (_o, _text, random) => {
+      const copied = Array.from({ length: 4 + random.below(10) }, () => (random.below(2) ? word(random) : random.pick(MARKS))).join('')
+      return `${copied}\n${copied}`
+    },
+  ],
 ]
+const WEIGHTED = VIEWS.flatMap(([weight, view]) => Array(weight).fill(view))
 
 function shuffled(items, random) {
   const result = [...items]
@@ -76,12 +97,12 @@ function shuffled(items, random) {
 /** one text of the base model's training */
 export function baseText(random) {
   const o = order(random)
-  return random.pick(VIEWS)(o, sentence(o, random), random)
+  return random.pick(WEIGHTED)(o, sentence(o, random), random)
 }
 
 /** one row of the quickstart's task: an order as JSON, in a form the base has never seen */
 export function taskRow(random) {
   const o = order(random)
-  const answer = { customer: o.buyer, product: o.item, colour: o.color, quantity: o.count, deliver: { city: o.city, day: o.day } }
+  const answer = { customer: o.buyer, order: { product: o.item, colour: o.color, quantity: o.count }, city: o.city }
   return { prompt: `${sentence(o, random)}\n`, completion: JSON.stringify(answer) }
 }
