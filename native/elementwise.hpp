@@ -89,4 +89,29 @@ SAQR_INLINE float total(int64_t n, F term) {
   return sum((a + b) + (c + d));
 }
 
+// Memory that all threads of a step see: the first one's scratch (the pool keeps its workers in one array). Barriers order its use.
+SAQR_INLINE char* sharedScratch(Worker& worker) { return (&worker - worker.id)->scratch; }
+
+// out (size) += Σ of `rows` rows, where addRow(row, sums) adds one row's terms to sums (size). Blocks of rows are summed apart, then the
+// blocks in order; both are cut by the shape alone, so the bits don't depend on the number of threads. size · 4 ≤ kScratchBytes.
+template <class F>
+SAQR_INLINE void addRows(Worker& worker, float* out, int64_t rows, int64_t size, F addRow) {
+  const int64_t room = static_cast<int64_t>(kScratchBytes / sizeof(float)) / size, least = (rows + room - 1) / room;
+  const int64_t height = least > 32 ? least : 32, blocks = (rows + height - 1) / height;
+  float* sums = reinterpret_cast<float*>(sharedScratch(worker));
+  const Range part = share(worker, blocks);
+  for (int64_t b = part.from; b < part.to; b++) {
+    float* block = sums + b * size;
+    memset(block, 0, size * sizeof(float));
+    for (int64_t row = b * height; row < rows && row < (b + 1) * height; row++) addRow(row, block);
+  }
+  worker.barrier();
+  const Range columns = share(worker, size, 16);
+  vectors(columns.from, columns.to, [&](int64_t i, auto n) {
+    vf sum{};
+    for (int64_t b = 0; b < blocks; b++) sum += F32::load(sums + b * size + i, n);
+    F32::store(out + i, F32::load(out + i, n) + sum, n);
+  });
+}
+
 }  // namespace saqr

@@ -36,9 +36,18 @@ function random(seed: number): () => number {
   }
 }
 
+/** different numbers of one draw; longer ones repeat them */
+const DIFFERENT = 65536
+
+/** normal random numbers times `scale` */
 export function normals(n: number, seed: string, scale = 1): Float64Array {
   const uniform = random(hash32(seed))
-  return Float64Array.from({ length: n }, () => scale * Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform()))
+  const values = new Float64Array(n)
+  for (let i = 0; i < Math.min(n, DIFFERENT); i++) {
+    values[i] = scale * Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform())
+  }
+  for (let i = DIFFERENT; i < n; i += DIFFERENT) values.copyWithin(i, 0, Math.min(DIFFERENT, n - i))
+  return values
 }
 
 /** values in a dtype, rounded to nearest */

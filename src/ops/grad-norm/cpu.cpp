@@ -25,14 +25,11 @@ static double sumOfSquares(const float* g, int64_t n) {
   return sum;
 }
 
-// Where the chunks' sums meet: the first thread's scratch (the pool keeps its workers in one array).
-static double* meeting(Worker& worker) { return reinterpret_cast<double*>((&worker - worker.id)->scratch); }
-
 SAQR_KERNEL(grad_norm) {
   const Tensor &norm = step.tensors[0], &g = step.tensors[1];
   if (g.dtype != DType::f32 || norm.dtype != DType::f32) return worker.fail("grad_norm takes an f32 gradient");
   const int64_t size = ((g.cols + kChunks - 1) / kChunks + 15) / 16 * 16;
-  double* sums = meeting(worker);
+  double* sums = reinterpret_cast<double*>(sharedScratch(worker));
   const Range part = share(worker, kChunks);
   for (int64_t k = part.from; k < part.to; k++) {
     const int64_t from = k * size < g.cols ? k * size : g.cols, to = from + size < g.cols ? from + size : g.cols;

@@ -45,7 +45,7 @@ function all(name: string, s: Setup): OpCase[] {
     { name, op: addRmsNormOp, inputs: [x, act(s.scale), w], ...rest },
     { name, op: rmsNormBackwardOp, inputs: [act(), x, w, rstd, null], ...rest },
     { name: `${name}, residual`, op: rmsNormBackwardOp, inputs: [act(), x, w, rstd, act()], ...rest },
-    // dW is f32 in a bf16 run too, summed from values that bf16 holds: 64 at a time, then up to 32 such sums
+    // dW is f32 in a bf16 run too, summed from values that bf16 holds: 32 at a time, then up to 64 such sums
     { name, op: rmsNormWeightGradOp, inputs: [act(), x, rstd, dW], ...rest, tolerance: { f32: 5e-7, bf16: 5e-7 } },
   ]
 }

@@ -81,29 +81,18 @@ static void backward(const Step& step, const float* w, const Worker& worker) {
   });
 }
 
-// dW += Σ dY · x · r. A thread has channels of its own and adds rows in order, 64 at a time (short sums lose less): the same bits however
-// many threads there are.
+// dW += Σ dY · x · r
 template <class E>
 static void weightGrad(const Step& step, Worker& worker) {
   const Tensor &dW = step.tensors[0], &dY = step.tensors[1], &x = step.tensors[2], &rstd = step.tensors[3];
   const int64_t size = static_cast<int64_t>(step.attrs[2]), groups = x.cols / size;
-  const Range part = share(worker, size, 16);
-  float *sums = reinterpret_cast<float*>(worker.scratch), *block = sums + size, *out = rowOf<F32>(dW, 0);
-  vectors(part.from, part.to, [&](int64_t i, auto n) { F32::store(sums + i, vf{}, n); });
-  for (int64_t first = 0; first < x.rows; first += 64) {
-    vectors(part.from, part.to, [&](int64_t i, auto n) { F32::store(block + i, vf{}, n); });
-    for (int64_t row = first; row < x.rows && row < first + 64; row++) {
-      for (int64_t g = 0; g < groups; g++) {
-        auto *dy = rowOf<E>(dY, row) + g * size, *xs = rowOf<E>(x, row) + g * size;
-        const vf r = set1(rowOf<F32>(rstd, row)[g]);
-        vectors(part.from, part.to, [&](int64_t i, auto n) {
-          F32::store(block + i, F32::load(block + i, n) + E::load(dy + i, n) * E::load(xs + i, n) * r, n);
-        });
-      }
+  addRows(worker, rowOf<F32>(dW, 0), x.rows, size, [&](int64_t row, float* sums) {
+    for (int64_t g = 0; g < groups; g++) {
+      auto *dy = rowOf<E>(dY, row) + g * size, *xs = rowOf<E>(x, row) + g * size;
+      const vf r = set1(rowOf<F32>(rstd, row)[g]);
+      vectors(0, size, [&](int64_t i, auto n) { F32::store(sums + i, F32::load(sums + i, n) + E::load(dy + i, n) * E::load(xs + i, n) * r, n); });
     }
-    vectors(part.from, part.to, [&](int64_t i, auto n) { F32::store(sums + i, F32::load(sums + i, n) + F32::load(block + i, n), n); });
-  }
-  vectors(part.from, part.to, [&](int64_t i, auto n) { F32::store(out + i, F32::load(out + i, n) + F32::load(sums + i, n), n); });
+  });
 }
 
 static bool sameType(std::initializer_list<const Tensor*> tensors) {
@@ -133,7 +122,7 @@ SAQR_KERNEL(rms_norm_backward) {
 }
 SAQR_KERNEL(rms_norm_weight_grad) {
   const Tensor* t = step.tensors;
-  bool taken = sameType({t + 1, t + 2}) && 2 * t[0].cols * sizeof(float) <= kScratchBytes && t[0].dtype == DType::f32 && t[3].dtype == DType::f32 &&
+  bool taken = sameType({t + 1, t + 2}) && t[0].cols * sizeof(float) <= kScratchBytes && t[0].dtype == DType::f32 && t[3].dtype == DType::f32 &&
                withType<F32, BF16>(t[1].dtype, [&](auto e) { weightGrad<decltype(e)>(step, worker); });
   if (!taken) worker.fail("rms_norm_weight_grad takes f32 or bf16 activations, an f32 rstd and an f32 gradient");
 }
