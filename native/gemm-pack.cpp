@@ -37,15 +37,14 @@ SAQR_INLINE void transpose(vf (&v)[W]) {
   }
 }
 
-// `bytes` of each row as units, out[unit * step + row]; the last unit is filled up with zeros. What stands `ahead` is fetched for later.
-static void turn(const char* const (&row)[W], int64_t bytes, float* out, int64_t step, int64_t ahead) {
+// `bytes` of each row as units, out[unit * step + row]; the last unit is filled up with zeros
+static void turn(const char* const (&row)[W], int64_t bytes, float* out, int64_t step, Fetch& ahead) {
   int64_t done = 0;
   auto block = [&](auto at, int64_t units) {
     vf v[W];
 #pragma GCC unroll 16
     for (int r = 0; r < W; r++) v[r] = loadAs<vf>(at(r));
-#pragma GCC unroll 16
-    for (int r = 0; r < W; r++) __builtin_prefetch(row[r] + done + ahead, 0, 2);
+    ahead.next(W * W / 16);
     transpose(v);
     if (units == W) {
 #pragma GCC unroll 16
@@ -84,6 +83,10 @@ static void along(const Tensor& t, bool rounded, Panel* panels, int64_t count, i
   static_assert(kChunk * W * sizeof(E) <= Scratch::kStaging);
   const int64_t units = unitsOf(sizeof(E) == 2 ? Form::bf16 : Form::f32, to - from);
   for (Panel* p = panels; p < panels + count; p++) {
+    Fetch ahead;  // the next panel's rows
+    if (isOwn<E>(t, rounded) && p + 1 < panels + count) {
+      ahead = {static_cast<const E*>(t.data) + p[1].start * t.stride + from, t.stride * static_cast<int64_t>(sizeof(E)), p[1].size, (to - from) * static_cast<int64_t>(sizeof(E))};
+    }
     for (int64_t group = 0; group < p->size; group += W) {
       float* out = p->out + group;
       for (int64_t k = from; k < to; k += kChunk) {
@@ -93,7 +96,7 @@ static void along(const Tensor& t, bool rounded, Panel* panels, int64_t count, i
           if (group + r < p->size) rows[r] = (const char*)elements(t, rounded, p->start + group + r, k, n, reinterpret_cast<E*>(staging) + r * kChunk);
           else rows[r] = rows[0];  // nobody reads those columns
         }
-        turn(rows, n * sizeof(E), out, p->step, p->size * t.stride * static_cast<int64_t>(sizeof(E)));
+        turn(rows, n * sizeof(E), out, p->step, ahead);
         out += n * static_cast<int64_t>(sizeof(E)) / 4 * p->step;
       }
     }
@@ -138,14 +141,15 @@ static void down(const Tensor& t, bool rounded, Panel* panels, int64_t count, in
     const int64_t rows = std::min(atOnce, to - k), units = (rows + kPerUnit - 1) / kPerUnit;
     const E* row[kMost];
     for (int64_t r = 0; r < units * kPerUnit; r++) row[r] = r < rows ? elements(t, rounded, k + r, start, width, reinterpret_cast<E*>(staging) + r * width) : zeros;
+    Fetch ahead;  // the next rows
+    if (isOwn<E>(t, rounded)) ahead = {row[0] + atOnce * t.stride, t.stride * static_cast<int64_t>(sizeof(E)), std::min(atOnce, to - k - rows), width * static_cast<int64_t>(sizeof(E))};
     for (Panel* p = panels; p < panels + count; p++) {
       const int64_t at = p->start - start;
       float* out = p->out;
       if (p->size == 2 * W) {
         for (int64_t u = 0; u < units; u++, out += 2 * W) {
           const E *even = row[u * kPerUnit] + at, *odd = row[u * kPerUnit + kPerUnit - 1] + at;
-          __builtin_prefetch(even + atOnce * t.stride, 0, 2);
-          if (kPerUnit == 2) __builtin_prefetch(odd + atOnce * t.stride, 0, 2);
+          ahead.next(W / 8);
           joinTwo(even, odd, out);
         }
       } else {

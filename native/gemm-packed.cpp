@@ -6,32 +6,16 @@ namespace saqr::gemm {
 
 constexpr int64_t kPastCaches = 32 << 20;  // bytes of a result that no cache keeps
 
-// Brings the rows of a that are laid out next near the processor, a few lines at every tile. (Only the first part's: others are small.)
-class Ahead {
- public:
-  Ahead(const Problem& problem, Form form, Range m, Range units) {
-    const Tensor& t = problem.a.part(0);
-    const int64_t bytes = t.dtype == DType::f32 ? 4 : 2, perUnit = form == Form::bf16 ? 2 : 1;
-    const Range k{units.from * perUnit, std::min(units.to * perUnit, problem.a.depth(0))};
-    if (m.from >= m.to || k.from >= k.to) return;
-    const Range &rows = problem.a.down ? k : m, &cols = problem.a.down ? m : k;
-    stride_ = t.stride * bytes;
-    row_ = static_cast<const char*>(t.data) + rows.from * stride_ + cols.from * bytes;
-    rows_ = rows.to - rows.from;
-    lines_ = (cols.to - cols.from) * bytes / 64 + 1;
-  }
-  void spread(int64_t tiles) { atOnce_ = rows_ * lines_ / tiles + 1; }
-  SAQR_INLINE void fetch() {
-    for (int64_t i = 0; i < atOnce_ && rows_ > 0; i++) {
-      __builtin_prefetch(row_ + line_ * 64, 0, 2);
-      if (++line_ == lines_) line_ = 0, row_ += stride_, rows_--;
-    }
-  }
-
- private:
-  const char* row_ = nullptr;
-  int64_t stride_ = 0, rows_ = 0, lines_ = 0, line_ = 0, atOnce_ = 0;
-};
+// The rows of a that are laid out next. (Only the first part's: others are small.)
+static Fetch fetchOf(const Problem& problem, Form form, Range m, Range units) {
+  const Tensor& t = problem.a.part(0);
+  const int64_t bytes = t.dtype == DType::f32 ? 4 : 2, perUnit = form == Form::bf16 ? 2 : 1;
+  const Range k{units.from * perUnit, std::min(units.to * perUnit, problem.a.depth(0))};
+  if (m.from >= m.to || k.from >= k.to) return {};
+  const Range &rows = problem.a.down ? k : m, &cols = problem.a.down ? m : k;
+  const char* first = static_cast<const char*>(t.data) + (rows.from * t.stride + cols.from) * bytes;
+  return {first, t.stride * bytes, rows.to - rows.from, (cols.to - cols.from) * bytes};
+}
 
 // Where whole tiles go. Results in the form's own dtype are finished inside the tile kernel.
 class Results {
@@ -75,11 +59,11 @@ struct Block {
   float* sums;            // of the block's rows between two blocks of the reduction, or null: there is but one
   int64_t sumStride;
 
-  void run(Range m, Ahead ahead, Results& results) const {
+  void run(Range m, Fetch ahead, Results& results) const {
     const Panels rows{m.from, m.to, true};
     const int64_t depth = units.to - units.from, high = rows.count(), wide = columns.count();
     pack(problem, problem.a, form, rows, units.from, units.to, scratch.rows, scratch.staging);
-    ahead.spread(high * wide);
+    const int64_t atOnce = ahead.lines() / (high * wide) + 1;
     int64_t start[Scratch::kRowBlock / kTall + 1];
     for (int64_t p = 0; p <= high; p++) start[p] = rows.start(p);
     alignas(64) float tile[kTall * kWide];
@@ -89,7 +73,7 @@ struct Block {
       for (int64_t p = 0; p < high; p++) {
         const int64_t height = start[p + 1] - start[p], stride = sums ? sumStride : kWide;
         float* c = sums ? sums + (start[p] - m.from) * sumStride + column : tile;
-        ahead.fetch();
+        ahead.next(atOnce);
         const Result* whole = last ? results.at(start[p], n, height, cols, scratch.bias + column) : nullptr;
         tileKernel(form, height, vectors)(depth, scratch.rows + rows.at(p, depth), b, c, stride, !first, whole);
         if (last && !whole) finish(problem.finish, start[p], n, height, cols, c, stride, scratch.bias + column);
@@ -122,7 +106,7 @@ void multiplyPacked(const Problem& problem, Worker& worker) {
           if (worker.aborted()) return;
           const int64_t end = std::min(m1, m + Scratch::kRowBlock);
           const Range next = end < m1 ? Range{end, std::min(m1, end + Scratch::kRowBlock)} : Range{m0, i + 1 < blocks ? std::min(m1, m0 + Scratch::kRowBlock) : m0};
-          const Ahead ahead(problem, form, next, end < m1 ? depth : block(i + 1));
+          const Fetch ahead = fetchOf(problem, form, next, end < m1 ? depth : block(i + 1));
           float* sums = blocks == 1 ? nullptr : scratch.sums + (m - m0) * cols;
           Block{problem, form, depth, i == 0, i + 1 == blocks, columns, scratch, sums, cols}.run({m, end}, ahead, results);
         }

@@ -20,9 +20,10 @@ SAQR_INLINE vf multiplyAdd(const bf16* w, vf x, vf sum) {
 #endif
 }
 
-// sum[r][m] += w[r] · x[m] over `count` elements, whole vectors
+// sum[r][m] += w[r] · x[m] over `count` elements, whole vectors. The next rows (`group` elements on) are fetched in the order in which
+// they stand: the processor doesn't see by itself that several short streams are one long one.
 template <class E, int M>
-static void dots(const E* const* w, const E* x, int64_t apart, int64_t count, vf* sums) {
+static void dots(const E* const* w, const E* x, int64_t apart, int64_t count, int64_t group, vf* sums) {
   constexpr int R = rowsTogether(M);
   vf sum[R][M];
 #pragma GCC unroll 4
@@ -31,6 +32,12 @@ static void dots(const E* const* w, const E* x, int64_t apart, int64_t count, vf
     for (int m = 0; m < M; m++) sum[r][m] = sums[r * M + m];
   }
   for (int64_t k = 0; k < count; k += 4 * W / static_cast<int>(sizeof(E))) {
+#pragma GCC unroll 4
+    for (int r = 0; r < R; r++) {
+      const E* line = w[0] + group + R * k + r * (64 / static_cast<int>(sizeof(E)));
+      __builtin_prefetch(line, 0, 3);
+      if (M > 1) __builtin_prefetch(line + 7 * group, 0, 2);
+    }
 #pragma GCC unroll 8
     for (int m = 0; m < M; m++) {
       const vf xs = loadAs<vf>(x + m * apart + k);
@@ -47,7 +54,7 @@ static void dots(const E* const* w, const E* x, int64_t apart, int64_t count, vf
 
 template <class E>
 static auto dotsOf(int64_t m) {
-  using Dots = void (*)(const E* const*, const E*, int64_t, int64_t, vf*);
+  using Dots = void (*)(const E* const*, const E*, int64_t, int64_t, int64_t, vf*);
   static constexpr Dots table[] = {dots<E, 1>, dots<E, 2>, dots<E, 3>, dots<E, 4>, dots<E, 5>, dots<E, 6>, dots<E, 7>, dots<E, 8>};
   static_assert(kFewRows == 8);
   return table[m - 1];
@@ -102,7 +109,7 @@ static void fewRows(const Problem& problem, Worker& worker) {
               std::fill(to + count, to + padded(count), E{});
             }
           }
-          run(w, xs[p] + k, padded(K), padded(count), sums);
+          run(w, xs[p] + k, padded(K), padded(count), own ? R * t.stride : 0, sums);
           k += count;
         }
       }
