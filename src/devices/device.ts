@@ -60,8 +60,8 @@ export interface LoadedPlan {
 
 export interface Device {
   describe(): DeviceDescription
-  /** measured once a machine, about a second, and kept in the user's cache */
-  limits(): Limits
+  /** measured once a machine, about a second, and kept in the user's cache; `anew`: whatever is kept */
+  limits(options?: { anew?: boolean }): Limits
   /** A named, persistent tensor shared by every plan. Creating a name twice is an error. */
   store(name: string, spec: StoreSpec): void
   has(name: string): boolean

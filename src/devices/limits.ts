@@ -1,9 +1,9 @@
 /** Limits are measured once a machine and kept in the user's cache: `saqr plan` answers at once. */
 import { cpus, homedir } from 'node:os'
 import { join } from 'node:path'
-import { readJson } from '../hub/json.ts'
-import { isFile, writeFileAtomic } from '../hub/files.ts'
 import { isObject } from '../formats/json.ts'
+import { isFile, writeFileAtomic } from '../hub/files.ts'
+import { readJson } from '../hub/json.ts'
 import type { Limits } from './device.ts'
 
 /** the user's cache folder of saqr: $XDG_CACHE_HOME/saqr or ~/.cache/saqr */
@@ -13,22 +13,18 @@ export function cacheFolder(): string {
 
 const known = new Map<string, Limits>()
 
-/** @param label what the limits are of, beside this machine's processor: threads, variant, card */
-export function limitsOf(label: string, measure: () => Limits): Limits {
+/**
+ * @param label what the limits are of, beside this machine's processor: threads, variant, card
+ * @param anew measure again, whatever is kept (the machine was busy then)
+ */
+export function limitsOf(label: string, measure: () => Limits, anew = false): Limits {
   const key = `${cpus()[0]?.model ?? process.arch} | ${label}`
   const path = join(cacheFolder(), 'limits.json')
-  const limits = known.get(key) ?? read(path)[key] ?? measure()
-  if (!known.has(key)) {
-    known.set(key, limits)
-    save(path, { ...read(path), [key]: limits })
-  }
+  const kept = anew ? undefined : (known.get(key) ?? read(path)[key])
+  const limits = kept ?? measure()
+  known.set(key, limits)
+  if (!kept) save(path, { ...read(path), [key]: limits })
   return limits
-}
-
-/** Forgets what was measured (a machine that was busy then): the next call measures anew. */
-export function forgetLimits(): void {
-  known.clear()
-  save(join(cacheFolder(), 'limits.json'), {})
 }
 
 function read(path: string): Record<string, Limits> {

@@ -87,12 +87,12 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
     if (level === undefined) levels.set(t, (level = fitted(t, arena).level))
     return policyAt(level, spec.model.layers)
   }
-  return { maxPassTokens: tokens, chunk, arena, policy, full: best.plan }
+  return { maxPassTokens: tokens, chunk, arena, policy, full: best.plan.plan }
 }
 
 function fitter(spec: BudgetRequest['spec'], chunk: number) {
   return (tokens: number, bytes: number): Fitted & { fits: boolean } =>
-    fitPlan(spec.model.layers, bytes, (policy) => makePlan({ ...spec, chunk, policy: () => policy }, tokens).plan)
+    fitPlan(spec.model.layers, bytes, (policy) => makePlan({ ...spec, chunk, policy: () => policy }, tokens))
 }
 
 /** a multiple of 64 positions, at most what LOGITS holds and at most the pass */

@@ -3,7 +3,7 @@
  * (recompute). Levels go from 0 (all blocks keep all) over L (all lean) to 2L (all recompute), each step one block; a level needs no more
  * memory and no less time than the one before it.
  */
-import type { Plan } from './plan.ts'
+import type { Lowered } from './lower.ts'
 import type { Policy } from './recompute.ts'
 
 /** what a block does at this level of `blocks` blocks */
@@ -13,7 +13,7 @@ export function policyAt(level: number, blocks: number): (block: number) => Poli
 }
 
 export interface Fitted {
-  plan: Plan
+  plan: Lowered
   level: number
 }
 
@@ -21,7 +21,7 @@ export interface Fitted {
  * The lowest level whose arena is at most `bytes`, or the highest with its arena where none is.
  * `make` plans a level; about four are tried.
  */
-export function fitPlan(blocks: number, bytes: number, make: (policy: (block: number) => Policy) => Plan): Fitted & { fits: boolean } {
+export function fitPlan(blocks: number, bytes: number, make: (policy: (block: number) => Policy) => Lowered): Fitted & { fits: boolean } {
   const at = (level: number): Fitted => ({ plan: make(policyAt(level, blocks)), level })
   let low = at(0)
   if (low.plan.arena <= bytes) return { ...low, fits: true }

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import type { Tensor } from '../models/trace.ts'
 import type { Node } from '../ops/op.ts'
-import { place } from './place.ts'
+import { type Placement, place } from './place.ts'
 import type { Plan, PlanBuffer, PlanStep, PlanTensor, Segment } from './plan.ts'
 import { rootOf, sizeOf } from './recorder.ts'
 
@@ -21,7 +21,19 @@ export interface LowerOptions {
   recomputed?: ReadonlySet<Node>
 }
 
+/** Segments with their places. */
+export interface Lowered {
+  /** bytes of the arena */
+  readonly arena: number
+  /** made when it is asked for: a search for what fits needs arenas alone */
+  readonly plan: Plan
+}
+
 export function lower(segments: readonly NamedNodes[], options: LowerOptions): Plan {
+  return placeSegments(segments, options).plan
+}
+
+export function placeSegments(segments: readonly NamedNodes[], options: LowerOptions): Lowered {
   const nodes = segments.flatMap((s) => s.nodes)
   const spans: Segment[] = []
   let at = 0
@@ -30,6 +42,17 @@ export function lower(segments: readonly NamedNodes[], options: LowerOptions): P
   const pinned = options.pinned.map(rootOf)
   const placement = place(nodes, pinned, loops, (node) => node.op.workspace?.(node) ?? 0)
 
+  let plan: Plan | undefined
+  return {
+    arena: placement.arena,
+    get plan() {
+      plan ??= planOf(nodes, spans, placement, pinned, options)
+      return plan
+    },
+  }
+}
+
+function planOf(nodes: readonly Node[], spans: Segment[], placement: Placement, pinned: readonly Tensor[], options: LowerOptions): Plan {
   const buffers: PlanBuffer[] = []
   const index = new Map<Tensor, number>()
   const bufferOf = (t: Tensor, step: number): number => {
@@ -79,7 +102,14 @@ export function lower(segments: readonly NamedNodes[], options: LowerOptions): P
     flops: steps.reduce((sum, s) => sum + s.flops, 0),
     bytes: steps.reduce((sum, s) => sum + s.bytes, 0),
   }
-  return { ...plan, hash: createHash('sha256').update(JSON.stringify(plan)).digest('hex') }
+  let hash: string | undefined
+  return {
+    ...plan,
+    get hash() {
+      hash ??= createHash('sha256').update(JSON.stringify(plan)).digest('hex')
+      return hash
+    },
+  }
 }
 
 /** each input read once, each output written once */

@@ -64,6 +64,6 @@ export interface Plan {
   arena: number
   flops: number
   bytes: number
-  /** of everything above */
-  hash: string
+  /** SHA-256 of everything above */
+  readonly hash: string
 }

@@ -10,8 +10,7 @@ import type { Node } from '../ops/op.ts'
 import { differentiate } from './differentiate.ts'
 import { headChunk } from './head.ts'
 import { declarePassInputs } from './inputs.ts'
-import { lower } from './lower.ts'
-import type { Plan } from './plan.ts'
+import { type Lowered, placeSegments } from './lower.ts'
 import { prune } from './prune.ts'
 import { type Policy, recompute } from './recompute.ts'
 import { GraphTrace, type Layout, TraceRecorder } from './trace.ts'
@@ -39,7 +38,7 @@ export function inspect(model: Model, adapter: Adapter, activation: DType): Trac
   return r
 }
 
-export function trainingPlan(spec: TrainingSpec): { plan: Plan; recorder: TraceRecorder } {
+export function trainingPlan(spec: TrainingSpec): Lowered & { recorder: TraceRecorder } {
   const r = new TraceRecorder(spec.activation, spec.layout)
   declarePassInputs(r, spec.tokens)
   const hidden = spec.model.forward(new GraphTrace(r, spec.adapter, spec.tokens))
@@ -59,7 +58,7 @@ export function trainingPlan(spec: TrainingSpec): { plan: Plan; recorder: TraceR
   ]
   const used = new Set(segments.flatMap((s) => s.nodes.flatMap((n) => [...n.inputs, ...n.outputs])))
   const pinned = [...r.inputs.values()].filter((t) => used.has(t))
-  return { plan: lower(segments, { tokens: spec.tokens, pinned, recomputed }), recorder: r }
+  return Object.assign(placeSegments(segments, { tokens: spec.tokens, pinned, recomputed }), { recorder: r })
 }
 
 function take(r: TraceRecorder): Node[] {

@@ -60,7 +60,7 @@ export function reportPlan(name: string, config: JsonObject, o: SftOptions, devi
   const memory = o.memory === null ? null : sizeInBytes(o.memory)!
   const budget = planBudget(device, {
     spec: { model, adapter, activation, layout, gradients: true },
-    memory,
+    memory: memory ?? Number.POSITIVE_INFINITY,
     store: storeBytes(recorder, layout, adamw, o.useBnbNestedQuant),
     longest: rowTokens,
     stepTokens: rows * rowTokens,

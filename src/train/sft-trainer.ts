@@ -175,7 +175,10 @@ function epochTotals(run: Run): Pick<StartEvent, 'rowTokens' | 'computedTokens' 
 function checkVocabulary({ idLimit }: Tokenizer, { open }: LanguageModel): void {
   const { vocab } = open.model
   if (idLimit <= vocab) return
-  throw new SaqrError('MODEL_VOCABULARY', `the tokenizer has ids up to ${idLimit - 1}, the model only ${vocab} rows of embedding: is it another model's tokenizer?`)
+  throw new SaqrError(
+    'MODEL_VOCABULARY',
+    `the tokenizer has ids up to ${idLimit - 1}, the model only ${vocab} rows of embedding: is it another model's tokenizer?`,
+  )
 }
 
 /** @throws SaqrError DATA_TOO_LONG for a row with more tokens than the model has positions for */

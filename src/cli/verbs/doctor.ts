@@ -5,7 +5,6 @@ import { Card } from '../../devices/cuda/card.ts'
 import { Compiler, cacheFolder, targetOf } from '../../devices/cuda/compiler.ts'
 import { candidates, type LibraryName, openLibrary } from '../../devices/cuda/libraries.ts'
 import type { Limits } from '../../devices/device.ts'
-import { forgetLimits } from '../../devices/limits.ts'
 import { SaqrError } from '../../error.ts'
 import { bytes, short } from '../../track/numbers.ts'
 import { honoured } from '../../train/options/field.ts'
@@ -33,7 +32,6 @@ export const doctor = defineVerb({
   fields,
   themes: [{ title: 'Options', fields }],
   async run({ options, io }) {
-    if (options.probe) forgetLimits()
     const findings = [host(), look('cpu', () => cpu(options.probe)), ...cuda()]
     if (options.json) io.out.write(`${JSON.stringify(findings, null, 2)}\n`)
     else for (const { name, ok, lines } of findings) io.out.write(page(name, ok, lines))
@@ -70,7 +68,7 @@ function host(): Finding {
 function cpu(probe: boolean): string[] {
   const device = new CpuDevice()
   try {
-    return [device.describe().label, ...(probe ? [limitsLine(device.limits())] : [])]
+    return [device.describe().label, ...(probe ? [limitsLine(device.limits({ anew: true }))] : [])]
   } finally {
     device.dispose()
   }

@@ -68,12 +68,13 @@ export class CpuDevice implements Device {
     return { kind: 'cpu', label, threads: this.#threads, tokenQuantum: 16, passTokens: 2048, reach, overhead: 250 * 2 ** 20 }
   }
 
-  limits(): Limits {
+  limits({ anew = false }: { anew?: boolean } = {}): Limits {
     const n = this.#native
-    return limitsOf(`cpu, ${this.describe().label}`, () => {
+    const measure = (): Limits => {
       const f32 = (n.probeFma(this.#pool, 0) as number) * 1e9
       return { f32, bf16: (n.probeFma(this.#pool, 1) as number) * 1e9 || f32, copy: (n.probeCopy(this.#pool) as number) * 1e9 }
-    })
+    }
+    return limitsOf(`cpu, ${this.describe().label}`, measure, anew)
   }
 
   store(name: string, spec: StoreSpec): void {
