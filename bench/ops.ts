@@ -32,10 +32,10 @@ interface Timing {
 async function time(device: Device, c: OpCase, activation: Activation, warm: boolean): Promise<Timing> {
   const limits = device.limits()
   const drawn = draw(c, activation)
-  const { bytes, flops } = planOf([record(c, drawn)])
-  const share = seenShare(c)
-  const copies =
-    warm || (flops * share) / limits[activation] > bytes / limits.copy ? 1 : Math.min(MOST_COPIES, Math.ceil(BEYOND_CACHES / bytes))
+  const one = planOf([record(c, drawn)])
+  const flops = flopsOf(c, one)
+  const { bytes } = one
+  const copies = warm || flops / limits[activation] > bytes / limits.copy ? 1 : Math.min(MOST_COPIES, Math.ceil(BEYOND_CACHES / bytes))
   const recorded = Array.from({ length: copies }, (_, i) => record(c, drawn, `copy ${i} `))
   const stored = recorded.flatMap((r) => r.stored)
   return withStore(device, stored, async () => {
@@ -53,26 +53,23 @@ async function time(device: Device, c: OpCase, activation: Activation, warm: boo
       spent += seconds
     }
     loaded.dispose()
-    return { seconds: shortest, flops: flops * share, bytes }
+    return { seconds: shortest, flops, bytes }
   })
 }
 
-/** Of the pairs that attention's FLOPs count, made without rows, the share that the case's mask lets see each other. */
-function seenShare({ op, attrs, inputs }: OpCase): number {
-  if (!op.name.startsWith('attention')) return 1
+/** FLOPs of a case: attention's by the pairs of query and key that its mask lets see each other. */
+function flopsOf({ op, attrs, inputs }: OpCase, { steps: [step] }: Plan): number {
+  if (!step!.pairFlops) return step!.flops
   const mask = op.name === 'attention' ? 3 : 6
   const [from, until, depth] = inputs.slice(mask, mask + 3).map((input) => input!.values!)
-  const keys = from!.length
-  const queries = inputs[0]!.rows
   const first = op.name === 'attention' ? (inputs[6]?.values?.[0] ?? 0) : 0
   let pairs = 0
-  for (let j = 0; j < keys; j++) {
-    for (let i = Math.max(from![j]!, first); i < Math.min(until![j]!, first + queries); i++) {
+  for (let j = 0; j < from!.length; j++) {
+    for (let i = Math.max(from![j]!, first); i < Math.min(until![j]!, first + inputs[0]!.rows); i++) {
       if (!attrs.window || depth![i]! - depth![j]! < attrs.window) pairs++
     }
   }
-  const w = attrs.window || queries
-  return pairs / (queries <= w ? (queries * (queries + 1)) / 2 : w * queries - (w * (w - 1)) / 2)
+  return pairs * step!.pairFlops
 }
 
 function planOf(recorded: readonly Recorded[]): Plan {
