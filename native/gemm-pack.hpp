@@ -48,7 +48,7 @@ int64_t totalUnits(const Problem& problem, Form form);
 
 // How a worker's scratch is divided
 struct Scratch {
-  static constexpr int64_t kDepth = 768;                             // units of a block of the reduction
+  static constexpr int64_t kDepth = 832;                             // units of a block of the reduction: 1536 + rank 128 pairs
   static constexpr int64_t kRowBlock = kTall == 6 ? 96 : 8 * kTall;  // of a; kDepth units of them take less than half of the second cache
   static constexpr int64_t kStaging = 64 << 10, kBias = (kMaxCols + kWide) * 4, kRows = kRowBlock / kTall * kTallStep * kDepth * 4;
   static constexpr int64_t kColumns = 3 << 20, kSums = 4 << 20;        // bytes

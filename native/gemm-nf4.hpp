@@ -1,0 +1,95 @@
+// NF4 as bitsandbytes stores it: 4-bit codes, a scale a block, the scales themselves perhaps 8-bit codes.
+#pragma once
+#include "saqr.hpp"
+#include "simd.hpp"
+
+namespace saqr::gemm {
+
+constexpr int kUsualBlock = 64;
+
+// Scales of consecutive blocks. The product and the sum are rounded one after the other, as bitsandbytes does; a multiply-add would
+// round once.
+struct Scales {
+  const Quant& q;
+  int64_t block, outer, left;  // left: blocks up to the next absmax2
+  Scales(const Quant& quant, int64_t first) : q(quant), block(first), outer(0), left(0) {
+    if (!q.absmax) outer = first / q.blocksize2, left = q.blocksize2 - first % q.blocksize2;
+  }
+  float next() {
+    if (q.absmax) return q.absmax[block++];
+    if (left-- == 0) outer++, left = q.blocksize2 - 1;
+    float product = q.code2[q.absmax8[block++]] * q.absmax2[outer];
+#if defined(__x86_64__)
+    asm("" : "+x"(product));
+#else
+    asm("" : "+m"(product));
+#endif
+    return product + q.offset;
+  }
+};
+
+SAQR_INLINE vf roundedTo(vf v, bool toBf16) { return toBf16 ? (vf)(roundBf16(v) << 16) : v; }
+
+// A block has but 16 values: they are scaled (and rounded) once, then looked up by nibble.
+template <class Out> struct Table;
+
+template <> struct Table<float> {
+  static constexpr int kAtOnce = W;
+  alignas(64) float values[16];
+  Table(const float* codebook, float scale, bool rounded) {
+    for (int i = 0; i < 16; i += W) store(values + i, roundedTo(load(codebook + i) * set1(scale), rounded));
+  }
+  // kAtOnce elements of kAtOnce / 2 bytes: a byte in each lane, shifted where the high nibble is meant
+  SAQR_INLINE vf look(const uint8_t* p) const {
+#if defined(__AVX512F__)
+    const __m512i place = _mm512_set_epi64(0x8080800780808007, 0x8080800680808006, 0x8080800580808005, 0x8080800480808004, 0x8080800380808003,
+                                           0x8080800280808002, 0x8080800180808001, 0x8080800080808000);
+    int64_t bytes;
+    memcpy(&bytes, p, 8);
+    __m512i code = _mm512_srlv_epi32(_mm512_shuffle_epi8(_mm512_set1_epi64(bytes), place), _mm512_set1_epi64(4));
+    return (vf)_mm512_permutexvar_ps(code, _mm512_load_ps(values));  // it reads the lower four bits
+#elif defined(__AVX2__)
+    const __m256i place = _mm256_set_epi64x(0x8080800380808003, 0x8080800280808002, 0x8080800180808001, 0x8080800080808000);
+    int32_t bytes;
+    memcpy(&bytes, p, 4);
+    __m256i code = _mm256_srlv_epi32(_mm256_shuffle_epi8(_mm256_set1_epi32(bytes), place), _mm256_set1_epi64x(4));
+    __m256 low = _mm256_permutevar8x32_ps(_mm256_load_ps(values), code), high = _mm256_permutevar8x32_ps(_mm256_load_ps(values + 8), code);
+    return (vf)_mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(code, 28)));  // three bits, and the fourth
+#else
+    vf out;
+    for (int i = 0; i < W; i += 2) out[i] = values[p[i / 2] >> 4], out[i + 1] = values[p[i / 2] & 15];
+    return out;
+#endif
+  }
+};
+
+template <> struct Table<bf16> {
+  static constexpr int kAtOnce = 2 * W;
+  alignas(32) bf16 values[16];
+#if defined(__AVX512BF16__)
+  __m512i twice;  // the lookup reads five bits
+  Table(const float* codebook, float scale, bool) {
+    __m256i rounded = (__m256i)_mm512_cvtneps_pbh(_mm512_mul_ps(_mm512_loadu_ps(codebook), _mm512_set1_ps(scale)));
+    twice = _mm512_broadcast_i64x4(rounded);
+    _mm256_store_si256((__m256i*)values, rounded);
+  }
+  SAQR_INLINE vf look(const uint8_t* p) const {
+    const __m512i place = _mm512_set_epi64(0x800f800f800e800e, 0x800d800d800c800c, 0x800b800b800a800a, 0x8009800980088008,
+                                           0x8007800780068006, 0x8005800580048004, 0x8003800380028002, 0x8001800180008000);
+    __m512i bytes = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i*)p));
+    __m512i code = _mm512_srlv_epi16(_mm512_shuffle_epi8(bytes, place), _mm512_set1_epi32(4));
+    return (vf)_mm512_permutexvar_epi16(code, twice);
+  }
+#else
+  Table(const float* codebook, float scale, bool) {
+    for (int i = 0; i < 16; i++) values[i] = toBf16(codebook[i] * scale);
+  }
+  SAQR_INLINE vf look(const uint8_t* p) const {
+    bf16 out[2 * W];
+    for (int i = 0; i < 2 * W; i += 2) out[i] = values[p[i / 2] >> 4], out[i + 1] = values[p[i / 2] & 15];
+    return loadAs<vf>(out);
+  }
+#endif
+};
+
+}  // namespace saqr::gemm
