@@ -2,16 +2,16 @@
 import { readFileSync } from 'node:fs'
 import { Dataset } from '../src/data/dataset.ts'
 import { CpuDevice } from '../src/devices/cpu/device.ts'
+import { storeBytes } from '../src/engine/budget.ts'
 import { LanguageModel } from '../src/engine/language-model.ts'
 import { OpenModel } from '../src/engine/open-model.ts'
 import { makePlan } from '../src/engine/runner.ts'
-import { storeBytes } from '../src/engine/budget.ts'
 import { openCheckpoint } from '../src/formats/checkpoint.ts'
 import { Tokenizer } from '../src/text/tokenizer.ts'
 import type { EndEvent, StartEvent } from '../src/train/events.ts'
 import { SFTTrainer } from '../src/train/sft-trainer.ts'
-import { CASES, type CpuCase } from './cpu-cases.ts'
 import { alpacaIds } from './alpaca.ts'
+import { CASES, type CpuCase } from './cpu-cases.ts'
 
 const PROJECTIONS = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj']
 /** the first is not counted: pages are touched, plans are made */
@@ -27,7 +27,10 @@ function rowsOf(tokenizer: Tokenizer): { rows: { input_ids: number[] }[]; batch:
   return { rows: Array.from({ length: 4 * STEPS }, (_, i) => ({ input_ids: stream.slice(512 * i, 512 * (i + 1)) })), batch: 4 }
 }
 
-function openModel(device: CpuDevice, { dtype, loadIn4bit = false, r = 16, dropout = 0, bias = 'none', head = false }: CpuCase): LanguageModel {
+function openModel(
+  device: CpuDevice,
+  { dtype, loadIn4bit = false, r = 16, dropout = 0, bias = 'none', head = false }: CpuCase,
+): LanguageModel {
   const open = new OpenModel(device, openCheckpoint(modelPath), { dtype, loadIn4bit, doubleQuant: loadIn4bit })
   const config = {
     r,
@@ -57,7 +60,14 @@ function openModel(device: CpuDevice, { dtype, loadIn4bit = false, r = 16, dropo
 function memoryFor(model: LanguageModel, device: CpuDevice, share: number): number {
   const { open, trainables } = model
   const { layout } = trainables
-  const spec = { model: open.model, adapter: open.adapter(model.spec, true), activation: open.choice.dtype, layout, gradients: true, chunk: 640 }
+  const spec = {
+    model: open.model,
+    adapter: open.adapter(model.spec, true),
+    activation: open.choice.dtype,
+    layout,
+    gradients: true,
+    chunk: 640,
+  }
   const all = makePlan({ ...spec, policy: () => () => 'all' }, 2048).plan.arena
   return all * share + storeBytes(model.recorder, layout, { eightBit: false }, open.choice.doubleQuant) + device.describe().overhead
 }

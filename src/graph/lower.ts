@@ -55,6 +55,13 @@ export function placeSegments(segments: readonly NamedNodes[], options: LowerOpt
 function planOf(nodes: readonly Node[], spans: Segment[], placement: Placement, pinned: readonly Tensor[], options: LowerOptions): Plan {
   const buffers: PlanBuffer[] = []
   const index = new Map<Tensor, number>()
+  const named = new Map<string, number>()
+  /** a device finds a buffer by its name: the second of a name gets a number */
+  const unique = (name: string): string => {
+    const count = (named.get(name) ?? 0) + 1
+    named.set(name, count)
+    return count === 1 ? name : `${name}#${count}`
+  }
   const bufferOf = (t: Tensor, step: number): number => {
     const root = rootOf(t)
     let i = index.get(root)
@@ -63,7 +70,7 @@ function planOf(nodes: readonly Node[], spans: Segment[], placement: Placement, 
       const life = placement.lives.get(root) ?? { from: step, to: step }
       const kind = space === 'store' ? 'store' : space === 'input' ? 'inputs' : kindOf(spans, life)
       index.set(root, (i = buffers.length))
-      buffers.push({ name, space, rows, cols, dtype, bytes: sizeOf(root), at: placement.at.get(root) ?? 0, ...life, kind })
+      buffers.push({ name: space === 'arena' ? unique(name) : name, space, rows, cols, dtype, bytes: sizeOf(root), at: placement.at.get(root) ?? 0, ...life, kind })
     }
     const buffer = buffers[i]!
     if (root.space === 'store') buffer.to = Math.max(buffer.to, step)

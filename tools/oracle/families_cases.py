@@ -63,7 +63,7 @@ CASES = [
     Case("qwen3", "qwen3", model(head_dim=16, rms_norm_eps=1e-6)),
     Case("qwen3-tied", "qwen3", model(head_dim=24, tie_word_embeddings=True, num_hidden_layers=3)),
     # adapters
-    Case("lora-rslora", "llama", model(), lora(r=8, lora_alpha=16, use_rslora=True)),
+    Case("lora-rslora", "llama", model(), lora(r=8, lora_alpha=8, use_rslora=True)),
     Case("lora-all-linear", "llama", model(), lora(target_modules="all-linear")),
     Case("lora-attention-upper", "llama", model(), lora(target_modules=["q_proj", "v_proj"], layers_to_transform=[1])),
     Case("lora-regex", "llama", model(), lora(target_modules=r".*\.1\.(mlp\.down_proj|self_attn\.o_proj)")),
