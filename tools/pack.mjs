@@ -8,7 +8,9 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
-const { values: args } = parseArgs({ options: { out: { type: 'string', default: join(root, 'out/packages') }, check: { type: 'boolean', default: false } } })
+const { values: args } = parseArgs({
+  options: { out: { type: 'string', default: join(root, 'out/packages') }, check: { type: 'boolean', default: false } },
+})
 const main = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 const platform = `${process.platform}-${process.arch}`
 const native = `@saqr/${platform}`
@@ -33,8 +35,12 @@ mkdirSync(join(stage, 'native'), { recursive: true })
 
 run(process.execPath, ['native/build.mjs', '--all', '--quiet'])
 const built = join(root, 'native/build')
-for (const file of readdirSync(built)) if (/^(saqr-.*\.(so|dylib)|variants\.json)$/.test(file)) copyFileSync(join(built, file), join(stage, 'native', file))
-writeFileSync(join(stage, 'native/README.md'), `# ${native}\n\nThe CPU library of [saqr](https://www.npmjs.com/package/saqr) for ${platform}: installed with it, of no use alone.\n`)
+for (const file of readdirSync(built))
+  if (/^(saqr-.*\.(so|dylib)|variants\.json)$/.test(file)) copyFileSync(join(built, file), join(stage, 'native', file))
+writeFileSync(
+  join(stage, 'native/README.md'),
+  `# ${native}\n\nThe CPU library of [saqr](https://www.npmjs.com/package/saqr) for ${platform}: installed with it, of no use alone.\n`,
+)
 const { version, license, repository, engines } = main
 const nativePackage = pack(join(stage, 'native'), {
   name: native,

@@ -14,4 +14,7 @@ export async function load(url, context, next) {
   return { format: 'module', source, shortCircuit: true }
 }
 `
-register(`data:text/javascript,${encodeURIComponent(hooks.replace("'typescript'", `'${import.meta.resolve('typescript')}'`))}`, pathToFileURL('./'))
+register(
+  `data:text/javascript,${encodeURIComponent(hooks.replace("'typescript'", `'${import.meta.resolve('typescript')}'`))}`,
+  pathToFileURL('./'),
+)

@@ -78,6 +78,8 @@ export interface Device {
   runSteps(plan: LoadedPlan, from: number, to: number): Promise<void>
   /** contents of an arena or input buffer of the plan, dense row-major in its dtype */
   read(plan: LoadedPlan, buffer: string): Uint8Array
+  /** bytes that this process may use here, those it uses already among them */
+  available(): number
   /** bytes that are resident for arena and owned store (mapped files apart) */
   resident(): { arena: number; store: number; mapped: number }
   dispose(): void

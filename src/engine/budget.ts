@@ -57,6 +57,9 @@ export function nf4ScaleBytes(weights: number, doubleQuant: boolean): number {
   return doubleQuant ? blocks + 4 * Math.ceil(blocks / 256) : 4 * blocks
 }
 
+/** of what is free, where no budget is given: others use the machine too */
+const FREE_SHARE = 0.8
+
 /** logits of a head chunk, bytes at most */
 const LOGITS = 64 * 2 ** 20
 
@@ -65,8 +68,7 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
   const { spec, longest, stepTokens } = request
   const { tokenQuantum, passTokens, overhead } = device.describe()
   const fixed = request.store + overhead
-  // what is mapped from files may be dropped and read again; all else must find room
-  const memory = request.memory ?? Math.max(0.8 * (process.availableMemory() + process.memoryUsage().rss), 0)
+  const memory = request.memory ?? FREE_SHARE * device.available()
   const arena = memory - fixed
   const padded = (tokens: number) => paddedTokens(tokens, tokenQuantum)
   const largest = request.maxPassTokens ?? padded(Math.max(longest, Math.min(stepTokens, passTokens)))

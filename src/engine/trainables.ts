@@ -60,7 +60,7 @@ export class Trainables {
       throw new SaqrError('MODEL_WEIGHT', `'${name}' has ${spec.rows} × ${spec.cols} values, not ${values.length}`)
     }
     this.#device.writeStore(
-      this.layout.scope + 'parameters',
+      `${this.layout.scope}parameters`,
       new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
       offset * 4,
     )

@@ -70,7 +70,17 @@ function planOf(nodes: readonly Node[], spans: Segment[], placement: Placement, 
       const life = placement.lives.get(root) ?? { from: step, to: step }
       const kind = space === 'store' ? 'store' : space === 'input' ? 'inputs' : kindOf(spans, life)
       index.set(root, (i = buffers.length))
-      buffers.push({ name: space === 'arena' ? unique(name) : name, space, rows, cols, dtype, bytes: sizeOf(root), at: placement.at.get(root) ?? 0, ...life, kind })
+      buffers.push({
+        name: space === 'arena' ? unique(name) : name,
+        space,
+        rows,
+        cols,
+        dtype,
+        bytes: sizeOf(root),
+        at: placement.at.get(root) ?? 0,
+        ...life,
+        kind,
+      })
     }
     const buffer = buffers[i]!
     if (root.space === 'store') buffer.to = Math.max(buffer.to, step)

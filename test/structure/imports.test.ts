@@ -4,7 +4,23 @@ import { dirname, join, relative } from 'node:path'
 import { describe, expect, it } from 'vitest'
 
 const src = join(import.meta.dirname, '../../src')
-const ORDER = ['hub', 'formats', 'text', 'data', 'models', 'ops', 'adapters', 'graph', 'devices', 'engine', 'train', 'generate', 'track', 'export', 'cli']
+const ORDER = [
+  'hub',
+  'formats',
+  'text',
+  'data',
+  'models',
+  'ops',
+  'adapters',
+  'graph',
+  'devices',
+  'engine',
+  'train',
+  'generate',
+  'track',
+  'export',
+  'cli',
+]
 
 const files = readdirSync(src, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'))
 const folderOf = (file: string) => (file.includes('/') ? file.split('/')[0]! : '')
@@ -35,10 +51,12 @@ describe('imports', () => {
   })
 
   it('of the graph and all above the devices know none of them', () => {
-    const wrong = files.filter((file) => ['models', 'data', 'graph', 'train', 'adapters'].includes(folderOf(file))).flatMap((file) => {
-      const text = readFileSync(join(src, file), 'utf8')
-      return /devices\/(cpu|cuda|reference)/.test(text) ? [file] : []
-    })
+    const wrong = files
+      .filter((file) => ['models', 'data', 'graph', 'train', 'adapters'].includes(folderOf(file)))
+      .flatMap((file) => {
+        const text = readFileSync(join(src, file), 'utf8')
+        return /devices\/(cpu|cuda|reference)/.test(text) ? [file] : []
+      })
     expect(wrong).toEqual([])
   })
 })

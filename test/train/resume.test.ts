@@ -12,7 +12,9 @@ const work = mkdtempSync(join(tmpdir(), 'saqr-resume-'))
 afterAll(() => rmSync(work, { recursive: true, force: true }))
 
 function start(outputDir: string): ChildProcess {
-  return spawn(process.execPath, [join(import.meta.dirname, 'child.mjs'), fixture, outputDir, String(STEPS)], { stdio: ['ignore', 'pipe', 'inherit'] })
+  return spawn(process.execPath, [join(import.meta.dirname, 'child.mjs'), fixture, outputDir, String(STEPS)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
 }
 
 const ended = (child: ChildProcess) => new Promise<number | null>((done) => child.once('exit', (code) => done(code)))
@@ -22,7 +24,9 @@ function hashes(outputDir: string): Record<string, string> {
   const result: Record<string, string> = {}
   for (const folder of [`checkpoint-${STEPS}`, 'final']) {
     for (const name of readdirSync(join(outputDir, folder)).sort()) {
-      result[`${folder}/${name}`] = createHash('sha256').update(readFileSync(join(outputDir, folder, name))).digest('hex')
+      result[`${folder}/${name}`] = createHash('sha256')
+        .update(readFileSync(join(outputDir, folder, name)))
+        .digest('hex')
     }
   }
   return result

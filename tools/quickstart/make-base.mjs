@@ -8,14 +8,20 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { openDevice } from '../../dist/cli/device.js'
-import { Dataset, FastLanguageModel, SFTTrainer } from '../../dist/index.js'
 import { SeededRandom } from '../../dist/engine/random.js'
 import { writeSafetensors } from '../../dist/formats/safetensors/write.js'
+import { Dataset, FastLanguageModel, SFTTrainer } from '../../dist/index.js'
 import { trainBpe } from './bpe.mjs'
 import { baseText, generator } from './world.mjs'
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
-const { values: args } = parseArgs({ options: { steps: { type: 'string', default: '9000' }, device: { type: 'string', default: 'cpu' }, out: { type: 'string', default: join(root, 'assets/quickstart') } } })
+const { values: args } = parseArgs({
+  options: {
+    steps: { type: 'string', default: '9000' },
+    device: { type: 'string', default: 'cpu' },
+    out: { type: 'string', default: join(root, 'assets/quickstart') },
+  },
+})
 const steps = Number(args.steps)
 
 const CONFIG = {
@@ -39,9 +45,20 @@ const VOCAB = 640
 const SPECIAL = ['<s>', '</s>', '<pad>']
 
 const random = generator(20)
-const tokenizer = trainBpe(Array.from({ length: 4000 }, () => baseText(random)), VOCAB, SPECIAL)
+const tokenizer = trainBpe(
+  Array.from({ length: 4000 }, () => baseText(random)),
+  VOCAB,
+  SPECIAL,
+)
 const config = { ...CONFIG, vocab_size: VOCAB }
-const tokenizerConfig = { bos_token: '<s>', eos_token: '</s>', pad_token: '<pad>', tokenizer_class: 'PreTrainedTokenizerFast', model_max_length: config.max_position_embeddings, clean_up_tokenization_spaces: false }
+const tokenizerConfig = {
+  bos_token: '<s>',
+  eos_token: '</s>',
+  pad_token: '<pad>',
+  tokenizer_class: 'PreTrainedTokenizerFast',
+  model_max_length: config.max_position_embeddings,
+  clean_up_tokenization_spaces: false,
+}
 
 const scratch = join(args.out, '.scratch')
 mkdirSync(scratch, { recursive: true })
@@ -49,7 +66,12 @@ await writeFolder(scratch)
 
 const rows = Array.from({ length: Math.min(64_000, steps * 32) }, () => ({ text: baseText(random) }))
 const device = await openDevice(args.device)
-const { model, tokenizer: text } = await FastLanguageModel.fromPretrained(scratch, { fullFinetuning: true, loadIn4bit: false, dtype: 'bf16', device })
+const { model, tokenizer: text } = await FastLanguageModel.fromPretrained(scratch, {
+  fullFinetuning: true,
+  loadIn4bit: false,
+  dtype: 'bf16',
+  device,
+})
 const trainer = new SFTTrainer({
   model,
   processingClass: text,
@@ -70,12 +92,16 @@ const trainer = new SFTTrainer({
 })
 for await (const event of trainer.stream()) {
   if (event.type === 'start') console.log(`${event.training}; ${event.steps} steps, ${event.rowTokens} tokens`)
-  if (event.type === 'log') console.log(`step ${event.step}  loss ${event.loss.toFixed(4)}  grad norm ${event.gradNorm.toFixed(3)}  ${Math.round(event.tokensPerSecond)} tok/s  ${(100 * event.share).toFixed(0)} %`)
+  if (event.type === 'log')
+    console.log(
+      `step ${event.step}  loss ${event.loss.toFixed(4)}  grad norm ${event.gradNorm.toFixed(3)}  ${Math.round(event.tokensPerSecond)} tok/s  ${(100 * event.share).toFixed(0)} %`,
+    )
 }
 const target = join(args.out, 'model')
 rmSync(target, { recursive: true, force: true })
 await model.savePretrained(target)
-for await (const piece of model.generate('Please send 7 blue lamps to Omar in Cairo by Friday.\nWhich person?', { maxNewTokens: 8 })) process.stdout.write(piece)
+for await (const piece of model.generate('Please send 7 blue lamps to Omar in Cairo by Friday.\nWhich person?', { maxNewTokens: 8 }))
+  process.stdout.write(piece)
 console.log()
 await model.dispose()
 device.dispose()
@@ -87,7 +113,10 @@ async function writeFolder(folder) {
   const F = config.intermediate_size
   const D = C / config.num_attention_heads
   const kv = config.num_key_value_heads * D
-  const shapes = [['model.embed_tokens.weight', [VOCAB, C]], ['model.norm.weight', [C]]]
+  const shapes = [
+    ['model.embed_tokens.weight', [VOCAB, C]],
+    ['model.norm.weight', [C]],
+  ]
   for (let l = 0; l < config.num_hidden_layers; l++) {
     const p = `model.layers.${l}.`
     shapes.push(

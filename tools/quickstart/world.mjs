@@ -2,9 +2,11 @@
 // taken apart. Everything comes out of a seeded generator: the same seed, the same text.
 
 const list = (text) => text.trim().split(/\s+/)
-const NAMES = list(`Anna Omar Lina Karim Maria Yusuf Nora Adam Sara Hugo Leila Marco Amina Peter Huda Jonas Mona David Rania Felix Salma Oscar
+const NAMES =
+  list(`Anna Omar Lina Karim Maria Yusuf Nora Adam Sara Hugo Leila Marco Amina Peter Huda Jonas Mona David Rania Felix Salma Oscar
   Dalia Simon Iris Tarek Clara Hassan Julia Samir Elena Walid Greta Bilal Rosa Nabil Petra Idris Alma Rami`)
-const ITEMS = list(`lamp chair table clock mirror basket carpet candle pillow bottle teapot jacket notebook guitar camera bicycle suitcase helmet
+const ITEMS =
+  list(`lamp chair table clock mirror basket carpet candle pillow bottle teapot jacket notebook guitar camera bicycle suitcase helmet
   blanket kettle drawer cabinet ladder printer keyboard wallet scarf hammer`)
 const COLORS = list('red green blue white black yellow orange purple brown silver golden pink')
 const DAYS = list('Monday Tuesday Wednesday Thursday Friday Saturday Sunday')
@@ -50,7 +52,13 @@ const word = (random) => Array.from({ length: 3 + random.below(6) }, () => rando
 
 /** how the base model has seen a sentence taken apart: lists, rows, questions, keys said beforehand; never the quickstart's own form */
 const VIEWS = [
-  [4, (o, text, random) => `${text}\n${shuffled(FIELDS, random).map((f) => `- ${NOUNS[f]}: ${o[f]}`).join('\n')}`],
+  [
+    4,
+    (o, text, random) =>
+      `${text}\n${shuffled(FIELDS, random)
+        .map((f) => `- ${NOUNS[f]}: ${o[f]}`)
+        .join('\n')}`,
+  ],
   [
     2,
     (o, text, random) => {

@@ -206,6 +206,10 @@ export class CpuDevice implements Device {
     return new Uint8Array(ffi().view(placed[i]!.address, p.buffers[i]!.bytes)).slice()
   }
 
+  available(): number {
+    return process.availableMemory() + process.memoryUsage.rss()
+  }
+
   resident() {
     const arena = this.#arena ? Number(this.#native.resident(this.#arena, this.#arenaBytes)) : 0
     return { arena, ...this.#store.size() }

@@ -77,7 +77,8 @@ export class CudaDevice implements Device {
   }
 
   /** The first call measures them, a few tenths of a second. */
-  limits(): Limits {
+  limits({ anew = false }: { anew?: boolean } = {}): Limits {
+    if (anew) this.#limits = undefined
     return (this.#limits ??= measure(this.card, this.matmuls))
   }
 
@@ -224,6 +225,11 @@ export class CudaDevice implements Device {
     const i = p.plan.buffers.findIndex((b) => b.name === buffer)
     if (i < 0) throw new Error(`the plan has no buffer '${buffer}'`)
     return this.card.download(p.address(i), p.plan.buffers[i]!.bytes)
+  }
+
+  available(): number {
+    const { arena, store } = this.resident()
+    return this.card.memory().free + arena + store
   }
 
   resident() {

@@ -141,6 +141,10 @@ export class ReferenceDevice implements Device {
     return encode(data[i]!, p.buffers[i]!.dtype)
   }
 
+  available(): number {
+    return process.availableMemory() + process.memoryUsage.rss()
+  }
+
   resident() {
     return { arena: 0, store: [...this.#store.values()].reduce((sum, s) => sum + s.data.byteLength, 0), mapped: 0 }
   }

@@ -59,7 +59,12 @@ export const productOp: Op = {
       )
     }
     if (node.op !== productOp || node.inputs[0]) return null
-    return product(b, parts(node), { alpha: node.attrs.alpha!, trans: node.attrs.trans === 1, bias: node.inputs[1]!, addend: other }, node.name)
+    return product(
+      b,
+      parts(node),
+      { alpha: node.attrs.alpha!, trans: node.attrs.trans === 1, bias: node.inputs[1]!, addend: other },
+      node.name,
+    )
   },
   flops(node) {
     const y = node.outputs[0]!
