@@ -1,5 +1,6 @@
 #include "gemm-kernel.hpp"
 #include <utility>
+#include "gemm-units.hpp"
 
 namespace saqr::gemm {
 
@@ -130,6 +131,24 @@ static void direct(const Rows* parts, int count, const float* b, float* c, int64
   }
 }
 
+template <class Math, int R>
+static void outer(const float* a, int64_t aStep, const void* b, int64_t bStride, int64_t depth, float* c, int64_t stride, bool add, Fetch& ahead) {
+  using E = typename Math::Element;
+  static const E zeros[W] = {};
+  vf sum[R];
+#pragma GCC unroll 16
+  for (int r = 0; r < R; r++) sum[r] = add ? load(c + r * stride) : vf{};
+  const E* row = static_cast<const E*>(b);
+  for (int64_t k = 0; k < depth; k += Math::kPerUnit, a += aStep, row += Math::kPerUnit * bStride) {
+    const vf column = join(row, k + 1 < depth ? row + bStride : zeros);
+    ahead.next(1);
+#pragma GCC unroll 16
+    for (int r = 0; r < R; r++) sum[r] = Math::step(column, a + r, sum[r]);
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < R; r++) store(c + r * stride, sum[r]);
+}
+
 template <class Math, int V, int... R>
 static TileKernel tiles(int rows, std::integer_sequence<int, R...>) {
   static constexpr TileKernel table[] = {&tile<Math, R + 1, V>...};
@@ -138,6 +157,12 @@ static TileKernel tiles(int rows, std::integer_sequence<int, R...>) {
 template <class Math, int V, int... R>
 static DirectKernel directs(int rows, std::integer_sequence<int, R...>) {
   static constexpr DirectKernel table[] = {&direct<Math, R + 1, V>...};
+  return table[rows - 1];
+}
+
+template <class Math, int... R>
+static OuterKernel outers(int rows, std::integer_sequence<int, R...>) {
+  static constexpr OuterKernel table[] = {&outer<Math, R + 1>...};
   return table[rows - 1];
 }
 
@@ -157,6 +182,15 @@ DirectKernel directKernel(Form form, int rows, int vectors) {
 #endif
   (void)form;
   return vectors == 1 ? directs<F32, 1>(rows, all) : directs<F32, 2>(rows, all);
+}
+
+OuterKernel outerKernel(Form form, int rows) {
+  constexpr auto all = std::make_integer_sequence<int, kOuter>{};
+#if defined(__AVX512BF16__)
+  if (form == Form::bf16) return outers<Bf16Pairs>(rows, all);
+#endif
+  (void)form;
+  return outers<F32>(rows, all);
 }
 
 }  // namespace saqr::gemm

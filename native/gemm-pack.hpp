@@ -20,24 +20,6 @@ struct Panels {
   int64_t floats(int64_t units) const { return at(count(), units); }
 };
 
-// Fetches a rectangle of memory ahead of its use, line by line in the order in which it stands (other orders are much slower).
-class Fetch {
- public:
-  Fetch() = default;
-  Fetch(const void* data, int64_t strideBytes, int64_t rows, int64_t rowBytes) : row_(static_cast<const char*>(data)), stride_(strideBytes), rows_(rows), bytes_(rowBytes) {}
-  int64_t lines() const { return rows_ * (bytes_ / 64 + 1); }
-  SAQR_INLINE void next(int64_t count) {
-    for (; count > 0 && rows_ > 0; count--) {
-      __builtin_prefetch(row_ + at_, 0, 2);
-      if ((at_ += 64) >= bytes_) at_ = 0, row_ += stride_, rows_--;
-    }
-  }
-
- private:
-  const char* row_ = nullptr;
-  int64_t stride_ = 0, rows_ = 0, bytes_ = 0, at_ = 0;
-};
-
 // A thread's share of c
 struct Area {
   Range m, n;
@@ -71,6 +53,8 @@ void pack(const Problem& problem, const Side& side, Form form, const Panels& pan
 void multiplyPacked(const Problem& problem, Worker& worker);
 bool fitsDirect(const Problem& problem);
 void multiplyDirect(const Problem& problem, Worker& worker);
+bool fitsOuter(const Problem& problem);
+void multiplyOuter(const Problem& problem, Worker& worker);
 bool fitsFewRows(const Problem& problem);
 void multiplyFewRows(const Problem& problem, Worker& worker);
 

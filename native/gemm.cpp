@@ -52,6 +52,7 @@ Area areaOf(const Problem& problem, const Worker& worker) {
 void multiply(const Problem& problem, Worker& worker) {
   if (fitsFewRows(problem)) return multiplyFewRows(problem, worker);
   if (fitsDirect(problem)) return multiplyDirect(problem, worker);
+  if (fitsOuter(problem)) return multiplyOuter(problem, worker);
   multiplyPacked(problem, worker);
 }
 

@@ -161,6 +161,10 @@ TEST(weight_grad_random) {
   for (DType dtype : {DType::bf16, DType::f32}) {
     checkWeightGrad(random, 4500, 16, 100, dtype);
     checkWeightGrad(random, 2051, 100, 16, dtype);
+    for (int64_t narrow : {1, 8, 16, 33, 64}) {  // the wide side where it lies
+      checkWeightGrad(random, 700, narrow, 192, dtype);
+      checkWeightGrad(random, 513, 2112, narrow, dtype);
+    }
     checkWeightGrad(random, 130, 300, 290, dtype);
   }
 }
