@@ -5,10 +5,11 @@
 namespace saqr::gemm {
 
 #if defined(__AVX2__) && !defined(__AVX512F__)
-constexpr int kTall = 6;   // of 16 registers: 12 sums, 2 columns' values, one of a row
-constexpr int kDirect = 6, kOuter = 8;
+constexpr int kTall = 6;  // of 16 registers: 12 sums, 2 columns' values, one of a row
+constexpr int kDirect = 6;
+constexpr int kOuter = 8;
 #else
-constexpr int kTall = 14;  // of 32 registers
+constexpr int kTall = 14;   // of 32 registers
 constexpr int kDirect = 8;  // rows a power of two apart fall on one set of the cache: no more than its ways
 constexpr int kOuter = 16;
 #endif
@@ -19,7 +20,8 @@ constexpr int kTallStep = (kTall + W - 1) / W * W;
 class Fetch {
  public:
   Fetch() = default;
-  Fetch(const void* data, int64_t strideBytes, int64_t rows, int64_t rowBytes) : row_(static_cast<const char*>(data)), stride_(strideBytes), rows_(rows), bytes_(rowBytes) {}
+  Fetch(const void* data, int64_t strideBytes, int64_t rows, int64_t rowBytes)
+      : row_(static_cast<const char*>(data)), stride_(strideBytes), rows_(rows), bytes_(rowBytes) {}
   int64_t lines() const { return rows_ * (bytes_ / 64 + 1); }
   SAQR_INLINE void next(int64_t count) {
     for (; count > 0 && rows_ > 0; count--) {
@@ -56,7 +58,8 @@ DirectKernel directKernel(Form form, int rows, int vectors);  // 1 <= rows <= kD
 
 // c (rows, W) = or += aᵀ · b of operands whose reduction runs down their rows: a laid out [units][aStep], b where it lies. Each unit
 // brings a line of `ahead` nearer.
-using OuterKernel = void (*)(const float* a, int64_t aStep, const void* b, int64_t bStride, int64_t depth, float* c, int64_t stride, bool add, Fetch& ahead);
+using OuterKernel = void (*)(const float* a, int64_t aStep, const void* b, int64_t bStride, int64_t depth, float* c, int64_t stride, bool add,
+                             Fetch& ahead);
 OuterKernel outerKernel(Form form, int rows);  // 1 <= rows <= kOuter
 
 inline int64_t unitsOf(Form form, int64_t elements) { return form == Form::bf16 ? (elements + 1) / 2 : elements; }

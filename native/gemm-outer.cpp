@@ -14,9 +14,9 @@ bool fitsOuter(const Problem& problem) {
   const int64_t narrow = std::min(problem.M, problem.N), wide = std::max(problem.M, problem.N);
   const Form form = problem.form();
   const Tensor& t = (narrowRows(problem) ? problem.b : problem.a).part(0);
-  return problem.a.down && problem.b.down && problem.parts == 1 && narrow <= kMostNarrow && wide % W == 0 && form != Form::rounded &&
-         t.dtype == (form == Form::bf16 ? DType::bf16 : DType::f32) && Panels{0, narrow, false}.floats(totalUnits(problem, form)) * 4 <= Scratch::kColumns &&
-         narrow * wide * 4 <= Scratch::kSums;
+  const bool own = t.dtype == (form == Form::bf16 ? DType::bf16 : DType::f32) && form != Form::rounded;
+  const bool fits = Panels{0, narrow, false}.floats(totalUnits(problem, form)) * 4 <= Scratch::kColumns && narrow * wide * 4 <= Scratch::kSums;
+  return problem.a.down && problem.b.down && problem.parts == 1 && narrow <= kMostNarrow && wide % W == 0 && own && fits;
 }
 
 void multiplyOuter(const Problem& problem, Worker& worker) {

@@ -1,7 +1,6 @@
 #include "gemm-pack.hpp"
-#include "gemm-units.hpp"
 #include <algorithm>
-#include <utility>
+#include "gemm-units.hpp"
 
 namespace saqr::gemm {
 
@@ -48,13 +47,14 @@ constexpr int64_t kMaxPanels = kMaxCols / kWide + Scratch::kRowBlock / kTall;
 
 template <class E>
 static void along(const Tensor& t, bool rounded, Panel* panels, int64_t count, int64_t from, int64_t to, char* staging) {
-  constexpr int64_t kChunk = 512;  // W rows of them, decoded, stay in the first cache
-  static_assert(kChunk * W * sizeof(E) <= Scratch::kStaging);
+  constexpr int64_t kChunk = 512, kBytes = sizeof(E);  // W rows of a chunk, decoded, stay in the first cache
+  static_assert(kChunk * W * kBytes <= Scratch::kStaging);
+  E* decoded = reinterpret_cast<E*>(staging);
   const int64_t units = unitsOf(sizeof(E) == 2 ? Form::bf16 : Form::f32, to - from);
   for (Panel* p = panels; p < panels + count; p++) {
     Fetch ahead;  // the next panel's rows
     if (isOwn<E>(t, rounded) && p + 1 < panels + count) {
-      ahead = {static_cast<const E*>(t.data) + p[1].start * t.stride + from, t.stride * static_cast<int64_t>(sizeof(E)), p[1].size, (to - from) * static_cast<int64_t>(sizeof(E))};
+      ahead = {static_cast<const E*>(t.data) + p[1].start * t.stride + from, t.stride * kBytes, p[1].size, (to - from) * kBytes};
     }
     for (int64_t group = 0; group < p->size; group += W) {
       float* out = p->out + group;
@@ -62,11 +62,11 @@ static void along(const Tensor& t, bool rounded, Panel* panels, int64_t count, i
         const int64_t n = std::min(kChunk, to - k);
         const char* rows[W];
         for (int r = 0; r < W; r++) {
-          if (group + r < p->size) rows[r] = (const char*)elements(t, rounded, p->start + group + r, k, n, reinterpret_cast<E*>(staging) + r * kChunk);
-          else rows[r] = rows[0];  // nobody reads those columns
+          const int64_t row = std::min(p->start + group + r, p->start + p->size - 1);  // nobody reads what is past the last
+          rows[r] = reinterpret_cast<const char*>(elements(t, rounded, row, k, n, decoded + r * kChunk));
         }
-        turn(rows, n * sizeof(E), out, p->step, ahead);
-        out += n * static_cast<int64_t>(sizeof(E)) / 4 * p->step;
+        turn(rows, n * kBytes, out, p->step, ahead);
+        out += n * kBytes / 4 * p->step;
       }
     }
     p->out += units * p->step;
@@ -76,16 +76,18 @@ static void along(const Tensor& t, bool rounded, Panel* panels, int64_t count, i
 // --- down the rows: they are units already, or pairs of rows are joined ---
 template <class E>
 static void down(const Tensor& t, bool rounded, Panel* panels, int64_t count, int64_t from, int64_t to, char* staging) {
-  constexpr int kPerUnit = 4 / sizeof(E), kMost = 32;  // rows at once: panel after panel, each written in order
+  constexpr int64_t kBytes = sizeof(E), kPerUnit = 4 / kBytes, kMost = 32;  // rows at once: panel after panel, each written in order
+  const bool own = isOwn<E>(t, rounded);
+  E* decoded = reinterpret_cast<E*>(staging);
   static const E zeros[kMaxCols] = {};
   const int64_t start = panels->start, width = panels[count - 1].start + panels[count - 1].size - start;
-  const int64_t atOnce = isOwn<E>(t, rounded) ? kMost : std::min<int64_t>(kMost, Scratch::kStaging / static_cast<int64_t>(sizeof(E)) / width / kPerUnit * kPerUnit);
+  const int64_t atOnce = own ? kMost : std::min(kMost, Scratch::kStaging / kBytes / width / kPerUnit * kPerUnit);
   for (int64_t k = from; k < to; k += atOnce) {
     const int64_t rows = std::min(atOnce, to - k), units = (rows + kPerUnit - 1) / kPerUnit;
     const E* row[kMost];
-    for (int64_t r = 0; r < units * kPerUnit; r++) row[r] = r < rows ? elements(t, rounded, k + r, start, width, reinterpret_cast<E*>(staging) + r * width) : zeros;
+    for (int64_t r = 0; r < units * kPerUnit; r++) row[r] = r < rows ? elements(t, rounded, k + r, start, width, decoded + r * width) : zeros;
     Fetch ahead;  // the next rows
-    if (isOwn<E>(t, rounded)) ahead = {row[0] + atOnce * t.stride, t.stride * static_cast<int64_t>(sizeof(E)), std::min(atOnce, to - k - rows), width * static_cast<int64_t>(sizeof(E))};
+    if (own) ahead = {row[0] + atOnce * t.stride, t.stride * kBytes, std::min(atOnce, to - k - rows), width * kBytes};
     for (Panel* p = panels; p < panels + count; p++) {
       const int64_t at = p->start - start;
       float* out = p->out;

@@ -11,7 +11,7 @@ static Fetch fetchOf(const Problem& problem, Form form, Range m, Range units) {
   const Tensor& t = problem.a.part(0);
   const int64_t bytes = t.dtype == DType::f32 ? 4 : 2, perUnit = form == Form::bf16 ? 2 : 1;
   const Range k{units.from * perUnit, std::min(units.to * perUnit, problem.a.depth(0))};
-  if (m.from >= m.to || k.from >= k.to) return {};
+  if (k.from >= k.to) return {};
   const Range &rows = problem.a.down ? k : m, &cols = problem.a.down ? m : k;
   const char* first = static_cast<const char*>(t.data) + (rows.from * t.stride + cols.from) * bytes;
   return {first, t.stride * bytes, rows.to - rows.from, (cols.to - cols.from) * bytes};
@@ -37,7 +37,8 @@ class Results {
     }
     if (!inside_ || cols % W) return nullptr;
     const Tensor* a = f_.addend;
-    result_ = {y, a ? static_cast<const char*>(a->data) + (m * a->stride + n) * bytes_ : nullptr, f_.y->stride, a ? a->stride : 0, bias, f_.alpha, past_};
+    const char* addend = a ? static_cast<const char*>(a->data) + (m * a->stride + n) * bytes_ : nullptr;
+    result_ = {y, addend, f_.y->stride, a ? a->stride : 0, bias, f_.alpha, past_};
     return &result_;
   }
 
@@ -105,8 +106,10 @@ void multiplyPacked(const Problem& problem, Worker& worker) {
         for (int64_t m = m0; m < m1; m += Scratch::kRowBlock) {
           if (worker.aborted()) return;
           const int64_t end = std::min(m1, m + Scratch::kRowBlock);
-          const Range next = end < m1 ? Range{end, std::min(m1, end + Scratch::kRowBlock)} : Range{m0, i + 1 < blocks ? std::min(m1, m0 + Scratch::kRowBlock) : m0};
-          const Fetch ahead = fetchOf(problem, form, next, end < m1 ? depth : block(i + 1));
+          auto rowBlock = [&](int64_t from) { return Range{from, std::min(m1, from + Scratch::kRowBlock)}; };
+          const Fetch ahead = end < m1         ? fetchOf(problem, form, rowBlock(end), depth)
+                              : i + 1 < blocks ? fetchOf(problem, form, rowBlock(m0), block(i + 1))
+                                               : Fetch();
           float* sums = blocks == 1 ? nullptr : scratch.sums + (m - m0) * cols;
           Block{problem, form, depth, i == 0, i + 1 == blocks, columns, scratch, sums, cols}.run({m, end}, ahead, results);
         }

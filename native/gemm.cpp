@@ -18,7 +18,7 @@ const char* Problem::refusal() const {
   auto plain = [](const Tensor* t) { return !t || t->dtype == DType::f32 || t->dtype == DType::bf16; };
   for (int p = 0; p < parts; p++) {
     if (!plain(&a.part(p)) || !decodable(b.part(p))) return "a product's operand has a dtype that can't be multiplied";
-    if (a.depth(p) != b.depth(p)) return "a product's operands differ in the size they are multiplied along";
+    if (a.depth(p) < 1 || a.depth(p) != b.depth(p)) return "a product's operands differ in the size they are multiplied along";
   }
   if (!plain(finish.y) || !plain(finish.addend)) return "a product's result and addend must be f32 or bf16";
   if (finish.bias && !decodable(*finish.bias)) return "a product's bias has a dtype that can't be added";
@@ -50,6 +50,7 @@ Area areaOf(const Problem& problem, const Worker& worker) {
 }
 
 void multiply(const Problem& problem, Worker& worker) {
+  if (problem.M < 1 || problem.N < 1) return;
   if (fitsFewRows(problem)) return multiplyFewRows(problem, worker);
   if (fitsDirect(problem)) return multiplyDirect(problem, worker);
   if (fitsOuter(problem)) return multiplyOuter(problem, worker);

@@ -1,8 +1,8 @@
 // Matrix products: c (M, N) = Σ_p a_p · b_pᵀ over one or more parts of the reduction, finished into a tensor. Operands are read in
 // their stored form (f32, bf16, f16, NF4) and laid out in panels as they are needed, so a frozen model has no second copy.
 //
-// Every element of c is one chain of multiply-adds along the reduction, cut into blocks by the shape alone. Threads divide rows and
-// columns: the bits don't depend on how many there are.
+// In which order an element's products are added follows from the shape alone. Threads divide rows and columns, never the reduction: the
+// bits don't depend on how many there are.
 #pragma once
 #include "gemm-decode.hpp"
 

@@ -59,13 +59,15 @@ BENCH(speed_rows) {
       Matrix x = make(random, DType::bf16, m, K, 0), b = make(random, w, N, K, 0, true), y = make(random, DType::bf16, m, N, 0);
       Call call("product", 1, {bound(y), {}, {}, bound(x), bound(b)}, {1, 0});
       double s = call.seconds(pool(2), 10);
-      printf("rows %ld, w %-4s %6.1f GB/s of weights  %8.1f us\n", m, w == DType::bf16 ? "bf16" : w == DType::f16 ? "f16" : "nf4", b.bytes.size() / s * 1e-9, s * 1e6);
+      const char* name = w == DType::bf16 ? "bf16" : w == DType::f16 ? "f16" : "nf4";
+      printf("rows %ld, w %-4s %6.1f GB/s of weights  %8.1f us\n", m, name, b.bytes.size() / s * 1e-9, s * 1e6);
     }
   }
 }
 
 BENCH(speed_weight_grad) {
-  const int64_t list[][3] = {{2048, 576, 576}, {2048, 1536, 576}, {2048, 576, 1536}, {2048, 16, 576}, {2048, 16, 1536}, {2048, 576, 16}, {2048, 1536, 16}, {512, 16, 576}};
+  const int64_t list[][3] = {{2048, 576, 576}, {2048, 1536, 576}, {2048, 576, 1536}, {2048, 16, 576},
+                             {2048, 16, 1536}, {2048, 576, 16},   {2048, 1536, 16},  {512, 16, 576}};
   for (DType x : {DType::bf16, DType::f32}) {
     for (auto [T, N, K] : list) {
       Random random(3);

@@ -31,7 +31,7 @@ inline uint16_t toHalf(float f) {  // normal numbers are enough here
   uint32_t bits;
   memcpy(&bits, &f, 4);
   int32_t exponent = static_cast<int32_t>(bits >> 23 & 255) - 112;
-  return exponent <= 0 ? 0 : static_cast<uint16_t>(bits >> 16 & 0x8000) | static_cast<uint16_t>(exponent << 10) | static_cast<uint16_t>(bits >> 13 & 1023);
+  return exponent <= 0 ? 0 : static_cast<uint16_t>((bits >> 16 & 0x8000) | static_cast<uint32_t>(exponent) << 10 | (bits >> 13 & 1023));
 }
 
 inline void makeNf4(Matrix& m, Random& random, bool nested) {
@@ -44,7 +44,8 @@ inline void makeNf4(Matrix& m, Random& random, bool nested) {
   int64_t blocks = (count + q.blocksize - 1) / q.blocksize;
   for (int i = 0; i < 16; i++) m.codebook.push_back(static_cast<float>((i - 7.5) / 7.5 + 0.01 * random.uniform()));
   for (int i = 0; i < 256; i++) m.code2.push_back(static_cast<float>((i - 128) / 128.0));
-  for (int64_t i = 0; i < blocks; i++) m.absmax.push_back(static_cast<float>(0.3 + random.uniform())), m.absmax8.push_back(static_cast<uint8_t>(random.below(256)));
+  for (int64_t i = 0; i < blocks; i++) m.absmax.push_back(static_cast<float>(0.3 + random.uniform()));
+  for (int64_t i = 0; i < blocks; i++) m.absmax8.push_back(static_cast<uint8_t>(random.below(256)));
   for (int64_t i = 0; i < (blocks + 3) / 4; i++) m.absmax2.push_back(static_cast<float>(0.2 + random.uniform()));
   q.codebook = m.codebook.data();
   q.absmax = nested ? nullptr : m.absmax.data();

@@ -68,8 +68,8 @@ void checkProduct(const Shape& s, Random& random) {
       double got = read(y.tensor, i, j);
       if (!(std::fabs(got - sum) <= allowed(absolute, sum, total, s.x))) {
         wrong = 1;
-        fail(__FILE__, __LINE__, "y[%ld, %ld] = %g, not %g (M %ld N %ld K %ld parts %zu trans %d x %d w %d)", i, j, got, sum, s.M, s.N, s.K[0], s.K.size(), s.trans,
-             static_cast<int>(s.x), static_cast<int>(s.w[0]));
+        fail(__FILE__, __LINE__, "y[%ld, %ld] = %g, not %g (M %ld N %ld K %ld parts %zu trans %d x %d w %d)", i, j, got, sum, s.M, s.N, s.K[0],
+             s.K.size(), s.trans, static_cast<int>(s.x), static_cast<int>(s.w[0]));
       }
     }
     int64_t end = ((i + 1) * y.tensor.stride) * sizeOf(s.x), from = (i * y.tensor.stride + s.N) * sizeOf(s.x);
@@ -78,7 +78,8 @@ void checkProduct(const Shape& s, Random& random) {
 }
 
 int64_t size(Random& random) {
-  static const int sizes[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 14, 15, 16, 17, 27, 28, 29, 31, 32, 33, 47, 48, 49, 63, 64, 65, 80, 96, 100, 127, 128, 129, 200};
+  static const int sizes[] = {1,  2,  3,  4,  5,  6,  7,  8,  9,  13, 14, 15, 16, 17, 27,  28,  29,
+                              31, 32, 33, 47, 48, 49, 63, 64, 65, 80, 96, 100, 127, 128, 129, 200};
   return sizes[random.below(sizeof sizes / sizeof *sizes)];
 }
 
