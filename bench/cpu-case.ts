@@ -101,8 +101,8 @@ const norms: number[] = []
 let start: StartEvent | undefined
 let end: EndEvent | undefined
 const seconds: number[] = []
-let tokens = 0
-let computed = 0
+const tokens: number[] = []
+const computed: number[] = []
 let share = 0
 let last = performance.now()
 for await (const event of trainer.stream()) {
@@ -113,23 +113,24 @@ for await (const event of trainer.stream()) {
     const now = performance.now()
     if (event.step > 1) {
       seconds.push((now - last) / 1000)
-      tokens += event.tokensPerSecond * ((now - last) / 1000)
-      computed += event.computedTokensPerSecond * ((now - last) / 1000)
+      tokens.push(event.tokensPerSecond)
+      computed.push(event.computedTokensPerSecond)
       share += event.share / (STEPS - 1)
     }
     last = now
   }
   if (event.type === 'log') norms.push(event.gradNorm)
 }
-const total = seconds.reduce((a, b) => a + b, 0)
+/** of the steps counted: others use the machine too */
+const median = (values: number[]) => [...values].sort((a, b) => a - b)[values.length >> 1]!
 const resident = device.resident()
 if (norms.some((n) => !(n > 0))) throw new Error('a gradient norm is zero: nothing was trained')
 console.log(
   JSON.stringify({
     case: c.name,
     device: device.describe().label,
-    tokensPerSecond: tokens / total,
-    computedTokensPerSecond: computed / total,
+    tokensPerSecond: median(tokens),
+    computedTokensPerSecond: median(computed),
     share,
     stepSeconds: seconds,
     predictedSeconds: start!.predictedSeconds,

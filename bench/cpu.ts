@@ -1,7 +1,7 @@
 /**
  * `npm run bench:cpu -- --model SmolLM2-135M-Instruct.gguf --data alpaca.json [--python python3] [case …]`
  *
- * saqr's training steps beside those of transformers + PEFT, alternating in one run, each in a process of its own: tokens a second of the
+ * saqr's training steps beside those of transformers + PEFT, alternating in one run, each in a process of its own: tokens a second (the median step's) of the
  * rows' tokens (the computed ones beside them), peak RSS, share of the machine's limit, and what the plan predicted. Losses and gradient
  * norms are checked against the baseline's. Without --python only saqr runs. Raw output goes to --out (bench/results).
  */
@@ -48,7 +48,7 @@ const here = import.meta.dirname
 function run(side: string, command: string, args: string[]): Result {
   const text = execFileSync(command, args, {
     encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'pipe', 'ignore'],
     env: { ...process.env, HF_HUB_OFFLINE: '1' },
   })
   const line = text.trim().split('\n').at(-1)!

@@ -4,18 +4,18 @@ import { CpuDevice } from './devices/cpu/device.ts'
 import type { Device } from './devices/device.ts'
 import { LanguageModel } from './engine/language-model.ts'
 import { loadAdapter } from './engine/load-adapter.ts'
-import { OpenModel } from './engine/open-model.ts'
+import { openBase } from './engine/open-base.ts'
 import { saveTrained } from './engine/save.ts'
 import { SaqrError } from './error.ts'
 import { saveMerged } from './export/merged.ts'
-import { openCheckpoint } from './formats/checkpoint.ts'
-import { type AdapterConfig, readAdapterConfig } from './formats/peft/config.ts'
+import type { AdapterConfig } from './formats/peft/config.ts'
 import { type GenerateOptions, generate } from './generate/generate.ts'
-import { resolveModel } from './hub/model.ts'
-import { Tokenizer } from './text/tokenizer.ts'
+import type { Tokenizer } from './text/tokenizer.ts'
+import { camel } from './train/options/field.ts'
+import { nearest } from './train/options/nearest.ts'
 
 export interface LoadOptions {
-  /** longest row that training will cut to; default 2048 */
+  /** tokens that training cuts rows to, unless its maxLength says otherwise; default 2048 */
   maxSeqLength?: number
   /** of activations and frozen weights; default: bf16 */
   dtype?: 'bf16' | 'f32' | null
@@ -51,11 +51,17 @@ const PROJECTIONS = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_pr
 export class PretrainedModel {
   readonly language: LanguageModel
   readonly tokenizer: Tokenizer
+  /** tokens that rows are cut to unless the trainer is told otherwise */
+  readonly maxSeqLength: number
+  /** as it was opened: what adapter_config.json names as its base */
+  readonly name: string
   readonly #ownsDevice: boolean
 
-  constructor(language: LanguageModel, tokenizer: Tokenizer, ownsDevice: boolean) {
+  constructor(language: LanguageModel, tokenizer: Tokenizer, maxSeqLength: number, name: string, ownsDevice: boolean) {
     this.language = language
     this.tokenizer = tokenizer
+    this.maxSeqLength = maxSeqLength
+    this.name = name
     this.#ownsDevice = ownsDevice
   }
 
@@ -87,32 +93,27 @@ export const FastLanguageModel = {
    * @throws SaqrError MODEL_…, FORMAT_…, HUB_…
    */
   async fromPretrained(name: string, options: LoadOptions = {}): Promise<{ model: PretrainedModel; tokenizer: Tokenizer }> {
-    const { revision, token, signal, loadIn4bit = true, fullFinetuning = false, randomState = 3407 } = options
-    const found = await resolveModel(name, { revision, token, signal })
-    const base = found.kind === 'adapter' ? await resolveModel(baseOf(found.path), { token, signal }) : found
-    const checkpoint = openCheckpoint(base.path)
-    if (!checkpoint.tokenizer)
-      throw new SaqrError('MODEL_TOKENIZER', `${base.path} has no tokenizer: put tokenizer.json beside the weights`)
-    const tokenizer = new Tokenizer(checkpoint.tokenizer, {
-      modelType: String(checkpoint.config.model_type),
-      eosToken: options.eosToken ?? undefined,
-      chatTemplate: options.chatTemplate,
-    })
+    known(options, LOAD_KEYS)
+    const { loadIn4bit = true, fullFinetuning = false, randomState = 3407, maxSeqLength = 2048 } = options
+    if (!(Number.isInteger(maxSeqLength) && maxSeqLength > 0)) invalid('maxSeqLength', maxSeqLength, 'a whole number above 0')
     const device = options.device ?? new CpuDevice()
     try {
-      const quantised = loadIn4bit && !fullFinetuning
+      const loadedIn4bit = loadIn4bit && !fullFinetuning
       const choice = {
         dtype: options.dtype ?? 'bf16',
-        loadIn4bit: quantised,
-        doubleQuant: quantised && (options.doubleQuant ?? true),
+        loadIn4bit: loadedIn4bit,
+        doubleQuant: loadedIn4bit && (options.doubleQuant ?? true),
       } as const
-      const open = new OpenModel(device, checkpoint, choice)
-      if (found.kind === 'adapter') {
-        const language = loadAdapter(open, found.path)
-        return { model: new PretrainedModel(language, tokenizer, !options.device), tokenizer }
+      const { open, adapter, tokenizer } = await openBase(name, device, { ...options, choice: () => choice })
+      if (adapter !== null && fullFinetuning) {
+        throw new SaqrError(
+          'OPTION_INVALID',
+          `${name} is an adapter, which is trained on as it is: leave fullFinetuning out, or merge it first`,
+        )
       }
       const spec: AdapterSpec = fullFinetuning ? { kind: 'full' } : { kind: 'none' }
-      return { model: new PretrainedModel(new LanguageModel(open, spec, randomState), tokenizer, !options.device), tokenizer }
+      const language = adapter === null ? new LanguageModel(open, spec, randomState) : loadAdapter(open, adapter)
+      return { model: new PretrainedModel(language, tokenizer, maxSeqLength, name, !options.device), tokenizer }
     } catch (error) {
       if (!options.device) device.dispose()
       throw error
@@ -121,12 +122,17 @@ export const FastLanguageModel = {
 
   /** A new model with a LoRA adapter over the same base; `model` itself stays as it is. */
   getPeftModel(model: PretrainedModel, options: PeftOptions = {}): PretrainedModel {
-    const { randomState = 3407, ...config } = options
-    const snake = Object.keys(options).find((key) => key.includes('_'))
-    if (snake) throw new SaqrError('OPTION_UNKNOWN', `unknown option ${snake}: names are written in camelCase here`)
-    const { open } = model.language
-    const spec: AdapterSpec = { kind: 'lora', config: { ...LORA, ...config, baseModelNameOrPath: open.checkpoint.path } }
-    return new PretrainedModel(new LanguageModel(open, spec, randomState), model.tokenizer, false)
+    known(options, [...Object.keys(LORA), 'randomState'])
+    const { randomState = 3407, ...given } = options
+    const config: AdapterConfig = { ...LORA, ...given, baseModelNameOrPath: model.name }
+    checkLora(config)
+    return new PretrainedModel(
+      new LanguageModel(model.language.open, { kind: 'lora', config }, randomState),
+      model.tokenizer,
+      model.maxSeqLength,
+      model.name,
+      false,
+    )
   },
 }
 
@@ -152,11 +158,39 @@ const LORA: AdapterConfig = {
   inferenceMode: false,
 }
 
-function baseOf(folder: string): string {
-  const { baseModelNameOrPath } = readAdapterConfig(folder)
-  if (baseModelNameOrPath) return baseModelNameOrPath
-  throw new SaqrError(
-    'MODEL_BASE',
-    `${folder} is an adapter whose adapter_config.json names no base_model_name_or_path: write the base's id or path there`,
-  )
+const LOAD_KEYS = [
+  'maxSeqLength',
+  'dtype',
+  'loadIn4bit',
+  'doubleQuant',
+  'fullFinetuning',
+  'randomState',
+  'revision',
+  'token',
+  'signal',
+  'device',
+  'eosToken',
+  'chatTemplate',
+] as const satisfies readonly (keyof LoadOptions)[]
+
+/** @throws SaqrError OPTION_UNKNOWN with the nearest name */
+function known(options: object, keys: readonly string[]): void {
+  for (const key of Object.keys(options)) {
+    if (keys.includes(key)) continue
+    const camelCase = camel(key)
+    const meant = keys.includes(camelCase) ? camelCase : nearest(key, keys)
+    throw new SaqrError('OPTION_UNKNOWN', `unknown option ${key}${meant ? `: did you mean ${meant}?` : ''}`)
+  }
+}
+
+function checkLora({ r, loraAlpha, loraDropout, bias, initLoraWeights }: AdapterConfig): void {
+  if (!(Number.isInteger(r) && r > 0)) invalid('r', r, 'a whole number above 0')
+  if (!Number.isFinite(loraAlpha)) invalid('loraAlpha', loraAlpha, 'a number')
+  if (!(loraDropout >= 0 && loraDropout < 1)) invalid('loraDropout', loraDropout, 'at least 0 and below 1')
+  if (!['none', 'all', 'lora_only'].includes(bias)) invalid('bias', bias, 'none, all or lora_only')
+  if (initLoraWeights !== true) invalid('initLoraWeights', initLoraWeights, 'true (other initialisations are not supported yet)')
+}
+
+function invalid(name: string, value: unknown, expected: string): never {
+  throw new SaqrError('OPTION_INVALID', `${name} is ${JSON.stringify(value) ?? value}; expected ${expected}`)
 }

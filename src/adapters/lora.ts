@@ -35,8 +35,6 @@ export type LoraConfig = Pick<
 export class Lora implements Adapter {
   readonly base: Base
   readonly config: LoraConfig
-  /** paths that were adapted, in the order of the trace */
-  readonly adapted = new Set<string>()
   /** false: evaluation and generation, nothing is dropped */
   readonly training: boolean
 
@@ -98,7 +96,6 @@ export class Lora implements Adapter {
     const w = tiedTo ? this.base.tensor(b, `${tiedTo}.weight`, shape.out, shape.in, 'embedding') : this.base.linearWeight(b, path, shape)
     const list: Part[] = [{ x, w }]
     if (this.isTarget(path)) {
-      this.adapted.add(path)
       const r = rankOf(this.config, path)
       // nn.Linear's own initialisation (Kaiming uniform, a = √5) for A, zeros for B: the adapter begins as nothing
       const init = { kind: 'uniform', bound: 1 / Math.sqrt(shape.in) } as const
@@ -115,7 +112,6 @@ export class Lora implements Adapter {
       const w = this.tensor(b, `${path}.weight`, shape.vocab, shape.channels, 'embedding')
       return embed(b, ids, w, b.activation, false, path)
     }
-    this.adapted.add(path)
     const r = rankOf(this.config, path)
     const w = this.base.tensor(b, `${path}.weight`, shape.vocab, shape.channels, 'embedding')
     const a = b.parameter({ name: `${path}.lora_embedding_A`, rows: r, cols: shape.vocab, role: 'embedding', init: { kind: 'zeros' } })

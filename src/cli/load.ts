@@ -3,16 +3,14 @@ import { Dataset, loadDataset } from '../data/dataset.ts'
 import type { Device } from '../devices/device.ts'
 import { LanguageModel } from '../engine/language-model.ts'
 import { loadAdapter } from '../engine/load-adapter.ts'
-import { OpenModel } from '../engine/open-model.ts'
+import { type OpenedBase, openBase as open } from '../engine/open-base.ts'
 import { SaqrError } from '../error.ts'
-import { openCheckpoint, type TokenizerFiles } from '../formats/checkpoint.ts'
-import { readAdapterConfig } from '../formats/peft/config.ts'
 import { readTokenizerFiles } from '../formats/tokenizer-files.ts'
 import { resolveDataset } from '../hub/dataset.ts'
 import { isFile, isFolder } from '../hub/files.ts'
 import { readText } from '../hub/json.ts'
 import { resolveModel } from '../hub/model.ts'
-import { Tokenizer } from '../text/tokenizer.ts'
+import type { Tokenizer } from '../text/tokenizer.ts'
 import { adapterConfig } from '../train/options/adapter.ts'
 import { FROZEN_4BIT, precisionIn } from '../train/options/rules.ts'
 import type { SftOptions } from '../train/options/sft.ts'
@@ -49,52 +47,14 @@ export async function openForGeneration(name: string, o: ModelOptions, device: D
   }
 }
 
-interface Base {
-  open: OpenModel
-  /** folder of the adapter that was named */
-  adapter: string | null
-  tokenizer: Tokenizer
-  notes: string[]
-}
-
-async function openBase(name: string, o: ModelOptions, device: Device, signal: AbortSignal): Promise<Base> {
-  const named = await resolveModel(name, { revision: o.modelRevision === 'main' ? undefined : o.modelRevision, signal })
-  const adapter = named.kind === 'adapter' ? named.path : null
-  const found = adapter === null ? named : await resolveModel(baseOf(adapter), { signal })
-  const checkpoint = openCheckpoint(found.path)
-  // an adapter that was saved with a tokenizer was trained with it
-  const own = adapter === null ? undefined : readTokenizerFiles(adapter)
-  const files = own ?? checkpoint.tokenizer
-  if (!files) throw new SaqrError('MODEL_TOKENIZER', `${found.path} has no tokenizer: put tokenizer.json beside the weights`)
-  const changed = await withChanges(files, o, signal)
-  const choice = { dtype: precisionIn(o, checkpoint.config), loadIn4bit: o.loadIn4bit, doubleQuant: o.useBnbNestedQuant }
-  return {
-    open: new OpenModel(device, { ...checkpoint, tokenizer: changed }, choice),
-    adapter,
-    tokenizer: new Tokenizer(changed, { modelType: String(checkpoint.config.model_type), eosToken: o.eosToken ?? undefined }),
-    notes: [named.note, found.note].filter((note, i, all) => note !== undefined && all.indexOf(note) === i) as string[],
-  }
-}
-
-function baseOf(folder: string): string {
-  const { baseModelNameOrPath } = readAdapterConfig(folder)
-  if (baseModelNameOrPath !== null) return baseModelNameOrPath
-  throw new SaqrError(
-    'MODEL_BASE',
-    `${folder} is an adapter whose adapter_config.json names no base_model_name_or_path: write the base's id or path there`,
-  )
-}
-
-/** The tokenizer with `--eos_token` and `--chat_template_path`, so that it is saved as it was trained with. */
-async function withChanges(
-  files: TokenizerFiles,
-  { eosToken, chatTemplatePath }: ModelOptions,
-  signal: AbortSignal,
-): Promise<TokenizerFiles> {
-  const changed = { ...files }
-  if (eosToken !== null) changed.tokenizerConfig = { ...files.tokenizerConfig, eos_token: eosToken }
-  if (chatTemplatePath !== null) changed.chatTemplate = await chatTemplate(chatTemplatePath, signal)
-  return changed
+async function openBase(name: string, o: ModelOptions, device: Device, signal: AbortSignal): Promise<OpenedBase> {
+  return await open(name, device, {
+    revision: o.modelRevision === 'main' ? undefined : o.modelRevision,
+    signal,
+    choice: (config) => ({ dtype: precisionIn(o, config), loadIn4bit: o.loadIn4bit, doubleQuant: o.useBnbNestedQuant }),
+    eosToken: o.eosToken,
+    chatTemplate: o.chatTemplatePath === null ? null : await chatTemplate(o.chatTemplatePath, signal),
+  })
 }
 
 /** A .jinja file, or a folder or Hub id of a tokenizer that has a template. */

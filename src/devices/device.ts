@@ -1,4 +1,5 @@
 /** The small interface every device has: hold memory, run plans. Nothing above it asks which device it is. */
+import { SaqrError } from '../error.ts'
 import type { Plan } from '../graph/plan.ts'
 import type { DType } from '../models/trace.ts'
 
@@ -46,6 +47,14 @@ export interface DeviceDescription {
   overhead: number
 }
 
+/** What a second run at the same time is told. */
+export function busy(): SaqrError {
+  return new SaqrError(
+    'DEVICE_BUSY',
+    'this device is running for another caller: wait for that to end, or open the model on a device of its own',
+  )
+}
+
 export interface RunItem {
   plan: LoadedPlan
   segment: string
@@ -72,7 +81,7 @@ export interface Device {
   /** Makes the one arena at least this large; what lies in it is lost. Loading a larger plan grows it, too. */
   reserve(bytes: number): void
   load(plan: Plan, options?: { profile?: boolean }): LoadedPlan
-  /** Copies inputs (by buffer name) into place, then runs the items in order without blocking the event loop. Rejects on abort with the signal's reason. */
+  /** Copies inputs (by buffer name) into place, then runs the items in order without blocking the event loop. Rejects on abort with the signal's reason, and with DEVICE_BUSY while another run goes on: all plans share the arena. */
   run(items: readonly RunItem[], inputs: Readonly<Record<string, ArrayBufferView>>, options?: { signal?: AbortSignal }): Promise<void>
   /** Runs steps [from, to) of a plan alone: op by op, for checks. */
   runSteps(plan: LoadedPlan, from: number, to: number): Promise<void>

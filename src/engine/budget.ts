@@ -13,7 +13,7 @@ import type { TraceRecorder } from '../graph/trace.ts'
 import { makePlan, type RunnerSpec } from './runner.ts'
 
 export interface BudgetRequest {
-  spec: Omit<RunnerSpec, 'policy' | 'chunk'>
+  spec: Omit<RunnerSpec, 'policy'>
   /** bytes for everything: store, arena, overhead; null: what is free */
   memory: number | null
   /** bytes of the store: weights, trained tensors, optimiser state */
@@ -27,8 +27,6 @@ export interface BudgetRequest {
 
 export interface Budget {
   maxPassTokens: number
-  /** positions of a head chunk */
-  chunk: number
   /** bytes of the arena allowed */
   arena: number
   policy: (tokens: number) => (block: number) => Policy
@@ -60,9 +58,6 @@ export function nf4ScaleBytes(weights: number, doubleQuant: boolean): number {
 /** of what is free, where no budget is given: others use the machine too */
 const FREE_SHARE = 0.8
 
-/** logits of a head chunk, bytes at most */
-const LOGITS = 64 * 2 ** 20
-
 /** @throws SaqrError MEMORY_BUDGET naming the smallest budget that works */
 export function planBudget(device: Device, request: BudgetRequest): Budget {
   const { spec, longest, stepTokens } = request
@@ -72,8 +67,7 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
   const arena = memory - fixed
   const padded = (tokens: number) => paddedTokens(tokens, tokenQuantum)
   const largest = request.maxPassTokens ?? padded(Math.max(longest, Math.min(stepTokens, passTokens)))
-  const chunk = chunkOf(spec, largest)
-  const fitted = fitter(spec, chunk)
+  const fitted = fitter(spec)
 
   let tokens = largest
   let best = fitted(tokens, arena)
@@ -82,33 +76,26 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
     tokens = Math.max(padded(longest), padded(Math.ceil(tokens / 2)))
     best = fitted(tokens, arena)
   }
-  if (!best.fits) throw tooSmall(memory, fixed + best.plan.arena, tokens, longest)
+  if (!best.fits) throw tooSmall(memory, fixed + best.plan.arena, tokens, padded(longest))
   const levels = new Map([[tokens, best.level]])
   const policy = (t: number) => {
     let level = levels.get(t)
     if (level === undefined) levels.set(t, (level = fitted(t, arena).level))
     return policyAt(level, spec.model.layers)
   }
-  return { maxPassTokens: tokens, chunk, arena, policy, full: best.plan.plan }
+  return { maxPassTokens: tokens, arena, policy, full: best.plan.plan }
 }
 
-function fitter(spec: BudgetRequest['spec'], chunk: number) {
+function fitter(spec: BudgetRequest['spec']) {
   return (tokens: number, bytes: number): Fitted & { fits: boolean } =>
-    fitPlan(spec.model.layers, bytes, (policy) => makePlan({ ...spec, chunk, policy: () => policy }, tokens))
-}
-
-/** a multiple of 64 positions, at most what LOGITS holds and at most the pass */
-function chunkOf({ model, activation }: BudgetRequest['spec'], tokens: number): number {
-  const row = model.vocab * (activation === 'f32' ? 4 : 2)
-  const most = Math.max(1, Math.floor(LOGITS / row / 64)) * 64
-  return Math.min(most, Math.ceil(tokens / 64) * 64)
+    fitPlan(spec.model.layers, bytes, (policy) => makePlan({ ...spec, policy: () => policy }, tokens))
 }
 
 function tooSmall(memory: number, needed: number, tokens: number, longest: number): SaqrError {
-  const gib = (bytes: number) => `${(Math.ceil(bytes / 2 ** 20) / 1024).toFixed(2)} GiB`
+  const mib = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`
   const shorter = tokens > longest ? 'a smaller max_pass_tokens, or ' : ''
   return new SaqrError(
     'MEMORY_BUDGET',
-    `${gib(memory)} of memory are too little: passes of ${tokens} tokens need at least ${gib(needed)}, everything recomputed. Give --memory ${gib(needed).replace(' ', '')}, ${shorter}a smaller max_length, or load_in_4bit.`,
+    `${mib(memory)} of memory are too little: passes of ${tokens} tokens need at least ${mib(needed)}, everything recomputed. Give a budget of ${mib(needed).replace(' ', '')} (--memory), ${shorter}a smaller max_length, or load_in_4bit.`,
   )
 }

@@ -1,8 +1,10 @@
 /** The optimiser on a device: its state in the store, one small plan a step. */
 import type { Device, LoadedPlan } from '../devices/device.ts'
+import { SaqrError } from '../error.ts'
 import { dynamicMap } from '../formats/dynamic-map.ts'
 import type { ParameterLayout } from '../graph/layout.ts'
 import { type OptimizerOptions, optimizerPlan, stateOf } from '../graph/optimizer.ts'
+import { sizeOf } from '../graph/recorder.ts'
 import type { WeightSpec } from '../graph/trace.ts'
 
 /** the two tables of 8-bit state; everything else begins as zeros */
@@ -49,12 +51,18 @@ export class Optimizer {
     }))
   }
 
+  /** @throws SaqrError TRAIN_CHECKPOINT, before anything is written, where the state is of another optimiser */
   restore(state: ReadonlyMap<string, Uint8Array>): void {
-    for (const { name } of this.#saved()) {
-      const bytes = state.get(name)
-      if (!bytes) throw new Error(`the optimiser state lacks ${name}`)
-      this.#device.writeStore(this.#scope + name, bytes)
+    for (const spec of this.#saved()) {
+      const bytes = state.get(spec.name)
+      if (bytes?.byteLength === sizeOf(spec)) continue
+      const found = bytes ? `has ${bytes.byteLength} bytes, not ${sizeOf(spec)}` : 'is missing'
+      throw new SaqrError(
+        'TRAIN_CHECKPOINT',
+        `the checkpoint's optimizer state is another one's: ${spec.name} ${found}. Resume with the optim and the adapter it was saved with.`,
+      )
     }
+    for (const { name } of this.#saved()) this.#device.writeStore(this.#scope + name, state.get(name)!)
   }
 
   #saved(): WeightSpec[] {

@@ -13,8 +13,8 @@ export interface RunnerSpec {
   adapter: Adapter
   activation: DType
   layout: Layout
-  /** positions of a head chunk */
-  chunk: number
+  /** positions of a head chunk; default: `chunkOf` the pass */
+  chunk?: number
   /** what a block keeps in a pass of T tokens */
   policy: (tokens: number) => (block: number) => Policy
   gradients: boolean
@@ -72,14 +72,14 @@ export class PassRunner {
 
   #items(plan: LoadedPlan, pass: Pass): RunItem[] {
     const items: RunItem[] = [{ plan, segment: 'forward' }]
-    for (let i = 0; i < this.chunks(pass.headCount); i++) items.push({ plan, segment: 'head' })
+    for (let i = 0; i < this.chunks(pass); i++) items.push({ plan, segment: 'head' })
     if (plan.plan.segments.some((s) => s.name === 'backward')) items.push({ plan, segment: 'backward' })
     return items
   }
 
-  /** head chunks of a pass with this many target positions */
-  chunks(headCount: number): number {
-    return Math.ceil(headCount / this.spec.chunk)
+  /** head chunks that this pass runs */
+  chunks({ headCount, tokens }: Pass): number {
+    return Math.ceil(headCount / (this.spec.chunk ?? chunkOf(this.spec, tokens)))
   }
 
   dispose(): void {
@@ -108,8 +108,18 @@ function inputsOf(pass: Pass, step: StepInputs): Record<string, ArrayBufferView>
   }
 }
 
+/** logits of a head chunk, bytes at most */
+const LOGITS = 64 * 2 ** 20
+
+/** Positions of a head chunk in a pass of T tokens: a multiple of 64, at most what LOGITS holds and at most the pass. */
+export function chunkOf({ model, activation }: Pick<RunnerSpec, 'model' | 'activation'>, tokens: number): number {
+  const row = model.vocab * (activation === 'f32' ? 4 : 2)
+  const most = Math.max(1, Math.floor(LOGITS / row / 64)) * 64
+  return Math.min(most, Math.ceil(tokens / 64) * 64)
+}
+
 export function makePlan(spec: RunnerSpec, tokens: number) {
-  return trainingPlan({ ...spec, tokens, policy: spec.policy(tokens) })
+  return trainingPlan({ ...spec, tokens, chunk: spec.chunk ?? chunkOf(spec, tokens), policy: spec.policy(tokens) })
 }
 
 /** a constant table is the same for every plan of a device */

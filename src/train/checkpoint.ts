@@ -20,14 +20,21 @@ import { readTrainerState, type TrainerState, writeTrainerState } from './state.
 /** What a resumed run takes over so that it stays the same run. */
 export interface RunFacts {
   maxPassTokens: number
-  /** positions of a head chunk */
-  chunk: number
+  /** what makes the same rows come in the same steps, and the same dropout */
+  seed: number
+  dataSeed: number
+  batchSize: number
+  accumulationSteps: number
+  examples: number
   /** losses of the steps since the last log */
   lossSum: number
   lossSteps: number
   /** sum of the losses of all steps */
   totalLoss: number
 }
+
+/** facts that a resumed run must share */
+const SAME = ['seed', 'dataSeed', 'batchSize', 'accumulationSteps', 'examples'] as const
 
 const NAME = /^checkpoint-(\d+)$/
 
@@ -87,7 +94,8 @@ export interface Resumed {
 }
 
 /**
- * The checkpoint that `resume_from_checkpoint` means: a folder, or with `true` the newest of the output folder (null where there is none).
+ * The checkpoint that `resume_from_checkpoint` means: a folder, or with `true` the newest of the output folder (null where there is none:
+ * the run begins, so that one command serves a first start and every restart).
  * @throws SaqrError TRAIN_CHECKPOINT for a folder that is none of ours
  */
 export function findCheckpoint(outputDir: string, resume: boolean | string | null): Resumed | null {
@@ -111,8 +119,18 @@ function readFacts(path: string): RunFacts {
     if (typeof value !== 'number' || !Number.isFinite(value)) throw new SaqrError('TRAIN_CHECKPOINT', `${path}: ${key} must be a number`)
     return value
   }
-  const keys = ['maxPassTokens', 'chunk', 'lossSum', 'lossSteps', 'totalLoss'] as const
+  const keys = [...SAME, 'maxPassTokens', 'lossSum', 'lossSteps', 'totalLoss'] as const
   return Object.fromEntries(keys.map((key) => [key, number(key)])) as unknown as RunFacts
+}
+
+/** @throws SaqrError TRAIN_CHECKPOINT naming what differs: rows would come in other steps, and the run would be another one */
+export function checkSame({ path, facts }: Resumed, now: Pick<RunFacts, (typeof SAME)[number]>): void {
+  const different = SAME.filter((key) => facts[key] !== now[key]).map((key) => `${key} ${facts[key]} there, ${now[key]} now`)
+  if (different.length === 0) return
+  throw new SaqrError(
+    'TRAIN_CHECKPOINT',
+    `${path} is of another run: ${different.join('; ')}. Resume with the options and rows it was made with, or train anew.`,
+  )
 }
 
 /** Trained tensors and optimiser state as they were. */

@@ -1,5 +1,7 @@
 /** The evaluation set scored as transformers scores it: a mean of each batch, batches weighted by their rows. */
+
 import { passLoss } from '../engine/runner.ts'
+import { SaqrError } from '../error.ts'
 import { cutRows } from './data.ts'
 import type { EvalEvent } from './events.ts'
 import type { Run } from './run.ts'
@@ -17,6 +19,12 @@ export async function evaluate(run: Run, step: number, epoch: number, signal?: A
     for (const pass of batch.passes) sum += passLoss(pass, await evalRunner.run(pass, { seed: 0, step: 0, lossScale: 0 }, signal))
     total += (sum / Math.max(1, batch.targets)) * batch.rows
     batches++
+  }
+  if (!Number.isFinite(total)) {
+    throw new SaqrError(
+      'TRAIN_NAN',
+      `step ${step}: the evaluation loss is no number; look at the evaluation rows, or lower the learning rate.`,
+    )
   }
   const seconds = (performance.now() - started) / 1000
   return {

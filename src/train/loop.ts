@@ -14,7 +14,7 @@ import { type StepData, stepData } from './data.ts'
 import { evaluate } from './evaluate.ts'
 import { type EndEvent, type LogEvent, logEntry, type ProgressEvent } from './events.ts'
 import { evalSteps, stepsOf } from './options/rules.ts'
-import type { Run } from './run.ts'
+import { type Run, runFacts } from './run.ts'
 import { learningRateAt } from './schedule.ts'
 import { Speedometer } from './speed.ts'
 import type { TrainerState } from './state.ts'
@@ -40,21 +40,24 @@ export async function* trainLoop(
     step: resumed?.state.globalStep ?? 0,
     numTokens: resumed?.state.numInputTokensSeen ?? 0,
     totalFlos: resumed?.state.totalFlos ?? 0,
-    facts: resumed?.facts ?? { maxPassTokens: run.cut.maxPassTokens, chunk: run.budget.chunk, lossSum: 0, lossSteps: 0, totalLoss: 0 },
+    facts: resumed?.facts ?? { ...runFacts(run), lossSum: 0, lossSteps: 0, totalLoss: 0 },
     history: resumed?.state.logHistory ?? [],
   }
   const epochAt = (done: number) => epochOf(run, done)
   const started = performance.now()
   let saved = resumed ? p.step : 0
+  let last: ProgressEvent | null = null
   model.trainables.zeroGradients()
 
   const save = async (): Promise<ProgressEvent> => {
+    // a save that fails is not tried again on the way out
+    saved = p.step
     const path = await saveCheckpoint(outputDir, model, run.optimizer, stateOf(run, p), p.facts)
     removeOldCheckpoints(outputDir, o.saveTotalLimit)
-    saved = p.step
     return { type: 'save', step: p.step, path }
   }
 
+  let finished = false
   try {
     while (p.step < steps && !signal?.aborted) {
       const data = stepData(run.examples, sampler, p.step, run.cut)
@@ -94,19 +97,16 @@ export async function* trainLoop(
       }
       if (due.save) yield await save()
     }
+    finished = p.step >= steps
   } catch (error) {
-    if (!signal?.aborted) {
-      if (p.step > saved && o.saveStrategy !== 'no') await save()
-      throw error
-    }
+    if (!signal?.aborted) throw error
+  } finally {
+    // stopped, failed, or the reader of the events left: the last finished step is kept
+    if (!finished && p.step > saved) last = await save()
   }
 
-  if (p.step < steps) {
-    if (p.step > saved) yield await save()
-    yield end(run, p, started, checkpointsOf(outputDir).at(-1)?.path ?? null)
-  } else {
-    yield end(run, p, started, null)
-  }
+  if (!finished && last) yield last
+  yield end(run, p, started, finished ? null : (checkpointsOf(outputDir).at(-1)?.path ?? null))
 }
 
 /** One optimizer step. @throws SaqrError TRAIN_NAN naming where a number stopped being one; trained tensors are then as before the step */
@@ -133,7 +133,7 @@ async function oneStep(
 
 /** of the tokens computed: padding doesn't count */
 function passFlops({ runner }: Run, pass: Pass): number {
-  const counted = countFlops(runner.plan(pass.tokens).plan, { chunks: runner.chunks(pass.headCount), pairs: visiblePairs(pass) })
+  const counted = countFlops(runner.plan(pass.tokens).plan, { chunks: runner.chunks(pass), pairs: visiblePairs(pass) })
   return ((counted.flops + counted.recomputed) * pass.computedTokens) / pass.tokens
 }
 

@@ -3,6 +3,7 @@ import { chooseAdapter } from '../adapters/choose.ts'
 import type { Device } from '../devices/device.ts'
 import { planBudget, storeBytes } from '../engine/budget.ts'
 import { countFlops, predictSeconds, ratesOf } from '../engine/predict.ts'
+import { chunkOf } from '../engine/runner.ts'
 import { SaqrError } from '../error.ts'
 import type { JsonObject } from '../formats/json.ts'
 import { layoutParameters } from '../graph/layout.ts'
@@ -67,10 +68,11 @@ export function reportPlan(name: string, config: JsonObject, o: SftOptions, devi
     maxPassTokens: o.maxPassTokens,
   })
   const { full } = budget
+  const headChunk = chunkOf({ model, activation }, budget.maxPassTokens)
   const update = optimizerPlan(layout, adamw)
   const rowsOfPass = Math.min(rows, Math.max(1, Math.floor(budget.maxPassTokens / rowTokens)))
   const passes = Math.ceil(rows / rowsOfPass)
-  const work = { chunks: Math.ceil((rowsOfPass * rowTokens) / budget.chunk), pairs: (rowsOfPass * rowTokens * (rowTokens + 1)) / 2 }
+  const work = { chunks: Math.ceil((rowsOfPass * rowTokens) / headChunk), pairs: (rowsOfPass * rowTokens * (rowTokens + 1)) / 2 }
   const rates = ratesOf(device)
   const seconds = passes * predictSeconds(full, work, rates) + predictSeconds(update, { chunks: 1 }, rates)
   const trained = count(recorder.parameters.values())
@@ -81,7 +83,7 @@ export function reportPlan(name: string, config: JsonObject, o: SftOptions, devi
     device: `${device.describe().kind}, ${device.describe().label}`,
     precision: activation,
     parameters: { all: count(recorder.weights.values()) + trained, trained },
-    step: { rows, rowTokens, passes, passTokens: budget.maxPassTokens, headChunk: budget.chunk },
+    step: { rows, rowTokens, passes, passTokens: budget.maxPassTokens, headChunk },
     flops: flopsOf(full, update, work, passes),
     memory: memoryOf([full, update], { scope: layout.scope, doubleQuant: o.useBnbNestedQuant, budget: memory }),
     seconds,

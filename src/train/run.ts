@@ -61,12 +61,12 @@ export function prepareRun(request: RunRequest): Run {
     gradients: true,
   }
   const trained = bounds(examples, rows)
-  const evaluated = evalExamples ? bounds(evalExamples, o.perDeviceEvalBatchSize) : { longest: 0, stepTokens: 0 }
+  const evaluated = evalExamples ? bounds(evalExamples, o.perDeviceEvalBatchSize).longest : 0
   const budget = planBudget(device, {
     spec,
     memory: request.memory,
     store: storeBytes(model.recorder, layout, adamw, choice.doubleQuant),
-    longest: Math.max(trained.longest, evaluated.longest),
+    longest: Math.max(trained.longest, evaluated),
     stepTokens: trained.stepTokens,
     maxPassTokens: request.maxPassTokens ?? o.maxPassTokens,
   })
@@ -76,12 +76,11 @@ export function prepareRun(request: RunRequest): Run {
     prefixSharing: o.prefixSharing && !drops(model),
     quantum: device.describe().tokenQuantum,
   }
-  const runner = new PassRunner(device, { ...spec, chunk: budget.chunk, policy: budget.policy })
+  const runner = new PassRunner(device, { ...spec, policy: budget.policy })
   const evalRunner = evalExamples
     ? new PassRunner(device, {
         ...spec,
         adapter: model.open.adapter(model.spec, false),
-        chunk: budget.chunk,
         policy: budget.policy,
         gradients: false,
       })
@@ -113,4 +112,16 @@ export function prepareRun(request: RunRequest): Run {
 /** does the adapter drop channels at random? then equal beginnings are not computed alike */
 export function drops(model: LanguageModel): boolean {
   return model.spec.kind === 'lora' && model.spec.config.loraDropout > 0
+}
+
+/** what a checkpoint of this run says of it */
+export function runFacts({ cut, options: o, examples }: Run) {
+  return {
+    maxPassTokens: cut.maxPassTokens,
+    seed: o.seed,
+    dataSeed: o.dataSeed ?? o.seed,
+    batchSize: o.perDeviceTrainBatchSize,
+    accumulationSteps: o.gradientAccumulationSteps,
+    examples: examples.length,
+  }
 }

@@ -9,18 +9,18 @@ import { visiblePairs } from '../engine/runner.ts'
 import { SaqrError } from '../error.ts'
 import { ensureWritableFolder } from '../hub/files.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
-import { findCheckpoint, restore } from './checkpoint.ts'
+import { checkSame, findCheckpoint, restore } from './checkpoint.ts'
 import { stepData } from './data.ts'
 import type { EndEvent, StartEvent, TrainEvent } from './events.ts'
 import { trainLoop } from './loop.ts'
 import { resolveObject } from './options/resolve.ts'
 import { checkTraining } from './options/rules.ts'
 import { configFields, type SFTConfig, type TrainingOptions } from './options/sft.ts'
-import { drops, prepareRun, type Run } from './run.ts'
+import { drops, prepareRun, type Run, runFacts } from './run.ts'
 
 export interface SFTTrainerInit {
   /** what FastLanguageModel gave */
-  model: { readonly language: LanguageModel }
+  model: { readonly language: LanguageModel; readonly maxSeqLength?: number }
   processingClass: Tokenizer
   trainDataset: Dataset
   evalDataset?: Dataset | null
@@ -49,7 +49,7 @@ export class SFTTrainer {
 
   /** @throws SaqrError OPTION_… for options that can't be carried out, each by name */
   constructor(init: SFTTrainerInit) {
-    const { options, notes } = resolveObject(configFields, (init.args ?? {}) as Record<string, unknown>)
+    const { options, notes } = resolveObject(configFields, { maxLength: init.model.maxSeqLength, ...init.args } as Record<string, unknown>)
     checkTraining(options)
     this.#init = init
     this.options = options
@@ -101,9 +101,13 @@ export class SFTTrainer {
     const stop = new AbortController()
     const both = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal
     try {
-      if (resumed) restore(resumed.path, language, run.optimizer)
+      if (resumed) {
+        checkSame(resumed, runFacts(run))
+        restore(resumed.path, language, run.optimizer)
+      }
       yield this.#start(run, prepared, outputDir, resumed?.state.globalStep ?? 0)
-      for (const message of [...this.notes, ...prepared.notes]) yield { type: 'note', message }
+      const anew = o.resumeFromCheckpoint === true && !resumed ? [`nothing to resume in ${outputDir}: this is a new run`] : []
+      for (const message of [...this.notes, ...prepared.notes, ...anew]) yield { type: 'note', message }
       for (const message of [...unusedRows(prepared), ...(evaluated ? unusedRows(evaluated) : [])]) yield { type: 'warning', message }
       yield* trainLoop(run, resumed, outputDir, both)
     } finally {
@@ -119,7 +123,7 @@ export class SFTTrainer {
     const { passes } = stepData(examples, run.sampler, doneSteps, run.cut)
     const rates = ratesOf(device)
     const predictedSeconds = passes.reduce((sum, pass) => {
-      const work = { chunks: run.runner.chunks(pass.headCount), pairs: visiblePairs(pass) }
+      const work = { chunks: run.runner.chunks(pass), pairs: visiblePairs(pass) }
       return sum + predictSeconds(run.runner.plan(pass.tokens).plan, work, rates)
     }, 0)
     const epoch = epochTotals(run)

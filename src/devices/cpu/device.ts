@@ -2,7 +2,7 @@
 import { availableParallelism } from 'node:os'
 import { SaqrError } from '../../error.ts'
 import type { Plan } from '../../graph/plan.ts'
-import type { Device, DeviceDescription, Limits, LoadedPlan, RunItem, StoreSpec } from '../device.ts'
+import { busy, type Device, type DeviceDescription, type Limits, type LoadedPlan, type RunItem, type StoreSpec } from '../device.ts'
 import { callAsync, ffi } from '../ffi.ts'
 import { limitsOf } from '../limits.ts'
 import { describe, type Placed } from './describe.ts'
@@ -52,6 +52,8 @@ export class CpuDevice implements Device {
   #arena = 0n
   #arenaBytes = 0
   #disposed = false
+  /** a run is under way */
+  #busy = false
 
   constructor(options: CpuOptions = {}) {
     this.#native = nativeLibrary(options.variant)
@@ -149,6 +151,7 @@ export class CpuDevice implements Device {
     options.signal?.throwIfAborted()
     const first = items[0]?.plan as CpuPlan | undefined
     if (!first) return
+    if (this.#busy) throw busy()
     if (items.some((item) => item.plan !== first)) throw new Error('one run is of one plan: plans share the arena')
     this.#upload(first, inputs)
     const ranges = items.map(({ plan, segment }) => {
@@ -178,6 +181,7 @@ export class CpuDevice implements Device {
       control[0] = 1
     }
     signal?.addEventListener('abort', abort, { once: true })
+    this.#busy = true
     try {
       const status = await callAsync(this.#native.run, this.#pool, new Uint8Array(items.buffer), ranges.length, this.#control)
       if (status === 1) signal?.throwIfAborted()
@@ -186,6 +190,7 @@ export class CpuDevice implements Device {
         throw new Error(`op ${step?.op} of ${step?.name}: ${this.#native.lastError()}`)
       }
     } finally {
+      this.#busy = false
       signal?.removeEventListener('abort', abort)
     }
   }

@@ -5,7 +5,7 @@
 import { SaqrError } from '../../error.ts'
 import type { Plan } from '../../graph/plan.ts'
 import type { Launch } from '../../ops/cuda-launch.ts'
-import type { Device, DeviceDescription, Limits, LoadedPlan, RunItem, StoreSpec } from '../device.ts'
+import { busy, type Device, type DeviceDescription, type Limits, type LoadedPlan, type RunItem, type StoreSpec } from '../device.ts'
 import { callAsync } from '../ffi.ts'
 import { Card, type Pinned } from './card.ts'
 import { Compiler } from './compiler.ts'
@@ -45,8 +45,8 @@ export class CudaDevice implements Device {
   #scratchBytes = 0
   #inputs: Pinned | undefined
   #limits: Limits | undefined
-  /** runs follow one another: they share the arena and the pinned inputs */
-  #last: Promise<void> = Promise.resolve()
+  /** a run is under way */
+  #busy = false
   #disposed = false
   /** what the last run took of the host: uploads and launches */
   hostSeconds = 0
@@ -150,7 +150,7 @@ export class CudaDevice implements Device {
   }
 
   run(items: readonly RunItem[], inputs: Readonly<Record<string, ArrayBufferView>>, options: { signal?: AbortSignal } = {}): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.#alone(async () => {
       options.signal?.throwIfAborted()
       const plans = [...new Set(items.map((item) => item.plan as CudaPlan))]
       for (const plan of plans) await this.#kernels.ready(plan.sources)
@@ -171,17 +171,22 @@ export class CudaDevice implements Device {
   }
 
   runSteps(plan: LoadedPlan, from: number, to: number): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.#alone(async () => {
       await this.#kernels.ready((plan as CudaPlan).sources)
       ;(plan as CudaPlan).runSteps(from, to)
     })
   }
 
-  #inTurn(work: () => Promise<void>): Promise<void> {
+  /** one at a time: what a run leaves in the arena is read before the next begins */
+  async #alone(work: () => Promise<void>): Promise<void> {
     this.#alive()
-    const mine = this.#last.then(work)
-    this.#last = mine.catch(() => {})
-    return mine
+    if (this.#busy) throw busy()
+    this.#busy = true
+    try {
+      await work()
+    } finally {
+      this.#busy = false
+    }
   }
 
   /** Waits for the stream with the event loop free: looking now and then at first, then on a thread of the pool (which takes 0.1 ms). */

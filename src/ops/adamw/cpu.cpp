@@ -6,6 +6,8 @@ using namespace saqr;
 
 namespace {
 
+bool isFinite(const Tensor& norm) { return std::isfinite(*static_cast<const float*>(norm.data)); }
+
 struct Update {
   float beta1, beta2, rest1, rest2, eps, decay, rate, root, clip;
   // attrs: beta1, beta2, eps, weightDecay; stepFloats: lr, maxNorm (0: no clipping), t
@@ -19,7 +21,7 @@ struct Update {
     rate = static_cast<float>(lr / (1 - std::pow(attrs[0], t)));
     root = static_cast<float>(1 / std::sqrt(1 - std::pow(attrs[1], t)));
     const double coefficient = maxNorm / (static_cast<double>(*static_cast<const float*>(norm.data)) + 1e-6);
-    clip = maxNorm > 0 && !(coefficient > 1) ? static_cast<float>(coefficient) : 1.0f;  // a NaN norm stays one
+    clip = maxNorm > 0 && !(coefficient > 1) ? static_cast<float>(coefficient) : 1.0f;
   }
   // m and v become the new ones, the new p is returned
   SAQR_INLINE vf operator()(vf p, vf g, vf& m, vf& v) const {
@@ -118,6 +120,7 @@ static_assert(sizeof(Scratch8) <= kScratchBytes);
 SAQR_KERNEL(adamw) {
   const Tensor* t = step.tensors;  // p, g, m, v; p, g, m, v, norm, stepFloats
   if (!areF32(t, {0, 1, 2, 3, 8, 9})) return worker.fail("adamw takes f32 weights, gradients and state");
+  if (!isFinite(t[8])) return;
   const Update update(step.attrs, t[8], t[9]);
   float *p = rowOf<F32>(t[0], 0), *g = rowOf<F32>(t[1], 0), *m = rowOf<F32>(t[2], 0), *v = rowOf<F32>(t[3], 0);
   const Range part = share(worker, t[0].cols, 64);
@@ -135,6 +138,7 @@ SAQR_KERNEL(adamw_8bit) {
   if (!areF32(t, {0, 1, 4, 5, 12, 13, 14, 15}) || t[2].dtype != DType::u8 || t[3].dtype != DType::u8) {
     return worker.fail("adamw_8bit takes f32 weights and gradients, u8 state and f32 scales and maps");
   }
+  if (!isFinite(t[14])) return;
   const Update update(step.attrs, t[14], t[15]);
   Scratch8& scratch = *reinterpret_cast<Scratch8*>(worker.scratch);
   State8 &m = scratch.m, &v = scratch.v;

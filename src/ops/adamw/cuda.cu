@@ -29,6 +29,7 @@ __device__ __forceinline__ void update(float& p, float g, float& m, float& v, co
 
 extern "C" __global__ void __launch_bounds__(256) adamw(unsigned n, float* p, float* g, float* m, float* v, const float* norm, const float* stepFloats,
                                                         double beta1, double beta2, Options o) {
+  if (!isfinite(*norm)) return;
   StepNumbers s = readStep(norm, stepFloats, beta1, beta2);
   for (unsigned i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += gridDim.x * blockDim.x) {
     float pi = p[i], mi = m[i], vi = v[i];
@@ -68,6 +69,7 @@ extern "C" __global__ void __launch_bounds__(256) adamw_8bit(unsigned n, float* 
   __shared__ float signedMap[256], unsignedMap[256], slots[8];
   signedMap[threadIdx.x] = mapM[threadIdx.x];
   unsignedMap[threadIdx.x] = mapV[threadIdx.x];
+  if (!isfinite(*norm)) return;
   StepNumbers s = readStep(norm, stepFloats, beta1, beta2);
   unsigned i = blockIdx.x * 256 + threadIdx.x;
   float mi = 0, vi = 0;

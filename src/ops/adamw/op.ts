@@ -1,7 +1,7 @@
 /**
  * AdamW (Loshchilov & Hutter 2019) over one flat range, as torch.optim.AdamW: with g clipped to maxNorm by the global norm,
  *   p ·= 1 − lr·decay;  m = β1·m + (1−β1)·g;  v = β2·v + (1−β2)·g²;  p −= lr/(1−β1ᵗ) · m / (√v / √(1−β2ᵗ) + eps)
- * and the gradient is left zero for the next step. The 8-bit form keeps m and v as bitsandbytes does: blocks of 256, each an absmax (f32)
+ * and the gradient is left zero for the next step. Where the norm is not finite nothing changes: one bad step spoils no weight. The 8-bit form keeps m and v as bitsandbytes does: blocks of 256, each an absmax (f32)
  * and codes into the signed (m) or unsigned (v) dynamic map.
  */
 import type { Builder, Op, Tensor } from '../op.ts'

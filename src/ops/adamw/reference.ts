@@ -55,6 +55,7 @@ function quantise(values: Float64Array, map: Float64Array, codes: Float64Array, 
 
 export const reference: Readonly<Record<string, Reference>> = {
   adamw([p, g, m, v, norm, stepFloats], [pNew, gNew, mNew, vNew], attrs) {
+    if (!Number.isFinite(norm!.data[0]!)) return
     const step = readStep(norm!, stepFloats!, attrs)
     for (let i = 0; i < p!.data.length; i++) {
       const [p1, m1, v1] = update(p!.data[i]!, g!.data[i]!, m!.data[i]!, v!.data[i]!, step, attrs)
@@ -65,6 +66,7 @@ export const reference: Readonly<Record<string, Reference>> = {
     }
   },
   adamw_8bit([p, g, m, v, absmaxM, absmaxV, mapM, mapV, norm, stepFloats], [pNew, gNew, mNew, vNew, absmaxMNew, absmaxVNew], attrs) {
+    if (!Number.isFinite(norm!.data[0]!)) return
     const step = readStep(norm!, stepFloats!, attrs)
     for (let from = 0; from < p!.data.length; from += BLOCK) {
       const block = from / BLOCK

@@ -1,0 +1,67 @@
+/** A model by name: fetched if need be, opened on a device, with the tokenizer it is used with. An adapter folder opens its base. */
+import type { Device } from '../devices/device.ts'
+import { SaqrError } from '../error.ts'
+import { openCheckpoint, type TokenizerFiles } from '../formats/checkpoint.ts'
+import { readAdapterConfig } from '../formats/peft/config.ts'
+import { readTokenizerFiles } from '../formats/tokenizer-files.ts'
+import { resolveModel } from '../hub/model.ts'
+import { Tokenizer } from '../text/tokenizer.ts'
+import { type BaseChoice, OpenModel } from './open-model.ts'
+
+export interface BaseRequest {
+  /** a Hub branch, tag or commit */
+  revision?: string
+  token?: string
+  signal?: AbortSignal
+  /** what the base is held in, once its config.json is known */
+  choice: (config: Readonly<Record<string, unknown>>) => BaseChoice
+  /** instead of the checkpoint's: saved with what is trained, so that it is used as it was trained */
+  eosToken?: string | null
+  /** Jinja source */
+  chatTemplate?: string | null
+}
+
+export interface OpenedBase {
+  open: OpenModel
+  /** folder of the adapter that was named */
+  adapter: string | null
+  tokenizer: Tokenizer
+  /** worth telling: the Hub could not be asked and the cache was used */
+  notes: string[]
+}
+
+/** @throws SaqrError FORMAT_…, HUB_…, MODEL_TOKENIZER, MODEL_BASE */
+export async function openBase(name: string, device: Device, request: BaseRequest): Promise<OpenedBase> {
+  const { revision, token, signal } = request
+  const named = await resolveModel(name, { revision, token, signal })
+  const adapter = named.kind === 'adapter' ? named.path : null
+  const found = adapter === null ? named : await baseOf(adapter, request)
+  const checkpoint = openCheckpoint(found.path)
+  // an adapter that was saved with a tokenizer was trained with it
+  const files = (adapter === null ? undefined : readTokenizerFiles(adapter)) ?? checkpoint.tokenizer
+  if (!files) throw new SaqrError('MODEL_TOKENIZER', `${found.path} has no tokenizer: put tokenizer.json beside the weights`)
+  const tokenizer = withChanges(files, request)
+  const modelType = String(checkpoint.config.model_type)
+  return {
+    open: new OpenModel(device, { ...checkpoint, tokenizer }, request.choice(checkpoint.config)),
+    adapter,
+    tokenizer: new Tokenizer(tokenizer, { modelType, eosToken: request.eosToken ?? undefined }),
+    notes: [named.note, found.note].filter((note, i, all) => note !== undefined && all.indexOf(note) === i) as string[],
+  }
+}
+
+async function baseOf(folder: string, { token, signal }: BaseRequest) {
+  const { baseModelNameOrPath, revision } = readAdapterConfig(folder)
+  if (baseModelNameOrPath !== null) return await resolveModel(baseModelNameOrPath, { revision: revision ?? undefined, token, signal })
+  throw new SaqrError(
+    'MODEL_BASE',
+    `${folder} is an adapter whose adapter_config.json names no base_model_name_or_path: write the base's id or path there`,
+  )
+}
+
+function withChanges(files: TokenizerFiles, { eosToken, chatTemplate }: BaseRequest): TokenizerFiles {
+  const changed = { ...files }
+  if (eosToken != null) changed.tokenizerConfig = { ...files.tokenizerConfig, eos_token: eosToken }
+  if (chatTemplate != null) changed.chatTemplate = chatTemplate
+  return changed
+}
