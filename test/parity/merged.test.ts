@@ -1,0 +1,69 @@
+/** A merged checkpoint says what base and adapter said, and a saved adapter is the one that was loaded. */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, it } from 'vitest'
+import { planPasses } from '../../src/data/passes.ts'
+import { CpuDevice } from '../../src/devices/cpu/device.ts'
+import { LanguageModel } from '../../src/engine/language-model.ts'
+import { loadAdapter } from '../../src/engine/load-adapter.ts'
+import { OpenModel } from '../../src/engine/open-model.ts'
+import { PassRunner } from '../../src/engine/runner.ts'
+import { saveTrained } from '../../src/engine/save.ts'
+import { saveMerged } from '../../src/export/merged.ts'
+import { openCheckpoint } from '../../src/formats/checkpoint.ts'
+import { distance, readTensors, rowsOf } from './family-case.ts'
+
+const root = join(import.meta.dirname, '../fixtures/families')
+const work = mkdtempSync(join(tmpdir(), 'saqr-merged-'))
+afterAll(() => rmSync(work, { recursive: true }))
+
+/** log-probabilities of the case's targets, in f32 */
+async function logProbabilities(device: CpuDevice, model: LanguageModel, folder: string): Promise<Float32Array> {
+  const runner = new PassRunner(device, {
+    model: model.open.model,
+    adapter: model.open.adapter(model.spec, false),
+    activation: 'f32',
+    layout: model.trained?.layout ?? { scope: '', size: 0, entries: new Map() },
+    policy: () => () => 'all',
+    gradients: false,
+  })
+  const [pass] = planPasses(rowsOf(folder), { maxPassTokens: 512, quantum: 16 })
+  return Float32Array.from(await runner.run(pass!, { seed: 0, step: 0, lossScale: 0 }))
+}
+
+const openAt = (device: CpuDevice, path: string) =>
+  new OpenModel(device, openCheckpoint(path), { dtype: 'f32', loadIn4bit: false, doubleQuant: false })
+
+it.each([
+  'llama-gqa-tied',
+  'qwen2',
+  'lora-rslora',
+  'lora-bias-all',
+  'lora-head-embed',
+  'lora-head-embed-tied',
+  'lora-modules-to-save-tied',
+])('%s', async (name) => {
+  const folder = join(root, name)
+  const device = new CpuDevice({ threads: 2 })
+  const merged = new CpuDevice({ threads: 2 })
+  try {
+    const model = loadAdapter(openAt(device, join(folder, 'model')), join(folder, 'adapter'))
+    const before = await logProbabilities(device, model, folder)
+    await saveMerged(model, join(work, name))
+    const after = await logProbabilities(merged, new LanguageModel(openAt(merged, join(work, name)), { kind: 'none' }, 0), folder)
+    // W + s·B·A is rounded to f32 once, the sum of two products twice
+    expect(distance(after, before)).toBeLessThan(1e-5)
+
+    await saveTrained(model, join(work, `${name}-adapter`))
+    const saved = readTensors(join(work, `${name}-adapter`, 'adapter_model.safetensors'))
+    const given = readTensors(join(folder, 'adapter', 'adapter_model.safetensors'))
+    for (const [key, values] of saved) expect(values, key).toEqual(given.get(key))
+    expect(JSON.parse(readFileSync(join(work, `${name}-adapter`, 'adapter_config.json'), 'utf8'))).toEqual(
+      JSON.parse(readFileSync(join(folder, 'adapter', 'adapter_config.json'), 'utf8')),
+    )
+  } finally {
+    device.dispose()
+    merged.dispose()
+  }
+})
