@@ -61,7 +61,7 @@ const ours = (name: string, ...more: string[]) =>
 
 writeFileSync(
   out,
-  `${JSON.stringify({ at: new Date().toISOString(), cpu: cpus()[0]!.model, threads: cpus().length, node: process.version, command: process.argv.slice(2).join(' ') })}\n`,
+  `${JSON.stringify({ at: new Date().toISOString(), cpu: cpus()[0]!.model, threads: cpus().length, node: process.version })}\n`,
 )
 const baselines = new Map<string, Result>()
 const fixed = (n: number | undefined, digits = 0) => (n === undefined ? '' : n.toFixed(digits))
