@@ -14,7 +14,7 @@ export interface GenerateOptions extends SampleOptions {
   signal?: AbortSignal
 }
 
-/** Token ids that follow the prompt's, up to one that ends the text. Errors: TEXT_TOO_LONG. */
+/** Token ids that follow the prompt's, up to one that ends the text. Errors: TEXT_TOO_LONG, TEXT_EMPTY, OPTION_INVALID. */
 export async function* generateIds(
   model: LanguageModel,
   prompt: readonly number[],
@@ -28,6 +28,7 @@ export async function* generateIds(
   if (prompt.length >= maxPositions) {
     throw new SaqrError('TEXT_TOO_LONG', `the prompt has ${prompt.length} tokens; the model knows ${maxPositions} positions`)
   }
+  checkSampling(options)
   const random = new SeededRandom(seed, 'generate')
   const most = Math.min(maxNewTokens, maxPositions - prompt.length)
   const decoder = new Decoder(model, prompt.length + most)
@@ -42,6 +43,15 @@ export async function* generateIds(
   } finally {
     decoder.dispose()
   }
+}
+
+/** @throws SaqrError OPTION_INVALID */
+function checkSampling({ temperature = 0, topK = 0, topP = 1 }: SampleOptions): void {
+  const wrong = (name: string, value: number, expected: string) =>
+    new SaqrError('OPTION_INVALID', `${name} is ${value}; expected ${expected}`)
+  if (!(temperature >= 0 && temperature < Number.POSITIVE_INFINITY)) throw wrong('temperature', temperature, 'a number of at least 0')
+  if (!(Number.isInteger(topK) && topK >= 0)) throw wrong('topK', topK, 'a whole number of at least 0 (0: all tokens)')
+  if (!(topP > 0 && topP <= 1)) throw wrong('topP', topP, 'above 0 and at most 1')
 }
 
 /** The same as pieces of text; special tokens are left out. */

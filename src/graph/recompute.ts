@@ -10,6 +10,9 @@ import { type Recorder, rootOf, sizeOf } from './recorder.ts'
 /** all: everything backward reads; lean: element-wise results are made anew; recompute: only a block's inputs are kept. */
 export type Policy = 'all' | 'lean' | 'recompute'
 
+/** lean keeps a side result (a norm's statistics) that is smaller than its op's main one by this factor: it costs next to nothing */
+const SMALL = 16
+
 /** Returns backward with recomputation in it. `recomputed` collects the nodes that repeat work of forward. */
 export function recompute(
   r: Recorder,
@@ -27,9 +30,8 @@ export function recompute(
   const isKept = (t: Tensor, node: Node): boolean => {
     const p = node.block < 0 ? 'all' : policy(node.block)
     if (p === 'all') return true
-    const elsewhere = node.op.rematerialise && node.outputs.indexOf(t) > 0
-    if (elsewhere) return p === 'lean' && sizeOf(t) * 16 < sizeOf(node.outputs[0]!)
-    if (node.op.cheap) return p === 'lean' && sizeOf(t) * 16 < sizeOf(node.outputs[0]!)
+    const madeAnew = node.op.cheap || (node.op.rematerialise && node.outputs.indexOf(t) > 0)
+    if (madeAnew) return p === 'lean' && sizeOf(t) * SMALL < sizeOf(node.outputs[0]!)
     return p === 'lean' || crossing.has(t)
   }
 

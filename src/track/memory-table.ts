@@ -12,6 +12,6 @@ export function memoryTable(table: MemoryTable): string[] {
     row('memory', 'at most', 'at peak'),
     ...lines.map((line) => row(line.kind, bytes(line.bytes), bytes(line.atPeak))),
     row('on the device', '', bytes(atPeak)),
-    `  peak at ${table.peak}; arena ${bytes(table.arena)}; budget ${table.budget === null ? 'what is free' : bytes(table.budget)}`,
+    `  peak at ${table.peak}; arena ${bytes(table.arena)}; budget ${table.budget === null ? 'not given' : bytes(table.budget)}`,
   ]
 }

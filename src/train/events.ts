@@ -17,7 +17,7 @@ export interface MemoryTable {
   arena: number
   /** bytes on the device in all: arena and store */
   total: number
-  /** what `--memory` allows; null: what is free */
+  /** what `--memory` allows; null: not given (a run then takes what is free) */
   budget: number | null
   /** the step of the plan where the arena is fullest, `backward model.layers.3.mlp.down_proj` */
   peak: string

@@ -162,7 +162,7 @@ describe('memory table', () => {
       '  weights                            256 MiB     256 MiB',
       '  head scratch                      64.0 MiB         0 B',
       '  on the device                                  546 MiB',
-      '  peak at backward model.layers.29.mlp.down_proj; arena 400 MiB; budget what is free',
+      '  peak at backward model.layers.29.mlp.down_proj; arena 400 MiB; budget not given',
     ])
   })
 })
