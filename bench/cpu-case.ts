@@ -5,7 +5,7 @@ import { CpuDevice } from '../src/devices/cpu/device.ts'
 import { storeBytes } from '../src/engine/budget.ts'
 import { LanguageModel } from '../src/engine/language-model.ts'
 import { OpenModel } from '../src/engine/open-model.ts'
-import { makePlan } from '../src/engine/runner.ts'
+import { traceOf } from '../src/engine/runner.ts'
 import { openCheckpoint } from '../src/formats/checkpoint.ts'
 import { Tokenizer } from '../src/text/tokenizer.ts'
 import type { EndEvent, StartEvent } from '../src/train/events.ts'
@@ -68,7 +68,7 @@ function memoryFor(model: LanguageModel, device: CpuDevice, share: number): numb
     gradients: true,
     chunk: 640,
   }
-  const all = makePlan({ ...spec, policy: () => () => 'all' }, 2048).plan.arena
+  const all = traceOf(spec, 2048).lower(() => 'all').arena
   return all * share + storeBytes(model.recorder, layout, { eightBit: false }, open.choice.doubleQuant) + device.describe().overhead
 }
 

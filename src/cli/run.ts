@@ -2,7 +2,6 @@
 import { SaqrError } from '../error.ts'
 import { nearest } from '../train/options/nearest.ts'
 import { type Given, resolve } from '../train/options/resolve.ts'
-import { readConfig } from './config-file.ts'
 import { parseFlags } from './flags.ts'
 import { fieldHelp, verbHelp } from './help.ts'
 import { common, type Io, type Verb } from './verb.ts'
@@ -63,7 +62,8 @@ async function call(verb: Verb, args: readonly string[], io: Io): Promise<number
     return 0
   }
   const config = last(flags.given, 'config')
-  const file = config ? readConfig(String(config.value), fields, verb.renamed) : { given: [], env: {} }
+  // the YAML parser is loaded where there is YAML
+  const file = config ? (await import('./config-file.ts')).readConfig(String(config.value), fields, verb.renamed) : { given: [], env: {} }
   Object.assign(process.env, file.env)
   const { options, notes } = resolve(fields, [...file.given, ...flags.given])
   if (flags.words.length > 0 && !verb.words)

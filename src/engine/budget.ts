@@ -3,14 +3,14 @@
 import { paddedTokens } from '../data/passes.ts'
 import type { Device } from '../devices/device.ts'
 import { SaqrError } from '../error.ts'
-import { type Fitted, fitPlan, policyAt } from '../graph/fit.ts'
+import { fitPlan, policyAt } from '../graph/fit.ts'
 import type { ParameterLayout } from '../graph/layout.ts'
 import { stateOf } from '../graph/optimizer.ts'
 import type { Plan } from '../graph/plan.ts'
 import type { Policy } from '../graph/recompute.ts'
 import { sizeOf } from '../graph/recorder.ts'
 import type { TraceRecorder } from '../graph/trace.ts'
-import { makePlan, type RunnerSpec } from './runner.ts'
+import { type RunnerSpec, traceOf } from './runner.ts'
 
 export interface BudgetRequest {
   spec: Omit<RunnerSpec, 'policy'>
@@ -67,28 +67,25 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
   const arena = memory - fixed
   const padded = (tokens: number) => paddedTokens(tokens, tokenQuantum)
   const largest = request.maxPassTokens ?? padded(Math.max(longest, Math.min(stepTokens, passTokens)))
-  const fitted = fitter(spec)
+  const { layers } = spec.model
+  const fitted = (t: number, highest = 2 * layers) => fitPlan(layers, arena, traceOf(spec, t).lower, highest)
 
   let tokens = largest
-  let best = fitted(tokens, arena)
-  // shorter passes cost less than recomputing products does
-  while (request.maxPassTokens === null && !(best.fits && best.level <= spec.model.layers) && tokens > padded(longest)) {
-    tokens = Math.max(padded(longest), padded(Math.ceil(tokens / 2)))
-    best = fitted(tokens, arena)
+  const shortest = request.maxPassTokens === null ? padded(longest) : largest
+  // shorter passes cost less than recomputing products does: what only that would fit is not looked at while they can be
+  let best = fitted(tokens, tokens > shortest ? layers : undefined)
+  while (!best.fits && tokens > shortest) {
+    tokens = Math.max(shortest, padded(Math.ceil(tokens / 2)))
+    best = fitted(tokens, tokens > shortest ? layers : undefined)
   }
   if (!best.fits) throw tooSmall(memory, fixed + best.plan.arena, tokens, padded(longest))
   const levels = new Map([[tokens, best.level]])
   const policy = (t: number) => {
     let level = levels.get(t)
-    if (level === undefined) levels.set(t, (level = fitted(t, arena).level))
-    return policyAt(level, spec.model.layers)
+    if (level === undefined) levels.set(t, (level = fitted(t).level))
+    return policyAt(level, layers)
   }
   return { maxPassTokens: tokens, arena, policy, full: best.plan.plan }
-}
-
-function fitter(spec: BudgetRequest['spec']) {
-  return (tokens: number, bytes: number): Fitted & { fits: boolean } =>
-    fitPlan(spec.model.layers, bytes, (policy) => makePlan({ ...spec, policy: () => policy }, tokens))
 }
 
 function tooSmall(memory: number, needed: number, tokens: number, longest: number): SaqrError {

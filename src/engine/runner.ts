@@ -4,7 +4,7 @@ import type { Pass } from '../data/passes.ts'
 import type { Device, LoadedPlan, RunItem } from '../devices/device.ts'
 import type { Policy } from '../graph/recompute.ts'
 import type { Layout } from '../graph/trace.ts'
-import { trainingPlan } from '../graph/training.ts'
+import { type TracedPass, tracePass } from '../graph/training.ts'
 import type { Model } from '../models/family.ts'
 import type { DType } from '../models/trace.ts'
 
@@ -44,8 +44,9 @@ export class PassRunner {
   plan(tokens: number): LoadedPlan {
     let loaded = this.#plans.get(tokens)
     if (!loaded) {
-      const { plan, recorder } = makePlan(this.spec, tokens)
-      storeConstants(this.#device, recorder.constants)
+      const traced = traceOf(this.spec, tokens)
+      storeConstants(this.#device, traced.recorder.constants)
+      const { plan } = traced.lower(this.spec.policy(tokens))
       this.#plans.set(tokens, (loaded = this.#device.load(plan, { profile: this.spec.profile })))
     }
     return loaded
@@ -118,8 +119,8 @@ export function chunkOf({ model, activation }: Pick<RunnerSpec, 'model' | 'activ
   return Math.min(most, Math.ceil(tokens / 64) * 64)
 }
 
-export function makePlan(spec: RunnerSpec, tokens: number) {
-  return trainingPlan({ ...spec, tokens, chunk: spec.chunk ?? chunkOf(spec, tokens), policy: spec.policy(tokens) })
+export function traceOf(spec: Omit<RunnerSpec, 'policy'>, tokens: number): TracedPass {
+  return tracePass({ ...spec, tokens, chunk: spec.chunk ?? chunkOf(spec, tokens) })
 }
 
 /** a constant table is the same for every plan of a device */

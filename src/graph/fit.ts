@@ -15,29 +15,36 @@ export function policyAt(level: number, blocks: number): (block: number) => Poli
 export interface Fitted {
   plan: Lowered
   level: number
+  fits: boolean
 }
 
 /**
- * The lowest level whose arena is at most `bytes`, or the highest with its arena where none is.
- * `make` plans a level; about four are tried.
+ * The lowest level up to `highest` whose arena is at most `bytes`, or `highest` with its arena where none is.
+ * The search goes by what lives at once, which costs less to know than places; those are found for the last one or two levels.
  */
-export function fitPlan(blocks: number, bytes: number, make: (policy: (block: number) => Policy) => Lowered): Fitted & { fits: boolean } {
-  const at = (level: number): Fitted => ({ plan: make(policyAt(level, blocks)), level })
-  let low = at(0)
-  if (low.plan.arena <= bytes) return { ...low, fits: true }
-  let high = at(blocks)
-  if (high.plan.arena > bytes) {
+export function fitPlan(blocks: number, bytes: number, make: (policy: (block: number) => Policy) => Lowered, highest = 2 * blocks): Fitted {
+  const at = (level: number) => ({ plan: make(policyAt(level, blocks)), level })
+  let found = lowest(at, bytes, [0, blocks, 2 * blocks].filter((level) => level <= highest))
+  while (found.plan.arena > bytes && found.level < highest) found = at(found.level + 1)
+  return { ...found, fits: found.plan.arena <= bytes }
+}
+
+/** The lowest level whose floor is at most `bytes`, or the last of `corners`, levels between which floors fall about evenly. */
+function lowest<F extends { plan: Lowered; level: number }>(at: (level: number) => F, bytes: number, corners: readonly number[]): F {
+  let high = at(corners[0]!)
+  let low = high
+  for (const corner of corners.slice(1)) {
+    if (high.plan.floor <= bytes) break
     low = high
-    high = at(2 * blocks)
-    if (high.plan.arena > bytes) return { ...high, fits: false }
+    high = at(corner)
   }
-  // low doesn't fit, high does; arenas fall about evenly in between
+  if (high.plan.floor > bytes) return high
   while (high.level - low.level > 1) {
-    const share = (low.plan.arena - bytes) / Math.max(1, low.plan.arena - high.plan.arena)
+    const share = (low.plan.floor - bytes) / Math.max(1, low.plan.floor - high.plan.floor)
     const guess = Math.ceil(low.level + share * (high.level - low.level))
     const middle = at(Math.min(high.level - 1, Math.max(low.level + 1, guess)))
-    if (middle.plan.arena > bytes) low = middle
+    if (middle.plan.floor > bytes) low = middle
     else high = middle
   }
-  return { ...high, fits: true }
+  return high
 }

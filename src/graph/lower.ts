@@ -21,11 +21,12 @@ export interface LowerOptions {
   recomputed?: ReadonlySet<Node>
 }
 
-/** Segments with their places. */
+/** Segments whose places and plan are made when they are asked for: a search for what fits looks at many. */
 export interface Lowered {
+  /** the most bytes that live at once: the arena has at least these */
+  readonly floor: number
   /** bytes of the arena */
   readonly arena: number
-  /** made when it is asked for: a search for what fits needs arenas alone */
   readonly plan: Plan
 }
 
@@ -44,7 +45,10 @@ export function placeSegments(segments: readonly NamedNodes[], options: LowerOpt
 
   let plan: Plan | undefined
   return {
-    arena: placement.arena,
+    floor: placement.floor,
+    get arena() {
+      return placement.arena
+    },
     get plan() {
       plan ??= planOf(nodes, spans, placement, pinned, options)
       return plan
@@ -53,6 +57,7 @@ export function placeSegments(segments: readonly NamedNodes[], options: LowerOpt
 }
 
 function planOf(nodes: readonly Node[], spans: Segment[], placement: Placement, pinned: readonly Tensor[], options: LowerOptions): Plan {
+  const { arena } = placement
   const buffers: PlanBuffer[] = []
   const index = new Map<Tensor, number>()
   const named = new Map<string, number>()
@@ -67,7 +72,7 @@ function planOf(nodes: readonly Node[], spans: Segment[], placement: Placement, 
     let i = index.get(root)
     if (i === undefined) {
       const { name, space, rows, cols, dtype } = root
-      const life = placement.lives.get(root) ?? { from: step, to: step }
+      const life = placement.spanOf(root) ?? { from: step, to: step, at: 0 }
       const kind = space === 'store' ? 'store' : space === 'input' ? 'inputs' : kindOf(spans, life)
       index.set(root, (i = buffers.length))
       buffers.push({
@@ -77,8 +82,9 @@ function planOf(nodes: readonly Node[], spans: Segment[], placement: Placement, 
         cols,
         dtype,
         bytes: sizeOf(root),
-        at: placement.at.get(root) ?? 0,
-        ...life,
+        at: life.at,
+        from: life.from,
+        to: life.to,
         kind,
       })
     }
@@ -94,6 +100,11 @@ function planOf(nodes: readonly Node[], spans: Segment[], placement: Placement, 
     stride: t.stride,
   })
 
+  const scratch = (step: number) => {
+    const found = placement.scratchOf(step)
+    return found && { at: found.at, bytes: found.bytes }
+  }
+
   for (const t of pinned) bufferOf(t, 0)
   const steps = nodes.map(
     (node, i): PlanStep => ({
@@ -103,7 +114,7 @@ function planOf(nodes: readonly Node[], spans: Segment[], placement: Placement, 
       outputs: node.outputs.map((t) => tensor(t, i)),
       inputs: node.inputs.map((t) => t && tensor(t, i)),
       attrs: Object.fromEntries(node.op.attrs.map((name) => [name, node.attrs[name]!])),
-      workspace: placement.workspace.get(node) ?? null,
+      workspace: scratch(i),
       flops: node.op.flops(node),
       pairFlops: node.op.pairFlops?.(node) ?? 0,
       bytes: node.op.bytes?.(node) ?? touched(node),
@@ -115,7 +126,7 @@ function planOf(nodes: readonly Node[], spans: Segment[], placement: Placement, 
     buffers,
     steps,
     segments: spans,
-    arena: placement.arena,
+    arena,
     flops: steps.reduce((sum, s) => sum + s.flops, 0),
     bytes: steps.reduce((sum, s) => sum + s.bytes, 0),
   }

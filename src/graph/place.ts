@@ -4,27 +4,39 @@
  */
 import type { Tensor } from '../models/trace.ts'
 import type { Node } from '../ops/op.ts'
+import { Occupied } from './occupied.ts'
 import type { Segment } from './plan.ts'
 import { rootOf, sizeOf } from './recorder.ts'
 
 /** every place is a multiple of this: a vector register, a cache line, what cuBLASLt likes */
 const ALIGN = 256
 
-export interface Life {
-  tensor: Tensor
+/** Bytes that are taken from one step to another: a tensor's, those of several that take each other over, or a step's scratch. */
+interface Life {
+  /** of its first tensor: the order among equals */
+  id: number
   from: number
   to: number
   bytes: number
-  /** tensors that share this life's place, in the order they take it over */
-  members: Tensor[]
+  at: number
+}
+
+/** steps between which a tensor is written and last read */
+interface Span {
+  tensor: Tensor
+  from: number
+  to: number
+  life: Life
 }
 
 export interface Placement {
-  arena: number
-  at: Map<Tensor, number>
-  lives: Map<Tensor, { from: number; to: number }>
-  /** place of each step's scratch */
-  workspace: Map<Node, { at: number; bytes: number }>
+  /** the most bytes that live at once: no arena can be smaller */
+  floor: number
+  /** bytes of the arena; places are looked for when it is first asked for */
+  readonly arena: number
+  spanOf(root: Tensor): Readonly<{ from: number; to: number; at: number }> | undefined
+  /** place of a step's scratch */
+  scratchOf(step: number): { at: number; bytes: number } | null
 }
 
 /** `pinned` tensors live through the whole plan (inputs, results); what a loop reads from before it lives until the loop's end. */
@@ -34,98 +46,117 @@ export function place(
   loops: readonly Segment[],
   workspaceOf: (node: Node) => number,
 ): Placement {
-  const spans = lifetimes(nodes, pinned)
-  for (const loop of loops) {
-    for (const span of spans.values()) if (span.from < loop.from && span.to >= loop.from && span.to < loop.to) span.to = loop.to - 1
-  }
-  const groups = takeOver(nodes, spans, new Set(pinned))
-  const scratch = new Map<Life, Node>()
+  const spans = new Spans(nodes, pinned)
+  for (const { from, to } of loops) for (const span of spans.list) if (span.from < from && span.to >= from && span.to < to) span.to = to - 1
+  const lives = takeOver(nodes, spans, new Set(pinned))
+  const scratch = new Map<number, Life>()
   nodes.forEach((node, i) => {
     const bytes = workspaceOf(node)
-    if (bytes > 0) scratch.set({ tensor: node.outputs[0]!, from: i, to: i, bytes: align(bytes), members: [] }, node)
+    if (bytes > 0) scratch.set(i, { id: node.outputs[0]!.id, from: i, to: i, bytes: align(bytes), at: 0 })
   })
+  lives.push(...scratch.values())
 
-  const lives = [...new Set(groups.values()), ...scratch.keys()]
-  const at = assign(lives)
-  const placement: Placement = { arena: 0, at: new Map(), lives: spans, workspace: new Map() }
-  for (const [life, offset] of at) {
-    placement.arena = Math.max(placement.arena, offset + life.bytes)
-    for (const t of life.members) placement.at.set(t, offset)
-    const node = scratch.get(life)
-    if (node) placement.workspace.set(node, { at: offset, bytes: life.bytes })
+  let arena: number | undefined
+  return {
+    floor: mostAtOnce(lives, nodes.length),
+    get arena() {
+      arena ??= assign(lives, nodes.length)
+      return arena
+    },
+    spanOf(root) {
+      const span = spans.of(root)
+      return span && { from: span.from, to: span.to, at: span.life.at }
+    },
+    scratchOf: (step) => scratch.get(step) ?? null,
   }
-  return placement
 }
 
 const align = (bytes: number) => Math.ceil(bytes / ALIGN) * ALIGN
 
-function lifetimes(nodes: readonly Node[], pinned: readonly Tensor[]): Map<Tensor, { from: number; to: number }> {
-  const spans = new Map<Tensor, { from: number; to: number }>()
-  for (const t of pinned) spans.set(t, { from: 0, to: Math.max(0, nodes.length - 1) })
-  nodes.forEach((node, i) => {
-    for (const t of [...node.outputs, ...node.inputs]) {
-      if (!t || rootOf(t).space === 'store') continue
-      const span = spans.get(rootOf(t))
-      if (span) span.to = Math.max(span.to, i)
-      else spans.set(rootOf(t), { from: i, to: i })
-    }
-  })
-  return spans
+class Spans {
+  readonly list: Span[] = []
+  /** index in the list by a tensor's id, −1 where it has none: there are tens of thousands, and a search looks at many plans */
+  readonly #index: Int32Array
+
+  constructor(nodes: readonly Node[], pinned: readonly Tensor[]) {
+    let ids = 0
+    for (const t of pinned) ids = Math.max(ids, t.id)
+    for (const node of nodes) for (const t of node.outputs) ids = Math.max(ids, rootOf(t).id)
+    this.#index = new Int32Array(ids + 1).fill(-1)
+    for (const t of pinned) this.#add(t, 0).to = Math.max(0, nodes.length - 1)
+    nodes.forEach((node, i) => {
+      for (const t of node.outputs) this.#touch(t, i)
+      for (const t of node.inputs) if (t) this.#touch(t, i)
+    })
+  }
+
+  of(root: Tensor): Span | undefined {
+    return this.list[this.#index[root.id] ?? -1]
+  }
+
+  #touch(t: Tensor, step: number): void {
+    const root = rootOf(t)
+    if (root.space === 'store') return
+    const span = this.of(root) ?? this.#add(root, step)
+    if (step > span.to) span.to = step
+  }
+
+  #add(tensor: Tensor, step: number): Span {
+    this.#index[tensor.id] = this.list.length
+    const life = { id: tensor.id, from: step, to: step, bytes: 0, at: 0 }
+    const span = { tensor, from: step, to: step, life }
+    this.list.push(span)
+    return span
+  }
 }
 
 /** Outputs that may be written over an input which dies in the same step take over its place. */
-function takeOver(
-  nodes: readonly Node[],
-  spans: ReadonlyMap<Tensor, { from: number; to: number }>,
-  pinned: ReadonlySet<Tensor>,
-): Map<Tensor, Life> {
-  const groups = new Map<Tensor, Life>()
-  for (const [tensor, span] of spans) groups.set(tensor, { tensor, ...span, bytes: align(sizeOf(tensor)), members: [tensor] })
+function takeOver(nodes: readonly Node[], spans: Spans, pinned: ReadonlySet<Tensor>): Life[] {
+  for (const { tensor, from, to, life } of spans.list) Object.assign(life, { from, to, bytes: align(sizeOf(tensor)) })
   nodes.forEach((node, i) => {
+    if (!node.op.inPlace) return
     const taken = new Set<Tensor>()
-    for (const [o, k] of node.op.inPlace ?? []) {
+    for (const [o, k] of node.op.inPlace) {
       const output = node.outputs[o]!
       const input = node.inputs[k]
       if (!input || input.root || output.root || input.space !== 'arena' || pinned.has(input) || pinned.has(output)) continue
-      const from = groups.get(input)!
-      const to = groups.get(output)!
-      const free = spans.get(input)!.to === i && from.to === i && spans.get(output)!.from === i && to.members.length === 1
-      if (!free || from.bytes !== to.bytes || sizeOf(input) !== sizeOf(output) || taken.has(input) || from === to) continue
+      const from = spans.of(input)!
+      const to = spans.of(output)!
+      const free = from.to === i && from.life.to === i && to.from === i && to.life.id === output.id
+      if (!free || from.life === to.life || sizeOf(input) !== sizeOf(output) || taken.has(input)) continue
       if (node.inputs.filter((t) => t && rootOf(t) === input).length > 1) continue
       taken.add(input)
-      from.to = to.to
-      from.members.push(output)
-      groups.set(output, from)
+      from.life.to = to.life.to
+      to.life = from.life
     }
   })
-  return groups
+  return spans.list.filter(({ tensor, life }) => life.id === tensor.id).map(({ life }) => life)
 }
 
-function assign(lives: Life[]): Map<Life, number> {
-  const order = [...lives].sort((a, c) => c.bytes - a.bytes || a.from - c.from || a.tensor.id - c.tensor.id)
-  const placed: { from: number; to: number; at: number; end: number }[] = []
-  const at = new Map<Life, number>()
+function mostAtOnce(lives: readonly Life[], steps: number): number {
+  const change = new Float64Array(steps + 1)
+  for (const { from, to, bytes } of lives) {
+    change[from]! += bytes
+    change[to + 1]! -= bytes
+  }
+  let now = 0
+  let most = 0
+  for (const c of change) {
+    now += c
+    most = Math.max(most, now)
+  }
+  return most
+}
+
+/** Gives every life its place; returns the bytes that takes. */
+function assign(lives: readonly Life[], steps: number): number {
+  const order = [...lives].sort((a, c) => c.bytes - a.bytes || a.from - c.from || a.id - c.id)
+  const occupied = new Occupied(steps)
+  let end = 0
   for (const life of order) {
-    // `placed` is sorted by place: walk it and stop at the first gap that is wide enough
-    let offset = 0
-    for (const other of placed) {
-      if (other.to < life.from || other.from > life.to) continue
-      if (other.at >= offset + life.bytes) break
-      offset = Math.max(offset, other.end)
-    }
-    at.set(life, offset)
-    insert(placed, { from: life.from, to: life.to, at: offset, end: offset + life.bytes })
+    life.at = occupied.gap(life.from, life.to, life.bytes)
+    occupied.take(life.from, life.to, life.at, life.bytes)
+    end = Math.max(end, life.at + life.bytes)
   }
-  return at
-}
-
-function insert<T extends { at: number }>(sorted: T[], item: T): void {
-  let low = 0
-  let high = sorted.length
-  while (low < high) {
-    const mid = (low + high) >> 1
-    if (sorted[mid]!.at <= item.at) low = mid + 1
-    else high = mid
-  }
-  sorted.splice(low, 0, item)
+  return end
 }

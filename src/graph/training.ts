@@ -24,7 +24,6 @@ export interface TrainingSpec {
   tokens: number
   /** positions of one head chunk */
   chunk: number
-  policy: (block: number) => Policy
   /** false: log-probabilities only (evaluation) */
   gradients: boolean
 }
@@ -38,27 +37,35 @@ export function inspect(model: Model, adapter: Adapter, activation: DType): Trac
   return r
 }
 
-export function trainingPlan(spec: TrainingSpec): Lowered & { recorder: TraceRecorder } {
+/** A pass traced and differentiated. What blocks keep is chosen after: a search for what fits lowers one trace several times. */
+export interface TracedPass {
+  recorder: TraceRecorder
+  lower(policy: (block: number) => Policy): Lowered
+}
+
+export function tracePass(spec: TrainingSpec): TracedPass {
   const r = new TraceRecorder(spec.activation, spec.layout)
   declarePassInputs(r, spec.tokens)
   const hidden = spec.model.forward(new GraphTrace(r, spec.adapter, spec.tokens))
   const forward = take(r)
   const { before, chunk, dHidden } = headChunk(r, spec, hidden)
-  let backward: Node[] = []
-  const recomputed = new Set<Node>()
-  if (dHidden) {
-    differentiate(r, forward, new Map<Tensor, Tensor>([[hidden, dHidden]]))
-    backward = recompute(r, forward, take(r), spec.policy, recomputed)
+  if (dHidden) differentiate(r, forward, new Map<Tensor, Tensor>([[hidden, dHidden]]))
+  const backward = take(r)
+
+  const lower = (policy: (block: number) => Policy): Lowered => {
+    const recomputed = new Set<Node>()
+    const [f, b, c, d] = prune([forward, before, chunk, recompute(r, forward, backward, policy, recomputed)], [])
+    const segments = [
+      { name: 'forward', nodes: [...f!, ...b!] },
+      { name: 'head', nodes: c!, repeats: true },
+      ...(dHidden ? [{ name: 'backward', nodes: d! }] : []),
+    ]
+    const used = new Set<Tensor | null>()
+    for (const { nodes } of segments) for (const { inputs, outputs } of nodes) for (const t of [...inputs, ...outputs]) used.add(t)
+    const pinned = [...r.inputs.values()].filter((t) => used.has(t))
+    return placeSegments(segments, { tokens: spec.tokens, pinned, recomputed })
   }
-  const [f, b, c, d] = prune([forward, before, chunk, backward], [])
-  const segments = [
-    { name: 'forward', nodes: [...f!, ...b!] },
-    { name: 'head', nodes: c!, repeats: true },
-    ...(dHidden ? [{ name: 'backward', nodes: d! }] : []),
-  ]
-  const used = new Set(segments.flatMap((s) => s.nodes.flatMap((n) => [...n.inputs, ...n.outputs])))
-  const pinned = [...r.inputs.values()].filter((t) => used.has(t))
-  return Object.assign(placeSegments(segments, { tokens: spec.tokens, pinned, recomputed }), { recorder: r })
+  return { recorder: r, lower }
 }
 
 function take(r: TraceRecorder): Node[] {

@@ -4,7 +4,7 @@ import { chooseAdapter } from '../../src/adapters/choose.ts'
 import { layoutParameters } from '../../src/graph/layout.ts'
 import { optimizerPlan } from '../../src/graph/optimizer.ts'
 import type { Plan } from '../../src/graph/plan.ts'
-import { inspect, trainingPlan } from '../../src/graph/training.ts'
+import { inspect, tracePass } from '../../src/graph/training.ts'
 import { openConfig } from '../../src/models/registry.ts'
 import { memoryOf } from '../../src/train/memory.ts'
 import { adapterConfig } from '../../src/train/options/adapter.ts'
@@ -21,9 +21,9 @@ function plans(policy: 'all' | 'recompute', tokens: number, nf4 = false): [Plan,
   const lora = adapterConfig(resolveObject(sftFields, { usePeft: true, loraR: 8, loraDropout: 0 }).options)!
   const adapter = chooseAdapter({ kind: 'lora', config: lora }, { nf4, head: model.head.path }, false)
   const layout = layoutParameters(inspect(model, adapter, 'bf16').parameters.values())
-  const spec = { model, adapter, activation: 'bf16' as const, layout, tokens, chunk: 128, policy: () => policy, gradients: true }
+  const spec = { model, adapter, activation: 'bf16' as const, layout, tokens, chunk: 128, gradients: true }
   const options = { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0, eightBit: false }
-  return [trainingPlan(spec).plan, optimizerPlan(layout, options)]
+  return [tracePass(spec).lower(() => policy).plan, optimizerPlan(layout, options)]
 }
 
 /** bytes under at least one live buffer, at the fullest step */
