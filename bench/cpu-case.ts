@@ -7,6 +7,7 @@ import { LanguageModel } from '../src/engine/language-model.ts'
 import { OpenModel } from '../src/engine/open-model.ts'
 import { traceOf } from '../src/engine/runner.ts'
 import { openCheckpoint } from '../src/formats/checkpoint.ts'
+import { loraConfig } from '../src/formats/peft/config.ts'
 import { Tokenizer } from '../src/text/tokenizer.ts'
 import type { EndEvent, StartEvent } from '../src/train/events.ts'
 import { SFTTrainer } from '../src/train/sft-trainer.ts'
@@ -32,27 +33,8 @@ function openModel(
   { dtype, loadIn4bit = false, r = 16, dropout = 0, bias = 'none', head = false }: CpuCase,
 ): LanguageModel {
   const open = new OpenModel(device, openCheckpoint(modelPath), { dtype, loadIn4bit, doubleQuant: loadIn4bit })
-  const config = {
-    r,
-    loraAlpha: r,
-    loraDropout: dropout,
-    bias,
-    targetModules: head ? [...PROJECTIONS, 'lm_head'] : PROJECTIONS,
-    useRslora: false,
-    loraBias: false,
-    excludeModules: null,
-    modulesToSave: null,
-    layersToTransform: null,
-    layersPattern: null,
-    rankPattern: {},
-    alphaPattern: {},
-    initLoraWeights: true,
-    taskType: 'CAUSAL_LM' as const,
-    autoMapping: null,
-    inferenceMode: false,
-    baseModelNameOrPath: null,
-    revision: null,
-  }
+  const targetModules = head ? [...PROJECTIONS, 'lm_head'] : PROJECTIONS
+  const config = loraConfig({ r, loraAlpha: r, loraDropout: dropout, bias, targetModules })
   return new LanguageModel(open, { kind: 'lora', config }, 0)
 }
 

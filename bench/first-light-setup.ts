@@ -5,7 +5,7 @@ import type { QuantSpec } from '../src/devices/device.ts'
 import { Trainables } from '../src/engine/trainables.ts'
 import { dynamicMap } from '../src/formats/dynamic-map.ts'
 import { nf4Blocksize, nf4Codebook, nf4NestedBlocksize } from '../src/formats/nf4.ts'
-import type { AdapterConfig } from '../src/formats/peft/config.ts'
+import { loraConfig } from '../src/formats/peft/config.ts'
 import type { Checkpoint } from '../src/formats/tensor.ts'
 import { layoutParameters } from '../src/graph/layout.ts'
 import type { Policy } from '../src/graph/recompute.ts'
@@ -27,27 +27,11 @@ export const config = (layers: number, vocab: number) => ({
   tie_word_embeddings: false,
 })
 
-const lora: AdapterConfig = {
-  baseModelNameOrPath: null,
-  revision: null,
-  initLoraWeights: true,
-  taskType: 'CAUSAL_LM',
-  autoMapping: null,
-  inferenceMode: false,
+const lora = loraConfig({
   r: 16,
   loraAlpha: 16,
-  loraDropout: 0,
-  useRslora: false,
   targetModules: ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'],
-  excludeModules: null,
-  bias: 'none',
-  modulesToSave: null,
-  layersToTransform: null,
-  layersPattern: null,
-  rankPattern: {},
-  alphaPattern: {},
-  loraBias: false,
-}
+})
 
 /** xorshift32 */
 export function generator(seed: number): () => number {

@@ -8,7 +8,7 @@ import { openBase } from './engine/open-base.ts'
 import { saveTrained } from './engine/save.ts'
 import { SaqrError } from './error.ts'
 import { saveMerged } from './export/merged.ts'
-import type { AdapterConfig } from './formats/peft/config.ts'
+import { type AdapterConfig, loraConfig } from './formats/peft/config.ts'
 import { type GenerateOptions, generate } from './generate/generate.ts'
 import type { Tokenizer } from './text/tokenizer.ts'
 import { camel } from './train/options/field.ts'
@@ -136,27 +136,8 @@ export const FastLanguageModel = {
   },
 }
 
-const LORA: AdapterConfig = {
-  baseModelNameOrPath: null,
-  revision: null,
-  r: 16,
-  loraAlpha: 16,
-  loraDropout: 0,
-  bias: 'none',
-  useRslora: false,
-  loraBias: false,
-  targetModules: PROJECTIONS,
-  excludeModules: null,
-  modulesToSave: null,
-  layersToTransform: null,
-  layersPattern: null,
-  rankPattern: {},
-  alphaPattern: {},
-  initLoraWeights: true,
-  taskType: 'CAUSAL_LM',
-  autoMapping: null,
-  inferenceMode: false,
-}
+/** Unsloth's defaults */
+const LORA = loraConfig({ r: 16, loraAlpha: 16, targetModules: PROJECTIONS })
 
 const LOAD_KEYS = [
   'maxSeqLength',

@@ -2,6 +2,7 @@
  * An adapter says what a weight of the checkpoint is: frozen, trained, quantised, with a low-rank part beside it. Families call
  * `linear(path)` and never know; the answer is written in ops, so every variant runs on the same path.
  */
+import type { AdapterConfig } from '../formats/peft/config.ts'
 import type { DType, LinearShape, Tensor } from '../models/trace.ts'
 import type { Builder } from '../ops/op.ts'
 
@@ -41,4 +42,23 @@ export interface Adapter {
   linear(b: AdapterBuilder, path: string, x: Tensor, shape: LinearShape, tiedTo?: string): Tensor
   /** ids (T, 1) -> (T, channels) */
   embed(b: AdapterBuilder, path: string, ids: Tensor, shape: { vocab: number; channels: number }): Tensor
+
+  /** what is trained, said in a word or two */
+  readonly label: string
+  /** what is saved as an adapter over its base, in PEFT's terms; null: it is saved as a checkpoint, in the model's dtype */
+  readonly config: AdapterConfig | null
+  /** why tokens that begin alike are not computed alike in training; null: they are */
+  readonly random: string | null
+  /**
+   * The checkpoint's tensor `name` (rows × cols) with what is trained merged into it, in f32; null where it stays as it is.
+   * `base` gives its values, to write into; `trained` those of a trained tensor, null where there is none of that name.
+   */
+  merge(name: string, base: BaseTensor, trained: (name: string) => Float32Array | null): Float32Array | null
+}
+
+export interface BaseTensor {
+  rows: number
+  cols: number
+  /** a copy of its values, f32 */
+  values(): Float32Array
 }

@@ -1,8 +1,7 @@
-/** The checkpoint as it is: frozen, in the activation dtype or, for the linears of the blocks, in NF4 (QLoRA's base). */
+/** The checkpoint's weights as they are, frozen; its linears quantised to NF4 on request (QLoRA's base). */
 import type { LinearShape, Tensor } from '../models/trace.ts'
-import { embed } from '../ops/embed/op.ts'
-import { product } from '../ops/product/op.ts'
-import type { Adapter, AdapterBuilder, Role } from './adapter.ts'
+import type { AdapterBuilder, Role } from './adapter.ts'
+import { Direct } from './direct.ts'
 
 export interface BaseOptions {
   /** 4-bit NormalFloat (Dettmers et al. 2023) for every linear except the head, as bitsandbytes does */
@@ -11,10 +10,12 @@ export interface BaseOptions {
   head: string
 }
 
-export class Base implements Adapter {
+export class Base extends Direct {
+  readonly label = 'nothing'
   readonly options: BaseOptions
 
   constructor(options: BaseOptions) {
+    super()
     this.options = options
   }
 
@@ -22,19 +23,12 @@ export class Base implements Adapter {
     return b.weight(name, rows, cols)
   }
 
-  /** (out, in) */
-  linearWeight(b: AdapterBuilder, path: string, shape: LinearShape): Tensor {
+  override linearWeight(b: AdapterBuilder, path: string, shape: LinearShape, tiedTo?: string): Tensor {
     const quantised = this.options.nf4 && path !== this.options.head
-    return b.weight(`${path}.weight`, shape.out, shape.in, quantised ? 'nf4' : undefined)
+    return quantised ? b.weight(`${path}.weight`, shape.out, shape.in, 'nf4') : super.linearWeight(b, path, shape, tiedTo)
   }
 
-  linear(b: AdapterBuilder, path: string, x: Tensor, shape: LinearShape, tiedTo?: string): Tensor {
-    const w = tiedTo ? this.tensor(b, `${tiedTo}.weight`, shape.out, shape.in, 'embedding') : this.linearWeight(b, path, shape)
-    const bias = shape.bias ? this.tensor(b, `${path}.bias`, 1, shape.out, 'bias') : null
-    return product(b, [{ x, w }], { bias }, path)
-  }
-
-  embed(b: AdapterBuilder, path: string, ids: Tensor, { vocab, channels }: { vocab: number; channels: number }): Tensor {
-    return embed(b, ids, this.tensor(b, `${path}.weight`, vocab, channels, 'embedding'), b.activation, false, path)
+  merge(): null {
+    return null
   }
 }

@@ -1,21 +1,16 @@
 /** Full fine-tuning: every weight of the checkpoint is a trained f32 tensor. */
-import type { LinearShape, Tensor } from '../models/trace.ts'
-import { embed } from '../ops/embed/op.ts'
-import { product } from '../ops/product/op.ts'
-import type { Adapter, AdapterBuilder, Role } from './adapter.ts'
+import type { Tensor } from '../models/trace.ts'
+import type { AdapterBuilder, BaseTensor, Role } from './adapter.ts'
+import { Direct } from './direct.ts'
 
-export class Full implements Adapter {
+export class Full extends Direct {
+  readonly label = 'all weights'
+
   tensor(b: AdapterBuilder, name: string, rows: number, cols: number, role: Role): Tensor {
     return b.parameter({ name, rows, cols, role, init: { kind: 'checkpoint', name } })
   }
 
-  linear(b: AdapterBuilder, path: string, x: Tensor, shape: LinearShape, tiedTo?: string): Tensor {
-    const w = this.tensor(b, `${tiedTo ?? path}.weight`, shape.out, shape.in, tiedTo ? 'embedding' : 'linear')
-    const bias = shape.bias ? this.tensor(b, `${path}.bias`, 1, shape.out, 'bias') : null
-    return product(b, [{ x, w }], { bias }, path)
-  }
-
-  embed(b: AdapterBuilder, path: string, ids: Tensor, { vocab, channels }: { vocab: number; channels: number }): Tensor {
-    return embed(b, ids, this.tensor(b, `${path}.weight`, vocab, channels, 'embedding'), b.activation, false, path)
+  merge(name: string, _base: BaseTensor, trained: (name: string) => Float32Array | null): Float32Array | null {
+    return trained(name)
   }
 }

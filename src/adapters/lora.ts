@@ -10,35 +10,18 @@ import type { LinearShape, Tensor } from '../models/trace.ts'
 import { dropout } from '../ops/dropout/op.ts'
 import { embed } from '../ops/embed/op.ts'
 import { type Part, product } from '../ops/product/op.ts'
-import type { Adapter, AdapterBuilder, Role } from './adapter.ts'
+import type { Adapter, AdapterBuilder, BaseTensor, Role } from './adapter.ts'
 import type { Base } from './base.ts'
+import { addLowRank, transpose } from './low-rank.ts'
 import { isSaved, matches } from './match.ts'
-
-/** the part of adapter_config.json that the computation depends on */
-export type LoraConfig = Pick<
-  AdapterConfig,
-  | 'r'
-  | 'loraAlpha'
-  | 'loraDropout'
-  | 'useRslora'
-  | 'targetModules'
-  | 'excludeModules'
-  | 'bias'
-  | 'modulesToSave'
-  | 'layersToTransform'
-  | 'layersPattern'
-  | 'rankPattern'
-  | 'alphaPattern'
-  | 'loraBias'
->
 
 export class Lora implements Adapter {
   readonly base: Base
-  readonly config: LoraConfig
+  readonly config: AdapterConfig
   /** false: evaluation and generation, nothing is dropped */
   readonly training: boolean
 
-  constructor(base: Base, config: LoraConfig, training: boolean) {
+  constructor(base: Base, config: AdapterConfig, training: boolean) {
     if (config.loraBias)
       throw new SaqrError(
         'OPTION_UNSUPPORTED',
@@ -47,6 +30,14 @@ export class Lora implements Adapter {
     this.base = base
     this.config = config
     this.training = training
+  }
+
+  get label(): string {
+    return `LoRA r ${this.config.r}`
+  }
+
+  get random(): string | null {
+    return this.config.loraDropout > 0 ? `lora_dropout is ${this.config.loraDropout}` : null
   }
 
   /** PEFT's check_target_module_exists */
@@ -93,7 +84,7 @@ export class Lora implements Adapter {
       const w = b.parameter({ name: `${path}.weight`, rows: shape.out, cols: shape.in, role: 'linear', init })
       return product(b, [{ x, w }], { bias }, path)
     }
-    const w = tiedTo ? this.base.tensor(b, `${tiedTo}.weight`, shape.out, shape.in, 'embedding') : this.base.linearWeight(b, path, shape)
+    const w = this.base.linearWeight(b, path, shape, tiedTo)
     const list: Part[] = [{ x, w }]
     if (this.isTarget(path)) {
       const r = rankOf(this.config, path)
@@ -124,5 +115,20 @@ export class Lora implements Adapter {
     })
     const u = embed(b, ids, a, b.activation, true, `${path}.lora_embedding_A`)
     return product(b, [{ x: u, w: up }], { alpha: loraScale(this.config, path), addend: embed(b, ids, w, b.activation, false, path) }, path)
+  }
+
+  merge(name: string, base: BaseTensor, trained: (name: string) => Float32Array | null): Float32Array | null {
+    const path = name.replace(/\.(weight|bias)$/, '')
+    const whole = trained(name) ?? (name.endsWith('.bias') ? trained(`${path}.base_layer.bias`) : null)
+    if (whole || !name.endsWith('.weight')) return whole
+    const { rows, cols } = base
+    const scale = loraScale(this.config, path)
+    const [a, b] = [trained(`${path}.lora_A.weight`), trained(`${path}.lora_B.weight`)]
+    if (a && b) return addLowRank(base.values(), b, a, scale, cols)
+    // an embedding's A is (r, V) and B (C, r): W (V, C) gains s·(B·A)ᵀ
+    const [embeddingA, embeddingB] = [trained(`${path}.lora_embedding_A`), trained(`${path}.lora_embedding_B`)]
+    if (!embeddingA || !embeddingB) return null
+    const r = embeddingA.length / rows
+    return addLowRank(base.values(), transpose(embeddingA, r, rows), transpose(embeddingB, cols, r), scale, cols)
   }
 }

@@ -8,8 +8,8 @@ import type { ParameterLayout } from '../graph/layout.ts'
 import { stateOf } from '../graph/optimizer.ts'
 import type { Plan } from '../graph/plan.ts'
 import type { Policy } from '../graph/recompute.ts'
-import { sizeOf } from '../graph/recorder.ts'
 import type { TraceRecorder } from '../graph/trace.ts'
+import { sizeOf } from '../models/trace.ts'
 import { type RunnerSpec, traceOf } from './runner.ts'
 
 export interface BudgetRequest {

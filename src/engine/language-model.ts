@@ -1,4 +1,5 @@
 /** A model that can be trained, generate and be saved: an open checkpoint and what is trained over it. */
+import type { Adapter } from '../adapters/adapter.ts'
 import type { AdapterSpec } from '../adapters/choose.ts'
 import { SaqrError } from '../error.ts'
 import { layoutParameters } from '../graph/layout.ts'
@@ -9,6 +10,8 @@ import { Trainables } from './trainables.ts'
 export class LanguageModel {
   readonly open: OpenModel
   readonly spec: AdapterSpec
+  /** as it evaluates and generates */
+  readonly adapter: Adapter
   /** everything the model holds: weights, parameters, constants */
   readonly recorder: TraceRecorder
   readonly #trainables: Trainables | undefined
@@ -19,8 +22,9 @@ export class LanguageModel {
     this.open = open
     this.spec = spec
     this.recorder = open.inspect(spec)
-    if (spec.kind === 'lora' && this.recorder.parameters.size === 0) {
-      const targets = JSON.stringify(spec.config.targetModules)
+    this.adapter = open.adapter(spec, false)
+    if (this.adapter.config && this.recorder.parameters.size === 0) {
+      const targets = JSON.stringify(this.adapter.config.targetModules)
       throw new SaqrError(
         'OPTION_MODULES',
         `target_modules ${targets} match no module of this ${open.model.family} model: name its linears (q_proj, …) or use all-linear`,

@@ -4,8 +4,8 @@ import { SaqrError } from '../error.ts'
 import { dynamicMap } from '../formats/dynamic-map.ts'
 import type { ParameterLayout } from '../graph/layout.ts'
 import { type OptimizerOptions, optimizerPlan, stateOf } from '../graph/optimizer.ts'
-import { sizeOf } from '../graph/recorder.ts'
 import type { WeightSpec } from '../graph/trace.ts'
+import { sizeOf } from '../models/trace.ts'
 
 /** the two tables of 8-bit state; everything else begins as zeros */
 const TABLES: Readonly<Record<string, boolean>> = { adam_map_signed: true, adam_map_unsigned: false }

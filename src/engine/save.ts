@@ -14,7 +14,8 @@ export const PEFT_PREFIX = 'base_model.model.'
 /** LoRA: adapter_config.json and adapter_model.safetensors (f32); full: config.json, weights in the model's dtype, tokenizer. */
 export async function saveTrained(model: LanguageModel, folder: string): Promise<void> {
   ensureWritableFolder(folder)
-  if (model.spec.kind === 'lora') return saveAdapter(model, model.spec.config, folder)
+  const { config } = model.adapter
+  if (config) return saveAdapter(model, config, folder)
   const trained = model.trained
   await writeModelFolder(model.open, folder, (t: CheckpointTensor) => trained?.values(t.name) ?? null)
 }

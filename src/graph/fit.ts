@@ -24,7 +24,11 @@ export interface Fitted {
  */
 export function fitPlan(blocks: number, bytes: number, make: (policy: (block: number) => Policy) => Lowered, highest = 2 * blocks): Fitted {
   const at = (level: number) => ({ plan: make(policyAt(level, blocks)), level })
-  let found = lowest(at, bytes, [0, blocks, 2 * blocks].filter((level) => level <= highest))
+  let found = lowest(
+    at,
+    bytes,
+    [0, blocks, 2 * blocks].filter((level) => level <= highest),
+  )
   while (found.plan.arena > bytes && found.level < highest) found = at(found.level + 1)
   return { ...found, fits: found.plan.arena <= bytes }
 }

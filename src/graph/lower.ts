@@ -1,10 +1,10 @@
 /** Nodes with their places become a plan: plain data that a device runs and `saqr plan` prints. */
 import { createHash } from 'node:crypto'
-import type { Tensor } from '../models/trace.ts'
+import { sizeOf, type Tensor } from '../models/trace.ts'
 import type { Node } from '../ops/op.ts'
 import { type Placement, place } from './place.ts'
 import type { Plan, PlanBuffer, PlanStep, PlanTensor, Segment } from './plan.ts'
-import { rootOf, sizeOf } from './recorder.ts'
+import { rootOf } from './recorder.ts'
 
 export interface NamedNodes {
   name: string

@@ -4,13 +4,6 @@ import type { Attrs, Builder, Node, Op, TensorSpec } from '../ops/op.ts'
 
 export type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
-const BYTES: Record<DType, number> = { f32: 4, i32: 4, bf16: 2, f16: 2, u8: 1, nf4: 0.5 }
-
-/** bytes of `rows × cols` elements */
-export function sizeOf(spec: { rows: number; cols: number; dtype: DType }): number {
-  return Math.ceil(spec.rows * spec.cols * BYTES[spec.dtype])
-}
-
 /** the tensor whose memory this one reads */
 export function rootOf(t: Tensor): Tensor {
   return t.root ?? t

@@ -152,7 +152,7 @@ const MASTER = 'master.'
 
 /** an adapter's own file holds its f32 values; a whole model's is rounded */
 function hasMasters(model: LanguageModel): boolean {
-  return model.spec.kind !== 'lora'
+  return model.adapter.config === null
 }
 
 function readAll(path: string): Map<string, Uint8Array> {

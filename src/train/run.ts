@@ -73,7 +73,7 @@ export function prepareRun(request: RunRequest): Run {
   device.reserve(budget.full.arena)
   const cut = {
     maxPassTokens: budget.maxPassTokens,
-    prefixSharing: o.prefixSharing && !drops(model),
+    prefixSharing: o.prefixSharing && model.adapter.random === null,
     quantum: device.describe().tokenQuantum,
   }
   const runner = new PassRunner(device, { ...spec, policy: budget.policy })
@@ -107,11 +107,6 @@ export function prepareRun(request: RunRequest): Run {
       optimizer.dispose()
     },
   }
-}
-
-/** does the adapter drop channels at random? then equal beginnings are not computed alike */
-export function drops(model: LanguageModel): boolean {
-  return model.spec.kind === 'lora' && model.spec.config.loraDropout > 0
 }
 
 /** what a checkpoint of this run says of it */

@@ -16,7 +16,7 @@ import { trainLoop } from './loop.ts'
 import { resolveObject } from './options/resolve.ts'
 import { checkTraining } from './options/rules.ts'
 import { configFields, type SFTConfig, type TrainingOptions } from './options/sft.ts'
-import { drops, prepareRun, type Run, runFacts } from './run.ts'
+import { prepareRun, type Run, runFacts } from './run.ts'
 
 export interface SFTTrainerInit {
   /** what FastLanguageModel gave */
@@ -128,18 +128,13 @@ export class SFTTrainer {
     }, 0)
     const epoch = epochTotals(run)
     const million = (n: number) => `${(n / 1e6).toFixed(2)} M`
-    const { spec } = model
-    const what =
-      spec.kind === 'lora'
-        ? `LoRA r ${spec.config.r}, ${million(trained)} of ${million(all)} parameters`
-        : `all ${million(trained)} parameters`
     return {
       type: 'start',
       runName: o.runName ?? outputDir,
       model: checkpoint.path,
       device: `${device.describe().kind}, ${device.describe().label}`,
       outputDir,
-      training: what,
+      training: `${model.adapter.label}, ${million(trained)} of ${million(all)} parameters`,
       memory: run.memoryTable,
       planHash: run.budget.full.hash,
       steps: run.steps,
@@ -171,7 +166,7 @@ function epochTotals(run: Run): Pick<StartEvent, 'rowTokens' | 'computedTokens' 
   const ofEpoch = (tokens: number) => Math.round((tokens / sampled.row) * rowTokens)
   const computedTokens = ofEpoch(sampled.kept)
   if (cut.prefixSharing) return { rowTokens, computedTokens, targets, sharing: null }
-  const off = drops(model) && model.spec.kind === 'lora' ? `lora_dropout is ${model.spec.config.loraDropout}` : 'prefix_sharing is off'
+  const off = model.adapter.random ?? 'prefix_sharing is off'
   return { rowTokens, computedTokens, targets, sharing: { off, tokens: computedTokens - ofEpoch(sampled.shared) } }
 }
 

@@ -1,9 +1,8 @@
 /** A plan with addresses: the bytes native/plan.cpp reads. Layouts are those of native/saqr.hpp. */
 import type { Plan, PlanTensor } from '../../graph/plan.ts'
-import type { DType } from '../../models/trace.ts'
+import { BYTES, type DType } from '../../models/trace.ts'
 
 const DTYPES: readonly DType[] = ['f32', 'bf16', 'f16', 'i32', 'u8', 'nf4']
-const BYTES: Record<DType, number> = { f32: 4, i32: 4, bf16: 2, f16: 2, u8: 1, nf4: 0.5 }
 const TENSOR = 48
 const STEP_HEADER = 24
 

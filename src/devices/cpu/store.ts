@@ -1,10 +1,10 @@
 /** Tensors that lie across passes: own pages, or a mapped file read where it lies. */
 import { SaqrError } from '../../error.ts'
+import { BYTES } from '../../models/trace.ts'
 import type { QuantSpec, StoreSource, StoreSpec } from '../device.ts'
 import { ffi } from '../ffi.ts'
 import type { Native } from './library.ts'
 
-const BYTES = { f32: 4, i32: 4, bf16: 2, f16: 2, u8: 1, nf4: 0.5 } as const
 /** sizeof(Quant) of native/saqr.hpp */
 const QUANT = 56
 

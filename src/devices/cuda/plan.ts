@@ -1,12 +1,13 @@
 /** A plan on the card: its steps as launches on fixed addresses, its segments as captured graphs. */
 import { SaqrError } from '../../error.ts'
 import type { Plan, PlanStep, PlanTensor, Segment } from '../../graph/plan.ts'
+import { sizeOf } from '../../models/trace.ts'
 import { cudaOps } from '../../ops/cuda.ts'
 import type { CudaOp, CudaSource, CudaStep, CudaTensor, Launch } from '../../ops/cuda-launch.ts'
 import type { LoadedPlan } from '../device.ts'
 import type { Card } from './card.ts'
 import type { Launcher } from './launcher.ts'
-import { type CudaStore, sizeOf } from './store.ts'
+import type { CudaStore } from './store.ts'
 
 /** CU_STREAM_CAPTURE_MODE_RELAXED: libraries may still load their kernels while a segment is captured */
 const RELAXED = 2

@@ -1,17 +1,10 @@
 /** Persistent tensors on the card, by name; files are read piece by piece through pinned memory. */
 import { closeSync, openSync, readSync } from 'node:fs'
 import { SaqrError } from '../../error.ts'
-import type { DType } from '../../models/trace.ts'
+import { sizeOf } from '../../models/trace.ts'
 import type { CudaQuant } from '../../ops/cuda-launch.ts'
 import type { QuantSpec, StoreSource, StoreSpec } from '../device.ts'
 import type { Card } from './card.ts'
-
-const BYTES: Record<DType, number> = { f32: 4, i32: 4, bf16: 2, f16: 2, u8: 1, nf4: 0.5 }
-
-/** bytes of `rows × cols` elements */
-export function sizeOf({ rows, cols, dtype }: { rows: number; cols: number; dtype: DType }): number {
-  return Math.ceil(rows * cols * BYTES[dtype])
-}
 
 export interface Stored {
   spec: StoreSpec

@@ -4,7 +4,7 @@
  */
 
 import type { Plan, PlanTensor } from '../../graph/plan.ts'
-import type { DType } from '../../models/trace.ts'
+import { BYTES } from '../../models/trace.ts'
 import type { Matrix } from '../../ops/op.ts'
 import { references } from '../../ops/references.ts'
 import type { Device, DeviceDescription, Limits, LoadedPlan, RunItem, StoreSpec } from '../device.ts'
@@ -76,13 +76,13 @@ export class ReferenceDevice implements Device {
 
   writeStore(name: string, bytes: Uint8Array, byteOffset = 0): void {
     const { spec, data } = this.#stored(name)
-    data.set(decode(bytes, spec.dtype), byteOffset / size(spec.dtype))
+    data.set(decode(bytes, spec.dtype), byteOffset / BYTES[spec.dtype])
   }
 
   readStore(name: string, byteOffset = 0, bytes?: number): Uint8Array {
     const { spec, data } = this.#stored(name)
-    const from = byteOffset / size(spec.dtype)
-    return encode(bytes === undefined ? data.subarray(from) : data.subarray(from, from + bytes / size(spec.dtype)), spec.dtype)
+    const from = byteOffset / BYTES[spec.dtype]
+    return encode(bytes === undefined ? data.subarray(from) : data.subarray(from, from + bytes / BYTES[spec.dtype]), spec.dtype)
   }
 
   /** the f64 values themselves */
@@ -153,8 +153,6 @@ export class ReferenceDevice implements Device {
     this.#store.clear()
   }
 }
-
-const size = (dtype: DType) => ({ f32: 4, i32: 4, bf16: 2, f16: 2, u8: 1, nf4: 0.5 })[dtype]
 
 function gatherMatrix(data: Float64Array, t: PlanTensor): Matrix {
   const out = new Float64Array(t.rows * t.cols)

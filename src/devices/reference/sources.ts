@@ -1,14 +1,13 @@
 /** First values of a store tensor as f64; NF4 by its definition (formats.md's formula in f32, as every device computes it). */
 import { closeSync, openSync, readSync } from 'node:fs'
+import { BYTES } from '../../models/trace.ts'
 import type { QuantSpec, StoreSource, StoreSpec } from '../device.ts'
 import { decode } from './numbers.ts'
-
-const SIZE = { f32: 4, i32: 4, bf16: 2, f16: 2, u8: 1, nf4: 0.5 } as const
 
 export function readSource(spec: StoreSpec): Float64Array {
   const n = spec.rows * spec.cols
   if (spec.source.kind === 'zero') return new Float64Array(n)
-  const bytes = sourceBytes(spec.source, Math.ceil(n * SIZE[spec.dtype]))
+  const bytes = sourceBytes(spec.source, Math.ceil(n * BYTES[spec.dtype]))
   if (!spec.quant) return decode(bytes, spec.dtype)
   const scales = blockScales(spec.quant, Math.ceil(n / spec.quant.blocksize))
   const { codebook, blocksize } = spec.quant

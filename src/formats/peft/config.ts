@@ -32,6 +32,31 @@ export interface AdapterConfig {
   inferenceMode: boolean
 }
 
+/** LoraConfig's own defaults (PEFT 0.21) behind what is given. */
+export function loraConfig(given: Partial<AdapterConfig> & Pick<AdapterConfig, 'targetModules'>): AdapterConfig {
+  return {
+    baseModelNameOrPath: null,
+    revision: null,
+    r: 8,
+    loraAlpha: 8,
+    loraDropout: 0,
+    bias: 'none',
+    useRslora: false,
+    loraBias: false,
+    excludeModules: null,
+    modulesToSave: null,
+    layersToTransform: null,
+    layersPattern: null,
+    rankPattern: {},
+    alphaPattern: {},
+    initLoraWeights: true,
+    taskType: 'CAUSAL_LM',
+    autoMapping: null,
+    inferenceMode: false,
+    ...given,
+  }
+}
+
 export const peftVersion = '0.21.2'
 
 /** Every further field of LoraConfig, at the value that means "not used": written so, and refused when read otherwise. */

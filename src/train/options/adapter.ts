@@ -1,5 +1,5 @@
 /** The adapter that the options of `saqr sft` ask for, in PEFT's terms. */
-import type { AdapterConfig } from '../../formats/peft/config.ts'
+import { type AdapterConfig, loraConfig } from '../../formats/peft/config.ts'
 import { targetModules } from './rules.ts'
 import type { SftOptions } from './sft.ts'
 
@@ -10,7 +10,7 @@ const PEFT_TARGETS = ['q_proj', 'v_proj']
 export function adapterConfig(o: SftOptions): AdapterConfig | null {
   if (!o.usePeft) return null
   const modules = targetModules(o.loraTargetModules) ?? PEFT_TARGETS
-  return {
+  return loraConfig({
     baseModelNameOrPath: o.modelNameOrPath,
     revision: o.modelRevision === 'main' ? null : o.modelRevision,
     r: o.loraR,
@@ -18,17 +18,7 @@ export function adapterConfig(o: SftOptions): AdapterConfig | null {
     loraDropout: o.loraDropout,
     bias: o.trainBias,
     useRslora: o.useRslora,
-    loraBias: false,
     targetModules: typeof modules === 'string' ? modules : [...modules],
-    excludeModules: null,
     modulesToSave: o.loraModulesToSave,
-    layersToTransform: null,
-    layersPattern: null,
-    rankPattern: {},
-    alphaPattern: {},
-    initLoraWeights: true,
-    taskType: 'CAUSAL_LM',
-    autoMapping: null,
-    inferenceMode: false,
-  }
+  })
 }

@@ -1,0 +1,30 @@
+/** A linear that is one product, an embedding that is one table: the base as it is, or all of it trained. What the weights are is said below. */
+import type { AdapterConfig } from '../formats/peft/config.ts'
+import type { LinearShape, Tensor } from '../models/trace.ts'
+import { embed } from '../ops/embed/op.ts'
+import { product } from '../ops/product/op.ts'
+import type { Adapter, AdapterBuilder, BaseTensor, Role } from './adapter.ts'
+
+export abstract class Direct implements Adapter {
+  abstract readonly label: string
+  readonly config: AdapterConfig | null = null
+  readonly random: string | null = null
+
+  abstract tensor(b: AdapterBuilder, name: string, rows: number, cols: number, role: Role): Tensor
+
+  abstract merge(name: string, base: BaseTensor, trained: (name: string) => Float32Array | null): Float32Array | null
+
+  /** (out, in); a tied one is the embedding's */
+  linearWeight(b: AdapterBuilder, path: string, shape: LinearShape, tiedTo?: string): Tensor {
+    return this.tensor(b, `${tiedTo ?? path}.weight`, shape.out, shape.in, tiedTo ? 'embedding' : 'linear')
+  }
+
+  linear(b: AdapterBuilder, path: string, x: Tensor, shape: LinearShape, tiedTo?: string): Tensor {
+    const bias = shape.bias ? this.tensor(b, `${path}.bias`, 1, shape.out, 'bias') : null
+    return product(b, [{ x, w: this.linearWeight(b, path, shape, tiedTo) }], { bias }, path)
+  }
+
+  embed(b: AdapterBuilder, path: string, ids: Tensor, { vocab, channels }: { vocab: number; channels: number }): Tensor {
+    return embed(b, ids, this.tensor(b, `${path}.weight`, vocab, channels, 'embedding'), b.activation, false, path)
+  }
+}

@@ -1,0 +1,26 @@
+/** The low-rank part written into a weight: what merging an adapter is. */
+
+/** w (N, K) + scale · b (N, r) · a (r, K), summed in f64, into w */
+export function addLowRank(w: Float32Array, b: Float32Array, a: Float32Array, scale: number, cols: number): Float32Array {
+  const rows = w.length / cols
+  const r = a.length / cols
+  const delta = new Float64Array(cols)
+  for (let n = 0; n < rows; n++) {
+    delta.fill(0)
+    for (let i = 0; i < r; i++) {
+      const factor = b[n * r + i]! * scale
+      const row = i * cols
+      for (let k = 0; k < cols; k++) delta[k]! += factor * a[row + k]!
+    }
+    const at = n * cols
+    for (let k = 0; k < cols; k++) w[at + k]! += delta[k]!
+  }
+  return w
+}
+
+/** x (rows, cols) -> (cols, rows) */
+export function transpose(x: Float32Array, rows: number, cols: number): Float32Array {
+  const t = new Float32Array(x.length)
+  for (let i = 0; i < rows; i++) for (let j = 0; j < cols; j++) t[j * rows + i] = x[i * cols + j]!
+  return t
+}
