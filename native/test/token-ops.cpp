@@ -109,38 +109,44 @@ TEST(target_log_probs_of_entries) {
     for (int V : {1, 3, 50, 2048, 5003}) {
       const int chunk = 5, cursor = 2;
       std::vector<int32_t> start{0, 1, 2, 4, 4, 7, 8, 9}, target, at{cursor}, count{6};  // position 3 has none, position 6 lies past the count
-      Data logits(chunk, V, type, 3), d(chunk, V, type, 6), logp(9, 1, DType::f32), weight(9, 1, DType::f32), scale(1, 1, DType::f32);
+      Data logits(chunk, V, type, 3), d(chunk, V, type, 6), scores(9, 3, DType::f32), weight(9, 1, DType::f32), scale(1, 1, DType::f32);
       Random random(V);
       logits.random(random, V == 50 ? 30 : 2);
       scale.set(0, 0, 0.3);
-      for (int e = 0; e < 9; e++) target.push_back(random.below(V)), weight.set(e, 0, e % 3 == 1 ? -0.5 : 1 + e), logp.set(e, 0, 77);
-      const std::vector<Tensor> in{logits.tensor(), ints(start), ints(target), weight.tensor(), ints(at), ints(count), logp.tensor()};
-      std::vector<Tensor> forward{logp.tensor()}, backward{logp.tensor(), d.tensor()};
+      for (int e = 0; e < 9; e++) target.push_back(random.below(V)), weight.set(e, 0, e % 3 == 1 ? -0.5 : 1 + e), scores.set(e, 0, 77);
+      const std::vector<Tensor> in{logits.tensor(), ints(start), ints(target), weight.tensor(), ints(at), ints(count), scores.tensor()};
+      std::vector<Tensor> forward{scores.tensor()}, backward{scores.tensor(), d.tensor()};
       forward.insert(forward.end(), in.begin(), in.end());
       backward.insert(backward.end(), in.begin(), in.end());
       backward.push_back(scale.tensor());
-      runAlike(Call("target_log_probs", 1, forward, {}), {&logp}, "target_log_probs");
-      const Data alone = logp;
-      runAlike(Call("target_log_probs_backward", 2, backward, {}), {&logp, &d}, "target_log_probs_backward");
-      EXPECT(alone.bytes == logp.bytes, "logp with and without the gradient");
+      runAlike(Call("target_log_probs", 1, forward, {}), {&scores}, "target_log_probs");
+      const Data alone = scores;
+      runAlike(Call("target_log_probs_backward", 2, backward, {}), {&scores, &d}, "target_log_probs_backward");
+      EXPECT(alone.bytes == scores.bytes, "scores with and without the gradient");
       for (int i = 0; i < chunk; i++) {
         const bool real = cursor + i < count[0];
-        double top = -INFINITY, sum = 0, weights = 0;
-        for (int c = 0; c < V; c++) top = std::max(top, logits.get(i, c));
+        double top = -INFINITY, sum = 0, weights = 0, entropy = 0;
+        int likeliest = 0;
+        for (int c = 0; c < V; c++) {
+          if (logits.get(i, c) > top) top = logits.get(i, c), likeliest = c;
+        }
         for (int c = 0; c < V; c++) sum += std::exp(logits.get(i, c) - top);
+        for (int c = 0; c < V; c++) entropy += std::exp(logits.get(i, c) - top) / sum * (std::log(sum) + top - logits.get(i, c));
         Exact want(V, 0.0);
         for (int e = start[cursor + i]; real && e < start[cursor + i + 1]; e++) {
           weights += weight.get(e, 0);
           want[target[e]] -= 0.3f * weight.get(e, 0);
           const double exact = logits.get(i, target[e]) - top - std::log(sum);
-          EXPECT(std::abs(logp.get(e, 0) - exact) <= 2e-6 * (1 + std::abs(exact)), "V = %d, entry %d: %g for %g", V, e, logp.get(e, 0), exact);
+          EXPECT(std::abs(scores.get(e, 1) - entropy) <= 2e-6 * (1 + entropy), "V = %d, entry %d: entropy %g for %g", V, e, scores.get(e, 1), entropy);
+          EXPECT(scores.get(e, 2) == (target[e] == likeliest), "V = %d, entry %d: is it the likeliest?", V, e);
+          EXPECT(std::abs(scores.get(e, 0) - exact) <= 2e-6 * (1 + std::abs(exact)), "V = %d, entry %d: %g for %g", V, e, scores.get(e, 0), exact);
         }
         for (int c = 0; c < V; c++) {
           want[c] += 0.3f * weights * std::exp(logits.get(i, c) - top) / sum;
           EXPECT(std::abs(d.get(i, c) - want[c]) <= roundingOf(type) * std::abs(want[c]) + 1e-6, "V = %d, row %d, token %d: %g for %g", V, i, c, d.get(i, c), want[c]);
         }
       }
-      EXPECT(logp.get(8, 0) == 77 && logp.get(0, 0) == 77, "entries of other chunks");
+      EXPECT(scores.get(8, 0) == 77 && scores.get(0, 0) == 77, "entries of other chunks");
     }
   }
 }

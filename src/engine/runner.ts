@@ -7,6 +7,7 @@ import type { Layout } from '../graph/trace.ts'
 import { type TracedPass, tracePass } from '../graph/training.ts'
 import type { Model } from '../models/family.ts'
 import type { DType } from '../models/trace.ts'
+import { SCORES } from '../ops/target-log-probs/op.ts'
 
 export interface RunnerSpec {
   model: Model
@@ -56,12 +57,12 @@ export class PassRunner {
     return [...this.#plans.values()]
   }
 
-  /** Log-probability of every entry of the pass; gradients are added to the accumulators. */
+  /** Scores of every entry of the pass (SCORES numbers each, see target-log-probs); gradients are added to the accumulators. */
   async run(pass: Pass, step: StepInputs, signal?: AbortSignal): Promise<Float32Array> {
     const plan = this.plan(pass.tokens)
     await this.#device.run(this.#items(plan, pass), inputsOf(pass, step), { signal })
-    const bytes = this.#device.read(plan, 'logp')
-    return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4).subarray(0, pass.entryStart[pass.headCount]!)
+    const bytes = this.#device.read(plan, 'scores')
+    return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4).subarray(0, SCORES * pass.entryStart[pass.headCount]!)
   }
 
   /** the pass's inputs in place, and what would run: for checks step by step */
@@ -133,9 +134,18 @@ export function storeConstants(device: Device, tables: ReadonlyMap<string, Float
 }
 
 /** −Σ weight · logp: the part of the loss (before its scale) that this pass adds */
-export function passLoss(pass: Pass, logp: Float32Array): number {
+export function passLoss(pass: Pass, scores: Float32Array): number {
+  return -weighted(pass, scores, 0)
+}
+
+/** sums over a pass's targets: their entropies, and how many were the likeliest token */
+export function passMetrics(pass: Pass, scores: Float32Array): { entropy: number; correct: number } {
+  return { entropy: weighted(pass, scores, 1), correct: weighted(pass, scores, 2) }
+}
+
+function weighted(pass: Pass, scores: Float32Array, which: number): number {
   let sum = 0
-  for (let e = 0; e < logp.length; e++) sum -= pass.entryWeight[e]! * logp[e]!
+  for (let e = 0, i = which; i < scores.length; e++, i += SCORES) sum += pass.entryWeight[e]! * scores[i]!
   return sum
 }
 

@@ -31,12 +31,12 @@ export function headChunk(r: TraceRecorder, spec: TrainingSpec, hidden: Tensor):
   const logits = spec.adapter.linear(r, head.path, h, { in: head.channels, out: head.vocab, bias: false }, head.tiedTo) // (chunk, V)
   restore()
   const forward = r.nodes
-  const logp = r.input('logp')
+  const scores = r.input('scores')
   r.nodes = []
   if (!spec.gradients) {
-    targetLogProbs(r, logits, logp)
+    targetLogProbs(r, logits, scores)
   } else {
-    const dLogits = targetLogProbsWithGradient(r, logits, logp)
+    const dLogits = targetLogProbsWithGradient(r, logits, scores)
     const [dH] = logits.needsGrad ? differentiate(r, forward, new Map([[logits, dLogits]]), [h]) : []
     if (dH && dHidden) scatter(r, dH, dHidden)
   }

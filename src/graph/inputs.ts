@@ -1,5 +1,6 @@
 /** What the host uploads for a pass of T tokens; data/passes.ts makes the values. */
 import type { DType } from '../models/trace.ts'
+import { SCORES } from '../ops/target-log-probs/op.ts'
 import type { Recorder } from './recorder.ts'
 
 const TOKEN_INPUTS = ['ids', 'depth', 'position', 'visibleFrom', 'visibleUntil', 'row'] as const
@@ -15,7 +16,7 @@ export function declarePassInputs(r: Recorder, tokens: number): void {
     ['entryStart', tokens + 1, 1, 'i32'],
     ['entryTarget', tokens, 1, 'i32'],
     ['entryWeight', tokens, 1, 'f32'],
-    ['logp', tokens, 1, 'f32'],
+    ['scores', tokens, SCORES, 'f32'],
     ['lossScale', 1, 1, 'f32'],
     ['stepInts', 1, 4, 'i32'],
   ]

@@ -119,7 +119,7 @@ function logLine(run: StartEvent, log: LogEvent, last: StepEvent | undefined): s
     `loss ${log.loss.toFixed(4)}`,
     `grad_norm ${significant(log.gradNorm, 4)}`,
     `lr ${significant(log.learningRate, 3)}`,
-    ...(log.meanTokenAccuracy === undefined ? [] : [`accuracy ${log.meanTokenAccuracy.toFixed(4)}`]),
+    `accuracy ${log.meanTokenAccuracy.toFixed(4)}`,
     `${grouped(log.tokensPerSecond)} tok/s${computed}`,
     `${percent(log.share)} of the limit`,
     ...(last ? [`ETA ${eta(run, last)}`] : []),
@@ -127,8 +127,8 @@ function logLine(run: StartEvent, log: LogEvent, last: StepEvent | undefined): s
 }
 
 function evalLine(run: StartEvent, event: EvalEvent): string {
-  const accuracy = event.evalMeanTokenAccuracy === undefined ? '' : `  accuracy ${event.evalMeanTokenAccuracy.toFixed(4)}`
-  return `step ${event.step}/${run.steps}  eval_loss ${event.evalLoss.toFixed(4)}${accuracy}  in ${seconds(event.evalRuntime)}`
+  const accuracy = event.evalMeanTokenAccuracy.toFixed(4)
+  return `step ${event.step}/${run.steps}  eval_loss ${event.evalLoss.toFixed(4)}  accuracy ${accuracy}  in ${seconds(event.evalRuntime)}`
 }
 
 function closing(event: EndEvent): string {

@@ -26,9 +26,11 @@ export interface RunFacts {
   batchSize: number
   accumulationSteps: number
   examples: number
-  /** losses of the steps since the last log */
+  /** sums over the steps since the last log */
   lossSum: number
   lossSteps: number
+  entropySum: number
+  accuracySum: number
   /** sum of the losses of all steps */
   totalLoss: number
 }
@@ -119,7 +121,7 @@ function readFacts(path: string): RunFacts {
     if (typeof value !== 'number' || !Number.isFinite(value)) throw new SaqrError('TRAIN_CHECKPOINT', `${path}: ${key} must be a number`)
     return value
   }
-  const keys = [...SAME, 'maxPassTokens', 'lossSum', 'lossSteps', 'totalLoss'] as const
+  const keys = [...SAME, 'maxPassTokens', 'lossSum', 'lossSteps', 'entropySum', 'accuracySum', 'totalLoss'] as const
   return Object.fromEntries(keys.map((key) => [key, number(key)])) as unknown as RunFacts
 }
 

@@ -78,9 +78,12 @@ export interface LogEvent extends Speed {
   loss: number
   gradNorm: number
   learningRate: number
+  /** of the model's distribution at its targets, nats: mean over targets, then over those steps */
+  entropy: number
   /** rows' tokens seen so far */
   numTokens: number
-  meanTokenAccuracy?: number
+  /** share of targets that the model finds likeliest: mean over targets, then over those steps */
+  meanTokenAccuracy: number
 }
 
 export interface EvalEvent {
@@ -88,7 +91,10 @@ export interface EvalEvent {
   step: number
   epoch: number
   evalLoss: number
-  evalMeanTokenAccuracy?: number
+  evalEntropy: number
+  /** tokens trained on so far, as TRL has it */
+  evalNumTokens: number
+  evalMeanTokenAccuracy: number
   evalRuntime: number
   evalSamplesPerSecond: number
   evalStepsPerSecond: number

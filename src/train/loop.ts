@@ -7,7 +7,7 @@
 import type { Pass } from '../data/passes.ts'
 import { firstNonFinite } from '../engine/diagnose.ts'
 import { countFlops } from '../engine/predict.ts'
-import { passLoss, visiblePairs } from '../engine/runner.ts'
+import { passLoss, passMetrics, visiblePairs } from '../engine/runner.ts'
 import { SaqrError } from '../error.ts'
 import { checkpointsOf, type Resumed, type RunFacts, removeOldCheckpoints, saveCheckpoint } from './checkpoint.ts'
 import { type StepData, stepData } from './data.ts'
@@ -40,7 +40,7 @@ export async function* trainLoop(
     step: resumed?.state.globalStep ?? 0,
     numTokens: resumed?.state.numInputTokensSeen ?? 0,
     totalFlos: resumed?.state.totalFlos ?? 0,
-    facts: resumed?.facts ?? { ...runFacts(run), lossSum: 0, lossSteps: 0, totalLoss: 0 },
+    facts: resumed?.facts ?? { ...runFacts(run), lossSum: 0, lossSteps: 0, totalLoss: 0, entropySum: 0, accuracySum: 0 },
     history: resumed?.state.logHistory ?? [],
   }
   const epochAt = (done: number) => epochOf(run, done)
@@ -61,7 +61,7 @@ export async function* trainLoop(
   try {
     while (p.step < steps && !signal?.aborted) {
       const data = stepData(run.examples, sampler, p.step, run.cut)
-      const { loss, gradNorm, flops } = await oneStep(run, data, p.step, signal)
+      const { loss, gradNorm, flops, entropy, accuracy } = await oneStep(run, data, p.step, signal)
       const learningRate = learningRateAt(p.step, steps, o)
       p.step++
       p.numTokens += data.rowTokens
@@ -69,6 +69,8 @@ export async function* trainLoop(
       p.facts.lossSum += loss
       p.facts.totalLoss += loss
       p.facts.lossSteps++
+      p.facts.entropySum += entropy
+      p.facts.accuracySum += accuracy
       speed.add(data, flops)
       const epoch = epochAt(p.step)
       yield { type: 'step', step: p.step, epoch, loss, elapsed: (performance.now() - started) / 1000, ...speed.step() }
@@ -82,16 +84,20 @@ export async function* trainLoop(
           loss: p.facts.lossSum / p.facts.lossSteps,
           gradNorm,
           learningRate,
+          entropy: p.facts.entropySum / p.facts.lossSteps,
           numTokens: p.numTokens,
+          meanTokenAccuracy: p.facts.accuracySum / p.facts.lossSteps,
           ...speed.log(),
         }
         p.facts.lossSum = 0
         p.facts.lossSteps = 0
+        p.facts.entropySum = 0
+        p.facts.accuracySum = 0
         p.history.push(logEntry(event))
         yield event
       }
       if (due.evaluate) {
-        const event = await evaluate(run, p.step, epoch, signal)
+        const event = await evaluate(run, p, epoch, signal)
         p.history.push(logEntry(event))
         yield event
       }
@@ -109,26 +115,40 @@ export async function* trainLoop(
   yield end(run, p, started, finished ? null : (checkpointsOf(outputDir).at(-1)?.path ?? null))
 }
 
+/** Of an optimizer step; entropy (nats) and accuracy are means over its targets. */
+interface StepResult {
+  loss: number
+  gradNorm: number
+  flops: number
+  entropy: number
+  accuracy: number
+}
+
 /** One optimizer step. @throws SaqrError TRAIN_NAN naming where a number stopped being one; trained tensors are then as before the step */
-async function oneStep(
-  run: Run,
-  data: StepData,
-  step: number,
-  signal?: AbortSignal,
-): Promise<{ loss: number; gradNorm: number; flops: number }> {
+async function oneStep(run: Run, data: StepData, step: number, signal?: AbortSignal): Promise<StepResult> {
   const { runner, optimizer, options: o, steps } = run
   const inputs = { seed: o.seed, step, lossScale: 1 / Math.max(1, data.targets) }
-  let sum = 0
-  let flops = 0
+  const sum = { loss: 0, flops: 0, entropy: 0, correct: 0 }
   for (const pass of data.passes) {
-    const part = passLoss(pass, await runner.run(pass, inputs, signal))
+    const scores = await runner.run(pass, inputs, signal)
+    const part = passLoss(pass, scores)
     if (!Number.isFinite(part)) throw await notANumber(run, data, step, 'the loss')
-    sum += part
-    flops += passFlops(run, pass)
+    const { entropy, correct } = passMetrics(pass, scores)
+    sum.loss += part
+    sum.flops += passFlops(run, pass)
+    sum.entropy += entropy
+    sum.correct += correct
   }
   const gradNorm = await optimizer.step(step + 1, learningRateAt(step, steps, o), o.maxGradNorm)
   if (!Number.isFinite(gradNorm)) throw await notANumber(run, data, step, 'the gradient norm')
-  return { loss: sum * inputs.lossScale, gradNorm, flops }
+  const { lossScale } = inputs
+  return {
+    loss: sum.loss * lossScale,
+    gradNorm,
+    flops: sum.flops,
+    entropy: sum.entropy * lossScale,
+    accuracy: sum.correct * lossScale,
+  }
 }
 
 /** of the tokens computed: padding doesn't count */

@@ -1,6 +1,6 @@
 /** Cases of the targets' log-probabilities: several targets a position, none, negative weights, a chunk that headCount cuts. */
 import type { CaseInput, OpCase } from '../op.ts'
-import { targetLogProbsBackwardOp, targetLogProbsOp } from './op.ts'
+import { SCORES, targetLogProbsBackwardOp, targetLogProbsOp } from './op.ts'
 
 interface Setup {
   chunk: number
@@ -33,7 +33,7 @@ function both(name: string, s: Setup): OpCase[] {
     list('f32', (e) => (e % 3 === 2 ? -0.75 : 1 + (e % 2) / 2)),
     one('i32', s.cursor ?? 0),
     one('i32', s.headCount ?? s.entries.length),
-    { rows: count, cols: 1, dtype: 'f32', values: new Float64Array(count) },
+    { rows: count, cols: SCORES, dtype: 'f32', values: new Float64Array(SCORES * count) },
   ]
   // f32 sums of up to `vocab` exponentials, each 2e-7 off; logp is f32 also in a bf16 run, dlogits is then rounded to 8 bits
   const tolerance = { f32: 2e-6, bf16: 3e-3 }
@@ -57,5 +57,6 @@ export const cases: readonly OpCase[] = [
   ...both('second chunk, cut by headCount', { chunk: 4, vocab: 77, entries: [1, 2, 1, 1, 2, 1, 0, 0], cursor: 4, headCount: 6 }),
   ...both('a chunk past the last position', { chunk: 2, vocab: 19, entries: [1, 1, 1, 1], cursor: 2, headCount: 2 }),
   ...both('sure of one token', { chunk: 5, vocab: 4100, entries: [1, 1, 2, 1, 1], scale: 20 }),
+  ...both('one dead even row: the first of equals is the likeliest', { chunk: 2, vocab: 50, entries: [2, 2], scale: 0 }),
   ...both('SmolLM2-135M, 256 positions', { chunk: 256, vocab: 49152, entries: new Array<number>(256).fill(1), bench: true }),
 ]

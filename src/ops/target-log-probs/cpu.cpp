@@ -1,5 +1,5 @@
-// Log-probabilities of targets and their gradient. A row of logits is read in blocks that stay in L1: each block's largest value first,
-// then its exponentials against the largest so far (the sum is rescaled when that grows); block sums in f32 lanes, their total in f64.
+// Scores of targets and their gradient. A row of logits is read in blocks that stay in L1: each block's largest value first, then its
+// exponentials against the largest so far (sums are rescaled when that grows); block sums in f32 lanes, their totals in f64.
 // Gradients at a target are computed in f64 apart: w · (p − 1) cancels where the model is sure.
 #include <cmath>
 #include <cstring>
@@ -57,10 +57,16 @@ SAQR_INLINE vf weightOf(vf t) {
 #endif
 }
 
+struct Row {
+  float largest;
+  double lse, entropy;
+};
+
+// with t = (x − largest) · log2 e:  Σ 2^t and Σ t · 2^t, from which both follow
 template <class T>
-double logSumExp(const T* x, int64_t n) {
+Row softmaxOf(const T* x, int64_t n) {
   float largest = -INFINITY;
-  double total = 0;
+  double total = 0, weighted = 0;
   for (int64_t from = 0; from < n; from += kBlock) {
     const int64_t to = from + kBlock < n ? from + kBlock : n, whole = from + (to - from) / (2 * W) * (2 * W);
     vf top = set1(-INFINITY), top2 = top;
@@ -71,24 +77,49 @@ double logSumExp(const T* x, int64_t n) {
     float here = maxOf(max(top, top2));
     for (int64_t i = whole; i < to; i++) here = std::fmax(here, loadFirst(x + i, 1)[0]);
     if (here > largest) {
-      total *= std::exp(static_cast<double>(largest) - static_cast<double>(here));
+      const double shift = (static_cast<double>(largest) - static_cast<double>(here)) * kLog2e;
+      if (total > 0) {
+        weighted = std::exp2(shift) * (weighted + shift * total);
+        total *= std::exp2(shift);
+      }
       largest = here;
     }
-    vf sum0{}, sum1{};
+    // a logit of −∞ weighs nothing, and 0 · −∞ must not be NaN
+    auto exponent = [&](vf v) { return max(set1(-150.0f), (v - largest) * static_cast<float>(kLog2e)); };
+    vf sum0{}, sum1{}, weighted0{}, weighted1{};
     for (int64_t i = from; i < whole; i += 2 * W) {
-      sum0 += weightOf((loadF(x + i) - largest) * static_cast<float>(kLog2e));
-      sum1 += weightOf((loadF(x + i + W) - largest) * static_cast<float>(kLog2e));
+      const vf t0 = exponent(loadF(x + i)), t1 = exponent(loadF(x + i + W));
+      const vf w0 = weightOf(t0), w1 = weightOf(t1);
+      sum0 += w0;
+      sum1 += w1;
+      weighted0 += t0 * w0;
+      weighted1 += t1 * w1;
     }
-    for (int64_t i = whole; i < to; i++) total += std::exp(static_cast<double>(loadFirst(x + i, 1)[0]) - static_cast<double>(largest));
+    for (int64_t i = whole; i < to; i++) {
+      const double t = std::fmax(-150.0, (static_cast<double>(loadFirst(x + i, 1)[0]) - static_cast<double>(largest)) * kLog2e);
+      total += std::exp2(t);
+      weighted += t * std::exp2(t);
+    }
     total += static_cast<double>(sum(sum0 + sum1));
+    weighted += static_cast<double>(sum(weighted0 + weighted1));
   }
-  return static_cast<double>(largest) + std::log(total);
+  return {largest, static_cast<double>(largest) + std::log(total), std::log(total) - weighted / total / kLog2e};
 }
 
 double valueAt(const float* x) { return *x; }
 double valueAt(const bf16* x) { return toFloat(*x); }
 void put(float* x, double v) { *x = static_cast<float>(v); }
 void put(bf16* x, double v) { *x = toBf16(static_cast<float>(v)); }
+
+// is x[target] the largest, and the first of those that are?
+template <class T>
+bool isLikeliest(const T* x, int64_t target, float largest) {
+  if (valueAt(x + target) < static_cast<double>(largest)) return false;
+  for (int64_t i = 0; i < target; i++) {
+    if (valueAt(x + i) >= static_cast<double>(largest)) return false;
+  }
+  return true;
+}
 
 // dx = factor · softmax(x); dx may be x
 template <class T>
@@ -127,7 +158,7 @@ void gradientOfRow(const Head& head, int64_t row, double lse, double lossScale, 
 }
 
 template <class T>
-void run(const Head& head, const Tensor& logp, const Tensor* dLogits, double lossScale, Worker& worker) {
+void run(const Head& head, const Tensor& scores, const Tensor* dLogits, double lossScale, Worker& worker) {
   const Range rows = share(worker, head.valid);
   for (int64_t row = rows.from; row < rows.to && !worker.aborted(); row++) {
     if (!inside(head, row)) return worker.fail("target_log_probs: an entry or its target lies outside");
@@ -139,11 +170,14 @@ void run(const Head& head, const Tensor& logp, const Tensor* dLogits, double los
       if (dx) memset(dx, 0, head.logits.cols * sizeof(T));
       continue;
     }
-    const double lse = logSumExp(x, head.logits.cols);
+    const Row softmax = softmaxOf(x, head.logits.cols);
     for (int64_t e = from; e < to; e++) {
-      static_cast<float*>(logp.data)[e * logp.stride] = static_cast<float>(valueAt(x + head.target(e)) - lse);
+      float* score = static_cast<float*>(scores.data) + e * scores.stride;
+      score[0] = static_cast<float>(valueAt(x + head.target(e)) - softmax.lse);
+      score[1] = static_cast<float>(softmax.entropy);
+      score[2] = isLikeliest(x, head.target(e), softmax.largest) ? 1.0f : 0.0f;
     }
-    if (dx) gradientOfRow(head, row, lse, lossScale, dx, reinterpret_cast<double*>(worker.scratch));
+    if (dx) gradientOfRow(head, row, softmax.lse, lossScale, dx, reinterpret_cast<double*>(worker.scratch));
   }
   if (!dLogits) return;
   const Range rest = share(worker, head.logits.rows - head.valid);

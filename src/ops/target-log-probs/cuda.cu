@@ -1,4 +1,4 @@
-// One block a position: log Σ exp of its logits, the log-probabilities of its entries, and where wanted the gradient over the logits.
+// One block a position: what softmax of its logits needs, the scores of its entries, and where wanted the gradient over the logits.
 #include "../cuda.cuh"
 
 struct Entries {
@@ -11,54 +11,81 @@ struct Entries {
 
 constexpr int kWarps = 8;
 
-// running maximum and Σ exp(x − max), merged pairwise in a fixed order
+// running maximum and where it is first; with t = x − max: Σ exp(t) and Σ t · exp(t). Merged pairwise in a fixed order.
 struct Partial {
-  float max, sum;
+  float max, sum, weighted;
+  int at;
 };
+// the same against a larger maximum
+__device__ __forceinline__ void raise(Partial& p, float max) {
+  float shift = p.max - max, factor = expf(shift);
+  // nothing summed yet: the shift is −∞
+  p.weighted = p.sum > 0 ? factor * (p.weighted + shift * p.sum) : 0;
+  p.sum *= factor;
+  p.max = max;
+}
 __device__ __forceinline__ Partial merge(Partial a, Partial b) {
+  int at = a.max > b.max || (a.max == b.max && a.at < b.at) ? a.at : b.at;
   float m = fmaxf(a.max, b.max);
-  if (m == __int_as_float(0xff800000)) return {m, 0};
-  return {m, a.sum * expf(a.max - m) + b.sum * expf(b.max - m)};
+  if (m == __int_as_float(0xff800000)) return {m, 0, 0, at};
+  raise(a, m);
+  raise(b, m);
+  return {m, a.sum + b.sum, a.weighted + b.weighted, at};
+}
+__device__ __forceinline__ Partial shuffled(Partial p, int offset) {
+  return {__shfl_xor_sync(0xffffffffu, p.max, offset), __shfl_xor_sync(0xffffffffu, p.sum, offset),
+      __shfl_xor_sync(0xffffffffu, p.weighted, offset), __shfl_xor_sync(0xffffffffu, p.at, offset)};
 }
 
-template <class T, int V> __device__ float logSumExp(const T* x, int cols) {
+template <class T, int V> __device__ Partial softmaxOf(const T* x, int cols) {
   __shared__ Partial slots[kWarps];
-  Partial p{__int_as_float(0xff800000), 0};
+  Partial p{__int_as_float(0xff800000), 0, 0, 0};
   for (int c = threadIdx.x * V; c < cols; c += blockDim.x * V) {
     float v[V];
     load<T, V>(x + c, v);
-    float m = v[0];
+    float m = p.max;
 #pragma unroll
-    for (int i = 1; i < V; i++) m = fmaxf(m, v[i]);
-    if (m > p.max) {
-      p.sum *= expf(p.max - m);
-      p.max = m;
+    for (int i = 0; i < V; i++) {
+      if (v[i] > m) {
+        m = v[i];
+        p.at = c + i;
+      }
     }
+    if (m > p.max) raise(p, m);
 #pragma unroll
-    for (int i = 0; i < V; i++) p.sum += expf(v[i] - p.max);
+    for (int i = 0; i < V; i++) {
+      float t = fmaxf(v[i] - p.max, -1e4f), e = expf(t);
+      p.sum += e;
+      p.weighted += t * e;
+    }
   }
 #pragma unroll
-  for (int offset = 16; offset > 0; offset /= 2) {
-    p = merge(p, {__shfl_xor_sync(0xffffffffu, p.max, offset), __shfl_xor_sync(0xffffffffu, p.sum, offset)});
-  }
+  for (int offset = 16; offset > 0; offset /= 2) p = merge(p, shuffled(p, offset));
   if (threadIdx.x % 32 == 0) slots[threadIdx.x / 32] = p;
   __syncthreads();
   p = slots[0];
 #pragma unroll
   for (int w = 1; w < kWarps; w++) p = merge(p, slots[w]);
-  return p.max + logf(p.sum);
+  return p;
 }
 
 // dLogits may be the logits: every log-probability is read before the first gradient is written
 template <class T, int V, bool GRADIENT>
-__device__ void targetLogProbs(int cols, const T* logits, int stride, Entries e, float* logp, const float* lossScale, T* dLogits, int dStride) {
+__device__ void targetLogProbs(int cols, const T* logits, int stride, Entries e, float* scores, const float* lossScale, T* dLogits, int dStride) {
   const T* x = logits + static_cast<long long>(blockIdx.x) * stride;
   T* d = dLogits + static_cast<long long>(blockIdx.x) * dStride;
   int position = *e.cursor + blockIdx.x;
   bool full = position < *e.headCount;
   int from = full ? e.start[position] : 0, to = full ? e.start[position + 1] : 0;
-  float lse = full ? logSumExp<T, V>(x, cols) : 0;
-  for (int i = from + threadIdx.x; i < to; i += blockDim.x) logp[i] = toFloat(x[e.target[i]]) - lse;
+  Partial p{0, 1, 0, 0};
+  if (full) p = softmaxOf<T, V>(x, cols);
+  float lse = p.max + logf(p.sum), entropy = logf(p.sum) - p.weighted / p.sum;
+  for (int i = from + threadIdx.x; i < to; i += blockDim.x) {
+    float* score = scores + 3 * i;
+    score[0] = toFloat(x[e.target[i]]) - lse;
+    score[1] = entropy;
+    score[2] = e.target[i] == p.at ? 1.0f : 0.0f;
+  }
   if (!GRADIENT) return;
   __syncthreads();
   float weight = 0;
@@ -84,11 +111,12 @@ __device__ void targetLogProbs(int cols, const T* logits, int stride, Entries e,
 
 #define KERNEL(suffix, T, V)                                                                                                                    \
   extern "C" __global__ void __launch_bounds__(256) target_log_probs_##suffix(int cols, const T* logits, int stride, const int* start,          \
-      const int* target, const float* weight, const int* cursor, const int* headCount, float* logp) {                                           \
-    targetLogProbs<T, V, false>(cols, logits, stride, {start, target, weight, cursor, headCount}, logp, nullptr, nullptr, 0);                   \
+      const int* target, const float* weight, const int* cursor, const int* headCount, float* scores) {                                         \
+    targetLogProbs<T, V, false>(cols, logits, stride, {start, target, weight, cursor, headCount}, scores, nullptr, nullptr, 0);                   \
   }                                                                                                                                             \
   extern "C" __global__ void __launch_bounds__(256) target_log_probs_backward_##suffix(int cols, const T* logits, int stride, const int* start, \
-      const int* target, const float* weight, const int* cursor, const int* headCount, float* logp, const float* lossScale, T* d, int dStride) { \
-    targetLogProbs<T, V, true>(cols, logits, stride, {start, target, weight, cursor, headCount}, logp, lossScale, d, dStride);                  \
+      const int* target, const float* weight, const int* cursor, const int* headCount, float* scores, const float* lossScale, T* d,           \
+      int dStride) {                                                                                                                            \
+    targetLogProbs<T, V, true>(cols, logits, stride, {start, target, weight, cursor, headCount}, scores, lossScale, d, dStride);                  \
   }
 FOR_INSTANCES(KERNEL)

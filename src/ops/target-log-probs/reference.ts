@@ -1,5 +1,6 @@
-/** Targets' log-probabilities and their gradient in f64. */
+/** Targets' log-probabilities, entropies and gradient in f64. */
 import type { Matrix, Reference } from '../op.ts'
+import { SCORES } from './op.ts'
 
 /** [entry …] of each row of the chunk; rows past headCount have none */
 function entriesOf(logits: Matrix, entryStart: Matrix, cursor: Matrix, headCount: Matrix): number[][] {
@@ -18,16 +19,22 @@ function logSumExp(row: Float64Array): number {
 
 const rowOf = (x: Matrix, i: number) => x.data.subarray(i * x.cols, (i + 1) * x.cols)
 
-const targetLogProbs: Reference = ([logits, entryStart, entryTarget, , cursor, headCount], [logp]) => {
+const targetLogProbs: Reference = ([logits, entryStart, entryTarget, , cursor, headCount], [scores]) => {
   entriesOf(logits!, entryStart!, cursor!, headCount!).forEach((entries, i) => {
     const row = rowOf(logits!, i)
-    for (const e of entries) logp!.data[e] = row[entryTarget!.data[e]!]! - logSumExp(row)
+    const lse = logSumExp(row)
+    const entropy = row.reduce((sum, x) => sum + Math.exp(x - lse) * (lse - x), 0)
+    const likeliest = row.indexOf(row.reduce((a, b) => Math.max(a, b), -Infinity))
+    for (const e of entries) {
+      const target = entryTarget!.data[e]!
+      scores!.data.set([row[target]! - lse, entropy, target === likeliest ? 1 : 0], SCORES * e)
+    }
   })
 }
 
-const targetLogProbsBackward: Reference = (inputs, [logp, dLogits], attrs) => {
+const targetLogProbsBackward: Reference = (inputs, [scores, dLogits], attrs) => {
   const [logits, entryStart, entryTarget, entryWeight, cursor, headCount, , lossScale] = inputs
-  targetLogProbs(inputs, [logp!], attrs)
+  targetLogProbs(inputs, [scores!], attrs)
   entriesOf(logits!, entryStart!, cursor!, headCount!).forEach((entries, i) => {
     const row = rowOf(logits!, i)
     const d = rowOf(dLogits!, i)
