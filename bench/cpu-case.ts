@@ -63,7 +63,7 @@ const trainer = new SFTTrainer({
   model: { language },
   processingClass: tokenizer,
   trainDataset: new Dataset(rows),
-  memory: memoryFor(language, device, policy === 'all' ? 1 : (c.arena ?? 1)),
+  memory: c.memoryGiB ? c.memoryGiB * 2 ** 30 : memoryFor(language, device, policy === 'all' ? 1 : (c.arena ?? 1)),
   args: {
     maxSteps: STEPS,
     perDeviceTrainBatchSize: batch,
@@ -87,6 +87,8 @@ const tokens: number[] = []
 const computed: number[] = []
 let share = 0
 let last = performance.now()
+/** while the optimizer's state is there */
+let resident = device.resident()
 for await (const event of trainer.stream()) {
   if (event.type === 'start') start = event
   if (event.type === 'end') end = event
@@ -100,12 +102,12 @@ for await (const event of trainer.stream()) {
       share += event.share / (STEPS - 1)
     }
     last = now
+    resident = device.resident()
   }
   if (event.type === 'log') norms.push(event.gradNorm)
 }
 /** of the steps counted: others use the machine too */
 const median = (values: number[]) => [...values].sort((a, b) => a - b)[values.length >> 1]!
-const resident = device.resident()
 if (norms.some((n) => !(n > 0))) throw new Error('a gradient norm is zero: nothing was trained')
 console.log(
   JSON.stringify({

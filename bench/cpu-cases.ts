@@ -13,12 +13,15 @@ export interface CpuCase {
   head?: boolean
   /** share of the arena that keeping everything takes */
   arena?: number
+  /** a budget for everything, GiB; without it and `arena` everything is kept */
+  memoryGiB?: number
   /** the HF case of bench/hf_cpu.py with the same tokens */
   baseline?: string
 }
 
 export const CASES: readonly CpuCase[] = [
   { name: 'bf16-windows', data: 'windows', dtype: 'bf16', baseline: 'bf16-windows' },
+  { name: 'bf16-1.5GiB', data: 'windows', dtype: 'bf16', memoryGiB: 1.5, baseline: 'bf16-windows' },
   { name: 'bf16-rows', data: 'rows', dtype: 'bf16', prefixSharing: false, baseline: 'bf16-rows' },
   { name: 'bf16-rows-shared', data: 'rows', dtype: 'bf16', prefixSharing: true, baseline: 'bf16-rows' },
   { name: 'f32-windows', data: 'windows', dtype: 'f32', baseline: 'f32-windows' },

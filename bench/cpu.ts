@@ -10,6 +10,7 @@ import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { asShipped } from './as-shipped.ts'
 import { CASES } from './cpu-cases.ts'
 
 interface Result {
@@ -24,6 +25,8 @@ interface Result {
   predictedSeconds?: number
   arenaMiB?: number
   residentArenaMiB?: number
+  storeMiB?: number
+  mappedMiB?: number
 }
 
 const { values, positionals } = parseArgs({
@@ -44,6 +47,7 @@ if (!values.model || !values.data) {
 const { model, data, python, out } = values
 const work = mkdtempSync(join(tmpdir(), 'saqr-bench-'))
 const here = import.meta.dirname
+const shipped = asShipped(['cpu-case.ts', 'cpu-cases.ts', 'alpaca.ts'], join(work, 'bench'))
 
 function run(side: string, command: string, args: string[]): Result {
   const text = execFileSync(command, args, {
@@ -56,8 +60,7 @@ function run(side: string, command: string, args: string[]): Result {
   return JSON.parse(line) as Result
 }
 
-const ours = (name: string, ...more: string[]) =>
-  run('saqr', process.execPath, ['--import', join(here, '../tools/ts.mjs'), join(here, 'cpu-case.ts'), name, model, data, work, ...more])
+const ours = (name: string, ...more: string[]) => run('saqr', process.execPath, [shipped, name, model, data, work, ...more])
 
 writeFileSync(
   out,
@@ -65,7 +68,7 @@ writeFileSync(
 )
 const baselines = new Map<string, Result>()
 const fixed = (n: number | undefined, digits = 0) => (n === undefined ? '' : n.toFixed(digits))
-console.log('case               tok/s  computed  share  peak MiB   arena  resident   s/step  predicted   HF tok/s  HF MiB   times')
+console.log('case               tok/s  computed  share  peak MiB   arena  resident  beside   s/step  predicted   HF tok/s  HF MiB   times')
 for (const c of CASES) {
   if (positionals.length && !positionals.includes(c.name)) continue
   const result = ours(c.name)
@@ -84,6 +87,7 @@ for (const c of CASES) {
       fixed(result.peakRssMiB).padStart(9),
       fixed(result.arenaMiB).padStart(7),
       fixed(result.residentArenaMiB).padStart(9),
+      fixed(beside(result)).padStart(7),
       fixed(mean, 2).padStart(8),
       fixed(result.predictedSeconds, 2).padStart(10),
       fixed(theirs?.tokensPerSecond).padStart(10),
@@ -93,6 +97,11 @@ for (const c of CASES) {
   )
 }
 rmSync(work, { recursive: true })
+
+/** what the process takes beside arena, store and mapped weights: Node, the tokenizer, rows */
+function beside({ peakRssMiB, residentArenaMiB = 0, storeMiB = 0, mappedMiB = 0 }: Result): number {
+  return peakRssMiB - residentArenaMiB - storeMiB - mappedMiB
+}
 
 /** The adapter begins as nothing, so the first losses are the same model's: bf16 rounds logits of about 10 to 2⁻⁵, losses average that away. */
 function check(a: Result, b: Result, dtype: 'bf16' | 'f32'): void {

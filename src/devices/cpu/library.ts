@@ -11,6 +11,8 @@ interface Variant {
   arch: string
   /** flags of /proc/cpuinfo that it takes */
   needs: string[]
+  /** vendor whose processors run it slower than the next variant */
+  slowOn?: string
 }
 
 const ABI = 1
@@ -56,8 +58,10 @@ function runnable(folder: string): string[] {
   const variants = JSON.parse(readFileSync(join(folder, 'variants.json'), 'utf8')) as Variant[]
   const cpuinfo = existsSync('/proc/cpuinfo') ? readFileSync('/proc/cpuinfo', 'utf8') : ''
   const flags = /^flags\s*:(.*)$/m.exec(cpuinfo)?.[1]?.trim().split(/\s+/)
+  const vendor = /^vendor_id\s*:(.*)$/m.exec(cpuinfo)?.[1]?.trim()
   const has = new Set(flags)
-  return variants.filter((v) => v.arch === process.arch && (!flags || v.needs.every((f) => has.has(f)))).map((v) => v.name)
+  const fits = (v: Variant) => !flags || (v.needs.every((f) => has.has(f)) && (!v.slowOn || v.slowOn !== vendor))
+  return variants.filter((v) => v.arch === process.arch && fits(v)).map((v) => v.name)
 }
 
 const open = new Map<string, Native>()
