@@ -78,10 +78,11 @@ def settings(folder: str, **more) -> SFTConfig:
     return SFTConfig(output_dir=folder, report_to=[], disable_tqdm=True, use_cpu=True, bf16=False, gradient_checkpointing=False, **{"max_length": 1024, "save_strategy": "no", **more})
 
 
-def record_rows(name: str, kind: str, tokenizer, rows: list[dict], options: dict, folder: str) -> dict:
+def record_rows(name: str, kind: str, tokenizer, rows: list[dict], options: dict, folder: str, formatting_func=None) -> dict:
     """What SFTTrainer makes of the rows before it trains."""
     given = datasets.Dataset.from_list(rows)
-    trainer = SFTTrainer(tiny_model(tokenizer), settings(folder, **options), train_dataset=given, processing_class=tokenizer)
+    args = settings(folder, **options)
+    trainer = SFTTrainer(tiny_model(tokenizer), args, train_dataset=given, processing_class=tokenizer, formatting_func=formatting_func)
     made = trainer.train_dataset
     expected = [dict(ids=r["input_ids"], targets=[int(x != -100) for x in r["labels"]]) for r in made]
     if "seq_lengths" in made.column_names:
@@ -136,4 +137,5 @@ def main() -> None:
     dump(out / "versions.json", versions)
 
 
-main()
+if __name__ == "__main__":
+    main()
