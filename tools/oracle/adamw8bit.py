@@ -1,6 +1,6 @@
 """50 updates of bitsandbytes' AdamW8bit on the CPU: parameters and quantised state after 1, 10 and 50 of them, and the two dynamic maps.
 
-  python tools/oracle/adamw8bit.py OUT
+  python tools/oracle/adamw8bit.py OUT [--seed N] [--inputs]
 
 bitsandbytes has AdamW8bit on the CPU, and two quantisers under it: `nearest` is its own PyTorch kernel (backends/default), which takes the nearest
 code as its GPU kernels do; `table` is its native CPU library's, which first rounds to one of 65,536 cells, so that no code below 1e-5 of a block's
@@ -23,13 +23,14 @@ SIZES = [4095, 4096, 10000, 65536]  # one below the 8-bit threshold, on it, a la
 STEPS = [1, 10, 50]
 SETTINGS = dict(lr=1e-2, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.1)
 BLOCK = 256
+seed = 0  # of parameters and gradients
 
 
 def bits(size: int, step: int) -> np.ndarray:
     """32 random bits for each element, by integer arithmetic alone, so that any language makes the same."""
     with np.errstate(over="ignore"):
         x = np.arange(1, size + 1, dtype=np.uint32) * np.uint32(0x9E3779B1)
-        x ^= np.uint32(step * 0x85EBCA77 & 0xFFFFFFFF) ^ np.uint32(size * 0xC2B2AE3D & 0xFFFFFFFF)
+        x ^= np.uint32((step + 1000 * seed) * 0x85EBCA77 & 0xFFFFFFFF) ^ np.uint32(size * 0xC2B2AE3D & 0xFFFFFFFF)
         x ^= x >> np.uint32(16)
         x *= np.uint32(0x7FEB352D)
         x ^= x >> np.uint32(15)
@@ -87,7 +88,11 @@ def record(kind: str, sizes: list[int]) -> dict[str, torch.Tensor]:
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
-    out = parser.parse_args().out
+    parser.add_argument("--seed", type=int, default=0, help="other parameters and gradients than those recorded")
+    parser.add_argument("--inputs", action="store_true", help="write them too")
+    args = parser.parse_args()
+    global seed
+    out, seed = args.out, args.seed
     out.mkdir(parents=True, exist_ok=True)
     tensors = {"map.signed": F.create_dynamic_map(signed=True), "map.unsigned": F.create_dynamic_map(signed=False)}
     with mock.patch.object(cpu, "_quant_blockwise_fp32_direct", quantise_nearest):
@@ -96,6 +101,10 @@ def main():
     assert all(torch.isfinite(t).all() for t in tensors.values())
     assert tensors["nearest.4095.50.state1"].dtype == torch.float32 and tensors["nearest.4096.50.state1"].dtype == torch.uint8
     save_file(tensors, out / "expected.safetensors", metadata={"format": "pt"})
+    if args.inputs:
+        inputs = {f"{size}.parameter": parameter(size) for size in SIZES}
+        inputs |= {f"{size}.gradient.{step}": gradient(size, step) for size in SIZES for step in range(1, max(STEPS) + 1)}
+        save_file(inputs, out / "inputs.safetensors", metadata={"format": "pt"})
     meta = dict(
         versions=dict(torch=torch.__version__.split("+")[0], bitsandbytes=bitsandbytes.__version__),
         **SETTINGS, sizes=SIZES, steps=STEPS, blocksize=BLOCK, blocks_kept={"65536": "every block b with b mod 16 = 15"},
