@@ -1,4 +1,7 @@
-/** Every family and adapter against transformers and PEFT as they are installed: loss and gradients in f32. */
+/**
+ * Every family and adapter against transformers and PEFT as they are installed: loss and gradients in f32, of other weights and rows
+ * than those recorded. What npm test checks beside (other devices, other cuts) would say nothing new here.
+ */
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
@@ -6,7 +9,7 @@ import { CpuDevice } from '../../src/devices/cpu/device.ts'
 import { compute, distance, expectedOf, readTensors } from '../parity/family-case.ts'
 import { oracle } from './oracle.ts'
 
-const root = await oracle('families')
+const root = await oracle('families', '--seed', '1')
 /** PEFT computes it, saqr refuses it by name */
 const refused = 'lora-lora-bias'
 
@@ -26,10 +29,4 @@ it.each(readdirSync(root).filter((name) => name !== refused))('%s', async (name)
   } finally {
     device.dispose()
   }
-})
-
-it(`${refused} is refused by name`, async () => {
-  const device = new CpuDevice({ threads: 1 })
-  await expect(compute(join(root, refused), device)).rejects.toThrow(/lora_bias/)
-  device.dispose()
 })

@@ -8,14 +8,17 @@ import { afterAll } from 'vitest'
 const root = join(import.meta.dirname, '../..')
 const python = join(root, '.venv/bin/python')
 
-/**
- * The folder that `python tools/oracle/<script>.py FOLDER …args` wrote; it goes when the test file ends.
- * Without blocking: vitest's worker has to answer while Python computes.
- */
+/** The folder that `python tools/oracle/<script>.py FOLDER …args` wrote; it goes when the test file ends. */
 export async function oracle(script: string, ...args: string[]): Promise<string> {
-  if (!existsSync(python)) throw new Error(`there is no ${python}: .ci/run makes it`)
   const folder = mkdtempSync(join(tmpdir(), `saqr-${script}-`))
   afterAll(() => rmSync(folder, { recursive: true }))
+  await oracleInto(folder, script, ...args)
+  return folder
+}
+
+/** Runs it into a folder that is there. Without blocking: vitest's worker has to answer while Python computes. */
+export async function oracleInto(folder: string, script: string, ...args: string[]): Promise<void> {
+  if (!existsSync(python)) throw new Error(`there is no ${python}: .ci/run makes it`)
   const child = spawn(python, [join(root, `tools/oracle/${script}.py`), folder, ...args], {
     cwd: root,
     env: { ...process.env, PYTHONDONTWRITEBYTECODE: '1' },
@@ -25,5 +28,4 @@ export async function oracle(script: string, ...args: string[]): Promise<string>
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => (output += text))
   const code = await new Promise<number | null>((resolve, reject) => child.on('error', reject).on('close', resolve))
   if (code !== 0) throw new Error(`tools/oracle/${script}.py failed (${code}):\n${output.slice(-4000)}`)
-  return folder
 }

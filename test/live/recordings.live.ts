@@ -1,4 +1,7 @@
-/** What is recorded under test/fixtures is what Python says today: whatever npm test holds against a recording holds against Python itself. */
+/**
+ * What is recorded under test/fixtures is what Python says today: whatever npm test holds against these recordings (texts, templates,
+ * orders of rows, files, options) holds against Python itself. The other live files hold saqr against Python directly, on other numbers.
+ */
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -14,16 +17,20 @@ function filesBelow(folder: string): string[] {
     .sort()
 }
 
-const recorded = (script: string) => join(import.meta.dirname, '../fixtures', script)
+const recorded = (name: string) => join(import.meta.dirname, '../fixtures', name)
 
-// token ids, targets, templates, orders and stored weights: exact
-describe.each(['data', 'formats'])('%s.py', async (script) => {
+// token ids, targets, templates, orders, stored weights and TRL's options: exact
+describe.each([
+  { script: 'data', name: 'data' },
+  { script: 'formats', name: 'formats' },
+  { script: 'trl-fields', name: 'trl' },
+])('$script.py', async ({ script, name }) => {
   const folder = await oracle(script)
-  it.each(filesBelow(recorded(script)))('%s', (path) => {
-    expect(readFileSync(join(folder, path)).equals(readFileSync(join(recorded(script), path)))).toBe(true)
+  it.each(filesBelow(recorded(name)))('%s', (path) => {
+    expect(readFileSync(join(folder, path)).equals(readFileSync(join(recorded(name), path)))).toBe(true)
   })
   it('writes nothing that is not recorded', () => {
-    expect(filesBelow(folder)).toEqual(filesBelow(recorded(script)))
+    expect(filesBelow(folder)).toEqual(filesBelow(recorded(name)))
   })
 })
 

@@ -1,6 +1,6 @@
 """What transformers and PEFT compute for every family and every kind of adapter: logits, loss, gradients, greedy tokens.
 
-  python tools/oracle/families.py OUT [--case NAME]
+  python tools/oracle/families.py OUT [--case NAME] [--seed N]
 
 The layout of OUT/<case>/ is described in tools/oracle/README.md."""
 import argparse
@@ -13,6 +13,7 @@ from pathlib import Path
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin starve whatever runs beside
 
+import families_weights
 import peft
 import torch
 import transformers
@@ -122,7 +123,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--case", choices=[case.name for case in CASES])
+    parser.add_argument("--seed", type=int, default=0, help="other weights than those recorded")
     args = parser.parse_args()
+    families_weights.seed = args.seed
     for case in CASES:
         if args.case in (None, case.name):
             write_case(args.out, case)

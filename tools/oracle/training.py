@@ -1,6 +1,6 @@
 """30 optimizer steps of TRL's SFTTrainer on a tiny Llama (f32, CPU): what it consumed, what it logged, what it left behind.
 
-  python tools/oracle/training.py OUT [--case NAME]
+  python tools/oracle/training.py OUT [--case NAME] [--seed N]
 
 The layout of OUT/<case>/ is described in tools/oracle/README.md."""
 import argparse
@@ -16,6 +16,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin starve 
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import datasets
+import families_weights
 import peft
 import torch
 import transformers
@@ -167,7 +168,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--case", choices=[run.name for run in RUNS])
+    parser.add_argument("--seed", type=int, default=0, help="other weights than those recorded")
     args = parser.parse_args()
+    families_weights.seed = args.seed
     for run in RUNS:
         if args.case in (None, run.name):
             write_run(args.out.resolve(), run)  # training changes the working directory

@@ -2,7 +2,7 @@
 TrainingArguments), ModelConfig and DatasetMixtureConfig with type, default and choices. test/cli/trl-fields.test.ts holds
 the options of `saqr sft` against it, so that no field of TRL is ever silently unknown.
 
-    python tools/oracle/trl-fields.py > test/fixtures/trl/fields.json
+    python tools/oracle/trl-fields.py OUT        # OUT/fields.json
 """
 
 import dataclasses
@@ -11,6 +11,7 @@ import json
 import sys
 import types
 import typing
+from pathlib import Path
 
 import transformers
 import trl
@@ -65,4 +66,6 @@ if __name__ == "__main__":
     rows = [row for config in (ScriptArguments, ModelConfig, SFTConfig, DatasetMixtureConfig) for row in fields(config)]
     text = ",\n".join("    " + json.dumps(row) for row in rows)
     versions = f'"trl": "{trl.__version__}", "transformers": "{transformers.__version__}"'
-    sys.stdout.write(f'{{\n  {versions},\n  "fields": [\n{text}\n  ]\n}}\n')
+    out = Path(sys.argv[1])
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "fields.json").write_text(f'{{\n  {versions},\n  "fields": [\n{text}\n  ]\n}}\n')
