@@ -31,7 +31,7 @@ export function messagesOf(value: unknown, column: string, where: string): Messa
 }
 
 function functionCall(text: unknown, at: string, where: string): Message {
-  const call = typeof text === 'string' ? parseJson(text, `${where}: ${at}`) : text
+  const call = typeof text === 'string' ? parseJson(text, `${where}: ${at}`, { line: true }) : text
   const calls = Array.isArray(call) ? call : [call]
   return { role: 'assistant', content: '', tool_calls: calls.map((f) => ({ type: 'function', function: f })) }
 }
@@ -43,7 +43,8 @@ export interface ChatRow {
 
 /** The columns beside the messages: `tools`, JSON schemas or a text that holds them, and `chat_template_kwargs`. */
 export function chatColumns(row: Row, where: string): ChatRow {
-  const tools = typeof row.tools === 'string' && row.tools !== '' ? parseJson(row.tools, `${where}: tools`) : row.tools || null
+  const tools =
+    typeof row.tools === 'string' && row.tools !== '' ? parseJson(row.tools, `${where}: tools`, { line: true }) : row.tools || null
   if (tools !== null && !Array.isArray(tools)) throw bad(where, `tools must be a list of functions, it is ${shown(tools)}`)
   return { tools, variables: (row.chat_template_kwargs ?? {}) as Record<string, unknown> }
 }

@@ -5,8 +5,9 @@ import { CsvError, parse } from 'csv-parse/sync'
 import { asyncBufferFromFile, parquetReadObjects } from 'hyparquet'
 import { compressors } from 'hyparquet-compressors'
 import { SaqrError } from '../error.ts'
-import { fileError } from '../formats/files.ts'
+import { exists, fileError } from '../formats/files.ts'
 import { decodeUtf8, isObject, parseJson, readText } from '../formats/json.ts'
+import { notFound } from '../hub/not-found.ts'
 
 export type Row = Readonly<Record<string, unknown>>
 
@@ -29,8 +30,12 @@ const readers: Record<string, (path: string) => Promise<Rows>> = {
 /** @throws SaqrError DATA_FORMAT, DATA_ROW, FORMAT_… */
 export async function readRows(path: string): Promise<Rows> {
   const reader = readers[extname(path).toLowerCase()]
+  if (!reader && !exists(path)) throw notFound(path)
   if (!reader)
-    throw new SaqrError('DATA_FORMAT', `${path}: rows are read from ${Object.keys(readers).join(', ')} files. Convert it to one of them.`)
+    throw new SaqrError(
+      'DATA_FORMAT',
+      `${path}: rows are read from ${Object.keys(readers).join(', ')} files. Convert it to one of them, for example to lines of {"text": "…"} in a .jsonl file.`,
+    )
   return reader(path)
 }
 
@@ -66,7 +71,7 @@ async function readLines(path: string): Promise<Rows> {
     const where = `${path}, line ${++number}`
     const text = decodeUtf8(bytes, where).replace(/^\uFEFF/, '')
     if (text.trim() === '') return
-    rows.push(row(parseJson(text, where), where))
+    rows.push(row(parseJson(text, where, { line: true }), where))
     numbers.push(number)
   }
   let rest: Buffer[] = []

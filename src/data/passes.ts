@@ -10,13 +10,13 @@ import { type Branch, layOut, type Pass, type Sequence } from './trie.ts'
 export type { Pass } from './trie.ts'
 
 export interface PassOptions {
-  /** most tokens of a pass, pads included */
+  /** most tokens of a pass, pads included; need not be a multiple of `quantum` */
   maxPassTokens: number
   /** default true; off where dropout or embedding noise makes equal beginnings differ */
   prefixSharing?: boolean
   /** shortest shared beginning, tokens; default 32 */
   minShared?: number
-  /** T is a multiple of this; default 128 */
+  /** T is a multiple of this, or `maxPassTokens` where that is less than the next multiple: the limit is kept, at some speed; default 128 */
   quantum?: number
 }
 

@@ -6,7 +6,7 @@ import { SaqrError } from '../error.ts'
 import { isFile } from './files.ts'
 import { globMatcher } from './glob.ts'
 import { isObject, readText } from './json.ts'
-import { localPath } from './model.ts'
+import { localPath, withNearPath } from './model.ts'
 import { type HubOptions, hubPlaces } from './places.ts'
 import { repository } from './repository.ts'
 import { openSnapshot } from './snapshot.ts'
@@ -26,7 +26,7 @@ export interface ResolvedDataset {
   note?: string
 }
 
-const readable = /\.(parquet|jsonl|json|csv)$/i
+const readable = /\.(parquet|jsonl|ndjson|json|csv)$/i
 
 /** Errors: FORMAT_NOT_FOUND, DATA_FILES (which files or splits there are), HUB_… (see openSnapshot). */
 export async function resolveDataset(idOrPath: string, options: DatasetOptions = {}): Promise<ResolvedDataset> {
@@ -38,7 +38,7 @@ export async function resolveDataset(idOrPath: string, options: DatasetOptions =
     return { files: choose(new Set(names), card, idOrPath, options).map((name) => join(local, name)) }
   }
   const repo = repository('dataset', idOrPath, options.revision)
-  const snapshot = await openSnapshot(repo, hubPlaces(options), options)
+  const snapshot = await withNearPath(idOrPath, openSnapshot(repo, hubPlaces(options), options))
   let card = ''
   if (snapshot.files.has('README.md')) {
     await snapshot.fetch(['README.md'])
@@ -55,7 +55,7 @@ function choose(all: ReadonlySet<string>, card: string, name: string, { config, 
   const configs = cardConfigs(card, name)
   const splits = configs.length > 0 ? declaredSplits(pickConfig(configs, config, name), files) : splitsByName(files)
   if (configs.length === 0 && config !== undefined) throw bad(name, `has no configurations, so there is no ${config}`)
-  if (splits.size === 0) throw bad(name, 'has no .parquet, .jsonl, .json or .csv file')
+  if (splits.size === 0) throw bad(name, `has no .parquet, .jsonl, .ndjson, .json or .csv file; ${held([...all])}`)
   const found = splits.get(split)
   if (!found || found.length === 0) throw bad(name, `has no split ${split}; there are ${[...splits.keys()].join(', ')}`)
   return found
@@ -129,6 +129,11 @@ function splitsByName(files: string[]): Map<string, string[]> {
   }
   if (splits.size === 0 && files.length > 0) splits.set('train', files)
   return splits
+}
+
+function held(names: string[]): string {
+  if (names.length === 0) return 'it is empty'
+  return `it holds ${names.slice(0, 5).join(', ')}${names.length > 5 ? ` and ${names.length - 5} more` : ''}`
 }
 
 function bad(name: string, what: string): SaqrError {

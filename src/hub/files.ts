@@ -19,13 +19,14 @@ import {
 import { hostname } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { SaqrError } from '../error.ts'
+import { notFound } from './not-found.ts'
 
 /** Turns an error of the file system into one a user can act on; a SaqrError passes through. */
 export function fileError(cause: unknown, path: string, verb: 'read' | 'write'): SaqrError {
   if (cause instanceof SaqrError) return cause
   const code = (cause as NodeJS.ErrnoException).code
   const say = (name: string, message: string) => new SaqrError(name, message, { cause })
-  if (code === 'ENOENT' && verb === 'read') return say('FORMAT_NOT_FOUND', `${path} does not exist.`)
+  if (code === 'ENOENT' && verb === 'read') return notFound(path, { cause })
   if (code === 'EISDIR') return say('FORMAT_NOT_A_FILE', `${path} is a folder, not a file.`)
   if (code === 'ENOSPC' || code === 'EDQUOT') {
     return say(

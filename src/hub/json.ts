@@ -3,6 +3,7 @@ import { isUtf8 } from 'node:buffer'
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs'
 import { SaqrError } from '../error.ts'
 import { fileError } from './files.ts'
+import { jsonBreak } from './json-place.ts'
 
 export type JsonObject = Record<string, unknown>
 
@@ -19,23 +20,24 @@ export function decodeUtf8(bytes: Uint8Array, where: string): string {
   return text
 }
 
-/** Parses JSON; the error names `where`, line and column. */
-export function parseJson(text: string, where: string): unknown {
+/**
+ * Parses JSON; the error names `where` and the place in it.
+ * @param line the text is one line, which `where` names: only the column is told
+ */
+export function parseJson(text: string, where: string, { line = false } = {}): unknown {
   try {
     return JSON.parse(text)
   } catch (cause) {
-    const message = (cause as Error).message
-    const position = /at position (\d+)/.exec(message)?.[1]
-    throw new SaqrError('FORMAT_JSON', `${where} is not valid JSON${position ? ` at ${lineOf(text, Number(position))}` : ''}: ${message}`, {
-      cause,
-    })
+    const before = text.slice(0, jsonBreak(text))
+    const column = `column ${before.length - before.lastIndexOf('\n')}`
+    const place = line ? `, ${column}` : `, line ${before.split('\n').length}, ${column}`
+    throw new SaqrError('FORMAT_JSON', `${where}${place} is not valid JSON: ${reason(cause as Error)}.`, { cause })
   }
 }
 
-function lineOf(text: string, position: number): string {
-  const before = text.slice(0, position)
-  const line = before.split('\n').length
-  return `line ${line}, column ${position - before.lastIndexOf('\n')}`
+/** What the engine says, without the place in its own counting and without the text around it. */
+function reason({ message }: Error): string {
+  return message.replace(/(?: in JSON)? at position \d+.*$|, (?:\.\.\.)?"[\s\S]*" is not valid JSON$/, '')
 }
 
 /** The text of a UTF-8 file of at most 256 MiB, without a byte order mark. */

@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path'
 import { SaqrError } from '../error.ts'
 import { isFile, isFolder } from './files.ts'
 import { isObject, readJsonObject } from './json.ts'
+import { nearHere, notFound } from './not-found.ts'
 import { type HubOptions, hubPlaces } from './places.ts'
 import { isRepositoryName, repository } from './repository.ts'
 import { openSnapshot, type Snapshot } from './snapshot.ts'
@@ -28,7 +29,7 @@ export async function resolveModel(idOrPath: string, options: HubOptions = {}): 
   if (local !== undefined) return { kind: kindOf(local), path: local }
   const [, name, file] = /^([^/]+\/[^/]+)\/(.+\.gguf)$/.exec(idOrPath) ?? [undefined, idOrPath, undefined]
   const repo = repository('model', name!, options.revision)
-  const snapshot = await openSnapshot(repo, hubPlaces(options), options)
+  const snapshot = await withNearPath(name!, openSnapshot(repo, hubPlaces(options), options))
   const found = { id: repo.name, commit: snapshot.commit, note: snapshot.note }
   const gguf = file ?? onlyGguf(snapshot, repo.name)
   if (gguf !== undefined) {
@@ -40,13 +41,33 @@ export async function resolveModel(idOrPath: string, options: HubOptions = {}): 
   return { kind: kindOf(snapshot.folder), path: snapshot.folder, ...found }
 }
 
-/** An existing path, or one that can't be a name on the Hub. */
+/** endings of files that are read, or that a user may take for one: no repository is called so */
+const fileName = /\.(jsonl?|ndjson|csv|tsv|txt|parquet|arrow|gguf|safetensors|bin|pth?|jinja|ya?ml|zip|gz)$/i
+
+/**
+ * An existing path; undefined for what may be a name on the Hub (owner/name, or owner/name/file.gguf).
+ * @throws SaqrError FORMAT_NOT_FOUND for what is a path by its looks: `x.jsonl`, `./x`, `~/x`, `/x`, `a/b/c`
+ */
 export function localPath(idOrPath: string): string | undefined {
   const path = idOrPath.startsWith('~/') ? join(homedir(), idOrPath.slice(2)) : idOrPath
   if (isFolder(path) || isFile(path)) return resolve(path)
-  const hubFile = /^[^/]+\/[^/]+\/.+\.gguf$/.test(idOrPath) && isRepositoryName(idOrPath.split('/').slice(0, 2).join('/'))
-  if (isRepositoryName(idOrPath) || hubFile) return undefined
-  throw new SaqrError('FORMAT_NOT_FOUND', `${idOrPath} does not exist, and it is no name on the Hub either (owner/name).`)
+  const [owner, name, ...file] = idOrPath.split('/')
+  // a folder of that name here makes it a path in it
+  const hubFile = file.length > 0 && /\.gguf$/i.test(idOrPath) && isRepositoryName(`${owner}/${name}`) && !isFolder(owner!)
+  if (hubFile || (isRepositoryName(idOrPath) && !fileName.test(idOrPath))) return undefined
+  throw notFound(path)
+}
+
+/** What the Hub can't give may have been meant as a path: the nearest one here is named. */
+export async function withNearPath<T>(idOrPath: string, ask: Promise<T>): Promise<T> {
+  try {
+    return await ask
+  } catch (error) {
+    const close = error instanceof SaqrError && /^HUB_(NOT_FOUND|NOT_CACHED|OFFLINE)$/.test(error.code) ? nearHere(idOrPath) : undefined
+    if (close === undefined) throw error
+    const { code, message } = error as SaqrError
+    throw new SaqrError(code, `${message} There is no ${idOrPath} here either; did you mean ${close}?`, { cause: error })
+  }
 }
 
 /** Told by what is there: an adapter has adapter_config.json. */

@@ -60,20 +60,24 @@ describe('rows out of files', () => {
 
 describe('what can’t be read is named', () => {
   test.each([
-    ['broken.jsonl', '{"text":"a"}\n{"text":', /broken\.jsonl, line 2 is not valid JSON/],
-    ['broken.json', '[{"text":"a"},\n{"text" "b"}]', /broken\.json is not valid JSON at line 2/],
+    ['broken.jsonl', '{"text":"a"}\n{"text": bad}\n', /^\S*broken\.jsonl, line 2, column 10 is not valid JSON: Unexpected token 'b'\.$/],
+    ['short.jsonl', '{"text":"a"}\n\n{"text":', /short\.jsonl, line 3, column 9 is not valid JSON/],
+    ['broken.json', '[{"text":"a"},\n{"text" "b"}]', /broken\.json, line 2, column 9 is not valid JSON/],
     ['numbers.json', '[1]', /numbers\.json, row 1: a row must be an object with named columns, this is 1/],
     ['object.json', '{"rows": []}', /object\.json holds neither a list of rows nor an object/],
     ['utf.jsonl', Uint8Array.of(0x7b, 0xff, 0x7d), /utf\.jsonl, line 1 is not valid UTF-8/],
     ['ragged.csv', 'text,label\na,1\nb,2,3\n', /ragged\.csv is not a valid CSV file: .*line 3/],
     ['torn.parquet', 'PAR1 nothing PAR1', /torn\.parquet can't be read as Parquet/],
-    ['rows.txt', 'a', /rows\.txt: rows are read from \.json, \.jsonl/],
+    ['rows.txt', 'a', /rows\.txt: rows are read from \.json, \.jsonl.*lines of \{"text": "…"\}/],
   ] as [string, string | Uint8Array, RegExp][])('%s', async (name, content, message) => {
     await expect(loadDataset(file(name, content))).rejects.toThrow(message)
   })
 
   test('no file', async () => {
-    for (const name of ['gone.json', 'gone.jsonl', 'gone.csv', 'gone.parquet'])
-      await expect(loadDataset(join(folder, name))).rejects.toThrow(/does not exist/)
+    for (const name of ['absent.json', 'absent.jsonl', 'absent.csv', 'absent.parquet', 'absent.txt', 'absent'])
+      await expect(loadDataset(join(folder, name))).rejects.toMatchObject({
+        code: 'FORMAT_NOT_FOUND',
+        message: `${join(folder, name)} does not exist: there is no ${name} in ${folder}.`,
+      })
   })
 })

@@ -107,6 +107,12 @@ function checkExact(examples: Example[], options: PassOptions) {
   return passes
 }
 
+test('a pass is a multiple of the quantum, or as long as it may be', () => {
+  const examples = rowsAlike(3, 60)
+  const lengths = checkExact(examples, { maxPassTokens: 250, prefixSharing: false, quantum: 128 }).map((pass) => pass.tokens)
+  expect([...new Set(lengths)].sort()).toEqual([128, 250])
+})
+
 describe('rows as a trie', () => {
   test.each([1, 2, 3, 4])('one pass: exact, and as many tokens as a brute-force trie has (seed %i)', (seed) => {
     const examples = rowsAlike(seed, 40)

@@ -89,6 +89,39 @@ test('local files and folders', async () => {
   expect(readFileSync((await resolveDataset('owner/one', { cacheDir, hubUrl: hub.url, offline: false })).files[0]!, 'utf8')).toBe('[]')
 })
 
+test('a path by its looks is never taken for a name on the Hub', async () => {
+  const folder = join(cacheDir, 'paths')
+  mkdirSync(folder)
+  writeFileSync(join(folder, 'rows.jsonl'), '{}')
+  mkdirSync(join(folder, 'held'))
+  hub.requests.length = 0
+  const told = (name: string) =>
+    resolveDataset(name, { cacheDir, hubUrl: hub.url, offline: false }).then(
+      () => 'found',
+      (error: { code: string; message: string }) => `${error.code} ${error.message}`,
+    )
+  for (const name of ['x.jsonl', 'rows/x.json', 'owner/x.CSV', './x', '../x', '~/no such x', '/nowhere/x', 'a/b/c', 'rows.txt'])
+    expect(await told(name), name).toMatch(/^FORMAT_NOT_FOUND \S.* does not exist: there is no .* in \/.*\./)
+  expect(hub.requests).toEqual([])
+  const missing = (name: string) => `FORMAT_NOT_FOUND ${join(folder, name)} does not exist: there is no`
+  expect(await told(join(folder, 'row.jsonl'))).toBe(
+    `${missing('row.jsonl')} row.jsonl in ${folder}. Did you mean ${join(folder, 'rows.jsonl')}?`,
+  )
+  expect(await told(join(folder, 'rows.csv'))).toMatch(/Did you mean .*rows\.jsonl\?$/)
+  expect(await told(join(folder, 'x.jsonl'))).toBe(`${missing('x.jsonl')} x.jsonl in ${folder}.`)
+  expect(await told(join(folder, 'hled', 'x.jsonl'))).toBe(
+    `${missing('hled/x.jsonl')} folder hled in ${folder}. Did you mean ${join(folder, 'held')}?`,
+  )
+})
+
+test('a folder without rows is told what it holds', async () => {
+  const folder = join(cacheDir, 'none')
+  mkdirSync(folder)
+  await expect(resolveDataset(folder)).rejects.toThrow(/no \.parquet, .* or \.csv file; it is empty\./)
+  writeFileSync(join(folder, 'notes.txt'), '')
+  await expect(resolveDataset(folder)).rejects.toThrow(/it holds notes\.txt\./)
+})
+
 test('patterns', () => {
   expect(globMatcher('a/*.csv')('a/b.csv')).toBe(true)
   expect(globMatcher('a/*.csv')('a/b/c.csv')).toBe(false)

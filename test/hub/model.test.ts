@@ -204,6 +204,8 @@ describe('failures by name', () => {
   test('names that are neither', async () => {
     await expect(resolveModel('./nowhere', options())).rejects.toMatchObject({ code: 'FORMAT_NOT_FOUND' })
     await expect(resolveModel('a/b/c', options())).rejects.toMatchObject({ code: 'FORMAT_NOT_FOUND' })
+    for (const path of ['m.gguf', 'owner/m.gguf', './m.gguf', '../m', 'weights.safetensors'])
+      await expect(resolveModel(path, options())).rejects.toMatchObject({ code: 'FORMAT_NOT_FOUND' })
     await expect(resolveModel('owner/../x', options())).rejects.toMatchObject({ code: 'FORMAT_NOT_FOUND' })
     await expect(resolveModel('owner/model', options({ revision: '../x' }))).rejects.toMatchObject({ code: 'HUB_NAME' })
     await expect(resolveModel('owner/model', options({ token: 'secret' }))).rejects.toMatchObject({ code: 'HUB_TOKEN' })
@@ -227,6 +229,14 @@ describe('without a connection', () => {
     await expect(resolveModel('owner/sharded', options({ offline: true }))).rejects.toMatchObject({
       code: 'HUB_NOT_CACHED',
       message: expect.stringContaining('model-00002-of-00002.safetensors'),
+    })
+  })
+
+  test('a name that is nearly that of something here is told so', async () => {
+    // the tests run in the project's folder
+    await expect(resolveModel('exampels', options({ offline: true }))).rejects.toMatchObject({
+      code: 'HUB_NOT_CACHED',
+      message: expect.stringMatching(/There is no exampels here either; did you mean examples\?$/),
     })
   })
 
