@@ -1,5 +1,7 @@
+import { inspect } from 'node:util'
 import { describe, expect, expectTypeOf, it } from 'vitest'
 import { adapterConfig } from '../../src/train/options/adapter.ts'
+import { expected } from '../../src/train/options/expected.ts'
 import { camel, type InputOf } from '../../src/train/options/field.ts'
 import { distance, nearest } from '../../src/train/options/nearest.ts'
 import { resolve, resolveObject } from '../../src/train/options/resolve.ts'
@@ -66,15 +68,13 @@ describe('resolve', () => {
   it.each([
     [{ use_dora: true }, 'OPTION_REFUSED', '--use_dora true is refused: DoRA is not supported yet; use plain LoRA or --use_rslora'],
     [{ optim: 'sgd' }, 'OPTION_REFUSED', '--optim sgd is refused: not supported yet; use adamw_torch or adamw_8bit'],
-    [{ optim: 'adamm' }, 'OPTION_INVALID', '--optim adamm: Invalid option'],
+    [{ optim: 'adamm' }, 'OPTION_INVALID', '--optim: expected adamw_torch, adamw_torch_fused'],
     [{ report_to: ['jsonl', 'wandb'] }, 'OPTION_REFUSED', 'is refused: not supported yet; use jsonl'],
     [{ fp16: true }, 'OPTION_REFUSED', 'use --bf16 true'],
     [{ dtype: 'float16' }, 'OPTION_REFUSED', '--dtype float16 is refused'],
     [{ neftune_noise_alpha: 5 }, 'OPTION_REFUSED', 'NEFTune'],
-    [{ lora_r: 0 }, 'OPTION_INVALID', '--lora_r 0: Too small'],
-    [{ lora_r: 'many' }, 'OPTION_INVALID', '--lora_r many: Invalid input: expected'],
-    [{ max_steps: 0 }, 'OPTION_INVALID', '--max_steps 0: expected -1 (unset) or at least 1'],
-    [{ logging_steps: 2.5 }, 'OPTION_INVALID', 'expected a whole number of steps, or a share of all steps below 1'],
+    [{ max_steps: 0 }, 'OPTION_INVALID', '--max_steps: expected -1 (unset) or a whole number of at least 1, not 0'],
+    [{ logging_steps: 2.5 }, 'OPTION_INVALID', 'expected a whole number of steps (below 1: a share of all steps), not 2.5'],
     [{ memory: 'lots' }, 'OPTION_INVALID', 'expected a size such as 8GB'],
     [{ device: 'tpu' }, 'OPTION_INVALID', 'expected auto, cpu, cuda'],
     [{ lora_rank: 3 }, 'OPTION_UNKNOWN', 'unknown option --lora_rank; did you mean --lora_r?'],
@@ -92,7 +92,69 @@ describe('resolve', () => {
 
   it('names every option that can’t be used, a line each', () => {
     const error = catching(() => resolve(sftFields, given({ use_dora: true, lora_r: 0 })))
-    expect(error.message.split('\n').map((line) => line.split(' ')[0])).toEqual(['--use_dora', '--lora_r'])
+    expect(error.message.split('\n').map((line) => line.split(/[ :]/)[0])).toEqual(['--use_dora', '--lora_r'])
+  })
+})
+
+describe('what an option takes is said in words of its own', () => {
+  /** one of each kind of schema in the tables, with a value that it can't hold */
+  it.each([
+    ['dataset_train_split', 5, 'a text'],
+    ['dataset_name', 5, 'a text'],
+    ['use_peft', 'maybe', 'true or false'],
+    ['bf16', 'maybe', 'true, false or none'],
+    ['lora_r', 'many', 'a whole number of at least 1'],
+    ['lora_r', 0, 'a whole number of at least 1'],
+    ['lora_r', 1.5, 'a whole number of at least 1'],
+    ['max_length', 'long', 'a whole number of at least 1 or none'],
+    ['max_pass_tokens', 'abc', 'a whole number of at least 1 or none'],
+    ['lora_alpha', -1, 'a whole number of at least 0'],
+    ['learning_rate', -1, 'a number of at least 0'],
+    ['learning_rate', Number.NaN, 'a number of at least 0'],
+    ['lora_dropout', 1, 'a number of at least 0 and below 1'],
+    ['num_train_epochs', 0, 'a number above 0'],
+    ['max_steps', 'all', '-1 (unset) or a whole number of at least 1'],
+    ['eval_steps', 'often', 'a whole number of steps (below 1: a share of all steps) or none'],
+    ['packing_strategy', 'best', 'bfd, bfd_split or wrapped'],
+    ['report_to', 7, 'none, jsonl or a list of them'],
+    ['lora_target_modules', [1], 'a list of texts or a text'],
+    ['lora_modules_to_save', 'lm_head', 'a list of texts or none'],
+    ['resume_from_checkpoint', 3, 'true, false or a text'],
+    ['pad_to_multiple_of', 1.5, 'a whole number or a text'],
+    ['trackio_static_space_id', true, 'a text or false'],
+    ['activation_checkpointing_kwargs', 1, 'a mapping, or the path of a JSON file with one'],
+    ['liger_kernel_config', 'x', 'a mapping of names to values or none'],
+    ['memory', 'lots', 'a size such as 8GB (10⁹ bytes each), 512MiB (2²⁰) or a number of bytes'],
+    ['device', 'tpu', 'auto, cpu, cuda, cuda:N or reference'],
+  ])('%s %j', (name, value, words) => {
+    expect(catching(() => resolve(sftFields, given({ [name]: value })))).toMatchObject({
+      code: 'OPTION_INVALID',
+      message: `--${name}: expected ${words}, not ${typeof value === 'string' ? value : inspect(value)}`,
+    })
+  })
+
+  it('for every option of the tables', () => {
+    for (const [name, field] of Object.entries(sftFields)) {
+      expect(expected(field.schema), name).toMatch(/^\S/)
+      expect(expected(field.schema, true), name).toMatch(/^\S/)
+    }
+  })
+
+  it('with the nearest of the words it takes', () => {
+    const message = (values: Record<string, unknown>) => catching(() => resolve(sftFields, given(values))).message
+    expect(message({ lr_scheduler_type: 'cosin' })).toBe(
+      '--lr_scheduler_type: expected linear, cosine, constant or constant_with_warmup, not cosin; did you mean cosine?',
+    )
+    expect(message({ report_to: ['jsonl', 'josnl'] })).toMatch(/; did you mean jsonl\?$/)
+  })
+
+  it('as the source writes options and values', () => {
+    const yaml = [{ name: 'lora_r', value: 'lots', said: 'lora_r in run.yaml' }]
+    expect(catching(() => resolve(sftFields, yaml)).message).toBe('lora_r in run.yaml: expected a whole number of at least 1, not lots')
+    const program = (values: Record<string, unknown>) => catching(() => resolveObject(sftFields, values)).message
+    expect(program({ maxLength: '512' })).toBe("maxLength: expected a whole number of at least 1 or null, not '512'")
+    expect(program({ maxSteps: 10n })).toBe('maxSteps: expected -1 (unset) or a whole number of at least 1, not 10n')
+    expect(program({ useDora: true })).toBe('useDora true is refused: DoRA is not supported yet; use plain LoRA or useRslora')
   })
 })
 
@@ -152,9 +214,9 @@ describe('rules', () => {
   it.each([
     [{ model_name_or_path: null }, '--model_name_or_path'],
     [{ dataset_name: null }, '--dataset_name'],
-    [{ packing: true, max_length: null }, 'packing needs max_length'],
-    [{ logging_steps: 0 }, '--logging_strategy no'],
-    [{ save_steps: 0 }, '--save_strategy no'],
+    [{ packing: true, max_length: null }, 'packing needs maxLength'],
+    [{ logging_steps: 0 }, 'loggingSteps is 0; use loggingStrategy no'],
+    [{ save_steps: 0 }, 'saveSteps is 0; use saveStrategy no'],
     [{ use_cpu: true, device: 'cuda' }, '--use_cpu contradicts'],
   ])('%j', (values, message) => {
     expect(catching(() => checkSft(options(values))).message).toContain(message)

@@ -1,7 +1,7 @@
 /** How many rows make a step, and how many steps a run (SFTConfig). */
 import { z } from 'zod'
 import { honoured, refused, subsumed } from './field.ts'
-import { count, flag, optionalText, texts } from './schemas.ts'
+import { count, described, flag, optionalText, texts } from './schemas.ts'
 
 export const batch = {
   per_device_train_batch_size: honoured(count, 8, 'rows of a micro-batch'),
@@ -12,7 +12,7 @@ export const batch = {
   ),
   num_train_epochs: honoured(z.number().positive(), 3, 'times that all rows are gone through; parts of an epoch are fine'),
   max_steps: honoured(
-    z.int().refine((n) => n === -1 || n > 0, 'expected -1 (unset) or at least 1'),
+    described(z.int(), '-1 (unset) or a whole number of at least 1', (n) => n === -1 || n > 0),
     -1,
     'optimizer steps; -1: as many as num_train_epochs need',
   ),

@@ -1,11 +1,11 @@
 /** What only saqr has. */
 import { z } from 'zod'
 import { honoured } from './field.ts'
-import { flag, optionalText, size } from './schemas.ts'
+import { described, flag, optionalText, size } from './schemas.ts'
 
 export const own = {
   device: honoured(
-    z.string().regex(/^(auto|cpu|reference|cuda(:\d+)?)$/, 'expected auto, cpu, cuda, cuda:N or reference'),
+    described(z.string(), 'auto, cpu, cuda, cuda:N or reference', (name) => /^(auto|cpu|reference|cuda(:\d+)?)$/.test(name)),
     'auto',
     'auto, cpu, cuda, cuda:N, or reference (f64, slow, the definition of every op)',
   ),

@@ -1,7 +1,7 @@
 /** Given values -> resolved options: each is checked against its field; what is refused, unknown or impossible is an error that names it. */
-import { isDeepStrictEqual } from 'node:util'
-import type { z } from 'zod'
+import { inspect, isDeepStrictEqual } from 'node:util'
 import { SaqrError } from '../../error.ts'
+import { choices, expected } from './expected.ts'
 import { camel, type Field, type Fields, type Honoured, type OptionsOf } from './field.ts'
 import { nearest } from './nearest.ts'
 
@@ -14,6 +14,8 @@ export interface Given {
   said: string
   /** written by a name of older versions */
   old?: boolean
+  /** given by a program: other options are then named in camelCase, unset is null, and texts have quotes */
+  program?: boolean
 }
 
 export interface Resolved<O> {
@@ -36,7 +38,7 @@ export function resolve<T extends Fields>(fields: T, given: readonly Given[]): R
     const problem = field ? check(field, one) : unknownOption(one, Object.keys(fields))
     if (problem) problems.push(problem)
     else if (field!.status === 'honoured') options[camel(one.name)] = field!.schema.parse(one.value)
-    else if (field!.status === 'subsumed') notes.push(`${one.said}: ${field!.by}`)
+    else if (field!.status === 'subsumed') notes.push(`${one.said}: ${spelled(field!.by, one)}`)
   }
   if (problems.length > 0) throw joined(problems)
   return { options: options as OptionsOf<T>, notes }
@@ -55,7 +57,7 @@ export function resolveObject<T extends Fields>(fields: T, values: Readonly<Reco
     if (name === undefined && Object.hasOwn(fields, key))
       throw new SaqrError('OPTION_UNKNOWN', `unknown option ${key}: it is written ${camel(key)} here`)
     if (name === undefined) throw unknownOption({ said: key, name: key, value }, names.keys())
-    given.push({ name, value, said: key })
+    given.push({ name, value, said: key, program: true })
   }
   return resolve(fields, given)
 }
@@ -68,17 +70,28 @@ export function refuseTwoNames(given: readonly Given[]): void {
   }
 }
 
-function check(field: Field, { value, said }: Given): SaqrError | undefined {
-  if (field.status === 'honoured') {
-    const why = refusedValue(field, value)
-    if (why) return new SaqrError('OPTION_REFUSED', `${said} ${shown(value)} is refused: ${why}`)
-  }
+function check(field: Field, one: Given): SaqrError | undefined {
+  const { value, said } = one
+  const refusal = (why: string) => new SaqrError('OPTION_REFUSED', `${said} ${shown(one)} is refused: ${spelled(why, one)}`)
   if (field.status === 'refused') {
     const asksForNothing = [field.initial, ...field.harmless].some((harmless) => isDeepStrictEqual(harmless, value))
-    return asksForNothing ? undefined : new SaqrError('OPTION_REFUSED', `${said} ${shown(value)} is refused: ${field.why}`)
+    return asksForNothing ? undefined : refusal(field.why)
   }
-  const parsed = field.schema.safeParse(value)
-  return parsed.success ? undefined : new SaqrError('OPTION_INVALID', `${said} ${shown(value)}: ${reason(parsed.error)}`)
+  const why = field.status === 'honoured' ? refusedValue(field, value) : undefined
+  if (why) return refusal(why)
+  if (field.schema.safeParse(value).success) return undefined
+  return new SaqrError(
+    'OPTION_INVALID',
+    `${said}: expected ${expected(field.schema, one.program)}, not ${shown(one)}${meant(field, value)}`,
+  )
+}
+
+function meant(field: Field, value: unknown): string {
+  const words = choices(field.schema)
+  const known = (text: unknown) => typeof text !== 'string' || words.includes(text)
+  const wrong = (Array.isArray(value) ? value : [value]).find((text) => !known(text))
+  const close = wrong === undefined ? undefined : nearest(wrong as string, words)
+  return close === undefined ? '' : `; did you mean ${close}?`
 }
 
 function refusedValue(field: Honoured, value: unknown): string | undefined {
@@ -89,17 +102,18 @@ function refusedValue(field: Honoured, value: unknown): string | undefined {
 
 export function unknownOption({ said, name }: Given, known: Iterable<string>): SaqrError {
   const close = nearest(name, known)
-  const as = said.startsWith('--') && close ? `--${close}` : close
+  const as = said.startsWith('-') && close ? `--${close}` : close
   return new SaqrError('OPTION_UNKNOWN', `unknown option ${said}${as ? `; did you mean ${as}?` : ''}`)
 }
 
-function shown(value: unknown): string {
-  return typeof value === 'string' ? value || "''" : JSON.stringify(value)
+function shown({ value, program }: Given): string {
+  if (typeof value === 'string' && !program) return value || "''"
+  return inspect(value, { depth: 2, breakLength: Number.POSITIVE_INFINITY, maxArrayLength: 8, maxStringLength: 80 })
 }
 
-function reason(error: z.ZodError): string {
-  const first = error.issues[0]!
-  return first.code === 'invalid_union' ? 'expected another kind of value' : first.message
+/** The options that a text of the tables names, as a program writes them. */
+function spelled(text: string, { program }: Given): string {
+  return program ? text.replace(/--(\w+)/g, (_, name: string) => camel(name)) : text
 }
 
 function joined(problems: SaqrError[]): SaqrError {

@@ -1,11 +1,14 @@
-/** What options mean together: combinations that contradict each other, and values that follow from others. */
+/**
+ * What options mean together: combinations that contradict each other, and values that follow from others. Messages name options as
+ * programs write them; the command line spells them its own way (cli/spelling.ts).
+ */
 import { SaqrError } from '../../error.ts'
 import type { SftOptions, TrainingOptions } from './sft.ts'
 
 /** @throws SaqrError OPTION_INVALID for combinations that can't be carried out */
 export function checkTraining(o: TrainingOptions): void {
   intervals(o)
-  if (o.packing && o.maxLength === null) invalid('packing needs max_length, which is the length of a pack; give it a number')
+  if (o.packing && o.maxLength === null) invalid('packing needs maxLength, which is the length of a pack; give it a number')
 }
 
 /** @throws SaqrError OPTION_INVALID */
@@ -17,10 +20,10 @@ export function checkSft(o: SftOptions): void {
 }
 
 function intervals(o: TrainingOptions): void {
-  if (o.loggingStrategy === 'steps' && o.loggingSteps === 0) invalid('logging_steps is 0; use --logging_strategy no to log nothing')
-  if (o.saveStrategy === 'steps' && o.saveSteps === 0) invalid('save_steps is 0; use --save_strategy no to save no checkpoints')
+  if (o.loggingStrategy === 'steps' && o.loggingSteps === 0) invalid('loggingSteps is 0; use loggingStrategy no to log nothing')
+  if (o.saveStrategy === 'steps' && o.saveSteps === 0) invalid('saveSteps is 0; use saveStrategy no to save no checkpoints')
   if (o.evalStrategy === 'steps' && !o.evalSteps && o.loggingSteps === 0)
-    invalid('eval_strategy steps needs eval_steps or logging_steps above 0')
+    invalid('evalStrategy steps needs evalSteps or loggingSteps above 0')
 }
 
 export const FROZEN_4BIT = 'the weights of a 4-bit base can’t be trained; add --use_peft, or leave --load_in_4bit out'

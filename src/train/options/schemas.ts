@@ -11,13 +11,22 @@ export const optionalCount = z.int().min(1).nullable()
 export const texts = z.array(z.string())
 export const optionalTexts = z.array(z.string()).nullable()
 /** a mapping, or the path of a JSON file with one */
-export const mapping = z.union([z.record(z.string(), z.unknown()), z.string()]).nullable()
-/** `every 10 steps` or, below 1, a share of all steps */
-export const stepInterval = z.number().min(0).refine(wholeOrShare, 'expected a whole number of steps, or a share of all steps below 1')
+export const mapping = z
+  .union([z.record(z.string(), z.unknown()), z.string()])
+  .describe('a mapping, or the path of a JSON file with one')
+  .nullable()
 
-function wholeOrShare(n: number): boolean {
-  return n < 1 || Number.isInteger(n)
+/** A schema with a rule of its own; `what` completes "expected …". */
+export function described<S extends z.ZodType>(schema: S, what: string, holds: (value: z.output<S>) => boolean): S {
+  return schema.refine(holds).describe(what)
 }
+
+/** `every 10 steps` or, below 1, a share of all steps */
+export const stepInterval = described(
+  z.number().min(0),
+  'a whole number of steps (below 1: a share of all steps)',
+  (n) => n < 1 || Number.isInteger(n),
+)
 
 /** Bytes of a size: 8GB is 8·10⁹, 512MiB is 512·2²⁰, a plain number is bytes. Undefined where it is no size. */
 export function sizeInBytes(size: string | number): number | undefined {
@@ -29,6 +38,8 @@ export function sizeInBytes(size: string | number): number | undefined {
   return bytes > 0 ? Math.floor(bytes) : undefined
 }
 
-export const size = z
-  .union([z.string(), z.number()])
-  .refine((value) => sizeInBytes(value) !== undefined, 'expected a size such as 8GB (10⁹ bytes each), 512MiB (2²⁰) or a number of bytes')
+export const size = described(
+  z.union([z.string(), z.number()]),
+  'a size such as 8GB (10⁹ bytes each), 512MiB (2²⁰) or a number of bytes',
+  (value) => sizeInBytes(value) !== undefined,
+)
