@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { LineCounter, parseDocument } from 'yaml'
 import { SaqrError } from '../error.ts'
+import { fileError } from '../hub/files.ts'
 import type { Fields } from '../train/options/field.ts'
 import { type Given, refuseTwoNames, unknownOption } from '../train/options/resolve.ts'
 import { fromText, kindsOf } from './text.ts'
@@ -37,7 +38,7 @@ function parse(path: string): Record<string, unknown> {
   try {
     text = readFileSync(path, 'utf8')
   } catch (cause) {
-    throw new SaqrError('OPTION_CONFIG', `--config ${path}: can't be read (${(cause as Error).message})`, { cause })
+    throw new SaqrError('OPTION_CONFIG', `--config: ${fileError(cause, path, 'read').message}`, { cause })
   }
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })

@@ -3,6 +3,7 @@
  * alone or take a word, or be denied as `--no_flag`; a list takes words up to the next flag.
  */
 import { SaqrError } from '../error.ts'
+import { expected } from '../train/options/expected.ts'
 import type { Field, Fields } from '../train/options/field.ts'
 import { type Given, refuseTwoNames, unknownOption } from '../train/options/resolve.ts'
 import { fromText, fromWords, isBooleanWord, isNumber, type Kinds, kindsOf } from './text.ts'
@@ -10,40 +11,50 @@ import { fromText, fromWords, isBooleanWord, isNumber, type Kinds, kindsOf } fro
 export interface Flags {
   given: Given[]
   /** words that belong to no flag */
-  words: string[]
+  strays: Stray[]
+}
+
+export interface Stray {
+  word: string
+  /** the flag right before it, which took other words or none */
+  after?: { said: string; takes: string }
 }
 
 /** @throws SaqrError OPTION_UNKNOWN (with the nearest name) or OPTION_INVALID (a value is missing or one too many) */
 export function parseFlags(args: readonly string[], fields: Fields, renamed: Readonly<Record<string, string>> = {}): Flags {
   const given: Given[] = []
-  const words: string[] = []
+  const strays: Stray[] = []
+  let after: Stray['after']
   for (let i = 0; i < args.length; ) {
     const arg = args[i++]!
     if (arg === '--') {
-      words.push(...args.slice(i))
+      strays.push(...args.slice(i).map((word) => ({ word })))
       break
     }
     if (!isFlag(arg)) {
-      words.push(arg)
+      strays.push({ word: arg, after })
       continue
     }
     const equals = arg.indexOf('=')
     const said = equals < 0 ? arg : arg.slice(0, equals)
     const { name, field, denied, old } = lookup(said, fields, renamed)
     const kinds = kindsOf(field.schema)
+    after = { said, takes: denied ? 'no value' : kinds.boolean && !kinds.text ? 'true, false or nothing' : 'one value' }
     if (denied) {
       if (equals >= 0) throw new SaqrError('OPTION_INVALID', `${said} takes no value`)
       given.push({ name, said, old, value: false })
     } else if (equals >= 0) given.push({ name, said, old, value: read(kinds, [arg.slice(equals + 1)]) })
     else {
       const taken = following(args, i, kinds)
-      if (taken.length === 0 && !kinds.boolean) throw new SaqrError('OPTION_INVALID', `${said} needs a value`)
+      if (taken.length === 0 && !kinds.boolean && field.status === 'refused')
+        throw new SaqrError('OPTION_REFUSED', `${said} is refused: ${field.why}`)
+      if (taken.length === 0 && !kinds.boolean) throw new SaqrError('OPTION_INVALID', `${said} needs a value: ${expected(field.schema)}`)
       given.push({ name, said, old, value: taken.length === 0 ? true : read(kinds, taken) })
       i += taken.length
     }
   }
   refuseTwoNames(given)
-  return { given, words }
+  return { given, strays }
 }
 
 function isFlag(arg: string): boolean {

@@ -1,4 +1,5 @@
 /** Help, generated from the tables of options. */
+import { expected, listed } from '../train/options/expected.ts'
 import type { Field, Fields, Honoured, Theme } from '../train/options/field.ts'
 import { kindsOf } from './text.ts'
 
@@ -23,8 +24,9 @@ export function verbHelp(verb: VerbHelp, width: number): string {
     if (fields.length > 0) parts.push([theme.title, ...fields.map(([name, field]) => fieldLine(name, field, width))].join('\n'))
   }
   const named = (status: Field['status']) => verb.themes.flatMap((theme) => names(theme.fields, status))
-  if (named('subsumed').length > 0) parts.push(paragraph('Accepted, with nothing left to do for them:', named('subsumed'), width))
-  if (named('refused').length > 0) parts.push(paragraph('Refused unless at their default:', named('refused'), width))
+  if (named('subsumed').length > 0)
+    parts.push(paragraph('Accepted, though there is nothing left for them to do:', named('subsumed'), width))
+  if (named('refused').length > 0) parts.push(paragraph('Not supported; accepted only at their default:', named('refused'), width))
   parts.push(`saqr ${verb.name} --help NAME says more about one option.`)
   return `${parts.join('\n\n')}\n`
 }
@@ -33,12 +35,22 @@ export function verbHelp(verb: VerbHelp, width: number): string {
 export function fieldHelp(name: string, field: Field, width: number): string {
   const head = `--${name} ${placeholder(field)}`.trimEnd()
   const lines = [head]
-  if (field.status === 'honoured') lines.push(...wrap(`${field.help}.`, width - 2), `default: ${initial(field)}`)
-  else if (field.status === 'subsumed') lines.push(...wrap(`Accepted, with nothing left to do: ${field.by}.`, width - 2))
+  if (field.status === 'honoured') {
+    lines.push(...wrap(`${field.help}.`, width - 2), ...wrap(`takes ${expected(field.schema)}`, width - 2))
+    // what happens where it is left out stands in the text already
+    if (!/default/.test(field.help)) lines.push(`default: ${initial(field)}`)
+    for (const [why, values] of reasons(field)) lines.push(...wrap(`refuses ${listed(values)}: ${why}`, width - 2))
+  } else if (field.status === 'subsumed')
+    lines.push(...wrap(`Accepted, though there is nothing left for it to do: ${field.by}.`, width - 2))
   else lines.push(...wrap(`Refused unless ${initial(field)}: ${field.why}.`, width - 2))
-  if (field.status === 'honoured')
-    for (const [value, why] of Object.entries(field.refuses)) lines.push(...wrap(`refuses ${value}: ${why}`, width - 2))
   return `${lines.map((line, i) => (i === 0 ? line : `  ${line}`)).join('\n')}\n`
+}
+
+/** reason -> the values that are refused for it */
+function reasons({ refuses }: Honoured): Map<string, string[]> {
+  const values = new Map<string, string[]>()
+  for (const [value, why] of Object.entries(refuses)) values.set(why, [...(values.get(why) ?? []), value])
+  return values
 }
 
 function names(fields: Fields, status: Field['status']): string[] {

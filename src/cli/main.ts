@@ -6,7 +6,7 @@ import type { Io, Verb } from './verb.ts'
 const verbs: VerbEntry[] = [
   {
     name: 'quickstart',
-    summary: 'a whole fine-tuning in a minute or two: before, training, after',
+    summary: 'fine-tune a small model in a minute or two: asked before, trained, asked again',
     load: async () => (await import('./verbs/quickstart.ts')).quickstart as unknown as Verb,
   },
   {
@@ -16,17 +16,17 @@ const verbs: VerbEntry[] = [
   },
   {
     name: 'plan',
-    summary: 'memory, work and time of a run, before there are weights or rows',
+    summary: 'predict memory, work and time of a run; needs no weights and no rows',
     load: async () => (await import('./verbs/plan.ts')).plan as unknown as Verb,
   },
   {
     name: 'generate',
-    summary: 'let a model answer, or go on from a text',
+    summary: 'ask a model, or let it continue a text',
     load: async () => (await import('./verbs/generate.ts')).generate as unknown as Verb,
   },
   {
     name: 'doctor',
-    summary: 'what this machine has, where it was found, and its limits',
+    summary: 'show what this machine has to train on, and how fast it is at most',
     load: async () => (await import('./verbs/doctor.ts')).doctor as unknown as Verb,
   },
 ]

@@ -2,8 +2,9 @@
 import { SaqrError } from '../error.ts'
 import { nearest } from '../train/options/nearest.ts'
 import { type Given, resolve } from '../train/options/resolve.ts'
-import { parseFlags } from './flags.ts'
+import { parseFlags, type Stray } from './flags.ts'
 import { fieldHelp, verbHelp } from './help.ts'
+import { spelling } from './spelling.ts'
 import { common, type Io, type Verb } from './verb.ts'
 import { version } from './version.ts'
 
@@ -30,7 +31,7 @@ export async function run(args: readonly string[], io: Io, verbs: readonly VerbE
 
 async function dispatch(args: readonly string[], io: Io, verbs: readonly VerbEntry[]): Promise<number> {
   const [name, ...rest] = args
-  if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
+  if (name === undefined || name === '--help' || name === '-h' || (name === 'help' && rest.length === 0)) {
     io.out.write(overview(verbs))
     return name === undefined ? 1 : 0
   }
@@ -38,6 +39,7 @@ async function dispatch(args: readonly string[], io: Io, verbs: readonly VerbEnt
     io.out.write(`${version()}\n`)
     return 0
   }
+  if (name === 'help') return await dispatch([...rest.slice(0, 1), '--help', ...rest.slice(1)], io, verbs)
   const entry = verbs.find((verb) => verb.name === name)
   if (!entry) {
     const close = nearest(
@@ -65,11 +67,46 @@ async function call(verb: Verb, args: readonly string[], io: Io): Promise<number
   // the YAML parser is loaded where there is YAML
   const file = config ? (await import('./config-file.ts')).readConfig(String(config.value), fields, verb.renamed) : { given: [], env: {} }
   Object.assign(process.env, file.env)
-  const { options, notes } = resolve(fields, [...file.given, ...flags.given])
-  if (flags.words.length > 0 && !verb.words)
-    throw new SaqrError('OPTION_INVALID', `saqr ${verb.name} takes no ${flags.words[0]}; options begin with --`)
+  const given = [...file.given, ...flags.given]
+  const { options, notes } = resolve(fields, given)
+  if (flags.strays.length > 0 && !verb.words) throw unexpected(verb, flags.strays[0]!)
   for (const note of notes) io.err.write(`${note}\n`)
-  return await verb.run({ options, words: flags.words, io })
+  const spell = spelling(fields, given)
+  try {
+    return await verb.run({ options, words: flags.strays.map(({ word }) => word), io: respelled(io, spell) })
+  } catch (error) {
+    if (error instanceof SaqrError) error.message = spell(error.message)
+    throw error
+  }
+}
+
+/** Warnings speak as errors do. */
+function respelled(io: Io, spell: (text: string) => string): Io {
+  const { out, err } = io
+  return {
+    out,
+    err: {
+      write: (text) => err.write(spell(text)),
+      isTTY: err.isTTY,
+      get columns() {
+        return err.columns
+      },
+    },
+    get signal() {
+      return io.signal
+    },
+  }
+}
+
+/** A word that no option takes, with what was most likely meant. */
+function unexpected({ name, fields }: Verb, { word, after }: Stray): SaqrError {
+  const meant = /\.ya?ml$/i.test(word)
+    ? `--config ${word}`
+    : /\.(jsonl?|ndjson|csv|parquet)$/i.test(word) && Object.hasOwn(fields, 'dataset_name')
+      ? `--dataset_name ${word}`
+      : undefined
+  const why = after === undefined ? 'options begin with --' : `${after.said} takes ${after.takes}; put quotes around a value with spaces`
+  return new SaqrError('OPTION_INVALID', `saqr ${name} has no use for ${word}: ${meant ? `did you mean ${meant}?` : why}`)
 }
 
 function last(given: readonly Given[], name: string): Given | undefined {
@@ -82,17 +119,21 @@ function helpOn(verb: Verb, help: unknown, columns: number): string {
   const fields = { ...verb.fields, ...common }
   if (Object.hasOwn(fields, name)) return fieldHelp(name, (fields as Verb['fields'])[name]!, columns)
   const close = nearest(name, Object.keys(fields))
-  throw new SaqrError('OPTION_UNKNOWN', `saqr ${verb.name} has no option ${name}${close ? `; did you mean ${close}?` : ''}`)
+  throw new SaqrError(
+    'OPTION_UNKNOWN',
+    `saqr ${verb.name} has no option ${name}${close ? `; did you mean ${close}?` : `; saqr ${verb.name} --help lists them`}`,
+  )
 }
 
 function overview(verbs: readonly VerbEntry[]): string {
   const lines = verbs.map((verb) => `  saqr ${verb.name.padEnd(12)}${verb.summary}`)
   return [
     'saqr fine-tunes large language models.',
+    'Usage: saqr <command> [options]',
     '',
     ...lines,
     '',
-    'saqr <command> --help lists its options; saqr --version is the version.',
+    'saqr <command> --help lists its options, saqr <command> --help NAME says more about one; saqr --version prints the version.',
     '',
   ].join('\n')
 }

@@ -37,9 +37,9 @@ export interface Verb<T extends Fields = Fields> {
 
 /** Options of every verb. */
 export const common = {
-  config: honoured(optionalText, null, 'YAML file with options; flags win over it'),
+  config: honoured(optionalText, null, 'YAML file with options; flags on the command line win over it'),
   verbose: honoured(flag, false, 'print stack traces of errors'),
-  help: honoured(z.union([z.boolean(), z.string()]), false, 'this page, or what one option does'),
+  help: honoured(z.union([z.boolean(), z.string()]), false, 'this page; with the name of an option, what that does'),
 }
 
 /** Keeps the exact type of its table. */

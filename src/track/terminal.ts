@@ -74,6 +74,7 @@ function opening(run: StartEvent): string[] {
   const shared = run.computedTokens < run.rowTokens ? `, ${grouped(run.computedTokens)} to compute: rows share their beginnings` : ''
   const off =
     run.sharing &&
+    run.sharing.tokens > 0 &&
     `rows don’t share their beginnings: ${run.sharing.off}; it would save ${grouped(run.sharing.tokens)} of ${grouped(run.rowTokens)} tokens an epoch`
   const resumed = run.doneSteps > 0 ? `, going on after step ${run.doneSteps}` : ''
   return [

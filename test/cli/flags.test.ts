@@ -8,8 +8,8 @@ import { renamed } from '../../src/train/options/retired.ts'
 import { sftFields } from '../../src/train/options/sft.ts'
 
 const parse = (...args: string[]) => {
-  const { given, words } = parseFlags(args, sftFields, renamed)
-  return { values: Object.fromEntries(given.map((g) => [g.name, g.value])), words }
+  const { given, strays } = parseFlags(args, sftFields, renamed)
+  return { values: Object.fromEntries(given.map((g) => [g.name, g.value])), words: strays.map(({ word }) => word) }
 }
 const values = (...args: string[]) => parse(...args).values
 
@@ -85,8 +85,10 @@ describe('flags', () => {
     [['--lora_rnak', '3'], 'unknown option --lora_rnak; did you mean --lora_r?'],
     [['--no_lora_r'], 'unknown option --no_lora_r'],
     [['-x'], 'unknown option -x'],
+    [['-lora_r', '8'], 'unknown option -lora_r; did you mean --lora_r?'],
     [['--warmup_steps', '0', '--warmup-ratio', '0.1'], '--warmup-ratio and --warmup_steps mean the same; keep the latter'],
-    [['--lora_r'], '--lora_r needs a value'],
+    [['--lora_r'], '--lora_r needs a value: a whole number of at least 1'],
+    [['--deepspeed'], '--deepspeed is refused: training on several devices is not supported yet'],
     [['--lora_r', '--packing'], '--lora_r needs a value'],
     [['--no_packing=true'], '--no_packing takes no value'],
   ])('%j is an error', (args, message) => {
@@ -138,6 +140,8 @@ describe('config file', () => {
   })
 
   it('that is not there is an error', () => {
-    expect(() => readConfig(join(folder, 'none.yaml'), sftFields)).toThrow(/--config .*none\.yaml: can't be read/)
+    expect(() => readConfig(join(folder, 'none.yaml'), sftFields)).toThrow(
+      /--config: .*none\.yaml does not exist: there is no none\.yaml in /,
+    )
   })
 })

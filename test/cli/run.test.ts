@@ -40,6 +40,7 @@ describe('saqr', () => {
     expect(await saqr('--help')).toMatchObject({ code: 0, err: '' })
     expect((await saqr('--help')).out).toContain('saqr sft         fine-tune a model')
     expect((await saqr()).code).toBe(1)
+    expect((await saqr('help', 'sft', 'lora_r')).out).toMatch(/^--lora_r N\n/)
     expect((await saqr('--version')).out).toMatch(/^\d+\.\d+\.\d+\n$/)
   })
 
@@ -65,7 +66,17 @@ describe('saqr', () => {
       ['sft', '--use_dora'],
       'error OPTION_REFUSED: --use_dora true is refused: DoRA is not supported yet; use plain LoRA or --use_rslora\n',
     ],
-    [['sft', 'rows.json'], 'error OPTION_INVALID: saqr sft takes no rows.json; options begin with --\n'],
+    [['sft', 'rows.json'], 'error OPTION_INVALID: saqr sft has no use for rows.json: did you mean --dataset_name rows.json?\n'],
+    [['sft', 'run.yml'], 'error OPTION_INVALID: saqr sft has no use for run.yml: did you mean --config run.yml?\n'],
+    [['sft', 'train'], 'error OPTION_INVALID: saqr sft has no use for train: options begin with --\n'],
+    [
+      ['sft', '--output_dir', 'my', 'run'],
+      'error OPTION_INVALID: saqr sft has no use for run: --output_dir takes one value; put quotes around a value with spaces\n',
+    ],
+    [
+      ['sft', '--packing', 'maybe'],
+      'error OPTION_INVALID: saqr sft has no use for maybe: --packing takes true, false or nothing; put quotes around a value with spaces\n',
+    ],
     [['stf'], 'error OPTION_UNKNOWN: unknown command stf; did you mean saqr sft?\n'],
     [['sft', '--run_name', 'fails'], 'error TRAIN_NAN: loss is not finite\n'],
     [['sft', '--run_name', 'breaks'], 'error INTERNAL: x is undefined (--verbose shows where)\n'],
@@ -86,8 +97,8 @@ describe('saqr', () => {
     expect(seen).toBeUndefined()
     for (const [name, field] of Object.entries(sftFields)) if (field.status === 'honoured') expect(out).toContain(`  --${name}`)
     expect(out).toContain('  --lora_r N                      rank of the adapter (default: 16)\n')
-    expect(out).toMatch(/Accepted, with nothing left to do for them:\n {2}attn_implementation, /)
-    expect(out).toMatch(/Refused unless at their default:\n {2}model_init_kwargs, /)
+    expect(out).toMatch(/Accepted, though there is nothing left for them to do:\n {2}attn_implementation, /)
+    expect(out).toMatch(/Not supported; accepted only at their default:\n {2}model_init_kwargs, /)
     expect(Math.max(...out.split('\n').map((line) => line.length))).toBeLessThanOrEqual(100)
   })
 
@@ -96,6 +107,14 @@ describe('saqr', () => {
       '--use_dora\n  Refused unless false: DoRA is not supported yet; use plain LoRA or --use_rslora.\n',
     )
     expect((await saqr('sft', '--help', 'loss_type')).out).toContain('  refuses dft: ')
-    expect((await saqr('sft', '--help', 'padding_free')).out).toContain('Accepted, with nothing left to do: ')
+    expect((await saqr('sft', '--help', 'padding_free')).out).toContain('Accepted, though there is nothing left for it to do: ')
+    expect((await saqr('sft', '--help', 'optim')).out).toContain(
+      '\n  refuses adamw_torch_xla or adamw_torch_npu_fused: it is for other hardware',
+    )
+    expect((await saqr('sft', '--help', 'lora_r')).out).toBe(
+      '--lora_r N\n  rank of the adapter.\n  takes a whole number of at least 1\n  default: 16\n',
+    )
+    // what is left out is told once
+    expect((await saqr('sft', '--help', 'memory')).out).not.toContain('default: none')
   })
 })

@@ -152,6 +152,13 @@ describe('saqr sft', () => {
     [['--use_peft', '--memory', '1MB'], 'MEMORY_BUDGET'],
     [['--use_peft', '--lora_target_modules', 'nothing'], 'OPTION_MODULES'],
     [['--use_peft', '--output_dir', '/dev/null/out'], 'error '],
+    // raised far below the command line, and named as it was written there
+    [['--max-pass-tokens', '20'], 'Set max_length in '],
+    [['--max-pass-tokens', '20'], 'allow larger passes (--max-pass-tokens).'],
+    [['--packing', '--max_length', 'none'], 'packing needs --max_length, which is'],
+    [['--logging-steps', '0'], '--logging-steps is 0; use --logging_strategy no'],
+    [['--eval_strategy', 'epoch'], 'OPTION_INVALID: --eval_strategy epoch needs rows that are not trained on'],
+    [['--assistant_only_loss'], 'OPTION_INVALID: --assistant_only_loss needs conversations'],
   ])('%j is one clear error', async (args, message) => {
     const { code, err } = await saqr('sft', ...config(), '--output_dir', join(folder, 'bad'), ...args)
     expect(code).toBe(1)
@@ -201,6 +208,12 @@ describe('saqr plan', () => {
     expect(report.memory.lines.reduce((sum, line) => sum + line.atPeak, 0)).toBe(report.memory.total)
   })
 
+  it('fetches nothing from the Hub, and says so', async () => {
+    const { err } = await saqr('plan', 'owner/name')
+    expect(err).toMatch(/^error OPTION_INVALID: owner\/name is not a file or folder here, and saqr plan fetches nothing from the Hub/)
+    expect((await saqr('plan', './config.json')).err).toMatch(/^error FORMAT_NOT_FOUND: /)
+  })
+
   it('needs a model', async () => {
     expect((await saqr('plan')).err).toBe('error OPTION_INVALID: saqr plan needs a model: a config.json, a model folder or a .gguf file\n')
   })
@@ -214,6 +227,12 @@ describe('saqr generate', () => {
     const drawn = (seed: string) => ask('--temperature', '1', '--seed', seed, 'the white falcon')
     expect((await drawn('1')).out).toBe((await drawn('1')).out)
     expect((await drawn('1')).out).not.toBe((await drawn('2')).out)
+  })
+
+  it('has help of its own where training has another', async () => {
+    const { out } = await saqr('generate', '--help')
+    expect(out).toContain('--load_in_4bit ')
+    expect(out).not.toMatch(/train/)
   })
 
   it('says what is missing', async () => {

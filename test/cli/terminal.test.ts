@@ -96,6 +96,12 @@ function output(isTTY: boolean) {
 }
 
 describe('terminal', () => {
+  it('says nothing of sharing that would save nothing', () => {
+    const out = output(false)
+    send(terminal(out, output(false)), { ...start, sharing: { off: 'lora_dropout is 0.05', tokens: 0 } })
+    expect(out.text()).toMatch(/^SmolLM2-135M: LoRA/)
+  })
+
   it('prints the memory table and a plain line a log in a pipe', () => {
     const [out, err] = [output(false), output(false)]
     const tracker = terminal(out, err)

@@ -27,7 +27,7 @@ interface Finding {
 
 export const doctor = defineVerb({
   name: 'doctor',
-  summary: 'what this machine has, where it was found, and its limits',
+  summary: 'show what this machine has to train on, and how fast it is at most',
   usage: '[options]',
   fields,
   themes: [{ title: 'Options', fields }],

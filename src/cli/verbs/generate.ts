@@ -11,47 +11,39 @@ import { openDevice } from '../device.ts'
 import { openForGeneration } from '../load.ts'
 import { defineVerb } from '../verb.ts'
 
-const {
-  model_name_or_path,
-  model_revision,
-  dtype,
-  bf16,
-  load_in_4bit,
-  use_bnb_nested_quant,
-  eos_token,
-  chat_template_path,
-  device,
-  use_cpu,
-} = sftFields
-
+/** sft's options where they say what a model is; how they are told is another matter here */
 const model = {
-  model_name_or_path,
-  model_revision,
-  dtype,
-  bf16,
-  load_in_4bit,
-  use_bnb_nested_quant,
-  eos_token,
-  chat_template_path,
-  device,
-  use_cpu,
+  model_name_or_path: { ...sftFields.model_name_or_path, help: 'Hub id, folder, .gguf file, or a folder with a PEFT adapter' },
+  model_revision: sftFields.model_revision,
+  dtype: {
+    ...sftFields.dtype,
+    help: 'with --bf16 false, what is computed in: float32, bfloat16, or as the checkpoint is stored (auto)',
+    refuses: { float16: 'saqr computes in bf16 or f32; leave it out, or use --bf16 false for f32' },
+  },
+  bf16: { ...sftFields.bf16, help: 'weights and products in bf16, sums in f32 (the default); false: as dtype says' },
+  load_in_4bit: { ...sftFields.load_in_4bit, help: 'hold the weights in 4-bit NF4' },
+  use_bnb_nested_quant: sftFields.use_bnb_nested_quant,
+  eos_token: { ...sftFields.eos_token, help: 'token at which the answer ends; default: the tokenizer’s' },
+  chat_template_path: sftFields.chat_template_path,
+  device: sftFields.device,
+  use_cpu: { ...sftFields.use_cpu, help: 'compute on the CPU whatever else there is (--device cpu)' },
 }
 const prompt = {
-  prompt: honoured(optionalText, null, 'what to go on from; also as plain words, or from standard input'),
+  prompt: honoured(optionalText, null, 'question, or beginning of a text; also as plain words, or from standard input'),
   chat: honoured(optionalFlag, null, 'put the prompt into the chat template as a user’s message; default: where the model has one'),
-  system: honoured(optionalText, null, 'system message before it'),
+  system: honoured(optionalText, null, 'system message before the prompt, where it goes into the chat template'),
 }
 const sampling = {
   max_new_tokens: honoured(count, 256, 'tokens at the most'),
   temperature: honoured(z.number().min(0), 0, '0: always the likeliest token; else tokens are drawn at this temperature'),
   top_k: honoured(z.int().min(0), 0, 'draw from this many likeliest tokens; 0: all'),
   top_p: honoured(z.number().positive().max(1), 1, 'draw from the likeliest tokens that hold this probability together'),
-  seed: honoured(z.int().min(0), 0, 'of the draws'),
+  seed: honoured(z.int().min(0), 0, 'of the draws; the same seed draws the same text'),
 }
 
 export const generate = defineVerb({
   name: 'generate',
-  summary: 'let a model answer, or go on from a text',
+  summary: 'ask a model, or let it continue a text',
   usage: '--model_name_or_path MODEL [options] PROMPT',
   examples: [
     'saqr generate --model_name_or_path out "What is a falcon?"',

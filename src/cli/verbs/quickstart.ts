@@ -12,6 +12,7 @@ import { writeTokenizer } from '../../engine/model-folder.ts'
 import { saveTrained } from '../../engine/save.ts'
 import { saveMerged } from '../../export/merged.ts'
 import { ensureWritableFolder } from '../../hub/files.ts'
+import { shortPath } from '../../hub/not-found.ts'
 import type { Point } from '../../track/curve.ts'
 import { plot } from '../../track/plot.ts'
 import { lossCurveSvg } from '../../track/svg.ts'
@@ -49,7 +50,7 @@ const bundle = (name: string) => fileURLToPath(new URL(`../../../assets/quicksta
 
 export const quickstart = defineVerb({
   name: 'quickstart',
-  summary: 'a whole fine-tuning in a minute or two: before, training, after',
+  summary: 'fine-tune a small model in a minute or two: asked before, trained, asked again',
   usage: '[--model MODEL --dataset ROWS] [options]',
   fields,
   themes: [{ title: 'Options', fields }],
@@ -85,7 +86,7 @@ export const quickstart = defineVerb({
         `answered word for word: ${before.right} of ${before.of} before, ${after.right} of ${after.of} after`,
         '',
       )
-      say(...(await save(model, curve, o.outputDir)), '', ...nextStep(o.dataset ?? bundle('train.jsonl'), rowTokens, device))
+      say(...(await save(model, curve, o.outputDir)), '', ...nextStep(o.dataset ?? shortPath(bundle('train.jsonl')), rowTokens, device))
       return 0
     } finally {
       device.dispose()

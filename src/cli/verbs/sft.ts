@@ -2,6 +2,8 @@
 import { join } from 'node:path'
 import { writeTokenizer } from '../../engine/model-folder.ts'
 import { saveTrained } from '../../engine/save.ts'
+import { SaqrError } from '../../error.ts'
+import { isFile } from '../../hub/files.ts'
 import { jsonl } from '../../track/jsonl.ts'
 import { terminal } from '../../track/terminal.ts'
 import { tracked } from '../../track/tracker.ts'
@@ -31,12 +33,14 @@ export const sft = defineVerb({
     checkSft(options)
     const device = await openDevice(options.useCpu ? 'cpu' : options.device)
     try {
+      // rows first: a name that is wrong should not cost the fetching of a model
+      const rows = await rowsOf(options, io.signal)
       const { language, tokenizer, notes } = await openForTraining(options, device, io.signal)
       for (const note of notes) io.err.write(`${note}\n`)
       const trainer = new SFTTrainer({
         model: { language },
         processingClass: tokenizer,
-        ...(await rowsOf(options, io.signal)),
+        ...rows,
         args: trainerArgs(options),
         memory: options.memory === null ? null : sizeInBytes(options.memory)!,
       })
@@ -56,6 +60,11 @@ export const sft = defineVerb({
 async function rowsOf(o: SftOptions, signal: AbortSignal) {
   const trainDataset = await loadRows(o.datasetName!, o.datasetConfig, o.datasetTrainSplit, signal)
   if (o.evalStrategy === 'no') return { trainDataset }
+  if (o.evalDatasetName === null && isFile(o.datasetName!))
+    throw new SaqrError(
+      'OPTION_INVALID',
+      `evalStrategy ${o.evalStrategy} needs rows that are not trained on, and a file has no split ${o.datasetTestSplit}: name some with evalDatasetName`,
+    )
   const evalDataset =
     o.evalDatasetName === null
       ? await loadRows(o.datasetName!, o.datasetConfig, o.datasetTestSplit, signal)
