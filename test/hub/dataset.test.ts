@@ -4,6 +4,7 @@ import { join, relative } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type DatasetOptions, resolveDataset } from '../../src/hub/dataset.ts'
 import { globMatcher } from '../../src/hub/glob.ts'
+import { shortPath } from '../../src/hub/not-found.ts'
 import { type FakeHub, startHub } from './server.ts'
 
 const card = `---
@@ -120,6 +121,11 @@ test('a folder without rows is told what it holds', async () => {
   await expect(resolveDataset(folder)).rejects.toThrow(/no \.parquet, .* or \.csv file; it is empty\./)
   writeFileSync(join(folder, 'notes.txt'), '')
   await expect(resolveDataset(folder)).rejects.toThrow(/it holds notes\.txt\./)
+})
+
+test('paths are shown as seen from the working folder where they lie below it', () => {
+  expect(shortPath(join(process.cwd(), 'assets', 'rows.jsonl'))).toBe(join('assets', 'rows.jsonl'))
+  expect(shortPath(join(process.cwd(), '..', 'rows.jsonl'))).toBe(join(process.cwd(), '..', 'rows.jsonl'))
 })
 
 test('patterns', () => {
