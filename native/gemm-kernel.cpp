@@ -71,8 +71,9 @@ static void tile(int64_t units, const float* a, const float* b, float* c, int64_
 #pragma GCC unroll 16
   for (int r = 0; r < R; r++) {
 #pragma GCC unroll 2
-    for (int v = 0; v < V; v++) sum[r][v] = add ? load(c + r * stride + v * W) : vf{};
+    for (int v = 0; v < V; v++) sum[r][v] = vf{};
   }
+  // each block of depth is a sum of its own: one chain over all of it rounds as often as it is long
   for (int64_t u = 0; u < units; u++, a += kTallStep, b += V * W) {
     vf column[V];
 #pragma GCC unroll 2
@@ -81,6 +82,13 @@ static void tile(int64_t units, const float* a, const float* b, float* c, int64_
     for (int r = 0; r < R; r++) {
 #pragma GCC unroll 2
       for (int v = 0; v < V; v++) sum[r][v] = Math::step(column[v], a + r, sum[r][v]);
+    }
+  }
+  if (add) {
+#pragma GCC unroll 16
+    for (int r = 0; r < R; r++) {
+#pragma GCC unroll 2
+      for (int v = 0; v < V; v++) sum[r][v] += load(c + r * stride + v * W);
     }
   }
   if (to) return to->addend ? finishTile<typename Math::Element, true>(*to, sum) : finishTile<typename Math::Element, false>(*to, sum);
@@ -137,7 +145,7 @@ static void outer(const float* a, int64_t aStep, const void* b, int64_t bStride,
   static const E zeros[W] = {};
   vf sum[R];
 #pragma GCC unroll 16
-  for (int r = 0; r < R; r++) sum[r] = add ? load(c + r * stride) : vf{};
+  for (int r = 0; r < R; r++) sum[r] = vf{};
   const E* row = static_cast<const E*>(b);
   for (int64_t k = 0; k < depth; k += Math::kPerUnit, a += aStep, row += Math::kPerUnit * bStride) {
     const vf column = join(row, k + 1 < depth ? row + bStride : zeros);
@@ -146,7 +154,7 @@ static void outer(const float* a, int64_t aStep, const void* b, int64_t bStride,
     for (int r = 0; r < R; r++) sum[r] = Math::step(column, a + r, sum[r]);
   }
 #pragma GCC unroll 16
-  for (int r = 0; r < R; r++) store(c + r * stride, sum[r]);
+  for (int r = 0; r < R; r++) store(c + r * stride, add ? sum[r] + load(c + r * stride) : sum[r]);
 }
 
 template <class Math, int V, int... R>

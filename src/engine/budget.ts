@@ -90,9 +90,9 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
 
 function tooSmall(memory: number, needed: number, tokens: number, longest: number): SaqrError {
   const mib = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`
-  const shorter = tokens > longest ? 'a smaller max_pass_tokens, or ' : ''
+  const shorter = tokens > longest ? 'a smaller maxPassTokens, ' : ''
   return new SaqrError(
     'MEMORY_BUDGET',
-    `${mib(memory)} of memory are too little: passes of ${tokens} tokens need at least ${mib(needed)}, everything recomputed. Give a budget of ${mib(needed).replace(' ', '')} (--memory), ${shorter}a smaller max_length, or load_in_4bit.`,
+    `${mib(memory)} of memory are too little: passes of ${tokens} tokens need at least ${mib(needed)}, everything recomputed. Raise memory to ${mib(needed).replace(' ', '')}, or give ${shorter}a smaller maxLength or loadIn4bit.`,
   )
 }

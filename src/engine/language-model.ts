@@ -4,6 +4,7 @@ import type { AdapterSpec } from '../adapters/choose.ts'
 import { SaqrError } from '../error.ts'
 import { layoutParameters } from '../graph/layout.ts'
 import type { TraceRecorder } from '../graph/trace.ts'
+import { nearest } from '../hub/nearest.ts'
 import type { OpenModel } from './open-model.ts'
 import { Trainables } from './trainables.ts'
 
@@ -23,13 +24,7 @@ export class LanguageModel {
     this.spec = spec
     this.recorder = open.inspect(spec)
     this.adapter = open.adapter(spec, false)
-    if (this.adapter.config && this.recorder.parameters.size === 0) {
-      const targets = JSON.stringify(this.adapter.config.targetModules)
-      throw new SaqrError(
-        'OPTION_MODULES',
-        `target_modules ${targets} match no module of this ${open.model.family} model: name its linears (q_proj, …) or use all-linear`,
-      )
-    }
+    if (this.adapter.config && this.recorder.parameters.size === 0) throw noTarget(this.adapter.config.targetModules, this)
     open.loadFor(this.recorder)
     if (this.recorder.parameters.size === 0) return
     const layout = layoutParameters(this.recorder.parameters.values(), open.nextScope())
@@ -66,4 +61,14 @@ export class LanguageModel {
     this.#disposed = true
     this.#trainables?.dispose()
   }
+}
+
+function noTarget(targets: readonly string[] | string, { open, recorder }: LanguageModel): SaqrError {
+  const modules = [...new Set([...recorder.weights.keys()].map((name) => name.split('.').at(-2)!).filter((name) => name.endsWith('_proj')))]
+  const close = typeof targets === 'string' ? undefined : targets.map((target) => nearest(target, modules)).find((name) => name)
+  const hint = close ? `did you mean ${close}?` : `it has ${modules.join(', ')}; all-linear means every one`
+  return new SaqrError(
+    'OPTION_MODULES',
+    `target_modules ${JSON.stringify(targets)} match no module of this ${open.model.family} model: ${hint}`,
+  )
 }

@@ -190,7 +190,7 @@ function checkPositions(examples: readonly Example[], { open }: LanguageModel): 
     if (longest <= maxPositions) continue
     throw new SaqrError(
       'DATA_TOO_LONG',
-      `${source}, row ${row}: ${longest} tokens, but the model knows ${maxPositions} positions (max_position_embeddings). Set max_length to ${maxPositions} or less.`,
+      `${source}, row ${row}: ${longest} tokens, but the model knows ${maxPositions} positions (max_position_embeddings). Set maxLength to ${maxPositions} or less.`,
     )
   }
 }
