@@ -1,4 +1,4 @@
-/** Alpaca rows as bench/hf_cpu.py tokenises them: one text a row, end of text behind it. */
+/** Alpaca rows as token ids, for both sides: one text a row, end of text behind it. */
 import type { Tokenizer } from '../src/text/tokenizer.ts'
 
 interface Row {

@@ -11,18 +11,17 @@ import { loraConfig } from '../src/formats/peft/config.ts'
 import { Tokenizer } from '../src/text/tokenizer.ts'
 import type { EndEvent, StartEvent } from '../src/train/events.ts'
 import { SFTTrainer } from '../src/train/sft-trainer.ts'
-import { alpacaIds } from './alpaca.ts'
 import { CASES, type CpuCase } from './cpu-cases.ts'
 
 const PROJECTIONS = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj']
 /** the first is not counted: pages are touched, plans are made */
 const STEPS = 7
 
-const [name, modelPath, dataPath, outputDir, policy] = process.argv.slice(2) as [string, string, string, string, string?]
+const [name, modelPath, rowsPath, outputDir, policy] = process.argv.slice(2) as [string, string, string, string, string?]
 const c = CASES.find((one) => one.name === name)!
 
-function rowsOf(tokenizer: Tokenizer): { rows: { input_ids: number[] }[]; batch: number } {
-  const ids = alpacaIds(tokenizer, JSON.parse(readFileSync(dataPath, 'utf8')))
+function rowsOf(): { rows: { input_ids: number[] }[]; batch: number } {
+  const ids = JSON.parse(readFileSync(rowsPath, 'utf8')) as number[][]
   if (c.data === 'rows') return { rows: ids.slice(0, 8 * STEPS).map((input_ids) => ({ input_ids })), batch: 8 }
   const stream = ids.flat()
   return { rows: Array.from({ length: 4 * STEPS }, (_, i) => ({ input_ids: stream.slice(512 * i, 512 * (i + 1)) })), batch: 4 }
@@ -58,7 +57,7 @@ const device = new CpuDevice()
 const tokenizerFiles = openCheckpoint(modelPath).tokenizer!
 const tokenizer = new Tokenizer(tokenizerFiles)
 const language = openModel(device, c)
-const { rows, batch } = rowsOf(tokenizer)
+const { rows, batch } = rowsOf()
 const trainer = new SFTTrainer({
   model: { language },
   processingClass: tokenizer,

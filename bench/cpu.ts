@@ -6,10 +6,13 @@
  * norms are checked against the baseline's. Without --python only saqr runs. Raw output goes to --out (bench/results).
  */
 import { execFileSync } from 'node:child_process'
-import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { openCheckpoint } from '../src/formats/checkpoint.ts'
+import { Tokenizer } from '../src/text/tokenizer.ts'
+import { alpacaIds } from './alpaca.ts'
 import { asShipped } from './as-shipped.ts'
 import { CASES } from './cpu-cases.ts'
 
@@ -47,7 +50,10 @@ if (!values.model || !values.data) {
 const { model, data, python, out } = values
 const work = mkdtempSync(join(tmpdir(), 'saqr-bench-'))
 const here = import.meta.dirname
-const shipped = asShipped(['cpu-case.ts', 'cpu-cases.ts', 'alpaca.ts'], join(work, 'bench'))
+const shipped = asShipped(['cpu-case.ts', 'cpu-cases.ts'], join(work, 'bench'))
+// both sides train on the same ids: transformers' reader of a GGUF splits numbers in another way than the model was trained with
+const rows = join(work, 'rows.json')
+writeFileSync(rows, JSON.stringify(alpacaIds(new Tokenizer(openCheckpoint(model).tokenizer!), JSON.parse(readFileSync(data, 'utf8')))))
 
 function run(side: string, command: string, args: string[]): Result {
   const text = execFileSync(command, args, {
@@ -60,7 +66,7 @@ function run(side: string, command: string, args: string[]): Result {
   return JSON.parse(line) as Result
 }
 
-const ours = (name: string, ...more: string[]) => run('saqr', process.execPath, [shipped, name, model, data, work, ...more])
+const ours = (name: string, ...more: string[]) => run('saqr', process.execPath, [shipped, name, model, rows, work, ...more])
 
 writeFileSync(
   out,
@@ -73,7 +79,7 @@ for (const c of CASES) {
   if (positionals.length && !positionals.includes(c.name)) continue
   const result = ours(c.name)
   if (c.baseline && python && !baselines.has(c.baseline))
-    baselines.set(c.baseline, run('hf', python, [join(here, 'hf_cpu.py'), c.baseline, model, data]))
+    baselines.set(c.baseline, run('hf', python, [join(here, 'hf_cpu.py'), c.baseline, model, rows]))
   const theirs = c.baseline ? baselines.get(c.baseline) : undefined
   if (theirs) check(result, theirs, c.dtype)
   if (c.arena) sameBits(result, ours(c.name, 'all'))
@@ -103,10 +109,10 @@ function beside({ peakRssMiB, residentArenaMiB = 0, storeMiB = 0, mappedMiB = 0 
   return peakRssMiB - residentArenaMiB - storeMiB - mappedMiB
 }
 
-/** The adapter begins as nothing, so the first losses are the same model's: bf16 rounds logits of about 10 to 2⁻⁵, losses average that away. */
+/** The adapter begins as nothing, so the first losses are the same model's on the same tokens: bf16 rounds logits of about 10 to 2⁻⁵, losses average that away. */
 function check(a: Result, b: Result, dtype: 'bf16' | 'f32'): void {
   const off = Math.abs(a.losses[0]! - b.losses[0]!)
-  if (!(off < (dtype === 'bf16' ? 0.02 : 1e-4))) throw new Error(`${a.case}: first loss ${a.losses[0]}, the baseline's is ${b.losses[0]}`)
+  if (!(off < (dtype === 'bf16' ? 5e-3 : 1e-4))) throw new Error(`${a.case}: first loss ${a.losses[0]}, the baseline's is ${b.losses[0]}`)
   if (!a.gradNorms.every((n) => n > 0) || !b.gradNorms.every((n) => n > 0)) throw new Error(`${a.case}: a gradient norm is zero`)
 }
 

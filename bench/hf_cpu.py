@@ -1,20 +1,19 @@
 """The same steps with transformers + PEFT on the CPU: SmolLM2 out of its GGUF, LoRA r 16 on the seven projections, AdamW.
 
-  python bench/hf_cpu.py CASE MODEL.gguf ALPACA.json     CASE: bf16-windows | bf16-rows | f32-windows
+  python bench/hf_cpu.py CASE MODEL.gguf ROWS.json     CASE: bf16-windows | bf16-rows | f32-windows; ROWS.json: lists of token ids
 Prints one line of JSON, as bench/cpu-case.ts does. Rows are padded to the longest of their batch; only their own tokens are counted."""
 import json, os, resource, sys, time
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, LlamaForCausalLM
 
-case, gguf, data = sys.argv[1:4]
+case, gguf, rows_file = sys.argv[1:4]
 steps = 7
 torch.set_num_threads(os.cpu_count())
 torch.manual_seed(0)
 folder, name = os.path.split(gguf)
-tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
 dtype = torch.bfloat16 if case.startswith("bf16") else torch.float32
 packed = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.float32)
 # transformers keeps a GGUF's weights packed, which is slow: an ordinary model with the same values, as a user would have downloaded it
@@ -27,12 +26,8 @@ model.train()
 trained = [p for p in model.parameters() if p.requires_grad]
 optimizer = torch.optim.AdamW(trained, lr=2e-4, weight_decay=0.0)
 
-PROMPT = (
-    "Below is an instruction that describes a task, paired with an input that provides further context. Write a response that "
-    "appropriately completes the request.\n\n### Instruction:\n{instruction}\n\n### Input:\n{input}\n\n### Response:\n{output}"
-)
-with open(data) as f:
-    rows = [tokenizer(PROMPT.format(**r)).input_ids + [tokenizer.eos_token_id] for r in json.load(f)]
+with open(rows_file) as f:
+    rows = json.load(f)
 
 
 def batches():

@@ -10,9 +10,9 @@ import { SaqrError } from './error.ts'
 import { saveMerged } from './export/merged.ts'
 import { type AdapterConfig, loraConfig } from './formats/peft/config.ts'
 import { type GenerateOptions, generate } from './generate/generate.ts'
+import { nearest } from './hub/nearest.ts'
 import type { Tokenizer } from './text/tokenizer.ts'
 import { camel } from './train/options/field.ts'
-import { nearest } from './train/options/nearest.ts'
 
 export interface LoadOptions {
   /** tokens that training cuts rows to, unless its maxLength says otherwise; default 2048 */

@@ -1,6 +1,6 @@
 /** `saqr <verb> …`: finds the verb, reads its options, runs it, and turns errors into one clear line and an exit code. */
 import { SaqrError } from '../error.ts'
-import { nearest } from '../train/options/nearest.ts'
+import { nearest } from '../hub/nearest.ts'
 import { type Given, resolve } from '../train/options/resolve.ts'
 import { parseFlags, type Stray } from './flags.ts'
 import { fieldHelp, verbHelp } from './help.ts'

@@ -3,6 +3,7 @@
 import type { Adapter } from '../adapters/adapter.ts'
 import { type AdapterSpec, chooseAdapter } from '../adapters/choose.ts'
 import type { Device } from '../devices/device.ts'
+import { SaqrError } from '../error.ts'
 import type { Checkpoint } from '../formats/tensor.ts'
 import type { TraceRecorder } from '../graph/trace.ts'
 import { inspect } from '../graph/training.ts'
@@ -19,6 +20,9 @@ export interface BaseChoice {
   doubleQuant: boolean
 }
 
+/** Weights lie in a device's store by their names in the checkpoint, so a device holds one model. */
+const held = new WeakMap<Device, string>()
+
 export class OpenModel {
   readonly device: Device
   readonly checkpoint: Checkpoint
@@ -26,11 +30,20 @@ export class OpenModel {
   readonly choice: BaseChoice
   #adapters = 0
 
+  /** @throws SaqrError DEVICE_TAKEN where the device holds another model */
   constructor(device: Device, checkpoint: Checkpoint, choice: BaseChoice) {
+    const other = held.get(device)
+    if (other !== undefined) {
+      throw new SaqrError(
+        'DEVICE_TAKEN',
+        `this device holds the weights of ${other}: open ${checkpoint.path} on a device of its own (new CpuDevice(), or leave device out)`,
+      )
+    }
     this.device = device
     this.checkpoint = checkpoint
     this.model = openConfig(checkpoint.config)
     this.choice = choice
+    held.set(device, checkpoint.path)
   }
 
   /** prefix of the next adapter's tensors in the store */

@@ -1,9 +1,9 @@
 /** Given values -> resolved options: each is checked against its field; what is refused, unknown or impossible is an error that names it. */
 import { inspect, isDeepStrictEqual } from 'node:util'
 import { SaqrError } from '../../error.ts'
+import { nearest } from '../../hub/nearest.ts'
 import { choices, expected } from './expected.ts'
 import { camel, type Field, type Fields, type Honoured, type OptionsOf } from './field.ts'
-import { nearest } from './nearest.ts'
 
 /** One value as the user gave it. */
 export interface Given {
