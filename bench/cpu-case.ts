@@ -47,7 +47,6 @@ function memoryFor(model: LanguageModel, device: CpuDevice, share: number): numb
     activation: open.choice.dtype,
     layout,
     gradients: true,
-    chunk: 640,
   }
   const all = traceOf(spec, 2048).lower(() => 'all').arena
   return all * share + storeBytes(model.recorder, layout, { eightBit: false }, open.choice.doubleQuant) + device.describe().overhead

@@ -81,7 +81,12 @@ export class PassRunner {
 
   /** head chunks that this pass runs */
   chunks({ headCount, tokens }: Pass): number {
-    return Math.ceil(headCount / (this.spec.chunk ?? chunkOf(this.spec, tokens)))
+    return Math.ceil(headCount / this.chunkSize(tokens))
+  }
+
+  /** positions of a head chunk in a pass of T tokens */
+  chunkSize(tokens: number): number {
+    return this.spec.chunk ?? chunkOf(this.spec, tokens)
   }
 
   dispose(): void {
@@ -113,11 +118,18 @@ function inputsOf(pass: Pass, step: StepInputs): Record<string, ArrayBufferView>
 /** logits of a head chunk, bytes at most */
 const LOGITS = 64 * 2 ** 20
 
-/** Positions of a head chunk in a pass of T tokens: a multiple of 64, at most what LOGITS holds and at most the pass. */
+/** positions of a chunk are a multiple of this */
+const POSITIONS = 16
+
+/**
+ * Positions of a head chunk in a pass of T tokens: as few chunks as LOGITS lets there be, all about alike, because a chunk is computed whole
+ * also where fewer positions are left for it.
+ */
 export function chunkOf({ model, activation }: Pick<RunnerSpec, 'model' | 'activation'>, tokens: number): number {
   const row = model.vocab * (activation === 'f32' ? 4 : 2)
-  const most = Math.max(1, Math.floor(LOGITS / row / 64)) * 64
-  return Math.min(most, Math.ceil(tokens / 64) * 64)
+  const most = Math.max(1, Math.floor(LOGITS / row / POSITIONS)) * POSITIONS
+  const chunks = Math.ceil(tokens / most)
+  return Math.ceil(tokens / chunks / POSITIONS) * POSITIONS
 }
 
 export function traceOf(spec: Omit<RunnerSpec, 'policy'>, tokens: number): TracedPass {

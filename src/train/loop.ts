@@ -151,9 +151,10 @@ async function oneStep(run: Run, data: StepData, step: number, signal?: AbortSig
   }
 }
 
-/** of the tokens computed: padding doesn't count */
+/** of the tokens computed and the positions with a target: padding and the rest of the last head chunk don't count */
 function passFlops({ runner }: Run, pass: Pass): number {
-  const counted = countFlops(runner.plan(pass.tokens).plan, { chunks: runner.chunks(pass), pairs: visiblePairs(pass) })
+  const chunks = pass.headCount / runner.chunkSize(pass.tokens)
+  const counted = countFlops(runner.plan(pass.tokens).plan, { chunks, pairs: visiblePairs(pass) })
   return ((counted.flops + counted.recomputed) * pass.computedTokens) / pass.tokens
 }
 

@@ -15,7 +15,7 @@ it('a device holds one model: the second is refused by name', () => {
   try {
     new OpenModel(device, fixture('linear-warmup'), choice)
     expect(() => new OpenModel(device, fixture('evaluation'), choice)).toThrow(
-      expect.objectContaining({ code: 'DEVICE_TAKEN', message: expect.stringMatching(/linear-warmup.*evaluation/) }),
+      expect.objectContaining({ code: 'DEVICE_TAKEN', message: expect.stringMatching(/weights of .*linear-warmup.*evaluation/) }),
     )
   } finally {
     device.dispose()
@@ -24,7 +24,7 @@ it('a device holds one model: the second is refused by name', () => {
 
 it.each([
   [['q_pro'], 'did you mean q_proj?'],
-  [['zzz'], 'it has q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj'],
+  [['zzz'], 'it has v_proj, q_proj, k_proj, o_proj, gate_proj, up_proj, down_proj'],
 ])('target_modules %j match nothing', (targetModules, hint) => {
   const device = new CpuDevice({ threads: 1 })
   try {
