@@ -18,9 +18,6 @@ export interface CutOptions {
   quantum: number
 }
 
-/** Shortest shared beginning, tokens: below the 30 or 31 that Alpaca's preamble has in the vocabularies of Qwen 3 and Llama 3. */
-const MIN_SHARED = 16
-
 export function stepData(examples: readonly Example[], sampler: Sampler, step: number, cut: CutOptions): StepData {
   return cutRows(
     sampler
@@ -32,7 +29,7 @@ export function stepData(examples: readonly Example[], sampler: Sampler, step: n
 }
 
 export function cutRows(rows: readonly Example[], cut: CutOptions): StepData {
-  const passes = planPasses(rows, { ...cut, minShared: MIN_SHARED })
+  const passes = planPasses(rows, cut)
   const sum = (of: (pass: Pass) => number) => passes.reduce((n, pass) => n + of(pass), 0)
   return {
     passes,

@@ -84,7 +84,7 @@ describe('a batch of chats with LoRA on all seven projections, in f32', () => {
       policy: () => () => 'all',
       gradients: true,
     })
-    const passes = planPasses(rows, { maxPassTokens: 512, minShared: 16, quantum: device.describe().tokenQuantum })
+    const passes = planPasses(rows, { maxPassTokens: 512, quantum: device.describe().tokenQuantum })
     expect(passes.map((pass) => pass.computedTokens < pass.rowTokens)).toEqual([true])
     const [pass] = passes
     const loss = passLoss(pass!, await runner.run(pass!, { seed: 0, step: 0, lossScale: 1 / pass!.targets })) / pass!.targets
