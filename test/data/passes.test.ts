@@ -121,7 +121,7 @@ describe('rows as a trie', () => {
     expect(pass!.computedTokens).toBe(
       bruteForceTokens(
         examples.map((e) => e.ids),
-        32,
+        16,
       ),
     )
     expect(pass!.computedTokens).toBeLessThan(pass!.rowTokens)
@@ -134,12 +134,12 @@ describe('rows as a trie', () => {
     expect([...pass!.ids.subarray(0, pass!.computedTokens)]).toEqual(examples.flatMap((e) => [...e.ids]))
   })
 
-  test('31 tokens alike are not shared, 32 are', () => {
+  test('15 tokens alike are not shared, 16 are', () => {
     const ids = (last: number, n: number) => Int32Array.from({ length: n + 1 }, (_, i) => (i < n ? i : last))
     const pair = (n: number) =>
       [ids(900, n), ids(901, n)].map((x, i) => ({ ids: x, targets: new Uint8Array(x.length).fill(1), row: i + 1, source: 'made' }))
-    expect(planPasses(pair(31), { maxPassTokens: 256 })[0]!.computedTokens).toBe(64)
-    expect(planPasses(pair(32), { maxPassTokens: 256 })[0]!.computedTokens).toBe(34)
+    expect(planPasses(pair(15), { maxPassTokens: 256 })[0]!.computedTokens).toBe(32)
+    expect(planPasses(pair(16), { maxPassTokens: 256 })[0]!.computedTokens).toBe(18)
   })
 
   test('where rows part, a position has several targets; the same row twice counts twice', () => {
