@@ -109,7 +109,7 @@ const median = (values: number[]) => [...values].sort((a, b) => a - b)[values.le
 if (norms.some((n) => !(n > 0))) throw new Error('a gradient norm is zero: nothing was trained')
 console.log(
   JSON.stringify({
-    case: c.name,
+    case: policy ? `${c.name}, keeping ${policy}` : c.name,
     device: device.describe().label,
     tokensPerSecond: median(tokens),
     computedTokensPerSecond: median(computed),

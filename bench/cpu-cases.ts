@@ -8,6 +8,7 @@ export interface CpuCase {
   prefixSharing?: boolean
   r?: number
   dropout?: number
+  /** SmolLM2 has no biases: `all` must then cost nothing */
   bias?: 'none' | 'all'
   /** adapt the head too */
   head?: boolean

@@ -2,14 +2,15 @@
  * `npm run bench:cpu -- --model SmolLM2-135M-Instruct.gguf --data alpaca.json [--python python3] [case …]`
  *
  * saqr's training steps beside those of transformers + PEFT, alternating in one run, each in a process of its own: tokens a second (the median step's) of the
- * rows' tokens (the computed ones beside them), peak RSS, share of the machine's limit, and what the plan predicted. Losses and gradient
- * norms are checked against the baseline's. Without --python only saqr runs. Raw output goes to --out (bench/results).
+ * rows' tokens (the computed ones beside them), peak RSS, share of the machine's limit, and what the plan predicted. The first loss is
+ * checked against the baseline's, gradient norms not to be zero. Without --python only saqr runs. Raw output goes to --out (bench/results).
  */
 import { execFileSync } from 'node:child_process'
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { CpuDevice } from '../src/devices/cpu/device.ts'
 import { openCheckpoint } from '../src/formats/checkpoint.ts'
 import { Tokenizer } from '../src/text/tokenizer.ts'
 import { alpacaIds } from './alpaca.ts'
@@ -70,7 +71,7 @@ const ours = (name: string, ...more: string[]) => run('saqr', process.execPath, 
 
 writeFileSync(
   out,
-  `${JSON.stringify({ at: new Date().toISOString(), cpu: cpus()[0]!.model, threads: cpus().length, node: process.version })}\n`,
+  `${JSON.stringify({ at: new Date().toISOString(), cpu: cpus()[0]!.model, threads: cpus().length, node: process.version, limits: limits() })}\n`,
 )
 const baselines = new Map<string, Result>()
 const fixed = (n: number | undefined, digits = 0) => (n === undefined ? '' : n.toFixed(digits))
@@ -103,6 +104,14 @@ for (const c of CASES) {
   )
 }
 rmSync(work, { recursive: true })
+
+/** the machine's own, FLOP/s and bytes/s */
+function limits() {
+  const device = new CpuDevice()
+  const found = device.limits()
+  device.dispose()
+  return found
+}
 
 /** what the process takes beside arena, store and mapped weights: Node, the tokenizer, rows */
 function beside({ peakRssMiB, residentArenaMiB = 0, storeMiB = 0, mappedMiB = 0 }: Result): number {

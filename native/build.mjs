@@ -14,7 +14,7 @@ const out = join(native, 'build')
 
 /**
  * Best first. `needs`: flags of /proc/cpuinfo. `slowOn`: vendor whose processors run it, but slower than the next: Intel's cores take the
- * bf16 dot product at half the rate of f32 multiply-adds (149 and 306 GFLOP/s on two threads of a Xeon), AMD's at twice.
+ * bf16 dot product at half the rate of f32 multiply-adds (149 and 306 GFLOP/s on two threads of a Xeon, bench/results/ops-xeon.txt), AMD's at twice.
  */
 export const VARIANTS = [
   {

@@ -5,6 +5,7 @@ import type { Device } from './devices/device.ts'
 import { LanguageModel } from './engine/language-model.ts'
 import { loadAdapter } from './engine/load-adapter.ts'
 import { openBase } from './engine/open-base.ts'
+import type { OpenModel } from './engine/open-model.ts'
 import { saveTrained } from './engine/save.ts'
 import { SaqrError } from './error.ts'
 import { saveMerged } from './export/merged.ts'
@@ -47,6 +48,9 @@ export type PeftOptions = Partial<
 
 const PROJECTIONS = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj']
 
+/** what a model frees beside its adapter: a base on the user's own device, or the device with all on it */
+type Owned = 'nothing' | 'base' | 'device'
+
 /** An open model, trained or not. */
 export class PretrainedModel {
   readonly language: LanguageModel
@@ -55,14 +59,14 @@ export class PretrainedModel {
   readonly maxSeqLength: number
   /** as it was opened: what adapter_config.json names as its base */
   readonly name: string
-  readonly #ownsDevice: boolean
+  readonly #owns: Owned
 
-  constructor(language: LanguageModel, tokenizer: Tokenizer, maxSeqLength: number, name: string, ownsDevice: boolean) {
+  constructor(language: LanguageModel, tokenizer: Tokenizer, maxSeqLength: number, name: string, owns: Owned) {
     this.language = language
     this.tokenizer = tokenizer
     this.maxSeqLength = maxSeqLength
     this.name = name
-    this.#ownsDevice = ownsDevice
+    this.#owns = owns
   }
 
   /** Text that goes on from the prompt, piece by piece. */
@@ -83,7 +87,9 @@ export class PretrainedModel {
   /** Frees the adapter; the model that opened the base frees everything. Using it afterwards throws. */
   async dispose(): Promise<void> {
     this.language.disposeAdapter()
-    if (this.#ownsDevice) this.language.open.device.dispose()
+    if (this.#owns === 'nothing') return
+    this.language.open.dispose()
+    if (this.#owns === 'device') this.language.open.device.dispose()
   }
 }
 
@@ -97,6 +103,7 @@ export const FastLanguageModel = {
     const { loadIn4bit = true, fullFinetuning = false, randomState = 3407, maxSeqLength = 2048 } = options
     if (!(Number.isInteger(maxSeqLength) && maxSeqLength > 0)) invalid('maxSeqLength', maxSeqLength, 'a whole number above 0')
     const device = options.device ?? new CpuDevice()
+    let base: OpenModel | undefined
     try {
       const loadedIn4bit = loadIn4bit && !fullFinetuning
       const choice = {
@@ -105,6 +112,7 @@ export const FastLanguageModel = {
         doubleQuant: loadedIn4bit && (options.doubleQuant ?? true),
       } as const
       const { open, adapter, tokenizer } = await openBase(name, device, { ...options, choice: () => choice })
+      base = open
       if (adapter !== null && fullFinetuning) {
         throw new SaqrError(
           'OPTION_INVALID',
@@ -113,8 +121,9 @@ export const FastLanguageModel = {
       }
       const spec: AdapterSpec = fullFinetuning ? { kind: 'full' } : { kind: 'none' }
       const language = adapter === null ? new LanguageModel(open, spec, randomState) : loadAdapter(open, adapter)
-      return { model: new PretrainedModel(language, tokenizer, maxSeqLength, name, !options.device), tokenizer }
+      return { model: new PretrainedModel(language, tokenizer, maxSeqLength, name, options.device ? 'base' : 'device'), tokenizer }
     } catch (error) {
+      base?.dispose()
       if (!options.device) device.dispose()
       throw error
     }
@@ -131,7 +140,7 @@ export const FastLanguageModel = {
       model.tokenizer,
       model.maxSeqLength,
       model.name,
-      false,
+      'nothing',
     )
   },
 }

@@ -147,6 +147,13 @@ TEST(target_log_probs_of_entries) {
         }
       }
       EXPECT(scores.get(8, 0) == 77 && scores.get(0, 0) == 77, "entries of other chunks");
+      // a logit that is no number, also in the last, odd column, must be seen in the loss
+      for (int column : {0, V - 1}) {
+        logits.set(0, column, NAN);
+        EXPECT(Call("target_log_probs", 1, forward, {}).error(pool(2)).empty(), "it runs");
+        EXPECT(std::isnan(scores.get(2, 0)) && std::isnan(scores.get(2, 1)), "V = %d: NaN in column %d", V, column);
+        logits.set(0, column, 1);
+      }
     }
   }
 }

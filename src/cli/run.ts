@@ -75,7 +75,11 @@ async function call(verb: Verb, args: readonly string[], io: Io): Promise<number
   try {
     return await verb.run({ options, words: flags.strays.map(({ word }) => word), io: respelled(io, spell) })
   } catch (error) {
-    if (error instanceof SaqrError) error.message = spell(error.message)
+    if (error instanceof SaqrError) {
+      const { message } = error
+      error.message = spell(message)
+      error.stack = error.stack?.replace(message, () => error.message)
+    }
     throw error
   }
 }

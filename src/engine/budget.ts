@@ -93,6 +93,6 @@ function tooSmall(memory: number, needed: number, tokens: number, longest: numbe
   const shorter = tokens > longest ? 'a smaller maxPassTokens, ' : ''
   return new SaqrError(
     'MEMORY_BUDGET',
-    `${mib(memory)} of memory are too little: passes of ${tokens} tokens need at least ${mib(needed)}, everything recomputed. Raise memory to ${mib(needed).replace(' ', '')}, or give ${shorter}a smaller maxLength or loadIn4bit.`,
+    `${mib(memory)} of memory are too little: passes of ${tokens} tokens need at least ${mib(needed)}, everything recomputed. Give a budget of ${mib(needed).replace(' ', '')} (option memory), ${shorter}a smaller maxLength, or loadIn4bit.`,
   )
 }

@@ -53,6 +53,7 @@ export class LanguageModel {
   /** @throws SaqrError MODEL_DISPOSED */
   alive(): void {
     if (this.#disposed) throw new SaqrError('MODEL_DISPOSED', 'this model was disposed of: open it again')
+    this.open.alive()
   }
 
   /** frees what is trained; the base stays for other adapters over it */
@@ -64,7 +65,9 @@ export class LanguageModel {
 }
 
 function noTarget(targets: readonly string[] | string, { open, recorder }: LanguageModel): SaqrError {
-  const modules = [...new Set([...recorder.weights.keys()].map((name) => name.split('.').at(-2)!).filter((name) => name.endsWith('_proj')))]
+  // matrices of the blocks
+  const linears = [...recorder.weights.values()].filter(({ name, rows }) => rows > 1 && /\.\d+\./.test(name))
+  const modules = [...new Set(linears.map(({ name }) => name.split('.').at(-2)!))]
   const close = typeof targets === 'string' ? undefined : targets.map((target) => nearest(target, modules)).find((name) => name)
   const hint = close ? `did you mean ${close}?` : `it has ${modules.join(', ')}; all-linear means every one`
   return new SaqrError(

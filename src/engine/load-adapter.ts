@@ -5,6 +5,7 @@ import { readAdapter } from '../formats/peft/read.ts'
 import type { CheckpointTensor } from '../formats/tensor.ts'
 import { LanguageModel } from './language-model.ts'
 import type { OpenModel } from './open-model.ts'
+import type { Trainables } from './trainables.ts'
 
 /** @throws SaqrError FORMAT_ADAPTER where its tensors are not those that its configuration means on this base */
 export function loadAdapter(open: OpenModel, folder: string): LanguageModel {
@@ -15,7 +16,16 @@ export function loadAdapter(open: OpenModel, folder: string): LanguageModel {
     given.set(`${path}.${embedding ? 'lora_embedding_B' : 'lora_B.weight'}`, b)
   }
   const model = new LanguageModel(open, { kind: 'lora', config: adapter.config }, 0)
-  const { trainables } = model
+  try {
+    fill(model.trainables, given, folder)
+    return model
+  } catch (error) {
+    model.disposeAdapter()
+    throw error
+  }
+}
+
+function fill(trainables: Trainables, given: Map<string, CheckpointTensor>, folder: string): void {
   for (const name of trainables.names) {
     const t = given.get(name.replace('.base_layer.', '.'))
     const { rows, cols } = trainables.shape(name)
@@ -27,7 +37,6 @@ export function loadAdapter(open: OpenModel, folder: string): LanguageModel {
   }
   const [extra] = given.keys()
   if (extra !== undefined) throw bad(folder, `has ${extra}, which this base has no place for: is it another model's adapter?`)
-  return model
 }
 
 const bad = (folder: string, why: string) => new SaqrError('FORMAT_ADAPTER', `The adapter ${folder} ${why}.`)

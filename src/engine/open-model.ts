@@ -20,35 +20,32 @@ export interface BaseChoice {
   doubleQuant: boolean
 }
 
-/** Weights lie in a device's store by their names in the checkpoint, so a device holds one model. */
-const held = new WeakMap<Device, string>()
+/** Weights lie in a device's store by their names in the checkpoint, so a device holds one model at a time. */
+const held = new WeakMap<Device, OpenModel>()
+/** adapters a device has had: none of their names comes twice */
+const adapters = new WeakMap<Device, number>()
 
 export class OpenModel {
   readonly device: Device
   readonly checkpoint: Checkpoint
   readonly model: Model
   readonly choice: BaseChoice
-  #adapters = 0
+  /** weights it brought into the store */
+  readonly #loaded = new Set<string>()
+  #disposed = false
 
-  /** @throws SaqrError DEVICE_TAKEN where the device holds another model */
   constructor(device: Device, checkpoint: Checkpoint, choice: BaseChoice) {
-    const other = held.get(device)
-    if (other !== undefined) {
-      throw new SaqrError(
-        'DEVICE_TAKEN',
-        `this device holds the weights of ${other}: open ${checkpoint.path} on a device of its own (new CpuDevice(), or leave device out)`,
-      )
-    }
     this.device = device
     this.checkpoint = checkpoint
     this.model = openConfig(checkpoint.config)
     this.choice = choice
-    held.set(device, checkpoint.path)
   }
 
   /** prefix of the next adapter's tensors in the store */
   nextScope(): string {
-    return `adapter${this.#adapters++}.`
+    const count = adapters.get(this.device) ?? 0
+    adapters.set(this.device, count + 1)
+    return `adapter${count}.`
   }
 
   adapter(spec: AdapterSpec, training: boolean): Adapter {
@@ -60,9 +57,48 @@ export class OpenModel {
     return inspect(this.model, this.adapter(spec, false), this.choice.dtype)
   }
 
-  /** brings the frozen weights this adapter reads into the store, those that are not there yet */
+  /**
+   * Brings the frozen weights this adapter reads into the store, those that are not there yet.
+   * @throws SaqrError DEVICE_TAKEN where the device holds another model's, MODEL_WEIGHT; then nothing of it stays there
+   */
   loadFor(recorder: TraceRecorder): void {
-    const missing = [...recorder.weights.values()].filter(({ name }) => !this.device.has(name))
-    loadWeights(this.device, this.checkpoint, missing, this.choice)
+    this.alive()
+    const other = held.get(this.device) ?? this
+    if (other !== this) {
+      throw new SaqrError(
+        'DEVICE_TAKEN',
+        `this device holds the weights of ${other.checkpoint.path}: dispose of that model first, or open ${this.checkpoint.path} on a device of its own`,
+      )
+    }
+    held.set(this.device, this)
+    const missing = [...recorder.weights.values()].filter(({ name }) => !this.#loaded.has(name))
+    try {
+      for (const spec of missing) {
+        loadWeights(this.device, this.checkpoint, [spec], this.choice)
+        this.#loaded.add(spec.name)
+      }
+    } catch (error) {
+      for (const { name } of missing) this.#drop(name)
+      if (this.#loaded.size === 0) held.delete(this.device)
+      throw error
+    }
+  }
+
+  #drop(name: string): void {
+    this.#loaded.delete(name)
+    if (this.device.has(name)) this.device.drop(name)
+  }
+
+  /** @throws SaqrError MODEL_DISPOSED */
+  alive(): void {
+    if (this.#disposed) throw new SaqrError('MODEL_DISPOSED', 'the base of this model was disposed of: open it again')
+  }
+
+  /** frees the weights: the device can hold another model */
+  dispose(): void {
+    if (this.#disposed) return
+    this.#disposed = true
+    for (const name of [...this.#loaded]) this.#drop(name)
+    if (held.get(this.device) === this) held.delete(this.device)
   }
 }

@@ -18,6 +18,8 @@ export interface Work {
   chunks: number
   /** visible (query, key) pairs of the pass's rows; absent: one row that fills the pass */
   pairs?: number
+  /** share of the pass's tokens that are no padding; absent: all */
+  filled?: number
 }
 
 /** seconds of one pass */
@@ -30,18 +32,20 @@ export function predictSeconds(plan: Plan, work: Work, { limits, reach }: Rates)
   return seconds
 }
 
-/** FLOPs of one pass, recomputed ones apart */
+/** FLOPs of one pass, recomputed ones apart; those of padding are left out where `filled` says how much there is */
 export function countFlops(plan: Plan, work: Work): { flops: number; recomputed: number } {
   const sum = { flops: 0, recomputed: 0 }
-  forEachRun(plan, work, (step, times) => {
-    sum[step.recomputed ? 'recomputed' : 'flops'] += times * flopsOf(step, work)
+  forEachRun(plan, work, (step, times, segment) => {
+    // pairs and head positions are counted without padding as it is
+    const share = step.pairFlops || segment === 'head' ? 1 : (work.filled ?? 1)
+    sum[step.recomputed ? 'recomputed' : 'flops'] += times * share * flopsOf(step, work)
   })
   return sum
 }
 
-function forEachRun(plan: Plan, { chunks }: Work, visit: (step: PlanStep, times: number) => void): void {
+function forEachRun(plan: Plan, { chunks }: Work, visit: (step: PlanStep, times: number, segment: string) => void): void {
   for (const { name, from, to } of plan.segments) {
-    for (let i = from; i < to; i++) visit(plan.steps[i]!, name === 'head' ? chunks : 1)
+    for (let i = from; i < to; i++) visit(plan.steps[i]!, name === 'head' ? chunks : 1, name)
   }
 }
 

@@ -1,7 +1,7 @@
 /**
  * The fastest plan that fits an arena: blocks keep everything, or make element-wise results anew (lean), or keep only their input
- * (recompute). Levels go from 0 (all blocks keep all) over L (all lean) to 2L (all recompute), each step one block; a level needs no more
- * memory and no less time than the one before it.
+ * (recompute). Levels go from 0 (all blocks keep all) over L (all lean) to 2L (all recompute), each step one block and no faster than the one
+ * before it.
  */
 import type { Lowered } from './lower.ts'
 import type { Policy } from './recompute.ts'
@@ -19,21 +19,23 @@ export interface Fitted {
 }
 
 /**
- * The lowest level up to `highest` whose arena is at most `bytes`, or `highest` with its arena where none is.
- * The search goes by what lives at once, which costs less to know than places; those are found for the last one or two levels.
+ * The lowest level up to `highest` whose arena is at most `bytes`; where none is, the one with the smallest arena.
+ * The search goes by what lives at once, which costs less to know than places; those are found for the last levels only.
  */
 export function fitPlan(blocks: number, bytes: number, make: (policy: (block: number) => Policy) => Lowered, highest = 2 * blocks): Fitted {
   const at = (level: number) => ({ plan: make(policyAt(level, blocks)), level })
-  let found = lowest(
-    at,
-    bytes,
-    [0, blocks, 2 * blocks].filter((level) => level <= highest),
-  )
-  while (found.plan.arena > bytes && found.level < highest) found = at(found.level + 1)
-  return { ...found, fits: found.plan.arena <= bytes }
+  // arenas fall up to the last level but one; the last often needs more, as the block next to the head is made anew while the head's results live
+  const corners = [0, blocks, 2 * blocks - 1, 2 * blocks].filter((level, i, all) => level <= highest && all.indexOf(level) === i)
+  let found = lowest(at, bytes, corners)
+  let smallest = found
+  while (found.plan.arena > bytes && found.level < highest) {
+    found = at(found.level + 1)
+    if (found.plan.arena < smallest.plan.arena) smallest = found
+  }
+  return found.plan.arena <= bytes ? { ...found, fits: true } : { ...smallest, fits: false }
 }
 
-/** The lowest level whose floor is at most `bytes`, or the last of `corners`, levels between which floors fall about evenly. */
+/** The lowest level whose floor is at most `bytes`, between `corners`; where none is, the corner before the last. */
 function lowest<F extends { plan: Lowered; level: number }>(at: (level: number) => F, bytes: number, corners: readonly number[]): F {
   let high = at(corners[0]!)
   let low = high
@@ -42,7 +44,7 @@ function lowest<F extends { plan: Lowered; level: number }>(at: (level: number) 
     low = high
     high = at(corner)
   }
-  if (high.plan.floor > bytes) return high
+  if (high.plan.floor > bytes) return low
   while (high.level - low.level > 1) {
     const share = (low.plan.floor - bytes) / Math.max(1, low.plan.floor - high.plan.floor)
     const guess = Math.ceil(low.level + share * (high.level - low.level))

@@ -19,7 +19,7 @@ import {
 import { hostname } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { SaqrError } from '../error.ts'
-import { notFound } from './not-found.ts'
+import { notFound, statOf } from './not-found.ts'
 
 /** Turns an error of the file system into one a user can act on; a SaqrError passes through. */
 export function fileError(cause: unknown, path: string, verb: 'read' | 'write'): SaqrError {
@@ -189,11 +189,11 @@ export function exists(path: string): boolean {
 }
 
 export function isFile(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false
+  return statOf(path)?.isFile() ?? false
 }
 
 export function isFolder(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false
+  return statOf(path)?.isDirectory() ?? false
 }
 
 /** Exactly `length` bytes from `offset` of an open file, into `out` if given. */

@@ -30,7 +30,7 @@ export function parseJson(text: string, where: string, { line = false } = {}): u
   } catch (cause) {
     const before = text.slice(0, jsonBreak(text))
     const column = `column ${before.length - before.lastIndexOf('\n')}`
-    const place = line ? `, ${column}` : `, line ${before.split('\n').length}, ${column}`
+    const place = line && !text.includes('\n') ? `, ${column}` : `, line ${before.split('\n').length}, ${column}`
     throw new SaqrError('FORMAT_JSON', `${where}${place} is not valid JSON: ${reason(cause as Error)}.`, { cause })
   }
 }

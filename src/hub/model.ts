@@ -27,7 +27,7 @@ export interface ResolvedModel {
 export async function resolveModel(idOrPath: string, options: HubOptions = {}): Promise<ResolvedModel> {
   const local = localPath(idOrPath)
   if (local !== undefined) return { kind: kindOf(local), path: local }
-  const [, name, file] = /^([^/]+\/[^/]+)\/(.+\.gguf)$/.exec(idOrPath) ?? [undefined, idOrPath, undefined]
+  const [, name, file] = /^([^/]+\/[^/]+)\/(.+\.gguf)$/i.exec(idOrPath) ?? [undefined, idOrPath, undefined]
   const repo = repository('model', name!, options.revision)
   const snapshot = await withNearPath(name!, openSnapshot(repo, hubPlaces(options), options))
   const found = { id: repo.name, commit: snapshot.commit, note: snapshot.note }

@@ -1,17 +1,27 @@
 /** A path that leads nowhere: what is missing, the folder that was looked in, and the name there that was most likely meant. */
-import { type Dirent, readdirSync, statSync } from 'node:fs'
+import { type Dirent, readdirSync, type Stats, statSync } from 'node:fs'
 import { basename, dirname, join, parse, relative, resolve } from 'node:path'
 import { SaqrError } from '../error.ts'
 import { distance, nearest } from './nearest.ts'
+
+/** Undefined where nothing can be found: no such name, a file where a folder is needed, a name too long, a folder that may not be searched. */
+export function statOf(path: string): Stats | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false })
+  } catch {
+    return undefined
+  }
+}
 
 /** @param path as the user wrote it */
 export function notFound(path: string, options?: ErrorOptions): SaqrError {
   const { folder, missing, last } = firstMissing(resolve(path))
   const close = nearHere(path)
   const what = last ? missing : `folder ${missing}`
+  const where = statOf(folder)?.isDirectory() ? folder : `${folder}, which is a file`
   return new SaqrError(
     'FORMAT_NOT_FOUND',
-    `${path} does not exist: there is no ${what} in ${folder}.${close === undefined ? '' : ` Did you mean ${close}?`}`,
+    `${path} does not exist: there is no ${what} in ${where}.${close === undefined ? '' : ` Did you mean ${close}?`}`,
     options,
   )
 }
@@ -40,7 +50,7 @@ interface Missing {
 
 function firstMissing(path: string): Missing {
   let missing = path
-  while (dirname(missing) !== missing && statSync(dirname(missing), { throwIfNoEntry: false }) === undefined) missing = dirname(missing)
+  while (dirname(missing) !== missing && statOf(dirname(missing)) === undefined) missing = dirname(missing)
   return { folder: dirname(missing), missing: basename(missing), last: missing === path }
 }
 

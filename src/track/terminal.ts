@@ -83,7 +83,7 @@ function opening(run: StartEvent): string[] {
     `${run.device}`,
     `${grouped(run.rows)} rows, ${grouped(run.rowTokens)} tokens${shared}, ${grouped(run.targets)} targets`,
     ...memoryTable(run.memory),
-    `plan ${run.planHash.slice(0, 12)}: ${count(run.steps, 'step')} in ${Number(run.epochs.toFixed(2))} epochs, ${count(run.passesPerStep, 'pass', 'passes')} and about ${seconds(run.predictedSeconds)} each${resumed}`,
+    `plan ${run.planHash.slice(0, 12)}: ${count(run.steps, 'step')} in ${Number(run.epochs < 0.1 ? run.epochs.toPrecision(2) : run.epochs.toFixed(2))} epochs, ${count(run.passesPerStep, 'pass', 'passes')} and about ${seconds(run.predictedSeconds)} each${resumed}`,
   ]
 }
 

@@ -30,7 +30,7 @@ export interface StartEvent {
   /** as the device describes itself */
   device: string
   outputDir: string
-  /** what is trained: "LoRA r 16 on 7 modules, 4.9 M of 134.5 M parameters" */
+  /** what is trained: "LoRA r 16, 4.88 M of 139.40 M parameters" */
   training: string
   memory: MemoryTable
   /** hash of the plan of a full pass */

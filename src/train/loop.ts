@@ -154,8 +154,9 @@ async function oneStep(run: Run, data: StepData, step: number, signal?: AbortSig
 /** of the tokens computed and the positions with a target: padding and the rest of the last head chunk don't count */
 function passFlops({ runner }: Run, pass: Pass): number {
   const chunks = pass.headCount / runner.chunkSize(pass.tokens)
-  const counted = countFlops(runner.plan(pass.tokens).plan, { chunks, pairs: visiblePairs(pass) })
-  return ((counted.flops + counted.recomputed) * pass.computedTokens) / pass.tokens
+  const work = { chunks, pairs: visiblePairs(pass), filled: pass.computedTokens / pass.tokens }
+  const { flops, recomputed } = countFlops(runner.plan(pass.tokens).plan, work)
+  return flops + recomputed
 }
 
 async function notANumber(run: Run, data: StepData, step: number, what: string): Promise<SaqrError> {

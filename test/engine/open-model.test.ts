@@ -4,19 +4,46 @@ import { expect, it } from 'vitest'
 import { CpuDevice } from '../../src/devices/cpu/device.ts'
 import { LanguageModel } from '../../src/engine/language-model.ts'
 import { OpenModel } from '../../src/engine/open-model.ts'
+import { FastLanguageModel } from '../../src/fast-language-model.ts'
 import { openCheckpoint } from '../../src/formats/checkpoint.ts'
 import { loraConfig } from '../../src/formats/peft/config.ts'
 
 const fixture = (name: string) => openCheckpoint(join(import.meta.dirname, '../fixtures/training', name, 'model'))
 const choice = { dtype: 'f32', loadIn4bit: false, doubleQuant: false } as const
 
-it('a device holds one model: the second is refused by name', () => {
+const path = (name: string) => join(import.meta.dirname, '../fixtures/training', name, 'model')
+
+it('a device holds one model at a time: the second is refused by name until the first is disposed of', async () => {
   const device = new CpuDevice({ threads: 1 })
+  const options = { device, dtype: 'f32', loadIn4bit: false } as const
+  const bytes = () => device.resident().store
   try {
-    new OpenModel(device, fixture('linear-warmup'), choice)
-    expect(() => new OpenModel(device, fixture('evaluation'), choice)).toThrow(
-      expect.objectContaining({ code: 'DEVICE_TAKEN', message: expect.stringMatching(/weights of .*linear-warmup.*evaluation/) }),
-    )
+    const { model } = await FastLanguageModel.fromPretrained(path('linear-warmup'), options)
+    const adapter = FastLanguageModel.getPeftModel(model, { r: 4 })
+    await expect(FastLanguageModel.fromPretrained(path('evaluation'), options)).rejects.toMatchObject({
+      code: 'DEVICE_TAKEN',
+      message: expect.stringMatching(/weights of .*linear-warmup.*evaluation/),
+    })
+    await model.dispose()
+    await expect(adapter.generate('a').next()).rejects.toThrow('disposed')
+    const second = await FastLanguageModel.fromPretrained(path('evaluation'), options)
+    await FastLanguageModel.getPeftModel(second.model, { r: 4 }).dispose()
+    await second.model.dispose()
+    await adapter.dispose()
+    expect(bytes()).toBe(0)
+  } finally {
+    device.dispose()
+  }
+})
+
+it('opening that fails leaves the device free', async () => {
+  const device = new CpuDevice({ threads: 1 })
+  const options = { device, dtype: 'f32', loadIn4bit: false } as const
+  try {
+    const adapter = join(path('linear-warmup'), '../adapter')
+    await expect(FastLanguageModel.fromPretrained(adapter, options)).rejects.toThrow()
+    const { model } = await FastLanguageModel.fromPretrained(path('evaluation'), options)
+    await model.dispose()
   } finally {
     device.dispose()
   }

@@ -84,7 +84,7 @@ Row softmaxOf(const T* x, int64_t n) {
       }
       largest = here;
     }
-    // a logit of −∞ weighs nothing, and 0 · −∞ must not be NaN
+    // a logit of −∞ weighs nothing, and 0 · −∞ must not be NaN; what is NaN stays so
     auto exponent = [&](vf v) { return max(set1(-150.0f), (v - largest) * static_cast<float>(kLog2e)); };
     vf sum0{}, sum1{}, weighted0{}, weighted1{};
     for (int64_t i = from; i < whole; i += 2 * W) {
@@ -96,7 +96,8 @@ Row softmaxOf(const T* x, int64_t n) {
       weighted1 += t1 * w1;
     }
     for (int64_t i = whole; i < to; i++) {
-      const double t = std::fmax(-150.0, (static_cast<double>(loadFirst(x + i, 1)[0]) - static_cast<double>(largest)) * kLog2e);
+      double t = (static_cast<double>(loadFirst(x + i, 1)[0]) - static_cast<double>(largest)) * kLog2e;
+      if (t < -150) t = -150;
       total += std::exp2(t);
       weighted += t * std::exp2(t);
     }

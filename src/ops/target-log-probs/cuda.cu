@@ -54,7 +54,9 @@ template <class T, int V> __device__ Partial softmaxOf(const T* x, int cols) {
     if (m > p.max) raise(p, m);
 #pragma unroll
     for (int i = 0; i < V; i++) {
-      float t = fmaxf(v[i] - p.max, -1e4f), e = expf(t);
+      float t = v[i] - p.max;
+      t = t < -1e4f ? -1e4f : t;  // 0 · −∞ must not be NaN; what is NaN stays so
+      float e = expf(t);
       p.sum += e;
       p.weighted += t * e;
     }

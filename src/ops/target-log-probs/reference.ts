@@ -23,7 +23,7 @@ const targetLogProbs: Reference = ([logits, entryStart, entryTarget, , cursor, h
   entriesOf(logits!, entryStart!, cursor!, headCount!).forEach((entries, i) => {
     const row = rowOf(logits!, i)
     const lse = logSumExp(row)
-    const entropy = row.reduce((sum, x) => sum + Math.exp(x - lse) * (lse - x), 0)
+    const entropy = row.reduce((sum, x) => (x === -Infinity ? sum : sum + Math.exp(x - lse) * (lse - x)), 0)
     const likeliest = row.indexOf(row.reduce((a, b) => Math.max(a, b), -Infinity))
     for (const e of entries) {
       const target = entryTarget!.data[e]!

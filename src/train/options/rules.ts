@@ -26,7 +26,7 @@ function intervals(o: TrainingOptions): void {
     invalid('evalStrategy steps needs evalSteps or loggingSteps above 0')
 }
 
-export const FROZEN_4BIT = 'the weights of a 4-bit base can’t be trained; add --use_peft, or leave --load_in_4bit out'
+export const FROZEN_4BIT = 'the weights of a 4-bit base can’t be trained; add usePeft, or leave loadIn4bit out'
 
 function invalid(message: string): never {
   throw new SaqrError('OPTION_INVALID', message)
