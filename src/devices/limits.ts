@@ -1,9 +1,8 @@
 /** Limits are measured once a machine and kept in the user's cache: `saqr plan` answers at once. */
-import { mkdirSync } from 'node:fs'
 import { cpus, homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { isObject } from '../formats/json.ts'
-import { isFile, writeFileAtomic } from '../hub/files.ts'
+import { isFile, makeFolder, writeFileAtomic } from '../hub/files.ts'
 import { readJson } from '../hub/json.ts'
 import type { Limits } from './device.ts'
 
@@ -43,7 +42,7 @@ function isLimits(value: unknown): value is Limits {
 
 function save(path: string, all: Record<string, Limits>): void {
   try {
-    mkdirSync(dirname(path), { recursive: true })
+    makeFolder(dirname(path))
     writeFileAtomic(path, `${JSON.stringify(all, null, 2)}\n`)
   } catch {
     // a cache that can't be written only costs the next measurement

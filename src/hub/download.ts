@@ -9,7 +9,6 @@ import {
   createReadStream,
   fsyncSync,
   lstatSync,
-  mkdirSync,
   openSync,
   readdirSync,
   renameSync,
@@ -24,7 +23,7 @@ import { basename, dirname, join, relative } from 'node:path'
 import { downloadFile } from '@huggingface/hub'
 import { SaqrError } from '../error.ts'
 import { hubFetch, networkError, PassingError, patience, patiently } from './client.ts'
-import { alive, exists, fileError } from './files.ts'
+import { alive, exists, fileError, makeFolder } from './files.ts'
 import type { HubOptions, HubPlaces } from './places.ts'
 import { type Repository, repositoryFolder, snapshotFolder } from './repository.ts'
 
@@ -72,7 +71,7 @@ async function downloadBlob(
   onBytes: (done: number) => void,
 ): Promise<void> {
   try {
-    mkdirSync(dirname(blob), { recursive: true })
+    makeFolder(dirname(blob))
     const partial = adopt(blob)
     let before = sizeOf(partial)
     const gotOn = () => {
@@ -196,7 +195,7 @@ async function hashOf(path: string, file: RemoteFile): Promise<string> {
 /** A relative link, as Python makes it; a copy where links are not allowed. */
 function link(blob: string, pointer: string): void {
   try {
-    mkdirSync(dirname(pointer), { recursive: true })
+    makeFolder(dirname(pointer))
     if (lstatSync(pointer, { throwIfNoEntry: false })) rmSync(pointer) // a link to a blob that is gone
     try {
       symlinkSync(relative(dirname(pointer), blob), pointer)

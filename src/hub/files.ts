@@ -17,7 +17,7 @@ import {
   writeSync,
 } from 'node:fs'
 import { hostname } from 'node:os'
-import { basename, dirname, join } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { SaqrError } from '../error.ts'
 import { notFound, statOf } from './not-found.ts'
 
@@ -36,6 +36,7 @@ export function fileError(cause: unknown, path: string, verb: 'read' | 'write'):
   }
   if (code === 'EFBIG')
     return say('FORMAT_DISK_FULL', `${path} is larger than a file may be here; it was not written. Save to another disk.`)
+  if (code === 'ENOENT') return say('FORMAT_PERMISSION', `No folder can be made for ${path}: choose another place.`)
   if (code === 'EACCES' || code === 'EPERM')
     return say('FORMAT_PERMISSION', `No permission to ${verb} ${path}. Change its permissions or choose another place.`)
   if (code === 'EROFS') return say('FORMAT_PERMISSION', `${path} is on a read-only disk. Choose another place.`)
@@ -46,10 +47,24 @@ export function fileError(cause: unknown, path: string, verb: 'read' | 'write'):
   return say('FORMAT_FILE', `Could not ${verb} ${path}: ${(cause as Error).message}`)
 }
 
+/** A folder with those above it. Node's own recursive mkdir never returns where a parent takes no folders (as in /proc). */
+export function makeFolder(folder: string): void {
+  const missing: string[] = []
+  for (let path = resolve(folder); statOf(path) === undefined && dirname(path) !== path; path = dirname(path)) missing.push(path)
+  for (const path of missing.reverse()) {
+    try {
+      mkdirSync(path)
+    } catch (cause) {
+      // another process may have made it meanwhile
+      if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw cause
+    }
+  }
+}
+
 /** Makes the folder if need be and proves that files can be written there: fails before a run, not at its first save. */
 export function ensureWritableFolder(folder: string): void {
   try {
-    mkdirSync(folder, { recursive: true })
+    makeFolder(folder)
     accessSync(folder, constants.W_OK | constants.X_OK)
     const probe = partialName(join(folder, 'probe'))
     closeSync(openSync(probe, 'w'))
@@ -166,7 +181,7 @@ export async function writeFolderAtomic(path: string, fill: (folder: string) => 
   const partial = partialName(path)
   const old = `${partial}.old`
   try {
-    mkdirSync(dirname(path), { recursive: true })
+    makeFolder(dirname(path))
     sweep(path)
     rmSync(partial, { force: true, recursive: true })
     mkdirSync(partial)

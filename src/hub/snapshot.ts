@@ -1,11 +1,11 @@
 /** A revision of a repository in the cache: asks the Hub which files it has, fetches those wanted, or makes do with what is there. */
-import { mkdirSync, readdirSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { datasetInfo, listFiles, modelInfo } from '@huggingface/hub'
 import { SaqrError } from '../error.ts'
 import { hubFetch, PassingError, patience, patiently } from './client.ts'
 import { fetchFile, type RemoteFile } from './download.ts'
-import { fileError, writeFileAtomic } from './files.ts'
+import { fileError, makeFolder, writeFileAtomic } from './files.ts'
 import type { HubOptions, HubPlaces } from './places.ts'
 import { cachedCommit, cachedSnapshot, checkFileName, isCommit, type Repository, repositoryFolder, snapshotFolder } from './repository.ts'
 
@@ -114,7 +114,7 @@ function rememberRevision(repo: Repository, commit: string, { cacheDir }: HubPla
   if (repo.revision === commit || cachedCommit(cacheDir, repo) === commit) return
   const path = join(repositoryFolder(cacheDir, repo), 'refs', ...repo.revision.split('/'))
   try {
-    mkdirSync(dirname(path), { recursive: true })
+    makeFolder(dirname(path))
   } catch (cause) {
     throw fileError(cause, path, 'write')
   }

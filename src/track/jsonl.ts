@@ -1,7 +1,8 @@
 /** Every event as a line of JSON, as `stream()` yields it, with the time it was written. A resumed run goes on in the same file. */
-import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs'
+import { closeSync, openSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { SaqrError } from '../error.ts'
+import { makeFolder } from '../hub/files.ts'
 import type { TrainEvent } from '../train/events.ts'
 import type { Tracker } from './tracker.ts'
 
@@ -11,7 +12,7 @@ export function jsonl(path: string, now: () => Date = () => new Date()): Tracker
   const write = (event: TrainEvent) => {
     try {
       if (file === undefined) {
-        mkdirSync(dirname(path), { recursive: true })
+        makeFolder(dirname(path))
         file = openSync(path, 'a')
       }
       writeSync(file, `${JSON.stringify({ ...event, time: now().toISOString() })}\n`)

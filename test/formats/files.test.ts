@@ -108,6 +108,12 @@ describe('a folder to write to', () => {
     expect(() => ensureWritableFolder(join(folder, 'file'))).toThrow(expect.objectContaining({ code: 'FORMAT_FILE' }))
   })
 
+  test.runIf(existsSync('/proc/self'))('that a file system refuses is refused, not waited for', () => {
+    expect(() => ensureWritableFolder('/proc/nowhere/x')).toThrow(
+      expect.objectContaining({ code: 'FORMAT_PERMISSION', message: expect.stringContaining('/proc/nowhere/x') }),
+    )
+  })
+
   test('says so where permission is missing', () => {
     for (const code of ['EACCES', 'EPERM', 'EROFS']) {
       const error = fileError(Object.assign(new Error(code), { code }), '/out', 'write')

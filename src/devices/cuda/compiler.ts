@@ -1,10 +1,11 @@
 /** CUDA C++ to machine code for one card with NVRTC, kept on disk by the hash of source, options and compiler. */
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { SaqrError } from '../../error.ts'
+import { makeFolder } from '../../hub/files.ts'
 import type { CudaSource } from '../../ops/cuda-launch.ts'
 import { callAsync, type ForeignFunction } from '../ffi.ts'
 import { openLibrary } from './libraries.ts'
@@ -76,7 +77,7 @@ export class Compiler {
     const file = join(this.#cache, `${text.name.replace(/\W/g, '-')}-${target}-${key.slice(0, 24)}.cubin`)
     if (existsSync(file)) return readFileSync(file)
     const code = await this.#compile(text, options)
-    mkdirSync(this.#cache, { recursive: true })
+    makeFolder(this.#cache)
     const temporary = `${file}.${process.pid}`
     writeFileSync(temporary, code)
     renameSync(temporary, file)
