@@ -82,9 +82,25 @@ function afterPrompt(prompt: readonly number[], whole: Tokens, tokenizer: Tokeni
 
 function chat(messages: Message[], row: Row, where: string, tokenizer: Tokenizer, options: TokenizeOptions): Tokens {
   const given = { ...chatColumns(row, where), now: options.now, where }
+  refuseLostCalls(messages, given, tokenizer)
   if (!options.assistantOnlyLoss) return all(tokenizer.applyChatTemplate(messages, given).ids)
   const { ids, mask } = tokenizer.applyChatTemplateWithMask(messages, given)
   return { ids, targets: mask }
+}
+
+/** A template that knows no tools prints an empty answer where a call should stand: nothing to learn from. @throws SaqrError DATA_TEMPLATE */
+function refuseLostCalls(
+  messages: Message[],
+  given: Parameters<Tokenizer['applyChatTemplate']>[1] & { where: string },
+  tokenizer: Tokenizer,
+) {
+  if (!messages.some(({ tool_calls: calls }) => Array.isArray(calls) && calls.length > 0)) return
+  const without = messages.map(({ tool_calls: _, ...message }) => message as Message)
+  if (tokenizer.applyChatTemplate(messages, given).ids.join() !== tokenizer.applyChatTemplate(without, given).ids.join()) return
+  throw new SaqrError(
+    'DATA_TEMPLATE',
+    `${given.where}: the model's chat template leaves tool calls out. Give one that prints them (chat_template_path), or put the calls into the messages' content.`,
+  )
 }
 
 function chatPromptCompletion(row: Row, where: string, tokenizer: Tokenizer, options: TokenizeOptions): Tokens {

@@ -78,7 +78,7 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
     tokens = Math.max(shortest, padded(Math.ceil(tokens / 2)))
     best = fitted(tokens, tokens > shortest ? layers : undefined)
   }
-  if (!best.fits) throw tooSmall(memory, fixed + best.plan.arena, tokens, padded(longest))
+  if (!best.fits) throw tooSmall(memory, fixed + best.plan.arena, tokens, tokens > padded(longest), spec.adapter.config !== null)
   const levels = new Map([[tokens, best.level]])
   const policy = (t: number) => {
     let level = levels.get(t)
@@ -88,11 +88,12 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
   return { maxPassTokens: tokens, arena, policy, full: best.plan.plan }
 }
 
-function tooSmall(memory: number, needed: number, tokens: number, longest: number): SaqrError {
+function tooSmall(memory: number, needed: number, tokens: number, divisible: boolean, frozen: boolean): SaqrError {
   const mib = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`
-  const shorter = tokens > longest ? 'a smaller maxPassTokens, ' : ''
+  const shorter = divisible ? 'a smaller maxPassTokens, ' : ''
+  const lighter = frozen ? 'loadIn4bit' : 'train an adapter only (usePeft, with loadIn4bit for less still)'
   return new SaqrError(
     'MEMORY_BUDGET',
-    `${mib(memory)} of memory are too little: passes of ${tokens} tokens need at least ${mib(needed)}, everything recomputed. Give a budget of ${mib(needed).replace(' ', '')} (option memory), ${shorter}a smaller maxLength, or loadIn4bit.`,
+    `${mib(memory)} of memory are too little: passes of ${tokens} tokens need at least ${mib(needed)}, everything recomputed. Give a budget of ${mib(needed).replace(' ', '')} (option memory), ${shorter}a smaller maxLength, or ${lighter}.`,
   )
 }

@@ -49,14 +49,14 @@ export function fileError(cause: unknown, path: string, verb: 'read' | 'write'):
 
 /** A folder with those above it. Node's own recursive mkdir never returns where a parent takes no folders (as in /proc). */
 export function makeFolder(folder: string): void {
-  const missing: string[] = []
+  const missing: string[] = isFile(folder) ? [folder] : [] // which says that it is a file
   for (let path = resolve(folder); statOf(path) === undefined && dirname(path) !== path; path = dirname(path)) missing.push(path)
   for (const path of missing.reverse()) {
     try {
       mkdirSync(path)
     } catch (cause) {
       // another process may have made it meanwhile
-      if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw cause
+      if (!isFolder(path)) throw cause
     }
   }
 }

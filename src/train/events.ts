@@ -17,6 +17,8 @@ export interface MemoryTable {
   arena: number
   /** bytes on the device in all: arena and store */
   total: number
+  /** bytes that a budget leaves for the process itself: Node, the tokenizer, rows */
+  overhead: number
   /** what `--memory` allows; null: not given (a run then takes what is free) */
   budget: number | null
   /** the step of the plan where the arena is fullest, `backward model.layers.3.mlp.down_proj` */

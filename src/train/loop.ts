@@ -97,11 +97,11 @@ export async function* trainLoop(
         yield event
       }
       if (due.evaluate) {
-        const event = await evaluate(run, p, epoch, signal)
+        const event = await speed.aside(() => evaluate(run, p, epoch, signal))
         p.history.push(logEntry(event))
         yield event
       }
-      if (due.save) yield await save()
+      if (due.save) yield await speed.aside(save)
     }
     finished = p.step >= steps
   } catch (error) {

@@ -10,15 +10,18 @@ export interface MemoryOptions {
   doubleQuant?: boolean
   /** bytes that --memory allows; null: what is free */
   budget?: number | null
+  /** bytes that a budget leaves for the process itself */
+  overhead?: number
 }
 
 /** `plans`: of the largest pass, of evaluation, of the optimiser … */
-export function memoryOf(plans: readonly Plan[], { scope = '', doubleQuant = false, budget = null }: MemoryOptions = {}): MemoryTable {
+export function memoryOf(plans: readonly Plan[], options: MemoryOptions = {}): MemoryTable {
+  const { scope = '', doubleQuant = false, budget = null, overhead = 0 } = options
   const largest = plans.reduce((a, b) => (b.arena > a.arena ? b : a))
   const { lines, peak } = arenaLines(largest)
   const store = storeLines(plans, scope, doubleQuant)
   const total = largest.arena + store.reduce((sum, line) => sum + line.bytes, 0)
-  return { lines: [...store, ...lines], arena: largest.arena, total, budget, peak }
+  return { lines: [...store, ...lines], arena: largest.arena, total, overhead, budget, peak }
 }
 
 /** What lives in the arena at each step, by kind; a step's scratch counts as its kernel's. */

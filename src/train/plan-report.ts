@@ -85,7 +85,12 @@ export function reportPlan(name: string, config: JsonObject, o: SftOptions, devi
     parameters: { all: count(recorder.weights.values()) + trained, trained },
     step: { rows, rowTokens, passes, passTokens: budget.maxPassTokens, headChunk },
     flops: flopsOf(full, update, work, passes),
-    memory: memoryOf([full, update], { scope: layout.scope, doubleQuant: o.useBnbNestedQuant, budget: memory }),
+    memory: memoryOf([full, update], {
+      scope: layout.scope,
+      doubleQuant: o.useBnbNestedQuant,
+      budget: memory,
+      overhead: device.describe().overhead,
+    }),
     seconds,
     tokensPerSecond: (rows * rowTokens) / seconds,
     hash: full.hash,

@@ -100,6 +100,7 @@ export function prepareRun(request: RunRequest): Run {
       scope: layout.scope,
       doubleQuant: choice.doubleQuant,
       budget: request.memory,
+      overhead: device.describe().overhead,
     }),
     dispose() {
       runner.dispose()

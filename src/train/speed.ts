@@ -32,6 +32,17 @@ export class Speedometer {
     }
   }
 
+  /** work that is no training (an evaluation, a checkpoint) doesn't count: runs it with the clock stopped */
+  async aside<R>(work: () => Promise<R>): Promise<R> {
+    const began = performance.now()
+    const result = await work()
+    const away = performance.now() - began
+    this.#step = { ...this.#step, at: this.#step.at + away }
+    this.#log = { ...this.#log, at: this.#log.at + away }
+    this.#now = { ...this.#now, at: this.#now.at + away }
+    return result
+  }
+
   /** of the last step */
   step(): Speed {
     const speed = this.#since(this.#step)

@@ -181,3 +181,16 @@ test('a prompt whose end merges with the completion is noted once', async () => 
   expect(notes).toHaveLength(2)
   expect(notes[1]).toMatch(/^rows\.json, row 1: the end of the prompt, ".*fal"/)
 })
+
+test('a template that leaves tool calls out is named instead of training empty answers', async () => {
+  const called = { type: 'function', function: { name: 'weather', arguments: { city: 'Paris' } } }
+  const messages = [
+    { role: 'user', content: 'Rain?' },
+    { role: 'assistant', content: '', tool_calls: [called] },
+  ]
+  const template = (extra: string) => `{% for m in messages %}{{ m.role }}: {{ m.content }}${extra}{% endfor %}`
+  const run = (chatTemplate: string) =>
+    prepare(new Dataset([{ messages }]), tokenizerOf('smollm-like', { chatTemplate }), { maxLength: 1024 })
+  await expect(run(template(''))).rejects.toMatchObject({ code: 'DATA_TEMPLATE', message: expect.stringContaining('tool calls') })
+  expect((await run(template('{{ m.tool_calls | tojson }}'))).examples).toHaveLength(1)
+})

@@ -9,7 +9,11 @@ export const own = {
     'auto',
     'auto, cpu, cuda, cuda:N, or reference (f64, slow, the definition of every op)',
   ),
-  memory: honoured(size.nullable(), null, 'budget for everything on the device, such as 8GB or 512MiB; default: what is free'),
+  memory: honoured(
+    size.nullable(),
+    null,
+    'budget for everything on the device, such as 8GB or 512MiB; default: what is free (plan: whatever it takes)',
+  ),
   max_pass_tokens: honoured(z.int().min(1).nullable(), null, 'tokens of a pass at the most; default: what fits'),
   prefix_sharing: honoured(flag, true, 'rows of a step that begin alike share those tokens (never with dropout)'),
   train_bias: honoured(
