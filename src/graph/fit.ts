@@ -27,15 +27,16 @@ export function fitPlan(blocks: number, bytes: number, make: (policy: (block: nu
   // arenas fall up to the last level but one; the last often needs more, as the block next to the head is made anew while the head's results live
   const corners = [0, blocks, 2 * blocks - 1, 2 * blocks].filter((level, i, all) => level <= highest && all.indexOf(level) === i)
   let found = lowest(at, bytes, corners)
+  // a floor that fits promises no arena that does: the levels after it are tried, and where none fits the smallest counts
   let smallest = found
-  while (found.plan.arena > bytes && found.level < highest) {
+  while (found.plan.floor <= bytes && found.plan.arena > bytes && found.level < highest) {
     found = at(found.level + 1)
     if (found.plan.arena < smallest.plan.arena) smallest = found
   }
   return found.plan.arena <= bytes ? { ...found, fits: true } : { ...smallest, fits: false }
 }
 
-/** The lowest level whose floor is at most `bytes`, between `corners`; where none is, the corner before the last. */
+/** The lowest level whose floor is at most `bytes`, between `corners`; where none is, the smaller of the last two. */
 function lowest<F extends { plan: Lowered; level: number }>(at: (level: number) => F, bytes: number, corners: readonly number[]): F {
   let high = at(corners[0]!)
   let low = high
@@ -44,7 +45,7 @@ function lowest<F extends { plan: Lowered; level: number }>(at: (level: number) 
     low = high
     high = at(corner)
   }
-  if (high.plan.floor > bytes) return low
+  if (high.plan.floor > bytes) return high.plan.arena < low.plan.arena ? high : low
   while (high.level - low.level > 1) {
     const share = (low.plan.floor - bytes) / Math.max(1, low.plan.floor - high.plan.floor)
     const guess = Math.ceil(low.level + share * (high.level - low.level))
