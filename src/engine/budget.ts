@@ -91,7 +91,7 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
 function tooSmall(memory: number, needed: number, tokens: number, divisible: boolean, frozen: boolean): SaqrError {
   const mib = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`
   const shorter = divisible ? 'a smaller maxPassTokens, ' : ''
-  const lighter = frozen ? 'loadIn4bit' : 'train an adapter only (usePeft, with loadIn4bit for less still)'
+  const lighter = frozen ? 'loadIn4bit where it is off' : 'train an adapter only (usePeft, with loadIn4bit for less still)'
   return new SaqrError(
     'MEMORY_BUDGET',
     `${mib(memory)} of memory are too little: passes of ${tokens} tokens need at least ${mib(needed)}, everything recomputed. Give a budget of ${mib(needed).replace(' ', '')} (option memory), ${shorter}a smaller maxLength, or ${lighter}.`,
