@@ -11,7 +11,7 @@ import type { Device } from '../src/devices/device.ts'
 import { lower } from '../src/graph/lower.ts'
 import type { Plan } from '../src/graph/plan.ts'
 import { rootOf } from '../src/graph/recorder.ts'
-import { cases } from '../src/ops/cases.ts'
+import { cases } from '../src/ops/generated/cases.ts'
 import type { OpCase } from '../src/ops/op.ts'
 import { type Activation, draw } from '../test/ops/draw.ts'
 import { activations, type Recorded, record, withStore } from '../test/ops/harness.ts'
@@ -63,10 +63,11 @@ function flopsOf({ op, attrs, inputs }: OpCase, { steps: [step] }: Plan): number
   const mask = op.name === 'attention' ? 3 : 6
   const [from, until, depth] = inputs.slice(mask, mask + 3).map((input) => input!.values!)
   const first = op.name === 'attention' ? (inputs[6]?.values?.[0] ?? 0) : 0
+  const window = Number(attrs.window)
   let pairs = 0
   for (let j = 0; j < from!.length; j++) {
     for (let i = Math.max(from![j]!, first); i < Math.min(until![j]!, first + inputs[0]!.rows); i++) {
-      if (!attrs.window || depth![i]! - depth![j]! < attrs.window) pairs++
+      if (!window || depth![i]! - depth![j]! < window) pairs++
     }
   }
   return pairs * step!.pairFlops

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstring>
 #include <sys/mman.h>
+#include "attrs/abi.hpp"
 #include "memory.hpp"
 #include "plan.hpp"
 #include "pool.hpp"
@@ -15,7 +16,7 @@ using namespace saqr;
 #define SAQR_VARIANT "custom"
 #endif
 
-static std::string lastError;  // of the last call that failed, on whichever thread it ran
+static std::string lastError;  // of the last call that failed; runs, which go on other threads, leave theirs with the pool
 
 struct Item {
   const Plan* plan;
@@ -27,7 +28,7 @@ struct Control {
   int32_t status;                      // 0 done, 1 aborted, 2 error
 };
 
-SAQR_API int saqr_abi() { return 1; }
+SAQR_API int saqr_abi() { return kAbi; }
 SAQR_API const char* saqr_variant() { return SAQR_VARIANT; }
 SAQR_API int saqr_kernel(const char* name) { return kernelIndex(name); }
 SAQR_API const char* saqr_last_error() { return lastError.c_str(); }
@@ -36,6 +37,7 @@ SAQR_API void* saqr_pool_create(int threads) {
   returnLargeBlocks();
   return new Pool(threads);
 }
+SAQR_API const char* saqr_pool_error(void* pool) { return static_cast<Pool*>(pool)->error().c_str(); }  // of its last run
 SAQR_API void saqr_pool_destroy(void* pool) { delete static_cast<Pool*>(pool); }
 
 SAQR_API void* saqr_alloc(uint64_t bytes) {
@@ -91,13 +93,12 @@ void runItems(void* context, Worker& worker) {
 SAQR_API int saqr_run(void* pool, const Item* items, int count, Control* control) {
   for (int i = 0; i < count; i++) {
     if (!items[i].plan || items[i].from < 0 || items[i].to > static_cast<int>(items[i].plan->steps.size())) {
-      lastError = "item " + std::to_string(i) + " names steps that its plan doesn't have";
+      static_cast<Pool*>(pool)->fail("the run names steps that its plan doesn't have");
       return control->status = 2;
     }
   }
   Run run{static_cast<Pool*>(pool), items, count, control};
   run.pool->run(runItems, &run, &control->abort);
-  if (run.pool->failed()) lastError = run.pool->error();
   return control->status = run.pool->failed() ? 2 : run.pool->stopped() ? 1 : 0;
 }
 

@@ -1,12 +1,13 @@
 #!/usr/bin/env node
 // Builds the CPU library: native/*.cpp and every src/ops/*/cpu.cpp into native/build/saqr-<variant>.so (.dylib on macOS).
-//   node native/build.mjs [--all | --variant NAME] [--test] [--quiet]
-// An object is compiled again when its source, a header, the flags or the compiler changed.
+//   node native/build.mjs [--all | --variant NAME] [--quiet]
+// An object is compiled again when its source, a header that it includes, the flags or the compiler changed.
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { writeAttrs, writeIfNew } from './attrs.mjs'
 
 const native = dirname(fileURLToPath(import.meta.url))
 const root = dirname(native)
@@ -90,27 +91,44 @@ async function compileAll(jobs, width) {
     Array.from({ length: width }, async () => {
       for (let job = queue.shift(); job; job = queue.shift()) {
         await run(job.compiler, job.args)
-        writeFileSync(`${job.object}.key`, job.key)
+        writeFileSync(`${job.object}.key`, keyOf(job))
       }
     }),
   )
 }
 
+/** Everything a source was compiled from, as the compiler wrote it down (make's syntax); null before the first time. */
+function dependencies(object) {
+  const path = object.replace(/\.o$/, '.d')
+  if (!existsSync(path)) return null
+  const list = readFileSync(path, 'utf8')
+    .replace(/^[^:]*:/, '')
+    .replaceAll('\\\n', ' ')
+    .trim()
+    .split(/(?<!\\)\s+/)
+    .map((file) => file.replaceAll('\\ ', ' '))
+  return list.every((file) => existsSync(file)) ? list : null
+}
+
+/** what an object is made of; '' where that is not known yet */
+function keyOf({ object, compiled }) {
+  const list = dependencies(object)
+  return list ? sha(compiled, ...list.map((file) => readFileSync(file, 'utf8'))) : ''
+}
+
 const readKey = (path) => (existsSync(path) && existsSync(`${path}.key`) ? readFileSync(`${path}.key`, 'utf8') : '')
 
-/** Builds one variant; returns its library's path (or the test program's). */
-export async function build(variant, { test = false, quiet = false } = {}) {
+/** Builds one variant; returns its library's path. */
+export async function build(variant, { quiet = false } = {}) {
   const spec = VARIANTS.find((v) => v.name === variant)
   if (!spec) throw new Error(`No variant "${variant}": ${VARIANTS.map((v) => v.name).join(', ')}.`)
   const compiler = findCompiler()
-  const flags = [...FLAGS, ...spec.flags, `-DSAQR_VARIANT="${spec.name}"`, `-I${native}`]
-  const headers = sha(
-    ...[...files(native, '.hpp'), ...opFiles('.hpp'), ...files(join(native, 'test'), '.hpp')].map((f) => readFileSync(f, 'utf8')),
-  )
-  const sources = [...files(native, '.cpp'), ...opFiles('cpu.cpp'), ...(test ? files(join(native, 'test'), '.cpp') : [])]
+  const flags = [...FLAGS, ...spec.flags, `-DSAQR_VARIANT="${spec.name}"`, `-I${native}`, `-I${out}`]
+  await writeAttrs(out)
+  const sources = [...files(native, '.cpp'), ...opFiles('cpu.cpp')]
   const objects = join(out, variant)
   mkdirSync(objects, { recursive: true })
-  writeFileSync(join(out, 'variants.json'), JSON.stringify(VARIANTS.map(({ flags: _, ...variant }) => variant))) // devices/cpu chooses by it
+  writeIfNew(join(out, 'variants.json'), JSON.stringify(VARIANTS.map(({ flags: _, ...variant }) => variant))) // devices/cpu chooses by it
   const jobs = sources.map((source) => {
     const object = join(
       objects,
@@ -118,20 +136,20 @@ export async function build(variant, { test = false, quiet = false } = {}) {
         .replace(/[/\\]/g, '-')
         .replace(/\.cpp$/, '')}.o`,
     )
-    const key = sha(compiler.version, flags.slice(0, -1).join(' '), headers, readFileSync(source, 'utf8'))
-    return { compiler: compiler.name, args: [...flags, '-c', '-o', object, source], object, key }
+    const compiled = `${compiler.version} ${flags.slice(0, -2).join(' ')}`
+    return { compiler: compiler.name, args: [...flags, '-MMD', '-c', '-o', object, source], object, compiled }
   })
   // the largest first: no long one is left alone at the end
   const stale = jobs
-    .filter((job) => readKey(job.object) !== job.key)
+    .filter((job) => !keyOf(job) || readKey(job.object) !== keyOf(job))
     .sort((a, b) => readFileSync(b.args.at(-1)).length - readFileSync(a.args.at(-1)).length)
   const started = Date.now()
   await compileAll(stale, 2)
-  const target = test ? join(out, `test-${variant}`) : libraryPath(variant)
-  const key = sha(...jobs.map((job) => job.key))
+  const target = libraryPath(variant)
+  const key = sha(...jobs.map((job) => readKey(job.object)))
   if (readKey(target) !== key) {
     const temporary = `${target}.${process.pid}.tmp` // a running process keeps its old library
-    await run(compiler.name, [...FLAGS, ...(test ? [] : ['-shared']), ...STATIC, '-o', temporary, ...jobs.map((job) => job.object)])
+    await run(compiler.name, [...FLAGS, '-shared', ...STATIC, '-o', temporary, ...jobs.map((job) => job.object)])
     renameSync(temporary, target)
     writeFileSync(`${target}.key`, key)
     if (!quiet)
@@ -143,7 +161,7 @@ export async function build(variant, { test = false, quiet = false } = {}) {
 }
 
 async function main(args) {
-  const known = ['--all', '--variant', '--test', '--quiet']
+  const known = ['--all', '--variant', '--quiet']
   const at = args.indexOf('--variant')
   const unknown = args.find((a, i) => !known.includes(a) && !(at >= 0 && i === at + 1))
   if (unknown) throw new Error(`Unknown argument ${unknown}: ${known.join(' ')}.`)
@@ -156,7 +174,7 @@ async function main(args) {
             .slice(0, 1)
             .map((v) => v.name)
   if (names.length === 0) throw new Error('This processor is older than every variant: x86-64-v3 (AVX2, 2013) is the least.')
-  for (const name of names) await build(name, { test: args.includes('--test'), quiet: args.includes('--quiet') })
+  for (const name of names) await build(name, { quiet: args.includes('--quiet') })
 }
 
 if (process.argv[1] && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {

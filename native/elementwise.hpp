@@ -47,6 +47,23 @@ SAQR_INLINE bool withType(DType dtype, F f) {
   return ((dtype == Types::dtype && (f(Types{}), true)) || ...);
 }
 
+// absent tensors are of any type
+inline bool sameType(std::initializer_list<const Tensor*> tensors) {
+  for (const Tensor* t : tensors) {
+    if (t->data && t->dtype != (*tensors.begin())->dtype) return false;
+  }
+  return true;
+}
+
+// of what kernels copy byte for byte; 0 for anything else
+inline size_t elementBytes(DType type) {
+  switch (type) {
+    case DType::f32: case DType::i32: return 4;
+    case DType::bf16: case DType::f16: return 2;
+    default: return 0;
+  }
+}
+
 template <class E>
 SAQR_INLINE typename E::T* rowOf(const Tensor& t, int64_t row) {
   return static_cast<typename E::T*>(t.data) + row * t.stride;

@@ -188,51 +188,56 @@ SAQR_INLINE void storeFirst(T* p, vf v, int n) {
 }
 
 // --- exponentials ---
-// 2^x; below -126 (and -inf) 0, NaN stays NaN. Relative error < 2e-7: polynomial of 2^f on [-1/2, 1/2] times 2^n.
-SAQR_INLINE vf exp2(vf x) {
-  vf high = x > 127.99f ? set1(127.99f) : x;
-  vf t = high < -127.0f ? set1(-127.0f) : high;
+// 2^t by a polynomial of 2^f on [−½, ½], t = n + f. Far below zero (−1e30: a masked score) it is 0, NaN stays NaN; t below 128 and not −∞.
+template <class Polynomial>
+SAQR_INLINE vf exp2With(vf t, Polynomial polynomial) {
 #if defined(__AVX512F__)
-  vf n = (vf)_mm512_roundscale_ps((__m512)t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-#elif defined(__AVX2__)
-  vf n = (vf)_mm256_round_ps((__m256)t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  const vf n = (vf)_mm512_roundscale_ps((__m512)t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  return (vf)_mm512_scalef_ps((__m512)polynomial(t - n), (__m512)n);
 #else
-  vf n = (t + 12582912.0f) - 12582912.0f;  // 1.5 · 2^23
+  t = min(set1(127.0f), max(set1(-127.0f), t));  // in this order NaN stays NaN
+  const vf magic = t + 12582912.0f, n = magic - 12582912.0f;  // 1.5 · 2²³: the integer lies in the low bits
+  return polynomial(t - n) * asFloat((asInt(magic) + 127) << 23);  // n = −127 gives the exponent of 0
 #endif
-  vf f = t - n;
-  vf p = set1(1.5403530e-4f);
-  p = p * f + 1.3333558e-3f;
-  p = p * f + 9.6181291e-3f;
-  p = p * f + 5.5504109e-2f;
-  p = p * f + 2.4022651e-1f;
-  p = p * f + 6.9314718e-1f;
-  p = p * f + 1.0f;
-#if defined(__AVX512F__)
-  vf r = (vf)_mm512_scalef_ps((__m512)p, (__m512)n);
-#else
-  vi e = __builtin_convertvector(n, vi);
-  vf r = p * asFloat((e + 127) << 23);
-#endif
-  return x < -126.0f ? vf{} : r;
 }
-SAQR_INLINE vf exp(vf x) { return exp2(x * 1.44269504088896341f); }  // relative error grows with |x|: 6e-8 · |x|
-// 1 / (1 + e^-x). With AVX-512 the power of two saturates by itself, so nothing is clamped; infinite x gives NaN there.
-SAQR_INLINE vf sigmoid(vf x) {
-#if defined(__AVX512F__)
-  vf t = x * -1.44269504088896341f;
-  vf n = (vf)_mm512_roundscale_ps((__m512)t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-  vf f = t - n;
-  vf p = set1(1.5403530e-4f);
-  p = p * f + 1.3333558e-3f;
+// minimax of degree 4, relative error 3e-6
+SAQR_INLINE vf exp2Degree4(vf f) {
+  vf p = f * 0.00957010191f + 0.0559178603f;
+  p = p * f + 0.240247448f;
+  p = p * f + 0.693121815f;
+  return p * f + 0.999999261f;
+}
+// of degree 5, 8e-8
+SAQR_INLINE vf exp2Degree5(vf f) {
+  vf p = f * 0.0013276472f + 0.00967554133f;
+  p = p * f + 0.0555071327f;
+  p = p * f + 0.240221197f;
+  p = p * f + 0.693146967f;
+  return p * f + 1.00000007f;
+}
+// Taylor of degree 6: 1 at 0
+SAQR_INLINE vf exp2Degree6(vf f) {
+  vf p = f * 1.5403530e-4f + 1.3333558e-3f;
   p = p * f + 9.6181291e-3f;
   p = p * f + 5.5504109e-2f;
   p = p * f + 2.4022651e-1f;
   p = p * f + 6.9314718e-1f;
-  p = p * f + 1.0f;
-  return 1.0f / (1.0f + (vf)_mm512_scalef_ps((__m512)p, (__m512)n));
-#else
-  return 1.0f / (1.0f + exp(-x));
-#endif
+  return p * f + 1.0f;
+}
+// 2^x for any x: below −126 (and −∞) 0, NaN stays NaN. Relative error < 2e-7
+SAQR_INLINE vf exp2(vf x) { return x < -126.0f ? vf{} : exp2With(min(set1(127.0f), x), exp2Degree6); }
+SAQR_INLINE vf exp(vf x) { return exp2(x * 1.44269504088896341f); }  // relative error grows with |x|: 6e-8 · |x|
+// 1 / (1 + e^−x); the power of two saturates by itself. With AVX-512 infinite x gives NaN
+SAQR_INLINE vf sigmoid(vf x) { return 1.0f / (1.0f + exp2With(x * -1.44269504088896341f, exp2Degree6)); }
+// Relative error < 3e-7: near 0 the odd polynomial of Cephes' tanhf, else by the exponential
+SAQR_INLINE vf tanh(vf x) {
+  const vf z = x * x;
+  vf p = z * -5.70498872745e-3f + 2.06390887954e-2f;
+  p = p * z - 5.37397155531e-2f;
+  p = p * z + 1.33314422036e-1f;
+  p = p * z - 3.33332819422e-1f;
+  const vf near = x + x * z * p, far = 1.0f - 2.0f / (1.0f + exp2With(min(set1(60.0f), abs(x) * 2.88539008177793f), exp2Degree6));
+  return select(abs(x) < 0.625f, near, x < 0.0f ? -far : far);
 }
 
 // Natural logarithm of a positive normal number (infinity and NaN give NaN). Relative error < 2e-7: x = 2^e · m, log m = 2 · artanh((m − 1) / (m + 1)), m in [√½, √2).

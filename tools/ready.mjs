@@ -48,6 +48,7 @@ if (!existsSync(installed) || statSync(installed).mtimeMs < statSync(join(root, 
   run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], 'npm ci')
 }
 
+run(process.execPath, ['tools/op-lists.mjs'], 'Listing the ops')
 run(process.execPath, ['native/build.mjs', ...(quiet ? ['--quiet'] : [])], 'Building the CPU library')
 
 const sources = stamp(['src', 'tsconfig.json', 'package.json'])

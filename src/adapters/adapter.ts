@@ -3,8 +3,9 @@
  * `linear(path)` and never know; the answer is written in ops, so every variant runs on the same path.
  */
 import type { AdapterConfig } from '../formats/peft/config.ts'
-import type { DType, LinearShape, Tensor } from '../models/trace.ts'
+import type { LinearShape } from '../models/trace.ts'
 import type { Builder } from '../ops/op.ts'
+import type { DType, Tensor } from '../ops/tensor.ts'
 
 /** What a weight is for: quantisation, weight decay and `bias` options go by it. */
 export type Role = 'linear' | 'embedding' | 'norm' | 'bias'

@@ -1,5 +1,6 @@
 /** The checkpoint's weights as they are, frozen; its linears quantised to NF4 on request (QLoRA's base). */
-import type { LinearShape, Tensor } from '../models/trace.ts'
+import type { LinearShape } from '../models/trace.ts'
+import type { Tensor } from '../ops/tensor.ts'
 import type { AdapterBuilder, Role } from './adapter.ts'
 import { Direct } from './direct.ts'
 

@@ -1,8 +1,9 @@
 /** A linear that is one product, an embedding that is one table: the base as it is, or all of it trained. What the weights are is said below. */
 import type { AdapterConfig } from '../formats/peft/config.ts'
-import type { LinearShape, Tensor } from '../models/trace.ts'
+import type { LinearShape } from '../models/trace.ts'
 import { embed } from '../ops/embed/op.ts'
 import { product } from '../ops/product/op.ts'
+import type { Tensor } from '../ops/tensor.ts'
 import type { Adapter, AdapterBuilder, BaseTensor, Role } from './adapter.ts'
 
 export abstract class Direct implements Adapter {

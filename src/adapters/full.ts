@@ -1,5 +1,5 @@
 /** Full fine-tuning: every weight of the checkpoint is a trained f32 tensor. */
-import type { Tensor } from '../models/trace.ts'
+import type { Tensor } from '../ops/tensor.ts'
 import type { AdapterBuilder, BaseTensor, Role } from './adapter.ts'
 import { Direct } from './direct.ts'
 

@@ -9,7 +9,7 @@ import { stateOf } from '../graph/optimizer.ts'
 import type { Plan } from '../graph/plan.ts'
 import type { Policy } from '../graph/recompute.ts'
 import type { TraceRecorder } from '../graph/trace.ts'
-import { sizeOf } from '../models/trace.ts'
+import { sizeOf } from '../ops/tensor.ts'
 import { type RunnerSpec, traceOf } from './runner.ts'
 
 export interface BudgetRequest {

@@ -2,9 +2,10 @@
  * Reverse-mode differentiation over recorded nodes. Every op brings its own rule; this walks the nodes backwards, sums what several
  * consumers contribute and asks only where something trainable lies below.
  */
-import type { Tensor } from '../models/trace.ts'
+
 import { add } from '../ops/add/op.ts'
 import type { Node } from '../ops/op.ts'
+import type { Tensor } from '../ops/tensor.ts'
 import type { Recorder } from './recorder.ts'
 
 /**

@@ -1,8 +1,8 @@
 /** A plan that reads T new tokens into the KV caches and gives the logits of one of them. */
 import type { Adapter } from '../adapters/adapter.ts'
 import type { Model } from '../models/family.ts'
-import type { DType } from '../models/trace.ts'
 import { gather } from '../ops/gather/op.ts'
+import type { DType } from '../ops/tensor.ts'
 import { declareCachedInputs } from './inputs.ts'
 import { lower } from './lower.ts'
 import type { Plan } from './plan.ts'

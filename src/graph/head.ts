@@ -2,10 +2,11 @@
  * The head only where there is a target: a chunk of positions is gathered, its logits become log-probabilities and, in the same sweep,
  * the gradient of the loss; then the chunk's dh goes back to its rows. The segment runs once a chunk, moved on by its own cursor.
  */
-import type { Tensor } from '../models/trace.ts'
+
 import { advance, gather, scatter, zeros } from '../ops/gather/op.ts'
 import type { Node } from '../ops/op.ts'
 import { targetLogProbs, targetLogProbsWithGradient } from '../ops/target-log-probs/op.ts'
+import type { Tensor } from '../ops/tensor.ts'
 import { differentiate } from './differentiate.ts'
 import type { Mutable } from './recorder.ts'
 import type { TraceRecorder } from './trace.ts'

@@ -1,6 +1,7 @@
 /** What the host uploads for a pass of T tokens; data/passes.ts makes the values. */
-import type { DType } from '../models/trace.ts'
+
 import { SCORES } from '../ops/target-log-probs/op.ts'
+import type { DType } from '../ops/tensor.ts'
 import type { Recorder } from './recorder.ts'
 
 const TOKEN_INPUTS = ['ids', 'depth', 'position', 'visibleFrom', 'visibleUntil', 'row'] as const

@@ -1,7 +1,8 @@
 /** Nodes with their places become a plan: plain data that a device runs and `saqr plan` prints. */
 import { createHash } from 'node:crypto'
-import { sizeOf, type Tensor } from '../models/trace.ts'
+import { complete } from '../ops/attrs.ts'
 import type { Node } from '../ops/op.ts'
+import { sizeOf, type Tensor } from '../ops/tensor.ts'
 import { type Placement, place } from './place.ts'
 import type { Plan, PlanBuffer, PlanStep, PlanTensor, Segment } from './plan.ts'
 import { rootOf } from './recorder.ts'
@@ -113,7 +114,7 @@ function planOf(nodes: readonly Node[], spans: Segment[], placement: Placement, 
       block: node.block,
       outputs: node.outputs.map((t) => tensor(t, i)),
       inputs: node.inputs.map((t) => t && tensor(t, i)),
-      attrs: Object.fromEntries(node.op.attrs.map((name) => [name, node.attrs[name]!])),
+      attrs: complete(node.op, node.attrs),
       workspace: scratch(i),
       flops: node.op.flops(node),
       pairFlops: node.op.pairFlops?.(node) ?? 0,

@@ -2,8 +2,9 @@
  * Puts every arena tensor at a place in one arena. A tensor lives from the step that writes it to the last that reads it; two may share
  * bytes when their lives don't meet. Largest first, each at the lowest place that is free (offline first fit).
  */
-import { sizeOf, type Tensor } from '../models/trace.ts'
+
 import type { Node } from '../ops/op.ts'
+import { sizeOf, type Tensor } from '../ops/tensor.ts'
 import { Occupied } from './occupied.ts'
 import type { Segment } from './plan.ts'
 import { rootOf } from './recorder.ts'

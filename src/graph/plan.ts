@@ -1,5 +1,6 @@
 /** A plan: a flat, printable list of kernel calls on fixed places. Plain data; devices only run it. */
-import type { DType } from '../models/trace.ts'
+import type { AttrValue } from '../ops/attrs.ts'
+import type { DType } from '../ops/tensor.ts'
 
 export type Space = 'arena' | 'store' | 'input'
 
@@ -35,8 +36,8 @@ export interface PlanStep {
   block: number
   outputs: PlanTensor[]
   inputs: (PlanTensor | null)[]
-  /** in the op's declared order */
-  attrs: Record<string, number>
+  /** all that the op declares */
+  attrs: Readonly<Record<string, AttrValue>>
   /** scratch in the arena, bytes */
   workspace: { at: number; bytes: number } | null
   flops: number

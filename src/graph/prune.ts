@@ -1,6 +1,7 @@
 /** Drops nodes whose results nobody reads: terms that were merged, outputs of recomputed values, gradients no one asked for. */
-import type { Tensor } from '../models/trace.ts'
+
 import type { Node } from '../ops/op.ts'
+import type { Tensor } from '../ops/tensor.ts'
 import { rootOf } from './recorder.ts'
 
 /** `results`: tensors that are read from outside. A node that writes into the store or an input is always kept. */

@@ -3,8 +3,9 @@
  * policy does not keep is replaced by a value computed anew just before its first use, by the cheapest way there is. Only what backward
  * reads is ever recomputed (in Llama that leaves out down_proj). The same kernels on the same inputs: the same bits.
  */
-import { sizeOf, type Tensor } from '../models/trace.ts'
+
 import type { Node } from '../ops/op.ts'
+import { sizeOf, type Tensor } from '../ops/tensor.ts'
 import { type Recorder, rootOf } from './recorder.ts'
 
 /** all: everything backward reads; lean: element-wise results are made anew; recompute: only a block's inputs are kept. */

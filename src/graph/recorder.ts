@@ -1,6 +1,7 @@
 /** Records nodes in order: the Builder that families, adapters and backward rules write into. */
-import type { DType, Tensor } from '../models/trace.ts'
-import type { Attrs, Builder, Node, Op, TensorSpec } from '../ops/op.ts'
+import { type AttrSpecs, complete, type Given } from '../ops/attrs.ts'
+import type { Builder, Node, Op, TensorSpec } from '../ops/op.ts'
+import type { DType, Tensor } from '../ops/tensor.ts'
 
 export type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
@@ -40,12 +41,13 @@ export class Recorder implements Builder {
     return t
   }
 
-  apply(op: Op, inputs: readonly (Tensor | null)[], attrs: Attrs, name = op.name): Tensor[] {
+  apply<A extends AttrSpecs>(op: Op<A>, inputs: readonly (Tensor | null)[], given: Given<A>, name = op.name): Tensor[] {
+    const attrs = complete(op, given)
     const needsGrad = op.backward !== undefined && inputs.some((t) => t?.needsGrad)
     const outputs = op.outputs(inputs, attrs).map((spec, i) => {
       return spec.into ?? this.tensor(`${name}.${op.name}${i || ''}`, spec, 'arena', needsGrad)
     })
-    const node: Node = { op, inputs, outputs, attrs, name, block: this.block }
+    const node = { op, inputs, outputs, attrs, name, block: this.block } as Node
     this.nodes.push(node)
     for (const t of outputs) if (!this.producers.has(t)) this.producers.set(t, node)
     return outputs

@@ -3,14 +3,17 @@
  * how tokens attend (to each other, or to a KV cache) from the mode.
  */
 import type { Adapter, AdapterBuilder, ParameterSpec } from '../adapters/adapter.ts'
-import type { AttentionShape, DType, LinearShape, NormOptions, RopeTable, Tensor, Trace } from '../models/trace.ts'
+import type { LinearShape, RopeTable, Trace } from '../models/trace.ts'
 import { add } from '../ops/add/op.ts'
+import type { AttentionShape } from '../ops/attention/op.ts'
 import { attention } from '../ops/attention/op.ts'
 import { cacheWrite } from '../ops/cache-write/op.ts'
 import { hash32 } from '../ops/dropout/op.ts'
+import type { NormOptions } from '../ops/rms-norm/op.ts'
 import { addRmsNorm, rmsNorm } from '../ops/rms-norm/op.ts'
 import { rope, ropeTable } from '../ops/rope/op.ts'
 import { swiglu } from '../ops/swiglu/op.ts'
+import type { DType, Tensor } from '../ops/tensor.ts'
 import { Recorder } from './recorder.ts'
 
 /** Tensors by name that lie across passes: what the engine must put into the store. */

@@ -5,8 +5,8 @@
  */
 import type { Adapter } from '../adapters/adapter.ts'
 import type { Model } from '../models/family.ts'
-import type { DType, Tensor } from '../models/trace.ts'
 import type { Node } from '../ops/op.ts'
+import type { DType, Tensor } from '../ops/tensor.ts'
 import { differentiate } from './differentiate.ts'
 import { headChunk } from './head.ts'
 import { declarePassInputs } from './inputs.ts'

@@ -2,10 +2,12 @@
  * The decoder that Llama made standard: pre-norm blocks of rotary grouped-query attention and a SwiGLU MLP. Families that keep this
  * block say in their own file what is theirs; one with another block writes its own forward.
  */
+
+import type { Tensor } from '../ops/tensor.ts'
 import type { Config } from './config.ts'
 import type { Model } from './family.ts'
 import { ropeOf } from './rope.ts'
-import type { Tensor, Trace } from './trace.ts'
+import type { Trace } from './trace.ts'
 
 export interface Traits {
   /** biases of the projections */

@@ -1,5 +1,7 @@
 /** A family: a checkpoint's config.json read strictly, and the forward computation it means. One file each beside this one (and a line in registry.ts). */
-import type { Tensor, Trace } from './trace.ts'
+
+import type { Tensor } from '../ops/tensor.ts'
+import type { Trace } from './trace.ts'
 
 /** What stands over the last hidden state. */
 export interface HeadShape {

@@ -3,7 +3,9 @@
  * products; devices/cuda finds the addresses, compiles the sources and runs the list, and never asks which op it holds.
  */
 import { SaqrError } from '../error.ts'
-import type { DType } from '../models/trace.ts'
+import { type AttrSpecs, type Attrs, asNumber } from './attrs.ts'
+import type { For, Op } from './op.ts'
+import type { DType } from './tensor.ts'
 
 /** addresses of the state of an NF4 weight on the card (see QuantSpec); nested: `absmax` is null and the other three are set */
 export interface CudaQuant {
@@ -27,11 +29,12 @@ export interface CudaTensor {
   quant: CudaQuant | null
 }
 
-export interface CudaStep {
+export interface CudaStep<A extends AttrSpecs = AttrSpecs> {
   name: string
+  op: Op<A>
   outputs: CudaTensor[]
   inputs: (CudaTensor | null)[]
-  attrs: Readonly<Record<string, number>>
+  attrs: Attrs<A>
 }
 
 /** A bigint is a pointer, a number an int (32 bits, also unsigned), `{ f32 }` a float, `{ f64 }` a double. */
@@ -83,10 +86,31 @@ export interface Card {
   arch: number
 }
 
-export interface CudaOp {
+export interface CudaOp<A extends AttrSpecs = AttrSpecs> {
   /** bytes of scratch that its launches use; only theirs while the step runs */
-  scratch?(step: CudaStep): number
-  launch(step: CudaStep, scratch: bigint, card: Card): Launch[]
+  scratch?(step: CudaStep<A>): number
+  launch(step: CudaStep<A>, scratch: bigint, card: Card): Launch[]
+}
+
+/** says that `run` is how an NVIDIA card does `op` */
+export function runs<A extends AttrSpecs>(op: Op<A>, run: CudaOp<A>): For<CudaOp> {
+  return { op, run } as For<CudaOp>
+}
+
+/** The op's attributes as the struct of its name that kernels take (attrsHeader): reals are floats, everything else ints. */
+export function attrsOf<A extends AttrSpecs>({ op, attrs }: CudaStep<A>): KernelArg[] {
+  return Object.entries(op.attrs).map(([name, { kind }]) => (kind === 'real' ? f32(asNumber(attrs[name]!)) : asNumber(attrs[name]!)))
+}
+
+const STRUCT_TYPES = { real: 'float', whole: 'int', word: 'unsigned', flag: 'int', dtype: 'int' } as const
+
+/** attrs.cuh, which any source may include: a struct for each op that has attributes, in the order of `attrsOf` */
+export function attrsHeader(ops: readonly Op[]): string {
+  const structs = ops.map(({ name, attrs }) => {
+    const fields = Object.entries(attrs).map(([field, { kind }]) => `  ${STRUCT_TYPES[kind]} ${field};\n`)
+    return fields.length ? `struct ${name}_attrs {\n${fields.join('')}};\n` : ''
+  })
+  return `#pragma once\n${structs.join('')}`
 }
 
 /** `source(import.meta.url)` in a cuda.ts: the cuda.cu of its folder, which stays in src/ops also when the module runs from dist/ops */

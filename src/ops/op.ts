@@ -1,7 +1,9 @@
 /** What an op is: the types of its outputs, its backward in terms of ops, what it costs. Kernels live beside it, one file a device. */
-import type { DType, Tensor } from '../models/trace.ts'
+import type { AttrSpecs, Attrs, AttrValue, Given } from './attrs.ts'
+import type { DType, Tensor } from './tensor.ts'
 
-export type { DType, Tensor }
+export { dtype, flag, type NoAttrs, none, real, whole, word } from './attrs.ts'
+export type { AttrSpecs, Attrs, DType, Tensor }
 
 export interface TensorSpec {
   rows: number
@@ -11,15 +13,12 @@ export interface TensorSpec {
   into?: Tensor
 }
 
-/** Numbers a kernel reads, in the op's declared order. */
-export type Attrs = Readonly<Record<string, number>>
-
 /** Constant tables (RoPE frequencies …) become store tensors; an op's inputs may be absent (`null`). */
-export interface Node {
-  readonly op: Op
+export interface Node<A extends AttrSpecs = AttrSpecs> {
+  readonly op: Op<A>
   readonly inputs: readonly (Tensor | null)[]
   readonly outputs: readonly Tensor[]
-  readonly attrs: Attrs
+  readonly attrs: Attrs<A>
   /** checkpoint path of the module it belongs to */
   readonly name: string
   /** block index, or -1 outside the blocks */
@@ -28,7 +27,7 @@ export interface Node {
 
 /** Records nodes; what backward rules and adapters are written in. */
 export interface Builder {
-  apply(op: Op, inputs: readonly (Tensor | null)[], attrs: Attrs, name?: string): Tensor[]
+  apply<A extends AttrSpecs>(op: Op<A>, inputs: readonly (Tensor | null)[], attrs: Given<A>, name?: string): Tensor[]
   /** columns [from, from + cols) of x, no copy */
   columns(x: Tensor, from: number, cols: number): Tensor
   /** the f32 gradient accumulator of a trainable store tensor, same shape */
@@ -37,33 +36,32 @@ export interface Builder {
   input(name: string): Tensor
 }
 
-export interface Op {
+export interface Op<A extends AttrSpecs = AttrSpecs> {
   readonly name: string
-  /** names of the attributes a kernel reads, in order */
-  readonly attrs: readonly string[]
-  outputs(inputs: readonly (Tensor | null)[], attrs: Attrs): TensorSpec[]
+  readonly attrs: A
+  outputs(inputs: readonly (Tensor | null)[], attrs: Attrs<A>): TensorSpec[]
   /**
    * dInputs from dOutputs (an output nobody differentiates is `null`). Only inputs with `needsGrad` are asked for; gradients of
    * store tensors are written into their accumulator by the nodes emitted here and returned as `null`.
    * Absent: the op has no derivative (it must not lie below anything trainable).
    */
-  backward?(b: Builder, node: Node, dOutputs: readonly (Tensor | null)[]): (Tensor | null)[]
+  backward?(b: Builder, node: Node<A>, dOutputs: readonly (Tensor | null)[]): (Tensor | null)[]
   /** [output, input]: the output may take the input's buffer when that dies here */
   readonly inPlace?: readonly (readonly [number, number])[]
   /** node's result + other as one node (a product takes more parts, or an addend); null or absent: an `add` */
-  mergeSum?(b: Builder, node: Node, other: Tensor, otherNode: Node | undefined): Tensor | null
+  mergeSum?(b: Builder, node: Node<A>, other: Tensor, otherNode: Node | undefined): Tensor | null
   /** recomputing it is cheaper than keeping its outputs (element-wise) */
   readonly cheap?: boolean
   /** outputs once more, more cheaply than by running the op again, from its other outputs; null where it can't */
-  rematerialise?(b: Builder, node: Node): (Tensor | null)[]
+  rematerialise?(b: Builder, node: Node<A>): (Tensor | null)[]
   /** where they depend on the rows: of one row that fills the pass */
-  flops(node: Node): number
+  flops(node: Node<A>): number
   /** FLOPs of one visible (query, key) pair, where the rows decide how many there are */
-  pairFlops?(node: Node): number
+  pairFlops?(node: Node<A>): number
   /** bytes moved at the least; default: each input read once, each output written once */
-  bytes?(node: Node): number
+  bytes?(node: Node<A>): number
   /** scratch the kernel needs beside its tensors, bytes */
-  workspace?(node: Node): number
+  workspace?(node: Node<A>): number
 }
 
 /** The reference device hands an op plain f64 matrices, row-major and dense. */
@@ -73,7 +71,33 @@ export interface Matrix {
   data: Float64Array
 }
 /** The definition of an op: reads inputs, fills outputs (an `into` output holds its old value and is added to). */
-export type Reference = (inputs: readonly (Matrix | null)[], outputs: readonly Matrix[], attrs: Attrs) => void
+export type Reference<A extends AttrSpecs = AttrSpecs> = (
+  inputs: readonly (Matrix | null)[],
+  outputs: readonly Matrix[],
+  attrs: Attrs<A>,
+) => void
+
+/** an op and what a device has for it: what the folder's reference.ts and cuda.ts export lists of */
+export interface For<T> {
+  readonly op: Op
+  readonly run: T
+}
+
+/** @throws Error when two folders define one name */
+export function byName<T>(list: readonly For<T>[]): Readonly<Record<string, For<T>>> {
+  const all: Record<string, For<T>> = {}
+  for (const entry of list) {
+    const { name } = entry.op
+    if (all[name]) throw new Error(`two ops are named '${name}'`)
+    all[name] = entry
+  }
+  return all
+}
+
+/** says that `run` defines `op` */
+export function defines<A extends AttrSpecs>(op: Op<A>, run: Reference<A>): For<Reference> {
+  return { op, run: run as Reference } as For<Reference>
+}
 
 /**
  * How a case draws an input. `act` is the activation dtype: every case runs in f32 and in bf16. `values`: the numbers themselves
@@ -96,7 +120,7 @@ export interface CaseInput {
 export interface OpCase {
   name: string
   op: Op
-  attrs: Attrs
+  attrs: Readonly<Record<string, AttrValue>>
   inputs: readonly (CaseInput | null)[]
   /** ‖Δ‖₂ / ‖y‖₂ allowed against the f64 reference, with the reason in a comment beside the number */
   tolerance: { f32: number; bf16: number }

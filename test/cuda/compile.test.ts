@@ -4,14 +4,15 @@
  */
 import { execFileSync, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { Compiler, readSource } from '../../src/devices/cuda/compiler.ts'
-import { cudaOps } from '../../src/ops/cuda.ts'
 import type { CudaSource } from '../../src/ops/cuda-launch.ts'
-import { references } from '../../src/ops/references.ts'
+import { cudaOps } from '../../src/ops/generated/cuda.ts'
+import { references } from '../../src/ops/generated/references.ts'
 
 /** every .cu below src/ops */
 const ops = fileURLToPath(new URL('../../src/ops', import.meta.url))
@@ -45,7 +46,12 @@ async function compile(from: CudaSource, target: string): Promise<Uint8Array> {
   const text = readSource(from)
   const key = createHash('sha256').update(JSON.stringify(text)).digest('hex').slice(0, 24)
   const out = join(folder, `nvcc-${target}-${key}.cubin`)
-  if (!existsSync(out)) execFileSync('nvcc', ['-cubin', '-std=c++17', `-arch=${target}`, '-o', out, fileURLToPath(from.url)])
+  if (!existsSync(out)) {
+    const include = mkdtempSync(join(tmpdir(), 'saqr-cuda-'))
+    writeFileSync(join(include, 'attrs.cuh'), text.headers.find(({ name }) => name === 'attrs.cuh')!.text)
+    execFileSync('nvcc', ['-cubin', '-std=c++17', `-arch=${target}`, '-I', include, '-o', out, fileURLToPath(from.url)])
+    rmSync(include, { recursive: true })
+  }
   return readFileSync(out)
 }
 

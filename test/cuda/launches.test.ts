@@ -7,8 +7,9 @@ import { targetOf } from '../../src/devices/cuda/compiler.ts'
 import { CudaDevice } from '../../src/devices/cuda/device.ts'
 import { candidates } from '../../src/devices/cuda/libraries.ts'
 import { SaqrError } from '../../src/error.ts'
-import { cudaOps } from '../../src/ops/cuda.ts'
+import { complete } from '../../src/ops/attrs.ts'
 import { type CudaStep, type CudaTensor, elementwise, source } from '../../src/ops/cuda-launch.ts'
+import { cudaOps } from '../../src/ops/generated/cuda.ts'
 
 const card = { arch: 90 }
 const quant = { codebook: 1n, absmax: 2n, absmax8: 0n, code2: 0n, absmax2: 0n, offset: 0, blocksize: 64, blocksize2: 1 }
@@ -17,11 +18,12 @@ function tensor(at: number, rows: number, cols: number, dtype: CudaTensor['dtype
   return { at: BigInt(at), rows, cols, stride, dtype, quant: dtype === 'nf4' ? quant : null }
 }
 
-const step = (inputs: CudaStep['inputs'], outputs: CudaTensor[], attrs: Record<string, number> = {}): CudaStep => ({
+const step = (op: string, inputs: CudaStep['inputs'], outputs: CudaTensor[], attrs: CudaStep['attrs'] = {}): CudaStep => ({
   name: 'module',
+  op: cudaOps[op]!.op,
   inputs,
   outputs,
-  attrs,
+  attrs: complete(cudaOps[op]!.op, attrs),
 })
 
 describe('product', () => {
@@ -31,10 +33,10 @@ describe('product', () => {
   const b = tensor(0x4000, 96, 16, 'f32')
   const y = tensor(0x5000, 8, 96, 'bf16')
   const bias = tensor(0x6000, 1, 96, 'f32')
-  const lora = step([null, bias, x, w, u, b], [y], { alpha: 1, trans: 0 })
+  const lora = step('product', [null, bias, x, w, u, b], [y])
 
   test('brings each weight into scratch ahead of its own product, the bias with the last', () => {
-    const launches = cudaOps.product!.launch(lora, 0x10000n, card)
+    const launches = cudaOps.product!.run.launch(lora, 0x10000n, card)
     expect(launches.map((l) => (l.kind === 'kernel' ? l.name : l.kind))).toEqual([
       'cast_f32_bf16',
       'dequantise_nf4_bf16',
@@ -49,19 +51,19 @@ describe('product', () => {
   })
 
   test('asks for the bias and the largest weight at once', () => {
-    expect(cudaOps.product!.scratch!(lora)).toBe(256 + 96 * 64 * 2)
+    expect(cudaOps.product!.run.scratch!(lora)).toBe(256 + 96 * 64 * 2)
   })
 
   test('reads weights of its own type where they lie', () => {
-    const plain = step([y, null, x, tensor(0x2000, 96, 64, 'bf16')], [y], { alpha: 0.5, trans: 0 })
-    expect(cudaOps.product!.launch(plain, 0n, card)).toMatchObject([{ kind: 'matmul', c: y, alpha: 0.5, b: { at: 0x2000n } }])
-    expect(cudaOps.product!.scratch!(plain)).toBe(0)
+    const plain = step('product', [y, null, x, tensor(0x2000, 96, 64, 'bf16')], [y], { alpha: 0.5 })
+    expect(cudaOps.product!.run.launch(plain, 0n, card)).toMatchObject([{ kind: 'matmul', c: y, alpha: 0.5, b: { at: 0x2000n } }])
+    expect(cudaOps.product!.run.scratch!(plain)).toBe(0)
   })
 })
 
 describe('element-wise kernels', () => {
   const from = source(new URL('../../src/ops/add/cuda.ts', import.meta.url).href)
-  const name = (...tensors: CudaTensor[]) => elementwise(from, step([], []), 'add', tensors).name
+  const name = (...tensors: CudaTensor[]) => elementwise(from, step('add', [], []), 'add', tensors).name
 
   test('move 16 bytes at once where every row begins at such a place', () => {
     expect(name(tensor(0, 4, 64, 'bf16'), tensor(4096, 4, 64, 'bf16', 128))).toBe('add_bf16x8')
@@ -80,8 +82,8 @@ describe('attention', () => {
   const names = (headDim: number, dtype: 'bf16' | 'f32', arch = 90) => {
     const q = tensor(0, 128, 2 * headDim, dtype)
     const mask = [0, 1, 2].map(() => tensor(0, 128, 1, 'i32'))
-    const s = step([q, q, q, ...mask, null], [q, tensor(0, 128, 2, 'f32')], { heads: 2, kvHeads: 2, headDim, scale: 1, window: 0 })
-    return cudaOps.attention!.launch(s, 0n, { arch }).map((l) => l.kind === 'kernel' && `${l.source.name} ${l.name}`)[1]
+    const s = step('attention', [q, q, q, ...mask, null], [q, tensor(0, 128, 2, 'f32')], { heads: 2, kvHeads: 2, headDim, scale: 1 })
+    return cudaOps.attention!.run.launch(s, 0n, { arch }).map((l) => l.kind === 'kernel' && `${l.source.name} ${l.name}`)[1]
   }
 
   test('runs on tensor cores where there are such and heads fit them', () => {

@@ -2,9 +2,9 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { cases } from '../../src/ops/cases.ts'
+import { cases } from '../../src/ops/generated/cases.ts'
+import { references } from '../../src/ops/generated/references.ts'
 import type { Op } from '../../src/ops/op.ts'
-import { references } from '../../src/ops/references.ts'
 
 const root = join(import.meta.dirname, '../../src/ops')
 const folders = readdirSync(root).filter((name) => existsSync(join(root, name, 'op.ts')))

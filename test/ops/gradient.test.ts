@@ -6,8 +6,8 @@ import { describe, expect, it } from 'vitest'
 import { ReferenceDevice } from '../../src/devices/reference/device.ts'
 import { decode } from '../../src/devices/reference/numbers.ts'
 import { lower } from '../../src/graph/lower.ts'
-import { cases } from '../../src/ops/cases.ts'
 import { castOp } from '../../src/ops/cast/op.ts'
+import { cases } from '../../src/ops/generated/cases.ts'
 import type { Matrix, Node, OpCase, Tensor } from '../../src/ops/op.ts'
 import { type Drawn, draw, encode, normals } from './draw.ts'
 import { distance, expected, label, record, withStore } from './harness.ts'
@@ -62,15 +62,16 @@ async function byRule(c: OpCase, drawn: readonly (Drawn | null)[], seeds: Seeds)
     throw error
   }
   // copies by names of their own: nodes of one module share theirs
-  const results = dInputs.map((t, i) => t && r.apply(castOp, [t], { dtype: t.dtype === 'f32' ? 0 : 1 }, `derivative by input ${i}`)[0]!)
+  const results = dInputs.map((t, i) => t && r.apply(castOp, [t], { dtype: t.dtype }, `derivative by input ${i}`)[0]!)
   const plan = lower([{ name: 'all', nodes: r.nodes }], { tokens: 1, pinned: [...pinned, ...results.filter((t) => t !== null)] })
   const device = new ReferenceDevice()
   const derivatives = new Map<number, Float64Array>()
   await withStore(device, stored, async () => {
     const loaded = device.load(plan)
-    await device.run([{ plan: loaded, segment: 'all' }], uploads)
-    results.forEach((t, i) => {
-      if (t) derivatives.set(i, decode(device.read(loaded, t.name), t.dtype))
+    const wanted = results.flatMap((t, i) => (t ? [{ t, i }] : []))
+    const read = await device.run([{ plan: loaded, segment: 'all' }], uploads, { read: wanted.map(({ t }) => t.name) })
+    wanted.forEach(({ t, i }, k) => {
+      derivatives.set(i, decode(read[k]!, t.dtype))
     })
     for (const [i, d] of accumulators) derivatives.set(i, device.values(d.name).map((x) => x - BEFORE)) // biome-ignore format: short
   })

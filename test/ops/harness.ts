@@ -4,10 +4,10 @@ import { decode } from '../../src/devices/reference/numbers.ts'
 import { lower } from '../../src/graph/lower.ts'
 import type { Plan } from '../../src/graph/plan.ts'
 import { Recorder, rootOf } from '../../src/graph/recorder.ts'
-import { sizeOf } from '../../src/models/trace.ts'
 import { castOp } from '../../src/ops/cast/op.ts'
+import { references } from '../../src/ops/generated/references.ts'
 import type { Matrix, Node, OpCase, Tensor } from '../../src/ops/op.ts'
-import { references } from '../../src/ops/references.ts'
+import { sizeOf } from '../../src/ops/tensor.ts'
 import type { Activation, Drawn } from './draw.ts'
 
 /** what a case is called in a message */
@@ -59,7 +59,7 @@ export function expected(c: OpCase, node: Node, matrices: readonly (Matrix | nul
     const old = matrices[intoInput(node, o)]
     return { rows: t.rows, cols: t.cols, data: old ? old.data.slice() : new Float64Array(t.rows * t.cols) }
   })
-  references[c.op.name]!(matrices, outputs, c.attrs)
+  references[c.op.name]!.run(matrices, outputs, node.attrs)
   return outputs
 }
 
@@ -125,9 +125,10 @@ export async function evaluate(
     await poison(device, plan.arena)
     const loaded = device.load(plan)
     try {
-      await device.run([{ plan: loaded, segment: 'all' }], recorded.uploads)
+      const inPass = results.filter((t) => t.space !== 'store').map((t) => t.name)
+      const read = await device.run([{ plan: loaded, segment: 'all' }], recorded.uploads, { read: inPass })
       return results.map((t) => {
-        const bytes = t.space === 'store' ? device.readStore(t.name) : device.read(loaded, t.name)
+        const bytes = t.space === 'store' ? device.readStore(t.name) : read[inPass.indexOf(t.name)]!
         return { bytes: bytes.slice(0, sizeOf(t)), values: decode(bytes, t.dtype) }
       })
     } finally {
@@ -138,7 +139,7 @@ export async function evaluate(
 
 /** Rewrites the recorded op to read copies of its inputs and copies its outputs to where they last; returns those. */
 function throughCopies({ r, node }: Recorded): Tensor[] {
-  const copy = (t: Tensor) => r.apply(castOp, [t], { dtype: t.dtype === 'f32' ? 0 : 1 }, `copy of ${t.name}`)[0]!
+  const copy = (t: Tensor) => r.apply(castOp, [t], { dtype: t.dtype }, `copy of ${t.name}`)[0]!
   r.nodes = []
   const inputs = node.inputs.map((t) => (t && t.space === 'input' && !t.root && (t.dtype === 'f32' || t.dtype === 'bf16') ? copy(t) : t))
   const outputs = r.apply(node.op, inputs, node.attrs, 'in place')

@@ -4,7 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Device } from '../../src/devices/device.ts'
-import { cases } from '../../src/ops/cases.ts'
+import { cases } from '../../src/ops/generated/cases.ts'
 import type { Matrix, OpCase } from '../../src/ops/op.ts'
 import { setups } from './devices.ts'
 import { type Activation, type Drawn, draw } from './draw.ts'

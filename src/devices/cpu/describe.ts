@@ -1,8 +1,8 @@
 /** A plan with addresses: the bytes native/plan.cpp reads. Layouts are those of native/saqr.hpp. */
 import type { Plan, PlanTensor } from '../../graph/plan.ts'
-import { BYTES, type DType } from '../../models/trace.ts'
+import { asNumber } from '../../ops/attrs.ts'
+import { BYTES, DTYPES } from '../../ops/tensor.ts'
 
-const DTYPES: readonly DType[] = ['f32', 'bf16', 'f16', 'i32', 'u8', 'nf4']
 const TENSOR = 48
 const STEP_HEADER = 24
 
@@ -47,7 +47,7 @@ export function describe(plan: Plan, placed: readonly Placed[], arena: bigint, k
     for (const t of step.outputs) tensor(t)
     for (const t of step.inputs) tensor(t)
     for (const a of attrs) {
-      out.setFloat64(at, a, true)
+      out.setFloat64(at, asNumber(a), true)
       at += 8
     }
   }

@@ -4,6 +4,8 @@ import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { SaqrError } from '../../error.ts'
+import { abiOf } from '../../ops/attrs.ts'
+import { ops } from '../../ops/generated/ops.ts'
 import { type ForeignFunction, ffi } from '../ffi.ts'
 
 interface Variant {
@@ -15,7 +17,8 @@ interface Variant {
   slowOn?: string
 }
 
-const ABI = 1
+/** what the library's kernels must have been built for */
+const ABI = abiOf(ops)
 
 const FUNCTIONS = {
   abi: 'int saqr_abi()',
@@ -31,6 +34,7 @@ const FUNCTIONS = {
   copy: 'void saqr_copy(void* to, const void* from, uint64_t bytes)',
   zero: 'void saqr_zero(void* to, uint64_t bytes)',
   resident: 'uint64_t saqr_resident(const void* address, uint64_t bytes)',
+  poolError: 'const char* saqr_pool_error(void* pool)',
   planLoad: 'void* saqr_plan_load(const void* description, uint64_t bytes)',
   planFree: 'void saqr_plan_free(void* plan)',
   run: 'int saqr_run(void* pool, const void* items, int count, void* control)',

@@ -6,7 +6,8 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { SaqrError } from '../../error.ts'
 import { makeFolder } from '../../hub/files.ts'
-import type { CudaSource } from '../../ops/cuda-launch.ts'
+import { attrsHeader, type CudaSource } from '../../ops/cuda-launch.ts'
+import { ops } from '../../ops/generated/ops.ts'
 import { callAsync, type ForeignFunction } from '../ffi.ts'
 import { openLibrary } from './libraries.ts'
 
@@ -35,12 +36,13 @@ export interface CudaText {
   headers: { name: string; text: string }[]
 }
 
-/** A source with its headers: the shared one and those beside it. */
+/** A source with its headers: the shared one, those beside it, and what the ops declare. */
 export function readSource({ name, url }: CudaSource): CudaText {
   const file = fileURLToPath(url)
   const here = dirname(file)
   const beside = readdirSync(here).filter((name) => name.endsWith('.cuh'))
   const headers = ['../cuda.cuh', ...beside].map((name) => ({ name, text: readFileSync(join(here, name), 'utf8') }))
+  headers.push({ name: 'attrs.cuh', text: attrsHeader(ops) })
   return { name, source: readFileSync(file, 'utf8'), headers }
 }
 

@@ -1,5 +1,5 @@
 /** Bytes of a dtype to f64 and back (rounded to nearest, ties to even, as every device rounds). */
-import type { DType } from '../../models/trace.ts'
+import type { DType } from '../../ops/tensor.ts'
 
 const word = new Float32Array(1)
 const bits = new Uint32Array(word.buffer)

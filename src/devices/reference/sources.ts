@@ -1,6 +1,6 @@
 /** First values of a store tensor as f64; NF4 by its definition (formats.md's formula in f32, as every device computes it). */
 import { closeSync, openSync, readSync } from 'node:fs'
-import { BYTES } from '../../models/trace.ts'
+import { BYTES } from '../../ops/tensor.ts'
 import type { QuantSpec, StoreSource, StoreSpec } from '../device.ts'
 import { decode } from './numbers.ts'
 

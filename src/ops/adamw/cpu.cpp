@@ -1,5 +1,6 @@
 // AdamW, with f32 or 8-bit state, in one pass over the flat range.
 #include <algorithm>
+#include "attrs/adamw.hpp"
 #include "elementwise.hpp"
 
 using namespace saqr;
@@ -10,16 +11,16 @@ bool isFinite(const Tensor& norm) { return std::isfinite(*static_cast<const floa
 
 struct Update {
   float beta1, beta2, rest1, rest2, eps, decay, rate, root, clip;
-  // attrs: beta1, beta2, eps, weightDecay; stepFloats: lr, maxNorm (0: no clipping), t
-  Update(const double* attrs, const Tensor& norm, const Tensor& stepFloats) {
+  // stepFloats: lr, maxNorm (0: no clipping), t
+  Update(const attrs::adamw& a, const Tensor& norm, const Tensor& stepFloats) {
     const float* s = static_cast<const float*>(stepFloats.data);
     const double lr = s[0], maxNorm = s[1], t = s[2];
-    beta1 = static_cast<float>(attrs[0]), rest1 = static_cast<float>(1 - attrs[0]);
-    beta2 = static_cast<float>(attrs[1]), rest2 = static_cast<float>(1 - attrs[1]);
-    eps = static_cast<float>(attrs[2]);
-    decay = static_cast<float>(1 - lr * attrs[3]);
-    rate = static_cast<float>(lr / (1 - std::pow(attrs[0], t)));
-    root = static_cast<float>(1 / std::sqrt(1 - std::pow(attrs[1], t)));
+    beta1 = static_cast<float>(a.beta1), rest1 = static_cast<float>(1 - a.beta1);
+    beta2 = static_cast<float>(a.beta2), rest2 = static_cast<float>(1 - a.beta2);
+    eps = static_cast<float>(a.eps);
+    decay = static_cast<float>(1 - lr * a.weightDecay);
+    rate = static_cast<float>(lr / (1 - std::pow(a.beta1, t)));
+    root = static_cast<float>(1 / std::sqrt(1 - std::pow(a.beta2, t)));
     const double coefficient = maxNorm / (static_cast<double>(*static_cast<const float*>(norm.data)) + 1e-6);
     clip = maxNorm > 0 && !(coefficient > 1) ? static_cast<float>(coefficient) : 1.0f;
   }
@@ -121,7 +122,7 @@ SAQR_KERNEL(adamw) {
   const Tensor* t = step.tensors;  // p, g, m, v; p, g, m, v, norm, stepFloats
   if (!areF32(t, {0, 1, 2, 3, 8, 9})) return worker.fail("adamw takes f32 weights, gradients and state");
   if (!isFinite(t[8])) return;
-  const Update update(step.attrs, t[8], t[9]);
+  const Update update(attrs::adamw(step), t[8], t[9]);
   float *p = rowOf<F32>(t[0], 0), *g = rowOf<F32>(t[1], 0), *m = rowOf<F32>(t[2], 0), *v = rowOf<F32>(t[3], 0);
   const Range part = share(worker, t[0].cols, 64);
   vectors(part.from, part.to, [&](int64_t i, auto n) {
@@ -139,7 +140,7 @@ SAQR_KERNEL(adamw_8bit) {
     return worker.fail("adamw_8bit takes f32 weights and gradients, u8 state and f32 scales and maps");
   }
   if (!isFinite(t[14])) return;
-  const Update update(step.attrs, t[14], t[15]);
+  const Update update(attrs::adamw(step), t[14], t[15]);
   Scratch8& scratch = *reinterpret_cast<Scratch8*>(worker.scratch);
   State8 &m = scratch.m, &v = scratch.v;
   m.codes.make(rowOf<F32>(t[12], 0));

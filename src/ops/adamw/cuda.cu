@@ -1,11 +1,13 @@
 #include "../cuda.cuh"
+#include "attrs.cuh"
 
 // What all elements of a step share, worked out once a block (the corrections in f64: βᵗ is close to 1 for many steps).
 struct StepNumbers {
   float lr, clip, root2, stepSize;  // √(1 − β2ᵗ), lr / (1 − β1ᵗ)
 };
 struct Options {
-  float beta1, oneMinusBeta1, beta2, oneMinusBeta2, eps, weightDecay;
+  float rest1, rest2;  // 1 − β1, 1 − β2
+  adamw_attrs attrs;
 };
 
 __device__ StepNumbers readStep(const float* norm, const float* stepFloats, double beta1, double beta2) {
@@ -22,9 +24,9 @@ __device__ StepNumbers readStep(const float* norm, const float* stepFloats, doub
 
 __device__ __forceinline__ void update(float& p, float g, float& m, float& v, const StepNumbers& s, const Options& o) {
   g *= s.clip;
-  m = o.beta1 * m + o.oneMinusBeta1 * g;
-  v = o.beta2 * v + o.oneMinusBeta2 * g * g;
-  p = p * (1.0f - s.lr * o.weightDecay) - s.stepSize * m / (sqrtf(v) / s.root2 + o.eps);
+  m = o.attrs.beta1 * m + o.rest1 * g;
+  v = o.attrs.beta2 * v + o.rest2 * g * g;
+  p = p * (1.0f - s.lr * o.attrs.weightDecay) - s.stepSize * m / (sqrtf(v) / s.root2 + o.attrs.eps);
 }
 
 extern "C" __global__ void __launch_bounds__(256) adamw(unsigned n, float* p, float* g, float* m, float* v, const float* norm, const float* stepFloats,

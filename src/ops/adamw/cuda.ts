@@ -1,19 +1,22 @@
-import { type CudaOp, type CudaStep, ceilDiv, f32, f64, type KernelArg, kernel, source } from '../cuda-launch.ts'
+import { attrsOf, type CudaStep, ceilDiv, f32, f64, type KernelArg, kernel, runs, source } from '../cuda-launch.ts'
+import { adamw8bitOp, adamwOp } from './op.ts'
 
 const from = source(import.meta.url)
 
-/** the struct Options of cuda.cu after β1 and β2 in f64 */
-function options(step: CudaStep): KernelArg[] {
-  const { beta1, beta2, eps, weightDecay } = step.attrs as { beta1: number; beta2: number; eps: number; weightDecay: number }
-  return [f64(beta1), f64(beta2), f32(beta1), f32(1 - beta1), f32(beta2), f32(1 - beta2), f32(eps), f32(weightDecay)]
+type AdamWStep = CudaStep<typeof adamwOp.attrs>
+
+/** βs in f64, and what is left of them to 1 in f32: rounded once, here */
+function betas({ attrs: { beta1, beta2 } }: AdamWStep): KernelArg[] {
+  return [f64(beta1), f64(beta2), f32(1 - beta1), f32(1 - beta2)]
 }
 
-const args = (step: CudaStep) => [step.inputs[0]!.cols, ...step.inputs.map((t) => t!.at), ...options(step)]
+const args = (step: AdamWStep) => [step.inputs[0]!.cols, ...step.inputs.map((t) => t!.at), ...betas(step), ...attrsOf(step)]
 
-export const adamwCuda: CudaOp = {
-  launch: (step) => [kernel(from, 'adamw', [Math.min(ceilDiv(step.inputs[0]!.cols, 256), 8192)], 256, args(step))],
-}
-
-export const adamw8bitCuda: CudaOp = {
-  launch: (step) => [kernel(from, 'adamw_8bit', [ceilDiv(step.inputs[0]!.cols, 256)], 256, args(step))],
-}
+export const cuda = [
+  runs(adamwOp, {
+    launch: (step) => [kernel(from, 'adamw', [Math.min(ceilDiv(step.inputs[0]!.cols, 256), 8192)], 256, args(step))],
+  }),
+  runs(adamw8bitOp, {
+    launch: (step) => [kernel(from, 'adamw_8bit', [ceilDiv(step.inputs[0]!.cols, 256)], 256, args(step))],
+  }),
+]

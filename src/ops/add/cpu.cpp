@@ -14,6 +14,6 @@ static void add(const Step& step, const Worker& worker) {
 
 SAQR_KERNEL(add) {
   const Tensor* t = step.tensors;
-  bool taken = t[1].dtype == t[0].dtype && t[2].dtype == t[0].dtype && withType<F32, BF16>(t[0].dtype, [&](auto e) { add<decltype(e)>(step, worker); });
+  bool taken = sameType({t, t + 1, t + 2}) && withType<F32, BF16>(t[0].dtype, [&](auto e) { add<decltype(e)>(step, worker); });
   if (!taken) worker.fail("add takes f32 or bf16, one for all");
 }

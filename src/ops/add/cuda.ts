@@ -1,10 +1,13 @@
-import { type CudaOp, elementwise, source } from '../cuda-launch.ts'
+import { elementwise, runs, source } from '../cuda-launch.ts'
+import { addOp } from './op.ts'
 
 const from = source(import.meta.url)
 
-export const addCuda: CudaOp = {
-  launch(step) {
-    const [a, b] = step.inputs
-    return [elementwise(from, step, 'add', [a!, b!, step.outputs[0]!])]
-  },
-}
+export const cuda = [
+  runs(addOp, {
+    launch(step) {
+      const [a, b] = step.inputs
+      return [elementwise(from, step, 'add', [a!, b!, step.outputs[0]!])]
+    },
+  }),
+]

@@ -1,9 +1,9 @@
 /** y = a + c */
-import type { Builder, Op, Tensor } from '../op.ts'
+import { type Builder, type NoAttrs, none, type Op, type Tensor } from '../op.ts'
 
-export const addOp: Op = {
+export const addOp: Op<NoAttrs> = {
   name: 'add',
-  attrs: [],
+  attrs: none,
   outputs: ([a]) => [{ rows: a!.rows, cols: a!.cols, dtype: a!.dtype }],
   backward: (_b, _node, [dY]) => [dY!, dY!],
   inPlace: [

@@ -1,8 +1,9 @@
 /** The definition of `add`. */
-import type { Reference } from '../op.ts'
+import { defines } from '../op.ts'
+import { addOp } from './op.ts'
 
-export const reference: Readonly<Record<string, Reference>> = {
-  add([a, c], [y]) {
+export const references = [
+  defines(addOp, ([a, c], [y]) => {
     for (let i = 0; i < y!.data.length; i++) y!.data[i] = a!.data[i]! + c!.data[i]!
-  },
-}
+  }),
+]

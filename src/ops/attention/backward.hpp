@@ -49,7 +49,7 @@ class Backward {
   bool prepare() {
     lanes_ = HeadLanes(call_.heads / call_.kvHeads);
     if (!mask_.prepare(scratch_, call_.mask, call_.window)) return false;
-    const int64_t width = lanes_.most * W, D = call_.headDim;
+    const int64_t width = lanes_.most * W, D = call_.padded;
     padded_ = (D + W - 1) / W * W;
     q_ = scratch_.take<int32_t>(D / U::kPer * width);
     dO_ = scratch_.take<int32_t>(D / U::kPer * width);
@@ -62,7 +62,7 @@ class Backward {
     tiles_ = scratch_.take<Tile>(mask_.blocks * (kBlock / kTile));
     prefix_ = scratch_.take<double>(2 * mask_.blocks + 2);
     using Keys = PackedKeys<U, T>;
-    if (!prefix_ || !keys_.prepare(scratch_, D, mask_.keys, {{&call_.k, Keys::panels}, {&call_.v, Keys::panels}, {&call_.k, Keys::rows}}, 3 << 20)) return false;
+    if (!prefix_ || !keys_.prepare(scratch_, call_.headDim, D, mask_.keys, {{&call_.k, Keys::panels}, {&call_.v, Keys::panels}, {&call_.k, Keys::rows}}, 3 << 20)) return false;
     mostBlocks_ = std::min<int64_t>(mask_.blocks, scratch_.left() / (2 * padded_ * sizeof(float) * kBlock + 128));
     dK_ = scratch_.take<float>(mostBlocks_ * kBlock * padded_);
     dV_ = scratch_.take<float>(mostBlocks_ * kBlock * padded_);
@@ -124,7 +124,7 @@ class Backward {
     }
     if (!mine || worker_.aborted()) return;
     const int64_t D = call_.headDim;
-    if (tiles == 0) std::fill(dQ_, dQ_ + D * N * W, 0.0f);
+    if (tiles == 0) std::fill(dQ_, dQ_ + call_.padded * N * W, 0.0f);
     for (int n = 0; n < N; n++) {
       const int64_t query = first + n % lanes_.vectors * W;
       const Head<T> dQ = headOf<T>(t_.dQ, head + n / lanes_.vectors, D);
@@ -135,16 +135,16 @@ class Backward {
   // q, dO and statistics of W queries; lanes without one get zeros and so add nothing
   template <int N>
   void vectorOf(State<N>& state, int n, int64_t head, int64_t query, int64_t end) {
-    const int64_t D = call_.headDim, units = D / U::kPer;
+    const int64_t D = call_.headDim, units = call_.padded / U::kPer;
     const int count = static_cast<int>(std::clamp<int64_t>(end - query, 0, W));
     query = std::min(query, end - 1);  // an address inside even when no lane has a query
     const Head<const T> q = headOf<const T>(call_.q, head, D), o = headOf<const T>(call_.o, head, D), dO = headOf<const T>(t_.dO, head, D);
-    packTransposed<U>(q_ + n * W, N * W, q.row(query), q.stride, count, units);
-    packTransposed<U>(dO_ + n * W, N * W, dO.row(query), dO.stride, count, units);
+    packTransposed<U>(q_ + n * W, N * W, q.row(query), q.stride, count, units, D);
+    packTransposed<U>(dO_ + n * W, N * W, dO.row(query), dO.stride, count, units, D);
     packRows<U>(qRows_ + n * (W / U::kPer) * padded_, padded_, q.row(query), q.stride, count, W / U::kPer, D);
     packRows<U>(dORows_ + n * (W / U::kPer) * padded_, padded_, dO.row(query), dO.stride, count, W / U::kPer, D);
     int32_t* oUnits = reinterpret_cast<int32_t*>(dQ_);  // free until the first chunk
-    packTransposed<U>(oUnits, W, o.row(query), o.stride, count, units);
+    packTransposed<U>(oUnits, W, o.row(query), o.stride, count, units, D);
     vf even{}, odd{};
     for (int64_t u = 0; u < units; u += 2) {
       even = U::multiplyAdd(even, load(dO_ + (u * N + n) * W), load(oUnits + u * W));
@@ -162,13 +162,23 @@ class Backward {
   template <int N>
   __attribute__((noinline)) void tileGradients(const State<N>& state, const int32_t* keys, const Tile& tile, int64_t row) {
     constexpr int M = kRows<N>;
-    const int64_t units = call_.headDim / U::kPer;
+    const int64_t units = call_.padded / U::kPer;
+    const bool capped = call_.softCap > 0;
     const int32_t *k = keys_.panelOf(keys, tile.index), *v = keys_.panelOf(keys + keys_.sectionSize, tile.index);
     const vf scale = set1(call_.scale * 1.44269504f);
-    vf weight[M][N], d[M][N];
+    vf weight[M][N], d[M][N], slope[M][N];
     for (int r = 0; r < kTile; r += M) {
       clear(d);
       multiply<U>(d, k + r, kPanel, 1, q_, N * W, units);
+      if (capped) {
+        const Cap cap(call_);
+        for (int m = 0; m < M; m++) {
+          for (int n = 0; n < N; n++) {
+            d[m][n] = cap(d[m][n]);
+            slope[m][n] = cap.slope(d[m][n]);
+          }
+        }
+      }
 #pragma GCC unroll 8
       for (int m = 0; m < M; m++) {
 #pragma GCC unroll 4
@@ -186,6 +196,11 @@ class Backward {
       for (int m = 0; m < M; m++) {
 #pragma GCC unroll 4
         for (int n = 0; n < N; n++) d[m][n] = weight[m][n] * (d[m][n] - state.delta[n]);
+      }
+      if (capped) {
+        for (int m = 0; m < M; m++) {
+          for (int n = 0; n < N; n++) d[m][n] *= slope[m][n];
+        }
       }
       putRows<M, N>(dScores_, row + r, d);
       if constexpr (U::kPer == 2) {
@@ -248,7 +263,7 @@ class Backward {
   template <int N>
   __attribute__((noinline)) void addQueries(const int32_t* keyRows, const Tile* tiles, int64_t count, bool fresh) {
     constexpr int M = kRows<N>;
-    const int64_t D = call_.headDim;
+    const int64_t D = call_.padded;
     for (int64_t c = 0; c < D; c += M) {
       vf sum[M][N];
       float* at = dQ_ + c * N * W;

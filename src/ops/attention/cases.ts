@@ -1,5 +1,5 @@
 /** Attention's cases: every kind of mask that a pass can hold, at odd sizes; and the sizes of real models for speed. */
-import type { Attrs, CaseInput, OpCase } from '../op.ts'
+import type { CaseInput, OpCase } from '../op.ts'
 import { attentionBackwardOp, attentionOp } from './op.ts'
 
 /** What a pass says of its S tokens. */
@@ -59,6 +59,7 @@ interface Setup {
   headDim: number
   mask: Mask
   window?: number
+  softCap?: number
   /** q is the last `queries` tokens (over a cache); default: all */
   queries?: number
   /** spare tokens of the cache behind the last query */
@@ -68,12 +69,13 @@ interface Setup {
   bench?: boolean
 }
 
-const attrsOf = (s: Setup): Attrs => ({
+const attrsOf = (s: Setup): OpCase['attrs'] => ({
   heads: s.heads,
   kvHeads: s.kvHeads,
   headDim: s.headDim,
   scale: s.headDim ** -0.5,
   window: s.window ?? 0,
+  softCap: s.softCap ?? 0,
 })
 const column = (values: readonly number[]): CaseInput => ({ rows: values.length, cols: 1, dtype: 'i32', values })
 const maskInputs = (m: Mask) => [column(m.visibleFrom), column(m.visibleUntil), column(m.depth)]
@@ -147,6 +149,16 @@ const both: Record<string, Setup> = {
   'tokens that see nothing': { heads: 1, kvHeads: 1, headDim: 64, mask: unseen(rows([5, 20, 1]), 0, 5, 25) },
   'head size 256': { heads: 2, kvHeads: 1, headDim: 256, mask: rows([35, 40]) },
   'head size 128, several blocks': { heads: 1, kvHeads: 1, headDim: 128, mask: rows([150, 45]) },
+  'head size 1': { heads: 2, kvHeads: 2, headDim: 1, mask: rows([9, 12]) },
+  'head size 2': { heads: 4, kvHeads: 2, headDim: 2, mask: rows([30, 5]), fused: true },
+  'head size 3': { heads: 3, kvHeads: 1, headDim: 3, mask: rows([70]) },
+  'head size 4, a window': { heads: 2, kvHeads: 1, headDim: 4, mask: rows([40, 3]), window: 7 },
+  'head size 20': { heads: 2, kvHeads: 2, headDim: 20, mask: rows([35, 1]) },
+  'head size 100': { heads: 2, kvHeads: 1, headDim: 100, mask: rows([66, 8]) },
+  'head size 288': { heads: 1, kvHeads: 1, headDim: 288, mask: rows([40]) },
+  'head size 512': { heads: 2, kvHeads: 1, headDim: 512, mask: rows([37]) },
+  'a soft cap': { heads: 4, kvHeads: 2, headDim: 64, mask: rows([61, 20]), softCap: 1.5 },
+  'a soft cap and a window': { heads: 2, kvHeads: 1, headDim: 256, mask: rows([50, 31]), window: 19, softCap: 0.7 },
 }
 
 const real: Record<string, Setup> = {
@@ -158,6 +170,7 @@ const real: Record<string, Setup> = {
     mask: rows([201, 188, 230, 97, 312, 154, 240, 178, 265, 183], 0),
     bench: true,
   },
+  'Gemma-2-2B, 1024': { heads: 8, kvHeads: 4, headDim: 256, mask: rows([1024]), softCap: 50, bench: true },
   'Llama-3.1-8B, 2 × 1024': { heads: 32, kvHeads: 8, headDim: 128, mask: rows([1024, 1024]), bench: true },
 }
 
@@ -166,6 +179,9 @@ export const cases: readonly OpCase[] = [
   forward('a cache, one new token', { heads: 4, kvHeads: 2, headDim: 64, mask: rows([130]), queries: 1 }),
   forward('a cache, more tokens, room behind', { heads: 3, kvHeads: 1, headDim: 32, mask: rows([90]), queries: 7, behind: 11 }),
   forward('a cache and a window', { heads: 2, kvHeads: 2, headDim: 128, mask: rows([75]), queries: 2, window: 30 }),
+  forward('a cache and heads of 5 channels', { heads: 3, kvHeads: 3, headDim: 5, mask: rows([70]), queries: 1 }),
+  forward('a cache and heads of 500', { heads: 2, kvHeads: 1, headDim: 500, mask: rows([80]), queries: 1 }),
+  forward('a cache and a soft cap', { heads: 4, kvHeads: 2, headDim: 64, mask: rows([90]), queries: 2, softCap: 1 }),
   ...Object.entries(real).flatMap(([name, setup]) => [forward(name, setup), backward(name, setup)]),
   forward('decoding behind 2,048 tokens', { heads: 32, kvHeads: 8, headDim: 128, mask: rows([2049]), queries: 1, bench: true }),
 ]

@@ -1,6 +1,7 @@
 // Attention on the CPU: checks what it is asked for and picks the arithmetic. bf16 is multiplied in pairs by dot products where the
 // processor has them (weights rounded to bf16, sums and statistics in f32), else converted to f32.
 #include <string>
+#include "attrs/attention.hpp"
 #include "backward.hpp"
 #include "decode.hpp"
 #include "forward.hpp"
@@ -18,9 +19,9 @@ using PairUnits = F32Units;
 
 // "" when the kernel can do it
 std::string problem(const Call& c, DType type, const std::initializer_list<const Tensor*> tensors) {
-  if (c.headDim % 8 || c.headDim < 16 || c.headDim > 256) return "head size " + std::to_string(c.headDim) + ": it must be a multiple of 8 from 16 to 256";
+  if (c.headDim < 1 || c.headDim > kMostChannels) return "head size " + std::to_string(c.headDim) + ": at most " + std::to_string(kMostChannels);
   if (c.heads < 1 || c.kvHeads < 1 || c.heads % c.kvHeads) return std::to_string(c.heads) + " heads don't share " + std::to_string(c.kvHeads) + " key heads";
-  if (!(c.scale > 0)) return "scale must be positive";
+  if (!(c.scale > 0) || c.softCap < 0) return "scale must be positive, a soft cap too";
   if (type != DType::f32 && type != DType::bf16) return "tensors must be f32 or bf16";
   for (const Tensor* t : tensors) {
     if (t->dtype != type) return "all tensors must be of one type";
@@ -36,8 +37,9 @@ void forward(const Call& call, Worker& worker) {
 }
 
 Call callOf(const Step& step, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& o, const Tensor& lse, const Tensor* mask) {
-  const double* a = step.attrs;
-  return {int64_t(a[0]), int64_t(a[1]), int64_t(a[2]), 0, float(a[3]), a[4], q, k, v, o, lse, mask};
+  const attrs::attention a(step);  // those of attention_backward are the same
+  const int64_t padded = std::max<int64_t>(16, (a.headDim + 7) / 8 * 8);
+  return {a.heads, a.kvHeads, a.headDim, padded, 0, static_cast<float>(a.scale), static_cast<float>(a.softCap), a.window, q, k, v, o, lse, mask};
 }
 
 }  // namespace

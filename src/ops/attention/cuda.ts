@@ -4,18 +4,19 @@
  */
 import { SaqrError } from '../../error.ts'
 import {
+  attrsOf,
   type Card,
-  type CudaOp,
   type CudaSource,
   type CudaStep,
   type CudaTensor,
   ceilDiv,
-  f32,
   type KernelArg,
   kernel,
+  runs,
   source,
   typeOf,
 } from '../cuda-launch.ts'
+import { attentionBackwardOp, attentionOp } from './op.ts'
 
 const from = source(import.meta.url)
 const simple = source(import.meta.url, 'simple.cu')
@@ -33,9 +34,11 @@ interface Choice {
   shared: { forward: number; queryGrad: number; keyGrad: number }
 }
 
-function choose(step: CudaStep, tensors: CudaTensor[], card: Card): Choice {
+type Step = CudaStep<typeof attentionOp.attrs>
+
+function choose(step: Step, tensors: CudaTensor[], card: Card): Choice {
   const type = typeOf(step, ...tensors)
-  const { headDim, scale } = step.attrs as { headDim: number; scale: number }
+  const { headDim, scale } = step.attrs
   const aligned = tensors.every((t) => t.at % 16n === 0n && t.stride % 8 === 0)
   if (type === 'bf16' && headDim <= 128 && headDim % 8 === 0 && aligned && scale > 0 && card.arch >= 80) {
     const size = headDim <= 64 ? 64 : 128
@@ -67,47 +70,46 @@ interface Tensors {
 }
 
 /** struct Problem of problem.cuh */
-function problem(step: CudaStep, t: Tensors, tiles: bigint, delta: bigint): KernelArg[] {
-  const { heads, kvHeads, headDim, scale, window } = step.attrs as Record<'heads' | 'kvHeads' | 'headDim' | 'scale' | 'window', number>
+function problem(step: Step, t: Tensors, tiles: bigint, delta: bigint): KernelArg[] {
   const at = (x: CudaTensor | null | undefined) => x?.at ?? 0n
   const stride = (x: CudaTensor | null | undefined) => x?.stride ?? 0
   const [dQ, dK, dV] = t.d ?? []
   const pointers = [t.q, t.k, t.v, t.dO, t.o, dQ, dK, dV, t.lse].map(at)
   const strides = [t.q, t.k, t.v, t.dO, t.o, dQ, dK, dV, t.lse].map(stride)
-  const sizes = [t.q.rows, t.k.rows, heads, kvHeads, headDim, window]
-  return [...pointers, delta, ...t.mask.map(at), at(t.queryStart), tiles, ...strides, ...sizes, f32(scale)]
+  return [...pointers, delta, ...t.mask.map(at), at(t.queryStart), tiles, ...strides, t.q.rows, t.k.rows, ...attrsOf(step)]
 }
 
 const tileBytes = (keys: number) => ceilDiv(keys, TILE) * 16
 
-export const attentionCuda: CudaOp = {
-  scratch: (step) => tileBytes(step.inputs[1]!.rows),
-  launch(step, scratch, card) {
-    const [q, k, v, visibleFrom, visibleUntil, depth, queryStart] = step.inputs
-    const [o, lse] = step.outputs
-    const mask = [visibleFrom!, visibleUntil!, depth!]
-    const args = problem(step, { q: q!, k: k!, v: v!, o: o!, lse: lse!, mask, queryStart }, scratch, 0n)
-    const { source, suffix, rows, threads, shared } = choose(step, [q!, k!, v!, o!], card)
-    return [
-      kernel(from, 'attention_tiles', [ceilDiv(k!.rows, TILE)], 32, args),
-      kernel(source, `attention_${suffix}`, [ceilDiv(q!.rows, rows.forward), step.attrs.heads!], threads, args, shared.forward),
-    ]
-  },
-}
-
-export const attentionBackwardCuda: CudaOp = {
-  scratch: (step) => tileBytes(step.inputs[4]!.rows) + step.inputs[3]!.rows * step.attrs.heads! * 4,
-  launch(step, scratch, card) {
-    const [dO, o, lse, q, k, v, ...mask] = step.inputs as CudaTensor[]
-    const { heads, kvHeads } = step.attrs as { heads: number; kvHeads: number }
-    const delta = scratch + BigInt(tileBytes(k!.rows))
-    const args = problem(step, { q: q!, k: k!, v: v!, o: o!, lse: lse!, mask, dO: dO!, d: step.outputs }, scratch, delta)
-    const { source, suffix, rows, threads, shared } = choose(step, [q!, k!, v!, dO!, o!, ...step.outputs], card)
-    return [
-      kernel(from, 'attention_tiles', [ceilDiv(k!.rows, TILE)], 32, args),
-      kernel(from, `attention_delta_${typeOf(step, dO!, o!)}`, [q!.rows, ceilDiv(heads, 4)], 128, args),
-      kernel(source, `attention_key_grad_${suffix}`, [ceilDiv(k!.rows, rows.backward), kvHeads], threads, args, shared.keyGrad),
-      kernel(source, `attention_query_grad_${suffix}`, [ceilDiv(q!.rows, rows.backward), heads], threads, args, shared.queryGrad),
-    ]
-  },
-}
+export const cuda = [
+  runs(attentionOp, {
+    scratch: (step) => tileBytes(step.inputs[1]!.rows),
+    launch(step, scratch, card) {
+      const [q, k, v, visibleFrom, visibleUntil, depth, queryStart] = step.inputs
+      const [o, lse] = step.outputs
+      const mask = [visibleFrom!, visibleUntil!, depth!]
+      const args = problem(step, { q: q!, k: k!, v: v!, o: o!, lse: lse!, mask, queryStart }, scratch, 0n)
+      const { source, suffix, rows, threads, shared } = choose(step, [q!, k!, v!, o!], card)
+      return [
+        kernel(from, 'attention_tiles', [ceilDiv(k!.rows, TILE)], 32, args),
+        kernel(source, `attention_${suffix}`, [ceilDiv(q!.rows, rows.forward), step.attrs.heads], threads, args, shared.forward),
+      ]
+    },
+  }),
+  runs(attentionBackwardOp, {
+    scratch: (step) => tileBytes(step.inputs[4]!.rows) + step.inputs[3]!.rows * step.attrs.heads * 4,
+    launch(step, scratch, card) {
+      const [dO, o, lse, q, k, v, ...mask] = step.inputs as CudaTensor[]
+      const { heads, kvHeads } = step.attrs
+      const delta = scratch + BigInt(tileBytes(k!.rows))
+      const args = problem(step, { q: q!, k: k!, v: v!, o: o!, lse: lse!, mask, dO: dO!, d: step.outputs }, scratch, delta)
+      const { source, suffix, rows, threads, shared } = choose(step, [q!, k!, v!, dO!, o!, ...step.outputs], card)
+      return [
+        kernel(from, 'attention_tiles', [ceilDiv(k!.rows, TILE)], 32, args),
+        kernel(from, `attention_delta_${typeOf(step, dO!, o!)}`, [q!.rows, ceilDiv(heads, 4)], 128, args),
+        kernel(source, `attention_key_grad_${suffix}`, [ceilDiv(k!.rows, rows.backward), kvHeads], threads, args, shared.keyGrad),
+        kernel(source, `attention_query_grad_${suffix}`, [ceilDiv(q!.rows, rows.backward), heads], threads, args, shared.queryGrad),
+      ]
+    },
+  }),
+]

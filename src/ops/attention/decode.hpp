@@ -1,11 +1,25 @@
 // Attention of a few new tokens over a long cache: bound by reading keys and values once. Here channels lie in lanes (a block of queries
 // would leave most lanes empty): scores of W keys are sums across lanes, taken together by exchanges; heads that share keys read them once.
 #pragma once
+#include <utility>
 #include "keys.hpp"
 #include "work.hpp"
 
 namespace saqr::attention {
 
+// Swaps the off-diagonal S × S blocks of two rows of vectors.
+template <int S, int... X>
+SAQR_INLINE void exchange(vi& a, vi& b, std::integer_sequence<int, X...>) {
+#if defined(__clang__)
+  const vi low = __builtin_shufflevector(a, b, ((X & S) ? W + X - S : X)...);
+  const vi high = __builtin_shufflevector(a, b, ((X & S) ? W + X : X + S)...);
+#else
+  const vi low = __builtin_shuffle(a, b, vi{((X & S) ? W + X - S : X)...});
+  const vi high = __builtin_shuffle(a, b, vi{((X & S) ? W + X : X + S)...});
+#endif
+  a = low;
+  b = high;
+}
 // lane r of the result: the sum over the lanes of v[r]
 template <int S = 1>
 SAQR_INLINE vf sumsOf(vf (&v)[W]) {
@@ -46,7 +60,7 @@ class Decode {
   }
 
  private:
-  static constexpr int kMostHeads = 4, kPadded = 256, kChunks = kPadded / (W * U::kPer);  // of the largest head
+  static constexpr int kMostHeads = 4, kPadded = kMostChannels, kChunks = kPadded / (W * U::kPer);  // of the largest head
   // heads that share their keys
   struct Group {
     int64_t first, keyHead;
@@ -131,15 +145,15 @@ class Decode {
   }
 
   vi unitsAt(const T* row, int64_t chunk) const {
-    const int64_t left = call_.headDim / U::kPer - chunk * W;
-    return left >= W ? loadUnits<U>(row + chunk * W * U::kPer) : loadUnits<U>(row + chunk * W * U::kPer, static_cast<int>(left));
+    const int64_t left = call_.headDim - chunk * W * U::kPer;
+    return left >= W * U::kPer ? loadUnits<U>(row + chunk * W * U::kPer) : loadUnits<U>(row + chunk * W * U::kPer, static_cast<int>(left));
   }
 
   // q · k of W keys (the last again where there are fewer), lowest where not seen; `to` has the heads 64 apart
   template <int N>
   SAQR_INLINE void scoresOf(const Group& group, const T* keys, int64_t stride, int64_t count, vi seen, float* to) {
     vf sums[N][W];
-    const int64_t chunks = (call_.headDim / U::kPer + W - 1) / W;
+    const int64_t chunks = (call_.headDim + W * U::kPer - 1) / (W * U::kPer);
     for (int r = 0; r < W; r++) {
       const T* key = keys + std::min<int64_t>(r, count - 1) * stride;
       vf sum[N] = {};
@@ -151,7 +165,10 @@ class Decode {
 #pragma GCC unroll 4
       for (int n = 0; n < N; n++) sums[n][r] = sum[n];
     }
-    for (int n = 0; n < N; n++) store(to + n * kBlock, select(seen, sumsOf(sums[n]), set1(kLowest)));
+    for (int n = 0; n < N; n++) {
+      const vf score = sumsOf(sums[n]);
+      store(to + n * kBlock, select(seen, call_.softCap > 0 ? Cap(call_)(score) : score, set1(kLowest)));
+    }
   }
 
   // scores -> weights against the largest so far

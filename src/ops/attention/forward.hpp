@@ -37,14 +37,14 @@ class Forward {
   bool prepare() {
     lanes_ = HeadLanes(call_.heads / call_.kvHeads);
     if (!mask_.prepare(scratch_, call_.mask, call_.window)) return false;
-    const int64_t width = lanes_.most * W, D = call_.headDim;
+    const int64_t width = lanes_.most * W, D = call_.padded;
     q_ = scratch_.take<int32_t>(D / U::kPer * width);
     scores_ = scratch_.take<float>(kBlock * width);
     weights_ = scratch_.take<int32_t>(kBlock / U::kPer * width);
     sums_ = scratch_.take<float>(D * width);
     tiles_ = scratch_.take<Tile>(mask_.blocks * (kBlock / kTile));
     prefix_ = scratch_.take<double>(call_.q.rows / lanes_.queries + 2);
-    return prefix_ && keys_.prepare(scratch_, D, mask_.keys, {{&call_.k, PackedKeys<U, T>::panels}, {&call_.v, PackedKeys<U, T>::rows}}, 5 << 20);
+    return prefix_ && keys_.prepare(scratch_, call_.headDim, D, mask_.keys, {{&call_.k, PackedKeys<U, T>::panels}, {&call_.v, PackedKeys<U, T>::rows}}, 5 << 20);
   }
 
   void block(int64_t g, int64_t b) {
@@ -78,7 +78,7 @@ class Forward {
       const int64_t query = first + n % vectors * W;
       const int count = static_cast<int>(std::clamp<int64_t>(end - query, 0, W));
       const Head<const T> q = headOf<const T>(call_.q, head + n / vectors, D);
-      packTransposed<U>(q_ + n * W, N * W, q.row(std::min(query, end - 1)), q.stride, count, D / U::kPer);
+      packTransposed<U>(q_ + n * W, N * W, q.row(std::min(query, end - 1)), q.stride, count, call_.padded / U::kPer, D);
       state.top[n] = set1(kLowest);
       state.total[n] = vf{};
       state.lanes[n] = mask_.lanes(call_.start + query, count);
@@ -117,7 +117,13 @@ class Forward {
     for (int r = 0; r < kTile; r += M) {
       vf sum[M][N];
       clear(sum);
-      multiply<U>(sum, keys + r, kPanel, 1, q_, N * W, call_.headDim / U::kPer);
+      multiply<U>(sum, keys + r, kPanel, 1, q_, N * W, call_.padded / U::kPer);
+      if (call_.softCap > 0) {
+        const Cap cap(call_);
+        for (int m = 0; m < M; m++) {
+          for (int n = 0; n < N; n++) sum[m][n] = cap(sum[m][n]);
+        }
+      }
       if (tile.masked) {
         for (int m = 0; m < M; m++) {
           for (int n = 0; n < N; n++) sum[m][n] = select(mask_.visible(state.lanes[n], tile.index * kTile + r + m), sum[m][n], set1(kLowest));
@@ -160,7 +166,7 @@ class Forward {
   template <int N>
   __attribute__((noinline)) void addValues(const vf (&factor)[N], const int32_t* block, const Tile* tiles, int64_t count, bool fresh) {
     constexpr int M = kRows<N>;
-    const int64_t D = call_.headDim;
+    const int64_t D = call_.padded;
     const int32_t* values = block + keys_.sectionSize;
     for (int64_t c = 0; c < D; c += M) {
       vf sum[M][N];
@@ -188,7 +194,7 @@ class Forward {
   template <int N>
   void finish(const State<N>& state, int64_t head, int64_t first, int64_t end, bool nothing) {
     const int64_t D = call_.headDim;
-    if (nothing) std::fill(sums_, sums_ + D * N * W, 0.0f);
+    if (nothing) std::fill(sums_, sums_ + call_.padded * N * W, 0.0f);
     for (int n = 0; n < N; n++) {
       const int64_t query = first + n % lanes_.vectors * W, at = head + n / lanes_.vectors;
       const int count = static_cast<int>(std::clamp<int64_t>(end - query, 0, W));

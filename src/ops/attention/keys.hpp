@@ -37,18 +37,19 @@ struct PackedKeys {
     const Tensor* tensor;
     Order order;
   };
-  int64_t headDim, keys, slots, sectionSize;
+  int64_t headDim, padded, keys, slots, sectionSize;
   int sections;
   Section section[kMost];
   int32_t* memory;
   int64_t* tags;
 
-  bool prepare(Scratch& scratch, int64_t dim, int64_t keyCount, std::initializer_list<Section> list, size_t budget) {
+  bool prepare(Scratch& scratch, int64_t dim, int64_t paddedDim, int64_t keyCount, std::initializer_list<Section> list, size_t budget) {
     headDim = dim;
+    padded = paddedDim;
     keys = keyCount;
     sections = 0;
     for (const Section& s : list) section[sections++] = s;
-    sectionSize = kBlock * headDim / U::kPer;
+    sectionSize = kBlock * padded / U::kPer;
     const int64_t blocks = (keys + kBlock - 1) / kBlock, each = sections * sectionSize;
     slots = std::min<int64_t>(blocks, std::min(budget, scratch.left()) / (each * sizeof(int32_t) + 64));
     if (slots < 1) return false;
@@ -71,19 +72,19 @@ struct PackedKeys {
   // units of a tile of panels; the next unit is kPanel further
   const int32_t* panelOf(const int32_t* sectionStart, int64_t tile) const {
     const int64_t key = tile % (kBlock / kTile) * kTile;
-    return sectionStart + key / kPanel * kPanel * (headDim / U::kPer) + key % kPanel;
+    return sectionStart + key / kPanel * kPanel * (padded / U::kPer) + key % kPanel;
   }
-  // rows of a tile; the next unit is headDim further
-  const int32_t* rowsOf(const int32_t* sectionStart, int64_t tile) const { return sectionStart + tile % (kBlock / kTile) * (kTile / U::kPer) * headDim; }
+  // rows of a tile; the next unit is `padded` further
+  const int32_t* rowsOf(const int32_t* sectionStart, int64_t tile) const { return sectionStart + tile % (kBlock / kTile) * (kTile / U::kPer) * padded; }
 
  private:
   void pack(int32_t* to, const Section& s, int64_t g, int64_t first) const {
     const Head<const T> head = headOf<const T>(*s.tensor, g, headDim);
     const int count = static_cast<int>(std::min<int64_t>(kBlock, keys - first));
-    if (s.order == rows) return packRows<U>(to, headDim, head.row(first), head.stride, count, kBlock / U::kPer, headDim);
-    const int64_t units = headDim / U::kPer;
+    if (s.order == rows) return packRows<U>(to, padded, head.row(first), head.stride, count, kBlock / U::kPer, headDim);
+    const int64_t units = padded / U::kPer;
     for (int r = 0; r < kBlock; r += W) {
-      packTransposed<U>(to + r / kPanel * kPanel * units + r % kPanel, kPanel, head.row(first + r), head.stride, count - r, units);
+      packTransposed<U>(to + r / kPanel * kPanel * units + r % kPanel, kPanel, head.row(first + r), head.stride, count - r, units, headDim);
     }
   }
 };

@@ -56,7 +56,7 @@ struct Mask {
   Extent *tiles, *blockExtents;
 
   // false when the scratch is too small
-  bool prepare(Scratch& scratch, const Tensor* tensors, double windowAttr) {
+  bool prepare(Scratch& scratch, const Tensor* tensors, int64_t windowAttr) {
     keys = tensors[0].rows;
     blocks = (keys + kBlock - 1) / kBlock;
     window = windowAttr > 0 ? static_cast<int32_t>(windowAttr) : INT_MAX;

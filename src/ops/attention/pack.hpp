@@ -1,36 +1,11 @@
 // Rows of q, k, v and dO into the orders that the products read, and sums back into rows.
 #pragma once
-#include <utility>
+#include "transpose.hpp"
 #include "units.hpp"
 
 namespace saqr::attention {
 
-// One step of a transposition: swaps the off-diagonal S × S blocks of two rows of vectors.
-template <int S, int... X>
-SAQR_INLINE void exchange(vi& a, vi& b, std::integer_sequence<int, X...>) {
-#if defined(__clang__)
-  const vi low = __builtin_shufflevector(a, b, ((X & S) ? W + X - S : X)...);
-  const vi high = __builtin_shufflevector(a, b, ((X & S) ? W + X : X + S)...);
-#else
-  const vi low = __builtin_shuffle(a, b, vi{((X & S) ? W + X - S : X)...});
-  const vi high = __builtin_shuffle(a, b, vi{((X & S) ? W + X : X + S)...});
-#endif
-  a = low;
-  b = high;
-}
-template <int S>
-SAQR_INLINE void exchangeAll(vi (&v)[W]) {
-  if constexpr (S < W) {
-#pragma GCC unroll 16
-    for (int r = 0; r < W; r++) {
-      if (!(r & S)) exchange<S>(v[r], v[r + S], std::make_integer_sequence<int, W>());
-    }
-    exchangeAll<2 * S>(v);
-  }
-}
-SAQR_INLINE void transpose(vi (&v)[W]) { exchangeAll<1>(v); }
-
-// W units (or the first n, then zeros) of a row that lies in memory as T
+// W units (or those of the first n channels, then zeros) of a row that lies in memory as T
 template <class U, class T>
 SAQR_INLINE vi loadUnits(const T* p) {
   if constexpr (sizeof(T) * U::kPer == 4) return loadAs<vi>(p);
@@ -39,22 +14,23 @@ SAQR_INLINE vi loadUnits(const T* p) {
 template <class U, class T>
 SAQR_INLINE vi loadUnits(const T* p, int n) {
   T part[W * U::kPer] = {};
-  memcpy(part, p, n * U::kPer * sizeof(T));
+  memcpy(part, p, n * sizeof(T));
   return loadUnits<U>(part);
 }
 
-// to[c · toStep + r] = unit c of row r: W rows side by side in lanes; those from `rows` on are zero.
+// to[c · toStep + r] = unit c of row r: W rows side by side in lanes; those from `rows` on are zero, and channels past `channels`.
 template <class U, class T>
-void packTransposed(int32_t* to, int64_t toStep, const T* from, int64_t fromStride, int rows, int64_t units) {
+void packTransposed(int32_t* to, int64_t toStep, const T* from, int64_t fromStride, int rows, int64_t units, int64_t channels) {
   for (int64_t c = 0; c < units; c += W) {
     const int n = static_cast<int>(units - c < W ? units - c : W);
+    const int64_t left = channels - c * U::kPer, most = W * U::kPer;
     const T* at = from + c * U::kPer;
     vi v[W];
-    if (rows >= W && n == W) {
+    if (rows >= W && left >= most) {
 #pragma GCC unroll 16
       for (int r = 0; r < W; r++) v[r] = loadUnits<U>(at + r * fromStride);
     } else {
-      for (int r = 0; r < W; r++) v[r] = r < rows ? loadUnits<U>(at + r * fromStride, n) : vi{};
+      for (int r = 0; r < W; r++) v[r] = r < rows && left > 0 ? loadUnits<U>(at + r * fromStride, static_cast<int>(left < most ? left : most)) : vi{};
     }
     transpose(v);
     for (int r = 0; r < n; r++) store(to + (c + r) * toStep, v[r]);

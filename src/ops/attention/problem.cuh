@@ -1,6 +1,7 @@
 // What every attention kernel is given: one struct, filled by cuda.ts in this order. Tensors are (rows, heads · headDim) with strides of their own.
 #pragma once
 #include "../cuda.cuh"
+#include "attrs.cuh"
 
 constexpr float kLog2e = 1.4426950408889634f;
 constexpr float kLn2 = 0.6931471805599453f;
@@ -13,8 +14,8 @@ struct Problem {
   const int *from, *until, *depth, *queryStart;
   int4* tiles;  // of 64 keys each: smallest from, largest until, largest from, smallest until
   int qStride, kStride, vStride, dOStride, oStride, dQStride, dKStride, dVStride, lseStride;
-  int queries, keys, heads, kvHeads, headDim, window;
-  float scale;
+  int queries, keys;
+  attention_attrs attrs;  // those of attention_backward are the same
 };
 
 constexpr int kTile = 64;
@@ -25,10 +26,10 @@ struct Key {
 };
 __device__ __forceinline__ Key keyOf(const Problem& p, int j) {
   if (j >= p.keys) return {0x7fffffff, 0, 0};
-  return {p.from[j], p.until[j], p.window ? p.depth[j] : 0};
+  return {p.from[j], p.until[j], p.attrs.window ? p.depth[j] : 0};
 }
 __device__ __forceinline__ bool sees(const Problem& p, int query, int queryDepth, const Key& key) {
-  return key.from <= query && query < key.until && (p.window == 0 || queryDepth - key.depth < p.window);
+  return key.from <= query && query < key.until && (p.attrs.window == 0 || queryDepth - key.depth < p.attrs.window);
 }
 
 // the first tile from `t` on of which queries [q0, q1) may see a key; every lane of a warp gets the same answer

@@ -1,5 +1,6 @@
 /** Attention as its definition reads: every query against every key, in f64. */
-import type { Attrs, Matrix, Reference } from '../op.ts'
+import { type Attrs, defines, type Matrix, type Reference } from '../op.ts'
+import { attentionBackwardOp, attentionOp } from './op.ts'
 
 /** Queries are tokens `start` … of the keys' tokens. */
 interface Mask {
@@ -16,8 +17,10 @@ function sees(m: Mask, query: number, j: number): boolean {
   return m.window === 0 || m.depth.data[i]! - m.depth.data[j]! < m.window
 }
 
-function maskOf([visibleFrom, visibleUntil, depth]: readonly (Matrix | null)[], attrs: Attrs, start = 0): Mask {
-  return { visibleFrom: visibleFrom!, visibleUntil: visibleUntil!, depth: depth!, start, window: attrs.window! }
+type AttentionAttrs = Attrs<typeof attentionOp.attrs>
+
+function maskOf([visibleFrom, visibleUntil, depth]: readonly (Matrix | null)[], { window }: AttentionAttrs, start = 0): Mask {
+  return { visibleFrom: visibleFrom!, visibleUntil: visibleUntil!, depth: depth!, start, window }
 }
 
 /** where head `head` of row `row` begins */
@@ -33,15 +36,20 @@ function addScaled(to: Matrix, toAt: number, factor: number, x: Matrix, xAt: num
   for (let c = 0; c < n; c++) to.data[toAt + c]! += factor * x.data[xAt + c]!
 }
 
-const attention: Reference = ([q, k, v, ...rest], [o, lse], attrs) => {
-  const { heads, kvHeads, headDim, scale } = attrs as { heads: number; kvHeads: number; headDim: number; scale: number }
+/** what the softmax sees of q·k */
+function scoreOf(product: number, { scale, softCap }: AttentionAttrs): number {
+  return softCap ? softCap * Math.tanh((scale * product) / softCap) : scale * product
+}
+
+const attention: Reference<typeof attentionOp.attrs> = ([q, k, v, ...rest], [o, lse], attrs) => {
+  const { heads, kvHeads, headDim } = attrs
   const mask = maskOf(rest, attrs, rest[3]?.data[0] ?? 0)
   o!.data.fill(0)
   for (let i = 0; i < q!.rows; i++) {
     const keys = Array.from({ length: k!.rows }, (_, j) => j).filter((j) => sees(mask, i, j))
     for (let h = 0; h < heads; h++) {
       const g = Math.floor(h / (heads / kvHeads))
-      const scores = keys.map((j) => scale * dot(q!, at(q!, i, h, headDim), k!, at(k!, j, g, headDim), headDim))
+      const scores = keys.map((j) => scoreOf(dot(q!, at(q!, i, h, headDim), k!, at(k!, j, g, headDim), headDim), attrs))
       const top = scores.reduce((a, b) => Math.max(a, b), -Infinity)
       const total = scores.reduce((sum, s) => sum + Math.exp(s - top), 0)
       // a query that sees nothing: o = 0, lse = −∞
@@ -53,8 +61,8 @@ const attention: Reference = ([q, k, v, ...rest], [o, lse], attrs) => {
   }
 }
 
-const attentionBackward: Reference = ([dO, o, lse, q, k, v, ...rest], [dQ, dK, dV], attrs) => {
-  const { heads, kvHeads, headDim, scale } = attrs as { heads: number; kvHeads: number; headDim: number; scale: number }
+const attentionBackward: Reference<typeof attentionBackwardOp.attrs> = ([dO, o, lse, q, k, v, ...rest], [dQ, dK, dV], attrs) => {
+  const { heads, kvHeads, headDim, scale, softCap } = attrs
   const mask = maskOf(rest, attrs)
   for (const d of [dQ!, dK!, dV!]) d.data.fill(0)
   for (let i = 0; i < q!.rows; i++) {
@@ -63,9 +71,10 @@ const attentionBackward: Reference = ([dO, o, lse, q, k, v, ...rest], [dQ, dK, d
       for (let h = 0; h < heads; h++) {
         const qAt = at(q!, i, h, headDim)
         const kAt = at(k!, j, Math.floor(h / (heads / kvHeads)), headDim)
-        const p = Math.exp(scale * dot(q!, qAt, k!, kAt, headDim) - lse!.data[i * heads + h]!)
+        const score = scoreOf(dot(q!, qAt, k!, kAt, headDim), attrs)
+        const p = Math.exp(score - lse!.data[i * heads + h]!)
         const dP = dot(dO!, qAt, v!, kAt, headDim) - dot(dO!, qAt, o!, qAt, headDim)
-        const dS = p * dP * scale
+        const dS = p * dP * scale * (softCap ? 1 - (score / softCap) ** 2 : 1)
         addScaled(dQ!, qAt, dS, k!, kAt, headDim)
         addScaled(dK!, kAt, dS, q!, qAt, headDim)
         addScaled(dV!, kAt, p, dO!, qAt, headDim)
@@ -74,4 +83,4 @@ const attentionBackward: Reference = ([dO, o, lse, q, k, v, ...rest], [dQ, dK, d
   }
 }
 
-export const reference: Readonly<Record<string, Reference>> = { attention, attention_backward: attentionBackward }
+export const references = [defines(attentionOp, attention), defines(attentionBackwardOp, attentionBackward)]

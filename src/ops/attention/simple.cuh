@@ -68,10 +68,10 @@ template <int DMAX, class T> __device__ void simpleForward(const Problem& p) {
   extern __shared__ float memory[];
   float *qs = memory, *kv = qs + G::N * G::PITCH, *ps = kv + G::N * G::PITCH;  // ps (N, N + 1)
   int row = threadIdx.x / G::PER_ROW, lane = threadIdx.x % G::PER_ROW;
-  int head = blockIdx.y, group = head / (p.heads / p.kvHeads), d = p.headDim;
+  int head = blockIdx.y, group = head / (p.attrs.heads / p.attrs.kvHeads), d = p.attrs.headDim;
   int start = p.queryStart ? *p.queryStart : 0;
   int first = blockIdx.x * G::N, query = start + first + row;
-  int queryDepth = p.window && first + row < p.queries ? p.depth[query] : 0;
+  int queryDepth = p.attrs.window && first + row < p.queries ? p.depth[query] : 0;
   loadRows<DMAX, T>(qs, p.q, p.qStride, first, p.queries, d, head * d);
   float acc[G::CHANNELS] = {}, top = negativeInfinity(), total = 0;
   float* weights = ps + row * (G::N + 1);
@@ -85,7 +85,7 @@ template <int DMAX, class T> __device__ void simpleForward(const Problem& p) {
     float score[G::SCORES], best = top;
 #pragma unroll
     for (int s = 0; s < G::SCORES; s++) {
-      score[s] = visible[s] ? p.scale * dotRows(qs + row * G::PITCH, kv + (lane + s * G::PER_ROW) * G::PITCH, d) : negativeInfinity();
+      score[s] = visible[s] ? p.attrs.scale * dotRows(qs + row * G::PITCH, kv + (lane + s * G::PER_ROW) * G::PITCH, d) : negativeInfinity();
       best = fmaxf(best, score[s]);
     }
     best = rowMax<G::PER_ROW>(best);
@@ -118,12 +118,12 @@ template <int DMAX, class T> __device__ void simpleQueryGrad(const Problem& p) {
   constexpr int SIZE = G::N * G::PITCH;
   float *qs = memory, *os = qs + SIZE, *ks = os + SIZE, *vs = ks + SIZE, *ds = vs + SIZE;
   int row = threadIdx.x / G::PER_ROW, lane = threadIdx.x % G::PER_ROW;
-  int head = blockIdx.y, group = head / (p.heads / p.kvHeads), d = p.headDim;
+  int head = blockIdx.y, group = head / (p.attrs.heads / p.attrs.kvHeads), d = p.attrs.headDim;
   int first = blockIdx.x * G::N, query = first + row;
   bool inside = query < p.queries;
-  int queryDepth = p.window && inside ? p.depth[query] : 0;
+  int queryDepth = p.attrs.window && inside ? p.depth[query] : 0;
   float lse = inside ? p.lse[static_cast<long long>(query) * p.lseStride + head] : 0;
-  float delta = inside ? p.delta[static_cast<long long>(query) * p.heads + head] : 0;
+  float delta = inside ? p.delta[static_cast<long long>(query) * p.attrs.heads + head] : 0;
   loadRows<DMAX, T>(qs, p.q, p.qStride, first, p.queries, d, head * d);
   loadRows<DMAX, T>(os, p.dO, p.dOStride, first, p.queries, d, head * d);
   float acc[G::CHANNELS] = {};
@@ -139,8 +139,8 @@ template <int DMAX, class T> __device__ void simpleQueryGrad(const Problem& p) {
 #pragma unroll
     for (int s = 0; s < G::SCORES; s++) {
       int j = lane + s * G::PER_ROW;
-      float w = visible[s] ? expf(p.scale * dotRows(qs + row * G::PITCH, ks + j * G::PITCH, d) - lse) : 0.0f;
-      weights[j] = w * (dotRows(os + row * G::PITCH, vs + j * G::PITCH, d) - delta) * p.scale;
+      float w = visible[s] ? expf(p.attrs.scale * dotRows(qs + row * G::PITCH, ks + j * G::PITCH, d) - lse) : 0.0f;
+      weights[j] = w * (dotRows(os + row * G::PITCH, vs + j * G::PITCH, d) - delta) * p.attrs.scale;
     }
     __syncthreads();
     accumulate<DMAX>(acc, weights, ks, lane, d);
@@ -155,7 +155,7 @@ template <int DMAX, class T> __device__ void simpleKeyGrad(const Problem& p) {
   constexpr int SIZE = G::N * G::PITCH;
   float *ks = memory, *vs = ks + SIZE, *qs = vs + SIZE, *os = qs + SIZE, *ps = os + SIZE, *ds = ps + G::N * (G::N + 1);
   int row = threadIdx.x / G::PER_ROW, lane = threadIdx.x % G::PER_ROW;
-  int group = blockIdx.y, heads = p.heads / p.kvHeads, d = p.headDim;
+  int group = blockIdx.y, heads = p.attrs.heads / p.attrs.kvHeads, d = p.attrs.headDim;
   int first = blockIdx.x * G::N;
   Key key = keyOf(p, first + row);
   loadRows<DMAX, T>(ks, p.k, p.kStride, first, p.keys, d, group * d);
@@ -167,7 +167,7 @@ template <int DMAX, class T> __device__ void simpleKeyGrad(const Problem& p) {
 #pragma unroll
       for (int s = 0; s < G::SCORES; s++) {
         int query = i0 + lane + s * G::PER_ROW;
-        any |= visible[s] = query < p.queries && sees(p, query, p.window ? p.depth[query] : 0, key);
+        any |= visible[s] = query < p.queries && sees(p, query, p.attrs.window ? p.depth[query] : 0, key);
       }
       if (!__syncthreads_or(any)) continue;
       loadRows<DMAX, T>(qs, p.q, p.qStride, i0, p.queries, d, head * d);
@@ -179,8 +179,8 @@ template <int DMAX, class T> __device__ void simpleKeyGrad(const Problem& p) {
         float w = 0, g = 0;
         if (visible[s]) {
           long long at = i0 + i;
-          w = expf(p.scale * dotRows(qs + i * G::PITCH, ks + row * G::PITCH, d) - p.lse[at * p.lseStride + head]);
-          g = w * (dotRows(os + i * G::PITCH, vs + row * G::PITCH, d) - p.delta[at * p.heads + head]) * p.scale;
+          w = expf(p.attrs.scale * dotRows(qs + i * G::PITCH, ks + row * G::PITCH, d) - p.lse[at * p.lseStride + head]);
+          g = w * (dotRows(os + i * G::PITCH, vs + row * G::PITCH, d) - p.delta[at * p.attrs.heads + head]) * p.attrs.scale;
         }
         ps[row * (G::N + 1) + i] = w;
         ds[row * (G::N + 1) + i] = g;

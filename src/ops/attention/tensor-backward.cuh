@@ -9,7 +9,7 @@ template <int D> __device__ void tensorQueryGrad(const Problem& p) {
   bf16 *os = qs + OWN, *ks = os + OWN, *vs = ks + 2 * SIZE;  // two of ks and vs
   int* masks = reinterpret_cast<int*>(vs + 2 * SIZE);
   int lane = threadIdx.x % 32, row = threadIdx.x / 32 * 16;
-  int head = blockIdx.y, group = head / (p.heads / p.kvHeads), d = p.headDim;
+  int head = blockIdx.y, group = head / (p.attrs.heads / p.attrs.kvHeads), d = p.attrs.headDim;
   int first = (gridDim.x - 1 - blockIdx.x) * kRows;
   int end = (p.keys + kTile - 1) / kTile * (kTile / kStep);
 
@@ -37,11 +37,11 @@ template <int D> __device__ void tensorQueryGrad(const Problem& p) {
   for (int h = 0; h < 2; h++) {
     query[h] = first + row + lane / 4 + 8 * h;
     bool inside = query[h] < p.queries;
-    queryDepth[h] = p.window && inside ? p.depth[query[h]] : 0;
+    queryDepth[h] = p.attrs.window && inside ? p.depth[query[h]] : 0;
     lse[h] = inside ? p.lse[static_cast<long long>(query[h]) * p.lseStride + head] * kLog2e : 0;
-    delta[h] = inside ? p.delta[static_cast<long long>(query[h]) * p.heads + head] : 0;
+    delta[h] = inside ? p.delta[static_cast<long long>(query[h]) * p.attrs.heads + head] : 0;
   }
-  float scale = p.scale * kLog2e;
+  float scale = p.attrs.scale * kLog2e;
   for (int stage = 0; turn < end; stage ^= 1) {
     int next = turnAfter(turn);
     fetch(next, stage ^ 1);
@@ -58,7 +58,7 @@ template <int D> __device__ void tensorQueryGrad(const Problem& p) {
         int h = i / 2;
         float w = power2(s[0][n][i] * scale - lse[h]);
         if (!all && !sees(p, query[h], queryDepth[h], maskAt(masks + stage * 3 * kStep, n * 8 + lane % 4 * 2 + i % 2))) w = 0;
-        s[0][n][i] = w * (g[0][n][i] - delta[h]) * p.scale;
+        s[0][n][i] = w * (g[0][n][i] - delta[h]) * p.attrs.scale;
       }
     }
     accumulateRows<D, N, 1>(acc, s, ks + stage * SIZE);
@@ -79,7 +79,7 @@ template <int D> __device__ void tensorKeyGrad(const Problem& p) {
   float* delta = lse + 2 * kStep;
   int* depth = reinterpret_cast<int*>(delta + 2 * kStep);
   int lane = threadIdx.x % 32, row = threadIdx.x / 32 * 16;
-  int group = blockIdx.y, heads = p.heads / p.kvHeads, d = p.headDim;
+  int group = blockIdx.y, heads = p.attrs.heads / p.attrs.kvHeads, d = p.attrs.headDim;
   int first = blockIdx.x * kRows;
   int4 tile = p.tiles[blockIdx.x];
   int begin = tile.x / kStep, end = tile.y > tile.x ? (tile.y + kStep - 1) / kStep : begin;  // turns of kStep queries that see one of the keys
@@ -94,8 +94,8 @@ template <int D> __device__ void tensorKeyGrad(const Problem& p) {
         long long query = i0 + threadIdx.x;
         bool inside = query < p.queries;
         copyWord(lse + stage * kStep + threadIdx.x, p.lse, query * p.lseStride + head, inside);
-        copyWord(delta + stage * kStep + threadIdx.x, p.delta, query * p.heads + head, inside);
-        if (p.window) copyWord(depth + stage * kStep + threadIdx.x, p.depth, query, inside);
+        copyWord(delta + stage * kStep + threadIdx.x, p.delta, query * p.attrs.heads + head, inside);
+        if (p.attrs.window) copyWord(depth + stage * kStep + threadIdx.x, p.depth, query, inside);
       }
     }
     commitCopies();
@@ -107,7 +107,7 @@ template <int D> __device__ void tensorKeyGrad(const Problem& p) {
   Key key[2];
 #pragma unroll
   for (int h = 0; h < 2; h++) key[h] = keyOf(p, first + row + lane / 4 + 8 * h);
-  float dK[1][D / 8][4] = {}, dV[1][D / 8][4] = {}, scale = p.scale * kLog2e;
+  float dK[1][D / 8][4] = {}, dV[1][D / 8][4] = {}, scale = p.attrs.scale * kLog2e;
   for (int turn = 0; turn < total; turn++) {
     int stage = turn % 2, i0 = (begin + turn % turns) * kStep;
     fetch(turn + 1, stage ^ 1);
@@ -125,7 +125,7 @@ template <int D> __device__ void tensorKeyGrad(const Problem& p) {
         float w = power2(s[0][n][i] * scale - lse[at] * kLog2e);
         if (!all && !sees(p, i0 + q, depth[at], key[i / 2])) w = 0;
         s[0][n][i] = w;
-        g[0][n][i] = w * (g[0][n][i] - delta[at]) * p.scale;
+        g[0][n][i] = w * (g[0][n][i] - delta[at]) * p.attrs.scale;
       }
     }
     accumulateRows<D, N, 1>(dV, s, os + stage * SIZE);

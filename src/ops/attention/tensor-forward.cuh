@@ -12,7 +12,7 @@ template <int D> __device__ void tensorForward(const Problem& p) {
   bf16 *ks = qs + kForwardRows * (D + 8), *vs = ks + 2 * SIZE;  // two of each
   int* masks = reinterpret_cast<int*>(vs + 2 * SIZE);
   int lane = threadIdx.x % 32, row = threadIdx.x / 32 * 16 * M;
-  int head = blockIdx.y, group = head / (p.heads / p.kvHeads), d = p.headDim;
+  int head = blockIdx.y, group = head / (p.attrs.heads / p.attrs.kvHeads), d = p.attrs.headDim;
   int first = (gridDim.x - 1 - blockIdx.x) * kForwardRows;  // the last queries see most: they go first
   int start = p.queryStart ? *p.queryStart : 0, q0 = start + first, q1 = q0 + kForwardRows;
   int end = (p.keys + kTile - 1) / kTile * TURNS;
@@ -38,7 +38,7 @@ template <int D> __device__ void tensorForward(const Problem& p) {
   float top[M][2], total[M][2] = {};  // of the scores before scaling
 #pragma unroll
   for (int m = 0; m < M; m++) top[m][0] = top[m][1] = negativeInfinity();
-  float scale = p.scale * kLog2e;
+  float scale = p.attrs.scale * kLog2e;
   for (int stage = 0; turn < end; stage ^= 1) {
     int next = turnAfter(turn);
     fetch(next, stage ^ 1);
@@ -52,7 +52,7 @@ template <int D> __device__ void tensorForward(const Problem& p) {
 #pragma unroll
         for (int h = 0; h < 2; h++) {
           int query = q0 + row + 16 * m + lane / 4 + 8 * h;
-          int queryDepth = p.window && query < p.keys ? p.depth[query] : 0;
+          int queryDepth = p.attrs.window && query < p.keys ? p.depth[query] : 0;
 #pragma unroll
           for (int n = 0; n < N; n++) {
 #pragma unroll

@@ -29,7 +29,7 @@ __device__ __forceinline__ void copyMasks(int* to, const Problem& p, int first) 
   bool inside = j < p.keys;
   copyWord(to + threadIdx.x, p.from, j, inside);
   copyWord(to + kStep + threadIdx.x, p.until, j, inside);
-  if (p.window) copyWord(to + 2 * kStep + threadIdx.x, p.depth, j, inside);
+  if (p.attrs.window) copyWord(to + 2 * kStep + threadIdx.x, p.depth, j, inside);
 }
 __device__ __forceinline__ Key maskAt(const int* masks, int j) { return {masks[j], masks[kStep + j], masks[2 * kStep + j]}; }
 
@@ -106,7 +106,7 @@ __device__ __forceinline__ float power2(float x) {
 }
 // every query of [q0, q1) sees every key of the tile
 __device__ __forceinline__ bool seenByAll(const Problem& p, const int4& tile, int q0, int q1) {
-  return p.window == 0 && tile.z <= q0 && tile.w >= q1;
+  return p.attrs.window == 0 && tile.z <= q0 && tile.w >= q1;
 }
 
 // the sum (or maximum) over the four lanes that share a row

@@ -8,34 +8,13 @@ namespace saqr::attention {
 // Rows of A a block takes beside N vectors of B, so that sums, B and one broadcast fit the registers (32, or 16 with AVX2).
 template <int N>
 constexpr int kRows = W == 8 ? (N == 1 ? 8 : N == 4 ? 2 : 4) : (N == 4 ? 4 : 8);
+constexpr int kMostChannels = 512;  // of a head
 constexpr int kMostVectors = W == 8 ? 3 : 4;
-
-// 2^t for t that a softmax has: far below zero (−1e30: masked) it is 0. `polynomial` is of 2^f on [−1/2, 1/2].
-template <class Polynomial>
-SAQR_INLINE vf exp2With(vf t, Polynomial polynomial) {
-#if defined(__AVX512F__)
-  const vf n = (vf)_mm512_roundscale_ps((__m512)t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-  return (vf)_mm512_scalef_ps((__m512)polynomial(t - n), (__m512)n);
-#else
-  t = min(set1(127.0f), max(set1(-127.0f), t));  // in this order NaN stays NaN
-  const vf magic = t + 12582912.0f, n = magic - 12582912.0f;  // 1.5 · 2²³: the integer lies in the low bits
-  return polynomial(t - n) * asFloat((asInt(magic) + 127) << 23);  // n = −127 gives the exponent of 0
-#endif
-}
 
 struct F32Units {
   static constexpr int kPer = 1;
   static SAQR_INLINE vf multiplyAdd(vf sum, vi a, vi b) { return fma(asFloat(a), asFloat(b), sum); }
-  // minimax of degree 5, relative error 8e-8
-  static SAQR_INLINE vf exp2(vf t) {
-    return exp2With(t, [](vf f) {
-      vf p = f * 0.0013276472f + 0.00967554133f;
-      p = p * f + 0.0555071327f;
-      p = p * f + 0.240221197f;
-      p = p * f + 0.693146967f;
-      return p * f + 1.00000007f;
-    });
-  }
+  static SAQR_INLINE vf exp2(vf t) { return exp2With(t, exp2Degree5); }
 };
 
 // Two f32 as a pair of bf16, the first in the lower half. Ties go away from zero: one addition cheaper than to even.
@@ -52,15 +31,7 @@ SAQR_INLINE vi pairOf(vf first, vf second) {
 struct Bf16Units {
   static constexpr int kPer = 2;
   static SAQR_INLINE vf multiplyAdd(vf sum, vi a, vi b) { return (vf)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b); }
-  // minimax of degree 4, relative error 3e-6: the weight is rounded to 8 bits next
-  static SAQR_INLINE vf exp2(vf t) {
-    return exp2With(t, [](vf f) {
-      vf p = f * 0.00957010191f + 0.0559178603f;
-      p = p * f + 0.240247448f;
-      p = p * f + 0.693121815f;
-      return p * f + 0.999999261f;
-    });
-  }
+  static SAQR_INLINE vf exp2(vf t) { return exp2With(t, exp2Degree4); }  // the weight is rounded to 8 bits next
 };
 #endif
 

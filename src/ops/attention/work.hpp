@@ -8,11 +8,25 @@ namespace saqr::attention {
 constexpr float kLowest = -1e30f;  // a score nobody sees: far below every real one, yet its differences are finite
 
 struct Call {
-  int64_t heads, kvHeads, headDim, start;  // start: token that query 0 is
-  float scale;
-  double window;
+  int64_t heads, kvHeads, headDim;
+  int64_t padded;  // channels of a head as products take them: a multiple of 8, those past headDim zero
+  int64_t start;   // token that query 0 is
+  float scale, softCap;
+  int64_t window;
   Tensor q, k, v, o, lse;
   const Tensor* mask;  // visibleFrom, visibleUntil, depth
+};
+
+// Scores before the scale, x = q·k, as the softmax sees them with a soft cap: x' with scale · x' = cap · tanh(scale · x / cap).
+struct Cap {
+  vf in, out;
+  explicit Cap(const Call& call) : in(set1(call.scale / call.softCap)), out(set1(call.softCap / call.scale)) {}
+  SAQR_INLINE vf operator()(vf x) const { return tanh(x * in) * out; }
+  // dx' / dx at x'
+  SAQR_INLINE vf slope(vf capped) const {
+    const vf t = capped * in;
+    return 1.0f - t * t;
+  }
 };
 
 struct BackwardTensors {

@@ -1,13 +1,16 @@
-import { type CudaOp, ceilDiv, instance, kernel, source, typeOf, vectorWidth } from '../cuda-launch.ts'
+import { ceilDiv, instance, kernel, runs, source, typeOf, vectorWidth } from '../cuda-launch.ts'
+import { cacheWriteOp } from './op.ts'
 
 const from = source(import.meta.url)
 
-export const cacheWriteCuda: CudaOp = {
-  launch(step) {
-    const [x, start] = step.inputs
-    const [cache] = step.outputs
-    const width = vectorWidth([x!, cache!])
-    const args = [x!.cols, x!.at, x!.stride, start!.at, cache!.at, cache!.stride]
-    return [kernel(from, `cache_write_${instance(typeOf(step, x!, cache!), width)}`, [x!.rows, ceilDiv(x!.cols, 256 * width)], 256, args)]
-  },
-}
+export const cuda = [
+  runs(cacheWriteOp, {
+    launch(step) {
+      const [x, start] = step.inputs
+      const [cache] = step.outputs
+      const width = vectorWidth([x!, cache!])
+      const args = [x!.cols, x!.at, x!.stride, start!.at, cache!.at, cache!.stride]
+      return [kernel(from, `cache_write_${instance(typeOf(step, x!, cache!), width)}`, [x!.rows, ceilDiv(x!.cols, 256 * width)], 256, args)]
+    },
+  }),
+]

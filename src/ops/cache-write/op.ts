@@ -1,9 +1,9 @@
 /** cache[start + t] = x[t]: the keys or values of T new tokens into their KV cache. */
-import type { Builder, Op, Tensor } from '../op.ts'
+import { type Builder, type NoAttrs, none, type Op, type Tensor } from '../op.ts'
 
-export const cacheWriteOp: Op = {
+export const cacheWriteOp: Op<NoAttrs> = {
   name: 'cache_write',
-  attrs: [],
+  attrs: none,
   /** inputs: x (T, C), start (1, 1) i32, cache (S, C) in the store; the result is the whole cache */
   outputs: ([x, , cache]) => [{ rows: cache!.rows, cols: cache!.cols, dtype: x!.dtype, into: cache! }],
   flops: () => 0,

@@ -1,8 +1,9 @@
 /** Rows into a cache, in f64. */
-import type { Reference } from '../op.ts'
+import { defines } from '../op.ts'
+import { cacheWriteOp } from './op.ts'
 
-export const reference: Readonly<Record<string, Reference>> = {
-  cache_write: ([x, start], [cache]) => {
+export const references = [
+  defines(cacheWriteOp, ([x, start], [cache]) => {
     cache!.data.set(x!.data, start!.data[0]! * cache!.cols)
-  },
-}
+  }),
+]

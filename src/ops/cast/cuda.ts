@@ -1,13 +1,10 @@
 import { SaqrError } from '../../error.ts'
-import { bytesOf, type CudaOp, type CudaStep, type CudaTensor, ceilDiv, f32, type KernelLaunch, kernel, source } from '../cuda-launch.ts'
+import { bytesOf, type CudaStep, type CudaTensor, ceilDiv, f32, type KernelLaunch, kernel, runs, source } from '../cuda-launch.ts'
+import { castOp } from './op.ts'
 
 const from = source(import.meta.url)
 
 const SOURCES: readonly CudaTensor['dtype'][] = ['f32', 'bf16', 'f16']
-
-export const castCuda: CudaOp = {
-  launch: (step) => [castInto(step, step.inputs[0]!, step.outputs[0]!)],
-}
 
 /** y = x, element by element in y's type */
 export function castInto(step: CudaStep, x: CudaTensor, y: CudaTensor): KernelLaunch {
@@ -49,3 +46,9 @@ export function materialise(
 export function materialisedBytes(w: CudaTensor, dtype: CudaTensor['dtype']): number {
   return w.dtype === dtype ? 0 : ceilDiv(w.rows * w.cols * bytesOf(dtype), 256) * 256
 }
+
+export const cuda = [
+  runs(castOp, {
+    launch: (step) => [castInto(step, step.inputs[0]!, step.outputs[0]!)],
+  }),
+]

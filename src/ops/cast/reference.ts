@@ -1,8 +1,9 @@
 /** The definition of `cast`: the value itself; rounding is the output's dtype. */
-import type { Reference } from '../op.ts'
+import { defines } from '../op.ts'
+import { castOp } from './op.ts'
 
-export const reference: Readonly<Record<string, Reference>> = {
-  cast([x], [y]) {
+export const references = [
+  defines(castOp, ([x], [y]) => {
     y!.data.set(x!.data)
-  },
-}
+  }),
+]

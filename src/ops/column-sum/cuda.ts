@@ -1,4 +1,5 @@
-import { type CudaOp, type CudaTensor, ceilDiv, kernel, source, typeOf } from '../cuda-launch.ts'
+import { type CudaTensor, ceilDiv, kernel, runs, source, typeOf } from '../cuda-launch.ts'
+import { columnSumOp } from './op.ts'
 
 const from = source(import.meta.url)
 
@@ -13,15 +14,17 @@ export function addChunks(scratch: bigint, count: number, d: CudaTensor) {
   return kernel(from, 'add_chunks', [ceilDiv(d.cols, 128)], 128, [count, d.cols, scratch, d.at])
 }
 
-export const columnSumCuda: CudaOp = {
-  scratch: ({ inputs: [dY] }) => chunksOf(dY!.rows).count * dY!.cols * 4,
-  launch(step, scratch) {
-    const [dY] = step.inputs
-    const { count, size } = chunksOf(dY!.rows)
-    const args = [dY!.rows, dY!.cols, dY!.at, dY!.stride, scratch, size]
-    return [
-      kernel(from, `column_sum_${typeOf(step, dY!)}`, [count, ceilDiv(dY!.cols, 128)], 128, args),
-      addChunks(scratch, count, step.outputs[0]!),
-    ]
-  },
-}
+export const cuda = [
+  runs(columnSumOp, {
+    scratch: ({ inputs: [dY] }) => chunksOf(dY!.rows).count * dY!.cols * 4,
+    launch(step, scratch) {
+      const [dY] = step.inputs
+      const { count, size } = chunksOf(dY!.rows)
+      const args = [dY!.rows, dY!.cols, dY!.at, dY!.stride, scratch, size]
+      return [
+        kernel(from, `column_sum_${typeOf(step, dY!)}`, [count, ceilDiv(dY!.cols, 128)], 128, args),
+        addChunks(scratch, count, step.outputs[0]!),
+      ]
+    },
+  }),
+]

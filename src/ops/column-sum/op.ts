@@ -1,9 +1,9 @@
 /** d (1, N) += Σ_t dY[t]: the gradient of a bias. */
-import type { Builder, Op, Tensor } from '../op.ts'
+import { type Builder, type NoAttrs, none, type Op, type Tensor } from '../op.ts'
 
-export const columnSumOp: Op = {
+export const columnSumOp: Op<NoAttrs> = {
   name: 'column_sum',
-  attrs: [],
+  attrs: none,
   outputs: ([, d]) => [{ rows: 1, cols: d!.cols, dtype: 'f32', into: d! }],
   flops: ({ inputs: [dY] }) => dY!.rows * dY!.cols,
 }

@@ -1,6 +1,7 @@
 // Dropout by counter-based bits (op.ts defines them): one key a token, one hash a channel, the same on every device.
 #include <cmath>
 #include <initializer_list>
+#include "attrs/dropout.hpp"
 #include "saqr.hpp"
 #include "simd.hpp"
 
@@ -22,8 +23,9 @@ uint32_t word(const Tensor& t, int64_t row, int64_t column = 0) { return static_
 template <class T>
 void drop(const Step& step, Worker& worker) {
   const Tensor &y = step.tensors[0], &x = step.tensors[1], &row = step.tensors[2], &depth = step.tensors[3], &stepInts = step.tensors[4];
-  const double p = step.attrs[0];
-  const uint32_t module = static_cast<uint32_t>(step.attrs[1]);
+  const attrs::dropout attrs(step);
+  const double p = attrs.p;
+  const uint32_t module = attrs.module;
   // kept when bits >= p · 2³², that is when bits > limit; p < 2⁻³² keeps all, p = 1 none
   const double least = std::ceil(p * 4294967296.0);
   const bool all = least <= 0, none = least > 4294967295.0;

@@ -1,4 +1,5 @@
 #include "../cuda.cuh"
+#include "attrs.cuh"
 
 __device__ __forceinline__ unsigned mix32(unsigned h) {
   h = (h ^ (h >> 16)) * 0x85ebca6bu;
@@ -9,10 +10,10 @@ __device__ __forceinline__ unsigned fold(unsigned key, unsigned word) { return m
 
 // keeps channel c where its bits are at least `threshold` = p · 2³²; the bits depend on (seed, step, row, depth, module, c) alone
 template <class T, int V>
-__device__ void dropout(int cols, const T* x, int xStride, T* y, int yStride, const int* row, const int* depth, const int* stepInts, unsigned module,
-                        unsigned threshold, float scale) {
+__device__ void dropout(int cols, const T* x, int xStride, T* y, int yStride, const int* row, const int* depth, const int* stepInts,
+                        unsigned threshold, float scale, dropout_attrs attrs) {
   long long t = blockIdx.x;
-  unsigned key = fold(fold(fold(fold(fold(0, stepInts[0]), stepInts[1]), row[t]), depth[t]), module);
+  unsigned key = fold(fold(fold(fold(fold(0, stepInts[0]), stepInts[1]), row[t]), depth[t]), attrs.module);
   FOR_COLUMNS(c, cols, V) {
     float v[V];
     load<T, V>(x + t * xStride + c, v);
@@ -24,7 +25,7 @@ __device__ void dropout(int cols, const T* x, int xStride, T* y, int yStride, co
 
 #define KERNEL(suffix, T, V)                                                                                                                   \
   extern "C" __global__ void dropout_##suffix(int, int cols, const T* x, int xStride, T* y, int yStride, const int* row, const int* depth,     \
-                                              const int* stepInts, unsigned module, unsigned threshold, float scale) {                         \
-    dropout<T, V>(cols, x, xStride, y, yStride, row, depth, stepInts, module, threshold, scale);                                               \
+                                              const int* stepInts, unsigned threshold, float scale, dropout_attrs attrs) {                     \
+    dropout<T, V>(cols, x, xStride, y, yStride, row, depth, stepInts, threshold, scale, attrs);                                                \
   }
 FOR_INSTANCES(KERNEL)

@@ -2,11 +2,13 @@
  * y = x · keep / (1 − p). The random bits are a function of (seed, step, row, depth, module, channel), never of where a token lies
  * in a pass: the same token is dropped alike however a step is cut, kept or recomputed, and backward draws the mask anew.
  */
-import type { Builder, Op, Tensor } from '../op.ts'
+import { type Builder, type Op, real, type Tensor, word } from '../op.ts'
 
-export const dropoutOp: Op = {
+const attrs = { p: real(), module: word() }
+
+export const dropoutOp: Op<typeof attrs> = {
   name: 'dropout',
-  attrs: ['p', 'module'],
+  attrs,
   /** inputs: x (T, C), row (T, 1) i32, depth (T, 1) i32, stepInts (1, 4) i32 = seed, step, 0, 0 */
   outputs: ([x]) => [{ rows: x!.rows, cols: x!.cols, dtype: x!.dtype }],
   backward: (b, node, [dY]) => [b.apply(dropoutOp, [dY!, ...node.inputs.slice(1)], node.attrs, node.name)[0]!, null, null, null],

@@ -1,5 +1,6 @@
 // Rows (or, transposed, columns) of the embedding by token id, and their gradient: a thread has channels of its own and goes through the
 // tokens in order, so that no two threads meet in dW and its bits don't depend on how many there are.
+#include "attrs/embed.hpp"
 #include "elementwise.hpp"
 
 using namespace saqr;
@@ -66,7 +67,7 @@ static void gradColumns(const Step& step, const Worker& worker) {
 
 SAQR_KERNEL(embed) {
   const Tensor* t = step.tensors;
-  const bool trans = step.attrs[0] != 0;
+  const bool trans = attrs::embed(step).trans;
   if (t[1].dtype != DType::i32) return worker.fail("embed takes i32 token ids");
   if (!inVocabulary(t[1], trans ? t[2].cols : t[2].rows)) return worker.fail("embed takes token ids of its vocabulary: one lies outside");
   bool taken = false;
@@ -80,7 +81,7 @@ SAQR_KERNEL(embed) {
 }
 SAQR_KERNEL(embed_grad) {
   const Tensor* t = step.tensors;
-  const bool trans = step.attrs[0] != 0;
+  const bool trans = attrs::embed_grad(step).trans;
   if (t[1].dtype != DType::i32) return worker.fail("embed_grad takes i32 token ids");
   if (!inVocabulary(t[1], trans ? t[0].cols : t[0].rows)) return worker.fail("embed_grad takes token ids of its vocabulary: one lies outside");
   bool taken = t[0].dtype == DType::f32 && withType<F32, BF16>(t[2].dtype, [&](auto e) {

@@ -1,26 +1,26 @@
 /** x[t] = W[ids[t]]; backward adds dX[t] to row ids[t] of dW, in the order of t. `trans`: W is (C, V), a token is a column (LoRA's A). */
-import type { Builder, DType, Op, Tensor } from '../op.ts'
+import { type Builder, type DType, dtype, flag, type Op, type Tensor } from '../op.ts'
 
-/** attribute `dtype` of the output: 0 f32, 1 bf16 */
-const ACTIVATION: readonly DType[] = ['f32', 'bf16']
+const attrs = { trans: flag(false), dtype: dtype() }
+const gradAttrs = { trans: flag(false) }
 
-export const embedOp: Op = {
+export const embedOp: Op<typeof attrs> = {
   name: 'embed',
-  attrs: ['trans'],
-  /** inputs: ids (T, 1) i32, W (V, C) */
-  outputs: ([ids, w], attrs) => [{ rows: ids!.rows, cols: attrs.trans ? w!.rows : w!.cols, dtype: ACTIVATION[attrs.dtype!]! }],
+  attrs,
+  /** inputs: ids (T, 1) i32, W (V, C); output in `dtype` */
+  outputs: ([ids, w], { trans, dtype }) => [{ rows: ids!.rows, cols: trans ? w!.rows : w!.cols, dtype }],
   backward(b, node, [dX]) {
     const [ids, w] = node.inputs
-    if (w!.needsGrad) b.apply(embedGradOp, [ids!, dX!, b.gradientOf(w!)], { trans: node.attrs.trans! }, node.name)
+    if (w!.needsGrad) b.apply(embedGradOp, [ids!, dX!, b.gradientOf(w!)], { trans: node.attrs.trans }, node.name)
     return [null, null]
   },
   flops: () => 0,
   bytes: ({ outputs: [x] }) => 2 * x!.rows * x!.cols * (x!.dtype === 'f32' ? 4 : 2),
 }
 
-export const embedGradOp: Op = {
+export const embedGradOp: Op<typeof gradAttrs> = {
   name: 'embed_grad',
-  attrs: ['trans'],
+  attrs: gradAttrs,
   /** inputs: ids (T, 1) i32, dX (T, C), dW (V, C) f32 */
   outputs: ([, , dW]) => [{ rows: dW!.rows, cols: dW!.cols, dtype: 'f32', into: dW! }],
   flops: ({ inputs: [, dX] }) => dX!.rows * dX!.cols,
@@ -29,5 +29,5 @@ export const embedGradOp: Op = {
 
 /** x (T, C) in the activation dtype */
 export function embed(b: Builder, ids: Tensor, w: Tensor, dtype: DType, trans = false, name?: string): Tensor {
-  return b.apply(embedOp, [ids, w], { trans: trans ? 1 : 0, dtype: ACTIVATION.indexOf(dtype) }, name)[0]!
+  return b.apply(embedOp, [ids, w], { trans, dtype }, name)[0]!
 }

@@ -1,23 +1,24 @@
 /** The definition of `embed` and its gradient. */
-import type { Matrix, Reference } from '../op.ts'
+import { defines, type Matrix } from '../op.ts'
+import { embedGradOp, embedOp } from './op.ts'
 
 /** place of token t's channel c in the weight */
-function at(w: Matrix, ids: Matrix, t: number, c: number, trans: number): number {
+function at(w: Matrix, ids: Matrix, t: number, c: number, trans: boolean): number {
   const id = ids.data[t]!
   const vocab = trans ? w.cols : w.rows
   if (!(id >= 0 && id < vocab)) throw new Error(`embed: token id ${id} at position ${t} is not in a vocabulary of ${vocab}`)
   return trans ? c * w.cols + id : id * w.cols + c
 }
 
-export const reference: Readonly<Record<string, Reference>> = {
-  embed([ids, w], [x], { trans }) {
+export const references = [
+  defines(embedOp, ([ids, w], [x], { trans }) => {
     for (let t = 0; t < x!.rows; t++) {
-      for (let c = 0; c < x!.cols; c++) x!.data[t * x!.cols + c] = w!.data[at(w!, ids!, t, c, trans!)]!
+      for (let c = 0; c < x!.cols; c++) x!.data[t * x!.cols + c] = w!.data[at(w!, ids!, t, c, trans)]!
     }
-  },
-  embed_grad([ids, dX], [dW], { trans }) {
+  }),
+  defines(embedGradOp, ([ids, dX], [dW], { trans }) => {
     for (let t = 0; t < dX!.rows; t++) {
-      for (let c = 0; c < dX!.cols; c++) dW!.data[at(dW!, ids!, t, c, trans!)]! += dX!.data[t * dX!.cols + c]!
+      for (let c = 0; c < dX!.cols; c++) dW!.data[at(dW!, ids!, t, c, trans)]! += dX!.data[t * dX!.cols + c]!
     }
-  },
-}
+  }),
+]

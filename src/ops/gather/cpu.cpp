@@ -1,15 +1,8 @@
 // Rows of a pass into the head's chunk and back, byte for byte: any type of 2 or 4 bytes.
+#include "attrs/gather.hpp"
 #include "elementwise.hpp"
 
 using namespace saqr;
-
-static size_t elementBytes(DType type) {
-  switch (type) {
-    case DType::f32: case DType::i32: return 4;
-    case DType::bf16: case DType::f16: return 2;
-    default: return 0;
-  }
-}
 
 // The chunk's rows that have a head position, and which row of the pass each is.
 struct Chunk {
@@ -60,5 +53,5 @@ SAQR_KERNEL(zeros) {
 }
 SAQR_KERNEL(advance) {
   if (step.tensors[0].dtype != DType::i32) return worker.fail("advance takes an i32 cursor");
-  if (worker.id == 0) *static_cast<int32_t*>(step.tensors[0].data) = *static_cast<const int32_t*>(step.tensors[1].data) + static_cast<int32_t>(step.attrs[0]);
+  if (worker.id == 0) *static_cast<int32_t*>(step.tensors[0].data) = *static_cast<const int32_t*>(step.tensors[1].data) + static_cast<int32_t>(attrs::advance(step).by);
 }

@@ -1,4 +1,5 @@
 #include "../cuda.cuh"
+#include "attrs.cuh"
 
 // y[i] = h[positions[cursor + i]], or zeros past headCount
 template <class T, int V>
@@ -37,4 +38,4 @@ __device__ void scatter(int cols, const T* d, int dStride, const int* positions,
   }
 FOR_INSTANCES(KERNEL)
 
-extern "C" __global__ void advance(int* cursor, int by) { *cursor += by; }
+extern "C" __global__ void advance(int* cursor, advance_attrs attrs) { *cursor += attrs.by; }

@@ -1,16 +1,18 @@
 import { SaqrError } from '../../error.ts'
 import {
+  attrsOf,
   bytesOf,
-  type CudaOp,
   type CudaStep,
   type CudaTensor,
   ceilDiv,
   instance,
   kernel,
+  runs,
   source,
   typeOf,
   vectorWidth,
 } from '../cuda-launch.ts'
+import { advanceOp, gatherOp, scatterOp, zerosOp } from './op.ts'
 
 const from = source(import.meta.url)
 
@@ -25,22 +27,22 @@ function move(step: CudaStep, name: string, rows: number, input: CudaTensor, out
   return [kernel(from, `${name}_${instance(typeOf(step, x, y), width)}`, [rows, ceilDiv(x.cols, 256 * width)], 256, args)]
 }
 
-export const gatherCuda: CudaOp = {
-  launch: (step) => move(step, 'gather', step.outputs[0]!.rows, step.inputs[0]!, step.outputs[0]!),
-}
-
-export const scatterCuda: CudaOp = {
-  launch: (step) => move(step, 'scatter', step.inputs[0]!.rows, step.inputs[0]!, step.outputs[0]!),
-}
-
-export const zerosCuda: CudaOp = {
-  launch(step) {
-    const [y] = step.outputs
-    if (y!.stride !== y!.cols) throw new SaqrError('DEVICE_SHAPE', `${step.name}: zeros are written into whole matrices, not column views.`)
-    return [{ kind: 'zero', at: y!.at, bytes: y!.rows * y!.cols * bytesOf(y!.dtype) }]
-  },
-}
-
-export const advanceCuda: CudaOp = {
-  launch: (step) => [kernel(from, 'advance', [1], 1, [step.outputs[0]!.at, step.attrs.by!])],
-}
+export const cuda = [
+  runs(gatherOp, {
+    launch: (step) => move(step, 'gather', step.outputs[0]!.rows, step.inputs[0]!, step.outputs[0]!),
+  }),
+  runs(scatterOp, {
+    launch: (step) => move(step, 'scatter', step.inputs[0]!.rows, step.inputs[0]!, step.outputs[0]!),
+  }),
+  runs(zerosOp, {
+    launch(step) {
+      const [y] = step.outputs
+      if (y!.stride !== y!.cols)
+        throw new SaqrError('DEVICE_SHAPE', `${step.name}: zeros are written into whole matrices, not column views.`)
+      return [{ kind: 'zero', at: y!.at, bytes: y!.rows * y!.cols * bytesOf(y!.dtype) }]
+    },
+  }),
+  runs(advanceOp, {
+    launch: (step) => [kernel(from, 'advance', [1], 1, [step.outputs[0]!.at, ...attrsOf(step)])],
+  }),
+]

@@ -2,38 +2,41 @@
  * Rows in and out of the head's chunks. Chunk row i is the head position cursor + i; past `headCount` it is empty (zeros in, nothing out).
  * `advance` moves the cursor on, so that one captured segment serves every chunk.
  */
-import type { Builder, Op, Tensor } from '../op.ts'
+import { type Builder, type NoAttrs, none, type Op, type Tensor, whole } from '../op.ts'
 
-export const gatherOp: Op = {
+const chunkOf = { chunk: whole() }
+const distance = { by: whole() }
+
+export const gatherOp: Op<typeof chunkOf> = {
   name: 'gather',
-  attrs: ['chunk'],
+  attrs: chunkOf,
   /** inputs: h (T, C), headPositions (T, 1) i32, cursor (1, 1) i32, headCount (1, 1) i32 */
-  outputs: ([h], attrs) => [{ rows: attrs.chunk!, cols: h!.cols, dtype: h!.dtype }],
+  outputs: ([h], { chunk }) => [{ rows: chunk, cols: h!.cols, dtype: h!.dtype }],
   flops: () => 0,
   bytes: ({ outputs: [y] }) => 2 * y!.rows * y!.cols * (y!.dtype === 'f32' ? 4 : 2),
 }
 
-export const scatterOp: Op = {
+export const scatterOp: Op<NoAttrs> = {
   name: 'scatter',
-  attrs: [],
+  attrs: none,
   /** inputs: dChunk (chunk, C), headPositions, cursor, headCount, dH (T, C), whose rows are overwritten */
   outputs: ([, , , , dH]) => [{ rows: dH!.rows, cols: dH!.cols, dtype: dH!.dtype, into: dH! }],
   flops: () => 0,
   bytes: ({ inputs: [d] }) => 2 * d!.rows * d!.cols * (d!.dtype === 'f32' ? 4 : 2),
 }
 
-export const zerosOp: Op = {
+export const zerosOp: Op<NoAttrs> = {
   name: 'zeros',
-  attrs: [],
+  attrs: none,
   /** inputs: like (T, C): shape and dtype only */
   outputs: ([like]) => [{ rows: like!.rows, cols: like!.cols, dtype: like!.dtype }],
   flops: () => 0,
   bytes: ({ outputs: [y] }) => y!.rows * y!.cols * (y!.dtype === 'f32' ? 4 : 2),
 }
 
-export const advanceOp: Op = {
+export const advanceOp: Op<typeof distance> = {
   name: 'advance',
-  attrs: ['by'],
+  attrs: distance,
   outputs: ([cursor]) => [{ rows: 1, cols: 1, dtype: 'i32', into: cursor! }],
   flops: () => 0,
 }

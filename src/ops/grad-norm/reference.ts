@@ -1,10 +1,11 @@
 /** The definition of `grad_norm`. */
-import type { Reference } from '../op.ts'
+import { defines } from '../op.ts'
+import { gradNormOp } from './op.ts'
 
-export const reference: Readonly<Record<string, Reference>> = {
-  grad_norm([gradient], [norm]) {
+export const references = [
+  defines(gradNormOp, ([gradient], [norm]) => {
     let squares = 0
     for (const g of gradient!.data) squares += g * g
     norm!.data[0] = Math.sqrt(squares)
-  },
-}
+  }),
+]

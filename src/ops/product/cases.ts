@@ -35,7 +35,7 @@ function product(name: string, s: Setup): OpCase {
     const shape = s.trans ? { rows: p.k, cols: s.n } : { rows: s.n, cols: p.k }
     inputs.push({ ...shape, dtype: p.trained ? 'f32' : (p.weight ?? 'act'), space: 'store', trainable: p.trained, scale: p.k ** -0.5 })
   }
-  return { name, op: productOp, attrs: { alpha: s.alpha ?? 1, trans: s.trans ? 1 : 0 }, inputs, tolerance, bench: s.bench }
+  return { name, op: productOp, attrs: { alpha: s.alpha ?? 1, trans: s.trans ?? false }, inputs, tolerance, bench: s.bench }
 }
 
 /** x·Wᵀ and the low-rank part beside it */

@@ -3,7 +3,8 @@
  * is not of x's type (NF4, the f32 matrices of an adapter) is brought into scratch just ahead of its product.
  */
 import { materialise, materialisedBytes } from '../cast/cuda.ts'
-import type { CudaOp, CudaStep, CudaTensor, Launch } from '../cuda-launch.ts'
+import { type CudaStep, type CudaTensor, type Launch, runs } from '../cuda-launch.ts'
+import { productOp } from './op.ts'
 
 function parts(step: CudaStep): { x: CudaTensor; w: CudaTensor }[] {
   const list = []
@@ -14,29 +15,31 @@ function parts(step: CudaStep): { x: CudaTensor; w: CudaTensor }[] {
 /** the bias lies before the weight in scratch */
 const biasBytes = (step: CudaStep) => (step.inputs[1] ? materialisedBytes(step.inputs[1], step.outputs[0]!.dtype) : 0)
 
-export const productCuda: CudaOp = {
-  scratch: (step) => biasBytes(step) + Math.max(...parts(step).map(({ x, w }) => materialisedBytes(w, x.dtype))),
-  launch(step, scratch) {
-    const [addend, biasInput] = step.inputs
-    const y = step.outputs[0]!
-    const bias = biasInput ? materialise(step, biasInput, y.dtype, scratch) : null
-    const slot = scratch + BigInt(biasBytes(step))
-    const list = parts(step)
-    const launches: Launch[] = [...(bias?.launch ?? [])]
-    list.forEach(({ x, w }, p) => {
-      const made = materialise(step, w, x.dtype, slot)
-      launches.push(...made.launch, {
-        kind: 'matmul',
-        a: x,
-        b: made.w,
-        transA: false,
-        transB: !step.attrs.trans,
-        alpha: step.attrs.alpha!,
-        c: p > 0 ? y : (addend ?? null),
-        bias: p === list.length - 1 ? (bias?.w ?? null) : null,
-        y,
+export const cuda = [
+  runs(productOp, {
+    scratch: (step) => biasBytes(step) + Math.max(...parts(step).map(({ x, w }) => materialisedBytes(w, x.dtype))),
+    launch(step, scratch) {
+      const [addend, biasInput] = step.inputs
+      const y = step.outputs[0]!
+      const bias = biasInput ? materialise(step, biasInput, y.dtype, scratch) : null
+      const slot = scratch + BigInt(biasBytes(step))
+      const list = parts(step)
+      const launches: Launch[] = [...(bias?.launch ?? [])]
+      list.forEach(({ x, w }, p) => {
+        const made = materialise(step, w, x.dtype, slot)
+        launches.push(...made.launch, {
+          kind: 'matmul',
+          a: x,
+          b: made.w,
+          transA: false,
+          transB: !step.attrs.trans,
+          alpha: step.attrs.alpha,
+          c: p > 0 ? y : (addend ?? null),
+          bias: p === list.length - 1 ? (bias?.w ?? null) : null,
+          y,
+        })
       })
-    })
-    return launches
-  },
-}
+      return launches
+    },
+  }),
+]

@@ -5,7 +5,7 @@
  * inputs: addend | null (M, N), bias | null (1, N), then x_p (M, K_p), w_p (N, K_p) for each part; `trans`: w_p is (K_p, N).
  */
 import { columnSum } from '../column-sum/op.ts'
-import type { Builder, Node, Op, Tensor } from '../op.ts'
+import { type Builder, flag, type Node, type Op, real, type Tensor } from '../op.ts'
 import { scale } from '../scale/op.ts'
 import { weightGrad } from '../weight-grad/op.ts'
 
@@ -21,17 +21,19 @@ export interface ProductOptions {
   addend?: Tensor | null
 }
 
-export const productOp: Op = {
+const attrs = { alpha: real(1), trans: flag(false) }
+
+export const productOp: Op<typeof attrs> = {
   name: 'product',
-  attrs: ['alpha', 'trans'],
-  outputs(inputs, attrs) {
+  attrs,
+  outputs(inputs, { trans }) {
     const x = inputs[2]!
     const w = inputs[3]!
-    return [{ rows: x.rows, cols: attrs.trans ? w.cols : w.rows, dtype: x.dtype }]
+    return [{ rows: x.rows, cols: trans ? w.cols : w.rows, dtype: x.dtype }]
   },
   backward(b, node, [dY]) {
     if (node.attrs.trans) throw new Error(`${node.name}: a transposed product only occurs in backward`)
-    const d = scale(b, dY!, node.attrs.alpha!)
+    const d = scale(b, dY!, node.attrs.alpha)
     const [addend, bias] = node.inputs
     if (bias?.needsGrad) columnSum(b, dY!, b.gradientOf(bias), node.name)
     const result: (Tensor | null)[] = [addend?.needsGrad ? dY! : null, null]
@@ -54,17 +56,12 @@ export const productOp: Op = {
       return product(
         b,
         [...parts(node), ...parts(otherNode)],
-        { trans: node.attrs.trans === 1, addend: node.inputs[0] ?? otherNode.inputs[0] ?? null },
+        { trans: node.attrs.trans, addend: node.inputs[0] ?? otherNode.inputs[0] ?? null },
         node.name,
       )
     }
     if (node.op !== productOp || node.inputs[0]) return null
-    return product(
-      b,
-      parts(node),
-      { alpha: node.attrs.alpha!, trans: node.attrs.trans === 1, bias: node.inputs[1]!, addend: other },
-      node.name,
-    )
+    return product(b, parts(node), { alpha: node.attrs.alpha, trans: node.attrs.trans, bias: node.inputs[1]!, addend: other }, node.name)
   },
   flops(node) {
     const y = node.outputs[0]!
@@ -72,7 +69,7 @@ export const productOp: Op = {
   },
 }
 
-function mergeable(node: Node): boolean {
+function mergeable(node: Node): node is Node<typeof attrs> {
   return node.op === productOp && node.attrs.alpha === 1 && !node.inputs[1]
 }
 
@@ -84,7 +81,7 @@ export function parts(node: Node): Part[] {
 }
 
 /** y (M, N) = alpha · Σ x_p · w_pᵀ + bias + addend */
-export function product(b: Builder, list: readonly Part[], options: ProductOptions = {}, name?: string): Tensor {
-  const inputs = [options.addend ?? null, options.bias ?? null, ...list.flatMap(({ x, w }) => [x, w])]
-  return b.apply(productOp, inputs, { alpha: options.alpha ?? 1, trans: options.trans ? 1 : 0 }, name)[0]!
+export function product(b: Builder, list: readonly Part[], { alpha, trans, bias, addend }: ProductOptions = {}, name?: string): Tensor {
+  const inputs = [addend ?? null, bias ?? null, ...list.flatMap(({ x, w }) => [x, w])]
+  return b.apply(productOp, inputs, { alpha, trans }, name)[0]!
 }

@@ -1,8 +1,9 @@
 /** The definition of `product`. */
-import type { Reference } from '../op.ts'
+import { defines } from '../op.ts'
+import { productOp } from './op.ts'
 
-export const reference: Readonly<Record<string, Reference>> = {
-  product([addend, bias, ...parts], [y], { alpha, trans }) {
+export const references = [
+  defines(productOp, ([addend, bias, ...parts], [y], { alpha, trans }) => {
     const { rows, cols } = y!
     for (let i = 0; i < rows; i++) {
       for (let j = 0; j < cols; j++) {
@@ -12,8 +13,8 @@ export const reference: Readonly<Record<string, Reference>> = {
           const w = parts[p + 1]!
           for (let k = 0; k < x.cols; k++) sum += x.data[i * x.cols + k]! * w.data[trans ? k * w.cols + j : j * w.cols + k]!
         }
-        y!.data[i * cols + j] = alpha! * sum + (bias?.data[j] ?? 0) + (addend?.data[i * cols + j] ?? 0)
+        y!.data[i * cols + j] = alpha * sum + (bias?.data[j] ?? 0) + (addend?.data[i * cols + j] ?? 0)
       }
     }
-  },
-}
+  }),
+]

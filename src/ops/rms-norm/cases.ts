@@ -22,7 +22,7 @@ function parts(s: Setup) {
   const group = s.group ?? s.cols
   const act = (scale = 1): CaseInput => ({ rows: s.rows, cols: s.cols, dtype: 'act', scale })
   return {
-    attrs: { eps: s.eps ?? 1e-5, plusOne: s.plusOne ? 1 : 0, group },
+    attrs: { eps: s.eps ?? 1e-5, plusOne: s.plusOne ?? false, group },
     act,
     x: { ...act(s.scale ?? 1), ...(s.within ? { within: s.within } : {}) },
     w: { rows: 1, cols: group, dtype: s.weight ?? 'f32', space: 'store', trainable: (s.weight ?? 'f32') === 'f32' } satisfies CaseInput,

@@ -1,13 +1,14 @@
 // RMSNorm, alone and after a residual sum, and its backward. A unit of work is one group of one row; it stays in L1 between the pass that
 // sums and the pass that writes. The weight, whatever its type, is one f32 row in the thread's scratch.
+#include "attrs/rms-norm.hpp"
 #include "elementwise.hpp"
 
 using namespace saqr;
 
 // f32 w, or 1 + w; null when its type or size is none we take
-static const float* weightOf(const Tensor& w, const double* attrs, Worker& worker) {
+static const float* weightOf(const Tensor& w, bool plusOne, Worker& worker) {
   float* out = reinterpret_cast<float*>(worker.scratch);
-  const vf plus = set1(attrs[1] ? 1.0f : 0.0f);
+  const vf plus = set1(plusOne ? 1.0f : 0.0f);
   if (w.cols * sizeof(float) > kScratchBytes) return nullptr;
   bool taken = withType<F32, BF16, F16>(w.dtype, [&](auto e) {
     auto* in = rowOf<decltype(e)>(w, 0);
@@ -38,9 +39,9 @@ static SAQR_INLINE float normalise(typename E::T* y, const typename E::T* x, con
 }
 
 template <class E>
-static void forward(const Tensor& y, const Tensor& rstd, const Tensor& x, const float* w, const double* attrs, const Worker& worker) {
-  eachGroup(worker, x, static_cast<int64_t>(attrs[2]), [&](int64_t row, int64_t group, int64_t at) {
-    rowOf<F32>(rstd, row)[group] = normalise<E>(rowOf<E>(y, row) + at, rowOf<E>(x, row) + at, w, static_cast<int64_t>(attrs[2]), attrs[0]);
+static void forward(const Tensor& y, const Tensor& rstd, const Tensor& x, const float* w, const attrs::rms_norm& a, const Worker& worker) {
+  eachGroup(worker, x, a.group, [&](int64_t row, int64_t group, int64_t at) {
+    rowOf<F32>(rstd, row)[group] = normalise<E>(rowOf<E>(y, row) + at, rowOf<E>(x, row) + at, w, a.group, a.eps);
   });
 }
 
@@ -48,11 +49,12 @@ static void forward(const Tensor& y, const Tensor& rstd, const Tensor& x, const 
 template <class E>
 static void addForward(const Step& step, const float* w, const Worker& worker) {
   const Tensor &h = step.tensors[0], &y = step.tensors[1], &rstd = step.tensors[2], &x = step.tensors[3], &delta = step.tensors[4];
-  const int64_t size = static_cast<int64_t>(step.attrs[2]);
+  const attrs::add_rms_norm a(step);
+  const int64_t size = a.group;
   eachGroup(worker, x, size, [&](int64_t row, int64_t group, int64_t at) {
-    auto *out = rowOf<E>(h, row) + at, *a = rowOf<E>(x, row) + at, *b = rowOf<E>(delta, row) + at;
-    vectors(0, size, [&](int64_t i, auto n) { E::store(out + i, E::load(a + i, n) + E::load(b + i, n), n); });
-    rowOf<F32>(rstd, row)[group] = normalise<E>(rowOf<E>(y, row) + at, out, w, size, step.attrs[0]);
+    auto *out = rowOf<E>(h, row) + at, *xs = rowOf<E>(x, row) + at, *ds = rowOf<E>(delta, row) + at;
+    vectors(0, size, [&](int64_t i, auto n) { E::store(out + i, E::load(xs + i, n) + E::load(ds + i, n), n); });
+    rowOf<F32>(rstd, row)[group] = normalise<E>(rowOf<E>(y, row) + at, out, w, size, a.eps);
   });
 }
 
@@ -60,7 +62,7 @@ static void addForward(const Step& step, const float* w, const Worker& worker) {
 template <class E>
 static void backward(const Step& step, const float* w, const Worker& worker) {
   const Tensor &d = step.tensors[0], &dY = step.tensors[1], &x = step.tensors[2], &rstd = step.tensors[4], &dResidual = step.tensors[5];
-  const int64_t size = static_cast<int64_t>(step.attrs[2]);
+  const int64_t size = attrs::rms_norm_backward(step).group;
   eachGroup(worker, x, size, [&](int64_t row, int64_t group, int64_t at) {
     auto *out = rowOf<E>(d, row) + at, *dy = rowOf<E>(dY, row) + at, *xs = rowOf<E>(x, row) + at;
     auto* rest = dResidual.data ? rowOf<E>(dResidual, row) + at : nullptr;
@@ -85,7 +87,7 @@ static void backward(const Step& step, const float* w, const Worker& worker) {
 template <class E>
 static void weightGrad(const Step& step, Worker& worker) {
   const Tensor &dW = step.tensors[0], &dY = step.tensors[1], &x = step.tensors[2], &rstd = step.tensors[3];
-  const int64_t size = static_cast<int64_t>(step.attrs[2]), groups = x.cols / size;
+  const int64_t size = attrs::rms_norm_weight_grad(step).group, groups = x.cols / size;
   addRows(worker, rowOf<F32>(dW, 0), x.rows, size, [&](int64_t row, float* sums) {
     for (int64_t g = 0; g < groups; g++) {
       auto *dy = rowOf<E>(dY, row) + g * size, *xs = rowOf<E>(x, row) + g * size;
@@ -95,28 +97,22 @@ static void weightGrad(const Step& step, Worker& worker) {
   });
 }
 
-static bool sameType(std::initializer_list<const Tensor*> tensors) {
-  for (const Tensor* t : tensors) {
-    if (t->data && t->dtype != (*tensors.begin())->dtype) return false;
-  }
-  return true;
-}
-
 SAQR_KERNEL(rms_norm) {
   const Tensor* t = step.tensors;
-  const float* w = weightOf(t[3], step.attrs, worker);
-  bool taken = w && sameType({t, t + 2}) && withType<F32, BF16>(t[2].dtype, [&](auto e) { forward<decltype(e)>(t[0], t[1], t[2], w, step.attrs, worker); });
+  const attrs::rms_norm a(step);
+  const float* w = weightOf(t[3], a.plusOne, worker);
+  bool taken = w && sameType({t, t + 2}) && withType<F32, BF16>(t[2].dtype, [&](auto e) { forward<decltype(e)>(t[0], t[1], t[2], w, a, worker); });
   if (!taken) worker.fail("rms_norm takes f32 or bf16 activations and a weight in f32, bf16 or f16");
 }
 SAQR_KERNEL(add_rms_norm) {
   const Tensor* t = step.tensors;
-  const float* w = weightOf(t[5], step.attrs, worker);
+  const float* w = weightOf(t[5], attrs::add_rms_norm(step).plusOne, worker);
   bool taken = w && sameType({t, t + 1, t + 3, t + 4}) && withType<F32, BF16>(t[3].dtype, [&](auto e) { addForward<decltype(e)>(step, w, worker); });
   if (!taken) worker.fail("add_rms_norm takes f32 or bf16 activations and a weight in f32, bf16 or f16");
 }
 SAQR_KERNEL(rms_norm_backward) {
   const Tensor* t = step.tensors;
-  const float* w = weightOf(t[3], step.attrs, worker);
+  const float* w = weightOf(t[3], attrs::rms_norm_backward(step).plusOne, worker);
   bool taken = w && sameType({t, t + 1, t + 2, t + 5}) && t[4].dtype == DType::f32 && withType<F32, BF16>(t[1].dtype, [&](auto e) { backward<decltype(e)>(step, w, worker); });
   if (!taken) worker.fail("rms_norm_backward takes f32 or bf16 activations, a weight in f32, bf16 or f16 and an f32 rstd");
 }

@@ -1,25 +1,26 @@
 import { addChunks, chunksOf } from '../column-sum/cuda.ts'
 import {
-  type CudaOp,
+  attrsOf,
   type CudaStep,
   type CudaTensor,
   ceilDiv,
-  f32,
   instance,
   type KernelArg,
   kernel,
+  runs,
   source,
   storedType,
   typeOf,
   vectorWidth,
 } from '../cuda-launch.ts'
+import { addRmsNormOp, rmsNormBackwardOp, rmsNormOp, rmsNormWeightGradOp } from './op.ts'
 
 const from = source(import.meta.url)
 
 /** up to this many channels one warp normalises a unit, above it a block of 256 threads */
 const WARP_UNIT = 512
 
-/** `tensors`: all (T, C) tensors of the kernel; `args`: what follows rows, groups and group */
+/** `tensors`: all (T, C) tensors of the kernel; `args`: what follows rows and groups */
 function launchUnits(step: CudaStep, name: string, group: number, tensors: (CudaTensor | null)[], w: CudaTensor, args: KernelArg[]) {
   const { rows, cols } = tensors[0]!
   const groups = cols / group
@@ -27,63 +28,61 @@ function launchUnits(step: CudaStep, name: string, group: number, tensors: (Cuda
   const width = group % 8 === 0 && w.at % 16n === 0n ? vectorWidth(tensors, group) : 1
   const type = typeOf(step, ...tensors)
   const grid = [ceilDiv(rows * groups, 256 / threads)]
-  return [kernel(from, `${name}_${instance(type, width)}_${threads}`, grid, 256, [rows, groups, group, ...args])]
+  return [kernel(from, `${name}_${instance(type, width)}_${threads}`, grid, 256, [rows, groups, ...args])]
 }
 
 const at = (t: CudaTensor | null) => [t?.at ?? 0n, t?.stride ?? 0] as const
 
-export const rmsNormCuda: CudaOp = {
-  launch(step) {
-    const [x, w] = step.inputs
-    const [y, rstd] = step.outputs
-    const { eps, plusOne, group } = step.attrs
-    return launchUnits(step, 'rms_norm', group!, [x!, y!], w!, [
-      ...at(x!),
-      w!.at,
-      storedType(step, w!),
-      ...at(y!),
-      ...at(rstd!),
-      f32(eps!),
-      plusOne!,
-    ])
-  },
-}
-
-export const addRmsNormCuda: CudaOp = {
-  launch(step) {
-    const [x, delta, w] = step.inputs
-    const [h, y, rstd] = step.outputs
-    const { eps, plusOne, group } = step.attrs
-    const args = [...at(x!), ...at(delta!), w!.at, storedType(step, w!), ...at(h!), ...at(y!), ...at(rstd!), f32(eps!), plusOne!]
-    return launchUnits(step, 'add_rms_norm', group!, [x!, delta!, h!, y!], w!, args)
-  },
-}
-
-export const rmsNormBackwardCuda: CudaOp = {
-  launch(step) {
-    const [dY, x, w, rstd, dResidual] = step.inputs
-    const [d] = step.outputs
-    const { plusOne, group } = step.attrs
-    const args = [...at(dY!), ...at(x!), w!.at, storedType(step, w!), ...at(rstd!), ...at(dResidual ?? null), ...at(d!), plusOne!]
-    return launchUnits(step, 'rms_norm_backward', group!, [dY!, x!, dResidual ?? null, d!], w!, args)
-  },
-}
-
-export const rmsNormWeightGradCuda: CudaOp = {
-  scratch(step) {
-    const [dY, , , dW] = step.inputs
-    return chunksOf((dY!.rows * dY!.cols) / dW!.cols).count * dW!.cols * 4
-  },
-  launch(step, scratch) {
-    const [dY, x, rstd] = step.inputs
-    const [dW] = step.outputs
-    const group = dW!.cols
-    const groups = dY!.cols / group
-    const { count, size } = chunksOf(dY!.rows * groups)
-    const args = [dY!.rows, groups, group, ...at(dY!), ...at(x!), ...at(rstd!), scratch, size]
-    return [
-      kernel(from, `rms_norm_weight_grad_${typeOf(step, dY!, x!)}`, [count, ceilDiv(group, 128)], 128, args),
-      addChunks(scratch, count, dW!),
-    ]
-  },
-}
+export const cuda = [
+  runs(rmsNormOp, {
+    launch(step) {
+      const [x, w] = step.inputs
+      const [y, rstd] = step.outputs
+      const { group } = step.attrs
+      return launchUnits(step, 'rms_norm', group, [x!, y!], w!, [
+        ...at(x!),
+        w!.at,
+        storedType(step, w!),
+        ...at(y!),
+        ...at(rstd!),
+        ...attrsOf(step),
+      ])
+    },
+  }),
+  runs(addRmsNormOp, {
+    launch(step) {
+      const [x, delta, w] = step.inputs
+      const [h, y, rstd] = step.outputs
+      const { group } = step.attrs
+      const args = [...at(x!), ...at(delta!), w!.at, storedType(step, w!), ...at(h!), ...at(y!), ...at(rstd!), ...attrsOf(step)]
+      return launchUnits(step, 'add_rms_norm', group, [x!, delta!, h!, y!], w!, args)
+    },
+  }),
+  runs(rmsNormBackwardOp, {
+    launch(step) {
+      const [dY, x, w, rstd, dResidual] = step.inputs
+      const [d] = step.outputs
+      const { group } = step.attrs
+      const args = [...at(dY!), ...at(x!), w!.at, storedType(step, w!), ...at(rstd!), ...at(dResidual ?? null), ...at(d!), ...attrsOf(step)]
+      return launchUnits(step, 'rms_norm_backward', group, [dY!, x!, dResidual ?? null, d!], w!, args)
+    },
+  }),
+  runs(rmsNormWeightGradOp, {
+    scratch(step) {
+      const [dY, , , dW] = step.inputs
+      return chunksOf((dY!.rows * dY!.cols) / dW!.cols).count * dW!.cols * 4
+    },
+    launch(step, scratch) {
+      const [dY, x, rstd] = step.inputs
+      const [dW] = step.outputs
+      const group = dW!.cols
+      const groups = dY!.cols / group
+      const { count, size } = chunksOf(dY!.rows * groups)
+      const args = [dY!.rows, groups, group, ...at(dY!), ...at(x!), ...at(rstd!), scratch, size]
+      return [
+        kernel(from, `rms_norm_weight_grad_${typeOf(step, dY!, x!)}`, [count, ceilDiv(group, 128)], 128, args),
+        addChunks(scratch, count, dW!),
+      ]
+    },
+  }),
+]

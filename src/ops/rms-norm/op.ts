@@ -5,15 +5,24 @@
  *
  * With x̂ = h · r and g = dy · w:  dh = r · (g − x̂ · mean(g · x̂)) + dResidual,  dw = Σ_t dy · x̂
  */
-import type { NormOptions } from '../../models/trace.ts'
-import type { Attrs, Builder, Op, Tensor } from '../op.ts'
+import { type Attrs, type Builder, flag, type Op, real, type Tensor, whole } from '../op.ts'
 
-const ATTRS = ['eps', 'plusOne', 'group'] as const
-const groups = (x: Tensor, attrs: Attrs) => x.cols / attrs.group!
+const attrs = { eps: real(), plusOne: flag(false), group: whole() }
+type NormAttrs = Attrs<typeof attrs>
 
-export const rmsNormOp: Op = {
+export interface NormOptions {
+  eps: number
+  /** y = x̂ · (1 + w) instead of x̂ · w (Gemma) */
+  plusOne?: boolean
+  /** normalise each run of `group` channels on its own (per-head norms); default: the whole row */
+  group?: number
+}
+
+const groups = (x: Tensor, { group }: NormAttrs) => x.cols / group
+
+export const rmsNormOp: Op<typeof attrs> = {
   name: 'rms_norm',
-  attrs: ATTRS,
+  attrs,
   outputs: ([x], attrs) => [
     { rows: x!.rows, cols: x!.cols, dtype: x!.dtype }, // y (T, C)
     { rows: x!.rows, cols: groups(x!, attrs), dtype: 'f32' }, // rstd (T, C / group)
@@ -27,9 +36,9 @@ export const rmsNormOp: Op = {
   flops: ({ outputs: [y] }) => 4 * y!.rows * y!.cols,
 }
 
-export const addRmsNormOp: Op = {
+export const addRmsNormOp: Op<typeof attrs> = {
   name: 'add_rms_norm',
-  attrs: ATTRS,
+  attrs,
   outputs: ([x], attrs) => [
     { rows: x!.rows, cols: x!.cols, dtype: x!.dtype }, // h (T, C)
     { rows: x!.rows, cols: x!.cols, dtype: x!.dtype }, // y (T, C)
@@ -51,9 +60,9 @@ export const addRmsNormOp: Op = {
   flops: ({ outputs: [h] }) => 5 * h!.rows * h!.cols,
 }
 
-export const rmsNormBackwardOp: Op = {
+export const rmsNormBackwardOp: Op<typeof attrs> = {
   name: 'rms_norm_backward',
-  attrs: ATTRS,
+  attrs,
   /** inputs: dY (T, C), x (T, C), w (1, group), rstd (T, C / group), dResidual (T, C) | null */
   outputs: ([dY]) => [{ rows: dY!.rows, cols: dY!.cols, dtype: dY!.dtype }],
   inPlace: [
@@ -63,9 +72,9 @@ export const rmsNormBackwardOp: Op = {
   flops: ({ outputs: [d] }) => 8 * d!.rows * d!.cols,
 }
 
-export const rmsNormWeightGradOp: Op = {
+export const rmsNormWeightGradOp: Op<typeof attrs> = {
   name: 'rms_norm_weight_grad',
-  attrs: ATTRS,
+  attrs,
   /** inputs: dY (T, C), x (T, C), rstd (T, C / group), dW (1, group) */
   outputs: ([, , , dW]) => [{ rows: 1, cols: dW!.cols, dtype: 'f32', into: dW! }],
   flops: ({ inputs: [dY] }) => 3 * dY!.rows * dY!.cols,
@@ -78,7 +87,7 @@ function normBackward(
   w: Tensor,
   rstd: Tensor,
   dResidual: Tensor | null,
-  attrs: Attrs,
+  attrs: NormAttrs,
   name: string,
   wanted: boolean,
 ) {
@@ -86,17 +95,13 @@ function normBackward(
   return [wanted ? b.apply(rmsNormBackwardOp, [dY, x, w, rstd, dResidual], attrs, name)[0]! : null, null]
 }
 
-function attrs(x: Tensor, o: NormOptions): Attrs {
-  return { eps: o.eps, plusOne: o.plusOne ? 1 : 0, group: o.group ?? x.cols }
-}
-
 /** y (T, C) = rmsnorm(x) · w */
 export function rmsNorm(b: Builder, x: Tensor, w: Tensor, options: NormOptions, name?: string): Tensor {
-  return b.apply(rmsNormOp, [x, w], attrs(x, options), name)[0]!
+  return b.apply(rmsNormOp, [x, w], { group: x.cols, ...options }, name)[0]!
 }
 
 /** h = x + delta (T, C), y = rmsnorm(h) · w (T, C) */
 export function addRmsNorm(b: Builder, x: Tensor, delta: Tensor, w: Tensor, options: NormOptions, name?: string): { h: Tensor; y: Tensor } {
-  const [h, y] = b.apply(addRmsNormOp, [x, delta, w], attrs(x, options), name)
+  const [h, y] = b.apply(addRmsNormOp, [x, delta, w], { group: x.cols, ...options }, name)
   return { h: h!, y: y! }
 }

@@ -35,7 +35,7 @@ function rotation(name: string, r: Rotation): OpCase {
   return {
     name,
     op: ropeOp,
-    attrs: { headDim: r.headDim, rotaryDim: r.rotaryDim, interleaved: r.interleaved ? 1 : 0, sign: r.sign ?? 1 },
+    attrs: { headDim: r.headDim, rotaryDim: r.rotaryDim, interleaved: r.interleaved ?? false, sign: r.sign ?? 1 },
     inputs: [
       { rows: r.tokens, cols: r.heads * r.headDim, dtype: 'act', ...(r.within ? { within: r.within } : {}) },
       { rows: r.tokens, cols: r.rotaryDim, dtype: 'f32', values: angles.flatMap((row) => [...row.map(Math.cos), ...row.map(Math.sin)]) },

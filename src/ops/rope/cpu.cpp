@@ -1,5 +1,6 @@
 // Rotary position embedding: angles in f64 (a position of 100,000 times a frequency has no exact f32), rotations in f32.
 #include <cmath>
+#include "attrs/rope.hpp"
 #include "saqr.hpp"
 #include "simd.hpp"
 
@@ -7,7 +8,7 @@ using namespace saqr;
 
 SAQR_KERNEL(rope_table) {
   const Tensor &table = step.tensors[0], &position = step.tensors[1], &invFreq = step.tensors[2];
-  const double factor = step.attrs[0];
+  const double factor = attrs::rope_table(step).attentionFactor;
   const int64_t half = invFreq.cols;
   const auto* frequency = static_cast<const float*>(invFreq.data);
   const Range rows = share(worker, table.rows);
@@ -59,9 +60,10 @@ SAQR_INLINE void rotatePairs(T* y, const T* x, const float* cosines, const float
 template <class T>
 void rotate(const Step& step, Worker& worker) {
   const Tensor &y = step.tensors[0], &x = step.tensors[1], &table = step.tensors[2];
-  const int64_t headDim = static_cast<int64_t>(step.attrs[0]), rotaryDim = static_cast<int64_t>(step.attrs[1]), half = rotaryDim / 2;
-  const bool interleaved = step.attrs[2] != 0;
-  const float sign = static_cast<float>(step.attrs[3]);
+  const attrs::rope attrs(step);
+  const int64_t headDim = attrs.headDim, rotaryDim = attrs.rotaryDim, half = rotaryDim / 2;
+  const bool interleaved = attrs.interleaved;
+  const float sign = static_cast<float>(attrs.sign);
   float* spread = reinterpret_cast<float*>(worker.scratch);  // a token's cosines and sines at the channels of their pairs
   const Range rows = share(worker, x.rows);
   for (int64_t t = rows.from; t < rows.to && !worker.aborted(); t++) {

@@ -4,22 +4,25 @@
  * and every head is rotated by them: (a, b) -> (a·cos − b·sin, b·cos + a·sin), backward with sin negated.
  * Pairs are (i, i + rotaryDim / 2), or (2i, 2i + 1) when interleaved; channels past rotaryDim pass through.
  */
-import type { Builder, Op, Tensor } from '../op.ts'
+import { type Builder, flag, type Op, real, type Tensor, whole } from '../op.ts'
 
-export const ropeTableOp: Op = {
+const tableAttrs = { attentionFactor: real(1) }
+const attrs = { headDim: whole(), rotaryDim: whole(), interleaved: flag(false), sign: real(1) }
+
+export const ropeTableOp: Op<typeof tableAttrs> = {
   name: 'rope_table',
-  attrs: ['attentionFactor'],
+  attrs: tableAttrs,
   /** inputs: position (T, 1) i32, invFreq (1, rotaryDim / 2) f32 */
   outputs: ([position, invFreq]) => [{ rows: position!.rows, cols: 2 * invFreq!.cols, dtype: 'f32' }],
   flops: ({ outputs: [table] }) => 20 * table!.rows * table!.cols,
 }
 
-export const ropeOp: Op = {
+export const ropeOp: Op<typeof attrs> = {
   name: 'rope',
-  attrs: ['headDim', 'rotaryDim', 'interleaved', 'sign'],
+  attrs,
   /** inputs: x (T, heads · headDim), table (T, rotaryDim) */
   outputs: ([x]) => [{ rows: x!.rows, cols: x!.cols, dtype: x!.dtype }],
-  backward: (b, node, [dY]) => [b.apply(ropeOp, [dY!, node.inputs[1]!], { ...node.attrs, sign: -node.attrs.sign! }, node.name)[0]!, null],
+  backward: (b, node, [dY]) => [b.apply(ropeOp, [dY!, node.inputs[1]!], { ...node.attrs, sign: -node.attrs.sign }, node.name)[0]!, null],
   inPlace: [[0, 0]],
   flops: ({ outputs: [y] }) => 3 * y!.rows * y!.cols,
 }
@@ -29,5 +32,5 @@ export function ropeTable(b: Builder, position: Tensor, invFreq: Tensor, attenti
 }
 
 export function rope(b: Builder, x: Tensor, table: Tensor, headDim: number, interleaved: boolean, name?: string): Tensor {
-  return b.apply(ropeOp, [x, table], { headDim, rotaryDim: table.cols, interleaved: interleaved ? 1 : 0, sign: 1 }, name)[0]!
+  return b.apply(ropeOp, [x, table], { headDim, rotaryDim: table.cols, interleaved }, name)[0]!
 }

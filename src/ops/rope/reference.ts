@@ -1,19 +1,19 @@
 /** Rotary position embedding in f64: its angles and its rotation. */
-import type { Reference } from '../op.ts'
+import { defines, type Reference } from '../op.ts'
+import { ropeOp, ropeTableOp } from './op.ts'
 
-const ropeTable: Reference = ([position, invFreq], [table], attrs) => {
+const ropeTable: Reference<typeof ropeTableOp.attrs> = ([position, invFreq], [table], attrs) => {
   const half = invFreq!.cols
   for (let t = 0; t < table!.rows; t++) {
     for (let i = 0; i < half; i++) {
       const angle = position!.data[t]! * invFreq!.data[i]!
-      table!.data[t * 2 * half + i] = Math.cos(angle) * attrs.attentionFactor!
-      table!.data[t * 2 * half + half + i] = Math.sin(angle) * attrs.attentionFactor!
+      table!.data[t * 2 * half + i] = Math.cos(angle) * attrs.attentionFactor
+      table!.data[t * 2 * half + half + i] = Math.sin(angle) * attrs.attentionFactor
     }
   }
 }
 
-const rope: Reference = ([x, table], [y], attrs) => {
-  const { headDim, rotaryDim, interleaved, sign } = attrs as { headDim: number; rotaryDim: number; interleaved: number; sign: number }
+const rope: Reference<typeof ropeOp.attrs> = ([x, table], [y], { headDim, rotaryDim, interleaved, sign }) => {
   const half = rotaryDim / 2
   y!.data.set(x!.data)
   for (let t = 0; t < x!.rows; t++) {
@@ -31,4 +31,4 @@ const rope: Reference = ([x, table], [y], attrs) => {
   }
 }
 
-export const reference: Readonly<Record<string, Reference>> = { rope_table: ropeTable, rope }
+export const references = [defines(ropeTableOp, ropeTable), defines(ropeOp, rope)]

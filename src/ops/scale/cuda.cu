@@ -1,4 +1,5 @@
 #include "../cuda.cuh"
+#include "attrs.cuh"
 
 template <class T, int V>
 __device__ void scale(int cols, const T* x, int xStride, T* y, int yStride, float factor) {
@@ -13,7 +14,7 @@ __device__ void scale(int cols, const T* x, int xStride, T* y, int yStride, floa
 }
 
 #define KERNEL(suffix, T, V)                                                                                         \
-  extern "C" __global__ void scale_##suffix(int, int cols, const T* x, int xStride, T* y, int yStride, float factor) { \
-    scale<T, V>(cols, x, xStride, y, yStride, factor);                                                               \
+  extern "C" __global__ void scale_##suffix(int, int cols, const T* x, int xStride, T* y, int yStride, scale_attrs attrs) { \
+    scale<T, V>(cols, x, xStride, y, yStride, attrs.factor);                                                         \
   }
 FOR_INSTANCES(KERNEL)

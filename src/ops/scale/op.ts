@@ -1,11 +1,13 @@
 /** y = factor · x */
-import type { Builder, Op, Tensor } from '../op.ts'
+import { type Builder, type Op, real, type Tensor } from '../op.ts'
 
-export const scaleOp: Op = {
+const attrs = { factor: real() }
+
+export const scaleOp: Op<typeof attrs> = {
   name: 'scale',
-  attrs: ['factor'],
+  attrs,
   outputs: ([x]) => [{ rows: x!.rows, cols: x!.cols, dtype: x!.dtype }],
-  backward: (b, node, [dY]) => [scale(b, dY!, node.attrs.factor!)],
+  backward: (b, node, [dY]) => [scale(b, dY!, node.attrs.factor)],
   inPlace: [[0, 0]],
   cheap: true,
   flops: ({ outputs: [y] }) => y!.rows * y!.cols,

@@ -1,8 +1,9 @@
 /** The definition of `scale`. */
-import type { Reference } from '../op.ts'
+import { defines } from '../op.ts'
+import { scaleOp } from './op.ts'
 
-export const reference: Readonly<Record<string, Reference>> = {
-  scale([x], [y], { factor }) {
-    for (let i = 0; i < y!.data.length; i++) y!.data[i] = factor! * x!.data[i]!
-  },
-}
+export const references = [
+  defines(scaleOp, ([x], [y], { factor }) => {
+    for (let i = 0; i < y!.data.length; i++) y!.data[i] = factor * x!.data[i]!
+  }),
+]

@@ -29,18 +29,13 @@ static void backward(const Step& step, const Worker& worker) {
   });
 }
 
-static bool sameType(const Tensor* t, int count) {
-  for (int i = 1; i < count; i++) {
-    if (t[i].dtype != t[0].dtype) return false;
-  }
-  return true;
-}
-
 SAQR_KERNEL(swiglu) {
-  bool taken = sameType(step.tensors, 3) && withType<F32, BF16>(step.tensors[0].dtype, [&](auto e) { forward<decltype(e)>(step, worker); });
+  const Tensor* t = step.tensors;
+  bool taken = sameType({t, t + 1, t + 2}) && withType<F32, BF16>(step.tensors[0].dtype, [&](auto e) { forward<decltype(e)>(step, worker); });
   if (!taken) worker.fail("swiglu takes f32 or bf16, one for all");
 }
 SAQR_KERNEL(swiglu_backward) {
-  bool taken = sameType(step.tensors, 5) && withType<F32, BF16>(step.tensors[0].dtype, [&](auto e) { backward<decltype(e)>(step, worker); });
+  const Tensor* t = step.tensors;
+  bool taken = sameType({t, t + 1, t + 2, t + 3, t + 4}) && withType<F32, BF16>(step.tensors[0].dtype, [&](auto e) { backward<decltype(e)>(step, worker); });
   if (!taken) worker.fail("swiglu_backward takes f32 or bf16, one for all");
 }

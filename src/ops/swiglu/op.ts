@@ -2,11 +2,11 @@
  * h = silu(gate) · up (Shazeer 2020), silu(g) = g · σ(g).
  *   dup = dh · silu(gate),  dgate = dh · up · σ(g) · (1 + g · (1 − σ(g)))
  */
-import type { Builder, Op, Tensor } from '../op.ts'
+import { type Builder, type NoAttrs, none, type Op, type Tensor } from '../op.ts'
 
-export const swigluOp: Op = {
+export const swigluOp: Op<NoAttrs> = {
   name: 'swiglu',
-  attrs: [],
+  attrs: none,
   outputs: ([gate]) => [{ rows: gate!.rows, cols: gate!.cols, dtype: gate!.dtype }],
   backward: (b, node, [dH]) => b.apply(swigluBackwardOp, [dH!, ...node.inputs], {}, node.name),
   inPlace: [
@@ -17,9 +17,9 @@ export const swigluOp: Op = {
   flops: ({ outputs: [h] }) => 8 * h!.rows * h!.cols,
 }
 
-export const swigluBackwardOp: Op = {
+export const swigluBackwardOp: Op<NoAttrs> = {
   name: 'swiglu_backward',
-  attrs: [],
+  attrs: none,
   /** inputs: dH, gate, up (T, F); outputs: dGate, dUp (T, F) */
   outputs: ([dH]) => [0, 1].map(() => ({ rows: dH!.rows, cols: dH!.cols, dtype: dH!.dtype })),
   inPlace: [

@@ -41,21 +41,8 @@ bool inside(const Head& head, int64_t row) {
   return true;
 }
 
-// 2^t of a softmax: t is at most about 0 (−∞ gives 0, NaN stays NaN), so half of what exp2 guards against can't be. Degree 5: 8e-8.
-SAQR_INLINE vf weightOf(vf t) {
-#if defined(__AVX512F__)
-  t = max(set1(-150.0f), t);
-  const vf n = (vf)_mm512_roundscale_ps((__m512)t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC), f = t - n;
-  vf p = f * 0.0013276472f + 0.00967554133f;
-  p = p * f + 0.0555071327f;
-  p = p * f + 0.240221197f;
-  p = p * f + 0.693146967f;
-  p = p * f + 1.00000007f;
-  return (vf)_mm512_scalef_ps((__m512)p, (__m512)n);
-#else
-  return exp2(t);
-#endif
-}
+// 2^t of a softmax: t is at most about 0 (−∞ gives 0, NaN stays NaN)
+SAQR_INLINE vf weightOf(vf t) { return exp2With(max(set1(-150.0f), t), exp2Degree5); }
 
 struct Row {
   float largest;

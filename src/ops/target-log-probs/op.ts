@@ -6,24 +6,24 @@
  *   dlogits[i] = lossScale · Σ_e w_e · (softmax(logits[i]) − onehot(target_e)),
  * in place of the logits. Rows past `headCount` get zeros.
  */
-import type { Builder, Op, Tensor } from '../op.ts'
+import { type Builder, type NoAttrs, none, type Op, type Tensor } from '../op.ts'
 
 /** numbers of an entry: log-probability, entropy (nats), is it the likeliest token */
 export const SCORES = 3
 
 const INPUTS = ['entryStart', 'entryTarget', 'entryWeight', 'cursor', 'headCount'] as const
 
-export const targetLogProbsOp: Op = {
+export const targetLogProbsOp: Op<NoAttrs> = {
   name: 'target_log_probs',
-  attrs: [],
+  attrs: none,
   /** inputs: logits (chunk, V), entryStart (T + 1, 1) i32, entryTarget (T, 1) i32, entryWeight (T, 1) f32, cursor, headCount (1, 1) i32, scores (T, 3) f32 */
   outputs: ([, , , , , , scores]) => [{ rows: scores!.rows, cols: SCORES, dtype: 'f32', into: scores! }],
   flops: ({ inputs: [logits] }) => 8 * logits!.rows * logits!.cols,
 }
 
-export const targetLogProbsBackwardOp: Op = {
+export const targetLogProbsBackwardOp: Op<NoAttrs> = {
   name: 'target_log_probs_backward',
-  attrs: [],
+  attrs: none,
   /** inputs as above and lossScale (1, 1) f32; outputs: scores (into), dLogits (chunk, V) */
   outputs: ([logits, , , , , , scores]) => [
     { rows: scores!.rows, cols: SCORES, dtype: 'f32', into: scores! },

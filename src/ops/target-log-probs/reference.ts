@@ -1,6 +1,6 @@
 /** Targets' log-probabilities, entropies and gradient in f64. */
-import type { Matrix, Reference } from '../op.ts'
-import { SCORES } from './op.ts'
+import { defines, type Matrix, type Reference } from '../op.ts'
+import { SCORES, targetLogProbsBackwardOp, targetLogProbsOp } from './op.ts'
 
 /** [entry …] of each row of the chunk; rows past headCount have none */
 function entriesOf(logits: Matrix, entryStart: Matrix, cursor: Matrix, headCount: Matrix): number[][] {
@@ -19,7 +19,7 @@ function logSumExp(row: Float64Array): number {
 
 const rowOf = (x: Matrix, i: number) => x.data.subarray(i * x.cols, (i + 1) * x.cols)
 
-const targetLogProbs: Reference = ([logits, entryStart, entryTarget, , cursor, headCount], [scores]) => {
+const targetLogProbs: Reference<typeof targetLogProbsOp.attrs> = ([logits, entryStart, entryTarget, , cursor, headCount], [scores]) => {
   entriesOf(logits!, entryStart!, cursor!, headCount!).forEach((entries, i) => {
     const row = rowOf(logits!, i)
     const lse = logSumExp(row)
@@ -32,7 +32,7 @@ const targetLogProbs: Reference = ([logits, entryStart, entryTarget, , cursor, h
   })
 }
 
-const targetLogProbsBackward: Reference = (inputs, [scores, dLogits], attrs) => {
+const targetLogProbsBackward: Reference<typeof targetLogProbsBackwardOp.attrs> = (inputs, [scores, dLogits], attrs) => {
   const [logits, entryStart, entryTarget, entryWeight, cursor, headCount, , lossScale] = inputs
   targetLogProbs(inputs, [scores!], attrs)
   entriesOf(logits!, entryStart!, cursor!, headCount!).forEach((entries, i) => {
@@ -48,7 +48,4 @@ const targetLogProbsBackward: Reference = (inputs, [scores, dLogits], attrs) => 
   })
 }
 
-export const reference: Readonly<Record<string, Reference>> = {
-  target_log_probs: targetLogProbs,
-  target_log_probs_backward: targetLogProbsBackward,
-}
+export const references = [defines(targetLogProbsOp, targetLogProbs), defines(targetLogProbsBackwardOp, targetLogProbsBackward)]

@@ -1,9 +1,12 @@
-import type { CudaOp } from '../cuda-launch.ts'
+import { runs } from '../cuda-launch.ts'
+import { weightGradOp } from './op.ts'
 
-export const weightGradCuda: CudaOp = {
-  launch(step) {
-    const [dY, x] = step.inputs
-    const dW = step.outputs[0]!
-    return [{ kind: 'matmul', a: dY!, b: x!, transA: true, transB: false, alpha: step.attrs.alpha!, c: dW, bias: null, y: dW }]
-  },
-}
+export const cuda = [
+  runs(weightGradOp, {
+    launch(step) {
+      const [dY, x] = step.inputs
+      const dW = step.outputs[0]!
+      return [{ kind: 'matmul', a: dY!, b: x!, transA: true, transB: false, alpha: step.attrs.alpha, c: dW, bias: null, y: dW }]
+    },
+  }),
+]

@@ -1,14 +1,16 @@
 /** dW (N, K) += dYᵀ · x: the gradient of a weight, added to its f32 accumulator. */
-import type { Builder, Op, Tensor } from '../op.ts'
+import { type Builder, type Op, real, type Tensor } from '../op.ts'
 
-export const weightGradOp: Op = {
+const attrs = { alpha: real(1) }
+
+export const weightGradOp: Op<typeof attrs> = {
   name: 'weight_grad',
-  attrs: ['alpha'],
+  attrs,
   outputs: ([, , dW]) => [{ rows: dW!.rows, cols: dW!.cols, dtype: 'f32', into: dW! }],
   flops: ({ inputs: [dY, x] }) => 2 * dY!.rows * dY!.cols * x!.cols,
 }
 
 /** dY (T, N), x (T, K), dW (N, K) f32 in the store */
 export function weightGrad(b: Builder, dY: Tensor, x: Tensor, dW: Tensor, name?: string): void {
-  b.apply(weightGradOp, [dY, x, dW], { alpha: 1 }, name)
+  b.apply(weightGradOp, [dY, x, dW], {}, name)
 }

@@ -1,0 +1,48 @@
+// W vectors as a matrix of W × W lanes, transposed in registers.
+#pragma once
+#include "simd.hpp"
+
+namespace saqr {
+
+#if defined(__AVX512F__)
+SAQR_INLINE void interleave(vf a, vf b, vf& low, vf& high) {
+  const __m512i first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  const __m512i second = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+  low = (vf)_mm512_permutex2var_ps((__m512)a, first, (__m512)b);
+  high = (vf)_mm512_permutex2var_ps((__m512)a, second, (__m512)b);
+}
+#elif defined(__AVX2__)
+SAQR_INLINE void interleave(vf a, vf b, vf& low, vf& high) {
+  __m256 l = _mm256_unpacklo_ps((__m256)a, (__m256)b), h = _mm256_unpackhi_ps((__m256)a, (__m256)b);
+  low = (vf)_mm256_permute2f128_ps(l, h, 0x20);
+  high = (vf)_mm256_permute2f128_ps(l, h, 0x31);
+}
+#else
+SAQR_INLINE void interleave(vf a, vf b, vf& low, vf& high) {
+  low = vf{a[0], b[0], a[1], b[1]};
+  high = vf{a[2], b[2], a[3], b[3]};
+}
+#endif
+
+// W rows become W columns: interleaving the first half with the second, log2(W) times.
+SAQR_INLINE void transpose(vf (&v)[W]) {
+#pragma GCC unroll 4
+  for (int stage = 1; stage < W; stage *= 2) {
+    vf next[W];
+#pragma GCC unroll 8
+    for (int i = 0; i < W / 2; i++) interleave(v[i], v[i + W / 2], next[2 * i], next[2 * i + 1]);
+#pragma GCC unroll 16
+    for (int i = 0; i < W; i++) v[i] = next[i];
+  }
+}
+
+SAQR_INLINE void transpose(vi (&v)[W]) {
+  vf as[W];
+#pragma GCC unroll 16
+  for (int i = 0; i < W; i++) as[i] = asFloat(v[i]);
+  transpose(as);
+#pragma GCC unroll 16
+  for (int i = 0; i < W; i++) v[i] = asInt(as[i]);
+}
+
+}  // namespace saqr

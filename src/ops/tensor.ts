@@ -1,0 +1,32 @@
+/** What everything above the ops speaks of: a matrix, its type, its place. */
+
+/** f32 and bf16 are values; i32 indices; nf4 a 4-bit base weight (with its quantisation state beside it in the store). */
+export type DType = 'f32' | 'bf16' | 'f16' | 'i32' | 'u8' | 'nf4'
+
+/** In the order of native/saqr.hpp: a dtype's number there. */
+export const DTYPES: readonly DType[] = ['f32', 'bf16', 'f16', 'i32', 'u8', 'nf4']
+
+/** bytes of an element */
+export const BYTES: Readonly<Record<DType, number>> = { f32: 4, i32: 4, bf16: 2, f16: 2, u8: 1, nf4: 0.5 }
+
+/** bytes of `rows × cols` elements */
+export function sizeOf(spec: { rows: number; cols: number; dtype: DType }): number {
+  return Math.ceil(spec.rows * spec.cols * BYTES[spec.dtype])
+}
+
+/** A 2-D matrix of `rows × cols`; row `i` starts at element `offset + i · stride` of its root. */
+export interface Tensor {
+  readonly id: number
+  readonly name: string
+  readonly rows: number
+  readonly cols: number
+  readonly stride: number
+  readonly dtype: DType
+  /** Where it lives: `arena` for a pass, `store` across passes (weights, gradients, optimiser state), `input` for what the host uploads. */
+  readonly space: 'arena' | 'store' | 'input'
+  /** A view reads its root's memory from this element on. */
+  readonly root: Tensor | undefined
+  readonly offset: number
+  /** True where a gradient has to flow: something trainable lies at or below it. */
+  readonly needsGrad: boolean
+}
