@@ -1,7 +1,7 @@
 /** The small interface every device has: hold memory, run plans. Nothing above it asks which device it is. */
 import { SaqrError } from '../error.ts'
-import type { Plan } from '../graph/plan.ts'
-import type { DType } from '../models/trace.ts'
+import type { Plan, Segment } from '../graph/plan.ts'
+import type { DType } from '../ops/tensor.ts'
 
 /** Where a store tensor's first bytes come from. `file` is mapped (CPU) or uploaded (GPU), never copied into JavaScript. */
 export type StoreSource = { kind: 'zero' } | { kind: 'data'; bytes: Uint8Array } | { kind: 'file'; path: string; offset: number }
@@ -47,12 +47,9 @@ export interface DeviceDescription {
   overhead: number
 }
 
-/** What a second run at the same time is told. */
-export function busy(): SaqrError {
-  return new SaqrError(
-    'DEVICE_BUSY',
-    'this device is running for another caller: wait for that to end, or open the model on a device of its own',
-  )
+/** What a call on a disposed device is told, also one that waited for its turn. */
+export function disposed(what = 'this device'): SaqrError {
+  return new SaqrError('DEVICE_DISPOSED', `${what} was disposed of`)
 }
 
 export interface RunItem {
@@ -67,6 +64,45 @@ export interface LoadedPlan {
   dispose(): void
 }
 
+export type PassInputs = Readonly<Record<string, ArrayBufferView>>
+
+export interface RunOptions {
+  signal?: AbortSignal
+  read?: readonly string[]
+}
+
+/** What can be done while the device is one's own. */
+export interface Turn {
+  /** Copies inputs (by buffer name) into place, then runs the items, all of one plan, in order without blocking the event loop. Rejects on abort with the signal's reason. */
+  run(items: readonly RunItem[], inputs: PassInputs, signal?: AbortSignal): Promise<void>
+  /** Runs steps [from, to) of a plan alone: op by op, for checks. */
+  runSteps(plan: LoadedPlan, from: number, to: number): Promise<void>
+  /** contents of an arena or input buffer of the plan, dense row-major in its dtype */
+  read(plan: LoadedPlan, buffer: string): Uint8Array
+}
+
+/** what every device's `run` is */
+export function runOnce(device: Pick<Device, 'turn'>, items: readonly RunItem[], inputs: PassInputs, options: RunOptions = {}) {
+  const { signal, read = [] } = options
+  return device.turn(async (turn) => {
+    await turn.run(items, inputs, signal)
+    return read.map((name) => turn.read(items[0]!.plan, name))
+  }, signal)
+}
+
+/** the place of a plan's buffer by its name */
+export function bufferOf({ plan }: LoadedPlan, name: string): number {
+  const i = plan.buffers.findIndex((b) => b.name === name)
+  if (i < 0) throw new Error(`the plan has no buffer '${name}'`)
+  return i
+}
+
+export function segmentOf({ plan }: LoadedPlan, name: string): Segment {
+  const found = plan.segments.find((s) => s.name === name)
+  if (!found) throw new Error(`the plan has no segment '${name}'`)
+  return found
+}
+
 export interface Device {
   describe(): DeviceDescription
   /** measured once a machine, about a second, and kept in the user's cache; `anew`: whatever is kept */
@@ -74,22 +110,24 @@ export interface Device {
   /** A named, persistent tensor shared by every plan. Creating a name twice is an error. */
   store(name: string, spec: StoreSpec): void
   has(name: string): boolean
-  /** frees one store tensor */
+  /** Frees one store tensor: at once, or when the turn under way ends. Plans that read it can't be run any more. */
   drop(name: string): void
   writeStore(name: string, bytes: Uint8Array, byteOffset?: number): void
   readStore(name: string, byteOffset?: number, bytes?: number): Uint8Array
-  /** Makes the one arena at least this large; what lies in it is lost. Loading a larger plan grows it, too. */
+  /** Makes the one arena at least this large, at once or before the next run; what lies in it is lost. Loading a larger plan grows it, too. */
   reserve(bytes: number): void
   load(plan: Plan, options?: { profile?: boolean }): LoadedPlan
-  /** Copies inputs (by buffer name) into place, then runs the items in order without blocking the event loop. Rejects on abort with the signal's reason, and with DEVICE_BUSY while another run goes on: all plans share the arena. */
-  run(items: readonly RunItem[], inputs: Readonly<Record<string, ArrayBufferView>>, options?: { signal?: AbortSignal }): Promise<void>
-  /** Runs steps [from, to) of a plan alone: op by op, for checks. */
-  runSteps(plan: LoadedPlan, from: number, to: number): Promise<void>
-  /** contents of an arena or input buffer of the plan, dense row-major in its dtype */
-  read(plan: LoadedPlan, buffer: string): Uint8Array
+  /**
+   * The device to itself: nothing else runs until `work` is done. Calls queue; `signal` ends the wait with its reason. Rejects with
+   * DEVICE_DISPOSED where the device is disposed of meanwhile. Not to be called from within a turn, which would wait for itself.
+   */
+  turn<T>(work: (turn: Turn) => Promise<T>, signal?: AbortSignal): Promise<T>
+  /** A turn of one run: the contents of the buffers that `read` names. */
+  run(items: readonly RunItem[], inputs: PassInputs, options?: RunOptions): Promise<Uint8Array[]>
   /** bytes that this process may use here, those it uses already among them */
   available(): number
   /** bytes that are resident for arena and owned store (mapped files apart) */
   resident(): { arena: number; store: number; mapped: number }
+  /** Frees everything: at once, or, where a run is under way, as soon as that has stopped; whoever waits is told DEVICE_DISPOSED. */
   dispose(): void
 }

@@ -4,6 +4,7 @@ import type { Adapter } from '../adapters/adapter.ts'
 import { type AdapterSpec, chooseAdapter } from '../adapters/choose.ts'
 import type { Device } from '../devices/device.ts'
 import { SaqrError } from '../error.ts'
+import { bytesOf } from '../formats/numbers.ts'
 import type { Checkpoint } from '../formats/tensor.ts'
 import type { TraceRecorder } from '../graph/trace.ts'
 import { inspect } from '../graph/training.ts'
@@ -30,7 +31,7 @@ export class OpenModel {
   readonly checkpoint: Checkpoint
   readonly model: Model
   readonly choice: BaseChoice
-  /** weights it brought into the store */
+  /** weights and constants it brought into the store */
   readonly #loaded = new Set<string>()
   #disposed = false
 
@@ -58,7 +59,7 @@ export class OpenModel {
   }
 
   /**
-   * Brings the frozen weights this adapter reads into the store, those that are not there yet.
+   * Brings the frozen weights and constant tables that the model with this adapter reads into the store, those that are not there yet.
    * @throws SaqrError DEVICE_TAKEN where the device holds another model's, MODEL_WEIGHT; then nothing of it stays there
    */
   loadFor(recorder: TraceRecorder): void {
@@ -76,6 +77,11 @@ export class OpenModel {
       for (const spec of missing) {
         loadWeights(this.device, this.checkpoint, [spec], this.choice)
         this.#loaded.add(spec.name)
+      }
+      for (const [name, values] of recorder.constants) {
+        if (this.#loaded.has(name)) continue
+        this.device.store(name, { rows: 1, cols: values.length, dtype: 'f32', source: { kind: 'data', bytes: bytesOf(values) } })
+        this.#loaded.add(name)
       }
     } catch (error) {
       for (const { name } of missing) this.#drop(name)

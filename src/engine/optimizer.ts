@@ -2,10 +2,11 @@
 import type { Device, LoadedPlan } from '../devices/device.ts'
 import { SaqrError } from '../error.ts'
 import { dynamicMap } from '../formats/dynamic-map.ts'
+import { asF32 } from '../formats/numbers.ts'
 import type { ParameterLayout } from '../graph/layout.ts'
 import { type OptimizerOptions, optimizerPlan, stateOf } from '../graph/optimizer.ts'
 import type { WeightSpec } from '../graph/trace.ts'
-import { sizeOf } from '../models/trace.ts'
+import { sizeOf } from '../ops/tensor.ts'
 
 /** the two tables of 8-bit state; everything else begins as zeros */
 const TABLES: Readonly<Record<string, boolean>> = { adam_map_signed: true, adam_map_unsigned: false }
@@ -37,9 +38,9 @@ export class Optimizer {
    */
   async step(step: number, learningRate: number, maxNorm: number, signal?: AbortSignal): Promise<number> {
     const items = [{ plan: this.#plan, segment: 'optimizer' }]
-    await this.#device.run(items, { stepFloats: Float32Array.of(learningRate, maxNorm, step, 0) }, { signal })
-    const bytes = this.#device.read(this.#plan, 'optimizer.grad_norm')
-    return new DataView(bytes.buffer, bytes.byteOffset).getFloat32(0, true)
+    const stepFloats = Float32Array.of(learningRate, maxNorm, step, 0)
+    const [norm] = await this.#device.run(items, { stepFloats }, { signal, read: ['optimizer.grad_norm'] })
+    return asF32(norm!)[0]!
   }
 
   /** name -> bytes of what a resumed run needs */

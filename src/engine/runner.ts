@@ -1,13 +1,14 @@
 /** Runs passes: a plan for each padded size of a pass, made when it first occurs, all in one arena. */
 import type { Adapter } from '../adapters/adapter.ts'
 import type { Pass } from '../data/passes.ts'
-import type { Device, LoadedPlan, RunItem } from '../devices/device.ts'
+import type { Device, LoadedPlan, PassInputs, RunItem } from '../devices/device.ts'
+import { asF32 } from '../formats/numbers.ts'
 import type { Policy } from '../graph/recompute.ts'
 import type { Layout } from '../graph/trace.ts'
 import { type TracedPass, tracePass } from '../graph/training.ts'
 import type { Model } from '../models/family.ts'
-import type { DType } from '../models/trace.ts'
 import { SCORES } from '../ops/target-log-probs/op.ts'
+import type { DType } from '../ops/tensor.ts'
 
 export interface RunnerSpec {
   model: Model
@@ -41,12 +42,11 @@ export class PassRunner {
     this.spec = spec
   }
 
-  /** the plan of a pass of T tokens; constants it brings go into the store */
+  /** the plan of a pass of T tokens */
   plan(tokens: number): LoadedPlan {
     let loaded = this.#plans.get(tokens)
     if (!loaded) {
       const traced = traceOf(this.spec, tokens)
-      storeConstants(this.#device, traced.recorder.constants)
       const { plan } = traced.lower(this.spec.policy(tokens))
       this.#plans.set(tokens, (loaded = this.#device.load(plan, { profile: this.spec.profile })))
     }
@@ -60,16 +60,14 @@ export class PassRunner {
   /** Scores of every entry of the pass (SCORES numbers each, see target-log-probs); gradients are added to the accumulators. */
   async run(pass: Pass, step: StepInputs, signal?: AbortSignal): Promise<Float32Array> {
     const plan = this.plan(pass.tokens)
-    await this.#device.run(this.#items(plan, pass), inputsOf(pass, step), { signal })
-    const bytes = this.#device.read(plan, 'scores')
-    return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4).subarray(0, SCORES * pass.entryStart[pass.headCount]!)
+    const [scores] = await this.#device.run(this.#items(plan, pass), inputsOf(pass, step), { signal, read: ['scores'] })
+    return asF32(scores!).subarray(0, SCORES * pass.entryStart[pass.headCount]!)
   }
 
-  /** the pass's inputs in place, and what would run: for checks step by step */
-  async upload(pass: Pass, step: StepInputs): Promise<{ plan: LoadedPlan; items: readonly RunItem[] }> {
+  /** what runs for a pass, in order, and its inputs: for checks step by step */
+  describe(pass: Pass, step: StepInputs): { plan: LoadedPlan; items: readonly RunItem[]; inputs: PassInputs } {
     const plan = this.plan(pass.tokens)
-    await this.#device.run([{ plan, segment: 'forward' }], inputsOf(pass, step))
-    return { plan, items: this.#items(plan, pass) }
+    return { plan, items: this.#items(plan, pass), inputs: inputsOf(pass, step) }
   }
 
   #items(plan: LoadedPlan, pass: Pass): RunItem[] {
@@ -134,15 +132,6 @@ export function chunkOf({ model, activation }: Pick<RunnerSpec, 'model' | 'activ
 
 export function traceOf(spec: Omit<RunnerSpec, 'policy'>, tokens: number): TracedPass {
   return tracePass({ ...spec, tokens, chunk: spec.chunk ?? chunkOf(spec, tokens) })
-}
-
-/** a constant table is the same for every plan of a device */
-export function storeConstants(device: Device, tables: ReadonlyMap<string, Float32Array>): void {
-  for (const [name, values] of tables) {
-    if (device.has(name)) continue
-    const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
-    device.store(name, { rows: 1, cols: values.length, dtype: 'f32', source: { kind: 'data', bytes } })
-  }
 }
 
 /** −Σ weight · logp: the part of the loss (before its scale) that this pass adds */

@@ -1,7 +1,6 @@
 /** Keys and values of one conversation on the device, and the two plans that go on with it: blocks of a prompt, one token. */
 import type { Device, LoadedPlan } from '../devices/device.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
-import { storeConstants } from '../engine/runner.ts'
 import { asF32, asU16, bf16ToF32 } from '../formats/numbers.ts'
 import { generationPlan } from '../graph/generation.ts'
 
@@ -38,10 +37,7 @@ export class Decoder {
       this.#device.store(name, { rows, cols, dtype, source: { kind: 'zero' } })
       return name
     })
-    const [block, one] = plans.map(({ plan, recorder, logits }): Loaded => {
-      storeConstants(this.#device, recorder.constants)
-      return { plan: this.#device.load(plan), logits }
-    })
+    const [block, one] = plans.map(({ plan, logits }): Loaded => ({ plan: this.#device.load(plan), logits }))
     this.#block = block!
     this.#one = one!
     const positions = Int32Array.from({ length: size }, (_, i) => i)
@@ -73,10 +69,9 @@ export class Decoder {
       headCount: Int32Array.of(1),
       cursor: Int32Array.of(0),
     }
-    await this.#device.run([{ plan, segment: 'forward' }], inputs, { signal })
+    const [bytes] = await this.#device.run([{ plan, segment: 'forward' }], inputs, { signal, read: [logits] })
     this.#length += ids.length
-    const bytes = this.#device.read(plan, logits)
-    return this.#dtype === 'f32' ? asF32(bytes) : bf16ToF32(asU16(bytes))
+    return this.#dtype === 'f32' ? asF32(bytes!) : bf16ToF32(asU16(bytes!))
   }
 
   dispose(): void {

@@ -38,6 +38,7 @@ export async function* generateIds(
       const id = sample(logits, random, options)
       if (stop.has(id)) return
       yield id
+      model.alive()
       if (n + 1 < most) logits = await decoder.read([id], signal)
     }
   } finally {

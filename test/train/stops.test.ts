@@ -100,15 +100,6 @@ it('optimizer state of another size is refused before anything is written', asyn
   optimizer.dispose()
 })
 
-it('two runs at once on one device: the second is told', async () => {
-  const { language } = await trainer('busy')
-  const read = async () => {
-    for await (const _ of generateIds(language, [1, 2, 3], new Set(), { maxNewTokens: 4 }));
-  }
-  const results = await Promise.allSettled([read(), read()])
-  expect(results.some((r) => r.status === 'rejected' && /running for another caller/.test(String(r.reason)))).toBe(true)
-})
-
 it.each([{ topP: 0 }, { temperature: -1 }, { topK: 1.5 }])('sampling with %o is refused by name', async (options) => {
   const { language } = await trainer('sampling')
   await expect(generateIds(language, [1, 2], new Set(), options).next()).rejects.toThrow(new RegExp(Object.keys(options)[0]!))

@@ -2,9 +2,24 @@
 import { availableParallelism } from 'node:os'
 import { SaqrError } from '../../error.ts'
 import type { Plan } from '../../graph/plan.ts'
-import { busy, type Device, type DeviceDescription, type Limits, type LoadedPlan, type RunItem, type StoreSpec } from '../device.ts'
+import {
+  bufferOf,
+  type Device,
+  type DeviceDescription,
+  disposed,
+  type Limits,
+  type LoadedPlan,
+  type PassInputs,
+  type RunItem,
+  type RunOptions,
+  runOnce,
+  type StoreSpec,
+  segmentOf,
+  type Turn,
+} from '../device.ts'
 import { callAsync, ffi } from '../ffi.ts'
 import { limitsOf } from '../limits.ts'
+import { Turns } from '../turns.ts'
 import { describe, type Placed } from './describe.ts'
 import { type Native, nativeLibrary } from './library.ts'
 import { Store } from './store.ts'
@@ -22,9 +37,12 @@ export interface CpuOptions {
 
 class CpuPlan implements LoadedPlan {
   readonly plan: Plan
-  /** moves with the arena */
+  /** the native plan and its places; of the arena of `generation`, −1: none yet */
   handle = 0n
   placed: readonly Placed[] = []
+  generation = -1
+  /** store tensors it reads or writes */
+  readonly stored: ReadonlySet<string>
   readonly seconds: Float64Array | undefined
   /** native memory of `seconds`, 0n without */
   readonly secondsAt: bigint
@@ -32,6 +50,7 @@ class CpuPlan implements LoadedPlan {
 
   constructor(plan: Plan, profile: { at: bigint; seconds: Float64Array } | undefined, free: () => void) {
     this.plan = plan
+    this.stored = new Set(plan.buffers.filter((b) => b.space === 'store').map((b) => b.name))
     this.seconds = profile?.seconds
     this.secondsAt = profile?.at ?? 0n
     this.#free = free
@@ -49,11 +68,19 @@ export class CpuDevice implements Device {
   readonly #plans = new Set<CpuPlan>()
   readonly #control: bigint
   readonly #controlWords: Int32Array
+  readonly #turns = new Turns()
+  readonly #turn: Turn = {
+    run: (items, inputs, signal) => this.#run(items, inputs, signal),
+    runSteps: (plan, from, to) => this.#call(plan as CpuPlan, [{ from, to }]),
+    read: (plan, buffer) => this.#read(plan as CpuPlan, buffer),
+  }
   #arena = 0n
   #arenaBytes = 0
+  /** bytes the arena grows to before the next run */
+  #wanted = 0
+  /** changes when the arena moves */
+  #generation = 0
   #disposed = false
-  /** a run is under way */
-  #busy = false
 
   constructor(options: CpuOptions = {}) {
     this.#native = nativeLibrary(options.variant)
@@ -81,6 +108,7 @@ export class CpuDevice implements Device {
   }
 
   store(name: string, spec: StoreSpec): void {
+    this.#alive()
     this.#store.add(name, spec)
   }
 
@@ -89,48 +117,73 @@ export class CpuDevice implements Device {
   }
 
   drop(name: string): void {
-    this.#store.drop(name)
+    if (this.#disposed) return
+    const free = this.#store.drop(name)
+    for (const plan of this.#plans) if (plan.stored.has(name)) plan.generation = -1
+    this.#turns.whenFree(free)
   }
 
   writeStore(name: string, bytes: Uint8Array, byteOffset = 0): void {
+    this.#alive()
     this.#store.view(name, byteOffset, bytes.byteLength).set(bytes)
   }
 
   readStore(name: string, byteOffset = 0, bytes?: number): Uint8Array {
+    this.#alive()
     return this.#store.view(name, byteOffset, bytes).slice()
   }
 
   reserve(bytes: number): void {
-    if (bytes <= this.#arenaBytes) return
+    this.#wanted = Math.max(this.#wanted, bytes)
+    if (this.#turns.free) this.#grow()
+  }
+
+  #grow(): void {
+    if (this.#wanted <= this.#arenaBytes) return
+    const bytes = this.#wanted
     this.#freeArena()
     const address = this.#native.alloc(bytes) as bigint | null
-    if (!address) throw new SaqrError('MEMORY_REFUSED', `the arena: ${this.#native.lastError()}`)
+    if (!address) {
+      this.#wanted = 0
+      throw new SaqrError('MEMORY_REFUSED', `the arena: ${this.#native.lastError()}`)
+    }
     this.#arena = address
     this.#arenaBytes = bytes
-    for (const plan of this.#plans) this.#resolve(plan)
+    this.#generation++
   }
 
   load(plan: Plan, options: { profile?: boolean } = {}): LoadedPlan {
     this.#alive()
-    if (plan.arena > this.#arenaBytes) this.reserve(plan.arena)
     const size = plan.steps.length * 8
     const at = options.profile ? (this.#native.alloc(size) as bigint) : 0n
     const profile = options.profile ? { at, seconds: new Float64Array(ffi().view(at, size)) } : undefined
     const loaded: CpuPlan = new CpuPlan(plan, profile, () => {
       if (!this.#plans.delete(loaded)) return
-      this.#native.planFree(loaded.handle)
-      if (at) this.#native.free(at, size)
+      this.#turns.whenFree(() => {
+        this.#native.planFree(loaded.handle)
+        if (at) this.#native.free(at, size)
+      })
     })
-    this.#resolve(loaded)
     this.#plans.add(loaded)
+    try {
+      this.reserve(plan.arena)
+      if (this.#turns.free) this.#ready(loaded)
+    } catch (error) {
+      loaded.dispose()
+      throw error
+    }
     return loaded
   }
 
   /** the plan with the addresses of now */
-  #resolve(loaded: CpuPlan): void {
+  #ready(loaded: CpuPlan): void {
+    if (!this.#plans.has(loaded)) throw disposed('this plan')
+    this.#grow()
+    if (loaded.generation === this.#generation) return
     const { plan } = loaded
     loaded.placed = plan.buffers.map((b): Placed => {
       if (b.space !== 'store') return { address: this.#arena + BigInt(b.at), quant: 0n }
+      if (!this.#store.has(b.name)) throw disposed(`'${b.name}', which this plan reads,`)
       const { spec, data, quant } = this.#store.entry(b.name)
       if (spec.rows !== b.rows || spec.cols !== b.cols || spec.dtype !== b.dtype) {
         throw new Error(`'${b.name}' is ${spec.rows} × ${spec.cols} ${spec.dtype}; the plan wants ${b.rows} × ${b.cols} ${b.dtype}`)
@@ -142,33 +195,35 @@ export class CpuDevice implements Device {
     if (!handle) throw new Error(`the CPU library refused the plan: ${this.#native.lastError()}`)
     if (loaded.handle) this.#native.planFree(loaded.handle)
     loaded.handle = handle
+    loaded.generation = this.#generation
   }
 
-  async run(
-    items: readonly RunItem[],
-    inputs: Readonly<Record<string, ArrayBufferView>>,
-    options: { signal?: AbortSignal } = {},
-  ): Promise<void> {
-    options.signal?.throwIfAborted()
+  async turn<T>(work: (turn: Turn) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    this.#alive()
+    return this.#turns.take(() => {
+      this.#alive()
+      return work(this.#turn)
+    }, signal)
+  }
+
+  run(items: readonly RunItem[], inputs: PassInputs, options?: RunOptions): Promise<Uint8Array[]> {
+    return runOnce(this, items, inputs, options)
+  }
+
+  async #run(items: readonly RunItem[], inputs: PassInputs, signal?: AbortSignal): Promise<void> {
     const first = items[0]?.plan as CpuPlan | undefined
     if (!first) return
-    if (this.#busy) throw busy()
     if (items.some((item) => item.plan !== first)) throw new Error('one run is of one plan: plans share the arena')
+    this.#ready(first)
     this.#upload(first, inputs)
-    const ranges = items.map(({ plan, segment }) => {
-      const found = plan.plan.segments.find((s) => s.name === segment)
-      if (!found) throw new Error(`the plan has no segment '${segment}'`)
-      return found
-    })
-    await this.#call(first, ranges, options.signal)
-  }
-
-  async runSteps(plan: LoadedPlan, from: number, to: number): Promise<void> {
-    await this.#call(plan as CpuPlan, [{ from, to }])
+    const ranges = items.map(({ plan, segment }) => segmentOf(plan, segment))
+    await this.#call(first, ranges, signal)
   }
 
   async #call(plan: CpuPlan, ranges: readonly { from: number; to: number }[], signal?: AbortSignal): Promise<void> {
     this.#alive()
+    signal?.throwIfAborted()
+    this.#ready(plan)
     const items = new DataView(new ArrayBuffer(ranges.length * ITEM))
     ranges.forEach(({ from, to }, i) => {
       items.setBigUint64(i * ITEM, plan.handle, true)
@@ -182,21 +237,22 @@ export class CpuDevice implements Device {
       control[0] = 1
     }
     signal?.addEventListener('abort', abort, { once: true })
-    this.#busy = true
     try {
       const status = await callAsync(this.#native.run, this.#pool, new Uint8Array(items.buffer), ranges.length, this.#control)
-      if (status === 1) signal?.throwIfAborted()
+      if (status === 1) {
+        this.#alive()
+        signal?.throwIfAborted()
+      }
       if (status !== 0) {
         const step = plan.plan.steps[control[2]!]
-        throw new Error(`op ${step?.op} of ${step?.name}: ${this.#native.lastError()}`)
+        throw new Error(`op ${step?.op} of ${step?.name}: ${this.#native.poolError(this.#pool)}`)
       }
     } finally {
-      this.#busy = false
       signal?.removeEventListener('abort', abort)
     }
   }
 
-  #upload(plan: CpuPlan, inputs: Readonly<Record<string, ArrayBufferView>>): void {
+  #upload(plan: CpuPlan, inputs: PassInputs): void {
     plan.plan.buffers.forEach((b, i) => {
       const view = b.space === 'store' ? undefined : inputs[b.name]
       if (!view) return
@@ -205,11 +261,9 @@ export class CpuDevice implements Device {
     })
   }
 
-  read(plan: LoadedPlan, buffer: string): Uint8Array {
-    const { plan: p, placed } = plan as CpuPlan
-    const i = p.buffers.findIndex((b) => b.name === buffer)
-    if (i < 0) throw new Error(`the plan has no buffer '${buffer}'`)
-    return new Uint8Array(ffi().view(placed[i]!.address, p.buffers[i]!.bytes)).slice()
+  #read(plan: CpuPlan, buffer: string): Uint8Array {
+    const i = bufferOf(plan, buffer)
+    return new Uint8Array(ffi().view(plan.placed[i]!.address, plan.plan.buffers[i]!.bytes)).slice()
   }
 
   available(): number {
@@ -222,7 +276,7 @@ export class CpuDevice implements Device {
   }
 
   #alive(): void {
-    if (this.#disposed) throw new SaqrError('DEVICE_DISPOSED', 'this device was disposed of')
+    if (this.#disposed) throw disposed()
   }
 
   #freeArena(): void {
@@ -234,10 +288,14 @@ export class CpuDevice implements Device {
   dispose(): void {
     if (this.#disposed) return
     this.#disposed = true
+    this.#controlWords[0] = 1
+    this.#turns.refuse(disposed())
     for (const plan of [...this.#plans]) plan.dispose()
-    this.#store.dispose()
-    this.#freeArena()
-    this.#native.free(this.#control, CONTROL)
-    this.#native.poolDestroy(this.#pool)
+    this.#turns.whenFree(() => {
+      this.#store.dispose()
+      this.#freeArena()
+      this.#native.free(this.#control, CONTROL)
+      this.#native.poolDestroy(this.#pool)
+    })
   }
 }

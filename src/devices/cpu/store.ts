@@ -1,6 +1,6 @@
 /** Tensors that lie across passes: own pages, or a mapped file read where it lies. */
 import { SaqrError } from '../../error.ts'
-import { BYTES } from '../../models/trace.ts'
+import { BYTES } from '../../ops/tensor.ts'
 import type { QuantSpec, StoreSource, StoreSpec } from '../device.ts'
 import { ffi } from '../ffi.ts'
 import type { Native } from './library.ts'
@@ -51,10 +51,13 @@ export class Store {
     return entry
   }
 
-  drop(name: string): void {
+  /** It is out of the store at once; the returned function frees its memory. */
+  drop(name: string): () => void {
     const { data, beside } = this.entry(name)
     this.#entries.delete(name)
-    for (const piece of [data, ...beside]) if (piece.owned) this.#native.free(piece.address, piece.bytes)
+    return () => {
+      for (const piece of [data, ...beside]) if (piece.owned) this.#native.free(piece.address, piece.bytes)
+    }
   }
 
   /** the tensor's bytes, without a copy */
@@ -78,7 +81,7 @@ export class Store {
   }
 
   dispose(): void {
-    for (const name of [...this.#entries.keys()]) this.drop(name)
+    for (const name of [...this.#entries.keys()]) this.drop(name)()
     for (const { address, bytes } of this.#files.values()) this.#native.unmap(address, bytes)
     this.#files.clear()
   }

@@ -2,11 +2,24 @@
  * The CUDA device: the same plans as on the CPU, on an NVIDIA card, from Node alone. Kernels are compiled for the card at first use, segments
  * are captured as graphs; a step then costs the host a few calls.
  */
-import { SaqrError } from '../../error.ts'
 import type { Plan } from '../../graph/plan.ts'
 import type { Launch } from '../../ops/cuda-launch.ts'
-import { busy, type Device, type DeviceDescription, type Limits, type LoadedPlan, type RunItem, type StoreSpec } from '../device.ts'
+import {
+  bufferOf,
+  type Device,
+  type DeviceDescription,
+  disposed,
+  type Limits,
+  type LoadedPlan,
+  type PassInputs,
+  type RunItem,
+  type RunOptions,
+  runOnce,
+  type StoreSpec,
+  type Turn,
+} from '../device.ts'
 import { callAsync } from '../ffi.ts'
+import { Turns } from '../turns.ts'
 import { Card, type Pinned } from './card.ts'
 import { Compiler } from './compiler.ts'
 import { Kernels } from './kernels.ts'
@@ -45,8 +58,14 @@ export class CudaDevice implements Device {
   #scratchBytes = 0
   #inputs: Pinned | undefined
   #limits: Limits | undefined
-  /** a run is under way */
-  #busy = false
+  /** bytes that arena and scratch grow to before the next run */
+  readonly #wanted = { arena: 0, scratch: 0 }
+  readonly #turns = new Turns()
+  readonly #turn: Turn = {
+    run: (items, inputs, signal) => this.#run(items, inputs, signal),
+    runSteps: (plan, from, to) => this.#runSteps(plan as CudaPlan, from, to),
+    read: (plan, buffer) => this.#read(plan as CudaPlan, buffer),
+  }
   #disposed = false
   /** what the last run took of the host: uploads and launches */
   hostSeconds = 0
@@ -102,46 +121,73 @@ export class CudaDevice implements Device {
   }
 
   drop(name: string): void {
-    this.card.synchronize()
-    this.#store.drop(name)
+    if (this.#disposed) return
+    const free = this.#store.drop(name)
+    for (const plan of this.#plans) plan.without(name)
+    this.#turns.whenFree(free)
   }
 
   writeStore(name: string, bytes: Uint8Array, byteOffset = 0): void {
+    this.#alive()
     this.#store.write(name, bytes, byteOffset)
   }
 
   readStore(name: string, byteOffset = 0, bytes?: number): Uint8Array {
+    this.#alive()
     return this.#store.read(name, byteOffset, bytes)
   }
 
   reserve(bytes: number): void {
     this.#alive()
-    if (bytes <= this.#arenaBytes) return
-    this.#places.arena = this.#grow(this.#places.arena, bytes, 'the arena')
-    this.#arenaBytes = bytes
+    this.#want(bytes, 0)
   }
 
-  /** scratch of a step that only this device needs: dequantised weights, sums in two stages */
-  #reserveScratch(bytes: number): void {
-    if (bytes <= this.#scratchBytes) return
-    this.#places.scratch = this.#grow(this.#places.scratch, bytes, 'scratch')
-    this.#scratchBytes = bytes
+  /** `scratch`: of a step that only this device needs: dequantised weights, sums in two stages */
+  #want(arena: number, scratch: number): void {
+    this.#wanted.arena = Math.max(this.#wanted.arena, arena)
+    this.#wanted.scratch = Math.max(this.#wanted.scratch, scratch)
+    if (this.#turns.free) this.#grow()
   }
 
-  #grow(address: bigint, bytes: number, what: string): bigint {
+  #grow(): void {
+    const { arena, scratch } = this.#wanted
+    if (arena > this.#arenaBytes) {
+      this.#arenaBytes = 0
+      this.#replace('arena', arena, 'the arena')
+      this.#arenaBytes = arena
+    }
+    if (scratch > this.#scratchBytes) {
+      this.#scratchBytes = 0
+      this.#replace('scratch', scratch, 'scratch')
+      this.#scratchBytes = scratch
+    }
+  }
+
+  #replace(which: 'arena' | 'scratch', bytes: number, what: string): void {
     this.card.synchronize()
-    this.card.free(address)
+    this.card.free(this.#places[which])
+    this.#places[which] = 0n
     this.#places.generation++
-    return this.card.alloc(bytes, what)
+    try {
+      this.#places[which] = this.card.alloc(bytes, what)
+    } catch (error) {
+      this.#wanted[which] = 0
+      throw error
+    }
   }
 
   load(plan: Plan, options: { profile?: boolean } = {}): LoadedPlan {
     this.#alive()
-    this.reserve(plan.arena)
-    const loaded: CudaPlan = new CudaPlan(plan, options.profile ?? false, this.card, this.#store, this.#launcher, this.#places, () => {
+    const loaded: CudaPlan = new CudaPlan(plan, options.profile ?? false, this.card, this.#store, this.#launcher, this.#places, (free) => {
       this.#plans.delete(loaded)
+      this.#turns.whenFree(free)
     })
-    this.#reserveScratch(loaded.scratchBytes)
+    try {
+      this.#want(plan.arena, loaded.scratchBytes)
+    } catch (error) {
+      loaded.dispose()
+      throw error
+    }
     this.#plans.add(loaded)
     this.#kernels.ready(loaded.sources).catch(() => {
       // `run` waits for the same promises and reports
@@ -149,44 +195,49 @@ export class CudaDevice implements Device {
     return loaded
   }
 
-  run(items: readonly RunItem[], inputs: Readonly<Record<string, ArrayBufferView>>, options: { signal?: AbortSignal } = {}): Promise<void> {
-    return this.#alone(async () => {
-      options.signal?.throwIfAborted()
-      const plans = [...new Set(items.map((item) => item.plan as CudaPlan))]
-      for (const plan of plans) await this.#kernels.ready(plan.sources)
-      if (plans.length > 1) throw new Error('one run is of one plan: plans share the arena')
-      const start = performance.now()
-      if (plans[0]) this.#upload(plans[0], inputs)
-      for (const { plan, segment } of items) {
-        options.signal?.throwIfAborted()
-        const cuda = plan as CudaPlan
-        cuda.enqueue(segment)
-        if (!cuda.seconds) continue
+  async turn<T>(work: (turn: Turn) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    this.#alive()
+    return this.#turns.take(() => {
+      this.#alive()
+      return work(this.#turn)
+    }, signal)
+  }
+
+  run(items: readonly RunItem[], inputs: PassInputs, options?: RunOptions): Promise<Uint8Array[]> {
+    return runOnce(this, items, inputs, options)
+  }
+
+  async #run(items: readonly RunItem[], inputs: PassInputs, signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted()
+    const plan = items[0]?.plan as CudaPlan | undefined
+    if (!plan) return
+    if (items.some((item) => item.plan !== plan)) throw new Error('one run is of one plan: plans share the arena')
+    await this.#kernels.ready(plan.sources)
+    this.#alive()
+    this.#grow()
+    const start = performance.now()
+    this.#upload(plan, inputs)
+    try {
+      for (const { segment } of items) {
+        this.#alive()
+        signal?.throwIfAborted()
+        plan.enqueue(segment)
+        if (!plan.seconds) continue
         await this.#done()
-        cuda.addSeconds(segment)
+        plan.addSeconds(segment)
       }
+    } finally {
+      // also what was queued before an abort: nobody else's turn begins while the card works
       this.hostSeconds = (performance.now() - start) / 1e3
       await this.#done()
-    })
-  }
-
-  runSteps(plan: LoadedPlan, from: number, to: number): Promise<void> {
-    return this.#alone(async () => {
-      await this.#kernels.ready((plan as CudaPlan).sources)
-      ;(plan as CudaPlan).runSteps(from, to)
-    })
-  }
-
-  /** one at a time: what a run leaves in the arena is read before the next begins */
-  async #alone(work: () => Promise<void>): Promise<void> {
-    this.#alive()
-    if (this.#busy) throw busy()
-    this.#busy = true
-    try {
-      await work()
-    } finally {
-      this.#busy = false
     }
+  }
+
+  async #runSteps(plan: CudaPlan, from: number, to: number): Promise<void> {
+    await this.#kernels.ready(plan.sources)
+    this.#alive()
+    this.#grow()
+    plan.runSteps(from, to)
   }
 
   /** Waits for the stream with the event loop free: looking now and then at first, then on a thread of the pool (which takes 0.1 ms). */
@@ -204,7 +255,7 @@ export class CudaDevice implements Device {
   }
 
   /** Inputs go through pinned memory, side by side, so that the copies run on the stream behind the host's back. */
-  #upload(plan: CudaPlan, inputs: Readonly<Record<string, ArrayBufferView>>): void {
+  #upload(plan: CudaPlan, inputs: PassInputs): void {
     const list = plan.plan.buffers.flatMap((b, i) => {
       const view = b.space === 'store' ? undefined : inputs[b.name]
       if (!view) return []
@@ -225,11 +276,9 @@ export class CudaDevice implements Device {
     }
   }
 
-  read(plan: LoadedPlan, buffer: string): Uint8Array {
-    const p = plan as CudaPlan
-    const i = p.plan.buffers.findIndex((b) => b.name === buffer)
-    if (i < 0) throw new Error(`the plan has no buffer '${buffer}'`)
-    return this.card.download(p.address(i), p.plan.buffers[i]!.bytes)
+  #read(plan: CudaPlan, buffer: string): Uint8Array {
+    const i = bufferOf(plan, buffer)
+    return this.card.download(plan.address(i), plan.plan.buffers[i]!.bytes)
   }
 
   available(): number {
@@ -242,22 +291,25 @@ export class CudaDevice implements Device {
   }
 
   #alive(): void {
-    if (this.#disposed) throw new SaqrError('DEVICE_DISPOSED', 'this device was disposed of')
+    if (this.#disposed) throw disposed()
   }
 
   dispose(): void {
     if (this.#disposed) return
-    this.card.synchronize()
     this.#disposed = true
+    this.#turns.refuse(disposed())
     for (const plan of [...this.#plans]) plan.dispose()
-    this.#store.dispose()
-    this.card.free(this.#places.arena)
-    this.card.free(this.#places.scratch)
-    if (this.#inputs) this.card.unpin(this.#inputs)
-    this.card.driver.call('eventDestroy', this.#finished)
-    this.#launcher.dispose()
-    this.matmuls.dispose()
-    this.#kernels.dispose()
-    this.card.dispose()
+    this.#turns.whenFree(() => {
+      this.card.synchronize()
+      this.#store.dispose()
+      this.card.free(this.#places.arena)
+      this.card.free(this.#places.scratch)
+      if (this.#inputs) this.card.unpin(this.#inputs)
+      this.card.driver.call('eventDestroy', this.#finished)
+      this.#launcher.dispose()
+      this.matmuls.dispose()
+      this.#kernels.dispose()
+      this.card.dispose()
+    })
   }
 }

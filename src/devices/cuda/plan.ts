@@ -1,10 +1,11 @@
 /** A plan on the card: its steps as launches on fixed addresses, its segments as captured graphs. */
 import { SaqrError } from '../../error.ts'
 import type { Plan, PlanStep, PlanTensor, Segment } from '../../graph/plan.ts'
-import { sizeOf } from '../../models/trace.ts'
-import { cudaOps } from '../../ops/cuda.ts'
 import type { CudaOp, CudaSource, CudaStep, CudaTensor, Launch } from '../../ops/cuda-launch.ts'
-import type { LoadedPlan } from '../device.ts'
+import { cudaOps } from '../../ops/generated/cuda.ts'
+import type { For } from '../../ops/op.ts'
+import { sizeOf } from '../../ops/tensor.ts'
+import { disposed, type LoadedPlan, segmentOf } from '../device.ts'
 import type { Card } from './card.ts'
 import type { Launcher } from './launcher.ts'
 import type { CudaStore } from './store.ts'
@@ -31,14 +32,25 @@ export class CudaPlan implements LoadedPlan {
   readonly #store: CudaStore
   readonly #launcher: Launcher
   readonly #places: Places
-  readonly #forget: () => void
+  readonly #forget: (free: () => void) => void
+  #disposed = false
+  /** a store tensor it reads that is there no more */
+  #missing: string | undefined
   readonly #graphs = new Map<string, bigint>()
   /** profile: the moment before each step, and after the last */
   readonly #events: bigint[] = []
   #launches: Launch[][] = []
   #generation = -1
 
-  constructor(plan: Plan, profile: boolean, card: Card, store: CudaStore, launcher: Launcher, places: Places, forget: () => void) {
+  constructor(
+    plan: Plan,
+    profile: boolean,
+    card: Card,
+    store: CudaStore,
+    launcher: Launcher,
+    places: Places,
+    forget: (free: () => void) => void,
+  ) {
     this.plan = plan
     this.#card = card
     this.#store = store
@@ -46,8 +58,8 @@ export class CudaPlan implements LoadedPlan {
     this.#places = places
     this.#forget = forget
     const steps = plan.steps.map((step) => this.#resolve(step))
-    this.scratchBytes = Math.max(0, ...plan.steps.map((step, i) => opOf(step).scratch?.(steps[i]!) ?? 0))
-    const launches = plan.steps.flatMap((step, i) => opOf(step).launch(steps[i]!, 0n, card))
+    this.scratchBytes = Math.max(0, ...plan.steps.map((step, i) => opOf(step).run.scratch?.(steps[i]!) ?? 0))
+    const launches = plan.steps.flatMap((step, i) => opOf(step).run.launch(steps[i]!, 0n, card))
     this.sources = new Set(launches.flatMap((l) => (l.kind === 'kernel' ? [l.source] : [])))
     if (profile) {
       this.seconds = new Float64Array(plan.steps.length)
@@ -72,14 +84,21 @@ export class CudaPlan implements LoadedPlan {
       const at = this.address(t.buffer) + BigInt(sizeOf({ rows: 1, cols: t.offset, dtype: b.dtype }))
       return { at, rows: t.rows, cols: t.cols, stride: t.stride, dtype: b.dtype, quant: stored?.quant ?? null }
     }
-    return { name: step.name, attrs: step.attrs, outputs: step.outputs.map(tensor), inputs: step.inputs.map((t) => t && tensor(t)) }
+    return {
+      name: step.name,
+      op: opOf(step).op,
+      attrs: step.attrs,
+      outputs: step.outputs.map(tensor),
+      inputs: step.inputs.map((t) => t && tensor(t)),
+    }
   }
 
   /** the launches of a step on the addresses of now */
   #launchesOf(index: number): Launch[] {
+    this.#alive()
     if (this.#generation !== this.#places.generation) {
       this.#dropGraphs()
-      this.#launches = this.plan.steps.map((step) => opOf(step).launch(this.#resolve(step), this.#places.scratch, this.#card))
+      this.#launches = this.plan.steps.map((step) => opOf(step).run.launch(this.#resolve(step), this.#places.scratch, this.#card))
       this.#generation = this.#places.generation
     }
     return this.#launches[index]!
@@ -121,7 +140,7 @@ export class CudaPlan implements LoadedPlan {
 
   /** Enqueues a segment: the first time step by step, then as one graph. */
   enqueue(name: string): void {
-    const segment = this.#segment(name)
+    const segment = segmentOf(this, name)
     if (segment.from === segment.to) return
     this.#launchesOf(segment.from)
     const graph = this.#graphs.get(name)
@@ -131,12 +150,6 @@ export class CudaPlan implements LoadedPlan {
       this.runSteps(segment.from, segment.to)
       this.#graphs.set(name, this.#capture(segment))
     }
-  }
-
-  #segment(name: string): Segment {
-    const found = this.plan.segments.find((s) => s.name === name)
-    if (!found) throw new Error(`the plan has no segment '${name}'`)
-    return found
   }
 
   #capture({ from, to }: Segment): bigint {
@@ -163,7 +176,7 @@ export class CudaPlan implements LoadedPlan {
 
   /** profile: adds what the segment's replay, which is over, took */
   addSeconds(name: string): void {
-    const { from, to } = this.#segment(name)
+    const { from, to } = segmentOf(this, name)
     const ms = new Float32Array(1)
     for (let i = from; i < to; i++) {
       // the first run of a segment is step by step, without these events
@@ -176,14 +189,27 @@ export class CudaPlan implements LoadedPlan {
     this.#graphs.clear()
   }
 
+  /** the store no longer has this tensor */
+  without(name: string): void {
+    if (this.plan.buffers.some((b) => b.space === 'store' && b.name === name)) this.#missing = name
+  }
+
+  #alive(): void {
+    if (this.#disposed) throw disposed('this plan')
+    if (this.#missing !== undefined) throw disposed(`'${this.#missing}', which this plan reads,`)
+  }
+
   dispose(): void {
-    this.#dropGraphs()
-    for (const event of this.#events.splice(0)) this.#card.driver.call('eventDestroy', event)
-    this.#forget()
+    if (this.#disposed) return
+    this.#disposed = true
+    this.#forget(() => {
+      this.#dropGraphs()
+      for (const event of this.#events.splice(0)) this.#card.driver.call('eventDestroy', event)
+    })
   }
 }
 
-function opOf(step: PlanStep): CudaOp {
+function opOf(step: PlanStep): For<CudaOp> {
   const op = cudaOps[step.op]
   if (!op) throw new SaqrError('DEVICE_UNSUPPORTED', `${step.name}: the CUDA device has no kernel for '${step.op}'.`)
   return op

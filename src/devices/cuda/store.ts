@@ -1,8 +1,8 @@
 /** Persistent tensors on the card, by name; files are read piece by piece through pinned memory. */
 import { closeSync, openSync, readSync } from 'node:fs'
 import { SaqrError } from '../../error.ts'
-import { sizeOf } from '../../models/trace.ts'
 import type { CudaQuant } from '../../ops/cuda-launch.ts'
+import { sizeOf } from '../../ops/tensor.ts'
 import type { QuantSpec, StoreSource, StoreSpec } from '../device.ts'
 import type { Card } from './card.ts'
 
@@ -28,9 +28,14 @@ export class CudaStore {
     if ((spec.dtype === 'nf4') !== (spec.quant !== undefined)) throw new Error(`'${name}': nf4 and its quantisation state belong together`)
     const pieces: Stored['pieces'] = []
     const bytes = sizeOf(spec)
-    const at = this.#place(name, spec.source, bytes, pieces)
-    const quant = spec.quant ? this.#quant(name, spec.quant, spec.rows * spec.cols, pieces) : null
-    this.#entries.set(name, { spec, at, bytes, quant, pieces })
+    try {
+      const at = this.#place(name, spec.source, bytes, pieces)
+      const quant = spec.quant ? this.#quant(name, spec.quant, spec.rows * spec.cols, pieces) : null
+      this.#entries.set(name, { spec, at, bytes, quant, pieces })
+    } catch (error) {
+      for (const { at } of pieces) this.#card.free(at)
+      throw error
+    }
   }
 
   has(name: string): boolean {
@@ -43,10 +48,13 @@ export class CudaStore {
     return entry
   }
 
-  drop(name: string): void {
+  /** It is out of the store at once; the returned function frees its memory. */
+  drop(name: string): () => void {
     const entry = this.get(name)
-    for (const piece of entry.pieces) this.#card.free(piece.at)
     this.#entries.delete(name)
+    return () => {
+      for (const piece of entry.pieces) this.#card.free(piece.at)
+    }
   }
 
   write(name: string, bytes: Uint8Array, byteOffset: number): void {
@@ -71,7 +79,7 @@ export class CudaStore {
   }
 
   dispose(): void {
-    for (const name of [...this.#entries.keys()]) this.drop(name)
+    for (const name of [...this.#entries.keys()]) this.drop(name)()
   }
 
   #place(name: string, source: StoreSource, bytes: number, pieces: Stored['pieces']): bigint {

@@ -4,12 +4,30 @@
  */
 
 import type { Plan, PlanTensor } from '../../graph/plan.ts'
-import { BYTES } from '../../models/trace.ts'
+import { references } from '../../ops/generated/references.ts'
 import type { Matrix } from '../../ops/op.ts'
-import { references } from '../../ops/references.ts'
-import type { Device, DeviceDescription, Limits, LoadedPlan, RunItem, StoreSpec } from '../device.ts'
+import { BYTES } from '../../ops/tensor.ts'
+import {
+  bufferOf,
+  type Device,
+  type DeviceDescription,
+  disposed,
+  type Limits,
+  type LoadedPlan,
+  type PassInputs,
+  type RunItem,
+  type RunOptions,
+  runOnce,
+  type StoreSpec,
+  segmentOf,
+  type Turn,
+} from '../device.ts'
+import { Turns } from '../turns.ts'
 import { decode, encode } from './numbers.ts'
 import { readSource } from './sources.ts'
+
+/** the longest a run keeps the event loop waiting */
+const LOOK_MS = 20
 
 interface Stored {
   spec: StoreSpec
@@ -19,24 +37,44 @@ interface Stored {
 class ReferencePlan implements LoadedPlan {
   readonly plan: Plan
   /** one array a buffer; store buffers are the store's own */
-  readonly data: Float64Array[]
+  data: Float64Array[] | undefined
+  readonly #store: ReadonlyMap<string, Stored>
 
   constructor(plan: Plan, store: ReadonlyMap<string, Stored>) {
     this.plan = plan
-    this.data = plan.buffers.map((b) => {
-      if (b.space !== 'store') return new Float64Array(b.rows * b.cols)
-      const stored = store.get(b.name)
-      if (!stored) throw new Error(`the plan reads '${b.name}', which is not in the store`)
-      return stored.data
-    })
+    this.#store = store
+    this.data = plan.buffers.map((b) => (b.space === 'store' ? this.#stored(b.name).data : new Float64Array(b.rows * b.cols)))
   }
+
+  #stored(name: string): Stored {
+    const stored = this.#store.get(name)
+    if (!stored) throw disposed(`'${name}', which this plan reads,`)
+    return stored
+  }
+
+  /** its arrays, where it and all it reads are still there */
+  alive(): Float64Array[] {
+    if (!this.data) throw disposed('this plan')
+    this.plan.buffers.forEach((b, i) => {
+      if (b.space === 'store' && this.#stored(b.name).data !== this.data![i]) throw disposed(`'${b.name}', which this plan reads,`)
+    })
+    return this.data
+  }
+
   dispose(): void {
-    this.data.length = 0
+    this.data = undefined
   }
 }
 
 export class ReferenceDevice implements Device {
   readonly #store = new Map<string, Stored>()
+  readonly #turns = new Turns()
+  readonly #turn: Turn = {
+    run: (items, inputs, signal) => this.#run(items, inputs, signal),
+    runSteps: (plan, from, to) => this.#steps(plan as ReferencePlan, from, to),
+    read: (plan, buffer) => this.#read(plan as ReferencePlan, buffer),
+  }
+  #disposed = false
 
   describe(): DeviceDescription {
     return {
@@ -96,49 +134,68 @@ export class ReferenceDevice implements Device {
     return new ReferencePlan(plan, this.#store)
   }
 
-  async run(
-    items: readonly RunItem[],
-    inputs: Readonly<Record<string, ArrayBufferView>>,
-    options: { signal?: AbortSignal } = {},
-  ): Promise<void> {
+  async turn<T>(work: (turn: Turn) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    this.#alive()
+    return this.#turns.take(() => {
+      this.#alive()
+      return work(this.#turn)
+    }, signal)
+  }
+
+  run(items: readonly RunItem[], inputs: PassInputs, options?: RunOptions): Promise<Uint8Array[]> {
+    return runOnce(this, items, inputs, options)
+  }
+
+  async #run(items: readonly RunItem[], inputs: PassInputs, signal?: AbortSignal): Promise<void> {
     for (const plan of new Set(items.map((item) => item.plan))) this.#upload(plan as ReferencePlan, inputs)
     for (const { plan, segment } of items) {
-      const { from, to } = plan.plan.segments.find((s) => s.name === segment)!
-      for (let i = from; i < to; i++) {
-        options.signal?.throwIfAborted()
-        this.#step(plan as ReferencePlan, i)
-      }
+      const { from, to } = segmentOf(plan, segment)
+      await this.#steps(plan as ReferencePlan, from, to, signal)
     }
   }
 
-  #upload(plan: ReferencePlan, inputs: Readonly<Record<string, ArrayBufferView>>): void {
-    plan.plan.buffers.forEach((b, i) => {
-      const view = b.space === 'store' ? undefined : inputs[b.name]
-      if (view) plan.data[i]!.set(decode(new Uint8Array(view.buffer, view.byteOffset, view.byteLength), b.dtype))
-    })
+  /** The event loop has its turn now and then: an abort, or the end of the device, is seen between steps. */
+  async #steps(plan: ReferencePlan, from: number, to: number, signal?: AbortSignal): Promise<void> {
+    let since = performance.now()
+    for (let i = from; i < to; i++) {
+      if (performance.now() - since > LOOK_MS) {
+        await new Promise((resolve) => setImmediate(resolve))
+        since = performance.now()
+      }
+      this.#alive()
+      signal?.throwIfAborted()
+      this.#step(plan, i)
+    }
   }
 
-  async runSteps(plan: LoadedPlan, from: number, to: number): Promise<void> {
-    for (let i = from; i < to; i++) this.#step(plan as ReferencePlan, i)
+  #alive(): void {
+    if (this.#disposed) throw disposed()
+  }
+
+  #upload(plan: ReferencePlan, inputs: PassInputs): void {
+    const data = plan.alive()
+    plan.plan.buffers.forEach((b, i) => {
+      const view = b.space === 'store' ? undefined : inputs[b.name]
+      if (view) data[i]!.set(decode(new Uint8Array(view.buffer, view.byteOffset, view.byteLength), b.dtype))
+    })
   }
 
   #step(plan: ReferencePlan, index: number): void {
     const step = plan.plan.steps[index]!
     const reference = references[step.op]
     if (!reference) throw new Error(`no reference for op '${step.op}'`)
-    const inputs = step.inputs.map((t) => t && gatherMatrix(plan.data[t.buffer]!, t))
-    const outputs = step.outputs.map((t) => gatherMatrix(plan.data[t.buffer]!, t))
-    reference(inputs, outputs, step.attrs)
+    const data = plan.alive()
+    const inputs = step.inputs.map((t) => t && gatherMatrix(data[t.buffer]!, t))
+    const outputs = step.outputs.map((t) => gatherMatrix(data[t.buffer]!, t))
+    reference.run(inputs, outputs, step.attrs)
     step.outputs.forEach((t, i) => {
-      scatterMatrix(plan.data[t.buffer]!, t, outputs[i]!)
+      scatterMatrix(data[t.buffer]!, t, outputs[i]!)
     })
   }
 
-  read(plan: LoadedPlan, buffer: string): Uint8Array {
-    const { plan: p, data } = plan as ReferencePlan
-    const i = p.buffers.findIndex((b) => b.name === buffer)
-    if (i < 0) throw new Error(`the plan has no buffer '${buffer}'`)
-    return encode(data[i]!, p.buffers[i]!.dtype)
+  #read(plan: ReferencePlan, buffer: string): Uint8Array {
+    const i = bufferOf(plan, buffer)
+    return encode(plan.alive()[i]!, plan.plan.buffers[i]!.dtype)
   }
 
   available(): number {
@@ -150,7 +207,9 @@ export class ReferenceDevice implements Device {
   }
 
   dispose(): void {
-    this.#store.clear()
+    this.#disposed = true
+    this.#turns.refuse(disposed())
+    this.#turns.whenFree(() => this.#store.clear())
   }
 }
 
