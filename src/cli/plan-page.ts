@@ -13,14 +13,9 @@ export function planPage(report: PlanReport): string {
     `time: about ${seconds(report.seconds)} a step, ${report.tokensPerSecond < 100 ? significant(report.tokensPerSecond, 2) : grouped(report.tokensPerSecond)} tok/s`,
     ...memoryTable(report.memory),
     '  work of a step',
-    work('forward', flops.forward),
-    work('head', flops.head),
-    work(
-      'backward',
-      flops.backward,
-      flops.recomputed > 0 ? `, ${short(flops.recomputed)}FLOP (${percent(flops.recomputed / flops.total)} of all) recomputed` : '',
+    ...flops.segments.map(({ name, flops: n, recomputed }) =>
+      work(name, n, recomputed > 0 ? `, ${short(recomputed)}FLOP (${percent(recomputed / flops.total)} of all) recomputed` : ''),
     ),
-    work('optimizer', flops.optimizer),
     `  ${significant(flops.total / (step.rows * step.rowTokens) / 1e9, 3)} GFLOP a token`,
     `plan ${report.hash}`,
   ].join('\n')}\n`

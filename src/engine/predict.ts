@@ -1,6 +1,6 @@
 /** How long a plan takes: each op at the rate of what bounds it, arithmetic or memory traffic. */
 import type { Device, Limits } from '../devices/device.ts'
-import type { Plan, PlanStep } from '../graph/plan.ts'
+import type { Plan, PlanStep, Segment } from '../graph/plan.ts'
 
 export interface Rates {
   limits: Limits
@@ -14,7 +14,7 @@ export function ratesOf(device: Device): Rates {
 
 /** What of a plan one pass runs. */
 export interface Work {
-  /** runs of the head's segment */
+  /** runs of the segments that repeat */
   chunks: number
   /** visible (query, key) pairs of the pass's rows; absent: one row that fills the pass */
   pairs?: number
@@ -37,15 +37,15 @@ export function countFlops(plan: Plan, work: Work): { flops: number; recomputed:
   const sum = { flops: 0, recomputed: 0 }
   forEachRun(plan, work, (step, times, segment) => {
     // pairs and head positions are counted without padding as it is
-    const share = step.pairFlops || segment === 'head' ? 1 : (work.filled ?? 1)
+    const share = step.pairFlops || segment.repeats ? 1 : (work.filled ?? 1)
     sum[step.recomputed ? 'recomputed' : 'flops'] += times * share * flopsOf(step, work)
   })
   return sum
 }
 
-function forEachRun(plan: Plan, { chunks }: Work, visit: (step: PlanStep, times: number, segment: string) => void): void {
-  for (const { name, from, to } of plan.segments) {
-    for (let i = from; i < to; i++) visit(plan.steps[i]!, name === 'head' ? chunks : 1, name)
+function forEachRun(plan: Plan, { chunks }: Work, visit: (step: PlanStep, times: number, segment: Segment) => void): void {
+  for (const segment of plan.segments) {
+    for (let i = segment.from; i < segment.to; i++) visit(plan.steps[i]!, segment.repeats ? chunks : 1, segment)
   }
 }
 

@@ -71,10 +71,9 @@ export class PassRunner {
   }
 
   #items(plan: LoadedPlan, pass: Pass): RunItem[] {
-    const items: RunItem[] = [{ plan, segment: 'forward' }]
-    for (let i = 0; i < this.chunks(pass); i++) items.push({ plan, segment: 'head' })
-    if (plan.plan.segments.some((s) => s.name === 'backward')) items.push({ plan, segment: 'backward' })
-    return items
+    return plan.plan.segments.flatMap(({ name, repeats }) =>
+      Array.from({ length: repeats ? this.chunks(pass) : 1 }, (): RunItem => ({ plan, segment: name })),
+    )
   }
 
   /** head chunks that this pass runs */

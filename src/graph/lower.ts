@@ -39,8 +39,8 @@ export function placeSegments(segments: readonly NamedNodes[], options: LowerOpt
   const nodes = segments.flatMap((s) => s.nodes)
   const spans: Segment[] = []
   let at = 0
-  for (const { name, nodes } of segments) spans.push({ name, from: at, to: (at += nodes.length) })
-  const loops = spans.filter((_, i) => segments[i]!.repeats)
+  for (const { name, nodes, repeats = false } of segments) spans.push({ name, from: at, to: (at += nodes.length), repeats })
+  const loops = spans.filter((s) => s.repeats)
   const pinned = options.pinned.map(rootOf)
   const placement = place(nodes, pinned, loops, (node) => node.op.workspace?.(node) ?? 0)
 

@@ -53,6 +53,8 @@ export interface Segment {
   name: string
   from: number
   to: number
+  /** runs once for each chunk of the pass's head positions, any number of times */
+  repeats: boolean
 }
 
 export interface Plan {

@@ -1,4 +1,5 @@
 /** Records nodes in order: the Builder that families, adapters and backward rules write into. */
+import { SaqrError } from '../error.ts'
 import { type AttrSpecs, complete, type Given } from '../ops/attrs.ts'
 import type { Builder, Node, Op, TensorSpec } from '../ops/op.ts'
 import type { DType, Tensor } from '../ops/tensor.ts'
@@ -43,6 +44,8 @@ export class Recorder implements Builder {
 
   apply<A extends AttrSpecs>(op: Op<A>, inputs: readonly (Tensor | null)[], given: Given<A>, name = op.name): Tensor[] {
     const attrs = complete(op, given)
+    const why = op.refuses?.(attrs)
+    if (why) throw new SaqrError('MODEL_UNSUPPORTED', `${name}: ${why}`)
     const needsGrad = op.backward !== undefined && inputs.some((t) => t?.needsGrad)
     const outputs = op.outputs(inputs, attrs).map((spec, i) => {
       return spec.into ?? this.tensor(`${name}.${op.name}${i || ''}`, spec, 'arena', needsGrad)

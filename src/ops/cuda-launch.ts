@@ -68,7 +68,10 @@ export interface MatmulLaunch {
 export interface ZeroLaunch {
   kind: 'zero'
   at: bigint
+  rows: number
+  /** of a row, and from one row to the next */
   bytes: number
+  pitch: number
 }
 
 export type Launch = KernelLaunch | MatmulLaunch | ZeroLaunch

@@ -40,6 +40,8 @@ export interface Op<A extends AttrSpecs = AttrSpecs> {
   readonly name: string
   readonly attrs: A
   outputs(inputs: readonly (Tensor | null)[], attrs: Attrs<A>): TensorSpec[]
+  /** why no kernel does this, null where they do: told by name when a model is traced, long before anything runs */
+  refuses?(attrs: Attrs<A>): string | null
   /**
    * dInputs from dOutputs (an output nobody differentiates is `null`). Only inputs with `needsGrad` are asked for; gradients of
    * store tensors are written into their accumulator by the nodes emitted here and returned as `null`.

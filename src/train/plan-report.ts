@@ -2,7 +2,7 @@
 import { chooseAdapter } from '../adapters/choose.ts'
 import type { Device } from '../devices/device.ts'
 import { planBudget, storeBytes } from '../engine/budget.ts'
-import { countFlops, predictSeconds, ratesOf } from '../engine/predict.ts'
+import { countFlops, predictSeconds, ratesOf, type Work } from '../engine/predict.ts'
 import { chunkOf } from '../engine/runner.ts'
 import { SaqrError } from '../error.ts'
 import type { JsonObject } from '../formats/json.ts'
@@ -28,8 +28,8 @@ export interface PlanReport {
   parameters: { all: number; trained: number }
   /** an optimizer step: rows of `rowTokens` tokens, in passes of at most `passTokens` */
   step: { rows: number; rowTokens: number; passes: number; passTokens: number; headChunk: number }
-  /** floating-point operations of an optimizer step by segment; `recomputed` is part of backward */
-  flops: { forward: number; head: number; backward: number; optimizer: number; recomputed: number; total: number }
+  /** floating-point operations of an optimizer step, by segment of the plans in the order they run; `recomputed` is part of `flops` */
+  flops: { segments: { name: string; flops: number; recomputed: number }[]; total: number }
   memory: MemoryTable
   /** predicted for an optimizer step */
   seconds: number
@@ -97,23 +97,17 @@ export function reportPlan(name: string, config: JsonObject, o: SftOptions, devi
   }
 }
 
-function flopsOf(full: Plan, update: Plan, work: { chunks: number; pairs: number }, passes: number): PlanReport['flops'] {
-  const segment = (plan: Plan, name: string, of: 'all' | 'recomputed' = 'all') => {
-    const { flops, recomputed } = countFlops({ ...plan, segments: plan.segments.filter((s) => s.name === name) }, work)
-    return of === 'all' ? flops + recomputed : recomputed
-  }
-  const forward = passes * segment(full, 'forward')
-  const head = passes * segment(full, 'head')
-  const backward = passes * segment(full, 'backward')
-  const optimizer = segment(update, 'optimizer')
-  return {
-    forward,
-    head,
-    backward,
-    optimizer,
-    recomputed: passes * segment(full, 'backward', 'recomputed'),
-    total: forward + head + backward + optimizer,
-  }
+function flopsOf(full: Plan, update: Plan, work: Work, passes: number): PlanReport['flops'] {
+  const segments = [
+    { plan: full, times: passes },
+    { plan: update, times: 1 },
+  ].flatMap(({ plan, times }) =>
+    plan.segments.map((segment) => {
+      const { flops, recomputed } = countFlops({ ...plan, segments: [segment] }, work)
+      return { name: segment.name, flops: times * (flops + recomputed), recomputed: times * recomputed }
+    }),
+  )
+  return { segments, total: segments.reduce((sum, { flops }) => sum + flops, 0) }
 }
 
 function count(specs: Iterable<{ rows: number; cols: number }>): number {

@@ -79,10 +79,16 @@ describe('element-wise kernels', () => {
 })
 
 describe('attention', () => {
-  const names = (headDim: number, dtype: 'bf16' | 'f32', arch = 90) => {
+  const names = (headDim: number, dtype: 'bf16' | 'f32', arch = 90, softCap = 0) => {
     const q = tensor(0, 128, 2 * headDim, dtype)
     const mask = [0, 1, 2].map(() => tensor(0, 128, 1, 'i32'))
-    const s = step('attention', [q, q, q, ...mask, null], [q, tensor(0, 128, 2, 'f32')], { heads: 2, kvHeads: 2, headDim, scale: 1 })
+    const s = step('attention', [q, q, q, ...mask, null], [q, tensor(0, 128, 2, 'f32')], {
+      heads: 2,
+      kvHeads: 2,
+      headDim,
+      scale: 1,
+      softCap,
+    })
     return cudaOps.attention!.run.launch(s, 0n, { arch }).map((l) => l.kind === 'kernel' && `${l.source.name} ${l.name}`)[1]
   }
 
@@ -92,7 +98,9 @@ describe('attention', () => {
     expect(names(256, 'bf16')).toBe('attention/simple.cu attention_simple_bf16_256')
     expect(names(128, 'bf16', 75)).toBe('attention/simple.cu attention_simple_bf16_128')
     expect(names(64, 'f32')).toBe('attention/simple.cu attention_simple_f32_128')
-    expect(() => names(288, 'f32')).toThrow(/up to 256/)
+    expect(names(288, 'f32')).toBe('attention/simple.cu attention_simple_f32_512')
+    expect(names(128, 'bf16', 90, 50)).toBe('attention/tensor128-capped.cu attention_tensor_128_capped')
+    expect(() => names(520, 'f32')).toThrow(/up to 512/)
   })
 })
 

@@ -96,7 +96,7 @@ async function poison(device: Device, bytes: number): Promise<void> {
     to: 0,
     kind: 'inputs',
   } as const
-  const segments = [{ name: 'poison', from: 0, to: 0 }]
+  const segments = [{ name: 'poison', from: 0, to: 0, repeats: false }]
   const plan: Plan = { tokens: 1, buffers: [buffer], steps: [], segments, arena: size, flops: 0, bytes: 0, hash: '' }
   const loaded = device.load(plan)
   await device.run([{ plan: loaded, segment: 'poison' }], { poison: new Uint8Array(size).fill(0xff) })
@@ -106,6 +106,8 @@ async function poison(device: Device, bytes: number): Promise<void> {
 export interface EvaluateOptions {
   /** inputs are copies that die in the op, so that outputs take over their places */
   inPlace?: boolean
+  /** outputs are columns of wider matrices, whose other columns must stay as they are */
+  columns?: boolean
 }
 
 /** Runs the case on a device, its arena poisoned before. */
@@ -117,6 +119,7 @@ export async function evaluate(
 ): Promise<Output[]> {
   const recorded = record(c, drawn)
   const results = options.inPlace ? throughCopies(recorded) : recorded.node.outputs
+  if (options.columns) for (const t of results) if (t.space === 'arena') widen(recorded.r, t)
   const pinned = [...recorded.pinned, ...results.filter((t) => rootOf(t).space === 'arena')]
   const plan = lower([{ name: 'all', nodes: recorded.r.nodes }], { tokens: 1, pinned: [...new Set(pinned)] })
   if (options.inPlace && !sharesPlaces(plan)) throw new Error('no output took over the place of an input')
@@ -125,16 +128,36 @@ export async function evaluate(
     await poison(device, plan.arena)
     const loaded = device.load(plan)
     try {
-      const inPass = results.filter((t) => t.space !== 'store').map((t) => t.name)
+      const inPass = results.filter((t) => t.space !== 'store').map((t) => rootOf(t).name)
       const read = await device.run([{ plan: loaded, segment: 'all' }], recorded.uploads, { read: inPass })
       return results.map((t) => {
-        const bytes = t.space === 'store' ? device.readStore(t.name) : read[inPass.indexOf(t.name)]!
+        const root = t.space === 'store' ? device.readStore(t.name) : read[inPass.indexOf(rootOf(t).name)]!
+        const bytes = t.root ? columnsOf(root, t) : root
         return { bytes: bytes.slice(0, sizeOf(t)), values: decode(bytes, t.dtype) }
       })
     } finally {
       loaded.dispose()
     }
   })
+}
+
+/** Makes an output a view of a wider matrix that begins at its column 8; rows of an odd length. */
+function widen(r: Recorder, t: Tensor): void {
+  const root = r.tensor(`${t.name}.wide`, { rows: t.rows, cols: t.cols + 8 + (t.cols % 2 ? 4 : 5), dtype: t.dtype }, 'arena')
+  Object.assign(t, { root, offset: 8, stride: root.cols })
+}
+
+/** the view's own bytes; throws where anything beside it was written (the arena was poisoned with 0xff) */
+function columnsOf(root: Uint8Array, t: Tensor): Uint8Array {
+  const size = sizeOf({ rows: 1, cols: 1, dtype: t.dtype })
+  const out = new Uint8Array(t.rows * t.cols * size)
+  for (let i = 0; i < t.rows; i++) {
+    const row = root.subarray(i * t.stride * size, (i + 1) * t.stride * size)
+    out.set(row.subarray(t.offset * size, (t.offset + t.cols) * size), i * t.cols * size)
+    const beside = [row.subarray(0, t.offset * size), row.subarray((t.offset + t.cols) * size)]
+    if (beside.some((bytes) => bytes.some((b) => b !== 0xff))) throw new Error(`${t.name}: row ${i} was written beside its columns`)
+  }
+  return out
 }
 
 /** Rewrites the recorded op to read copies of its inputs and copies its outputs to where they last; returns those. */

@@ -18,12 +18,13 @@ interface Run {
   activation: Activation
   drawn: (Drawn | null)[]
   inPlace: boolean
+  columns: boolean
   right: Matrix[]
   /** what the setup before gave */
   bytes?: Uint8Array[]
 }
 
-/** every way to run a case: dtypes, nf4 scales as they are and in 8 bits, outputs apart and in place */
+/** every way to run a case: dtypes, nf4 scales as they are and in 8 bits; outputs apart, in place, and as columns of wider matrices */
 function runsOf(c: OpCase): Run[] {
   const quantised = c.inputs.some((input) => input?.dtype === 'nf4')
   const mayLieInPlace = c.op.inPlace?.some(([, k]) => c.inputs[k] && !c.inputs[k].within)
@@ -32,7 +33,8 @@ function runsOf(c: OpCase): Run[] {
       const drawn = draw(c, activation, nested)
       const matrices = drawn.map((d) => d?.matrix ?? null)
       const right = expected(c, record(c, drawn).node, matrices)
-      return (mayLieInPlace ? [false, true] : [false]).map((inPlace): Run => ({ case: c, activation, drawn, inPlace, right }))
+      const places = [{}, { columns: true }, ...(mayLieInPlace ? [{ inPlace: true }] : [])]
+      return places.map((place): Run => ({ case: c, activation, drawn, inPlace: false, columns: false, ...place, right }))
     }),
   )
 }
@@ -53,7 +55,7 @@ describe.each(setups())('$name', (setup) => {
   it.each(ops)('%s', async (op) => {
     const problems: string[] = []
     for (const run of runsOfOp(op)) {
-      const what = `${label(run.case, run.activation)}${run.inPlace ? ', in place' : ''}`
+      const what = `${label(run.case, run.activation)}${run.inPlace ? ', in place' : run.columns ? ', as columns' : ''}`
       const outputs = await evaluate(device, run.case, run.drawn, run)
       outputs.forEach(({ values }, o) => {
         const far = distance(values, run.right[o]!.data)

@@ -245,7 +245,7 @@ export class CpuDevice implements Device {
       }
       if (status !== 0) {
         const step = plan.plan.steps[control[2]!]
-        throw new Error(`op ${step?.op} of ${step?.name}: ${this.#native.poolError(this.#pool)}`)
+        throw new SaqrError('DEVICE_UNSUPPORTED', `op ${step?.op} of ${step?.name}: ${this.#native.poolError(this.#pool)}`)
       }
     } finally {
       signal?.removeEventListener('abort', abort)

@@ -104,6 +104,12 @@ export class Card {
     if (bytes) this.driver.call('fill', address, 0, bytes, this.stream)
   }
 
+  /** `rows` rows of `bytes` bytes that begin `pitch` bytes apart */
+  zeroRows(address: bigint, rows: number, bytes: number, pitch: number): void {
+    if (bytes === pitch || rows === 1) this.zero(address, rows * bytes)
+    else if (rows && bytes) this.driver.call('fillRows', address, pitch, 0, bytes, rows, this.stream)
+  }
+
   /** `fill(piece, at)` puts bytes [at, at + piece.length) of what is to be at `address` into pinned memory, piece by piece. */
   upload(address: bigint, bytes: number, fill: (piece: Uint8Array, at: number) => void): void {
     const staging = (this.#staging ??= this.pin(PIECE))

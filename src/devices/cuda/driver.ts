@@ -22,6 +22,7 @@ const FUNCTIONS = {
   copyToDevice: 'int cuMemcpyHtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, uint64_t stream)',
   copyToHost: 'int cuMemcpyDtoHAsync_v2(uint64_t to, uint64_t from, size_t bytes, uint64_t stream)',
   copyOnDevice: 'int cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, uint64_t stream)',
+  fillRows: 'int cuMemsetD2D8Async(uint64_t to, size_t pitch, unsigned char value, size_t width, size_t height, uint64_t stream)',
   fill: 'int cuMemsetD8Async(uint64_t to, unsigned char value, size_t bytes, uint64_t stream)',
   streamCreate: 'int cuStreamCreate(void* stream, unsigned int flags)',
   streamDestroy: 'int cuStreamDestroy_v2(uint64_t stream)',

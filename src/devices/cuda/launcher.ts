@@ -35,7 +35,7 @@ export class Launcher {
   launch(what: Launch): void {
     if (what.kind === 'kernel') this.#kernel(what)
     else if (what.kind === 'matmul') this.#matmuls.run(what)
-    else this.#card.zero(what.at, what.bytes)
+    else this.#card.zeroRows(what.at, what.rows, what.bytes, what.pitch)
   }
 
   #kernel({ source, name, grid, block, shared, args }: KernelLaunch): void {

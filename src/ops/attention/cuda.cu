@@ -1,5 +1,5 @@
 // What goes before every attention kernel. The kernels themselves are modules of their own, so that a plan compiles only what it uses:
-// simple.cu in f32 arithmetic, tensor64.cu and tensor128.cu for tensor cores.
+// simple.cu in f32 arithmetic, tensor*.cu for tensor cores (sm_80 and later), apart with and without a soft cap.
 #include "problem.cuh"
 
 // tiles[t]: what the masks of keys [64·t, 64·t + 64) have in common; a warp each. A key that nobody sees (until ≤ from) doesn't widen the range.

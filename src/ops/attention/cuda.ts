@@ -20,7 +20,14 @@ import { attentionBackwardOp, attentionOp } from './op.ts'
 
 const from = source(import.meta.url)
 const simple = source(import.meta.url, 'simple.cu')
-const tensor = { 64: source(import.meta.url, 'tensor64.cu'), 128: source(import.meta.url, 'tensor128.cu') }
+const tensor = {
+  '64': source(import.meta.url, 'tensor64.cu'),
+  '128': source(import.meta.url, 'tensor128.cu'),
+  '64_capped': source(import.meta.url, 'tensor64-capped.cu'),
+  '128_capped': source(import.meta.url, 'tensor128-capped.cu'),
+}
+/** of a head, in the kernels in f32 arithmetic */
+const MOST_CHANNELS = 512
 
 /** kTile of problem.cuh */
 const TILE = 64
@@ -38,7 +45,7 @@ type Step = CudaStep<typeof attentionOp.attrs>
 
 function choose(step: Step, tensors: CudaTensor[], card: Card): Choice {
   const type = typeOf(step, ...tensors)
-  const { headDim, scale } = step.attrs
+  const { headDim, scale, softCap } = step.attrs
   const aligned = tensors.every((t) => t.at % 16n === 0n && t.stride % 8 === 0)
   if (type === 'bf16' && headDim <= 128 && headDim % 8 === 0 && aligned && scale > 0 && card.arch >= 80) {
     const size = headDim <= 64 ? 64 : 128
@@ -46,15 +53,19 @@ function choose(step: Step, tensors: CudaTensor[], card: Card): Choice {
     // as the kernels lay it out: four tiles of 32 rows pass by, with three words a row (its mask, or lse, delta and depth) in two stages
     const passing = 4 * 32 * row + 2 * 32 * 12
     const shared = { forward: 128 * row + passing, queryGrad: 2 * 64 * row + passing, keyGrad: 2 * 64 * row + passing }
-    return { source: tensor[size], suffix: `tensor_${size}`, rows: { forward: 128, backward: 64 }, threads: 128, shared }
+    const name = `${size}${softCap > 0 ? '_capped' : ''}` as const
+    return { source: tensor[name], suffix: `tensor_${name}`, rows: { forward: 128, backward: 64 }, threads: 128, shared }
   }
-  if (headDim > 256) throw new SaqrError('DEVICE_SHAPE', `${step.name}: heads of ${headDim} channels; the CUDA kernels take up to 256.`)
-  const size = headDim <= 128 ? 128 : 256
-  const n = size > 128 ? 16 : 32
+  if (headDim > MOST_CHANNELS)
+    throw new SaqrError('DEVICE_SHAPE', `${step.name}: heads of ${headDim} channels; the CUDA kernels take up to ${MOST_CHANNELS}.`)
+  // as Tiling of simple.cuh has them
+  const size = headDim <= 128 ? 128 : headDim <= 256 ? 256 : 512
+  const n = size > 256 ? 8 : size > 128 ? 16 : 32
+  const threads = size > 256 ? 64 : 256
   const tile = n * (size + 1) * 4
   const weights = n * (n + 1) * 4
   const shared = { forward: 2 * tile + weights, queryGrad: 4 * tile + weights, keyGrad: 4 * tile + 2 * weights }
-  return { source: simple, suffix: `simple_${type}_${size}`, rows: { forward: n, backward: n }, threads: 256, shared }
+  return { source: simple, suffix: `simple_${type}_${size}`, rows: { forward: n, backward: n }, threads, shared }
 }
 
 interface Tensors {

@@ -6,7 +6,7 @@
  * Saved for backward: o and lse = log Σ exp of each query and head. With D = Σ_c dO · o:
  *   p = exp(scale·q·k − lse),  dv = pᵀ·dO,  ds = p · (dO·vᵀ − D) · scale,  dq = ds·k,  dk = dsᵀ·q
  */
-import { type Builder, type Node, type Op, real, type Tensor, whole } from '../op.ts'
+import { type Attrs, type Builder, type Node, type Op, real, type Tensor, whole } from '../op.ts'
 
 const attrs = { heads: whole(), kvHeads: whole(), headDim: whole(), scale: real(), window: whole(0), softCap: real(0) }
 
@@ -30,9 +30,21 @@ const pairs = (node: Node<typeof attrs>) => {
   return node.attrs.heads * (t <= w ? (t * (t + 1)) / 2 : w * t - (w * (w - 1)) / 2)
 }
 
+/** channels of a head that every device takes */
+const MOST_CHANNELS = 512
+
+function refuses({ headDim, heads, kvHeads, scale, softCap }: Attrs<typeof attrs>): string | null {
+  if (headDim < 1 || headDim > MOST_CHANNELS) return `heads of ${headDim} channels: from 1 to ${MOST_CHANNELS} are supported`
+  if (kvHeads < 1 || heads % kvHeads) return `${heads} heads can't share ${kvHeads} key heads`
+  return scale > 0 && softCap >= 0
+    ? null
+    : `a scale of ${scale} and a soft cap of ${softCap}: the first must be positive, the second not negative`
+}
+
 export const attentionOp: Op<typeof attrs> = {
   name: 'attention',
   attrs,
+  refuses,
   /** inputs: q (T, H·D), k (S, G·D), v (S, G·D), visibleFrom, visibleUntil, depth (S, 1) i32, queryStart (1, 1) i32 | null (then S = T) */
   outputs: ([q], attrs) => [
     { rows: q!.rows, cols: q!.cols, dtype: q!.dtype }, // o (T, H·D)

@@ -1,11 +1,12 @@
-// Attention in f32 arithmetic for every head size up to 256: f32 models, and bf16 ones with heads that the tensor-core kernels don't take.
-// A block of 256 threads works on N rows (queries, or keys for dK and dV) and walks over N columns at a time; 256 / N threads share a row.
+// Attention in f32 arithmetic for every head size up to 512: f32 models, and bf16 ones with heads that the tensor-core kernels don't take.
+// A block of threads works on N rows (queries, or keys for dK and dV) and walks over N columns at a time; THREADS / N threads share a row.
 #pragma once
 #include "problem.cuh"
 
 template <int DMAX> struct Tiling {
-  static constexpr int N = DMAX > 128 ? 16 : 32;
-  static constexpr int PER_ROW = 256 / N;          // threads of a row, neighbours in a warp
+  static constexpr int N = DMAX > 256 ? 8 : DMAX > 128 ? 16 : 32;
+  static constexpr int THREADS = DMAX > 256 ? 64 : 256;
+  static constexpr int PER_ROW = THREADS / N;      // threads of a row, neighbours in a warp
   static constexpr int SCORES = N / PER_ROW;       // scores a thread works out
   static constexpr int CHANNELS = DMAX / PER_ROW;  // channels of the row a thread accumulates
   static constexpr int PITCH = DMAX + 1;
@@ -16,10 +17,19 @@ __device__ __forceinline__ void loadRows(float* to, const void* x, int stride, i
   using G = Tiling<DMAX>;
   const T* from = static_cast<const T*>(x) + column;
 #pragma unroll 1
-  for (int i = threadIdx.x; i < G::N * headDim; i += 256) {
+  for (int i = threadIdx.x; i < G::N * headDim; i += G::THREADS) {
     int r = i / headDim, c = i % headDim;
     to[r * G::PITCH + c] = first + r < rows ? toFloat(from[static_cast<long long>(first + r) * stride + c]) : 0.0f;
   }
+}
+// what the softmax sees of q·k, and its derivative by scale · q·k where it is `score`
+__device__ __forceinline__ float scoreOf(const Problem& p, float product) {
+  float s = p.attrs.scale * product;
+  return p.attrs.softCap > 0 ? p.attrs.softCap * tanhf(s / p.attrs.softCap) : s;
+}
+__device__ __forceinline__ float slopeOf(const Problem& p, float score) {
+  float t = p.attrs.softCap > 0 ? score / p.attrs.softCap : 0.0f;
+  return 1.0f - t * t;
 }
 __device__ __forceinline__ float dotRows(const float* a, const float* b, int n) {
   float sum = 0;
@@ -85,7 +95,7 @@ template <int DMAX, class T> __device__ void simpleForward(const Problem& p) {
     float score[G::SCORES], best = top;
 #pragma unroll
     for (int s = 0; s < G::SCORES; s++) {
-      score[s] = visible[s] ? p.attrs.scale * dotRows(qs + row * G::PITCH, kv + (lane + s * G::PER_ROW) * G::PITCH, d) : negativeInfinity();
+      score[s] = visible[s] ? scoreOf(p, dotRows(qs + row * G::PITCH, kv + (lane + s * G::PER_ROW) * G::PITCH, d)) : negativeInfinity();
       best = fmaxf(best, score[s]);
     }
     best = rowMax<G::PER_ROW>(best);
@@ -139,8 +149,9 @@ template <int DMAX, class T> __device__ void simpleQueryGrad(const Problem& p) {
 #pragma unroll
     for (int s = 0; s < G::SCORES; s++) {
       int j = lane + s * G::PER_ROW;
-      float w = visible[s] ? expf(p.attrs.scale * dotRows(qs + row * G::PITCH, ks + j * G::PITCH, d) - lse) : 0.0f;
-      weights[j] = w * (dotRows(os + row * G::PITCH, vs + j * G::PITCH, d) - delta) * p.attrs.scale;
+      float score = visible[s] ? scoreOf(p, dotRows(qs + row * G::PITCH, ks + j * G::PITCH, d)) : negativeInfinity();
+      float w = visible[s] ? expf(score - lse) : 0.0f;
+      weights[j] = visible[s] ? w * (dotRows(os + row * G::PITCH, vs + j * G::PITCH, d) - delta) * p.attrs.scale * slopeOf(p, score) : 0.0f;
     }
     __syncthreads();
     accumulate<DMAX>(acc, weights, ks, lane, d);
@@ -179,8 +190,9 @@ template <int DMAX, class T> __device__ void simpleKeyGrad(const Problem& p) {
         float w = 0, g = 0;
         if (visible[s]) {
           long long at = i0 + i;
-          w = expf(p.attrs.scale * dotRows(qs + i * G::PITCH, ks + row * G::PITCH, d) - p.lse[at * p.lseStride + head]);
-          g = w * (dotRows(os + i * G::PITCH, vs + row * G::PITCH, d) - p.delta[at * p.attrs.heads + head]) * p.attrs.scale;
+          float score = scoreOf(p, dotRows(qs + i * G::PITCH, ks + row * G::PITCH, d));
+          w = expf(score - p.lse[at * p.lseStride + head]);
+          g = w * (dotRows(os + i * G::PITCH, vs + row * G::PITCH, d) - p.delta[at * p.attrs.heads + head]) * p.attrs.scale * slopeOf(p, score);
         }
         ps[row * (G::N + 1) + i] = w;
         ds[row * (G::N + 1) + i] = g;

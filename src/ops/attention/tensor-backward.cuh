@@ -2,7 +2,7 @@
 #include "tensor.cuh"
 
 // grid: (query tiles, heads)
-template <int D> __device__ void tensorQueryGrad(const Problem& p) {
+template <int D, bool CAPPED> __device__ void tensorQueryGrad(const Problem& p) {
   extern __shared__ __align__(16) unsigned char raw[];
   constexpr int OWN = kRows * (D + 8), SIZE = kStep * (D + 8), N = kStep / 8;
   bf16* qs = reinterpret_cast<bf16*>(raw);
@@ -42,6 +42,7 @@ template <int D> __device__ void tensorQueryGrad(const Problem& p) {
     delta[h] = inside ? p.delta[static_cast<long long>(query[h]) * p.attrs.heads + head] : 0;
   }
   float scale = p.attrs.scale * kLog2e;
+  const Cap cap(p);
   for (int stage = 0; turn < end; stage ^= 1) {
     int next = turnAfter(turn);
     fetch(next, stage ^ 1);
@@ -56,9 +57,10 @@ template <int D> __device__ void tensorQueryGrad(const Problem& p) {
 #pragma unroll
       for (int i = 0; i < 4; i++) {
         int h = i / 2;
-        float w = power2(s[0][n][i] * scale - lse[h]);
+        float x = CAPPED ? cap(s[0][n][i]) : s[0][n][i];
+        float w = power2(x * scale - lse[h]);
         if (!all && !sees(p, query[h], queryDepth[h], maskAt(masks + stage * 3 * kStep, n * 8 + lane % 4 * 2 + i % 2))) w = 0;
-        s[0][n][i] = w * (g[0][n][i] - delta[h]) * p.attrs.scale;
+        s[0][n][i] = w * (g[0][n][i] - delta[h]) * p.attrs.scale * (CAPPED ? cap.slope(x) : 1.0f);
       }
     }
     accumulateRows<D, N, 1>(acc, s, ks + stage * SIZE);
@@ -70,7 +72,7 @@ template <int D> __device__ void tensorQueryGrad(const Problem& p) {
 }
 
 // grid: (key tiles, key heads); a warp's rows are 16 keys, the queries of all heads of the group pass by in order
-template <int D> __device__ void tensorKeyGrad(const Problem& p) {
+template <int D, bool CAPPED> __device__ void tensorKeyGrad(const Problem& p) {
   extern __shared__ __align__(16) unsigned char raw[];
   constexpr int OWN = kRows * (D + 8), SIZE = kStep * (D + 8), N = kStep / 8;
   bf16* ks = reinterpret_cast<bf16*>(raw);
@@ -108,6 +110,7 @@ template <int D> __device__ void tensorKeyGrad(const Problem& p) {
 #pragma unroll
   for (int h = 0; h < 2; h++) key[h] = keyOf(p, first + row + lane / 4 + 8 * h);
   float dK[1][D / 8][4] = {}, dV[1][D / 8][4] = {}, scale = p.attrs.scale * kLog2e;
+  const Cap cap(p);
   for (int turn = 0; turn < total; turn++) {
     int stage = turn % 2, i0 = (begin + turn % turns) * kStep;
     fetch(turn + 1, stage ^ 1);
@@ -122,10 +125,11 @@ template <int D> __device__ void tensorKeyGrad(const Problem& p) {
 #pragma unroll
       for (int i = 0; i < 4; i++) {
         int q = n * 8 + lane % 4 * 2 + i % 2, at = stage * kStep + q;
-        float w = power2(s[0][n][i] * scale - lse[at] * kLog2e);
+        float x = CAPPED ? cap(s[0][n][i]) : s[0][n][i];
+        float w = power2(x * scale - lse[at] * kLog2e);
         if (!all && !sees(p, i0 + q, depth[at], key[i / 2])) w = 0;
         s[0][n][i] = w;
-        g[0][n][i] = w * (g[0][n][i] - delta[at]) * p.attrs.scale;
+        g[0][n][i] = w * (g[0][n][i] - delta[at]) * p.attrs.scale * (CAPPED ? cap.slope(x) : 1.0f);
       }
     }
     accumulateRows<D, N, 1>(dV, s, os + stage * SIZE);

@@ -5,7 +5,7 @@
 constexpr int kForwardRows = 128;
 
 // grid: (query tiles, heads)
-template <int D> __device__ void tensorForward(const Problem& p) {
+template <int D, bool CAPPED> __device__ void tensorForward(const Problem& p) {
   extern __shared__ __align__(16) unsigned char raw[];
   constexpr int M = 2, N = kStep / 8, SIZE = kStep * (D + 8), TURNS = kTile / kStep;
   bf16* qs = reinterpret_cast<bf16*>(raw);
@@ -46,6 +46,17 @@ template <int D> __device__ void tensorForward(const Problem& p) {
     __syncthreads();
     float s[M][N][4];
     scores<D, N, M>(s, qs, row, ks + stage * SIZE);
+    if (CAPPED) {
+      const Cap cap(p);
+#pragma unroll
+      for (int m = 0; m < M; m++) {
+#pragma unroll
+        for (int n = 0; n < N; n++) {
+#pragma unroll
+          for (int i = 0; i < 4; i++) s[m][n][i] = cap(s[m][n][i]);
+        }
+      }
+    }
     if (!seenByAll(p, p.tiles[turn / TURNS], q0, q1)) {
 #pragma unroll
       for (int m = 0; m < M; m++) {

@@ -104,6 +104,13 @@ __device__ __forceinline__ float power2(float x) {
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
   return y;
 }
+// Scores before the scale, x = q·k, as the softmax sees them with a soft cap: x' with scale · x' = cap · tanh(scale · x / cap). tanh to 1e-7.
+struct Cap {
+  float in, out;
+  __device__ explicit Cap(const Problem& p) : in(p.attrs.scale / p.attrs.softCap), out(p.attrs.softCap / p.attrs.scale) {}
+  __device__ __forceinline__ float operator()(float x) const { return (1.0f - __fdividef(2.0f, 1.0f + power2(2.0f * kLog2e * in * x))) * out; }
+  __device__ __forceinline__ float slope(float capped) const { return 1.0f - capped * in * capped * in; }
+};
 // every query of [q0, q1) sees every key of the tile
 __device__ __forceinline__ bool seenByAll(const Problem& p, const int4& tile, int q0, int q1) {
   return p.attrs.window == 0 && tile.z <= q0 && tile.w >= q1;

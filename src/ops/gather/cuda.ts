@@ -1,4 +1,3 @@
-import { SaqrError } from '../../error.ts'
 import {
   attrsOf,
   bytesOf,
@@ -37,9 +36,8 @@ export const cuda = [
   runs(zerosOp, {
     launch(step) {
       const [y] = step.outputs
-      if (y!.stride !== y!.cols)
-        throw new SaqrError('DEVICE_SHAPE', `${step.name}: zeros are written into whole matrices, not column views.`)
-      return [{ kind: 'zero', at: y!.at, bytes: y!.rows * y!.cols * bytesOf(y!.dtype) }]
+      const size = bytesOf(y!.dtype)
+      return [{ kind: 'zero', at: y!.at, rows: y!.rows, bytes: y!.cols * size, pitch: y!.stride * size }]
     },
   }),
   runs(advanceOp, {

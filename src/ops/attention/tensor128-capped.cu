@@ -1,0 +1,2 @@
+#include "tensor-kernels.cuh"
+TENSOR_KERNELS(128_capped, 128, true)
