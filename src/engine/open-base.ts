@@ -42,11 +42,12 @@ export async function openBase(name: string, device: Device, request: BaseReques
   if (!files) throw new SaqrError('MODEL_TOKENIZER', `${found.path} has no tokenizer: put tokenizer.json beside the weights`)
   const tokenizer = withChanges(files, request)
   const modelType = String(checkpoint.config.model_type)
+  const open = new OpenModel(device, { ...checkpoint, tokenizer }, request.choice(checkpoint.config))
   return {
-    open: new OpenModel(device, { ...checkpoint, tokenizer }, request.choice(checkpoint.config)),
+    open,
     adapter,
     tokenizer: new Tokenizer(tokenizer, { modelType, eosToken: request.eosToken ?? undefined }),
-    notes: [named.note, found.note].filter((note, i, all) => note !== undefined && all.indexOf(note) === i) as string[],
+    notes: [...new Set([named.note, found.note, ...open.notes])].filter((note) => note !== undefined),
   }
 }
 
