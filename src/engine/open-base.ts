@@ -3,10 +3,13 @@ import type { Device } from '../devices/device.ts'
 import { SaqrError } from '../error.ts'
 import { openCheckpoint, type TokenizerFiles } from '../formats/checkpoint.ts'
 import { readAdapterConfig } from '../formats/peft/config.ts'
+import { readAdapter } from '../formats/peft/read.ts'
 import { readTokenizerFiles } from '../formats/tokenizer-files.ts'
 import { resolveModel } from '../hub/model.ts'
 import { Tokenizer } from '../text/tokenizer.ts'
+import { adaptedBase } from './adapted-base.ts'
 import { type BaseChoice, OpenModel } from './open-model.ts'
+import { settle, withTensors } from './settle.ts'
 
 export interface BaseRequest {
   /** a Hub branch, tag or commit */
@@ -36,18 +39,20 @@ export async function openBase(name: string, device: Device, request: BaseReques
   const named = await resolveModel(name, { revision, token, signal })
   const adapter = named.kind === 'adapter' ? named.path : null
   const found = adapter === null ? named : await baseOf(adapter, request)
-  const checkpoint = openCheckpoint(found.path)
+  const settled = settle(openCheckpoint(found.path))
+  const checkpoint = adapter === null ? settled.checkpoint : adaptedBase(settled.checkpoint, readAdapter(adapter), adapter)
   // an adapter that was saved with a tokenizer was trained with it
   const files = (adapter === null ? undefined : readTokenizerFiles(adapter)) ?? checkpoint.tokenizer
   if (!files) throw new SaqrError('MODEL_TOKENIZER', `${found.path} has no tokenizer: put tokenizer.json beside the weights`)
   const tokenizer = withChanges(files, request)
   const modelType = String(checkpoint.config.model_type)
-  const open = new OpenModel(device, { ...checkpoint, tokenizer }, request.choice(checkpoint.config))
+  const { config, tensors } = checkpoint
+  const open = new OpenModel(device, withTensors(checkpoint, config, tensors, tokenizer), request.choice(config))
   return {
     open,
     adapter,
     tokenizer: new Tokenizer(tokenizer, { modelType, eosToken: request.eosToken ?? undefined }),
-    notes: [...new Set([named.note, found.note, ...open.notes])].filter((note) => note !== undefined),
+    notes: [...new Set([named.note, found.note, ...settled.notes])].filter((note) => note !== undefined),
   }
 }
 

@@ -53,7 +53,8 @@ export class OpenModel {
   }
 
   adapter(spec: AdapterSpec, training: boolean): Adapter {
-    return chooseAdapter(spec, { nf4: this.choice.loadIn4bit, head: this.model.head.path }, training)
+    const { path, tiedTo } = this.model.head
+    return chooseAdapter(spec, { nf4: this.choice.loadIn4bit, head: path, tiedTo }, training)
   }
 
   /** the tensors that the model with this adapter holds */

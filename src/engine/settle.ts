@@ -2,6 +2,7 @@
  * What a checkpoint's files and its config.json mean together, decided once as transformers' from_pretrained does: tensors under the names
  * the family gives them, and whether the head and the embedding are one weight. Everybody reads the result.
  */
+import type { ParameterSpec } from '../adapters/adapter.ts'
 import { Full } from '../adapters/full.ts'
 import { SaqrError } from '../error.ts'
 import { asF32 } from '../formats/numbers.ts'
@@ -46,7 +47,12 @@ export function settle(given: Checkpoint): Settled {
 }
 
 /** A checkpoint with other tensors; its tokenizer is still read on first use only. */
-export function withTensors(given: Checkpoint, config: Checkpoint['config'], tensors: Checkpoint['tensors']): Checkpoint {
+export function withTensors(
+  given: Checkpoint,
+  config: Checkpoint['config'],
+  tensors: Checkpoint['tensors'],
+  tokenizer?: Checkpoint['tokenizer'],
+): Checkpoint {
   const { kind, path, generationConfig, adapter } = given
   return {
     kind,
@@ -56,15 +62,17 @@ export function withTensors(given: Checkpoint, config: Checkpoint['config'], ten
     config,
     tensors,
     get tokenizer() {
-      return given.tokenizer
+      return tokenizer ?? given.tokenizer
     },
   }
 }
 
-/** names of the tensors the model is made of */
-export function weightNames(model: Model): Set<string> {
-  return new Set(inspect(model, new Full(), 'f32').parameters.keys())
+/** the tensors the model is made of, by name */
+export function parametersOf(model: Model): ReadonlyMap<string, ParameterSpec> {
+  return inspect(model, new Full(), 'f32').parameters
 }
+
+const weightNames = (model: Model) => new Set(parametersOf(model).keys())
 
 /** Under the model's names: the prefix may be missing, as in a file of the model without its head, or stand before the head too. */
 function named({ path, tensors }: Checkpoint, wanted: ReadonlySet<string>): Map<string, CheckpointTensor> {
