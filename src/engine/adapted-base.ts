@@ -24,7 +24,10 @@ export function adaptedBase(given: Checkpoint, adapter: Adapter, folder: string)
   const { checkpoint, model } = settle(given)
   const names = namesOf(model)
   const fail = (what: string) => new SaqrError('FORMAT_ADAPTER', `The adapter ${folder} ${what}.`)
-  const isTrained = (name: string) => isSaved(adapter.config.modulesToSave ?? [], name.replace(/\.weight$/, ''))
+  const { ensureWeightTying, modulesToSave } = adapter.config
+  const isNamed = (name: string) => isSaved(modulesToSave ?? [], pathOf(name))
+  const asOne = ensureWeightTying && names.tied && (isNamed(names.embedding) || isNamed(names.head))
+  const isTrained = (name: string) => asOne || isNamed(name)
   const stored = storedBase(checkpoint, adapter, names, isTrained, fail)
   const rows = resize(model.vocab, adapter, stored, names, isTrained, fail)
   const parted = replaceRows(checkpoint, adapter, stored, names, fail)
@@ -32,6 +35,8 @@ export function adaptedBase(given: Checkpoint, adapter: Adapter, folder: string)
   const config = { ...checkpoint.config, vocab_size: rows, ...(parted ? { tie_word_embeddings: false } : {}) }
   return { ...withTensors(checkpoint, config, new Map([...checkpoint.tensors, ...stored])), adapter: folder }
 }
+
+const pathOf = (name: string) => name.replace(/\.weight$/, '')
 
 type Fail = (what: string) => SaqrError
 
@@ -113,39 +118,41 @@ function resize(
 function replaceRows(checkpoint: Checkpoint, adapter: Adapter, stored: Map<string, CheckpointTensor>, names: Names, fail: Fail): boolean {
   const { embedding, head, tied } = names
   const wanted = tokensByWeight(adapter, names, fail)
-  if (wanted.size === 0) return false
-  const base = (name: string) => stored.get(name) ?? checkpoint.tensors.get(tied ? embedding : name)!
-  const replaced = new Map(
-    [...wanted].map(([name, indices]) => [name, withRows(base(name), name, indices, rowsFor(adapter, name, indices, base(name), fail))]),
-  )
-  const both = wanted.has(embedding) && wanted.has(head)
-  const asOne = tied && wanted.has(embedding) && (!both || String(wanted.get(embedding)) === String(wanted.get(head)))
-  if (tied && both && !asOne && adapter.config.ensureWeightTying)
+  // a tied head goes with the embedding, unless it has tokens of its own
+  const own = wanted.has(head) && String(wanted.get(head)) !== String(wanted.get(embedding))
+  const asOne = tied && wanted.has(embedding) && !own
+  if (tied && wanted.has(embedding) && own && adapter.config.ensureWeightTying)
     throw fail('has other trainable_token_indices for the head than for the embedding, and ensure_weight_tying')
-  if (asOne) replaced.delete(head)
+  const unnamed = [...adapter.tokens.keys()].map((module) => `${module}.weight`).find((n) => !wanted.has(n) && !(asOne && n === head))
+  if (unnamed) throw fail(`has rows for ${pathOf(unnamed)}, which its trainable_token_indices don't name`)
+  if (asOne) wanted.delete(head)
+  const base = (name: string) => stored.get(tied ? embedding : name) ?? checkpoint.tensors.get(tied ? embedding : name)!
+  const replaced = [...wanted].map(([name, indices]): [string, CheckpointTensor] => {
+    return [name, withRows(base(name), name, indices, rowsFor(adapter, name, indices, base(name), fail))]
+  })
   for (const [name, tensor] of replaced) stored.set(name, tensor)
-  return tied && replaced.has(head)
+  return tied && wanted.has(head)
 }
 
 function tokensByWeight({ config }: Adapter, { embedding, head }: Names, fail: Fail): Map<string, readonly number[]> {
   const given = config.trainableTokenIndices
   if (given === null) return new Map()
-  const byModule = Array.isArray(given) ? { [embedding.replace(/\.weight$/, '')]: given } : given
+  const byModule = Array.isArray(given) ? { [pathOf(embedding)]: given } : given
   return new Map(
     Object.entries(byModule).map(([module, indices]) => {
-      const name = [embedding, head].find((n) => n.replace(/\.weight$/, '').endsWith(module))
+      const name = [embedding, head].find((n) => pathOf(n).endsWith(module))
       if (!name) throw fail(`has trainable_token_indices for ${module}, which is neither embedding nor head`)
-      if (isSaved(config.modulesToSave ?? [], name.replace(/\.weight$/, '')))
+      if (isSaved(config.modulesToSave ?? [], pathOf(name)))
         throw fail(`trains ${module} both whole (modules_to_save) and by trainable_token_indices`)
       return [name, indices]
     }),
   )
 }
 
-/** The stored rows; a tied head's are the embedding's. */
+/** The stored rows. */
 function rowsFor({ tokens }: Adapter, name: string, indices: readonly number[], base: CheckpointTensor, fail: Fail): CheckpointTensor {
-  const module = name.replace(/\.weight$/, '')
-  const rows = tokens.get(module) ?? [...tokens.values()][0]
+  const module = pathOf(name)
+  const rows = tokens.get(module)
   if (!rows) throw fail(`has trainable_token_indices, but no rows for ${module}`)
   if (rows.rows !== indices.length || rows.cols !== base.cols)
     throw fail(

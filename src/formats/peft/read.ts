@@ -52,7 +52,7 @@ const PARTS: Readonly<Record<string, 'lora' | 'base' | 'bias' | 'tokens' | 'copy
   // of `weight` beside it, written where embeddings are saved along; PEFT doesn't read it
   'modules_to_save.weight': 'copy',
 }
-const endings = new RegExp(`^(.+)\\.(${Object.keys(PARTS).join('|').replaceAll('.', '\\.')})$`)
+const endings = new RegExp(`^(.+?)\\.(${Object.keys(PARTS).join('|').replaceAll('.', '\\.')})$`)
 const unsupportedParts = /\.(lora_magnitude_vector|lora_[A-Za-z_]+)(\.|$)/
 
 /** Errors: FORMAT_ADAPTER and those of `readSafetensors`. */
