@@ -133,6 +133,12 @@ export const FastLanguageModel = {
   getPeftModel(model: PretrainedModel, options: PeftOptions = {}): PretrainedModel {
     known(options, [...Object.keys(LORA), 'randomState'])
     const { randomState = 3407, ...given } = options
+    const { checkpoint } = model.language.open
+    if (checkpoint.adapter !== undefined)
+      throw new SaqrError(
+        'OPTION_INVALID',
+        `the base of this model holds weights of the adapter ${checkpoint.adapter}, which a new adapter would not name: merge it first (savePretrainedMerged)`,
+      )
     const config: AdapterConfig = { ...LORA, ...given, baseModelNameOrPath: model.name }
     checkLora(config)
     return new PretrainedModel(
@@ -173,7 +179,9 @@ function known(options: object, keys: readonly string[]): void {
   }
 }
 
-function checkLora({ r, loraAlpha, loraDropout, bias, initLoraWeights }: AdapterConfig): void {
+function checkLora({ r, loraAlpha, loraDropout, bias, initLoraWeights, trainableTokenIndices }: AdapterConfig): void {
+  if (trainableTokenIndices !== null)
+    invalid('trainableTokenIndices', trainableTokenIndices, 'null (single rows of the embedding are not trained here)')
   if (!(Number.isInteger(r) && r > 0)) invalid('r', r, 'a whole number above 0')
   if (!Number.isFinite(loraAlpha)) invalid('loraAlpha', loraAlpha, 'a number')
   if (!(loraDropout >= 0 && loraDropout < 1)) invalid('loraDropout', loraDropout, 'at least 0 and below 1')

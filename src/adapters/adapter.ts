@@ -48,6 +48,8 @@ export interface Adapter {
   readonly label: string
   /** what is saved as an adapter over its base, in PEFT's terms; null: it is saved as a checkpoint, in the model's dtype */
   readonly config: AdapterConfig | null
+  /** names in the saved file of tensors that are another trained tensor: its name */
+  readonly copies?: ReadonlyMap<string, string>
   /** why tokens that begin alike are not computed alike in training; null: they are */
   readonly random: string | null
   /**

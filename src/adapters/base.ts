@@ -9,6 +9,8 @@ export interface BaseOptions {
   nf4: boolean
   /** the module that bitsandbytes leaves alone */
   head: string
+  /** path of the embedding whose weight the head reads */
+  tiedTo?: string
 }
 
 export class Base extends Direct {

@@ -41,14 +41,31 @@ export class Lora implements Adapter {
     return this.config.loraDropout > 0 ? `lora_dropout is ${this.config.loraDropout}` : null
   }
 
+  /** the embedding that ensure_weight_tying adapts together with the head that reads it */
+  private get tied(): string | undefined {
+    return this.config.ensureWeightTying ? this.base.options.tiedTo : undefined
+  }
+
+  get copies(): ReadonlyMap<string, string> {
+    return new Map(this.tied !== undefined && this.isSaved(this.tied) ? [[`${this.base.options.head}.weight`, `${this.tied}.weight`]] : [])
+  }
+
   /** PEFT's check_target_module_exists */
   isTarget(path: string, role: 'linear' | 'embedding' = 'linear'): boolean {
+    const { head } = this.base.options
+    if (this.tied === undefined || (path !== head && path !== this.tied)) return this.isNamed(path, role)
+    return this.isNamed(head, 'linear') || this.isNamed(this.tied, 'embedding')
+  }
+
+  private isNamed(path: string, role: 'linear' | 'embedding'): boolean {
     const { targetModules, excludeModules } = this.config
     if ((excludeModules?.length && matches(excludeModules, path)) || this.isSaved(path)) return false
     if (typeof targetModules === 'string' && targetModules.toLowerCase() === 'all-linear') {
       return role === 'linear' && path !== this.base.options.head && this.isInLayers(path)
     }
-    return matches(targetModules, path) && (typeof targetModules === 'string' || this.isInLayers(path))
+    // an expression, and a name that is the whole path, hold whatever the layers
+    if (typeof targetModules === 'string' || targetModules.includes(path)) return matches(targetModules, path)
+    return matches(targetModules, path) && this.isInLayers(path)
   }
 
   /** in the blocks that layers_to_transform names; layers_pattern says which list of blocks is meant */
@@ -63,7 +80,10 @@ export class Lora implements Adapter {
   }
 
   private isSaved(path: string): boolean {
-    return isSaved(this.config.modulesToSave ?? [], path)
+    const names = this.config.modulesToSave ?? []
+    const { head } = this.base.options
+    if (this.tied === undefined || (path !== head && path !== this.tied)) return isSaved(names, path)
+    return isSaved(names, head) || isSaved(names, this.tied)
   }
 
   tensor(b: AdapterBuilder, name: string, rows: number, cols: number, role: Role): Tensor {
@@ -82,7 +102,8 @@ export class Lora implements Adapter {
     const bias = shape.bias ? this.tensor(b, `${path}.bias`, 1, shape.out, 'bias') : null
     if (this.isSaved(path)) {
       const init = { kind: 'checkpoint', name: `${tiedTo ?? path}.weight` } as const
-      const w = b.parameter({ name: `${path}.weight`, rows: shape.out, cols: shape.in, role: 'linear', init })
+      const own = { name: `${path}.weight`, rows: shape.out, cols: shape.in, role: 'linear', init } as const
+      const w = b.parameter(this.tied !== undefined && tiedTo ? { ...own, name: `${tiedTo}.weight`, role: 'embedding' } : own)
       return product(b, [{ x, w }], { bias }, path)
     }
     const w = this.base.linearWeight(b, path, shape, tiedTo)

@@ -2,6 +2,7 @@
 import type { Adapter } from '../adapters/adapter.ts'
 import type { AdapterSpec } from '../adapters/choose.ts'
 import { SaqrError } from '../error.ts'
+import type { StoredTensor } from '../formats/dense.ts'
 import { layoutParameters } from '../graph/layout.ts'
 import type { TraceRecorder } from '../graph/trace.ts'
 import { nearest } from '../hub/nearest.ts'
@@ -15,6 +16,8 @@ export class LanguageModel {
   readonly adapter: Adapter
   /** everything the model holds: weights, parameters, constants */
   readonly recorder: TraceRecorder
+  /** tensors of the adapter's file that are not trained (base weights kept along), by their names in it: saved again as they are */
+  kept: readonly (readonly [string, StoredTensor])[] = []
   readonly #trainables: Trainables | undefined
   #disposed = false
 
@@ -41,6 +44,22 @@ export class LanguageModel {
   get trainables(): Trainables {
     if (this.trained) return this.trained
     throw new SaqrError('MODEL_FROZEN', 'nothing of this model is trained: add an adapter (getPeftModel) or open it with fullFinetuning')
+  }
+
+  /** @throws SaqrError MODEL_FROZEN where nothing is trained, MODEL_UNTRAINABLE for an adapter that can be used and merged but not trained on */
+  checkTrainable(): void {
+    this.trainables
+    const { config } = this.adapter
+    const fail = (option: string, what: string) => {
+      throw new SaqrError(
+        'MODEL_UNTRAINABLE',
+        `${option} of this adapter: ${what}. It can be used and merged; to train on, merge it and begin an adapter over the result`,
+      )
+    }
+    if (config?.trainableTokenIndices) fail('trainable_token_indices', 'single rows of the embedding are not trained here')
+    const { head } = this.open.model
+    if (config?.ensureWeightTying && head.tiedTo && this.recorder.parameters.has(`${head.path}.lora_A.weight`))
+      fail('ensure_weight_tying', 'one low-rank part that both embedding and head have is not trained here')
   }
 
   /** weights of the base, and of them and the adapter those that are trained */

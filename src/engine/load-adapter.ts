@@ -1,23 +1,23 @@
 /** A PEFT adapter folder over an open base: the same tensors, to generate with or to train on. */
 import { SaqrError } from '../error.ts'
 import { asF32 } from '../formats/numbers.ts'
-import { readAdapter } from '../formats/peft/read.ts'
+import { type Adapter, readAdapter } from '../formats/peft/read.ts'
 import type { CheckpointTensor } from '../formats/tensor.ts'
+import { adaptedBase } from './adapted-base.ts'
 import { LanguageModel } from './language-model.ts'
 import type { OpenModel } from './open-model.ts'
-import type { Trainables } from './trainables.ts'
+import { parametersOf, sameValues } from './settle.ts'
 
-/** @throws SaqrError FORMAT_ADAPTER where its tensors are not those that its configuration means on this base */
+/**
+ * @param open the base as the adapter has it (`adaptedBase`)
+ * @throws SaqrError FORMAT_ADAPTER where its tensors are not those that its configuration means on this base
+ */
 export function loadAdapter(open: OpenModel, folder: string): LanguageModel {
   const adapter = readAdapter(folder)
-  const given = new Map<string, CheckpointTensor>(adapter.saved)
-  for (const [path, { embedding, a, b }] of adapter.modules) {
-    given.set(`${path}.${embedding ? 'lora_embedding_A' : 'lora_A.weight'}`, a)
-    given.set(`${path}.${embedding ? 'lora_embedding_B' : 'lora_B.weight'}`, b)
-  }
+  checkBase(open, adapter, folder)
   const model = new LanguageModel(open, { kind: 'lora', config: adapter.config }, 0)
   try {
-    fill(model.trainables, given, folder)
+    fill(model, adapter, folder)
     return model
   } catch (error) {
     model.disposeAdapter()
@@ -25,18 +25,85 @@ export function loadAdapter(open: OpenModel, folder: string): LanguageModel {
   }
 }
 
-function fill(trainables: Trainables, given: Map<string, CheckpointTensor>, folder: string): void {
-  for (const name of trainables.names) {
-    const t = given.get(name.replace('.base_layer.', '.'))
-    const { rows, cols } = trainables.shape(name)
-    if (!t) throw bad(folder, `has no ${name}, which its adapter_config.json and the base call for`)
-    if (t.rows !== rows || t.cols !== cols)
-      throw bad(folder, `has ${name} as ${t.shape.join(' × ')}; this base takes ${rows} × ${cols}: is it another model's adapter?`)
-    trainables.set(name, asF32(t.load('f32')))
-    given.delete(name.replace('.base_layer.', '.'))
+/** The base was opened with what the adapter keeps of it, or has the same values. */
+function checkBase(open: OpenModel, adapter: Adapter, folder: string): void {
+  const { checkpoint } = open
+  if (checkpoint.adapter === folder) return
+  const { tensors } = adaptedBase(checkpoint, adapter, folder)
+  for (const [name, tensor] of tensors) {
+    const there = checkpoint.tensors.get(name)
+    if (tensor === there || (there && sameValues(tensor, there))) continue
+    throw bad(folder, `keeps ${name} with other values than this base: open the adapter's folder itself, which opens its base with them`)
   }
-  const [extra] = given.keys()
-  if (extra !== undefined) throw bad(folder, `has ${extra}, which this base has no place for: is it another model's adapter?`)
+}
+
+function fill(model: LanguageModel, adapter: Adapter, folder: string): void {
+  const { trainables } = model
+  const given = tensorsOf(adapter)
+  const used = new Set<string>()
+  for (const name of trainables.names) {
+    const key = name.replace('.base_layer.', '.')
+    const t = given.get(key)
+    const { rows, cols } = trainables.shape(name)
+    if (!t) throw bad(folder, `has no ${name}, which its adapter_config.json calls for on this base`)
+    if (t.rows !== rows || t.cols !== cols) throw misfit(model, folder, name, t, `${rows} × ${cols}`)
+    trainables.set(name, asF32(t.load('f32')))
+    used.add(key)
+  }
+  for (const [copy, name] of model.adapter.copies ?? []) {
+    const t = adapter.saved.get(copy)
+    if (t && !sameValues(t, adapter.saved.get(name)!))
+      throw bad(folder, `has ${copy} with other values than ${name}, although ensure_weight_tying makes them one`)
+    used.add(copy)
+  }
+  const base = new Set([...adapter.base.keys(), ...open(model)])
+  for (const name of given.keys()) if (!used.has(name) && !base.has(name)) throw unplaced(model, folder, name)
+  const { names } = trainables
+  const copies = [...(model.adapter.copies?.keys() ?? [])]
+  model.kept = [...adapter.stored].filter(
+    ([name]) => !names.includes(name) && !copies.includes(name) && !name.endsWith('.modules_to_save.weight'),
+  )
+}
+
+/** weights of the base that the adapter's file may hold without training them */
+function open({ open: { model } }: LanguageModel): string[] {
+  const embedding = [...parametersOf(model).values()].filter(({ role }) => role === 'embedding')
+  return [...embedding.map(({ name }) => name), `${model.head.path}.weight`]
+}
+
+/** by the names that trained tensors have, less `base_layer` */
+function tensorsOf({ saved, modules }: Adapter): Map<string, CheckpointTensor> {
+  const given = new Map(saved)
+  for (const [path, { embedding, a, b, bias }] of modules) {
+    given.set(`${path}.${embedding ? 'lora_embedding_A' : 'lora_A.weight'}`, a)
+    given.set(`${path}.${embedding ? 'lora_embedding_B' : 'lora_B.weight'}`, b)
+    if (bias) given.set(`${path}.lora_B.bias`, bias)
+  }
+  return given
+}
+
+/** The base has the module, but of another size. */
+function misfit({ open }: LanguageModel, folder: string, name: string, { shape }: CheckpointTensor, wanted: string): SaqrError {
+  const { model, checkpoint } = open
+  return bad(
+    folder,
+    `has ${name} as ${shape.join(' × ')} where ${checkpoint.path} (${model.family}, ${model.layers} layers, ${model.channels} channels) takes ${wanted}: base_model_name_or_path in its adapter_config.json must name the base it was trained over`,
+  )
+}
+
+/** A tensor that neither the configuration nor the base has a place for. */
+function unplaced({ open, adapter }: LanguageModel, folder: string, name: string): SaqrError {
+  const path = name.replace(/\.(lora_A\.weight|lora_B\.(weight|bias)|lora_embedding_[AB]|weight|bias)$/, '')
+  const parameters = parametersOf(open.model)
+  const known = parameters.has(`${path}.weight`) || path === open.model.head.path
+  const { targetModules, modulesToSave } = adapter.config!
+  const named = `target_modules ${JSON.stringify(targetModules)}${modulesToSave ? `, modules_to_save ${JSON.stringify(modulesToSave)}` : ''}`
+  return bad(
+    folder,
+    known
+      ? `has ${name}, but its adapter_config.json does not name ${path} (${named})`
+      : `has ${name}, but ${open.checkpoint.path} (${open.model.family}, ${open.model.layers} layers) has no module ${path}: base_model_name_or_path in its adapter_config.json must name the base it was trained over`,
+  )
 }
 
 const bad = (folder: string, why: string) => new SaqrError('FORMAT_ADAPTER', `The adapter ${folder} ${why}.`)

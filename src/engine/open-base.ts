@@ -1,12 +1,16 @@
 /** A model by name: fetched if need be, opened on a device, with the tokenizer it is used with. An adapter folder opens its base. */
+import { join } from 'node:path'
 import type { Device } from '../devices/device.ts'
 import { SaqrError } from '../error.ts'
 import { openCheckpoint, type TokenizerFiles } from '../formats/checkpoint.ts'
 import { readAdapterConfig } from '../formats/peft/config.ts'
+import { readAdapter } from '../formats/peft/read.ts'
 import { readTokenizerFiles } from '../formats/tokenizer-files.ts'
-import { resolveModel } from '../hub/model.ts'
+import { type ResolvedModel, resolveModel } from '../hub/model.ts'
 import { Tokenizer } from '../text/tokenizer.ts'
+import { adaptedBase } from './adapted-base.ts'
 import { type BaseChoice, OpenModel } from './open-model.ts'
+import { settle, withTensors } from './settle.ts'
 
 export interface BaseRequest {
   /** a Hub branch, tag or commit */
@@ -36,27 +40,38 @@ export async function openBase(name: string, device: Device, request: BaseReques
   const named = await resolveModel(name, { revision, token, signal })
   const adapter = named.kind === 'adapter' ? named.path : null
   const found = adapter === null ? named : await baseOf(adapter, request)
-  const checkpoint = openCheckpoint(found.path)
+  const settled = settle(openCheckpoint(found.path))
+  const checkpoint = adapter === null ? settled.checkpoint : adaptedBase(settled.checkpoint, readAdapter(adapter), adapter)
   // an adapter that was saved with a tokenizer was trained with it
   const files = (adapter === null ? undefined : readTokenizerFiles(adapter)) ?? checkpoint.tokenizer
   if (!files) throw new SaqrError('MODEL_TOKENIZER', `${found.path} has no tokenizer: put tokenizer.json beside the weights`)
   const tokenizer = withChanges(files, request)
   const modelType = String(checkpoint.config.model_type)
+  const { config, tensors } = checkpoint
+  const open = new OpenModel(device, withTensors(checkpoint, config, tensors, tokenizer), request.choice(config))
   return {
-    open: new OpenModel(device, { ...checkpoint, tokenizer }, request.choice(checkpoint.config)),
+    open,
     adapter,
     tokenizer: new Tokenizer(tokenizer, { modelType, eosToken: request.eosToken ?? undefined }),
-    notes: [named.note, found.note].filter((note, i, all) => note !== undefined && all.indexOf(note) === i) as string[],
+    notes: [...new Set([named.note, found.note, ...settled.notes])].filter((note) => note !== undefined),
   }
 }
 
-async function baseOf(folder: string, { token, signal }: BaseRequest) {
-  const { baseModelNameOrPath, revision } = readAdapterConfig(folder)
-  if (baseModelNameOrPath !== null) return await resolveModel(baseModelNameOrPath, { revision: revision ?? undefined, token, signal })
-  throw new SaqrError(
-    'MODEL_BASE',
-    `${folder} is an adapter whose adapter_config.json names no base_model_name_or_path: write the base's id or path there`,
-  )
+/** @throws SaqrError MODEL_BASE naming the file that says which base it is, where there is none or it can't be had */
+async function baseOf(folder: string, { token, signal }: BaseRequest): Promise<ResolvedModel> {
+  const { baseModelNameOrPath: name, revision } = readAdapterConfig(folder)
+  const file = join(folder, 'adapter_config.json')
+  const how = `Write the base's path or Hub id as base_model_name_or_path into ${file}.`
+  if (name === null) throw new SaqrError('MODEL_BASE', `${folder} is an adapter, but ${file} does not name its base. ${how}`)
+  let base: ResolvedModel
+  try {
+    base = await resolveModel(name, { revision: revision ?? undefined, token, signal })
+  } catch (cause) {
+    if (!(cause instanceof SaqrError) || !/^(FORMAT_NOT_FOUND|FORMAT_NOT_A_MODEL|HUB_(?!TOKEN|GATED))/.test(cause.code)) throw cause
+    throw new SaqrError('MODEL_BASE', `${folder} is an adapter over ${name}, which is not to be had: ${cause.message} ${how}`, { cause })
+  }
+  if (base.kind !== 'adapter') return base
+  throw new SaqrError('MODEL_BASE', `${folder} is an adapter over ${name}, which is an adapter itself: merge that one first. ${how}`)
 }
 
 function withChanges(files: TokenizerFiles, { eosToken, chatTemplate }: BaseRequest): TokenizerFiles {

@@ -9,7 +9,7 @@ import type { Checkpoint } from '../formats/tensor.ts'
 import type { TraceRecorder } from '../graph/trace.ts'
 import { inspect } from '../graph/training.ts'
 import type { Model } from '../models/family.ts'
-import { openConfig } from '../models/registry.ts'
+import { settle } from './settle.ts'
 import { loadWeights } from './weights.ts'
 
 export interface BaseChoice {
@@ -31,14 +31,18 @@ export class OpenModel {
   readonly checkpoint: Checkpoint
   readonly model: Model
   readonly choice: BaseChoice
+  /** worth telling of the checkpoint */
+  readonly notes: readonly string[]
   /** weights and constants it brought into the store */
   readonly #loaded = new Set<string>()
   #disposed = false
 
   constructor(device: Device, checkpoint: Checkpoint, choice: BaseChoice) {
+    const settled = settle(checkpoint)
     this.device = device
-    this.checkpoint = checkpoint
-    this.model = openConfig(checkpoint.config)
+    this.checkpoint = settled.checkpoint
+    this.model = settled.model
+    this.notes = settled.notes
     this.choice = choice
   }
 
@@ -50,7 +54,8 @@ export class OpenModel {
   }
 
   adapter(spec: AdapterSpec, training: boolean): Adapter {
-    return chooseAdapter(spec, { nf4: this.choice.loadIn4bit, head: this.model.head.path }, training)
+    const { path, tiedTo } = this.model.head
+    return chooseAdapter(spec, { nf4: this.choice.loadIn4bit, head: path, tiedTo }, training)
   }
 
   /** the tensors that the model with this adapter holds */

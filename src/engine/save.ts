@@ -1,15 +1,14 @@
 /** A model's trained part as files: a PEFT adapter, or a whole checkpoint where all weights are trained. */
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { bytesOf } from '../formats/numbers.ts'
 import { type AdapterConfig, writeAdapterConfig } from '../formats/peft/config.ts'
-import { writeSafetensors } from '../formats/safetensors/write.ts'
+import { PEFT_PREFIX } from '../formats/peft/read.ts'
+import { readSafetensors } from '../formats/safetensors/read.ts'
+import { type TensorToWrite, writeSafetensors } from '../formats/safetensors/write.ts'
 import type { CheckpointTensor } from '../formats/tensor.ts'
-import { ensureWritableFolder } from '../hub/files.ts'
+import { ensureWritableFolder, readRange } from '../hub/files.ts'
 import type { LanguageModel } from './language-model.ts'
 import { writeModelFolder } from './model-folder.ts'
-
-/** What PEFT puts before every module path. */
-export const PEFT_PREFIX = 'base_model.model.'
 
 /** LoRA: adapter_config.json and adapter_model.safetensors (f32); full: config.json, weights in the model's dtype, tokenizer. */
 export async function saveTrained(model: LanguageModel, folder: string): Promise<void> {
@@ -21,12 +20,32 @@ export async function saveTrained(model: LanguageModel, folder: string): Promise
 }
 
 async function saveAdapter(model: LanguageModel, config: AdapterConfig, folder: string): Promise<void> {
-  const { trainables } = model
-  const tensors = trainables.names.map((name) => {
+  const { trainables, adapter, kept } = model
+  const path = join(folder, 'adapter_model.safetensors')
+  const written = (as: string, name: string): TensorToWrite => {
     const { rows, cols } = trainables.shape(name)
     const shape = trainables.isVector(name) ? [cols] : [rows, cols]
-    return { name: PEFT_PREFIX + name, dtype: 'F32', shape, data: () => bytesOf(trainables.get(name)) }
-  })
-  await writeSafetensors(join(folder, 'adapter_model.safetensors'), tensors, { format: 'pt' })
+    return { name: PEFT_PREFIX + as, dtype: 'F32', shape, data: () => bytesOf(trainables.get(name)) }
+  }
+  const tensors = [
+    ...trainables.names.map((name) => written(name, name)),
+    ...[...(adapter.copies ?? [])].map(([copy, name]) => written(copy, name)),
+    ...kept.map(([name, { storage, shape, path, offset, bytes }]) => ({
+      name: PEFT_PREFIX + name,
+      dtype: storage,
+      shape,
+      data: () => readRange(path, offset, bytes),
+    })),
+  ]
+  await writeSafetensors(path, tensors, { format: 'pt' })
+  relocate(kept, path)
   writeAdapterConfig(folder, { ...config, inferenceMode: true })
+}
+
+/** Kept tensors of a file that was written over lie elsewhere in it now. */
+function relocate(kept: LanguageModel['kept'], path: string): void {
+  const moved = kept.filter(([, stored]) => resolve(stored.path) === resolve(path))
+  if (moved.length === 0) return
+  const { tensors } = readSafetensors(path)
+  for (const [name, stored] of moved) stored.offset = tensors.get(PEFT_PREFIX + name)!.offset
 }

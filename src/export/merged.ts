@@ -16,7 +16,8 @@ export async function saveMerged(model: LanguageModel, folder: string): Promise<
   const merged = (name: string, t: CheckpointTensor) =>
     adapter.merge(name, { rows: t.rows, cols: t.cols, values: () => asF32(t.load('f32')) }, (trained) => model.trainables.values(trained))
   const { head } = model.open.model
-  if (!head.tiedTo) return writeModelFolder(model.open, folder, (t) => merged(t.name, t))
+  // tied, and adapted as one
+  if (!head.tiedTo || adapter.config.ensureWeightTying) return writeModelFolder(model.open, folder, (t) => merged(t.name, t))
 
   const embedding = find(model.open.checkpoint, { name: `${head.tiedTo}.weight`, rows: head.vocab, cols: head.channels })
   const changed = merged(`${head.tiedTo}.weight`, embedding) !== null || merged(`${head.path}.weight`, embedding) !== null

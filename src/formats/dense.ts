@@ -24,6 +24,7 @@ export interface StoredTensor {
   /** safetensors name of the element type */
   storage: string
   path: string
+  /** moves where its file is written anew */
   offset: number
   bytes: number
 }
@@ -34,7 +35,8 @@ export function matrixShape(shape: readonly number[]): { rows: number; cols: num
   return { rows: shape[0]!, cols: shape.slice(1).reduce((a, b) => a * b, 1) }
 }
 
-export function denseTensor({ name, shape, storage, path, offset, bytes }: StoredTensor): CheckpointTensor {
+export function denseTensor(stored: StoredTensor): CheckpointTensor {
+  const { name, shape, storage, path, offset, bytes } = stored
   const { rows, cols } = matrixShape(shape)
   const type = dense[storage]
   return {
@@ -49,7 +51,7 @@ export function denseTensor({ name, shape, storage, path, offset, bytes }: Store
     load(dtype, from = 0, count = rows - from) {
       checkRows(name, rows, from, count)
       if (!type || type.dtype === 'i32' || type.dtype === 'u8') throw noWeight(name, storage, path)
-      return convert(readRange(path, offset + from * cols * type.width, count * cols * type.width), type.dtype, dtype)
+      return convert(readRange(path, stored.offset + from * cols * type.width, count * cols * type.width), type.dtype, dtype)
     },
   }
 }

@@ -65,4 +65,6 @@ export interface Checkpoint {
   /** read on first use; undefined where the checkpoint has none */
   readonly tokenizer: TokenizerFiles | undefined
   tensors: ReadonlyMap<string, CheckpointTensor>
+  /** folder of the adapter whose stored weights stand in for the files' own */
+  adapter?: string
 }

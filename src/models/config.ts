@@ -3,42 +3,55 @@ import { SaqrError } from '../error.ts'
 
 type Json = Readonly<Record<string, unknown>>
 
+/** keys for which transformers takes null too; for any other it is an error */
+const NULLABLE: ReadonlySet<string> = new Set(['num_key_value_heads', 'attention_dropout', 'sliding_window'])
+
 export class Config {
   readonly json: Json
   readonly modelType: string
+  readonly #defaults: Json
 
-  constructor(json: Json, modelType: string) {
+  /** @param defaults the family's own in transformers, for keys that the file leaves out */
+  constructor(json: Json, modelType: string, defaults: Json = {}) {
     this.json = json
     this.modelType = modelType
+    this.#defaults = defaults
   }
 
   fail(key: string, why: string): never {
     throw new SaqrError('MODEL_CONFIG', `config.json of this ${this.modelType} model: ${key} ${why}`)
   }
 
-  /** a whole number ≥ 1 */
-  count(key: string, fallback?: number): number {
-    const value = this.json[key] ?? fallback
-    if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 1)
-      this.fail(key, `must be a whole number of at least 1, not ${JSON.stringify(value)}`)
+  #value(key: string, fallback: unknown): unknown {
+    const value = this.json[key]
+    if (value === undefined) return this.#defaults[key] ?? fallback
+    return value === null && NULLABLE.has(key) ? fallback : value
+  }
+
+  /** a whole number ≥ least */
+  count(key: string, fallback?: number, least = 1): number {
+    const value = this.#value(key, fallback)
+    if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < least)
+      this.fail(key, `must be a whole number of at least ${least}, not ${JSON.stringify(value)}`)
     return value
   }
 
   number(key: string, fallback?: number): number {
-    const value = this.json[key] ?? fallback
+    const value = this.#value(key, fallback)
     if (typeof value !== 'number' || !Number.isFinite(value)) this.fail(key, `must be a number, not ${JSON.stringify(value)}`)
     return value
   }
 
   flag(key: string, fallback: boolean): boolean {
-    const value = this.json[key] ?? fallback
+    const value = this.#value(key, fallback)
     if (typeof value !== 'boolean') this.fail(key, `must be true or false, not ${JSON.stringify(value)}`)
     return value
   }
 
-  /** the only value a family's forward knows for this key */
-  only(key: string, supported: unknown, fallback: unknown = supported): void {
-    const value = this.json[key] ?? fallback
-    if (value !== supported) this.fail(key, `is ${JSON.stringify(value)}: saqr's ${this.modelType} does ${JSON.stringify(supported)} only`)
+  /** the only value a family's forward knows for this key, and other spellings of it */
+  only(key: string, supported: unknown, ...same: unknown[]): void {
+    const value = this.#value(key, supported)
+    if (value !== supported && !same.includes(value))
+      this.fail(key, `is ${JSON.stringify(value)}: saqr's ${this.modelType} does ${JSON.stringify(supported)} only`)
   }
 }

@@ -30,18 +30,20 @@ export function evenHeadDim(c: Config): number {
 export function windowByLayer(c: Config): (layer: number) => number {
   const { layer_types: types, sliding_window: size } = c.json
   const window = c.flag('use_sliding_window', false) && size !== null ? c.count('sliding_window', 4096) : 0
-  const first = c.count('max_window_layers', 28)
+  const first = c.count('max_window_layers', 28, 0)
   if (types === undefined || types === null) return (layer) => (layer >= first ? window : 0)
-  const known: Readonly<Record<string, number>> = { full_attention: 0, sliding_attention: window }
+  const known: Readonly<Record<string, number>> = { full_attention: 0, attention: 0, sliding_attention: window }
   const layers = c.count('num_hidden_layers')
   if (!Array.isArray(types) || types.length !== layers || !types.every((t) => t in known)) {
     c.fail('layer_types', `must name full_attention or sliding_attention for each of ${layers} layers`)
   }
+  if (window === 0 && types.includes('sliding_attention'))
+    c.fail('layer_types', 'names sliding_attention, but use_sliding_window and sliding_window give no window')
   return (layer) => known[types[layer] as string]!
 }
 
 export function decoder(c: Config, traits: Traits): Model {
-  c.only('hidden_act', 'silu')
+  c.only('hidden_act', 'silu', 'swish')
   c.only('attention_dropout', 0)
   const channels = c.count('hidden_size')
   const hidden = c.count('intermediate_size')

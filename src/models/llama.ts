@@ -8,7 +8,9 @@ export const llama: Family = {
   architecture: 'LlamaForCausalLM',
   open(json) {
     const c = new Config(json, 'llama')
-    c.only('pretraining_tp', 1)
+    // transformers' llama has no window but its KV cache takes one from the config: answers would differ from what was trained
+    if (json.sliding_window != null && c.count('sliding_window') < c.count('max_position_embeddings', 2048))
+      c.fail('sliding_window', `is ${json.sliding_window}, which llama's attention doesn't have: is it a mistral model?`)
     const bias = c.flag('attention_bias', false)
     return decoder(c, {
       bias: { qkv: bias, o: bias, mlp: c.flag('mlp_bias', false) },

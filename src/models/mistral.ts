@@ -7,7 +7,7 @@ export const mistral: Family = {
   modelType: 'mistral',
   architecture: 'MistralForCausalLM',
   open(json) {
-    const c = new Config(json, 'mistral')
+    const c = new Config(json, 'mistral', { num_key_value_heads: 8, max_position_embeddings: 131_072 })
     if (json.layer_types != null)
       c.fail('layer_types', 'is nothing Mistral has: this may be a Ministral checkpoint, which saqr does not train')
     const window = json.sliding_window === null ? 0 : c.count('sliding_window', 4096)

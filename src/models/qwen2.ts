@@ -7,7 +7,7 @@ export const qwen2: Family = {
   modelType: 'qwen2',
   architecture: 'Qwen2ForCausalLM',
   open(json) {
-    const c = new Config(json, 'qwen2')
+    const c = new Config(json, 'qwen2', { num_key_value_heads: 32, max_position_embeddings: 32_768 })
     return decoder(c, {
       bias: { qkv: true, o: false, mlp: false },
       headDim: json.head_dim == null ? evenHeadDim(c) : c.count('head_dim'),

@@ -7,7 +7,7 @@ export const qwen3: Family = {
   modelType: 'qwen3',
   architecture: 'Qwen3ForCausalLM',
   open(json) {
-    const c = new Config(json, 'qwen3')
+    const c = new Config(json, 'qwen3', { num_key_value_heads: 32, max_position_embeddings: 32_768 })
     const bias = c.flag('attention_bias', false)
     return decoder(c, {
       bias: { qkv: bias, o: bias, mlp: false },

@@ -1,5 +1,6 @@
 /** The families there are, by `model_type`. */
 import { SaqrError } from '../error.ts'
+import { checkUnused } from './config-keys.ts'
 import type { Family, Model } from './family.ts'
 import { llama } from './llama.ts'
 import { mistral } from './mistral.ts'
@@ -18,5 +19,6 @@ export function openConfig(config: Readonly<Record<string, unknown>>): Model {
         : `model_type ${JSON.stringify(config.model_type)} is not supported`
     throw new SaqrError('MODEL_UNSUPPORTED', `${given}: saqr trains ${families.map((f) => f.modelType).join(', ')}`)
   }
+  checkUnused(config)
   return family.open(config)
 }

@@ -1,6 +1,7 @@
 /**
  * Frequencies of the rotary embedding out of a config: `rope_theta` with `rope_scaling`, or transformers 5's `rope_parameters`.
- * Types: default (Su et al. 2021), linear (position interpolation), llama3 (Llama 3.1), yarn (Peng et al. 2023). Others are refused.
+ * Types: default (Su et al. 2021), linear (position interpolation), dynamic (as far as it is default), llama3 (Llama 3.1), yarn (Peng et al. 2023).
+ * Others are refused.
  */
 import type { Config } from './config.ts'
 import type { RopeTable } from './trace.ts'
@@ -8,23 +9,43 @@ import type { RopeTable } from './trace.ts'
 type Scaling = Readonly<Record<string, unknown>>
 
 export function ropeOf(c: Config, headDim: number, defaultTheta = 10000): RopeTable {
-  const scaling = (c.json.rope_parameters ?? c.json.rope_scaling ?? {}) as Scaling
+  const scaling = scalingOf(c)
   const number = (key: string, fallback?: number): number => {
     const value = scaling[key] ?? fallback
     if (typeof value !== 'number' || !Number.isFinite(value))
-      c.fail(`rope_scaling.${key}`, `must be a number, not ${JSON.stringify(value)}`)
+      c.fail(`rope_parameters.${key}`, `must be a number, not ${JSON.stringify(value)}`)
     return value
   }
-  const theta = number('rope_theta', c.number('rope_theta', defaultTheta))
-  const partial = scaling.partial_rotary_factor ?? c.json.partial_rotary_factor ?? 1
-  if (partial !== 1) c.fail('partial_rotary_factor', `is ${JSON.stringify(partial)}: saqr's ${c.modelType} rotates whole heads only`)
+  const theta = 'rope_theta' in scaling ? number('rope_theta') : c.number('rope_theta', defaultTheta)
   if (headDim % 2) c.fail('head_dim', `is ${headDim}: rotation needs an even one`)
-  const type = scaling.rope_type ?? scaling.type ?? 'default'
-  const make = typeof type === 'string' ? TYPES[type] : undefined
-  if (!make) c.fail('rope_scaling.rope_type', `is ${JSON.stringify(type)}: saqr does ${Object.keys(TYPES).join(', ')}`)
+  const type = 'rope_type' in scaling ? scaling.rope_type : (scaling.type ?? 'default')
+  const make = typeof type === 'string' && Object.hasOwn(TYPES, type) ? TYPES[type] : undefined
+  if (!make) c.fail('rope_parameters.rope_type', `is ${JSON.stringify(type)}: saqr does ${Object.keys(TYPES).join(', ')}`)
+  const partial = scaling.partial_rotary_factor ?? c.json.partial_rotary_factor ?? 1
+  // transformers' own rotation of these families doesn't read it
+  if (partial !== 1 && type !== 'default')
+    c.fail('partial_rotary_factor', `is ${JSON.stringify(partial)}: saqr's ${c.modelType} rotates whole heads only`)
   const plain = Array.from({ length: headDim / 2 }, (_, i) => theta ** ((-2 * i) / headDim))
-  const original = () => number('original_max_position_embeddings', c.count('max_position_embeddings'))
-  return { rotaryDim: headDim, interleaved: false, ...make({ plain, theta, headDim, number, original, scaling }) }
+  // one beside the rope parameters counts before the one in them
+  const original = () =>
+    c.json.original_max_position_embeddings === undefined
+      ? number('original_max_position_embeddings', c.count('max_position_embeddings'))
+      : c.number('original_max_position_embeddings')
+  const stretch = () => c.count('max_position_embeddings') / original()
+  return { rotaryDim: headDim, interleaved: false, ...make({ plain, theta, headDim, number, original, stretch, scaling }) }
+}
+
+/** `rope_scaling`, the older name, counts before `rope_parameters` unless it is empty (transformers' convert_rope_params_to_dict). */
+function scalingOf(c: Config): Scaling {
+  const given = (key: string): Scaling | undefined => {
+    const value = c.json[key]
+    if (value === undefined || value === null) return undefined
+    if (typeof value !== 'object' || Array.isArray(value)) c.fail(key, `must be an object, not ${JSON.stringify(value)}`)
+    const nested = Object.entries(value).find(([, v]) => typeof v === 'object' && v !== null && !Array.isArray(v))
+    if (nested) c.fail(key, `has parameters of their own for ${nested[0]}, which saqr's ${c.modelType} doesn't do`)
+    return Object.keys(value).length > 0 ? (value as Scaling) : undefined
+  }
+  return given('rope_scaling') ?? given('rope_parameters') ?? {}
 }
 
 interface Given {
@@ -33,12 +54,20 @@ interface Given {
   headDim: number
   number: (key: string, fallback?: number) => number
   original: () => number
+  /** positions the model is used with over those it was trained with */
+  stretch: () => number
   scaling: Scaling
 }
 type Frequencies = Pick<RopeTable, 'invFreq' | 'attentionFactor'>
 
 const TYPES: Readonly<Record<string, (g: Given) => Frequencies>> = {
   default: ({ plain }) => ({ invFreq: plain, attentionFactor: 1 }),
+
+  /** NTK scaling grows only beyond max_position_embeddings, where no row goes */
+  dynamic({ plain, number }) {
+    number('factor')
+    return { invFreq: plain, attentionFactor: 1 }
+  },
 
   linear: ({ plain, number }) => ({ invFreq: plain.map((f) => f / number('factor')), attentionFactor: 1 }),
 
@@ -58,13 +87,13 @@ const TYPES: Readonly<Record<string, (g: Given) => Frequencies>> = {
   },
 
   /** channels that turn less than beta_slow times over the trained context are interpolated, more than beta_fast kept, a ramp between */
-  yarn({ plain, theta, headDim, number, original, scaling }) {
-    const factor = number('factor')
+  yarn({ plain, theta, headDim, number, original, stretch, scaling }) {
+    const factor = scaling.factor === null ? stretch() : number('factor')
     const at = (turns: number) => (headDim * Math.log(original() / (turns * 2 * Math.PI))) / (2 * Math.log(theta))
-    const whole = scaling.truncate !== false
+    const whole = Boolean(scaling.truncate ?? !('truncate' in scaling))
     const bound = (x: number, round: (x: number) => number) => (whole ? round(x) : x)
-    const from = Math.max(bound(at(number('beta_fast', 32)), Math.floor), 0)
-    const to = Math.min(bound(at(number('beta_slow', 1)), Math.ceil), headDim - 1)
+    const from = Math.max(bound(at(number('beta_fast', 32) || 32), Math.floor), 0)
+    const to = Math.min(bound(at(number('beta_slow', 1) || 1), Math.ceil), headDim - 1)
     const invFreq = plain.map((f, i) => {
       const ramp = Math.min(1, Math.max(0, (i - from) / (to === from ? 0.001 : to - from)))
       return (f / factor) * ramp + f * (1 - ramp)

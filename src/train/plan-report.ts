@@ -49,7 +49,7 @@ export function reportPlan(name: string, config: JsonObject, o: SftOptions, devi
   if (o.loadIn4bit && !lora) throw new SaqrError('OPTION_INVALID', FROZEN_4BIT)
   const adapter = chooseAdapter(
     lora ? { kind: 'lora', config: lora } : { kind: 'full' },
-    { nf4: o.loadIn4bit, head: model.head.path },
+    { nf4: o.loadIn4bit, head: model.head.path, tiedTo: model.head.tiedTo },
     true,
   )
   const recorder = inspect(model, adapter, activation)

@@ -72,7 +72,7 @@ export class SFTTrainer {
     const o = this.options
     const language = model.language
     const outputDir = o.outputDir ?? 'trainer_output'
-    language.trainables // a frozen model is refused before any work
+    language.checkTrainable() // before any work
     ensureWritableFolder(outputDir)
     const settings = {
       datasetTextField: o.datasetTextField,

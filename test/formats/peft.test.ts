@@ -91,7 +91,7 @@ describe('an adapter we can not use', () => {
     ['use_dora', true],
     ['layer_replication', [[0, 4]]],
     ['target_parameters', ['x']],
-    ['trainable_token_indices', [1]],
+    ['trainable_token_indices', [-1]],
     ['fan_in_fan_out', true],
     ['init_lora_weights', 'pissa'],
     ['task_type', 'SEQ_CLS'],

@@ -24,6 +24,7 @@ describe.each([
   { script: 'data', name: 'data' },
   { script: 'formats', name: 'formats' },
   { script: 'trl-fields', name: 'trl' },
+  { script: 'configs', name: 'configs' },
 ])('$script.py', async ({ script, name }) => {
   const folder = await oracle(script)
   it.each(filesBelow(recorded(name)))('%s', (path) => {

@@ -23,6 +23,10 @@ export interface AdapterConfig {
   modulesToSave: string[] | null
   layersToTransform: number[] | number | null
   layersPattern: string[] | string | null
+  /** tokens whose rows of the embedding are replaced, or by the name of a module that has such rows */
+  trainableTokenIndices: number[] | Record<string, number[]> | null
+  /** over a base whose head reads the embedding: what adapts the one adapts the other */
+  ensureWeightTying: boolean
   rankPattern: Record<string, number>
   alphaPattern: Record<string, number>
   initLoraWeights: boolean | string
@@ -47,6 +51,8 @@ export function loraConfig(given: Partial<AdapterConfig> & Pick<AdapterConfig, '
     modulesToSave: null,
     layersToTransform: null,
     layersPattern: null,
+    trainableTokenIndices: null,
+    ensureWeightTying: false,
     rankPattern: {},
     alphaPattern: {},
     initLoraWeights: true,
@@ -61,9 +67,9 @@ export const peftVersion = '0.21.2'
 
 /** Every further field of LoraConfig, at the value that means "not used": written so, and refused when read otherwise. */
 const unused: JsonObject = {
-  alora_invocation_tokens: null, arrow_config: null, corda_config: null, ensure_weight_tying: false, eva_config: null, fan_in_fan_out: false,
+  alora_invocation_tokens: null, arrow_config: null, corda_config: null, eva_config: null, fan_in_fan_out: false,
   kasa_config: null, layer_replication: null, loftq_config: {}, lora_ga_config: null, megatron_config: null, monteclora_config: null,
-  target_parameters: null, trainable_token_indices: null, use_bdlora: null, use_dora: false, use_qalora: false, velora_config: null,
+  target_parameters: null, use_bdlora: null, use_dora: false, use_qalora: false, velora_config: null,
 } // biome-ignore format: a table
 
 /** Fields that say nothing unless one of the above is on. */
@@ -114,6 +120,8 @@ export function readAdapterConfig(folder: string): AdapterConfig {
     modulesToSave: field('modules_to_save', orNull(isStrings), 'names or null', null),
     layersToTransform: field('layers_to_transform', orNull(isLayers), 'layer numbers or null', null),
     layersPattern: field('layers_pattern', orNull(isNames), 'names or null', null),
+    trainableTokenIndices: field('trainable_token_indices', orNull(isTokens), 'token ids, or token ids by module, or null', null),
+    ensureWeightTying: field('ensure_weight_tying', isBoolean, 'true or false', false),
     rankPattern: field('rank_pattern', isMapOf(isCount), 'a map of ranks', {}),
     alphaPattern: field('alpha_pattern', isMapOf(isNumber), 'a map of numbers', {}),
     initLoraWeights: init as boolean | string,
@@ -128,6 +136,7 @@ export function adapterConfigText(config: AdapterConfig): string {
   const fields: JsonObject = {
     ...unused, ...idle,
     alpha_pattern: config.alphaPattern, auto_mapping: config.autoMapping, base_model_name_or_path: config.baseModelNameOrPath, bias: config.bias,
+    ensure_weight_tying: config.ensureWeightTying, trainable_token_indices: config.trainableTokenIndices,
     exclude_modules: config.excludeModules, inference_mode: config.inferenceMode, init_lora_weights: config.initLoraWeights,
     layers_pattern: config.layersPattern, layers_to_transform: config.layersToTransform, lora_alpha: config.loraAlpha, lora_bias: config.loraBias,
     lora_dropout: new Float(config.loraDropout), modules_to_save: config.modulesToSave, peft_type: 'LORA', peft_version: peftVersion, r: config.r,
@@ -143,8 +152,9 @@ export function writeAdapterConfig(folder: string, config: AdapterConfig): void 
 
 const known = new Set(
   (
-    'alpha_pattern auto_mapping base_model_name_or_path bias exclude_modules inference_mode init_lora_weights layers_pattern layers_to_transform ' +
-    'lora_alpha lora_bias lora_dropout modules_to_save peft_type peft_version r rank_pattern revision runtime_config target_modules task_type use_rslora'
+    'alpha_pattern auto_mapping base_model_name_or_path bias ensure_weight_tying exclude_modules inference_mode init_lora_weights ' +
+    'layers_pattern layers_to_transform lora_alpha lora_bias lora_dropout modules_to_save peft_type peft_version r rank_pattern revision ' +
+    'runtime_config target_modules task_type trainable_token_indices use_rslora'
   ).split(' '),
 )
 
@@ -162,6 +172,8 @@ const isCount = (v: unknown): v is number => Number.isSafeInteger(v) && (v as nu
 const isStrings = (v: unknown): v is string[] => Array.isArray(v) && v.every(isString)
 const isNames = (v: unknown): v is string[] | string => isString(v) || isStrings(v)
 const isLayers = (v: unknown): v is number[] | number => (Array.isArray(v) ? v : [v]).every((n) => Number.isSafeInteger(n) && n >= 0)
+const isIds = (v: unknown): v is number[] => Array.isArray(v) && v.every((n) => Number.isSafeInteger(n) && n >= 0)
+const isTokens = (v: unknown): v is number[] | Record<string, number[]> => isIds(v) || (isObject(v) && Object.values(v).every(isIds))
 const isMapOf =
   <T>(fits: (v: unknown) => v is T) =>
   (v: unknown): v is Record<string, T> =>

@@ -1,0 +1,126 @@
+/**
+ * What a checkpoint's files and its config.json mean together, decided once as transformers' from_pretrained does: tensors under the names
+ * the family gives them, and whether the head and the embedding are one weight. Everybody reads the result.
+ */
+import type { ParameterSpec } from '../adapters/adapter.ts'
+import { Full } from '../adapters/full.ts'
+import { SaqrError } from '../error.ts'
+import { asF32 } from '../formats/numbers.ts'
+import type { Checkpoint, CheckpointTensor } from '../formats/tensor.ts'
+import { inspect } from '../graph/training.ts'
+import type { Model } from '../models/family.ts'
+import { openConfig } from '../models/registry.ts'
+
+export interface Settled {
+  /** the model's tensors and no others; config.tie_word_embeddings is what holds */
+  checkpoint: Checkpoint
+  model: Model
+  /** worth telling */
+  notes: string[]
+}
+
+/** base_model_prefix of causal models in transformers: what stands before every path but the head's */
+const PREFIX = 'model.'
+
+/** Older files keep these constants; transformers makes them itself and says nothing either. */
+const IGNORED = /\.rotary_emb\.inv_freq$/
+
+/** weights of two tensors compared at once */
+const CHUNK = 1 << 21
+
+/** Errors: MODEL_CONFIG, MODEL_UNSUPPORTED, MODEL_WEIGHT. */
+export function settle(given: Checkpoint): Settled {
+  const model = openConfig(given.config)
+  const wanted = weightNames(model)
+  const tensors = named(given, new Set([...wanted, `${model.head.path}.weight`]))
+  const notes: string[] = []
+  const parted = settleHead(given.path, model, tensors)
+  if (parted) notes.push(parted)
+  const config = parted ? { ...given.config, tie_word_embeddings: false } : given.config
+  const settled = parted ? openConfig(config) : model
+  const used = parted ? weightNames(settled) : wanted
+  const unused = [...tensors.keys()].filter((name) => !used.has(name))
+  for (const name of unused) tensors.delete(name)
+  const told = unused.filter((name) => !IGNORED.test(name))
+  if (told.length > 0) notes.push(notUsed(given.path, model.family, told))
+  return { checkpoint: withTensors(given, config, tensors), model: settled, notes }
+}
+
+/** A checkpoint with other tensors; its tokenizer is still read on first use only. */
+export function withTensors(
+  given: Checkpoint,
+  config: Checkpoint['config'],
+  tensors: Checkpoint['tensors'],
+  tokenizer?: Checkpoint['tokenizer'],
+): Checkpoint {
+  const { kind, path, generationConfig, adapter } = given
+  return {
+    kind,
+    path,
+    generationConfig,
+    adapter,
+    config,
+    tensors,
+    get tokenizer() {
+      return tokenizer ?? given.tokenizer
+    },
+  }
+}
+
+/** the tensors the model is made of, by name */
+export function parametersOf(model: Model): ReadonlyMap<string, ParameterSpec> {
+  return inspect(model, new Full(), 'f32').parameters
+}
+
+const weightNames = (model: Model) => new Set(parametersOf(model).keys())
+
+/** Under the model's names: the prefix may be missing, as in a file of the model without its head, or stand before the head too. */
+function named({ path, tensors }: Checkpoint, wanted: ReadonlySet<string>): Map<string, CheckpointTensor> {
+  const found = new Map<string, CheckpointTensor>()
+  for (const [name, tensor] of tensors) {
+    const short = name.startsWith(PREFIX) ? name.slice(PREFIX.length) : name
+    const meant = [name, short, PREFIX + name].find((n) => wanted.has(n)) ?? name
+    if (found.has(meant))
+      throw new SaqrError('MODEL_WEIGHT', `${path} has ${meant} twice, with ${PREFIX} before it and without: remove one`)
+    found.set(meant, meant === name ? tensor : { ...tensor, name: meant })
+  }
+  return found
+}
+
+/**
+ * The head of a config that ties it: with one of the two tensors that one is both; equal ones are one; different ones are two weights, whatever
+ * the config says. Returns what to tell of the last.
+ */
+function settleHead(path: string, { head }: Model, tensors: Map<string, CheckpointTensor>): string | undefined {
+  if (head.tiedTo === undefined) return undefined
+  const names = { embedding: `${head.tiedTo}.weight`, head: `${head.path}.weight` }
+  const embedding = tensors.get(names.embedding)
+  const own = tensors.get(names.head)
+  if (!own) return undefined
+  if (embedding && !sameValues(embedding, own))
+    return `${path}: config.json ties ${names.head} to ${names.embedding}, but the file has both with different values, so they are not tied`
+  tensors.set(names.embedding, embedding ?? { ...own, name: names.embedding })
+  tensors.delete(names.head)
+  return undefined
+}
+
+/** torch.equal */
+export function sameValues(a: CheckpointTensor, b: CheckpointTensor): boolean {
+  if (a.rows !== b.rows || a.cols !== b.cols) return false
+  const step = Math.max(1, Math.floor(CHUNK / a.cols))
+  for (let row = 0; row < a.rows; row += step) {
+    const count = Math.min(step, a.rows - row)
+    const x = asF32(a.load('f32', row, count))
+    const y = asF32(b.load('f32', row, count))
+    for (let i = 0; i < x.length; i++) if (x[i] !== y[i]) return false
+  }
+  return true
+}
+
+const NAMED = 4
+
+function notUsed(path: string, family: string, names: readonly string[]): string {
+  const more = names.length > NAMED ? ` and ${names.length - NAMED} more` : ''
+  const are = names.length === 1 ? 'is' : 'are'
+  return `${path}: ${names.slice(0, NAMED).join(', ')}${more} ${are} no part of a ${family} model: left out, as transformers leaves ${names.length === 1 ? 'it' : 'them'} out`
+}

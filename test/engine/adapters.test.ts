@@ -1,0 +1,120 @@
+/** Adapters that keep something of the base say what PEFT says, merged too, and are saved as they were. Recorded by tools/oracle/adapters.py. */
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, it } from 'vitest'
+import { planPasses } from '../../src/data/passes.ts'
+import { CpuDevice } from '../../src/devices/cpu/device.ts'
+import { adaptedBase } from '../../src/engine/adapted-base.ts'
+import { LanguageModel } from '../../src/engine/language-model.ts'
+import { loadAdapter } from '../../src/engine/load-adapter.ts'
+import { OpenModel } from '../../src/engine/open-model.ts'
+import { PassRunner } from '../../src/engine/runner.ts'
+import { saveTrained } from '../../src/engine/save.ts'
+import { saveMerged } from '../../src/export/merged.ts'
+import { openCheckpoint } from '../../src/formats/checkpoint.ts'
+import { readAdapter } from '../../src/formats/peft/read.ts'
+import { SCORES } from '../../src/ops/target-log-probs/op.ts'
+import { distance, readTensors } from '../parity/family-case.ts'
+
+const root = join(import.meta.dirname, '../fixtures/adapters')
+const cases = readdirSync(root).filter((name) => name !== 'tied' && name !== 'untied')
+const work = mkdtempSync(join(tmpdir(), 'saqr-adapters-'))
+afterAll(() => rmSync(work, { recursive: true }))
+
+const choice = { dtype: 'f32', loadIn4bit: false, doubleQuant: false } as const
+const baseOf = (name: string) => JSON.parse(readFileSync(join(root, name, 'base.json'), 'utf8')) as { base: string; vocabulary: number }
+
+/** the row of the recording */
+const ids = Int32Array.of(3, 17, 5, 9, 4, 21, 3, 5, 11, 8, 23, 4)
+
+async function logProbabilities({ open, spec, trained }: LanguageModel, gradients = false): Promise<Float32Array> {
+  const runner = new PassRunner(open.device, {
+    model: open.model,
+    adapter: open.adapter(spec, false),
+    activation: 'f32',
+    layout: trained?.layout ?? { scope: '', size: 0, entries: new Map() },
+    policy: () => () => 'all',
+    gradients,
+  })
+  const row = { ids, targets: Uint8Array.from(ids, (_, i) => (i > 0 ? 1 : 0)), row: 1, source: 'row' }
+  const [pass] = planPasses([row], { maxPassTokens: 512, quantum: 16 })
+  const scores = await runner.run(pass!, { seed: 0, step: 0, lossScale: 1 / (ids.length - 1) })
+  return scores.filter((_, i) => i % SCORES === 0)
+}
+
+async function onDevice<T>(use: (device: CpuDevice) => Promise<T>): Promise<T> {
+  const device = new CpuDevice({ threads: 1 })
+  try {
+    return await use(device)
+  } finally {
+    device.dispose()
+  }
+}
+
+function openOver(device: CpuDevice, base: string, folder: string): LanguageModel {
+  const checkpoint = adaptedBase(openCheckpoint(join(root, base)), readAdapter(folder), folder)
+  return loadAdapter(new OpenModel(device, checkpoint, choice), folder)
+}
+
+// PEFT's own f32 lies about as far from f64; a merged weight is rounded once more
+const CLOSE = 3e-6
+
+describe.each(cases)('%s', (name) => {
+  const { base, vocabulary } = baseOf(name)
+  const folder = join(root, name)
+  const expected = readTensors(join(folder, 'expected.safetensors')).get('logp')!
+  const file = (at: string) => readTensors(join(at, 'adapter_model.safetensors'))
+
+  it('says what PEFT says, merged too', () =>
+    onDevice(async (device) => {
+      const model = openOver(device, base, folder)
+      expect(model.open.model.vocab).toBe(vocabulary)
+      expect(distance(await logProbabilities(model), expected)).toBeLessThan(CLOSE)
+      const merged = join(work, `${name}-merged`)
+      await saveMerged(model, merged)
+      await onDevice(async (other) => {
+        const opened = new LanguageModel(new OpenModel(other, openCheckpoint(merged), choice), { kind: 'none' }, 0)
+        expect(opened.open.checkpoint.config.vocab_size).toBe(vocabulary)
+        expect(distance(await logProbabilities(opened), expected)).toBeLessThan(CLOSE)
+      })
+    }))
+
+  it('is saved as it was, and again over itself', () =>
+    onDevice(async (device) => {
+      const model = openOver(device, base, folder)
+      const out = join(work, name)
+      await saveTrained(model, out)
+      const given = [...file(folder)].filter(([key]) => !key.endsWith('.modules_to_save.weight'))
+      const sorted = (tensors: Iterable<[string, Float32Array]>) => [...tensors].sort(([a], [b]) => (a < b ? -1 : 1))
+      expect(sorted(file(out))).toEqual(sorted(given))
+      const config = (at: string) => JSON.parse(readFileSync(join(at, 'adapter_config.json'), 'utf8'))
+      expect(config(out)).toEqual(config(folder))
+      await onDevice(async (other) => {
+        const again = openOver(other, base, out)
+        await saveTrained(again, out)
+        await saveTrained(again, out)
+        expect(sorted(file(out))).toEqual(sorted(given))
+      })
+    }))
+
+  it('is trained on, or refused before it', () =>
+    onDevice(async (device) => {
+      const model = openOver(device, base, folder)
+      const refused = name.startsWith('tokens')
+        ? 'trainable_token_indices'
+        : name.startsWith('as-one-low-rank')
+          ? 'ensure_weight_tying'
+          : null
+      if (refused === null) {
+        model.checkTrainable()
+        const gradient = readTensors(join(folder, 'expected.safetensors')).get('grad')
+        if (!gradient) return
+        await logProbabilities(model, true)
+        expect(distance(model.trainables.get('model.embed_tokens.weight', 'gradients'), gradient)).toBeLessThan(CLOSE)
+      } else
+        expect(() => model.checkTrainable()).toThrow(
+          expect.objectContaining({ code: 'MODEL_UNTRAINABLE', message: expect.stringContaining(refused) }),
+        )
+    }))
+})
