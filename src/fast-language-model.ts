@@ -46,8 +46,6 @@ export type PeftOptions = Partial<
   randomState?: number
 }
 
-const PROJECTIONS = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj']
-
 /** what a model frees beside its adapter: a base on the user's own device, or the device with all on it */
 type Owned = 'nothing' | 'base' | 'device'
 
@@ -139,7 +137,8 @@ export const FastLanguageModel = {
         'OPTION_INVALID',
         `the base of this model holds weights of the adapter ${checkpoint.adapter}, which a new adapter would not name: merge it first (savePretrainedMerged)`,
       )
-    const config: AdapterConfig = { ...LORA, ...given, baseModelNameOrPath: model.name }
+    const targetModules = [...model.language.open.model.linears]
+    const config: AdapterConfig = { ...LORA, targetModules, ...given, baseModelNameOrPath: model.name }
     checkLora(config)
     return new PretrainedModel(
       new LanguageModel(model.language.open, { kind: 'lora', config }, randomState),
@@ -151,8 +150,8 @@ export const FastLanguageModel = {
   },
 }
 
-/** Unsloth's defaults */
-const LORA = loraConfig({ r: 16, loraAlpha: 16, targetModules: PROJECTIONS })
+/** Unsloth's defaults; the modules are the family's linears */
+const LORA = loraConfig({ r: 16, loraAlpha: 16, targetModules: [] })
 
 const LOAD_KEYS = [
   'maxSeqLength',

@@ -3,7 +3,7 @@
  * `linear(path)` and never know; the answer is written in ops, so every variant runs on the same path.
  */
 import type { AdapterConfig } from '../formats/peft/config.ts'
-import type { LinearShape } from '../models/trace.ts'
+import type { EmbeddingShape, LinearShape } from '../models/trace.ts'
 import type { Builder } from '../ops/op.ts'
 import type { DType, Tensor } from '../ops/tensor.ts'
 
@@ -39,10 +39,10 @@ export interface AdapterBuilder extends Builder {
 export interface Adapter {
   /** norm weights and whatever else a family reads as it is: (rows, cols) */
   tensor(b: AdapterBuilder, name: string, rows: number, cols: number, role: Role): Tensor
-  /** x (T, in) -> (T, out); `tiedTo`: the path of the embedding whose weight this linear reads */
-  linear(b: AdapterBuilder, path: string, x: Tensor, shape: LinearShape, tiedTo?: string): Tensor
+  /** x (T, in) -> (T, out) */
+  linear(b: AdapterBuilder, path: string, x: Tensor, shape: LinearShape): Tensor
   /** ids (T, 1) -> (T, channels) */
-  embed(b: AdapterBuilder, path: string, ids: Tensor, shape: { vocab: number; channels: number }): Tensor
+  embed(b: AdapterBuilder, path: string, ids: Tensor, shape: EmbeddingShape): Tensor
 
   /** what is trained, said in a word or two */
   readonly label: string

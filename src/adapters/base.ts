@@ -26,9 +26,9 @@ export class Base extends Direct {
     return b.weight(name, rows, cols)
   }
 
-  override linearWeight(b: AdapterBuilder, path: string, shape: LinearShape, tiedTo?: string): Tensor {
+  override linearWeight(b: AdapterBuilder, path: string, shape: LinearShape): Tensor {
     const quantised = this.options.nf4 && path !== this.options.head
-    return quantised ? b.weight(`${path}.weight`, shape.out, shape.in, 'nf4') : super.linearWeight(b, path, shape, tiedTo)
+    return quantised ? b.weight(`${path}.weight`, shape.out, shape.in, 'nf4') : super.linearWeight(b, path, shape)
   }
 
   merge(): null {

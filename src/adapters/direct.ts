@@ -1,6 +1,6 @@
 /** A linear that is one product, an embedding that is one table: the base as it is, or all of it trained. What the weights are is said below. */
 import type { AdapterConfig } from '../formats/peft/config.ts'
-import type { LinearShape } from '../models/trace.ts'
+import type { EmbeddingShape, LinearShape } from '../models/trace.ts'
 import { embed } from '../ops/embed/op.ts'
 import { product } from '../ops/product/op.ts'
 import type { Tensor } from '../ops/tensor.ts'
@@ -16,16 +16,16 @@ export abstract class Direct implements Adapter {
   abstract merge(name: string, base: BaseTensor, trained: (name: string) => Float32Array | null): Float32Array | null
 
   /** (out, in); a tied one is the embedding's */
-  linearWeight(b: AdapterBuilder, path: string, shape: LinearShape, tiedTo?: string): Tensor {
-    return this.tensor(b, `${tiedTo ?? path}.weight`, shape.out, shape.in, tiedTo ? 'embedding' : 'linear')
+  linearWeight(b: AdapterBuilder, path: string, shape: LinearShape): Tensor {
+    return this.tensor(b, `${shape.tiedTo ?? path}.weight`, shape.out, shape.in, shape.tiedTo ? 'embedding' : 'linear')
   }
 
-  linear(b: AdapterBuilder, path: string, x: Tensor, shape: LinearShape, tiedTo?: string): Tensor {
+  linear(b: AdapterBuilder, path: string, x: Tensor, shape: LinearShape): Tensor {
     const bias = shape.bias ? this.tensor(b, `${path}.bias`, 1, shape.out, 'bias') : null
-    return product(b, [{ x, w: this.linearWeight(b, path, shape, tiedTo) }], { bias }, path)
+    return product(b, [{ x, w: this.linearWeight(b, path, shape) }], { bias }, path)
   }
 
-  embed(b: AdapterBuilder, path: string, ids: Tensor, { vocab, channels }: { vocab: number; channels: number }): Tensor {
-    return embed(b, ids, this.tensor(b, `${path}.weight`, vocab, channels, 'embedding'), b.activation, false, path)
+  embed(b: AdapterBuilder, path: string, ids: Tensor, { vocab, channels, padding }: EmbeddingShape): Tensor {
+    return embed(b, ids, this.tensor(b, `${path}.weight`, vocab, channels, 'embedding'), { dtype: b.activation, padding }, path)
   }
 }

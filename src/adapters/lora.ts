@@ -6,7 +6,7 @@
 import { SaqrError } from '../error.ts'
 import type { AdapterConfig } from '../formats/peft/config.ts'
 import { loraScale, rankOf } from '../formats/peft/scale.ts'
-import type { LinearShape } from '../models/trace.ts'
+import type { EmbeddingShape, LinearShape } from '../models/trace.ts'
 import { dropout } from '../ops/dropout/op.ts'
 import { embed } from '../ops/embed/op.ts'
 import { type Part, product } from '../ops/product/op.ts'
@@ -98,7 +98,8 @@ export class Lora implements Adapter {
     return this.base.tensor(b, name, rows, cols, role)
   }
 
-  linear(b: AdapterBuilder, path: string, x: Tensor, shape: LinearShape, tiedTo?: string): Tensor {
+  linear(b: AdapterBuilder, path: string, x: Tensor, shape: LinearShape): Tensor {
+    const { tiedTo } = shape
     const bias = shape.bias ? this.tensor(b, `${path}.bias`, 1, shape.out, 'bias') : null
     if (this.isSaved(path)) {
       const init = { kind: 'checkpoint', name: `${tiedTo ?? path}.weight` } as const
@@ -106,7 +107,7 @@ export class Lora implements Adapter {
       const w = b.parameter(this.tied !== undefined && tiedTo ? { ...own, name: `${tiedTo}.weight`, role: 'embedding' } : own)
       return product(b, [{ x, w }], { bias }, path)
     }
-    const w = this.base.linearWeight(b, path, shape, tiedTo)
+    const w = this.base.linearWeight(b, path, shape)
     const list: Part[] = [{ x, w }]
     if (this.isTarget(path)) {
       const r = rankOf(this.config, path)
@@ -120,10 +121,11 @@ export class Lora implements Adapter {
     return product(b, list, { bias }, path)
   }
 
-  embed(b: AdapterBuilder, path: string, ids: Tensor, shape: { vocab: number; channels: number }): Tensor {
+  embed(b: AdapterBuilder, path: string, ids: Tensor, shape: EmbeddingShape): Tensor {
+    const options = { dtype: b.activation, padding: shape.padding }
     if (!this.isTarget(path, 'embedding')) {
       const w = this.tensor(b, `${path}.weight`, shape.vocab, shape.channels, 'embedding')
-      return embed(b, ids, w, b.activation, false, path)
+      return embed(b, ids, w, options, path)
     }
     const r = rankOf(this.config, path)
     const w = this.base.tensor(b, `${path}.weight`, shape.vocab, shape.channels, 'embedding')
@@ -135,8 +137,8 @@ export class Lora implements Adapter {
       role: 'linear',
       init: { kind: 'normal', std: 1 },
     })
-    const u = embed(b, ids, a, b.activation, true, `${path}.lora_embedding_A`)
-    return product(b, [{ x: u, w: up }], { alpha: loraScale(this.config, path), addend: embed(b, ids, w, b.activation, false, path) }, path)
+    const u = embed(b, ids, a, { ...options, trans: true }, `${path}.lora_embedding_A`)
+    return product(b, [{ x: u, w: up }], { alpha: loraScale(this.config, path), addend: embed(b, ids, w, options, path) }, path)
   }
 
   merge(name: string, base: BaseTensor, trained: (name: string) => Float32Array | null): Float32Array | null {

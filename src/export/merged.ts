@@ -15,11 +15,11 @@ export async function saveMerged(model: LanguageModel, folder: string): Promise<
   if (adapter.config === null) return saveTrained(model, folder)
   const merged = (name: string, t: CheckpointTensor) =>
     adapter.merge(name, { rows: t.rows, cols: t.cols, values: () => asF32(t.load('f32')) }, (trained) => model.trainables.values(trained))
-  const { head } = model.open.model
+  const { head, vocab, channels } = model.open.model
   // tied, and adapted as one
   if (!head.tiedTo || adapter.config.ensureWeightTying) return writeModelFolder(model.open, folder, (t) => merged(t.name, t))
 
-  const embedding = find(model.open.checkpoint, { name: `${head.tiedTo}.weight`, rows: head.vocab, cols: head.channels })
+  const embedding = find(model.open.checkpoint, { name: `${head.tiedTo}.weight`, rows: vocab, cols: channels })
   const changed = merged(`${head.tiedTo}.weight`, embedding) !== null || merged(`${head.path}.weight`, embedding) !== null
   const values = () => merged(`${head.path}.weight`, embedding) ?? asF32(embedding.load('f32'))
   await writeModelFolder(

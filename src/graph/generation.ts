@@ -31,9 +31,8 @@ export function generationPlan(spec: GenerationSpec): GenerationPlan {
   const { model, adapter, cache } = spec
   const r = new TraceRecorder(spec.activation, spec.layout)
   declareCachedInputs(r, spec.tokens, cache.size)
-  const hidden = model.forward(new GraphTrace(r, adapter, spec.tokens, cache))
-  const { path, channels, vocab, tiedTo } = model.head
-  const logits = adapter.linear(r, path, gather(r, hidden, 1), { in: channels, out: vocab, bias: false }, tiedTo)
+  const t = new GraphTrace(r, adapter, spec.tokens, cache)
+  const logits = model.logits(t, gather(r, model.forward(t), 1))
   const [nodes] = prune([r.nodes], [logits])
   const used = new Set(nodes!.flatMap((n) => [...n.inputs, ...n.outputs]))
   const pinned = [...[...r.inputs.values()].filter((t) => used.has(t)), logits]

@@ -3,6 +3,7 @@
  * the gradient of the loss; then the chunk's dh goes back to its rows. The segment runs once a chunk, moved on by its own cursor.
  */
 
+import type { Trace } from '../models/trace.ts'
 import { advance, gather, scatter, zeros } from '../ops/gather/op.ts'
 import type { Node } from '../ops/op.ts'
 import { targetLogProbs, targetLogProbsWithGradient } from '../ops/target-log-probs/op.ts'
@@ -20,8 +21,7 @@ export interface HeadNodes {
   dHidden: Tensor | null
 }
 
-export function headChunk(r: TraceRecorder, spec: TrainingSpec, hidden: Tensor): HeadNodes {
-  const { head } = spec.model
+export function headChunk(r: TraceRecorder, t: Trace, spec: TrainingSpec, hidden: Tensor): HeadNodes {
   const dHidden = spec.gradients && hidden.needsGrad ? zeros(r, hidden) : null
   const before = r.nodes
   r.nodes = []
@@ -29,7 +29,7 @@ export function headChunk(r: TraceRecorder, spec: TrainingSpec, hidden: Tensor):
   const restore = redirect(r, ['row', 'depth'], spec.chunk)
   const h: Mutable<Tensor> = gather(r, hidden, spec.chunk) // (chunk, C)
   h.needsGrad = hidden.needsGrad // its gradient goes back by the scatter below, not by a rule of gather's
-  const logits = spec.adapter.linear(r, head.path, h, { in: head.channels, out: head.vocab, bias: false }, head.tiedTo) // (chunk, V)
+  const logits = spec.model.logits(t, h) // (chunk, V)
   restore()
   const forward = r.nodes
   const scores = r.input('scores')

@@ -3,16 +3,11 @@
  * how tokens attend (to each other, or to a KV cache) from the mode.
  */
 import type { Adapter, AdapterBuilder, ParameterSpec } from '../adapters/adapter.ts'
-import type { LinearShape, RopeTable, Trace } from '../models/trace.ts'
+import type { EmbeddingShape, LinearShape, Seen, Trace } from '../models/trace.ts'
 import { add } from '../ops/add/op.ts'
-import type { AttentionShape } from '../ops/attention/op.ts'
-import { attention } from '../ops/attention/op.ts'
+import type { AttrSpecs, Given } from '../ops/attrs.ts'
 import { cacheWrite } from '../ops/cache-write/op.ts'
-import { hash32 } from '../ops/dropout/op.ts'
-import type { NormOptions } from '../ops/rms-norm/op.ts'
-import { addRmsNorm, rmsNorm } from '../ops/rms-norm/op.ts'
-import { rope, ropeTable } from '../ops/rope/op.ts'
-import { swiglu } from '../ops/swiglu/op.ts'
+import type { Op } from '../ops/op.ts'
 import type { DType, Tensor } from '../ops/tensor.ts'
 import { Recorder } from './recorder.ts'
 
@@ -112,74 +107,74 @@ export class GraphTrace implements Trace {
     this.#prefix = prefix
   }
 
-  #path(path: string): string {
-    return this.#prefix + path
+  get activation(): DType {
+    return this.#r.activation
   }
 
-  embed(path: string, shape: { vocab: number; channels: number }): Tensor {
-    return this.#adapter.embed(this.#r, this.#path(path), this.#r.input('ids'), shape)
+  /** nodes are named by the block they stand in */
+  apply<A extends AttrSpecs>(op: Op<A>, inputs: readonly (Tensor | null)[], attrs: Given<A>, name = op.name): Tensor[] {
+    return this.#r.apply(op, inputs, attrs, this.#prefix + name)
+  }
+
+  columns(x: Tensor, from: number, cols: number): Tensor {
+    return this.#r.columns(x, from, cols)
+  }
+
+  gradientOf(parameter: Tensor): Tensor {
+    return this.#r.gradientOf(parameter)
+  }
+
+  input(name: string): Tensor {
+    return this.#r.input(name)
+  }
+
+  embed(path: string, shape: EmbeddingShape): Tensor {
+    return this.#adapter.embed(this.#r, this.#prefix + path, this.#r.input('ids'), shape)
+  }
+
+  linear(path: string, x: Tensor, shape: LinearShape): Tensor {
+    return this.#adapter.linear(this.#r, this.#prefix + path, x, shape)
+  }
+
+  normWeight(path: string, size: number): Tensor {
+    return this.#adapter.tensor(this.#r, `${this.#prefix}${path}.weight`, 1, size, 'norm')
   }
 
   blocks(path: string, count: number, x: Tensor, body: (t: Trace, x: Tensor, index: number) => Tensor): Tensor {
     for (let i = 0; i < count; i++) {
       this.#r.block = i
-      x = body(new GraphTrace(this.#r, this.#adapter, this.tokens, this.#cache, `${this.#path(path)}.${i}.`), x, i)
+      x = body(new GraphTrace(this.#r, this.#adapter, this.tokens, this.#cache, `${this.#prefix}${path}.${i}.`), x, i)
     }
     this.#r.block = -1
     return x
   }
 
-  #norm(path: string, x: Tensor, o: NormOptions): Tensor {
-    return this.#adapter.tensor(this.#r, `${this.#path(path)}.weight`, 1, o.group ?? x.cols, 'norm')
-  }
-
-  rmsNorm(path: string, x: Tensor, options: NormOptions): Tensor {
-    return rmsNorm(this.#r, x, this.#norm(path, x, options), options, this.#path(path))
-  }
-
-  addRmsNorm(path: string, x: Tensor, delta: Tensor, options: NormOptions): { h: Tensor; y: Tensor } {
-    return addRmsNorm(this.#r, x, delta, this.#norm(path, x, options), options, this.#path(path))
-  }
-
-  /** a sum rides in the product that makes one of its terms where it can */
   add(a: Tensor, b: Tensor): Tensor {
     const node = this.#r.producers.get(b)
     return node?.op.mergeSum?.(this.#r, node, a, undefined) ?? add(this.#r, a, b)
   }
 
-  linear(path: string, x: Tensor, shape: LinearShape): Tensor {
-    return this.#adapter.linear(this.#r, this.#path(path), x, shape)
-  }
-
-  rope(x: Tensor, headDim: number, table: RopeTable): Tensor {
-    const angles = this.#angles(table)
-    return rope(this.#r, x, angles, headDim, table.interleaved, `${this.#prefix}rope`)
-  }
-
-  /** made once a pass, outside the blocks */
-  #angles(table: RopeTable): Tensor {
-    const key = `rope.${hash32(JSON.stringify(table)).toString(16)}`
-    return this.#r.once(`${key}.angles`, () => {
-      const block = this.#r.block
-      this.#r.block = -1
-      const angles = ropeTable(this.#r, this.#r.input('position'), this.#r.constant(key, table.invFreq), table.attentionFactor)
-      this.#r.block = block
-      return angles
-    })
-  }
-
-  attention(q: Tensor, k: Tensor, v: Tensor, shape: AttentionShape): Tensor {
-    const name = `${this.#prefix}attention`
-    if (!this.#cache) return attention(this.#r, q, k, v, shape, name)
+  seen(k: Tensor, v: Tensor): Seen {
+    if (!this.#cache) return { k, v, start: null }
     const start = this.#r.input('queryStart')
     const cached = (x: Tensor, which: string) => {
       const cache = this.#r.cache(`${this.#cache!.scope}${this.#prefix}${which}`, this.#cache!.size, x.cols, x.dtype)
-      return cacheWrite(this.#r, x, start, cache, name)
+      return cacheWrite(this.#r, x, start, cache, `${this.#prefix}attention`)
     }
-    return attention(this.#r, q, cached(k, 'k'), cached(v, 'v'), shape, name, start)
+    return { k: cached(k, 'k'), v: cached(v, 'v'), start }
   }
 
-  swiglu(gate: Tensor, up: Tensor): Tensor {
-    return swiglu(this.#r, gate, up, `${this.#prefix}swiglu`)
+  constant(name: string, values: readonly number[]): Tensor {
+    return this.#r.constant(name, values)
+  }
+
+  once(name: string, make: () => Tensor): Tensor {
+    return this.#r.once(name, () => {
+      const block = this.#r.block
+      this.#r.block = -1
+      const made = make()
+      this.#r.block = block
+      return made
+    })
   }
 }

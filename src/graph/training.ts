@@ -32,8 +32,8 @@ export interface TrainingSpec {
 export function inspect(model: Model, adapter: Adapter, activation: DType): TraceRecorder {
   const r = new TraceRecorder(activation)
   declarePassInputs(r, 1)
-  const h = model.forward(new GraphTrace(r, adapter, 1))
-  adapter.linear(r, model.head.path, h, { in: model.head.channels, out: model.head.vocab, bias: false }, model.head.tiedTo)
+  const t = new GraphTrace(r, adapter, 1)
+  model.logits(t, model.forward(t))
   return r
 }
 
@@ -46,9 +46,10 @@ export interface TracedPass {
 export function tracePass(spec: TrainingSpec): TracedPass {
   const r = new TraceRecorder(spec.activation, spec.layout)
   declarePassInputs(r, spec.tokens)
-  const hidden = spec.model.forward(new GraphTrace(r, spec.adapter, spec.tokens))
+  const t = new GraphTrace(r, spec.adapter, spec.tokens)
+  const hidden = spec.model.forward(t)
   const forward = take(r)
-  const { before, chunk, dHidden } = headChunk(r, spec, hidden)
+  const { before, chunk, dHidden } = headChunk(r, t, spec, hidden)
   if (dHidden) differentiate(r, forward, new Map<Tensor, Tensor>([[hidden, dHidden]]))
   const backward = take(r)
 

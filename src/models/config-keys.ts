@@ -27,9 +27,6 @@ export const HARMLESS: ReadonlySet<string> = new Set(
   ].flatMap((line) => line.split(' ')),
 )
 
-/** Not read yet: transformers gives this token's row of a trained embedding no gradient (nn.Embedding's padding_idx), here it has one. */
-export const DIFFERENT: ReadonlySet<string> = new Set(['pad_token_id'])
-
 /** Values that mean the key is not used; anything else is another model. */
 export const UNUSED: Readonly<Record<string, readonly unknown[]>> = {
   per_layer_config: [null],

@@ -42,6 +42,15 @@ export class Config {
     return value
   }
 
+  /** a token's id, counted from the end where negative as torch counts; undefined where none is given */
+  tokenId(key: string, vocab: number): number | undefined {
+    const value = this.json[key] === undefined ? this.#defaults[key] : this.json[key]
+    if (value === undefined || value === null) return undefined
+    if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < -vocab || value >= vocab)
+      this.fail(key, `must be null or an id below ${vocab}, not ${JSON.stringify(value)}`)
+    return value < 0 ? value + vocab : value
+  }
+
   flag(key: string, fallback: boolean): boolean {
     const value = this.#value(key, fallback)
     if (typeof value !== 'boolean') this.fail(key, `must be true or false, not ${JSON.stringify(value)}`)

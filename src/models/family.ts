@@ -1,16 +1,6 @@
 /** A family: a checkpoint's config.json read strictly, and the forward computation it means. One file each beside this one (and a line in registry.ts). */
-
 import type { Tensor } from '../ops/tensor.ts'
 import type { Trace } from './trace.ts'
-
-/** What stands over the last hidden state. */
-export interface HeadShape {
-  path: string
-  vocab: number
-  channels: number
-  /** path of the embedding whose weight it reads */
-  tiedTo?: string
-}
 
 /** A config.json understood: what shared code needs to know, and the forward. */
 export interface Model {
@@ -19,11 +9,14 @@ export interface Model {
   readonly channels: number
   readonly vocab: number
   readonly maxPositions: number
-  readonly head: HeadShape
-  /** keys and values of a token and layer: what a KV cache holds */
-  readonly kv: { channels: number }
+  /** path of the head: QLoRA leaves it as it is, all-linear doesn't mean it */
+  readonly head: { path: string; tiedTo?: string }
+  /** names of the blocks' linears, which an adapter targets where nothing else is asked for */
+  readonly linears: readonly string[]
   /** the hidden state the head reads (T, C) */
   forward(t: Trace): Tensor
+  /** logits (n, V) of rows of the hidden state (n, C) */
+  logits(t: Trace, h: Tensor): Tensor
 }
 
 export interface Family {

@@ -1,18 +1,29 @@
 /** Qwen 2 and 2.5 (Yang et al. 2024): Llama's block with biases on q, k and v; upper layers may have a sliding window. */
+import { swiglu } from '../ops/swiglu/op.ts'
 import { Config } from './config.ts'
-import { decoder, evenHeadDim, windowByLayer } from './decoder.ts'
+import { decoder, preNorm } from './decoder.ts'
 import type { Family } from './family.ts'
+import { gatedMlp } from './mlp.ts'
+import { readNorm } from './norm.ts'
+import { readRope } from './rope.ts'
+import { readHeads, selfAttention } from './self-attention.ts'
+import { windowsFromLayer } from './windows.ts'
 
 export const qwen2: Family = {
   modelType: 'qwen2',
   architecture: 'Qwen2ForCausalLM',
   open(json) {
     const c = new Config(json, 'qwen2', { num_key_value_heads: 32, max_position_embeddings: 32_768 })
-    return decoder(c, {
-      bias: { qkv: true, o: false, mlp: false },
-      headDim: json.head_dim == null ? evenHeadDim(c) : c.count('head_dim'),
-      window: windowByLayer(c),
-      qkNorm: false,
+    c.only('hidden_act', 'silu', 'swish')
+    const heads = readHeads(c)
+    const windows = windowsFromLayer(c)
+    const options = { rope: readRope(c, heads.headDim), bias: { qkv: true, o: false } }
+    const norm = readNorm(c)
+    const block = preNorm({
+      norm,
+      mlp: gatedMlp(c, swiglu),
+      attention: (t, x, layer) => selfAttention(t, x, heads, { ...options, window: windows[layer] }),
     })
+    return decoder(c, { norm, block })
   },
 }

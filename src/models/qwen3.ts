@@ -1,19 +1,30 @@
 /** Qwen 3 (Yang et al. 2025): Llama's block with every query and key head normalised before rotation. */
+import { swiglu } from '../ops/swiglu/op.ts'
 import { Config } from './config.ts'
-import { decoder, windowByLayer } from './decoder.ts'
+import { decoder, preNorm } from './decoder.ts'
 import type { Family } from './family.ts'
+import { gatedMlp } from './mlp.ts'
+import { readNorm } from './norm.ts'
+import { readRope } from './rope.ts'
+import { readHeads, selfAttention } from './self-attention.ts'
+import { windowsFromLayer } from './windows.ts'
 
 export const qwen3: Family = {
   modelType: 'qwen3',
   architecture: 'Qwen3ForCausalLM',
   open(json) {
     const c = new Config(json, 'qwen3', { num_key_value_heads: 32, max_position_embeddings: 32_768 })
+    c.only('hidden_act', 'silu', 'swish')
+    const heads = readHeads(c, 128)
+    const windows = windowsFromLayer(c)
     const bias = c.flag('attention_bias', false)
-    return decoder(c, {
-      bias: { qkv: bias, o: bias, mlp: false },
-      headDim: c.count('head_dim', 128),
-      window: windowByLayer(c),
-      qkNorm: true,
+    const norm = readNorm(c)
+    const options = { rope: readRope(c, heads.headDim), bias: { qkv: bias, o: bias }, qkNorm: norm }
+    const block = preNorm({
+      norm,
+      mlp: gatedMlp(c, swiglu),
+      attention: (t, x, layer) => selfAttention(t, x, heads, { ...options, window: windows[layer] }),
     })
+    return decoder(c, { norm, block })
   },
 }

@@ -4,11 +4,18 @@
  * Others are refused.
  */
 import type { Config } from './config.ts'
-import type { RopeTable } from './trace.ts'
+
+/** What angles are made of: angle(position, i) = position · invFreq[i]; cos and sin are multiplied by `attentionFactor`. */
+export interface RopeTable {
+  invFreq: readonly number[]
+  attentionFactor: number
+  /** true: pairs are (2i, 2i+1); false: (i, i + rotaryDim/2), as Hugging Face's checkpoints have it */
+  interleaved: boolean
+}
 
 type Scaling = Readonly<Record<string, unknown>>
 
-export function ropeOf(c: Config, headDim: number, defaultTheta = 10000): RopeTable {
+export function readRope(c: Config, headDim: number, defaultTheta = 10000): RopeTable {
   const scaling = scalingOf(c)
   const number = (key: string, fallback?: number): number => {
     const value = scaling[key] ?? fallback
@@ -32,7 +39,7 @@ export function ropeOf(c: Config, headDim: number, defaultTheta = 10000): RopeTa
       ? number('original_max_position_embeddings', c.count('max_position_embeddings'))
       : c.number('original_max_position_embeddings')
   const stretch = () => c.count('max_position_embeddings') / original()
-  return { rotaryDim: headDim, interleaved: false, ...make({ plain, theta, headDim, number, original, stretch, scaling }) }
+  return { interleaved: false, ...make({ plain, theta, headDim, number, original, stretch, scaling }) }
 }
 
 /** `rope_scaling`, the older name, counts before `rope_parameters` unless it is empty (transformers' convert_rope_params_to_dict). */

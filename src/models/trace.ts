@@ -1,46 +1,52 @@
 /**
- * The vocabulary a family and an adapter speak. They describe the forward computation of one pass over T tokens;
- * `graph/trace.ts` records it. Neither knows which device runs it or how it is differentiated.
+ * What a family writes its forward in: the ops' Builder, with what only a pass knows. `graph/trace.ts` records it. Paths are those of the
+ * checkpoint, inside a block relative to it. Nothing here knows which device runs the pass or how it is differentiated.
  */
-
-import type { AttentionShape } from '../ops/attention/op.ts'
-import type { NormOptions } from '../ops/rms-norm/op.ts'
-import type { Tensor } from '../ops/tensor.ts'
-
-export interface RopeTable {
-  /** cos/sin are made from these: angle(position, i) = position · invFreq[i], both multiplied by `attentionFactor`. */
-  invFreq: readonly number[]
-  attentionFactor: number
-  /** channels of a head that are rotated (head_dim for full rope) */
-  rotaryDim: number
-  /** true: pairs are (2i, 2i+1); false: (i, i + rotaryDim/2), as Hugging Face's checkpoints have it */
-  interleaved: boolean
-}
+import type { Builder } from '../ops/op.ts'
+import type { DType, Tensor } from '../ops/tensor.ts'
 
 export interface LinearShape {
   in: number
   out: number
   bias: boolean
+  /** path of the embedding whose weight this linear reads */
+  tiedTo?: string
 }
 
-export interface Trace {
+export interface EmbeddingShape {
+  vocab: number
+  channels: number
+  /** the token whose row is never trained: torch's padding_idx */
+  padding?: number
+}
+
+/** Keys and values of all tokens that a pass's queries may see. */
+export interface Seen {
+  k: Tensor
+  v: Tensor
+  /** which of them row 0 of the queries is (1, 1) i32; null: they are the pass's own tokens */
+  start: Tensor | null
+}
+
+export interface Trace extends Builder {
   /** T, the tokens of this pass */
   readonly tokens: number
+  /** type of activations: `dtype` in transformers */
+  readonly activation: DType
   /** x = W[ids]  (T, C) */
-  embed(path: string, shape: { vocab: number; channels: number }): Tensor
-  /** Runs `body` for each block; what a block's policy (keep, recompute …) applies to. Paths inside are relative to `${path}.${i}`. */
-  blocks(path: string, count: number, x: Tensor, body: (t: Trace, x: Tensor, index: number) => Tensor): Tensor
-  /** y = rmsnorm(x) · w */
-  rmsNorm(path: string, x: Tensor, options: NormOptions): Tensor
-  /** h = x + delta; y = rmsnorm(h) · w */
-  addRmsNorm(path: string, x: Tensor, delta: Tensor, options: NormOptions): { h: Tensor; y: Tensor }
-  add(a: Tensor, b: Tensor): Tensor
+  embed(path: string, shape: EmbeddingShape): Tensor
   /** What the adapter chosen for `path` makes of x (T, in) -> (T, out) */
   linear(path: string, x: Tensor, shape: LinearShape): Tensor
-  /** rotates every head of x (T, heads · headDim) by its token's position */
-  rope(x: Tensor, headDim: number, table: RopeTable): Tensor
-  /** softmax(scale · q·kᵀ over the keys a token may see) · v   (T, heads · headDim) */
-  attention(q: Tensor, k: Tensor, v: Tensor, shape: AttentionShape): Tensor
-  /** silu(gate) · up */
-  swiglu(gate: Tensor, up: Tensor): Tensor
+  /** a norm's weight (1, size), trained or not */
+  normWeight(path: string, size: number): Tensor
+  /** Runs `body` for each block; what a block's policy (keep, recompute …) applies to. Paths inside are relative to `${path}.${i}`. */
+  blocks(path: string, count: number, x: Tensor, body: (t: Trace, x: Tensor, index: number) => Tensor): Tensor
+  /** a + b: it rides in the product that makes one of them where it can */
+  add(a: Tensor, b: Tensor): Tensor
+  /** keys and values (T, G · D) of the pass, and of the conversation before it where there is one */
+  seen(k: Tensor, v: Tensor): Seen
+  /** a small table in f32 that is the same for every pass; `name` says all that it is made of */
+  constant(name: string, values: readonly number[]): Tensor
+  /** made once a pass, outside the blocks */
+  once(name: string, make: () => Tensor): Tensor
 }

@@ -2,10 +2,11 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { parametersOf } from '../../src/engine/settle.ts'
 import { Config } from '../../src/models/config.ts'
-import { DIFFERENT, HARMLESS, UNUSED } from '../../src/models/config-keys.ts'
+import { HARMLESS, UNUSED } from '../../src/models/config-keys.ts'
 import { families, openConfig } from '../../src/models/registry.ts'
-import { ropeOf } from '../../src/models/rope.ts'
+import { readRope } from '../../src/models/rope.ts'
 
 const fixture = (name: string) => JSON.parse(readFileSync(join(import.meta.dirname, '../fixtures/configs', name), 'utf8'))
 const recorded = fixture('keys.json') as { families: Record<string, Record<string, unknown>>; others: string[]; generation: string[] }
@@ -42,7 +43,7 @@ describe.each(families.map(({ modelType }) => modelType))('%s', (modelType) => {
   it.each([...Object.keys(own), ...recorded.others, ...recorded.generation])('%s is read, or has no effect', (key) => {
     // by the checkpoint's reader
     if (key === 'quantization_config') return
-    expect(read.has(key) || HARMLESS.has(key) || DIFFERENT.has(key) || key in UNUSED, `${key}: not classified`).toBe(true)
+    expect(read.has(key) || HARMLESS.has(key) || key in UNUSED, `${key}: not classified`).toBe(true)
   })
 
   it('nothing is called harmless that is read', () => {
@@ -50,13 +51,14 @@ describe.each(families.map(({ modelType }) => modelType))('%s', (modelType) => {
   })
 
   it('what a file leaves out is as transformers has it', () => {
-    const { maxPositions, kv } = openConfig({
+    const model = openConfig({
       ...Object.fromEntries(Object.entries(base(modelType)).filter(([key]) => !/max_position|key_value/.test(key))),
       num_attention_heads: 64,
       hidden_size: 1024,
     })
     const heads = (own.num_key_value_heads as number | null) ?? 64
-    expect([maxPositions, kv.channels]).toEqual([own.max_position_embeddings, heads * 16])
+    const keys = parametersOf(model).get('model.layers.0.self_attn.k_proj.weight')!.rows
+    expect([model.maxPositions, keys]).toEqual([own.max_position_embeddings, heads * 16])
   })
 })
 
@@ -102,7 +104,7 @@ interface Rope {
 it.each((fixture('rope.json') as Rope[]).map((row) => [JSON.stringify(row.config), row] as const))(
   'rotation of %s',
   (_, { config, expected }) => {
-    const ours = () => ropeOf(new Config({ ...base('llama'), ...config }, 'llama'), 16)
+    const ours = () => readRope(new Config({ ...base('llama'), ...config }, 'llama'), 16)
     if (expected === null) return expect(ours).toThrow(expect.objectContaining({ code: 'MODEL_CONFIG' }))
     const { invFreq, attentionFactor } = ours()
     expect(invFreq).toHaveLength(expected.inv_freq.length)

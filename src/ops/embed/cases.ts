@@ -10,6 +10,7 @@ interface Setup {
   weight?: DType
   /** dtype of the output */
   out?: DType
+  padding?: number
   bench?: boolean
 }
 
@@ -34,7 +35,7 @@ function forward(name: string, s: Setup): OpCase {
 function gradient(name: string, s: Setup): OpCase {
   const dX: CaseInput = { rows: s.tokens, cols: s.channels, dtype: 'act' }
   const dW: CaseInput = { ...table(s), dtype: 'f32', space: 'store' }
-  const attrs = { trans: s.trans ?? false }
+  const attrs = { trans: s.trans ?? false, padding: s.padding ?? -1 }
   // f32 sums, in a bf16 run too: a rounding for each time a token comes again
   return { name, op: embedGradOp, attrs, inputs: [tokenIds(s), dX, dW], tolerance: { f32: 5e-7, bf16: 5e-7 }, bench: s.bench }
 }
@@ -50,6 +51,8 @@ export const cases: readonly OpCase[] = [
   forward('columns to bf16', { tokens: 12, vocab: 45, channels: 5, trans: true, out: 'bf16' }),
   gradient('gradient', { tokens: 150, vocab: 31, channels: 37 }),
   gradient('gradient of columns (LoRA A)', { tokens: 40, vocab: 23, channels: 7, trans: true }),
+  gradient('gradient, a token for padding', { tokens: 60, vocab: 9, channels: 33, padding: 3 }),
+  gradient('gradient of columns, a token for padding', { tokens: 40, vocab: 9, channels: 7, trans: true, padding: 8 }),
   forward('SmolLM2-135M, 2,048 tokens', { tokens: 2048, vocab: 49152, channels: 576, weight: 'bf16', out: 'bf16', bench: true }),
   gradient('SmolLM2-135M, 2,048 tokens', { tokens: 2048, vocab: 49152, channels: 576, bench: true }),
 ]

@@ -47,7 +47,9 @@ template <class E>
 static void gradRows(const Step& step, const Worker& worker) {
   const Tensor &dW = step.tensors[0], &ids = step.tensors[1], &dX = step.tensors[2];
   const Range part = share(worker, dX.cols, 16);
+  const int64_t padding = attrs::embed_grad(step).padding;
   for (int64_t t = 0; t < dX.rows; t++) {
+    if (idOf(ids, t) == padding) continue;
     auto* in = rowOf<E>(dX, t);
     float* out = rowOf<F32>(dW, idOf(ids, t));
     if (t + kAhead < dX.rows) fetch(rowOf<F32>(dW, idOf(ids, t + kAhead)) + part.from);
@@ -58,10 +60,13 @@ static void gradRows(const Step& step, const Worker& worker) {
 template <class E>
 static void gradColumns(const Step& step, const Worker& worker) {
   const Tensor &dW = step.tensors[0], &ids = step.tensors[1], &dX = step.tensors[2];
+  const int64_t padding = attrs::embed_grad(step).padding;
   const Range part = share(worker, dX.cols);
   for (int64_t c = part.from; c < part.to; c++) {
     float* out = rowOf<F32>(dW, c);
-    for (int64_t t = 0; t < dX.rows; t++) out[idOf(ids, t)] += E::value(rowOf<E>(dX, t)[c]);
+    for (int64_t t = 0; t < dX.rows; t++) {
+      if (idOf(ids, t) != padding) out[idOf(ids, t)] += E::value(rowOf<E>(dX, t)[c]);
+    }
   }
 }
 

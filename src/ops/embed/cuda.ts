@@ -1,4 +1,4 @@
-import { type CudaTensor, ceilDiv, kernel, runs, source, storedType, typeOf } from '../cuda-launch.ts'
+import { attrsOf, type CudaTensor, ceilDiv, kernel, runs, source, storedType, typeOf } from '../cuda-launch.ts'
 import { embedGradOp, embedOp } from './op.ts'
 
 const from = source(import.meta.url)
@@ -19,7 +19,7 @@ export const cuda = [
     launch(step) {
       const [ids, dX] = step.inputs
       const [dW] = step.outputs
-      const args = [dX!.rows, dX!.cols, ids!.at, dX!.at, dX!.stride, dW!.at, ...strides(dW!, step.attrs.trans)]
+      const args = [dX!.rows, dX!.cols, ids!.at, dX!.at, dX!.stride, dW!.at, ...strides(dW!, step.attrs.trans), ...attrsOf(step)]
       return [kernel(from, `embed_grad_${typeOf(step, dX!)}`, [dX!.rows, ceilDiv(dX!.cols, 256)], 256, args)]
     },
   }),

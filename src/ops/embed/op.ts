@@ -1,8 +1,11 @@
-/** x[t] = W[ids[t]]; backward adds dX[t] to row ids[t] of dW, in the order of t. `trans`: W is (C, V), a token is a column (LoRA's A). */
-import { type Builder, type DType, dtype, flag, type Op, type Tensor } from '../op.ts'
+/**
+ * x[t] = W[ids[t]]; backward adds dX[t] to row ids[t] of dW, in the order of t. `trans`: W is (C, V), a token is a column (LoRA's A).
+ * The row of token `padding` is read but gets no gradient.
+ */
+import { type Builder, type DType, dtype, flag, type Op, type Tensor, whole } from '../op.ts'
 
-const attrs = { trans: flag(false), dtype: dtype() }
-const gradAttrs = { trans: flag(false) }
+const attrs = { trans: flag(false), dtype: dtype(), padding: whole(-1) }
+const gradAttrs = { trans: flag(false), padding: whole(-1) }
 
 export const embedOp: Op<typeof attrs> = {
   name: 'embed',
@@ -11,7 +14,8 @@ export const embedOp: Op<typeof attrs> = {
   outputs: ([ids, w], { trans, dtype }) => [{ rows: ids!.rows, cols: trans ? w!.rows : w!.cols, dtype }],
   backward(b, node, [dX]) {
     const [ids, w] = node.inputs
-    if (w!.needsGrad) b.apply(embedGradOp, [ids!, dX!, b.gradientOf(w!)], { trans: node.attrs.trans }, node.name)
+    if (w!.needsGrad)
+      b.apply(embedGradOp, [ids!, dX!, b.gradientOf(w!)], { trans: node.attrs.trans, padding: node.attrs.padding }, node.name)
     return [null, null]
   },
   flops: () => 0,
@@ -27,7 +31,16 @@ export const embedGradOp: Op<typeof gradAttrs> = {
   bytes: ({ inputs: [, dX] }) => 12 * dX!.rows * dX!.cols,
 }
 
-/** x (T, C) in the activation dtype */
-export function embed(b: Builder, ids: Tensor, w: Tensor, dtype: DType, trans = false, name?: string): Tensor {
-  return b.apply(embedOp, [ids, w], { trans, dtype }, name)[0]!
+export interface EmbedOptions {
+  /** of x */
+  dtype: DType
+  /** W is (C, V) */
+  trans?: boolean
+  /** the token whose row gets no gradient (torch's padding_idx) */
+  padding?: number
+}
+
+/** x (T, C) */
+export function embed(b: Builder, ids: Tensor, w: Tensor, options: EmbedOptions, name?: string): Tensor {
+  return b.apply(embedOp, [ids, w], options, name)[0]!
 }

@@ -16,8 +16,9 @@ export const references = [
       for (let c = 0; c < x!.cols; c++) x!.data[t * x!.cols + c] = w!.data[at(w!, ids!, t, c, trans)]!
     }
   }),
-  defines(embedGradOp, ([ids, dX], [dW], { trans }) => {
+  defines(embedGradOp, ([ids, dX], [dW], { trans, padding }) => {
     for (let t = 0; t < dX!.rows; t++) {
+      if (ids!.data[t] === padding) continue
       for (let c = 0; c < dX!.cols; c++) dW!.data[at(dW!, ids!, t, c, trans)]! += dX!.data[t * dX!.cols + c]!
     }
   }),

@@ -1,0 +1,20 @@
+/** The gated MLP (Shazeer 2020): down(act(gate(x)) · up(x)). */
+import type { Builder } from '../ops/op.ts'
+import type { Tensor } from '../ops/tensor.ts'
+import type { Config } from './config.ts'
+import type { Trace } from './trace.ts'
+
+/** act(gate) · up, as an op */
+export type Gate = (b: Builder, gate: Tensor, up: Tensor, name?: string) => Tensor
+
+export const MLP_LINEARS = ['gate_proj', 'up_proj', 'down_proj'] as const
+
+/** x (T, C) -> (T, C), of the sizes a config gives */
+export function gatedMlp(c: Config, gate: Gate, bias = false): (t: Trace, x: Tensor) => Tensor {
+  const [channels, hidden] = [c.count('hidden_size'), c.count('intermediate_size')]
+  const up = { in: channels, out: hidden, bias }
+  return (t, x) => {
+    const act = gate(t, t.linear('mlp.gate_proj', x, up), t.linear('mlp.up_proj', x, up), 'mlp.act') // (T, F)
+    return t.linear('mlp.down_proj', act, { in: hidden, out: channels, bias })
+  }
+}

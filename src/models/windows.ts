@@ -1,0 +1,26 @@
+/** Which layers look back over a window only. */
+import type { Config } from './config.ts'
+
+/** window of each layer, 0: none; `layer_types` of the config, or what `otherwise` says of a layer */
+export function layerWindows(c: Config, window: number, otherwise: (layer: number) => boolean): number[] {
+  const layers = c.count('num_hidden_layers')
+  const types = c.json.layer_types
+  if (types === undefined || types === null) return Array.from({ length: layers }, (_, layer) => (otherwise(layer) ? window : 0))
+  const known: Readonly<Record<string, number>> = { full_attention: 0, attention: 0, sliding_attention: window }
+  if (!Array.isArray(types) || types.length !== layers || !types.every((t) => t in known))
+    c.fail('layer_types', `must name full_attention or sliding_attention for each of ${layers} layers`)
+  if (window === 0 && types.includes('sliding_attention'))
+    c.fail('layer_types', 'names sliding_attention, but use_sliding_window and sliding_window give no window')
+  return types.map((t) => known[t as string]!)
+}
+
+/** `sliding_window` where `use_sliding_window` says so, else 0 */
+export function optionalWindow(c: Config, fallback?: number): number {
+  return c.flag('use_sliding_window', false) && c.json.sliding_window !== null ? c.count('sliding_window', fallback) : 0
+}
+
+/** Qwen's rule: with use_sliding_window, layers from max_window_layers on have a window; `layer_types` says it outright. */
+export function windowsFromLayer(c: Config): number[] {
+  const first = c.count('max_window_layers', 28, 0)
+  return layerWindows(c, optionalWindow(c, 4096), (layer) => layer >= first)
+}
