@@ -79,7 +79,7 @@ const opFiles = (suffix) =>
 
 function run(command, args) {
   return new Promise((done, failed) => {
-    const child = spawn(command, args, { stdio: ['ignore', 'inherit', 'inherit'] })
+    const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] })
     child.on('error', failed)
     child.on('exit', (code) => (code === 0 ? done() : failed(new Error(`${command} failed (exit ${code}): ${args.at(-1)}`))))
   })
@@ -97,7 +97,7 @@ async function compileAll(jobs, width) {
   )
 }
 
-/** Everything a source was compiled from, as the compiler wrote it down (make's syntax); null before the first time. */
+/** Everything a source was compiled from, as the compiler wrote it down (make's syntax, paths below the root); null before the first time. */
 function dependencies(object) {
   const path = object.replace(/\.o$/, '.d')
   if (!existsSync(path)) return null
@@ -107,7 +107,8 @@ function dependencies(object) {
     .trim()
     .split(/(?<!\\)\s+/)
     .map((file) => file.replaceAll('\\ ', ' '))
-  return list.every((file) => existsSync(file)) ? list : null
+  const paths = list.map((file) => resolve(root, file))
+  return paths.every((file) => existsSync(file)) ? paths : null
 }
 
 /** what an object is made of; '' where that is not known yet */
@@ -123,7 +124,7 @@ export async function build(variant, { quiet = false } = {}) {
   const spec = VARIANTS.find((v) => v.name === variant)
   if (!spec) throw new Error(`No variant "${variant}": ${VARIANTS.map((v) => v.name).join(', ')}.`)
   const compiler = findCompiler()
-  const flags = [...FLAGS, ...spec.flags, `-DSAQR_VARIANT="${spec.name}"`, `-I${native}`, `-I${out}`]
+  const flags = [...FLAGS, ...spec.flags, `-DSAQR_VARIANT="${spec.name}"`, '-Inative', '-Inative/build']
   await writeAttrs(out)
   const sources = [...files(native, '.cpp'), ...opFiles('cpu.cpp')]
   const objects = join(out, variant)
@@ -137,12 +138,18 @@ export async function build(variant, { quiet = false } = {}) {
         .replace(/\.cpp$/, '')}.o`,
     )
     const compiled = `${compiler.version} ${flags.slice(0, -2).join(' ')}`
-    return { compiler: compiler.name, args: [...flags, '-MMD', '-c', '-o', object, source], object, compiled }
+    return {
+      compiler: compiler.name,
+      args: [...flags, '-MMD', '-c', '-o', relative(root, object), relative(root, source)],
+      source,
+      object,
+      compiled,
+    }
   })
   // the largest first: no long one is left alone at the end
   const stale = jobs
     .filter((job) => !keyOf(job) || readKey(job.object) !== keyOf(job))
-    .sort((a, b) => readFileSync(b.args.at(-1)).length - readFileSync(a.args.at(-1)).length)
+    .sort((a, b) => readFileSync(b.source).length - readFileSync(a.source).length)
   const started = Date.now()
   await compileAll(stale, 2)
   const target = libraryPath(variant)
