@@ -1,41 +1,71 @@
-/** The first greedy tokens over the KV cache are those of transformers, for every family and adapter that was recorded. */
+/** Over the KV cache, token by token: logits and the first greedy tokens of transformers, for every family and adapter that was recorded. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { CpuDevice } from '../../src/devices/cpu/device.ts'
 import { LanguageModel } from '../../src/engine/language-model.ts'
 import { loadAdapter } from '../../src/engine/load-adapter.ts'
 import { OpenModel } from '../../src/engine/open-model.ts'
 import { openCheckpoint } from '../../src/formats/checkpoint.ts'
+import { Decoder } from '../../src/generate/decoder.ts'
 import { generateIds } from '../../src/generate/generate.ts'
+import { distance, readTensors, rowsOf } from './family-case.ts'
 
 const root = join(import.meta.dirname, '../fixtures/families')
-const devices: CpuDevice[] = []
-afterAll(() => {
-  for (const device of devices) device.dispose()
-})
-
 interface Greedy {
   prompt: number[]
   tokens: number[]
 }
 
-const recorded = readdirSync(root).flatMap((name) => {
-  const { greedy } = JSON.parse(readFileSync(join(root, name, 'expected.json'), 'utf8')) as { greedy?: Greedy }
-  // lora_bias is refused by name (families.test.ts)
-  return greedy && name !== 'lora-lora-bias' ? [{ name, greedy }] : []
-})
+interface Recorded {
+  greedy: Greedy
+  /** of rows 0 and 1: ‖f32 − f64‖ / ‖f64‖ of transformers' own logits */
+  logits: Record<string, number>
+}
+
+// lora_bias is refused by name (families.test.ts)
+const recorded = readdirSync(root).filter((name) => name !== 'lora-lora-bias')
 
 it('has something to compare', () => expect(recorded.length).toBeGreaterThan(20))
 
-it.each(recorded)('$name', async ({ name, greedy }) => {
-  const folder = join(root, name)
+/** the case's model on a device of its own */
+async function withModel(folder: string, use: (model: LanguageModel) => Promise<void>): Promise<void> {
   const device = new CpuDevice({ threads: 2 })
-  devices.push(device)
-  const open = new OpenModel(device, openCheckpoint(join(folder, 'model')), { dtype: 'f32', loadIn4bit: false, doubleQuant: false })
-  const adapter = join(folder, 'adapter')
-  const model = existsSync(adapter) ? loadAdapter(open, adapter) : new LanguageModel(open, { kind: 'none' }, 0)
-  const tokens: number[] = []
-  for await (const id of generateIds(model, greedy.prompt, new Set(), { maxNewTokens: greedy.tokens.length })) tokens.push(id)
-  expect(tokens).toEqual(greedy.tokens)
+  try {
+    const open = new OpenModel(device, openCheckpoint(join(folder, 'model')), { dtype: 'f32', loadIn4bit: false, doubleQuant: false })
+    const adapter = join(folder, 'adapter')
+    await use(existsSync(adapter) ? loadAdapter(open, adapter) : new LanguageModel(open, { kind: 'none' }, 0))
+  } finally {
+    device.dispose()
+  }
+}
+
+describe.each(recorded)('%s', (name) => {
+  const folder = join(root, name)
+  const { greedy, logits } = JSON.parse(readFileSync(join(folder, 'expected.json'), 'utf8')) as Recorded
+
+  it('greedy tokens', async () => {
+    await withModel(folder, async (model) => {
+      const tokens: number[] = []
+      for await (const id of generateIds(model, greedy.prompt, new Set(), { maxNewTokens: greedy.tokens.length })) tokens.push(id)
+      expect(tokens).toEqual(greedy.tokens)
+    })
+  })
+
+  it('logits of whole rows', async () => {
+    const tensors = readTensors(join(folder, 'expected.safetensors'))
+    const rows = rowsOf(folder)
+    await withModel(folder, async (model) => {
+      const { vocab } = model.open.model
+      for (const [row, own] of Object.entries(logits)) {
+        const { ids } = rows[Number(row)]!
+        const decoder = new Decoder(model, ids.length)
+        const ours = new Float32Array(ids.length * vocab)
+        for (const [i, id] of ids.entries()) ours.set(await decoder.read([id]), i * vocab)
+        decoder.dispose()
+        // as gradients are held: within three times torch's own distance from f64, or 1e-5
+        expect(distance(ours, tensors.get(`logits.${row}`)!), `row ${row}`).toBeLessThan(Math.max(1e-5, 3 * own))
+      }
+    })
+  })
 })

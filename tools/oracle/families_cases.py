@@ -80,6 +80,8 @@ CASES = [
     # every weight
     Case("full", "llama", model(intermediate_size=40, **BIASED), None),
     Case("full-tied", "llama", model(tie_word_embeddings=True), None),
+    # torch's padding_idx: that token's row of the embedding gets no gradient
+    Case("full-padding", "llama", model(pad_token_id=25), None),
     Case("full-qwen2-tied", "qwen2", model(tie_word_embeddings=True), None),
     Case("full-qwen3", "qwen3", model(head_dim=24, intermediate_size=40), None),
     Case("full-mistral", "mistral", model(sliding_window=12), None),
