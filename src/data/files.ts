@@ -5,7 +5,7 @@ import { CsvError, parse } from 'csv-parse/sync'
 import { asyncBufferFromFile, parquetReadObjects } from 'hyparquet'
 import { compressors } from 'hyparquet-compressors'
 import { SaqrError } from '../error.ts'
-import { exists, fileError } from '../formats/files.ts'
+import { exists, fileError, isFile, withFile } from '../formats/files.ts'
 import { decodeUtf8, isObject, parseJson, readText } from '../formats/json.ts'
 import { notFound } from '../hub/not-found.ts'
 
@@ -36,6 +36,7 @@ export async function readRows(path: string): Promise<Rows> {
       'DATA_FORMAT',
       `${path}: rows are read from ${Object.keys(readers).join(', ')} files. Convert it to one of them, for example to lines of {"text": "…"} in a .jsonl file.`,
     )
+  if (isFile(path)) withFile(path, () => {}) // refuses what git-lfs left in its place
   return reader(path)
 }
 

@@ -1,8 +1,8 @@
 /** A model by name: fetched if need be, opened on a device, with the tokenizer it is used with. An adapter folder opens its base. */
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import type { Device } from '../devices/device.ts'
 import { SaqrError } from '../error.ts'
-import { openCheckpoint, type TokenizerFiles } from '../formats/checkpoint.ts'
+import { type Checkpoint, openCheckpoint, type TokenizerFiles } from '../formats/checkpoint.ts'
 import { readAdapterConfig } from '../formats/peft/config.ts'
 import { readAdapter } from '../formats/peft/read.ts'
 import { readTokenizerFiles } from '../formats/tokenizer-files.ts'
@@ -43,8 +43,7 @@ export async function openBase(name: string, device: Device, request: BaseReques
   const settled = settle(openCheckpoint(found.path))
   const checkpoint = adapter === null ? settled.checkpoint : adaptedBase(settled.checkpoint, readAdapter(adapter), adapter)
   // an adapter that was saved with a tokenizer was trained with it
-  const files = (adapter === null ? undefined : readTokenizerFiles(adapter)) ?? checkpoint.tokenizer
-  if (!files) throw new SaqrError('MODEL_TOKENIZER', `${found.path} has no tokenizer: put tokenizer.json beside the weights`)
+  const files = (adapter === null ? undefined : readTokenizerFiles(adapter)) ?? tokenizerOf(checkpoint)
   const tokenizer = withChanges(files, request)
   const modelType = String(checkpoint.config.model_type)
   const { config, tensors } = checkpoint
@@ -55,6 +54,22 @@ export async function openBase(name: string, device: Device, request: BaseReques
     tokenizer: new Tokenizer(tokenizer, { modelType, eosToken: request.eosToken ?? undefined }),
     notes: [...new Set([named.note, found.note, ...settled.notes])].filter((note) => note !== undefined),
   }
+}
+
+/** A GGUF file without a tokenizer that can be read takes the one of the folder it lies in. @throws SaqrError MODEL_TOKENIZER */
+function tokenizerOf(checkpoint: Checkpoint): TokenizerFiles {
+  const { kind, path } = checkpoint
+  const folder = kind === 'gguf' ? dirname(path) : path
+  let why = `${path} has no tokenizer`
+  try {
+    if (checkpoint.tokenizer) return checkpoint.tokenizer
+  } catch (error) {
+    if (kind !== 'gguf' || !(error instanceof SaqrError) || error.code !== 'FORMAT_GGUF_TOKENIZER') throw error
+    why = error.message.replace(/\.$/, '')
+  }
+  const beside = kind === 'gguf' ? readTokenizerFiles(folder) : undefined
+  if (beside) return beside
+  throw new SaqrError('MODEL_TOKENIZER', `${why}: put tokenizer.json and tokenizer_config.json of the model into ${folder}`)
 }
 
 /** @throws SaqrError MODEL_BASE naming the file that says which base it is, where there is none or it can't be had */

@@ -34,6 +34,8 @@ export function settle(given: Checkpoint): Settled {
   const wanted = weightNames(model)
   const tensors = named(given, new Set([...wanted, `${model.head.path}.weight`]))
   const notes: string[] = []
+  if (given.config.quantization_config && ![...tensors.values()].some(({ quant }) => quant))
+    notes.push(`${given.path}: config.json has a quantization_config, but the weights are not quantised: it is left out`)
   const parted = settleHead(given.path, model, tensors)
   if (parted) notes.push(parted)
   const config = parted ? { ...given.config, tie_word_embeddings: false } : given.config

@@ -13,7 +13,6 @@ import { readTokenizerFiles } from './tokenizer-files.ts'
 /** Errors: FORMAT_NOT_A_MODEL, FORMAT_NO_WEIGHTS, FORMAT_PICKLE, FORMAT_QUANTIZATION and those of the files' readers. */
 export function openFolder(folder: string): Checkpoint {
   const config = readFolderConfig(folder)
-  refuseQuantisation(config, folder)
   const generation = join(folder, 'generation_config.json')
   let tokenizer: { files: TokenizerFiles | undefined } | undefined
   return {
@@ -25,7 +24,7 @@ export function openFolder(folder: string): Checkpoint {
       tokenizer ??= { files: readTokenizerFiles(folder) }
       return tokenizer.files
     },
-    tensors: readTensors(folder),
+    tensors: readTensors(folder, config),
   }
 }
 
@@ -44,12 +43,13 @@ export function readFolderConfig(folder: string): JsonObject {
   )
 }
 
-function readTensors(folder: string): Map<string, CheckpointTensor> {
+function readTensors(folder: string, config: JsonObject): Map<string, CheckpointTensor> {
   const stored = new Map(
     [...readEntries(folder)].map(([name, { dtype, ...entry }]): [string, StoredTensor] => [name, { ...entry, name, storage: dtype }]),
   )
-  const quantised = takeNf4(stored)
-  const all = [...quantised, ...[...stored.values()].map(denseTensor)]
+  refuseQuantisation(config, folder, stored)
+  const nf4 = takeNf4(stored)
+  const all = [...nf4, ...[...stored.values()].map(denseTensor)]
   return new Map(all.sort((a, b) => (a.name < b.name ? -1 : 1)).map((tensor) => [tensor.name, tensor]))
 }
 
@@ -76,15 +76,25 @@ function readEntries(folder: string): Map<string, ShardedEntry> {
   )
 }
 
-/** Only bitsandbytes NF4 among the quantised forms is read. */
-function refuseQuantisation(config: JsonObject, folder: string): void {
-  if (isObject(config.quantization) && !isObject(config.quantization_config)) throw quantised(folder, 'MLX')
-  const { quantization_config: q } = config
-  if (!isObject(q)) return
-  if (q.quant_method !== 'bitsandbytes' && !('load_in_4bit' in q)) throw quantised(folder, String(q.quant_method ?? 'unknown'))
-  if (q.load_in_8bit === true) throw quantised(folder, 'bitsandbytes 8-bit')
-  if (q.load_in_4bit === true && q.bnb_4bit_quant_type !== 'nf4')
-    throw quantised(folder, `bitsandbytes ${String(q.bnb_4bit_quant_type ?? 'fp4')}`)
+/** Only bitsandbytes NF4 among the quantised forms is read. A config that still says how weights that are dense again were quantised is no matter. */
+function refuseQuantisation(config: JsonObject, folder: string, stored: ReadonlyMap<string, StoredTensor>): void {
+  const method = quantisationOf(config)
+  if (method !== undefined && ![...stored.values()].every(isDense)) throw quantised(folder, method)
+}
+
+/** What config.json says of a form that is not read. */
+function quantisationOf({ quantization, quantization_config: q }: JsonObject): string | undefined {
+  if (!isObject(q)) return isObject(quantization) ? 'MLX' : undefined
+  if (q.quant_method !== 'bitsandbytes' && !('load_in_4bit' in q)) return String(q.quant_method ?? 'unknown')
+  if (q.load_in_8bit === true) return 'bitsandbytes 8-bit'
+  if (q.load_in_4bit === true && q.bnb_4bit_quant_type !== 'nf4') return `bitsandbytes ${String(q.bnb_4bit_quant_type ?? 'fp4')}`
+  return undefined
+}
+
+/** A weight or bias in floats, or a buffer: what quantises a weight stands beside it under another name. */
+function isDense({ name, storage }: StoredTensor): boolean {
+  if (/(^|\.)(weight|bias)$/.test(name)) return storage === 'F32' || storage === 'BF16' || storage === 'F16'
+  return /\.(inv_freq|position_ids)$/.test(name)
 }
 
 function quantised(folder: string, what: string): SaqrError {

@@ -225,6 +225,19 @@ export function readExactly(fd: number, path: string, offset: number, length: nu
   return out
 }
 
+/** bytes that git-lfs puts in a file's place at most */
+const POINTER = 1024
+
+/** @throws SaqrError FORMAT_LFS_POINTER for what git-lfs left where the file should be */
+export function refusePointer(bytes: Uint8Array, path: string): void {
+  if (bytes.length > POINTER || !/^version https:\/\/(git-lfs|hawser)\.github\.com\/spec\//.test(Buffer.from(bytes).toString('latin1')))
+    return
+  throw new SaqrError(
+    'FORMAT_LFS_POINTER',
+    `${path} is a git-lfs pointer and not the file itself, which was never fetched: run git lfs install and git lfs pull in its repository.`,
+  )
+}
+
 /** Opens `path` for reading while `use` runs. */
 export function withFile<T>(path: string, use: (fd: number, size: number) => T): T {
   let fd = -1
@@ -232,6 +245,7 @@ export function withFile<T>(path: string, use: (fd: number, size: number) => T):
     const stat = statSync(path)
     if (!stat.isFile()) throw new SaqrError('FORMAT_NOT_A_FILE', `${path} is not a file.`)
     fd = openSync(path, 'r')
+    if (stat.size <= POINTER) refusePointer(readExactly(fd, path, 0, stat.size), path)
     return use(fd, stat.size)
   } catch (cause) {
     throw fileError(cause, path, 'read')

@@ -2,7 +2,7 @@
 import { isUtf8 } from 'node:buffer'
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs'
 import { SaqrError } from '../error.ts'
-import { fileError } from './files.ts'
+import { fileError, refusePointer } from './files.ts'
 import { jsonBreak } from './json-place.ts'
 
 export type JsonObject = Record<string, unknown>
@@ -51,6 +51,7 @@ export function readText(path: string): string {
       if (stat.size > largest)
         throw new SaqrError('FORMAT_TOO_LARGE', `${path} has ${stat.size} bytes; at most ${largest} are read as text.`)
       bytes = readFileSync(fd)
+      refusePointer(bytes, path)
     } finally {
       closeSync(fd)
     }

@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { readRows } from '../../src/data/files.ts'
 import { openCheckpoint, readConfig } from '../../src/formats/checkpoint.ts'
 import { asF32, bytesOf, f32ToBf16 } from '../../src/formats/numbers.ts'
 import { writeSafetensors } from '../../src/formats/safetensors/write.ts'
@@ -125,5 +126,51 @@ describe('tokenizer files', () => {
     expect(() => openCheckpoint(path).tokenizer).toThrow(
       expect.objectContaining({ code: 'FORMAT_TOKENIZER', message: expect.stringContaining('tokenizer.model') }),
     )
+  })
+})
+
+describe('a quantization_config left over', () => {
+  const floats = (name: string) => ({ name, dtype: 'F32', shape: [2, 3], data: bytesOf(values) })
+  const write = async (method: object, more: { name: string; dtype: string; shape: number[]; data: Uint8Array }[] = []) => {
+    const path = await folder({ 'config.json': { model_type: 'llama', quantization_config: method } }, false)
+    await writeSafetensors(join(path, 'model.safetensors'), [floats('m.weight'), floats('m.bias'), ...more])
+    return path
+  }
+  const methods = [
+    { quant_method: 'bitsandbytes', load_in_8bit: true },
+    { quant_method: 'bitsandbytes', load_in_4bit: true },
+    { quant_method: 'gptq', bits: 4 },
+    { quant_method: 'fp8' },
+  ]
+
+  test.each(methods)('over dense weights is no matter: %j', async (method) => {
+    expect([...openCheckpoint(await write(method)).tensors.keys()]).toEqual(['m.bias', 'm.weight'])
+  })
+
+  test.each([
+    { name: 'm.qweight', dtype: 'I32', shape: [1], data: new Uint8Array(4) },
+    { name: 'n.weight', dtype: 'F8_E4M3', shape: [1], data: new Uint8Array(1) },
+    { name: 'm.weight_scale', dtype: 'F32', shape: [1], data: new Uint8Array(4) },
+  ])('is none beside $name', async (tensor) => {
+    const path = await write({ quant_method: 'compressed-tensors' }, [tensor])
+    expect(() => openCheckpoint(path)).toThrow(
+      expect.objectContaining({ code: 'FORMAT_QUANTIZATION', message: expect.stringContaining('compressed-tensors') }),
+    )
+  })
+})
+
+describe('a git-lfs pointer', () => {
+  const pointer = `version https://git-lfs.github.com/spec/v1\noid sha256:${'0'.repeat(64)}\nsize 12345\n`
+  const refused = expect.objectContaining({ code: 'FORMAT_LFS_POINTER', message: expect.stringContaining('git lfs pull') })
+
+  test.each(['config.json', 'model.safetensors', 'model.safetensors.index.json', 'tokenizer.json'])('%s', async (name) => {
+    const path = await folder({ [name]: pointer }, name !== 'model.safetensors' && name !== 'model.safetensors.index.json')
+    expect(() => openCheckpoint(path).tokenizer).toThrow(refused)
+  })
+
+  test.each(['rows.jsonl', 'rows.json', 'rows.csv', 'rows.parquet', 'model.gguf'])('%s', async (name) => {
+    const path = join(await folder({ [name]: pointer }), name)
+    if (name.endsWith('.gguf')) expect(() => openCheckpoint(path)).toThrow(refused)
+    else await expect(readRows(path)).rejects.toThrow(refused)
   })
 })

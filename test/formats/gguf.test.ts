@@ -173,7 +173,9 @@ describe('models we do not have', () => {
     ['a mixture of experts', { 'llama.expert_count': u32(8) }, /mixture of experts/],
     ['an adapter', { 'general.type': text('adapter') }, /adapter/],
     ['a part of several', { 'split.count': u32(3) }, /llama-gguf-split/],
-    ['an unknown switch', { 'llama.logit_scale': f32(2) }, /llama\.logit_scale/],
+    ['an unknown switch', { 'llama.new_switch': f32(0) }, /llama\.new_switch/],
+    ['a scale of its logits', { 'llama.logit_scale': f32(2) }, /llama\.logit_scale/],
+    ['another scale of its scores', { 'llama.attention.scale': f32(0.5) }, /llama\.attention\.scale/],
     ['partial rotation', { 'llama.attention.key_length': u32(16), 'llama.rope.dimension_count': u32(8) }, /rotated/],
     ['layers that differ', { 'llama.attention.head_count_kv': list(4, [1, 2]) }, /every layer/],
     ['nothing of its size', { 'llama.block_count': text('1') }, /block_count/],
@@ -181,6 +183,22 @@ describe('models we do not have', () => {
     expect(() => open({ metadata: { ...llama, ...more } })).toThrow(
       expect.objectContaining({ name: 'SaqrError', message: expect.stringMatching(message) }),
     )
+  })
+
+  test.each([
+    ['attention.layer_norm_epsilon', f32(1e-5)],
+    ['attention.scale', f32(0)],
+    ['logit_scale', f32(1)],
+    ['nextn_predict_layers', u32(0)],
+    ['pooling_type', u32(1)],
+    ['tensor_data_layout', text('Meta AI original pth')],
+    ['use_parallel_residual', bool(false)],
+    ['final_logit_softcapping', f32(0)],
+    ['attention.sliding_window', u32(0)],
+    ['attention.sliding_window', u32(1 << 20)],
+  ])('%s that changes nothing is no reason to refuse', (key, value) => {
+    const { generationConfig, config } = open({ metadata: llama })
+    expect(open({ metadata: { ...llama, [`llama.${key}`]: value } })).toMatchObject({ generationConfig, config })
   })
 
   test('a window makes Llama a Mistral', () => {

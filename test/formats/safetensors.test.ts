@@ -126,6 +126,22 @@ describe('shards', () => {
     expect(tensors.get('b')!.path).toMatch(/2\.safetensors$/)
   })
 
+  // the index says which files there are, they say what is in them
+  test.each([
+    ['a tensor that is elsewhere', { a: '2.safetensors', b: '1.safetensors' }, ['a', 'b']],
+    ['a tensor that is nowhere', { a: '1.safetensors', b: '2.safetensors', c: '2.safetensors' }, ['a', 'b']],
+    ['too little of a shard', { a: '2.safetensors' }, ['b']],
+  ])('whose index names %s are read as transformers reads them', (_, map, names) => {
+    expect([...readShards(folder(map)).keys()].sort()).toEqual(names)
+  })
+
+  test('that hold a tensor twice are refused', () => {
+    const twice = folder({ a: '1.safetensors', b: '2.safetensors' }, { '1.safetensors': part('a'), '2.safetensors': part('a') })
+    expect(() => readShards(twice)).toThrow(
+      expect.objectContaining({ code: 'FORMAT_SAFETENSORS_INDEX', message: expect.stringContaining('both hold a') }),
+    )
+  })
+
   test('that are missing are named', () => {
     expect(() => readShards(folder({ a: '1.safetensors', c: '3.safetensors' }))).toThrow(
       expect.objectContaining({ code: 'FORMAT_SHARD_MISSING', message: expect.stringContaining('3.safetensors') }),
@@ -139,8 +155,6 @@ describe('shards', () => {
     ['no name', { a: 1 }],
     ['another kind of file', { a: 'pytorch_model.bin' }],
     ['nothing', {}],
-    ['a tensor that is elsewhere', { a: '1.safetensors', b: '1.safetensors' }],
-    ['too little of a shard', { a: '2.safetensors' }],
   ])('whose index names %s are refused', (_, map) => {
     expect(() => readShards(folder(map))).toThrow(expect.objectContaining({ code: 'FORMAT_SAFETENSORS_INDEX' }))
   })

@@ -2,6 +2,7 @@
 import { SaqrError } from '../../error.ts'
 import { type JsonObject, show } from '../json.ts'
 import type { GgufHeader } from './header.ts'
+import { isKnownKey } from './keys.ts'
 import { Metadata } from './metadata.ts'
 import { ropeScaling } from './rope.ts'
 
@@ -11,16 +12,6 @@ const families: Readonly<Record<string, { modelType: string; className: string }
   qwen2: { modelType: 'qwen2', className: 'Qwen2ForCausalLM' },
   qwen3: { modelType: 'qwen3', className: 'Qwen3ForCausalLM' },
 }
-
-/** What may stand below the architecture's name: any other key would change the model in a way we don't know. */
-const known = new Set(
-  (
-    'vocab_size context_length embedding_length block_count feed_forward_length attention.head_count attention.head_count_kv attention.key_length ' +
-    'attention.value_length attention.layer_norm_rms_epsilon attention.sliding_window attention.causal rope.dimension_count rope.freq_base rope.scaling.type ' +
-    'rope.scaling.factor rope.scaling.original_context_length rope.scaling.finetuned rope.scaling.attn_factor rope.scaling.yarn_attn_factor ' +
-    'rope.scaling.yarn_beta_fast rope.scaling.yarn_beta_slow rope.scaling.yarn_log_multiplier rope.scale_linear expert_count expert_used_count'
-  ).split(' '),
-)
 
 export interface GgufConfig {
   architecture: string
@@ -39,10 +30,6 @@ export function ggufConfig(header: GgufHeader, path: string, factors: Float32Arr
   const family = Object.hasOwn(families, architecture) ? families[architecture]! : undefined
   if (!family) throw unsupported(path, `has the architecture ${show(architecture)}; ${Object.keys(families).join(', ')} are supported`)
   const key = (name: string) => `${architecture}.${name}`
-  for (const full of meta.values.keys()) {
-    if (full.startsWith(key('')) && !known.has(full.slice(key('').length)))
-      throw unsupported(path, `has ${full}, which is not known to this version`)
-  }
   if ((meta.optionalCount(key('expert_count')) ?? 0) > 0) throw unsupported(path, 'is a mixture of experts')
   if (meta.optionalBoolean(key('attention.causal')) === false) throw unsupported(path, 'does not mask the future: it is an encoder')
 
@@ -54,7 +41,14 @@ export function ggufConfig(header: GgufHeader, path: string, factors: Float32Arr
   if ((rotated ?? headDim) !== headDim || (meta.optionalCount(key('attention.value_length')) ?? headDim) !== headDim) {
     throw unsupported(path, 'has heads whose keys, values and rotated part differ in size')
   }
-  const window = meta.optionalCount(key('attention.sliding_window'), 1)
+  for (const [full, value] of meta.values) {
+    if (full.startsWith(key('')) && !isKnownKey(full.slice(key('').length), value, () => headDim))
+      throw unsupported(path, `has ${full} ${show(value)}, which changes the model in a way that is not known here`)
+  }
+  const context = meta.count(key('context_length'), 1)
+  const stated = meta.optionalCount(key('attention.sliding_window')) ?? 0
+  // a window as long as the context hides nothing
+  const window = stated > 0 && stated < context ? stated : undefined
   const mistral = architecture === 'llama' && window !== undefined
   if (window !== undefined && !mistral) throw unsupported(path, `has ${key('attention.sliding_window')}`)
   const config: JsonObject = {
@@ -67,7 +61,7 @@ export function ggufConfig(header: GgufHeader, path: string, factors: Float32Arr
     num_attention_heads: heads,
     num_key_value_heads: meta.optionalCount(key('attention.head_count_kv'), 1) ?? heads,
     head_dim: headDim,
-    max_position_embeddings: meta.count(key('context_length'), 1),
+    max_position_embeddings: context,
     rms_norm_eps: shortest(meta.number(key('attention.layer_norm_rms_epsilon'))),
     rope_theta: shortest(meta.optionalNumber(key('rope.freq_base')) ?? 10000),
     ...ropeScaling(meta, architecture, factors, headDim),
