@@ -5,7 +5,7 @@
 import { Tokenizer as Engine } from '@huggingface/tokenizers'
 import { SaqrError } from '../error.ts'
 import { assistantMask } from './assistant-mask.ts'
-import { type ChatOptions, ChatTemplate, type Message } from './chat-template.ts'
+import { type ChatOptions, ChatTemplate, type Message, type Rendered, rowError } from './chat-template.ts'
 import { decoderOf } from './decoder.ts'
 import {
   type AddedToken,
@@ -30,6 +30,8 @@ export interface TokenizerOptions {
 export interface Chat {
   text: string
   ids: number[]
+  /** whether the text holds anything of a field of a message */
+  holds: Rendered['holds']
 }
 
 export class Tokenizer {
@@ -124,8 +126,8 @@ export class Tokenizer {
 
   /** @throws SaqrError TEXT_NO_TEMPLATE, TEXT_TEMPLATE_INVALID, TEXT_TEMPLATE_ROW */
   applyChatTemplate(messages: readonly Message[], options: ChatOptions = {}): Chat {
-    const text = this.#template(options).render(messages, this.special, options)
-    return { text, ids: this.encode(text, { addSpecialTokens: false, where: options.where }) }
+    const { text, holds } = this.#template(options).render(messages, this.special, options)
+    return { text, holds, ids: this.encode(text, { addSpecialTokens: false, where: options.where }) }
   }
 
   /**
@@ -140,10 +142,15 @@ export class Tokenizer {
         'The chat template does not say what the assistant wrote, so assistantOnlyLoss has no targets. Give a template with {% generation %} … {% endgeneration %} around it (chatTemplatePath), or set assistantOnlyLoss to false.',
       )
     }
-    const { text, spans } = template.renderSpans(messages, this.special, options)
+    const { text, spans, holds } = template.render(messages, this.special, options)
+    if (!spans)
+      throw rowError(
+        options.where,
+        'what the assistant wrote can not be told exactly, as the template changes the text of its {% generation %} blocks',
+      )
     const ids = this.encode(text, { addSpecialTokens: false, where: options.where })
     const tokens = ids.map((id) => this.tokenOf(id)!)
-    return { text, ids, mask: assistantMask(text, spans, tokens, this.#definition, options.where) }
+    return { text, ids, holds, mask: assistantMask(text, spans, tokens, this.#definition, options.where) }
   }
 
   #template({ tools, where }: ChatOptions): ChatTemplate {
