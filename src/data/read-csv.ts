@@ -70,7 +70,7 @@ function recordsOf(text: string, separator: string, path: string): Record[] {
       const cell = readCell(text, at, separator)
       if (!cell) throw bad(path, `the quote opened in line ${record.line} is never closed`)
       for (let i = at; i < cell.end; i++) if (isLineEnd(text, i)) line++
-      if (cell.quoted || cell.text.trim() !== '') blank = false
+      if (cell.quoted || !/^[ \t]*$/.test(cell.text)) blank = false
       record.cells.push(cell.text)
       at = cell.end
       more = text[at] === separator

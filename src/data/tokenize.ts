@@ -97,7 +97,8 @@ function chatPromptCompletion(row: Row, where: string, tokenizer: Tokenizer, opt
   const prompt = messagesOf(row.prompt, 'prompt', where)
   const whole = chat([...prompt, ...messagesOf(row.completion, 'completion', where)], row, where, tokenizer, options)
   if (!options.completionOnlyLoss) return whole
-  const given = { ...chatColumns(row, where), now: options.now, where, addGenerationPrompt: true }
+  const training = options.assistantOnlyLoss
+  const given = { ...chatColumns(row, where), now: options.now, where, addGenerationPrompt: true, training }
   return afterPrompt(tokenizer.applyChatTemplate(prompt, given).ids, whole, tokenizer)
 }
 

@@ -32,6 +32,8 @@ export interface ChatOptions {
   variables?: Readonly<Record<string, unknown>>
   /** what `strftime_now` tells; fix it and a run gives the same tokens on another day */
   now?: Date
+  /** as assistantOnlyLoss trains: a known template that does not say what the assistant wrote gives way to one that does */
+  training?: boolean
   /** named in errors: file and row */
   where?: string
 }
@@ -51,7 +53,7 @@ export class ChatTemplate {
 
   /** @throws SaqrError TEXT_TEMPLATE_INVALID */
   constructor(source: string) {
-    this.marksGeneration = /\{%-?\s*generation\s*-?%\}/.test(source)
+    this.marksGeneration = /\{%-?\s*(generation|saqr_begin)\s*-?%\}/.test(source)
     try {
       this.#program = parse(source)
     } catch (cause) {

@@ -16,6 +16,7 @@ import {
   type SpecialTokens,
   type TokenizerFiles,
 } from './definition.ts'
+import { trainingTemplate } from './stock/training.ts'
 import { TextStream } from './text-stream.ts'
 
 export interface TokenizerOptions {
@@ -135,11 +136,11 @@ export class Tokenizer {
    * @throws SaqrError TEXT_NO_GENERATION_MARKS; TEXT_NO_OFFSETS where tokens can't be found again in the text
    */
   applyChatTemplateWithMask(messages: readonly Message[], options: ChatOptions = {}): Chat & { mask: Uint8Array } {
-    const template = this.#template(options)
+    const template = this.#template({ ...options, training: true })
     if (!template.marksGeneration) {
       throw new SaqrError(
         'TEXT_NO_GENERATION_MARKS',
-        'The chat template does not say what the assistant wrote, so assistantOnlyLoss has no targets. Give a template with {% generation %} … {% endgeneration %} around it (chatTemplatePath), or set assistantOnlyLoss to false.',
+        'The chat template does not say what the assistant wrote, and is none of those for which it is known, so assistantOnlyLoss has no targets. Give a template with {% generation %} … {% endgeneration %} around it (chatTemplatePath), or set assistantOnlyLoss to false.',
       )
     }
     const { text, spans, holds } = template.render(messages, this.special, options)
@@ -153,7 +154,7 @@ export class Tokenizer {
     return { text, ids, holds, mask: assistantMask(text, spans, tokens, this.#definition, options.where) }
   }
 
-  #template({ tools, where }: ChatOptions): ChatTemplate {
+  #template({ tools, where, training }: ChatOptions): ChatTemplate {
     const name = tools && this.#templates.has('tool_use') ? 'tool_use' : 'default'
     const source = this.#templates.get(name)
     if (source === undefined) {
@@ -163,11 +164,17 @@ export class Tokenizer {
         `${where ? `${where}: ` : ''}this tokenizer has no chat template${named}, so messages can't become text. Give one (chatTemplatePath), or use rows of text or prompt and completion.`,
       )
     }
-    const known = this.#compiled.get(source)
-    if (known) return known
-    const compiled = new ChatTemplate(source)
-    this.#compiled.set(source, compiled)
-    return compiled
+    const template = this.#compile(source)
+    if (!training || template.marksGeneration) return template
+    // as in TRL, the template named default is the one that is known, and takes the place of all
+    const marked = trainingTemplate(this.#templates.get('default') ?? source)
+    return marked === undefined ? template : this.#compile(marked)
+  }
+
+  #compile(source: string): ChatTemplate {
+    const known = this.#compiled.get(source) ?? new ChatTemplate(source)
+    this.#compiled.set(source, known)
+    return known
   }
 
   #specialId(name: SpecialName): number | null {

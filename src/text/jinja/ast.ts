@@ -48,4 +48,6 @@ export type Stmt =
   | { type: 'filterBlock'; filters: Expr; body: Stmt[] }
   | { type: 'with'; values: [Target, Expr][]; body: Stmt[] }
   | { type: 'generation'; body: Stmt[] }
+  /** begins or ends what the assistant wrote, in templates of src/text/stock */
+  | { type: 'mark'; begins: boolean }
   | { type: 'break' | 'continue' }

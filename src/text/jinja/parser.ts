@@ -52,6 +52,8 @@ class Parser extends Expressions {
     call: () => [this.#call()],
     filter: () => [this.#filterBlock()],
     with: () => [this.#with()],
+    saqr_begin: () => this.#mark(true),
+    saqr_end: () => this.#mark(false),
     generation: () => [{ type: 'generation', body: this.#closed('endgeneration') }],
     print: () => this.#prints(),
     break: () => [this.#jump('break')],
@@ -194,6 +196,11 @@ class Parser extends Expressions {
     }
     this.next()
     return values
+  }
+
+  #mark(begins: boolean): Stmt[] {
+    this.expectKind('blockEnd')
+    return [{ type: 'mark', begins }]
   }
 
   #jump(type: 'break' | 'continue'): Stmt {

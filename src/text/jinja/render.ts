@@ -18,6 +18,8 @@ export class Renderer extends Evaluator {
   generationIsHidden = false
   #text = ''
   #captures = 0
+  /** where the last mark began */
+  #began = 0
 
   /** @throws TemplateError */
   render(program: readonly Stmt[], scope: Scope): string {
@@ -71,6 +73,8 @@ export class Renderer extends Evaluator {
         return this.#with(node, scope)
       case 'generation':
         return this.#generation(node.body, scope)
+      case 'mark':
+        return this.#mark(node.begins)
       default:
         return node.type
     }
@@ -83,6 +87,12 @@ export class Renderer extends Evaluator {
     this.#run(body, new Scope(scope))
     this.#captures--
     this.spans.push([start, this.#text.length])
+  }
+
+  #mark(begins: boolean): undefined {
+    if (this.#captures > 0) this.generationIsHidden = true
+    if (begins) this.#began = this.#text.length
+    else this.spans.push([this.#began, this.#text.length])
   }
 
   #setBlock({ target, filters, body }: Extract<Stmt, { type: 'setBlock' }>, scope: Scope): undefined {
