@@ -1,8 +1,7 @@
 /**
- * Text to token ids and back, as the checkpoint's own tokenizer does it. The algorithm is `@huggingface/tokenizers`; definition.ts says
- * what it runs and refuses what it would not reproduce.
+ * Text to token ids and back, as the checkpoint's own tokenizer does it. Definition.ts says what runs and refuses
+ * what would not be reproduced.
  */
-import { Tokenizer as Engine } from '@huggingface/tokenizers'
 import { SaqrError } from '../error.ts'
 import { assistantMask } from './assistant-mask.ts'
 import { type ChatOptions, ChatTemplate, type Message, type Rendered, rowError } from './chat-template.ts'
@@ -16,6 +15,7 @@ import {
   type SpecialTokens,
   type TokenizerFiles,
 } from './definition.ts'
+import { Encoder } from './encoder.ts'
 import { trainingTemplate } from './stock/training.ts'
 import { TextStream } from './text-stream.ts'
 
@@ -45,7 +45,7 @@ export class Tokenizer {
   readonly addedTokens: readonly AddedToken[]
   /** Jinja source of the chat template that `default` names; null: the checkpoint has none */
   readonly chatTemplate: string | null
-  readonly #engine: Engine
+  readonly #encoder: Encoder
   readonly #definition: Definition
   readonly #decode: (tokens: string[]) => string
   readonly #skipped: ReadonlySet<number>
@@ -56,7 +56,7 @@ export class Tokenizer {
   constructor(files: TokenizerFiles, options: TokenizerOptions = {}) {
     try {
       this.#definition = define(files, options.modelType)
-      this.#engine = new Engine(this.#definition.json, {})
+      this.#encoder = new Encoder(this.#definition.json)
     } catch (cause) {
       if (cause instanceof SaqrError) throw cause
       throw new SaqrError('TEXT_TOKENIZER_INVALID', `tokenizer.json can't be used: ${(cause as Error).message}.`, { cause })
@@ -96,12 +96,12 @@ export class Tokenizer {
   }
 
   idOf(token: string): number | undefined {
-    return this.#engine.token_to_id(token)
+    return this.#encoder.idOf(token)
   }
 
   /** the token as the vocabulary writes it: bytes as characters, or ▁ for a space */
   tokenOf(id: number): string | undefined {
-    return this.#engine.id_to_token(id)
+    return this.#encoder.tokenOf(id)
   }
 
   /**
@@ -111,7 +111,7 @@ export class Tokenizer {
   encode(text: string, { addSpecialTokens = true, where = 'The text' }: { addSpecialTokens?: boolean; where?: string } = {}): number[] {
     if (/\p{Surrogate}/u.test(text))
       throw new SaqrError('TEXT_NOT_UNICODE', `${where} holds half of a surrogate pair, which is no character. Repair or remove it.`)
-    return this.#engine.encode(text, { add_special_tokens: addSpecialTokens }).ids
+    return this.#encoder.encode(text, addSpecialTokens)
   }
 
   /** Bytes that are not UTF-8 become U+FFFD. */
