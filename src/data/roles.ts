@@ -1,4 +1,6 @@
 /** Names of roles that data sets use, where everybody means the same by them, as chat templates know them. */
+import { SaqrError } from '../error.ts'
+import type { Message } from '../text/chat-template.ts'
 
 const meant: Record<string, string[]> = {
   user: ['user', 'human', 'prompter'],
@@ -19,4 +21,23 @@ export function roleOf(name: string): string {
   const known = roles.get(plain)
   if (known !== undefined) return known
   return /^(gpt|chatgpt|claude)_?\d[\w.]*$/.test(plain) ? 'assistant' : name
+}
+
+const everyone = ['system', 'user', 'assistant', 'tool']
+
+/**
+ * Messages whose roles the template can be asked for: those of every conversation, and those it names itself. `developer` is what newer
+ * models call the system.
+ * @throws SaqrError DATA_TEMPLATE: a role that only its writer knows
+ */
+export function knownRoles(messages: readonly Message[], where: string, named: (role: string) => boolean): Message[] {
+  return messages.map((message, i) => {
+    const { role } = message
+    if (everyone.includes(role) || named(role)) return message
+    if (role === 'developer') return { ...message, role: 'system' }
+    throw new SaqrError(
+      'DATA_TEMPLATE',
+      `${where}: message ${i + 1} has the role ${JSON.stringify(role)}, which the model's chat template does not know. Rename it to one of ${everyone.join(', ')}, or give a template that knows it (chatTemplatePath).`,
+    )
+  })
 }

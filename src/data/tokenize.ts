@@ -8,6 +8,7 @@ import type { Tokenizer } from '../text/tokenizer.ts'
 import { alpacaPrompt } from './alpaca.ts'
 import { bad, chatColumns, messagesOf, textOf } from './conversation.ts'
 import { lostParts } from './lost.ts'
+import { knownRoles } from './roles.ts'
 import type { Row } from './rows.ts'
 import type { Shape } from './shape.ts'
 
@@ -83,8 +84,9 @@ function afterPrompt(prompt: readonly number[], whole: Tokens, tokenizer: Tokeni
   return length < prompt.length ? { ...whole, targets, lost: tokenizer.decode(prompt.slice(length)) } : { ...whole, targets }
 }
 
-function chat(messages: Message[], row: Row, where: string, tokenizer: Tokenizer, options: TokenizeOptions): Tokens {
+function chat(conversation: Message[], row: Row, where: string, tokenizer: Tokenizer, options: TokenizeOptions): Tokens {
   const given = { ...chatColumns(row, where), now: options.now, where }
+  const messages = knownRoles(conversation, where, (role) => tokenizer.namesRole(role, given))
   if (!options.assistantOnlyLoss) {
     const { ids, holds } = tokenizer.applyChatTemplate(messages, given)
     return { ...all(ids), note: lostParts(messages, given, holds) }
@@ -99,7 +101,8 @@ function chatPromptCompletion(row: Row, where: string, tokenizer: Tokenizer, opt
   if (!options.completionOnlyLoss) return whole
   const training = options.assistantOnlyLoss
   const given = { ...chatColumns(row, where), now: options.now, where, addGenerationPrompt: true, training }
-  return afterPrompt(tokenizer.applyChatTemplate(prompt, given).ids, whole, tokenizer)
+  const known = knownRoles(prompt, where, (role) => tokenizer.namesRole(role, given))
+  return afterPrompt(tokenizer.applyChatTemplate(known, given).ids, whole, tokenizer)
 }
 
 /** Rows that are token ids already: targets by `labels` (−100: none), or by every mask there is. */

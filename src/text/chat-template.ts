@@ -49,10 +49,12 @@ export interface Rendered {
 export class ChatTemplate {
   /** false: no row can have an assistant mask */
   readonly marksGeneration: boolean
+  readonly #source: string
   readonly #program: readonly Stmt[]
 
   /** @throws SaqrError TEXT_TEMPLATE_INVALID */
   constructor(source: string) {
+    this.#source = source
     this.marksGeneration = /\{%-?\s*(generation|saqr_begin)\s*-?%\}/.test(source)
     try {
       this.#program = parse(source)
@@ -63,6 +65,11 @@ export class ChatTemplate {
         { cause },
       )
     }
+  }
+
+  /** The template names the role (`'tool'`): it says itself what becomes of such a message. */
+  names(role: string): boolean {
+    return this.#source.includes(`'${role}'`) || this.#source.includes(`"${role}"`)
   }
 
   /** @throws SaqrError TEXT_TEMPLATE_ROW: the template refuses these messages, or uses what is not supported */

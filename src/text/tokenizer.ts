@@ -125,6 +125,14 @@ export class Tokenizer {
     return new TextStream((ids) => this.decode(ids, options))
   }
 
+  /**
+   * The chat template names the role in its source.
+   * @throws SaqrError TEXT_NO_TEMPLATE, TEXT_TEMPLATE_INVALID
+   */
+  namesRole(role: string, options: ChatOptions = {}): boolean {
+    return this.#template(options).names(role)
+  }
+
   /** @throws SaqrError TEXT_NO_TEMPLATE, TEXT_TEMPLATE_INVALID, TEXT_TEMPLATE_ROW */
   applyChatTemplate(messages: readonly Message[], options: ChatOptions = {}): Chat {
     const { text, holds } = this.#template(options).render(messages, this.special, options)

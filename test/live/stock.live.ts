@@ -1,4 +1,4 @@
-/** The templates for which TRL knows what the assistant wrote: its text and its targets, over conversations drawn at random. */
+/** The templates that models carry, and what the assistant wrote where TRL knows it: transformers' texts, TRL's targets, over conversations drawn at random. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
@@ -20,9 +20,11 @@ interface Case {
   error?: string
 }
 
-it.each(readdirSync(root))('%s', (file) => {
-  const { template, cases } = parseExactly(readFileSync(join(root, file), 'utf8')) as { template: string; cases: Case[] }
-  const ours = new ChatTemplate(trainingTemplate(template)!)
+const files = ['stock', 'training'].flatMap((kind) => readdirSync(join(root, kind)).map((file) => [kind, file] as const))
+
+it.each(files)('%s %s', (kind, file) => {
+  const { template, cases } = parseExactly(readFileSync(join(root, kind, file), 'utf8')) as { template: string; cases: Case[] }
+  const ours = new ChatTemplate(kind === 'training' ? trainingTemplate(template)! : template)
   let rendered = 0
   for (const [i, { messages, tools, add_generation_prompt: addGenerationPrompt, text, spans }] of cases.entries()) {
     const render = () => ours.render(messages, { bos_token: '<s>', eos_token: '</s>' }, { tools, addGenerationPrompt })

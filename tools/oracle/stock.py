@@ -1,4 +1,4 @@
-"""Conversations through the templates that TRL trains on in place of those that models carry: texts and what the assistant wrote.
+"""Conversations through the templates that models carry, and through those TRL trains on in their place: texts and what the assistant wrote.
 
   python tools/oracle/stock.py OUT [--seed N]
 
@@ -60,7 +60,8 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=60)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    for path in sorted(FOLDER.glob("*_training.jinja")):
+    for path in sorted(FOLDER.glob("*.jinja")):
+        trains = path.stem.endswith("_training")
         stock = path.with_name(path.name.replace("_training", ""))
         draw = Conversations(args.seed)
         cases = []
@@ -69,7 +70,9 @@ def main() -> None:
             given = dict(messages=messages, tools=[WEATHER] if i % 4 == 1 else None, add_generation_prompt=draw.r.random() < 0.1)
             cases.append(dict(given, **render(path.read_text(encoding="utf-8"), **given)))
         template = stock.read_text(encoding="utf-8")
-        with open(args.out / f"{stock.stem}.json", "w", encoding="utf-8") as file:
+        folder = args.out / ("training" if trains else "stock")
+        folder.mkdir(exist_ok=True)
+        with open(folder / f"{stock.stem}.json", "w", encoding="utf-8") as file:
             json.dump(dict(template=template, cases=cases), file)
 
 
