@@ -1,5 +1,6 @@
 /** Model and rows as the options of `saqr sft` name them. */
 import { Dataset, loadDataset } from '../data/dataset.ts'
+import { parseSplit, sliceBounds } from '../data/split.ts'
 import type { Device } from '../devices/device.ts'
 import { LanguageModel } from '../engine/language-model.ts'
 import { loadAdapter } from '../engine/load-adapter.ts'
@@ -69,14 +70,16 @@ async function chatTemplate(path: string, signal: AbortSignal): Promise<string> 
   )
 }
 
-/** Rows of a file, a folder or a Hub data set. */
+/** Rows of a file, a folder or a Hub data set; `split` may take parts of splits (`train[:90%]`), and a file is its own train split. */
 export async function loadRows(name: string, config: string | null, split: string, signal: AbortSignal): Promise<Dataset> {
-  const { files } = await resolveDataset(name, { config: config ?? undefined, split, signal })
-  if (files.length === 1) return await loadDataset(files[0]!)
-  const parts = []
-  for (const file of files) parts.push(await loadDataset(file))
-  return new Dataset(
-    parts.flatMap((part) => part.rows),
-    `${name} (${split}, ${files.length} files)`,
-  )
+  const slices: Dataset[] = []
+  for (const slice of parseSplit(split)) {
+    const { files } = await resolveDataset(name, { config: config ?? undefined, split: slice.split, signal })
+    const parts = []
+    for (const file of files) parts.push(await loadDataset(file))
+    const whole = Dataset.join(parts, `${name} (${slice.split}, ${files.length} files)`)
+    const [first, end] = sliceBounds(slice, whole.length)
+    slices.push(first === 0 && end === whole.length ? whole : whole.slice(first, end))
+  }
+  return Dataset.join(slices, `${name} (${split})`)
 }

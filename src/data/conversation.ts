@@ -1,19 +1,12 @@
 /**
- * Messages out of a row. ShareGPT's `from`/`value` become `role`/`content`, as in TRL; its usual names of roles become those that chat
- * templates know (TRL leaves them, and most templates then drop the message). A function call becomes an assistant's `tool_calls`.
+ * Messages out of a row. ShareGPT's `from`/`value` become `role`/`content`, as in TRL; names of roles become those that chat templates
+ * know (TRL leaves them, and most templates then drop the message). A function call becomes an assistant's `tool_calls`.
  */
 import { SaqrError } from '../error.ts'
 import { isObject, parseJson } from '../formats/json.ts'
 import type { Message } from '../text/chat-template.ts'
-import type { Row } from './files.ts'
-
-const roles: Record<string, string> = {
-  human: 'user',
-  gpt: 'assistant',
-  chatgpt: 'assistant',
-  observation: 'tool',
-  function_response: 'tool',
-}
+import { roleOf } from './roles.ts'
+import type { Row } from './rows.ts'
 
 /** @throws SaqrError DATA_ROW */
 export function messagesOf(value: unknown, column: string, where: string): Message[] {
@@ -22,17 +15,25 @@ export function messagesOf(value: unknown, column: string, where: string): Messa
     const at = `${column}[${i}]`
     if (!isObject(message)) throw bad(where, `${at} must be an object with role and content, it is ${shown(message)}`)
     const { from, value: text, ...rest } = message
-    const given = from === undefined ? rest : { role: from, ...rest }
-    if (typeof given.role !== 'string') throw bad(where, `${at} has no role`)
-    const content = text === undefined ? {} : { content: text }
-    if (given.role === 'function_call') return functionCall(text, at, where)
-    return { ...given, ...content, role: from === undefined ? given.role : (roles[given.role] ?? given.role) }
+    // the very message where nothing is renamed: what is remembered of its numbers stays with it
+    const renamed =
+      from === undefined && text === undefined
+        ? message
+        : { ...rest, ...(text !== undefined && { content: text }), role: from ?? rest.role }
+    if (typeof renamed.role !== 'string') throw bad(where, `${at} has no role`)
+    const role = roleOf(renamed.role)
+    if (role === 'function_call') return functionCall(renamed.content, at, where)
+    return (role === renamed.role ? renamed : { ...renamed, role }) as Message
   })
 }
 
+/** a call, or a list of calls, as JSON */
 function functionCall(text: unknown, at: string, where: string): Message {
-  const call = typeof text === 'string' ? parseJson(text, `${where}: ${at}`, { line: true }) : text
+  const call = typeof text === 'string' ? parseJson(text, `${where}: ${at}`, { line: true, exact: true }) : text
   const calls = Array.isArray(call) ? call : [call]
+  const wrong = calls.find((one) => !isObject(one) || typeof one.name !== 'string')
+  if (wrong !== undefined || calls.length === 0)
+    throw bad(where, `${at} must be a function call like {"name": …, "arguments": {…}}, it is ${shown(wrong)}`)
   return { role: 'assistant', content: '', tool_calls: calls.map((f) => ({ type: 'function', function: f })) }
 }
 
@@ -41,11 +42,19 @@ export interface ChatRow {
   variables: Record<string, unknown>
 }
 
+const parsed = (value: unknown, where: string) =>
+  typeof value === 'string' && value !== '' ? parseJson(value, where, { line: true, exact: true }) : value
+
 /** The columns beside the messages: `tools`, JSON schemas or a text that holds them, and `chat_template_kwargs`. */
 export function chatColumns(row: Row, where: string): ChatRow {
-  const tools =
-    typeof row.tools === 'string' && row.tools !== '' ? parseJson(row.tools, `${where}: tools`, { line: true }) : row.tools || null
+  const tools = parsed(row.tools, `${where}: tools`) || null
   if (tools !== null && !Array.isArray(tools)) throw bad(where, `tools must be a list of functions, it is ${shown(tools)}`)
+  const wrong = tools?.findIndex((tool) => !isObject(tool)) ?? -1
+  if (wrong !== -1)
+    throw bad(
+      where,
+      `tools[${wrong}] must be the JSON schema of a function, it is ${shown(tools![wrong])}; write the list as objects, or as one text that holds it`,
+    )
   return { tools, variables: (row.chat_template_kwargs ?? {}) as Record<string, unknown> }
 }
 

@@ -1,83 +1,94 @@
-/** Rows out of a file: .json (a list, or an object with the list under `data`), .jsonl, .csv, .parquet. Every error names the file and the place. */
-import { createReadStream } from 'node:fs'
-import { basename, extname } from 'node:path'
-import { CsvError, parse } from 'csv-parse/sync'
-import { asyncBufferFromFile, parquetReadObjects } from 'hyparquet'
-import { compressors } from 'hyparquet-compressors'
+/**
+ * Rows out of a file: .json, .jsonl, .csv, .tsv, each also gzipped, .parquet. What a file holds counts more than its name, as in Hugging
+ * Face's `datasets`: a list or one object may stand in a .jsonl, lines in a .json. Every error names the file and the place.
+ */
+import { createReadStream, readFileSync } from 'node:fs'
+import { extname } from 'node:path'
+import { createGunzip, gunzipSync } from 'node:zlib'
 import { SaqrError } from '../error.ts'
 import { exists, fileError, isFile, withFile } from '../formats/files.ts'
-import { decodeUtf8, isObject, parseJson, readText } from '../formats/json.ts'
+import { decodeUtf8, readText } from '../formats/json.ts'
 import { notFound } from '../hub/not-found.ts'
+import { parseCsv } from './read-csv.ts'
+import { isLines, Lines, parseRows } from './read-json.ts'
+import { readParquet } from './read-parquet.ts'
+import type { Rows } from './rows.ts'
 
-export type Row = Readonly<Record<string, unknown>>
-
-export interface Rows {
-  rows: Row[]
-  /** what a row is called by number: `row` or `line` */
-  unit: string
-  /** numbers of the rows, where they are not 1, 2, 3 … */
-  numbers?: number[]
-}
+export type { Row, Rows } from './rows.ts'
 
 const readers: Record<string, (path: string) => Promise<Rows>> = {
-  '.json': readJsonRows,
+  '.json': readJson,
   '.jsonl': readLines,
   '.ndjson': readLines,
-  '.csv': readCsv,
+  '.csv': async (path) => parseCsv(textOf(path), path, ','),
+  '.tsv': async (path) => parseCsv(textOf(path), path, '\t'),
   '.parquet': readParquet,
 }
 
 /** @throws SaqrError DATA_FORMAT, DATA_ROW, FORMAT_… */
 export async function readRows(path: string): Promise<Rows> {
-  const reader = readers[extname(path).toLowerCase()]
-  if (!reader && !exists(path)) throw notFound(path)
-  if (!reader)
-    throw new SaqrError(
-      'DATA_FORMAT',
-      `${path}: rows are read from ${Object.keys(readers).join(', ')} files. Convert it to one of them, for example to lines of {"text": "…"} in a .jsonl file.`,
-    )
+  const zipped = isZipped(path)
+  const reader = readers[extname(zipped ? path.slice(0, -3) : path).toLowerCase()]
   if (isFile(path)) withFile(path, () => {}) // refuses what git-lfs left in its place
-  return reader(path)
+  if (reader && !(zipped && reader === readParquet)) return reader(path)
+  if (!exists(path)) throw notFound(path)
+  const packed = /\.(zst|bz2|xz|zip|7z|tar|tgz|lz4)$/i.test(path)
+  throw new SaqrError(
+    'DATA_FORMAT',
+    packed
+      ? `${path} is packed in a way that is not read here: unpack it first (gzip is read as it is).`
+      : `${path}: rows are read from ${Object.keys(readers).join(', ')} files. Convert it to one of them, for example to lines of {"text": "…"} in a .jsonl file.`,
+  )
 }
 
-function row(value: unknown, where: string): Row {
-  if (isObject(value)) return value
-  throw new SaqrError('DATA_ROW', `${where}: a row must be an object with named columns, this is ${JSON.stringify(value)?.slice(0, 40)}.`)
-}
+const isZipped = (path: string) => path.toLowerCase().endsWith('.gz')
 
-async function readJsonRows(path: string): Promise<Rows> {
-  const text = readText(path).replace(/^\uFEFF/, '')
-  const [first = '', ...rest] = text.trimStart().split('\n', 2)
-  if (rest.length > 0 && isWholeObject(first)) return readLines(path) // lines under another name
-  const parsed = parseJson(text, path)
-  const list = Array.isArray(parsed) ? parsed : isObject(parsed) ? parsed.data : undefined
-  if (!Array.isArray(list)) throw new SaqrError('DATA_FORMAT', `${path} holds neither a list of rows nor an object with one under "data".`)
-  return { rows: list.map((value, i) => row(value, `${path}, row ${i + 1}`)), unit: 'row' }
-}
+/** what a V8 string holds comfortably */
+const largest = 256 * 2 ** 20
 
-function isWholeObject(line: string): boolean {
+/** The text of a file, unpacked, without a byte order mark. */
+function textOf(path: string): string {
+  if (!isZipped(path)) return readText(path)
+  let bytes: Uint8Array
   try {
-    return isObject(JSON.parse(line))
-  } catch {
-    return false
+    bytes = gunzipSync(readFileSync(path), { maxOutputLength: largest })
+  } catch (cause) {
+    throw unpackError(cause, path)
   }
+  return decodeUtf8(bytes, path).replace(/^\uFEFF/, '')
 }
 
-/** Lines end at \n alone: U+2028 and its like may stand inside a string. */
+function unpackError(cause: unknown, path: string): SaqrError {
+  const { code, message } = cause as NodeJS.ErrnoException
+  if (cause instanceof SaqrError) return cause
+  if (code === 'ERR_BUFFER_TOO_LARGE')
+    return new SaqrError('FORMAT_TOO_LARGE', `${path} holds more than ${largest} bytes. Save it as lines of JSON (.jsonl.gz).`)
+  if (code?.startsWith('Z_')) return new SaqrError('DATA_FORMAT', `${path} can't be unpacked: ${message}. Fetch it again.`, { cause })
+  return fileError(cause, path, 'read')
+}
+
+async function readJson(path: string): Promise<Rows> {
+  const text = textOf(path)
+  return isLines(text) ? readLines(path) : parseRows(text, path)
+}
+
 async function readLines(path: string): Promise<Rows> {
-  const rows: Row[] = []
-  const numbers: number[] = []
-  let number = 0
-  const take = (bytes: Uint8Array) => {
-    const where = `${path}, line ${++number}`
-    const text = decodeUtf8(bytes, where).replace(/^\uFEFF/, '')
-    if (text.trim() === '') return
-    rows.push(row(parseJson(text, where, { line: true }), where))
-    numbers.push(number)
-  }
+  const lines = new Lines(path)
   let rest: Buffer[] = []
+  let first = true
+  const take = (bytes: Buffer) => {
+    try {
+      lines.take(bytes)
+    } catch (error) {
+      if (!lines.isEmpty || !(error instanceof SaqrError)) throw error
+      throw new NotLines(error)
+    }
+  }
   try {
-    for await (const chunk of createReadStream(path) as AsyncIterable<Buffer>) {
+    for await (const chunk of bytesOf(path)) {
+      // a list can't begin a line of rows
+      if (first && /^(?:\xEF\xBB\xBF)?\s*\[/.test(chunk.subarray(0, 64).toString('latin1'))) return parseRows(textOf(path), path)
+      first = false
       let from = 0
       for (let end = chunk.indexOf(10); end !== -1; from = end + 1, end = chunk.indexOf(10, from)) {
         take(Buffer.concat([...rest, chunk.subarray(from, end)]))
@@ -85,45 +96,36 @@ async function readLines(path: string): Promise<Rows> {
       }
       rest.push(chunk.subarray(from))
     }
+    take(Buffer.concat(rest))
   } catch (cause) {
-    throw fileError(cause, path, 'read')
+    if (cause instanceof NotLines) return wholeOr(cause.error, path)
+    throw unpackError(cause, path)
   }
-  take(Buffer.concat(rest))
-  return { rows, unit: 'line', numbers }
+  return lines.rows
 }
 
-async function readCsv(path: string): Promise<Rows> {
-  const text = readText(path)
-  try {
-    return { rows: parse(text, { columns: true, bom: true, skip_empty_lines: true }) as Row[], unit: 'row' }
-  } catch (cause) {
-    if (!(cause instanceof CsvError)) throw cause
-    throw new SaqrError('DATA_ROW', `${path} is not a valid CSV file: ${cause.message}. The first line must name the columns.`, { cause })
-  }
-}
-
-async function readParquet(path: string): Promise<Rows> {
-  let file: Awaited<ReturnType<typeof asyncBufferFromFile>>
-  try {
-    file = await asyncBufferFromFile(path)
-  } catch (cause) {
-    throw fileError(cause, path, 'read')
-  }
-  try {
-    return { rows: ((await parquetReadObjects({ file, compressors })) as Row[]).map((r) => plain(r) as Row), unit: 'row' }
-  } catch (cause) {
-    throw new SaqrError(
-      'DATA_FORMAT',
-      `${basename(path)} can't be read as Parquet: ${(cause as Error).message}. Fetch it again, or convert it to JSON lines.`,
-      { cause },
-    )
+/** the first line is no row */
+class NotLines extends Error {
+  readonly error: SaqrError
+  constructor(error: SaqrError) {
+    super(error.message)
+    this.error = error
   }
 }
 
-/** 64-bit integers as numbers */
-function plain(value: unknown): unknown {
-  if (typeof value === 'bigint') return Number(value)
-  if (Array.isArray(value)) return value.map(plain)
-  if (isObject(value) && !(value instanceof Date)) return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, plain(item)]))
-  return value
+/** One object over several lines; where the file is not that either, what was wrong with its first line. */
+function wholeOr(error: SaqrError, path: string): Rows {
+  try {
+    return parseRows(textOf(path), path)
+  } catch {
+    throw error
+  }
+}
+
+function bytesOf(path: string): AsyncIterable<Buffer> {
+  const file = createReadStream(path)
+  if (!isZipped(path)) return file as AsyncIterable<Buffer>
+  const unpacked = createGunzip()
+  file.on('error', (error) => unpacked.destroy(error))
+  return file.pipe(unpacked) as AsyncIterable<Buffer>
 }

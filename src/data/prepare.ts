@@ -6,8 +6,8 @@ import { SaqrError } from '../error.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import type { Dataset } from './dataset.ts'
 import type { Example } from './example.ts'
-import type { Row } from './files.ts'
 import { type PackingStrategy, pack } from './packing.ts'
+import type { Row } from './rows.ts'
 import { type Shape, shapeNames } from './shape.ts'
 import { tokenizers } from './tokenize.ts'
 
@@ -59,12 +59,18 @@ export async function prepare(dataset: Dataset, tokenizer: Tokenizer, options: P
     `${dataset.source}: ${dataset.length} rows of ${shapeNames[shape]}${columns.length > 0 ? `; not read: ${columns.join(', ')}` : ''}`,
   ]
   const unused: string[] = []
+  const said = new Set<string>() // each note once
   const rows: Example[] = []
   let breath = performance.now()
   for (const [i, row] of dataset.rows.entries()) {
     const where = dataset.where(i)
-    const { ids, targets, lost } = tokenizers[shape](formattingFunc ? { text: formattingFunc(row) } : row, where, tokenizer, settings)
-    if (lost !== undefined && notes.length === 1) {
+    const { ids, targets, lost, note } = tokenizers[shape](formattingFunc ? { text: formattingFunc(row) } : row, where, tokenizer, settings)
+    if (note !== undefined && !said.has(note)) {
+      said.add(note)
+      notes.push(`${where}: ${note}`)
+    }
+    if (lost !== undefined && !said.has('lost')) {
+      said.add('lost')
       notes.push(
         `${where}: the end of the prompt, ${JSON.stringify(lost)}, has other tokens before the completion; such rows begin their completion where the tokens part.`,
       )

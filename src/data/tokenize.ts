@@ -7,7 +7,9 @@ import type { Message } from '../text/chat-template.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import { alpacaPrompt } from './alpaca.ts'
 import { bad, chatColumns, messagesOf, textOf } from './conversation.ts'
-import type { Row } from './files.ts'
+import { lostParts } from './lost.ts'
+import { knownRoles } from './roles.ts'
+import type { Row } from './rows.ts'
 import type { Shape } from './shape.ts'
 
 export interface TokenizeOptions {
@@ -23,6 +25,8 @@ export interface Tokens {
   targets: Uint8Array
   /** the end of the prompt that the row lost, because its tokens merge with the completion's */
   lost?: string
+  /** what the template left out of this row though nothing is refused for it */
+  note?: string
 }
 
 type Tokenize = (row: Row, where: string, tokenizer: Tokenizer, options: TokenizeOptions) => Tokens
@@ -77,38 +81,28 @@ function afterPrompt(prompt: readonly number[], whole: Tokens, tokenizer: Tokeni
   let length = 0
   while (length < Math.min(prompt.length, whole.ids.length) && prompt[length] === whole.ids[length]) length++
   const targets = whole.targets.slice().fill(0, 0, length)
-  return length < prompt.length ? { ids: whole.ids, targets, lost: tokenizer.decode(prompt.slice(length)) } : { ids: whole.ids, targets }
+  return length < prompt.length ? { ...whole, targets, lost: tokenizer.decode(prompt.slice(length)) } : { ...whole, targets }
 }
 
-function chat(messages: Message[], row: Row, where: string, tokenizer: Tokenizer, options: TokenizeOptions): Tokens {
+function chat(conversation: Message[], row: Row, where: string, tokenizer: Tokenizer, options: TokenizeOptions): Tokens {
   const given = { ...chatColumns(row, where), now: options.now, where }
-  refuseLostCalls(messages, given, tokenizer)
-  if (!options.assistantOnlyLoss) return all(tokenizer.applyChatTemplate(messages, given).ids)
-  const { ids, mask } = tokenizer.applyChatTemplateWithMask(messages, given)
-  return { ids, targets: mask }
-}
-
-/** A template that knows no tools prints an empty answer where a call should stand: nothing to learn from. @throws SaqrError DATA_TEMPLATE */
-function refuseLostCalls(
-  messages: Message[],
-  given: Parameters<Tokenizer['applyChatTemplate']>[1] & { where: string },
-  tokenizer: Tokenizer,
-) {
-  if (!messages.some(({ tool_calls: calls }) => Array.isArray(calls) && calls.length > 0)) return
-  const without = messages.map(({ tool_calls: _, ...message }) => message as Message)
-  if (tokenizer.applyChatTemplate(messages, given).ids.join() !== tokenizer.applyChatTemplate(without, given).ids.join()) return
-  throw new SaqrError(
-    'DATA_TEMPLATE',
-    `${given.where}: the model's chat template leaves tool calls out. Give one that prints them (chat_template_path), or put the calls into the messages' content.`,
-  )
+  const messages = knownRoles(conversation, where, (role) => tokenizer.namesRole(role, given))
+  if (!options.assistantOnlyLoss) {
+    const { ids, holds } = tokenizer.applyChatTemplate(messages, given)
+    return { ...all(ids), note: lostParts(messages, given, holds) }
+  }
+  const { ids, mask, holds } = tokenizer.applyChatTemplateWithMask(messages, given)
+  return { ids, targets: mask, note: lostParts(messages, given, holds) }
 }
 
 function chatPromptCompletion(row: Row, where: string, tokenizer: Tokenizer, options: TokenizeOptions): Tokens {
   const prompt = messagesOf(row.prompt, 'prompt', where)
   const whole = chat([...prompt, ...messagesOf(row.completion, 'completion', where)], row, where, tokenizer, options)
   if (!options.completionOnlyLoss) return whole
-  const given = { ...chatColumns(row, where), now: options.now, where, addGenerationPrompt: true }
-  return afterPrompt(tokenizer.applyChatTemplate(prompt, given).ids, whole, tokenizer)
+  const training = options.assistantOnlyLoss
+  const given = { ...chatColumns(row, where), now: options.now, where, addGenerationPrompt: true, training }
+  const known = knownRoles(prompt, where, (role) => tokenizer.namesRole(role, given))
+  return afterPrompt(tokenizer.applyChatTemplate(known, given).ids, whole, tokenizer)
 }
 
 /** Rows that are token ids already: targets by `labels` (−100: none), or by every mask there is. */

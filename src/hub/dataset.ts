@@ -19,14 +19,14 @@ export interface DatasetOptions extends HubOptions {
 }
 
 export interface ResolvedDataset {
-  /** in order: .parquet, .jsonl, .json or .csv */
+  /** in order: .parquet, .jsonl, .json, .csv or .tsv, also .gz */
   files: string[]
   id?: string
   commit?: string
   note?: string
 }
 
-const readable = /\.(parquet|jsonl|ndjson|json|csv)$/i
+const readable = /\.(parquet|(jsonl|ndjson|json|csv|tsv)(\.gz)?)$/i
 
 /** Errors: FORMAT_NOT_FOUND, DATA_FILES (which files or splits there are), HUB_… (see openSnapshot). */
 export async function resolveDataset(idOrPath: string, options: DatasetOptions = {}): Promise<ResolvedDataset> {
@@ -55,7 +55,7 @@ function choose(all: ReadonlySet<string>, card: string, name: string, { config, 
   const configs = cardConfigs(card, name)
   const splits = configs.length > 0 ? declaredSplits(pickConfig(configs, config, name), files) : splitsByName(files)
   if (configs.length === 0 && config !== undefined) throw bad(name, `has no configurations, so there is no ${config}`)
-  if (splits.size === 0) throw bad(name, `has no .parquet, .jsonl, .ndjson, .json or .csv file; ${held([...all])}`)
+  if (splits.size === 0) throw bad(name, `has no .parquet, .jsonl, .ndjson, .json, .csv or .tsv file; ${held([...all])}`)
   const found = splits.get(split)
   if (!found || found.length === 0) throw bad(name, `has no split ${split}; there are ${[...splits.keys()].join(', ')}`)
   return found

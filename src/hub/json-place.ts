@@ -2,10 +2,11 @@
 
 const whitespace = /[ \t\n\r]*/y
 const literal = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/y
+const withNaN = new RegExp(`-?Infinity|NaN|${literal.source}`, 'y')
 const escaped = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y
 
-/** Index of the first token that can't stand where it stands; the length of the text where it ends too early, or is JSON. */
-export function jsonBreak(text: string): number {
+/** Index of the first token that can't stand where it stands; the length of the text where it ends too early, or is JSON. With `nan`, NaN and Infinity are numbers. */
+export function jsonBreak(text: string, nan = false): number {
   /** what closes each list and object that is open */
   const closers: string[] = []
   let expected: 'value' | 'name' | 'colon' | 'comma' = 'value'
@@ -36,7 +37,7 @@ export function jsonBreak(text: string): number {
       empty = true
       continue
     } else {
-      const end = after(literal, text, at)
+      const end = after(nan ? withNaN : literal, text, at)
       if (end === undefined) return at
       at = end
       expected = 'comma'

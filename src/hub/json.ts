@@ -3,6 +3,7 @@ import { isUtf8 } from 'node:buffer'
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs'
 import { SaqrError } from '../error.ts'
 import { fileError, refusePointer } from './files.ts'
+import { parseExactly } from './json-exact.ts'
 import { jsonBreak } from './json-place.ts'
 
 export type JsonObject = Record<string, unknown>
@@ -23,12 +24,13 @@ export function decodeUtf8(bytes: Uint8Array, where: string): string {
 /**
  * Parses JSON; the error names `where` and the place in it.
  * @param line the text is one line, which `where` names: only the column is told
+ * @param exact keep what JavaScript's values don't say (see json-exact.ts); NaN and Infinity are numbers, as in Python
  */
-export function parseJson(text: string, where: string, { line = false } = {}): unknown {
+export function parseJson(text: string, where: string, { line = false, exact = false } = {}): unknown {
   try {
-    return JSON.parse(text)
+    return exact ? parseExactly(text) : JSON.parse(text)
   } catch (cause) {
-    const before = text.slice(0, jsonBreak(text))
+    const before = text.slice(0, jsonBreak(text, exact))
     const column = `column ${before.length - before.lastIndexOf('\n')}`
     const place = line && !text.includes('\n') ? `, ${column}` : `, line ${before.split('\n').length}, ${column}`
     throw new SaqrError('FORMAT_JSON', `${where}${place} is not valid JSON: ${reason(cause as Error)}.`, { cause })

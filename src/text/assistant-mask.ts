@@ -9,6 +9,7 @@ import { byteFallback, bytesOfToken } from './decoder.ts'
 import type { Definition, Json } from './definition.ts'
 
 const encoder = new TextEncoder()
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
 
 /** (tokens) 1 where the token belongs to a span */
 export function assistantMask(
@@ -71,13 +72,13 @@ function tokenStarts(bytes: Uint8Array, tokens: readonly string[], { json, byteL
   let fresh = true // a piece of text begins here: the tokenizer may have put a space before it
   for (const [i, token] of tokens.entries()) {
     const special = added.get(token)
-    if (special?.lstrip) while (isSpace(bytes[at]) && !matches(bytes, at, encoder.encode(token))) at++
+    starts[i] = at // white space that a token takes with it is the token's
+    if (special?.lstrip) while (spaceAt(bytes, at) > 0 && !matches(bytes, at, encoder.encode(token))) at += spaceAt(bytes, at)
     const spelled = special ? encoder.encode(token) : byteLevel ? bytesOfToken(token) : spelledOut(token)
     const skip = fresh && !special && spelled[0] === space && !matches(bytes, at, spelled) ? 1 : 0
     if (!matches(bytes, at, spelled.subarray(skip))) return undefined
-    starts[i] = at
     at += spelled.length - skip
-    if (special?.rstrip) while (isSpace(bytes[at])) at++
+    if (special?.rstrip) while (spaceAt(bytes, at) > 0) at += spaceAt(bytes, at)
     fresh = special !== undefined
   }
   return at === bytes.length ? starts : undefined
@@ -85,7 +86,16 @@ function tokenStarts(bytes: Uint8Array, tokens: readonly string[], { json, byteL
 
 const space = 0x20
 
-const isSpace = (byte: number | undefined) => byte === space || (byte !== undefined && byte >= 9 && byte <= 13)
+const whiteSpace = /^\p{White_Space}/u
+
+/** Bytes of the white space character that begins at `at`; 0 where there is none. */
+function spaceAt(bytes: Uint8Array, at: number): number {
+  const byte = bytes[at]
+  if (byte === undefined) return 0
+  if (byte < 0x80) return byte === space || (byte >= 9 && byte <= 13) ? 1 : 0
+  const length = byte >= 0xe0 ? 3 : 2
+  return whiteSpace.test(decoder.decode(bytes.subarray(at, at + length))) ? length : 0
+}
 
 const matches = (bytes: Uint8Array, at: number, piece: Uint8Array) => piece.every((b, i) => bytes[at + i] === b)
 

@@ -26,13 +26,6 @@ export function requireSupported(json: TokenizerJson): TokenizerJson {
   const pre = json.pre_tokenizer && preTokenize(json.pre_tokenizer, replacesSpace)
   for (const p of parts(json.post_processor, 'processors')) postProcess(p, json)
   for (const p of parts(json.decoder, 'decoders')) decode(p)
-  const prepends = parts(normalizer, 'normalizers').some((n) => n.type === 'Prepend')
-  const first = parts(pre, 'pretokenizers').some((p) => p.type === 'Metaspace' && p.prepend_scheme === 'first')
-  for (const token of json.added_tokens) {
-    if (token.single_word) refuse(`the added token ${JSON.stringify(token.content)} with single_word`)
-    if (token.normalized && (prepends || (first && normalizer)))
-      refuse(`the normalized added token ${JSON.stringify(token.content)} beside a prefix space`)
-  }
   return { ...json, normalizer, pre_tokenizer: pre }
 }
 

@@ -1,11 +1,10 @@
 /**
- * Text to token ids and back, as the checkpoint's own tokenizer does it. The algorithm is `@huggingface/tokenizers`; definition.ts says
- * what it runs and refuses what it would not reproduce.
+ * Text to token ids and back, as the checkpoint's own tokenizer does it. Definition.ts says what runs and refuses
+ * what would not be reproduced.
  */
-import { Tokenizer as Engine } from '@huggingface/tokenizers'
 import { SaqrError } from '../error.ts'
 import { assistantMask } from './assistant-mask.ts'
-import { type ChatOptions, ChatTemplate, type Message } from './chat-template.ts'
+import { type ChatOptions, ChatTemplate, type Message, type Rendered, rowError } from './chat-template.ts'
 import { decoderOf } from './decoder.ts'
 import {
   type AddedToken,
@@ -16,6 +15,8 @@ import {
   type SpecialTokens,
   type TokenizerFiles,
 } from './definition.ts'
+import { Encoder } from './encoder.ts'
+import { trainingTemplate } from './stock/training.ts'
 import { TextStream } from './text-stream.ts'
 
 export interface TokenizerOptions {
@@ -30,6 +31,8 @@ export interface TokenizerOptions {
 export interface Chat {
   text: string
   ids: number[]
+  /** whether the text holds anything of a field of a message */
+  holds: Rendered['holds']
 }
 
 export class Tokenizer {
@@ -42,7 +45,7 @@ export class Tokenizer {
   readonly addedTokens: readonly AddedToken[]
   /** Jinja source of the chat template that `default` names; null: the checkpoint has none */
   readonly chatTemplate: string | null
-  readonly #engine: Engine
+  readonly #encoder: Encoder
   readonly #definition: Definition
   readonly #decode: (tokens: string[]) => string
   readonly #skipped: ReadonlySet<number>
@@ -53,7 +56,7 @@ export class Tokenizer {
   constructor(files: TokenizerFiles, options: TokenizerOptions = {}) {
     try {
       this.#definition = define(files, options.modelType)
-      this.#engine = new Engine(this.#definition.json, {})
+      this.#encoder = new Encoder(this.#definition.json)
     } catch (cause) {
       if (cause instanceof SaqrError) throw cause
       throw new SaqrError('TEXT_TOKENIZER_INVALID', `tokenizer.json can't be used: ${(cause as Error).message}.`, { cause })
@@ -93,12 +96,12 @@ export class Tokenizer {
   }
 
   idOf(token: string): number | undefined {
-    return this.#engine.token_to_id(token)
+    return this.#encoder.idOf(token)
   }
 
   /** the token as the vocabulary writes it: bytes as characters, or ▁ for a space */
   tokenOf(id: number): string | undefined {
-    return this.#engine.id_to_token(id)
+    return this.#encoder.tokenOf(id)
   }
 
   /**
@@ -108,7 +111,7 @@ export class Tokenizer {
   encode(text: string, { addSpecialTokens = true, where = 'The text' }: { addSpecialTokens?: boolean; where?: string } = {}): number[] {
     if (/\p{Surrogate}/u.test(text))
       throw new SaqrError('TEXT_NOT_UNICODE', `${where} holds half of a surrogate pair, which is no character. Repair or remove it.`)
-    return this.#engine.encode(text, { add_special_tokens: addSpecialTokens }).ids
+    return this.#encoder.encode(text, addSpecialTokens)
   }
 
   /** Bytes that are not UTF-8 become U+FFFD. */
@@ -122,10 +125,18 @@ export class Tokenizer {
     return new TextStream((ids) => this.decode(ids, options))
   }
 
+  /**
+   * The chat template names the role in its source.
+   * @throws SaqrError TEXT_NO_TEMPLATE, TEXT_TEMPLATE_INVALID
+   */
+  namesRole(role: string, options: ChatOptions = {}): boolean {
+    return this.#template(options).names(role)
+  }
+
   /** @throws SaqrError TEXT_NO_TEMPLATE, TEXT_TEMPLATE_INVALID, TEXT_TEMPLATE_ROW */
   applyChatTemplate(messages: readonly Message[], options: ChatOptions = {}): Chat {
-    const text = this.#template(options).render(messages, this.special, options)
-    return { text, ids: this.encode(text, { addSpecialTokens: false, where: options.where }) }
+    const { text, holds } = this.#template(options).render(messages, this.special, options)
+    return { text, holds, ids: this.encode(text, { addSpecialTokens: false, where: options.where }) }
   }
 
   /**
@@ -133,20 +144,25 @@ export class Tokenizer {
    * @throws SaqrError TEXT_NO_GENERATION_MARKS; TEXT_NO_OFFSETS where tokens can't be found again in the text
    */
   applyChatTemplateWithMask(messages: readonly Message[], options: ChatOptions = {}): Chat & { mask: Uint8Array } {
-    const template = this.#template(options)
+    const template = this.#template({ ...options, training: true })
     if (!template.marksGeneration) {
       throw new SaqrError(
         'TEXT_NO_GENERATION_MARKS',
-        'The chat template does not say what the assistant wrote, so assistantOnlyLoss has no targets. Give a template with {% generation %} … {% endgeneration %} around it (chatTemplatePath), or set assistantOnlyLoss to false.',
+        'The chat template does not say what the assistant wrote, and is none of those for which it is known, so assistantOnlyLoss has no targets. Give a template with {% generation %} … {% endgeneration %} around it (chatTemplatePath), or set assistantOnlyLoss to false.',
       )
     }
-    const { text, spans } = template.renderSpans(messages, this.special, options)
+    const { text, spans, holds } = template.render(messages, this.special, options)
+    if (!spans)
+      throw rowError(
+        options.where,
+        'what the assistant wrote can not be told exactly, as the template changes the text of its {% generation %} blocks',
+      )
     const ids = this.encode(text, { addSpecialTokens: false, where: options.where })
     const tokens = ids.map((id) => this.tokenOf(id)!)
-    return { text, ids, mask: assistantMask(text, spans, tokens, this.#definition, options.where) }
+    return { text, ids, holds, mask: assistantMask(text, spans, tokens, this.#definition, options.where) }
   }
 
-  #template({ tools, where }: ChatOptions): ChatTemplate {
+  #template({ tools, where, training }: ChatOptions): ChatTemplate {
     const name = tools && this.#templates.has('tool_use') ? 'tool_use' : 'default'
     const source = this.#templates.get(name)
     if (source === undefined) {
@@ -156,11 +172,17 @@ export class Tokenizer {
         `${where ? `${where}: ` : ''}this tokenizer has no chat template${named}, so messages can't become text. Give one (chatTemplatePath), or use rows of text or prompt and completion.`,
       )
     }
-    const known = this.#compiled.get(source)
-    if (known) return known
-    const compiled = new ChatTemplate(source)
-    this.#compiled.set(source, compiled)
-    return compiled
+    const template = this.#compile(source)
+    if (!training || template.marksGeneration) return template
+    // as in TRL, the template named default is the one that is known, and takes the place of all
+    const marked = trainingTemplate(this.#templates.get('default') ?? source)
+    return marked === undefined ? template : this.#compile(marked)
+  }
+
+  #compile(source: string): ChatTemplate {
+    const known = this.#compiled.get(source) ?? new ChatTemplate(source)
+    this.#compiled.set(source, known)
+    return known
   }
 
   #specialId(name: SpecialName): number | null {

@@ -64,7 +64,7 @@ describe('what can’t be read is named', () => {
     ['short.jsonl', '{"text":"a"}\n\n{"text":', /short\.jsonl, line 3, column 9 is not valid JSON/],
     ['broken.json', '[{"text":"a"},\n{"text" "b"}]', /broken\.json, line 2, column 9 is not valid JSON/],
     ['numbers.json', '[1]', /numbers\.json, row 1: a row must be an object with named columns, this is 1/],
-    ['object.json', '{"rows": []}', /object\.json holds neither a list of rows nor an object/],
+    ['number.json', '7', /number\.json holds neither rows nor a list of them/],
     ['utf.jsonl', Uint8Array.of(0x7b, 0xff, 0x7d), /utf\.jsonl, line 1 is not valid UTF-8/],
     ['ragged.csv', 'text,label\na,1\nb,2,3\n', /ragged\.csv is not a valid CSV file: .*line 3/],
     ['torn.parquet', 'PAR1 nothing PAR1', /torn\.parquet can't be read as Parquet/],

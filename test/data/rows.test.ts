@@ -146,7 +146,12 @@ describe('rows and settings that can’t be used', () => {
     ],
     ['no role', [{ messages: [{ content: 'a' }] }], {}, /row 1: messages\[0\] has no role/],
     ['no message', [{ messages: [] }], {}, /row 1: messages must be a list of messages, it is \[\]/],
-    ['template', [{ messages: [{ role: 'fail', content: '' }] }], {}, /row 1: the chat template does not take the messages: roles must be/],
+    [
+      'template',
+      [{ messages: [{ role: 'fail', content: '' }] }],
+      {},
+      /row 1: the chat template does not take the messages \(at message 1\): roles must be/,
+    ],
     ['tools', [{ messages: [{ role: 'user', content: 'a' }], tools: '{' }], {}, /row 1: tools, column 2 is not valid JSON/],
     ['token ids', [{ input_ids: [1e6] }], {}, /row 1: input_ids holds 1000000, which is no token/],
     ['labels', [{ input_ids: [5, 6], labels: [5] }], {}, /row 1: labels is not as long as input_ids/],
@@ -192,5 +197,5 @@ test('a template that leaves tool calls out is named instead of training empty a
   const run = (chatTemplate: string) =>
     prepare(new Dataset([{ messages }]), tokenizerOf('smollm-like', { chatTemplate }), { maxLength: 1024 })
   await expect(run(template(''))).rejects.toMatchObject({ code: 'DATA_TEMPLATE', message: expect.stringContaining('tool calls') })
-  expect((await run(template('{{ m.tool_calls | tojson }}'))).examples).toHaveLength(1)
+  expect((await run(template('{{ m.tool_calls | default([]) | tojson }}'))).examples).toHaveLength(1)
 })

@@ -118,7 +118,7 @@ test('a path by its looks is never taken for a name on the Hub', async () => {
 test('a folder without rows is told what it holds', async () => {
   const folder = join(cacheDir, 'none')
   mkdirSync(folder)
-  await expect(resolveDataset(folder)).rejects.toThrow(/no \.parquet, .* or \.csv file; it is empty\./)
+  await expect(resolveDataset(folder)).rejects.toThrow(/no \.parquet, .* or \.tsv file; it is empty\./)
   writeFileSync(join(folder, 'notes.txt'), '')
   await expect(resolveDataset(folder)).rejects.toThrow(/it holds notes\.txt\./)
 })

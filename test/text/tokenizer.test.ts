@@ -90,7 +90,6 @@ describe('what is not reproduced is refused by name', () => {
     ],
     ['post-processor', { post_processor: { type: 'BertProcessing', sep: ['x', 1], cls: ['x', 1] } }, /the post-processor BertProcessing/],
     ['decoder', { decoder: { type: 'CTC' } }, /the decoder CTC/],
-    ['single_word', { added_tokens: [{ id: 0, content: 'word', single_word: true }] }, /the added token "word" with single_word/],
   ]
   test.each(cases)('%s', (_, change, message) => {
     const { tokenizerJson, tokenizerConfig } = filesOf('llama3-like')

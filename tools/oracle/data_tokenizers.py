@@ -59,7 +59,8 @@ HEADERS = (
 
 INST = (
     "{% for message in messages %}{% if message.role == 'user' %}{{ bos_token + '[INST] ' + message.content + ' [/INST]' }}"
-    "{% elif message.role == 'assistant' %}{% generation %}{{ ' ' + message.content + ' ' + eos_token }}{% endgeneration %}{% endif %}{% endfor %}"
+    "{% elif message.role == 'assistant' %}{% generation %}{{ ' ' + message.content + ' ' + eos_token }}{% endgeneration %}"
+    "{% else %}{{ '<<' + message.content + '>>' }}{% endif %}{% endfor %}"
 )
 
 

@@ -1,0 +1,81 @@
+/** Parquet rows with their numbers as the file has them: 64-bit integers whole, floats as floats (20.0), texts to the byte. */
+import { basename } from 'node:path'
+import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects, parquetSchema, type SchemaTree } from 'hyparquet'
+import { compressors } from 'hyparquet-compressors'
+import { SaqrError } from '../error.ts'
+import { fileError } from '../formats/files.ts'
+import { isObject } from '../formats/json.ts'
+import { Float, rememberNumber } from '../formats/json-exact.ts'
+import type { Row, Rows } from './rows.ts'
+
+const utf8 = new TextDecoder('utf-8', { ignoreBOM: true })
+
+/** @throws SaqrError DATA_FORMAT, FORMAT_… */
+export async function readParquet(path: string): Promise<Rows> {
+  let file: Awaited<ReturnType<typeof asyncBufferFromFile>>
+  try {
+    file = await asyncBufferFromFile(path)
+  } catch (cause) {
+    throw fileError(cause, path, 'read')
+  }
+  try {
+    const metadata = await parquetMetadataAsync(file)
+    const parsers = { stringFromBytes: (bytes: Uint8Array) => bytes && utf8.decode(bytes) }
+    const rows = (await parquetReadObjects({ file, metadata, compressors, parsers: parsers as never })) as Row[]
+    const schema = parquetSchema(metadata)
+    return { rows: rows.map((row) => exact(row, schema) as Row), unit: 'row' }
+  } catch (cause) {
+    throw new SaqrError(
+      'DATA_FORMAT',
+      `${basename(path)} can't be read as Parquet: ${(cause as Error).message}. Fetch it again, or convert it to JSON lines.`,
+      { cause },
+    )
+  }
+}
+
+/** A value without bigint, what JavaScript's number does not say remembered beside it. */
+function exact(value: unknown, schema: SchemaTree | undefined): unknown {
+  if (Array.isArray(value)) return filled([], value.entries(), () => elementOf(schema))
+  if (isObject(value) && !(value instanceof Date) && !ArrayBuffer.isView(value))
+    return filled({}, Object.entries(value), (key) => fieldOf(schema, String(key)))
+  return typeof value === 'bigint' ? Number(value) : value
+}
+
+function filled<T extends object>(
+  container: T,
+  entries: Iterable<[string | number, unknown]>,
+  schemaOf: (key: string | number) => SchemaTree | undefined,
+): T {
+  for (const [key, item] of entries) {
+    const schema = schemaOf(key)
+    ;(container as Record<string | number, unknown>)[key] = exact(item, schema)
+    if (typeof item === 'bigint' && !Number.isSafeInteger(Number(item))) rememberNumber(container, key, item)
+    else if (typeof item === 'number' && Number.isInteger(item) && isFloat(schema)) rememberNumber(container, key, new Float(item))
+  }
+  return container
+}
+
+const isFloat = (schema: SchemaTree | undefined): boolean => {
+  const element = schema?.element
+  return (
+    element !== undefined &&
+    (element.type === 'DOUBLE' ||
+      element.type === 'FLOAT' ||
+      element.logical_type?.type === 'FLOAT16' ||
+      element.converted_type === 'DECIMAL')
+  )
+}
+
+/** list (LIST) -> group list -> element; older files leave out the group or the element */
+function elementOf(schema: SchemaTree | undefined): SchemaTree | undefined {
+  if (schema?.element.repetition_type === 'REPEATED') return { ...schema, element: { ...schema.element, repetition_type: 'REQUIRED' } }
+  const [group] = schema?.children ?? []
+  if (group?.element.repetition_type !== 'REPEATED') return group
+  return group.children.length === 1 ? group.children[0] : { ...group, element: { ...group.element, repetition_type: 'REQUIRED' } }
+}
+
+/** a field of a struct; of a map, whose keys are data, its values */
+function fieldOf(schema: SchemaTree | undefined, name: string): SchemaTree | undefined {
+  const isMap = schema?.element.converted_type === 'MAP' || schema?.element.logical_type?.type === 'MAP'
+  return isMap ? schema?.children[0]?.children[1] : schema?.children.find((child) => child.element.name === name)
+}

@@ -1,0 +1,64 @@
+/**
+ * Text to ids: added tokens are found first (added-tokens.ts), what lies between them goes through `@huggingface/tokenizers`'
+ * pre-tokenizer and model, which know nothing of added tokens, and the post-processor's special tokens are put around.
+ */
+import { Tokenizer as Engine } from '@huggingface/tokenizers'
+import { SaqrError } from '../error.ts'
+import { AddedTokens } from './added-tokens.ts'
+import type { TokenizerJson } from './definition.ts'
+
+/** stands for the text's tokens where the post-processor is asked what it puts around them */
+const placeholder = '\uFDD0'
+
+export class Encoder {
+  readonly #engine: Engine
+  readonly #added: AddedTokens
+  readonly #ids = new Map<string, number>()
+  readonly #tokens = new Map<number, string>()
+  readonly #around: { before: number[]; after: number[] }
+
+  /** @throws SaqrError TEXT_TOKENIZER_UNSUPPORTED; Error where the definition is none */
+  constructor(json: TokenizerJson) {
+    this.#engine = new Engine({ ...json, added_tokens: [] }, {})
+    this.#added = new AddedTokens(json.added_tokens, this.#engine.normalizer)
+    for (const { content, id } of [...Object.entries(json.model.vocab).map(([content, id]) => ({ content, id })), ...json.added_tokens]) {
+      this.#ids.set(content, id)
+      this.#tokens.set(id, content)
+    }
+    this.#around = this.#specialTokens()
+  }
+
+  /** of an added token before one of the vocabulary */
+  idOf(token: string): number | undefined {
+    return this.#ids.get(token)
+  }
+
+  tokenOf(id: number): string | undefined {
+    return this.#tokens.get(id)
+  }
+
+  encode(text: string, addSpecialTokens: boolean): number[] {
+    const ids = this.#added.split(text).flatMap(({ token, text: piece, first }) => (token ? [token.id] : this.#modelIds(piece, first)))
+    return addSpecialTokens ? [...this.#around.before, ...ids, ...this.#around.after] : ids
+  }
+
+  #modelIds(text: string, first: boolean): number[] {
+    const { pre_tokenizer: preTokenizer, model } = this.#engine
+    // the engine takes section 0 for the beginning of the text
+    const pieces = preTokenizer ? preTokenizer(text, { section_index: first ? 0 : 1 }) : [text]
+    // what is not in the vocabulary is left out where the model names no token for it
+    return (model(pieces) as string[]).map((token) => model.tokens_to_ids.get(token) ?? model.unk_token_id).filter((id) => id !== undefined)
+  }
+
+  #specialTokens(): { before: number[]; after: number[] } {
+    const tokens = this.#engine.post_processor?.([placeholder], null, true).tokens ?? [placeholder]
+    const at = tokens.indexOf(placeholder)
+    if (at === -1 || tokens.lastIndexOf(placeholder) !== at)
+      throw new SaqrError(
+        'TEXT_TOKENIZER_UNSUPPORTED',
+        "tokenizer.json's post-processor does not put the text's own tokens once among special ones. Use a checkpoint with another tokenizer.",
+      )
+    const ids = (part: string[]) => part.map((token) => this.idOf(token)).filter((id) => id !== undefined)
+    return { before: ids(tokens.slice(0, at)), after: ids(tokens.slice(at + 1)) }
+  }
+}

@@ -1,0 +1,52 @@
+/** The templates that models carry, and what the assistant wrote where TRL knows it: transformers' texts, TRL's targets, over conversations drawn at random. */
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, it } from 'vitest'
+import { parseExactly } from '../../src/hub/json-exact.ts'
+import { ChatTemplate, type Message } from '../../src/text/chat-template.ts'
+import { trainingTemplate } from '../../src/text/stock/training.ts'
+import { oracle } from './oracle.ts'
+
+/** to look for trouble elsewhere, change it: every seed should pass */
+const SEED = 20262
+const root = await oracle('stock', '--seed', String(SEED))
+
+interface Case {
+  messages: Message[]
+  tools: unknown[] | null
+  add_generation_prompt: boolean
+  text?: string
+  spans?: [number, number][]
+  error?: string
+}
+
+const files = ['stock', 'training'].flatMap((kind) => readdirSync(join(root, kind)).map((file) => [kind, file] as const))
+
+it.each(files)('%s %s', (kind, file) => {
+  const { template, cases } = parseExactly(readFileSync(join(root, kind, file), 'utf8')) as { template: string; cases: Case[] }
+  const ours = new ChatTemplate(kind === 'training' ? trainingTemplate(template)! : template)
+  let rendered = 0
+  for (const [i, { messages, tools, add_generation_prompt: addGenerationPrompt, text, spans }] of cases.entries()) {
+    const render = () => ours.render(messages, { bos_token: '<s>', eos_token: '</s>' }, { tools, addGenerationPrompt })
+    const where = `seed ${SEED}, ${file}, conversation ${i + 1}: ${JSON.stringify(messages)}`
+    if (text === undefined) expect(render, where).toThrow()
+    else {
+      const made = render()
+      expect(made.text, where).toBe(text)
+      expect(covered(made.spans!), where).toEqual(covered(spans!))
+      rendered++
+    }
+  }
+  expect(rendered).toBeGreaterThan(5)
+})
+
+/** what the spans cover, as one list without empty or touching ones */
+function covered(spans: readonly (readonly [number, number])[]): [number, number][] {
+  const joined: [number, number][] = []
+  for (const [from, to] of spans) {
+    const last = joined.at(-1)
+    if (last && last[1] >= from) last[1] = Math.max(last[1], to)
+    else if (to > from) joined.push([from, to])
+  }
+  return joined
+}

@@ -1,0 +1,80 @@
+"""Files of rows as datasets, pandas and pyarrow read them: slices of splits, CSV with quotes anywhere, numbers in Parquet.
+
+  python tools/oracle/row_files.py OUT [--seed N] [--csv N]
+
+The layout of OUT is described in tools/oracle/README.md."""
+import argparse
+import io
+import json
+import random
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets.arrow_reader import ReadInstruction
+
+SPLITS = [
+    "train", "train[:]", "train[:90%]", "train[90%:]", "train[10%:20%]", "train[-10%:]", "train[:-10%]", "train[33%:66%]", "train[:1%]", "train[:150%]", "train[1%:2%](closest)", "train[:50%](pct1_dropremainder)",
+    "train[5:]", "train[:5]", "train[-5:]", "train[3:7]", "train[7:3]", "train[:1_0]", "train[0:0]", "train[:150]", "train[-300:]", "train[10:20%]", "train+test", "train[:10%]+test[5:] + train[-1:]",
+    "train[::2]", "train[a:b]", "train[5:](closest)", "train[:50%](nearest)", "", "train[", "train [:5]", "train[50%]",
+]
+
+
+def splits() -> list[dict]:
+    """[name, first, end] of each part; None where datasets refuses it."""
+    made = []
+    for rows in [0, 1, 3, 7, 50, 99, 100, 101, 250]:
+        for spec in SPLITS:
+            try:
+                parts = [[i.splitname, i.from_, max(i.from_, i.to)] for i in ReadInstruction.from_spec(spec).to_absolute(dict(train=rows, test=rows + 3))]
+            except (ValueError, AssertionError):
+                parts = None
+            made.append(dict(spec=spec, rows=rows, parts=parts))
+    return made
+
+
+def csv(count: int, r: random.Random) -> list[dict]:
+    """Cells as pandas has them; None where it refuses the file. No column is taken for an index."""
+    pieces = ["a", "b", " ", '"', '""', ",", ",", ",", "\n", "\n", "\r\n", "x y", "é", "\ufeff", "'", "\t", '"q,\nr"', ' "s"']
+    made = [dict(text='prompt,prompt,prompt\n1,2,3\n', rows=[["1", "2", "3"]], columns=["prompt", "prompt.1", "prompt.2"])]
+    while len(made) < count:
+        text = "c,d\n" + "".join(r.choice(pieces) for _ in range(r.randint(1, 14)))
+        try:
+            frame = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
+        except (pd.errors.ParserError, pd.errors.EmptyDataError):
+            made.append(dict(text=text, rows=None))
+            continue
+        if isinstance(frame.index, pd.RangeIndex):
+            made.append(dict(text=text, rows=frame.values.tolist(), columns=list(frame.columns)))
+    return made
+
+
+ROWS = [
+    dict(id=1, big=9007199254740993, f=20.0, f32=0.5, text="\ufeffowl", nested=dict(x=3.0, n=2, list=[1.0, 2.5], big=-9223372036854775808), calls=[dict(t=7.0, k=7)]),
+    dict(id=2, big=2, f=1e-05, f32=16777216.0, text="a\ufeffb", nested=dict(x=-0.0, n=0, list=[], big=None), calls=[]),
+    dict(id=3, big=None, f=None, f32=None, text=None, nested=None, calls=None),
+]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--csv", type=int, default=150)
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    dump = lambda name, value: (args.out / name).write_text(json.dumps(value, separators=(",", ":")), encoding="utf-8")
+    dump("splits.json", splits())
+    dump("csv.json", csv(args.csv, random.Random(args.seed)))
+    schema = pa.schema([
+        ("id", pa.int32()), ("big", pa.int64()), ("f", pa.float64()), ("f32", pa.float32()), ("text", pa.string()),
+        ("nested", pa.struct([("x", pa.float64()), ("n", pa.int64()), ("list", pa.list_(pa.float64())), ("big", pa.int64())])),
+        ("calls", pa.list_(pa.struct([("t", pa.float64()), ("k", pa.int64())]))),
+    ])
+    pq.write_table(pa.Table.from_pylist(ROWS, schema=schema), args.out / "numbers.parquet")
+    dump("numbers.json", [json.dumps(row, ensure_ascii=False) for row in pq.read_table(args.out / "numbers.parquet").to_pylist()])
+
+
+if __name__ == "__main__":
+    main()
