@@ -7,9 +7,9 @@ import { OpenModel } from '../src/engine/open-model.ts'
 import { Optimizer } from '../src/engine/optimizer.ts'
 import { PassRunner, passLoss } from '../src/engine/runner.ts'
 import { Trainables } from '../src/engine/trainables.ts'
-import { openCheckpoint } from '../src/formats/checkpoint.ts'
 import { layoutParameters } from '../src/graph/layout.ts'
 import type { Policy } from '../src/graph/recompute.ts'
+import { openCheckpoint } from '../src/models/checkpoint.ts'
 import { adapterOf, readTensors, rowsOf } from '../test/parity/family-case.ts'
 
 export interface Setup {

@@ -2,6 +2,7 @@
 import { SaqrError } from '../error.ts'
 import { isFile, isFolder } from './files.ts'
 import { openFolder, readFolderConfig } from './folder.ts'
+import type { GgufLayout } from './gguf/layout.ts'
 import { openGguf, readGgufConfig } from './gguf/open.ts'
 import { type JsonObject, readJsonObject } from './json.ts'
 import type { Checkpoint } from './tensor.ts'
@@ -9,20 +10,20 @@ import type { Checkpoint } from './tensor.ts'
 export type { ByteSource, Checkpoint, CheckpointTensor, FileSource, QuantState, TensorDType, TokenizerFiles } from './tensor.ts'
 
 /**
- * Opens a folder or a .gguf file: reads configuration and headers, no weights.
+ * Opens a folder or a .gguf file: reads configuration and headers, no weights. `layouts`: how families lie in GGUF files.
  * Errors: FORMAT_NOT_FOUND, FORMAT_NOT_A_MODEL and those of `openFolder` and `openGguf`.
  */
-export function openCheckpoint(path: string): Checkpoint {
+export function openFiles(path: string, layouts: readonly GgufLayout[]): Checkpoint {
   if (isFolder(path)) return openFolder(path)
   if (!isFile(path))
     throw new SaqrError('FORMAT_NOT_FOUND', `${path} does not exist. Give a model folder, a .gguf file, or a Hub id such as owner/name.`)
-  if (path.toLowerCase().endsWith('.gguf')) return openGguf(path)
+  if (path.toLowerCase().endsWith('.gguf')) return openGguf(path, layouts)
   throw new SaqrError('FORMAT_NOT_A_MODEL', `${path} is neither a model folder nor a .gguf file.`)
 }
 
 /** The configuration alone (config.json form) of a folder, a .gguf file or a config.json: no weights need be there. */
-export function readConfig(path: string): JsonObject {
+export function readConfigOf(path: string, layouts: readonly GgufLayout[]): JsonObject {
   if (isFolder(path)) return readFolderConfig(path)
-  if (path.toLowerCase().endsWith('.gguf')) return readGgufConfig(path)
+  if (path.toLowerCase().endsWith('.gguf')) return readGgufConfig(path, layouts)
   return readJsonObject(path)
 }

@@ -1,4 +1,5 @@
 /** A family: a checkpoint's config.json read strictly, and the forward computation it means. One file each beside this one (and a line in registry.ts). */
+import type { GgufLayout } from '../formats/gguf/layout.ts'
 import type { Tensor } from '../ops/tensor.ts'
 import type { Trace } from './trace.ts'
 
@@ -24,6 +25,8 @@ export interface Family {
   readonly modelType: string
   /** its class in transformers, as `architectures` names it */
   readonly architecture: string
+  /** how GGUF keeps it; absent: GGUF files of it are not read */
+  readonly gguf?: GgufLayout
   /** throws SaqrError for anything the family's forward doesn't do */
   open(config: Readonly<Record<string, unknown>>): Model
 }

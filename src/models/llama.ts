@@ -1,4 +1,5 @@
 /** Llama (Touvron et al. 2023; 2, 3.x) and what is built like it (SmolLM2). */
+import { LLAMA_PARTS } from '../formats/gguf/layout.ts'
 import { swiglu } from '../ops/swiglu/op.ts'
 import { Config } from './config.ts'
 import { decoder, preNorm } from './decoder.ts'
@@ -11,6 +12,18 @@ import { readHeads, selfAttention } from './self-attention.ts'
 export const llama: Family = {
   modelType: 'llama',
   architecture: 'LlamaForCausalLM',
+  gguf: {
+    architecture: 'llama',
+    // Mistral is written as llama, with a window
+    holds: ({ window }) => window === 0,
+    parts: LLAMA_PARTS,
+    rotatedRows: ['attn_q', 'attn_k'],
+    config(model) {
+      const { qkv, o, mlp } = model.biases
+      if (qkv !== o) throw model.unsupported('has other biases than llama models have')
+      return { hidden_act: 'silu', ...model.common, attention_bias: o, mlp_bias: mlp }
+    },
+  },
   open(json) {
     const c = new Config(json, 'llama')
     c.only('hidden_act', 'silu', 'swish')

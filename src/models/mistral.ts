@@ -1,4 +1,5 @@
 /** Mistral (Jiang et al. 2023): Llama's block, with a sliding window that every layer attends over. */
+import { LLAMA_PARTS } from '../formats/gguf/layout.ts'
 import { swiglu } from '../ops/swiglu/op.ts'
 import { Config } from './config.ts'
 import { decoder, preNorm } from './decoder.ts'
@@ -11,6 +12,16 @@ import { readHeads, selfAttention } from './self-attention.ts'
 export const mistral: Family = {
   modelType: 'mistral',
   architecture: 'MistralForCausalLM',
+  gguf: {
+    architecture: 'llama',
+    holds: ({ window }) => window > 0,
+    parts: LLAMA_PARTS,
+    rotatedRows: ['attn_q', 'attn_k'],
+    config(model) {
+      if (Object.values(model.biases).some((b) => b)) throw model.unsupported('has biases, which mistral models have none of')
+      return { hidden_act: 'silu', ...model.common, sliding_window: model.window }
+    },
+  },
   open(json) {
     const c = new Config(json, 'mistral', { num_key_value_heads: 8, max_position_embeddings: 131_072 })
     c.only('hidden_act', 'silu', 'swish')

@@ -1,4 +1,5 @@
 /** Qwen 2 and 2.5 (Yang et al. 2024): Llama's block with biases on q, k and v; upper layers may have a sliding window. */
+import { LLAMA_PARTS } from '../formats/gguf/layout.ts'
 import { swiglu } from '../ops/swiglu/op.ts'
 import { Config } from './config.ts'
 import { decoder, preNorm } from './decoder.ts'
@@ -12,6 +13,16 @@ import { windowsFromLayer } from './windows.ts'
 export const qwen2: Family = {
   modelType: 'qwen2',
   architecture: 'Qwen2ForCausalLM',
+  gguf: {
+    architecture: 'qwen2',
+    holds: ({ window }) => window === 0,
+    parts: LLAMA_PARTS,
+    config(model) {
+      const { qkv, o, mlp } = model.biases
+      if (!qkv || o || mlp) throw model.unsupported('has other biases than qwen2 models have')
+      return { hidden_act: 'silu', ...model.common }
+    },
+  },
   open(json) {
     const c = new Config(json, 'qwen2', { num_key_value_heads: 32, max_position_embeddings: 32_768 })
     c.only('hidden_act', 'silu', 'swish')

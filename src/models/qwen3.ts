@@ -1,4 +1,5 @@
 /** Qwen 3 (Yang et al. 2025): Llama's block with every query and key head normalised before rotation. */
+import { LLAMA_PARTS } from '../formats/gguf/layout.ts'
 import { swiglu } from '../ops/swiglu/op.ts'
 import { Config } from './config.ts'
 import { decoder, preNorm } from './decoder.ts'
@@ -12,6 +13,16 @@ import { windowsFromLayer } from './windows.ts'
 export const qwen3: Family = {
   modelType: 'qwen3',
   architecture: 'Qwen3ForCausalLM',
+  gguf: {
+    architecture: 'qwen3',
+    holds: ({ window }) => window === 0,
+    parts: LLAMA_PARTS,
+    config(model) {
+      const { qkv, o, mlp } = model.biases
+      if (qkv !== o || mlp) throw model.unsupported('has other biases than qwen3 models have')
+      return { hidden_act: 'silu', ...model.common, attention_bias: o }
+    },
+  },
   open(json) {
     const c = new Config(json, 'qwen3', { num_key_value_heads: 32, max_position_embeddings: 32_768 })
     c.only('hidden_act', 'silu', 'swish')

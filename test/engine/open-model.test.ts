@@ -5,8 +5,8 @@ import { CpuDevice } from '../../src/devices/cpu/device.ts'
 import { LanguageModel } from '../../src/engine/language-model.ts'
 import { OpenModel } from '../../src/engine/open-model.ts'
 import { FastLanguageModel } from '../../src/fast-language-model.ts'
-import { openCheckpoint } from '../../src/formats/checkpoint.ts'
 import { loraConfig } from '../../src/formats/peft/config.ts'
+import { openCheckpoint } from '../../src/models/checkpoint.ts'
 
 const fixture = (name: string) => openCheckpoint(join(import.meta.dirname, '../fixtures/training', name, 'model'))
 const choice = { dtype: 'f32', loadIn4bit: false, doubleQuant: false } as const

@@ -8,11 +8,11 @@ import { adaptedBase } from '../../src/engine/adapted-base.ts'
 import { loadAdapter } from '../../src/engine/load-adapter.ts'
 import { OpenModel } from '../../src/engine/open-model.ts'
 import { FastLanguageModel } from '../../src/fast-language-model.ts'
-import { openCheckpoint } from '../../src/formats/checkpoint.ts'
 import { bytesOf } from '../../src/formats/numbers.ts'
 import { PEFT_PREFIX, readAdapter } from '../../src/formats/peft/read.ts'
 import { readSafetensors } from '../../src/formats/safetensors/read.ts'
 import { writeSafetensors } from '../../src/formats/safetensors/write.ts'
+import { openCheckpoint } from '../../src/models/checkpoint.ts'
 import { readTensors } from '../parity/family-case.ts'
 
 const root = join(import.meta.dirname, '../fixtures/adapters')

@@ -2,9 +2,9 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { readRows } from '../../src/data/files.ts'
-import { openCheckpoint, readConfig } from '../../src/formats/checkpoint.ts'
 import { asF32, bytesOf, f32ToBf16 } from '../../src/formats/numbers.ts'
 import { writeSafetensors } from '../../src/formats/safetensors/write.ts'
+import { openCheckpoint, readConfig } from '../../src/models/checkpoint.ts'
 import { temporary } from './fixtures.ts'
 
 const values = Float32Array.of(1, -2, 3.3333, 4e-9, 5, 6)

@@ -2,7 +2,6 @@ import { cpSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { nf4FileTensors, quantiseTensor } from '../../src/formats/bnb-write.ts'
-import { openCheckpoint } from '../../src/formats/checkpoint.ts'
 import { dynamicMap, quantise8Bit } from '../../src/formats/dynamic-map.ts'
 import { readRange } from '../../src/formats/files.ts'
 import { dequantiseNf4, nestAbsmax, nf4Codebook, quantiseNf4 } from '../../src/formats/nf4.ts'
@@ -10,6 +9,7 @@ import { asF32, bytesOf, f16ToF32, f32ToBf16, f32ToF16 } from '../../src/formats
 import { readSafetensors } from '../../src/formats/safetensors/read.ts'
 import { writeSafetensors } from '../../src/formats/safetensors/write.ts'
 import type { CheckpointTensor } from '../../src/formats/tensor.ts'
+import { openCheckpoint } from '../../src/models/checkpoint.ts'
 import { digest, exactWeights, fixture, recorded, temporary } from './fixtures.ts'
 
 type Recorded = Record<string, { shape: [number, number]; dtype: string; values: string; absmax: string; packed: string }>

@@ -8,11 +8,11 @@ import type { Device } from '../../src/devices/device.ts'
 import { OpenModel } from '../../src/engine/open-model.ts'
 import { PassRunner, passLoss } from '../../src/engine/runner.ts'
 import { Trainables } from '../../src/engine/trainables.ts'
-import { openCheckpoint } from '../../src/formats/checkpoint.ts'
 import { readAdapterConfig } from '../../src/formats/peft/config.ts'
 import { readSafetensors } from '../../src/formats/safetensors/read.ts'
 import { layoutParameters } from '../../src/graph/layout.ts'
 import type { Policy } from '../../src/graph/recompute.ts'
+import { openCheckpoint } from '../../src/models/checkpoint.ts'
 
 export interface Expected {
   targets: number

@@ -6,9 +6,9 @@ import { CpuDevice } from '../../src/devices/cpu/device.ts'
 import { LanguageModel } from '../../src/engine/language-model.ts'
 import { loadAdapter } from '../../src/engine/load-adapter.ts'
 import { OpenModel } from '../../src/engine/open-model.ts'
-import { openCheckpoint } from '../../src/formats/checkpoint.ts'
 import { Decoder } from '../../src/generate/decoder.ts'
 import { generateIds } from '../../src/generate/generate.ts'
+import { openCheckpoint } from '../../src/models/checkpoint.ts'
 import { distance, readTensors, rowsOf } from './family-case.ts'
 
 const root = join(import.meta.dirname, '../fixtures/families')

@@ -11,7 +11,7 @@ import { OpenModel } from '../../src/engine/open-model.ts'
 import { PassRunner } from '../../src/engine/runner.ts'
 import { saveTrained } from '../../src/engine/save.ts'
 import { saveMerged } from '../../src/export/merged.ts'
-import { openCheckpoint } from '../../src/formats/checkpoint.ts'
+import { openCheckpoint } from '../../src/models/checkpoint.ts'
 import { SCORES } from '../../src/ops/target-log-probs/op.ts'
 import { distance, readTensors, rowsOf } from './family-case.ts'
 

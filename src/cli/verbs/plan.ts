@@ -1,9 +1,9 @@
 /** `saqr plan`: memory, work and time of a run before there are weights or rows. It takes sft's options, so that a recipe can be planned as it is. */
 
 import { SaqrError } from '../../error.ts'
-import { readConfig } from '../../formats/checkpoint.ts'
 import type { JsonObject } from '../../formats/json.ts'
 import { localPath } from '../../hub/model.ts'
+import { readConfig } from '../../models/checkpoint.ts'
 import { honoured } from '../../train/options/field.ts'
 import { renamed } from '../../train/options/retired.ts'
 import { flag } from '../../train/options/schemas.ts'

@@ -8,7 +8,7 @@ import type { Checkpoint, CheckpointTensor, TokenizerFiles } from '../tensor.ts'
 import { type GgufConfig, ggufConfig } from './config.ts'
 import { decoders } from './dequantise.ts'
 import { type GgufHeader, type GgufTensor, parseGguf } from './header.ts'
-import { huggingFaceName } from './names.ts'
+import { type GgufLayout, huggingFaceName } from './layout.ts'
 import { ggufTokenizer } from './tokenizer.ts'
 
 /** Reads and checks a file's header. Errors: FORMAT_GGUF, FORMAT_GGUF_TYPE, FORMAT_NOT_FOUND. */
@@ -17,9 +17,9 @@ export function readGguf(path: string): GgufHeader {
 }
 
 /** Errors: those of `readGguf`, FORMAT_GGUF_ARCHITECTURE; FORMAT_GGUF_TOKENIZER when its tokenizer is asked for. */
-export function openGguf(path: string): Checkpoint {
+export function openGguf(path: string, layouts: readonly GgufLayout[]): Checkpoint {
   const header = readGguf(path)
-  const { architecture, config, generationConfig } = configOf(header, path)
+  const { layout, config, generationConfig } = configOf(header, path, layouts)
   let tokenizer: { files: TokenizerFiles | undefined } | undefined
   return {
     kind: 'gguf',
@@ -30,33 +30,49 @@ export function openGguf(path: string): Checkpoint {
       tokenizer ??= { files: ggufTokenizer(header, path) }
       return tokenizer.files
     },
-    tensors: tensorsOf(header, path, architecture, config),
+    tensors: tensorsOf(header, path, layout, config),
   }
 }
 
-export function readGgufConfig(path: string): JsonObject {
-  return configOf(readGguf(path), path).config
+export function readGgufConfig(path: string, layouts: readonly GgufLayout[]): JsonObject {
+  return configOf(readGguf(path), path, layouts).config
 }
 
-function configOf(header: GgufHeader, path: string): GgufConfig {
+function configOf(header: GgufHeader, path: string, layouts: readonly GgufLayout[]): GgufConfig {
   const factors = header.tensors.get('rope_freqs.weight')
   if (factors && factors.type.name !== 'F32')
     throw new SaqrError('FORMAT_GGUF', `${path}: rope_freqs.weight is ${factors.type.name}, it must be F32.`)
-  return ggufConfig(header, path, factors && asF32(readRange(path, factors.offset, factors.bytes)))
+  return ggufConfig(header, path, factors && asF32(readRange(path, factors.offset, factors.bytes)), layouts)
 }
 
-function tensorsOf(header: GgufHeader, path: string, architecture: string, config: JsonObject): Map<string, CheckpointTensor> {
+function tensorsOf(header: GgufHeader, path: string, layout: GgufLayout, config: JsonObject): Map<string, CheckpointTensor> {
   const heads = { attn_q: config.num_attention_heads as number, attn_k: config.num_key_value_heads as number }
   const tensors = new Map<string, CheckpointTensor>()
   for (const tensor of header.tensors.values()) {
     if (tensor.name === 'rope_freqs.weight') continue // already part of the configuration
-    const name = huggingFaceName(tensor.name)
+    const name = huggingFaceName(tensor.name, layout)
     if (!name)
-      throw new SaqrError('FORMAT_GGUF_ARCHITECTURE', `${path} has the tensor ${tensor.name}, which ${architecture} models don't have.`)
-    const rotated = architecture === 'llama' ? /\.(attn_q|attn_k)\./.exec(tensor.name)?.[1] : undefined
-    tensors.set(name, ggufTensor(name, tensor, path, rotated ? heads[rotated as 'attn_q' | 'attn_k'] : 0))
+      throw new SaqrError(
+        'FORMAT_GGUF_ARCHITECTURE',
+        `${path} has the tensor ${tensor.name}, which ${layout.architecture} models don't have.`,
+      )
+    const rotated = layout.rotatedRows?.find((part) => tensor.name.includes(`.${part}.`))
+    const stored = ggufTensor(name, tensor, path, rotated ? heads[rotated] : 0)
+    tensors.set(name, layout.normsPlusOne && name.endsWith('norm.weight') ? lessOne(stored) : stored)
   }
   return new Map([...tensors].sort(([a], [b]) => (a < b ? -1 : 1)))
+}
+
+/** what was stored as 1 + w */
+function lessOne(stored: CheckpointTensor): CheckpointTensor {
+  return {
+    ...stored,
+    source: undefined,
+    load(to, from, count) {
+      const values = asF32(stored.load('f32', from, count)).map((x) => x - 1)
+      return bytesOf(to === 'f32' ? values : f32ToBf16(values))
+    },
+  }
 }
 
 const dense: Readonly<Record<string, 'f32' | 'f16' | 'bf16'>> = { F32: 'f32', F16: 'f16', BF16: 'bf16' }

@@ -5,10 +5,10 @@
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { openCheckpoint } from '../../../src/formats/checkpoint.ts'
 import { readAdapter } from '../../../src/formats/peft/read.ts'
 import { loraScale } from '../../../src/formats/peft/scale.ts'
 import { resolveDataset } from '../../../src/hub/dataset.ts'
+import { openCheckpoint } from '../../../src/models/checkpoint.ts'
 import { mutate, type Random, random } from './mutate.ts'
 
 const fixtures = join(import.meta.dirname, '../../fixtures')

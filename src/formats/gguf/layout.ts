@@ -1,0 +1,48 @@
+/** How GGUF keeps a family's models: what each file in models/ says of its own. */
+import type { JsonObject } from '../json.ts'
+import type { GgufModel } from './model.ts'
+
+export interface GgufLayout {
+  /** `general.architecture` */
+  architecture: string
+  /** Is it this family's, where several are written under one architecture? */
+  holds?(model: GgufModel): boolean
+  /** parts of a block (`blk.N.attn_q`) -> paths in a block of the checkpoint */
+  parts: Readonly<Record<string, string>>
+  /** parts whose rows were put into the order that llama.cpp's rotation of pairs wants */
+  rotatedRows?: readonly ('attn_q' | 'attn_k')[]
+  /** norms' weights are stored with 1 added */
+  normsPlusOne?: boolean
+  /** keys below the architecture's name that `config` reads, beside those that all have */
+  keys?: readonly string[]
+  /** config.json as transformers has it: `model.common` and what is the family's own */
+  config(model: GgufModel): JsonObject
+}
+
+/** of the block that Llama made standard */
+export const LLAMA_PARTS: Readonly<Record<string, string>> = {
+  attn_norm: 'input_layernorm',
+  attn_q: 'self_attn.q_proj',
+  attn_k: 'self_attn.k_proj',
+  attn_v: 'self_attn.v_proj',
+  attn_output: 'self_attn.o_proj',
+  attn_q_norm: 'self_attn.q_norm',
+  attn_k_norm: 'self_attn.k_norm',
+  ffn_norm: 'post_attention_layernorm',
+  ffn_gate: 'mlp.gate_proj',
+  ffn_up: 'mlp.up_proj',
+  ffn_down: 'mlp.down_proj',
+}
+
+const TOP: Readonly<Record<string, string>> = {
+  'token_embd.weight': 'model.embed_tokens.weight',
+  'output_norm.weight': 'model.norm.weight',
+  'output.weight': 'lm_head.weight',
+}
+
+/** Undefined for a name that the family doesn't have. */
+export function huggingFaceName(gguf: string, { parts }: GgufLayout): string | undefined {
+  if (Object.hasOwn(TOP, gguf)) return TOP[gguf]
+  const [, layer, part, kind] = /^blk\.(0|[1-9]\d{0,5})\.([a-z_]+)\.(weight|bias)$/.exec(gguf) ?? []
+  return part !== undefined && Object.hasOwn(parts, part) ? `model.layers.${layer}.${parts[part]}.${kind}` : undefined
+}
