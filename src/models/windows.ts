@@ -14,9 +14,10 @@ export function layerWindows(c: Config, window: number, otherwise: (layer: numbe
   return types.map((t) => known[t as string]!)
 }
 
-/** `sliding_window` where `use_sliding_window` says so, else 0 */
+/** `sliding_window` where `use_sliding_window` says so; 0 where it doesn't, or there is none */
 export function optionalWindow(c: Config, fallback?: number): number {
-  return c.flag('use_sliding_window', false) && c.json.sliding_window !== null ? c.count('sliding_window', fallback) : 0
+  const { sliding_window: size = fallback } = c.json
+  return c.flag('use_sliding_window', false) && size !== null && size !== undefined ? c.count('sliding_window', fallback) : 0
 }
 
 /** Qwen's rule: with use_sliding_window, layers from max_window_layers on have a window; `layer_types` says it outright. */
