@@ -1,7 +1,7 @@
 /**
  * The CUDA device held against the definitions: every op's cases, whole models in f32 (LoRA, full, NF4) against the reference device and
  * transformers, loss curves against the CPU device. Needs a card; tools/cuda-pack.mjs packs what a machine without Node needs.
- *   node tools/cuda-check.js [ops] [families] [training] [faults] [--op NAME] [--out FILE]
+ *   node tools/cuda-check.js [ops] [families] [training] [overlap] [faults] [--op NAME] [--out FILE]
  */
 import { readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -13,6 +13,7 @@ import { lower } from '../src/graph/lower.ts'
 import { castOp } from '../src/ops/cast/op.ts'
 import { cases } from '../src/ops/generated/cases.ts'
 import type { OpCase } from '../src/ops/op.ts'
+import { Overlapping } from '../test/engine/overlapping.ts'
 import { draw, encode } from '../test/ops/draw.ts'
 import { activations, distance, evaluate, expected, label, record } from '../test/ops/harness.ts'
 import { compute, expectedOf, distance as gradientDistance, readTensors } from '../test/parity/family-case.ts'
@@ -47,7 +48,7 @@ function grouped(): Record<string, { checks: number; nearest: Finding }> {
   return groups
 }
 
-/** ‖a − b‖ / ‖b‖ over every output of a case, in f32 and bf16, plain and nested scales, apart and in place; and twice: the same bits */
+/** ‖a − b‖ / ‖b‖ over every output of a case, in f32 and bf16, plain and nested scales, apart, in place and as columns; and twice: the same bits */
 async function checkCase(device: Device, c: OpCase): Promise<void> {
   const quantised = c.inputs.some((input) => input?.dtype === 'nf4')
   const mayLieInPlace = c.op.inPlace?.some(([, k]) => c.inputs[k] && !c.inputs[k].within)
@@ -55,10 +56,10 @@ async function checkCase(device: Device, c: OpCase): Promise<void> {
     for (const nested of quantised ? [false, true] : [false]) {
       const drawn = draw(c, activation, nested)
       const right = expected(c, record(c, drawn).node, drawn.map((d) => d?.matrix ?? null)) // biome-ignore format: short
-      for (const inPlace of mayLieInPlace ? [false, true] : [false]) {
-        const what = `${label(c, activation)}${nested ? ', nested' : ''}${inPlace ? ', in place' : ''}`
+      for (const place of [{}, { columns: true }, ...(mayLieInPlace ? [{ inPlace: true }] : [])]) {
+        const what = [label(c, activation), ...(nested ? ['nested'] : []), ...Object.keys(place)].join(', ')
         try {
-          const [once, again] = [await evaluate(device, c, drawn, { inPlace }), await evaluate(device, c, drawn, { inPlace })]
+          const [once, again] = [await evaluate(device, c, drawn, place), await evaluate(device, c, drawn, place)]
           once.forEach(({ values, bytes }, o) => {
             note(`${what}: output ${o}`, distance(values, right[o]!.data), c.tolerance[activation])
             if (Buffer.compare(bytes, again[o]!.bytes) !== 0) note(`${what}: output ${o}, other bits the second time`, 1, 0)
@@ -84,10 +85,10 @@ async function checkDequantisation(device: Device): Promise<void> {
     [7, 9],
     [257, 320],
   ] as const) {
-    for (const [i, dtype] of (['f32', 'bf16'] as const).entries()) {
+    for (const dtype of ['f32', 'bf16'] as const) {
       for (const nested of [false, true]) {
         const inputs = [{ rows, cols, dtype: 'nf4', space: 'store' }] as const
-        const c: OpCase = { name: `${rows} × ${cols}`, op: castOp, attrs: { dtype: i }, inputs, tolerance: { f32: 0, bf16: 0 } }
+        const c: OpCase = { name: `${rows} × ${cols}`, op: castOp, attrs: { dtype }, inputs, tolerance: { f32: 0, bf16: 0 } }
         const drawn = draw(c, 'f32', nested)
         const [made] = await evaluate(device, c, drawn)
         const differs = Buffer.compare(made!.bytes, encode(drawn[0]!.matrix.data, dtype)) !== 0
@@ -210,6 +211,21 @@ async function checkFaults(): Promise<void> {
   )
 }
 
+/** calls that overlap: each gets what it would have got alone, and a disposal in the middle is told */
+async function checkOverlap(): Promise<void> {
+  const calls = new Overlapping(() => new CudaDevice())
+  await calls.prepare()
+  const { wrong, left } = await calls.answers()
+  note('24 answers at once, some stopped: wrong ones', wrong.length, 0, wrong.join('; '))
+  note('and bytes left behind', left, 0)
+  const { alone, together, said, answers } = await calls.training()
+  note('training beside answers: other losses than alone', largest(alone, together), 0)
+  note('answers beside training: other ones than alone', answers.filter((a) => a !== said).length, 0)
+  const codes = (await calls.disposals()).filter((code) => !/^(MODEL|DEVICE)_DISPOSED$/.test(code))
+  note('disposals in the middle: other errors', codes.length, 0, codes.join(', '))
+  calls.remove()
+}
+
 async function main(args: string[]): Promise<void> {
   const option = (name: string) => (args.includes(name) ? args[args.indexOf(name) + 1] : undefined)
   const parts = args.filter((a, i) => !a.startsWith('--') && !args[i - 1]?.startsWith('--'))
@@ -228,6 +244,8 @@ async function main(args: string[]): Promise<void> {
   lap('families')
   if (all || parts.includes('training')) await checkTraining()
   lap('training')
+  if (all || parts.includes('overlap')) await checkOverlap()
+  lap('overlap')
   if (all || parts.includes('faults')) await checkFaults()
   lap('faults')
   const failed = findings.filter((f) => !f.ok)
