@@ -3,6 +3,7 @@ import { chooseAdapter } from '../src/adapters/choose.ts'
 import type { CudaDevice } from '../src/devices/cuda/device.ts'
 import type { QuantSpec } from '../src/devices/device.ts'
 import { Trainables } from '../src/engine/trainables.ts'
+import { storeConstants } from '../src/engine/weights.ts'
 import { dynamicMap } from '../src/formats/dynamic-map.ts'
 import { nf4Blocksize, nf4Codebook, nf4NestedBlocksize } from '../src/formats/nf4.ts'
 import { loraConfig } from '../src/formats/peft/config.ts'
@@ -98,6 +99,7 @@ export function load(device: CudaDevice, pool: Uint8Array, bytes: Uint8Array, sh
       device.store(name, { rows, cols, dtype, source: { kind: 'data', bytes: pool.subarray(offset, offset + size) } })
     }
   }
+  storeConstants(device, recorder.constants)
   const layout = layoutParameters(recorder.parameters.values(), `${shape.layers}.`)
   const trainables = new Trainables(device, layout, {} as Checkpoint, 0)
   const random = generator(11)

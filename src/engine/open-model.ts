@@ -4,13 +4,12 @@ import type { Adapter } from '../adapters/adapter.ts'
 import { type AdapterSpec, chooseAdapter } from '../adapters/choose.ts'
 import type { Device } from '../devices/device.ts'
 import { SaqrError } from '../error.ts'
-import { bytesOf } from '../formats/numbers.ts'
 import type { Checkpoint } from '../formats/tensor.ts'
 import type { TraceRecorder } from '../graph/trace.ts'
 import { inspect } from '../graph/training.ts'
 import type { Model } from '../models/family.ts'
 import { settle } from './settle.ts'
-import { loadWeights } from './weights.ts'
+import { loadWeights, storeConstants } from './weights.ts'
 
 export interface BaseChoice {
   /** dtype of activations and of frozen weights that are not quantised */
@@ -83,11 +82,7 @@ export class OpenModel {
         loadWeights(this.device, this.checkpoint, [spec], this.choice)
         this.#loaded.add(spec.name)
       }
-      for (const [name, values] of recorder.constants) {
-        if (this.#loaded.has(name)) continue
-        this.device.store(name, { rows: 1, cols: values.length, dtype: 'f32', source: { kind: 'data', bytes: bytesOf(values) } })
-        this.#loaded.add(name)
-      }
+      for (const name of storeConstants(this.device, recorder.constants)) this.#loaded.add(name)
     } catch (error) {
       for (const { name } of missing) this.#drop(name)
       if (this.#loaded.size === 0) held.delete(this.device)

@@ -2,6 +2,7 @@
 import type { Device } from '../devices/device.ts'
 import { SaqrError } from '../error.ts'
 import { quantiseTensor } from '../formats/bnb-write.ts'
+import { bytesOf } from '../formats/numbers.ts'
 import type { Checkpoint, CheckpointTensor } from '../formats/tensor.ts'
 import type { WeightSpec } from '../graph/trace.ts'
 
@@ -18,6 +19,14 @@ const CHUNK = 1 << 21
 /** Puts what `wanted` names into the store. Throws MODEL_WEIGHT when the checkpoint lacks one or has another shape. */
 export function loadWeights(device: Device, checkpoint: Checkpoint, wanted: Iterable<WeightSpec>, options: WeightOptions): void {
   for (const spec of wanted) loadWeight(device, find(checkpoint, spec), spec, options)
+}
+
+/** Constant tables, those that are not there yet, into the store; returns their names. */
+export function storeConstants(device: Device, tables: ReadonlyMap<string, Float32Array>): string[] {
+  const missing = [...tables].filter(([name]) => !device.has(name))
+  for (const [name, values] of missing)
+    device.store(name, { rows: 1, cols: values.length, dtype: 'f32', source: { kind: 'data', bytes: bytesOf(values) } })
+  return missing.map(([name]) => name)
 }
 
 /** the checkpoint's tensor of this name and shape */

@@ -226,11 +226,13 @@ export class CudaDevice implements Device {
         await this.#done()
         plan.addSeconds(segment)
       }
-    } finally {
-      // also what was queued before an abort: nobody else's turn begins while the card works
-      this.hostSeconds = (performance.now() - start) / 1e3
-      await this.#done()
+    } catch (error) {
+      // what was queued before an abort still runs: nobody else's turn begins while the card works
+      await this.#done().catch(() => {})
+      throw error
     }
+    this.hostSeconds = (performance.now() - start) / 1e3
+    await this.#done()
   }
 
   async #runSteps(plan: CudaPlan, from: number, to: number): Promise<void> {
