@@ -224,7 +224,7 @@ describe('roles', () => {
 
   test('a call, what it gave and the system go by several names', async () => {
     const call = '{"name": "w", "arguments": {"t": 20.0}}'
-    const named = (system: string, called: string, gave: string) => [
+    const named = ([system, called, gave]: readonly string[]) => [
       { role: system, content: 's' },
       { role: called, content: call },
       { role: gave, content: '5' },
@@ -234,8 +234,8 @@ describe('roles', () => {
       ['system', 'function_call', 'observation'],
       ['system_prompt', 'tool_call', 'tool_response'],
       ['developer', 'function call', 'function_response'],
-    ] as const) {
-      texts.push(decoded((await prepare(new Dataset([{ messages: named(...names) }]), tokenizer)).examples[0]!))
+    ]) {
+      texts.push(decoded((await prepare(new Dataset([{ messages: named(names) }]), tokenizer)).examples[0]!))
     }
     expect(texts[0]).toContain(`<call>${call}</call>`)
     expect(texts[0]).toContain('<|im_start|>system\ns<|im_end|>')
@@ -289,6 +289,20 @@ describe('what a template leaves out of a row', () => {
     const template =
       "{% for m in messages %}{% if m.content == 'Rain?' %}yes{% endif %}{% set long = m.content | length > 3 %}{{ 'x' if long }}{% endfor %}"
     await expect(run(template, [user])).rejects.toThrow(/leaves out message 1, whose role is "user"/)
+  })
+
+  test.each([
+    [
+      'lists put together',
+      "{% set all = [{'role': 'system', 'content': 's'}] + messages[:1] + messages[1:] %}{% for m in all %}{{ m.role }}{% if m.role != 'tool' %}{{ m.content }}{% endif %}{% endfor %}",
+    ],
+    [
+      'filters that pass messages on',
+      "{% set us = messages | selectattr('role', 'ne', 'x') | list %}{{ (us | last).role }}{{ (messages | first).role }}{% for m in us | sort(attribute='role') %}{% if m.role != 'tool' %}{{ m.content }}{% endif %}{% endfor %}",
+    ],
+  ])('%s tell nothing of a message by themselves', async (_, template) => {
+    await expect(run(template, [user, { role: 'tool', content: '5' }])).rejects.toThrow(/leaves out message 2, whose role is "tool"/)
+    expect((await run(template, [user, { role: 'assistant', content: '5' }])).examples).toHaveLength(1)
   })
 
   test('text beside calls, and tools that are not printed, are noted', async () => {
