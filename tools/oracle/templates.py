@@ -29,7 +29,7 @@ def render(template: str, messages: list[dict], tools: list[dict] | None = None,
     try:
         texts, spans = render_jinja_template([given], tools=tools, chat_template=template, return_assistant_tokens_mask=True, **special, **variables)
     except Exception as error:
-        return dict(error=f"{type(error).__name__}: {error}"[:200])
+        return dict(error=type(error).__name__)
     if " at 0x" in texts[0]:
         return dict(error="prints where an object lies in memory")
     return dict(text=texts[0], spans=[[utf16(texts[0], a), utf16(texts[0], b)] for a, b in spans[0]])
