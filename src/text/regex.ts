@@ -15,8 +15,10 @@ export function untranslatable(pattern: string): string | null {
       const next = pattern[++i] ?? ''
       if (depth === 0 && /[GKRXgk1-9]/.test(next)) return `\\${next}`
       quantified = false
-    } else if (c === '[') depth++
-    else if (c === ']' && depth > 0) depth--
+    } else if (c === '[') {
+      depth++
+      quantified = false
+    } else if (c === ']' && depth > 0) depth--
     else if (depth > 0) continue
     else if (c === '(') {
       if (pattern.startsWith('(?>', i)) return 'an atomic group (?>…)'

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { loadDataset } from '../../src/data/dataset.ts'
 
@@ -58,6 +59,50 @@ describe('rows out of files', () => {
   })
 })
 
+describe('what a file holds counts more than its name', () => {
+  test('a list, or one object over several lines, in a .jsonl', async () => {
+    expect((await loadDataset(file('list.jsonl', `\uFEFF\n${JSON.stringify(rows, null, 2)}`))).rows).toEqual(rows)
+    const one = await loadDataset(file('one.jsonl', JSON.stringify(rows[0], null, 2)))
+    expect(one.rows).toEqual([rows[0]])
+    expect(one.where(0)).toBe(`${join(folder, 'one.jsonl')}, row 1`)
+  })
+
+  test('one object in a .json, and a list of texts', async () => {
+    expect((await loadDataset(file('one.json', JSON.stringify(rows[0], null, 2)))).rows).toEqual([rows[0]])
+    expect((await loadDataset(file('texts.json', '["a", "b"]'))).rows).toEqual([{ text: 'a' }, { text: 'b' }])
+  })
+
+  test('NaN and Infinity are numbers, as in Python', async () => {
+    const { rows } = await loadDataset(file('nan.jsonl', '{"text":"a","score":NaN}\n{"text":"b","score":[-Infinity,Infinity,1.5]}'))
+    expect(rows).toEqual([
+      { text: 'a', score: Number.NaN },
+      { text: 'b', score: [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY, 1.5] },
+    ])
+  })
+
+  test('a byte order mark at the beginning of a file is one, elsewhere it is text', async () => {
+    const lines = '\uFEFF{"text":"\uFEFFa"}\n{"text":"b"}'
+    expect((await loadDataset(file('mark.jsonl', lines))).rows).toEqual([{ text: '\uFEFFa' }, { text: 'b' }])
+    expect((await loadDataset(file('mark.csv', '\uFEFFtext\n\uFEFFa'))).rows).toEqual([{ text: '\uFEFFa' }])
+  })
+
+  test('gzipped files', async () => {
+    const lines = `${JSON.stringify(rows[0])}\n\n${JSON.stringify(rows[1])}`
+    const dataset = await loadDataset(file('rows.jsonl.gz', gzipSync(lines)))
+    expect(dataset.rows).toEqual(rows)
+    expect(dataset.where(1)).toMatch(/rows\.jsonl\.gz, line 3$/)
+    expect((await loadDataset(file('rows.json.gz', gzipSync(JSON.stringify(rows))))).rows).toEqual(rows)
+    expect((await loadDataset(file('rows.csv.gz', gzipSync('a,b\n1,2')))).rows).toEqual([{ a: '1', b: '2' }])
+    await expect(loadDataset(file('torn.json.gz', 'no gzip'))).rejects.toThrow(/torn\.json\.gz can't be unpacked/)
+    await expect(loadDataset(file('torn.jsonl.gz', 'no gzip'))).rejects.toThrow(/torn\.jsonl\.gz can't be unpacked/)
+    await expect(loadDataset(file('rows.jsonl.zst', ''))).rejects.toThrow(/rows\.jsonl\.zst is packed.*unpack it first/)
+  })
+
+  test('tabs in a .tsv', async () => {
+    expect((await loadDataset(file('rows.tsv', 'prompt\tcompletion\na, b\tc'))).rows).toEqual([{ prompt: 'a, b', completion: 'c' }])
+  })
+})
+
 describe('what can’t be read is named', () => {
   test.each([
     ['broken.jsonl', '{"text":"a"}\n{"text": bad}\n', /^\S*broken\.jsonl, line 2, column 10 is not valid JSON: Unexpected token 'b'\.$/],
@@ -67,6 +112,15 @@ describe('what can’t be read is named', () => {
     ['number.json', '7', /number\.json holds neither rows nor a list of them/],
     ['utf.jsonl', Uint8Array.of(0x7b, 0xff, 0x7d), /utf\.jsonl, line 1 is not valid UTF-8/],
     ['ragged.csv', 'text,label\na,1\nb,2,3\n', /ragged\.csv is not a valid CSV file: .*line 3/],
+    [
+      'semicolons.csv',
+      'prompt;completion\na;b',
+      /separates its columns \(prompt, completion\) by semicolons, not by commas\. Save it with commas/,
+    ],
+    ['tabs.csv', 'prompt\tcompletion\na\tb', /by tabs, not by commas\. Save it with commas, or name the file \.tsv/],
+    ['open.csv', 'text\n"a\nb', /open\.csv is not a valid CSV file: the quote opened in line 2 is never closed/],
+    ['mark.jsonl', '{"text":"a"}\n\uFEFF{"text":"b"}', /mark\.jsonl, line 2, column 1 is not valid JSON/],
+    ['nan.json', '[{"a": NaN, "b": Nan}]', /nan\.json, line 1, column 18 is not valid JSON/],
     ['torn.parquet', 'PAR1 nothing PAR1', /torn\.parquet can't be read as Parquet/],
     ['rows.txt', 'a', /rows\.txt: rows are read from \.json, \.jsonl.*lines of \{"text": "…"\}/],
   ] as [string, string | Uint8Array, RegExp][])('%s', async (name, content, message) => {

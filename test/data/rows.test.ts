@@ -153,6 +153,26 @@ describe('rows and settings that can’t be used', () => {
       /row 1: the chat template does not take the messages \(at message 1\): roles must be/,
     ],
     ['tools', [{ messages: [{ role: 'user', content: 'a' }], tools: '{' }], {}, /row 1: tools, column 2 is not valid JSON/],
+    [
+      'tools as texts',
+      [{ messages: [{ role: 'user', content: 'a' }], tools: ['{"name": "f"}'] }],
+      {},
+      /row 1: tools\[0\] must be the JSON schema of a function, it is .*as one text that holds it/,
+    ],
+    ['no call', [{ conversations: [{ from: 'function_call', value: '[]' }] }], {}, /row 1: conversations\[0\] must be a function call/],
+    [
+      'role',
+      [
+        {
+          messages: [
+            { role: 'user', content: 'a' },
+            { role: 'narrator', content: 'b' },
+          ],
+        },
+      ],
+      {},
+      /row 1: message 2 has the role "narrator", which the model's chat template does not know\. Rename it/,
+    ],
     ['token ids', [{ input_ids: [1e6] }], {}, /row 1: input_ids holds 1000000, which is no token/],
     ['labels', [{ input_ids: [5, 6], labels: [5] }], {}, /row 1: labels is not as long as input_ids/],
     ['assistant of text', [{ text: 'a' }], { assistantOnlyLoss: true }, /assistantOnlyLoss needs conversations; rows\.json holds text/],
@@ -185,6 +205,120 @@ test('a prompt whose end merges with the completion is noted once', async () => 
   const { notes } = await prepare(new Dataset(rows, 'rows.json'), tokenizer)
   expect(notes).toHaveLength(2)
   expect(notes[1]).toMatch(/^rows\.json, row 1: the end of the prompt, ".*fal"/)
+})
+
+describe('roles', () => {
+  test.each([
+    ['human', 'model'],
+    ['Human', 'GPT'],
+    ['user', 'bing'],
+    ['USER', 'chatgpt'],
+    ['prompter', 'gpt-4'],
+    [' human ', 'ChatGPT-3.5'],
+  ])('%s and %s are user and assistant, in conversations and in messages', async (user, assistant) => {
+    const right = '<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\nb<|im_end|>\n'
+    const sharegpt = { conversations: [{ from: user, value: 'a' }, { from: assistant, value: 'b' }] } // biome-ignore format: a row
+    const openai = { messages: [{ role: user, content: 'a' }, { role: assistant, content: 'b' }] } // biome-ignore format: a row
+    for (const row of [sharegpt, openai]) expect(decoded((await prepare(new Dataset([row]), tokenizer)).examples[0]!)).toBe(right)
+  })
+
+  test('a call, what it gave and the system go by several names', async () => {
+    const call = '{"name": "w", "arguments": {"t": 20.0}}'
+    const named = ([system, called, gave]: readonly string[]) => [
+      { role: system, content: 's' },
+      { role: called, content: call },
+      { role: gave, content: '5' },
+    ]
+    const texts = []
+    for (const names of [
+      ['system', 'function_call', 'observation'],
+      ['system_prompt', 'tool_call', 'tool_response'],
+      ['developer', 'function call', 'function_response'],
+    ]) {
+      texts.push(decoded((await prepare(new Dataset([{ messages: named(names) }]), tokenizer)).examples[0]!))
+    }
+    expect(texts[0]).toContain(`<call>${call}</call>`)
+    expect(texts[0]).toContain('<|im_start|>system\ns<|im_end|>')
+    expect(texts[0]).toContain('<|im_start|>tool\n5<|im_end|>')
+    expect(new Set(texts).size).toBe(1)
+  })
+
+  test('a role that the template names stays what it is', async () => {
+    const chatTemplate = "{% for m in messages %}{% if m.role == 'critic' %}C{% endif %}{{ m.content }}{% endfor %}"
+    const rows = [{ messages: [{ role: 'critic', content: 'x' }] }]
+    expect(decoded((await prepare(new Dataset(rows), tokenizerOf('smollm-like', { chatTemplate }))).examples[0]!)).toBe('Cx')
+  })
+})
+
+describe('what a template leaves out of a row', () => {
+  const user = { role: 'user', content: 'Rain?' }
+  const call = { type: 'function', function: { name: 'weather', arguments: { city: 'Paris' } } }
+  const run = (chatTemplate: string, messages: object[], tools?: object[]) =>
+    prepare(new Dataset([{ messages, ...(tools && { tools }) }]), tokenizerOf('smollm-like', { chatTemplate }), { maxLength: 1024 })
+  const only = (...roles: string[]) =>
+    `{% for m in messages %}{{ '[' + m.role + ']' }}{% if m.role in ${JSON.stringify(roles)} %}{{ m.content }}{% endif %}{% endfor %}`
+
+  test('a turn is named with its number and role', async () => {
+    const messages = [user, { role: 'tool', content: '5' }, { role: 'assistant', content: '5' }]
+    await expect(run(only('user', 'assistant'), messages)).rejects.toMatchObject({
+      code: 'DATA_TEMPLATE',
+      message:
+        'rows, row 1: the model\'s chat template leaves out message 2, whose role is "tool". Give one that knows the role (chatTemplatePath), rename the role, or remove the message.',
+    })
+    expect((await run(only('user', 'assistant', 'tool'), messages)).examples).toHaveLength(1)
+  })
+
+  test.each([
+    [
+      'through variables, fields and macros',
+      "{% macro say(m, text) %}{% set t = text | trim %}{{ '<' ~ t ~ '>' }}{% endmacro %}{% set ns = namespace(sys='') %}{% for m in messages %}{% if m.role == 'system' %}{% set ns.sys = m.content %}{% else %}{% set c = m['content'] %}{{ ns.sys }}{{ say(m, c) }}{% endif %}{% endfor %}",
+    ],
+    ['as JSON, whole', '{% for m in messages %}{{ m | tojson }}{% endfor %}'],
+    [
+      'by items and get',
+      "{% for m in messages %}{% for k, v in m.items() %}{{ v if k == 'content' }}{% endfor %}{{ m.get('content') }}{% endfor %}",
+    ],
+    ['without its reasoning', "{% for m in messages %}{{ m.content.split('</think>')[-1].lstrip() }}{% endfor %}"],
+    ['by a filter', "{{ messages | map(attribute='content') | join(' ') }}"],
+  ])('a turn that is told %s is there', async (_, template) => {
+    const messages = [{ role: 'system', content: 'terse' }, user, { role: 'assistant', content: '<think>x</think>\n\nNo' }]
+    expect((await run(template, messages)).examples).toHaveLength(1)
+  })
+
+  test('a condition on a message tells nothing of it', async () => {
+    const template =
+      "{% for m in messages %}{% if m.content == 'Rain?' %}yes{% endif %}{% set long = m.content | length > 3 %}{{ 'x' if long }}{% endfor %}"
+    await expect(run(template, [user])).rejects.toThrow(/leaves out message 1, whose role is "user"/)
+  })
+
+  test.each([
+    [
+      'lists put together',
+      "{% set all = [{'role': 'system', 'content': 's'}] + messages[:1] + messages[1:] %}{% for m in all %}{{ m.role }}{% if m.role != 'tool' %}{{ m.content }}{% endif %}{% endfor %}",
+    ],
+    [
+      'filters that pass messages on',
+      "{% set us = messages | selectattr('role', 'ne', 'x') | list %}{{ (us | last).role }}{{ (messages | first).role }}{% for m in us | sort(attribute='role') %}{% if m.role != 'tool' %}{{ m.content }}{% endif %}{% endfor %}",
+    ],
+  ])('%s tell nothing of a message by themselves', async (_, template) => {
+    await expect(run(template, [user, { role: 'tool', content: '5' }])).rejects.toThrow(/leaves out message 2, whose role is "tool"/)
+    expect((await run(template, [user, { role: 'assistant', content: '5' }])).examples).toHaveLength(1)
+  })
+
+  test('text beside calls, and tools that are not printed, are noted', async () => {
+    const calls = '{% for m in messages %}{% if m.tool_calls %}{{ m.tool_calls | tojson }}{% else %}{{ m.content }}{% endif %}{% endfor %}'
+    const { notes } = await run(calls, [user, { role: 'assistant', content: 'Let me see', tool_calls: [call] }])
+    expect(notes[1]).toMatch(/^rows, row 1: .*prints a message's tool calls without the text beside them/)
+    const tools = await run('{% for m in messages %}{{ m.content }}{% endfor %}', [user], [{ name: 'w' }])
+    expect(tools.notes[1]).toMatch(/row 1: .*does not print the tools/)
+  })
+
+  test('the row is rendered with its own messages alone', async () => {
+    // a template that refuses messages without calls and contents: nothing else is ever asked of it
+    const template =
+      "{% for m in messages %}{% if m.role == 'assistant' and not m.tool_calls %}{{ raise_exception('no calls') }}{% endif %}{{ m.content }}{{ m.tool_calls | default('') }}{% endfor %}"
+    expect((await run(template, [user, { role: 'assistant', content: null, tool_calls: [call] }])).examples).toHaveLength(1)
+  })
 })
 
 test('a template that leaves tool calls out is named instead of training empty answers', async () => {

@@ -19,12 +19,14 @@ function filesBelow(folder: string): string[] {
 
 const recorded = (name: string) => join(import.meta.dirname, '../fixtures', name)
 
-// token ids, targets, templates, orders, stored weights and TRL's options: exact
+// token ids, targets, templates, rows of files, orders, stored weights and TRL's options: exact
 describe.each([
   { script: 'data', name: 'data' },
   { script: 'formats', name: 'formats' },
   { script: 'trl-fields', name: 'trl' },
   { script: 'configs', name: 'configs' },
+  { script: 'templates', name: 'templates' },
+  { script: 'row_files', name: 'row-files' },
 ])('$script.py', async ({ script, name }) => {
   const folder = await oracle(script)
   it.each(filesBelow(recorded(name)))('%s', (path) => {

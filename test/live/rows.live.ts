@@ -21,14 +21,16 @@ const root = await oracle('rows', '--seed', String(SEED))
 interface Case {
   name: string
   tokenizer: string
+  /** a stock template, instead of the tokenizer's own */
+  template?: string
   options: Record<string, unknown>
   expected: { ids: number[]; targets: number[]; lengths?: number[] }[]
 }
 
-function tokenizerOf(kind: string): Tokenizer {
+function tokenizerOf(kind: string, chatTemplate: string | undefined): Tokenizer {
   const files =
     kind === 'smollm2' ? openCheckpoint(json(join(root, 'gguf.json'))).tokenizer : readTokenizerFiles(join(root, 'tokenizers', kind))
-  return new Tokenizer(files!, { modelType: 'llama' })
+  return new Tokenizer(files!, { modelType: 'llama', chatTemplate })
 }
 
 function plain({ ids, targets, starts }: Example) {
@@ -40,11 +42,11 @@ const cases = readdirSync(join(root, 'cases'))
   .filter((file) => file.endsWith('.json'))
   .map((file) => ({ ...(json(join(root, 'cases', file)) as Case), rows: join(root, 'cases', `${file}l`) }))
 
-it.each(cases)('$name', async ({ tokenizer, options, expected, rows, name }) => {
+it.each(cases)('$name', async ({ tokenizer, template, options, expected, rows, name }) => {
   // what is left out has the trainer's default, as in TRL
   const given = Object.fromEntries(Object.entries({ max_length: 1024, ...options }).map(([key, value]) => [camel(key), value]))
   const dataset = await loadDataset(rows)
-  const { examples } = await prepare(dataset, tokenizerOf(tokenizer), resolveObject(configFields, given).options)
+  const { examples } = await prepare(dataset, tokenizerOf(tokenizer, template), resolveObject(configFields, given).options)
   for (const [i, example] of examples.entries()) {
     const row = example.starts ? `pack ${i + 1}` : `row ${example.row}: ${JSON.stringify(dataset.rows[example.row - 1])}`
     expect(plain(example), `seed ${SEED}, ${name}, ${row}`).toEqual(expected[i])

@@ -14,6 +14,7 @@ const root = await oracle('stock', '--seed', String(SEED))
 interface Case {
   messages: Message[]
   tools: unknown[] | null
+  special: Record<string, string>
   add_generation_prompt: boolean
   text?: string
   spans?: [number, number][]
@@ -26,8 +27,8 @@ it.each(files)('%s %s', (kind, file) => {
   const { template, cases } = parseExactly(readFileSync(join(root, kind, file), 'utf8')) as { template: string; cases: Case[] }
   const ours = new ChatTemplate(kind === 'training' ? trainingTemplate(template)! : template)
   let rendered = 0
-  for (const [i, { messages, tools, add_generation_prompt: addGenerationPrompt, text, spans }] of cases.entries()) {
-    const render = () => ours.render(messages, { bos_token: '<s>', eos_token: '</s>' }, { tools, addGenerationPrompt })
+  for (const [i, { messages, tools, special, add_generation_prompt: addGenerationPrompt, text, spans }] of cases.entries()) {
+    const render = () => ours.render(messages, special, { tools, addGenerationPrompt })
     const where = `seed ${SEED}, ${file}, conversation ${i + 1}: ${JSON.stringify(messages)}`
     if (text === undefined) expect(render, where).toThrow()
     else {

@@ -106,7 +106,7 @@ describe('what is not reproduced is refused by name', () => {
 
   test('a plain plus after an escaped or listed plus is no possessive quantifier', () => {
     const { tokenizerJson, tokenizerConfig } = filesOf('llama3-like')
-    const pattern = { Regex: '\\++|[+*?]+|(?:a?b)+|\\s+' }
+    const pattern = { Regex: '\\++|[+*?]+|(?:a?b)+| ?[!-,]+|\\s+' }
     const tokenizer = new Tokenizer({ tokenizerJson: { ...tokenizerJson, ...split(pattern) }, tokenizerConfig })
     expect(tokenizer.decode(tokenizer.encode('++abb', { addSpecialTokens: false }))).toBe('++abb')
   })

@@ -67,11 +67,16 @@ def alpaca_prompt(row: dict) -> str:
     )
 
 
+# templates that take turns of text by turns without a system message
+STOCK = "cohere cohere2 deepseek_r1_distill deepseekv3 gemma gemma3 glm4moe gptoss lfm2 lfm2_v2 llama3 muse_glimmer nemotron_3_nano phi3 phi3_5 qwen2_5 qwen2_5_vl qwen3 qwen3_5_think qwen3_6 qwen3_8 qwen3_instruct_2507 qwen3_vl".split()
+
 SMALL = ["llama3-like", "smollm-like", "llama2-like"]
 
 
 def cases(seed: int):
-    """Yields (name, tokenizer, rows, settings of SFTConfig, rows as TRL users give them or None where they are the same, formatting function)."""
+    """Yields (name, tokenizer, rows, settings of SFTConfig, rows as TRL users give them or None where they are the same, formatting function).
+
+    A tokenizer "kind:name" has TRL's copy of the stock template of that name instead of its own."""
     d = Draw(seed)
     text = lambda n: [dict(text=t) for t in d.texts(n)]
     prompt = lambda n: [dict(prompt=a, completion=b) for a, b in zip(d.texts(n), d.texts(n))]
@@ -101,3 +106,7 @@ def cases(seed: int):
     yield "text in packs", "smollm2", text(120), dict(max_length=64, packing=True, packing_strategy="bfd"), None, None
     yield "prompt and completion in packs", "llama3-like", prompt(90), dict(max_length=96, packing=True, packing_strategy="bfd"), None, None
     yield "messages in packs, assistant only", "smollm-like", messages(60), dict(max_length=128, packing=True, assistant_only_loss=True), None, None
+
+    for i, template in enumerate(STOCK):
+        yield f"stock template {template}, assistant only", f"{SMALL[i % 3]}:{template}", messages(8, system=False), dict(assistant_only_loss=True, max_length=8192), None, None
+    yield "stock template qwen3, prompt and completion of messages, assistant only", "smollm-like:qwen3", [dict(prompt=m[:-1], completion=m[-1:]) for m in (d.messages(system=False) for _ in range(12))], dict(assistant_only_loss=True), None, None

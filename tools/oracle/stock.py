@@ -11,7 +11,7 @@ from pathlib import Path
 import trl
 from data_cases import WEATHER
 from rows_cases import Draw
-from templates import render
+from templates import SPECIAL, render
 
 FOLDER = Path(trl.__file__).parent / "chat_templates"
 
@@ -67,7 +67,8 @@ def main() -> None:
         cases = []
         for i in range(args.count):
             messages = draw.conversation(parts=i % 5 == 4, tools=i % 2 == 1, system=draw.r.random() < 0.4)
-            given = dict(messages=messages, tools=[WEATHER] if i % 4 == 1 else None, add_generation_prompt=draw.r.random() < 0.1)
+            special = SPECIAL if draw.r.random() < 0.8 else {}
+            given = dict(messages=messages, tools=[WEATHER] if i % 4 == 1 else None, special=special, add_generation_prompt=draw.r.random() < 0.1)
             cases.append(dict(given, **render(path.read_text(encoding="utf-8"), **given)))
         template = stock.read_text(encoding="utf-8")
         folder = args.out / ("training" if trains else "stock")

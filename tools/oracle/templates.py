@@ -19,14 +19,17 @@ def utf16(text: str, at: int) -> int:
     return len(text[:at].encode("utf-16-le", "surrogatepass")) // 2
 
 
-def render(template: str, messages: list[dict], tools: list[dict] | None = None, **variables) -> dict:
+SPECIAL = dict(bos_token="<s>", eos_token="</s>")
+
+
+def render(template: str, messages: list[dict], tools: list[dict] | None = None, special: dict = SPECIAL, **variables) -> dict:
     """{ text, spans } or { error }."""
     # apply_chat_template leaves keys out that are None before it renders
     given = [{key: value for key, value in message.items() if value is not None} for message in messages]
     try:
-        texts, spans = render_jinja_template([given], tools=tools, chat_template=template, return_assistant_tokens_mask=True, bos_token="<s>", eos_token="</s>", **variables)
+        texts, spans = render_jinja_template([given], tools=tools, chat_template=template, return_assistant_tokens_mask=True, **special, **variables)
     except Exception as error:
-        return dict(error=f"{type(error).__name__}: {error}"[:200])
+        return dict(error=type(error).__name__)
     if " at 0x" in texts[0]:
         return dict(error="prints where an object lies in memory")
     return dict(text=texts[0], spans=[[utf16(texts[0], a), utf16(texts[0], b)] for a, b in spans[0]])

@@ -550,6 +550,7 @@ STATEMENTS = [
     "  {% if true %}  {% endif %}  \n",
     "a\n\n{% if true %}\n\nb\n{% endif %}\n\n",
     "\n{{ 'a' }}\n{{- 'b' -}}\n {{ 'c' }}\n",
+    "  {{ 'a' }}\n  {{ 'b' }}\n\t{{ 'c' }}",
     "{{ 'a' }}\r\n{% if true %}\r\nb\r\n{% endif %}\r\n",
     "{{ '{{' }}{{ \"}}\" }}{{ '%}' }}",
     "{{ {'a': {'b': 1}}['a'] }}",

@@ -28,6 +28,13 @@ import {
 /** A macro: what its arguments are made of goes with them. */
 export type Macro = (args: CallArgs, reads: Map<Value, Reads>) => Value
 
+/** filters that give out the items they are given */
+const passing = new Set(
+  'attr batch count d default first groupby last length list map max min reject rejectattr reverse select selectattr slice sort unique'.split(
+    ' ',
+  ),
+)
+
 export class Evaluator {
   readonly trace: Trace
   protected readonly macros = new WeakMap<Callable, Macro>()
@@ -68,7 +75,7 @@ export class Evaluator {
       case 'unary':
         return expr.operator === 'not' ? !truth(of(expr.of)) : unary(expr.operator, of(expr.of))
       case 'binary':
-        return binary(expr.operator, this.#used(of(expr.left)), this.#used(of(expr.right)))
+        return this.#binary(expr.operator, of(expr.left), of(expr.right))
       case 'compare':
         return this.#silently(() => this.#compare(of(expr.first), expr.rest, of))
       case 'concat':
@@ -89,7 +96,7 @@ export class Evaluator {
   }
 
   filter(name: string, of: Value, args: CallArgs): Value {
-    for (const value of [of, ...args.positional, ...args.named.values()]) this.trace.used(value)
+    for (const value of [of, ...args.positional, ...args.named.values()]) this.trace.used(value, passing.has(name))
     return this.#context.filter(name, of, args)
   }
 
@@ -100,6 +107,11 @@ export class Evaluator {
   #used(value: Value): Value {
     this.trace.used(value)
     return value
+  }
+
+  /** Lists put together hold what they held; a text made of values is new. */
+  #binary(operator: string, left: Value, right: Value): Value {
+    return operator === '%' ? binary(operator, left, this.#used(right)) : binary(operator, left, right)
   }
 
   #name(name: string, scope: Scope): Value {

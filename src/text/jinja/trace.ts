@@ -68,14 +68,15 @@ export class Trace {
       this.#reads.add(`${origin.of}.${origin.field ?? String(key)}`)
   }
 
-  /** A function was given the value and may have used all of it. */
-  used(value: Value): void {
+  /** A function was given the value and may have used all of it; of messages, unless it only passes them on. */
+  used(value: Value, passesOn = false): void {
     if (!(value instanceof Object)) return
     const origin = this.#origins.get(value)
-    if (origin) this.#reads.add(`${origin.of}.${origin.field ?? '*'}`)
-    else if (Array.isArray(value)) for (const item of value) this.used(item)
-    else if (value instanceof Tuple) for (const item of value.items) this.used(item)
-    else if (value instanceof Dict) for (const item of value.values()) this.used(item)
+    if (origin && (origin.field !== undefined || !passesOn)) this.#reads.add(`${origin.of}.${origin.field ?? '*'}`)
+    if (origin) return
+    if (Array.isArray(value)) for (const item of value) this.used(item, passesOn)
+    else if (value instanceof Tuple) for (const item of value.items) this.used(item, passesOn)
+    else if (value instanceof Dict) for (const item of value.values()) this.used(item, passesOn)
   }
 }
 

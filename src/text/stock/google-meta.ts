@@ -54,6 +54,7 @@ export const googleMeta: StockTemplate[] = [
     sha256: 'ba03a121d097859c7b5b9cd03af99aafe95275210d2876f642ad9929a150f122',
     edits: [
       ["'<|end_header_id|>\n\n'+ message['content'] | trim + '<|eot_id|>' %}", r`'<|end_header_id|>\n\n' %}`],
+      ['bos_token + content', 'bos_token ~ content'], // a tokenizer may have none
       ['{{ content }}', `{{ content }}${beginIf(isAssistant)}{{ message['content'] | trim + '<|eot_id|>' }}${endIf(isAssistant)}`],
     ],
   },

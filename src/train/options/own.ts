@@ -1,6 +1,6 @@
 /** What only saqr has. */
 import { z } from 'zod'
-import { honoured } from './field.ts'
+import { honoured, refused } from './field.ts'
 import { described, flag, optionalText, size } from './schemas.ts'
 
 export const own = {
@@ -22,4 +22,9 @@ export const own = {
     'biases of the base that are trained beside the adapter (PEFT’s bias)',
   ),
   eval_dataset_name: honoured(optionalText, null, 'rows to evaluate on, named like dataset_name; default: its dataset_test_split'),
+  train_on_responses_only: refused(
+    flag,
+    false,
+    "what Unsloth's function does is an option: --assistant_only_loss for rows with messages, --completion_only_loss for prompt and completion or Alpaca rows",
+  ),
 }

@@ -14,7 +14,11 @@ export const rows = {
   ),
   eval_packing: honoured(optionalFlag, null, 'packing of the evaluation rows; default: as packing'),
   completion_only_loss: honoured(optionalFlag, null, 'learn completions only; default: for rows with prompt and completion'),
-  assistant_only_loss: honoured(flag, false, 'learn what the assistant says only (rows with messages)'),
+  assistant_only_loss: honoured(
+    flag,
+    false,
+    'learn what the assistant says only (rows with messages; the chat template marks it, or is one that TRL knows)',
+  ),
   eos_token: honoured(optionalText, null, 'token that ends a turn or a row; default: the tokenizer’s'),
   truncation_mode: honoured(z.enum(['keep_start', 'keep_end']), 'keep_start', 'which end of a too long row stays'),
   shuffle_dataset: refused(flag, false, 'rows are drawn at random in each epoch already; leave it out'),
