@@ -99,7 +99,7 @@ function resize(
   if (rows === vocab) return vocab
   const missing = (name: string) =>
     fail(
-      `was trained with a vocabulary of ${rows} tokens where the base has ${vocab}, but does not keep ${name} of that size, whose new rows are not known: save it again with save_embedding_layers=True`,
+      `was trained with a vocabulary of ${rows} tokens where the base has ${vocab}, but does not keep ${name} of that size, so that its new rows are lost: save the resized base too, where it was trained, and name it as base_model_name_or_path in adapter_config.json`,
     )
   if (!stored.has(embedding)) {
     const start = own(embedding)

@@ -1,4 +1,4 @@
-/** Python's regular expressions mean here what they mean in Python, or are refused. Recorded by tools/oracle/regex.py. */
+/** Python's regular expressions mean here what they mean in Python, or are refused. Recorded by tools/oracle/module_regex.py. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
@@ -9,7 +9,7 @@ interface Recorded {
   paths: string[]
   cases: { pattern: string; matches: string[] | null; refused?: true }[]
 }
-const { paths, cases } = JSON.parse(readFileSync(join(import.meta.dirname, '../fixtures/regex/cases.json'), 'utf8')) as Recorded
+const { paths, cases } = JSON.parse(readFileSync(join(import.meta.dirname, '../fixtures/module_regex/cases.json'), 'utf8')) as Recorded
 
 it.each(cases.map((one) => [one.pattern, one] as const))('%s', (pattern, { matches: expected, refused }) => {
   const ours = () => paths.filter((path) => matches(pattern, path))

@@ -1,6 +1,6 @@
 """Python's own reading of regular expressions that may stand in an adapter_config.json: written ones and ones drawn at random.
 
-    python tools/oracle/regex.py OUT [--seed N]        # OUT/cases.json
+    python tools/oracle/module_regex.py OUT [--seed N]        # OUT/cases.json
 """
 
 import argparse
