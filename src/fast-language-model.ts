@@ -137,7 +137,7 @@ export const FastLanguageModel = {
     if (checkpoint.adapter !== undefined)
       throw new SaqrError(
         'OPTION_INVALID',
-        `the base of this model holds weights of the adapter ${checkpoint.adapter}, which a new adapter would not name: merge it first (savePretrainedMerged)`,
+        `the base of this model holds weights of the adapter ${checkpoint.adapter.folder}, which a new adapter would not name: merge it first (savePretrainedMerged)`,
       )
     const config: AdapterConfig = { ...LORA, ...given, baseModelNameOrPath: model.name }
     checkLora(config)

@@ -33,7 +33,7 @@ export function adaptedBase(given: Checkpoint, adapter: Adapter, folder: string)
   const parted = replaceRows(checkpoint, adapter, stored, names, fail)
   if (stored.size === 0) return given
   const config = { ...checkpoint.config, vocab_size: rows, ...(parted ? { tie_word_embeddings: false } : {}) }
-  return { ...withTensors(checkpoint, config, new Map([...checkpoint.tensors, ...stored])), adapter: folder }
+  return { ...withTensors(checkpoint, config, new Map([...checkpoint.tensors, ...stored])), adapter: { folder, stored: adapter.stored } }
 }
 
 const pathOf = (name: string) => name.replace(/\.weight$/, '')

@@ -97,6 +97,9 @@ describe.each(cases)('%s', (name) => {
         await saveTrained(again, out)
         await saveTrained(again, out)
         expect(sorted(file(out))).toEqual(sorted(given))
+        const merged = join(work, `${name}-merged-after`)
+        await saveMerged(again, merged)
+        expect(readTensors(join(merged, 'model.safetensors'))).toEqual(readTensors(join(work, `${name}-merged`, 'model.safetensors')))
       })
     }))
 
