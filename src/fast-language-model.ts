@@ -135,7 +135,7 @@ export const FastLanguageModel = {
     if (checkpoint.adapter !== undefined)
       throw new SaqrError(
         'OPTION_INVALID',
-        `the base of this model holds weights of the adapter ${checkpoint.adapter}, which a new adapter would not name: merge it first (savePretrainedMerged)`,
+        `the base of this model holds weights of the adapter ${checkpoint.adapter.folder}, which a new adapter would not name: merge it first (savePretrainedMerged)`,
       )
     const targetModules = [...model.language.open.model.linears]
     const config: AdapterConfig = { ...LORA, targetModules, ...given, baseModelNameOrPath: model.name }

@@ -5,6 +5,7 @@
  */
 import { SaqrError } from '../error.ts'
 import type { AdapterConfig } from '../formats/peft/config.ts'
+import { pythonRegex } from '../formats/peft/python-regex.ts'
 import { loraScale, rankOf } from '../formats/peft/scale.ts'
 import type { EmbeddingShape, LinearShape } from '../models/trace.ts'
 import { dropout } from '../ops/dropout/op.ts'
@@ -74,8 +75,10 @@ export class Lora implements Adapter {
     const wanted = typeof layersToTransform === 'number' ? [layersToTransform] : (layersToTransform ?? [])
     if (!wanted.length) return true
     const patterns = typeof layersPattern === 'string' ? [layersPattern] : (layersPattern ?? [])
-    const lists = patterns.length ? patterns.map((p) => `(?:^|.*?\\.)${p}`) : ['.*?\\.[^.]*']
-    const index = lists.map((list) => new RegExp(`^${list}\\.(\\d+)\\.`).exec(path)?.[1]).find((i) => i !== undefined)
+    const use = { field: 'layers_pattern', code: 'OPTION_MODULES', inside: true } as const
+    const lists = patterns.length ? patterns.map((p) => `(?:^|.*?\\.)${pythonRegex(p, use).source}`) : ['.*?\\.[^.]*']
+    const match = lists.map((list) => new RegExp(`^(?:${list}\\.(?<index>\\d+)\\.)`).exec(path)).find((m) => m !== null)
+    const index = match?.groups?.index
     return index !== undefined && wanted.includes(Number(index))
   }
 

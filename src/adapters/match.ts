@@ -1,7 +1,7 @@
 /** Which modules a LoRA configuration means: PEFT's rules for `target_modules`, `exclude_modules`, `modules_to_save` and patterns. */
-import { SaqrError } from '../error.ts'
+import { pythonRegex } from '../formats/peft/python-regex.ts'
 
-/** A list matches a path or its ending; a string is a regular expression over the whole path; 'all-linear' every linear but the head. */
+/** A list matches a path or its ending; a string is a regular expression (Python's) over the whole path; 'all-linear' every linear but the head. */
 export type Modules = string | readonly string[]
 
 /** `path` named outright, by its ending, or by a regular expression that covers it whole. */
@@ -19,12 +19,13 @@ export function isSaved(modules: readonly string[], path: string): boolean {
   })
 }
 
+const compiled = new Map<string, RegExp>()
+
 function fullMatch(pattern: string, path: string): boolean {
-  try {
-    return new RegExp(`^(?:${pattern})$`).test(path)
-  } catch (cause) {
-    throw new SaqrError('OPTION_MODULES', `'${pattern}' is not a regular expression for module paths: ${(cause as Error).message}`, {
-      cause,
-    })
+  let regex = compiled.get(pattern)
+  if (!regex) {
+    const { source, flags } = pythonRegex(pattern, { field: 'the modules', code: 'OPTION_MODULES' })
+    compiled.set(pattern, (regex = new RegExp(`^(?:${source})$`, flags)))
   }
+  return regex.test(path)
 }

@@ -33,7 +33,7 @@ export function adaptedBase(given: Checkpoint, adapter: Adapter, folder: string)
   const parted = replaceRows(checkpoint, adapter, stored, names, fail)
   if (stored.size === 0) return given
   const config = { ...checkpoint.config, vocab_size: rows, ...(parted ? { tie_word_embeddings: false } : {}) }
-  return { ...withTensors(checkpoint, config, new Map([...checkpoint.tensors, ...stored])), adapter: folder }
+  return { ...withTensors(checkpoint, config, new Map([...checkpoint.tensors, ...stored])), adapter: { folder, stored: adapter.stored } }
 }
 
 const pathOf = (name: string) => name.replace(/\.weight$/, '')
@@ -99,7 +99,7 @@ function resize(
   if (rows === vocab) return vocab
   const missing = (name: string) =>
     fail(
-      `was trained with a vocabulary of ${rows} tokens where the base has ${vocab}, but does not keep ${name} of that size, whose new rows are not known: save it again with save_embedding_layers=True`,
+      `was trained with a vocabulary of ${rows} tokens where the base has ${vocab}, but does not keep ${name} of that size, so that its new rows are lost: save the resized base too, where it was trained, and name it as base_model_name_or_path in adapter_config.json`,
     )
   if (!stored.has(embedding)) {
     const start = own(embedding)

@@ -28,7 +28,7 @@ export function loadAdapter(open: OpenModel, folder: string): LanguageModel {
 /** The base was opened with what the adapter keeps of it, or has the same values. */
 function checkBase(open: OpenModel, adapter: Adapter, folder: string): void {
   const { checkpoint } = open
-  if (checkpoint.adapter === folder) return
+  if (checkpoint.adapter?.folder === folder) return
   const { tensors } = adaptedBase(checkpoint, adapter, folder)
   for (const [name, tensor] of tensors) {
     const there = checkpoint.tensors.get(name)
@@ -60,7 +60,9 @@ function fill(model: LanguageModel, adapter: Adapter, folder: string): void {
   for (const name of given.keys()) if (!used.has(name) && !base.has(name)) throw unplaced(model, folder, name)
   const { names } = trainables
   const copies = [...(model.adapter.copies?.keys() ?? [])]
-  model.kept = [...adapter.stored].filter(
+  // one object for each, also where the base reads it: a file that is written over moves them
+  const { adapter: opened } = model.open.checkpoint
+  model.kept = [...(opened?.folder === folder ? opened : adapter).stored].filter(
     ([name]) => !names.includes(name) && !copies.includes(name) && !name.endsWith('.modules_to_save.weight'),
   )
 }

@@ -5,9 +5,11 @@
 import type { ParameterSpec } from '../adapters/adapter.ts'
 import { Full } from '../adapters/full.ts'
 import { SaqrError } from '../error.ts'
+import { hasWeights } from '../formats/checkpoint.ts'
 import { asF32 } from '../formats/numbers.ts'
 import type { Checkpoint, CheckpointTensor } from '../formats/tensor.ts'
 import { inspect } from '../graph/training.ts'
+import { openCheckpoint, readConfig } from '../models/checkpoint.ts'
 import type { Model } from '../models/family.ts'
 import { openConfig } from '../models/registry.ts'
 
@@ -46,6 +48,11 @@ export function settle(given: Checkpoint): Settled {
   const told = unused.filter((name) => !IGNORED.test(name))
   if (told.length > 0) notes.push(notUsed(given.path, model.family, told))
   return { checkpoint: withTensors(given, config, tensors), model: settled, notes }
+}
+
+/** The configuration of a folder, a .gguf file or a config.json; what the weights beside it say of it counts where they are there. */
+export function settledConfig(path: string): Checkpoint['config'] {
+  return hasWeights(path) ? settle(openCheckpoint(path)).checkpoint.config : readConfig(path)
 }
 
 /** A checkpoint with other tensors; its tokenizer is still read on first use only. */

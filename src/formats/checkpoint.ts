@@ -1,10 +1,11 @@
 /** Opens a model from disk, whatever its form: one shape for a Hugging Face folder and a .gguf file. */
+import { join } from 'node:path'
 import { SaqrError } from '../error.ts'
 import { isFile, isFolder } from './files.ts'
 import { openFolder, readFolderConfig } from './folder.ts'
 import type { GgufLayout } from './gguf/layout.ts'
 import { openGguf, readGgufConfig } from './gguf/open.ts'
-import { type JsonObject, readJsonObject } from './json.ts'
+import { isObject, type JsonObject, readJsonObject } from './json.ts'
 import type { Checkpoint } from './tensor.ts'
 
 export type { ByteSource, Checkpoint, CheckpointTensor, FileSource, QuantState, TensorDType, TokenizerFiles } from './tensor.ts'
@@ -19,6 +20,16 @@ export function openFiles(path: string, layouts: readonly GgufLayout[]): Checkpo
     throw new SaqrError('FORMAT_NOT_FOUND', `${path} does not exist. Give a model folder, a .gguf file, or a Hub id such as owner/name.`)
   if (path.toLowerCase().endsWith('.gguf')) return openGguf(path, layouts)
   throw new SaqrError('FORMAT_NOT_A_MODEL', `${path} is neither a model folder nor a .gguf file.`)
+}
+
+/** Whether there is more than a configuration: all files of the weights lie there. */
+export function hasWeights(path: string): boolean {
+  if (!isFolder(path)) return path.toLowerCase().endsWith('.gguf')
+  if (isFile(join(path, 'model.safetensors'))) return true
+  const index = join(path, 'model.safetensors.index.json')
+  if (!isFile(index)) return false
+  const { weight_map: map } = readJsonObject(index)
+  return isObject(map) && Object.values(map).every((shard) => typeof shard === 'string' && isFile(join(path, shard)))
 }
 
 /** The configuration alone (config.json form) of a folder, a .gguf file or a config.json: no weights need be there. */

@@ -1,4 +1,5 @@
 /** What a checkpoint gives the rest of the library, whatever file it came from. Devices take these sources as they are. */
+import type { StoredTensor } from './dense.ts'
 import type { JsonObject } from './json.ts'
 
 /** Where a tensor's first bytes come from. `file` is mapped or uploaded by the device, never copied into JavaScript. */
@@ -65,6 +66,6 @@ export interface Checkpoint {
   /** read on first use; undefined where the checkpoint has none */
   readonly tokenizer: TokenizerFiles | undefined
   tensors: ReadonlyMap<string, CheckpointTensor>
-  /** folder of the adapter whose stored weights stand in for the files' own */
-  adapter?: string
+  /** the adapter whose stored weights stand in for the files' own */
+  adapter?: { folder: string; stored: ReadonlyMap<string, StoredTensor> }
 }

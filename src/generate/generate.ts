@@ -1,6 +1,7 @@
 /** Text that goes on from a prompt, token by token. */
 import type { LanguageModel } from '../engine/language-model.ts'
 import { SeededRandom } from '../engine/random.ts'
+import { checkIds } from '../engine/vocabulary.ts'
 import { SaqrError } from '../error.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import { Decoder } from './decoder.ts'
@@ -14,7 +15,7 @@ export interface GenerateOptions extends SampleOptions {
   signal?: AbortSignal
 }
 
-/** Token ids that follow the prompt's, up to one that ends the text. Errors: TEXT_TOO_LONG, TEXT_EMPTY, OPTION_INVALID. */
+/** Token ids that follow the prompt's, up to one that ends the text. Errors: TEXT_TOO_LONG, TEXT_EMPTY, MODEL_VOCABULARY, OPTION_INVALID. */
 export async function* generateIds(
   model: LanguageModel,
   prompt: readonly number[],
@@ -28,6 +29,7 @@ export async function* generateIds(
   if (prompt.length >= maxPositions) {
     throw new SaqrError('TEXT_TOO_LONG', `the prompt has ${prompt.length} tokens; the model knows ${maxPositions} positions`)
   }
+  checkIds(prompt, model.open.model.vocab, 'the prompt')
   checkSampling(options)
   const random = new SeededRandom(seed, 'generate')
   const most = Math.min(maxNewTokens, maxPositions - prompt.length)

@@ -14,6 +14,7 @@ import { type StepData, stepData } from './data.ts'
 import { evaluate } from './evaluate.ts'
 import { type EndEvent, type LogEvent, logEntry, type ProgressEvent } from './events.ts'
 import { evalSteps, stepsOf } from './options/rules.ts'
+import { rescue } from './rescue.ts'
 import { type Run, runFacts } from './run.ts'
 import { learningRateAt } from './schedule.ts'
 import { Speedometer } from './speed.ts'
@@ -52,7 +53,10 @@ export async function* trainLoop(
   const save = async (): Promise<ProgressEvent> => {
     // a save that fails is not tried again on the way out
     saved = p.step
-    const path = await saveCheckpoint(outputDir, model, run.optimizer, stateOf(run, p), p.facts)
+    const write = (folder: string) => saveCheckpoint(folder, model, run.optimizer, stateOf(run, p), p.facts)
+    const path = await write(outputDir).catch(async (error: unknown) => {
+      throw await rescue(error, write, (there) => `Go on from there with resumeFromCheckpoint ${there} when ${outputDir} can be written.`)
+    })
     removeOldCheckpoints(outputDir, o.saveTotalLimit)
     return { type: 'save', step: p.step, path }
   }

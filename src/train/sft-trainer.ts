@@ -6,6 +6,7 @@ import { type Prepared, prepare } from '../data/prepare.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { predictSeconds, ratesOf } from '../engine/predict.ts'
 import { visiblePairs } from '../engine/runner.ts'
+import { checkIds } from '../engine/vocabulary.ts'
 import { SaqrError } from '../error.ts'
 import { ensureWritableFolder } from '../hub/files.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
@@ -88,7 +89,8 @@ export class SFTTrainer {
     const evaluated = evalDataset ? await prepare(evalDataset, processingClass, { ...settings, packing: o.evalPacking ?? o.packing }) : null
     checkPositions(prepared.examples, language)
     if (evaluated) checkPositions(evaluated.examples, language)
-    checkVocabulary(processingClass, language)
+    checkVocabulary(prepared.examples, language)
+    if (evaluated) checkVocabulary(evaluated.examples, language)
     const resumed = findCheckpoint(outputDir, o.resumeFromCheckpoint)
     const run = prepareRun({
       model: language,
@@ -170,14 +172,9 @@ function epochTotals(run: Run): Pick<StartEvent, 'rowTokens' | 'computedTokens' 
   return { rowTokens, computedTokens, targets, sharing: { off, tokens: computedTokens - ofEpoch(sampled.shared) } }
 }
 
-/** @throws SaqrError MODEL_VOCABULARY where the tokenizer has ids that the embedding has no row for */
-function checkVocabulary({ idLimit }: Tokenizer, { open }: LanguageModel): void {
-  const { vocab } = open.model
-  if (idLimit <= vocab) return
-  throw new SaqrError(
-    'MODEL_VOCABULARY',
-    `the tokenizer has ids up to ${idLimit - 1}, the model only ${vocab} rows of embedding: is it another model's tokenizer?`,
-  )
+/** @throws SaqrError MODEL_VOCABULARY for a row with a token that the embedding has no row for */
+function checkVocabulary(examples: readonly Example[], { open }: LanguageModel): void {
+  for (const { ids, row, source } of examples) checkIds(ids, open.model.vocab, `${source}, row ${row},`)
 }
 
 /** @throws SaqrError DATA_TOO_LONG for a row with more tokens than the model has positions for */

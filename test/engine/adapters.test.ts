@@ -1,5 +1,5 @@
 /** Adapters that keep something of the base say what PEFT says, merged too, and are saved as they were. Recorded by tools/oracle/adapters.py. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
@@ -90,11 +90,16 @@ describe.each(cases)('%s', (name) => {
       expect(sorted(file(out))).toEqual(sorted(given))
       const config = (at: string) => JSON.parse(readFileSync(join(at, 'adapter_config.json'), 'utf8'))
       expect(config(out)).toEqual(config(folder))
+      // over the file that it was read from, in which what is kept then lies elsewhere
+      cpSync(folder, out, { recursive: true })
       await onDevice(async (other) => {
         const again = openOver(other, base, out)
         await saveTrained(again, out)
         await saveTrained(again, out)
         expect(sorted(file(out))).toEqual(sorted(given))
+        const merged = join(work, `${name}-merged-after`)
+        await saveMerged(again, merged)
+        expect(readTensors(join(merged, 'model.safetensors'))).toEqual(readTensors(join(work, `${name}-merged`, 'model.safetensors')))
       })
     }))
 

@@ -70,7 +70,7 @@ it.each<Case>([
   ['a weight that nothing means', 'untied', 'saved-untied', (t) => Object.assign(t, { 'model.norm.weight': zeros(16) }), 'does not name model.norm'],
   ['an empty tensor', 'untied', 'resized-whole', (t) => Object.assign(t, { 'lm_head.weight': zeros(0) }), 'ZeRO-3'],
   ['an empty low-rank part', 'untied', 'saved-untied', (t) => Object.assign(t, { [`${q}.lora_A.weight`]: zeros(0) }), 'ZeRO-3'],
-  ['a resized embedding without its head', 'untied', 'resized-untied', (t) => delete t['lm_head.weight'], 'save_embedding_layers=True'],
+  ['a resized embedding without its head', 'untied', 'resized-untied', (t) => delete t['lm_head.weight'], 'does not keep lm_head.weight of that size'],
   ['an embedding and a head that part', 'tied', 'resized-tied', (t) => Object.assign(t, { 'lm_head.weight': zeros(29, 16) }), 'over a base that has one weight for both'],
   ['embedding and head of two sizes', 'untied', 'resized-untied', (t) => Object.assign(t, { 'lm_head.weight': zeros(30, 16) }), 'different numbers of rows'],
   ['fewer rows than tokens', 'tied', 'tokens-tied', (_, c) => Object.assign(c, { trainable_token_indices: [3, 4] }), '3 × 16 rows for 2 trainable_token_indices'],

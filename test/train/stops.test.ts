@@ -1,5 +1,5 @@
 /** Ways a run can end before its last step: nothing that was learned is lost, nothing that is no number is kept. */
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
@@ -103,4 +103,27 @@ it('optimizer state of another size is refused before anything is written', asyn
 it.each([{ topP: 0 }, { temperature: -1 }, { topK: 1.5 }])('sampling with %o is refused by name', async (options) => {
   const { language } = await trainer('sampling')
   await expect(generateIds(language, [1, 2], new Set(), options).next()).rejects.toThrow(new RegExp(Object.keys(options)[0]!))
+})
+
+describe('a save that fails', () => {
+  it('loses nothing: the checkpoint lies elsewhere, and the run goes on from there', async () => {
+    const { run, language, outputDir } = await trainer('unwritable', { saveStrategy: 'steps', saveSteps: 2 })
+    const error = await (async () => {
+      for await (const event of run.stream()) {
+        if (event.type !== 'step' || event.step !== 2) continue
+        rmSync(outputDir, { recursive: true })
+        writeFileSync(outputDir, 'in the way')
+      }
+    })().catch((thrown: Error) => thrown)
+    expect(error).toMatchObject({ code: 'FORMAT_FILE', message: expect.stringMatching(/Nothing is lost: .*resumeFromCheckpoint/) })
+    const path = / lies in (\S+checkpoint-2)\. /.exec((error as Error).message)![1]!
+    const trained = language.trainables.names.map((name) => language.trainables.get(name))
+    const again = await trainer('rescued', { resumeFromCheckpoint: path, maxSteps: 8 })
+    for await (const event of again.run.stream()) {
+      if (event.type !== 'start') continue
+      expect(event.doneSteps).toBe(2)
+      expect(again.language.trainables.names.map((name) => again.language.trainables.get(name))).toEqual(trained)
+    }
+    rmSync(join(path, '..'), { recursive: true })
+  })
 })

@@ -1,9 +1,9 @@
 /** `saqr plan`: memory, work and time of a run before there are weights or rows. It takes sft's options, so that a recipe can be planned as it is. */
 
+import { settledConfig } from '../../engine/settle.ts'
 import { SaqrError } from '../../error.ts'
 import type { JsonObject } from '../../formats/json.ts'
 import { localPath } from '../../hub/model.ts'
-import { readConfig } from '../../models/checkpoint.ts'
 import { honoured } from '../../train/options/field.ts'
 import { renamed } from '../../train/options/retired.ts'
 import { flag } from '../../train/options/schemas.ts'
@@ -46,7 +46,7 @@ export const plan = defineVerb({
 
 /** A name on the Hub is refused as what it is, and not as a file that is missing. */
 function configOf(name: string): JsonObject {
-  if (localPath(name) !== undefined) return readConfig(name)
+  if (localPath(name) !== undefined) return settledConfig(name)
   throw new SaqrError(
     'OPTION_INVALID',
     `${name} is not a file or folder here, and saqr plan fetches nothing from the Hub: fetch its config.json and name that`,

@@ -1,5 +1,6 @@
 /** `saqr sft`: supervised fine-tuning with the flags of `trl sft`. */
 import { join } from 'node:path'
+import type { LanguageModel } from '../../engine/language-model.ts'
 import { writeTokenizer } from '../../engine/model-folder.ts'
 import { saveTrained } from '../../engine/save.ts'
 import { SaqrError } from '../../error.ts'
@@ -7,11 +8,13 @@ import { isFile } from '../../hub/files.ts'
 import { jsonl } from '../../track/jsonl.ts'
 import { terminal } from '../../track/terminal.ts'
 import { tracked } from '../../track/tracker.ts'
+import { checkpointsOf } from '../../train/checkpoint.ts'
 import type { EndEvent } from '../../train/events.ts'
 import { renamed } from '../../train/options/retired.ts'
 import { checkSft } from '../../train/options/rules.ts'
 import { sizeInBytes } from '../../train/options/schemas.ts'
 import { type SftOptions, sftFields, sftThemes, trainerArgs } from '../../train/options/sft.ts'
+import { rescue } from '../../train/rescue.ts'
 import { SFTTrainer } from '../../train/sft-trainer.ts'
 import { openDevice } from '../device.ts'
 import { loadRows, openForTraining } from '../load.ts'
@@ -47,8 +50,7 @@ export const sft = defineVerb({
       const outputDir = options.outputDir ?? 'trainer_output'
       const end = await watch(trainer, options, outputDir, io)
       if (end.stopped !== null) return INTERRUPTED
-      await saveTrained(language, outputDir)
-      if (language.open.checkpoint.tokenizer) writeTokenizer(outputDir, language.open.checkpoint.tokenizer)
+      await saveModel(language, outputDir, end.step)
       io.out.write(`saved ${outputDir}\ntry it: saqr generate --model_name_or_path ${outputDir} "…"\n`)
       return 0
     } finally {
@@ -56,6 +58,22 @@ export const sft = defineVerb({
     }
   },
 })
+
+/** The trained model beside its checkpoints. One that can't be written is still in the last checkpoint, or is put elsewhere. */
+async function saveModel(language: LanguageModel, outputDir: string, step: number): Promise<void> {
+  const write = async (folder: string) => {
+    await saveTrained(language, folder)
+    if (language.open.checkpoint.tokenizer) writeTokenizer(folder, language.open.checkpoint.tokenizer)
+    return folder
+  }
+  try {
+    await write(outputDir)
+  } catch (error) {
+    const last = checkpointsOf(outputDir).at(-1)
+    const kept = last?.step === step ? async () => last.path : write
+    throw await rescue(error, kept, (path) => `It is a model folder like any other: copy it to where you want it, ${path} works as it is.`)
+  }
+}
 
 async function rowsOf(o: SftOptions, signal: AbortSignal) {
   const trainDataset = await loadRows(o.datasetName!, o.datasetConfig, o.datasetTrainSplit, signal)

@@ -2,6 +2,7 @@
 import { SaqrError } from '../../error.ts'
 import { show } from '../json.ts'
 import type { AdapterConfig } from './config.ts'
+import { pythonRegex } from './python-regex.ts'
 
 type Patterns = Pick<AdapterConfig, 'r' | 'loraAlpha' | 'rankPattern' | 'alphaPattern' | 'useRslora'>
 
@@ -28,9 +29,6 @@ const explosive = /\([^()]*[*+{][^()]*\)[*+{]/
 function compile(key: string, field: string): RegExp {
   if (key.length > 500 || explosive.test(key))
     throw new SaqrError('FORMAT_ADAPTER', `${field} has the key ${show(key)}, which is too involved. Give module names.`)
-  try {
-    return new RegExp(`^(.*\\.)?(${key})$`, 's')
-  } catch (cause) {
-    throw new SaqrError('FORMAT_ADAPTER', `${field} has the key ${show(key)}, which is no regular expression.`, { cause })
-  }
+  const { source } = pythonRegex(key, { field: `the key of ${field}`, code: 'FORMAT_ADAPTER', inside: true })
+  return new RegExp(`^(.*\\.)?(${source})$`, 's')
 }

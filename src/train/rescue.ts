@@ -1,0 +1,26 @@
+/** A save that failed loses nothing: what was learned is written to the temporary folder instead, and the error says where it lies. */
+import { mkdtempSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { SaqrError } from '../error.ts'
+
+/**
+ * @param save writes into a folder and returns what it wrote
+ * @param then what to do with it
+ * @returns the error to throw: what failed, where the run lies, what to do
+ */
+export async function rescue(
+  cause: unknown,
+  save: (folder: string) => Promise<string>,
+  then: (path: string) => string,
+): Promise<SaqrError> {
+  const { code, message } = cause instanceof SaqrError ? cause : new SaqrError('FORMAT_FILE', `Saving failed: ${(cause as Error).message}`)
+  try {
+    const path = await save(mkdtempSync(join(tmpdir(), 'saqr-rescued-')))
+    return new SaqrError(code, `${message} Nothing is lost: what was trained lies in ${path}. ${then(path)}`, { cause })
+  } catch (second) {
+    return new SaqrError(code, `${message} The temporary folder ${tmpdir()} could not take it either: ${(second as Error).message}`, {
+      cause,
+    })
+  }
+}
