@@ -51,6 +51,10 @@ CASES = [
     Case("llama-rope-llama3", "llama", model(head_dim=16, **LLAMA3), legacy=True),
     Case("llama-rope-linear", "llama", model(**rope("linear", 5000.0, factor=2.5))),
     Case("llama-rope-yarn", "llama", model(num_attention_heads=2, num_key_value_heads=1, head_dim=32, **YARN)),
+    # heads that no vector is as long as: of 2 channels, 100 and 288
+    Case("llama-heads-2", "llama", model(head_dim=2, num_attention_heads=8, num_key_value_heads=2, num_hidden_layers=1)),
+    Case("llama-heads-100", "llama", model(head_dim=100, num_hidden_layers=1), lora(target_modules=["q_proj", "v_proj"])),
+    Case("llama-heads-288", "llama", model(head_dim=288, num_attention_heads=1, num_hidden_layers=1), lora(target_modules=["k_proj", "o_proj"])),
     Case("llama-odd", "llama", model(hidden_size=36, intermediate_size=83, num_attention_heads=3, num_key_value_heads=1, head_dim=24), lora(r=3)),
     # mistral
     Case("mistral", "mistral", model(sliding_window=None)),
