@@ -8,7 +8,7 @@ constexpr int64_t kMostCols = 64;
 constexpr int kMostParts = 16;
 
 bool fitsDirect(const Problem& problem) {
-  if (problem.a.down || problem.N > kMostCols || problem.parts > kMostParts) return false;
+  if (problem.a.transposed || problem.N > kMostCols || problem.parts > kMostParts) return false;
   const Form form = problem.form();
   for (int p = 0; p < problem.parts; p++) {
     if (problem.a.part(p).dtype != (form == Form::bf16 ? DType::bf16 : DType::f32)) return false;
@@ -24,7 +24,7 @@ void multiplyDirect(const Problem& problem, Worker& worker) {
   const Scratch scratch(worker);
   const Panels columns{0, problem.N, false};
   pack(problem, problem.b, form, columns, 0, units, scratch.columns, scratch.staging);
-  loadBias(problem.finish, 0, problem.N, scratch.bias);
+  loadBias(problem.epilogue, 0, problem.N, scratch.bias);
 
   alignas(64) float sums[kDirect * kWide];
   Rows parts[kMostParts];
@@ -40,7 +40,7 @@ void multiplyDirect(const Problem& problem, Worker& worker) {
     for (int64_t q = 0; q < columns.count(); q++) {
       const int64_t n = columns.start(q);
       directKernel(form, height, columns.step(q) / W)(parts, problem.parts, scratch.columns + columns.at(q, units), sums, kWide);
-      finish(problem.finish, m, n, height, columns.size(q), sums, kWide, scratch.bias + n);
+      applyEpilogue(problem.epilogue, m, n, height, columns.size(q), sums, kWide, scratch.bias + n);
     }
   }
 }

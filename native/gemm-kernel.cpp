@@ -34,20 +34,20 @@ SAQR_INLINE void put(float* y, const vf (&v)[V], bool) {
   for (int i = 0; i < V; i++) store(y + i * W, v[i]);
 }
 template <int V>
-SAQR_INLINE void put(bf16* y, const vf (&v)[V], bool past) {
+SAQR_INLINE void put(bf16* y, const vf (&v)[V], bool streaming) {
 #if defined(__AVX512BF16__)
   if constexpr (V == 2) {
     __m512i both = (__m512i)_mm512_cvtne2ps_pbh((__m512)v[1], (__m512)v[0]);
-    return past ? _mm512_stream_si512((__m512i*)y, both) : _mm512_storeu_si512(y, both);
+    return streaming ? _mm512_stream_si512((__m512i*)y, both) : _mm512_storeu_si512(y, both);
   }
 #endif
-  (void)past;
+  (void)streaming;
 #pragma GCC unroll 2
   for (int i = 0; i < V; i++) storeBf16(y + i * W, v[i]);
 }
 
 template <class E, bool kAddend, int R, int V>
-SAQR_INLINE void finishTile(const Result& to, const vf (&sum)[R][V]) {
+SAQR_INLINE void tileEpilogue(const Result& to, const vf (&sum)[R][V]) {
   E* y = static_cast<E*>(to.y);
   const E* addend = static_cast<const E*>(to.addend);
   vf bias[V];
@@ -61,7 +61,7 @@ SAQR_INLINE void finishTile(const Result& to, const vf (&sum)[R][V]) {
       out[v] = fma(sum[r][v], set1(to.alpha), bias[v]);
       if (kAddend) out[v] += loadF(addend + v * W);
     }
-    put(y, out, to.past);
+    put(y, out, to.streaming);
   }
 }
 
@@ -91,7 +91,7 @@ static void tile(int64_t units, const float* a, const float* b, float* c, int64_
       for (int v = 0; v < V; v++) sum[r][v] += load(c + r * stride + v * W);
     }
   }
-  if (to) return to->addend ? finishTile<typename Math::Element, true>(*to, sum) : finishTile<typename Math::Element, false>(*to, sum);
+  if (to) return to->addend ? tileEpilogue<typename Math::Element, true>(*to, sum) : tileEpilogue<typename Math::Element, false>(*to, sum);
 #pragma GCC unroll 16
   for (int r = 0; r < R; r++) {
 #pragma GCC unroll 2

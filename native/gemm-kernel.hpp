@@ -42,7 +42,7 @@ struct Result {
   int64_t stride, addendStride;
   const float* bias;
   float alpha;
-  bool past;  // written past the caches; y is aligned to 64 bytes then
+  bool streaming;  // streaming stores: past the caches; y is aligned to 64 bytes then
 };
 // c (rows, vectors · W) = or += a · bᵀ; a is laid out [units][kTallStep], b [units][vectors · W]. With `to` the sums go there, not to c.
 using TileKernel = void (*)(int64_t units, const float* a, const float* b, float* c, int64_t stride, bool add, const Result* to);

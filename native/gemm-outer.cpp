@@ -16,7 +16,7 @@ bool fitsOuter(const Problem& problem) {
   const Tensor& t = (narrowRows(problem) ? problem.b : problem.a).part(0);
   const bool own = t.dtype == (form == Form::bf16 ? DType::bf16 : DType::f32) && form != Form::rounded;
   const bool fits = Panels{0, narrow, false}.floats(totalUnits(problem, form)) * 4 <= Scratch::kColumns && narrow * wide * 4 <= Scratch::kSums;
-  return problem.a.down && problem.b.down && problem.parts == 1 && narrow <= kMostNarrow && wide % W == 0 && own && fits;
+  return problem.a.transposed && problem.b.transposed && problem.parts == 1 && narrow <= kMostNarrow && wide % W == 0 && own && fits;
 }
 
 void multiplyOuter(const Problem& problem, Worker& worker) {
@@ -55,22 +55,22 @@ void multiplyOuter(const Problem& problem, Worker& worker) {
   if (rows) {
     for (int64_t n = cols.from; n < cols.to; n += kMaxCols) {
       const int64_t count = std::min(kMaxCols, cols.to - n);
-      loadBias(problem.finish, n, count, scratch.bias);
-      finish(problem.finish, 0, n, narrow, count, scratch.sums + n - cols.from, width, scratch.bias);
+      loadBias(problem.epilogue, n, count, scratch.bias);
+      applyEpilogue(problem.epilogue, 0, n, narrow, count, scratch.sums + n - cols.from, width, scratch.bias);
     }
     return;
   }
-  // y has the narrow side's columns: sums are turned, W rows of y at a time
-  loadBias(problem.finish, 0, narrow, scratch.bias);
-  alignas(64) float turned[W * (kMostNarrow + W)] = {};
+  // y has the narrow side's columns: sums are transposed, W rows of y at a time
+  loadBias(problem.epilogue, 0, narrow, scratch.bias);
+  alignas(64) float transposed[W * (kMostNarrow + W)] = {};
   for (int64_t m = cols.from; m < cols.to; m += W) {
     for (int64_t n = 0; n < narrow; n += W) {
       vf v[W];
       for (int64_t r = 0; r < W; r++) v[r] = n + r < narrow ? load(scratch.sums + (n + r) * width + m - cols.from) : vf{};
       transpose(v);
-      for (int64_t r = 0; r < W; r++) store(turned + r * (kMostNarrow + W) + n, v[r]);
+      for (int64_t r = 0; r < W; r++) store(transposed + r * (kMostNarrow + W) + n, v[r]);
     }
-    finish(problem.finish, m, 0, W, narrow, turned, kMostNarrow + W, scratch.bias);
+    applyEpilogue(problem.epilogue, m, 0, W, narrow, transposed, kMostNarrow + W, scratch.bias);
   }
 }
 

@@ -122,7 +122,7 @@ void pack(const Problem& problem, const Side& side, Form form, const Panels& pan
       const int64_t k0 = (first - begin) * perUnit, k1 = std::min(depth, (last - begin) * perUnit);
       auto run = [&](auto e) {
         using E = decltype(e);
-        (side.down ? down<E> : along<E>)(side.part(p), problem.rounded(p), list, count, k0, k1, staging);
+        (side.transposed ? down<E> : along<E>)(side.part(p), problem.rounded(p), list, count, k0, k1, staging);
       };
       if (form == Form::bf16) run(bf16{});
       else run(float{});

@@ -55,12 +55,12 @@ bool fitsDirect(const Problem& problem);
 void multiplyDirect(const Problem& problem, Worker& worker);
 bool fitsOuter(const Problem& problem);
 void multiplyOuter(const Problem& problem, Worker& worker);
-bool fitsFewRows(const Problem& problem);
-void multiplyFewRows(const Problem& problem, Worker& worker);
+bool fitsGemv(const Problem& problem);
+void multiplyGemv(const Problem& problem, Worker& worker);
 
 // bias (n … n + count - 1) in f32, zeros where there is none
-void loadBias(const Finish& f, int64_t n, int64_t count, float* out);
+void loadBias(const Epilogue& f, int64_t n, int64_t count, float* out);
 // Writes rows × cols of c (at `c`, `stride` apart) to y at (m, n); `bias` is that of column n on. c and bias are read by whole vectors.
-void finish(const Finish& f, int64_t m, int64_t n, int64_t rows, int64_t cols, const float* c, int64_t stride, const float* bias);
+void applyEpilogue(const Epilogue& f, int64_t m, int64_t n, int64_t rows, int64_t cols, const float* c, int64_t stride, const float* bias);
 
 }  // namespace saqr::gemm

@@ -4,7 +4,7 @@
 
 namespace saqr::gemm {
 
-constexpr int64_t kPastCaches = 32 << 20;  // bytes of a result that no cache keeps
+constexpr int64_t kStreamingFrom = 32 << 20;  // bytes of a result that no cache keeps
 
 // The rows of a that are laid out next. (Only the first part's: others are small.)
 static Fetch fetchOf(const Problem& problem, Form form, Range m, Range units) {
@@ -12,25 +12,25 @@ static Fetch fetchOf(const Problem& problem, Form form, Range m, Range units) {
   const int64_t bytes = t.dtype == DType::f32 ? 4 : 2, perUnit = form == Form::bf16 ? 2 : 1;
   const Range k{units.from * perUnit, std::min(units.to * perUnit, problem.a.depth(0))};
   if (k.from >= k.to) return {};
-  const Range &rows = problem.a.down ? k : m, &cols = problem.a.down ? m : k;
+  const Range &rows = problem.a.transposed ? k : m, &cols = problem.a.transposed ? m : k;
   const char* first = static_cast<const char*>(t.data) + (rows.from * t.stride + cols.from) * bytes;
   return {first, t.stride * bytes, rows.to - rows.from, (cols.to - cols.from) * bytes};
 }
 
-// Where whole tiles go. Results in the form's own dtype are finished inside the tile kernel.
+// Where whole tiles go. Results in the form's own dtype get their epilogue inside the tile kernel.
 class Results {
  public:
-  Results(const Finish& f, Form form) : f_(f) {
+  Results(const Epilogue& f, Form form) : f_(f) {
     const DType own = form == Form::bf16 ? DType::bf16 : DType::f32;
     inside_ = f.y->dtype == own && (!f.addend || f.addend->dtype == own);
     bytes_ = f.y->dtype == DType::f32 ? 4 : 2;
     const bool aligned = f.y->stride % 32 == 0 && reinterpret_cast<uintptr_t>(f.y->data) % 64 == 0;
-    past_ = form == Form::bf16 && aligned && f.y->rows * f.y->stride * bytes_ > kPastCaches;
+    streaming_ = form == Form::bf16 && aligned && f.y->rows * f.y->stride * bytes_ > kStreamingFrom;
   }
-  // Of the tile at (m, n), null where `finish` has to do it; its place is fetched while the tile is computed.
+  // Of the tile at (m, n), null where `applyEpilogue` has to do it; its place is fetched while the tile is computed.
   SAQR_INLINE const Result* at(int64_t m, int64_t n, int64_t rows, int64_t cols, const float* bias) {
     char* y = static_cast<char*>(f_.y->data) + (m * f_.y->stride + n) * bytes_;
-    if (!past_) {
+    if (!streaming_) {
       for (int64_t i = 0; i < rows; i++) {
         for (int64_t j = 0; j < cols * bytes_; j += 64) __builtin_prefetch(y + i * f_.y->stride * bytes_ + j, 1, 3);
       }
@@ -38,15 +38,15 @@ class Results {
     if (!inside_ || cols % W) return nullptr;
     const Tensor* a = f_.addend;
     const char* addend = a ? static_cast<const char*>(a->data) + (m * a->stride + n) * bytes_ : nullptr;
-    result_ = {y, addend, f_.y->stride, a ? a->stride : 0, bias, f_.alpha, past_};
+    result_ = {y, addend, f_.y->stride, a ? a->stride : 0, bias, f_.alpha, streaming_};
     return &result_;
   }
 
  private:
-  const Finish& f_;
+  const Epilogue& f_;
   Result result_;
   int64_t bytes_;
-  bool inside_, past_;
+  bool inside_, streaming_;
 };
 
 // One block of the product: panels of a and b over some units of the reduction.
@@ -77,7 +77,7 @@ struct Block {
         ahead.next(atOnce);
         const Result* whole = last ? results.at(start[p], n, height, cols, scratch.bias + column) : nullptr;
         tileKernel(form, height, vectors)(depth, scratch.rows + rows.at(p, depth), b, c, stride, !first, whole);
-        if (last && !whole) finish(problem.finish, start[p], n, height, cols, c, stride, scratch.bias + column);
+        if (last && !whole) applyEpilogue(problem.epilogue, start[p], n, height, cols, c, stride, scratch.bias + column);
       }
     }
   }
@@ -93,12 +93,12 @@ void multiplyPacked(const Problem& problem, Worker& worker) {
   const int64_t fitting = Scratch::kColumns / 4 / ((units + blocks - 1) / blocks) / kWide * kWide;
   const int64_t cols = std::min({fitting, kMaxCols, (area.n.to - area.n.from + kWide - 1) / kWide * kWide});
   const int64_t rows = blocks == 1 ? problem.M : Scratch::kSums / 4 / cols / Scratch::kRowBlock * Scratch::kRowBlock;
-  Results results(problem.finish, form);
+  Results results(problem.epilogue, form);
   for (int64_t m0 = area.m.from; m0 < area.m.to; m0 += rows) {
     const int64_t m1 = std::min(area.m.to, m0 + rows);
     for (int64_t n0 = area.n.from; n0 < area.n.to; n0 += cols) {
       const Panels columns{n0, std::min(area.n.to, n0 + cols), false};
-      loadBias(problem.finish, n0, columns.to - n0, scratch.bias);
+      loadBias(problem.epilogue, n0, columns.to - n0, scratch.bias);
       for (int64_t i = 0; i < blocks; i++) {
         auto block = [&](int64_t at) { return Range{units * at / blocks, units * (at + 1) / blocks}; };
         const Range depth = block(i);
@@ -117,7 +117,7 @@ void multiplyPacked(const Problem& problem, Worker& worker) {
     }
   }
 #if defined(__x86_64__)
-  _mm_sfence();  // what was written past the caches comes before the barrier
+  _mm_sfence();  // what was streamed comes before the barrier
 #endif
 }
 

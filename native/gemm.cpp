@@ -20,8 +20,8 @@ const char* Problem::refusal() const {
     if (!plain(&a.part(p)) || !decodable(b.part(p))) return "a product's operand has a dtype that can't be multiplied";
     if (a.depth(p) < 1 || a.depth(p) != b.depth(p)) return "a product's operands differ in the size they are multiplied along";
   }
-  if (!plain(finish.y) || !plain(finish.addend)) return "a product's result and addend must be f32 or bf16";
-  if (finish.bias && !decodable(*finish.bias)) return "a product's bias has a dtype that can't be added";
+  if (!plain(epilogue.y) || !plain(epilogue.addend)) return "a product's result and addend must be f32 or bf16";
+  if (epilogue.bias && !decodable(*epilogue.bias)) return "a product's bias has a dtype that can't be added";
   return nullptr;
 }
 
@@ -51,7 +51,7 @@ Area areaOf(const Problem& problem, const Worker& worker) {
 
 void multiply(const Problem& problem, Worker& worker) {
   if (problem.M < 1 || problem.N < 1) return;
-  if (fitsFewRows(problem)) return multiplyFewRows(problem, worker);
+  if (fitsGemv(problem)) return multiplyGemv(problem, worker);
   if (fitsDirect(problem)) return multiplyDirect(problem, worker);
   if (fitsOuter(problem)) return multiplyOuter(problem, worker);
   multiplyPacked(problem, worker);

@@ -1,5 +1,5 @@
-// Matrix products: c (M, N) = Σ_p a_p · b_pᵀ over one or more parts of the reduction, finished into a tensor. Operands are read in
-// their stored form (f32, bf16, f16, NF4) and laid out in panels as they are needed, so a frozen model has no second copy.
+// Matrix products: c (M, N) = Σ_p a_p · b_pᵀ over one or more parts of the reduction, written by an epilogue. Operands are read in their
+// stored form (f32, bf16, f16, NF4) and laid out in panels as they are needed, so a frozen model has no second copy.
 //
 // In which order an element's products are added follows from the shape alone. Threads divide rows and columns, never the reduction: the
 // bits don't depend on how many there are.
@@ -8,17 +8,17 @@
 
 namespace saqr::gemm {
 
-// One operand: for each part a tensor, `step` apart in memory. `down`: the reduction runs down its rows instead of along them.
+// One operand: for each part a tensor, `step` apart in memory. `transposed`: the reduction runs down its rows instead of along them.
 struct Side {
   const Tensor* first;
   int step;
-  bool down;
+  bool transposed;
   const Tensor& part(int p) const { return first[p * step]; }
-  int64_t depth(int p) const { return down ? part(p).rows : part(p).cols; }
+  int64_t depth(int p) const { return transposed ? part(p).rows : part(p).cols; }
 };
 
 // y = alpha · c + bias + addend; bias (1, N) and addend (M, N) may be absent, addend may be y
-struct Finish {
+struct Epilogue {
   const Tensor* y;
   const Tensor* bias;
   const Tensor* addend;
@@ -29,7 +29,7 @@ struct Problem {
   Side a, b;  // M vectors, N vectors
   int parts;
   int64_t M, N;
-  Finish finish;
+  Epilogue epilogue;
   // Weights are rounded to the dtype of what they are multiplied with
   bool rounded(int p) const { return a.part(p).dtype == DType::bf16; }
   Form form() const;

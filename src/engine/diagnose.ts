@@ -13,7 +13,7 @@ export interface Culprit {
 
 /** The first step of the pass that gives a NaN or an infinity; null where none does. Gradient accumulators are left dirty. */
 export async function firstNonFinite(device: Device, runner: PassRunner, pass: Pass, step: StepInputs): Promise<Culprit | null> {
-  const { plan, items, inputs } = runner.describe(pass, step)
+  const { plan, items, inputs } = runner.prepare(pass, step)
   return device.turn(async (turn) => {
     await turn.run(items.slice(0, 1), inputs) // brings the inputs into place
     for (const { segment } of items) {

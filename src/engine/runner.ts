@@ -65,7 +65,7 @@ export class PassRunner {
   }
 
   /** what runs for a pass, in order, and its inputs: for checks step by step */
-  describe(pass: Pass, step: StepInputs): { plan: LoadedPlan; items: readonly RunItem[]; inputs: PassInputs } {
+  prepare(pass: Pass, step: StepInputs): { plan: LoadedPlan; items: readonly RunItem[]; inputs: PassInputs } {
     const plan = this.plan(pass.tokens)
     return { plan, items: this.#items(plan, pass), inputs: inputsOf(pass, step) }
   }

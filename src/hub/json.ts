@@ -71,7 +71,7 @@ export function readJson(path: string): unknown {
 /** Reads a JSON file that must hold an object. */
 export function readJsonObject(path: string): JsonObject {
   const value = readJson(path)
-  if (!isObject(value)) throw new SaqrError('FORMAT_JSON', `${path} must hold a JSON object, it holds ${describe(value)}.`)
+  if (!isObject(value)) throw new SaqrError('FORMAT_JSON', `${path} must hold a JSON object, it holds ${spelled(value)}.`)
   return value
 }
 
@@ -79,7 +79,7 @@ export function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-function describe(value: unknown): string {
+function spelled(value: unknown): string {
   if (value === null) return 'null'
   if (Array.isArray(value)) return 'a list'
   return `a ${typeof value}`

@@ -9,9 +9,9 @@ import { toValue } from './jinja/convert.ts'
 import { TemplateError } from './jinja/error.ts'
 import { defineGlobals } from './jinja/globals.ts'
 import { parse } from './jinja/parser.ts'
+import { Provenance } from './jinja/provenance.ts'
 import { Renderer, type Span } from './jinja/render.ts'
 import { Scope } from './jinja/scope.ts'
-import { Trace } from './jinja/trace.ts'
 import { Dict, type Value } from './jinja/values.ts'
 
 export type { Span } from './jinja/render.ts'
@@ -75,11 +75,11 @@ export class ChatTemplate {
   /** @throws SaqrError TEXT_TEMPLATE_ROW: the template refuses these messages, or uses what is not supported */
   render(messages: readonly Message[], special: Readonly<Record<string, string>>, options: ChatOptions = {}): Rendered {
     if (messages.length === 0) throw rowError(options.where, 'there is no message')
-    const trace = new Trace()
-    const renderer = new Renderer(trace)
+    const provenance = new Provenance()
+    const renderer = new Renderer(provenance)
     try {
-      const text = renderer.render(this.#program, scopeOf(messages, special, options, trace))
-      const made = trace.reads
+      const text = renderer.render(this.#program, scopeOf(messages, special, options, provenance))
+      const made = provenance.reads
       return {
         text,
         spans: renderer.generationIsHidden ? null : renderer.spans,
@@ -87,21 +87,26 @@ export class ChatTemplate {
       }
     } catch (cause) {
       if (!(cause instanceof TemplateError) && !(cause instanceof RangeError)) throw cause
-      throw rowError(options.where, cause.message, cause, trace.last)
+      throw rowError(options.where, cause.message, cause, provenance.last)
     }
   }
 }
 
-function scopeOf(messages: readonly Message[], special: Readonly<Record<string, string>>, options: ChatOptions, trace: Trace): Scope {
+function scopeOf(
+  messages: readonly Message[],
+  special: Readonly<Record<string, string>>,
+  options: ChatOptions,
+  provenance: Provenance,
+): Scope {
   const scope = new Scope()
   defineGlobals(scope, options.now ?? new Date())
   const given = messages.map((message, i) => {
     const value = withReasoning(withoutNulls(toValue(message) as Dict))
-    trace.follow(value, String(i))
+    provenance.follow(value, String(i))
     return value
   })
   const tools = toValue(options.tools ?? null)
-  trace.follow(tools, '-1', 'tools')
+  provenance.follow(tools, '-1', 'tools')
   const variables: Record<string, Value> = {
     ...special,
     ...Object.fromEntries(Object.entries(options.variables ?? {}).map(([name, value]) => [name, toValue(value)])),

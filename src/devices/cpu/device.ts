@@ -20,7 +20,7 @@ import {
 import { callAsync, ffi } from '../ffi.ts'
 import { limitsOf } from '../limits.ts'
 import { Turns } from '../turns.ts'
-import { describe, type Placed } from './describe.ts'
+import { encodePlan, type Placed } from './encode.ts'
 import { type Native, nativeLibrary } from './library.ts'
 import { Store } from './store.ts'
 
@@ -190,7 +190,7 @@ export class CpuDevice implements Device {
       }
       return { address: data.address, quant }
     })
-    const bytes = describe(plan, loaded.placed, this.#arena, (op) => this.#native.kernel(op) as number)
+    const bytes = encodePlan(plan, loaded.placed, this.#arena, (op) => this.#native.kernel(op) as number)
     const handle = this.#native.planLoad(bytes, bytes.byteLength) as bigint | null
     if (!handle) throw new Error(`the CPU library refused the plan: ${this.#native.lastError()}`)
     if (loaded.handle) this.#native.planFree(loaded.handle)

@@ -103,11 +103,11 @@ export class Matmuls {
   #prepare(launch: MatmulLaunch): Prepared {
     const key = keyOf(launch)
     let p = this.#prepared.get(key)
-    if (!p) this.#prepared.set(key, (p = this.#describe(launch)))
+    if (!p) this.#prepared.set(key, (p = this.#create(launch)))
     return p
   }
 
-  #describe(launch: MatmulLaunch): Prepared {
+  #create(launch: MatmulLaunch): Prepared {
     const { a, b, c, y, transA, transB, bias } = launch
     const desc = this.#new('descCreate', COMPUTE_32F, TYPE.f32)
     this.#set('descSet', desc, DESC.transA, Int32Array.of(transB ? 1 : 0))
@@ -125,7 +125,7 @@ export class Matmuls {
     const status = this.#f.heuristic(this.#handle, desc, p.a, p.b, p.c, p.d, preference, 1, p.algorithm, found)
     this.#f.preferenceDestroy(preference)
     this.#check('heuristic', launch, status)
-    if (found[0] === 0) throw this.#error(`no algorithm for ${describe(launch)}`)
+    if (found[0] === 0) throw this.#error(`no algorithm for ${spelled(launch)}`)
     return p
   }
 
@@ -142,7 +142,7 @@ export class Matmuls {
   }
 
   #check(what: string, launch: MatmulLaunch, status: unknown): void {
-    if (status !== 0) throw this.#error(`${what} returned status ${status as number} for ${describe(launch)}`)
+    if (status !== 0) throw this.#error(`${what} returned status ${status as number} for ${spelled(launch)}`)
   }
 
   #error(message: string): SaqrError {
@@ -170,7 +170,7 @@ function keyOf({ a, b, c, y, transA, transB, bias }: MatmulLaunch): string {
   return [part(a), part(b), part(c ?? y), part(y), transA, transB, bias !== null, c !== null, c?.at === y.at].join(';')
 }
 
-function describe({ a, b, y, transA, transB }: MatmulLaunch): string {
+function spelled({ a, b, y, transA, transB }: MatmulLaunch): string {
   const part = (t: CudaTensor, trans: boolean) =>
     `${t.dtype} (${t.rows} × ${t.cols}, stride ${t.stride}, ${bytesOf(t.dtype)}-byte)${trans ? 'ᵀ' : ''}`
   return `${part(a, transA)} · ${part(b, transB)} -> ${part(y, false)}`

@@ -3,10 +3,10 @@ import type { Args, Expr } from './ast.ts'
 import { contextOf, type FilterContext } from './filters.ts'
 import { method } from './methods.ts'
 import { binary, contains, item, missing, slice, unary } from './operators.ts'
+import type { Provenance } from './provenance.ts'
 import type { Reads, Scope } from './scope.ts'
 import { tests } from './tests.ts'
 import { str } from './text.ts'
-import type { Trace } from './trace.ts'
 import {
   type CallArgs,
   Callable,
@@ -36,14 +36,14 @@ const passing = new Set(
 )
 
 export class Evaluator {
-  readonly trace: Trace
+  readonly provenance: Provenance
   protected readonly macros = new WeakMap<Callable, Macro>()
   /** what the fields of namespaces are made of */
   protected readonly fieldReads = new WeakMap<Namespace, Map<string, Reads>>()
   readonly #context: FilterContext
 
-  constructor(trace: Trace) {
-    this.trace = trace
+  constructor(provenance: Provenance) {
+    this.provenance = provenance
     this.#context = contextOf((of, key) => this.item(of, key), tests)
   }
 
@@ -96,16 +96,16 @@ export class Evaluator {
   }
 
   filter(name: string, of: Value, args: CallArgs): Value {
-    for (const value of [of, ...args.positional, ...args.named.values()]) this.trace.used(value, passing.has(name))
+    for (const value of [of, ...args.positional, ...args.named.values()]) this.provenance.used(value, passing.has(name))
     return this.#context.filter(name, of, args)
   }
 
   #silently<T>(evaluate: () => T): T {
-    return this.trace.apart(evaluate)[0]
+    return this.provenance.apart(evaluate)[0]
   }
 
   #used(value: Value): Value {
-    this.trace.used(value)
+    this.provenance.used(value)
     return value
   }
 
@@ -117,7 +117,7 @@ export class Evaluator {
   #name(name: string, scope: Scope): Value {
     const bound = scope.get(name)
     if (!bound) return new Undefined(name)
-    this.trace.add(bound.reads)
+    this.provenance.add(bound.reads)
     return bound.value
   }
 
@@ -128,21 +128,21 @@ export class Evaluator {
     const found = this.#own(of, name)
     if (found !== undefined) return found
     const value = of instanceof Dict ? of.get(name) : undefined
-    this.trace.took(of, name, value)
+    this.provenance.took(of, name, value)
     return value ?? new Undefined(missing(of, name))
   }
 
   /** `of[key]`: an item goes before an attribute. */
   item(of: Value, key: Value): Value {
     const value = item(of, key, (from, name) => this.#own(from, name))
-    this.trace.took(of, key, value instanceof Undefined ? undefined : value)
+    this.provenance.took(of, key, value instanceof Undefined ? undefined : value)
     return value
   }
 
   #own(of: Value, name: string): Value | undefined {
     defined(of)
     if (of instanceof Namespace) {
-      this.trace.add(this.fieldReads.get(of)?.get(name) ?? [])
+      this.provenance.add(this.fieldReads.get(of)?.get(name) ?? [])
       return of.fields.get(name)
     }
     if (of instanceof Callable) return of.fields?.get(name)
@@ -172,7 +172,7 @@ export class Evaluator {
     const given = withCaller(this.#args(args, scope), caller)
     // a namespace or a mapping holds what it is given; other functions make something new of it
     if (callee.name !== 'namespace' && callee.name !== 'dict')
-      for (const value of [...given.positional, ...given.named.values()]) this.trace.used(value)
+      for (const value of [...given.positional, ...given.named.values()]) this.provenance.used(value)
     if (self !== undefined) this.#calledOn(self, callee, given)
     return callee.call(given)
   }
@@ -185,16 +185,16 @@ export class Evaluator {
 
   /** What a method took of the value it belongs to. */
   #calledOn(self: Value, callee: Callable, { positional: [key] }: CallArgs): void {
-    if (self instanceof Dict && callee.name === 'get' && key !== undefined) this.trace.took(self, key, self.get(key))
-    else this.trace.used(self)
+    if (self instanceof Dict && callee.name === 'get' && key !== undefined) this.provenance.took(self, key, self.get(key))
+    else this.provenance.used(self)
   }
 
   /** With `reads`, what each argument is made of is told apart, and not part of what surrounds the call. */
   #args(args: Args, scope: Scope, reads?: Map<Value, Reads>): CallArgs {
     const one = (expr: Expr): Value => {
       if (!reads) return this.evaluate(expr, scope)
-      const [value, made] = this.trace.apart(() => this.evaluate(expr, scope))
-      const kept = this.trace.kept(value, made)
+      const [value, made] = this.provenance.apart(() => this.evaluate(expr, scope))
+      const kept = this.provenance.kept(value, made)
       reads.set(value, new Set([...(reads.get(value) ?? []), ...kept]))
       return value
     }

@@ -46,7 +46,7 @@ export class Renderer extends Evaluator {
         return
       case 'print': {
         const value = this.evaluate(node.value, scope)
-        this.trace.used(value)
+        this.provenance.used(value)
         this.#text += str(value)
         return
       }
@@ -57,8 +57,8 @@ export class Renderer extends Evaluator {
       case 'for':
         return this.#for(node, scope)
       case 'set': {
-        const [value, reads] = this.trace.apart(() => this.evaluate(node.value, scope))
-        return this.#assign(node.target, value, this.trace.kept(value, reads), scope)
+        const [value, reads] = this.provenance.apart(() => this.evaluate(node.value, scope))
+        return this.#assign(node.target, value, this.provenance.kept(value, reads), scope)
       }
       case 'setBlock':
         return this.#setBlock(node, scope)
@@ -96,7 +96,7 @@ export class Renderer extends Evaluator {
   }
 
   #setBlock({ target, filters, body }: Extract<Stmt, { type: 'setBlock' }>, scope: Scope): undefined {
-    const [value, reads] = this.trace.apart(() => {
+    const [value, reads] = this.provenance.apart(() => {
       const text = this.#capture(body, new Scope(scope))
       return filters ? this.#filtered(filters, text, scope) : text
     })
@@ -113,8 +113,8 @@ export class Renderer extends Evaluator {
   #with({ values, body }: Extract<Stmt, { type: 'with' }>, scope: Scope): Jump {
     const inner = new Scope(scope)
     for (const [target, expr] of values) {
-      const [value, reads] = this.trace.apart(() => this.evaluate(expr, scope))
-      this.#assign(target, value, this.trace.kept(value, reads), inner)
+      const [value, reads] = this.provenance.apart(() => this.evaluate(expr, scope))
+      this.#assign(target, value, this.provenance.kept(value, reads), inner)
     }
     return this.#run(body, inner)
   }
@@ -136,20 +136,20 @@ export class Renderer extends Evaluator {
   }
 
   #for(node: Extract<Stmt, { type: 'for' }>, scope: Scope): undefined {
-    const [items, reads] = this.trace.apart(() => this.#items(this.evaluate(node.items, scope)))
+    const [items, reads] = this.provenance.apart(() => this.#items(this.evaluate(node.items, scope)))
     this.#turns(node, items, reads, scope, 0)
   }
 
   #items(of: Value): readonly Value[] {
     const items = iterate(of)
-    for (const [i, item] of items.entries()) this.trace.took(of, BigInt(i), item)
+    for (const [i, item] of items.entries()) this.provenance.took(of, BigInt(i), item)
     return items
   }
 
   #turns(node: Extract<Stmt, { type: 'for' }>, all: readonly Value[], reads: Reads, scope: Scope, depth: number): void {
     const bind = (item: Value) => {
       const inner = new Scope(scope)
-      this.#assign(node.target, item, this.trace.kept(item, reads), inner)
+      this.#assign(node.target, item, this.provenance.kept(item, reads), inner)
       return inner
     }
     const items = node.where ? all.filter((item) => this.test(node.where!, bind(item))) : all

@@ -1,4 +1,4 @@
-/** Names and their values. A value carries which parts of messages it was made of (see trace.ts), if any. */
+/** Names and their values. A value carries which parts of messages it was made of (see provenance.ts), if any. */
 import type { Value } from './values.ts'
 
 export type Reads = ReadonlySet<string>

@@ -3,13 +3,13 @@
 
 namespace saqr::gemm {
 
-void loadBias(const Finish& f, int64_t n, int64_t count, float* out) {
+void loadBias(const Epilogue& f, int64_t n, int64_t count, float* out) {
   if (f.bias) decode(*f.bias, 0, n, count, out, false);
   else std::fill_n(out, count, 0.0f);
 }
 
 template <class Y, class A>
-static void rowsOf(const Finish& f, int64_t m, int64_t n, int64_t rows, int64_t cols, const float* c, int64_t stride, const float* bias) {
+static void rowsOf(const Epilogue& f, int64_t m, int64_t n, int64_t rows, int64_t cols, const float* c, int64_t stride, const float* bias) {
   const vf alpha = set1(f.alpha);
   for (int64_t i = 0; i < rows; i++, c += stride) {
     Y* y = static_cast<Y*>(f.y->data) + (m + i) * f.y->stride + n;
@@ -26,7 +26,7 @@ static void rowsOf(const Finish& f, int64_t m, int64_t n, int64_t rows, int64_t 
   }
 }
 
-void finish(const Finish& f, int64_t m, int64_t n, int64_t rows, int64_t cols, const float* c, int64_t stride, const float* bias) {
+void applyEpilogue(const Epilogue& f, int64_t m, int64_t n, int64_t rows, int64_t cols, const float* c, int64_t stride, const float* bias) {
   const bool half = f.y->dtype == DType::bf16, halfAddend = f.addend && f.addend->dtype == DType::bf16;
   auto write = half ? (halfAddend ? rowsOf<bf16, bf16> : rowsOf<bf16, float>) : (halfAddend ? rowsOf<float, bf16> : rowsOf<float, float>);
   write(f, m, n, rows, cols, c, stride, bias);

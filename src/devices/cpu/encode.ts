@@ -13,7 +13,7 @@ export interface Placed {
 }
 
 /** `placed[i]`: where buffer i lies; `arena`: where scratch offsets count from; `kernel`: index of a native kernel by name */
-export function describe(plan: Plan, placed: readonly Placed[], arena: bigint, kernel: (op: string) => number): Uint8Array {
+export function encodePlan(plan: Plan, placed: readonly Placed[], arena: bigint, kernel: (op: string) => number): Uint8Array {
   const sizes = plan.steps.map((s) => STEP_HEADER + TENSOR * (s.outputs.length + s.inputs.length) + 8 * Object.keys(s.attrs).length)
   const bytes = new Uint8Array(8 + sizes.reduce((sum, n) => sum + n, 0))
   const out = new DataView(bytes.buffer)

@@ -12,7 +12,7 @@ interface Origin {
   field?: string
 }
 
-export class Trace {
+export class Provenance {
   readonly #origins = new Map<object, Origin>()
   #reads = new Set<string>()
   /** the message that was read last */

@@ -1,5 +1,5 @@
-// Products of few rows, as in generation: bound by reading the weights, so a weight's row is read once, in order, and multiplied with
-// every row of a. Lanes run along the reduction.
+// GEMV, and products of few rows, as in generation: bound by reading the weights, so a weight's row is read once, in order, and
+// multiplied with every row of a. Lanes run along the reduction.
 #include <algorithm>
 #include "gemm-pack.hpp"
 
@@ -60,7 +60,7 @@ static auto dotsOf(int64_t m) {
 }
 
 template <class E>
-struct FewRows {
+struct Gemv {
   static constexpr int64_t V = 4 * W / sizeof(E);  // elements of a vector
   static int64_t padded(int64_t n) { return (n + V - 1) / V * V; }
   const Problem& problem;
@@ -68,7 +68,7 @@ struct FewRows {
   E* staging;         // R rows of a chunk
   E* x[kMostParts];  // the rows of a in the form's dtype, filled up with zeros
 
-  FewRows(const Problem& problem, char* scratch) : problem(problem), staging(reinterpret_cast<E*>(scratch)) {
+  Gemv(const Problem& problem, char* scratch) : problem(problem), staging(reinterpret_cast<E*>(scratch)) {
     E* at = staging + 4 * (kChunk + V);
     for (int p = 0; p < problem.parts; p++) {
       const int64_t K = problem.a.depth(p);
@@ -116,22 +116,22 @@ struct FewRows {
           for (int64_t m = 0; m < M; m++) c[m * kWide + j + r] = sum(sums[r * M + m]);
         }
       }
-      loadBias(problem.finish, n0, wide, bias);
-      finish(problem.finish, 0, n0, M, wide, c, kWide, bias);
+      loadBias(problem.epilogue, n0, wide, bias);
+      applyEpilogue(problem.epilogue, 0, n0, M, wide, c, kWide, bias);
     }
   }
 };
 
-bool fitsFewRows(const Problem& problem) {
-  if (problem.M > kMostRows || problem.a.down || problem.b.down || problem.parts > kMostParts) return false;
+bool fitsGemv(const Problem& problem) {
+  if (problem.M > kMostRows || problem.a.transposed || problem.b.transposed || problem.parts > kMostParts) return false;
   int64_t elements = 4 * (kChunk + 2 * W);
   for (int p = 0; p < problem.parts; p++) elements += problem.M * (problem.a.depth(p) + 2 * W);
   return elements * 4 <= static_cast<int64_t>(kScratchBytes);
 }
 
-void multiplyFewRows(const Problem& problem, Worker& worker) {
-  if (problem.form() == Form::bf16) FewRows<bf16>(problem, worker.scratch).multiply(worker);
-  else FewRows<float>(problem, worker.scratch).multiply(worker);
+void multiplyGemv(const Problem& problem, Worker& worker) {
+  if (problem.form() == Form::bf16) Gemv<bf16>(problem, worker.scratch).multiply(worker);
+  else Gemv<float>(problem, worker.scratch).multiply(worker);
 }
 
 }  // namespace saqr::gemm
