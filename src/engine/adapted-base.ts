@@ -4,6 +4,7 @@
  */
 import { isSaved } from '../adapters/match.ts'
 import { SaqrError } from '../error.ts'
+import { withKeys } from '../formats/json-exact.ts'
 import type { Adapter } from '../formats/peft/read.ts'
 import type { Checkpoint, CheckpointTensor } from '../formats/tensor.ts'
 import type { Model } from '../models/family.ts'
@@ -32,7 +33,7 @@ export function adaptedBase(given: Checkpoint, adapter: Adapter, folder: string)
   const rows = resize(model.vocab, adapter, stored, names, isTrained, fail)
   const parted = replaceRows(checkpoint, adapter, stored, names, fail)
   if (stored.size === 0) return given
-  const config = { ...checkpoint.config, vocab_size: rows, ...(parted ? { tie_word_embeddings: false } : {}) }
+  const config = withKeys(checkpoint.config, { vocab_size: rows, ...(parted ? { tie_word_embeddings: false } : {}) })
   return { ...withTensors(checkpoint, config, new Map([...checkpoint.tensors, ...stored])), adapter: { folder, stored: adapter.stored } }
 }
 

@@ -1,6 +1,7 @@
 /** A whole model as a Hugging Face folder: config, generation config, tokenizer, weights in shards with an index where they are many. */
 import { join } from 'node:path'
 import { stringifyJson } from '../formats/json.ts'
+import { withKeys } from '../formats/json-exact.ts'
 import { asF32, bytesOf, f32ToBf16 } from '../formats/numbers.ts'
 import { type TensorToWrite, writeSafetensors } from '../formats/safetensors/write.ts'
 import type { CheckpointTensor, TokenizerFiles } from '../formats/tensor.ts'
@@ -45,16 +46,15 @@ export async function writeModelFolder(
     ...extra.map(({ name, shape, values }) => ({ name, dtype, shape, data: () => encode(values()) })),
   ]
   await writeShards(folder, tensors, size)
-  const { quantization_config: _, ...base } = checkpoint.config
-  writeFileAtomic(join(folder, 'config.json'), json({ ...base, dtype: bf16 ? 'bfloat16' : 'float32', ...config }))
+  const changes = { quantization_config: undefined, dtype: bf16 ? 'bfloat16' : 'float32', ...config }
+  writeFileAtomic(join(folder, 'config.json'), json(withKeys(checkpoint.config, changes)))
   if (checkpoint.generationConfig) writeFileAtomic(join(folder, 'generation_config.json'), json(checkpoint.generationConfig))
   if (checkpoint.tokenizer) writeTokenizer(folder, checkpoint.tokenizer)
 }
 
 export function writeTokenizer(folder: string, { tokenizerJson, tokenizerConfig, chatTemplate }: TokenizerFiles): void {
   writeFileAtomic(join(folder, 'tokenizer.json'), json(tokenizerJson))
-  const { chat_template: _, ...config } = tokenizerConfig
-  writeFileAtomic(join(folder, 'tokenizer_config.json'), json(config))
+  writeFileAtomic(join(folder, 'tokenizer_config.json'), json(withKeys(tokenizerConfig, { chat_template: undefined })))
   if (chatTemplate !== undefined) writeFileAtomic(join(folder, 'chat_template.jinja'), chatTemplate)
 }
 

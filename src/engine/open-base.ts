@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path'
 import type { Device } from '../devices/device.ts'
 import { SaqrError } from '../error.ts'
 import type { Checkpoint, TokenizerFiles } from '../formats/checkpoint.ts'
+import { withKeys } from '../formats/json-exact.ts'
 import { readAdapterConfig } from '../formats/peft/config.ts'
 import { readAdapter } from '../formats/peft/read.ts'
 import { readTokenizerFiles } from '../formats/tokenizer-files.ts'
@@ -92,7 +93,7 @@ async function baseOf(folder: string, { token, signal }: BaseRequest): Promise<R
 
 function withChanges(files: TokenizerFiles, { eosToken, chatTemplate }: BaseRequest): TokenizerFiles {
   const changed = { ...files }
-  if (eosToken != null) changed.tokenizerConfig = { ...files.tokenizerConfig, eos_token: eosToken }
+  if (eosToken != null) changed.tokenizerConfig = withKeys(files.tokenizerConfig, { eos_token: eosToken })
   if (chatTemplate != null) changed.chatTemplate = chatTemplate
   return changed
 }

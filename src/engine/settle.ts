@@ -6,6 +6,7 @@ import type { ParameterSpec } from '../adapters/adapter.ts'
 import { Full } from '../adapters/full.ts'
 import { SaqrError } from '../error.ts'
 import { hasWeights } from '../formats/checkpoint.ts'
+import { withKeys } from '../formats/json-exact.ts'
 import { asF32 } from '../formats/numbers.ts'
 import type { Checkpoint, CheckpointTensor } from '../formats/tensor.ts'
 import { inspect } from '../graph/training.ts'
@@ -40,7 +41,7 @@ export function settle(given: Checkpoint): Settled {
     notes.push(`${given.path}: config.json has a quantization_config, but the weights are not quantised: it is left out`)
   const parted = settleHead(given.path, model, tensors)
   if (parted) notes.push(parted)
-  const config = parted ? { ...given.config, tie_word_embeddings: false } : given.config
+  const config = parted ? withKeys(given.config, { tie_word_embeddings: false }) : given.config
   const settled = parted ? openConfig(config) : model
   const used = parted ? weightNames(settled) : wanted
   const unused = [...tensors.keys()].filter((name) => !used.has(name))

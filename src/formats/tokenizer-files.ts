@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { SaqrError } from '../error.ts'
 import { isFile, isFolder } from './files.ts'
 import { isObject, type JsonObject, readJsonObject, readText } from './json.ts'
+import { withKeys } from './json-exact.ts'
 import type { TokenizerFiles } from './tensor.ts'
 
 /** Undefined where the folder has no tokenizer at all. Errors: FORMAT_TOKENIZER for one we can't read. */
@@ -20,8 +21,9 @@ export function readTokenizerFiles(folder: string): TokenizerFiles | undefined {
   }
   let config = has('tokenizer_config.json') ? read('tokenizer_config.json') : {}
   // transformers reads the older file only where the newer one does not list the added tokens
-  if (!('added_tokens_decoder' in config) && has('special_tokens_map.json')) config = { ...config, ...read('special_tokens_map.json') }
-  return withTemplates(read('tokenizer.json'), config, templateFiles(folder), folder)
+  if (!('added_tokens_decoder' in config) && has('special_tokens_map.json')) config = withKeys(config, read('special_tokens_map.json'))
+  // no number in it is a float, and it can be large
+  return withTemplates(readJsonObject(join(folder, 'tokenizer.json'), { exact: false }), config, templateFiles(folder), folder)
 }
 
 /** Template files count before what tokenizer_config.json holds. */
@@ -37,7 +39,8 @@ function templateFiles(folder: string): Record<string, string> {
 }
 
 function withTemplates(tokenizerJson: JsonObject, config: JsonObject, files: Record<string, string>, folder: string): TokenizerFiles {
-  const { chat_template: given, ...tokenizerConfig } = config
+  const given = config.chat_template
+  const tokenizerConfig = withKeys(config, { chat_template: undefined })
   let templates = files
   if (Object.keys(files).length === 0) templates = configTemplates(given, join(folder, 'tokenizer_config.json'))
   const legacy = join(folder, 'chat_template.json')

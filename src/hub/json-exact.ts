@@ -41,6 +41,19 @@ export function exactEntries(object: Readonly<Record<string, unknown>>): [string
   return (same ? written : own).map((key) => [key, exact(object, key, object[key])])
 }
 
+/** A copy with other values under some keys (undefined: without them); what stays is still written as it was. */
+export function withKeys(object: Readonly<Record<string, unknown>>, changes: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const copy: Record<string, unknown> = {}
+  const given = exactEntries(changes)
+  const kept = exactEntries(object).map(([key, value]) => [key, Object.hasOwn(changes, key) ? changes[key] : value] as const)
+  for (const [key, value] of [...kept, ...given]) {
+    if (value === undefined) continue
+    copy[key] = value instanceof Float ? value.value : typeof value === 'bigint' ? Number(value) : value
+    if (value instanceof Float || typeof value === 'bigint') rememberNumber(copy, key, value)
+  }
+  return copy
+}
+
 /** where JSON.parse may lose something: a float, a long integer, a key that looks like an integer */
 const lossy = /\d[.eE]|-0|\d{16}|"\d+"\s*:/
 

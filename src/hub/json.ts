@@ -3,7 +3,7 @@ import { isUtf8 } from 'node:buffer'
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs'
 import { SaqrError } from '../error.ts'
 import { fileError, refusePointer } from './files.ts'
-import { parseExactly } from './json-exact.ts'
+import { exactEntries, exactItems, parseExactly } from './json-exact.ts'
 import { jsonBreak } from './json-place.ts'
 
 export type JsonObject = Record<string, unknown>
@@ -64,13 +64,14 @@ export function readText(path: string): string {
   return text.startsWith('\ufeff') ? text.slice(1) : text
 }
 
-export function readJson(path: string): unknown {
-  return parseJson(readText(path), path)
+/** @param exact as of `parseJson`: what is written again is written as it was (transformers refuses 30 where it wants 30.0) */
+export function readJson(path: string, { exact = true } = {}): unknown {
+  return parseJson(readText(path), path, { exact })
 }
 
 /** Reads a JSON file that must hold an object. */
-export function readJsonObject(path: string): JsonObject {
-  const value = readJson(path)
+export function readJsonObject(path: string, options?: { exact?: boolean }): JsonObject {
+  const value = readJson(path, options)
   if (!isObject(value)) throw new SaqrError('FORMAT_JSON', `${path} must hold a JSON object, it holds ${spelled(value)}.`)
   return value
 }
@@ -113,7 +114,10 @@ export interface JsonStyle {
   ascii?: boolean
 }
 
-/** What Python's `json.dumps` gives for the same value (`Float` marks floats; other numbers are integers, or floats if they have a fraction). */
+/**
+ * What Python's `json.dumps` gives for the same value. `Float` marks floats, and so does what is remembered of a file (json-exact.ts); other
+ * numbers are integers, or floats if they have a fraction.
+ */
 export function stringifyJson(value: unknown, style: JsonStyle = {}): string {
   const ascii = style.ascii ?? true
   const text = (s: string) => {
@@ -135,11 +139,11 @@ export function stringifyJson(value: unknown, style: JsonStyle = {}): string {
     if (Array.isArray(v))
       return list(
         '[',
-        v.map((item) => write(item, depth + 1)),
+        exactItems(v).map((item) => write(item, depth + 1)),
         ']',
         depth,
       )
-    const entries = Object.entries(v as JsonObject).filter(([, item]) => item !== undefined)
+    const entries = exactEntries(v as JsonObject).filter(([, item]) => item !== undefined)
     if (style.sortKeys) entries.sort(([a], [b]) => compareCodePoints(a, b))
     return list(
       '{',

@@ -1,6 +1,7 @@
 /** A checkpoint of any family that there is. */
 import { openFiles, readConfigOf } from '../formats/checkpoint.ts'
 import type { JsonObject } from '../formats/json.ts'
+import { withKeys } from '../formats/json-exact.ts'
 import type { Checkpoint } from '../formats/tensor.ts'
 import { families } from './registry.ts'
 
@@ -9,11 +10,8 @@ const layouts = families.flatMap(({ modelType, architecture, gguf }) =>
     ? [
         {
           ...gguf,
-          config: (model: Parameters<typeof gguf.config>[0]) => ({
-            architectures: [architecture],
-            model_type: modelType,
-            ...gguf.config(model),
-          }),
+          config: (model: Parameters<typeof gguf.config>[0]) =>
+            withKeys({ architectures: [architecture], model_type: modelType }, gguf.config(model)),
         },
       ]
     : [],
