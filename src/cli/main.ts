@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** The command `saqr`. Each verb is loaded when it is called, so that none waits for the others' code. */
+import { standardError, textOutput } from '../track/output.ts'
 import { run, type VerbEntry } from './run.ts'
 import type { Io, Verb } from './verb.ts'
 
@@ -31,10 +32,10 @@ const verbs: VerbEntry[] = [
   },
 ]
 
-/** The first Ctrl-C asks to stop, which saves a checkpoint; the second ends the process at once. */
+/** The first Ctrl-C asks to stop, which saves a checkpoint; the second ends the process at once. A terminal that is closed (SIGHUP) asks too. */
 function stopSignal(): AbortSignal {
   const controller = new AbortController()
-  for (const name of ['SIGINT', 'SIGTERM'] as const) {
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.once(name, () => {
       process.stderr.write(`\n${name}: stopping; once more ends at once\n`)
       controller.abort(new DOMException(`stopped by ${name}`, 'AbortError'))
@@ -42,16 +43,6 @@ function stopSignal(): AbortSignal {
     })
   }
   return controller.signal
-}
-
-function output(stream: NodeJS.WriteStream) {
-  return {
-    write: (text: string) => void stream.write(text),
-    isTTY: stream.isTTY === true,
-    get columns() {
-      return stream.columns ?? 100
-    },
-  }
 }
 
 // a reader that has seen enough (`| head`) is no error
@@ -62,8 +53,8 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 
 let signal: AbortSignal | undefined
 const io: Io = {
-  out: output(process.stdout),
-  err: output(process.stderr),
+  out: textOutput(process.stdout),
+  err: standardError,
   // only a verb that asks for it can be stopped gently; the others end at once
   get signal() {
     signal ??= stopSignal()
