@@ -27,6 +27,7 @@ describe.each([
   { script: 'configs', name: 'configs' },
   { script: 'templates', name: 'templates' },
   { script: 'row_files', name: 'row-files' },
+  { script: 'schedules', name: 'schedules' },
 ])('$script.py', async ({ script, name }) => {
   const folder = await oracle(script)
   it.each(filesBelow(recorded(name)))('%s', (path) => {
