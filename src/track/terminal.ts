@@ -13,6 +13,8 @@ import type { TextOutput, Tracker } from './tracker.ts'
 export interface TerminalOptions {
   /** plain lines on a terminal too */
   plain?: boolean
+  /** the loss curve at the end, on a terminal; default true */
+  curve?: boolean
 }
 
 /** seconds between two drawings of the live line */
@@ -74,7 +76,7 @@ export function terminal(out: TextOutput, err: TextOutput, options: TerminalOpti
     },
     end(event) {
       if (live && last) out.write(`${CLEAR}${liveLine(run!, last, out.columns, style)}\n`)
-      if (out.isTTY && curve.length > 2) out.write(`\n${plotted(curve, out.columns)}\n\n`)
+      if (out.isTTY && options.curve !== false && curve.length > 2) out.write(`\n${plotted(curve, out.columns)}\n\n`)
       out.write(`${closing(event, curve, style)}\n`)
     },
     close() {

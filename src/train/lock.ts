@@ -37,7 +37,7 @@ export function lockFolder(folder: string): () => void {
     for (let tries = 0; !create(path, mine); tries++) {
       const found = read(path)
       if (found === null) continue
-      if (tries > 20 || lives(found)) throw locked(folder, path, found.holder)
+      if (tries > 20 || lives(found)) throw locked(folder, path, found.text === mine ? 'a run of this process' : whoIs(found.holder))
       takeAway(path, found.text)
     }
   } catch (cause) {
@@ -145,9 +145,11 @@ function startOf(pid: number): string {
   }
 }
 
-function locked(folder: string, path: string, holder: Holder | null): SaqrError {
-  const who =
-    holder === null ? 'another run' : holder.pid === process.pid ? 'a run of this process' : `process ${holder.pid} on ${holder.host}`
+function whoIs(holder: Holder | null): string {
+  return holder === null ? 'another run' : `process ${holder.pid} on ${holder.host}`
+}
+
+function locked(folder: string, path: string, who: string): SaqrError {
   return new SaqrError(
     'TRAIN_LOCKED',
     `${folder} is in use by ${who}: wait for it, or give this run an outputDir of its own (nobody there any more? remove ${path})`,

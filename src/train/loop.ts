@@ -39,7 +39,7 @@ export async function* trainLoop(
     numTokens: resumed?.state.numInputTokensSeen ?? 0,
     totalFlos: resumed?.state.totalFlos ?? 0,
     facts: factsOf(run, resumed),
-    history: resumed?.state.logHistory ?? [],
+    history: [...(resumed?.state.logHistory ?? [])],
   }
   const started = performance.now()
   // the newest checkpoint; null: there is none yet
