@@ -9,7 +9,8 @@ import { traceOf } from '../src/engine/runner.ts'
 import { loraConfig } from '../src/formats/peft/config.ts'
 import { openCheckpoint } from '../src/models/checkpoint.ts'
 import { Tokenizer } from '../src/text/tokenizer.ts'
-import type { EndEvent, StartEvent } from '../src/train/events.ts'
+import type { EndEvent, StartEvent } from '../src/track/events.ts'
+import { sft } from '../src/train/objectives/sft.ts'
 import { SFTTrainer } from '../src/train/sft-trainer.ts'
 import { CASES, type CpuCase } from './cpu-cases.ts'
 
@@ -46,6 +47,7 @@ function memoryFor(model: LanguageModel, device: CpuDevice, share: number): numb
     adapter: open.adapter(model.spec, true),
     activation: open.choice.dtype,
     layout,
+    score: sft.score,
     gradients: true,
   }
   const all = traceOf(spec, 2048).lower(() => 'all').arena

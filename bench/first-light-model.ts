@@ -10,8 +10,9 @@ import { time } from '../src/devices/cuda/limits.ts'
 import type { CudaPlan } from '../src/devices/cuda/plan.ts'
 import { Optimizer } from '../src/engine/optimizer.ts'
 import { predictSeconds } from '../src/engine/predict.ts'
-import { PassRunner, passLoss } from '../src/engine/runner.ts'
+import { PassRunner } from '../src/engine/runner.ts'
 import type { Launch } from '../src/ops/cuda-launch.ts'
+import { sft } from '../src/train/objectives/sft.ts'
 import { generator, load, median, randomPool, randomRows, type Shape } from './first-light-setup.ts'
 
 const TOKENS = 2048
@@ -59,7 +60,7 @@ async function measure(name: string, shape: Shape, pool: Uint8Array, bytes: Uint
     const logp = await runner.run(pass!, { seed: 0, step: i, lossScale: 1 / pass!.targets })
     norm = await optimizer.step(i + 1, 1e-4, 1)
     wall.push(performance.now() - start)
-    losses.push(passLoss(pass!, logp) / pass!.targets)
+    losses.push(sft.loss.sum(pass!, logp) / pass!.targets)
     if (!(norm > 0) || !Number.isFinite(losses.at(-1)!)) throw new Error(`step ${i}: loss ${losses.at(-1)}, gradient norm ${norm}`)
   }
   const ms = median(wall.slice(WARM_UP))

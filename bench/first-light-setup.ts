@@ -12,6 +12,7 @@ import { layoutParameters } from '../src/graph/layout.ts'
 import type { Policy } from '../src/graph/recompute.ts'
 import { inspect } from '../src/graph/training.ts'
 import { openConfig } from '../src/models/registry.ts'
+import { sft } from '../src/train/objectives/sft.ts'
 
 export const config = (layers: number, vocab: number) => ({
   model_type: 'llama',
@@ -108,7 +109,7 @@ export function load(device: CudaDevice, pool: Uint8Array, bytes: Uint8Array, sh
     trainables.set(name, Float32Array.from({ length: rows * cols }, () => (random() - 0.5) * 0.02)) // biome-ignore format: short
   }
   const { policy, chunk } = shape
-  const spec = { model, adapter, activation: 'bf16' as const, layout, chunk, policy: () => () => policy, gradients: true }
+  const spec = { model, adapter, activation: 'bf16' as const, layout, chunk, policy: () => () => policy, score: sft.score, gradients: true }
   return { spec, trainables, layout, weights: [...recorder.weights.keys()] }
 }
 

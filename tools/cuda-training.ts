@@ -5,11 +5,12 @@ import { planPasses } from '../src/data/passes.ts'
 import type { Device } from '../src/devices/device.ts'
 import { OpenModel } from '../src/engine/open-model.ts'
 import { Optimizer } from '../src/engine/optimizer.ts'
-import { PassRunner, passLoss } from '../src/engine/runner.ts'
+import { PassRunner } from '../src/engine/runner.ts'
 import { Trainables } from '../src/engine/trainables.ts'
 import { layoutParameters } from '../src/graph/layout.ts'
 import type { Policy } from '../src/graph/recompute.ts'
 import { openCheckpoint } from '../src/models/checkpoint.ts'
+import { sft } from '../src/train/objectives/sft.ts'
 import { adapterOf, readTensors, rowsOf } from '../test/parity/family-case.ts'
 
 export interface Setup {
@@ -53,6 +54,7 @@ export async function train(device: Device, setup: Setup, steps: number): Promis
     layout,
     chunk: 16,
     policy: () => () => policy,
+    score: sft.score,
     gradients: true,
   })
   const optimizer = new Optimizer(device, layout, { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0.01, eightBit })
@@ -61,7 +63,7 @@ export async function train(device: Device, setup: Setup, steps: number): Promis
   const trained: Trained = { losses: [], norms: [], gradients: new Map(), parameters: new Map() }
   for (let step = 0; step < steps; step++) {
     let loss = 0
-    for (const pass of passes) loss += passLoss(pass, await runner.run(pass, { seed: 1, step, lossScale: 1 / targets }))
+    for (const pass of passes) loss += sft.loss.sum(pass, await runner.run(pass, { seed: 1, step, lossScale: 1 / targets }))
     trained.losses.push(loss / targets)
     if (step === 0) for (const name of trainables.names) trained.gradients.set(name, trainables.get(name, 'gradients'))
     trained.norms.push(await optimizer.step(step + 1, 2e-3, 1))

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** The command `saqr`. Each verb is loaded when it is called, so that none waits for the others' code. */
+import { standardError, textOutput } from '../track/output.ts'
 import { run, type VerbEntry } from './run.ts'
 import type { Io, Verb } from './verb.ts'
 
@@ -31,43 +32,42 @@ const verbs: VerbEntry[] = [
   },
 ]
 
-/** The first Ctrl-C asks to stop, which saves a checkpoint; the second ends the process at once. */
+let stopper: AbortController | undefined
+
+/**
+ * The first Ctrl-C asks to stop, which saves a checkpoint; the second ends the process at once. A terminal that is closed asks too, and may do
+ * so more than once (SIGHUP from the kernel and from the shell).
+ */
 function stopSignal(): AbortSignal {
   const controller = new AbortController()
+  stopper = controller
+  const stop = (name: string) => controller.abort(new DOMException(`stopped by ${name}`, 'AbortError'))
   for (const name of ['SIGINT', 'SIGTERM'] as const) {
     process.once(name, () => {
       process.stderr.write(`\n${name}: stopping; once more ends at once\n`)
-      controller.abort(new DOMException(`stopped by ${name}`, 'AbortError'))
+      stop(name)
       process.once(name, () => process.exit(130))
     })
   }
+  process.on('SIGHUP', () => stop('SIGHUP'))
   return controller.signal
 }
 
-function output(stream: NodeJS.WriteStream) {
-  return {
-    write: (text: string) => void stream.write(text),
-    isTTY: stream.isTTY === true,
-    get columns() {
-      return stream.columns ?? 100
-    },
-  }
+/** A reader that has seen enough (`| head`) or a terminal that is closed is no error: what is under way is saved, if it can be. */
+function gone(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error
+  if (stopper === undefined) process.exit(0)
+  stopper.abort(new DOMException('nobody reads the output any more', 'AbortError'))
 }
+process.stdout.on('error', gone)
+process.stderr.on('error', gone)
 
-// a reader that has seen enough (`| head`) is no error
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(0)
-  throw error
-})
-
-let signal: AbortSignal | undefined
 const io: Io = {
-  out: output(process.stdout),
-  err: output(process.stderr),
+  out: textOutput(process.stdout),
+  err: standardError,
   // only a verb that asks for it can be stopped gently; the others end at once
   get signal() {
-    signal ??= stopSignal()
-    return signal
+    return stopper?.signal ?? stopSignal()
   },
 }
 

@@ -92,6 +92,7 @@ function respelled(io: Io, spell: (text: string) => string): Io {
     err: {
       write: (text) => err.write(spell(text)),
       isTTY: err.isTTY,
+      color: err.color,
       get columns() {
         return err.columns
       },

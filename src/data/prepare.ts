@@ -8,7 +8,7 @@ import type { Dataset } from './dataset.ts'
 import type { Example } from './example.ts'
 import { type PackingStrategy, pack } from './packing.ts'
 import type { Row } from './rows.ts'
-import { type Shape, shapeNames } from './shape.ts'
+import { type Shape, shapeNames, unreadColumns } from './shape.ts'
 import { tokenizers } from './tokenize.ts'
 
 export interface PrepareOptions {
@@ -38,6 +38,8 @@ export interface Prepared {
   unused: string[]
   /** what a user should know, a line each */
   notes: string[]
+  /** what may be wrong, a line each */
+  warnings: string[]
 }
 
 /**
@@ -55,8 +57,9 @@ export async function prepare(dataset: Dataset, tokenizer: Tokenizer, options: P
     now: options.now ?? new Date(),
   }
   requireConsistent(dataset, shape, options)
+  const { warnings, others } = unreadColumns(columns, dataset.source)
   const notes = [
-    `${dataset.source}: ${dataset.length} rows of ${shapeNames[shape]}${columns.length > 0 ? `; not read: ${columns.join(', ')}` : ''}`,
+    `${dataset.source}: ${dataset.length} rows of ${shapeNames[shape]}${others.length > 0 ? `; not read: ${others.join(', ')}` : ''}`,
   ]
   const unused: string[] = []
   const said = new Set<string>() // each note once
@@ -97,7 +100,7 @@ export async function prepare(dataset: Dataset, tokenizer: Tokenizer, options: P
       `${dataset.source}: no row has a token to learn.${why} Check the columns, maxLength and what is a target (completionOnlyLoss, assistantOnlyLoss).`,
     )
   }
-  return { examples, shape, unused, notes }
+  return { examples, shape, unused, notes, warnings }
 }
 
 function requireConsistent(dataset: Dataset, shape: Shape, options: PrepareOptions): void {

@@ -47,6 +47,30 @@ export function recognise(columns: readonly string[], source: string, textField 
   return { shape: found.shape, unused: columns.filter((column) => !read.includes(column)) }
 }
 
+const JUDGED = 'says how good an answer is, and supervised fine-tuning learns every answer alike'
+const TEXT = 'holds what the model would be told, and rows of this shape are trained on without it'
+const MEDIA = 'holds what the model would see or hear, and only text is trained on'
+
+/** Columns that would change what is learned, by what is lost where a shape doesn't read them. Others (ids, sources) are notes of their makers. */
+const TELLING: Readonly<Record<string, string>> = {
+  ...Object.fromEntries(
+    ['label', 'labels', 'chosen', 'rejected', 'score', 'scores', 'reward', 'rewards', 'rating', 'margin', 'weight', 'weights'].map(
+      (name) => [name, JUDGED],
+    ),
+  ),
+  ...Object.fromEntries(['system', 'history', 'tools', 'functions', 'chat_template_kwargs'].map((name) => [name, TEXT])),
+  ...Object.fromEntries(['image', 'images', 'video', 'videos', 'audio', 'audios'].map((name) => [name, MEDIA])),
+}
+
+/** Columns that are not read: a warning for each that would change what is learned, and the others. */
+export function unreadColumns(unused: readonly string[], source: string): { warnings: string[]; others: string[] } {
+  const telling = unused.filter((column) => Object.hasOwn(TELLING, column))
+  return {
+    warnings: telling.map((column) => `${source}: the column ${column} is not read: it ${TELLING[column]}`),
+    others: unused.filter((column) => !telling.includes(column)),
+  }
+}
+
 /** what a person reads */
 export const shapeNames: Record<Shape, string> = {
   tokens: 'token ids',

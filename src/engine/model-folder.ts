@@ -20,14 +20,22 @@ export interface FolderChanges {
   extra?: readonly { name: string; shape: readonly number[]; values: () => Float32Array }[]
 }
 
+/** New values of a tensor (rows × cols, f32), read some rows at a time. */
+export interface ChangedRows {
+  rows(from: number, count: number): Float32Array
+}
+
+/** weights converted at once */
+const CHUNK = 1 << 20
+
 /**
  * Weights in the open model's dtype, each rounded once from f32.
- * @param changed new values of a tensor of the checkpoint (rows × cols, f32), or null where it stays as it is
+ * @param changed new values of a tensor of the checkpoint, or null where it stays as it is; asked when its turn comes
  */
 export async function writeModelFolder(
   open: OpenModel,
   folder: string,
-  changed: (t: CheckpointTensor) => Float32Array | null,
+  changed: (t: CheckpointTensor) => ChangedRows | null,
   { config = {}, extra = [] }: FolderChanges = {},
 ): Promise<void> {
   ensureWritableFolder(folder)
@@ -41,7 +49,7 @@ export async function writeModelFolder(
       name: t.name,
       dtype,
       shape: t.shape,
-      data: () => encode(changed(t) ?? asF32(t.load('f32'))),
+      data: () => inRows(t, changed(t), encode),
     })),
     ...extra.map(({ name, shape, values }) => ({ name, dtype, shape, data: () => encode(values()) })),
   ]
@@ -50,6 +58,14 @@ export async function writeModelFolder(
   writeFileAtomic(join(folder, 'config.json'), json(withKeys(checkpoint.config, changes)))
   if (checkpoint.generationConfig) writeFileAtomic(join(folder, 'generation_config.json'), json(checkpoint.generationConfig))
   if (checkpoint.tokenizer) writeTokenizer(folder, checkpoint.tokenizer)
+}
+
+function* inRows(t: CheckpointTensor, changed: ChangedRows | null, encode: (values: Float32Array) => Uint8Array): Generator<Uint8Array> {
+  const step = Math.max(1, Math.floor(CHUNK / t.cols))
+  for (let row = 0; row < t.rows; row += step) {
+    const count = Math.min(step, t.rows - row)
+    yield encode(changed ? changed.rows(row, count) : asF32(t.load('f32', row, count)))
+  }
 }
 
 export function writeTokenizer(folder: string, { tokenizerJson, tokenizerConfig, chatTemplate }: TokenizerFiles): void {

@@ -7,6 +7,7 @@ import type { ParameterLayout } from '../graph/layout.ts'
 import { type OptimizerOptions, optimizerPlan, stateOf } from '../graph/optimizer.ts'
 import type { WeightSpec } from '../graph/trace.ts'
 import { sizeOf } from '../ops/tensor.ts'
+import { restoreChunks, type SavedBytes, storeChunks } from './store-chunks.ts'
 
 /** the two tables of 8-bit state; everything else begins as zeros */
 const TABLES: Readonly<Record<string, boolean>> = { adam_map_signed: true, adam_map_unsigned: false }
@@ -43,17 +44,18 @@ export class Optimizer {
     return asF32(norm!)[0]!
   }
 
-  /** name -> bytes of what a resumed run needs */
-  state(): { name: string; dtype: 'f32' | 'u8'; bytes: Uint8Array }[] {
-    return this.#saved().map(({ name, dtype }) => ({
-      name,
-      dtype: dtype as 'f32' | 'u8',
-      bytes: this.#device.readStore(this.#scope + name),
+  /** what a resumed run needs; `chunks` reads it from the device, a part at a time */
+  state(): { name: string; dtype: 'f32' | 'u8'; bytes: number; chunks: () => Iterable<Uint8Array> }[] {
+    return this.#saved().map((spec) => ({
+      name: spec.name,
+      dtype: spec.dtype as 'f32' | 'u8',
+      bytes: sizeOf(spec),
+      chunks: () => storeChunks(this.#device, this.#scope + spec.name, 0, sizeOf(spec)),
     }))
   }
 
   /** @throws SaqrError TRAIN_CHECKPOINT, before anything is written, where the state is of another optimiser */
-  restore(state: ReadonlyMap<string, Uint8Array>): void {
+  restore(state: ReadonlyMap<string, SavedBytes>): void {
     for (const spec of this.#saved()) {
       const bytes = state.get(spec.name)
       if (bytes?.byteLength === sizeOf(spec)) continue
@@ -63,7 +65,7 @@ export class Optimizer {
         `the checkpoint's optimizer state is another one's: ${spec.name} ${found}. Resume with the optim and the adapter it was saved with.`,
       )
     }
-    for (const { name } of this.#saved()) this.#device.writeStore(this.#scope + name, state.get(name)!)
+    for (const { name } of this.#saved()) restoreChunks(this.#device, this.#scope + name, 0, state.get(name)!)
   }
 
   #saved(): WeightSpec[] {

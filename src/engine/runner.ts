@@ -3,11 +3,11 @@ import type { Adapter } from '../adapters/adapter.ts'
 import type { Pass } from '../data/passes.ts'
 import type { Device, LoadedPlan, PassInputs, RunItem } from '../devices/device.ts'
 import { asF32 } from '../formats/numbers.ts'
+import type { HeadScore } from '../graph/head.ts'
 import type { Policy } from '../graph/recompute.ts'
 import type { Layout } from '../graph/trace.ts'
 import { type TracedPass, tracePass } from '../graph/training.ts'
 import type { Model } from '../models/family.ts'
-import { SCORES } from '../ops/target-log-probs/op.ts'
 import type { DType } from '../ops/tensor.ts'
 
 export interface RunnerSpec {
@@ -19,6 +19,8 @@ export interface RunnerSpec {
   chunk?: number
   /** what a block keeps in a pass of T tokens */
   policy: (tokens: number) => (block: number) => Policy
+  /** what becomes of logits */
+  score: HeadScore
   gradients: boolean
   profile?: boolean
 }
@@ -57,11 +59,11 @@ export class PassRunner {
     return [...this.#plans.values()]
   }
 
-  /** Scores of every entry of the pass (SCORES numbers each, see target-log-probs); gradients are added to the accumulators. */
+  /** Scores of every entry of the pass (`score.width` numbers each); gradients are added to the accumulators. */
   async run(pass: Pass, step: StepInputs, signal?: AbortSignal): Promise<Float32Array> {
     const plan = this.plan(pass.tokens)
     const [scores] = await this.#device.run(this.#items(plan, pass), inputsOf(pass, step), { signal, read: ['scores'] })
-    return asF32(scores!).subarray(0, SCORES * pass.entryStart[pass.headCount]!)
+    return asF32(scores!).subarray(0, this.spec.score.width * pass.entryStart[pass.headCount]!)
   }
 
   /** what runs for a pass, in order, and its inputs: for checks step by step */
@@ -131,22 +133,6 @@ export function chunkOf({ model, activation }: Pick<RunnerSpec, 'model' | 'activ
 
 export function traceOf(spec: Omit<RunnerSpec, 'policy'>, tokens: number): TracedPass {
   return tracePass({ ...spec, tokens, chunk: spec.chunk ?? chunkOf(spec, tokens) })
-}
-
-/** −Σ weight · logp: the part of the loss (before its scale) that this pass adds */
-export function passLoss(pass: Pass, scores: Float32Array): number {
-  return -weighted(pass, scores, 0)
-}
-
-/** sums over a pass's targets: their entropies, and how many were the likeliest token */
-export function passMetrics(pass: Pass, scores: Float32Array): { entropy: number; correct: number } {
-  return { entropy: weighted(pass, scores, 1), correct: weighted(pass, scores, 2) }
-}
-
-function weighted(pass: Pass, scores: Float32Array, which: number): number {
-  let sum = 0
-  for (let e = 0, i = which; i < scores.length; e++, i += SCORES) sum += pass.entryWeight[e]! * scores[i]!
-  return sum
 }
 
 /** (query, key) pairs that attention scores in this pass */

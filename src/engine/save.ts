@@ -1,6 +1,5 @@
 /** A model's trained part as files: a PEFT adapter, or a whole checkpoint where all weights are trained. */
 import { join, resolve } from 'node:path'
-import { bytesOf } from '../formats/numbers.ts'
 import { type AdapterConfig, writeAdapterConfig } from '../formats/peft/config.ts'
 import { PEFT_PREFIX } from '../formats/peft/read.ts'
 import { readSafetensors } from '../formats/safetensors/read.ts'
@@ -15,8 +14,10 @@ export async function saveTrained(model: LanguageModel, folder: string): Promise
   ensureWritableFolder(folder)
   const { config } = model.adapter
   if (config) return saveAdapter(model, config, folder)
-  const trained = model.trained
-  await writeModelFolder(model.open, folder, (t: CheckpointTensor) => trained?.values(t.name) ?? null)
+  const { trained } = model
+  await writeModelFolder(model.open, folder, ({ name }: CheckpointTensor) =>
+    trained?.layout.entries.has(name) ? { rows: (from, count) => trained.rows(name, from, count) } : null,
+  )
 }
 
 async function saveAdapter(model: LanguageModel, config: AdapterConfig, folder: string): Promise<void> {
@@ -25,7 +26,7 @@ async function saveAdapter(model: LanguageModel, config: AdapterConfig, folder: 
   const written = (as: string, name: string): TensorToWrite => {
     const { rows, cols } = trainables.shape(name)
     const shape = trainables.isVector(name) ? [cols] : [rows, cols]
-    return { name: PEFT_PREFIX + as, dtype: 'F32', shape, data: () => bytesOf(trainables.get(name)) }
+    return { name: PEFT_PREFIX + as, dtype: 'F32', shape, data: () => trainables.chunks(name) }
   }
   const tensors = [
     ...trainables.names.map((name) => written(name, name)),

@@ -2,9 +2,11 @@
 import type { ParameterInit } from '../adapters/adapter.ts'
 import type { Device } from '../devices/device.ts'
 import { SaqrError } from '../error.ts'
+import { asF32 } from '../formats/numbers.ts'
 import type { Checkpoint } from '../formats/tensor.ts'
 import type { ParameterLayout } from '../graph/layout.ts'
 import { SeededRandom } from './random.ts'
+import { restoreChunks, type SavedBytes, storeChunks } from './store-chunks.ts'
 import { find } from './weights.ts'
 
 /** bytes written at once */
@@ -43,6 +45,26 @@ export class Trainables {
     return new Float32Array(bytes.buffer, bytes.byteOffset, spec.rows * spec.cols)
   }
 
+  /** f32 bytes of a trained tensor, a part at a time */
+  chunks(name: string): Generator<Uint8Array> {
+    const { offset, spec } = this.#entry(name)
+    return storeChunks(this.#device, `${this.layout.scope}parameters`, offset * 4, spec.rows * spec.cols * 4)
+  }
+
+  /** rows `from` … `from + count` − 1 of a trained tensor */
+  rows(name: string, from: number, count: number): Float32Array {
+    const { offset, spec } = this.#entry(name)
+    const { cols } = spec
+    return asF32(this.#device.readStore(`${this.layout.scope}parameters`, (offset + from * cols) * 4, count * cols * 4))
+  }
+
+  /** @throws SaqrError MODEL_WEIGHT for bytes of another size */
+  restore(name: string, saved: SavedBytes): void {
+    const { offset, spec } = this.#entry(name)
+    if (saved.byteLength !== spec.rows * spec.cols * 4) throw wrongSize(name, spec, saved.byteLength / 4)
+    restoreChunks(this.#device, `${this.layout.scope}parameters`, offset * 4, saved)
+  }
+
   /** the trained values of this name, null where it is not trained */
   values(name: string): Float32Array | null {
     return this.layout.entries.has(name) ? this.get(name) : null
@@ -56,9 +78,7 @@ export class Trainables {
 
   set(name: string, values: Float32Array): void {
     const { offset, spec } = this.#entry(name)
-    if (values.length !== spec.rows * spec.cols) {
-      throw new SaqrError('MODEL_WEIGHT', `'${name}' has ${spec.rows} × ${spec.cols} values, not ${values.length}`)
-    }
+    if (values.length !== spec.rows * spec.cols) throw wrongSize(name, spec, values.length)
     this.#device.writeStore(
       `${this.layout.scope}parameters`,
       new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
@@ -83,6 +103,10 @@ export class Trainables {
   dispose(): void {
     for (const name of ['parameters', 'gradients']) this.#device.drop(this.layout.scope + name)
   }
+}
+
+function wrongSize(name: string, { rows, cols }: { rows: number; cols: number }, values: number): SaqrError {
+  return new SaqrError('MODEL_WEIGHT', `'${name}' has ${rows} × ${cols} values, not ${values}`)
 }
 
 function first(init: ParameterInit, rows: number, cols: number, checkpoint: Checkpoint, random: () => SeededRandom): Float32Array | null {

@@ -16,16 +16,20 @@ export async function saveMerged(model: LanguageModel, folder: string): Promise<
   const merged = (name: string, t: CheckpointTensor) =>
     adapter.merge(name, { rows: t.rows, cols: t.cols, values: () => asF32(t.load('f32')) }, (trained) => model.trainables.values(trained))
   const { head, vocab, channels } = model.open.model
+  const changed = (t: CheckpointTensor) => {
+    const values = merged(t.name, t)
+    return values && { rows: (from: number, count: number) => values.subarray(from * t.cols, (from + count) * t.cols) }
+  }
   // tied, and adapted as one
-  if (!head.tiedTo || adapter.config.ensureWeightTying) return writeModelFolder(model.open, folder, (t) => merged(t.name, t))
+  if (!head.tiedTo || adapter.config.ensureWeightTying) return writeModelFolder(model.open, folder, changed)
 
   const embedding = find(model.open.checkpoint, { name: `${head.tiedTo}.weight`, rows: vocab, cols: channels })
-  const changed = merged(`${head.tiedTo}.weight`, embedding) !== null || merged(`${head.path}.weight`, embedding) !== null
+  const parted = merged(`${head.tiedTo}.weight`, embedding) !== null || merged(`${head.path}.weight`, embedding) !== null
   const values = () => merged(`${head.path}.weight`, embedding) ?? asF32(embedding.load('f32'))
   await writeModelFolder(
     model.open,
     folder,
-    (t) => merged(t.name, t),
-    changed ? { config: { tie_word_embeddings: false }, extra: [{ name: `${head.path}.weight`, shape: embedding.shape, values }] } : {},
+    changed,
+    parted ? { config: { tie_word_embeddings: false }, extra: [{ name: `${head.path}.weight`, shape: embedding.shape, values }] } : {},
   )
 }

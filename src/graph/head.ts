@@ -1,17 +1,24 @@
 /**
- * The head only where there is a target: a chunk of positions is gathered, its logits become log-probabilities and, in the same sweep,
+ * The head only where there is a target: a chunk of positions is gathered, its logits become scores of their entries and, in the same sweep,
  * the gradient of the loss; then the chunk's dh goes back to its rows. The segment runs once a chunk, moved on by its own cursor.
  */
 
 import type { Trace } from '../models/trace.ts'
 import { advance, gather, scatter, zeros } from '../ops/gather/op.ts'
-import type { Node } from '../ops/op.ts'
-import { targetLogProbs, targetLogProbsWithGradient } from '../ops/target-log-probs/op.ts'
+import type { Builder, Node } from '../ops/op.ts'
 import type { Tensor } from '../ops/tensor.ts'
 import { differentiate } from './differentiate.ts'
 import type { Mutable } from './recorder.ts'
 import type { TraceRecorder } from './trace.ts'
 import type { TrainingSpec } from './training.ts'
+
+/** What an objective makes of a chunk's logits (chunk, V). */
+export interface HeadScore {
+  /** numbers of an entry in the pass's `scores` (T, width) f32 */
+  readonly width: number
+  /** Writes the chunk's part of `scores`. Returns dLogits (chunk, V) where `gradients` are wanted, else null. */
+  apply(b: Builder, logits: Tensor, gradients: boolean): Tensor | null
+}
 
 export interface HeadNodes {
   /** run once, before the first chunk */
@@ -32,15 +39,10 @@ export function headChunk(r: TraceRecorder, t: Trace, spec: TrainingSpec, hidden
   const logits = spec.model.logits(t, h) // (chunk, V)
   restore()
   const forward = r.nodes
-  const scores = r.input('scores')
   r.nodes = []
-  if (!spec.gradients) {
-    targetLogProbs(r, logits, scores)
-  } else {
-    const dLogits = targetLogProbsWithGradient(r, logits, scores)
-    const [dH] = logits.needsGrad ? differentiate(r, forward, new Map([[logits, dLogits]]), [h]) : []
-    if (dH && dHidden) scatter(r, dH, dHidden)
-  }
+  const dLogits = spec.score.apply(r, logits, spec.gradients)
+  const [dH] = dLogits && logits.needsGrad ? differentiate(r, forward, new Map([[logits, dLogits]]), [h]) : []
+  if (dH && dHidden) scatter(r, dH, dHidden)
   advance(r, spec.chunk)
   const chunk = [...forward, ...r.nodes]
   r.nodes = []

@@ -1,6 +1,5 @@
 /** What the host uploads for a pass of T tokens; data/passes.ts makes the values. */
 
-import { SCORES } from '../ops/target-log-probs/op.ts'
 import type { DType } from '../ops/tensor.ts'
 import type { Recorder } from './recorder.ts'
 
@@ -9,7 +8,8 @@ const TOKEN_INPUTS = ['ids', 'depth', 'position', 'visibleFrom', 'visibleUntil',
 /** [name, rows, cols, dtype] */
 type Declaration = readonly [string, number, number, DType]
 
-export function declarePassInputs(r: Recorder, tokens: number): void {
+/** @param scores numbers of an entry that the host reads; 0: nothing is scored */
+export function declarePassInputs(r: Recorder, tokens: number, scores: number): void {
   const head: Declaration[] = [
     ['headPositions', tokens, 1, 'i32'],
     ['headCount', 1, 1, 'i32'],
@@ -17,7 +17,7 @@ export function declarePassInputs(r: Recorder, tokens: number): void {
     ['entryStart', tokens + 1, 1, 'i32'],
     ['entryTarget', tokens, 1, 'i32'],
     ['entryWeight', tokens, 1, 'f32'],
-    ['scores', tokens, SCORES, 'f32'],
+    ...(scores > 0 ? [['scores', tokens, scores, 'f32'] as const] : []),
     ['lossScale', 1, 1, 'f32'],
     ['stepInts', 1, 4, 'i32'],
   ]

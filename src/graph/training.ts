@@ -8,7 +8,7 @@ import type { Model } from '../models/family.ts'
 import type { Node } from '../ops/op.ts'
 import type { DType, Tensor } from '../ops/tensor.ts'
 import { differentiate } from './differentiate.ts'
-import { headChunk } from './head.ts'
+import { type HeadScore, headChunk } from './head.ts'
 import { declarePassInputs } from './inputs.ts'
 import { type Lowered, placeSegments } from './lower.ts'
 import { prune } from './prune.ts'
@@ -24,14 +24,15 @@ export interface TrainingSpec {
   tokens: number
   /** positions of one head chunk */
   chunk: number
-  /** false: log-probabilities only (evaluation) */
+  score: HeadScore
+  /** false: scores only (evaluation) */
   gradients: boolean
 }
 
 /** What a model and its adapter hold, without building a plan: weights to read, parameters to train, constants. */
 export function inspect(model: Model, adapter: Adapter, activation: DType): TraceRecorder {
   const r = new TraceRecorder(activation)
-  declarePassInputs(r, 1)
+  declarePassInputs(r, 1, 0)
   const t = new GraphTrace(r, adapter, 1)
   model.logits(t, model.forward(t))
   return r
@@ -45,7 +46,7 @@ export interface TracedPass {
 
 export function tracePass(spec: TrainingSpec): TracedPass {
   const r = new TraceRecorder(spec.activation, spec.layout)
-  declarePassInputs(r, spec.tokens)
+  declarePassInputs(r, spec.tokens, spec.score.width)
   const t = new GraphTrace(r, spec.adapter, spec.tokens)
   const hidden = spec.model.forward(t)
   const forward = take(r)

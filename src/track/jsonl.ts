@@ -3,7 +3,7 @@ import { closeSync, openSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { SaqrError } from '../error.ts'
 import { makeFolder } from '../hub/files.ts'
-import type { TrainEvent } from '../train/events.ts'
+import type { TrainEvent } from './events.ts'
 import type { Tracker } from './tracker.ts'
 
 /** @throws SaqrError TRAIN_LOG where the file can't be written */
@@ -17,18 +17,16 @@ export function jsonl(path: string, now: () => Date = () => new Date()): Tracker
       }
       writeSync(file, `${JSON.stringify({ ...event, time: now().toISOString() })}\n`)
     } catch (cause) {
-      throw new SaqrError(
-        'TRAIN_LOG',
-        `${path}: can't be written (${(cause as Error).message}); make room or leave --report_to jsonl out`,
-        { cause },
-      )
+      throw new SaqrError('TRAIN_LOG', `${path}: can't be written (${(cause as Error).message}); make room or leave reportTo jsonl out`, {
+        cause,
+      })
     }
   }
   return {
     start: write,
     log: write,
-    end(event) {
-      write(event)
+    end: write,
+    close() {
       if (file !== undefined) closeSync(file)
       file = undefined
     },

@@ -1,5 +1,5 @@
 /** The memory table: what holds how much, known before the first step. */
-import type { MemoryTable } from '../train/events.ts'
+import type { MemoryTable } from './events.ts'
 import { bytes } from './numbers.ts'
 
 /** Lines of text, largest at the peak first. */

@@ -1,12 +1,20 @@
-/** A run on a terminal: the memory table, then one live line; in a pipe, a plain line for each log. */
-import type { EndEvent, EvalEvent, LogEvent, ProgressEvent, StartEvent, StepEvent } from '../train/events.ts'
+/**
+ * A run on a terminal: the memory table, a line for each log above one live line, the loss curve at the end; in a pipe the lines alone.
+ */
+
+import type { Point } from './curve.ts'
+import type { EndEvent, EvalEvent, LogEvent, ProgressEvent, StartEvent, StepEvent } from './events.ts'
 import { memoryTable } from './memory-table.ts'
 import { duration, grouped, percent, seconds, short, significant } from './numbers.ts'
+import { plot } from './plot.ts'
+import { type Style, styleOf } from './style.ts'
 import type { TextOutput, Tracker } from './tracker.ts'
 
 export interface TerminalOptions {
   /** plain lines on a terminal too */
   plain?: boolean
+  /** the loss curve at the end, on a terminal; default true */
+  curve?: boolean
 }
 
 /** seconds between two drawings of the live line */
@@ -16,6 +24,8 @@ const CLEAR = '\r\x1b[2K'
 /** Metrics go to `out`, warnings to `err`. */
 export function terminal(out: TextOutput, err: TextOutput, options: TerminalOptions = {}): Tracker {
   const live = out.isTTY && !options.plain
+  const style = styleOf(out)
+  const curve: Point[] = []
   let run: StartEvent | undefined
   let drawn = false
   let drawnAt = Number.NEGATIVE_INFINITY
@@ -27,7 +37,7 @@ export function terminal(out: TextOutput, err: TextOutput, options: TerminalOpti
   }
   const draw = () => {
     if (!live || !last) return
-    out.write(`${CLEAR}${liveLine(run!, last, out.columns)}`)
+    out.write(`${CLEAR}${liveLine(run!, last, out.columns, style)}`)
     drawn = true
   }
   const line = (text: string) => {
@@ -39,7 +49,8 @@ export function terminal(out: TextOutput, err: TextOutput, options: TerminalOpti
   return {
     start(event) {
       run = event
-      out.write(`${opening(event).join('\n')}\n`)
+      out.write(`${opening(event, style).join('\n')}\n`)
+      for (const { step, loss } of event.history) if (step !== undefined && loss !== undefined) curve.push({ x: step, y: loss })
     },
     log(event: ProgressEvent) {
       switch (event.type) {
@@ -49,28 +60,34 @@ export function terminal(out: TextOutput, err: TextOutput, options: TerminalOpti
           drawnAt = event.elapsed
           return draw()
         case 'log':
-          return live ? undefined : line(logLine(run!, event, last))
+          curve.push({ x: event.step, y: event.loss })
+          return line(live ? shortLogLine(run!, event, out.columns, style) : logLine(run!, event, last))
         case 'eval':
-          return line(evalLine(run!, event))
+          return line(evalLine(run!, event, style))
         case 'save':
-          return line(`saved ${event.path}`)
+          return line(style.dim(`saved ${event.path}`))
         case 'note':
           return line(event.message)
         case 'warning':
           clear()
-          err.write(`warning: ${event.message}\n`)
+          err.write(`${styleOf(err).warn('warning:')} ${event.message}\n`)
           return draw()
       }
     },
     end(event) {
-      if (live && last) out.write(`${CLEAR}${liveLine(run!, last, out.columns)}\n`)
-      out.write(`${closing(event)}\n`)
+      if (live && last) out.write(`${CLEAR}${liveLine(run!, last, out.columns, style)}\n`)
+      if (out.isTTY && options.curve !== false && curve.length > 2) out.write(`\n${plotted(curve, out.columns)}\n\n`)
+      out.write(`${closing(event, curve, style)}\n`)
+    },
+    close() {
+      // a run that fails leaves the line to what is said next
+      if (drawn) out.write('\n')
     },
   }
 }
 
 /** What is known before the first step; sharing that is off comes first, with what it costs. */
-function opening(run: StartEvent): string[] {
+function opening(run: StartEvent, style: Style): string[] {
   const shared = run.computedTokens < run.rowTokens ? `, ${grouped(run.computedTokens)} to compute: rows share their beginnings` : ''
   const off =
     run.sharing &&
@@ -79,15 +96,15 @@ function opening(run: StartEvent): string[] {
   const resumed = run.doneSteps > 0 ? `, going on after step ${run.doneSteps}` : ''
   return [
     ...(off ? [off] : []),
-    `${run.model}: ${run.training}`,
+    `${style.bold(run.model)}: ${run.training}`,
     `${run.device}`,
     `${grouped(run.rows)} rows, ${grouped(run.rowTokens)} tokens${shared}, ${grouped(run.targets)} targets`,
-    ...memoryTable(run.memory),
+    ...memoryTable(run.memory).map(style.dim),
     `plan ${run.planHash.slice(0, 12)}: ${count(run.steps, 'step')} in ${Number(run.epochs < 0.1 ? run.epochs.toPrecision(2) : run.epochs.toFixed(2))} epochs, ${count(run.passesPerStep, 'pass', 'passes')} and about ${seconds(run.predictedSeconds)} each${resumed}`,
   ]
 }
 
-function liveLine(run: StartEvent, step: StepEvent, columns: number): string {
+function liveLine(run: StartEvent, step: StepEvent, columns: number, style: Style): string {
   const parts = [
     `${step.step}/${run.steps}`,
     `ETA ${eta(run, step)}`,
@@ -95,7 +112,9 @@ function liveLine(run: StartEvent, step: StepEvent, columns: number): string {
     `${short(step.tokensPerSecond)} tok/s`,
   ]
   const text = [...parts, `${percent(step.share)} of the limit`].join('  ')
-  return `${bar(step.step / run.steps, Math.min(30, columns - text.length - 3))} ${text}`.slice(0, Math.max(20, columns - 1))
+  const room = Math.max(20, columns - 1)
+  const done = bar(step.step / run.steps, Math.min(30, room - text.length - 3))
+  return done === '' ? text.slice(0, room) : `${style.good(done)} ${text}`
 }
 
 /** eighths of a character, so that it moves with every step */
@@ -120,22 +139,51 @@ function logLine(run: StartEvent, log: LogEvent, last: StepEvent | undefined): s
     `loss ${log.loss.toFixed(4)}`,
     `grad_norm ${significant(log.gradNorm, 4)}`,
     `lr ${significant(log.learningRate, 3)}`,
-    `accuracy ${log.meanTokenAccuracy.toFixed(4)}`,
+    ...run.watched.map(({ name, label }) => `${label} ${log.metrics[name]!.toFixed(4)}`),
     `${grouped(log.tokensPerSecond)} tok/s${computed}`,
     `${percent(log.share)} of the limit`,
     ...(last ? [`ETA ${eta(run, last)}`] : []),
   ].join('  ')
 }
 
-function evalLine(run: StartEvent, event: EvalEvent): string {
-  const accuracy = event.evalMeanTokenAccuracy.toFixed(4)
-  return `step ${event.step}/${run.steps}  eval_loss ${event.evalLoss.toFixed(4)}  accuracy ${accuracy}  in ${seconds(event.evalRuntime)}`
+/** The loss history of a terminal, in columns; the live line below it says the rest. What doesn't fit is left out from the right. */
+function shortLogLine(run: StartEvent, log: LogEvent, columns: number, style: Style): string {
+  const width = String(run.steps).length
+  const parts = [
+    `step ${String(log.step).padStart(width)}/${run.steps}`,
+    `loss ${log.loss.toFixed(4)}`,
+    ...run.watched.map(({ name, label }) => `${label} ${log.metrics[name]!.toFixed(3)}`),
+    `grad_norm ${significant(log.gradNorm, 3).padEnd(5)}`,
+    `lr ${significant(log.learningRate, 3).padEnd(7)}`,
+    `epoch ${log.epoch.toFixed(2)}`,
+  ]
+  while (parts.join('  ').length >= columns && parts.length > 2) parts.pop()
+  const [step, loss, ...rest] = parts
+  return [style.dim(step!), loss, ...rest.map(style.dim)].join('  ').trimEnd()
 }
 
-function closing(event: EndEvent): string {
-  const { metrics, stopped } = event
+function evalLine(run: StartEvent, event: EvalEvent, style: Style): string {
+  const watched = run.watched.map(({ name, label }) => `${label} ${event.metrics[evalName(name)]!.toFixed(4)}`)
+  const parts = [`eval_loss ${event.evalLoss.toFixed(4)}`, ...watched, `in ${seconds(event.evalRuntime)}`]
+  return `step ${event.step}/${run.steps}  ${style.bold(parts[0]!)}  ${parts.slice(1).join('  ')}`
+}
+
+/** meanTokenAccuracy -> evalMeanTokenAccuracy */
+const evalName = (name: string) => `eval${name.charAt(0).toUpperCase()}${name.slice(1)}`
+
+function plotted(curve: readonly Point[], columns: number): string {
+  return ['loss', ...plot(curve, { width: Math.min(100, columns - 1), height: 8 })].join('\n')
+}
+
+function closing(event: EndEvent, curve: readonly Point[], style: Style): string {
+  const { metrics, finished, stopped } = event
   const done = `${count(event.step, 'step')} in ${seconds(metrics.trainRuntime)}, mean loss ${metrics.trainLoss.toFixed(4)}`
-  return stopped === null ? done : `stopped after ${done}\ngo on with --resume_from_checkpoint ${stopped}`
+  const [first, last] = [curve[0], curve.at(-1)]
+  const fell = first && last && last.x > first.x ? `, from ${first.y.toFixed(4)} to ${last.y.toFixed(4)}` : ''
+  if (finished) return style.good(`${done}${fell}`)
+  return stopped === null
+    ? 'stopped before the first step was done: nothing to save'
+    : `stopped after ${done}\ngo on with --resume_from_checkpoint ${stopped}`
 }
 
 function count(n: number, one: string, many = `${one}s`): string {

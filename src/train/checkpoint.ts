@@ -9,36 +9,31 @@ import type { LanguageModel } from '../engine/language-model.ts'
 import { writeTokenizer } from '../engine/model-folder.ts'
 import type { Optimizer } from '../engine/optimizer.ts'
 import { saveTrained } from '../engine/save.ts'
+import type { SavedBytes } from '../engine/store-chunks.ts'
 import { SaqrError } from '../error.ts'
-import { readJsonObject, stringifyJson } from '../formats/json.ts'
-import { asF32, bytesOf } from '../formats/numbers.ts'
+import { isObject, type JsonObject, readJsonObject, stringifyJson } from '../formats/json.ts'
 import { PEFT_PREFIX } from '../formats/peft/read.ts'
 import { readSafetensors } from '../formats/safetensors/read.ts'
 import { type TensorToWrite, writeSafetensors } from '../formats/safetensors/write.ts'
 import { readRange, writeFileAtomic, writeFolderAtomic } from '../hub/files.ts'
+import { differences, type Facts, type Identity, runId } from './identity.ts'
+import type { Sums } from './objectives/objective.ts'
 import { readTrainerState, type TrainerState, writeTrainerState } from './state.ts'
 
 /** What a resumed run takes over so that it stays the same run. */
 export interface RunFacts {
+  identity: Identity
   maxPassTokens: number
-  /** what makes the same rows come in the same steps, and the same dropout */
-  seed: number
-  dataSeed: number
-  batchSize: number
-  accumulationSteps: number
-  examples: number
-  /** sums over the steps since the last log */
-  lossSum: number
-  lossSteps: number
-  entropySum: number
-  accuracySum: number
+  /** sums since the last log, by metric, and over how many steps */
+  sums: Sums
+  summedSteps: number
   /** sum of the losses of all steps */
   totalLoss: number
+  /** what the learning rate's schedule remembers of evaluations */
+  schedule: Record<string, number>
 }
 
-/** facts that a resumed run must share */
-const SAME = ['seed', 'dataSeed', 'batchSize', 'accumulationSteps', 'examples'] as const
-
+const RUN = 'saqr_run.json'
 const NAME = /^checkpoint-(\d+)$/
 
 /** folders of an output folder, by their step */
@@ -47,7 +42,7 @@ export function checkpointsOf(outputDir: string): { path: string; step: number }
   return readdirSync(outputDir)
     .flatMap((name) => {
       const step = NAME.exec(name)?.[1]
-      return step && existsSync(join(outputDir, name, 'saqr_run.json')) ? [{ path: join(outputDir, name), step: Number(step) }] : []
+      return step && existsSync(join(outputDir, name, RUN)) ? [{ path: join(outputDir, name), step: Number(step) }] : []
     })
     .sort((a, b) => a.step - b.step)
 }
@@ -63,31 +58,35 @@ export async function saveCheckpoint(
   const path = join(outputDir, `checkpoint-${state.globalStep}`)
   await writeFolderAtomic(path, async (folder) => {
     await saveTrained(model, folder)
-    const tensors: TensorToWrite[] = optimizer.state().map(({ name, dtype, bytes }) => ({
+    const tensors: TensorToWrite[] = optimizer.state().map(({ name, dtype, bytes, chunks }) => ({
       name,
       dtype: dtype.toUpperCase(),
-      shape: [bytes.byteLength / (dtype === 'f32' ? 4 : 1)],
-      data: bytes,
+      shape: [bytes / (dtype === 'f32' ? 4 : 1)],
+      data: chunks,
     }))
     if (hasMasters(model)) {
       const { trainables } = model
       for (const name of trainables.names) {
-        tensors.push({ name: MASTER + name, dtype: 'F32', shape: [trainables.get(name).length], data: () => bytesOf(trainables.get(name)) })
+        const { rows, cols } = trainables.shape(name)
+        tensors.push({ name: MASTER + name, dtype: 'F32', shape: [rows * cols], data: () => trainables.chunks(name) })
       }
     }
     await writeSafetensors(join(folder, 'optimizer.safetensors'), tensors)
     const { tokenizer } = model.open.checkpoint
     if (tokenizer) writeTokenizer(folder, tokenizer)
     writeTrainerState(folder, state)
-    writeFileAtomic(join(folder, 'saqr_run.json'), `${stringifyJson(facts, { indent: 2, sortKeys: true })}\n`)
+    const json = { ...facts, run: runId(facts.identity) }
+    writeFileAtomic(join(folder, RUN), `${stringifyJson(json, { indent: 2, sortKeys: true })}\n`)
   })
   return path
 }
 
-/** keeps the newest `limit` */
-export function removeOldCheckpoints(outputDir: string, limit: number | null): void {
+/** Keeps the newest `limit` of this run; those of other runs in the folder stay. */
+export function removeOldCheckpoints(outputDir: string, limit: number | null, identity: Identity): void {
   if (limit === null) return
-  for (const { path } of checkpointsOf(outputDir).slice(0, -limit)) rmSync(path, { recursive: true, force: true })
+  const run = runId(identity)
+  const own = checkpointsOf(outputDir).filter(({ path }) => readJsonObject(join(path, RUN)).run === run)
+  for (const { path } of own.slice(0, -limit)) rmSync(path, { recursive: true, force: true })
 }
 
 export interface Resumed {
@@ -105,49 +104,67 @@ export function findCheckpoint(outputDir: string, resume: boolean | string | nul
   if (!resume) return null
   const path = typeof resume === 'string' ? resume : checkpointsOf(outputDir).at(-1)?.path
   if (path === undefined) return null
-  for (const name of ['saqr_run.json', 'trainer_state.json', 'optimizer.safetensors']) {
+  for (const name of [RUN, 'trainer_state.json', 'optimizer.safetensors']) {
     if (existsSync(join(path, name))) continue
     throw new SaqrError(
       'TRAIN_CHECKPOINT',
       `${path} has no ${name}: it is no checkpoint that saqr can go on from. Name a checkpoint-N folder that saqr saved.`,
     )
   }
-  return { path, state: readTrainerState(path), facts: readFacts(join(path, 'saqr_run.json')) }
+  return { path, state: readTrainerState(path), facts: readFacts(join(path, RUN)) }
 }
 
 function readFacts(path: string): RunFacts {
   const json = readJsonObject(path)
-  const number = (key: keyof RunFacts): number => {
-    const value = json[key]
-    if (typeof value !== 'number' || !Number.isFinite(value)) throw new SaqrError('TRAIN_CHECKPOINT', `${path}: ${key} must be a number`)
+  const fail = (what: string) => new SaqrError('TRAIN_CHECKPOINT', `${path}: ${what}: take another checkpoint`)
+  const number = (value: unknown, key: string): number => {
+    if (typeof value !== 'number' || !Number.isFinite(value)) throw fail(`${key} must be a number`)
     return value
   }
-  const keys = [...SAME, 'maxPassTokens', 'lossSum', 'lossSteps', 'entropySum', 'accuracySum', 'totalLoss'] as const
-  return Object.fromEntries(keys.map((key) => [key, number(key)])) as unknown as RunFacts
+  const object = (value: unknown, key: string): JsonObject => {
+    if (!isObject(value)) throw fail(`${key} must be an object`)
+    return value
+  }
+  const numbers = (key: string) => Object.fromEntries(Object.entries(object(json[key], key)).map(([k, v]) => [k, number(v, `${key}.${k}`)]))
+  const identity = object(json.identity, 'identity')
+  return {
+    identity: { same: object(identity.same, 'identity.same') as Facts, options: object(identity.options, 'identity.options') as Facts },
+    maxPassTokens: number(json.maxPassTokens, 'maxPassTokens'),
+    sums: numbers('sums'),
+    summedSteps: number(json.summedSteps, 'summedSteps'),
+    totalLoss: number(json.totalLoss, 'totalLoss'),
+    schedule: numbers('schedule'),
+  }
 }
 
-/** @throws SaqrError TRAIN_CHECKPOINT naming what differs: rows would come in other steps, and the run would be another one */
-export function checkSame({ path, facts }: Resumed, now: Pick<RunFacts, (typeof SAME)[number]>): void {
-  const different = SAME.filter((key) => facts[key] !== now[key]).map((key) => `${key} ${facts[key]} there, ${now[key]} now`)
-  if (different.length === 0) return
-  throw new SaqrError(
-    'TRAIN_CHECKPOINT',
-    `${path} is of another run: ${different.join('; ')}. Resume with the options and rows it was made with, or train anew.`,
-  )
+/**
+ * What the run goes on with other than before, a line to tell; null where nothing.
+ * @throws SaqrError TRAIN_CHECKPOINT naming what makes it another run
+ */
+export function checkSame({ path, facts }: Resumed, now: Identity): string | null {
+  const other = differences(facts.identity.same, now.same)
+  if (other.length > 0) {
+    throw new SaqrError(
+      'TRAIN_CHECKPOINT',
+      `${path} is of another run: ${other.join('; ')}. Resume with the model, options and rows it was made with, or train anew.`,
+    )
+  }
+  const changed = differences(facts.identity.options, now.options)
+  return changed.length > 0 ? `${path} was saved with other options, and the run goes on with these: ${changed.join('; ')}` : null
 }
 
 /** Trained tensors and optimiser state as they were. */
 export function restore(path: string, model: LanguageModel, optimizer: Optimizer): void {
-  const state = readAll(join(path, 'optimizer.safetensors'))
+  const state = savedIn(join(path, 'optimizer.safetensors'))
   optimizer.restore(state)
   const { trainables } = model
   const masters = hasMasters(model)
-  const values = masters ? state : readAll(join(path, 'adapter_model.safetensors'))
+  const values = masters ? state : savedIn(join(path, 'adapter_model.safetensors'))
   for (const name of trainables.names) {
-    const bytes = values.get((masters ? MASTER : PEFT_PREFIX) + name)
-    if (!bytes)
+    const saved = values.get((masters ? MASTER : PEFT_PREFIX) + name)
+    if (!saved)
       throw new SaqrError('TRAIN_CHECKPOINT', `${path} lacks ${name}: it is of another adapter. Resume with the options it was made with.`)
-    trainables.set(name, asF32(bytes))
+    trainables.restore(name, saved)
   }
 }
 
@@ -158,7 +175,13 @@ function hasMasters(model: LanguageModel): boolean {
   return model.adapter.config === null
 }
 
-function readAll(path: string): Map<string, Uint8Array> {
+/** tensors of a file, read a part at a time */
+function savedIn(path: string): Map<string, SavedBytes> {
   const { tensors } = readSafetensors(path)
-  return new Map([...tensors].map(([name, { offset, bytes }]) => [name, readRange(path, offset, bytes)]))
+  return new Map(
+    [...tensors].map(([name, { offset, bytes }]) => [
+      name,
+      { byteLength: bytes, subarray: (from, to) => readRange(path, offset + from, to - from) },
+    ]),
+  )
 }

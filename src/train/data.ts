@@ -1,42 +1,29 @@
 /** The rows of each optimizer step as passes, and what an epoch of them comes to. */
 import type { Example } from '../data/example.ts'
-import { type Pass, planPasses } from '../data/passes.ts'
+import type { Pass } from '../data/passes.ts'
 import type { Sampler } from '../data/sampler.ts'
+import type { CutOptions, LaidOut, Objective } from './objectives/objective.ts'
 
-export interface StepData {
-  passes: Pass[]
-  /** rows' tokens, tokens computed, targets */
+export interface StepData extends LaidOut {
+  /** rows' tokens, tokens computed */
   rowTokens: number
   computedTokens: number
-  targets: number
   rows: number
 }
 
-export interface CutOptions {
-  maxPassTokens: number
-  prefixSharing: boolean
-  quantum: number
+export function stepData(objective: Objective, examples: readonly Example[], sampler: Sampler, step: number, cut: CutOptions): StepData {
+  const batches = sampler.batches(step).map((batch) => batch.map((i) => examples[i]!))
+  return layOut(objective, batches, cut)
 }
 
-export function stepData(examples: readonly Example[], sampler: Sampler, step: number, cut: CutOptions): StepData {
-  return cutRows(
-    sampler
-      .batches(step)
-      .flat()
-      .map((i) => examples[i]!),
-    cut,
-  )
-}
-
-export function cutRows(rows: readonly Example[], cut: CutOptions): StepData {
-  const passes = planPasses(rows, cut)
-  const sum = (of: (pass: Pass) => number) => passes.reduce((n, pass) => n + of(pass), 0)
+export function layOut(objective: Objective, batches: readonly (readonly Example[])[], cut: CutOptions): StepData {
+  const laid = objective.layOut(batches, cut)
+  const sum = (of: (pass: Pass) => number) => laid.passes.reduce((n, pass) => n + of(pass), 0)
   return {
-    passes,
+    ...laid,
     rowTokens: sum((p) => p.rowTokens),
     computedTokens: sum((p) => p.computedTokens),
-    targets: sum((p) => p.targets),
-    rows: rows.length,
+    rows: batches.reduce((n, batch) => n + batch.length, 0),
   }
 }
 

@@ -1,9 +1,10 @@
-/** The evaluation set scored as transformers scores it: a mean of each batch, batches weighted by their rows. */
-
-import { passLoss, passMetrics } from '../engine/runner.ts'
+/** The evaluation set scored as transformers scores it: a mean of each batch, and of the set as the metric weighs batches. */
+import type { Example } from '../data/example.ts'
 import { SaqrError } from '../error.ts'
-import { cutRows } from './data.ts'
-import type { EvalEvent } from './events.ts'
+import type { EvalEvent } from '../track/events.ts'
+import { layOut, type StepData } from './data.ts'
+import { addScores, metricsOf, noSums, type Sums } from './objectives/objective.ts'
+import { camel } from './options/field.ts'
 import type { Run } from './run.ts'
 
 export async function evaluate(
@@ -12,29 +13,27 @@ export async function evaluate(
   epoch: number,
   signal?: AbortSignal,
 ): Promise<EvalEvent> {
-  const { evalExamples, evalRunner, options } = run
-  if (!evalExamples || !evalRunner) throw new Error('no evaluation set')
+  const { evalExamples, objective, options } = run
+  if (!evalExamples) throw new Error('no evaluation set')
   const started = performance.now()
-  const size = options.perDeviceEvalBatchSize
-  let total = 0
-  let batches = 0
-  // TRL's means are of batches, whatever their size
-  const means = { entropy: 0, accuracy: 0 }
-  for (let at = 0; at < evalExamples.length; at += size) {
-    const batch = cutRows(evalExamples.slice(at, at + size), run.evalCut)
-    const targets = Math.max(1, batch.targets)
-    let sum = 0
-    for (const pass of batch.passes) {
-      const scores = await evalRunner.run(pass, { seed: 0, step: 0, lossScale: 0 }, signal)
-      const { entropy, correct } = passMetrics(pass, scores)
-      sum += passLoss(pass, scores)
-      means.entropy += entropy / targets
-      means.accuracy += correct / targets
+  const totals = noSums(objective)
+  const weights = noSums(objective)
+  const batches = evalBatches(evalExamples, options)
+  let rows = 0
+  for (const examples of batches) {
+    const batch = layOut(objective, [examples], run.evalCut)
+    const sums = await score(run, batch, signal)
+    rows += batch.rows
+    for (const { name, batchWeight } of metricsOf(objective)) {
+      const weight = batchWeight === 'rows' ? batch.rows : 1
+      totals[name]! += (sums[name]! / batch.normaliser) * weight
+      weights[name]! += weight
     }
-    total += (sum / targets) * batch.rows
-    batches++
   }
-  if (!Number.isFinite(total)) {
+  const { [objective.loss.name]: evalLoss, ...means } = Object.fromEntries(
+    metricsOf(objective).map(({ name }) => [name, totals[name]! / weights[name]!]),
+  )
+  if (!Number.isFinite(evalLoss)) {
     throw new SaqrError(
       'TRAIN_NAN',
       `step ${step}: the evaluation loss is no number; look at the evaluation rows, or lower the learning rate.`,
@@ -45,12 +44,33 @@ export async function evaluate(
     type: 'eval',
     step,
     epoch,
-    evalLoss: total / evalExamples.length,
-    evalEntropy: means.entropy / batches,
+    evalLoss: evalLoss!,
     evalNumTokens: numTokens,
-    evalMeanTokenAccuracy: means.accuracy / batches,
+    metrics: Object.fromEntries(Object.entries(means).map(([name, mean]) => [camel(`eval_${name}`), mean])),
     evalRuntime: seconds,
-    evalSamplesPerSecond: evalExamples.length / seconds,
-    evalStepsPerSecond: batches / seconds,
+    evalSamplesPerSecond: rows / seconds,
+    evalStepsPerSecond: batches.length / seconds,
   }
+}
+
+async function score({ objective, evalRunner }: Run, batch: StepData, signal?: AbortSignal): Promise<Sums> {
+  const sums = noSums(objective)
+  for (const pass of batch.passes)
+    addScores(sums, objective, pass, await objective.run(evalRunner!, pass, { seed: 0, step: 0, lossScale: 0 }, signal))
+  return sums
+}
+
+/** Rows in their order; dataloader_drop_last leaves a last batch out that isn't full. @throws SaqrError DATA_TOO_FEW_ROWS */
+export function evalBatches(
+  examples: readonly Example[],
+  { perDeviceEvalBatchSize: size, dataloaderDropLast }: Pick<Run['options'], 'perDeviceEvalBatchSize' | 'dataloaderDropLast'>,
+): Example[][] {
+  const batches: Example[][] = []
+  for (let at = 0; at < examples.length; at += size) batches.push(examples.slice(at, at + size))
+  if (dataloaderDropLast && batches.at(-1)!.length < size) batches.pop()
+  if (batches.length > 0) return batches
+  throw new SaqrError(
+    'DATA_TOO_FEW_ROWS',
+    `${examples.length} evaluation rows do not fill one batch of ${size}, and dataloaderDropLast leaves it out: give more rows or a smaller perDeviceEvalBatchSize`,
+  )
 }

@@ -1,7 +1,7 @@
 /** The memory table of the plans of a run: they share one arena and one store, so their peak is known before the first step. */
 import { nf4ScaleBytes } from '../engine/budget.ts'
 import type { Plan, PlanStep } from '../graph/plan.ts'
-import type { MemoryLine, MemoryTable } from './events.ts'
+import type { MemoryLine, MemoryTable } from '../track/events.ts'
 
 export interface MemoryOptions {
   /** prefix of the trained tensors' names in the store */

@@ -11,8 +11,9 @@ import { optimizerPlan } from '../graph/optimizer.ts'
 import type { Plan } from '../graph/plan.ts'
 import { inspect } from '../graph/training.ts'
 import { openConfig } from '../models/registry.ts'
-import type { MemoryTable } from './events.ts'
+import type { MemoryTable } from '../track/events.ts'
 import { memoryOf } from './memory.ts'
+import type { Objective } from './objectives/objective.ts'
 import { adapterConfig } from './options/adapter.ts'
 import { FROZEN_4BIT, is8bit, precisionIn } from './options/rules.ts'
 import { sizeInBytes } from './options/schemas.ts'
@@ -42,7 +43,13 @@ export interface PlanReport {
  * Rows are taken to be as long as `max_length` lets them be, all tokens targets.
  * @throws SaqrError MODEL_…, OPTION_…, MEMORY_BUDGET
  */
-export function reportPlan(name: string, config: JsonObject, o: SftOptions, device: Device): PlanReport {
+export function reportPlan(
+  name: string,
+  config: JsonObject,
+  o: SftOptions,
+  device: Device,
+  { score }: Pick<Objective, 'score'>,
+): PlanReport {
   const model = openConfig(config)
   const activation = precisionIn(o, config)
   const lora = adapterConfig(o)
@@ -60,7 +67,7 @@ export function reportPlan(name: string, config: JsonObject, o: SftOptions, devi
   const rowTokens = Math.min(o.maxLength ?? model.maxPositions, model.maxPositions)
   const memory = o.memory === null ? null : sizeInBytes(o.memory)!
   const budget = planBudget(device, {
-    spec: { model, adapter, activation, layout, gradients: true },
+    spec: { model, adapter, activation, layout, score, gradients: true },
     memory: memory ?? Number.POSITIVE_INFINITY,
     store: storeBytes(recorder, layout, adamw, o.useBnbNestedQuant),
     longest: rowTokens,

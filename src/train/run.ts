@@ -5,22 +5,29 @@ import { type Budget, planBudget, storeBytes } from '../engine/budget.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { Optimizer } from '../engine/optimizer.ts'
 import { PassRunner } from '../engine/runner.ts'
+import { SaqrError } from '../error.ts'
 import { optimizerPlan } from '../graph/optimizer.ts'
-import { bounds, type CutOptions } from './data.ts'
-import type { MemoryTable } from './events.ts'
+import type { EvalEvent, MemoryTable } from '../track/events.ts'
+import { bounds } from './data.ts'
+import { evalBatches } from './evaluate.ts'
+import { type Identity, identityOf } from './identity.ts'
 import { memoryOf } from './memory.ts'
-import { is8bit } from './options/rules.ts'
+import type { CutOptions, Objective } from './objectives/objective.ts'
+import { camel } from './options/field.ts'
+import { is8bit, scheduleOptions } from './options/rules.ts'
 import type { TrainingOptions } from './options/sft.ts'
+import { type Schedule, scheduleOf } from './schedule/schedule.ts'
 
 export interface RunRequest {
+  objective: Objective
   model: LanguageModel
   examples: readonly Example[]
   evalExamples: readonly Example[] | null
   options: TrainingOptions
   /** bytes; null: what is free */
   memory: number | null
-  /** a resumed run keeps the cut of the run it goes on with */
-  maxPassTokens: number | null
+  /** a resumed run keeps what the run it goes on with had: its cut, what its schedule remembers */
+  goesOn: { maxPassTokens: number; schedule: Record<string, number> } | null
 }
 
 export interface Run extends RunRequest {
@@ -33,13 +40,17 @@ export interface Run extends RunRequest {
   optimizer: Optimizer
   /** optimizer steps of the whole run */
   steps: number
+  schedule: Schedule
+  /** the metric of an evaluation that the schedule follows */
+  followed(event: EvalEvent): number
+  identity: Identity
   memoryTable: MemoryTable
   dispose(): void
 }
 
 /** @throws SaqrError MEMORY_BUDGET, DATA_TOO_FEW_ROWS */
 export function prepareRun(request: RunRequest): Run {
-  const { model, examples, evalExamples, options: o } = request
+  const { objective, model, examples, evalExamples, options: o } = request
   const { device, choice } = model.open
   const { layout } = model.trainables
   const rows = o.perDeviceTrainBatchSize * o.gradientAccumulationSteps
@@ -52,14 +63,17 @@ export function prepareRun(request: RunRequest): Run {
     strategy: o.trainSamplingStrategy,
     dropLast: o.dataloaderDropLast,
   })
+  const steps = sampler.totalSteps(o)
   const adamw = { beta1: o.adamBeta1, beta2: o.adamBeta2, eps: o.adamEpsilon, weightDecay: o.weightDecay, eightBit: is8bit(o.optim) }
   const spec = {
     model: model.open.model,
     adapter: model.open.adapter(model.spec, true),
     activation: choice.dtype,
     layout,
+    score: objective.score,
     gradients: true,
   }
+  if (evalExamples) evalBatches(evalExamples, o)
   const trained = bounds(examples, rows)
   const evaluated = evalExamples ? bounds(evalExamples, o.perDeviceEvalBatchSize).longest : 0
   const budget = planBudget(device, {
@@ -68,7 +82,7 @@ export function prepareRun(request: RunRequest): Run {
     store: storeBytes(model.recorder, layout, adamw, choice.doubleQuant),
     longest: Math.max(trained.longest, evaluated),
     stepTokens: trained.stepTokens,
-    maxPassTokens: request.maxPassTokens ?? o.maxPassTokens,
+    maxPassTokens: request.goesOn?.maxPassTokens ?? o.maxPassTokens,
   })
   device.reserve(budget.full.arena)
   const cut = {
@@ -95,7 +109,10 @@ export function prepareRun(request: RunRequest): Run {
     runner,
     evalRunner,
     optimizer,
-    steps: sampler.totalSteps(o),
+    steps,
+    schedule: scheduleOf(scheduleOptions(o, steps), steps, request.goesOn?.schedule),
+    followed: followed(objective, o),
+    identity: identityOf({ objective: objective.name, model, examples, evalExamples, options: o, steps }),
     memoryTable: memoryOf([budget.full, optimizerPlan(layout, adamw)], {
       scope: layout.scope,
       doubleQuant: choice.doubleQuant,
@@ -110,14 +127,14 @@ export function prepareRun(request: RunRequest): Run {
   }
 }
 
-/** what a checkpoint of this run says of it */
-export function runFacts({ cut, options: o, examples }: Run) {
-  return {
-    maxPassTokens: cut.maxPassTokens,
-    seed: o.seed,
-    dataSeed: o.dataSeed ?? o.seed,
-    batchSize: o.perDeviceTrainBatchSize,
-    accumulationSteps: o.gradientAccumulationSteps,
-    examples: examples.length,
-  }
+/** @throws SaqrError OPTION_INVALID for a metric that evaluation doesn't have */
+function followed({ loss, metrics }: Objective, { metricForBestModel }: TrainingOptions): (event: EvalEvent) => number {
+  const name = (metricForBestModel ?? loss.name).replace(/^eval_/, '')
+  if (name === loss.name) return ({ evalLoss }) => evalLoss
+  const known = metrics.find((metric) => metric.name === name)
+  if (known) return (event) => event.metrics[camel(`eval_${name}`)]!
+  throw new SaqrError(
+    'OPTION_INVALID',
+    `metricForBestModel ${metricForBestModel}: evaluation has ${[loss, ...metrics].map((metric) => metric.name).join(', ')}`,
+  )
 }

@@ -1,23 +1,28 @@
 /** Supervised fine-tuning with TRL's names: rows prepared, a plan that fits, a loop of events. */
+import { join } from 'node:path'
 import type { Dataset } from '../data/dataset.ts'
-import type { Example } from '../data/example.ts'
 import type { Row } from '../data/files.ts'
-import { type Prepared, prepare } from '../data/prepare.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
-import { predictSeconds, ratesOf } from '../engine/predict.ts'
-import { visiblePairs } from '../engine/runner.ts'
-import { checkIds } from '../engine/vocabulary.ts'
 import { SaqrError } from '../error.ts'
 import { ensureWritableFolder } from '../hub/files.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
+import type { EndEvent, TrainEvent } from '../track/events.ts'
+import { jsonl } from '../track/jsonl.ts'
+import { standardError } from '../track/output.ts'
+import { terminal } from '../track/terminal.ts'
+import { type Tracker, tracked } from '../track/tracker.ts'
+import { checkPositions, checkVocabulary, unusedRows } from './check-rows.ts'
 import { checkSame, findCheckpoint, restore } from './checkpoint.ts'
-import { stepData } from './data.ts'
-import type { EndEvent, StartEvent, TrainEvent } from './events.ts'
+import { lockFolder } from './lock.ts'
 import { trainLoop } from './loop.ts'
+import type { Objective } from './objectives/objective.ts'
+import { sft } from './objectives/sft.ts'
 import { resolveObject } from './options/resolve.ts'
 import { checkTraining } from './options/rules.ts'
 import { configFields, type SFTConfig, type TrainingOptions } from './options/sft.ts'
-import { prepareRun, type Run, runFacts } from './run.ts'
+import { prepareRun } from './run.ts'
+import { startEvent } from './start-event.ts'
+import { turnOn } from './turn.ts'
 
 export interface SFTTrainerInit {
   /** what FastLanguageModel gave */
@@ -31,6 +36,11 @@ export interface SFTTrainerInit {
   formattingFunc?: (row: Row) => string
   /** bytes for everything on the device; default: what is free */
   memory?: number | null
+  /**
+   * Where `train()` shows how it goes: `terminal` (on standard error, as `saqr sft` does), `none`, or trackers of your own.
+   * Default: `terminal` where standard error is one, else `none`.
+   */
+  report?: 'terminal' | 'none' | readonly Tracker[]
 }
 
 /** TRL's TrainOutput */
@@ -38,12 +48,20 @@ export interface TrainOutput {
   globalStep: number
   trainingLoss: number
   metrics: EndEvent['metrics']
+  /** false: it was stopped before its last step */
+  finished: boolean
   /** the checkpoint to go on from, where the run was stopped before its end */
   stopped: string | null
 }
 
+export interface TrainRequest {
+  /** Stops the run: it saves the last finished step and ends. Give it what your program aborts on Ctrl-C. */
+  signal?: AbortSignal
+}
+
 export class SFTTrainer {
   readonly #init: SFTTrainerInit
+  readonly #objective: Objective = sft
   readonly options: TrainingOptions
   /** a line for each option that was accepted and has nothing left to do */
   readonly notes: readonly string[]
@@ -52,150 +70,103 @@ export class SFTTrainer {
   constructor(init: SFTTrainerInit) {
     const { options, notes } = resolveObject(configFields, { maxLength: init.model.maxSeqLength, ...init.args } as Record<string, unknown>)
     checkTraining(options)
+    checkReport(init.report)
+    if (!init.evalDataset && (options.evalStrategy !== 'no' || options.evalOnStart)) throw noEvalRows(options)
     this.#init = init
     this.options = options
     this.notes = notes
   }
 
-  /** Runs to the end. Aborting saves a checkpoint of the last finished step; the result then names it. */
-  async train({ signal }: { signal?: AbortSignal } = {}): Promise<TrainOutput> {
-    for await (const event of this.stream({ signal })) {
+  /**
+   * Runs to the end. Aborting `signal` saves a checkpoint of the last finished step; the result then names it. A second run of one model
+   * waits for the first to end.
+   * @example
+   * const stop = new AbortController()
+   * process.once('SIGINT', () => stop.abort())
+   * const { stopped } = await trainer.train({ signal: stop.signal })
+   */
+  async train(request: TrainRequest = {}): Promise<TrainOutput> {
+    for await (const event of tracked(this.stream(request), this.#trackers())) {
       if (event.type !== 'end') continue
-      const { step, metrics, stopped } = event
-      return { globalStep: step, trainingLoss: metrics.trainLoss, metrics, stopped }
+      const { step, metrics, finished, stopped } = event
+      return { globalStep: step, trainingLoss: metrics.trainLoss, metrics, finished, stopped }
     }
     throw new Error('a run ends with its end event')
   }
 
-  /** The same as events, from the first `next()` on. Leaving the loop early saves as an abort does. */
-  async *stream({ signal }: { signal?: AbortSignal } = {}): AsyncGenerator<TrainEvent> {
-    const { model, processingClass, trainDataset, evalDataset, formattingFunc } = this.#init
-    const o = this.options
-    const language = model.language
-    const outputDir = o.outputDir ?? 'trainer_output'
+  /** The same as events, from the first `next()` on; nothing is shown. Leaving the loop early saves as an abort does. */
+  async *stream(request: TrainRequest = {}): AsyncGenerator<TrainEvent> {
+    const outputDir = this.options.outputDir ?? 'trainer_output'
+    const language = this.#init.model.language
     language.checkTrainable() // before any work
-    ensureWritableFolder(outputDir)
-    const settings = {
-      datasetTextField: o.datasetTextField,
-      maxLength: o.maxLength,
-      truncationMode: o.truncationMode,
-      completionOnlyLoss: o.completionOnlyLoss,
-      assistantOnlyLoss: o.assistantOnlyLoss,
-      packingStrategy: o.packingStrategy,
-      formattingFunc,
-      signal,
+    const endTurn = await turnOn(language, request.signal)
+    try {
+      ensureWritableFolder(outputDir)
+      const unlock = lockFolder(outputDir)
+      try {
+        const events = this.#run(language, outputDir, request.signal)
+        yield* [this.options.reportTo].flat().includes('jsonl') ? tracked(events, [jsonl(join(outputDir, 'events.jsonl'))]) : events
+      } finally {
+        unlock()
+      }
+    } finally {
+      endTurn()
     }
-    const prepared = await prepare(trainDataset, processingClass, { ...settings, packing: o.packing })
-    const evaluated = evalDataset ? await prepare(evalDataset, processingClass, { ...settings, packing: o.evalPacking ?? o.packing }) : null
-    checkPositions(prepared.examples, language)
-    if (evaluated) checkPositions(evaluated.examples, language)
-    checkVocabulary(prepared.examples, language)
-    if (evaluated) checkVocabulary(evaluated.examples, language)
+  }
+
+  async *#run(model: LanguageModel, outputDir: string, signal?: AbortSignal): AsyncGenerator<TrainEvent> {
+    const { processingClass, trainDataset, evalDataset, formattingFunc } = this.#init
+    const o = this.options
+    const objective = this.#objective
+    const prepare = (rows: Dataset, evaluation: boolean) =>
+      objective.prepare(rows, processingClass, o, { evaluation, formattingFunc, signal })
+    const prepared = await prepare(trainDataset, false)
+    const evaluated = evalDataset ? await prepare(evalDataset, true) : null
+    const all = evaluated ? [prepared, evaluated] : [prepared]
+    for (const { examples } of all) checkPositions(examples, model)
+    for (const { examples } of all) checkVocabulary(examples, model)
     const resumed = findCheckpoint(outputDir, o.resumeFromCheckpoint)
     const run = prepareRun({
-      model: language,
+      objective,
+      model,
       examples: prepared.examples,
       evalExamples: evaluated?.examples ?? null,
       options: o,
       memory: this.#init.memory ?? null,
-      maxPassTokens: resumed?.facts.maxPassTokens ?? null,
+      goesOn: resumed?.facts ?? null,
     })
     const stop = new AbortController()
-    const both = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal
     try {
+      const notes = [...this.notes, ...prepared.notes]
+      const warnings = all.flatMap((rows) => [...rows.warnings, ...unusedRows(rows)])
       if (resumed) {
-        checkSame(resumed, runFacts(run))
-        restore(resumed.path, language, run.optimizer)
-      }
-      yield this.#start(run, prepared, outputDir, resumed?.state.globalStep ?? 0)
-      const anew = o.resumeFromCheckpoint === true && !resumed ? [`nothing to resume in ${outputDir}: this is a new run`] : []
-      for (const message of [...this.notes, ...prepared.notes, ...anew]) yield { type: 'note', message }
-      for (const message of [...unusedRows(prepared), ...(evaluated ? unusedRows(evaluated) : [])]) yield { type: 'warning', message }
-      yield* trainLoop(run, resumed, outputDir, both)
+        const changed = checkSame(resumed, run.identity)
+        if (changed) warnings.unshift(changed)
+        restore(resumed.path, model, run.optimizer)
+      } else if (o.resumeFromCheckpoint) notes.push(`nothing to resume in ${outputDir}: this is a new run`)
+      yield startEvent(run, outputDir, resumed?.state.globalStep ?? 0, resumed?.state.logHistory ?? [])
+      for (const message of notes) yield { type: 'note', message }
+      for (const message of warnings) yield { type: 'warning', message }
+      yield* trainLoop(run, resumed, outputDir, signal ? AbortSignal.any([signal, stop.signal]) : stop.signal)
     } finally {
       stop.abort()
       run.dispose()
     }
   }
 
-  #start(run: Run, { examples }: Prepared, outputDir: string, doneSteps: number): StartEvent {
-    const { model, options: o } = run
-    const { device, checkpoint } = model.open
-    const { trained, all } = model.count()
-    const { passes } = stepData(examples, run.sampler, doneSteps, run.cut)
-    const rates = ratesOf(device)
-    const predictedSeconds = passes.reduce((sum, pass) => {
-      const work = { chunks: run.runner.chunks(pass), pairs: visiblePairs(pass) }
-      return sum + predictSeconds(run.runner.plan(pass.tokens).plan, work, rates)
-    }, 0)
-    const epoch = epochTotals(run)
-    const million = (n: number) => `${(n / 1e6).toFixed(2)} M`
-    return {
-      type: 'start',
-      runName: o.runName ?? outputDir,
-      model: checkpoint.path,
-      device: `${device.describe().kind}, ${device.describe().label}`,
-      outputDir,
-      training: `${model.adapter.label}, ${million(trained)} of ${million(all)} parameters`,
-      memory: run.memoryTable,
-      planHash: run.budget.full.hash,
-      steps: run.steps,
-      doneSteps,
-      epochs: run.steps / run.sampler.stepsPerEpoch,
-      rows: examples.length,
-      ...epoch,
-      passesPerStep: passes.length,
-      predictedSeconds,
-    }
+  #trackers(): readonly Tracker[] {
+    const { report = standardError.isTTY ? 'terminal' : 'none' } = this.#init
+    if (report === 'none') return []
+    return report === 'terminal' ? [terminal(standardError, standardError, { plain: this.options.disableTqdm === true })] : report
   }
 }
 
-/** steps whose rows are laid out to tell what an epoch computes; more are taken to be like them */
-const SAMPLED = 64
-
-/** tokens of an epoch, and what sharing would save where it is off */
-function epochTotals(run: Run): Pick<StartEvent, 'rowTokens' | 'computedTokens' | 'targets' | 'sharing'> {
-  const { examples, sampler, cut, model } = run
-  const rowTokens = examples.reduce((sum, { ids }) => sum + ids.length, 0)
-  const targets = examples.reduce((sum, { targets }) => sum + targets.reduce((n, t) => n + t, 0), 0)
-  const sampled = { row: 0, kept: 0, shared: 0 }
-  for (let step = 0; step < Math.min(SAMPLED, sampler.stepsPerEpoch); step++) {
-    const data = stepData(examples, sampler, step, cut)
-    sampled.row += data.rowTokens
-    sampled.kept += data.computedTokens
-    sampled.shared += cut.prefixSharing ? 0 : stepData(examples, sampler, step, { ...cut, prefixSharing: true }).computedTokens
-  }
-  const ofEpoch = (tokens: number) => Math.round((tokens / sampled.row) * rowTokens)
-  const computedTokens = ofEpoch(sampled.kept)
-  if (cut.prefixSharing) return { rowTokens, computedTokens, targets, sharing: null }
-  const off = model.adapter.random ?? 'prefix_sharing is off'
-  return { rowTokens, computedTokens, targets, sharing: { off, tokens: computedTokens - ofEpoch(sampled.shared) } }
+function checkReport(report: SFTTrainerInit['report']): void {
+  if (report === undefined || report === 'terminal' || report === 'none' || Array.isArray(report)) return
+  throw new SaqrError('OPTION_INVALID', `report is ${JSON.stringify(report)}; expected 'terminal', 'none' or a list of trackers`)
 }
 
-/** @throws SaqrError MODEL_VOCABULARY for a row with a token that the embedding has no row for */
-function checkVocabulary(examples: readonly Example[], { open }: LanguageModel): void {
-  for (const { ids, row, source } of examples) checkIds(ids, open.model.vocab, `${source}, row ${row},`)
-}
-
-/** @throws SaqrError DATA_TOO_LONG for a row with more tokens than the model has positions for */
-function checkPositions(examples: readonly Example[], { open }: LanguageModel): void {
-  const { maxPositions } = open.model
-  for (const { ids, starts, row, source } of examples) {
-    if (ids.length <= maxPositions) continue
-    const bounds = [...(starts ?? [0]), ids.length]
-    const longest = Math.max(...bounds.slice(1).map((to, i) => to - bounds[i]!))
-    if (longest <= maxPositions) continue
-    throw new SaqrError(
-      'DATA_TOO_LONG',
-      `${source}, row ${row}: ${longest} tokens, but the model knows ${maxPositions} positions (max_position_embeddings). Set maxLength to ${maxPositions} or less.`,
-    )
-  }
-}
-
-const NAMED = 5
-
-function unusedRows({ unused }: Prepared): string[] {
-  if (!unused.length) return []
-  const more = unused.length > NAMED ? ` and ${unused.length - NAMED} more` : ''
-  return [`${unused.length} rows are not used: ${unused.slice(0, NAMED).join('; ')}${more}`]
+function noEvalRows({ evalStrategy, evalOnStart }: TrainingOptions): SaqrError {
+  const asked = evalStrategy === 'no' && evalOnStart ? 'evalOnStart' : `evalStrategy ${evalStrategy}`
+  return new SaqrError('OPTION_INVALID', `${asked} needs rows to evaluate on: give evalDataset`)
 }

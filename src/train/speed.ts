@@ -1,7 +1,7 @@
 /** Tokens a second and the share of the machine's limit, since the last event of a kind. */
 import type { Device } from '../devices/device.ts'
+import type { Speed } from '../track/events.ts'
 import type { StepData } from './data.ts'
-import type { Speed } from './events.ts'
 
 interface Mark {
   at: number

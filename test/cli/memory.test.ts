@@ -7,6 +7,7 @@ import type { Plan } from '../../src/graph/plan.ts'
 import { inspect, tracePass } from '../../src/graph/training.ts'
 import { openConfig } from '../../src/models/registry.ts'
 import { memoryOf } from '../../src/train/memory.ts'
+import { sft } from '../../src/train/objectives/sft.ts'
 import { adapterConfig } from '../../src/train/options/adapter.ts'
 import { resolveObject } from '../../src/train/options/resolve.ts'
 import { sftFields } from '../../src/train/options/sft.ts'
@@ -21,7 +22,7 @@ function plans(policy: 'all' | 'recompute', tokens: number, nf4 = false): [Plan,
   const lora = adapterConfig(resolveObject(sftFields, { usePeft: true, loraR: 8, loraDropout: 0 }).options)!
   const adapter = chooseAdapter({ kind: 'lora', config: lora }, { nf4, head: model.head.path }, false)
   const layout = layoutParameters(inspect(model, adapter, 'bf16').parameters.values())
-  const spec = { model, adapter, activation: 'bf16' as const, layout, tokens, chunk: 128, gradients: true }
+  const spec = { model, adapter, activation: 'bf16' as const, layout, tokens, chunk: 128, score: sft.score, gradients: true }
   const options = { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0, eightBit: false }
   return [tracePass(spec).lower(() => policy).plan, optimizerPlan(layout, options)]
 }

@@ -2,11 +2,6 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { jsonl } from '../../src/track/jsonl.ts'
-import { memoryTable } from '../../src/track/memory-table.ts'
-import { bytes, duration, grouped, seconds, short, significant } from '../../src/track/numbers.ts'
-import { terminal } from '../../src/track/terminal.ts'
-import { send, tracked } from '../../src/track/tracker.ts'
 import {
   type EndEvent,
   type EvalEvent,
@@ -15,7 +10,12 @@ import {
   type StartEvent,
   type StepEvent,
   type TrainEvent,
-} from '../../src/train/events.ts'
+} from '../../src/track/events.ts'
+import { jsonl } from '../../src/track/jsonl.ts'
+import { memoryTable } from '../../src/track/memory-table.ts'
+import { bytes, duration, grouped, seconds, short, significant } from '../../src/track/numbers.ts'
+import { terminal } from '../../src/track/terminal.ts'
+import { send, tracked } from '../../src/track/tracker.ts'
 
 const start: StartEvent = {
   type: 'start',
@@ -47,6 +47,8 @@ const start: StartEvent = {
   sharing: { off: 'lora_dropout is 0.05', tokens: 19631 },
   passesPerStep: 1,
   predictedSeconds: 0.5,
+  watched: [{ name: 'meanTokenAccuracy', label: 'accuracy' }],
+  history: [],
 }
 const speed = { tokensPerSecond: 1234.4, computedTokensPerSecond: 1000.2, share: 0.714 }
 const step = (n: number): StepEvent => ({ type: 'step', step: n, epoch: n / 10, loss: 2 - n / 20, elapsed: n * 0.5, ...speed })
@@ -57,9 +59,8 @@ const log: LogEvent = {
   loss: 1.51234,
   gradNorm: 0.52342,
   learningRate: 1.8e-4,
-  entropy: 1.2,
   numTokens: 9000,
-  meanTokenAccuracy: 0.61,
+  metrics: { entropy: 1.2, meanTokenAccuracy: 0.61 },
   ...speed,
 }
 const evaluation: EvalEvent = {
@@ -67,9 +68,8 @@ const evaluation: EvalEvent = {
   step: 10,
   epoch: 1,
   evalLoss: 1.7,
-  evalEntropy: 1.3,
   evalNumTokens: 9000,
-  evalMeanTokenAccuracy: 0.59,
+  metrics: { evalEntropy: 1.3, evalMeanTokenAccuracy: 0.59 },
   evalRuntime: 2.5,
   evalSamplesPerSecond: 40,
   evalStepsPerSecond: 5,
@@ -78,6 +78,7 @@ const end: EndEvent = {
   type: 'end',
   step: 20,
   metrics: { trainRuntime: 75, trainSamplesPerSecond: 20, trainStepsPerSecond: 0.25, totalFlos: 1e15, trainLoss: 1.4, epoch: 1.5 },
+  finished: true,
   stopped: null,
 }
 const events: TrainEvent[] = [
@@ -130,8 +131,8 @@ describe('terminal', () => {
     const live = out.text().split('\r\x1b[2K').slice(1)
     expect(live[0]).toMatch(/^▕█.*▏ 1\/20 {2}ETA 0:10 {2}loss 1\.9500 {2}1\.23 k tok\/s {2}71% of the limit$/)
     for (const line of live) expect(line.split('\n')[0]!.length).toBeLessThan(100)
-    // a log only moves the live line on; evaluations and checkpoints stand above it
-    expect(out.text()).not.toContain('grad_norm')
+    // logs, evaluations and checkpoints stand above it
+    expect(live).toContain('step 10/20  loss 1.5123  accuracy 0.610  grad_norm 0.523  lr 1.8e-4   epoch 1.00\n')
     expect(live).toContain('saved out/checkpoint-10\n')
     expect(out.text().endsWith('\n20 steps in 1:15, mean loss 1.4000\n')).toBe(true)
   })
@@ -156,7 +157,7 @@ describe('terminal', () => {
     tracker.log({ type: 'note', message: 'a.json: 40 rows of text' })
     tracker.log({ type: 'warning', message: 'row 3 of a.json is cut' })
     tracker.log(step(8))
-    tracker.end({ ...end, step: 8, stopped: 'out/checkpoint-8' })
+    tracker.end({ ...end, step: 8, finished: false, stopped: 'out/checkpoint-8' })
     expect(err.text()).toBe('warning: row 3 of a.json is cut\n')
     expect(out.text().split('\n')[0]).toBe('SmolLM2-135M: LoRA r 16 on 7 modules, 4.88 M of 139 M parameters')
     expect(out.text()).toContain('142,331 tokens, 120,000 to compute: rows share their beginnings')
@@ -220,12 +221,12 @@ describe('log_history', () => {
     expect(Object.keys(logEntry(evaluation))).toEqual([
       'epoch',
       'eval_loss',
-      'eval_entropy',
       'eval_num_tokens',
-      'eval_mean_token_accuracy',
       'eval_runtime',
       'eval_samples_per_second',
       'eval_steps_per_second',
+      'eval_entropy',
+      'eval_mean_token_accuracy',
       'step',
     ])
     expect(logEntry(end)).toEqual({

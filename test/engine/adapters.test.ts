@@ -15,6 +15,7 @@ import { saveMerged } from '../../src/export/merged.ts'
 import { readAdapter } from '../../src/formats/peft/read.ts'
 import { openCheckpoint } from '../../src/models/checkpoint.ts'
 import { SCORES } from '../../src/ops/target-log-probs/op.ts'
+import { sft } from '../../src/train/objectives/sft.ts'
 import { distance, readTensors } from '../parity/family-case.ts'
 
 const root = join(import.meta.dirname, '../fixtures/adapters')
@@ -35,6 +36,7 @@ async function logProbabilities({ open, spec, trained }: LanguageModel, gradient
     activation: 'f32',
     layout: trained?.layout ?? { scope: '', size: 0, entries: new Map() },
     policy: () => () => 'all',
+    score: sft.score,
     gradients,
   })
   const row = { ids, targets: Uint8Array.from(ids, (_, i) => (i > 0 ? 1 : 0)), row: 1, source: 'row' }

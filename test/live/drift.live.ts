@@ -8,6 +8,7 @@ import { loadAdapter } from '../../src/engine/load-adapter.ts'
 import { OpenModel } from '../../src/engine/open-model.ts'
 import { PassRunner } from '../../src/engine/runner.ts'
 import { openCheckpoint } from '../../src/models/checkpoint.ts'
+import { sft } from '../../src/train/objectives/sft.ts'
 import { readTensors } from '../parity/family-case.ts'
 import { oracle } from './oracle.ts'
 import { json, train } from './train.ts'
@@ -32,6 +33,7 @@ async function firstGradients(folder: string, { model, choice }: (typeof bases)[
       layout: trainables.layout,
       chunk: 64,
       policy: () => () => 'all',
+      score: sft.score,
       gradients: true,
     })
     const rows = (json(join(folder, 'steps.json'))[0] as { ids: number[]; targets: number[] }[][]).flat()

@@ -11,11 +11,12 @@ import { CpuDevice } from '../../src/devices/cpu/device.ts'
 import type { LanguageModel } from '../../src/engine/language-model.ts'
 import { loadAdapter } from '../../src/engine/load-adapter.ts'
 import { OpenModel } from '../../src/engine/open-model.ts'
-import { PassRunner, passLoss } from '../../src/engine/runner.ts'
+import { PassRunner } from '../../src/engine/runner.ts'
 import { FastLanguageModel } from '../../src/fast-language-model.ts'
 import { Decoder } from '../../src/generate/decoder.ts'
 import { openCheckpoint } from '../../src/models/checkpoint.ts'
 import { Tokenizer } from '../../src/text/tokenizer.ts'
+import { sft as objective } from '../../src/train/objectives/sft.ts'
 import { commandLine } from '../cli/saqr.ts'
 import { distance, expectedOf, readTensors, rowsOf } from '../parity/family-case.ts'
 import { oracle, oracleInto } from './oracle.ts'
@@ -82,12 +83,13 @@ describe('a batch of chats with LoRA on all seven projections, in f32', () => {
       activation: 'f32',
       layout: trainables.layout,
       policy: () => () => 'all',
+      score: objective.score,
       gradients: true,
     })
     const passes = planPasses(rows, { maxPassTokens: 512, quantum: device.describe().tokenQuantum })
     expect(passes.map((pass) => pass.computedTokens < pass.rowTokens)).toEqual([true])
     const [pass] = passes
-    const loss = passLoss(pass!, await runner.run(pass!, { seed: 0, step: 0, lossScale: 1 / pass!.targets })) / pass!.targets
+    const loss = objective.loss.sum(pass!, await runner.run(pass!, { seed: 0, step: 0, lossScale: 1 / pass!.targets })) / pass!.targets
     runner.dispose()
     expect(Math.abs(loss - expected.loss)).toBeLessThan(1e-5 * expected.loss)
     const names = trainables.names.map((name) => `base_model.model.${name}`)

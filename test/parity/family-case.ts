@@ -6,13 +6,14 @@ import type { Example } from '../../src/data/example.ts'
 import { planPasses } from '../../src/data/passes.ts'
 import type { Device } from '../../src/devices/device.ts'
 import { OpenModel } from '../../src/engine/open-model.ts'
-import { PassRunner, passLoss } from '../../src/engine/runner.ts'
+import { PassRunner } from '../../src/engine/runner.ts'
 import { Trainables } from '../../src/engine/trainables.ts'
 import { readAdapterConfig } from '../../src/formats/peft/config.ts'
 import { readSafetensors } from '../../src/formats/safetensors/read.ts'
 import { layoutParameters } from '../../src/graph/layout.ts'
 import type { Policy } from '../../src/graph/recompute.ts'
 import { openCheckpoint } from '../../src/models/checkpoint.ts'
+import { sft } from '../../src/train/objectives/sft.ts'
 
 export interface Expected {
   targets: number
@@ -81,12 +82,13 @@ export async function compute(folder: string, device: Device, options: CaseOptio
     layout,
     chunk: 16,
     policy: () => () => policy,
+    score: sft.score,
     gradients: true,
   })
   const passes = planPasses(rowsOf(folder), { maxPassTokens, prefixSharing, quantum: device.describe().tokenQuantum })
   const targets = passes.reduce((sum, p) => sum + p.targets, 0)
   let loss = 0
-  for (const pass of passes) loss += passLoss(pass, await runner.run(pass, { seed: 0, step: 0, lossScale: 1 / targets }))
+  for (const pass of passes) loss += sft.loss.sum(pass, await runner.run(pass, { seed: 0, step: 0, lossScale: 1 / targets }))
   const gradients = new Map(trainables.names.map((name) => [prefix + name, trainables.get(name, 'gradients')]))
   return { loss: loss / targets, gradients }
 }

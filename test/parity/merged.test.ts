@@ -13,6 +13,7 @@ import { saveTrained } from '../../src/engine/save.ts'
 import { saveMerged } from '../../src/export/merged.ts'
 import { openCheckpoint } from '../../src/models/checkpoint.ts'
 import { SCORES } from '../../src/ops/target-log-probs/op.ts'
+import { sft } from '../../src/train/objectives/sft.ts'
 import { distance, readTensors, rowsOf } from './family-case.ts'
 
 const root = join(import.meta.dirname, '../fixtures/families')
@@ -27,6 +28,7 @@ async function logProbabilities(device: CpuDevice, model: LanguageModel, folder:
     activation: 'f32',
     layout: model.trained?.layout ?? { scope: '', size: 0, entries: new Map() },
     policy: () => () => 'all',
+    score: sft.score,
     gradients: false,
   })
   const [pass] = planPasses(rowsOf(folder), { maxPassTokens: 512, quantum: 16 })

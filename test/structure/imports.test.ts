@@ -15,9 +15,9 @@ const ORDER = [
   'graph',
   'devices',
   'engine',
+  'track',
   'train',
   'generate',
-  'track',
   'export',
   'cli',
 ]

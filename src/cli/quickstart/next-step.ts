@@ -1,6 +1,7 @@
 /** The line to copy for a real model, with the time that its plan predicts here. */
 import type { Device } from '../../devices/device.ts'
 import { seconds } from '../../track/numbers.ts'
+import { sft } from '../../train/objectives/sft.ts'
 import { resolveObject } from '../../train/options/resolve.ts'
 import { sftFields } from '../../train/options/sft.ts'
 import { reportPlan } from '../../train/plan-report.ts'
@@ -28,7 +29,7 @@ const STEPS = 60
 /** @param rowTokens mean length of the rows that were just trained on */
 export function nextStep(rowsFile: string, rowTokens: number, device: Device): string[] {
   const options = { usePeft: true, loraTargetModules: 'all-linear', loraDropout: 0, maxLength: Math.max(16, Math.round(rowTokens)) }
-  const { seconds: step } = reportPlan(MODEL, CONFIG, resolveObject(sftFields, options).options, device)
+  const { seconds: step } = reportPlan(MODEL, CONFIG, resolveObject(sftFields, options).options, device, sft)
   return [
     `next, a real model (270 MB from the Hub, then about ${seconds(step * STEPS)} here):`,
     `  npx saqr sft --model_name_or_path ${MODEL} --dataset_name ${rowsFile} --use_peft --lora_target_modules all-linear \\`,

@@ -140,10 +140,10 @@ async function learn(
     },
   })
   const learned: Learned = { curve: [], finished: false, rowTokens: 0 }
-  for await (const event of tracked(trainer.stream({ signal: io.signal }), [terminal(io.out, io.err)])) {
+  for await (const event of tracked(trainer.stream({ signal: io.signal }), [terminal(io.out, io.err, { curve: false })])) {
     if (event.type === 'start') learned.rowTokens = event.rowTokens / event.rows
     if (event.type === 'step') learned.curve.push({ x: event.step, y: event.loss })
-    if (event.type === 'end') learned.finished = event.stopped === null
+    if (event.type === 'end') learned.finished = event.finished
   }
   return learned
 }

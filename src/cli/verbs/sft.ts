@@ -5,11 +5,10 @@ import { writeTokenizer } from '../../engine/model-folder.ts'
 import { saveTrained } from '../../engine/save.ts'
 import { SaqrError } from '../../error.ts'
 import { isFile } from '../../hub/files.ts'
-import { jsonl } from '../../track/jsonl.ts'
+import { lossCurve } from '../../track/loss-curve.ts'
 import { terminal } from '../../track/terminal.ts'
 import { tracked } from '../../track/tracker.ts'
 import { checkpointsOf } from '../../train/checkpoint.ts'
-import type { EndEvent } from '../../train/events.ts'
 import { renamed } from '../../train/options/retired.ts'
 import { checkSft } from '../../train/options/rules.ts'
 import { sizeInBytes } from '../../train/options/schemas.ts'
@@ -19,7 +18,7 @@ import { SFTTrainer } from '../../train/sft-trainer.ts'
 import { openDevice } from '../device.ts'
 import { loadRows, openForTraining } from '../load.ts'
 import { INTERRUPTED } from '../run.ts'
-import { defineVerb, type Io } from '../verb.ts'
+import { defineVerb } from '../verb.ts'
 
 export const sft = defineVerb({
   name: 'sft',
@@ -48,10 +47,16 @@ export const sft = defineVerb({
         memory: options.memory === null ? null : sizeInBytes(options.memory)!,
       })
       const outputDir = options.outputDir ?? 'trainer_output'
-      const end = await watch(trainer, options, outputDir, io)
-      if (end.stopped !== null) return INTERRUPTED
-      await saveModel(language, outputDir, end.step)
-      io.out.write(`saved ${outputDir}\ntry it: saqr generate --model_name_or_path ${outputDir} "…"\n`)
+      const trackers = [terminal(io.out, io.err, { plain: options.disableTqdm === true }), lossCurve(join(outputDir, 'loss.svg'))]
+      for await (const event of tracked(trainer.stream({ signal: io.signal }), trackers)) {
+        if (event.type !== 'end') continue
+        if (!event.finished) return INTERRUPTED
+        // while the run still has the folder
+        await saveModel(language, outputDir, event.step)
+      }
+      io.out.write(
+        `saved ${outputDir}, its loss curve in ${join(outputDir, 'loss.svg')}\ntry it: saqr generate --model_name_or_path ${outputDir} "…"\n`,
+      )
       return 0
     } finally {
       device.dispose()
@@ -77,23 +82,15 @@ async function saveModel(language: LanguageModel, outputDir: string, step: numbe
 
 async function rowsOf(o: SftOptions, signal: AbortSignal) {
   const trainDataset = await loadRows(o.datasetName!, o.datasetConfig, o.datasetTrainSplit, signal)
-  if (o.evalStrategy === 'no') return { trainDataset }
+  if (o.evalStrategy === 'no' && !o.evalOnStart) return { trainDataset }
   if (o.evalDatasetName === null && isFile(o.datasetName!))
     throw new SaqrError(
       'OPTION_INVALID',
-      `evalStrategy ${o.evalStrategy} needs rows that are not trained on, and a file has no split ${o.datasetTestSplit}: name some with evalDatasetName`,
+      `${o.evalStrategy === 'no' ? 'evalOnStart' : `evalStrategy ${o.evalStrategy}`} needs rows that are not trained on, and a file has no split ${o.datasetTestSplit}: name some with evalDatasetName`,
     )
   const evalDataset =
     o.evalDatasetName === null
       ? await loadRows(o.datasetName!, o.datasetConfig, o.datasetTestSplit, signal)
       : await loadRows(o.evalDatasetName, null, o.datasetTestSplit, signal)
   return { trainDataset, evalDataset }
-}
-
-async function watch(trainer: SFTTrainer, o: SftOptions, outputDir: string, io: Io): Promise<EndEvent> {
-  const trackers = [terminal(io.out, io.err, { plain: o.disableTqdm === true })]
-  if ([o.reportTo].flat().includes('jsonl')) trackers.push(jsonl(join(outputDir, 'events.jsonl')))
-  let end: EndEvent | undefined
-  for await (const event of tracked(trainer.stream({ signal: io.signal }), trackers)) if (event.type === 'end') end = event
-  return end!
 }

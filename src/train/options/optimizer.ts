@@ -67,23 +67,28 @@ export const optimizer = {
 
 export const schedule = {
   lr_scheduler_type: honoured(
-    z.enum(['linear', 'cosine', 'constant', 'constant_with_warmup']),
+    z.enum([
+      'linear',
+      'cosine',
+      'cosine_with_restarts',
+      'polynomial',
+      'constant',
+      'constant_with_warmup',
+      'inverse_sqrt',
+      'reduce_lr_on_plateau',
+      'cosine_with_min_lr',
+      'cosine_warmup_with_min_lr',
+      'warmup_stable_decay',
+      'greedy',
+    ]),
     'linear',
-    'how the learning rate goes on after warm-up',
-    Object.fromEntries(
-      [
-        'cosine_with_restarts',
-        'polynomial',
-        'inverse_sqrt',
-        'reduce_lr_on_plateau',
-        'cosine_with_min_lr',
-        'cosine_warmup_with_min_lr',
-        'warmup_stable_decay',
-        'greedy',
-      ].map((name) => [name, 'not supported yet; use linear, cosine, constant or constant_with_warmup']),
-    ),
+    'how the learning rate goes on after warm-up; reduce_lr_on_plateau and greedy follow the evaluation rows',
   ),
-  lr_scheduler_kwargs: refused(mapping, null, 'the supported schedules take no further arguments; leave it out', [{}]),
+  lr_scheduler_kwargs: honoured(
+    mapping,
+    null,
+    'arguments of lr_scheduler_type by the names transformers has, such as num_cycles, min_lr_rate or num_decay_steps',
+  ),
   warmup_steps: honoured(z.number().min(0), 0, 'steps in which the learning rate rises from 0; below 1, a share of all steps'),
 }
 

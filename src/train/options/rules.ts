@@ -3,11 +3,13 @@
  * programs write them; the command line spells them its own way (cli/spelling.ts).
  */
 import { SaqrError } from '../../error.ts'
+import { followsMetric, type ScheduleOptions, scheduleOf } from '../schedule/schedule.ts'
 import type { SftOptions, TrainingOptions } from './sft.ts'
 
 /** @throws SaqrError OPTION_INVALID for combinations that can't be carried out */
 export function checkTraining(o: TrainingOptions): void {
   intervals(o)
+  schedule(o)
   if (o.packing && o.maxLength === null) invalid('packing needs maxLength, which is the length of a pack; give it a number')
 }
 
@@ -24,6 +26,20 @@ function intervals(o: TrainingOptions): void {
   if (o.saveStrategy === 'steps' && o.saveSteps === 0) invalid('saveSteps is 0; use saveStrategy no to save no checkpoints')
   if (o.evalStrategy === 'steps' && !o.evalSteps && o.loggingSteps === 0)
     invalid('evalStrategy steps needs evalSteps or loggingSteps above 0')
+}
+
+/** A run's steps are not known yet: a schedule of as many as its warm-up says whether its arguments are right. */
+function schedule(o: TrainingOptions): void {
+  if (followsMetric(o.lrSchedulerType) && o.evalStrategy === 'no')
+    invalid(`lrSchedulerType ${o.lrSchedulerType} follows the evaluation rows: set evalStrategy to steps or epoch`)
+  scheduleOf(scheduleOptions(o, 1), 1)
+}
+
+/** `steps`: of the whole run */
+export function scheduleOptions(o: TrainingOptions, steps: number): ScheduleOptions {
+  const { lrSchedulerType: type, lrSchedulerKwargs: kwargs, learningRate } = o
+  if (typeof kwargs === 'string') invalid(`lrSchedulerKwargs ${kwargs}: expected a mapping of names to values`)
+  return { type, learningRate, warmup: stepsOf(o.warmupSteps, steps), kwargs: kwargs ?? {} }
 }
 
 export const FROZEN_4BIT = 'the weights of a 4-bit base can’t be trained; add usePeft, or leave loadIn4bit out'

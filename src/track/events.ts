@@ -48,6 +48,10 @@ export interface StartEvent {
   targets: number
   /** why beginnings are not shared, and what sharing would save; null where they are */
   sharing: { off: string; tokens: number } | null
+  /** metrics that people watch: their names in log events (after `eval`, capitalised, in those of evaluation), and what a terminal calls them */
+  watched: readonly { name: string; label: string }[]
+  /** log_history before this start: empty where the run begins */
+  history: readonly Record<string, number>[]
   /** passes of an ordinary step, and seconds that the plan predicts for it */
   passesPerStep: number
   predictedSeconds: number
@@ -72,6 +76,9 @@ export interface StepEvent extends Speed {
   elapsed: number
 }
 
+/** by name, in camelCase */
+export type Metrics = Readonly<Record<string, number>>
+
 export interface LogEvent extends Speed {
   type: 'log'
   step: number
@@ -80,12 +87,10 @@ export interface LogEvent extends Speed {
   loss: number
   gradNorm: number
   learningRate: number
-  /** of the model's distribution at its targets, nats: mean over targets, then over those steps */
-  entropy: number
   /** rows' tokens seen so far */
   numTokens: number
-  /** share of targets that the model finds likeliest: mean over targets, then over those steps */
-  meanTokenAccuracy: number
+  /** what the objective measures beside its loss (SFT: entropy in nats, meanTokenAccuracy), averaged like it */
+  metrics: Metrics
 }
 
 export interface EvalEvent {
@@ -93,10 +98,10 @@ export interface EvalEvent {
   step: number
   epoch: number
   evalLoss: number
-  evalEntropy: number
   /** tokens trained on so far, as TRL has it */
   evalNumTokens: number
-  evalMeanTokenAccuracy: number
+  /** what the objective measures beside its loss (SFT: evalEntropy, evalMeanTokenAccuracy) */
+  metrics: Metrics
   evalRuntime: number
   evalSamplesPerSecond: number
   evalStepsPerSecond: number
@@ -133,7 +138,9 @@ export interface EndEvent {
   type: 'end'
   step: number
   metrics: TrainMetrics
-  /** the checkpoint to go on from, where the run was stopped before its last step */
+  /** false: it was stopped before its last step */
+  finished: boolean
+  /** the checkpoint to go on from, where the run was stopped before its last step; null also where it was before the first */
   stopped: string | null
 }
 
@@ -144,7 +151,7 @@ export type TrainEvent = StartEvent | ProgressEvent | EndEvent
 export function logEntry(event: LogEvent | EvalEvent | EndEvent): Record<string, number> {
   const { type: _, step, ...rest } = event
   const entry: Record<string, number> = {}
-  for (const [key, value] of Object.entries('metrics' in rest ? rest.metrics : rest))
+  for (const [key, value] of Object.entries({ ...rest, ...rest.metrics }))
     if (typeof value === 'number' && !SPEEDS.has(key)) entry[snake(key)] = value
   return { ...entry, step }
 }

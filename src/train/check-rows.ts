@@ -1,0 +1,35 @@
+/** Whether prepared rows can be trained on with this model, and which are not used. */
+import type { Example } from '../data/example.ts'
+import type { Prepared } from '../data/prepare.ts'
+import type { LanguageModel } from '../engine/language-model.ts'
+import { checkIds } from '../engine/vocabulary.ts'
+import { SaqrError } from '../error.ts'
+
+/** @throws SaqrError MODEL_VOCABULARY for a row with a token that the embedding has no row for */
+export function checkVocabulary(examples: readonly Example[], { open }: LanguageModel): void {
+  for (const { ids, row, source } of examples) checkIds(ids, open.model.vocab, `${source}, row ${row},`)
+}
+
+/** @throws SaqrError DATA_TOO_LONG for a row with more tokens than the model has positions for */
+export function checkPositions(examples: readonly Example[], { open }: LanguageModel): void {
+  const { maxPositions } = open.model
+  for (const { ids, starts, row, source } of examples) {
+    if (ids.length <= maxPositions) continue
+    const bounds = [...(starts ?? [0]), ids.length]
+    const longest = Math.max(...bounds.slice(1).map((to, i) => to - bounds[i]!))
+    if (longest <= maxPositions) continue
+    throw new SaqrError(
+      'DATA_TOO_LONG',
+      `${source}, row ${row}: ${longest} tokens, but the model knows ${maxPositions} positions (max_position_embeddings). Set maxLength to ${maxPositions} or less.`,
+    )
+  }
+}
+
+const NAMED = 5
+
+/** A line for a user, none where every row is used. */
+export function unusedRows({ unused }: Prepared): string[] {
+  if (!unused.length) return []
+  const more = unused.length > NAMED ? ` and ${unused.length - NAMED} more` : ''
+  return [`${unused.length} rows are not used: ${unused.slice(0, NAMED).join('; ')}${more}`]
+}

@@ -1,0 +1,123 @@
+/**
+ * Which run a checkpoint is of. What makes the rows of each step, the arithmetic and the trained tensors must be the same in a resumed run;
+ * options that one may want to change on the way (the learning rate, how long it goes on) are told where they differ.
+ */
+import { createHash } from 'node:crypto'
+import type { Example } from '../data/example.ts'
+import type { LanguageModel } from '../engine/language-model.ts'
+import { isObject, stringifyJson } from '../formats/json.ts'
+import type { CheckpointTensor } from '../formats/tensor.ts'
+import { is8bit } from './options/rules.ts'
+import type { TrainingOptions } from './options/sft.ts'
+
+type Value = string | number | boolean | null
+export type Facts = Readonly<Record<string, Value>>
+
+export interface Identity {
+  /** must be the same */
+  same: Facts
+  /** may be another from here on */
+  options: Facts
+}
+
+export interface Identified {
+  objective: string
+  model: LanguageModel
+  examples: readonly Example[]
+  evalExamples: readonly Example[] | null
+  options: TrainingOptions
+  steps: number
+}
+
+export function identityOf({ objective, model, examples, evalExamples, options: o, steps }: Identified): Identity {
+  const { choice, checkpoint } = model.open
+  const { baseModelNameOrPath: _, revision: __, ...adapter } = model.adapter.config ?? { kind: 'full' }
+  return {
+    same: {
+      objective,
+      seed: o.seed,
+      dataSeed: o.dataSeed ?? o.seed,
+      batchSize: o.perDeviceTrainBatchSize,
+      accumulationSteps: o.gradientAccumulationSteps,
+      trainSamplingStrategy: o.trainSamplingStrategy,
+      dataloaderDropLast: o.dataloaderDropLast,
+      examples: examples.length,
+      rows: digestOfRows(examples),
+      model: digestOfModel(checkpoint.config, checkpoint.tensors),
+      adapter: stringifyJson(adapter, { sortKeys: true }),
+      precision: choice.dtype,
+      loadIn4bit: choice.loadIn4bit,
+      optimizerStates: is8bit(o.optim) ? '8 bits' : '32 bits',
+    },
+    options: {
+      steps,
+      learningRate: o.learningRate,
+      lrSchedulerType: o.lrSchedulerType,
+      lrSchedulerKwargs: stringifyJson(o.lrSchedulerKwargs ?? {}, { sortKeys: true }),
+      warmupSteps: o.warmupSteps,
+      weightDecay: o.weightDecay,
+      adamBeta1: o.adamBeta1,
+      adamBeta2: o.adamBeta2,
+      adamEpsilon: o.adamEpsilon,
+      maxGradNorm: o.maxGradNorm,
+      evaluationRows: evalExamples && digestOfRows(evalExamples),
+    },
+  }
+}
+
+/** A short name of the run: the same for every checkpoint of it. */
+export function runId({ same }: Identity): string {
+  return digest((hash) => hash.update(stringifyJson(same, { sortKeys: true })))
+}
+
+/** What differs, in words: `seed 42 there, 7 now`; nothing where both are alike. */
+export function differences(there: Facts, now: Facts): string[] {
+  return Object.keys(now).flatMap((key) => {
+    const [a = null, b = null] = [there[key], now[key]]
+    if (a === b) return []
+    if (typeof a === 'string' && typeof b === 'string')
+      return inJson(key, a, b) ?? [HASH.test(a) ? `other ${key}` : `${key} ${a} there, ${b} now`]
+    return [`${key} ${a} there, ${b} now`]
+  })
+}
+
+const HASH = /^[0-9a-f]{16}$/
+
+/** of two objects the keys that differ */
+function inJson(key: string, a: string, b: string): string[] | null {
+  if (!a.startsWith('{') || !b.startsWith('{')) return null
+  const [there, now] = [JSON.parse(a), JSON.parse(b)] as unknown[]
+  if (!isObject(there) || !isObject(now)) return null
+  const keys = [...new Set([...Object.keys(there), ...Object.keys(now)])]
+  const show = (value: unknown) => JSON.stringify(value ?? null)
+  return keys.filter((k) => show(there[k]) !== show(now[k])).map((k) => `${key} ${k} ${show(there[k])} there, ${show(now[k])} now`)
+}
+
+type Hash = ReturnType<typeof createHash>
+
+function digest(fill: (hash: Hash) => void): string {
+  const hash = createHash('sha256')
+  fill(hash)
+  return hash.digest('hex').slice(0, 16)
+}
+
+function digestOfRows(examples: readonly Example[]): string {
+  return digest((hash) => {
+    for (const { ids, targets, starts } of examples) {
+      hash.update(Int32Array.of(ids.length, starts?.length ?? 0))
+      hash.update(ids).update(targets)
+      if (starts) hash.update(starts)
+    }
+  })
+}
+
+/** Reading whole weights would take as long as loading them: the first row of every tensor tells two models apart. */
+function digestOfModel(config: Readonly<Record<string, unknown>>, tensors: ReadonlyMap<string, CheckpointTensor>): string {
+  return digest((hash) => {
+    hash.update(stringifyJson(config, { sortKeys: true }))
+    for (const name of [...tensors.keys()].sort()) {
+      const tensor = tensors.get(name)!
+      hash.update(`${name} ${tensor.shape.join('×')}`).update(tensor.load('f32', 0, 1))
+    }
+  })
+}

@@ -1,0 +1,157 @@
+/**
+ * One run at a time in an output folder: a file that says who is in it. What a process that died left behind is taken over; a process that can't
+ * be asked (another machine, another container) counts as living while it touches the file.
+ */
+import { closeSync, openSync, readFileSync, readlinkSync, renameSync, rmSync, statSync, utimesSync, writeSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import { SaqrError } from '../error.ts'
+import { isObject } from '../formats/json.ts'
+import { alive, fileError } from '../hub/files.ts'
+
+const NAME = '.saqr-lock'
+
+/** milliseconds between two touches, and after which an untouched lock of elsewhere is a dead one's */
+const TOUCH = 10_000
+const FORGOTTEN = 120_000
+/** a lock that is being written has no words yet */
+const WRITING = 2_000
+
+interface Holder {
+  host: string
+  /** processes of other containers have numbers of their own */
+  space: string
+  pid: number
+  /** tells a process from a later one of its number */
+  started: string
+}
+
+/**
+ * Takes the folder, which exists, until the returned function is called.
+ * @throws SaqrError TRAIN_LOCKED while another run is in it
+ */
+export function lockFolder(folder: string): () => void {
+  const path = join(folder, NAME)
+  const mine = JSON.stringify(self())
+  try {
+    for (let tries = 0; !create(path, mine); tries++) {
+      const found = read(path)
+      if (found === null) continue
+      if (tries > 20 || lives(found)) throw locked(folder, path, found.text === mine ? 'a run of this process' : whoIs(found.holder))
+      takeAway(path, found.text)
+    }
+  } catch (cause) {
+    throw fileError(cause, path, 'write')
+  }
+  const touching = setInterval(() => touch(path), TOUCH)
+  touching.unref()
+  return () => {
+    clearInterval(touching)
+    if (read(path)?.text === mine) rmSync(path, { force: true })
+  }
+}
+
+/** 'wx' fails where the file is there, on every file system; two can't both succeed */
+function create(path: string, text: string): boolean {
+  let fd: number
+  try {
+    fd = openSync(path, 'wx')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
+    throw error
+  }
+  writeSync(fd, text)
+  closeSync(fd)
+  return true
+}
+
+interface Found {
+  text: string
+  /** null: it has no words that are ours */
+  holder: Holder | null
+  /** milliseconds since it was written or touched */
+  age: number
+}
+
+/** null where there is none any more */
+function read(path: string): Found | null {
+  try {
+    const text = readFileSync(path, 'utf8')
+    return { text, holder: parse(text), age: Date.now() - statSync(path).mtimeMs }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
+    throw error
+  }
+}
+
+function parse(text: string): Holder | null {
+  try {
+    const json = JSON.parse(text) as unknown
+    return isObject(json) && typeof json.pid === 'number' ? (json as unknown as Holder) : null
+  } catch {
+    return null
+  }
+}
+
+function lives({ holder, age }: Found): boolean {
+  if (holder === null) return age < WRITING
+  const { host, space, pid, started } = self()
+  if (holder.host !== host || holder.space !== space) return age < FORGOTTEN
+  if (holder.pid === pid) return holder.started === started
+  return alive(holder.pid) && startOf(holder.pid) === holder.started
+}
+
+/** Moved aside first: had another run taken the folder meanwhile, its file would come back. */
+function takeAway(path: string, text: string): void {
+  const aside = `${path}-${hostname()}-${process.pid}`
+  try {
+    renameSync(path, aside)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
+    throw error
+  }
+  if (readFileSync(aside, 'utf8') === text) rmSync(aside)
+  else renameSync(aside, path)
+}
+
+function touch(path: string): void {
+  try {
+    utimesSync(path, new Date(), new Date())
+  } catch {
+    // a folder that was taken away is found out at the next save
+  }
+}
+
+function self(): Holder {
+  return { host: hostname(), space: spaceOf(), pid: process.pid, started: startOf(process.pid) }
+}
+
+/** Linux's process namespace; elsewhere there is one */
+function spaceOf(): string {
+  try {
+    return readlinkSync('/proc/self/ns/pid')
+  } catch {
+    return ''
+  }
+}
+
+/** When a process started, as Linux counts (field 22 of /proc/PID/stat); elsewhere its number alone must do. */
+function startOf(pid: number): string {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? ''
+  } catch {
+    return ''
+  }
+}
+
+function whoIs(holder: Holder | null): string {
+  return holder === null ? 'another run' : `process ${holder.pid} on ${holder.host}`
+}
+
+function locked(folder: string, path: string, who: string): SaqrError {
+  return new SaqrError(
+    'TRAIN_LOCKED',
+    `${folder} is in use by ${who}: wait for it, or give this run an outputDir of its own (nobody there any more? remove ${path})`,
+  )
+}

@@ -1,0 +1,84 @@
+/**
+ * What a run is trained towards. An objective is a file beside this one; the loop, evaluation, checkpoints and trackers know this interface alone.
+ * An optimizer step is: rows laid out as passes, each pass run, its scores summed by metric, the sums divided by the normaliser.
+ */
+import type { Dataset } from '../../data/dataset.ts'
+import type { Example } from '../../data/example.ts'
+import type { Pass } from '../../data/passes.ts'
+import type { Prepared } from '../../data/prepare.ts'
+import type { Row } from '../../data/rows.ts'
+import type { PassRunner, StepInputs } from '../../engine/runner.ts'
+import type { HeadScore } from '../../graph/head.ts'
+import type { Tokenizer } from '../../text/tokenizer.ts'
+import type { TrainingOptions } from '../options/sft.ts'
+
+/** Something measured while it trains: declared once, then summed, logged, kept in checkpoints and gone on with by its name. */
+export interface Metric {
+  /** in log_history, by TRL's name; evaluation writes `eval_` before it */
+  readonly name: string
+  /** on a terminal; null: it isn't shown there */
+  readonly label: string | null
+  /** what a pass adds: the value of a step, or of an evaluation batch, is the sum over its passes by the normaliser */
+  sum(pass: Pass, scores: Float32Array): number
+  /** what a batch weighs in the mean over an evaluation set: as much as its rows, or as every other batch */
+  readonly batchWeight: 'rows' | 'one'
+}
+
+export interface CutOptions {
+  /** tokens of a pass at most */
+  maxPassTokens: number
+  prefixSharing: boolean
+  /** T is a multiple of this */
+  quantum: number
+}
+
+/** Rows of an optimizer step, or of an evaluation batch, as they are run. */
+export interface LaidOut {
+  passes: Pass[]
+  /** what sums over the passes are divided by, at least 1 */
+  normaliser: number
+}
+
+export interface RowSettings {
+  /** of evaluation rows? */
+  evaluation: boolean
+  formattingFunc?: (row: Row) => string
+  signal?: AbortSignal
+}
+
+export interface Objective {
+  /** as a checkpoint names it */
+  readonly name: string
+  /** What it needs of a row. @throws SaqrError DATA_… naming the row */
+  prepare(dataset: Dataset, tokenizer: Tokenizer, options: TrainingOptions, settings: RowSettings): Promise<Prepared>
+  /**
+   * Entries and their weights, in passes; rows that belong together share one. `batches`: the micro-batches of a step.
+   * @throws SaqrError DATA_ROW_TOO_LONG
+   */
+  layOut(batches: readonly (readonly Example[])[], cut: CutOptions): LaidOut
+  /** what becomes of a chunk's logits */
+  readonly score: HeadScore
+  /** Runs a pass, in as many sweeps as its weights need; gradients are added where the runner has any. Returns what metrics are summed from. */
+  run(runner: PassRunner, pass: Pass, inputs: StepInputs, signal?: AbortSignal): Promise<Float32Array>
+  /** what gradients are of */
+  readonly loss: Metric
+  /** what is measured beside it */
+  readonly metrics: readonly Metric[]
+}
+
+/** Sums by the names of metrics. */
+export type Sums = Record<string, number>
+
+/** every metric, the loss first */
+export function metricsOf({ loss, metrics }: Objective): readonly Metric[] {
+  return [loss, ...metrics]
+}
+
+export function noSums(objective: Objective): Sums {
+  return Object.fromEntries(metricsOf(objective).map(({ name }) => [name, 0]))
+}
+
+/** what `scores` of a pass add to `sums`, which is changed */
+export function addScores(sums: Sums, objective: Objective, pass: Pass, scores: Float32Array): void {
+  for (const metric of metricsOf(objective)) sums[metric.name]! += metric.sum(pass, scores)
+}

@@ -1,0 +1,61 @@
+/** What is known of a run before its first step. */
+import { predictSeconds, ratesOf } from '../engine/predict.ts'
+import { visiblePairs } from '../engine/runner.ts'
+import type { StartEvent } from '../track/events.ts'
+import { stepData } from './data.ts'
+import { camel } from './options/field.ts'
+import type { Run } from './run.ts'
+
+export function startEvent(run: Run, outputDir: string, doneSteps: number, history: readonly Record<string, number>[]): StartEvent {
+  const { model, objective, examples, options: o } = run
+  const { device, checkpoint } = model.open
+  const { trained, all } = model.count()
+  const { passes } = stepData(objective, examples, run.sampler, doneSteps, run.cut)
+  const rates = ratesOf(device)
+  const predictedSeconds = passes.reduce((sum, pass) => {
+    const work = { chunks: run.runner.chunks(pass), pairs: visiblePairs(pass) }
+    return sum + predictSeconds(run.runner.plan(pass.tokens).plan, work, rates)
+  }, 0)
+  const million = (n: number) => `${(n / 1e6).toFixed(2)} M`
+  return {
+    type: 'start',
+    runName: o.runName ?? outputDir,
+    model: checkpoint.path,
+    device: `${device.describe().kind}, ${device.describe().label}`,
+    outputDir,
+    training: `${model.adapter.label}, ${million(trained)} of ${million(all)} parameters`,
+    memory: run.memoryTable,
+    planHash: run.budget.full.hash,
+    steps: run.steps,
+    doneSteps,
+    epochs: run.steps / run.sampler.stepsPerEpoch,
+    rows: examples.length,
+    ...epochTotals(run),
+    watched: objective.metrics.flatMap(({ name, label }) => (label === null ? [] : [{ name: camel(name), label }])),
+    history,
+    passesPerStep: passes.length,
+    predictedSeconds,
+  }
+}
+
+/** steps whose rows are laid out to tell what an epoch computes; more are taken to be like them */
+const SAMPLED = 64
+
+/** tokens of an epoch, and what sharing would save where it is off */
+function epochTotals(run: Run): Pick<StartEvent, 'rowTokens' | 'computedTokens' | 'targets' | 'sharing'> {
+  const { objective, examples, sampler, cut, model } = run
+  const rowTokens = examples.reduce((sum, { ids }) => sum + ids.length, 0)
+  const targets = examples.reduce((sum, { targets }) => sum + targets.reduce((n, t) => n + t, 0), 0)
+  const sampled = { row: 0, kept: 0, shared: 0 }
+  for (let step = 0; step < Math.min(SAMPLED, sampler.stepsPerEpoch); step++) {
+    const data = stepData(objective, examples, sampler, step, cut)
+    sampled.row += data.rowTokens
+    sampled.kept += data.computedTokens
+    sampled.shared += cut.prefixSharing ? 0 : stepData(objective, examples, sampler, step, { ...cut, prefixSharing: true }).computedTokens
+  }
+  const ofEpoch = (tokens: number) => Math.round((tokens / sampled.row) * rowTokens)
+  const computedTokens = ofEpoch(sampled.kept)
+  if (cut.prefixSharing) return { rowTokens, computedTokens, targets, sharing: null }
+  const off = model.adapter.random ?? 'prefix_sharing is off'
+  return { rowTokens, computedTokens, targets, sharing: { off, tokens: computedTokens - ofEpoch(sampled.shared) } }
+}

@@ -1,0 +1,63 @@
+/** One optimizer step: its passes, then the optimiser. A number that is none ends the run before anything trained has changed. */
+import type { Pass } from '../data/passes.ts'
+import { firstNonFinite } from '../engine/diagnose.ts'
+import { countFlops } from '../engine/predict.ts'
+import { visiblePairs } from '../engine/runner.ts'
+import { SaqrError } from '../error.ts'
+import type { StepData } from './data.ts'
+import { addScores, noSums, type Sums } from './objectives/objective.ts'
+import type { Run } from './run.ts'
+
+export interface StepResult {
+  loss: number
+  gradNorm: number
+  flops: number
+  /** of every metric, the loss among them */
+  means: Sums
+}
+
+/** @param step from 0. @throws SaqrError TRAIN_NAN naming where a number stopped being one; trained tensors are then as before the step */
+export async function optimizerStep(run: Run, data: StepData, step: number, signal?: AbortSignal): Promise<StepResult> {
+  const { runner, optimizer, objective, schedule, options: o } = run
+  const inputs = inputsOf(run, data, step)
+  const sums = noSums(objective)
+  let flops = 0
+  for (const pass of data.passes) {
+    addScores(sums, objective, pass, await objective.run(runner, pass, inputs, signal))
+    if (!Number.isFinite(sums[objective.loss.name])) throw await notANumber(run, data, step, 'the loss')
+    flops += passFlops(run, pass)
+  }
+  const gradNorm = await optimizer.step(step + 1, schedule.rate(step), o.maxGradNorm)
+  if (!Number.isFinite(gradNorm)) throw await notANumber(run, data, step, 'the gradient norm')
+  const means = Object.fromEntries(Object.entries(sums).map(([name, sum]) => [name, sum * inputs.lossScale]))
+  return { loss: means[objective.loss.name]!, gradNorm, flops, means }
+}
+
+function inputsOf({ options: o }: Run, { normaliser }: StepData, step: number) {
+  return { seed: o.seed, step, lossScale: 1 / normaliser }
+}
+
+/** of the tokens computed and the positions with a target: padding and the rest of the last head chunk don't count */
+function passFlops({ runner }: Run, pass: Pass): number {
+  const chunks = pass.headCount / runner.chunkSize(pass.tokens)
+  const work = { chunks, pairs: visiblePairs(pass), filled: pass.computedTokens / pass.tokens }
+  const { flops, recomputed } = countFlops(runner.plan(pass.tokens).plan, work)
+  return flops + recomputed
+}
+
+async function notANumber(run: Run, data: StepData, step: number, what: string): Promise<SaqrError> {
+  const { runner, model } = run
+  for (const pass of data.passes) {
+    const culprit = await firstNonFinite(model.open.device, runner, pass, inputsOf(run, data, step))
+    if (!culprit) continue
+    const { op, module, segment } = culprit
+    return new SaqrError(
+      'TRAIN_NAN',
+      `step ${step + 1}: ${what} is no number. The first such value comes from op ${op} of ${module} (${segment}). Trained weights are as they were before this step; lower the learning rate, or look at the rows of this step.`,
+    )
+  }
+  return new SaqrError(
+    'TRAIN_NAN',
+    `step ${step + 1}: ${what} is no number, although every op's results are finite: gradients overflowed in their sum. Lower the learning rate.`,
+  )
+}

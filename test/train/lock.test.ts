@@ -1,0 +1,100 @@
+/** One run in a folder at a time, and none that died keeps others out. */
+import { spawn } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, it } from 'vitest'
+import { lockFolder } from '../../src/train/lock.ts'
+
+const work = mkdtempSync(join(tmpdir(), 'saqr-lock-'))
+afterAll(() => rmSync(work, { recursive: true }))
+let count = 0
+function folder(): string {
+  const path = join(work, String(count++))
+  mkdirSync(path)
+  return path
+}
+const fileOf = (path: string) => join(path, '.saqr-lock')
+
+function hold(path: string, time = 10): { first: Promise<string>; ended: Promise<void> } {
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'holder.mjs'), path, String(time)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  return {
+    first: new Promise((resolve) => child.stdout.once('data', (text: Buffer) => resolve(text.toString().trim()))),
+    ended: new Promise((resolve) => child.once('exit', () => resolve())),
+  }
+}
+
+describe('a folder', () => {
+  it('in use is refused by name, and free again afterwards', () => {
+    const path = folder()
+    const unlock = lockFolder(path)
+    expect(() => lockFolder(path)).toThrow(/is in use by a run of this process: wait for it, or give this run an outputDir of its own/)
+    unlock()
+    expect(existsSync(fileOf(path))).toBe(false)
+    lockFolder(path)()
+  })
+
+  it('in use by another process is refused, and taken over when that has died', async () => {
+    const path = folder()
+    const { first, ended } = hold(path, 1500)
+    expect(await first).toBe('got')
+    expect(() => lockFolder(path)).toThrow(/is in use by process \d+ on /)
+    await ended
+    expect(existsSync(fileOf(path))).toBe(true)
+    lockFolder(path)()
+  })
+
+  it('that a dead run left goes to one of many that want it at once', async () => {
+    const path = folder()
+    const dead = hold(path)
+    await dead.ended
+    const all = Array.from({ length: 8 }, () => hold(path, 3000))
+    const answers = await Promise.all(all.map(({ first }) => first))
+    expect(answers.filter((answer) => answer === 'got')).toHaveLength(1)
+    expect(answers.filter((answer) => answer === 'TRAIN_LOCKED')).toHaveLength(7)
+    await Promise.all(all.map(({ ended }) => ended))
+  })
+})
+
+describe('a lock', () => {
+  const age = (path: string, seconds: number) => utimesSync(fileOf(path), new Date(), new Date(Date.now() - seconds * 1000))
+  const other = (changes: object): string => {
+    const path = folder()
+    const unlock = lockFolder(path)
+    const mine = JSON.parse(readFileSync(fileOf(path), 'utf8'))
+    unlock()
+    writeFileSync(fileOf(path), JSON.stringify({ ...mine, ...changes }))
+    return path
+  }
+
+  it('of another machine counts while it is touched', () => {
+    const path = other({ host: 'elsewhere' })
+    expect(() => lockFolder(path)).toThrow(/in use by process \d+ on elsewhere/)
+    age(path, 300)
+    lockFolder(path)()
+  })
+
+  it.runIf(process.platform === 'linux')('of an earlier process of the same number is none', () => {
+    lockFolder(other({ started: '1' }))()
+    lockFolder(other({ started: '1', pid: 1 }))()
+  })
+
+  it('that has no words yet counts for a moment: it is being written', () => {
+    const path = folder()
+    writeFileSync(fileOf(path), '')
+    expect(() => lockFolder(path)).toThrow(/in use by another run/)
+    age(path, 10)
+    lockFolder(path)()
+  })
+
+  it('that another run took over is not removed', () => {
+    const path = folder()
+    const unlock = lockFolder(path)
+    const text = readFileSync(fileOf(path), 'utf8').replace(/"pid":\d+/, '"pid":1')
+    writeFileSync(fileOf(path), text)
+    unlock()
+    expect(readFileSync(fileOf(path), 'utf8')).toBe(text)
+  })
+})
