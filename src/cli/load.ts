@@ -5,7 +5,7 @@ import type { Device } from '../devices/device.ts'
 import { LanguageModel } from '../engine/language-model.ts'
 import { loadAdapter } from '../engine/load-adapter.ts'
 import { type OpenedBase, openBase as open } from '../engine/open-base.ts'
-import { SaqrError } from '../error.ts'
+import { option, SaqrError, say } from '../error.ts'
 import { readTokenizerFiles } from '../formats/tokenizer-files.ts'
 import { resolveDataset } from '../hub/dataset.ts'
 import { isFile, isFolder } from '../hub/files.ts'
@@ -33,7 +33,10 @@ export async function openForTraining(o: SftOptions, device: Device, signal: Abo
   const base = await openBase(o.modelNameOrPath!, o, device, signal)
   const lora = adapterConfig(o)
   if (base.adapter !== null && lora)
-    throw new SaqrError('OPTION_INVALID', `${o.modelNameOrPath} is an adapter, which is trained on as it is; leave --use_peft out`)
+    throw new SaqrError(
+      'OPTION_INVALID',
+      say`${o.modelNameOrPath} is an adapter, which is trained on as it is; leave ${option('usePeft')} out`,
+    )
   if (base.adapter !== null) return { ...base, language: loadAdapter(base.open, base.adapter) }
   if (o.loadIn4bit && !lora) throw new SaqrError('OPTION_INVALID', FROZEN_4BIT)
   return { ...base, language: new LanguageModel(base.open, lora ? { kind: 'lora', config: lora } : { kind: 'full' }, o.seed) }
@@ -66,7 +69,7 @@ async function chatTemplate(path: string, signal: AbortSignal): Promise<string> 
   if (template !== undefined) return template
   throw new SaqrError(
     'TEXT_NO_TEMPLATE',
-    `--chat_template_path ${path}: there is no chat template; name a .jinja file or a tokenizer with one`,
+    say`${option('chatTemplatePath')} ${path}: there is no chat template; name a .jinja file or a tokenizer with one`,
   )
 }
 

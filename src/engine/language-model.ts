@@ -1,7 +1,7 @@
 /** A model that can be trained, generate and be saved: an open checkpoint and what is trained over it. */
 import type { Adapter } from '../adapters/adapter.ts'
 import type { AdapterSpec } from '../adapters/choose.ts'
-import { SaqrError } from '../error.ts'
+import { option, SaqrError, say } from '../error.ts'
 import type { StoredTensor } from '../formats/dense.ts'
 import { layoutParameters } from '../graph/layout.ts'
 import type { TraceRecorder } from '../graph/trace.ts'
@@ -43,7 +43,10 @@ export class LanguageModel {
   /** @throws SaqrError MODEL_FROZEN where nothing is trained */
   get trainables(): Trainables {
     if (this.trained) return this.trained
-    throw new SaqrError('MODEL_FROZEN', 'nothing of this model is trained: add an adapter (getPeftModel) or open it with fullFinetuning')
+    throw new SaqrError(
+      'MODEL_FROZEN',
+      say`nothing of this model is trained: add an adapter (getPeftModel) or open it with ${option('fullFinetuning')}`,
+    )
   }
 
   /** @throws SaqrError MODEL_FROZEN where nothing is trained, MODEL_UNTRAINABLE for an adapter that can be used and merged but not trained on */
@@ -91,6 +94,6 @@ function noTarget(targets: readonly string[] | string, { open, recorder }: Langu
   const hint = close ? `did you mean ${close}?` : `it has ${modules.join(', ')}; all-linear means every one`
   return new SaqrError(
     'OPTION_MODULES',
-    `target_modules ${JSON.stringify(targets)} match no module of this ${open.model.family} model: ${hint}`,
+    say`${option('targetModules')} ${JSON.stringify(targets)} match no module of this ${open.model.family} model: ${hint}`,
   )
 }

@@ -2,7 +2,7 @@
 import type { LanguageModel } from '../engine/language-model.ts'
 import { SeededRandom } from '../engine/random.ts'
 import { checkIds } from '../engine/vocabulary.ts'
-import { SaqrError } from '../error.ts'
+import { option, SaqrError, say } from '../error.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import { Decoder } from './decoder.ts'
 import { type SampleOptions, sample } from './sample.ts'
@@ -51,7 +51,7 @@ export async function* generateIds(
 /** @throws SaqrError OPTION_INVALID */
 function checkSampling({ temperature = 0, topK = 0, topP = 1 }: SampleOptions): void {
   const wrong = (name: string, value: number, expected: string) =>
-    new SaqrError('OPTION_INVALID', `${name} is ${value}; expected ${expected}`)
+    new SaqrError('OPTION_INVALID', say`${option(name)} is ${value}; expected ${expected}`)
   if (!(temperature >= 0 && temperature < Number.POSITIVE_INFINITY)) throw wrong('temperature', temperature, 'a number of at least 0')
   if (!(Number.isInteger(topK) && topK >= 0)) throw wrong('topK', topK, 'a whole number of at least 0 (0: all tokens)')
   if (!(topP > 0 && topP <= 1)) throw wrong('topP', topP, 'above 0 and at most 1')

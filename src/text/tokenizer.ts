@@ -2,7 +2,7 @@
  * Text to token ids and back, as the checkpoint's own tokenizer does it. Definition.ts says what runs and refuses
  * what would not be reproduced.
  */
-import { SaqrError } from '../error.ts'
+import { option, SaqrError, say } from '../error.ts'
 import { assistantMask } from './assistant-mask.ts'
 import { type ChatOptions, ChatTemplate, type Message, type Rendered, rowError } from './chat-template.ts'
 import { decoderOf } from './decoder.ts'
@@ -74,7 +74,7 @@ export class Tokenizer {
     if (options.eosToken !== undefined && this.idOf(options.eosToken) === undefined) {
       throw new SaqrError(
         'TEXT_UNKNOWN_TOKEN',
-        `eosToken ${JSON.stringify(options.eosToken)} is not in the vocabulary of this tokenizer. Give one of its tokens.`,
+        say`${option('eosToken')} ${JSON.stringify(options.eosToken)} is not in the vocabulary of this tokenizer. Give one of its tokens.`,
       )
     }
   }
@@ -148,7 +148,7 @@ export class Tokenizer {
     if (!template.marksGeneration) {
       throw new SaqrError(
         'TEXT_NO_GENERATION_MARKS',
-        'The chat template does not say what the assistant wrote, and is none of those for which it is known, so assistantOnlyLoss has no targets. Give a template with {% generation %} … {% endgeneration %} around it (chatTemplatePath), or set assistantOnlyLoss to false.',
+        say`The chat template does not say what the assistant wrote, and is none of those for which it is known, so ${option('assistantOnlyLoss')} has no targets. Give a template with {% generation %} … {% endgeneration %} around it (${option('chatTemplate')}), or set ${option('assistantOnlyLoss')} to false.`,
       )
     }
     const { text, spans, holds } = template.render(messages, this.special, options)
@@ -169,7 +169,7 @@ export class Tokenizer {
       const named = this.#templates.size > 0 ? ` named default (only ${[...this.#templates.keys()].join(', ')})` : ''
       throw new SaqrError(
         'TEXT_NO_TEMPLATE',
-        `${where ? `${where}: ` : ''}this tokenizer has no chat template${named}, so messages can't become text. Give one (chatTemplatePath), or use rows of text or prompt and completion.`,
+        say`${where ? `${where}: ` : ''}this tokenizer has no chat template${named}, so messages can't become text. Give one (${option('chatTemplate')}), or use rows of text or prompt and completion.`,
       )
     }
     const template = this.#compile(source)

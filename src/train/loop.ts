@@ -8,7 +8,7 @@ import type { Pass } from '../data/passes.ts'
 import { firstNonFinite } from '../engine/diagnose.ts'
 import { countFlops } from '../engine/predict.ts'
 import { passLoss, passMetrics, visiblePairs } from '../engine/runner.ts'
-import { SaqrError } from '../error.ts'
+import { option, SaqrError, say } from '../error.ts'
 import { checkpointsOf, type Resumed, type RunFacts, removeOldCheckpoints, saveCheckpoint } from './checkpoint.ts'
 import { type StepData, stepData } from './data.ts'
 import { evaluate } from './evaluate.ts'
@@ -55,7 +55,11 @@ export async function* trainLoop(
     saved = p.step
     const write = (folder: string) => saveCheckpoint(folder, model, run.optimizer, stateOf(run, p), p.facts)
     const path = await write(outputDir).catch(async (error: unknown) => {
-      throw await rescue(error, write, (there) => `Go on from there with resumeFromCheckpoint ${there} when ${outputDir} can be written.`)
+      throw await rescue(
+        error,
+        write,
+        (there) => say`Go on from there with ${option('resumeFromCheckpoint')} ${there} when ${outputDir} can be written.`,
+      )
     })
     removeOldCheckpoints(outputDir, o.saveTotalLimit)
     return { type: 'save', step: p.step, path }

@@ -7,7 +7,7 @@ import type { LanguageModel } from '../engine/language-model.ts'
 import { predictSeconds, ratesOf } from '../engine/predict.ts'
 import { visiblePairs } from '../engine/runner.ts'
 import { checkIds } from '../engine/vocabulary.ts'
-import { SaqrError } from '../error.ts'
+import { option, SaqrError, say } from '../error.ts'
 import { ensureWritableFolder } from '../hub/files.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import { checkSame, findCheckpoint, restore } from './checkpoint.ts'
@@ -187,7 +187,7 @@ function checkPositions(examples: readonly Example[], { open }: LanguageModel): 
     if (longest <= maxPositions) continue
     throw new SaqrError(
       'DATA_TOO_LONG',
-      `${source}, row ${row}: ${longest} tokens, but the model knows ${maxPositions} positions (max_position_embeddings). Set maxLength to ${maxPositions} or less.`,
+      say`${source}, row ${row}: ${longest} tokens, but the model knows ${maxPositions} positions (max_position_embeddings). Set ${option('maxLength')} to ${maxPositions} or less.`,
     )
   }
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { LanguageModel } from '../../engine/language-model.ts'
 import { writeTokenizer } from '../../engine/model-folder.ts'
 import { saveTrained } from '../../engine/save.ts'
-import { SaqrError } from '../../error.ts'
+import { option, SaqrError, say } from '../../error.ts'
 import { isFile } from '../../hub/files.ts'
 import { jsonl } from '../../track/jsonl.ts'
 import { terminal } from '../../track/terminal.ts'
@@ -81,7 +81,7 @@ async function rowsOf(o: SftOptions, signal: AbortSignal) {
   if (o.evalDatasetName === null && isFile(o.datasetName!))
     throw new SaqrError(
       'OPTION_INVALID',
-      `evalStrategy ${o.evalStrategy} needs rows that are not trained on, and a file has no split ${o.datasetTestSplit}: name some with evalDatasetName`,
+      say`${option('evalStrategy')} ${o.evalStrategy} needs rows that are not trained on, and a file has no split ${o.datasetTestSplit}: name some with ${option('evalDatasetName')}`,
     )
   const evalDataset =
     o.evalDatasetName === null
