@@ -1,13 +1,10 @@
 /** Model and rows as the options of `saqr sft` name them. */
-import { Dataset, loadDataset } from '../data/dataset.ts'
-import { parseSplit, sliceBounds } from '../data/split.ts'
 import type { Device } from '../devices/device.ts'
 import { LanguageModel } from '../engine/language-model.ts'
 import { loadAdapter } from '../engine/load-adapter.ts'
 import { type OpenedBase, openBase as open } from '../engine/open-base.ts'
 import { option, SaqrError, say } from '../error.ts'
 import { readTokenizerFiles } from '../formats/tokenizer-files.ts'
-import { resolveDataset } from '../hub/dataset.ts'
 import { isFile, isFolder } from '../hub/files.ts'
 import { readText } from '../hub/json.ts'
 import { resolveModel } from '../hub/model.ts'
@@ -71,18 +68,4 @@ async function chatTemplate(path: string, signal: AbortSignal): Promise<string> 
     'TEXT_NO_TEMPLATE',
     say`${option('chatTemplatePath')} ${path}: there is no chat template; name a .jinja file or a tokenizer with one`,
   )
-}
-
-/** Rows of a file, a folder or a Hub data set; `split` may take parts of splits (`train[:90%]`), and a file is its own train split. */
-export async function loadRows(name: string, config: string | null, split: string, signal: AbortSignal): Promise<Dataset> {
-  const slices: Dataset[] = []
-  for (const slice of parseSplit(split)) {
-    const { files } = await resolveDataset(name, { config: config ?? undefined, split: slice.split, signal })
-    const parts = []
-    for (const file of files) parts.push(await loadDataset(file))
-    const whole = Dataset.join(parts, `${name} (${slice.split}, ${files.length} files)`)
-    const [first, end] = sliceBounds(slice, whole.length)
-    slices.push(first === 0 && end === whole.length ? whole : whole.slice(first, end))
-  }
-  return Dataset.join(slices, `${name} (${split})`)
 }

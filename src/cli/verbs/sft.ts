@@ -1,5 +1,6 @@
 /** `saqr sft`: supervised fine-tuning with the flags of `trl sft`. */
 import { join } from 'node:path'
+import { loadRows } from '../../data/load.ts'
 import type { LanguageModel } from '../../engine/language-model.ts'
 import { writeTokenizer } from '../../engine/model-folder.ts'
 import { saveTrained } from '../../engine/save.ts'
@@ -17,7 +18,7 @@ import { type SftOptions, sftFields, sftThemes, trainerArgs } from '../../train/
 import { rescue } from '../../train/rescue.ts'
 import { SFTTrainer } from '../../train/sft-trainer.ts'
 import { openDevice } from '../device.ts'
-import { loadRows, openForTraining } from '../load.ts'
+import { openForTraining } from '../load.ts'
 import { INTERRUPTED } from '../run.ts'
 import { defineVerb, type Io } from '../verb.ts'
 
@@ -76,7 +77,7 @@ async function saveModel(language: LanguageModel, outputDir: string, step: numbe
 }
 
 async function rowsOf(o: SftOptions, signal: AbortSignal) {
-  const trainDataset = await loadRows(o.datasetName!, o.datasetConfig, o.datasetTrainSplit, signal)
+  const trainDataset = await loadRows(o.datasetName!, { config: o.datasetConfig ?? undefined, split: o.datasetTrainSplit, signal })
   if (o.evalStrategy === 'no') return { trainDataset }
   if (o.evalDatasetName === null && isFile(o.datasetName!))
     throw new SaqrError(
@@ -85,8 +86,8 @@ async function rowsOf(o: SftOptions, signal: AbortSignal) {
     )
   const evalDataset =
     o.evalDatasetName === null
-      ? await loadRows(o.datasetName!, o.datasetConfig, o.datasetTestSplit, signal)
-      : await loadRows(o.evalDatasetName, null, o.datasetTestSplit, signal)
+      ? await loadRows(o.datasetName!, { config: o.datasetConfig ?? undefined, split: o.datasetTestSplit, signal })
+      : await loadRows(o.evalDatasetName, { split: o.datasetTestSplit, signal })
   return { trainDataset, evalDataset }
 }
 
