@@ -3,9 +3,12 @@ import { join } from 'node:path'
 import { stringifyJson } from '../formats/json.ts'
 import { asF32, bytesOf, f32ToBf16 } from '../formats/numbers.ts'
 import { type TensorToWrite, writeSafetensors } from '../formats/safetensors/write.ts'
-import type { CheckpointTensor, TokenizerFiles } from '../formats/tensor.ts'
+import type { CheckpointTensor } from '../formats/tensor.ts'
+import { writeTokenizer } from '../formats/tokenizer-files.ts'
 import { ensureWritableFolder, writeFileAtomic } from '../hub/files.ts'
 import type { OpenModel } from './open-model.ts'
+
+export { writeTokenizer } from '../formats/tokenizer-files.ts'
 
 /** bytes of one file at most */
 const SHARD = 5e9
@@ -49,13 +52,6 @@ export async function writeModelFolder(
   writeFileAtomic(join(folder, 'config.json'), json({ ...base, dtype: bf16 ? 'bfloat16' : 'float32', ...config }))
   if (checkpoint.generationConfig) writeFileAtomic(join(folder, 'generation_config.json'), json(checkpoint.generationConfig))
   if (checkpoint.tokenizer) writeTokenizer(folder, checkpoint.tokenizer)
-}
-
-export function writeTokenizer(folder: string, { tokenizerJson, tokenizerConfig, chatTemplate }: TokenizerFiles): void {
-  writeFileAtomic(join(folder, 'tokenizer.json'), json(tokenizerJson))
-  const { chat_template: _, ...config } = tokenizerConfig
-  writeFileAtomic(join(folder, 'tokenizer_config.json'), json(config))
-  if (chatTemplate !== undefined) writeFileAtomic(join(folder, 'chat_template.jinja'), chatTemplate)
 }
 
 async function writeShards(folder: string, tensors: readonly TensorToWrite[], size: (shape: readonly number[]) => number): Promise<void> {

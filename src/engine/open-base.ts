@@ -93,6 +93,6 @@ async function baseOf(folder: string, { token, signal }: BaseRequest): Promise<R
 function withChanges(files: TokenizerFiles, { eosToken, chatTemplate }: BaseRequest): TokenizerFiles {
   const changed = { ...files }
   if (eosToken != null) changed.tokenizerConfig = { ...files.tokenizerConfig, eos_token: eosToken }
-  if (chatTemplate != null) changed.chatTemplate = chatTemplate
+  if (chatTemplate != null) Object.assign(changed, { chatTemplate, chatTemplates: {} })
   return changed
 }

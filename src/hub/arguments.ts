@@ -25,7 +25,11 @@ export interface Check<T> {
 /** A check for every key that there is. */
 export type Checks<T> = { readonly [K in keyof T]-?: Check<T[K] | undefined> }
 
-const kind = <T>(what: string, holds: (value: unknown) => boolean): Check<T> => ({ what, take: (v) => (holds(v) ? (v as T) : unfit) })
+/** Values that are taken as they are. */
+export const kind = <T>(what: string, holds: (value: unknown) => boolean): Check<T> => ({
+  what,
+  take: (v) => (holds(v) ? (v as T) : unfit),
+})
 
 export const text: Check<string> = kind('a text', (v) => typeof v === 'string')
 export const filled: Check<string> = kind('a text that is not empty', (v) => typeof v === 'string' && v.trim() !== '')

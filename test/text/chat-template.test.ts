@@ -77,9 +77,15 @@ test('named templates: tool_use where there are tools, else default', () => {
     { name: 'default', template: 'plain' },
     { name: 'tool_use', template: 'tools' },
   ]
-  const tokenizer = tokenizerOf('smollm-like', { chatTemplate: named as unknown as string })
-  expect(tokenizer.applyChatTemplate(say('hi')).text).toBe('plain')
-  expect(tokenizer.applyChatTemplate(say('hi'), { tools: [{}] }).text).toBe('tools')
+  const { tokenizerJson, tokenizerConfig } = filesOf('smollm-like')
+  const forms = [
+    { tokenizerJson, tokenizerConfig: { ...tokenizerConfig, chat_template: named } },
+    { tokenizerJson, tokenizerConfig, chatTemplate: 'plain', chatTemplates: { tool_use: 'tools' } },
+  ]
+  for (const tokenizer of forms.map((files) => new Tokenizer(files))) {
+    expect(tokenizer.applyChatTemplate(say('hi'), { tokenize: false })).toBe('plain')
+    expect(tokenizer.applyChatTemplate(say('hi'), { tools: [{}] }).text).toBe('tools')
+  }
 })
 
 describe('what the assistant wrote', () => {
