@@ -3,10 +3,12 @@
  * left, or pack instead of cutting. Rows that can't be read are errors; rows that teach nothing are left out and named.
  */
 import { type Message, option, SaqrError, say } from '../error.ts'
+import { shown } from '../hub/arguments.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import type { Dataset } from './dataset.ts'
 import type { Example } from './example.ts'
 import { type PackingStrategy, pack } from './packing.ts'
+import { formOfTexts, type PromptForm, promptFormOf } from './prompt-form.ts'
 import type { Row } from './rows.ts'
 import { type Shape, shapeNames } from './shape.ts'
 import { tokenizers } from './tokenize.ts'
@@ -36,6 +38,8 @@ export interface Prepared {
   shape: Shape
   /** rows left out, with the reason: "rows.jsonl, line 17: no target …" */
   unused: string[]
+  /** how the rows ask; null: none could be told */
+  form: PromptForm | null
   /** what a user should know, a line each */
   notes: string[]
 }
@@ -61,10 +65,16 @@ export async function prepare(dataset: Dataset, tokenizer: Tokenizer, options: P
   const unused: string[] = []
   const said = new Set<string>() // each note once
   const rows: Example[] = []
+  const formatted: string[] = []
   let breath = performance.now()
   for (const [i, row] of dataset.rows.entries()) {
     const where = dataset.where(i)
-    const { ids, targets, lost, note } = tokenizers[shape](formattingFunc ? { text: formattingFunc(row) } : row, where, tokenizer, settings)
+    const { ids, targets, lost, note } = tokenizers[shape](
+      formattingFunc ? { text: format(formattingFunc, row, where, formatted) } : row,
+      where,
+      tokenizer,
+      settings,
+    )
     if (note !== undefined && !said.has(note)) {
       said.add(note)
       notes.push(`${where}: ${note}`)
@@ -97,7 +107,26 @@ export async function prepare(dataset: Dataset, tokenizer: Tokenizer, options: P
       say`${dataset.source}: no row has a token to learn.${why} Check the columns, ${option('maxLength')} and what is a target (${option('completionOnlyLoss')}, ${option('assistantOnlyLoss')}).`,
     )
   }
-  return { examples, shape, unused, notes }
+  const form = formattingFunc ? formOfTexts(formatted, tokenizer) : promptFormOf(shape, dataset.rows, settings.textField, tokenizer)
+  return { examples, shape, unused, form, notes }
+}
+
+/** What a user's function throws is told with the row it was given. */
+function format(formattingFunc: (row: Row) => string, row: Row, where: string, formatted: string[]): string {
+  let text: unknown
+  try {
+    text = formattingFunc(row)
+  } catch (cause) {
+    throw new SaqrError(
+      'DATA_FUNCTION',
+      say`${where}: ${option('formattingFunc')} failed: ${cause instanceof Error ? cause.message : shown(cause)}`,
+      { cause },
+    )
+  }
+  if (typeof text !== 'string')
+    throw new SaqrError('DATA_FUNCTION', say`${where}: ${option('formattingFunc')} must return a text, not ${shown(text)}`)
+  formatted.push(text)
+  return text
 }
 
 function requireConsistent(dataset: Dataset, shape: Shape, options: PrepareOptions): void {

@@ -1,6 +1,7 @@
 /** A model that can be trained, generate and be saved: an open checkpoint and what is trained over it. */
 import type { Adapter } from '../adapters/adapter.ts'
 import type { AdapterSpec } from '../adapters/choose.ts'
+import type { PromptForm } from '../data/prompt-form.ts'
 import { option, SaqrError, say } from '../error.ts'
 import type { StoredTensor } from '../formats/dense.ts'
 import { layoutParameters } from '../graph/layout.ts'
@@ -18,6 +19,8 @@ export class LanguageModel {
   readonly recorder: TraceRecorder
   /** tensors of the adapter's file that are not trained (base weights kept along), by their names in it: saved again as they are */
   kept: readonly (readonly [string, StoredTensor])[] = []
+  /** how the rows asked that it was trained on: saved along, and how it is asked */
+  promptForm: PromptForm | null = null
   readonly #trainables: Trainables | undefined
   #disposed = false
 

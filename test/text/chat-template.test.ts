@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { type ChatOptions, ChatTemplate, type Message } from '../../src/text/chat-template.ts'
-import { kinds, recorded, tokenizerOf } from './fixtures.ts'
+import { Tokenizer } from '../../src/text/tokenizer.ts'
+import { filesOf, kinds, recorded, tokenizerOf } from './fixtures.ts'
 
 interface Case {
   template: string | null

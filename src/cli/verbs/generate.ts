@@ -3,7 +3,6 @@ import { text as readAll } from 'node:stream/consumers'
 import { z } from 'zod'
 import { option, SaqrError, say } from '../../error.ts'
 import { generate as pieces } from '../../generate/generate.ts'
-import type { Tokenizer } from '../../text/tokenizer.ts'
 import { honoured } from '../../train/options/field.ts'
 import { count, optionalFlag, optionalText } from '../../train/options/schemas.ts'
 import { sftFields } from '../../train/options/sft.ts'
@@ -62,10 +61,9 @@ export const generate = defineVerb({
     const text = options.prompt ?? (words.length > 0 ? words.join(' ') : await standardInput())
     const opened = await openDevice(options.useCpu ? 'cpu' : options.device)
     try {
-      const { language, tokenizer, notes } = await openForGeneration(options.modelNameOrPath, options, opened, io.signal)
+      const { language, tokenizer, notes } = await openForGeneration(options.modelNameOrPath, options, opened, io)
       for (const note of notes) io.err.write(`${note}\n`)
-      const ids = promptIds(tokenizer, text, options.chat, options.system)
-      for await (const piece of pieces(language, tokenizer, ids, { ...options, signal: io.signal })) io.out.write(piece)
+      for await (const piece of pieces(language, tokenizer, text, { ...options, signal: io.signal })) io.out.write(piece)
       io.out.write('\n')
       return 0
     } finally {
@@ -73,19 +71,6 @@ export const generate = defineVerb({
     }
   },
 })
-
-function promptIds(tokenizer: Tokenizer, text: string, chat: boolean | null, system: string | null): number[] {
-  if (chat ?? tokenizer.chatTemplate !== null) {
-    const messages = [...(system === null ? [] : [{ role: 'system', content: system }]), { role: 'user', content: text }]
-    return tokenizer.applyChatTemplate(messages, { addGenerationPrompt: true }).ids
-  }
-  if (system !== null)
-    throw new SaqrError(
-      'OPTION_INVALID',
-      say`${option('system')} needs a chat template: leave it out, or name one with ${option('chatTemplatePath')}`,
-    )
-  return tokenizer.encode(text)
-}
 
 async function standardInput(): Promise<string> {
   if (process.stdin.isTTY)

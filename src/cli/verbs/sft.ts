@@ -6,6 +6,7 @@ import { writeTokenizer } from '../../engine/model-folder.ts'
 import { saveTrained } from '../../engine/save.ts'
 import { option, SaqrError, say } from '../../error.ts'
 import { isFile } from '../../hub/files.ts'
+import { progressLine } from '../../hub/progress.ts'
 import { jsonl } from '../../track/jsonl.ts'
 import { terminal } from '../../track/terminal.ts'
 import { tracked } from '../../track/tracker.ts'
@@ -15,6 +16,7 @@ import { renamed } from '../../train/options/retired.ts'
 import { checkSft } from '../../train/options/rules.ts'
 import { sizeInBytes } from '../../train/options/schemas.ts'
 import { type SftOptions, sftFields, sftThemes, trainerArgs } from '../../train/options/sft.ts'
+import { prepareEarly } from '../../train/prepare-rows.ts'
 import { rescue } from '../../train/rescue.ts'
 import { SFTTrainer } from '../../train/sft-trainer.ts'
 import { openDevice } from '../device.ts'
@@ -38,8 +40,10 @@ export const sft = defineVerb({
     const device = await openDevice(options.useCpu ? 'cpu' : options.device)
     try {
       // rows first: a name that is wrong should not cost the fetching of a model
-      const rows = await rowsOf(options, io.signal)
-      const { language, tokenizer, notes } = await openForTraining(options, device, io.signal)
+      const rows = await rowsOf(options, io)
+      const { language, tokenizer, notes } = await openForTraining(options, device, io, (tokenizer, { maxPositions }) =>
+        prepareEarly(rows, tokenizer, options, maxPositions, io.signal),
+      )
       for (const note of notes) io.err.write(`${note}\n`)
       const trainer = new SFTTrainer({
         model: { language },
@@ -76,8 +80,9 @@ async function saveModel(language: LanguageModel, outputDir: string, step: numbe
   }
 }
 
-async function rowsOf(o: SftOptions, signal: AbortSignal) {
-  const trainDataset = await loadRows(o.datasetName!, { config: o.datasetConfig ?? undefined, split: o.datasetTrainSplit, signal })
+async function rowsOf(o: SftOptions, { signal, err }: Io) {
+  const request = { signal, onProgress: progressLine(err) }
+  const trainDataset = await loadRows(o.datasetName!, { config: o.datasetConfig ?? undefined, split: o.datasetTrainSplit, ...request })
   if (o.evalStrategy === 'no') return { trainDataset }
   if (o.evalDatasetName === null && isFile(o.datasetName!))
     throw new SaqrError(
@@ -86,8 +91,8 @@ async function rowsOf(o: SftOptions, signal: AbortSignal) {
     )
   const evalDataset =
     o.evalDatasetName === null
-      ? await loadRows(o.datasetName!, { config: o.datasetConfig ?? undefined, split: o.datasetTestSplit, signal })
-      : await loadRows(o.evalDatasetName, { split: o.datasetTestSplit, signal })
+      ? await loadRows(o.datasetName!, { config: o.datasetConfig ?? undefined, split: o.datasetTestSplit, ...request })
+      : await loadRows(o.evalDatasetName, { split: o.datasetTestSplit, ...request })
   return { trainDataset, evalDataset }
 }
 
