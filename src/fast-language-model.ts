@@ -7,7 +7,7 @@ import { loadAdapter } from './engine/load-adapter.ts'
 import { openBase } from './engine/open-base.ts'
 import type { OpenModel } from './engine/open-model.ts'
 import { saveTrained } from './engine/save.ts'
-import { SaqrError } from './error.ts'
+import { option, SaqrError, say } from './error.ts'
 import { saveMerged } from './export/merged.ts'
 import { type AdapterConfig, loraConfig } from './formats/peft/config.ts'
 import { type GenerateOptions, generate } from './generate/generate.ts'
@@ -114,7 +114,7 @@ export const FastLanguageModel = {
       if (adapter !== null && fullFinetuning) {
         throw new SaqrError(
           'OPTION_INVALID',
-          `${name} is an adapter, which is trained on as it is: leave fullFinetuning out, or merge it first`,
+          say`${name} is an adapter, which is trained on as it is: leave ${option('fullFinetuning')} out, or merge it first`,
         )
       }
       const spec: AdapterSpec = fullFinetuning ? { kind: 'full' } : { kind: 'none' }
@@ -189,5 +189,5 @@ function checkLora({ r, loraAlpha, loraDropout, bias, initLoraWeights, trainable
 }
 
 function invalid(name: string, value: unknown, expected: string): never {
-  throw new SaqrError('OPTION_INVALID', `${name} is ${JSON.stringify(value) ?? value}; expected ${expected}`)
+  throw new SaqrError('OPTION_INVALID', say`${option(name)} is ${JSON.stringify(value) ?? value}; expected ${expected}`)
 }

@@ -1,6 +1,7 @@
 /** saqr: fine-tune large language models. */
 
-export { Dataset, loadDataset } from './data/dataset.ts'
+export { Dataset } from './data/dataset.ts'
+export { type LoadDatasetOptions, loadDataset } from './data/load.ts'
 export { CpuDevice, type CpuOptions } from './devices/cpu/device.ts'
 export type { Device } from './devices/device.ts'
 export { SaqrError } from './error.ts'

@@ -4,9 +4,13 @@
  * writes it anew.
  */
 import { kindsOf } from '../src/cli/text.ts'
-import { camel, type Field } from '../src/train/options/field.ts'
+import { camel, type Field, spelled, type Text } from '../src/train/options/field.ts'
 import { renamed, retired } from '../src/train/options/retired.ts'
-import { sftThemes } from '../src/train/options/sft.ts'
+import { sftFields, sftThemes } from '../src/train/options/sft.ts'
+import { spelling } from '../src/train/options/spelling.ts'
+
+const everyFlag = spelling(sftFields)
+const flags = (text: Text) => spelled(text, everyFlag)
 
 export function optionsPage(): string {
   const lines = [
@@ -28,14 +32,14 @@ export function optionsPage(): string {
 }
 
 function meaning(field: Field): string {
-  if (field.status === 'subsumed') return `*subsumed:* ${field.by}`
-  if (field.status === 'refused') return `*refused:* ${field.why}`
+  if (field.status === 'subsumed') return `*subsumed:* ${flags(field.by)}`
+  if (field.status === 'refused') return `*refused:* ${flags(field.why)}`
   const { choices } = kindsOf(field.schema)
   const listed = choices.length > 1 ? ` (${choices.map((choice) => `\`${choice}\``).join(', ')})` : ''
-  const reasons = Object.entries(field.refuses)
+  const reasons = Object.entries(field.refuses).map(([value, why]): [string, string] => [value, flags(why)])
   const grouped = new Map(reasons.map(([, why]) => [why, reasons.filter(([, other]) => other === why).map(([value]) => `\`${value}\``)]))
   const refused = [...grouped].map(([why, values]) => `; refuses ${values.join(', ')}: ${why}`)
-  return `${field.help}${listed}${refused.join('')}`
+  return `${flags(field.help)}${listed}${refused.join('')}`
 }
 
 function initial(field: Field): string {

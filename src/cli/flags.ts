@@ -2,7 +2,7 @@
  * A command line -> values by TRL's names. Flags may be written with `_` or `-`, as `--flag value` or `--flag=value`; a boolean may stand
  * alone or take a word, or be denied as `--no_flag`; a list takes words up to the next flag.
  */
-import { SaqrError } from '../error.ts'
+import { SaqrError, say } from '../error.ts'
 import { expected } from '../train/options/expected.ts'
 import type { Field, Fields } from '../train/options/field.ts'
 import { type Given, refuseTwoNames, unknownOption } from '../train/options/resolve.ts'
@@ -47,7 +47,7 @@ export function parseFlags(args: readonly string[], fields: Fields, renamed: Rea
     else {
       const taken = following(args, i, kinds)
       if (taken.length === 0 && !kinds.boolean && field.status === 'refused')
-        throw new SaqrError('OPTION_REFUSED', `${said} is refused: ${field.why}`)
+        throw new SaqrError('OPTION_REFUSED', say`${said} is refused: ${field.why}`)
       if (taken.length === 0 && !kinds.boolean) throw new SaqrError('OPTION_INVALID', `${said} needs a value: ${expected(field.schema)}`)
       given.push({ name, said, old, value: taken.length === 0 ? true : read(kinds, taken) })
       i += taken.length

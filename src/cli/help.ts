@@ -1,6 +1,8 @@
 /** Help, generated from the tables of options. */
+import type { Spelling } from '../error.ts'
 import { expected, listed } from '../train/options/expected.ts'
-import type { Field, Fields, Honoured, Theme } from '../train/options/field.ts'
+import { type Field, type Fields, type Honoured, spelled, type Text, type Theme } from '../train/options/field.ts'
+import { spelling } from '../train/options/spelling.ts'
 import { kindsOf } from './text.ts'
 
 export interface VerbHelp {
@@ -17,11 +19,12 @@ const INDENT = 34
 
 /** The page of `saqr <verb> --help`, wrapped to `width` columns. */
 export function verbHelp(verb: VerbHelp, width: number): string {
+  const flags = spelling(Object.assign({}, ...verb.themes.map(({ fields }) => fields)))
   const parts = [`saqr ${verb.name}: ${verb.summary}`, `Usage: saqr ${verb.name} ${verb.usage}`]
   if (verb.examples) parts.push(['Examples', ...verb.examples.map((line) => `  ${line}`)].join('\n'))
   for (const theme of verb.themes) {
     const fields = Object.entries(theme.fields).filter((entry): entry is [string, Honoured] => entry[1].status === 'honoured')
-    if (fields.length > 0) parts.push([theme.title, ...fields.map(([name, field]) => fieldLine(name, field, width))].join('\n'))
+    if (fields.length > 0) parts.push([theme.title, ...fields.map(([name, field]) => fieldLine(name, field, flags, width))].join('\n'))
   }
   const named = (status: Field['status']) => verb.themes.flatMap((theme) => names(theme.fields, status))
   if (named('subsumed').length > 0)
@@ -32,24 +35,26 @@ export function verbHelp(verb: VerbHelp, width: number): string {
 }
 
 /** What `saqr <verb> --help NAME` says. */
-export function fieldHelp(name: string, field: Field, width: number): string {
+export function fieldHelp(name: string, fields: Fields, width: number): string {
+  const field = fields[name]!
+  const flags = (text: Text) => spelled(text, spelling(fields))
   const head = `--${name} ${placeholder(field)}`.trimEnd()
   const lines = [head]
   if (field.status === 'honoured') {
-    lines.push(...wrap(`${field.help}.`, width - 2), ...wrap(`takes ${expected(field.schema)}`, width - 2))
+    lines.push(...wrap(`${flags(field.help)}.`, width - 2), ...wrap(`takes ${expected(field.schema)}`, width - 2))
     // what happens where it is left out stands in the text already
-    if (!/default/.test(field.help)) lines.push(`default: ${initial(field)}`)
-    for (const [why, values] of reasons(field)) lines.push(...wrap(`refuses ${listed(values)}: ${why}`, width - 2))
+    if (!/default/.test(flags(field.help))) lines.push(`default: ${initial(field)}`)
+    for (const [why, values] of reasons(field, flags)) lines.push(...wrap(`refuses ${listed(values)}: ${why}`, width - 2))
   } else if (field.status === 'subsumed')
-    lines.push(...wrap(`Accepted, though there is nothing left for it to do: ${field.by}.`, width - 2))
-  else lines.push(...wrap(`Refused unless ${initial(field)}: ${field.why}.`, width - 2))
+    lines.push(...wrap(`Accepted, though there is nothing left for it to do: ${flags(field.by)}.`, width - 2))
+  else lines.push(...wrap(`Refused unless ${initial(field)}: ${flags(field.why)}.`, width - 2))
   return `${lines.map((line, i) => (i === 0 ? line : `  ${line}`)).join('\n')}\n`
 }
 
 /** reason -> the values that are refused for it */
-function reasons({ refuses }: Honoured): Map<string, string[]> {
+function reasons({ refuses }: Honoured, flags: (text: Text) => string): Map<string, string[]> {
   const values = new Map<string, string[]>()
-  for (const [value, why] of Object.entries(refuses)) values.set(why, [...(values.get(why) ?? []), value])
+  for (const [value, why] of Object.entries(refuses)) values.set(flags(why), [...(values.get(flags(why)) ?? []), value])
   return values
 }
 
@@ -57,7 +62,7 @@ function names(fields: Fields, status: Field['status']): string[] {
   return Object.keys(fields).filter((name) => fields[name]!.status === status)
 }
 
-function fieldLine(name: string, field: Honoured, width: number): string {
+function fieldLine(name: string, field: Honoured, flags: Spelling, width: number): string {
   const flag = `  --${name} ${placeholder(field)}`.trimEnd()
   const suffix =
     field.initial === null || field.initial === false
@@ -65,7 +70,7 @@ function fieldLine(name: string, field: Honoured, width: number): string {
       : field.initial === true
         ? ` (on; --no_${name} turns it off)`
         : ` (default: ${initial(field)})`
-  const [first = '', ...rest] = wrap(field.help + suffix, Math.max(30, width - INDENT))
+  const [first = '', ...rest] = wrap(spelled(field.help, flags) + suffix, Math.max(30, width - INDENT))
   const lines = rest.map((line) => ' '.repeat(INDENT) + line)
   if (flag.length > INDENT - 2) return [flag, ' '.repeat(INDENT) + first, ...lines].join('\n')
   return [flag.padEnd(INDENT) + first, ...lines].join('\n')

@@ -1,20 +1,19 @@
 /** Model and rows as the options of `saqr sft` name them. */
-import { Dataset, loadDataset } from '../data/dataset.ts'
-import { parseSplit, sliceBounds } from '../data/split.ts'
 import type { Device } from '../devices/device.ts'
 import { LanguageModel } from '../engine/language-model.ts'
 import { loadAdapter } from '../engine/load-adapter.ts'
-import { type OpenedBase, openBase as open } from '../engine/open-base.ts'
-import { SaqrError } from '../error.ts'
+import { type BaseRequest, type OpenedBase, openBase as open } from '../engine/open-base.ts'
+import { option, SaqrError, say } from '../error.ts'
 import { readTokenizerFiles } from '../formats/tokenizer-files.ts'
-import { resolveDataset } from '../hub/dataset.ts'
 import { isFile, isFolder } from '../hub/files.ts'
 import { readText } from '../hub/json.ts'
 import { resolveModel } from '../hub/model.ts'
+import { progressLine } from '../hub/progress.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import { adapterConfig } from '../train/options/adapter.ts'
 import { FROZEN_4BIT, precisionIn } from '../train/options/rules.ts'
 import type { SftOptions } from '../train/options/sft.ts'
+import type { Io } from './verb.ts'
 
 export interface Opened {
   language: LanguageModel
@@ -29,29 +28,51 @@ type ModelOptions = Pick<
 >
 
 /** The model to train: its own adapter where it is one, a new adapter with `--use_peft`, else all weights. */
-export async function openForTraining(o: SftOptions, device: Device, signal: AbortSignal): Promise<Opened> {
-  const base = await openBase(o.modelNameOrPath!, o, device, signal)
+export async function openForTraining(
+  o: SftOptions,
+  device: Device,
+  io: Io,
+  beforeWeights: BaseRequest['beforeWeights'] = undefined,
+): Promise<Opened> {
+  const base = await openBase(o.modelNameOrPath!, o, device, io, beforeWeights)
   const lora = adapterConfig(o)
   if (base.adapter !== null && lora)
-    throw new SaqrError('OPTION_INVALID', `${o.modelNameOrPath} is an adapter, which is trained on as it is; leave --use_peft out`)
-  if (base.adapter !== null) return { ...base, language: loadAdapter(base.open, base.adapter) }
+    throw new SaqrError(
+      'OPTION_INVALID',
+      say`${o.modelNameOrPath} is an adapter, which is trained on as it is; leave ${option('usePeft')} out`,
+    )
+  if (base.adapter !== null) return { ...base, language: asked(loadAdapter(base.open, base.adapter), base) }
   if (o.loadIn4bit && !lora) throw new SaqrError('OPTION_INVALID', FROZEN_4BIT)
-  return { ...base, language: new LanguageModel(base.open, lora ? { kind: 'lora', config: lora } : { kind: 'full' }, o.seed) }
+  return { ...base, language: asked(new LanguageModel(base.open, lora ? { kind: 'lora', config: lora } : { kind: 'full' }, o.seed), base) }
 }
 
 /** The model as it is: a checkpoint, or an adapter over its base. */
-export async function openForGeneration(name: string, o: ModelOptions, device: Device, signal: AbortSignal): Promise<Opened> {
-  const base = await openBase(name, o, device, signal)
+export async function openForGeneration(name: string, o: ModelOptions, device: Device, io: Io): Promise<Opened> {
+  const base = await openBase(name, o, device, io)
   return {
     ...base,
-    language: base.adapter === null ? new LanguageModel(base.open, { kind: 'none' }, 0) : loadAdapter(base.open, base.adapter),
+    language: asked(base.adapter === null ? new LanguageModel(base.open, { kind: 'none' }, 0) : loadAdapter(base.open, base.adapter), base),
   }
 }
 
-async function openBase(name: string, o: ModelOptions, device: Device, signal: AbortSignal): Promise<OpenedBase> {
+/** in the form that the files say */
+function asked(language: LanguageModel, { promptForm }: OpenedBase): LanguageModel {
+  language.promptForm = promptForm
+  return language
+}
+
+async function openBase(
+  name: string,
+  o: ModelOptions,
+  device: Device,
+  { signal, err }: Io,
+  beforeWeights?: BaseRequest['beforeWeights'],
+): Promise<OpenedBase> {
   return await open(name, device, {
     revision: o.modelRevision === 'main' ? undefined : o.modelRevision,
     signal,
+    onProgress: progressLine(err),
+    beforeWeights,
     choice: (config) => ({ dtype: precisionIn(o, config), loadIn4bit: o.loadIn4bit, doubleQuant: o.useBnbNestedQuant }),
     eosToken: o.eosToken,
     chatTemplate: o.chatTemplatePath === null ? null : await chatTemplate(o.chatTemplatePath, signal),
@@ -61,25 +82,11 @@ async function openBase(name: string, o: ModelOptions, device: Device, signal: A
 /** A .jinja file, or a folder or Hub id of a tokenizer that has a template. */
 async function chatTemplate(path: string, signal: AbortSignal): Promise<string> {
   if (isFile(path)) return readText(path)
-  const folder = isFolder(path) ? path : (await resolveModel(path, { signal })).path
+  const folder = isFolder(path) ? path : (await resolveModel(path, { signal, weights: false })).path
   const template = isFolder(folder) ? readTokenizerFiles(folder)?.chatTemplate : undefined
   if (template !== undefined) return template
   throw new SaqrError(
     'TEXT_NO_TEMPLATE',
-    `--chat_template_path ${path}: there is no chat template; name a .jinja file or a tokenizer with one`,
+    say`${option('chatTemplatePath')} ${path}: there is no chat template; name a .jinja file or a tokenizer with one`,
   )
-}
-
-/** Rows of a file, a folder or a Hub data set; `split` may take parts of splits (`train[:90%]`), and a file is its own train split. */
-export async function loadRows(name: string, config: string | null, split: string, signal: AbortSignal): Promise<Dataset> {
-  const slices: Dataset[] = []
-  for (const slice of parseSplit(split)) {
-    const { files } = await resolveDataset(name, { config: config ?? undefined, split: slice.split, signal })
-    const parts = []
-    for (const file of files) parts.push(await loadDataset(file))
-    const whole = Dataset.join(parts, `${name} (${slice.split}, ${files.length} files)`)
-    const [first, end] = sliceBounds(slice, whole.length)
-    slices.push(first === 0 && end === whole.length ? whole : whole.slice(first, end))
-  }
-  return Dataset.join(slices, `${name} (${split})`)
 }

@@ -2,9 +2,9 @@
 import { SaqrError } from '../error.ts'
 import { nearest } from '../hub/nearest.ts'
 import { type Given, resolve } from '../train/options/resolve.ts'
+import { spelling } from '../train/options/spelling.ts'
 import { parseFlags, type Stray } from './flags.ts'
 import { fieldHelp, verbHelp } from './help.ts'
-import { spelling } from './spelling.ts'
 import { common, type Io, type Verb } from './verb.ts'
 import { version } from './version.ts'
 
@@ -68,38 +68,14 @@ async function call(verb: Verb, args: readonly string[], io: Io): Promise<number
   const file = config ? (await import('./config-file.ts')).readConfig(String(config.value), fields, verb.renamed) : { given: [], env: {} }
   Object.assign(process.env, file.env)
   const given = [...file.given, ...flags.given]
-  const { options, notes } = resolve(fields, given)
-  if (flags.strays.length > 0 && !verb.words) throw unexpected(verb, flags.strays[0]!)
-  for (const note of notes) io.err.write(`${note}\n`)
-  const spell = spelling(fields, given)
   try {
-    return await verb.run({ options, words: flags.strays.map(({ word }) => word), io: respelled(io, spell) })
+    const { options, notes } = resolve(fields, given)
+    if (flags.strays.length > 0 && !verb.words) throw unexpected(verb, flags.strays[0]!)
+    for (const note of notes) io.err.write(`${note}\n`)
+    return await verb.run({ options, words: flags.strays.map(({ word }) => word), io })
   } catch (error) {
-    if (error instanceof SaqrError) {
-      const { message } = error
-      error.message = spell(message)
-      error.stack = error.stack?.replace(message, () => error.message)
-    }
+    if (error instanceof SaqrError) error.respell(spelling(fields, given))
     throw error
-  }
-}
-
-/** Warnings speak as errors do. */
-function respelled(io: Io, spell: (text: string) => string): Io {
-  const { out, err } = io
-  return {
-    out,
-    err: {
-      write: (text) => err.write(spell(text)),
-      isTTY: err.isTTY,
-      color: err.color,
-      get columns() {
-        return err.columns
-      },
-    },
-    get signal() {
-      return io.signal
-    },
   }
 }
 
@@ -122,7 +98,7 @@ function helpOn(verb: Verb, help: unknown, columns: number): string {
   if (help === true) return verbHelp({ ...verb, themes: [...verb.themes, { title: 'Every command', fields: common }] }, columns)
   const name = String(help).replace(/^-+/, '').replaceAll('-', '_')
   const fields = { ...verb.fields, ...common }
-  if (Object.hasOwn(fields, name)) return fieldHelp(name, (fields as Verb['fields'])[name]!, columns)
+  if (Object.hasOwn(fields, name)) return fieldHelp(name, fields, columns)
   const close = nearest(name, Object.keys(fields))
   throw new SaqrError(
     'OPTION_UNKNOWN',

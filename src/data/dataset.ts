@@ -1,5 +1,9 @@
-/** Rows and where they came from. */
-import { readRows } from './files.ts'
+/** Rows and where they came from, and what Hugging Face's `datasets` does with them: every call gives a new data set and leaves this one as it is. */
+import { SaqrError } from '../error.ts'
+import { shown, take } from '../hub/arguments.ts'
+import { count, index, indices, rowFunction, rowsOf, sourceName } from './dataset-arguments.ts'
+import { type FilterOptions, type MapOptions, type RowFilter, type RowMap, takeMap, wholeRow } from './dataset-map.ts'
+import { type SplitOptions, splitOrder, takeSeed, takeSplit } from './dataset-split.ts'
 import type { Row } from './rows.ts'
 import { type Recognised, recognise } from './shape.ts'
 
@@ -8,7 +12,7 @@ interface Places {
   unit?: string
   /** numbers of the rows, where they are not 1, 2, 3 … */
   numbers?: readonly number[]
-  /** file and number of each row, where the rows are of several files */
+  /** where each row stands, where file and number don't say it */
   places?: readonly string[]
 }
 
@@ -18,19 +22,30 @@ export class Dataset {
   readonly rows: readonly Row[]
   readonly #unit: string
   readonly #numbers: readonly number[] | undefined
-  /** of joined data sets: where each row stands */
   readonly #places: readonly string[] | undefined
 
+  /**
+   * @param rows objects from column to value
+   * @param source what messages call it
+   * @throws SaqrError DATA_ROW for what is no list of rows
+   */
   constructor(rows: readonly Row[], source = 'rows', { unit = 'row', numbers, places }: Places = {}) {
-    this.source = source
-    this.rows = rows
+    this.source = take(source, 'source', sourceName)
+    this.rows = rowsOf(rows, source)
     this.#unit = unit
     this.#numbers = numbers
     this.#places = places
   }
 
+  /** The same as `new Dataset(rows)`, as `datasets` calls it. */
+  static fromList(rows: readonly Row[]): Dataset {
+    return new Dataset(rows)
+  }
+
   /** The rows of several data sets one after another, each called by its own file and number; one alone stays as it is. */
-  static join(parts: readonly Dataset[], source: string): Dataset {
+  static join(parts: readonly Dataset[], source = 'rows'): Dataset {
+    if (!Array.isArray(parts) || !parts.every((part) => part instanceof Dataset))
+      throw new SaqrError('OPTION_INVALID', `Dataset.join takes a list of data sets, not ${shown(parts)}`)
     if (parts.length === 1) return parts[0]!
     const places = parts.flatMap((part) => part.rows.map((_, i) => part.where(i)))
     return new Dataset(
@@ -40,7 +55,13 @@ export class Dataset {
     )
   }
 
+  /** number of rows */
   get length(): number {
+    return this.rows.length
+  }
+
+  /** the same, as `datasets` calls it */
+  get numRows(): number {
     return this.rows.length
   }
 
@@ -49,6 +70,20 @@ export class Dataset {
     const columns = new Set<string>()
     for (const row of this.rows) for (const column of Object.keys(row)) columns.add(column)
     return [...columns]
+  }
+
+  /** the same, as `datasets` calls it */
+  get columnNames(): string[] {
+    return this.columns
+  }
+
+  [Symbol.iterator](): Iterator<Row> {
+    return this.rows[Symbol.iterator]()
+  }
+
+  /** A row; negative numbers count from the end. */
+  at(i: number): Row | undefined {
+    return this.rows.at(take(i, 'i', index))
   }
 
   /** number of the row in its file, from 1 */
@@ -66,19 +101,86 @@ export class Dataset {
     return recognise(this.columns, this.source, textField)
   }
 
-  /** rows [from, to) as a data set of their own, their numbers kept */
+  /** rows [from, to) as a data set of their own */
   slice(from: number, to = this.length): Dataset {
-    const rows = this.rows.slice(from, to)
-    const numbers = rows.map((_, i) => this.numberOf(from + i))
-    return new Dataset(rows, this.source, { unit: this.#unit, numbers, places: this.#places?.slice(from, to) })
+    take(from, 'from', index)
+    take(to, 'to', index)
+    return this.#pick(Array.from(this.rows.keys()).slice(from, to))
   }
-}
 
-/**
- * Reads a .json, .jsonl, .csv, .tsv or .parquet file; but for Parquet, gzipped (.gz) ones too.
- * @throws SaqrError DATA_FORMAT, DATA_ROW, FORMAT_…: the file and the row that can't be read
- */
-export async function loadDataset(path: string): Promise<Dataset> {
-  const { rows, ...place } = await readRows(path)
-  return new Dataset(rows, path, place)
+  /** The first n rows. */
+  take(n: number): Dataset {
+    return this.slice(0, take(n, 'n', count))
+  }
+
+  /** All but the first n rows. */
+  skip(n: number): Dataset {
+    return this.slice(take(n, 'n', count))
+  }
+
+  /** The rows of these numbers (from 0), in their order. @throws SaqrError OPTION_INVALID for a number that no row has */
+  select(indices_: Iterable<number>): Dataset {
+    return this.#pick(indices(indices_, this.length))
+  }
+
+  /**
+   * What the function makes of each row: columns it returns are added or replaced, all others stay (but for `removeColumns`). Batched, it
+   * takes and returns lists by column, and may return more rows or fewer.
+   */
+  map(
+    fn: (batch: Record<string, unknown[]>, indices: number[]) => Record<string, readonly unknown[]> | null | undefined,
+    options: MapOptions & { batched: true },
+  ): Dataset
+  map(fn: (row: Row, index: number) => Record<string, unknown> | null | undefined, options?: MapOptions): Dataset
+  map(fn: RowMap, options?: MapOptions): Dataset {
+    const { rows, from } = takeMap(this, take(fn, 'map', rowFunction), options)
+    const places = from.map((i) => this.where(i))
+    const numbers = from.map((i) => this.numberOf(i))
+    return new Dataset(rows, this.source, { unit: this.#unit, numbers, places })
+  }
+
+  /** The rows for which the function says so. */
+  filter(fn: RowFilter, options?: FilterOptions): Dataset {
+    return this.#pick(wholeRow.filter(this, take(fn, 'filter', rowFunction), options))
+  }
+
+  /** In the order that `datasets` shuffles them into with this seed; default 42, so that it is always the same. */
+  shuffle(options?: { seed?: number | null }): Dataset {
+    return this.#pick(splitOrder(this.length, takeSeed(options)))
+  }
+
+  /** Two data sets, the rows in the order that `datasets` gives them with this seed (default 42). */
+  trainTestSplit(options?: SplitOptions | number): { train: Dataset; test: Dataset } {
+    const { train, test } = takeSplit(this.length, options)
+    return { train: this.#pick(train), test: this.#pick(test) }
+  }
+
+  /** Without these columns. @throws SaqrError DATA_COLUMNS for one that no row has */
+  removeColumns(columns: string | readonly string[]): Dataset {
+    return this.#with(wholeRow.without(this, columns))
+  }
+
+  /** Only these columns. @throws SaqrError DATA_COLUMNS for one that no row has */
+  selectColumns(columns: string | readonly string[]): Dataset {
+    return this.#with(wholeRow.only(this, columns))
+  }
+
+  /** @throws SaqrError DATA_COLUMNS where there is no such column, or one of the new name already */
+  renameColumn(from: string, to: string): Dataset {
+    return this.#with(wholeRow.renamed(this, from, to))
+  }
+
+  #with(rows: readonly Row[]): Dataset {
+    return new Dataset(rows, this.source, { unit: this.#unit, numbers: this.#numbers, places: this.#places })
+  }
+
+  #pick(order: readonly number[]): Dataset {
+    const numbers = order.map((i) => this.numberOf(i))
+    const places = this.#places && order.map((i) => this.#places![i]!)
+    return new Dataset(
+      order.map((i) => this.rows[i]!),
+      this.source,
+      { unit: this.#unit, numbers, places },
+    )
+  }
 }

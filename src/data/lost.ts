@@ -3,8 +3,8 @@
  * isn't in the text teaches nothing, and the row is another conversation without it. Known from the row's own rendering: a text that
  * was made of no part of a message's content lost it. Parts a template leaves out of a turn (its reasoning) are no loss.
  */
-import { SaqrError } from '../error.ts'
-import type { Message, Rendered } from '../text/chat-template.ts'
+import { type Message, option, SaqrError, say } from '../error.ts'
+import type { Message as ChatMessage, Rendered } from '../text/chat-template.ts'
 
 interface Given {
   where: string
@@ -15,7 +15,7 @@ interface Given {
  * A note on what is missing beside a turn's calls, if anything.
  * @throws SaqrError DATA_TEMPLATE: a turn or a call is missing
  */
-export function lostParts(messages: readonly Message[], { where, tools }: Given, holds: Rendered['holds']): string | undefined {
+export function lostParts(messages: readonly ChatMessage[], { where, tools }: Given, holds: Rendered['holds']): string | undefined {
   let note: string | undefined
   for (const [i, message] of messages.entries()) {
     const calls = hasCalls(message)
@@ -24,14 +24,14 @@ export function lostParts(messages: readonly Message[], { where, tools }: Given,
       throw lost(
         where,
         `the tool calls of message ${i + 1}`,
-        "Give one that prints tool calls (chatTemplatePath), or put the calls into the message's content",
+        say`Give one that prints tool calls (${option('chatTemplate')}), or put the calls into the message's content`,
       )
     }
     if (hasText(message.content) && !told.content && !told.calls) {
       throw lost(
         where,
         `message ${i + 1}, whose role is ${JSON.stringify(message.role)}`,
-        'Give one that knows the role (chatTemplatePath), rename the role, or remove the message',
+        say`Give one that knows the role (${option('chatTemplate')}), rename the role, or remove the message`,
       )
     }
     if (hasText(message.content) && !told.content)
@@ -41,10 +41,10 @@ export function lostParts(messages: readonly Message[], { where, tools }: Given,
   return note
 }
 
-const lost = (where: string, what: string, remedy: string) =>
-  new SaqrError('DATA_TEMPLATE', `${where}: the model's chat template leaves out ${what}. ${remedy}.`)
+const lost = (where: string, what: string, remedy: Message) =>
+  new SaqrError('DATA_TEMPLATE', say`${where}: the model's chat template leaves out ${what}. ${remedy}.`)
 
-const hasCalls = ({ tool_calls: calls }: Message) => Array.isArray(calls) && calls.length > 0
+const hasCalls = ({ tool_calls: calls }: ChatMessage) => Array.isArray(calls) && calls.length > 0
 
 /** a text with more than white space, or a list with such a part */
 function hasText(content: unknown): boolean {

@@ -3,7 +3,7 @@
  * a time). `bfd` is best fit decreasing (Ding et al. 2024, "Fewer Truncations Improve Language Modeling"): the longest row first, each into
  * the fullest example that holds it.
  */
-import { SaqrError } from '../error.ts'
+import { option, SaqrError, say } from '../error.ts'
 import type { Example } from './example.ts'
 
 /** bfd cuts rows longer than maxLength; bfd_split packs what is cut off too; wrapped cuts everywhere, without boundaries between rows. */
@@ -14,7 +14,7 @@ const run = 1000
 /** @throws SaqrError OPTION_INVALID: an unknown strategy */
 export function pack(examples: readonly Example[], maxLength: number, strategy: PackingStrategy = 'bfd'): Example[] {
   const packer = { bfd: bestFit, bfd_split: bestFitSplit, wrapped }[strategy]
-  if (!packer) throw new SaqrError('OPTION_INVALID', `packingStrategy ${strategy} is not one of bfd, bfd_split, wrapped.`)
+  if (!packer) throw new SaqrError('OPTION_INVALID', say`${option('packingStrategy')} ${strategy} is not one of bfd, bfd_split, wrapped.`)
   const packed: Example[] = []
   for (let i = 0; i < examples.length; i += run) packed.push(...packer(examples.slice(i, i + run), maxLength))
   return packed

@@ -3,7 +3,7 @@
  * once. The cut is a function of the rows and `maxPassTokens` alone, so that a run gives the same bits wherever it runs:
  *   sequences -> sorted, neighbours compared -> groups that begin alike -> groups too large split -> first fit decreasing -> passes
  */
-import { SaqrError } from '../error.ts'
+import { option, SaqrError, say } from '../error.ts'
 import type { Example } from './example.ts'
 import { type Branch, layOut, type Pass, type Sequence } from './trie.ts'
 
@@ -62,7 +62,7 @@ function sequencesOf(examples: readonly Example[], maxPassTokens: number): Seque
       if (to - from > maxPassTokens) {
         throw new SaqrError(
           'DATA_ROW_TOO_LONG',
-          `${source}, row ${row}: ${to - from} tokens do not fit a pass of ${maxPassTokens}. Set maxLength to ${maxPassTokens} or less, or allow larger passes (maxPassTokens).`,
+          say`${source}, row ${row}: ${to - from} tokens do not fit a pass of ${maxPassTokens}. Set ${option('maxLength')} to ${maxPassTokens} or less, or allow larger passes (${option('maxPassTokens')}).`,
         )
       }
       if (to > from) sequences.push({ ids: ids.subarray(from, to), targets: targets.subarray(from, to), row: sequences.length })

@@ -2,11 +2,13 @@
  * A data set as examples, as TRL 1.16's SFTTrainer prepares it: tokenise, mark targets, cut to `maxLength`, drop what has no target
  * left, or pack instead of cutting. Rows that can't be read are errors; rows that teach nothing are left out and named.
  */
-import { SaqrError } from '../error.ts'
+import { type Message, option, SaqrError, say } from '../error.ts'
+import { shown } from '../hub/arguments.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import type { Dataset } from './dataset.ts'
 import type { Example } from './example.ts'
 import { type PackingStrategy, pack } from './packing.ts'
+import { formOfTexts, type PromptForm, promptFormOf } from './prompt-form.ts'
 import type { Row } from './rows.ts'
 import { type Shape, shapeNames, unreadColumns } from './shape.ts'
 import { tokenizers } from './tokenize.ts'
@@ -36,6 +38,8 @@ export interface Prepared {
   shape: Shape
   /** rows left out, with the reason: "rows.jsonl, line 17: no target …" */
   unused: string[]
+  /** how the rows ask; null: none could be told */
+  form: PromptForm | null
   /** what a user should know, a line each */
   notes: string[]
   /** what may be wrong, a line each */
@@ -64,10 +68,16 @@ export async function prepare(dataset: Dataset, tokenizer: Tokenizer, options: P
   const unused: string[] = []
   const said = new Set<string>() // each note once
   const rows: Example[] = []
+  const formatted: string[] = []
   let breath = performance.now()
   for (const [i, row] of dataset.rows.entries()) {
     const where = dataset.where(i)
-    const { ids, targets, lost, note } = tokenizers[shape](formattingFunc ? { text: formattingFunc(row) } : row, where, tokenizer, settings)
+    const { ids, targets, lost, note } = tokenizers[shape](
+      formattingFunc ? { text: format(formattingFunc, row, where, formatted) } : row,
+      where,
+      tokenizer,
+      settings,
+    )
     if (note !== undefined && !said.has(note)) {
       said.add(note)
       notes.push(`${where}: ${note}`)
@@ -97,29 +107,51 @@ export async function prepare(dataset: Dataset, tokenizer: Tokenizer, options: P
     const why = unused.length > 0 ? ` For one, ${unused[0]}.` : ''
     throw new SaqrError(
       'DATA_NO_TARGETS',
-      `${dataset.source}: no row has a token to learn.${why} Check the columns, maxLength and what is a target (completionOnlyLoss, assistantOnlyLoss).`,
+      say`${dataset.source}: no row has a token to learn.${why} Check the columns, ${option('maxLength')} and what is a target (${option('completionOnlyLoss')}, ${option('assistantOnlyLoss')}).`,
     )
   }
-  return { examples, shape, unused, notes, warnings }
+  const form = formattingFunc ? formOfTexts(formatted, tokenizer) : promptFormOf(shape, dataset.rows, settings.textField, tokenizer)
+  return { examples, shape, unused, form, notes, warnings }
+}
+
+/** What a user's function throws is told with the row it was given. */
+function format(formattingFunc: (row: Row) => string, row: Row, where: string, formatted: string[]): string {
+  let text: unknown
+  try {
+    text = formattingFunc(row)
+  } catch (cause) {
+    throw new SaqrError(
+      'DATA_FUNCTION',
+      say`${where}: ${option('formattingFunc')} failed: ${cause instanceof Error ? cause.message : shown(cause)}`,
+      { cause },
+    )
+  }
+  if (typeof text !== 'string')
+    throw new SaqrError('DATA_FUNCTION', say`${where}: ${option('formattingFunc')} must return a text, not ${shown(text)}`)
+  formatted.push(text)
+  return text
 }
 
 function requireConsistent(dataset: Dataset, shape: Shape, options: PrepareOptions): void {
-  const invalid = (message: string) => new SaqrError('OPTION_INVALID', message)
-  if (options.packing && !options.maxLength) throw invalid('packing needs maxLength, the tokens of a packed example.')
+  const invalid = (message: Message) => new SaqrError('OPTION_INVALID', message)
+  if (options.packing && !options.maxLength)
+    throw invalid(say`${option('packing')} needs ${option('maxLength')}, the tokens of a packed example.`)
   if (options.maxLength !== undefined && options.maxLength !== null && !(options.maxLength >= 1))
-    throw invalid(`maxLength must be at least 1, it is ${options.maxLength}.`)
+    throw invalid(say`${option('maxLength')} must be at least 1, it is ${options.maxLength}.`)
   if (options.formattingFunc && options.completionOnlyLoss) {
-    throw invalid('formattingFunc makes one text of a row, which has no completion: set completionOnlyLoss to false.')
+    throw invalid(
+      say`${option('formattingFunc')} makes one text of a row, which has no completion: set ${option('completionOnlyLoss')} to false.`,
+    )
   }
   if (!options.assistantOnlyLoss) return
   const chats =
     shape === 'messages' || shape === 'conversations' || (shape === 'prompt-completion' && Array.isArray(dataset.rows[0]!.prompt))
-  if (!chats) throw invalid(`assistantOnlyLoss needs conversations; ${dataset.source} holds ${shapeNames[shape]}.`)
+  if (!chats) throw invalid(say`${option('assistantOnlyLoss')} needs conversations; ${dataset.source} holds ${shapeNames[shape]}.`)
 }
 
 function cut(example: Example, maxLength: number | null, { truncationMode = 'keep_start' }: PrepareOptions): Example {
   if (truncationMode !== 'keep_start' && truncationMode !== 'keep_end') {
-    throw new SaqrError('OPTION_INVALID', `truncationMode ${truncationMode} is neither keep_start nor keep_end.`)
+    throw new SaqrError('OPTION_INVALID', say`${option('truncationMode')} ${truncationMode} is neither keep_start nor keep_end.`)
   }
   const { ids, targets } = example
   if (maxLength === null || ids.length <= maxLength) return example
@@ -128,9 +160,7 @@ function cut(example: Example, maxLength: number | null, { truncationMode = 'kee
 }
 
 function noTarget(before: Uint8Array, maxLength: number | null): string {
-  return before.includes(1)
-    ? `no target is left of its ${before.length} tokens after cutting to maxLength ${maxLength}`
-    : 'no token is a target'
+  return before.includes(1) ? `no target is left of its ${before.length} tokens after cutting to ${maxLength}` : 'no token is a target'
 }
 
 /** the first token of a sequence is predicted from nothing */

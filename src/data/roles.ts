@@ -1,5 +1,5 @@
 /** Names of roles that data sets use, where everybody means the same by them, as chat templates know them. */
-import { SaqrError } from '../error.ts'
+import { option, SaqrError, say } from '../error.ts'
 import type { Message } from '../text/chat-template.ts'
 
 const meant: Record<string, string[]> = {
@@ -37,7 +37,7 @@ export function knownRoles(messages: readonly Message[], where: string, named: (
     if (role === 'developer') return { ...message, role: 'system' }
     throw new SaqrError(
       'DATA_TEMPLATE',
-      `${where}: message ${i + 1} has the role ${JSON.stringify(role)}, which the model's chat template does not know. Rename it to one of ${everyone.join(', ')}, or give a template that knows it (chatTemplatePath).`,
+      say`${where}: message ${i + 1} has the role ${JSON.stringify(role)}, which the model's chat template does not know. Rename it to one of ${everyone.join(', ')}, or give a template that knows it (${option('chatTemplate')}).`,
     )
   })
 }

@@ -3,7 +3,7 @@
  * (epoch e visits torch.randperm(rows) of a generator seeded with seed + e). Every step is computed from its number alone, so a run may
  * begin anywhere.
  */
-import { SaqrError } from '../error.ts'
+import { option, SaqrError, say } from '../error.ts'
 import { randomPermutation } from './mt19937.ts'
 
 export interface SamplerOptions {
@@ -36,7 +36,7 @@ export class Sampler {
     if (strategy !== 'random' && strategy !== 'sequential') {
       throw new SaqrError(
         'OPTION_UNSUPPORTED',
-        `trainSamplingStrategy ${strategy} is not supported: rows are laid end to end without padding, so grouping them by length saves nothing. Use random or sequential.`,
+        say`${option('trainSamplingStrategy')} ${strategy} is not supported: rows are laid end to end without padding, so grouping them by length saves nothing. Use random or sequential.`,
       )
     }
     this.#options = options

@@ -2,7 +2,7 @@
  * What the columns of a data set say its rows are. TRL's shapes come first, in TRL's order of precedence; Alpaca and ShareGPT, which TRL
  * leaves to the user, after them.
  */
-import { SaqrError } from '../error.ts'
+import { option, SaqrError, say } from '../error.ts'
 
 export type Shape = 'tokens' | 'prompt-completion' | 'messages' | 'conversations' | 'text' | 'alpaca'
 
@@ -40,7 +40,7 @@ export function recognise(columns: readonly string[], source: string, textField 
     const understood = known.map(({ needs }) => needs(textField).join(' + ')).join('; ')
     throw new SaqrError(
       'DATA_COLUMNS',
-      `${source} has the columns ${columns.join(', ') || '(none)'}, which are not rows to train on. Understood are ${understood}. Rename them, or name the column of whole texts (datasetTextField).`,
+      say`${source} has the columns ${columns.join(', ') || '(none)'}, which are not rows to train on. Understood are ${understood}. Rename them, or name the column of whole texts (${option('datasetTextField')}).`,
     )
   }
   const read = [...found.needs(textField), ...found.may]

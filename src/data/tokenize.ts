@@ -2,7 +2,7 @@
  * One row as token ids and targets, as TRL's SFTTrainer tokenises it: EOS at the end of a text that has none; the completion begins
  * where the tokens of prompt and of prompt + completion part; a message's template adds what it adds, and no special tokens come on top.
  */
-import { SaqrError } from '../error.ts'
+import { option, SaqrError, say } from '../error.ts'
 import type { Message } from '../text/chat-template.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import { alpacaPrompt } from './alpaca.ts'
@@ -58,7 +58,7 @@ function withEos(text: string, tokenizer: Tokenizer): string {
   if (eos === undefined) {
     throw new SaqrError(
       'DATA_NO_EOS',
-      'The tokenizer names no token that ends a text, so a model would not learn to stop. Name one (eosToken).',
+      say`The tokenizer names no token that ends a text, so a model would not learn to stop. Name one (${option('eosToken')}).`,
     )
   }
   return text.endsWith(eos) ? text : text + eos

@@ -2,7 +2,7 @@
 
 import { paddedTokens } from '../data/passes.ts'
 import type { Device } from '../devices/device.ts'
-import { SaqrError } from '../error.ts'
+import { option, SaqrError, say } from '../error.ts'
 import { fitPlan, policyAt } from '../graph/fit.ts'
 import type { ParameterLayout } from '../graph/layout.ts'
 import { stateOf } from '../graph/optimizer.ts'
@@ -90,10 +90,12 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
 
 function tooSmall(memory: number, needed: number, tokens: number, divisible: boolean, frozen: boolean): SaqrError {
   const mib = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`
-  const shorter = divisible ? 'a smaller maxPassTokens, ' : ''
-  const lighter = frozen ? 'loadIn4bit where it is off' : 'train an adapter only (usePeft, with loadIn4bit for less still)'
+  const shorter = divisible ? say`a smaller ${option('maxPassTokens')}, ` : ''
+  const lighter = frozen
+    ? say`${option('loadIn4bit')} where it is off`
+    : say`train an adapter only (${option('getPeftModel')}, with ${option('loadIn4bit')} for less still)`
   return new SaqrError(
     'MEMORY_BUDGET',
-    `${mib(memory)} of memory are too little: passes of ${tokens} tokens need at least ${mib(needed)}, everything recomputed. Give a budget of ${mib(needed).replace(' ', '')} (option memory), ${shorter}a smaller maxLength, or ${lighter}.`,
+    say`${mib(memory)} of memory are too little: passes of ${tokens} tokens need at least ${mib(needed)}, everything recomputed. Give a budget of ${mib(needed).replace(' ', '')} (${option('memory')}), ${shorter}a smaller ${option('maxLength')}, or ${lighter}.`,
   )
 }

@@ -1,7 +1,8 @@
 /** A model that can be trained, generate and be saved: an open checkpoint and what is trained over it. */
 import type { Adapter } from '../adapters/adapter.ts'
 import type { AdapterSpec } from '../adapters/choose.ts'
-import { SaqrError } from '../error.ts'
+import type { PromptForm } from '../data/prompt-form.ts'
+import { option, SaqrError, say } from '../error.ts'
 import type { StoredTensor } from '../formats/dense.ts'
 import { layoutParameters } from '../graph/layout.ts'
 import type { TraceRecorder } from '../graph/trace.ts'
@@ -18,6 +19,8 @@ export class LanguageModel {
   readonly recorder: TraceRecorder
   /** tensors of the adapter's file that are not trained (base weights kept along), by their names in it: saved again as they are */
   kept: readonly (readonly [string, StoredTensor])[] = []
+  /** how the rows asked that it was trained on: saved along, and how it is asked */
+  promptForm: PromptForm | null = null
   readonly #trainables: Trainables | undefined
   #disposed = false
 
@@ -43,7 +46,10 @@ export class LanguageModel {
   /** @throws SaqrError MODEL_FROZEN where nothing is trained */
   get trainables(): Trainables {
     if (this.trained) return this.trained
-    throw new SaqrError('MODEL_FROZEN', 'nothing of this model is trained: add an adapter (getPeftModel) or open it with fullFinetuning')
+    throw new SaqrError(
+      'MODEL_FROZEN',
+      say`nothing of this model is trained: add an adapter (getPeftModel) or open it with ${option('fullFinetuning')}`,
+    )
   }
 
   /** @throws SaqrError MODEL_FROZEN where nothing is trained, MODEL_UNTRAINABLE for an adapter that can be used and merged but not trained on */
@@ -91,6 +97,6 @@ function noTarget(targets: readonly string[] | string, { open, recorder }: Langu
   const hint = close ? `did you mean ${close}?` : `it has ${modules.join(', ')}; all-linear means every one`
   return new SaqrError(
     'OPTION_MODULES',
-    `target_modules ${JSON.stringify(targets)} match no module of this ${open.model.family} model: ${hint}`,
+    say`${option('targetModules')} ${JSON.stringify(targets)} match no module of this ${open.model.family} model: ${hint}`,
   )
 }

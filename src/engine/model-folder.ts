@@ -4,9 +4,12 @@ import { stringifyJson } from '../formats/json.ts'
 import { withKeys } from '../formats/json-exact.ts'
 import { asF32, bytesOf, f32ToBf16 } from '../formats/numbers.ts'
 import { type TensorToWrite, writeSafetensors } from '../formats/safetensors/write.ts'
-import type { CheckpointTensor, TokenizerFiles } from '../formats/tensor.ts'
+import type { CheckpointTensor } from '../formats/tensor.ts'
+import { writeTokenizer } from '../formats/tokenizer-files.ts'
 import { ensureWritableFolder, writeFileAtomic } from '../hub/files.ts'
 import type { OpenModel } from './open-model.ts'
+
+export { writeTokenizer } from '../formats/tokenizer-files.ts'
 
 /** bytes of one file at most */
 const SHARD = 5e9
@@ -66,12 +69,6 @@ function* inRows(t: CheckpointTensor, changed: ChangedRows | null, encode: (valu
     const count = Math.min(step, t.rows - row)
     yield encode(changed ? changed.rows(row, count) : asF32(t.load('f32', row, count)))
   }
-}
-
-export function writeTokenizer(folder: string, { tokenizerJson, tokenizerConfig, chatTemplate }: TokenizerFiles): void {
-  writeFileAtomic(join(folder, 'tokenizer.json'), json(tokenizerJson))
-  writeFileAtomic(join(folder, 'tokenizer_config.json'), json(withKeys(tokenizerConfig, { chat_template: undefined })))
-  if (chatTemplate !== undefined) writeFileAtomic(join(folder, 'chat_template.jinja'), chatTemplate)
 }
 
 async function writeShards(folder: string, tensors: readonly TensorToWrite[], size: (shape: readonly number[]) => number): Promise<void> {

@@ -1,14 +1,18 @@
 /** A model by name: fetched if need be, opened on a device, with the tokenizer it is used with. An adapter folder opens its base. */
 import { dirname, join } from 'node:path'
+import { type PromptForm, readPromptForm } from '../data/prompt-form.ts'
 import type { Device } from '../devices/device.ts'
-import { SaqrError } from '../error.ts'
-import type { Checkpoint, TokenizerFiles } from '../formats/checkpoint.ts'
+import { SaqrError, say } from '../error.ts'
+import type { TokenizerFiles } from '../formats/checkpoint.ts'
 import { withKeys } from '../formats/json-exact.ts'
 import { readAdapterConfig } from '../formats/peft/config.ts'
 import { readAdapter } from '../formats/peft/read.ts'
 import { readTokenizerFiles } from '../formats/tokenizer-files.ts'
 import { type ResolvedModel, resolveModel } from '../hub/model.ts'
-import { openCheckpoint } from '../models/checkpoint.ts'
+import type { HubOptions } from '../hub/places.ts'
+import { openCheckpoint, readConfig } from '../models/checkpoint.ts'
+import type { Model } from '../models/family.ts'
+import { families, openConfig } from '../models/registry.ts'
 import { Tokenizer } from '../text/tokenizer.ts'
 import { adaptedBase } from './adapted-base.ts'
 import { type BaseChoice, OpenModel } from './open-model.ts'
@@ -19,12 +23,15 @@ export interface BaseRequest {
   revision?: string
   token?: string
   signal?: AbortSignal
+  onProgress?: HubOptions['onProgress']
   /** what the base is held in, once its config.json is known */
   choice: (config: Readonly<Record<string, unknown>>) => BaseChoice
   /** instead of the checkpoint's: saved with what is trained, so that it is used as it was trained */
   eosToken?: string | null
   /** Jinja source */
   chatTemplate?: string | null
+  /** what needs tokenizer and configuration alone: it fails before weights are fetched or read */
+  beforeWeights?: (tokenizer: Tokenizer, model: Model) => void | Promise<void>
 }
 
 export interface OpenedBase {
@@ -32,39 +39,64 @@ export interface OpenedBase {
   /** folder of the adapter that was named */
   adapter: string | null
   tokenizer: Tokenizer
+  /** how the model is asked, as it was trained; null: nothing says */
+  promptForm: PromptForm | null
   /** worth telling: the Hub could not be asked and the cache was used */
   notes: string[]
 }
 
-/** @throws SaqrError FORMAT_…, HUB_…, MODEL_TOKENIZER, MODEL_BASE */
+/** @throws SaqrError FORMAT_…, HUB_…, MODEL_UNSUPPORTED, MODEL_TOKENIZER, MODEL_BASE */
 export async function openBase(name: string, device: Device, request: BaseRequest): Promise<OpenedBase> {
-  const { revision, token, signal } = request
-  const named = await resolveModel(name, { revision, token, signal })
+  const { revision, token, signal, onProgress } = request
+  let known: { files: TokenizerFiles; tokenizer: Tokenizer } | undefined
+  const beforeWeights = async (found: ResolvedModel, adapter: string | null) => {
+    const config = readConfig(found.path)
+    const model = openSupported(config, found.id ?? found.path)
+    // an adapter that was saved with a tokenizer was trained with it
+    const files = withChanges((adapter === null ? undefined : readTokenizerFiles(adapter)) ?? tokenizerOf(found), request)
+    const tokenizer = new Tokenizer(files, { modelType: String(config.model_type), eosToken: request.eosToken ?? undefined })
+    known = { files, tokenizer }
+    await request.beforeWeights?.(tokenizer, model)
+  }
+  const named = await resolveModel(name, {
+    revision,
+    token,
+    signal,
+    onProgress,
+    beforeWeights: (found) => (found.kind === 'adapter' ? undefined : beforeWeights(found, null)),
+  })
   const adapter = named.kind === 'adapter' ? named.path : null
-  const found = adapter === null ? named : await baseOf(adapter, request)
+  const found = adapter === null ? named : await baseOf(adapter, request, (base) => beforeWeights(base, adapter))
   const settled = settle(openCheckpoint(found.path))
   const checkpoint = adapter === null ? settled.checkpoint : adaptedBase(settled.checkpoint, readAdapter(adapter), adapter)
-  // an adapter that was saved with a tokenizer was trained with it
-  const files = (adapter === null ? undefined : readTokenizerFiles(adapter)) ?? tokenizerOf(checkpoint)
-  const tokenizer = withChanges(files, request)
-  const modelType = String(checkpoint.config.model_type)
   const { config, tensors } = checkpoint
-  const open = new OpenModel(device, withTensors(checkpoint, config, tensors, tokenizer), request.choice(config))
+  const { files, tokenizer } = known!
   return {
-    open,
+    open: new OpenModel(device, withTensors(checkpoint, config, tensors, files), request.choice(config)),
     adapter,
-    tokenizer: new Tokenizer(tokenizer, { modelType, eosToken: request.eosToken ?? undefined }),
+    tokenizer,
+    promptForm: adapter !== null ? readPromptForm(adapter) : found.kind === 'model' ? readPromptForm(found.path) : null,
     notes: [...new Set([named.note, found.note, ...settled.notes])].filter((note) => note !== undefined),
   }
 }
 
+/** The family's model of a config.json. @throws SaqrError MODEL_UNSUPPORTED, also for images beside text; MODEL_CONFIG */
+function openSupported(config: Readonly<Record<string, unknown>>, name: string): Model {
+  if (!config.vision_config && !config.audio_config) return openConfig(config)
+  const what = config.vision_config ? 'images' : 'sound'
+  throw new SaqrError(
+    'MODEL_UNSUPPORTED',
+    `${name} (model_type ${JSON.stringify(config.model_type)}) is a model of ${what} and text, and saqr trains models of text alone: ${families.map((f) => f.modelType).join(', ')}`,
+  )
+}
+
 /** A GGUF file without a tokenizer that can be read takes the one of the folder it lies in. @throws SaqrError MODEL_TOKENIZER */
-function tokenizerOf(checkpoint: Checkpoint): TokenizerFiles {
-  const { kind, path } = checkpoint
+function tokenizerOf({ kind, path }: ResolvedModel): TokenizerFiles {
   const folder = kind === 'gguf' ? dirname(path) : path
   let why = `${path} has no tokenizer`
   try {
-    if (checkpoint.tokenizer) return checkpoint.tokenizer
+    const files = kind === 'gguf' ? openCheckpoint(path).tokenizer : readTokenizerFiles(path)
+    if (files) return files
   } catch (error) {
     if (kind !== 'gguf' || !(error instanceof SaqrError) || error.code !== 'FORMAT_GGUF_TOKENIZER') throw error
     why = error.message.replace(/\.$/, '')
@@ -75,25 +107,36 @@ function tokenizerOf(checkpoint: Checkpoint): TokenizerFiles {
 }
 
 /** @throws SaqrError MODEL_BASE naming the file that says which base it is, where there is none or it can't be had */
-async function baseOf(folder: string, { token, signal }: BaseRequest): Promise<ResolvedModel> {
+async function baseOf(
+  folder: string,
+  { token, signal, onProgress }: BaseRequest,
+  beforeWeights: (base: ResolvedModel) => Promise<void>,
+): Promise<ResolvedModel> {
   const { baseModelNameOrPath: name, revision } = readAdapterConfig(folder)
   const file = join(folder, 'adapter_config.json')
   const how = `Write the base's path or Hub id as base_model_name_or_path into ${file}.`
   if (name === null) throw new SaqrError('MODEL_BASE', `${folder} is an adapter, but ${file} does not name its base. ${how}`)
-  let base: ResolvedModel
+  const another = `${folder} is an adapter over ${name}, which is an adapter itself: merge that one first. ${how}`
   try {
-    base = await resolveModel(name, { revision: revision ?? undefined, token, signal })
+    return await resolveModel(name, {
+      revision: revision ?? undefined,
+      token,
+      signal,
+      onProgress,
+      async beforeWeights(base) {
+        if (base.kind === 'adapter') throw new SaqrError('MODEL_BASE', another)
+        await beforeWeights(base)
+      },
+    })
   } catch (cause) {
     if (!(cause instanceof SaqrError) || !/^(FORMAT_NOT_FOUND|FORMAT_NOT_A_MODEL|HUB_(?!TOKEN|GATED))/.test(cause.code)) throw cause
-    throw new SaqrError('MODEL_BASE', `${folder} is an adapter over ${name}, which is not to be had: ${cause.message} ${how}`, { cause })
+    throw new SaqrError('MODEL_BASE', say`${folder} is an adapter over ${name}, which is not to be had: ${cause.said} ${how}`, { cause })
   }
-  if (base.kind !== 'adapter') return base
-  throw new SaqrError('MODEL_BASE', `${folder} is an adapter over ${name}, which is an adapter itself: merge that one first. ${how}`)
 }
 
 function withChanges(files: TokenizerFiles, { eosToken, chatTemplate }: BaseRequest): TokenizerFiles {
   const changed = { ...files }
   if (eosToken != null) changed.tokenizerConfig = withKeys(files.tokenizerConfig, { eos_token: eosToken })
-  if (chatTemplate != null) changed.chatTemplate = chatTemplate
+  if (chatTemplate != null) Object.assign(changed, { chatTemplate, chatTemplates: {} })
   return changed
 }

@@ -1,5 +1,6 @@
 /** A model's trained part as files: a PEFT adapter, or a whole checkpoint where all weights are trained. */
 import { join, resolve } from 'node:path'
+import { writePromptForm } from '../data/prompt-form.ts'
 import { type AdapterConfig, writeAdapterConfig } from '../formats/peft/config.ts'
 import { PEFT_PREFIX } from '../formats/peft/read.ts'
 import { readSafetensors } from '../formats/safetensors/read.ts'
@@ -12,6 +13,7 @@ import { writeModelFolder } from './model-folder.ts'
 /** LoRA: adapter_config.json and adapter_model.safetensors (f32); full: config.json, weights in the model's dtype, tokenizer. */
 export async function saveTrained(model: LanguageModel, folder: string): Promise<void> {
   ensureWritableFolder(folder)
+  writePromptForm(folder, model.promptForm)
   const { config } = model.adapter
   if (config) return saveAdapter(model, config, folder)
   const { trained } = model

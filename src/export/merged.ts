@@ -2,6 +2,7 @@
  * Base and adapter as one checkpoint: W + s·B·A, computed in f32 and rounded once. A head that reads the embedding gets a weight of its own
  * where one of the two was changed.
  */
+import { writePromptForm } from '../data/prompt-form.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { writeModelFolder } from '../engine/model-folder.ts'
 import { saveTrained } from '../engine/save.ts'
@@ -10,6 +11,11 @@ import { asF32 } from '../formats/numbers.ts'
 import type { CheckpointTensor } from '../formats/tensor.ts'
 
 export async function saveMerged(model: LanguageModel, folder: string): Promise<void> {
+  await writeMerged(model, folder)
+  writePromptForm(folder, model.promptForm)
+}
+
+async function writeMerged(model: LanguageModel, folder: string): Promise<void> {
   const { adapter } = model
   // without an adapter beside it, what is saved is whole already
   if (adapter.config === null) return saveTrained(model, folder)

@@ -1,7 +1,7 @@
 /** A Hugging Face model folder: config.json, tokenizer files, safetensors (one file, or shards with an index). */
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { SaqrError } from '../error.ts'
+import { option, SaqrError, say } from '../error.ts'
 import { takeNf4 } from './bnb.ts'
 import { denseTensor, type StoredTensor } from './dense.ts'
 import { isFile } from './files.ts'
@@ -100,6 +100,6 @@ function isDense({ name, storage }: StoredTensor): boolean {
 function quantised(folder: string, what: string): SaqrError {
   return new SaqrError(
     'FORMAT_QUANTIZATION',
-    `${folder} is quantised (${what}), which is not supported: safetensors in F32, BF16, F16 or bitsandbytes NF4 are, and GGUF. Use the unquantised model; loadIn4bit quantises it to NF4.`,
+    say`${folder} is quantised (${what}), which is not supported: safetensors in F32, BF16, F16 or bitsandbytes NF4 are, and GGUF. Use the unquantised model; ${option('loadIn4bit')} quantises it to NF4.`,
   )
 }

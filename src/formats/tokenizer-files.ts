@@ -2,8 +2,9 @@
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { SaqrError } from '../error.ts'
-import { isFile, isFolder } from './files.ts'
-import { isObject, type JsonObject, readJsonObject, readText } from './json.ts'
+import { makeFolder } from '../hub/files.ts'
+import { isFile, isFolder, writeFileAtomic } from './files.ts'
+import { isObject, type JsonObject, readJsonObject, readText, stringifyJson } from './json.ts'
 import { withKeys } from './json-exact.ts'
 import type { TokenizerFiles } from './tensor.ts'
 
@@ -24,6 +25,21 @@ export function readTokenizerFiles(folder: string): TokenizerFiles | undefined {
   if (!('added_tokens_decoder' in config) && has('special_tokens_map.json')) config = withKeys(config, read('special_tokens_map.json'))
   // no number in it is a float, and it can be large
   return withTemplates(readJsonObject(join(folder, 'tokenizer.json'), { exact: false }), config, templateFiles(folder), folder)
+}
+
+/** A tokenizer's files, as `readTokenizerFiles` finds them again. */
+export function writeTokenizer(folder: string, { tokenizerJson, tokenizerConfig, chatTemplate, chatTemplates = {} }: TokenizerFiles): void {
+  const json = (value: unknown) => `${stringifyJson(value, { indent: 2 })}\n`
+  writeFileAtomic(join(folder, 'tokenizer.json'), json(tokenizerJson))
+  writeFileAtomic(join(folder, 'tokenizer_config.json'), json(withKeys(tokenizerConfig, { chat_template: undefined })))
+  if (chatTemplate !== undefined) writeFileAtomic(join(folder, 'chat_template.jinja'), chatTemplate)
+  const more = join(folder, 'additional_chat_templates')
+  if (Object.keys(chatTemplates).length > 0) makeFolder(more)
+  for (const [name, template] of Object.entries(chatTemplates)) {
+    if (!/^[\w-][\w.-]*$/.test(name))
+      throw new SaqrError('FORMAT_TOKENIZER', `the chat template ${JSON.stringify(name)} can't be a file of that name`)
+    writeFileAtomic(join(more, `${name}.jinja`), template)
+  }
 }
 
 /** Template files count before what tokenizer_config.json holds. */

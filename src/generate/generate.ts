@@ -1,8 +1,11 @@
 /** Text that goes on from a prompt, token by token. */
+
+import { promptIds } from '../data/prompt-form.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { SeededRandom } from '../engine/random.ts'
 import { checkIds } from '../engine/vocabulary.ts'
-import { SaqrError } from '../error.ts'
+import { option, SaqrError, say } from '../error.ts'
+import type { Message } from '../text/chat-template.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import { Decoder } from './decoder.ts'
 import { type SampleOptions, sample } from './sample.ts'
@@ -12,7 +15,21 @@ export interface GenerateOptions extends SampleOptions {
   maxNewTokens?: number
   /** of the draws; default 0 */
   seed?: number
+  /** ends the text where it is */
   signal?: AbortSignal
+}
+
+/** How a text or messages become the prompt. */
+export interface AskOptions {
+  /**
+   * true: the prompt goes into the chat template as a user's message; false: it is taken as it is. Default: as the rows asked that the
+   * model was trained on, else the template where there is one
+   */
+  chat?: boolean | null
+  /** system message before the prompt, where it goes into the chat template */
+  system?: string | null
+  /** JSON schemas of functions the model may call, for the chat template */
+  tools?: readonly unknown[] | null
 }
 
 /** Token ids that follow the prompt's, up to one that ends the text. Errors: TEXT_TOO_LONG, TEXT_EMPTY, MODEL_VOCABULARY, OPTION_INVALID. */
@@ -51,7 +68,7 @@ export async function* generateIds(
 /** @throws SaqrError OPTION_INVALID */
 function checkSampling({ temperature = 0, topK = 0, topP = 1 }: SampleOptions): void {
   const wrong = (name: string, value: number, expected: string) =>
-    new SaqrError('OPTION_INVALID', `${name} is ${value}; expected ${expected}`)
+    new SaqrError('OPTION_INVALID', say`${option(name)} is ${value}; expected ${expected}`)
   if (!(temperature >= 0 && temperature < Number.POSITIVE_INFINITY)) throw wrong('temperature', temperature, 'a number of at least 0')
   if (!(Number.isInteger(topK) && topK >= 0)) throw wrong('topK', topK, 'a whole number of at least 0 (0: all tokens)')
   if (!(topP > 0 && topP <= 1)) throw wrong('topP', topP, 'above 0 and at most 1')
@@ -61,10 +78,10 @@ function checkSampling({ temperature = 0, topK = 0, topP = 1 }: SampleOptions): 
 export async function* generate(
   model: LanguageModel,
   tokenizer: Tokenizer,
-  prompt: string | readonly number[],
-  options: GenerateOptions = {},
+  prompt: string | readonly Message[] | readonly number[],
+  { chat = null, system = null, tools = null, ...options }: GenerateOptions & AskOptions = {},
 ): AsyncGenerator<string> {
-  const ids = typeof prompt === 'string' ? tokenizer.encode(prompt) : prompt
+  const ids = isIds(prompt) ? prompt : promptIds(tokenizer, prompt, { chat, system, tools }, model.promptForm)
   const stream = tokenizer.stream({ skipSpecialTokens: true })
   for await (const id of generateIds(model, ids, stopTokens(model, tokenizer), options)) {
     const piece = stream.push(id)
@@ -73,6 +90,9 @@ export async function* generate(
   const rest = stream.end()
   if (rest) yield rest
 }
+
+const isIds = (prompt: string | readonly unknown[]): prompt is readonly number[] =>
+  typeof prompt !== 'string' && typeof prompt[0] !== 'object'
 
 /** the tokenizer's end of text, and what generation_config.json and config.json name beside it */
 export function stopTokens({ open }: LanguageModel, tokenizer: Tokenizer): Set<number> {

@@ -20,13 +20,25 @@ export interface ResolvedModel {
   note?: string
 }
 
+export interface ModelOptions extends HubOptions {
+  /** called when all but the weights is there (of a .gguf file, which holds both, when that is): what it throws spares their download */
+  beforeWeights?: (found: ResolvedModel) => void | Promise<void>
+  /** false: they are not needed */
+  weights?: boolean
+}
+
 /**
  * Finds a model; what comes from the Hub is fetched into the cache first, only the files that are needed. `owner/name/file.gguf`
  * names one file. Errors: FORMAT_NOT_FOUND, FORMAT_NOT_A_MODEL, HUB_… (see openSnapshot), HUB_NO_WEIGHTS.
  */
-export async function resolveModel(idOrPath: string, options: HubOptions = {}): Promise<ResolvedModel> {
+export async function resolveModel(idOrPath: string, options: ModelOptions = {}): Promise<ResolvedModel> {
+  const { beforeWeights = () => {} } = options
   const local = localPath(idOrPath)
-  if (local !== undefined) return { kind: kindOf(local), path: local }
+  if (local !== undefined) {
+    const found: ResolvedModel = { kind: kindOf(local), path: local }
+    await beforeWeights(found)
+    return found
+  }
   const [, name, file] = /^([^/]+\/[^/]+)\/(.+\.gguf)$/i.exec(idOrPath) ?? [undefined, idOrPath, undefined]
   const repo = repository('model', name!, options.revision)
   const snapshot = await withNearPath(name!, openSnapshot(repo, hubPlaces(options), options))
@@ -34,11 +46,15 @@ export async function resolveModel(idOrPath: string, options: HubOptions = {}): 
   const gguf = file ?? onlyGguf(snapshot, repo.name)
   if (gguf !== undefined) {
     await snapshot.fetch([gguf])
-    return { kind: 'gguf', path: join(snapshot.folder, gguf), ...found }
+    const file: ResolvedModel = { kind: 'gguf', path: join(snapshot.folder, gguf), ...found }
+    await beforeWeights(file)
+    return file
   }
   await snapshot.fetch(smallFiles(snapshot.files))
-  await snapshot.fetch(weightFiles(snapshot, repo.name))
-  return { kind: kindOf(snapshot.folder), path: snapshot.folder, ...found }
+  const model: ResolvedModel = { kind: kindOf(snapshot.folder), path: snapshot.folder, ...found }
+  await beforeWeights(model)
+  if (options.weights ?? true) await snapshot.fetch(weightFiles(snapshot, repo.name))
+  return model
 }
 
 /** endings of files that are read, or that a user may take for one: no repository is called so */
@@ -84,7 +100,7 @@ function kindOf(path: string): ResolvedModel['kind'] {
 const wanted = new Set(
   (
     'config.json generation_config.json tokenizer.json tokenizer_config.json special_tokens_map.json chat_template.jinja chat_template.json ' +
-    'model.safetensors.index.json adapter_config.json'
+    'model.safetensors.index.json adapter_config.json saqr.json'
   ).split(' '),
 )
 

@@ -3,7 +3,7 @@
  * exactly (a space that the tokenizer put before a piece of text apart), or the row is refused.
  * As in transformers, a span takes every token from the first that touches its first character to the first that touches its last one.
  */
-import { SaqrError } from '../error.ts'
+import { option, SaqrError, say } from '../error.ts'
 import type { Span } from './chat-template.ts'
 import { byteFallback, bytesOfToken } from './decoder.ts'
 import type { Definition, Json } from './definition.ts'
@@ -24,7 +24,7 @@ export function assistantMask(
   if (!starts) {
     throw new SaqrError(
       'TEXT_NO_OFFSETS',
-      `${where ?? 'These messages'}: the tokenizer rewrites this text, so what the assistant wrote can't be told token by token. Set assistantOnlyLoss to false, or remove characters that are not in Unicode's composed form.`,
+      say`${where ?? 'These messages'}: the tokenizer rewrites this text, so what the assistant wrote can't be told token by token. Set ${option('assistantOnlyLoss')} to false, or remove characters that are not in Unicode's composed form.`,
     )
   }
   const mask = new Uint8Array(tokens.length)

@@ -3,7 +3,7 @@
  * left out, reasoning under each of its names. `{% generation %}` blocks say what the assistant wrote; what the text is made of tells
  * which messages a template left out.
  */
-import { SaqrError } from '../error.ts'
+import { option, SaqrError, say } from '../error.ts'
 import type { Stmt } from './jinja/ast.ts'
 import { toValue } from './jinja/convert.ts'
 import { TemplateError } from './jinja/error.ts'
@@ -61,7 +61,7 @@ export class ChatTemplate {
     } catch (cause) {
       throw new SaqrError(
         'TEXT_TEMPLATE_INVALID',
-        `The chat template can't be read: ${(cause as Error).message}. Give another one (chatTemplate).`,
+        say`The chat template can't be read: ${(cause as Error).message}. Give another one (${option('chatTemplate')}).`,
         { cause },
       )
     }
@@ -132,7 +132,7 @@ export function rowError(where: string | undefined, why: string, cause?: unknown
   const at = message === undefined || message === '-1' ? '' : ` (at message ${Number(message) + 1})`
   return new SaqrError(
     'TEXT_TEMPLATE_ROW',
-    `${where ?? 'These messages'}: the chat template does not take the messages${at}: ${why}. Correct the row, or give another template (chatTemplatePath).`,
+    say`${where ?? 'These messages'}: the chat template does not take the messages${at}: ${why}. Correct the row, or give another template (${option('chatTemplate')}).`,
     { cause },
   )
 }

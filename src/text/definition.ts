@@ -39,6 +39,8 @@ export interface TokenizerFiles {
   tokenizerConfig: object
   /** contents of chat_template.jinja, which goes before the config's `chat_template` */
   chatTemplate?: string | null
+  /** further templates by name (tool_use, rag …) */
+  chatTemplates?: Readonly<Record<string, string>>
 }
 
 export interface Definition {

@@ -2,7 +2,11 @@
  * Text to token ids and back, as the checkpoint's own tokenizer does it. Definition.ts says what runs and refuses
  * what would not be reproduced.
  */
-import { SaqrError } from '../error.ts'
+import { option, SaqrError, say } from '../error.ts'
+import { writeTokenizer } from '../formats/tokenizer-files.ts'
+import { filled, take, takeOptions, text } from '../hub/arguments.ts'
+import { ensureWritableFolder } from '../hub/files.ts'
+import { anyNumber, CHAT, changed, checkFiles, DECODE, ENCODE, messages, OPTIONS, tokenIds } from './arguments.ts'
 import { assistantMask } from './assistant-mask.ts'
 import { type ChatOptions, ChatTemplate, type Message, type Rendered, rowError } from './chat-template.ts'
 import { decoderOf } from './decoder.ts'
@@ -41,11 +45,12 @@ export class Tokenizer {
   /** every id is below it: a model's embedding needs so many rows */
   readonly idLimit: number
   /** texts of bos_token, eos_token … as far as the checkpoint has them */
-  readonly special: Readonly<SpecialTokens>
+  special: Readonly<SpecialTokens>
   readonly addedTokens: readonly AddedToken[]
   /** Jinja source of the chat template that `default` names; null: the checkpoint has none */
   readonly chatTemplate: string | null
   readonly #encoder: Encoder
+  readonly #files: TokenizerFiles
   readonly #definition: Definition
   readonly #decode: (tokens: string[]) => string
   readonly #skipped: ReadonlySet<number>
@@ -54,8 +59,10 @@ export class Tokenizer {
 
   /** @throws SaqrError TEXT_TOKENIZER_INVALID, TEXT_TOKENIZER_UNSUPPORTED, TEXT_UNKNOWN_TOKEN */
   constructor(files: TokenizerFiles, options: TokenizerOptions = {}) {
+    const { modelType, eosToken, chatTemplate } = takeOptions<TokenizerOptions>(options, 'Tokenizer', OPTIONS)
+    checkFiles(files)
     try {
-      this.#definition = define(files, options.modelType)
+      this.#definition = define(files, modelType)
       this.#encoder = new Encoder(this.#definition.json)
     } catch (cause) {
       if (cause instanceof SaqrError) throw cause
@@ -68,13 +75,14 @@ export class Tokenizer {
     const ids = new Set([...Object.values(json.model.vocab), ...json.added_tokens.map((t) => t.id)])
     this.size = ids.size
     this.idLimit = 1 + [...ids].reduce((a, b) => Math.max(a, b), -1)
-    this.special = options.eosToken === undefined ? special : { ...special, eos_token: options.eosToken }
-    this.#templates = templatesOf(files, options.chatTemplate)
+    this.special = eosToken === undefined ? special : { ...special, eos_token: eosToken }
+    this.#templates = templatesOf(files, chatTemplate)
     this.chatTemplate = this.#templates.get('default') ?? null
-    if (options.eosToken !== undefined && this.idOf(options.eosToken) === undefined) {
+    this.#files = changed(files, { eosToken, chatTemplate })
+    if (eosToken !== undefined && this.idOf(eosToken) === undefined) {
       throw new SaqrError(
         'TEXT_UNKNOWN_TOKEN',
-        `eosToken ${JSON.stringify(options.eosToken)} is not in the vocabulary of this tokenizer. Give one of its tokens.`,
+        say`${option('eosToken')} ${JSON.stringify(eosToken)} is not in the vocabulary of this tokenizer. Give one of its tokens.`,
       )
     }
   }
@@ -95,34 +103,91 @@ export class Tokenizer {
     return this.#specialId('unk_token')
   }
 
+  /** the token that begins a text, as it is written; null: the checkpoint has none */
+  get bosToken(): string | null {
+    return this.special.bos_token ?? null
+  }
+
+  /** the token that ends a text, as it is written; null: the checkpoint has none */
+  get eosToken(): string | null {
+    return this.special.eos_token ?? null
+  }
+
+  set eosToken(token: string | null) {
+    throw new SaqrError(
+      'OPTION_INVALID',
+      say`the token that ends a text is chosen when a model is opened: fromPretrained(…, { ${option('eosToken')}: ${JSON.stringify(token) ?? 'null'} })`,
+    )
+  }
+
+  /** the token that pads a text, as it is written; null: the checkpoint has none. Nothing is padded here */
+  get padToken(): string | null {
+    return this.special.pad_token ?? null
+  }
+
+  /** Notebooks set it, to be able to pad; it must be in the vocabulary. */
+  set padToken(token: string | null) {
+    const { pad_token: _, ...others } = this.special
+    if (token !== null && this.idOf(take(token, 'padToken', text)) === undefined)
+      throw new SaqrError(
+        'TEXT_UNKNOWN_TOKEN',
+        `padToken ${JSON.stringify(token)} is not in the vocabulary of this tokenizer. Give one of its tokens.`,
+      )
+    this.special = token === null ? others : { ...others, pad_token: token }
+  }
+
+  /** the token of what is not in the vocabulary, as it is written; null: the checkpoint has none */
+  get unkToken(): string | null {
+    return this.special.unk_token ?? null
+  }
+
+  /** the same as bosId, as transformers calls it */
+  get bosTokenId(): number | null {
+    return this.bosId
+  }
+
+  /** the same as eosId, as transformers calls it */
+  get eosTokenId(): number | null {
+    return this.eosId
+  }
+
+  /** the same as padId, as transformers calls it */
+  get padTokenId(): number | null {
+    return this.padId
+  }
+
   idOf(token: string): number | undefined {
-    return this.#encoder.idOf(token)
+    return this.#encoder.idOf(take(token, 'token', text))
   }
 
   /** the token as the vocabulary writes it: bytes as characters, or ▁ for a space */
   tokenOf(id: number): string | undefined {
-    return this.#encoder.tokenOf(id)
+    return this.#encoder.tokenOf(take(id, 'id', anyNumber))
   }
 
   /**
    * @param addSpecialTokens what the checkpoint puts around a text (BOS for many); default true
    * @throws SaqrError TEXT_NOT_UNICODE
    */
-  encode(text: string, { addSpecialTokens = true, where = 'The text' }: { addSpecialTokens?: boolean; where?: string } = {}): number[] {
-    if (/\p{Surrogate}/u.test(text))
+  encode(given: string, options?: { addSpecialTokens?: boolean; where?: string }): number[] {
+    const { addSpecialTokens = true, where = 'The text' } = takeOptions(options, 'encode', ENCODE)
+    if (/\p{Surrogate}/u.test(take(given, 'text', text)))
       throw new SaqrError('TEXT_NOT_UNICODE', `${where} holds half of a surrogate pair, which is no character. Repair or remove it.`)
-    return this.#encoder.encode(text, addSpecialTokens)
+    return this.#encoder.encode(given, addSpecialTokens)
   }
 
   /** Bytes that are not UTF-8 become U+FFFD. */
-  decode(ids: readonly number[], { skipSpecialTokens = false }: { skipSpecialTokens?: boolean } = {}): string {
-    const tokens = ids.filter((id) => !skipSpecialTokens || !this.#skipped.has(id)).map((id) => this.tokenOf(id))
+  decode(ids: readonly number[] | Int32Array, options?: { skipSpecialTokens?: boolean }): string {
+    const { skipSpecialTokens = false } = takeOptions(options, 'decode', DECODE)
+    const kept = take(ids, 'ids', tokenIds).filter((id) => !skipSpecialTokens || !this.#skipped.has(id))
+    const tokens = kept.map((id) => this.#encoder.tokenOf(id))
     return this.#decode(tokens.filter((token) => token !== undefined))
   }
 
   /** Text of a growing row of ids, piece by piece. */
-  stream(options: { skipSpecialTokens?: boolean } = {}): TextStream {
-    return new TextStream((ids) => this.decode(ids, options))
+  stream(options?: { skipSpecialTokens?: boolean }): TextStream {
+    const taken = takeOptions(options, 'stream', DECODE)
+    return new TextStream((ids) => this.decode(ids, taken))
   }
 
   /**
@@ -130,28 +195,46 @@ export class Tokenizer {
    * @throws SaqrError TEXT_NO_TEMPLATE, TEXT_TEMPLATE_INVALID
    */
   namesRole(role: string, options: ChatOptions = {}): boolean {
+    take(role, 'role', text)
+    takeOptions(options, 'namesRole', CHAT)
     return this.#template(options).names(role)
   }
 
-  /** @throws SaqrError TEXT_NO_TEMPLATE, TEXT_TEMPLATE_INVALID, TEXT_TEMPLATE_ROW */
-  applyChatTemplate(messages: readonly Message[], options: ChatOptions = {}): Chat {
-    const { text, holds } = this.#template(options).render(messages, this.special, options)
-    return { text, holds, ids: this.encode(text, { addSpecialTokens: false, where: options.where }) }
+  /**
+   * Messages as the checkpoint's chat template writes them. `tokenize: false` gives the text alone, `tokenize: true` the token ids, left out both.
+   * @throws SaqrError TEXT_NO_TEMPLATE, TEXT_TEMPLATE_INVALID, TEXT_TEMPLATE_ROW
+   */
+  applyChatTemplate(messages: readonly Message[], options: ChatOptions & { tokenize: false }): string
+  applyChatTemplate(messages: readonly Message[], options: ChatOptions & { tokenize: true }): number[]
+  applyChatTemplate(messages: readonly Message[], options?: ChatOptions): Chat
+  applyChatTemplate(given: readonly Message[], options?: ChatOptions & { tokenize?: boolean }): Chat | string | number[] {
+    const { tokenize, ...o } = takeOptions(options, 'applyChatTemplate', CHAT)
+    const { text, holds } = this.#template(o).render(take(given, 'messages', messages), this.special, o)
+    if (tokenize === false) return text
+    const ids = this.encode(text, { addSpecialTokens: false, where: o.where })
+    return tokenize ? ids : { text, holds, ids }
+  }
+
+  /** Writes tokenizer.json, tokenizer_config.json and the chat template, as transformers reads them. @throws SaqrError FORMAT_… */
+  async savePretrained(folder: string): Promise<void> {
+    ensureWritableFolder(take(folder, 'folder', filled))
+    writeTokenizer(folder, this.#files as Parameters<typeof writeTokenizer>[1])
   }
 
   /**
    * The same, and which tokens the template's `{% generation %}` blocks wrote (1) and which not (0).
    * @throws SaqrError TEXT_NO_GENERATION_MARKS; TEXT_NO_OFFSETS where tokens can't be found again in the text
    */
-  applyChatTemplateWithMask(messages: readonly Message[], options: ChatOptions = {}): Chat & { mask: Uint8Array } {
+  applyChatTemplateWithMask(given: readonly Message[], options: ChatOptions = {}): Chat & { mask: Uint8Array } {
+    takeOptions(options, 'applyChatTemplateWithMask', CHAT)
     const template = this.#template({ ...options, training: true })
     if (!template.marksGeneration) {
       throw new SaqrError(
         'TEXT_NO_GENERATION_MARKS',
-        'The chat template does not say what the assistant wrote, and is none of those for which it is known, so assistantOnlyLoss has no targets. Give a template with {% generation %} … {% endgeneration %} around it (chatTemplatePath), or set assistantOnlyLoss to false.',
+        say`The chat template does not say what the assistant wrote, and is none of those for which it is known, so ${option('assistantOnlyLoss')} has no targets. Give a template with {% generation %} … {% endgeneration %} around it (${option('chatTemplate')}), or set ${option('assistantOnlyLoss')} to false.`,
       )
     }
-    const { text, spans, holds } = template.render(messages, this.special, options)
+    const { text, spans, holds } = template.render(take(given, 'messages', messages), this.special, options)
     if (!spans)
       throw rowError(
         options.where,
@@ -169,7 +252,7 @@ export class Tokenizer {
       const named = this.#templates.size > 0 ? ` named default (only ${[...this.#templates.keys()].join(', ')})` : ''
       throw new SaqrError(
         'TEXT_NO_TEMPLATE',
-        `${where ? `${where}: ` : ''}this tokenizer has no chat template${named}, so messages can't become text. Give one (chatTemplatePath), or use rows of text or prompt and completion.`,
+        say`${where ? `${where}: ` : ''}this tokenizer has no chat template${named}, so messages can't become text. Give one (${option('chatTemplate')}), or use rows of text or prompt and completion.`,
       )
     }
     const template = this.#compile(source)
@@ -194,8 +277,9 @@ export class Tokenizer {
 /** `chat_template` is one source, or several with names. */
 function templatesOf(files: TokenizerFiles, override: string | undefined): Map<string, string> {
   const given = override ?? files.chatTemplate ?? (files.tokenizerConfig as Json).chat_template
-  if (given === undefined || given === null) return new Map()
-  if (typeof given === 'string') return new Map([['default', given]])
+  const more = Object.entries(override === undefined ? (files.chatTemplates ?? {}) : {})
+  if (given === undefined || given === null) return new Map(more)
+  if (typeof given === 'string') return new Map([['default', given], ...more])
   if (Array.isArray(given)) return new Map((given as { name: string; template: string }[]).map((t) => [t.name, t.template]))
   return new Map(Object.entries(given as Record<string, string>))
 }

@@ -1,7 +1,7 @@
 /** Every event as a line of JSON, as `stream()` yields it, with the time it was written. A resumed run goes on in the same file. */
 import { closeSync, openSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { SaqrError } from '../error.ts'
+import { option, SaqrError, say } from '../error.ts'
 import { makeFolder } from '../hub/files.ts'
 import type { TrainEvent } from './events.ts'
 import type { Tracker } from './tracker.ts'
@@ -17,9 +17,11 @@ export function jsonl(path: string, now: () => Date = () => new Date()): Tracker
       }
       writeSync(file, `${JSON.stringify({ ...event, time: now().toISOString() })}\n`)
     } catch (cause) {
-      throw new SaqrError('TRAIN_LOG', `${path}: can't be written (${(cause as Error).message}); make room or leave reportTo jsonl out`, {
-        cause,
-      })
+      throw new SaqrError(
+        'TRAIN_LOG',
+        say`${path}: can't be written (${(cause as Error).message}); make room or leave ${option('reportTo')} jsonl out`,
+        { cause },
+      )
     }
   }
   return {

@@ -1,18 +1,17 @@
 /** Whether prepared rows can be trained on with this model, and which are not used. */
 import type { Example } from '../data/example.ts'
 import type { Prepared } from '../data/prepare.ts'
-import type { LanguageModel } from '../engine/language-model.ts'
 import { checkIds } from '../engine/vocabulary.ts'
-import { SaqrError } from '../error.ts'
+import { option, SaqrError, say } from '../error.ts'
+import type { Model } from '../models/family.ts'
 
 /** @throws SaqrError MODEL_VOCABULARY for a row with a token that the embedding has no row for */
-export function checkVocabulary(examples: readonly Example[], { open }: LanguageModel): void {
-  for (const { ids, row, source } of examples) checkIds(ids, open.model.vocab, `${source}, row ${row},`)
+export function checkVocabulary(examples: readonly Example[], { vocab }: Model): void {
+  for (const { ids, row, source } of examples) checkIds(ids, vocab, `${source}, row ${row},`)
 }
 
 /** @throws SaqrError DATA_TOO_LONG for a row with more tokens than the model has positions for */
-export function checkPositions(examples: readonly Example[], { open }: LanguageModel): void {
-  const { maxPositions } = open.model
+export function checkPositions(examples: readonly Example[], { maxPositions }: Model): void {
   for (const { ids, starts, row, source } of examples) {
     if (ids.length <= maxPositions) continue
     const bounds = [...(starts ?? [0]), ids.length]
@@ -20,7 +19,7 @@ export function checkPositions(examples: readonly Example[], { open }: LanguageM
     if (longest <= maxPositions) continue
     throw new SaqrError(
       'DATA_TOO_LONG',
-      `${source}, row ${row}: ${longest} tokens, but the model knows ${maxPositions} positions (max_position_embeddings). Set maxLength to ${maxPositions} or less.`,
+      say`${source}, row ${row}: ${longest} tokens, but the model knows ${maxPositions} positions (max_position_embeddings). Set ${option('maxLength')} to ${maxPositions} or less.`,
     )
   }
 }

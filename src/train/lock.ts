@@ -5,7 +5,7 @@
 import { closeSync, openSync, readFileSync, readlinkSync, renameSync, rmSync, statSync, utimesSync, writeSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
-import { SaqrError } from '../error.ts'
+import { option, SaqrError, say } from '../error.ts'
 import { isObject } from '../formats/json.ts'
 import { alive, fileError } from '../hub/files.ts'
 
@@ -47,7 +47,11 @@ export function lockFolder(folder: string): () => void {
   touching.unref()
   return () => {
     clearInterval(touching)
-    if (read(path)?.text === mine) rmSync(path, { force: true })
+    try {
+      if (read(path)?.text === mine) rmSync(path, { force: true })
+    } catch {
+      // a folder that is gone or can't be read: what a run has to say comes first, and its lock dies with it
+    }
   }
 }
 
@@ -152,6 +156,6 @@ function whoIs(holder: Holder | null): string {
 function locked(folder: string, path: string, who: string): SaqrError {
   return new SaqrError(
     'TRAIN_LOCKED',
-    `${folder} is in use by ${who}: wait for it, or give this run an outputDir of its own (nobody there any more? remove ${path})`,
+    say`${folder} is in use by ${who}: wait for it, or give this run an ${option('outputDir')} of its own (nobody there any more? remove ${path})`,
   )
 }

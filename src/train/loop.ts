@@ -4,6 +4,7 @@
  * the optimiser's own run, so the last finished step is saved.
  */
 
+import { option, say } from '../error.ts'
 import { type EndEvent, type EvalEvent, type LogEvent, logEntry, type ProgressEvent, type SaveEvent } from '../track/events.ts'
 import { type Resumed, type RunFacts, removeOldCheckpoints, saveCheckpoint } from './checkpoint.ts'
 import { stepData } from './data.ts'
@@ -53,7 +54,11 @@ export async function* trainLoop(
     tried = p.step
     const write = (folder: string) => saveCheckpoint(folder, model, run.optimizer, stateOf(run, p), p.facts)
     const path = await write(outputDir).catch(async (error: unknown) => {
-      throw await rescue(error, write, (there) => `Go on from there with resumeFromCheckpoint ${there} when ${outputDir} can be written.`)
+      throw await rescue(
+        error,
+        write,
+        (there) => say`Go on from there with ${option('resumeFromCheckpoint')} ${there} when ${outputDir} can be written.`,
+      )
     })
     newest = { step: p.step, path }
     removeOldCheckpoints(outputDir, o.saveTotalLimit, p.facts.identity)

@@ -2,7 +2,7 @@
 import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { SaqrError } from '../error.ts'
+import { type Message, SaqrError, say } from '../error.ts'
 
 /**
  * @param save writes into a folder and returns what it wrote
@@ -12,14 +12,14 @@ import { SaqrError } from '../error.ts'
 export async function rescue(
   cause: unknown,
   save: (folder: string) => Promise<string>,
-  then: (path: string) => string,
+  then: (path: string) => string | Message,
 ): Promise<SaqrError> {
-  const { code, message } = cause instanceof SaqrError ? cause : new SaqrError('FORMAT_FILE', `Saving failed: ${(cause as Error).message}`)
+  const { code, said } = cause instanceof SaqrError ? cause : new SaqrError('FORMAT_FILE', `Saving failed: ${(cause as Error).message}`)
   try {
     const path = await save(mkdtempSync(join(tmpdir(), 'saqr-rescued-')))
-    return new SaqrError(code, `${message} Nothing is lost: what was trained lies in ${path}. ${then(path)}`, { cause })
+    return new SaqrError(code, say`${said} Nothing is lost: what was trained lies in ${path}. ${then(path)}`, { cause })
   } catch (second) {
-    return new SaqrError(code, `${message} The temporary folder ${tmpdir()} could not take it either: ${(second as Error).message}`, {
+    return new SaqrError(code, say`${said} The temporary folder ${tmpdir()} could not take it either: ${(second as Error).message}`, {
       cause,
     })
   }

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { Dataset } from '../data/dataset.ts'
 import type { Row } from '../data/files.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
-import { SaqrError } from '../error.ts'
+import { option, SaqrError, say } from '../error.ts'
 import { ensureWritableFolder } from '../hub/files.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import type { EndEvent, TrainEvent } from '../track/events.ts'
@@ -11,7 +11,7 @@ import { jsonl } from '../track/jsonl.ts'
 import { standardError } from '../track/output.ts'
 import { terminal } from '../track/terminal.ts'
 import { type Tracker, tracked } from '../track/tracker.ts'
-import { checkPositions, checkVocabulary, unusedRows } from './check-rows.ts'
+import { unusedRows } from './check-rows.ts'
 import { checkSame, findCheckpoint, restore } from './checkpoint.ts'
 import { lockFolder } from './lock.ts'
 import { trainLoop } from './loop.ts'
@@ -20,6 +20,7 @@ import { sft } from './objectives/sft.ts'
 import { resolveObject } from './options/resolve.ts'
 import { checkTraining } from './options/rules.ts'
 import { configFields, type SFTConfig, type TrainingOptions } from './options/sft.ts'
+import { prepareRows } from './prepare-rows.ts'
 import { prepareRun } from './run.ts'
 import { startEvent } from './start-event.ts'
 import { turnOn } from './turn.ts'
@@ -118,13 +119,10 @@ export class SFTTrainer {
     const { processingClass, trainDataset, evalDataset, formattingFunc } = this.#init
     const o = this.options
     const objective = this.#objective
-    const prepare = (rows: Dataset, evaluation: boolean) =>
-      objective.prepare(rows, processingClass, o, { evaluation, formattingFunc, signal })
-    const prepared = await prepare(trainDataset, false)
-    const evaluated = evalDataset ? await prepare(evalDataset, true) : null
+    const rows = { trainDataset, evalDataset, formattingFunc }
+    const { prepared, evaluated } = await prepareRows(objective, rows, processingClass, o, model.open.model, signal)
     const all = evaluated ? [prepared, evaluated] : [prepared]
-    for (const { examples } of all) checkPositions(examples, model)
-    for (const { examples } of all) checkVocabulary(examples, model)
+    model.promptForm = prepared.form
     const resumed = findCheckpoint(outputDir, o.resumeFromCheckpoint)
     const run = prepareRun({
       objective,
@@ -167,6 +165,6 @@ function checkReport(report: SFTTrainerInit['report']): void {
 }
 
 function noEvalRows({ evalStrategy, evalOnStart }: TrainingOptions): SaqrError {
-  const asked = evalStrategy === 'no' && evalOnStart ? 'evalOnStart' : `evalStrategy ${evalStrategy}`
-  return new SaqrError('OPTION_INVALID', `${asked} needs rows to evaluate on: give evalDataset`)
+  const asked = evalStrategy === 'no' && evalOnStart ? say`${option('evalOnStart')}` : say`${option('evalStrategy')} ${evalStrategy}`
+  return new SaqrError('OPTION_INVALID', say`${asked} needs rows to evaluate on: give ${option('evalDataset')}`)
 }

@@ -1,5 +1,6 @@
 import { inspect } from 'node:util'
 import { describe, expect, expectTypeOf, it } from 'vitest'
+import { SaqrError } from '../../src/error.ts'
 import { distance, nearest } from '../../src/hub/nearest.ts'
 import { adapterConfig } from '../../src/train/options/adapter.ts'
 import { expected } from '../../src/train/options/expected.ts'
@@ -8,6 +9,7 @@ import { resolve, resolveObject } from '../../src/train/options/resolve.ts'
 import { checkSft, evalSteps, precisionOf, stepsOf, targetModules } from '../../src/train/options/rules.ts'
 import { sizeInBytes } from '../../src/train/options/schemas.ts'
 import { configFields, type SFTConfig, type SftOptions, sftFields, type TrainingOptions } from '../../src/train/options/sft.ts'
+import { spelling } from '../../src/train/options/spelling.ts'
 
 type SftInput = InputOf<typeof sftFields>
 const given = (values: Record<string, unknown>) => Object.entries(values).map(([name, value]) => ({ name, value, said: `--${name}` }))
@@ -214,12 +216,12 @@ describe('rules', () => {
   it.each([
     [{ model_name_or_path: null }, '--model_name_or_path'],
     [{ dataset_name: null }, '--dataset_name'],
-    [{ packing: true, max_length: null }, 'packing needs maxLength'],
-    [{ logging_steps: 0 }, 'loggingSteps is 0; use loggingStrategy no'],
-    [{ save_steps: 0 }, 'saveSteps is 0; use saveStrategy no'],
+    [{ packing: true, max_length: null }, '--packing needs --max_length'],
+    [{ logging_steps: 0 }, '--logging_steps is 0; use --logging_strategy no'],
+    [{ save_steps: 0 }, '--save_steps is 0; use --save_strategy no'],
     [{ use_cpu: true, device: 'cuda' }, '--use_cpu contradicts'],
   ])('%j', (values, message) => {
-    expect(catching(() => checkSft(options(values))).message).toContain(message)
+    expect(asFlags(catching(() => checkSft(options(values)))).message).toContain(message)
   })
 
   it('give intervals, precision and modules their meaning', () => {
@@ -243,6 +245,11 @@ describe('rules', () => {
     for (const bad of ['8 apples', '', '-1GB', '0', 'GB']) expect(sizeInBytes(bad)).toBeUndefined()
   })
 })
+
+function asFlags(error: { code: string; message: string }): { message: string } {
+  if (error instanceof SaqrError) error.respell(spelling(sftFields))
+  return error
+}
 
 function catching(f: () => unknown): { code: string; message: string } {
   try {

@@ -238,7 +238,7 @@ describe('saqr generate', () => {
 
   it('says what is missing', async () => {
     expect((await saqr('generate', 'x')).err).toContain('no model')
-    expect((await ask('--system', 'be short', 'x')).err).toContain('--system needs a chat template')
+    expect((await ask('--system', 'be short', 'x')).err).toContain('--system goes into a chat template, and the prompt does not')
     expect((await ask('--chat', 'x')).err).toContain('TEXT_NO_TEMPLATE')
   })
 })

@@ -2,9 +2,10 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { kindsOf } from '../../src/cli/text.ts'
-import { camel, type Fields } from '../../src/train/options/field.ts'
+import { camel, type Fields, spelled } from '../../src/train/options/field.ts'
 import { renamed, retired } from '../../src/train/options/retired.ts'
 import { modelFields, scriptFields, sftFields, sftThemes, trainingFields } from '../../src/train/options/sft.ts'
+import { spelling } from '../../src/train/options/spelling.ts'
 
 interface TrlField {
   class: string
@@ -76,6 +77,6 @@ describe('fields of TRL', () => {
 
     // every line says something, and is a phrase without a full stop (help and errors add it)
     const line = field.status === 'honoured' ? field.help : field.status === 'subsumed' ? field.by : field.why
-    expect(line).toMatch(/^.{10,160}[^.]$/)
+    expect(spelled(line, spelling(sftFields))).toMatch(/^.{10,160}[^.]$/)
   })
 })

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { loadDataset } from '../../src/data/dataset.ts'
+import { loadDataset } from '../../src/data/load.ts'
 
 let folder: string
 beforeAll(() => {

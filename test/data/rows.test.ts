@@ -114,7 +114,7 @@ describe('rows that teach nothing', () => {
     const { examples, unused } = await prepare(new Dataset(rows, 'rows.json'), tokenizer, { maxLength: 10 })
     expect(examples.map((e) => e.row)).toEqual([2])
     expect(unused).toHaveLength(1)
-    expect(unused[0]).toMatch(/^rows\.json, row 1: no target is left of its \d+ tokens after cutting to maxLength 10$/)
+    expect(unused[0]).toMatch(/^rows\.json, row 1: no target is left of its \d+ tokens after cutting to 10$/)
   })
 
   test('a data set without a target is refused', async () => {
@@ -263,7 +263,7 @@ describe('what a template leaves out of a row', () => {
     await expect(run(only('user', 'assistant'), messages)).rejects.toMatchObject({
       code: 'DATA_TEMPLATE',
       message:
-        'rows, row 1: the model\'s chat template leaves out message 2, whose role is "tool". Give one that knows the role (chatTemplatePath), rename the role, or remove the message.',
+        'rows, row 1: the model\'s chat template leaves out message 2, whose role is "tool". Give one that knows the role (chatTemplate), rename the role, or remove the message.',
     })
     expect((await run(only('user', 'assistant', 'tool'), messages)).examples).toHaveLength(1)
   })

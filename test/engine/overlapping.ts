@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { loadDataset } from '../../src/data/dataset.ts'
+import { loadDataset } from '../../src/data/load.ts'
 import type { Device } from '../../src/devices/device.ts'
 import { SeededRandom } from '../../src/engine/random.ts'
 import { FastLanguageModel, type PretrainedModel } from '../../src/fast-language-model.ts'

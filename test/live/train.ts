@@ -2,7 +2,7 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { loadDataset } from '../../src/data/dataset.ts'
+import { loadDataset } from '../../src/data/load.ts'
 import { CpuDevice } from '../../src/devices/cpu/device.ts'
 import { LanguageModel } from '../../src/engine/language-model.ts'
 import { loadAdapter } from '../../src/engine/load-adapter.ts'

@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { loadDataset } from '../../src/data/dataset.ts'
+import { loadDataset } from '../../src/data/load.ts'
 import { CpuDevice } from '../../src/devices/cpu/device.ts'
 import { LanguageModel } from '../../src/engine/language-model.ts'
 import { loadAdapter } from '../../src/engine/load-adapter.ts'

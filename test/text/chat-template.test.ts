@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { type ChatOptions, ChatTemplate, type Message } from '../../src/text/chat-template.ts'
-import { kinds, recorded, tokenizerOf } from './fixtures.ts'
+import { Tokenizer } from '../../src/text/tokenizer.ts'
+import { filesOf, kinds, recorded, tokenizerOf } from './fixtures.ts'
 
 interface Case {
   template: string | null
@@ -77,9 +78,15 @@ test('named templates: tool_use where there are tools, else default', () => {
     { name: 'default', template: 'plain' },
     { name: 'tool_use', template: 'tools' },
   ]
-  const tokenizer = tokenizerOf('smollm-like', { chatTemplate: named as unknown as string })
-  expect(tokenizer.applyChatTemplate(say('hi')).text).toBe('plain')
-  expect(tokenizer.applyChatTemplate(say('hi'), { tools: [{}] }).text).toBe('tools')
+  const { tokenizerJson, tokenizerConfig } = filesOf('smollm-like')
+  const forms = [
+    { tokenizerJson, tokenizerConfig: { ...tokenizerConfig, chat_template: named } },
+    { tokenizerJson, tokenizerConfig, chatTemplate: 'plain', chatTemplates: { tool_use: 'tools' } },
+  ]
+  for (const tokenizer of forms.map((files) => new Tokenizer(files))) {
+    expect(tokenizer.applyChatTemplate(say('hi'), { tokenize: false })).toBe('plain')
+    expect(tokenizer.applyChatTemplate(say('hi'), { tools: [{}] }).text).toBe('tools')
+  }
 })
 
 describe('what the assistant wrote', () => {

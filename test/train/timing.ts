@@ -1,7 +1,7 @@
 /** Cases as tools/oracle/timing.py writes them, and what saqr's trainer does with the same arguments. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { loadDataset } from '../../src/data/dataset.ts'
+import { loadDataset } from '../../src/data/load.ts'
 import type { Device } from '../../src/devices/device.ts'
 import { loadAdapter } from '../../src/engine/load-adapter.ts'
 import { OpenModel } from '../../src/engine/open-model.ts'

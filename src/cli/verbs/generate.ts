@@ -1,9 +1,8 @@
 /** `saqr generate`: a model goes on from a prompt, piece by piece as it comes. */
 import { text as readAll } from 'node:stream/consumers'
 import { z } from 'zod'
-import { SaqrError } from '../../error.ts'
+import { option, SaqrError, say } from '../../error.ts'
 import { generate as pieces } from '../../generate/generate.ts'
-import type { Tokenizer } from '../../text/tokenizer.ts'
 import { honoured } from '../../train/options/field.ts'
 import { count, optionalFlag, optionalText } from '../../train/options/schemas.ts'
 import { sftFields } from '../../train/options/sft.ts'
@@ -17,8 +16,8 @@ const model = {
   model_revision: sftFields.model_revision,
   dtype: {
     ...sftFields.dtype,
-    help: 'with --bf16 false, what is computed in: float32, bfloat16, or as the checkpoint is stored (auto)',
-    refuses: { float16: 'saqr computes in bf16 or f32; leave it out, or use --bf16 false for f32' },
+    help: say`with ${option('bf16')} false, what is computed in: float32, bfloat16, or as the checkpoint is stored (auto)`,
+    refuses: { float16: say`saqr computes in bf16 or f32; leave it out, or use ${option('bf16')} false for f32` },
   },
   bf16: { ...sftFields.bf16, help: 'weights and products in bf16, sums in f32 (the default); false: as dtype says' },
   load_in_4bit: { ...sftFields.load_in_4bit, help: 'hold the weights in 4-bit NF4' },
@@ -26,7 +25,7 @@ const model = {
   eos_token: { ...sftFields.eos_token, help: 'token at which the answer ends; default: the tokenizer’s' },
   chat_template_path: sftFields.chat_template_path,
   device: sftFields.device,
-  use_cpu: { ...sftFields.use_cpu, help: 'compute on the CPU whatever else there is (--device cpu)' },
+  use_cpu: { ...sftFields.use_cpu, help: say`compute on the CPU whatever else there is (${option('device')} cpu)` },
 }
 const prompt = {
   prompt: honoured(optionalText, null, 'question, or beginning of a text; also as plain words, or from standard input'),
@@ -58,14 +57,13 @@ export const generate = defineVerb({
   words: true,
   async run({ options, words, io }) {
     if (options.modelNameOrPath === null)
-      throw new SaqrError('OPTION_INVALID', 'no model: name a Hub id, a folder or a .gguf file with --model_name_or_path')
+      throw new SaqrError('OPTION_INVALID', say`no model: name a Hub id, a folder or a .gguf file with ${option('modelNameOrPath')}`)
     const text = options.prompt ?? (words.length > 0 ? words.join(' ') : await standardInput())
     const opened = await openDevice(options.useCpu ? 'cpu' : options.device)
     try {
-      const { language, tokenizer, notes } = await openForGeneration(options.modelNameOrPath, options, opened, io.signal)
+      const { language, tokenizer, notes } = await openForGeneration(options.modelNameOrPath, options, opened, io)
       for (const note of notes) io.err.write(`${note}\n`)
-      const ids = promptIds(tokenizer, text, options.chat, options.system)
-      for await (const piece of pieces(language, tokenizer, ids, { ...options, signal: io.signal })) io.out.write(piece)
+      for await (const piece of pieces(language, tokenizer, text, { ...options, signal: io.signal })) io.out.write(piece)
       io.out.write('\n')
       return 0
     } finally {
@@ -74,18 +72,11 @@ export const generate = defineVerb({
   },
 })
 
-function promptIds(tokenizer: Tokenizer, text: string, chat: boolean | null, system: string | null): number[] {
-  if (chat ?? tokenizer.chatTemplate !== null) {
-    const messages = [...(system === null ? [] : [{ role: 'system', content: system }]), { role: 'user', content: text }]
-    return tokenizer.applyChatTemplate(messages, { addGenerationPrompt: true }).ids
-  }
-  if (system !== null)
-    throw new SaqrError('OPTION_INVALID', '--system needs a chat template: leave it out, or name one with --chat_template_path')
-  return tokenizer.encode(text)
-}
-
 async function standardInput(): Promise<string> {
   if (process.stdin.isTTY)
-    throw new SaqrError('OPTION_INVALID', 'nothing to go on from: give a prompt as words, with --prompt, or on standard input')
+    throw new SaqrError(
+      'OPTION_INVALID',
+      say`nothing to go on from: give a prompt as words, with ${option('prompt')}, or on standard input`,
+    )
   return (await readAll(process.stdin)).replace(/\n$/, '')
 }

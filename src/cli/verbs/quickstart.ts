@@ -6,7 +6,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
-import { loadDataset } from '../../data/dataset.ts'
+import { loadDataset, loadRows } from '../../data/load.ts'
 import { LanguageModel } from '../../engine/language-model.ts'
 import { writeTokenizer } from '../../engine/model-folder.ts'
 import { saveTrained } from '../../engine/save.ts'
@@ -25,7 +25,7 @@ import { count, optionalText, text } from '../../train/options/schemas.ts'
 import { sftFields } from '../../train/options/sft.ts'
 import { SFTTrainer } from '../../train/sft-trainer.ts'
 import { openDevice } from '../device.ts'
-import { loadRows, openForGeneration } from '../load.ts'
+import { openForGeneration } from '../load.ts'
 import { answerTokens, type Examinee, examine, type Marks } from '../quickstart/examine.ts'
 import { nextStep } from '../quickstart/next-step.ts'
 import { keepBack, oneLine, type Question, questionsOf, shown, toDataset } from '../quickstart/questions.ts'
@@ -68,7 +68,7 @@ export const quickstart = defineVerb({
         loraTargetModules: 'all-linear',
         modelNameOrPath: name,
       })
-      const base = await openForGeneration(name, options, device, io.signal)
+      const base = await openForGeneration(name, options, device, io)
       const tokens = answerTokens(base, [...train, ...test])
       say(`before training, ${test.length} questions whose answers no training row gives`)
       const before = await examine(base, test, tokens, io.signal)
@@ -95,7 +95,7 @@ export const quickstart = defineVerb({
 })
 
 async function exercise(dataset: string | null, count: number, signal: AbortSignal): Promise<{ train: Question[]; test: Question[] }> {
-  if (dataset !== null) return keepBack(questionsOf(await loadRows(dataset, null, 'train', signal)), count)
+  if (dataset !== null) return keepBack(questionsOf(await loadRows(dataset, { split: 'train', signal })), count)
   const [train, test] = await Promise.all(['train.jsonl', 'test.jsonl'].map((file) => loadDataset(bundle(file))))
   return { train: questionsOf(train!), test: questionsOf(test!).slice(0, count) }
 }

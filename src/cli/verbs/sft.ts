@@ -1,24 +1,28 @@
 /** `saqr sft`: supervised fine-tuning with the flags of `trl sft`. */
 import { join } from 'node:path'
+import { loadRows } from '../../data/load.ts'
 import type { LanguageModel } from '../../engine/language-model.ts'
 import { writeTokenizer } from '../../engine/model-folder.ts'
 import { saveTrained } from '../../engine/save.ts'
-import { SaqrError } from '../../error.ts'
+import { option, SaqrError, say } from '../../error.ts'
 import { isFile } from '../../hub/files.ts'
+import { progressLine } from '../../hub/progress.ts'
 import { lossCurve } from '../../track/loss-curve.ts'
 import { terminal } from '../../track/terminal.ts'
 import { tracked } from '../../track/tracker.ts'
 import { checkpointsOf } from '../../train/checkpoint.ts'
+import { sft as objective } from '../../train/objectives/sft.ts'
 import { renamed } from '../../train/options/retired.ts'
 import { checkSft } from '../../train/options/rules.ts'
 import { sizeInBytes } from '../../train/options/schemas.ts'
 import { type SftOptions, sftFields, sftThemes, trainerArgs } from '../../train/options/sft.ts'
+import { prepareEarly } from '../../train/prepare-rows.ts'
 import { rescue } from '../../train/rescue.ts'
 import { SFTTrainer } from '../../train/sft-trainer.ts'
 import { openDevice } from '../device.ts'
-import { loadRows, openForTraining } from '../load.ts'
+import { openForTraining } from '../load.ts'
 import { INTERRUPTED } from '../run.ts'
-import { defineVerb } from '../verb.ts'
+import { defineVerb, type Io } from '../verb.ts'
 
 export const sft = defineVerb({
   name: 'sft',
@@ -36,8 +40,10 @@ export const sft = defineVerb({
     const device = await openDevice(options.useCpu ? 'cpu' : options.device)
     try {
       // rows first: a name that is wrong should not cost the fetching of a model
-      const rows = await rowsOf(options, io.signal)
-      const { language, tokenizer, notes } = await openForTraining(options, device, io.signal)
+      const rows = await rowsOf(options, io)
+      const { language, tokenizer, notes } = await openForTraining(options, device, io, (tokenizer, model) =>
+        prepareEarly(objective, rows, tokenizer, options, model, io.signal),
+      )
       for (const note of notes) io.err.write(`${note}\n`)
       const trainer = new SFTTrainer({
         model: { language },
@@ -80,17 +86,18 @@ async function saveModel(language: LanguageModel, outputDir: string, step: numbe
   }
 }
 
-async function rowsOf(o: SftOptions, signal: AbortSignal) {
-  const trainDataset = await loadRows(o.datasetName!, o.datasetConfig, o.datasetTrainSplit, signal)
+async function rowsOf(o: SftOptions, { signal, err }: Io) {
+  const request = { signal, onProgress: progressLine(err) }
+  const trainDataset = await loadRows(o.datasetName!, { config: o.datasetConfig ?? undefined, split: o.datasetTrainSplit, ...request })
   if (o.evalStrategy === 'no' && !o.evalOnStart) return { trainDataset }
   if (o.evalDatasetName === null && isFile(o.datasetName!))
     throw new SaqrError(
       'OPTION_INVALID',
-      `${o.evalStrategy === 'no' ? 'evalOnStart' : `evalStrategy ${o.evalStrategy}`} needs rows that are not trained on, and a file has no split ${o.datasetTestSplit}: name some with evalDatasetName`,
+      say`${o.evalStrategy === 'no' ? say`${option('evalOnStart')}` : say`${option('evalStrategy')} ${o.evalStrategy}`} needs rows that are not trained on, and a file has no split ${o.datasetTestSplit}: name some with ${option('evalDatasetName')}`,
     )
   const evalDataset =
     o.evalDatasetName === null
-      ? await loadRows(o.datasetName!, o.datasetConfig, o.datasetTestSplit, signal)
-      : await loadRows(o.evalDatasetName, null, o.datasetTestSplit, signal)
+      ? await loadRows(o.datasetName!, { config: o.datasetConfig ?? undefined, split: o.datasetTestSplit, ...request })
+      : await loadRows(o.evalDatasetName, { split: o.datasetTestSplit, ...request })
   return { trainDataset, evalDataset }
 }

@@ -1,5 +1,7 @@
 /** How many rows make a step, and how many steps a run (SFTConfig). */
+
 import { z } from 'zod'
+import { option, say } from '../../error.ts'
 import { honoured, refused, subsumed } from './field.ts'
 import { count, described, flag, optionalText, texts } from './schemas.ts'
 
@@ -39,7 +41,7 @@ export const loading = {
   label_names: refused(
     texts.nullable(),
     null,
-    'targets follow from the shape of the rows; see --completion_only_loss and --assistant_only_loss',
+    say`targets follow from the shape of the rows; see ${option('completionOnlyLoss')} and ${option('assistantOnlyLoss')}`,
   ),
   length_column_name: subsumed(z.string(), 'length', 'only group_by_length reads it'),
 }

@@ -1,5 +1,7 @@
 /** Which rows are read. */
+
 import { z } from 'zod'
+import { option, say } from '../../error.ts'
 import { honoured, refused, subsumed } from './field.ts'
 import { flag, optionalText, text } from './schemas.ts'
 
@@ -15,7 +17,15 @@ export const dataset = {
 
 /** DatasetMixtureConfig */
 export const mixture = {
-  datasets: refused(z.array(z.unknown()), [], 'mixtures are not supported yet; put the rows into one file and name it in --dataset_name'),
+  datasets: refused(
+    z.array(z.unknown()),
+    [],
+    say`mixtures are not supported yet; put the rows into one file and name it in ${option('datasetName')}`,
+  ),
   streaming: refused(flag, false, 'rows are read before training starts, so that steps and memory are known; leave it out'),
-  test_split_size: refused(z.number().nullable(), null, 'name rows for evaluation instead: --dataset_test_split, or --eval_dataset_name'),
+  test_split_size: refused(
+    z.number().nullable(),
+    null,
+    say`name rows for evaluation instead: ${option('datasetTestSplit')}, or ${option('evalDatasetName')}`,
+  ),
 }

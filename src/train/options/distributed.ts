@@ -1,10 +1,12 @@
 /** Several devices, and debugging them (SFTConfig). */
+
 import { z } from 'zod'
+import { option, say } from '../../error.ts'
 import { refused, subsumed } from './field.ts'
 import { flag, mapping, optionalFlag, optionalText } from './schemas.ts'
 
 const ONE = 'one process trains on one device'
-const SHARDED = 'training on several devices is not supported yet; --memory fits the model onto one'
+const SHARDED = say`training on several devices is not supported yet; ${option('memory')} fits the model onto one`
 
 export const distributed = {
   local_rank: refused(z.int(), -1, 'training on several devices is not supported yet; start one process', [0]),

@@ -6,28 +6,36 @@
  * Types, flags, YAML keys, help and the API's camelCase names all come from these tables.
  */
 import type { z } from 'zod'
+import { Message, type Spelling } from '../../error.ts'
+
+/** A text of the tables; options in it are spelled for whoever reads. */
+export type Text = string | Message
+
+export function spelled(text: Text, spelling: Spelling): string {
+  return text instanceof Message ? text.spelled(spelling) : text
+}
 
 export interface Honoured<S extends z.ZodType = z.ZodType> {
   readonly status: 'honoured'
   readonly schema: S
   readonly initial: z.output<S>
-  readonly help: string
+  readonly help: Text
   /** values that TRL knows and saqr refuses, each with the reason and what to do */
-  readonly refuses: Readonly<Record<string, string>>
+  readonly refuses: Readonly<Record<string, Text>>
 }
 
 export interface Subsumed<S extends z.ZodType = z.ZodType> {
   readonly status: 'subsumed'
   readonly schema: S
   readonly initial: z.output<S>
-  readonly by: string
+  readonly by: Text
 }
 
 export interface Refused<S extends z.ZodType = z.ZodType> {
   readonly status: 'refused'
   readonly schema: S
   readonly initial: z.output<S>
-  readonly why: string
+  readonly why: Text
   /** other values that ask for nothing either */
   readonly harmless: readonly z.output<S>[]
 }
@@ -44,20 +52,20 @@ export interface Theme {
 export function honoured<S extends z.ZodType>(
   schema: S,
   initial: z.output<S>,
-  help: string,
-  refuses: Readonly<Record<string, string>> = {},
+  help: Text,
+  refuses: Readonly<Record<string, Text>> = {},
 ): Honoured<S> {
   return { status: 'honoured', schema, initial, help, refuses }
 }
 
-export function subsumed<S extends z.ZodType>(schema: S, initial: z.output<S>, by: string): Subsumed<S> {
+export function subsumed<S extends z.ZodType>(schema: S, initial: z.output<S>, by: Text): Subsumed<S> {
   return { status: 'subsumed', schema, initial, by }
 }
 
 export function refused<S extends z.ZodType>(
   schema: S,
   initial: z.output<S>,
-  why: string,
+  why: Text,
   harmless: readonly z.output<S>[] = [],
 ): Refused<S> {
   return { status: 'refused', schema, initial, why, harmless }

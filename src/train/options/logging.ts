@@ -1,4 +1,5 @@
 /** What is said during a run, and to whom (SFTConfig). */
+
 import { z } from 'zod'
 import { honoured, subsumed } from './field.ts'
 import { flag, optionalFlag, optionalText, stepInterval, text } from './schemas.ts'

@@ -1,5 +1,7 @@
 /** The adapter. */
+
 import { z } from 'zod'
+import { option, say } from '../../error.ts'
 import { honoured, refused } from './field.ts'
 import { count, flag, optionalTexts } from './schemas.ts'
 
@@ -26,7 +28,7 @@ export const lora = {
   lora_target_parameters: refused(
     optionalTexts,
     null,
-    'adapters on bare parameters (experts) are not supported yet; name modules in --lora_target_modules',
+    say`adapters on bare parameters (experts) are not supported yet; name modules in ${option('loraTargetModules')}`,
   ),
-  use_dora: refused(flag, false, 'DoRA is not supported yet; use plain LoRA or --use_rslora'),
+  use_dora: refused(flag, false, say`DoRA is not supported yet; use plain LoRA or ${option('useRslora')}`),
 }

@@ -1,5 +1,7 @@
 /** Which model is opened, and as what. */
+
 import { z } from 'zod'
+import { option, say } from '../../error.ts'
 import { honoured, refused, subsumed } from './field.ts'
 import { flag, mapping, optionalText, text } from './schemas.ts'
 
@@ -10,15 +12,21 @@ export const model = {
   dtype: honoured(
     z.enum(['auto', 'bfloat16', 'float32']).nullable(),
     'float32',
-    'with --bf16 false, the precision of everything: float32, bfloat16, or as the checkpoint is stored (auto)',
-    { float16: 'f16 training needs loss scaling, which saqr does not have yet; use --bf16 true, or --bf16 false for f32' },
+    say`with ${option('bf16')} false, the precision of everything: float32, bfloat16, or as the checkpoint is stored (auto)`,
+    {
+      float16: say`f16 training needs loss scaling, which saqr does not have yet; use ${option('bf16')} true, or ${option('bf16')} false for f32`,
+    },
   ),
   attn_implementation: subsumed(optionalText, null, 'attention is saqr’s own, exact and never T×T, whatever the name'),
 }
 
 /** SFTConfig */
 export const modelLoading = {
-  model_init_kwargs: refused(mapping, null, 'its keys have options of their own: --dtype, --model_revision, --load_in_4bit'),
+  model_init_kwargs: refused(
+    mapping,
+    null,
+    say`its keys have options of their own: ${option('dtype')}, ${option('modelRevision')}, ${option('loadIn4bit')}`,
+  ),
   trust_remote_code: subsumed(flag, false, 'code from a checkpoint is never run; the families saqr knows need none'),
   router_aux_loss_coef: refused(
     z.number().nullable(),

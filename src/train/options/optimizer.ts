@@ -1,5 +1,7 @@
 /** The optimizer and the loss it follows (SFTConfig). */
+
 import { z } from 'zod'
+import { option, say } from '../../error.ts'
 import { honoured, refused } from './field.ts'
 import { mapping, optionalText } from './schemas.ts'
 
@@ -60,7 +62,7 @@ export const optimizer = {
   optim_args: refused(
     optionalText,
     null,
-    'AdamW’s arguments have options of their own: --adam_beta1, --adam_beta2, --adam_epsilon, --weight_decay',
+    say`AdamW’s arguments have options of their own: ${option('adamBeta1')}, ${option('adamBeta2')}, ${option('adamEpsilon')}, ${option('weightDecay')}`,
   ),
   optim_target_modules: refused(z.union([z.array(z.string()), z.string()]).nullable(), null, LOW_RANK),
 }

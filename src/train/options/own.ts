@@ -1,5 +1,7 @@
 /** What only saqr has. */
+
 import { z } from 'zod'
+import { option, say } from '../../error.ts'
 import { honoured, refused } from './field.ts'
 import { described, flag, optionalText, size } from './schemas.ts'
 
@@ -25,6 +27,6 @@ export const own = {
   train_on_responses_only: refused(
     flag,
     false,
-    "what Unsloth's function does is an option: --assistant_only_loss for rows with messages, --completion_only_loss for prompt and completion or Alpaca rows",
+    say`what Unsloth's function does is an option: ${option('assistantOnlyLoss')} for rows with messages, ${option('completionOnlyLoss')} for prompt and completion or Alpaca rows`,
   ),
 }

@@ -1,10 +1,12 @@
 /** In which numbers is computed, and on what (SFTConfig). */
+
 import { z } from 'zod'
+import { option, say } from '../../error.ts'
 import { honoured, refused, subsumed } from './field.ts'
 import { flag, mapping, optionalFlag, optionalText } from './schemas.ts'
 
-const F16 = 'f16 training needs loss scaling, which saqr does not have yet; use --bf16 true, or --bf16 false for f32'
-const PLANNER = 'the planner keeps, recomputes or moves activations block by block to fit --memory'
+const F16 = say`f16 training needs loss scaling, which saqr does not have yet; use ${option('bf16')} true, or ${option('bf16')} false for f32`
+const PLANNER = say`the planner keeps, recomputes or moves activations block by block to fit ${option('memory')}`
 const COMPILED = 'a step is one plan of fused kernels already'
 
 export const precision = {
@@ -12,8 +14,8 @@ export const precision = {
   fp16: refused(flag, false, F16),
   bf16_full_eval: refused(flag, false, 'evaluation runs in the precision of training; leave it out'),
   fp16_full_eval: refused(flag, false, F16),
-  tf32: refused(optionalFlag, null, 'f32 products are exact f32; leave it out, or use --bf16 true for speed', [false]),
-  use_cpu: honoured(flag, false, 'train on the CPU whatever else there is (--device cpu)'),
+  tf32: refused(optionalFlag, null, say`f32 products are exact f32; leave it out, or use ${option('bf16')} true for speed`, [false]),
+  use_cpu: honoured(flag, false, say`train on the CPU whatever else there is (${option('device')} cpu)`),
 }
 
 export const compute = {

@@ -1,5 +1,7 @@
 /** A frozen base in fewer bits. */
+
 import { z } from 'zod'
+import { option, say } from '../../error.ts'
 import { honoured, refused, subsumed } from './field.ts'
 import { flag, optionalText } from './schemas.ts'
 
@@ -15,5 +17,5 @@ export const quantization = {
     null,
     'nibbles are stored as bytes; the storage type only matters to sharded Python trainers',
   ),
-  load_in_8bit: refused(flag, false, 'the 8-bit base is not supported yet; use --load_in_4bit or bf16'),
+  load_in_8bit: refused(flag, false, say`the 8-bit base is not supported yet; use ${option('loadIn4bit')} or bf16`),
 }

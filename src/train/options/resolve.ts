@@ -1,9 +1,10 @@
 /** Given values -> resolved options: each is checked against its field; what is refused, unknown or impossible is an error that names it. */
 import { inspect, isDeepStrictEqual } from 'node:util'
-import { SaqrError } from '../../error.ts'
+import { asPrograms, Message, option, SaqrError, say } from '../../error.ts'
 import { nearest } from '../../hub/nearest.ts'
 import { choices, expected } from './expected.ts'
-import { camel, type Field, type Fields, type Honoured, type OptionsOf } from './field.ts'
+import { camel, type Field, type Fields, type Honoured, type OptionsOf, spelled, type Text } from './field.ts'
+import { spelling } from './spelling.ts'
 
 /** One value as the user gave it. */
 export interface Given {
@@ -30,6 +31,7 @@ export interface Resolved<O> {
  */
 export function resolve<T extends Fields>(fields: T, given: readonly Given[]): Resolved<OptionsOf<T>> {
   const options: Record<string, unknown> = {}
+  const spell = given.some(({ program }) => program) ? asPrograms : spelling(fields, given)
   for (const [name, field] of Object.entries(fields)) if (field.status === 'honoured') options[camel(name)] = field.initial
   const notes: string[] = []
   const problems: SaqrError[] = []
@@ -38,9 +40,13 @@ export function resolve<T extends Fields>(fields: T, given: readonly Given[]): R
     const problem = field ? check(field, one) : unknownOption(one, Object.keys(fields))
     if (problem) problems.push(problem)
     else if (field!.status === 'honoured') options[camel(one.name)] = field!.schema.parse(one.value)
-    else if (field!.status === 'subsumed') notes.push(`${one.said}: ${spelled(field!.by, one)}`)
+    else if (field!.status === 'subsumed') notes.push(`${one.said}: ${spelled(field!.by, spell)}`)
   }
-  if (problems.length > 0) throw joined(problems)
+  if (problems.length > 0) {
+    const problem = joined(problems)
+    problem.respell(spell)
+    throw problem
+  }
   return { options: options as OptionsOf<T>, notes }
 }
 
@@ -71,8 +77,9 @@ export function refuseTwoNames(given: readonly Given[]): void {
 }
 
 function check(field: Field, one: Given): SaqrError | undefined {
-  const { value, said } = one
-  const refusal = (why: string) => new SaqrError('OPTION_REFUSED', `${said} ${shown(one)} is refused: ${spelled(why, one)}`)
+  const { value } = one
+  const name = option(camel(one.name))
+  const refusal = (why: Text) => new SaqrError('OPTION_REFUSED', say`${name} ${shown(one)} is refused: ${why}`)
   if (field.status === 'refused') {
     const asksForNothing = [field.initial, ...field.harmless].some((harmless) => isDeepStrictEqual(harmless, value))
     return asksForNothing ? undefined : refusal(field.why)
@@ -82,7 +89,7 @@ function check(field: Field, one: Given): SaqrError | undefined {
   if (field.schema.safeParse(value).success) return undefined
   return new SaqrError(
     'OPTION_INVALID',
-    `${said}: expected ${expected(field.schema, one.program)}, not ${shown(one)}${meant(field, value)}`,
+    say`${name}: expected ${expected(field.schema, one.program)}, not ${shown(one)}${meant(field, value)}`,
   )
 }
 
@@ -94,7 +101,7 @@ function meant(field: Field, value: unknown): string {
   return close === undefined ? '' : `; did you mean ${close}?`
 }
 
-function refusedValue(field: Honoured, value: unknown): string | undefined {
+function refusedValue(field: Honoured, value: unknown): Text | undefined {
   for (const item of Array.isArray(value) ? value : [value])
     if (typeof item === 'string' && Object.hasOwn(field.refuses, item)) return field.refuses[item]
   return undefined
@@ -111,11 +118,14 @@ function shown({ value, program }: Given): string {
   return inspect(value, { depth: 2, breakLength: Number.POSITIVE_INFINITY, maxArrayLength: 8, maxStringLength: 80 })
 }
 
-/** The options that a text of the tables names, as a program writes them. */
-function spelled(text: string, { program }: Given): string {
-  return program ? text.replace(/--(\w+)/g, (_, name: string) => camel(name)) : text
-}
-
 function joined(problems: SaqrError[]): SaqrError {
-  return problems.length === 1 ? problems[0]! : new SaqrError(problems[0]!.code, problems.map((p) => p.message).join('\n'))
+  return problems.length === 1
+    ? problems[0]!
+    : new SaqrError(
+        problems[0]!.code,
+        Message.join(
+          problems.map((p) => p.said),
+          '\n',
+        ),
+      )
 }

@@ -2,7 +2,9 @@
  * Names that older recipes hold and TRL 1.16 no longer has, or that only its launcher reads. TRL passes over most of them in
  * silence; here each is taken under its new name, or classified like any other field.
  */
+
 import { z } from 'zod'
+import { option, say } from '../../error.ts'
 import { refused, subsumed } from './field.ts'
 import { flag, optionalText, text } from './schemas.ts'
 
@@ -27,7 +29,7 @@ export const retired = {
   save_safetensors: subsumed(flag, true, 'weights are always saved as safetensors'),
   include_tokens_per_second: subsumed(flag, false, 'tokens per second are in every log'),
   use_liger: subsumed(flag, false, 'a step is one plan of fused kernels already'),
-  use_mps_device: refused(flag, false, 'Apple GPUs are not supported yet; use --device cpu'),
+  use_mps_device: refused(flag, false, say`Apple GPUs are not supported yet; use ${option('device')} cpu`),
   half_precision_backend: subsumed(text, 'auto', 'bf16 is built in'),
   group_by_length: refused(flag, false, 'it saves padding, and saqr does not pad; leave it out'),
   accelerate_config: refused(optionalText, null, 'one process trains on one device; there is nothing to launch'),

@@ -1,8 +1,7 @@
 /**
- * What options mean together: combinations that contradict each other, and values that follow from others. Messages name options as
- * programs write them; the command line spells them its own way (cli/spelling.ts).
+ * What options mean together: combinations that contradict each other, and values that follow from others.
  */
-import { SaqrError } from '../../error.ts'
+import { type Message, option, SaqrError, say } from '../../error.ts'
 import { followsMetric, type ScheduleOptions, scheduleOf } from '../schedule/schedule.ts'
 import type { SftOptions, TrainingOptions } from './sft.ts'
 
@@ -10,41 +9,47 @@ import type { SftOptions, TrainingOptions } from './sft.ts'
 export function checkTraining(o: TrainingOptions): void {
   intervals(o)
   schedule(o)
-  if (o.packing && o.maxLength === null) invalid('packing needs maxLength, which is the length of a pack; give it a number')
+  if (o.packing && o.maxLength === null)
+    invalid(say`${option('packing')} needs ${option('maxLength')}, which is the length of a pack; give it a number`)
 }
 
 /** @throws SaqrError OPTION_INVALID */
 export function checkSft(o: SftOptions): void {
   checkTraining(o)
-  if (o.datasetName === null) invalid('nothing to train on: name a file or a Hub data set with --dataset_name')
-  if (o.modelNameOrPath === null) invalid('no model: name a Hub id, a folder or a .gguf file with --model_name_or_path')
-  if (o.useCpu && o.device.startsWith('cuda')) invalid(`--use_cpu contradicts --device ${o.device}; leave one of them out`)
+  if (o.datasetName === null) invalid(say`nothing to train on: name a file or a Hub data set with ${option('datasetName')}`)
+  if (o.modelNameOrPath === null) invalid(say`no model: name a Hub id, a folder or a .gguf file with ${option('modelNameOrPath')}`)
+  if (o.useCpu && o.device.startsWith('cuda'))
+    invalid(say`${option('useCpu')} contradicts ${option('device')} ${o.device}; leave one of them out`)
 }
 
 function intervals(o: TrainingOptions): void {
-  if (o.loggingStrategy === 'steps' && o.loggingSteps === 0) invalid('loggingSteps is 0; use loggingStrategy no to log nothing')
-  if (o.saveStrategy === 'steps' && o.saveSteps === 0) invalid('saveSteps is 0; use saveStrategy no to save no checkpoints')
+  if (o.loggingStrategy === 'steps' && o.loggingSteps === 0)
+    invalid(say`${option('loggingSteps')} is 0; use ${option('loggingStrategy')} no to log nothing`)
+  if (o.saveStrategy === 'steps' && o.saveSteps === 0)
+    invalid(say`${option('saveSteps')} is 0; use ${option('saveStrategy')} no to save no checkpoints`)
   if (o.evalStrategy === 'steps' && !o.evalSteps && o.loggingSteps === 0)
-    invalid('evalStrategy steps needs evalSteps or loggingSteps above 0')
+    invalid(say`${option('evalStrategy')} steps needs ${option('evalSteps')} or ${option('loggingSteps')} above 0`)
 }
 
 /** A run's steps are not known yet: a schedule of as many as its warm-up says whether its arguments are right. */
 function schedule(o: TrainingOptions): void {
   if (followsMetric(o.lrSchedulerType) && o.evalStrategy === 'no')
-    invalid(`lrSchedulerType ${o.lrSchedulerType} follows the evaluation rows: set evalStrategy to steps or epoch`)
+    invalid(
+      say`${option('lrSchedulerType')} ${o.lrSchedulerType} follows the evaluation rows: set ${option('evalStrategy')} to steps or epoch`,
+    )
   scheduleOf(scheduleOptions(o, 1), 1)
 }
 
 /** `steps`: of the whole run */
 export function scheduleOptions(o: TrainingOptions, steps: number): ScheduleOptions {
   const { lrSchedulerType: type, lrSchedulerKwargs: kwargs, learningRate } = o
-  if (typeof kwargs === 'string') invalid(`lrSchedulerKwargs ${kwargs}: expected a mapping of names to values`)
+  if (typeof kwargs === 'string') invalid(say`${option('lrSchedulerKwargs')} ${kwargs}: expected a mapping of names to values`)
   return { type, learningRate, warmup: stepsOf(o.warmupSteps, steps), kwargs: kwargs ?? {} }
 }
 
-export const FROZEN_4BIT = 'the weights of a 4-bit base can’t be trained; add usePeft, or leave loadIn4bit out'
+export const FROZEN_4BIT = say`the weights of a 4-bit base can’t be trained; add ${option('getPeftModel')}, or leave ${option('loadIn4bit')} out`
 
-function invalid(message: string): never {
+function invalid(message: Message): never {
   throw new SaqrError('OPTION_INVALID', message)
 }
 

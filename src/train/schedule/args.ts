@@ -1,5 +1,5 @@
 /** lr_scheduler_kwargs as they are read: what is unknown, wrong or missing is an error that names it. */
-import { SaqrError } from '../../error.ts'
+import { option, SaqrError, say } from '../../error.ts'
 import { nearest } from '../../hub/nearest.ts'
 import { camel } from '../options/field.ts'
 
@@ -20,12 +20,12 @@ export class Args {
     const takes = names.length > 0 ? `it takes ${names.join(', ')}` : 'it takes none'
     throw new SaqrError(
       'OPTION_INVALID',
-      `lrSchedulerKwargs has ${key}, which ${this.type} does not know: ${close ? `did you mean ${close}?` : takes}`,
+      say`${option('lrSchedulerKwargs')} has ${key}, which ${this.type} does not know: ${close ? `did you mean ${close}?` : takes}`,
     )
   }
 
   fail(message: string): never {
-    throw new SaqrError('OPTION_INVALID', `lrSchedulerKwargs of ${this.type}: ${message}`)
+    throw new SaqrError('OPTION_INVALID', say`${option('lrSchedulerKwargs')} of ${this.type}: ${message}`)
   }
 
   has(name: string): boolean {

@@ -1,0 +1,126 @@
+/**
+ * In what form the rows asked, kept beside what was trained on them (saqr.json, which PEFT and transformers pass over): who asks the
+ * trained model asks alike.
+ */
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { option, SaqrError, say } from '../error.ts'
+import { isFile, writeFileAtomic } from '../formats/files.ts'
+import { isObject, readJsonObject, stringifyJson } from '../formats/json.ts'
+import type { Message } from '../text/chat-template.ts'
+import type { Tokenizer } from '../text/tokenizer.ts'
+import { alpacaPrompt } from './alpaca.ts'
+import type { Row } from './rows.ts'
+import type { Shape } from './shape.ts'
+
+/** chat: a user's message in the chat template; alpaca: the instruction of Stanford's wording; plain: the text, with `end` behind it. */
+export type PromptForm = { form: 'chat' } | { form: 'alpaca' } | { form: 'plain'; end: string }
+
+const FILE = 'saqr.json'
+const PLAIN: PromptForm = { form: 'plain', end: '' }
+
+/** The form of rows of a shape; null: none could be told. */
+export function promptFormOf(shape: Shape, rows: readonly Row[], textField: string, tokenizer: Tokenizer): PromptForm | null {
+  switch (shape) {
+    case 'messages':
+    case 'conversations':
+      return { form: 'chat' }
+    case 'alpaca':
+      return { form: 'alpaca' }
+    case 'prompt-completion':
+      return Array.isArray(rows[0]?.prompt) ? { form: 'chat' } : { form: 'plain', end: commonEnd(rows.map(({ prompt }) => String(prompt))) }
+    case 'text':
+      return formOfTexts(
+        rows.map((row) => String(row[textField])),
+        tokenizer,
+      )
+    case 'tokens':
+      return null
+  }
+}
+
+/** Texts that a program wrote in Alpaca's wording or in the template itself are asked so. */
+export function formOfTexts(texts: readonly string[], tokenizer: Tokenizer): PromptForm {
+  const [preamble] = alpacaPrompt('\0', '').split('\0') as [string]
+  if (texts.every((text) => text.startsWith(preamble))) return { form: 'alpaca' }
+  const mark = userMark(tokenizer)
+  return mark !== '' && texts.every((text) => text.includes(mark)) ? { form: 'chat' } : PLAIN
+}
+
+/** What the template writes right before a user's text; empty: nothing to tell it by. */
+function userMark(tokenizer: Tokenizer): string {
+  if (tokenizer.chatTemplate === null) return ''
+  try {
+    const [before = ''] = tokenizer.applyChatTemplate([{ role: 'user', content: 'saqr?' }], { tokenize: false }).split('saqr?')
+    return before.trimEnd().split('\n').at(-1)!
+  } catch (error) {
+    if (error instanceof SaqrError) return '' // it wants other messages
+    throw error
+  }
+}
+
+/** white space that ends all of them */
+function commonEnd(texts: readonly string[]): string {
+  const ends = texts.map((text) => /\s*$/.exec(text)![0])
+  return ends.reduce((common, end) => {
+    let length = 0
+    while (length < Math.min(common.length, end.length) && common.at(-1 - length) === end.at(-1 - length)) length++
+    return common.slice(common.length - length)
+  }, ends[0] ?? '')
+}
+
+export interface Ask {
+  /** the prompt in the chat template (true), or as it is (false); null: as the model was trained, else where there is a template */
+  chat: boolean | null
+  system: string | null
+  tools: readonly unknown[] | null
+}
+
+/** Token ids of a question. @throws SaqrError OPTION_INVALID for a system message without a template */
+export function promptIds(
+  tokenizer: Tokenizer,
+  prompt: string | readonly Message[],
+  { chat, system, tools }: Ask,
+  form: PromptForm | null,
+) {
+  const asChat = typeof prompt !== 'string' || (chat ?? (form ? form.form === 'chat' : tokenizer.chatTemplate !== null))
+  if (!asChat) {
+    if (system === null) return tokenizer.encode(chat === false ? prompt : plainPrompt(prompt, form))
+    throw new SaqrError(
+      'OPTION_INVALID',
+      say`${option('system')} goes into a chat template, and the prompt does not: leave it out, or set ${option('chat')} to true`,
+    )
+  }
+  const said = typeof prompt === 'string' ? [{ role: 'user', content: prompt }] : prompt
+  const messages = system === null ? said : [{ role: 'system', content: system }, ...said]
+  return tokenizer.applyChatTemplate(messages, { addGenerationPrompt: true, tools }).ids
+}
+
+function plainPrompt(prompt: string, form: PromptForm | null): string {
+  if (form?.form === 'alpaca') return alpacaPrompt(prompt, '')
+  const end = form?.form === 'plain' ? form.end : ''
+  return prompt.endsWith(end) ? prompt : prompt + end
+}
+
+/** Beside what was trained; what an earlier run left there goes. */
+export function writePromptForm(folder: string, form: PromptForm | null): void {
+  const path = join(folder, FILE)
+  if (form === null) rmSync(path, { force: true })
+  else writeFileAtomic(path, `${stringifyJson({ prompt: form }, { indent: 2 })}\n`)
+}
+
+/** Null where nothing is said. @throws SaqrError FORMAT_JSON, FORMAT_PROMPT_FORM */
+export function readPromptForm(folder: string): PromptForm | null {
+  const path = join(folder, FILE)
+  if (!isFile(path)) return null
+  const { prompt } = readJsonObject(path)
+  if (isObject(prompt)) {
+    const { form, end = '' } = prompt
+    if (form === 'chat' || form === 'alpaca') return { form }
+    if (form === 'plain' && typeof end === 'string') return { form, end }
+  }
+  throw new SaqrError(
+    'FORMAT_PROMPT_FORM',
+    `${path}: prompt must be { "form": "chat", "alpaca" or "plain" }. Correct it, or remove the file.`,
+  )
+}
