@@ -1,6 +1,6 @@
 // What the ops declare, as C++: native/build/attrs/<folder>.hpp holds a struct for each op with attributes, abi.hpp a number made of all
 // of them, which the TypeScript side makes too: a library of other attributes is never run.
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import '../tools/ts.mjs'
@@ -33,6 +33,7 @@ export function writeIfNew(path, text) {
 export async function writeAttrs(folder) {
   const ops = join(root, 'src/ops')
   mkdirSync(join(folder, 'attrs'), { recursive: true })
+  const written = new Set(['abi.hpp'])
   for (const name of readdirSync(ops)) {
     if (!existsSync(join(ops, name, 'op.ts')) || !existsSync(join(ops, name, 'cpu.cpp'))) continue
     const declared = Object.values(await import(`../src/ops/${name}/op.ts`)).filter(
@@ -41,7 +42,10 @@ export async function writeAttrs(folder) {
     if (declared.length === 0) continue
     const text = `// what src/ops/${name}/op.ts declares\n#pragma once\n#include "saqr.hpp"\n\nnamespace saqr::attrs {\n\n${declared.map(struct).join('\n')}\n}  // namespace saqr::attrs\n`
     writeIfNew(join(folder, 'attrs', `${name}.hpp`), text)
+    written.add(`${name}.hpp`)
   }
+  for (const file of readdirSync(join(folder, 'attrs')))
+    if (file.endsWith('.hpp') && !written.has(file)) rmSync(join(folder, 'attrs', file))
   const { abiOf } = await import('../src/ops/attrs.ts')
   const { ops: all } = await import('../src/ops/generated/ops.ts')
   writeIfNew(join(folder, 'attrs', 'abi.hpp'), `// of what all ops declare\n#pragma once\nconstexpr int kAbi = ${abiOf(all)};\n`)

@@ -221,6 +221,8 @@ async function checkOverlap(): Promise<void> {
   const { alone, together, said, answers } = await calls.training()
   note('training beside answers: other losses than alone', largest(alone, together), 0)
   note('answers beside training: other ones than alone', answers.filter((a) => a !== said).length, 0)
+  const { saved, torn } = await calls.saves()
+  note(`an adapter saved ${saved} times while it trains: no step's`, torn, 0)
   const codes = (await calls.disposals()).filter((code) => !/^(MODEL|DEVICE)_DISPOSED$/.test(code))
   note('disposals in the middle: other errors', codes.length, 0, codes.join(', '))
   calls.remove()

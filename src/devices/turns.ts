@@ -15,11 +15,27 @@ export class Turns {
     try {
       return await work()
     } finally {
-      for (const free of this.#afterwards.splice(0)) free()
-      const next = this.#waiting.shift()
-      if (next) next.start()
-      else this.#taken = false
+      try {
+        this.#giveBack()
+      } finally {
+        const next = this.#waiting.shift()
+        if (next) next.start()
+        else this.#taken = false
+      }
     }
+  }
+
+  /** One that fails (a card that is lost) keeps neither the others nor whoever waits. */
+  #giveBack(): void {
+    const failed: unknown[] = []
+    for (const free of this.#afterwards.splice(0)) {
+      try {
+        free()
+      } catch (error) {
+        failed.push(error)
+      }
+    }
+    if (failed.length > 0) throw failed[0]
   }
 
   /** at once where it is nobody's turn, else when the turn under way ends */

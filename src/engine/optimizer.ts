@@ -8,6 +8,7 @@ import { type OptimizerOptions, optimizerPlan, stateOf } from '../graph/optimize
 import type { WeightSpec } from '../graph/trace.ts'
 import { sizeOf } from '../ops/tensor.ts'
 import { restoreChunks, type SavedBytes, storeChunks } from './store-chunks.ts'
+import { storing } from './storing.ts'
 
 /** the two tables of 8-bit state; everything else begins as zeros */
 const TABLES: Readonly<Record<string, boolean>> = { adam_map_signed: true, adam_map_unsigned: false }
@@ -23,12 +24,14 @@ export class Optimizer {
     this.#scope = layout.scope
     const specs = layout.ranges.flatMap((range, i) => stateOf(range, i, options.eightBit))
     this.#state = [...new Map(specs.map((s) => [s.name, s])).values()]
-    for (const { name, rows, cols, dtype } of this.#state) {
-      const signed = TABLES[name]
-      const bytes = signed === undefined ? undefined : new Uint8Array(dynamicMap(signed).buffer)
-      device.store(layout.scope + name, { rows, cols, dtype, source: bytes ? { kind: 'data', bytes } : { kind: 'zero' } })
-    }
-    this.#plan = device.load(optimizerPlan(layout, options))
+    this.#plan = storing(device, (store) => {
+      for (const { name, rows, cols, dtype } of this.#state) {
+        const signed = TABLES[name]
+        const bytes = signed === undefined ? undefined : new Uint8Array(dynamicMap(signed).buffer)
+        store(layout.scope + name, { rows, cols, dtype, source: bytes ? { kind: 'data', bytes } : { kind: 'zero' } })
+      }
+      return device.load(optimizerPlan(layout, options))
+    })
   }
 
   /**

@@ -10,9 +10,16 @@ import { ensureWritableFolder, readRange } from '../hub/files.ts'
 import type { LanguageModel } from './language-model.ts'
 import { writeModelFolder } from './model-folder.ts'
 
-/** LoRA: adapter_config.json and adapter_model.safetensors (f32); full: config.json, weights in the model's dtype, tokenizer. */
+/**
+ * LoRA: adapter_config.json and adapter_model.safetensors (f32); full: config.json, weights in the model's dtype, tokenizer.
+ * Written within one turn of the device: between two optimizer steps of whoever trains it meanwhile.
+ */
 export async function saveTrained(model: LanguageModel, folder: string): Promise<void> {
   ensureWritableFolder(folder)
+  await model.open.device.turn(() => writeTrained(model, folder))
+}
+
+async function writeTrained(model: LanguageModel, folder: string): Promise<void> {
   writePromptForm(folder, model.promptForm)
   const { config } = model.adapter
   if (config) return saveAdapter(model, config, folder)

@@ -7,6 +7,7 @@ import type { Checkpoint } from '../formats/tensor.ts'
 import type { ParameterLayout } from '../graph/layout.ts'
 import { SeededRandom } from './random.ts'
 import { restoreChunks, type SavedBytes, storeChunks } from './store-chunks.ts'
+import { storing } from './storing.ts'
 import { find } from './weights.ts'
 
 /** bytes written at once */
@@ -21,13 +22,13 @@ export class Trainables {
     this.#device = device
     this.layout = layout
     const { size, scope } = layout
-    for (const name of ['parameters', 'gradients']) {
-      device.store(scope + name, { rows: 1, cols: size, dtype: 'f32', source: { kind: 'zero' } })
-    }
-    for (const [name, { spec }] of layout.entries) {
-      const values = first(spec.init, spec.rows, spec.cols, checkpoint, () => new SeededRandom(seed, name))
-      if (values) this.set(name, values)
-    }
+    storing(device, (store) => {
+      for (const name of ['parameters', 'gradients']) store(scope + name, { rows: 1, cols: size, dtype: 'f32', source: { kind: 'zero' } })
+      for (const [name, { spec }] of layout.entries) {
+        const values = first(spec.init, spec.rows, spec.cols, checkpoint, () => new SeededRandom(seed, name))
+        if (values) this.set(name, values)
+      }
+    })
   }
 
   get names(): string[] {

@@ -10,15 +10,16 @@ import { find } from '../engine/weights.ts'
 import { asF32 } from '../formats/numbers.ts'
 import type { CheckpointTensor } from '../formats/tensor.ts'
 
+/** Within one turn of the device, as `saveTrained`. */
 export async function saveMerged(model: LanguageModel, folder: string): Promise<void> {
-  await writeMerged(model, folder)
+  // without an adapter beside it, what is saved is whole already
+  if (model.adapter.config === null) return saveTrained(model, folder)
+  await model.open.device.turn(() => writeMerged(model, folder))
   writePromptForm(folder, model.promptForm)
 }
 
 async function writeMerged(model: LanguageModel, folder: string): Promise<void> {
   const { adapter } = model
-  // without an adapter beside it, what is saved is whole already
-  if (adapter.config === null) return saveTrained(model, folder)
   const merged = (name: string, t: CheckpointTensor) =>
     adapter.merge(name, { rows: t.rows, cols: t.cols, values: () => asF32(t.load('f32')) }, (trained) => model.trainables.values(trained))
   const { head, vocab, channels } = model.open.model
@@ -27,7 +28,7 @@ async function writeMerged(model: LanguageModel, folder: string): Promise<void> 
     return values && { rows: (from: number, count: number) => values.subarray(from * t.cols, (from + count) * t.cols) }
   }
   // tied, and adapted as one
-  if (!head.tiedTo || adapter.config.ensureWeightTying) return writeModelFolder(model.open, folder, changed)
+  if (!head.tiedTo || adapter.config?.ensureWeightTying) return writeModelFolder(model.open, folder, changed)
 
   const embedding = find(model.open.checkpoint, { name: `${head.tiedTo}.weight`, rows: vocab, cols: channels })
   const parted = merged(`${head.tiedTo}.weight`, embedding) !== null || merged(`${head.path}.weight`, embedding) !== null

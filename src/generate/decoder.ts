@@ -1,6 +1,7 @@
 /** Keys and values of one conversation on the device, and the two plans that go on with it: blocks of a prompt, one token. */
 import type { Device, LoadedPlan } from '../devices/device.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
+import { storing } from '../engine/storing.ts'
 import { asF32, asU16, bf16ToF32 } from '../formats/numbers.ts'
 import { generationPlan } from '../graph/generation.ts'
 
@@ -33,11 +34,19 @@ export class Decoder {
     const make = (tokens: number) =>
       generationPlan({ model: open.model, adapter, activation: open.choice.dtype, layout: model.trained?.layout, tokens, cache })
     const plans = [make(BLOCK), make(1)]
-    this.#caches = plans[0]!.recorder.caches.map(({ name, rows, cols, dtype }) => {
-      this.#device.store(name, { rows, cols, dtype, source: { kind: 'zero' } })
-      return name
+    const { caches } = plans[0]!.recorder
+    this.#caches = caches.map(({ name }) => name)
+    const [block, one] = storing(this.#device, (store) => {
+      for (const { name, rows, cols, dtype } of caches) store(name, { rows, cols, dtype, source: { kind: 'zero' } })
+      const loaded: Loaded[] = []
+      try {
+        for (const { plan, logits } of plans) loaded.push({ plan: this.#device.load(plan), logits })
+      } catch (error) {
+        for (const { plan } of loaded) plan.dispose()
+        throw error
+      }
+      return loaded
     })
-    const [block, one] = plans.map(({ plan, logits }): Loaded => ({ plan: this.#device.load(plan), logits }))
     this.#block = block!
     this.#one = one!
     const positions = Int32Array.from({ length: size }, (_, i) => i)

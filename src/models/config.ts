@@ -42,6 +42,15 @@ export class Config {
     return value
   }
 
+  /** a number above `least` (or at it, with `orEqual`) that f32 can hold: kernels compute with it */
+  above(least: number, key: string, fallback?: number, { orEqual = false } = {}): number {
+    const value = this.number(key, fallback)
+    const held = Math.fround(value)
+    if (!Number.isFinite(held) || held < least || (held === least && !(orEqual && value === least)))
+      this.fail(key, `must be a number ${orEqual ? 'of at least' : 'above'} ${least} that f32 holds, not ${value}`)
+    return value
+  }
+
   /** a token's id, counted from the end where negative as torch counts; undefined where none is given */
   tokenId(key: string, vocab: number): number | undefined {
     const value = this.json[key] === undefined ? this.#defaults[key] : this.json[key]

@@ -8,6 +8,7 @@ import { gatedMlp } from './mlp.ts'
 import { readNorm } from './norm.ts'
 import { readRope } from './rope.ts'
 import { readHeads, selfAttention } from './self-attention.ts'
+import { windowOf } from './windows.ts'
 
 export const mistral: Family = {
   modelType: 'mistral',
@@ -28,7 +29,7 @@ export const mistral: Family = {
     if (json.layer_types != null)
       c.fail('layer_types', 'is nothing Mistral has: this may be a Ministral checkpoint, which saqr does not train')
     const heads = readHeads(c)
-    const window = json.sliding_window === null ? 0 : c.count('sliding_window', 4096)
+    const window = windowOf(c, 4096)
     const options = { rope: readRope(c, heads.headDim), window }
     const norm = readNorm(c)
     return decoder(c, {

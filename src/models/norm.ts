@@ -5,7 +5,7 @@ import type { Config } from './config.ts'
 import type { Trace } from './trace.ts'
 
 export function readNorm(c: Config): NormOptions {
-  return { eps: c.number('rms_norm_eps', 1e-6) }
+  return { eps: c.above(0, 'rms_norm_eps', 1e-6, { orEqual: true }) }
 }
 
 /** y (T, C) = rmsnorm(x) · w */

@@ -24,6 +24,7 @@ export function readRope(c: Config, headDim: number, defaultTheta = 10000): Rope
     return value
   }
   const theta = 'rope_theta' in scaling ? number('rope_theta') : c.number('rope_theta', defaultTheta)
+  if (!(theta > 0)) c.fail('rope_theta', `must be above 0, not ${theta}`)
   if (headDim % 2) c.fail('head_dim', `is ${headDim}: rotation needs an even one`)
   const type = 'rope_type' in scaling ? scaling.rope_type : (scaling.type ?? 'default')
   const make = typeof type === 'string' && Object.hasOwn(TYPES, type) ? TYPES[type] : undefined

@@ -77,6 +77,7 @@ export function asNumber(value: AttrValue): number {
 export function abiOf(ops: readonly { name: string; attrs: AttrSpecs }[]): number {
   const declared = ops.map(({ name, attrs }) => `${name}(${Object.entries(attrs).map(([field, { kind }]) => `${field}: ${kind}`)})`)
   let hash = 0x811c9dc5 // FNV-1a
-  for (const c of declared.sort().join('\n')) hash = Math.imul(hash ^ c.charCodeAt(0), 0x01000193)
+  // a dtype is its place in the list
+  for (const c of [...declared.sort(), DTYPES.join()].join('\n')) hash = Math.imul(hash ^ c.charCodeAt(0), 0x01000193)
   return hash & 0x7fffffff
 }

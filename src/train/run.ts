@@ -99,6 +99,7 @@ export function prepareRun(request: RunRequest): Run {
         gradients: false,
       })
     : null
+  const made = { schedule: scheduleOf(scheduleOptions(o, steps), steps, request.goesOn?.schedule), followed: followed(objective, o) }
   const optimizer = new Optimizer(device, layout, adamw)
   return {
     ...request,
@@ -110,8 +111,7 @@ export function prepareRun(request: RunRequest): Run {
     evalRunner,
     optimizer,
     steps,
-    schedule: scheduleOf(scheduleOptions(o, steps), steps, request.goesOn?.schedule),
-    followed: followed(objective, o),
+    ...made,
     identity: identityOf({ objective: objective.name, model, examples, evalExamples, options: o, steps }),
     memoryTable: memoryOf([budget.full, optimizerPlan(layout, adamw)], {
       scope: layout.scope,

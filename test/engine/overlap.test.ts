@@ -23,6 +23,12 @@ describe.each(devices)('on $name', ({ open }) => {
     expect(new Set(answers)).toEqual(new Set([said]))
   })
 
+  it('an adapter saved while it trains is the adapter of some step', { timeout: 120_000 }, async () => {
+    const { saved, torn } = await calls.saves()
+    expect(saved).toBeGreaterThan(10)
+    expect(torn).toBe(0)
+  })
+
   it('a model or a device that is disposed of in the middle tells its callers', { timeout: 120_000 }, async () => {
     const codes = await calls.disposals()
     expect(codes).toContain('DEVICE_DISPOSED')

@@ -1,5 +1,6 @@
 /** Calls that overlap on one device: what the test runs on every device of this machine, and tools/cuda-check.ts on a card. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { loadDataset } from '../../src/data/load.ts'
@@ -94,6 +95,40 @@ export class Overlapping {
         ...Array.from({ length: 8 }, () => this.#answer(model, 'the')),
       ])
       return { alone, together, stopped, said, answers }
+    } finally {
+      device.dispose()
+    }
+  }
+
+  /** An adapter saved again and again while it trains: how many files, and how many of them the adapter never was after a step. */
+  async saves(): Promise<{ saved: number; torn: number }> {
+    const device = this.#open()
+    try {
+      const model = await this.#model(device)
+      const peft = FastLanguageModel.getPeftModel(model, { r: 64 })
+      const args = { outputDir: join(this.#folder, 'saves'), maxSteps: 12, learningRate: 1e-2, saveStrategy: 'no' as const }
+      const trainDataset = await loadDataset(join(this.#folder, 'rows.jsonl'))
+      const trainer = new SFTTrainer({ model: peft, processingClass: peft.tokenizer, trainDataset, args })
+      const hash = async (name: string) => {
+        const folder = join(this.#folder, name)
+        await peft.savePretrained(folder)
+        return createHash('sha1')
+          .update(readFileSync(join(folder, 'adapter_model.safetensors')))
+          .digest('hex')
+      }
+      const whole = new Set([await hash('whole')])
+      const seen: string[] = []
+      let done = false
+      const saving = (async () => {
+        while (!done) {
+          seen.push(await hash('meanwhile'))
+          await new Promise((resolve) => setImmediate(resolve))
+        }
+      })()
+      for await (const event of trainer.stream()) if (event.type === 'step') whole.add(await hash('whole'))
+      done = true
+      await saving
+      return { saved: seen.length, torn: seen.filter((one) => !whole.has(one)).length }
     } finally {
       device.dispose()
     }

@@ -7,7 +7,6 @@ PEFT writes them over tiny Llamas and says what they make of a row; test/engine/
 import json
 import os
 import shutil
-import sys
 import warnings
 from pathlib import Path
 
@@ -16,6 +15,7 @@ warnings.filterwarnings("ignore")
 
 import torch
 import transformers
+from arguments import argument
 from families_files import tidy_adapter_config
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
@@ -119,7 +119,7 @@ def make_case(out, base, config, rows=None, save=None, change=False):
 
 
 if __name__ == "__main__":
-    out = Path(sys.argv[1])
+    out = Path(argument('out', __doc__))
     for tied in (True, False):
         make_base(out / ("tied" if tied else "untied"), tied)
     for name, (base, config, more) in CASES.items():

@@ -6,10 +6,10 @@ say them in different ways. test/models/configs.test.ts holds src/models against
 
 import dataclasses
 import json
-import sys
 from pathlib import Path
 
 import transformers
+from arguments import argument
 from transformers import GenerationConfig, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
@@ -83,7 +83,7 @@ def rope(given):
 
 
 if __name__ == "__main__":
-    out = Path(sys.argv[1])
+    out = Path(argument('out', __doc__))
     out.mkdir(parents=True, exist_ok=True)
     known = {c.model_type: keys(c) for c in FAMILIES}
     popped = sorted(GenerationConfig._get_default_generation_params())

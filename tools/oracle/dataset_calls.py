@@ -3,8 +3,8 @@
     python tools/oracle/dataset_calls.py test/fixtures/data/calls.json
 """
 import json
-import sys
 
+from arguments import argument
 from datasets import Dataset, disable_progress_bars
 
 disable_progress_bars()
@@ -50,6 +50,6 @@ calls = {
 }
 
 if __name__ == "__main__":
-    with open(sys.argv[1], "w") as file:
+    with open(argument('out', __doc__), "w") as file:
         json.dump(calls, file, separators=(",", ":"))
         file.write("\n")

@@ -8,12 +8,12 @@ the options of `saqr sft` against it, so that no field of TRL is ever silently u
 import dataclasses
 import enum
 import json
-import sys
 import types
 import typing
 from pathlib import Path
 
 import transformers
+from arguments import argument
 import trl
 from trl import DatasetMixtureConfig, ModelConfig, ScriptArguments, SFTConfig
 
@@ -66,6 +66,6 @@ if __name__ == "__main__":
     rows = [row for config in (ScriptArguments, ModelConfig, SFTConfig, DatasetMixtureConfig) for row in fields(config)]
     text = ",\n".join("    " + json.dumps(row) for row in rows)
     versions = f'"trl": "{trl.__version__}", "transformers": "{transformers.__version__}"'
-    out = Path(sys.argv[1])
+    out = Path(argument('out', __doc__))
     out.mkdir(parents=True, exist_ok=True)
     (out / "fields.json").write_text(f'{{\n  {versions},\n  "fields": [\n{text}\n  ]\n}}\n')

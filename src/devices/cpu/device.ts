@@ -134,6 +134,7 @@ export class CpuDevice implements Device {
   }
 
   reserve(bytes: number): void {
+    this.#alive()
     this.#wanted = Math.max(this.#wanted, bytes)
     if (this.#turns.free) this.#grow()
   }
@@ -143,13 +144,13 @@ export class CpuDevice implements Device {
     const bytes = this.#wanted
     this.#freeArena()
     const address = this.#native.alloc(bytes) as bigint | null
+    this.#generation++ // whatever happens, no plan may run at the old addresses
     if (!address) {
       this.#wanted = 0
       throw new SaqrError('MEMORY_REFUSED', `the arena: ${this.#native.lastError()}`)
     }
     this.#arena = address
     this.#arenaBytes = bytes
-    this.#generation++
   }
 
   load(plan: Plan, options: { profile?: boolean } = {}): LoadedPlan {
@@ -178,6 +179,7 @@ export class CpuDevice implements Device {
   /** the plan with the addresses of now */
   #ready(loaded: CpuPlan): void {
     if (!this.#plans.has(loaded)) throw disposed('this plan')
+    this.#wanted = Math.max(this.#wanted, loaded.plan.arena) // a growth that was refused left no arena
     this.#grow()
     if (loaded.generation === this.#generation) return
     const { plan } = loaded

@@ -91,7 +91,11 @@ function bind(path: string): Native {
   if (native) return native
   const library = ffi().load(path)
   native = Object.fromEntries(Object.entries(FUNCTIONS).map(([key, signature]) => [key, library.func(signature)])) as Native
-  if (native.abi() !== ABI) throw new SaqrError('DEVICE_CPU_LIBRARY', `${path} is of another version of saqr: install both alike`)
+  if (native.abi() !== ABI)
+    throw new SaqrError(
+      'DEVICE_CPU_LIBRARY',
+      `${path} is of another version of saqr: install both packages alike, or in a checkout run \`node tools/ready.mjs\``,
+    )
   open.set(path, native)
   return native
 }

@@ -36,7 +36,13 @@ export class Store {
     if (this.#entries.has(name)) throw new Error(`'${name}' is in the store already`)
     const data = this.#place(spec.source, Math.ceil(spec.rows * spec.cols * BYTES[spec.dtype]))
     const beside: Piece[] = []
-    const quant = spec.quant ? this.#quant(spec.quant, spec.rows * spec.cols, beside) : 0n
+    let quant = 0n
+    try {
+      if (spec.quant) quant = this.#quant(spec.quant, spec.rows * spec.cols, beside)
+    } catch (error) {
+      for (const piece of [data, ...beside]) if (piece.owned) this.#native.free(piece.address, piece.bytes)
+      throw error
+    }
     const { rows, cols, dtype } = spec
     this.#entries.set(name, { spec: { rows, cols, dtype }, data, quant, beside })
   }

@@ -149,6 +149,13 @@ export class CudaDevice implements Device {
     if (this.#turns.free) this.#grow()
   }
 
+  /** Room for a plan that is about to run: a growth that was refused left none. */
+  #fit({ plan, scratchBytes }: CudaPlan): void {
+    this.#wanted.arena = Math.max(this.#wanted.arena, plan.arena)
+    this.#wanted.scratch = Math.max(this.#wanted.scratch, scratchBytes)
+    this.#grow()
+  }
+
   #grow(): void {
     const { arena, scratch } = this.#wanted
     if (arena > this.#arenaBytes) {
@@ -214,7 +221,7 @@ export class CudaDevice implements Device {
     if (items.some((item) => item.plan !== plan)) throw new Error('one run is of one plan: plans share the arena')
     await this.#kernels.ready(plan.sources)
     this.#alive()
-    this.#grow()
+    this.#fit(plan)
     const start = performance.now()
     this.#upload(plan, inputs)
     try {
@@ -238,7 +245,7 @@ export class CudaDevice implements Device {
   async #runSteps(plan: CudaPlan, from: number, to: number): Promise<void> {
     await this.#kernels.ready(plan.sources)
     this.#alive()
-    this.#grow()
+    this.#fit(plan)
     plan.runSteps(from, to)
   }
 

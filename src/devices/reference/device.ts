@@ -94,6 +94,7 @@ export class ReferenceDevice implements Device {
   }
 
   store(name: string, spec: StoreSpec): void {
+    this.#alive()
     if (this.#store.has(name)) throw new Error(`'${name}' is in the store already`)
     this.#store.set(name, { spec, data: readSource(spec) })
   }
@@ -131,6 +132,7 @@ export class ReferenceDevice implements Device {
   reserve(): void {}
 
   load(plan: Plan): LoadedPlan {
+    this.#alive()
     return new ReferencePlan(plan, this.#store)
   }
 

@@ -36,8 +36,8 @@ void forward(const Call& call, Worker& worker) {
   else Forward<U, T>(call, worker).run();
 }
 
-Call callOf(const Step& step, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& o, const Tensor& lse, const Tensor* mask) {
-  const attrs::attention a(step);  // those of attention_backward are the same
+template <class Attrs>
+Call callOf(const Attrs& a, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& o, const Tensor& lse, const Tensor* mask) {
   const int64_t padded = std::max<int64_t>(16, (a.headDim + 7) / 8 * 8);
   return {a.heads, a.kvHeads, a.headDim, padded, 0, static_cast<float>(a.scale), static_cast<float>(a.softCap), a.window, q, k, v, o, lse, mask};
 }
@@ -46,7 +46,7 @@ Call callOf(const Step& step, const Tensor& q, const Tensor& k, const Tensor& v,
 
 SAQR_KERNEL(attention) {
   const Tensor* t = step.tensors;
-  Call call = callOf(step, t[2], t[3], t[4], t[0], t[1], t + 5);
+  Call call = callOf(attrs::attention(step), t[2], t[3], t[4], t[0], t[1], t + 5);
   if (t[8].data) call.start = *static_cast<const int32_t*>(t[8].data);
   const DType type = t[0].dtype;
   const std::string why = problem(call, type, {t + 2, t + 3, t + 4});
@@ -57,7 +57,7 @@ SAQR_KERNEL(attention) {
 
 SAQR_KERNEL(attention_backward) {
   const Tensor* t = step.tensors;
-  const Call call = callOf(step, t[6], t[7], t[8], t[4], t[5], t + 9);
+  const Call call = callOf(attrs::attention_backward(step), t[6], t[7], t[8], t[4], t[5], t + 9);
   const DType type = t[0].dtype;
   std::string why = problem(call, type, {t + 1, t + 2, t + 3, t + 4, t + 6, t + 7, t + 8});
   if (call.q.rows != call.k.rows) why = "queries and keys must be the same tokens";

@@ -36,9 +36,9 @@ const MOST_CHANNELS = 512
 function refuses({ headDim, heads, kvHeads, scale, softCap }: Attrs<typeof attrs>): string | null {
   if (headDim < 1 || headDim > MOST_CHANNELS) return `heads of ${headDim} channels: from 1 to ${MOST_CHANNELS} are supported`
   if (kvHeads < 1 || heads % kvHeads) return `${heads} heads can't share ${kvHeads} key heads`
-  return scale > 0 && softCap >= 0
+  return scale > 0 && scale < Infinity && softCap >= 0 && softCap < Infinity
     ? null
-    : `a scale of ${scale} and a soft cap of ${softCap}: the first must be positive, the second not negative`
+    : `a scale of ${scale} and a soft cap of ${softCap}: the first must be positive, the second not negative, both finite`
 }
 
 export const attentionOp: Op<typeof attrs> = {
