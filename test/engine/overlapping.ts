@@ -100,8 +100,11 @@ export class Overlapping {
     }
   }
 
-  /** An adapter saved again and again while it trains: how many files, and how many of them the adapter never was after a step. */
-  async saves(): Promise<{ saved: number; torn: number }> {
+  /**
+   * An adapter saved again and again while it trains: how many files, how many reads of its tensors while a run had the device (that may
+   * change them), and how many files the adapter never was after a step.
+   */
+  async saves(): Promise<{ saved: number; amid: number; torn: number }> {
     const device = this.#open()
     try {
       const model = await this.#model(device)
@@ -117,6 +120,7 @@ export class Overlapping {
           .digest('hex')
       }
       const whole = new Set([await hash('whole')])
+      const reads = readsAmidRuns(device)
       const seen: string[] = []
       let done = false
       const saving = (async () => {
@@ -128,7 +132,7 @@ export class Overlapping {
       for await (const event of trainer.stream()) if (event.type === 'step') whole.add(await hash('whole'))
       done = true
       await saving
-      return { saved: seen.length, torn: seen.filter((one) => !whole.has(one)).length }
+      return { saved: seen.length, amid: reads(), torn: seen.filter((one) => !whole.has(one)).length }
     } finally {
       device.dispose()
     }
@@ -151,4 +155,33 @@ export class Overlapping {
     }
     return [...codes].sort()
   }
+}
+
+/** Counts reads of the store while a run has the turn. */
+function readsAmidRuns(device: Device): () => number {
+  let asked = false
+  let running = false
+  let reads = 0
+  const { run, turn, readStore } = device
+  device.run = (...given) => {
+    asked = true
+    const result = run.apply(device, given)
+    asked = false
+    return result
+  }
+  device.turn = (work, signal) => {
+    const ofRun = asked
+    const marked: typeof work = async (t) => {
+      running = ofRun
+      return work(t).finally(() => {
+        running = false
+      })
+    }
+    return turn.call(device, marked as never, signal) as never
+  }
+  device.readStore = (...given) => {
+    if (running) reads++
+    return readStore.apply(device, given)
+  }
+  return () => reads
 }
