@@ -67,11 +67,27 @@ function* inRows(t: CheckpointTensor, changed: ChangedRows | null, encode: (valu
   }
 }
 
-export function writeTokenizer(folder: string, { tokenizerJson, tokenizerConfig, chatTemplate }: TokenizerFiles): void {
-  writeFileAtomic(join(folder, 'tokenizer.json'), json(tokenizerJson))
-  const { chat_template: _, ...config } = tokenizerConfig
-  writeFileAtomic(join(folder, 'tokenizer_config.json'), json(config))
-  if (chatTemplate !== undefined) writeFileAtomic(join(folder, 'chat_template.jinja'), chatTemplate)
+/** Made once for every checkpoint of a run: a vocabulary as JSON takes V8 tens of MB on the way. */
+const texts = new WeakMap<TokenizerFiles, readonly (readonly [name: string, text: Uint8Array])[]>()
+
+/** tokenizer.json, tokenizer_config.json and chat_template.jinja as they are written */
+export function tokenizerTexts(files: TokenizerFiles): readonly (readonly [name: string, text: Uint8Array])[] {
+  let made = texts.get(files)
+  if (!made) {
+    const { tokenizerJson, tokenizerConfig, chatTemplate } = files
+    const { chat_template: _, ...config } = tokenizerConfig
+    made = [
+      ['tokenizer.json', Buffer.from(json(tokenizerJson))],
+      ['tokenizer_config.json', Buffer.from(json(config))],
+      ...(chatTemplate === undefined ? [] : [['chat_template.jinja', Buffer.from(chatTemplate)] as const]),
+    ]
+    texts.set(files, made)
+  }
+  return made
+}
+
+export function writeTokenizer(folder: string, files: TokenizerFiles): void {
+  for (const [name, text] of tokenizerTexts(files)) writeFileAtomic(join(folder, name), text)
 }
 
 async function writeShards(folder: string, tensors: readonly TensorToWrite[], size: (shape: readonly number[]) => number): Promise<void> {

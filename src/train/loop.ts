@@ -4,6 +4,7 @@
  * the optimiser's own run, so the last finished step is saved.
  */
 
+import { collectGarbage } from '../engine/heap.ts'
 import { type EndEvent, type EvalEvent, type LogEvent, logEntry, type ProgressEvent, type SaveEvent } from '../track/events.ts'
 import { type Resumed, type RunFacts, removeOldCheckpoints, saveCheckpoint } from './checkpoint.ts'
 import { stepData } from './data.ts'
@@ -50,6 +51,7 @@ export async function* trainLoop(
   const save = async (): Promise<SaveEvent> => {
     // a save that fails is not tried again on the way out
     tried = p.step
+    if (run.memory !== null) collectGarbage()
     const path = await saveCheckpoint(outputDir, model, run.optimizer, stateOf(run, p), p.facts)
     newest = { step: p.step, path }
     removeOldCheckpoints(outputDir, o.saveTotalLimit, p.facts.identity)

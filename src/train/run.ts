@@ -1,7 +1,7 @@
 /** A prepared run: rows as passes, plans within the budget, optimiser and adapter on the device. What `loop.ts` steps through. */
 import type { Example } from '../data/example.ts'
 import { Sampler } from '../data/sampler.ts'
-import { type Budget, planBudget, storeBytes } from '../engine/budget.ts'
+import { type Budget, type MemoryLimit, planBudget, storeBytes } from '../engine/budget.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { Optimizer } from '../engine/optimizer.ts'
 import { PassRunner } from '../engine/runner.ts'
@@ -24,8 +24,8 @@ export interface RunRequest {
   examples: readonly Example[]
   evalExamples: readonly Example[] | null
   options: TrainingOptions
-  /** bytes; null: what is free */
-  memory: number | null
+  /** null: what is free */
+  memory: MemoryLimit | null
   /** a resumed run keeps what the run it goes on with had: its cut, what its schedule remembers */
   goesOn: { maxPassTokens: number; schedule: Record<string, number> } | null
 }
@@ -83,6 +83,7 @@ export function prepareRun(request: RunRequest): Run {
     longest: Math.max(trained.longest, evaluated),
     stepTokens: trained.stepTokens,
     maxPassTokens: request.goesOn?.maxPassTokens ?? o.maxPassTokens,
+    lean: { base: choice.loadIn4bit, optimizer: adamw.eightBit },
   })
   device.reserve(budget.full.arena)
   const cut = {
@@ -116,7 +117,7 @@ export function prepareRun(request: RunRequest): Run {
     memoryTable: memoryOf([budget.full, optimizerPlan(layout, adamw)], {
       scope: layout.scope,
       doubleQuant: choice.doubleQuant,
-      budget: request.memory,
+      budget: request.memory?.bytes ?? null,
       overhead: device.describe().overhead,
     }),
     dispose() {

@@ -9,7 +9,6 @@ import { terminal } from '../../track/terminal.ts'
 import { tracked } from '../../track/tracker.ts'
 import { renamed } from '../../train/options/retired.ts'
 import { checkSft } from '../../train/options/rules.ts'
-import { sizeInBytes } from '../../train/options/schemas.ts'
 import { type SftOptions, sftFields, sftThemes, trainerArgs } from '../../train/options/sft.ts'
 import { SFTTrainer } from '../../train/sft-trainer.ts'
 import { openDevice } from '../device.ts'
@@ -41,7 +40,7 @@ export const sft = defineVerb({
         processingClass: tokenizer,
         ...rows,
         args: trainerArgs(options),
-        memory: options.memory === null ? null : sizeInBytes(options.memory)!,
+        memory: options.memory,
       })
       const outputDir = options.outputDir ?? 'trainer_output'
       const trackers = [terminal(io.out, io.err, { plain: options.disableTqdm === true }), lossCurve(join(outputDir, 'loss.svg'))]
