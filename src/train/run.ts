@@ -8,6 +8,7 @@ import { PassRunner } from '../engine/runner.ts'
 import { SaqrError } from '../error.ts'
 import { optimizerPlan } from '../graph/optimizer.ts'
 import type { EvalEvent, MemoryTable } from '../track/events.ts'
+import type { RunFacts } from './checkpoint.ts'
 import { bounds } from './data.ts'
 import { evalBatches } from './evaluate.ts'
 import { type Identity, identityOf } from './identity.ts'
@@ -26,8 +27,8 @@ export interface RunRequest {
   options: TrainingOptions
   /** null: what is free */
   memory: MemoryLimit | null
-  /** a resumed run keeps what the run it goes on with had: its cut, what its schedule remembers */
-  goesOn: { maxPassTokens: number; schedule: Record<string, number> } | null
+  /** a resumed run keeps what the run it goes on with had: its cut, and what its schedule remembers where that is still the same one */
+  goesOn: Pick<RunFacts, 'maxPassTokens' | 'schedule' | 'identity'> | null
 }
 
 export interface Run extends RunRequest {
@@ -111,7 +112,7 @@ export function prepareRun(request: RunRequest): Run {
     evalRunner,
     optimizer,
     steps,
-    schedule: scheduleOf(scheduleOptions(o, steps), steps, request.goesOn?.schedule),
+    schedule: scheduleOf(scheduleOptions(o, steps), steps, remembered(request)),
     followed: followed(objective, o),
     identity: identityOf({ objective: objective.name, model, examples, evalExamples, options: o, steps }),
     memoryTable: memoryOf([budget.full, optimizerPlan(layout, adamw)], {
@@ -126,6 +127,10 @@ export function prepareRun(request: RunRequest): Run {
       optimizer.dispose()
     },
   }
+}
+
+function remembered({ goesOn, options }: RunRequest): Record<string, number> | null {
+  return goesOn?.identity.options.lrSchedulerType === options.lrSchedulerType ? goesOn.schedule : null
 }
 
 /** @throws SaqrError OPTION_INVALID for a metric that evaluation doesn't have */

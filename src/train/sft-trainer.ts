@@ -14,7 +14,7 @@ import { standardError } from '../track/output.ts'
 import { terminal } from '../track/terminal.ts'
 import { type Tracker, tracked } from '../track/tracker.ts'
 import { checkPositions, checkVocabulary, unusedRows } from './check-rows.ts'
-import { checkSame, findCheckpoint, restore } from './checkpoint.ts'
+import { checkSame, findCheckpoint, type Resumed, restore } from './checkpoint.ts'
 import { lockFolder } from './lock.ts'
 import { trainLoop } from './loop.ts'
 import type { Objective } from './objectives/objective.ts'
@@ -145,6 +145,7 @@ export class SFTTrainer {
       if (resumed) {
         const changed = checkSame(resumed, run.identity)
         if (changed) warnings.unshift(changed)
+        if (resumed.state.globalStep >= run.steps) warnings.unshift(nothingLeft(resumed, run.steps))
         restore(resumed.path, model, run.optimizer)
       } else if (o.resumeFromCheckpoint) notes.push(`nothing to resume in ${outputDir}: this is a new run`)
       const start = startEvent(run, outputDir, resumed?.state.globalStep ?? 0, resumed?.state.logHistory ?? [])
@@ -164,6 +165,10 @@ export class SFTTrainer {
     if (report === 'none') return []
     return report === 'terminal' ? [terminal(standardError, standardError, { plain: this.options.disableTqdm === true })] : report
   }
+}
+
+function nothingLeft({ path, state }: Resumed, steps: number): string {
+  return `${path} has done ${state.globalStep} of ${steps} steps: nothing is left to train. Raise maxSteps or numTrainEpochs to go on`
 }
 
 /** Under a budget the heap is as small as it gets before the first step, and what checkpoints write of the tokenizer is made by then. */

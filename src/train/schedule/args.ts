@@ -6,6 +6,14 @@ import { camel } from '../options/field.ts'
 /** by Python's names, or in camelCase */
 export type Kwargs = Readonly<Record<string, unknown>>
 
+/** arguments of transformers' functions that the trainer gives */
+const OPTIONS: Readonly<Record<string, string>> = {
+  num_warmup_steps: 'warmupSteps',
+  numWarmupSteps: 'warmupSteps',
+  num_training_steps: 'maxSteps or numTrainEpochs',
+  numTrainingSteps: 'maxSteps or numTrainEpochs',
+}
+
 export class Args {
   readonly type: string
   readonly #given: Kwargs
@@ -16,6 +24,8 @@ export class Args {
   }
 
   #unknown(key: string, names: readonly string[]): never {
+    const option = OPTIONS[key]
+    if (option) throw new SaqrError('OPTION_INVALID', `lrSchedulerKwargs has ${key}, which is an option of its own: ${option}`)
     const close = nearest(key, names)
     const takes = names.length > 0 ? `it takes ${names.join(', ')}` : 'it takes none'
     throw new SaqrError(
