@@ -163,7 +163,9 @@ export class SFTTrainer {
   #trackers(): readonly Tracker[] {
     const { report = standardError.isTTY ? 'terminal' : 'none' } = this.#init
     if (report === 'none') return []
-    return report === 'terminal' ? [terminal(standardError, standardError, { plain: this.options.disableTqdm === true })] : report
+    return report === 'terminal'
+      ? [terminal(standardError, standardError, { plain: this.options.disableTqdm === true, resume: 'resumeFromCheckpoint' })]
+      : report
   }
 }
 
