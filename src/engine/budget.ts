@@ -2,7 +2,7 @@
 
 import { paddedTokens } from '../data/passes.ts'
 import type { Device } from '../devices/device.ts'
-import { option, SaqrError, say } from '../error.ts'
+import { Message, option, SaqrError, say } from '../error.ts'
 import { fitPlan, policyAt } from '../graph/fit.ts'
 import type { ParameterLayout } from '../graph/layout.ts'
 import { stateOf } from '../graph/optimizer.ts'
@@ -12,10 +12,17 @@ import type { TraceRecorder } from '../graph/trace.ts'
 import { sizeOf } from '../ops/tensor.ts'
 import { type RunnerSpec, traceOf } from './runner.ts'
 
+/** What everything may take, and the unit in which that was said. */
+export interface MemoryLimit {
+  bytes: number
+  /** GB (10⁹ bytes), MiB (2²⁰) … */
+  unit: string
+}
+
 export interface BudgetRequest {
   spec: Omit<RunnerSpec, 'policy'>
-  /** bytes for everything: store, arena, overhead; null: what is free */
-  memory: number | null
+  /** of everything: store, arena, overhead; null: what is free */
+  memory: MemoryLimit | null
   /** bytes of the store: weights, trained tensors, optimiser state */
   store: number
   /** tokens of the longest row, and of a step's rows together at most */
@@ -23,6 +30,8 @@ export interface BudgetRequest {
   stepTokens: number
   /** given: passes of at most this many tokens, whatever it costs */
   maxPassTokens: number | null
+  /** is the base quantised, the optimiser's state in 8 bits? */
+  lean: { base: boolean; optimizer: boolean }
 }
 
 export interface Budget {
@@ -63,7 +72,7 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
   const { spec, longest, stepTokens } = request
   const { tokenQuantum, passTokens, overhead } = device.describe()
   const fixed = request.store + overhead
-  const memory = request.memory ?? FREE_SHARE * device.available()
+  const memory = request.memory?.bytes ?? FREE_SHARE * device.available()
   const arena = memory - fixed
   const padded = (tokens: number) => paddedTokens(tokens, tokenQuantum)
   const largest = request.maxPassTokens ?? padded(Math.max(longest, Math.min(stepTokens, passTokens)))
@@ -78,7 +87,7 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
     tokens = Math.max(shortest, padded(Math.ceil(tokens / 2)))
     best = fitted(tokens, tokens > shortest ? layers : undefined)
   }
-  if (!best.fits) throw tooSmall(memory, fixed + best.plan.arena, tokens, tokens > padded(longest), spec.adapter.config !== null)
+  if (!best.fits) throw tooSmall(request, memory, fixed + best.plan.arena, tokens, tokens > padded(longest))
   const levels = new Map([[tokens, best.level]])
   const policy = (t: number) => {
     let level = levels.get(t)
@@ -88,14 +97,29 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
   return { maxPassTokens: tokens, arena, policy, full: best.plan.plan }
 }
 
-function tooSmall(memory: number, needed: number, tokens: number, divisible: boolean, frozen: boolean): SaqrError {
-  const mib = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`
-  const shorter = divisible ? say`a smaller ${option('maxPassTokens')}, ` : ''
-  const lighter = frozen
-    ? say`${option('loadIn4bit')} where it is off`
-    : say`train an adapter only (${option('getPeftModel')}, with ${option('loadIn4bit')} for less still)`
+function tooSmall({ memory, spec, lean }: BudgetRequest, allowed: number, needed: number, tokens: number, divisible: boolean): SaqrError {
+  const unit = memory?.unit ?? 'MiB'
+  const ways = [
+    ...(divisible ? [say`a smaller ${option('maxPassTokens')}`] : []),
+    say`a smaller ${option('maxLength')}`,
+    ...(lean.optimizer ? [] : [say`${option('optim')} adamw_8bit`]),
+    ...(spec.adapter.config === null
+      ? [say`an adapter instead of all weights (${option('getPeftModel')})`]
+      : lean.base
+        ? []
+        : [say`a base in 4 bits (${option('loadIn4bit')})`]),
+  ]
+  const enough = inUnit(needed, unit)
   return new SaqrError(
     'MEMORY_BUDGET',
-    say`${mib(memory)} of memory are too little: passes of ${tokens} tokens need at least ${mib(needed)}, everything recomputed. Give a budget of ${mib(needed).replace(' ', '')} (${option('memory')}), ${shorter}a smaller ${option('maxLength')}, or ${lighter}.`,
+    say`${memory ? '' : 'the '}${inUnit(allowed, unit, Math.floor)} of memory${memory ? '' : ' that are free'} are too little: passes of ${tokens} tokens need ${enough}, everything recomputed. ${memory ? say`Give ${option('memory')} ${enough}` : 'Free some'}, or take ${Message.join(ways.slice(0, -1), ', ')}${ways.length > 1 ? ' or ' : ''}${ways.at(-1)!}.`,
   )
+}
+
+/** 1571 MiB as 1.54GiB, 1648MB …: rounded so that it is enough */
+export function inUnit(bytes: number, unit: string, round: (n: number) => number = Math.ceil): string {
+  const power = ' KMGT'.indexOf(unit[0]!)
+  const n = bytes / (unit.includes('i') ? 1024 : 1000) ** Math.max(0, power)
+  const digits = n < 100 && power > 0 ? 100 : 1
+  return `${round(n * digits) / digits}${unit}`
 }

@@ -2,7 +2,7 @@
 import type { Device } from '../devices/device.ts'
 
 /** bytes read at once */
-const CHUNK = 4 * 2 ** 20
+const CHUNK = 2 ** 20
 
 /** `bytes` bytes of a store tensor from `from` on, in order. */
 export function* storeChunks(device: Device, name: string, from: number, bytes: number): Generator<Uint8Array> {

@@ -27,19 +27,37 @@ export function readTokenizerFiles(folder: string): TokenizerFiles | undefined {
   return withTemplates(readJsonObject(join(folder, 'tokenizer.json'), { exact: false }), config, templateFiles(folder), folder)
 }
 
-/** A tokenizer's files, as `readTokenizerFiles` finds them again. */
-export function writeTokenizer(folder: string, { tokenizerJson, tokenizerConfig, chatTemplate, chatTemplates = {} }: TokenizerFiles): void {
-  const json = (value: unknown) => `${stringifyJson(value, { indent: 2 })}\n`
-  writeFileAtomic(join(folder, 'tokenizer.json'), json(tokenizerJson))
-  writeFileAtomic(join(folder, 'tokenizer_config.json'), json(withKeys(tokenizerConfig, { chat_template: undefined })))
-  if (chatTemplate !== undefined) writeFileAtomic(join(folder, 'chat_template.jinja'), chatTemplate)
-  const more = join(folder, 'additional_chat_templates')
-  if (Object.keys(chatTemplates).length > 0) makeFolder(more)
-  for (const [name, template] of Object.entries(chatTemplates)) {
-    if (!/^[\w-][\w.-]*$/.test(name))
-      throw new SaqrError('FORMAT_TOKENIZER', `the chat template ${JSON.stringify(name)} can't be a file of that name`)
-    writeFileAtomic(join(more, `${name}.jinja`), template)
+/** Made once for every checkpoint of a run: a vocabulary as JSON takes V8 tens of MB on the way. */
+const texts = new WeakMap<TokenizerFiles, readonly (readonly [name: string, text: Uint8Array])[]>()
+
+/** folder of the templates that have a name */
+const NAMED = 'additional_chat_templates'
+
+/** a tokenizer's files as they are written */
+export function tokenizerTexts(files: TokenizerFiles): readonly (readonly [name: string, text: Uint8Array])[] {
+  let made = texts.get(files)
+  if (!made) {
+    const { tokenizerJson, tokenizerConfig, chatTemplate, chatTemplates = {} } = files
+    const json = (value: unknown) => Buffer.from(`${stringifyJson(value, { indent: 2 })}\n`)
+    made = [
+      ['tokenizer.json', json(tokenizerJson)],
+      ['tokenizer_config.json', json(withKeys(tokenizerConfig, { chat_template: undefined }))],
+      ...(chatTemplate === undefined ? [] : [['chat_template.jinja', Buffer.from(chatTemplate)] as const]),
+      ...Object.entries(chatTemplates).map(([name, template]) => {
+        if (!/^[\w-][\w.-]*$/.test(name))
+          throw new SaqrError('FORMAT_TOKENIZER', `the chat template ${JSON.stringify(name)} can't be a file of that name`)
+        return [`${NAMED}/${name}.jinja`, Buffer.from(template)] as const
+      }),
+    ]
+    texts.set(files, made)
   }
+  return made
+}
+
+/** A tokenizer's files, as `readTokenizerFiles` finds them again. */
+export function writeTokenizer(folder: string, files: TokenizerFiles): void {
+  if (Object.keys(files.chatTemplates ?? {}).length > 0) makeFolder(join(folder, NAMED))
+  for (const [name, text] of tokenizerTexts(files)) writeFileAtomic(join(folder, name), text)
 }
 
 /** Template files count before what tokenizer_config.json holds. */

@@ -15,6 +15,8 @@ export interface TerminalOptions {
   plain?: boolean
   /** the loss curve at the end, on a terminal; default true */
   curve?: boolean
+  /** how the option is spelled that a stopped run goes on with */
+  resume?: string
 }
 
 /** seconds between two drawings of the live line */
@@ -77,7 +79,7 @@ export function terminal(out: TextOutput, err: TextOutput, options: TerminalOpti
     end(event) {
       if (live && last) out.write(`${CLEAR}${liveLine(run!, last, out.columns, style)}\n`)
       if (out.isTTY && options.curve !== false && curve.length > 2) out.write(`\n${plotted(curve, out.columns)}\n\n`)
-      out.write(`${closing(event, curve, style)}\n`)
+      out.write(`${closing(event, curve, style, options.resume)}\n`)
     },
     close() {
       // a run that fails leaves the line to what is said next
@@ -175,7 +177,7 @@ function plotted(curve: readonly Point[], columns: number): string {
   return ['loss', ...plot(curve, { width: Math.min(100, columns - 1), height: 8 })].join('\n')
 }
 
-function closing(event: EndEvent, curve: readonly Point[], style: Style): string {
+function closing(event: EndEvent, curve: readonly Point[], style: Style, resume = '--resume_from_checkpoint'): string {
   const { metrics, finished, stopped } = event
   const done = `${count(event.step, 'step')} in ${seconds(metrics.trainRuntime)}, mean loss ${metrics.trainLoss.toFixed(4)}`
   const [first, last] = [curve[0], curve.at(-1)]
@@ -183,7 +185,7 @@ function closing(event: EndEvent, curve: readonly Point[], style: Style): string
   if (finished) return style.good(`${done}${fell}`)
   return stopped === null
     ? 'stopped before the first step was done: nothing to save'
-    : `stopped after ${done}\ngo on with --resume_from_checkpoint ${stopped}`
+    : `stopped after ${done}\ngo on with ${resume} ${stopped}`
 }
 
 function count(n: number, one: string, many = `${one}s`): string {

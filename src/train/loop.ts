@@ -4,6 +4,7 @@
  * the optimiser's own run, so the last finished step is saved.
  */
 
+import { collectGarbage } from '../engine/heap.ts'
 import { option, say } from '../error.ts'
 import { type EndEvent, type EvalEvent, type LogEvent, logEntry, type ProgressEvent, type SaveEvent } from '../track/events.ts'
 import { type Resumed, type RunFacts, removeOldCheckpoints, saveCheckpoint } from './checkpoint.ts'
@@ -52,6 +53,7 @@ export async function* trainLoop(
   const save = async (): Promise<SaveEvent> => {
     // a save that fails is not tried again on the way out
     tried = p.step
+    if (run.memory !== null) collectGarbage()
     const write = (folder: string) => saveCheckpoint(folder, model, run.optimizer, stateOf(run, p), p.facts)
     const path = await write(outputDir).catch(async (error: unknown) => {
       throw await rescue(

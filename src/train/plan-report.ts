@@ -15,8 +15,7 @@ import type { MemoryTable } from '../track/events.ts'
 import { memoryOf } from './memory.ts'
 import type { Objective } from './objectives/objective.ts'
 import { adapterConfig } from './options/adapter.ts'
-import { FROZEN_4BIT, is8bit, precisionIn } from './options/rules.ts'
-import { sizeInBytes } from './options/schemas.ts'
+import { FROZEN_4BIT, is8bit, memoryLimit, precisionIn } from './options/rules.ts'
 import type { SftOptions } from './options/sft.ts'
 
 export interface PlanReport {
@@ -65,14 +64,15 @@ export function reportPlan(
   const adamw = { beta1: o.adamBeta1, beta2: o.adamBeta2, eps: o.adamEpsilon, weightDecay: o.weightDecay, eightBit: is8bit(o.optim) }
   const rows = o.perDeviceTrainBatchSize * o.gradientAccumulationSteps
   const rowTokens = Math.min(o.maxLength ?? model.maxPositions, model.maxPositions)
-  const memory = o.memory === null ? null : sizeInBytes(o.memory)!
+  const memory = memoryLimit(o.memory)
   const budget = planBudget(device, {
     spec: { model, adapter, activation, layout, score, gradients: true },
-    memory: memory ?? Number.POSITIVE_INFINITY,
+    memory: memory ?? { bytes: Number.POSITIVE_INFINITY, unit: 'MiB' },
     store: storeBytes(recorder, layout, adamw, o.useBnbNestedQuant),
     longest: rowTokens,
     stepTokens: rows * rowTokens,
     maxPassTokens: o.maxPassTokens,
+    lean: { base: o.loadIn4bit, optimizer: adamw.eightBit },
   })
   const { full } = budget
   const headChunk = chunkOf({ model, activation }, budget.maxPassTokens)
@@ -95,7 +95,7 @@ export function reportPlan(
     memory: memoryOf([full, update], {
       scope: layout.scope,
       doubleQuant: o.useBnbNestedQuant,
-      budget: memory,
+      budget: memory?.bytes ?? null,
       overhead: device.describe().overhead,
     }),
     seconds,

@@ -1,13 +1,14 @@
 /** A prepared run: rows as passes, plans within the budget, optimiser and adapter on the device. What `loop.ts` steps through. */
 import type { Example } from '../data/example.ts'
 import { Sampler } from '../data/sampler.ts'
-import { type Budget, planBudget, storeBytes } from '../engine/budget.ts'
+import { type Budget, type MemoryLimit, planBudget, storeBytes } from '../engine/budget.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { Optimizer } from '../engine/optimizer.ts'
 import { PassRunner } from '../engine/runner.ts'
 import { SaqrError } from '../error.ts'
 import { optimizerPlan } from '../graph/optimizer.ts'
 import type { EvalEvent, MemoryTable } from '../track/events.ts'
+import type { RunFacts } from './checkpoint.ts'
 import { bounds } from './data.ts'
 import { evalBatches } from './evaluate.ts'
 import { type Identity, identityOf } from './identity.ts'
@@ -24,10 +25,10 @@ export interface RunRequest {
   examples: readonly Example[]
   evalExamples: readonly Example[] | null
   options: TrainingOptions
-  /** bytes; null: what is free */
-  memory: number | null
-  /** a resumed run keeps what the run it goes on with had: its cut, what its schedule remembers */
-  goesOn: { maxPassTokens: number; schedule: Record<string, number> } | null
+  /** null: what is free */
+  memory: MemoryLimit | null
+  /** a resumed run keeps what the run it goes on with had: its cut, and what its schedule remembers where that is still the same one */
+  goesOn: Pick<RunFacts, 'maxPassTokens' | 'schedule' | 'identity'> | null
 }
 
 export interface Run extends RunRequest {
@@ -83,6 +84,7 @@ export function prepareRun(request: RunRequest): Run {
     longest: Math.max(trained.longest, evaluated),
     stepTokens: trained.stepTokens,
     maxPassTokens: request.goesOn?.maxPassTokens ?? o.maxPassTokens,
+    lean: { base: choice.loadIn4bit, optimizer: adamw.eightBit },
   })
   device.reserve(budget.full.arena)
   const cut = {
@@ -99,7 +101,7 @@ export function prepareRun(request: RunRequest): Run {
         gradients: false,
       })
     : null
-  const made = { schedule: scheduleOf(scheduleOptions(o, steps), steps, request.goesOn?.schedule), followed: followed(objective, o) }
+  const made = { schedule: scheduleOf(scheduleOptions(o, steps), steps, remembered(request)), followed: followed(objective, o) }
   const optimizer = new Optimizer(device, layout, adamw)
   return {
     ...request,
@@ -116,7 +118,7 @@ export function prepareRun(request: RunRequest): Run {
     memoryTable: memoryOf([budget.full, optimizerPlan(layout, adamw)], {
       scope: layout.scope,
       doubleQuant: choice.doubleQuant,
-      budget: request.memory,
+      budget: request.memory?.bytes ?? null,
       overhead: device.describe().overhead,
     }),
     dispose() {
@@ -125,6 +127,10 @@ export function prepareRun(request: RunRequest): Run {
       optimizer.dispose()
     },
   }
+}
+
+function remembered({ goesOn, options }: RunRequest): Record<string, number> | null {
+  return goesOn?.identity.options.lrSchedulerType === options.lrSchedulerType ? goesOn.schedule : null
 }
 
 /** @throws SaqrError OPTION_INVALID for a metric that evaluation doesn't have */

@@ -2,8 +2,10 @@
 import { join } from 'node:path'
 import type { Dataset } from '../data/dataset.ts'
 import type { Row } from '../data/files.ts'
+import { collectGarbage } from '../engine/heap.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { option, SaqrError, say } from '../error.ts'
+import { tokenizerTexts } from '../formats/tokenizer-files.ts'
 import { ensureWritableFolder } from '../hub/files.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import type { EndEvent, TrainEvent } from '../track/events.ts'
@@ -12,16 +14,16 @@ import { standardError } from '../track/output.ts'
 import { terminal } from '../track/terminal.ts'
 import { type Tracker, tracked } from '../track/tracker.ts'
 import { unusedRows } from './check-rows.ts'
-import { checkSame, findCheckpoint, restore } from './checkpoint.ts'
+import { checkSame, findCheckpoint, type Resumed, restore } from './checkpoint.ts'
 import { lockFolder } from './lock.ts'
 import { trainLoop } from './loop.ts'
 import type { Objective } from './objectives/objective.ts'
 import { sft } from './objectives/sft.ts'
 import { resolveObject } from './options/resolve.ts'
-import { checkTraining } from './options/rules.ts'
+import { checkTraining, memoryLimit } from './options/rules.ts'
 import { configFields, type SFTConfig, type TrainingOptions } from './options/sft.ts'
 import { prepareRows } from './prepare-rows.ts'
-import { prepareRun } from './run.ts'
+import { prepareRun, type Run } from './run.ts'
 import { startEvent } from './start-event.ts'
 import { turnOn } from './turn.ts'
 
@@ -35,8 +37,8 @@ export interface SFTTrainerInit {
   args?: SFTConfig
   /** makes one text of a row, whatever its columns */
   formattingFunc?: (row: Row) => string
-  /** bytes for everything on the device; default: what is free */
-  memory?: number | null
+  /** for everything on the device: a size such as `8GB` (10⁹ bytes each) or `512MiB` (2²⁰), or bytes; default: what is free */
+  memory?: string | number | null
   /**
    * Where `train()` shows how it goes: `terminal` (on standard error, as `saqr sft` does), `none`, or trackers of your own.
    * Default: `terminal` where standard error is one, else `none`.
@@ -71,6 +73,7 @@ export class SFTTrainer {
   constructor(init: SFTTrainerInit) {
     const { options, notes } = resolveObject(configFields, { maxLength: init.model.maxSeqLength, ...init.args } as Record<string, unknown>)
     checkTraining(options)
+    memoryLimit(init.memory ?? null)
     checkReport(init.report)
     if (!init.evalDataset && (options.evalStrategy !== 'no' || options.evalOnStart)) throw noEvalRows(options)
     this.#init = init
@@ -130,7 +133,7 @@ export class SFTTrainer {
       examples: prepared.examples,
       evalExamples: evaluated?.examples ?? null,
       options: o,
-      memory: this.#init.memory ?? null,
+      memory: memoryLimit(this.#init.memory ?? null),
       goesOn: resumed?.facts ?? null,
     })
     const stop = new AbortController()
@@ -140,9 +143,12 @@ export class SFTTrainer {
       if (resumed) {
         const changed = checkSame(resumed, run.identity)
         if (changed) warnings.unshift(changed)
+        if (resumed.state.globalStep >= run.steps) warnings.unshift(nothingLeft(resumed, run.steps))
         restore(resumed.path, model, run.optimizer)
       } else if (o.resumeFromCheckpoint) notes.push(`nothing to resume in ${outputDir}: this is a new run`)
-      yield startEvent(run, outputDir, resumed?.state.globalStep ?? 0, resumed?.state.logHistory ?? [])
+      const start = startEvent(run, outputDir, resumed?.state.globalStep ?? 0, resumed?.state.logHistory ?? [])
+      settleHeap(run)
+      yield start
       for (const message of notes) yield { type: 'note', message }
       for (const message of warnings) yield { type: 'warning', message }
       yield* trainLoop(run, resumed, outputDir, signal ? AbortSignal.any([signal, stop.signal]) : stop.signal)
@@ -155,8 +161,22 @@ export class SFTTrainer {
   #trackers(): readonly Tracker[] {
     const { report = standardError.isTTY ? 'terminal' : 'none' } = this.#init
     if (report === 'none') return []
-    return report === 'terminal' ? [terminal(standardError, standardError, { plain: this.options.disableTqdm === true })] : report
+    return report === 'terminal'
+      ? [terminal(standardError, standardError, { plain: this.options.disableTqdm === true, resume: 'resumeFromCheckpoint' })]
+      : report
   }
+}
+
+function nothingLeft({ path, state }: Resumed, steps: number): string {
+  return `${path} has done ${state.globalStep} of ${steps} steps: nothing is left to train. Raise maxSteps or numTrainEpochs to go on`
+}
+
+/** Under a budget the heap is as small as it gets before the first step, and what checkpoints write of the tokenizer is made by then. */
+function settleHeap({ memory, model }: Run): void {
+  if (memory === null) return
+  const { tokenizer } = model.open.checkpoint
+  if (tokenizer) tokenizerTexts(tokenizer)
+  collectGarbage()
 }
 
 function checkReport(report: SFTTrainerInit['report']): void {

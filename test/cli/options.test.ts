@@ -1,12 +1,13 @@
 import { inspect } from 'node:util'
 import { describe, expect, expectTypeOf, it } from 'vitest'
+import { inUnit } from '../../src/engine/budget.ts'
 import { SaqrError } from '../../src/error.ts'
 import { distance, nearest } from '../../src/hub/nearest.ts'
 import { adapterConfig } from '../../src/train/options/adapter.ts'
 import { expected } from '../../src/train/options/expected.ts'
 import { camel, type InputOf } from '../../src/train/options/field.ts'
 import { resolve, resolveObject } from '../../src/train/options/resolve.ts'
-import { checkSft, evalSteps, precisionOf, stepsOf, targetModules } from '../../src/train/options/rules.ts'
+import { checkSft, evalSteps, memoryLimit, precisionOf, stepsOf, targetModules } from '../../src/train/options/rules.ts'
 import { sizeInBytes } from '../../src/train/options/schemas.ts'
 import { configFields, type SFTConfig, type SftOptions, sftFields, type TrainingOptions } from '../../src/train/options/sft.ts'
 import { spelling } from '../../src/train/options/spelling.ts'
@@ -259,3 +260,30 @@ function catching(f: () => unknown): { code: string; message: string } {
   }
   throw new Error('nothing was thrown')
 }
+
+describe('memory', () => {
+  it.each([
+    ['8', '8 of what? Write 8GB, 8GiB or 8MB'],
+    [8, '8 of what?'],
+    ['1.5', '1.5 of what?'],
+    ['lots', 'memory lots: expected a size such as 8GB'],
+    [Number.NaN, 'expected a size'],
+  ])('%s is asked about', (memory, message) => {
+    expect(() => memoryLimit(memory)).toThrow(message)
+  })
+
+  it.each([
+    ['8GB', { bytes: 8e9, unit: 'GB' }],
+    ['512 mib', { bytes: 2 ** 29, unit: 'MiB' }],
+    ['8g', { bytes: 8e9, unit: 'GB' }],
+    [2 ** 30, { bytes: 2 ** 30, unit: 'MiB' }],
+    ['1MB', { bytes: 1e6, unit: 'MB' }],
+  ])('%s has its unit', (memory, limit) => {
+    expect(memoryLimit(memory)).toEqual(limit)
+  })
+
+  it('is told in the unit it was given in, rounded so that it is enough', () => {
+    const needed = 1571 * 2 ** 20
+    expect(['MiB', 'GiB', 'MB', 'GB'].map((unit) => inUnit(needed, unit))).toEqual(['1571MiB', '1.54GiB', '1648MB', '1.65GB'])
+  })
+})

@@ -30,6 +30,7 @@ describe('arguments', () => {
   it.each([
     ['cosine', { num_cycle: 2 }, /num_cycle, which cosine does not know: did you mean num_cycles\?/],
     ['linear', { num_cycles: 2 }, /num_cycles, which linear does not know: it takes none/],
+    ['warmup_stable_decay', { num_decay_steps: 2, num_warmup_steps: 3 }, /num_warmup_steps, which is an option of its own: warmupSteps/],
     ['cosine', { num_cycles: '2' }, /num_cycles must be a number, not "2"/],
     ['warmup_stable_decay', {}, /num_decay_steps is needed/],
     ['warmup_stable_decay', { num_decay_steps: 2.5 }, /num_decay_steps must be a whole number/],

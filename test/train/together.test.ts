@@ -155,6 +155,24 @@ describe('a checkpoint of another run', () => {
     ])
   })
 
+  it('that has nothing left to do says so', async () => {
+    const resume = await save('done')
+    const events = await all(trainer('done', { ...resume, maxSteps: 2 }).stream())
+    expect(warnings(events)).toEqual([
+      expect.stringMatching(/checkpoint-2 has done 2 of 2 steps: nothing is left to train\. Raise maxSteps or numTrainEpochs to go on$/),
+    ])
+    expect(events.at(-1)).toMatchObject({ type: 'end', step: 2, finished: true })
+  })
+
+  it('a schedule of another kind begins anew', async () => {
+    const args: SFTConfig = { evalStrategy: 'steps', evalSteps: 1, maxSteps: 4, saveStrategy: 'steps', saveSteps: 2 }
+    const greedy: SFTConfig = { lrSchedulerType: 'greedy', lrSchedulerKwargs: { patience: 0, min_lr: 0, factor: 0.5 } }
+    await trainer('kinds', { ...args, ...greedy, maxSteps: 2 }, { evalDataset: evalRows }).train()
+    const plateau: SFTConfig = { lrSchedulerType: 'reduce_lr_on_plateau', resumeFromCheckpoint: true }
+    const events = await all(trainer('kinds', { ...args, ...plateau }, { evalDataset: evalRows }).stream())
+    expect(events.flatMap((event) => (event.type === 'log' ? [event.learningRate] : []))).toEqual([1e-3, 1e-3])
+  })
+
   it('a resumed run of the same options is told nothing, and goes on with what was logged and remembered', async () => {
     const args: SFTConfig = {
       maxSteps: 8,

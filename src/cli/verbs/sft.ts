@@ -14,7 +14,6 @@ import { checkpointsOf } from '../../train/checkpoint.ts'
 import { sft as objective } from '../../train/objectives/sft.ts'
 import { renamed } from '../../train/options/retired.ts'
 import { checkSft } from '../../train/options/rules.ts'
-import { sizeInBytes } from '../../train/options/schemas.ts'
 import { type SftOptions, sftFields, sftThemes, trainerArgs } from '../../train/options/sft.ts'
 import { prepareEarly } from '../../train/prepare-rows.ts'
 import { rescue } from '../../train/rescue.ts'
@@ -50,7 +49,7 @@ export const sft = defineVerb({
         processingClass: tokenizer,
         ...rows,
         args: trainerArgs(options),
-        memory: options.memory === null ? null : sizeInBytes(options.memory)!,
+        memory: options.memory,
       })
       const outputDir = options.outputDir ?? 'trainer_output'
       const trackers = [terminal(io.out, io.err, { plain: options.disableTqdm === true }), lossCurve(join(outputDir, 'loss.svg'))]

@@ -1,8 +1,10 @@
 /**
  * What options mean together: combinations that contradict each other, and values that follow from others.
  */
+import type { MemoryLimit } from '../../engine/budget.ts'
 import { type Message, option, SaqrError, say } from '../../error.ts'
 import { followsMetric, type ScheduleOptions, scheduleOf } from '../schedule/schedule.ts'
+import { sizeInBytes, unitOf } from './schemas.ts'
 import type { SftOptions, TrainingOptions } from './sft.ts'
 
 /** @throws SaqrError OPTION_INVALID for combinations that can't be carried out */
@@ -16,6 +18,7 @@ export function checkTraining(o: TrainingOptions): void {
 /** @throws SaqrError OPTION_INVALID */
 export function checkSft(o: SftOptions): void {
   checkTraining(o)
+  memoryLimit(o.memory)
   if (o.datasetName === null) invalid(say`nothing to train on: name a file or a Hub data set with ${option('datasetName')}`)
   if (o.modelNameOrPath === null) invalid(say`no model: name a Hub id, a folder or a .gguf file with ${option('modelNameOrPath')}`)
   if (o.useCpu && o.device.startsWith('cuda'))
@@ -45,6 +48,21 @@ export function scheduleOptions(o: TrainingOptions, steps: number): ScheduleOpti
   const { lrSchedulerType: type, lrSchedulerKwargs: kwargs, learningRate } = o
   if (typeof kwargs === 'string') invalid(say`${option('lrSchedulerKwargs')} ${kwargs}: expected a mapping of names to values`)
   return { type, learningRate, warmup: stepsOf(o.warmupSteps, steps), kwargs: kwargs ?? {} }
+}
+
+/** A plain number below this is no number of bytes that anybody means. */
+const LEAST = 2 ** 20
+
+/** @throws SaqrError OPTION_INVALID for what is no size, or a number that may be of anything */
+export function memoryLimit(memory: number | string | null): MemoryLimit | null {
+  if (memory === null) return null
+  const bytes = typeof memory === 'string' || Number.isFinite(memory) ? sizeInBytes(memory) : undefined
+  if (bytes === undefined) invalid(say`${option('memory')} ${memory}: expected a size such as 8GB, 512MiB or a number of bytes`)
+  if (bytes < LEAST && /^[\d.\s]+$/.test(String(memory)))
+    invalid(
+      say`${option('memory')} ${memory}: ${memory} of what? Write ${memory}GB, ${memory}GiB or ${memory}MB; a number alone counts bytes`,
+    )
+  return { bytes, unit: unitOf(memory) }
 }
 
 export const FROZEN_4BIT = say`the weights of a 4-bit base can’t be trained; add ${option('getPeftModel')}, or leave ${option('loadIn4bit')} out`

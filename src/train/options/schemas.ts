@@ -38,6 +38,12 @@ export function sizeInBytes(size: string | number): number | undefined {
   return bytes > 0 ? Math.floor(bytes) : undefined
 }
 
+/** The unit in which a size is said: GB, MiB …; of a plain number MiB. */
+export function unitOf(size: string | number): string {
+  const [, prefix = '', binary = ''] = (typeof size === 'string' && /^[\d.\s]+([kmgt])(i?)b?\s*$/i.exec(size)) || []
+  return prefix === '' ? 'MiB' : `${prefix.toUpperCase()}${binary.toLowerCase()}B`
+}
+
 export const size = described(
   z.union([z.string(), z.number()]),
   'a size such as 8GB (10⁹ bytes each), 512MiB (2²⁰) or a number of bytes',

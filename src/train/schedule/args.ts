@@ -1,10 +1,16 @@
 /** lr_scheduler_kwargs as they are read: what is unknown, wrong or missing is an error that names it. */
-import { option, SaqrError, say } from '../../error.ts'
+import { type Message, option, SaqrError, say } from '../../error.ts'
 import { nearest } from '../../hub/nearest.ts'
 import { camel } from '../options/field.ts'
 
 /** by Python's names, or in camelCase */
 export type Kwargs = Readonly<Record<string, unknown>>
+
+/** arguments of transformers' functions that the trainer gives */
+const OPTIONS: Readonly<Record<string, Message>> = {
+  num_warmup_steps: say`${option('warmupSteps')}`,
+  num_training_steps: say`${option('maxSteps')} or ${option('numTrainEpochs')}`,
+}
 
 export class Args {
   readonly type: string
@@ -16,6 +22,8 @@ export class Args {
   }
 
   #unknown(key: string, names: readonly string[]): never {
+    const own = OPTIONS[snakeOf(key, Object.keys(OPTIONS)) ?? '']
+    if (own) throw new SaqrError('OPTION_INVALID', say`${option('lrSchedulerKwargs')} has ${key}, which is an option of its own: ${own}`)
     const close = nearest(key, names)
     const takes = names.length > 0 ? `it takes ${names.join(', ')}` : 'it takes none'
     throw new SaqrError(
@@ -24,7 +32,7 @@ export class Args {
     )
   }
 
-  fail(message: string): never {
+  fail(message: string | Message): never {
     throw new SaqrError('OPTION_INVALID', say`${option('lrSchedulerKwargs')} of ${this.type}: ${message}`)
   }
 

@@ -1,4 +1,5 @@
 /** Schedules that steps alone decide, as transformers' of the same names (optimization.py). */
+import { option, say } from '../../error.ts'
 import type { Args } from './args.ts'
 
 /** share of the highest rate at optimizer step `step` (from 0) */
@@ -28,7 +29,7 @@ function lowest(args: Args, learningRate: number): number {
   if (args.has('min_lr') && args.has('min_lr_rate')) args.fail('give min_lr or min_lr_rate, not both')
   if (args.has('min_lr_rate')) return args.number('min_lr_rate')
   if (!args.has('min_lr')) args.fail('min_lr or min_lr_rate is needed')
-  if (learningRate === 0) args.fail('min_lr needs a learningRate above 0')
+  if (learningRate === 0) args.fail(say`min_lr needs a ${option('learningRate')} above 0`)
   return args.number('min_lr') / learningRate
 }
 
@@ -67,7 +68,7 @@ export const BY_STEP: Readonly<Record<string, ByStep>> = {
     shape(args, { warmup, steps, learningRate }) {
       const end = args.number('lr_end', 1e-7)
       const power = args.number('power', 1)
-      if (!(learningRate > end)) args.fail(`lr_end (${end}) must be below the learningRate (${learningRate})`)
+      if (!(learningRate > end)) args.fail(say`lr_end (${end}) must be below the ${option('learningRate')} (${learningRate})`)
       return rising(warmup, (step) => {
         if (step > steps) return end / learningRate
         const left = 1 - (step - warmup) / (steps - warmup)
