@@ -49,6 +49,20 @@ export interface Prepared {
  * OPTION_INVALID: options that contradict each other or the data
  */
 export async function prepare(dataset: Dataset, tokenizer: Tokenizer, options: PrepareOptions = {}): Promise<Prepared> {
+  const { signal: _, formattingFunc, ...settings } = options
+  const key = [tokenizer, formattingFunc, JSON.stringify(Object.entries(settings).sort())]
+  const there = ahead.get(dataset)
+  ahead.delete(dataset)
+  if (there?.key.every((one, i) => one === key[i])) return there.made
+  const made = await prepareAnew(dataset, tokenizer, options)
+  ahead.set(dataset, { key, made })
+  return made
+}
+
+/** What was prepared last of a data set, handed over once to who asks for the same: rows are looked at before weights are there. */
+const ahead = new WeakMap<Dataset, { key: readonly unknown[]; made: Prepared }>()
+
+async function prepareAnew(dataset: Dataset, tokenizer: Tokenizer, options: PrepareOptions): Promise<Prepared> {
   const { maxLength = null, packing = false, formattingFunc, signal } = options
   if (dataset.length === 0) throw new SaqrError('DATA_NO_TARGETS', `${dataset.source} has no rows. Give rows to train on.`)
   const { shape, unused: columns } = formattingFunc ? { shape: 'text' as Shape, unused: [] } : dataset.recognise(options.datasetTextField)

@@ -32,6 +32,8 @@ export interface TokenizerOptions {
   chatTemplate?: string
 }
 
+export type { ChatOptions, Message } from './chat-template.ts'
+
 export interface Chat {
   text: string
   ids: number[]

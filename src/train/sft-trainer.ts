@@ -1,37 +1,24 @@
 /** Supervised fine-tuning with TRL's names: rows prepared, a plan that fits, a loop of events. */
-import type { Dataset } from '../data/dataset.ts'
 import type { Example } from '../data/example.ts'
-import type { Row } from '../data/files.ts'
-import type { Prepared } from '../data/prepare.ts'
+import { type Prepared, prepare } from '../data/prepare.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { predictSeconds, ratesOf } from '../engine/predict.ts'
 import { visiblePairs } from '../engine/runner.ts'
 import { checkIds } from '../engine/vocabulary.ts'
+import { option, SaqrError, say } from '../error.ts'
 import { ensureWritableFolder } from '../hub/files.ts'
-import type { Tokenizer } from '../text/tokenizer.ts'
 import { checkSame, findCheckpoint, restore } from './checkpoint.ts'
 import { stepData } from './data.ts'
 import type { EndEvent, StartEvent, TrainEvent } from './events.ts'
 import { trainLoop } from './loop.ts'
 import { resolveObject } from './options/resolve.ts'
+import { renamed } from './options/retired.ts'
 import { checkTraining } from './options/rules.ts'
-import { configFields, type SFTConfig, type TrainingOptions } from './options/sft.ts'
-import { prepareRows } from './prepare-rows.ts'
+import type { TrainingOptions } from './options/sft.ts'
+import { argsFields, type CheckedInit, type SFTTrainerInit, takeInit } from './options/trainer-init.ts'
 import { prepareRun, type Run, runFacts } from './run.ts'
 
-export interface SFTTrainerInit {
-  /** what FastLanguageModel gave */
-  model: { readonly language: LanguageModel; readonly maxSeqLength?: number }
-  processingClass: Tokenizer
-  trainDataset: Dataset
-  evalDataset?: Dataset | null
-  /** TRL's options in camelCase; what is left out has TRL's default */
-  args?: SFTConfig
-  /** makes one text of a row, whatever its columns */
-  formattingFunc?: (row: Row) => string
-  /** bytes for everything on the device; default: what is free */
-  memory?: number | null
-}
+export type { SFTTrainerInit } from './options/trainer-init.ts'
 
 /** TRL's TrainOutput */
 export interface TrainOutput {
@@ -43,14 +30,15 @@ export interface TrainOutput {
 }
 
 export class SFTTrainer {
-  readonly #init: SFTTrainerInit
+  readonly #init: CheckedInit
   readonly options: TrainingOptions
   /** a line for each option that was accepted and has nothing left to do */
   readonly notes: readonly string[]
 
   /** @throws SaqrError OPTION_… for options that can't be carried out, each by name */
-  constructor(init: SFTTrainerInit) {
-    const { options, notes } = resolveObject(configFields, { maxLength: init.model.maxSeqLength, ...init.args } as Record<string, unknown>)
+  constructor(given: SFTTrainerInit) {
+    const { init, values } = takeInit(given)
+    const { options, notes } = resolveObject(argsFields, values, renamed)
     checkTraining(options)
     this.#init = init
     this.options = options
@@ -75,8 +63,20 @@ export class SFTTrainer {
     const outputDir = o.outputDir ?? 'trainer_output'
     language.checkTrainable() // before any work
     ensureWritableFolder(outputDir)
-    const rows = { trainDataset, evalDataset, formattingFunc }
-    const { prepared, evaluated } = await prepareRows(rows, processingClass, o, language.open.model.maxPositions, signal)
+    const settings = {
+      datasetTextField: o.datasetTextField,
+      maxLength: o.maxLength,
+      truncationMode: o.truncationMode,
+      completionOnlyLoss: o.completionOnlyLoss,
+      assistantOnlyLoss: o.assistantOnlyLoss,
+      packingStrategy: o.packingStrategy,
+      formattingFunc,
+      signal,
+    }
+    const prepared = await prepare(trainDataset, processingClass, { ...settings, packing: o.packing })
+    const evaluated = evalDataset ? await prepare(evalDataset, processingClass, { ...settings, packing: o.evalPacking ?? o.packing }) : null
+    checkPositions(prepared.examples, language)
+    if (evaluated) checkPositions(evaluated.examples, language)
     checkVocabulary(prepared.examples, language)
     if (evaluated) checkVocabulary(evaluated.examples, language)
     language.promptForm = prepared.form
@@ -164,6 +164,21 @@ function epochTotals(run: Run): Pick<StartEvent, 'rowTokens' | 'computedTokens' 
 /** @throws SaqrError MODEL_VOCABULARY for a row with a token that the embedding has no row for */
 function checkVocabulary(examples: readonly Example[], { open }: LanguageModel): void {
   for (const { ids, row, source } of examples) checkIds(ids, open.model.vocab, `${source}, row ${row},`)
+}
+
+/** @throws SaqrError DATA_TOO_LONG for a row with more tokens than the model has positions for */
+function checkPositions(examples: readonly Example[], { open }: LanguageModel): void {
+  const { maxPositions } = open.model
+  for (const { ids, starts, row, source } of examples) {
+    if (ids.length <= maxPositions) continue
+    const bounds = [...(starts ?? [0]), ids.length]
+    const longest = Math.max(...bounds.slice(1).map((to, i) => to - bounds[i]!))
+    if (longest <= maxPositions) continue
+    throw new SaqrError(
+      'DATA_TOO_LONG',
+      say`${source}, row ${row}: ${longest} tokens, but the model knows ${maxPositions} positions (max_position_embeddings). Set ${option('maxLength')} to ${maxPositions} or less.`,
+    )
+  }
 }
 
 const NAMED = 5

@@ -1,12 +1,16 @@
 /** `saqr sft`: supervised fine-tuning with the flags of `trl sft`. */
 import { join } from 'node:path'
+import type { Dataset } from '../../data/dataset.ts'
 import { loadRows } from '../../data/load.ts'
+import { prepare } from '../../data/prepare.ts'
+import { openDevice } from '../../devices/open.ts'
 import type { LanguageModel } from '../../engine/language-model.ts'
 import { writeTokenizer } from '../../engine/model-folder.ts'
 import { saveTrained } from '../../engine/save.ts'
 import { option, SaqrError, say } from '../../error.ts'
 import { isFile } from '../../hub/files.ts'
 import { progressLine } from '../../hub/progress.ts'
+import type { Tokenizer } from '../../text/tokenizer.ts'
 import { jsonl } from '../../track/jsonl.ts'
 import { terminal } from '../../track/terminal.ts'
 import { tracked } from '../../track/tracker.ts'
@@ -16,10 +20,8 @@ import { renamed } from '../../train/options/retired.ts'
 import { checkSft } from '../../train/options/rules.ts'
 import { sizeInBytes } from '../../train/options/schemas.ts'
 import { type SftOptions, sftFields, sftThemes, trainerArgs } from '../../train/options/sft.ts'
-import { prepareEarly } from '../../train/prepare-rows.ts'
 import { rescue } from '../../train/rescue.ts'
 import { SFTTrainer } from '../../train/sft-trainer.ts'
-import { openDevice } from '../device.ts'
 import { openForTraining } from '../load.ts'
 import { INTERRUPTED } from '../run.ts'
 import { defineVerb, type Io } from '../verb.ts'
@@ -41,8 +43,8 @@ export const sft = defineVerb({
     try {
       // rows first: a name that is wrong should not cost the fetching of a model
       const rows = await rowsOf(options, io)
-      const { language, tokenizer, notes } = await openForTraining(options, device, io, (tokenizer, { maxPositions }) =>
-        prepareEarly(rows, tokenizer, options, maxPositions, io.signal),
+      const { language, tokenizer, notes } = await openForTraining(options, device, io, (tokenizer) =>
+        look(rows, tokenizer, options, io.signal),
       )
       for (const note of notes) io.err.write(`${note}\n`)
       const trainer = new SFTTrainer({
@@ -80,7 +82,12 @@ async function saveModel(language: LanguageModel, outputDir: string, step: numbe
   }
 }
 
-async function rowsOf(o: SftOptions, { signal, err }: Io) {
+interface Rows {
+  trainDataset: Dataset
+  evalDataset?: Dataset
+}
+
+async function rowsOf(o: SftOptions, { signal, err }: Io): Promise<Rows> {
   const request = { signal, onProgress: progressLine(err) }
   const trainDataset = await loadRows(o.datasetName!, { config: o.datasetConfig ?? undefined, split: o.datasetTrainSplit, ...request })
   if (o.evalStrategy === 'no') return { trainDataset }
@@ -94,6 +101,14 @@ async function rowsOf(o: SftOptions, { signal, err }: Io) {
       ? await loadRows(o.datasetName!, { config: o.datasetConfig ?? undefined, split: o.datasetTestSplit, ...request })
       : await loadRows(o.evalDatasetName, { split: o.datasetTestSplit, ...request })
   return { trainDataset, evalDataset }
+}
+
+/** Rows that can't be trained on are told before the model is there; the trainer takes over what was prepared. */
+async function look(rows: Rows, tokenizer: Tokenizer, o: SftOptions, signal: AbortSignal): Promise<void> {
+  const { datasetTextField, maxLength, truncationMode, completionOnlyLoss, assistantOnlyLoss, packingStrategy, packing } = o
+  const settings = { datasetTextField, maxLength, truncationMode, completionOnlyLoss, assistantOnlyLoss, packingStrategy, signal }
+  await prepare(rows.trainDataset, tokenizer, { ...settings, packing })
+  if (rows.evalDataset) await prepare(rows.evalDataset, tokenizer, { ...settings, packing: o.evalPacking ?? packing })
 }
 
 async function watch(trainer: SFTTrainer, o: SftOptions, outputDir: string, io: Io): Promise<EndEvent> {

@@ -68,8 +68,11 @@ export type SFTConfig = InputOf<typeof trainingFields & Pick<typeof own, 'max_pa
 /** The fields behind `SFTConfig`. */
 export const configFields = { ...trainingFields, max_pass_tokens: own.max_pass_tokens, prefix_sharing: own.prefix_sharing }
 
+/** Decided when the model was opened. */
+const OPENING = new Set(['bf16', 'use_cpu', 'eos_token', 'chat_template_path'])
+
 /** The trainer's part of sft's options. */
 export function trainerArgs(options: SftOptions): SFTConfig {
-  const names = Object.entries(configFields).filter(([, field]) => field.status === 'honoured')
+  const names = Object.entries(configFields).filter(([name, field]) => field.status === 'honoured' && !OPENING.has(name))
   return Object.fromEntries(names.map(([name]) => [camel(name), options[camel(name) as keyof SftOptions]]))
 }
