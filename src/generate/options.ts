@@ -15,13 +15,12 @@ type Foreign =
   | 'padTokenId'
   | 'stopStrings'
   | 'streamer'
-  | 'useCache'
   | 'attentionMask'
 
 const SAMPLING = 'not supported yet; temperature, topK and topP shape what is drawn'
 const list: Check<readonly unknown[]> = kind('a list', Array.isArray)
 
-export const ASK: Checks<GenerateOptions & AskOptions & { doSample?: boolean } & Partial<Record<Foreign, undefined>>> = {
+export const ASK: Checks<GenerateOptions & AskOptions & Partial<Record<Foreign, undefined>>> = {
   maxNewTokens: whole(1),
   temperature: number('a number of at least 0', (n) => n >= 0),
   topK: whole(0),

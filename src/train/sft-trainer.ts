@@ -4,21 +4,27 @@ import { type Prepared, prepare } from '../data/prepare.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { predictSeconds, ratesOf } from '../engine/predict.ts'
 import { visiblePairs } from '../engine/runner.ts'
+import { saveTrained } from '../engine/save.ts'
 import { checkIds } from '../engine/vocabulary.ts'
 import { option, SaqrError, say } from '../error.ts'
+import { filled, signal as signalCheck, take, takeOptions } from '../hub/arguments.ts'
 import { ensureWritableFolder } from '../hub/files.ts'
 import { checkSame, findCheckpoint, restore } from './checkpoint.ts'
 import { stepData } from './data.ts'
+import { type EvalMetrics, evaluateNow } from './evaluate-now.ts'
 import type { EndEvent, StartEvent, TrainEvent } from './events.ts'
 import { trainLoop } from './loop.ts'
+import type { TrainingOptions } from './options/config.ts'
 import { resolveObject } from './options/resolve.ts'
 import { renamed } from './options/retired.ts'
 import { checkTraining } from './options/rules.ts'
-import type { TrainingOptions } from './options/sft.ts'
-import { argsFields, type CheckedInit, type SFTTrainerInit, takeInit } from './options/trainer-init.ts'
+import { argsFields, type CheckedInit, takeInit } from './options/trainer-init.ts'
+import type { SFTTrainerInit } from './options/trainer-types.ts'
 import { prepareRun, type Run, runFacts } from './run.ts'
 
-export type { SFTTrainerInit } from './options/trainer-init.ts'
+export type { SFTTrainerInit } from './options/trainer-types.ts'
+
+const RUN = { signal: signalCheck }
 
 /** TRL's TrainOutput */
 export interface TrainOutput {
@@ -46,7 +52,8 @@ export class SFTTrainer {
   }
 
   /** Runs to the end. Aborting saves a checkpoint of the last finished step; the result then names it. */
-  async train({ signal }: { signal?: AbortSignal } = {}): Promise<TrainOutput> {
+  async train(request?: { signal?: AbortSignal }): Promise<TrainOutput> {
+    const { signal } = takeOptions(request, 'train', RUN)
     for await (const event of this.stream({ signal })) {
       if (event.type !== 'end') continue
       const { step, metrics, stopped } = event
@@ -56,7 +63,11 @@ export class SFTTrainer {
   }
 
   /** The same as events, from the first `next()` on. Leaving the loop early saves as an abort does. */
-  async *stream({ signal }: { signal?: AbortSignal } = {}): AsyncGenerator<TrainEvent> {
+  stream(request?: { signal?: AbortSignal }): AsyncGenerator<TrainEvent> {
+    return this.#events(takeOptions(request, 'stream', RUN).signal)
+  }
+
+  async *#events(signal: AbortSignal | undefined): AsyncGenerator<TrainEvent> {
     const { model, processingClass, trainDataset, evalDataset, formattingFunc } = this.#init
     const o = this.options
     const language = model.language
@@ -105,6 +116,20 @@ export class SFTTrainer {
       stop.abort()
       run.dispose()
     }
+  }
+
+  /** The evaluation rows scored with the model as it is: TRL's metrics in camelCase. @throws SaqrError OPTION_INVALID without evalDataset */
+  async evaluate(request?: { signal?: AbortSignal }): Promise<EvalMetrics> {
+    const { signal } = takeOptions(request, 'evaluate', RUN)
+    return evaluateNow(this.#init, this.options, signal)
+  }
+
+  /** The trained part and the tokenizer, as a folder that opens like any model. @param folder default: outputDir */
+  async saveModel(folder?: string): Promise<void> {
+    const { language } = this.#init.model
+    const path = take(folder ?? this.options.outputDir ?? 'trainer_output', 'folder', filled)
+    await saveTrained(language, path)
+    await this.#init.processingClass.savePretrained(path)
   }
 
   #start(run: Run, { examples }: Prepared, outputDir: string, doneSteps: number): StartEvent {

@@ -41,8 +41,10 @@ export function resolve<T extends Fields>(fields: T, given: readonly Given[]): R
     const field = Object.hasOwn(fields, one.name) ? fields[one.name]! : undefined
     const problem = field ? (wrongUnderOldName(one) ?? check(field, one)) : unknownOption(one, Object.keys(fields))
     if (problem) problems.push(problem)
-    else if (field!.status === 'honoured') options[camel(one.name)] = field!.schema.parse(one.value)
-    else if (field!.status === 'subsumed') notes.push(`${one.said}: ${spelled(field!.by, spell)}`)
+    else if (field!.status === 'honoured') {
+      options[camel(one.name)] = field!.schema.parse(one.value)
+      if (one.old) notes.push(`${one.said} is ${one.program ? camel(one.name) : one.name} now`)
+    } else if (field!.status === 'subsumed') notes.push(`${one.said}: ${spelled(field!.by, spell)}`)
   }
   if (problems.length > 0) {
     const problem = joined(problems)

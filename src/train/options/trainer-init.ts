@@ -8,17 +8,8 @@ import { Tokenizer } from '../../text/tokenizer.ts'
 import { camel } from './field.ts'
 import { renamed, retired } from './retired.ts'
 import { sizeInBytes } from './schemas.ts'
-import { configFields, type SFTConfig, sftFields } from './sft.ts'
-
-/** A model as the trainer sees it. */
-export interface TrainableModel {
-  readonly language: LanguageModel
-  readonly tokenizer?: Tokenizer
-  readonly maxSeqLength?: number
-}
-
-/** Rows: a data set, or a plain list of objects. */
-export type Rows = Dataset | readonly Row[]
+import { configFields, sftFields } from './sft.ts'
+import type { TrainableModel } from './trainer-types.ts'
 
 export interface CheckedInit {
   model: TrainableModel
@@ -183,32 +174,4 @@ function openedAs(values: Record<string, unknown>, { model, processingClass }: C
       say`${option('eosToken')} ${shown(values.eosToken)} is not the tokenizer’s: give it to fromPretrained, so that it is saved with what is trained`,
     )
   if (values.chatTemplatePath != null) throw elsewhere('chatTemplatePath')!
-}
-
-/** The trainer as programs write it. */
-export interface SFTTrainerInit {
-  /** what FastLanguageModel gave */
-  model: TrainableModel
-  /** default: the model's own */
-  processingClass?: Tokenizer | null
-  /** older name of processingClass */
-  tokenizer?: Tokenizer | null
-  /** a data set, or a list of rows */
-  trainDataset: Rows
-  /** scored as args.evalStrategy says */
-  evalDataset?: Rows | null
-  /** TRL's options in camelCase; what is left out has TRL's default */
-  args?: SFTConfig | null
-  /** makes one text of a row, whatever its columns */
-  formattingFunc?: ((row: Row) => string) | null
-  /** for everything on the device: '8GB', '512MiB' or bytes; default: what is free */
-  memory?: number | string | null
-  /** in args today */
-  maxSeqLength?: number | null
-  /** in args today */
-  datasetTextField?: string
-  /** in args today */
-  packing?: boolean
-  /** accepted: one process prepares rows fast enough */
-  datasetNumProc?: number | null
 }
