@@ -220,6 +220,10 @@ describe('rules', () => {
     [{ logging_steps: 0 }, '--logging_steps is 0; use --logging_strategy no'],
     [{ save_steps: 0 }, '--save_steps is 0; use --save_strategy no'],
     [{ use_cpu: true, device: 'cuda' }, '--use_cpu contradicts'],
+    [
+      { lora_target_modules: 'q_proj,v_proj' },
+      '--lora_target_modules q_proj,v_proj is one name with commas in it, which no module has: give a list, q_proj v_proj',
+    ],
   ])('%j', (values, message) => {
     expect(asFlags(catching(() => checkSft(options(values)))).message).toContain(message)
   })
