@@ -4,7 +4,7 @@ import { option, SaqrError, say } from '../error.ts'
 import { evaluate } from './evaluate.ts'
 import type { EvalEvent } from './events.ts'
 import type { TrainingOptions } from './options/config.ts'
-import type { CheckedInit } from './options/trainer-init.ts'
+import type { CheckedInit } from './options/trainer-types.ts'
 import { prepareRun } from './run.ts'
 
 /** TRL's metrics of an evaluation in camelCase */

@@ -7,11 +7,13 @@ import { Dataset } from '../../src/data/dataset.ts'
 import { prepare } from '../../src/data/prepare.ts'
 import { type PromptForm, promptIds, readPromptForm, writePromptForm } from '../../src/data/prompt-form.ts'
 import type { Row } from '../../src/data/rows.ts'
-import { tokenizerOf } from '../text/fixtures.ts'
+import { Tokenizer } from '../../src/text/tokenizer.ts'
+import { filesOf, tokenizerOf } from '../text/fixtures.ts'
 
 const template =
   '{% for m in messages %}<u>{{ m.role }}\n{{ m.content }}\n{% endfor %}{% if add_generation_prompt %}<u>assistant\n{% endif %}'
-const plain = tokenizerOf('smollm-like')
+const { tokenizerJson, tokenizerConfig } = filesOf('smollm-like')
+const plain = new Tokenizer({ tokenizerJson, tokenizerConfig: { ...tokenizerConfig, chat_template: undefined } })
 const chat = tokenizerOf('smollm-like', { chatTemplate: template })
 const said = [
   { role: 'user', content: 'hi' },

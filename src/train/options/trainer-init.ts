@@ -9,18 +9,7 @@ import { camel } from './field.ts'
 import { renamed, retired } from './retired.ts'
 import { sizeInBytes } from './schemas.ts'
 import { configFields, sftFields } from './sft.ts'
-import type { TrainableModel } from './trainer-types.ts'
-
-export interface CheckedInit {
-  model: TrainableModel
-  processingClass: Tokenizer
-  trainDataset: Dataset
-  evalDataset: Dataset | null
-  formattingFunc: ((row: Row) => string) | undefined
-  /** bytes; null: what is free */
-  memory: number | null
-  report: unknown
-}
+import type { CheckedInit, TrainableModel } from './trainer-types.ts'
 
 const ELSEWHERE = say`it belongs to the model: FastLanguageModel.getPeftModel`
 const CALLED = 'not supported; the events of trainer.stream() say all that happens, and may be acted on'

@@ -41,3 +41,15 @@ export interface SFTTrainerInit {
   /** accepted: one process prepares rows fast enough */
   datasetNumProc?: number | null
 }
+
+/** The same checked and in one form. */
+export interface CheckedInit {
+  model: TrainableModel
+  processingClass: Tokenizer
+  trainDataset: Dataset
+  evalDataset: Dataset | null
+  formattingFunc: ((row: Row) => string) | undefined
+  /** bytes; null: what is free */
+  memory: number | null
+  report: unknown
+}
