@@ -2,7 +2,7 @@
 import type { AdapterSpec } from './adapters/choose.ts'
 import type { Device } from './devices/device.ts'
 import { openDevice } from './devices/open.ts'
-import { LanguageModel } from './engine/language-model.ts'
+import { checkModules, LanguageModel } from './engine/language-model.ts'
 import { loadAdapter } from './engine/load-adapter.ts'
 import { openBase } from './engine/open-base.ts'
 import type { OpenModel } from './engine/open-model.ts'
@@ -73,6 +73,12 @@ export const FastLanguageModel = {
       )
     const config = { ...LORA, targetModules: [...family.linears], ...given, baseModelNameOrPath: model.name } as AdapterConfig
     const adapted = new LanguageModel(language.open, { kind: 'lora', config }, randomState)
+    try {
+      checkModules(adapted)
+    } catch (error) {
+      adapted.disposeAdapter()
+      throw error
+    }
     adapted.promptForm = language.promptForm
     return new PretrainedModel(adapted, model.tokenizer, model.maxSeqLength, model.name, 'nothing')
   },

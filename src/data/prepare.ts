@@ -93,6 +93,12 @@ async function prepareAnew(dataset: Dataset, tokenizer: Tokenizer, options: Prep
       said.add(note)
       notes.push(`${where}: ${note}`)
     }
+    if (shape === 'text' && beginsTwice(ids, tokenizer) && !said.has('twice')) {
+      said.add('twice')
+      notes.push(
+        `${where}: the row begins with ${tokenizer.bosToken} twice: it stands in the text, and the tokenizer puts it before every text, as in TRL. Take it out of the texts, or train on messages.`,
+      )
+    }
     if (lost !== undefined && !said.has('lost')) {
       said.add('lost')
       notes.push(
@@ -138,7 +144,10 @@ function format(formattingFunc: (row: Row) => string, row: Row, where: string, f
     )
   }
   if (typeof text !== 'string')
-    throw new SaqrError('DATA_FUNCTION', say`${where}: ${option('formattingFunc')} must return a text, not ${shown(text)}`)
+    throw new SaqrError(
+      'DATA_FUNCTION',
+      say`${where}: ${option('formattingFunc')} is given one row and must return its text, not ${shown(text)}; a function of many rows goes into map(…, { batched: true })`,
+    )
   formatted.push(text)
   return text
 }
@@ -168,6 +177,11 @@ function cut(example: Example, maxLength: number | null, { truncationMode = 'kee
   if (maxLength === null || ids.length <= maxLength) return example
   const from = truncationMode === 'keep_start' ? 0 : ids.length - maxLength
   return { ...example, ids: ids.slice(from, from + maxLength), targets: targets.slice(from, from + maxLength) }
+}
+
+/** a text that the chat template wrote has the token already */
+function beginsTwice(ids: ArrayLike<number>, { bosId }: Tokenizer): boolean {
+  return bosId !== null && ids[0] === bosId && ids[1] === bosId
 }
 
 function noTarget(before: Uint8Array, maxLength: number | null): string {

@@ -28,6 +28,7 @@ describe.each([
   { script: 'templates', name: 'templates' },
   { script: 'row_files', name: 'row-files' },
   { script: 'module_regex', name: 'module_regex' },
+  { script: 'dataset_calls', name: 'dataset-calls' },
 ])('$script.py', async ({ script, name }) => {
   const folder = await oracle(script)
   it.each(filesBelow(recorded(name)))('%s', (path) => {

@@ -1,9 +1,12 @@
 """What `datasets` makes of rows by map, filter, shuffle, select and train_test_split.
 
-    python tools/oracle/dataset_calls.py test/fixtures/data/calls.json
+    python tools/oracle/dataset_calls.py OUT
+
+OUT/calls.json: `rows`, and by the name of a call the rows or row numbers that it gives.
 """
 import json
 import sys
+from pathlib import Path
 
 from datasets import Dataset, disable_progress_bars
 
@@ -50,6 +53,8 @@ calls = {
 }
 
 if __name__ == "__main__":
-    with open(sys.argv[1], "w") as file:
+    out = Path(sys.argv[1])
+    out.mkdir(parents=True, exist_ok=True)
+    with open(out / "calls.json", "w") as file:
         json.dump(calls, file, separators=(",", ":"))
         file.write("\n")
