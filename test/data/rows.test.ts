@@ -250,7 +250,7 @@ describe('roles', () => {
   })
 })
 
-it('a row that begins with the beginning of a text twice is told', async () => {
+test('a row that begins with the beginning of a text twice is told', async () => {
   const tokenizer = tokenizerOf('llama2-like')
   const { notes } = await prepare(new Dataset([{ text: 'once' }, { text: '<s>once' }], 'rows.json'), tokenizer)
   expect(notes.filter((note) => note.includes('twice'))).toEqual([
