@@ -11,8 +11,8 @@ export class SaqrError extends Error {
   readonly #said: Message
 
   constructor(code: string, message: string | Message, options?: ErrorOptions) {
-    const said = typeof message === 'string' ? new Message([message]) : message
-    super(said.spelled(), options)
+    const said = message instanceof Message ? message : new Message([typeof message === 'string' ? message : 'no message'])
+    super(said.spelled(), options ?? {})
     this.code = code
     this.option = said.options[0]
     this.#said = said

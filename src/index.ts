@@ -1,22 +1,25 @@
 /** saqr: fine-tune large language models. */
 
 export { Dataset } from './data/dataset.ts'
+export type { FilterOptions, MapOptions } from './data/dataset-map.ts'
+export type { SplitOptions } from './data/dataset-split.ts'
 export { type LoadDatasetOptions, loadDataset } from './data/load.ts'
-export { CpuDevice, type CpuOptions } from './devices/cpu/device.ts'
+export type { Row } from './data/rows.ts'
 export type { Device } from './devices/device.ts'
+export { openDevice } from './devices/open.ts'
 export { SaqrError } from './error.ts'
-export {
-  FastLanguageModel,
-  type LoadOptions,
-  type PeftOptions,
-  PretrainedModel,
-} from './fast-language-model.ts'
-export type { GenerateOptions } from './generate/generate.ts'
-export { Tokenizer } from './text/tokenizer.ts'
+export { FastLanguageModel, type Opened } from './fast-language-model.ts'
+export type { AskOptions, GenerateOptions } from './generate/generate.ts'
+export type { HubProgress } from './hub/places.ts'
+export type { LoadOptions, PeftOptions } from './model-options.ts'
+export type { PretrainedModel, SaveMergedOptions } from './pretrained-model.ts'
+export type { Chat, ChatOptions, Message } from './text/tokenizer.ts'
+export { Tokenizer, type TokenizerOptions } from './text/tokenizer.ts'
 export type { TrainEvent } from './track/events.ts'
 export { jsonl } from './track/jsonl.ts'
 export { textOutput } from './track/output.ts'
 export { terminal } from './track/terminal.ts'
 export { type TextOutput, type Tracker, tracked } from './track/tracker.ts'
-export type { SFTConfig } from './train/options/sft.ts'
+export { SFTConfig } from './train/options/sft-config.ts'
+export type { Rows, TrainableModel } from './train/options/trainer-types.ts'
 export { SFTTrainer, type SFTTrainerInit, type TrainOutput } from './train/sft-trainer.ts'

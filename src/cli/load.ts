@@ -1,6 +1,6 @@
 /** Model and rows as the options of `saqr sft` name them. */
 import type { Device } from '../devices/device.ts'
-import { LanguageModel } from '../engine/language-model.ts'
+import { checkModules, LanguageModel } from '../engine/language-model.ts'
 import { loadAdapter } from '../engine/load-adapter.ts'
 import { type BaseRequest, type OpenedBase, openBase as open } from '../engine/open-base.ts'
 import { option, SaqrError, say } from '../error.ts'
@@ -43,7 +43,9 @@ export async function openForTraining(
     )
   if (base.adapter !== null) return { ...base, language: asked(loadAdapter(base.open, base.adapter), base) }
   if (o.loadIn4bit && !lora) throw new SaqrError('OPTION_INVALID', FROZEN_4BIT)
-  return { ...base, language: asked(new LanguageModel(base.open, lora ? { kind: 'lora', config: lora } : { kind: 'full' }, o.seed), base) }
+  const language = new LanguageModel(base.open, lora ? { kind: 'lora', config: lora } : { kind: 'full' }, o.seed)
+  if (lora) checkModules(language)
+  return { ...base, language: asked(language, base) }
 }
 
 /** The model as it is: a checkpoint, or an adapter over its base. */

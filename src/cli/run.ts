@@ -5,6 +5,7 @@ import { type Given, resolve } from '../train/options/resolve.ts'
 import { spelling } from '../train/options/spelling.ts'
 import { parseFlags, type Stray } from './flags.ts'
 import { fieldHelp, verbHelp } from './help.ts'
+import { unknownCommand } from './unknown-command.ts'
 import { common, type Io, type Verb } from './verb.ts'
 import { version } from './version.ts'
 
@@ -41,13 +42,11 @@ async function dispatch(args: readonly string[], io: Io, verbs: readonly VerbEnt
   }
   if (name === 'help') return await dispatch([...rest.slice(0, 1), '--help', ...rest.slice(1)], io, verbs)
   const entry = verbs.find((verb) => verb.name === name)
-  if (!entry) {
-    const close = nearest(
+  if (!entry)
+    throw unknownCommand(
       name,
       verbs.map((verb) => verb.name),
     )
-    throw new SaqrError('OPTION_UNKNOWN', `unknown command ${name}; ${close ? `did you mean saqr ${close}?` : 'saqr --help lists them'}`)
-  }
   return await call(await entry.load(), rest, io)
 }
 

@@ -21,8 +21,8 @@ export function indices(given: unknown, rows: number): number[] {
   if (given === null || typeof given !== 'object' || !(Symbol.iterator in given))
     throw new SaqrError('OPTION_INVALID', `select takes a list of row numbers (from 0), not ${shown(given)}`)
   const list = [...(given as Iterable<unknown>)]
-  const wrong = list.find((i) => !Number.isSafeInteger(i) || (i as number) >= rows || (i as number) < 0)
-  if (wrong !== undefined) throw new SaqrError('OPTION_INVALID', `select: there is no row ${shown(wrong)} in ${rows} rows (numbers from 0)`)
+  const wrong = list.findIndex((i) => !Number.isSafeInteger(i) || (i as number) >= rows || (i as number) < 0)
+  if (wrong !== -1) throw new SaqrError('OPTION_INVALID', `select: there is no row ${shown(list[wrong])} in ${rows} rows (numbers from 0)`)
   return list as number[]
 }
 

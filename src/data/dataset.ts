@@ -1,6 +1,6 @@
 /** Rows and where they came from, and what Hugging Face's `datasets` does with them: every call gives a new data set and leaves this one as it is. */
 import { SaqrError } from '../error.ts'
-import { shown, take } from '../hub/arguments.ts'
+import { mapping, shown, take, text } from '../hub/arguments.ts'
 import { count, index, indices, rowFunction, rowsOf, sourceName } from './dataset-arguments.ts'
 import { type FilterOptions, type MapOptions, type RowFilter, type RowMap, takeMap, wholeRow } from './dataset-map.ts'
 import { type SplitOptions, splitOrder, takeSeed, takeSplit } from './dataset-split.ts'
@@ -29,7 +29,8 @@ export class Dataset {
    * @param source what messages call it
    * @throws SaqrError DATA_ROW for what is no list of rows
    */
-  constructor(rows: readonly Row[], source = 'rows', { unit = 'row', numbers, places }: Places = {}) {
+  constructor(rows: readonly Row[], source = 'rows', where: Places = {}) {
+    const { unit = 'row', numbers, places } = take(where, 'where', mapping) as Places
     this.source = take(source, 'source', sourceName)
     this.rows = rowsOf(rows, source)
     this.#unit = unit
@@ -87,18 +88,19 @@ export class Dataset {
   }
 
   /** number of the row in its file, from 1 */
-  numberOf(index: number): number {
-    return this.#numbers?.[index] ?? index + 1
+  numberOf(i: number): number {
+    take(i, 'i', index)
+    return this.#numbers?.[i] ?? i + 1
   }
 
   /** "rows.jsonl, line 17" */
-  where(index: number): string {
-    return this.#places?.[index] ?? `${this.source}, ${this.#unit} ${this.numberOf(index)}`
+  where(i: number): string {
+    return this.#places?.[take(i, 'i', index)] ?? `${this.source}, ${this.#unit} ${this.numberOf(i)}`
   }
 
   /** @throws SaqrError DATA_COLUMNS */
   recognise(textField?: string): Recognised {
-    return recognise(this.columns, this.source, textField)
+    return recognise(this.columns, this.source, textField === undefined ? undefined : take(textField, 'textField', text))
   }
 
   /** rows [from, to) as a data set of their own */

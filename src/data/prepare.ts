@@ -51,6 +51,20 @@ export interface Prepared {
  * OPTION_INVALID: options that contradict each other or the data
  */
 export async function prepare(dataset: Dataset, tokenizer: Tokenizer, options: PrepareOptions = {}): Promise<Prepared> {
+  const { signal: _, formattingFunc, ...settings } = options
+  const key = [tokenizer, formattingFunc, JSON.stringify(Object.entries(settings).sort())]
+  const there = ahead.get(dataset)
+  ahead.delete(dataset)
+  if (there?.key.every((one, i) => one === key[i])) return there.made
+  const made = await prepareAnew(dataset, tokenizer, options)
+  ahead.set(dataset, { key, made })
+  return made
+}
+
+/** What was prepared last of a data set, handed over once to who asks for the same: rows are looked at before weights are there. */
+const ahead = new WeakMap<Dataset, { key: readonly unknown[]; made: Prepared }>()
+
+async function prepareAnew(dataset: Dataset, tokenizer: Tokenizer, options: PrepareOptions): Promise<Prepared> {
   const { maxLength = null, packing = false, formattingFunc, signal } = options
   if (dataset.length === 0) throw new SaqrError('DATA_NO_TARGETS', `${dataset.source} has no rows. Give rows to train on.`)
   const { shape, unused: columns } = formattingFunc ? { shape: 'text' as Shape, unused: [] } : dataset.recognise(options.datasetTextField)
@@ -81,6 +95,12 @@ export async function prepare(dataset: Dataset, tokenizer: Tokenizer, options: P
     if (note !== undefined && !said.has(note)) {
       said.add(note)
       notes.push(`${where}: ${note}`)
+    }
+    if (shape === 'text' && beginsTwice(ids, tokenizer) && !said.has('twice')) {
+      said.add('twice')
+      notes.push(
+        `${where}: the row begins with ${tokenizer.bosToken} twice: it stands in the text, and the tokenizer puts it before every text, as in TRL. Take it out of the texts, or train on messages.`,
+      )
     }
     if (lost !== undefined && !said.has('lost')) {
       said.add('lost')
@@ -127,7 +147,10 @@ function format(formattingFunc: (row: Row) => string, row: Row, where: string, f
     )
   }
   if (typeof text !== 'string')
-    throw new SaqrError('DATA_FUNCTION', say`${where}: ${option('formattingFunc')} must return a text, not ${shown(text)}`)
+    throw new SaqrError(
+      'DATA_FUNCTION',
+      say`${where}: ${option('formattingFunc')} is given one row and must return its text, not ${shown(text)}; a function of many rows goes into map(…, { batched: true })`,
+    )
   formatted.push(text)
   return text
 }
@@ -157,6 +180,11 @@ function cut(example: Example, maxLength: number | null, { truncationMode = 'kee
   if (maxLength === null || ids.length <= maxLength) return example
   const from = truncationMode === 'keep_start' ? 0 : ids.length - maxLength
   return { ...example, ids: ids.slice(from, from + maxLength), targets: targets.slice(from, from + maxLength) }
+}
+
+/** a text that the chat template wrote has the token already */
+function beginsTwice(ids: ArrayLike<number>, { bosId }: Tokenizer): boolean {
+  return bosId !== null && ids[0] === bosId && ids[1] === bosId
 }
 
 function noTarget(before: Uint8Array, maxLength: number | null): string {

@@ -82,7 +82,12 @@ export interface Turn {
 }
 
 /** what every device's `run` is */
-export function runOnce(device: Pick<Device, 'turn'>, items: readonly RunItem[], inputs: PassInputs, options: RunOptions = {}) {
+export function runOnce(
+  device: Pick<Device, 'turn'>,
+  items: readonly RunItem[],
+  inputs: PassInputs,
+  options: RunOptions = {},
+): Promise<Uint8Array[]> {
   const { signal, read = [] } = options
   return device.turn(async (turn) => {
     await turn.run(items, inputs, signal)

@@ -1,6 +1,7 @@
 /** A model that can be trained, generate and be saved: an open checkpoint and what is trained over it. */
 import type { Adapter } from '../adapters/adapter.ts'
 import type { AdapterSpec } from '../adapters/choose.ts'
+import { isSaved, matches } from '../adapters/match.ts'
 import type { PromptForm } from '../data/prompt-form.ts'
 import { option, SaqrError, say } from '../error.ts'
 import type { StoredTensor } from '../formats/dense.ts'
@@ -8,6 +9,7 @@ import { layoutParameters } from '../graph/layout.ts'
 import type { TraceRecorder } from '../graph/trace.ts'
 import { nearest } from '../hub/nearest.ts'
 import type { OpenModel } from './open-model.ts'
+import { parametersOf } from './settle.ts'
 import { Trainables } from './trainables.ts'
 
 export class LanguageModel {
@@ -88,6 +90,31 @@ export class LanguageModel {
     this.#trainables?.dispose()
   }
 }
+
+/**
+ * Every name of a new adapter's modules must mean one: PEFT passes over those that mean none beside others that do.
+ * @throws SaqrError OPTION_MODULES naming the first that doesn't
+ */
+export function checkModules({ adapter, recorder, open }: LanguageModel): void {
+  const { targetModules, modulesToSave } = adapter.config!
+  const names = [...recorder.weights.keys(), ...recorder.parameters.keys()].map(modulePath)
+  const there = new Set([...names, ...parametersOf(open.model).keys()].map((name) => name.replace(/\.(weight|bias)$/, '')))
+  const check = (given: string, list: readonly string[], means: (name: string, path: string) => boolean) => {
+    const wrong = list.find((name) => ![...there].some((path) => means(name, path)))
+    if (wrong === undefined) return
+    const ends = new Set([...there].map((path) => path.split('.').at(-1)!))
+    const close = nearest(wrong, ends)
+    throw new SaqrError(
+      'OPTION_MODULES',
+      say`${option(given)} names ${wrong}, which is no module of this ${open.model.family} model: ${close ? `did you mean ${close}?` : `it has ${[...ends].join(', ')}`}`,
+    )
+  }
+  if (typeof targetModules !== 'string') check('targetModules', targetModules, (name, path) => matches([name], path))
+  check('modulesToSave', modulesToSave ?? [], (name, path) => isSaved([name], path))
+}
+
+/** of an adapter's tensor: the module it belongs to */
+const modulePath = (name: string) => name.replace(/\.lora_(A|B|embedding_A|embedding_B)(\.weight)?$/, '')
 
 function noTarget(targets: readonly string[] | string, { open, recorder }: LanguageModel): SaqrError {
   // matrices of the blocks

@@ -30,6 +30,10 @@ export interface AskOptions {
   system?: string | null
   /** JSON schemas of functions the model may call, for the chat template */
   tools?: readonly unknown[] | null
+  /** false: always the likeliest token; true: tokens are drawn, at temperature 1 unless it is given. Default: as the temperature says */
+  doSample?: boolean
+  /** accepted: generation always keeps keys and values */
+  useCache?: boolean
 }
 
 /** Token ids that follow the prompt's, up to one that ends the text. Errors: TEXT_TOO_LONG, TEXT_EMPTY, MODEL_VOCABULARY, OPTION_INVALID. */

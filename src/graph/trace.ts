@@ -32,7 +32,7 @@ export class TraceRecorder extends Recorder implements AdapterBuilder {
   readonly weights = new Map<string, WeightSpec>()
   readonly parameters = new Map<string, ParameterSpec>()
   /** small constant tables: RoPE frequencies … */
-  readonly constants = new Map<string, Float32Array>()
+  readonly constants: Map<string, Float32Array> = new Map()
   readonly caches: WeightSpec[] = []
   readonly #layout: Layout | undefined
 

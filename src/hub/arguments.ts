@@ -7,14 +7,14 @@ import { type Message, option, SaqrError, say } from '../error.ts'
 import { nearest } from './nearest.ts'
 
 /** Not a value of this kind; `why`: known and not to be had. */
-class Unfit {
+export class Unfit {
   readonly why: string | Message | undefined
   constructor(why?: string | Message) {
     this.why = why
   }
 }
 
-const unfit = new Unfit()
+export const unfit = new Unfit()
 
 export interface Check<T> {
   /** completes "expected …" */

@@ -32,6 +32,8 @@ export interface TokenizerOptions {
   chatTemplate?: string
 }
 
+export type { ChatOptions, Message } from './chat-template.ts'
+
 export interface Chat {
   text: string
   ids: number[]
@@ -194,10 +196,9 @@ export class Tokenizer {
    * The chat template names the role in its source.
    * @throws SaqrError TEXT_NO_TEMPLATE, TEXT_TEMPLATE_INVALID
    */
-  namesRole(role: string, options: ChatOptions = {}): boolean {
+  namesRole(role: string, options?: ChatOptions): boolean {
     take(role, 'role', text)
-    takeOptions(options, 'namesRole', CHAT)
-    return this.#template(options).names(role)
+    return this.#template(takeOptions(options, 'namesRole', CHAT)).names(role)
   }
 
   /**
@@ -225,8 +226,8 @@ export class Tokenizer {
    * The same, and which tokens the template's `{% generation %}` blocks wrote (1) and which not (0).
    * @throws SaqrError TEXT_NO_GENERATION_MARKS; TEXT_NO_OFFSETS where tokens can't be found again in the text
    */
-  applyChatTemplateWithMask(given: readonly Message[], options: ChatOptions = {}): Chat & { mask: Uint8Array } {
-    takeOptions(options, 'applyChatTemplateWithMask', CHAT)
+  applyChatTemplateWithMask(given: readonly Message[], chat?: ChatOptions): Chat & { mask: Uint8Array } {
+    const options = takeOptions(chat, 'applyChatTemplateWithMask', CHAT)
     const template = this.#template({ ...options, training: true })
     if (!template.marksGeneration) {
       throw new SaqrError(

@@ -1,50 +1,38 @@
 /** Supervised fine-tuning with TRL's names: rows prepared, a plan that fits, a loop of events. */
 import { join } from 'node:path'
 import type { Dataset } from '../data/dataset.ts'
-import type { Row } from '../data/files.ts'
 import { collectGarbage } from '../engine/heap.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
+import { saveTrained } from '../engine/save.ts'
 import { option, SaqrError, say } from '../error.ts'
 import { tokenizerTexts } from '../formats/tokenizer-files.ts'
+import { filled, signal as signalCheck, take, takeOptions } from '../hub/arguments.ts'
 import { ensureWritableFolder } from '../hub/files.ts'
-import type { Tokenizer } from '../text/tokenizer.ts'
 import type { EndEvent, TrainEvent } from '../track/events.ts'
 import { jsonl } from '../track/jsonl.ts'
 import { standardError } from '../track/output.ts'
 import { terminal } from '../track/terminal.ts'
 import { type Tracker, tracked } from '../track/tracker.ts'
-import { unusedRows } from './check-rows.ts'
+import { checkPositions, checkVocabulary, unusedRows } from './check-rows.ts'
 import { checkSame, findCheckpoint, type Resumed, restore } from './checkpoint.ts'
+import { type EvalMetrics, evaluateNow } from './evaluate-now.ts'
 import { lockFolder } from './lock.ts'
 import { trainLoop } from './loop.ts'
 import type { Objective } from './objectives/objective.ts'
 import { sft } from './objectives/sft.ts'
+import type { TrainingOptions } from './options/config.ts'
 import { resolveObject } from './options/resolve.ts'
-import { checkTraining, memoryLimit } from './options/rules.ts'
-import { configFields, type SFTConfig, type TrainingOptions } from './options/sft.ts'
-import { prepareRows } from './prepare-rows.ts'
+import { renamed } from './options/retired.ts'
+import { checkTraining } from './options/rules.ts'
+import { argsFields, takeInit } from './options/trainer-init.ts'
+import type { CheckedInit, SFTTrainerInit } from './options/trainer-types.ts'
 import { prepareRun, type Run } from './run.ts'
 import { startEvent } from './start-event.ts'
 import { turnOn } from './turn.ts'
 
-export interface SFTTrainerInit {
-  /** what FastLanguageModel gave */
-  model: { readonly language: LanguageModel; readonly maxSeqLength?: number }
-  processingClass: Tokenizer
-  trainDataset: Dataset
-  evalDataset?: Dataset | null
-  /** TRL's options in camelCase; what is left out has TRL's default */
-  args?: SFTConfig
-  /** makes one text of a row, whatever its columns */
-  formattingFunc?: (row: Row) => string
-  /** for everything on the device: a size such as `8GB` (10⁹ bytes each) or `512MiB` (2²⁰), or bytes; default: what is free */
-  memory?: string | number | null
-  /**
-   * Where `train()` shows how it goes: `terminal` (on standard error, as `saqr sft` does), `none`, or trackers of your own.
-   * Default: `terminal` where standard error is one, else `none`.
-   */
-  report?: 'terminal' | 'none' | readonly Tracker[]
-}
+export type { SFTTrainerInit } from './options/trainer-types.ts'
+
+const RUN = { signal: signalCheck }
 
 /** TRL's TrainOutput */
 export interface TrainOutput {
@@ -63,18 +51,17 @@ export interface TrainRequest {
 }
 
 export class SFTTrainer {
-  readonly #init: SFTTrainerInit
+  readonly #init: CheckedInit
   readonly #objective: Objective = sft
   readonly options: TrainingOptions
   /** a line for each option that was accepted and has nothing left to do */
   readonly notes: readonly string[]
 
   /** @throws SaqrError OPTION_… for options that can't be carried out, each by name */
-  constructor(init: SFTTrainerInit) {
-    const { options, notes } = resolveObject(configFields, { maxLength: init.model.maxSeqLength, ...init.args } as Record<string, unknown>)
+  constructor(given: SFTTrainerInit) {
+    const { init, values } = takeInit(given)
+    const { options, notes } = resolveObject(argsFields, values, renamed)
     checkTraining(options)
-    memoryLimit(init.memory ?? null)
-    checkReport(init.report)
     if (!init.evalDataset && (options.evalStrategy !== 'no' || options.evalOnStart)) throw noEvalRows(options)
     this.#init = init
     this.options = options
@@ -89,8 +76,9 @@ export class SFTTrainer {
    * process.once('SIGINT', () => stop.abort())
    * const { stopped } = await trainer.train({ signal: stop.signal })
    */
-  async train(request: TrainRequest = {}): Promise<TrainOutput> {
-    for await (const event of tracked(this.stream(request), this.#trackers())) {
+  async train(request?: TrainRequest): Promise<TrainOutput> {
+    const { signal } = takeOptions(request, 'train', RUN)
+    for await (const event of tracked(this.stream({ signal }), this.#trackers())) {
       if (event.type !== 'end') continue
       const { step, metrics, finished, stopped } = event
       return { globalStep: step, trainingLoss: metrics.trainLoss, metrics, finished, stopped }
@@ -99,16 +87,20 @@ export class SFTTrainer {
   }
 
   /** The same as events, from the first `next()` on; nothing is shown. Leaving the loop early saves as an abort does. */
-  async *stream(request: TrainRequest = {}): AsyncGenerator<TrainEvent> {
+  stream(request?: TrainRequest): AsyncGenerator<TrainEvent> {
+    return this.#events(takeOptions(request, 'stream', RUN).signal)
+  }
+
+  async *#events(signal: AbortSignal | undefined): AsyncGenerator<TrainEvent> {
     const outputDir = this.options.outputDir ?? 'trainer_output'
     const language = this.#init.model.language
     language.checkTrainable() // before any work
-    const endTurn = await turnOn(language, request.signal)
+    const endTurn = await turnOn(language, signal)
     try {
       ensureWritableFolder(outputDir)
       const unlock = lockFolder(outputDir)
       try {
-        const events = this.#run(language, outputDir, request.signal)
+        const events = this.#run(language, outputDir, signal)
         yield* [this.options.reportTo].flat().includes('jsonl') ? tracked(events, [jsonl(join(outputDir, 'events.jsonl'))]) : events
       } finally {
         unlock()
@@ -122,9 +114,15 @@ export class SFTTrainer {
     const { processingClass, trainDataset, evalDataset, formattingFunc } = this.#init
     const o = this.options
     const objective = this.#objective
-    const rows = { trainDataset, evalDataset, formattingFunc }
-    const { prepared, evaluated } = await prepareRows(objective, rows, processingClass, o, model.open.model, signal)
+    const prepare = (rows: Dataset, evaluation: boolean) =>
+      objective.prepare(rows, processingClass, o, { evaluation, formattingFunc, signal })
+    const prepared = await prepare(trainDataset, false)
+    const evaluated = evalDataset ? await prepare(evalDataset, true) : null
     const all = evaluated ? [prepared, evaluated] : [prepared]
+    for (const { examples } of all) {
+      checkPositions(examples, model.open.model)
+      checkVocabulary(examples, model.open.model)
+    }
     model.promptForm = prepared.form
     const resumed = findCheckpoint(outputDir, o.resumeFromCheckpoint)
     const run = prepareRun({
@@ -133,7 +131,7 @@ export class SFTTrainer {
       examples: prepared.examples,
       evalExamples: evaluated?.examples ?? null,
       options: o,
-      memory: memoryLimit(this.#init.memory ?? null),
+      memory: this.#init.memory,
       goesOn: resumed?.facts ?? null,
     })
     const stop = new AbortController()
@@ -158,6 +156,20 @@ export class SFTTrainer {
     }
   }
 
+  /** The evaluation rows scored with the model as it is: TRL's metrics in camelCase. @throws SaqrError OPTION_INVALID without evalDataset */
+  async evaluate(request?: { signal?: AbortSignal }): Promise<EvalMetrics> {
+    const { signal } = takeOptions(request, 'evaluate', RUN)
+    return evaluateNow(this.#objective, this.#init, this.options, signal)
+  }
+
+  /** The trained part and the tokenizer, as a folder that opens like any model. @param folder default: outputDir */
+  async saveModel(folder?: string): Promise<void> {
+    const { language } = this.#init.model
+    const path = take(folder ?? this.options.outputDir ?? 'trainer_output', 'folder', filled)
+    await saveTrained(language, path)
+    await this.#init.processingClass.savePretrained(path)
+  }
+
   #trackers(): readonly Tracker[] {
     const { report = standardError.isTTY ? 'terminal' : 'none' } = this.#init
     if (report === 'none') return []
@@ -177,11 +189,6 @@ function settleHeap({ memory, model }: Run): void {
   const { tokenizer } = model.open.checkpoint
   if (tokenizer) tokenizerTexts(tokenizer)
   collectGarbage()
-}
-
-function checkReport(report: SFTTrainerInit['report']): void {
-  if (report === undefined || report === 'terminal' || report === 'none' || Array.isArray(report)) return
-  throw new SaqrError('OPTION_INVALID', `report is ${JSON.stringify(report)}; expected 'terminal', 'none' or a list of trackers`)
 }
 
 function noEvalRows({ evalStrategy, evalOnStart }: TrainingOptions): SaqrError {

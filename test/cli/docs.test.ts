@@ -1,6 +1,23 @@
-import { expect, it } from 'vitest'
+import { expect, expectTypeOf, it } from 'vitest'
+import type { SFTConfig, TrainingOptions } from '../../src/train/options/config.ts'
+import type { Camel, InputOf, OptionsOf } from '../../src/train/options/field.ts'
+import type { argsFields } from '../../src/train/options/trainer-init.ts'
+import { configTypes } from '../../tools/config-types.ts'
 import { optionsPage } from '../../tools/options-page.ts'
 
 it('docs/options.md is what the tables of options say', async () => {
   await expect(optionsPage()).toMatchFileSnapshot('../../docs/options.md')
+})
+
+it('src/train/options/config.ts is what the tables of options say', async () => {
+  await expect(configTypes()).toMatchFileSnapshot('../../src/train/options/config.ts')
+})
+
+it('and has their types', () => {
+  type OfAll = { [K in keyof typeof argsFields & string as Camel<K>]: unknown }
+  type Older = 'maxSeqLength' | 'evaluationStrategy' | 'warmupRatio' | 'noCuda' | 'perGpuTrainBatchSize' | 'perGpuEvalBatchSize'
+  type Input = InputOf<typeof argsFields>
+  expectTypeOf<Pick<SFTConfig, keyof Input>>().branded.toEqualTypeOf<Input>()
+  expectTypeOf<Exclude<keyof SFTConfig, keyof OfAll | Older>>().toBeNever()
+  expectTypeOf<TrainingOptions>().branded.toEqualTypeOf<OptionsOf<typeof argsFields>>()
 })

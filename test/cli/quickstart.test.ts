@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { keepBack, questionsOf, toDataset } from '../../src/cli/quickstart/questions.ts'
+import { generate } from '../../src/cli/verbs/generate.ts'
 import { quickstart } from '../../src/cli/verbs/quickstart.ts'
 import { Dataset } from '../../src/data/dataset.ts'
 import { commandLine } from './saqr.ts'
@@ -76,7 +77,26 @@ describe('saqr quickstart', () => {
     expect(text).toMatch(/asked {3}double 35:\n {2}wanted {2}70\n {2}said/)
     expect(text).toMatch(/[⠁-⣿]/)
     expect(text).toMatch(/answered word for word: \d+ of 5 before, \d+ of 5 after/)
-    expect(text).toMatch(/npx saqr sft --model_name_or_path HuggingFaceTB\/SmolLM2-135M-Instruct .*\n.*--output_dir smollm2\n$/)
+    expect(text).toMatch(/npx saqr sft --model_name_or_path HuggingFaceTB\/SmolLM2-135M-Instruct .*\n.*--output_dir smollm2\n/)
+    // asked without the space that ends every prompt here: it comes by itself
+    const [, command] = /\n {2}npx saqr (generate .*)\n$/.exec(text) ?? []
+    expect(command).toBe(`generate --model_name_or_path ${out}/merged "double 35:"`)
+    expect(JSON.parse(readFileSync(join(out, 'merged/saqr.json'), 'utf8'))).toEqual({ prompt: { form: 'plain', end: ' ' } })
+    const ask = (prompt: string, ...more: string[]) =>
+      commandLine({ generate })(
+        'generate',
+        '--model_name_or_path',
+        `${out}/merged`,
+        '--max_new_tokens',
+        '8',
+        '--device',
+        'cpu',
+        ...more,
+        prompt,
+      )
+    const right = (await ask('double 35: ', '--no_chat')).out
+    expect((await ask('double 35:')).out).toBe(right)
+    expect((await ask('double 35: ')).out).toBe(right)
     for (const file of ['adapter/adapter_model.safetensors', 'adapter/tokenizer.json', 'merged/model.safetensors', 'merged/config.json'])
       expect(existsSync(join(out, file)), file).toBe(true)
     expect(readFileSync(join(out, 'loss.svg'), 'utf8')).toMatch(/^<svg[\s\S]*<polyline[\s\S]*<\/svg>\n$/)

@@ -55,6 +55,28 @@ describe('saqr', () => {
     )
   })
 
+  it.each([
+    ['dpo', /there is no command dpo: training on preferences is not there yet/],
+    ['train', /there is no command train: saqr sft trains a model/],
+    ['chat', /saqr generate asks a model/],
+    ['merge', /savePretrainedMerged/],
+    ['export', /savePretrainedMerged/],
+    ['sfft', /did you mean saqr sft\?/],
+    ['--lora_r', /a command comes first \(sft\), then its options: saqr sft --lora_r/],
+  ])('says what there is instead of %s', async (name, message) => {
+    expect((await saqr(name)).err).toMatch(message)
+  })
+
+  it('knows short names and those of other trainers', async () => {
+    for (const [said, meant] of [
+      ['--lr', '--learning_rate'],
+      ['--epochs', '--num_train_epochs'],
+      ['--cutoff_len', '--max_length'],
+      ['--rank', '--lora_r'],
+    ])
+      expect((await saqr('sft', said!, '1')).err).toContain(`unknown option ${said}; did you mean ${meant}?`)
+  })
+
   it('passes on the exit code of the verb', async () => {
     expect((await saqr('sft', '--run_name', 'stopped')).code).toBe(130)
     expect(await saqr('sft', '--run_name', 'aborted')).toEqual({ code: 130, out: '', err: '' })

@@ -11,7 +11,7 @@ interface Calls {
   split: { options: Record<string, number | boolean>; parts: { train: number[]; test: number[] } }[]
   [call: string]: unknown
 }
-const right = JSON.parse(readFileSync(new URL('../fixtures/data/calls.json', import.meta.url), 'utf8')) as Calls
+const right = JSON.parse(readFileSync(new URL('../fixtures/dataset-calls/calls.json', import.meta.url), 'utf8')) as Calls
 const base = new Dataset(right.rows, 'rows.jsonl', { unit: 'line' })
 const numbers = (dataset: Dataset) => dataset.rows.map((row) => row.n)
 const upper = (row: Row) => String(row.text).toUpperCase()

@@ -250,6 +250,14 @@ describe('roles', () => {
   })
 })
 
+test('a row that begins with the beginning of a text twice is told', async () => {
+  const tokenizer = tokenizerOf('llama2-like')
+  const { notes } = await prepare(new Dataset([{ text: 'once' }, { text: '<s>once' }], 'rows.json'), tokenizer)
+  expect(notes.filter((note) => note.includes('twice'))).toEqual([
+    expect.stringMatching(/^rows\.json, row 2: the row begins with <s> twice: it stands in the text, and the tokenizer puts it before/),
+  ])
+})
+
 describe('what a template leaves out of a row', () => {
   const user = { role: 'user', content: 'Rain?' }
   const call = { type: 'function', function: { name: 'weather', arguments: { city: 'Paris' } } }

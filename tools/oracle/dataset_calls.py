@@ -1,8 +1,11 @@
 """What `datasets` makes of rows by map, filter, shuffle, select and train_test_split.
 
-    python tools/oracle/dataset_calls.py test/fixtures/data/calls.json
+    python tools/oracle/dataset_calls.py OUT
+
+OUT/calls.json: `rows`, and by the name of a call the rows or row numbers that it gives.
 """
 import json
+from pathlib import Path
 
 from arguments import argument
 from datasets import Dataset, disable_progress_bars
@@ -50,6 +53,8 @@ calls = {
 }
 
 if __name__ == "__main__":
-    with open(argument('out', __doc__), "w") as file:
+    out = Path(argument('out', __doc__))
+    out.mkdir(parents=True, exist_ok=True)
+    with open(out / "calls.json", "w") as file:
         json.dump(calls, file, separators=(",", ":"))
         file.write("\n")

@@ -76,8 +76,12 @@ export function promptIds({ prompt }: Question, tokenizer: Tokenizer): number[] 
 
 /** The end of a prompt, on one line. */
 export function shown(question: Question): string {
-  const text = typeof question.prompt === 'string' ? question.prompt : String(question.prompt.at(-1)!.content)
-  return oneLine(text)
+  return oneLine(asked(question))
+}
+
+/** What is asked, without the white space around it. */
+export function asked({ prompt }: Question): string {
+  return (typeof prompt === 'string' ? prompt : String(prompt.at(-1)!.content)).trim()
 }
 
 export function oneLine(text: string, width = 96): string {

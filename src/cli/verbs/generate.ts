@@ -1,12 +1,12 @@
 /** `saqr generate`: a model goes on from a prompt, piece by piece as it comes. */
 import { text as readAll } from 'node:stream/consumers'
 import { z } from 'zod'
+import { openDevice } from '../../devices/open.ts'
 import { option, SaqrError, say } from '../../error.ts'
 import { generate as pieces } from '../../generate/generate.ts'
 import { honoured } from '../../train/options/field.ts'
 import { count, optionalFlag, optionalText } from '../../train/options/schemas.ts'
 import { sftFields } from '../../train/options/sft.ts'
-import { openDevice } from '../device.ts'
 import { openForGeneration } from '../load.ts'
 import { defineVerb } from '../verb.ts'
 

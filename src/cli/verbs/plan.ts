@@ -1,5 +1,6 @@
 /** `saqr plan`: memory, work and time of a run before there are weights or rows. It takes sft's options, so that a recipe can be planned as it is. */
 
+import { openDevice } from '../../devices/open.ts'
 import { settledConfig } from '../../engine/settle.ts'
 import { SaqrError } from '../../error.ts'
 import type { JsonObject } from '../../formats/json.ts'
@@ -10,7 +11,6 @@ import { renamed } from '../../train/options/retired.ts'
 import { flag } from '../../train/options/schemas.ts'
 import { sftFields, sftThemes } from '../../train/options/sft.ts'
 import { reportPlan } from '../../train/plan-report.ts'
-import { openDevice } from '../device.ts'
 import { planPage } from '../plan-page.ts'
 import { defineVerb } from '../verb.ts'
 

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
 import { loadDataset, loadRows } from '../../data/load.ts'
+import { openDevice } from '../../devices/open.ts'
 import { LanguageModel } from '../../engine/language-model.ts'
 import { writeTokenizer } from '../../engine/model-folder.ts'
 import { saveTrained } from '../../engine/save.ts'
@@ -24,11 +25,10 @@ import { resolveObject } from '../../train/options/resolve.ts'
 import { count, optionalText, text } from '../../train/options/schemas.ts'
 import { sftFields } from '../../train/options/sft.ts'
 import { SFTTrainer } from '../../train/sft-trainer.ts'
-import { openDevice } from '../device.ts'
 import { openForGeneration } from '../load.ts'
 import { answerTokens, type Examinee, examine, type Marks } from '../quickstart/examine.ts'
 import { nextStep } from '../quickstart/next-step.ts'
-import { keepBack, oneLine, type Question, questionsOf, shown, toDataset } from '../quickstart/questions.ts'
+import { asked, keepBack, oneLine, type Question, questionsOf, shown, toDataset } from '../quickstart/questions.ts'
 import { INTERRUPTED } from '../run.ts'
 import { defineVerb, type Io } from '../verb.ts'
 
@@ -87,6 +87,10 @@ export const quickstart = defineVerb({
         '',
       )
       say(...(await save(model, curve, o.outputDir)), '', ...nextStep(o.dataset ?? shortPath(bundle('train.jsonl')), rowTokens, device))
+      say(
+        'ask what was just trained:',
+        `  npx saqr generate --model_name_or_path ${join(o.outputDir, 'merged')} ${quoted(asked(test[0]!))}`,
+      )
       return 0
     } finally {
       device.dispose()
@@ -98,6 +102,11 @@ async function exercise(dataset: string | null, count: number, signal: AbortSign
   if (dataset !== null) return keepBack(questionsOf(await loadRows(dataset, { split: 'train', signal })), count)
   const [train, test] = await Promise.all(['train.jsonl', 'test.jsonl'].map((file) => loadDataset(bundle(file))))
   return { train: questionsOf(train!), test: questionsOf(test!).slice(0, count) }
+}
+
+/** a text as one word of a shell */
+function quoted(text: string): string {
+  return `"${text.replace(/[\\"$`!]/g, '\\$&')}"`
 }
 
 function marksLines({ right, of, answers }: Marks, test: readonly Question[]): string[] {

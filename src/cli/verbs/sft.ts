@@ -1,12 +1,15 @@
 /** `saqr sft`: supervised fine-tuning with the flags of `trl sft`. */
 import { join } from 'node:path'
+import type { Dataset } from '../../data/dataset.ts'
 import { loadRows } from '../../data/load.ts'
+import { openDevice } from '../../devices/open.ts'
 import type { LanguageModel } from '../../engine/language-model.ts'
 import { writeTokenizer } from '../../engine/model-folder.ts'
 import { saveTrained } from '../../engine/save.ts'
 import { option, SaqrError, say } from '../../error.ts'
 import { isFile } from '../../hub/files.ts'
 import { progressLine } from '../../hub/progress.ts'
+import type { Tokenizer } from '../../text/tokenizer.ts'
 import { lossCurve } from '../../track/loss-curve.ts'
 import { terminal } from '../../track/terminal.ts'
 import { tracked } from '../../track/tracker.ts'
@@ -15,10 +18,8 @@ import { sft as objective } from '../../train/objectives/sft.ts'
 import { renamed } from '../../train/options/retired.ts'
 import { checkSft } from '../../train/options/rules.ts'
 import { type SftOptions, sftFields, sftThemes, trainerArgs } from '../../train/options/sft.ts'
-import { prepareEarly } from '../../train/prepare-rows.ts'
 import { rescue } from '../../train/rescue.ts'
 import { SFTTrainer } from '../../train/sft-trainer.ts'
-import { openDevice } from '../device.ts'
 import { openForTraining } from '../load.ts'
 import { INTERRUPTED } from '../run.ts'
 import { defineVerb, type Io } from '../verb.ts'
@@ -40,8 +41,8 @@ export const sft = defineVerb({
     try {
       // rows first: a name that is wrong should not cost the fetching of a model
       const rows = await rowsOf(options, io)
-      const { language, tokenizer, notes } = await openForTraining(options, device, io, (tokenizer, model) =>
-        prepareEarly(objective, rows, tokenizer, options, model, io.signal),
+      const { language, tokenizer, notes } = await openForTraining(options, device, io, (tokenizer) =>
+        look(rows, tokenizer, options, io.signal),
       )
       for (const note of notes) io.err.write(`${note}\n`)
       const trainer = new SFTTrainer({
@@ -85,7 +86,12 @@ async function saveModel(language: LanguageModel, outputDir: string, step: numbe
   }
 }
 
-async function rowsOf(o: SftOptions, { signal, err }: Io) {
+interface Rows {
+  trainDataset: Dataset
+  evalDataset?: Dataset
+}
+
+async function rowsOf(o: SftOptions, { signal, err }: Io): Promise<Rows> {
   const request = { signal, onProgress: progressLine(err) }
   const trainDataset = await loadRows(o.datasetName!, { config: o.datasetConfig ?? undefined, split: o.datasetTrainSplit, ...request })
   if (o.evalStrategy === 'no' && !o.evalOnStart) return { trainDataset }
@@ -99,4 +105,10 @@ async function rowsOf(o: SftOptions, { signal, err }: Io) {
       ? await loadRows(o.datasetName!, { config: o.datasetConfig ?? undefined, split: o.datasetTestSplit, ...request })
       : await loadRows(o.evalDatasetName, { split: o.datasetTestSplit, ...request })
   return { trainDataset, evalDataset }
+}
+
+/** Rows that can't be trained on are told before the model is there; the trainer takes over what was prepared. */
+async function look(rows: Rows, tokenizer: Tokenizer, o: SftOptions, signal: AbortSignal): Promise<void> {
+  await objective.prepare(rows.trainDataset, tokenizer, o, { evaluation: false, signal })
+  if (rows.evalDataset) await objective.prepare(rows.evalDataset, tokenizer, o, { evaluation: true, signal })
 }

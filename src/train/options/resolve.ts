@@ -4,6 +4,8 @@ import { asPrograms, Message, option, SaqrError, say } from '../../error.ts'
 import { nearest } from '../../hub/nearest.ts'
 import { choices, expected } from './expected.ts'
 import { camel, type Field, type Fields, type Honoured, type OptionsOf, spelled, type Text } from './field.ts'
+import { meaning } from './meaning.ts'
+import { wrongUnderOldName } from './retired.ts'
 import { spelling } from './spelling.ts'
 
 /** One value as the user gave it. */
@@ -37,10 +39,12 @@ export function resolve<T extends Fields>(fields: T, given: readonly Given[]): R
   const problems: SaqrError[] = []
   for (const one of new Map(given.map((g) => [g.name, g])).values()) {
     const field = Object.hasOwn(fields, one.name) ? fields[one.name]! : undefined
-    const problem = field ? check(field, one) : unknownOption(one, Object.keys(fields))
+    const problem = field ? (wrongUnderOldName(one) ?? check(field, one)) : unknownOption(one, Object.keys(fields))
     if (problem) problems.push(problem)
-    else if (field!.status === 'honoured') options[camel(one.name)] = field!.schema.parse(one.value)
-    else if (field!.status === 'subsumed') notes.push(`${one.said}: ${spelled(field!.by, spell)}`)
+    else if (field!.status === 'honoured') {
+      options[camel(one.name)] = field!.schema.parse(one.value)
+      if (one.old) notes.push(`${one.said} is ${one.program ? camel(one.name) : one.name} now`)
+    } else if (field!.status === 'subsumed') notes.push(`${one.said}: ${spelled(field!.by, spell)}`)
   }
   if (problems.length > 0) {
     const problem = joined(problems)
@@ -54,17 +58,24 @@ export function resolve<T extends Fields>(fields: T, given: readonly Given[]): R
  * The same for a program's object, whose keys are camelCase; undefined values count as left out.
  * @throws SaqrError as `resolve` does; a snake_case key is OPTION_UNKNOWN with its camelCase name
  */
-export function resolveObject<T extends Fields>(fields: T, values: Readonly<Record<string, unknown>>): Resolved<OptionsOf<T>> {
+export function resolveObject<T extends Fields>(
+  fields: T,
+  values: Readonly<Record<string, unknown>>,
+  renamed: Readonly<Record<string, string>> = {},
+): Resolved<OptionsOf<T>> {
   const names = new Map(Object.keys(fields).map((name) => [camel(name), name]))
+  const older = new Map(Object.entries(renamed).map(([old, name]) => [camel(old), name]))
   const given: Given[] = []
   for (const [key, value] of Object.entries(values)) {
     if (value === undefined) continue
-    const name = names.get(key)
-    if (name === undefined && Object.hasOwn(fields, key))
+    const old = older.has(key)
+    const name = names.get(key) ?? older.get(key)
+    if (name === undefined && (Object.hasOwn(fields, key) || Object.hasOwn(renamed, key)))
       throw new SaqrError('OPTION_UNKNOWN', `unknown option ${key}: it is written ${camel(key)} here`)
-    if (name === undefined) throw unknownOption({ said: key, name: key, value }, names.keys())
-    given.push({ name, value, said: key, program: true })
+    if (name === undefined) throw unknownOption({ said: key, name: key, value }, [...names.keys()])
+    given.push({ name, value, said: key, old, program: true })
   }
+  refuseTwoNames(given)
   return resolve(fields, given)
 }
 
@@ -107,8 +118,8 @@ function refusedValue(field: Honoured, value: unknown): Text | undefined {
   return undefined
 }
 
-export function unknownOption({ said, name }: Given, known: Iterable<string>): SaqrError {
-  const close = nearest(name, known)
+export function unknownOption({ said, name }: Given, known: readonly string[]): SaqrError {
+  const close = meaning(name, known) ?? nearest(name, known)
   const as = said.startsWith('-') && close ? `--${close}` : close
   return new SaqrError('OPTION_UNKNOWN', `unknown option ${said}${as ? `; did you mean ${as}?` : ''}`)
 }

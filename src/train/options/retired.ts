@@ -4,8 +4,9 @@
  */
 
 import { z } from 'zod'
-import { option, say } from '../../error.ts'
+import { option, SaqrError, say } from '../../error.ts'
 import { refused, subsumed } from './field.ts'
+import type { Given } from './resolve.ts'
 import { flag, optionalText, text } from './schemas.ts'
 
 /** old name -> the name that means the same now */
@@ -17,6 +18,15 @@ export const renamed: Readonly<Record<string, string>> = {
   no_cuda: 'use_cpu',
   per_gpu_train_batch_size: 'per_device_train_batch_size',
   per_gpu_eval_batch_size: 'per_device_eval_batch_size',
+}
+
+/** @throws nothing; what is wrong with a value under its old name, where that meant less than the new one does */
+export function wrongUnderOldName({ name, value, old, said }: Given): SaqrError | undefined {
+  if (!old || name !== 'warmup_steps' || typeof value !== 'number' || value < 1) return undefined
+  return new SaqrError(
+    'OPTION_INVALID',
+    say`${said} ${value} is no share of all steps, which is below 1; for a number of steps there is ${option('warmupSteps')}`,
+  )
 }
 
 export const retired = {

@@ -21,6 +21,7 @@ export function checkSft(o: SftOptions): void {
   memoryLimit(o.memory)
   if (o.datasetName === null) invalid(say`nothing to train on: name a file or a Hub data set with ${option('datasetName')}`)
   if (o.modelNameOrPath === null) invalid(say`no model: name a Hub id, a folder or a .gguf file with ${option('modelNameOrPath')}`)
+  targetModules(o.loraTargetModules)
   if (o.useCpu && o.device.startsWith('cuda'))
     invalid(say`${option('useCpu')} contradicts ${option('device')} ${o.device}; leave one of them out`)
 }
@@ -94,8 +95,13 @@ export function precisionIn(o: Parameters<typeof precisionOf>[0], config: Readon
   return (config.dtype ?? config.torch_dtype ?? 'bfloat16') === 'float32' ? 'f32' : 'bf16'
 }
 
-/** lora_target_modules for the adapter: one plain name is a list of one; TRL's CLI takes it for a regular expression, which no path matches whole. */
+/** lora_target_modules for the adapter: one plain name is a list of one; TRL's CLI takes it for a regular expression, which no path matches whole. @throws SaqrError OPTION_INVALID for names with commas between them */
 export function targetModules(modules: SftOptions['loraTargetModules']): string | readonly string[] | null {
+  const listed = [modules ?? []].flat().find((name) => /^[\w.]+(\s*,\s*[\w.]+)+,?$/.test(name.trim()))
+  if (listed !== undefined)
+    invalid(
+      say`${option('targetModules')} ${listed} is one name with commas in it, which no module has: give a list, ${listed.split(/\s*,\s*/).join(' ')}`,
+    )
   return typeof modules === 'string' && modules !== 'all-linear' && /^[\w.-]+$/.test(modules) ? [modules] : modules
 }
 

@@ -1,9 +1,10 @@
 /** All options of supervised fine-tuning, in the order in which help prints them. */
 import { batch, loading } from './batch.ts'
+import type { SFTConfig } from './config.ts'
 import { dataset, mixture } from './data.ts'
 import { distributed } from './distributed.ts'
 import { evaluation } from './evaluation.ts'
-import { camel, type InputOf, type OptionsOf, type Theme } from './field.ts'
+import { camel, type OptionsOf, type Theme } from './field.ts'
 import { logging } from './logging.ts'
 import { lora } from './lora.ts'
 import { model, modelLoading } from './model.ts'
@@ -60,16 +61,16 @@ export const sftThemes: readonly Theme[] = [
 
 /** Resolved options of `saqr sft`. */
 export type SftOptions = OptionsOf<typeof sftFields>
-/** Resolved `args` of the SFTTrainer. */
-export type TrainingOptions = OptionsOf<typeof trainingFields & Pick<typeof own, 'max_pass_tokens' | 'prefix_sharing'>>
-/** `args` of the SFTTrainer: TRL's names in camelCase, all optional; what is left out has TRL's default. */
-export type SFTConfig = InputOf<typeof trainingFields & Pick<typeof own, 'max_pass_tokens' | 'prefix_sharing'>>
+export type { SFTConfig, TrainingOptions } from './config.ts'
 
 /** The fields behind `SFTConfig`. */
 export const configFields = { ...trainingFields, max_pass_tokens: own.max_pass_tokens, prefix_sharing: own.prefix_sharing }
 
+/** Decided when the model was opened. */
+const OPENING = new Set(['bf16', 'use_cpu', 'eos_token', 'chat_template_path'])
+
 /** The trainer's part of sft's options. */
 export function trainerArgs(options: SftOptions): SFTConfig {
-  const names = Object.entries(configFields).filter(([, field]) => field.status === 'honoured')
+  const names = Object.entries(configFields).filter(([name, field]) => field.status === 'honoured' && !OPENING.has(name))
   return Object.fromEntries(names.map(([name]) => [camel(name), options[camel(name) as keyof SftOptions]]))
 }

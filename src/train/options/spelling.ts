@@ -8,6 +8,7 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   chatTemplate: 'chatTemplatePath',
   getPeftModel: 'usePeft',
   targetModules: 'loraTargetModules',
+  modulesToSave: 'loraModulesToSave',
   revision: 'modelRevision',
 }
 

@@ -1,14 +1,19 @@
-/** `--device`: what computes. Each device is loaded when it is asked for. */
-import type { Device } from '../devices/device.ts'
+/** What computes, by name. Each device is loaded when it is asked for. */
+
 import { SaqrError } from '../error.ts'
+import { kind, take } from '../hub/arguments.ts'
+import type { Device } from './device.ts'
+
+const known = kind('auto, cpu, cuda, cuda:N or reference', (v) => typeof v === 'string' && /^(auto|cpu|reference|cuda(:\d+)?)$/.test(v))
 
 /**
  * @param name auto, cpu, reference, cuda or cuda:N. auto: the first CUDA card, and the CPU where there is none.
  * @throws SaqrError DEVICE_… where what was named can't be used
  */
 export async function openDevice(name: string): Promise<Device> {
-  if (name === 'cpu') return new (await import('../devices/cpu/device.ts')).CpuDevice()
-  if (name === 'reference') return new (await import('../devices/reference/device.ts')).ReferenceDevice()
+  take(name, 'device', known)
+  if (name === 'cpu') return new (await import('./cpu/device.ts')).CpuDevice()
+  if (name === 'reference') return new (await import('./reference/device.ts')).ReferenceDevice()
   if (name !== 'auto') return await cuda(Number(name.split(':')[1] ?? 0))
   try {
     return await cuda(0)
@@ -20,5 +25,5 @@ export async function openDevice(name: string): Promise<Device> {
 }
 
 async function cuda(ordinal: number): Promise<Device> {
-  return new (await import('../devices/cuda/device.ts')).CudaDevice({ ordinal })
+  return new (await import('./cuda/device.ts')).CudaDevice({ ordinal })
 }

@@ -1,0 +1,117 @@
+/** An open model as programs hold it: asked, trained, saved, freed. */
+import type { LanguageModel } from './engine/language-model.ts'
+import { saveTrained } from './engine/save.ts'
+import { SaqrError } from './error.ts'
+import { saveMerged } from './export/merged.ts'
+import { writeTokenizer } from './formats/tokenizer-files.ts'
+import { type AskOptions, type GenerateOptions, generate } from './generate/generate.ts'
+import { ASK } from './generate/options.ts'
+import { type Checks, filled, idle, instance, refused, shown, take, takeOptions, word } from './hub/arguments.ts'
+import type { Message } from './text/chat-template.ts'
+import { Tokenizer } from './text/tokenizer.ts'
+
+/** what a model frees beside its adapter: a base on the user's own device, or the device with all on it */
+type Owned = 'nothing' | 'base' | 'device'
+
+export interface SaveMergedOptions {
+  /** merged_16bit (default): base and adapter as one checkpoint; lora: the adapter alone, as savePretrained writes it */
+  saveMethod?: 'merged_16bit' | 'lora'
+}
+
+const SAVE: Checks<{ safeSerialization: undefined; maxShardSize: undefined; pushToHub: undefined; token: undefined }> = {
+  safeSerialization: refused('weights are always saved as safetensors; leave it out', true),
+  maxShardSize: idle,
+  pushToHub: refused('saqr writes to disk only; upload the folder when it is done, e.g. with `hf upload`'),
+  token: idle,
+}
+const MERGED: Checks<SaveMergedOptions & { maximumMemoryUsage: undefined; tokenizer: undefined }> = {
+  ...SAVE,
+  saveMethod: word(
+    { merged_16bit: 'merged_16bit', lora: 'lora' },
+    {
+      merged_4bit: 'a merged model is written in its own dtype; use merged_16bit, and loadIn4bit when it is opened',
+      merged_4bit_forced: 'a merged model is written in its own dtype; use merged_16bit, and loadIn4bit when it is opened',
+    },
+  ),
+  maximumMemoryUsage: idle,
+  tokenizer: instance(Tokenizer, 'a tokenizer') as never,
+}
+
+/** An open model, trained or not. Made by FastLanguageModel. */
+export class PretrainedModel {
+  readonly language: LanguageModel
+  readonly tokenizer: Tokenizer
+  /** tokens that rows are cut to unless the trainer is told otherwise */
+  readonly maxSeqLength: number
+  /** as it was opened: what adapter_config.json names as its base */
+  readonly name: string
+  readonly #owns: Owned
+
+  constructor(language: LanguageModel, tokenizer: Tokenizer, maxSeqLength: number, name: string, owns: Owned) {
+    this.language = language
+    this.tokenizer = tokenizer
+    this.maxSeqLength = maxSeqLength
+    this.name = name
+    this.#owns = owns
+  }
+
+  /**
+   * The answer to a prompt, piece by piece. A text goes into the chat template as the rows did that the model was trained on, else where
+   * there is a template (`chat: false`: it is taken as it is); messages always do; token ids are taken as they are.
+   * @throws SaqrError OPTION_…, TEXT_…, MODEL_VOCABULARY, MODEL_DISPOSED
+   */
+  generate(prompt: string | readonly Message[] | readonly number[], options?: GenerateOptions & AskOptions): AsyncGenerator<string> {
+    const { doSample, ...o } = takeOptions(options, 'generate', ASK, { maxTokens: 'maxNewTokens', randomState: 'seed' })
+    const temperature = o.temperature ?? (doSample ? 1 : 0)
+    return generate(this.language, this.tokenizer, asPrompt(prompt), { ...o, temperature: doSample === false ? 0 : temperature })
+  }
+
+  /** The adapter as PEFT writes it, or the whole checkpoint where all weights are trained; the tokenizer beside it. */
+  async savePretrained(folder: string, options?: Record<string, unknown>): Promise<void> {
+    takeOptions(options, 'savePretrained', SAVE)
+    await saveTrained(this.language, take(folder, 'folder', filled))
+    const { tokenizer } = this.language.open.checkpoint
+    if (tokenizer) writeTokenizer(folder, tokenizer)
+  }
+
+  /**
+   * Base and adapter as one checkpoint, in the model's dtype, with its tokenizer.
+   * @param tokenizer the model's own is saved, as Unsloth's notebooks have it
+   */
+  async savePretrainedMerged(folder: string, tokenizer?: Tokenizer | SaveMergedOptions | null, options?: SaveMergedOptions): Promise<void> {
+    const given = tokenizer instanceof Tokenizer || tokenizer == null ? options : tokenizer
+    const { saveMethod = 'merged_16bit' } = takeOptions<SaveMergedOptions>(given, 'savePretrainedMerged', MERGED)
+    if (saveMethod === 'lora') return this.savePretrained(folder)
+    await saveMerged(this.language, take(folder, 'folder', filled))
+  }
+
+  /** trained and all parameters, as PEFT counts them */
+  countParameters(): { trained: number; all: number } {
+    return this.language.count()
+  }
+
+  /** Prints and returns PEFT's line: "trainable params: 4,884,480 || all params: 139,399,872 || trainable%: 3.5039" */
+  printTrainableParameters(): string {
+    const { trained, all } = this.language.count()
+    const line = `trainable params: ${trained.toLocaleString('en')} || all params: ${all.toLocaleString('en')} || trainable%: ${((100 * trained) / all).toFixed(4)}`
+    console.log(line)
+    return line
+  }
+
+  /** Frees the adapter; the model that opened the base frees everything. Using it afterwards throws. */
+  async dispose(): Promise<void> {
+    this.language.disposeAdapter()
+    if (this.#owns === 'nothing') return
+    this.language.open.dispose()
+    if (this.#owns === 'device') this.language.open.device.dispose()
+  }
+}
+
+/** @throws SaqrError OPTION_INVALID */
+function asPrompt(prompt: unknown): string | readonly Message[] | readonly number[] {
+  if (typeof prompt === 'string') return prompt
+  const list: unknown = prompt instanceof Int32Array || prompt instanceof Uint32Array ? Array.from(prompt) : prompt
+  const isMessage = (one: unknown) => typeof one === 'object' && one !== null && typeof (one as Message).role === 'string'
+  if (Array.isArray(list) && (list.every((one) => typeof one === 'number') || list.every(isMessage))) return list
+  throw new SaqrError('OPTION_INVALID', `a prompt is a text, a list of messages with role and content, or token ids, not ${shown(prompt)}`)
+}

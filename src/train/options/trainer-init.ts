@@ -1,0 +1,172 @@
+/** What SFTTrainer takes, checked and in one form: rows as data sets, options in `values`, whatever place notebooks have given them. */
+import { Dataset } from '../../data/dataset.ts'
+import type { Row } from '../../data/rows.ts'
+import { LanguageModel } from '../../engine/language-model.ts'
+import { option, SaqrError, say } from '../../error.ts'
+import { type Check, entriesOf, func, kind, orNull, refused, shown, take, unfit, unknownKey } from '../../hub/arguments.ts'
+import { Tokenizer } from '../../text/tokenizer.ts'
+import { camel } from './field.ts'
+import { renamed, retired } from './retired.ts'
+import { memoryLimit } from './rules.ts'
+import { sizeInBytes } from './schemas.ts'
+import { configFields, sftFields } from './sft.ts'
+import type { CheckedInit, SFTTrainerInit, TrainableModel } from './trainer-types.ts'
+
+const ELSEWHERE = say`it belongs to the model: FastLanguageModel.getPeftModel`
+const CALLED = 'not supported; the events of trainer.stream() say all that happens, and may be acted on'
+const foreign: Readonly<Record<string, Check<undefined>>> = {
+  peftConfig: refused(ELSEWHERE),
+  quantizationConfig: refused(say`it belongs to the model: fromPretrained(…, { ${option('loadIn4bit')}: true })`),
+  dataCollator: refused('rows are laid end to end by the planner; columns and options say what is learned'),
+  callbacks: refused(CALLED, undefined),
+  computeMetrics: refused(CALLED),
+  computeLossFunc: refused('the loss is the mean negative log-likelihood of the targets'),
+  preprocessLogitsForMetrics: refused('logits are never held whole'),
+  optimizers: refused(say`the optimizer is chosen by ${option('optim')} and ${option('lrSchedulerType')}`),
+  optimizerClsAndKwargs: refused(say`the optimizer is chosen by ${option('optim')}`),
+}
+
+const KEYS = ['model', 'processingClass', 'tokenizer', 'trainDataset', 'evalDataset', 'args', 'formattingFunc', 'memory', 'report'] as const
+
+/** What is decided when a model is opened, and where. */
+const OPENING: Readonly<Record<string, string>> = {
+  chatTemplatePath: 'chatTemplate of fromPretrained',
+  device: 'device of fromPretrained',
+  modelNameOrPath: 'the first argument of fromPretrained',
+  modelRevision: 'revision of fromPretrained',
+  dtype: 'dtype of fromPretrained',
+  loadIn4bit: 'loadIn4bit of fromPretrained',
+  useBnbNestedQuant: 'doubleQuant of fromPretrained',
+  usePeft: 'FastLanguageModel.getPeftModel',
+  loraR: 'r of getPeftModel',
+  loraAlpha: 'loraAlpha of getPeftModel',
+  loraDropout: 'loraDropout of getPeftModel',
+  loraTargetModules: 'targetModules of getPeftModel',
+  loraModulesToSave: 'modulesToSave of getPeftModel',
+  useRslora: 'useRslora of getPeftModel',
+  trainBias: 'bias of getPeftModel',
+  datasetName: 'trainDataset: await loadDataset(…)',
+  evalDatasetName: 'evalDataset: await loadDataset(…)',
+}
+
+/** every name that `args` may hold */
+const ARGS = new Set([...Object.keys({ ...configFields, ...retired }), ...Object.keys(renamed)].map(camel))
+
+/** The tables that `args` are resolved with: names of older versions too. */
+export const argsFields = { ...configFields, ...retired }
+
+/** @throws SaqrError OPTION_UNKNOWN, OPTION_INVALID, OPTION_REFUSED */
+export function takeInit(given: unknown): { init: CheckedInit; values: Record<string, unknown> } {
+  const init: Partial<Record<(typeof KEYS)[number], unknown>> = {}
+  const values: Record<string, unknown> = {}
+  for (const [key, value] of entriesOf(given, 'SFTTrainer')) {
+    if (value === undefined) continue
+    if ((KEYS as readonly string[]).includes(key)) init[key as (typeof KEYS)[number]] = value
+    else if (ARGS.has(key)) values[key] = value
+    else if (Object.hasOwn(foreign, key)) take(Array.isArray(value) && value.every((one) => one == null) ? null : value, key, foreign[key]!)
+    else throw elsewhere(key) ?? unknownKey(key, 'SFTTrainer', [...KEYS, ...ARGS])
+  }
+  let memory = init.memory
+  for (const [key, value] of entriesOf(init.args, 'args')) {
+    if (value === undefined) continue
+    if (key === 'memory') memory ??= value
+    else if (Object.hasOwn(values, key) && values[key] !== value)
+      throw new SaqrError(
+        'OPTION_INVALID',
+        say`${option(key)} is ${shown(values[key])} beside args and ${shown(value)} in them; keep the latter`,
+      )
+    else if (!ARGS.has(key) && elsewhere(key)) throw elsewhere(key)!
+    else values[key] = value
+  }
+  const model = take(init.model, 'model', trainable)
+  const checked = {
+    model,
+    processingClass: tokenizerOf(init.processingClass ?? init.tokenizer, model),
+    trainDataset: rowsOf(init.trainDataset, 'trainDataset'),
+    evalDataset: init.evalDataset == null ? null : rowsOf(init.evalDataset, 'evalDataset'),
+    formattingFunc:
+      take(init.formattingFunc ?? null, 'formattingFunc', orNull(func<(row: Row) => string>('a function from a row to its text'))) ??
+      undefined,
+    memory: memoryLimit(take(memory ?? null, 'memory', orNull(size))),
+    report: take(init.report, 'report', report),
+  }
+  openedAs(values, checked)
+  return { init: checked, values: { maxLength: lengthIn(values) ? undefined : model.maxSeqLength, ...values } }
+}
+
+const lengthIn = (values: Record<string, unknown>) => ['maxLength', 'maxSeqLength'].some((name) => values[name] !== undefined)
+
+function elsewhere(key: string): SaqrError | undefined {
+  if (Object.hasOwn(OPENING, key))
+    return new SaqrError('OPTION_INVALID', say`${option(key)} is no option of the trainer: give it as ${OPENING[key]}`)
+  const snake = Object.keys(sftFields).find((name) => name === key && Object.hasOwn(OPENING, camel(name)))
+  return snake === undefined ? undefined : elsewhere(camel(snake))
+}
+
+const trainable: Check<TrainableModel> = {
+  what: 'the model that FastLanguageModel gave',
+  take(v) {
+    const model = v as TrainableModel | null | undefined
+    if (typeof v === 'object' && model?.language instanceof LanguageModel) return model
+    if (typeof v === 'object' && v !== null && 'model' in v && 'tokenizer' in v)
+      throw new SaqrError(
+        'OPTION_INVALID',
+        say`${option('model')}: expected the model, not all that fromPretrained gave: const { model, tokenizer } = await …`,
+      )
+    if (typeof v === 'string')
+      throw new SaqrError(
+        'OPTION_INVALID',
+        say`${option('model')} ${shown(v)} is a name: open it first, with FastLanguageModel.fromPretrained`,
+      )
+    return unfit
+  },
+}
+
+const size: Check<string | number> = {
+  what: 'a size such as 8GB (10⁹ bytes each), 512MiB (2²⁰) or a number of bytes',
+  take: (v) => ((typeof v === 'string' || typeof v === 'number') && sizeInBytes(v) !== undefined ? v : unfit),
+}
+
+const report: Check<SFTTrainerInit['report']> = kind(
+  'terminal, none or a list of trackers',
+  (v) => v === undefined || v === 'terminal' || v === 'none' || Array.isArray(v),
+)
+
+function tokenizerOf(given: unknown, model: TrainableModel): Tokenizer {
+  if (given == null && model.tokenizer) return model.tokenizer
+  if (given instanceof Tokenizer) return given
+  throw new SaqrError(
+    'OPTION_INVALID',
+    say`${option('processingClass')}: expected the tokenizer that fromPretrained gave, not ${shown(given)}`,
+  )
+}
+
+function rowsOf(given: unknown, name: string): Dataset {
+  if (given instanceof Dataset) return given
+  if (Array.isArray(given)) return new Dataset(given, name)
+  const hint =
+    typeof given === 'string'
+      ? `, a name: await loadDataset(${shown(given)}) reads it`
+      : typeof given === 'object' && given !== null && 'train' in given && given.train instanceof Dataset
+        ? ': take its part .train (or .test)'
+        : ''
+  throw new SaqrError('OPTION_INVALID', say`${option(name)}: expected a Dataset or a list of rows, not ${shown(given)}${hint}`)
+}
+
+/** Options that would say again how the model was opened may only say the same. */
+function openedAs(values: Record<string, unknown>, { model, processingClass }: CheckedInit): void {
+  const { open } = model.language
+  const { dtype } = open.choice
+  if (values.bf16 === true && dtype !== 'bf16')
+    throw new SaqrError('OPTION_INVALID', say`${option('bf16')} is true, but the model was opened in f32: open it with dtype bfloat16`)
+  if (values.bf16 === false && dtype === 'bf16')
+    throw new SaqrError('OPTION_INVALID', say`${option('bf16')} is false, but the model was opened in bf16: open it with dtype float32`)
+  if (values.useCpu === true && open.device.describe().kind === 'cuda')
+    throw new SaqrError('OPTION_INVALID', say`${option('useCpu')} is true, but the model lies on a CUDA card: open it with device cpu`)
+  if (typeof values.eosToken === 'string' && values.eosToken !== processingClass.eosToken)
+    throw new SaqrError(
+      'OPTION_INVALID',
+      say`${option('eosToken')} ${shown(values.eosToken)} is not the tokenizer’s: give it to fromPretrained, so that it is saved with what is trained`,
+    )
+  if (values.chatTemplatePath != null) throw elsewhere('chatTemplatePath')!
+}

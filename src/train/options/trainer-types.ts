@@ -1,0 +1,62 @@
+/** The arguments of SFTTrainer as programs write them. */
+import type { Dataset } from '../../data/dataset.ts'
+import type { Row } from '../../data/rows.ts'
+import type { MemoryLimit } from '../../engine/budget.ts'
+import type { LanguageModel } from '../../engine/language-model.ts'
+import type { Tokenizer } from '../../text/tokenizer.ts'
+import type { Tracker } from '../../track/tracker.ts'
+import type { SFTConfig } from './config.ts'
+
+/** A model as the trainer sees it. */
+export interface TrainableModel {
+  readonly language: LanguageModel
+  readonly tokenizer?: Tokenizer
+  readonly maxSeqLength?: number
+}
+
+/** Rows: a data set, or a plain list of objects. */
+export type Rows = Dataset | readonly Row[]
+
+export interface SFTTrainerInit {
+  /** what FastLanguageModel gave */
+  model: TrainableModel
+  /** default: the model's own */
+  processingClass?: Tokenizer | null
+  /** older name of processingClass */
+  tokenizer?: Tokenizer | null
+  /** a data set, or a list of rows */
+  trainDataset: Rows
+  /** scored as args.evalStrategy says */
+  evalDataset?: Rows | null
+  /** TRL's options in camelCase; what is left out has TRL's default */
+  args?: SFTConfig | null
+  /** makes one text of a row, whatever its columns */
+  formattingFunc?: ((row: Row) => string) | null
+  /** for everything on the device: a size such as `8GB` (10⁹ bytes each) or `512MiB` (2²⁰), or bytes; default: what is free */
+  memory?: number | string | null
+  /**
+   * Where `train()` shows how it goes: `terminal` (on standard error, as `saqr sft` does), `none`, or trackers of your own.
+   * Default: `terminal` where standard error is one, else `none`.
+   */
+  report?: 'terminal' | 'none' | readonly Tracker[]
+  /** in args today */
+  maxSeqLength?: number | null
+  /** in args today */
+  datasetTextField?: string
+  /** in args today */
+  packing?: boolean
+  /** accepted: one process prepares rows fast enough */
+  datasetNumProc?: number | null
+}
+
+/** The same checked and in one form. */
+export interface CheckedInit {
+  model: TrainableModel
+  processingClass: Tokenizer
+  trainDataset: Dataset
+  evalDataset: Dataset | null
+  formattingFunc: ((row: Row) => string) | undefined
+  /** null: what is free */
+  memory: MemoryLimit | null
+  report: SFTTrainerInit['report']
+}

@@ -1,0 +1,96 @@
+/**
+ * src/train/options/config.ts: the options of the SFTTrainer as interfaces, each with its documentation, from the tables that it is made of.
+ * test/cli/docs.test.ts holds the file against them;
+ *   npx vitest run test/cli/docs.test.ts -u
+ * writes it anew.
+ */
+import type { z } from 'zod'
+import { asPrograms } from '../src/error.ts'
+import { camel, type Field, type Refused, spelled } from '../src/train/options/field.ts'
+import { renamed, retired } from '../src/train/options/retired.ts'
+import { configFields } from '../src/train/options/sft.ts'
+
+interface Definition {
+  type: string
+  innerType?: z.ZodType
+  options?: z.ZodType[]
+  element?: z.ZodType
+  entries?: Record<string, string>
+  values?: unknown[]
+}
+
+export function configTypes(): string {
+  const all = Object.entries({ ...configFields, ...retired }) as [string, Field][]
+  const resolved = all.filter(([, field]) => field.status === 'honoured')
+  const older = Object.entries(renamed).filter(([, now]) => Object.hasOwn(configFields, now))
+  return `${[
+    '/** Options of the SFTTrainer. Written by tools/config-types.ts from the tables beside this file. */',
+    '',
+    '/** `args` of the SFTTrainer: TRL’s names in camelCase, all optional; what is left out has TRL’s default. */',
+    '// biome-ignore format: written by a tool',
+    'export interface SFTConfig {',
+    ...all.map(([name, field]) => member(camel(name), '?', field)),
+    ...older.map(
+      ([old, now]) =>
+        `  /** @deprecated Taken as \`${camel(now)}\`. */\n  ${camel(old)}?: ${typeOf((configFields as Record<string, Field>)[now]!.schema)}`,
+    ),
+    '}',
+    '',
+    '/** The same with everything that was left out filled in. */',
+    '// biome-ignore format: written by a tool',
+    'export interface TrainingOptions {',
+    ...resolved.map(([name, field]) => member(camel(name), '', field)),
+    '}',
+  ].join('\n')}\n`
+}
+
+function member(name: string, optional: string, field: Field): string {
+  return `  /** ${documentation(field)} */\n  ${name}${optional}: ${field.status === 'refused' ? nothing(field) : typeOf(field.schema)}`
+}
+
+function documentation(field: Field): string {
+  if (field.status === 'subsumed') return sentence(`accepted, though there is nothing left for it to do: ${spelled(field.by, asPrograms)}`)
+  if (field.status === 'refused')
+    return sentence(`not supported, and accepted only where it asks for nothing: ${spelled(field.why, asPrograms)}`)
+  const help = spelled(field.help, asPrograms).replace(/\b[a-z]+(_[a-z0-9]+)+\b/g, (word) =>
+    Object.hasOwn(configFields, word) ? camel(word) : word,
+  )
+  return sentence(
+    /default/.test(help) ? help : `${help}; default: ${typeof field.initial === 'string' ? field.initial : JSON.stringify(field.initial)}`,
+  )
+}
+
+/** the values of a refused option that ask for nothing */
+function nothing({ initial, harmless }: Refused): string {
+  const values = [initial, ...harmless].map((value) =>
+    Array.isArray(value) ? '[]' : isObject(value) ? 'Record<string, never>' : JSON.stringify(value),
+  )
+  return [...new Set(values)].join(' | ').replaceAll('"', "'")
+}
+
+const isObject = (value: unknown) => typeof value === 'object' && value !== null
+
+const sentence = (text: string) => `${text[0]!.toUpperCase()}${text.slice(1)}.`.replaceAll('*/', '* /')
+
+function typeOf(schema: z.ZodType): string {
+  const def = schema.def as unknown as Definition
+  const quoted = (value: unknown) => (typeof value === 'string' ? `'${value}'` : String(value))
+  switch (def.type) {
+    case 'nullable':
+      return `${typeOf(def.innerType!)} | null`
+    case 'union':
+      return def.options!.map(typeOf).join(' | ')
+    case 'enum':
+      return Object.values(def.entries!).map(quoted).join(' | ')
+    case 'literal':
+      return def.values!.map(quoted).join(' | ')
+    case 'array': {
+      const element = typeOf(def.element!)
+      return element.includes('|') ? `(${element})[]` : `${element}[]`
+    }
+    case 'record':
+      return 'Record<string, unknown>'
+    default:
+      return def.type
+  }
+}
