@@ -144,6 +144,12 @@ export function unknownKey(key: string, of: string, known: readonly string[]): S
   return new SaqrError('OPTION_UNKNOWN', `${of} has no option ${key}${close ? `: did you mean ${close}?` : ` (only ${known.join(', ')})`}`)
 }
 
+/** an object with these methods */
+export function hasMethods(value: unknown, ...names: readonly PropertyKey[]): boolean {
+  const object = value as Record<PropertyKey, unknown> | null | undefined
+  return object != null && names.every((name) => typeof object[name] === 'function')
+}
+
 function isMapping(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value) && !ArrayBuffer.isView(value) && !(value instanceof Promise)
 }

@@ -2,12 +2,15 @@
 import { closeSync, openSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { option, SaqrError, say } from '../error.ts'
+import { filled, func, take } from '../hub/arguments.ts'
 import { makeFolder } from '../hub/files.ts'
 import type { TrainEvent } from './events.ts'
 import type { Tracker } from './tracker.ts'
 
-/** @throws SaqrError TRAIN_LOG where the file can't be written */
+/** @throws SaqrError OPTION_INVALID; while it runs TRAIN_LOG where the file can't be written */
 export function jsonl(path: string, now: () => Date = () => new Date()): Tracker {
+  take(path, 'path', filled)
+  take(now, 'now', func('a function that gives a Date'))
   let file: number | undefined
   const write = (event: TrainEvent) => {
     try {

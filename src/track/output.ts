@@ -1,7 +1,12 @@
 /** A stream of this process as trackers write to it. */
+import { hasMethods, kind, take } from '../hub/arguments.ts'
 import type { TextOutput } from './tracker.ts'
 
+const writable = kind<NodeJS.WriteStream>('a stream such as process.stderr', (v) => hasMethods(v, 'write'))
+
+/** @throws SaqrError OPTION_INVALID for what is no stream of a process */
 export function textOutput(stream: NodeJS.WriteStream): TextOutput {
+  take(stream, 'stream', writable)
   const isTTY = stream.isTTY === true
   return {
     write: (text) => void stream.write(text),

@@ -2,13 +2,14 @@
  * A run on a terminal: the memory table, a line for each log above one live line, the loss curve at the end; in a pipe the lines alone.
  */
 
+import { type Checks, filled, flag, take, takeOptions } from '../hub/arguments.ts'
 import type { Point } from './curve.ts'
 import type { EndEvent, EvalEvent, LogEvent, ProgressEvent, StartEvent, StepEvent } from './events.ts'
 import { memoryTable } from './memory-table.ts'
 import { duration, grouped, percent, seconds, short, significant } from './numbers.ts'
 import { plot } from './plot.ts'
 import { type Style, styleOf } from './style.ts'
-import type { TextOutput, Tracker } from './tracker.ts'
+import { output, type TextOutput, type Tracker } from './tracker.ts'
 
 export interface TerminalOptions {
   /** plain lines on a terminal too */
@@ -23,8 +24,13 @@ export interface TerminalOptions {
 const REDRAW = 0.1
 const CLEAR = '\r\x1b[2K'
 
-/** Metrics go to `out`, warnings to `err`. */
-export function terminal(out: TextOutput, err: TextOutput, options: TerminalOptions = {}): Tracker {
+const OPTIONS: Checks<TerminalOptions> = { plain: flag, curve: flag, resume: filled }
+
+/** Metrics go to `out`, warnings to `err`. @throws SaqrError OPTION_… */
+export function terminal(out: TextOutput, err: TextOutput, given: TerminalOptions = {}): Tracker {
+  take(out, 'out', output)
+  take(err, 'err', output)
+  const options = takeOptions(given, 'terminal', OPTIONS)
   const live = out.isTTY && !options.plain
   const style = styleOf(out)
   const curve: Point[] = []

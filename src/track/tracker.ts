@@ -1,4 +1,5 @@
 /** Where what a run says goes. */
+import { type Check, hasMethods, kind, take } from '../hub/arguments.ts'
 import type { EndEvent, ProgressEvent, StartEvent, TrainEvent } from './events.ts'
 
 export interface Tracker {
@@ -18,8 +19,20 @@ export interface TextOutput {
   readonly columns: number
 }
 
-/** Hands every event to every tracker and passes it on. */
-export async function* tracked(events: AsyncIterable<TrainEvent>, trackers: readonly Tracker[]): AsyncGenerator<TrainEvent> {
+const iterable = kind<AsyncIterable<TrainEvent>>('what trainer.stream() gives', (v) => hasMethods(v, Symbol.asyncIterator))
+/** what `report` of a trainer may be a list of */
+export const trackersCheck = kind<readonly Tracker[]>(
+  'a list of trackers',
+  (v) => Array.isArray(v) && v.every((one) => hasMethods(one, 'start', 'log', 'end')),
+)
+export const output: Check<TextOutput> = kind('an output of textOutput(stream)', (v) => hasMethods(v, 'write'))
+
+/** Hands every event to every tracker and passes it on. @throws SaqrError OPTION_INVALID */
+export function tracked(events: AsyncIterable<TrainEvent>, trackers: readonly Tracker[]): AsyncGenerator<TrainEvent> {
+  return handOut(take(events, 'events', iterable), take(trackers, 'trackers', trackersCheck))
+}
+
+async function* handOut(events: AsyncIterable<TrainEvent>, trackers: readonly Tracker[]): AsyncGenerator<TrainEvent> {
   try {
     for await (const event of events) {
       for (const tracker of trackers) send(tracker, event)

@@ -130,6 +130,12 @@ methods(
   () => tokenizer,
   ['idOf', 'tokenOf', 'encode', 'decode', 'stream', 'namesRole', 'applyChatTemplate', 'applyChatTemplateWithMask', 'savePretrained'],
 )
+calls.jsonl = saqr.jsonl
+calls.textOutput = saqr.textOutput
+calls.terminal = (a, b, c) => saqr.terminal(a, b, c)
+calls['terminal of an output'] = (o) => saqr.terminal(saqr.textOutput(process.stderr), saqr.textOutput(process.stderr), o)
+calls.tracked = (a, b) => saqr.tracked(a, b)
+calls['SFTTrainer that reports'] = (o) => new saqr.SFTTrainer({ model: peft, trainDataset: dataset, report: o })
 calls.generate = (a, b) => peft.generate(a, b).next()
 calls.savePretrained = (a, b) => peft.savePretrained(a, b)
 calls.savePretrainedMerged = (a, b, c) => peft.savePretrainedMerged(a, b, c)

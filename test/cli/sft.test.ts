@@ -148,14 +148,14 @@ describe('saqr sft', () => {
   it.each([
     [[], /adapter instead of all weights \(--use_peft\)\.$/, /load_in_4bit/],
     [['--optim', 'adamw_8bit'], /or an adapter instead of all weights/, /adamw_8bit/],
-    [['--use_peft', '--load_in_4bit'], / or optim adamw_8bit\.$/, /load_in_4bit|use_peft/],
+    [['--use_peft', '--load_in_4bit'], / or --optim adamw_8bit\.$/, /load_in_4bit|use_peft/],
     [['--use_peft', '--load_in_4bit', '--optim', 'adamw_8bit'], /or take a smaller max_length in \S+\.$/, /load_in_4bit|adamw_8bit/],
     [['--use_peft', '--optim', 'adamw_8bit'], /a base in 4 bits \(--load_in_4bit\)\.$/, /adamw_8bit/],
   ])('a budget that is too small, with %o, is told what is not on yet, in its own unit', async (args, advice, silent) => {
     const budget = ['--memory', '0.1GB', '--max_pass_tokens', 'none', '--output_dir', join(folder, 'small')]
     const { err } = await saqr('sft', ...config(), ...budget, ...args)
     expect(err).toMatch(
-      /^error MEMORY_BUDGET: 0\.1GB of memory are too little: passes of 64 tokens need 0\.2\dGB, everything recomputed\. Give memory 0\.2\dGB, or take /,
+      /^error MEMORY_BUDGET: 0\.1GB of memory are too little: passes of 64 tokens need 0\.2\dGB, everything recomputed\. Give --memory 0\.2\dGB, or take /,
     )
     expect(err.trimEnd()).toMatch(advice)
     expect(err).not.toMatch(silent)

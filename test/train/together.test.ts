@@ -234,7 +234,7 @@ describe('what a program’s run shows', () => {
   it.each([
     [{ evalStrategy: 'steps' }, {}, /^evalStrategy steps needs rows to evaluate on: give evalDataset$/],
     [{ evalOnStart: true }, {}, /^evalOnStart needs rows to evaluate on/],
-    [{}, { report: 'Terminal' }, /^report is "Terminal"; expected 'terminal', 'none' or a list of trackers$/],
+    [{}, { report: 'Terminal' }, /^report: expected terminal, none or a list of trackers, not 'Terminal'$/],
     [{ lrSchedulerType: 'reduce_lr_on_plateau' }, {}, /follows the evaluation rows: set evalStrategy/],
     [{ lrSchedulerKwargs: { num_cycles: 3 } }, {}, /lrSchedulerKwargs has num_cycles, which linear does not know/],
   ] as const)('%o %o is an error at the start', (args, init, message) => {

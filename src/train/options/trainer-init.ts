@@ -5,6 +5,7 @@ import { LanguageModel } from '../../engine/language-model.ts'
 import { option, SaqrError, say } from '../../error.ts'
 import { type Check, entriesOf, func, kind, orNull, refused, shown, take, unfit, unknownKey } from '../../hub/arguments.ts'
 import { Tokenizer } from '../../text/tokenizer.ts'
+import { trackersCheck } from '../../track/tracker.ts'
 import { camel } from './field.ts'
 import { renamed, retired } from './retired.ts'
 import { memoryLimit } from './rules.ts'
@@ -129,7 +130,7 @@ const size: Check<string | number> = {
 
 const report: Check<SFTTrainerInit['report']> = kind(
   'terminal, none or a list of trackers',
-  (v) => v === undefined || v === 'terminal' || v === 'none' || Array.isArray(v),
+  (v) => v === undefined || v === 'terminal' || v === 'none' || trackersCheck.take(v) === v,
 )
 
 function tokenizerOf(given: unknown, model: TrainableModel): Tokenizer {
