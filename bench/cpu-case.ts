@@ -4,9 +4,9 @@ import { Dataset } from '../src/data/dataset.ts'
 import { CpuDevice } from '../src/devices/cpu/device.ts'
 import { storeBytes } from '../src/engine/budget.ts'
 import { LanguageModel } from '../src/engine/language-model.ts'
-import { OpenModel } from '../src/engine/open-model.ts'
-import { traceOf } from '../src/engine/runner.ts'
+import { OpenedModel } from '../src/engine/opened-model.ts'
 import { loraConfig } from '../src/formats/peft/config.ts'
+import { tracePass } from '../src/graph/training.ts'
 import { openCheckpoint } from '../src/models/checkpoint.ts'
 import { Tokenizer } from '../src/text/tokenizer.ts'
 import type { EndEvent, StartEvent } from '../src/track/events.ts'
@@ -32,26 +32,26 @@ function openModel(
   device: CpuDevice,
   { dtype, loadIn4bit = false, r = 16, dropout = 0, bias = 'none', head = false }: CpuCase,
 ): LanguageModel {
-  const open = new OpenModel(device, openCheckpoint(modelPath), { dtype, loadIn4bit, doubleQuant: loadIn4bit })
+  const opened = new OpenedModel(device, openCheckpoint(modelPath), { dtype, loadIn4bit, doubleQuant: loadIn4bit })
   const targetModules = head ? [...PROJECTIONS, 'lm_head'] : PROJECTIONS
   const config = loraConfig({ r, loraAlpha: r, loraDropout: dropout, bias, targetModules })
-  return new LanguageModel(open, { kind: 'lora', config }, 0)
+  return new LanguageModel(opened, { kind: 'lora', config }, 0)
 }
 
 /** memory that leaves this share of the arena which keeping everything takes */
 function memoryFor(model: LanguageModel, device: CpuDevice, share: number): number {
-  const { open, trainables } = model
+  const { opened, trainables } = model
   const { layout } = trainables
   const spec = {
-    model: open.model,
-    adapter: open.adapter(model.spec, true),
-    activation: open.choice.dtype,
+    model: opened.model,
+    adapter: opened.adapter(model.spec, true),
+    activation: opened.choice.dtype,
     layout,
     score: sft.score,
     gradients: true,
   }
-  const all = traceOf(spec, 2048).lower(() => 'all').arena
-  return all * share + storeBytes(model.recorder, layout, { eightBit: false }, open.choice.doubleQuant) + device.describe().overhead
+  const all = tracePass({ ...spec, tokens: 2048 }).lower(() => 'all').arena
+  return all * share + storeBytes(model.recorder, layout, { eightBit: false }, opened.choice.doubleQuant) + device.describe().overhead
 }
 
 const device = new CpuDevice()

@@ -5,7 +5,7 @@ import { openDevice } from './devices/open.ts'
 import { checkModules, LanguageModel } from './engine/language-model.ts'
 import { loadAdapter } from './engine/load-adapter.ts'
 import { openBase } from './engine/open-base.ts'
-import type { OpenModel } from './engine/open-model.ts'
+import type { OpenedModel } from './engine/opened-model.ts'
 import { option, SaqrError, say } from './error.ts'
 import type { AdapterConfig } from './formats/peft/config.ts'
 import { filled, shown, take, takeOptions } from './hub/arguments.ts'
@@ -33,21 +33,21 @@ export const FastLanguageModel = {
     const choice = { dtype: o.dtype ?? 'bf16', loadIn4bit, doubleQuant: loadIn4bit && (o.doubleQuant ?? true) } as const
     const ownDevice = typeof o.device !== 'object'
     const device: Device = typeof o.device === 'object' ? o.device : await openDevice(o.device ?? 'auto')
-    let base: OpenModel | undefined
+    let base: OpenedModel | undefined
     try {
       const onProgress = o.onProgress ?? (process.stderr.isTTY ? progressLine(process.stderr) : undefined)
       const hub = { revision: revision ?? undefined, token: token ?? undefined, signal, onProgress }
-      const opened = await openBase(modelName, device, { ...hub, eosToken, chatTemplate, choice: () => choice })
-      const { open, adapter, tokenizer } = opened
-      base = open
+      const found = await openBase(modelName, device, { ...hub, eosToken, chatTemplate, choice: () => choice })
+      const { opened, adapter, tokenizer } = found
+      base = opened
       if (adapter !== null && fullFinetuning)
         throw new SaqrError(
           'OPTION_INVALID',
           say`${modelName} is an adapter, which is trained on as it is: leave ${option('fullFinetuning')} out, or merge it first`,
         )
       const spec: AdapterSpec = fullFinetuning ? { kind: 'full' } : { kind: 'none' }
-      const language = adapter === null ? new LanguageModel(open, spec, randomState) : loadAdapter(open, adapter)
-      language.promptForm = opened.promptForm
+      const language = adapter === null ? new LanguageModel(opened, spec, randomState) : loadAdapter(opened, adapter)
+      language.promptForm = found.promptForm
       const model = new PretrainedModel(language, tokenizer, o.maxSeqLength ?? 2048, modelName, ownDevice ? 'device' : 'base')
       return { model, tokenizer }
     } catch (error) {
@@ -64,15 +64,15 @@ export const FastLanguageModel = {
   getPeftModel(model: PretrainedModel, options?: PeftOptions): PretrainedModel {
     const { language } = requireModel(model, 'getPeftModel')
     const { randomState = 3407, ...given } = takeOptions<PeftOptions>(options, 'getPeftModel', PEFT, PEFT_RENAMED)
-    const { checkpoint, model: family } = language.open
-    language.open.alive()
+    const { checkpoint, model: family } = language.opened
+    language.opened.alive()
     if (checkpoint.adapter !== undefined)
       throw new SaqrError(
         'OPTION_INVALID',
         `the base of this model holds weights of the adapter ${checkpoint.adapter.folder}, which a new adapter would not name: merge it first (savePretrainedMerged)`,
       )
     const config = { ...LORA, targetModules: [...family.linears], ...given, baseModelNameOrPath: model.name } as AdapterConfig
-    const adapted = new LanguageModel(language.open, { kind: 'lora', config }, randomState)
+    const adapted = new LanguageModel(language.opened, { kind: 'lora', config }, randomState)
     try {
       checkModules(adapted)
     } catch (error) {

@@ -70,7 +70,7 @@ export class PretrainedModel {
   async savePretrained(folder: string, options?: Record<string, unknown>): Promise<void> {
     takeOptions(options, 'savePretrained', SAVE)
     await saveTrained(this.language, take(folder, 'folder', filled))
-    const { tokenizer } = this.language.open.checkpoint
+    const { tokenizer } = this.language.opened.checkpoint
     if (tokenizer) writeTokenizer(folder, tokenizer)
   }
 
@@ -102,8 +102,8 @@ export class PretrainedModel {
   async dispose(): Promise<void> {
     this.language.disposeAdapter()
     if (this.#owns === 'nothing') return
-    this.language.open.dispose()
-    if (this.#owns === 'device') this.language.open.device.dispose()
+    this.language.opened.dispose()
+    if (this.#owns === 'device') this.language.opened.device.dispose()
   }
 }
 

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { AdapterSpec } from '../src/adapters/choose.ts'
 import { planPasses } from '../src/data/passes.ts'
 import type { Device } from '../src/devices/device.ts'
-import { OpenModel } from '../src/engine/open-model.ts'
+import { OpenedModel } from '../src/engine/opened-model.ts'
 import { Optimizer } from '../src/engine/optimizer.ts'
 import { PassRunner } from '../src/engine/runner.ts'
 import { Trainables } from '../src/engine/trainables.ts'
@@ -36,19 +36,19 @@ export interface Trained {
 /** `steps` updates with AdamW on the case's rows; the first step's gradients are kept. */
 export async function train(device: Device, setup: Setup, steps: number): Promise<Trained> {
   const { folder, dtype, loadIn4bit, eightBit, policy, quantum } = setup
-  const open = new OpenModel(device, openCheckpoint(join(folder, 'model')), { dtype, loadIn4bit, doubleQuant: true })
+  const opened = new OpenedModel(device, openCheckpoint(join(folder, 'model')), { dtype, loadIn4bit, doubleQuant: true })
   const spec: AdapterSpec = adapterOf(folder)
-  const recorder = open.inspect(spec)
-  open.loadFor(recorder)
+  const recorder = opened.inspect(spec)
+  opened.loadFor(recorder)
   const layout = layoutParameters(recorder.parameters.values())
-  const trainables = new Trainables(device, layout, open.checkpoint, 0)
+  const trainables = new Trainables(device, layout, opened.checkpoint, 0)
   if (spec.kind === 'lora') {
     const saved = readTensors(join(folder, 'adapter', 'adapter_model.safetensors'))
     for (const name of trainables.names) trainables.set(name, saved.get(`base_model.model.${name}`)!)
   }
-  const adapter = open.adapter(spec, true)
+  const adapter = opened.adapter(spec, true)
   const runner = new PassRunner(device, {
-    model: open.model,
+    model: opened.model,
     adapter,
     activation: dtype,
     layout,

@@ -41,9 +41,9 @@ export async function openForTraining(
       'OPTION_INVALID',
       say`${o.modelNameOrPath} is an adapter, which is trained on as it is; leave ${option('usePeft')} out`,
     )
-  if (base.adapter !== null) return { ...base, language: asked(loadAdapter(base.open, base.adapter), base) }
+  if (base.adapter !== null) return { ...base, language: asked(loadAdapter(base.opened, base.adapter), base) }
   if (o.loadIn4bit && !lora) throw new SaqrError('OPTION_INVALID', FROZEN_4BIT)
-  const language = new LanguageModel(base.open, lora ? { kind: 'lora', config: lora } : { kind: 'full' }, o.seed)
+  const language = new LanguageModel(base.opened, lora ? { kind: 'lora', config: lora } : { kind: 'full' }, o.seed)
   if (lora) checkModules(language)
   return { ...base, language: asked(language, base) }
 }
@@ -53,7 +53,10 @@ export async function openForGeneration(name: string, o: ModelOptions, device: D
   const base = await openBase(name, o, device, io)
   return {
     ...base,
-    language: asked(base.adapter === null ? new LanguageModel(base.open, { kind: 'none' }, 0) : loadAdapter(base.open, base.adapter), base),
+    language: asked(
+      base.adapter === null ? new LanguageModel(base.opened, { kind: 'none' }, 0) : loadAdapter(base.opened, base.adapter),
+      base,
+    ),
   }
 }
 

@@ -9,8 +9,9 @@ import { stateOf } from '../graph/optimizer.ts'
 import type { Plan } from '../graph/plan.ts'
 import type { Policy } from '../graph/recompute.ts'
 import type { TraceRecorder } from '../graph/trace.ts'
+import { tracePass } from '../graph/training.ts'
 import { sizeOf } from '../ops/tensor.ts'
-import { type RunnerSpec, traceOf } from './runner.ts'
+import type { RunnerSpec } from './runner.ts'
 
 /** What everything may take, and the unit in which that was said. */
 export interface MemoryLimit {
@@ -77,7 +78,7 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
   const padded = (tokens: number) => paddedTokens(tokens, tokenQuantum)
   const largest = request.maxPassTokens ?? padded(Math.max(longest, Math.min(stepTokens, passTokens)))
   const { layers } = spec.model
-  const fitted = (t: number, highest = 2 * layers) => fitPlan(layers, arena, traceOf(spec, t).lower, highest)
+  const fitted = (t: number, highest = 2 * layers) => fitPlan(layers, arena, tracePass({ ...spec, tokens: t }).lower, highest)
 
   let tokens = largest
   const shortest = request.maxPassTokens === null ? padded(longest) : largest

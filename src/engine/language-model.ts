@@ -8,12 +8,12 @@ import type { StoredTensor } from '../formats/dense.ts'
 import { layoutParameters } from '../graph/layout.ts'
 import type { TraceRecorder } from '../graph/trace.ts'
 import { nearest } from '../hub/nearest.ts'
-import type { OpenModel } from './open-model.ts'
+import type { OpenedModel } from './opened-model.ts'
 import { parametersOf } from './settle.ts'
 import { Trainables } from './trainables.ts'
 
 export class LanguageModel {
-  readonly open: OpenModel
+  readonly opened: OpenedModel
   readonly spec: AdapterSpec
   /** as it evaluates and generates */
   readonly adapter: Adapter
@@ -27,16 +27,16 @@ export class LanguageModel {
   #disposed = false
 
   /** @param seed of an adapter's first values */
-  constructor(open: OpenModel, spec: AdapterSpec, seed: number) {
-    this.open = open
+  constructor(opened: OpenedModel, spec: AdapterSpec, seed: number) {
+    this.opened = opened
     this.spec = spec
-    this.recorder = open.inspect(spec)
-    this.adapter = open.adapter(spec, false)
+    this.recorder = opened.inspect(spec)
+    this.adapter = opened.adapter(spec, false)
     if (this.adapter.config && this.recorder.parameters.size === 0) throw noTarget(this.adapter.config.targetModules, this)
-    open.loadFor(this.recorder)
+    opened.loadFor(this.recorder)
     if (this.recorder.parameters.size === 0) return
-    const layout = layoutParameters(this.recorder.parameters.values(), open.nextScope())
-    this.#trainables = new Trainables(open.device, layout, open.checkpoint, seed)
+    const layout = layoutParameters(this.recorder.parameters.values(), opened.nextScope())
+    this.#trainables = new Trainables(opened.device, layout, opened.checkpoint, seed)
   }
 
   /** what is trained, null where nothing is */
@@ -65,7 +65,7 @@ export class LanguageModel {
       )
     }
     if (config?.trainableTokenIndices) fail('trainable_token_indices', 'single rows of the embedding are not trained here')
-    const { head } = this.open.model
+    const { head } = this.opened.model
     if (config?.ensureWeightTying && head.tiedTo && this.recorder.parameters.has(`${head.path}.lora_A.weight`))
       fail('ensure_weight_tying', 'one low-rank part that both embedding and head have is not trained here')
   }
@@ -80,7 +80,7 @@ export class LanguageModel {
   /** @throws SaqrError MODEL_DISPOSED */
   alive(): void {
     if (this.#disposed) throw new SaqrError('MODEL_DISPOSED', 'this model was disposed of: open it again')
-    this.open.alive()
+    this.opened.alive()
   }
 
   /** frees what is trained; the base stays for other adapters over it */
@@ -95,10 +95,10 @@ export class LanguageModel {
  * Every name of a new adapter's modules must mean one: PEFT passes over those that mean none beside others that do.
  * @throws SaqrError OPTION_MODULES naming the first that doesn't
  */
-export function checkModules({ adapter, recorder, open }: LanguageModel): void {
+export function checkModules({ adapter, recorder, opened }: LanguageModel): void {
   const { targetModules, modulesToSave } = adapter.config!
   const names = [...recorder.weights.keys(), ...recorder.parameters.keys()].map(modulePath)
-  const there = new Set([...names, ...parametersOf(open.model).keys()].map((name) => name.replace(/\.(weight|bias)$/, '')))
+  const there = new Set([...names, ...parametersOf(opened.model).keys()].map((name) => name.replace(/\.(weight|bias)$/, '')))
   const check = (given: string, list: readonly string[], means: (name: string, path: string) => boolean) => {
     const wrong = list.find((name) => ![...there].some((path) => means(name, path)))
     if (wrong === undefined) return
@@ -106,7 +106,7 @@ export function checkModules({ adapter, recorder, open }: LanguageModel): void {
     const close = nearest(wrong, ends)
     throw new SaqrError(
       'OPTION_MODULES',
-      say`${option(given)} names ${wrong}, which is no module of this ${open.model.family} model: ${close ? `did you mean ${close}?` : `it has ${[...ends].join(', ')}`}`,
+      say`${option(given)} names ${wrong}, which is no module of this ${opened.model.family} model: ${close ? `did you mean ${close}?` : `it has ${[...ends].join(', ')}`}`,
     )
   }
   if (typeof targetModules !== 'string') check('targetModules', targetModules, (name, path) => matches([name], path))
@@ -116,7 +116,7 @@ export function checkModules({ adapter, recorder, open }: LanguageModel): void {
 /** of an adapter's tensor: the module it belongs to */
 const modulePath = (name: string) => name.replace(/\.lora_(A|B|embedding_A|embedding_B)(\.weight)?$/, '')
 
-function noTarget(targets: readonly string[] | string, { open, recorder }: LanguageModel): SaqrError {
+function noTarget(targets: readonly string[] | string, { opened, recorder }: LanguageModel): SaqrError {
   // matrices of the blocks
   const linears = [...recorder.weights.values()].filter(({ name, rows }) => rows > 1 && /\.\d+\./.test(name))
   const modules = [...new Set(linears.map(({ name }) => name.split('.').at(-2)!))]
@@ -124,6 +124,6 @@ function noTarget(targets: readonly string[] | string, { open, recorder }: Langu
   const hint = close ? `did you mean ${close}?` : `it has ${modules.join(', ')}; all-linear means every one`
   return new SaqrError(
     'OPTION_MODULES',
-    say`${option('targetModules')} ${JSON.stringify(targets)} match no module of this ${open.model.family} model: ${hint}`,
+    say`${option('targetModules')} ${JSON.stringify(targets)} match no module of this ${opened.model.family} model: ${hint}`,
   )
 }

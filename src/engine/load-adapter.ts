@@ -5,17 +5,17 @@ import { type Adapter, readAdapter } from '../formats/peft/read.ts'
 import type { CheckpointTensor } from '../formats/tensor.ts'
 import { adaptedBase } from './adapted-base.ts'
 import { LanguageModel } from './language-model.ts'
-import type { OpenModel } from './open-model.ts'
+import type { OpenedModel } from './opened-model.ts'
 import { parametersOf, sameValues } from './settle.ts'
 
 /**
- * @param open the base as the adapter has it (`adaptedBase`)
+ * @param opened the base as the adapter has it (`adaptedBase`)
  * @throws SaqrError FORMAT_ADAPTER where its tensors are not those that its configuration means on this base
  */
-export function loadAdapter(open: OpenModel, folder: string): LanguageModel {
+export function loadAdapter(opened: OpenedModel, folder: string): LanguageModel {
   const adapter = readAdapter(folder)
-  checkBase(open, adapter, folder)
-  const model = new LanguageModel(open, { kind: 'lora', config: adapter.config }, 0)
+  checkBase(opened, adapter, folder)
+  const model = new LanguageModel(opened, { kind: 'lora', config: adapter.config }, 0)
   try {
     fill(model, adapter, folder)
     return model
@@ -26,8 +26,8 @@ export function loadAdapter(open: OpenModel, folder: string): LanguageModel {
 }
 
 /** The base was opened with what the adapter keeps of it, or has the same values. */
-function checkBase(open: OpenModel, adapter: Adapter, folder: string): void {
-  const { checkpoint } = open
+function checkBase(opened: OpenedModel, adapter: Adapter, folder: string): void {
+  const { checkpoint } = opened
   if (checkpoint.adapter?.folder === folder) return
   const { tensors } = adaptedBase(checkpoint, adapter, folder)
   for (const [name, tensor] of tensors) {
@@ -56,19 +56,19 @@ function fill(model: LanguageModel, adapter: Adapter, folder: string): void {
       throw bad(folder, `has ${copy} with other values than ${name}, although ensure_weight_tying makes them one`)
     used.add(copy)
   }
-  const base = new Set([...adapter.base.keys(), ...open(model)])
+  const base = new Set([...adapter.base.keys(), ...keptUntrained(model)])
   for (const name of given.keys()) if (!used.has(name) && !base.has(name)) throw unplaced(model, folder, name)
   const { names } = trainables
   const copies = [...(model.adapter.copies?.keys() ?? [])]
   // one object for each, also where the base reads it: a file that is written over moves them
-  const { adapter: opened } = model.open.checkpoint
+  const { adapter: opened } = model.opened.checkpoint
   model.kept = [...(opened?.folder === folder ? opened : adapter).stored].filter(
     ([name]) => !names.includes(name) && !copies.includes(name) && !name.endsWith('.modules_to_save.weight'),
   )
 }
 
 /** weights of the base that the adapter's file may hold without training them */
-function open({ open: { model } }: LanguageModel): string[] {
+function keptUntrained({ opened: { model } }: LanguageModel): string[] {
   const embedding = [...parametersOf(model).values()].filter(({ role }) => role === 'embedding')
   return [...embedding.map(({ name }) => name), `${model.head.path}.weight`]
 }
@@ -85,8 +85,8 @@ function tensorsOf({ saved, modules }: Adapter): Map<string, CheckpointTensor> {
 }
 
 /** The base has the module, but of another size. */
-function misfit({ open }: LanguageModel, folder: string, name: string, { shape }: CheckpointTensor, wanted: string): SaqrError {
-  const { model, checkpoint } = open
+function misfit({ opened }: LanguageModel, folder: string, name: string, { shape }: CheckpointTensor, wanted: string): SaqrError {
+  const { model, checkpoint } = opened
   return bad(
     folder,
     `has ${name} as ${shape.join(' × ')} where ${checkpoint.path} (${model.family}, ${model.layers} layers, ${model.channels} channels) takes ${wanted}: base_model_name_or_path in its adapter_config.json must name the base it was trained over`,
@@ -94,17 +94,17 @@ function misfit({ open }: LanguageModel, folder: string, name: string, { shape }
 }
 
 /** A tensor that neither the configuration nor the base has a place for. */
-function unplaced({ open, adapter }: LanguageModel, folder: string, name: string): SaqrError {
+function unplaced({ opened, adapter }: LanguageModel, folder: string, name: string): SaqrError {
   const path = name.replace(/\.(lora_A\.weight|lora_B\.(weight|bias)|lora_embedding_[AB]|weight|bias)$/, '')
-  const parameters = parametersOf(open.model)
-  const known = parameters.has(`${path}.weight`) || path === open.model.head.path
+  const parameters = parametersOf(opened.model)
+  const known = parameters.has(`${path}.weight`) || path === opened.model.head.path
   const { targetModules, modulesToSave } = adapter.config!
   const named = `target_modules ${JSON.stringify(targetModules)}${modulesToSave ? `, modules_to_save ${JSON.stringify(modulesToSave)}` : ''}`
   return bad(
     folder,
     known
       ? `has ${name}, but its adapter_config.json does not name ${path} (${named})`
-      : `has ${name}, but ${open.checkpoint.path} (${open.model.family}, ${open.model.layers} layers) has no module ${path}: base_model_name_or_path in its adapter_config.json must name the base it was trained over`,
+      : `has ${name}, but ${opened.checkpoint.path} (${opened.model.family}, ${opened.model.layers} layers) has no module ${path}: base_model_name_or_path in its adapter_config.json must name the base it was trained over`,
   )
 }
 

@@ -7,7 +7,7 @@ import { type TensorToWrite, writeSafetensors } from '../formats/safetensors/wri
 import type { CheckpointTensor } from '../formats/tensor.ts'
 import { writeTokenizer } from '../formats/tokenizer-files.ts'
 import { ensureWritableFolder, writeFileAtomic } from '../hub/files.ts'
-import type { OpenModel } from './open-model.ts'
+import type { OpenedModel } from './opened-model.ts'
 
 export { writeTokenizer } from '../formats/tokenizer-files.ts'
 
@@ -36,13 +36,13 @@ const CHUNK = 1 << 20
  * @param changed new values of a tensor of the checkpoint, or null where it stays as it is; asked when its turn comes
  */
 export async function writeModelFolder(
-  open: OpenModel,
+  opened: OpenedModel,
   folder: string,
   changed: (t: CheckpointTensor) => ChangedRows | null,
   { config = {}, extra = [] }: FolderChanges = {},
 ): Promise<void> {
   ensureWritableFolder(folder)
-  const { checkpoint, choice } = open
+  const { checkpoint, choice } = opened
   const bf16 = choice.dtype === 'bf16'
   const encode = (values: Float32Array) => bytesOf(bf16 ? f32ToBf16(values) : values)
   const dtype = bf16 ? 'BF16' : 'F32'

@@ -15,7 +15,7 @@ import type { Model } from '../models/family.ts'
 import { families, openConfig } from '../models/registry.ts'
 import { Tokenizer } from '../text/tokenizer.ts'
 import { adaptedBase } from './adapted-base.ts'
-import { type BaseChoice, OpenModel } from './open-model.ts'
+import { type BaseChoice, OpenedModel } from './opened-model.ts'
 import { settle, withTensors } from './settle.ts'
 
 export interface BaseRequest {
@@ -35,7 +35,7 @@ export interface BaseRequest {
 }
 
 export interface OpenedBase {
-  open: OpenModel
+  opened: OpenedModel
   /** folder of the adapter that was named */
   adapter: string | null
   tokenizer: Tokenizer
@@ -72,7 +72,7 @@ export async function openBase(name: string, device: Device, request: BaseReques
   const { config, tensors } = checkpoint
   const { files, tokenizer } = known!
   return {
-    open: new OpenModel(device, withTensors(checkpoint, config, tensors, files), request.choice(config)),
+    opened: new OpenedModel(device, withTensors(checkpoint, config, tensors, files), request.choice(config)),
     adapter,
     tokenizer,
     promptForm: adapter !== null ? readPromptForm(adapter) : found.kind === 'model' ? readPromptForm(found.path) : null,

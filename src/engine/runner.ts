@@ -3,10 +3,11 @@ import type { Adapter } from '../adapters/adapter.ts'
 import type { Pass } from '../data/passes.ts'
 import type { Device, LoadedPlan, PassInputs, RunItem } from '../devices/device.ts'
 import { asF32 } from '../formats/numbers.ts'
+import { chunkOf } from '../graph/chunk.ts'
 import type { HeadScore } from '../graph/head.ts'
 import type { Policy } from '../graph/recompute.ts'
 import type { Layout } from '../graph/trace.ts'
-import { type TracedPass, tracePass } from '../graph/training.ts'
+import { tracePass } from '../graph/training.ts'
 import type { Model } from '../models/family.ts'
 import type { DType } from '../ops/tensor.ts'
 
@@ -48,7 +49,7 @@ export class PassRunner {
   plan(tokens: number): LoadedPlan {
     let loaded = this.#plans.get(tokens)
     if (!loaded) {
-      const traced = traceOf(this.spec, tokens)
+      const traced = tracePass({ ...this.spec, tokens })
       const { plan } = traced.lower(this.spec.policy(tokens))
       this.#plans.set(tokens, (loaded = this.#device.load(plan, { profile: this.spec.profile })))
     }
@@ -112,27 +113,6 @@ function inputsOf(pass: Pass, step: StepInputs): Record<string, ArrayBufferView>
     lossScale: Float32Array.of(step.lossScale),
     stepInts: Int32Array.of(step.seed, step.step, 0, 0),
   }
-}
-
-/** logits of a head chunk, bytes at most */
-const LOGITS = 64 * 2 ** 20
-
-/** positions of a chunk are a multiple of this */
-const POSITIONS = 16
-
-/**
- * Positions of a head chunk in a pass of T tokens: as few chunks as LOGITS lets there be, all about alike, because a chunk is computed whole
- * also where fewer positions are left for it.
- */
-export function chunkOf({ model, activation }: Pick<RunnerSpec, 'model' | 'activation'>, tokens: number): number {
-  const row = model.vocab * (activation === 'f32' ? 4 : 2)
-  const most = Math.max(1, Math.floor(LOGITS / row / POSITIONS)) * POSITIONS
-  const chunks = Math.ceil(tokens / most)
-  return Math.ceil(tokens / chunks / POSITIONS) * POSITIONS
-}
-
-export function traceOf(spec: Omit<RunnerSpec, 'policy'>, tokens: number): TracedPass {
-  return tracePass({ ...spec, tokens, chunk: spec.chunk ?? chunkOf(spec, tokens) })
 }
 
 /** (query, key) pairs that attention scores in this pass */

@@ -16,7 +16,7 @@ import { writeModelFolder } from './model-folder.ts'
  */
 export async function saveTrained(model: LanguageModel, folder: string): Promise<void> {
   ensureWritableFolder(folder)
-  await model.open.device.turn(() => writeTrained(model, folder))
+  await model.opened.device.turn(() => writeTrained(model, folder))
 }
 
 async function writeTrained(model: LanguageModel, folder: string): Promise<void> {
@@ -24,7 +24,7 @@ async function writeTrained(model: LanguageModel, folder: string): Promise<void>
   const { config } = model.adapter
   if (config) return saveAdapter(model, config, folder)
   const { trained } = model
-  await writeModelFolder(model.open, folder, ({ name }: CheckpointTensor) =>
+  await writeModelFolder(model.opened, folder, ({ name }: CheckpointTensor) =>
     trained?.layout.entries.has(name) ? { rows: (from, count) => trained.rows(name, from, count) } : null,
   )
 }

@@ -14,7 +14,7 @@ import type { CheckpointTensor } from '../formats/tensor.ts'
 export async function saveMerged(model: LanguageModel, folder: string): Promise<void> {
   // without an adapter beside it, what is saved is whole already
   if (model.adapter.config === null) return saveTrained(model, folder)
-  await model.open.device.turn(() => writeMerged(model, folder))
+  await model.opened.device.turn(() => writeMerged(model, folder))
   writePromptForm(folder, model.promptForm)
 }
 
@@ -22,19 +22,19 @@ async function writeMerged(model: LanguageModel, folder: string): Promise<void> 
   const { adapter } = model
   const merged = (name: string, t: CheckpointTensor) =>
     adapter.merge(name, { rows: t.rows, cols: t.cols, values: () => asF32(t.load('f32')) }, (trained) => model.trainables.values(trained))
-  const { head, vocab, channels } = model.open.model
+  const { head, vocab, channels } = model.opened.model
   const changed = (t: CheckpointTensor) => {
     const values = merged(t.name, t)
     return values && { rows: (from: number, count: number) => values.subarray(from * t.cols, (from + count) * t.cols) }
   }
   // tied, and adapted as one
-  if (!head.tiedTo || adapter.config?.ensureWeightTying) return writeModelFolder(model.open, folder, changed)
+  if (!head.tiedTo || adapter.config?.ensureWeightTying) return writeModelFolder(model.opened, folder, changed)
 
-  const embedding = find(model.open.checkpoint, { name: `${head.tiedTo}.weight`, rows: vocab, cols: channels })
+  const embedding = find(model.opened.checkpoint, { name: `${head.tiedTo}.weight`, rows: vocab, cols: channels })
   const parted = merged(`${head.tiedTo}.weight`, embedding) !== null || merged(`${head.path}.weight`, embedding) !== null
   const values = () => merged(`${head.path}.weight`, embedding) ?? asF32(embedding.load('f32'))
   await writeModelFolder(
-    model.open,
+    model.opened,
     folder,
     changed,
     parted ? { config: { tie_word_embeddings: false }, extra: [{ name: `${head.path}.weight`, shape: embedding.shape, values }] } : {},

@@ -25,14 +25,14 @@ export class Decoder {
 
   /** @param tokens that prompt and answer have at most */
   constructor(model: LanguageModel, tokens: number) {
-    const { open, spec } = model
-    this.#device = open.device
-    this.#dtype = open.choice.dtype
+    const { opened, spec } = model
+    this.#device = opened.device
+    this.#dtype = opened.choice.dtype
     const size = Math.ceil(tokens / BLOCK) * BLOCK
     const cache = { size, scope: `conversation${conversations++}.` }
-    const adapter = open.adapter(spec, false)
+    const adapter = opened.adapter(spec, false)
     const make = (tokens: number) =>
-      generationPlan({ model: open.model, adapter, activation: open.choice.dtype, layout: model.trained?.layout, tokens, cache })
+      generationPlan({ model: opened.model, adapter, activation: opened.choice.dtype, layout: model.trained?.layout, tokens, cache })
     const plans = [make(BLOCK), make(1)]
     const { caches } = plans[0]!.recorder
     this.#caches = caches.map(({ name }) => name)

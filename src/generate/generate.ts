@@ -45,12 +45,12 @@ export async function* generateIds(
 ): AsyncGenerator<number> {
   model.alive()
   const { maxNewTokens = 256, seed = 0, signal } = options
-  const { maxPositions } = model.open.model
+  const { maxPositions } = model.opened.model
   if (prompt.length === 0) throw new SaqrError('TEXT_EMPTY', 'the prompt has no token: give it at least one character')
   if (prompt.length >= maxPositions) {
     throw new SaqrError('TEXT_TOO_LONG', `the prompt has ${prompt.length} tokens; the model knows ${maxPositions} positions`)
   }
-  checkIds(prompt, model.open.model.vocab, 'the prompt')
+  checkIds(prompt, model.opened.model.vocab, 'the prompt')
   checkSampling(options)
   const random = new SeededRandom(seed, 'generate')
   const most = Math.min(maxNewTokens, maxPositions - prompt.length)
@@ -99,8 +99,8 @@ const isIds = (prompt: string | readonly unknown[]): prompt is readonly number[]
   typeof prompt !== 'string' && typeof prompt[0] !== 'object'
 
 /** the tokenizer's end of text, and what generation_config.json and config.json name beside it */
-export function stopTokens({ open }: LanguageModel, tokenizer: Tokenizer): Set<number> {
-  const { generationConfig, config } = open.checkpoint
+export function stopTokens({ opened }: LanguageModel, tokenizer: Tokenizer): Set<number> {
+  const { generationConfig, config } = opened.checkpoint
   const named = [generationConfig?.eos_token_id, config.eos_token_id].flat().filter((id): id is number => typeof id === 'number')
   return new Set(tokenizer.eosId === null ? named : [...named, tokenizer.eosId])
 }

@@ -28,7 +28,7 @@ export interface HeadNodes {
   dHidden: Tensor | null
 }
 
-export function headChunk(r: TraceRecorder, t: Trace, spec: TrainingSpec, hidden: Tensor): HeadNodes {
+export function headChunk(r: TraceRecorder, t: Trace, spec: TrainingSpec & { chunk: number }, hidden: Tensor): HeadNodes {
   const dHidden = spec.gradients && hidden.needsGrad ? zeros(r, hidden) : null
   const before = r.nodes
   r.nodes = []

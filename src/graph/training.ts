@@ -7,6 +7,7 @@ import type { Adapter } from '../adapters/adapter.ts'
 import type { Model } from '../models/family.ts'
 import type { Node } from '../ops/op.ts'
 import type { DType, Tensor } from '../ops/tensor.ts'
+import { chunkOf } from './chunk.ts'
 import { differentiate } from './differentiate.ts'
 import { type HeadScore, headChunk } from './head.ts'
 import { declarePassInputs } from './inputs.ts'
@@ -22,8 +23,8 @@ export interface TrainingSpec {
   layout: Layout
   /** T */
   tokens: number
-  /** positions of one head chunk */
-  chunk: number
+  /** positions of a head chunk; default: `chunkOf` the pass */
+  chunk?: number
   score: HeadScore
   /** false: scores only (evaluation) */
   gradients: boolean
@@ -50,7 +51,7 @@ export function tracePass(spec: TrainingSpec): TracedPass {
   const t = new GraphTrace(r, spec.adapter, spec.tokens)
   const hidden = spec.model.forward(t)
   const forward = take(r)
-  const { before, chunk, dHidden } = headChunk(r, t, spec, hidden)
+  const { before, chunk, dHidden } = headChunk(r, t, { ...spec, chunk: spec.chunk ?? chunkOf(spec, spec.tokens) }, hidden)
   if (dHidden) differentiate(r, forward, new Map<Tensor, Tensor>([[hidden, dHidden]]))
   const backward = take(r)
 

@@ -72,7 +72,7 @@ export async function saveCheckpoint(
       }
     }
     await writeSafetensors(join(folder, 'optimizer.safetensors'), tensors)
-    const { tokenizer } = model.open.checkpoint
+    const { tokenizer } = model.opened.checkpoint
     if (tokenizer) writeTokenizer(folder, tokenizer)
     writeTrainerState(folder, state)
     const json = { ...facts, run: runId(facts.identity) }

@@ -28,8 +28,8 @@ export async function evaluateNow(
   if (!evalDataset) throw new SaqrError('OPTION_INVALID', say`there is nothing to evaluate on: give ${option('evalDataset')}`)
   const { language } = model
   const { examples } = await objective.prepare(evalDataset, processingClass, o, { evaluation: true, formattingFunc, signal })
-  checkPositions(examples, language.open.model)
-  checkVocabulary(examples, language.open.model)
+  checkPositions(examples, language.opened.model)
+  checkVocabulary(examples, language.opened.model)
   const endTurn = await turnOn(language, signal)
   try {
     // these rows are trained on by nobody: how a training would cut them has no say

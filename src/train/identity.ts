@@ -7,8 +7,8 @@ import type { Example } from '../data/example.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { isObject, stringifyJson } from '../formats/json.ts'
 import type { CheckpointTensor } from '../formats/tensor.ts'
+import type { TrainingOptions } from './options/config.ts'
 import { is8bit } from './options/rules.ts'
-import type { TrainingOptions } from './options/sft.ts'
 
 type Value = string | number | boolean | null
 export type Facts = Readonly<Record<string, Value>>
@@ -30,7 +30,7 @@ export interface Identified {
 }
 
 export function identityOf({ objective, model, examples, evalExamples, options: o, steps }: Identified): Identity {
-  const { choice, checkpoint } = model.open
+  const { choice, checkpoint } = model.opened
   const { baseModelNameOrPath: _, revision: __, ...adapter } = model.adapter.config ?? { kind: 'full' }
   return {
     same: {

@@ -36,7 +36,7 @@ export async function* trainLoop(
   signal?: AbortSignal,
 ): AsyncGenerator<ProgressEvent | EndEvent> {
   const { options: o, steps, sampler, model, schedule } = run
-  const speed = new Speedometer(model.open.device, model.open.choice.dtype)
+  const speed = new Speedometer(model.opened.device, model.opened.choice.dtype)
   const p: Progress = {
     step: resumed?.state.globalStep ?? 0,
     numTokens: resumed?.state.numInputTokensSeen ?? 0,

@@ -14,9 +14,9 @@ import { evalBatches } from './evaluate.ts'
 import { type Identity, identityOf } from './identity.ts'
 import { memoryOf } from './memory.ts'
 import type { CutOptions, Objective } from './objectives/objective.ts'
+import type { TrainingOptions } from './options/config.ts'
 import { camel } from './options/field.ts'
 import { is8bit, scheduleOptions } from './options/rules.ts'
-import type { TrainingOptions } from './options/sft.ts'
 import { type Schedule, scheduleOf } from './schedule/schedule.ts'
 
 export interface RunRequest {
@@ -52,7 +52,7 @@ export interface Run extends RunRequest {
 /** @throws SaqrError MEMORY_BUDGET, DATA_TOO_FEW_ROWS */
 export function prepareRun(request: RunRequest): Run {
   const { objective, model, examples, evalExamples, options: o } = request
-  const { device, choice } = model.open
+  const { device, choice } = model.opened
   const { layout } = model.trainables
   const rows = o.perDeviceTrainBatchSize * o.gradientAccumulationSteps
   const sampler = new Sampler({
@@ -67,8 +67,8 @@ export function prepareRun(request: RunRequest): Run {
   const steps = sampler.totalSteps(o)
   const adamw = { beta1: o.adamBeta1, beta2: o.adamBeta2, eps: o.adamEpsilon, weightDecay: o.weightDecay, eightBit: is8bit(o.optim) }
   const spec = {
-    model: model.open.model,
-    adapter: model.open.adapter(model.spec, true),
+    model: model.opened.model,
+    adapter: model.opened.adapter(model.spec, true),
     activation: choice.dtype,
     layout,
     score: objective.score,
@@ -96,7 +96,7 @@ export function prepareRun(request: RunRequest): Run {
   const evalRunner = evalExamples
     ? new PassRunner(device, {
         ...spec,
-        adapter: model.open.adapter(model.spec, false),
+        adapter: model.opened.adapter(model.spec, false),
         policy: budget.policy,
         gradients: false,
       })

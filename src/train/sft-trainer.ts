@@ -120,8 +120,8 @@ export class SFTTrainer {
     const evaluated = evalDataset ? await prepare(evalDataset, true) : null
     const all = evaluated ? [prepared, evaluated] : [prepared]
     for (const { examples } of all) {
-      checkPositions(examples, model.open.model)
-      checkVocabulary(examples, model.open.model)
+      checkPositions(examples, model.opened.model)
+      checkVocabulary(examples, model.opened.model)
     }
     model.promptForm = prepared.form
     const resumed = findCheckpoint(outputDir, o.resumeFromCheckpoint)
@@ -186,7 +186,7 @@ function nothingLeft({ path, state }: Resumed, steps: number): string {
 /** Under a budget the heap is as small as it gets before the first step, and what checkpoints write of the tokenizer is made by then. */
 function settleHeap({ memory, model }: Run): void {
   if (memory === null) return
-  const { tokenizer } = model.open.checkpoint
+  const { tokenizer } = model.opened.checkpoint
   if (tokenizer) tokenizerTexts(tokenizer)
   collectGarbage()
 }

@@ -8,7 +8,7 @@ import type { Run } from './run.ts'
 
 export function startEvent(run: Run, outputDir: string, doneSteps: number, history: readonly Record<string, number>[]): StartEvent {
   const { model, objective, examples, options: o } = run
-  const { device, checkpoint } = model.open
+  const { device, checkpoint } = model.opened
   const { trained, all } = model.count()
   const { passes } = stepData(objective, examples, run.sampler, doneSteps, run.cut)
   const rates = ratesOf(device)

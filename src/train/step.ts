@@ -48,7 +48,7 @@ function passFlops({ runner }: Run, pass: Pass): number {
 async function notANumber(run: Run, data: StepData, step: number, what: string): Promise<SaqrError> {
   const { runner, model } = run
   for (const pass of data.passes) {
-    const culprit = await firstNonFinite(model.open.device, runner, pass, inputsOf(run, data, step))
+    const culprit = await firstNonFinite(model.opened.device, runner, pass, inputsOf(run, data, step))
     if (!culprit) continue
     const { op, module, segment } = culprit
     return new SaqrError(

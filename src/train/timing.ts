@@ -1,6 +1,7 @@
 /** When a run logs, evaluates and saves: transformers' DefaultFlowCallback, and the order in which its Trainer then does it. */
+
+import type { TrainingOptions } from './options/config.ts'
 import { evalSteps, stepsOf } from './options/rules.ts'
-import type { TrainingOptions } from './options/sft.ts'
 
 export type Action = 'log' | 'evaluate' | 'save'
 

@@ -30,7 +30,7 @@ afterAll(async () => {
 
 const dtypeOf = async (options: LoadOptions) => {
   const { model } = await FastLanguageModel.fromPretrained(join(folder, 'model'), { device: 'cpu', ...options })
-  const { choice } = model.language.open
+  const { choice } = model.language.opened
   await model.dispose()
   return choice
 }

@@ -8,7 +8,7 @@ import { CpuDevice } from '../../src/devices/cpu/device.ts'
 import { adaptedBase } from '../../src/engine/adapted-base.ts'
 import { LanguageModel } from '../../src/engine/language-model.ts'
 import { loadAdapter } from '../../src/engine/load-adapter.ts'
-import { OpenModel } from '../../src/engine/open-model.ts'
+import { OpenedModel } from '../../src/engine/opened-model.ts'
 import { PassRunner } from '../../src/engine/runner.ts'
 import { saveTrained } from '../../src/engine/save.ts'
 import { saveMerged } from '../../src/export/merged.ts'
@@ -29,10 +29,10 @@ const baseOf = (name: string) => JSON.parse(readFileSync(join(root, name, 'base.
 /** the row of the recording */
 const ids = Int32Array.of(3, 17, 5, 9, 4, 21, 3, 5, 11, 8, 23, 4)
 
-async function logProbabilities({ open, spec, trained }: LanguageModel, gradients = false): Promise<Float32Array> {
-  const runner = new PassRunner(open.device, {
-    model: open.model,
-    adapter: open.adapter(spec, false),
+async function logProbabilities({ opened, spec, trained }: LanguageModel, gradients = false): Promise<Float32Array> {
+  const runner = new PassRunner(opened.device, {
+    model: opened.model,
+    adapter: opened.adapter(spec, false),
     activation: 'f32',
     layout: trained?.layout ?? { scope: '', size: 0, entries: new Map() },
     policy: () => () => 'all',
@@ -56,7 +56,7 @@ async function onDevice<T>(use: (device: CpuDevice) => Promise<T>): Promise<T> {
 
 function openOver(device: CpuDevice, base: string, folder: string): LanguageModel {
   const checkpoint = adaptedBase(openCheckpoint(join(root, base)), readAdapter(folder), folder)
-  return loadAdapter(new OpenModel(device, checkpoint, choice), folder)
+  return loadAdapter(new OpenedModel(device, checkpoint, choice), folder)
 }
 
 // PEFT's own f32 lies about as far from f64; a merged weight is rounded once more
@@ -71,13 +71,13 @@ describe.each(cases)('%s', (name) => {
   it('says what PEFT says, merged too', () =>
     onDevice(async (device) => {
       const model = openOver(device, base, folder)
-      expect(model.open.model.vocab).toBe(vocabulary)
+      expect(model.opened.model.vocab).toBe(vocabulary)
       expect(distance(await logProbabilities(model), expected)).toBeLessThan(CLOSE)
       const merged = join(work, `${name}-merged`)
       await saveMerged(model, merged)
       await onDevice(async (other) => {
-        const opened = new LanguageModel(new OpenModel(other, openCheckpoint(merged), choice), { kind: 'none' }, 0)
-        expect(opened.open.checkpoint.config.vocab_size).toBe(vocabulary)
+        const opened = new LanguageModel(new OpenedModel(other, openCheckpoint(merged), choice), { kind: 'none' }, 0)
+        expect(opened.opened.checkpoint.config.vocab_size).toBe(vocabulary)
         expect(distance(await logProbabilities(opened), expected)).toBeLessThan(CLOSE)
       })
     }))

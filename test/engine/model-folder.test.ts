@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { CpuDevice } from '../../src/devices/cpu/device.ts'
 import { writeModelFolder } from '../../src/engine/model-folder.ts'
-import { OpenModel } from '../../src/engine/open-model.ts'
+import { OpenedModel } from '../../src/engine/opened-model.ts'
 import { openCheckpoint } from '../../src/models/checkpoint.ts'
 
 // transformers 5 refuses a config.json with 1 where it declares a float: "expected float, got int"
@@ -22,8 +22,8 @@ it('floats without a fraction stay floats, integers integers, keys in their plac
     edit('tokenizer_config.json', (text) => text.replace('{', '{ "of_another_tool": { "7": 12345678901234567890, "5": 2.0 },'))
     writeFileSync(join(base, 'generation_config.json'), '{ "temperature": 1.0, "top_k": 50 }')
     const checkpoint = openCheckpoint(base)
-    const open = new OpenModel(device, checkpoint, { dtype: 'f32', loadIn4bit: false, doubleQuant: false })
-    await writeModelFolder(open, out, () => null)
+    const opened = new OpenedModel(device, checkpoint, { dtype: 'f32', loadIn4bit: false, doubleQuant: false })
+    await writeModelFolder(opened, out, () => null)
     const text = (file: string) => readFileSync(join(out, file), 'utf8')
     expect(text('config.json')).toContain('"initializer_range": 1.0,')
     expect(text('config.json')).toContain('"rope_theta": 10000.0,')

@@ -6,7 +6,7 @@ import { afterAll, expect, it } from 'vitest'
 import { CpuDevice } from '../../src/devices/cpu/device.ts'
 import { adaptedBase } from '../../src/engine/adapted-base.ts'
 import { loadAdapter } from '../../src/engine/load-adapter.ts'
-import { OpenModel } from '../../src/engine/open-model.ts'
+import { OpenedModel } from '../../src/engine/opened-model.ts'
 import { FastLanguageModel } from '../../src/fast-language-model.ts'
 import { bytesOf } from '../../src/formats/numbers.ts'
 import { PEFT_PREFIX, readAdapter } from '../../src/formats/peft/read.ts'
@@ -49,7 +49,7 @@ async function refusal(base: string, folder: string): Promise<unknown> {
   try {
     const choice = { dtype: 'f32', loadIn4bit: false, doubleQuant: false } as const
     const checkpoint = adaptedBase(openCheckpoint(join(root, base)), readAdapter(folder), folder)
-    loadAdapter(new OpenModel(device, checkpoint, choice), folder)
+    loadAdapter(new OpenedModel(device, checkpoint, choice), folder)
     return null
   } catch (error) {
     return error

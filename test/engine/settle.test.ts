@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { CpuDevice } from '../../src/devices/cpu/device.ts'
 import { LanguageModel } from '../../src/engine/language-model.ts'
-import { OpenModel } from '../../src/engine/open-model.ts'
+import { OpenedModel } from '../../src/engine/opened-model.ts'
 import { saveTrained } from '../../src/engine/save.ts'
 import { settle, settledConfig } from '../../src/engine/settle.ts'
 import { asF32 } from '../../src/formats/numbers.ts'
@@ -73,9 +73,9 @@ describe('the same model', () => {
     // and it is saved as itself
     const device = new CpuDevice({ threads: 1 })
     try {
-      const open = new OpenModel(device, openCheckpoint(folder), { dtype: 'f32', loadIn4bit: false, doubleQuant: false })
+      const opened = new OpenedModel(device, openCheckpoint(folder), { dtype: 'f32', loadIn4bit: false, doubleQuant: false })
       const out = join(work, `out-${made++}`)
-      await saveTrained(new LanguageModel(open, { kind: 'full' }, 0), out)
+      await saveTrained(new LanguageModel(opened, { kind: 'full' }, 0), out)
       expect([...readSafetensors(join(out, 'model.safetensors')).tensors.keys()].sort()).toEqual([...valuesOf(join(root, 'tied')).keys()].sort())
     } finally {
       device.dispose()
@@ -105,8 +105,8 @@ it('a tensor twice, with the prefix and without, is refused', async () => {
 it.each([[24], [-1], [0.5]])('the token id %d, which the embedding has no row for, is refused by name', async (id) => {
   const device = new CpuDevice({ threads: 1 })
   try {
-    const open = new OpenModel(device, openCheckpoint(join(root, 'tied')), { dtype: 'f32', loadIn4bit: false, doubleQuant: false })
-    const ids = generateIds(new LanguageModel(open, { kind: 'none' }, 0), [3, id], new Set())
+    const opened = new OpenedModel(device, openCheckpoint(join(root, 'tied')), { dtype: 'f32', loadIn4bit: false, doubleQuant: false })
+    const ids = generateIds(new LanguageModel(opened, { kind: 'none' }, 0), [3, id], new Set())
     await expect(ids.next()).rejects.toMatchObject({ code: 'MODEL_VOCABULARY', message: expect.stringContaining(`${id}`) })
   } finally {
     device.dispose()

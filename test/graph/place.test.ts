@@ -3,12 +3,11 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { chooseAdapter } from '../../src/adapters/choose.ts'
 import { SeededRandom } from '../../src/engine/random.ts'
-import { traceOf } from '../../src/engine/runner.ts'
 import { loraConfig } from '../../src/formats/peft/config.ts'
 import { fitPlan, policyAt } from '../../src/graph/fit.ts'
 import { layoutParameters } from '../../src/graph/layout.ts'
 import { Occupied } from '../../src/graph/occupied.ts'
-import { inspect } from '../../src/graph/training.ts'
+import { inspect, tracePass } from '../../src/graph/training.ts'
 import { openConfig } from '../../src/models/registry.ts'
 import { sft } from '../../src/train/objectives/sft.ts'
 
@@ -45,7 +44,7 @@ describe('what blocks keep', () => {
   const layout = layoutParameters(inspect(model, adapter, 'bf16').parameters.values())
 
   it.each([256, 2048, 8192])('is the least that fits, in passes of %i tokens', (tokens) => {
-    const { lower } = traceOf({ model, adapter, activation: 'bf16', layout, score: sft.score, gradients: true }, tokens)
+    const { lower } = tracePass({ model, adapter, activation: 'bf16', layout, score: sft.score, gradients: true, tokens })
     const arenas = Array.from({ length: 2 * LAYERS + 1 }, (_, level) => lower(policyAt(level, LAYERS)).arena)
     for (const budget of arenas.flatMap((arena) => [arena, arena - 1])) {
       const first = arenas.findIndex((arena) => arena <= budget)

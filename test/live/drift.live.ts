@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { planPasses } from '../../src/data/passes.ts'
 import { CpuDevice } from '../../src/devices/cpu/device.ts'
 import { loadAdapter } from '../../src/engine/load-adapter.ts'
-import { OpenModel } from '../../src/engine/open-model.ts'
+import { OpenedModel } from '../../src/engine/opened-model.ts'
 import { PassRunner } from '../../src/engine/runner.ts'
 import { openCheckpoint } from '../../src/models/checkpoint.ts'
 import { sft } from '../../src/train/objectives/sft.ts'
@@ -24,11 +24,11 @@ const bases = {
 async function firstGradients(folder: string, { model, choice }: (typeof bases)['bf16' | 'nf4']): Promise<Map<string, Float32Array>> {
   const device = new CpuDevice({ threads: 2 })
   try {
-    const open = new OpenModel(device, openCheckpoint(model), choice)
-    const { spec, trainables } = loadAdapter(open, join(folder, 'adapter'))
+    const opened = new OpenedModel(device, openCheckpoint(model), choice)
+    const { spec, trainables } = loadAdapter(opened, join(folder, 'adapter'))
     const runner = new PassRunner(device, {
-      model: open.model,
-      adapter: open.adapter(spec, true),
+      model: opened.model,
+      adapter: opened.adapter(spec, true),
       activation: choice.dtype,
       layout: trainables.layout,
       chunk: 64,

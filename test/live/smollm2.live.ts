@@ -10,7 +10,7 @@ import { planPasses } from '../../src/data/passes.ts'
 import { CpuDevice } from '../../src/devices/cpu/device.ts'
 import type { LanguageModel } from '../../src/engine/language-model.ts'
 import { loadAdapter } from '../../src/engine/load-adapter.ts'
-import { OpenModel } from '../../src/engine/open-model.ts'
+import { OpenedModel } from '../../src/engine/opened-model.ts'
 import { PassRunner } from '../../src/engine/runner.ts'
 import { FastLanguageModel } from '../../src/fast-language-model.ts'
 import { Decoder } from '../../src/generate/decoder.ts'
@@ -35,7 +35,7 @@ afterAll(() => device.dispose())
 
 /** logits (tokens, vocab) of what follows each token, one by one through the cache of keys and values */
 async function logitsOf(model: LanguageModel, ids: Int32Array): Promise<Float32Array> {
-  const { vocab } = model.open.model
+  const { vocab } = model.opened.model
   const logits = new Float32Array(ids.length * vocab)
   const decoder = new Decoder(model, ids.length)
   try {
@@ -66,8 +66,8 @@ describe('the file', () => {
 describe('a batch of chats with LoRA on all seven projections, in f32', () => {
   const expected = expectedOf(root) as ReturnType<typeof expectedOf> & { logits: Record<string, number> }
   const theirs = readTensors(join(root, 'expected.safetensors'))
-  const open = new OpenModel(device, checkpoint, { dtype: 'f32', loadIn4bit: false, doubleQuant: false })
-  const model = loadAdapter(open, join(root, 'adapter'))
+  const opened = new OpenedModel(device, checkpoint, { dtype: 'f32', loadIn4bit: false, doubleQuant: false })
+  const model = loadAdapter(opened, join(root, 'adapter'))
   afterAll(() => model.disposeAdapter())
 
   it.each(Object.keys(expected.logits))('logits of row %s', async (i) => {
@@ -78,8 +78,8 @@ describe('a batch of chats with LoRA on all seven projections, in f32', () => {
   it('loss and every gradient', async () => {
     const { trainables } = model
     const runner = new PassRunner(device, {
-      model: open.model,
-      adapter: open.adapter(model.spec, true),
+      model: opened.model,
+      adapter: opened.adapter(model.spec, true),
       activation: 'f32',
       layout: trainables.layout,
       policy: () => () => 'all',

@@ -6,7 +6,7 @@ import { loadDataset } from '../../src/data/load.ts'
 import { CpuDevice } from '../../src/devices/cpu/device.ts'
 import { LanguageModel } from '../../src/engine/language-model.ts'
 import { loadAdapter } from '../../src/engine/load-adapter.ts'
-import { type BaseChoice, OpenModel } from '../../src/engine/open-model.ts'
+import { type BaseChoice, OpenedModel } from '../../src/engine/opened-model.ts'
 import { openCheckpoint } from '../../src/models/checkpoint.ts'
 import { Tokenizer } from '../../src/text/tokenizer.ts'
 import { camel } from '../../src/train/options/field.ts'
@@ -35,15 +35,15 @@ export async function train({ folder, model = join(folder, 'model'), evalRows, c
   const outputDir = mkdtempSync(join(tmpdir(), 'saqr-out-'))
   const device = new CpuDevice({ threads: 2 })
   try {
-    const open = new OpenModel(device, openCheckpoint(model), { dtype: 'f32', loadIn4bit: false, doubleQuant: false, ...choice })
+    const opened = new OpenedModel(device, openCheckpoint(model), { dtype: 'f32', loadIn4bit: false, doubleQuant: false, ...choice })
     const adapter = join(folder, 'adapter')
-    const language = existsSync(adapter) ? loadAdapter(open, adapter) : new LanguageModel(open, { kind: 'full' }, 0)
+    const language = existsSync(adapter) ? loadAdapter(opened, adapter) : new LanguageModel(opened, { kind: 'full' }, 0)
     const values = () => new Map(language.trainables.names.map((name) => [name, language.trainables.get(name)]))
     const initial = values()
     const given = Object.fromEntries(Object.entries(json(join(folder, 'args.json'))).map(([key, value]) => [camel(key), value]))
     const trainer = new SFTTrainer({
       model: { language },
-      processingClass: new Tokenizer(open.checkpoint.tokenizer!),
+      processingClass: new Tokenizer(opened.checkpoint.tokenizer!),
       trainDataset: await loadDataset(join(folder, 'train.jsonl')),
       evalDataset: evalRows ? await loadDataset(evalRows) : null,
       args: { ...given, ...args, outputDir },

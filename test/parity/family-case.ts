@@ -5,7 +5,7 @@ import type { AdapterSpec } from '../../src/adapters/choose.ts'
 import type { Example } from '../../src/data/example.ts'
 import { planPasses } from '../../src/data/passes.ts'
 import type { Device } from '../../src/devices/device.ts'
-import { OpenModel } from '../../src/engine/open-model.ts'
+import { OpenedModel } from '../../src/engine/opened-model.ts'
 import { PassRunner } from '../../src/engine/runner.ts'
 import { Trainables } from '../../src/engine/trainables.ts'
 import { readAdapterConfig } from '../../src/formats/peft/config.ts'
@@ -60,12 +60,12 @@ export interface CaseOptions {
 /** One step's loss and gradients of the case on this device, which holds it from then on. */
 export async function compute(folder: string, device: Device, options: CaseOptions = {}): Promise<Computed> {
   const { policy = 'all', prefixSharing = false, maxPassTokens = 512, dtype = 'f32' } = options
-  const open = new OpenModel(device, openCheckpoint(join(folder, 'model')), { dtype, loadIn4bit: false, doubleQuant: false })
+  const opened = new OpenedModel(device, openCheckpoint(join(folder, 'model')), { dtype, loadIn4bit: false, doubleQuant: false })
   const spec = adapterOf(folder)
-  const recorder = open.inspect(spec)
-  open.loadFor(recorder)
+  const recorder = opened.inspect(spec)
+  opened.loadFor(recorder)
   const layout = layoutParameters(recorder.parameters.values())
-  const trainables = new Trainables(device, layout, open.checkpoint, 0)
+  const trainables = new Trainables(device, layout, opened.checkpoint, 0)
   const prefix = spec.kind === 'lora' ? 'base_model.model.' : ''
   if (spec.kind === 'lora') {
     const saved = readTensors(join(folder, 'adapter', 'adapter_model.safetensors'))
@@ -76,8 +76,8 @@ export async function compute(folder: string, device: Device, options: CaseOptio
     }
   }
   const runner = new PassRunner(device, {
-    model: open.model,
-    adapter: open.adapter(spec, true),
+    model: opened.model,
+    adapter: opened.adapter(spec, true),
     activation: dtype,
     layout,
     chunk: 16,

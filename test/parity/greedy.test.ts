@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { CpuDevice } from '../../src/devices/cpu/device.ts'
 import { LanguageModel } from '../../src/engine/language-model.ts'
 import { loadAdapter } from '../../src/engine/load-adapter.ts'
-import { OpenModel } from '../../src/engine/open-model.ts'
+import { OpenedModel } from '../../src/engine/opened-model.ts'
 import { Decoder } from '../../src/generate/decoder.ts'
 import { generateIds } from '../../src/generate/generate.ts'
 import { openCheckpoint } from '../../src/models/checkpoint.ts'
@@ -32,9 +32,9 @@ it('has something to compare', () => expect(recorded.length).toBeGreaterThan(20)
 async function withModel(folder: string, use: (model: LanguageModel) => Promise<void>): Promise<void> {
   const device = new CpuDevice({ threads: 2 })
   try {
-    const open = new OpenModel(device, openCheckpoint(join(folder, 'model')), { dtype: 'f32', loadIn4bit: false, doubleQuant: false })
+    const opened = new OpenedModel(device, openCheckpoint(join(folder, 'model')), { dtype: 'f32', loadIn4bit: false, doubleQuant: false })
     const adapter = join(folder, 'adapter')
-    await use(existsSync(adapter) ? loadAdapter(open, adapter) : new LanguageModel(open, { kind: 'none' }, 0))
+    await use(existsSync(adapter) ? loadAdapter(opened, adapter) : new LanguageModel(opened, { kind: 'none' }, 0))
   } finally {
     device.dispose()
   }
@@ -56,7 +56,7 @@ describe.each(recorded)('%s', (name) => {
     const tensors = readTensors(join(folder, 'expected.safetensors'))
     const rows = rowsOf(folder)
     await withModel(folder, async (model) => {
-      const { vocab } = model.open.model
+      const { vocab } = model.opened.model
       for (const [row, own] of Object.entries(logits)) {
         const { ids } = rows[Number(row)]!
         const decoder = new Decoder(model, ids.length)

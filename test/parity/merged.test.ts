@@ -7,7 +7,7 @@ import { planPasses } from '../../src/data/passes.ts'
 import { CpuDevice } from '../../src/devices/cpu/device.ts'
 import { LanguageModel } from '../../src/engine/language-model.ts'
 import { loadAdapter } from '../../src/engine/load-adapter.ts'
-import { OpenModel } from '../../src/engine/open-model.ts'
+import { OpenedModel } from '../../src/engine/opened-model.ts'
 import { PassRunner } from '../../src/engine/runner.ts'
 import { saveTrained } from '../../src/engine/save.ts'
 import { saveMerged } from '../../src/export/merged.ts'
@@ -23,8 +23,8 @@ afterAll(() => rmSync(work, { recursive: true }))
 /** log-probabilities of the case's targets, in f32 */
 async function logProbabilities(device: CpuDevice, model: LanguageModel, folder: string): Promise<Float32Array> {
   const runner = new PassRunner(device, {
-    model: model.open.model,
-    adapter: model.open.adapter(model.spec, false),
+    model: model.opened.model,
+    adapter: model.opened.adapter(model.spec, false),
     activation: 'f32',
     layout: model.trained?.layout ?? { scope: '', size: 0, entries: new Map() },
     policy: () => () => 'all',
@@ -37,7 +37,7 @@ async function logProbabilities(device: CpuDevice, model: LanguageModel, folder:
 }
 
 const openAt = (device: CpuDevice, path: string) =>
-  new OpenModel(device, openCheckpoint(path), { dtype: 'f32', loadIn4bit: false, doubleQuant: false })
+  new OpenedModel(device, openCheckpoint(path), { dtype: 'f32', loadIn4bit: false, doubleQuant: false })
 
 it.each([
   'llama-gqa-tied',

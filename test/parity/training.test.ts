@@ -7,7 +7,7 @@ import { loadDataset } from '../../src/data/load.ts'
 import { CpuDevice } from '../../src/devices/cpu/device.ts'
 import { LanguageModel } from '../../src/engine/language-model.ts'
 import { loadAdapter } from '../../src/engine/load-adapter.ts'
-import { OpenModel } from '../../src/engine/open-model.ts'
+import { OpenedModel } from '../../src/engine/opened-model.ts'
 import { openCheckpoint } from '../../src/models/checkpoint.ts'
 import { Tokenizer } from '../../src/text/tokenizer.ts'
 import { camel } from '../../src/train/options/field.ts'
@@ -19,15 +19,15 @@ const json = (path: string) => JSON.parse(readFileSync(path, 'utf8'))
 
 async function train(folder: string, outputDir: string) {
   const device = new CpuDevice({ threads: 2 })
-  const open = new OpenModel(device, openCheckpoint(join(folder, 'model')), { dtype: 'f32', loadIn4bit: false, doubleQuant: false })
+  const opened = new OpenedModel(device, openCheckpoint(join(folder, 'model')), { dtype: 'f32', loadIn4bit: false, doubleQuant: false })
   const adapter = join(folder, 'adapter')
-  const language = existsSync(adapter) ? loadAdapter(open, adapter) : new LanguageModel(open, { kind: 'full' }, 0)
+  const language = existsSync(adapter) ? loadAdapter(opened, adapter) : new LanguageModel(opened, { kind: 'full' }, 0)
   const initial = new Map(language.trainables.names.map((name) => [name, language.trainables.get(name)]))
   const args = Object.fromEntries(Object.entries(json(join(folder, 'args.json'))).map(([key, value]) => [camel(key), value]))
   const evalRows = join(folder, 'eval.jsonl')
   const trainer = new SFTTrainer({
     model: { language },
-    processingClass: new Tokenizer(open.checkpoint.tokenizer!),
+    processingClass: new Tokenizer(opened.checkpoint.tokenizer!),
     trainDataset: await loadDataset(join(folder, 'train.jsonl')),
     evalDataset: existsSync(evalRows) ? await loadDataset(evalRows) : null,
     args: { ...args, outputDir },

@@ -6,7 +6,7 @@ import { afterAll, describe, expect, it } from 'vitest'
 import { loadDataset } from '../../src/data/load.ts'
 import { CpuDevice } from '../../src/devices/cpu/device.ts'
 import { loadAdapter } from '../../src/engine/load-adapter.ts'
-import { OpenModel } from '../../src/engine/open-model.ts'
+import { OpenedModel } from '../../src/engine/opened-model.ts'
 import { Optimizer } from '../../src/engine/optimizer.ts'
 import { generateIds } from '../../src/generate/generate.ts'
 import { openCheckpoint } from '../../src/models/checkpoint.ts'
@@ -21,15 +21,15 @@ afterAll(() => {
   device.dispose()
   rmSync(work, { recursive: true })
 })
-const open = new OpenModel(device, openCheckpoint(join(folder, 'model')), { dtype: 'f32', loadIn4bit: false, doubleQuant: false })
+const opened = new OpenedModel(device, openCheckpoint(join(folder, 'model')), { dtype: 'f32', loadIn4bit: false, doubleQuant: false })
 const ADAMW = { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0, eightBit: false }
 
 async function trainer(name: string, args: SFTConfig = {}) {
-  const language = loadAdapter(open, join(folder, 'adapter'))
+  const language = loadAdapter(opened, join(folder, 'adapter'))
   const outputDir = join(work, name)
   const init = {
     model: { language },
-    processingClass: new Tokenizer(open.checkpoint.tokenizer!),
+    processingClass: new Tokenizer(opened.checkpoint.tokenizer!),
     trainDataset: await loadDataset(join(folder, 'train.jsonl')),
     args: { maxSteps: 8, perDeviceTrainBatchSize: 4, learningRate: 1e-3, saveStrategy: 'no' as const, outputDir, ...args },
   }

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { loadDataset } from '../../src/data/load.ts'
 import type { Device } from '../../src/devices/device.ts'
 import { loadAdapter } from '../../src/engine/load-adapter.ts'
-import { OpenModel } from '../../src/engine/open-model.ts'
+import { OpenedModel } from '../../src/engine/opened-model.ts'
 import { openCheckpoint } from '../../src/models/checkpoint.ts'
 import { Tokenizer } from '../../src/text/tokenizer.ts'
 import { logEntry } from '../../src/track/events.ts'
@@ -27,11 +27,11 @@ const recorded = join(import.meta.dirname, '../fixtures/training/evaluation')
 
 /** The logs, evaluations and checkpoints of a run over the recorded model and rows, in order. */
 export async function happens(device: Device, { rows, args }: TimingCase, outputDir: string): Promise<Happened[]> {
-  const open = new OpenModel(device, openCheckpoint(join(recorded, 'model')), { dtype: 'f32', loadIn4bit: false, doubleQuant: false })
-  const language = loadAdapter(open, join(recorded, 'adapter'))
+  const opened = new OpenedModel(device, openCheckpoint(join(recorded, 'model')), { dtype: 'f32', loadIn4bit: false, doubleQuant: false })
+  const language = loadAdapter(opened, join(recorded, 'adapter'))
   const trainer = new SFTTrainer({
     model: { language },
-    processingClass: new Tokenizer(open.checkpoint.tokenizer!),
+    processingClass: new Tokenizer(opened.checkpoint.tokenizer!),
     trainDataset: (await loadDataset(join(recorded, 'train.jsonl'))).slice(0, rows),
     evalDataset: await loadDataset(join(recorded, 'eval.jsonl')),
     args: { ...Object.fromEntries(Object.entries(args).map(([key, value]) => [camel(key), value])), outputDir },
@@ -42,7 +42,7 @@ export async function happens(device: Device, { rows, args }: TimingCase, output
     if (event.type === 'log' || event.type === 'eval') list.push({ type: event.type, ...logEntry(event) } as Happened)
   }
   language.disposeAdapter()
-  open.dispose()
+  opened.dispose()
   return list
 }
 

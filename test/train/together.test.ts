@@ -8,7 +8,7 @@ import { loadDataset } from '../../src/data/load.ts'
 import { CpuDevice } from '../../src/devices/cpu/device.ts'
 import type { LanguageModel } from '../../src/engine/language-model.ts'
 import { loadAdapter } from '../../src/engine/load-adapter.ts'
-import { OpenModel } from '../../src/engine/open-model.ts'
+import { OpenedModel } from '../../src/engine/opened-model.ts'
 import { openCheckpoint } from '../../src/models/checkpoint.ts'
 import { Tokenizer } from '../../src/text/tokenizer.ts'
 import type { TrainEvent } from '../../src/track/events.ts'
@@ -22,8 +22,8 @@ afterAll(() => {
   device.dispose()
   rmSync(work, { recursive: true })
 })
-const open = new OpenModel(device, openCheckpoint(join(folder, 'model')), { dtype: 'f32', loadIn4bit: false, doubleQuant: false })
-const model = () => loadAdapter(open, join(folder, 'adapter'))
+const opened = new OpenedModel(device, openCheckpoint(join(folder, 'model')), { dtype: 'f32', loadIn4bit: false, doubleQuant: false })
+const model = () => loadAdapter(opened, join(folder, 'adapter'))
 const rows = await loadDataset(join(folder, 'train.jsonl'))
 const evalRows = await loadDataset(join(folder, 'eval.jsonl'))
 
@@ -31,7 +31,7 @@ function trainer(name: string, args: SFTConfig = {}, init: Partial<SFTTrainerIni
   const { language = model(), ...rest } = init
   return new SFTTrainer({
     model: { language },
-    processingClass: new Tokenizer(open.checkpoint.tokenizer!),
+    processingClass: new Tokenizer(opened.checkpoint.tokenizer!),
     trainDataset: rows,
     args: {
       maxSteps: 4,
@@ -139,7 +139,7 @@ describe('a checkpoint of another run', () => {
     Object.assign(language.adapter.config!, { loraAlpha: 5 })
     await expect(trainer('adapter', resume, { language }).train()).rejects.toThrow(/adapter loraAlpha 8 there, 5 now/)
     const other = new CpuDevice({ threads: 1 })
-    const base = new OpenModel(other, openCheckpoint(join(folder, '../linear-warmup/model')), open.choice)
+    const base = new OpenedModel(other, openCheckpoint(join(folder, '../linear-warmup/model')), opened.choice)
     const moved = loadAdapter(base, join(folder, '../linear-warmup/adapter'))
     await expect(trainer('adapter', resume, { language: moved }).train()).rejects.toThrow(/is of another run: .*other model/)
     other.dispose()

@@ -74,7 +74,7 @@ export const quickstart = defineVerb({
       const before = await examine(base, test, tokens, io.signal)
       say(...marksLines(before, test), '', `training on ${train.length} rows`)
 
-      const language = new LanguageModel(base.language.open, { kind: 'lora', config: adapterConfig(options)! }, options.seed)
+      const language = new LanguageModel(base.language.opened, { kind: 'lora', config: adapterConfig(options)! }, options.seed)
       const model = { language, tokenizer: base.tokenizer }
       const { curve, finished, rowTokens } = await learn(model, train, o, io)
       if (!finished) return INTERRUPTED
@@ -162,7 +162,7 @@ async function save(model: Examinee, curve: readonly Point[], outputDir: string)
   const [adapter, merged, svg] = ['adapter', 'merged', 'loss.svg'].map((name) => join(outputDir, name))
   await saveTrained(model.language, adapter!)
   await saveMerged(model.language, merged!)
-  const { tokenizer } = model.language.open.checkpoint
+  const { tokenizer } = model.language.opened.checkpoint
   if (tokenizer) writeTokenizer(adapter!, tokenizer)
   writeFileSync(svg!, lossCurveSvg({ title: 'training loss', train: curve }))
   return [`adapter (PEFT)  ${adapter}`, `merged model    ${merged}`, `loss curve      ${svg}`]

@@ -74,7 +74,7 @@ export const sft = defineVerb({
 async function saveModel(language: LanguageModel, outputDir: string, step: number): Promise<void> {
   const write = async (folder: string) => {
     await saveTrained(language, folder)
-    if (language.open.checkpoint.tokenizer) writeTokenizer(folder, language.open.checkpoint.tokenizer)
+    if (language.opened.checkpoint.tokenizer) writeTokenizer(folder, language.opened.checkpoint.tokenizer)
     return folder
   }
   try {

@@ -156,13 +156,13 @@ function rowsOf(given: unknown, name: string): Dataset {
 
 /** Options that would say again how the model was opened may only say the same. */
 function openedAs(values: Record<string, unknown>, { model, processingClass }: CheckedInit): void {
-  const { open } = model.language
-  const { dtype } = open.choice
+  const { opened } = model.language
+  const { dtype } = opened.choice
   if (values.bf16 === true && dtype !== 'bf16')
     throw new SaqrError('OPTION_INVALID', say`${option('bf16')} is true, but the model was opened in f32: open it with dtype bfloat16`)
   if (values.bf16 === false && dtype === 'bf16')
     throw new SaqrError('OPTION_INVALID', say`${option('bf16')} is false, but the model was opened in bf16: open it with dtype float32`)
-  if (values.useCpu === true && open.device.describe().kind === 'cuda')
+  if (values.useCpu === true && opened.device.describe().kind === 'cuda')
     throw new SaqrError('OPTION_INVALID', say`${option('useCpu')} is true, but the model lies on a CUDA card: open it with device cpu`)
   if (typeof values.eosToken === 'string' && values.eosToken !== processingClass.eosToken)
     throw new SaqrError(

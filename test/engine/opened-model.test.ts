@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { CpuDevice } from '../../src/devices/cpu/device.ts'
 import { LanguageModel } from '../../src/engine/language-model.ts'
-import { OpenModel } from '../../src/engine/open-model.ts'
+import { OpenedModel } from '../../src/engine/opened-model.ts'
 import { FastLanguageModel } from '../../src/fast-language-model.ts'
 import { loraConfig } from '../../src/formats/peft/config.ts'
 import { openCheckpoint } from '../../src/models/checkpoint.ts'
@@ -55,9 +55,9 @@ it.each([
 ])('target_modules %j match nothing', (targetModules, hint) => {
   const device = new CpuDevice({ threads: 1 })
   try {
-    const open = new OpenModel(device, fixture('linear-warmup'), choice)
+    const opened = new OpenedModel(device, fixture('linear-warmup'), choice)
     const config = loraConfig({ targetModules })
-    expect(() => new LanguageModel(open, { kind: 'lora', config }, 0)).toThrow(
+    expect(() => new LanguageModel(opened, { kind: 'lora', config }, 0)).toThrow(
       expect.objectContaining({ code: 'OPTION_MODULES', message: expect.stringContaining(hint) }),
     )
   } finally {

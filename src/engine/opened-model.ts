@@ -21,11 +21,11 @@ export interface BaseChoice {
 }
 
 /** Weights lie in a device's store by their names in the checkpoint, so a device holds one model at a time. */
-const held = new WeakMap<Device, OpenModel>()
+const held = new WeakMap<Device, OpenedModel>()
 /** adapters a device has had: none of their names comes twice */
 const adapters = new WeakMap<Device, number>()
 
-export class OpenModel {
+export class OpenedModel {
   readonly device: Device
   readonly checkpoint: Checkpoint
   readonly model: Model
