@@ -24,7 +24,6 @@ describe.each([
   { script: 'data', name: 'data' },
   { script: 'formats', name: 'formats' },
   { script: 'trl-fields', name: 'trl' },
-  { script: 'configs', name: 'configs' },
   { script: 'templates', name: 'templates' },
   { script: 'row_files', name: 'row-files' },
   { script: 'module_regex', name: 'module_regex' },
