@@ -29,6 +29,7 @@ describe.each([
   { script: 'module_regex', name: 'module_regex' },
   { script: 'schedules', name: 'schedules' },
   { script: 'dataset_calls', name: 'dataset-calls' },
+  { script: 'gguf_families', name: 'gguf-families' },
 ])('$script.py', async ({ script, name }) => {
   const folder = await oracle(script)
   it.each(filesBelow(recorded(name)))('%s', (path) => {

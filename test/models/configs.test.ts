@@ -19,6 +19,7 @@ const size = {
   num_hidden_layers: 2,
   intermediate_size: 48,
   vocab_size: 64,
+  pad_token_id: null,
   max_position_embeddings: 256,
 }
 const base = (model_type: string) => ({ ...size, model_type })

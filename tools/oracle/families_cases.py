@@ -40,6 +40,7 @@ LLAMA3 = rope("llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, o
 # head_dim 32 and these betas put the ramp on channels 3 to 6: below, on and above it
 YARN = rope("yarn", 1000.0, factor=4.0, original_max_position_embeddings=64, beta_fast=2.0, beta_slow=1.0, attention_factor=1.1)
 YARN_DEFAULTS = rope("yarn", 1000.0, factor=4.0, original_max_position_embeddings=32)
+GEMMA2 = dict(head_dim=24, query_pre_attn_scalar=20, sliding_window=9, attn_logit_softcapping=1.5, final_logit_softcapping=6.0, tie_word_embeddings=True)
 BIASED = dict(attention_bias=True, mlp_bias=True)
 
 CASES = [
@@ -66,6 +67,9 @@ CASES = [
     # qwen3: q and k normalised per head
     Case("qwen3", "qwen3", model(head_dim=16, rms_norm_eps=1e-6)),
     Case("qwen3-tied", "qwen3", model(head_dim=24, tie_word_embeddings=True, num_hidden_layers=3)),
+    # gemma2: norms with 1 + w, four a block; caps low enough to bend most scores and logits; a window on every other layer
+    Case("gemma2", "gemma2", model(num_hidden_layers=3, **GEMMA2)),
+    Case("gemma2-plain", "gemma2", model(**{**GEMMA2, **dict(tie_word_embeddings=False, attn_logit_softcapping=None, final_logit_softcapping=None, layer_types=["full_attention", "sliding_attention"])})),
     # adapters
     Case("lora-rslora", "llama", model(), lora(r=8, lora_alpha=8, use_rslora=True)),
     Case("lora-all-linear", "llama", model(), lora(target_modules="all-linear")),
@@ -88,5 +92,6 @@ CASES = [
     Case("full-padding", "llama", model(pad_token_id=25), None),
     Case("full-qwen2-tied", "qwen2", model(tie_word_embeddings=True), None),
     Case("full-qwen3", "qwen3", model(head_dim=24, intermediate_size=40), None),
+    Case("full-gemma2", "gemma2", model(**GEMMA2), None),
     Case("full-mistral", "mistral", model(sliding_window=12), None),
 ]

@@ -21,7 +21,11 @@ def fill_base(model, case):
     """Activations of size about 1 everywhere: weights by fan-in, norms around 1, biases away from 0."""
     for name, p in model.named_parameters():
         if name.endswith("norm.weight"):
-            p.copy_(1 + normal(p.shape, 0.25, case, name))
+            gemma = model.config.model_type.startswith("gemma")  # multiplies by 1 + w
+            p.copy_((0 if gemma else 1) + normal(p.shape, 0.25, case, name))
+            if gemma and name == "model.norm.weight":
+                # every other channel the other way round: with large embeddings a tied head would only say the last token again
+                p[::2] = -2 - p[::2]
         elif name.endswith("bias"):
             p.copy_(normal(p.shape, 0.3, case, name))
         elif name.endswith("embed_tokens.weight"):

@@ -1,0 +1,113 @@
+/**
+ * Gemma 2 (Gemma Team 2024): norms with 1 + w before and after attention and MLP, GeGLU, every other layer over a window, soft caps on scores
+ * and logits, embeddings times √C.
+ */
+import { type GgufLayout, LLAMA_PARTS } from '../formats/gguf/layout.ts'
+import type { GgufModel } from '../formats/gguf/model.ts'
+import { Float } from '../formats/json.ts'
+import { bf16ToF32, f32ToBf16 } from '../formats/numbers.ts'
+import { geglu } from '../ops/geglu/op.ts'
+import { scale } from '../ops/scale/op.ts'
+import { softCap } from '../ops/soft-cap/op.ts'
+import type { DType } from '../ops/tensor.ts'
+import { Config } from './config.ts'
+import { decoder } from './decoder.ts'
+import type { Family } from './family.ts'
+import { gatedMlp } from './mlp.ts'
+import { norm, readNorm } from './norm.ts'
+import { readRope } from './rope.ts'
+import { readHeads, selfAttention } from './self-attention.ts'
+import { layerWindows, windowOf } from './windows.ts'
+
+const gguf: GgufLayout = {
+  architecture: 'gemma2',
+  parts: {
+    ...LLAMA_PARTS,
+    post_attention_norm: 'post_attention_layernorm',
+    ffn_norm: 'pre_feedforward_layernorm',
+    post_ffw_norm: 'post_feedforward_layernorm',
+  },
+  normsPlusOne: true,
+  keys: ['attn_logit_softcapping', 'final_logit_softcapping', 'attention.scale'],
+  config(model) {
+    const { qkv, o, mlp } = model.biases
+    if (qkv !== o || mlp) throw model.unsupported('has other biases than gemma2 models have')
+    const cap = (name: string, fallback: number) => {
+      const value = model.number(name, fallback)
+      return value === 0 ? null : new Float(value)
+    }
+    return {
+      hidden_activation: 'gelu_pytorch_tanh',
+      ...model.common,
+      attention_bias: o,
+      sliding_window: model.count('attention.sliding_window', 4096),
+      attn_logit_softcapping: cap('attn_logit_softcapping', 50),
+      final_logit_softcapping: cap('final_logit_softcapping', 30),
+      query_pre_attn_scalar: queryScalar(model),
+    }
+  },
+}
+
+/** No key says it in most files: llama.cpp goes by the number of layers, of which the 27B has 46. */
+function queryScalar(model: GgufModel): number {
+  const scale = model.number('attention.scale', 0)
+  if (scale > 0) {
+    const scalar = Math.round(scale ** -2) // config.json holds an integer
+    if (Math.fround(scalar ** -0.5) !== Math.fround(scale)) throw model.unsupported(`scales scores by ${scale}, no 1 / √n`)
+    return scalar
+  }
+  return model.count('block_count') === 46 ? model.count('embedding_length') / model.count('attention.head_count') : model.headDim
+}
+
+export const gemma2: Family = {
+  modelType: 'gemma2',
+  architecture: 'Gemma2ForCausalLM',
+  gguf,
+  open(json) {
+    const c = new Config(json, 'gemma2', {
+      num_key_value_heads: 4,
+      head_dim: 256,
+      max_position_embeddings: 8192,
+      sliding_window: 4096,
+      pad_token_id: 0,
+    })
+    c.only('hidden_activation', 'gelu_pytorch_tanh')
+    c.only('use_bidirectional_attention', null, false)
+    const heads = readHeads(c, 256)
+    const windows = layerWindows(c, windowOf(c), (layer) => layer % 2 === 0)
+    if (json.sliding_window === null && json.layer_types == null) c.fail('sliding_window', 'is null, but every other layer has a window')
+    const bias = c.flag('attention_bias', false)
+    const options = {
+      rope: readRope(c, heads.headDim),
+      bias: { qkv: bias, o: bias },
+      scale: c.count('query_pre_attn_scalar', 256) ** -0.5,
+      softCap: capOf(c, 'attn_logit_softcapping', 50),
+    }
+    const options1w = { ...readNorm(c), plusOne: true }
+    const mlp = gatedMlp(c, geglu)
+    const logitCap = capOf(c, 'final_logit_softcapping', 30)
+    return decoder(c, {
+      norm: options1w,
+      tied: true,
+      embedded: (t, x) => scale(t, x, rounded(Math.sqrt(x.cols), t.activation)),
+      block(t, x, layer) {
+        const attended = selfAttention(t, norm(t, 'input_layernorm', x, options1w), heads, { ...options, window: windows[layer] })
+        const h = t.add(x, norm(t, 'post_attention_layernorm', attended, options1w))
+        const fed = mlp(t, norm(t, 'pre_feedforward_layernorm', h, options1w))
+        return t.add(h, norm(t, 'post_feedforward_layernorm', fed, options1w))
+      },
+      capped: (t, logits) => (logitCap ? softCap(t, logits, logitCap) : logits),
+    })
+  },
+}
+
+/** 0: none */
+function capOf(c: Config, key: string, fallback: number): number {
+  if (c.json[key] === null) return 0
+  return c.above(0, key, fallback)
+}
+
+/** a constant as transformers multiplies with it: rounded to the activations' type first */
+function rounded(x: number, dtype: DType): number {
+  return dtype === 'bf16' ? bf16ToF32(f32ToBf16(Float32Array.of(x)))[0]! : Math.fround(x)
+}

@@ -1,0 +1,111 @@
+"""Tiny models of other families than Llama in GGUF as llama.cpp's converter lays them out, and every tensor as transformers has it.
+
+  python tools/oracle/gguf_families.py OUT
+
+  NAME.gguf   tensors in f16 (norms in f32), named by the gguf package's own map; no tokenizer
+  NAME.json   config keys and sha256 of every tensor (f32): gemma2 as transformers loads the file, smollm3 (which transformers
+              doesn't read from GGUF) as it was before it was written"""
+import argparse
+import hashlib
+import json
+import os
+from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import gguf
+import numpy as np
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, Gemma2Config, SmolLM3Config
+
+ARCH = {"gemma2": gguf.MODEL_ARCH.GEMMA2, "smollm3": gguf.MODEL_ARCH.SMOLLM3}
+SIZES = dict(vocab_size=48, hidden_size=32, intermediate_size=40, num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=128,
+             rms_norm_eps=1e-6, pad_token_id=0, bos_token_id=2, eos_token_id=1)
+MODELS = {
+    "gemma2": Gemma2Config(num_hidden_layers=2, head_dim=16, query_pre_attn_scalar=16, sliding_window=24, attn_logit_softcapping=40.0,
+                           final_logit_softcapping=20.0, **SIZES),
+    "smollm3": SmolLM3Config(num_hidden_layers=4, rope_theta=5e6, **SIZES),
+}
+
+
+def digest(x) -> str:
+    return hashlib.sha256(np.ascontiguousarray(np.asarray(x, dtype=np.float32)).tobytes()).hexdigest()
+
+
+def permute(weights: np.ndarray, heads: int) -> np.ndarray:
+    """Row order within each head as llama.cpp's rotation of pairs wants it: (0, half, 1, half + 1, …)."""
+    return weights.reshape(heads, 2, weights.shape[0] // heads // 2, *weights.shape[1:]).swapaxes(1, 2).reshape(weights.shape)
+
+
+def write(path: Path, name: str, config) -> dict:
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(config)
+    gemma = name == "gemma2"
+    writer = gguf.GGUFWriter(path, name)
+    writer.add_name("tiny")
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_vocab_size(config.vocab_size)
+    for kind in ("bos", "eos", "pad"):
+        getattr(writer, f"add_{kind}_token_id")(getattr(config, f"{kind}_token_id"))
+    if gemma:
+        writer.add_key_length(config.head_dim)
+        writer.add_value_length(config.head_dim)
+        writer.add_attn_logit_softcapping(config.attn_logit_softcapping)
+        writer.add_final_logit_softcapping(config.final_logit_softcapping)
+        writer.add_sliding_window(config.sliding_window)
+    else:
+        writer.add_rope_dimension_count(config.hidden_size // config.num_attention_heads)
+        writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    names = gguf.get_tensor_name_map(ARCH[name], config.num_hidden_layers)
+    state = {}
+    for key, value in model.state_dict().items():
+        if key == "lm_head.weight" and config.tie_word_embeddings:
+            continue
+        if value.ndim == 1:
+            value = torch.randn(value.shape) * 0.1 + (0 if gemma else 1)
+            stored = (value + 1 if gemma else value).numpy()
+            state[key] = stored - np.float32(1) if gemma else stored
+        else:
+            stored = value.half().float().numpy()
+            state[key] = stored
+        heads = config.num_attention_heads if ".q_proj" in key else config.num_key_value_heads if ".k_proj" in key else 0
+        if heads and not gemma:
+            stored = permute(stored, heads)
+        kind = gguf.GGMLQuantizationType.F32 if value.ndim == 1 else gguf.GGMLQuantizationType.F16
+        writer.add_tensor(names.get_name(key, try_suffixes=(".weight", ".bias")), gguf.quants.quantize(stored, kind), raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return state
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    out = parser.parse_args().out
+    out.mkdir(parents=True, exist_ok=True)
+    for name, config in MODELS.items():
+        state = write(out / f"{name}.gguf", name, config)
+        if name == "gemma2":
+            loaded = AutoModelForCausalLM.from_pretrained(out, gguf_file=f"{name}.gguf", dtype=torch.float32).state_dict()
+            state = {key: loaded[key].numpy() for key in state}
+            read = AutoConfig.from_pretrained(out, gguf_file=f"{name}.gguf").to_dict()
+            # transformers leaves the caps at their defaults, where the file says them, and eps as the f32 it is stored in
+            read |= {key: getattr(config, key) for key in ("attn_logit_softcapping", "final_logit_softcapping", "query_pre_attn_scalar", "sliding_window", "rms_norm_eps")}
+        else:
+            read = config.to_dict()
+        keys = "model_type hidden_size intermediate_size num_hidden_layers num_attention_heads num_key_value_heads max_position_embeddings rms_norm_eps vocab_size tie_word_embeddings bos_token_id eos_token_id pad_token_id".split()
+        keys += ["head_dim", "attn_logit_softcapping", "final_logit_softcapping", "query_pre_attn_scalar", "sliding_window"] if name == "gemma2" else ["no_rope_layer_interval"]
+        text = json.dumps(dict(config={key: read[key] for key in keys}, tensors={key: digest(value) for key, value in state.items()}), indent=2)
+        (out / f"{name}.json").write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()
