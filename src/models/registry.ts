@@ -7,8 +7,9 @@ import { llama } from './llama.ts'
 import { mistral } from './mistral.ts'
 import { qwen2 } from './qwen2.ts'
 import { qwen3 } from './qwen3.ts'
+import { smollm3 } from './smollm3.ts'
 
-export const families: readonly Family[] = [llama, mistral, qwen2, qwen3, gemma2]
+export const families: readonly Family[] = [llama, mistral, qwen2, qwen3, gemma2, smollm3]
 
 /** @throws SaqrError MODEL_UNSUPPORTED for a model_type that no family here has */
 export function openConfig(config: Readonly<Record<string, unknown>>): Model {

@@ -70,6 +70,9 @@ CASES = [
     # gemma2: norms with 1 + w, four a block; caps low enough to bend most scores and logits; a window on every other layer
     Case("gemma2", "gemma2", model(num_hidden_layers=3, **GEMMA2)),
     Case("gemma2-plain", "gemma2", model(**{**GEMMA2, **dict(tie_word_embeddings=False, attn_logit_softcapping=None, final_logit_softcapping=None, layer_types=["full_attention", "sliding_attention"])})),
+    # smollm3: layers without rotation
+    Case("smollm3", "smollm3", model(num_hidden_layers=4, tie_word_embeddings=True, **BIASED)),
+    Case("smollm3-window", "smollm3", model(no_rope_layers=[1, 0], use_sliding_window=True, sliding_window=9)),
     # adapters
     Case("lora-rslora", "llama", model(), lora(r=8, lora_alpha=8, use_rslora=True)),
     Case("lora-all-linear", "llama", model(), lora(target_modules="all-linear")),
@@ -93,5 +96,6 @@ CASES = [
     Case("full-qwen2-tied", "qwen2", model(tie_word_embeddings=True), None),
     Case("full-qwen3", "qwen3", model(head_dim=24, intermediate_size=40), None),
     Case("full-gemma2", "gemma2", model(**GEMMA2), None),
+    Case("full-smollm3", "smollm3", model(no_rope_layer_interval=2), None),
     Case("full-mistral", "mistral", model(sliding_window=12), None),
 ]
