@@ -17,16 +17,15 @@ import { readSafetensors } from '../formats/safetensors/read.ts'
 import { type TensorToWrite, writeSafetensors } from '../formats/safetensors/write.ts'
 import { readRange, writeFileAtomic, writeFolderAtomic } from '../hub/files.ts'
 import { differences, type Facts, type Identity, runId } from './identity.ts'
-import type { Sums } from './objectives/objective.ts'
+import type { Means } from './objectives/objective.ts'
 import { readTrainerState, type TrainerState, writeTrainerState } from './state.ts'
 
 /** What a resumed run takes over so that it stays the same run. */
 export interface RunFacts {
   identity: Identity
   maxPassTokens: number
-  /** sums since the last log, by metric, and over how many steps */
-  sums: Sums
-  summedSteps: number
+  /** since the last log */
+  means: Means
   /** sum of the losses of all steps */
   totalLoss: number
   /** what the learning rate's schedule remembers of evaluations */
@@ -125,15 +124,16 @@ function readFacts(path: string): RunFacts {
     if (!isObject(value)) throw fail(`${key} must be an object`)
     return value
   }
-  const numbers = (key: string) => Object.fromEntries(Object.entries(object(json[key], key)).map(([k, v]) => [k, number(v, `${key}.${k}`)]))
+  const numbers = (value: unknown, key: string) =>
+    Object.fromEntries(Object.entries(object(value, key)).map(([k, v]) => [k, number(v, `${key}.${k}`)]))
+  const means = object(json.means, 'means')
   const identity = object(json.identity, 'identity')
   return {
     identity: { same: object(identity.same, 'identity.same') as Facts, options: object(identity.options, 'identity.options') as Facts },
     maxPassTokens: number(json.maxPassTokens, 'maxPassTokens'),
-    sums: numbers('sums'),
-    summedSteps: number(json.summedSteps, 'summedSteps'),
+    means: { sums: numbers(means.sums, 'means.sums'), weights: numbers(means.weights, 'means.weights') },
     totalLoss: number(json.totalLoss, 'totalLoss'),
-    schedule: numbers('schedule'),
+    schedule: numbers(json.schedule, 'schedule'),
   }
 }
 

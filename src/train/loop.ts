@@ -10,14 +10,14 @@ import { type EndEvent, type EvalEvent, type LogEvent, logEntry, type ProgressEv
 import { type Resumed, type RunFacts, removeOldCheckpoints, saveCheckpoint } from './checkpoint.ts'
 import { stepData } from './data.ts'
 import { evaluate } from './evaluate.ts'
-import { noSums } from './objectives/objective.ts'
+import { addMeans, meanOf, noMeans } from './objectives/objective.ts'
 import { camel } from './options/field.ts'
 import { evalSteps, stepsOf } from './options/rules.ts'
 import { rescue } from './rescue.ts'
 import type { Run } from './run.ts'
 import { Speedometer } from './speed.ts'
 import type { TrainerState } from './state.ts'
-import { optimizerStep, type StepResult } from './step.ts'
+import { optimizerStep } from './step.ts'
 import { actionsAfter } from './timing.ts'
 
 interface Progress {
@@ -83,7 +83,8 @@ export async function* trainLoop(
       p.step++
       p.numTokens += data.rowTokens
       p.totalFlos += result.flops
-      addStep(p.facts, result)
+      addMeans(p.facts.means, run.objective, data, result.sums)
+      p.facts.totalLoss += result.loss
       speed.add(data, result.flops)
       const epoch = epochOf(run, p.step)
       yield { type: 'step', step: p.step, epoch, loss: result.loss, elapsed: (performance.now() - started) / 1000, ...speed.step() }
@@ -117,23 +118,15 @@ export async function* trainLoop(
 function factsOf({ cut, identity, objective, schedule }: Run, resumed: Resumed | null): RunFacts {
   const now = { identity, maxPassTokens: cut.maxPassTokens, schedule: schedule.memory }
   if (resumed) return { ...resumed.facts, ...now }
-  return { ...now, sums: noSums(objective), summedSteps: 0, totalLoss: 0 }
+  return { ...now, means: noMeans(objective), totalLoss: 0 }
 }
 
-function addStep(facts: RunFacts, { loss, means }: StepResult): void {
-  for (const [name, mean] of Object.entries(means)) facts.sums[name]! += mean
-  facts.summedSteps++
-  facts.totalLoss += loss
-}
-
-/** Means over the steps since the last log, which begin anew. */
+/** Means since the last log, which begin anew. */
 function logged({ objective }: Run, { facts, numTokens }: Progress): Pick<LogEvent, 'loss' | 'numTokens' | 'metrics'> {
-  const mean = (name: string) => facts.sums[name]! / facts.summedSteps
-  const metrics = Object.fromEntries(objective.metrics.map(({ name }) => [camel(name), mean(name)]))
-  const loss = mean(objective.loss.name)
-  facts.sums = noSums(objective)
-  facts.summedSteps = 0
-  return { loss, numTokens, metrics }
+  const { means } = facts
+  facts.means = noMeans(objective)
+  const metrics = Object.fromEntries(objective.metrics.map((metric) => [camel(metric.name), meanOf(means, metric)]))
+  return { loss: meanOf(means, objective.loss), numTokens, metrics }
 }
 
 /** transformers' epoch after `done` optimizer steps: whole epochs, and the share of the batches of this one */
