@@ -115,7 +115,7 @@ export function prepareRun(request: RunRequest): Run {
     steps,
     ...made,
     identity: identityOf({ objective: objective.name, model, examples, evalExamples, options: o, steps }),
-    memoryTable: memoryOf([budget.full, optimizerPlan(layout, adamw)], {
+    memoryTable: memoryOf([budget.full, optimizerPlan(layout, adamw, device.describe().scratch)], {
       scope: layout.scope,
       doubleQuant: choice.doubleQuant,
       budget: request.memory?.bytes ?? null,
