@@ -139,9 +139,8 @@ export class SFTTrainer {
       const notes = [...this.notes, ...prepared.notes]
       const warnings = all.flatMap((rows) => [...rows.warnings, ...unusedRows(rows)])
       if (resumed) {
-        const changed = checkSame(resumed, run.identity)
-        if (changed) warnings.unshift(changed)
-        if (resumed.state.globalStep >= run.steps) warnings.unshift(nothingLeft(resumed, run.steps))
+        warnings.unshift(...checkSame(resumed, run.identity, o.maxPassTokens))
+        if (resumed.state.globalStep >= run.steps && resumed.facts.due.length === 0) warnings.unshift(nothingLeft(resumed, run.steps))
         restore(resumed.path, model, run.optimizer)
       } else if (o.resumeFromCheckpoint) notes.push(`nothing to resume in ${outputDir}: this is a new run`)
       const start = startEvent(run, outputDir, resumed?.state.globalStep ?? 0, resumed?.state.logHistory ?? [])
