@@ -6,7 +6,6 @@
 import { existsSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { LanguageModel } from '../engine/language-model.ts'
-import { writeTokenizer } from '../engine/model-folder.ts'
 import type { Optimizer } from '../engine/optimizer.ts'
 import { saveTrained } from '../engine/save.ts'
 import type { SavedBytes } from '../engine/store-chunks.ts'
@@ -87,8 +86,6 @@ export async function saveCheckpoint(
       }
     }
     await writeSafetensors(join(folder, 'optimizer.safetensors'), tensors)
-    const { tokenizer } = model.opened.checkpoint
-    if (tokenizer) writeTokenizer(folder, tokenizer)
     writeTrainerState(folder, state)
     writeFileAtomic(join(folder, RUN), `${stringifyJson(facts, { indent: 2, sortKeys: true })}\n`)
   })

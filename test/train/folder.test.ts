@@ -5,9 +5,10 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { loadDataset } from '../../src/data/load.ts'
 import { CpuDevice } from '../../src/devices/cpu/device.ts'
-import type { LanguageModel } from '../../src/engine/language-model.ts'
+import { LanguageModel } from '../../src/engine/language-model.ts'
 import { loadAdapter } from '../../src/engine/load-adapter.ts'
 import { OpenedModel } from '../../src/engine/opened-model.ts'
+import { saveTrained } from '../../src/engine/save.ts'
 import { openCheckpoint } from '../../src/models/checkpoint.ts'
 import { Tokenizer } from '../../src/text/tokenizer.ts'
 import { logEntry, type TrainEvent } from '../../src/track/events.ts'
@@ -71,6 +72,26 @@ describe('a second run in a folder', () => {
     writeFileSync(join(at('damaged', 1), 'saqr_run.json'), '{')
     expect((await trainer('damaged', { saveSteps: 2, saveTotalLimit: 1 }).train()).finished).toBe(true)
     expect([1, 2, 4].filter((step) => existsSync(at('damaged', step)))).toEqual([1, 4])
+  })
+})
+
+describe('what is saved', () => {
+  it('has the tokenizer that it was trained with', async () => {
+    const chatTemplate = '{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}'
+    const processingClass = new Tokenizer(opened.checkpoint.tokenizer!, { chatTemplate })
+    const args = { perDeviceTrainBatchSize: 4, maxSteps: 1, saveSteps: 1, outputDir: join(work, 'tokenizer') }
+    const language = fresh()
+    await new SFTTrainer({ model: { language }, processingClass, trainDataset: rows, args }).train()
+    expect(readFileSync(join(at('tokenizer', 1), 'chat_template.jinja'), 'utf8')).toBe(chatTemplate)
+    await saveTrained(language, join(work, 'tokenizer', 'saved'))
+    expect(readFileSync(join(work, 'tokenizer', 'saved', 'chat_template.jinja'), 'utf8')).toBe(chatTemplate)
+  })
+
+  it('as a whole model is what opens there: a folder with an adapter is refused before the first step', async () => {
+    await saveTrained(fresh(), join(work, 'taken'))
+    const whole = new LanguageModel(opened, { kind: 'full' }, 0)
+    await expect(trainer('taken', {}, whole).train()).rejects.toThrow(/taken holds an adapter \(adapter_config\.json\)/)
+    whole.disposeAdapter()
   })
 })
 

@@ -4,7 +4,6 @@ import type { Dataset } from '../../data/dataset.ts'
 import { loadRows } from '../../data/load.ts'
 import { openDevice } from '../../devices/open.ts'
 import type { LanguageModel } from '../../engine/language-model.ts'
-import { writeTokenizer } from '../../engine/model-folder.ts'
 import { saveTrained } from '../../engine/save.ts'
 import { option, SaqrError, say } from '../../error.ts'
 import { isFile } from '../../hub/files.ts'
@@ -76,7 +75,6 @@ export const sft = defineVerb({
 async function saveModel(language: LanguageModel, outputDir: string, checkpoint: string | null): Promise<void> {
   const write = async (folder: string) => {
     await saveTrained(language, folder)
-    if (language.opened.checkpoint.tokenizer) writeTokenizer(folder, language.opened.checkpoint.tokenizer)
     return folder
   }
   try {
