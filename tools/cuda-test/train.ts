@@ -1,17 +1,17 @@
-/** A small model trained on any device: one step's gradients, or a loss curve. What the checks of tools/cuda-check.ts compare. */
+/** A small model trained on any device: one step's gradients, or a loss curve. What the checks of test:cuda compare. */
 import { join } from 'node:path'
-import type { AdapterSpec } from '../src/adapters/choose.ts'
-import { planPasses } from '../src/data/passes.ts'
-import type { Device } from '../src/devices/device.ts'
-import { OpenedModel } from '../src/engine/opened-model.ts'
-import { Optimizer } from '../src/engine/optimizer.ts'
-import { PassRunner } from '../src/engine/runner.ts'
-import { Trainables } from '../src/engine/trainables.ts'
-import { layoutParameters } from '../src/graph/layout.ts'
-import type { Policy } from '../src/graph/recompute.ts'
-import { openCheckpoint } from '../src/models/checkpoint.ts'
-import { sft } from '../src/train/objectives/sft.ts'
-import { adapterOf, readTensors, rowsOf } from '../test/parity/family-case.ts'
+import type { AdapterSpec } from '../../src/adapters/choose.ts'
+import { planPasses } from '../../src/data/passes.ts'
+import type { Device } from '../../src/devices/device.ts'
+import { OpenedModel } from '../../src/engine/opened-model.ts'
+import { Optimizer } from '../../src/engine/optimizer.ts'
+import { PassRunner } from '../../src/engine/runner.ts'
+import { Trainables } from '../../src/engine/trainables.ts'
+import { layoutParameters } from '../../src/graph/layout.ts'
+import type { Policy } from '../../src/graph/recompute.ts'
+import { openCheckpoint } from '../../src/models/checkpoint.ts'
+import { sft } from '../../src/train/objectives/sft.ts'
+import { adapterOf, readTensors, rowsOf } from '../../test/parity/family-case.ts'
 
 export interface Setup {
   /** a folder as tools/oracle/families.py writes it: model, adapter, rows.json */
@@ -70,4 +70,13 @@ export async function train(device: Device, setup: Setup, steps: number): Promis
   }
   for (const name of trainables.names) trained.parameters.set(name, trainables.get(name))
   return trained
+}
+
+/** The same on a device that is its own and freed after. */
+export async function on(device: Device, setup: Setup, steps: number): Promise<Trained> {
+  try {
+    return await train(device, setup, steps)
+  } finally {
+    device.dispose()
+  }
 }
