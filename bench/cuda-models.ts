@@ -31,11 +31,11 @@ export class Models {
     for (const c of cases) {
       const seen = this.folder(c)
       if (existsSync(seen)) continue
-      // the same files beside a tokenizer that rows of ids need none of
+      // the same files beside a tokenizer: rows of ids need one only to say which ids there are
       mkdirSync(seen)
       const from = join(this.#folder, c.weights === 'nf4' ? `${c.size}-nf4` : c.size)
       for (const file of readdirSync(from)) if (!/^tokenizer|special_tokens/.test(file)) symlinkSync(join(from, file), join(seen, file))
-      writeFileSync(join(seen, 'tokenizer.json'), JSON.stringify(byteTokenizer()))
+      writeFileSync(join(seen, 'tokenizer.json'), JSON.stringify(tokenizer()))
       writeFileSync(join(seen, 'tokenizer_config.json'), JSON.stringify({ tokenizer_class: 'PreTrainedTokenizerFast', eos_token: '</s>' }))
     }
   }
@@ -69,7 +69,7 @@ export class Models {
     if (existsSync(join(path, 'config.json'))) return
     if (!this.#baseline) throw new Error(`there is no ${path}: give --models the folder that has it, or --baseline to make it`)
     const began = Date.now()
-    execFileSync(this.#baseline.python, make, { stdio: ['ignore', 'ignore', 'inherit'] })
+    execFileSync(this.#baseline.python, make, { stdio: ['ignore', 'ignore', 'pipe'] })
     console.log(`made ${name} in ${((Date.now() - began) / 1e3).toFixed(0)} s`)
   }
 
@@ -77,7 +77,7 @@ export class Models {
   #drawWindows(cases: string[]): void {
     const path = join(this.#work, 'windows.json')
     if (this.#baseline) {
-      execFileSync(this.#baseline.python, [BASELINE, 'windows', String(VOCAB), path, ...cases], { stdio: ['ignore', 'ignore', 'inherit'] })
+      execFileSync(this.#baseline.python, [BASELINE, 'windows', String(VOCAB), path, ...cases], { stdio: ['ignore', 'ignore', 'pipe'] })
       return
     }
     const drawn = cases.map((name) => {
@@ -91,6 +91,14 @@ export class Models {
     if (!this.#baseline) throw new Error(`${ROWS} lies beside the baseline: give --baseline`)
     return join(dirname(this.#baseline.program), ROWS)
   }
+}
+
+/** bytes, and a token without meaning for every other id */
+function tokenizer() {
+  const bytes = byteTokenizer()
+  const vocab: Record<string, number> = { ...bytes.model.vocab }
+  for (let id = Object.keys(vocab).length; id < VOCAB; id++) vocab[`<${id}>`] = id
+  return { ...bytes, model: { ...bytes.model, vocab } }
 }
 
 let state = 1

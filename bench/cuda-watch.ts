@@ -46,8 +46,10 @@ export async function watched(nvml: Nvml, command: string, args: readonly string
     child.on('close', (code, signal) => done(code ?? signal ?? 'killed'))
   }).finally(() => clearInterval(timer))
   if (status !== 0) {
-    const said = [...errors.join('').split('\n'), ...lines.slice(-3).map(({ text }) => text)].filter((text) => text.trim() !== '')
-    throw new Error(`${command} ${args[0]} ended with ${status}: ${said.slice(-12).join('\n  ')}`)
+    const text = errors.join('').split('\n').filter((line) => line.trim() !== '') // biome-ignore format: short
+    const first = text.findIndex((line) => /^\w*Error/.test(line))
+    const said = first < 0 ? [...text.slice(-8), ...lines.slice(-3).map((line) => line.text)] : text.slice(first, first + 8)
+    throw new Error(`${command} ${args[0]} ended with ${status}: ${said.join('\n  ')}`)
   }
   const within = <T extends { at: number }>(list: T[], from: number, to: number) => list.filter(({ at }) => at >= from && at <= to)
   return {

@@ -89,7 +89,7 @@ raw({
   command: `bench:cuda ${process.argv.slice(2).join(' ')}`,
 })
 models.prepare(chosen)
-const engines = baseline ? values.engines.split(',') : []
+const engines = baseline ? values.engines.split(',').filter((engine) => engine !== '') : []
 /** cases that one process of each baseline runs: they are measured next to each other */
 const groups = new Map<string, CudaCase[]>()
 for (const c of chosen) {
@@ -173,6 +173,8 @@ function show(c: CudaCase, r: CaseResult, other: BaselineResult | undefined): vo
   console.log([c.name.padEnd(25), ...cells.map(([text, width]) => text.padStart(width))].join(' '))
   const newSizes = r.newSizeSeconds?.map((s) => `${fixed(1e3 * s)} ms`).join(', ')
   if (newSizes) console.log(`  a size for the first time takes ${newSizes} more`)
-  const ops = Object.entries(r.opsMs ?? {}).map(([op, ms]) => `${op} ${fixed(ms, 1)}`)
+  const ops = Object.entries(r.opsMs ?? {})
+    .filter(([, ms]) => ms >= 0.05)
+    .map(([op, ms]) => `${op} ${fixed(ms, 1)}`)
   if (ops.length > 0) console.log(`  ms: ${ops.join(', ')}`)
 }

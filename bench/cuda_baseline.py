@@ -5,9 +5,11 @@
   python cuda_baseline.py nf4 FROM TO                  a checkpoint as bitsandbytes quantises it, as files
 """
 import json
+import os
 import sys
 
-import torch
+os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")  # as the program asks, and before torch is there
+import torch  # noqa: E402
 
 
 def windows(vocab, out, cases):

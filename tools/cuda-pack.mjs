@@ -28,6 +28,8 @@ const compilerOptions = {
   noEmit: false,
   declaration: false,
   incremental: false,
+  // wherever OUT is
+  typeRoots: [join(root, 'node_modules/@types')],
   rewriteRelativeImportExtensions: true,
 }
 writeFileSync(config, JSON.stringify({ extends: relative(out, join(root, 'tsconfig.json')), compilerOptions, files, include: [] }))

@@ -1,6 +1,6 @@
 /**
  * `npm run test:cuda -- [part …] [--op NAME] [--out FILE]`: the CUDA device held against the definitions, transformers, TRL and the CPU. Needs a
- * card. Parts take up to a few minutes each: ops, families, training, curves, overlap, faults, memory; and sanitizer (by name alone), which
+ * card. Parts take up to a few minutes each: ops, families, training, curves, overlap, memory, faults; and sanitizer (by name alone), which
  * runs ops under NVIDIA's compute-sanitizer. tools/cuda-pack.mjs packs it for a machine without a checkout. Exit code 1: something is off.
  */
 import { writeFileSync } from 'node:fs'
@@ -24,16 +24,17 @@ const PARTS: Record<string, () => void | Promise<void>> = {
   training: checkTraining,
   curves: checkCurves,
   overlap: checkOverlap,
-  faults: checkFaults,
   memory: checkMemory,
   sanitizer: () => checkSanitizer(values.op),
+  // a kernel's fault leaves the process without its card
+  faults: checkFaults,
 }
 const unknown = positionals.find((part) => !(part in PARTS))
 if (unknown !== undefined) {
   console.error(`test:cuda has no part ${unknown}; it has ${Object.keys(PARTS).join(', ')}`)
   process.exit(2)
 }
-const chosen = positionals.length > 0 ? positionals : Object.keys(PARTS).filter((part) => part !== 'sanitizer')
+const chosen = Object.keys(PARTS).filter((part) => (positionals.length > 0 ? positionals.includes(part) : part !== 'sanitizer'))
 
 const device = new CudaDevice()
 const { label: card } = device.describe()

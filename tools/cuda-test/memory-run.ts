@@ -12,6 +12,7 @@ export interface MemoryRequest {
 export interface MemoryRun {
   table: Extract<TrainEvent, { type: 'start' }>['memory']
   losses: number[]
+  gradNorms: number[]
 }
 
 const STEPS = 12
@@ -40,12 +41,14 @@ const trainer = new SFTTrainer({
     maxPassTokens: ROWS * TOKENS,
     prefixSharing: false,
     optim: 'adamw_8bit',
+    loggingSteps: 1,
     saveStrategy: 'no',
     outputDir: output,
   },
 })
 let table: MemoryRun['table'] | undefined
 const losses: number[] = []
+const gradNorms: number[] = []
 for await (const event of trainer.stream()) {
   if (event.type === 'start') {
     table = event.memory
@@ -53,10 +56,10 @@ for await (const event of trainer.stream()) {
   } else if (event.type === 'step') {
     losses.push(event.loss)
     if (event.step === WARM) console.log('MARK warm')
-  }
+  } else if (event.type === 'log') gradNorms.push(event.gradNorm)
 }
 console.log('MARK done')
-console.log(JSON.stringify({ table, losses }))
+console.log(JSON.stringify({ table, losses, gradNorms }))
 await peft.dispose()
 await model.dispose()
 device.dispose()

@@ -27,23 +27,37 @@ export async function checkMemory(): Promise<void> {
       const request = { model: join(folder, 'model'), output: join(folder, 'out'), loadIn4bit }
       const free = await measure(nvml, `${what}, memory free`, request)
       if (!free) continue
+      const again = await measure(nvml, `${what}, memory free again`, request)
+      if (again) sameCurve(`${what}, memory free again: other losses`, free, again)
       // half of what activations take when everything is kept
       const memory = free.predicted - Math.floor(free.table.arena / 2)
       const half = await measure(nvml, `${what}, half the arena`, { ...request, memory })
       if (!half) continue
-      note(`${what}, half the arena: other losses than with all of it`, largest(free.losses, half.losses), 0)
+      sameCurve(`${what}, half the arena: other losses than with all of it`, free, half)
       await withBallast(half.predicted, async () => {
         const beside = await measure(nvml, `${what}, beside a ballast that leaves ${(half.predicted / 2 ** 20).toFixed(0)} MiB`, {
           ...request,
           memory,
         })
-        if (beside) note(`${what}, beside a ballast: other losses`, largest(half.losses, beside.losses), 0)
+        if (beside) sameCurve(`${what}, beside a ballast: other losses`, half, beside)
       })
     }
   } finally {
     nvml.close()
     rmSync(folder, { recursive: true })
   }
+}
+
+/** keep or recompute, alone or beside others: the same bits */
+function sameCurve(what: string, a: MemoryRun, b: MemoryRun): void {
+  const from = a.losses.findIndex((loss, i) => loss !== b.losses[i])
+  const norms = a.gradNorms.findIndex((norm, i) => norm !== b.gradNorms[i])
+  note(
+    what,
+    largest(a.losses, b.losses),
+    0,
+    `losses differ from step ${from + 1} on, gradient norms from step ${norms + 1} on (0: nowhere)`,
+  )
 }
 
 interface Measured extends MemoryRun {
@@ -60,6 +74,7 @@ async function measure(nvml: Nvml, what: string, request: MemoryRequest): Promis
     const predicted = run.table.total + run.table.overhead
     const mib = (bytes: number) => `${(bytes / 2 ** 20).toFixed(0)} MiB`
     const [warm, peak] = [memory(at('MARK warm'), at('MARK done')), memory(at('MARK started'), at('MARK done'))]
+    console.log(`${what}: ${mib(warm)} warm, ${mib(peak)} at most; the table says ${mib(predicted)}`)
     note(`${what}: warm by NVML beside the table, relative`, Math.abs(warm - predicted) / predicted, ALLOWED, `${mib(warm)}, the table says ${mib(predicted)}`) // biome-ignore format: short
     note(`${what}: at most by NVML above the table, relative`, (peak - predicted) / predicted, ALLOWED, `${mib(peak)}, the table says ${mib(predicted)}`) // biome-ignore format: short
     return { ...run, predicted }
