@@ -1,4 +1,6 @@
 /** Opening models under Unsloth's names: a checkpoint, a tokenizer, and adapters over one base. */
+import { isDeepStrictEqual } from 'node:util'
+import type { Adapter } from './adapters/adapter.ts'
 import type { AdapterSpec } from './adapters/choose.ts'
 import type { Device } from './devices/device.ts'
 import { openDevice } from './devices/open.ts'
@@ -58,7 +60,7 @@ export const FastLanguageModel = {
   },
 
   /**
-   * A new model with a LoRA adapter over the same base; `model` itself stays as it is.
+   * A new model with a LoRA adapter over the same base; `model` itself stays as it is. One that has just this adapter already is given back.
    * @throws SaqrError OPTION_…, MODEL_DISPOSED
    */
   getPeftModel(model: PretrainedModel, options?: PeftOptions): PretrainedModel {
@@ -66,6 +68,10 @@ export const FastLanguageModel = {
     const { randomState = 3407, ...given } = takeOptions<PeftOptions>(options, 'getPeftModel', PEFT, PEFT_RENAMED)
     const { checkpoint, model: family } = language.opened
     language.opened.alive()
+    if (language.trained) {
+      refuseOther(language.adapter, given)
+      return model
+    }
     if (checkpoint.adapter !== undefined)
       throw new SaqrError(
         'OPTION_INVALID',
@@ -93,6 +99,21 @@ export const FastLanguageModel = {
     takeOptions(options, 'forTraining', { useGradientCheckpointing: PEFT.useGradientCheckpointing })
     return requireModel(model, 'forTraining')
   },
+}
+
+/** Of a model that trains something already: the same adapter is there, another would come instead of it. @throws SaqrError OPTION_INVALID */
+function refuseOther({ config, label }: Adapter, given: PeftOptions): void {
+  const instead = 'give getPeftModel a model that fromPretrained opened without, or merge this one first (savePretrainedMerged)'
+  if (config === null) throw new SaqrError('OPTION_INVALID', `this model trains ${label}, and an adapter would not: ${instead}`)
+  const ordered = (value: unknown) => (Array.isArray(value) ? value.toSorted() : value)
+  const other = Object.entries(given)
+    .filter(([key, value]) => key in config && !isDeepStrictEqual(ordered(value), ordered(config[key as keyof AdapterConfig])))
+    .map(([key]) => key)
+  if (other.length === 0) return
+  throw new SaqrError(
+    'OPTION_INVALID',
+    `this model has an adapter already (${label}), of another ${other.join(', ')}: train it as it is, without them; or ${instead}`,
+  )
 }
 
 /** other names of the options of getPeftModel */

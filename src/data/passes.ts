@@ -54,7 +54,7 @@ export function paddedTokens(tokens: number, quantum: number): number {
 
 function sequencesOf(examples: readonly Example[], maxPassTokens: number): Sequence[] {
   const sequences: Sequence[] = []
-  for (const { ids, targets, starts, row, source } of examples) {
+  for (const [example, { ids, targets, starts, row, source }] of examples.entries()) {
     const bounds = starts ?? [0]
     for (let i = 0; i < bounds.length; i++) {
       const from = bounds[i]!
@@ -65,7 +65,7 @@ function sequencesOf(examples: readonly Example[], maxPassTokens: number): Seque
           say`${source}, row ${row}: ${to - from} tokens do not fit a pass of ${maxPassTokens}. Set ${option('maxLength')} to ${maxPassTokens} or less, or allow larger passes (${option('maxPassTokens')}).`,
         )
       }
-      if (to > from) sequences.push({ ids: ids.subarray(from, to), targets: targets.subarray(from, to), row: sequences.length })
+      if (to > from) sequences.push({ ids: ids.subarray(from, to), targets: targets.subarray(from, to), row: sequences.length, example })
     }
   }
   return sequences

@@ -1,7 +1,6 @@
 /** Parquet rows with their numbers as the file has them: 64-bit integers whole, floats as floats (20.0), texts to the byte. */
 import { basename } from 'node:path'
-import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects, parquetSchema, type SchemaTree } from 'hyparquet'
-import { compressors } from 'hyparquet-compressors'
+import type { AsyncBuffer, SchemaTree } from 'hyparquet'
 import { SaqrError } from '../error.ts'
 import { fileError } from '../formats/files.ts'
 import { isObject } from '../formats/json.ts'
@@ -12,7 +11,12 @@ const utf8 = new TextDecoder('utf-8', { ignoreBOM: true })
 
 /** @throws SaqrError DATA_FORMAT, FORMAT_… */
 export async function readParquet(path: string): Promise<Rows> {
-  let file: Awaited<ReturnType<typeof asyncBufferFromFile>>
+  // 2.5 MB of process, for whoever has such a file
+  const [{ asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects, parquetSchema }, { compressors }] = await Promise.all([
+    import('hyparquet'),
+    import('hyparquet-compressors'),
+  ])
+  let file: AsyncBuffer
   try {
     file = await asyncBufferFromFile(path)
   } catch (cause) {

@@ -4,11 +4,12 @@
  * [j, end of j's subtree). A token that a row shares with the row before it is not laid again.
  */
 
-/** A run of tokens that see only those before them in the run. `row` numbers the sequences of an optimizer step. */
+/** A run of tokens that see only those before them in the run. `row` numbers the sequences of an optimizer step, `example` its examples. */
 export interface Sequence {
   ids: Int32Array
   targets: Uint8Array
   row: number
+  example: number
 }
 
 /** A sequence of a pass; its first `shared` tokens are those of the sequence laid before it. */
@@ -18,7 +19,7 @@ export interface Branch {
 }
 
 /**
- * The inputs of one forward and backward pass over T tokens, pads included. Every array but `entryStart` (T + 1) has length T.
+ * The inputs of one forward and backward pass over T tokens, pads included. Arrays have length T where nothing else is said.
  * The token at depth p of a row predicts the row's token at p + 1.
  */
 export interface Pass {
@@ -36,14 +37,17 @@ export interface Pass {
   /** positions that have a target, ascending; the first `headCount` count */
   headPositions: Int32Array
   headCount: number
-  /** entries of head position i (an index into `headPositions`): entryStart[i] … entryStart[i + 1] − 1 */
+  /** (T + 1) entries of head position i (an index into `headPositions`): entryStart[i] … entryStart[i + 1] − 1 */
   entryStart: Int32Array
   /** id of the token to predict */
   entryTarget: Int32Array
   /** number of rows that have it as a target; 0 past the last entry */
   entryWeight: Float32Array
-  /** sequences in this pass */
-  rows: number
+  /** (T + 1) and (targets): those rows, for entry e: entrySequence[entrySequenceStart[e]] … entrySequence[entrySequenceStart[e + 1] − 1], indices into `sequences` */
+  entrySequenceStart: Int32Array
+  entrySequence: Int32Array
+  /** in the order they are laid */
+  sequences: readonly Sequence[]
   /** tokens of the rows, every shared one counted for each row */
   rowTokens: number
   /** tokens laid out, pads not counted */
@@ -65,8 +69,8 @@ export function layOut(branches: readonly Branch[], tokens: number): Pass {
   }
   const parent = int().fill(-1)
   const weight = new Float32Array(tokens) // of predicting the token from its parent
+  const predictions: number[] = [] // a token to predict and the sequence it is a target of, by turns
   let rowTokens = 0
-  let targets = 0
 
   const path: number[] = [] // where the tokens of the current row lie
   let at = 0
@@ -74,7 +78,7 @@ export function layOut(branches: readonly Branch[], tokens: number): Pass {
     for (let d = from; d < path.length; d++) pass.visibleUntil[path[d]!] = at
     path.length = from
   }
-  for (const { sequence, shared } of branches) {
+  for (const [i, { sequence, shared }] of branches.entries()) {
     close(shared)
     for (let d = shared; d < sequence.ids.length; d++, at++) {
       pass.ids[at] = sequence.ids[d]!
@@ -87,7 +91,7 @@ export function layOut(branches: readonly Branch[], tokens: number): Pass {
     for (let d = 1; d < path.length; d++) {
       if (!sequence.targets[d]) continue
       weight[path[d]!]!++
-      targets++
+      predictions.push(path[d]!, i)
     }
     rowTokens += path.length
   }
@@ -97,11 +101,13 @@ export function layOut(branches: readonly Branch[], tokens: number): Pass {
     pass.visibleUntil[t] = t + 1
   }
   const computedTokens = at
-  return { tokens, ...pass, ...entries(pass.ids, parent, weight), rows: branches.length, rowTokens, computedTokens, targets }
+  const sequences = branches.map(({ sequence }) => sequence)
+  const head = entries(pass.ids, parent, weight, predictions)
+  return { tokens, ...pass, ...head, sequences, rowTokens, computedTokens, targets: predictions.length / 2 }
 }
 
-/** Entries grouped by the position that predicts them. Children of a token have different ids, so each is an entry of its own. */
-function entries(ids: Int32Array, parent: Int32Array, weight: Float32Array) {
+/** Entries grouped by the position that predicts them, each with the sequences it is a target of. Children of a token have different ids, so each is an entry of its own. */
+function entries(ids: Int32Array, parent: Int32Array, weight: Float32Array, predictions: readonly number[]) {
   const tokens = ids.length
   const next = new Int32Array(tokens) // first the entries of each position, then where its next one goes
   for (let t = 0; t < tokens; t++) if (weight[t]! > 0) next[parent[t]!]!++
@@ -119,11 +125,22 @@ function entries(ids: Int32Array, parent: Int32Array, weight: Float32Array) {
   entryStart.fill(total, headCount)
   const entryTarget = new Int32Array(tokens)
   const entryWeight = new Float32Array(tokens)
+  const entryOf = new Int32Array(tokens) // of the token that it predicts
   for (let t = 0; t < tokens; t++) {
     if (weight[t]! === 0) continue
-    const e = next[parent[t]!]!++
+    const e = (entryOf[t] = next[parent[t]!]!++)
     entryTarget[e] = ids[t]!
     entryWeight[e] = weight[t]!
   }
-  return { headPositions, headCount, entryStart, entryTarget, entryWeight }
+  const rows = entrySequences(entryWeight, entryOf, predictions)
+  return { headPositions, headCount, entryStart, entryTarget, entryWeight, ...rows }
+}
+
+function entrySequences(entryWeight: Float32Array, entryOf: Int32Array, predictions: readonly number[]) {
+  const entrySequenceStart = new Int32Array(entryWeight.length + 1)
+  for (let e = 0; e < entryWeight.length; e++) entrySequenceStart[e + 1] = entrySequenceStart[e]! + entryWeight[e]!
+  const entrySequence = new Int32Array(predictions.length / 2)
+  const next = entrySequenceStart.slice()
+  for (let p = 0; p < predictions.length; p += 2) entrySequence[next[entryOf[predictions[p]!]!]!++] = predictions[p + 1]!
+  return { entrySequenceStart, entrySequence }
 }

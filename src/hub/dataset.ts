@@ -1,7 +1,6 @@
 /** The files of a data set by name or path: a file, a folder, or a name on the Hub, by the rules of Hugging Face's `datasets`. */
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { parse } from 'yaml'
 import { SaqrError } from '../error.ts'
 import { isFile } from './files.ts'
 import { globMatcher } from './glob.ts'
@@ -35,7 +34,7 @@ export async function resolveDataset(idOrPath: string, options: DatasetOptions =
     if (isFile(local)) return { files: [local] }
     const names = readdirSync(local, { recursive: true, withFileTypes: false }).map((name) => String(name).replaceAll('\\', '/'))
     const card = names.includes('README.md') ? readText(join(local, 'README.md')) : ''
-    return { files: choose(new Set(names), card, idOrPath, options).map((name) => join(local, name)) }
+    return { files: (await choose(new Set(names), card, idOrPath, options)).map((name) => join(local, name)) }
   }
   const repo = repository('dataset', idOrPath, options.revision)
   const snapshot = await withNearPath(idOrPath, openSnapshot(repo, hubPlaces(options), options))
@@ -44,15 +43,20 @@ export async function resolveDataset(idOrPath: string, options: DatasetOptions =
     await snapshot.fetch(['README.md'])
     card = readText(join(snapshot.folder, 'README.md'))
   }
-  const names = choose(snapshot.files, card, idOrPath, options)
+  const names = await choose(snapshot.files, card, idOrPath, options)
   await snapshot.fetch(names)
   return { files: names.map((name) => join(snapshot.folder, name)), id: repo.name, commit: snapshot.commit, note: snapshot.note }
 }
 
 /** What the card says counts; else the names of files and folders. */
-function choose(all: ReadonlySet<string>, card: string, name: string, { config, split = 'train' }: DatasetOptions): string[] {
+async function choose(
+  all: ReadonlySet<string>,
+  card: string,
+  name: string,
+  { config, split = 'train' }: DatasetOptions,
+): Promise<string[]> {
   const files = [...all].filter((path) => readable.test(path) && !/(^|\/)[._]/.test(path)).sort()
-  const configs = cardConfigs(card, name)
+  const configs = await cardConfigs(card, name)
   const splits = configs.length > 0 ? declaredSplits(pickConfig(configs, config, name), files) : splitsByName(files)
   if (configs.length === 0 && config !== undefined) throw bad(name, `has no configurations, so there is no ${config}`)
   if (splits.size === 0) throw bad(name, `has no .parquet, .jsonl, .ndjson, .json, .csv or .tsv file; ${held([...all])}`)
@@ -69,9 +73,10 @@ interface Config {
 }
 
 /** `configs` of the YAML at the top of README.md. */
-function cardConfigs(card: string, name: string): Config[] {
+async function cardConfigs(card: string, name: string): Promise<Config[]> {
   const [, yaml] = /^---\r?\n([\s\S]*?)\r?\n---/.exec(card) ?? []
   if (yaml === undefined) return []
+  const { parse } = await import('yaml')
   let meta: unknown
   try {
     meta = parse(yaml, { logLevel: 'error' })

@@ -20,7 +20,6 @@ import {
 } from 'node:fs'
 import { hostname } from 'node:os'
 import { basename, dirname, join, relative } from 'node:path'
-import { downloadFile } from '@huggingface/hub'
 import { SaqrError } from '../error.ts'
 import { hubFetch, networkError, PassingError, patience, patiently } from './client.ts'
 import { alive, exists, fileError, makeFolder } from './files.ts'
@@ -147,6 +146,7 @@ async function append(
       }
     }
     try {
+      const { downloadFile } = await import('@huggingface/hub')
       const content = await downloadFile({
         repo,
         path: file.path,

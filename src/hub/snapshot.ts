@@ -1,7 +1,6 @@
 /** A revision of a repository in the cache: asks the Hub which files it has, fetches those wanted, or makes do with what is there. */
 import { readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { datasetInfo, listFiles, modelInfo } from '@huggingface/hub'
 import { SaqrError } from '../error.ts'
 import { hubFetch, PassingError, patience, patiently } from './client.ts'
 import { fetchFile, type RemoteFile } from './download.ts'
@@ -69,6 +68,7 @@ async function askHub(
   places: HubPlaces,
   signal: AbortSignal,
 ): Promise<{ commit: string; remote: Map<string, RemoteFile> }> {
+  const { datasetInfo, listFiles, modelInfo } = await import('@huggingface/hub') // 8 MB of process, for whoever goes there
   const shared = { hubUrl: places.hubUrl, accessToken: places.token, fetch: hubFetch(places, repo, 'its description', signal) }
   const which = { ...shared, name: repo.name, revision: repo.revision }
   const { sha } =

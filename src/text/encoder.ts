@@ -13,28 +13,27 @@ const placeholder = '\uFDD0'
 export class Encoder {
   readonly #engine: Engine
   readonly #added: AddedTokens
-  readonly #ids = new Map<string, number>()
-  readonly #tokens = new Map<number, string>()
+  /** of added tokens alone: the engine has the vocabulary's, hundreds of thousands, and once is enough */
+  readonly #ids: ReadonlyMap<string, number>
+  readonly #tokens: ReadonlyMap<number, string>
   readonly #around: { before: number[]; after: number[] }
 
   /** @throws SaqrError TEXT_TOKENIZER_UNSUPPORTED; Error where the definition is none */
   constructor(json: TokenizerJson) {
     this.#engine = new Engine({ ...json, added_tokens: [] }, {})
     this.#added = new AddedTokens(json.added_tokens, this.#engine.normalizer)
-    for (const { content, id } of [...Object.entries(json.model.vocab).map(([content, id]) => ({ content, id })), ...json.added_tokens]) {
-      this.#ids.set(content, id)
-      this.#tokens.set(id, content)
-    }
+    this.#ids = new Map(json.added_tokens.map(({ content, id }) => [content, id]))
+    this.#tokens = new Map(json.added_tokens.map(({ content, id }) => [id, content]))
     this.#around = this.#specialTokens()
   }
 
   /** of an added token before one of the vocabulary */
   idOf(token: string): number | undefined {
-    return this.#ids.get(token)
+    return this.#ids.get(token) ?? this.#engine.model.tokens_to_ids.get(token)
   }
 
   tokenOf(id: number): string | undefined {
-    return this.#tokens.get(id)
+    return this.#tokens.get(id) ?? this.#engine.model.vocab[id]
   }
 
   encode(text: string, addSpecialTokens: boolean): number[] {

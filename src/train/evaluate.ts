@@ -3,7 +3,7 @@ import type { Example } from '../data/example.ts'
 import { SaqrError } from '../error.ts'
 import type { EvalEvent } from '../track/events.ts'
 import { layOut, type StepData } from './data.ts'
-import { addScores, metricsOf, noSums, type Sums } from './objectives/objective.ts'
+import { addMeans, addScores, type ByMetric, meanOf, noMeans, noSums } from './objectives/objective.ts'
 import { camel } from './options/field.ts'
 import type { Run } from './run.ts'
 
@@ -16,23 +16,15 @@ export async function evaluate(
   const { evalExamples, objective, options } = run
   if (!evalExamples) throw new Error('no evaluation set')
   const started = performance.now()
-  const totals = noSums(objective)
-  const weights = noSums(objective)
+  const means = noMeans(objective)
   const batches = evalBatches(evalExamples, options)
   let rows = 0
   for (const examples of batches) {
     const batch = layOut(objective, [examples], run.evalCut)
-    const sums = await score(run, batch, signal)
+    addMeans(means, objective, batch, await score(run, batch, signal), batch.rows)
     rows += batch.rows
-    for (const { name, batchWeight } of metricsOf(objective)) {
-      const weight = batchWeight === 'rows' ? batch.rows : 1
-      totals[name]! += (sums[name]! / batch.normaliser) * weight
-      weights[name]! += weight
-    }
   }
-  const { [objective.loss.name]: evalLoss, ...means } = Object.fromEntries(
-    metricsOf(objective).map(({ name }) => [name, totals[name]! / weights[name]!]),
-  )
+  const evalLoss = meanOf(means, objective.loss)
   if (!Number.isFinite(evalLoss)) {
     throw new SaqrError(
       'TRAIN_NAN',
@@ -44,19 +36,19 @@ export async function evaluate(
     type: 'eval',
     step,
     epoch,
-    evalLoss: evalLoss!,
+    evalLoss,
     evalNumTokens: numTokens,
-    metrics: Object.fromEntries(Object.entries(means).map(([name, mean]) => [camel(`eval_${name}`), mean])),
+    metrics: Object.fromEntries(objective.metrics.map((metric) => [camel(`eval_${metric.name}`), meanOf(means, metric)])),
     evalRuntime: seconds,
     evalSamplesPerSecond: rows / seconds,
     evalStepsPerSecond: batches.length / seconds,
   }
 }
 
-async function score({ objective, evalRunner }: Run, batch: StepData, signal?: AbortSignal): Promise<Sums> {
+async function score({ objective, evalRunner }: Run, batch: StepData, signal?: AbortSignal): Promise<ByMetric> {
   const sums = noSums(objective)
   for (const pass of batch.passes)
-    addScores(sums, objective, pass, await objective.run(evalRunner!, pass, { seed: 0, step: 0, lossScale: 0 }, signal))
+    addScores(sums, objective, batch, pass, await objective.run(evalRunner!, pass, { seed: 0, step: 0, lossScale: 0 }, signal))
   return sums
 }
 

@@ -5,15 +5,15 @@ import { countFlops } from '../engine/predict.ts'
 import { visiblePairs } from '../engine/runner.ts'
 import { SaqrError } from '../error.ts'
 import type { StepData } from './data.ts'
-import { addScores, noSums, type Sums } from './objectives/objective.ts'
+import { addScores, type ByMetric, noSums } from './objectives/objective.ts'
 import type { Run } from './run.ts'
 
 export interface StepResult {
   loss: number
   gradNorm: number
   flops: number
-  /** of every metric, the loss among them */
-  means: Sums
+  /** over the passes, of every metric */
+  sums: ByMetric
 }
 
 /** @param step from 0. @throws SaqrError TRAIN_NAN naming where a number stopped being one; trained tensors are then as before the step */
@@ -23,14 +23,13 @@ export async function optimizerStep(run: Run, data: StepData, step: number, sign
   const sums = noSums(objective)
   let flops = 0
   for (const pass of data.passes) {
-    addScores(sums, objective, pass, await objective.run(runner, pass, inputs, signal))
+    addScores(sums, objective, data, pass, await objective.run(runner, pass, inputs, signal))
     if (!Number.isFinite(sums[objective.loss.name])) throw await notANumber(run, data, step, 'the loss')
     flops += passFlops(run, pass)
   }
   const gradNorm = await optimizer.step(step + 1, schedule.rate(step), o.maxGradNorm)
   if (!Number.isFinite(gradNorm)) throw await notANumber(run, data, step, 'the gradient norm')
-  const means = Object.fromEntries(Object.entries(sums).map(([name, sum]) => [name, sum * inputs.lossScale]))
-  return { loss: means[objective.loss.name]!, gradNorm, flops, means }
+  return { loss: sums[objective.loss.name]! / data.normaliser, gradNorm, flops, sums }
 }
 
 function inputsOf({ options: o }: Run, { normaliser }: StepData, step: number) {

@@ -85,6 +85,15 @@ describe('named', () => {
     expect(() => FastLanguageModel.getPeftModel(model, options as PeftOptions)).toThrow(message)
   })
 
+  it('getPeftModel over an adapter: the same is there already, another is refused', () => {
+    expect(FastLanguageModel.getPeftModel(peft, { r: 2, useGradientCheckpointing: true })).toBe(peft)
+    const reordered = (peft.language.adapter.config!.targetModules as string[]).toReversed()
+    expect(FastLanguageModel.getPeftModel(peft, { targetModules: reordered })).toBe(peft)
+    expect(() => FastLanguageModel.getPeftModel(peft, { r: 4, loraAlpha: 3 })).toThrow(
+      /^this model has an adapter already \(LoRA r 2\), of another r, loraAlpha: train it as it is/,
+    )
+  })
+
   it.each<[object, RegExp]>([
     [{ model: undefined }, /model: expected the model that FastLanguageModel gave, not undefined/],
     [{ model: 'owner/name' }, /is a name: open it first, with FastLanguageModel\.fromPretrained/],

@@ -63,12 +63,12 @@ function predictions(pass: Pass): Map<string, number> {
   return found
 }
 
-const sum = (passes: Pass[], key: 'rowTokens' | 'computedTokens' | 'targets' | 'rows') => passes.reduce((n, p) => n + p[key], 0)
+const sum = (passes: Pass[], key: 'rowTokens' | 'computedTokens' | 'targets') => passes.reduce((n, p) => n + p[key], 0)
 
 function checkExact(examples: Example[], options: PassOptions) {
   const passes = planPasses(examples, options)
   const rows = sequences(examples)
-  expect(sum(passes, 'rows')).toBe(rows.length)
+  expect(passes.flatMap((pass) => pass.sequences.map(({ row }) => row)).sort((a, b) => a - b)).toEqual(rows.map((_, i) => i))
   expect(sum(passes, 'rowTokens')).toBe(rows.reduce((n, r) => n + r.ids.length, 0))
 
   const expected = new Map<string, number>()
@@ -101,6 +101,18 @@ function checkExact(examples: Example[], options: PassOptions) {
     }
     for (let h = pass.headCount; h <= pass.tokens; h++) expect(pass.entryStart[h]).toBe(pass.entryStart[pass.headCount])
     expect(pass.targets).toBe(pass.entryWeight.reduce((a, b) => a + b, 0))
+    for (let h = 0; h < pass.headCount; h++) {
+      const context = beginning(pass, pass.headPositions[h]!)
+      for (let e = pass.entryStart[h]!; e < pass.entryStart[h + 1]!; e++) {
+        const those = [...pass.entrySequence.subarray(pass.entrySequenceStart[e], pass.entrySequenceStart[e + 1])]
+        expect(new Set(those).size).toBe(pass.entryWeight[e]) // each row that has it as a target, once
+        for (const s of those) {
+          const { ids, targets } = pass.sequences[s]!
+          expect([...ids.subarray(0, context.length + 1)]).toEqual([...context, pass.entryTarget[e]])
+          expect(targets[context.length]).toBe(1)
+        }
+      }
+    }
   }
   expect(found).toEqual(expected)
   for (const { ids } of rows) expect(whole.has(ids.join())).toBe(true)
@@ -150,7 +162,8 @@ describe('rows as a trie', () => {
       source: 'made',
     })
     const [pass] = planPasses([row(7, 8, 9), row(7, 8, 5), row(7, 8, 9)], { maxPassTokens: 8, minShared: 2, quantum: 8 })
-    expect(pass).toMatchObject({ tokens: 8, computedTokens: 4, rowTokens: 9, targets: 6, rows: 3, headCount: 2 })
+    expect(pass).toMatchObject({ tokens: 8, computedTokens: 4, rowTokens: 9, targets: 6, headCount: 2 })
+    expect(pass!.sequences.length).toBe(3)
     expect([...pass!.ids.subarray(0, 4)]).toEqual([7, 8, 5, 9])
     expect([...pass!.visibleUntil]).toEqual([4, 4, 3, 4, 5, 6, 7, 8])
     expect([...pass!.headPositions.subarray(0, 2)]).toEqual([0, 1])
@@ -169,7 +182,11 @@ describe('rows as a trie', () => {
       source: 'made',
     }
     const passes = checkExact([packed], { maxPassTokens: 4096 })
-    expect(passes).toEqual(planPasses(examples, { maxPassTokens: 4096 }))
+    const ofOne = planPasses(examples, { maxPassTokens: 4096 }).map((pass) => ({
+      ...pass,
+      sequences: pass.sequences.map((sequence) => ({ ...sequence, example: 0 })),
+    }))
+    expect(passes).toEqual(ofOne)
   })
 })
 

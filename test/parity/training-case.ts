@@ -45,7 +45,17 @@ export async function trainCase(folder: string, outputDir: string, device: Devic
 /** f32 rounding carried through thirty steps */
 const CURVE = 1e-4
 
-const KEYS = ['loss', 'grad_norm', 'learning_rate', 'epoch', 'num_tokens', 'eval_loss', 'eval_num_tokens']
+const RATES = ['entropy', 'mean_token_accuracy']
+const KEYS = [
+  'loss',
+  'grad_norm',
+  'learning_rate',
+  'epoch',
+  'num_tokens',
+  'eval_loss',
+  'eval_num_tokens',
+  ...RATES.flatMap((rate) => [rate, `eval_${rate}`]),
+]
 
 export interface Off {
   what: string
@@ -55,15 +65,12 @@ export interface Off {
 
 /** Everything TRL logged, and the trained tensors: distances of their whole change. */
 export function offOf(folder: string, { initial, final, kind, history }: Trained): Off[] {
-  // TRL averages these over micro-batches, whatever their targets; here they are means over the targets of the step
-  const accumulated = (json(join(folder, 'args.json')).gradient_accumulation_steps ?? 1) > 1
-  const keys = accumulated ? KEYS : [...KEYS, 'entropy', 'mean_token_accuracy', 'eval_entropy', 'eval_mean_token_accuracy']
   const theirs = json(join(folder, 'log_history.json')) as Record<string, number>[]
   const logged = theirs.filter((entry) => entry.train_runtime === undefined)
   const found: Off[] = [{ what: 'entries of the log', off: Math.abs(history.length - logged.length), allowed: 0 }]
   for (const [i, entry] of logged.entries()) {
     found.push({ what: `step of entry ${i}`, off: Math.abs((history[i]?.step ?? Number.NaN) - entry.step!), allowed: 0 })
-    for (const key of keys) {
+    for (const key of KEYS) {
       if (entry[key] === undefined) continue
       const off = Math.abs((history[i]?.[key] ?? Number.NaN) - entry[key])
       found.push({ what: `${key} of step ${entry.step}`, off, allowed: CURVE * Math.max(1, Math.abs(entry[key])) })

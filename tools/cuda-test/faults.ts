@@ -43,7 +43,8 @@ export async function checkFaults(): Promise<void> {
   const recorded = record(cases.find((c) => c.op.name === 'embed')!, drawn)
   for (const { tensor, drawn } of recorded.stored)
     device.store(tensor.name, { rows: tensor.rows, cols: tensor.cols, dtype: tensor.dtype, source: { kind: 'data', bytes: drawn.bytes } })
-  const loaded = device.load(lower([{ name: 'all', nodes: recorded.r.nodes }], { tokens: 1, pinned: recorded.pinned }))
+  const { scratch } = device.describe()
+  const loaded = device.load(lower([{ name: 'all', nodes: recorded.r.nodes }], { tokens: 1, pinned: recorded.pinned, scratch }))
   await expectError('an abort', /stopped by the user/, () =>
     device.run([{ plan: loaded, segment: 'all' }], recorded.uploads, { signal: abort.signal }),
   )

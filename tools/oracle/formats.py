@@ -183,7 +183,7 @@ def byte_level_vocabulary() -> tuple[list[str], list[str]]:
 def tokenizers(out: Path, tokens: list[str], merges: list[str]) -> None:
     cases = {}
     digits = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
-    for pre, add_bos in [("gpt-2", None), ("llama-bpe", True), ("qwen2", False), ("tekken", True), ("smollm", False)]:
+    for pre, add_bos in [("gpt-2", None), ("llama-bpe", True), ("qwen2", False), ("tekken", True), ("smollm", False), ("smaug-bpe", None)]:
         name = f"tokenizer-{pre}.gguf"
         writer = gguf.GGUFWriter(out / name, "llama")
         vocabulary(writer, tokens, merges, pre, add_bos)
@@ -192,6 +192,11 @@ def tokenizers(out: Path, tokens: list[str], merges: list[str]) -> None:
         # what stands in the models' own tokenizer.json and is lost in GGUF or in transformers' reading of it
         if pre == "smollm":
             tokenizer.backend_tokenizer.pre_tokenizer = digits
+        if pre == "smaug-bpe":  # llama.cpp cuts as for llama-bpe, and merges every piece
+            tokenizer.backend_tokenizer.pre_tokenizer = llama.backend_tokenizer.pre_tokenizer
+            tokenizer.backend_tokenizer.model.ignore_merges = False
+        if pre == "llama-bpe":
+            llama = tokenizer
         if pre == "qwen2":
             tokenizer.backend_tokenizer.normalizer = normalizers.NFC()
         cases[name] = [tokenizer(text)["input_ids"] for text in TEXTS]

@@ -46,6 +46,7 @@ CASES = [
     (10, dict(max_steps=4, **EPOCHS)),
     (10, dict(num_train_epochs=1.5, **EPOCHS)),
     (12, dict(num_train_epochs=2, **EPOCHS, gradient_accumulation_steps=2)),
+    (12, dict(num_train_epochs=2, **STEPS, eval_steps=3, gradient_accumulation_steps=2, logging_steps=3)),
     (10, dict(max_steps=4, **STEPS, eval_steps=2, eval_on_start=True)),
     (10, dict(max_steps=4, **EPOCHS, eval_on_start=True, eval_delay=1)),
     (10, dict(max_steps=4, **STEPS, eval_steps=2, dataloader_drop_last=True)),

@@ -9,6 +9,8 @@ import { SaqrError } from '../../error.ts'
 import { bytes, short } from '../../track/numbers.ts'
 import { honoured } from '../../train/options/field.ts'
 import { flag } from '../../train/options/schemas.ts'
+import { sftFields } from '../../train/options/sft.ts'
+import { spelling } from '../../train/options/spelling.ts'
 import { defineVerb } from '../verb.ts'
 import { version } from '../version.ts'
 
@@ -54,6 +56,7 @@ function look(name: string, find: () => string[]): Finding {
     return { name, ok: true, lines: find() }
   } catch (error) {
     if (!(error instanceof SaqrError)) throw error
+    error.respell(spelling(sftFields)) // what it advises is for the verbs that train
     return { name, ok: false, lines: [`${error.code}: ${error.message}`] }
   }
 }

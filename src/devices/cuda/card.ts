@@ -1,5 +1,5 @@
 /** One card: its context, its stream, memory on it, pinned memory on the host's side. */
-import { SaqrError } from '../../error.ts'
+import { option, SaqrError, say } from '../../error.ts'
 import { ffi } from '../ffi.ts'
 import { Driver } from './driver.ts'
 
@@ -40,7 +40,7 @@ export class Card {
       const why = status === 0 ? `${count} CUDA cards are visible` : driver.error('init', status).message
       throw new SaqrError(
         'DEVICE_CUDA_MISSING',
-        `There is no CUDA card ${ordinal} (${why}): check nvidia-smi, or use the CPU with --device cpu.`,
+        say`There is no CUDA card ${ordinal} (${why}): check nvidia-smi, or use the CPU with ${option('device')} cpu.`,
       )
     }
     this.#device = driver.int('deviceGet', ordinal)

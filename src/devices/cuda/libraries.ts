@@ -4,7 +4,7 @@
  */
 import { existsSync, readdirSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
-import { SaqrError } from '../../error.ts'
+import { option, SaqrError, say } from '../../error.ts'
 import { ffi, type Library } from '../ffi.ts'
 
 /** newest first; a library of a newer major version than the driver's can't be used */
@@ -81,6 +81,6 @@ export function openDriver(): Library {
   }
   throw new SaqrError(
     'DEVICE_CUDA_MISSING',
-    `No NVIDIA driver on this machine (${DRIVERS[0]} can't be loaded): install it, or use the CPU with --device cpu.`,
+    say`No NVIDIA driver on this machine (${DRIVERS[0]} can't be loaded): install it, or use the CPU with ${option('device')} cpu.`,
   )
 }

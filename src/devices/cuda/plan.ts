@@ -1,10 +1,11 @@
 /** A plan on the card: its steps as launches on fixed addresses, its segments as captured graphs. */
 import { SaqrError } from '../../error.ts'
 import type { Plan, PlanStep, PlanTensor, Segment } from '../../graph/plan.ts'
+import { complete } from '../../ops/attrs.ts'
 import type { CudaOp, CudaSource, CudaStep, CudaTensor, Launch } from '../../ops/cuda-launch.ts'
 import { cudaOps } from '../../ops/generated/cuda.ts'
-import type { For } from '../../ops/op.ts'
-import { sizeOf } from '../../ops/tensor.ts'
+import type { For, Node } from '../../ops/op.ts'
+import { sizeOf, type Tensor } from '../../ops/tensor.ts'
 import { disposed, type LoadedPlan, segmentOf } from '../device.ts'
 import type { Card } from './card.ts'
 import type { Launcher } from './launcher.ts'
@@ -15,18 +16,24 @@ const RELAXED = 2
 /** CU_EVENT_RECORD_EXTERNAL: a node of the graph, recorded at every replay */
 const EXTERNAL = 1
 
-/** Where things lie now. `generation` changes when the arena or the scratch moves. */
+/** Where the arena lies now. `generation` changes when it moves. */
 export interface Places {
   arena: bigint
-  scratch: bigint
   generation: number
+}
+
+/** what a node's launches need beside its tensors, bytes: known from shapes and types alone */
+export function scratchOf({ op, name, attrs, inputs, outputs }: Node): number {
+  const shape = ({ rows, cols, stride, dtype }: Tensor): CudaTensor => ({ at: 0n, rows, cols, stride, dtype, quant: null })
+  const run = cudaOps[op.name]?.run
+  return (
+    run?.scratch?.({ name, op, attrs: complete(op, attrs), inputs: inputs.map((t) => t && shape(t)), outputs: outputs.map(shape) }) ?? 0
+  )
 }
 
 export class CudaPlan implements LoadedPlan {
   readonly plan: Plan
   readonly seconds: Float64Array | undefined
-  /** bytes of scratch its widest step uses */
-  readonly scratchBytes: number
   readonly sources: ReadonlySet<CudaSource>
   readonly #card: Card
   readonly #store: CudaStore
@@ -57,9 +64,7 @@ export class CudaPlan implements LoadedPlan {
     this.#launcher = launcher
     this.#places = places
     this.#forget = forget
-    const steps = plan.steps.map((step) => this.#resolve(step))
-    this.scratchBytes = Math.max(0, ...plan.steps.map((step, i) => opOf(step).run.scratch?.(steps[i]!) ?? 0))
-    const launches = plan.steps.flatMap((step, i) => opOf(step).run.launch(steps[i]!, 0n, card))
+    const launches = plan.steps.flatMap((step) => this.#made(step))
     this.sources = new Set(launches.flatMap((l) => (l.kind === 'kernel' ? [l.source] : [])))
     if (profile) {
       this.seconds = new Float64Array(plan.steps.length)
@@ -93,12 +98,20 @@ export class CudaPlan implements LoadedPlan {
     }
   }
 
+  #made(step: PlanStep): Launch[] {
+    const { run } = opOf(step)
+    const resolved = this.#resolve(step)
+    const needed = run.scratch?.(resolved) ?? 0
+    if (needed > (step.scratch?.bytes ?? 0)) throw new Error(`${step.name}: the plan was lowered without this device's scratch`)
+    return run.launch(resolved, this.#places.arena + BigInt(step.scratch?.at ?? 0), this.#card)
+  }
+
   /** the launches of a step on the addresses of now */
   #launchesOf(index: number): Launch[] {
     this.#alive()
     if (this.#generation !== this.#places.generation) {
       this.#dropGraphs()
-      this.#launches = this.plan.steps.map((step) => opOf(step).run.launch(this.#resolve(step), this.#places.scratch, this.#card))
+      this.#launches = this.plan.steps.map((step) => this.#made(step))
       this.#generation = this.#places.generation
     }
     return this.#launches[index]!

@@ -49,6 +49,7 @@ export const preTokenizers: Readonly<Record<string, PreTokenizer>> = {
   llama3,
   'llama-v3': llama3,
   'llama-bpe': llama3,
+  'smaug-bpe': { ...llama3, ignoreMerges: false, addBos: false }, // SmolLM3's files have this name
   qwen2: { ...qwen2, normalizer: { type: 'NFC' } },
   'deepseek-r1-qwen': qwen2,
   tekken: { preTokenizer: split(tekken), normalizer: null, ignoreMerges: true, addBos: true },

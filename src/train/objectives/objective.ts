@@ -18,10 +18,13 @@ export interface Metric {
   readonly name: string
   /** on a terminal; null: it isn't shown there */
   readonly label: string | null
-  /** what a pass adds: the value of a step, or of an evaluation batch, is the sum over its passes by the normaliser */
-  sum(pass: Pass, scores: Float32Array): number
-  /** what a batch weighs in the mean over an evaluation set: as much as its rows, or as every other batch */
-  readonly batchWeight: 'rows' | 'one'
+  /**
+   * What is averaged. `step`: the value of a step, which is the sum over its passes by the normaliser; over an evaluation set, that of each
+   * batch, by its rows. `batch`: the value of each micro-batch, of which the sum over a step's passes is the sum.
+   */
+  readonly of: 'step' | 'batch'
+  /** what a pass adds */
+  sum(pass: Pass, scores: Float32Array, laid: LaidOut): number
 }
 
 export interface CutOptions {
@@ -37,12 +40,18 @@ export interface LaidOut {
   passes: Pass[]
   /** what sums over the passes are divided by, at least 1 */
   normaliser: number
+  /** micro-batch of each example, in the order given */
+  batchOf: Int32Array
+  /** targets of each micro-batch */
+  batchTargets: Float64Array
 }
 
 export interface RowSettings {
   /** of evaluation rows? */
   evaluation: boolean
   formattingFunc?: (row: Row) => string
+  /** rows are looked at before the model is there: what is made of them is handed over to who prepares the same next */
+  ahead?: boolean
   signal?: AbortSignal
 }
 
@@ -66,19 +75,41 @@ export interface Objective {
   readonly metrics: readonly Metric[]
 }
 
-/** Sums by the names of metrics. */
-export type Sums = Record<string, number>
-
 /** every metric, the loss first */
 export function metricsOf({ loss, metrics }: Objective): readonly Metric[] {
   return [loss, ...metrics]
 }
 
-export function noSums(objective: Objective): Sums {
+/** Numbers by the names of metrics. */
+export type ByMetric = Record<string, number>
+
+/** Means by the names of metrics, as they come about: what has been added, and how much it weighs. */
+export interface Means {
+  sums: ByMetric
+  weights: ByMetric
+}
+
+export function noSums(objective: Objective): ByMetric {
   return Object.fromEntries(metricsOf(objective).map(({ name }) => [name, 0]))
 }
 
+export function noMeans(objective: Objective): Means {
+  return { sums: noSums(objective), weights: noSums(objective) }
+}
+
 /** what `scores` of a pass add to `sums`, which is changed */
-export function addScores(sums: Sums, objective: Objective, pass: Pass, scores: Float32Array): void {
-  for (const metric of metricsOf(objective)) sums[metric.name]! += metric.sum(pass, scores)
+export function addScores(sums: ByMetric, objective: Objective, laid: LaidOut, pass: Pass, scores: Float32Array): void {
+  for (const metric of metricsOf(objective)) sums[metric.name]! += metric.sum(pass, scores, laid)
+}
+
+/** what a step, or an evaluation batch whose steps weigh as its rows, adds to `means`, which are changed */
+export function addMeans(means: Means, objective: Objective, laid: LaidOut, sums: ByMetric, weight = 1): void {
+  for (const { name, of } of metricsOf(objective)) {
+    means.sums[name]! += of === 'step' ? (sums[name]! / laid.normaliser) * weight : sums[name]!
+    means.weights[name]! += of === 'step' ? weight : laid.batchTargets.length
+  }
+}
+
+export function meanOf({ sums, weights }: Means, { name }: Metric): number {
+  return sums[name]! / weights[name]!
 }

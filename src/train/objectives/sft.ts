@@ -2,12 +2,12 @@
 import { type Pass, planPasses } from '../../data/passes.ts'
 import { prepare } from '../../data/prepare.ts'
 import { SCORES, targetLogProbs, targetLogProbsWithGradient } from '../../ops/target-log-probs/op.ts'
-import type { Metric, Objective } from './objective.ts'
+import type { LaidOut, Metric, Objective } from './objective.ts'
 
 /** weights are known ahead, so the gradient comes in the sweep that scores */
 export const sft: Objective = {
   name: 'sft',
-  prepare: (dataset, tokenizer, o, { evaluation, formattingFunc, signal }) =>
+  prepare: (dataset, tokenizer, o, { evaluation, formattingFunc, ahead, signal }) =>
     prepare(dataset, tokenizer, {
       datasetTextField: o.datasetTextField,
       maxLength: o.maxLength,
@@ -17,11 +17,19 @@ export const sft: Objective = {
       packing: evaluation ? (o.evalPacking ?? o.packing) : o.packing,
       packingStrategy: o.packingStrategy,
       formattingFunc,
+      ahead,
       signal,
     }),
   layOut(batches, cut) {
     const passes = planPasses(batches.flat(), cut)
-    return { passes, normaliser: Math.max(1, targetsOf(passes)) }
+    const batchOf = Int32Array.from(batches.flatMap((batch, i) => batch.map(() => i)))
+    const batchTargets = new Float64Array(batches.length)
+    for (const { entrySequence, sequences } of passes) for (const s of entrySequence) batchTargets[batchOf[sequences[s]!.example]!]!++
+    const normaliser = Math.max(
+      1,
+      batchTargets.reduce((sum, targets) => sum + targets, 0),
+    )
+    return { passes, normaliser, batchOf, batchTargets }
   },
   score: {
     width: SCORES,
@@ -33,25 +41,31 @@ export const sft: Objective = {
     },
   },
   run: (runner, pass, inputs, signal) => runner.run(pass, inputs, signal),
-  loss: { name: 'loss', label: 'loss', sum: (pass, scores) => -weighted(pass, scores, 0), batchWeight: 'rows' },
+  loss: { name: 'loss', label: 'loss', of: 'step', sum: (pass, scores) => -weighted(scores, 0, (e) => pass.entryWeight[e]!) },
   metrics: [
     metric('entropy', null, 1), // of the model's distribution at a target, nats
     metric('mean_token_accuracy', 'accuracy', 2), // share of targets that the model finds likeliest
   ],
 }
 
-/** TRL takes their means over batches, whatever their size */
+/** TRL takes the mean over micro-batches, whatever their size, of the mean over the targets of each; of one without targets it is 0 */
 function metric(name: string, label: string | null, which: number): Metric {
-  return { name, label, sum: (pass, scores) => weighted(pass, scores, which), batchWeight: 'one' }
+  const sum: Metric['sum'] = (pass, scores, laid) => weighted(scores, which, (e) => shareOf(pass, e, laid))
+  return { name, label, of: 'batch', sum }
 }
 
-/** Σ weight · number `which` of the entry's scores */
-function weighted(pass: Pass, scores: Float32Array, which: number): number {
+/** Σ over the entries of weight · number `which` of its scores */
+function weighted(scores: Float32Array, which: number, weight: (entry: number) => number): number {
   let sum = 0
-  for (let e = 0, i = which; i < scores.length; e++, i += SCORES) sum += pass.entryWeight[e]! * scores[i]!
+  for (let e = 0, i = which; i < scores.length; e++, i += SCORES) sum += weight(e) * scores[i]!
   return sum
 }
 
-function targetsOf(passes: readonly Pass[]): number {
-  return passes.reduce((sum, { targets }) => sum + targets, 0)
+/** Σ over the rows that an entry is a target of: its share in the targets of the row's micro-batch */
+function shareOf({ entrySequenceStart, entrySequence, sequences }: Pass, entry: number, { batchOf, batchTargets }: LaidOut): number {
+  let share = 0
+  for (let i = entrySequenceStart[entry]!; i < entrySequenceStart[entry + 1]!; i++) {
+    share += 1 / batchTargets[batchOf[sequences[entrySequence[i]!]!.example]!]!
+  }
+  return share
 }
