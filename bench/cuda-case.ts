@@ -27,9 +27,9 @@ const c = CASES.find((one) => one.name === request.name)!
 const mark = (what: string) => console.log(`MARK ${what} ${Date.now()}`)
 
 /** rows of a step, steps of the data, and how often it is gone through: rows of many lengths are warm the second time */
-function cut({ rows, cold }: CudaCase) {
+function cut({ rows, first }: CudaCase) {
   const accumulation = rows.kind === 'alpaca' ? rows.accumulation : 1
-  const steps = cold ? 2 : WARM_UP + COUNTED[rows.kind]
+  const steps = first ? 2 : WARM_UP + COUNTED[rows.kind]
   return { batch: rows.batch, accumulation, steps, rounds: rows.kind === 'alpaca' ? 2 : 1 }
 }
 
@@ -91,17 +91,17 @@ for await (const event of trainer.stream()) {
     const { tokensPerSecond, computedTokensPerSecond, share } = event
     speeds.push({ tokensPerSecond, computedTokensPerSecond, share })
     last = now
-    if (event.step === WARM_UP || c.cold) mark('warm')
+    if (event.step === WARM_UP || c.first) mark('warm')
   } else if (event.type === 'log') gradNorms.push(event.gradNorm)
 }
 mark('done')
 if (gradNorms.some((n) => !(n > 0))) throw new Error('a gradient norm is zero: nothing was trained')
 
-const counted = c.cold ? [steps - 1] : Array.from({ length: steps - WARM_UP }, (_, i) => (rounds - 1) * steps + WARM_UP + i)
+const counted = c.first ? [steps - 1] : Array.from({ length: steps - WARM_UP }, (_, i) => (rounds - 1) * steps + WARM_UP + i)
 const of = (values: readonly number[]) => counted.map((i) => values[i]!)
 const stepSeconds = median(of(seconds))
 const limits = device.limits()
-const planned = c.cold
+const planned = c.first
   ? null
   : await profile(
       peft,

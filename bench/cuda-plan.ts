@@ -30,7 +30,7 @@ export async function leanMemory(model: PretrainedModel, data: Rows, args: Args)
   const { opened, trainables, recorder } = language
   const options = optionsOf(model, data, args)
   const { stepTokens } = bounds(await examplesOf(model, data, options), options.perDeviceTrainBatchSize * options.gradientAccumulationSteps)
-  const { tokenQuantum, overhead } = opened.device.describe()
+  const { tokenQuantum, overhead, scratch } = opened.device.describe()
   const spec = {
     model: opened.model,
     adapter: opened.adapter(language.spec, true),
@@ -39,6 +39,7 @@ export async function leanMemory(model: PretrainedModel, data: Rows, args: Args)
     score: sft.score,
     gradients: true,
     tokens: paddedTokens(stepTokens, tokenQuantum),
+    scratch,
   }
   const { arena } = fitPlan(opened.model.layers, 0, tracePass(spec).lower).plan
   return arena + storeBytes(recorder, trainables.layout, { eightBit: is8bit(options.optim) }, opened.choice.doubleQuant) + overhead
@@ -73,7 +74,7 @@ export async function profile(
   const atLimit = { limits: device.limits(), reach: { compute: 1, copy: 1 } }
   try {
     const runner = new PassRunner(device, { ...run.runner.spec, profile: true })
-    const optimizer = optimizerPlan(language.trainables.layout, adamOf(options))
+    const optimizer = optimizerPlan(language.trainables.layout, adamOf(options), device.describe().scratch)
     const opsMs: Record<string, number> = {}
     let limitSeconds = 0
     for (const step of steps) {

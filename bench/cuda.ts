@@ -62,7 +62,9 @@ async function ours(c: CudaCase): Promise<CaseResult> {
     ...(values.memory ? { memory: Number(values.memory) * 2 ** 30 } : {}),
     ...(values['max-pass-tokens'] ? { maxPassTokens: Number(values['max-pass-tokens']) } : {}),
   }
-  const env = c.cold ? { ...process.env, XDG_CACHE_HOME: mkdtempSync(join(work, 'cold-')), CUDA_CACHE_DISABLE: '1' } : process.env
+  const cache = { XDG_CACHE_HOME: mkdtempSync(join(work, 'cache-')), CUDA_CACHE_PATH: join(work, 'driver-cache') }
+  const env = c.first ? { ...process.env, ...cache } : process.env
+  if (c.first === 'cached') await watched(nvml, process.execPath, [caseProgram, JSON.stringify(request)], { env })
   const { lines, memory, cards } = await watched(nvml, process.execPath, [caseProgram, JSON.stringify(request)], { env })
   const result = JSON.parse(lines.findLast(({ text }) => text.startsWith('{'))!.text) as CaseResult
   const at = (name: string) => lines.find(({ text }) => text.startsWith(`MARK ${name} `))?.at ?? 0

@@ -59,7 +59,7 @@ export function performanceTable(files: readonly string[]): string {
   table(
     ['', 'saqr', 'of the limit', ...engines.flatMap((engine) => [names[engine] ?? engine, ''])],
     there
-      .filter((c) => !c.plain && !c.cold && c.rows.kind !== 'sizes')
+      .filter((c) => !c.plain && !c.first && c.rows.kind !== 'sizes')
       .map((c) => [c.title, cell(ours(c)), limit(c), ...engines.flatMap((engine) => [cell(theirs(c, engine)), times(c, engine)])]),
   )
   const share = (own: number | undefined, plain: number | undefined) =>
@@ -75,8 +75,8 @@ export function performanceTable(files: readonly string[]): string {
         ...engines.map((engine) => share(speed(theirs(c, engine)), speed(theirs(plainOf(c), engine)))),
       ]),
   )
-  const first = there.filter((c) => c.cold || c.name === 'qlora-2x2048').map((c) => [
-    c.cold ? c.title : 'first step, kernels cached',
+  const first = there.filter((c) => c.first).map((c) => [
+    c.title,
     `${median(ours(c).map(({ firstStepSeconds }) => firstStepSeconds))!.toFixed(1)} s`,
     ...engines.map((engine) => {
       const seconds = median(theirs(c, engine).flatMap(({ firstStepSeconds }) => firstStepSeconds ?? []))
