@@ -84,7 +84,7 @@ it('what was prepared ahead is handed over once, to who asks for the same', asyn
   expect((await prepare(rows, plain, { maxLength: 2 })).examples[0]!.ids.length).toBe(2)
   // nobody said that it is for another: rows may be others by then
   await prepare(rows, plain, { maxLength: 8 })
-  rows.rows[0] = { text: 'twice' }
+  ;(rows.rows as Row[])[0] = { text: 'twice' }
   const [example] = (await prepare(rows, plain, { maxLength: 8 })).examples
   expect([...example!.ids.slice(0, -1)]).toEqual(plain.encode('twice'))
 })
