@@ -86,6 +86,7 @@ export function prepareRun(request: RunRequest): Run {
     maxPassTokens: request.goesOn?.maxPassTokens ?? o.maxPassTokens,
     lean: { base: choice.loadIn4bit, optimizer: adamw.eightBit },
   })
+  device.limits() // measured the first time on this machine, while the memory for that is free
   device.reserve(budget.full.arena)
   const cut = {
     maxPassTokens: budget.maxPassTokens,

@@ -19,6 +19,7 @@ import {
   type Turn,
 } from '../device.ts'
 import { callAsync } from '../ffi.ts'
+import { limitsOf } from '../limits.ts'
 import { Turns } from '../turns.ts'
 import { Card, type Pinned } from './card.ts'
 import { Compiler } from './compiler.ts'
@@ -56,7 +57,6 @@ export class CudaDevice implements Device {
   readonly #finished: bigint
   #arenaBytes = 0
   #inputs: Pinned | undefined
-  #limits: Limits | undefined
   /** bytes that the arena grows to before the next run */
   #wanted = 0
   readonly #turns = new Turns()
@@ -95,10 +95,9 @@ export class CudaDevice implements Device {
     }
   }
 
-  /** The first call measures them, a few tenths of a second. */
   limits({ anew = false }: { anew?: boolean } = {}): Limits {
-    if (anew) this.#limits = undefined
-    return (this.#limits ??= measure(this.card, this.matmuls))
+    const { name, multiprocessors, driverVersion } = this.card
+    return limitsOf(`cuda, ${name}, ${multiprocessors}, ${driverVersion}`, () => measure(this.card, this.matmuls), anew)
   }
 
   /** Enqueues launches outside of any plan, for measurements. */
