@@ -1,5 +1,7 @@
 /** Calls of functions as an assistant's `tool_calls`: as a list, as JSON, or as OpenAI and ShareGPT had them before. */
+import { SaqrError } from '../error.ts'
 import { isObject } from '../formats/json.ts'
+import { withKeys } from '../formats/json-exact.ts'
 import { bad, isMissing, shown, unpacked } from './cells.ts'
 
 /** Null where there are none. @throws SaqrError DATA_ROW, FORMAT_JSON */
@@ -21,5 +23,16 @@ export function functionCalls(given: unknown, at: string, where: string): readon
   const wrong = calls.find((one) => !isObject(one) || typeof one.name !== 'string')
   if (wrong !== undefined || calls.length === 0)
     throw bad(where, `${at} must be a function call like {"name": …, "arguments": {…}}, it is ${shown(wrong)}`)
-  return calls.map((f) => ({ type: 'function', function: f }))
+  return calls.map((call) => ({ type: 'function', function: withArguments(call, `${where}: ${at}.arguments`) }))
+}
+
+/** OpenAI writes the arguments as a text of JSON, which many templates would quote once more; a text that is no JSON stays. */
+function withArguments(call: Record<string, unknown>, where: string): Record<string, unknown> {
+  try {
+    const given = unpacked(call.arguments, where)
+    return isObject(given) && given !== call.arguments ? withKeys(call, { arguments: given }) : call
+  } catch (error) {
+    if (error instanceof SaqrError) return call
+    throw error
+  }
 }

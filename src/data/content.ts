@@ -56,8 +56,9 @@ function wordsElsewhere(message: Given, anywhere: boolean): string | undefined {
 
 const MEDIA = /image|video|audio|file/
 
+/** What a tool gave may be any list: one of texts and media is parts. */
 const isPart = (part: unknown) =>
-  typeof part === 'string' || (isObject(part) && (typeof part.type === 'string' || typeof part.text === 'string'))
+  typeof part === 'string' || (isObject(part) && (typeof part.text === 'string' || MEDIA.test(String(part.type))))
 
 function partOf(part: unknown, at: string, where: string): unknown {
   if (typeof part === 'string') return part
@@ -74,10 +75,4 @@ function partOf(part: unknown, at: string, where: string): unknown {
 export function textOfPart(part: unknown): string | undefined {
   const text = isObject(part) ? part.text : part
   return typeof text === 'string' ? text : undefined
-}
-
-/** A text as a list of one part, and back; undefined where there is no other form of the same meaning. */
-export function otherForm(content: unknown): unknown {
-  if (typeof content === 'string') return [{ type: 'text', text: content }]
-  return Array.isArray(content) && content.length === 1 ? textOfPart(content[0]) : undefined
 }

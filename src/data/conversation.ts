@@ -30,7 +30,7 @@ function renamed(message: Record<string, unknown>, at: string, where: string): R
     throw bad(where, `${at} has two roles, from ${shown(from)} and role ${shown(role)}`)
   if (!isMissing(value) && !isMissing(content) && value !== content && content !== '')
     throw bad(where, `${at} has two contents, value ${shown(value)} and content ${shown(content)}`)
-  const said = isMissing(value) ? content : value
+  const said = isMissing(value) ? (content ?? value) : value
   return withKeys(message, { from: undefined, value: undefined, role: isMissing(from) ? role : from, content: said })
 }
 

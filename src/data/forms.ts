@@ -1,11 +1,12 @@
 /**
  * A message's content is a text or a list of parts, and templates are written for the one or the other: what they don't know they leave
  * out, refuse, or print as Python's list. A text and a list of that one text mean the same, so a template is given the form it takes.
+ * How several parts become one text (with spaces, lines or nothing between) only their writer knows.
  */
 import { SaqrError } from '../error.ts'
 import type { Message } from '../text/chat-template.ts'
-import { otherForm } from './content.ts'
-import { contentLoss, type Made } from './lost.ts'
+import { textOfPart } from './content.ts'
+import { contentLoss, formError, type Made } from './lost.ts'
 
 export interface InForm<T> {
   messages: readonly Message[]
@@ -13,30 +14,46 @@ export interface InForm<T> {
   note?: string
 }
 
-/** What `render` makes of the messages, those whose content is lost as it stands in their other form if that is printed. */
-export function inForm<T extends Made>(messages: readonly Message[], render: (messages: readonly Message[]) => T): InForm<T> {
+type Render<T> = (messages: readonly Message[]) => T
+
+/**
+ * What `render` makes of the messages; those whose content is lost as it stands are given in their other form, if that is printed.
+ * @throws SaqrError DATA_TEMPLATE: it would be, but there are several parts; what `render` throws
+ */
+export function inForm<T extends Made>(messages: readonly Message[], where: string, render: Render<T>): InForm<T> {
   const first = attempt(messages, render)
   const isOdd = (message: Message, i: number) =>
-    'made' in first ? [0, 'all', 'form'].includes(contentLoss(message, i, first.made) ?? '') : Array.isArray(message.content)
-  const odd = new Map(messages.map((message, i) => [i, otherForm(message.content)] as const).filter(([i]) => isOdd(messages[i]!, i)))
-  if (odd.size > 0 && [...odd.values()].every((form) => form !== undefined)) {
-    const other = messages.map((message, i) => (odd.has(i) ? { ...message, content: odd.get(i) } : message))
-    const second = attempt(other, render)
-    if ('made' in second && !other.some((message, i) => odd.has(i) && contentLoss(message, i, second.made) !== undefined))
-      return { messages: other, made: second.made, note: noteOn([...odd.values()]) }
+    'made' in first ? ['all', 'form'].includes(String(contentLoss(message, i, first.made))) : Array.isArray(message.content)
+  const other = messages.map((message, i) => (isOdd(message, i) ? { ...message, content: otherForm(message.content) } : message))
+  const changed = other.flatMap(({ content }, i) => (content === messages[i]!.content ? [] : [i]))
+  const second = changed.length > 0 ? attempt(other, render) : first
+  if (second !== first && 'made' in second && changed.every((i) => contentLoss(other[i]!, i, second.made) === undefined)) {
+    for (const i of changed) requireOne(messages[i]!.content, i, where)
+    return { messages: other, made: second.made, note: noteOn(changed.map((i) => other[i]!.content)) }
   }
   if ('error' in first) throw first.error
   return { messages, made: first.made }
 }
 
 /** The template may refuse messages in a form it does not take. */
-function attempt<T>(messages: readonly Message[], render: (messages: readonly Message[]) => T): { made: T } | { error: SaqrError } {
+function attempt<T>(messages: readonly Message[], render: Render<T>): { made: T } | { error: SaqrError } {
   try {
     return { made: render(messages) }
   } catch (error) {
     if (error instanceof SaqrError && error.code === 'TEXT_TEMPLATE_ROW') return { error }
     throw error
   }
+}
+
+/** A text as a list of one part; a list of texts as one, to see whether that would be taken; else the content. */
+function otherForm(content: unknown): unknown {
+  if (typeof content === 'string') return [{ type: 'text', text: content }]
+  const texts = Array.isArray(content) ? content.map(textOfPart) : [undefined]
+  return texts.includes(undefined) ? content : texts.join('\n')
+}
+
+function requireOne(content: unknown, i: number, where: string): void {
+  if (Array.isArray(content) && content.length > 1) throw formError(where, `that of message ${i + 1} is a list of ${content.length} parts`)
 }
 
 function noteOn(forms: readonly unknown[]): string {

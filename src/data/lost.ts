@@ -6,7 +6,7 @@
 import { type Message, option, SaqrError, say } from '../error.ts'
 import { isObject } from '../formats/json.ts'
 import type { Message as ChatMessage, Rendered } from '../text/chat-template.ts'
-import { asPython } from '../text/jinja/as-python.ts'
+import { asPython, scalarsOf } from '../text/jinja/spelled.ts'
 import { reasoningFields, reasoningOf, textOfPart } from './content.ts'
 
 export interface Given {
@@ -16,20 +16,34 @@ export interface Given {
 
 export type Made = Pick<Rendered, 'text' | 'holds'>
 
-/** All of it, its form (lists and objects are printed as Python writes them), or the part of this number. */
+/** All of it, its form (what is no text is printed as Python writes it, or in part), or the part of this number. */
 type Loss = 'all' | 'form' | number
 
 /** What is lost of a message's content, if anything. */
 export function contentLoss({ content }: ChatMessage, i: number, { text, holds }: Made): Loss | undefined {
-  if (typeof content !== 'object' || content === null) return hasText(content) && !holds(i, 'content') ? 'all' : undefined
-  const parts = Array.isArray(content) ? content : [content]
-  if (parts.some((part) => typeof part === 'object' && text.includes(asPython(part)))) return 'form'
-  if (!Array.isArray(content)) return holds(i, 'content') ? undefined : 'all'
-  const isLost = (part: unknown, at: number) => hasText(textOfPart(part) ?? (isReasoning(part) ? '' : 'JSON')) && !holds(i, 'content', at)
-  const lost = parts.findIndex(isLost)
+  if (!isGiven(content)) return hasText(content) && !holds(i, 'content') ? 'all' : undefined
+  if (spellings(content).some((spelled) => text.includes(spelled))) return 'form'
+  if (!isParts(content)) {
+    const isTold = (scalar: string) => text.includes(scalar) || text.includes(JSON.stringify(scalar).slice(1, -1))
+    return !holds(i, 'content') ? 'all' : scalarsOf(content).every(isTold) ? undefined : 'form'
+  }
+  const lost = content.findIndex((part, at) => hasText(textOfPart(part)) && !holds(i, 'content', at))
   if (lost === -1) return undefined
-  return parts.some((_, at) => holds(i, 'content', at)) ? lost : 'all'
+  return content.some((_, at) => holds(i, 'content', at)) ? lost : 'all'
 }
+
+const isGiven = (content: unknown): content is object => typeof content === 'object' && content !== null
+
+/** A list of texts; else an object or a list that a tool gave. */
+const isParts = (content: unknown): content is unknown[] =>
+  Array.isArray(content) && content.every((part) => textOfPart(part) !== undefined || isReasoning(part))
+
+/** The list or object and what it holds, as Python writes them, with its quotes, and JSON does not. */
+const spellings = (content: object) =>
+  (Array.isArray(content) ? [content, ...content] : [content])
+    .filter(isGiven)
+    .map(asPython)
+    .filter((spelled) => /[[{ ]'/.test(spelled))
 
 /**
  * Notes on what is missing beside a turn's calls, or printed otherwise than meant.
@@ -73,26 +87,24 @@ function callRemedy(i: number, at: number, calls: readonly unknown[]): [string, 
 }
 
 function contentError(where: string, { role, content }: ChatMessage, i: number, loss: Loss): SaqrError {
-  if (loss === 'all')
-    return lost(
-      where,
-      `message ${i + 1}, whose role is ${JSON.stringify(role)}`,
-      Array.isArray(content)
-        ? say`Write its content, a list of ${content.length} parts, as one text, or give a template that takes parts and knows the role (${option('chatTemplate')})`
-        : say`Give one that knows the role (${option('chatTemplate')}), rename the role, or remove the message`,
-    )
-  if (typeof loss === 'number')
-    return lost(
-      where,
-      `part ${loss + 1} of message ${i + 1}`,
-      say`Write its content, a list of ${(content as unknown[]).length} parts, as one text, or give a template that prints all parts (${option('chatTemplate')})`,
-    )
-  const is = Array.isArray(content) ? `a list of ${content.length} parts` : 'an object'
-  return new SaqrError(
-    'DATA_TEMPLATE',
-    say`${where}: the model's chat template takes a message's content as one text, and that of message ${i + 1} is ${is}, which would be printed as Python writes it. Write it as one text, or give a template that takes it (${option('chatTemplate')}).`,
+  const is = Array.isArray(content) ? `a list of ${content.length} parts` : typeof content === 'object' ? 'an object' : 'a text'
+  if (loss === 'form') return formError(where, `that of message ${i + 1} is ${is}, which it prints as Python writes it, or in part`)
+  const what = loss === 'all' ? `message ${i + 1}, whose role is ${JSON.stringify(role)}` : `part ${loss + 1} of message ${i + 1}`
+  return lost(
+    where,
+    what,
+    is === 'a text'
+      ? say`Give one that knows the role (${option('chatTemplate')}), rename the role, or remove the message`
+      : say`Write its content, ${is}, as one text, or give a template that takes it (${option('chatTemplate')})`,
   )
 }
+
+/** The template takes another form of content. */
+export const formError = (where: string, why: string) =>
+  new SaqrError(
+    'DATA_TEMPLATE',
+    say`${where}: the model's chat template takes a message's content as one text, and ${why}. Write it as one text, or give a template that takes it (${option('chatTemplate')}).`,
+  )
 
 const callsOf = ({ tool_calls: calls }: ChatMessage): readonly unknown[] => (Array.isArray(calls) ? calls : [])
 
@@ -109,4 +121,4 @@ const isReasoning = (part: unknown) => isObject(part) && (part.type === 'thinkin
 /** more than white space */
 const hasText = (content: unknown) => typeof content === 'string' && content.trim() !== ''
 
-const hasContent = (content: unknown) => hasText(content) || (typeof content === 'object' && content !== null)
+const hasContent = (content: unknown) => hasText(content) || isGiven(content)

@@ -105,7 +105,7 @@ function chat(
   const given = { ...chatColumns(row, where), now, where }
   const known = knownRoles(conversation, where, (role) => tokenizer.namesRole(role, given))
   const marks = unlearned(known, where, { assistantOnlyLoss, prompt })
-  const { messages, made, note } = inForm(known, (all) => {
+  const { messages, made, note } = inForm(known, where, (all) => {
     if (assistantOnlyLoss) return tokenizer.applyChatTemplateWithMask(all, { ...given, unlearned: marks.without })
     const chat = tokenizer.applyChatTemplate(all, given)
     return { ...chat, mask: new Uint8Array(chat.ids.length).fill(1) }

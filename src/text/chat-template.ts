@@ -4,6 +4,7 @@
  * which messages a template left out.
  */
 import { option, SaqrError, say } from '../error.ts'
+import { exactEntries } from '../hub/json-exact.ts'
 import type { Stmt } from './jinja/ast.ts'
 import { toValue } from './jinja/convert.ts'
 import { TemplateError } from './jinja/error.ts'
@@ -109,7 +110,7 @@ function scopeOf(
   provenance.follow(tools, '-1', 'tools')
   const variables: Record<string, Value> = {
     ...special,
-    ...Object.fromEntries(Object.entries(options.variables ?? {}).map(([name, value]) => [name, toValue(value)])),
+    ...Object.fromEntries(exactEntries(options.variables ?? {}).map(([name, value]) => [name, toValue(value)])),
     messages: given,
     tools,
     documents: toValue(options.documents ?? null),
