@@ -86,6 +86,7 @@ describe('a message that says nothing where templates read is refused', () => {
       /content\[0\] is no text but "image_url", and only text/,
     ],
     ['an image without type', answer({ content: [{ image: 'x' }] }), /content\[0\] is no text but "image"/],
+    ['images beside the text', answer({ content: '<image>', images: ['x.png'] }), /messages\[1\] holds "images", and only text/],
     ['calls that are no list', answer({ tool_calls: call('f') }), /messages\[1\]\.tool_calls must be a list of calls, it is \{"type"/],
     ['calls that are broken JSON', answer({ tool_calls: '[{' }), /messages\[1\]\.tool_calls, .*is not valid JSON/],
     ['a call that is a text', answer({ tool_calls: ['f()'] }), /tool_calls\[0\] must be an object, it is "f\(\)"/],
@@ -110,7 +111,7 @@ describe('a message that says nothing where templates read is refused', () => {
   })
 
   test('keys that are null are no keys, of messages and of parts', async () => {
-    const nothing = { from: null, value: null, tool_calls: null, function_call: null, weight: null }
+    const nothing = { from: null, value: null, images: [], tool_calls: null, function_call: null, weight: null }
     const row = { messages: [{ ...nothing, role: 'user', content: [{ type: 'text', text: 'q', image: null }] }] }
     const images =
       "{% for m in messages %}{% for p in m.content %}{{ '<image>' if 'image' in p else p.text }}{% endfor %}{{ m.tool_calls is defined }}{% endfor %}"
