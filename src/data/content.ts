@@ -21,7 +21,7 @@ const ABOUT = ['role', 'from', 'name', 'id', 'type', 'tool_call_id', 'status', '
  */
 export function contentOf(message: Given, role: string, hasCalls: boolean, at: string, where: string): unknown {
   const { content } = message
-  const media = Object.keys(message).find((key) => MEDIA_KEYS.includes(key) && !isMissing(message[key]) && String(message[key]) !== '')
+  const media = Object.keys(message).find((key) => MEDIA.test(key) && !isMissing(message[key]) && String(message[key]) !== '')
   if (media !== undefined) throw bad(where, `${at} holds ${JSON.stringify(media)}, and only text is trained on`)
   const isNothing = isMissing(content) || (Array.isArray(content) && content.length === 0)
   if (isNothing || (typeof content === 'string' && content.trim() === '')) {
@@ -56,8 +56,7 @@ function wordsElsewhere(message: Given, anywhere: boolean): string | undefined {
   return known ?? (anywhere ? Object.keys(message).find((key) => !ABOUT.includes(key) && isText(key)) : undefined)
 }
 
-const MEDIA_KEYS = ['image', 'images', 'video', 'videos', 'audio', 'audios']
-const MEDIA = /image|video|audio|file/
+const MEDIA = /^(input_)?(image|video|audio|file)s?(_url|_id)?$/
 
 /** What a tool gave may be any list: one of texts and media is parts. */
 const isPart = (part: unknown) =>

@@ -112,7 +112,7 @@ describe('a message that says nothing where templates read is refused', () => {
 
   test('keys that are null are no keys, of messages and of parts', async () => {
     const nothing = { from: null, value: null, images: [], tool_calls: null, function_call: null, weight: null }
-    const row = { messages: [{ ...nothing, role: 'user', content: [{ type: 'text', text: 'q', image: null }] }] }
+    const row = { messages: [{ ...nothing, role: 'user', content: [{ type: 'text', text: 'q', image: null, profile: 'x' }] }] }
     const images =
       "{% for m in messages %}{% for p in m.content %}{{ '<image>' if 'image' in p else p.text }}{% endfor %}{{ m.tool_calls is defined }}{% endfor %}"
     expect((await run(row, { tokenizer: withTemplate(images) })).text).toBe('qFalse')
