@@ -31,7 +31,7 @@ export function fileError(cause: unknown, path: string, verb: 'read' | 'write'):
   if (code === 'ENOSPC' || code === 'EDQUOT') {
     return say(
       'FORMAT_DISK_FULL',
-      `The disk is full: ${path} was not written, what was there before is unchanged. Free some space and save again.`,
+      `The disk is full: ${path} was not written, what was there before is unchanged. Free some space and try again.`,
     )
   }
   if (code === 'EFBIG')
