@@ -47,6 +47,11 @@ export function fileError(cause: unknown, path: string, verb: 'read' | 'write'):
   return say('FORMAT_FILE', `Could not ${verb} ${path}: ${(cause as Error).message}`)
 }
 
+/** Is it the file system's, for `fileError`? */
+export function isFileSystem(cause: unknown): boolean {
+  return !(cause instanceof SaqrError) && typeof (cause as NodeJS.ErrnoException)?.errno === 'number'
+}
+
 /** A folder with those above it. Node's own recursive mkdir never returns where a parent takes no folders (as in /proc). */
 export function makeFolder(folder: string): void {
   const missing: string[] = isFile(folder) ? [folder] : [] // which says that it is a file

@@ -20,7 +20,7 @@ import { hostname } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { SaqrError } from '../error.ts'
 import { PassingError, patience, patiently } from './client.ts'
-import { alive, exists, fileError, makeFolder } from './files.ts'
+import { alive, exists, fileError, isFileSystem, makeFolder } from './files.ts'
 
 export interface Incoming {
   /** as messages name it: 'model.safetensors of owner/name' */
@@ -69,8 +69,6 @@ export async function download(target: string, file: Incoming, options: Patience
     throw isFileSystem(cause) ? fileError(cause, target, 'write') : cause
   }
 }
-
-const isFileSystem = (cause: unknown) => !(cause instanceof SaqrError) && typeof (cause as NodeJS.ErrnoException)?.errno === 'number'
 
 /** Each process has its own unfinished file, so that two never write into one; that of a dead process is taken over. */
 function adopt(target: string): string {
