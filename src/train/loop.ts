@@ -5,7 +5,7 @@
  */
 
 import { collectGarbage } from '../engine/heap.ts'
-import { option, say } from '../error.ts'
+import { option, SaqrError, say } from '../error.ts'
 import { type EndEvent, type EvalEvent, type LogEvent, logEntry, type ProgressEvent, type SaveEvent } from '../track/events.ts'
 import { checkpointsOf, type Resumed, type RunFacts, removeOldCheckpoints, saveCheckpoint } from './checkpoint.ts'
 import { stepData } from './data.ts'
@@ -56,6 +56,7 @@ export async function* trainLoop(
     if (run.memory !== null) collectGarbage()
     const write = (folder: string) => saveCheckpoint(folder, model, run.optimizer, stateOf(run, p), p.facts)
     const path = await write(outputDir).catch(async (error: unknown) => {
+      if (ofDevice(error)) throw error // no other folder helps
       throw await rescue(
         error,
         write,
@@ -70,6 +71,15 @@ export async function* trainLoop(
     const event = await evaluate(run, p, epochOf(run, p.step), signal)
     p.history.push(logEntry(event))
     return event
+  }
+
+  /** What a device refused is told with what there is to go on from. One that is lost gives nothing back: what it says then is the same again. */
+  const kept = async (failure: SaqrError): Promise<SaqrError> => {
+    if (p.step > tried)
+      await save().catch((error: unknown) => {
+        if (!ofDevice(error)) throw error
+      })
+    return withLast(failure, newest)
   }
 
   let finished = false
@@ -114,7 +124,7 @@ export async function* trainLoop(
     }
     finished = p.step >= steps && p.facts.due.length === 0
   } catch (error) {
-    if (!signal?.aborted) throw error
+    if (!signal?.aborted) throw ofDevice(error) ? await kept(error) : error
   } finally {
     // stopped, failed, or the reader of the events left: the last finished step is kept
     if (!finished && p.step > tried) onLeaving = await save()
@@ -122,6 +132,18 @@ export async function* trainLoop(
 
   if (onLeaving) yield onLeaving
   yield end(run, p, started, finished, finished ? null : (newest?.path ?? null))
+}
+
+function ofDevice(error: unknown): error is SaqrError {
+  return error instanceof SaqrError && /^(DEVICE|MEMORY)_/.test(error.code)
+}
+
+/** The error, and what there is to go on from. */
+function withLast(error: SaqrError, newest: { path: string } | null): SaqrError {
+  const then = newest
+    ? say`The last checkpoint is whole: go on from there with ${option('resumeFromCheckpoint')} ${newest.path}.`
+    : say`No checkpoint had been written: ${option('saveSteps')} says how often one is.`
+  return new SaqrError(error.code, say`${error.said} ${then}`, { cause: error })
 }
 
 /** Of a new run, or of the one that goes on. */
