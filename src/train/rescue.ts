@@ -14,7 +14,10 @@ export async function rescue(
   save: (folder: string) => Promise<string>,
   then: (path: string) => string | Message,
 ): Promise<SaqrError> {
-  const { code, said } = cause instanceof SaqrError ? cause : new SaqrError('FORMAT_FILE', `Saving failed: ${(cause as Error).message}`)
+  const { code, said: failed } =
+    cause instanceof SaqrError ? cause : new SaqrError('FORMAT_FILE', `Saving failed: ${(cause as Error).message}`)
+  // not every message is a sentence, and another one follows
+  const said = /[.!?]$/.test(failed.spelled()) ? failed : say`${failed}.`
   try {
     const path = await save(mkdtempSync(join(tmpdir(), 'saqr-rescued-')))
     return new SaqrError(code, say`${said} Nothing is lost: what was trained lies in ${path}. ${then(path)}`, { cause })
