@@ -22,6 +22,8 @@ export async function rescue(
     const path = await save(mkdtempSync(join(tmpdir(), 'saqr-rescued-')))
     return new SaqrError(code, say`${said} Nothing is lost: what was trained lies in ${path}. ${then(path)}`, { cause })
   } catch (second) {
+    // what is wrong is no matter of the place
+    if ((second as Error).message === failed.spelled()) return new SaqrError(code, failed, { cause })
     return new SaqrError(code, say`${said} The temporary folder ${tmpdir()} could not take it either: ${(second as Error).message}`, {
       cause,
     })

@@ -14,7 +14,7 @@ const mayBeAdapter = (name: unknown) => typeof name === 'string' && (isHere(name
 export const ADAPTER: Need = {
   met: (o) => o.usePeft === true || mayBeAdapter(o.modelNameOrPath),
   unless: say`without ${option('usePeft')}`,
-  otherwise: say`all weights would be trained; add it, or leave the others out`,
+  otherwise: say`all weights would be trained. Add ${option('usePeft')}, or leave out what is an adapter’s`,
 }
 
 export const FOUR_BITS: Need = { met: (o) => o.loadIn4bit === true, unless: say`without ${option('loadIn4bit')}` }
