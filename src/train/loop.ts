@@ -23,6 +23,10 @@ import { actionsAfter } from './timing.ts'
 interface Progress {
   /** optimizer steps done */
   step: number
+  /** of this call: its first step, rows and losses of its steps */
+  first: number
+  rows: number
+  losses: number
   numTokens: number
   totalFlos: number
   facts: RunFacts
@@ -39,6 +43,9 @@ export async function* trainLoop(
   const speed = new Speedometer(model.opened.device, model.opened.choice.dtype)
   const p: Progress = {
     step: resumed?.state.globalStep ?? 0,
+    first: resumed?.state.globalStep ?? 0,
+    rows: 0,
+    losses: 0,
     numTokens: resumed?.state.numInputTokensSeen ?? 0,
     totalFlos: resumed?.state.totalFlos ?? 0,
     facts: factsOf(run, resumed, outputDir),
@@ -116,7 +123,8 @@ export async function* trainLoop(
       p.numTokens += data.rowTokens
       p.totalFlos += result.flops
       addMeans(p.facts.means, run.objective, data, result.sums)
-      p.facts.totalLoss += result.loss
+      p.rows += data.rows
+      p.losses += result.loss
       p.facts.due = actionsAfter({ step: p.step, steps, stepsPerEpoch: sampler.stepsPerEpoch }, o)
       speed.add(data, result.flops)
       const epoch = epochOf(run, p.step)
@@ -151,7 +159,7 @@ function factsOf({ cut, identity, objective, schedule, evalExamples }: Run, resu
   const now = { identity, maxPassTokens: cut.maxPassTokens, schedule: schedule.memory }
   if (resumed) return { ...resumed.facts, ...now, due: resumed.facts.due.filter((action) => action !== 'evaluate' || evalExamples) }
   const start = 1 + (checkpointsOf(outputDir).at(-1)?.start ?? 0)
-  return { ...now, start, due: [], lastStep: { gradNorm: 0, learningRate: 0 }, means: noMeans(objective), totalLoss: 0 }
+  return { ...now, start, due: [], lastStep: { gradNorm: 0, learningRate: 0 }, means: noMeans(objective) }
 }
 
 /** Means since the last log, which begin anew. */
@@ -186,9 +194,10 @@ function stateOf(run: Run, p: Progress): TrainerState {
   }
 }
 
+/** Of this call, as transformers has it: a resumed run doesn't count what was done before. */
 function end(run: Run, p: Progress, started: number, finished: boolean, stopped: string | null): EndEvent {
   const seconds = (performance.now() - started) / 1000
-  const { perDeviceTrainBatchSize, gradientAccumulationSteps } = run.options
+  const steps = p.step - p.first
   return {
     type: 'end',
     step: p.step,
@@ -196,10 +205,10 @@ function end(run: Run, p: Progress, started: number, finished: boolean, stopped:
     stopped,
     metrics: {
       trainRuntime: seconds,
-      trainSamplesPerSecond: (p.step * perDeviceTrainBatchSize * gradientAccumulationSteps) / seconds,
-      trainStepsPerSecond: p.step / seconds,
+      trainSamplesPerSecond: p.rows / seconds,
+      trainStepsPerSecond: steps / seconds,
       totalFlos: p.totalFlos,
-      trainLoss: p.facts.totalLoss / Math.max(1, p.step),
+      trainLoss: p.losses / Math.max(1, steps),
       epoch: epochOf(run, p.step),
     },
   }
