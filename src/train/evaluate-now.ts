@@ -11,7 +11,7 @@ import { evalBatches, evaluate } from './evaluate.ts'
 import type { CutOptions, Objective } from './objectives/objective.ts'
 import type { TrainingOptions } from './options/config.ts'
 import type { CheckedInit } from './options/trainer-types.ts'
-import { turnOn } from './turn.ts'
+import { turnToRead } from './turn.ts'
 
 /** TRL's metrics of an evaluation in camelCase: beside these evalEntropy and what else the objective measures */
 export interface EvalMetrics {
@@ -35,7 +35,7 @@ export async function evaluateNow(
   const { examples } = await objective.prepare(evalDataset, processingClass, o, { evaluation: true, formattingFunc, signal })
   checkPositions(examples, language.opened.model)
   checkVocabulary(examples, language.opened.model)
-  const endTurn = await turnOn(language, signal)
+  const endReading = await turnToRead(language, signal)
   try {
     const { runner, evalCut } = prepareEvaluation(objective, language, examples, o, memory)
     try {
@@ -51,7 +51,7 @@ export async function evaluateNow(
       runner.dispose()
     }
   } finally {
-    endTurn()
+    endReading()
   }
 }
 

@@ -100,19 +100,29 @@ export class SFTTrainer {
     const outputDir = this.options.outputDir ?? 'trainer_output'
     const language = this.#init.model.language
     language.checkTrainable() // before any work
-    const endTurn = await turnOn(language, signal)
+    const turn = await turnOn(language, signal)
     try {
       if (language.adapter.config === null) checkModelFolder(language.opened, outputDir)
       ensureWritableFolder(outputDir)
       const unlock = lockFolder(outputDir)
       try {
         const events = this.#run(language, outputDir, signal)
-        yield* [this.options.reportTo].flat().includes('jsonl') ? tracked(events, [jsonl(join(outputDir, 'events.jsonl'))]) : events
+        const written = [this.options.reportTo].flat().includes('jsonl')
+          ? tracked(events, [jsonl(join(outputDir, 'events.jsonl'))])
+          : events
+        for await (const event of written) {
+          turn.pause()
+          try {
+            yield event
+          } finally {
+            await turn.goOn()
+          }
+        }
       } finally {
         unlock()
       }
     } finally {
-      endTurn()
+      turn.end()
     }
   }
 
