@@ -172,9 +172,8 @@ export class Tokenizer {
    * @throws SaqrError TEXT_NOT_UNICODE
    */
   encode(given: string, options?: { addSpecialTokens?: boolean; where?: string }): number[] {
-    const { addSpecialTokens = true, where = 'The text' } = takeOptions(options, 'encode', ENCODE)
-    if (/\p{Surrogate}/u.test(take(given, 'text', text)))
-      throw new SaqrError('TEXT_NOT_UNICODE', `${where} holds half of a surrogate pair, which is no character. Repair or remove it.`)
+    const { addSpecialTokens = true, where } = takeOptions(options, 'encode', ENCODE)
+    requireUnicode(take(given, 'text', text), where)
     return this.#encoder.encode(given, addSpecialTokens)
   }
 
@@ -241,9 +240,11 @@ export class Tokenizer {
         options.where,
         'what the assistant wrote can not be told exactly, as the template changes the text of its {% generation %} blocks',
       )
-    const ids = this.encode(text, { addSpecialTokens: false, where: options.where })
-    const tokens = ids.map((id) => this.tokenOf(id)!)
-    return { text, ids, holds, mask: assistantMask(text, spans, tokens, this.#definition, options.where) }
+    requireUnicode(text, options.where)
+    const pieces = this.#encoder.pieces(text)
+    const spelled = pieces.map((piece) => ({ ...piece, tokens: piece.ids.map((id) => this.#encoder.tokenOf(id)!) }))
+    const ids = pieces.flatMap((piece) => piece.ids)
+    return { text, ids, holds, mask: assistantMask(text, spans, spelled, this.#definition, options.where) }
   }
 
   #template({ tools, where, training }: ChatOptions): ChatTemplate {
@@ -273,6 +274,11 @@ export class Tokenizer {
     const token = this.special[name]
     return (token === undefined ? undefined : this.idOf(token)) ?? null
   }
+}
+
+function requireUnicode(text: string, where = 'The text'): void {
+  if (/\p{Surrogate}/u.test(text))
+    throw new SaqrError('TEXT_NOT_UNICODE', `${where} holds half of a surrogate pair, which is no character. Repair or remove it.`)
 }
 
 /** `chat_template` is one source, or several with names. */
