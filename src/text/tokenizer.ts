@@ -209,7 +209,7 @@ export class Tokenizer {
   applyChatTemplate(messages: readonly Message[], options?: ChatOptions): Chat
   applyChatTemplate(given: readonly Message[], options?: ChatOptions & { tokenize?: boolean }): Chat | string | number[] {
     const { tokenize, ...o } = takeOptions(options, 'applyChatTemplate', CHAT)
-    const { text, holds } = this.#template(o).render(take(given, 'messages', messages), this.special, o)
+    const { text, holds } = this.#template(o).render(take(given, 'messages', messages), this.#variables, o)
     if (tokenize === false) return text
     const ids = this.encode(text, { addSpecialTokens: false, where: o.where })
     return tokenize ? ids : { text, holds, ids }
@@ -234,7 +234,7 @@ export class Tokenizer {
         say`The chat template does not say what the assistant wrote, and is none of those for which it is known, so ${option('assistantOnlyLoss')} has no targets. Give a template with {% generation %} … {% endgeneration %} around it (${option('chatTemplate')}), or set ${option('assistantOnlyLoss')} to false.`,
       )
     }
-    const { text, spans, holds } = template.render(take(given, 'messages', messages), this.special, options)
+    const { text, spans, holds } = template.render(take(given, 'messages', messages), this.#variables, options)
     if (!spans)
       throw rowError(
         options.where,
@@ -245,6 +245,11 @@ export class Tokenizer {
     const spelled = pieces.map((piece) => ({ ...piece, tokens: piece.ids.map((id) => this.#encoder.tokenOf(id)!) }))
     const ids = pieces.flatMap((piece) => piece.ids)
     return { text, ids, holds, mask: assistantMask(text, spans, spelled, this.#definition, options.where) }
+  }
+
+  /** tokens that a template may name */
+  get #variables(): Record<string, string> {
+    return { ...this.#definition.named, ...this.special }
   }
 
   #template({ tools, where, training }: ChatOptions): ChatTemplate {
