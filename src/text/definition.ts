@@ -130,7 +130,7 @@ function withConfigTokens(json: TokenizerJson, config: Json, named: readonly str
   const known = new Set(tokens.map((t) => t.content))
   const vocab = json.model.vocab
   let next = Math.max(-1, ...tokens.map((t) => t.id)) + 1
-  for (const id of Object.values(vocab)) next = Math.max(next, id + 1)
+  for (const token in vocab) next = Math.max(next, vocab[token]! + 1)
   const add = (token: AddedToken) => {
     if (known.has(token.content)) return
     known.add(token.content)

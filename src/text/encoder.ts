@@ -30,6 +30,8 @@ export class Encoder {
   /** @throws SaqrError TEXT_TOKENIZER_UNSUPPORTED; Error where the definition is none */
   constructor(json: TokenizerJson) {
     this.#engine = new Engine({ ...json, added_tokens: [] }, {})
+    // merges written as texts are kept once more, cut in two: their ranks are all that is looked up
+    Object.assign(this.#engine.model, { merges: [] })
     this.#added = new AddedTokens(json.added_tokens, this.#engine.normalizer)
     this.#ids = new Map(json.added_tokens.map(({ content, id }) => [content, id]))
     this.#tokens = new Map(json.added_tokens.map(({ content, id }) => [id, content]))

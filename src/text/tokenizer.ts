@@ -18,6 +18,7 @@ import {
   type SpecialName,
   type SpecialTokens,
   type TokenizerFiles,
+  type TokenizerJson,
 } from './definition.ts'
 import { Encoder } from './encoder.ts'
 import { trainingTemplate } from './stock/training.ts'
@@ -74,9 +75,9 @@ export class Tokenizer {
     this.#decode = decoderOf(json)
     this.addedTokens = json.added_tokens
     this.#skipped = new Set(json.added_tokens.filter((t) => t.special).map((t) => t.id))
-    const ids = new Set([...Object.values(json.model.vocab), ...json.added_tokens.map((t) => t.id)])
-    this.size = ids.size
-    this.idLimit = 1 + [...ids].reduce((a, b) => Math.max(a, b), -1)
+    const { count, limit } = counted(json)
+    this.size = count
+    this.idLimit = limit
     this.special = eosToken === undefined ? special : { ...special, eos_token: eosToken }
     this.#templates = templatesOf(files, chatTemplate)
     this.chatTemplate = this.#templates.get('default') ?? null
@@ -279,6 +280,20 @@ export class Tokenizer {
     const token = this.special[name]
     return (token === undefined ? undefined : this.idOf(token)) ?? null
   }
+}
+
+/** How many ids there are, and one more than the highest. */
+function counted({ model: { vocab }, added_tokens: added }: TokenizerJson): { count: number; limit: number } {
+  const more = new Set(added.map((t) => t.id))
+  let limit = Math.max(0, ...[...more].map((id) => id + 1))
+  let count = 0
+  for (const token in vocab) {
+    const id = vocab[token]!
+    more.delete(id)
+    count++
+    limit = Math.max(limit, id + 1)
+  }
+  return { count: count + more.size, limit }
 }
 
 function requireUnicode(text: string, where = 'The text'): void {
