@@ -3,11 +3,12 @@
  * what would not be reproduced.
  */
 import { option, SaqrError, say } from '../error.ts'
+import type { TokenizerFiles as WrittenFiles } from '../formats/tensor.ts'
 import { writeTokenizer } from '../formats/tokenizer-files.ts'
 import { filled, take, takeOptions, text } from '../hub/arguments.ts'
 import { ensureWritableFolder } from '../hub/files.ts'
 import { anyNumber, CHAT, changed, checkFiles, DECODE, ENCODE, messages, OPTIONS, tokenIds } from './arguments.ts'
-import { assistantMask } from './assistant-mask.ts'
+import { assistantMask, learnedSpans } from './assistant-mask.ts'
 import { type ChatOptions, ChatTemplate, type Message, type Rendered, rowError } from './chat-template.ts'
 import { decoderOf } from './decoder.ts'
 import {
@@ -216,10 +217,15 @@ export class Tokenizer {
     return tokenize ? ids : { text, holds, ids }
   }
 
+  /** what it was made of, as `savePretrained` writes it */
+  get files(): WrittenFiles {
+    return this.#files as WrittenFiles
+  }
+
   /** Writes tokenizer.json, tokenizer_config.json and the chat template, as transformers reads them. @throws SaqrError FORMAT_… */
   async savePretrained(folder: string): Promise<void> {
     ensureWritableFolder(take(folder, 'folder', filled))
-    writeTokenizer(folder, this.#files as Parameters<typeof writeTokenizer>[1])
+    writeTokenizer(folder, this.files)
   }
 
   /**
@@ -235,17 +241,18 @@ export class Tokenizer {
         say`The chat template does not say what the assistant wrote, and is none of those for which it is known, so ${option('assistantOnlyLoss')} has no targets. Give a template with {% generation %} … {% endgeneration %} around it (${option('chatTemplate')}), or set ${option('assistantOnlyLoss')} to false.`,
       )
     }
-    const { text, spans, holds } = template.render(take(given, 'messages', messages), this.#variables, options)
+    const { text, spans, writers, holds } = template.render(take(given, 'messages', messages), this.#variables, options)
     if (!spans)
       throw rowError(
         options.where,
         'what the assistant wrote can not be told exactly, as the template changes the text of its {% generation %} blocks',
       )
+    const learned = learnedSpans(spans, writers, options)
     requireUnicode(text, options.where)
     const pieces = this.#encoder.pieces(text)
     const spelled = pieces.map((piece) => ({ ...piece, tokens: piece.ids.map((id) => this.#encoder.tokenOf(id)!) }))
     const ids = pieces.flatMap((piece) => piece.ids)
-    return { text, ids, holds, mask: assistantMask(text, spans, spelled, this.#definition, options.where) }
+    return { text, ids, holds, mask: assistantMask(text, learned, spelled, this.#definition, options.where) }
   }
 
   /** tokens that a template may name */
@@ -285,7 +292,8 @@ export class Tokenizer {
 /** How many ids there are, and one more than the highest. */
 function counted({ model: { vocab }, added_tokens: added }: TokenizerJson): { count: number; limit: number } {
   const more = new Set(added.map((t) => t.id))
-  let limit = Math.max(0, ...[...more].map((id) => id + 1))
+  let limit = 0
+  for (const id of more) limit = Math.max(limit, id + 1)
   let count = 0
   for (const token in vocab) {
     const id = vocab[token]!

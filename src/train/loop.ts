@@ -5,9 +5,9 @@
  */
 
 import { collectGarbage } from '../engine/heap.ts'
-import { option, say } from '../error.ts'
+import { option, SaqrError, say } from '../error.ts'
 import { type EndEvent, type EvalEvent, type LogEvent, logEntry, type ProgressEvent, type SaveEvent } from '../track/events.ts'
-import { type Resumed, type RunFacts, removeOldCheckpoints, saveCheckpoint } from './checkpoint.ts'
+import { checkpointsOf, type Resumed, type RunFacts, removeOldCheckpoints, saveCheckpoint } from './checkpoint.ts'
 import { stepData } from './data.ts'
 import { evaluate } from './evaluate.ts'
 import { addMeans, meanOf, noMeans } from './objectives/objective.ts'
@@ -41,7 +41,7 @@ export async function* trainLoop(
     step: resumed?.state.globalStep ?? 0,
     numTokens: resumed?.state.numInputTokensSeen ?? 0,
     totalFlos: resumed?.state.totalFlos ?? 0,
-    facts: factsOf(run, resumed),
+    facts: factsOf(run, resumed, outputDir),
     history: [...(resumed?.state.logHistory ?? [])],
   }
   const started = performance.now()
@@ -56,6 +56,7 @@ export async function* trainLoop(
     if (run.memory !== null) collectGarbage()
     const write = (folder: string) => saveCheckpoint(folder, model, run.optimizer, stateOf(run, p), p.facts)
     const path = await write(outputDir).catch(async (error: unknown) => {
+      if (ofDevice(error)) throw error // no other folder helps
       throw await rescue(
         error,
         write,
@@ -63,7 +64,7 @@ export async function* trainLoop(
       )
     })
     newest = { step: p.step, path }
-    removeOldCheckpoints(outputDir, o.saveTotalLimit, p.facts.identity)
+    removeOldCheckpoints(outputDir, o.saveTotalLimit, p.facts.start)
     return { type: 'save', ...newest }
   }
   const score = async (): Promise<EvalEvent> => {
@@ -72,39 +73,58 @@ export async function* trainLoop(
     return event
   }
 
+  /** What a device refused is told with what there is to go on from. One that is lost gives nothing back: what it says then is the same again. */
+  const kept = async (failure: SaqrError): Promise<SaqrError> => {
+    if (p.step > tried)
+      await save().catch((error: unknown) => {
+        if (!ofDevice(error)) throw error
+      })
+    return withLast(failure, newest)
+  }
+
   let finished = false
   let onLeaving: SaveEvent | null = null
   try {
     if (o.evalOnStart) yield await speed.aside(score)
-    while (p.step < steps && !signal?.aborted) {
+    while (!signal?.aborted) {
+      // what a step leaves to be done is kept in a checkpoint until it is done: a run stopped before goes on there
+      const [action] = p.facts.due
+      if (action) {
+        const did = () => p.facts.due.shift()
+        if (action === 'log') {
+          const epoch = epochOf(run, p.step)
+          const event: LogEvent = { type: 'log', step: p.step, epoch, ...p.facts.lastStep, ...logged(run, p), ...speed.log() }
+          p.history.push(logEntry(event))
+          did()
+          yield event
+        } else if (action === 'evaluate') {
+          const event = await speed.aside(score)
+          schedule.evaluated?.(run.followed(event))
+          did()
+          yield event
+        } else {
+          did()
+          yield await speed.aside(save)
+        }
+        continue
+      }
+      if (p.step >= steps) break
       const data = stepData(run.objective, run.examples, sampler, p.step, run.cut)
       const result = await optimizerStep(run, data, p.step, signal)
-      const learningRate = schedule.rate(p.step)
+      p.facts.lastStep = { gradNorm: result.gradNorm, learningRate: schedule.rate(p.step) }
       p.step++
       p.numTokens += data.rowTokens
       p.totalFlos += result.flops
       addMeans(p.facts.means, run.objective, data, result.sums)
       p.facts.totalLoss += result.loss
+      p.facts.due = actionsAfter({ step: p.step, steps, stepsPerEpoch: sampler.stepsPerEpoch }, o)
       speed.add(data, result.flops)
       const epoch = epochOf(run, p.step)
       yield { type: 'step', step: p.step, epoch, loss: result.loss, elapsed: (performance.now() - started) / 1000, ...speed.step() }
-
-      for (const action of actionsAfter({ step: p.step, steps, stepsPerEpoch: sampler.stepsPerEpoch }, o)) {
-        if (action === 'log') {
-          const { gradNorm } = result
-          const event: LogEvent = { type: 'log', step: p.step, epoch, gradNorm, learningRate, ...logged(run, p), ...speed.log() }
-          p.history.push(logEntry(event))
-          yield event
-        } else if (action === 'evaluate') {
-          const event = await speed.aside(score)
-          schedule.evaluated?.(run.followed(event))
-          yield event
-        } else yield await speed.aside(save)
-      }
     }
-    finished = p.step >= steps
+    finished = p.step >= steps && p.facts.due.length === 0
   } catch (error) {
-    if (!signal?.aborted) throw error
+    if (!signal?.aborted) throw ofDevice(error) ? await kept(error) : error
   } finally {
     // stopped, failed, or the reader of the events left: the last finished step is kept
     if (!finished && p.step > tried) onLeaving = await save()
@@ -114,11 +134,24 @@ export async function* trainLoop(
   yield end(run, p, started, finished, finished ? null : (newest?.path ?? null))
 }
 
+function ofDevice(error: unknown): error is SaqrError {
+  return error instanceof SaqrError && /^(DEVICE|MEMORY)_/.test(error.code)
+}
+
+/** The error, and what there is to go on from. */
+function withLast(error: SaqrError, newest: { path: string } | null): SaqrError {
+  const then = newest
+    ? say`The last checkpoint is whole: go on from there with ${option('resumeFromCheckpoint')} ${newest.path}.`
+    : say`No checkpoint had been written: ${option('saveSteps')} says how often one is.`
+  return new SaqrError(error.code, say`${error.said} ${then}`, { cause: error })
+}
+
 /** Of a new run, or of the one that goes on. */
-function factsOf({ cut, identity, objective, schedule }: Run, resumed: Resumed | null): RunFacts {
+function factsOf({ cut, identity, objective, schedule, evalExamples }: Run, resumed: Resumed | null, outputDir: string): RunFacts {
   const now = { identity, maxPassTokens: cut.maxPassTokens, schedule: schedule.memory }
-  if (resumed) return { ...resumed.facts, ...now }
-  return { ...now, means: noMeans(objective), totalLoss: 0 }
+  if (resumed) return { ...resumed.facts, ...now, due: resumed.facts.due.filter((action) => action !== 'evaluate' || evalExamples) }
+  const start = 1 + (checkpointsOf(outputDir).at(-1)?.start ?? 0)
+  return { ...now, start, due: [], lastStep: { gradNorm: 0, learningRate: 0 }, means: noMeans(objective), totalLoss: 0 }
 }
 
 /** Means since the last log, which begin anew. */
