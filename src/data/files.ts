@@ -10,7 +10,7 @@ import { exists, fileError, isFile, withFile } from '../formats/files.ts'
 import { decodeUtf8, readText } from '../formats/json.ts'
 import { notFound } from '../hub/not-found.ts'
 import { parseCsv } from './read-csv.ts'
-import { isLines, Lines, parseRows } from './read-json.ts'
+import { isLines, Lines, parseAnyRows, parseRows } from './read-json.ts'
 import { readParquet } from './read-parquet.ts'
 import type { Rows } from './rows.ts'
 
@@ -69,7 +69,7 @@ function unpackError(cause: unknown, path: string): SaqrError {
 
 async function readJson(path: string): Promise<Rows> {
   const text = textOf(path)
-  return isLines(text) ? readLines(path) : parseRows(text, path)
+  return isLines(text) ? readLines(path) : parseAnyRows(text, path)
 }
 
 async function readLines(path: string): Promise<Rows> {
@@ -101,7 +101,7 @@ async function readLines(path: string): Promise<Rows> {
     if (cause instanceof NotLines) return wholeOr(cause.error, path)
     throw unpackError(cause, path)
   }
-  return lines.rows
+  return lines.finish()
 }
 
 /** the first line is no row */
@@ -113,10 +113,10 @@ class NotLines extends Error {
   }
 }
 
-/** One object over several lines; where the file is not that either, what was wrong with its first line. */
+/** One object over several lines, or several on one; where the file is not that either, what was wrong with its first line. */
 function wholeOr(error: SaqrError, path: string): Rows {
   try {
-    return parseRows(textOf(path), path)
+    return parseAnyRows(textOf(path), path)
   } catch {
     throw error
   }

@@ -1,9 +1,10 @@
 /**
- * Rows of JSON: a list of objects (or of texts), one object, or an object a line. An object that is no row by its other columns and has
- * a list under `data` is a file of these rows.
+ * Rows of JSON: a list of objects (or of texts), one object, or objects one after the other, a line each or not. An object that is no row
+ * by its other columns and has a list under `data` is a file of these rows.
  */
 import { SaqrError } from '../error.ts'
 import { decodeUtf8, isObject, parseJson } from '../formats/json.ts'
+import { Objects } from './json-objects.ts'
 import type { Row, Rows } from './rows.ts'
 import { isRow } from './shape.ts'
 
@@ -36,33 +37,106 @@ export function isLines(text: string): boolean {
   }
 }
 
-/** Takes lines as they are read. Lines end at \n alone: U+2028 and its like may stand inside a string. */
+/**
+ * Rows of a text that is one value, or several one after the other.
+ * @throws SaqrError FORMAT_JSON, DATA_ROW: of the first reading
+ */
+export function parseAnyRows(text: string, path: string): Rows {
+  try {
+    return parseRows(text, path)
+  } catch (error) {
+    try {
+      const lines = new Lines(path, { shape: 'any' })
+      for (const line of text.split('\n')) lines.takeText(line)
+      return lines.finish()
+    } catch {
+      throw error
+    }
+  }
+}
+
+/**
+ * Takes lines as they are read. A line ends at \n, \r or both: U+2028 and its like may stand inside a string. A line may hold several
+ * objects, and an object may go over several lines: the first of a file does so where its `shape` is any.
+ */
 export class Lines {
   readonly #path: string
+  readonly #anyShape: boolean
   readonly #rows: Row[] = []
   readonly #numbers: number[] = []
   #number = 0
+  /** objects that are no lines of their own */
+  #objects = new Objects()
+  /** where the object that has no end yet begins, and what is wrong with it */
+  #begun: { line: number; error: unknown } | undefined
 
-  constructor(path: string) {
+  constructor(path: string, { shape = 'lines' }: { shape?: 'lines' | 'any' } = {}) {
     this.#path = path
+    this.#anyShape = shape === 'any'
   }
 
   /** No line of text was taken yet. */
   get isEmpty(): boolean {
-    return this.#rows.length === 0
+    return this.#rows.length === 0 && !this.#begun
   }
 
   /** @throws SaqrError FORMAT_JSON, FORMAT_TEXT, DATA_ROW */
   take(bytes: Uint8Array): void {
-    const where = `${this.#path}, line ${++this.#number}`
-    const decoded = decodeUtf8(bytes, where)
-    const text = this.#number === 1 ? decoded.replace(/^\uFEFF/, '') : decoded
-    if (text.trim() === '') return
-    this.#rows.push(row(parseJson(text, where, { line: true, exact: true }), where))
-    this.#numbers.push(this.#number)
+    this.takeText(decodeUtf8(bytes, `${this.#path}, line ${this.#number + 1}`))
   }
 
-  get rows(): Rows {
+  /** @throws SaqrError FORMAT_JSON, DATA_ROW */
+  takeText(line: string): void {
+    const text = this.#number === 0 ? line.replace(/^\uFEFF/, '') : line
+    const inner = text.indexOf('\r')
+    if (inner === -1 || inner === text.length - 1) this.#line(text)
+    else for (const part of text.replace(/\r$/, '').split('\r')) this.#line(part)
+  }
+
+  #line(text: string): void {
+    const line = ++this.#number
+    const value = this.#begun ? undefined : this.#value(text, line)
+    if (this.#begun) this.#more(text, line)
+    else if (value !== undefined) this.#push(value, line)
+  }
+
+  /** Of a line by itself; undefined where it is empty, or an object that goes on, or several. */
+  #value(text: string, line: number): unknown {
+    if (text.trim() === '') return undefined
+    try {
+      return parseJson(text, `${this.#path}, line ${line}`, { line: true, exact: true })
+    } catch (error) {
+      if (this.isEmpty && !this.#anyShape) throw error
+      this.#begun = { line, error }
+    }
+  }
+
+  /** What is no value of its own: several, or a part of one. */
+  #more(text: string, line: number): void {
+    const begun = this.#begun!
+    const whole = this.#objects.take(`${text}\n`)
+    if (!whole) throw begun.error
+    for (const [i, object] of whole.entries()) {
+      const from = i === 0 ? begun.line : line
+      const where = `${this.#path}, line ${from}, object ${i + 1}`
+      try {
+        this.#push(parseJson(object, where, { line: true, exact: true }), from)
+      } catch (error) {
+        throw i === 0 ? begun.error : error // the line's own says the column
+      }
+    }
+    if (!this.#objects.isOpen) this.#begun = undefined
+    else if (whole.length > 0) this.#begun = { line, error: begun.error }
+  }
+
+  #push(value: unknown, line: number): void {
+    this.#rows.push(row(value, `${this.#path}, line ${line}`))
+    this.#numbers.push(line)
+  }
+
+  /** @throws SaqrError FORMAT_JSON: the last object has no end */
+  finish(): Rows {
+    if (this.#begun) throw this.#begun.error
     return { rows: this.#rows, unit: 'line', numbers: this.#numbers }
   }
 }

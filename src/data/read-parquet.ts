@@ -1,6 +1,6 @@
 /** Parquet rows with their numbers as the file has them: 64-bit integers whole, floats as floats (20.0), texts to the byte. */
 import { basename } from 'node:path'
-import type { AsyncBuffer, SchemaTree } from 'hyparquet'
+import type { AsyncBuffer, Compressors, SchemaTree } from 'hyparquet'
 import { SaqrError } from '../error.ts'
 import { fileError } from '../formats/files.ts'
 import { isObject } from '../formats/json.ts'
@@ -24,18 +24,45 @@ export async function readParquet(path: string): Promise<Rows> {
   }
   try {
     const metadata = await parquetMetadataAsync(file)
-    const parsers = { stringFromBytes: (bytes: Uint8Array) => bytes && utf8.decode(bytes) }
-    const rows = (await parquetReadObjects({ file, metadata, compressors, parsers: parsers as never })) as Row[]
     const schema = parquetSchema(metadata)
+    checkNames(schema, path)
+    const parsers = { stringFromBytes: (bytes: Uint8Array) => bytes && utf8.decode(bytes) }
+    const rows = (await parquetReadObjects({ file, metadata, compressors: ofNothing(compressors), parsers: parsers as never })) as Row[]
     return { rows: rows.map((row) => exact(row, schema) as Row), unit: 'row' }
   } catch (cause) {
+    if (cause instanceof SaqrError) throw cause
+    const { message } = cause as Error
     throw new SaqrError(
       'DATA_FORMAT',
-      `${basename(path)} can't be read as Parquet: ${(cause as Error).message}. Fetch it again, or convert it to JSON lines.`,
+      `${basename(path)} can't be read as Parquet: ${message}. ${/unsupported/.test(message) ? 'Write it in another way (zstd, snappy)' : 'Fetch it again'}, or convert it to JSON lines.`,
       { cause },
     )
   }
 }
+
+/** Two columns of one name, of which rows would keep one, as `datasets` refuses them; and a name that an object can't have. */
+function checkNames({ children }: SchemaTree, path: string): void {
+  const seen = new Set<string>()
+  for (const child of children) {
+    const { name } = child.element
+    if (seen.has(name) || name === '__proto__')
+      throw new SaqrError(
+        'DATA_FORMAT',
+        `${basename(path)} has ${seen.has(name) ? 'two columns' : 'a column'} named ${JSON.stringify(child.path.join('.'))}. Rename ${seen.has(name) ? 'one of them' : 'it'}.`,
+      )
+    seen.add(name)
+    checkNames(child, path)
+  }
+}
+
+/** A page of nothing (all of its values null, say) is nothing in every codec; the LZ4 of hyparquet-compressors fails at it. */
+const ofNothing = (compressors: Compressors): Compressors =>
+  Object.fromEntries(
+    Object.entries(compressors).map(([name, of]) => [
+      name,
+      (input: Uint8Array, length: number) => (length === 0 ? new Uint8Array() : of(input, length)),
+    ]),
+  )
 
 /** A value without bigint, what JavaScript's number does not say remembered beside it. */
 function exact(value: unknown, schema: SchemaTree | undefined): unknown {

@@ -28,6 +28,11 @@ export class Config {
     return value === null && NULLABLE.has(key) ? fallback : value
   }
 
+  /** a key of which the family takes no null, others do */
+  notNull(key: string): void {
+    if (this.json[key] === null) this.fail(key, 'is null: leave it out, or give its number')
+  }
+
   /** a whole number ≥ least */
   count(key: string, fallback?: number, least = 1): number {
     const value = this.#value(key, fallback)

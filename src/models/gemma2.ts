@@ -72,6 +72,7 @@ export const gemma2: Family = {
       pad_token_id: 0,
     })
     c.only('hidden_activation', 'gelu_pytorch_tanh')
+    c.notNull('num_key_value_heads')
     c.only('use_bidirectional_attention', null, false)
     const heads = readHeads(c, 256)
     const windows = layerWindows(c, windowOf(c), (layer) => layer % 2 === 0)

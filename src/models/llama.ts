@@ -8,6 +8,7 @@ import { gatedMlp } from './mlp.ts'
 import { readNorm } from './norm.ts'
 import { readRope } from './rope.ts'
 import { readHeads, selfAttention } from './self-attention.ts'
+import { layerWindows } from './windows.ts'
 
 export const llama: Family = {
   modelType: 'llama',
@@ -30,6 +31,7 @@ export const llama: Family = {
     // transformers' llama has no window but its KV cache takes one from the config: answers would differ from what was trained
     if (json.sliding_window != null && c.count('sliding_window') < c.count('max_position_embeddings', 2048))
       c.fail('sliding_window', `is ${json.sliding_window}, which llama's attention doesn't have: is it a mistral model?`)
+    layerWindows(c, json.sliding_window == null ? 0 : c.count('sliding_window'), () => false) // a list of anything else is an error there too
     const heads = readHeads(c)
     const bias = c.flag('attention_bias', false)
     const options = { rope: readRope(c, heads.headDim), bias: { qkv: bias, o: bias } }

@@ -26,6 +26,7 @@ export const mistral: Family = {
   open(json) {
     const c = new Config(json, 'mistral', { num_key_value_heads: 8, max_position_embeddings: 131_072 })
     c.only('hidden_act', 'silu', 'swish')
+    c.notNull('num_key_value_heads')
     if (json.layer_types != null)
       c.fail('layer_types', 'is nothing Mistral has: this may be a Ministral checkpoint, which saqr does not train')
     const heads = readHeads(c)

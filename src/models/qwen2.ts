@@ -26,6 +26,7 @@ export const qwen2: Family = {
   open(json) {
     const c = new Config(json, 'qwen2', { num_key_value_heads: 32, max_position_embeddings: 32_768 })
     c.only('hidden_act', 'silu', 'swish')
+    c.notNull('head_dim')
     const heads = readHeads(c)
     const windows = windowsFromLayer(c)
     const options = { rope: readRope(c, heads.headDim), bias: { qkv: true, o: false } }

@@ -28,6 +28,7 @@ export const smollm3: Family = {
   open(json) {
     const c = new Config(json, 'smollm3', { num_key_value_heads: 4, max_position_embeddings: 32_768, pad_token_id: 128_004 })
     c.only('hidden_act', 'silu', 'swish')
+    c.notNull('head_dim')
     const heads = readHeads(c)
     const rotated = rotatedLayers(c)
     const window = optionalWindow(c)

@@ -13,6 +13,8 @@ export interface Piece {
   text: string
   /** it stands at the very beginning of the text */
   first: boolean
+  /** it stands at the beginning of what was normalized by itself */
+  opens?: boolean
 }
 
 export class AddedTokens {
@@ -30,7 +32,7 @@ export class AddedTokens {
     return this.#plain.split(text).flatMap((piece) => {
       if (piece.token) return [piece]
       const pieces = this.#normalized.split(this.#normalize(piece.text))
-      return piece.first ? pieces : pieces.map((p) => ({ ...p, first: false }))
+      return pieces.map((p, i) => ({ ...p, first: p.first && piece.first, opens: i === 0 }))
     })
   }
 }

@@ -7,32 +7,55 @@ import { option, SaqrError, say } from '../error.ts'
 import { type ChatOptions, rowError, type Span } from './chat-template.ts'
 import { byteFallback, bytesOfToken } from './decoder.ts'
 import type { Definition, Json } from './definition.ts'
+import type { Encoded } from './encoder.ts'
 
 const encoder = new TextEncoder()
-const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
 
 /** (tokens) 1 where the token belongs to a span */
 export function assistantMask(
   text: string,
   spans: readonly Span[],
-  tokens: readonly string[],
+  pieces: readonly Piece[],
   definition: Definition,
   where?: string,
 ): Uint8Array {
-  const surface = textOfTokens(text, spans, definition)
-  const starts = surface && tokenStarts(surface.bytes, tokens, definition)
+  const spell = spelling(definition)
+  const surface = textOfTokens(text, spans, spell)
+  const starts = surface && tokenStarts(surface.bytes, pieces, spell)
   if (!starts) {
     throw new SaqrError(
       'TEXT_NO_OFFSETS',
       say`${where ?? 'These messages'}: the tokenizer rewrites this text, so what the assistant wrote can't be told token by token. Set ${option('assistantOnlyLoss')} to false, or remove characters that are not in Unicode's composed form.`,
     )
   }
-  const mask = new Uint8Array(tokens.length)
-  for (const [start, end] of surface.spans) {
-    if (start >= surface.bytes.length || end === 0) continue
-    mask.fill(1, tokenAt(starts, start), tokenAt(starts, characterStart(surface.bytes, end - 1)) + 1)
-  }
+  const mask = new Uint8Array(starts.length)
+  for (const [first, last] of surface.spans) mask.fill(1, tokenAt(starts, first), tokenAt(starts, last) + 1)
   return mask
+}
+
+/** A piece of the text, and its tokens as the vocabulary writes them. */
+export interface Piece extends Encoded {
+  tokens: readonly string[]
+}
+
+/** How the text and the tokens are written so that they can be told to be one. */
+interface Spelling {
+  text: (text: string) => string
+  token: (token: string) => Uint8Array
+  /** a space is put before every piece that is normalized by itself */
+  prepends: boolean
+}
+
+/** Text is normalized to the tokenizer's form; ▁ is a space, in a text that has it too. */
+function spelling({ json, byteLevel }: Definition): Spelling {
+  const normalizers = [json.normalizer].flatMap((n) => (n?.type === 'Sequence' ? (n.normalizers as Json[]) : n ? [n] : []))
+  const form = normalizers.map((n) => n.type as string).find((type) => type.startsWith('NF'))
+  const spaced = (s: string) => (byteLevel ? s : s.replaceAll('▁', ' '))
+  return {
+    text: (s) => spaced(form ? s.normalize(form) : s),
+    token: byteLevel ? bytesOfToken : spelledOut,
+    prepends: normalizers.some((n) => n.type === 'Prepend'),
+  }
 }
 
 /**
@@ -57,72 +80,73 @@ export function learnedSpans(
 interface Surface {
   /** UTF-8 of the text as the tokens spell it */
   bytes: Uint8Array
-  /** in bytes */
+  /** bytes where a span's first and its last character begin */
   spans: Span[]
 }
 
 /** The text after normalisation; undefined where that joins characters across a span's edge. */
-function textOfTokens(text: string, spans: readonly Span[], { json, byteLevel }: Definition): Surface | undefined {
-  const normalizers = [json.normalizer].flatMap((n) => (n?.type === 'Sequence' ? (n.normalizers as Json[]) : n ? [n] : []))
-  const form = normalizers.map((n) => n.type as string).find((type) => type.startsWith('NF'))
-  const spell = (s: string) => (byteLevel ? s : s.replaceAll('▁', ' '))
-  const normalize = (s: string) => spell(form ? s.normalize(form) : s)
+function textOfTokens(text: string, spans: readonly Span[], spell: Spelling): Surface | undefined {
   const pieces: Uint8Array[] = []
   const moved: Span[] = []
   let at = 0
-  let from = 0
-  const take = (to: number) => {
-    const piece = encoder.encode(normalize(text.slice(from, to)))
+  const take = (part: string) => {
+    const piece = encoder.encode(spell.text(part))
     pieces.push(piece)
-    from = to
-    return (at += piece.length)
+    at += piece.length
+    return piece
   }
-  for (const [start, end] of spans) moved.push([take(start), take(end)])
-  take(text.length)
+  let from = 0
+  for (const [start, end] of spans) {
+    take(text.slice(from, start))
+    from = end
+    const first = at
+    const written = text.slice(start, end)
+    const before = encoder.encode(spell.text(written.replace(lastCharacter, '')))
+    const piece = take(written)
+    if (piece.length === 0) continue
+    // a character may become several; where it is joined to the one before, they are one
+    moved.push([
+      first,
+      before.length < piece.length && matches(piece, 0, before) ? first + before.length : characterStart(piece, piece.length - 1) + first,
+    ])
+  }
+  take(text.slice(from))
   const bytes = Buffer.concat(pieces)
-  return bytes.equals(encoder.encode(normalize(text))) ? { bytes, spans: moved } : undefined
+  return bytes.equals(encoder.encode(spell.text(text))) ? { bytes, spans: moved } : undefined
 }
 
+const lastCharacter = /.$/su
+
 /** Byte where each token starts; undefined where the tokens do not spell `bytes`. */
-function tokenStarts(bytes: Uint8Array, tokens: readonly string[], { json, byteLevel }: Definition): Int32Array | undefined {
-  const added = new Map(json.added_tokens.map((t) => [t.content, t]))
-  const starts = new Int32Array(tokens.length)
+function tokenStarts(bytes: Uint8Array, pieces: readonly Piece[], spell: Spelling): number[] | undefined {
+  const starts: number[] = []
   let at = 0
-  let fresh = true // a piece of text begins here: the tokenizer may have put a space before it
-  for (const [i, token] of tokens.entries()) {
-    const special = added.get(token)
-    starts[i] = at // white space that a token takes with it is the token's
-    if (special?.lstrip) while (spaceAt(bytes, at) > 0 && !matches(bytes, at, encoder.encode(token))) at += spaceAt(bytes, at)
-    const spelled = special ? encoder.encode(token) : byteLevel ? bytesOfToken(token) : spelledOut(token)
-    const skip = fresh && !special && spelled[0] === space && !matches(bytes, at, spelled) ? 1 : 0
-    if (!matches(bytes, at, spelled.subarray(skip))) return undefined
-    at += spelled.length - skip
-    if (special?.rstrip) while (spaceAt(bytes, at) > 0) at += spaceAt(bytes, at)
-    fresh = special !== undefined
+  for (const { tokens, added, opens } of pieces) {
+    const spelled = added === undefined ? tokens.map(spell.token) : [encoder.encode(spell.text(added))]
+    const whole = Buffer.concat(spelled)
+    // spaces before the text's own: the normalizer's, always; the pre-tokenizer's, where it puts one
+    const before = spell.prepends ? (opens ? [1] : [0]) : added === undefined ? [0, 1] : [0]
+    const skip = before.find((n) => (n === 0 || whole[0] === space) && matches(bytes, at, whole.subarray(n)))
+    if (skip === undefined) return undefined
+    let to = at - skip
+    for (const token of spelled) {
+      starts.push(Math.max(at, to))
+      to += token.length
+    }
+    at = to
   }
   return at === bytes.length ? starts : undefined
 }
 
 const space = 0x20
 
-const whiteSpace = /^\p{White_Space}/u
-
-/** Bytes of the white space character that begins at `at`; 0 where there is none. */
-function spaceAt(bytes: Uint8Array, at: number): number {
-  const byte = bytes[at]
-  if (byte === undefined) return 0
-  if (byte < 0x80) return byte === space || (byte >= 9 && byte <= 13) ? 1 : 0
-  const length = byte >= 0xe0 ? 3 : 2
-  return whiteSpace.test(decoder.decode(bytes.subarray(at, at + length))) ? length : 0
-}
-
 const matches = (bytes: Uint8Array, at: number, piece: Uint8Array) => piece.every((b, i) => bytes[at + i] === b)
 
 /** The first token that holds the byte. A space put before a piece of text may be a token of its own: it belongs to the first character. */
-function tokenAt(starts: Int32Array, byte: number): number {
+function tokenAt(starts: readonly number[], byte: number): number {
   let token = starts.length - 1
   while (starts[token]! > byte) token--
-  while (starts[token - 1] === starts[token]) token--
+  if (starts[token] === byte) while (starts[token - 1] === byte) token--
   return token
 }
 

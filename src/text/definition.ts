@@ -1,9 +1,9 @@
 /**
  * What a tokenizer is, out of a checkpoint's tokenizer.json and tokenizer_config.json, as transformers 5.23 builds it from them
- * (`TokenizersBackend`): special tokens that only the config names are added, and `LlamaTokenizer` keeps its own rules of where a leading
- * space goes. What is put around a text is what tokenizer.json says; the config's `add_bos_token` and `add_eos_token` count for nothing.
+ * (`TokenizersBackend`): tokens that only the config names are added, and some classes keep rules of their own (classes.ts). What is put around a text is what tokenizer.json says; the config's `add_bos_token` and `add_eos_token` count for nothing.
  */
 import { SaqrError } from '../error.ts'
+import { classOf, usesBytes } from './classes.ts'
 import { requireSupported } from './supported.ts'
 
 export type Json = Record<string, unknown>
@@ -28,7 +28,7 @@ export interface TokenizerJson extends Json {
   added_tokens: AddedToken[]
 }
 
-export const specialNames = ['bos_token', 'eos_token', 'unk_token', 'pad_token', 'sep_token', 'cls_token', 'mask_token'] as const
+export const specialNames = ['bos_token', 'eos_token', 'unk_token', 'sep_token', 'pad_token', 'cls_token', 'mask_token'] as const
 export type SpecialName = (typeof specialNames)[number]
 export type SpecialTokens = Partial<Record<SpecialName, string>>
 
@@ -46,26 +46,28 @@ export interface TokenizerFiles {
 export interface Definition {
   json: TokenizerJson
   special: SpecialTokens
+  /** further tokens that the config gives a name (image_token …): variables of the chat template, as the special ones are */
+  named: Readonly<Record<string, string>>
   /** tokens are bytes written as characters (GPT-2's alphabet), not text with ▁ for a space */
   byteLevel: boolean
 }
 
-/** Model types whose `LlamaTokenizer` is taken from tokenizer.json as it stands. */
-const ownLlamaTokenizer = (modelType: string | undefined) => modelType === undefined || modelType === 'llama'
-
 /** @throws SaqrError TEXT_TOKENIZER_… where the files are not a tokenizer, or one that can't be reproduced exactly */
 export function define(files: TokenizerFiles, modelType?: string): Definition {
   const config = files.tokenizerConfig as Json
-  let json = complete(files.tokenizerJson as Json)
-  const special = specialTokens(config)
-  if (/^LlamaTokenizer(Fast)?$/.test(String(config.tokenizer_class)) && ownLlamaTokenizer(modelType) && !usesBytes(json)) {
-    json = asLlamaTokenizer(json, config)
-  }
-  json = { ...json, added_tokens: withConfigTokens(json, config, special) }
-  return { json: requireSupported(json), special, byteLevel: usesBytes(json) }
+  const complete = completed(files.tokenizerJson as Json)
+  const rules = classOf(config, complete, modelType)
+  const ruled = rules?.json(complete, config) ?? complete
+  const named = namedTokens(config)
+  const special = specialTokens(config, named, rules?.tokens ?? {})
+  const json = requireSupported({
+    ...ruled,
+    added_tokens: withConfigTokens(ruled, config, [...Object.values(special), ...Object.values(named)]),
+  })
+  return { json, special, named, byteLevel: usesBytes(json) }
 }
 
-function complete(json: Json): TokenizerJson {
+function completed(json: Json): TokenizerJson {
   const model = json.model as TokenizerJson['model'] | undefined
   if (!model || typeof model.vocab !== 'object') {
     throw new SaqrError('TEXT_TOKENIZER_INVALID', 'tokenizer.json has no model with a vocab. Fetch the checkpoint again.')
@@ -96,38 +98,39 @@ const added = (content: string, id: number): AddedToken => ({
 const contentOf = (token: unknown): string | undefined =>
   typeof token === 'string' ? token : ((token as { content?: string } | null | undefined)?.content ?? undefined)
 
-function specialTokens(config: Json): SpecialTokens {
+/** A null in the config means none, what it leaves out is the class's. */
+function specialTokens(config: Json, named: Readonly<Record<string, string>>, defaults: SpecialTokens): SpecialTokens {
   const special: SpecialTokens = {}
   for (const name of specialNames) {
-    const content = contentOf(config[name])
+    const given = named[name] ?? config[name]
+    const content = given === undefined ? defaults[name] : contentOf(given)
     if (content !== undefined) special[name] = content
   }
   return special
 }
 
-const usesBytes = (json: TokenizerJson) => JSON.stringify([json.pre_tokenizer, json.decoder]).includes('"ByteLevel"')
-
-/** Metaspace at the first (`legacy: false`) or at every piece of text between special tokens, whatever tokenizer.json says. */
-function asLlamaTokenizer(json: TokenizerJson, config: Json): TokenizerJson {
-  const prefix = (config.add_prefix_space ?? true) as boolean
-  const scheme = prefix ? (config.legacy ? 'always' : 'first') : 'never'
-  const decoders = [{ type: 'Replace', pattern: { String: '▁' }, content: ' ' }, { type: 'ByteFallback' }, { type: 'Fuse' }]
-  const strip = { type: 'Strip', content: ' ', start: 1, stop: 0 }
-  return {
-    ...json,
-    model: { ...json.model, unk_token: null, fuse_unk: true, byte_fallback: true, ignore_merges: false, dropout: null },
-    normalizer: null,
-    pre_tokenizer: { type: 'Metaspace', replacement: '▁', prepend_scheme: scheme, split: false },
-    decoder: { type: 'Sequence', decoders: prefix ? [...decoders, strip] : decoders },
-  }
+/** Any other key that ends in _token and names one, and what extra_special_tokens names. */
+function namedTokens(config: Json): Record<string, string> {
+  const known: readonly string[] = specialNames
+  const own = Object.entries(config).filter(([name]) => name.endsWith('_token') && !known.includes(name))
+  const { extra_special_tokens: extra } = config
+  const more = extra && !Array.isArray(extra) ? Object.entries(extra) : []
+  const named = [...own, ...more].map(([name, token]) => [name, contentOf(token)] as const)
+  return Object.fromEntries(named.filter((pair): pair is readonly [string, string] => pair[1] !== undefined))
 }
 
-function withConfigTokens(json: TokenizerJson, config: Json, special: SpecialTokens): AddedToken[] {
+/** Special tokens without a name. */
+function extraTokens({ extra_special_tokens: extra, additional_special_tokens: additional }: Json): (string | undefined)[] {
+  const list = Array.isArray(extra) && extra.length > 0 ? extra : ((additional ?? []) as unknown[])
+  return list.map(contentOf)
+}
+
+function withConfigTokens(json: TokenizerJson, config: Json, named: readonly string[]): AddedToken[] {
   const tokens = [...json.added_tokens]
   const known = new Set(tokens.map((t) => t.content))
   const vocab = json.model.vocab
   let next = Math.max(-1, ...tokens.map((t) => t.id)) + 1
-  for (const id of Object.values(vocab)) next = Math.max(next, id + 1)
+  for (const token in vocab) next = Math.max(next, vocab[token]! + 1)
   const add = (token: AddedToken) => {
     if (known.has(token.content)) return
     known.add(token.content)
@@ -136,11 +139,7 @@ function withConfigTokens(json: TokenizerJson, config: Json, special: SpecialTok
   }
   const decoder = Object.entries((config.added_tokens_decoder ?? {}) as Record<string, AddedToken>)
   for (const [id, token] of decoder.sort(([a], [b]) => Number(a) - Number(b))) add({ ...added(token.content, Number(id)), ...token })
-  const extra = (config.extra_special_tokens ?? config.additional_special_tokens ?? []) as unknown[] | Record<string, unknown>
-  const named = specialNames.map((name) => special[name])
-  for (const content of [...named, ...(Array.isArray(extra) ? extra : Object.values(extra)).map(contentOf)]) {
-    if (content !== undefined) add(added(content, -1))
-  }
+  for (const content of [...named, ...extraTokens(config)]) if (content !== undefined) add(added(content, -1))
   const isSpecial = new Set(named)
   return tokens.map((t) => (isSpecial.has(t.content) ? { ...t, special: true } : t))
 }

@@ -10,6 +10,15 @@ import type { TokenizerJson } from './definition.ts'
 /** stands for the text's tokens where the post-processor is asked what it puts around them */
 const placeholder = '\uFDD0'
 
+/** Tokens of a piece of the text. */
+export interface Encoded {
+  ids: number[]
+  /** of an added token that stands in the text: as it stands there, normalized where it was found so, with the white space it takes */
+  added?: string
+  /** it stands at the beginning of what was normalized by itself */
+  opens?: boolean
+}
+
 export class Encoder {
   readonly #engine: Engine
   readonly #added: AddedTokens
@@ -21,6 +30,8 @@ export class Encoder {
   /** @throws SaqrError TEXT_TOKENIZER_UNSUPPORTED; Error where the definition is none */
   constructor(json: TokenizerJson) {
     this.#engine = new Engine({ ...json, added_tokens: [] }, {})
+    // merges written as texts are kept once more, cut in two: their ranks are all that is looked up
+    Object.assign(this.#engine.model, { merges: [] })
     this.#added = new AddedTokens(json.added_tokens, this.#engine.normalizer)
     this.#ids = new Map(json.added_tokens.map(({ content, id }) => [content, id]))
     this.#tokens = new Map(json.added_tokens.map(({ content, id }) => [id, content]))
@@ -37,8 +48,17 @@ export class Encoder {
   }
 
   encode(text: string, addSpecialTokens: boolean): number[] {
-    const ids = this.#added.split(text).flatMap(({ token, text: piece, first }) => (token ? [token.id] : this.#modelIds(piece, first)))
+    const ids = this.pieces(text).flatMap((piece) => piece.ids)
     return addSpecialTokens ? [...this.#around.before, ...ids, ...this.#around.after] : ids
+  }
+
+  /** What lies between added tokens, and they; without special tokens around. The model's own tokens may be added ones too. */
+  pieces(text: string): Encoded[] {
+    return this.#added
+      .split(text)
+      .map(({ token, text: piece, first, opens }) =>
+        token ? { ids: [token.id], added: piece, opens } : { ids: this.#modelIds(piece, first), opens },
+      )
   }
 
   #modelIds(text: string, first: boolean): number[] {

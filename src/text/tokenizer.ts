@@ -19,6 +19,7 @@ import {
   type SpecialName,
   type SpecialTokens,
   type TokenizerFiles,
+  type TokenizerJson,
 } from './definition.ts'
 import { Encoder } from './encoder.ts'
 import { trainingTemplate } from './stock/training.ts'
@@ -75,9 +76,9 @@ export class Tokenizer {
     this.#decode = decoderOf(json)
     this.addedTokens = json.added_tokens
     this.#skipped = new Set(json.added_tokens.filter((t) => t.special).map((t) => t.id))
-    const ids = new Set([...Object.values(json.model.vocab), ...json.added_tokens.map((t) => t.id)])
-    this.size = ids.size
-    this.idLimit = 1 + [...ids].reduce((a, b) => Math.max(a, b), -1)
+    const { count, limit } = counted(json)
+    this.size = count
+    this.idLimit = limit
     this.special = eosToken === undefined ? special : { ...special, eos_token: eosToken }
     this.#templates = templatesOf(files, chatTemplate)
     this.chatTemplate = this.#templates.get('default') ?? null
@@ -173,9 +174,8 @@ export class Tokenizer {
    * @throws SaqrError TEXT_NOT_UNICODE
    */
   encode(given: string, options?: { addSpecialTokens?: boolean; where?: string }): number[] {
-    const { addSpecialTokens = true, where = 'The text' } = takeOptions(options, 'encode', ENCODE)
-    if (/\p{Surrogate}/u.test(take(given, 'text', text)))
-      throw new SaqrError('TEXT_NOT_UNICODE', `${where} holds half of a surrogate pair, which is no character. Repair or remove it.`)
+    const { addSpecialTokens = true, where } = takeOptions(options, 'encode', ENCODE)
+    requireUnicode(take(given, 'text', text), where)
     return this.#encoder.encode(given, addSpecialTokens)
   }
 
@@ -211,7 +211,7 @@ export class Tokenizer {
   applyChatTemplate(messages: readonly Message[], options?: ChatOptions): Chat
   applyChatTemplate(given: readonly Message[], options?: ChatOptions & { tokenize?: boolean }): Chat | string | number[] {
     const { tokenize, ...o } = takeOptions(options, 'applyChatTemplate', CHAT)
-    const { text, holds } = this.#template(o).render(take(given, 'messages', messages), this.special, o)
+    const { text, holds } = this.#template(o).render(take(given, 'messages', messages), this.#variables, o)
     if (tokenize === false) return text
     const ids = this.encode(text, { addSpecialTokens: false, where: o.where })
     return tokenize ? ids : { text, holds, ids }
@@ -241,16 +241,23 @@ export class Tokenizer {
         say`The chat template does not say what the assistant wrote, and is none of those for which it is known, so ${option('assistantOnlyLoss')} has no targets. Give a template with {% generation %} … {% endgeneration %} around it (${option('chatTemplate')}), or set ${option('assistantOnlyLoss')} to false.`,
       )
     }
-    const { text, spans, writers, holds } = template.render(take(given, 'messages', messages), this.special, options)
+    const { text, spans, writers, holds } = template.render(take(given, 'messages', messages), this.#variables, options)
     if (!spans)
       throw rowError(
         options.where,
         'what the assistant wrote can not be told exactly, as the template changes the text of its {% generation %} blocks',
       )
     const learned = learnedSpans(spans, writers, options)
-    const ids = this.encode(text, { addSpecialTokens: false, where: options.where })
-    const tokens = ids.map((id) => this.tokenOf(id)!)
-    return { text, ids, holds, mask: assistantMask(text, learned, tokens, this.#definition, options.where) }
+    requireUnicode(text, options.where)
+    const pieces = this.#encoder.pieces(text)
+    const spelled = pieces.map((piece) => ({ ...piece, tokens: piece.ids.map((id) => this.#encoder.tokenOf(id)!) }))
+    const ids = pieces.flatMap((piece) => piece.ids)
+    return { text, ids, holds, mask: assistantMask(text, learned, spelled, this.#definition, options.where) }
+  }
+
+  /** tokens that a template may name */
+  get #variables(): Record<string, string> {
+    return { ...this.#definition.named, ...this.special }
   }
 
   #template({ tools, where, training }: ChatOptions): ChatTemplate {
@@ -280,6 +287,26 @@ export class Tokenizer {
     const token = this.special[name]
     return (token === undefined ? undefined : this.idOf(token)) ?? null
   }
+}
+
+/** How many ids there are, and one more than the highest. */
+function counted({ model: { vocab }, added_tokens: added }: TokenizerJson): { count: number; limit: number } {
+  const more = new Set(added.map((t) => t.id))
+  let limit = 0
+  for (const id of more) limit = Math.max(limit, id + 1)
+  let count = 0
+  for (const token in vocab) {
+    const id = vocab[token]!
+    more.delete(id)
+    count++
+    limit = Math.max(limit, id + 1)
+  }
+  return { count: count + more.size, limit }
+}
+
+function requireUnicode(text: string, where = 'The text'): void {
+  if (/\p{Surrogate}/u.test(text))
+    throw new SaqrError('TEXT_NOT_UNICODE', `${where} holds half of a surrogate pair, which is no character. Repair or remove it.`)
 }
 
 /** `chat_template` is one source, or several with names. */

@@ -26,6 +26,7 @@ describe.each([
   { script: 'trl-fields', name: 'trl' },
   { script: 'templates', name: 'templates' },
   { script: 'row_files', name: 'row-files' },
+  { script: 'tokenizer_configs', name: 'tokenizer-configs' },
   { script: 'module_regex', name: 'module_regex' },
   { script: 'schedules', name: 'schedules' },
   { script: 'dataset_calls', name: 'dataset-calls' },

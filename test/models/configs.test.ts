@@ -77,6 +77,9 @@ it.each([
   ['qwen3', { use_sliding_window: true, sliding_window: 8, max_window_layers: 0 }],
   ['qwen3', { layer_types: ['attention', 'full_attention'] }],
   ['qwen2', { attention_bias: false }],
+  ['llama', { layer_types: ['full_attention', 'full_attention'] }],
+  ['llama', { layer_types: ['sliding_attention', 'full_attention'], sliding_window: 4096 }],
+  ...['llama', 'qwen2', 'qwen3', 'smollm3'].map((type): [string, Record<string, unknown>] => [type, { num_key_value_heads: null }]),
 ])('%s with %j opens', (modelType, more) => {
   expect(open(modelType, more).layers).toBe(2)
 })
@@ -91,6 +94,22 @@ it.each([
   ['llama', { transformers_weights: 'other.safetensors' }, 'transformers_weights'],
   ['qwen3', { head_dim: null }, 'head_dim'],
   ['qwen3', { layer_types: ['sliding_attention', 'full_attention'] }, 'give no window'],
+  ['llama', { layer_types: ['sliding_attention', 'full_attention'] }, 'layer_types'],
+  ['llama', { layer_types: ['full_attention'] }, 'layer_types'],
+  ['llama', { layer_types: 'full_attention' }, 'layer_types'],
+  ['llama', { layer_types: ['chunked_attention', 'full_attention'] }, 'layer_types'],
+  ['mistral', { layer_types: ['full_attention', 'full_attention'] }, 'layer_types'],
+  ...['qwen2', 'qwen3', 'gemma2', 'smollm3'].map((type): [string, Record<string, unknown>, string] => [
+    type,
+    { layer_types: ['full_attention'] },
+    'layer_types',
+  ]),
+  ...['mistral', 'gemma2'].map((type): [string, Record<string, unknown>, string] => [
+    type,
+    { num_key_value_heads: null },
+    'num_key_value_heads',
+  ]),
+  ...['qwen2', 'smollm3'].map((type): [string, Record<string, unknown>, string] => [type, { head_dim: null }, 'head_dim']),
   ['qwen3', { rope_parameters: { full_attention: { rope_type: 'default' } } }, 'full_attention'],
 ])('%s with %j is refused by name', (modelType, more, what) => {
   expect(() => open(modelType, more)).toThrow(expect.objectContaining({ code: 'MODEL_CONFIG', message: expect.stringContaining(what) }))

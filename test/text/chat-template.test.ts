@@ -71,6 +71,11 @@ describe('messages that a template does not take', () => {
 test('the day that a template is told can be fixed', () => {
   const template = new ChatTemplate("{{ strftime_now('%d %b %Y') }}")
   expect(template.render(say('hi'), {}, { now: new Date(2024, 6, 26) }).text).toBe('26 Jul 2024')
+  // as Python's strftime writes it in the C locale
+  const parts = new ChatTemplate("{{ strftime_now('%c|%x|%X|%D|%R|%r|%h|%C|%u|%z|%Z') }}")
+  expect(parts.render(say('hi'), {}, { now: new Date(2024, 6, 7, 15, 4, 9) }).text).toBe(
+    'Sun Jul  7 15:04:09 2024|07/07/24|15:04:09|07/07/24|15:04|03:04:09 PM|Jul|20|7||',
+  )
 })
 
 test('named templates: tool_use where there are tools, else default', () => {

@@ -5,7 +5,7 @@ import { Tokenizer, type TokenizerOptions } from '../../src/text/tokenizer.ts'
 /** recorded by tools/oracle/data.py */
 export const recorded = <T>(path: string): T => JSON.parse(readFileSync(join(import.meta.dirname, '../fixtures/data', path), 'utf8')) as T
 
-export const kinds = ['llama3-like', 'smollm-like', 'llama2-like'] as const
+export const kinds = ['llama3-like', 'smollm-like', 'llama2-like', 'gemma-like'] as const
 
 export function filesOf(kind: string) {
   return {

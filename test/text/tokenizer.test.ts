@@ -104,6 +104,15 @@ describe('what is not reproduced is refused by name', () => {
     expect(() => new Tokenizer({ tokenizerJson: { model }, tokenizerConfig: {} })).toThrow(message)
   })
 
+  test.each([
+    ['smollm-like', 'qwen3', { tokenizer_class: 'Qwen2Tokenizer', add_prefix_space: true }, /tokenizer_config\.json sets add_prefix_space/],
+    ['smollm-like', 'qwen2', { add_prefix_space: true }, /add_prefix_space/],
+    ['llama2-like', 'qwen2', {}, /takes this checkpoint's for Qwen's/],
+  ])("a class of transformers' own: %s under %s with %j", (kind, modelType, change, message) => {
+    const { tokenizerJson, tokenizerConfig } = filesOf(kind)
+    expect(() => new Tokenizer({ tokenizerJson, tokenizerConfig: { ...tokenizerConfig, ...change } }, { modelType })).toThrow(message)
+  })
+
   test('a plain plus after an escaped or listed plus is no possessive quantifier', () => {
     const { tokenizerJson, tokenizerConfig } = filesOf('llama3-like')
     const pattern = { Regex: '\\++|[+*?]+|(?:a?b)+| ?[!-,]+|\\s+' }

@@ -1,4 +1,5 @@
-"""Texts full of added tokens with every flag, through small tokenizers of three kinds, as the tokenizers library makes ids of them.
+"""Texts full of added tokens with every flag, through small tokenizers of four kinds, as the tokenizers library makes ids of them, and which
+tokens transformers takes for those of a stretch of the text.
 
   python tools/oracle/added_tokens.py OUT [--seed N] [--tokenizers N] [--texts N]
 
@@ -10,11 +11,11 @@ import unicodedata
 from pathlib import Path
 
 from data_tokenizers import KINDS
-from tokenizers import AddedToken, Tokenizer, normalizers
+from tokenizers import AddedToken, Encoding, Tokenizer, normalizers
 
 CONTENTS = [
     "<a>", "<ab>", "<a>b", "b", "word", "the", " the", "é", "e\u0301", "ﬁ", "fi", "İ", " ", "  ", "\n", "\n\n", "\t", "\u00a0", "\u0085", "\ufeff", "\u3000", "\u200b", " <s>", "<s> ", "صقر", "日本", "👍", "👍🏽",
-    "a b", "x_", "_x", "1", "12", "▁", "▁low", "Ġ", "\u1112\u1161", "\u212b", "Å",
+    "a b", "x_", "_x", "1", "12", "▁", "▁▁", "▁low", "Ġ", "\u1112\u1161", "\u212b", "Å",
 ]
 PARTS = CONTENTS + [" ", " ", "  ", "\n", "\r\n", "\v", "\x1c", "\u2028", "\u2003", "a", "ab", "the ", " river", "c1", "é", "e", "\u0301", "_", "-", ".", "\u200d", "\u0660", "ª", "<", ">", "<a", "s>"]
 
@@ -22,7 +23,7 @@ PARTS = CONTENTS + [" ", " ", "  ", "\n", "\r\n", "\v", "\x1c", "\u2028", "\u200
 def build(kind: str, base: str, r: random.Random) -> Tokenizer:
     tokenizer = Tokenizer.from_str(base)
     normalizer = r.choice([None, "NFC", "NFKC", "NFD", "own"])
-    if kind != "llama2-like" and normalizer != "own":
+    if "▁" not in base and normalizer != "own":
         tokenizer.normalizer = getattr(normalizers, normalizer)() if normalizer else None
     if kind == "llama2-like" and r.random() < 0.4:
         # as newer files have it: no normalizer, a space only at the beginning of the text
@@ -43,13 +44,21 @@ def build(kind: str, base: str, r: random.Random) -> Tokenizer:
     return tokenizer
 
 
-def encode(tokenizer: Tokenizer, text: str) -> list[int] | None:
+def encode(tokenizer: Tokenizer, text: str) -> Encoding | None:
     """None where the library fails: white space stripped behind one token holds the next one."""
     try:
-        return tokenizer.encode(text, add_special_tokens=False).ids
+        return tokenizer.encode(text, add_special_tokens=False)
     except BaseException as error:  # a panic is no Exception
         assert "bad split" in str(error), error
         return None
+
+
+def mask(encoding: Encoding, start: int, end: int) -> list[int] | None:
+    """As `apply_chat_template` makes it of characters that a generation block wrote; None where one of their ends lies in no token."""
+    first, last = encoding.char_to_token(start), encoding.char_to_token(end - 1)
+    if first is None or last is None:
+        return None
+    return [int(first <= i <= last) for i in range(len(encoding.ids))]
 
 
 def main() -> None:
@@ -73,8 +82,11 @@ def main() -> None:
         bases.setdefault(kind, model)
         contents = [t["content"] for t in definition["added_tokens"][-8:]]
         texts = ["".join(r.choice(contents if r.random() < 0.45 else PARTS) for _ in range(r.randint(1, 9))) for _ in range(args.texts)]
-        ids = [encode(tokenizer, text) for text in texts]
-        cases.append(dict(kind=kind, definition=definition, texts=texts, ids=ids))
+        made = [encode(tokenizer, text) for text in texts]
+        spans = [sorted(r.sample(range(len(text) + 1), 2)) for text in texts]
+        masks = [e and mask(e, *span) for e, span in zip(made, spans)]
+        pieces = [[text[:start], text[start:end], text[end:]] for text, (start, end) in zip(texts, spans)]
+        cases.append(dict(kind=kind, definition=definition, texts=pieces, ids=[e and e.ids for e in made], masks=masks))
     (args.out / "models.json").write_text(json.dumps(bases, separators=(",", ":")), encoding="utf-8")
     (args.out / "cases.json").write_text(json.dumps(cases, separators=(",", ":")), encoding="utf-8")
 

@@ -2,7 +2,7 @@
 
   python tools/oracle/data.py OUT
 
-OUT/ holds: tokenizers/<kind>/, three small trained tokenizers as checkpoints carry them; tokens/<kind>.json, texts as ids and back;
+OUT/ holds: tokenizers/<kind>/, four small trained tokenizers as checkpoints carry them; tokens/<kind>.json, texts as ids and back;
 chats.json and chats/<kind>.json, conversations through chat templates, with ids and assistant masks; rows/<case>.json, rows of every
 shape, the settings and what SFTTrainer makes of them (ids, targets, lengths of packed rows); orders.json, which rows stood in which batch
 of which optimizer step; rows.parquet. 45 s; a second run writes the same bytes."""

@@ -31,6 +31,7 @@ CHATS = [
     dict(messages=[user("weather?"), CALL, dict(role="tool", name="weather", content='{"t": 20}'), assistant("20 degrees")], tools=[WEATHER]),
     dict(messages=[user("only a question")], add_generation_prompt=True),
     dict(messages=[user("x"), assistant("\u3000wide\u3000"), user("\x1cy\x85")]),
+    dict(messages=[user("code  please"), assistant("def f():\n    return 1\n\n\nx  =  f()      # ▁▁ 12"), user(" ▁"), assistant("  \t\t<b>two</b>  ")]),
 ]
 
 # small templates where Python's Jinja and others part: white space around blocks, strip with an argument, printing, scopes of loops

@@ -1,4 +1,4 @@
-"""Three small tokenizers of the kinds that Llama 3, SmolLM/Qwen and Llama 2 have, trained on sentences made by rule, and their chat templates."""
+"""Four small tokenizers of the kinds that Llama 3, SmolLM/Qwen, Llama 2 and Gemma have, trained on sentences made by rule, and their chat templates."""
 import json
 import random
 from pathlib import Path
@@ -120,12 +120,35 @@ def llama2_like() -> tuple[Tokenizer, dict]:
     return Tokenizer.from_str(json.dumps(definition)), config
 
 
+def gemma_like() -> tuple[Tokenizer, dict]:
+    """Pieces with ▁ for a space and none put before a text; runs of spaces, line breaks and tabs are added tokens, of which the model makes those of spaces."""
+    tokenizer, _ = llama2_like()
+    definition = json.loads(tokenizer.to_str())
+    model = definition["model"]
+    runs = ["▁" * n for n in range(2, 6)]
+    for run in runs:
+        model["vocab"][run] = len(model["vocab"])
+        model["merges"].insert(0, [run[1:], "▁"])
+    # a longer run is made of two tokens
+    model["merges"][:4] = [["▁", "▁"], ["▁▁", "▁▁"], ["▁▁▁▁", "▁"], ["▁▁", "▁"]]
+    definition["normalizer"] = dict(type="Replace", pattern=dict(String=" "), content="▁")
+    definition["pre_tokenizer"] = dict(type="Split", pattern=dict(String=" "), behavior="MergedWithPrevious", invert=False)
+    replace = dict(type="Replace", pattern=dict(String="▁"), content=" ")
+    definition["decoder"] = dict(type="Sequence", decoders=[replace, dict(type="ByteFallback"), dict(type="Fuse")])
+    definition["post_processor"] = None
+    tokenizer = Tokenizer.from_str(json.dumps(definition))
+    tokenizer.add_tokens([AddedToken(c, special=False, normalized=False) for c in [*runs, "\n", "\n\n", "\t\t", "<b>"]])
+    tokenizer.add_special_tokens(special("<bos>", "<eos>"))
+    named = dict(bos_token="<bos>", eos_token="<eos>", unk_token="<unk>")
+    return tokenizer, dict(**named, tokenizer_class="PreTrainedTokenizerFast", chat_template=INST)
+
+
 def train(tokenizer: Tokenizer, size: int, alphabet: list[str], special_tokens: list[str] = []) -> None:
     trainer = trainers.BpeTrainer(vocab_size=size, initial_alphabet=alphabet, special_tokens=special_tokens, limit_alphabet=len(alphabet), show_progress=False)
     tokenizer.train_from_iterator(sentences(400, 1), trainer)
 
 
-KINDS = {"llama3-like": llama3_like, "smollm-like": smollm_like, "llama2-like": llama2_like}
+KINDS = {"llama3-like": llama3_like, "smollm-like": smollm_like, "llama2-like": llama2_like, "gemma-like": gemma_like}
 
 
 def write(folder: Path, name: str) -> None:

@@ -6,9 +6,14 @@ The layout of OUT is described in tools/oracle/README.md."""
 import argparse
 import io
 import json
+import os
 import random
+import tempfile
 from pathlib import Path
 
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import datasets
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -50,6 +55,31 @@ def csv(count: int, r: random.Random) -> list[dict]:
     return made
 
 
+LINES = [
+    '{"text":"a"}\r{"text":"b"}\r', '{"text":"a"}\r{"text":"b"}\n{"text":"c"}', '\r{"text":"a"}\r', '{"text":"a\\u2028"}\r\n\r\n{"text":"b"}\r\n', '{"text":"a\rb"}\n',
+    '{"text":"a"} {"text":"b"}\n{"text":"c"}{"text":"d"}\n', '{"text":"a"}{"text":"b"}', '{\n "text": "a"\n}\n{\n "text": "b"\n}\n', '{"text":"a"}\n{"text":\n"b"}\n',
+    '{"text":"a"}\n{"text":\n"b"}{"text":"c"}\n{"text":"d"}\n', '{"text":"a"}\n{"text":"\\"}{"}{"text":"x\\\\"}\n{"text":"c"}\n', '{"text":"a"}\n{"text":"b","m":[{"x":"}"},\n{"x":"{"}]}\n',
+    '{"text":"a"},{"text":"b"}\n', '{"text":"a"}\n{"text":"b"} x\n', '{"text":"a"}\n{"text":"b"\n{"text":"c"}\n', '{"text":"a"}\n{"text":"b"}}\n{"text":"c"}\n', '{"text":"a"}[1]\n',
+]
+
+
+def lines() -> list[dict]:
+    """Rows of JSON lines of every shape; None where datasets refuses the file."""
+    datasets.disable_progress_bars()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
+    made = []
+    with tempfile.TemporaryDirectory() as folder:
+        for i, text in enumerate(LINES):
+            path = Path(folder, f"{i}.jsonl")
+            path.write_bytes(text.encode())
+            try:
+                rows = list(datasets.load_dataset("json", data_files=str(path), split="train", cache_dir=folder))
+            except datasets.exceptions.DatasetGenerationError:
+                rows = None
+            made.append(dict(text=text, rows=[{k: v for k, v in row.items() if v is not None} for row in rows] if rows else None))
+    return made
+
+
 ROWS = [
     dict(id=1, big=9007199254740993, f=20.0, f32=0.5, text="\ufeffowl", nested=dict(x=3.0, n=2, list=[1.0, 2.5], big=-9223372036854775808), calls=[dict(t=7.0, k=7)]),
     dict(id=2, big=2, f=1e-05, f32=16777216.0, text="a\ufeffb", nested=dict(x=-0.0, n=0, list=[], big=None), calls=[]),
@@ -67,12 +97,19 @@ def main() -> None:
     dump = lambda name, value: (args.out / name).write_text(json.dumps(value, separators=(",", ":")), encoding="utf-8")
     dump("splits.json", splits())
     dump("csv.json", csv(args.csv, random.Random(args.seed)))
+    dump("lines.json", lines())
     schema = pa.schema([
         ("id", pa.int32()), ("big", pa.int64()), ("f", pa.float64()), ("f32", pa.float32()), ("text", pa.string()),
         ("nested", pa.struct([("x", pa.float64()), ("n", pa.int64()), ("list", pa.list_(pa.float64())), ("big", pa.int64())])),
         ("calls", pa.list_(pa.struct([("t", pa.float64()), ("k", pa.int64())]))),
     ])
     pq.write_table(pa.Table.from_pylist(ROWS, schema=schema), args.out / "numbers.parquet")
+    # as pyarrow's other writers do it: pages of nulls alone in LZ4
+    calls = [dict(messages=[dict(role="user", content="a", tool_calls=None), dict(role="assistant", content=None, tool_calls=None)], n=None), dict(messages=[], n=None)]
+    messages = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string()), ("tool_calls", pa.list_(pa.string()))]))
+    pq.write_table(pa.Table.from_pylist(calls, schema=pa.schema([("messages", messages), ("n", pa.int64())])), args.out / "lz4.parquet", compression="lz4")
+    twice = pa.table([pa.array(["a"]), pa.array(["b"])], names=["text", "text"])
+    pq.write_table(twice, args.out / "twice.parquet")
     dump("numbers.json", [json.dumps(row, ensure_ascii=False) for row in pq.read_table(args.out / "numbers.parquet").to_pylist()])
 
 

@@ -466,7 +466,85 @@ m | selectattr('content', 'string') | map(attribute='content') | map('trim') | m
 m | map(attribute='tool_calls') | select('defined') | list | length
 loop
 self
+'%c%3c' % ('a', 128077)
+'%c' % 'ab'
+'%c' % -1
 cycler(1)
+cycler(1, 2).next()
+cycler(1, 2).current
+cycler(1, 2).reset()
+cycler()
+joiner('|')()
+m | groupby('role') | map(attribute='grouper') | list
+m | groupby('role') | map(attribute='list') | map('length') | list
+(m | groupby('role'))[0].grouper
+(m | groupby('role')).list
+'abc' | replace('', '-', 2)
+'abc' | replace('', '-')
+'a👍b' | replace('', '-', 3)
+'a👍b' | replace('', '-')
+'a👍b'.replace('', '-')
+'aaa' | replace('a', 'b', -1)
+'aaa' | replace('a', 'b', none)
+'%.3s' % 'a👍bcd'
+'%.2r' % '👍x'
+'%5.2s|' % '👍🏽x'
+'%#x' % 255
+'%#X' % 255
+'%#o' % 8
+'%#08x' % -255
+'%x' % 3.0
+'%+x' % 255
+'%.5d' % -42
+'%08.5d' % 42
+'%#d' % 3
+'٣' | int
+'٣.٥' | float
+' ٣_٤ ' | int
+'𝟗' | int
+'12\ufeff' | int
+'\u200212\x1f' | int
+'ff' | int(0, 16)
+'0xff' | int(0, 16)
+'-0XF_F' | int(0, 16)
+'0b101' | int(base=2)
+'0o17' | int(0, 0)
+'017' | int(9, 0)
+'000' | int(9, 0)
+'0x' | int(9, 0)
+'zz' | int(0, 36)
+'12' | int(5, 37)
+'12' | int(5, 1)
+'3.7' | int(0, 16)
+'9' | int(5, 8)
+'0b1' | int(0, 16)
+'1__0' | int(7)
+'1e_5' | float(7)
+'1e1_0' | float(7)
+'一'.isnumeric()
+'三二'.isalnum()
+'½'.isnumeric()
+'½'.isdigit()
+'➀⒈'.isdigit()
+'Ⅷ'.isalnum()
+''.__class__
+''.__class__.__mro__
+x.__class__
+x.__foo__
+x.__foo
+d.__foo
+d.__class__
+{'__x': 1, '__class__': 2}.__x
+{'__x': 1, '__class__': 2}.__class__
+{'_x': 1}._x
+1550 | round(-2)
+1650 | round(-2)
+(-1550) | round(-2)
+49 | round(-2)
+'a\tb\n\tc'.expandtabs()
+'👍\t|'.expandtabs(4)
+'a\tb'.expandtabs(0)
+'a\tb'.expandtabs(tabsize=1)
 x is not defined and y is not defined
 1 == 1 and 2 != 3 or x.y
 'a' ~ ('b' if x is defined else 'c')
@@ -500,6 +578,19 @@ caller is defined
 """.strip().split("\n")
 
 STATEMENTS = [
+    "{% for i in [1, 2, 3] %}{% set t %}a{{ i }}{% if i == 2 %}{% break %}{% endif %}b{% endset %}{{ t }};{% endfor %}|{{ t }}",
+    "{% for i in [1, 2, 3] %}{% set t %}a{{ i }}{% if i == 2 %}{% continue %}{% endif %}b{% endset %}{{ t }};{% else %}none{% endfor %}",
+    "{% for i in [1, 2, 3] %}{% filter upper %}a{{ i }}{% if i == 2 %}{% continue %}{% endif %}b{% endfilter %};{% endfor %}",
+    "{% for i in [1, 2, 3] %}{% filter upper %}a{{ i }}{% if i == 2 %}{% break %}{% endif %}b{% endfilter %};{% endfor %}",
+    "{% for i in [1, 2] %}{% set t | upper %}{% for j in 'abc' %}{{ j }}{% if j == 'b' %}{% break %}{% endif %}{% endfor %}{% endset %}{{ t }}{% endfor %}",
+    "{% for i in [1, 2] %}{% set t %}{% filter upper %}x{% continue %}{% endfilter %}{% endset %}y{% endfor %}z",
+    "{% set t %}{% break %}{% endset %}",
+    "{% for i in [1] %}{% macro f() %}{% break %}{% endmacro %}{% endfor %}",
+    "{% for g in m | groupby('role') %}{{ g.grouper }}{{ g.list | length }}{{ g[0] }}{{ g | length }}{% endfor %}",
+    "{% for g in m | groupby(attribute='role') %}{{ g['grouper'] }}{{ g['list'][0].role }}{{ g.count('user') }}{{ g.x }}{% endfor %}",
+    "{% set j = joiner() %}{% for i in [1, 2, 3] %}{{ j() }}{{ i }}{% endfor %}{% set j = joiner(sep=' | ') %}{% for i in [1, 2, 3] %}{{ j() }}{{ i }}{% endfor %}",
+    "{% set c = cycler('a', 'b', 'c') %}{{ c.current }}{% for i in range(5) %}{{ c.next() }}{{ c.current }}{{ c.pos }}{% endfor %}{{ c.reset() }}{{ c.next() }}{{ c.items }}",
+    "{% set c = cycler(1, 2) %}{{ c() }}",
     "{% for a in m %}{{ loop.index }}{{ loop.index0 }}{{ loop.first }}{{ loop.last }}{{ loop.revindex }}{{ loop.length }} {% endfor %}",
     "{% for a in m %}{{ loop.previtem.role if not loop.first }}>{{ loop.nextitem.role if not loop.last }};{% endfor %}",
     "{% for a in m if a.role == 'user' %}{{ loop.index }}{{ a.content | length }}{% else %}none{% endfor %}",

@@ -37,14 +37,7 @@ export function parseGguf(file: Bytes, path: string): GgufHeader {
   const cursor = new Cursor(file, path)
   if (file.size < 24 || decodeMagic(cursor.bytes(4)) !== 'GGUF') throw bad(path, 'does not start with GGUF')
   const version = cursor.u32()
-  if (version !== 2 && version !== 3) {
-    throw bad(
-      path,
-      version === 0x02000000 || version === 0x03000000
-        ? 'is big endian, which is not supported'
-        : `has version ${version}; 2 and 3 are supported`,
-    )
-  }
+  if (version !== 2 && version !== 3) throw otherVersion(path, version)
   const tensorCount = count(cursor, 24, 'tensors')
   const valueCount = count(cursor, 13, 'metadata values')
   const metadata = new Map<string, GgufValue>()
@@ -149,6 +142,17 @@ function checkLayout(tensors: readonly GgufTensor[], dataStart: number, alignmen
     if (end > fileSize) throw bad(path, `has ${fileSize} bytes where ${where} ends at ${end}: it was cut short`)
   }
   if (fileSize - end >= alignment && tensors.length > 0) throw bad(path, `has ${fileSize - end} bytes after its last tensor`)
+}
+
+/** A version whose bytes stand the other way round is the one of a big-endian file. */
+function otherVersion(path: string, version: number): SaqrError {
+  const swapped = version > 255 && (version & 0xffffff) === 0
+  if (version > 255 && !swapped) return bad(path, `has version ${version}; 2 and 3 are supported`)
+  const what = swapped ? 'is big endian (made for machines like s390x); little endian is' : `has version ${version}; 2 and 3 are`
+  return new SaqrError(
+    'FORMAT_GGUF',
+    `${path} is a GGUF file that ${what} supported. Convert the model to GGUF again, or use another file.`,
+  )
 }
 
 function bad(path: string, what: string): SaqrError {

@@ -9,9 +9,10 @@ import type { Metadata } from './metadata.ts'
 export function ropeScaling(meta: Metadata, architecture: string, factors: Float32Array | undefined, headDim: number): JsonObject {
   const key = (name: string) => `${architecture}.rope.${name}`
   const fail = (what: string) => new SaqrError('FORMAT_GGUF_ARCHITECTURE', `${meta.path} can't be used: ${what}.`)
-  const stated = meta.optionalString(key('scaling.type')) ?? 'none'
-  const linear = meta.optionalNumber(key('scale_linear'))
-  const type = stated === 'none' && linear !== undefined && linear !== 1 ? 'linear' : stated
+  // as llama.cpp has it: a missing type is linear, a missing factor is read from its older name, a factor of 0 is not applied
+  const factor = meta.optionalNumber(key('scaling.factor')) ?? meta.optionalNumber(key('scale_linear')) ?? 0
+  const stated = meta.optionalString(key('scaling.type')) ?? 'linear'
+  const type = stated === 'linear' && (factor === 0 || factor === 1) ? 'none' : stated
   if (factors) {
     if (type !== 'none') throw fail(`it has both rope_freqs.weight and ${key('scaling.type')} ${type}`)
     const theta = meta.optionalNumber(key('freq_base')) ?? 10000
@@ -20,7 +21,6 @@ export function ropeScaling(meta: Metadata, architecture: string, factors: Float
     return { rope_scaling: found }
   }
   if (type === 'none') return {}
-  const factor = linear ?? meta.number(key('scaling.factor'))
   if (type === 'linear') return { rope_scaling: { rope_type: 'linear', factor } }
   if (type !== 'yarn') throw fail(`it has the rope scaling ${show(type)}; linear, yarn and llama3 are supported`)
   for (const name of ['scaling.attn_factor', 'scaling.yarn_attn_factor', 'scaling.yarn_log_multiplier']) {
@@ -29,7 +29,7 @@ export function ropeScaling(meta: Metadata, architecture: string, factors: Float
   }
   const scaling: JsonObject = {
     rope_type: 'yarn',
-    factor,
+    factor: factor || meta.number(key('scaling.factor')),
     original_max_position_embeddings: meta.count(key('scaling.original_context_length'), 1),
   }
   const fast = meta.optionalNumber(key('scaling.yarn_beta_fast'))

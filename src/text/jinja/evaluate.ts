@@ -35,6 +35,13 @@ const passing = new Set(
   ),
 )
 
+/** attributes of every value in Python, of an undefined one too: templates may not use them */
+const ofAnything = new Set(
+  '__class__ __dir__ __doc__ __eq__ __format__ __hash__ __init__ __module__ __ne__ __new__ __reduce__ __repr__ __sizeof__ __str__'.split(
+    ' ',
+  ),
+)
+
 export class Evaluator {
   readonly provenance: Provenance
   protected readonly macros = new WeakMap<Callable, Macro>()
@@ -123,7 +130,9 @@ export class Evaluator {
 
   /** `of.name`: an attribute or method goes before an item. */
   attribute(of: Value, name: string): Value {
-    if (name.startsWith('__')) return new Undefined(`${name} (templates may not use it)`)
+    if (!ofAnything.has(name)) defined(of)
+    if (name.startsWith('__') && !(of instanceof Dict && of.get(name) !== undefined && !/__$/.test(name)))
+      return new Undefined(`${name} (templates may not use it)`)
     if (of instanceof Markup) return fail('an escaped or safe text is only printed: more is not supported')
     const found = this.#own(of, name)
     if (found !== undefined) return found
@@ -146,6 +155,7 @@ export class Evaluator {
       return of.fields.get(name)
     }
     if (of instanceof Callable) return of.fields?.get(name)
+    if (of instanceof Tuple && of.names?.includes(name)) return of.items[of.names.indexOf(name)]
     return method(of, name, (from, key, isKey) => (isKey ? this.item(from, key) : this.attribute(from, str(key))))
   }
 

@@ -1,7 +1,8 @@
 /** Filters of a single text or number. */
 import { take } from './arguments.ts'
+import { numeral } from './digits.ts'
 import { roundedFixed } from './format.ts'
-import { lines, strip } from './methods.ts'
+import { lines } from './methods.ts'
 import { str } from './text.ts'
 import {
   type CallArgs,
@@ -27,38 +28,55 @@ export function round(of: Value, args: CallArgs): Value {
   const places = toIndex(precision)
   if (method === 'ceil' || method === 'floor') return (method === 'ceil' ? Math.ceil : Math.floor)(Number(n) * 10 ** places) / 10 ** places
   if (method !== 'common') return fail('round knows common, ceil and floor')
-  if (typeof n === 'bigint') return places >= 0 ? n : fail('round of an integer to tens is not supported')
+  if (typeof n === 'bigint') return places >= 0 ? n : roundedTo(n, 10n ** BigInt(-places))
   return places >= 0 ? Number(roundedFixed(n, places)) : Number(roundedFixed(n / 10 ** -places, 0)) * 10 ** -places
 }
 
-const wholeNumber = /^\s*[-+]?\d(?:_?\d)*\s*$/
+/** to the nearest multiple, of two the even one */
+function roundedTo(n: bigint, unit: bigint): bigint {
+  const rest = ((n % unit) + unit) % unit
+  const below = (n - rest) / unit
+  const up = rest * 2n > unit || (rest * 2n === unit && below % 2n !== 0n)
+  return (below + (up ? 1n : 0n)) * unit
+}
 
 export function toInt(of: Value, args: CallArgs): Value {
   const [fallback = 0n, base = 10n] = take(args, 'int', 'default?', 'base?')
   defined(of)
-  if (isNumber(of)) {
-    const n = numeric(of)
-    return typeof n === 'bigint' ? n : Number.isFinite(n) ? BigInt(Math.trunc(n)) : Number.isNaN(n) ? fallback : fallback
+  if (typeof of !== 'string') return isNumber(of) ? (truncated(numeric(of)) ?? fallback) : fallback
+  const n = wholeNumber(of, toIndex(base)) ?? parseFloatText(of)
+  return (n === undefined ? undefined : truncated(n)) ?? fallback
+}
+
+/** undefined for infinity and NaN */
+const truncated = (n: bigint | number) => (typeof n === 'bigint' ? n : Number.isFinite(n) ? BigInt(Math.trunc(n)) : undefined)
+
+/** Python's int() of a text; undefined where it fails. Base 0 goes by the prefix. */
+function wholeNumber(text: string, base: number): bigint | undefined {
+  const [, sign, prefix = '', digits = ''] = /^([-+]?)(0[xob]_?)?(\w+)$/.exec(numeral(text).toLowerCase()) ?? []
+  const named = { '0x': 16, '0o': 8, '0b': 2 }[prefix.slice(0, 2)]
+  if (base < 0 || base === 1 || base > 36) return undefined
+  const has = named !== undefined && (base === 0 || base === named)
+  const by = has ? named : base || 10
+  const written = has ? digits : prefix + digits
+  if (!/^[\da-z]+(_[\da-z]+)*$/.test(written) || (base === 0 && !has && /^0[0_]*[1-9]/.test(written))) return undefined
+  let n = 0n
+  for (const c of written.replaceAll('_', '')) {
+    const digit = Number.parseInt(c, 36)
+    if (digit >= by) return undefined
+    n = n * BigInt(by) + BigInt(digit)
   }
-  if (typeof of !== 'string') return fallback
-  if (base !== 10n) return fail('int with a base is not supported')
-  if (wholeNumber.test(of))
-    return BigInt(
-      of
-        .replaceAll('_', '')
-        .trim()
-        .replace(/^\+/, '')
-        .replace(/^-(\d+)$/, '-$1'),
-    )
-  const n = parseFloatText(of)
-  return n === undefined || !Number.isFinite(n) ? fallback : BigInt(Math.trunc(n))
+  return sign === '-' ? -n : n
 }
 
 export function parseFloatText(text: string): number | undefined {
-  const trimmed = strip(text, undefined, true, true).toLowerCase()
+  const trimmed = numeral(text).toLowerCase()
   const special = /^([-+]?)(inf|infinity|nan)$/.exec(trimmed)
   if (special) return special[2] === 'nan' ? Number.NaN : special[1] === '-' ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY
-  return /^[-+]?(\d(_?\d)*\.?(\d(_?\d)*)?|\.\d(_?\d)*)(e[-+]?\d+)?$/.test(trimmed) ? Number(trimmed.replaceAll('_', '')) : undefined
+  const digits = String.raw`\d(?:_?\d)*`
+  return new RegExp(`^[-+]?(?:${digits}\\.?(?:${digits})?|\\.${digits})(?:e[-+]?${digits})?$`).test(trimmed)
+    ? Number(trimmed.replaceAll('_', ''))
+    : undefined
 }
 
 export function indent(of: Value, args: CallArgs): Value {
@@ -88,13 +106,6 @@ export function title(of: Value): Value {
     .filter((s) => s !== '')
     .map((s) => (s[0] ?? '').toUpperCase() + s.slice(1).toLowerCase())
     .join('')
-}
-
-export function replaced(text: string, from: string, to: string, most: Value | undefined): string {
-  if (most === undefined || most === null) return text.replaceAll(from, () => to)
-  const parts = text.split(from)
-  const n = toIndex(most)
-  return n < 0 ? parts.join(to) : parts.reduce((all, part, i) => (i === 0 ? part : all + (i <= n ? to : from) + part), '')
 }
 
 export const escaped = (text: string) =>

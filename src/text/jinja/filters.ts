@@ -1,8 +1,8 @@
 /** jinja2's filters. */
 import { take } from './arguments.ts'
-import { escaped, indent, parseFloatText, replaced, round, title, toInt, truncate } from './filters-scalar.ts'
+import { escaped, indent, parseFloatText, round, title, toInt, truncate } from './filters-scalar.ts'
 import { percentFormat } from './format.ts'
-import { capitalized, strip } from './methods.ts'
+import { capitalized, replace, strip } from './methods.ts'
 import { binary } from './operators.ts'
 import type { TestTable } from './tests.ts'
 import { dumps, str } from './text.ts'
@@ -163,7 +163,7 @@ function grouped(of: Value, args: CallArgs, context: FilterContext): Value {
     if (groups.length === 0 || !equal(key(item), key(groups.at(-1)!.items[0]!))) groups.push({ key: get(item), items: [] })
     groups.at(-1)!.items.push(item)
   }
-  return groups.map((group) => new Tuple([group.key, group.items]))
+  return groups.map((group) => new Tuple([group.key, group.items], ['grouper', 'list']))
 }
 
 function unique(of: Value, args: CallArgs, context: FilterContext): Value {
@@ -273,7 +273,7 @@ export const filters: Readonly<Record<string, Filter>> = {
   rejectattr: selected(false, true),
   replace: (of, args) => {
     const [from, to, most] = take(args, 'replace', 'old', 'new', 'count?')
-    return replaced(str(of), str(from!), str(to!), most)
+    return replace(str(of), str(from!), str(to!), most === undefined || most === null ? -1 : toIndex(most))
   },
   reverse: (of) => (typeof of === 'string' ? [...of].reverse().join('') : reversed(of)),
   round,

@@ -1,6 +1,20 @@
 /** Python's `'…' % values` and `'…'.format(values)`, as far as templates go. */
 import { repr, reprFloat, str } from './text.ts'
-import { type CallArgs, Dict, defined, described, fail, isNumber, numeric, Range, Tuple, Undefined, type Value } from './values.ts'
+import {
+  type CallArgs,
+  codePoints,
+  Dict,
+  defined,
+  described,
+  fail,
+  isNumber,
+  joined,
+  numeric,
+  Range,
+  Tuple,
+  Undefined,
+  type Value,
+} from './values.ts'
 
 export function percentFormat(format: string, values: Value): string {
   const items = values instanceof Tuple ? [...values.items] : [values]
@@ -37,19 +51,23 @@ export function percentFormat(format: string, values: Value): string {
 function percentOne(type: string, value: Value, precision: number | undefined, flags: string, whole: string): string {
   switch (type) {
     case 's':
-      return str(value).slice(0, precision)
+      return cutTo(str(value), precision)
     case 'r':
-      return repr(value).slice(0, precision)
+      return cutTo(repr(value), precision)
+    case 'c':
+      if (typeof value === 'string' && [...value].length === 1) return value
+      return typeof value === 'bigint' ? String.fromCodePoint(Number(value)) : fail(`${described(defined(value))} is no single character`)
     case 'd':
     case 'i':
     case 'u':
-      return signed(String(wholeOf(value)), flags)
+      return signed(wholeAs(wholeOf(value), 10, precision), flags)
     case 'x':
-      return wholeOf(value).toString(16)
     case 'X':
-      return wholeOf(value).toString(16).toUpperCase()
-    case 'o':
-      return wholeOf(value).toString(8)
+    case 'o': {
+      if (typeof value === 'number') return fail(`a float can not be formatted by ${type}`)
+      const text = wholeAs(wholeOf(value), type === 'o' ? 8 : 16, precision, flags.includes('#') ? `0${type.toLowerCase()}` : '')
+      return signed(type === 'X' ? text.toUpperCase() : text, flags)
+    }
     case 'f':
     case 'F':
     case 'e':
@@ -60,6 +78,14 @@ function percentOne(type: string, value: Value, precision: number | undefined, f
     default:
       return fail(`the format ${whole} is not supported`)
   }
+}
+
+const cutTo = (text: string, length: number | undefined) => (length === undefined ? text : joined(codePoints(text).slice(0, length)))
+
+/** with as many digits as the precision asks for */
+function wholeAs(n: bigint, base: number, precision = 1, prefix = ''): string {
+  const digits = (n < 0n ? -n : n).toString(base).padStart(precision, '0')
+  return (n < 0n ? '-' : '') + prefix + digits
 }
 
 const signed = (text: string, flags: string) =>
@@ -112,7 +138,7 @@ function padded(text: string, width: number, align: string, fill: string): strin
   if (missing <= 0) return text
   if (align === '<') return text + fill.repeat(missing)
   if (align === '^') return fill.repeat(Math.floor(missing / 2)) + text + fill.repeat(Math.ceil(missing / 2))
-  const sign = align === '=' ? (/^[-+ ]/.exec(text)?.[0] ?? '') : ''
+  const sign = align === '=' ? /^[-+ ]?(?:0[xXo])?/.exec(text)![0] : ''
   return sign + fill.repeat(missing) + text.slice(sign.length)
 }
 

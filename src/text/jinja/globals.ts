@@ -22,12 +22,45 @@ export function defineGlobals(scope: Scope, now: Date): void {
       }
       return made
     },
-    cycler: () => fail('cycler() is not supported'),
-    joiner: () => fail('joiner() is not supported'),
+    cycler: ({ positional }) => cycler(positional),
+    joiner: (args) => joiner(take(args, 'joiner', 'sep?')[0] ?? ', '),
     self: () => fail('self is not supported'),
     lipsum: () => fail('lipsum() is not supported'),
   }
   for (const [name, call] of Object.entries(functions)) scope.set(name, new Callable(name, call))
+}
+
+/** Nothing at its first call, the text from the second on. */
+function joiner(between: Value): Callable {
+  let used = false
+  return new Callable('joiner', () => {
+    const value = used ? between : ''
+    used = true
+    return value
+  })
+}
+
+/** One value after the other by `next()`, from the first again behind the last or after `reset()`. */
+function cycler(values: readonly Value[]): Callable {
+  if (values.length === 0) return fail('cycler() needs values')
+  let at = 0
+  const fields = new Map<string, Value>([['items', new Tuple(values)]])
+  const moveTo = (to: number) => {
+    at = to % values.length
+    fields.set('pos', BigInt(at)).set('current', values[at]!)
+  }
+  const next = () => {
+    const value = values[at]!
+    moveTo(at + 1)
+    return value
+  }
+  const reset = () => {
+    moveTo(0)
+    return null
+  }
+  moveTo(0)
+  fields.set('next', new Callable('next', next)).set('reset', new Callable('reset', reset))
+  return new Callable('cycler', () => fail('a cycler is asked for its next()'), fields)
 }
 
 function range(args: Value[]): Range {

@@ -1,5 +1,6 @@
 /** Methods of strings, mappings, lists and numbers that templates call. Those that change a value are refused, as in transformers' sandbox. */
 import { take } from './arguments.ts'
+import { isDigit, isNumeric } from './digits.ts'
 import { braceFormat } from './format.ts'
 import { isPythonSpace } from './lexer.ts'
 import { str } from './text.ts'
@@ -129,12 +130,14 @@ function split(self: string, args: CallArgs, fromRight: boolean): Value {
     : [...all.slice(0, limit), all.slice(limit).join(by)]
 }
 
-function replace(s: string, from: string, to: string, limit: number): string {
-  if (limit < 0) return s.replaceAll(from, () => to)
+/** Python's str.replace: the first `limit`, all where it is negative */
+export function replace(s: string, from: string, to: string, limit: number): string {
   if (from === '') {
     const characters = [...s]
+    if (limit < 0) return to + characters.map((c) => c + to).join('')
     return characters.map((c, i) => (i < limit ? to + c : c)).join('') + (characters.length < limit ? to : '')
   }
+  if (limit < 0) return s.replaceAll(from, () => to)
   const parts = s.split(from)
   return (
     parts.slice(0, limit + 1).join(to) +
@@ -204,6 +207,23 @@ export const capitalized = (s: string): string => {
   return ([...upper].length > 1 ? [...upper][0]! + [...upper].slice(1).join('').toLowerCase() : upper) + rest.join('').toLowerCase()
 }
 
+/** Tabs as spaces up to the next column that `size` divides; a line begins behind \n and \r. */
+function expanded(self: string, size: number): string {
+  let column = 0
+  return [...self]
+    .map((c) => {
+      if (c === '\n' || c === '\r') column = 0
+      else if (c !== '\t') column++
+      else {
+        const spaces = size > 0 ? size - (column % size) : 0
+        column += spaces
+        return ' '.repeat(spaces)
+      }
+      return c
+    })
+    .join('')
+}
+
 const cased = /\p{L}/u
 const ofText: Record<string, Method<string>> = {
   strip: (self, args) => strip(self, take(args, 'strip', 'chars?')[0], true, true),
@@ -260,13 +280,13 @@ const ofText: Record<string, Method<string>> = {
     const sign = /^[-+]/.exec(self)?.[0] ?? ''
     return missing > 0 ? sign + '0'.repeat(missing) + self.slice(sign.length) : self
   },
-  expandtabs: (self) => (self.includes('\t') ? fail('expandtabs() is not supported') : self),
+  expandtabs: (self, args) => expanded(self, toIndex(take(args, 'expandtabs', 'tabsize?')[0] ?? 8n)),
   isspace: (self) => self !== '' && [...self].every(isPythonSpace),
   isalpha: every(/\p{L}/u),
-  isalnum: every(/[\p{L}\p{N}]/u),
-  isdigit: every(/[\p{Nd}²³¹⁰⁴-⁹₀-₉①-⑨]/u),
+  isalnum: (self) => self !== '' && [...self].every((c) => cased.test(c) || isNumeric.test(c)),
+  isdigit: every(isDigit),
   isdecimal: every(/\p{Nd}/u),
-  isnumeric: every(/\p{N}/u),
+  isnumeric: every(isNumeric),
   isascii: (self) => [...self].every((c) => c <= '\x7f'),
   islower: (self) => cased.test(self) && self === self.toLowerCase() && self !== self.toUpperCase(),
   isupper: (self) => cased.test(self) && self === self.toUpperCase() && self !== self.toLowerCase(),

@@ -64,8 +64,13 @@ class Parser extends Expressions {
   #closed(end: string): Stmt[] {
     const loops = this.#loops
     this.#loops = 0
-    const body = this.#block([end])
+    const body = this.#inner(end)
     this.#loops = loops
+    return body
+  }
+
+  #inner(end: string): Stmt[] {
+    const body = this.#block([end])
     this.#end(end)
     return body
   }
@@ -140,7 +145,7 @@ class Parser extends Expressions {
       return { type: 'set', target, value }
     }
     const filters = this.isOperator('|') ? this.filters(null) : null
-    return { type: 'setBlock', target, filters, body: this.#closed('endset') }
+    return { type: 'setBlock', target, filters, body: this.#inner('endset') }
   }
 
   #parameters(): MacroNode['parameters'] {
@@ -172,7 +177,7 @@ class Parser extends Expressions {
 
   #filterBlock(): Stmt {
     const filters = this.filters(null, true)
-    return { type: 'filterBlock', filters, body: this.#closed('endfilter') }
+    return { type: 'filterBlock', filters, body: this.#inner('endfilter') }
   }
 
   #with(): Stmt {

@@ -70,8 +70,7 @@ export class Renderer extends Evaluator {
       case 'callBlock':
         return this.#callBlock(node, scope)
       case 'filterBlock':
-        this.#text += str(this.#filtered(node.filters, this.#capture(node.body, new Scope(scope)), scope))
-        return
+        return this.#filterBlock(node, scope)
       case 'with':
         return this.#with(node, scope)
       case 'generation':
@@ -112,12 +111,26 @@ export class Renderer extends Evaluator {
     return this.writers.at(-1)?.includes(last) ? [last] : []
   }
 
-  #setBlock({ target, filters, body }: Extract<Stmt, { type: 'setBlock' }>, scope: Scope): undefined {
+  /** A loop that is left within has nothing of the block. */
+  #setBlock({ target, filters, body }: Extract<Stmt, { type: 'setBlock' }>, scope: Scope): Jump {
+    let jump: Jump
     const [value, reads] = this.provenance.apart(() => {
-      const text = this.#capture(body, new Scope(scope))
-      return filters ? this.#filtered(filters, text, scope) : text
+      const text = this.#captured(() => {
+        jump = this.#run(body, new Scope(scope))
+      })
+      return jump || !filters ? text : this.#filtered(filters, text, scope)
     })
-    this.#assign(target, value, reads, scope)
+    if (!jump) this.#assign(target, value, reads, scope)
+    return jump
+  }
+
+  #filterBlock({ filters, body }: Extract<Stmt, { type: 'filterBlock' }>, scope: Scope): Jump {
+    let jump: Jump
+    const text = this.#captured(() => {
+      jump = this.#run(body, new Scope(scope))
+    })
+    if (!jump) this.#text += str(this.#filtered(filters, text, scope))
+    return jump
   }
 
   /** Filters without an operand, put behind a text. */

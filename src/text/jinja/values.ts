@@ -27,8 +27,11 @@ export class Undefined {
 
 export class Tuple {
   readonly items: readonly Value[]
-  constructor(items: readonly Value[]) {
+  /** by which its items are attributes too (a group's `grouper` and `list`) */
+  readonly names?: readonly string[]
+  constructor(items: readonly Value[], names?: readonly string[]) {
     this.items = items
+    this.names = names
   }
 }
 
