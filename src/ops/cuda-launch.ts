@@ -37,8 +37,17 @@ export interface CudaStep<A extends AttrSpecs = AttrSpecs> {
   attrs: Attrs<A>
 }
 
-/** A bigint is a pointer, a number an int (32 bits, also unsigned), `{ f32 }` a float, `{ f64 }` a double. */
-export type KernelArg = bigint | number | { f32: number } | { f64: number }
+/**
+ * What Hopper's copies of tiles are told of a bf16 matrix (`Map` in hopper.cuh): tiles are `high` rows of 64 columns, zeros beyond the
+ * matrix's edges, swizzled by 128 bytes in shared memory.
+ */
+export interface Tiles {
+  of: CudaTensor
+  high: number
+}
+
+/** A bigint is a pointer, a number an int (32 bits, also unsigned), `{ f32 }` a float, `{ f64 }` a double, `{ tiles }` a Map (null: unused). */
+export type KernelArg = bigint | number | { f32: number } | { f64: number } | { tiles: Tiles | null }
 
 export interface KernelLaunch {
   kind: 'kernel'
@@ -48,6 +57,8 @@ export interface KernelLaunch {
   block: number
   /** bytes of dynamic shared memory */
   shared: number
+  /** blocks of a cluster, side by side along x (Hopper); 1: no clusters, or those that the kernel itself declares */
+  cluster: number
   args: KernelArg[]
 }
 
@@ -87,11 +98,14 @@ export interface CudaSource {
 export interface Card {
   /** compute capability: 80, 90, 120 … */
   arch: number
+  multiprocessors: number
 }
 
 export interface CudaOp<A extends AttrSpecs = AttrSpecs> {
+  /** inputs that are small weights in f32 which it would read in bf16: a plan has copies of those made once a segment */
+  copies?(step: CudaStep<A>): number[]
   /** bytes of scratch that its launches use; only theirs while the step runs */
-  scratch?(step: CudaStep<A>): number
+  scratch?(step: CudaStep<A>, card: Card): number
   launch(step: CudaStep<A>, scratch: bigint, card: Card): Launch[]
 }
 
@@ -129,9 +143,14 @@ export function kernel(
   block: number,
   args: KernelArg[],
   shared = 0,
+  cluster = 1,
 ): KernelLaunch {
-  return { kind: 'kernel', source: from, name, grid: [grid[0]!, grid[1] ?? 1, grid[2] ?? 1], block, shared, args }
+  return { kind: 'kernel', source: from, name, grid: [grid[0]!, grid[1] ?? 1, grid[2] ?? 1], block, shared, cluster, args }
 }
+
+/** whether tiles of it can be copied: bf16, rows that begin at multiples of 16 bytes */
+export const hasTiles = ({ dtype, at, stride }: CudaTensor) => dtype === 'bf16' && at % 16n === 0n && stride % 8 === 0
+export const tiles = (of: CudaTensor | null, high: number): KernelArg => ({ tiles: of && { of, high } })
 
 export const f32 = (value: number): KernelArg => ({ f32: value })
 export const f64 = (value: number): KernelArg => ({ f64: value })

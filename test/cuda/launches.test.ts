@@ -11,7 +11,7 @@ import { complete } from '../../src/ops/attrs.ts'
 import { type CudaStep, type CudaTensor, elementwise, source } from '../../src/ops/cuda-launch.ts'
 import { cudaOps } from '../../src/ops/generated/cuda.ts'
 
-const card = { arch: 90 }
+const card = { arch: 90, multiprocessors: 132 }
 const quant = { codebook: 1n, absmax: 2n, absmax8: 0n, code2: 0n, absmax2: 0n, offset: 0, blocksize: 64, blocksize2: 1 }
 
 function tensor(at: number, rows: number, cols: number, dtype: CudaTensor['dtype'], stride = cols): CudaTensor {
@@ -51,13 +51,13 @@ describe('product', () => {
   })
 
   test('asks for the bias and the largest weight at once', () => {
-    expect(cudaOps.product!.run.scratch!(lora)).toBe(256 + 96 * 64 * 2)
+    expect(cudaOps.product!.run.scratch!(lora, card)).toBe(256 + 96 * 64 * 2)
   })
 
   test('reads weights of its own type where they lie', () => {
     const plain = step('product', [y, null, x, tensor(0x2000, 96, 64, 'bf16')], [y], { alpha: 0.5 })
     expect(cudaOps.product!.run.launch(plain, 0n, card)).toMatchObject([{ kind: 'matmul', c: y, alpha: 0.5, b: { at: 0x2000n } }])
-    expect(cudaOps.product!.run.scratch!(plain)).toBe(0)
+    expect(cudaOps.product!.run.scratch!(plain, card)).toBe(0)
   })
 })
 

@@ -1,16 +1,24 @@
 /** Puts launches on the card's stream, eagerly or while it is being captured. */
-import type { KernelArg, KernelLaunch, Launch } from '../../ops/cuda-launch.ts'
+import type { KernelArg, KernelLaunch, Launch, Tiles } from '../../ops/cuda-launch.ts'
 import type { Card, Pinned } from './card.ts'
 import type { Kernels } from './kernels.ts'
 import type { Matmuls } from './matmul.ts'
 
-/** layout of the block of native memory that describes a launch to the driver: its `extra` list, the size, the arguments */
+/** layout of the block of native memory that describes a launch to the driver: its `extra` list, the size, CUlaunchConfig, the arguments */
 const SIZE_AT = 64
-const ARGS_AT = 128
+const CONFIG_AT = 128
+const CLUSTER_AT = CONFIG_AT + 64
+const ARGS_AT = 320
 const BLOCK = 4096
 /** CU_LAUNCH_PARAM_BUFFER_POINTER, CU_LAUNCH_PARAM_BUFFER_SIZE */
 const BUFFER = 1n
 const BUFFER_SIZE = 2n
+/** CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION */
+const CLUSTER = 4
+/** sizeof(CUtensorMap), also where it may lie */
+const MAP = { bytes: 128, align: 64 }
+/** CU_TENSOR_MAP_: DATA_TYPE_BFLOAT16, INTERLEAVE_NONE, SWIZZLE_128B, L2_PROMOTION_L2_128B, FLOAT_OOB_FILL_NONE (zeros) */
+const TILES = { bf16: 9, plain: 0, swizzled: 3, promotion: 2, zeros: 0 }
 
 export class Launcher {
   readonly #card: Card
@@ -38,10 +46,32 @@ export class Launcher {
     else this.#card.zeroRows(what.at, what.rows, what.bytes, what.pitch)
   }
 
-  #kernel({ source, name, grid, block, shared, args }: KernelLaunch): void {
+  #kernel({ source, name, grid, block, shared, cluster, args }: KernelLaunch): void {
     const f = this.#kernels.get(source, name, shared)
+    const { driver, stream } = this.#card
+    const { address } = this.#memory
     this.#view.setBigUint64(SIZE_AT, BigInt(this.#write(args)), true)
-    this.#card.driver.call('launch', f, grid[0], grid[1], grid[2], block, 1, 1, shared, this.#card.stream, 0n, this.#memory.address)
+    if (cluster === 1) {
+      driver.call('launch', f, grid[0], grid[1], grid[2], block, 1, 1, shared, stream, 0n, address)
+    } else {
+      this.#configure([...grid, block, 1, 1, shared], cluster)
+      driver.call('launchClusters', address + BigInt(CONFIG_AT), f, 0n, address)
+    }
+  }
+
+  /** CUlaunchConfig with one attribute: the cluster's size */
+  #configure(sizes: number[], cluster: number): void {
+    const view = this.#view
+    sizes.forEach((size, i) => {
+      view.setUint32(CONFIG_AT + 4 * i, size, true)
+    })
+    view.setBigUint64(CONFIG_AT + 32, this.#card.stream, true)
+    view.setBigUint64(CONFIG_AT + 40, this.#memory.address + BigInt(CLUSTER_AT), true)
+    view.setUint32(CONFIG_AT + 48, 1, true)
+    view.setUint32(CLUSTER_AT, CLUSTER, true)
+    ;[cluster, 1, 1].forEach((blocks, i) => {
+      view.setUint32(CLUSTER_AT + 8 + 4 * i, blocks, true)
+    })
   }
 
   /** the arguments as C lays them out; returns their size */
@@ -55,6 +85,10 @@ export class Launcher {
       } else if (typeof arg === 'object' && 'f32' in arg) {
         view.setFloat32(at, arg.f32, true)
         at += 4
+      } else if (typeof arg === 'object' && 'tiles' in arg) {
+        at = (at + MAP.align - 1) & -MAP.align
+        if (arg.tiles) this.#encode(arg.tiles, at)
+        at += MAP.bytes
       } else {
         at = (at + 7) & ~7
         if (typeof arg === 'bigint') view.setBigUint64(at, arg, true)
@@ -63,6 +97,15 @@ export class Launcher {
       }
     }
     return at - ARGS_AT
+  }
+
+  #encode({ of: { at: from, rows, cols, stride }, high }: Tiles, at: number): void {
+    const sizes = BigUint64Array.of(BigInt(cols), BigInt(rows))
+    const strides = BigUint64Array.of(BigInt(2 * stride))
+    const [box, steps] = [Uint32Array.of(64, high), Uint32Array.of(1, 1)]
+    const { bf16, plain, swizzled, promotion, zeros } = TILES
+    const map = this.#memory.address + BigInt(at)
+    this.#card.driver.call('encodeTiles', map, bf16, 2, from, sizes, strides, box, steps, plain, swizzled, promotion, zeros)
   }
 
   dispose(): void {

@@ -7,6 +7,7 @@ import type { For } from '../../ops/op.ts'
 import { sizeOf } from '../../ops/tensor.ts'
 import { disposed, type LoadedPlan, segmentOf } from '../device.ts'
 import type { Card } from './card.ts'
+import { Copies } from './copies.ts'
 import type { Launcher } from './launcher.ts'
 import type { CudaStore } from './store.ts'
 
@@ -25,13 +26,14 @@ export interface Places {
 export class CudaPlan implements LoadedPlan {
   readonly plan: Plan
   readonly seconds: Float64Array | undefined
-  /** bytes of scratch its widest step uses */
+  /** bytes of scratch its widest step uses, behind the copies of small weights */
   readonly scratchBytes: number
   readonly sources: ReadonlySet<CudaSource>
   readonly #card: Card
   readonly #store: CudaStore
   readonly #launcher: Launcher
   readonly #places: Places
+  readonly #copies: Copies
   readonly #forget: (free: () => void) => void
   #disposed = false
   /** a store tensor it reads that is there no more */
@@ -40,6 +42,7 @@ export class CudaPlan implements LoadedPlan {
   /** profile: the moment before each step, and after the last */
   readonly #events: bigint[] = []
   #launches: Launch[][] = []
+  #steps: CudaStep[] = []
   #generation = -1
 
   constructor(
@@ -57,9 +60,18 @@ export class CudaPlan implements LoadedPlan {
     this.#launcher = launcher
     this.#places = places
     this.#forget = forget
-    const steps = plan.steps.map((step) => this.#resolve(step))
-    this.scratchBytes = Math.max(0, ...plan.steps.map((step, i) => opOf(step).run.scratch?.(steps[i]!) ?? 0))
-    const launches = plan.steps.flatMap((step, i) => opOf(step).run.launch(steps[i]!, 0n, card))
+    const resolved = plan.steps.map((step) => this.#resolve(step))
+    this.#copies = new Copies(
+      plan,
+      resolved,
+      plan.steps.map((step, i) => opOf(step).run.copies?.(resolved[i]!) ?? []),
+    )
+    const steps = this.#copies.in(resolved, 0n)
+    this.scratchBytes = this.#copies.bytes + Math.max(0, ...plan.steps.map((step, i) => opOf(step).run.scratch?.(steps[i]!, card) ?? 0))
+    const launches = [
+      ...plan.steps.flatMap((step, i) => opOf(step).run.launch(steps[i]!, 0n, card)),
+      ...this.#copies.launches(0, steps.length, resolved, 0n),
+    ]
     this.sources = new Set(launches.flatMap((l) => (l.kind === 'kernel' ? [l.source] : [])))
     if (profile) {
       this.seconds = new Float64Array(plan.steps.length)
@@ -93,15 +105,28 @@ export class CudaPlan implements LoadedPlan {
     }
   }
 
-  /** the launches of a step on the addresses of now */
-  #launchesOf(index: number): Launch[] {
+  /** Brings the launches to the addresses of now. */
+  #place(): void {
     this.#alive()
-    if (this.#generation !== this.#places.generation) {
-      this.#dropGraphs()
-      this.#launches = this.plan.steps.map((step) => opOf(step).run.launch(this.#resolve(step), this.#places.scratch, this.#card))
-      this.#generation = this.#places.generation
-    }
+    if (this.#generation === this.#places.generation) return
+    this.#dropGraphs()
+    const { scratch } = this.#places
+    this.#steps = this.plan.steps.map((step) => this.#resolve(step))
+    const steps = this.#copies.in(this.#steps, scratch)
+    const free = scratch + BigInt(this.#copies.bytes)
+    this.#launches = this.plan.steps.map((step, i) => opOf(step).run.launch(steps[i]!, free, this.#card))
+    this.#generation = this.#places.generation
+  }
+
+  #launchesOf(index: number): Launch[] {
+    this.#place()
     return this.#launches[index]!
+  }
+
+  /** Enqueues what makes the copies that steps [from, to) read. */
+  #copy(from: number, to: number): void {
+    this.#place()
+    for (const launch of this.#copies.launches(from, to, this.#steps, this.#places.scratch)) this.#launcher.launch(launch)
   }
 
   /** every launch of steps [from, to), for measurements */
@@ -128,6 +153,7 @@ export class CudaPlan implements LoadedPlan {
 
   /** Runs steps one by one, waiting for each: an error names its step. */
   runSteps(from: number, to: number): void {
+    this.#copy(from, to)
     for (let i = from; i < to; i++) {
       this.#enqueue(i)
       try {
@@ -142,7 +168,7 @@ export class CudaPlan implements LoadedPlan {
   enqueue(name: string): void {
     const segment = segmentOf(this, name)
     if (segment.from === segment.to) return
-    this.#launchesOf(segment.from)
+    this.#place()
     const graph = this.#graphs.get(name)
     if (graph) {
       this.#card.driver.call('graphLaunch', graph, this.#card.stream)
@@ -156,6 +182,7 @@ export class CudaPlan implements LoadedPlan {
     const { driver, stream } = this.#card
     driver.call('captureBegin', stream, RELAXED)
     try {
+      this.#copy(from, to)
       for (let i = from; i < to; i++) {
         if (this.seconds) driver.call('eventRecord', this.#events[i]!, stream, EXTERNAL)
         this.#enqueue(i)
