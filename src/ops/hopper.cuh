@@ -18,7 +18,7 @@ __device__ __forceinline__ void publishBarriers() { asm volatile("fence.mbarrier
 __device__ __forceinline__ void arrive(Barrier* b) { asm volatile("{.reg .b64 t; mbarrier.arrive.shared::cta.b64 t, [%0];}" ::"r"(sharedAddress(b)) : "memory"); }
 // at the same barrier of another block of the cluster
 __device__ __forceinline__ void arriveAt(Barrier* b, int block) {
-  asm volatile("{.reg .b32 a; mapa.shared::cluster.u32 a, %0, %1; mbarrier.arrive.release.cluster.shared::cluster.b64 _, [a];}" ::"r"(sharedAddress(b)), "r"(block) : "memory");
+  asm volatile("{.reg .b32 a; mapa.shared::cluster.u32 a, %0, %1; mbarrier.arrive.shared::cluster.b64 _, [a];}" ::"r"(sharedAddress(b)), "r"(block) : "memory");
 }
 // arrives; the phase ends when that many bytes have come too
 __device__ __forceinline__ void arriveWith(Barrier* b, int bytes) {
@@ -28,7 +28,7 @@ __device__ __forceinline__ void arriveWith(Barrier* b, int bytes) {
 __device__ __forceinline__ void await(Barrier* b, int parity) {
   unsigned done;
   do {
-    asm volatile("{.reg .pred p; mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 p, [%1], %2; selp.u32 %0, 1, 0, p;}" : "=r"(done) : "r"(sharedAddress(b)), "r"(parity) : "memory");
+    asm volatile("{.reg .pred p; mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2; selp.u32 %0, 1, 0, p;}" : "=r"(done) : "r"(sharedAddress(b)), "r"(parity) : "memory");
   } while (!done);
 }
 
@@ -52,14 +52,19 @@ __device__ __forceinline__ int clusterSize() {
 }
 __device__ __forceinline__ void clusterSync() { asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory"); }
 // from the same place in the shared memory of another block of the cluster
-__device__ __forceinline__ float loadFrom(const float* p, int block) {
-  float x;
-  asm volatile("{.reg .b32 a; mapa.shared::cluster.u32 a, %1, %2; ld.shared::cluster.f32 %0, [a];}" : "=f"(x) : "r"(sharedAddress(p)), "r"(block) : "memory");
+__device__ __forceinline__ float4 loadFrom(const float* p, int block) {
+  float4 x;
+  asm volatile("{.reg .b32 a; mapa.shared::cluster.u32 a, %4, %5; ld.shared::cluster.v4.f32 {%0, %1, %2, %3}, [a];}"
+               : "=f"(x.x), "=f"(x.y), "=f"(x.z), "=f"(x.w)
+               : "r"(sharedAddress(p)), "r"(block)
+               : "memory");
   return x;
 }
 // THREADS threads, at one of the hardware's barriers (0 is __syncthreads')
 template <int THREADS> __device__ __forceinline__ void meet(int barrier) { asm volatile("bar.sync %0, %1;" ::"r"(barrier), "n"(THREADS) : "memory"); }
 
+// has the copy engine fetch a map before it is used
+__device__ __forceinline__ void prefetchMap(const Map& map) { asm volatile("prefetch.tensormap [%0];" ::"l"(&map) : "memory"); }
 // A tile that starts at (row, column) of the map's matrix; zeros beyond its edges.
 __device__ __forceinline__ void copyTile(void* to, const Map& map, Barrier* b, int row, int column) {
   asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4}], [%2];" ::"r"(sharedAddress(to)), "l"(&map), "r"(sharedAddress(b)),

@@ -1,7 +1,7 @@
 /**
- * A sum of products: on Hopper one kernel of our own that reads the parts where they lie (large.cuh, narrow.cu), elsewhere and for what those
- * don't take one cuBLASLt call a part, each adding to the one before. Which way is a matter of shapes, types and alignment alone. A weight
- * that is not of x's type (NF4, the f32 matrices of an adapter) is brought into scratch first.
+ * One part is a cuBLASLt call; several are, on Hopper, one kernel of our own that reads them where they lie (large.cuh), as a rank's product
+ * is (narrow.cu). Elsewhere, and for what those don't take, it is one cuBLASLt call a part, each adding to the one before. Which way is a matter
+ * of shapes, types and alignment alone. A weight that is not of x's type (NF4, an adapter's f32) is brought into scratch first.
  */
 import { materialise, materialisedBytes } from '../cast/cuda.ts'
 import { type Card, type CudaStep, type KernelLaunch, type Launch, runs } from '../cuda-launch.ts'
@@ -31,14 +31,11 @@ function materialised(step: Step, o: Operands, scratch: bigint): { operands: Ope
   return { operands: { ...o, parts: made.map((m) => m.part) }, launches: made.flatMap((m) => m.launch) }
 }
 
-/** the whole product as one kernel of ours; null: none takes it */
+/** the whole product as one kernel of ours; null: none takes it, or cuBLASLt does as well */
 function ours(step: Step, o: Operands, card: Card): KernelLaunch | null {
   const [part, ...more] = o.parts
-  if (more.length === 0 && !o.addend && !o.bias) {
-    const narrow = narrowProduct(part!.x, part!.w, o.trans, o.alpha, o.y, card)
-    if (narrow) return narrow
-  }
-  return largeFits(o, card) ? largeLaunch(step, o, card) : null
+  if (more.length) return largeFits(o, card) ? largeLaunch(step, o, card) : null
+  return o.addend || o.bias ? null : narrowProduct(part!.x, part!.w, o.trans, o.alpha, o.y, card)
 }
 
 /** the bias lies before the weight in scratch */

@@ -19,10 +19,7 @@ struct Rest {
 
 constexpr int kRows = 128, kDepth = 64;  // of a tile; one row of kDepth is 128 bytes
 constexpr int kBox = 64 * 128;           // bytes of 64 rows
-#ifndef ROW_TILES
-#define ROW_TILES 8
-#endif
-constexpr int kRowTiles = ROW_TILES;             // pairs of row tiles that are walked together, so that x and w are found in L2
+constexpr int kRowTiles = 8;             // pairs of row tiles that are walked together, so that x and w are found in L2
 
 template <int N> struct Large {
   static constexpr int STAGES = N == 256 ? 4 : 6, X = 2 * kBox, STAGE = X + N * 128;
@@ -75,7 +72,8 @@ template <int N, bool TRANS> __device__ __forceinline__ void produce(typename La
       Barrier* full = &s.full[ring.stage];
       await(&s.empty[ring.stage], ring.parity ^ 1);
       arriveWith(full, 4 * kBox);
-      for (int h = 0; h < 2; h++) copyTile(s.tiles[ring.stage] + h * 2 * kBox, maps.addend, full, row, column + c + h * 64);
+      // each block copies half of the columns for both: nobody is ahead of the other's `empty`
+      for (int b = 0; b < 2; b++) copyTileTo(s.tiles[ring.stage] + rank * 2 * kBox, maps.addend, full, row + (b - rank) * kRows, column + c + rank * 64, 1 << b);
     }
   }
 }
@@ -86,14 +84,23 @@ __device__ __forceinline__ void release(Barrier* empty) {
   if (threadIdx.x % 32 < 2) arriveAt(empty, threadIdx.x % 32);
 }
 
-template <int N, bool TRANS> __device__ __forceinline__ void multiplyStage(float (&c)[N / 2], unsigned stage, int group, int depth, int add) {
-  unsigned long long x = operand(stage + group * kBox), w = operand(stage + Large<N>::X, TRANS ? kBox : 16);
-  if (depth >= kDepth) {
+// c += x · wᵀ over a stage, and the products of the stage before are done. What is issued and waited for has no branches: else the
+// compiler waits for more.
+template <int N, bool TRANS> __device__ __forceinline__ void multiplyStage(float (&c)[N / 2], unsigned long long x, unsigned long long w, int add) {
+  beginProducts();
 #pragma unroll
-    for (int i = 0; i < 4; i++) multiply<false, TRANS>(c, x + i * kStep<false>, w + i * kStep<TRANS>, i ? 1 : add);
-  } else {
+  for (int i = 0; i < 4; i++) multiply<false, TRANS>(c, x + i * kStep<false>, w + i * kStep<TRANS>, i ? 1 : add);
+  commitProducts();
+  waitProducts<1>();
+}
+// the same over the last columns of a part, fewer than kDepth; all products are done
+template <int N, bool TRANS> __device__ __forceinline__ void multiplyRest(float (&c)[N / 2], unsigned long long x, unsigned long long w, int depth, int add) {
 #pragma unroll 1
-    for (int i = 0; i * 16 < depth; i++) multiply<false, TRANS>(c, x + i * kStep<false>, w + i * kStep<TRANS>, i ? 1 : add);
+  for (int i = 0; i * 16 < depth; i++) {
+    beginProducts();
+    multiply<false, TRANS>(c, x + i * kStep<false>, w + i * kStep<TRANS>, i ? 1 : add);
+    commitProducts();
+    waitProducts<0>();
   }
 }
 
@@ -154,15 +161,20 @@ template <int N, bool TRANS> __device__ __forceinline__ void consume(typename La
     float c[N / 2];
     int add = 0, last = -1;
     for (int p = 0; p < sizes.parts; p++) {
-      for (int k = 0; k < sizes.k[p]; k += kDepth, ring.advance()) {
+      for (int k = kDepth; k <= sizes.k[p]; k += kDepth, ring.advance()) {
         await(&s.full[ring.stage], ring.parity);
-        beginProducts();
-        multiplyStage<N, TRANS>(c, sharedAddress(s.tiles[ring.stage]), group, sizes.k[p] - k, add);
-        commitProducts();
-        waitProducts<1>();
+        unsigned stage = sharedAddress(s.tiles[ring.stage]);
+        multiplyStage<N, TRANS>(c, operand(stage + group * kBox), operand(stage + L::X, TRANS ? kBox : 16), add);
         if (last >= 0) release(&s.empty[last]);
         last = ring.stage, add = 1;
       }
+      int rest = sizes.k[p] % kDepth;
+      if (rest == 0) continue;
+      await(&s.full[ring.stage], ring.parity);
+      unsigned stage = sharedAddress(s.tiles[ring.stage]);
+      multiplyRest<N, TRANS>(c, operand(stage + group * kBox), operand(stage + L::X, TRANS ? kBox : 16), rest, add);
+      if (last >= 0) release(&s.empty[last]);
+      last = ring.stage, add = 1, ring.advance();
     }
     waitProducts<0>();
     settle(c);
@@ -190,6 +202,7 @@ template <int N, bool TRANS> __device__ __forceinline__ void largeProduct(const 
   extern __shared__ unsigned char raw[];
   typename L::Shared& s = *reinterpret_cast<typename L::Shared*>(raw + (-sharedAddress(raw) & 1023));
   if (threadIdx.x == 0) {
+    for (int p = 0; p < sizes.parts; p++) prefetchMap(maps.x[p]), prefetchMap(maps.w[p]);
     // an `empty` hears of eight warps in each of both blocks
     for (int i = 0; i < L::STAGES; i++) initBarrier(&s.full[i], 1), initBarrier(&s.empty[i], 16);
     publishBarriers();

@@ -37,7 +37,7 @@ const WIDTHS = [
   { columns: 256, stages: 4, time: 1 },
   { columns: 128, stages: 6, time: 0.56 },
 ]
-/** blocks that a card of this kind runs at once; the choice of a tile must not depend on the card */
+/** multiprocessors of a card of this kind: the choice of a tile must not depend on the card */
 const BLOCKS = 132
 
 export function largeFits({ parts, addend, y }: Operands, { arch }: Card): boolean {

@@ -3,7 +3,7 @@
 // matrix are those the sum counts (a weight's gradient: tokens), else the sum runs along its rows.
 #include "../hopper.cuh"
 
-constexpr int kRows = 128, kDepth = 64, kStages = 4, kBox = 64 * 128;
+constexpr int kRows = 128, kDepth = 64, kStages = 4, kBox = 64 * 128, kMostBlocks = 8;
 enum Result { kRounded, kAdded, kAddedTransposed };  // D in bf16; onto D in f32; onto Dᵀ in f32
 
 struct Output {
@@ -13,34 +13,45 @@ struct Output {
 };
 
 template <int N, bool B_COUNTS> struct Narrow {
-  static constexpr int B = (B_COUNTS ? 64 : N) * 128, STAGE = 2 * kBox + (B < 8 * 128 ? 8 * 128 : B), PITCH = N + 1;
+  static constexpr int B = (B_COUNTS ? 64 : N) * 128, STAGE = 2 * kBox + (B < 8 * 128 ? 8 * 128 : B), PITCH = N + 4;
   struct Shared {
     union {
       unsigned char tiles[kStages][STAGE];
-      float sum[kRows * PITCH];
+      alignas(16) float sum[kRows * PITCH];
     };
     Barrier full[kStages], empty[kStages];
   };
 };
 
-template <Result RESULT> __device__ __forceinline__ void write(const Output& d, int row, int column, float x) {
-  x *= d.alpha;
-  if (RESULT == kRounded) {
-    static_cast<bf16*>(d.at)[static_cast<long long>(row) * d.stride + column] = fromFloat<bf16>(x);
-  } else {
-    float* to = static_cast<float*>(d.at) + (RESULT == kAdded ? static_cast<long long>(row) * d.stride + column : static_cast<long long>(column) * d.stride + row);
-    *to += x;
-  }
+template <Result RESULT> __device__ __forceinline__ long long place(const Output& d, int row, int column) {
+  return RESULT == kAddedTransposed ? static_cast<long long>(column) * d.stride + row : static_cast<long long>(row) * d.stride + column;
 }
 
-// adds the blocks' sums; each block writes a share of the rows
+// adds the blocks' sums; each block writes a share of the rows, a thread four columns of one
 template <int N, Result RESULT, int PITCH> __device__ __forceinline__ void finish(const float* sum, const Output& d, int row) {
   int blocks = clusterSize(), height = kRows / blocks, first = clusterRank() * height;
-  for (int i = threadIdx.x; i < height * N; i += 256) {
-    int r = first + (RESULT == kAddedTransposed ? i % height : i / N), c = RESULT == kAddedTransposed ? i / height : i % N;
-    float x = 0;
-    for (int b = 0; b < blocks; b++) x += loadFrom(sum + r * PITCH + c, b);
-    if (row + r < d.m && c < d.n) write<RESULT>(d, row + r, c, x);
+  for (int i = threadIdx.x; i < height * N / 4; i += 256) {
+    int r = first + (RESULT == kAddedTransposed ? i % height : i / (N / 4)), c = 4 * (RESULT == kAddedTransposed ? i / height : i % (N / 4));
+    float4 pieces[kMostBlocks];
+    float old[4] = {}, x[4] = {};
+    if (row + r >= d.m) continue;
+    if (RESULT != kRounded) {
+#pragma unroll
+      for (int j = 0; j < 4; j++) {
+        if (c + j < d.n) old[j] = static_cast<const float*>(d.at)[place<RESULT>(d, row + r, c + j)];
+      }
+    }
+#pragma unroll
+    for (int b = 0; b < kMostBlocks; b++) pieces[b] = b < blocks ? loadFrom(sum + r * PITCH + c, b) : float4{};
+#pragma unroll
+    for (int b = 0; b < kMostBlocks; b++) x[0] += pieces[b].x, x[1] += pieces[b].y, x[2] += pieces[b].z, x[3] += pieces[b].w;
+#pragma unroll
+    for (int j = 0; j < 4; j++) {
+      if (c + j >= d.n) continue;
+      long long at = place<RESULT>(d, row + r, c + j);
+      if (RESULT == kRounded) static_cast<bf16*>(d.at)[at] = fromFloat<bf16>(d.alpha * x[j]);
+      else static_cast<float*>(d.at)[at] = old[j] + d.alpha * x[j];
+    }
   }
 }
 
@@ -49,6 +60,7 @@ template <int N, bool A_COUNTS, bool B_COUNTS, Result RESULT> __device__ __force
   extern __shared__ unsigned char raw[];
   typename L::Shared& s = *reinterpret_cast<typename L::Shared*>(raw + (-sharedAddress(raw) & 1023));
   if (threadIdx.x == 0) {
+    prefetchMap(a), prefetchMap(b);
     for (int i = 0; i < kStages; i++) initBarrier(&s.full[i], 1), initBarrier(&s.empty[i], 8);
     publishBarriers();
   }

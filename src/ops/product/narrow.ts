@@ -7,8 +7,8 @@ const WIDEST = 64
 const HIGH = 128
 const DEPTH = 64
 const STAGES = 4
-/** blocks that a card of this kind runs at once, two a multiprocessor; how a sum is cut must not depend on the card */
-const BLOCKS = 264
+/** multiprocessors of a card of this kind: how a sum is cut must not depend on the card */
+const BLOCKS = 132
 
 /** D (m, n) = alpha · Σ a · b over `depth`: how the two lie in memory and what becomes of D is the kernel's (see NARROWS there) */
 interface Problem {
@@ -33,7 +33,7 @@ function launch({ kind, a, b, d, m, n, depth, alpha }: Problem): KernelLaunch {
   const gradient = kind === 'grad' || kind === 'grad_transposed'
   const wide = n <= 16 ? 16 : n <= 32 ? 32 : 64
   const tile = STAGES * (HIGH * 128 + (kind === 'rows' ? wide : 64) * 128)
-  const shared = Math.max(tile, HIGH * (wide + 1) * 4) + 1024 + 128
+  const shared = Math.max(tile, HIGH * (wide + 4) * 4) + 1024 + 128
   const pieces = piecesOf(m, depth)
   const args = [tiles(a, gradient ? 64 : HIGH), tiles(b, kind === 'rows' ? wide : 64), d.at, d.stride, m, n, depth, f32(alpha)]
   return kernel(from, `product_narrow_${kind}_${wide}`, [pieces, ceilDiv(m, HIGH)], 288, args, shared, pieces)
