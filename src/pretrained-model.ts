@@ -3,7 +3,6 @@ import type { LanguageModel } from './engine/language-model.ts'
 import { saveTrained } from './engine/save.ts'
 import { SaqrError } from './error.ts'
 import { saveMerged } from './export/merged.ts'
-import { writeTokenizer } from './formats/tokenizer-files.ts'
 import { type AskOptions, type GenerateOptions, generate } from './generate/generate.ts'
 import { ASK } from './generate/options.ts'
 import { type Checks, filled, idle, instance, refused, shown, take, takeOptions, word } from './hub/arguments.ts'
@@ -70,8 +69,6 @@ export class PretrainedModel {
   async savePretrained(folder: string, options?: Record<string, unknown>): Promise<void> {
     takeOptions(options, 'savePretrained', SAVE)
     await saveTrained(this.language, take(folder, 'folder', filled))
-    const { tokenizer } = this.language.opened.checkpoint
-    if (tokenizer) writeTokenizer(folder, tokenizer)
   }
 
   /**

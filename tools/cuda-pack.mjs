@@ -1,9 +1,9 @@
 #!/usr/bin/env node
-// Compiles the checks and benchmarks of the CUDA device, with the sources they use, into a folder that runs on a machine with a card,
-// Node and the production packages alone.
-//   node tools/cuda-pack.mjs [OUT]      default .gpu/js; there: node OUT/tools/cuda-check.js
+// Compiles test:cuda and bench:cuda, with the sources and fixtures they use, into a folder that runs on a machine with a card, Node and the
+// production packages alone.
+//   node tools/cuda-pack.mjs [OUT]      default .gpu/js; there: node OUT/tools/cuda-test.js, node OUT/bench/cuda.js
 import { spawnSync } from 'node:child_process'
-import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -13,19 +13,34 @@ rmSync(out, { recursive: true, force: true })
 mkdirSync(out, { recursive: true })
 
 const config = join(out, 'tsconfig.json')
-const files = ['tools/cuda-check.ts', 'bench/first-light.ts', 'bench/first-light-model.ts'].map((file) => relative(out, join(root, file)))
+const programs = [
+  'tools/cuda-test.ts',
+  'tools/cuda-test/ballast.ts',
+  'tools/cuda-test/memory-run.ts',
+  'tools/performance-table.ts',
+  'bench/cuda.ts',
+  'bench/cuda-case.ts',
+]
+const files = programs.map((file) => relative(out, join(root, file)))
 const compilerOptions = {
   rootDir: relative(out, root),
   outDir: '.',
   noEmit: false,
   declaration: false,
   incremental: false,
+  // wherever OUT is
+  typeRoots: [join(root, 'node_modules/@types')],
   rewriteRelativeImportExtensions: true,
 }
 writeFileSync(config, JSON.stringify({ extends: relative(out, join(root, 'tsconfig.json')), compilerOptions, files, include: [] }))
 const r = spawnSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', config], { stdio: 'inherit' })
 if (r.status !== 0) process.exitCode = 1
 
+const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+writeFileSync(join(out, 'package.json'), `${JSON.stringify({ name: 'saqr', version, type: 'module' })}\n`)
 cpSync(join(root, 'src/ops'), join(out, 'src/ops'), { recursive: true, filter: (path) => !/\.[a-z]+$/.test(path) || /\.cuh?$/.test(path) })
 const libraries = join(root, 'native/build')
 cpSync(libraries, join(out, 'native/build'), { recursive: true, filter: (path) => path === libraries || /\.(so|json)$/.test(path) })
+cpSync(join(root, 'bench/cuda_baseline.py'), join(out, 'bench/cuda_baseline.py'))
+for (const fixture of ['families', 'training'])
+  cpSync(join(root, 'test/fixtures', fixture), join(out, 'test/fixtures', fixture), { recursive: true })

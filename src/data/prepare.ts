@@ -30,6 +30,8 @@ export interface PrepareOptions {
   formattingFunc?: (row: Row) => string
   /** the day that chat templates are told; default now */
   now?: Date
+  /** what is made is handed over, once, to who prepares the same rows in the same way next */
+  ahead?: boolean
   signal?: AbortSignal
 }
 
@@ -51,17 +53,17 @@ export interface Prepared {
  * OPTION_INVALID: options that contradict each other or the data
  */
 export async function prepare(dataset: Dataset, tokenizer: Tokenizer, options: PrepareOptions = {}): Promise<Prepared> {
-  const { signal: _, formattingFunc, ...settings } = options
+  const { signal: _, formattingFunc, ahead: __, ...settings } = options
   const key = [tokenizer, formattingFunc, JSON.stringify(Object.entries(settings).sort())]
   const there = ahead.get(dataset)
   ahead.delete(dataset)
   if (there?.key.every((one, i) => one === key[i])) return there.made
   const made = await prepareAnew(dataset, tokenizer, options)
-  ahead.set(dataset, { key, made })
+  if (options.ahead) ahead.set(dataset, { key, made })
   return made
 }
 
-/** What was prepared last of a data set, handed over once to who asks for the same: rows are looked at before weights are there. */
+/** What was prepared ahead of a data set, handed over once to who asks for the same. */
 const ahead = new WeakMap<Dataset, { key: readonly unknown[]; made: Prepared }>()
 
 async function prepareAnew(dataset: Dataset, tokenizer: Tokenizer, options: PrepareOptions): Promise<Prepared> {

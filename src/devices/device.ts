@@ -1,5 +1,6 @@
 /** The small interface every device has: hold memory, run plans. Nothing above it asks which device it is. */
 import { SaqrError } from '../error.ts'
+import type { ScratchOf } from '../graph/lower.ts'
 import type { Plan, Segment } from '../graph/plan.ts'
 import type { DType } from '../ops/tensor.ts'
 
@@ -45,6 +46,8 @@ export interface DeviceDescription {
   reach: { compute: number; copy: number }
   /** memory of the process beside arena and store, bytes: runtime, libraries, the device's own */
   overhead: number
+  /** what the kernel of a node needs beside its tensors: plans for this device are lowered with it; absent: none needs any */
+  scratch?: ScratchOf
 }
 
 /** What a call on a disposed device is told, also one that waited for its turn. */

@@ -71,14 +71,14 @@ const FREE_SHARE = 0.8
 /** @throws SaqrError MEMORY_BUDGET naming the smallest budget that works */
 export function planBudget(device: Device, request: BudgetRequest): Budget {
   const { spec, longest, stepTokens } = request
-  const { tokenQuantum, passTokens, overhead } = device.describe()
+  const { tokenQuantum, passTokens, overhead, scratch } = device.describe()
   const fixed = request.store + overhead
   const memory = request.memory?.bytes ?? FREE_SHARE * device.available()
   const arena = memory - fixed
   const padded = (tokens: number) => paddedTokens(tokens, tokenQuantum)
   const largest = request.maxPassTokens ?? padded(Math.max(longest, Math.min(stepTokens, passTokens)))
   const { layers } = spec.model
-  const fitted = (t: number, highest = 2 * layers) => fitPlan(layers, arena, tracePass({ ...spec, tokens: t }).lower, highest)
+  const fitted = (t: number, highest = 2 * layers) => fitPlan(layers, arena, tracePass({ ...spec, tokens: t, scratch }).lower, highest)
 
   let tokens = largest
   const shortest = request.maxPassTokens === null ? padded(longest) : largest

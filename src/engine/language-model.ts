@@ -5,6 +5,7 @@ import { isSaved, matches } from '../adapters/match.ts'
 import type { PromptForm } from '../data/prompt-form.ts'
 import { option, SaqrError, say } from '../error.ts'
 import type { StoredTensor } from '../formats/dense.ts'
+import type { TokenizerFiles } from '../formats/tensor.ts'
 import { layoutParameters } from '../graph/layout.ts'
 import type { TraceRecorder } from '../graph/trace.ts'
 import { nearest } from '../hub/nearest.ts'
@@ -23,12 +24,15 @@ export class LanguageModel {
   kept: readonly (readonly [string, StoredTensor])[] = []
   /** how the rows asked that it was trained on: saved along, and how it is asked */
   promptForm: PromptForm | null = null
+  /** saved beside it: the checkpoint's own, or what it was trained with */
+  tokenizer: TokenizerFiles | undefined
   readonly #trainables: Trainables | undefined
   #disposed = false
 
   /** @param seed of an adapter's first values */
   constructor(opened: OpenedModel, spec: AdapterSpec, seed: number) {
     this.opened = opened
+    this.tokenizer = opened.checkpoint.tokenizer
     this.spec = spec
     this.recorder = opened.inspect(spec)
     this.adapter = opened.adapter(spec, false)

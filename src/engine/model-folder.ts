@@ -1,15 +1,14 @@
 /** A whole model as a Hugging Face folder: config, generation config, tokenizer, weights in shards with an index where they are many. */
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { stringifyJson } from '../formats/json.ts'
 import { withKeys } from '../formats/json-exact.ts'
 import { asF32, bytesOf, f32ToBf16 } from '../formats/numbers.ts'
 import { type TensorToWrite, writeSafetensors } from '../formats/safetensors/write.ts'
-import type { CheckpointTensor } from '../formats/tensor.ts'
+import type { CheckpointTensor, TokenizerFiles } from '../formats/tensor.ts'
 import { writeTokenizer } from '../formats/tokenizer-files.ts'
 import { ensureWritableFolder, writeFileAtomic } from '../hub/files.ts'
 import type { OpenedModel } from './opened-model.ts'
-
-export { writeTokenizer } from '../formats/tokenizer-files.ts'
 
 /** bytes of one file at most */
 const SHARD = 5e9
@@ -20,6 +19,8 @@ export interface FolderChanges {
   /** keys of config.json that differ from the base's */
   config?: Record<string, unknown>
   /** tensors that the base has no name for: a head that is no longer tied … */
+  /** default: the checkpoint's */
+  tokenizer?: TokenizerFiles
   extra?: readonly { name: string; shape: readonly number[]; values: () => Float32Array }[]
 }
 
@@ -39,7 +40,7 @@ export async function writeModelFolder(
   opened: OpenedModel,
   folder: string,
   changed: (t: CheckpointTensor) => ChangedRows | null,
-  { config = {}, extra = [] }: FolderChanges = {},
+  { config = {}, tokenizer = opened.checkpoint.tokenizer, extra = [] }: FolderChanges = {},
 ): Promise<void> {
   ensureWritableFolder(folder)
   const { checkpoint, choice } = opened
@@ -60,7 +61,7 @@ export async function writeModelFolder(
   const changes = { quantization_config: undefined, dtype: bf16 ? 'bfloat16' : 'float32', ...config }
   writeFileAtomic(join(folder, 'config.json'), json(withKeys(checkpoint.config, changes)))
   if (checkpoint.generationConfig) writeFileAtomic(join(folder, 'generation_config.json'), json(checkpoint.generationConfig))
-  if (checkpoint.tokenizer) writeTokenizer(folder, checkpoint.tokenizer)
+  if (tokenizer) writeTokenizer(folder, tokenizer)
 }
 
 function* inRows(t: CheckpointTensor, changed: ChangedRows | null, encode: (values: Float32Array) => Uint8Array): Generator<Uint8Array> {
@@ -70,6 +71,10 @@ function* inRows(t: CheckpointTensor, changed: ChangedRows | null, encode: (valu
     yield encode(changed ? changed.rows(row, count) : asF32(t.load('f32', row, count)))
   }
 }
+
+/** the two ways a folder says where its weights are: of a model saved there before, the other way must not stay */
+const WHOLE = 'model.safetensors'
+const INDEX = 'model.safetensors.index.json'
 
 async function writeShards(folder: string, tensors: readonly TensorToWrite[], size: (shape: readonly number[]) => number): Promise<void> {
   const shards: TensorToWrite[][] = [[]]
@@ -86,7 +91,8 @@ async function writeShards(folder: string, tensors: readonly TensorToWrite[], si
     total += bytes
   }
   if (shards.length === 1) {
-    await writeSafetensors(join(folder, 'model.safetensors'), tensors, { format: 'pt' })
+    await writeSafetensors(join(folder, WHOLE), tensors, { format: 'pt' })
+    rmSync(join(folder, INDEX), { force: true })
     return
   }
   const number = (n: number) => String(n).padStart(5, '0')
@@ -96,5 +102,6 @@ async function writeShards(folder: string, tensors: readonly TensorToWrite[], si
     await writeSafetensors(join(folder, name), shard, { format: 'pt' })
     for (const tensor of shard) map[tensor.name] = name
   }
-  writeFileAtomic(join(folder, 'model.safetensors.index.json'), json({ metadata: { total_size: total }, weight_map: map }))
+  writeFileAtomic(join(folder, INDEX), json({ metadata: { total_size: total }, weight_map: map }))
+  rmSync(join(folder, WHOLE), { force: true })
 }

@@ -1,4 +1,5 @@
 /** A model by name: fetched if need be, opened on a device, with the tokenizer it is used with. An adapter folder opens its base. */
+import { existsSync, realpathSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { type PromptForm, readPromptForm } from '../data/prompt-form.ts'
 import type { Device } from '../devices/device.ts'
@@ -116,6 +117,12 @@ async function baseOf(
   const file = join(folder, 'adapter_config.json')
   const how = `Write the base's path or Hub id as base_model_name_or_path into ${file}.`
   if (name === null) throw new SaqrError('MODEL_BASE', `${folder} is an adapter, but ${file} does not name its base. ${how}`)
+  // a folder that holds both: PEFT reads the adapter over the weights beside it
+  if (isModelFolder(name, folder)) {
+    const both: ResolvedModel = { kind: 'model', path: folder }
+    await beforeWeights(both)
+    return both
+  }
   const another = `${folder} is an adapter over ${name}, which is an adapter itself: merge that one first. ${how}`
   try {
     return await resolveModel(name, {
@@ -132,6 +139,11 @@ async function baseOf(
     if (!(cause instanceof SaqrError) || !/^(FORMAT_NOT_FOUND|FORMAT_NOT_A_MODEL|HUB_(?!TOKEN|GATED))/.test(cause.code)) throw cause
     throw new SaqrError('MODEL_BASE', say`${folder} is an adapter over ${name}, which is not to be had: ${cause.said} ${how}`, { cause })
   }
+}
+
+/** Is the base that an adapter names the folder it lies in, weights and all? */
+function isModelFolder(base: string, folder: string): boolean {
+  return existsSync(base) && realpathSync(base) === realpathSync(folder) && existsSync(join(folder, 'config.json'))
 }
 
 function withChanges(files: TokenizerFiles, { eosToken, chatTemplate }: BaseRequest): TokenizerFiles {

@@ -30,7 +30,7 @@ export class Optimizer {
         const bytes = signed === undefined ? undefined : new Uint8Array(dynamicMap(signed).buffer)
         store(layout.scope + name, { rows, cols, dtype, source: bytes ? { kind: 'data', bytes } : { kind: 'zero' } })
       }
-      return device.load(optimizerPlan(layout, options))
+      return device.load(optimizerPlan(layout, options, device.describe().scratch))
     })
   }
 

@@ -49,7 +49,7 @@ export class PassRunner {
   plan(tokens: number): LoadedPlan {
     let loaded = this.#plans.get(tokens)
     if (!loaded) {
-      const traced = tracePass({ ...this.spec, tokens })
+      const traced = tracePass({ ...this.spec, tokens, scratch: this.#device.describe().scratch })
       const { plan } = traced.lower(this.spec.policy(tokens))
       this.#plans.set(tokens, (loaded = this.#device.load(plan, { profile: this.spec.profile })))
     }

@@ -6,15 +6,18 @@ import { PEFT_PREFIX } from '../formats/peft/read.ts'
 import { readSafetensors } from '../formats/safetensors/read.ts'
 import { type TensorToWrite, writeSafetensors } from '../formats/safetensors/write.ts'
 import type { CheckpointTensor } from '../formats/tensor.ts'
+import { writeTokenizer } from '../formats/tokenizer-files.ts'
 import { ensureWritableFolder, readRange } from '../hub/files.ts'
 import type { LanguageModel } from './language-model.ts'
 import { writeModelFolder } from './model-folder.ts'
+import { checkModelFolder } from './save-target.ts'
 
 /**
- * LoRA: adapter_config.json and adapter_model.safetensors (f32); full: config.json, weights in the model's dtype, tokenizer.
+ * LoRA: adapter_config.json and adapter_model.safetensors (f32); full: config.json, weights in the model's dtype. The tokenizer beside them.
  * Written within one turn of the device: between two optimizer steps of whoever trains it meanwhile.
  */
 export async function saveTrained(model: LanguageModel, folder: string): Promise<void> {
+  if (model.adapter.config === null) checkModelFolder(model.opened, folder)
   ensureWritableFolder(folder)
   await model.opened.device.turn(() => writeTrained(model, folder))
 }
@@ -22,11 +25,15 @@ export async function saveTrained(model: LanguageModel, folder: string): Promise
 async function writeTrained(model: LanguageModel, folder: string): Promise<void> {
   writePromptForm(folder, model.promptForm)
   const { config } = model.adapter
-  if (config) return saveAdapter(model, config, folder)
-  const { trained } = model
-  await writeModelFolder(model.opened, folder, ({ name }: CheckpointTensor) =>
-    trained?.layout.entries.has(name) ? { rows: (from, count) => trained.rows(name, from, count) } : null,
-  )
+  const { trained, tokenizer } = model
+  if (config) {
+    await saveAdapter(model, config, folder)
+    if (tokenizer) writeTokenizer(folder, tokenizer)
+    return
+  }
+  const changed = ({ name }: CheckpointTensor) =>
+    trained?.layout.entries.has(name) ? { rows: (from: number, count: number) => trained.rows(name, from, count) } : null
+  await writeModelFolder(model.opened, folder, changed, { tokenizer })
 }
 
 async function saveAdapter(model: LanguageModel, config: AdapterConfig, folder: string): Promise<void> {

@@ -1,4 +1,5 @@
 /** A checkpoint's weights into a device's store: mapped where the file holds them as the plan wants them, else converted once. */
+import { nativeQuantiser } from '../devices/cpu/quantise.ts'
 import type { Device } from '../devices/device.ts'
 import { SaqrError } from '../error.ts'
 import { quantiseTensor } from '../formats/bnb-write.ts'
@@ -44,7 +45,7 @@ export function find(checkpoint: Checkpoint, { name, rows, cols }: Pick<WeightSp
 
 function loadWeight(device: Device, t: CheckpointTensor, { name, rows, cols, dtype }: WeightSpec, options: WeightOptions): void {
   if (dtype === 'nf4' && !(t.quant && t.source)) {
-    const { packed, quant } = quantiseTensor(t, { dtype: options.dtype, nested: options.doubleQuant })
+    const { packed, quant } = quantiseTensor(t, { dtype: options.dtype, nested: options.doubleQuant }, nativeQuantiser)
     device.store(name, { rows, cols, dtype, source: { kind: 'data', bytes: packed }, quant })
   } else if (t.source && t.dtype === dtype) {
     device.store(name, { rows, cols, dtype, source: t.source, quant: t.quant })

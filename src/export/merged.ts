@@ -6,6 +6,7 @@ import { writePromptForm } from '../data/prompt-form.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { writeModelFolder } from '../engine/model-folder.ts'
 import { saveTrained } from '../engine/save.ts'
+import { checkModelFolder } from '../engine/save-target.ts'
 import { find } from '../engine/weights.ts'
 import { asF32 } from '../formats/numbers.ts'
 import type { CheckpointTensor } from '../formats/tensor.ts'
@@ -14,12 +15,13 @@ import type { CheckpointTensor } from '../formats/tensor.ts'
 export async function saveMerged(model: LanguageModel, folder: string): Promise<void> {
   // without an adapter beside it, what is saved is whole already
   if (model.adapter.config === null) return saveTrained(model, folder)
+  checkModelFolder(model.opened, folder)
   await model.opened.device.turn(() => writeMerged(model, folder))
   writePromptForm(folder, model.promptForm)
 }
 
 async function writeMerged(model: LanguageModel, folder: string): Promise<void> {
-  const { adapter } = model
+  const { adapter, tokenizer } = model
   const merged = (name: string, t: CheckpointTensor) =>
     adapter.merge(name, { rows: t.rows, cols: t.cols, values: () => asF32(t.load('f32')) }, (trained) => model.trainables.values(trained))
   const { head, vocab, channels } = model.opened.model
@@ -28,7 +30,7 @@ async function writeMerged(model: LanguageModel, folder: string): Promise<void> 
     return values && { rows: (from: number, count: number) => values.subarray(from * t.cols, (from + count) * t.cols) }
   }
   // tied, and adapted as one
-  if (!head.tiedTo || adapter.config?.ensureWeightTying) return writeModelFolder(model.opened, folder, changed)
+  if (!head.tiedTo || adapter.config?.ensureWeightTying) return writeModelFolder(model.opened, folder, changed, { tokenizer })
 
   const embedding = find(model.opened.checkpoint, { name: `${head.tiedTo}.weight`, rows: vocab, cols: channels })
   const parted = merged(`${head.tiedTo}.weight`, embedding) !== null || merged(`${head.path}.weight`, embedding) !== null
@@ -37,6 +39,8 @@ async function writeMerged(model: LanguageModel, folder: string): Promise<void> 
     model.opened,
     folder,
     changed,
-    parted ? { config: { tie_word_embeddings: false }, extra: [{ name: `${head.path}.weight`, shape: embedding.shape, values }] } : {},
+    parted
+      ? { tokenizer, config: { tie_word_embeddings: false }, extra: [{ name: `${head.path}.weight`, shape: embedding.shape, values }] }
+      : { tokenizer },
   )
 }

@@ -1,7 +1,7 @@
 /** A weight as NF4: quantised row chunk by row chunk, in the form a device's store takes, and as tensors of a bitsandbytes checkpoint. */
 import { SaqrError } from '../error.ts'
 import { Float, stringifyJson } from './json.ts'
-import { nestAbsmax, nf4Blocksize, nf4Codebook, nf4NestedBlocksize, quantiseNf4 } from './nf4.ts'
+import { inJavaScript, nestAbsmax, nf4Blocksize, nf4Codebook, nf4NestedBlocksize, type Quantiser } from './nf4.ts'
 import { asF32, asU16, bytesOf } from './numbers.ts'
 import type { TensorToWrite } from './safetensors/write.ts'
 import type { CheckpointTensor, QuantState } from './tensor.ts'
@@ -23,7 +23,11 @@ const chunk = 1 << 22
  * Quantises one matrix. `dtype`: what its weights are rounded to before (a bf16 model is quantised from bf16), and what
  * bitsandbytes will dequantise to. `nested`: absmax in 8 bits too. Errors: FORMAT_NF4, FORMAT_DTYPE.
  */
-export function quantiseTensor(tensor: CheckpointTensor, options: { dtype: 'f32' | 'bf16'; nested: boolean }): QuantisedTensor {
+export function quantiseTensor(
+  tensor: CheckpointTensor,
+  options: { dtype: 'f32' | 'bf16'; nested: boolean },
+  by: Quantiser = inJavaScript,
+): QuantisedTensor {
   const { name, rows, cols } = tensor
   const count = rows * cols
   const packed = new Uint8Array(Math.ceil(count / 2))
@@ -33,25 +37,25 @@ export function quantiseTensor(tensor: CheckpointTensor, options: { dtype: 'f32'
   const step = Math.max(aligned, Math.floor(chunk / cols / aligned) * aligned)
   for (let row = 0; row < rows; row += step) {
     const bytes = tensor.load(options.dtype, row, Math.min(step, rows - row))
-    const part = quantiseNamed(options.dtype === 'bf16' ? asU16(bytes) : asF32(bytes), name)
+    const part = quantiseNamed(options.dtype === 'bf16' ? asU16(bytes) : asF32(bytes), name, by)
     packed.set(part.packed, (row * cols) / 2)
     absmax.set(part.absmax, (row * cols) / nf4Blocksize)
   }
-  return { name, rows, cols, packed, quant: quantState(absmax, options) }
+  return { name, rows, cols, packed, quant: quantState(absmax, options, by) }
 }
 
-function quantiseNamed(values: Float32Array | Uint16Array, name: string) {
+function quantiseNamed(values: Float32Array | Uint16Array, name: string, by: Quantiser) {
   try {
-    return quantiseNf4(values)
+    return by.quantise(values)
   } catch (cause) {
     throw cause instanceof SaqrError ? new SaqrError(cause.code, `${name}: ${cause.message}`, { cause }) : cause
   }
 }
 
-function quantState(absmax: Float32Array, { dtype, nested }: { dtype: 'f32' | 'bf16'; nested: boolean }): QuantState {
+function quantState(absmax: Float32Array, { dtype, nested }: { dtype: 'f32' | 'bf16'; nested: boolean }, by: Quantiser): QuantState {
   const shared = { blocksize: nf4Blocksize, codebook: nf4Codebook, dtype }
   if (!nested) return { ...shared, absmax: { kind: 'data', bytes: bytesOf(absmax) } }
-  const { codes, code, absmax: scales, offset } = nestAbsmax(absmax)
+  const { codes, code, absmax: scales, offset } = nestAbsmax(absmax, by)
   return {
     ...shared,
     absmax: { kind: 'data', bytes: codes },

@@ -34,7 +34,7 @@ export function dynamicMap(signed: boolean): Float32Array {
 export function quantise8Bit(values: Float32Array, code: Float32Array, blocksize: number): { codes: Uint8Array; absmax: Float32Array } {
   const codes = new Uint8Array(values.length)
   const absmax = new Float32Array(Math.ceil(values.length / blocksize))
-  const middles = Float32Array.from({ length: code.length - 1 }, (_, i) => f(code[i]! + code[i + 1]!) / 2)
+  const middles = middlesOf(code)
   for (let block = 0; block < absmax.length; block++) {
     const from = block * blocksize
     const to = Math.min(from + blocksize, values.length)
@@ -45,6 +45,11 @@ export function quantise8Bit(values: Float32Array, code: Float32Array, blocksize
     for (let i = from; i < to; i++) codes[i] = below(middles, f(values[i]! * scale))
   }
   return { codes, absmax }
+}
+
+/** half way between neighbours */
+export function middlesOf(code: Float32Array): Float32Array {
+  return Float32Array.from({ length: code.length - 1 }, (_, i) => f(code[i]! + code[i + 1]!) / 2)
 }
 
 /** How many of the ascending `bounds` are less than x. */

@@ -33,15 +33,15 @@ export interface NestedAbsmax {
 }
 
 /** Half way between neighbours; a value above goes up. */
-const bounds = Float32Array.from({ length: 15 }, (_, i) => Math.fround(nf4Codebook[i]! + nf4Codebook[i + 1]!) / 2)
+export const nf4Bounds: Float32Array = Float32Array.from({ length: 15 }, (_, i) => Math.fround(nf4Codebook[i]! + nf4Codebook[i + 1]!) / 2)
 
 /**
  * The code of x is a look-up and one comparison: [-1, 1] is cut into cells narrower than the gaps between bounds, so a cell holds
  * at most one of them. `lowest[cell]` counts the bounds below the cell, `above[code]` is the next one.
  */
 const cells = 64
-const lowest = Uint8Array.from({ length: 2 * cells + 1 }, (_, cell) => bounds.filter((b) => b < cell / cells - 1).length)
-const above = Float32Array.of(...bounds, Infinity)
+const lowest = Uint8Array.from({ length: 2 * cells + 1 }, (_, cell) => nf4Bounds.filter((b) => b < cell / cells - 1).length)
+const above = Float32Array.of(...nf4Bounds, Infinity)
 
 /** bitsandbytes' floor for absmax: zeros stay zeros */
 const smallest = Math.fround(1e-38)
@@ -100,28 +100,32 @@ function floatOf(bits: number): number {
   return oneFloat[0]!
 }
 
-function notFinite(from: number, to: number): SaqrError {
+export function notFinite(from: number, to: number): SaqrError {
   return new SaqrError(
     'FORMAT_NF4',
     `Weights ${from} to ${to - 1} hold a value that is not finite: they can't be quantised to NF4. The checkpoint is damaged.`,
   )
 }
 
+/** Who does the work, with the same bytes: this file, or native code. */
+export interface Quantiser {
+  quantise(values: Float32Array | Uint16Array): Nf4
+  /** values less `offset`, in blocks of 256 */
+  quantise8Bit(values: Float32Array, offset: number, code: Float32Array): { codes: Uint8Array; absmax: Float32Array }
+}
+
+export const inJavaScript: Quantiser = {
+  quantise: (values) => quantiseNf4(values),
+  quantise8Bit: (values, offset, code) => quantise8Bit(values.map((x) => x - offset), code, nf4NestedBlocksize), // biome-ignore format: short
+}
+
 /** Quantises absmax values, less their mean, to 8 bits. */
-export function nestAbsmax(absmax: Float32Array): NestedAbsmax {
+export function nestAbsmax(absmax: Float32Array, by: Quantiser = inJavaScript): NestedAbsmax {
   let sum = 0
   for (const x of absmax) sum += x
   const offset = Math.fround(sum / Math.max(1, absmax.length))
   const code = dynamicMap(true)
-  return {
-    ...quantise8Bit(
-      absmax.map((x) => x - offset),
-      code,
-      nf4NestedBlocksize,
-    ),
-    code,
-    offset,
-  }
+  return { ...by.quantise8Bit(absmax, offset, code), code, offset }
 }
 
 /** Every byte as its two values. */

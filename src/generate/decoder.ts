@@ -25,14 +25,15 @@ export class Decoder {
 
   /** @param tokens that prompt and answer have at most */
   constructor(model: LanguageModel, tokens: number) {
-    const { opened, spec } = model
+    const { opened } = model
     this.#device = opened.device
     this.#dtype = opened.choice.dtype
     const size = Math.ceil(tokens / BLOCK) * BLOCK
     const cache = { size, scope: `conversation${conversations++}.` }
-    const adapter = opened.adapter(spec, false)
-    const make = (tokens: number) =>
-      generationPlan({ model: opened.model, adapter, activation: opened.choice.dtype, layout: model.trained?.layout, tokens, cache })
+    const adapter = opened.adapter(model.spec, false)
+    const { scratch } = this.#device.describe()
+    const spec = { model: opened.model, adapter, activation: opened.choice.dtype, layout: model.trained?.layout, cache, scratch }
+    const make = (tokens: number) => generationPlan({ ...spec, tokens })
     const plans = [make(BLOCK), make(1)]
     const { caches } = plans[0]!.recorder
     this.#caches = caches.map(({ name }) => name)

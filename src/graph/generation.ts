@@ -4,7 +4,7 @@ import type { Model } from '../models/family.ts'
 import { gather } from '../ops/gather/op.ts'
 import type { DType } from '../ops/tensor.ts'
 import { declareCachedInputs } from './inputs.ts'
-import { lower } from './lower.ts'
+import { lower, type ScratchOf } from './lower.ts'
 import type { Plan } from './plan.ts'
 import { prune } from './prune.ts'
 import { type CacheMode, GraphTrace, type Layout, TraceRecorder } from './trace.ts'
@@ -17,6 +17,7 @@ export interface GenerationSpec {
   /** T */
   tokens: number
   cache: CacheMode
+  scratch?: ScratchOf
 }
 
 export interface GenerationPlan {
@@ -36,5 +37,9 @@ export function generationPlan(spec: GenerationSpec): GenerationPlan {
   const [nodes] = prune([r.nodes], [logits])
   const used = new Set(nodes!.flatMap((n) => [...n.inputs, ...n.outputs]))
   const pinned = [...[...r.inputs.values()].filter((t) => used.has(t)), logits]
-  return { plan: lower([{ name: 'forward', nodes: nodes! }], { tokens: spec.tokens, pinned }), recorder: r, logits: logits.name }
+  return {
+    plan: lower([{ name: 'forward', nodes: nodes! }], { tokens: spec.tokens, pinned, scratch: spec.scratch }),
+    recorder: r,
+    logits: logits.name,
+  }
 }

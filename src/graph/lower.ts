@@ -14,11 +14,16 @@ export interface NamedNodes {
   repeats?: boolean
 }
 
+/** of a node, bytes */
+export type ScratchOf = (node: Node) => number
+
 export interface LowerOptions {
   /** T */
   tokens: number
   /** arena tensors that live through the whole plan: uploaded inputs, results the host reads */
   pinned: readonly Tensor[]
+  /** bytes that the device's kernel needs beside its tensors (DeviceDescription.scratch): placed with them; default: none */
+  scratch?: ScratchOf
   recomputed?: ReadonlySet<Node>
 }
 
@@ -42,7 +47,7 @@ export function placeSegments(segments: readonly NamedNodes[], options: LowerOpt
   for (const { name, nodes, repeats = false } of segments) spans.push({ name, from: at, to: (at += nodes.length), repeats })
   const loops = spans.filter((s) => s.repeats)
   const pinned = options.pinned.map(rootOf)
-  const placement = place(nodes, pinned, loops, (node) => node.op.workspace?.(node) ?? 0)
+  const placement = place(nodes, pinned, loops, options.scratch ?? (() => 0))
 
   let plan: Plan | undefined
   return {
@@ -115,7 +120,7 @@ function planOf(nodes: readonly Node[], spans: Segment[], placement: Placement, 
       outputs: node.outputs.map((t) => tensor(t, i)),
       inputs: node.inputs.map((t) => t && tensor(t, i)),
       attrs: complete(node.op, node.attrs),
-      workspace: scratch(i),
+      scratch: scratch(i),
       flops: node.op.flops(node),
       pairFlops: node.op.pairFlops?.(node) ?? 0,
       bytes: node.op.bytes?.(node) ?? touched(node),

@@ -2,7 +2,7 @@
 import { type AdamWOptions, adamw } from '../ops/adamw/op.ts'
 import { gradNorm } from '../ops/grad-norm/op.ts'
 import { BLOCK, type ParameterLayout, type Range } from './layout.ts'
-import { lower } from './lower.ts'
+import { lower, type ScratchOf } from './lower.ts'
 import type { Plan } from './plan.ts'
 import { TraceRecorder, type WeightSpec } from './trace.ts'
 
@@ -27,7 +27,7 @@ export function stateOf(range: Range, index: number, eightBit: boolean): WeightS
 }
 
 /** inputs: stepFloats (1, 4) f32 = lr, maxNorm (0: no clipping), step, 0; result: `optimizer.grad_norm` (1, 1) */
-export function optimizerPlan(layout: ParameterLayout, options: OptimizerOptions): Plan {
+export function optimizerPlan(layout: ParameterLayout, options: OptimizerOptions, scratch?: ScratchOf): Plan {
   const { beta1, beta2, eps } = options
   const r = new TraceRecorder('f32', layout)
   const stepFloats = r.declareInput('stepFloats', 1, 'f32', 4)
@@ -38,5 +38,5 @@ export function optimizerPlan(layout: ParameterLayout, options: OptimizerOptions
     const weightDecay = range.decay ? options.weightDecay : 0
     adamw(r, part('parameters'), part('gradients'), state, norm, { beta1, beta2, eps, weightDecay })
   })
-  return lower([{ name: 'optimizer', nodes: r.nodes }], { tokens: 0, pinned: [stepFloats, norm] })
+  return lower([{ name: 'optimizer', nodes: r.nodes }], { tokens: 0, pinned: [stepFloats, norm], scratch })
 }

@@ -45,14 +45,14 @@ export function place(
   nodes: readonly Node[],
   pinned: readonly Tensor[],
   loops: readonly Segment[],
-  workspaceOf: (node: Node) => number,
+  scratchOf: (node: Node) => number,
 ): Placement {
   const spans = new Spans(nodes, pinned)
   for (const { from, to } of loops) for (const span of spans.list) if (span.from < from && span.to >= from && span.to < to) span.to = to - 1
   const lives = takeOver(nodes, spans, new Set(pinned))
   const scratch = new Map<number, Life>()
   nodes.forEach((node, i) => {
-    const bytes = workspaceOf(node)
+    const bytes = scratchOf(node)
     if (bytes > 0) scratch.set(i, { id: node.outputs[0]!.id, from: i, to: i, bytes: align(bytes), at: 0 })
   })
   lives.push(...scratch.values())

@@ -38,8 +38,8 @@ export interface PlanStep {
   inputs: (PlanTensor | null)[]
   /** all that the op declares */
   attrs: Readonly<Record<string, AttrValue>>
-  /** scratch in the arena, bytes */
-  workspace: { at: number; bytes: number } | null
+  /** what the kernel needs beside its tensors, in the arena; bytes */
+  scratch: { at: number; bytes: number } | null
   flops: number
   /** of one visible (query, key) pair; 0 where rows don't matter */
   pairFlops: number

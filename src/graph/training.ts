@@ -11,7 +11,7 @@ import { chunkOf } from './chunk.ts'
 import { differentiate } from './differentiate.ts'
 import { type HeadScore, headChunk } from './head.ts'
 import { declarePassInputs } from './inputs.ts'
-import { type Lowered, placeSegments } from './lower.ts'
+import { type Lowered, placeSegments, type ScratchOf } from './lower.ts'
 import { prune } from './prune.ts'
 import { type Policy, recompute } from './recompute.ts'
 import { GraphTrace, type Layout, TraceRecorder } from './trace.ts'
@@ -28,6 +28,7 @@ export interface TrainingSpec {
   score: HeadScore
   /** false: scores only (evaluation) */
   gradients: boolean
+  scratch?: ScratchOf
 }
 
 /** What a model and its adapter hold, without building a plan: weights to read, parameters to train, constants. */
@@ -66,7 +67,7 @@ export function tracePass(spec: TrainingSpec): TracedPass {
     const used = new Set<Tensor | null>()
     for (const { nodes } of segments) for (const { inputs, outputs } of nodes) for (const t of [...inputs, ...outputs]) used.add(t)
     const pinned = [...r.inputs.values()].filter((t) => used.has(t))
-    return placeSegments(segments, { tokens: spec.tokens, pinned, recomputed })
+    return placeSegments(segments, { tokens: spec.tokens, pinned, recomputed, scratch: spec.scratch })
   }
   return { recorder: r, lower }
 }

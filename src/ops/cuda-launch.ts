@@ -98,12 +98,9 @@ export interface CudaSource {
 export interface Card {
   /** compute capability: 80, 90, 120 … */
   arch: number
-  multiprocessors: number
 }
 
 export interface CudaOp<A extends AttrSpecs = AttrSpecs> {
-  /** inputs that are small weights in f32 which it would read in bf16: a plan has copies of those made once a segment */
-  copies?(step: CudaStep<A>): number[]
   /** bytes of scratch that its launches use; only theirs while the step runs */
   scratch?(step: CudaStep<A>, card: Card): number
   launch(step: CudaStep<A>, scratch: bigint, card: Card): Launch[]

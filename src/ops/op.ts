@@ -62,8 +62,6 @@ export interface Op<A extends AttrSpecs = AttrSpecs> {
   pairFlops?(node: Node<A>): number
   /** bytes moved at the least; default: each input read once, each output written once */
   bytes?(node: Node<A>): number
-  /** scratch the kernel needs beside its tensors, bytes */
-  workspace?(node: Node<A>): number
 }
 
 /** The reference device hands an op plain f64 matrices, row-major and dense. */

@@ -3,6 +3,7 @@
  * what would not be reproduced.
  */
 import { option, SaqrError, say } from '../error.ts'
+import type { TokenizerFiles as WrittenFiles } from '../formats/tensor.ts'
 import { writeTokenizer } from '../formats/tokenizer-files.ts'
 import { filled, take, takeOptions, text } from '../hub/arguments.ts'
 import { ensureWritableFolder } from '../hub/files.ts'
@@ -216,10 +217,15 @@ export class Tokenizer {
     return tokenize ? ids : { text, holds, ids }
   }
 
+  /** what it was made of, as `savePretrained` writes it */
+  get files(): WrittenFiles {
+    return this.#files as WrittenFiles
+  }
+
   /** Writes tokenizer.json, tokenizer_config.json and the chat template, as transformers reads them. @throws SaqrError FORMAT_… */
   async savePretrained(folder: string): Promise<void> {
     ensureWritableFolder(take(folder, 'folder', filled))
-    writeTokenizer(folder, this.#files as Parameters<typeof writeTokenizer>[1])
+    writeTokenizer(folder, this.files)
   }
 
   /**

@@ -6,7 +6,6 @@
 import { existsSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { LanguageModel } from '../engine/language-model.ts'
-import { writeTokenizer } from '../engine/model-folder.ts'
 import type { Optimizer } from '../engine/optimizer.ts'
 import { saveTrained } from '../engine/save.ts'
 import type { SavedBytes } from '../engine/store-chunks.ts'
@@ -16,14 +15,20 @@ import { PEFT_PREFIX } from '../formats/peft/read.ts'
 import { readSafetensors } from '../formats/safetensors/read.ts'
 import { type TensorToWrite, writeSafetensors } from '../formats/safetensors/write.ts'
 import { readRange, writeFileAtomic, writeFolderAtomic } from '../hub/files.ts'
-import { differences, type Facts, type Identity, runId } from './identity.ts'
+import { differences, type Facts, type Identity } from './identity.ts'
 import type { Means } from './objectives/objective.ts'
 import { readTrainerState, type TrainerState, writeTrainerState } from './state.ts'
+import { ACTIONS, type Action } from './timing.ts'
 
 /** What a resumed run takes over so that it stays the same run. */
 export interface RunFacts {
   identity: Identity
+  /** the how manieth run that began in its folder: what began later is newer, whatever its steps */
+  start: number
   maxPassTokens: number
+  /** what was still to be done after the step, and what a log of it says */
+  due: Action[]
+  lastStep: { gradNorm: number; learningRate: number }
   /** since the last log */
   means: Means
   /** sum of the losses of all steps */
@@ -35,15 +40,25 @@ export interface RunFacts {
 const RUN = 'saqr_run.json'
 const NAME = /^checkpoint-(\d+)$/
 
-/** folders of an output folder, by their step */
-export function checkpointsOf(outputDir: string): { path: string; step: number }[] {
+/** folders of an output folder: of the run that began last in the end, and by their steps; damaged ones come first */
+export function checkpointsOf(outputDir: string): { path: string; step: number; start: number }[] {
   if (!existsSync(outputDir)) return []
   return readdirSync(outputDir)
     .flatMap((name) => {
       const step = NAME.exec(name)?.[1]
-      return step && existsSync(join(outputDir, name, RUN)) ? [{ path: join(outputDir, name), step: Number(step) }] : []
+      const path = join(outputDir, name)
+      return step && existsSync(join(path, RUN)) ? [{ path, step: Number(step), start: startOf(path) }] : []
     })
-    .sort((a, b) => a.step - b.step)
+    .sort((a, b) => a.start - b.start || a.step - b.step)
+}
+
+function startOf(path: string): number {
+  try {
+    const { start } = readJsonObject(join(path, RUN))
+    return typeof start === 'number' ? start : 0
+  } catch {
+    return 0 // what is wrong with it is told to whoever goes on from there
+  }
 }
 
 /** @returns the folder */
@@ -71,20 +86,16 @@ export async function saveCheckpoint(
       }
     }
     await writeSafetensors(join(folder, 'optimizer.safetensors'), tensors)
-    const { tokenizer } = model.opened.checkpoint
-    if (tokenizer) writeTokenizer(folder, tokenizer)
     writeTrainerState(folder, state)
-    const json = { ...facts, run: runId(facts.identity) }
-    writeFileAtomic(join(folder, RUN), `${stringifyJson(json, { indent: 2, sortKeys: true })}\n`)
+    writeFileAtomic(join(folder, RUN), `${stringifyJson(facts, { indent: 2, sortKeys: true })}\n`)
   })
   return path
 }
 
-/** Keeps the newest `limit` of this run; those of other runs in the folder stay. */
-export function removeOldCheckpoints(outputDir: string, limit: number | null, identity: Identity): void {
+/** Keeps the newest `limit` of the run; those of other runs in the folder stay. */
+export function removeOldCheckpoints(outputDir: string, limit: number | null, run: number): void {
   if (limit === null) return
-  const run = runId(identity)
-  const own = checkpointsOf(outputDir).filter(({ path }) => readJsonObject(join(path, RUN)).run === run)
+  const own = checkpointsOf(outputDir).filter(({ start }) => start === run)
   for (const { path } of own.slice(0, -limit)) rmSync(path, { recursive: true, force: true })
 }
 
@@ -127,10 +138,19 @@ function readFacts(path: string): RunFacts {
   const numbers = (value: unknown, key: string) =>
     Object.fromEntries(Object.entries(object(value, key)).map(([k, v]) => [k, number(v, `${key}.${k}`)]))
   const means = object(json.means, 'means')
+  const lastStep = object(json.lastStep, 'lastStep')
+  const { due } = json
+  if (!Array.isArray(due) || !due.every((action) => ACTIONS.includes(action))) throw fail(`due must be a list of ${ACTIONS.join(', ')}`)
   const identity = object(json.identity, 'identity')
   return {
     identity: { same: object(identity.same, 'identity.same') as Facts, options: object(identity.options, 'identity.options') as Facts },
+    start: number(json.start, 'start'),
     maxPassTokens: number(json.maxPassTokens, 'maxPassTokens'),
+    due: due as Action[],
+    lastStep: {
+      gradNorm: number(lastStep.gradNorm, 'lastStep.gradNorm'),
+      learningRate: number(lastStep.learningRate, 'lastStep.learningRate'),
+    },
     means: { sums: numbers(means.sums, 'means.sums'), weights: numbers(means.weights, 'means.weights') },
     totalLoss: number(json.totalLoss, 'totalLoss'),
     schedule: numbers(json.schedule, 'schedule'),
@@ -138,10 +158,10 @@ function readFacts(path: string): RunFacts {
 }
 
 /**
- * What the run goes on with other than before, a line to tell; null where nothing.
+ * What the run goes on with other than before, and what it doesn't: a line each.
  * @throws SaqrError TRAIN_CHECKPOINT naming what makes it another run
  */
-export function checkSame({ path, facts }: Resumed, now: Identity): string | null {
+export function checkSame({ path, facts }: Resumed, now: Identity, maxPassTokens: number | null): string[] {
   const other = differences(facts.identity.same, now.same)
   if (other.length > 0) {
     throw new SaqrError(
@@ -150,7 +170,14 @@ export function checkSame({ path, facts }: Resumed, now: Identity): string | nul
     )
   }
   const changed = differences(facts.identity.options, now.options)
-  return changed.length > 0 ? `${path} was saved with other options, and the run goes on with these: ${changed.join('; ')}` : null
+  return [
+    ...(changed.length > 0 ? [`${path} was saved with other options, and the run goes on with these: ${changed.join('; ')}`] : []),
+    ...(maxPassTokens !== null && maxPassTokens !== facts.maxPassTokens
+      ? [
+          `${path} was made with passes of ${facts.maxPassTokens} tokens, and the run goes on with those, not ${maxPassTokens}: its bits depend on them`,
+        ]
+      : []),
+  ]
 }
 
 /** Trained tensors and optimiser state as they were. */

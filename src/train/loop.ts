@@ -7,7 +7,7 @@
 import { collectGarbage } from '../engine/heap.ts'
 import { option, say } from '../error.ts'
 import { type EndEvent, type EvalEvent, type LogEvent, logEntry, type ProgressEvent, type SaveEvent } from '../track/events.ts'
-import { type Resumed, type RunFacts, removeOldCheckpoints, saveCheckpoint } from './checkpoint.ts'
+import { checkpointsOf, type Resumed, type RunFacts, removeOldCheckpoints, saveCheckpoint } from './checkpoint.ts'
 import { stepData } from './data.ts'
 import { evaluate } from './evaluate.ts'
 import { addMeans, meanOf, noMeans } from './objectives/objective.ts'
@@ -41,7 +41,7 @@ export async function* trainLoop(
     step: resumed?.state.globalStep ?? 0,
     numTokens: resumed?.state.numInputTokensSeen ?? 0,
     totalFlos: resumed?.state.totalFlos ?? 0,
-    facts: factsOf(run, resumed),
+    facts: factsOf(run, resumed, outputDir),
     history: [...(resumed?.state.logHistory ?? [])],
   }
   const started = performance.now()
@@ -63,7 +63,7 @@ export async function* trainLoop(
       )
     })
     newest = { step: p.step, path }
-    removeOldCheckpoints(outputDir, o.saveTotalLimit, p.facts.identity)
+    removeOldCheckpoints(outputDir, o.saveTotalLimit, p.facts.start)
     return { type: 'save', ...newest }
   }
   const score = async (): Promise<EvalEvent> => {
@@ -76,33 +76,43 @@ export async function* trainLoop(
   let onLeaving: SaveEvent | null = null
   try {
     if (o.evalOnStart) yield await speed.aside(score)
-    while (p.step < steps && !signal?.aborted) {
+    while (!signal?.aborted) {
+      // what a step leaves to be done is kept in a checkpoint until it is done: a run stopped before goes on there
+      const [action] = p.facts.due
+      if (action) {
+        const did = () => p.facts.due.shift()
+        if (action === 'log') {
+          const epoch = epochOf(run, p.step)
+          const event: LogEvent = { type: 'log', step: p.step, epoch, ...p.facts.lastStep, ...logged(run, p), ...speed.log() }
+          p.history.push(logEntry(event))
+          did()
+          yield event
+        } else if (action === 'evaluate') {
+          const event = await speed.aside(score)
+          schedule.evaluated?.(run.followed(event))
+          did()
+          yield event
+        } else {
+          did()
+          yield await speed.aside(save)
+        }
+        continue
+      }
+      if (p.step >= steps) break
       const data = stepData(run.objective, run.examples, sampler, p.step, run.cut)
       const result = await optimizerStep(run, data, p.step, signal)
-      const learningRate = schedule.rate(p.step)
+      p.facts.lastStep = { gradNorm: result.gradNorm, learningRate: schedule.rate(p.step) }
       p.step++
       p.numTokens += data.rowTokens
       p.totalFlos += result.flops
       addMeans(p.facts.means, run.objective, data, result.sums)
       p.facts.totalLoss += result.loss
+      p.facts.due = actionsAfter({ step: p.step, steps, stepsPerEpoch: sampler.stepsPerEpoch }, o)
       speed.add(data, result.flops)
       const epoch = epochOf(run, p.step)
       yield { type: 'step', step: p.step, epoch, loss: result.loss, elapsed: (performance.now() - started) / 1000, ...speed.step() }
-
-      for (const action of actionsAfter({ step: p.step, steps, stepsPerEpoch: sampler.stepsPerEpoch }, o)) {
-        if (action === 'log') {
-          const { gradNorm } = result
-          const event: LogEvent = { type: 'log', step: p.step, epoch, gradNorm, learningRate, ...logged(run, p), ...speed.log() }
-          p.history.push(logEntry(event))
-          yield event
-        } else if (action === 'evaluate') {
-          const event = await speed.aside(score)
-          schedule.evaluated?.(run.followed(event))
-          yield event
-        } else yield await speed.aside(save)
-      }
     }
-    finished = p.step >= steps
+    finished = p.step >= steps && p.facts.due.length === 0
   } catch (error) {
     if (!signal?.aborted) throw error
   } finally {
@@ -115,10 +125,11 @@ export async function* trainLoop(
 }
 
 /** Of a new run, or of the one that goes on. */
-function factsOf({ cut, identity, objective, schedule }: Run, resumed: Resumed | null): RunFacts {
+function factsOf({ cut, identity, objective, schedule, evalExamples }: Run, resumed: Resumed | null, outputDir: string): RunFacts {
   const now = { identity, maxPassTokens: cut.maxPassTokens, schedule: schedule.memory }
-  if (resumed) return { ...resumed.facts, ...now }
-  return { ...now, means: noMeans(objective), totalLoss: 0 }
+  if (resumed) return { ...resumed.facts, ...now, due: resumed.facts.due.filter((action) => action !== 'evaluate' || evalExamples) }
+  const start = 1 + (checkpointsOf(outputDir).at(-1)?.start ?? 0)
+  return { ...now, start, due: [], lastStep: { gradNorm: 0, learningRate: 0 }, means: noMeans(objective), totalLoss: 0 }
 }
 
 /** Means since the last log, which begin anew. */

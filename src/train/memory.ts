@@ -54,7 +54,7 @@ function arenaLines(plan: Plan): { lines: MemoryLine[]; peak: string } {
       change(plan.buffers[heir]!.kind, -plan.buffers[heir]!.bytes)
     }
     for (const b of begins[i]!) change(plan.buffers[b]!.kind, plan.buffers[b]!.bytes)
-    const scratch = step.workspace?.bytes ?? 0
+    const scratch = step.scratch?.bytes ?? 0
     change(SCRATCH, scratch)
     const sum = [...live.values()].reduce((a, b) => a + b, 0)
     if (sum > fullest) [fullest, atPeak, peak] = [sum, new Map(live), nameOf(plan, step, i)]

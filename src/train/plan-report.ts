@@ -76,7 +76,7 @@ export function reportPlan(
   })
   const { full } = budget
   const headChunk = chunkOf({ model, activation }, budget.maxPassTokens)
-  const update = optimizerPlan(layout, adamw)
+  const update = optimizerPlan(layout, adamw, device.describe().scratch)
   const rowsOfPass = Math.min(rows, Math.max(1, Math.floor(budget.maxPassTokens / rowTokens)))
   const passes = Math.ceil(rows / rowsOfPass)
   const work = { chunks: Math.ceil((rowsOfPass * rowTokens) / headChunk), pairs: (rowsOfPass * rowTokens * (rowTokens + 1)) / 2 }

@@ -101,7 +101,8 @@ export function prepareRun(request: RunRequest): Run {
         gradients: false,
       })
     : null
-  const made = { schedule: scheduleOf(scheduleOptions(o, steps), steps, remembered(request)), followed: followed(objective, o) }
+  const identity = identityOf({ objective: objective.name, model, examples, evalExamples, options: o, steps })
+  const schedule = scheduleOf(scheduleOptions(o, steps), steps, remembered(request, identity))
   const optimizer = new Optimizer(device, layout, adamw)
   return {
     ...request,
@@ -113,9 +114,10 @@ export function prepareRun(request: RunRequest): Run {
     evalRunner,
     optimizer,
     steps,
-    ...made,
-    identity: identityOf({ objective: objective.name, model, examples, evalExamples, options: o, steps }),
-    memoryTable: memoryOf([budget.full, optimizerPlan(layout, adamw)], {
+    schedule,
+    followed: followed(objective, o),
+    identity,
+    memoryTable: memoryOf([budget.full, optimizerPlan(layout, adamw, device.describe().scratch)], {
       scope: layout.scope,
       doubleQuant: choice.doubleQuant,
       budget: request.memory?.bytes ?? null,
@@ -129,9 +131,13 @@ export function prepareRun(request: RunRequest): Run {
   }
 }
 
-function remembered({ goesOn, options }: RunRequest): Record<string, number> | null {
-  return goesOn?.identity.options.lrSchedulerType === options.lrSchedulerType ? goesOn.schedule : null
+/** what a schedule learned of evaluations, as long as it is the same schedule */
+function remembered({ goesOn }: RunRequest, now: Identity): Record<string, number> | null {
+  const same = SCHEDULE.every((key) => goesOn?.identity.options[key] === now.options[key])
+  return goesOn && same ? goesOn.schedule : null
 }
+
+const SCHEDULE = ['lrSchedulerType', 'lrSchedulerKwargs', 'learningRate', 'warmupSteps', 'metricForBestModel']
 
 /** @throws SaqrError OPTION_INVALID for a metric that evaluation doesn't have */
 function followed({ loss, metrics }: Objective, { metricForBestModel }: TrainingOptions): (event: EvalEvent) => number {

@@ -4,6 +4,7 @@ import type { Dataset } from '../data/dataset.ts'
 import { collectGarbage } from '../engine/heap.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { saveTrained } from '../engine/save.ts'
+import { checkModelFolder } from '../engine/save-target.ts'
 import { option, SaqrError, say } from '../error.ts'
 import { tokenizerTexts } from '../formats/tokenizer-files.ts'
 import { filled, signal as signalCheck, take, takeOptions } from '../hub/arguments.ts'
@@ -97,6 +98,7 @@ export class SFTTrainer {
     language.checkTrainable() // before any work
     const endTurn = await turnOn(language, signal)
     try {
+      if (language.adapter.config === null) checkModelFolder(language.opened, outputDir)
       ensureWritableFolder(outputDir)
       const unlock = lockFolder(outputDir)
       try {
@@ -124,6 +126,7 @@ export class SFTTrainer {
       checkVocabulary(examples, model.opened.model)
     }
     model.promptForm = prepared.form
+    model.tokenizer = processingClass.files
     const resumed = findCheckpoint(outputDir, o.resumeFromCheckpoint)
     const run = prepareRun({
       objective,
@@ -139,9 +142,8 @@ export class SFTTrainer {
       const notes = [...this.notes, ...prepared.notes]
       const warnings = all.flatMap((rows) => [...rows.warnings, ...unusedRows(rows)])
       if (resumed) {
-        const changed = checkSame(resumed, run.identity)
-        if (changed) warnings.unshift(changed)
-        if (resumed.state.globalStep >= run.steps) warnings.unshift(nothingLeft(resumed, run.steps))
+        warnings.unshift(...checkSame(resumed, run.identity, o.maxPassTokens))
+        if (resumed.state.globalStep >= run.steps && resumed.facts.due.length === 0) warnings.unshift(nothingLeft(resumed, run.steps))
         restore(resumed.path, model, run.optimizer)
       } else if (o.resumeFromCheckpoint) notes.push(`nothing to resume in ${outputDir}: this is a new run`)
       const start = startEvent(run, outputDir, resumed?.state.globalStep ?? 0, resumed?.state.logHistory ?? [])
@@ -186,7 +188,7 @@ function nothingLeft({ path, state }: Resumed, steps: number): string {
 /** Under a budget the heap is as small as it gets before the first step, and what checkpoints write of the tokenizer is made by then. */
 function settleHeap({ memory, model }: Run): void {
   if (memory === null) return
-  const { tokenizer } = model.opened.checkpoint
+  const { tokenizer } = model
   if (tokenizer) tokenizerTexts(tokenizer)
   collectGarbage()
 }

@@ -29,7 +29,7 @@ export function actionsAfter({ step, steps, stepsPerEpoch }: Timing, o: Training
     evaluate: epochEnds && o.evalStrategy === 'epoch' && o.evalDelay <= step / stepsPerEpoch,
     save: epochEnds && o.saveStrategy === 'epoch',
   }
-  return [atSteps, atEpochs].flatMap((due) => ORDER.filter((action) => due[action]))
+  return [atSteps, atEpochs].flatMap((due) => ACTIONS.filter((action) => due[action]))
 }
 
-const ORDER: readonly Action[] = ['log', 'evaluate', 'save']
+export const ACTIONS: readonly Action[] = ['log', 'evaluate', 'save']

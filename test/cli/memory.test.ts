@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { chooseAdapter } from '../../src/adapters/choose.ts'
 import { layoutParameters } from '../../src/graph/layout.ts'
+import type { ScratchOf } from '../../src/graph/lower.ts'
 import { optimizerPlan } from '../../src/graph/optimizer.ts'
 import type { Plan } from '../../src/graph/plan.ts'
 import { inspect, tracePass } from '../../src/graph/training.ts'
@@ -17,14 +18,14 @@ const config = JSON.parse(readFileSync(new URL('../../examples/configs/llama-3.1
   unknown
 >
 
-function plans(policy: 'all' | 'recompute', tokens: number, nf4 = false): [Plan, Plan] {
+function plans(policy: 'all' | 'recompute', tokens: number, nf4 = false, scratch?: ScratchOf): [Plan, Plan] {
   const model = openConfig({ ...config, num_hidden_layers: 3 })
   const lora = adapterConfig(resolveObject(sftFields, { usePeft: true, loraR: 8, loraDropout: 0 }).options)!
   const adapter = chooseAdapter({ kind: 'lora', config: lora }, { nf4, head: model.head.path }, false)
   const layout = layoutParameters(inspect(model, adapter, 'bf16').parameters.values())
-  const spec = { model, adapter, activation: 'bf16' as const, layout, tokens, chunk: 128, score: sft.score, gradients: true }
+  const spec = { model, adapter, activation: 'bf16' as const, layout, tokens, chunk: 128, score: sft.score, gradients: true, scratch }
   const options = { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0, eightBit: false }
-  return [tracePass(spec).lower(() => policy).plan, optimizerPlan(layout, options)]
+  return [tracePass(spec).lower(() => policy).plan, optimizerPlan(layout, options, scratch)]
 }
 
 /** bytes under at least one live buffer, at the fullest step */
@@ -32,8 +33,8 @@ function fullest(plan: Plan): number {
   let most = 0
   for (let i = 0; i < plan.steps.length; i++) {
     const spans = plan.buffers.filter((b) => b.space !== 'store' && b.from <= i && b.to >= i).map((b) => [b.at, b.at + b.bytes] as const)
-    const { workspace } = plan.steps[i]!
-    if (workspace) spans.push([workspace.at, workspace.at + workspace.bytes])
+    const { scratch } = plan.steps[i]!
+    if (scratch) spans.push([scratch.at, scratch.at + scratch.bytes])
     let [covered, end] = [0, 0]
     for (const [from, to] of spans.sort((a, b) => a[0] - b[0])) {
       covered += Math.max(0, to - Math.max(from, end))
@@ -54,6 +55,16 @@ describe('memory of plans', () => {
     const gaps = table.lines.find((line) => line.kind === 'gaps')?.bytes ?? 0
     expect(pass.arena - gaps).toBe(fullest(pass))
     expect(table.peak).toMatch(/^(forward|head|backward) \S+$/)
+  })
+
+  it('has what kernels of a device need beside their tensors, while they run', () => {
+    const ofProducts: ScratchOf = ({ op }) => (op.name === 'product' ? 1000 * 256 : 0)
+    const [pass] = plans('recompute', 256, false, ofProducts)
+    const [without] = plans('recompute', 256)
+    expect(pass.steps.filter(({ op, scratch }) => (scratch?.bytes ?? 0) !== (op === 'product' ? 1000 * 256 : 0))).toEqual([])
+    const gaps = memoryOf([pass]).lines.find((line) => line.kind === 'gaps')?.bytes ?? 0
+    expect(pass.arena - gaps).toBe(fullest(pass))
+    expect(pass.arena).toBeLessThanOrEqual(without.arena + 1000 * 256)
   })
 
   it('counts what lies across steps once, whoever names it', () => {

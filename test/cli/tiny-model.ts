@@ -62,7 +62,7 @@ export async function writeTinyModel(folder: string): Promise<void> {
 const EOS = 258
 
 /** A token a byte, written as GPT-2 writes bytes: printable ones as themselves, the others from U+0100 on. */
-function byteTokenizer() {
+export function byteTokenizer() {
   const printable = (byte: number) => (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174
   let next = 256
   const bytes = Array.from({ length: 256 }, (_, byte) => String.fromCharCode(printable(byte) ? byte : next++))

@@ -11,7 +11,7 @@ import { complete } from '../../src/ops/attrs.ts'
 import { type CudaStep, type CudaTensor, elementwise, source } from '../../src/ops/cuda-launch.ts'
 import { cudaOps } from '../../src/ops/generated/cuda.ts'
 
-const card = { arch: 90, multiprocessors: 132 }
+const card = { arch: 90 }
 const quant = { codebook: 1n, absmax: 2n, absmax8: 0n, code2: 0n, absmax2: 0n, offset: 0, blocksize: 64, blocksize2: 1 }
 
 function tensor(at: number, rows: number, cols: number, dtype: CudaTensor['dtype'], stride = cols): CudaTensor {

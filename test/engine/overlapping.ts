@@ -1,4 +1,4 @@
-/** Calls that overlap on one device: what the test runs on every device of this machine, and tools/cuda-check.ts on a card. */
+/** Calls that overlap on one device: what the test runs on every device of this machine, and test:cuda on a card. */
 import { createHash } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,10 +1,11 @@
 import { cpSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { nativeQuantiser } from '../../src/devices/cpu/quantise.ts'
 import { nf4FileTensors, quantiseTensor } from '../../src/formats/bnb-write.ts'
 import { dynamicMap, quantise8Bit } from '../../src/formats/dynamic-map.ts'
 import { readRange } from '../../src/formats/files.ts'
-import { dequantiseNf4, nestAbsmax, nf4Codebook, quantiseNf4 } from '../../src/formats/nf4.ts'
+import { dequantiseNf4, nestAbsmax, nf4Bounds, nf4Codebook, quantiseNf4 } from '../../src/formats/nf4.ts'
 import { asF32, bytesOf, f16ToF32, f32ToBf16, f32ToF16 } from '../../src/formats/numbers.ts'
 import { readSafetensors } from '../../src/formats/safetensors/read.ts'
 import { writeSafetensors } from '../../src/formats/safetensors/write.ts'
@@ -214,5 +215,40 @@ describe('a checkpoint that is not sound', () => {
     expect(() => openCheckpoint(path)).toThrow(
       expect.objectContaining({ code: 'FORMAT_QUANTIZATION', message: expect.stringContaining(name) }),
     )
+  })
+})
+
+describe('made by native code', () => {
+  const random = (n: number, seed: number) => {
+    let state = seed
+    return Float32Array.from({ length: n }, () => (state = (state * 48271) % 2147483647) / 2147483647 - 0.5)
+  }
+  /** every kind of value a block may have: zeros, one bound exactly, tiny, huge, negative zero */
+  const odd = Float32Array.from({ length: 640 }, (_, i) => [0, -0, 1, -1, 1e-40, -3e38, 0.5, nf4Bounds[i % 15]!][Math.floor(i / 80)]!)
+  const bits = (values: Float32Array) => new Uint16Array(values.buffer).filter((_, i) => i % 2 === 1)
+
+  test.each([1, 63, 64, 65, 130, 4099, 300_001])('the same bytes: %i weights', (n) => {
+    for (const values of [random(n, n), random(n, n + 1).map((x) => x ** 5), odd.subarray(0, n)]) {
+      for (const form of [values, bits(values.slice())]) expect(nativeQuantiser.quantise(form)).toEqual(quantiseNf4(form))
+      const absmax = values.map(Math.abs)
+      expect(nestAbsmax(absmax, nativeQuantiser)).toEqual(nestAbsmax(absmax))
+    }
+  })
+
+  test('a value that is not finite is told in the same words', () => {
+    for (const bad of [NaN, Infinity, -Infinity]) {
+      const values = random(200_000, 7)
+      values[150_001] = bad
+      const told = (by: () => unknown) => {
+        try {
+          by()
+        } catch (error) {
+          return (error as Error).message
+        }
+      }
+      const theirs = told(() => nativeQuantiser.quantise(values))
+      expect(theirs).toMatch(/^Weights 149952 to 150015 hold a value that is not finite/)
+      expect(theirs).toBe(told(() => quantiseNf4(values)))
+    }
   })
 })

@@ -6,7 +6,6 @@ import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { sft } from '../../src/cli/verbs/sft.ts'
-import { planPasses } from '../../src/data/passes.ts'
 import { CpuDevice } from '../../src/devices/cpu/device.ts'
 import type { LanguageModel } from '../../src/engine/language-model.ts'
 import { loadAdapter } from '../../src/engine/load-adapter.ts'
@@ -86,10 +85,12 @@ describe('a batch of chats with LoRA on all seven projections, in f32', () => {
       score: objective.score,
       gradients: true,
     })
-    const passes = planPasses(rows, { maxPassTokens: 512, quantum: device.describe().tokenQuantum })
+    const laid = objective.layOut([rows], { maxPassTokens: 512, prefixSharing: true, quantum: device.describe().tokenQuantum })
+    const { passes } = laid
     expect(passes.map((pass) => pass.computedTokens < pass.rowTokens)).toEqual([true])
     const [pass] = passes
-    const loss = objective.loss.sum(pass!, await runner.run(pass!, { seed: 0, step: 0, lossScale: 1 / pass!.targets })) / pass!.targets
+    const loss =
+      objective.loss.sum(pass!, await runner.run(pass!, { seed: 0, step: 0, lossScale: 1 / pass!.targets }), laid) / pass!.targets
     runner.dispose()
     expect(Math.abs(loss - expected.loss)).toBeLessThan(1e-5 * expected.loss)
     const names = trainables.names.map((name) => `base_model.model.${name}`)

@@ -121,7 +121,11 @@ export async function evaluate(
   const results = options.inPlace ? throughCopies(recorded) : recorded.node.outputs
   if (options.columns) for (const t of results) if (t.space === 'arena') widen(recorded.r, t)
   const pinned = [...recorded.pinned, ...results.filter((t) => rootOf(t).space === 'arena')]
-  const plan = lower([{ name: 'all', nodes: recorded.r.nodes }], { tokens: 1, pinned: [...new Set(pinned)] })
+  const plan = lower([{ name: 'all', nodes: recorded.r.nodes }], {
+    tokens: 1,
+    pinned: [...new Set(pinned)],
+    scratch: device.describe().scratch,
+  })
   if (options.inPlace && !sharesPlaces(plan)) throw new Error('no output took over the place of an input')
   return withStore(device, recorded.stored, async () => {
     device.reserve(plan.arena)

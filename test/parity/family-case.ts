@@ -3,7 +3,6 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { AdapterSpec } from '../../src/adapters/choose.ts'
 import type { Example } from '../../src/data/example.ts'
-import { planPasses } from '../../src/data/passes.ts'
 import type { Device } from '../../src/devices/device.ts'
 import { OpenedModel } from '../../src/engine/opened-model.ts'
 import { PassRunner } from '../../src/engine/runner.ts'
@@ -85,10 +84,10 @@ export async function compute(folder: string, device: Device, options: CaseOptio
     score: sft.score,
     gradients: true,
   })
-  const passes = planPasses(rowsOf(folder), { maxPassTokens, prefixSharing, quantum: device.describe().tokenQuantum })
-  const targets = passes.reduce((sum, p) => sum + p.targets, 0)
+  const laid = sft.layOut([rowsOf(folder)], { maxPassTokens, prefixSharing, quantum: device.describe().tokenQuantum })
+  const targets = laid.normaliser
   let loss = 0
-  for (const pass of passes) loss += sft.loss.sum(pass, await runner.run(pass, { seed: 0, step: 0, lossScale: 1 / targets }))
+  for (const pass of laid.passes) loss += sft.loss.sum(pass, await runner.run(pass, { seed: 0, step: 0, lossScale: 1 / targets }), laid)
   const gradients = new Map(trainables.names.map((name) => [prefix + name, trainables.get(name, 'gradients')]))
   return { loss: loss / targets, gradients }
 }

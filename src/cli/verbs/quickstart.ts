@@ -9,7 +9,6 @@ import { z } from 'zod'
 import { loadDataset, loadRows } from '../../data/load.ts'
 import { openDevice } from '../../devices/open.ts'
 import { LanguageModel } from '../../engine/language-model.ts'
-import { writeTokenizer } from '../../engine/model-folder.ts'
 import { saveTrained } from '../../engine/save.ts'
 import { saveMerged } from '../../export/merged.ts'
 import { ensureWritableFolder } from '../../hub/files.ts'
@@ -162,8 +161,6 @@ async function save(model: Examinee, curve: readonly Point[], outputDir: string)
   const [adapter, merged, svg] = ['adapter', 'merged', 'loss.svg'].map((name) => join(outputDir, name))
   await saveTrained(model.language, adapter!)
   await saveMerged(model.language, merged!)
-  const { tokenizer } = model.language.opened.checkpoint
-  if (tokenizer) writeTokenizer(adapter!, tokenizer)
   writeFileSync(svg!, lossCurveSvg({ title: 'training loss', train: curve }))
   return [`adapter (PEFT)  ${adapter}`, `merged model    ${merged}`, `loss curve      ${svg}`]
 }

@@ -4,16 +4,15 @@ import type { Dataset } from '../../data/dataset.ts'
 import { loadRows } from '../../data/load.ts'
 import { openDevice } from '../../devices/open.ts'
 import type { LanguageModel } from '../../engine/language-model.ts'
-import { writeTokenizer } from '../../engine/model-folder.ts'
 import { saveTrained } from '../../engine/save.ts'
 import { option, SaqrError, say } from '../../error.ts'
 import { isFile } from '../../hub/files.ts'
 import { progressLine } from '../../hub/progress.ts'
 import type { Tokenizer } from '../../text/tokenizer.ts'
+import type { SaveEvent } from '../../track/events.ts'
 import { lossCurve } from '../../track/loss-curve.ts'
 import { terminal } from '../../track/terminal.ts'
 import { tracked } from '../../track/tracker.ts'
-import { checkpointsOf } from '../../train/checkpoint.ts'
 import { sft as objective } from '../../train/objectives/sft.ts'
 import { renamed } from '../../train/options/retired.ts'
 import { checkSft } from '../../train/options/rules.ts'
@@ -54,11 +53,13 @@ export const sft = defineVerb({
       })
       const outputDir = options.outputDir ?? 'trainer_output'
       const trackers = [terminal(io.out, io.err, { plain: options.disableTqdm === true }), lossCurve(join(outputDir, 'loss.svg'))]
+      let last: SaveEvent | undefined
       for await (const event of tracked(trainer.stream({ signal: io.signal }), trackers)) {
+        if (event.type === 'save') last = event
         if (event.type !== 'end') continue
         if (!event.finished) return INTERRUPTED
         // while the run still has the folder
-        await saveModel(language, outputDir, event.step)
+        await saveModel(language, outputDir, last?.step === event.step ? last.path : null)
       }
       io.out.write(
         `saved ${outputDir}, its loss curve in ${join(outputDir, 'loss.svg')}\ntry it: saqr generate --model_name_or_path ${outputDir} "…"\n`,
@@ -70,18 +71,16 @@ export const sft = defineVerb({
   },
 })
 
-/** The trained model beside its checkpoints. One that can't be written is still in the last checkpoint, or is put elsewhere. */
-async function saveModel(language: LanguageModel, outputDir: string, step: number): Promise<void> {
+/** The trained model beside its checkpoints. One that can't be written is still in the checkpoint of the last step, or is put elsewhere. */
+async function saveModel(language: LanguageModel, outputDir: string, checkpoint: string | null): Promise<void> {
   const write = async (folder: string) => {
     await saveTrained(language, folder)
-    if (language.opened.checkpoint.tokenizer) writeTokenizer(folder, language.opened.checkpoint.tokenizer)
     return folder
   }
   try {
     await write(outputDir)
   } catch (error) {
-    const last = checkpointsOf(outputDir).at(-1)
-    const kept = last?.step === step ? async () => last.path : write
+    const kept = checkpoint === null ? write : async () => checkpoint
     throw await rescue(error, kept, (path) => `It is a model folder like any other: copy it to where you want it, ${path} works as it is.`)
   }
 }
@@ -109,6 +108,6 @@ async function rowsOf(o: SftOptions, { signal, err }: Io): Promise<Rows> {
 
 /** Rows that can't be trained on are told before the model is there; the trainer takes over what was prepared. */
 async function look(rows: Rows, tokenizer: Tokenizer, o: SftOptions, signal: AbortSignal): Promise<void> {
-  await objective.prepare(rows.trainDataset, tokenizer, o, { evaluation: false, signal })
-  if (rows.evalDataset) await objective.prepare(rows.evalDataset, tokenizer, o, { evaluation: true, signal })
+  await objective.prepare(rows.trainDataset, tokenizer, o, { evaluation: false, ahead: true, signal })
+  if (rows.evalDataset) await objective.prepare(rows.evalDataset, tokenizer, o, { evaluation: true, ahead: true, signal })
 }

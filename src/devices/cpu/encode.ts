@@ -42,7 +42,7 @@ export function encodePlan(plan: Plan, placed: readonly Placed[], arena: bigint,
     ;[index, step.outputs.length, step.inputs.length, attrs.length].forEach((n, i) => {
       out.setInt32(at + 4 * i, n, true)
     })
-    out.setBigUint64(at + 16, step.workspace ? arena + BigInt(step.workspace.at) : 0n, true)
+    out.setBigUint64(at + 16, step.scratch ? arena + BigInt(step.scratch.at) : 0n, true)
     at += STEP_HEADER
     for (const t of step.outputs) tensor(t)
     for (const t of step.inputs) tensor(t)

@@ -38,6 +38,10 @@ const FUNCTIONS = {
   planLoad: 'void* saqr_plan_load(const void* description, uint64_t bytes)',
   planFree: 'void saqr_plan_free(void* plan)',
   run: 'int saqr_run(void* pool, const void* items, int count, void* control)',
+  quantiseNf4:
+    'int64_t saqr_quantise_nf4(const void* values, int isBf16, int64_t n, const void* bounds, void* packed, void* absmax, int threads)',
+  quantise8Bit:
+    'void saqr_quantise_8bit(const void* values, float offset, int64_t n, const void* middles, void* codes, void* absmax, int threads)',
   probeFma: 'double saqr_probe_fma(void* pool, int kind)',
   probeCopy: 'double saqr_probe_copy(void* pool)',
 } as const

@@ -26,7 +26,7 @@ import { Kernels } from './kernels.ts'
 import { Launcher } from './launcher.ts'
 import { measure } from './limits.ts'
 import { Matmuls } from './matmul.ts'
-import { CudaPlan, type Places } from './plan.ts'
+import { CudaPlan, type Places, scratchOf } from './plan.ts'
 import { CudaStore } from './store.ts'
 
 const NOT_READY = 600
@@ -52,14 +52,13 @@ export class CudaDevice implements Device {
   readonly #launcher: Launcher
   readonly #store: CudaStore
   readonly #plans = new Set<CudaPlan>()
-  readonly #places: Places = { arena: 0n, scratch: 0n, generation: 0 }
+  readonly #places: Places = { arena: 0n, generation: 0 }
   readonly #finished: bigint
   #arenaBytes = 0
-  #scratchBytes = 0
   #inputs: Pinned | undefined
   #limits: Limits | undefined
-  /** bytes that arena and scratch grow to before the next run */
-  readonly #wanted = { arena: 0, scratch: 0 }
+  /** bytes that the arena grows to before the next run */
+  #wanted = 0
   readonly #turns = new Turns()
   readonly #turn: Turn = {
     run: (items, inputs, signal) => this.#run(items, inputs, signal),
@@ -92,6 +91,7 @@ export class CudaDevice implements Device {
       passTokens: PASS_TOKENS,
       reach: REACH,
       overhead: OVERHEAD,
+      scratch: (node) => scratchOf(node, this.card),
     }
   }
 
@@ -139,48 +139,35 @@ export class CudaDevice implements Device {
 
   reserve(bytes: number): void {
     this.#alive()
-    this.#want(bytes, 0)
+    this.#want(bytes)
   }
 
-  /** `scratch`: of a step that only this device needs: dequantised weights, sums in two stages */
-  #want(arena: number, scratch: number): void {
-    this.#wanted.arena = Math.max(this.#wanted.arena, arena)
-    this.#wanted.scratch = Math.max(this.#wanted.scratch, scratch)
+  #want(arena: number): void {
+    this.#wanted = Math.max(this.#wanted, arena)
     if (this.#turns.free) this.#grow()
   }
 
   /** Room for a plan that is about to run: a growth that was refused left none. */
-  #fit({ plan, scratchBytes }: CudaPlan): void {
-    this.#wanted.arena = Math.max(this.#wanted.arena, plan.arena)
-    this.#wanted.scratch = Math.max(this.#wanted.scratch, scratchBytes)
+  #fit({ plan }: CudaPlan): void {
+    this.#wanted = Math.max(this.#wanted, plan.arena)
     this.#grow()
   }
 
   #grow(): void {
-    const { arena, scratch } = this.#wanted
-    if (arena > this.#arenaBytes) {
-      this.#arenaBytes = 0
-      this.#replace('arena', arena, 'the arena')
-      this.#arenaBytes = arena
-    }
-    if (scratch > this.#scratchBytes) {
-      this.#scratchBytes = 0
-      this.#replace('scratch', scratch, 'scratch')
-      this.#scratchBytes = scratch
-    }
-  }
-
-  #replace(which: 'arena' | 'scratch', bytes: number, what: string): void {
+    if (this.#wanted <= this.#arenaBytes) return
+    const bytes = this.#wanted
     this.card.synchronize()
-    this.card.free(this.#places[which])
-    this.#places[which] = 0n
+    this.card.free(this.#places.arena)
+    this.#places.arena = 0n
     this.#places.generation++
+    this.#arenaBytes = 0
     try {
-      this.#places[which] = this.card.alloc(bytes, what)
+      this.#places.arena = this.card.alloc(bytes, 'the arena')
     } catch (error) {
-      this.#wanted[which] = 0
+      this.#wanted = 0
       throw error
     }
+    this.#arenaBytes = bytes
   }
 
   load(plan: Plan, options: { profile?: boolean } = {}): LoadedPlan {
@@ -190,7 +177,7 @@ export class CudaDevice implements Device {
       this.#turns.whenFree(free)
     })
     try {
-      this.#want(plan.arena, loaded.scratchBytes)
+      this.#want(plan.arena)
     } catch (error) {
       loaded.dispose()
       throw error
@@ -296,7 +283,7 @@ export class CudaDevice implements Device {
   }
 
   resident() {
-    return { arena: this.#arenaBytes + this.#scratchBytes, store: this.#store.bytes(), mapped: 0 }
+    return { arena: this.#arenaBytes, store: this.#store.bytes(), mapped: 0 }
   }
 
   #alive(): void {
@@ -312,7 +299,6 @@ export class CudaDevice implements Device {
       this.card.synchronize()
       this.#store.dispose()
       this.card.free(this.#places.arena)
-      this.card.free(this.#places.scratch)
       if (this.#inputs) this.card.unpin(this.#inputs)
       this.card.driver.call('eventDestroy', this.#finished)
       this.#launcher.dispose()

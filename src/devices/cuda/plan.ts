@@ -1,13 +1,13 @@
 /** A plan on the card: its steps as launches on fixed addresses, its segments as captured graphs. */
 import { SaqrError } from '../../error.ts'
 import type { Plan, PlanStep, PlanTensor, Segment } from '../../graph/plan.ts'
-import type { CudaOp, CudaSource, CudaStep, CudaTensor, Launch } from '../../ops/cuda-launch.ts'
+import { complete } from '../../ops/attrs.ts'
+import type { Card as CardFacts, CudaOp, CudaSource, CudaStep, CudaTensor, Launch } from '../../ops/cuda-launch.ts'
 import { cudaOps } from '../../ops/generated/cuda.ts'
-import type { For } from '../../ops/op.ts'
-import { sizeOf } from '../../ops/tensor.ts'
+import type { For, Node } from '../../ops/op.ts'
+import { sizeOf, type Tensor } from '../../ops/tensor.ts'
 import { disposed, type LoadedPlan, segmentOf } from '../device.ts'
 import type { Card } from './card.ts'
-import { Copies } from './copies.ts'
 import type { Launcher } from './launcher.ts'
 import type { CudaStore } from './store.ts'
 
@@ -16,24 +16,28 @@ const RELAXED = 2
 /** CU_EVENT_RECORD_EXTERNAL: a node of the graph, recorded at every replay */
 const EXTERNAL = 1
 
-/** Where things lie now. `generation` changes when the arena or the scratch moves. */
+/** Where the arena lies now. `generation` changes when it moves. */
 export interface Places {
   arena: bigint
-  scratch: bigint
   generation: number
+}
+
+/** what a node's launches need beside its tensors, bytes: known from shapes and types alone */
+export function scratchOf({ op, name, attrs, inputs, outputs }: Node, card: CardFacts): number {
+  const shape = ({ rows, cols, stride, dtype }: Tensor): CudaTensor => ({ at: 0n, rows, cols, stride, dtype, quant: null })
+  const run = cudaOps[op.name]?.run
+  const step = { name, op, attrs: complete(op, attrs), inputs: inputs.map((t) => t && shape(t)), outputs: outputs.map(shape) }
+  return run?.scratch?.(step, card) ?? 0
 }
 
 export class CudaPlan implements LoadedPlan {
   readonly plan: Plan
   readonly seconds: Float64Array | undefined
-  /** bytes of scratch its widest step uses, behind the copies of small weights */
-  readonly scratchBytes: number
   readonly sources: ReadonlySet<CudaSource>
   readonly #card: Card
   readonly #store: CudaStore
   readonly #launcher: Launcher
   readonly #places: Places
-  readonly #copies: Copies
   readonly #forget: (free: () => void) => void
   #disposed = false
   /** a store tensor it reads that is there no more */
@@ -42,7 +46,6 @@ export class CudaPlan implements LoadedPlan {
   /** profile: the moment before each step, and after the last */
   readonly #events: bigint[] = []
   #launches: Launch[][] = []
-  #steps: CudaStep[] = []
   #generation = -1
 
   constructor(
@@ -60,18 +63,7 @@ export class CudaPlan implements LoadedPlan {
     this.#launcher = launcher
     this.#places = places
     this.#forget = forget
-    const resolved = plan.steps.map((step) => this.#resolve(step))
-    this.#copies = new Copies(
-      plan,
-      resolved,
-      plan.steps.map((step, i) => opOf(step).run.copies?.(resolved[i]!) ?? []),
-    )
-    const steps = this.#copies.in(resolved, 0n)
-    this.scratchBytes = this.#copies.bytes + Math.max(0, ...plan.steps.map((step, i) => opOf(step).run.scratch?.(steps[i]!, card) ?? 0))
-    const launches = [
-      ...plan.steps.flatMap((step, i) => opOf(step).run.launch(steps[i]!, 0n, card)),
-      ...this.#copies.launches(0, steps.length, resolved, 0n),
-    ]
+    const launches = plan.steps.flatMap((step) => this.#made(step))
     this.sources = new Set(launches.flatMap((l) => (l.kind === 'kernel' ? [l.source] : [])))
     if (profile) {
       this.seconds = new Float64Array(plan.steps.length)
@@ -105,28 +97,23 @@ export class CudaPlan implements LoadedPlan {
     }
   }
 
-  /** Brings the launches to the addresses of now. */
-  #place(): void {
-    this.#alive()
-    if (this.#generation === this.#places.generation) return
-    this.#dropGraphs()
-    const { scratch } = this.#places
-    this.#steps = this.plan.steps.map((step) => this.#resolve(step))
-    const steps = this.#copies.in(this.#steps, scratch)
-    const free = scratch + BigInt(this.#copies.bytes)
-    this.#launches = this.plan.steps.map((step, i) => opOf(step).run.launch(steps[i]!, free, this.#card))
-    this.#generation = this.#places.generation
+  #made(step: PlanStep): Launch[] {
+    const { run } = opOf(step)
+    const resolved = this.#resolve(step)
+    const needed = run.scratch?.(resolved, this.#card) ?? 0
+    if (needed > (step.scratch?.bytes ?? 0)) throw new Error(`${step.name}: the plan was lowered without this device's scratch`)
+    return run.launch(resolved, this.#places.arena + BigInt(step.scratch?.at ?? 0), this.#card)
   }
 
+  /** the launches of a step on the addresses of now */
   #launchesOf(index: number): Launch[] {
-    this.#place()
+    this.#alive()
+    if (this.#generation !== this.#places.generation) {
+      this.#dropGraphs()
+      this.#launches = this.plan.steps.map((step) => this.#made(step))
+      this.#generation = this.#places.generation
+    }
     return this.#launches[index]!
-  }
-
-  /** Enqueues what makes the copies that steps [from, to) read. */
-  #copy(from: number, to: number): void {
-    this.#place()
-    for (const launch of this.#copies.launches(from, to, this.#steps, this.#places.scratch)) this.#launcher.launch(launch)
   }
 
   /** every launch of steps [from, to), for measurements */
@@ -153,7 +140,6 @@ export class CudaPlan implements LoadedPlan {
 
   /** Runs steps one by one, waiting for each: an error names its step. */
   runSteps(from: number, to: number): void {
-    this.#copy(from, to)
     for (let i = from; i < to; i++) {
       this.#enqueue(i)
       try {
@@ -168,7 +154,7 @@ export class CudaPlan implements LoadedPlan {
   enqueue(name: string): void {
     const segment = segmentOf(this, name)
     if (segment.from === segment.to) return
-    this.#place()
+    this.#launchesOf(segment.from)
     const graph = this.#graphs.get(name)
     if (graph) {
       this.#card.driver.call('graphLaunch', graph, this.#card.stream)
@@ -182,7 +168,6 @@ export class CudaPlan implements LoadedPlan {
     const { driver, stream } = this.#card
     driver.call('captureBegin', stream, RELAXED)
     try {
-      this.#copy(from, to)
       for (let i = from; i < to; i++) {
         if (this.seconds) driver.call('eventRecord', this.#events[i]!, stream, EXTERNAL)
         this.#enqueue(i)

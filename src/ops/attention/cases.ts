@@ -149,6 +149,7 @@ const both: Record<string, Setup> = {
   'tokens that see nothing': { heads: 1, kvHeads: 1, headDim: 64, mask: unseen(rows([5, 20, 1]), 0, 5, 25) },
   'head size 256': { heads: 2, kvHeads: 1, headDim: 256, mask: rows([35, 40]) },
   'head size 128, several blocks': { heads: 1, kvHeads: 1, headDim: 128, mask: rows([150, 45]) },
+  'head size 128, a soft cap': { heads: 2, kvHeads: 1, headDim: 128, mask: rows([70, 45]), softCap: 1.2 },
   'head size 1': { heads: 2, kvHeads: 2, headDim: 1, mask: rows([9, 12]) },
   'head size 2': { heads: 4, kvHeads: 2, headDim: 2, mask: rows([30, 5]), fused: true },
   'head size 3': { heads: 3, kvHeads: 1, headDim: 3, mask: rows([70]) },

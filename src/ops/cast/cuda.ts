@@ -56,28 +56,45 @@ export function materialise(
   return { w: dense, launch: [castInto(step, w, dense)] }
 }
 
-/** how many matrices one launch of `castAll` takes (Pieces in cuda.cu) */
-const PIECES = 96
-
-/** f32 matrices into bf16 ones of the same shapes, in few launches */
-export function castAll(list: readonly { x: CudaTensor; y: CudaTensor }[]): KernelLaunch[] {
-  const groups = Array.from({ length: ceilDiv(list.length, PIECES) }, (_, g) => list.slice(g * PIECES, (g + 1) * PIECES))
-  return groups.map((group) => {
-    const largest = Math.max(...group.map(({ x }) => x.rows * x.cols))
-    const pieces = group.flatMap(({ x, y }) => [x.at, y.at, x.rows, x.cols, x.stride, y.stride])
-    const unused = Array<KernelArg>((PIECES - group.length) * 4).fill(0n)
-    return kernel(from, 'cast_pieces', [Math.min(ceilDiv(largest, 1024), 64), group.length], 256, [...pieces, ...unused])
-  })
-}
-
 /** w's copy in `dtype` at an address */
-export function copyOf(w: CudaTensor, dtype: CudaTensor['dtype'], at: bigint): CudaTensor {
+function copyOf(w: CudaTensor, dtype: CudaTensor['dtype'], at: bigint): CudaTensor {
   return { at, rows: w.rows, cols: w.cols, stride: copyStride(w), dtype, quant: null }
 }
 
 /** bytes of scratch `materialise` needs */
 export function materialisedBytes(w: CudaTensor, dtype: CudaTensor['dtype']): number {
   return w.dtype === dtype ? 0 : ceilDiv(w.rows * copyStride(w) * bytesOf(dtype), 256) * 256
+}
+
+/** how many matrices one launch takes (Pieces in cuda.cu) */
+const PIECES = 8
+
+/** f32 matrices into bf16 ones of the same shapes */
+function castPieces(list: readonly { x: CudaTensor; y: CudaTensor }[]): KernelLaunch {
+  const largest = Math.max(...list.map(({ x }) => x.rows * x.cols))
+  const pieces = list.flatMap(({ x, y }) => [x.at, y.at, x.rows, x.cols, x.stride, y.stride])
+  const unused = Array<KernelArg>((PIECES - list.length) * 4).fill(0n)
+  return kernel(from, 'cast_pieces', [Math.min(ceilDiv(largest, 256), 65535), list.length], 256, [...pieces, ...unused])
+}
+
+/** Several weights as matrices of `dtype`, all in scratch at once; those of an adapter (f32) are made by one launch. */
+export function materialiseAll(
+  step: CudaStep,
+  weights: readonly CudaTensor[],
+  dtype: CudaTensor['dtype'],
+  scratch: bigint,
+): { dense: CudaTensor[]; launches: KernelLaunch[] } {
+  let at = scratch
+  const made = weights.map((x) => {
+    if (x.dtype === dtype) return { x, y: x, together: false }
+    const y = copyOf(x, dtype, at)
+    at += BigInt(materialisedBytes(x, dtype))
+    return { x, y, together: x.dtype === 'f32' && dtype === 'bf16' }
+  })
+  const launches = made.filter(({ x, y, together }) => x !== y && !together).map(({ x, y }) => castInto(step, x, y))
+  const together = made.filter((m) => m.together)
+  for (let i = 0; i < together.length; i += PIECES) launches.push(castPieces(together.slice(i, i + PIECES)))
+  return { dense: made.map(({ y }) => y), launches }
 }
 
 export const cuda = [

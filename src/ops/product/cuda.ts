@@ -3,7 +3,7 @@
  * is (narrow.cu). Elsewhere, and for what those don't take, it is one cuBLASLt call a part, each adding to the one before. Which way is a matter
  * of shapes, types and alignment alone. A weight that is not of x's type (NF4, an adapter's f32) is brought into scratch first.
  */
-import { materialise, materialisedBytes } from '../cast/cuda.ts'
+import { materialise, materialiseAll, materialisedBytes } from '../cast/cuda.ts'
 import { type Card, type CudaStep, type KernelLaunch, type Launch, runs } from '../cuda-launch.ts'
 import { largeFits, largeLaunch, type Operands } from './large.ts'
 import { narrowProduct } from './narrow.ts'
@@ -18,23 +18,11 @@ function operands({ inputs, outputs, attrs }: Step): Operands {
 }
 
 const sum = (list: number[]) => list.reduce((a, b) => a + b, 0)
-const weightBytes = ({ parts }: Operands) => parts.map(({ x, w }) => materialisedBytes(w, x.dtype))
-
-/** every weight in x's type, all at once */
-function materialised(step: Step, o: Operands, scratch: bigint): { operands: Operands; launches: KernelLaunch[] } {
-  let at = scratch
-  const made = o.parts.map(({ x, w }) => {
-    const { w: dense, launch } = materialise(step, w, x.dtype, at)
-    at += BigInt(materialisedBytes(w, x.dtype))
-    return { part: { x, w: dense }, launch }
-  })
-  return { operands: { ...o, parts: made.map((m) => m.part) }, launches: made.flatMap((m) => m.launch) }
-}
 
 /** the whole product as one kernel of ours; null: none takes it, or cuBLASLt does as well */
 function ours(step: Step, o: Operands, card: Card): KernelLaunch | null {
   const [part, ...more] = o.parts
-  if (more.length) return largeFits(o, card) ? largeLaunch(step, o, card) : null
+  if (more.length) return largeFits(o, card) ? largeLaunch(step, o) : null
   return o.addend || o.bias ? null : narrowProduct(part!.x, part!.w, o.trans, o.alpha, o.y, card)
 }
 
@@ -62,26 +50,23 @@ function oneAfterAnother(step: Step, { parts, trans, alpha, addend, bias, y }: O
   return launches
 }
 
-/** sides of a matrix that is an adapter's */
-const RANK = 256
-
 export const cuda = [
   runs(productOp, {
-    copies: ({ inputs }) =>
-      inputs.flatMap((w, i) => {
-        const isWeight = i >= 3 && i % 2 === 1
-        return isWeight && w?.dtype === 'f32' && inputs[i - 1]!.dtype === 'bf16' && Math.min(w.rows, w.cols) <= RANK ? [i] : []
-      }),
-    scratch(step, card) {
+    scratch(step, { arch }) {
       const o = operands(step)
-      const all = ours(step, materialised(step, o, 0n).operands, card) !== null
-      return all ? sum(weightBytes(o)) : biasBytes(o) + Math.max(...weightBytes(o))
+      const weights = o.parts.map(({ x, w }) => materialisedBytes(w, x.dtype))
+      return biasBytes(o) + (arch === 90 && o.y.dtype === 'bf16' ? sum(weights) : Math.max(...weights))
     },
     launch(step, scratch, card) {
       const o = operands(step)
-      const made = materialised(step, o, scratch)
-      const one = ours(step, made.operands, card)
-      return one ? [...made.launches, one] : oneAfterAnother(step, o, scratch)
+      const { dense, launches } = materialiseAll(
+        step,
+        o.parts.map(({ w }) => w),
+        o.parts[0]!.x.dtype,
+        scratch,
+      )
+      const one = ours(step, { ...o, parts: o.parts.map(({ x }, p) => ({ x, w: dense[p]! })) }, card)
+      return one ? [...launches, one] : oneAfterAnother(step, o, scratch)
     },
   }),
 ]

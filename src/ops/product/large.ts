@@ -51,7 +51,7 @@ function widthOf(y: CudaTensor): (typeof WIDTHS)[number] {
   return WIDTHS.reduce((best, w) => (cost(w) < cost(best) ? w : best))
 }
 
-export function largeLaunch(step: CudaStep, { parts, trans, alpha, addend, bias, y }: Operands, card: Card): KernelLaunch {
+export function largeLaunch(step: CudaStep, { parts, trans, alpha, addend, bias, y }: Operands): KernelLaunch {
   const { columns, stages } = widthOf(y)
   const of = <T>(make: (part: (typeof parts)[number] | null) => T) => Array.from({ length: PARTS }, (_, p) => make(parts[p] ?? null))
   const maps: KernelArg[] = [
@@ -64,6 +64,6 @@ export function largeLaunch(step: CudaStep, { parts, trans, alpha, addend, bias,
   const rest: KernelArg[] = [f32(alpha), addend ? 1 : 0, bias ? storedType(step, bias) : 0, 0, bias?.at ?? 0n]
   const shared = stages * (2 * BOX + columns * 128) + 4 * BOX + 1024 + 128
   const blocks = 2 * ceilDiv(y.rows, PAIR) * ceilDiv(y.cols, columns)
-  const grid = [Math.min(blocks, card.multiprocessors - (card.multiprocessors % 2))]
+  const grid = [Math.min(blocks, BLOCKS)]
   return kernel(from, `product_large_${columns}${trans ? '_trans' : ''}`, grid, 384, [...maps, ...sizes, ...rest], shared)
 }

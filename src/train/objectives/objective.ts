@@ -50,6 +50,8 @@ export interface RowSettings {
   /** of evaluation rows? */
   evaluation: boolean
   formattingFunc?: (row: Row) => string
+  /** rows are looked at before the model is there: what is made of them is handed over to who prepares the same next */
+  ahead?: boolean
   signal?: AbortSignal
 }
 

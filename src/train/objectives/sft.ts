@@ -7,7 +7,7 @@ import type { LaidOut, Metric, Objective } from './objective.ts'
 /** weights are known ahead, so the gradient comes in the sweep that scores */
 export const sft: Objective = {
   name: 'sft',
-  prepare: (dataset, tokenizer, o, { evaluation, formattingFunc, signal }) =>
+  prepare: (dataset, tokenizer, o, { evaluation, formattingFunc, ahead, signal }) =>
     prepare(dataset, tokenizer, {
       datasetTextField: o.datasetTextField,
       maxLength: o.maxLength,
@@ -17,6 +17,7 @@ export const sft: Objective = {
       packing: evaluation ? (o.evalPacking ?? o.packing) : o.packing,
       packingStrategy: o.packingStrategy,
       formattingFunc,
+      ahead,
       signal,
     }),
   layOut(batches, cut) {

@@ -1,17 +1,16 @@
-/** A small model trained on any device: one step's gradients, or a loss curve. What the checks of tools/cuda-check.ts compare. */
+/** A small model trained on any device: one step's gradients, or a loss curve. What the checks of test:cuda compare. */
 import { join } from 'node:path'
-import type { AdapterSpec } from '../src/adapters/choose.ts'
-import { planPasses } from '../src/data/passes.ts'
-import type { Device } from '../src/devices/device.ts'
-import { OpenedModel } from '../src/engine/opened-model.ts'
-import { Optimizer } from '../src/engine/optimizer.ts'
-import { PassRunner } from '../src/engine/runner.ts'
-import { Trainables } from '../src/engine/trainables.ts'
-import { layoutParameters } from '../src/graph/layout.ts'
-import type { Policy } from '../src/graph/recompute.ts'
-import { openCheckpoint } from '../src/models/checkpoint.ts'
-import { sft } from '../src/train/objectives/sft.ts'
-import { adapterOf, readTensors, rowsOf } from '../test/parity/family-case.ts'
+import type { AdapterSpec } from '../../src/adapters/choose.ts'
+import type { Device } from '../../src/devices/device.ts'
+import { OpenedModel } from '../../src/engine/opened-model.ts'
+import { Optimizer } from '../../src/engine/optimizer.ts'
+import { PassRunner } from '../../src/engine/runner.ts'
+import { Trainables } from '../../src/engine/trainables.ts'
+import { layoutParameters } from '../../src/graph/layout.ts'
+import type { Policy } from '../../src/graph/recompute.ts'
+import { openCheckpoint } from '../../src/models/checkpoint.ts'
+import { sft } from '../../src/train/objectives/sft.ts'
+import { adapterOf, readTensors, rowsOf } from '../../test/parity/family-case.ts'
 
 export interface Setup {
   /** a folder as tools/oracle/families.py writes it: model, adapter, rows.json */
@@ -58,16 +57,25 @@ export async function train(device: Device, setup: Setup, steps: number): Promis
     gradients: true,
   })
   const optimizer = new Optimizer(device, layout, { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0.01, eightBit })
-  const passes = planPasses(rowsOf(folder), { maxPassTokens: 512, prefixSharing: true, quantum })
-  const targets = passes.reduce((sum, p) => sum + p.targets, 0)
+  const laid = sft.layOut([rowsOf(folder)], { maxPassTokens: 512, prefixSharing: true, quantum })
+  const targets = laid.normaliser
   const trained: Trained = { losses: [], norms: [], gradients: new Map(), parameters: new Map() }
   for (let step = 0; step < steps; step++) {
     let loss = 0
-    for (const pass of passes) loss += sft.loss.sum(pass, await runner.run(pass, { seed: 1, step, lossScale: 1 / targets }))
+    for (const pass of laid.passes) loss += sft.loss.sum(pass, await runner.run(pass, { seed: 1, step, lossScale: 1 / targets }), laid)
     trained.losses.push(loss / targets)
     if (step === 0) for (const name of trainables.names) trained.gradients.set(name, trainables.get(name, 'gradients'))
     trained.norms.push(await optimizer.step(step + 1, 2e-3, 1))
   }
   for (const name of trainables.names) trained.parameters.set(name, trainables.get(name))
   return trained
+}
+
+/** The same on a device that is its own and freed after. */
+export async function on(device: Device, setup: Setup, steps: number): Promise<Trained> {
+  try {
+    return await train(device, setup, steps)
+  } finally {
+    device.dispose()
+  }
 }

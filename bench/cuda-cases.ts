@@ -1,0 +1,92 @@
+/** What `bench:cuda` measures: model, rows, adapter, memory; and what each is held against. */
+
+/** `windows`: rows of random ids; `alpaca`: real rows as they are, every token a target, behind a system prompt where there is one. */
+export type CudaRows =
+  | { kind: 'windows'; batch: number; tokens: number }
+  | { kind: 'alpaca'; batch: number; accumulation: number; system?: number }
+  /** a window shorter every third step: passes of a size not seen before */
+  | { kind: 'sizes'; batch: number; tokens: number }
+
+export interface CudaCase {
+  name: string
+  /** the row's name in a table */
+  title: string
+  /** shape of the model: Llama-3.1-8B, Llama-3.2-1B */
+  size: 'l8b' | 'l1b'
+  weights: 'nf4' | 'bf16'
+  rows: CudaRows
+  /** lean: what a step in one pass needs at the least; free: the card's */
+  memory: 'lean' | 'free'
+  prefixSharing?: boolean
+  r?: number
+  dropout?: number
+  bias?: 'none' | 'all'
+  /** adapt the head too */
+  head?: boolean
+  /** the row it is a share of */
+  plain?: string
+  /** only the first step counts: with nothing compiled before (cold), or with what one run before left (cached) */
+  first?: 'cold' | 'cached'
+}
+
+const window = (batch: number, tokens: number): CudaRows => ({ kind: 'windows', batch, tokens })
+const alpaca: CudaRows = { kind: 'alpaca', batch: 2, accumulation: 4 }
+const system: CudaRows = { ...alpaca, system: 150 }
+const qlora = { size: 'l8b', weights: 'nf4' } as const
+const lora = { size: 'l8b', weights: 'bf16' } as const
+const small = { size: 'l1b', weights: 'bf16', memory: 'free' } as const
+/** adapters that cost other frameworks more */
+const adapter = { ...qlora, rows: window(2, 2048), memory: 'lean', plain: 'qlora-2x2048' } as const
+
+export const CASES: readonly CudaCase[] = [
+  { name: 'qlora-2x2048', title: 'QLoRA 2×2048, lean', ...qlora, rows: window(2, 2048), memory: 'lean' },
+  { name: 'qlora-8x2048', title: 'QLoRA 8×2048, lean', ...qlora, rows: window(8, 2048), memory: 'lean' },
+  { name: 'qlora-1x32768', title: 'QLoRA 1×32768, lean', ...qlora, rows: window(1, 32768), memory: 'lean' },
+  { name: 'qlora-alpaca', title: 'QLoRA, Alpaca 2×4, lean', ...qlora, rows: alpaca, memory: 'lean' },
+  { name: 'qlora-alpaca-shared', title: 'the same, beginnings shared', ...qlora, rows: alpaca, memory: 'lean', prefixSharing: true },
+  { name: 'qlora-system-shared', title: 'QLoRA, system prompt + Alpaca 2×4, lean, beginnings shared', ...qlora, rows: system, memory: 'lean', prefixSharing: true }, // biome-ignore format: a row
+  { name: 'qlora-2x2048-free', title: 'QLoRA 2×2048, memory free', ...qlora, rows: window(2, 2048), memory: 'free' },
+  { name: 'qlora-alpaca-free', title: 'QLoRA, Alpaca 2×4, memory free', ...qlora, rows: alpaca, memory: 'free' },
+  { name: 'qlora-alpaca-free-shared', title: 'the same, beginnings shared', ...qlora, rows: alpaca, memory: 'free', prefixSharing: true },
+  { name: 'qlora-system-free-shared', title: 'QLoRA, system prompt + Alpaca 2×4, memory free, beginnings shared', ...qlora, rows: system, memory: 'free', prefixSharing: true }, // biome-ignore format: a row
+  { name: 'bf16-2x2048-free', title: 'bf16 LoRA 2×2048, memory free', ...lora, rows: window(2, 2048), memory: 'free' },
+  { name: 'bf16-8x2048', title: 'bf16 LoRA 8×2048, lean', ...lora, rows: window(8, 2048), memory: 'lean' },
+  { name: '1b-2x2048', title: '1B bf16 LoRA 2×2048, memory free', ...small, rows: window(2, 2048) },
+  { name: '1b-8x2048', title: '1B bf16 LoRA 8×2048, memory free', ...small, rows: window(8, 2048) },
+  { name: '1b-alpaca', title: '1B bf16 LoRA, Alpaca 2×4, memory free', ...small, rows: alpaca },
+  { name: 'qlora-dropout', title: 'dropout 0.05', ...adapter, dropout: 0.05 },
+  { name: 'qlora-bias', title: 'bias all', ...adapter, bias: 'all' },
+  { name: 'qlora-r128', title: 'r 128', ...adapter, r: 128 },
+  { name: 'qlora-head', title: 'lm_head adapted too', ...adapter, head: true },
+  {
+    name: 'qlora-first-cold',
+    title: 'first step, nothing compiled before',
+    ...qlora,
+    rows: window(2, 2048),
+    memory: 'lean',
+    first: 'cold',
+  },
+  { name: 'qlora-first-cached', title: 'first step, kernels cached', ...qlora, rows: window(2, 2048), memory: 'lean', first: 'cached' },
+  {
+    name: 'qlora-sizes',
+    title: 'a pass size for the first time',
+    ...qlora,
+    rows: { kind: 'sizes', batch: 2, tokens: 2048 },
+    memory: 'lean',
+  },
+]
+
+/** steps before the first that counts, and those that count, as the baseline has them */
+export const WARM_UP = 3
+export const COUNTED = { windows: 6, alpaca: 12, sizes: 12 } as const
+
+/** What baseline_gpu.py calls the engine and weights of a case, and its rows; null: it has nothing like it. */
+export function baselineOf(c: CudaCase, engine: string): { mode: string; case: string } | null {
+  // what a baseline's own caches hold is not known
+  if (c.rows.kind === 'sizes' || c.first === 'cached') return null
+  const extra = [c.dropout ? '-dropout' : '', c.bias === 'all' ? '-bias' : '', c.r === 128 ? '-r128' : '', c.head ? '-head' : ''].join('')
+  const mode = `${engine}-${c.weights}${c.memory === 'lean' ? '-ckpt' : ''}${extra}`
+  const { rows } = c
+  if (rows.kind === 'windows') return { mode, case: `${rows.batch}x${rows.tokens}` }
+  return { mode, case: `${rows.system ? `sys${rows.system}:` : 'alp'}${rows.batch}x${rows.accumulation}` }
+}

@@ -1,0 +1,116 @@
+/** What lies behind a case of `bench:cuda`: the least memory its step takes in one pass, and where a step's time goes, op by op. */
+import { Dataset } from '../src/data/dataset.ts'
+import { paddedTokens } from '../src/data/passes.ts'
+import { storeBytes } from '../src/engine/budget.ts'
+import { predictSeconds } from '../src/engine/predict.ts'
+import { PassRunner, visiblePairs } from '../src/engine/runner.ts'
+import { fitPlan } from '../src/graph/fit.ts'
+import { optimizerPlan } from '../src/graph/optimizer.ts'
+import { tracePass } from '../src/graph/training.ts'
+import type { PretrainedModel, SFTTrainerInit } from '../src/index.ts'
+import { bounds, stepData } from '../src/train/data.ts'
+import { sft } from '../src/train/objectives/sft.ts'
+import type { TrainingOptions } from '../src/train/options/config.ts'
+import { is8bit } from '../src/train/options/rules.ts'
+import { prepareRun } from '../src/train/run.ts'
+import { SFTTrainer } from '../src/train/sft-trainer.ts'
+
+type Args = NonNullable<SFTTrainerInit['args']>
+type Rows = { input_ids: number[] }[]
+
+const optionsOf = (model: PretrainedModel, data: Rows, args: Args): TrainingOptions =>
+  new SFTTrainer({ model, trainDataset: data, args, report: 'none' }).options
+
+const examplesOf = async ({ tokenizer }: PretrainedModel, data: Rows, options: TrainingOptions) =>
+  (await sft.prepare(new Dataset(data), tokenizer, options, { evaluation: false })).examples
+
+/** Bytes of everything when a step's rows are one pass and each block keeps only its input. */
+export async function leanMemory(model: PretrainedModel, data: Rows, args: Args): Promise<number> {
+  const { language } = model
+  const { opened, trainables, recorder } = language
+  const options = optionsOf(model, data, args)
+  const { stepTokens } = bounds(await examplesOf(model, data, options), options.perDeviceTrainBatchSize * options.gradientAccumulationSteps)
+  const { tokenQuantum, overhead, scratch } = opened.device.describe()
+  const spec = {
+    model: opened.model,
+    adapter: opened.adapter(language.spec, true),
+    activation: opened.choice.dtype,
+    layout: trainables.layout,
+    score: sft.score,
+    gradients: true,
+    tokens: paddedTokens(stepTokens, tokenQuantum),
+    scratch,
+  }
+  const { arena } = fitPlan(opened.model.layers, 0, tracePass(spec).lower).plan
+  return arena + storeBytes(recorder, trainables.layout, { eightBit: is8bit(options.optim) }, opened.choice.doubleQuant) + overhead
+}
+
+export interface Planned {
+  /** ms of a counted step's passes by op, the mean over them; the optimiser's and the host's own are not among them */
+  opsMs: Record<string, number>
+  /** of the counted steps, with every op at the machine's limit */
+  limitSeconds: number
+  maxPassTokens: number
+  /** of the plan of a full pass: the run's own where no other was free to choose */
+  planHash: string
+  /** what the blocks of a full pass do */
+  policies: Record<string, number>
+}
+
+/** The run's own plans once more, with a clock at every step of them. */
+export async function profile(
+  model: PretrainedModel,
+  data: Rows,
+  args: Args,
+  memory: number | null,
+  steps: readonly number[],
+): Promise<Planned> {
+  const { language } = model
+  const { device } = language.opened
+  const options = optionsOf(model, data, args)
+  const init = { objective: sft, model: language, evalExamples: null, options, goesOn: null }
+  const limit = memory === null ? null : { bytes: memory, unit: 'MiB' }
+  const run = prepareRun({ ...init, examples: await examplesOf(model, data, options), memory: limit })
+  const atLimit = { limits: device.limits(), reach: { compute: 1, copy: 1 } }
+  try {
+    const runner = new PassRunner(device, { ...run.runner.spec, profile: true })
+    const optimizer = optimizerPlan(language.trainables.layout, adamOf(options), device.describe().scratch)
+    const opsMs: Record<string, number> = {}
+    let limitSeconds = 0
+    for (const step of steps) {
+      const { passes, normaliser } = stepData(sft, run.examples, run.sampler, step, run.cut)
+      limitSeconds += predictSeconds(optimizer, { chunks: 1 }, atLimit)
+      for (const pass of passes) {
+        const work = { chunks: runner.chunks(pass), pairs: visiblePairs(pass) }
+        limitSeconds += predictSeconds(runner.plan(pass.tokens).plan, work, atLimit)
+        const inputs = { seed: 0, step, lossScale: 1 / normaliser }
+        const loaded = runner.plan(pass.tokens)
+        // the first run of a pass size is step by step, without clocks
+        await runner.run(pass, inputs)
+        loaded.seconds!.fill(0)
+        await runner.run(pass, inputs)
+        loaded.plan.steps.forEach((s, i) => {
+          opsMs[s.op] = (opsMs[s.op] ?? 0) + (loaded.seconds![i]! * 1e3) / steps.length
+        })
+      }
+    }
+    language.trainables.zeroGradients()
+    const policies: Record<string, number> = {}
+    const policy = run.budget.policy(run.budget.full.tokens)
+    for (let block = 0; block < language.opened.model.layers; block++) policies[policy(block)] = (policies[policy(block)] ?? 0) + 1
+    runner.dispose()
+    return { opsMs: sorted(opsMs), limitSeconds, maxPassTokens: run.cut.maxPassTokens, planHash: run.budget.full.hash, policies }
+  } finally {
+    run.dispose()
+  }
+}
+
+const adamOf = (o: TrainingOptions) => ({
+  beta1: o.adamBeta1,
+  beta2: o.adamBeta2,
+  eps: o.adamEpsilon,
+  weightDecay: o.weightDecay,
+  eightBit: is8bit(o.optim),
+})
+
+const sorted = (ms: Record<string, number>) => Object.fromEntries(Object.entries(ms).sort((a, b) => b[1] - a[1]))

@@ -1,0 +1,150 @@
+/** Runs that follow one another in one folder, and runs that go on where another was stopped: which checkpoint is whose, and what is still due. */
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, it } from 'vitest'
+import { loadDataset } from '../../src/data/load.ts'
+import { CpuDevice } from '../../src/devices/cpu/device.ts'
+import { LanguageModel } from '../../src/engine/language-model.ts'
+import { loadAdapter } from '../../src/engine/load-adapter.ts'
+import { OpenedModel } from '../../src/engine/opened-model.ts'
+import { saveTrained } from '../../src/engine/save.ts'
+import { openCheckpoint } from '../../src/models/checkpoint.ts'
+import { Tokenizer } from '../../src/text/tokenizer.ts'
+import { logEntry, type TrainEvent } from '../../src/track/events.ts'
+import type { SFTConfig } from '../../src/train/options/sft.ts'
+import { SFTTrainer } from '../../src/train/sft-trainer.ts'
+
+const folder = join(import.meta.dirname, '../fixtures/training/evaluation')
+const work = mkdtempSync(join(tmpdir(), 'saqr-folder-'))
+const device = new CpuDevice({ threads: 1 })
+afterAll(() => {
+  device.dispose()
+  rmSync(work, { recursive: true })
+})
+const opened = new OpenedModel(device, openCheckpoint(join(folder, 'model')), { dtype: 'f32', loadIn4bit: false, doubleQuant: false })
+const fresh = () => loadAdapter(opened, join(folder, 'adapter'))
+const rows = await loadDataset(join(folder, 'train.jsonl'))
+const evalRows = await loadDataset(join(folder, 'eval.jsonl'))
+
+function trainer(name: string, args: SFTConfig, language: LanguageModel = fresh()): SFTTrainer {
+  const shared = { perDeviceTrainBatchSize: 4, learningRate: 1e-3, loggingSteps: 1, maxSteps: 4, outputDir: join(work, name) }
+  return new SFTTrainer({
+    model: { language },
+    processingClass: new Tokenizer(opened.checkpoint.tokenizer!),
+    trainDataset: rows,
+    evalDataset: args.evalStrategy ? evalRows : undefined,
+    args: { ...shared, ...args },
+  })
+}
+
+/** @param leave where the reader of the events leaves */
+async function events(run: SFTTrainer, leave: (event: TrainEvent) => boolean = () => false): Promise<TrainEvent[]> {
+  const list: TrainEvent[] = []
+  for await (const event of run.stream()) {
+    list.push(event)
+    if (leave(event)) break
+  }
+  return list
+}
+
+const said = (list: readonly TrainEvent[]) => list.flatMap((e) => (e.type === 'warning' || e.type === 'note' ? [e.message] : []))
+const at = (name: string, step: number) => join(work, name, `checkpoint-${step}`)
+
+describe('a second run in a folder', () => {
+  it('keeps what it saves and what it did not save, whatever the numbers of steps', async () => {
+    await trainer('two', { maxSteps: 6, saveSteps: 3 }).train()
+    const second = await events(trainer('two', { maxSteps: 4, saveSteps: 2, learningRate: 1e-4, saveTotalLimit: 1 }))
+    for (const event of second) if (event.type === 'save' && event.step === 4) expect(event.path).toBe(at('two', 4))
+    expect([2, 3, 4, 6].filter((step) => existsSync(at('two', step)))).toEqual([3, 4, 6])
+  })
+
+  it('is the one that is gone on with', async () => {
+    await trainer('newer', { maxSteps: 6, saveSteps: 6 }).train()
+    await trainer('newer', { maxSteps: 3, saveSteps: 3, learningRate: 1e-4 }).train()
+    const resumed = await events(trainer('newer', { maxSteps: 5, learningRate: 1e-4, resumeFromCheckpoint: true }))
+    expect(resumed.filter(({ type }) => type === 'step').map((e) => (e as { step: number }).step)).toEqual([4, 5])
+    expect(said(resumed).filter((line) => line.includes('learningRate'))).toEqual([])
+  })
+
+  it('is not ended by a damaged neighbour', async () => {
+    mkdirSync(at('damaged', 1), { recursive: true })
+    writeFileSync(join(at('damaged', 1), 'saqr_run.json'), '{')
+    expect((await trainer('damaged', { saveSteps: 2, saveTotalLimit: 1 }).train()).finished).toBe(true)
+    expect([1, 2, 4].filter((step) => existsSync(at('damaged', step)))).toEqual([1, 4])
+  })
+})
+
+describe('what is saved', () => {
+  it('has the tokenizer that it was trained with', async () => {
+    const chatTemplate = '{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}'
+    const processingClass = new Tokenizer(opened.checkpoint.tokenizer!, { chatTemplate })
+    const args = { perDeviceTrainBatchSize: 4, maxSteps: 1, saveSteps: 1, outputDir: join(work, 'tokenizer') }
+    const language = fresh()
+    await new SFTTrainer({ model: { language }, processingClass, trainDataset: rows, args }).train()
+    expect(readFileSync(join(at('tokenizer', 1), 'chat_template.jinja'), 'utf8')).toBe(chatTemplate)
+    await saveTrained(language, join(work, 'tokenizer', 'saved'))
+    expect(readFileSync(join(work, 'tokenizer', 'saved', 'chat_template.jinja'), 'utf8')).toBe(chatTemplate)
+  })
+
+  it('as a whole model is what opens there: a folder with an adapter is refused before the first step', async () => {
+    await saveTrained(fresh(), join(work, 'taken'))
+    const whole = new LanguageModel(opened, { kind: 'full' }, 0)
+    await expect(trainer('taken', {}, whole).train()).rejects.toThrow(/taken holds an adapter \(adapter_config\.json\)/)
+    whole.disposeAdapter()
+  })
+})
+
+describe('a run that goes on', () => {
+  it('does what was due when it was stopped: the log, the evaluation that moves the learning rate', async () => {
+    const plateau = { lrSchedulerType: 'reduce_lr_on_plateau', lrSchedulerKwargs: { patience: 0, threshold: 0.9, factor: 0.5 } } as const
+    const args = { ...plateau, evalStrategy: 'steps', evalSteps: 1, saveStrategy: 'no' } as const
+    const measured = (list: readonly TrainEvent[]) =>
+      list.flatMap((e) => {
+        if (e.type !== 'log' && e.type !== 'eval') return []
+        const { eval_runtime: _, eval_samples_per_second: __, eval_steps_per_second: ___, ...entry } = logEntry(e)
+        return [entry]
+      })
+    const whole = measured(await events(trainer('whole', args)))
+    for (const type of ['step', 'log', 'eval'] as const) {
+      const name = `left at ${type}`
+      const before = await events(trainer(name, args), (event) => event.type === type && event.step === 2)
+      const after = await events(trainer(name, { ...args, resumeFromCheckpoint: true }))
+      expect([...measured(before), ...measured(after)], name).toEqual(whole)
+    }
+  })
+
+  it('is told that its passes stay as they were', async () => {
+    const { maxPassTokens } = await (async () => {
+      await trainer('passes', { maxSteps: 2, saveSteps: 2 }).train()
+      return JSON.parse(readFileSync(join(at('passes', 2), 'saqr_run.json'), 'utf8'))
+    })()
+    const resumed = await events(trainer('passes', { maxPassTokens: 112, resumeFromCheckpoint: true }))
+    expect(said(resumed)).toContainEqual(
+      expect.stringMatching(`passes of ${maxPassTokens} tokens, and the run goes on with those, not 112`),
+    )
+  })
+
+  it('has the new learning rate that it is told of, also where evaluations had moved the old one', async () => {
+    const args = { lrSchedulerType: 'reduce_lr_on_plateau', evalStrategy: 'steps', evalSteps: 1 } as const
+    await trainer('rate', { ...args, maxSteps: 2, saveSteps: 2 }).train()
+    const resumed = await events(trainer('rate', { ...args, learningRate: 5e-5, resumeFromCheckpoint: true }))
+    expect(said(resumed)).toContainEqual(expect.stringMatching(/learningRate 0.001 there, 0.00005 now/))
+    expect(resumed.flatMap((e) => (e.type === 'log' ? [e.learningRate] : []))).toEqual([5e-5, 5e-5])
+  })
+
+  it('is refused over an adapter that began as another', async () => {
+    await trainer('began', { maxSteps: 2, saveSteps: 2 }).train()
+    const other = fresh()
+    const name = other.trainables.names[0]!
+    other.trainables.set(
+      name,
+      other.trainables.get(name).map((x) => x + 0.25),
+    )
+    await expect(trainer('began', { resumeFromCheckpoint: true }, other).train()).rejects.toThrow(/is of another run: other firstWeights/)
+    // trained meanwhile, but begun the same
+    const same = fresh()
+    await trainer('elsewhere', { maxSteps: 1 }, same).train()
+    expect((await trainer('began', { resumeFromCheckpoint: true }, same).train()).finished).toBe(true)
+  })
+})

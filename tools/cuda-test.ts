@@ -1,0 +1,70 @@
+/**
+ * `npm run test:cuda -- [part …] [--op NAME] [--out FILE]`: the CUDA device held against the definitions, transformers, TRL and the CPU. Needs a
+ * card. Parts take up to a few minutes each: ops, families, training, curves, overlap, memory, faults; and sanitizer (by name alone), which
+ * runs ops under NVIDIA's compute-sanitizer. tools/cuda-pack.mjs packs it for a machine without a checkout. Exit code 1: something is off.
+ */
+import { writeFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import { CudaDevice } from '../src/devices/cuda/device.ts'
+import { checkCurves } from './cuda-test/curves.ts'
+import { checkFamilies } from './cuda-test/families.ts'
+import { checkFaults } from './cuda-test/faults.ts'
+import { findings, grouped, messageOf, note } from './cuda-test/findings.ts'
+import { checkMemory } from './cuda-test/memory.ts'
+import { checkOps } from './cuda-test/ops.ts'
+import { checkOverlap } from './cuda-test/overlap.ts'
+import { checkSanitizer } from './cuda-test/sanitizer.ts'
+import { checkTraining } from './cuda-test/training.ts'
+
+const { values, positionals } = parseArgs({ options: { op: { type: 'string' }, out: { type: 'string' } }, allowPositionals: true })
+
+const PARTS: Record<string, () => void | Promise<void>> = {
+  ops: () => checkOps(values.op),
+  families: checkFamilies,
+  training: checkTraining,
+  curves: checkCurves,
+  overlap: checkOverlap,
+  memory: checkMemory,
+  sanitizer: () => checkSanitizer(values.op),
+  // a kernel's fault leaves the process without its card
+  faults: checkFaults,
+}
+const unknown = positionals.find((part) => !(part in PARTS))
+if (unknown !== undefined) {
+  console.error(`test:cuda has no part ${unknown}; it has ${Object.keys(PARTS).join(', ')}`)
+  process.exit(2)
+}
+const chosen = Object.keys(PARTS).filter((part) => (positionals.length > 0 ? positionals.includes(part) : part !== 'sanitizer'))
+
+const device = new CudaDevice()
+const { label: card } = device.describe()
+const libraries = device.libraries()
+device.dispose()
+console.log(card)
+console.log(JSON.stringify(libraries))
+
+const seconds: Record<string, number> = {}
+for (const part of chosen) {
+  const began = performance.now()
+  const before = findings.length
+  try {
+    await PARTS[part]!()
+  } catch (error) {
+    note(`${part}: ended by an error`, Infinity, 0, messageOf(error))
+  }
+  seconds[part] = (performance.now() - began) / 1e3
+  const own = findings.slice(before)
+  // a part that found nothing has checked nothing
+  if (own.length === 0) note(`${part}: no checks`, 1, 0)
+  console.log(`${part}: ${own.filter((f) => f.ok).length} of ${own.length} within their tolerance, ${seconds[part]!.toFixed(1)} s`)
+}
+
+const failed = findings.filter((f) => !f.ok)
+for (const [group, { checks, nearest }] of Object.entries(grouped()))
+  console.log(`${nearest.ok ? 'ok  ' : 'FAIL'} ${group}: ${checks} checks; nearest to its limit: ${nearest.what}, ${nearest.value.toExponential(2)} of ${nearest.allowed.toExponential(1)}${nearest.note ? ` (${nearest.note.split('\n')[0]})` : ''}`) // biome-ignore format: short
+console.log(`${findings.length - failed.length} of ${findings.length} within their tolerance`)
+if (values.out) {
+  const report = { card, libraries, date: new Date().toISOString(), parts: seconds, checks: findings.length, failed, groups: grouped() }
+  writeFileSync(values.out, JSON.stringify(report, null, 1))
+}
+process.exitCode = failed.length > 0 ? 1 : 0

@@ -1,0 +1,30 @@
+/** Whole models in f32: loss and every gradient as transformers and PEFT compute them. */
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { CudaDevice } from '../../src/devices/cuda/device.ts'
+import { compute, expectedOf, distance as gradientDistance, readTensors } from '../../test/parity/family-case.ts'
+import { families, messageOf, note } from './findings.ts'
+
+export async function checkFamilies(): Promise<void> {
+  for (const name of readdirSync(families)) {
+    const folder = join(families, name)
+    for (const policy of ['all', 'recompute'] as const) {
+      const device = new CudaDevice()
+      try {
+        const { loss, gradients } = await compute(folder, device, { prefixSharing: true, policy })
+        const e = expectedOf(folder)
+        const tensors = readTensors(join(folder, 'expected.safetensors'))
+        note(`${name}, ${policy}: loss`, Math.abs(loss - e.loss) / e.loss, 1e-5)
+        for (const [key, { distance: own }] of Object.entries(e.gradients)) {
+          note(`${name}, ${policy}: d${key}`, gradientDistance(gradients.get(key)!, tensors.get(`grad.${key}`)!), Math.max(1e-5, 3 * own))
+        }
+      } catch (error) {
+        const message = messageOf(error)
+        if (/lora_bias/.test(message)) continue
+        note(`${name}, ${policy}`, Infinity, 0, message)
+      } finally {
+        device.dispose()
+      }
+    }
+  }
+}

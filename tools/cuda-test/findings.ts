@@ -1,0 +1,37 @@
+/** What was found: every number with what is allowed of it. */
+import { join } from 'node:path'
+
+export const fixtures = join(import.meta.dirname, '../../test/fixtures')
+export const families = join(fixtures, 'families')
+
+export interface Finding {
+  what: string
+  value: number
+  allowed: number
+  ok: boolean
+  note?: string
+}
+export const findings: Finding[] = []
+
+export function note(what: string, value: number, allowed: number, text?: string): void {
+  const ok = value <= allowed
+  findings.push({ what, value, allowed, ok, ...(text ? { note: text } : {}) })
+  if (!ok) console.log(`FAIL ${what}: ${value.toExponential(2)}, allowed ${allowed.toExponential(1)}${text ? ` (${text})` : ''}`)
+}
+
+/** by op or model: how many checks, and the one that came nearest to what is allowed */
+export function grouped(): Record<string, { checks: number; nearest: Finding }> {
+  const groups: Record<string, { checks: number; nearest: Finding }> = {}
+  const share = (f: Finding) => (f.allowed > 0 ? f.value / f.allowed : f.value)
+  for (const f of findings) {
+    const group = (groups[f.what.split(/[:,]/)[0]!] ??= { checks: 0, nearest: f })
+    group.checks++
+    if (share(f) > share(group.nearest)) group.nearest = f
+  }
+  return groups
+}
+
+export const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error))
+
+/** distance of two curves at their farthest */
+export const largest = (a: readonly number[], b: readonly number[]) => Math.max(...a.map((x, i) => Math.abs(x - b[i]!)))

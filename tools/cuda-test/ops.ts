@@ -1,0 +1,61 @@
+/** Every op's cases on the card against the definitions. */
+import { CudaDevice } from '../../src/devices/cuda/device.ts'
+import type { Device } from '../../src/devices/device.ts'
+import { castOp } from '../../src/ops/cast/op.ts'
+import { cases } from '../../src/ops/generated/cases.ts'
+import type { OpCase } from '../../src/ops/op.ts'
+import { draw, encode } from '../../test/ops/draw.ts'
+import { activations, distance, evaluate, expected, label, record } from '../../test/ops/harness.ts'
+import { messageOf, note } from './findings.ts'
+
+/** ‖a − b‖ / ‖b‖ over every output of a case, in f32 and bf16, plain and nested scales, apart, in place and as columns; and twice: the same bits */
+async function checkCase(device: Device, c: OpCase): Promise<void> {
+  const quantised = c.inputs.some((input) => input?.dtype === 'nf4')
+  const mayLieInPlace = c.op.inPlace?.some(([, k]) => c.inputs[k] && !c.inputs[k].within)
+  for (const activation of activations(c)) {
+    for (const nested of quantised ? [false, true] : [false]) {
+      const drawn = draw(c, activation, nested)
+      const right = expected(c, record(c, drawn).node, drawn.map((d) => d?.matrix ?? null)) // biome-ignore format: short
+      for (const place of [{}, { columns: true }, ...(mayLieInPlace ? [{ inPlace: true }] : [])]) {
+        const what = [label(c, activation), ...(nested ? ['nested'] : []), ...Object.keys(place)].join(', ')
+        try {
+          const [once, again] = [await evaluate(device, c, drawn, place), await evaluate(device, c, drawn, place)]
+          once.forEach(({ values, bytes }, o) => {
+            note(`${what}: output ${o}`, distance(values, right[o]!.data), c.tolerance[activation])
+            if (Buffer.compare(bytes, again[o]!.bytes) !== 0) note(`${what}: output ${o}, other bits the second time`, 1, 0)
+          })
+        } catch (error) {
+          note(what, Infinity, c.tolerance[activation], messageOf(error))
+        }
+      }
+    }
+  }
+}
+
+export async function checkOps(only?: string): Promise<void> {
+  const device = new CudaDevice()
+  for (const c of cases.filter((c) => !c.bench && (!only || c.op.name.startsWith(only)))) await checkCase(device, c)
+  if (!only) await checkDequantisation(device)
+  device.dispose()
+}
+
+/** NF4 as bitsandbytes computes it, in f32 and rounded once to bf16: equal bytes, tails of a block too */
+async function checkDequantisation(device: Device): Promise<void> {
+  for (const [rows, cols] of [
+    [96, 256],
+    [33, 48],
+    [7, 9],
+    [257, 320],
+  ] as const) {
+    for (const dtype of ['f32', 'bf16'] as const) {
+      for (const nested of [false, true]) {
+        const inputs = [{ rows, cols, dtype: 'nf4', space: 'store' }] as const
+        const c: OpCase = { name: `${rows} × ${cols}`, op: castOp, attrs: { dtype }, inputs, tolerance: { f32: 0, bf16: 0 } }
+        const drawn = draw(c, 'f32', nested)
+        const [made] = await evaluate(device, c, drawn)
+        const differs = Buffer.compare(made!.bytes, encode(drawn[0]!.matrix.data, dtype)) !== 0
+        note(`NF4 ${rows} × ${cols} to ${dtype}${nested ? ', nested' : ''}: other bytes than the formula`, differs ? 1 : 0, 0)
+      }
+    }
+  }
+}
