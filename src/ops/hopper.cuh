@@ -1,7 +1,6 @@
 // Hopper's own instructions (sm_90a): asynchronous copies of tiles into shared memory, the barriers that tell of them, clusters of blocks,
 // and a warpgroup's matrix product. PTX ISA: mbarrier, cp.async.bulk.tensor, wgmma.mma_async.
 #pragma once
-#include "cuda.cuh"
 
 // CUtensorMap: what the launcher makes of a tile in cuda-launch.ts
 struct alignas(64) Map {

@@ -2,6 +2,7 @@
 // each of the same columns and read w together. In a block one warp has tiles copied into a ring of shared memory, part after part, the
 // addend last; two warpgroups of 64 rows each multiply what has come. Blocks stay and walk the tiles in a fixed order.
 #pragma once
+#include "../cuda.cuh"
 #include "../hopper.cuh"
 
 constexpr int kParts = 8;

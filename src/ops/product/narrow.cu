@@ -1,6 +1,7 @@
 // D (M, N) = alpha · Σ_r a(m, r) · b(r, n) where N, a rank, is at most 64: a is read once, at the speed of memory. The blocks of a cluster own
 // the same 128 rows and a piece of the sum each; their sums are added in the order of the pieces. A_COUNTS, B_COUNTS: rows of the operand's
 // matrix are those the sum counts (a weight's gradient: tokens), else the sum runs along its rows.
+#include "../cuda.cuh"
 #include "../hopper.cuh"
 
 constexpr int kRows = 128, kDepth = 64, kStages = 4, kBox = 64 * 128, kMostBlocks = 8;
