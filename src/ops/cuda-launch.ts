@@ -49,6 +49,12 @@ export interface Tiles {
 /** A bigint is a pointer, a number an int (32 bits, also unsigned), `{ f32 }` a float, `{ f64 }` a double, `{ tiles }` a Map (null: unused). */
 export type KernelArg = bigint | number | { f32: number } | { f64: number } | { tiles: Tiles | null }
 
+/**
+ * A kernel's arguments one after the other, as C lays them out; the fields of a struct may stand in its place. With `Map`s, whose alignment the
+ * driver has to see to, each is a parameter, an array a struct.
+ */
+export type KernelArgs = KernelArg[] | { parameters: (KernelArg | KernelArg[])[] }
+
 export interface KernelLaunch {
   kind: 'kernel'
   source: CudaSource
@@ -59,7 +65,7 @@ export interface KernelLaunch {
   shared: number
   /** blocks of a cluster, side by side along x (Hopper); 1: no clusters, or those that the kernel itself declares */
   cluster: number
-  args: KernelArg[]
+  args: KernelArgs
 }
 
 /** y (M, N) = alpha · op(a) · op(b) + c + bias, row-major, accumulated in f32; op transposes where `transA` or `transB` says so */
@@ -138,7 +144,7 @@ export function kernel(
   name: string,
   grid: readonly number[],
   block: number,
-  args: KernelArg[],
+  args: KernelArgs,
   shared = 0,
   cluster = 1,
 ): KernelLaunch {

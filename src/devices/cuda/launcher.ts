@@ -1,14 +1,18 @@
 /** Puts launches on the card's stream, eagerly or while it is being captured. */
-import type { KernelArg, KernelLaunch, Launch, Tiles } from '../../ops/cuda-launch.ts'
+import type { KernelArg, KernelArgs, KernelLaunch, Launch, Tiles } from '../../ops/cuda-launch.ts'
 import type { Card, Pinned } from './card.ts'
 import type { Kernels } from './kernels.ts'
 import type { Matmuls } from './matmul.ts'
 
-/** layout of the block of native memory that describes a launch to the driver: its `extra` list, the size, CUlaunchConfig, the arguments */
+/**
+ * Layout of the block of native memory that describes a launch to the driver: its `extra` list, the size, CUlaunchConfig and its attribute, where
+ * each parameter is, the arguments.
+ */
 const SIZE_AT = 64
 const CONFIG_AT = 128
 const CLUSTER_AT = CONFIG_AT + 64
-const ARGS_AT = 320
+const PARAMETERS_AT = 320
+const ARGS_AT = 448
 const BLOCK = 4096
 /** CU_LAUNCH_PARAM_BUFFER_POINTER, CU_LAUNCH_PARAM_BUFFER_SIZE */
 const BUFFER = 1n
@@ -50,12 +54,12 @@ export class Launcher {
     const f = this.#kernels.get(source, name, shared)
     const { driver, stream } = this.#card
     const { address } = this.#memory
-    this.#view.setBigUint64(SIZE_AT, BigInt(this.#write(args)), true)
+    const [params, extra] = this.#place(args) === 'apart' ? [address + BigInt(PARAMETERS_AT), 0n] : [0n, address]
     if (cluster === 1) {
-      driver.call('launch', f, grid[0], grid[1], grid[2], block, 1, 1, shared, stream, 0n, address)
+      driver.call('launch', f, grid[0], grid[1], grid[2], block, 1, 1, shared, stream, params, extra)
     } else {
       this.#configure([...grid, block, 1, 1, shared], cluster)
-      driver.call('launchClusters', address + BigInt(CONFIG_AT), f, 0n, address)
+      driver.call('launchClusters', address + BigInt(CONFIG_AT), f, params, extra)
     }
   }
 
@@ -74,10 +78,24 @@ export class Launcher {
     })
   }
 
-  /** the arguments as C lays them out; returns their size */
-  #write(args: readonly KernelArg[]): number {
-    const view = this.#view
+  /** Writes the arguments: one after the other, or apart, each named by its address. */
+  #place(args: KernelArgs): 'together' | 'apart' {
+    if (Array.isArray(args)) {
+      this.#view.setBigUint64(SIZE_AT, BigInt(this.#write(args, ARGS_AT) - ARGS_AT), true)
+      return 'together'
+    }
     let at = ARGS_AT
+    args.parameters.forEach((arg, i) => {
+      at = (at + MAP.align - 1) & -MAP.align
+      this.#view.setBigUint64(PARAMETERS_AT + 8 * i, this.#memory.address + BigInt(at), true)
+      at = this.#write(Array.isArray(arg) ? arg : [arg], at)
+    })
+    return 'apart'
+  }
+
+  /** as C lays them out; returns where they end */
+  #write(args: readonly KernelArg[], at: number): number {
+    const view = this.#view
     for (const arg of args) {
       if (typeof arg === 'number') {
         view.setUint32(at, arg >>> 0, true)
@@ -96,7 +114,7 @@ export class Launcher {
         at += 8
       }
     }
-    return at - ARGS_AT
+    return at
   }
 
   #encode({ of: { at: from, rows, cols, stride }, high }: Tiles, at: number): void {

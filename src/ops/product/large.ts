@@ -65,5 +65,5 @@ export function largeLaunch(step: CudaStep, { parts, trans, alpha, addend, bias,
   const shared = stages * (2 * BOX + columns * 128) + 4 * BOX + 1024 + 128
   const blocks = 2 * ceilDiv(y.rows, PAIR) * ceilDiv(y.cols, columns)
   const grid = [Math.min(blocks, BLOCKS)]
-  return kernel(from, `product_large_${columns}${trans ? '_trans' : ''}`, grid, 384, [...maps, ...sizes, ...rest], shared)
+  return kernel(from, `product_large_${columns}${trans ? '_trans' : ''}`, grid, 384, { parameters: [maps, sizes, rest] }, shared)
 }

@@ -35,8 +35,9 @@ function launch({ kind, a, b, d, m, n, depth, alpha }: Problem): KernelLaunch {
   const tile = STAGES * (HIGH * 128 + (kind === 'rows' ? wide : 64) * 128)
   const shared = Math.max(tile, HIGH * (wide + 4) * 4) + 1024 + 128
   const pieces = piecesOf(m, depth)
-  const args = [tiles(a, gradient ? 64 : HIGH), tiles(b, kind === 'rows' ? wide : 64), d.at, d.stride, m, n, depth, f32(alpha)]
-  return kernel(from, `product_narrow_${kind}_${wide}`, [pieces, ceilDiv(m, HIGH)], 288, args, shared, pieces)
+  const [ofA, ofB] = [tiles(a, gradient ? 64 : HIGH), tiles(b, kind === 'rows' ? wide : 64)]
+  const parameters = [ofA, ofB, [d.at, d.stride, m, n, depth, f32(alpha)]]
+  return kernel(from, `product_narrow_${kind}_${wide}`, [pieces, ceilDiv(m, HIGH)], 288, { parameters }, shared, pieces)
 }
 
 const fits = (card: Card, n: number, ...operands: CudaTensor[]) => card.arch === 90 && n <= WIDEST && operands.every(hasTiles)
