@@ -37,8 +37,23 @@ export interface CudaStep<A extends AttrSpecs = AttrSpecs> {
   attrs: Attrs<A>
 }
 
-/** A bigint is a pointer, a number an int (32 bits, also unsigned), `{ f32 }` a float, `{ f64 }` a double. */
-export type KernelArg = bigint | number | { f32: number } | { f64: number }
+/**
+ * What Hopper's copies of tiles are told of a bf16 matrix (`Map` in hopper.cuh): tiles are `high` rows of 64 columns, zeros beyond the
+ * matrix's edges, swizzled by 128 bytes in shared memory.
+ */
+export interface Tiles {
+  of: CudaTensor
+  high: number
+}
+
+/** A bigint is a pointer, a number an int (32 bits, also unsigned), `{ f32 }` a float, `{ f64 }` a double, `{ tiles }` a Map (null: unused). */
+export type KernelArg = bigint | number | { f32: number } | { f64: number } | { tiles: Tiles | null }
+
+/**
+ * A kernel's arguments one after the other, as C lays them out; the fields of a struct may stand in its place. With `Map`s, whose alignment the
+ * driver has to see to, each is a parameter, an array a struct.
+ */
+export type KernelArgs = KernelArg[] | { parameters: (KernelArg | KernelArg[])[] }
 
 export interface KernelLaunch {
   kind: 'kernel'
@@ -48,7 +63,9 @@ export interface KernelLaunch {
   block: number
   /** bytes of dynamic shared memory */
   shared: number
-  args: KernelArg[]
+  /** blocks of a cluster, side by side along x (Hopper); 1: no clusters, or those that the kernel itself declares */
+  cluster: number
+  args: KernelArgs
 }
 
 /** y (M, N) = alpha · op(a) · op(b) + c + bias, row-major, accumulated in f32; op transposes where `transA` or `transB` says so */
@@ -91,7 +108,7 @@ export interface Card {
 
 export interface CudaOp<A extends AttrSpecs = AttrSpecs> {
   /** bytes of scratch that its launches use; only theirs while the step runs */
-  scratch?(step: CudaStep<A>): number
+  scratch?(step: CudaStep<A>, card: Card): number
   launch(step: CudaStep<A>, scratch: bigint, card: Card): Launch[]
 }
 
@@ -127,11 +144,16 @@ export function kernel(
   name: string,
   grid: readonly number[],
   block: number,
-  args: KernelArg[],
+  args: KernelArgs,
   shared = 0,
+  cluster = 1,
 ): KernelLaunch {
-  return { kind: 'kernel', source: from, name, grid: [grid[0]!, grid[1] ?? 1, grid[2] ?? 1], block, shared, args }
+  return { kind: 'kernel', source: from, name, grid: [grid[0]!, grid[1] ?? 1, grid[2] ?? 1], block, shared, cluster, args }
 }
+
+/** whether tiles of it can be copied: bf16, rows that begin at multiples of 16 bytes */
+export const hasTiles = ({ dtype, at, stride }: CudaTensor) => dtype === 'bf16' && at % 16n === 0n && stride % 8 === 0
+export const tiles = (of: CudaTensor | null, high: number): KernelArg => ({ tiles: of && { of, high } })
 
 export const f32 = (value: number): KernelArg => ({ f32: value })
 export const f64 = (value: number): KernelArg => ({ f64: value })

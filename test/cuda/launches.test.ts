@@ -51,13 +51,13 @@ describe('product', () => {
   })
 
   test('asks for the bias and the largest weight at once', () => {
-    expect(cudaOps.product!.run.scratch!(lora)).toBe(256 + 96 * 64 * 2)
+    expect(cudaOps.product!.run.scratch!(lora, card)).toBe(256 + 96 * 64 * 2)
   })
 
   test('reads weights of its own type where they lie', () => {
     const plain = step('product', [y, null, x, tensor(0x2000, 96, 64, 'bf16')], [y], { alpha: 0.5 })
     expect(cudaOps.product!.run.launch(plain, 0n, card)).toMatchObject([{ kind: 'matmul', c: y, alpha: 0.5, b: { at: 0x2000n } }])
-    expect(cudaOps.product!.run.scratch!(plain)).toBe(0)
+    expect(cudaOps.product!.run.scratch!(plain, card)).toBe(0)
   })
 })
 

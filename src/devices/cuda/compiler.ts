@@ -40,8 +40,9 @@ export interface CudaText {
 export function readSource({ name, url }: CudaSource): CudaText {
   const file = fileURLToPath(url)
   const here = dirname(file)
+  const shared = ['../cuda.cuh', '../hopper.cuh']
   const beside = readdirSync(here).filter((name) => name.endsWith('.cuh'))
-  const headers = ['../cuda.cuh', ...beside].map((name) => ({ name, text: readFileSync(join(here, name), 'utf8') }))
+  const headers = [...shared, ...beside].map((name) => ({ name, text: readFileSync(join(here, name), 'utf8') }))
   headers.push({ name: 'attrs.cuh', text: attrsHeader(ops) })
   return { name, source: readFileSync(file, 'utf8'), headers }
 }

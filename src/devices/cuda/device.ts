@@ -97,7 +97,7 @@ export class CudaDevice implements Device {
       reach: REACH,
       overhead: OVERHEAD,
       memory: this.card.capacity,
-      scratch: scratchOf,
+      scratch: (node) => scratchOf(node, this.card),
     }
   }
 

@@ -1,16 +1,28 @@
 /** Puts launches on the card's stream, eagerly or while it is being captured. */
-import type { KernelArg, KernelLaunch, Launch } from '../../ops/cuda-launch.ts'
+import type { KernelArg, KernelArgs, KernelLaunch, Launch, Tiles } from '../../ops/cuda-launch.ts'
 import type { Card, Pinned } from './card.ts'
 import type { Kernels } from './kernels.ts'
 import type { Matmuls } from './matmul.ts'
 
-/** layout of the block of native memory that describes a launch to the driver: its `extra` list, the size, the arguments */
+/**
+ * Layout of the block of native memory that describes a launch to the driver: its `extra` list, the size, CUlaunchConfig and its attribute, where
+ * each parameter is, the arguments.
+ */
 const SIZE_AT = 64
-const ARGS_AT = 128
+const CONFIG_AT = 128
+const CLUSTER_AT = CONFIG_AT + 64
+const PARAMETERS_AT = 320
+const ARGS_AT = 448
 const BLOCK = 4096
 /** CU_LAUNCH_PARAM_BUFFER_POINTER, CU_LAUNCH_PARAM_BUFFER_SIZE */
 const BUFFER = 1n
 const BUFFER_SIZE = 2n
+/** CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION */
+const CLUSTER = 4
+/** sizeof(CUtensorMap), also where it may lie */
+const MAP = { bytes: 128, align: 64 }
+/** CU_TENSOR_MAP_: DATA_TYPE_BFLOAT16, INTERLEAVE_NONE, SWIZZLE_128B, L2_PROMOTION_L2_128B, FLOAT_OOB_FILL_NONE (zeros) */
+const TILES = { bf16: 9, plain: 0, swizzled: 3, promotion: 2, zeros: 0 }
 
 export class Launcher {
   readonly #card: Card
@@ -38,16 +50,52 @@ export class Launcher {
     else this.#card.zeroRows(what.at, what.rows, what.bytes, what.pitch)
   }
 
-  #kernel({ source, name, grid, block, shared, args }: KernelLaunch): void {
+  #kernel({ source, name, grid, block, shared, cluster, args }: KernelLaunch): void {
     const f = this.#kernels.get(source, name, shared)
-    this.#view.setBigUint64(SIZE_AT, BigInt(this.#write(args)), true)
-    this.#card.driver.call('launch', f, grid[0], grid[1], grid[2], block, 1, 1, shared, this.#card.stream, 0n, this.#memory.address)
+    const { driver, stream } = this.#card
+    const { address } = this.#memory
+    const [params, extra] = this.#place(args) === 'apart' ? [address + BigInt(PARAMETERS_AT), 0n] : [0n, address]
+    if (cluster === 1) {
+      driver.call('launch', f, grid[0], grid[1], grid[2], block, 1, 1, shared, stream, params, extra)
+    } else {
+      this.#configure([...grid, block, 1, 1, shared], cluster)
+      driver.call('launchClusters', address + BigInt(CONFIG_AT), f, params, extra)
+    }
   }
 
-  /** the arguments as C lays them out; returns their size */
-  #write(args: readonly KernelArg[]): number {
+  /** CUlaunchConfig with one attribute: the cluster's size */
+  #configure(sizes: number[], cluster: number): void {
     const view = this.#view
+    sizes.forEach((size, i) => {
+      view.setUint32(CONFIG_AT + 4 * i, size, true)
+    })
+    view.setBigUint64(CONFIG_AT + 32, this.#card.stream, true)
+    view.setBigUint64(CONFIG_AT + 40, this.#memory.address + BigInt(CLUSTER_AT), true)
+    view.setUint32(CONFIG_AT + 48, 1, true)
+    view.setUint32(CLUSTER_AT, CLUSTER, true)
+    ;[cluster, 1, 1].forEach((blocks, i) => {
+      view.setUint32(CLUSTER_AT + 8 + 4 * i, blocks, true)
+    })
+  }
+
+  /** Writes the arguments: one after the other, or apart, each named by its address. */
+  #place(args: KernelArgs): 'together' | 'apart' {
+    if (Array.isArray(args)) {
+      this.#view.setBigUint64(SIZE_AT, BigInt(this.#write(args, ARGS_AT) - ARGS_AT), true)
+      return 'together'
+    }
     let at = ARGS_AT
+    args.parameters.forEach((arg, i) => {
+      at = (at + MAP.align - 1) & -MAP.align
+      this.#view.setBigUint64(PARAMETERS_AT + 8 * i, this.#memory.address + BigInt(at), true)
+      at = this.#write(Array.isArray(arg) ? arg : [arg], at)
+    })
+    return 'apart'
+  }
+
+  /** as C lays them out; returns where they end */
+  #write(args: readonly KernelArg[], at: number): number {
+    const view = this.#view
     for (const arg of args) {
       if (typeof arg === 'number') {
         view.setUint32(at, arg >>> 0, true)
@@ -55,6 +103,10 @@ export class Launcher {
       } else if (typeof arg === 'object' && 'f32' in arg) {
         view.setFloat32(at, arg.f32, true)
         at += 4
+      } else if (typeof arg === 'object' && 'tiles' in arg) {
+        at = (at + MAP.align - 1) & -MAP.align
+        if (arg.tiles) this.#encode(arg.tiles, at)
+        at += MAP.bytes
       } else {
         at = (at + 7) & ~7
         if (typeof arg === 'bigint') view.setBigUint64(at, arg, true)
@@ -62,7 +114,16 @@ export class Launcher {
         at += 8
       }
     }
-    return at - ARGS_AT
+    return at
+  }
+
+  #encode({ of: { at: from, rows, cols, stride }, high }: Tiles, at: number): void {
+    const sizes = BigUint64Array.of(BigInt(cols), BigInt(rows))
+    const strides = BigUint64Array.of(BigInt(2 * stride))
+    const [box, steps] = [Uint32Array.of(64, high), Uint32Array.of(1, 1)]
+    const { bf16, plain, swizzled, promotion, zeros } = TILES
+    const map = this.#memory.address + BigInt(at)
+    this.#card.driver.call('encodeTiles', map, bf16, 2, from, sizes, strides, box, steps, plain, swizzled, promotion, zeros)
   }
 
   dispose(): void {

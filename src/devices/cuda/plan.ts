@@ -2,7 +2,7 @@
 import { SaqrError, say } from '../../error.ts'
 import type { Plan, PlanStep, PlanTensor, Segment } from '../../graph/plan.ts'
 import { complete } from '../../ops/attrs.ts'
-import type { CudaOp, CudaSource, CudaStep, CudaTensor, Launch } from '../../ops/cuda-launch.ts'
+import type { Card as CardFacts, CudaOp, CudaSource, CudaStep, CudaTensor, Launch } from '../../ops/cuda-launch.ts'
 import { cudaOps } from '../../ops/generated/cuda.ts'
 import type { For, Node } from '../../ops/op.ts'
 import { sizeOf, type Tensor } from '../../ops/tensor.ts'
@@ -23,12 +23,11 @@ export interface Places {
 }
 
 /** what a node's launches need beside its tensors, bytes: known from shapes and types alone */
-export function scratchOf({ op, name, attrs, inputs, outputs }: Node): number {
+export function scratchOf({ op, name, attrs, inputs, outputs }: Node, card: CardFacts): number {
   const shape = ({ rows, cols, stride, dtype }: Tensor): CudaTensor => ({ at: 0n, rows, cols, stride, dtype, quant: null })
   const run = cudaOps[op.name]?.run
-  return (
-    run?.scratch?.({ name, op, attrs: complete(op, attrs), inputs: inputs.map((t) => t && shape(t)), outputs: outputs.map(shape) }) ?? 0
-  )
+  const step = { name, op, attrs: complete(op, attrs), inputs: inputs.map((t) => t && shape(t)), outputs: outputs.map(shape) }
+  return run?.scratch?.(step, card) ?? 0
 }
 
 export class CudaPlan implements LoadedPlan {
@@ -101,7 +100,7 @@ export class CudaPlan implements LoadedPlan {
   #made(step: PlanStep): Launch[] {
     const { run } = opOf(step)
     const resolved = this.#resolve(step)
-    const needed = run.scratch?.(resolved) ?? 0
+    const needed = run.scratch?.(resolved, this.#card) ?? 0
     if (needed > (step.scratch?.bytes ?? 0)) throw new Error(`${step.name}: the plan was lowered without this device's scratch`)
     return run.launch(resolved, this.#places.arena + BigInt(step.scratch?.at ?? 0), this.#card)
   }

@@ -13,6 +13,25 @@ extern "C" __global__ void cast_f16_bf16(int cols, const f16* x, int xStride, bf
 extern "C" __global__ void cast_f32_f32(int cols, const float* x, int xStride, float* y, int yStride) { cast(cols, x, xStride, y, yStride); }
 extern "C" __global__ void cast_bf16_bf16(int cols, const bf16* x, int xStride, bf16* y, int yStride) { cast(cols, x, xStride, y, yStride); }
 
+// Several matrices from f32 to bf16 in one launch, a matrix a row of the grid.
+constexpr int kPieces = 8;
+struct Piece {
+  const float* x;
+  bf16* y;
+  int rows, cols, xStride, yStride;
+};
+struct Pieces {
+  Piece list[kPieces];
+};
+extern "C" __global__ void cast_pieces(const __grid_constant__ Pieces pieces) {
+  const Piece& p = pieces.list[blockIdx.y];
+  long long n = static_cast<long long>(p.rows) * p.cols;
+  for (long long i = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x; i < n; i += static_cast<long long>(gridDim.x) * blockDim.x) {
+    long long row = i / p.cols, c = i % p.cols;
+    p.y[row * p.yStride + c] = fromFloat<bf16>(p.x[row * p.xStride + c]);
+  }
+}
+
 // absmax of a block in f32; nested: a product, then a separate sum, each rounded, as bitsandbytes has it (no fused multiply-add)
 struct Absmax {
   const float* plain;

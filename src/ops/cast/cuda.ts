@@ -1,5 +1,16 @@
 import { SaqrError } from '../../error.ts'
-import { bytesOf, type CudaStep, type CudaTensor, ceilDiv, f32, type KernelLaunch, kernel, runs, source } from '../cuda-launch.ts'
+import {
+  bytesOf,
+  type CudaStep,
+  type CudaTensor,
+  ceilDiv,
+  f32,
+  type KernelArg,
+  type KernelLaunch,
+  kernel,
+  runs,
+  source,
+} from '../cuda-launch.ts'
 import { castOp } from './op.ts'
 
 const from = source(import.meta.url)
@@ -30,7 +41,10 @@ function unsupported(step: CudaStep, x: CudaTensor, y: CudaTensor): SaqrError {
   )
 }
 
-/** `w` as a dense matrix of `dtype`: w itself where it is one, else a copy in scratch made by `launch`. */
+/** elements from one row of a copy to the next: rows begin at multiples of 16 bytes, NF4's without gaps */
+const copyStride = (w: CudaTensor) => (w.dtype === 'nf4' ? w.cols : ceilDiv(w.cols, 8) * 8)
+
+/** `w` as a matrix of `dtype`: w itself where it is one, else a copy in scratch made by `launch`. */
 export function materialise(
   step: CudaStep,
   w: CudaTensor,
@@ -38,13 +52,49 @@ export function materialise(
   scratch: bigint,
 ): { w: CudaTensor; launch: KernelLaunch[] } {
   if (w.dtype === dtype) return { w, launch: [] }
-  const dense: CudaTensor = { at: scratch, rows: w.rows, cols: w.cols, stride: w.cols, dtype, quant: null }
+  const dense = copyOf(w, dtype, scratch)
   return { w: dense, launch: [castInto(step, w, dense)] }
+}
+
+/** w's copy in `dtype` at an address */
+function copyOf(w: CudaTensor, dtype: CudaTensor['dtype'], at: bigint): CudaTensor {
+  return { at, rows: w.rows, cols: w.cols, stride: copyStride(w), dtype, quant: null }
 }
 
 /** bytes of scratch `materialise` needs */
 export function materialisedBytes(w: CudaTensor, dtype: CudaTensor['dtype']): number {
-  return w.dtype === dtype ? 0 : ceilDiv(w.rows * w.cols * bytesOf(dtype), 256) * 256
+  return w.dtype === dtype ? 0 : ceilDiv(w.rows * copyStride(w) * bytesOf(dtype), 256) * 256
+}
+
+/** how many matrices one launch takes (Pieces in cuda.cu) */
+const PIECES = 8
+
+/** f32 matrices into bf16 ones of the same shapes */
+function castPieces(list: readonly { x: CudaTensor; y: CudaTensor }[]): KernelLaunch {
+  const largest = Math.max(...list.map(({ x }) => x.rows * x.cols))
+  const pieces = list.flatMap(({ x, y }) => [x.at, y.at, x.rows, x.cols, x.stride, y.stride])
+  const unused = Array<KernelArg>((PIECES - list.length) * 4).fill(0n)
+  return kernel(from, 'cast_pieces', [Math.min(ceilDiv(largest, 256), 65535), list.length], 256, [...pieces, ...unused])
+}
+
+/** Several weights as matrices of `dtype`, all in scratch at once; those of an adapter (f32) are made by one launch. */
+export function materialiseAll(
+  step: CudaStep,
+  weights: readonly CudaTensor[],
+  dtype: CudaTensor['dtype'],
+  scratch: bigint,
+): { dense: CudaTensor[]; launches: KernelLaunch[] } {
+  let at = scratch
+  const made = weights.map((x) => {
+    if (x.dtype === dtype) return { x, y: x, together: false }
+    const y = copyOf(x, dtype, at)
+    at += BigInt(materialisedBytes(x, dtype))
+    return { x, y, together: x.dtype === 'f32' && dtype === 'bf16' }
+  })
+  const launches = made.filter(({ x, y, together }) => x !== y && !together).map(({ x, y }) => castInto(step, x, y))
+  const together = made.filter((m) => m.together)
+  for (let i = 0; i < together.length; i += PIECES) launches.push(castPieces(together.slice(i, i + PIECES)))
+  return { dense: made.map(({ y }) => y), launches }
 }
 
 export const cuda = [

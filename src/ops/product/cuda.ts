@@ -1,45 +1,72 @@
 /**
- * A sum of products is one cuBLASLt call a part, each adding to the one before; addend and bias ride in the first and the last. A weight that
- * is not of x's type (NF4, the f32 matrices of an adapter) is brought into scratch just ahead of its product.
+ * One part is a cuBLASLt call; several are, on Hopper, one kernel of our own that reads them where they lie (large.cuh), as a rank's product
+ * is (narrow.cu). Elsewhere, and for what those don't take, it is one cuBLASLt call a part, each adding to the one before. Which way is a matter
+ * of shapes, types and alignment alone. A weight that is not of x's type (NF4, an adapter's f32) is brought into scratch first.
  */
-import { materialise, materialisedBytes } from '../cast/cuda.ts'
-import { type CudaStep, type CudaTensor, type Launch, runs } from '../cuda-launch.ts'
+import { materialise, materialiseAll, materialisedBytes } from '../cast/cuda.ts'
+import { type Card, type CudaStep, type KernelLaunch, type Launch, runs } from '../cuda-launch.ts'
+import { largeFits, largeLaunch, type Operands } from './large.ts'
+import { narrowProduct } from './narrow.ts'
 import { productOp } from './op.ts'
 
-function parts(step: CudaStep): { x: CudaTensor; w: CudaTensor }[] {
-  const list = []
-  for (let i = 2; i < step.inputs.length; i += 2) list.push({ x: step.inputs[i]!, w: step.inputs[i + 1]! })
-  return list
+type Step = CudaStep<(typeof productOp)['attrs']>
+
+function operands({ inputs, outputs, attrs }: Step): Operands {
+  const parts = []
+  for (let i = 2; i < inputs.length; i += 2) parts.push({ x: inputs[i]!, w: inputs[i + 1]! })
+  return { parts, trans: attrs.trans, alpha: attrs.alpha, addend: inputs[0]!, bias: inputs[1]!, y: outputs[0]! }
+}
+
+const sum = (list: number[]) => list.reduce((a, b) => a + b, 0)
+
+/** the whole product as one kernel of ours; null: none takes it, or cuBLASLt does as well */
+function ours(step: Step, o: Operands, card: Card): KernelLaunch | null {
+  const [part, ...more] = o.parts
+  if (more.length) return largeFits(o, card) ? largeLaunch(step, o) : null
+  return o.addend || o.bias ? null : narrowProduct(part!.x, part!.w, o.trans, o.alpha, o.y, card)
 }
 
 /** the bias lies before the weight in scratch */
-const biasBytes = (step: CudaStep) => (step.inputs[1] ? materialisedBytes(step.inputs[1], step.outputs[0]!.dtype) : 0)
+const biasBytes = ({ bias, y }: Operands) => (bias ? materialisedBytes(bias, y.dtype) : 0)
+
+function oneAfterAnother(step: Step, { parts, trans, alpha, addend, bias, y }: Operands, scratch: bigint): Launch[] {
+  const dense = bias ? materialise(step, bias, y.dtype, scratch) : null
+  const slot = scratch + BigInt(dense ? materialisedBytes(bias!, y.dtype) : 0)
+  const launches: Launch[] = [...(dense?.launch ?? [])]
+  parts.forEach(({ x, w }, p) => {
+    const made = materialise(step, w, x.dtype, slot)
+    launches.push(...made.launch, {
+      kind: 'matmul',
+      a: x,
+      b: made.w,
+      transA: false,
+      transB: !trans,
+      alpha,
+      c: p > 0 ? y : addend,
+      bias: p === parts.length - 1 ? (dense?.w ?? null) : null,
+      y,
+    })
+  })
+  return launches
+}
 
 export const cuda = [
   runs(productOp, {
-    scratch: (step) => biasBytes(step) + Math.max(...parts(step).map(({ x, w }) => materialisedBytes(w, x.dtype))),
-    launch(step, scratch) {
-      const [addend, biasInput] = step.inputs
-      const y = step.outputs[0]!
-      const bias = biasInput ? materialise(step, biasInput, y.dtype, scratch) : null
-      const slot = scratch + BigInt(biasBytes(step))
-      const list = parts(step)
-      const launches: Launch[] = [...(bias?.launch ?? [])]
-      list.forEach(({ x, w }, p) => {
-        const made = materialise(step, w, x.dtype, slot)
-        launches.push(...made.launch, {
-          kind: 'matmul',
-          a: x,
-          b: made.w,
-          transA: false,
-          transB: !step.attrs.trans,
-          alpha: step.attrs.alpha,
-          c: p > 0 ? y : (addend ?? null),
-          bias: p === list.length - 1 ? (bias?.w ?? null) : null,
-          y,
-        })
-      })
-      return launches
+    scratch(step, { arch }) {
+      const o = operands(step)
+      const weights = o.parts.map(({ x, w }) => materialisedBytes(w, x.dtype))
+      return biasBytes(o) + (arch === 90 && o.y.dtype === 'bf16' ? sum(weights) : Math.max(...weights))
+    },
+    launch(step, scratch, card) {
+      const o = operands(step)
+      const { dense, launches } = materialiseAll(
+        step,
+        o.parts.map(({ w }) => w),
+        o.parts[0]!.x.dtype,
+        scratch,
+      )
+      const one = ours(step, { ...o, parts: o.parts.map(({ x }, p) => ({ x, w: dense[p]! })) }, card)
+      return one ? [...launches, one] : oneAfterAnother(step, o, scratch)
     },
   }),
 ]

@@ -1,0 +1,5 @@
+#include "large.cuh"
+LARGE(256, , false)
+LARGE(256, _trans, true)
+LARGE(128, , false)
+LARGE(128, _trans, true)
