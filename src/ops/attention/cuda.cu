@@ -1,26 +1,29 @@
 // What goes before every attention kernel. The kernels themselves are modules of their own, so that a plan compiles only what it uses:
-// simple.cu in f32 arithmetic, tensor*.cu for tensor cores (sm_80 and later), apart with and without a soft cap.
-#include "problem.cuh"
+// simple.cu in f32 arithmetic, tensor*.cu for tensor cores (sm_80 and later), hopper*.cu for Hopper's; each apart with and without a soft cap.
+#include "mask.cuh"
 
-// tiles[t]: what the masks of keys [64·t, 64·t + 64) have in common; a warp each. A key that nobody sees (until ≤ from) doesn't widen the range.
+// What the masks of keys [64·t, 64·t + 64) have in common; a warp each. A key that nobody sees (until ≤ from) doesn't widen the range.
 extern "C" __global__ void attention_tiles(Problem p) {
   int t = blockIdx.x;
-  int low = 0x7fffffff, high = 0, latest = 0, soonest = 0x7fffffff;
+  Tile tile = {0x7fffffff, 0, 0, 0x7fffffff, 0x7fffffff, 0};
   for (int i = threadIdx.x; i < kTile; i += 32) {
     int j = t * kTile + i;
-    int from = j < p.keys ? p.from[j] : 0x7fffffff, until = j < p.keys ? p.until[j] : 0;
-    if (from < until) low = min(low, from), high = max(high, until);
-    latest = max(latest, from);
-    soonest = min(soonest, until);
+    Key key = keyOf(p, j);
+    if (key.from < key.until) tile.low = min(tile.low, key.from), tile.high = max(tile.high, key.until);
+    tile.latest = max(tile.latest, key.from), tile.soonest = min(tile.soonest, key.until);
+    if (j < p.keys) tile.shallow = min(tile.shallow, key.depth), tile.deep = max(tile.deep, key.depth);
+    p.masks[j] = make_int4(key.from, key.until, key.depth, 0);
   }
 #pragma unroll
   for (int offset = 16; offset > 0; offset /= 2) {
-    low = min(low, __shfl_xor_sync(0xffffffffu, low, offset));
-    high = max(high, __shfl_xor_sync(0xffffffffu, high, offset));
-    latest = max(latest, __shfl_xor_sync(0xffffffffu, latest, offset));
-    soonest = min(soonest, __shfl_xor_sync(0xffffffffu, soonest, offset));
+    tile.low = min(tile.low, __shfl_xor_sync(0xffffffffu, tile.low, offset));
+    tile.high = max(tile.high, __shfl_xor_sync(0xffffffffu, tile.high, offset));
+    tile.latest = max(tile.latest, __shfl_xor_sync(0xffffffffu, tile.latest, offset));
+    tile.soonest = min(tile.soonest, __shfl_xor_sync(0xffffffffu, tile.soonest, offset));
+    tile.shallow = min(tile.shallow, __shfl_xor_sync(0xffffffffu, tile.shallow, offset));
+    tile.deep = max(tile.deep, __shfl_xor_sync(0xffffffffu, tile.deep, offset));
   }
-  if (threadIdx.x == 0) p.tiles[t] = make_int4(low, high, latest, soonest);
+  if (threadIdx.x == 0) p.tiles[t] = tile;
 }
 
 // delta (T, H) = Σ_c dO · o, a warp a head

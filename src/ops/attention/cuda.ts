@@ -1,5 +1,6 @@
 /**
- * Attention without T × T (FlashAttention-2, Dao 2023): on tensor cores for bf16 with heads of up to 128 channels, else in f32 arithmetic.
+ * Attention without T × T (FlashAttention-2, Dao 2023; on Hopper, FlashAttention-3, Shah 2024): for bf16 on tensor cores, with Hopper's own
+ * instructions for heads of up to 256 channels, elsewhere for up to 128; all else in f32 arithmetic.
  * Backward is two kernels, one owning queries and one owning keys: each sums alone, in a fixed order.
  */
 import { SaqrError } from '../../error.ts'
@@ -11,6 +12,7 @@ import {
   type CudaTensor,
   ceilDiv,
   type KernelArg,
+  type KernelLaunch,
   kernel,
   runs,
   source,
@@ -19,53 +21,97 @@ import {
 import { attentionBackwardOp, attentionOp } from './op.ts'
 
 const from = source(import.meta.url)
+const hopper = source(import.meta.url, 'hopper.cu')
 const simple = source(import.meta.url, 'simple.cu')
-const tensor = {
-  '64': source(import.meta.url, 'tensor64.cu'),
-  '128': source(import.meta.url, 'tensor128.cu'),
-  '64_capped': source(import.meta.url, 'tensor64-capped.cu'),
-  '128_capped': source(import.meta.url, 'tensor128-capped.cu'),
-}
+const SIZES = ['64', '128', '192', '256'] as const
+type Size = (typeof SIZES)[number]
+/** the largest heads of kernels made of mma.sync */
+const TENSOR_CHANNELS = 128
+/** a source for each size, plain and with a soft cap */
+const files = [...SIZES.map((size) => `hopper${size}`), 'tensor64', 'tensor128'].flatMap((name) => [name, `${name}-capped`])
+const sources = Object.fromEntries(files.map((name) => [name, source(import.meta.url, `${name}.cu`)]))
+
 /** of a head, in the kernels in f32 arithmetic */
 const MOST_CHANNELS = 512
 
 /** kTile of problem.cuh */
 const TILE = 64
+/** kBlock of hopper.cuh */
+const BLOCK = 128
+
+/** rows that a block of a kernel owns, and its dynamic shared memory */
+interface Kernel {
+  rows: number
+  shared: number
+}
 
 interface Choice {
   source: CudaSource
   suffix: string
-  /** rows a block owns: queries in forward, queries or keys in backward */
-  rows: { forward: number; backward: number }
   threads: number
-  shared: { forward: number; queryGrad: number; keyGrad: number }
+  forward: Kernel
+  queryGrad: Kernel
+  keyGrad: Kernel
+  /** grids are (heads, blocks), blocks in the order of their work */
+  ordered: boolean
+}
+
+/** sizeof Forward, QueryGrad and KeyGrad of hopper-*.cuh's Shared */
+const HOPPER_SHARED: Record<Size, readonly [number, number, number]> = {
+  '64': [86_096, 137_344, 86_656],
+  '128': [168_016, 167_040, 168_576],
+  '192': [149_584, 198_736, 150_608],
+  '256': [198_736, 231_488, 199_760],
 }
 
 type Step = CudaStep<typeof attentionOp.attrs>
+
+const named = (way: 'hopper' | 'tensor', size: Size, capped: boolean) => ({
+  source: sources[`${way}${size}${capped ? '-capped' : ''}`]!,
+  suffix: `${way}_${size}${capped ? '_capped' : ''}`,
+})
 
 function choose(step: Step, tensors: CudaTensor[], card: Card): Choice {
   const type = typeOf(step, ...tensors)
   const { headDim, scale, softCap } = step.attrs
   const aligned = tensors.every((t) => t.at % 16n === 0n && t.stride % 8 === 0)
-  if (type === 'bf16' && headDim <= 128 && headDim % 8 === 0 && aligned && scale > 0 && card.arch >= 80) {
-    const size = headDim <= 64 ? 64 : 128
-    const row = (size + 8) * 2
+  const size = type === 'bf16' && headDim % 8 === 0 && aligned && scale > 0 ? SIZES.find((n) => headDim <= Number(n)) : undefined
+  if (size && card.arch === 90) {
+    const [forward, queryGrad, keyGrad] = HOPPER_SHARED[size]
+    return {
+      ...named('hopper', size, softCap > 0),
+      threads: 384,
+      forward: { rows: BLOCK, shared: forward },
+      queryGrad: { rows: BLOCK, shared: queryGrad },
+      keyGrad: { rows: headDim <= 128 ? BLOCK : BLOCK / 2, shared: keyGrad },
+      ordered: true,
+    }
+  }
+  if (size && Number(size) <= TENSOR_CHANNELS && card.arch >= 80) {
+    const row = (Number(size) + 8) * 2
     // as the kernels lay it out: four tiles of 32 rows pass by, with three words a row (its mask, or lse, delta and depth) in two stages
     const passing = 4 * 32 * row + 2 * 32 * 12
-    const shared = { forward: 128 * row + passing, queryGrad: 2 * 64 * row + passing, keyGrad: 2 * 64 * row + passing }
-    const name = `${size}${softCap > 0 ? '_capped' : ''}` as const
-    return { source: tensor[name], suffix: `tensor_${name}`, rows: { forward: 128, backward: 64 }, threads: 128, shared }
+    const own = { rows: 64, shared: 2 * 64 * row + passing }
+    const forward = { rows: 128, shared: 128 * row + passing }
+    return { ...named('tensor', size, softCap > 0), threads: 128, forward, queryGrad: own, keyGrad: own, ordered: false }
   }
   if (headDim > MOST_CHANNELS)
     throw new SaqrError('DEVICE_SHAPE', `${step.name}: heads of ${headDim} channels; the CUDA kernels take up to ${MOST_CHANNELS}.`)
   // as Tiling of simple.cuh has them
-  const size = headDim <= 128 ? 128 : headDim <= 256 ? 256 : 512
-  const n = size > 256 ? 8 : size > 128 ? 16 : 32
-  const threads = size > 256 ? 64 : 256
-  const tile = n * (size + 1) * 4
-  const weights = n * (n + 1) * 4
-  const shared = { forward: 2 * tile + weights, queryGrad: 4 * tile + weights, keyGrad: 4 * tile + 2 * weights }
-  return { source: simple, suffix: `simple_${type}_${size}`, rows: { forward: n, backward: n }, threads, shared }
+  const most = headDim <= 128 ? 128 : headDim <= 256 ? 256 : 512
+  const rows = most > 256 ? 8 : most > 128 ? 16 : 32
+  const threads = most > 256 ? 64 : 256
+  const tile = rows * (most + 1) * 4
+  const weights = rows * (rows + 1) * 4
+  return {
+    source: simple,
+    suffix: `simple_${type}_${most}`,
+    threads,
+    forward: { rows, shared: 2 * tile + weights },
+    queryGrad: { rows, shared: 4 * tile + weights },
+    keyGrad: { rows, shared: 4 * tile + 2 * weights },
+    ordered: false,
+  }
 }
 
 interface Tensors {
@@ -80,46 +126,79 @@ interface Tensors {
   d?: CudaTensor[]
 }
 
+/** Where in the scratch lies what goes before the kernels, as bytes from its start. */
+function layout(keys: number, heads: number) {
+  const blocks = ceilDiv(keys, BLOCK)
+  const statistics = blocks * BLOCK * heads * 4
+  const sizes = {
+    maps: 4 * 128,
+    tiles: blocks * (BLOCK / TILE) * 32,
+    masks: blocks * BLOCK * 16,
+    queryOrder: blocks * 4,
+    keyOrder: blocks * 4,
+    delta: statistics,
+    lse2: statistics,
+  }
+  const at = {} as Record<keyof typeof sizes, bigint>
+  let bytes = 0
+  for (const [name, size] of Object.entries(sizes)) {
+    at[name as keyof typeof sizes] = BigInt(bytes)
+    bytes += ceilDiv(size, 128) * 128
+  }
+  return { at, bytes }
+}
+
 /** struct Problem of problem.cuh */
-function problem(step: Step, t: Tensors, tiles: bigint, delta: bigint): KernelArg[] {
+function problem(step: Step, t: Tensors, scratch: bigint): KernelArg[] {
   const at = (x: CudaTensor | null | undefined) => x?.at ?? 0n
   const stride = (x: CudaTensor | null | undefined) => x?.stride ?? 0
   const [dQ, dK, dV] = t.d ?? []
-  const pointers = [t.q, t.k, t.v, t.dO, t.o, dQ, dK, dV, t.lse].map(at)
-  const strides = [t.q, t.k, t.v, t.dO, t.o, dQ, dK, dV, t.lse].map(stride)
-  return [...pointers, delta, ...t.mask.map(at), at(t.queryStart), tiles, ...strides, t.q.rows, t.k.rows, ...attrsOf(step)]
+  const tensors = [t.q, t.k, t.v, t.dO, t.o, dQ, dK, dV, t.lse]
+  const { delta, tiles, lse2, masks, queryOrder, keyOrder, maps } = layout(t.k.rows, t.d ? step.attrs.heads : 0).at
+  const before = [tiles, lse2, masks, queryOrder, keyOrder, maps].map((place) => scratch + place)
+  const pointers = [...tensors.map(at), scratch + delta, ...t.mask.map(at), at(t.queryStart), ...before]
+  return [...pointers, ...tensors.map(stride), t.q.rows, t.k.rows, ...attrsOf(step)]
 }
 
-const tileBytes = (keys: number) => ceilDiv(keys, TILE) * 16
+/** What goes before: the tiles of the mask; on Hopper also tensor maps and the order of query blocks and, in backward, of blocks of keys. */
+function prepare(args: KernelArg[], keys: number, { ordered }: Choice, orders: 1 | 2): KernelLaunch[] {
+  const tiles = kernel(from, 'attention_tiles', [ceilDiv(keys, BLOCK) * (BLOCK / TILE)], 32, args)
+  return ordered ? [tiles, kernel(hopper, 'attention_hopper_prepare', [1 + orders], 1024, args)] : [tiles]
+}
+
+function launchOf(name: string, choice: Choice, { rows, shared }: Kernel, tokens: number, heads: number, args: KernelArg[]): KernelLaunch {
+  const blocks = choice.ordered ? ceilDiv(tokens, BLOCK) * (BLOCK / rows) : ceilDiv(tokens, rows)
+  const grid = choice.ordered ? [heads, blocks] : [blocks, heads]
+  return kernel(choice.source, `${name}_${choice.suffix}`, grid, choice.threads, args, shared)
+}
 
 export const cuda = [
   runs(attentionOp, {
-    scratch: (step) => tileBytes(step.inputs[1]!.rows),
+    scratch: (step) => layout(step.inputs[1]!.rows, 0).bytes,
     launch(step, scratch, card) {
       const [q, k, v, visibleFrom, visibleUntil, depth, queryStart] = step.inputs
       const [o, lse] = step.outputs
       const mask = [visibleFrom!, visibleUntil!, depth!]
-      const args = problem(step, { q: q!, k: k!, v: v!, o: o!, lse: lse!, mask, queryStart }, scratch, 0n)
-      const { source, suffix, rows, threads, shared } = choose(step, [q!, k!, v!, o!], card)
-      return [
-        kernel(from, 'attention_tiles', [ceilDiv(k!.rows, TILE)], 32, args),
-        kernel(source, `attention_${suffix}`, [ceilDiv(q!.rows, rows.forward), step.attrs.heads], threads, args, shared.forward),
-      ]
+      const args = problem(step, { q: q!, k: k!, v: v!, o: o!, lse: lse!, mask, queryStart }, scratch)
+      const choice = choose(step, [q!, k!, v!, o!], card)
+      return [...prepare(args, k!.rows, choice, 1), launchOf('attention', choice, choice.forward, q!.rows, step.attrs.heads, args)]
     },
   }),
   runs(attentionBackwardOp, {
-    scratch: (step) => tileBytes(step.inputs[4]!.rows) + step.inputs[3]!.rows * step.attrs.heads * 4,
+    scratch: (step) => layout(step.inputs[4]!.rows, step.attrs.heads).bytes,
     launch(step, scratch, card) {
       const [dO, o, lse, q, k, v, ...mask] = step.inputs as CudaTensor[]
       const { heads, kvHeads } = step.attrs
-      const delta = scratch + BigInt(tileBytes(k!.rows))
-      const args = problem(step, { q: q!, k: k!, v: v!, o: o!, lse: lse!, mask, dO: dO!, d: step.outputs }, scratch, delta)
-      const { source, suffix, rows, threads, shared } = choose(step, [q!, k!, v!, dO!, o!, ...step.outputs], card)
+      const args = problem(step, { q: q!, k: k!, v: v!, o: o!, lse: lse!, mask, dO: dO!, d: step.outputs }, scratch)
+      const choice = choose(step, [q!, k!, v!, dO!, o!, ...step.outputs], card)
+      const delta = choice.ordered
+        ? kernel(hopper, 'attention_hopper_delta', [(ceilDiv(q!.rows, BLOCK) * BLOCK) / 16, heads], 256, args)
+        : kernel(from, `attention_delta_${typeOf(step, dO!, o!)}`, [q!.rows, ceilDiv(heads, 4)], 128, args)
       return [
-        kernel(from, 'attention_tiles', [ceilDiv(k!.rows, TILE)], 32, args),
-        kernel(from, `attention_delta_${typeOf(step, dO!, o!)}`, [q!.rows, ceilDiv(heads, 4)], 128, args),
-        kernel(source, `attention_key_grad_${suffix}`, [ceilDiv(k!.rows, rows.backward), kvHeads], threads, args, shared.keyGrad),
-        kernel(source, `attention_query_grad_${suffix}`, [ceilDiv(q!.rows, rows.backward), heads], threads, args, shared.queryGrad),
+        ...prepare(args, k!.rows, choice, 2),
+        delta,
+        launchOf('attention_key_grad', choice, choice.keyGrad, k!.rows, kvHeads, args),
+        launchOf('attention_query_grad', choice, choice.queryGrad, q!.rows, heads, args),
       ]
     },
   }),

@@ -11,12 +11,13 @@ template <int D, bool CAPPED> __device__ void tensorQueryGrad(const Problem& p) 
   int lane = threadIdx.x % 32, row = threadIdx.x / 32 * 16;
   int head = blockIdx.y, group = head / (p.attrs.heads / p.attrs.kvHeads), d = p.attrs.headDim;
   int first = (gridDim.x - 1 - blockIdx.x) * kRows;
+  const Queries queries = queriesOf(p, first, first + kRows);
   int end = (p.keys + kTile - 1) / kTile * (kTile / kStep);
 
   // turns of kStep keys; a tile that nobody sees is passed over whole
   auto turnAfter = [&](int turn) {
     turn++;
-    return turn % (kTile / kStep) ? turn : nextTile(p, turn / (kTile / kStep), first, first + kRows) * (kTile / kStep);
+    return turn % (kTile / kStep) ? turn : nextTile(p, turn / (kTile / kStep), queries) * (kTile / kStep);
   };
   auto fetch = [&](int turn, int stage) {
     if (turn < end) {
@@ -37,12 +38,11 @@ template <int D, bool CAPPED> __device__ void tensorQueryGrad(const Problem& p) 
   for (int h = 0; h < 2; h++) {
     query[h] = first + row + lane / 4 + 8 * h;
     bool inside = query[h] < p.queries;
-    queryDepth[h] = p.attrs.window && inside ? p.depth[query[h]] : 0;
+    queryDepth[h] = depthOf(p, query[h]);
     lse[h] = inside ? p.lse[static_cast<long long>(query[h]) * p.lseStride + head] * kLog2e : 0;
     delta[h] = inside ? p.delta[static_cast<long long>(query[h]) * p.attrs.heads + head] : 0;
   }
-  float scale = p.attrs.scale * kLog2e;
-  const Cap cap(p);
+  const Score<CAPPED> score(p);
   for (int stage = 0; turn < end; stage ^= 1) {
     int next = turnAfter(turn);
     fetch(next, stage ^ 1);
@@ -51,16 +51,16 @@ template <int D, bool CAPPED> __device__ void tensorQueryGrad(const Problem& p) 
     float s[1][N][4], g[1][N][4];
     scores<D, N, 1>(s, qs, row, ks + stage * SIZE);
     scores<D, N, 1>(g, os, row, vs + stage * SIZE);
-    bool all = seenByAll(p, p.tiles[turn / (kTile / kStep)], first, first + kRows);
+    bool all = allSee(p, queries, p.tiles[turn / (kTile / kStep)]);
 #pragma unroll
     for (int n = 0; n < N; n++) {
 #pragma unroll
       for (int i = 0; i < 4; i++) {
         int h = i / 2;
-        float x = CAPPED ? cap(s[0][n][i]) : s[0][n][i];
-        float w = power2(x * scale - lse[h]);
+        float x = score(s[0][n][i]);
+        float w = score.weight(x, lse[h]);
         if (!all && !sees(p, query[h], queryDepth[h], maskAt(masks + stage * 3 * kStep, n * 8 + lane % 4 * 2 + i % 2))) w = 0;
-        s[0][n][i] = w * (g[0][n][i] - delta[h]) * p.attrs.scale * (CAPPED ? cap.slope(x) : 1.0f);
+        s[0][n][i] = w * (g[0][n][i] - delta[h]) * p.attrs.scale * score.slope(x);
       }
     }
     accumulateRows<D, N, 1>(acc, s, ks + stage * SIZE);
@@ -83,8 +83,8 @@ template <int D, bool CAPPED> __device__ void tensorKeyGrad(const Problem& p) {
   int lane = threadIdx.x % 32, row = threadIdx.x / 32 * 16;
   int group = blockIdx.y, heads = p.attrs.heads / p.attrs.kvHeads, d = p.attrs.headDim;
   int first = blockIdx.x * kRows;
-  int4 tile = p.tiles[blockIdx.x];
-  int begin = tile.x / kStep, end = tile.y > tile.x ? (tile.y + kStep - 1) / kStep : begin;  // turns of kStep queries that see one of the keys
+  Tile tile = p.tiles[blockIdx.x];
+  int begin = tile.low / kStep, end = tile.high > tile.low ? (tile.high + kStep - 1) / kStep : begin;  // turns of kStep queries that see one of the keys
   int turns = end - begin, total = turns * heads;
 
   auto fetch = [&](int turn, int stage) {
@@ -109,8 +109,8 @@ template <int D, bool CAPPED> __device__ void tensorKeyGrad(const Problem& p) {
   Key key[2];
 #pragma unroll
   for (int h = 0; h < 2; h++) key[h] = keyOf(p, first + row + lane / 4 + 8 * h);
-  float dK[1][D / 8][4] = {}, dV[1][D / 8][4] = {}, scale = p.attrs.scale * kLog2e;
-  const Cap cap(p);
+  float dK[1][D / 8][4] = {}, dV[1][D / 8][4] = {};
+  const Score<CAPPED> score(p);
   for (int turn = 0; turn < total; turn++) {
     int stage = turn % 2, i0 = (begin + turn % turns) * kStep;
     fetch(turn + 1, stage ^ 1);
@@ -119,17 +119,17 @@ template <int D, bool CAPPED> __device__ void tensorKeyGrad(const Problem& p) {
     float s[1][N][4], g[1][N][4];
     scores<D, N, 1>(s, ks, row, qs + stage * SIZE);
     scores<D, N, 1>(g, vs, row, os + stage * SIZE);
-    bool all = seenByAll(p, tile, i0, i0 + kStep);
+    bool all = allSee(p, queriesOf(p, i0, i0 + kStep), tile);
 #pragma unroll
     for (int n = 0; n < N; n++) {
 #pragma unroll
       for (int i = 0; i < 4; i++) {
         int q = n * 8 + lane % 4 * 2 + i % 2, at = stage * kStep + q;
-        float x = CAPPED ? cap(s[0][n][i]) : s[0][n][i];
-        float w = power2(x * scale - lse[at] * kLog2e);
+        float x = score(s[0][n][i]);
+        float w = score.weight(x, lse[at] * kLog2e);
         if (!all && !sees(p, i0 + q, depth[at], key[i / 2])) w = 0;
         s[0][n][i] = w;
-        g[0][n][i] = w * (g[0][n][i] - delta[at]) * p.attrs.scale * (CAPPED ? cap.slope(x) : 1.0f);
+        g[0][n][i] = w * (g[0][n][i] - delta[at]) * p.attrs.scale * score.slope(x);
       }
     }
     accumulateRows<D, N, 1>(dV, s, os + stage * SIZE);

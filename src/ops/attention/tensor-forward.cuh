@@ -14,13 +14,14 @@ template <int D, bool CAPPED> __device__ void tensorForward(const Problem& p) {
   int lane = threadIdx.x % 32, row = threadIdx.x / 32 * 16 * M;
   int head = blockIdx.y, group = head / (p.attrs.heads / p.attrs.kvHeads), d = p.attrs.headDim;
   int first = (gridDim.x - 1 - blockIdx.x) * kForwardRows;  // the last queries see most: they go first
-  int start = p.queryStart ? *p.queryStart : 0, q0 = start + first, q1 = q0 + kForwardRows;
+  int start = p.queryStart ? *p.queryStart : 0, q0 = start + first;
+  const Queries queries = queriesOf(p, q0, q0 + kForwardRows);
   int end = (p.keys + kTile - 1) / kTile * TURNS;
 
   // turns of kStep keys; a tile that nobody sees is passed over whole
   auto turnAfter = [&](int turn) {
     turn++;
-    return turn % TURNS ? turn : nextTile(p, turn / TURNS, q0, q1) * TURNS;
+    return turn % TURNS ? turn : nextTile(p, turn / TURNS, queries) * TURNS;
   };
   auto fetch = [&](int turn, int stage) {
     if (turn < end) {
@@ -38,7 +39,7 @@ template <int D, bool CAPPED> __device__ void tensorForward(const Problem& p) {
   float top[M][2], total[M][2] = {};  // of the scores before scaling
 #pragma unroll
   for (int m = 0; m < M; m++) top[m][0] = top[m][1] = negativeInfinity();
-  float scale = p.attrs.scale * kLog2e;
+  const Score<CAPPED> score(p);
   for (int stage = 0; turn < end; stage ^= 1) {
     int next = turnAfter(turn);
     fetch(next, stage ^ 1);
@@ -47,23 +48,22 @@ template <int D, bool CAPPED> __device__ void tensorForward(const Problem& p) {
     float s[M][N][4];
     scores<D, N, M>(s, qs, row, ks + stage * SIZE);
     if (CAPPED) {
-      const Cap cap(p);
 #pragma unroll
       for (int m = 0; m < M; m++) {
 #pragma unroll
         for (int n = 0; n < N; n++) {
 #pragma unroll
-          for (int i = 0; i < 4; i++) s[m][n][i] = cap(s[m][n][i]);
+          for (int i = 0; i < 4; i++) s[m][n][i] = score(s[m][n][i]);
         }
       }
     }
-    if (!seenByAll(p, p.tiles[turn / TURNS], q0, q1)) {
+    if (!allSee(p, queries, p.tiles[turn / TURNS])) {
 #pragma unroll
       for (int m = 0; m < M; m++) {
 #pragma unroll
         for (int h = 0; h < 2; h++) {
           int query = q0 + row + 16 * m + lane / 4 + 8 * h;
-          int queryDepth = p.attrs.window && query < p.keys ? p.depth[query] : 0;
+          int queryDepth = depthOf(p, query);
 #pragma unroll
           for (int n = 0; n < N; n++) {
 #pragma unroll
@@ -82,13 +82,13 @@ template <int D, bool CAPPED> __device__ void tensorForward(const Problem& p) {
 #pragma unroll
         for (int n = 0; n < N; n++) best = fmaxf(best, fmaxf(s[m][n][2 * h], s[m][n][2 * h + 1]));
         best = quadMax(best);
-        float shift = best == negativeInfinity() ? 0.0f : best * scale;  // nothing seen so far: every 2^(−∞) is 0
-        float old = power2(top[m][h] * scale - shift);
+        float shift = best == negativeInfinity() ? 0.0f : best * score.scale2;  // nothing seen so far: every 2^(−∞) is 0
+        float old = score.weight(top[m][h], shift);
         top[m][h] = best;
 #pragma unroll
         for (int n = 0; n < N; n++) {
 #pragma unroll
-          for (int i = 2 * h; i < 2 * h + 2; i++) sum += s[m][n][i] = power2(s[m][n][i] * scale - shift);
+          for (int i = 2 * h; i < 2 * h + 2; i++) sum += s[m][n][i] = score.weight(s[m][n][i], shift);
         }
         total[m][h] = total[m][h] * old + quadSum(sum);
 #pragma unroll
@@ -110,7 +110,7 @@ template <int D, bool CAPPED> __device__ void tensorForward(const Problem& p) {
       factor[h] = total[m][h] > 0 ? 1.0f / total[m][h] : 0.0f;
       int r = first + row + 16 * m + lane / 4 + 8 * h;
       if (lane % 4 == 0 && r < p.queries) {
-        p.lse[static_cast<long long>(r) * p.lseStride + head] = total[m][h] > 0 ? (top[m][h] * scale + log2f(total[m][h])) * kLn2 : negativeInfinity();
+        p.lse[static_cast<long long>(r) * p.lseStride + head] = total[m][h] > 0 ? (top[m][h] * score.scale2 + log2f(total[m][h])) * kLn2 : negativeInfinity();
       }
     }
     storeRows<D>(p.o, p.oStride, first + row + 16 * m, p.queries, d, head * d, acc[m], factor);

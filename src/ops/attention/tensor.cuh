@@ -3,7 +3,7 @@
 // than one block, so the bits depend on nothing but the inputs.
 #pragma once
 #include "mma.cuh"
-#include "problem.cuh"
+#include "score.cuh"
 
 constexpr int kRows = 64;  // in backward, a block's own queries (or keys)
 constexpr int kStep = 32;  // and the other side's rows a turn
@@ -96,32 +96,4 @@ __device__ __forceinline__ void accumulateRows(float (&acc)[M][D / 8][4], const 
       }
     }
   }
-}
-
-// 2^x, good to 2 units in the last place; 2^−∞ = 0
-__device__ __forceinline__ float power2(float x) {
-  float y;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-  return y;
-}
-// Scores before the scale, x = q·k, as the softmax sees them with a soft cap: x' with scale · x' = cap · tanh(scale · x / cap). tanh to 1e-7.
-struct Cap {
-  float in, out;
-  __device__ explicit Cap(const Problem& p) : in(p.attrs.scale / p.attrs.softCap), out(p.attrs.softCap / p.attrs.scale) {}
-  __device__ __forceinline__ float operator()(float x) const { return (1.0f - __fdividef(2.0f, 1.0f + power2(2.0f * kLog2e * in * x))) * out; }
-  __device__ __forceinline__ float slope(float capped) const { return 1.0f - capped * in * capped * in; }
-};
-// every query of [q0, q1) sees every key of the tile
-__device__ __forceinline__ bool seenByAll(const Problem& p, const int4& tile, int q0, int q1) {
-  return p.attrs.window == 0 && tile.z <= q0 && tile.w >= q1;
-}
-
-// the sum (or maximum) over the four lanes that share a row
-__device__ __forceinline__ float quadSum(float x) {
-  x += __shfl_xor_sync(0xffffffffu, x, 1);
-  return x + __shfl_xor_sync(0xffffffffu, x, 2);
-}
-__device__ __forceinline__ float quadMax(float x) {
-  x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 1));
-  return fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 2));
 }

@@ -1,0 +1,48 @@
+// Attention on Hopper (FlashAttention-3, Shah 2024): in a block, one warp has tiles copied into rings of shared memory, two warpgroups of
+// 64 rows each multiply what has come. Weights go from one product to the next in registers. No value is added by more than one block.
+#pragma once
+#include "copies.cuh"
+#include "score.cuh"
+#include "wgmma.cuh"
+
+constexpr int kBlock = 128;  // rows that a block owns, where both warpgroups have rows of their own
+constexpr int kGroups = 2;
+constexpr int kHopperThreads = (kGroups + 1) * 128;
+
+__device__ __forceinline__ void fewRegisters() { asm volatile("setmaxnreg.dec.sync.aligned.u32 24;"); }
+__device__ __forceinline__ void manyRegisters() { asm volatile("setmaxnreg.inc.sync.aligned.u32 240;"); }
+
+// A tile on its way: full when it has come, empty when every warp is done with it.
+template <int STAGES> struct Tiles {
+  Barrier full[STAGES], empty[STAGES];
+  __device__ void init() {
+    for (int s = 0; s < STAGES; s++) initBarrier(full + s, 1), initBarrier(empty + s, kGroups * 4);
+  }
+};
+__device__ __forceinline__ void release(Barrier* empty) {
+  __syncwarp();
+  if (threadIdx.x % 32 == 0) arrive(empty);
+}
+
+// What the copying warp says of a tile: 2 · its number + whether all see all, or kEnd.
+constexpr int kEnd = -1;
+
+// this thread's rows of a warpgroup's 64: row and row + 8; and its columns of every 8: column and column + 1
+__device__ __forceinline__ int threadRow() { return threadIdx.x % 128 / 32 * 16 + threadIdx.x % 32 / 4; }
+__device__ __forceinline__ int threadColumn() { return threadIdx.x % 4 * 2; }
+
+template <int D>
+__device__ __forceinline__ void storeTile(void* to, int stride, int first, int rows, int headDim, int column, const Rows<D>& acc, const float (&factor)[2]) {
+  bf16* out = static_cast<bf16*>(to) + column;
+#pragma unroll
+  for (int h = 0; h < 2; h++) {
+    int row = first + threadRow() + 8 * h;
+    if (row >= rows) continue;
+#pragma unroll
+    for (int n = 0; n < D / 8; n++) {
+      int c = n * 8 + threadColumn(), i = n * 8 % Rows<D>::PIECE / 2 + 2 * h;
+      const float(&piece)[Rows<D>::PIECE / 2] = acc.piece[n * 8 / Rows<D>::PIECE];
+      if (c < headDim) *reinterpret_cast<unsigned*>(out + static_cast<long long>(row) * stride + c) = pack(piece[i] * factor[h], piece[i + 1] * factor[h]);
+    }
+  }
+}
