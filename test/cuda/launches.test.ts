@@ -95,6 +95,30 @@ describe('attention', () => {
       .at(-1)
   }
 
+  test('backward: queries and keys each have a kernel; what goes before is made once', () => {
+    const x = tensor(0x100000, 300, 4 * 128, 'bf16')
+    const kv = tensor(0x200000, 300, 2 * 128, 'bf16')
+    const mask = [0, 1, 2].map(() => tensor(0, 300, 1, 'i32'))
+    const inputs = [x, x, tensor(0, 300, 4, 'f32'), x, kv, kv, ...mask]
+    const s = step('attention_backward', inputs, [x, kv, kv], { heads: 4, kvHeads: 2, headDim: 128, scale: 1 })
+    const launches = (arch: number) =>
+      cudaOps.attention_backward!.run.launch(s, 0x1000n, { arch }).map((l) => l.kind === 'kernel' && [l.name, ...l.grid])
+    expect(launches(90)).toEqual([
+      ['attention_prepare', 3, 1, 1],
+      ['attention_statistics', 24, 4, 1],
+      ['attention_key_grad_hopper_128', 6, 1, 1],
+      ['attention_query_grad_hopper_128', 12, 1, 1],
+    ])
+    expect(launches(80)).toEqual([
+      ['attention_prepare', 2, 1, 1],
+      ['attention_statistics', 24, 4, 1],
+      ['attention_key_grad_tensor_128', 2, 6, 1],
+      ['attention_query_grad_tensor_128', 4, 6, 1],
+    ])
+    // 384 tokens in whole blocks: of a head two floats each, of a key four words; tiles, orders, queues and maps
+    expect(cudaOps.attention_backward!.run.scratch!(s)).toBe(2 * 4 * 384 * 4 + 384 * 16 + 256 + 3 * 128 + 512)
+  })
+
   test('runs on tensor cores where there are such and heads fit them', () => {
     expect(last(128, 'bf16')).toBe('attention/hopper128.cu attention_hopper_128')
     expect(last(256, 'bf16', 90, 50)).toBe('attention/hopper256-capped.cu attention_hopper_256_capped')

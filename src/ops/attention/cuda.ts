@@ -20,8 +20,7 @@ import {
 } from '../cuda-launch.ts'
 import { attentionBackwardOp, attentionOp } from './op.ts'
 
-const from = source(import.meta.url)
-const hopper = source(import.meta.url, 'hopper.cu')
+const before = source(import.meta.url, 'prepare.cu')
 const simple = source(import.meta.url, 'simple.cu')
 const SIZES = ['64', '128', '192', '256'] as const
 type Size = (typeof SIZES)[number]
@@ -36,8 +35,10 @@ const MOST_CHANNELS = 512
 
 /** kTile of problem.cuh */
 const TILE = 64
-/** kBlock of hopper.cuh */
+/** kBlock of problem.cuh */
 const BLOCK = 128
+/** blocks of a grid on Hopper, which take their work from a queue: no card of its kind runs more at once */
+const HOPPER_BLOCKS = 132
 
 /** rows that a block of a kernel owns, and its dynamic shared memory */
 interface Kernel {
@@ -52,16 +53,16 @@ interface Choice {
   forward: Kernel
   queryGrad: Kernel
   keyGrad: Kernel
-  /** grids are (heads, blocks), blocks in the order of their work */
-  ordered: boolean
+  /** one after the other rows' blocks; in the order of their work; the same, taken from a queue */
+  work: 'in turn' | 'ordered' | 'queued'
 }
 
 /** sizeof Forward, QueryGrad and KeyGrad of hopper-*.cuh's Shared */
 const HOPPER_SHARED: Record<Size, readonly [number, number, number]> = {
-  '64': [86_096, 137_344, 86_656],
-  '128': [168_016, 167_040, 168_576],
-  '192': [149_584, 198_736, 150_608],
-  '256': [198_736, 231_488, 199_760],
+  '64': [102_544, 153_776, 111_280],
+  '128': [200_848, 216_240, 217_776],
+  '192': [198_800, 198_784, 150_656],
+  '256': [198_784, 231_520, 199_808],
 }
 
 type Step = CudaStep<typeof attentionOp.attrs>
@@ -84,7 +85,7 @@ function choose(step: Step, tensors: CudaTensor[], card: Card): Choice {
       forward: { rows: BLOCK, shared: forward },
       queryGrad: { rows: BLOCK, shared: queryGrad },
       keyGrad: { rows: headDim <= 128 ? BLOCK : BLOCK / 2, shared: keyGrad },
-      ordered: true,
+      work: 'queued',
     }
   }
   if (size && Number(size) <= TENSOR_CHANNELS && card.arch >= 80) {
@@ -93,7 +94,7 @@ function choose(step: Step, tensors: CudaTensor[], card: Card): Choice {
     const passing = 4 * 32 * row + 2 * 32 * 12
     const own = { rows: 64, shared: 2 * 64 * row + passing }
     const forward = { rows: 128, shared: 128 * row + passing }
-    return { ...named('tensor', size, softCap > 0), threads: 128, forward, queryGrad: own, keyGrad: own, ordered: false }
+    return { ...named('tensor', size, softCap > 0), threads: 128, forward, queryGrad: own, keyGrad: own, work: 'ordered' }
   }
   if (headDim > MOST_CHANNELS)
     throw new SaqrError('DEVICE_SHAPE', `${step.name}: heads of ${headDim} channels; the CUDA kernels take up to ${MOST_CHANNELS}.`)
@@ -110,7 +111,7 @@ function choose(step: Step, tensors: CudaTensor[], card: Card): Choice {
     forward: { rows, shared: 2 * tile + weights },
     queryGrad: { rows, shared: 4 * tile + weights },
     keyGrad: { rows, shared: 4 * tile + 2 * weights },
-    ordered: false,
+    work: 'in turn',
   }
 }
 
@@ -131,13 +132,14 @@ function layout(keys: number, heads: number) {
   const blocks = ceilDiv(keys, BLOCK)
   const statistics = blocks * BLOCK * heads * 4
   const sizes = {
-    maps: 4 * 128,
+    delta: statistics,
     tiles: blocks * (BLOCK / TILE) * 32,
     masks: blocks * BLOCK * 16,
+    lse2: statistics,
     queryOrder: blocks * 4,
     keyOrder: blocks * 4,
-    delta: statistics,
-    lse2: statistics,
+    queues: 2 * 4,
+    maps: 4 * 128,
   }
   const at = {} as Record<keyof typeof sizes, bigint>
   let bytes = 0
@@ -154,21 +156,27 @@ function problem(step: Step, t: Tensors, scratch: bigint): KernelArg[] {
   const stride = (x: CudaTensor | null | undefined) => x?.stride ?? 0
   const [dQ, dK, dV] = t.d ?? []
   const tensors = [t.q, t.k, t.v, t.dO, t.o, dQ, dK, dV, t.lse]
-  const { delta, tiles, lse2, masks, queryOrder, keyOrder, maps } = layout(t.k.rows, t.d ? step.attrs.heads : 0).at
-  const before = [tiles, lse2, masks, queryOrder, keyOrder, maps].map((place) => scratch + place)
-  const pointers = [...tensors.map(at), scratch + delta, ...t.mask.map(at), at(t.queryStart), ...before]
+  const [delta, ...places] = Object.values(layout(t.k.rows, t.d ? step.attrs.heads : 0).at).map((place) => scratch + place)
+  const pointers = [...tensors.map(at), delta!, ...t.mask.map(at), at(t.queryStart), ...places]
   return [...pointers, ...tensors.map(stride), t.q.rows, t.k.rows, ...attrsOf(step)]
 }
 
-/** What goes before: the tiles of the mask; on Hopper also tensor maps and the order of query blocks and, in backward, of blocks of keys. */
-function prepare(args: KernelArg[], keys: number, { ordered }: Choice, orders: 1 | 2): KernelLaunch[] {
-  const tiles = kernel(from, 'attention_tiles', [ceilDiv(keys, BLOCK) * (BLOCK / TILE)], 32, args)
-  return ordered ? [tiles, kernel(hopper, 'attention_hopper_prepare', [1 + orders], 1024, args)] : [tiles]
+/** What goes before: the mask's tiles, the order of query blocks and, in backward, of blocks of keys; for Hopper tensor maps. */
+function prepare({ work }: Choice, orders: 1 | 2, args: KernelArg[]): KernelLaunch[] {
+  return work === 'in turn' ? [] : [kernel(before, 'attention_prepare', [orders + (work === 'queued' ? 1 : 0)], 1024, args)]
+}
+
+function statistics({ work }: Choice, step: Step, type: 'f32' | 'bf16', queries: number, args: KernelArg[]): KernelLaunch {
+  const { heads } = step.attrs
+  return work === 'in turn'
+    ? kernel(simple, `attention_delta_${type}`, [queries, ceilDiv(heads, 4)], 128, args)
+    : kernel(before, 'attention_statistics', [ceilDiv(queries, BLOCK) * (BLOCK / 16), heads], 256, args)
 }
 
 function launchOf(name: string, choice: Choice, { rows, shared }: Kernel, tokens: number, heads: number, args: KernelArg[]): KernelLaunch {
-  const blocks = choice.ordered ? ceilDiv(tokens, BLOCK) * (BLOCK / rows) : ceilDiv(tokens, rows)
-  const grid = choice.ordered ? [heads, blocks] : [blocks, heads]
+  // the order is of whole blocks of 128
+  const blocks = choice.work === 'in turn' ? ceilDiv(tokens, rows) : ceilDiv(tokens, BLOCK) * (BLOCK / rows)
+  const grid = { 'in turn': [blocks, heads], ordered: [heads, blocks], queued: [Math.min(heads * blocks, HOPPER_BLOCKS)] }[choice.work]
   return kernel(choice.source, `${name}_${choice.suffix}`, grid, choice.threads, args, shared)
 }
 
@@ -181,7 +189,7 @@ export const cuda = [
       const mask = [visibleFrom!, visibleUntil!, depth!]
       const args = problem(step, { q: q!, k: k!, v: v!, o: o!, lse: lse!, mask, queryStart }, scratch)
       const choice = choose(step, [q!, k!, v!, o!], card)
-      return [...prepare(args, k!.rows, choice, 1), launchOf('attention', choice, choice.forward, q!.rows, step.attrs.heads, args)]
+      return [...prepare(choice, 1, args), launchOf('attention', choice, choice.forward, q!.rows, step.attrs.heads, args)]
     },
   }),
   runs(attentionBackwardOp, {
@@ -191,12 +199,9 @@ export const cuda = [
       const { heads, kvHeads } = step.attrs
       const args = problem(step, { q: q!, k: k!, v: v!, o: o!, lse: lse!, mask, dO: dO!, d: step.outputs }, scratch)
       const choice = choose(step, [q!, k!, v!, dO!, o!, ...step.outputs], card)
-      const delta = choice.ordered
-        ? kernel(hopper, 'attention_hopper_delta', [(ceilDiv(q!.rows, BLOCK) * BLOCK) / 16, heads], 256, args)
-        : kernel(from, `attention_delta_${typeOf(step, dO!, o!)}`, [q!.rows, ceilDiv(heads, 4)], 128, args)
       return [
-        ...prepare(args, k!.rows, choice, 2),
-        delta,
+        ...prepare(choice, 2, args),
+        statistics(choice, step, typeOf(step, dO!, o!), q!.rows, args),
         launchOf('attention_key_grad', choice, choice.keyGrad, k!.rows, kvHeads, args),
         launchOf('attention_query_grad', choice, choice.queryGrad, q!.rows, heads, args),
       ]

@@ -1,20 +1,21 @@
 // Attention on Hopper (FlashAttention-3, Shah 2024): in a block, one warp has tiles copied into rings of shared memory, two warpgroups of
-// 64 rows each multiply what has come. Weights go from one product to the next in registers. No value is added by more than one block.
+// 64 rows each multiply what has come. Weights go from one product to the next in registers. Blocks take items of work, a head and a block
+// of rows, from a queue, the longest first; who takes which changes no bit: no value is added by more than one block.
 #pragma once
 #include "copies.cuh"
 #include "score.cuh"
 #include "wgmma.cuh"
 
-constexpr int kBlock = 128;  // rows that a block owns, where both warpgroups have rows of their own
 constexpr int kGroups = 2;
 constexpr int kHopperThreads = (kGroups + 1) * 128;
 
 __device__ __forceinline__ void fewRegisters() { asm volatile("setmaxnreg.dec.sync.aligned.u32 24;"); }
 __device__ __forceinline__ void manyRegisters() { asm volatile("setmaxnreg.inc.sync.aligned.u32 240;"); }
 
-// A tile on its way: full when it has come, empty when every warp is done with it.
+// Tiles on their way: full when they have come, empty when every warp is done with them; what the copying warp says of each.
 template <int STAGES> struct Tiles {
   Barrier full[STAGES], empty[STAGES];
+  int label[STAGES], head[STAGES];
   __device__ void init() {
     for (int s = 0; s < STAGES; s++) initBarrier(full + s, 1), initBarrier(empty + s, kGroups * 4);
   }
@@ -24,8 +25,15 @@ __device__ __forceinline__ void release(Barrier* empty) {
   if (threadIdx.x % 32 == 0) arrive(empty);
 }
 
-// What the copying warp says of a tile: 2 · its number + whether all see all, or kEnd.
+// Of an item: the number of its block, or kEnd. Of a tile: its number, whether it is the item's last, whether all see all.
 constexpr int kEnd = -1;
+__device__ __forceinline__ int tileLabel(int tile, bool last, bool all) { return 4 * tile + 2 * last + all; }
+__device__ __forceinline__ int tileOf(int label) { return label / 4; }
+__device__ __forceinline__ bool isLast(int label) { return label & 2; }
+__device__ __forceinline__ bool isWhole(int label) { return label & 1; }
+// an item's label: 2 · block + whether it has a tile
+__device__ __forceinline__ int blockOf(int label) { return label / 2; }
+__device__ __forceinline__ bool hasTiles(int label) { return label & 1; }
 
 // this thread's rows of a warpgroup's 64: row and row + 8; and its columns of every 8: column and column + 1
 __device__ __forceinline__ int threadRow() { return threadIdx.x % 128 / 32 * 16 + threadIdx.x % 32 / 4; }

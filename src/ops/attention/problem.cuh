@@ -8,6 +8,7 @@ constexpr float kLn2 = 0.6931471805599453f;
 __device__ __forceinline__ float negativeInfinity() { return __int_as_float(0xff800000); }
 
 constexpr int kTile = 64;
+constexpr int kBlock = 128;
 
 // What the masks of kTile keys have in common; `shallow` and `deep` are their least and greatest depth.
 struct Tile {
@@ -22,14 +23,19 @@ struct Problem {
   void *o, *dQ, *dK, *dV;
   float *lse, *delta;  // (T, H); delta = Σ_c dO · o
   const int *from, *until, *depth, *queryStart;
+  // Of the tensor cores' kernels; past the end padded to whole blocks. There delta lies (H, padded), as does lse2 = lse · log2 e.
   Tile* tiles;
-  // for Hopper's kernels, past the end padded to whole blocks of 128 tokens: delta lies (H, padded) as does lse · log2 e; (from, until, depth)
-  // of each token; blocks of queries and of keys with the longest first; four tensor maps
+  int4* masks;  // from, until and depth of each token
   float* lse2;
-  int4* masks;
-  int *queryOrder, *keyOrder;
-  unsigned char* maps;
+  int *queryOrder, *keyOrder;  // blocks, those with the most to do first
+  int* queues;                 // Hopper: the next item of queries and of keys that nobody works on
+  unsigned char* maps;         // Hopper: tensor maps of q, k, v and dO, 128 bytes each
   int qStride, kStride, vStride, dOStride, oStride, dQStride, dKStride, dVStride, lseStride;
   int queries, keys;
   attention_attrs attrs;  // those of attention_backward are the same
 };
+
+// where in delta and lse2 a token of a head lies
+__device__ __forceinline__ long long statisticOf(const Problem& p, int head, int token) {
+  return static_cast<long long>(head) * ((p.keys + kBlock - 1) / kBlock * kBlock) + token;
+}

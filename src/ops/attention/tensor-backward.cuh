@@ -1,7 +1,7 @@
 #pragma once
 #include "tensor.cuh"
 
-// grid: (query tiles, heads)
+// grid: (heads, query tiles), two tiles a block of the order
 template <int D, bool CAPPED> __device__ void tensorQueryGrad(const Problem& p) {
   extern __shared__ __align__(16) unsigned char raw[];
   constexpr int OWN = kRows * (D + 8), SIZE = kStep * (D + 8), N = kStep / 8;
@@ -9,8 +9,8 @@ template <int D, bool CAPPED> __device__ void tensorQueryGrad(const Problem& p) 
   bf16 *os = qs + OWN, *ks = os + OWN, *vs = ks + 2 * SIZE;  // two of ks and vs
   int* masks = reinterpret_cast<int*>(vs + 2 * SIZE);
   int lane = threadIdx.x % 32, row = threadIdx.x / 32 * 16;
-  int head = blockIdx.y, group = head / (p.attrs.heads / p.attrs.kvHeads), d = p.attrs.headDim;
-  int first = (gridDim.x - 1 - blockIdx.x) * kRows;
+  int head = blockIdx.x, group = head / (p.attrs.heads / p.attrs.kvHeads), d = p.attrs.headDim;
+  int first = ownTile(p.queryOrder) * kRows;
   const Queries queries = queriesOf(p, first, first + kRows);
   int end = (p.keys + kTile - 1) / kTile * (kTile / kStep);
 
@@ -32,15 +32,14 @@ template <int D, bool CAPPED> __device__ void tensorQueryGrad(const Problem& p) 
   copyRows<D, kRows>(os, p.dO, p.dOStride, first, p.queries, d, head * d);
   int turn = turnAfter(-1);
   fetch(turn, 0);
-  float acc[1][D / 8][4] = {}, lse[2], delta[2];
+  float acc[1][D / 8][4] = {}, lse2[2], delta[2];
   int query[2], queryDepth[2];
 #pragma unroll
   for (int h = 0; h < 2; h++) {
     query[h] = first + row + lane / 4 + 8 * h;
-    bool inside = query[h] < p.queries;
     queryDepth[h] = depthOf(p, query[h]);
-    lse[h] = inside ? p.lse[static_cast<long long>(query[h]) * p.lseStride + head] * kLog2e : 0;
-    delta[h] = inside ? p.delta[static_cast<long long>(query[h]) * p.attrs.heads + head] : 0;
+    lse2[h] = p.lse2[statisticOf(p, head, query[h])];
+    delta[h] = p.delta[statisticOf(p, head, query[h])];
   }
   const Score<CAPPED> score(p);
   for (int stage = 0; turn < end; stage ^= 1) {
@@ -58,7 +57,7 @@ template <int D, bool CAPPED> __device__ void tensorQueryGrad(const Problem& p) 
       for (int i = 0; i < 4; i++) {
         int h = i / 2;
         float x = score(s[0][n][i]);
-        float w = score.weight(x, lse[h]);
+        float w = score.weight(x, lse2[h]);
         if (!all && !sees(p, query[h], queryDepth[h], maskAt(masks + stage * 3 * kStep, n * 8 + lane % 4 * 2 + i % 2))) w = 0;
         s[0][n][i] = w * (g[0][n][i] - delta[h]) * p.attrs.scale * score.slope(x);
       }
@@ -71,19 +70,19 @@ template <int D, bool CAPPED> __device__ void tensorQueryGrad(const Problem& p) 
   storeRows<D>(p.dQ, p.dQStride, first + row, p.queries, d, head * d, acc[0], factor);
 }
 
-// grid: (key tiles, key heads); a warp's rows are 16 keys, the queries of all heads of the group pass by in order
+// grid: (key heads, key tiles); a warp's rows are 16 keys, the queries of all heads of the group pass by in order
 template <int D, bool CAPPED> __device__ void tensorKeyGrad(const Problem& p) {
   extern __shared__ __align__(16) unsigned char raw[];
   constexpr int OWN = kRows * (D + 8), SIZE = kStep * (D + 8), N = kStep / 8;
   bf16* ks = reinterpret_cast<bf16*>(raw);
   bf16 *vs = ks + OWN, *qs = vs + OWN, *os = qs + 2 * SIZE;  // two of qs and os
-  float* lse = reinterpret_cast<float*>(os + 2 * SIZE);      // two of each
-  float* delta = lse + 2 * kStep;
+  float* lse2 = reinterpret_cast<float*>(os + 2 * SIZE);     // two of each
+  float* delta = lse2 + 2 * kStep;
   int* depth = reinterpret_cast<int*>(delta + 2 * kStep);
   int lane = threadIdx.x % 32, row = threadIdx.x / 32 * 16;
-  int group = blockIdx.y, heads = p.attrs.heads / p.attrs.kvHeads, d = p.attrs.headDim;
-  int first = blockIdx.x * kRows;
-  Tile tile = p.tiles[blockIdx.x];
+  int group = blockIdx.x, heads = p.attrs.heads / p.attrs.kvHeads, d = p.attrs.headDim;
+  int first = ownTile(p.keyOrder) * kRows;
+  Tile tile = p.tiles[first / kTile];
   int begin = tile.low / kStep, end = tile.high > tile.low ? (tile.high + kStep - 1) / kStep : begin;  // turns of kStep queries that see one of the keys
   int turns = end - begin, total = turns * heads;
 
@@ -93,11 +92,10 @@ template <int D, bool CAPPED> __device__ void tensorKeyGrad(const Problem& p) {
       copyRows<D, kStep>(qs + stage * SIZE, p.q, p.qStride, i0, p.queries, d, head * d);
       copyRows<D, kStep>(os + stage * SIZE, p.dO, p.dOStride, i0, p.queries, d, head * d);
       if (threadIdx.x < kStep) {
-        long long query = i0 + threadIdx.x;
-        bool inside = query < p.queries;
-        copyWord(lse + stage * kStep + threadIdx.x, p.lse, query * p.lseStride + head, inside);
-        copyWord(delta + stage * kStep + threadIdx.x, p.delta, query * p.attrs.heads + head, inside);
-        if (p.attrs.window) copyWord(depth + stage * kStep + threadIdx.x, p.depth, query, inside);
+        int query = i0 + threadIdx.x;
+        copyWord(lse2 + stage * kStep + threadIdx.x, p.lse2, statisticOf(p, head, query), true);
+        copyWord(delta + stage * kStep + threadIdx.x, p.delta, statisticOf(p, head, query), true);
+        if (p.attrs.window) copyWord(depth + stage * kStep + threadIdx.x, p.depth, query, query < p.queries);
       }
     }
     commitCopies();
@@ -126,7 +124,7 @@ template <int D, bool CAPPED> __device__ void tensorKeyGrad(const Problem& p) {
       for (int i = 0; i < 4; i++) {
         int q = n * 8 + lane % 4 * 2 + i % 2, at = stage * kStep + q;
         float x = score(s[0][n][i]);
-        float w = score.weight(x, lse[at] * kLog2e);
+        float w = score.weight(x, lse2[at]);
         if (!all && !sees(p, i0 + q, depth[at], key[i / 2])) w = 0;
         s[0][n][i] = w;
         g[0][n][i] = w * (g[0][n][i] - delta[at]) * p.attrs.scale * score.slope(x);

@@ -1,21 +1,18 @@
 #pragma once
 #include "tensor.cuh"
 
-// The queries a block of tensorForward owns: two tiles of 16 a warp, so that each fragment of k and v is used twice.
-constexpr int kForwardRows = 128;
-
-// grid: (query tiles, heads)
+// grid: (heads, query blocks); two tiles of 16 queries a warp, so that each fragment of k and v is used twice
 template <int D, bool CAPPED> __device__ void tensorForward(const Problem& p) {
   extern __shared__ __align__(16) unsigned char raw[];
   constexpr int M = 2, N = kStep / 8, SIZE = kStep * (D + 8), TURNS = kTile / kStep;
   bf16* qs = reinterpret_cast<bf16*>(raw);
-  bf16 *ks = qs + kForwardRows * (D + 8), *vs = ks + 2 * SIZE;  // two of each
+  bf16 *ks = qs + kBlock * (D + 8), *vs = ks + 2 * SIZE;  // two of each
   int* masks = reinterpret_cast<int*>(vs + 2 * SIZE);
   int lane = threadIdx.x % 32, row = threadIdx.x / 32 * 16 * M;
-  int head = blockIdx.y, group = head / (p.attrs.heads / p.attrs.kvHeads), d = p.attrs.headDim;
-  int first = (gridDim.x - 1 - blockIdx.x) * kForwardRows;  // the last queries see most: they go first
+  int head = blockIdx.x, group = head / (p.attrs.heads / p.attrs.kvHeads), d = p.attrs.headDim;
+  int first = p.queryOrder[blockIdx.y] * kBlock;
   int start = p.queryStart ? *p.queryStart : 0, q0 = start + first;
-  const Queries queries = queriesOf(p, q0, q0 + kForwardRows);
+  const Queries queries = queriesOf(p, q0, q0 + kBlock);
   int end = (p.keys + kTile - 1) / kTile * TURNS;
 
   // turns of kStep keys; a tile that nobody sees is passed over whole
@@ -32,7 +29,7 @@ template <int D, bool CAPPED> __device__ void tensorForward(const Problem& p) {
     commitCopies();
   };
 
-  copyRows<D, kForwardRows>(qs, p.q, p.qStride, first, p.queries, d, head * d);
+  copyRows<D, kBlock>(qs, p.q, p.qStride, first, p.queries, d, head * d);
   int turn = turnAfter(-1);
   fetch(turn, 0);
   float acc[M][D / 8][4] = {};

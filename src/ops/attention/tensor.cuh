@@ -8,6 +8,12 @@
 constexpr int kRows = 64;  // in backward, a block's own queries (or keys)
 constexpr int kStep = 32;  // and the other side's rows a turn
 
+// the tile of kRows that a block of the grid has, by the order of blocks of kBlock
+__device__ __forceinline__ int ownTile(const int* order) {
+  constexpr int PARTS = kBlock / kRows;
+  return order[blockIdx.y / PARTS] * PARTS + blockIdx.y % PARTS;
+}
+
 template <int D, int ROWS>
 __device__ __forceinline__ void copyRows(bf16* to, const void* x, int stride, int first, int rows, int headDim, int column) {
   constexpr int CHUNKS = D / 8;
