@@ -1,6 +1,6 @@
 /**
- * Attention without T × T (FlashAttention-2, Dao 2023; on Hopper, FlashAttention-3, Shah 2024): for bf16 on tensor cores, with Hopper's own
- * instructions for heads of up to 256 channels, elsewhere for up to 128; all else in f32 arithmetic.
+ * Attention without T × T (FlashAttention-2, Dao 2023; on Hopper, FlashAttention-3, Shah 2024): for bf16 and heads of up to 256 channels on
+ * the tensor cores, on Hopper with its own instructions; all else in f32 arithmetic.
  * Backward is two kernels, one owning queries and one owning keys: each sums alone, in a fixed order.
  */
 import { SaqrError } from '../../error.ts'
@@ -24,10 +24,8 @@ const before = source(import.meta.url, 'prepare.cu')
 const simple = source(import.meta.url, 'simple.cu')
 const SIZES = ['64', '128', '192', '256'] as const
 type Size = (typeof SIZES)[number]
-/** the largest heads of kernels made of mma.sync */
-const TENSOR_CHANNELS = 128
 /** a source for each size, plain and with a soft cap */
-const files = [...SIZES.map((size) => `hopper${size}`), 'tensor64', 'tensor128'].flatMap((name) => [name, `${name}-capped`])
+const files = SIZES.flatMap((size) => [`hopper${size}`, `tensor${size}`]).flatMap((name) => [name, `${name}-capped`])
 const sources = Object.fromEntries(files.map((name) => [name, source(import.meta.url, `${name}.cu`)]))
 
 /** of a head, in the kernels in f32 arithmetic */
@@ -40,16 +38,16 @@ const BLOCK = 128
 /** blocks of a grid on Hopper, which take their work from a queue: no card of its kind runs more at once */
 const HOPPER_BLOCKS = 132
 
-/** rows that a block of a kernel owns, and its dynamic shared memory */
+/** rows that a block of a kernel owns, its threads and its dynamic shared memory */
 interface Kernel {
   rows: number
+  threads: number
   shared: number
 }
 
 interface Choice {
   source: CudaSource
   suffix: string
-  threads: number
   forward: Kernel
   queryGrad: Kernel
   keyGrad: Kernel
@@ -81,20 +79,26 @@ function choose(step: Step, tensors: CudaTensor[], card: Card): Choice {
     const [forward, queryGrad, keyGrad] = HOPPER_SHARED[size]
     return {
       ...named('hopper', size, softCap > 0),
-      threads: 384,
-      forward: { rows: BLOCK, shared: forward },
-      queryGrad: { rows: BLOCK, shared: queryGrad },
-      keyGrad: { rows: headDim <= 128 ? BLOCK : BLOCK / 2, shared: keyGrad },
+      forward: { rows: BLOCK, threads: 384, shared: forward },
+      queryGrad: { rows: BLOCK, threads: 384, shared: queryGrad },
+      keyGrad: { rows: headDim <= 128 ? BLOCK : BLOCK / 2, threads: 384, shared: keyGrad },
       work: 'queued',
     }
   }
-  if (size && Number(size) <= TENSOR_CHANNELS && card.arch >= 80) {
+  if (size && card.arch >= 80) {
+    // as Tensor of tensor.cuh has them: four tiles pass by, up to 128 channels with 16 bytes a row in two stages
+    const large = Number(size) > 128
     const row = (Number(size) + 8) * 2
-    // as the kernels lay it out: four tiles of 32 rows pass by, with three words a row (its mask, or lse, delta and depth) in two stages
-    const passing = 4 * 32 * row + 2 * 32 * 12
-    const own = { rows: 64, shared: 2 * 64 * row + passing }
-    const forward = { rows: 128, shared: 128 * row + passing }
-    return { ...named('tensor', size, softCap > 0), threads: 128, forward, queryGrad: own, keyGrad: own, work: 'ordered' }
+    const passing = large ? 4 * 16 * row : 4 * 32 * row + 2 * 32 * 16
+    const forward = { rows: large ? 64 : 128, threads: 128, shared: (large ? 64 : 128) * row + passing }
+    const queryGrad = { rows: 64, threads: 128, shared: 2 * 64 * row + passing }
+    return {
+      ...named('tensor', size, softCap > 0),
+      forward,
+      queryGrad,
+      keyGrad: { ...queryGrad, threads: large ? 256 : 128 },
+      work: 'ordered',
+    }
   }
   if (headDim > MOST_CHANNELS)
     throw new SaqrError('DEVICE_SHAPE', `${step.name}: heads of ${headDim} channels; the CUDA kernels take up to ${MOST_CHANNELS}.`)
@@ -107,10 +111,9 @@ function choose(step: Step, tensors: CudaTensor[], card: Card): Choice {
   return {
     source: simple,
     suffix: `simple_${type}_${most}`,
-    threads,
-    forward: { rows, shared: 2 * tile + weights },
-    queryGrad: { rows, shared: 4 * tile + weights },
-    keyGrad: { rows, shared: 4 * tile + 2 * weights },
+    forward: { rows, threads, shared: 2 * tile + weights },
+    queryGrad: { rows, threads, shared: 4 * tile + weights },
+    keyGrad: { rows, threads, shared: 4 * tile + 2 * weights },
     work: 'in turn',
   }
 }
@@ -173,11 +176,18 @@ function statistics({ work }: Choice, step: Step, type: 'f32' | 'bf16', queries:
     : kernel(before, 'attention_statistics', [ceilDiv(queries, BLOCK) * (BLOCK / 16), heads], 256, args)
 }
 
-function launchOf(name: string, choice: Choice, { rows, shared }: Kernel, tokens: number, heads: number, args: KernelArg[]): KernelLaunch {
+function launchOf(
+  name: string,
+  choice: Choice,
+  { rows, threads, shared }: Kernel,
+  tokens: number,
+  heads: number,
+  args: KernelArg[],
+): KernelLaunch {
   // the order is of whole blocks of 128
   const blocks = choice.work === 'in turn' ? ceilDiv(tokens, rows) : ceilDiv(tokens, BLOCK) * (BLOCK / rows)
   const grid = { 'in turn': [blocks, heads], ordered: [heads, blocks], queued: [Math.min(heads * blocks, HOPPER_BLOCKS)] }[choice.work]
-  return kernel(choice.source, `${name}_${choice.suffix}`, grid, choice.threads, args, shared)
+  return kernel(choice.source, `${name}_${choice.suffix}`, grid, threads, args, shared)
 }
 
 export const cuda = [

@@ -1,35 +1,35 @@
 #pragma once
 #include "tensor.cuh"
 
-// grid: (heads, query blocks); two tiles of 16 queries a warp, so that each fragment of k and v is used twice
+// grid: (heads, query tiles); up to 128 channels two tiles of 16 queries a warp, so that each fragment of k and v is used twice
 template <int D, bool CAPPED> __device__ void tensorForward(const Problem& p) {
   extern __shared__ __align__(16) unsigned char raw[];
-  constexpr int M = 2, N = kStep / 8, SIZE = kStep * (D + 8), TURNS = kTile / kStep;
+  constexpr int STEP = Tensor<D>::STEP, ROWS = Tensor<D>::FORWARD, M = ROWS / 64, N = STEP / 8, SIZE = STEP * (D + 8), TURNS = kTile / STEP;
   bf16* qs = reinterpret_cast<bf16*>(raw);
-  bf16 *ks = qs + kBlock * (D + 8), *vs = ks + 2 * SIZE;  // two of each
-  int* masks = reinterpret_cast<int*>(vs + 2 * SIZE);
+  bf16 *ks = qs + ROWS * (D + 8), *vs = ks + 2 * SIZE;  // two of each
+  const Masks<D> masks = {p, reinterpret_cast<int4*>(vs + 2 * SIZE)};
   int lane = threadIdx.x % 32, row = threadIdx.x / 32 * 16 * M;
   int head = blockIdx.x, group = head / (p.attrs.heads / p.attrs.kvHeads), d = p.attrs.headDim;
-  int first = p.queryOrder[blockIdx.y] * kBlock;
+  int first = ownTile<ROWS>(p.queryOrder) * ROWS;
   int start = p.queryStart ? *p.queryStart : 0, q0 = start + first;
-  const Queries queries = queriesOf(p, q0, q0 + kBlock);
+  const Queries queries = queriesOf(p, q0, q0 + ROWS);
   int end = (p.keys + kTile - 1) / kTile * TURNS;
 
-  // turns of kStep keys; a tile that nobody sees is passed over whole
+  // turns of STEP keys; a tile that nobody sees is passed over whole
   auto turnAfter = [&](int turn) {
     turn++;
     return turn % TURNS ? turn : nextTile(p, turn / TURNS, queries) * TURNS;
   };
   auto fetch = [&](int turn, int stage) {
     if (turn < end) {
-      copyRows<D, kStep>(ks + stage * SIZE, p.k, p.kStride, turn * kStep, p.keys, d, group * d);
-      copyRows<D, kStep>(vs + stage * SIZE, p.v, p.vStride, turn * kStep, p.keys, d, group * d);
-      copyMasks(masks + stage * 3 * kStep, p, turn * kStep);
+      copyRows<D, STEP>(ks + stage * SIZE, p.k, p.kStride, turn * STEP, p.keys, d, group * d);
+      copyRows<D, STEP>(vs + stage * SIZE, p.v, p.vStride, turn * STEP, p.keys, d, group * d);
+      masks.fetch(turn * STEP, stage);
     }
     commitCopies();
   };
 
-  copyRows<D, kBlock>(qs, p.q, p.qStride, first, p.queries, d, head * d);
+  copyRows<D, ROWS>(qs, p.q, p.qStride, first, p.queries, d, head * d);
   int turn = turnAfter(-1);
   fetch(turn, 0);
   float acc[M][D / 8][4] = {};
@@ -65,7 +65,7 @@ template <int D, bool CAPPED> __device__ void tensorForward(const Problem& p) {
           for (int n = 0; n < N; n++) {
 #pragma unroll
             for (int i = 0; i < 2; i++) {
-              if (!sees(p, query, queryDepth, maskAt(masks + stage * 3 * kStep, n * 8 + lane % 4 * 2 + i))) s[m][n][2 * h + i] = negativeInfinity();
+              if (!sees(p, query, queryDepth, masks.at(turn * STEP, stage, n * 8 + lane % 4 * 2 + i))) s[m][n][2 * h + i] = negativeInfinity();
             }
           }
         }
