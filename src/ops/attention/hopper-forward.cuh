@@ -22,16 +22,20 @@ template <int D> __device__ void copyForward(const Problem& p, typename Forward<
   Ring<F::OWN> own;
   Ring<F::STAGES> ring;
   for (;; own.advance()) {
-    int item = __shfl_sync(0xffffffffu, leads ? atomicAdd(p.queues, 1) : 0, 0), o = own.stage;
-    if (leads) await(&s.own.empty[o], own.parity ^ 1);
+    int item = nextItem(p.queues), o = own.stage;
     if (item >= items) {
-      if (leads) s.own.label[o] = kEnd, arrive(&s.own.full[o]);
+      if (leads) {
+        await(&s.own.empty[o], own.parity ^ 1);
+        s.own.label[o] = kEnd;
+        arrive(&s.own.full[o]);
+      }
       return;
     }
     int head = item % heads, block = p.queryOrder[item / heads], group = head / (heads / p.attrs.kvHeads);
     Queries queries = queriesOf(p, start + block * kBlock, start + (block + 1) * kBlock);
     int t = nextTile(p, 0, queries, WIDE);
     if (leads) {
+      await(&s.own.empty[o], own.parity ^ 1);
       s.own.label[o] = 2 * block + (t < end), s.own.head[o] = head;
       arriveWith(&s.own.full[o], sizeof(s.q[o]));
       copyTile<D, kBlock>(s.q[o], q, &s.own.full[o], head, block * kBlock);

@@ -28,8 +28,8 @@ template <int D> __device__ void copyKeyGrad(const Problem& p, typename KeyGrad<
   Ring<G::OS> os;
   for (;; own.advance()) {
     int item = atomicAdd(p.queues + 1, 1), o = own.stage;
-    await(&s.own.empty[o], own.parity ^ 1);
     if (item >= items) {
+      await(&s.own.empty[o], own.parity ^ 1);
       s.own.label[o] = kEnd;
       arrive(&s.own.full[o]);
       return;
@@ -45,6 +45,7 @@ template <int D> __device__ void copyKeyGrad(const Problem& p, typename KeyGrad<
       }
     };
     bool some = seek(head, t);
+    await(&s.own.empty[o], own.parity ^ 1);
     s.own.label[o] = 2 * block + some, s.own.head[o] = group;
     arriveWith(&s.own.full[o], 2 * sizeof(s.k[o]));
     copyTile<D, KEYS>(s.k[o], k, &s.own.full[o], group, block * KEYS);

@@ -25,6 +25,9 @@ __device__ __forceinline__ void release(Barrier* empty) {
   if (threadIdx.x % 32 == 0) arrive(empty);
 }
 
+// The next item of a queue, the same in every lane. Taken no sooner than it is needed: else one block would sit on two long ones.
+__device__ __forceinline__ int nextItem(int* queue) { return __shfl_sync(0xffffffffu, threadIdx.x % 32 ? 0 : atomicAdd(queue, 1), 0); }
+
 // Of an item: the number of its block, or kEnd. Of a tile: its number, whether it is the item's last, whether all see all.
 constexpr int kEnd = -1;
 __device__ __forceinline__ int tileLabel(int tile, bool last, bool all) { return 4 * tile + 2 * last + all; }
