@@ -163,26 +163,19 @@ const both: Record<string, Setup> = {
 
 /** more than one block of 128 on both sides, for every size that has kernels of its own */
 const branches = trie([
-  { tokens: 70, children: [{ tokens: 61, children: [{ tokens: 9 }, { tokens: 75 }] }, { tokens: 50 }] },
-  { tokens: 40 },
+  { tokens: 60, children: [{ tokens: 45, children: [{ tokens: 5 }, { tokens: 30 }] }, { tokens: 20 }] },
+  { tokens: 12 },
 ])
 const blocks: Record<string, Setup> = {
   'head size 64, blocks of a trie': { heads: 2, kvHeads: 1, headDim: 64, mask: branches },
-  'head size 64, blocks, a soft cap and a window': { heads: 2, kvHeads: 2, headDim: 64, mask: rows([190, 80]), window: 60, softCap: 0.9 },
-  'head size 128, blocks of a trie, columns of one product': { heads: 3, kvHeads: 1, headDim: 128, mask: branches, fused: true },
-  'head size 128, blocks and a window': { heads: 2, kvHeads: 1, headDim: 128, mask: rows([280, 5]), window: 40 },
-  'head size 128, blocks and a soft cap': { heads: 1, kvHeads: 1, headDim: 128, mask: rows([200], 3), softCap: 1.1 },
-  'head size 192, blocks of a trie': { heads: 2, kvHeads: 1, headDim: 192, mask: branches },
-  'head size 136, blocks and a soft cap': { heads: 1, kvHeads: 1, headDim: 136, mask: rows([140, 60]), softCap: 0.8 },
-  'head size 256, blocks of a trie, columns of one product': { heads: 2, kvHeads: 1, headDim: 256, mask: branches, fused: true },
-  'head size 256, blocks, a soft cap and a window': {
-    heads: 1,
-    kvHeads: 1,
-    headDim: 256,
-    mask: rows([210, 70]),
-    window: 100,
-    softCap: 0.7,
-  },
+  'head size 64, blocks, a soft cap and a window': { heads: 1, kvHeads: 1, headDim: 64, mask: rows([190, 80]), window: 60, softCap: 0.9 },
+  'head size 128, blocks of a trie, columns of one product': { heads: 2, kvHeads: 1, headDim: 128, mask: branches, fused: true },
+  'head size 128, blocks and a window': { heads: 1, kvHeads: 1, headDim: 128, mask: rows([270, 5]), window: 40 },
+  'head size 128, blocks and a soft cap': { heads: 1, kvHeads: 1, headDim: 128, mask: rows([160], 3), softCap: 1.1 },
+  'head size 192, blocks of a trie': { heads: 1, kvHeads: 1, headDim: 192, mask: branches },
+  'head size 136, blocks and a soft cap': { heads: 1, kvHeads: 1, headDim: 136, mask: rows([100, 60]), softCap: 0.8 },
+  'head size 256, blocks of a trie, columns of one product': { heads: 1, kvHeads: 1, headDim: 256, mask: branches, fused: true },
+  'head size 256, blocks, a soft cap and a window': { heads: 1, kvHeads: 1, headDim: 256, mask: rows([120, 50]), window: 70, softCap: 0.7 },
 }
 
 const real: Record<string, Setup> = {
