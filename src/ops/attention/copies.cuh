@@ -2,6 +2,10 @@
 #pragma once
 #include "mma.cuh"
 
+#if __CUDACC_VER_MAJOR__ * 100 + __CUDACC_VER_MINOR__ < 1203
+#error attention on Hopper needs NVRTC of CUDA 12.3 or later: install nvidia-cuda-nvrtc
+#endif
+
 using Barrier = unsigned long long;
 
 __device__ __forceinline__ void initBarrier(Barrier* b, int arrivals) { asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(sharedAddress(b)), "r"(arrivals) : "memory"); }
@@ -57,8 +61,8 @@ __device__ __forceinline__ void makeMap(void* map, unsigned* work, const void* x
   work[lane] = 0;
   __syncwarp();
   if (lane == 0) {
-    // up to CUDA 12.6, ptxas takes strides in units of 16 bytes, since then in bytes
-    constexpr int UNIT = __CUDACC_VER_MAJOR__ * 100 + __CUDACC_VER_MINOR__ < 1207 ? 16 : 1;
+    // ptxas takes strides in bytes, up to CUDA 12.4 in units of 16
+    constexpr int UNIT = __CUDACC_VER_MAJOR__ * 100 + __CUDACC_VER_MINOR__ < 1205 ? 16 : 1;
     unsigned at = sharedAddress(work);
     asm volatile("tensormap.replace.tile.global_address.shared::cta.b1024.b64 [%0], %1;" ::"r"(at), "l"(x) : "memory");
     asm volatile("tensormap.replace.tile.rank.shared::cta.b1024.b32 [%0], 2;" ::"r"(at) : "memory");
