@@ -98,16 +98,7 @@ template <int D, bool CAPPED> __device__ void hopperForward(const Problem& p) {
 #pragma unroll
         for (int i = 0; i < KEYS / 2; i++) x[i] = score(x[i]);
       }
-      if (!isWhole(label)) {
-#pragma unroll
-        for (int i = 0; i < KEYS / 4; i++) {
-          int4 key = s.masks[stage][i / 2 * 8 + threadColumn() + i % 2];
-#pragma unroll
-          for (int h = 0; h < 2; h++) {
-            if (!sees(p, query[h], queryDepth[h], {key.x, key.y, key.z})) x[i / 2 * 4 + 2 * h + i % 2] = negativeInfinity();
-          }
-        }
-      }
+      if (!isWhole(label)) hide<KEYS>(x, negativeInfinity(), p, s.masks[stage], query, queryDepth);
 #pragma unroll
       for (int h = 0; h < 2; h++) {
         float best = top[h], sum = 0;

@@ -126,16 +126,7 @@ template <int D, bool CAPPED> __device__ void hopperQueryGrad(const Problem& p) 
       }
 #pragma unroll
       for (int n = 0; n < KEYS / 2; n++) x[n] = score.weight(x[n], lse2[n / 2 % 2]);
-      if (!isWhole(label)) {
-#pragma unroll
-        for (int n = 0; n < KEYS / 4; n++) {
-          int4 key = s.masks[i][n / 2 * 8 + threadColumn() + n % 2];
-#pragma unroll
-          for (int h = 0; h < 2; h++) {
-            if (!sees(p, query[h], queryDepth[h], {key.x, key.y, key.z})) x[n / 2 * 4 + 2 * h + n % 2] = 0;
-          }
-        }
-      }
+      if (!isWhole(label)) hide<KEYS>(x, 0, p, s.masks[i], query, queryDepth);
       waitProducts<0>();
       settle(g);
       release(&s.vs.empty[j]);

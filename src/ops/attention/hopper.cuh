@@ -42,6 +42,19 @@ __device__ __forceinline__ bool hasTiles(int label) { return label & 1; }
 __device__ __forceinline__ int threadRow() { return threadIdx.x % 128 / 32 * 16 + threadIdx.x % 32 / 4; }
 __device__ __forceinline__ int threadColumn() { return threadIdx.x % 4 * 2; }
 
+// x (64 queries × N keys): what a query doesn't see becomes `unseen`
+template <int N>
+__device__ __forceinline__ void hide(float (&x)[N / 2], float unseen, const Problem& p, const int4* masks, const int (&query)[2], const int (&queryDepth)[2]) {
+#pragma unroll
+  for (int i = 0; i < N / 4; i++) {
+    int4 key = masks[i / 2 * 8 + threadColumn() + i % 2];
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+      if (!sees(p, query[h], queryDepth[h], {key.x, key.y, key.z})) x[i / 2 * 4 + 2 * h + i % 2] = unseen;
+    }
+  }
+}
+
 template <int D>
 __device__ __forceinline__ void storeTile(void* to, int stride, int first, int rows, int headDim, int column, const Rows<D>& acc, const float (&factor)[2]) {
   bf16* out = static_cast<bf16*>(to) + column;
