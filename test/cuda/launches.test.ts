@@ -79,7 +79,7 @@ describe('element-wise kernels', () => {
 })
 
 describe('attention', () => {
-  const names = (headDim: number, dtype: 'bf16' | 'f32', arch = 90, softCap = 0) => {
+  const last = (headDim: number, dtype: 'bf16' | 'f32', arch = 90, softCap = 0) => {
     const q = tensor(0, 128, 2 * headDim, dtype)
     const mask = [0, 1, 2].map(() => tensor(0, 128, 1, 'i32'))
     const s = step('attention', [q, q, q, ...mask, null], [q, tensor(0, 128, 2, 'f32')], {
@@ -89,18 +89,50 @@ describe('attention', () => {
       scale: 1,
       softCap,
     })
-    return cudaOps.attention!.run.launch(s, 0n, { arch }).map((l) => l.kind === 'kernel' && `${l.source.name} ${l.name}`)[1]
+    return cudaOps
+      .attention!.run.launch(s, 0n, { arch })
+      .map((l) => l.kind === 'kernel' && `${l.source.name} ${l.name}`)
+      .at(-1)
   }
 
+  test('backward: queries and keys each have a kernel; what goes before is made once', () => {
+    const x = tensor(0x100000, 300, 4 * 128, 'bf16')
+    const kv = tensor(0x200000, 300, 2 * 128, 'bf16')
+    const mask = [0, 1, 2].map(() => tensor(0, 300, 1, 'i32'))
+    const inputs = [x, x, tensor(0, 300, 4, 'f32'), x, kv, kv, ...mask]
+    const s = step('attention_backward', inputs, [x, kv, kv], { heads: 4, kvHeads: 2, headDim: 128, scale: 1 })
+    const launches = (arch: number) =>
+      cudaOps.attention_backward!.run.launch(s, 0x1000n, { arch }).map((l) => l.kind === 'kernel' && [l.name, ...l.grid])
+    expect(launches(90)).toEqual([
+      ['attention_prepare', 3, 1, 1],
+      ['attention_statistics', 24, 4, 1],
+      ['attention_key_grad_hopper_128', 6, 1, 1],
+      ['attention_query_grad_hopper_128', 12, 1, 1],
+    ])
+    expect(launches(80)).toEqual([
+      ['attention_prepare', 2, 1, 1],
+      ['attention_statistics', 24, 4, 1],
+      ['attention_key_grad_tensor_128', 2, 6, 1],
+      ['attention_query_grad_tensor_128', 4, 6, 1],
+    ])
+    // 384 tokens in whole blocks: of a head two floats each, of a key four words; tiles, orders, queues and maps
+    expect(cudaOps.attention_backward!.run.scratch!(s)).toBe(2 * 4 * 384 * 4 + 384 * 16 + 256 + 3 * 128 + 512)
+  })
+
   test('runs on tensor cores where there are such and heads fit them', () => {
-    expect(names(128, 'bf16')).toBe('attention/tensor128.cu attention_tensor_128')
-    expect(names(40, 'bf16')).toBe('attention/tensor64.cu attention_tensor_64')
-    expect(names(256, 'bf16')).toBe('attention/simple.cu attention_simple_bf16_256')
-    expect(names(128, 'bf16', 75)).toBe('attention/simple.cu attention_simple_bf16_128')
-    expect(names(64, 'f32')).toBe('attention/simple.cu attention_simple_f32_128')
-    expect(names(288, 'f32')).toBe('attention/simple.cu attention_simple_f32_512')
-    expect(names(128, 'bf16', 90, 50)).toBe('attention/tensor128-capped.cu attention_tensor_128_capped')
-    expect(() => names(520, 'f32')).toThrow(/up to 512/)
+    expect(last(128, 'bf16')).toBe('attention/hopper128.cu attention_hopper_128')
+    expect(last(256, 'bf16', 90, 50)).toBe('attention/hopper256-capped.cu attention_hopper_256_capped')
+    expect(last(136, 'bf16')).toBe('attention/hopper192.cu attention_hopper_192')
+    expect(last(128, 'bf16', 80)).toBe('attention/tensor128.cu attention_tensor_128')
+    expect(last(40, 'bf16', 120)).toBe('attention/tensor64.cu attention_tensor_64')
+    expect(last(128, 'bf16', 89, 50)).toBe('attention/tensor128-capped.cu attention_tensor_128_capped')
+    expect(last(256, 'bf16', 89)).toBe('attention/tensor256.cu attention_tensor_256')
+    expect(last(264, 'bf16')).toBe('attention/simple.cu attention_simple_bf16_512')
+    expect(last(128, 'bf16', 75)).toBe('attention/simple.cu attention_simple_bf16_128')
+    expect(last(20, 'bf16')).toBe('attention/simple.cu attention_simple_bf16_128')
+    expect(last(64, 'f32')).toBe('attention/simple.cu attention_simple_f32_128')
+    expect(last(288, 'f32')).toBe('attention/simple.cu attention_simple_f32_512')
+    expect(() => last(520, 'f32')).toThrow(/up to 512/)
   })
 })
 

@@ -162,6 +162,23 @@ const both: Record<string, Setup> = {
   'a soft cap and a window': { heads: 2, kvHeads: 1, headDim: 256, mask: rows([50, 31]), window: 19, softCap: 0.7 },
 }
 
+/** more than one block of 128 on both sides, for every size that has kernels of its own */
+const branches = trie([
+  { tokens: 60, children: [{ tokens: 45, children: [{ tokens: 5 }, { tokens: 30 }] }, { tokens: 20 }] },
+  { tokens: 12 },
+])
+const blocks: Record<string, Setup> = {
+  'head size 64, blocks of a trie': { heads: 2, kvHeads: 1, headDim: 64, mask: branches },
+  'head size 64, blocks, a soft cap and a window': { heads: 1, kvHeads: 1, headDim: 64, mask: rows([190, 80]), window: 60, softCap: 0.9 },
+  'head size 128, blocks of a trie, columns of one product': { heads: 2, kvHeads: 1, headDim: 128, mask: branches, fused: true },
+  'head size 128, blocks and a window': { heads: 1, kvHeads: 1, headDim: 128, mask: rows([270, 5]), window: 40 },
+  'head size 128, blocks and a soft cap': { heads: 1, kvHeads: 1, headDim: 128, mask: rows([160], 3), softCap: 1.1 },
+  'head size 192, blocks of a trie': { heads: 1, kvHeads: 1, headDim: 192, mask: branches },
+  'head size 136, blocks and a soft cap': { heads: 1, kvHeads: 1, headDim: 136, mask: rows([100, 60]), softCap: 0.8 },
+  'head size 256, blocks of a trie, columns of one product': { heads: 1, kvHeads: 1, headDim: 256, mask: branches, fused: true },
+  'head size 256, blocks, a soft cap and a window': { heads: 1, kvHeads: 1, headDim: 256, mask: rows([120, 50]), window: 70, softCap: 0.7 },
+}
+
 const real: Record<string, Setup> = {
   'SmolLM2-135M, 4 × 512': { heads: 9, kvHeads: 3, headDim: 64, mask: rows([512, 512, 512, 512]), bench: true },
   'SmolLM2-135M, rows of 200': {
@@ -176,13 +193,14 @@ const real: Record<string, Setup> = {
 }
 
 export const cases: readonly OpCase[] = [
-  ...Object.entries(both).flatMap(([name, setup]) => [forward(name, setup), backward(name, setup)]),
+  ...Object.entries({ ...both, ...blocks }).flatMap(([name, setup]) => [forward(name, setup), backward(name, setup)]),
   forward('a cache, one new token', { heads: 4, kvHeads: 2, headDim: 64, mask: rows([130]), queries: 1 }),
   forward('a cache, more tokens, room behind', { heads: 3, kvHeads: 1, headDim: 32, mask: rows([90]), queries: 7, behind: 11 }),
   forward('a cache and a window', { heads: 2, kvHeads: 2, headDim: 128, mask: rows([75]), queries: 2, window: 30 }),
   forward('a cache and heads of 5 channels', { heads: 3, kvHeads: 3, headDim: 5, mask: rows([70]), queries: 1 }),
   forward('a cache and heads of 500', { heads: 2, kvHeads: 1, headDim: 500, mask: rows([80]), queries: 1 }),
   forward('a cache and a soft cap', { heads: 4, kvHeads: 2, headDim: 64, mask: rows([90]), queries: 2, softCap: 1 }),
+  forward('a cache, blocks of queries', { heads: 2, kvHeads: 1, headDim: 128, mask: rows([330]), queries: 150, behind: 20 }),
   ...Object.entries(real).flatMap(([name, setup]) => [forward(name, setup), backward(name, setup)]),
   forward('decoding behind 2,048 tokens', { heads: 32, kvHeads: 8, headDim: 128, mask: rows([2049]), queries: 1, bench: true }),
 ]

@@ -1,5 +1,6 @@
 /**
- * Attention without T × T (FlashAttention-2, Dao 2023): on tensor cores for bf16 with heads of up to 128 channels, else in f32 arithmetic.
+ * Attention without T × T (FlashAttention-2, Dao 2023; on Hopper, FlashAttention-3, Shah 2024): for bf16 and heads of up to 256 channels on
+ * the tensor cores, on Hopper with its own instructions; all else in f32 arithmetic.
  * Backward is two kernels, one owning queries and one owning keys: each sums alone, in a fixed order.
  */
 import { SaqrError } from '../../error.ts'
@@ -11,6 +12,7 @@ import {
   type CudaTensor,
   ceilDiv,
   type KernelArg,
+  type KernelLaunch,
   kernel,
   runs,
   source,
@@ -18,54 +20,102 @@ import {
 } from '../cuda-launch.ts'
 import { attentionBackwardOp, attentionOp } from './op.ts'
 
-const from = source(import.meta.url)
+const before = source(import.meta.url, 'prepare.cu')
 const simple = source(import.meta.url, 'simple.cu')
-const tensor = {
-  '64': source(import.meta.url, 'tensor64.cu'),
-  '128': source(import.meta.url, 'tensor128.cu'),
-  '64_capped': source(import.meta.url, 'tensor64-capped.cu'),
-  '128_capped': source(import.meta.url, 'tensor128-capped.cu'),
-}
+const SIZES = ['64', '128', '192', '256'] as const
+type Size = (typeof SIZES)[number]
+/** a source for each size, plain and with a soft cap */
+const files = SIZES.flatMap((size) => [`hopper${size}`, `tensor${size}`]).flatMap((name) => [name, `${name}-capped`])
+const sources = Object.fromEntries(files.map((name) => [name, source(import.meta.url, `${name}.cu`)]))
+
 /** of a head, in the kernels in f32 arithmetic */
 const MOST_CHANNELS = 512
 
 /** kTile of problem.cuh */
 const TILE = 64
+/** kBlock of problem.cuh */
+const BLOCK = 128
+/** blocks of a grid on Hopper, which take their work from a queue: no card of its kind runs more at once */
+const HOPPER_BLOCKS = 132
+
+/** rows that a block of a kernel owns, its threads and its dynamic shared memory */
+interface Kernel {
+  rows: number
+  threads: number
+  shared: number
+}
 
 interface Choice {
   source: CudaSource
   suffix: string
-  /** rows a block owns: queries in forward, queries or keys in backward */
-  rows: { forward: number; backward: number }
-  threads: number
-  shared: { forward: number; queryGrad: number; keyGrad: number }
+  forward: Kernel
+  queryGrad: Kernel
+  keyGrad: Kernel
+  /** one after the other rows' blocks; in the order of their work; the same, taken from a queue */
+  work: 'in turn' | 'ordered' | 'queued'
+}
+
+/** sizeof Forward, QueryGrad and KeyGrad of hopper-*.cuh's Shared */
+const HOPPER_SHARED: Record<Size, readonly [number, number, number]> = {
+  '64': [102_544, 153_776, 111_280],
+  '128': [200_848, 216_240, 217_776],
+  '192': [198_800, 198_784, 150_656],
+  '256': [198_784, 231_520, 199_808],
 }
 
 type Step = CudaStep<typeof attentionOp.attrs>
+
+const named = (way: 'hopper' | 'tensor', size: Size, capped: boolean) => ({
+  source: sources[`${way}${size}${capped ? '-capped' : ''}`]!,
+  suffix: `${way}_${size}${capped ? '_capped' : ''}`,
+})
 
 function choose(step: Step, tensors: CudaTensor[], card: Card): Choice {
   const type = typeOf(step, ...tensors)
   const { headDim, scale, softCap } = step.attrs
   const aligned = tensors.every((t) => t.at % 16n === 0n && t.stride % 8 === 0)
-  if (type === 'bf16' && headDim <= 128 && headDim % 8 === 0 && aligned && scale > 0 && card.arch >= 80) {
-    const size = headDim <= 64 ? 64 : 128
-    const row = (size + 8) * 2
-    // as the kernels lay it out: four tiles of 32 rows pass by, with three words a row (its mask, or lse, delta and depth) in two stages
-    const passing = 4 * 32 * row + 2 * 32 * 12
-    const shared = { forward: 128 * row + passing, queryGrad: 2 * 64 * row + passing, keyGrad: 2 * 64 * row + passing }
-    const name = `${size}${softCap > 0 ? '_capped' : ''}` as const
-    return { source: tensor[name], suffix: `tensor_${name}`, rows: { forward: 128, backward: 64 }, threads: 128, shared }
+  const size = type === 'bf16' && headDim % 8 === 0 && aligned && scale > 0 ? SIZES.find((n) => headDim <= Number(n)) : undefined
+  if (size && card.arch === 90) {
+    const [forward, queryGrad, keyGrad] = HOPPER_SHARED[size]
+    return {
+      ...named('hopper', size, softCap > 0),
+      forward: { rows: BLOCK, threads: 384, shared: forward },
+      queryGrad: { rows: BLOCK, threads: 384, shared: queryGrad },
+      keyGrad: { rows: headDim <= 128 ? BLOCK : BLOCK / 2, threads: 384, shared: keyGrad },
+      work: 'queued',
+    }
+  }
+  if (size && card.arch >= 80) {
+    // as Tensor of tensor.cuh has them: four tiles pass by, up to 128 channels with 16 bytes a row in two stages
+    const large = Number(size) > 128
+    const row = (Number(size) + 8) * 2
+    const passing = large ? 4 * 16 * row : 4 * 32 * row + 2 * 32 * 16
+    const forward = { rows: large ? 64 : 128, threads: 128, shared: (large ? 64 : 128) * row + passing }
+    const queryGrad = { rows: 64, threads: 128, shared: 2 * 64 * row + passing }
+    return {
+      ...named('tensor', size, softCap > 0),
+      forward,
+      queryGrad,
+      keyGrad: { ...queryGrad, threads: large ? 256 : 128 },
+      work: 'ordered',
+    }
   }
   if (headDim > MOST_CHANNELS)
     throw new SaqrError('DEVICE_SHAPE', `${step.name}: heads of ${headDim} channels; the CUDA kernels take up to ${MOST_CHANNELS}.`)
   // as Tiling of simple.cuh has them
-  const size = headDim <= 128 ? 128 : headDim <= 256 ? 256 : 512
-  const n = size > 256 ? 8 : size > 128 ? 16 : 32
-  const threads = size > 256 ? 64 : 256
-  const tile = n * (size + 1) * 4
-  const weights = n * (n + 1) * 4
-  const shared = { forward: 2 * tile + weights, queryGrad: 4 * tile + weights, keyGrad: 4 * tile + 2 * weights }
-  return { source: simple, suffix: `simple_${type}_${size}`, rows: { forward: n, backward: n }, threads, shared }
+  const most = headDim <= 128 ? 128 : headDim <= 256 ? 256 : 512
+  const rows = most > 256 ? 8 : most > 128 ? 16 : 32
+  const threads = most > 256 ? 64 : 256
+  const tile = rows * (most + 1) * 4
+  const weights = rows * (rows + 1) * 4
+  return {
+    source: simple,
+    suffix: `simple_${type}_${most}`,
+    forward: { rows, threads, shared: 2 * tile + weights },
+    queryGrad: { rows, threads, shared: 4 * tile + weights },
+    keyGrad: { rows, threads, shared: 4 * tile + 2 * weights },
+    work: 'in turn',
+  }
 }
 
 interface Tensors {
@@ -80,46 +130,90 @@ interface Tensors {
   d?: CudaTensor[]
 }
 
+/** Where in the scratch lies what goes before the kernels, as bytes from its start. */
+function layout(keys: number, heads: number) {
+  const blocks = ceilDiv(keys, BLOCK)
+  const statistics = blocks * BLOCK * heads * 4
+  const sizes = {
+    delta: statistics,
+    tiles: blocks * (BLOCK / TILE) * 32,
+    masks: blocks * BLOCK * 16,
+    lse2: statistics,
+    queryOrder: blocks * 4,
+    keyOrder: blocks * 4,
+    queues: 2 * 4,
+    maps: 4 * 128,
+  }
+  const at = {} as Record<keyof typeof sizes, bigint>
+  let bytes = 0
+  for (const [name, size] of Object.entries(sizes)) {
+    at[name as keyof typeof sizes] = BigInt(bytes)
+    bytes += ceilDiv(size, 128) * 128
+  }
+  return { at, bytes }
+}
+
 /** struct Problem of problem.cuh */
-function problem(step: Step, t: Tensors, tiles: bigint, delta: bigint): KernelArg[] {
+function problem(step: Step, t: Tensors, scratch: bigint): KernelArg[] {
   const at = (x: CudaTensor | null | undefined) => x?.at ?? 0n
   const stride = (x: CudaTensor | null | undefined) => x?.stride ?? 0
   const [dQ, dK, dV] = t.d ?? []
-  const pointers = [t.q, t.k, t.v, t.dO, t.o, dQ, dK, dV, t.lse].map(at)
-  const strides = [t.q, t.k, t.v, t.dO, t.o, dQ, dK, dV, t.lse].map(stride)
-  return [...pointers, delta, ...t.mask.map(at), at(t.queryStart), tiles, ...strides, t.q.rows, t.k.rows, ...attrsOf(step)]
+  const tensors = [t.q, t.k, t.v, t.dO, t.o, dQ, dK, dV, t.lse]
+  const [delta, ...places] = Object.values(layout(t.k.rows, t.d ? step.attrs.heads : 0).at).map((place) => scratch + place)
+  const pointers = [...tensors.map(at), delta!, ...t.mask.map(at), at(t.queryStart), ...places]
+  return [...pointers, ...tensors.map(stride), t.q.rows, t.k.rows, ...attrsOf(step)]
 }
 
-const tileBytes = (keys: number) => ceilDiv(keys, TILE) * 16
+/** What goes before: the mask's tiles, the order of query blocks and, in backward, of blocks of keys; for Hopper tensor maps. */
+function prepare({ work }: Choice, orders: 1 | 2, args: KernelArg[]): KernelLaunch[] {
+  return work === 'in turn' ? [] : [kernel(before, 'attention_prepare', [orders + (work === 'queued' ? 1 : 0)], 1024, args)]
+}
+
+function statistics({ work }: Choice, step: Step, type: 'f32' | 'bf16', queries: number, args: KernelArg[]): KernelLaunch {
+  const { heads } = step.attrs
+  return work === 'in turn'
+    ? kernel(simple, `attention_delta_${type}`, [queries, ceilDiv(heads, 4)], 128, args)
+    : kernel(before, 'attention_statistics', [ceilDiv(queries, BLOCK) * (BLOCK / 16), heads], 256, args)
+}
+
+function launchOf(
+  name: string,
+  choice: Choice,
+  { rows, threads, shared }: Kernel,
+  tokens: number,
+  heads: number,
+  args: KernelArg[],
+): KernelLaunch {
+  // the order is of whole blocks of 128
+  const blocks = choice.work === 'in turn' ? ceilDiv(tokens, rows) : ceilDiv(tokens, BLOCK) * (BLOCK / rows)
+  const grid = { 'in turn': [blocks, heads], ordered: [heads, blocks], queued: [Math.min(heads * blocks, HOPPER_BLOCKS)] }[choice.work]
+  return kernel(choice.source, `${name}_${choice.suffix}`, grid, threads, args, shared)
+}
 
 export const cuda = [
   runs(attentionOp, {
-    scratch: (step) => tileBytes(step.inputs[1]!.rows),
+    scratch: (step) => layout(step.inputs[1]!.rows, 0).bytes,
     launch(step, scratch, card) {
       const [q, k, v, visibleFrom, visibleUntil, depth, queryStart] = step.inputs
       const [o, lse] = step.outputs
       const mask = [visibleFrom!, visibleUntil!, depth!]
-      const args = problem(step, { q: q!, k: k!, v: v!, o: o!, lse: lse!, mask, queryStart }, scratch, 0n)
-      const { source, suffix, rows, threads, shared } = choose(step, [q!, k!, v!, o!], card)
-      return [
-        kernel(from, 'attention_tiles', [ceilDiv(k!.rows, TILE)], 32, args),
-        kernel(source, `attention_${suffix}`, [ceilDiv(q!.rows, rows.forward), step.attrs.heads], threads, args, shared.forward),
-      ]
+      const args = problem(step, { q: q!, k: k!, v: v!, o: o!, lse: lse!, mask, queryStart }, scratch)
+      const choice = choose(step, [q!, k!, v!, o!], card)
+      return [...prepare(choice, 1, args), launchOf('attention', choice, choice.forward, q!.rows, step.attrs.heads, args)]
     },
   }),
   runs(attentionBackwardOp, {
-    scratch: (step) => tileBytes(step.inputs[4]!.rows) + step.inputs[3]!.rows * step.attrs.heads * 4,
+    scratch: (step) => layout(step.inputs[4]!.rows, step.attrs.heads).bytes,
     launch(step, scratch, card) {
       const [dO, o, lse, q, k, v, ...mask] = step.inputs as CudaTensor[]
       const { heads, kvHeads } = step.attrs
-      const delta = scratch + BigInt(tileBytes(k!.rows))
-      const args = problem(step, { q: q!, k: k!, v: v!, o: o!, lse: lse!, mask, dO: dO!, d: step.outputs }, scratch, delta)
-      const { source, suffix, rows, threads, shared } = choose(step, [q!, k!, v!, dO!, o!, ...step.outputs], card)
+      const args = problem(step, { q: q!, k: k!, v: v!, o: o!, lse: lse!, mask, dO: dO!, d: step.outputs }, scratch)
+      const choice = choose(step, [q!, k!, v!, dO!, o!, ...step.outputs], card)
       return [
-        kernel(from, 'attention_tiles', [ceilDiv(k!.rows, TILE)], 32, args),
-        kernel(from, `attention_delta_${typeOf(step, dO!, o!)}`, [q!.rows, ceilDiv(heads, 4)], 128, args),
-        kernel(source, `attention_key_grad_${suffix}`, [ceilDiv(k!.rows, rows.backward), kvHeads], threads, args, shared.keyGrad),
-        kernel(source, `attention_query_grad_${suffix}`, [ceilDiv(q!.rows, rows.backward), heads], threads, args, shared.queryGrad),
+        ...prepare(choice, 2, args),
+        statistics(choice, step, typeOf(step, dO!, o!), q!.rows, args),
+        launchOf('attention_key_grad', choice, choice.keyGrad, k!.rows, kvHeads, args),
+        launchOf('attention_query_grad', choice, choice.queryGrad, q!.rows, heads, args),
       ]
     },
   }),

@@ -53,9 +53,5 @@ __device__ __forceinline__ void toA(Fragment& f, const float (&left)[4], const f
 __device__ __forceinline__ void copyAsync(void* to, const void* from, bool inside) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(sharedAddress(to)), "l"(from), "r"(inside ? 16 : 0));
 }
-// 4 bytes
-__device__ __forceinline__ void copyWordAsync(void* to, const void* from, bool inside) {
-  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(sharedAddress(to)), "l"(from), "r"(inside ? 4 : 0));
-}
 __device__ __forceinline__ void commitCopies() { asm volatile("cp.async.commit_group;"); }
 template <int PENDING> __device__ __forceinline__ void waitCopies() { asm volatile("cp.async.wait_group %0;" ::"n"(PENDING)); }

@@ -1,7 +1,7 @@
 // Attention in f32 arithmetic for every head size up to 512: f32 models, and bf16 ones with heads that the tensor-core kernels don't take.
 // A block of threads works on N rows (queries, or keys for dK and dV) and walks over N columns at a time; THREADS / N threads share a row.
 #pragma once
-#include "problem.cuh"
+#include "mask.cuh"
 
 template <int DMAX> struct Tiling {
   static constexpr int N = DMAX > 256 ? 8 : DMAX > 128 ? 16 : 32;
@@ -81,7 +81,7 @@ template <int DMAX, class T> __device__ void simpleForward(const Problem& p) {
   int head = blockIdx.y, group = head / (p.attrs.heads / p.attrs.kvHeads), d = p.attrs.headDim;
   int start = p.queryStart ? *p.queryStart : 0;
   int first = blockIdx.x * G::N, query = start + first + row;
-  int queryDepth = p.attrs.window && first + row < p.queries ? p.depth[query] : 0;
+  int queryDepth = depthOf(p, query);
   loadRows<DMAX, T>(qs, p.q, p.qStride, first, p.queries, d, head * d);
   float acc[G::CHANNELS] = {}, top = negativeInfinity(), total = 0;
   float* weights = ps + row * (G::N + 1);
@@ -131,7 +131,7 @@ template <int DMAX, class T> __device__ void simpleQueryGrad(const Problem& p) {
   int head = blockIdx.y, group = head / (p.attrs.heads / p.attrs.kvHeads), d = p.attrs.headDim;
   int first = blockIdx.x * G::N, query = first + row;
   bool inside = query < p.queries;
-  int queryDepth = p.attrs.window && inside ? p.depth[query] : 0;
+  int queryDepth = depthOf(p, query);
   float lse = inside ? p.lse[static_cast<long long>(query) * p.lseStride + head] : 0;
   float delta = inside ? p.delta[static_cast<long long>(query) * p.attrs.heads + head] : 0;
   loadRows<DMAX, T>(qs, p.q, p.qStride, first, p.queries, d, head * d);
@@ -178,7 +178,7 @@ template <int DMAX, class T> __device__ void simpleKeyGrad(const Problem& p) {
 #pragma unroll
       for (int s = 0; s < G::SCORES; s++) {
         int query = i0 + lane + s * G::PER_ROW;
-        any |= visible[s] = query < p.queries && sees(p, query, p.attrs.window ? p.depth[query] : 0, key);
+        any |= visible[s] = query < p.queries && sees(p, query, depthOf(p, query), key);
       }
       if (!__syncthreads_or(any)) continue;
       loadRows<DMAX, T>(qs, p.q, p.qStride, i0, p.queries, d, head * d);

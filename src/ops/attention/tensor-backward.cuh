@@ -1,48 +1,47 @@
 #pragma once
 #include "tensor.cuh"
 
-// grid: (query tiles, heads)
+// grid: (heads, query tiles), two tiles a block of the order
 template <int D, bool CAPPED> __device__ void tensorQueryGrad(const Problem& p) {
   extern __shared__ __align__(16) unsigned char raw[];
-  constexpr int OWN = kRows * (D + 8), SIZE = kStep * (D + 8), N = kStep / 8;
+  constexpr int STEP = Tensor<D>::STEP, ROWS = Tensor<D>::ROWS, OWN = ROWS * (D + 8), SIZE = STEP * (D + 8), N = STEP / 8;
   bf16* qs = reinterpret_cast<bf16*>(raw);
   bf16 *os = qs + OWN, *ks = os + OWN, *vs = ks + 2 * SIZE;  // two of ks and vs
-  int* masks = reinterpret_cast<int*>(vs + 2 * SIZE);
+  const Masks<D> masks = {p, reinterpret_cast<int4*>(vs + 2 * SIZE)};
   int lane = threadIdx.x % 32, row = threadIdx.x / 32 * 16;
-  int head = blockIdx.y, group = head / (p.attrs.heads / p.attrs.kvHeads), d = p.attrs.headDim;
-  int first = (gridDim.x - 1 - blockIdx.x) * kRows;
-  int end = (p.keys + kTile - 1) / kTile * (kTile / kStep);
+  int head = blockIdx.x, group = head / (p.attrs.heads / p.attrs.kvHeads), d = p.attrs.headDim;
+  int first = ownTile<ROWS>(p.queryOrder) * ROWS;
+  const Queries queries = queriesOf(p, first, first + ROWS);
+  int end = (p.keys + kTile - 1) / kTile * (kTile / STEP);
 
-  // turns of kStep keys; a tile that nobody sees is passed over whole
+  // turns of STEP keys; a tile that nobody sees is passed over whole
   auto turnAfter = [&](int turn) {
     turn++;
-    return turn % (kTile / kStep) ? turn : nextTile(p, turn / (kTile / kStep), first, first + kRows) * (kTile / kStep);
+    return turn % (kTile / STEP) ? turn : nextTile(p, turn / (kTile / STEP), queries) * (kTile / STEP);
   };
   auto fetch = [&](int turn, int stage) {
     if (turn < end) {
-      copyRows<D, kStep>(ks + stage * SIZE, p.k, p.kStride, turn * kStep, p.keys, d, group * d);
-      copyRows<D, kStep>(vs + stage * SIZE, p.v, p.vStride, turn * kStep, p.keys, d, group * d);
-      copyMasks(masks + stage * 3 * kStep, p, turn * kStep);
+      copyRows<D, STEP>(ks + stage * SIZE, p.k, p.kStride, turn * STEP, p.keys, d, group * d);
+      copyRows<D, STEP>(vs + stage * SIZE, p.v, p.vStride, turn * STEP, p.keys, d, group * d);
+      masks.fetch(turn * STEP, stage);
     }
     commitCopies();
   };
 
-  copyRows<D, kRows>(qs, p.q, p.qStride, first, p.queries, d, head * d);
-  copyRows<D, kRows>(os, p.dO, p.dOStride, first, p.queries, d, head * d);
+  copyRows<D, ROWS>(qs, p.q, p.qStride, first, p.queries, d, head * d);
+  copyRows<D, ROWS>(os, p.dO, p.dOStride, first, p.queries, d, head * d);
   int turn = turnAfter(-1);
   fetch(turn, 0);
-  float acc[1][D / 8][4] = {}, lse[2], delta[2];
+  float acc[1][D / 8][4] = {}, lse2[2], delta[2];
   int query[2], queryDepth[2];
 #pragma unroll
   for (int h = 0; h < 2; h++) {
     query[h] = first + row + lane / 4 + 8 * h;
-    bool inside = query[h] < p.queries;
-    queryDepth[h] = p.attrs.window && inside ? p.depth[query[h]] : 0;
-    lse[h] = inside ? p.lse[static_cast<long long>(query[h]) * p.lseStride + head] * kLog2e : 0;
-    delta[h] = inside ? p.delta[static_cast<long long>(query[h]) * p.attrs.heads + head] : 0;
+    queryDepth[h] = depthOf(p, query[h]);
+    lse2[h] = p.lse2[statisticOf(p, head, query[h])];
+    delta[h] = p.delta[statisticOf(p, head, query[h])];
   }
-  float scale = p.attrs.scale * kLog2e;
-  const Cap cap(p);
+  const Score<CAPPED> score(p);
   for (int stage = 0; turn < end; stage ^= 1) {
     int next = turnAfter(turn);
     fetch(next, stage ^ 1);
@@ -51,16 +50,16 @@ template <int D, bool CAPPED> __device__ void tensorQueryGrad(const Problem& p) 
     float s[1][N][4], g[1][N][4];
     scores<D, N, 1>(s, qs, row, ks + stage * SIZE);
     scores<D, N, 1>(g, os, row, vs + stage * SIZE);
-    bool all = seenByAll(p, p.tiles[turn / (kTile / kStep)], first, first + kRows);
+    bool all = allSee(p, queries, p.tiles[turn / (kTile / STEP)]);
 #pragma unroll
     for (int n = 0; n < N; n++) {
 #pragma unroll
       for (int i = 0; i < 4; i++) {
         int h = i / 2;
-        float x = CAPPED ? cap(s[0][n][i]) : s[0][n][i];
-        float w = power2(x * scale - lse[h]);
-        if (!all && !sees(p, query[h], queryDepth[h], maskAt(masks + stage * 3 * kStep, n * 8 + lane % 4 * 2 + i % 2))) w = 0;
-        s[0][n][i] = w * (g[0][n][i] - delta[h]) * p.attrs.scale * (CAPPED ? cap.slope(x) : 1.0f);
+        float x = score(s[0][n][i]);
+        float w = score.weight(x, lse2[h]);
+        if (!all && !sees(p, query[h], queryDepth[h], masks.at(turn * STEP, stage, n * 8 + lane % 4 * 2 + i % 2))) w = 0;
+        s[0][n][i] = w * (g[0][n][i] - delta[h]) * p.attrs.scale * score.slope(x);
       }
     }
     accumulateRows<D, N, 1>(acc, s, ks + stage * SIZE);
@@ -71,72 +70,87 @@ template <int D, bool CAPPED> __device__ void tensorQueryGrad(const Problem& p) 
   storeRows<D>(p.dQ, p.dQStride, first + row, p.queries, d, head * d, acc[0], factor);
 }
 
-// grid: (key tiles, key heads); a warp's rows are 16 keys, the queries of all heads of the group pass by in order
-template <int D, bool CAPPED> __device__ void tensorKeyGrad(const Problem& p) {
-  extern __shared__ __align__(16) unsigned char raw[];
-  constexpr int OWN = kRows * (D + 8), SIZE = kStep * (D + 8), N = kStep / 8;
+// A warp's 16 keys against the queries of all heads of the group, which pass by in order: dV where VALUES, dK where OF_KEYS.
+template <int D, bool CAPPED, bool VALUES, bool OF_KEYS> __device__ __forceinline__ void tensorSumKeys(const Problem& p, unsigned char* raw) {
+  using G = Tensor<D>;
+  constexpr int STEP = G::STEP, ROWS = G::ROWS, THREADS = G::KEY_GRAD_THREADS, OWN = ROWS * (D + 8), SIZE = STEP * (D + 8), N = STEP / 8;
   bf16* ks = reinterpret_cast<bf16*>(raw);
   bf16 *vs = ks + OWN, *qs = vs + OWN, *os = qs + 2 * SIZE;  // two of qs and os
-  float* lse = reinterpret_cast<float*>(os + 2 * SIZE);      // two of each
-  float* delta = lse + 2 * kStep;
-  int* depth = reinterpret_cast<int*>(delta + 2 * kStep);
-  int lane = threadIdx.x % 32, row = threadIdx.x / 32 * 16;
-  int group = blockIdx.y, heads = p.attrs.heads / p.attrs.kvHeads, d = p.attrs.headDim;
-  int first = blockIdx.x * kRows;
-  int4 tile = p.tiles[blockIdx.x];
-  int begin = tile.x / kStep, end = tile.y > tile.x ? (tile.y + kStep - 1) / kStep : begin;  // turns of kStep queries that see one of the keys
+  float* lse2 = reinterpret_cast<float*>(os + 2 * SIZE);     // two of each
+  float* delta = lse2 + 2 * STEP;
+  int lane = threadIdx.x % 32, row = threadIdx.x % 128 / 32 * 16;
+  int group = blockIdx.x, heads = p.attrs.heads / p.attrs.kvHeads, d = p.attrs.headDim;
+  int first = ownTile<ROWS>(p.keyOrder) * ROWS;
+  Tile tile = p.tiles[first / kTile];
+  int begin = tile.low / STEP, end = tile.high > tile.low ? (tile.high + STEP - 1) / STEP : begin;  // turns of STEP queries that see one of the keys
   int turns = end - begin, total = turns * heads;
 
+  auto queriesAt = [&](int turn) { return (begin + turn % turns) * STEP; };
+  auto turnAfter = [&](int turn) {
+    turn++;
+    while (p.attrs.window && turn < total && !anySees(p, queriesOf(p, queriesAt(turn), queriesAt(turn) + STEP), tile)) turn++;
+    return turn;
+  };
   auto fetch = [&](int turn, int stage) {
     if (turn < total) {
-      int head = group * heads + turn / turns, i0 = (begin + turn % turns) * kStep;
-      copyRows<D, kStep>(qs + stage * SIZE, p.q, p.qStride, i0, p.queries, d, head * d);
-      copyRows<D, kStep>(os + stage * SIZE, p.dO, p.dOStride, i0, p.queries, d, head * d);
-      if (threadIdx.x < kStep) {
-        long long query = i0 + threadIdx.x;
-        bool inside = query < p.queries;
-        copyWord(lse + stage * kStep + threadIdx.x, p.lse, query * p.lseStride + head, inside);
-        copyWord(delta + stage * kStep + threadIdx.x, p.delta, query * p.attrs.heads + head, inside);
-        if (p.attrs.window) copyWord(depth + stage * kStep + threadIdx.x, p.depth, query, inside);
+      int head = group * heads + turn / turns, i0 = queriesAt(turn);
+      copyRows<D, STEP, THREADS>(qs + stage * SIZE, p.q, p.qStride, i0, p.queries, d, head * d);
+      copyRows<D, STEP, THREADS>(os + stage * SIZE, p.dO, p.dOStride, i0, p.queries, d, head * d);
+      if (G::WORDS && threadIdx.x < STEP / 4) {
+        copyAsync(lse2 + stage * STEP + threadIdx.x * 4, p.lse2 + statisticOf(p, head, i0 + threadIdx.x * 4), true);
+        copyAsync(delta + stage * STEP + threadIdx.x * 4, p.delta + statisticOf(p, head, i0 + threadIdx.x * 4), true);
       }
     }
     commitCopies();
   };
 
-  copyRows<D, kRows>(ks, p.k, p.kStride, first, p.keys, d, group * d);
-  copyRows<D, kRows>(vs, p.v, p.vStride, first, p.keys, d, group * d);
-  fetch(0, 0);
+  copyRows<D, ROWS, THREADS>(ks, p.k, p.kStride, first, p.keys, d, group * d);
+  copyRows<D, ROWS, THREADS>(vs, p.v, p.vStride, first, p.keys, d, group * d);
+  int turn = turnAfter(-1);
+  fetch(turn, 0);
   Key key[2];
 #pragma unroll
   for (int h = 0; h < 2; h++) key[h] = keyOf(p, first + row + lane / 4 + 8 * h);
-  float dK[1][D / 8][4] = {}, dV[1][D / 8][4] = {}, scale = p.attrs.scale * kLog2e;
-  const Cap cap(p);
-  for (int turn = 0; turn < total; turn++) {
-    int stage = turn % 2, i0 = (begin + turn % turns) * kStep;
-    fetch(turn + 1, stage ^ 1);
+  float dK[1][D / 8][4] = {}, dV[1][D / 8][4] = {};
+  const Score<CAPPED> score(p);
+  for (int stage = 0; turn < total; stage ^= 1) {
+    int next = turnAfter(turn), i0 = queriesAt(turn);
+    fetch(next, stage ^ 1);
     waitCopies<1>();
     __syncthreads();
     float s[1][N][4], g[1][N][4];
     scores<D, N, 1>(s, ks, row, qs + stage * SIZE);
-    scores<D, N, 1>(g, vs, row, os + stage * SIZE);
-    bool all = seenByAll(p, tile, i0, i0 + kStep);
+    if (OF_KEYS) scores<D, N, 1>(g, vs, row, os + stage * SIZE);
+    bool all = allSee(p, queriesOf(p, i0, i0 + STEP), tile);
+    // of the queries of this turn
+    long long at = statisticOf(p, group * heads + turn / turns, i0);
+    const float *lses = G::WORDS ? lse2 + stage * STEP : p.lse2 + at, *deltas = G::WORDS ? delta + stage * STEP : p.delta + at;
 #pragma unroll
     for (int n = 0; n < N; n++) {
 #pragma unroll
       for (int i = 0; i < 4; i++) {
-        int q = n * 8 + lane % 4 * 2 + i % 2, at = stage * kStep + q;
-        float x = CAPPED ? cap(s[0][n][i]) : s[0][n][i];
-        float w = power2(x * scale - lse[at] * kLog2e);
-        if (!all && !sees(p, i0 + q, depth[at], key[i / 2])) w = 0;
+        int q = n * 8 + lane % 4 * 2 + i % 2;
+        float x = score(s[0][n][i]);
+        float w = score.weight(x, lses[q]);
+        if (!all && !sees(p, i0 + q, depthOf(p, i0 + q), key[i / 2])) w = 0;
         s[0][n][i] = w;
-        g[0][n][i] = w * (g[0][n][i] - delta[at]) * p.attrs.scale * (CAPPED ? cap.slope(x) : 1.0f);
+        if (OF_KEYS) g[0][n][i] = w * (g[0][n][i] - deltas[q]) * p.attrs.scale * score.slope(x);
       }
     }
-    accumulateRows<D, N, 1>(dV, s, os + stage * SIZE);
-    accumulateRows<D, N, 1>(dK, g, qs + stage * SIZE);
+    if (VALUES) accumulateRows<D, N, 1>(dV, s, os + stage * SIZE);
+    if (OF_KEYS) accumulateRows<D, N, 1>(dK, g, qs + stage * SIZE);
     __syncthreads();
+    turn = next;
   }
   const float factor[2] = {1.0f, 1.0f};
-  storeRows<D>(p.dK, p.dKStride, first + row, p.keys, d, group * d, dK[0], factor);
-  storeRows<D>(p.dV, p.dVStride, first + row, p.keys, d, group * d, dV[0], factor);
+  if (OF_KEYS) storeRows<D>(p.dK, p.dKStride, first + row, p.keys, d, group * d, dK[0], factor);
+  if (VALUES) storeRows<D>(p.dV, p.dVStride, first + row, p.keys, d, group * d, dV[0], factor);
+}
+
+// grid: (key heads, key tiles). Beyond 128 channels dK and dV don't fit a warp's registers together: four warps sum dV, four dK.
+template <int D, bool CAPPED> __device__ void tensorKeyGrad(const Problem& p) {
+  extern __shared__ __align__(16) unsigned char raw[];
+  if constexpr (!Tensor<D>::LARGE) tensorSumKeys<D, CAPPED, true, true>(p, raw);
+  else if (threadIdx.x < 128) tensorSumKeys<D, CAPPED, true, false>(p, raw);
+  else tensorSumKeys<D, CAPPED, false, true>(p, raw);
 }

@@ -1,44 +1,42 @@
 #pragma once
 #include "tensor.cuh"
 
-// The queries a block of tensorForward owns: two tiles of 16 a warp, so that each fragment of k and v is used twice.
-constexpr int kForwardRows = 128;
-
-// grid: (query tiles, heads)
+// grid: (heads, query tiles); up to 128 channels two tiles of 16 queries a warp, so that each fragment of k and v is used twice
 template <int D, bool CAPPED> __device__ void tensorForward(const Problem& p) {
   extern __shared__ __align__(16) unsigned char raw[];
-  constexpr int M = 2, N = kStep / 8, SIZE = kStep * (D + 8), TURNS = kTile / kStep;
+  constexpr int STEP = Tensor<D>::STEP, ROWS = Tensor<D>::FORWARD, M = ROWS / 64, N = STEP / 8, SIZE = STEP * (D + 8), TURNS = kTile / STEP;
   bf16* qs = reinterpret_cast<bf16*>(raw);
-  bf16 *ks = qs + kForwardRows * (D + 8), *vs = ks + 2 * SIZE;  // two of each
-  int* masks = reinterpret_cast<int*>(vs + 2 * SIZE);
+  bf16 *ks = qs + ROWS * (D + 8), *vs = ks + 2 * SIZE;  // two of each
+  const Masks<D> masks = {p, reinterpret_cast<int4*>(vs + 2 * SIZE)};
   int lane = threadIdx.x % 32, row = threadIdx.x / 32 * 16 * M;
-  int head = blockIdx.y, group = head / (p.attrs.heads / p.attrs.kvHeads), d = p.attrs.headDim;
-  int first = (gridDim.x - 1 - blockIdx.x) * kForwardRows;  // the last queries see most: they go first
-  int start = p.queryStart ? *p.queryStart : 0, q0 = start + first, q1 = q0 + kForwardRows;
+  int head = blockIdx.x, group = head / (p.attrs.heads / p.attrs.kvHeads), d = p.attrs.headDim;
+  int first = ownTile<ROWS>(p.queryOrder) * ROWS;
+  int start = p.queryStart ? *p.queryStart : 0, q0 = start + first;
+  const Queries queries = queriesOf(p, q0, q0 + ROWS);
   int end = (p.keys + kTile - 1) / kTile * TURNS;
 
-  // turns of kStep keys; a tile that nobody sees is passed over whole
+  // turns of STEP keys; a tile that nobody sees is passed over whole
   auto turnAfter = [&](int turn) {
     turn++;
-    return turn % TURNS ? turn : nextTile(p, turn / TURNS, q0, q1) * TURNS;
+    return turn % TURNS ? turn : nextTile(p, turn / TURNS, queries) * TURNS;
   };
   auto fetch = [&](int turn, int stage) {
     if (turn < end) {
-      copyRows<D, kStep>(ks + stage * SIZE, p.k, p.kStride, turn * kStep, p.keys, d, group * d);
-      copyRows<D, kStep>(vs + stage * SIZE, p.v, p.vStride, turn * kStep, p.keys, d, group * d);
-      copyMasks(masks + stage * 3 * kStep, p, turn * kStep);
+      copyRows<D, STEP>(ks + stage * SIZE, p.k, p.kStride, turn * STEP, p.keys, d, group * d);
+      copyRows<D, STEP>(vs + stage * SIZE, p.v, p.vStride, turn * STEP, p.keys, d, group * d);
+      masks.fetch(turn * STEP, stage);
     }
     commitCopies();
   };
 
-  copyRows<D, kForwardRows>(qs, p.q, p.qStride, first, p.queries, d, head * d);
+  copyRows<D, ROWS>(qs, p.q, p.qStride, first, p.queries, d, head * d);
   int turn = turnAfter(-1);
   fetch(turn, 0);
   float acc[M][D / 8][4] = {};
   float top[M][2], total[M][2] = {};  // of the scores before scaling
 #pragma unroll
   for (int m = 0; m < M; m++) top[m][0] = top[m][1] = negativeInfinity();
-  float scale = p.attrs.scale * kLog2e;
+  const Score<CAPPED> score(p);
   for (int stage = 0; turn < end; stage ^= 1) {
     int next = turnAfter(turn);
     fetch(next, stage ^ 1);
@@ -47,28 +45,27 @@ template <int D, bool CAPPED> __device__ void tensorForward(const Problem& p) {
     float s[M][N][4];
     scores<D, N, M>(s, qs, row, ks + stage * SIZE);
     if (CAPPED) {
-      const Cap cap(p);
 #pragma unroll
       for (int m = 0; m < M; m++) {
 #pragma unroll
         for (int n = 0; n < N; n++) {
 #pragma unroll
-          for (int i = 0; i < 4; i++) s[m][n][i] = cap(s[m][n][i]);
+          for (int i = 0; i < 4; i++) s[m][n][i] = score(s[m][n][i]);
         }
       }
     }
-    if (!seenByAll(p, p.tiles[turn / TURNS], q0, q1)) {
+    if (!allSee(p, queries, p.tiles[turn / TURNS])) {
 #pragma unroll
       for (int m = 0; m < M; m++) {
 #pragma unroll
         for (int h = 0; h < 2; h++) {
           int query = q0 + row + 16 * m + lane / 4 + 8 * h;
-          int queryDepth = p.attrs.window && query < p.keys ? p.depth[query] : 0;
+          int queryDepth = depthOf(p, query);
 #pragma unroll
           for (int n = 0; n < N; n++) {
 #pragma unroll
             for (int i = 0; i < 2; i++) {
-              if (!sees(p, query, queryDepth, maskAt(masks + stage * 3 * kStep, n * 8 + lane % 4 * 2 + i))) s[m][n][2 * h + i] = negativeInfinity();
+              if (!sees(p, query, queryDepth, masks.at(turn * STEP, stage, n * 8 + lane % 4 * 2 + i))) s[m][n][2 * h + i] = negativeInfinity();
             }
           }
         }
@@ -82,13 +79,13 @@ template <int D, bool CAPPED> __device__ void tensorForward(const Problem& p) {
 #pragma unroll
         for (int n = 0; n < N; n++) best = fmaxf(best, fmaxf(s[m][n][2 * h], s[m][n][2 * h + 1]));
         best = quadMax(best);
-        float shift = best == negativeInfinity() ? 0.0f : best * scale;  // nothing seen so far: every 2^(−∞) is 0
-        float old = power2(top[m][h] * scale - shift);
+        float shift = best == negativeInfinity() ? 0.0f : best * score.scale2;  // nothing seen so far: every 2^(−∞) is 0
+        float old = score.weight(top[m][h], shift);
         top[m][h] = best;
 #pragma unroll
         for (int n = 0; n < N; n++) {
 #pragma unroll
-          for (int i = 2 * h; i < 2 * h + 2; i++) sum += s[m][n][i] = power2(s[m][n][i] * scale - shift);
+          for (int i = 2 * h; i < 2 * h + 2; i++) sum += s[m][n][i] = score.weight(s[m][n][i], shift);
         }
         total[m][h] = total[m][h] * old + quadSum(sum);
 #pragma unroll
@@ -110,7 +107,7 @@ template <int D, bool CAPPED> __device__ void tensorForward(const Problem& p) {
       factor[h] = total[m][h] > 0 ? 1.0f / total[m][h] : 0.0f;
       int r = first + row + 16 * m + lane / 4 + 8 * h;
       if (lane % 4 == 0 && r < p.queries) {
-        p.lse[static_cast<long long>(r) * p.lseStride + head] = total[m][h] > 0 ? (top[m][h] * scale + log2f(total[m][h])) * kLn2 : negativeInfinity();
+        p.lse[static_cast<long long>(r) * p.lseStride + head] = total[m][h] > 0 ? (top[m][h] * score.scale2 + log2f(total[m][h])) * kLn2 : negativeInfinity();
       }
     }
     storeRows<D>(p.o, p.oStride, first + row + 16 * m, p.queries, d, head * d, acc[m], factor);

@@ -6,4 +6,4 @@
 #define TENSOR_KERNELS(suffix, D, CAPPED)                                                                                                       \
   extern "C" __global__ void __launch_bounds__(128) attention_tensor_##suffix(Problem p) { tensorForward<D, CAPPED>(p); }                        \
   extern "C" __global__ void __launch_bounds__(128) attention_query_grad_tensor_##suffix(Problem p) { tensorQueryGrad<D, CAPPED>(p); }           \
-  extern "C" __global__ void __launch_bounds__(128) attention_key_grad_tensor_##suffix(Problem p) { tensorKeyGrad<D, CAPPED>(p); }
+  extern "C" __global__ void __launch_bounds__(Tensor<D>::KEY_GRAD_THREADS) attention_key_grad_tensor_##suffix(Problem p) { tensorKeyGrad<D, CAPPED>(p); }

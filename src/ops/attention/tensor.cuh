@@ -1,37 +1,51 @@
-// Attention on the tensor cores for bf16, heads of up to D = 64 or 128 channels (a multiple of 8; the rest is zeros). Four warps of 16 rows
-// each; tiles of the other side come through shared memory by asynchronous copies, one ahead of the arithmetic. No value is added by more
-// than one block, so the bits depend on nothing but the inputs.
+// Attention on the tensor cores for bf16 (mma.sync), heads of up to D = 64, 128, 192 or 256 channels (a multiple of 8; the rest is zeros).
+// Warps of 16 rows each; tiles of the other side come through shared memory by asynchronous copies, one ahead of the arithmetic. No value is
+// added by more than one block, so the bits depend on nothing but the inputs.
 #pragma once
 #include "mma.cuh"
-#include "problem.cuh"
+#include "score.cuh"
 
-constexpr int kRows = 64;  // in backward, a block's own queries (or keys)
-constexpr int kStep = 32;  // and the other side's rows a turn
+// What registers and the 99 KB of shared memory of the smaller cards leave room for.
+template <int D> struct Tensor {
+  static constexpr bool LARGE = D > 128;
+  static constexpr int STEP = LARGE ? 16 : 32;           // the other side's rows a turn
+  static constexpr int FORWARD = LARGE ? 64 : 128;       // a block's own queries in forward
+  static constexpr int ROWS = 64;                        // its own queries or keys in backward
+  static constexpr int KEY_GRAD_THREADS = LARGE ? 256 : 128;  // dK and dV apart
+  static constexpr bool WORDS = !LARGE;                  // what goes with each row comes through shared memory too
+};
 
-template <int D, int ROWS>
+// the tile of `ROWS` that a block of the grid has, by the order of blocks of kBlock
+template <int ROWS> __device__ __forceinline__ int ownTile(const int* order) {
+  constexpr int PARTS = kBlock / ROWS;
+  return order[blockIdx.y / PARTS] * PARTS + blockIdx.y % PARTS;
+}
+
+template <int D, int ROWS, int THREADS = 128>
 __device__ __forceinline__ void copyRows(bf16* to, const void* x, int stride, int first, int rows, int headDim, int column) {
   constexpr int CHUNKS = D / 8;
   const bf16* from = static_cast<const bf16*>(x) + column;
 #pragma unroll
-  for (int i = threadIdx.x; i < ROWS * CHUNKS; i += 128) {
+  for (int i = threadIdx.x; i < ROWS * CHUNKS; i += THREADS) {
     int r = i / CHUNKS, c = i % CHUNKS * 8;
     bool inside = first + r < rows && c < headDim;
     copyAsync(to + r * (D + 8) + c, inside ? from + static_cast<long long>(first + r) * stride + c : from, inside);
   }
 }
 
-// What goes with each row of the other side, a word each: `N` arrays of kStep words, two stages of them.
-__device__ __forceinline__ void copyWord(void* to, const void* from, long long i, bool inside) { copyWordAsync(to, inside ? static_cast<const int*>(from) + i : from, inside); }
-// The masks of keys [first, first + kStep): from, until and, where a window needs it, depth. Past the end they are 0: seen by nobody.
-__device__ __forceinline__ void copyMasks(int* to, const Problem& p, int first) {
-  if (threadIdx.x >= kStep) return;
-  int j = first + threadIdx.x;
-  bool inside = j < p.keys;
-  copyWord(to + threadIdx.x, p.from, j, inside);
-  copyWord(to + kStep + threadIdx.x, p.until, j, inside);
-  if (p.attrs.window) copyWord(to + 2 * kStep + threadIdx.x, p.depth, j, inside);
-}
-__device__ __forceinline__ Key maskAt(const int* masks, int j) { return {masks[j], masks[kStep + j], masks[2 * kStep + j]}; }
+// The masks of keys [first, first + STEP), through shared memory or from where they lie.
+template <int D> struct Masks {
+  static constexpr int STEP = Tensor<D>::STEP;
+  const Problem& p;
+  int4* shared;  // two stages
+  __device__ __forceinline__ void fetch(int first, int stage) const {
+    if (Tensor<D>::WORDS && threadIdx.x < STEP) copyAsync(shared + stage * STEP + threadIdx.x, p.masks + first + threadIdx.x, true);
+  }
+  __device__ __forceinline__ Key at(int first, int stage, int i) const {
+    int4 key = Tensor<D>::WORDS ? shared[stage * STEP + i] : p.masks[first + i];
+    return {key.x, key.y, key.z};
+  }
+};
 
 // rows `row` and `row` + 8 of a warp's 16 × D accumulator
 template <int D>
@@ -96,32 +110,4 @@ __device__ __forceinline__ void accumulateRows(float (&acc)[M][D / 8][4], const 
       }
     }
   }
-}
-
-// 2^x, good to 2 units in the last place; 2^−∞ = 0
-__device__ __forceinline__ float power2(float x) {
-  float y;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-  return y;
-}
-// Scores before the scale, x = q·k, as the softmax sees them with a soft cap: x' with scale · x' = cap · tanh(scale · x / cap). tanh to 1e-7.
-struct Cap {
-  float in, out;
-  __device__ explicit Cap(const Problem& p) : in(p.attrs.scale / p.attrs.softCap), out(p.attrs.softCap / p.attrs.scale) {}
-  __device__ __forceinline__ float operator()(float x) const { return (1.0f - __fdividef(2.0f, 1.0f + power2(2.0f * kLog2e * in * x))) * out; }
-  __device__ __forceinline__ float slope(float capped) const { return 1.0f - capped * in * capped * in; }
-};
-// every query of [q0, q1) sees every key of the tile
-__device__ __forceinline__ bool seenByAll(const Problem& p, const int4& tile, int q0, int q1) {
-  return p.attrs.window == 0 && tile.z <= q0 && tile.w >= q1;
-}
-
-// the sum (or maximum) over the four lanes that share a row
-__device__ __forceinline__ float quadSum(float x) {
-  x += __shfl_xor_sync(0xffffffffu, x, 1);
-  return x + __shfl_xor_sync(0xffffffffu, x, 2);
-}
-__device__ __forceinline__ float quadMax(float x) {
-  x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 1));
-  return fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 2));
 }

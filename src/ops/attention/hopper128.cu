@@ -1,0 +1,2 @@
+#include "hopper-kernels.cuh"
+HOPPER_KERNELS(128, 128, false)

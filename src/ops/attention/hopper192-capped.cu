@@ -1,0 +1,2 @@
+#include "hopper-kernels.cuh"
+HOPPER_KERNELS(192_capped, 192, true)

@@ -1,0 +1,2 @@
+#include "hopper-kernels.cuh"
+HOPPER_KERNELS(192, 192, false)

@@ -1,0 +1,2 @@
+#include "hopper-kernels.cuh"
+HOPPER_KERNELS(256, 256, false)

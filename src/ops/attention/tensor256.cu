@@ -1,0 +1,2 @@
+#include "tensor-kernels.cuh"
+TENSOR_KERNELS(256, 256, false)
