@@ -3,7 +3,7 @@
  * is (narrow.cu). Elsewhere, and for what those don't take, it is one cuBLASLt call a part, each adding to the one before. Which way is a matter
  * of shapes, types and alignment alone. A weight that is not of x's type (NF4, an adapter's f32) is brought into scratch first.
  */
-import { materialise, materialiseAll, materialisedBytes } from '../cast/cuda.ts'
+import { castInto, materialise, materialiseAll, materialisedBytes } from '../cast/cuda.ts'
 import { type Card, type CudaStep, type KernelLaunch, type Launch, runs } from '../cuda-launch.ts'
 import { largeFits, largeLaunch, type Operands } from './large.ts'
 import { narrowProduct } from './narrow.ts'
@@ -33,6 +33,9 @@ function oneAfterAnother(step: Step, { parts, trans, alpha, addend, bias, y }: O
   const dense = bias ? materialise(step, bias, y.dtype, scratch) : null
   const slot = scratch + BigInt(dense ? materialisedBytes(bias!, y.dtype) : 0)
   const launches: Launch[] = [...(dense?.launch ?? [])]
+  // cuBLASLt rounds otherwise where the addend lies apart from y; whether it does is the planner's choice, and must not change a bit
+  const inPlace = !addend || (addend.at === y.at && addend.stride === y.stride)
+  if (!inPlace) launches.push(castInto(step, addend, y))
   parts.forEach(({ x, w }, p) => {
     const made = materialise(step, w, x.dtype, slot)
     launches.push(...made.launch, {
@@ -42,7 +45,7 @@ function oneAfterAnother(step: Step, { parts, trans, alpha, addend, bias, y }: O
       transA: false,
       transB: !trans,
       alpha,
-      c: p > 0 ? y : addend,
+      c: p > 0 || addend ? y : null,
       bias: p === parts.length - 1 ? (dense?.w ?? null) : null,
       y,
     })
