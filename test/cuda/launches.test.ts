@@ -83,7 +83,7 @@ describe('products on Hopper', () => {
     expect(matmuls([null, null, x, w, bf16(4096, 5), bf16(1024, 5, 8)])).toBe(2)
     expect(matmuls([null, null, x, w, bf16(4096, 16, 16, 0x100008), bf16(1024, 16)])).toBe(2)
     expect(matmuls([null, null, bf16(128, 512), w, bf16(128, 16), bf16(1024, 16)], bf16(128, 1024))).toBe(2)
-    expect(matmuls([null, null, ...Array.from({ length: 9 }, () => [x, w]).flat()])).toBe(9)
+    expect(matmuls([null, null, ...Array.from({ length: 15 }, () => [x, w]).flat()])).toBe(15)
   })
 
   test('read the wide side of a rank once, in pieces that fill the card', () => {

@@ -96,8 +96,12 @@ const tiled: readonly OpCase[] = [
     trans: true,
     addend: true,
   }),
-  product('tiles: as many parts as one kernel takes', { m: 129, n: 64, parts: [8, 16, 24, 32, 40, 48, 56, 64].map((k) => ({ k })) }),
-  product('tiles: a part more', { m: 129, n: 64, parts: [8, 16, 24, 32, 40, 48, 56, 64, 8].map((k) => ({ k })), addend: true }),
+  product('tiles: as many parts as one kernel takes', {
+    m: 129,
+    n: 64,
+    parts: [8, 16, 24, 32, 40, 48, 56, 64, 8, 16, 24, 32, 40, 48].map((k) => ({ k })),
+    addend: true,
+  }),
   product('narrow: a rank of 16', { m: 200, n: 16, parts: [{ k: 520, trained: true }], alpha: 2 }),
   product('narrow: a rank of 5, columns of a wider tensor', {
     m: 129,

@@ -5,7 +5,7 @@
 #include "../cuda.cuh"
 #include "../hopper.cuh"
 
-constexpr int kParts = 8;
+constexpr int kParts = 14;  // maps of more would not fit into a kernel's parameters
 struct Maps {
   Map x[kParts], w[kParts], y, addend;
 };

@@ -27,7 +27,7 @@ export interface Operands {
   y: CudaTensor
 }
 
-const PARTS = 8
+const PARTS = 14
 /** rows of a cluster's two tiles, of one of them; bytes of 64 rows in shared memory */
 const PAIR = 256
 const HIGH = 128
