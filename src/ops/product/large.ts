@@ -2,7 +2,6 @@
 
 import type { CudaStep } from '../cuda-launch.ts'
 import {
-  type Card,
   type CudaTensor,
   ceilDiv,
   f32,
@@ -27,7 +26,7 @@ export interface Operands {
   y: CudaTensor
 }
 
-const PARTS = 14
+const PARTS = 8
 /** rows of a cluster's two tiles, of one of them; bytes of 64 rows in shared memory */
 const PAIR = 256
 const HIGH = 128
@@ -40,9 +39,9 @@ const WIDTHS = [
 /** multiprocessors of a card of this kind: the choice of a tile must not depend on the card */
 const BLOCKS = 132
 
-export function largeFits({ parts, addend, y }: Operands, { arch }: Card): boolean {
+export function largeFits({ parts, addend, y }: Operands): boolean {
   const operands = [y, ...(addend ? [addend] : []), ...parts.flatMap(({ x, w }) => [x, w])]
-  return arch === 90 && parts.length <= PARTS && operands.every(hasTiles) && y.rows > HIGH
+  return parts.length <= PARTS && operands.every(hasTiles) && y.rows > HIGH
 }
 
 /** the width whose tiles are through first */
