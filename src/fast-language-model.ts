@@ -1,5 +1,4 @@
 /** Opening models under Unsloth's names: a checkpoint, a tokenizer, and adapters over one base. */
-import { isDeepStrictEqual } from 'node:util'
 import type { Adapter } from './adapters/adapter.ts'
 import type { AdapterSpec } from './adapters/choose.ts'
 import type { Device } from './devices/device.ts'
@@ -11,10 +10,13 @@ import type { OpenedModel } from './engine/opened-model.ts'
 import { option, SaqrError, say } from './error.ts'
 import type { AdapterConfig } from './formats/peft/config.ts'
 import { filled, shown, take, takeOptions } from './hub/arguments.ts'
+import { isFile, isFolder } from './hub/files.ts'
+import { ON_PATH } from './hub/need.ts'
 import { progressLine } from './hub/progress.ts'
 import { LOAD, LOAD_RENAMED, LORA, type LoadOptions, PEFT, type PeftOptions } from './model-options.ts'
 import { PretrainedModel } from './pretrained-model.ts'
 import type { Tokenizer } from './text/tokenizer.ts'
+import { refuseOther } from './train/options/adapter.ts'
 
 export interface Opened {
   /** generates as it is; getPeftModel gives one that is trained */
@@ -69,7 +71,7 @@ export const FastLanguageModel = {
     const { checkpoint, model: family } = language.opened
     language.opened.alive()
     if (language.trained) {
-      refuseOther(language.adapter, given)
+      refuseOther(adapterOf(language.adapter), given, 'this model')
       return model
     }
     if (checkpoint.adapter !== undefined)
@@ -101,18 +103,12 @@ export const FastLanguageModel = {
   },
 }
 
-/** Of a model that trains something already: the same adapter is there, another would come instead of it. @throws SaqrError OPTION_INVALID */
-function refuseOther({ config, label }: Adapter, given: PeftOptions): void {
-  const instead = 'give getPeftModel a model that fromPretrained opened without, or merge this one first (savePretrainedMerged)'
-  if (config === null) throw new SaqrError('OPTION_INVALID', `this model trains ${label}, and an adapter would not: ${instead}`)
-  const ordered = (value: unknown) => (Array.isArray(value) ? value.toSorted() : value)
-  const other = Object.entries(given)
-    .filter(([key, value]) => key in config && !isDeepStrictEqual(ordered(value), ordered(config[key as keyof AdapterConfig])))
-    .map(([key]) => key)
-  if (other.length === 0) return
+/** Of a model that trains something already. @throws SaqrError OPTION_INVALID for one that trains other than an adapter */
+function adapterOf({ config, label }: Adapter): AdapterConfig {
+  if (config !== null) return config
   throw new SaqrError(
     'OPTION_INVALID',
-    `this model has an adapter already (${label}), of another ${other.join(', ')}: train it as it is, without them; or ${instead}`,
+    `this model trains ${label}, and an adapter would not: give getPeftModel a model that fromPretrained opened without, or merge this one first (savePretrainedMerged)`,
   )
 }
 
@@ -130,9 +126,17 @@ function takeLoad(name: unknown, options: unknown) {
   const { modelName, ...o } = takeOptions(named ? name : options, 'fromPretrained', LOAD, LOAD_RENAMED)
   if (!named && modelName !== undefined && name !== undefined)
     throw new SaqrError('OPTION_INVALID', say`the name of the model stands first already: leave ${option('modelName')} out`)
+  if (o.fullFinetuning && o.loadIn4bit)
+    throw new SaqrError(
+      'OPTION_INVALID',
+      say`${option('fullFinetuning')} contradicts ${option('loadIn4bit')}: weights in 4 bits can’t be trained; leave one of them out`,
+    )
   if (o.loadIn16bit && o.loadIn4bit)
     throw new SaqrError('OPTION_INVALID', say`${option('loadIn16bit')} contradicts ${option('loadIn4bit')}; leave one of them out`)
-  return { modelName: take(modelName ?? name, 'modelName', filled), o: { ...o, loadIn4bit: o.loadIn4bit ?? !o.loadIn16bit } }
+  const path = take(modelName ?? name, 'modelName', filled)
+  if (o.revision != null && (isFile(path) || isFolder(path)))
+    throw new SaqrError('OPTION_INVALID', say`${option('revision')} ${o.revision} has no effect on a path: ${ON_PATH}`)
+  return { modelName: path, o: { ...o, loadIn4bit: o.loadIn4bit ?? !o.loadIn16bit } }
 }
 
 /** @throws SaqrError OPTION_INVALID */

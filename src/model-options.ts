@@ -4,6 +4,7 @@ import { option, say } from './error.ts'
 import { type AdapterConfig, loraConfig } from './formats/peft/config.ts'
 import {
   as,
+  beside,
   type Check,
   type Checks,
   either,
@@ -22,6 +23,7 @@ import {
   whole,
   word,
 } from './hub/arguments.ts'
+import type { Need } from './hub/need.ts'
 import type { HubProgress } from './hub/places.ts'
 import { targetModules } from './train/options/rules.ts'
 
@@ -96,6 +98,12 @@ const device: Check<string | Device> = kind('auto, cpu, cuda, cuda:N, reference 
     : typeof v === 'object' && v !== null && ['store', 'load', 'run', 'describe'].every((name) => typeof (v as never)[name] === 'function'),
 )
 
+const FOUR_BITS: Need = {
+  met: (o) => !o.fullFinetuning && (o.loadIn4bit === undefined ? !o.loadIn16bit : o.loadIn4bit === true),
+  unless: say`without ${option('loadIn4bit')}`,
+  otherwise: 'leave it out',
+}
+
 export const LOAD: Checks<Omit<LoadOptions, 'dtype'> & { dtype?: Dtype | null; modelName?: string } & Partial<Record<Foreign, undefined>>> =
   {
     modelName: filled,
@@ -103,7 +111,7 @@ export const LOAD: Checks<Omit<LoadOptions, 'dtype'> & { dtype?: Dtype | null; m
     dtype: orNull(dtype),
     loadIn4bit: flag,
     loadIn16bit: flag,
-    doubleQuant: flag,
+    doubleQuant: beside(FOUR_BITS, flag, false),
     fullFinetuning: flag,
     randomState: whole(0),
     revision: orNull(filled),
@@ -200,6 +208,12 @@ const patternOf = (holds: (n: unknown) => boolean, what: string): Check<Record<s
   kind(`an object from module to ${what}`, (v) => typeof v === 'object' && v !== null && !Array.isArray(v) && Object.values(v).every(holds))
 const isEmpty = (v: unknown) => typeof v === 'object' && v !== null && Object.keys(v).length === 0
 
+const LAYERS: Need = {
+  met: (o) => o.layersToTransform != null,
+  unless: say`without ${option('layersToTransform')}`,
+  otherwise: 'an adapter would be in every block; give it, or leave the other out',
+}
+
 export const PEFT: Checks<PeftOptions & Partial<Record<ForeignPeft, undefined>>> = {
   r: whole(1),
   loraAlpha: number('a number', () => true),
@@ -211,7 +225,7 @@ export const PEFT: Checks<PeftOptions & Partial<Record<ForeignPeft, undefined>>>
   excludeModules: orNull(modules),
   modulesToSave: orNull(texts),
   layersToTransform: orNull(indices),
-  layersPattern: orNull(modules),
+  layersPattern: beside(LAYERS, orNull(modules), null),
   rankPattern: patternOf((n) => Number.isSafeInteger(n) && (n as number) > 0, 'rank'),
   alphaPattern: patternOf((n) => typeof n === 'number' && Number.isFinite(n), 'scale'),
   ensureWeightTying: flag,

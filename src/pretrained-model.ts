@@ -3,8 +3,8 @@ import type { LanguageModel } from './engine/language-model.ts'
 import { saveTrained } from './engine/save.ts'
 import { SaqrError } from './error.ts'
 import { saveMerged } from './export/merged.ts'
-import { type AskOptions, type GenerateOptions, generate } from './generate/generate.ts'
-import { ASK } from './generate/options.ts'
+import { type AskOptions, type Ending, type GenerateOptions, generate } from './generate/generate.ts'
+import { ASK, temperatureOf } from './generate/options.ts'
 import { type Checks, filled, idle, instance, refused, shown, take, takeOptions, word } from './hub/arguments.ts'
 import type { Message } from './text/chat-template.ts'
 import { Tokenizer } from './text/tokenizer.ts'
@@ -56,13 +56,16 @@ export class PretrainedModel {
 
   /**
    * The answer to a prompt, piece by piece. A text goes into the chat template as the rows did that the model was trained on, else where
-   * there is a template (`chat: false`: it is taken as it is); messages always do; token ids are taken as they are.
+   * there is a template (`chat: false`: it is taken as it is); messages always do; token ids are taken as they are. What the generator
+   * returns at last says why the text ended: `end` (the model's own), `length` (maxNewTokens) or `positions` (the model knows no more).
    * @throws SaqrError OPTION_…, TEXT_…, MODEL_VOCABULARY, MODEL_DISPOSED
    */
-  generate(prompt: string | readonly Message[] | readonly number[], options?: GenerateOptions & AskOptions): AsyncGenerator<string> {
-    const { doSample, ...o } = takeOptions(options, 'generate', ASK, { maxTokens: 'maxNewTokens', randomState: 'seed' })
-    const temperature = o.temperature ?? (doSample ? 1 : 0)
-    return generate(this.language, this.tokenizer, asPrompt(prompt), { ...o, temperature: doSample === false ? 0 : temperature })
+  generate(
+    prompt: string | readonly Message[] | readonly number[],
+    options?: GenerateOptions & AskOptions,
+  ): AsyncGenerator<string, Ending> {
+    const o = takeOptions(options, 'generate', ASK, { maxTokens: 'maxNewTokens', randomState: 'seed' })
+    return generate(this.language, this.tokenizer, asPrompt(prompt), { ...o, temperature: temperatureOf(o) })
   }
 
   /** The adapter as PEFT writes it, or the whole checkpoint where all weights are trained; the tokenizer beside it. */

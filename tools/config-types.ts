@@ -55,8 +55,11 @@ function documentation(field: Field): string {
   const help = spelled(field.help, asPrograms).replace(/\b[a-z]+(_[a-z0-9]+)+\b/g, (word) =>
     Object.hasOwn(configFields, word) ? camel(word) : word,
   )
+  const needs = field.needs ? `; no effect ${spelled(field.needs.unless, asPrograms)}` : ''
   return sentence(
-    /default/.test(help) ? help : `${help}; default: ${typeof field.initial === 'string' ? field.initial : JSON.stringify(field.initial)}`,
+    /default/.test(help)
+      ? `${help}${needs}`
+      : `${help}; default: ${typeof field.initial === 'string' ? field.initial : JSON.stringify(field.initial)}${needs}`,
   )
 }
 

@@ -39,7 +39,8 @@ function meaning(field: Field): string {
   const reasons = Object.entries(field.refuses).map(([value, why]): [string, string] => [value, flags(why)])
   const grouped = new Map(reasons.map(([, why]) => [why, reasons.filter(([, other]) => other === why).map(([value]) => `\`${value}\``)]))
   const refused = [...grouped].map(([why, values]) => `; refuses ${values.join(', ')}: ${why}`)
-  return `${flags(field.help)}${listed}${refused.join('')}`
+  const needs = field.needs ? `; no effect ${flags(field.needs.unless)}` : ''
+  return `${flags(field.help)}${listed}${needs}${refused.join('')}`
 }
 
 function initial(field: Field): string {

@@ -44,6 +44,7 @@ export function fieldHelp(name: string, fields: Fields, width: number): string {
     lines.push(...wrap(`${flags(field.help)}.`, width - 2), ...wrap(`takes ${expected(field.schema)}`, width - 2))
     // what happens where it is left out stands in the text already
     if (!/default/.test(flags(field.help))) lines.push(`default: ${initial(field)}`)
+    if (field.needs) lines.push(...wrap(`no effect ${flags(field.needs.unless)}`, width - 2))
     for (const [why, values] of reasons(field, flags)) lines.push(...wrap(`refuses ${listed(values)}: ${why}`, width - 2))
   } else if (field.status === 'subsumed')
     lines.push(...wrap(`Accepted, though there is nothing left for it to do: ${flags(field.by)}.`, width - 2))

@@ -4,13 +4,14 @@ import { checkModules, LanguageModel } from '../engine/language-model.ts'
 import { loadAdapter } from '../engine/load-adapter.ts'
 import { type BaseRequest, type OpenedBase, openBase as open } from '../engine/open-base.ts'
 import { option, SaqrError, say } from '../error.ts'
+import { readAdapterConfig } from '../formats/peft/config.ts'
 import { readTokenizerFiles } from '../formats/tokenizer-files.ts'
 import { isFile, isFolder } from '../hub/files.ts'
 import { readText } from '../hub/json.ts'
 import { resolveModel } from '../hub/model.ts'
 import { progressLine } from '../hub/progress.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
-import { adapterConfig } from '../train/options/adapter.ts'
+import { adapterConfig, checkAdapterOptions } from '../train/options/adapter.ts'
 import { FROZEN_4BIT, precisionIn } from '../train/options/rules.ts'
 import type { SftOptions } from '../train/options/sft.ts'
 import type { Io } from './verb.ts'
@@ -34,13 +35,14 @@ export async function openForTraining(
   io: Io,
   beforeWeights: BaseRequest['beforeWeights'] = undefined,
 ): Promise<Opened> {
-  const base = await openBase(o.modelNameOrPath!, o, device, io, beforeWeights)
+  const name = o.modelNameOrPath!
   const lora = adapterConfig(o)
-  if (base.adapter !== null && lora)
-    throw new SaqrError(
-      'OPTION_INVALID',
-      say`${o.modelNameOrPath} is an adapter, which is trained on as it is; leave ${option('usePeft')} out`,
-    )
+  const base = await openBase(name, o, device, io, async (tokenizer, model, adapter) => {
+    if (adapter !== null && lora)
+      throw new SaqrError('OPTION_INVALID', say`${name} is an adapter, which is trained on as it is; leave ${option('usePeft')} out`)
+    checkAdapterOptions(o, adapter === null ? null : readAdapterConfig(adapter), name)
+    await beforeWeights?.(tokenizer, model, adapter)
+  })
   if (base.adapter !== null) return { ...base, language: asked(loadAdapter(base.opened, base.adapter), base) }
   if (o.loadIn4bit && !lora) throw new SaqrError('OPTION_INVALID', FROZEN_4BIT)
   const language = new LanguageModel(base.opened, lora ? { kind: 'lora', config: lora } : { kind: 'full' }, o.seed)

@@ -32,6 +32,19 @@ const verbs: VerbEntry[] = [
   },
 ]
 
+/** The terminal stays in its own mode, so that Ctrl-C at the question ends the process as ever. */
+async function ask(question: string): Promise<string> {
+  const { createInterface } = await import('node:readline')
+  const lines = createInterface({ input: process.stdin, output: process.stderr, terminal: false })
+  process.stderr.write(question)
+  try {
+    for await (const line of lines) return line
+    return ''
+  } finally {
+    lines.close()
+  }
+}
+
 let stopper: AbortController | undefined
 
 /**
@@ -65,6 +78,7 @@ process.stderr.on('error', gone)
 const io: Io = {
   out: textOutput(process.stdout),
   err: standardError,
+  ask: process.stdin.isTTY && process.stderr.isTTY ? ask : undefined,
   // only a verb that asks for it can be stopped gently; the others end at once
   get signal() {
     return stopper?.signal ?? stopSignal()

@@ -9,6 +9,8 @@ import { flag, optionalText } from '../train/options/schemas.ts'
 export interface Io {
   out: TextOutput
   err: TextOutput
+  /** Asks whoever sits at the terminal; the answer is a line, or '' where input ends. Absent where nobody can answer. */
+  readonly ask?: ((question: string) => Promise<string>) | undefined
   /** aborts at the first Ctrl-C; a verb that never asks for it is ended by that at once */
   readonly signal: AbortSignal
 }

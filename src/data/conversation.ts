@@ -1,10 +1,14 @@
 /**
  * Messages out of a row. ShareGPT's `from`/`value` become `role`/`content`, as in TRL; names of roles become those that chat templates
- * know (TRL leaves them, and most templates then drop the message). A function call becomes an assistant's `tool_calls`.
+ * know (TRL leaves them, and most templates then drop the message). A function call becomes an assistant's `tool_calls`. A key that is
+ * null is no key: Parquet gives every message the keys of all. A message that says nothing where templates read it is refused.
  */
-import { SaqrError } from '../error.ts'
-import { isObject, parseJson } from '../formats/json.ts'
+import { isObject } from '../formats/json.ts'
+import { withKeys } from '../formats/json-exact.ts'
 import type { Message } from '../text/chat-template.ts'
+import { callsOf, functionCalls } from './calls.ts'
+import { bad, isMissing, shown, unpacked } from './cells.ts'
+import { contentOf } from './content.ts'
 import { roleOf } from './roles.ts'
 import type { Row } from './rows.ts'
 
@@ -14,27 +18,38 @@ export function messagesOf(value: unknown, column: string, where: string): Messa
   return value.map((message, i) => {
     const at = `${column}[${i}]`
     if (!isObject(message)) throw bad(where, `${at} must be an object with role and content, it is ${shown(message)}`)
-    const { from, value: text, ...rest } = message
-    // the very message where nothing is renamed: what is remembered of its numbers stays with it
-    const renamed =
-      from === undefined && text === undefined
-        ? message
-        : { ...rest, ...(text !== undefined && { content: text }), role: from ?? rest.role }
-    if (typeof renamed.role !== 'string') throw bad(where, `${at} has no role`)
-    const role = roleOf(renamed.role)
-    if (role === 'function_call') return functionCall(renamed.content, at, where)
-    return (role === renamed.role ? renamed : { ...renamed, role }) as Message
+    return messageOf(renamed(message, at, where), at, where)
   })
 }
 
-/** a call, or a list of calls, as JSON */
-function functionCall(text: unknown, at: string, where: string): Message {
-  const call = typeof text === 'string' ? parseJson(text, `${where}: ${at}`, { line: true, exact: true }) : text
-  const calls = Array.isArray(call) ? call : [call]
-  const wrong = calls.find((one) => !isObject(one) || typeof one.name !== 'string')
-  if (wrong !== undefined || calls.length === 0)
-    throw bad(where, `${at} must be a function call like {"name": …, "arguments": {…}}, it is ${shown(wrong)}`)
-  return { role: 'assistant', content: '', tool_calls: calls.map((f) => ({ type: 'function', function: f })) }
+/** With `role` and `content` in the place of ShareGPT's names. */
+function renamed(message: Record<string, unknown>, at: string, where: string): Record<string, unknown> {
+  const { from, value, role, content } = message
+  if (from === undefined && value === undefined) return message
+  if (!isMissing(from) && !isMissing(role) && roleOf(String(from)) !== roleOf(String(role)))
+    throw bad(where, `${at} has two roles, from ${shown(from)} and role ${shown(role)}`)
+  if (!isMissing(value) && !isMissing(content) && value !== content && content !== '')
+    throw bad(where, `${at} has two contents, value ${shown(value)} and content ${shown(content)}`)
+  const said = isMissing(value) ? (content ?? value) : value
+  return withKeys(message, { from: undefined, value: undefined, role: isMissing(from) ? role : from, content: said })
+}
+
+function messageOf(given: Record<string, unknown>, at: string, where: string): Message {
+  if (typeof given.role !== 'string') throw bad(where, `${at} has no role`)
+  const role = roleOf(given.role)
+  if (role === 'function_call') {
+    const calls = functionCalls(given.content, at, where)
+    return withKeys(given, { role: 'assistant', content: '', tool_calls: calls }) as Message
+  }
+  const calls = callsOf(given, at, where)
+  const content = contentOf(given, role, calls !== null, at, where)
+  const changes: Record<string, unknown> = {}
+  if (role !== given.role) changes.role = role
+  if (content !== given.content) changes.content = content
+  if (calls !== null && calls !== given.tool_calls) changes.tool_calls = calls
+  if (!isMissing(given.function_call)) changes.function_call = undefined
+  // the very message where nothing changes
+  return (Object.keys(changes).length > 0 ? withKeys(given, changes) : given) as Message
 }
 
 export interface ChatRow {
@@ -42,12 +57,9 @@ export interface ChatRow {
   variables: Record<string, unknown>
 }
 
-const parsed = (value: unknown, where: string) =>
-  typeof value === 'string' && value !== '' ? parseJson(value, where, { line: true, exact: true }) : value
-
-/** The columns beside the messages: `tools`, JSON schemas or a text that holds them, and `chat_template_kwargs`. */
+/** The columns beside the messages: `tools`, JSON schemas or a text that holds them, and `chat_template_kwargs`, an object or its text. */
 export function chatColumns(row: Row, where: string): ChatRow {
-  const tools = parsed(row.tools, `${where}: tools`) || null
+  const tools = unpacked(row.tools, `${where}: tools`)
   if (tools !== null && !Array.isArray(tools)) throw bad(where, `tools must be a list of functions, it is ${shown(tools)}`)
   const wrong = tools?.findIndex((tool) => !isObject(tool)) ?? -1
   if (wrong !== -1)
@@ -55,16 +67,8 @@ export function chatColumns(row: Row, where: string): ChatRow {
       where,
       `tools[${wrong}] must be the JSON schema of a function, it is ${shown(tools![wrong])}; write the list as objects, or as one text that holds it`,
     )
-  return { tools, variables: (row.chat_template_kwargs ?? {}) as Record<string, unknown> }
+  const variables = unpacked(row.chat_template_kwargs, `${where}: chat_template_kwargs`) ?? {}
+  if (!isObject(variables))
+    throw bad(where, `chat_template_kwargs must be an object of the template's variables, it is ${shown(variables)}`)
+  return { tools, variables }
 }
-
-/** @throws SaqrError DATA_ROW */
-export function textOf(row: Row, column: string, where: string): string {
-  const value = row[column]
-  if (typeof value !== 'string') throw bad(where, `${column} must be a text, it is ${shown(value)}`)
-  return value
-}
-
-export const bad = (where: string, why: string) => new SaqrError('DATA_ROW', `${where}: ${why}. Correct or remove the row.`)
-
-const shown = (value: unknown) => (value === undefined ? 'missing' : JSON.stringify(value).slice(0, 60))

@@ -1,8 +1,9 @@
 /** Rows by name: a file, a folder or a data set on the Hub, and parts of its splits. */
 import { option, SaqrError, say } from '../error.ts'
 import { type Check, type Checks, filled, func, idle, orNull, refused, signal, take, takeOptions, text } from '../hub/arguments.ts'
-import { resolveDataset } from '../hub/dataset.ts'
-import { isFile } from '../hub/files.ts'
+import { refuseConfig, resolveDataset } from '../hub/dataset.ts'
+import { isFile, isFolder } from '../hub/files.ts'
+import { ON_PATH } from '../hub/need.ts'
 import type { HubProgress } from '../hub/places.ts'
 import { Dataset } from './dataset.ts'
 import { readRows } from './files.ts'
@@ -68,6 +69,10 @@ export async function loadDataset(
   const split = o.split ?? 'train'
   const request = { config: o.name ?? undefined, split, revision: o.revision ?? undefined, token: o.token ?? undefined }
   const hub = { ...request, signal: o.signal, onProgress: o.onProgress }
+  const file = given[0] ?? (isFile(source) ? source : undefined)
+  if (file !== undefined) refuseConfig(file, request.config)
+  if (request.revision !== undefined && (file !== undefined || isFolder(source)))
+    throw new SaqrError('OPTION_INVALID', say`${option('revision')} ${request.revision} has no effect on a path: ${ON_PATH}`)
   if (given.length > 0) return cut(Dataset.join(await Promise.all(given.map(readFile)), given.join(', ')), split)
   if (isFile(source)) return cut(await readFile(source), split)
   return loadRows(source, hub)

@@ -88,13 +88,13 @@ async function prepareAnew(dataset: Dataset, tokenizer: Tokenizer, options: Prep
   let breath = performance.now()
   for (const [i, row] of dataset.rows.entries()) {
     const where = dataset.where(i)
-    const { ids, targets, lost, note } = tokenizers[shape](
-      formattingFunc ? { text: format(formattingFunc, row, where, formatted) } : row,
-      where,
-      tokenizer,
-      settings,
-    )
-    if (note !== undefined && !said.has(note)) {
+    const {
+      ids,
+      targets,
+      lost,
+      notes: told = [],
+    } = tokenizers[shape](formattingFunc ? { text: format(formattingFunc, row, where, formatted) } : row, where, tokenizer, settings)
+    for (const note of told.filter((one) => !said.has(one))) {
       said.add(note)
       notes.push(`${where}: ${note}`)
     }

@@ -76,24 +76,32 @@ export interface Ask {
   tools: readonly unknown[] | null
 }
 
-/** Token ids of a question. @throws SaqrError OPTION_INVALID for a system message without a template */
+/** Token ids of a question. @throws SaqrError OPTION_INVALID for what goes into a template where the prompt does not, and the other way round */
 export function promptIds(
   tokenizer: Tokenizer,
-  prompt: string | readonly Message[],
+  prompt: string | readonly Message[] | readonly number[],
   { chat, system, tools }: Ask,
   form: PromptForm | null,
-) {
-  const asChat = typeof prompt !== 'string' || (chat ?? (form ? form.form === 'chat' : tokenizer.chatTemplate !== null))
-  if (!asChat) {
-    if (system === null) return tokenizer.encode(chat === false ? prompt : plainPrompt(prompt, form))
+): readonly number[] {
+  const kind = typeof prompt === 'string' ? 'text' : typeof prompt[0] === 'object' ? 'messages' : 'ids'
+  if (kind === 'messages' && chat === false)
+    throw new SaqrError('OPTION_INVALID', say`messages go into the chat template: leave ${option('chat')} false out, or give a text`)
+  if (kind === 'ids' && chat)
+    throw new SaqrError('OPTION_INVALID', say`token ids are taken as they are: leave ${option('chat')} out, or give a text or messages`)
+  const asChat = kind === 'messages' || (kind === 'text' && (chat ?? (form ? form.form === 'chat' : tokenizer.chatTemplate !== null)))
+  if (asChat) {
+    const said = kind === 'text' ? [{ role: 'user', content: prompt as string }] : (prompt as readonly Message[])
+    const messages = system === null ? said : [{ role: 'system', content: system }, ...said]
+    return tokenizer.applyChatTemplate(messages, { addGenerationPrompt: true, tools }).ids
+  }
+  const lost = system !== null ? 'system' : tools !== null && tools.length > 0 ? 'tools' : null
+  if (lost !== null)
     throw new SaqrError(
       'OPTION_INVALID',
-      say`${option('system')} goes into a chat template, and the prompt does not: leave it out, or set ${option('chat')} to true`,
+      say`${option(lost)} goes into a chat template, and the prompt does not: leave it out, or ${kind === 'ids' ? 'give a text or messages' : say`set ${option('chat')} to true`}`,
     )
-  }
-  const said = typeof prompt === 'string' ? [{ role: 'user', content: prompt }] : prompt
-  const messages = system === null ? said : [{ role: 'system', content: system }, ...said]
-  return tokenizer.applyChatTemplate(messages, { addGenerationPrompt: true, tools }).ids
+  if (kind === 'ids') return prompt as readonly number[]
+  return tokenizer.encode(chat === false ? (prompt as string) : plainPrompt(prompt as string, form))
 }
 
 function plainPrompt(prompt: string, form: PromptForm | null): string {

@@ -1,7 +1,11 @@
-/** Rows of JSON: a list of objects (or of texts), an object with the list under `data`, one object, or an object a line. */
+/**
+ * Rows of JSON: a list of objects (or of texts), one object, or an object a line. An object that is no row by its other columns and has
+ * a list under `data` is a file of these rows.
+ */
 import { SaqrError } from '../error.ts'
 import { decodeUtf8, isObject, parseJson } from '../formats/json.ts'
 import type { Row, Rows } from './rows.ts'
+import { isRow } from './shape.ts'
 
 /** @throws SaqrError DATA_ROW */
 function row(value: unknown, where: string): Row {
@@ -13,7 +17,7 @@ function row(value: unknown, where: string): Row {
 export function parseRows(text: string, path: string): Rows {
   const parsed = parseJson(text, path, { exact: true })
   if (isObject(parsed)) {
-    if (!Array.isArray(parsed.data)) return { rows: [parsed], unit: 'row' }
+    if (!Array.isArray(parsed.data) || isRow(Object.keys(parsed))) return { rows: [parsed], unit: 'row' }
     return { rows: parsed.data.map((value, i) => row(value, `${path}, row ${i + 1}`)), unit: 'row' }
   }
   if (!Array.isArray(parsed)) throw new SaqrError('DATA_FORMAT', `${path} holds neither rows nor a list of them. Write an object a row.`)

@@ -6,7 +6,7 @@ const meant: Record<string, string[]> = {
   user: ['user', 'human', 'prompter'],
   assistant: ['assistant', 'gpt', 'model', 'chatgpt', 'bing', 'bard', 'claude', 'bot', 'ai'],
   system: ['system', 'system_prompt'],
-  tool: ['tool', 'observation', 'function_response', 'tool_response', 'function_result', 'tool_result'],
+  tool: ['tool', 'function', 'observation', 'function_response', 'tool_response', 'function_result', 'tool_result'],
   function_call: ['function_call', 'tool_call'],
 }
 

@@ -27,6 +27,12 @@ export interface Recognised {
   unused: string[]
 }
 
+const shapeOf = (columns: readonly string[], textField: string) =>
+  known.find(({ needs }) => needs(textField).every((column) => columns.includes(column)))
+
+/** These columns are a row to train on. */
+export const isRow = (columns: readonly string[]): boolean => shapeOf(columns, 'text') !== undefined
+
 /** @throws SaqrError DATA_COLUMNS */
 export function recognise(columns: readonly string[], source: string, textField = 'text'): Recognised {
   if (columns.includes('chosen') && columns.includes('rejected')) {
@@ -35,7 +41,7 @@ export function recognise(columns: readonly string[], source: string, textField 
       `${source} holds preferences (chosen, rejected), which supervised fine-tuning does not take. Use rows of text, messages or prompt and completion.`,
     )
   }
-  const found = known.find(({ needs }) => needs(textField).every((column) => columns.includes(column)))
+  const found = shapeOf(columns, textField)
   if (!found) {
     const understood = known.map(({ needs }) => needs(textField).join(' + ')).join('; ')
     throw new SaqrError(
@@ -49,6 +55,7 @@ export function recognise(columns: readonly string[], source: string, textField 
 
 const JUDGED = 'says how good an answer is, and supervised fine-tuning learns every answer alike'
 const TEXT = 'holds what the model would be told, and rows of this shape are trained on without it'
+const MASK = 'says what of a row is learned, which the options and the messages say here'
 const MEDIA = 'holds what the model would see or hear, and only text is trained on'
 
 /** Columns that would change what is learned, by what is lost where a shape doesn't read them. Others (ids, sources) are notes of their makers. */
@@ -59,6 +66,7 @@ const TELLING: Readonly<Record<string, string>> = {
     ),
   ),
   ...Object.fromEntries(['system', 'history', 'tools', 'functions', 'chat_template_kwargs'].map((name) => [name, TEXT])),
+  ...Object.fromEntries(['mask', 'loss_mask', 'assistant_masks', 'completion_mask'].map((name) => [name, MASK])),
   ...Object.fromEntries(['image', 'images', 'video', 'videos', 'audio', 'audios'].map((name) => [name, MEDIA])),
 }
 

@@ -6,8 +6,11 @@ import { option, SaqrError, say } from '../error.ts'
 import type { Message } from '../text/chat-template.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import { alpacaPrompt } from './alpaca.ts'
-import { bad, chatColumns, messagesOf, textOf } from './conversation.ts'
+import { bad, textOf, textOrNone } from './cells.ts'
+import { chatColumns, messagesOf } from './conversation.ts'
+import { inForm } from './forms.ts'
 import { lostParts } from './lost.ts'
+import { unlearned } from './marks.ts'
 import { knownRoles } from './roles.ts'
 import type { Row } from './rows.ts'
 import type { Shape } from './shape.ts'
@@ -25,8 +28,8 @@ export interface Tokens {
   targets: Uint8Array
   /** the end of the prompt that the row lost, because its tokens merge with the completion's */
   lost?: string
-  /** what the template left out of this row though nothing is refused for it */
-  note?: string
+  /** what the template left out of this row, or was given otherwise, though nothing is refused for it */
+  notes?: string[]
 }
 
 type Tokenize = (row: Row, where: string, tokenizer: Tokenizer, options: TokenizeOptions) => Tokens
@@ -34,7 +37,7 @@ type Tokenize = (row: Row, where: string, tokenizer: Tokenizer, options: Tokeniz
 export const tokenizers: Record<Shape, Tokenize> = {
   text: (row, where, tokenizer, { textField }) => all(tokenizer.encode(withEos(textOf(row, textField, where), tokenizer), { where })),
   alpaca(row, where, tokenizer, options) {
-    const prompt = alpacaPrompt(textOf(row, 'instruction', where), row.input == null ? '' : textOf(row, 'input', where))
+    const prompt = alpacaPrompt(textOf(row, 'instruction', where), textOrNone(row, 'input', where))
     const output = textOf(row, 'output', where)
     return promptCompletion(prompt, output, where, tokenizer, options)
   },
@@ -45,7 +48,8 @@ export const tokenizers: Record<Shape, Tokenize> = {
   messages: (row, where, tokenizer, options) => chat(messagesOf(row.messages, 'messages', where), row, where, tokenizer, options),
   conversations(row, where, tokenizer, options) {
     const messages = messagesOf(row.conversations, 'conversations', where)
-    const system = typeof row.system === 'string' && row.system !== '' ? [{ role: 'system', content: row.system }] : []
+    const content = textOrNone(row, 'system', where)
+    const system = content === '' ? [] : [{ role: 'system', content }]
     return chat([...system, ...messages], row, where, tokenizer, options)
   },
   tokens: pretokenized,
@@ -84,25 +88,40 @@ function afterPrompt(prompt: readonly number[], whole: Tokens, tokenizer: Tokeni
   return length < prompt.length ? { ...whole, targets, lost: tokenizer.decode(prompt.slice(length)) } : { ...whole, targets }
 }
 
-function chat(conversation: Message[], row: Row, where: string, tokenizer: Tokenizer, options: TokenizeOptions): Tokens {
-  const given = { ...chatColumns(row, where), now: options.now, where }
-  const messages = knownRoles(conversation, where, (role) => tokenizer.namesRole(role, given))
-  if (!options.assistantOnlyLoss) {
-    const { ids, holds } = tokenizer.applyChatTemplate(messages, given)
-    return { ...all(ids), note: lostParts(messages, given, holds) }
-  }
-  const { ids, mask, holds } = tokenizer.applyChatTemplateWithMask(messages, given)
-  return { ids, targets: mask, note: lostParts(messages, given, holds) }
+interface ChatTokens extends Tokens {
+  /** as they were rendered */
+  messages: readonly Message[]
+}
+
+/** `prompt`: so many messages at the beginning are no targets. */
+function chat(
+  conversation: Message[],
+  row: Row,
+  where: string,
+  tokenizer: Tokenizer,
+  { assistantOnlyLoss, now }: TokenizeOptions,
+  prompt = 0,
+): ChatTokens {
+  const given = { ...chatColumns(row, where), now, where }
+  const known = knownRoles(conversation, where, (role) => tokenizer.namesRole(role, given))
+  const marks = unlearned(known, where, { assistantOnlyLoss, prompt })
+  const { messages, made, note } = inForm(known, where, (all) => {
+    if (assistantOnlyLoss) return tokenizer.applyChatTemplateWithMask(all, { ...given, unlearned: marks.without })
+    const chat = tokenizer.applyChatTemplate(all, given)
+    return { ...chat, mask: new Uint8Array(chat.ids.length).fill(1) }
+  })
+  const notes = [...lostParts(messages, given, made), note, marks.note].filter((one) => one !== undefined)
+  return { ids: made.ids, targets: made.mask, notes, messages }
 }
 
 function chatPromptCompletion(row: Row, where: string, tokenizer: Tokenizer, options: TokenizeOptions): Tokens {
   const prompt = messagesOf(row.prompt, 'prompt', where)
-  const whole = chat([...prompt, ...messagesOf(row.completion, 'completion', where)], row, where, tokenizer, options)
+  const conversation = [...prompt, ...messagesOf(row.completion, 'completion', where)]
+  const whole = chat(conversation, row, where, tokenizer, options, options.completionOnlyLoss ? prompt.length : 0)
   if (!options.completionOnlyLoss) return whole
   const training = options.assistantOnlyLoss
   const given = { ...chatColumns(row, where), now: options.now, where, addGenerationPrompt: true, training }
-  const known = knownRoles(prompt, where, (role) => tokenizer.namesRole(role, given))
-  return afterPrompt(tokenizer.applyChatTemplate(known, given).ids, whole, tokenizer)
+  return afterPrompt(tokenizer.applyChatTemplate(whole.messages.slice(0, prompt.length), given).ids, whole, tokenizer)
 }
 
 /** Rows that are token ids already: targets by `labels` (−100: none), or by every mask there is. */
@@ -122,6 +141,12 @@ function pretokenized(row: Row, where: string, tokenizer: Tokenizer, { completio
     if (column && column.length !== ids.length)
       throw bad(where, `${['labels', 'completion_mask', 'assistant_masks'][i]} is not as long as input_ids`)
   }
+  const other = labels?.findIndex((label, i) => label !== -100 && label !== ids[i]) ?? -1
+  if (other !== -1)
+    throw bad(
+      where,
+      `labels[${other}] is ${labels![other]} where input_ids has ${ids[other]}: a label is the token that stands in its own place, or -100 (next tokens are found when training)`,
+    )
   const target = (i: number) => (labels ? labels[i] !== -100 : masks.every((mask) => mask?.[i] !== 0))
   return { ids, targets: Uint8Array.from(ids, (_, i) => (target(i) ? 1 : 0)) }
 }

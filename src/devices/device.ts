@@ -46,6 +46,8 @@ export interface DeviceDescription {
   reach: { compute: number; copy: number }
   /** memory of the process beside arena and store, bytes: runtime, libraries, the device's own */
   overhead: number
+  /** bytes of memory of its own, whoever holds them; absent: it uses the machine's */
+  memory?: number
   /** what the kernel of a node needs beside its tensors: plans for this device are lowered with it; absent: none needs any */
   scratch?: ScratchOf
 }

@@ -68,10 +68,11 @@ export function nf4ScaleBytes(weights: number, doubleQuant: boolean): number {
 /** of what is free, where no budget is given: others use the machine too */
 const FREE_SHARE = 0.8
 
-/** @throws SaqrError MEMORY_BUDGET naming the smallest budget that works */
+/** @throws SaqrError MEMORY_BUDGET naming the smallest budget that works, or the largest that the device has */
 export function planBudget(device: Device, request: BudgetRequest): Budget {
   const { spec, longest, stepTokens } = request
-  const { tokenQuantum, passTokens, overhead, scratch } = device.describe()
+  const { tokenQuantum, passTokens, overhead, scratch, memory: capacity = Number.POSITIVE_INFINITY } = device.describe()
+  if (request.memory && request.memory.bytes > capacity) throw tooLarge(request.memory, capacity)
   const fixed = request.store + overhead
   const memory = request.memory?.bytes ?? FREE_SHARE * device.available()
   const arena = memory - fixed
@@ -114,6 +115,14 @@ function tooSmall({ memory, spec, lean }: BudgetRequest, allowed: number, needed
   return new SaqrError(
     'MEMORY_BUDGET',
     say`${memory ? '' : 'the '}${inUnit(allowed, unit, Math.floor)} of memory${memory ? '' : ' that are free'} are too little: passes of ${tokens} tokens need ${enough}, everything recomputed. ${memory ? say`Give ${option('memory')} ${enough}` : 'Free some'}, or take ${Message.join(ways.slice(0, -1), ', ')}${ways.length > 1 ? ' or ' : ''}${ways.at(-1)!}.`,
+  )
+}
+
+function tooLarge({ bytes, unit }: NonNullable<BudgetRequest['memory']>, capacity: number): SaqrError {
+  const most = inUnit(capacity, unit, Math.floor)
+  return new SaqrError(
+    'MEMORY_BUDGET',
+    say`${inUnit(bytes, unit)} of memory are more than the ${most} that the device has. Give ${option('memory')} ${most} or less, or leave it out to take what is free.`,
   )
 }
 

@@ -5,6 +5,7 @@ import { isSaved, matches } from '../adapters/match.ts'
 import type { PromptForm } from '../data/prompt-form.ts'
 import { option, SaqrError, say } from '../error.ts'
 import type { StoredTensor } from '../formats/dense.ts'
+import { isMeant } from '../formats/peft/scale.ts'
 import type { TokenizerFiles } from '../formats/tensor.ts'
 import { layoutParameters } from '../graph/layout.ts'
 import type { TraceRecorder } from '../graph/trace.ts'
@@ -96,11 +97,12 @@ export class LanguageModel {
 }
 
 /**
- * Every name of a new adapter's modules must mean one: PEFT passes over those that mean none beside others that do.
+ * Every name of a new adapter's modules must mean one, every pattern a module that is adapted, every number a block: PEFT passes over those
+ * that mean none beside others that do.
  * @throws SaqrError OPTION_MODULES naming the first that doesn't
  */
 export function checkModules({ adapter, recorder, opened }: LanguageModel): void {
-  const { targetModules, modulesToSave } = adapter.config!
+  const { targetModules, excludeModules, modulesToSave, layersToTransform, ...patterns } = adapter.config!
   const names = [...recorder.weights.keys(), ...recorder.parameters.keys()].map(modulePath)
   const there = new Set([...names, ...parametersOf(opened.model).keys()].map((name) => name.replace(/\.(weight|bias)$/, '')))
   const check = (given: string, list: readonly string[], means: (name: string, path: string) => boolean) => {
@@ -114,7 +116,24 @@ export function checkModules({ adapter, recorder, opened }: LanguageModel): void
     )
   }
   if (typeof targetModules !== 'string') check('targetModules', targetModules, (name, path) => matches([name], path))
+  if (typeof excludeModules !== 'string') check('excludeModules', excludeModules ?? [], (name, path) => matches([name], path))
   check('modulesToSave', modulesToSave ?? [], (name, path) => isSaved([name], path))
+  const adapted = [...recorder.parameters.keys()].filter((name) => /\.lora_(embedding_)?A\b/.test(name)).map(modulePath)
+  for (const given of ['rankPattern', 'alphaPattern'] as const) {
+    const idle = Object.keys(patterns[given]).find((key) => !adapted.some((path) => isMeant(key, path, given)))
+    if (idle !== undefined)
+      throw new SaqrError(
+        'OPTION_MODULES',
+        say`${option(given)} names ${idle}, and no module that has an adapter is called so: leave it out, or add it to ${option('targetModules')}`,
+      )
+  }
+  const { layers } = opened.model
+  const beyond = [layersToTransform ?? []].flat().find((block) => block >= layers)
+  if (beyond !== undefined)
+    throw new SaqrError(
+      'OPTION_MODULES',
+      say`${option('layersToTransform')} names block ${beyond}; this model has ${layers}, from 0 to ${layers - 1}`,
+    )
 }
 
 /** of an adapter's tensor: the module it belongs to */

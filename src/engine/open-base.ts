@@ -31,8 +31,8 @@ export interface BaseRequest {
   eosToken?: string | null
   /** Jinja source */
   chatTemplate?: string | null
-  /** what needs tokenizer and configuration alone: it fails before weights are fetched or read */
-  beforeWeights?: (tokenizer: Tokenizer, model: Model) => void | Promise<void>
+  /** what needs tokenizer, configuration and the adapter's folder alone: it fails before weights are fetched or read */
+  beforeWeights?: (tokenizer: Tokenizer, model: Model, adapter: string | null) => void | Promise<void>
 }
 
 export interface OpenedBase {
@@ -57,7 +57,7 @@ export async function openBase(name: string, device: Device, request: BaseReques
     const files = withChanges((adapter === null ? undefined : readTokenizerFiles(adapter)) ?? tokenizerOf(found), request)
     const tokenizer = new Tokenizer(files, { modelType: String(config.model_type), eosToken: request.eosToken ?? undefined })
     known = { files, tokenizer }
-    await request.beforeWeights?.(tokenizer, model)
+    await request.beforeWeights?.(tokenizer, model, adapter)
   }
   const named = await resolveModel(name, {
     revision,

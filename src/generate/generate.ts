@@ -11,13 +11,16 @@ import { Decoder } from './decoder.ts'
 import { type SampleOptions, sample } from './sample.ts'
 
 export interface GenerateOptions extends SampleOptions {
-  /** default 256 */
+  /** at the most, within the positions that the model knows; default 256 */
   maxNewTokens?: number
   /** of the draws; default 0 */
   seed?: number
   /** ends the text where it is */
   signal?: AbortSignal
 }
+
+/** Why a text ended: the model ended it, it has maxNewTokens, or there is no position left for more. */
+export type Ending = 'end' | 'length' | 'positions'
 
 /** How a text or messages become the prompt. */
 export interface AskOptions {
@@ -36,13 +39,13 @@ export interface AskOptions {
   useCache?: boolean
 }
 
-/** Token ids that follow the prompt's, up to one that ends the text. Errors: TEXT_TOO_LONG, TEXT_EMPTY, MODEL_VOCABULARY, OPTION_INVALID. */
+/** Token ids that follow the prompt's, up to one that ends the text; returns why it ended. Errors: TEXT_TOO_LONG, TEXT_EMPTY, MODEL_VOCABULARY, OPTION_INVALID. */
 export async function* generateIds(
   model: LanguageModel,
   prompt: readonly number[],
   stop: ReadonlySet<number>,
   options: GenerateOptions = {},
-): AsyncGenerator<number> {
+): AsyncGenerator<number, Ending> {
   model.alive()
   const { maxNewTokens = 256, seed = 0, signal } = options
   const { maxPositions } = model.opened.model
@@ -59,11 +62,12 @@ export async function* generateIds(
     let logits = await decoder.read(prompt, signal)
     for (let n = 0; n < most; n++) {
       const id = sample(logits, random, options)
-      if (stop.has(id)) return
+      if (stop.has(id)) return 'end'
       yield id
       model.alive()
       if (n + 1 < most) logits = await decoder.read([id], signal)
     }
+    return most < maxNewTokens ? 'positions' : 'length'
   } finally {
     decoder.dispose()
   }
@@ -84,19 +88,23 @@ export async function* generate(
   tokenizer: Tokenizer,
   prompt: string | readonly Message[] | readonly number[],
   { chat = null, system = null, tools = null, ...options }: GenerateOptions & AskOptions = {},
-): AsyncGenerator<string> {
-  const ids = isIds(prompt) ? prompt : promptIds(tokenizer, prompt, { chat, system, tools }, model.promptForm)
+): AsyncGenerator<string, Ending> {
+  const ids = promptIds(tokenizer, prompt, { chat, system, tools }, model.promptForm)
   const stream = tokenizer.stream({ skipSpecialTokens: true })
-  for await (const id of generateIds(model, ids, stopTokens(model, tokenizer), options)) {
-    const piece = stream.push(id)
-    if (piece) yield piece
+  const drawn = generateIds(model, ids, stopTokens(model, tokenizer), options)
+  try {
+    let next = await drawn.next()
+    for (; !next.done; next = await drawn.next()) {
+      const piece = stream.push(next.value)
+      if (piece) yield piece
+    }
+    const rest = stream.end()
+    if (rest) yield rest
+    return next.value
+  } finally {
+    await drawn.return('end')
   }
-  const rest = stream.end()
-  if (rest) yield rest
 }
-
-const isIds = (prompt: string | readonly unknown[]): prompt is readonly number[] =>
-  typeof prompt !== 'string' && typeof prompt[0] !== 'object'
 
 /** the tokenizer's end of text, and what generation_config.json and config.json name beside it */
 export function stopTokens({ opened }: LanguageModel, tokenizer: Tokenizer): Set<number> {

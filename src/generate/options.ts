@@ -1,5 +1,7 @@
 /** What `generate` takes, and what it knows of transformers' arguments. */
-import { type Check, type Checks, flag, idle, kind, number, orNull, refused, signal, text, whole } from '../hub/arguments.ts'
+import { option, SaqrError, say } from '../error.ts'
+import { beside, type Check, type Checks, flag, idle, kind, number, orNull, refused, signal, text, whole } from '../hub/arguments.ts'
+import type { Need } from '../hub/need.ts'
 import type { AskOptions, GenerateOptions } from './generate.ts'
 
 type Foreign =
@@ -20,13 +22,24 @@ type Foreign =
 const SAMPLING = 'not supported yet; temperature, topK and topP shape what is drawn'
 const list: Check<readonly unknown[]> = kind('a list', Array.isArray)
 
+/** At temperature 0 they mean what their limit is, the likeliest token: where it is given, they are no mistake. */
+const DRAWN: Need = {
+  met: (o) => o.temperature !== undefined || o.doSample === true,
+  unless: say`without ${option('temperature')} or ${option('doSample')}`,
+  otherwise: 'the likeliest token is always taken; give one of these, or leave it out',
+}
+
 export const ASK: Checks<GenerateOptions & AskOptions & Partial<Record<Foreign, undefined>>> = {
   maxNewTokens: whole(1),
   temperature: number('a number of at least 0', (n) => n >= 0),
-  topK: whole(0),
-  topP: number('a number above 0 and at most 1', (n) => n > 0 && n <= 1),
+  topK: beside(DRAWN, whole(0), 0),
+  topP: beside(
+    DRAWN,
+    number('a number above 0 and at most 1', (n) => n > 0 && n <= 1),
+    1,
+  ),
   doSample: flag,
-  seed: whole(0),
+  seed: beside(DRAWN, whole(0)),
   signal,
   chat: orNull(flag),
   system: orNull(text),
@@ -45,4 +58,13 @@ export const ASK: Checks<GenerateOptions & AskOptions & Partial<Record<Foreign, 
   streamer: refused('generate gives the text piece by piece itself: for await (const piece of model.generate(…))'),
   useCache: idle,
   attentionMask: idle,
+}
+
+/** At which temperature tokens are drawn. @throws SaqrError OPTION_INVALID where doSample says the opposite */
+export function temperatureOf({ doSample, temperature }: Pick<GenerateOptions & AskOptions, 'doSample' | 'temperature'>): number {
+  if (doSample === undefined || temperature === undefined || doSample === temperature > 0) return temperature ?? (doSample ? 1 : 0)
+  throw new SaqrError(
+    'OPTION_INVALID',
+    say`${option('doSample')} ${doSample} contradicts ${option('temperature')} ${temperature}, at which ${doSample ? 'nothing is' : 'tokens are'} drawn; leave one of them out`,
+  )
 }

@@ -5,6 +5,7 @@
 import { inspect } from 'node:util'
 import { type Message, option, SaqrError, say } from '../error.ts'
 import { nearest } from './nearest.ts'
+import { type Need, noEffect, unmet } from './need.ts'
 
 /** Not a value of this kind; `why`: known and not to be had. */
 export class Unfit {
@@ -20,7 +21,13 @@ export interface Check<T> {
   /** completes "expected …" */
   readonly what: string
   readonly take: (value: unknown) => T | Unfit
+  /** without which it has no effect, unless it asks for nothing: an error, as a call has no notes */
+  readonly needs?: Need
+  readonly initial?: unknown
 }
+
+/** An option that means nothing unless `need` is met; `initial`: where it asks for nothing. */
+export const beside = <T>(need: Need, check: Check<T>, initial?: unknown): Check<T> => ({ ...check, needs: need, initial })
 
 /** A check for every key that there is. */
 export type Checks<T> = { readonly [K in keyof T]-?: Check<T[K] | undefined> }
@@ -126,6 +133,8 @@ export function takeOptions<T extends object>(
     const one = take(value, key, checks[name as keyof T] as Check<unknown>)
     if (one !== undefined) taken[name] = one
   }
+  const needing = Object.entries<Check<unknown>>(checks as never).map(([name, { needs, initial }]) => ({ name, needs, initial }))
+  for (const [need, names] of unmet(needing, taken)) throw new SaqrError('OPTION_INVALID', noEffect(need, names))
   return taken as Partial<T>
 }
 

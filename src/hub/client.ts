@@ -38,11 +38,16 @@ export function hubFetch(places: HubPlaces, repo: Repository, subject: string, s
 }
 
 export function networkError(cause: unknown, { hubUrl }: HubPlaces, signal?: AbortSignal): unknown {
+  return connectionError(cause, 'HUB_OFFLINE', hubUrl, 'Check the network, or give a local folder.', signal)
+}
+
+/** A failed request as an error to try again; what the caller aborted is the reason it gave. */
+export function connectionError(cause: unknown, code: string, url: string, advice: string, signal?: AbortSignal): unknown {
   if (cause instanceof SaqrError) return cause
   if (signal?.aborted && (signal.reason as Error)?.name !== 'TimeoutError') return signal.reason
   const inner = (cause as Error)?.cause as NodeJS.ErrnoException | undefined
   const why = inner?.code ?? inner?.message ?? (cause as Error)?.message ?? String(cause)
-  return new PassingError('HUB_OFFLINE', `No connection to ${hubUrl} (${why}). Check the network, or give a local folder.`, { cause })
+  return new PassingError(code, `No connection to ${url} (${why}). ${advice}`, { cause })
 }
 
 function statusError(response: Response, { hubUrl, token }: HubPlaces, repo: Repository, subject: string): SaqrError {
@@ -80,7 +85,11 @@ function statusError(response: Response, { hubUrl, token }: HubPlaces, repo: Rep
 }
 
 /** Runs `task`, again where it failed in passing: five times, waiting longer each time. `progress()` true: it got on, so count anew. */
-export async function patiently<T>(task: () => Promise<T>, options: HubOptions, progress: () => boolean = () => false): Promise<T> {
+export async function patiently<T>(
+  task: () => Promise<T>,
+  options: Pick<HubOptions, 'signal' | 'retryDelay'>,
+  progress: () => boolean = () => false,
+): Promise<T> {
   const delay = options.retryDelay ?? 1000
   for (let attempt = 1; ; attempt++) {
     options.signal?.throwIfAborted()

@@ -31,7 +31,10 @@ const readable = /\.(parquet|(jsonl|ndjson|json|csv|tsv)(\.gz)?)$/i
 export async function resolveDataset(idOrPath: string, options: DatasetOptions = {}): Promise<ResolvedDataset> {
   const local = localPath(idOrPath)
   if (local !== undefined) {
-    if (isFile(local)) return { files: [local] }
+    if (isFile(local)) {
+      refuseConfig(idOrPath, options.config)
+      return { files: [local] }
+    }
     const names = readdirSync(local, { recursive: true, withFileTypes: false }).map((name) => String(name).replaceAll('\\', '/'))
     const card = names.includes('README.md') ? readText(join(local, 'README.md')) : ''
     return { files: (await choose(new Set(names), card, idOrPath, options)).map((name) => join(local, name)) }
@@ -46,6 +49,11 @@ export async function resolveDataset(idOrPath: string, options: DatasetOptions =
   const names = await choose(snapshot.files, card, idOrPath, options)
   await snapshot.fetch(names)
   return { files: names.map((name) => join(snapshot.folder, name)), id: repo.name, commit: snapshot.commit, note: snapshot.note }
+}
+
+/** @throws SaqrError DATA_FILES: a file is one data set */
+export function refuseConfig(file: string, config: string | undefined): void {
+  if (config !== undefined) throw bad(file, `is a file and has no configurations, so there is no ${config}`)
 }
 
 /** What the card says counts; else the names of files and folders. */

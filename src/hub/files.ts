@@ -31,7 +31,7 @@ export function fileError(cause: unknown, path: string, verb: 'read' | 'write'):
   if (code === 'ENOSPC' || code === 'EDQUOT') {
     return say(
       'FORMAT_DISK_FULL',
-      `The disk is full: ${path} was not written, what was there before is unchanged. Free some space and save again.`,
+      `The disk is full: ${path} was not written, what was there before is unchanged. Free some space and try again.`,
     )
   }
   if (code === 'EFBIG')
@@ -45,6 +45,11 @@ export function fileError(cause: unknown, path: string, verb: 'read' | 'write'):
   if (code === 'ENOTDIR' || code === 'EEXIST')
     return say('FORMAT_FILE', `${path} can't be used: a part of it is a file where a folder is needed.`)
   return say('FORMAT_FILE', `Could not ${verb} ${path}: ${(cause as Error).message}`)
+}
+
+/** Is it the file system's, for `fileError`? */
+export function isFileSystem(cause: unknown): boolean {
+  return !(cause instanceof SaqrError) && typeof (cause as NodeJS.ErrnoException)?.errno === 'number'
 }
 
 /** A folder with those above it. Node's own recursive mkdir never returns where a parent takes no folders (as in /proc). */

@@ -32,6 +32,7 @@ export const CHAT: Checks<ChatOptions & { tokenize?: boolean }> = {
   variables: mapping,
   now: instance(Date, 'a Date'),
   training: flag,
+  unlearned: kind<readonly number[]>('a list of numbers of messages', (v) => Array.isArray(v) && v.every((one) => Number.isInteger(one))),
   where: text,
 }
 

@@ -4,7 +4,7 @@
  * As in transformers, a span takes every token from the first that touches its first character to the first that touches its last one.
  */
 import { option, SaqrError, say } from '../error.ts'
-import type { Span } from './chat-template.ts'
+import { type ChatOptions, rowError, type Span } from './chat-template.ts'
 import { byteFallback, bytesOfToken } from './decoder.ts'
 import type { Definition, Json } from './definition.ts'
 
@@ -33,6 +33,25 @@ export function assistantMask(
     mask.fill(1, tokenAt(starts, start), tokenAt(starts, characterStart(surface.bytes, end - 1)) + 1)
   }
   return mask
+}
+
+/**
+ * The spans that are to be learned.
+ * @throws SaqrError TEXT_TEMPLATE_ROW: whose words a span holds is not known, or it holds several messages' that are not alike in this
+ */
+export function learnedSpans(
+  spans: readonly Span[],
+  writers: readonly (readonly number[])[],
+  { unlearned = [], where }: ChatOptions,
+): readonly Span[] {
+  if (unlearned.length === 0) return spans
+  return spans.filter(([start, end], i) => {
+    const by = writers[i]!
+    const count = by.filter((message) => unlearned.includes(message)).length
+    if (start === end || (count > 0 && count === by.length)) return false
+    if (count === 0 && by.length > 0) return true
+    throw rowError(where, 'what it writes of a message that is not to be learned can not be told from the other messages')
+  })
 }
 
 interface Surface {

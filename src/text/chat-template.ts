@@ -4,12 +4,13 @@
  * which messages a template left out.
  */
 import { option, SaqrError, say } from '../error.ts'
+import { exactEntries } from '../hub/json-exact.ts'
 import type { Stmt } from './jinja/ast.ts'
 import { toValue } from './jinja/convert.ts'
 import { TemplateError } from './jinja/error.ts'
 import { defineGlobals } from './jinja/globals.ts'
 import { parse } from './jinja/parser.ts'
-import { Provenance } from './jinja/provenance.ts'
+import { heldBy, Provenance } from './jinja/provenance.ts'
 import { Renderer, type Span } from './jinja/render.ts'
 import { Scope } from './jinja/scope.ts'
 import { Dict, type Value } from './jinja/values.ts'
@@ -34,6 +35,8 @@ export interface ChatOptions {
   now?: Date
   /** as assistantOnlyLoss trains: a known template that does not say what the assistant wrote gives way to one that does */
   training?: boolean
+  /** messages (from 0) of the assistant that are not to be learned: no token of theirs is in the mask */
+  unlearned?: readonly number[]
   /** named in errors: file and row */
   where?: string
 }
@@ -42,8 +45,10 @@ export interface Rendered {
   text: string
   /** what `{% generation %}` blocks wrote, in order; null: a block's text is not printed as it is, so it has no place */
   spans: Span[] | null
-  /** whether the text holds anything of a field of a message; 'tools' −1 stands for the tools */
-  holds: (message: number, field: string) => boolean
+  /** of each span, the messages (from 0) that it is made of */
+  writers: readonly (readonly number[])[]
+  /** whether the text holds anything of a field of a message or, where that is a list, of its item; 'tools' of −1 stands for the tools */
+  holds: (message: number, field: string, item?: number) => boolean
 }
 
 export class ChatTemplate {
@@ -79,12 +84,8 @@ export class ChatTemplate {
     const renderer = new Renderer(provenance)
     try {
       const text = renderer.render(this.#program, scopeOf(messages, special, options, provenance))
-      const made = provenance.reads
-      return {
-        text,
-        spans: renderer.generationIsHidden ? null : renderer.spans,
-        holds: (message, field) => made.has(`${message}.${field}`) || made.has(`${message}.*`),
-      }
+      const { spans, writers, generationIsHidden } = renderer
+      return { text, spans: generationIsHidden ? null : spans, writers, holds: heldBy(provenance.reads) }
     } catch (cause) {
       if (!(cause instanceof TemplateError) && !(cause instanceof RangeError)) throw cause
       throw rowError(options.where, cause.message, cause, provenance.last)
@@ -109,7 +110,7 @@ function scopeOf(
   provenance.follow(tools, '-1', 'tools')
   const variables: Record<string, Value> = {
     ...special,
-    ...Object.fromEntries(Object.entries(options.variables ?? {}).map(([name, value]) => [name, toValue(value)])),
+    ...Object.fromEntries(exactEntries(options.variables ?? {}).map(([name, value]) => [name, toValue(value)])),
     messages: given,
     tools,
     documents: toValue(options.documents ?? null),

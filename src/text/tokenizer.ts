@@ -8,7 +8,7 @@ import { writeTokenizer } from '../formats/tokenizer-files.ts'
 import { filled, take, takeOptions, text } from '../hub/arguments.ts'
 import { ensureWritableFolder } from '../hub/files.ts'
 import { anyNumber, CHAT, changed, checkFiles, DECODE, ENCODE, messages, OPTIONS, tokenIds } from './arguments.ts'
-import { assistantMask } from './assistant-mask.ts'
+import { assistantMask, learnedSpans } from './assistant-mask.ts'
 import { type ChatOptions, ChatTemplate, type Message, type Rendered, rowError } from './chat-template.ts'
 import { decoderOf } from './decoder.ts'
 import {
@@ -241,15 +241,16 @@ export class Tokenizer {
         say`The chat template does not say what the assistant wrote, and is none of those for which it is known, so ${option('assistantOnlyLoss')} has no targets. Give a template with {% generation %} … {% endgeneration %} around it (${option('chatTemplate')}), or set ${option('assistantOnlyLoss')} to false.`,
       )
     }
-    const { text, spans, holds } = template.render(take(given, 'messages', messages), this.special, options)
+    const { text, spans, writers, holds } = template.render(take(given, 'messages', messages), this.special, options)
     if (!spans)
       throw rowError(
         options.where,
         'what the assistant wrote can not be told exactly, as the template changes the text of its {% generation %} blocks',
       )
+    const learned = learnedSpans(spans, writers, options)
     const ids = this.encode(text, { addSpecialTokens: false, where: options.where })
     const tokens = ids.map((id) => this.tokenOf(id)!)
-    return { text, ids, holds, mask: assistantMask(text, spans, tokens, this.#definition, options.where) }
+    return { text, ids, holds, mask: assistantMask(text, learned, tokens, this.#definition, options.where) }
   }
 
   #template({ tools, where, training }: ChatOptions): ChatTemplate {

@@ -124,7 +124,7 @@ export interface WarningEvent {
   message: string
 }
 
-/** TRL's TrainOutput.metrics */
+/** TRL's TrainOutput.metrics: of this call, which in a resumed run is the rest of it; samples are the rows there were, not full batches */
 export interface TrainMetrics {
   trainRuntime: number
   trainSamplesPerSecond: number

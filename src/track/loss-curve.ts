@@ -4,11 +4,16 @@ import type { Point } from './curve.ts'
 import { lossCurveSvg } from './svg.ts'
 import type { Tracker } from './tracker.ts'
 
-export function lossCurve(path: string): Tracker {
+export function lossCurve(path: string): Tracker & { readonly drawn: boolean } {
   const train: Point[] = []
   const evaluation: Point[] = []
   let title = 'training loss'
+  let drawn = false
   return {
+    /** is there a file? not where nothing was logged */
+    get drawn() {
+      return drawn
+    },
     start({ runName, history }) {
       title = `training loss, ${runName}`
       for (const { step, loss, eval_loss: scored } of history) {
@@ -21,7 +26,9 @@ export function lossCurve(path: string): Tracker {
       if (event.type === 'eval') evaluation.push({ x: event.step, y: event.evalLoss })
     },
     end() {
-      if (train.length > 0) writeFileAtomic(path, lossCurveSvg({ title, train, evaluation }))
+      if (train.length === 0) return
+      writeFileAtomic(path, lossCurveSvg({ title, train, evaluation }))
+      drawn = true
     },
   }
 }

@@ -85,7 +85,7 @@ export function terminal(out: TextOutput, err: TextOutput, given: TerminalOption
     end(event) {
       if (live && last) out.write(`${CLEAR}${liveLine(run!, last, out.columns, style)}\n`)
       if (out.isTTY && options.curve !== false && curve.length > 2) out.write(`\n${plotted(curve, out.columns)}\n\n`)
-      out.write(`${closing(event, curve, style, options.resume)}\n`)
+      out.write(`${closing(event, run!.doneSteps, curve, style, options.resume)}\n`)
     },
     close() {
       // a run that fails leaves the line to what is said next
@@ -183,9 +183,10 @@ function plotted(curve: readonly Point[], columns: number): string {
   return ['loss', ...plot(curve, { width: Math.min(100, columns - 1), height: 8 })].join('\n')
 }
 
-function closing(event: EndEvent, curve: readonly Point[], style: Style, resume = '--resume_from_checkpoint'): string {
+/** Of a run that went on, of what it did since. */
+function closing(event: EndEvent, before: number, curve: readonly Point[], style: Style, resume = '--resume_from_checkpoint'): string {
   const { metrics, finished, stopped } = event
-  const done = `${count(event.step, 'step')} in ${seconds(metrics.trainRuntime)}, mean loss ${metrics.trainLoss.toFixed(4)}`
+  const done = `${count(event.step - before, before > 0 ? 'more step' : 'step')} in ${seconds(metrics.trainRuntime)}, mean loss ${metrics.trainLoss.toFixed(4)}`
   const [first, last] = [curve[0], curve.at(-1)]
   const fell = first && last && last.x > first.x ? `, from ${first.y.toFixed(4)} to ${last.y.toFixed(4)}` : ''
   if (finished) return style.good(`${done}${fell}`)

@@ -9,7 +9,7 @@ import type { LanguageModel } from '../engine/language-model.ts'
 import type { Optimizer } from '../engine/optimizer.ts'
 import { saveTrained } from '../engine/save.ts'
 import type { SavedBytes } from '../engine/store-chunks.ts'
-import { SaqrError } from '../error.ts'
+import { option, SaqrError, say } from '../error.ts'
 import { isObject, type JsonObject, readJsonObject, stringifyJson } from '../formats/json.ts'
 import { PEFT_PREFIX } from '../formats/peft/read.ts'
 import { readSafetensors } from '../formats/safetensors/read.ts'
@@ -31,8 +31,6 @@ export interface RunFacts {
   lastStep: { gradNorm: number; learningRate: number }
   /** since the last log */
   means: Means
-  /** sum of the losses of all steps */
-  totalLoss: number
   /** what the learning rate's schedule remembers of evaluations */
   schedule: Record<string, number>
 }
@@ -113,7 +111,17 @@ export interface Resumed {
 export function findCheckpoint(outputDir: string, resume: boolean | string | null): Resumed | null {
   if (!resume) return null
   const path = typeof resume === 'string' ? resume : checkpointsOf(outputDir).at(-1)?.path
-  if (path === undefined) return null
+  if (path === undefined) {
+    refuseForeign(outputDir)
+    return null
+  }
+  if (!existsSync(path)) {
+    const there = checkpointsOf(outputDir).at(-1)
+    throw new SaqrError(
+      'TRAIN_CHECKPOINT',
+      say`${option('resumeFromCheckpoint')} ${path}: there is no such folder. ${there ? say`The newest of ${outputDir} is ${there.path}; true takes that` : `Name a checkpoint-N folder that saqr saved; in ${outputDir} there is none`}.`,
+    )
+  }
   for (const name of [RUN, 'trainer_state.json', 'optimizer.safetensors']) {
     if (existsSync(join(path, name))) continue
     throw new SaqrError(
@@ -122,6 +130,16 @@ export function findCheckpoint(outputDir: string, resume: boolean | string | nul
     )
   }
   return { path, state: readTrainerState(path), facts: readFacts(join(path, RUN)) }
+}
+
+/** Where a run should go on, a checkpoint that another program saved is not passed over. @throws SaqrError TRAIN_CHECKPOINT */
+function refuseForeign(outputDir: string): void {
+  const foreign = existsSync(outputDir) ? readdirSync(outputDir).find((name) => NAME.test(name)) : undefined
+  if (foreign === undefined) return
+  throw new SaqrError(
+    'TRAIN_CHECKPOINT',
+    say`${join(outputDir, foreign)} has no ${RUN}: saqr saved none of the checkpoints there, and can’t go on from them. Leave ${option('resumeFromCheckpoint')} out to train anew, or open that folder as the model.`,
+  )
 }
 
 function readFacts(path: string): RunFacts {
@@ -152,7 +170,6 @@ function readFacts(path: string): RunFacts {
       learningRate: number(lastStep.learningRate, 'lastStep.learningRate'),
     },
     means: { sums: numbers(means.sums, 'means.sums'), weights: numbers(means.weights, 'means.weights') },
-    totalLoss: number(json.totalLoss, 'totalLoss'),
     schedule: numbers(json.schedule, 'schedule'),
   }
 }

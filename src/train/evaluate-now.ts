@@ -1,12 +1,17 @@
 /** An evaluation of its own, outside of a run. */
+import type { Example } from '../data/example.ts'
+import { type MemoryLimit, planBudget, storeBytes } from '../engine/budget.ts'
+import type { LanguageModel } from '../engine/language-model.ts'
+import { PassRunner } from '../engine/runner.ts'
 import { option, SaqrError, say } from '../error.ts'
+import type { ParameterLayout } from '../graph/layout.ts'
 import { checkPositions, checkVocabulary } from './check-rows.ts'
-import { evaluate } from './evaluate.ts'
-import type { Objective } from './objectives/objective.ts'
+import { bounds } from './data.ts'
+import { evalBatches, evaluate } from './evaluate.ts'
+import type { CutOptions, Objective } from './objectives/objective.ts'
 import type { TrainingOptions } from './options/config.ts'
 import type { CheckedInit } from './options/trainer-types.ts'
-import { prepareRun } from './run.ts'
-import { turnOn } from './turn.ts'
+import { turnToRead } from './turn.ts'
 
 /** TRL's metrics of an evaluation in camelCase: beside these evalEntropy and what else the objective measures */
 export interface EvalMetrics {
@@ -30,23 +35,61 @@ export async function evaluateNow(
   const { examples } = await objective.prepare(evalDataset, processingClass, o, { evaluation: true, formattingFunc, signal })
   checkPositions(examples, language.opened.model)
   checkVocabulary(examples, language.opened.model)
-  const endTurn = await turnOn(language, signal)
+  const endReading = await turnToRead(language, signal)
   try {
-    // these rows are trained on by nobody: how a training would cut them has no say
-    const options = { ...o, dataloaderDropLast: false }
-    const run = prepareRun({ objective, model: language, examples, evalExamples: examples, options, memory, goesOn: null })
+    const { runner, evalCut } = prepareEvaluation(objective, language, examples, o, memory)
     try {
+      const run = { objective, options: o, evalExamples: examples, evalRunner: runner, evalCut }
       const { evalLoss, metrics, evalRuntime, evalSamplesPerSecond, evalStepsPerSecond } = await evaluate(
-        { ...run, options: o },
+        run,
         { step: 0, numTokens: 0 },
         0,
         signal,
       )
       return { evalLoss, ...metrics, evalRuntime, evalSamplesPerSecond, evalStepsPerSecond }
     } finally {
-      run.dispose()
+      runner.dispose()
     }
   } finally {
-    endTurn()
+    endReading()
+  }
+}
+
+/** nothing is trained, or what is has its place already */
+const NOTHING: ParameterLayout = { scope: '', size: 0, entries: new Map(), ranges: [] }
+
+/** Passes without gradients, of a model that need not train anything. @throws SaqrError MEMORY_BUDGET, DATA_TOO_FEW_ROWS */
+function prepareEvaluation(
+  objective: Objective,
+  model: LanguageModel,
+  examples: readonly Example[],
+  o: TrainingOptions,
+  memory: MemoryLimit | null,
+): { runner: PassRunner; evalCut: CutOptions } {
+  evalBatches(examples, o)
+  const { device, choice } = model.opened
+  const layout = model.trained?.layout ?? NOTHING
+  const spec = {
+    model: model.opened.model,
+    adapter: model.adapter,
+    activation: choice.dtype,
+    layout,
+    score: objective.score,
+    gradients: false,
+  }
+  const { longest, stepTokens } = bounds(examples, o.perDeviceEvalBatchSize)
+  const { maxPassTokens, policy, full } = planBudget(device, {
+    spec,
+    memory,
+    store: storeBytes(model.recorder, layout, null, choice.doubleQuant),
+    longest,
+    stepTokens,
+    maxPassTokens: o.maxPassTokens,
+    lean: { base: choice.loadIn4bit, optimizer: true },
+  })
+  device.reserve(full.arena)
+  return {
+    runner: new PassRunner(device, { ...spec, policy }),
+    evalCut: { maxPassTokens, prefixSharing: o.prefixSharing, quantum: device.describe().tokenQuantum },
   }
 }

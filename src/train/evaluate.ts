@@ -7,8 +7,11 @@ import { addMeans, addScores, type ByMetric, meanOf, noMeans, noSums } from './o
 import { camel } from './options/field.ts'
 import type { Run } from './run.ts'
 
+/** What an evaluation takes of a run, or stands alone with. */
+export type Evaluation = Pick<Run, 'objective' | 'options' | 'evalExamples' | 'evalRunner' | 'evalCut'>
+
 export async function evaluate(
-  run: Run,
+  run: Evaluation,
   { step, numTokens }: { step: number; numTokens: number },
   epoch: number,
   signal?: AbortSignal,
@@ -45,7 +48,7 @@ export async function evaluate(
   }
 }
 
-async function score({ objective, evalRunner }: Run, batch: StepData, signal?: AbortSignal): Promise<ByMetric> {
+async function score({ objective, evalRunner }: Evaluation, batch: StepData, signal?: AbortSignal): Promise<ByMetric> {
   const sums = noSums(objective)
   for (const pass of batch.passes)
     addScores(sums, objective, batch, pass, await objective.run(evalRunner!, pass, { seed: 0, step: 0, lossScale: 0 }, signal))

@@ -5,7 +5,7 @@
  */
 
 import { collectGarbage } from '../engine/heap.ts'
-import { option, say } from '../error.ts'
+import { option, SaqrError, say } from '../error.ts'
 import { type EndEvent, type EvalEvent, type LogEvent, logEntry, type ProgressEvent, type SaveEvent } from '../track/events.ts'
 import { checkpointsOf, type Resumed, type RunFacts, removeOldCheckpoints, saveCheckpoint } from './checkpoint.ts'
 import { stepData } from './data.ts'
@@ -23,6 +23,10 @@ import { actionsAfter } from './timing.ts'
 interface Progress {
   /** optimizer steps done */
   step: number
+  /** of this call: its first step, rows and losses of its steps */
+  first: number
+  rows: number
+  losses: number
   numTokens: number
   totalFlos: number
   facts: RunFacts
@@ -39,6 +43,9 @@ export async function* trainLoop(
   const speed = new Speedometer(model.opened.device, model.opened.choice.dtype)
   const p: Progress = {
     step: resumed?.state.globalStep ?? 0,
+    first: resumed?.state.globalStep ?? 0,
+    rows: 0,
+    losses: 0,
     numTokens: resumed?.state.numInputTokensSeen ?? 0,
     totalFlos: resumed?.state.totalFlos ?? 0,
     facts: factsOf(run, resumed, outputDir),
@@ -56,6 +63,7 @@ export async function* trainLoop(
     if (run.memory !== null) collectGarbage()
     const write = (folder: string) => saveCheckpoint(folder, model, run.optimizer, stateOf(run, p), p.facts)
     const path = await write(outputDir).catch(async (error: unknown) => {
+      if (ofDevice(error)) throw error // no other folder helps
       throw await rescue(
         error,
         write,
@@ -70,6 +78,15 @@ export async function* trainLoop(
     const event = await evaluate(run, p, epochOf(run, p.step), signal)
     p.history.push(logEntry(event))
     return event
+  }
+
+  /** What a device refused is told with what there is to go on from. One that is lost gives nothing back: what it says then is the same again. */
+  const kept = async (failure: SaqrError): Promise<SaqrError> => {
+    if (p.step > tried)
+      await save().catch((error: unknown) => {
+        if (!ofDevice(error)) throw error
+      })
+    return withLast(failure, newest)
   }
 
   let finished = false
@@ -106,7 +123,8 @@ export async function* trainLoop(
       p.numTokens += data.rowTokens
       p.totalFlos += result.flops
       addMeans(p.facts.means, run.objective, data, result.sums)
-      p.facts.totalLoss += result.loss
+      p.rows += data.rows
+      p.losses += result.loss
       p.facts.due = actionsAfter({ step: p.step, steps, stepsPerEpoch: sampler.stepsPerEpoch }, o)
       speed.add(data, result.flops)
       const epoch = epochOf(run, p.step)
@@ -114,7 +132,7 @@ export async function* trainLoop(
     }
     finished = p.step >= steps && p.facts.due.length === 0
   } catch (error) {
-    if (!signal?.aborted) throw error
+    if (!signal?.aborted) throw ofDevice(error) ? await kept(error) : error
   } finally {
     // stopped, failed, or the reader of the events left: the last finished step is kept
     if (!finished && p.step > tried) onLeaving = await save()
@@ -124,12 +142,24 @@ export async function* trainLoop(
   yield end(run, p, started, finished, finished ? null : (newest?.path ?? null))
 }
 
+function ofDevice(error: unknown): error is SaqrError {
+  return error instanceof SaqrError && /^(DEVICE|MEMORY)_/.test(error.code)
+}
+
+/** The error, and what there is to go on from. */
+function withLast(error: SaqrError, newest: { path: string } | null): SaqrError {
+  const then = newest
+    ? say`The last checkpoint is whole: go on from there with ${option('resumeFromCheckpoint')} ${newest.path}.`
+    : say`No checkpoint had been written: ${option('saveSteps')} says how often one is.`
+  return new SaqrError(error.code, say`${error.said} ${then}`, { cause: error })
+}
+
 /** Of a new run, or of the one that goes on. */
 function factsOf({ cut, identity, objective, schedule, evalExamples }: Run, resumed: Resumed | null, outputDir: string): RunFacts {
   const now = { identity, maxPassTokens: cut.maxPassTokens, schedule: schedule.memory }
   if (resumed) return { ...resumed.facts, ...now, due: resumed.facts.due.filter((action) => action !== 'evaluate' || evalExamples) }
   const start = 1 + (checkpointsOf(outputDir).at(-1)?.start ?? 0)
-  return { ...now, start, due: [], lastStep: { gradNorm: 0, learningRate: 0 }, means: noMeans(objective), totalLoss: 0 }
+  return { ...now, start, due: [], lastStep: { gradNorm: 0, learningRate: 0 }, means: noMeans(objective) }
 }
 
 /** Means since the last log, which begin anew. */
@@ -164,9 +194,10 @@ function stateOf(run: Run, p: Progress): TrainerState {
   }
 }
 
+/** Of this call, as transformers has it: a resumed run doesn't count what was done before. */
 function end(run: Run, p: Progress, started: number, finished: boolean, stopped: string | null): EndEvent {
   const seconds = (performance.now() - started) / 1000
-  const { perDeviceTrainBatchSize, gradientAccumulationSteps } = run.options
+  const steps = p.step - p.first
   return {
     type: 'end',
     step: p.step,
@@ -174,10 +205,10 @@ function end(run: Run, p: Progress, started: number, finished: boolean, stopped:
     stopped,
     metrics: {
       trainRuntime: seconds,
-      trainSamplesPerSecond: (p.step * perDeviceTrainBatchSize * gradientAccumulationSteps) / seconds,
-      trainStepsPerSecond: p.step / seconds,
+      trainSamplesPerSecond: p.rows / seconds,
+      trainStepsPerSecond: steps / seconds,
       totalFlos: p.totalFlos,
-      trainLoss: p.facts.totalLoss / Math.max(1, p.step),
+      trainLoss: p.losses / Math.max(1, steps),
       epoch: epochOf(run, p.step),
     },
   }

@@ -5,7 +5,7 @@ import { type Budget, type MemoryLimit, planBudget, storeBytes } from '../engine
 import type { LanguageModel } from '../engine/language-model.ts'
 import { Optimizer } from '../engine/optimizer.ts'
 import { PassRunner } from '../engine/runner.ts'
-import { SaqrError } from '../error.ts'
+import { option, SaqrError, say } from '../error.ts'
 import { optimizerPlan } from '../graph/optimizer.ts'
 import type { EvalEvent, MemoryTable } from '../track/events.ts'
 import type { RunFacts } from './checkpoint.ts'
@@ -17,7 +17,8 @@ import type { CutOptions, Objective } from './objectives/objective.ts'
 import type { TrainingOptions } from './options/config.ts'
 import { camel } from './options/field.ts'
 import { is8bit, scheduleOptions } from './options/rules.ts'
-import { type Schedule, scheduleOf } from './schedule/schedule.ts'
+import { followsMetric, type Schedule, scheduleOf } from './schedule/schedule.ts'
+import { neverEvaluates } from './timing.ts'
 
 export interface RunRequest {
   objective: Objective
@@ -65,6 +66,11 @@ export function prepareRun(request: RunRequest): Run {
     dropLast: o.dataloaderDropLast,
   })
   const steps = sampler.totalSteps(o)
+  if (followsMetric(o.lrSchedulerType) && neverEvaluates(steps, sampler.stepsPerEpoch, o))
+    throw new SaqrError(
+      'OPTION_INVALID',
+      say`${option('lrSchedulerType')} ${o.lrSchedulerType} follows evaluations, and ${option('evalDelay')} ${o.evalDelay} is beyond the end of the run (${steps} steps): lower it`,
+    )
   const adamw = { beta1: o.adamBeta1, beta2: o.adamBeta2, eps: o.adamEpsilon, weightDecay: o.weightDecay, eightBit: is8bit(o.optim) }
   const spec = {
     model: model.opened.model,
@@ -86,6 +92,7 @@ export function prepareRun(request: RunRequest): Run {
     maxPassTokens: request.goesOn?.maxPassTokens ?? o.maxPassTokens,
     lean: { base: choice.loadIn4bit, optimizer: adamw.eightBit },
   })
+  device.limits() // measured the first time on this machine, while the memory for that is free
   device.reserve(budget.full.arena)
   const cut = {
     maxPassTokens: budget.maxPassTokens,

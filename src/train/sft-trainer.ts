@@ -7,7 +7,7 @@ import { saveTrained } from '../engine/save.ts'
 import { checkModelFolder } from '../engine/save-target.ts'
 import { option, SaqrError, say } from '../error.ts'
 import { tokenizerTexts } from '../formats/tokenizer-files.ts'
-import { filled, signal as signalCheck, take, takeOptions } from '../hub/arguments.ts'
+import { filled, take } from '../hub/arguments.ts'
 import { ensureWritableFolder } from '../hub/files.ts'
 import type { EndEvent, TrainEvent } from '../track/events.ts'
 import { jsonl } from '../track/jsonl.ts'
@@ -25,15 +25,16 @@ import type { TrainingOptions } from './options/config.ts'
 import { resolveObject } from './options/resolve.ts'
 import { renamed } from './options/retired.ts'
 import { checkTraining } from './options/rules.ts'
-import { argsFields, takeInit } from './options/trainer-init.ts'
+import { argsFields, takeInit, takeRun } from './options/trainer-init.ts'
 import type { CheckedInit, SFTTrainerInit } from './options/trainer-types.ts'
 import { prepareRun, type Run } from './run.ts'
 import { startEvent } from './start-event.ts'
+import { neverEvaluates } from './timing.ts'
 import { turnOn } from './turn.ts'
 
 export type { SFTTrainerInit } from './options/trainer-types.ts'
 
-const RUN = { signal: signalCheck }
+const NOT_EVALUATED = 'evalDataset has no effect without evalStrategy steps or epoch, but where evaluate() is called'
 
 /** TRL's TrainOutput */
 export interface TrainOutput {
@@ -47,7 +48,10 @@ export interface TrainOutput {
 }
 
 export interface TrainRequest {
-  /** Stops the run: it saves the last finished step and ends. Give it what your program aborts on Ctrl-C. */
+  /**
+   * Stops the run: it saves the last finished step and ends. Give it what your program aborts on Ctrl-C. Where it is aborted before the run
+   * has begun (while an earlier one still has the model, too), there is nothing to end: `train()` rejects with its reason, as `fetch` does.
+   */
   signal?: AbortSignal
 }
 
@@ -55,18 +59,18 @@ export class SFTTrainer {
   readonly #init: CheckedInit
   readonly #objective: Objective = sft
   readonly options: TrainingOptions
-  /** a line for each option that was accepted and has nothing left to do */
+  /** a line for each option that was accepted and has nothing to do */
   readonly notes: readonly string[]
 
   /** @throws SaqrError OPTION_… for options that can't be carried out, each by name */
   constructor(given: SFTTrainerInit) {
     const { init, values } = takeInit(given)
-    const { options, notes } = resolveObject(argsFields, values, renamed)
+    const { options, notes } = resolveObject(argsFields, values, renamed, { evalDataset: init.evalDataset !== null })
     checkTraining(options)
     if (!init.evalDataset && (options.evalStrategy !== 'no' || options.evalOnStart)) throw noEvalRows(options)
     this.#init = init
     this.options = options
-    this.notes = notes
+    this.notes = init.evalDataset && options.evalStrategy === 'no' && !options.evalOnStart ? [...notes, NOT_EVALUATED] : notes
   }
 
   /**
@@ -78,7 +82,7 @@ export class SFTTrainer {
    * const { stopped } = await trainer.train({ signal: stop.signal })
    */
   async train(request?: TrainRequest): Promise<TrainOutput> {
-    const { signal } = takeOptions(request, 'train', RUN)
+    const { signal } = takeRun(request, 'train')
     for await (const event of tracked(this.stream({ signal }), this.#trackers())) {
       if (event.type !== 'end') continue
       const { step, metrics, finished, stopped } = event
@@ -89,26 +93,36 @@ export class SFTTrainer {
 
   /** The same as events, from the first `next()` on; nothing is shown. Leaving the loop early saves as an abort does. */
   stream(request?: TrainRequest): AsyncGenerator<TrainEvent> {
-    return this.#events(takeOptions(request, 'stream', RUN).signal)
+    return this.#events(takeRun(request, 'stream').signal)
   }
 
   async *#events(signal: AbortSignal | undefined): AsyncGenerator<TrainEvent> {
     const outputDir = this.options.outputDir ?? 'trainer_output'
     const language = this.#init.model.language
     language.checkTrainable() // before any work
-    const endTurn = await turnOn(language, signal)
+    const turn = await turnOn(language, signal)
     try {
       if (language.adapter.config === null) checkModelFolder(language.opened, outputDir)
       ensureWritableFolder(outputDir)
       const unlock = lockFolder(outputDir)
       try {
         const events = this.#run(language, outputDir, signal)
-        yield* [this.options.reportTo].flat().includes('jsonl') ? tracked(events, [jsonl(join(outputDir, 'events.jsonl'))]) : events
+        const written = [this.options.reportTo].flat().includes('jsonl')
+          ? tracked(events, [jsonl(join(outputDir, 'events.jsonl'))])
+          : events
+        for await (const event of written) {
+          turn.pause()
+          try {
+            yield event
+          } finally {
+            await turn.goOn()
+          }
+        }
       } finally {
         unlock()
       }
     } finally {
-      endTurn()
+      turn.end()
     }
   }
 
@@ -141,6 +155,8 @@ export class SFTTrainer {
     try {
       const notes = [...this.notes, ...prepared.notes]
       const warnings = all.flatMap((rows) => [...rows.warnings, ...unusedRows(rows)])
+      if (neverEvaluates(run.steps, run.sampler.stepsPerEpoch, o))
+        warnings.push(`evalDelay ${o.evalDelay} is beyond the end of the run, so the evaluation rows are never scored`)
       if (resumed) {
         warnings.unshift(...checkSame(resumed, run.identity, o.maxPassTokens))
         if (resumed.state.globalStep >= run.steps && resumed.facts.due.length === 0) warnings.unshift(nothingLeft(resumed, run.steps))
@@ -160,7 +176,7 @@ export class SFTTrainer {
 
   /** The evaluation rows scored with the model as it is: TRL's metrics in camelCase. @throws SaqrError OPTION_INVALID without evalDataset */
   async evaluate(request?: { signal?: AbortSignal }): Promise<EvalMetrics> {
-    const { signal } = takeOptions(request, 'evaluate', RUN)
+    const { signal } = takeRun(request, 'evaluate')
     return evaluateNow(this.#objective, this.#init, this.options, signal)
   }
 

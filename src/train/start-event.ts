@@ -1,4 +1,5 @@
 /** What is known of a run before its first step. */
+import type { Example } from '../data/example.ts'
 import { predictSeconds, ratesOf } from '../engine/predict.ts'
 import { visiblePairs } from '../engine/runner.ts'
 import type { StartEvent } from '../track/events.ts'
@@ -41,11 +42,16 @@ export function startEvent(run: Run, outputDir: string, doneSteps: number, histo
 /** steps whose rows are laid out to tell what an epoch computes; more are taken to be like them */
 const SAMPLED = 64
 
+/** nothing predicts the first token of a sequence: it is no target in effect */
+function targetsOf({ targets, starts = Int32Array.of(0) }: Example): number {
+  return targets.reduce((n, t) => n + t, 0) - starts.reduce((n, at) => n + (targets[at] ?? 0), 0)
+}
+
 /** tokens of an epoch, and what sharing would save where it is off */
 function epochTotals(run: Run): Pick<StartEvent, 'rowTokens' | 'computedTokens' | 'targets' | 'sharing'> {
   const { objective, examples, sampler, cut, model } = run
   const rowTokens = examples.reduce((sum, { ids }) => sum + ids.length, 0)
-  const targets = examples.reduce((sum, { targets }) => sum + targets.reduce((n, t) => n + t, 0), 0)
+  const targets = examples.reduce((sum, example) => sum + targetsOf(example), 0)
   const sampled = { row: 0, kept: 0, shared: 0 }
   for (let step = 0; step < Math.min(SAMPLED, sampler.stepsPerEpoch); step++) {
     const data = stepData(objective, examples, sampler, step, cut)

@@ -72,13 +72,19 @@ export function readTrainerState(folder: string): Pick<TrainerState, 'globalStep
     }
     return value
   }
+  const whole = (key: string): number => {
+    const value = number(key)
+    if (!Number.isSafeInteger(value))
+      throw new SaqrError('TRAIN_CHECKPOINT', `${path}: ${key} must be a whole number, not ${value}: take another checkpoint`)
+    return value
+  }
   const history = json.log_history
   if (!Array.isArray(history) || !history.every(isObject)) {
     throw new SaqrError('TRAIN_CHECKPOINT', `${path}: log_history must be a list of objects: take another checkpoint`)
   }
   return {
-    globalStep: number('global_step'),
-    numInputTokensSeen: number('num_input_tokens_seen'),
+    globalStep: whole('global_step'),
+    numInputTokensSeen: whole('num_input_tokens_seen'),
     totalFlos: number('total_flos'),
     logHistory: history as Record<string, number>[],
   }

@@ -3,7 +3,7 @@ import type { Pass } from '../data/passes.ts'
 import { firstNonFinite } from '../engine/diagnose.ts'
 import { countFlops } from '../engine/predict.ts'
 import { visiblePairs } from '../engine/runner.ts'
-import { SaqrError } from '../error.ts'
+import { SaqrError, say } from '../error.ts'
 import type { StepData } from './data.ts'
 import { addScores, type ByMetric, noSums } from './objectives/objective.ts'
 import type { Run } from './run.ts'
@@ -16,20 +16,29 @@ export interface StepResult {
   sums: ByMetric
 }
 
-/** @param step from 0. @throws SaqrError TRAIN_NAN naming where a number stopped being one; trained tensors are then as before the step */
+/** @param step from 0. @throws SaqrError TRAIN_NAN naming where a number stopped being one, or DEVICE_…; trained tensors are then as before the step */
 export async function optimizerStep(run: Run, data: StepData, step: number, signal?: AbortSignal): Promise<StepResult> {
   const { runner, optimizer, objective, schedule, options: o } = run
   const inputs = inputsOf(run, data, step)
   const sums = noSums(objective)
   let flops = 0
   for (const pass of data.passes) {
-    addScores(sums, objective, data, pass, await objective.run(runner, pass, inputs, signal))
+    addScores(sums, objective, data, pass, await during(step, objective.run(runner, pass, inputs, signal)))
     if (!Number.isFinite(sums[objective.loss.name])) throw await notANumber(run, data, step, 'the loss')
     flops += passFlops(run, pass)
   }
-  const gradNorm = await optimizer.step(step + 1, schedule.rate(step), o.maxGradNorm)
+  const gradNorm = await during(step, optimizer.step(step + 1, schedule.rate(step), o.maxGradNorm))
   if (!Number.isFinite(gradNorm)) throw await notANumber(run, data, step, 'the gradient norm')
   return { loss: sums[objective.loss.name]! / data.normaliser, gradNorm, flops, sums }
+}
+
+/** What a device refuses in this step says so. */
+async function during<T>(step: number, work: Promise<T>): Promise<T> {
+  try {
+    return await work
+  } catch (cause) {
+    throw cause instanceof SaqrError ? new SaqrError(cause.code, say`step ${step + 1}: ${cause.said}`, { cause }) : cause
+  }
 }
 
 function inputsOf({ options: o }: Run, { normaliser }: StepData, step: number) {

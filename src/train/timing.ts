@@ -32,4 +32,9 @@ export function actionsAfter({ step, steps, stepsPerEpoch }: Timing, o: Training
   return [atSteps, atEpochs].flatMap((due) => ACTIONS.filter((action) => due[action]))
 }
 
+/** Is there no step after which the evaluation rows are scored, though they should be? */
+export function neverEvaluates(steps: number, stepsPerEpoch: number, o: Pick<TrainingOptions, 'evalStrategy' | 'evalDelay'>): boolean {
+  return o.evalStrategy !== 'no' && o.evalDelay > (o.evalStrategy === 'steps' ? steps : steps / stepsPerEpoch)
+}
+
 export const ACTIONS: readonly Action[] = ['log', 'evaluate', 'save']

@@ -1,15 +1,86 @@
-/** Runs of one model follow one another: they change the same tensors. */
+/**
+ * Runs of one model follow one another: they change the same tensors. While the reader of a run's events holds one, the run stands still
+ * between two steps, and who only reads the tensors (an evaluation) goes then.
+ */
 import { Turns } from '../devices/turns.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 
-const turns = new WeakMap<LanguageModel, Turns>()
+class RunTurns {
+  readonly queue = new Turns()
+  /** does the run whose turn it is stand still? */
+  #paused = false
+  readonly #reading = new Set<Promise<void>>()
+  readonly #waiting = new Set<() => void>()
 
-/** Waits for the runs before. Returns what ends this one's turn. Rejects with the signal's reason where that comes first. */
-export async function turnOn(model: LanguageModel, signal?: AbortSignal): Promise<() => void> {
-  let queue = turns.get(model)
-  if (!queue) turns.set(model, (queue = new Turns()))
-  return await new Promise((begin, reject) => {
+  pause(): void {
+    this.#paused = true
+    for (const begin of [...this.#waiting]) begin()
+  }
+
+  /** Waits for those who read. */
+  async goOn(): Promise<void> {
+    this.#paused = false
+    await Promise.all(this.#reading)
+  }
+
+  /** @returns what ends the reading */
+  async read(signal?: AbortSignal): Promise<() => void> {
+    if (!this.#paused) {
+      const next = new AbortController()
+      const either = signal ? AbortSignal.any([signal, next.signal]) : next.signal
+      const turn = take(this.queue, either)
+      const end = await new Promise<(() => void) | null>((resolve, reject) => {
+        const standsStill = () => {
+          next.abort()
+          resolve(null)
+        }
+        this.#waiting.add(standsStill)
+        turn.then(resolve, reject).finally(() => this.#waiting.delete(standsStill))
+      })
+      if (end) return end
+    }
+    let end = () => {}
+    const reading = new Promise<void>((resolve) => (end = resolve))
+    this.#reading.add(reading)
+    return () => {
+      this.#reading.delete(reading)
+      end()
+    }
+  }
+}
+
+const turns = new WeakMap<LanguageModel, RunTurns>()
+
+function turnsOf(model: LanguageModel): RunTurns {
+  let found = turns.get(model)
+  if (!found) turns.set(model, (found = new RunTurns()))
+  return found
+}
+
+/** a turn of the queue, and what ends it */
+function take(queue: Turns, signal?: AbortSignal): Promise<() => void> {
+  return new Promise((begin, reject) => {
     const work = () => new Promise<void>((end) => begin(() => end()))
     queue.take(work, signal).catch(reject)
   })
+}
+
+export interface RunTurn {
+  /** The run stands still: an event of it is out of its hands. */
+  pause(): void
+  /** It goes on, once nobody reads. */
+  goOn(): Promise<void>
+  end(): void
+}
+
+/** Waits for the runs before. Rejects with the signal's reason where that comes first. */
+export async function turnOn(model: LanguageModel, signal?: AbortSignal): Promise<RunTurn> {
+  const own = turnsOf(model)
+  const end = await take(own.queue, signal)
+  return { pause: () => own.pause(), goOn: () => own.goOn(), end }
+}
+
+/** Waits until no run changes the tensors: for its end, or for one that stands still. Returns what ends the reading. */
+export function turnToRead(model: LanguageModel, signal?: AbortSignal): Promise<() => void> {
+  return turnsOf(model).read(signal)
 }

@@ -68,6 +68,11 @@ describe('named', () => {
     [{ device: 'gpu' }, /device: expected auto, cpu, cuda, cuda:N, reference or an open device, not 'gpu'/],
     [{ maxSeqLength: '2048' }, /maxSeqLength: expected a whole number of at least 1 or null, not '2048'/],
     [{ loadIn16bit: true, loadIn4bit: true }, /loadIn16bit contradicts loadIn4bit/],
+    [{ fullFinetuning: true, loadIn4bit: true }, /fullFinetuning contradicts loadIn4bit: weights in 4 bits can’t be trained/],
+    [{ doubleQuant: true, loadIn4bit: false }, /doubleQuant has no effect without loadIn4bit: leave it out/],
+    [{ doubleQuant: true, loadIn16bit: true }, /doubleQuant has no effect/],
+    [{ doubleQuant: true, fullFinetuning: true }, /doubleQuant has no effect/],
+    [{ revision: 'v2' }, /revision v2 has no effect on a path: the files are taken as they lie there/],
   ])('fromPretrained(%j)', async (options, message) => {
     await expect(FastLanguageModel.fromPretrained(join(folder, 'model'), options as LoadOptions)).rejects.toThrow(message)
   })
@@ -80,10 +85,88 @@ describe('named', () => {
     [{ loraR: 8, r: 8 }, /loraR and r mean the same; keep the latter/],
     [{ useDora: true }, /useDora true is refused: DoRA is not supported yet; use plain LoRA or useRslora/],
     [{ loftqConfig: { loftqBits: 4 } }, /loftqConfig .* is refused: LoftQ is not supported yet/],
+    [{ layersPattern: 'layers' }, /layersPattern has no effect without layersToTransform: an adapter would be in every block/],
+    [{ layersToTransform: [0, 9] }, /layersToTransform names block 9; this model has 2, from 0 to 1/],
+    [{ excludeModules: ['v_porj'] }, /excludeModules names v_porj, .* did you mean v_proj\?/],
+    [{ targetModules: ['q_proj'], rankPattern: { v_proj: 4 } }, /rankPattern names v_proj, and no module that has an adapter is called so/],
+    [{ alphaPattern: { q_porj: 4 } }, /alphaPattern names q_porj, and no module/],
     [{ initLoraWeights: 'pissa' }, /initLoraWeights 'pissa' is refused/],
   ])('getPeftModel(%j)', (options, message) => {
     expect(() => FastLanguageModel.getPeftModel(model, options as PeftOptions)).toThrow(message)
   })
+
+  it('patterns and layers that mean something are taken', () => {
+    const options = { layersToTransform: [1], layersPattern: 'layers', excludeModules: ['o_proj'], rankPattern: { 'q.*': 4 } }
+    expect(FastLanguageModel.getPeftModel(model, { ...options, alphaPattern: { 'layers.1.self_attn.k_proj': 4 } })).toBeDefined()
+    expect(FastLanguageModel.getPeftModel(model, { layersPattern: null })).toBeDefined()
+  })
+
+  const trainer = (init: object) => new SFTTrainer({ model: peft, trainDataset: rows, ...init } as unknown as SFTTrainerInit)
+
+  it.each<[unknown, RegExp]>([
+    [
+      { resumeFromCheckpoint: true },
+      /^train takes a signal alone: resumeFromCheckpoint belongs to the trainer, .* args: \{ resumeFromCheckpoint: true \}/,
+    ],
+    [true, /resumeFromCheckpoint belongs to the trainer, .* args: \{ resumeFromCheckpoint: true \}/],
+    ['out/checkpoint-2', /args: \{ resumeFromCheckpoint: 'out\/checkpoint-2' \}/],
+    [{ maxSteps: 3 }, /maxSteps belongs to the trainer/],
+    [{ singal: null }, /train has no option singal: did you mean signal\?/],
+  ])('train(%j)', async (request, message) => {
+    await expect(trainer({}).train(request as never)).rejects.toThrow(message)
+  })
+
+  it('what has no effect on the way, in the notes; what has none for a program that evaluates is not told', () => {
+    expect(
+      trainer({ evalDataset: rows, args: { evalSteps: 2, perDeviceEvalBatchSize: 2, lrSchedulerType: 'constant', warmupSteps: 2 } }).notes,
+    ).toEqual([
+      'warmupSteps has no effect with this lrSchedulerType, which does not warm up',
+      'evalSteps has no effect without evalStrategy steps',
+      'evalDataset has no effect without evalStrategy steps or epoch, but where evaluate() is called',
+    ])
+    expect(trainer({ evalDataset: rows, args: { evalStrategy: 'epoch' } }).notes).toEqual([])
+  })
+
+  it.each<[unknown, object, RegExp]>([
+    ['a', { topP: 0.5, seed: 1 }, /^topP and seed have no effect without temperature or doSample: the likeliest token is always taken/],
+    ['a', { topK: 3, doSample: false }, /^topK has no effect/],
+    ['a', { doSample: true, temperature: 0 }, /^doSample true contradicts temperature 0, at which nothing is drawn/],
+    ['a', { doSample: false, temperature: 0.7 }, /^doSample false contradicts temperature 0\.7, at which tokens are drawn/],
+    [
+      'a',
+      { tools: [{ type: 'function' }] },
+      /^tools goes into a chat template, and the prompt does not: leave it out, or set chat to true/,
+    ],
+    [[{ role: 'user', content: 'a' }], { chat: false }, /^messages go into the chat template: leave chat false out/],
+    [[1, 2], { chat: true }, /^token ids are taken as they are: leave chat out/],
+    [[1, 2], { system: 'b' }, /^system goes into a chat template, and the prompt does not: leave it out, or give a text or messages/],
+  ])('generate(%j, %j)', async (prompt, options, message) => {
+    await expect(async () => {
+      for await (const _ of model.generate(prompt as string, options)) break
+    }).rejects.toThrow(message)
+  })
+
+  it('generate takes what says the same, and says why it ended', async () => {
+    const asked = async (options: object) => {
+      const answer = model.generate([1, 2, 3], { maxNewTokens: 2, ...options })
+      let next = await answer.next()
+      while (!next.done) next = await answer.next()
+      return next.value
+    }
+    for (const options of [
+      { topK: 0, topP: 1 },
+      { temperature: 0, topP: 0.5, seed: 1 },
+      { doSample: false, temperature: 0 },
+      { tools: [] },
+    ])
+      expect(['end', 'length']).toContain(await asked(options))
+    const { maxPositions } = model.language.opened.model
+    const long = model.generate(Array(maxPositions - 2).fill(1), { maxNewTokens: 50 })
+    let next = await long.next()
+    let pieces = 0
+    for (; !next.done; next = await long.next()) pieces++
+    expect([pieces <= 3, next.value]).toEqual([true, 'positions'])
+  }, 60_000)
 
   it('getPeftModel over an adapter: the same is there already, another is refused', () => {
     expect(FastLanguageModel.getPeftModel(peft, { r: 2, useGradientCheckpointing: true })).toBe(peft)

@@ -5,11 +5,11 @@ import { SaqrError } from '../../src/error.ts'
 import { distance, nearest } from '../../src/hub/nearest.ts'
 import { adapterConfig } from '../../src/train/options/adapter.ts'
 import { expected } from '../../src/train/options/expected.ts'
-import { camel, type InputOf } from '../../src/train/options/field.ts'
+import { camel, type InputOf, needing } from '../../src/train/options/field.ts'
 import { resolve, resolveObject } from '../../src/train/options/resolve.ts'
 import { checkSft, evalSteps, memoryLimit, precisionOf, stepsOf, targetModules } from '../../src/train/options/rules.ts'
 import { sizeInBytes } from '../../src/train/options/schemas.ts'
-import { configFields, type SFTConfig, type SftOptions, sftFields, type TrainingOptions } from '../../src/train/options/sft.ts'
+import { configFields, type SFTConfig, type SftOptions, sftFields, type TrainingOptions, trainerArgs } from '../../src/train/options/sft.ts'
 import { spelling } from '../../src/train/options/spelling.ts'
 
 type SftInput = InputOf<typeof sftFields>
@@ -59,7 +59,7 @@ describe('resolve', () => {
   })
 
   it('takes the last of several values', () => {
-    expect(resolve(sftFields, [...given({ lora_r: 8 }), ...given({ lora_r: 32 })]).options.loraR).toBe(32)
+    expect(resolve(sftFields, [...given({ seed: 8 }), ...given({ seed: 32 })]).options.seed).toBe(32)
   })
 
   it('says what a subsumed option is subsumed by', () => {
@@ -103,7 +103,9 @@ describe('what an option takes is said in words of its own', () => {
   /** one of each kind of schema in the tables, with a value that it can't hold */
   it.each([
     ['dataset_train_split', 5, 'a text'],
-    ['dataset_name', 5, 'a text'],
+    ['dataset_text_field', 5, 'a text'],
+    ['dataset_name', 5, 'a text that is not empty'],
+    ['output_dir', ' ', 'a text that is not empty'],
     ['use_peft', 'maybe', 'true or false'],
     ['bf16', 'maybe', 'true, false or none'],
     ['lora_r', 'many', 'a whole number of at least 1'],
@@ -122,7 +124,7 @@ describe('what an option takes is said in words of its own', () => {
     ['report_to', 7, 'none, jsonl or a list of them'],
     ['lora_target_modules', [1], 'a list of texts or a text'],
     ['lora_modules_to_save', 'lm_head', 'a list of texts or none'],
-    ['resume_from_checkpoint', 3, 'true, false or a text'],
+    ['resume_from_checkpoint', 3, 'true, false or a text that is not empty'],
     ['pad_to_multiple_of', 1.5, 'a whole number or a text'],
     ['trackio_static_space_id', true, 'a text or false'],
     ['activation_checkpointing_kwargs', 1, 'a mapping, or the path of a JSON file with one'],
@@ -182,6 +184,92 @@ describe('resolveObject', () => {
   })
 })
 
+describe('an option that needs others', () => {
+  const here = import.meta.dirname
+  const unset = Object.fromEntries(needing(sftFields).map(({ name, initial }) => [name, initial]))
+
+  /** option, a value, what it needs, the message without that: one for every option of the tables that needs something */
+  it.each<[string, unknown, Record<string, unknown>, string]>([
+    [
+      'lora_r',
+      8,
+      { use_peft: true },
+      'without --use_peft: all weights would be trained. Add --use_peft, or leave out what is an adapter’s',
+    ],
+    ['lora_alpha', 16, { use_peft: true }, 'without --use_peft: all weights'],
+    ['lora_dropout', 0.1, { use_peft: true }, 'without --use_peft: all weights'],
+    ['lora_target_modules', 'all-linear', { use_peft: true }, 'without --use_peft: all weights'],
+    ['lora_modules_to_save', ['lm_head'], { use_peft: true }, 'without --use_peft: all weights'],
+    ['use_rslora', true, { use_peft: true }, 'without --use_peft: all weights'],
+    ['train_bias', 'all', { use_peft: true }, 'without --use_peft: all weights'],
+    ['lora_r', 8, { model_name_or_path: 'owner/may-be-an-adapter' }, 'without --use_peft'],
+    ['model_revision', 'v2', { model_name_or_path: 'owner/name' }, 'on a path: the files are taken as they lie there'],
+    ['use_bnb_nested_quant', true, { load_in_4bit: true, use_peft: true }, 'without --load_in_4bit'],
+    ['dtype', 'auto', { bf16: false }, 'without --bf16 false'],
+    ['packing_strategy', 'wrapped', { packing: true }, 'without --packing'],
+    ['packing_strategy', 'wrapped', { eval_packing: true, eval_strategy: 'epoch' }, 'without --packing'],
+    ['eval_packing', false, { eval_strategy: 'epoch' }, 'without --eval_strategy steps or epoch'],
+    ['truncation_mode', 'keep_end', { max_length: 64 }, 'without --max_length, or on rows that are packed (--packing)'],
+    ['num_train_epochs', 2, { max_steps: -1 }, 'beside --max_steps'],
+    ['data_seed', 7, { train_sampling_strategy: 'random' }, 'without --train_sampling_strategy random'],
+    ['warmup_steps', 3, { lr_scheduler_type: 'linear' }, 'with this --lr_scheduler_type, which does not warm up'],
+    ['eval_steps', 2, { eval_strategy: 'steps' }, 'without --eval_strategy steps'],
+    ['per_device_eval_batch_size', 2, { eval_on_start: true }, 'without --eval_strategy steps or epoch'],
+    ['eval_delay', 2, { eval_strategy: 'epoch' }, 'without --eval_strategy steps or epoch'],
+    ['eval_dataset_name', 'rows.jsonl', { eval_strategy: 'epoch' }, 'without --eval_strategy steps or epoch'],
+    ['dataset_test_split', 'valid', { eval_strategy: 'epoch' }, 'without --eval_strategy steps or epoch'],
+    [
+      'metric_for_best_model',
+      'loss',
+      { eval_strategy: 'epoch', lr_scheduler_type: 'greedy' },
+      'without a --lr_scheduler_type that follows',
+    ],
+    ['logging_steps', 2, { logging_strategy: 'steps' }, 'without --logging_strategy steps'],
+    ['logging_steps', 2, { eval_strategy: 'steps' }, 'without --logging_strategy steps'],
+    ['save_steps', 2, { save_strategy: 'steps' }, 'without --save_strategy steps'],
+  ])('%s %j', (name, value, met, message) => {
+    covered.add(camel(name))
+    const others: Record<string, unknown> = {
+      ...{ model_name_or_path: here, max_steps: 4, lr_scheduler_type: 'constant', logging_strategy: 'no', save_strategy: 'no' },
+      ...{ train_sampling_strategy: 'sequential', max_length: null },
+    }
+    const told = (values: Record<string, unknown>) => {
+      try {
+        return resolve(sftFields, given(values)).notes.join('\n')
+      } catch (error) {
+        return (error as Error).message
+      }
+    }
+    expect(told({ ...others, [name]: value })).toContain(`--${name} has no effect ${message}`)
+    expect(told({ ...others, ...met, [name]: value })).not.toContain(`--${name} `)
+    expect(told({ ...others, [name]: unset[camel(name)] })).toBe('')
+  })
+
+  const covered = new Set<string>()
+  it('stands in that table', () => {
+    expect(
+      needing(sftFields)
+        .map(({ name }) => name)
+        .filter((name) => !covered.has(name)),
+    ).toEqual([])
+  })
+
+  it('is told with those that need the same, as its source writes it, and once', () => {
+    const { notes } = resolveObject(configFields, { evalDelay: 2, evalSteps: 3, evalPacking: true, perDeviceEvalBatchSize: 2 })
+    expect(notes).toEqual([
+      'evalPacking and perDeviceEvalBatchSize have no effect without evalStrategy steps or epoch',
+      'evalSteps has no effect without evalStrategy steps',
+      'evalDelay has no effect without evalStrategy steps or epoch',
+    ])
+    const yaml = [{ name: 'lora_r', value: 8, said: 'lora_r in run.yaml' }, ...given({ lora_alpha: 8 })]
+    expect(catching(() => resolve(sftFields, yaml)).message).toMatch(
+      /^lora_r in run\.yaml and --lora_alpha have no effect without --use_peft: all weights would be trained\./,
+    )
+    const args = trainerArgs(resolve(sftFields, given({ eval_steps: 2, warmup_steps: 3, lr_scheduler_type: 'constant' })).options)
+    expect(resolveObject(configFields, { ...args }).notes).toEqual([])
+  })
+})
+
 describe('adapter', () => {
   it('is what TRL and PEFT make of the options', () => {
     const config = (values: SftInput) => adapterConfig(resolveObject(sftFields, values).options)
@@ -218,6 +306,7 @@ describe('rules', () => {
     [{ model_name_or_path: null }, '--model_name_or_path'],
     [{ dataset_name: null }, '--dataset_name'],
     [{ packing: true, max_length: null }, '--packing needs --max_length'],
+    [{ eval_packing: true, max_length: null }, '--eval_packing needs --max_length'],
     [{ logging_steps: 0 }, '--logging_steps is 0; use --logging_strategy no'],
     [{ save_steps: 0 }, '--save_steps is 0; use --save_strategy no'],
     [{ use_cpu: true, device: 'cuda' }, '--use_cpu contradicts'],

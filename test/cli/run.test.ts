@@ -134,7 +134,7 @@ describe('saqr', () => {
       '\n  refuses adamw_torch_xla or adamw_torch_npu_fused: it is for other hardware',
     )
     expect((await saqr('sft', '--help', 'lora_r')).out).toBe(
-      '--lora_r N\n  rank of the adapter.\n  takes a whole number of at least 1\n  default: 16\n',
+      '--lora_r N\n  rank of the adapter.\n  takes a whole number of at least 1\n  default: 16\n  no effect without --use_peft\n',
     )
     // what is left out is told once
     expect((await saqr('sft', '--help', 'memory')).out).not.toContain('default: none')

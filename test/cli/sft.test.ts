@@ -126,6 +126,13 @@ describe('saqr sft', () => {
       out: '',
       err: `error OPTION_INVALID: ${first} is an adapter, which is trained on as it is; leave --use_peft out\n`,
     })
+    const again = [...args, '--model_name_or_path', first, '--max_steps', '1', '--output_dir', second]
+    const other = await saqr(...again, '--lora_r', '64', '--lora_alpha', '32', '--lora_target_modules', 'q_proj')
+    expect([other.code, other.out]).toEqual([1, ''])
+    expect(other.err).toMatch(
+      /^error OPTION_INVALID: .*first has an adapter already \(LoRA r 16\), of another --lora_r, --lora_target_modules: train it as it is, without them; or merge it/,
+    )
+    expect((await saqr(...again, '--lora_target_modules', 'all-linear')).code).toBe(0)
 
     const whole = join(folder, 'whole')
     const steps = [...args.slice(0, -2), ...lora, '--max_steps', '4', '--save_steps', '2', '--output_dir']
@@ -133,6 +140,30 @@ describe('saqr sft', () => {
     expect((await saqr(...steps, join(folder, 'resumed'), '--resume_from_checkpoint', join(whole, 'checkpoint-2'))).code).toBe(0)
     const weights = (out: string) => readFileSync(join(out, 'adapter_model.safetensors'))
     expect(weights(join(folder, 'resumed')).equals(weights(whole))).toBe(true)
+  })
+
+  it('tells once what has no effect, and names a curve only where there is one', async () => {
+    const out = join(folder, 'idle')
+    const run = ['sft', ...config(), ...lora, '--max_steps', '1', '--save_strategy', 'no', '--output_dir', out]
+    const idle = await saqr(...run, '--eval_steps', '2', '--warmup_steps', '3', '--lr_scheduler_type', 'constant')
+    expect(idle.err).toBe(
+      '--warmup_steps has no effect with this --lr_scheduler_type, which does not warm up\n--eval_steps has no effect without --eval_strategy steps\n',
+    )
+    expect(idle.out).not.toContain('no effect')
+    expect(idle.out).toContain(`\nsaved ${out}\ntry it`)
+    expect(existsSync(join(out, 'loss.svg'))).toBe(false)
+    expect((await saqr(...run, '--logging_steps', '1')).out).toContain(`saved ${out}, its loss curve in ${join(out, 'loss.svg')}\n`)
+  })
+
+  it('counts as targets what is scored: no first token of a row', async () => {
+    const out = join(folder, 'targets')
+    const run = ['sft', ...config(), ...lora, '--max_steps', '1', '--save_strategy', 'no', '--report_to', 'jsonl', '--output_dir', out]
+    for (const packing of [[], ['--packing'], ['--packing', '--packing_strategy', 'wrapped']]) {
+      await saqr(...run, ...packing)
+      const { rows, rowTokens, targets } = eventsOf(out).findLast((e) => e.type === 'start')!
+      // every token of these rows is learned; wrapped, rows see each other and a pack is one sequence
+      expect(rowTokens - targets).toBe(packing.includes('wrapped') ? rows : tinyRows().trimEnd().split('\n').length)
+    }
   })
 
   it('saves a checkpoint when it is stopped, says how to go on, and exits with 130', async () => {
@@ -164,6 +195,8 @@ describe('saqr sft', () => {
   it.each([
     [['--dataset_name', '/nowhere.json'], 'FORMAT_NOT_FOUND'],
     [['--model_name_or_path', '/nowhere'], 'FORMAT_NOT_FOUND'],
+    [['--lora_r', '8'], 'OPTION_INVALID: --lora_r has no effect without --use_peft: all weights would be trained'],
+    [['--dataset_config', 'x'], 'is a file and has no configurations, so there is no x'],
     [['--load_in_4bit'], 'OPTION_INVALID: the weights of a 4-bit base can’t be trained; add --use_peft'],
     [['--use_peft', '--memory', '1MB'], 'MEMORY_BUDGET'],
     [['--use_peft', '--lora_target_modules', 'nothing'], 'OPTION_MODULES'],
@@ -244,6 +277,14 @@ describe('saqr generate', () => {
     const drawn = (seed: string) => ask('--temperature', '1', '--seed', seed, 'the white falcon')
     expect((await drawn('1')).out).toBe((await drawn('1')).out)
     expect((await drawn('1')).out).not.toBe((await drawn('2')).out)
+  })
+
+  it('tells what is passed over', async () => {
+    expect((await ask('--prompt', 'the white', 'falcon', 'waits')).err).toBe(
+      'error OPTION_INVALID: there are two prompts, --prompt and the words falcon waits: keep one, in quotes where it has spaces\n',
+    )
+    expect((await ask('--top_k', '4', '--seed', '3', 'x')).err).toBe('--top_k and --seed have no effect without --temperature\n')
+    expect((await ask('--temperature', '1', '--top_k', '4', '--seed', '3', 'x')).err).toBe('')
   })
 
   it('has help of its own where training has another', async () => {

@@ -162,7 +162,9 @@ describe('terminal', () => {
     expect(out.text().split('\n')[0]).toBe('SmolLM2-135M: LoRA r 16 on 7 modules, 4.88 M of 139 M parameters')
     expect(out.text()).toContain('142,331 tokens, 120,000 to compute: rows share their beginnings')
     expect(out.text()).toContain('going on after step 4\na.json: 40 rows of text\n')
-    expect(out.text()).toContain('stopped after 8 steps in 1:15, mean loss 1.4000\ngo on with --resume_from_checkpoint out/checkpoint-8\n')
+    expect(out.text()).toContain(
+      'stopped after 4 more steps in 1:15, mean loss 1.4000\ngo on with --resume_from_checkpoint out/checkpoint-8\n',
+    )
   })
 })
 

@@ -65,6 +65,24 @@ describe('two trainers on one model', () => {
     expect(order).toEqual(['a start', 'a end', 'b start', 'b end', 'c start', 'c end'])
   })
 
+  it('and an evaluation goes while the reader of a run holds an event, and waits where it goes on', async () => {
+    const language = model()
+    const run = trainer('asked', { maxSteps: 3, evalStrategy: 'steps', evalSteps: 1 }, { language, evalDataset: evalRows })
+    const within: number[] = []
+    const own: number[] = []
+    let beside: Promise<unknown> | undefined
+    for await (const event of run.stream()) {
+      if (event.type === 'eval') own.push(event.evalLoss)
+      if (event.type === 'eval') within.push((await run.evaluate()).evalLoss)
+      if (event.type === 'start') beside = run.evaluate()
+    }
+    expect(within.length).toBe(3)
+    // an evaluation of its own is cut into passes of its own: f32 sums of the same numbers in another order
+    for (const [i, loss] of within.entries()) expect(Math.abs(loss - own[i]!)).toBeLessThan(1e-6 * own[i]!)
+    expect(await beside).toMatchObject({ evalLoss: expect.any(Number) })
+    expect((await run.evaluate()).evalLoss).toBe(within.at(-1))
+  })
+
   it('and the second, aborted while it waits, changes nothing', async () => {
     const language = model()
     const first = trainer('first', {}, { language }).stream()

@@ -36,7 +36,7 @@ export async function checkFaults(): Promise<void> {
   }
   note('20 rounds of load, train, dispose: bytes left behind', Math.max(...free) - free.at(-1)!, 0, `${free[0]} free at first`)
   const device = new CudaDevice()
-  await expectError('an arena larger than the card', /GiB free, too little for the arena \(\d+/, () => device.reserve(2 ** 45))
+  await expectError('an arena larger than the card', /GiB free of \d.*, too little for the arena \(\d+/, () => device.reserve(2 ** 45))
   const drawn = draw(cases.find((c) => c.op.name === 'embed')!, 'f32')
   const abort = new AbortController()
   abort.abort(new Error('stopped by the user'))
@@ -50,7 +50,11 @@ export async function checkFaults(): Promise<void> {
   )
   const ids = Object.keys(recorded.uploads)[0]!
   const wrong = { ...recorded.uploads, [ids]: new Int32Array(recorded.uploads[ids]!.length / 4).fill(2 ** 30) }
-  await expectError("a kernel's fault", /Step 0 of the plan, embed of case \(.+ × .+\): .*illegal memory access/, () =>
+  await expectError("a kernel's fault", /embed of case \(.+ × .+; op 0 of the plan\): .*illegal memory access/, () =>
     device.run([{ plan: loaded, segment: 'all' }], wrong),
   )
+  await expectError('a card that is lost', /this process can't use the card any more/i, () =>
+    device.readStore(recorded.stored[0]!.tensor.name),
+  )
+  device.dispose() // which hides nothing and throws nothing
 }

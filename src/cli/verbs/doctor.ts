@@ -1,22 +1,31 @@
 /** `saqr doctor`: what this machine has, where it was found, and what it can do at most. */
 import { freemem, totalmem } from 'node:os'
+import { z } from 'zod'
 import { CpuDevice } from '../../devices/cpu/device.ts'
 import { Card } from '../../devices/cuda/card.ts'
 import { Compiler, cacheFolder, targetOf } from '../../devices/cuda/compiler.ts'
+import { versionName } from '../../devices/cuda/driver.ts'
 import { candidates, type LibraryName, openLibrary } from '../../devices/cuda/libraries.ts'
 import type { Limits } from '../../devices/device.ts'
 import { SaqrError } from '../../error.ts'
 import { bytes, short } from '../../track/numbers.ts'
 import { honoured } from '../../train/options/field.ts'
-import { flag } from '../../train/options/schemas.ts'
+import { described, flag } from '../../train/options/schemas.ts'
 import { sftFields } from '../../train/options/sft.ts'
 import { spelling } from '../../train/options/spelling.ts'
+import { installCuda } from '../install-cuda.ts'
 import { defineVerb } from '../verb.ts'
 import { version } from '../version.ts'
 
 const fields = {
   json: honoured(flag, false, 'print it as JSON'),
   probe: honoured(flag, true, 'measure the limits (about a second a device)'),
+  install_cuda: honoured(
+    described(z.union([z.boolean(), z.string()]), 'nothing, or 12 or 13', (value) => typeof value === 'boolean' || /^1[23]$/.test(value)),
+    false,
+    'fetch NVIDIA’s NVRTC and cuBLAS (it asks first), so that a card can train where only a driver is installed; with a number (12 or 13), those for drivers of that CUDA version, also on a machine without one',
+  ),
+  yes: honoured(flag, false, 'with --install_cuda: fetch without asking; NVIDIA’s licence is accepted by it'),
 }
 
 /** One thing that was looked for. */
@@ -31,9 +40,14 @@ export const doctor = defineVerb({
   name: 'doctor',
   summary: 'show what this machine has to train on, and how fast it is at most',
   usage: '[options]',
+  examples: ['saqr doctor', 'saqr doctor --install_cuda', 'saqr doctor --install_cuda 13 --yes'],
   fields,
   themes: [{ title: 'Options', fields }],
   async run({ options, io }) {
+    if (options.installCuda !== false) {
+      const major = options.installCuda === true ? undefined : Number(options.installCuda)
+      if (!(await installCuda(major, options.yes, io))) return 1
+    }
     const findings = [host(), look('cpu', () => cpu(options.probe)), ...cuda()]
     if (options.json) io.out.write(`${JSON.stringify(findings, null, 2)}\n`)
     else for (const { name, ok, lines } of findings) io.out.write(page(name, ok, lines))
@@ -85,7 +99,7 @@ function cuda(): Finding[] {
       newest = Math.floor(found.driverVersion / 1000)
       const memory = found.memory()
       return [
-        `${found.name}, ${targetOf(found.arch)}, ${found.multiprocessors} multiprocessors, driver for CUDA ${found.driverVersion / 1000}`,
+        `${found.name}, ${targetOf(found.arch)}, ${found.multiprocessors} multiprocessors, driver for CUDA ${versionName(found.driverVersion)}`,
         `${bytes(memory.total)} of memory, ${bytes(memory.free)} free`,
       ]
     } finally {

@@ -4,7 +4,8 @@ import { z } from 'zod'
 import { openDevice } from '../../devices/open.ts'
 import { option, SaqrError, say } from '../../error.ts'
 import { generate as pieces } from '../../generate/generate.ts'
-import { honoured } from '../../train/options/field.ts'
+import type { Need } from '../../hub/need.ts'
+import { beside, honoured } from '../../train/options/field.ts'
 import { count, optionalFlag, optionalText } from '../../train/options/schemas.ts'
 import { sftFields } from '../../train/options/sft.ts'
 import { openForGeneration } from '../load.ts'
@@ -32,12 +33,13 @@ const prompt = {
   chat: honoured(optionalFlag, null, 'put the prompt into the chat template as a user’s message; default: where the model has one'),
   system: honoured(optionalText, null, 'system message before the prompt, where it goes into the chat template'),
 }
+const DRAWN: Need = { met: (o) => o.temperature !== 0, unless: say`without ${option('temperature')}` }
 const sampling = {
   max_new_tokens: honoured(count, 256, 'tokens at the most'),
   temperature: honoured(z.number().min(0), 0, '0: always the likeliest token; else tokens are drawn at this temperature'),
-  top_k: honoured(z.int().min(0), 0, 'draw from this many likeliest tokens; 0: all'),
-  top_p: honoured(z.number().positive().max(1), 1, 'draw from the likeliest tokens that hold this probability together'),
-  seed: honoured(z.int().min(0), 0, 'of the draws; the same seed draws the same text'),
+  top_k: beside(DRAWN, honoured(z.int().min(0), 0, 'draw from this many likeliest tokens; 0: all')),
+  top_p: beside(DRAWN, honoured(z.number().positive().max(1), 1, 'draw from the likeliest tokens that hold this probability together')),
+  seed: beside(DRAWN, honoured(z.int().min(0), 0, 'of the draws; the same seed draws the same text')),
 }
 
 export const generate = defineVerb({
@@ -58,13 +60,22 @@ export const generate = defineVerb({
   async run({ options, words, io }) {
     if (options.modelNameOrPath === null)
       throw new SaqrError('OPTION_INVALID', say`no model: name a Hub id, a folder or a .gguf file with ${option('modelNameOrPath')}`)
+    if (options.prompt !== null && words.length > 0)
+      throw new SaqrError(
+        'OPTION_INVALID',
+        say`there are two prompts, ${option('prompt')} and the words ${words.join(' ')}: keep one, in quotes where it has spaces`,
+      )
     const text = options.prompt ?? (words.length > 0 ? words.join(' ') : await standardInput())
     const opened = await openDevice(options.useCpu ? 'cpu' : options.device)
     try {
       const { language, tokenizer, notes } = await openForGeneration(options.modelNameOrPath, options, opened, io)
       for (const note of notes) io.err.write(`${note}\n`)
-      for await (const piece of pieces(language, tokenizer, text, { ...options, signal: io.signal })) io.out.write(piece)
+      const answer = pieces(language, tokenizer, text, { ...options, signal: io.signal })
+      let next = await answer.next()
+      for (; !next.done; next = await answer.next()) io.out.write(next.value)
       io.out.write('\n')
+      if (next.value === 'positions')
+        io.err.write(`the text ends where the model’s ${language.opened.model.maxPositions} positions end, short of what was asked for\n`)
       return 0
     } finally {
       opened.dispose()

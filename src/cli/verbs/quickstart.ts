@@ -21,7 +21,7 @@ import { tracked } from '../../track/tracker.ts'
 import { adapterConfig } from '../../train/options/adapter.ts'
 import { honoured } from '../../train/options/field.ts'
 import { resolveObject } from '../../train/options/resolve.ts'
-import { count, optionalText, text } from '../../train/options/schemas.ts'
+import { count, name, optionalName } from '../../train/options/schemas.ts'
 import { sftFields } from '../../train/options/sft.ts'
 import { SFTTrainer } from '../../train/sft-trainer.ts'
 import { openForGeneration } from '../load.ts'
@@ -32,9 +32,9 @@ import { INTERRUPTED } from '../run.ts'
 import { defineVerb, type Io } from '../verb.ts'
 
 const fields = {
-  model: honoured(optionalText, null, 'Hub id, folder or .gguf file; default: the small model that comes with saqr'),
-  dataset: honoured(optionalText, null, 'rows with answers, as a file, folder or Hub id; default: the task that comes with saqr'),
-  output_dir: honoured(text, 'quickstart', 'folder for adapter, merged model and loss curve'),
+  model: honoured(optionalName, null, 'Hub id, folder or .gguf file; default: the small model that comes with saqr'),
+  dataset: honoured(optionalName, null, 'rows with answers, as a file, folder or Hub id; default: the task that comes with saqr'),
+  output_dir: honoured(name, 'quickstart', 'folder for adapter, merged model and loss curve'),
   num_train_epochs: honoured(z.number().positive(), 3, 'times that all rows are gone through'),
   batch_size: honoured(count, 16, 'rows of an optimizer step'),
   learning_rate: honoured(z.number().min(0), 2e-3, 'highest learning rate'),

@@ -52,7 +52,8 @@ export const sft = defineVerb({
         memory: options.memory,
       })
       const outputDir = options.outputDir ?? 'trainer_output'
-      const trackers = [terminal(io.out, io.err, { plain: options.disableTqdm === true }), lossCurve(join(outputDir, 'loss.svg'))]
+      const curve = lossCurve(join(outputDir, 'loss.svg'))
+      const trackers = [terminal(io.out, io.err, { plain: options.disableTqdm === true }), curve]
       let last: SaveEvent | undefined
       for await (const event of tracked(trainer.stream({ signal: io.signal }), trackers)) {
         if (event.type === 'save') last = event
@@ -62,7 +63,7 @@ export const sft = defineVerb({
         await saveModel(language, outputDir, last?.step === event.step ? last.path : null)
       }
       io.out.write(
-        `saved ${outputDir}, its loss curve in ${join(outputDir, 'loss.svg')}\ntry it: saqr generate --model_name_or_path ${outputDir} "…"\n`,
+        `saved ${outputDir}${curve.drawn ? `, its loss curve in ${join(outputDir, 'loss.svg')}` : ''}\ntry it: saqr generate --model_name_or_path ${outputDir} "…"\n`,
       )
       return 0
     } finally {

@@ -18,36 +18,42 @@ export interface Pinned {
   bytes: Uint8Array
 }
 
+/** CUresult of a machine that has a driver and no card: none is visible, or the library is the toolkit's stand-in for a driver */
+const NO_CARD = [100, 34]
+
 export class Card {
-  readonly driver = new Driver()
+  readonly driver: Driver
   readonly name: string
   /** compute capability: 90 */
   readonly arch: number
   readonly multiprocessors: number
   /** CUDA version the driver supports: 13000 is 13.0 */
   readonly driverVersion: number
+  /** bytes of memory it has */
+  readonly capacity: number
   readonly stream: bigint
   readonly #device: number
   readonly #context: bigint
   #staging: Pinned | undefined
+  /** bytes of each allocation, by address */
+  readonly #held = new Map<bigint, number>()
 
-  /** @throws SaqrError DEVICE_CUDA_MISSING without a driver or a card */
-  constructor(ordinal = 0) {
-    const { driver } = this
+  /** @throws SaqrError DEVICE_CUDA_MISSING without a driver or a card, DEVICE_CUDA_DRIVER for a driver that can't be used */
+  constructor(ordinal = 0, driver = new Driver()) {
+    this.driver = driver
     const status = driver.raw.init(0) as number
-    const count = status === 0 ? driver.int('deviceCount') : 0
-    if (ordinal >= count) {
-      const why = status === 0 ? `${count} CUDA cards are visible` : driver.error('init', status).message
+    if (status !== 0 && !NO_CARD.includes(status))
       throw new SaqrError(
-        'DEVICE_CUDA_MISSING',
-        say`There is no CUDA card ${ordinal} (${why}): check nvidia-smi, or use the CPU with ${option('device')} cpu.`,
+        'DEVICE_CUDA_DRIVER',
+        say`The NVIDIA driver can't be used (${driver.words('init', status)}): check nvidia-smi, restart the machine if the driver was just updated, or use the CPU with ${option('device')} cpu.`,
       )
-    }
+    const count = status === 0 ? driver.int('deviceCount') : 0
+    if (ordinal >= count) throw missing(ordinal, count)
     this.#device = driver.int('deviceGet', ordinal)
     const name = new Uint8Array(256)
     driver.call('deviceName', name, name.length, this.#device)
     this.name = new TextDecoder().decode(name.subarray(0, name.indexOf(0)))
-    this.driverVersion = driver.int('driverVersion')
+    this.driverVersion = driver.version
     this.arch = this.#attribute('major') * 10 + this.#attribute('minor')
     this.multiprocessors = this.#attribute('multiprocessors')
     if (this.arch < OLDEST) {
@@ -56,9 +62,23 @@ export class Card {
         `${this.name} has compute capability ${this.arch / 10}; saqr needs ${OLDEST / 10} (Turing) or later.`,
       )
     }
-    this.#context = driver.result('contextRetain', this.#device)
+    this.#context = this.#retain()
     driver.call('contextSet', this.#context)
+    this.capacity = this.memory().total
     this.stream = driver.result('streamCreate', NON_BLOCKING)
+  }
+
+  #retain(): bigint {
+    try {
+      return this.driver.result('contextRetain', this.#device)
+    } catch (cause) {
+      if (!(cause instanceof SaqrError) || cause.code !== 'MEMORY_REFUSED') throw cause
+      throw new SaqrError(
+        'MEMORY_REFUSED',
+        `${this.name} has not even the memory free to be opened: others hold it (nvidia-smi lists them). ${cause.message}`,
+        { cause },
+      )
+    }
   }
 
   #attribute(name: keyof typeof ATTRIBUTE): number {
@@ -71,20 +91,31 @@ export class Card {
     return { free: Number(out[0][0]), total: Number(out[1][0]) }
   }
 
-  /** @throws SaqrError MEMORY_REFUSED, which names `what` and what the card has free */
+  /** @throws SaqrError MEMORY_REFUSED, which names `what`, what the card has free and who holds the rest */
   alloc(bytes: number, what: string): bigint {
     const out = new BigUint64Array(1)
-    const status = this.driver.raw.alloc(out, Math.max(bytes, 256)) as number
-    if (status === 0) return out[0]!
-    const free = (this.memory().free / 2 ** 30).toFixed(2)
-    throw new SaqrError(
+    const size = Math.max(bytes, 256)
+    const status = this.driver.raw.alloc(out, size) as number
+    if (status !== 0) throw this.#refused(bytes, what, this.driver.error('alloc', status))
+    this.#held.set(out[0]!, size)
+    return out[0]!
+  }
+
+  #refused(bytes: number, what: string, cause: SaqrError): SaqrError {
+    if (cause.code !== 'MEMORY_REFUSED') return cause
+    const { free, total } = this.memory()
+    const own = [...this.#held.values()].reduce((sum, n) => sum + n, 0)
+    return new SaqrError(
       'MEMORY_REFUSED',
-      `${this.name} has ${free} GiB free, too little for ${what} (${(bytes / 2 ** 30).toFixed(2)} GiB): ${this.driver.error('alloc', status).message}`,
+      say`${this.name} has ${gib(free)} free of ${gib(total)}, too little for ${what} (${gib(bytes)}): this run holds ${gib(own)}, other processes and the driver ${gib(total - free - own)} (nvidia-smi lists them). Free some, or give a smaller ${option('memory')}. ${cause.said}`,
+      { cause },
     )
   }
 
   free(address: bigint): void {
-    if (address) this.driver.call('free', address)
+    if (!address) return
+    this.#held.delete(address)
+    this.driver.release('free', address)
   }
 
   pin(bytes: number): Pinned {
@@ -93,7 +124,7 @@ export class Card {
   }
 
   unpin(memory: Pinned): void {
-    this.driver.call('hostFree', memory.address)
+    this.driver.release('hostFree', memory.address)
   }
 
   synchronize(): void {
@@ -138,4 +169,17 @@ export class Card {
     this.driver.raw.streamDestroy(this.stream)
     this.driver.raw.contextRelease(this.#device)
   }
+}
+
+const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(2)} GiB`
+
+function missing(ordinal: number, count: number): SaqrError {
+  const { CUDA_VISIBLE_DEVICES: visible } = process.env
+  const asked = ordinal === 0 && count === 0 ? 'There is no CUDA card' : `There is no CUDA card ${ordinal}`
+  const are = count === 0 ? 'none is visible' : count === 1 ? 'one is visible, cuda:0' : `${count} are visible, cuda:0 to cuda:${count - 1}`
+  const hidden = visible === undefined ? '' : `; CUDA_VISIBLE_DEVICES is set to '${visible}'`
+  return new SaqrError(
+    'DEVICE_CUDA_MISSING',
+    say`${asked}: ${are}${hidden}. ${visible === undefined ? 'Check nvidia-smi' : 'Unset it or name the cards in it'}, or use the CPU with ${option('device')} cpu.`,
+  )
 }

@@ -1,7 +1,6 @@
 /** CUDA C++ to machine code for one card with NVRTC, kept on disk by the hash of source, options and compiler. */
 import { createHash } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
-import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { SaqrError } from '../../error.ts'
@@ -9,6 +8,7 @@ import { makeFolder } from '../../hub/files.ts'
 import { attrsHeader, type CudaSource } from '../../ops/cuda-launch.ts'
 import { ops } from '../../ops/generated/ops.ts'
 import { callAsync, type ForeignFunction } from '../ffi.ts'
+import { cacheFolder as userCache } from '../limits.ts'
 import { openLibrary } from './libraries.ts'
 
 const FUNCTIONS = {
@@ -48,7 +48,7 @@ export function readSource({ name, url }: CudaSource): CudaText {
 }
 
 export function cacheFolder(): string {
-  return join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'saqr', 'cuda')
+  return join(userCache(), 'cuda')
 }
 
 export class Compiler {

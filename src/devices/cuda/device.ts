@@ -19,9 +19,11 @@ import {
   type Turn,
 } from '../device.ts'
 import { callAsync } from '../ffi.ts'
+import { limitsOf } from '../limits.ts'
 import { Turns } from '../turns.ts'
 import { Card, type Pinned } from './card.ts'
 import { Compiler } from './compiler.ts'
+import { versionName } from './driver.ts'
 import { Kernels } from './kernels.ts'
 import { Launcher } from './launcher.ts'
 import { measure } from './limits.ts'
@@ -56,7 +58,6 @@ export class CudaDevice implements Device {
   readonly #finished: bigint
   #arenaBytes = 0
   #inputs: Pinned | undefined
-  #limits: Limits | undefined
   /** bytes that the arena grows to before the next run */
   #wanted = 0
   readonly #turns = new Turns()
@@ -69,36 +70,40 @@ export class CudaDevice implements Device {
   /** what the last run took of the host: uploads and launches */
   hostSeconds = 0
 
-  /** @throws SaqrError DEVICE_CUDA_MISSING (no driver or card), DEVICE_CUDA_LIBRARY (no NVRTC or cuBLASLt) */
+  /** @throws SaqrError DEVICE_CUDA_MISSING (no driver or card), DEVICE_CUDA_DRIVER (too old), DEVICE_CUDA_LIBRARY (no NVRTC or cuBLASLt) */
   constructor(options: CudaOptions = {}) {
     this.card = new Card(options.ordinal)
-    this.#compiler = new Compiler(Math.floor(this.card.driverVersion / 1000))
-    this.matmuls = new Matmuls(this.card)
-    this.#kernels = new Kernels(this.card, this.#compiler)
-    this.#launcher = new Launcher(this.card, this.#kernels, this.matmuls)
-    this.#store = new CudaStore(this.card)
-    this.#finished = this.card.driver.result('eventCreate', 2)
+    try {
+      this.#compiler = new Compiler(Math.floor(this.card.driverVersion / 1000))
+      this.matmuls = new Matmuls(this.card)
+      this.#kernels = new Kernels(this.card, this.#compiler)
+      this.#launcher = new Launcher(this.card, this.#kernels, this.matmuls)
+      this.#store = new CudaStore(this.card)
+      this.#finished = this.card.driver.result('eventCreate', 2)
+    } catch (error) {
+      this.card.dispose() // nothing is left open on it
+      throw error
+    }
   }
 
   describe(): DeviceDescription {
     const { name, arch, multiprocessors, driverVersion } = this.card
-    const driver = `${Math.floor(driverVersion / 1000)}.${(driverVersion % 1000) / 10}`
     return {
       kind: 'cuda',
-      label: `${name}, ${multiprocessors} multiprocessors, sm_${arch}, driver for CUDA ${driver}, NVRTC ${this.#compiler.version}`,
+      label: `${name}, ${multiprocessors} multiprocessors, sm_${arch}, driver for CUDA ${versionName(driverVersion)}, NVRTC ${this.#compiler.version}`,
       threads: 1,
       tokenQuantum: 128,
       passTokens: PASS_TOKENS,
       reach: REACH,
       overhead: OVERHEAD,
+      memory: this.card.capacity,
       scratch: (node) => scratchOf(node, this.card),
     }
   }
 
-  /** The first call measures them, a few tenths of a second. */
   limits({ anew = false }: { anew?: boolean } = {}): Limits {
-    if (anew) this.#limits = undefined
-    return (this.#limits ??= measure(this.card, this.matmuls))
+    const { name, multiprocessors, driverVersion } = this.card
+    return limitsOf(`cuda, ${name}, ${multiprocessors}, ${driverVersion}`, () => measure(this.card, this.matmuls), anew)
   }
 
   /** Enqueues launches outside of any plan, for measurements. */
@@ -226,7 +231,10 @@ export class CudaDevice implements Device {
       throw error
     }
     this.hostSeconds = (performance.now() - start) / 1e3
-    await this.#done()
+    await this.#done().catch((cause: unknown) => {
+      const segments = items.map(({ segment }) => segment)
+      throw plan.explainGraphs(segments, cause)
+    })
   }
 
   async #runSteps(plan: CudaPlan, from: number, to: number): Promise<void> {
@@ -296,11 +304,11 @@ export class CudaDevice implements Device {
     this.#turns.refuse(disposed())
     for (const plan of [...this.#plans]) plan.dispose()
     this.#turns.whenFree(() => {
-      this.card.synchronize()
+      this.card.driver.release('streamSynchronize', this.card.stream)
       this.#store.dispose()
       this.card.free(this.#places.arena)
       if (this.#inputs) this.card.unpin(this.#inputs)
-      this.card.driver.call('eventDestroy', this.#finished)
+      this.card.driver.release('eventDestroy', this.#finished)
       this.#launcher.dispose()
       this.matmuls.dispose()
       this.#kernels.dispose()

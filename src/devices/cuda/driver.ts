@@ -1,6 +1,6 @@
 /** The driver API: its functions bound, its errors as exceptions. */
-import { SaqrError } from '../../error.ts'
-import type { ForeignFunction } from '../ffi.ts'
+import { option, SaqrError, say } from '../../error.ts'
+import type { ForeignFunction, Library } from '../ffi.ts'
 import { openDriver } from './libraries.ts'
 
 /** Handles and addresses are 64-bit integers here; results come back through `void*` to a typed array. */
@@ -53,13 +53,35 @@ const FUNCTIONS = {
 export type DriverFunction = keyof typeof FUNCTIONS
 
 const OUT_OF_MEMORY = 2
+/**
+ * CUresult after which every later call of the process fails too: the driver is shut down, the card is gone or failed (46, 101, 214, 220), or a
+ * kernel broke the context (700 … 719 but for 701, 704, 705, 708, 712, 713, which refuse one call)
+ */
+const LOST = new Set([4, 46, 101, 214, 220, 700, 702, 709, 710, 714, 715, 716, 717, 718, 719, 721, 999])
+/** CUDA 12.0 came with R525 */
+const OLDEST = { version: 12000, name: '12.0', driver: 525 }
+
+/** 12040 -> 12.4 */
+export const versionName = (version: number) => `${Math.floor(version / 1000)}.${Math.floor((version % 1000) / 10)}`
 
 export class Driver {
   /** the raw functions; they return a status */
   readonly raw: Record<DriverFunction, ForeignFunction>
+  /** CUDA version it supports: 13000 is 13.0 */
+  readonly version: number
+  /** the card can't be used any more */
+  lost = false
 
-  constructor() {
-    const library = openDriver()
+  /** @throws SaqrError DEVICE_CUDA_MISSING without a driver, DEVICE_CUDA_DRIVER where it is too old */
+  constructor(library: Library = openDriver()) {
+    const version = new Int32Array(1)
+    // asked before the others are looked up: an older driver doesn't have them all
+    if (library.func(FUNCTIONS.driverVersion)(version) === 0 && version[0]! < OLDEST.version)
+      throw new SaqrError(
+        'DEVICE_CUDA_DRIVER',
+        say`The NVIDIA driver is for CUDA ${versionName(version[0]!)}; saqr needs one for CUDA ${OLDEST.name} or later (driver ${OLDEST.driver}). Update it (https://www.nvidia.com/drivers), or use the CPU with ${option('device')} cpu.`,
+      )
+    this.version = version[0]!
     this.raw = Object.fromEntries(Object.entries(FUNCTIONS).map(([key, signature]) => [key, library.func(signature)])) as typeof this.raw
   }
 
@@ -67,6 +89,13 @@ export class Driver {
   call(name: DriverFunction, ...args: unknown[]): void {
     const status = this.raw[name](...args) as number
     if (status !== 0) throw this.error(name, status)
+  }
+
+  /** A call that gives something back: of a card that is lost there is nothing left to give. */
+  release(name: DriverFunction, ...args: unknown[]): void {
+    const status = this.raw[name](...args) as number
+    const error = status === 0 ? undefined : this.error(name, status)
+    if (error && !this.lost) throw error
   }
 
   /** the 64-bit result that a function writes through its first argument */
@@ -83,14 +112,22 @@ export class Driver {
   }
 
   error(name: DriverFunction, status: number): SaqrError {
+    const words = this.words(name, status)
+    if (status === OUT_OF_MEMORY) return new SaqrError('MEMORY_REFUSED', words)
+    if (!LOST.has(status)) return new SaqrError('DEVICE_CUDA', words)
+    this.lost = true
+    return new SaqrError(
+      'DEVICE_CUDA_LOST',
+      `${words}. This process can't use the card any more: start it anew; nvidia-smi says how the card is.`,
+    )
+  }
+
+  /** what the driver says of a status */
+  words(name: DriverFunction, status: number): string {
     const text = (which: 'errorName' | 'errorText') => {
       const out: (string | null)[] = [null]
       return this.raw[which](status, out) === 0 ? out[0] : `error ${status}`
     }
-    const entry = /cu\w+/.exec(FUNCTIONS[name])![0]
-    return new SaqrError(
-      status === OUT_OF_MEMORY ? 'MEMORY_REFUSED' : 'DEVICE_CUDA',
-      `${entry}: ${text('errorText')} (${text('errorName')})`,
-    )
+    return `${/cu[A-Z]\w+/.exec(FUNCTIONS[name])![0]}: ${text('errorText')} (${text('errorName')})`
   }
 }

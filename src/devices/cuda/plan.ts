@@ -1,5 +1,5 @@
 /** A plan on the card: its steps as launches on fixed addresses, its segments as captured graphs. */
-import { SaqrError } from '../../error.ts'
+import { SaqrError, say } from '../../error.ts'
 import type { Plan, PlanStep, PlanTensor, Segment } from '../../graph/plan.ts'
 import { complete } from '../../ops/attrs.ts'
 import type { Card as CardFacts, CudaOp, CudaSource, CudaStep, CudaTensor, Launch } from '../../ops/cuda-launch.ts'
@@ -135,7 +135,14 @@ export class CudaPlan implements LoadedPlan {
     const step = this.plan.steps[index]!
     const shape = (t: PlanTensor | null) => (t ? `${t.rows} × ${t.cols} ${this.plan.buffers[t.buffer]!.dtype}` : '–')
     const shapes = `${step.inputs.map(shape).join(', ')} -> ${step.outputs.map(shape).join(', ')}`
-    return new SaqrError(cause.code, `Step ${index} of the plan, ${step.op} of ${step.name} (${shapes}): ${cause.message}`, { cause })
+    return new SaqrError(cause.code, say`${step.op} of ${step.name} (${shapes}; op ${index} of the plan): ${cause.said}`, { cause })
+  }
+
+  /** What failed while segments ran as graphs: the driver tells it at the end, and not of which op. */
+  explainGraphs(segments: readonly string[], cause: unknown): unknown {
+    if (!(cause instanceof SaqrError)) return cause
+    const names = [...new Set(segments)].join(', ')
+    return new SaqrError(cause.code, say`one of the ${this.plan.steps.length} ops of ${names}: ${cause.said}`, { cause })
   }
 
   /** Runs steps one by one, waiting for each: an error names its step. */
@@ -197,7 +204,7 @@ export class CudaPlan implements LoadedPlan {
   }
 
   #dropGraphs(): void {
-    for (const graph of this.#graphs.values()) this.#card.driver.call('executableDestroy', graph)
+    for (const graph of this.#graphs.values()) this.#card.driver.release('executableDestroy', graph)
     this.#graphs.clear()
   }
 
@@ -216,7 +223,7 @@ export class CudaPlan implements LoadedPlan {
     this.#disposed = true
     this.#forget(() => {
       this.#dropGraphs()
-      for (const event of this.#events.splice(0)) this.#card.driver.call('eventDestroy', event)
+      for (const event of this.#events.splice(0)) this.#card.driver.release('eventDestroy', event)
     })
   }
 }

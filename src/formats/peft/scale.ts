@@ -20,7 +20,12 @@ export function loraScale(config: Patterns, path: string): number {
 
 /** The first key, a regular expression, that matches the path from its start or from a dot on, to its end. */
 function lookUp(patterns: Record<string, number>, path: string, field: string): number | undefined {
-  return Object.entries(patterns).find(([key]) => compile(key, field).test(path))?.[1]
+  return Object.entries(patterns).find(([key]) => isMeant(key, path, field))?.[1]
+}
+
+/** does a key of rank_pattern or alpha_pattern mean this module? */
+export function isMeant(key: string, path: string, field: string): boolean {
+  return compile(key, field).test(path)
 }
 
 /** A repeated group that repeats something itself: it may take longer than anyone waits to find that it does not match. */

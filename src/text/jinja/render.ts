@@ -1,6 +1,7 @@
 /** Statements to text. */
 import type { Expr, MacroNode, Stmt, Target } from './ast.ts'
 import { Evaluator } from './evaluate.ts'
+import { messagesIn } from './provenance.ts'
 import { nothing, type Reads, Scope } from './scope.ts'
 import { str } from './text.ts'
 import { type CallArgs, Callable, Dict, equal, fail, iterate, Namespace, Tuple, Undefined, type Value } from './values.ts'
@@ -14,6 +15,8 @@ export type Span = readonly [number, number]
 export class Renderer extends Evaluator {
   /** what `{% generation %}` blocks wrote */
   readonly spans: Span[] = []
+  /** of each span, the messages it is made of */
+  readonly writers: number[][] = []
   /** a `{% generation %}` block stands in something that is not printed as it is (a macro, a variable, a filter, another such block) */
   generationIsHidden = false
   #text = ''
@@ -84,15 +87,29 @@ export class Renderer extends Evaluator {
     const start = this.#text.length
     if (this.#captures > 0) this.generationIsHidden = true
     this.#captures++
-    this.#run(body, new Scope(scope))
+    const [, reads] = this.provenance.apart(() => this.#run(body, new Scope(scope)))
+    this.provenance.add(reads)
     this.#captures--
-    this.spans.push([start, this.#text.length])
+    this.#span(start, reads)
   }
 
   #mark(begins: boolean): undefined {
     if (this.#captures > 0) this.generationIsHidden = true
+    else if (begins) this.provenance.begin()
     if (begins) this.#began = this.#text.length
-    else this.spans.push([this.#began, this.#text.length])
+    else this.#span(this.#began, this.#captures > 0 ? nothing : this.provenance.end())
+  }
+
+  #span(start: number, reads: Reads): undefined {
+    this.spans.push([start, this.#text.length])
+    const by = messagesIn(reads)
+    this.writers.push(by.length > 0 ? by : this.#goingOn())
+  }
+
+  /** What is the same for every message, as the end of a turn, belongs to the message before it, unless another was looked at since. */
+  #goingOn(): number[] {
+    const last = Number(this.provenance.last ?? -1)
+    return this.writers.at(-1)?.includes(last) ? [last] : []
   }
 
   #setBlock({ target, filters, body }: Extract<Stmt, { type: 'setBlock' }>, scope: Scope): undefined {

@@ -1,5 +1,11 @@
 /** The adapter that the options of `saqr sft` ask for, in PEFT's terms. */
+import { isDeepStrictEqual } from 'node:util'
+import { Message, option, SaqrError, say } from '../../error.ts'
 import { type AdapterConfig, loraConfig } from '../../formats/peft/config.ts'
+import { noEffect, unmet } from '../../hub/need.ts'
+import { needing } from './field.ts'
+import { lora } from './lora.ts'
+import { own } from './own.ts'
 import { targetModules } from './rules.ts'
 import type { SftOptions } from './sft.ts'
 
@@ -21,4 +27,42 @@ export function adapterConfig(o: SftOptions): AdapterConfig | null {
     targetModules: typeof modules === 'string' ? modules : [...modules],
     modulesToSave: o.loraModulesToSave,
   })
+}
+
+const OPTIONS = needing({ ...lora, train_bias: own.train_bias })
+
+/** PEFT's names of the options that have others there */
+const PEFT_NAMES: Readonly<Record<string, keyof AdapterConfig>> = {
+  loraR: 'r',
+  trainBias: 'bias',
+  loraTargetModules: 'targetModules',
+  loraModulesToSave: 'modulesToSave',
+}
+
+/**
+ * Options of an adapter, held against the model that was found: its own adapter, or null.
+ * @throws SaqrError OPTION_INVALID where they would be passed over
+ */
+export function checkAdapterOptions(o: SftOptions, adapter: AdapterConfig | null, name: string): void {
+  if (adapter !== null) {
+    const asked: Readonly<Record<string, unknown>> = { ...adapterConfig({ ...o, usePeft: true }) }
+    const given = OPTIONS.filter((one) => !isDeepStrictEqual(o[one.name as keyof SftOptions], one.initial))
+    const keys = given.map((one) => PEFT_NAMES[one.name] ?? one.name)
+    refuseOther(adapter, Object.fromEntries(keys.map((key) => [key, asked[key]])), name)
+  } else
+    for (const [need, names] of unmet(OPTIONS, { ...o, modelNameOrPath: null /* it is no adapter */ }))
+      throw new SaqrError('OPTION_INVALID', noEffect(need, names))
+}
+
+/** Of what has an adapter already: the same one is there, another would come instead of it. @throws SaqrError OPTION_INVALID */
+export function refuseOther(adapter: AdapterConfig, given: Readonly<Record<string, unknown>>, name: string): void {
+  const ordered = (value: unknown) => (Array.isArray(value) ? value.toSorted() : value)
+  const other = Object.entries(given)
+    .filter(([key, value]) => key in adapter && !isDeepStrictEqual(ordered(value), ordered(adapter[key as keyof AdapterConfig])))
+    .map(([key]) => say`${option(key)}`)
+  if (other.length === 0) return
+  throw new SaqrError(
+    'OPTION_INVALID',
+    say`${name} has an adapter already (LoRA r ${adapter.r}), of another ${Message.join(other, ', ')}: train it as it is, without them; or merge it (savePretrainedMerged) and begin a new one over the result`,
+  )
 }

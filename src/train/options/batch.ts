@@ -2,7 +2,8 @@
 
 import { z } from 'zod'
 import { option, say } from '../../error.ts'
-import { honoured, refused, subsumed } from './field.ts'
+import { beside, honoured, refused, subsumed } from './field.ts'
+import { NO_STEPS, RANDOM_ORDER } from './needs.ts'
 import { count, described, flag, optionalText, texts } from './schemas.ts'
 
 export const batch = {
@@ -12,14 +13,17 @@ export const batch = {
     1,
     'micro-batches of an optimizer step; how a step is cut into passes is the planner’s business',
   ),
-  num_train_epochs: honoured(z.number().positive(), 3, 'times that all rows are gone through; parts of an epoch are fine'),
+  num_train_epochs: beside(
+    NO_STEPS,
+    honoured(z.number().positive(), 3, 'times that all rows are gone through; parts of an epoch are fine'),
+  ),
   max_steps: honoured(
     described(z.int(), '-1 (unset) or a whole number of at least 1', (n) => n === -1 || n > 0),
     -1,
     'optimizer steps; -1: as many as num_train_epochs need',
   ),
   seed: honoured(z.int().min(0), 42, 'of everything random: adapter, dropout, order of rows'),
-  data_seed: honoured(z.int().min(0).nullable(), null, 'of the order of rows; default: seed'),
+  data_seed: beside(RANDOM_ORDER, honoured(z.int().min(0).nullable(), null, 'of the order of rows; default: seed')),
   train_sampling_strategy: honoured(z.enum(['random', 'sequential']), 'random', 'order of rows in an epoch', {
     group_by_length: 'it saves padding, and saqr does not pad; use random',
     batch_rebalance: 'it saves padding and balances devices; saqr does not pad and trains on one; use random',

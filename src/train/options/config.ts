@@ -17,9 +17,9 @@ export interface SFTConfig {
   maxLength?: number | null
   /** Lay several rows into packs of maxLength tokens, which then count as rows of the batch; default: false. */
   packing?: boolean
-  /** Bfd: best fit decreasing, long rows cut; bfd_split: what is cut off is packed too; wrapped: cut anywhere, rows see each other; default: bfd. */
+  /** Bfd: best fit decreasing, long rows cut; bfd_split: what is cut off is packed too; wrapped: cut anywhere, rows see each other; default: bfd; no effect without packing. */
   packingStrategy?: 'bfd' | 'bfd_split' | 'wrapped'
-  /** Packing of the evaluation rows; default: as packing. */
+  /** Packing of the evaluation rows; default: as packing; no effect without evalStrategy steps or epoch. */
   evalPacking?: boolean | null
   /** Learn completions only; default: for rows with prompt and completion. */
   completionOnlyLoss?: boolean | null
@@ -27,7 +27,7 @@ export interface SFTConfig {
   assistantOnlyLoss?: boolean
   /** Token that ends a turn or a row; default: the tokenizer’s. */
   eosToken?: string | null
-  /** Which end of a too long row stays; default: keep_start. */
+  /** Which end of a too long row stays; default: keep_start; no effect without maxLength, or on rows that are packed (packing). */
   truncationMode?: 'keep_start' | 'keep_end'
   /** Not supported, and accepted only where it asks for nothing: rows are drawn at random in each epoch already; leave it out. */
   shuffleDataset?: false
@@ -45,13 +45,13 @@ export interface SFTConfig {
   perDeviceTrainBatchSize?: number
   /** Micro-batches of an optimizer step; how a step is cut into passes is the planner’s business; default: 1. */
   gradientAccumulationSteps?: number
-  /** Times that all rows are gone through; parts of an epoch are fine; default: 3. */
+  /** Times that all rows are gone through; parts of an epoch are fine; default: 3; no effect beside maxSteps. */
   numTrainEpochs?: number
   /** Optimizer steps; -1: as many as numTrainEpochs need; default: -1. */
   maxSteps?: number
   /** Of everything random: adapter, dropout, order of rows; default: 42. */
   seed?: number
-  /** Of the order of rows; default: seed. */
+  /** Of the order of rows; default: seed; no effect without trainSamplingStrategy random. */
   dataSeed?: number | null
   /** Order of rows in an epoch; default: random. */
   trainSamplingStrategy?: 'random' | 'sequential'
@@ -103,7 +103,7 @@ export interface SFTConfig {
   lrSchedulerType?: 'linear' | 'cosine' | 'cosine_with_restarts' | 'polynomial' | 'constant' | 'constant_with_warmup' | 'inverse_sqrt' | 'reduce_lr_on_plateau' | 'cosine_with_min_lr' | 'cosine_warmup_with_min_lr' | 'warmup_stable_decay' | 'greedy'
   /** Arguments of lrSchedulerType by the names transformers has, such as num_cycles, min_lr_rate or num_decay_steps; default: null. */
   lrSchedulerKwargs?: Record<string, unknown> | string | null
-  /** Steps in which the learning rate rises from 0; below 1, a share of all steps; default: 0. */
+  /** Steps in which the learning rate rises from 0; below 1, a share of all steps; default: 0; no effect with this lrSchedulerType, which does not warm up. */
   warmupSteps?: number
   /** Negative log-likelihood; logits are never held whole (so chunked_nll is the same); default: nll. */
   lossType?: 'nll' | 'chunked_nll'
@@ -149,7 +149,7 @@ export interface SFTConfig {
   torchEmptyCacheSteps?: number | null
   /** When metrics are logged; default: steps. */
   loggingStrategy?: 'no' | 'steps' | 'epoch'
-  /** Steps between two logs; below 1, a share of all steps; default: 10. */
+  /** Steps between two logs; below 1, a share of all steps; default: 10; no effect without loggingStrategy steps. */
   loggingSteps?: number
   /** Log the first step too; default: false. */
   loggingFirstStep?: boolean
@@ -179,11 +179,11 @@ export interface SFTConfig {
   trackioStaticSpaceId?: string | false | null
   /** When the evaluation rows are scored; default: no. */
   evalStrategy?: 'no' | 'steps' | 'epoch'
-  /** Steps between two evaluations; default: loggingSteps; below 1, a share of all steps. */
+  /** Steps between two evaluations; default: loggingSteps; below 1, a share of all steps; no effect without evalStrategy steps. */
   evalSteps?: number | null
-  /** Rows whose mean loss is one term of eval_loss; default: 8. */
+  /** Rows whose mean loss is one term of eval_loss; default: 8; no effect without evalStrategy steps or epoch. */
   perDeviceEvalBatchSize?: number
-  /** Steps, or with evalStrategy epoch epochs, before the first evaluation; default: 0. */
+  /** Steps, or with evalStrategy epoch epochs, before the first evaluation; default: 0; no effect without evalStrategy steps or epoch. */
   evalDelay?: number
   /** Evaluate before the first step too; default: false. */
   evalOnStart?: boolean
@@ -201,7 +201,7 @@ export interface SFTConfig {
   batchEvalMetrics?: boolean
   /** Not supported, and accepted only where it asks for nothing: not supported yet; every checkpoint-N of output_dir can be opened as a model. */
   loadBestModelAtEnd?: false
-  /** Evaluated metric that the schedules reduce_lr_on_plateau and greedy follow; default: loss. */
+  /** Evaluated metric that the schedules reduce_lr_on_plateau and greedy follow; default: loss; no effect without a lrSchedulerType that follows a metric (reduce_lr_on_plateau, greedy). */
   metricForBestModel?: string | null
   /** Accepted, though there is nothing left for it to do: only load_best_model_at_end and save_strategy best read it, and those are refused. */
   greaterIsBetter?: boolean | null
@@ -215,7 +215,7 @@ export interface SFTConfig {
   outputDir?: string | null
   /** When a checkpoint is saved; default: steps. */
   saveStrategy?: 'no' | 'steps' | 'epoch'
-  /** Steps between two checkpoints; below 1, a share of all steps; default: 500. */
+  /** Steps between two checkpoints; below 1, a share of all steps; default: 500; no effect without saveStrategy steps. */
   saveSteps?: number
   /** Checkpoints that stay; older ones are deleted; default: null. */
   saveTotalLimit?: number | null
@@ -322,9 +322,9 @@ export interface TrainingOptions {
   maxLength: number | null
   /** Lay several rows into packs of maxLength tokens, which then count as rows of the batch; default: false. */
   packing: boolean
-  /** Bfd: best fit decreasing, long rows cut; bfd_split: what is cut off is packed too; wrapped: cut anywhere, rows see each other; default: bfd. */
+  /** Bfd: best fit decreasing, long rows cut; bfd_split: what is cut off is packed too; wrapped: cut anywhere, rows see each other; default: bfd; no effect without packing. */
   packingStrategy: 'bfd' | 'bfd_split' | 'wrapped'
-  /** Packing of the evaluation rows; default: as packing. */
+  /** Packing of the evaluation rows; default: as packing; no effect without evalStrategy steps or epoch. */
   evalPacking: boolean | null
   /** Learn completions only; default: for rows with prompt and completion. */
   completionOnlyLoss: boolean | null
@@ -332,19 +332,19 @@ export interface TrainingOptions {
   assistantOnlyLoss: boolean
   /** Token that ends a turn or a row; default: the tokenizer’s. */
   eosToken: string | null
-  /** Which end of a too long row stays; default: keep_start. */
+  /** Which end of a too long row stays; default: keep_start; no effect without maxLength, or on rows that are packed (packing). */
   truncationMode: 'keep_start' | 'keep_end'
   /** Rows of a micro-batch; default: 8. */
   perDeviceTrainBatchSize: number
   /** Micro-batches of an optimizer step; how a step is cut into passes is the planner’s business; default: 1. */
   gradientAccumulationSteps: number
-  /** Times that all rows are gone through; parts of an epoch are fine; default: 3. */
+  /** Times that all rows are gone through; parts of an epoch are fine; default: 3; no effect beside maxSteps. */
   numTrainEpochs: number
   /** Optimizer steps; -1: as many as numTrainEpochs need; default: -1. */
   maxSteps: number
   /** Of everything random: adapter, dropout, order of rows; default: 42. */
   seed: number
-  /** Of the order of rows; default: seed. */
+  /** Of the order of rows; default: seed; no effect without trainSamplingStrategy random. */
   dataSeed: number | null
   /** Order of rows in an epoch; default: random. */
   trainSamplingStrategy: 'random' | 'sequential'
@@ -368,7 +368,7 @@ export interface TrainingOptions {
   lrSchedulerType: 'linear' | 'cosine' | 'cosine_with_restarts' | 'polynomial' | 'constant' | 'constant_with_warmup' | 'inverse_sqrt' | 'reduce_lr_on_plateau' | 'cosine_with_min_lr' | 'cosine_warmup_with_min_lr' | 'warmup_stable_decay' | 'greedy'
   /** Arguments of lrSchedulerType by the names transformers has, such as num_cycles, min_lr_rate or num_decay_steps; default: null. */
   lrSchedulerKwargs: Record<string, unknown> | string | null
-  /** Steps in which the learning rate rises from 0; below 1, a share of all steps; default: 0. */
+  /** Steps in which the learning rate rises from 0; below 1, a share of all steps; default: 0; no effect with this lrSchedulerType, which does not warm up. */
   warmupSteps: number
   /** Negative log-likelihood; logits are never held whole (so chunked_nll is the same); default: nll. */
   lossType: 'nll' | 'chunked_nll'
@@ -378,7 +378,7 @@ export interface TrainingOptions {
   useCpu: boolean
   /** When metrics are logged; default: steps. */
   loggingStrategy: 'no' | 'steps' | 'epoch'
-  /** Steps between two logs; below 1, a share of all steps; default: 10. */
+  /** Steps between two logs; below 1, a share of all steps; default: 10; no effect without loggingStrategy steps. */
   loggingSteps: number
   /** Log the first step too; default: false. */
   loggingFirstStep: boolean
@@ -390,21 +390,21 @@ export interface TrainingOptions {
   disableTqdm: boolean | null
   /** When the evaluation rows are scored; default: no. */
   evalStrategy: 'no' | 'steps' | 'epoch'
-  /** Steps between two evaluations; default: loggingSteps; below 1, a share of all steps. */
+  /** Steps between two evaluations; default: loggingSteps; below 1, a share of all steps; no effect without evalStrategy steps. */
   evalSteps: number | null
-  /** Rows whose mean loss is one term of eval_loss; default: 8. */
+  /** Rows whose mean loss is one term of eval_loss; default: 8; no effect without evalStrategy steps or epoch. */
   perDeviceEvalBatchSize: number
-  /** Steps, or with evalStrategy epoch epochs, before the first evaluation; default: 0. */
+  /** Steps, or with evalStrategy epoch epochs, before the first evaluation; default: 0; no effect without evalStrategy steps or epoch. */
   evalDelay: number
   /** Evaluate before the first step too; default: false. */
   evalOnStart: boolean
-  /** Evaluated metric that the schedules reduce_lr_on_plateau and greedy follow; default: loss. */
+  /** Evaluated metric that the schedules reduce_lr_on_plateau and greedy follow; default: loss; no effect without a lrSchedulerType that follows a metric (reduce_lr_on_plateau, greedy). */
   metricForBestModel: string | null
   /** Folder for checkpoints and the trained model; default: trainer_output. */
   outputDir: string | null
   /** When a checkpoint is saved; default: steps. */
   saveStrategy: 'no' | 'steps' | 'epoch'
-  /** Steps between two checkpoints; below 1, a share of all steps; default: 500. */
+  /** Steps between two checkpoints; below 1, a share of all steps; default: 500; no effect without saveStrategy steps. */
   saveSteps: number
   /** Checkpoints that stay; older ones are deleted; default: null. */
   saveTotalLimit: number | null

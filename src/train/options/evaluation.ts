@@ -1,6 +1,7 @@
 /** When held-out rows are scored (SFTConfig). */
 import { z } from 'zod'
-import { honoured, refused, subsumed } from './field.ts'
+import { beside, honoured, refused, subsumed } from './field.ts'
+import { EVALUATION, EVALUATION_BY_STEPS, EVALUATION_ON_THE_WAY, METRIC } from './needs.ts'
 import { count, flag, stepInterval, texts } from './schemas.ts'
 
 const NO_LOGITS = 'evaluation sums losses; logits are never held or gathered'
@@ -8,13 +9,15 @@ const BEST = 'only load_best_model_at_end and save_strategy best read it, and th
 
 export const evaluation = {
   eval_strategy: honoured(z.enum(['no', 'steps', 'epoch']), 'no', 'when the evaluation rows are scored'),
-  eval_steps: honoured(
-    stepInterval.nullable(),
-    null,
-    'steps between two evaluations; default: logging_steps; below 1, a share of all steps',
+  eval_steps: beside(
+    EVALUATION_BY_STEPS,
+    honoured(stepInterval.nullable(), null, 'steps between two evaluations; default: logging_steps; below 1, a share of all steps'),
   ),
-  per_device_eval_batch_size: honoured(count, 8, 'rows whose mean loss is one term of eval_loss'),
-  eval_delay: honoured(z.number().min(0), 0, 'steps, or with eval_strategy epoch epochs, before the first evaluation'),
+  per_device_eval_batch_size: beside(EVALUATION, honoured(count, 8, 'rows whose mean loss is one term of eval_loss')),
+  eval_delay: beside(
+    EVALUATION_ON_THE_WAY,
+    honoured(z.number().min(0), 0, 'steps, or with eval_strategy epoch epochs, before the first evaluation'),
+  ),
   eval_on_start: honoured(flag, false, 'evaluate before the first step too'),
   prediction_loss_only: subsumed(flag, false, NO_LOGITS),
   eval_do_concat_batches: subsumed(flag, true, NO_LOGITS),
@@ -23,10 +26,9 @@ export const evaluation = {
   include_for_metrics: subsumed(texts, [], NO_LOGITS),
   batch_eval_metrics: subsumed(flag, false, NO_LOGITS),
   load_best_model_at_end: refused(flag, false, 'not supported yet; every checkpoint-N of output_dir can be opened as a model'),
-  metric_for_best_model: honoured(
-    z.string().nullable(),
-    null,
-    'evaluated metric that the schedules reduce_lr_on_plateau and greedy follow; default: loss',
+  metric_for_best_model: beside(
+    METRIC,
+    honoured(z.string().nullable(), null, 'evaluated metric that the schedules reduce_lr_on_plateau and greedy follow; default: loss'),
   ),
   greater_is_better: subsumed(z.boolean().nullable(), null, BEST),
   do_train: subsumed(flag, false, 'sft always trains'),

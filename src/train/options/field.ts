@@ -7,6 +7,7 @@
  */
 import type { z } from 'zod'
 import { Message, type Spelling } from '../../error.ts'
+import type { Need, Needing } from '../../hub/need.ts'
 
 /** A text of the tables; options in it are spelled for whoever reads. */
 export type Text = string | Message
@@ -22,6 +23,8 @@ export interface Honoured<S extends z.ZodType = z.ZodType> {
   readonly help: Text
   /** values that TRL knows and saqr refuses, each with the reason and what to do */
   readonly refuses: Readonly<Record<string, Text>>
+  /** without which it has no effect */
+  readonly needs?: Need
 }
 
 export interface Subsumed<S extends z.ZodType = z.ZodType> {
@@ -56,6 +59,18 @@ export function honoured<S extends z.ZodType>(
   refuses: Readonly<Record<string, Text>> = {},
 ): Honoured<S> {
   return { status: 'honoured', schema, initial, help, refuses }
+}
+
+/** An option that means nothing unless `need` is met. */
+export function beside<S extends z.ZodType>(need: Need, field: Honoured<S>): Honoured<S> {
+  return { ...field, needs: need }
+}
+
+/** The options of a table that need others. */
+export function needing(fields: Fields): Needing[] {
+  return Object.entries(fields).flatMap(([name, field]) =>
+    field.status === 'honoured' && field.needs ? [{ name: camel(name), initial: field.initial, needs: field.needs }] : [],
+  )
 }
 
 export function subsumed<S extends z.ZodType>(schema: S, initial: z.output<S>, by: Text): Subsumed<S> {

@@ -1,7 +1,8 @@
 /** What is said during a run, and to whom (SFTConfig). */
 
 import { z } from 'zod'
-import { honoured, subsumed } from './field.ts'
+import { beside, honoured, subsumed } from './field.ts'
+import { LOGS_BY_STEPS } from './needs.ts'
 import { flag, optionalFlag, optionalText, stepInterval, text } from './schemas.ts'
 
 const TRACKIO = 'only Trackio reads it, and report_to does not have that'
@@ -14,7 +15,7 @@ const tracker = z.enum(['none', 'jsonl'])
 
 export const logging = {
   logging_strategy: honoured(z.enum(['no', 'steps', 'epoch']), 'steps', 'when metrics are logged'),
-  logging_steps: honoured(stepInterval, 10, 'steps between two logs; below 1, a share of all steps'),
+  logging_steps: beside(LOGS_BY_STEPS, honoured(stepInterval, 10, 'steps between two logs; below 1, a share of all steps')),
   logging_first_step: honoured(flag, false, 'log the first step too'),
   report_to: honoured(
     z.union([tracker, z.array(tracker)]).nullable(),

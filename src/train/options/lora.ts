@@ -2,22 +2,29 @@
 
 import { z } from 'zod'
 import { option, say } from '../../error.ts'
-import { honoured, refused } from './field.ts'
+import { beside, honoured, refused } from './field.ts'
+import { ADAPTER } from './needs.ts'
 import { count, flag, optionalTexts } from './schemas.ts'
 
 /** ModelConfig */
 export const lora = {
   use_peft: honoured(flag, false, 'train a LoRA adapter instead of all weights'),
-  lora_r: honoured(count, 16, 'rank of the adapter'),
-  lora_alpha: honoured(z.int().min(0), 32, 'scale of the adapter: alpha / r'),
-  lora_dropout: honoured(z.number().min(0).lt(1), 0.05, 'dropout on the adapter’s input; above 0 rows cannot share their beginnings'),
-  lora_target_modules: honoured(
-    z.union([z.array(z.string()), z.string()]).nullable(),
-    null,
-    'modules that get an adapter: names, all-linear, or one regular expression for the whole path; default: as PEFT (q_proj v_proj)',
+  lora_r: beside(ADAPTER, honoured(count, 16, 'rank of the adapter')),
+  lora_alpha: beside(ADAPTER, honoured(z.int().min(0), 32, 'scale of the adapter: alpha / r')),
+  lora_dropout: beside(
+    ADAPTER,
+    honoured(z.number().min(0).lt(1), 0.05, 'dropout on the adapter’s input; above 0 rows cannot share their beginnings'),
   ),
-  lora_modules_to_save: honoured(optionalTexts, null, 'modules that are trained whole and saved with the adapter'),
-  use_rslora: honoured(flag, false, 'scale by alpha / √r instead of alpha / r'),
+  lora_target_modules: beside(
+    ADAPTER,
+    honoured(
+      z.union([z.array(z.string()), z.string()]).nullable(),
+      null,
+      'modules that get an adapter: names, all-linear, or one regular expression for the whole path; default: as PEFT (q_proj v_proj)',
+    ),
+  ),
+  lora_modules_to_save: beside(ADAPTER, honoured(optionalTexts, null, 'modules that are trained whole and saved with the adapter')),
+  use_rslora: beside(ADAPTER, honoured(flag, false, 'scale by alpha / √r instead of alpha / r')),
   lora_task_type: honoured(z.enum(['CAUSAL_LM']), 'CAUSAL_LM', 'task written to adapter_config.json', {
     SEQ_CLS: 'saqr trains language models only',
     SEQ_2_SEQ_LM: 'saqr trains decoder-only models',

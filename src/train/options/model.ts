@@ -2,20 +2,24 @@
 
 import { z } from 'zod'
 import { option, say } from '../../error.ts'
-import { honoured, refused, subsumed } from './field.ts'
-import { flag, mapping, optionalText, text } from './schemas.ts'
+import { beside, honoured, refused, subsumed } from './field.ts'
+import { HUB_MODEL, NOT_BF16 } from './needs.ts'
+import { flag, mapping, name, optionalName, optionalText } from './schemas.ts'
 
 /** ModelConfig */
 export const model = {
-  model_name_or_path: honoured(optionalText, null, 'Hub id, folder, .gguf file, or a folder with a PEFT adapter, which is then trained on'),
-  model_revision: honoured(text, 'main', 'branch, tag or commit of a Hub model'),
-  dtype: honoured(
-    z.enum(['auto', 'bfloat16', 'float32']).nullable(),
-    'float32',
-    say`with ${option('bf16')} false, the precision of everything: float32, bfloat16, or as the checkpoint is stored (auto)`,
-    {
-      float16: say`f16 training needs loss scaling, which saqr does not have yet; use ${option('bf16')} true, or ${option('bf16')} false for f32`,
-    },
+  model_name_or_path: honoured(optionalName, null, 'Hub id, folder, .gguf file, or a folder with a PEFT adapter, which is then trained on'),
+  model_revision: beside(HUB_MODEL, honoured(name, 'main', 'branch, tag or commit of a Hub model')),
+  dtype: beside(
+    NOT_BF16,
+    honoured(
+      z.enum(['auto', 'bfloat16', 'float32']).nullable(),
+      'float32',
+      say`with ${option('bf16')} false, the precision of everything: float32, bfloat16, or as the checkpoint is stored (auto)`,
+      {
+        float16: say`f16 training needs loss scaling, which saqr does not have yet; use ${option('bf16')} true, or ${option('bf16')} false for f32`,
+      },
+    ),
   ),
   attn_implementation: subsumed(optionalText, null, 'attention is saqr’s own, exact and never T×T, whatever the name'),
 }
@@ -34,7 +38,7 @@ export const modelLoading = {
     'mixture-of-experts models are not supported yet; leave it out for dense ones',
   ),
   chat_template_path: honoured(
-    optionalText,
+    optionalName,
     null,
     'chat template to use: a .jinja file, or a folder or Hub id of a tokenizer that has one',
   ),

@@ -2,7 +2,8 @@
 
 import { z } from 'zod'
 import { option, say } from '../../error.ts'
-import { honoured, refused } from './field.ts'
+import { beside, honoured, refused } from './field.ts'
+import { WARM_UP } from './needs.ts'
 import { mapping, optionalText } from './schemas.ts'
 
 const LOW_RANK = 'low-rank gradient projections are not supported yet; use adamw_8bit for little memory'
@@ -91,7 +92,10 @@ export const schedule = {
     null,
     'arguments of lr_scheduler_type by the names transformers has, such as num_cycles, min_lr_rate or num_decay_steps',
   ),
-  warmup_steps: honoured(z.number().min(0), 0, 'steps in which the learning rate rises from 0; below 1, a share of all steps'),
+  warmup_steps: beside(
+    WARM_UP,
+    honoured(z.number().min(0), 0, 'steps in which the learning rate rises from 0; below 1, a share of all steps'),
+  ),
 }
 
 export const objective = {

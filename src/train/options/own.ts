@@ -2,8 +2,9 @@
 
 import { z } from 'zod'
 import { option, say } from '../../error.ts'
-import { honoured, refused } from './field.ts'
-import { described, flag, optionalText, size } from './schemas.ts'
+import { beside, honoured, refused } from './field.ts'
+import { ADAPTER, EVALUATION } from './needs.ts'
+import { described, flag, optionalName, size } from './schemas.ts'
 
 export const own = {
   device: honoured(
@@ -18,12 +19,14 @@ export const own = {
   ),
   max_pass_tokens: honoured(z.int().min(1).nullable(), null, 'tokens of a pass at the most; default: what fits'),
   prefix_sharing: honoured(flag, true, 'rows of a step that begin alike share those tokens (never with dropout)'),
-  train_bias: honoured(
-    z.enum(['none', 'all', 'lora_only']),
-    'none',
-    'biases of the base that are trained beside the adapter (PEFT’s bias)',
+  train_bias: beside(
+    ADAPTER,
+    honoured(z.enum(['none', 'all', 'lora_only']), 'none', 'biases of the base that are trained beside the adapter (PEFT’s bias)'),
   ),
-  eval_dataset_name: honoured(optionalText, null, 'rows to evaluate on, named like dataset_name; default: its dataset_test_split'),
+  eval_dataset_name: beside(
+    EVALUATION,
+    honoured(optionalName, null, 'rows to evaluate on, named like dataset_name; default: its dataset_test_split'),
+  ),
   train_on_responses_only: refused(
     flag,
     false,

@@ -2,8 +2,9 @@
 import { inspect, isDeepStrictEqual } from 'node:util'
 import { asPrograms, Message, option, SaqrError, say } from '../../error.ts'
 import { nearest } from '../../hub/nearest.ts'
+import { noEffect, unmet } from '../../hub/need.ts'
 import { choices, expected } from './expected.ts'
-import { camel, type Field, type Fields, type Honoured, type OptionsOf, spelled, type Text } from './field.ts'
+import { camel, type Field, type Fields, type Honoured, needing, type OptionsOf, spelled, type Text } from './field.ts'
 import { meaning } from './meaning.ts'
 import { wrongUnderOldName } from './retired.ts'
 import { spelling } from './spelling.ts'
@@ -23,15 +24,20 @@ export interface Given {
 
 export interface Resolved<O> {
   options: O
-  /** a line for each subsumed option that was given: what takes its place */
+  /** a line for each option that was given and has nothing to do: what takes its place, or what it needs */
   notes: string[]
 }
 
 /**
  * Options of `fields`, defaults where nothing is given; the last of several values counts.
+ * @param beside what else is given that options may need
  * @throws SaqrError OPTION_UNKNOWN, OPTION_REFUSED or OPTION_INVALID, a line for each option that can't be used
  */
-export function resolve<T extends Fields>(fields: T, given: readonly Given[]): Resolved<OptionsOf<T>> {
+export function resolve<T extends Fields>(
+  fields: T,
+  given: readonly Given[],
+  beside: Readonly<Record<string, unknown>> = {},
+): Resolved<OptionsOf<T>> {
   const options: Record<string, unknown> = {}
   const spell = given.some(({ program }) => program) ? asPrograms : spelling(fields, given)
   for (const [name, field] of Object.entries(fields)) if (field.status === 'honoured') options[camel(name)] = field.initial
@@ -45,6 +51,10 @@ export function resolve<T extends Fields>(fields: T, given: readonly Given[]): R
       options[camel(one.name)] = field!.schema.parse(one.value)
       if (one.old) notes.push(`${one.said} is ${one.program ? camel(one.name) : one.name} now`)
     } else if (field!.status === 'subsumed') notes.push(`${one.said}: ${spelled(field!.by, spell)}`)
+  }
+  for (const [need, names] of problems.length > 0 ? [] : unmet(needing(fields), { ...options, ...beside })) {
+    if (need.otherwise !== undefined) problems.push(new SaqrError('OPTION_INVALID', noEffect(need, names)))
+    else notes.push(noEffect(need, names).spelled(spell))
   }
   if (problems.length > 0) {
     const problem = joined(problems)
@@ -62,6 +72,7 @@ export function resolveObject<T extends Fields>(
   fields: T,
   values: Readonly<Record<string, unknown>>,
   renamed: Readonly<Record<string, string>> = {},
+  beside: Readonly<Record<string, unknown>> = {},
 ): Resolved<OptionsOf<T>> {
   const names = new Map(Object.keys(fields).map((name) => [camel(name), name]))
   const older = new Map(Object.entries(renamed).map(([old, name]) => [camel(old), name]))
@@ -76,7 +87,7 @@ export function resolveObject<T extends Fields>(
     given.push({ name, value, said: key, old, program: true })
   }
   refuseTwoNames(given)
-  return resolve(fields, given)
+  return resolve(fields, given, beside)
 }
 
 /** @throws SaqrError OPTION_INVALID where one source gives an option by its old and its new name: older versions disagree on which counts */

@@ -11,8 +11,9 @@ import type { SftOptions, TrainingOptions } from './sft.ts'
 export function checkTraining(o: TrainingOptions): void {
   intervals(o)
   schedule(o)
-  if (o.packing && o.maxLength === null)
-    invalid(say`${option('packing')} needs ${option('maxLength')}, which is the length of a pack; give it a number`)
+  const packed = o.packing ? 'packing' : o.evalPacking ? 'evalPacking' : null
+  if (packed !== null && o.maxLength === null)
+    invalid(say`${option(packed)} needs ${option('maxLength')}, which is the length of a pack; give it a number`)
 }
 
 /** @throws SaqrError OPTION_INVALID */

@@ -1,19 +1,20 @@
 /** What is written, where and when, and going on from it (SFTConfig). */
 import { z } from 'zod'
-import { honoured, refused, subsumed } from './field.ts'
-import { flag, optionalCount, optionalText, stepInterval } from './schemas.ts'
+import { beside, honoured, refused, subsumed } from './field.ts'
+import { SAVES_BY_STEPS } from './needs.ts'
+import { flag, name, optionalCount, optionalName, optionalText, stepInterval } from './schemas.ts'
 
 const NOT_PUSHED = 'only push_to_hub reads it, and that is refused'
 
 export const saving = {
-  output_dir: honoured(optionalText, null, 'folder for checkpoints and the trained model; default: trainer_output'),
+  output_dir: honoured(optionalName, null, 'folder for checkpoints and the trained model; default: trainer_output'),
   save_strategy: honoured(z.enum(['no', 'steps', 'epoch']), 'steps', 'when a checkpoint is saved', {
     best: 'not supported yet; use steps with eval_steps, and pick the checkpoint',
   }),
-  save_steps: honoured(stepInterval, 500, 'steps between two checkpoints; below 1, a share of all steps'),
+  save_steps: beside(SAVES_BY_STEPS, honoured(stepInterval, 500, 'steps between two checkpoints; below 1, a share of all steps')),
   save_total_limit: honoured(optionalCount, null, 'checkpoints that stay; older ones are deleted'),
   resume_from_checkpoint: honoured(
-    z.union([z.boolean(), z.string()]).nullable(),
+    z.union([z.boolean(), name]).nullable(),
     null,
     'checkpoint folder to go on from; true: the last one in output_dir',
   ),

@@ -21,6 +21,10 @@ export function described<S extends z.ZodType>(schema: S, what: string, holds: (
   return schema.refine(holds).describe(what)
 }
 
+/** a file, a folder or what has an id: an empty text (a variable that is not set) names none */
+export const name = described(z.string(), 'a text that is not empty', (value) => value.trim() !== '')
+export const optionalName = name.nullable()
+
 /** `every 10 steps` or, below 1, a share of all steps */
 export const stepInterval = described(
   z.number().min(0),

@@ -1,10 +1,11 @@
 /** All options of supervised fine-tuning, in the order in which help prints them. */
+import { unmet } from '../../hub/need.ts'
 import { batch, loading } from './batch.ts'
 import type { SFTConfig } from './config.ts'
 import { dataset, mixture } from './data.ts'
 import { distributed } from './distributed.ts'
 import { evaluation } from './evaluation.ts'
-import { camel, type OptionsOf, type Theme } from './field.ts'
+import { camel, needing, type OptionsOf, type Theme } from './field.ts'
 import { logging } from './logging.ts'
 import { lora } from './lora.ts'
 import { model, modelLoading } from './model.ts'
@@ -69,8 +70,11 @@ export const configFields = { ...trainingFields, max_pass_tokens: own.max_pass_t
 /** Decided when the model was opened. */
 const OPENING = new Set(['bf16', 'use_cpu', 'eos_token', 'chat_template_path'])
 
-/** The trainer's part of sft's options. */
+/** The trainer's part of sft's options; what has nothing to do there was told when they were resolved. */
 export function trainerArgs(options: SftOptions): SFTConfig {
-  const names = Object.entries(configFields).filter(([name, field]) => field.status === 'honoured' && !OPENING.has(name))
+  const idle = [...unmet(needing(configFields), options).values()].flat()
+  const names = Object.entries(configFields).filter(
+    ([name, field]) => field.status === 'honoured' && !OPENING.has(name) && !idle.includes(camel(name)),
+  )
   return Object.fromEntries(names.map(([name]) => [camel(name), options[camel(name) as keyof SftOptions]]))
 }

@@ -7,6 +7,8 @@ import type { Given } from './resolve.ts'
 const ELSEWHERE: Readonly<Record<string, string>> = {
   chatTemplate: 'chatTemplatePath',
   getPeftModel: 'usePeft',
+  r: 'loraR',
+  bias: 'trainBias',
   targetModules: 'loraTargetModules',
   modulesToSave: 'loraModulesToSave',
   revision: 'modelRevision',

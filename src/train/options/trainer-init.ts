@@ -3,7 +3,20 @@ import { Dataset } from '../../data/dataset.ts'
 import type { Row } from '../../data/rows.ts'
 import { LanguageModel } from '../../engine/language-model.ts'
 import { option, SaqrError, say } from '../../error.ts'
-import { type Check, entriesOf, func, kind, orNull, refused, shown, take, unfit, unknownKey } from '../../hub/arguments.ts'
+import {
+  type Check,
+  entriesOf,
+  func,
+  kind,
+  orNull,
+  refused,
+  shown,
+  signal,
+  take,
+  takeOptions,
+  unfit,
+  unknownKey,
+} from '../../hub/arguments.ts'
 import { Tokenizer } from '../../text/tokenizer.ts'
 import { trackersCheck } from '../../track/tracker.ts'
 import { camel } from './field.ts'
@@ -93,6 +106,20 @@ export function takeInit(given: unknown): { init: CheckedInit; values: Record<st
   }
   openedAs(values, checked)
   return { init: checked, values: { maxLength: lengthIn(values) ? undefined : model.maxSeqLength, ...values } }
+}
+
+const RUN = { signal }
+
+/** What `train`, `stream` and `evaluate` take. @throws SaqrError OPTION_…, for what belongs to the trainer too */
+export function takeRun(request: unknown, of: string): { signal?: AbortSignal } {
+  const resume = typeof request === 'boolean' || typeof request === 'string'
+  const key = resume ? 'resumeFromCheckpoint' : entriesOf(request, of).find(([name, value]) => value !== undefined && ARGS.has(name))?.[0]
+  if (key === undefined) return takeOptions(request, of, RUN)
+  const value = resume ? request : (request as Record<string, unknown>)[key]
+  throw new SaqrError(
+    'OPTION_INVALID',
+    say`${of} takes a signal alone: ${option(key)} belongs to the trainer, new SFTTrainer({ …, args: { ${key}: ${shown(value)} } })`,
+  )
 }
 
 const lengthIn = (values: Record<string, unknown>) => ['maxLength', 'maxSeqLength'].some((name) => values[name] !== undefined)

@@ -39,6 +39,8 @@ export interface ByStep {
   /** its arguments */
   names: readonly string[]
   shape(args: Args, context: Context): Factor
+  /** false: it begins at its highest rate, whatever the warm-up */
+  warmsUp?: false
 }
 
 export const BY_STEP: Readonly<Record<string, ByStep>> = {
@@ -76,7 +78,7 @@ export const BY_STEP: Readonly<Record<string, ByStep>> = {
       })
     },
   },
-  constant: { names: [], shape: () => () => 1 },
+  constant: { names: [], warmsUp: false, shape: () => () => 1 },
   constant_with_warmup: { names: [], shape: (_, { warmup }) => rising(warmup, () => 1) },
   inverse_sqrt: {
     names: ['timescale'],

@@ -30,6 +30,11 @@ export function followsMetric(type: string): boolean {
   return type in ADAPTIVE
 }
 
+/** does the rate rise to its highest in steps of warm-up? */
+export function warmsUp(type: string): boolean {
+  return BY_STEP[type] !== undefined && BY_STEP[type].warmsUp !== false
+}
+
 /**
  * The schedule of a run of `steps` optimizer steps.
  * @param memory of the run that it goes on with
