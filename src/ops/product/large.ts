@@ -1,7 +1,7 @@
 /** The large product on Hopper (large.cuh): which ones it takes, and its launch. */
 
-import type { CudaStep } from '../cuda-launch.ts'
 import {
+  type CudaStep,
   type CudaTensor,
   ceilDiv,
   f32,
