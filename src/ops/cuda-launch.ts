@@ -63,8 +63,6 @@ export interface KernelLaunch {
   block: number
   /** bytes of dynamic shared memory */
   shared: number
-  /** blocks of a cluster, side by side along x (Hopper); 1: no clusters, or those that the kernel itself declares */
-  cluster: number
   args: KernelArgs
 }
 
@@ -139,16 +137,8 @@ export function source(module: string, file = 'cuda.cu'): CudaSource {
   return { name, url: new URL(`../../../src/ops/${name}`, module) }
 }
 
-export function kernel(
-  from: CudaSource,
-  name: string,
-  grid: readonly number[],
-  block: number,
-  args: KernelArgs,
-  shared = 0,
-  cluster = 1,
-): KernelLaunch {
-  return { kind: 'kernel', source: from, name, grid: [grid[0]!, grid[1] ?? 1, grid[2] ?? 1], block, shared, cluster, args }
+export function kernel(from: CudaSource, name: string, grid: readonly number[], block: number, args: KernelArgs, shared = 0): KernelLaunch {
+  return { kind: 'kernel', source: from, name, grid: [grid[0]!, grid[1] ?? 1, grid[2] ?? 1], block, shared, args }
 }
 
 /** whether tiles of it can be copied: bf16, rows that begin at multiples of 16 bytes */

@@ -44,21 +44,7 @@ __device__ __forceinline__ int clusterRank() {
   asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(r));
   return r;
 }
-__device__ __forceinline__ int clusterSize() {
-  unsigned r;
-  asm volatile("mov.u32 %0, %%cluster_nctarank;" : "=r"(r));
-  return r;
-}
 __device__ __forceinline__ void clusterSync() { asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory"); }
-// from the same place in the shared memory of another block of the cluster
-__device__ __forceinline__ float4 loadFrom(const float* p, int block) {
-  float4 x;
-  asm volatile("{.reg .b32 a; mapa.shared::cluster.u32 a, %4, %5; ld.shared::cluster.v4.f32 {%0, %1, %2, %3}, [a];}"
-               : "=f"(x.x), "=f"(x.y), "=f"(x.z), "=f"(x.w)
-               : "r"(sharedAddress(p)), "r"(block)
-               : "memory");
-  return x;
-}
 // THREADS threads, at one of the hardware's barriers (0 is __syncthreads')
 template <int THREADS> __device__ __forceinline__ void meet(int barrier) { asm volatile("bar.sync %0, %1;" ::"r"(barrier), "n"(THREADS) : "memory"); }
 
@@ -106,31 +92,25 @@ template <int N> __device__ __forceinline__ void settle(float (&x)[N]) {
   for (int i = 0; i < N; i++) asm volatile("" : "+f"(x[i])::"memory");
 }
 
-// c (64 × N in f32) = a · b, or += where `add` is not 0; K = 16. A_COUNTS, B_COUNTS: rows of the operand's panels are those the sum counts.
+// c (64 × N in f32) = a · b, or += where `add` is not 0; K = 16. COUNTS: rows of b's panels are those the sum counts; it runs along a's.
 #define R8(i) "+f"(c[i]), "+f"(c[i + 1]), "+f"(c[i + 2]), "+f"(c[i + 3]), "+f"(c[i + 4]), "+f"(c[i + 5]), "+f"(c[i + 6]), "+f"(c[i + 7])
-#define R16(i) R8(i), R8(i + 8)
-#define R32(i) R16(i), R16(i + 16)
-#define R64(i) R32(i), R32(i + 32)
-#define N8 "%0,%1,%2,%3,%4,%5,%6,%7"
-#define N16 N8 ",%8,%9,%10,%11,%12,%13,%14,%15"
-#define N32 N16 ",%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31"
-#define N64 N32 ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"
+#define R64(i) R8(i), R8(i + 8), R8(i + 16), R8(i + 24), R8(i + 32), R8(i + 40), R8(i + 48), R8(i + 56)
+#define R128 R64(0), R64(64)
+#define N64                                                                                                                            \
+  "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31,%32,%33,%34" \
+  ",%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"
 #define N128                                                                                                                               \
   N64 ",%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79,%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92,%93,%94,%95" \
       ",%96,%97,%98,%99,%100,%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,%111,%112,%113,%114,%115,%116,%117,%118,%119,%120,%121"      \
       ",%122,%123,%124,%125,%126,%127"
-#define MULTIPLY(N, NAMES, REGISTERS, A, B, ADD, TA, TB)                                                                                 \
-  template <bool A_COUNTS, bool B_COUNTS> __device__ __forceinline__ void multiply(float (&c)[N / 2], unsigned long long a, unsigned long long b, int add) { \
-    asm volatile("{.reg .pred p; setp.ne.b32 p, " ADD ", 0; wgmma.mma_async.sync.aligned.m64n" #N "k16.f32.bf16.bf16 {" NAMES "}, " A ", " B ", p, 1, 1, " TA ", " TB ";}" \
+#define MULTIPLY(N, NAMES, REGISTERS, A, B, ADD, TRANS)                                                                                     \
+  template <bool COUNTS> __device__ __forceinline__ void multiply(float (&c)[N / 2], unsigned long long a, unsigned long long b, int add) { \
+    asm volatile("{.reg .pred p; setp.ne.b32 p, " ADD ", 0; wgmma.mma_async.sync.aligned.m64n" #N "k16.f32.bf16.bf16 {" NAMES "}, " A ", " B ", p, 1, 1, 0, " TRANS ";}" \
                  : REGISTERS                                                                                                               \
-                 : "l"(a), "l"(b), "r"(add), "n"(A_COUNTS ? 1 : 0), "n"(B_COUNTS ? 1 : 0));                                                \
+                 : "l"(a), "l"(b), "r"(add), "n"(COUNTS ? 1 : 0));                                                                         \
   }
-MULTIPLY(16, N8, R8(0), "%8", "%9", "%10", "%11", "%12")
-MULTIPLY(32, N16, R16(0), "%16", "%17", "%18", "%19", "%20")
-MULTIPLY(64, N32, R32(0), "%32", "%33", "%34", "%35", "%36")
-MULTIPLY(128, N64, R64(0), "%64", "%65", "%66", "%67", "%68")
-#define R128 R64(0), R64(64)
-MULTIPLY(256, N128, R128, "%128", "%129", "%130", "%131", "%132")
+MULTIPLY(128, N64, R64(0), "%64", "%65", "%66", "%67")
+MULTIPLY(256, N128, R128, "%128", "%129", "%130", "%131")
 #undef MULTIPLY
 
 // A warpgroup's accumulators: this thread has, of every 8 columns, two from `threadColumn` on, in rows threadRow and threadRow + 8.

@@ -38,10 +38,10 @@ describe('product', () => {
   test('brings each weight into scratch ahead of its own product, the bias with the last', () => {
     const launches = cudaOps.product!.run.launch(lora, 0x10000n, card)
     expect(launches.map((l) => (l.kind === 'kernel' ? l.name : l.kind))).toEqual([
-      'cast_f32_bf16',
+      'cast_pieces',
       'dequantise_nf4_bf16',
       'matmul',
-      'cast_f32_bf16',
+      'cast_pieces',
       'matmul',
     ])
     const [first, second] = launches.filter((l) => l.kind === 'matmul')
@@ -50,14 +50,40 @@ describe('product', () => {
     expect(second).toMatchObject({ c: y, bias: { at: 0x10000n, dtype: 'bf16' }, b: { at: 0x10100n, rows: 96, cols: 16 } })
   })
 
-  test('asks for the bias and the largest weight at once', () => {
-    expect(cudaOps.product!.run.scratch!(lora, card)).toBe(256 + 96 * 64 * 2)
+  test('asks for the bias and the largest weight at once, on Hopper for all weights', () => {
+    expect(cudaOps.product!.run.scratch!(lora, { arch: 80 })).toBe(256 + 96 * 64 * 2)
+    expect(cudaOps.product!.run.scratch!(lora, card)).toBe(256 + 96 * 64 * 2 + 96 * 16 * 2)
   })
 
   test('reads weights of its own type where they lie', () => {
     const plain = step('product', [y, null, x, tensor(0x2000, 96, 64, 'bf16')], [y], { alpha: 0.5 })
     expect(cudaOps.product!.run.launch(plain, 0n, card)).toMatchObject([{ kind: 'matmul', c: y, alpha: 0.5, b: { at: 0x2000n } }])
     expect(cudaOps.product!.run.scratch!(plain, card)).toBe(0)
+  })
+})
+
+describe('products on Hopper', () => {
+  const bf16 = (rows: number, cols: number, stride = cols, at = 0x100000) => tensor(at, rows, cols, 'bf16', stride)
+  const names = (op: string, inputs: CudaStep['inputs'], output: CudaTensor, attrs: CudaStep['attrs'] = {}, arch = 90) =>
+    cudaOps[op]!.run.launch(step(op, inputs, [output], attrs), 0x10000n, { arch }).map((l) =>
+      l.kind === 'kernel' ? `${l.name} ${l.grid}` : l.kind,
+    )
+  const [x, w, u, b, y] = [bf16(4096, 512), bf16(1024, 512), bf16(4096, 16), tensor(0x4000, 1024, 16, 'f32'), bf16(4096, 1024)]
+
+  test('read the parts where they lie', () => {
+    expect(names('product', [null, null, x, w, u, b], y)).toEqual(['cast_pieces 64,1,1', 'product_large_256 128,1,1'])
+    expect(names('product', [null, null, x, w, u, b], y, {}, 80)).toEqual(['matmul', 'cast_pieces 64,1,1', 'matmul'])
+    expect(names('product', [y, null, x, w], y)).toEqual(['matmul'])
+    const trans = [y, null, y, w, u, tensor(0x4000, 16, 512, 'f32'), u, tensor(0x8000, 16, 512, 'f32')]
+    expect(names('product', trans, x, { trans: true })).toEqual(['cast_pieces 32,2,1', 'product_large_128_trans 128,1,1'])
+  })
+
+  test('are left to cuBLASLt where no tile can be copied, rows are few, parts many', () => {
+    const matmuls = (inputs: CudaStep['inputs'], output = y) => names('product', inputs, output).filter((name) => name === 'matmul').length
+    expect(matmuls([null, null, x, w, bf16(4096, 5), bf16(1024, 5, 8)])).toBe(2)
+    expect(matmuls([null, null, x, w, bf16(4096, 16, 16, 0x100008), bf16(1024, 16)])).toBe(2)
+    expect(matmuls([null, null, bf16(128, 512), w, bf16(128, 16), bf16(1024, 16)], bf16(128, 1024))).toBe(2)
+    expect(matmuls([null, null, ...Array.from({ length: 9 }, () => [x, w]).flat()])).toBe(9)
   })
 })
 
@@ -116,7 +142,7 @@ describe('attention', () => {
       ['attention_query_grad_tensor_128', 4, 6, 1],
     ])
     // 384 tokens in whole blocks: of a head two floats each, of a key four words; tiles, orders, queues and maps
-    expect(cudaOps.attention_backward!.run.scratch!(s)).toBe(2 * 4 * 384 * 4 + 384 * 16 + 256 + 3 * 128 + 512)
+    expect(cudaOps.attention_backward!.run.scratch!(s, card)).toBe(2 * 4 * 384 * 4 + 384 * 16 + 256 + 3 * 128 + 512)
   })
 
   test('runs on tensor cores where there are such and heads fit them', () => {

@@ -44,7 +44,6 @@ const FUNCTIONS = {
   functionAttribute: 'int cuFuncSetAttribute(uint64_t f, int attribute, int value)',
   launch:
     'int cuLaunchKernel(uint64_t f, unsigned int gx, unsigned int gy, unsigned int gz, unsigned int bx, unsigned int by, unsigned int bz, unsigned int shared, uint64_t stream, uint64_t params, uint64_t extra)',
-  launchClusters: 'int cuLaunchKernelEx(uint64_t config, uint64_t f, uint64_t params, uint64_t extra)',
   encodeTiles:
     'int cuTensorMapEncodeTiled(uint64_t map, int type, unsigned int rank, uint64_t address, const void* sizes, const void* strides, const void* box, const void* steps, int interleave, int swizzle, int promotion, int fill)',
   errorName: 'int cuGetErrorName(int error, _Out_ const char** name)',

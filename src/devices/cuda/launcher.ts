@@ -4,21 +4,14 @@ import type { Card, Pinned } from './card.ts'
 import type { Kernels } from './kernels.ts'
 import type { Matmuls } from './matmul.ts'
 
-/**
- * Layout of the block of native memory that describes a launch to the driver: its `extra` list, the size, CUlaunchConfig and its attribute, where
- * each parameter is, the arguments.
- */
+/** layout of the block of native memory that describes a launch to the driver: its `extra` list, the size, where parameters are, the arguments */
 const SIZE_AT = 64
-const CONFIG_AT = 128
-const CLUSTER_AT = CONFIG_AT + 64
-const PARAMETERS_AT = 320
-const ARGS_AT = 448
+const PARAMETERS_AT = 128
+const ARGS_AT = 256
 const BLOCK = 4096
 /** CU_LAUNCH_PARAM_BUFFER_POINTER, CU_LAUNCH_PARAM_BUFFER_SIZE */
 const BUFFER = 1n
 const BUFFER_SIZE = 2n
-/** CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION */
-const CLUSTER = 4
 /** sizeof(CUtensorMap), also where it may lie */
 const MAP = { bytes: 128, align: 64 }
 /** CU_TENSOR_MAP_: DATA_TYPE_BFLOAT16, INTERLEAVE_NONE, SWIZZLE_128B, L2_PROMOTION_L2_128B, FLOAT_OOB_FILL_NONE (zeros) */
@@ -50,32 +43,12 @@ export class Launcher {
     else this.#card.zeroRows(what.at, what.rows, what.bytes, what.pitch)
   }
 
-  #kernel({ source, name, grid, block, shared, cluster, args }: KernelLaunch): void {
+  #kernel({ source, name, grid, block, shared, args }: KernelLaunch): void {
     const f = this.#kernels.get(source, name, shared)
     const { driver, stream } = this.#card
     const { address } = this.#memory
     const [params, extra] = this.#place(args) === 'apart' ? [address + BigInt(PARAMETERS_AT), 0n] : [0n, address]
-    if (cluster === 1) {
-      driver.call('launch', f, grid[0], grid[1], grid[2], block, 1, 1, shared, stream, params, extra)
-    } else {
-      this.#configure([...grid, block, 1, 1, shared], cluster)
-      driver.call('launchClusters', address + BigInt(CONFIG_AT), f, params, extra)
-    }
-  }
-
-  /** CUlaunchConfig with one attribute: the cluster's size */
-  #configure(sizes: number[], cluster: number): void {
-    const view = this.#view
-    sizes.forEach((size, i) => {
-      view.setUint32(CONFIG_AT + 4 * i, size, true)
-    })
-    view.setBigUint64(CONFIG_AT + 32, this.#card.stream, true)
-    view.setBigUint64(CONFIG_AT + 40, this.#memory.address + BigInt(CLUSTER_AT), true)
-    view.setUint32(CONFIG_AT + 48, 1, true)
-    view.setUint32(CLUSTER_AT, CLUSTER, true)
-    ;[cluster, 1, 1].forEach((blocks, i) => {
-      view.setUint32(CLUSTER_AT + 8 + 4 * i, blocks, true)
-    })
+    driver.call('launch', f, grid[0], grid[1], grid[2], block, 1, 1, shared, stream, params, extra)
   }
 
   /** Writes the arguments: one after the other, or apart, each named by its address. */

@@ -25,9 +25,9 @@ struct Pieces {
 };
 extern "C" __global__ void cast_pieces(const __grid_constant__ Pieces pieces) {
   const Piece& p = pieces.list[blockIdx.y];
-  long long n = static_cast<long long>(p.rows) * p.cols;
-  for (long long i = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x; i < n; i += static_cast<long long>(gridDim.x) * blockDim.x) {
-    long long row = i / p.cols, c = i % p.cols;
+  unsigned n = static_cast<unsigned>(p.rows) * p.cols, cols = p.cols;
+  for (unsigned i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += gridDim.x * blockDim.x) {
+    long long row = i / cols, c = i % cols;
     p.y[row * p.yStride + c] = fromFloat<bf16>(p.x[row * p.xStride + c]);
   }
 }

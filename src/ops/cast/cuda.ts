@@ -44,24 +44,7 @@ function unsupported(step: CudaStep, x: CudaTensor, y: CudaTensor): SaqrError {
 /** elements from one row of a copy to the next: rows begin at multiples of 16 bytes, NF4's without gaps */
 const copyStride = (w: CudaTensor) => (w.dtype === 'nf4' ? w.cols : ceilDiv(w.cols, 8) * 8)
 
-/** `w` as a matrix of `dtype`: w itself where it is one, else a copy in scratch made by `launch`. */
-export function materialise(
-  step: CudaStep,
-  w: CudaTensor,
-  dtype: CudaTensor['dtype'],
-  scratch: bigint,
-): { w: CudaTensor; launch: KernelLaunch[] } {
-  if (w.dtype === dtype) return { w, launch: [] }
-  const dense = copyOf(w, dtype, scratch)
-  return { w: dense, launch: [castInto(step, w, dense)] }
-}
-
-/** w's copy in `dtype` at an address */
-function copyOf(w: CudaTensor, dtype: CudaTensor['dtype'], at: bigint): CudaTensor {
-  return { at, rows: w.rows, cols: w.cols, stride: copyStride(w), dtype, quant: null }
-}
-
-/** bytes of scratch `materialise` needs */
+/** bytes of scratch that a weight's copy takes */
 export function materialisedBytes(w: CudaTensor, dtype: CudaTensor['dtype']): number {
   return w.dtype === dtype ? 0 : ceilDiv(w.rows * copyStride(w) * bytesOf(dtype), 256) * 256
 }
@@ -77,24 +60,25 @@ function castPieces(list: readonly { x: CudaTensor; y: CudaTensor }[]): KernelLa
   return kernel(from, 'cast_pieces', [Math.min(ceilDiv(largest, 256), 65535), list.length], 256, [...pieces, ...unused])
 }
 
-/** Several weights as matrices of `dtype`, all in scratch at once; those of an adapter (f32) are made by one launch. */
-export function materialiseAll(
+/** Weights as matrices of `dtype`: themselves where they are such, else copies in scratch, one behind the other; those of f32 are made together. */
+export function materialise(
   step: CudaStep,
   weights: readonly CudaTensor[],
   dtype: CudaTensor['dtype'],
   scratch: bigint,
 ): { dense: CudaTensor[]; launches: KernelLaunch[] } {
   let at = scratch
-  const made = weights.map((x) => {
-    if (x.dtype === dtype) return { x, y: x, together: false }
-    const y = copyOf(x, dtype, at)
+  const [launches, together]: [KernelLaunch[], { x: CudaTensor; y: CudaTensor }[]] = [[], []]
+  const dense = weights.map((x) => {
+    if (x.dtype === dtype) return x
+    const y: CudaTensor = { at, rows: x.rows, cols: x.cols, stride: copyStride(x), dtype, quant: null }
     at += BigInt(materialisedBytes(x, dtype))
-    return { x, y, together: x.dtype === 'f32' && dtype === 'bf16' }
+    if (x.dtype === 'f32' && dtype === 'bf16') together.push({ x, y })
+    else launches.push(castInto(step, x, y))
+    return y
   })
-  const launches = made.filter(({ x, y, together }) => x !== y && !together).map(({ x, y }) => castInto(step, x, y))
-  const together = made.filter((m) => m.together)
   for (let i = 0; i < together.length; i += PIECES) launches.push(castPieces(together.slice(i, i + PIECES)))
-  return { dense: made.map(({ y }) => y), launches }
+  return { dense, launches }
 }
 
 export const cuda = [

@@ -77,7 +77,7 @@ const small: readonly OpCase[] = [
   product('columns of a wider tensor', { m: 8, n: 16, parts: [{ k: 24, within: { cols: 90, from: 31 } }] }),
 ]
 
-/** what large.cuh and narrow.cu take, which needs more than 128 rows or a narrow side, and rows that begin at multiples of 16 bytes */
+/** what large.cuh takes: several parts, more than 128 rows, rows that begin at multiples of 16 bytes */
 const tiled: readonly OpCase[] = [
   product('tiles: LoRA, bias and addend', { m: 300, n: 264, parts: lora(136, 16), bias: 'f32', addend: true }),
   product('tiles: rank 24, scaled, bias in f16', { m: 140, n: 400, parts: lora(72, 24), bias: 'f16', alpha: 0.5 }),
@@ -97,17 +97,6 @@ const tiled: readonly OpCase[] = [
     addend: true,
   }),
   product('tiles: as many parts as one kernel takes', { m: 129, n: 64, parts: [8, 16, 24, 32, 40, 48, 56, 64].map((k) => ({ k })) }),
-  product('tiles: a part more', { m: 129, n: 64, parts: [8, 16, 24, 32, 40, 48, 56, 64, 8].map((k) => ({ k })), addend: true }),
-  product('narrow: a rank of 16', { m: 200, n: 16, parts: [{ k: 520, trained: true }], alpha: 2 }),
-  product('narrow: a rank of 5, columns of a wider tensor', {
-    m: 129,
-    n: 5,
-    parts: [{ k: 1032, trained: true, within: { cols: 1048, from: 8 } }],
-  }),
-  product('narrow: three adapters of one input', { m: 70, n: 48, parts: [{ k: 264 }] }),
-  product('narrow: transposed, 16', { m: 300, n: 16, parts: [{ k: 328, weight: 'f32' }], trans: true }),
-  product('narrow: transposed, 32', { m: 64, n: 32, parts: [{ k: 2056 }], trans: true }),
-  product('narrow: transposed, 64', { m: 130, n: 64, parts: [{ k: 72, weight: 'nf4' }], trans: true, alpha: -1 }),
 ]
 
 const T = 2048

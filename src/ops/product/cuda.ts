@@ -1,12 +1,11 @@
 /**
- * One part is a cuBLASLt call; several are, on Hopper, one kernel of our own that reads them where they lie (large.cuh), as a rank's product
- * is (narrow.cu). Elsewhere, and for what those don't take, it is one cuBLASLt call a part, each adding to the one before. Which way is a matter
- * of shapes, types and alignment alone. A weight that is not of x's type (NF4, an adapter's f32) is brought into scratch first.
+ * A product of one part is a cuBLASLt call. Of several, it is one kernel of our own on Hopper, which reads the parts where they lie (large.cuh);
+ * elsewhere, and for what that doesn't take, a cuBLASLt call a part, each adding to the one before. Which way is a matter of shapes, types and
+ * alignment alone. A weight that is not of x's type (NF4, an adapter's f32) is brought into scratch first.
  */
-import { castInto, materialise, materialiseAll, materialisedBytes } from '../cast/cuda.ts'
-import { type Card, type CudaStep, type KernelLaunch, type Launch, runs } from '../cuda-launch.ts'
+import { castInto, materialise, materialisedBytes } from '../cast/cuda.ts'
+import { type CudaStep, type Launch, runs } from '../cuda-launch.ts'
 import { largeFits, largeLaunch, type Operands } from './large.ts'
-import { narrowProduct } from './narrow.ts'
 import { productOp } from './op.ts'
 
 type Step = CudaStep<(typeof productOp)['attrs']>
@@ -17,59 +16,47 @@ function operands({ inputs, outputs, attrs }: Step): Operands {
   return { parts, trans: attrs.trans, alpha: attrs.alpha, addend: inputs[0]!, bias: inputs[1]!, y: outputs[0]! }
 }
 
-const sum = (list: number[]) => list.reduce((a, b) => a + b, 0)
-
-/** the whole product as one kernel of ours; null: none takes it, or cuBLASLt does as well */
-function ours(step: Step, o: Operands, card: Card): KernelLaunch | null {
-  const [part, ...more] = o.parts
-  if (more.length) return largeFits(o, card) ? largeLaunch(step, o) : null
-  return o.addend || o.bias ? null : narrowProduct(part!.x, part!.w, o.trans, o.alpha, o.y, card)
-}
-
 /** the bias lies before the weight in scratch */
 const biasBytes = ({ bias, y }: Operands) => (bias ? materialisedBytes(bias, y.dtype) : 0)
 
-function oneAfterAnother(step: Step, { parts, trans, alpha, addend, bias, y }: Operands, scratch: bigint): Launch[] {
-  const dense = bias ? materialise(step, bias, y.dtype, scratch) : null
-  const slot = scratch + BigInt(dense ? materialisedBytes(bias!, y.dtype) : 0)
-  const launches: Launch[] = [...(dense?.launch ?? [])]
+/** each part is added to the sum of those before; addend and bias ride in the first and the last */
+function oneAfterAnother(step: Step, o: Operands, scratch: bigint): Launch[] {
+  const { parts, trans, alpha, addend, y } = o
+  const bias = materialise(step, o.bias ? [o.bias] : [], y.dtype, scratch)
+  const slot = scratch + BigInt(biasBytes(o))
   // cuBLASLt rounds otherwise where the addend lies apart from y; whether it does is the planner's choice, and must not change a bit
-  const inPlace = !addend || (addend.at === y.at && addend.stride === y.stride)
-  if (!inPlace) launches.push(castInto(step, addend, y))
-  parts.forEach(({ x, w }, p) => {
-    const made = materialise(step, w, x.dtype, slot)
-    launches.push(...made.launch, {
-      kind: 'matmul',
-      a: x,
-      b: made.w,
-      transA: false,
-      transB: !trans,
-      alpha,
-      c: p > 0 || addend ? y : null,
-      bias: p === parts.length - 1 ? (dense?.w ?? null) : null,
-      y,
-    })
+  const apart = addend && (addend.at !== y.at || addend.stride !== y.stride)
+  const products = parts.flatMap(({ x, w }, p): Launch[] => {
+    const { dense, launches } = materialise(step, [w], x.dtype, slot)
+    const c = p > 0 || addend ? y : null
+    const last = p === parts.length - 1
+    const matmul = { a: x, b: dense[0]!, transA: false, transB: !trans, alpha, c, bias: (last && bias.dense[0]) || null, y }
+    return [...launches, { kind: 'matmul', ...matmul }]
   })
-  return launches
+  return [...(apart ? [castInto(step, addend, y)] : []), ...bias.launches, ...products]
 }
+
+/** one kernel for all parts, their weights in scratch at once; null: it doesn't take them */
+function together(step: Step, o: Operands, scratch: bigint): Launch[] | null {
+  const weights = o.parts.map(({ w }) => w)
+  const { dense, launches } = materialise(step, weights, o.y.dtype, scratch)
+  const ready = { ...o, parts: o.parts.map(({ x }, p) => ({ x, w: dense[p]! })) }
+  return largeFits(ready) ? [...launches, largeLaunch(step, ready)] : null
+}
+
+/** whether a card has the kernel for it */
+const mayBeTogether = ({ parts, y }: Operands, arch: number) => arch === 90 && parts.length > 1 && y.dtype === 'bf16'
 
 export const cuda = [
   runs(productOp, {
     scratch(step, { arch }) {
       const o = operands(step)
       const weights = o.parts.map(({ x, w }) => materialisedBytes(w, x.dtype))
-      return biasBytes(o) + (arch === 90 && o.y.dtype === 'bf16' ? sum(weights) : Math.max(...weights))
+      return biasBytes(o) + (mayBeTogether(o, arch) ? weights.reduce((a, b) => a + b) : Math.max(...weights))
     },
-    launch(step, scratch, card) {
+    launch(step, scratch, { arch }) {
       const o = operands(step)
-      const { dense, launches } = materialiseAll(
-        step,
-        o.parts.map(({ w }) => w),
-        o.parts[0]!.x.dtype,
-        scratch,
-      )
-      const one = ours(step, { ...o, parts: o.parts.map(({ x }, p) => ({ x, w: dense[p]! })) }, card)
-      return one ? [...launches, one] : oneAfterAnother(step, o, scratch)
+      return (mayBeTogether(o, arch) && together(step, o, scratch)) || oneAfterAnother(step, o, scratch)
     },
   }),
 ]

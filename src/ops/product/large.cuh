@@ -90,7 +90,7 @@ __device__ __forceinline__ void release(Barrier* empty) {
 template <int N, bool TRANS> __device__ __forceinline__ void multiplyStage(float (&c)[N / 2], unsigned long long x, unsigned long long w, int add) {
   beginProducts();
 #pragma unroll
-  for (int i = 0; i < 4; i++) multiply<false, TRANS>(c, x + i * kStep<false>, w + i * kStep<TRANS>, i ? 1 : add);
+  for (int i = 0; i < 4; i++) multiply<TRANS>(c, x + i * kStep<false>, w + i * kStep<TRANS>, i ? 1 : add);
   commitProducts();
   waitProducts<1>();
 }
@@ -99,7 +99,7 @@ template <int N, bool TRANS> __device__ __forceinline__ void multiplyRest(float 
 #pragma unroll 1
   for (int i = 0; i * 16 < depth; i++) {
     beginProducts();
-    multiply<false, TRANS>(c, x + i * kStep<false>, w + i * kStep<TRANS>, i ? 1 : add);
+    multiply<TRANS>(c, x + i * kStep<false>, w + i * kStep<TRANS>, i ? 1 : add);
     commitProducts();
     waitProducts<0>();
   }

@@ -1,8 +1,7 @@
 /** The large product on Hopper (large.cuh): which ones it takes, and its launch. */
 
-import type { CudaStep } from '../cuda-launch.ts'
 import {
-  type Card,
+  type CudaStep,
   type CudaTensor,
   ceilDiv,
   f32,
@@ -40,9 +39,9 @@ const WIDTHS = [
 /** multiprocessors of a card of this kind: the choice of a tile must not depend on the card */
 const BLOCKS = 132
 
-export function largeFits({ parts, addend, y }: Operands, { arch }: Card): boolean {
+export function largeFits({ parts, addend, y }: Operands): boolean {
   const operands = [y, ...(addend ? [addend] : []), ...parts.flatMap(({ x, w }) => [x, w])]
-  return arch === 90 && parts.length <= PARTS && operands.every(hasTiles) && y.rows > HIGH
+  return parts.length <= PARTS && operands.every(hasTiles) && y.rows > HIGH
 }
 
 /** the width whose tiles are through first */

@@ -29,12 +29,6 @@ export const cases: readonly OpCase[] = [
   gradient('channels by rank', 67, 83, 3),
   gradient('scaled', 20, 16, 24, { attrs: { alpha: -0.5 } }),
   gradient('columns of a wider tensor', 15, 12, 18, { within: { cols: 64, from: 21 } }),
-  // narrow.cu: rows that begin at multiples of 16 bytes, a side of up to 64
-  gradient('narrow: rank by channels', 200, 16, 264),
-  gradient('narrow: channels by rank', 136, 328, 8, { attrs: { alpha: 0.5 } }),
-  gradient('narrow: channels by 32', 700, 136, 32),
-  gradient('narrow: 48 by columns of a wider tensor', 1030, 48, 72, { within: { cols: 136, from: 24 } }),
-  gradient('narrow: 64 by 64', 65, 64, 64),
   gradient('SmolLM2-135M lora_A', 2048, 16, 576, { bench: true }),
   gradient('SmolLM2-135M lora_B', 2048, 1536, 16, { bench: true }),
   gradient('SmolLM2-135M gate_proj', 2048, 1536, 576, { bench: true }),
