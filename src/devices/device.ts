@@ -33,6 +33,16 @@ export interface Limits {
   copy: number
 }
 
+/** What kernels reach of the limits at training sizes: what predicted times are made of. */
+export interface Reach {
+  /** shares: of FLOP/s in products, and where they are of pairs that see each other; of bytes/s */
+  compute: number
+  pairs: number
+  copy: number
+  /** seconds that a step takes, however small */
+  launch: number
+}
+
 export interface DeviceDescription {
   kind: string
   /** what a user reads: "2 threads, x86-64-v4-bf16" */
@@ -42,8 +52,7 @@ export interface DeviceDescription {
   tokenQuantum: number
   /** a longer pass is no faster a token */
   passTokens: number
-  /** shares of the limits that kernels reach at training sizes: what predicted times are made of */
-  reach: { compute: number; copy: number }
+  reach: Reach
   /** memory of the process beside arena and store, bytes: runtime, libraries, the device's own */
   overhead: number
   /** bytes of memory of its own, whoever holds them; absent: it uses the machine's */

@@ -3,7 +3,8 @@
 import { paddedTokens } from '../data/passes.ts'
 import type { Device } from '../devices/device.ts'
 import { Message, option, SaqrError, say } from '../error.ts'
-import { fitPlan, policyAt } from '../graph/fit.ts'
+import { chunkOf } from '../graph/chunk.ts'
+import { type Fitted, fitPlan, policyAt } from '../graph/fit.ts'
 import type { ParameterLayout } from '../graph/layout.ts'
 import { stateOf } from '../graph/optimizer.ts'
 import type { Plan } from '../graph/plan.ts'
@@ -11,6 +12,7 @@ import type { Policy } from '../graph/recompute.ts'
 import type { TraceRecorder } from '../graph/trace.ts'
 import { tracePass } from '../graph/training.ts'
 import { sizeOf } from '../ops/tensor.ts'
+import { predictSeconds, ratesOf } from './predict.ts'
 import type { RunnerSpec } from './runner.ts'
 
 /** What everything may take, and the unit in which that was said. */
@@ -83,13 +85,20 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
 
   let tokens = largest
   const shortest = request.maxPassTokens === null ? padded(longest) : largest
-  // shorter passes cost less than recomputing products does: what only that would fit is not looked at while they can be
+  // shorter passes mostly cost less than recomputing products does: what only that would fit is looked at after them
   let best = fitted(tokens, tokens > shortest ? layers : undefined)
   while (!best.fits && tokens > shortest) {
     tokens = Math.max(shortest, padded(Math.ceil(tokens / 2)))
     best = fitted(tokens, tokens > shortest ? layers : undefined)
   }
   if (!best.fits) throw tooSmall(request, memory, fixed + best.plan.arena, tokens, tokens > padded(longest))
+  for (let longer = largest; longer > tokens; longer = padded(Math.ceil(longer / 2))) {
+    const other = fitted(longer)
+    if (!other.fits) continue
+    const seconds = ({ plan }: Fitted, t: number) => secondsPerToken(device, plan.plan, t, request)
+    if (seconds(other, longer) < seconds(best, tokens)) [best, tokens] = [other, longer]
+    break
+  }
   const levels = new Map([[tokens, best.level]])
   const policy = (t: number) => {
     let level = levels.get(t)
@@ -97,6 +106,12 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
     return policyAt(level, layers)
   }
   return { maxPassTokens: tokens, arena, policy, full: best.plan.plan }
+}
+
+/** of a pass whose rows are as long as the longest, every token a target */
+function secondsPerToken(device: Device, plan: Plan, tokens: number, { spec, longest }: BudgetRequest): number {
+  const chunks = Math.ceil(tokens / (spec.chunk ?? chunkOf(spec, tokens)))
+  return predictSeconds(plan, { chunks, pairs: (tokens * (Math.min(longest, tokens) + 1)) / 2 }, ratesOf(device)) / tokens
 }
 
 function tooSmall({ memory, spec, lean }: BudgetRequest, allowed: number, needed: number, tokens: number, divisible: boolean): SaqrError {

@@ -1,11 +1,10 @@
 /** How long a plan takes: each op at the rate of what bounds it, arithmetic or memory traffic. */
-import type { Device, Limits } from '../devices/device.ts'
+import type { Device, Limits, Reach } from '../devices/device.ts'
 import type { Plan, PlanStep, Segment } from '../graph/plan.ts'
 
 export interface Rates {
   limits: Limits
-  /** shares of the limits that kernels reach */
-  reach: { compute: number; copy: number }
+  reach: Reach
 }
 
 export function ratesOf(device: Device): Rates {
@@ -27,7 +26,11 @@ export function predictSeconds(plan: Plan, work: Work, { limits, reach }: Rates)
   let seconds = 0
   forEachRun(plan, work, (step, times) => {
     const rate = operand(plan, step) === 'bf16' ? limits.bf16 : limits.f32
-    seconds += times * Math.max(flopsOf(step, work) / (rate * reach.compute), step.bytes / (limits.copy * reach.copy))
+    const share = step.pairFlops ? reach.pairs : reach.compute
+    const copy = limits.copy * reach.copy
+    const own = Math.max(reach.launch, flopsOf(step, work) / (rate * share), step.bytes / copy)
+    // what is made in scratch (a dequantised weight) is written there before the step can begin
+    seconds += times * (own + (step.scratch?.bytes ?? 0) / copy)
   })
   return seconds
 }

@@ -94,7 +94,7 @@ export class CpuDevice implements Device {
   describe(): DeviceDescription {
     const label = `${this.#threads} threads, ${this.#native.variant() as string}`
     // whole steps of bench:cpu run at 0.76 to 0.84 of the multiply-add probe, memory-bound ops of bench:ops at 0.7 of the copy probe and more
-    const reach = { compute: 0.8, copy: 0.7 }
+    const reach = { compute: 0.8, pairs: 0.8, copy: 0.7, launch: 0 }
     return { kind: 'cpu', label, threads: this.#threads, tokenQuantum: 16, passTokens: 2048, reach, overhead: 250 * 2 ** 20 }
   }
 

@@ -83,7 +83,7 @@ export class ReferenceDevice implements Device {
       threads: 1,
       tokenQuantum: 1,
       passTokens: 256,
-      reach: { compute: 1, copy: 1 },
+      reach: { compute: 1, pairs: 1, copy: 1, launch: 0 },
       overhead: 150e6,
     }
   }
