@@ -25,6 +25,8 @@ export interface ParameterSpec {
   cols: number
   role: Role
   init: ParameterInit
+  /** tensors of the same lane lie behind one another, in the order they are asked for: what reads one x may then be read as one */
+  lane?: string
 }
 
 export interface AdapterBuilder extends Builder {

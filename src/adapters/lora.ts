@@ -116,7 +116,7 @@ export class Lora implements Adapter {
       const r = rankOf(this.config, path)
       // nn.Linear's own initialisation (Kaiming uniform, a = √5) for A, zeros for B: the adapter begins as nothing
       const init = { kind: 'uniform', bound: 1 / Math.sqrt(shape.in) } as const
-      const a = b.parameter({ name: `${path}.lora_A.weight`, rows: r, cols: shape.in, role: 'linear', init })
+      const a = b.parameter({ name: `${path}.lora_A.weight`, rows: r, cols: shape.in, role: 'linear', init, lane: 'lora_A' })
       const up = b.parameter({ name: `${path}.lora_B.weight`, rows: shape.out, cols: r, role: 'linear', init: { kind: 'zeros' } })
       const dropped = this.training ? dropout(b, x, this.config.loraDropout, path) : x
       list.push({ x: product(b, [{ x: dropped, w: a }], { alpha: loraScale(this.config, path) }, `${path}.lora_A`), w: up })

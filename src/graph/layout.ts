@@ -1,6 +1,6 @@
 /**
  * Where every trained tensor lies in the flat f32 ranges of parameters, gradients and optimiser state. Tensors that are treated alike
- * (decayed or not, large enough for 8-bit state or not) lie together; each starts on a block of 256, so no 8-bit block spans two of them.
+ * (decayed or not, large enough for 8-bit state or not, of one lane) lie together; each starts on a block of 256, so no 8-bit block spans two of them.
  */
 import type { ParameterSpec } from '../adapters/adapter.ts'
 import type { Layout } from './trace.ts'
@@ -25,7 +25,7 @@ export interface ParameterLayout extends Layout {
 export function layoutParameters(specs: Iterable<ParameterSpec>, scope = ''): ParameterLayout {
   const groups = new Map<string, ParameterSpec[]>()
   for (const spec of specs) {
-    const key = JSON.stringify([spec.role !== 'bias' && spec.role !== 'norm', spec.rows * spec.cols >= SMALLEST_8BIT])
+    const key = JSON.stringify([spec.role !== 'bias' && spec.role !== 'norm', spec.rows * spec.cols >= SMALLEST_8BIT, spec.lane])
     const list = groups.get(key)
     if (list) list.push(spec)
     else groups.set(key, [spec])

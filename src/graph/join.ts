@@ -1,0 +1,74 @@
+/**
+ * Products of one x with weights that lie behind one another become one product, its results columns of one tensor: x is read once for the
+ * low-rank parts of several linears, forward and, by what differentiation makes of it, backward.
+ */
+import type { Node } from '../ops/op.ts'
+import { parts, productOp } from '../ops/product/op.ts'
+import type { Tensor } from '../ops/tensor.ts'
+import type { Mutable, Recorder } from './recorder.ts'
+
+/** A product that may be joined with others, and what it is a product of. */
+interface Candidate {
+  node: Node
+  w: Tensor
+}
+
+/** Joined nodes stand where the first of them stood. Tensors that consumers hold become views. */
+export function joinProducts(r: Recorder, forward: readonly Node[]): Node[] {
+  const byInput = new Map<Tensor, Map<string, Candidate[]>>()
+  for (const node of forward) {
+    const candidate = candidateOf(node)
+    if (!candidate) continue
+    const { x } = parts(node)[0]!
+    const { cols } = candidate.w
+    const alike = byInput.get(x) ?? byInput.set(x, new Map()).get(x)!
+    const key = `${node.block} ${cols} ${node.attrs.alpha}`
+    const list = alike.get(key)
+    if (list) list.push(candidate)
+    else alike.set(key, [candidate])
+  }
+  const instead = new Map<Node, Node | null>()
+  for (const alike of byInput.values()) for (const list of alike.values()) for (const run of runsOf(list)) join(r, run, forward, instead)
+  return forward.flatMap((node) => (instead.has(node) ? (instead.get(node) ?? []) : [node]))
+}
+
+/** trained weights in the flat range; one part alone, so that nothing but x and w decides the result */
+function candidateOf(node: Node): Candidate | null {
+  if (node.op !== productOp || node.inputs.length !== 4 || node.inputs[0] || node.inputs[1] || node.attrs.trans) return null
+  const { w } = parts(node)[0]!
+  const [y] = node.outputs
+  return w.root && w.space === 'store' && w.needsGrad && w.stride === w.cols && !y!.root ? { node, w } : null
+}
+
+/** candidates whose weights follow one another without a gap, two at least */
+function runsOf(list: readonly Candidate[]): Candidate[][] {
+  const runs: Candidate[][] = []
+  for (const one of [...list].sort((a, b) => a.w.offset - b.w.offset)) {
+    const before = runs.at(-1)?.at(-1)?.w
+    if (before && before.root === one.w.root && before.offset + before.rows * before.cols === one.w.offset) runs.at(-1)!.push(one)
+    else runs.push([one])
+  }
+  return runs.filter((run) => run.length > 1)
+}
+
+function join(r: Recorder, run: readonly Candidate[], forward: readonly Node[], instead: Map<Node, Node | null>): void {
+  const first = forward.find((node) => run.some((one) => one.node === node))!
+  const rows = run.reduce((sum, { w }) => sum + w.rows, 0)
+  const { w } = run[0]!
+  const together = (t: Tensor, needsGrad: boolean) => r.within(t.root!, t.offset, { rows, cols: t.cols, dtype: t.dtype }, t.name, needsGrad)
+  const joined = together(w, true)
+  r.setGradient(joined, together(r.gradientOf(w), false))
+  const { x } = parts(first)[0]!
+  const y = r.tensor(first.outputs[0]!.name, { ...first.outputs[0]!, cols: rows }, 'arena', true)
+  const node: Node = { ...first, inputs: [null, null, x, joined], outputs: [y] }
+  let offset = 0
+  for (const one of run) {
+    const view: Mutable<Tensor> = one.node.outputs[0]!
+    Object.assign(view, { root: y, offset, stride: rows })
+    r.producers.delete(view)
+    offset += one.w.rows
+    instead.set(one.node, null)
+  }
+  instead.set(first, node)
+  r.producers.set(y, node)
+}
