@@ -58,6 +58,22 @@ template <int V> __device__ __forceinline__ void loadStored(const void* p, int t
   else load<f16, V>(static_cast<const f16*>(p) + i, x);
 }
 
+// what asm takes as an address in shared memory
+__device__ __forceinline__ unsigned sharedAddress(const void* p) { return static_cast<unsigned>(__cvta_generic_to_shared(p)); }
+
+// Of the tensor cores, sm_80 and later. Two numbers in bf16, `low` in the lower half:
+__device__ __forceinline__ unsigned pack(float low, float high) {
+  unsigned r;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
+  return r;
+}
+// a lane's share of 16 × 16 numbers in bf16: an A, or two Bs of 16 × 8 side by side
+using Fragment = unsigned[4];
+// `at`: a row of 8 numbers; lanes 8i to 8i + 7 name the eight rows of which f[i] is
+__device__ __forceinline__ void loadMatrices(Fragment& f, unsigned at) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];" : "=r"(f[0]), "=r"(f[1]), "=r"(f[2]), "=r"(f[3]) : "r"(at) : "memory");
+}
+
 __device__ __forceinline__ float warpSum(float x) {
 #pragma unroll
   for (int offset = 16; offset > 0; offset /= 2) x += __shfl_xor_sync(0xffffffffu, x, offset);

@@ -1,13 +1,11 @@
 // Hopper's own instructions (sm_90a): asynchronous copies of tiles into shared memory, the barriers that tell of them, clusters of blocks,
-// and a warpgroup's matrix product. PTX ISA: mbarrier, cp.async.bulk.tensor, wgmma.mma_async.
+// and a warpgroup's matrix product. PTX ISA: mbarrier, cp.async.bulk.tensor, wgmma.mma_async. Comes after cuda.cuh.
 #pragma once
 
-// CUtensorMap: what the launcher makes of a tile in cuda-launch.ts
+// CUtensorMap: what the launcher makes of a tile in cuda-launch.ts, or a kernel in attention/copies.cuh
 struct alignas(64) Map {
   unsigned char bytes[128];
 };
-
-__device__ __forceinline__ unsigned sharedAddress(const void* p) { return static_cast<unsigned>(__cvta_generic_to_shared(p)); }
 
 using Barrier = unsigned long long;
 
@@ -93,25 +91,36 @@ template <int N> __device__ __forceinline__ void settle(float (&x)[N]) {
 }
 
 // c (64 × N in f32) = a · b, or += where `add` is not 0; K = 16. COUNTS: rows of b's panels are those the sum counts; it runs along a's.
+// Who knows it beforehand says ADD: `add` takes a register, and the compiler then places the code around it otherwise.
 #define R8(i) "+f"(c[i]), "+f"(c[i + 1]), "+f"(c[i + 2]), "+f"(c[i + 3]), "+f"(c[i + 4]), "+f"(c[i + 5]), "+f"(c[i + 6]), "+f"(c[i + 7])
-#define R64(i) R8(i), R8(i + 8), R8(i + 16), R8(i + 24), R8(i + 32), R8(i + 40), R8(i + 48), R8(i + 56)
-#define R128 R64(0), R64(64)
-#define N64                                                                                                                            \
-  "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31,%32,%33,%34" \
-  ",%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"
-#define N128                                                                                                                               \
-  N64 ",%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79,%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92,%93,%94,%95" \
-      ",%96,%97,%98,%99,%100,%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,%111,%112,%113,%114,%115,%116,%117,%118,%119,%120,%121"      \
-      ",%122,%123,%124,%125,%126,%127"
-#define MULTIPLY(N, NAMES, REGISTERS, A, B, ADD, TRANS)                                                                                     \
-  template <bool COUNTS> __device__ __forceinline__ void multiply(float (&c)[N / 2], unsigned long long a, unsigned long long b, int add) { \
-    asm volatile("{.reg .pred p; setp.ne.b32 p, " ADD ", 0; wgmma.mma_async.sync.aligned.m64n" #N "k16.f32.bf16.bf16 {" NAMES "}, " A ", " B ", p, 1, 1, 0, " TRANS ";}" \
-                 : REGISTERS                                                                                                               \
-                 : "l"(a), "l"(b), "r"(add), "n"(COUNTS ? 1 : 0));                                                                         \
+#define R32(i) R8(i), R8(i + 8), R8(i + 16), R8(i + 24)
+#define R64(i) R32(i), R32(i + 32)
+#define R128(i) R64(i), R64(i + 64)
+#define N32 \
+  "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31"
+#define N64                                                                                                                  \
+  N32 ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60" \
+  ",%61,%62,%63"
+#define N128                                                                                                                 \
+  N64 ",%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79,%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92" \
+  ",%93,%94,%95,%96,%97,%98,%99,%100,%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,%111,%112,%113,%114,%115,%116,%117"   \
+  ",%118,%119,%120,%121,%122,%123,%124,%125,%126,%127"
+#define WGMMA(COLUMNS, C, A, B, ADDS, TRANS, adds) \
+  asm volatile("{.reg .pred p; setp.ne.b32 p, " ADDS ", 0; wgmma.mma_async.sync.aligned.m64n" #COLUMNS "k16.f32.bf16.bf16 {" N##C "}, " A ", " B ", p, 1, 1, 0, " TRANS ";}" \
+               : R##C(0)                           \
+               : "l"(a), "l"(b), adds, "n"(COUNTS ? 1 : 0))
+#define MULTIPLY(COLUMNS, C, A, B, ADDS, TRANS)                                                                                          \
+  template <bool COUNTS> __device__ __forceinline__ void multiply(float (&c)[C], unsigned long long a, unsigned long long b, int add) {  \
+    WGMMA(COLUMNS, C, A, B, ADDS, TRANS, "r"(add));                                                                                      \
+  }                                                                                                                                      \
+  template <bool COUNTS, bool ADD> __device__ __forceinline__ void multiply(float (&c)[C], unsigned long long a, unsigned long long b) { \
+    WGMMA(COLUMNS, C, A, B, ADDS, TRANS, "n"(ADD ? 1 : 0));                                                                              \
   }
-MULTIPLY(128, N64, R64(0), "%64", "%65", "%66", "%67")
-MULTIPLY(256, N128, R128, "%128", "%129", "%130", "%131")
+MULTIPLY(64, 32, "%32", "%33", "%34", "%35")
+MULTIPLY(128, 64, "%64", "%65", "%66", "%67")
+MULTIPLY(256, 128, "%128", "%129", "%130", "%131")
 #undef MULTIPLY
+#undef WGMMA
 
 // A warpgroup's accumulators: this thread has, of every 8 columns, two from `threadColumn` on, in rows threadRow and threadRow + 8.
 __device__ __forceinline__ int threadRow() { return threadIdx.x % 128 / 32 * 16 + threadIdx.x % 32 / 4; }
@@ -122,14 +131,6 @@ __device__ __forceinline__ unsigned matrixAt(unsigned panel, int column16) {
   int lane = threadIdx.x % 32, row = threadIdx.x % 128 / 32 * 16 + lane % 16, chunk = column16 * 2 + lane / 16;
   return panel + row * 128 + ((chunk ^ row & 7) << 4);
 }
-__device__ __forceinline__ unsigned pack(float low, float high) {
-  unsigned r;
-  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
-  return r;
-}
 __device__ __forceinline__ void storeMatrices(unsigned at, unsigned a, unsigned b, unsigned c, unsigned d) {
   asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1,%2,%3,%4};" ::"r"(at), "r"(a), "r"(b), "r"(c), "r"(d) : "memory");
-}
-__device__ __forceinline__ void loadMatrices(unsigned at, unsigned (&m)[4]) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];" : "=r"(m[0]), "=r"(m[1]), "=r"(m[2]), "=r"(m[3]) : "r"(at) : "memory");
 }

@@ -14,9 +14,9 @@ template <int D> struct Forward {
 template <int D> __device__ void copyForward(const Problem& p, typename Forward<D>::Shared& s) {
   using F = Forward<D>;
   constexpr int KEYS = F::KEYS, WIDE = KEYS / kTile;
-  const unsigned char *q = p.maps, *k = q + 128, *v = q + 256;
+  const Map *q = p.maps, *k = q + 1, *v = q + 2;
   bool leads = threadIdx.x % 32 == 0;
-  if (leads) acquireMap(q), acquireMap(k), acquireMap(v);
+  if (leads) acquireMap(*q), acquireMap(*k), acquireMap(*v);
   int heads = p.attrs.heads, items = (p.queries + kBlock - 1) / kBlock * heads, start = p.queryStart ? *p.queryStart : 0;
   int end = (p.keys + KEYS - 1) / KEYS;
   Ring<F::OWN> own;
@@ -38,7 +38,7 @@ template <int D> __device__ void copyForward(const Problem& p, typename Forward<
       await(&s.own.empty[o], own.parity ^ 1);
       s.own.label[o] = 2 * block + (t < end), s.own.head[o] = head;
       arriveWith(&s.own.full[o], sizeof(s.q[o]));
-      copyTile<D, kBlock>(s.q[o], q, &s.own.full[o], head, block * kBlock);
+      copyRows<D, kBlock>(s.q[o], *q, &s.own.full[o], head, block * kBlock);
     }
     while (t < end) {
       int next = nextTile(p, t + 1, queries, WIDE), i = ring.stage;
@@ -46,11 +46,11 @@ template <int D> __device__ void copyForward(const Problem& p, typename Forward<
         await(&s.ks.empty[i], ring.parity ^ 1);
         s.ks.label[i] = tileLabel(t, next >= end, allSee(p, queries, tileAt(p, t, WIDE)));
         arriveWith(&s.ks.full[i], F::TILE + KEYS * 16);
-        copyTile<D, KEYS>(s.k[i], k, &s.ks.full[i], group, t * KEYS);
+        copyRows<D, KEYS>(s.k[i], *k, &s.ks.full[i], group, t * KEYS);
         copyBytes(s.masks[i], p.masks + t * KEYS, KEYS * 16, &s.ks.full[i]);
         await(&s.vs.empty[i], ring.parity ^ 1);
         arriveWith(&s.vs.full[i], F::TILE);
-        copyTile<D, KEYS>(s.v[i], v, &s.vs.full[i], group, t * KEYS);
+        copyRows<D, KEYS>(s.v[i], *v, &s.vs.full[i], group, t * KEYS);
       }
       __syncwarp();
       t = next;
@@ -70,12 +70,12 @@ template <int D, bool CAPPED> __device__ void hopperForward(const Problem& p) {
   }
   __syncthreads();
   if (threadIdx.x >= kGroups * 128) {
-    fewRegisters();
+    fewerRegisters<kCopyRegisters>();
     if (threadIdx.x < kGroups * 128 + 32) copyForward<D>(p, s);
     return;
   }
 
-  manyRegisters();
+  moreRegisters<kProductRegisters>();
   const Score<CAPPED> score(p);
   int start = p.queryStart ? *p.queryStart : 0;
   Ring<F::OWN> own;
@@ -179,6 +179,6 @@ template <int D, bool CAPPED> __device__ void hopperForward(const Problem& p) {
         p.lse[static_cast<long long>(r) * p.lseStride + head] = total[h] > 0 ? (top[h] * score.scale2 + log2f(total[h])) * kLn2 : negativeInfinity();
       }
     }
-    storeTile<D>(p.o, p.oStride, row, p.queries, p.attrs.headDim, head * p.attrs.headDim, o, factor);
+    storeRows<D>(p.o, p.oStride, row, p.queries, p.attrs.headDim, head * p.attrs.headDim, o, factor);
   }
 }

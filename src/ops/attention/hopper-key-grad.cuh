@@ -20,8 +20,8 @@ template <int D> struct KeyGrad {
 template <int D> __device__ void copyKeyGrad(const Problem& p, typename KeyGrad<D>::Shared& s) {
   using G = KeyGrad<D>;
   constexpr int KEYS = G::KEYS, QUERIES = G::QUERIES, PARTS = kBlock / KEYS;
-  const unsigned char *q = p.maps, *k = q + 128, *v = q + 256, *dO = q + 384;
-  acquireMap(q), acquireMap(k), acquireMap(v), acquireMap(dO);
+  const Map *q = p.maps, *k = q + 1, *v = q + 2, *dO = q + 3;
+  acquireMap(*q), acquireMap(*k), acquireMap(*v), acquireMap(*dO);
   int groups = p.attrs.kvHeads, heads = p.attrs.heads / groups, items = (p.keys + kBlock - 1) / kBlock * PARTS * groups;
   Ring<G::OWN> own;
   Ring<G::QS> qs;
@@ -48,21 +48,21 @@ template <int D> __device__ void copyKeyGrad(const Problem& p, typename KeyGrad<
     await(&s.own.empty[o], own.parity ^ 1);
     s.own.label[o] = 2 * block + some, s.own.head[o] = group;
     arriveWith(&s.own.full[o], 2 * sizeof(s.k[o]));
-    copyTile<D, KEYS>(s.k[o], k, &s.own.full[o], group, block * KEYS);
-    copyTile<D, KEYS>(s.v[o], v, &s.own.full[o], group, block * KEYS);
+    copyRows<D, KEYS>(s.k[o], *k, &s.own.full[o], group, block * KEYS);
+    copyRows<D, KEYS>(s.v[o], *v, &s.own.full[o], group, block * KEYS);
     while (some) {
       int i = qs.stage, j = os.stage, nextHead = head, next = t + 1;
       some = seek(nextHead, next);
       await(&s.qs.empty[i], qs.parity ^ 1);
       s.qs.label[i] = tileLabel(t, !some, allSee(p, queriesOf(p, t * QUERIES, (t + 1) * QUERIES), keys));
       arriveWith(&s.qs.full[i], G::TILE + QUERIES * (16 + 8));
-      copyTile<D, QUERIES>(s.q[i], q, &s.qs.full[i], head, t * QUERIES);
+      copyRows<D, QUERIES>(s.q[i], *q, &s.qs.full[i], head, t * QUERIES);
       copyBytes(s.masks[i], p.masks + t * QUERIES, QUERIES * 16, &s.qs.full[i]);
       copyBytes(s.lse2[i], p.lse2 + statisticOf(p, head, t * QUERIES), QUERIES * 4, &s.qs.full[i]);
       copyBytes(s.delta[i], p.delta + statisticOf(p, head, t * QUERIES), QUERIES * 4, &s.qs.full[i]);
       await(&s.os.empty[j], os.parity ^ 1);
       arriveWith(&s.os.full[j], G::TILE);
-      copyTile<D, QUERIES>(s.dO[j], dO, &s.os.full[j], head, t * QUERIES);
+      copyRows<D, QUERIES>(s.dO[j], *dO, &s.os.full[j], head, t * QUERIES);
       head = nextHead, t = next;
       qs.advance(), os.advance();
     }
@@ -162,12 +162,12 @@ template <int D, bool CAPPED, bool VALUES, bool OF_KEYS> __device__ __forceinlin
     if (OF_KEYS) {
       settle(dK);
       const float factor[2] = {p.attrs.scale, p.attrs.scale};
-      storeTile<D>(p.dK, p.dKStride, row, p.keys, d, group * d, dK, factor);
+      storeRows<D>(p.dK, p.dKStride, row, p.keys, d, group * d, dK, factor);
     }
     if (VALUES) {
       settle(dV);
       const float factor[2] = {1.0f, 1.0f};
-      storeTile<D>(p.dV, p.dVStride, row, p.keys, d, group * d, dV, factor);
+      storeRows<D>(p.dV, p.dVStride, row, p.keys, d, group * d, dV, factor);
     }
   }
 }
@@ -182,11 +182,11 @@ template <int D, bool CAPPED> __device__ void hopperKeyGrad(const Problem& p) {
   }
   __syncthreads();
   if (threadIdx.x >= kGroups * 128) {
-    fewRegisters();
+    fewerRegisters<kCopyRegisters>();
     if (threadIdx.x == kGroups * 128) copyKeyGrad<D>(p, s);
     return;
   }
-  manyRegisters();
+  moreRegisters<kProductRegisters>();
   int group = threadIdx.x / 128;
   if constexpr (!G::APART) sumKeys<D, CAPPED, true, true>(p, s, group * 64);
   else if (group == 0) sumKeys<D, CAPPED, true, false>(p, s, 0);

@@ -16,9 +16,9 @@ template <int D> struct QueryGrad {
 template <int D> __device__ void copyQueryGrad(const Problem& p, typename QueryGrad<D>::Shared& s) {
   using G = QueryGrad<D>;
   constexpr int KEYS = G::KEYS, WIDE = KEYS / kTile;
-  const unsigned char *q = p.maps, *k = q + 128, *v = q + 256, *dO = q + 384;
+  const Map *q = p.maps, *k = q + 1, *v = q + 2, *dO = q + 3;
   bool leads = threadIdx.x % 32 == 0;
-  if (leads) acquireMap(q), acquireMap(k), acquireMap(v), acquireMap(dO);
+  if (leads) acquireMap(*q), acquireMap(*k), acquireMap(*v), acquireMap(*dO);
   int heads = p.attrs.heads, items = (p.queries + kBlock - 1) / kBlock * heads, end = (p.keys + KEYS - 1) / KEYS;
   Ring<G::OWN> own;
   Ring<G::KS> ks;
@@ -40,8 +40,8 @@ template <int D> __device__ void copyQueryGrad(const Problem& p, typename QueryG
       await(&s.own.empty[o], own.parity ^ 1);
       s.own.label[o] = 2 * block + (t < end), s.own.head[o] = head;
       arriveWith(&s.own.full[o], 2 * sizeof(s.q[o]));
-      copyTile<D, kBlock>(s.q[o], q, &s.own.full[o], head, block * kBlock);
-      copyTile<D, kBlock>(s.dO[o], dO, &s.own.full[o], head, block * kBlock);
+      copyRows<D, kBlock>(s.q[o], *q, &s.own.full[o], head, block * kBlock);
+      copyRows<D, kBlock>(s.dO[o], *dO, &s.own.full[o], head, block * kBlock);
     }
     while (t < end) {
       int next = nextTile(p, t + 1, queries, WIDE), i = ks.stage, j = vs.stage;
@@ -49,11 +49,11 @@ template <int D> __device__ void copyQueryGrad(const Problem& p, typename QueryG
         await(&s.ks.empty[i], ks.parity ^ 1);
         s.ks.label[i] = tileLabel(t, next >= end, allSee(p, queries, tileAt(p, t, WIDE)));
         arriveWith(&s.ks.full[i], G::TILE + KEYS * 16);
-        copyTile<D, KEYS>(s.k[i], k, &s.ks.full[i], group, t * KEYS);
+        copyRows<D, KEYS>(s.k[i], *k, &s.ks.full[i], group, t * KEYS);
         copyBytes(s.masks[i], p.masks + t * KEYS, KEYS * 16, &s.ks.full[i]);
         await(&s.vs.empty[j], vs.parity ^ 1);
         arriveWith(&s.vs.full[j], G::TILE);
-        copyTile<D, KEYS>(s.v[j], v, &s.vs.full[j], group, t * KEYS);
+        copyRows<D, KEYS>(s.v[j], *v, &s.vs.full[j], group, t * KEYS);
       }
       __syncwarp();
       t = next;
@@ -73,12 +73,12 @@ template <int D, bool CAPPED> __device__ void hopperQueryGrad(const Problem& p) 
   }
   __syncthreads();
   if (threadIdx.x >= kGroups * 128) {
-    fewRegisters();
+    fewerRegisters<kCopyRegisters>();
     if (threadIdx.x < kGroups * 128 + 32) copyQueryGrad<D>(p, s);
     return;
   }
 
-  manyRegisters();
+  moreRegisters<kProductRegisters>();
   const Score<CAPPED> score(p);
   Ring<G::OWN> own;
   Ring<G::KS> ks;
@@ -142,6 +142,6 @@ template <int D, bool CAPPED> __device__ void hopperQueryGrad(const Problem& p) 
     settle(dQ);
     if (before >= 0) release(&s.ks.empty[before]);
     const float factor[2] = {p.attrs.scale, p.attrs.scale};
-    storeTile<D>(p.dQ, p.dQStride, row, p.queries, p.attrs.headDim, head * p.attrs.headDim, dQ, factor);
+    storeRows<D>(p.dQ, p.dQStride, row, p.queries, p.attrs.headDim, head * p.attrs.headDim, dQ, factor);
   }
 }

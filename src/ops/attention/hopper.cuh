@@ -8,9 +8,7 @@
 
 constexpr int kGroups = 2;
 constexpr int kHopperThreads = (kGroups + 1) * 128;
-
-__device__ __forceinline__ void fewRegisters() { asm volatile("setmaxnreg.dec.sync.aligned.u32 24;"); }
-__device__ __forceinline__ void manyRegisters() { asm volatile("setmaxnreg.inc.sync.aligned.u32 240;"); }
+constexpr int kCopyRegisters = 24, kProductRegisters = 240;  // a thread's
 
 // Tiles on their way: full when they have come, empty when every warp is done with them; what the copying warp says of each.
 template <int STAGES> struct Tiles {
@@ -38,10 +36,6 @@ __device__ __forceinline__ bool isWhole(int label) { return label & 1; }
 __device__ __forceinline__ int blockOf(int label) { return label / 2; }
 __device__ __forceinline__ bool hasTiles(int label) { return label & 1; }
 
-// this thread's rows of a warpgroup's 64: row and row + 8; and its columns of every 8: column and column + 1
-__device__ __forceinline__ int threadRow() { return threadIdx.x % 128 / 32 * 16 + threadIdx.x % 32 / 4; }
-__device__ __forceinline__ int threadColumn() { return threadIdx.x % 4 * 2; }
-
 // x (64 queries × N keys): what a query doesn't see becomes `unseen`
 template <int N>
 __device__ __forceinline__ void hide(float (&x)[N / 2], float unseen, const Problem& p, const int4* masks, const int (&query)[2], const int (&queryDepth)[2]) {
@@ -56,7 +50,7 @@ __device__ __forceinline__ void hide(float (&x)[N / 2], float unseen, const Prob
 }
 
 template <int D>
-__device__ __forceinline__ void storeTile(void* to, int stride, int first, int rows, int headDim, int column, const Rows<D>& acc, const float (&factor)[2]) {
+__device__ __forceinline__ void storeRows(void* to, int stride, int first, int rows, int headDim, int column, const Rows<D>& acc, const float (&factor)[2]) {
   bf16* out = static_cast<bf16*>(to) + column;
 #pragma unroll
   for (int h = 0; h < 2; h++) {

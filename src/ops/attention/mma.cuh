@@ -2,32 +2,25 @@
 #pragma once
 #include "../cuda.cuh"
 
-using Fragment = unsigned[4];  // A: 16 × 16 bf16; also two B tiles (16 × 8 each) side by side
-
-__device__ __forceinline__ unsigned sharedAddress(const void* p) { return static_cast<unsigned>(__cvta_generic_to_shared(p)); }
-
-__device__ __forceinline__ void loadMatrices(Fragment& f, const bf16* p) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];" : "=r"(f[0]), "=r"(f[1]), "=r"(f[2]), "=r"(f[3]) : "r"(sharedAddress(p)));
-}
-__device__ __forceinline__ void loadMatricesTransposed(Fragment& f, const bf16* p) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];" : "=r"(f[0]), "=r"(f[1]), "=r"(f[2]), "=r"(f[3]) : "r"(sharedAddress(p)));
+__device__ __forceinline__ void loadMatricesTransposed(Fragment& f, unsigned at) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];" : "=r"(f[0]), "=r"(f[1]), "=r"(f[2]), "=r"(f[3]) : "r"(at) : "memory");
 }
 
 // Rows of shared memory are `pitch` elements apart. Each returns this lane's share.
 // A: rows [row, row + 16), columns [k, k + 16)
 __device__ __forceinline__ void loadA(Fragment& f, const bf16* x, int pitch, int row, int k) {
   int lane = threadIdx.x % 32;
-  loadMatrices(f, x + (row + lane % 16) * pitch + k + lane / 16 * 8);
+  loadMatrices(f, sharedAddress(x + (row + lane % 16) * pitch + k + lane / 16 * 8));
 }
 // two B tiles from rows that are columns of B: columns [n, n + 16), k from k on
 __device__ __forceinline__ void loadB(Fragment& f, const bf16* x, int pitch, int n, int k) {
   int lane = threadIdx.x % 32;
-  loadMatrices(f, x + (n + lane % 8 + lane / 16 * 8) * pitch + k + lane / 8 % 2 * 8);
+  loadMatrices(f, sharedAddress(x + (n + lane % 8 + lane / 16 * 8) * pitch + k + lane / 8 % 2 * 8));
 }
 // two B tiles from rows that are rows of B
 __device__ __forceinline__ void loadBTransposed(Fragment& f, const bf16* x, int pitch, int k, int n) {
   int lane = threadIdx.x % 32;
-  loadMatricesTransposed(f, x + (k + lane % 16) * pitch + n + lane / 16 * 8);
+  loadMatricesTransposed(f, sharedAddress(x + (k + lane % 16) * pitch + n + lane / 16 * 8));
 }
 
 __device__ __forceinline__ void multiply(float (&c)[4], const Fragment& a, unsigned b0, unsigned b1) {
@@ -36,11 +29,6 @@ __device__ __forceinline__ void multiply(float (&c)[4], const Fragment& a, unsig
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
-__device__ __forceinline__ unsigned pack(float low, float high) {
-  unsigned r;
-  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
-  return r;
-}
 // two neighbouring accumulators (16 × 8 each) as the A of the next product
 __device__ __forceinline__ void toA(Fragment& f, const float (&left)[4], const float (&right)[4]) {
   f[0] = pack(left[0], left[1]);

@@ -38,7 +38,7 @@ extern "C" __global__ void __launch_bounds__(1024) attention_prepare(const __gri
 #pragma unroll
     for (int m = 0; m < 4; m++) {
       bool ofQueries = m == 0 || m == 3;
-      if (warp == m && x[m]) makeMap(p.maps + 128 * m, maps[m], x[m], stride[m], ofQueries ? p.queries : p.keys, ofQueries ? p.attrs.heads : p.attrs.kvHeads, p.attrs.headDim);
+      if (warp == m && x[m]) makeMap(p.maps[m], maps[m], x[m], stride[m], ofQueries ? p.queries : p.keys, ofQueries ? p.attrs.heads : p.attrs.kvHeads, p.attrs.headDim);
     }
     return;
   }

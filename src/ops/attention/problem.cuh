@@ -18,6 +18,8 @@ struct Tile {
   int unused[2];
 };
 
+struct Map;  // of ../hopper.cuh
+
 struct Problem {
   const void *q, *k, *v, *dO;
   void *o, *dQ, *dK, *dV;
@@ -29,7 +31,7 @@ struct Problem {
   float* lse2;
   int *queryOrder, *keyOrder;  // blocks, those with the most to do first
   int* queues;                 // Hopper: the next item of queries and of keys that nobody works on
-  unsigned char* maps;         // Hopper: tensor maps of q, k, v and dO, 128 bytes each
+  Map* maps;                   // Hopper: tensor maps of q, k, v and dO
   int qStride, kStride, vStride, dOStride, oStride, dQStride, dKStride, dVStride, lseStride;
   int queries, keys;
   attention_attrs attrs;  // those of attention_backward are the same

@@ -109,8 +109,8 @@ template <int N, bool TRANS> __device__ __forceinline__ void multiplyRest(float 
 template <int N> __device__ __forceinline__ void addStage(float (&c)[N / 2], unsigned stage, int group, int first) {
 #pragma unroll
   for (int q = 0; q < 8; q++) {
-    unsigned m[4];
-    loadMatrices(matrixAt(stage + q / 4 * 2 * kBox + group * kBox, q % 4), m);
+    Fragment m;
+    loadMatrices(m, matrixAt(stage + q / 4 * 2 * kBox + group * kBox, q % 4));
 #pragma unroll
     for (int i = 0; i < 4; i++) {
       float* to = c + first / 2 + q * 8 + i * 2;
