@@ -36,13 +36,15 @@ export interface CudaText {
   headers: { name: string; text: string }[]
 }
 
-/** A source with its headers: the shared one, those beside it, and what the ops declare. */
+/** A source with its headers: those that ops share, those beside it, and what the ops declare. */
 export function readSource({ name, url }: CudaSource): CudaText {
   const file = fileURLToPath(url)
   const here = dirname(file)
-  const shared = ['../cuda.cuh', '../hopper.cuh']
-  const beside = readdirSync(here).filter((name) => name.endsWith('.cuh'))
-  const headers = [...shared, ...beside].map((name) => ({ name, text: readFileSync(join(here, name), 'utf8') }))
+  const headers = ['../', ''].flatMap((folder) =>
+    readdirSync(join(here, folder))
+      .filter((file) => file.endsWith('.cuh'))
+      .map((file) => ({ name: folder + file, text: readFileSync(join(here, folder, file), 'utf8') })),
+  )
   headers.push({ name: 'attrs.cuh', text: attrsHeader(ops) })
   return { name, source: readFileSync(file, 'utf8'), headers }
 }
