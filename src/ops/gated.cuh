@@ -1,8 +1,8 @@
 // Gated activations, h = activation(gate) · up, and their backward; what a kernel is of is a struct:
 //   static float of(float g)                                    activation(g)
 //   static Gradients gradients(float d, float g, float u)       of h = of(g) · u, where d is dh
+// Comes after cuda.cuh.
 #pragma once
-#include "../cuda.cuh"
 
 struct Gradients {
   float gate, up;

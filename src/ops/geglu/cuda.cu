@@ -1,3 +1,4 @@
+#include "../cuda.cuh"
 #include "../gated.cuh"
 
 constexpr float kRoot = 0.7978845608f, kCubic = 0.044715f;  // √(2/π)
