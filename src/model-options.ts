@@ -216,7 +216,7 @@ const LAYERS: Need = {
 
 export const PEFT: Checks<PeftOptions & Partial<Record<ForeignPeft, undefined>>> = {
   r: whole(1),
-  loraAlpha: number('a number', () => true),
+  loraAlpha: number('a number other than 0, with which the adapter would be nothing', (n) => n !== 0),
   loraDropout: number('a number of at least 0 and below 1', (n) => n >= 0 && n < 1),
   bias: word({ none: 'none', all: 'all', lora_only: 'lora_only' }),
   useRslora: flag,

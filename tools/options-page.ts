@@ -16,7 +16,8 @@ export function optionsPage(): string {
   const lines = [
     '# Options',
     '',
-    '`saqr sft` takes every option of `trl sft` (TRL 1.16), as flags, in the YAML file of `--config`, and, in camelCase, as `args` of the `SFTTrainer`.',
+    '`saqr sft` takes every option of `trl sft` (TRL 1.16), as flags and in the YAML file of `--config`. In programs they are, in camelCase, `args` of the `SFTTrainer`;',
+    'those of the model, its adapter and its device belong to `FastLanguageModel`, those of data sets to `loadDataset`, and an error says so.',
     'Each is *honoured* (does what it does in TRL), *subsumed* (accepted; nothing is left to do for it) or *refused* (only its default is accepted).',
     '`saqr sft --help NAME` says the same about one of them.',
   ]

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Compiles a program against the built types (dist/) with other versions of TypeScript, without skipLibCheck, and looks for the
 // documentation that an editor shows.
-//   node tools/types-check.mjs 5.0 5.9 …
+//   node tools/types-check.mjs 5.0 6 …
 import { execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -40,13 +40,25 @@ for (const version of versions) {
       target: 'es2022',
       noEmit: true,
       skipLibCheck: false,
-      types: ['node'],
+      // since TypeScript 6 a project has no global types that it does not name
+      ...(Number.parseInt(version, 10) < 6 ? { types: ['node'] } : { lib: ['es2023', 'dom'] }),
     }
     writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['program.ts'] }))
-    execFileSync('npm', ['install', '--silent', '--no-audit', '--no-fund', `typescript@${version}`, '@types/node@20'], {
-      cwd: folder,
-      stdio: 'inherit',
-    })
+    execFileSync(
+      'npm',
+      [
+        'install',
+        '--silent',
+        '--no-audit',
+        '--no-fund',
+        `typescript@${version}`,
+        ...(Number.parseInt(version, 10) < 6 ? ['@types/node@20'] : []),
+      ],
+      {
+        cwd: folder,
+        stdio: 'inherit',
+      },
+    )
     const installed = join(folder, 'node_modules/saqr')
     mkdirSync(installed)
     cpSync(join(root, 'package.json'), join(installed, 'package.json'))

@@ -16,6 +16,8 @@ const MARKS: Readonly<Record<string, boolean>> = {
   loss_mask: true,
   masked: false,
 }
+/** as columns beside a row they would mark it whole */
+export const MARK_NAMES: readonly string[] = Object.keys(MARKS)
 /** They mark more finely than a message. */
 const FINER = ['train_detail', 'training_detail', 'loss_scale', 'loss_weight']
 

@@ -3,6 +3,7 @@
  * leaves to the user, after them.
  */
 import { option, SaqrError, say } from '../error.ts'
+import { MARK_NAMES } from './marks.ts'
 
 export type Shape = 'tokens' | 'prompt-completion' | 'messages' | 'conversations' | 'text' | 'alpaca'
 
@@ -60,13 +61,13 @@ const MEDIA = 'holds what the model would see or hear, and only text is trained 
 
 /** Columns that would change what is learned, by what is lost where a shape doesn't read them. Others (ids, sources) are notes of their makers. */
 const TELLING: Readonly<Record<string, string>> = {
+  ...Object.fromEntries(['mask', 'loss_mask', 'assistant_masks', 'completion_mask', ...MARK_NAMES].map((name) => [name, MASK])),
   ...Object.fromEntries(
     ['label', 'labels', 'chosen', 'rejected', 'score', 'scores', 'reward', 'rewards', 'rating', 'margin', 'weight', 'weights'].map(
       (name) => [name, JUDGED],
     ),
   ),
   ...Object.fromEntries(['system', 'history', 'tools', 'functions', 'chat_template_kwargs'].map((name) => [name, TEXT])),
-  ...Object.fromEntries(['mask', 'loss_mask', 'assistant_masks', 'completion_mask'].map((name) => [name, MASK])),
   ...Object.fromEntries(['image', 'images', 'video', 'videos', 'audio', 'audios'].map((name) => [name, MEDIA])),
 }
 

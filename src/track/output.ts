@@ -2,10 +2,17 @@
 import { hasMethods, kind, take } from '../hub/arguments.ts'
 import type { TextOutput } from './tracker.ts'
 
-const writable = kind<NodeJS.WriteStream>('a stream such as process.stderr', (v) => hasMethods(v, 'write'))
+/** what of a stream such as process.stderr is used */
+export interface TextStreamLike {
+  write(text: string): unknown
+  isTTY?: boolean
+  columns?: number
+}
+
+const writable = kind<TextStreamLike>('a stream such as process.stderr', (v) => hasMethods(v, 'write'))
 
 /** @throws SaqrError OPTION_INVALID for what is no stream of a process */
-export function textOutput(stream: NodeJS.WriteStream): TextOutput {
+export function textOutput(stream: TextStreamLike): TextOutput {
   take(stream, 'stream', writable)
   const isTTY = stream.isTTY === true
   return {

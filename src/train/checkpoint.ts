@@ -23,7 +23,9 @@ import { ACTIONS, type Action } from './timing.ts'
 /** What a resumed run takes over so that it stays the same run. */
 export interface RunFacts {
   identity: Identity
-  /** the how manieth run that began in its folder: what began later is newer, whatever its steps */
+  /** whose checkpoints these are, whoever went on with them */
+  run: string
+  /** the how manieth run that began, or went on from behind, in its folder: what did so later is newer, whatever its steps */
   start: number
   maxPassTokens: number
   /** what was still to be done after the step, and what a log of it says */
@@ -38,24 +40,31 @@ export interface RunFacts {
 const RUN = 'saqr_run.json'
 const NAME = /^checkpoint-(\d+)$/
 
+interface SavedStep {
+  path: string
+  step: number
+  start: number
+  run: string | null
+}
+
 /** folders of an output folder: of the run that began last in the end, and by their steps; damaged ones come first */
-export function checkpointsOf(outputDir: string): { path: string; step: number; start: number }[] {
+export function checkpointsOf(outputDir: string): SavedStep[] {
   if (!existsSync(outputDir)) return []
   return readdirSync(outputDir)
     .flatMap((name) => {
       const step = NAME.exec(name)?.[1]
       const path = join(outputDir, name)
-      return step && existsSync(join(path, RUN)) ? [{ path, step: Number(step), start: startOf(path) }] : []
+      return step && existsSync(join(path, RUN)) ? [{ path, step: Number(step), ...whoseIs(path) }] : []
     })
     .sort((a, b) => a.start - b.start || a.step - b.step)
 }
 
-function startOf(path: string): number {
+function whoseIs(path: string): Pick<SavedStep, 'start' | 'run'> {
   try {
-    const { start } = readJsonObject(join(path, RUN))
-    return typeof start === 'number' ? start : 0
+    const { start, run } = readJsonObject(join(path, RUN))
+    return { start: typeof start === 'number' ? start : 0, run: typeof run === 'string' ? run : null }
   } catch {
-    return 0 // what is wrong with it is told to whoever goes on from there
+    return { start: 0, run: null } // what is wrong with it is told to whoever goes on from there
   }
 }
 
@@ -91,9 +100,9 @@ export async function saveCheckpoint(
 }
 
 /** Keeps the newest `limit` of the run; those of other runs in the folder stay. */
-export function removeOldCheckpoints(outputDir: string, limit: number | null, run: number): void {
+export function removeOldCheckpoints(outputDir: string, limit: number | null, run: string): void {
   if (limit === null) return
-  const own = checkpointsOf(outputDir).filter(({ start }) => start === run)
+  const own = checkpointsOf(outputDir).filter((saved) => saved.run === run)
   for (const { path } of own.slice(0, -limit)) rmSync(path, { recursive: true, force: true })
 }
 
@@ -149,6 +158,10 @@ function readFacts(path: string): RunFacts {
     if (typeof value !== 'number' || !Number.isFinite(value)) throw fail(`${key} must be a number`)
     return value
   }
+  const text = (value: unknown, key: string): string => {
+    if (typeof value !== 'string') throw fail(`${key} must be a text`)
+    return value
+  }
   const object = (value: unknown, key: string): JsonObject => {
     if (!isObject(value)) throw fail(`${key} must be an object`)
     return value
@@ -162,6 +175,7 @@ function readFacts(path: string): RunFacts {
   const identity = object(json.identity, 'identity')
   return {
     identity: { same: object(identity.same, 'identity.same') as Facts, options: object(identity.options, 'identity.options') as Facts },
+    run: text(json.run, 'run'),
     start: number(json.start, 'start'),
     maxPassTokens: number(json.maxPassTokens, 'maxPassTokens'),
     due: due as Action[],

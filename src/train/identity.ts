@@ -63,9 +63,15 @@ export function identityOf({ objective, model, examples, evalExamples, options: 
       adamBeta2: o.adamBeta2,
       adamEpsilon: o.adamEpsilon,
       maxGradNorm: o.maxGradNorm,
+      prefixSharing: o.prefixSharing,
       evaluationRows: evalExamples && digestOfRows(evalExamples),
     },
   }
+}
+
+/** A name of the run that its checkpoints share, and no other run in its folder has. */
+export function nameOf({ same }: Identity, start: number): string {
+  return `${start}-${digest((hash) => hash.update(stringifyJson(same, { sortKeys: true })))}`
 }
 
 /** What differs, in words: `seed 42 there, 7 now`; nothing where both are alike. */

@@ -10,6 +10,7 @@ import { type EndEvent, type EvalEvent, type LogEvent, logEntry, type ProgressEv
 import { checkpointsOf, type Resumed, type RunFacts, removeOldCheckpoints, saveCheckpoint } from './checkpoint.ts'
 import { stepData } from './data.ts'
 import { evaluate } from './evaluate.ts'
+import { nameOf } from './identity.ts'
 import { addMeans, meanOf, noMeans } from './objectives/objective.ts'
 import { camel } from './options/field.ts'
 import { evalSteps, stepsOf } from './options/rules.ts'
@@ -71,7 +72,7 @@ export async function* trainLoop(
       )
     })
     newest = { step: p.step, path }
-    removeOldCheckpoints(outputDir, o.saveTotalLimit, p.facts.start)
+    removeOldCheckpoints(outputDir, o.saveTotalLimit, p.facts.run)
     return { type: 'save', ...newest }
   }
   const score = async (): Promise<EvalEvent> => {
@@ -157,9 +158,14 @@ function withLast(error: SaqrError, newest: { path: string } | null): SaqrError 
 /** Of a new run, or of the one that goes on. */
 function factsOf({ cut, identity, objective, schedule, evalExamples }: Run, resumed: Resumed | null, outputDir: string): RunFacts {
   const now = { identity, maxPassTokens: cut.maxPassTokens, schedule: schedule.memory }
-  if (resumed) return { ...resumed.facts, ...now, due: resumed.facts.due.filter((action) => action !== 'evaluate' || evalExamples) }
-  const start = 1 + (checkpointsOf(outputDir).at(-1)?.start ?? 0)
-  return { ...now, start, due: [], lastStep: { gradNorm: 0, learningRate: 0 }, means: noMeans(objective) }
+  const newest = checkpointsOf(outputDir).at(-1)?.start ?? 0
+  if (resumed) {
+    const { facts } = resumed
+    const due = facts.due.filter((action) => action !== 'evaluate' || evalExamples)
+    return { ...facts, ...now, due, start: facts.start < newest ? newest + 1 : facts.start }
+  }
+  const start = newest + 1
+  return { ...now, run: nameOf(identity, start), start, due: [], lastStep: { gradNorm: 0, learningRate: 0 }, means: noMeans(objective) }
 }
 
 /** Means since the last log, which begin anew. */

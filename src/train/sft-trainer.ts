@@ -25,7 +25,7 @@ import type { TrainingOptions } from './options/config.ts'
 import { resolveObject } from './options/resolve.ts'
 import { renamed } from './options/retired.ts'
 import { checkTraining } from './options/rules.ts'
-import { argsFields, takeInit, takeRun } from './options/trainer-init.ts'
+import { argsFields, takeEvaluation, takeInit, takeTraining } from './options/trainer-init.ts'
 import type { CheckedInit, SFTTrainerInit } from './options/trainer-types.ts'
 import { prepareRun, type Run } from './run.ts'
 import { startEvent } from './start-event.ts'
@@ -53,6 +53,8 @@ export interface TrainRequest {
    * has begun (while an earlier one still has the model, too), there is nothing to end: `train()` rejects with its reason, as `fetch` does.
    */
   signal?: AbortSignal
+  /** a checkpoint folder to go on from, or true: the newest of outputDir; instead of what args say */
+  resumeFromCheckpoint?: boolean | string | null
 }
 
 export class SFTTrainer {
@@ -81,9 +83,9 @@ export class SFTTrainer {
    * process.once('SIGINT', () => stop.abort())
    * const { stopped } = await trainer.train({ signal: stop.signal })
    */
-  async train(request?: TrainRequest): Promise<TrainOutput> {
-    const { signal } = takeRun(request, 'train')
-    for await (const event of tracked(this.stream({ signal }), this.#trackers())) {
+  async train(request?: TrainRequest | boolean | string): Promise<TrainOutput> {
+    const { signal, resumeFromCheckpoint } = takeTraining(request, 'train')
+    for await (const event of tracked(this.stream({ signal, resumeFromCheckpoint }), this.#trackers())) {
       if (event.type !== 'end') continue
       const { step, metrics, finished, stopped } = event
       return { globalStep: step, trainingLoss: metrics.trainLoss, metrics, finished, stopped }
@@ -93,10 +95,10 @@ export class SFTTrainer {
 
   /** The same as events, from the first `next()` on; nothing is shown. Leaving the loop early saves as an abort does. */
   stream(request?: TrainRequest): AsyncGenerator<TrainEvent> {
-    return this.#events(takeRun(request, 'stream').signal)
+    return this.#events(takeTraining(request, 'stream'))
   }
 
-  async *#events(signal: AbortSignal | undefined): AsyncGenerator<TrainEvent> {
+  async *#events({ signal, resumeFromCheckpoint }: TrainRequest): AsyncGenerator<TrainEvent> {
     const outputDir = this.options.outputDir ?? 'trainer_output'
     const language = this.#init.model.language
     language.checkTrainable() // before any work
@@ -106,7 +108,7 @@ export class SFTTrainer {
       ensureWritableFolder(outputDir)
       const unlock = lockFolder(outputDir)
       try {
-        const events = this.#run(language, outputDir, signal)
+        const events = this.#run(language, outputDir, resumeFromCheckpoint ?? this.options.resumeFromCheckpoint, signal)
         const written = [this.options.reportTo].flat().includes('jsonl')
           ? tracked(events, [jsonl(join(outputDir, 'events.jsonl'))])
           : events
@@ -126,7 +128,7 @@ export class SFTTrainer {
     }
   }
 
-  async *#run(model: LanguageModel, outputDir: string, signal?: AbortSignal): AsyncGenerator<TrainEvent> {
+  async *#run(model: LanguageModel, outputDir: string, resume: boolean | string | null, signal?: AbortSignal): AsyncGenerator<TrainEvent> {
     const { processingClass, trainDataset, evalDataset, formattingFunc } = this.#init
     const o = this.options
     const objective = this.#objective
@@ -141,7 +143,7 @@ export class SFTTrainer {
     }
     model.promptForm = prepared.form
     model.tokenizer = processingClass.files
-    const resumed = findCheckpoint(outputDir, o.resumeFromCheckpoint)
+    const resumed = findCheckpoint(outputDir, resume)
     const run = prepareRun({
       objective,
       model,
@@ -161,7 +163,7 @@ export class SFTTrainer {
         warnings.unshift(...checkSame(resumed, run.identity, o.maxPassTokens))
         if (resumed.state.globalStep >= run.steps && resumed.facts.due.length === 0) warnings.unshift(nothingLeft(resumed, run.steps))
         restore(resumed.path, model, run.optimizer)
-      } else if (o.resumeFromCheckpoint) notes.push(`nothing to resume in ${outputDir}: this is a new run`)
+      } else if (resume) notes.push(`nothing to resume in ${outputDir}: this is a new run`)
       const start = startEvent(run, outputDir, resumed?.state.globalStep ?? 0, resumed?.state.logHistory ?? [])
       settleHeap(run)
       yield start
@@ -176,7 +178,7 @@ export class SFTTrainer {
 
   /** The evaluation rows scored with the model as it is: TRL's metrics in camelCase. @throws SaqrError OPTION_INVALID without evalDataset */
   async evaluate(request?: { signal?: AbortSignal }): Promise<EvalMetrics> {
-    const { signal } = takeRun(request, 'evaluate')
+    const { signal } = takeEvaluation(request)
     return evaluateNow(this.#objective, this.#init, this.options, signal)
   }
 

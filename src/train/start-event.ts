@@ -24,7 +24,7 @@ export function startEvent(run: Run, outputDir: string, doneSteps: number, histo
     model: checkpoint.path,
     device: `${device.describe().kind}, ${device.describe().label}`,
     outputDir,
-    training: `${model.adapter.label}, ${million(trained)} of ${million(all)} parameters`,
+    training: `${model.adapter.label}, ${million(trained)} of ${million(all)} parameters, in ${model.opened.choice.dtype}`,
     memory: run.memoryTable,
     planHash: run.budget.full.hash,
     steps: run.steps,

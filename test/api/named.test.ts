@@ -104,13 +104,9 @@ describe('named', () => {
   const trainer = (init: object) => new SFTTrainer({ model: peft, trainDataset: rows, ...init } as unknown as SFTTrainerInit)
 
   it.each<[unknown, RegExp]>([
-    [
-      { resumeFromCheckpoint: true },
-      /^train takes a signal alone: resumeFromCheckpoint belongs to the trainer, .* args: \{ resumeFromCheckpoint: true \}/,
-    ],
-    [true, /resumeFromCheckpoint belongs to the trainer, .* args: \{ resumeFromCheckpoint: true \}/],
-    ['out/checkpoint-2', /args: \{ resumeFromCheckpoint: 'out\/checkpoint-2' \}/],
-    [{ maxSteps: 3 }, /maxSteps belongs to the trainer/],
+    [{ resumeFromCheckpoint: 3 }, /^resumeFromCheckpoint: expected true, false or a folder or null, not 3/],
+    ['out/checkpoint-2', /^resumeFromCheckpoint out\/checkpoint-2: there is no such folder/],
+    [{ maxSteps: 3 }, /^train takes signal and resumeFromCheckpoint alone: maxSteps belongs to the trainer, .* args: \{ maxSteps: 3 \}/],
     [{ singal: null }, /train has no option singal: did you mean signal\?/],
   ])('train(%j)', async (request, message) => {
     await expect(trainer({}).train(request as never)).rejects.toThrow(message)
@@ -192,6 +188,8 @@ describe('named', () => {
     [{ args: { bf16: false } }, /bf16 is false, but the model was opened in bf16/],
     [{ args: { eosToken: '<s>' } }, /eosToken '<s>' is not the tokenizer’s: give it to fromPretrained/],
     [{ args: { chatTemplatePath: 'x.jinja' } }, /give it as chatTemplate of fromPretrained/],
+    [{ args: { chatTemplate: 'x' } }, /chatTemplate is no option of the trainer: give it as chatTemplate of fromPretrained/],
+    [{ args: { datasetTestSplit: 'test' } }, /datasetTestSplit is no option of the trainer: give it as evalDataset: await loadDataset/],
     [{ args: { warmupRatio: 5 } }, /warmupRatio 5 is no share of all steps.* for a number of steps there is warmupSteps/],
     [{ maxSeqLength: 8, args: { maxLength: 9 } }, /maxSeqLength and maxLength mean the same/],
   ])('SFTTrainer(%j)', (init, message) => {

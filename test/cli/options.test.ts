@@ -113,7 +113,7 @@ describe('what an option takes is said in words of its own', () => {
     ['lora_r', 1.5, 'a whole number of at least 1'],
     ['max_length', 'long', 'a whole number of at least 1 or none'],
     ['max_pass_tokens', 'abc', 'a whole number of at least 1 or none'],
-    ['lora_alpha', -1, 'a whole number of at least 0'],
+    ['lora_alpha', 0, 'a whole number of at least 1'],
     ['learning_rate', -1, 'a number of at least 0'],
     ['learning_rate', Number.NaN, 'a number of at least 0'],
     ['lora_dropout', 1, 'a number of at least 0 and below 1'],

@@ -206,7 +206,10 @@ describe('saqr sft', () => {
     [['--max-pass-tokens', '20'], 'allow larger passes (--max-pass-tokens).'],
     [['--packing', '--max_length', 'none'], 'packing needs --max_length, which is'],
     [['--logging-steps', '0'], '--logging-steps is 0; use --logging_strategy no'],
-    [['--eval_strategy', 'epoch'], 'OPTION_INVALID: --eval_strategy epoch needs rows that are not trained on'],
+    [
+      ['--eval_strategy', 'epoch'],
+      'OPTION_INVALID: --eval_strategy needs rows that are not trained on, and a file has no split test: name some with --eval_dataset_name, or a slice',
+    ],
     [['--assistant_only_loss'], 'OPTION_INVALID: --assistant_only_loss needs conversations'],
   ])('%j is one clear error', async (args, message) => {
     const { code, err } = await saqr('sft', ...config(), '--output_dir', join(folder, 'bad'), ...args)

@@ -67,6 +67,14 @@ describe('a second run in a folder', () => {
     expect(said(resumed).filter((line) => line.includes('learningRate'))).toEqual([])
   })
 
+  it('gone on with by name is the newest again', async () => {
+    await trainer('by name', { maxSteps: 4, saveSteps: 2 }).train()
+    await events(trainer('by name', { maxSteps: 4, saveSteps: 2 }), (event) => event.type === 'step' && event.step === 1)
+    await trainer('by name', { maxSteps: 6, saveSteps: 6 }).train({ resumeFromCheckpoint: at('by name', 4) })
+    const { globalStep, metrics } = await trainer('by name', { maxSteps: 7 }).train(true)
+    expect([globalStep, metrics.trainStepsPerSecond * metrics.trainRuntime]).toEqual([7, 1])
+  })
+
   it('is not ended by a damaged neighbour', async () => {
     mkdirSync(at('damaged', 1), { recursive: true })
     writeFileSync(join(at('damaged', 1), 'saqr_run.json'), '{')
@@ -131,6 +139,12 @@ describe('a run that goes on', () => {
     const resumed = await events(trainer('rate', { ...args, learningRate: 5e-5, resumeFromCheckpoint: true }))
     expect(said(resumed)).toContainEqual(expect.stringMatching(/learningRate 0.001 there, 0.00005 now/))
     expect(resumed.flatMap((e) => (e.type === 'log' ? [e.learningRate] : []))).toEqual([5e-5, 5e-5])
+  })
+
+  it('is told where beginnings are no longer shared', async () => {
+    await trainer('shared', { maxSteps: 2, saveSteps: 2 }).train()
+    const resumed = await events(trainer('shared', { prefixSharing: false, resumeFromCheckpoint: true }))
+    expect(said(resumed)).toContainEqual(expect.stringMatching(/prefixSharing true there, false now/))
   })
 
   it('is refused over an adapter that began as another', async () => {

@@ -7,7 +7,7 @@ import { Compiler, cacheFolder, targetOf } from '../../devices/cuda/compiler.ts'
 import { versionName } from '../../devices/cuda/driver.ts'
 import { candidates, type LibraryName, openLibrary } from '../../devices/cuda/libraries.ts'
 import type { Limits } from '../../devices/device.ts'
-import { SaqrError } from '../../error.ts'
+import { option, SaqrError, say } from '../../error.ts'
 import { bytes, short } from '../../track/numbers.ts'
 import { honoured } from '../../train/options/field.ts'
 import { described, flag } from '../../train/options/schemas.ts'
@@ -44,6 +44,8 @@ export const doctor = defineVerb({
   fields,
   themes: [{ title: 'Options', fields }],
   async run({ options, io }) {
+    if (options.yes && options.installCuda === false)
+      throw new SaqrError('OPTION_INVALID', say`${option('yes')} answers what ${option('installCuda')} asks: give both, or leave it out`)
     if (options.installCuda !== false) {
       const major = options.installCuda === true ? undefined : Number(options.installCuda)
       if (!(await installCuda(major, options.yes, io))) return 1

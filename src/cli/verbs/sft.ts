@@ -95,10 +95,11 @@ async function rowsOf(o: SftOptions, { signal, err }: Io): Promise<Rows> {
   const request = { signal, onProgress: progressLine(err) }
   const trainDataset = await loadRows(o.datasetName!, { config: o.datasetConfig ?? undefined, split: o.datasetTrainSplit, ...request })
   if (o.evalStrategy === 'no' && !o.evalOnStart) return { trainDataset }
-  if (o.evalDatasetName === null && isFile(o.datasetName!))
+  // a file is one split, train: a slice of it may be kept apart
+  if (o.evalDatasetName === null && isFile(o.datasetName!) && !/^train\[/.test(o.datasetTestSplit))
     throw new SaqrError(
       'OPTION_INVALID',
-      say`${o.evalStrategy === 'no' ? say`${option('evalOnStart')}` : say`${option('evalStrategy')} ${o.evalStrategy}`} needs rows that are not trained on, and a file has no split ${o.datasetTestSplit}: name some with ${option('evalDatasetName')}`,
+      say`${option(o.evalStrategy === 'no' ? 'evalOnStart' : 'evalStrategy')} needs rows that are not trained on, and a file has no split ${o.datasetTestSplit}: name some with ${option('evalDatasetName')}, or a slice of the file with ${option('datasetTestSplit')}, such as train[90%:]`,
     )
   const evalDataset =
     o.evalDatasetName === null

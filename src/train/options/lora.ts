@@ -10,7 +10,7 @@ import { count, flag, optionalTexts } from './schemas.ts'
 export const lora = {
   use_peft: honoured(flag, false, 'train a LoRA adapter instead of all weights'),
   lora_r: beside(ADAPTER, honoured(count, 16, 'rank of the adapter')),
-  lora_alpha: beside(ADAPTER, honoured(z.int().min(0), 32, 'scale of the adapter: alpha / r')),
+  lora_alpha: beside(ADAPTER, honoured(z.int().min(1), 32, 'scale of the adapter: alpha / r')),
   lora_dropout: beside(
     ADAPTER,
     honoured(z.number().min(0).lt(1), 0.05, 'dropout on the adapter’s input; above 0 rows cannot share their beginnings'),

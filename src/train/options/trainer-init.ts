@@ -44,6 +44,10 @@ const KEYS = ['model', 'processingClass', 'tokenizer', 'trainDataset', 'evalData
 
 /** What is decided when a model is opened, and where. */
 const OPENING: Readonly<Record<string, string>> = {
+  ...Object.fromEntries(
+    ['chatTemplate', 'doubleQuant', 'fullFinetuning', 'revision', 'token'].map((name) => [name, `${name} of fromPretrained`]),
+  ),
+  ...Object.fromEntries(['r', 'targetModules', 'modulesToSave', 'bias'].map((name) => [name, `${name} of getPeftModel`])),
   chatTemplatePath: 'chatTemplate of fromPretrained',
   device: 'device of fromPretrained',
   modelNameOrPath: 'the first argument of fromPretrained',
@@ -61,6 +65,9 @@ const OPENING: Readonly<Record<string, string>> = {
   trainBias: 'bias of getPeftModel',
   datasetName: 'trainDataset: await loadDataset(…)',
   evalDatasetName: 'evalDataset: await loadDataset(…)',
+  datasetTrainSplit: 'trainDataset: await loadDataset(…, { split })',
+  datasetTestSplit: 'evalDataset: await loadDataset(…, { split })',
+  datasetConfig: 'trainDataset: await loadDataset(…, { config })',
 }
 
 /** every name that `args` may hold */
@@ -110,15 +117,33 @@ export function takeInit(given: unknown): { init: CheckedInit; values: Record<st
 
 const RUN = { signal }
 
-/** What `train`, `stream` and `evaluate` take. @throws SaqrError OPTION_…, for what belongs to the trainer too */
-export function takeRun(request: unknown, of: string): { signal?: AbortSignal } {
-  const resume = typeof request === 'boolean' || typeof request === 'string'
-  const key = resume ? 'resumeFromCheckpoint' : entriesOf(request, of).find(([name, value]) => value !== undefined && ARGS.has(name))?.[0]
-  if (key === undefined) return takeOptions(request, of, RUN)
-  const value = resume ? request : (request as Record<string, unknown>)[key]
+const resume = orNull(
+  kind<boolean | string>('true, false or a folder', (v) => typeof v === 'boolean' || (typeof v === 'string' && v !== '')),
+)
+const TRAIN = { signal, resumeFromCheckpoint: resume }
+
+/** What `train` and `stream` take; transformers' first argument of `train` is resume_from_checkpoint. @throws SaqrError OPTION_… */
+export function takeTraining(request: unknown, of: string): { signal?: AbortSignal; resumeFromCheckpoint?: boolean | string | null } {
+  if (typeof request === 'boolean' || typeof request === 'string')
+    return { resumeFromCheckpoint: take(request, 'resumeFromCheckpoint', resume) }
+  refuseArgs(request, of, ['resumeFromCheckpoint'])
+  return takeOptions(request, of, TRAIN)
+}
+
+/** What `evaluate` takes. @throws SaqrError OPTION_… */
+export function takeEvaluation(request: unknown): { signal?: AbortSignal } {
+  refuseArgs(request, 'evaluate', [])
+  return takeOptions(request, 'evaluate', RUN)
+}
+
+/** for what belongs to the trainer */
+function refuseArgs(request: unknown, of: string, own: readonly string[]): void {
+  const wrong = entriesOf(request, of).find(([name, value]) => value !== undefined && ARGS.has(name) && !own.includes(name))
+  if (!wrong) return
+  const [key, value] = wrong
   throw new SaqrError(
     'OPTION_INVALID',
-    say`${of} takes a signal alone: ${option(key)} belongs to the trainer, new SFTTrainer({ …, args: { ${key}: ${shown(value)} } })`,
+    say`${of} takes ${['signal', ...own].join(' and ')} alone: ${option(key)} belongs to the trainer, new SFTTrainer({ …, args: { ${key}: ${shown(value)} } })`,
   )
 }
 
