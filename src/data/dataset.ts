@@ -7,6 +7,9 @@ import { type SplitOptions, splitOrder, takeSeed, takeSplit } from './dataset-sp
 import type { Row } from './rows.ts'
 import { type Recognised, recognise } from './shape.ts'
 
+/** how one is read */
+export { loadDataset } from './load.ts'
+
 interface Places {
   /** what a row is called by number: row (default) or line */
   unit?: string
