@@ -85,6 +85,11 @@ export class Config {
     return value as Json
   }
 
+  /** the keys of the object at `key`, which may be left out */
+  within(key: string, defaults: Json = {}): Config {
+    return new Config(this.object(key) ?? {}, this.modelType, defaults, `${this.#within}${key}`)
+  }
+
   /** the only value a family's forward knows for this key, and other spellings of it */
   only(key: string, supported: unknown, ...same: unknown[]): void {
     const value = this.#value(key, supported)
