@@ -3,7 +3,7 @@ import type { Adapter } from './adapters/adapter.ts'
 import type { AdapterSpec } from './adapters/choose.ts'
 import type { Device } from './devices/device.ts'
 import { openDevice } from './devices/open.ts'
-import { checkModules, LanguageModel } from './engine/language-model.ts'
+import { checkModules, LanguageModel, newAdapter } from './engine/language-model.ts'
 import { loadAdapter } from './engine/load-adapter.ts'
 import { openBase } from './engine/open-base.ts'
 import type { OpenedModel } from './engine/opened-model.ts'
@@ -80,7 +80,7 @@ export const FastLanguageModel = {
         `the base of this model holds weights of the adapter ${checkpoint.adapter.folder}, which a new adapter would not name: merge it first (savePretrainedMerged)`,
       )
     const config = { ...LORA, targetModules: [...family.linears], ...given, baseModelNameOrPath: model.name } as AdapterConfig
-    const adapted = new LanguageModel(language.opened, { kind: 'lora', config }, randomState)
+    const adapted = new LanguageModel(language.opened, newAdapter(config, family), randomState)
     try {
       checkModules(adapted)
     } catch (error) {

@@ -1,6 +1,6 @@
 /** Model and rows as the options of `saqr sft` name them. */
 import type { Device } from '../devices/device.ts'
-import { checkModules, LanguageModel } from '../engine/language-model.ts'
+import { checkModules, LanguageModel, newAdapter } from '../engine/language-model.ts'
 import { loadAdapter } from '../engine/load-adapter.ts'
 import { type BaseRequest, type OpenedBase, openBase as open } from '../engine/open-base.ts'
 import { option, SaqrError, say } from '../error.ts'
@@ -45,7 +45,7 @@ export async function openForTraining(
   })
   if (base.adapter !== null) return { ...base, language: asked(loadAdapter(base.opened, base.adapter), base) }
   if (o.loadIn4bit && !lora) throw new SaqrError('OPTION_INVALID', FROZEN_4BIT)
-  const language = new LanguageModel(base.opened, lora ? { kind: 'lora', config: lora } : { kind: 'full' }, o.seed)
+  const language = new LanguageModel(base.opened, lora ? newAdapter(lora, base.opened.model) : { kind: 'full' }, o.seed)
   if (lora) checkModules(language)
   return { ...base, language: asked(language, base) }
 }

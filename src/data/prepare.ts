@@ -5,12 +5,13 @@
 import { type Message, option, SaqrError, say } from '../error.ts'
 import { shown } from '../hub/arguments.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
+import { bad, isMissing } from './cells.ts'
 import type { Dataset } from './dataset.ts'
 import type { Example } from './example.ts'
 import { type PackingStrategy, pack } from './packing.ts'
 import { formOfTexts, type PromptForm, promptFormOf } from './prompt-form.ts'
 import type { Row } from './rows.ts'
-import { type Shape, shapeNames, unreadColumns } from './shape.ts'
+import { mediaColumns, type Shape, shapeNames, unreadColumns } from './shape.ts'
 import { tokenizers } from './tokenize.ts'
 
 export interface PrepareOptions {
@@ -63,6 +64,8 @@ export async function prepare(dataset: Dataset, tokenizer: Tokenizer, options: P
   return made
 }
 
+const isEmpty = (value: unknown) => isMissing(value) || value === '' || (Array.isArray(value) && value.length === 0)
+
 /** What was prepared ahead of a data set, handed over once to who asks for the same. */
 const ahead = new WeakMap<Dataset, { key: readonly unknown[]; made: Prepared }>()
 
@@ -81,6 +84,7 @@ async function prepareAnew(dataset: Dataset, tokenizer: Tokenizer, options: Prep
   const notes = [
     `${dataset.source}: ${dataset.length} rows of ${shapeNames[shape]}${others.length > 0 ? `; not read: ${others.join(', ')}` : ''}`,
   ]
+  const media = mediaColumns(columns)
   const unused: string[] = []
   const said = new Set<string>() // each note once
   const rows: Example[] = []
@@ -88,6 +92,8 @@ async function prepareAnew(dataset: Dataset, tokenizer: Tokenizer, options: Prep
   let breath = performance.now()
   for (const [i, row] of dataset.rows.entries()) {
     const where = dataset.where(i)
+    const seen = media.find((column) => !isEmpty(row[column]))
+    if (seen !== undefined) throw bad(where, `the column ${seen} holds what the model would see or hear, and only text is trained on`)
     const {
       ids,
       targets,

@@ -80,6 +80,9 @@ export function unreadColumns(unused: readonly string[], source: string): { warn
   }
 }
 
+/** Columns of what a model would see or hear. */
+export const mediaColumns = (columns: readonly string[]): string[] => columns.filter((column) => TELLING[column] === MEDIA)
+
 /** what a person reads */
 export const shapeNames: Record<Shape, string> = {
   tokens: 'token ids',

@@ -4,6 +4,7 @@
  */
 import { isSaved } from '../adapters/match.ts'
 import { SaqrError } from '../error.ts'
+import type { JsonObject } from '../formats/json.ts'
 import { withKeys } from '../formats/json-exact.ts'
 import type { Adapter } from '../formats/peft/read.ts'
 import type { Checkpoint, CheckpointTensor } from '../formats/tensor.ts'
@@ -33,7 +34,11 @@ export function adaptedBase(given: Checkpoint, adapter: Adapter, folder: string)
   const rows = resize(model.vocab, adapter, stored, names, isTrained, fail)
   const parted = replaceRows(checkpoint, adapter, stored, names, fail)
   if (stored.size === 0) return given
-  const config = withKeys(checkpoint.config, { vocab_size: rows, ...(parted ? { tie_word_embeddings: false } : {}) })
+  const tied = parted ? { tie_word_embeddings: false } : {}
+  const { composite } = model
+  const text = composite && (checkpoint.config[composite.config] as JsonObject | undefined)
+  const sized = composite ? { [composite.config]: withKeys(text ?? {}, { vocab_size: rows }) } : { vocab_size: rows }
+  const config = withKeys(checkpoint.config, { ...sized, ...tied })
   return { ...withTensors(checkpoint, config, new Map([...checkpoint.tensors, ...stored])), adapter: { folder, stored: adapter.stored } }
 }
 

@@ -5,11 +5,13 @@ import { isSaved, matches } from '../adapters/match.ts'
 import type { PromptForm } from '../data/prompt-form.ts'
 import { option, SaqrError, say } from '../error.ts'
 import type { StoredTensor } from '../formats/dense.ts'
+import type { AdapterConfig } from '../formats/peft/config.ts'
 import { isMeant } from '../formats/peft/scale.ts'
 import type { TokenizerFiles } from '../formats/tensor.ts'
 import { layoutParameters } from '../graph/layout.ts'
 import type { TraceRecorder } from '../graph/trace.ts'
 import { nearest } from '../hub/nearest.ts'
+import type { Model } from '../models/family.ts'
 import type { OpenedModel } from './opened-model.ts'
 import { parametersOf } from './settle.ts'
 import { Trainables } from './trainables.ts'
@@ -94,6 +96,13 @@ export class LanguageModel {
     this.#disposed = true
     this.#trainables?.dispose()
   }
+}
+
+/** A new adapter, with what stands beside the text model named as excluded: names of modules mean those of a vision tower too where PEFT reads them. */
+export function newAdapter(config: AdapterConfig, { composite }: Model): AdapterSpec {
+  if (!composite || config.excludeModules?.length) return { kind: 'lora', config }
+  const paths = composite.beside.map((path) => path.replaceAll('.', String.raw`\.`)).join('|')
+  return { kind: 'lora', config: { ...config, excludeModules: String.raw`(${paths})\..*` } }
 }
 
 /**

@@ -6,7 +6,7 @@ import type { CheckpointTensor } from '../formats/tensor.ts'
 import { adaptedBase } from './adapted-base.ts'
 import { LanguageModel } from './language-model.ts'
 import type { OpenedModel } from './opened-model.ts'
-import { parametersOf, sameValues } from './settle.ts'
+import { isBeside, parametersOf, sameValues } from './settle.ts'
 
 /**
  * @param opened the base as the adapter has it (`adaptedBase`)
@@ -57,7 +57,16 @@ function fill(model: LanguageModel, adapter: Adapter, folder: string): void {
     used.add(copy)
   }
   const base = new Set([...adapter.base.keys(), ...keptUntrained(model)])
-  for (const name of given.keys()) if (!used.has(name) && !base.has(name)) throw unplaced(model, folder, name)
+  for (const [name, tensor] of given) {
+    if (used.has(name) || base.has(name)) continue
+    if (!isBeside(model.opened.model, name)) throw unplaced(model, folder, name)
+    // PEFT puts modules of these names there too; rows of text leave them as they began
+    if (!/\.lora_A\.weight$/.test(name) && !(/\.lora_B\.weight$/.test(name) && isZero(tensor)))
+      throw bad(
+        folder,
+        `changes ${name}, which stands beside the text model: only that is computed with here, and a merged model would lack it`,
+      )
+  }
   const { names } = trainables
   const copies = [...(model.adapter.copies?.keys() ?? [])]
   // one object for each, also where the base reads it: a file that is written over moves them
@@ -72,6 +81,8 @@ function keptUntrained({ opened: { model } }: LanguageModel): string[] {
   const embedding = [...parametersOf(model).values()].filter(({ role }) => role === 'embedding')
   return [...embedding.map(({ name }) => name), `${model.head.path}.weight`]
 }
+
+const isZero = (tensor: CheckpointTensor) => asF32(tensor.load('f32')).every((x) => x === 0)
 
 /** by the names that trained tensors have, less `base_layer` */
 function tensorsOf({ saved, modules }: Adapter): Map<string, CheckpointTensor> {

@@ -1,14 +1,16 @@
 /** A whole model as a Hugging Face folder: config, generation config, tokenizer, weights in shards with an index where they are many. */
-import { rmSync } from 'node:fs'
+import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { stringifyJson } from '../formats/json.ts'
 import { withKeys } from '../formats/json-exact.ts'
 import { asF32, bytesOf, f32ToBf16 } from '../formats/numbers.ts'
+import { tensorBytes } from '../formats/safetensors/header.ts'
 import { type TensorToWrite, writeSafetensors } from '../formats/safetensors/write.ts'
-import type { CheckpointTensor, TokenizerFiles } from '../formats/tensor.ts'
+import type { CheckpointTensor, FileSource, TokenizerFiles } from '../formats/tensor.ts'
 import { writeTokenizer } from '../formats/tokenizer-files.ts'
-import { ensureWritableFolder, writeFileAtomic } from '../hub/files.ts'
+import { ensureWritableFolder, isFile, readRange, writeFileAtomic } from '../hub/files.ts'
 import type { OpenedModel } from './opened-model.ts'
+import { isBeside } from './settle.ts'
 
 /** bytes of one file at most */
 const SHARD = 5e9
@@ -33,7 +35,7 @@ export interface ChangedRows {
 const CHUNK = 1 << 20
 
 /**
- * Weights in the open model's dtype, each rounded once from f32.
+ * Weights in the open model's dtype, each rounded once from f32; what stands beside the text model byte for byte.
  * @param changed new values of a tensor of the checkpoint, or null where it stays as it is; asked when its turn comes
  */
 export async function writeModelFolder(
@@ -47,21 +49,23 @@ export async function writeModelFolder(
   const bf16 = choice.dtype === 'bf16'
   const encode = (values: Float32Array) => bytesOf(bf16 ? f32ToBf16(values) : values)
   const dtype = bf16 ? 'BF16' : 'F32'
-  const size = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1) * (bf16 ? 2 : 4)
   const tensors: TensorToWrite[] = [
-    ...[...checkpoint.tensors.values()].map((t) => ({
-      name: t.name,
-      dtype,
-      shape: t.shape,
-      data: () => inRows(t, changed(t), encode),
-    })),
+    ...[...checkpoint.tensors.values()].map((t) => {
+      const named = { name: t.inFile ?? t.name, shape: t.shape }
+      if (t.source && !t.quant && isBeside(opened.model, t.name)) return { ...named, dtype: t.storage, data: () => inBytes(t, t.source!) }
+      return { ...named, dtype, data: () => inRows(t, changed(t), encode) }
+    }),
     ...extra.map(({ name, shape, values }) => ({ name, dtype, shape, data: () => encode(values()) })),
   ]
-  await writeShards(folder, tensors, size)
+  await writeShards(folder, tensors)
   const changes = { quantization_config: undefined, dtype: bf16 ? 'bfloat16' : 'float32', ...config }
   writeFileAtomic(join(folder, 'config.json'), json(withKeys(checkpoint.config, changes)))
   if (checkpoint.generationConfig) writeFileAtomic(join(folder, 'generation_config.json'), json(checkpoint.generationConfig))
   if (tokenizer) writeTokenizer(folder, tokenizer)
+  for (const name of opened.model.composite?.files ?? []) {
+    const path = join(checkpoint.path, name)
+    if (isFile(path)) writeFileAtomic(join(folder, name), readFileSync(path))
+  }
 }
 
 function* inRows(t: CheckpointTensor, changed: ChangedRows | null, encode: (values: Float32Array) => Uint8Array): Generator<Uint8Array> {
@@ -72,16 +76,20 @@ function* inRows(t: CheckpointTensor, changed: ChangedRows | null, encode: (valu
   }
 }
 
+function* inBytes(t: CheckpointTensor, { path, offset }: FileSource): Generator<Uint8Array> {
+  for (let at = 0; at < t.bytes; at += CHUNK) yield readRange(path, offset + at, Math.min(CHUNK, t.bytes - at))
+}
+
 /** the two ways a folder says where its weights are: of a model saved there before, the other way must not stay */
 const WHOLE = 'model.safetensors'
 const INDEX = 'model.safetensors.index.json'
 
-async function writeShards(folder: string, tensors: readonly TensorToWrite[], size: (shape: readonly number[]) => number): Promise<void> {
+async function writeShards(folder: string, tensors: readonly TensorToWrite[]): Promise<void> {
   const shards: TensorToWrite[][] = [[]]
   let filled = 0
   let total = 0
   for (const tensor of tensors) {
-    const bytes = size(tensor.shape)
+    const bytes = tensorBytes(tensor.dtype, tensor.shape)!
     if (filled > 0 && filled + bytes > SHARD) {
       shards.push([])
       filled = 0

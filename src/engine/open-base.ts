@@ -83,8 +83,10 @@ export async function openBase(name: string, device: Device, request: BaseReques
 
 /** The family's model of a config.json. @throws SaqrError MODEL_UNSUPPORTED, also for images beside text; MODEL_CONFIG */
 function openSupported(config: Readonly<Record<string, unknown>>, name: string): Model {
-  if (!config.vision_config && !config.audio_config) return openConfig(config)
-  const what = config.vision_config ? 'images' : 'sound'
+  const family = families.find(({ modelType }) => modelType === config.model_type)
+  const other = (['vision_config', 'audio_config'] as const).find((key) => config[key] && !family?.beside?.includes(key))
+  if (other === undefined) return openConfig(config)
+  const what = other === 'vision_config' ? 'images' : 'sound'
   throw new SaqrError(
     'MODEL_UNSUPPORTED',
     `${name} (model_type ${JSON.stringify(config.model_type)}) is a model of ${what} and text, and saqr trains models of text alone: ${families.map((f) => f.modelType).join(', ')}`,

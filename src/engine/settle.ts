@@ -35,7 +35,7 @@ const CHUNK = 1 << 21
 export function settle(given: Checkpoint): Settled {
   const model = openConfig(given.config)
   const wanted = weightNames(model)
-  const tensors = named(given, new Set([...wanted, `${model.head.path}.weight`]))
+  const tensors = named(given, model, new Set([...wanted, `${model.head.path}.weight`]))
   const notes: string[] = []
   if (given.config.quantization_config && ![...tensors.values()].some(({ quant }) => quant))
     notes.push(`${given.path}: config.json has a quantization_config, but the weights are not quantised: it is left out`)
@@ -44,7 +44,7 @@ export function settle(given: Checkpoint): Settled {
   const config = parted ? withKeys(given.config, { tie_word_embeddings: false }) : given.config
   const settled = parted ? openConfig(config) : model
   const used = parted ? weightNames(settled) : wanted
-  const unused = [...tensors.keys()].filter((name) => !used.has(name))
+  const unused = [...tensors.keys()].filter((name) => !used.has(name) && !isBeside(model, name))
   for (const name of unused) tensors.delete(name)
   const told = unused.filter((name) => !IGNORED.test(name))
   if (told.length > 0) notes.push(notUsed(given.path, model.family, told))
@@ -84,15 +84,21 @@ export function parametersOf(model: Model): ReadonlyMap<string, ParameterSpec> {
 
 const weightNames = (model: Model) => new Set(parametersOf(model).keys())
 
+/** A tensor of another model than the one of text, which stands in the same checkpoint. */
+export const isBeside = ({ composite }: Model, name: string): boolean =>
+  composite?.beside.some((path) => name.startsWith(`${path}.`)) ?? false
+
 /** Under the model's names: the prefix may be missing, as in a file of the model without its head, or stand before the head too. */
-function named({ path, tensors }: Checkpoint, wanted: ReadonlySet<string>): Map<string, CheckpointTensor> {
+function named({ path, tensors }: Checkpoint, model: Model, wanted: ReadonlySet<string>): Map<string, CheckpointTensor> {
   const found = new Map<string, CheckpointTensor>()
-  for (const [name, tensor] of tensors) {
+  for (const [given, tensor] of tensors) {
+    const name = model.composite?.renamed(given) ?? given
     const short = name.startsWith(PREFIX) ? name.slice(PREFIX.length) : name
     const meant = [name, short, PREFIX + name].find((n) => wanted.has(n)) ?? name
     if (found.has(meant))
       throw new SaqrError('MODEL_WEIGHT', `${path} has ${meant} twice, with ${PREFIX} before it and without: remove one`)
-    found.set(meant, meant === name ? tensor : { ...tensor, name: meant })
+    const renamed = meant === given ? tensor : { ...tensor, name: meant }
+    found.set(meant, model.composite && meant !== given ? { ...renamed, inFile: tensor.inFile ?? given } : renamed)
   }
   return found
 }

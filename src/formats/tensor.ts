@@ -26,6 +26,8 @@ export interface QuantState {
 /** One tensor under its Hugging Face name. A 1-D tensor of n is 1 × n; further dimensions are folded into `cols`. */
 export interface CheckpointTensor {
   name: string
+  /** the name it is written by again, where its file and its family call it differently */
+  inFile?: string
   shape: readonly number[]
   rows: number
   cols: number

@@ -18,6 +18,8 @@ export const HARMLESS: ReadonlySet<string> = new Set(
     'initializer_range pretraining_tp',
     // tokens: the tokenizer's files say them, eos_token_id also ends an answer
     'bos_token_id eos_token_id',
+    // where pictures stand among the tokens, which no row here has
+    'boi_token_index eoi_token_index image_token_index mm_tokens_per_image',
     // generation, by transformers' old habit of keeping it here: popped when read
     'assistant_confidence_threshold assistant_lookbehind bad_words_ids begin_suppress_tokens diversity_penalty do_sample early_stopping',
     'encoder_no_repeat_ngram_size encoder_repetition_penalty epsilon_cutoff eta_cutoff exponential_decay_length_penalty forced_bos_token_id',
@@ -36,11 +38,14 @@ export const UNUSED: Readonly<Record<string, readonly unknown[]>> = {
 }
 
 /** @throws SaqrError MODEL_CONFIG */
-export function checkUnused(config: Readonly<Record<string, unknown>>): void {
+export function checkUnused(config: Readonly<Record<string, unknown>>, within = ''): void {
   for (const [key, unused] of Object.entries(UNUSED)) {
     const value = config[key]
     if (value === undefined || unused.includes(value) || isEmpty(value)) continue
-    throw new SaqrError('MODEL_CONFIG', `config.json: ${key} is ${JSON.stringify(value)}, which makes another model of it: not supported`)
+    throw new SaqrError(
+      'MODEL_CONFIG',
+      `config.json: ${within}${key} is ${JSON.stringify(value)}, which makes another model of it: not supported`,
+    )
   }
 }
 

@@ -1,7 +1,7 @@
 /** Reads a config.json: every key a family uses is checked, what it can't do is refused by name. */
 import { SaqrError } from '../error.ts'
 
-type Json = Readonly<Record<string, unknown>>
+export type Json = Readonly<Record<string, unknown>>
 
 /** keys for which transformers takes null too; for any other it is an error */
 const NULLABLE: ReadonlySet<string> = new Set(['num_key_value_heads', 'attention_dropout', 'sliding_window'])
@@ -11,15 +11,21 @@ export class Config {
   readonly modelType: string
   readonly #defaults: Json
 
-  /** @param defaults the family's own in transformers, for keys that the file leaves out */
-  constructor(json: Json, modelType: string, defaults: Json = {}) {
+  readonly #within: string
+
+  /**
+   * @param defaults the family's own in transformers, for keys that the file leaves out
+   * @param within the key of config.json under which all of this stands
+   */
+  constructor(json: Json, modelType: string, defaults: Json = {}, within = '') {
     this.json = json
     this.modelType = modelType
     this.#defaults = defaults
+    this.#within = within && `${within}.`
   }
 
   fail(key: string, why: string): never {
-    throw new SaqrError('MODEL_CONFIG', `config.json of this ${this.modelType} model: ${key} ${why}`)
+    throw new SaqrError('MODEL_CONFIG', `config.json of this ${this.modelType} model: ${this.#within}${key} ${why}`)
   }
 
   #value(key: string, fallback: unknown): unknown {
@@ -69,6 +75,19 @@ export class Config {
     const value = this.#value(key, fallback)
     if (typeof value !== 'boolean') this.fail(key, `must be true or false, not ${JSON.stringify(value)}`)
     return value
+  }
+
+  /** undefined where there is none, or null */
+  object(key: string): Json | undefined {
+    const value = this.json[key]
+    if (value === undefined || value === null) return undefined
+    if (typeof value !== 'object' || Array.isArray(value)) this.fail(key, `must be an object, not ${JSON.stringify(value)}`)
+    return value as Json
+  }
+
+  /** the keys of the object at `key`, which may be left out */
+  within(key: string, defaults: Json = {}): Config {
+    return new Config(this.object(key) ?? {}, this.modelType, defaults, `${this.#within}${key}`)
   }
 
   /** the only value a family's forward knows for this key, and other spellings of it */

@@ -5,7 +5,7 @@
 import type { NormOptions } from '../ops/rms-norm/op.ts'
 import type { Tensor } from '../ops/tensor.ts'
 import type { Config } from './config.ts'
-import type { Model } from './family.ts'
+import type { Composite, Model } from './family.ts'
 import { MLP_LINEARS } from './mlp.ts'
 import { addNorm, norm } from './norm.ts'
 import { ATTENTION_LINEARS } from './self-attention.ts'
@@ -24,26 +24,30 @@ export interface DecoderParts {
   capped?: (t: Trace, logits: Tensor) => Tensor
   /** default of tie_word_embeddings */
   tied?: boolean
+  /** the text model's in a checkpoint of several: its path, and the configuration that says what is tied */
+  within?: Composite & { path: string; whole: Config }
 }
 
-export function decoder(c: Config, { block, norm: last, embedded, capped, tied = false }: DecoderParts): Model {
+export function decoder(c: Config, { block, norm: last, embedded, capped, tied = false, within }: DecoderParts): Model {
   c.only('attention_dropout', 0)
   const channels = c.count('hidden_size')
   const layers = c.count('num_hidden_layers')
   const vocab = c.count('vocab_size')
-  const tiedTo = c.flag('tie_word_embeddings', tied) ? 'model.embed_tokens' : undefined
+  const { path = 'model', whole = c } = within ?? {}
+  const tiedTo = whole.flag('tie_word_embeddings', tied) ? `${path}.embed_tokens` : undefined
   const padding = c.tokenId('pad_token_id', vocab)
   return {
-    family: c.modelType,
+    family: whole.modelType,
     layers,
     channels,
     vocab,
     maxPositions: c.count('max_position_embeddings', 2048),
     head: { path: 'lm_head', tiedTo },
     linears: [...ATTENTION_LINEARS, ...MLP_LINEARS],
+    composite: within,
     forward(t) {
-      const x = t.embed('model.embed_tokens', { vocab, channels, padding })
-      return norm(t, 'model.norm', t.blocks('model.layers', layers, embedded ? embedded(t, x) : x, block), last)
+      const x = t.embed(`${path}.embed_tokens`, { vocab, channels, padding })
+      return norm(t, `${path}.norm`, t.blocks(`${path}.layers`, layers, embedded ? embedded(t, x) : x, block), last)
     },
     logits(t, h) {
       const product = t.linear('lm_head', h, { in: channels, out: vocab, bias: false, tiedTo })

@@ -14,10 +14,24 @@ export interface Model {
   readonly head: { path: string; tiedTo?: string }
   /** names of the blocks' linears, which an adapter targets where nothing else is asked for */
   readonly linears: readonly string[]
+  /** what a checkpoint holds beside a model of text alone */
+  readonly composite?: Composite
   /** the hidden state the head reads (T, C) */
   forward(t: Trace): Tensor
   /** logits (n, V) of rows of the hidden state (n, C) */
   logits(t: Trace, h: Tensor): Tensor
+}
+
+/** A text model that stands in one checkpoint with others (a vision tower). */
+export interface Composite {
+  /** key of config.json that holds the text model's configuration */
+  config: string
+  /** paths of the others: not computed with, and kept as they are */
+  beside: readonly string[]
+  /** files of the folder that say how what they read is prepared: they go where the whole is saved */
+  files: readonly string[]
+  /** the name here of a tensor whose file has it by another age's naming */
+  renamed(name: string): string
 }
 
 export interface Family {
@@ -25,6 +39,8 @@ export interface Family {
   readonly modelType: string
   /** its class in transformers, as `architectures` names it */
   readonly architecture: string
+  /** keys of config.json that say what stands beside the text model; any other family's file with one is refused */
+  readonly beside?: readonly ('vision_config' | 'audio_config')[]
   /** how GGUF keeps it; absent: GGUF files of it are not read */
   readonly gguf?: GgufLayout
   /** throws SaqrError for anything the family's forward doesn't do */

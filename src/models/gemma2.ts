@@ -5,16 +5,13 @@
 import { type GgufLayout, LLAMA_PARTS } from '../formats/gguf/layout.ts'
 import type { GgufModel } from '../formats/gguf/model.ts'
 import { Float } from '../formats/json.ts'
-import { bf16ToF32, f32ToBf16 } from '../formats/numbers.ts'
 import { geglu } from '../ops/geglu/op.ts'
-import { scale } from '../ops/scale/op.ts'
-import { softCap } from '../ops/soft-cap/op.ts'
-import type { DType } from '../ops/tensor.ts'
 import { Config } from './config.ts'
 import { decoder } from './decoder.ts'
 import type { Family } from './family.ts'
+import { capOf, capped, gemmaBlock, timesRoot } from './gemma.ts'
 import { gatedMlp } from './mlp.ts'
-import { norm, readNorm } from './norm.ts'
+import { readNorm } from './norm.ts'
 import { readRope } from './rope.ts'
 import { readHeads, selfAttention } from './self-attention.ts'
 import { layerWindows, windowOf } from './windows.ts'
@@ -85,30 +82,16 @@ export const gemma2: Family = {
       softCap: capOf(c, 'attn_logit_softcapping', 50),
     }
     const options1w = { ...readNorm(c), plusOne: true }
-    const mlp = gatedMlp(c, geglu)
-    const logitCap = capOf(c, 'final_logit_softcapping', 30)
     return decoder(c, {
       norm: options1w,
       tied: true,
-      embedded: (t, x) => scale(t, x, rounded(Math.sqrt(x.cols), t.activation)),
-      block(t, x, layer) {
-        const attended = selfAttention(t, norm(t, 'input_layernorm', x, options1w), heads, { ...options, window: windows[layer] })
-        const h = t.add(x, norm(t, 'post_attention_layernorm', attended, options1w))
-        const fed = mlp(t, norm(t, 'pre_feedforward_layernorm', h, options1w))
-        return t.add(h, norm(t, 'post_feedforward_layernorm', fed, options1w))
-      },
-      capped: (t, logits) => (logitCap ? softCap(t, logits, logitCap) : logits),
+      embedded: timesRoot,
+      block: gemmaBlock({
+        norm: options1w,
+        mlp: gatedMlp(c, geglu),
+        attention: (t, x, layer) => selfAttention(t, x, heads, { ...options, window: windows[layer] }),
+      }),
+      capped: capped(capOf(c, 'final_logit_softcapping', 30)),
     })
   },
-}
-
-/** 0: none */
-function capOf(c: Config, key: string, fallback: number): number {
-  if (c.json[key] === null) return 0
-  return c.above(0, key, fallback)
-}
-
-/** a constant as transformers multiplies with it: rounded to the activations' type first */
-function rounded(x: number, dtype: DType): number {
-  return dtype === 'bf16' ? bf16ToF32(f32ToBf16(Float32Array.of(x)))[0]! : Math.fround(x)
 }

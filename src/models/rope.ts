@@ -13,32 +13,45 @@ export interface RopeTable {
   interleaved: boolean
 }
 
-type Scaling = Readonly<Record<string, unknown>>
+/** rope parameters as a config has them */
+export type Scaling = Readonly<Record<string, unknown>>
 
+/** The rotation of a model that has one for all layers. */
 export function readRope(c: Config, headDim: number, defaultTheta = 10000): RopeTable {
-  const scaling = scalingOf(c)
+  // one beside the rope parameters counts before the one in them
+  const original = c.json.original_max_position_embeddings === undefined ? undefined : () => c.number('original_max_position_embeddings')
+  return ropeOf(c, headDim, scalingOf(c), { at: 'rope_parameters', theta: () => c.number('rope_theta', defaultTheta), original })
+}
+
+/** What stands beside rope parameters, and where they stand. */
+interface Beside {
+  /** key of the config, for who reads an error */
+  at: string
+  /** where the parameters have no rope_theta */
+  theta(): number
+  /** counts before the parameters' own original_max_position_embeddings */
+  original?(): number
+}
+
+/** The rotation that one set of rope parameters means. */
+export function ropeOf(c: Config, headDim: number, scaling: Scaling, { at, theta: otherwise, original: beside }: Beside): RopeTable {
   const number = (key: string, fallback?: number): number => {
     const value = scaling[key] ?? fallback
-    if (typeof value !== 'number' || !Number.isFinite(value))
-      c.fail(`rope_parameters.${key}`, `must be a number, not ${JSON.stringify(value)}`)
+    if (typeof value !== 'number' || !Number.isFinite(value)) c.fail(`${at}.${key}`, `must be a number, not ${JSON.stringify(value)}`)
     return value
   }
-  const theta = 'rope_theta' in scaling ? number('rope_theta') : c.number('rope_theta', defaultTheta)
+  const theta = 'rope_theta' in scaling ? number('rope_theta') : otherwise()
   if (!(theta > 0)) c.fail('rope_theta', `must be above 0, not ${theta}`)
   if (headDim % 2) c.fail('head_dim', `is ${headDim}: rotation needs an even one`)
   const type = 'rope_type' in scaling ? scaling.rope_type : (scaling.type ?? 'default')
   const make = typeof type === 'string' && Object.hasOwn(TYPES, type) ? TYPES[type] : undefined
-  if (!make) c.fail('rope_parameters.rope_type', `is ${JSON.stringify(type)}: saqr does ${Object.keys(TYPES).join(', ')}`)
+  if (!make) c.fail(`${at}.rope_type`, `is ${JSON.stringify(type)}: saqr does ${Object.keys(TYPES).join(', ')}`)
   const partial = scaling.partial_rotary_factor ?? c.json.partial_rotary_factor ?? 1
   // transformers' own rotation of these families doesn't read it
   if (partial !== 1 && type !== 'default')
     c.fail('partial_rotary_factor', `is ${JSON.stringify(partial)}: saqr's ${c.modelType} rotates whole heads only`)
   const plain = Array.from({ length: headDim / 2 }, (_, i) => theta ** ((-2 * i) / headDim))
-  // one beside the rope parameters counts before the one in them
-  const original = () =>
-    c.json.original_max_position_embeddings === undefined
-      ? number('original_max_position_embeddings', c.count('max_position_embeddings'))
-      : c.number('original_max_position_embeddings')
+  const original = () => beside?.() ?? number('original_max_position_embeddings', c.count('max_position_embeddings'))
   const stretch = () => c.count('max_position_embeddings') / original()
   return { interleaved: false, ...make({ plain, theta, headDim, number, original, stretch, scaling }) }
 }
@@ -46,12 +59,11 @@ export function readRope(c: Config, headDim: number, defaultTheta = 10000): Rope
 /** `rope_scaling`, the older name, counts before `rope_parameters` unless it is empty (transformers' convert_rope_params_to_dict). */
 function scalingOf(c: Config): Scaling {
   const given = (key: string): Scaling | undefined => {
-    const value = c.json[key]
-    if (value === undefined || value === null) return undefined
-    if (typeof value !== 'object' || Array.isArray(value)) c.fail(key, `must be an object, not ${JSON.stringify(value)}`)
+    const value = c.object(key)
+    if (value === undefined) return undefined
     const nested = Object.entries(value).find(([, v]) => typeof v === 'object' && v !== null && !Array.isArray(v))
     if (nested) c.fail(key, `has parameters of their own for ${nested[0]}, which saqr's ${c.modelType} doesn't do`)
-    return Object.keys(value).length > 0 ? (value as Scaling) : undefined
+    return Object.keys(value).length > 0 ? value : undefined
   }
   return given('rope_scaling') ?? given('rope_parameters') ?? {}
 }

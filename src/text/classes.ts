@@ -21,7 +21,12 @@ const classes: Readonly<Record<string, TokenizerClass>> = {
 }
 
 /** classes of model types whose tokenizer_config.json names none */
-const registered: Readonly<Record<string, string>> = { qwen3: 'Qwen2Tokenizer', gemma2: 'GemmaTokenizer' }
+const registered: Readonly<Record<string, string>> = {
+  qwen3: 'Qwen2Tokenizer',
+  gemma2: 'GemmaTokenizer',
+  gemma3: 'GemmaTokenizer',
+  gemma3_text: 'GemmaTokenizer',
+}
 
 /** Undefined where tokenizer.json is taken as it stands. */
 export function classOf(config: Json, json: TokenizerJson, modelType: string | undefined): TokenizerClass | undefined {

@@ -174,7 +174,7 @@ describe('RoPE scaling', () => {
 
 describe('models we do not have', () => {
   test.each([
-    ['another architecture', { 'general.architecture': text('gemma3') }, /gemma3.*llama, qwen2, qwen3/],
+    ['another architecture', { 'general.architecture': text('rwkv7') }, /rwkv7.*llama, qwen2, qwen3/],
     ['a mixture of experts', { 'llama.expert_count': u32(8) }, /mixture of experts/],
     ['an adapter', { 'general.type': text('adapter') }, /adapter/],
     ['a part of several', { 'split.count': u32(3) }, /llama-gguf-split/],

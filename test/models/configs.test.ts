@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { parametersOf } from '../../src/engine/settle.ts'
 import { Config } from '../../src/models/config.ts'
 import { HARMLESS, UNUSED } from '../../src/models/config-keys.ts'
+import { readRopes } from '../../src/models/gemma3.ts'
 import { families, openConfig } from '../../src/models/registry.ts'
 import { readRope } from '../../src/models/rope.ts'
 
@@ -22,43 +23,56 @@ const size = {
   pad_token_id: null,
   max_position_embeddings: 256,
 }
-const base = (model_type: string) => ({ ...size, model_type })
+/** a text model that stands beside others in its checkpoint has a configuration within theirs */
+const within = (model_type: string) => families.find((family) => family.modelType === model_type)?.beside !== undefined
+const base = (model_type: string, more: Record<string, unknown> = {}) =>
+  within(model_type) ? { model_type, text_config: { ...size, ...more } } : { ...size, model_type, ...more }
+/** model_type of the text model */
+const textOf = (modelType: string) => (within(modelType) ? `${modelType}_text` : modelType)
 
 /** the keys that are looked at while the config is opened */
 function keysRead(config: Record<string, unknown>): Set<string> {
   const read = new Set<string>()
-  const watched = new Proxy(config, {
-    get(target, key) {
-      if (typeof key === 'string') read.add(key)
-      return target[key as string]
-    },
-  })
-  openConfig(watched)
+  const watch = (of: Record<string, unknown>): Record<string, unknown> =>
+    new Proxy(of, {
+      get(target, key) {
+        if (typeof key === 'string') read.add(key)
+        const value = target[key as string]
+        return key === 'text_config' ? watch(value as Record<string, unknown>) : value
+      },
+    })
+  openConfig(watch(config))
   return read
 }
 
 describe.each(families.map(({ modelType }) => modelType))('%s', (modelType) => {
-  const own = recorded.families[modelType]!
-  const read = keysRead({ ...base(modelType), rope_parameters: { rope_type: 'yarn', factor: 2 }, use_sliding_window: true })
+  const own = recorded.families[textOf(modelType)]!
+  const yarn = { rope_type: 'yarn', factor: 2 }
+  const rope = modelType.startsWith('gemma3') ? { full_attention: yarn } : yarn
+  const read = keysRead(base(modelType, { rope_parameters: rope, use_sliding_window: true }))
+  for (const key of families.find((family) => family.modelType === modelType)!.beside ?? []) read.add(key)
 
-  it.each([...Object.keys(own), ...recorded.others, ...recorded.generation])('%s is read, or has no effect', (key) => {
-    // by the checkpoint's reader
-    if (key === 'quantization_config') return
-    expect(read.has(key) || HARMLESS.has(key) || key in UNUSED, `${key}: not classified`).toBe(true)
-  })
+  it.each([...new Set([...Object.keys(own), ...Object.keys(recorded.families[modelType]!)]), ...recorded.others, ...recorded.generation])(
+    '%s is read, or has no effect',
+    (key) => {
+      // by the checkpoint's reader
+      if (key === 'quantization_config') return
+      // rope parameters of a kind of layer have their own (rotations of a gemma3, below)
+      if (key === 'original_max_position_embeddings' && modelType.startsWith('gemma3')) return
+      expect(read.has(key) || HARMLESS.has(key) || key in UNUSED, `${key}: not classified`).toBe(true)
+    },
+  )
 
   it('nothing is called harmless that is read', () => {
     expect([...read].filter((key) => HARMLESS.has(key) && key !== 'model_type')).toEqual([])
   })
 
   it('what a file leaves out is as transformers has it', () => {
-    const model = openConfig({
-      ...Object.fromEntries(Object.entries(base(modelType)).filter(([key]) => !/max_position|key_value/.test(key))),
-      num_attention_heads: 64,
-      hidden_size: 1024,
-    })
+    const given = { ...size, num_attention_heads: 64, hidden_size: 1024 }
+    const left = Object.fromEntries(Object.entries(given).filter(([key]) => !/max_position|key_value/.test(key)))
+    const model = openConfig(within(modelType) ? { model_type: modelType, text_config: left } : { ...left, model_type: modelType })
     const heads = (own.num_key_value_heads as number | null) ?? 64
-    const keys = parametersOf(model).get('model.layers.0.self_attn.k_proj.weight')!.rows
+    const keys = [...parametersOf(model).values()].find(({ name }) => name.endsWith('layers.0.self_attn.k_proj.weight'))!.rows
     expect([model.maxPositions, keys]).toEqual([own.max_position_embeddings, heads * 16])
   })
 })
@@ -67,7 +81,7 @@ it('every family is recorded', () => {
   expect(Object.keys(recorded.families).sort()).toEqual(families.map(({ modelType }) => modelType).sort())
 })
 
-const open = (modelType: string, more: Record<string, unknown>) => openConfig({ ...base(modelType), ...more })
+const open = (modelType: string, more: Record<string, unknown>) => openConfig(base(modelType, more))
 
 it.each([
   ['llama', { pretraining_tp: 2 }],
@@ -99,12 +113,12 @@ it.each([
   ['llama', { layer_types: 'full_attention' }, 'layer_types'],
   ['llama', { layer_types: ['chunked_attention', 'full_attention'] }, 'layer_types'],
   ['mistral', { layer_types: ['full_attention', 'full_attention'] }, 'layer_types'],
-  ...['qwen2', 'qwen3', 'gemma2', 'smollm3'].map((type): [string, Record<string, unknown>, string] => [
+  ...['qwen2', 'qwen3', 'gemma2', 'gemma3_text', 'gemma3', 'smollm3'].map((type): [string, Record<string, unknown>, string] => [
     type,
     { layer_types: ['full_attention'] },
     'layer_types',
   ]),
-  ...['mistral', 'gemma2'].map((type): [string, Record<string, unknown>, string] => [
+  ...['mistral', 'gemma2', 'gemma3_text', 'gemma3'].map((type): [string, Record<string, unknown>, string] => [
     type,
     { num_key_value_heads: null },
     'num_key_value_heads',
@@ -113,6 +127,43 @@ it.each([
   ['qwen3', { rope_parameters: { full_attention: { rope_type: 'default' } } }, 'full_attention'],
 ])('%s with %j is refused by name', (modelType, more, what) => {
   expect(() => open(modelType, more)).toThrow(expect.objectContaining({ code: 'MODEL_CONFIG', message: expect.stringContaining(what) }))
+})
+
+it.each([
+  [{ layer_types: ['attention', 'full_attention'] }, 'layer_types'],
+  [{ sliding_window: null }, 'sliding_window'],
+  [{ sliding_window_pattern: 0 }, 'sliding_window_pattern'],
+  [{ use_bidirectional_attention: true }, 'use_bidirectional_attention'],
+  [{ hidden_activation: 'silu' }, 'hidden_activation'],
+  [{ attn_logit_softcapping: -1 }, 'attn_logit_softcapping'],
+  [{ final_logit_softcapping: 0 }, 'final_logit_softcapping'],
+  [{ query_pre_attn_scalar: 0 }, 'query_pre_attn_scalar'],
+  [{ head_dim: null }, 'head_dim'],
+  [{ rope_parameters: { rope_type: 'linear', factor: 8 } }, 'rope_parameters.rope_type'],
+  [{ per_layer_config: { 0: {} } }, 'per_layer_config'],
+  [{ attention_dropout: 0.1 }, 'attention_dropout'],
+])('gemma 3 with %j is refused by name, alone and beside a vision tower', (more, what) => {
+  for (const type of ['gemma3_text', 'gemma3'])
+    expect(() => open(type, more)).toThrow(expect.objectContaining({ code: 'MODEL_CONFIG', message: expect.stringContaining(what) }))
+  expect(() => open('gemma3', more)).toThrow('text_config')
+})
+
+it('a gemma3 file may leave its text_config to the defaults, of another model it is refused', () => {
+  const { layers, channels, vocab, head } = openConfig({ model_type: 'gemma3', vision_config: {} })
+  expect({ layers, channels, vocab, head }).toEqual({
+    layers: 26,
+    channels: 2304,
+    vocab: 262_208,
+    head: { path: 'lm_head', tiedTo: 'model.language_model.embed_tokens' },
+  })
+  expect(() => open('gemma3', { model_type: 'llama' })).toThrow('text_config.model_type is "llama"')
+  expect(() => openConfig({ model_type: 'gemma3', text_config: 3 })).toThrow('text_config must be an object')
+})
+
+it('whether the head is tied is said for the whole, not by its text_config', () => {
+  const tied = (whole: object, text: object) => openConfig({ ...base('gemma3', { ...text }), ...whole }).head.tiedTo !== undefined
+  expect(tied({}, { tie_word_embeddings: false })).toBe(true)
+  expect(tied({ tie_word_embeddings: false }, { tie_word_embeddings: true })).toBe(false)
 })
 
 interface Rope {
@@ -124,11 +175,33 @@ interface Rope {
 it.each((fixture('rope.json') as Rope[]).map((row) => [JSON.stringify(row.config), row] as const))(
   'rotation of %s',
   (_, { config, expected }) => {
-    const ours = () => readRope(new Config({ ...base('llama'), ...config }, 'llama'), 16)
+    const ours = () => readRope(new Config(base('llama', config), 'llama'), 16)
     if (expected === null) return expect(ours).toThrow(expect.objectContaining({ code: 'MODEL_CONFIG' }))
     const { invFreq, attentionFactor } = ours()
     expect(invFreq).toHaveLength(expected.inv_freq.length)
     for (const [i, f] of expected.inv_freq.entries()) expect(Math.abs(invFreq[i]! / f - 1)).toBeLessThan(2.5e-7)
     expect(attentionFactor).toBeCloseTo(expected.attention_factor, 12)
+  },
+)
+
+interface Ropes {
+  config: Record<string, unknown>
+  expected: Record<'full_attention' | 'sliding_attention', { inv_freq: number[]; attention_factor: number }> | null
+}
+
+it.each((fixture('ropes.json') as Ropes[]).map((row) => [JSON.stringify(row.config), row] as const))(
+  'rotations of a gemma3 with %s',
+  (_, { config, expected }) => {
+    const ours = () => readRopes(new Config({ ...size, ...config }, 'gemma3_text'), 16)
+    if (expected === null) return expect(ours).toThrow(expect.objectContaining({ code: 'MODEL_CONFIG' }))
+    const { full, sliding } = ours()
+    for (const [table, theirs] of [
+      [full, expected.full_attention],
+      [sliding, expected.sliding_attention],
+    ] as const) {
+      expect(table.invFreq).toHaveLength(theirs.inv_freq.length)
+      for (const [i, f] of theirs.inv_freq.entries()) expect(Math.abs(table.invFreq[i]! / f - 1)).toBeLessThan(2.5e-7)
+      expect(table.attentionFactor).toBeCloseTo(theirs.attention_factor, 12)
+    }
   },
 )

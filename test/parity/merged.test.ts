@@ -41,6 +41,9 @@ const openAt = (device: CpuDevice, path: string) =>
 
 it.each([
   'llama-gqa-tied',
+  'gemma3',
+  'gemma3-whole',
+  'gemma3-whole-untied',
   'qwen2',
   'lora-rslora',
   'lora-bias-all',

@@ -7,6 +7,7 @@ import { LanguageModel } from '../../src/engine/language-model.ts'
 import { loadAdapter } from '../../src/engine/load-adapter.ts'
 import { OpenedModel } from '../../src/engine/opened-model.ts'
 import { openCheckpoint } from '../../src/models/checkpoint.ts'
+import { openConfig } from '../../src/models/registry.ts'
 import { Tokenizer } from '../../src/text/tokenizer.ts'
 import { camel } from '../../src/train/options/field.ts'
 import { SFTTrainer } from '../../src/train/sft-trainer.ts'
@@ -76,7 +77,9 @@ export function offOf(folder: string, { initial, final, kind, history }: Trained
       found.push({ what: `${key} of step ${entry.step}`, off, allowed: CURVE * Math.max(1, Math.abs(entry[key])) })
     }
   }
-  const expected = readTensors(join(folder, 'final', kind === 'lora' ? 'adapter_model.safetensors' : 'model.safetensors'))
+  const { composite } = openConfig(json(join(folder, 'model', 'config.json')))
+  const stored = readTensors(join(folder, 'final', kind === 'lora' ? 'adapter_model.safetensors' : 'model.safetensors'))
+  const expected = new Map([...stored].map(([name, values]) => [kind === 'full' && composite ? composite.renamed(name) : name, values]))
   for (const [key, values] of final) {
     const reference = expected.get(kind === 'lora' ? `base_model.model.${key}` : key)!
     let off = 0

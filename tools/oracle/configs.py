@@ -10,12 +10,15 @@ from pathlib import Path
 
 import transformers
 from arguments import argument
-from transformers import Gemma2Config, GenerationConfig, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config, SmolLM3Config
+from transformers import Gemma2Config, Gemma3Config, Gemma3TextConfig, GenerationConfig, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config, SmolLM3Config
+from transformers.models.gemma3.modeling_gemma3 import Gemma3RotaryEmbedding
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 transformers.logging.set_verbosity_error()
 
-FAMILIES = (LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config, Gemma2Config, SmolLM3Config)
+FAMILIES = (LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config, Gemma2Config, Gemma3TextConfig, Gemma3Config, SmolLM3Config)
+# read by a class of what is left, under names of older files
+OLDER = {Gemma3TextConfig: {"sliding_window_pattern": 6, "rope_local_base_freq": 10000.0}}
 # read from what is left of config.json after the classes' fields (PreTrainedConfig.__post_init__, convert_rope_params_to_dict, modeling_utils,
 # masking_utils)
 OTHERS = (
@@ -64,6 +67,36 @@ ROPE = (
 )
 
 
+GEMMA3 = {"full_attention": DEFAULT, "sliding_attention": {"rope_type": "default", "rope_theta": 70.0}}
+LINEAR = {"rope_type": "linear", "factor": 8.0}
+ROPES = (
+    {},
+    {"rope_theta": 500.0},
+    {"rope_local_base_freq": 70.0},
+    {"rope_theta": 500.0, "rope_local_base_freq": 70.0, "rope_scaling": LINEAR},
+    {"rope_scaling": {"type": "linear", "factor": 8.0}},
+    {"rope_scaling": None, "rope_parameters": None},
+    {"rope_scaling": {}},
+    {"rope_theta": None},
+    {"rope_local_base_freq": None},
+    {"rope_parameters": GEMMA3},
+    {"rope_parameters": GEMMA3, "rope_theta": 900.0, "rope_local_base_freq": 900.0},
+    {"rope_parameters": GEMMA3, "rope_scaling": LINEAR},
+    {"rope_parameters": GEMMA3, "rope_scaling": {}},
+    {"rope_parameters": {"full_attention": LINEAR, "sliding_attention": None}, "rope_theta": 500.0},
+    {"rope_parameters": {"sliding_attention": LINEAR}, "rope_local_base_freq": 70.0},
+    {"rope_parameters": {"full_attention": {"type": "linear", "factor": 8.0}, "sliding_attention": {}}},
+    {"rope_parameters": {"full_attention": {"rope_type": None}, "sliding_attention": {}}},
+    {"rope_parameters": {"full_attention": {"rope_type": "linear"}}},
+    {"rope_parameters": {"full_attention": LLAMA3, "sliding_attention": YARN}},
+    {"rope_parameters": {"full_attention": LLAMA3 | {"original_max_position_embeddings": 64}}, "original_max_position_embeddings": 128},
+    {"rope_scaling": YARN, "original_max_position_embeddings": 32},
+    {"rope_scaling": YARN | {"factor": None}},
+    {"rope_scaling": LINEAR, "partial_rotary_factor": 0.5},
+    {"partial_rotary_factor": 0.5},
+)
+
+
 def keys(config):
     return {
         field.name: None if callable(field.default) or field.default is dataclasses.MISSING else field.default
@@ -82,10 +115,22 @@ def rope(given):
     return {"inv_freq": made.inv_freq.tolist(), "attention_factor": made.attention_scaling}
 
 
+def ropes(given):
+    """The same of a model with a rotation for each kind of layer."""
+    kinds = ("full_attention", "sliding_attention")
+    try:
+        config = Gemma3TextConfig(**SIZE, **json.loads(json.dumps(given)), num_hidden_layers=2, layer_types=[*kinds])
+        made = Gemma3RotaryEmbedding(config)
+    except Exception:
+        return None
+    found = {kind: {"inv_freq": getattr(made, f"{kind}_inv_freq").tolist(), "attention_factor": getattr(made, f"{kind}_attention_scaling")} for kind in kinds}
+    return found if all(len(one["inv_freq"]) == SIZE["head_dim"] // 2 for one in found.values()) else None
+
+
 if __name__ == "__main__":
     out = Path(argument('out', __doc__))
     out.mkdir(parents=True, exist_ok=True)
-    known = {c.model_type: keys(c) for c in FAMILIES}
+    known = {c.model_type: keys(c) | OLDER.get(c, {}) for c in FAMILIES}
     popped = sorted(GenerationConfig._get_default_generation_params())
     text = json.dumps(
         {"transformers": transformers.__version__, "families": known, "others": OTHERS, "generation": popped}, indent=1, sort_keys=True
@@ -93,3 +138,5 @@ if __name__ == "__main__":
     (out / "keys.json").write_text(text + "\n")
     rows = [{"config": given, "expected": rope(given)} for given in ROPE]
     (out / "rope.json").write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
+    rows = [{"config": given, "expected": ropes(given)} for given in ROPES]
+    (out / "ropes.json").write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")

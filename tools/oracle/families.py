@@ -52,6 +52,10 @@ def write_model(folder: Path, case: Case):
     model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").float()
     fill_base(model, case.name)
     model.save_pretrained(folder / "model")
+    if case.renamed:
+        tied = model.config.tie_word_embeddings
+        tensors = {name: t.clone() for name, t in model.state_dict().items() if not (tied and name == "lm_head.weight")}
+        save_file(tensors, folder / "model" / "model.safetensors", metadata={"format": "pt"})
     if case.legacy:
         to_legacy(folder / "model" / "config.json")
     if case.adapter is None:
@@ -85,7 +89,7 @@ def write_case(out: Path, case: Case):
     folder.mkdir(parents=True)
     written = write_model(folder, case)
     model = read_model(folder, case)
-    vocab = case.config["vocab_size"]
+    vocab = case.text["vocab_size"]
     rows = make_rows(case.name, vocab)
     (folder / "rows.json").write_text(json.dumps(rows) + "\n")
 

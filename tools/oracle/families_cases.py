@@ -15,6 +15,13 @@ class Case:
     adapter: dict[str, Any] | None = field(default_factory=lambda: dict(r=4, lora_alpha=8, target_modules=SEVEN))
     # config.json as checkpoints before transformers 5 have it: rope_theta and rope_scaling instead of rope_parameters
     legacy: bool = False
+    # tensors named by the modules that hold them, where save_pretrained names them as older files do
+    renamed: bool = False
+
+    @property
+    def text(self) -> dict[str, Any]:
+        """the configuration of the text model"""
+        return self.config.get("text_config", self.config)
 
 
 def model(**changes: Any) -> dict[str, Any]:
@@ -41,6 +48,15 @@ LLAMA3 = rope("llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, o
 YARN = rope("yarn", 1000.0, factor=4.0, original_max_position_embeddings=64, beta_fast=2.0, beta_slow=1.0, attention_factor=1.1)
 YARN_DEFAULTS = rope("yarn", 1000.0, factor=4.0, original_max_position_embeddings=32)
 GEMMA2 = dict(head_dim=24, query_pre_attn_scalar=20, sliding_window=9, attn_logit_softcapping=1.5, final_logit_softcapping=6.0, tie_word_embeddings=True)
+# ten layers are two periods of five; both bases turn within a row, the global one scaled; a cap that Gemma 3's attention doesn't read
+GEMMA3_ROPE = dict(rope_parameters=dict(full_attention=dict(rope_type="linear", factor=2.5, rope_theta=5000.0), sliding_attention=dict(rope_type="default", rope_theta=300.0)))
+GEMMA3 = dict(hidden_size=36, intermediate_size=44, head_dim=24, num_attention_heads=3, query_pre_attn_scalar=7, sliding_window=9, attn_logit_softcapping=1.5, tie_word_embeddings=True, **GEMMA3_ROPE)
+# the text model beside a vision tower
+GEMMA3_WHOLE = dict(
+    text_config={**model(**GEMMA3), **dict(pad_token_id=0, final_logit_softcapping=2.0, layer_types=["sliding_attention", "full_attention"])},
+    vision_config=dict(hidden_size=8, intermediate_size=12, num_hidden_layers=1, num_attention_heads=2, image_size=8, patch_size=4, vision_use_head=False),
+    mm_tokens_per_image=4, image_token_index=96, boi_token_index=94, eoi_token_index=95, bos_token_id=1, eos_token_id=2,
+)
 BIASED = dict(attention_bias=True, mlp_bias=True)
 
 CASES = [
@@ -70,6 +86,11 @@ CASES = [
     # gemma2: norms with 1 + w, four a block; caps low enough to bend most scores and logits; a window on every other layer
     Case("gemma2", "gemma2", model(num_hidden_layers=3, **GEMMA2)),
     Case("gemma2-plain", "gemma2", model(**{**GEMMA2, **dict(tie_word_embeddings=False, attn_logit_softcapping=None, final_logit_softcapping=None, layer_types=["full_attention", "sliding_attention"])})),
+    # gemma3: normalised heads, two rotations, windows on five of six layers
+    Case("gemma3", "gemma3_text", model(**{**GEMMA3, **dict(num_hidden_layers=6)}), legacy=True),
+    Case("gemma3-plain", "gemma3_text", model(num_hidden_layers=3, head_dim=16, final_logit_softcapping=6.0, attention_bias=True, layer_types=["full_attention", "sliding_attention", "sliding_attention"], sliding_window=4, rope_parameters=None)),
+    Case("gemma3-whole", "gemma3", GEMMA3_WHOLE, lora(), legacy=True),
+    Case("gemma3-whole-untied", "gemma3", {**GEMMA3_WHOLE, "tie_word_embeddings": False}, lora(target_modules=r".*language_model.*\.(q_proj|k_proj|down_proj)"), renamed=True),
     # smollm3: layers without rotation
     Case("smollm3", "smollm3", model(num_hidden_layers=4, tie_word_embeddings=True, **BIASED)),
     Case("smollm3-window", "smollm3", model(no_rope_layers=[1, 0], use_sliding_window=True, sliding_window=9)),
@@ -96,6 +117,8 @@ CASES = [
     Case("full-qwen2-tied", "qwen2", model(tie_word_embeddings=True), None),
     Case("full-qwen3", "qwen3", model(head_dim=24, intermediate_size=40), None),
     Case("full-gemma2", "gemma2", model(**GEMMA2), None),
+    Case("full-gemma3", "gemma3_text", model(**{**GEMMA3, **dict(num_hidden_layers=3, sliding_window_pattern=2)}), None),
+    Case("full-gemma3-whole", "gemma3", GEMMA3_WHOLE, None),
     Case("full-smollm3", "smollm3", model(no_rope_layer_interval=2), None),
     Case("full-mistral", "mistral", model(sliding_window=12), None),
 ]

@@ -53,9 +53,14 @@ def step(model, rows):
     return logits, torch.stack(sums).sum() / count, means
 
 
+def beside(name):
+    """A parameter of the vision tower, which rows of text don't reach."""
+    return "vision_tower." in name or "multi_modal_projector." in name
+
+
 def gradients(model):
     """Gradient of every trainable parameter, by the name its file gives it: PEFT's adapter_model.safetensors, or the checkpoint's."""
-    grads = {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
+    grads = {name: p.grad for name, p in model.named_parameters() if p.requires_grad and not beside(name)}
     missing = [name for name, grad in grads.items() if grad is None]
     assert not missing, f"no gradient reached {missing}"
     if hasattr(model, "peft_config"):

@@ -16,12 +16,20 @@ def tidy_adapter_config(path: Path):
 
 def to_legacy(path: Path):
     """config.json with rope_theta, rope_scaling and torch_dtype, as transformers 4 wrote it; HF must read the same model from it."""
-    new = AutoConfig.from_pretrained(path.parent)
+    new = AutoConfig.from_pretrained(path.parent).get_text_config()
     config = json.loads(path.read_text())
-    parameters = config.pop("rope_parameters")
-    config["rope_theta"] = parameters.pop("rope_theta")
-    config["rope_scaling"] = None if parameters["rope_type"] == "default" else parameters
+    text = config.get("text_config", config)
+    parameters = text.pop("rope_parameters")
+    if "full_attention" in parameters:
+        text["rope_local_base_freq"] = parameters["sliding_attention"]["rope_theta"]
+        parameters = parameters["full_attention"]
+        if new.num_hidden_layers >= 6:
+            text.pop("layer_types")
+            text["sliding_window_pattern"] = text.pop("_sliding_window_pattern")
+    text["rope_theta"] = parameters.pop("rope_theta")
+    text["rope_scaling"] = None if parameters["rope_type"] == "default" else parameters
     config["torch_dtype"] = config.pop("dtype")
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
-    read = AutoConfig.from_pretrained(path.parent).rope_parameters
-    assert read == new.rope_parameters, (read, new.rope_parameters)
+    read = AutoConfig.from_pretrained(path.parent).get_text_config()
+    assert read.rope_parameters == new.rope_parameters, (read.rope_parameters, new.rope_parameters)
+    assert getattr(read, "layer_types", None) == getattr(new, "layer_types", None)

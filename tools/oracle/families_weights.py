@@ -23,10 +23,10 @@ def fill_base(model, case):
         if name.endswith("norm.weight"):
             gemma = model.config.model_type.startswith("gemma")  # multiplies by 1 + w
             p.copy_((0 if gemma else 1) + normal(p.shape, 0.25, case, name))
-            if gemma and name == "model.norm.weight":
+            if gemma and name in ("model.norm.weight", "model.language_model.norm.weight"):
                 # every other channel the other way round: with large embeddings a tied head would only say the last token again
                 p[::2] = -2 - p[::2]
-        elif name.endswith("bias"):
+        elif name.endswith("bias") or p.ndim == 1:
             p.copy_(normal(p.shape, 0.3, case, name))
         elif name.endswith("embed_tokens.weight"):
             # a tied head multiplies normed channels by these: 2/sqrt(C) keeps its logits at about 2
@@ -43,6 +43,8 @@ def fill_adapter(model, case):
             continue
         if "lora_embedding_A" in name:
             p.copy_(normal(p.shape, 1, case, name))
+        elif "vision_tower" in name and "lora_B" in name:
+            p.zero_()  # as it began: rows of text don't train it
         elif "lora_A" in name:
             p.copy_(normal(p.shape, p.shape[1] ** -0.5, case, name))
         elif "lora_B" in name or "lora_embedding_B" in name:

@@ -16,15 +16,27 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import gguf
 import numpy as np
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, Gemma2Config, SmolLM3Config
+from transformers import AutoConfig, AutoModelForCausalLM, Gemma2Config, Gemma3TextConfig, SmolLM3Config
 
-ARCH = {"gemma2": gguf.MODEL_ARCH.GEMMA2, "smollm3": gguf.MODEL_ARCH.SMOLLM3}
+ARCH = {"gemma2": gguf.MODEL_ARCH.GEMMA2, "gemma3": gguf.MODEL_ARCH.GEMMA3, "gemma3-global": gguf.MODEL_ARCH.GEMMA3, "smollm3": gguf.MODEL_ARCH.SMOLLM3}
 SIZES = dict(vocab_size=48, hidden_size=32, intermediate_size=40, num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=128,
              rms_norm_eps=1e-6, pad_token_id=0, bos_token_id=2, eos_token_id=1)
 MODELS = {
     "gemma2": Gemma2Config(num_hidden_layers=2, head_dim=16, query_pre_attn_scalar=16, sliding_window=24, attn_logit_softcapping=40.0,
                            final_logit_softcapping=20.0, **SIZES),
+    "gemma3": Gemma3TextConfig(num_hidden_layers=7, head_dim=16, query_pre_attn_scalar=16, sliding_window=24, final_logit_softcapping=20.0,
+                               rope_parameters={"full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 3e4},
+                                                "sliding_attention": {"rope_type": "default", "rope_theta": 1e4}}, **SIZES),
+    # every layer over all tokens: the converter writes no window then
+    "gemma3-global": Gemma3TextConfig(num_hidden_layers=2, head_dim=16, query_pre_attn_scalar=16, sliding_window_pattern=1, **SIZES),
     "smollm3": SmolLM3Config(num_hidden_layers=4, rope_theta=5e6, **SIZES),
+}
+
+
+OWN = {
+    "gemma2": ["head_dim", "attn_logit_softcapping", "final_logit_softcapping", "query_pre_attn_scalar", "sliding_window"],
+    "gemma3": ["head_dim", "final_logit_softcapping", "query_pre_attn_scalar", "sliding_window", "sliding_window_pattern", "rope_theta", "rope_local_base_freq", "rope_scaling"],
+    "smollm3": ["no_rope_layer_interval"],
 }
 
 
@@ -40,8 +52,8 @@ def permute(weights: np.ndarray, heads: int) -> np.ndarray:
 def write(path: Path, name: str, config) -> dict:
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(config)
-    gemma = name == "gemma2"
-    writer = gguf.GGUFWriter(path, name)
+    gemma = name.startswith("gemma")
+    writer = gguf.GGUFWriter(path, name.split("-")[0])
     writer.add_name("tiny")
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
@@ -56,9 +68,18 @@ def write(path: Path, name: str, config) -> dict:
     if gemma:
         writer.add_key_length(config.head_dim)
         writer.add_value_length(config.head_dim)
-        writer.add_attn_logit_softcapping(config.attn_logit_softcapping)
-        writer.add_final_logit_softcapping(config.final_logit_softcapping)
-        writer.add_sliding_window(config.sliding_window)
+        if config.attn_logit_softcapping:
+            writer.add_attn_logit_softcapping(config.attn_logit_softcapping)
+        if config.final_logit_softcapping:
+            writer.add_final_logit_softcapping(config.final_logit_softcapping)
+        if "sliding_attention" in config.layer_types:
+            writer.add_sliding_window(config.sliding_window)
+        if name.startswith("gemma3"):
+            full = config.rope_parameters["full_attention"]
+            writer.add_rope_freq_base(full["rope_theta"])
+            if full["rope_type"] == "linear":
+                writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+                writer.add_rope_scaling_factor(full["factor"])
     else:
         writer.add_rope_dimension_count(config.hidden_size // config.num_attention_heads)
         writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
@@ -93,17 +114,21 @@ def main():
     out.mkdir(parents=True, exist_ok=True)
     for name, config in MODELS.items():
         state = write(out / f"{name}.gguf", name, config)
-        if name == "gemma2":
+        if name.startswith("gemma"):
             loaded = AutoModelForCausalLM.from_pretrained(out, gguf_file=f"{name}.gguf", dtype=torch.float32).state_dict()
             state = {key: loaded[key].numpy() for key in state}
             read = AutoConfig.from_pretrained(out, gguf_file=f"{name}.gguf").to_dict()
-            # transformers leaves the caps at their defaults, where the file says them, and eps as the f32 it is stored in
+            # transformers takes every sixth layer for one over all tokens, leaves the caps and rotations at their defaults, where the file says them, and eps as the f32 it is stored in
             read |= {key: getattr(config, key) for key in ("attn_logit_softcapping", "final_logit_softcapping", "query_pre_attn_scalar", "sliding_window", "rms_norm_eps")}
+            if name.startswith("gemma3"):
+                full = config.rope_parameters["full_attention"]
+                scaling = {"rope_type": "linear", "factor": int(full["factor"])} if full["rope_type"] == "linear" else None
+                read |= dict(rope_theta=int(full["rope_theta"]), rope_local_base_freq=10000, rope_scaling=scaling, sliding_window_pattern=config._sliding_window_pattern)
         else:
             read = config.to_dict()
         keys = "model_type hidden_size intermediate_size num_hidden_layers num_attention_heads num_key_value_heads max_position_embeddings rms_norm_eps vocab_size tie_word_embeddings bos_token_id eos_token_id pad_token_id".split()
-        keys += ["head_dim", "attn_logit_softcapping", "final_logit_softcapping", "query_pre_attn_scalar", "sliding_window"] if name == "gemma2" else ["no_rope_layer_interval"]
-        text = json.dumps(dict(config={key: read[key] for key in keys}, tensors={key: digest(value) for key, value in state.items()}), indent=2)
+        keys += OWN[name.split("-")[0]]
+        text = json.dumps(dict(config={key: read[key] for key in keys if read[key] is not None or key.endswith("softcapping")}, tensors={key: digest(value) for key, value in state.items()}), indent=2)
         (out / f"{name}.json").write_text(text + "\n")
 
 

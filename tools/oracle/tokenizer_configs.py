@@ -33,6 +33,7 @@ CASES = [
     *[("llama2-like", model_type, named("LlamaTokenizerFast")) for model_type in ("llama", "mistral", "qwen3", "gemma2", "smollm3")],
     *[("llama2-like", "gemma2", dict(legacy=legacy)) for legacy in (True, GONE)], ("llama2-like", "smollm3", dict(add_prefix_space=False)),
     *[("gemma-like", "gemma2", named(cls)) for cls in (GONE, "GemmaTokenizer", "GemmaTokenizerFast", "LlamaTokenizer")],
+    *[("gemma-like", model_type, named(cls)) for model_type in ("gemma3_text", "gemma3") for cls in (GONE, "GemmaTokenizer")],
     *[("gemma-like", "gemma2", dict(named("GemmaTokenizer"), **{key: value})) for key in ("bos_token", "pad_token", "mask_token") for value in (GONE, None, "<unk>")],
     ("gemma-like", "gemma2", dict(bos_token=GONE)), ("llama2-like", "llama", dict(bos_token=GONE, unk_token=GONE)),
     ("smollm-like", "qwen3", dict(named("Qwen2Tokenizer"), eos_token=GONE, pad_token=GONE)), ("smollm-like", "qwen2", dict(eos_token=GONE, pad_token=None)),

@@ -1,4 +1,4 @@
-"""30 optimizer steps of TRL's SFTTrainer on a tiny Llama (f32, CPU): what it consumed, what it logged, what it left behind.
+"""30 optimizer steps of TRL's SFTTrainer on tiny models (f32, CPU): what it consumed, what it logged, what it left behind.
 
   python tools/oracle/training.py OUT [--case NAME] [--seed N]
 
@@ -73,7 +73,7 @@ class Recorder(SFTTrainer):
 
 
 def make_model(run: Run):
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", **run.config)).float()
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(run.family, **run.config)).float()
     fill_base(model, run.name)
     return model
 
@@ -109,7 +109,7 @@ def check_first_step(trainer: Recorder, run: Run):
     """The recorded rows explain the first logged loss and gradient norm: computed one by one, without padding or packing."""
     model = add_adapter(make_model(run), run)
     _, loss, _ = step(model, [row for batch in trainer.steps[0] for row in batch])
-    norm = torch.linalg.vector_norm(torch.stack([p.grad.norm() for p in model.parameters() if p.requires_grad]))
+    norm = torch.linalg.vector_norm(torch.stack([p.grad.norm() for p in model.parameters() if p.grad is not None]))
     first = trainer.state.log_history[0]
     assert abs(loss.item() - first["loss"]) < 1e-5 * first["loss"] and abs(norm.item() - first["grad_norm"]) < 1e-4 * norm.item(), (loss, norm, first)
 

@@ -1,0 +1,43 @@
+"""What transformers and PEFT read in an adapter and a merged checkpoint that saqr saved of a model beside a vision tower.
+
+  python tools/oracle/composite.py OUT --base FOLDER --adapter FOLDER --merged FOLDER"""
+import argparse
+import json
+import os
+import warnings
+from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import torch
+from families_compute import distance
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    for name in ("base", "adapter", "merged"):
+        parser.add_argument(f"--{name}", required=True)
+    args = parser.parse_args()
+    merged, info = AutoModelForImageTextToText.from_pretrained(args.merged, output_loading_info=True)
+    base = AutoModelForCausalLM.from_pretrained(args.base)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        adapted = PeftModel.from_pretrained(base, args.adapter)
+    ids = torch.arange(3, 60)[None]
+    with torch.no_grad():
+        off = distance(merged(input_ids=ids).logits, adapted(input_ids=ids).logits)
+    said = {
+        "class": type(merged).__name__,
+        "missing": sorted(info["missing_keys"]),
+        "unexpected": sorted(info["unexpected_keys"]),
+        "distance": off,
+        "warnings": [str(w.message) for w in caught if "adapter" in str(w.message)],
+    }
+    (args.out / "said.json").write_text(json.dumps(said, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
