@@ -24,9 +24,16 @@ export interface DecoderParts {
   capped?: (t: Trace, logits: Tensor) => Tensor
   /** default of tie_word_embeddings */
   tied?: boolean
+  /** the blocks' linears, where they aren't Llama's seven */
+  linears?: readonly string[]
+  /** see `Model` */
+  within?: Readonly<Record<string, string>>
+  /** see `Model` */
+  longBeyond?: number
 }
 
-export function decoder(c: Config, { block, norm: last, embedded, capped, tied = false }: DecoderParts): Model {
+export function decoder(c: Config, parts: DecoderParts): Model {
+  const { block, norm: last, embedded, capped, tied = false, linears = [...ATTENTION_LINEARS, ...MLP_LINEARS], within, longBeyond } = parts
   c.only('attention_dropout', 0)
   const channels = c.count('hidden_size')
   const layers = c.count('num_hidden_layers')
@@ -40,7 +47,9 @@ export function decoder(c: Config, { block, norm: last, embedded, capped, tied =
     vocab,
     maxPositions: c.count('max_position_embeddings', 2048),
     head: { path: 'lm_head', tiedTo },
-    linears: [...ATTENTION_LINEARS, ...MLP_LINEARS],
+    linears,
+    ...(within ? { within } : {}),
+    ...(longBeyond === undefined ? {} : { longBeyond }),
     forward(t) {
       const x = t.embed('model.embed_tokens', { vocab, channels, padding })
       return norm(t, 'model.norm', t.blocks('model.layers', layers, embedded ? embedded(t, x) : x, block), last)
