@@ -10,12 +10,12 @@ from pathlib import Path
 
 import transformers
 from arguments import argument
-from transformers import Gemma2Config, GenerationConfig, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config, SmolLM3Config
+from transformers import Gemma2Config, GenerationConfig, LlamaConfig, MistralConfig, Phi3Config, Qwen2Config, Qwen3Config, SmolLM3Config
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 transformers.logging.set_verbosity_error()
 
-FAMILIES = (LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config, Gemma2Config, SmolLM3Config)
+FAMILIES = (LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config, Gemma2Config, SmolLM3Config, Phi3Config)
 # read from what is left of config.json after the classes' fields (PreTrainedConfig.__post_init__, convert_rope_params_to_dict, modeling_utils,
 # masking_utils)
 OTHERS = (
