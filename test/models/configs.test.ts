@@ -39,7 +39,9 @@ function keysRead(config: Record<string, unknown>): Set<string> {
 
 describe.each(families.map(({ modelType }) => modelType))('%s', (modelType) => {
   const own = recorded.families[modelType]!
-  const read = keysRead({ ...base(modelType), rope_parameters: { rope_type: 'yarn', factor: 2 }, use_sliding_window: true })
+  const factors = new Array(8).fill(1)
+  const rope = { rope_type: 'yarn', factor: 2, short_factor: factors, long_factor: factors } // Phi 3's yarn is longrope
+  const read = keysRead({ ...base(modelType), rope_parameters: rope, use_sliding_window: true })
 
   it.each([...Object.keys(own), ...recorded.others, ...recorded.generation])('%s is read, or has no effect', (key) => {
     // by the checkpoint's reader
@@ -58,7 +60,8 @@ describe.each(families.map(({ modelType }) => modelType))('%s', (modelType) => {
       hidden_size: 1024,
     })
     const heads = (own.num_key_value_heads as number | null) ?? 64
-    const keys = parametersOf(model).get('model.layers.0.self_attn.k_proj.weight')!.rows
+    const rows = (name: string) => parametersOf(model).get(`model.layers.0.self_attn.${name}.weight`)?.rows
+    const keys = rows('k_proj') ?? (rows('qkv_proj')! - 64 * 16) / 2
     expect([model.maxPositions, keys]).toEqual([own.max_position_embeddings, heads * 16])
   })
 })
@@ -79,7 +82,7 @@ it.each([
   ['qwen2', { attention_bias: false }],
   ['llama', { layer_types: ['full_attention', 'full_attention'] }],
   ['llama', { layer_types: ['sliding_attention', 'full_attention'], sliding_window: 4096 }],
-  ...['llama', 'qwen2', 'qwen3', 'smollm3'].map((type): [string, Record<string, unknown>] => [type, { num_key_value_heads: null }]),
+  ...['llama', 'qwen2', 'qwen3', 'smollm3', 'phi3'].map((type): [string, Record<string, unknown>] => [type, { num_key_value_heads: null }]),
 ])('%s with %j opens', (modelType, more) => {
   expect(open(modelType, more).layers).toBe(2)
 })
@@ -109,7 +112,7 @@ it.each([
     { num_key_value_heads: null },
     'num_key_value_heads',
   ]),
-  ...['qwen2', 'smollm3'].map((type): [string, Record<string, unknown>, string] => [type, { head_dim: null }, 'head_dim']),
+  ...['qwen2', 'smollm3', 'phi3'].map((type): [string, Record<string, unknown>, string] => [type, { head_dim: null }, 'head_dim']),
   ['qwen3', { rope_parameters: { full_attention: { rope_type: 'default' } } }, 'full_attention'],
 ])('%s with %j is refused by name', (modelType, more, what) => {
   expect(() => open(modelType, more)).toThrow(expect.objectContaining({ code: 'MODEL_CONFIG', message: expect.stringContaining(what) }))

@@ -42,6 +42,7 @@ const openAt = (device: CpuDevice, path: string) =>
 it.each([
   'llama-gqa-tied',
   'qwen2',
+  'phi3-longrope',
   'lora-rslora',
   'lora-bias-all',
   'lora-head-embed',
