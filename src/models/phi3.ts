@@ -8,21 +8,23 @@ import { Config } from './config.ts'
 import { decoder, preNorm } from './decoder.ts'
 import type { Family } from './family.ts'
 import { readNorm } from './norm.ts'
-import { longRope, plainRope, type RopeTable, readRope } from './rope.ts'
+import { longRope, plainRope, type RopeTable, type RopeType, readRope } from './rope.ts'
 import { attended, type Heads, readHeads, rotate } from './self-attention.ts'
 import type { Trace } from './trace.ts'
 import { windowOf } from './windows.ts'
+
+export const DEFAULTS = {
+  max_position_embeddings: 4096,
+  original_max_position_embeddings: 4096,
+  rms_norm_eps: 1e-5,
+  pad_token_id: 32_000,
+}
 
 export const phi3: Family = {
   modelType: 'phi3',
   architecture: 'Phi3ForCausalLM',
   open(json) {
-    const c = new Config(json, 'phi3', {
-      max_position_embeddings: 4096,
-      original_max_position_embeddings: 4096,
-      rms_norm_eps: 1e-5,
-      pad_token_id: 32_000,
-    })
+    const c = new Config(json, 'phi3', DEFAULTS)
     c.only('hidden_act', 'silu', 'swish')
     c.only('resid_pdrop', 0)
     c.number('embd_pdrop', 0) // no forward reads it
@@ -30,15 +32,22 @@ export const phi3: Family = {
     if (json.layer_types != null) c.fail('layer_types', 'is nothing Phi 3 has: every layer has the same window')
     c.count('original_max_position_embeddings', undefined, 2)
     const heads = readHeads(c)
-    // as its configuration class has it, `su` and `yarn` are older names
-    const types = { default: plainRope, longrope: longRope, su: longRope, yarn: longRope }
-    const rope = readRope(c, heads.headDim, { types, partial: true })
+    const rope = rotation(c, heads.headDim)
     const window = json.sliding_window == null ? 0 : windowOf(c)
     const norm = readNorm(c)
     const block = preNorm({ norm, mlp: fusedMlp(c), attention: (t, x) => fusedAttention(t, x, heads, rope, window) })
     const linears = ['qkv_proj', 'o_proj', 'gate_up_proj', 'down_proj']
     return decoder(c, { norm, block, linears, within: FUSED, longBeyond: rope.long?.beyond })
   },
+}
+
+/** as its configuration class has it: `su` and `yarn` are older names of longrope */
+export function rotation(c: Config, headDim: number): RopeTable {
+  const su: RopeType = (given) => {
+    given.number('original_max_position_embeddings') // asked of this name alone, though the one beside counts
+    return longRope(given)
+  }
+  return readRope(c, headDim, { types: { default: plainRope, longrope: longRope, su, yarn: longRope }, partial: true })
 }
 
 const FUSED = { q_proj: 'qkv_proj', k_proj: 'qkv_proj', v_proj: 'qkv_proj', gate_proj: 'gate_up_proj', up_proj: 'gate_up_proj' }
