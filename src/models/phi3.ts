@@ -2,6 +2,9 @@
  * Phi 3, 3.5, 4 and 4-mini (Abdin et al. 2024): Llama's block with q, k and v in one linear, gate and up in another; the first part of a head
  * rotates; contexts beyond the first training's by LongRoPE.
  */
+import type { GgufLayout } from '../formats/gguf/layout.ts'
+import type { GgufModel } from '../formats/gguf/model.ts'
+import type { JsonObject } from '../formats/json.ts'
 import { swiglu } from '../ops/swiglu/op.ts'
 import type { Tensor } from '../ops/tensor.ts'
 import { Config } from './config.ts'
@@ -20,9 +23,48 @@ export const DEFAULTS = {
   pad_token_id: 32_000,
 }
 
+const [SHORT, LONG] = ['rope_factors_short.weight', 'rope_factors_long.weight'] as const
+
+const gguf: GgufLayout = {
+  architecture: 'phi3',
+  parts: {
+    attn_norm: 'input_layernorm',
+    attn_qkv: 'self_attn.qkv_proj',
+    attn_output: 'self_attn.o_proj',
+    ffn_norm: 'post_attention_layernorm',
+    ffn_up: 'mlp.gate_up_proj',
+    ffn_down: 'mlp.down_proj',
+  },
+  partialRotation: true,
+  factors: [SHORT, LONG],
+  config(model) {
+    if (['attn_qkv', 'attn_output', 'ffn_up', 'ffn_down'].some((part) => model.has(`blk.0.${part}.bias`)))
+      throw model.unsupported('has biases, which phi3 models have none of')
+    const rotated = model.count('rope.dimension_count', model.headDim)
+    return {
+      hidden_act: 'silu',
+      pad_token_id: null,
+      ...model.common,
+      original_max_position_embeddings: model.count('rope.scaling.original_context_length', model.count('context_length')),
+      ...(rotated === model.headDim ? {} : { partial_rotary_factor: rotated / model.headDim }),
+      sliding_window: model.window || null,
+      ...longScaling(model),
+    }
+  },
+}
+
+function longScaling(model: GgufModel): JsonObject {
+  const { [SHORT]: short, [LONG]: long } = model.factors
+  if (!short && !long) return {}
+  if (!short || !long) throw model.unsupported(`has ${short ? SHORT : LONG} alone of the two lists of LongRoPE`)
+  const attention = model.number('rope.scaling.attn_factor', 1) // as llama.cpp has it where no key says it
+  return { rope_scaling: { type: 'longrope', attention_factor: attention, short_factor: [...short], long_factor: [...long] } }
+}
+
 export const phi3: Family = {
   modelType: 'phi3',
   architecture: 'Phi3ForCausalLM',
+  gguf,
   open(json) {
     const c = new Config(json, 'phi3', DEFAULTS)
     c.only('hidden_act', 'silu', 'swish')
