@@ -75,6 +75,9 @@ export const phi3: Family = {
     c.count('original_max_position_embeddings', undefined, 2)
     const heads = readHeads(c)
     const rope = rotation(c, heads.headDim)
+    // its class counts the factors by these, its forward by head_dim
+    if (rope.long && heads.headDim !== Math.floor(c.count('hidden_size') / heads.heads))
+      c.fail('head_dim', `is ${heads.headDim}: with LongRoPE heads have hidden_size / num_attention_heads channels`)
     const window = json.sliding_window == null ? 0 : windowOf(c)
     const norm = readNorm(c)
     const block = preNorm({ norm, mlp: fusedMlp(c), attention: (t, x) => fusedAttention(t, x, heads, rope, window) })

@@ -103,6 +103,7 @@ it.each([
   [{ original_max_position_embeddings: 1 }, 'original_max_position_embeddings'],
   [{ original_max_position_embeddings: null }, 'original_max_position_embeddings'],
   [{ rope_scaling: { ...factors, type: 'longrope' } }, 'rope_parameters.short_factor'],
+  [{ rope_scaling: { type: 'longrope', short_factor: [1, 1], long_factor: [2, 2] }, head_dim: 4 }, 'head_dim'],
   [{ rope_scaling: { type: 'dynamic', factor: 2 } }, 'rope_parameters.rope_type'],
 ])('%o is refused by name', (wrong, key) => {
   const open = (more: object) => openConfig({ ...mini, ...size, num_hidden_layers: 1, num_key_value_heads: 1, rope_scaling: null, ...more })
