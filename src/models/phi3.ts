@@ -37,6 +37,7 @@ const gguf: GgufLayout = {
   },
   partialRotation: true,
   factors: [SHORT, LONG],
+  tokenizerLacks: 'which special tokens swallow white space beside them, as the original does',
   config(model) {
     if (['attn_qkv', 'attn_output', 'ffn_up', 'ffn_down'].some((part) => model.has(`blk.0.${part}.bias`)))
       throw model.unsupported('has biases, which phi3 models have none of')

@@ -17,6 +17,8 @@ export interface GgufLayout {
   partialRotation?: boolean
   /** tables of the rotation that `config` reads (`GgufModel.factors`), beside the one of Llama 3 */
   factors?: readonly string[]
+  /** what no key says of these models' tokenizers, which the ids depend on: they are taken from tokenizer.json beside the file */
+  tokenizerLacks?: string
   /** keys below the architecture's name that `config` reads, beside those that all have */
   keys?: readonly string[]
   /** config.json as transformers has it: `model.common` and what is the family's own */

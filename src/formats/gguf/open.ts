@@ -27,7 +27,7 @@ export function openGguf(path: string, layouts: readonly GgufLayout[]): Checkpoi
     config,
     generationConfig,
     get tokenizer() {
-      tokenizer ??= { files: ggufTokenizer(header, path) }
+      tokenizer ??= { files: ggufTokenizer(header, path, layout.tokenizerLacks) }
       return tokenizer.files
     },
     tensors: tensorsOf(header, path, layout, config),
