@@ -18,6 +18,8 @@ export interface PassOptions {
   minShared?: number
   /** T is a multiple of this, or `maxPassTokens` where that is less than the next multiple: the limit is kept, at some speed; default 128 */
   quantum?: number
+  /** of each example: is it computed as a long one? Long rows and others share nothing; default: none is */
+  long?: readonly boolean[]
 }
 
 /** What is placed as a whole: branches, the first of which shares nothing. */
@@ -33,8 +35,8 @@ interface Group {
  * @throws SaqrError DATA_ROW_TOO_LONG: a sequence longer than `maxPassTokens`
  */
 export function planPasses(examples: readonly Example[], options: PassOptions): Pass[] {
-  const { maxPassTokens, prefixSharing = true, minShared = 16, quantum = 128 } = options
-  const sequences = sequencesOf(examples, maxPassTokens)
+  const { maxPassTokens, prefixSharing = true, minShared = 16, quantum = 128, long } = options
+  const sequences = sequencesOf(examples, maxPassTokens, long)
   const groups = prefixSharing ? sharing(sequences, Math.max(1, minShared), maxPassTokens) : sequences.map((s) => alone(s))
   return firstFit(groups, maxPassTokens).map((bin) => {
     const branches = bin.groups.sort((a, b) => a.first - b.first).flatMap((g) => g.branches)
@@ -52,7 +54,7 @@ export function paddedTokens(tokens: number, quantum: number): number {
   return Math.ceil(tokens / step) * step
 }
 
-function sequencesOf(examples: readonly Example[], maxPassTokens: number): Sequence[] {
+function sequencesOf(examples: readonly Example[], maxPassTokens: number, long?: readonly boolean[]): Sequence[] {
   const sequences: Sequence[] = []
   for (const [example, { ids, targets, starts, row, source }] of examples.entries()) {
     const bounds = starts ?? [0]
@@ -65,7 +67,9 @@ function sequencesOf(examples: readonly Example[], maxPassTokens: number): Seque
           say`${source}, row ${row}: ${to - from} tokens do not fit a pass of ${maxPassTokens}. Set ${option('maxLength')} to ${maxPassTokens} or less, or allow larger passes (${option('maxPassTokens')}).`,
         )
       }
-      if (to > from) sequences.push({ ids: ids.subarray(from, to), targets: targets.subarray(from, to), row: sequences.length, example })
+      if (to === from) continue
+      const part = { ids: ids.subarray(from, to), targets: targets.subarray(from, to) }
+      sequences.push({ ...part, row: sequences.length, example, long: long?.[example] ?? false })
     }
   }
   return sequences
@@ -83,7 +87,7 @@ function sharing(sequences: readonly Sequence[], minShared: number, maxPassToken
   let group: Group | undefined
   let before: Sequence | undefined
   for (const sequence of sorted) {
-    const shared = before ? commonLength(before.ids, sequence.ids) : 0
+    const shared = before && before.long === sequence.long ? commonLength(before.ids, sequence.ids) : 0
     const added = sequence.ids.length - shared
     if (group && shared >= minShared && group.tokens + added <= maxPassTokens) {
       group.branches.push({ sequence, shared })
@@ -116,8 +120,9 @@ function commonLength(a: Int32Array, b: Int32Array): number {
   return i
 }
 
-/** by tokens, then the shorter one, then the order of rows */
+/** long rows last; by tokens, then the shorter one, then the order of rows */
 function byTokens(a: Sequence, b: Sequence): number {
+  if (a.long !== b.long) return Number(a.long) - Number(b.long)
   const i = commonLength(a.ids, b.ids)
   if (i < a.ids.length && i < b.ids.length) return a.ids[i]! - b.ids[i]!
   return a.ids.length - b.ids.length || a.row - b.row

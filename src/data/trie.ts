@@ -10,6 +10,8 @@ export interface Sequence {
   targets: Uint8Array
   row: number
   example: number
+  /** computed as part of a long micro-batch (`Model.longBeyond`) */
+  long: boolean
 }
 
 /** A sequence of a pass; its first `shared` tokens are those of the sequence laid before it. */
@@ -30,6 +32,8 @@ export interface Pass {
   depth: Int32Array
   /** RoPE position */
   position: Int32Array
+  /** 1: of a row that is computed as a long one; pads 0 */
+  long: Int32Array
   visibleFrom: Int32Array
   visibleUntil: Int32Array
   /** sequence of the step the token belongs to (the first one, where several share it); pads −1 */
@@ -63,6 +67,7 @@ export function layOut(branches: readonly Branch[], tokens: number): Pass {
     ids: int(),
     depth: int(),
     position: int(),
+    long: int(),
     visibleFrom: int(),
     visibleUntil: int(),
     row: int().fill(-1),
@@ -83,6 +88,7 @@ export function layOut(branches: readonly Branch[], tokens: number): Pass {
     for (let d = shared; d < sequence.ids.length; d++, at++) {
       pass.ids[at] = sequence.ids[d]!
       pass.depth[at] = pass.position[at] = d
+      pass.long[at] = Number(sequence.long)
       pass.visibleFrom[at] = at
       pass.row[at] = sequence.row
       if (d > 0) parent[at] = path[d - 1]!

@@ -119,9 +119,10 @@ export function checkModules({ adapter, recorder, opened }: LanguageModel): void
     if (wrong === undefined) return
     const ends = new Set([...there].map((path) => path.split('.').at(-1)!))
     const close = nearest(wrong, ends)
+    const hint = heldBy([wrong], opened.model) ?? (close ? `did you mean ${close}?` : `it has ${[...ends].join(', ')}`)
     throw new SaqrError(
       'OPTION_MODULES',
-      say`${option(given)} names ${wrong}, which is no module of this ${opened.model.family} model: ${close ? `did you mean ${close}?` : `it has ${[...ends].join(', ')}`}`,
+      say`${option(given)} names ${wrong}, which is no module of this ${opened.model.family} model: ${hint}`,
     )
   }
   if (typeof targetModules !== 'string') check('targetModules', targetModules, (name, path) => matches([name], path))
@@ -148,12 +149,23 @@ export function checkModules({ adapter, recorder, opened }: LanguageModel): void
 /** of an adapter's tensor: the module it belongs to */
 const modulePath = (name: string) => name.replace(/\.lora_(A|B|embedding_A|embedding_B)(\.weight)?$/, '')
 
+/** names that this model has no linear of their own for */
+function heldBy(names: readonly string[], { within = {} }: Model): string | undefined {
+  const held = names.flatMap((name) => {
+    const last = name.split('.').at(-1)!
+    return Object.hasOwn(within, last) ? [`${last} is a part of ${within[last]}`] : []
+  })
+  return held.length ? `here ${held.join(', ')}` : undefined
+}
+
 function noTarget(targets: readonly string[] | string, { opened, recorder }: LanguageModel): SaqrError {
   // matrices of the blocks
   const linears = [...recorder.weights.values()].filter(({ name, rows }) => rows > 1 && /\.\d+\./.test(name))
   const modules = [...new Set(linears.map(({ name }) => name.split('.').at(-2)!))]
   const close = typeof targets === 'string' ? undefined : targets.map((target) => nearest(target, modules)).find((name) => name)
-  const hint = close ? `did you mean ${close}?` : `it has ${modules.join(', ')}; all-linear means every one`
+  const all = `it has ${modules.join(', ')}; all-linear means every one`
+  const held = typeof targets === 'string' ? undefined : heldBy(targets, opened.model)
+  const hint = held ? `${held}; ${all}` : close ? `did you mean ${close}?` : all
   return new SaqrError(
     'OPTION_MODULES',
     say`${option('targetModules')} ${JSON.stringify(targets)} match no module of this ${opened.model.family} model: ${hint}`,

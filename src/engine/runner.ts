@@ -96,11 +96,12 @@ export class PassRunner {
 }
 
 function inputsOf(pass: Pass, step: StepInputs): Record<string, ArrayBufferView> {
-  const { ids, depth, position, visibleFrom, visibleUntil, row, headPositions, entryStart, entryTarget, entryWeight } = pass
+  const { ids, depth, position, long, visibleFrom, visibleUntil, row, headPositions, entryStart, entryTarget, entryWeight } = pass
   return {
     ids,
     depth,
     position,
+    long,
     visibleFrom,
     visibleUntil,
     row,

@@ -21,7 +21,11 @@ export class Decoder {
   readonly #one: Loaded
   readonly #caches: string[]
   readonly #mask: Record<string, Int32Array>
+  readonly #longBeyond: number
+  /** what has been read, and whether keys are those of a long conversation */
+  #ids: number[] = []
   #length = 0
+  #long = 0
 
   /** @param tokens that prompt and answer have at most */
   constructor(model: LanguageModel, tokens: number) {
@@ -51,11 +55,17 @@ export class Decoder {
     this.#block = block!
     this.#one = one!
     const positions = Int32Array.from({ length: size }, (_, i) => i)
+    this.#longBeyond = opened.model.longBeyond ?? Number.POSITIVE_INFINITY
     this.#mask = { depth: positions, visibleFrom: positions, visibleUntil: new Int32Array(size).fill(size) }
   }
 
-  /** Reads tokens; logits (V) of what follows the last. */
-  async read(ids: readonly number[], signal?: AbortSignal): Promise<Float32Array> {
+  /** Reads tokens; logits (V) of what follows the last. One that makes the conversation long (`Model.longBeyond`) has all of it read anew. */
+  async read(next: readonly number[], signal?: AbortSignal): Promise<Float32Array> {
+    this.#ids.push(...next)
+    const long = Number(this.#ids.length > this.#longBeyond)
+    if (long !== this.#long) this.#length = 0
+    this.#long = long
+    const ids = this.#ids.slice(this.#length)
     let logits: Float32Array = new Float32Array(0)
     for (let at = 0; at < ids.length; ) {
       const left = ids.length - at
@@ -74,6 +84,7 @@ export class Decoder {
       ...this.#mask,
       ids: Int32Array.from({ length: T }, (_, i) => ids[i] ?? 0),
       position: Int32Array.from({ length: T }, (_, i) => start + i),
+      long: new Int32Array(T).fill(this.#long),
       queryStart: Int32Array.of(start),
       headPositions: Int32Array.from({ length: T }, () => ids.length - 1),
       headCount: Int32Array.of(1),

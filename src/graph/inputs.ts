@@ -3,7 +3,7 @@
 import type { DType } from '../ops/tensor.ts'
 import type { Recorder } from './recorder.ts'
 
-const TOKEN_INPUTS = ['ids', 'depth', 'position', 'visibleFrom', 'visibleUntil', 'row'] as const
+const TOKEN_INPUTS = ['ids', 'depth', 'position', 'long', 'visibleFrom', 'visibleUntil', 'row'] as const
 
 /** [name, rows, cols, dtype] */
 type Declaration = readonly [string, number, number, DType]
@@ -25,9 +25,9 @@ export function declarePassInputs(r: Recorder, tokens: number, scores: number): 
   for (const [name, rows, cols, dtype] of head) r.declareInput(name, rows, dtype, cols)
 }
 
-/** Keys of a KV cache of S tokens carry the mask; the T new tokens only ids and positions. */
+/** Keys of a KV cache of S tokens carry the mask; the T new tokens only ids, positions and whether they are of a long row. */
 export function declareCachedInputs(r: Recorder, tokens: number, size: number): void {
-  for (const name of ['ids', 'position']) r.declareInput(name, tokens, 'i32')
+  for (const name of ['ids', 'position', 'long']) r.declareInput(name, tokens, 'i32')
   for (const name of ['depth', 'visibleFrom', 'visibleUntil']) r.declareInput(name, size, 'i32')
   for (const name of ['queryStart', 'cursor', 'headCount']) r.declareInput(name, 1, 'i32')
   r.declareInput('headPositions', tokens, 'i32')

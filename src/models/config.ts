@@ -34,6 +34,11 @@ export class Config {
     return value === null && NULLABLE.has(key) ? fallback : value
   }
 
+  /** does the file say it, or the family's class? */
+  has(key: string): boolean {
+    return this.#value(key, undefined) !== undefined
+  }
+
   /** a key of which the family takes no null, others do */
   notNull(key: string): void {
     if (this.json[key] === null) this.fail(key, 'is null: leave it out, or give its number')

@@ -24,16 +24,24 @@ export interface DecoderParts {
   capped?: (t: Trace, logits: Tensor) => Tensor
   /** default of tie_word_embeddings */
   tied?: boolean
+  /** the blocks' linears, where they aren't Llama's seven */
+  linears?: readonly string[]
   /** the text model's in a checkpoint of several: its path, and the configuration that says what is tied */
-  within?: Composite & { path: string; whole: Config }
+  inside?: Composite & { path: string; whole: Config }
+  /** see `Model` */
+  within?: Readonly<Record<string, string>>
+  /** see `Model` */
+  longBeyond?: number
 }
 
-export function decoder(c: Config, { block, norm: last, embedded, capped, tied = false, within }: DecoderParts): Model {
+export function decoder(c: Config, parts: DecoderParts): Model {
+  const { block, norm: last, embedded, capped, tied = false, inside, within, longBeyond } = parts
+  const { linears = [...ATTENTION_LINEARS, ...MLP_LINEARS] } = parts
   c.only('attention_dropout', 0)
   const channels = c.count('hidden_size')
   const layers = c.count('num_hidden_layers')
   const vocab = c.count('vocab_size')
-  const { path = 'model', whole = c } = within ?? {}
+  const { path = 'model', whole = c } = inside ?? {}
   const tiedTo = whole.flag('tie_word_embeddings', tied) ? `${path}.embed_tokens` : undefined
   const padding = c.tokenId('pad_token_id', vocab)
   return {
@@ -43,8 +51,10 @@ export function decoder(c: Config, { block, norm: last, embedded, capped, tied =
     vocab,
     maxPositions: c.count('max_position_embeddings', 2048),
     head: { path: 'lm_head', tiedTo },
-    linears: [...ATTENTION_LINEARS, ...MLP_LINEARS],
-    composite: within,
+    linears,
+    composite: inside,
+    ...(within ? { within } : {}),
+    ...(longBeyond === undefined ? {} : { longBeyond }),
     forward(t) {
       const x = t.embed(`${path}.embed_tokens`, { vocab, channels, padding })
       return norm(t, `${path}.norm`, t.blocks(`${path}.layers`, layers, embedded ? embedded(t, x) : x, block), last)

@@ -10,12 +10,19 @@ export interface Model {
   readonly channels: number
   readonly vocab: number
   readonly maxPositions: number
+  /**
+   * Positions of the longest row above which all rows of a micro-batch, or all of a conversation, are computed as long ones (LongRoPE): the
+   * pass input `long` marks their tokens. Absent: the model makes no such difference
+   */
+  readonly longBeyond?: number
   /** path of the head: QLoRA leaves it as it is, all-linear doesn't mean it */
   readonly head: { path: string; tiedTo?: string }
   /** names of the blocks' linears, which an adapter targets where nothing else is asked for */
   readonly linears: readonly string[]
   /** what a checkpoint holds beside a model of text alone */
   readonly composite?: Composite
+  /** the linear that holds what others have one of this name for: q_proj -> qkv_proj */
+  readonly within?: Readonly<Record<string, string>>
   /** the hidden state the head reads (T, C) */
   forward(t: Trace): Tensor
   /** logits (n, V) of rows of the hidden state (n, C) */

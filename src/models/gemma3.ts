@@ -106,7 +106,7 @@ export const gemma3: Family = {
   },
 }
 
-function textModel(c: Config, logitCap: number, within?: Composite & { path: string; whole: Config }): Model {
+function textModel(c: Config, logitCap: number, inside?: Composite & { path: string; whole: Config }): Model {
   c.only('hidden_activation', 'gelu_pytorch_tanh')
   c.notNull('num_key_value_heads')
   c.only('use_bidirectional_attention', false, null)
@@ -124,7 +124,7 @@ function textModel(c: Config, logitCap: number, within?: Composite & { path: str
   return decoder(c, {
     norm,
     tied: true,
-    within,
+    inside,
     embedded: timesRoot,
     block: gemmaBlock({
       norm,

@@ -1,7 +1,7 @@
 /**
  * Frequencies of the rotary embedding out of a config: `rope_theta` with `rope_scaling`, or transformers 5's `rope_parameters`.
- * Types: default (Su et al. 2021), linear (position interpolation), dynamic (as far as it is default), llama3 (Llama 3.1), yarn (Peng et al. 2023).
- * Others are refused.
+ * Types: default (Su et al. 2021), linear (position interpolation), dynamic (as far as it is default), llama3 (Llama 3.1), yarn (Peng et al. 2023);
+ * longrope (Ding et al. 2024) where a family takes it. Others are refused.
  */
 import type { Config } from './config.ts'
 
@@ -11,16 +11,28 @@ export interface RopeTable {
   attentionFactor: number
   /** true: pairs are (2i, 2i+1); false: (i, i + rotaryDim/2), as Hugging Face's checkpoints have it */
   interleaved: boolean
+  /** frequencies of rows computed as long ones, which are those of a micro-batch whose longest row has more positions than `beyond` */
+  long?: { invFreq: readonly number[]; beyond: number }
 }
 
 /** rope parameters as a config has them */
 export type Scaling = Readonly<Record<string, unknown>>
 
+export interface RopeOptions {
+  /** default of rope_theta: 10000 */
+  theta?: number
+  /** the types that the family's configuration class takes, by name; default: what all take */
+  types?: Readonly<Record<string, RopeType>>
+  /** true: its rotation reads partial_rotary_factor, whatever the type */
+  partial?: boolean
+}
+
 /** The rotation of a model that has one for all layers. */
-export function readRope(c: Config, headDim: number, defaultTheta = 10000): RopeTable {
-  // one beside the rope parameters counts before the one in them
-  const original = c.json.original_max_position_embeddings === undefined ? undefined : () => c.number('original_max_position_embeddings')
-  return ropeOf(c, headDim, scalingOf(c), { at: 'rope_parameters', theta: () => c.number('rope_theta', defaultTheta), original })
+export function readRope(c: Config, headDim: number, options: RopeOptions = {}): RopeTable {
+  // one beside the rope parameters, and a class's default for it, counts before the one in them
+  const original = c.has('original_max_position_embeddings') ? () => c.number('original_max_position_embeddings') : undefined
+  const beside = { at: 'rope_parameters', theta: () => c.number('rope_theta', options.theta ?? 10000), original }
+  return ropeOf(c, headDim, scalingOf(c), beside, options)
 }
 
 /** What stands beside rope parameters, and where they stand. */
@@ -34,7 +46,9 @@ interface Beside {
 }
 
 /** The rotation that one set of rope parameters means. */
-export function ropeOf(c: Config, headDim: number, scaling: Scaling, { at, theta: otherwise, original: beside }: Beside): RopeTable {
+export function ropeOf(c: Config, headDim: number, scaling: Scaling, where: Beside, options: Omit<RopeOptions, 'theta'> = {}): RopeTable {
+  const { at, theta: otherwise, original: beside } = where
+  const { types = TYPES } = options
   const number = (key: string, fallback?: number): number => {
     const value = scaling[key] ?? fallback
     if (typeof value !== 'number' || !Number.isFinite(value)) c.fail(`${at}.${key}`, `must be a number, not ${JSON.stringify(value)}`)
@@ -44,16 +58,31 @@ export function ropeOf(c: Config, headDim: number, scaling: Scaling, { at, theta
   if (!(theta > 0)) c.fail('rope_theta', `must be above 0, not ${theta}`)
   if (headDim % 2) c.fail('head_dim', `is ${headDim}: rotation needs an even one`)
   const type = 'rope_type' in scaling ? scaling.rope_type : (scaling.type ?? 'default')
-  const make = typeof type === 'string' && Object.hasOwn(TYPES, type) ? TYPES[type] : undefined
-  if (!make) c.fail(`${at}.rope_type`, `is ${JSON.stringify(type)}: saqr does ${Object.keys(TYPES).join(', ')}`)
+  const make = typeof type === 'string' && Object.hasOwn(types, type) ? types[type] : undefined
+  if (!make) c.fail(`${at}.rope_type`, `is ${JSON.stringify(type)}: saqr does ${Object.keys(types).join(', ')}`)
   const partial = scaling.partial_rotary_factor ?? c.json.partial_rotary_factor ?? 1
-  // transformers' own rotation of these families doesn't read it
-  if (partial !== 1 && type !== 'default')
+  // the other families' own rotation in transformers doesn't read it
+  if (!options.partial && partial !== 1 && type !== 'default')
     c.fail('partial_rotary_factor', `is ${JSON.stringify(partial)}: saqr's ${c.modelType} rotates whole heads only`)
-  const plain = Array.from({ length: headDim / 2 }, (_, i) => theta ** ((-2 * i) / headDim))
+  const rotated = options.partial ? rotatedChannels(c, headDim, partial) : headDim
+  const plain = Array.from({ length: rotated / 2 }, (_, i) => theta ** ((-2 * i) / rotated))
   const original = () => beside?.() ?? number('original_max_position_embeddings', c.count('max_position_embeddings'))
   const stretch = () => c.count('max_position_embeddings') / original()
-  return { interleaved: false, ...make({ plain, theta, headDim, number, original, stretch, scaling }) }
+  const list = (key: string): number[] => {
+    const value = scaling[key]
+    const whole =
+      Array.isArray(value) && value.length === plain.length && value.every((x) => typeof x === 'number' && x > 0 && x < Infinity)
+    if (!whole) c.fail(`${at}.${key}`, `must be a list of ${plain.length} numbers above 0, one for each pair of channels that turns`)
+    return value as number[]
+  }
+  return { interleaved: false, ...make({ plain, theta, headDim, number, list, original, stretch, scaling }) }
+}
+
+/** int(head_dim · partial_rotary_factor), of the first channels of a head */
+function rotatedChannels(c: Config, headDim: number, partial: unknown): number {
+  const rotated = typeof partial === 'number' ? Math.trunc(headDim * partial) : Number.NaN
+  if (rotated >= 2 && rotated <= headDim && rotated % 2 === 0) return rotated
+  return c.fail('partial_rotary_factor', `is ${JSON.stringify(partial)}, which doesn't rotate an even part of heads of ${headDim} channels`)
 }
 
 /** `rope_scaling`, the older name, counts before `rope_parameters` unless it is empty (transformers' convert_rope_params_to_dict). */
@@ -73,15 +102,32 @@ interface Given {
   theta: number
   headDim: number
   number: (key: string, fallback?: number) => number
+  /** as many numbers as there are frequencies */
+  list: (key: string) => number[]
   original: () => number
   /** positions the model is used with over those it was trained with */
   stretch: () => number
   scaling: Scaling
 }
-type Frequencies = Pick<RopeTable, 'invFreq' | 'attentionFactor'>
+export type RopeType = (g: Given) => Omit<RopeTable, 'interleaved'>
 
-const TYPES: Readonly<Record<string, (g: Given) => Frequencies>> = {
-  default: ({ plain }) => ({ invFreq: plain, attentionFactor: 1 }),
+export const plainRope: RopeType = ({ plain }) => ({ invFreq: plain, attentionFactor: 1 })
+
+/** frequencies divided by a factor each: short_factor, or long_factor where a row is longer than the trained context */
+export const longRope: RopeType = ({ plain, number, list, original, stretch, scaling }) => {
+  const beyond = original()
+  const factor = scaling.factor == null ? stretch() : number('factor')
+  const inferred = factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(beyond))
+  const by = (factors: number[]) => plain.map((f, i) => f / factors[i]!)
+  return {
+    invFreq: by(list('short_factor')),
+    attentionFactor: number('attention_factor', inferred),
+    long: { invFreq: by(list('long_factor')), beyond },
+  }
+}
+
+const TYPES: Readonly<Record<string, RopeType>> = {
+  default: plainRope,
 
   /** NTK scaling grows only beyond max_position_embeddings, where no row goes */
   dynamic({ plain, number }) {

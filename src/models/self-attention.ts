@@ -49,26 +49,38 @@ export interface AttentionOptions {
 }
 
 /** x (T, C) -> (T, C) */
-export function selfAttention(t: Trace, x: Tensor, { heads, kvHeads, headDim }: Heads, o: AttentionOptions): Tensor {
-  const { bias = { qkv: false, o: false } } = o
+export function selfAttention(t: Trace, x: Tensor, size: Heads, o: AttentionOptions): Tensor {
+  const { heads, kvHeads, headDim } = size
   const project = (name: string, count: number) =>
-    t.linear(`self_attn.${name}_proj`, x, { in: x.cols, out: count * headDim, bias: bias.qkv })
+    t.linear(`self_attn.${name}_proj`, x, { in: x.cols, out: count * headDim, bias: o.bias?.qkv ?? false })
   const placed = (name: string, count: number) => {
     const all = project(name, count)
     const normed = o.qkNorm ? norm(t, `self_attn.${name}_norm`, all, { ...o.qkNorm, group: headDim }) : all
     return o.rope ? rotate(t, normed, headDim, o.rope) : normed
   }
-  const v = project('v', kvHeads) // (T, G · D)
-  const [q, k] = [placed('q', heads), placed('k', kvHeads)]
+  const v = project('v', kvHeads)
+  return attended(t, { q: placed('q', heads), k: placed('k', kvHeads), v }, size, { ...o, channels: x.cols })
+}
+
+/** q (T, H · D), k and v (T, G · D), rotated where they are to be -> (T, channels), by o_proj */
+export function attended(
+  t: Trace,
+  { q, k, v }: Record<'q' | 'k' | 'v', Tensor>,
+  { heads, kvHeads, headDim }: Heads,
+  o: Pick<AttentionOptions, 'bias' | 'scale' | 'window' | 'softCap'> & { channels: number },
+): Tensor {
   const seen = t.seen(k, v)
   const shape = { heads, kvHeads, headDim, scale: o.scale ?? headDim ** -0.5, window: o.window, softCap: o.softCap }
   const y = attention(t, q, seen.k, seen.v, shape, 'attention', seen.start) // (T, H · D)
-  return t.linear('self_attn.o_proj', y, { in: heads * headDim, out: x.cols, bias: bias.o })
+  return t.linear('self_attn.o_proj', y, { in: heads * headDim, out: o.channels, bias: o.bias?.o ?? false })
 }
 
 /** Every head of x (T, heads · headDim) turned by its token's position; the angles are made once a pass. */
 export function rotate(t: Trace, x: Tensor, headDim: number, table: RopeTable): Tensor {
   const key = `rope.${hash32(JSON.stringify(table)).toString(16)}`
-  const angles = t.once(`${key}.angles`, () => ropeTable(t, t.input('position'), t.constant(key, table.invFreq), table.attentionFactor))
+  const angles = t.once(`${key}.angles`, () => {
+    const long = table.long && { long: t.input('long'), invFreq: t.constant(`${key}.long`, table.long.invFreq) }
+    return ropeTable(t, t.input('position'), t.constant(key, table.invFreq), table.attentionFactor, long)
+  })
   return rope(t, x, angles, headDim, table.interleaved, 'rope')
 }

@@ -33,7 +33,7 @@ export const smollm3: Family = {
     const rotated = rotatedLayers(c)
     const window = optionalWindow(c)
     const windows = layerWindows(c, window, (layer) => !rotated[layer])
-    const rope = readRope(c, heads.headDim, 2_000_000)
+    const rope = readRope(c, heads.headDim, { theta: 2_000_000 })
     const bias = c.flag('attention_bias', false)
     const norm = readNorm(c)
     const block = preNorm({

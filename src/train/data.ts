@@ -1,5 +1,6 @@
 /** The rows of each optimizer step as passes, and what an epoch of them comes to. */
 import type { Example } from '../data/example.ts'
+import { longestSequence } from '../data/long.ts'
 import type { Pass } from '../data/passes.ts'
 import type { Sampler } from '../data/sampler.ts'
 import type { CutOptions, LaidOut, Objective } from './objectives/objective.ts'
@@ -33,14 +34,4 @@ export function bounds(examples: readonly Example[], count: number): { longest: 
   let stepTokens = 0
   for (let i = 0; i < Math.min(count, lengths.length); i++) stepTokens += lengths[lengths.length - 1 - i]!
   return { longest: longestSequence(examples), stepTokens }
-}
-
-/** packed examples are several sequences */
-function longestSequence(examples: readonly Example[]): number {
-  let longest = 0
-  for (const { ids, starts } of examples) {
-    const bounds = [...(starts ?? [0]), ids.length]
-    for (let i = 1; i < bounds.length; i++) longest = Math.max(longest, bounds[i]! - bounds[i - 1]!)
-  }
-  return longest
 }

@@ -90,6 +90,11 @@ function prepareEvaluation(
   device.reserve(full.arena)
   return {
     runner: new PassRunner(device, { ...spec, policy }),
-    evalCut: { maxPassTokens, prefixSharing: o.prefixSharing, quantum: device.describe().tokenQuantum },
+    evalCut: {
+      maxPassTokens,
+      prefixSharing: o.prefixSharing,
+      quantum: device.describe().tokenQuantum,
+      longBeyond: model.opened.model.longBeyond,
+    },
   }
 }

@@ -98,6 +98,7 @@ export function prepareRun(request: RunRequest): Run {
     maxPassTokens: budget.maxPassTokens,
     prefixSharing: o.prefixSharing && model.adapter.random === null,
     quantum: device.describe().tokenQuantum,
+    longBeyond: model.opened.model.longBeyond,
   }
   const runner = new PassRunner(device, { ...spec, policy: budget.policy })
   const evalRunner = evalExamples

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { Example } from '../../src/data/example.ts'
+import { longExamples } from '../../src/data/long.ts'
 import { type Pass, type PassOptions, paddedTokens, planPasses } from '../../src/data/passes.ts'
 
 /** deterministic numbers in [0, n) (Park and Miller's generator) */
@@ -187,6 +188,35 @@ describe('rows as a trie', () => {
       sequences: pass.sequences.map((sequence) => ({ ...sequence, example: 0 })),
     }))
     expect(passes).toEqual(ofOne)
+  })
+})
+
+describe('rows of long micro-batches', () => {
+  const row = (length: number, starts?: number[]): Example => ({
+    ids: Int32Array.from({ length }, (_, i) => i),
+    targets: new Uint8Array(length).fill(1),
+    row: 1,
+    source: 'made',
+    ...(starts ? { starts: Int32Array.from(starts) } : {}),
+  })
+
+  test('a micro-batch is long by its longest row, a packed one by its longest sequence', () => {
+    const batches = [[row(20), row(31)], [row(30)], [row(62, [0, 30, 31])], [row(90, [0, 30, 60])]]
+    expect(longExamples(batches, 30)).toEqual([true, true, false, true, false])
+    expect(longExamples(batches, undefined)).toBeUndefined()
+  })
+
+  test('they are marked, share among each other, and nothing with others; pads are not marked', () => {
+    const examples = [row(20), row(24), row(22), row(26)]
+    const options = { maxPassTokens: 128, long: [true, false, true, false] }
+    const [pass, ...others] = checkExact(examples, options)
+    expect(others).toEqual([])
+    expect(pass!.computedTokens).toBe(22 + 26)
+    expect([...pass!.long]).toEqual(Array.from(pass!.row, (r) => (r === 0 || r === 2 ? 1 : 0)))
+    expect(checkExact(examples, { maxPassTokens: 128, long: [true, true, true, true] })[0]!.computedTokens).toBe(26)
+    // however it is cut
+    const marks = checkExact(examples, { ...options, maxPassTokens: 32 }).flatMap(({ sequences }) => sequences.map((s) => [s.row, s.long]))
+    expect(Object.fromEntries(marks)).toEqual({ 0: true, 1: false, 2: true, 3: false })
   })
 })
 

@@ -103,6 +103,12 @@ describe('tokenizers', () => {
     const unigram = open({ metadata: { ...llama, 'tokenizer.ggml.model': text('t5'), 'tokenizer.ggml.tokens': texts(['a']) } })
     expect(() => unigram.tokenizer).toThrow(expect.objectContaining({ code: 'FORMAT_GGUF_TOKENIZER' }))
     expect(open({ metadata: llama }).tokenizer).toBeUndefined()
+    // llama.cpp goes by the model's name
+    const phi = Object.fromEntries(Object.entries(llama).map(([key, value]) => [key.replace(/^llama\./, 'phi3.'), value]))
+    const kind = { 'general.architecture': text('phi3'), 'tokenizer.ggml.model': text('llama'), 'tokenizer.ggml.tokens': texts(['a']) }
+    expect(() => open({ metadata: { ...phi, ...kind } }).tokenizer).toThrow(
+      expect.objectContaining({ code: 'FORMAT_GGUF_TOKENIZER', message: expect.stringContaining('swallow white space') }),
+    )
   })
 
   test('that are broken name the place', () => {

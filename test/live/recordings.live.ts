@@ -47,8 +47,8 @@ describe('configs.py', async () => {
   it('keys.json', () => {
     expect(read(folder, 'keys.json')).toEqual(read(recorded('configs'), 'keys.json'))
   })
-  it('rope.json, to the last place that another processor may round differently', () => {
-    const [theirs, ours] = [read(folder, 'rope.json'), read(recorded('configs'), 'rope.json')]
+  it.each(['rope.json', 'rope-phi3.json'])('%s, to the last place that another processor may round differently', (file) => {
+    const [theirs, ours] = [read(folder, file), read(recorded('configs'), file)]
     expect(theirs.map((row: { config: object }) => row.config)).toEqual(ours.map((row: { config: object }) => row.config))
     for (const [i, { expected }] of theirs.entries()) {
       if (expected === null) expect(ours[i].expected).toBeNull()

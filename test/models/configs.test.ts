@@ -47,7 +47,8 @@ function keysRead(config: Record<string, unknown>): Set<string> {
 
 describe.each(families.map(({ modelType }) => modelType))('%s', (modelType) => {
   const own = recorded.families[textOf(modelType)]!
-  const yarn = { rope_type: 'yarn', factor: 2 }
+  const factors = new Array(8).fill(1)
+  const yarn = { rope_type: 'yarn', factor: 2, short_factor: factors, long_factor: factors } // Phi 3's yarn is longrope
   const rope = modelType.startsWith('gemma3') ? { full_attention: yarn } : yarn
   const read = keysRead(base(modelType, { rope_parameters: rope, use_sliding_window: true }))
   for (const key of families.find((family) => family.modelType === modelType)!.beside ?? []) read.add(key)
@@ -72,7 +73,8 @@ describe.each(families.map(({ modelType }) => modelType))('%s', (modelType) => {
     const left = Object.fromEntries(Object.entries(given).filter(([key]) => !/max_position|key_value/.test(key)))
     const model = openConfig(within(modelType) ? { model_type: modelType, text_config: left } : { ...left, model_type: modelType })
     const heads = (own.num_key_value_heads as number | null) ?? 64
-    const keys = [...parametersOf(model).values()].find(({ name }) => name.endsWith('layers.0.self_attn.k_proj.weight'))!.rows
+    const rows = (name: string) => [...parametersOf(model).values()].find((t) => t.name.endsWith(`layers.0.self_attn.${name}.weight`))?.rows
+    const keys = rows('k_proj') ?? (rows('qkv_proj')! - 64 * 16) / 2
     expect([model.maxPositions, keys]).toEqual([own.max_position_embeddings, heads * 16])
   })
 })
@@ -93,7 +95,7 @@ it.each([
   ['qwen2', { attention_bias: false }],
   ['llama', { layer_types: ['full_attention', 'full_attention'] }],
   ['llama', { layer_types: ['sliding_attention', 'full_attention'], sliding_window: 4096 }],
-  ...['llama', 'qwen2', 'qwen3', 'smollm3'].map((type): [string, Record<string, unknown>] => [type, { num_key_value_heads: null }]),
+  ...['llama', 'qwen2', 'qwen3', 'smollm3', 'phi3'].map((type): [string, Record<string, unknown>] => [type, { num_key_value_heads: null }]),
 ])('%s with %j opens', (modelType, more) => {
   expect(open(modelType, more).layers).toBe(2)
 })
@@ -123,7 +125,7 @@ it.each([
     { num_key_value_heads: null },
     'num_key_value_heads',
   ]),
-  ...['qwen2', 'smollm3'].map((type): [string, Record<string, unknown>, string] => [type, { head_dim: null }, 'head_dim']),
+  ...['qwen2', 'smollm3', 'phi3'].map((type): [string, Record<string, unknown>, string] => [type, { head_dim: null }, 'head_dim']),
   ['qwen3', { rope_parameters: { full_attention: { rope_type: 'default' } } }, 'full_attention'],
 ])('%s with %j is refused by name', (modelType, more, what) => {
   expect(() => open(modelType, more)).toThrow(expect.objectContaining({ code: 'MODEL_CONFIG', message: expect.stringContaining(what) }))

@@ -16,6 +16,8 @@ import { sft } from '../../src/train/objectives/sft.ts'
 
 export interface Expected {
   targets: number
+  /** micro-batches by the numbers of their rows, where a row isn't one */
+  batches?: number[][]
   loss: number
   gradients: Record<string, { norm: number; distance: number }>
 }
@@ -36,6 +38,11 @@ export function rowsOf(folder: string): Example[] {
 
 export function expectedOf(folder: string): Expected {
   return JSON.parse(readFileSync(join(folder, 'expected.json'), 'utf8')) as Expected
+}
+
+export function batchesOf(folder: string): Example[][] {
+  const rows = rowsOf(folder)
+  return expectedOf(folder).batches?.map((batch) => batch.map((i) => rows[i]!)) ?? rows.map((row) => [row])
 }
 
 export function adapterOf(folder: string): AdapterSpec {
@@ -84,7 +91,8 @@ export async function compute(folder: string, device: Device, options: CaseOptio
     score: sft.score,
     gradients: true,
   })
-  const laid = sft.layOut([rowsOf(folder)], { maxPassTokens, prefixSharing, quantum: device.describe().tokenQuantum })
+  const cut = { maxPassTokens, prefixSharing, quantum: device.describe().tokenQuantum, longBeyond: opened.model.longBeyond }
+  const laid = sft.layOut(batchesOf(folder), cut)
   const targets = laid.normaliser
   let loss = 0
   for (const pass of laid.passes) loss += sft.loss.sum(pass, await runner.run(pass, { seed: 0, step: 0, lossScale: 1 / targets }), laid)

@@ -56,15 +56,18 @@ describe.each(recorded)('%s', (name) => {
     const tensors = readTensors(join(folder, 'expected.safetensors'))
     const rows = rowsOf(folder)
     await withModel(folder, async (model) => {
-      const { vocab } = model.opened.model
+      const { vocab, longBeyond = Number.POSITIVE_INFINITY } = model.opened.model
       for (const [row, own] of Object.entries(logits)) {
         const { ids } = rows[Number(row)]!
+        // recorded of whole rows: the first tokens of one that grows long were read as a short one's
+        const from = (ids.length > longBeyond ? longBeyond : 0) * vocab
         const decoder = new Decoder(model, ids.length)
         const ours = new Float32Array(ids.length * vocab)
         for (const [i, id] of ids.entries()) ours.set(await decoder.read([id]), i * vocab)
         decoder.dispose()
         // as gradients are held: within three times torch's own distance from f64, or 1e-5
-        expect(distance(ours, tensors.get(`logits.${row}`)!), `row ${row}`).toBeLessThan(Math.max(1e-5, 3 * own))
+        const theirs = tensors.get(`logits.${row}`)!
+        expect(distance(ours.subarray(from), theirs.subarray(from)), `row ${row}`).toBeLessThan(Math.max(1e-5, 3 * own))
       }
     })
   })

@@ -45,6 +45,7 @@ it.each([
   'gemma3-whole',
   'gemma3-whole-untied',
   'qwen2',
+  'phi3-longrope',
   'lora-rslora',
   'lora-bias-all',
   'lora-head-embed',

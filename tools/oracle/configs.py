@@ -1,22 +1,24 @@
 """What transformers makes of config.json: every key that its configuration classes know, and the rotary frequencies of configs that
 say them in different ways. test/models/configs.test.ts holds src/models against both.
 
-    python tools/oracle/configs.py OUT        # OUT/keys.json, OUT/rope.json
+    python tools/oracle/configs.py OUT        # OUT/keys.json, OUT/rope.json, OUT/rope-phi3.json
 """
 
 import dataclasses
 import json
 from pathlib import Path
 
+import torch
 import transformers
 from arguments import argument
-from transformers import Gemma2Config, Gemma3Config, Gemma3TextConfig, GenerationConfig, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config, SmolLM3Config
+from transformers import Gemma2Config, Gemma3Config, Gemma3TextConfig, GenerationConfig, LlamaConfig, MistralConfig, Phi3Config, Qwen2Config, Qwen3Config, SmolLM3Config
 from transformers.models.gemma3.modeling_gemma3 import Gemma3RotaryEmbedding
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
+from transformers.models.phi3.modeling_phi3 import Phi3RotaryEmbedding
 
 transformers.logging.set_verbosity_error()
 
-FAMILIES = (LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config, Gemma2Config, Gemma3TextConfig, Gemma3Config, SmolLM3Config)
+FAMILIES = (LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config, Gemma2Config, Gemma3TextConfig, Gemma3Config, SmolLM3Config, Phi3Config)
 # read by a class of what is left, under names of older files
 OLDER = {Gemma3TextConfig: {"sliding_window_pattern": 6, "rope_local_base_freq": 10000.0}}
 # read from what is left of config.json after the classes' fields (PreTrainedConfig.__post_init__, convert_rope_params_to_dict, modeling_utils,
@@ -95,6 +97,36 @@ ROPES = (
     {"rope_scaling": LINEAR, "partial_rotary_factor": 0.5},
     {"partial_rotary_factor": 0.5},
 )
+# Phi 3's own: heads of 16 channels, of which 12 turn where 0.75 is said
+SHORT, LONG = [1.0, 1.05, 1.2, 1.5, 2.0, 2.5], [1.0, 1.4, 2.3, 4.0, 7.0, 9.0]
+FACTORS = {"short_factor": SHORT, "long_factor": LONG}
+WHOLE = {"short_factor": [*SHORT, 3.0, 4], "long_factor": [*LONG, 12.0, 20]}
+PARTIAL = {"partial_rotary_factor": 0.75}
+PHI3 = (
+    {},
+    {"rope_scaling": None, "rope_theta": 250000.0, "original_max_position_embeddings": 256},
+    PARTIAL,
+    {"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}},
+    {"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}, "partial_rotary_factor": 0.75},
+    {"rope_scaling": {"type": "longrope"} | WHOLE},
+    {"rope_scaling": {"type": "longrope"} | WHOLE, "original_max_position_embeddings": 64},
+    {"rope_scaling": {"type": "su"} | WHOLE, "original_max_position_embeddings": 64},
+    {"rope_scaling": {"type": "su", "original_max_position_embeddings": 32} | WHOLE, "original_max_position_embeddings": 64},
+    {"rope_scaling": {"type": "yarn"} | WHOLE, "original_max_position_embeddings": 64},
+    # the class's 4096 counts before what the rope parameters say
+    {"rope_parameters": {"rope_type": "longrope", "original_max_position_embeddings": 64} | WHOLE},
+    {"rope_parameters": {"rope_type": "longrope", "original_max_position_embeddings": 32} | WHOLE, "original_max_position_embeddings": 64},
+    {"rope_scaling": {"type": "longrope"} | FACTORS, "original_max_position_embeddings": 64} | PARTIAL,
+    {"rope_scaling": {"type": "longrope", "factor": 32.0} | FACTORS, "original_max_position_embeddings": 64} | PARTIAL,
+    {"rope_scaling": {"type": "longrope", "factor": None, "attention_factor": None} | FACTORS, "original_max_position_embeddings": 64} | PARTIAL,
+    {"rope_scaling": {"type": "longrope", "attention_factor": 1.3} | FACTORS, "original_max_position_embeddings": 64} | PARTIAL,
+    {"rope_scaling": {"type": "longrope"} | WHOLE, "original_max_position_embeddings": 64} | PARTIAL,
+    {"rope_scaling": {"type": "longrope"} | FACTORS, "original_max_position_embeddings": 64},
+    {"rope_scaling": {"type": "longrope", "short_factor": SHORT}, "original_max_position_embeddings": 64} | PARTIAL,
+    {"rope_scaling": {"type": "longrope", "short_factor": 1.0, "long_factor": LONG}, "original_max_position_embeddings": 64} | PARTIAL,
+    {"rope_scaling": {"type": "linear", "factor": 2.0}},
+    {"rope_scaling": LLAMA3},
+)
 
 
 def keys(config):
@@ -127,6 +159,27 @@ def ropes(given):
     return found if all(len(one["inv_freq"]) == SIZE["head_dim"] // 2 for one in found.values()) else None
 
 
+def rope_phi3(given):
+    """Both lists of frequencies, the length they change at (null: one list) and the attention factor; null where transformers fails."""
+    try:
+        config = Phi3Config(**SIZE, **json.loads(json.dumps(given)))
+        made = Phi3RotaryEmbedding(config)
+        made(torch.zeros(1), torch.arange(8)[None])
+        long, beyond = None, None
+        if made.rope_type == "longrope":
+            beyond = config.rope_parameters["original_max_position_embeddings"]
+            made(torch.zeros(1), torch.arange(beyond + 1)[None])
+            long = made.inv_freq.tolist()
+            made(torch.zeros(1), torch.arange(beyond)[None])
+    except Exception:
+        return None
+    return {"inv_freq": made.inv_freq.tolist(), "long": long, "beyond": beyond, "attention_factor": made.attention_scaling}
+
+
+def lines(rows):
+    return "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n"
+
+
 if __name__ == "__main__":
     out = Path(argument('out', __doc__))
     out.mkdir(parents=True, exist_ok=True)
@@ -137,6 +190,6 @@ if __name__ == "__main__":
     )
     (out / "keys.json").write_text(text + "\n")
     rows = [{"config": given, "expected": rope(given)} for given in ROPE]
-    (out / "rope.json").write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
-    rows = [{"config": given, "expected": ropes(given)} for given in ROPES]
-    (out / "ropes.json").write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
+    (out / "rope.json").write_text(lines(rows))
+    (out / "ropes.json").write_text(lines([{"config": given, "expected": ropes(given)} for given in ROPES]))
+    (out / "rope-phi3.json").write_text(lines([{"config": given, "expected": rope_phi3(given)} for given in PHI3]))

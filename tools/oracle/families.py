@@ -93,11 +93,11 @@ def write_case(out: Path, case: Case):
     rows = make_rows(case.name, vocab)
     (folder / "rows.json").write_text(json.dumps(rows) + "\n")
 
-    logits, loss, means = step(model, rows)
+    logits, loss, means = step(model, rows, case.batches)
     grads = gradients(model)
-    assert torch.equal(step(written, rows)[0][0], logits[0]) and set(gradients(written)) == set(grads), f"{case.name}: read back differently"
+    assert torch.equal(step(written, rows, case.batches)[0][0], logits[0]) and set(gradients(written)) == set(grads), f"{case.name}: read back differently"
     with in_f64(model) as wide:
-        logits64, loss64, _ = step(wide, rows)
+        logits64, loss64, _ = step(wide, rows, case.batches)
         grads64 = gradients(wide)
 
     tensors = {f"logits.{i}": logits[i] for i in (0, 1)}
@@ -112,6 +112,7 @@ def write_case(out: Path, case: Case):
         versions=dict(torch=torch.__version__.split("+")[0], transformers=transformers.__version__, peft=peft.__version__),
         targets=sum(sum(row["targets"]) for row in rows),
         shared=SHARED,
+        **({} if case.batches is None else dict(batches=case.batches)),
         loss=loss64.item(),
         logits={str(i): distance(logits[i], logits64[i]) for i in (0, 1)},
         gradients={name: dict(norm=torch.linalg.vector_norm(grads64[name]).item(), distance=distance(g, grads64[name])) for name, g in grads.items()},

@@ -17,6 +17,8 @@ class Case:
     legacy: bool = False
     # tensors named by the modules that hold them, where save_pretrained names them as older files do
     renamed: bool = False
+    # micro-batches, by the numbers of the rows; None: each row is one
+    batches: list[list[int]] | None = None
 
     @property
     def text(self) -> dict[str, Any]:
@@ -57,6 +59,12 @@ GEMMA3_WHOLE = dict(
     vision_config=dict(hidden_size=8, intermediate_size=12, num_hidden_layers=1, num_attention_heads=2, image_size=8, patch_size=4, vision_use_head=False),
     mm_tokens_per_image=4, image_token_index=96, boi_token_index=94, eoi_token_index=95, bos_token_id=1, eos_token_id=2,
 )
+FUSED = lambda **keys: lora(target_modules=["qkv_proj", "o_proj", "gate_up_proj", "down_proj"], **keys)
+# 30 positions: rows of 44 and 47 tokens are beyond, those of 25 and 7 are not, nor is the prompt that is answered. Row 2 beside row 0 is
+# computed as a long one; rows 0 and 1 begin alike, as rows 0 and 2 do
+LONG = rope("longrope", 1000.0, partial_rotary_factor=0.75, short_factor=[1.0, 1.05, 1.2, 1.5, 2.0, 2.5], long_factor=[1.0, 1.4, 2.3, 4.0, 7.0, 9.0])
+LONG |= dict(original_max_position_embeddings=30, num_attention_heads=2, num_key_value_heads=1)
+MIXED = [[2, 0], [1], [3]]
 BIASED = dict(attention_bias=True, mlp_bias=True)
 
 CASES = [
@@ -94,6 +102,11 @@ CASES = [
     # smollm3: layers without rotation
     Case("smollm3", "smollm3", model(num_hidden_layers=4, tie_word_embeddings=True, **BIASED)),
     Case("smollm3-window", "smollm3", model(no_rope_layers=[1, 0], use_sliding_window=True, sliding_window=9)),
+    # phi3: q, k and v in one linear, gate and up in another; part of a head rotates; frequencies by a micro-batch's longest row
+    Case("phi3", "phi3", model(num_key_value_heads=None, sliding_window=2047), FUSED()),
+    Case("phi3-window-odd", "phi3", model(hidden_size=36, intermediate_size=83, num_attention_heads=3, head_dim=24, sliding_window=9, **rope("default", partial_rotary_factor=0.75)), FUSED(r=3)),
+    Case("phi3-longrope", "phi3", model(num_hidden_layers=3, tie_word_embeddings=True, **LONG), FUSED(), legacy=True, batches=MIXED),
+    Case("phi3-longrope-alike", "phi3", model(**{**LONG, **dict(max_position_embeddings=64, sliding_window=11)}), lora(target_modules="all-linear"), batches=[[0, 1, 2], [3]]),
     # adapters
     Case("lora-rslora", "llama", model(), lora(r=8, lora_alpha=8, use_rslora=True)),
     Case("lora-all-linear", "llama", model(), lora(target_modules="all-linear")),
@@ -120,5 +133,6 @@ CASES = [
     Case("full-gemma3", "gemma3_text", model(**{**GEMMA3, **dict(num_hidden_layers=3, sliding_window_pattern=2)}), None),
     Case("full-gemma3-whole", "gemma3", GEMMA3_WHOLE, None),
     Case("full-smollm3", "smollm3", model(no_rope_layer_interval=2), None),
+    Case("full-phi3", "phi3", model(**LONG, pad_token_id=25), None, batches=MIXED),
     Case("full-mistral", "mistral", model(sliding_window=12), None),
 ]

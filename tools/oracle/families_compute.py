@@ -30,25 +30,31 @@ def in_f64(model):
         file.torch = torch
 
 
-def row_nll(model, row):
-    """(logits (len, V), summed NLL of the row's targets): token i is predicted from position i - 1."""
-    ids = torch.tensor([row["ids"]])
-    logits = model(input_ids=ids, use_cache=False).logits[0]
-    at = torch.tensor(row["targets"]).nonzero()[:, 0]
-    return logits, F.cross_entropy(logits[at - 1], ids[0, at], reduction="sum")
+def batch_nll(model, rows):
+    """For each row (logits (len, V), summed NLL of its targets): token i is predicted from position i - 1. Rows are padded on the right."""
+    longest = max(len(row["ids"]) for row in rows)
+    ids = torch.tensor([row["ids"] + [0] * (longest - len(row["ids"])) for row in rows])
+    padding = {}
+    if len(rows) > 1:
+        padding["attention_mask"] = torch.tensor([[int(i < len(row["ids"])) for i in range(longest)] for row in rows])
+    out = model(input_ids=ids, use_cache=False, **padding).logits
+    for i, row in enumerate(rows):
+        at = torch.tensor(row["targets"]).nonzero()[:, 0]
+        yield out[i, : len(row["ids"])], F.cross_entropy(out[i, at - 1], ids[i, at], reduction="sum")
 
 
-def step(model, rows):
-    """Rows one by one, the loss divided by the targets of all of them as TRL does over an accumulated batch. Gradients stay in the parameters."""
+def step(model, rows, batches=None):
+    """Micro-batches (numbers of rows; default: each row alone) one by one, the loss divided by the targets of all rows as TRL does over an
+    accumulated batch. Gradients stay in the parameters."""
     model.train()
     model.zero_grad()
     count = sum(sum(row["targets"]) for row in rows)
-    logits, sums = [], []
-    for row in rows:
-        out, nll = row_nll(model, row)
-        (nll / count).backward()
-        logits.append(out.detach())
-        sums.append(nll.detach())
+    logits, sums = [None] * len(rows), [None] * len(rows)
+    for batch in batches or [[i] for i in range(len(rows))]:
+        made = list(batch_nll(model, [rows[i] for i in batch]))
+        (sum(nll for _, nll in made) / count).backward()
+        for i, (out, nll) in zip(batch, made):
+            logits[i], sums[i] = out.detach(), nll.detach()
     means = [s / sum(row["targets"]) for s, row in zip(sums, rows)]
     return logits, torch.stack(sums).sum() / count, means
 

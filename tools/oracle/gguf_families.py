@@ -3,8 +3,8 @@
   python tools/oracle/gguf_families.py OUT
 
   NAME.gguf   tensors in f16 (norms in f32), named by the gguf package's own map; no tokenizer
-  NAME.json   config keys and sha256 of every tensor (f32): gemma2 as transformers loads the file, smollm3 (which transformers
-              doesn't read from GGUF) as it was before it was written"""
+  NAME.json   config keys and sha256 of every tensor (f32): gemma2 as transformers loads the file, smollm3 and phi3 (of which transformers
+              reads nothing, and no LongRoPE) as they were before they were written"""
 import argparse
 import hashlib
 import json
@@ -16,9 +16,12 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import gguf
 import numpy as np
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, Gemma2Config, Gemma3TextConfig, SmolLM3Config
+from transformers import AutoConfig, AutoModelForCausalLM, Gemma2Config, Gemma3TextConfig, Phi3Config, SmolLM3Config
 
-ARCH = {"gemma2": gguf.MODEL_ARCH.GEMMA2, "gemma3": gguf.MODEL_ARCH.GEMMA3, "gemma3-global": gguf.MODEL_ARCH.GEMMA3, "smollm3": gguf.MODEL_ARCH.SMOLLM3}
+ARCH = {
+    "gemma2": gguf.MODEL_ARCH.GEMMA2, "gemma3": gguf.MODEL_ARCH.GEMMA3, "gemma3-global": gguf.MODEL_ARCH.GEMMA3, "smollm3": gguf.MODEL_ARCH.SMOLLM3,
+    "phi3": gguf.MODEL_ARCH.PHI3, "phi3-plain": gguf.MODEL_ARCH.PHI3,
+}
 SIZES = dict(vocab_size=48, hidden_size=32, intermediate_size=40, num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=128,
              rms_norm_eps=1e-6, pad_token_id=0, bos_token_id=2, eos_token_id=1)
 MODELS = {
@@ -30,6 +33,18 @@ MODELS = {
     # every layer over all tokens: the converter writes no window then
     "gemma3-global": Gemma3TextConfig(num_hidden_layers=2, head_dim=16, query_pre_attn_scalar=16, sliding_window_pattern=1, **SIZES),
     "smollm3": SmolLM3Config(num_hidden_layers=4, rope_theta=5e6, **SIZES),
+    # heads of 16 channels, of which 12 turn
+    "phi3": Phi3Config(num_hidden_layers=2, original_max_position_embeddings=32, tie_word_embeddings=True, sliding_window=512,
+                       partial_rotary_factor=0.75, rope_scaling=dict(type="longrope", short_factor=[1.0, 1.05, 1.2, 1.5, 2.0, 2.5],
+                       long_factor=[1.0, 1.4, 2.3, 4.0, 7.0, 9.0]), **(SIZES | dict(hidden_size=64))),
+    "phi3-plain": Phi3Config(num_hidden_layers=1, original_max_position_embeddings=128, sliding_window=20, rope_theta=250000.0, **SIZES),
+}
+
+
+OWN = {
+    "smollm3": ["no_rope_layer_interval"],
+    "phi3": ["original_max_position_embeddings", "partial_rotary_factor", "sliding_window", "rope_scaling"],
+    "phi3-plain": ["original_max_position_embeddings", "sliding_window"],
 }
 
 
@@ -44,6 +59,11 @@ def digest(x) -> str:
     return hashlib.sha256(np.ascontiguousarray(np.asarray(x, dtype=np.float32)).tobytes()).hexdigest()
 
 
+def attention_factor(config) -> float:
+    """of the cosines and sines, as transformers infers it and llama.cpp's converter writes it"""
+    return (1 + np.log(config.max_position_embeddings / config.original_max_position_embeddings) / np.log(config.original_max_position_embeddings)) ** 0.5
+
+
 def permute(weights: np.ndarray, heads: int) -> np.ndarray:
     """Row order within each head as llama.cpp's rotation of pairs wants it: (0, half, 1, half + 1, …)."""
     return weights.reshape(heads, 2, weights.shape[0] // heads // 2, *weights.shape[1:]).swapaxes(1, 2).reshape(weights.shape)
@@ -53,6 +73,7 @@ def write(path: Path, name: str, config) -> dict:
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(config)
     gemma = name.startswith("gemma")
+    phi = config.model_type == "phi3"
     writer = gguf.GGUFWriter(path, name.split("-")[0])
     writer.add_name("tiny")
     writer.add_context_length(config.max_position_embeddings)
@@ -80,6 +101,16 @@ def write(path: Path, name: str, config) -> dict:
             if full["rope_type"] == "linear":
                 writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
                 writer.add_rope_scaling_factor(full["factor"])
+    elif phi:
+        rope = config.rope_parameters
+        writer.add_rope_scaling_orig_ctx_len(config.original_max_position_embeddings)
+        writer.add_rope_dimension_count(int(rope["partial_rotary_factor"] * config.hidden_size) // config.num_attention_heads)
+        writer.add_rope_freq_base(rope["rope_theta"])
+        writer.add_sliding_window(config.sliding_window or 0)
+        if rope["rope_type"] == "longrope":
+            writer.add_rope_scaling_attn_factors(attention_factor(config))
+            for kind in ("long", "short"):
+                writer.add_tensor(f"rope_factors_{kind}.weight", np.array(rope[f"{kind}_factor"], dtype=np.float32))
     else:
         writer.add_rope_dimension_count(config.hidden_size // config.num_attention_heads)
         writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
@@ -96,7 +127,7 @@ def write(path: Path, name: str, config) -> dict:
             stored = value.half().float().numpy()
             state[key] = stored
         heads = config.num_attention_heads if ".q_proj" in key else config.num_key_value_heads if ".k_proj" in key else 0
-        if heads and not gemma:
+        if heads and not gemma:  # none of phi3's fused linears: llama.cpp turns halves there
             stored = permute(stored, heads)
         kind = gguf.GGMLQuantizationType.F32 if value.ndim == 1 else gguf.GGMLQuantizationType.F16
         writer.add_tensor(names.get_name(key, try_suffixes=(".weight", ".bias")), gguf.quants.quantize(stored, kind), raw_dtype=kind)
@@ -126,9 +157,18 @@ def main():
                 read |= dict(rope_theta=int(full["rope_theta"]), rope_local_base_freq=10000, rope_scaling=scaling, sliding_window_pattern=config._sliding_window_pattern)
         else:
             read = config.to_dict()
+        if name == "phi3":
+            # as checkpoints before transformers 5 say it; numbers as the file has them: f32
+            f32 = lambda values: [np.float32(x).item() for x in values]
+            rope = config.rope_parameters
+            read["rope_scaling"] = dict(type="longrope", attention_factor=float(np.format_float_positional(np.float32(attention_factor(config)), unique=True)),
+                                        short_factor=f32(rope["short_factor"]), long_factor=f32(rope["long_factor"]))
+            read["partial_rotary_factor"] = rope["partial_rotary_factor"]
+            read["sliding_window"] = None  # longer than any row
         keys = "model_type hidden_size intermediate_size num_hidden_layers num_attention_heads num_key_value_heads max_position_embeddings rms_norm_eps vocab_size tie_word_embeddings bos_token_id eos_token_id pad_token_id".split()
-        keys += OWN[name.split("-")[0]]
-        text = json.dumps(dict(config={key: read[key] for key in keys if read[key] is not None or key.endswith("softcapping")}, tensors={key: digest(value) for key, value in state.items()}), indent=2)
+        keys += OWN[name] if name in OWN else OWN[name.split("-")[0]]
+        kept = {key: read[key] for key in keys if read[key] is not None or key.endswith("softcapping") or not name.startswith("gemma")}
+        text = json.dumps(dict(config=kept, tensors={key: digest(value) for key, value in state.items()}), indent=2)
         (out / f"{name}.json").write_text(text + "\n")
 
 

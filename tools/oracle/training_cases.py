@@ -2,7 +2,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from families_cases import GEMMA3, GEMMA3_WHOLE, SEVEN, model
+from families_cases import FUSED, GEMMA3, GEMMA3_WHOLE, LONG, SEVEN, model
 from training_data import VOCAB, prompt_rows, text_rows
 
 
@@ -10,6 +10,7 @@ from training_data import VOCAB, prompt_rows, text_rows
 class Run:
     name: str
     args: dict[str, Any]
+    family: str = "llama"
     config: dict[str, Any] = field(default_factory=lambda: model(vocab_size=VOCAB, pad_token_id=0))
     adapter: dict[str, Any] | None = field(default_factory=lambda: dict(r=4, lora_alpha=8, target_modules=SEVEN))
     rows: list[dict] = field(default_factory=lambda: text_rows(46, 7))
@@ -44,5 +45,9 @@ RUNS = [
         config=model(vocab_size=VOCAB, **{**GEMMA3, **dict(pad_token_id=0, num_hidden_layers=3, layer_types=None, sliding_window_pattern=3)})),
     Run("full-gemma3-whole", dict(per_device_train_batch_size=4, learning_rate=1e-3, weight_decay=0.5), family="gemma3",
         config={**GEMMA3_WHOLE, "text_config": {**GEMMA3_WHOLE["text_config"], "vocab_size": VOCAB, "final_logit_softcapping": None}}, adapter=None),
+    # LongRoPE: micro-batches whose longest row is beyond 30 positions beside others in one step, and in the evaluation
+    Run("longrope", dict(
+        per_device_train_batch_size=2, gradient_accumulation_steps=2, per_device_eval_batch_size=2, learning_rate=5e-3, eval_strategy="steps", eval_steps=10,
+    ), "phi3", config=model(vocab_size=VOCAB, pad_token_id=0, **LONG), adapter=FUSED(), evaluation=text_rows(10, 9)),
     Run("packed", dict(per_device_train_batch_size=2, learning_rate=5e-3, packing=True, packing_strategy="bfd", max_length=96)),
 ]

@@ -4,7 +4,7 @@ import { show } from '../json.ts'
 import type { GgufHeader } from './header.ts'
 import { isKnownKey } from './keys.ts'
 import type { GgufLayout } from './layout.ts'
-import { GgufModel } from './model.ts'
+import { GgufModel, type RopeFactors } from './model.ts'
 
 export interface GgufConfig {
   layout: GgufLayout
@@ -13,12 +13,7 @@ export interface GgufConfig {
 }
 
 /** Errors: FORMAT_GGUF_ARCHITECTURE for a model that none of `layouts` is of, FORMAT_GGUF for metadata that make no sense. */
-export function ggufConfig(
-  header: GgufHeader,
-  path: string,
-  factors: Float32Array | undefined,
-  layouts: readonly GgufLayout[],
-): GgufConfig {
+export function ggufConfig(header: GgufHeader, path: string, factors: RopeFactors, layouts: readonly GgufLayout[]): GgufConfig {
   const model = new GgufModel(header, path, factors)
   const { meta, architecture } = model
   const type = meta.optionalString('general.type') ?? 'model'
@@ -34,6 +29,7 @@ export function ggufConfig(
   if (meta.optionalBoolean(model.key('attention.causal')) === false) throw model.unsupported('does not mask the future: it is an encoder')
   const layout = known.find((l) => l.holds?.(model) ?? true)
   if (!layout) throw model.unsupported(`has ${model.key('attention.sliding_window')}`)
+  model.partialRotation = layout.partialRotation ?? false
   checkKeys(model, layout)
   return { layout, config: layout.config(model), generationConfig: model.generationConfig() }
 }

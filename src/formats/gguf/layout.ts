@@ -13,6 +13,12 @@ export interface GgufLayout {
   rotatedRows?: readonly ('attn_q' | 'attn_k')[]
   /** norms' weights are stored with 1 added */
   normsPlusOne?: boolean
+  /** the first `rope.dimension_count` channels of a head rotate, not all of them */
+  partialRotation?: boolean
+  /** tables of the rotation that `config` reads (`GgufModel.factors`), beside the one of Llama 3 */
+  factors?: readonly string[]
+  /** what no key says of these models' tokenizers, which the ids depend on: they are taken from tokenizer.json beside the file */
+  tokenizerLacks?: string
   /** keys below the architecture's name that `config` reads, beside those that all have */
   keys?: readonly string[]
   /** config.json as transformers has it: `model.common` and what is the family's own */

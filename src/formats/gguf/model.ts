@@ -5,16 +5,21 @@ import type { GgufHeader } from './header.ts'
 import { Metadata } from './metadata.ts'
 import { ropeScaling } from './rope.ts'
 
+/** `rope_freqs.weight` (Llama 3), `rope_factors_short.weight` and `rope_factors_long.weight` (LongRoPE), where the file has them */
+export type RopeFactors = Readonly<Record<string, Float32Array>>
+
 export class GgufModel {
   readonly meta: Metadata
   readonly architecture: string
   readonly #header: GgufHeader
-  readonly #factors: Float32Array | undefined
+  /** what frequencies are divided by, by the tensor's name */
+  readonly factors: RopeFactors
+  /** of the layout: false where heads rotate whole */
+  partialRotation = false
 
-  /** @param factors of Llama 3's rotation: `rope_freqs.weight` */
-  constructor(header: GgufHeader, path: string, factors: Float32Array | undefined) {
+  constructor(header: GgufHeader, path: string, factors: RopeFactors) {
     this.#header = header
-    this.#factors = factors
+    this.factors = factors
     this.meta = new Metadata(header, path)
     this.architecture = this.meta.string('general.architecture')
   }
@@ -42,7 +47,7 @@ export class GgufModel {
 
   get headDim(): number {
     const [hiddenSize, heads] = [this.count('embedding_length'), this.count('attention.head_count')]
-    const rotated = this.meta.optionalCount(this.key('rope.dimension_count'), 1)
+    const rotated = this.partialRotation ? undefined : this.meta.optionalCount(this.key('rope.dimension_count'), 1)
     const headDim = this.meta.optionalCount(this.key('attention.key_length'), 1) ?? rotated ?? hiddenSize / heads
     if (!Number.isInteger(headDim)) throw this.unsupported(`has ${heads} heads, which do not divide its ${hiddenSize} channels`)
     if ((rotated ?? headDim) !== headDim || this.count('attention.value_length', headDim) !== headDim)
@@ -77,7 +82,7 @@ export class GgufModel {
       max_position_embeddings: this.count('context_length'),
       rms_norm_eps: this.number('attention.layer_norm_rms_epsilon'),
       rope_theta: this.number('rope.freq_base', 10000),
-      ...ropeScaling(this.meta, this.architecture, this.#factors, this.headDim),
+      ...ropeScaling(this.meta, this.architecture, this.factors['rope_freqs.weight'], this.headDim),
       tie_word_embeddings: !this.has('output.weight'),
       vocab_size: this.#vocabulary(),
       ...this.tokenIds(),

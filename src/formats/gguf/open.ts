@@ -27,7 +27,7 @@ export function openGguf(path: string, layouts: readonly GgufLayout[]): Checkpoi
     config,
     generationConfig,
     get tokenizer() {
-      tokenizer ??= { files: ggufTokenizer(header, path) }
+      tokenizer ??= { files: ggufTokenizer(header, path, layout.tokenizerLacks) }
       return tokenizer.files
     },
     tensors: tensorsOf(header, path, layout, config),
@@ -39,17 +39,21 @@ export function readGgufConfig(path: string, layouts: readonly GgufLayout[]): Js
 }
 
 function configOf(header: GgufHeader, path: string, layouts: readonly GgufLayout[]): GgufConfig {
-  const factors = header.tensors.get('rope_freqs.weight')
-  if (factors && factors.type.name !== 'F32')
-    throw new SaqrError('FORMAT_GGUF', `${path}: rope_freqs.weight is ${factors.type.name}, it must be F32.`)
-  return ggufConfig(header, path, factors && asF32(readRange(path, factors.offset, factors.bytes)), layouts)
+  const factors: Record<string, Float32Array> = {}
+  for (const name of ['rope_freqs.weight', ...layouts.flatMap((layout) => layout.factors ?? [])]) {
+    const tensor = header.tensors.get(name)
+    if (!tensor) continue
+    if (tensor.type.name !== 'F32') throw new SaqrError('FORMAT_GGUF', `${path}: ${name} is ${tensor.type.name}, it must be F32.`)
+    factors[name] = asF32(readRange(path, tensor.offset, tensor.bytes))
+  }
+  return ggufConfig(header, path, factors, layouts)
 }
 
 function tensorsOf(header: GgufHeader, path: string, layout: GgufLayout, config: JsonObject): Map<string, CheckpointTensor> {
   const heads = { attn_q: config.num_attention_heads as number, attn_k: config.num_key_value_heads as number }
   const tensors = new Map<string, CheckpointTensor>()
   for (const tensor of header.tensors.values()) {
-    if (tensor.name === 'rope_freqs.weight') continue // already part of the configuration
+    if (tensor.name === 'rope_freqs.weight' || layout.factors?.includes(tensor.name)) continue // already part of the configuration
     const name = huggingFaceName(tensor.name, layout)
     if (!name)
       throw new SaqrError(

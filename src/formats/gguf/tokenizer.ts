@@ -20,18 +20,20 @@ interface Parts {
   addSpace: boolean
 }
 
-/** Undefined where the file has none. Errors: FORMAT_GGUF_TOKENIZER for one of a kind we don't have, FORMAT_GGUF for a broken one. */
-export function ggufTokenizer(header: GgufHeader, path: string): TokenizerFiles | undefined {
+/** Undefined where the file has none. `lacks`: see `GgufLayout`. Errors: FORMAT_GGUF_TOKENIZER for one of a kind we don't have, FORMAT_GGUF for a broken one. */
+export function ggufTokenizer(header: GgufHeader, path: string, lacks?: string): TokenizerFiles | undefined {
   const meta = new Metadata(header, path)
   const type = meta.optionalString('tokenizer.ggml.model')
   if (type === undefined || type === 'none' || type === 'no_vocab') return undefined
+  const original = originalJson(meta)
+  if (lacks !== undefined && !original) throw unsupported(path, `doesn't say ${lacks}`)
   const tokens = meta.strings('tokenizer.ggml.tokens')
   if (type !== 'gpt2' && type !== 'llama') throw unsupported(path, `is of the kind ${show(type)}; gpt2 and llama are supported`)
   const parts = type === 'gpt2' ? byteLevelParts(meta, tokens) : scoredParts(meta, tokens)
   const special = specialTokens(meta, tokens)
   const addBos = meta.optionalBoolean('tokenizer.ggml.add_bos_token') ?? parts.addBos
   const addEos = meta.optionalBoolean('tokenizer.ggml.add_eos_token') ?? false
-  const tokenizerJson: JsonObject = originalJson(meta) ?? {
+  const tokenizerJson: JsonObject = original ?? {
     version: '1.0',
     truncation: null,
     padding: null,

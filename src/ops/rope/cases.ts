@@ -5,7 +5,15 @@ import { ropeOp, ropeTableOp } from './op.ts'
 const frequencies = (rotaryDim: number, theta: number) =>
   Array.from({ length: rotaryDim / 2 }, (_, i) => Math.fround(theta ** ((-2 * i) / rotaryDim)))
 
-function table(name: string, positions: readonly number[], rotaryDim: number, theta: number, attentionFactor: number): OpCase {
+/** @param long marks of the tokens that turn by frequencies of their own */
+function table(
+  name: string,
+  positions: readonly number[],
+  rotaryDim: number,
+  theta: number,
+  attentionFactor: number,
+  long?: number[],
+): OpCase {
   return {
     name,
     op: ropeTableOp,
@@ -13,6 +21,8 @@ function table(name: string, positions: readonly number[], rotaryDim: number, th
     inputs: [
       { rows: positions.length, cols: 1, dtype: 'i32', values: positions },
       { rows: 1, cols: rotaryDim / 2, dtype: 'f32', values: frequencies(rotaryDim, theta) },
+      long ? { rows: long.length, cols: 1, dtype: 'i32', values: long } : null,
+      long ? { rows: 1, cols: rotaryDim / 2, dtype: 'f32', values: frequencies(rotaryDim, 3 * theta) } : null,
     ],
     // the table is f32 in every run, its angles f64: one rounding (2⁻²⁵ on average)
     tolerance: { f32: 1e-7, bf16: 1e-7 },
@@ -49,6 +59,7 @@ function rotation(name: string, r: Rotation): OpCase {
 export const cases: readonly OpCase[] = [
   table('near', [0, 1, 2, 3, 0, 1], 16, 1e4, 1),
   table('far, scaled', [8191, 131071, 0, 77777, 1], 128, 5e5, 1.25),
+  table('two lists of frequencies', [5000, 5000, 1, 0, 77777, 1, 4096], 72, 1e4, 1.19, [0, 1, 1, 0, 1, 0, 0]),
   rotation('one token, one head', { tokens: 1, heads: 1, headDim: 16, rotaryDim: 16 }),
   rotation('whole heads', { tokens: 13, heads: 3, headDim: 64, rotaryDim: 64 }),
   rotation('backward', { tokens: 9, heads: 2, headDim: 40, rotaryDim: 40, sign: -1 }),

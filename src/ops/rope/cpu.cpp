@@ -7,13 +7,16 @@
 using namespace saqr;
 
 SAQR_KERNEL(rope_table) {
-  const Tensor &table = step.tensors[0], &position = step.tensors[1], &invFreq = step.tensors[2];
+  const Tensor &table = step.tensors[0], &position = step.tensors[1], &invFreq = step.tensors[2], &isLong = step.tensors[3];
   const double factor = attrs::rope_table(step).attentionFactor;
   const int64_t half = invFreq.cols;
-  const auto* frequency = static_cast<const float*>(invFreq.data);
+  const auto* shortFrequency = static_cast<const float*>(invFreq.data);
+  const auto* longFrequency = static_cast<const float*>(step.tensors[4].data);
+  const auto* marks = static_cast<const int32_t*>(isLong.data);
   const Range rows = share(worker, table.rows);
   for (int64_t t = rows.from; t < rows.to && !worker.aborted(); t++) {
     const double at = static_cast<const int32_t*>(position.data)[t * position.stride];
+    const float* frequency = marks && marks[t * isLong.stride] ? longFrequency : shortFrequency;
     float* to = static_cast<float*>(table.data) + t * table.stride;
     for (int64_t i = 0; i < half; i++) {
       const double angle = at * static_cast<double>(frequency[i]);

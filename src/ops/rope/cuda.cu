@@ -1,13 +1,16 @@
 #include "../cuda.cuh"
 #include "attrs.cuh"
 
-// table[t] = (cos(p·f_i) …, sin(p·f_i) …) · factor; the angle in f64, because a position times a frequency loses digits in f32
-extern "C" __global__ void rope_table(int rows, int half, const int* position, const float* invFreq, float* table, int stride, rope_table_attrs attrs) {
+// table[t] = (cos(p·f_i) …, sin(p·f_i) …) · factor, f of tokens marked long the other one; the angle in f64, because a position times a
+// frequency loses digits in f32
+extern "C" __global__ void rope_table(int rows, int half, const int* position, const float* invFreq, const int* marks, const float* longInvFreq,
+                                      float* table, int stride, rope_table_attrs attrs) {
   long long i = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i >= static_cast<long long>(rows) * half) return;
   long long t = i / half, k = i % half;
+  const float* frequency = marks && marks[t] ? longInvFreq : invFreq;
   double s, c;
-  sincos(static_cast<double>(position[t]) * static_cast<double>(invFreq[k]), &s, &c);
+  sincos(static_cast<double>(position[t]) * static_cast<double>(frequency[k]), &s, &c);
   table[t * stride + k] = static_cast<float>(c * attrs.attentionFactor);
   table[t * stride + half + k] = static_cast<float>(s * attrs.attentionFactor);
 }

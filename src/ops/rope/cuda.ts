@@ -6,10 +6,11 @@ const from = source(import.meta.url)
 export const cuda = [
   runs(ropeTableOp, {
     launch(step) {
-      const [position, invFreq] = step.inputs
+      const [position, invFreq, long, longInvFreq] = step.inputs
       const [table] = step.outputs
       const half = invFreq!.cols
-      const args = [table!.rows, half, position!.at, invFreq!.at, table!.at, table!.stride, ...attrsOf(step)]
+      const given = [position!.at, invFreq!.at, long?.at ?? 0n, longInvFreq?.at ?? 0n]
+      const args = [table!.rows, half, ...given, table!.at, table!.stride, ...attrsOf(step)]
       return [kernel(from, 'rope_table', [ceilDiv(table!.rows * half, 128)], 128, args)]
     },
   }),

@@ -1,6 +1,7 @@
 /**
  * Rotary position embedding (Su et al. 2021). The angles of a pass are made once:
  *   table[t] = (cos(p_t · f_i) …, sin(p_t · f_i) …) · attentionFactor                                   (T, rotaryDim)
+ * with one list of frequencies f, or two, of which each token says its own (LongRoPE, Ding et al. 2024);
  * and every head is rotated by them: (a, b) -> (a·cos − b·sin, b·cos + a·sin), backward with sin negated.
  * Pairs are (i, i + rotaryDim / 2), or (2i, 2i + 1) when interleaved; channels past rotaryDim pass through.
  */
@@ -12,7 +13,7 @@ const attrs = { headDim: whole(), rotaryDim: whole(), interleaved: flag(false), 
 export const ropeTableOp: Op<typeof tableAttrs> = {
   name: 'rope_table',
   attrs: tableAttrs,
-  /** inputs: position (T, 1) i32, invFreq (1, rotaryDim / 2) f32 */
+  /** inputs: position (T, 1) i32, invFreq (1, rotaryDim / 2) f32; long (T, 1) i32 and longInvFreq (1, rotaryDim / 2) f32, or null: f where long is 0, and else */
   outputs: ([position, invFreq]) => [{ rows: position!.rows, cols: 2 * invFreq!.cols, dtype: 'f32' }],
   flops: ({ outputs: [table] }) => 20 * table!.rows * table!.cols,
 }
@@ -27,8 +28,16 @@ export const ropeOp: Op<typeof attrs> = {
   flops: ({ outputs: [y] }) => 3 * y!.rows * y!.cols,
 }
 
-export function ropeTable(b: Builder, position: Tensor, invFreq: Tensor, attentionFactor: number): Tensor {
-  return b.apply(ropeTableOp, [position, invFreq], { attentionFactor }, 'rope_table')[0]!
+/** frequencies of the tokens that are marked */
+export interface LongFrequencies {
+  /** (T, 1) i32: 0 or 1 */
+  long: Tensor
+  /** (1, rotaryDim / 2) f32 */
+  invFreq: Tensor
+}
+
+export function ropeTable(b: Builder, position: Tensor, invFreq: Tensor, attentionFactor: number, other?: LongFrequencies): Tensor {
+  return b.apply(ropeTableOp, [position, invFreq, other?.long ?? null, other?.invFreq ?? null], { attentionFactor }, 'rope_table')[0]!
 }
 
 export function rope(b: Builder, x: Tensor, table: Tensor, headDim: number, interleaved: boolean, name?: string): Tensor {

@@ -2,11 +2,12 @@
 import { defines, type Reference } from '../op.ts'
 import { ropeOp, ropeTableOp } from './op.ts'
 
-const ropeTable: Reference<typeof ropeTableOp.attrs> = ([position, invFreq], [table], attrs) => {
-  const half = invFreq!.cols
+const ropeTable: Reference<typeof ropeTableOp.attrs> = ([position, short, long, longInvFreq], [table], attrs) => {
+  const half = short!.cols
   for (let t = 0; t < table!.rows; t++) {
+    const invFreq = long?.data[t] ? longInvFreq! : short!
     for (let i = 0; i < half; i++) {
-      const angle = position!.data[t]! * invFreq!.data[i]!
+      const angle = position!.data[t]! * invFreq.data[i]!
       table!.data[t * 2 * half + i] = Math.cos(angle) * attrs.attentionFactor
       table!.data[t * 2 * half + half + i] = Math.sin(angle) * attrs.attentionFactor
     }

@@ -33,6 +33,8 @@ export interface CutOptions {
   prefixSharing: boolean
   /** T is a multiple of this */
   quantum: number
+  /** tokens above which a micro-batch's longest row makes it a long one (`Model.longBeyond`) */
+  longBeyond?: number
 }
 
 /** Rows of an optimizer step, or of an evaluation batch, as they are run. */

@@ -1,4 +1,5 @@
 /** Supervised fine-tuning: −log p of every target, averaged over the targets of the accumulated batch, as TRL's SFTTrainer has it. */
+import { longExamples } from '../../data/long.ts'
 import { type Pass, planPasses } from '../../data/passes.ts'
 import { prepare } from '../../data/prepare.ts'
 import { SCORES, targetLogProbs, targetLogProbsWithGradient } from '../../ops/target-log-probs/op.ts'
@@ -21,7 +22,7 @@ export const sft: Objective = {
       signal,
     }),
   layOut(batches, cut) {
-    const passes = planPasses(batches.flat(), cut)
+    const passes = planPasses(batches.flat(), { ...cut, long: longExamples(batches, cut.longBeyond) })
     const batchOf = Int32Array.from(batches.flatMap((batch, i) => batch.map(() => i)))
     const batchTargets = new Float64Array(batches.length)
     for (const { entrySequence, sequences } of passes) for (const s of entrySequence) batchTargets[batchOf[sequences[s]!.example]!]!++

@@ -33,7 +33,7 @@ export interface SFTConfig {
   shuffleDataset?: false
   /** Accepted, though there is nothing left for it to do: rows are always laid end to end without padding, each seeing itself alone. */
   paddingFree?: boolean
-  /** Accepted, though there is nothing left for it to do: nothing is padded. */
+  /** Accepted, though there is nothing left for it to do: nothing is padded; the longest row, by which LongRoPE chooses, is counted without it. */
   padToMultipleOf?: number | string | null
   /** Accepted, though there is nothing left for it to do: nothing is padded. */
   padToken?: string | null

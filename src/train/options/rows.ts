@@ -27,7 +27,11 @@ export const rows = {
   truncation_mode: beside(CUT, honoured(z.enum(['keep_start', 'keep_end']), 'keep_start', 'which end of a too long row stays')),
   shuffle_dataset: refused(flag, false, 'rows are drawn at random in each epoch already; leave it out'),
   padding_free: subsumed(flag, false, 'rows are always laid end to end without padding, each seeing itself alone'),
-  pad_to_multiple_of: subsumed(z.union([z.int(), z.string()]).nullable(), 'auto', 'nothing is padded'),
+  pad_to_multiple_of: subsumed(
+    z.union([z.int(), z.string()]).nullable(),
+    'auto',
+    'nothing is padded; the longest row, by which LongRoPE chooses, is counted without it',
+  ),
   pad_token: subsumed(optionalText, null, 'nothing is padded'),
   dataset_kwargs: refused(mapping, null, 'rows are always prepared by saqr; leave it out'),
   dataset_num_proc: subsumed(optionalCount, null, 'one process prepares rows fast enough'),
