@@ -42,16 +42,11 @@ MODELS = {
 
 
 OWN = {
-    "smollm3": ["no_rope_layer_interval"],
-    "phi3": ["original_max_position_embeddings", "partial_rotary_factor", "sliding_window", "rope_scaling"],
-    "phi3-plain": ["original_max_position_embeddings", "sliding_window"],
-}
-
-
-OWN = {
     "gemma2": ["head_dim", "attn_logit_softcapping", "final_logit_softcapping", "query_pre_attn_scalar", "sliding_window"],
     "gemma3": ["head_dim", "final_logit_softcapping", "query_pre_attn_scalar", "sliding_window", "sliding_window_pattern", "rope_theta", "rope_local_base_freq", "rope_scaling"],
     "smollm3": ["no_rope_layer_interval"],
+    "phi3": ["original_max_position_embeddings", "partial_rotary_factor", "sliding_window", "rope_scaling"],
+    "phi3-plain": ["original_max_position_embeddings", "sliding_window"],
 }
 
 
