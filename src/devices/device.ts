@@ -55,6 +55,8 @@ export interface DeviceDescription {
   reach: Reach
   /** memory of the process beside arena and store, bytes: runtime, libraries, the device's own */
   overhead: number
+  /** and for each token of the vocabulary, where the tokenizer lies in the same memory: its maps and texts, bytes; default 0 */
+  overheadPerToken?: number
   /** bytes of memory of its own, whoever holds them; absent: it uses the machine's */
   memory?: number
   /** what the kernel of a node needs beside its tensors: plans for this device are lowered with it; absent: none needs any */
@@ -64,6 +66,11 @@ export interface DeviceDescription {
 /** What a call on a disposed device is told, also one that waited for its turn. */
 export function disposed(what = 'this device'): SaqrError {
   return new SaqrError('DEVICE_DISPOSED', `${what} was disposed of`)
+}
+
+/** memory of the process beside arena and store, with a tokenizer of so many tokens; bytes */
+export function overheadOf({ overhead, overheadPerToken = 0 }: DeviceDescription, vocab: number): number {
+  return overhead + vocab * overheadPerToken
 }
 
 export interface RunItem {

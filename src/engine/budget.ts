@@ -1,7 +1,7 @@
 /** How a run uses its memory: tokens of a pass, what blocks keep at each size of pass, the arena they share. */
 
 import { paddedTokens } from '../data/passes.ts'
-import type { Device } from '../devices/device.ts'
+import { type Device, overheadOf } from '../devices/device.ts'
 import { Message, option, SaqrError, say } from '../error.ts'
 import { chunkOf } from '../graph/chunk.ts'
 import { type Fitted, fitPlan, policyAt } from '../graph/fit.ts'
@@ -73,9 +73,10 @@ const FREE_SHARE = 0.8
 /** @throws SaqrError MEMORY_BUDGET naming the smallest budget that works, or the largest that the device has */
 export function planBudget(device: Device, request: BudgetRequest): Budget {
   const { spec, longest, stepTokens } = request
-  const { tokenQuantum, passTokens, overhead, scratch, memory: capacity = Number.POSITIVE_INFINITY } = device.describe()
+  const description = device.describe()
+  const { tokenQuantum, passTokens, scratch, memory: capacity = Number.POSITIVE_INFINITY } = description
   if (request.memory && request.memory.bytes > capacity) throw tooLarge(request.memory, capacity)
-  const fixed = request.store + overhead
+  const fixed = request.store + overheadOf(description, spec.model.vocab)
   const memory = request.memory?.bytes ?? FREE_SHARE * device.available()
   const arena = memory - fixed
   const padded = (tokens: number) => paddedTokens(tokens, tokenQuantum)

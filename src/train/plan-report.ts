@@ -1,6 +1,6 @@
 /** What a run would do and need, from a model's config.json and the options alone: no weights, no rows. `saqr plan` prints it. */
 import { chooseAdapter } from '../adapters/choose.ts'
-import type { Device } from '../devices/device.ts'
+import { type Device, overheadOf } from '../devices/device.ts'
 import { planBudget, storeBytes } from '../engine/budget.ts'
 import { countFlops, predictSeconds, ratesOf, type Work } from '../engine/predict.ts'
 import { SaqrError } from '../error.ts'
@@ -96,7 +96,7 @@ export function reportPlan(
       scope: layout.scope,
       doubleQuant: o.useBnbNestedQuant,
       budget: memory?.bytes ?? null,
-      overhead: device.describe().overhead,
+      overhead: overheadOf(device.describe(), model.vocab),
     }),
     seconds,
     tokensPerSecond: (rows * rowTokens) / seconds,

@@ -1,6 +1,8 @@
 /** A prepared run: rows as passes, plans within the budget, optimiser and adapter on the device. What `loop.ts` steps through. */
+
 import type { Example } from '../data/example.ts'
 import { Sampler } from '../data/sampler.ts'
+import { overheadOf } from '../devices/device.ts'
 import { type Budget, type MemoryLimit, planBudget, storeBytes } from '../engine/budget.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { Optimizer } from '../engine/optimizer.ts'
@@ -129,7 +131,7 @@ export function prepareRun(request: RunRequest): Run {
       scope: layout.scope,
       doubleQuant: choice.doubleQuant,
       budget: request.memory?.bytes ?? null,
-      overhead: device.describe().overhead,
+      overhead: overheadOf(device.describe(), model.opened.model.vocab),
     }),
     dispose() {
       runner.dispose()

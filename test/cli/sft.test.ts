@@ -186,7 +186,7 @@ describe('saqr sft', () => {
     const budget = ['--memory', '0.1GB', '--max_pass_tokens', 'none', '--output_dir', join(folder, 'small')]
     const { err } = await saqr('sft', ...config(), ...budget, ...args)
     expect(err).toMatch(
-      /^error MEMORY_BUDGET: 0\.1GB of memory are too little: passes of 64 tokens need 0\.2\dGB, everything recomputed\. Give --memory 0\.2\dGB, or take /,
+      /^error MEMORY_BUDGET: 0\.1GB of memory are too little: passes of 64 tokens need 0\.1\dGB, everything recomputed\. Give --memory 0\.1\dGB, or take /,
     )
     expect(err.trimEnd()).toMatch(advice)
     expect(err).not.toMatch(silent)

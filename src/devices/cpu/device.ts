@@ -95,7 +95,9 @@ export class CpuDevice implements Device {
     const label = `${this.#threads} threads, ${this.#native.variant() as string}`
     // whole steps of bench:cpu run at 0.76 to 0.84 of the multiply-add probe, memory-bound ops of bench:ops at 0.7 of the copy probe and more
     const reach = { compute: 0.8, pairs: 0.8, copy: 0.7, launch: 0 }
-    return { kind: 'cpu', label, threads: this.#threads, tokenQuantum: 16, passTokens: 2048, reach, overhead: 250 * 2 ** 20 }
+    // Node, rows, and a tokenizer: RSS of 287 MB with Llama 3's 128,256 tokens and 347 MB with Gemma 3's 262,144, and what a checkpoint writes of it
+    const memory = { overhead: 188e6, overheadPerToken: 1500 }
+    return { kind: 'cpu', label, threads: this.#threads, tokenQuantum: 16, passTokens: 2048, reach, ...memory }
   }
 
   limits({ anew = false }: { anew?: boolean } = {}): Limits {
