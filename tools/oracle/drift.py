@@ -19,7 +19,7 @@ import datasets
 import peft
 import torch
 import transformers
-from families_compute import gradients, row_nll, step
+from families_compute import batch_nll, gradients, step
 from families_weights import fill_adapter
 from safetensors.torch import save_file
 from training import Recorder, dump, lines, save
@@ -87,7 +87,7 @@ def quantise(out: Path) -> None:
 def heldout_loss(model, rows, bf16: bool) -> float:
     model.train()  # nothing here is random; in eval mode bitsandbytes would repack the NF4 weights for good
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-        sums = [row_nll(model, row)[1].double() for row in rows]
+        sums = [nll.double() for row in rows for _, nll in batch_nll(model, [row])]
     return (sum(sums) / sum(sum(row["targets"]) for row in rows)).item()
 
 
