@@ -32,7 +32,7 @@ export interface StartEvent {
   /** as the device describes itself */
   device: string
   outputDir: string
-  /** what is trained: "LoRA r 16, 4.88 M of 139.40 M parameters" */
+  /** what is trained: "LoRA r 16, 4.88 M of 139.40 M parameters, in bf16" */
   training: string
   memory: MemoryTable
   /** hash of the plan of a full pass */

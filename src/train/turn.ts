@@ -25,20 +25,21 @@ class RunTurns {
 
   /** @returns what ends the reading */
   async read(signal?: AbortSignal): Promise<() => void> {
-    if (!this.#paused) {
-      const next = new AbortController()
-      const either = signal ? AbortSignal.any([signal, next.signal]) : next.signal
-      const turn = take(this.queue, either)
-      const end = await new Promise<(() => void) | null>((resolve, reject) => {
-        const standsStill = () => {
-          next.abort()
-          resolve(null)
-        }
-        this.#waiting.add(standsStill)
-        turn.then(resolve, reject).finally(() => this.#waiting.delete(standsStill))
-      })
-      if (end) return end
-    }
+    if (this.#paused) return this.#begin()
+    const stoodStill = new AbortController()
+    const turn = take(this.queue, signal ? AbortSignal.any([signal, stoodStill.signal]) : stoodStill.signal)
+    return await new Promise((resolve, reject) => {
+      // the reading has begun before the run can go on: a later moment would be within a step
+      const begin = () => {
+        resolve(this.#begin())
+        stoodStill.abort()
+      }
+      this.#waiting.add(begin)
+      turn.then(resolve, reject).finally(() => this.#waiting.delete(begin))
+    })
+  }
+
+  #begin(): () => void {
     let end = () => {}
     const reading = new Promise<void>((resolve) => (end = resolve))
     this.#reading.add(reading)
