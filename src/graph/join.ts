@@ -1,28 +1,28 @@
 /**
- * Products of one x with weights that lie behind one another become one product, its results columns of one tensor: x is read once for the
- * low-rank parts of several linears, forward and, by what differentiation makes of it, backward.
+ * Nodes of one x with weights that lie behind one another become one node, their results columns of one tensor (`widen` of an op): x is read
+ * once for the low-rank parts of several linears, forward and, by what differentiation makes of it, backward.
  */
 import type { Node } from '../ops/op.ts'
-import { parts, productOp } from '../ops/product/op.ts'
 import type { Tensor } from '../ops/tensor.ts'
 import type { Mutable, Recorder } from './recorder.ts'
 
-/** A product that may be joined with others, and what it is a product of. */
+/** A node that may be joined with others, and what it is made of. */
 interface Candidate {
   node: Node
+  x: Tensor
   w: Tensor
+  alike: string
 }
 
 /** Joined nodes stand where the first of them stood. Tensors that consumers hold become views. */
-export function joinProducts(r: Recorder, forward: readonly Node[]): Node[] {
+export function joinNodes(r: Recorder, forward: readonly Node[]): Node[] {
   const byInput = new Map<Tensor, Map<string, Candidate[]>>()
   for (const node of forward) {
     const candidate = candidateOf(node)
     if (!candidate) continue
-    const { x } = parts(node)[0]!
-    const { cols } = candidate.w
+    const { x } = candidate
     const alike = byInput.get(x) ?? byInput.set(x, new Map()).get(x)!
-    const key = `${node.block} ${cols} ${node.attrs.alpha}`
+    const key = `${node.op.name} ${node.block} ${candidate.alike}`
     const list = alike.get(key)
     if (list) list.push(candidate)
     else alike.set(key, [candidate])
@@ -32,12 +32,12 @@ export function joinProducts(r: Recorder, forward: readonly Node[]): Node[] {
   return forward.flatMap((node) => (instead.has(node) ? (instead.get(node) ?? []) : [node]))
 }
 
-/** trained weights in the flat range; one part alone, so that nothing but x and w decides the result */
+/** of a trained weight in the flat range */
 function candidateOf(node: Node): Candidate | null {
-  if (node.op !== productOp || node.inputs.length !== 4 || node.inputs[0] || node.inputs[1] || node.attrs.trans) return null
-  const { w } = parts(node)[0]!
-  const [y] = node.outputs
-  return w.root && w.space === 'store' && w.needsGrad && w.stride === w.cols && !y!.root ? { node, w } : null
+  const found = node.op.widen?.of(node)
+  if (!found || node.outputs[0]!.root) return null
+  const { w } = found
+  return w.root && w.space === 'store' && w.needsGrad && w.stride === w.cols ? { node, ...found } : null
 }
 
 /** candidates whose weights follow one another without a gap, two at least */
@@ -58,9 +58,8 @@ function join(r: Recorder, run: readonly Candidate[], forward: readonly Node[], 
   const together = (t: Tensor, needsGrad: boolean) => r.within(t.root!, t.offset, { rows, cols: t.cols, dtype: t.dtype }, t.name, needsGrad)
   const joined = together(w, true)
   r.setGradient(joined, together(r.gradientOf(w), false))
-  const { x } = parts(first)[0]!
   const y = r.tensor(first.outputs[0]!.name, { ...first.outputs[0]!, cols: rows }, 'arena', true)
-  const node: Node = { ...first, inputs: [null, null, x, joined], outputs: [y] }
+  const node: Node = { ...first, inputs: first.op.widen!.inputs(first, joined), outputs: [y] }
   let offset = 0
   for (const one of run) {
     const view: Mutable<Tensor> = one.node.outputs[0]!

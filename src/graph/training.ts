@@ -11,7 +11,7 @@ import { chunkOf } from './chunk.ts'
 import { differentiate } from './differentiate.ts'
 import { type HeadScore, headChunk } from './head.ts'
 import { declarePassInputs } from './inputs.ts'
-import { joinProducts } from './join.ts'
+import { joinNodes } from './join.ts'
 import { type Lowered, placeSegments, type ScratchOf } from './lower.ts'
 import { prune } from './prune.ts'
 import { type Policy, recompute } from './recompute.ts'
@@ -52,7 +52,7 @@ export function tracePass(spec: TrainingSpec): TracedPass {
   declarePassInputs(r, spec.tokens, spec.score.width)
   const t = new GraphTrace(r, spec.adapter, spec.tokens)
   const hidden = spec.model.forward(t)
-  const forward = joinProducts(r, take(r))
+  const forward = joinNodes(r, take(r))
   const { before, chunk, dHidden } = headChunk(r, t, { ...spec, chunk: spec.chunk ?? chunkOf(spec, spec.tokens) }, hidden)
   if (dHidden) differentiate(r, forward, new Map<Tensor, Tensor>([[hidden, dHidden]]))
   const backward = take(r)

@@ -56,6 +56,13 @@ export interface Op<A extends AttrSpecs = AttrSpecs> {
   readonly cheap?: boolean
   /** outputs once more, more cheaply than by running the op again, from its other outputs; null where it can't */
   rematerialise?(b: Builder, node: Node<A>): (Tensor | null)[]
+  /** nodes of one x whose weights lie behind one another may be one node, their outputs columns of its output (graph/join.ts) */
+  readonly widen?: {
+    /** x, the trained weight that an output's columns come from, and what else must be alike; null: not this node */
+    of(node: Node<A>): { x: Tensor; w: Tensor; alike: string } | null
+    /** the node's inputs with a weight of more rows */
+    inputs(node: Node<A>, w: Tensor): (Tensor | null)[]
+  }
   /** where they depend on the rows: of one row that fills the pass */
   flops(node: Node<A>): number
   /** FLOPs of one visible (query, key) pair, where the rows decide how many there are */

@@ -63,6 +63,13 @@ export const productOp: Op<typeof attrs> = {
     if (node.op !== productOp || node.inputs[0]) return null
     return product(b, parts(node), { alpha: node.attrs.alpha, trans: node.attrs.trans, bias: node.inputs[1]!, addend: other }, node.name)
   },
+  widen: {
+    // one part alone, so that nothing but x and w decides the result
+    of({ inputs: [addend, bias, x, w, ...more], attrs: { alpha, trans } }) {
+      return addend || bias || more.length || trans ? null : { x: x!, w: w!, alike: `${w!.cols} ${alpha}` }
+    },
+    inputs: ({ inputs: [, , x] }, w) => [null, null, x!, w],
+  },
   flops(node) {
     const y = node.outputs[0]!
     return parts(node).reduce((sum, { x }) => sum + 2 * y.rows * y.cols * x.cols, 0)
