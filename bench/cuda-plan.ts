@@ -41,7 +41,7 @@ export async function leanMemory(model: PretrainedModel, data: Rows, args: Args)
     tokens: paddedTokens(stepTokens, tokenQuantum),
     scratch,
   }
-  const { arena } = fitPlan(opened.model.layers, 0, tracePass(spec).lower).plan
+  const { arena } = fitPlan(opened.model.layers, { arena: 0, host: 0 }, tracePass(spec).lower).plan
   return arena + storeBytes(recorder, trainables.layout, { eightBit: is8bit(options.optim) }, opened.choice.doubleQuant) + overhead
 }
 

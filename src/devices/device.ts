@@ -31,6 +31,8 @@ export interface Limits {
   bf16: number
   /** bytes/s, read + write */
   copy: number
+  /** bytes/s to a host's memory beside the device's own and back, each way; absent: there is none */
+  host?: number
 }
 
 /** What kernels reach of the limits at training sizes: what predicted times are made of. */
@@ -59,6 +61,8 @@ export interface DeviceDescription {
   overheadPerToken?: number
   /** bytes of memory of its own, whoever holds them; absent: it uses the machine's */
   memory?: number
+  /** bytes of the host's memory that plans may offload to; absent: it has no memory beside the machine's */
+  hostMemory?: number
   /** what the kernel of a node needs beside its tensors: plans for this device are lowered with it; absent: none needs any */
   scratch?: ScratchOf
 }
@@ -140,6 +144,8 @@ export interface Device {
   drop(name: string): void
   writeStore(name: string, bytes: Uint8Array, byteOffset?: number): void
   readStore(name: string, byteOffset?: number, bytes?: number): Uint8Array
+  /** Moves a store tensor to the host's memory, where kernels still read it: what few rows are read of (Op.sparse). Only where there is `hostMemory`. */
+  moveToHost?(name: string): void
   /** Makes the one arena at least this large, at once or before the next run; what lies in it is lost. Loading a larger plan grows it, too. */
   reserve(bytes: number): void
   load(plan: Plan, options?: { profile?: boolean }): LoadedPlan

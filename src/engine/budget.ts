@@ -4,7 +4,7 @@ import { paddedTokens } from '../data/passes.ts'
 import { type Device, overheadOf } from '../devices/device.ts'
 import { Message, option, SaqrError, say } from '../error.ts'
 import { chunkOf } from '../graph/chunk.ts'
-import { type Fitted, fitPlan, policyAt } from '../graph/fit.ts'
+import { type Fitted, fitPlan, highestLevel, policyAt } from '../graph/fit.ts'
 import type { ParameterLayout } from '../graph/layout.ts'
 import { stateOf } from '../graph/optimizer.ts'
 import type { Plan } from '../graph/plan.ts'
@@ -44,6 +44,8 @@ export interface Budget {
   policy: (tokens: number) => (block: number) => Policy
   /** the plan of a full pass */
   full: Plan
+  /** store tensors that are to lie in the host's memory */
+  onHost: readonly string[]
 }
 
 /** bytes of a model in the store: weights, trained tensors, their gradients, the optimiser's state */
@@ -74,15 +76,23 @@ const FREE_SHARE = 0.8
 export function planBudget(device: Device, request: BudgetRequest): Budget {
   const { spec, longest, stepTokens } = request
   const description = device.describe()
-  const { tokenQuantum, passTokens, scratch, memory: capacity = Number.POSITIVE_INFINITY } = description
+  const { tokenQuantum, passTokens, scratch, memory: capacity = Number.POSITIVE_INFINITY, hostMemory = 0 } = description
   if (request.memory && request.memory.bytes > capacity) throw tooLarge(request.memory, capacity)
-  const fixed = request.store + overheadOf(description, spec.model.vocab)
   const memory = request.memory?.bytes ?? FREE_SHARE * device.available()
-  const arena = memory - fixed
+  let fixed = request.store + overheadOf(description, spec.model.vocab)
   const padded = (tokens: number) => paddedTokens(tokens, tokenQuantum)
   const largest = request.maxPassTokens ?? padded(Math.max(longest, Math.min(stepTokens, passTokens)))
   const { layers } = spec.model
-  const fitted = (t: number, highest = 2 * layers) => fitPlan(layers, arena, tracePass({ ...spec, tokens: t, scratch }).lower, highest)
+  const lower = (t: number) => tracePass({ ...spec, tokens: t, scratch }).lower
+
+  const all = lower(largest)(policyAt(0, layers))
+  // tables of which a pass reads a few rows cost next to nothing in the host's memory: the first to go
+  const apart = hostMemory > 0 && all.arena > memory - fixed ? all.plan.buffers.filter(({ sparse }) => sparse) : []
+  const bytesApart = apart.reduce((sum, { bytes }) => sum + bytes, 0)
+  fixed -= bytesApart
+  const arena = memory - fixed
+  const top = highestLevel(layers, hostMemory > 0)
+  const fitted = (t: number, highest = top) => fitPlan(layers, { arena, host: hostMemory - bytesApart }, lower(t), highest)
 
   let tokens = largest
   const shortest = request.maxPassTokens === null ? padded(longest) : largest
@@ -93,12 +103,18 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
     best = fitted(tokens, tokens > shortest ? layers : undefined)
   }
   if (!best.fits) throw tooSmall(request, memory, fixed + best.plan.arena, tokens, tokens > padded(longest))
+  const seconds = ({ plan }: Fitted, t: number) => secondsPerToken(device, plan.plan, t, request)
   for (let longer = largest; longer > tokens; longer = padded(Math.ceil(longer / 2))) {
     const other = fitted(longer)
     if (!other.fits) continue
-    const seconds = ({ plan }: Fitted, t: number) => secondsPerToken(device, plan.plan, t, request)
     if (seconds(other, longer) < seconds(best, tokens)) [best, tokens] = [other, longer]
     break
+  }
+  // what attention gave comes back from the host for less than it is made anew for, where rows are long
+  if (best.level > layers && best.level < top) {
+    const plan = lower(tokens)(policyAt(top, layers))
+    const other = { plan, level: top, fits: plan.arena <= arena && plan.host <= hostMemory - bytesApart }
+    if (other.fits && seconds(other, tokens) < seconds(best, tokens)) best = other
   }
   const levels = new Map([[tokens, best.level]])
   const policy = (t: number) => {
@@ -106,7 +122,7 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
     if (level === undefined) levels.set(t, (level = fitted(t).level))
     return policyAt(level, layers)
   }
-  return { maxPassTokens: tokens, arena, policy, full: best.plan.plan }
+  return { maxPassTokens: tokens, arena, policy, full: best.plan.plan, onHost: apart.map(({ name }) => name) }
 }
 
 /** of a pass whose rows are as long as the longest, every token a target */

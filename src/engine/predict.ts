@@ -23,16 +23,23 @@ export interface Work {
 
 /** seconds of one pass */
 export function predictSeconds(plan: Plan, work: Work, { limits, reach }: Rates): number {
-  let seconds = 0
-  forEachRun(plan, work, (step, times) => {
+  /** of copies between host and device, by segment: they run beside the rest */
+  const beside = new Map<Segment, number>()
+  const own = new Map<Segment, number>()
+  forEachRun(plan, work, (step, times, segment) => {
+    if (step.until !== null) {
+      // what it reads and writes is counted, each crosses once
+      beside.set(segment, (beside.get(segment) ?? 0) + (times * step.bytes) / 2 / (limits.host ?? limits.copy))
+      return
+    }
     const rate = operand(plan, step) === 'bf16' ? limits.bf16 : limits.f32
     const share = step.pairFlops ? reach.pairs : reach.compute
     const copy = limits.copy * reach.copy
-    const own = Math.max(reach.launch, flopsOf(step, work) / (rate * share), step.bytes / copy)
+    const least = Math.max(reach.launch, flopsOf(step, work) / (rate * share), step.bytes / copy)
     // what is made in scratch (a dequantised weight) is written there before the step can begin
-    seconds += times * (own + (step.scratch?.bytes ?? 0) / copy)
+    own.set(segment, (own.get(segment) ?? 0) + times * (least + (step.scratch?.bytes ?? 0) / copy))
   })
-  return seconds
+  return plan.segments.reduce((sum, segment) => sum + Math.max(own.get(segment) ?? 0, beside.get(segment) ?? 0), 0)
 }
 
 /** FLOPs of one pass, recomputed ones apart; those of padding are left out where `filled` says how much there is */

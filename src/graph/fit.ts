@@ -1,7 +1,7 @@
 /**
  * The fastest plan that fits an arena: blocks keep everything, or make element-wise results anew (lean), or keep only their input
- * (recompute). Levels go from 0 (all blocks keep all) over L (all lean) to 2L (all recompute), each step one block and no faster than the one
- * before it.
+ * (recompute), or keep that in host memory (offload). Levels go from 0 (all blocks keep all) over L (all lean) and 2L (all recompute) to
+ * 3L − 1 (all offload but the last block, which backward begins with), each step one block and less of the arena.
  */
 import type { Lowered } from './lower.ts'
 import type { Policy } from './recompute.ts'
@@ -9,8 +9,12 @@ import type { Policy } from './recompute.ts'
 /** what a block does at this level of `blocks` blocks */
 export function policyAt(level: number, blocks: number): (block: number) => Policy {
   if (level <= blocks) return (block) => (block < level ? 'lean' : 'all')
-  return (block) => (block < level - blocks ? 'recompute' : 'lean')
+  if (level <= 2 * blocks) return (block) => (block < level - blocks ? 'recompute' : 'lean')
+  return (block) => (block < level - 2 * blocks ? 'offload' : 'recompute')
 }
+
+/** the highest level: with host memory to offload to, and without */
+export const highestLevel = (blocks: number, host: boolean) => (host ? 3 * blocks - 1 : 2 * blocks)
 
 export interface Fitted {
   plan: Lowered
@@ -18,22 +22,34 @@ export interface Fitted {
   fits: boolean
 }
 
+/** bytes of the arena and of host memory that a plan may take */
+export interface Room {
+  arena: number
+  host: number
+}
+
 /**
- * The lowest level up to `highest` whose arena is at most `bytes`; where none is, the one with the smallest arena.
+ * The lowest level up to `highest` whose arena fits; where none does, the one with the smallest arena.
  * The search goes by what lives at once, which costs less to know than places; those are found for the last levels only.
  */
-export function fitPlan(blocks: number, bytes: number, make: (policy: (block: number) => Policy) => Lowered, highest = 2 * blocks): Fitted {
+export function fitPlan(
+  blocks: number,
+  room: Room,
+  make: (policy: (block: number) => Policy) => Lowered,
+  highest = highestLevel(blocks, room.host > 0),
+): Fitted {
   const at = (level: number) => ({ plan: make(policyAt(level, blocks)), level })
-  // arenas fall up to the last level but one; the last often needs more, as the block next to the head is made anew while the head's results live
-  const corners = [0, blocks, 2 * blocks - 1, 2 * blocks].filter((level, i, all) => level <= highest && all.indexOf(level) === i)
-  let found = lowest(at, bytes, corners)
+  // arenas fall up to the last recomputing level but one; the last often needs more, as the block next to the head is made anew while the head's results live
+  const corners = [0, blocks, 2 * blocks - 1, 2 * blocks, highest].filter((level, i, all) => level <= highest && all.indexOf(level) === i)
+  let found = lowest(at, room.arena, corners)
   // a floor that fits promises no arena that does: the levels after it are tried, and where none fits the smallest counts
   let smallest = found
-  while (found.plan.floor <= bytes && found.plan.arena > bytes && found.level < highest) {
+  while (found.plan.floor <= room.arena && found.plan.arena > room.arena && found.level < highest) {
     found = at(found.level + 1)
     if (found.plan.arena < smallest.plan.arena) smallest = found
   }
-  return found.plan.arena <= bytes ? { ...found, fits: true } : { ...smallest, fits: false }
+  const fits = found.plan.arena <= room.arena && found.plan.host <= room.host
+  return fits ? { ...found, fits } : { ...smallest, fits }
 }
 
 /** The lowest level whose floor is at most `bytes`, between `corners`; where none is, the smaller of the last two. */

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { complete } from '../ops/attrs.ts'
 import type { Node } from '../ops/op.ts'
 import { sizeOf, type Tensor } from '../ops/tensor.ts'
+import { besideUntil } from './beside.ts'
 import { type Placement, place } from './place.ts'
 import type { Plan, PlanBuffer, PlanStep, PlanTensor, Segment } from './plan.ts'
 import { rootOf } from './recorder.ts'
@@ -33,6 +34,8 @@ export interface Lowered {
   readonly floor: number
   /** bytes of the arena */
   readonly arena: number
+  /** bytes of host memory */
+  readonly host: number
   readonly plan: Plan
 }
 
@@ -47,23 +50,33 @@ export function placeSegments(segments: readonly NamedNodes[], options: LowerOpt
   for (const { name, nodes, repeats = false } of segments) spans.push({ name, from: at, to: (at += nodes.length), repeats })
   const loops = spans.filter((s) => s.repeats)
   const pinned = options.pinned.map(rootOf)
-  const placement = place(nodes, pinned, loops, options.scratch ?? (() => 0))
+  const beside = besideUntil(nodes, spans)
+  const placement = place(nodes, pinned, loops, options.scratch ?? (() => 0), beside)
 
   let plan: Plan | undefined
   return {
     floor: placement.floor,
+    host: placement.host,
     get arena() {
       return placement.arena
     },
     get plan() {
-      plan ??= planOf(nodes, spans, placement, pinned, options)
+      plan ??= planOf(nodes, spans, beside, placement, pinned, options)
       return plan
     },
   }
 }
 
-function planOf(nodes: readonly Node[], spans: Segment[], placement: Placement, pinned: readonly Tensor[], options: LowerOptions): Plan {
-  const { arena } = placement
+function planOf(
+  nodes: readonly Node[],
+  spans: Segment[],
+  beside: ReadonlyMap<number, number>,
+  placement: Placement,
+  pinned: readonly Tensor[],
+  options: LowerOptions,
+): Plan {
+  const { arena, host } = placement
+  const dense = denselyUsed(nodes)
   const buffers: PlanBuffer[] = []
   const index = new Map<Tensor, number>()
   const named = new Map<string, number>()
@@ -79,10 +92,10 @@ function planOf(nodes: readonly Node[], spans: Segment[], placement: Placement, 
     if (i === undefined) {
       const { name, space, rows, cols, dtype } = root
       const life = placement.spanOf(root) ?? { from: step, to: step, at: 0 }
-      const kind = space === 'store' ? 'store' : space === 'input' ? 'inputs' : kindOf(spans, life)
+      const kind = space === 'store' ? 'store' : space === 'input' ? 'inputs' : space === 'host' ? 'host' : kindOf(spans, life)
       index.set(root, (i = buffers.length))
       buffers.push({
-        name: space === 'arena' ? unique(name) : name,
+        name: space === 'arena' || space === 'host' ? unique(name) : name,
         space,
         rows,
         cols,
@@ -92,6 +105,7 @@ function planOf(nodes: readonly Node[], spans: Segment[], placement: Placement, 
         from: life.from,
         to: life.to,
         kind,
+        sparse: space === 'store' && !dense.has(root),
       })
     }
     const buffer = buffers[i]!
@@ -120,6 +134,7 @@ function planOf(nodes: readonly Node[], spans: Segment[], placement: Placement, 
       outputs: node.outputs.map((t) => tensor(t, i)),
       inputs: node.inputs.map((t) => t && tensor(t, i)),
       attrs: complete(node.op, node.attrs),
+      until: beside.get(i) ?? null,
       scratch: scratch(i),
       flops: node.op.flops(node),
       pairFlops: node.op.pairFlops?.(node) ?? 0,
@@ -133,6 +148,7 @@ function planOf(nodes: readonly Node[], spans: Segment[], placement: Placement, 
     steps,
     segments: spans,
     arena,
+    host,
     flops: steps.reduce((sum, s) => sum + s.flops, 0),
     bytes: steps.reduce((sum, s) => sum + s.bytes, 0),
   }
@@ -144,6 +160,18 @@ function planOf(nodes: readonly Node[], spans: Segment[], placement: Placement, 
       return hash
     },
   }
+}
+
+/** tensors that a node writes, reads whole, or that are trained */
+function denselyUsed(nodes: readonly Node[]): Set<Tensor> {
+  const dense = new Set<Tensor>()
+  for (const { op, inputs, outputs } of nodes) {
+    for (const t of outputs) dense.add(rootOf(t))
+    inputs.forEach((t, k) => {
+      if (t && (t.needsGrad || !op.sparse?.includes(k))) dense.add(rootOf(t))
+    })
+  }
+  return dense
 }
 
 /** each input read once, each output written once */

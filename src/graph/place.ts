@@ -12,7 +12,7 @@ import { rootOf } from './recorder.ts'
 /** every place is a multiple of this: a vector register, a cache line, what cuBLASLt likes */
 const ALIGN = 256
 
-/** Bytes that are taken from one step to another: a tensor's, those of several that take each other over, or a step's scratch. */
+/** Bytes of the arena, or of host memory, that are taken from one step to another: a tensor's, those of several that take each other over, or a step's scratch. */
 interface Life {
   /** of its first tensor: the order among equals */
   id: number
@@ -35,6 +35,8 @@ export interface Placement {
   floor: number
   /** bytes of the arena; places are looked for when it is first asked for */
   readonly arena: number
+  /** bytes of host memory, each tensor its own */
+  host: number
   spanOf(root: Tensor): Readonly<{ from: number; to: number; at: number }> | undefined
   /** place of a step's scratch */
   scratchOf(step: number): { at: number; bytes: number } | null
@@ -46,10 +48,15 @@ export function place(
   pinned: readonly Tensor[],
   loops: readonly Segment[],
   scratchOf: (node: Node) => number,
+  beside: ReadonlyMap<number, number> = new Map(),
 ): Placement {
   const spans = new Spans(nodes, pinned)
+  // what runs beside other steps holds its tensors until it is done
+  for (const [step, until] of beside) spans.hold(nodes[step]!, until - 1)
   for (const { from, to } of loops) for (const span of spans.list) if (span.from < from && span.to >= from && span.to < to) span.to = to - 1
-  const lives = takeOver(nodes, spans, new Set(pinned))
+  const all = takeOver(nodes, spans, new Set(pinned))
+  const host = placeApart(spans)
+  const lives = all.filter((life) => !host.lives.has(life))
   const scratch = new Map<number, Life>()
   nodes.forEach((node, i) => {
     const bytes = scratchOf(node)
@@ -60,6 +67,7 @@ export function place(
   let arena: number | undefined
   return {
     floor: mostAtOnce(lives, nodes.length),
+    host: host.bytes,
     get arena() {
       arena ??= assign(lives, nodes.length)
       return arena
@@ -70,6 +78,19 @@ export function place(
     },
     scratchOf: (step) => scratch.get(step) ?? null,
   }
+}
+
+/** In host memory: one behind the other. */
+function placeApart(spans: Spans): { lives: Set<Life>; bytes: number } {
+  const lives = new Set<Life>()
+  let bytes = 0
+  for (const { tensor, life } of spans.list) {
+    if (tensor.space !== 'host') continue
+    life.at = bytes
+    bytes += life.bytes
+    lives.add(life)
+  }
+  return { lives, bytes }
 }
 
 const align = (bytes: number) => Math.ceil(bytes / ALIGN) * ALIGN
@@ -93,6 +114,11 @@ class Spans {
 
   of(root: Tensor): Span | undefined {
     return this.list[this.#index[root.id] ?? -1]
+  }
+
+  /** what the node touches lives until `step` at least */
+  hold({ inputs, outputs }: Node, step: number): void {
+    for (const t of [...inputs, ...outputs]) if (t) this.#touch(t, step)
   }
 
   #touch(t: Tensor, step: number): void {

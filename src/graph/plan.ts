@@ -2,9 +2,9 @@
 import type { AttrValue } from '../ops/attrs.ts'
 import type { DType } from '../ops/tensor.ts'
 
-export type Space = 'arena' | 'store' | 'input'
+export type Space = 'arena' | 'host' | 'store' | 'input'
 
-/** A root tensor: dense rows × cols. `at` is its byte offset in the arena (arena and input spaces); store tensors are found by name. */
+/** A root tensor: dense rows × cols. `at` is its byte offset in the arena (arena and input spaces) or in the plan's host memory; store tensors are found by name. */
 export interface PlanBuffer {
   name: string
   space: Space
@@ -18,6 +18,8 @@ export interface PlanBuffer {
   to: number
   /** line of the memory table it belongs to */
   kind: string
+  /** of a frozen store tensor: no step reads more than some rows of it */
+  sparse: boolean
 }
 
 /** A matrix inside a buffer: element (i, j) is at offset + i · stride + j. */
@@ -38,6 +40,8 @@ export interface PlanStep {
   inputs: (PlanTensor | null)[]
   /** all that the op declares */
   attrs: Readonly<Record<string, AttrValue>>
+  /** runs beside the steps after it, and is done when this one begins (or the segment ends); null: in its turn */
+  until: number | null
   /** what the kernel needs beside its tensors, in the arena; bytes */
   scratch: { at: number; bytes: number } | null
   flops: number
@@ -65,6 +69,8 @@ export interface Plan {
   segments: Segment[]
   /** bytes of the arena this plan needs, inputs included */
   arena: number
+  /** bytes of host memory that it offloads to */
+  host: number
   flops: number
   bytes: number
   /** SHA-256 of everything above */

@@ -11,7 +11,7 @@ export function prune(segments: readonly Node[][], results: readonly Tensor[]): 
   for (let s = segments.length - 1; s >= 0; s--) {
     for (let i = segments[s]!.length - 1; i >= 0; i--) {
       const node = segments[s]![i]!
-      if (!node.outputs.some((t) => t.space !== 'arena' || wanted.has(rootOf(t)))) continue
+      if (!node.outputs.some((t) => (t.space !== 'arena' && t.space !== 'host') || wanted.has(rootOf(t)))) continue
       kept[s]!.push(node)
       for (const t of node.inputs) if (t) wanted.add(rootOf(t))
     }

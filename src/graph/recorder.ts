@@ -48,7 +48,7 @@ export class Recorder implements Builder {
     if (why) throw new SaqrError('MODEL_UNSUPPORTED', `${name}: ${why}`)
     const needsGrad = op.backward !== undefined && inputs.some((t) => t?.needsGrad)
     const outputs = op.outputs(inputs, attrs).map((spec, i) => {
-      return spec.into ?? this.tensor(`${name}.${op.name}${i || ''}`, spec, 'arena', needsGrad)
+      return spec.into ?? this.tensor(`${name}.${op.name}${i || ''}`, spec, spec.onHost ? 'host' : 'arena', needsGrad)
     })
     const node = { op, inputs, outputs, attrs, name, block: this.block } as Node
     this.nodes.push(node)

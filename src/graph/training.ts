@@ -59,7 +59,8 @@ export function tracePass(spec: TrainingSpec): TracedPass {
 
   const lower = (policy: (block: number) => Policy): Lowered => {
     const recomputed = new Set<Node>()
-    const [f, b, c, d] = prune([forward, before, chunk, recompute(r, forward, backward, policy, recomputed)], [])
+    const kept = recompute(r, forward, backward, policy, recomputed)
+    const [f, b, c, d] = prune([kept.forward, before, chunk, kept.backward], [])
     const segments = [
       { name: 'forward', nodes: [...f!, ...b!] },
       { name: 'head', nodes: c!, repeats: true },

@@ -89,7 +89,17 @@ export interface ZeroLaunch {
   pitch: number
 }
 
-export type Launch = KernelLaunch | MatmulLaunch | ZeroLaunch
+/** rows of `bytes` bytes, `pitch` bytes from one to the next, within the card or between card and pinned host memory */
+export interface CopyLaunch {
+  kind: 'copy'
+  from: bigint
+  to: bigint
+  rows: number
+  bytes: number
+  pitch: { from: number; to: number }
+}
+
+export type Launch = KernelLaunch | MatmulLaunch | ZeroLaunch | CopyLaunch
 
 /** A file of CUDA C++ in an op folder: a module of its own, compiled when a plan first needs it. */
 export interface CudaSource {

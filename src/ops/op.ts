@@ -9,6 +9,8 @@ export interface TensorSpec {
   rows: number
   cols: number
   dtype: DType
+  /** it lies in the host's memory */
+  onHost?: boolean
   /** output `i` needs no buffer of its own: it is written into this tensor (gradients in the store) */
   into?: Tensor
 }
@@ -52,6 +54,13 @@ export interface Op<A extends AttrSpecs = AttrSpecs> {
   readonly inPlace?: readonly (readonly [number, number])[]
   /** node's result + other as one node (a product takes more parts, or an addend); null or absent: an `add` */
   mergeSum?(b: Builder, node: Node<A>, other: Tensor, otherNode: Node | undefined): Tensor | null
+  /**
+   * A copy between card and host that runs beside the steps after it: what it writes is there for the first that reads it, what it reads
+   * stays as it is until the block after the next begins (graph/beside.ts).
+   */
+  readonly beside?: boolean
+  /** inputs of which it reads only some rows: a frozen one may lie in the host's memory */
+  readonly sparse?: readonly number[]
   /** recomputing it is cheaper than keeping its outputs (element-wise) */
   readonly cheap?: boolean
   /** outputs once more, more cheaply than by running the op again, from its other outputs; null where it can't */

@@ -22,8 +22,11 @@ export interface Tensor {
   readonly cols: number
   readonly stride: number
   readonly dtype: DType
-  /** Where it lives: `arena` for a pass, `store` across passes (weights, gradients, optimiser state), `input` for what the host uploads. */
-  readonly space: 'arena' | 'store' | 'input'
+  /**
+   * Where it lives: `arena` for a pass, `host` for a pass in the host's memory (what is offloaded), `store` across passes (weights, gradients,
+   * optimiser state), `input` for what the host uploads.
+   */
+  readonly space: 'arena' | 'host' | 'store' | 'input'
   /** A view reads its root's memory from this element on. */
   readonly root: Tensor | undefined
   readonly offset: number

@@ -17,6 +17,8 @@ export interface MemoryTable {
   arena: number
   /** bytes on the device in all: arena and store */
   total: number
+  /** bytes of the host's memory that lie there for a device with memory of its own */
+  host: number
   /** bytes that a budget leaves for the process itself: Node, the tokenizer, rows */
   overhead: number
   /** what `--memory` allows; null: not given (a run then takes what is free) */

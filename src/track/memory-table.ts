@@ -13,6 +13,7 @@ export function memoryTable(table: MemoryTable): string[] {
     ...lines.map((line) => row(line.kind, bytes(line.bytes), bytes(line.atPeak))),
     row('on the device', '', bytes(atPeak)),
     `  and at most ${bytes(table.overhead)} for the process beside it: ${bytes(atPeak + table.overhead)} in all`,
+    ...(table.host > 0 ? [`  and ${bytes(table.host)} in the host’s memory`] : []),
     `  peak at ${table.peak}; arena ${bytes(table.arena)}; budget ${table.budget === null ? 'not given' : bytes(table.budget)}`,
   ]
 }

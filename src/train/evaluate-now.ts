@@ -78,7 +78,7 @@ function prepareEvaluation(
     gradients: false,
   }
   const { longest, stepTokens } = bounds(examples, o.perDeviceEvalBatchSize)
-  const { maxPassTokens, policy, full } = planBudget(device, {
+  const { maxPassTokens, policy, full, onHost } = planBudget(device, {
     spec,
     memory,
     store: storeBytes(model.recorder, layout, null, choice.doubleQuant),
@@ -87,6 +87,7 @@ function prepareEvaluation(
     maxPassTokens: o.maxPassTokens,
     lean: { base: choice.loadIn4bit, optimizer: true },
   })
+  for (const name of onHost) device.moveToHost?.(name)
   device.reserve(full.arena)
   return {
     runner: new PassRunner(device, { ...spec, policy }),

@@ -12,16 +12,20 @@ export interface MemoryOptions {
   budget?: number | null
   /** bytes that a budget leaves for the process itself */
   overhead?: number
+  /** store tensors that lie in the host's memory */
+  onHost?: readonly string[]
 }
 
 /** `plans`: of the largest pass, of evaluation, of the optimiser … */
 export function memoryOf(plans: readonly Plan[], options: MemoryOptions = {}): MemoryTable {
-  const { scope = '', doubleQuant = false, budget = null, overhead = 0 } = options
+  const { scope = '', doubleQuant = false, budget = null, overhead = 0, onHost = [] } = options
   const largest = plans.reduce((a, b) => (b.arena > a.arena ? b : a))
   const { lines, peak } = arenaLines(largest)
-  const store = storeLines(plans, scope, doubleQuant)
+  const store = storeLines(plans, scope, doubleQuant, onHost)
   const total = largest.arena + store.reduce((sum, line) => sum + line.bytes, 0)
-  return { lines: [...store, ...lines], arena: largest.arena, total, overhead, budget, peak }
+  const apart = largest.buffers.filter(({ name, space }) => space === 'store' && onHost.includes(name))
+  const host = Math.max(...plans.map((plan) => plan.host)) + apart.reduce((sum, { bytes }) => sum + bytes, 0)
+  return { lines: [...store, ...lines], arena: largest.arena, total, host, overhead, budget, peak }
 }
 
 /** What lives in the arena at each step, by kind; a step's scratch counts as its kernel's. */
@@ -29,7 +33,7 @@ function arenaLines(plan: Plan): { lines: MemoryLine[]; peak: string } {
   const begins: number[][] = plan.steps.map(() => [])
   const ends: number[][] = plan.steps.map(() => [])
   plan.buffers.forEach((buffer, i) => {
-    if (buffer.space === 'store' || buffer.bytes === 0) return
+    if (buffer.space === 'store' || buffer.space === 'host' || buffer.bytes === 0) return
     begins[buffer.from]?.push(i)
     ends[buffer.to]?.push(i)
   })
@@ -74,8 +78,8 @@ function nameOf(plan: Plan, step: PlanStep, index: number): string {
 }
 
 /** What lies across steps; every plan that touches a tensor names it. */
-function storeLines(plans: readonly Plan[], scope: string, doubleQuant: boolean): MemoryLine[] {
-  const seen = new Set<string>()
+function storeLines(plans: readonly Plan[], scope: string, doubleQuant: boolean, onHost: readonly string[]): MemoryLine[] {
+  const seen = new Set<string>(onHost)
   const sums = new Map<string, number>()
   for (const buffer of plans.flatMap((plan) => plan.buffers)) {
     if (buffer.space !== 'store' || seen.has(buffer.name)) continue

@@ -95,6 +95,7 @@ export function prepareRun(request: RunRequest): Run {
     lean: { base: choice.loadIn4bit, optimizer: adamw.eightBit },
   })
   device.limits() // measured the first time on this machine, while the memory for that is free
+  for (const name of budget.onHost) device.moveToHost?.(name)
   device.reserve(budget.full.arena)
   const cut = {
     maxPassTokens: budget.maxPassTokens,
@@ -132,6 +133,7 @@ export function prepareRun(request: RunRequest): Run {
       doubleQuant: choice.doubleQuant,
       budget: request.memory?.bytes ?? null,
       overhead: overheadOf(device.describe(), model.opened.model.vocab),
+      onHost: budget.onHost,
     }),
     dispose() {
       runner.dispose()

@@ -95,9 +95,10 @@ async function poison(device: Device, bytes: number): Promise<void> {
     from: 0,
     to: 0,
     kind: 'inputs',
+    sparse: false,
   } as const
   const segments = [{ name: 'poison', from: 0, to: 0, repeats: false }]
-  const plan: Plan = { tokens: 1, buffers: [buffer], steps: [], segments, arena: size, flops: 0, bytes: 0, hash: '' }
+  const plan: Plan = { tokens: 1, buffers: [buffer], steps: [], segments, arena: size, host: 0, flops: 0, bytes: 0, hash: '' }
   const loaded = device.load(plan)
   await device.run([{ plan: loaded, segment: 'poison' }], { poison: new Uint8Array(size).fill(0xff) })
   loaded.dispose()

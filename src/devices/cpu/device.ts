@@ -169,7 +169,7 @@ export class CpuDevice implements Device {
     })
     this.#plans.add(loaded)
     try {
-      this.reserve(plan.arena)
+      this.reserve(plan.arena + plan.host)
       if (this.#turns.free) this.#ready(loaded)
     } catch (error) {
       loaded.dispose()
@@ -181,11 +181,12 @@ export class CpuDevice implements Device {
   /** the plan with the addresses of now */
   #ready(loaded: CpuPlan): void {
     if (!this.#plans.has(loaded)) throw disposed('this plan')
-    this.#wanted = Math.max(this.#wanted, loaded.plan.arena) // a growth that was refused left no arena
+    this.#wanted = Math.max(this.#wanted, loaded.plan.arena + loaded.plan.host) // a growth that was refused left no arena
     this.#grow()
     if (loaded.generation === this.#generation) return
     const { plan } = loaded
     loaded.placed = plan.buffers.map((b): Placed => {
+      if (b.space === 'host') return { address: this.#arena + BigInt(plan.arena + b.at), quant: 0n }
       if (b.space !== 'store') return { address: this.#arena + BigInt(b.at), quant: 0n }
       if (!this.#store.has(b.name)) throw disposed(`'${b.name}', which this plan reads,`)
       const { spec, data, quant } = this.#store.entry(b.name)

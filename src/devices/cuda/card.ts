@@ -7,6 +7,7 @@ import { Driver } from './driver.ts'
 const ATTRIBUTE = { multiprocessors: 16, major: 75, minor: 76 }
 const NON_BLOCKING = 1
 const PORTABLE = 1
+const MAPPED = 2
 /** what the kernels are written for */
 const OLDEST = 75
 /** pieces in which large data crosses to the card */
@@ -32,6 +33,8 @@ export class Card {
   /** bytes of memory it has */
   readonly capacity: number
   readonly stream: bigint
+  /** for copies to the host's memory and back that run beside the kernels */
+  readonly copies: bigint
   readonly #device: number
   readonly #context: bigint
   #staging: Pinned | undefined
@@ -66,6 +69,7 @@ export class Card {
     driver.call('contextSet', this.#context)
     this.capacity = this.memory().total
     this.stream = driver.result('streamCreate', NON_BLOCKING)
+    this.copies = driver.result('streamCreate', NON_BLOCKING)
   }
 
   #retain(): bigint {
@@ -123,6 +127,22 @@ export class Card {
     return { address, bytes: new Uint8Array(ffi().view(address, bytes)) }
   }
 
+  /**
+   * Pinned host memory that the card reads and writes by the same address.
+   * @throws SaqrError MEMORY_REFUSED, which names `what`
+   */
+  allocHost(bytes: number, what: string): bigint {
+    const out = new BigUint64Array(1)
+    const status = this.driver.raw.hostAlloc(out, Math.max(bytes, 256), PORTABLE | MAPPED) as number
+    if (status === 0) return out[0]!
+    const { said } = this.driver.error('hostAlloc', status)
+    throw new SaqrError('MEMORY_REFUSED', say`the host has too little memory to pin for ${what} (${gib(bytes)}): ${said}`)
+  }
+
+  freeHost(address: bigint): void {
+    if (address) this.driver.release('hostFree', address)
+  }
+
   unpin(memory: Pinned): void {
     this.driver.release('hostFree', memory.address)
   }
@@ -147,7 +167,7 @@ export class Card {
     for (let at = 0; at < bytes; at += PIECE) {
       const piece = staging.bytes.subarray(0, Math.min(PIECE, bytes - at))
       fill(piece, at)
-      this.driver.call('copyToDevice', address + BigInt(at), staging.address, piece.length, this.stream)
+      this.driver.call('copy', address + BigInt(at), staging.address, piece.length, this.stream)
       this.synchronize()
     }
   }
@@ -157,7 +177,7 @@ export class Card {
     const staging = (this.#staging ??= this.pin(PIECE))
     for (let at = 0; at < bytes; at += PIECE) {
       const size = Math.min(PIECE, bytes - at)
-      this.driver.call('copyToHost', staging.address, address + BigInt(at), size, this.stream)
+      this.driver.call('copy', staging.address, address + BigInt(at), size, this.stream)
       this.synchronize()
       out.set(staging.bytes.subarray(0, size), at)
     }
@@ -166,6 +186,7 @@ export class Card {
 
   dispose(): void {
     if (this.#staging) this.unpin(this.#staging)
+    this.driver.raw.streamDestroy(this.copies)
     this.driver.raw.streamDestroy(this.stream)
     this.driver.raw.contextRelease(this.#device)
   }

@@ -40,6 +40,8 @@ const PASS_TOKENS = 16384
 const REACH = { compute: 0.83, pairs: 0.42, copy: 0.9, launch: 5e-6 }
 /** the driver's context, modules, cuBLASLt's kernels and workspace */
 const OVERHEAD = 650e6
+/** of the host's free memory, what may be pinned: others use the machine too */
+const HOST_SHARE = 0.5
 
 export interface CudaOptions {
   /** which card; default the first */
@@ -54,12 +56,14 @@ export class CudaDevice implements Device {
   readonly #launcher: Launcher
   readonly #store: CudaStore
   readonly #plans = new Set<CudaPlan>()
-  readonly #places: Places = { arena: 0n, generation: 0 }
+  readonly #places: Places = { arena: 0n, host: 0n, generation: 0 }
   readonly #finished: bigint
   #arenaBytes = 0
+  #hostBytes = 0
   #inputs: Pinned | undefined
-  /** bytes that the arena grows to before the next run */
+  /** bytes that the arena, and what is offloaded, grow to before the next run */
   #wanted = 0
+  #hostWanted = 0
   readonly #turns = new Turns()
   readonly #turn: Turn = {
     run: (items, inputs, signal) => this.#run(items, inputs, signal),
@@ -97,13 +101,14 @@ export class CudaDevice implements Device {
       reach: REACH,
       overhead: OVERHEAD,
       memory: this.card.capacity,
+      hostMemory: Math.floor(HOST_SHARE * process.availableMemory()) + this.#hostBytes,
       scratch: (node) => scratchOf(node, this.card),
     }
   }
 
   limits({ anew = false }: { anew?: boolean } = {}): Limits {
     const { name, multiprocessors, driverVersion } = this.card
-    return limitsOf(`cuda, ${name}, ${multiprocessors}, ${driverVersion}`, () => measure(this.card, this.matmuls), anew)
+    return limitsOf(`cuda and host, ${name}, ${multiprocessors}, ${driverVersion}`, () => measure(this.card, this.matmuls), anew)
   }
 
   /** Enqueues launches outside of any plan, for measurements. */
@@ -155,10 +160,12 @@ export class CudaDevice implements Device {
   /** Room for a plan that is about to run: a growth that was refused left none. */
   #fit({ plan }: CudaPlan): void {
     this.#wanted = Math.max(this.#wanted, plan.arena)
+    this.#hostWanted = Math.max(this.#hostWanted, plan.host)
     this.#grow()
   }
 
   #grow(): void {
+    if (this.#hostWanted > this.#hostBytes) this.#growHost(this.#hostWanted)
     if (this.#wanted <= this.#arenaBytes) return
     const bytes = this.#wanted
     this.card.synchronize()
@@ -175,6 +182,28 @@ export class CudaDevice implements Device {
     this.#arenaBytes = bytes
   }
 
+  #growHost(bytes: number): void {
+    this.card.synchronize()
+    this.card.freeHost(this.#places.host)
+    this.#places.host = 0n
+    this.#places.generation++
+    this.#hostBytes = 0
+    try {
+      this.#places.host = this.card.allocHost(bytes, 'what is offloaded')
+    } catch (error) {
+      this.#hostWanted = 0
+      throw error
+    }
+    this.#hostBytes = bytes
+  }
+
+  moveToHost(name: string): void {
+    this.#alive()
+    this.#turns.whenFree(() => {
+      if (this.#store.has(name) && this.#store.moveToHost(name)) this.#places.generation++
+    })
+  }
+
   load(plan: Plan, options: { profile?: boolean } = {}): LoadedPlan {
     this.#alive()
     const loaded: CudaPlan = new CudaPlan(plan, options.profile ?? false, this.card, this.#store, this.#launcher, this.#places, (free) => {
@@ -182,6 +211,7 @@ export class CudaDevice implements Device {
       this.#turns.whenFree(free)
     })
     try {
+      this.#hostWanted = Math.max(this.#hostWanted, plan.host)
       this.#want(plan.arena)
     } catch (error) {
       loaded.dispose()
@@ -307,6 +337,7 @@ export class CudaDevice implements Device {
       this.card.driver.release('streamSynchronize', this.card.stream)
       this.#store.dispose()
       this.card.free(this.#places.arena)
+      this.card.freeHost(this.#places.host)
       if (this.#inputs) this.card.unpin(this.#inputs)
       this.card.driver.release('eventDestroy', this.#finished)
       this.#launcher.dispose()

@@ -1,5 +1,5 @@
 /** Puts launches on the card's stream, eagerly or while it is being captured. */
-import type { KernelArg, KernelArgs, KernelLaunch, Launch, Tiles } from '../../ops/cuda-launch.ts'
+import type { CopyLaunch, KernelArg, KernelArgs, KernelLaunch, Launch, Tiles } from '../../ops/cuda-launch.ts'
 import type { Card, Pinned } from './card.ts'
 import type { Kernels } from './kernels.ts'
 import type { Matmuls } from './matmul.ts'
@@ -37,10 +37,19 @@ export class Launcher {
     })
   }
 
-  launch(what: Launch): void {
+  /** `stream`: of copies; kernels and products have the card's */
+  launch(what: Launch, stream?: bigint): void {
     if (what.kind === 'kernel') this.#kernel(what)
     else if (what.kind === 'matmul') this.#matmuls.run(what)
+    else if (what.kind === 'copy') this.#copy(what, stream)
     else this.#card.zeroRows(what.at, what.rows, what.bytes, what.pitch)
+  }
+
+  #copy({ from, to, rows, bytes, pitch }: CopyLaunch, stream = this.#card.stream): void {
+    const { driver } = this.#card
+    const dense = rows === 1 || (pitch.from === bytes && pitch.to === bytes)
+    if (dense) driver.call('copy', to, from, rows * bytes, stream)
+    else for (let i = 0; i < rows; i++) driver.call('copy', to + BigInt(i * pitch.to), from + BigInt(i * pitch.from), bytes, stream)
   }
 
   #kernel({ source, name, grid, block, shared, args }: KernelLaunch): void {

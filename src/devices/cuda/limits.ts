@@ -74,11 +74,26 @@ export function probeCopy(card: Card, bytes: number): number {
   }
 }
 
+/** bytes/s between pinned host memory and the card, the slower way */
+export function probeHost(card: Card, bytes: number): number {
+  const memory = card.alloc(bytes, 'the probe of a copy to the host')
+  let host = 0n
+  try {
+    host = card.allocHost(bytes, 'the probe of a copy to the host')
+    const seconds = (to: bigint, from: bigint) => time(card, 3, 2, () => card.driver.call('copy', to, from, bytes, card.stream))
+    return bytes / Math.max(seconds(host, memory), seconds(memory, host))
+  } finally {
+    card.freeHost(host)
+    card.free(memory)
+  }
+}
+
 /** Takes 0.5 GiB of the card while it lasts. */
 export function measure(card: Card, matmuls: Matmuls): Limits {
   return {
     f32: probeProduct(card, matmuls, 'f32', 4096),
     bf16: probeProduct(card, matmuls, 'bf16', 4096),
     copy: probeCopy(card, 256 << 20), // several times what any card's cache holds
+    host: probeHost(card, 64 << 20),
   }
 }

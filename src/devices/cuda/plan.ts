@@ -8,6 +8,7 @@ import type { For, Node } from '../../ops/op.ts'
 import { sizeOf, type Tensor } from '../../ops/tensor.ts'
 import { disposed, type LoadedPlan, segmentOf } from '../device.ts'
 import type { Card } from './card.ts'
+import { Copies } from './copies.ts'
 import type { Launcher } from './launcher.ts'
 import type { CudaStore } from './store.ts'
 
@@ -16,9 +17,10 @@ const RELAXED = 2
 /** CU_EVENT_RECORD_EXTERNAL: a node of the graph, recorded at every replay */
 const EXTERNAL = 1
 
-/** Where the arena lies now. `generation` changes when it moves. */
+/** Where the arena and the memory on the host's side lie now. `generation` changes when one of them, or a store tensor, moves. */
 export interface Places {
   arena: bigint
+  host: bigint
   generation: number
 }
 
@@ -74,7 +76,8 @@ export class CudaPlan implements LoadedPlan {
   /** first byte of a buffer */
   address(buffer: number): bigint {
     const b = this.plan.buffers[buffer]!
-    return b.space === 'store' ? this.#store.get(b.name).at : this.#places.arena + BigInt(b.at)
+    if (b.space === 'store') return this.#store.get(b.name).at
+    return this.#places[b.space === 'host' ? 'host' : 'arena'] + BigInt(b.at)
   }
 
   #resolve(step: PlanStep): CudaStep {
@@ -122,9 +125,9 @@ export class CudaPlan implements LoadedPlan {
   }
 
   /** Enqueues one step. The driver's errors come with the step, its op and its shapes. */
-  #enqueue(index: number): void {
+  #enqueue(index: number, stream?: bigint): void {
     try {
-      for (const launch of this.#launchesOf(index)) this.#launcher.launch(launch)
+      for (const launch of this.#launchesOf(index)) this.#launcher.launch(launch, stream)
     } catch (cause) {
       throw this.#explain(index, cause)
     }
@@ -173,16 +176,23 @@ export class CudaPlan implements LoadedPlan {
 
   #capture({ from, to }: Segment): bigint {
     const { driver, stream } = this.#card
+    const copies = new Copies(this.#card)
     driver.call('captureBegin', stream, RELAXED)
     try {
       for (let i = from; i < to; i++) {
         if (this.seconds) driver.call('eventRecord', this.#events[i]!, stream, EXTERNAL)
-        this.#enqueue(i)
+        copies.waitFor(i)
+        const { until } = this.plan.steps[i]!
+        if (until === null) this.#enqueue(i)
+        else copies.begin(until, (copyStream) => this.#enqueue(i, copyStream))
       }
+      copies.waitFor(to)
       if (this.seconds) driver.call('eventRecord', this.#events[to]!, stream, EXTERNAL)
     } catch (error) {
       driver.raw.captureEnd(stream, new BigUint64Array(1))
       throw error
+    } finally {
+      copies.dispose()
     }
     const graph = new BigUint64Array(1)
     driver.call('captureEnd', stream, graph)

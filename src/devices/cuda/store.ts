@@ -12,7 +12,7 @@ export interface Stored {
   bytes: number
   quant: CudaQuant | null
   /** everything to free with it */
-  pieces: { at: bigint; bytes: number }[]
+  pieces: { at: bigint; bytes: number; host?: boolean }[]
 }
 
 export class CudaStore {
@@ -33,7 +33,7 @@ export class CudaStore {
       const quant = spec.quant ? this.#quant(name, spec.quant, spec.rows * spec.cols, pieces) : null
       this.#entries.set(name, { spec, at, bytes, quant, pieces })
     } catch (error) {
-      for (const { at } of pieces) this.#card.free(at)
+      this.#free(pieces)
       throw error
     }
   }
@@ -52,9 +52,26 @@ export class CudaStore {
   drop(name: string): () => void {
     const entry = this.get(name)
     this.#entries.delete(name)
-    return () => {
-      for (const piece of entry.pieces) this.#card.free(piece.at)
-    }
+    return () => this.#free(entry.pieces)
+  }
+
+  #free(pieces: Stored['pieces']): void {
+    for (const { at, host } of pieces) host ? this.#card.freeHost(at) : this.#card.free(at)
+  }
+
+  /** Brings it to pinned host memory, where the card reads it too; false: it lies there. */
+  moveToHost(name: string): boolean {
+    const entry = this.get(name)
+    const { at, bytes, pieces, quant } = entry
+    if (quant) throw new Error(`'${name}' lies in pieces`)
+    if (pieces[0]!.host) return false
+    const to = this.#card.allocHost(bytes, `'${name}'`)
+    this.#card.driver.call('copy', to, at, bytes, this.#card.stream)
+    this.#card.synchronize()
+    this.#card.free(at)
+    entry.at = to
+    entry.pieces = [{ at: to, bytes, host: true }]
+    return true
   }
 
   write(name: string, bytes: Uint8Array, byteOffset: number): void {
@@ -74,7 +91,7 @@ export class CudaStore {
 
   bytes(): number {
     let sum = 0
-    for (const { pieces } of this.#entries.values()) for (const { bytes } of pieces) sum += bytes
+    for (const { pieces } of this.#entries.values()) for (const { bytes, host } of pieces) if (!host) sum += bytes
     return sum
   }
 

@@ -18,6 +18,7 @@ export const embedOp: Op<typeof attrs> = {
       b.apply(embedGradOp, [ids!, dX!, b.gradientOf(w!)], { trans: node.attrs.trans, padding: node.attrs.padding }, node.name)
     return [null, null]
   },
+  sparse: [1],
   flops: () => 0,
   bytes: ({ outputs: [x] }) => 2 * x!.rows * x!.cols * (x!.dtype === 'f32' ? 4 : 2),
 }
