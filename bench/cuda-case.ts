@@ -6,7 +6,7 @@
 import { readFileSync } from 'node:fs'
 import { FastLanguageModel, openDevice, SFTTrainer, type TrainEvent } from '../src/index.ts'
 import { CASES, COUNTED, type CudaCase, WARM_UP } from './cuda-cases.ts'
-import { leanMemory, profile } from './cuda-plan.ts'
+import { profile } from './cuda-plan.ts'
 
 export interface CaseRequest {
   name: string
@@ -67,7 +67,7 @@ const args = {
   outputDir: request.output,
 } as const
 const data = rows.map((input_ids) => ({ input_ids }))
-const memory = request.memory ?? (c.memory === 'lean' ? await leanMemory(peft, data, args) : null)
+const memory = request.memory ?? (c.memory === 'free' ? null : c.memory * 2 ** 30)
 const trainer = new SFTTrainer({ model: peft, processingClass: tokenizer, trainDataset: data, memory, args, report: 'none' })
 
 const asked = performance.now()

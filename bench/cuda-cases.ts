@@ -15,8 +15,10 @@ export interface CudaCase {
   size: 'l8b' | 'l1b'
   weights: 'nf4' | 'bf16'
   rows: CudaRows
-  /** lean: what a step in one pass needs at the least; free: the card's */
-  memory: 'lean' | 'free'
+  /** GiB that the process may take of the card; free: the card's */
+  memory: number | 'free'
+  /** its baseline keeps everything for backward, too */
+  kept?: boolean
   prefixSharing?: boolean
   r?: number
   dropout?: number
@@ -34,45 +36,54 @@ const alpaca: CudaRows = { kind: 'alpaca', batch: 2, accumulation: 4 }
 const system: CudaRows = { ...alpaca, system: 150 }
 const qlora = { size: 'l8b', weights: 'nf4' } as const
 const lora = { size: 'l8b', weights: 'bf16' } as const
-const small = { size: 'l1b', weights: 'bf16', memory: 'free' } as const
+const small = { size: 'l1b', weights: 'bf16', memory: 'free', kept: true } as const
 /** adapters that cost other frameworks more */
-const adapter = { ...qlora, rows: window(2, 2048), memory: 'lean', plain: 'qlora-2x2048' } as const
+const adapter = { ...qlora, rows: window(2, 2048), memory: 7.5, plain: 'qlora-2x2048-7.5' } as const
 
 export const CASES: readonly CudaCase[] = [
-  { name: 'qlora-2x2048', title: 'QLoRA 2×2048, lean', ...qlora, rows: window(2, 2048), memory: 'lean' },
-  { name: 'qlora-8x2048', title: 'QLoRA 8×2048, lean', ...qlora, rows: window(8, 2048), memory: 'lean' },
-  { name: 'qlora-1x32768', title: 'QLoRA 1×32768, lean', ...qlora, rows: window(1, 32768), memory: 'lean' },
-  { name: 'qlora-alpaca', title: 'QLoRA, Alpaca 2×4, lean', ...qlora, rows: alpaca, memory: 'lean' },
-  { name: 'qlora-alpaca-shared', title: 'the same, beginnings shared', ...qlora, rows: alpaca, memory: 'lean', prefixSharing: true },
-  { name: 'qlora-system-shared', title: 'QLoRA, system prompt + Alpaca 2×4, lean, beginnings shared', ...qlora, rows: system, memory: 'lean', prefixSharing: true }, // biome-ignore format: a row
-  { name: 'qlora-2x2048-free', title: 'QLoRA 2×2048, memory free', ...qlora, rows: window(2, 2048), memory: 'free' },
-  { name: 'qlora-alpaca-free', title: 'QLoRA, Alpaca 2×4, memory free', ...qlora, rows: alpaca, memory: 'free' },
-  { name: 'qlora-alpaca-free-shared', title: 'the same, beginnings shared', ...qlora, rows: alpaca, memory: 'free', prefixSharing: true },
-  { name: 'qlora-system-free-shared', title: 'QLoRA, system prompt + Alpaca 2×4, memory free, beginnings shared', ...qlora, rows: system, memory: 'free', prefixSharing: true }, // biome-ignore format: a row
-  { name: 'bf16-2x2048-free', title: 'bf16 LoRA 2×2048, memory free', ...lora, rows: window(2, 2048), memory: 'free' },
-  { name: 'bf16-8x2048', title: 'bf16 LoRA 8×2048, lean', ...lora, rows: window(8, 2048), memory: 'lean' },
+  { name: 'qlora-2x2048', title: 'QLoRA 2×2048 in 6 GiB', ...qlora, rows: window(2, 2048), memory: 6 },
+  { name: 'qlora-2x2048-7.5', title: 'QLoRA 2×2048 in 7.5 GiB', ...qlora, rows: window(2, 2048), memory: 7.5 },
+  { name: 'qlora-8x2048', title: 'QLoRA 8×2048 in 8.5 GiB', ...qlora, rows: window(8, 2048), memory: 8.5 },
+  { name: 'qlora-1x32768', title: 'QLoRA 1×32768 in 11 GiB', ...qlora, rows: window(1, 32768), memory: 11 },
+  { name: 'qlora-alpaca', title: 'QLoRA, Alpaca 2×4 in 7.5 GiB', ...qlora, rows: alpaca, memory: 7.5 },
+  { name: 'qlora-alpaca-shared', title: 'the same, beginnings shared', ...qlora, rows: alpaca, memory: 7.5, prefixSharing: true },
+  { name: 'qlora-system-shared', title: 'QLoRA, system prompt + Alpaca 2×4 in 7.5 GiB, beginnings shared', ...qlora, rows: system, memory: 7.5, prefixSharing: true }, // biome-ignore format: a row
+  { name: 'qlora-2x2048-free', title: 'QLoRA 2×2048, memory free', ...qlora, rows: window(2, 2048), memory: 'free', kept: true },
+  { name: 'qlora-alpaca-free', title: 'QLoRA, Alpaca 2×4, memory free', ...qlora, rows: alpaca, memory: 'free', kept: true },
+  {
+    name: 'qlora-alpaca-free-shared',
+    title: 'the same, beginnings shared',
+    ...qlora,
+    rows: alpaca,
+    memory: 'free',
+    kept: true,
+    prefixSharing: true,
+  },
+  { name: 'qlora-system-free-shared', title: 'QLoRA, system prompt + Alpaca 2×4, memory free, beginnings shared', ...qlora, rows: system, memory: 'free', kept: true, prefixSharing: true }, // biome-ignore format: a row
+  { name: 'bf16-2x2048', title: 'bf16 LoRA 2×2048 in 29 GiB', ...lora, rows: window(2, 2048), memory: 29, kept: true },
+  { name: 'bf16-8x2048', title: 'bf16 LoRA 8×2048 in 18.5 GiB', ...lora, rows: window(8, 2048), memory: 18.5 },
   { name: '1b-2x2048', title: '1B bf16 LoRA 2×2048, memory free', ...small, rows: window(2, 2048) },
   { name: '1b-8x2048', title: '1B bf16 LoRA 8×2048, memory free', ...small, rows: window(8, 2048) },
   { name: '1b-alpaca', title: '1B bf16 LoRA, Alpaca 2×4, memory free', ...small, rows: alpaca },
   { name: 'qlora-dropout', title: 'dropout 0.05', ...adapter, dropout: 0.05 },
   { name: 'qlora-bias', title: 'bias all', ...adapter, bias: 'all' },
-  { name: 'qlora-r128', title: 'r 128', ...adapter, r: 128 },
+  { name: 'qlora-r128', title: 'r 128', ...adapter, r: 128, memory: 10.5 },
   { name: 'qlora-head', title: 'lm_head adapted too', ...adapter, head: true },
   {
     name: 'qlora-first-cold',
     title: 'first step, nothing compiled before',
     ...qlora,
     rows: window(2, 2048),
-    memory: 'lean',
+    memory: 7.5,
     first: 'cold',
   },
-  { name: 'qlora-first-cached', title: 'first step, kernels cached', ...qlora, rows: window(2, 2048), memory: 'lean', first: 'cached' },
+  { name: 'qlora-first-cached', title: 'first step, kernels cached', ...qlora, rows: window(2, 2048), memory: 7.5, first: 'cached' },
   {
     name: 'qlora-sizes',
     title: 'a pass size for the first time',
     ...qlora,
     rows: { kind: 'sizes', batch: 2, tokens: 2048 },
-    memory: 'lean',
+    memory: 7.5,
   },
 ]
 
@@ -85,7 +96,7 @@ export function baselineOf(c: CudaCase, engine: string): { mode: string; case: s
   // what a baseline's own caches hold is not known
   if (c.rows.kind === 'sizes' || c.first === 'cached') return null
   const extra = [c.dropout ? '-dropout' : '', c.bias === 'all' ? '-bias' : '', c.r === 128 ? '-r128' : '', c.head ? '-head' : ''].join('')
-  const mode = `${engine}-${c.weights}${c.memory === 'lean' ? '-ckpt' : ''}${extra}`
+  const mode = `${engine}-${c.weights}${c.kept ? '' : '-ckpt'}${extra}`
   const { rows } = c
   if (rows.kind === 'windows') return { mode, case: `${rows.batch}x${rows.tokens}` }
   return { mode, case: `${rows.system ? `sys${rows.system}:` : 'alp'}${rows.batch}x${rows.accumulation}` }

@@ -1,14 +1,10 @@
-/** What lies behind a case of `bench:cuda`: the least memory its step takes in one pass, and where a step's time goes, op by op. */
+/** What lies behind a case of `bench:cuda`: where a step's time goes, op by op. */
 import { Dataset } from '../src/data/dataset.ts'
-import { paddedTokens } from '../src/data/passes.ts'
-import { storeBytes } from '../src/engine/budget.ts'
 import { predictSeconds } from '../src/engine/predict.ts'
 import { PassRunner, visiblePairs } from '../src/engine/runner.ts'
-import { fitPlan } from '../src/graph/fit.ts'
 import { optimizerPlan } from '../src/graph/optimizer.ts'
-import { tracePass } from '../src/graph/training.ts'
 import type { PretrainedModel, SFTTrainerInit } from '../src/index.ts'
-import { bounds, stepData } from '../src/train/data.ts'
+import { stepData } from '../src/train/data.ts'
 import { sft } from '../src/train/objectives/sft.ts'
 import type { TrainingOptions } from '../src/train/options/config.ts'
 import { is8bit } from '../src/train/options/rules.ts'
@@ -23,27 +19,6 @@ const optionsOf = (model: PretrainedModel, data: Rows, args: Args): TrainingOpti
 
 const examplesOf = async ({ tokenizer }: PretrainedModel, data: Rows, options: TrainingOptions) =>
   (await sft.prepare(new Dataset(data), tokenizer, options, { evaluation: false })).examples
-
-/** Bytes of everything when a step's rows are one pass and each block keeps only its input. */
-export async function leanMemory(model: PretrainedModel, data: Rows, args: Args): Promise<number> {
-  const { language } = model
-  const { opened, trainables, recorder } = language
-  const options = optionsOf(model, data, args)
-  const { stepTokens } = bounds(await examplesOf(model, data, options), options.perDeviceTrainBatchSize * options.gradientAccumulationSteps)
-  const { tokenQuantum, overhead, scratch } = opened.device.describe()
-  const spec = {
-    model: opened.model,
-    adapter: opened.adapter(language.spec, true),
-    activation: opened.choice.dtype,
-    layout: trainables.layout,
-    score: sft.score,
-    gradients: true,
-    tokens: paddedTokens(stepTokens, tokenQuantum),
-    scratch,
-  }
-  const { arena } = fitPlan(opened.model.layers, { arena: 0, host: 0 }, tracePass(spec).lower).plan
-  return arena + storeBytes(recorder, trainables.layout, { eightBit: is8bit(options.optim) }, opened.choice.doubleQuant) + overhead
-}
 
 export interface Planned {
   /** ms of a counted step's passes by op, the mean over them; the optimiser's and the host's own are not among them */

@@ -4,7 +4,7 @@ import { paddedTokens } from '../data/passes.ts'
 import { type Device, overheadOf } from '../devices/device.ts'
 import { Message, option, SaqrError, say } from '../error.ts'
 import { chunkOf } from '../graph/chunk.ts'
-import { type Fitted, fitPlan, highestLevel, policyAt } from '../graph/fit.ts'
+import { type Fitted, fitPlan, type Least, policyAt } from '../graph/fit.ts'
 import type { ParameterLayout } from '../graph/layout.ts'
 import { stateOf } from '../graph/optimizer.ts'
 import type { Plan } from '../graph/plan.ts'
@@ -90,39 +90,52 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
   const apart = hostMemory > 0 && all.arena > memory - fixed ? all.plan.buffers.filter(({ sparse }) => sparse) : []
   const bytesApart = apart.reduce((sum, { bytes }) => sum + bytes, 0)
   fixed -= bytesApart
-  const arena = memory - fixed
-  const top = highestLevel(layers, hostMemory > 0)
-  const fitted = (t: number, highest = top) => fitPlan(layers, { arena, host: hostMemory - bytesApart }, lower(t), highest)
+  const room = { arena: memory - fixed, host: hostMemory - bytesApart }
+  const filling = (t: number, least: Least, highest?: number) => fitPlan(layers, { ...room, least }, lower(t), highest)
+  const seconds = ({ fitted, tokens }: Cut) => secondsPerToken(device, fitted.plan.plan, tokens, request)
+  /** the faster that fits; host memory takes time to be pinned and others use it: more of it has to be worth something */
+  const faster = (a: Cut, b: Cut) => {
+    if (!a.fitted.fits || !b.fitted.fits) return a.fitted.fits ? a : b
+    const worth = a.fitted.plan.host > b.fitted.plan.host ? 1.01 : 1
+    return seconds(a) * worth < seconds(b) ? a : b
+  }
 
-  let tokens = largest
   const shortest = request.maxPassTokens === null ? padded(longest) : largest
-  // shorter passes mostly cost less than recomputing products does: what only that would fit is looked at after them
-  let best = fitted(tokens, tokens > shortest ? layers : undefined)
-  while (!best.fits && tokens > shortest) {
-    tokens = Math.max(shortest, padded(Math.ceil(tokens / 2)))
-    best = fitted(tokens, tokens > shortest ? layers : undefined)
+  const cut = (least: Least): Cut => {
+    let tokens = largest
+    // shorter passes mostly cost less than recomputing products does: what only that would fit is looked at after them
+    let fitted = filling(tokens, least, tokens > shortest ? layers : undefined)
+    while (!fitted.fits && tokens > shortest) {
+      tokens = Math.max(shortest, padded(Math.ceil(tokens / 2)))
+      fitted = filling(tokens, least, tokens > shortest ? layers : undefined)
+    }
+    const found = { least, tokens, fitted }
+    for (let longer = largest; longer > tokens; longer = padded(Math.ceil(longer / 2))) {
+      const other = { least, tokens: longer, fitted: filling(longer, least) }
+      if (other.fitted.fits) return faster(other, found)
+    }
+    return found
   }
-  if (!best.fits) throw tooSmall(request, memory, fixed + best.plan.arena, tokens, tokens > padded(longest))
-  const seconds = ({ plan }: Fitted, t: number) => secondsPerToken(device, plan.plan, t, request)
-  for (let longer = largest; longer > tokens; longer = padded(Math.ceil(longer / 2))) {
-    const other = fitted(longer)
-    if (!other.fits) continue
-    if (seconds(other, longer) < seconds(best, tokens)) [best, tokens] = [other, longer]
-    break
-  }
-  // what attention gave comes back from the host for less than it is made anew for, where rows are long
-  if (best.level > layers && best.level < top) {
-    const plan = lower(tokens)(policyAt(top, layers))
-    const other = { plan, level: top, fits: plan.arena <= arena && plan.host <= hostMemory - bytesApart }
-    if (other.fits && seconds(other, tokens) < seconds(best, tokens)) best = other
-  }
-  const levels = new Map([[tokens, best.level]])
+  const recomputing = cut('recompute')
+  const short = !recomputing.fitted.fits || recomputing.fitted.level > layers
+  const others = hostMemory > 0 && short ? [cut('offload'), cut('offload-more')] : []
+  const best = others.reduce((a, b) => faster(b, a), recomputing)
+  const { tokens, least, fitted } = best
+  if (!fitted.fits) throw tooSmall(request, memory, fixed + fitted.plan.arena, tokens, tokens > padded(longest))
+  const levels = new Map([[tokens, fitted.level]])
   const policy = (t: number) => {
     let level = levels.get(t)
-    if (level === undefined) levels.set(t, (level = fitted(t).level))
-    return policyAt(level, layers)
+    if (level === undefined) levels.set(t, (level = filling(t, least).level))
+    return policyAt(level, layers, least)
   }
-  return { maxPassTokens: tokens, arena, policy, full: best.plan.plan, onHost: apart.map(({ name }) => name) }
+  return { maxPassTokens: tokens, arena: room.arena, policy, full: fitted.plan.plan, onHost: apart.map(({ name }) => name) }
+}
+
+/** A way to cut a step: passes of so many tokens, what blocks keep in them, what those do that keep the least. */
+interface Cut {
+  least: Least
+  tokens: number
+  fitted: Fitted
 }
 
 /** of a pass whose rows are as long as the longest, every token a target */

@@ -1,20 +1,18 @@
 /**
- * The fastest plan that fits an arena: blocks keep everything, or make element-wise results anew (lean), or keep only their input
- * (recompute), or keep that in host memory (offload). Levels go from 0 (all blocks keep all) over L (all lean) and 2L (all recompute) to
- * 3L − 1 (all offload but the last block, which backward begins with), each step one block and less of the arena.
+ * The fastest plan that fits an arena: blocks keep everything, or make element-wise results anew (lean), or keep the least there is: only their
+ * input (recompute), or that and more in host memory (offload). Levels go from 0 (all blocks keep all) over L (all lean) to 2L (all the least), each
+ * step one block and no faster than the one before it.
  */
 import type { Lowered } from './lower.ts'
 import type { Policy } from './recompute.ts'
 
-/** what a block does at this level of `blocks` blocks */
-export function policyAt(level: number, blocks: number): (block: number) => Policy {
-  if (level <= blocks) return (block) => (block < level ? 'lean' : 'all')
-  if (level <= 2 * blocks) return (block) => (block < level - blocks ? 'recompute' : 'lean')
-  return (block) => (block < level - 2 * blocks ? 'offload' : 'recompute')
-}
+export type Least = Exclude<Policy, 'all' | 'lean'>
 
-/** the highest level: with host memory to offload to, and without */
-export const highestLevel = (blocks: number, host: boolean) => (host ? 3 * blocks - 1 : 2 * blocks)
+/** What a block does at this level of `blocks` blocks. Backward begins with the last block and its input: neither is worth sending away. */
+export function policyAt(level: number, blocks: number, least: Least = 'recompute'): (block: number) => Policy {
+  if (level <= blocks) return (block) => (block < level ? 'lean' : 'all')
+  return (block) => (block >= level - blocks ? 'lean' : block >= blocks - 2 ? 'recompute' : least)
+}
 
 export interface Fitted {
   plan: Lowered
@@ -22,25 +20,21 @@ export interface Fitted {
   fits: boolean
 }
 
-/** bytes of the arena and of host memory that a plan may take */
+/** What a plan may take, bytes of each; and what blocks do that keep the least. */
 export interface Room {
   arena: number
   host: number
+  least: Least
 }
 
 /**
  * The lowest level up to `highest` whose arena fits; where none does, the one with the smallest arena.
  * The search goes by what lives at once, which costs less to know than places; those are found for the last levels only.
  */
-export function fitPlan(
-  blocks: number,
-  room: Room,
-  make: (policy: (block: number) => Policy) => Lowered,
-  highest = highestLevel(blocks, room.host > 0),
-): Fitted {
-  const at = (level: number) => ({ plan: make(policyAt(level, blocks)), level })
-  // arenas fall up to the last recomputing level but one; the last often needs more, as the block next to the head is made anew while the head's results live
-  const corners = [0, blocks, 2 * blocks - 1, 2 * blocks, highest].filter((level, i, all) => level <= highest && all.indexOf(level) === i)
+export function fitPlan(blocks: number, room: Room, make: (policy: (block: number) => Policy) => Lowered, highest = 2 * blocks): Fitted {
+  const at = (level: number) => ({ plan: make(policyAt(level, blocks, room.least)), level })
+  // arenas fall up to the last level but one; the last often needs more, as the block next to the head is made anew while the head's results live
+  const corners = [0, blocks, 2 * blocks - 1, 2 * blocks].filter((level, i, all) => level <= highest && all.indexOf(level) === i)
   let found = lowest(at, room.arena, corners)
   // a floor that fits promises no arena that does: the levels after it are tried, and where none fits the smallest counts
   let smallest = found

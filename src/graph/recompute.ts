@@ -12,12 +12,15 @@ import { type Recorder, rootOf } from './recorder.ts'
 
 /**
  * all: everything backward reads; lean: element-wise results are made anew; recompute: only a block's inputs are kept; offload: those, and
- * what attention gave, which grows with the square of a row, in host memory.
+ * what attention gave, which grows with the square of a row, in host memory; offload-more: there, all that is no larger than a block's input
+ * and costs a product.
  */
-export type Policy = 'all' | 'lean' | 'recompute' | 'offload'
+export type Policy = 'all' | 'lean' | 'recompute' | 'offload' | 'offload-more'
 
 /** lean keeps a side result (a norm's statistics) that is smaller than its op's main one by this factor: it costs next to nothing */
 const SMALL = 16
+/** what is smaller than its op's largest input by this factor is kept always: to make it anew, all of that is read (a low-rank product's u) */
+const TINY = 64
 
 /** Forward and backward with recomputation and copies in them. `recomputed` collects the nodes that repeat work of forward. */
 export function recompute(
@@ -37,15 +40,24 @@ export function recompute(
   /** in `result`, where the block before the one at hand began */
   const began = { before: 0, now: 0 }
 
-  const isHosted = (t: Tensor, node: Node): boolean =>
-    node.block >= 0 && policy(node.block) === 'offload' && (crossing.has(t) || node.op.pairFlops !== undefined)
+  const widest = Math.max(0, ...[...crossing].map(sizeOf))
+  const policyOf = (node: Node): Policy => (node.block < 0 ? 'all' : policy(node.block))
+  const isMadeAnew = (t: Tensor, { op, outputs }: Node) => op.cheap || (op.rematerialise !== undefined && outputs.indexOf(t) > 0)
+  const isTiny = (t: Tensor, node: Node) => node.inputs.some((x) => x && x.space === 'arena' && sizeOf(t) * TINY <= sizeOf(x))
+
+  const isHosted = (t: Tensor, node: Node): boolean => {
+    const p = policyOf(node)
+    if (p !== 'offload' && p !== 'offload-more') return false
+    if (crossing.has(t) || node.op.pairFlops !== undefined) return true
+    return p === 'offload-more' && !isMadeAnew(t, node) && !isTiny(t, node) && sizeOf(t) <= widest
+  }
 
   const isKept = (t: Tensor, node: Node): boolean => {
-    const p = node.block < 0 ? 'all' : policy(node.block)
+    const p = policyOf(node)
     if (p === 'all') return true
     if (isHosted(t, node)) return false
-    const madeAnew = node.op.cheap || (node.op.rematerialise && node.outputs.indexOf(t) > 0)
-    if (madeAnew) return p === 'lean' && sizeOf(t) * SMALL < sizeOf(node.outputs[0]!)
+    if (isTiny(t, node)) return true
+    if (isMadeAnew(t, node)) return p === 'lean' && sizeOf(t) * SMALL < sizeOf(node.outputs[0]!)
     return p === 'lean' || crossing.has(t)
   }
 

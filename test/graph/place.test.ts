@@ -48,7 +48,7 @@ describe('what blocks keep', () => {
     const arenas = Array.from({ length: 2 * LAYERS + 1 }, (_, level) => lower(policyAt(level, LAYERS)).arena)
     for (const budget of arenas.flatMap((arena) => [arena, arena - 1])) {
       const first = arenas.findIndex((arena) => arena <= budget)
-      const found = fitPlan(LAYERS, { arena: budget, host: 0 }, lower)
+      const found = fitPlan(LAYERS, { arena: budget, host: 0, least: 'recompute' }, lower)
       expect({ budget, fits: found.fits, level: found.level }).toEqual({
         budget,
         fits: first >= 0,

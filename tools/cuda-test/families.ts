@@ -8,7 +8,7 @@ import { families, messageOf, note } from './findings.ts'
 export async function checkFamilies(): Promise<void> {
   for (const name of readdirSync(families)) {
     const folder = join(families, name)
-    for (const policy of ['all', 'recompute'] as const) {
+    for (const policy of ['all', 'recompute', 'offload', 'offload-more'] as const) {
       const device = new CudaDevice()
       try {
         const { loss, gradients } = await compute(folder, device, { prefixSharing: true, policy })

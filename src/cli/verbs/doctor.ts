@@ -118,6 +118,7 @@ function cuda(): Finding[] {
   ]
 }
 
-function limitsLine({ f32, bf16, copy }: Limits): string {
-  return `at most ${short(bf16)}FLOP/s in bf16, ${short(f32)}FLOP/s in f32, ${short(copy)}B/s copied`
+function limitsLine({ f32, bf16, copy, host }: Limits): string {
+  const away = host === undefined ? '' : `, ${short(host)}B/s to the host and back`
+  return `at most ${short(bf16)}FLOP/s in bf16, ${short(f32)}FLOP/s in f32, ${short(copy)}B/s copied${away}`
 }
