@@ -20,6 +20,8 @@ export interface StoreSpec {
   cols: number
   dtype: DType
   source: StoreSource
+  /** only some rows are read at a time: it lies in the host's memory, where there is one beside the device's own, until it is moved */
+  sparse?: boolean
   /** for dtype nf4; `source` then holds the packed nibbles */
   quant?: QuantSpec
 }
@@ -144,8 +146,8 @@ export interface Device {
   drop(name: string): void
   writeStore(name: string, bytes: Uint8Array, byteOffset?: number): void
   readStore(name: string, byteOffset?: number, bytes?: number): Uint8Array
-  /** Moves a store tensor to the host's memory, where kernels still read it: what few rows are read of (Op.sparse). Only where there is `hostMemory`. */
-  moveToHost?(name: string): void
+  /** Moves a store tensor between its memory and the host's, where kernels read it too, slowly. Only where there is `hostMemory`. */
+  move?(name: string, to: 'host' | 'device'): void
   /** Makes the one arena at least this large, at once or before the next run; what lies in it is lost. Loading a larger plan grows it, too. */
   reserve(bytes: number): void
   load(plan: Plan, options?: { profile?: boolean }): LoadedPlan

@@ -44,8 +44,8 @@ export interface Budget {
   policy: (tokens: number) => (block: number) => Policy
   /** the plan of a full pass */
   full: Plan
-  /** store tensors that are to lie in the host's memory */
-  onHost: readonly string[]
+  /** where store tensors are to lie that need not lie on the device */
+  places: ReadonlyMap<string, 'host' | 'device'>
 }
 
 /** bytes of a model in the store: weights, trained tensors, their gradients, the optimiser's state */
@@ -87,8 +87,9 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
 
   const all = lower(largest)(policyAt(0, layers))
   // tables of which a pass reads a few rows cost next to nothing in the host's memory: the first to go
-  const apart = hostMemory > 0 && all.arena > memory - fixed ? all.plan.buffers.filter(({ sparse }) => sparse) : []
-  const bytesApart = apart.reduce((sum, { bytes }) => sum + bytes, 0)
+  const sparse = hostMemory > 0 ? all.plan.buffers.filter((buffer) => buffer.sparse) : []
+  const place = all.arena > memory - fixed ? 'host' : 'device'
+  const bytesApart = place === 'host' ? sparse.reduce((sum, { bytes }) => sum + bytes, 0) : 0
   fixed -= bytesApart
   const room = { arena: memory - fixed, host: hostMemory - bytesApart }
   const filling = (t: number, least: Least, highest?: number) => fitPlan(layers, { ...room, least }, lower(t), highest)
@@ -128,7 +129,13 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
     if (level === undefined) levels.set(t, (level = filling(t, least).level))
     return policyAt(level, layers, least)
   }
-  return { maxPassTokens: tokens, arena: room.arena, policy, full: fitted.plan.plan, onHost: apart.map(({ name }) => name) }
+  return {
+    maxPassTokens: tokens,
+    arena: room.arena,
+    policy,
+    full: fitted.plan.plan,
+    places: new Map(sparse.map(({ name }) => [name, place])),
+  }
 }
 
 /** A way to cut a step: passes of so many tokens, what blocks keep in them, what those do that keep the least. */
@@ -177,4 +184,9 @@ export function inUnit(bytes: number, unit: string, round: (n: number) => number
   const n = bytes / (unit.includes('i') ? 1024 : 1000) ** Math.max(0, power)
   const digits = n < 100 && power > 0 ? 100 : 1
   return `${round(n * digits) / digits}${unit}`
+}
+
+/** Moves what need not lie on the device to where the budget has it. */
+export function movePlaces(device: Device, { places }: Budget): void {
+  for (const [name, to] of places) device.move?.(name, to)
 }

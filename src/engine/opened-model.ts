@@ -5,6 +5,7 @@ import { type AdapterSpec, chooseAdapter } from '../adapters/choose.ts'
 import type { Device } from '../devices/device.ts'
 import { SaqrError } from '../error.ts'
 import type { Checkpoint } from '../formats/tensor.ts'
+import { sparselyUsed } from '../graph/dense.ts'
 import type { TraceRecorder } from '../graph/trace.ts'
 import { inspect } from '../graph/training.ts'
 import type { Model } from '../models/family.ts'
@@ -76,10 +77,11 @@ export class OpenedModel {
       )
     }
     held.set(this.device, this)
+    const sparse = sparselyUsed(recorder.nodes)
     const missing = [...recorder.weights.values()].filter(({ name }) => !this.#loaded.has(name))
     try {
       for (const spec of missing) {
-        loadWeights(this.device, this.checkpoint, [spec], this.choice)
+        loadWeights(this.device, this.checkpoint, [{ ...spec, sparse: sparse.has(spec.name) }], this.choice)
         this.#loaded.add(spec.name)
       }
       for (const name of storeConstants(this.device, recorder.constants)) this.#loaded.add(name)

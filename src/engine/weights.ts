@@ -43,14 +43,14 @@ export function find(checkpoint: Checkpoint, { name, rows, cols }: Pick<WeightSp
   return t
 }
 
-function loadWeight(device: Device, t: CheckpointTensor, { name, rows, cols, dtype }: WeightSpec, options: WeightOptions): void {
+function loadWeight(device: Device, t: CheckpointTensor, { name, rows, cols, dtype, sparse }: WeightSpec, options: WeightOptions): void {
   if (dtype === 'nf4' && !(t.quant && t.source)) {
     const { packed, quant } = quantiseTensor(t, { dtype: options.dtype, nested: options.doubleQuant }, nativeQuantiser)
     device.store(name, { rows, cols, dtype, source: { kind: 'data', bytes: packed }, quant })
   } else if (t.source && t.dtype === dtype) {
-    device.store(name, { rows, cols, dtype, source: t.source, quant: t.quant })
+    device.store(name, { rows, cols, dtype, source: t.source, quant: t.quant, sparse })
   } else if (dtype === 'f32' || dtype === 'bf16') {
-    device.store(name, { rows, cols, dtype, source: { kind: 'zero' } })
+    device.store(name, { rows, cols, dtype, source: { kind: 'zero' }, sparse })
     const step = Math.max(1, Math.floor(CHUNK / cols))
     for (let row = 0, at = 0; row < rows; row += step) {
       const bytes = t.load(dtype, row, Math.min(step, rows - row))

@@ -4,6 +4,7 @@ import { complete } from '../ops/attrs.ts'
 import type { Node } from '../ops/op.ts'
 import { sizeOf, type Tensor } from '../ops/tensor.ts'
 import { besideUntil } from './beside.ts'
+import { denselyUsed } from './dense.ts'
 import { type Placement, place } from './place.ts'
 import type { Plan, PlanBuffer, PlanStep, PlanTensor, Segment } from './plan.ts'
 import { rootOf } from './recorder.ts'
@@ -160,18 +161,6 @@ function planOf(
       return hash
     },
   }
-}
-
-/** tensors that a node writes, reads whole, or that are trained */
-function denselyUsed(nodes: readonly Node[]): Set<Tensor> {
-  const dense = new Set<Tensor>()
-  for (const { op, inputs, outputs } of nodes) {
-    for (const t of outputs) dense.add(rootOf(t))
-    inputs.forEach((t, k) => {
-      if (t && (t.needsGrad || !op.sparse?.includes(k))) dense.add(rootOf(t))
-    })
-  }
-  return dense
 }
 
 /** each input read once, each output written once */

@@ -17,6 +17,8 @@ export interface WeightSpec {
   rows: number
   cols: number
   dtype: DType
+  /** only some rows of it are read at a time */
+  sparse?: boolean
 }
 
 /** Where each trained tensor lies in the flat range; `layout.ts` makes it. */

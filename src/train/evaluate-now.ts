@@ -1,6 +1,6 @@
 /** An evaluation of its own, outside of a run. */
 import type { Example } from '../data/example.ts'
-import { type MemoryLimit, planBudget, storeBytes } from '../engine/budget.ts'
+import { type MemoryLimit, movePlaces, planBudget, storeBytes } from '../engine/budget.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { PassRunner } from '../engine/runner.ts'
 import { option, SaqrError, say } from '../error.ts'
@@ -78,7 +78,7 @@ function prepareEvaluation(
     gradients: false,
   }
   const { longest, stepTokens } = bounds(examples, o.perDeviceEvalBatchSize)
-  const { maxPassTokens, policy, full, onHost } = planBudget(device, {
+  const budget = planBudget(device, {
     spec,
     memory,
     store: storeBytes(model.recorder, layout, null, choice.doubleQuant),
@@ -87,7 +87,8 @@ function prepareEvaluation(
     maxPassTokens: o.maxPassTokens,
     lean: { base: choice.loadIn4bit, optimizer: true },
   })
-  for (const name of onHost) device.moveToHost?.(name)
+  const { maxPassTokens, policy, full } = budget
+  movePlaces(device, budget)
   device.reserve(full.arena)
   return {
     runner: new PassRunner(device, { ...spec, policy }),

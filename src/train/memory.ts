@@ -12,13 +12,14 @@ export interface MemoryOptions {
   budget?: number | null
   /** bytes that a budget leaves for the process itself */
   overhead?: number
-  /** store tensors that lie in the host's memory */
-  onHost?: readonly string[]
+  /** where store tensors lie that need not lie on the device (Budget.places) */
+  places?: ReadonlyMap<string, 'host' | 'device'>
 }
 
 /** `plans`: of the largest pass, of evaluation, of the optimiser … */
 export function memoryOf(plans: readonly Plan[], options: MemoryOptions = {}): MemoryTable {
-  const { scope = '', doubleQuant = false, budget = null, overhead = 0, onHost = [] } = options
+  const { scope = '', doubleQuant = false, budget = null, overhead = 0, places } = options
+  const onHost = [...(places ?? [])].flatMap(([name, to]) => (to === 'host' ? [name] : []))
   const largest = plans.reduce((a, b) => (b.arena > a.arena ? b : a))
   const { lines, peak } = arenaLines(largest)
   const store = storeLines(plans, scope, doubleQuant, onHost)

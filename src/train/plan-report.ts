@@ -97,7 +97,7 @@ export function reportPlan(
       doubleQuant: o.useBnbNestedQuant,
       budget: memory?.bytes ?? null,
       overhead: overheadOf(device.describe(), model.vocab),
-      onHost: budget.onHost,
+      places: budget.places,
     }),
     seconds,
     tokensPerSecond: (rows * rowTokens) / seconds,

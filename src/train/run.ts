@@ -3,7 +3,7 @@
 import type { Example } from '../data/example.ts'
 import { Sampler } from '../data/sampler.ts'
 import { overheadOf } from '../devices/device.ts'
-import { type Budget, type MemoryLimit, planBudget, storeBytes } from '../engine/budget.ts'
+import { type Budget, type MemoryLimit, movePlaces, planBudget, storeBytes } from '../engine/budget.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { Optimizer } from '../engine/optimizer.ts'
 import { PassRunner } from '../engine/runner.ts'
@@ -95,7 +95,7 @@ export function prepareRun(request: RunRequest): Run {
     lean: { base: choice.loadIn4bit, optimizer: adamw.eightBit },
   })
   device.limits() // measured the first time on this machine, while the memory for that is free
-  for (const name of budget.onHost) device.moveToHost?.(name)
+  movePlaces(device, budget)
   device.reserve(budget.full.arena)
   const cut = {
     maxPassTokens: budget.maxPassTokens,
@@ -133,7 +133,7 @@ export function prepareRun(request: RunRequest): Run {
       doubleQuant: choice.doubleQuant,
       budget: request.memory?.bytes ?? null,
       overhead: overheadOf(device.describe(), model.opened.model.vocab),
-      onHost: budget.onHost,
+      places: budget.places,
     }),
     dispose() {
       runner.dispose()

@@ -197,10 +197,10 @@ export class CudaDevice implements Device {
     this.#hostBytes = bytes
   }
 
-  moveToHost(name: string): void {
+  move(name: string, to: 'host' | 'device'): void {
     this.#alive()
     this.#turns.whenFree(() => {
-      if (this.#store.has(name) && this.#store.moveToHost(name)) this.#places.generation++
+      if (this.#store.has(name) && this.#store.move(name, to)) this.#places.generation++
     })
   }
 

@@ -12,7 +12,14 @@ export interface Stored {
   bytes: number
   quant: CudaQuant | null
   /** everything to free with it */
-  pieces: { at: bigint; bytes: number; host?: boolean }[]
+  pieces: Piece[]
+}
+
+interface Piece {
+  at: bigint
+  bytes: number
+  /** it is pinned host memory */
+  host: boolean
 }
 
 export class CudaStore {
@@ -26,10 +33,10 @@ export class CudaStore {
   add(name: string, spec: StoreSpec): void {
     if (this.#entries.has(name)) throw new Error(`'${name}' is in the store already`)
     if ((spec.dtype === 'nf4') !== (spec.quant !== undefined)) throw new Error(`'${name}': nf4 and its quantisation state belong together`)
-    const pieces: Stored['pieces'] = []
+    const pieces: Piece[] = []
     const bytes = sizeOf(spec)
     try {
-      const at = this.#place(name, spec.source, bytes, pieces)
+      const at = this.#place(name, spec.source, bytes, pieces, spec.sparse)
       const quant = spec.quant ? this.#quant(name, spec.quant, spec.rows * spec.cols, pieces) : null
       this.#entries.set(name, { spec, at, bytes, quant, pieces })
     } catch (error) {
@@ -55,23 +62,28 @@ export class CudaStore {
     return () => this.#free(entry.pieces)
   }
 
-  #free(pieces: Stored['pieces']): void {
+  #free(pieces: Piece[]): void {
     for (const { at, host } of pieces) host ? this.#card.freeHost(at) : this.#card.free(at)
   }
 
-  /** Brings it to pinned host memory, where the card reads it too; false: it lies there. */
-  moveToHost(name: string): boolean {
+  /** Brings it to pinned host memory, where the card reads it too, or back; false: it lies there. */
+  move(name: string, to: 'host' | 'device'): boolean {
     const entry = this.get(name)
-    const { at, bytes, pieces, quant } = entry
+    const { bytes, pieces, quant } = entry
     if (quant) throw new Error(`'${name}' lies in pieces`)
-    if (pieces[0]!.host) return false
-    const to = this.#card.allocHost(bytes, `'${name}'`)
-    this.#card.driver.call('copy', to, at, bytes, this.#card.stream)
+    const [{ host = false }] = pieces as [Piece]
+    if (host === (to === 'host')) return false
+    const moved: Piece = { at: this.#alloc(name, bytes, !host), bytes, host: !host }
+    this.#card.driver.call('copy', moved.at, entry.at, bytes, this.#card.stream)
     this.#card.synchronize()
-    this.#card.free(at)
-    entry.at = to
-    entry.pieces = [{ at: to, bytes, host: true }]
+    this.#free(pieces)
+    entry.at = moved.at
+    entry.pieces = [moved]
     return true
+  }
+
+  #alloc(name: string, bytes: number, host: boolean): bigint {
+    return host ? this.#card.allocHost(bytes, `'${name}'`) : this.#card.alloc(bytes, `'${name}'`)
   }
 
   write(name: string, bytes: Uint8Array, byteOffset: number): void {
@@ -99,11 +111,11 @@ export class CudaStore {
     for (const name of [...this.#entries.keys()]) this.drop(name)()
   }
 
-  #place(name: string, source: StoreSource, bytes: number, pieces: Stored['pieces']): bigint {
+  #place(name: string, source: StoreSource, bytes: number, pieces: Piece[], host = false): bigint {
     if (source.kind === 'data' && source.bytes.length !== bytes)
       throw new Error(`'${name}': ${source.bytes.length} bytes given where ${bytes} belong`)
-    const at = this.#card.alloc(bytes, `'${name}'`)
-    pieces.push({ at, bytes })
+    const at = this.#alloc(name, bytes, host)
+    pieces.push({ at, bytes, host })
     if (source.kind === 'zero') this.#card.zero(at, bytes)
     else if (source.kind === 'data')
       this.#card.upload(at, bytes, (piece, from) => piece.set(source.bytes.subarray(from, from + piece.length)))
@@ -126,7 +138,7 @@ export class CudaStore {
     }
   }
 
-  #quant(name: string, q: QuantSpec, elements: number, pieces: Stored['pieces']): CudaQuant {
+  #quant(name: string, q: QuantSpec, elements: number, pieces: Piece[]): CudaQuant {
     const blocks = Math.ceil(elements / q.blocksize)
     const floats = (values: Float32Array) => {
       const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)

@@ -32,6 +32,18 @@ extern "C" __global__ void cast_pieces(const __grid_constant__ Pieces pieces) {
   }
 }
 
+// as many packed bytes as one load brings
+template <int bytes> struct Word;
+template <> struct Word<2> { using type = unsigned short; };
+template <> struct Word<4> { using type = unsigned; };
+
+// block of an element; a division of 64 bits would cost more than the element
+struct Blocks {
+  int size, shift;  // shift: of a size that is a power of two, else −1
+  __device__ explicit Blocks(int blocksize) : size(blocksize), shift(__popc(blocksize) == 1 ? __ffs(blocksize) - 1 : -1) {}
+  __device__ long long of(long long element) const { return shift >= 0 ? element >> shift : element / size; }
+};
+
 // absmax of a block in f32; nested: a product, then a separate sum, each rounded, as bitsandbytes has it (no fused multiply-add)
 struct Absmax {
   const float* plain;
@@ -39,37 +51,46 @@ struct Absmax {
   const float* code;
   const float* absmax;
   float offset;
-  int blocksize;
+  Blocks blocks;
   __device__ float of(long long block) const {
-    return plain ? plain[block] : __fadd_rn(__fmul_rn(code[codes[block]], absmax[block / blocksize]), offset);
+    return plain ? plain[block] : __fadd_rn(__fmul_rn(code[codes[block]], absmax[blocks.of(block)]), offset);
   }
 };
 
-// y = codebook[nibble] · absmax(block), rounded once; the even element is the high nibble. A thread makes 16 elements of one block.
+// y = codebook[nibble] · absmax(block), rounded once; the even element is the high nibble. A thread makes what 16 bytes of y hold at a time, so
+// that a warp writes without gaps, kTurns times; the codes of all turns are on their way before the first is used.
+constexpr int kTurns = 4;
 template <class T>
-__device__ void dequantise(long long n, const unsigned char* packed, T* y, const float* codebook, Absmax absmax, int blocksize) {
+__device__ void dequantise(long long n, const unsigned char* packed, T* y, const float* codebook, Absmax absmax, Blocks blocks) {
   __shared__ float values[16];
   if (threadIdx.x < 16) values[threadIdx.x] = codebook[threadIdx.x];
   __syncthreads();
-  long long first = (static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x) * 16;
-  if (first >= n) return;
-  float scale = absmax.of(first / blocksize);
-  if (first + 16 <= n) {
-    uint2 codes = *reinterpret_cast<const uint2*>(packed + first / 2);
-    constexpr int V = 16 / sizeof(T);
+  constexpr int V = 16 / sizeof(T);
+  using Codes = typename Word<V / 2>::type;
+  long long first = static_cast<long long>(blockIdx.x) * blockDim.x * V * kTurns + threadIdx.x * V, step = blockDim.x * V;
+  Codes codes[kTurns];
+  float scale[kTurns];
 #pragma unroll
-    for (int part = 0; part < 16 / V; part++) {
+  for (int turn = 0; turn < kTurns; turn++) {
+    long long e = first + turn * step;
+    if (e + V <= n) {
+      codes[turn] = *reinterpret_cast<const Codes*>(packed + e / 2);
+      scale[turn] = absmax.of(blocks.of(e));
+    }
+  }
+#pragma unroll
+  for (int turn = 0; turn < kTurns; turn++) {
+    long long e = first + turn * step;
+    if (e + V <= n) {
       float x[V];
 #pragma unroll
-      for (int i = 0; i < V; i++) {
-        int e = part * V + i;
-        unsigned word = e < 8 ? codes.x : codes.y;
-        x[i] = __fmul_rn(values[(word >> ((e % 8) / 2 * 8 + (e % 2 ? 0 : 4))) & 15], scale);
+      for (int i = 0; i < V; i++) x[i] = __fmul_rn(values[(codes[turn] >> (i / 2 * 8 + (i % 2 ? 0 : 4))) & 15], scale[turn]);
+      store<T, V>(y + e, x);
+    } else {
+      for (long long i = e; i < n && i < e + V; i++) {
+        y[i] = fromFloat<T>(__fmul_rn(values[(packed[i / 2] >> (i % 2 ? 0 : 4)) & 15], absmax.of(blocks.of(i))));
       }
-      store<T, V>(y + first + part * V, x);
     }
-  } else {
-    for (long long e = first; e < n; e++) y[e] = fromFloat<T>(__fmul_rn(values[(packed[e / 2] >> (e % 2 ? 0 : 4)) & 15], scale));
   }
 }
 
@@ -77,7 +98,7 @@ __device__ void dequantise(long long n, const unsigned char* packed, T* y, const
   extern "C" __global__ void dequantise_nf4_##suffix(unsigned rows, unsigned cols, const unsigned char* packed, T* y, const float* codebook, \
                                                      const float* absmax, const unsigned char* absmax8, const float* code2,          \
                                                      const float* absmax2, float offset, int blocksize, int blocksize2) {            \
-    Absmax scales{absmax, absmax8, code2, absmax2, offset, blocksize2};                                                              \
-    dequantise<T>(static_cast<long long>(rows) * cols, packed, y, codebook, scales, blocksize);                                      \
+    Absmax scales{absmax, absmax8, code2, absmax2, offset, Blocks(blocksize2)};                                                      \
+    dequantise<T>(static_cast<long long>(rows) * cols, packed, y, codebook, scales, Blocks(blocksize));                              \
   }
 FOR_TYPES(KERNEL)

@@ -25,11 +25,15 @@ export function castInto(step: CudaStep, x: CudaTensor, y: CudaTensor): KernelLa
   return kernel(from, `cast_${x.dtype}_${y.dtype}`, grid, 256, [x.cols, x.at, x.stride, y.at, y.stride])
 }
 
+/** kTurns in cuda.cu */
+const TURNS = 4
+
 function dequantiseInto(step: CudaStep, x: CudaTensor, y: CudaTensor): KernelLaunch {
   const q = x.quant
-  if (!q || x.stride !== x.cols || y.stride !== y.cols || q.blocksize % 16 !== 0) throw unsupported(step, x, y)
+  if (!q || x.stride !== x.cols || y.stride !== y.cols || q.blocksize % 8 !== 0) throw unsupported(step, x, y)
   if (y.dtype !== 'f32' && y.dtype !== 'bf16') throw unsupported(step, x, y)
-  const grid = [ceilDiv(x.rows * x.cols, 16 * 256)]
+  const atOnce = 16 / bytesOf(y.dtype)
+  const grid = [ceilDiv(x.rows * x.cols, TURNS * atOnce * 256)]
   const state = [q.codebook, q.absmax, q.absmax8, q.code2, q.absmax2, f32(q.offset), q.blocksize, q.blocksize2]
   return kernel(from, `dequantise_nf4_${y.dtype}`, grid, 256, [x.rows, x.cols, x.at, y.at, ...state])
 }
