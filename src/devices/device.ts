@@ -45,6 +45,8 @@ export interface Reach {
   copy: number
   /** seconds that a step takes, however small */
   launch: number
+  /** seconds that one over pairs takes beside what its FLOPs do: rows of the last blocks leave most of the device idle */
+  pairsLaunch?: number
 }
 
 export interface DeviceDescription {

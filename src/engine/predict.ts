@@ -35,7 +35,8 @@ export function predictSeconds(plan: Plan, work: Work, { limits, reach }: Rates)
     const rate = operand(plan, step) === 'bf16' ? limits.bf16 : limits.f32
     const share = step.pairFlops ? reach.pairs : reach.compute
     const copy = limits.copy * reach.copy
-    const least = Math.max(reach.launch, flopsOf(step, work) / (rate * share), step.bytes / copy)
+    const computed = flopsOf(step, work) / (rate * share) + (step.pairFlops ? (reach.pairsLaunch ?? 0) : 0)
+    const least = Math.max(reach.launch, computed, step.bytes / copy)
     // what is made in scratch (a dequantised weight) is written there before the step can begin
     own.set(segment, (own.get(segment) ?? 0) + times * (least + (step.scratch?.bytes ?? 0) / copy))
   })

@@ -37,7 +37,7 @@ const LOOK_MS = 1
 /** a pass of so many tokens fills the card */
 const PASS_TOKENS = 16384
 /** as bench:cuda saw it on an H100: by op, milliseconds beside what FLOPs and bytes take at the limits (bench/results/cuda-h100.jsonl) */
-const REACH = { compute: 0.83, pairs: 0.42, copy: 0.9, launch: 5e-6 }
+const REACH = { compute: 0.83, pairs: 0.54, pairsLaunch: 80e-6, copy: 0.9, launch: 5e-6 }
 /** the driver's context, modules, cuBLASLt's kernels and workspace */
 const OVERHEAD = 650e6
 /** of the host's free memory, what may be pinned: others use the machine too */
