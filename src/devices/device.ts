@@ -153,6 +153,8 @@ export interface Device {
   /** Makes the one arena at least this large, at once or before the next run; what lies in it is lost. Loading a larger plan grows it, too. */
   reserve(bytes: number): void
   load(plan: Plan, options?: { profile?: boolean }): LoadedPlan
+  /** Does ahead what the first run of a loaded plan would spend time on, beside whatever runs now; where nothing can be done, nothing. */
+  prepare?(plan: LoadedPlan): Promise<void>
   /**
    * The device to itself: nothing else runs until `work` is done. Calls queue; `signal` ends the wait with its reason. Rejects with
    * DEVICE_DISPOSED where the device is disposed of meanwhile. Not to be called from within a turn, which would wait for itself.

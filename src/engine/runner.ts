@@ -56,6 +56,13 @@ export class PassRunner {
     return loaded
   }
 
+  /** Makes the plans of passes to come, while the device computes. */
+  async prepareAhead(passes: readonly Pass[]): Promise<void> {
+    for (const tokens of new Set(passes.map((pass) => pass.tokens))) {
+      if (!this.#plans.has(tokens)) await this.#device.prepare?.(this.plan(tokens))
+    }
+  }
+
   get plans(): readonly LoadedPlan[] {
     return [...this.#plans.values()]
   }

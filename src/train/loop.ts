@@ -8,7 +8,7 @@ import { collectGarbage } from '../engine/heap.ts'
 import { option, SaqrError, say } from '../error.ts'
 import { type EndEvent, type EvalEvent, type LogEvent, logEntry, type ProgressEvent, type SaveEvent } from '../track/events.ts'
 import { checkpointsOf, type Resumed, type RunFacts, removeOldCheckpoints, saveCheckpoint } from './checkpoint.ts'
-import { stepData } from './data.ts'
+import { type StepData, stepData } from './data.ts'
 import { evaluate } from './evaluate.ts'
 import { nameOf } from './identity.ts'
 import { addMeans, meanOf, noMeans } from './objectives/objective.ts'
@@ -90,6 +90,8 @@ export async function* trainLoop(
     return withLast(failure, newest)
   }
 
+  /** data of the step to come */
+  let next: Promise<StepData> | null = null
   let finished = false
   let onLeaving: SaveEvent | null = null
   try {
@@ -117,8 +119,10 @@ export async function* trainLoop(
         continue
       }
       if (p.step >= steps) break
-      const data = stepData(run.objective, run.examples, sampler, p.step, run.cut)
-      const result = await optimizerStep(run, data, p.step, signal)
+      const data = (await next) ?? dataOf(run, p.step)
+      const doing = optimizerStep(run, data, p.step, signal)
+      next = p.step + 1 < steps ? ahead(run, p.step + 1) : null
+      const result = await doing
       p.facts.lastStep = { gradNorm: result.gradNorm, learningRate: schedule.rate(p.step) }
       p.step++
       p.numTokens += data.rowTokens
@@ -141,6 +145,21 @@ export async function* trainLoop(
 
   if (onLeaving) yield onLeaving
   yield end(run, p, started, finished, finished ? null : (newest?.path ?? null))
+}
+
+const dataOf = ({ objective, examples, sampler, cut }: Run, step: number) => stepData(objective, examples, sampler, step, cut)
+
+/** Rows of a step laid out, and plans of new sizes made, while the device computes the step before it: after what that queues at once. */
+function ahead(run: Run, step: number): Promise<StepData> {
+  const made = (async () => {
+    await new Promise((resolve) => setImmediate(resolve))
+    const data = dataOf(run, step)
+    await run.runner.prepareAhead(data.passes)
+    return data
+  })()
+  // whoever comes to the step is told; where nobody does, nobody asks
+  made.catch(() => {})
+  return made
 }
 
 function ofDevice(error: unknown): error is SaqrError {

@@ -8,6 +8,8 @@ const ATTRIBUTE = { multiprocessors: 16, major: 75, minor: 76 }
 const NON_BLOCKING = 1
 const PORTABLE = 1
 const MAPPED = 2
+/** CU_STREAM_CAPTURE_MODE_RELAXED: libraries may still load their kernels while a segment is captured */
+const RELAXED = 2
 /** what the kernels are written for */
 const OLDEST = 75
 /** pieces in which large data crosses to the card */
@@ -32,11 +34,13 @@ export class Card {
   readonly driverVersion: number
   /** bytes of memory it has */
   readonly capacity: number
-  readonly stream: bigint
+  /** what is enqueued goes here */
+  stream: bigint
   /** for copies to the host's memory and back that run beside the kernels */
   readonly copies: bigint
   readonly #device: number
   readonly #context: bigint
+  #capturing: bigint | undefined
   #staging: Pinned | undefined
   /** bytes of each allocation, by address */
   readonly #held = new Map<bigint, number>()
@@ -147,6 +151,30 @@ export class Card {
     this.driver.release('hostFree', memory.address)
   }
 
+  /** What `work` enqueues is captured as a graph, on a stream of its own: what runs on the card's goes on. */
+  capture(work: () => void): bigint {
+    const { driver, stream } = this
+    this.stream = this.#capturing ??= driver.result('streamCreate', NON_BLOCKING)
+    const graph = new BigUint64Array(1)
+    try {
+      driver.call('captureBegin', this.stream, RELAXED)
+      try {
+        work()
+      } catch (error) {
+        driver.raw.captureEnd(this.stream, graph)
+        throw error
+      }
+      driver.call('captureEnd', this.stream, graph)
+    } finally {
+      this.stream = stream
+    }
+    try {
+      return driver.result('graphInstantiate', graph[0]!, 0)
+    } finally {
+      driver.call('graphDestroy', graph[0]!)
+    }
+  }
+
   synchronize(): void {
     this.driver.call('streamSynchronize', this.stream)
   }
@@ -186,6 +214,7 @@ export class Card {
 
   dispose(): void {
     if (this.#staging) this.unpin(this.#staging)
+    if (this.#capturing) this.driver.raw.streamDestroy(this.#capturing)
     this.driver.raw.streamDestroy(this.copies)
     this.driver.raw.streamDestroy(this.stream)
     this.driver.raw.contextRelease(this.#device)

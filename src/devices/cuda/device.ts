@@ -224,6 +224,14 @@ export class CudaDevice implements Device {
     return loaded
   }
 
+  async prepare(loaded: LoadedPlan): Promise<void> {
+    const plan = loaded as CudaPlan
+    await this.#kernels.ready(plan.sources)
+    const { arena, host } = plan.plan
+    // one that grows the arena has no addresses yet
+    if (!this.#disposed && this.#plans.has(plan) && arena <= this.#arenaBytes && host <= this.#hostBytes) plan.captureAll()
+  }
+
   async turn<T>(work: (turn: Turn) => Promise<T>, signal?: AbortSignal): Promise<T> {
     this.#alive()
     return this.#turns.take(() => {

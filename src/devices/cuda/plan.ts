@@ -12,8 +12,6 @@ import { Copies } from './copies.ts'
 import type { Launcher } from './launcher.ts'
 import type { CudaStore } from './store.ts'
 
-/** CU_STREAM_CAPTURE_MODE_RELAXED: libraries may still load their kernels while a segment is captured */
-const RELAXED = 2
 /** CU_EVENT_RECORD_EXTERNAL: a node of the graph, recorded at every replay */
 const EXTERNAL = 1
 
@@ -174,32 +172,35 @@ export class CudaPlan implements LoadedPlan {
     }
   }
 
+  /** Captures its segments on the addresses of now, so that none has a first run step by step. */
+  captureAll(): void {
+    for (const segment of this.plan.segments) {
+      if (segment.from === segment.to) continue
+      this.#launchesOf(segment.from)
+      if (!this.#graphs.has(segment.name)) this.#graphs.set(segment.name, this.#capture(segment))
+    }
+  }
+
   #capture({ from, to }: Segment): bigint {
-    const { driver, stream } = this.#card
-    const copies = new Copies(this.#card)
-    driver.call('captureBegin', stream, RELAXED)
+    const card = this.#card
+    const copies = new Copies(card)
+    const clock = (i: number) => {
+      if (this.seconds) card.driver.call('eventRecord', this.#events[i]!, card.stream, EXTERNAL)
+    }
     try {
-      for (let i = from; i < to; i++) {
-        if (this.seconds) driver.call('eventRecord', this.#events[i]!, stream, EXTERNAL)
-        copies.waitFor(i)
-        const { until } = this.plan.steps[i]!
-        if (until === null) this.#enqueue(i)
-        else copies.begin(until, (copyStream) => this.#enqueue(i, copyStream))
-      }
-      copies.waitFor(to)
-      if (this.seconds) driver.call('eventRecord', this.#events[to]!, stream, EXTERNAL)
-    } catch (error) {
-      driver.raw.captureEnd(stream, new BigUint64Array(1))
-      throw error
+      return card.capture(() => {
+        for (let i = from; i < to; i++) {
+          clock(i)
+          copies.waitFor(i)
+          const { until } = this.plan.steps[i]!
+          if (until === null) this.#enqueue(i)
+          else copies.begin(until, (stream) => this.#enqueue(i, stream))
+        }
+        copies.waitFor(to)
+        clock(to)
+      })
     } finally {
       copies.dispose()
-    }
-    const graph = new BigUint64Array(1)
-    driver.call('captureEnd', stream, graph)
-    try {
-      return driver.result('graphInstantiate', graph[0]!, 0)
-    } finally {
-      driver.call('graphDestroy', graph[0]!)
     }
   }
 
