@@ -150,8 +150,8 @@ export interface Device {
   readStore(name: string, byteOffset?: number, bytes?: number): Uint8Array
   /** Moves a store tensor between its memory and the host's, where kernels read it too, slowly. Only where there is `hostMemory`. */
   move?(name: string, to: 'host' | 'device'): void
-  /** Makes the one arena at least this large, at once or before the next run; what lies in it is lost. Loading a larger plan grows it, too. */
-  reserve(bytes: number): void
+  /** Makes the one arena, and the host memory that plans offload to, at least this large, at once or before the next run; what lies there is lost. Loading a larger plan grows it, too. */
+  reserve(arena: number, host?: number): void
   load(plan: Plan, options?: { profile?: boolean }): LoadedPlan
   /** Does ahead what the first run of a loaded plan would spend time on, beside whatever runs now; where nothing can be done, nothing. */
   prepare?(plan: LoadedPlan): Promise<void>

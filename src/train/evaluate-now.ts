@@ -89,7 +89,7 @@ function prepareEvaluation(
   })
   const { maxPassTokens, policy, full } = budget
   movePlaces(device, budget)
-  device.reserve(full.arena)
+  device.reserve(full.arena, full.host)
   return {
     runner: new PassRunner(device, { ...spec, policy }),
     evalCut: {

@@ -96,7 +96,7 @@ export function prepareRun(request: RunRequest): Run {
   })
   device.limits() // measured the first time on this machine, while the memory for that is free
   movePlaces(device, budget)
-  device.reserve(budget.full.arena)
+  device.reserve(budget.full.arena, budget.full.host)
   const cut = {
     maxPassTokens: budget.maxPassTokens,
     prefixSharing: o.prefixSharing && model.adapter.random === null,

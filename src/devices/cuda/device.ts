@@ -147,13 +147,14 @@ export class CudaDevice implements Device {
     return this.#store.read(name, byteOffset, bytes)
   }
 
-  reserve(bytes: number): void {
+  reserve(arena: number, host = 0): void {
     this.#alive()
-    this.#want(bytes)
+    this.#want(arena, host)
   }
 
-  #want(arena: number): void {
+  #want(arena: number, host: number): void {
     this.#wanted = Math.max(this.#wanted, arena)
+    this.#hostWanted = Math.max(this.#hostWanted, host)
     if (this.#turns.free) this.#grow()
   }
 
@@ -211,8 +212,7 @@ export class CudaDevice implements Device {
       this.#turns.whenFree(free)
     })
     try {
-      this.#hostWanted = Math.max(this.#hostWanted, plan.host)
-      this.#want(plan.arena)
+      this.#want(plan.arena, plan.host)
     } catch (error) {
       loaded.dispose()
       throw error
