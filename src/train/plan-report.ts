@@ -98,6 +98,7 @@ export function reportPlan(
       budget: memory?.bytes ?? null,
       overhead: overheadOf(device.describe(), model.vocab),
       places: budget.places,
+      dense: budget.dense,
     }),
     seconds,
     tokensPerSecond: (rows * rowTokens) / seconds,

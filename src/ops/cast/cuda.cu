@@ -58,33 +58,42 @@ struct Absmax {
 };
 
 // y = codebook[nibble] · absmax(block), rounded once; the even element is the high nibble. A thread makes what 16 bytes of y hold at a time, so
-// that a warp writes without gaps, kTurns times; the codes of all turns are on their way before the first is used.
+// that a warp writes without gaps, kTurns times. A scale costs more than an element: where blocks are whole shares of what a warp makes in a
+// turn, lanes work out one block's each and hand it to the others.
 constexpr int kTurns = 4;
 template <class T>
 __device__ void dequantise(long long n, const unsigned char* packed, T* y, const float* codebook, Absmax absmax, Blocks blocks) {
   __shared__ float values[16];
   if (threadIdx.x < 16) values[threadIdx.x] = codebook[threadIdx.x];
   __syncthreads();
-  constexpr int V = 16 / sizeof(T);
+  constexpr int V = 16 / sizeof(T), kWarp = 32 * V;  // elements of a warp's turn
   using Codes = typename Word<V / 2>::type;
-  long long first = static_cast<long long>(blockIdx.x) * blockDim.x * V * kTurns + threadIdx.x * V, step = blockDim.x * V;
+  int lane = threadIdx.x & 31;
+  long long warp = static_cast<long long>(blockIdx.x) * (blockDim.x / 32) + threadIdx.x / 32;
+  long long start = warp * kWarp * kTurns, first = start + lane * V;
+  // blocks of a turn: 1 to 8, so that those of all turns have a lane each
+  bool shared = blocks.shift >= 0 && kWarp % blocks.size == 0 && kWarp / blocks.size * kTurns <= 32;
+  int inTurn = shared ? kWarp / blocks.size : 1;
+  float own = 0;
+  if (shared && lane < inTurn * kTurns) {
+    long long e = start + static_cast<long long>(lane) * blocks.size;
+    if (e < n) own = absmax.of(e >> blocks.shift);
+  }
   Codes codes[kTurns];
-  float scale[kTurns];
 #pragma unroll
   for (int turn = 0; turn < kTurns; turn++) {
-    long long e = first + turn * step;
-    if (e + V <= n) {
-      codes[turn] = *reinterpret_cast<const Codes*>(packed + e / 2);
-      scale[turn] = absmax.of(blocks.of(e));
-    }
+    long long e = first + turn * kWarp;
+    codes[turn] = e + V <= n ? *reinterpret_cast<const Codes*>(packed + e / 2) : Codes{0};
   }
 #pragma unroll
   for (int turn = 0; turn < kTurns; turn++) {
-    long long e = first + turn * step;
+    long long e = first + turn * kWarp;
+    float scale = __shfl_sync(~0u, own, shared ? turn * inTurn + ((lane * V) >> blocks.shift) : 0);
     if (e + V <= n) {
+      if (!shared) scale = absmax.of(blocks.of(e));
       float x[V];
 #pragma unroll
-      for (int i = 0; i < V; i++) x[i] = __fmul_rn(values[(codes[turn] >> (i / 2 * 8 + (i % 2 ? 0 : 4))) & 15], scale[turn]);
+      for (int i = 0; i < V; i++) x[i] = __fmul_rn(values[(codes[turn] >> (i / 2 * 8 + (i % 2 ? 0 : 4))) & 15], scale);
       store<T, V>(y + e, x);
     } else {
       for (long long i = e; i < n && i < e + V; i++) {
