@@ -23,6 +23,8 @@ export interface Model {
   readonly composite?: Composite
   /** the linear that holds what others have one of this name for: q_proj -> qkv_proj */
   readonly within?: Readonly<Record<string, string>>
+  /** how files hold a tensor that isn't there by this name: lists of tensors which, one below the other, are it */
+  pieces?(name: string): readonly (readonly string[])[]
   /** the hidden state the head reads (T, C) */
   forward(t: Trace): Tensor
   /** logits (n, V) of rows of the hidden state (n, C) */
