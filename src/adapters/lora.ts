@@ -7,9 +7,10 @@ import { SaqrError } from '../error.ts'
 import type { AdapterConfig } from '../formats/peft/config.ts'
 import { pythonRegex } from '../formats/peft/python-regex.ts'
 import { loraScale, rankOf } from '../formats/peft/scale.ts'
-import type { EmbeddingShape, LinearShape } from '../models/trace.ts'
+import type { EmbeddingShape, ExpertsShape, LinearShape } from '../models/trace.ts'
 import { dropout } from '../ops/dropout/op.ts'
 import { embed } from '../ops/embed/op.ts'
+import { groupedProduct } from '../ops/grouped-product/op.ts'
 import { type Part, product } from '../ops/product/op.ts'
 import type { Tensor } from '../ops/tensor.ts'
 import type { Adapter, AdapterBuilder, BaseTensor, Role } from './adapter.ts'
@@ -124,6 +125,15 @@ export class Lora implements Adapter {
     return product(b, list, { bias }, path)
   }
 
+  router(b: AdapterBuilder, path: string, x: Tensor, experts: number): Tensor {
+    return product(b, [{ x, w: this.tensor(b, `${path}.weight`, experts, x.cols, 'linear') }], {}, path)
+  }
+
+  experts(b: AdapterBuilder, name: string, x: Tensor, offsets: Tensor, shape: ExpertsShape): Tensor {
+    const saved = this.isSaved(name.replace(/\.[^.]+$/, ''))
+    return groupedProduct(b, offsets, [{ x, w: saved ? wholeExperts(b, name, shape) : this.base.expertsWeight(b, name, shape) }], {}, name)
+  }
+
   embed(b: AdapterBuilder, path: string, ids: Tensor, shape: EmbeddingShape): Tensor {
     const options = { dtype: b.activation, padding: shape.padding }
     if (!this.isTarget(path, 'embedding')) {
@@ -158,4 +168,10 @@ export class Lora implements Adapter {
     const r = embeddingA.length / rows
     return addLowRank(base.values(), transpose(embeddingA, r, rows), transpose(embeddingB, cols, r), scale, cols)
   }
+}
+
+/** all of them trained, from the checkpoint's */
+function wholeExperts(b: AdapterBuilder, name: string, { experts, in: cols, out }: ExpertsShape): Tensor {
+  const init = { kind: 'checkpoint', name } as const
+  return b.parameter({ name, rows: experts * out, cols, shape: [experts, out, cols], role: 'linear', init })
 }

@@ -35,8 +35,8 @@ export class Trainables {
     return [...this.layout.entries.keys()]
   }
 
-  /** rows × cols of a trained tensor */
-  shape(name: string): { rows: number; cols: number } {
+  /** rows × cols of a trained tensor, and the shape its file gives it where that is another */
+  shape(name: string): { rows: number; cols: number; shape?: readonly number[] } {
     return this.#entry(name).spec
   }
 

@@ -14,6 +14,7 @@ import { openConfig } from '../models/registry.ts'
 import type { MemoryTable } from '../track/events.ts'
 import { memoryOf } from './memory.ts'
 import type { Objective } from './objectives/objective.ts'
+import { coefficientOf, wholeBatches } from './objectives/term.ts'
 import { adapterConfig } from './options/adapter.ts'
 import { FROZEN_4BIT, is8bit, memoryLimit, precisionIn } from './options/rules.ts'
 import type { SftOptions } from './options/sft.ts'
@@ -65,11 +66,13 @@ export function reportPlan(
   const rows = o.perDeviceTrainBatchSize * o.gradientAccumulationSteps
   const rowTokens = Math.min(o.maxLength ?? model.maxPositions, model.maxPositions)
   const memory = memoryLimit(o.memory)
+  const term = coefficientOf(model, o)
+  const whole = wholeBatches(term, o.gradientAccumulationSteps)
   const budget = planBudget(device, {
-    spec: { model, adapter, activation, layout, score, gradients: true },
+    spec: { model, adapter, activation, layout, score, term: { batches: whole ?? 1, trained: term !== 0 }, gradients: true },
     memory: memory ?? { bytes: Number.POSITIVE_INFINITY, unit: 'MiB' },
     store: storeBytes(recorder, layout, adamw, o.useBnbNestedQuant),
-    longest: rowTokens,
+    longest: whole ? o.perDeviceTrainBatchSize * rowTokens : rowTokens,
     stepTokens: rows * rowTokens,
     maxPassTokens: o.maxPassTokens,
     lean: { base: o.loadIn4bit, optimizer: adamw.eightBit },

@@ -6,6 +6,7 @@ import { visiblePairs } from '../engine/runner.ts'
 import { SaqrError, say } from '../error.ts'
 import type { StepData } from './data.ts'
 import { addScores, type ByMetric, noSums } from './objectives/objective.ts'
+import { termScale } from './objectives/term.ts'
 import type { Run } from './run.ts'
 
 export interface StepResult {
@@ -41,8 +42,8 @@ async function during<T>(step: number, work: Promise<T>): Promise<T> {
   }
 }
 
-function inputsOf({ options: o }: Run, { normaliser }: StepData, step: number) {
-  return { seed: o.seed, step, lossScale: 1 / normaliser }
+function inputsOf({ options: o, term }: Run, { normaliser, batchTargets }: StepData, step: number) {
+  return { seed: o.seed, step, lossScale: 1 / normaliser, termScale: termScale(term, batchTargets.length) }
 }
 
 /** of the tokens computed and the positions with a target: padding and the rest of the last head chunk don't count */
