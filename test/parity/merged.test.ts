@@ -46,6 +46,8 @@ it.each([
   'gemma3-whole-untied',
   'qwen2',
   'phi3-longrope',
+  'mixtral-window-odd',
+  'qwen3-moe-some-dense',
   'lora-rslora',
   'lora-bias-all',
   'lora-head-embed',

@@ -46,7 +46,7 @@ export async function trainCase(folder: string, outputDir: string, device: Devic
 /** f32 rounding carried through thirty steps */
 const CURVE = 1e-4
 
-const RATES = ['entropy', 'mean_token_accuracy']
+const RATES = ['entropy', 'mean_token_accuracy', 'aux_loss']
 const KEYS = [
   'loss',
   'grad_norm',
@@ -77,11 +77,13 @@ export function offOf(folder: string, { initial, final, kind, history }: Trained
       found.push({ what: `${key} of step ${entry.step}`, off, allowed: CURVE * Math.max(1, Math.abs(entry[key])) })
     }
   }
-  const { composite } = openConfig(json(join(folder, 'model', 'config.json')))
+  const { composite, pieces } = openConfig(json(join(folder, 'model', 'config.json')))
   const stored = readTensors(join(folder, 'final', kind === 'lora' ? 'adapter_model.safetensors' : 'model.safetensors'))
   const expected = new Map([...stored].map(([name, values]) => [kind === 'full' && composite ? composite.renamed(name) : name, values]))
+  /** what the file keeps in pieces */
+  const joined = (key: string) => pieces?.(key).flatMap((names) => names.flatMap((name) => [...(expected.get(name) ?? [])]))
   for (const [key, values] of final) {
-    const reference = expected.get(kind === 'lora' ? `base_model.model.${key}` : key)!
+    const reference = expected.get(kind === 'lora' ? `base_model.model.${key}` : key) ?? joined(key)!
     let off = 0
     let change = 0
     values.forEach((x, i) => {
