@@ -27,6 +27,8 @@ export interface ParameterSpec {
   init: ParameterInit
   /** in that file, where it isn't rows × cols */
   shape?: readonly number[]
+  /** there (rows / experts, cols · experts), the expert running fastest: `expert-layout.ts` */
+  experts?: number
   /** tensors of the same lane lie behind one another, in the order they are asked for: what reads one x may then be read as one */
   lane?: string
 }

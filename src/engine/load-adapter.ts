@@ -1,5 +1,6 @@
 /** A PEFT adapter folder over an open base: the same tensors, to generate with or to train on. */
 import { SaqrError } from '../error.ts'
+import { matrixShape } from '../formats/dense.ts'
 import { asF32 } from '../formats/numbers.ts'
 import { type Adapter, readAdapter } from '../formats/peft/read.ts'
 import type { CheckpointTensor } from '../formats/tensor.ts'
@@ -42,12 +43,12 @@ function fill(model: LanguageModel, adapter: Adapter, folder: string): void {
   const given = tensorsOf(adapter)
   const used = new Set<string>()
   for (const name of trainables.names) {
-    const key = name.replace('.base_layer.', '.')
+    const key = /\.base_layer\.lora_/.test(name) ? name : name.replace('.base_layer.', '.')
     const t = given.get(key)
-    const { rows, cols } = trainables.shape(name)
+    const { rows, cols } = matrixShape(trainables.fileShape(name))
     if (!t) throw bad(folder, `has no ${name}, which its adapter_config.json calls for on this base`)
     if (t.rows !== rows || t.cols !== cols) throw misfit(model, folder, name, t, `${rows} × ${cols}`)
-    trainables.set(name, asF32(t.load('f32')))
+    trainables.setFromFile(name, asF32(t.load('f32')))
     used.add(key)
   }
   for (const [copy, name] of model.adapter.copies ?? []) {

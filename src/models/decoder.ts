@@ -36,12 +36,14 @@ export interface DecoderParts {
   pieces?: Model['pieces']
   /** see `Model` */
   term?: Model['term']
+  /** see `Model` */
+  experts?: Model['experts']
   /** what is made of what the blocks kept (`Trace.keep`) */
   after?: (t: Trace) => void
 }
 
 export function decoder(c: Config, parts: DecoderParts): Model {
-  const { block, norm: last, embedded, capped, tied = false, inside, within, longBeyond, pieces, term, after } = parts
+  const { block, norm: last, embedded, capped, tied = false, inside, within, longBeyond, pieces, term, after, experts } = parts
   const { linears = [...ATTENTION_LINEARS, ...MLP_LINEARS] } = parts
   c.only('attention_dropout', 0)
   const channels = c.count('hidden_size')
@@ -63,6 +65,7 @@ export function decoder(c: Config, parts: DecoderParts): Model {
     ...(longBeyond === undefined ? {} : { longBeyond }),
     ...(pieces ? { pieces } : {}),
     ...(term ? { term } : {}),
+    ...(experts ? { experts } : {}),
     forward(t) {
       const x = t.embed(`${path}.embed_tokens`, { vocab, channels, padding })
       const h = t.blocks(`${path}.layers`, layers, embedded ? embedded(t, x) : x, block)

@@ -11,6 +11,7 @@ import { weigh } from '../ops/weigh/op.ts'
 import type { Config } from './config.ts'
 import type { DecoderParts } from './decoder.ts'
 import type { Gate } from './mlp.ts'
+import { ATTENTION_LINEARS } from './self-attention.ts'
 import type { Trace } from './trace.ts'
 
 export interface Experts {
@@ -67,6 +68,17 @@ export interface ExpertNames {
   gate: string
   up: string
   down: string
+}
+
+/** the linears of a block whose MLP is of experts, and what PEFT makes of their names */
+export function expertTargets({ gate, up, down }: ExpertNames): Required<Pick<DecoderParts, 'linears' | 'experts'>> {
+  return {
+    linears: [...ATTENTION_LINEARS, gate, up, down],
+    experts: {
+      parameters: { gate: 'gate.weight', [gate]: 'gate_up_proj', [up]: 'gate_up_proj', [down]: 'down_proj' },
+      fused: { gate_up_proj: [gate, up] },
+    },
+  }
 }
 
 /** the tensors of each expert, in the order in which they lie in the fused one; `block`: what stands in those files for `mlp` */

@@ -2,12 +2,14 @@
 import { swiglu } from '../ops/swiglu/op.ts'
 import { Config } from './config.ts'
 import { decoder, preNorm } from './decoder.ts'
-import { balance, expertPieces, readRouting, sparseMlp } from './experts.ts'
+import { balance, expertPieces, expertTargets, readRouting, sparseMlp } from './experts.ts'
 import type { Family } from './family.ts'
 import { readNorm } from './norm.ts'
 import { readRope } from './rope.ts'
-import { ATTENTION_LINEARS, readHeads, selfAttention } from './self-attention.ts'
+import { readHeads, selfAttention } from './self-attention.ts'
 import { windowOf } from './windows.ts'
+
+const NAMES = { gate: 'w1', up: 'w3', down: 'w2' }
 
 export const mixtral: Family = {
   modelType: 'mixtral',
@@ -34,11 +36,11 @@ export const mixtral: Family = {
       routing: { k, renormalise: true },
       rounded: false,
     })
-    const pieces = expertPieces(experts, { gate: 'w1', up: 'w3', down: 'w2' }, 'block_sparse_moe')
+    const pieces = expertPieces(experts, NAMES, 'block_sparse_moe')
     return decoder(c, {
       ...balance(c, k),
       norm,
-      linears: ATTENTION_LINEARS,
+      ...expertTargets(NAMES),
       block: preNorm({ norm, mlp, attention: (t, x) => selfAttention(t, x, heads, options) }),
       pieces: (name) => (name.endsWith('.mlp.gate.weight') ? [[name.replace('.mlp.', '.block_sparse_moe.')]] : pieces(name)),
     })

@@ -2,13 +2,15 @@
 import { swiglu } from '../ops/swiglu/op.ts'
 import { Config } from './config.ts'
 import { decoder, preNorm } from './decoder.ts'
-import { balance, expertPieces, readRouting, sparseMlp } from './experts.ts'
+import { balance, expertPieces, expertTargets, readRouting, sparseMlp } from './experts.ts'
 import type { Family } from './family.ts'
 import { gatedMlp } from './mlp.ts'
 import { readNorm } from './norm.ts'
 import { readRope } from './rope.ts'
-import { ATTENTION_LINEARS, readHeads, selfAttention } from './self-attention.ts'
+import { readHeads, selfAttention } from './self-attention.ts'
 import { optionalWindow } from './windows.ts'
+
+const NAMES = { gate: 'gate_proj', up: 'up_proj', down: 'down_proj' }
 
 export const qwen3Moe: Family = {
   modelType: 'qwen3_moe',
@@ -41,14 +43,14 @@ export const qwen3Moe: Family = {
     return decoder(c, {
       ...balance(c, k),
       norm,
-      linears: ATTENTION_LINEARS,
+      ...expertTargets(NAMES),
       block: (t, x, layer) =>
         preNorm({
           norm,
           mlp: isSparse(layer) ? sparse : dense,
           attention: (t, x) => selfAttention(t, x, heads, attention),
         })(t, x, layer),
-      pieces: expertPieces(experts, { gate: 'gate_proj', up: 'up_proj', down: 'down_proj' }),
+      pieces: expertPieces(experts, NAMES),
     })
   },
 }

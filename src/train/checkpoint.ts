@@ -222,7 +222,8 @@ export function restore(path: string, model: LanguageModel, optimizer: Optimizer
     const saved = values.get((masters ? MASTER : PEFT_PREFIX) + name)
     if (!saved)
       throw new SaqrError('TRAIN_CHECKPOINT', `${path} lacks ${name}: it is of another adapter. Resume with the options it was made with.`)
-    trainables.restore(name, saved)
+    if (masters) trainables.restore(name, saved)
+    else trainables.restoreFromFile(name, saved)
   }
 }
 

@@ -2,6 +2,7 @@
 import { chooseAdapter } from '../adapters/choose.ts'
 import { type Device, overheadOf } from '../devices/device.ts'
 import { planBudget, storeBytes } from '../engine/budget.ts'
+import { settledSpec } from '../engine/language-model.ts'
 import { countFlops, predictSeconds, ratesOf, type Work } from '../engine/predict.ts'
 import { SaqrError } from '../error.ts'
 import type { JsonObject } from '../formats/json.ts'
@@ -55,7 +56,7 @@ export function reportPlan(
   const lora = adapterConfig(o)
   if (o.loadIn4bit && !lora) throw new SaqrError('OPTION_INVALID', FROZEN_4BIT)
   const adapter = chooseAdapter(
-    lora ? { kind: 'lora', config: lora } : { kind: 'full' },
+    settledSpec(lora ? { kind: 'lora', config: lora } : { kind: 'full' }, model),
     { nf4: o.loadIn4bit, head: model.head.path, tiedTo: model.head.tiedTo },
     true,
   )

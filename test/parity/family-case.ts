@@ -79,7 +79,7 @@ export async function compute(folder: string, device: Device, options: CaseOptio
     for (const name of trainables.names) {
       const values = saved.get(prefix + name)
       if (!values) throw new Error(`the adapter has no ${name}`)
-      trainables.set(name, values)
+      trainables.setFromFile(name, values)
     }
   }
   const term = coefficientOf(opened.model, { routerAuxLossCoef: null })
@@ -109,7 +109,7 @@ export async function compute(folder: string, device: Device, options: CaseOptio
   let loss = 0
   const step = { seed: 0, step: 0, lossScale: 1 / targets, termScale: termScale(term, batches.length) }
   for (const pass of laid.passes) loss += objective.loss.sum(pass, await runner.run(pass, step), laid)
-  const gradients = new Map(trainables.names.map((name) => [prefix + name, trainables.get(name, 'gradients')]))
+  const gradients = new Map(trainables.names.map((name) => [prefix + name, trainables.inFile(name, 'gradients')]))
   return { loss: loss / targets, gradients }
 }
 

@@ -27,7 +27,7 @@ export async function trainCase(folder: string, outputDir: string, device: Devic
   const opened = new OpenedModel(device, openCheckpoint(join(folder, 'model')), { dtype: 'f32', loadIn4bit: false, doubleQuant: false })
   const adapter = join(folder, 'adapter')
   const language = existsSync(adapter) ? loadAdapter(opened, adapter) : new LanguageModel(opened, { kind: 'full' }, 0)
-  const initial = new Map(language.trainables.names.map((name) => [name, language.trainables.get(name)]))
+  const initial = new Map(language.trainables.names.map((name) => [name, language.trainables.inFile(name)]))
   const args = Object.fromEntries(Object.entries(json(join(folder, 'args.json'))).map(([key, value]) => [camel(key), value]))
   const evalRows = join(folder, 'eval.jsonl')
   const trainer = new SFTTrainer({
@@ -38,7 +38,7 @@ export async function trainCase(folder: string, outputDir: string, device: Devic
     args: { ...args, outputDir },
   })
   await trainer.train()
-  const final = new Map(language.trainables.names.map((name) => [name, language.trainables.get(name)]))
+  const final = new Map(language.trainables.names.map((name) => [name, language.trainables.inFile(name)]))
   const history = json(join(outputDir, 'checkpoint-30', 'trainer_state.json')).log_history
   return { initial, final, kind: language.spec.kind, history }
 }

@@ -120,6 +120,12 @@ CASES = [
     Case("qwen3-moe", "qwen3_moe", model(norm_topk_prob=True, **QWEN3_MOE), lora(target_modules=ATTENTION)),
     Case("qwen3-moe-some-dense", "qwen3_moe", model(num_hidden_layers=6, mlp_only_layers=[3], decoder_sparse_step=2, **QWEN3_MOE), lora(target_modules=ATTENTION), renamed=True, batches=[[0, 2], [1, 3]]),
     Case("qwen3-moe-idle", "qwen3_moe", model(use_sliding_window=True, sliding_window=9, attention_bias=True, **{**QWEN3_MOE, **dict(num_experts=24, num_experts_per_tok=1, moe_intermediate_size=12, router_aux_loss_coef=0.0)}), lora(target_modules=["q_proj", "v_proj"])),
+    # low rank on experts: PEFT turns names of an expert's linears into its two tensors, of twice the rank where two lie in one
+    Case("mixtral-experts", "mixtral", model(**MIXTRAL), lora(r=3, target_modules=["q_proj", "w1", "w2", "w3"])),
+    Case("mixtral-experts-one", "mixtral", model(hidden_size=36, intermediate_size=18, num_attention_heads=3, head_dim=24, num_local_experts=5, num_experts_per_tok=3, router_aux_loss_coef=0.0), lora(r=2, target_modules=["o_proj"], target_parameters=["experts.gate_up_proj"], use_rslora=True)),
+    Case("qwen3-moe-all-linear", "qwen3_moe", model(num_hidden_layers=3, mlp_only_layers=[1], norm_topk_prob=True, **QWEN3_MOE), lora(target_modules="all-linear")),
+    Case("qwen3-moe-expression", "qwen3_moe", model(**QWEN3_MOE), lora(r=3, target_modules=r".*\.(q_proj|gate_proj|up_proj)", target_parameters=["layers.1.mlp.experts.down_proj"], alpha_pattern={r".*\.down_proj": 5})),
+    Case("qwen3-moe-saved", "qwen3_moe", model(num_hidden_layers=3, mlp_only_layers=[2], **QWEN3_MOE), lora(target_modules=["q_proj"], target_parameters=["layers.2.mlp.down_proj.weight"], modules_to_save=["layers.0.mlp.experts", "gate"])),
     # adapters
     Case("lora-rslora", "llama", model(), lora(r=8, lora_alpha=8, use_rslora=True)),
     Case("lora-all-linear", "llama", model(), lora(target_modules="all-linear")),
