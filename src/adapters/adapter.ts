@@ -8,7 +8,7 @@ import type { Builder } from '../ops/op.ts'
 import type { DType, Tensor } from '../ops/tensor.ts'
 
 /** What a weight is for: quantisation, weight decay and `bias` options go by it. */
-export type Role = 'linear' | 'embedding' | 'norm' | 'bias'
+export type Role = 'linear' | 'experts' | 'router' | 'embedding' | 'norm' | 'bias'
 
 /** Where a trained tensor's first values come from. */
 export type ParameterInit =

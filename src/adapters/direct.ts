@@ -27,12 +27,12 @@ export abstract class Direct implements Adapter {
   }
 
   router(b: AdapterBuilder, path: string, x: Tensor, experts: number): Tensor {
-    return product(b, [{ x, w: this.tensor(b, `${path}.weight`, experts, x.cols, 'linear') }], {}, path)
+    return product(b, [{ x, w: this.tensor(b, `${path}.weight`, experts, x.cols, 'router') }], {}, path)
   }
 
   /** (experts · out, in) */
   expertsWeight(b: AdapterBuilder, name: string, shape: ExpertsShape): Tensor {
-    return this.tensor(b, name, shape.experts * shape.out, shape.in, 'linear')
+    return this.tensor(b, name, shape.experts * shape.out, shape.in, 'experts')
   }
 
   experts(b: AdapterBuilder, name: string, x: Tensor, offsets: Tensor, shape: ExpertsShape): Tensor {

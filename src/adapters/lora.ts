@@ -121,8 +121,8 @@ export class Lora implements Adapter {
   }
 
   router(b: AdapterBuilder, path: string, x: Tensor, experts: number): Tensor {
-    const parts: Part[] = [{ x, w: this.tensor(b, `${path}.weight`, experts, x.cols, 'linear') }]
-    if (this.isParameter(`${path}.weight`)) parts.push(this.lowRank(b, path, `${path}.weight`, x, experts))
+    const parts: Part[] = [{ x, w: this.tensor(b, `${path}.weight`, experts, x.cols, 'router') }]
+    if (this.isParameter(`${path}.weight`)) parts.push(this.lowRank(b, path, `${path}.weight`, x, experts, 'router'))
     return product(b, parts, {}, path)
   }
 
@@ -133,9 +133,9 @@ export class Lora implements Adapter {
       const [r, { experts, in: cols, out }] = [rankOf(this.config, name), shape]
       const path = this.expertsPath(name)
       const init = { kind: 'uniform', bound: 1 / Math.sqrt(cols) } as const
-      const a = b.parameter({ name: `${path}.lora_A.weight`, rows: experts * r, cols, role: 'linear', init })
+      const a = b.parameter({ name: `${path}.lora_A.weight`, rows: experts * r, cols, role: 'experts', init })
       const zeros = { kind: 'zeros' } as const
-      const up = b.parameter({ name: `${path}.lora_B.weight`, rows: experts * out, cols: r, role: 'linear', init: zeros, experts })
+      const up = b.parameter({ name: `${path}.lora_B.weight`, rows: experts * out, cols: r, role: 'experts', init: zeros, experts })
       const alpha = loraScale(this.config, name)
       parts.push({ x: groupedProduct(b, offsets, [{ x, w: a }], { alpha }, `${name}.lora_A`), w: up })
     }
@@ -164,12 +164,12 @@ export class Lora implements Adapter {
   }
 
   /** s · x·Aᵀ and B: what rides beside x and a frozen weight. `key`: by which rank and scale are looked up */
-  private lowRank(b: AdapterBuilder, path: string, key: string, x: Tensor, out: number): Part {
+  private lowRank(b: AdapterBuilder, path: string, key: string, x: Tensor, out: number, role: Role = 'linear'): Part {
     const r = rankOf(this.config, key)
     // nn.Linear's own initialisation (Kaiming uniform, a = √5) for A, zeros for B: the adapter begins as nothing
     const init = { kind: 'uniform', bound: 1 / Math.sqrt(x.cols) } as const
-    const a = b.parameter({ name: `${path}.lora_A.weight`, rows: r, cols: x.cols, role: 'linear', init, lane: 'lora_A' })
-    const up = b.parameter({ name: `${path}.lora_B.weight`, rows: out, cols: r, role: 'linear', init: { kind: 'zeros' } })
+    const a = b.parameter({ name: `${path}.lora_A.weight`, rows: r, cols: x.cols, role, init, lane: 'lora_A' })
+    const up = b.parameter({ name: `${path}.lora_B.weight`, rows: out, cols: r, role, init: { kind: 'zeros' } })
     return { x: product(b, [{ x, w: a }], { alpha: loraScale(this.config, key) }, `${path}.lora_A`), w: up }
   }
 
@@ -232,5 +232,5 @@ export class Lora implements Adapter {
 /** all of them trained, from the checkpoint's */
 function wholeExperts(b: AdapterBuilder, name: string, { experts, in: cols, out }: ExpertsShape): Tensor {
   const init = { kind: 'checkpoint', name } as const
-  return b.parameter({ name, rows: experts * out, cols, shape: [experts, out, cols], role: 'linear', init })
+  return b.parameter({ name, rows: experts * out, cols, shape: [experts, out, cols], role: 'experts', init })
 }

@@ -6,7 +6,7 @@ import { settleTargets } from '../adapters/targets.ts'
 import type { PromptForm } from '../data/prompt-form.ts'
 import { option, SaqrError, say } from '../error.ts'
 import type { StoredTensor } from '../formats/dense.ts'
-import type { AdapterConfig } from '../formats/peft/config.ts'
+import { type AdapterConfig, loraConfig } from '../formats/peft/config.ts'
 import { isMeant } from '../formats/peft/scale.ts'
 import type { TokenizerFiles } from '../formats/tensor.ts'
 import { layoutParameters } from '../graph/layout.ts'
@@ -103,6 +103,14 @@ export class LanguageModel {
 export function settledSpec(spec: AdapterSpec, model: Model): AdapterSpec {
   if (spec.kind !== 'lora' || !model.experts) return spec
   return { kind: 'lora', config: settleTargets(spec.config, model.experts, [...parametersOf(model).keys()]) }
+}
+
+/** Options of an adapter in the words that one over this model is kept in: what is not given stays so. */
+export function asSettled(given: Readonly<Record<string, unknown>>, model: Model): Record<string, unknown> {
+  if (!model.experts || (given.targetModules === undefined && given.targetParameters === undefined)) return { ...given }
+  const spec = settledSpec({ kind: 'lora', config: loraConfig({ targetModules: [], ...given }) }, model)
+  const { targetModules, targetParameters } = (spec as { config: AdapterConfig }).config
+  return { ...given, targetModules, targetParameters }
 }
 
 /** A new adapter, with what stands beside the text model named as excluded: names of modules mean those of a vision tower too where PEFT reads them. */

@@ -9,7 +9,7 @@ import type { Policy } from '../graph/recompute.ts'
 import type { Layout } from '../graph/trace.ts'
 import { type TrainingSpec, tracePass } from '../graph/training.ts'
 import type { Model } from '../models/family.ts'
-import type { DType } from '../ops/tensor.ts'
+import type { DType, Tensor } from '../ops/tensor.ts'
 
 export interface RunnerSpec {
   model: Model
@@ -44,13 +44,13 @@ export interface PassScores {
   /** of every entry, `score.width` numbers each */
   entries: Float32Array
   /** what the family gives beside, by name: `Trace.result` */
-  results: Readonly<Record<string, Float32Array>>
+  results: Readonly<Record<string, { rows: number; cols: number; values: Float32Array }>>
 }
 
 interface Planned {
   loaded: LoadedPlan
-  /** the family's results: their names, and those of their buffers */
-  results: readonly (readonly [string, string])[]
+  /** by name: the tensors that the host reads */
+  results: ReadonlyMap<string, Tensor>
 }
 
 export class PassRunner {
@@ -73,7 +73,7 @@ export class PassRunner {
     if (!planned) {
       const traced = tracePass({ ...this.spec, tokens, scratch: this.#device.describe().scratch })
       const { plan } = traced.lower(this.spec.policy(tokens))
-      const results = [...traced.recorder.results].map(([name, tensor]) => [name, tensor.name] as const)
+      const { results } = traced.recorder
       this.#plans.set(tokens, (planned = { loaded: this.#device.load(plan, { profile: this.spec.profile }), results }))
     }
     return planned
@@ -93,11 +93,11 @@ export class PassRunner {
   /** Gradients are added to the accumulators. */
   async run(pass: Pass, step: StepInputs, signal?: AbortSignal): Promise<PassScores> {
     const { loaded, results } = this.#planned(pass.tokens)
-    const read = ['scores', ...results.map(([, buffer]) => buffer)]
+    const read = ['scores', ...[...results.values()].map(({ name }) => name)]
     const [scores, ...given] = await this.#device.run(this.#items(loaded, pass), this.#inputs(pass, step), { signal, read })
     return {
       entries: asF32(scores!).subarray(0, this.spec.score.width * pass.entryStart[pass.headCount]!),
-      results: Object.fromEntries(results.map(([name], i) => [name, asF32(given[i]!)])),
+      results: Object.fromEntries([...results].map(([name, { rows, cols }], i) => [name, { rows, cols, values: asF32(given[i]!) }])),
     }
   }
 

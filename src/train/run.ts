@@ -11,7 +11,7 @@ import { option, SaqrError, say } from '../error.ts'
 import { optimizerPlan } from '../graph/optimizer.ts'
 import type { EvalEvent, MemoryTable } from '../track/events.ts'
 import type { RunFacts } from './checkpoint.ts'
-import { bounds } from './data.ts'
+import { bounds, stepData } from './data.ts'
 import { evalBatches } from './evaluate.ts'
 import { type Identity, identityOf } from './identity.ts'
 import { memoryOf } from './memory.ts'
@@ -112,6 +112,7 @@ export function prepareRun(request: RunRequest): Run {
     longBeyond: model.opened.model.longBeyond,
     wholeBatches: whole,
   }
+  if (whole && cut.maxPassTokens < longest(examples, o.perDeviceTrainBatchSize)) layAllOut(objective, examples, sampler, steps, cut)
   const runner = new PassRunner(device, { ...spec, policy: budget.policy })
   const evalRunner = evalExamples
     ? new PassRunner(device, {
@@ -153,6 +154,11 @@ export function prepareRun(request: RunRequest): Run {
       optimizer.dispose()
     },
   }
+}
+
+/** Passes of a given size may hold no micro-batch whole: that is told before the first step. @throws SaqrError DATA_ROW_TOO_LONG */
+function layAllOut(objective: Objective, examples: readonly Example[], sampler: Sampler, steps: number, cut: CutOptions): void {
+  for (let step = 0; step < steps; step++) stepData(objective, examples, sampler, step, cut)
 }
 
 /** what a schedule learned of evaluations, as long as it is the same schedule */

@@ -27,7 +27,7 @@ export function wholeBatches(coefficient: number, batches: number): number | und
 }
 
 /** the sum over the pass's micro-batches */
-const termOf = ({ results }: PassScores): number => results.term!.reduce((sum, x) => sum + x, 0)
+const termOf = ({ results }: PassScores): number => results.term!.values.reduce((sum, x) => sum + x, 0)
 
 /** what multiplies the term of one micro-batch of a step */
 export function termScale(coefficient: number, batches: number): number {
