@@ -16,7 +16,7 @@ import type { Tensor } from '../ops/tensor.ts'
 import type { Adapter, AdapterBuilder, BaseTensor, Role } from './adapter.ts'
 import type { Base } from './base.ts'
 import { addLowRank, transpose } from './low-rank.ts'
-import { isSaved, matches } from './match.ts'
+import { expertsPath, isParameter, isSaved, matches } from './match.ts'
 
 export class Lora implements Adapter {
   readonly base: Base
@@ -131,7 +131,7 @@ export class Lora implements Adapter {
     const parts: Part[] = [{ x, w: this.base.expertsWeight(b, name, shape) }]
     if (this.isParameter(name)) {
       const [r, { experts, in: cols, out }] = [rankOf(this.config, name), shape]
-      const path = this.expertsPath(name)
+      const path = expertsPath(this.config, name)
       const init = { kind: 'uniform', bound: 1 / Math.sqrt(cols) } as const
       const a = b.parameter({ name: `${path}.lora_A.weight`, rows: experts * r, cols, role: 'experts', init })
       const zeros = { kind: 'zeros' } as const
@@ -142,25 +142,15 @@ export class Lora implements Adapter {
     return groupedProduct(b, offsets, parts, {}, name)
   }
 
-  /** PEFT's check for target_parameters; a tensor of the model has no dropout of its own input */
+  /** @throws SaqrError OPTION_UNSUPPORTED: a tensor that is a target as a whole has no input of its own that dropout could act on */
   private isParameter(name: string): boolean {
-    const found = this.config.targetParameters?.some((target) => name === target || name.endsWith(`.${target}`)) ?? false
+    const found = isParameter(this.config, name)
     if (found && this.config.loraDropout > 0)
       throw new SaqrError(
         'OPTION_UNSUPPORTED',
         say`${option('loraDropout')} is ${this.config.loraDropout}, and ${name} is a tensor that gets a low-rank part as a whole, where PEFT has no dropout: set it to 0, or leave experts and routers out of the targets`,
       )
     return found
-  }
-
-  /**
-   * Where PEFT keeps the low-rank part of experts: it wraps the module once for each tensor, and the one wrapped last lies outermost. So of
-   * two, gate_up_proj's is the inner one.
-   */
-  private expertsPath(name: string): string {
-    const module = name.replace(/\.[^.]+$/, '')
-    const inner = name.endsWith('.gate_up_proj') && this.isParameter(`${module}.down_proj`)
-    return inner ? `${module}.base_layer` : module
   }
 
   /** s · x·Aᵀ and B: what rides beside x and a frozen weight. `key`: by which rank and scale are looked up */
@@ -213,7 +203,7 @@ export class Lora implements Adapter {
   /** each expert's rows with its own low-rank part */
   private mergeExperts(name: string, base: BaseTensor, trained: (name: string) => Float32Array | null): Float32Array | null {
     if (!this.isParameter(name) || name.endsWith('.weight')) return null
-    const path = this.expertsPath(name)
+    const path = expertsPath(this.config, name)
     const [a, b] = [trained(`${path}.lora_A.weight`), trained(`${path}.lora_B.weight`)]
     if (!a || !b) return null
     const { rows, cols } = base
