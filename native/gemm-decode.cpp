@@ -15,7 +15,7 @@ static void nf4(const Tensor& t, int64_t row, int64_t from, int64_t count, Out* 
   const uint8_t* packed = static_cast<const uint8_t*>(t.data);
   int64_t at = row * t.stride + from;
   const int64_t end = at + count;
-  Scales scales(q, at / q.blocksize);
+  Scales scales(q, t.firstBlock + at / q.blocksize);
   auto look = [&](const Table<Out>& table, int64_t at, Out* to) {
     const vf v = table.look(packed + at / 2);
     memcpy(to, &v, sizeof v);
@@ -27,7 +27,7 @@ static void nf4(const Tensor& t, int64_t row, int64_t from, int64_t count, Out* 
       for (int i = 0; i < kUsualBlock; i += kAtOnce) look(table, at + i, out + i);
     }
   }
-  for (int64_t stop = scales.block * q.blocksize; at < end;) {
+  for (int64_t stop = (scales.block - t.firstBlock) * q.blocksize; at < end;) {
     const Table<Out> table(q.codebook, scales.next(), rounded);
     stop = std::min(end, stop + q.blocksize);
     if (at % 2) *out++ = table.values[packed[at++ / 2] & 15];

@@ -24,7 +24,7 @@ struct Tensor {            // 48 bytes, little endian, written by devices/cpu/lo
   int64_t rows, cols;
   int64_t stride;          // elements between rows
   DType dtype;
-  int32_t reserved;
+  int32_t firstBlock;      // nf4 only: the block of `quant` that data begins with (not 0 for one expert of many)
   const Quant* quant;      // nf4 only
 };
 static_assert(sizeof(Tensor) == 48, "layout is shared with TypeScript");

@@ -3,7 +3,7 @@ import type { Adapter } from './adapters/adapter.ts'
 import type { AdapterSpec } from './adapters/choose.ts'
 import type { Device } from './devices/device.ts'
 import { openDevice } from './devices/open.ts'
-import { checkModules, LanguageModel, newAdapter } from './engine/language-model.ts'
+import { asSettled, checkModules, LanguageModel, newAdapter } from './engine/language-model.ts'
 import { loadAdapter } from './engine/load-adapter.ts'
 import { openBase } from './engine/open-base.ts'
 import type { OpenedModel } from './engine/opened-model.ts'
@@ -71,7 +71,7 @@ export const FastLanguageModel = {
     const { checkpoint, model: family } = language.opened
     language.opened.alive()
     if (language.trained) {
-      refuseOther(adapterOf(language.adapter), given, 'this model')
+      refuseOther(adapterOf(language.adapter), asSettled(given, family), 'this model')
       return model
     }
     if (checkpoint.adapter !== undefined)

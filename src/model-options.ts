@@ -162,6 +162,8 @@ export interface PeftOptions {
   loraBias?: boolean
   /** modules that get an adapter: ends of their paths, 'all-linear', or one regular expression for the whole path; default: every linear of the blocks */
   targetModules?: string | readonly string[]
+  /** tensors that get a low-rank part by themselves, by the end of their names: experts' gate_up_proj and down_proj, a router's gate.weight; default: those that targetModules mean */
+  targetParameters?: readonly string[] | null
   /** modules that get none */
   excludeModules?: string | readonly string[] | null
   /** modules that are trained whole and saved with the adapter */
@@ -193,7 +195,6 @@ export interface PeftOptions {
 type ForeignPeft =
   | 'useDora'
   | 'trainableTokenIndices'
-  | 'targetParameters'
   | 'layerReplication'
   | 'qatScheme'
   | 'fanInFanOut'
@@ -222,6 +223,7 @@ export const PEFT: Checks<PeftOptions & Partial<Record<ForeignPeft, undefined>>>
   useRslora: flag,
   loraBias: flag,
   targetModules: as(modules, (given) => targetModules(given) as string | string[]),
+  targetParameters: orNull(texts),
   excludeModules: orNull(modules),
   modulesToSave: orNull(texts),
   layersToTransform: orNull(indices),
@@ -243,7 +245,6 @@ export const PEFT: Checks<PeftOptions & Partial<Record<ForeignPeft, undefined>>>
   maxSeqLength: idle,
   useDora: refused(say`DoRA is not supported yet; use plain LoRA or ${option('useRslora')}`),
   trainableTokenIndices: refused('single rows of the embedding are not trained here; name embed_tokens in modulesToSave to train it whole'),
-  targetParameters: refused('adapters on bare parameters (experts) are not supported yet'),
   layerReplication: refused('blocks are not repeated here'),
   qatScheme: refused('quantisation-aware training is not supported yet'),
   fanInFanOut: refused('no family here keeps its weights transposed'),

@@ -3,12 +3,12 @@
  * `linear(path)` and never know; the answer is written in ops, so every variant runs on the same path.
  */
 import type { AdapterConfig } from '../formats/peft/config.ts'
-import type { EmbeddingShape, LinearShape } from '../models/trace.ts'
+import type { EmbeddingShape, ExpertsShape, LinearShape } from '../models/trace.ts'
 import type { Builder } from '../ops/op.ts'
 import type { DType, Tensor } from '../ops/tensor.ts'
 
 /** What a weight is for: quantisation, weight decay and `bias` options go by it. */
-export type Role = 'linear' | 'embedding' | 'norm' | 'bias'
+export type Role = 'linear' | 'experts' | 'router' | 'embedding' | 'norm' | 'bias'
 
 /** Where a trained tensor's first values come from. */
 export type ParameterInit =
@@ -25,6 +25,10 @@ export interface ParameterSpec {
   cols: number
   role: Role
   init: ParameterInit
+  /** in that file, where it isn't rows × cols */
+  shape?: readonly number[]
+  /** there (rows / experts, cols · experts), the expert running fastest: `expert-layout.ts` */
+  experts?: number
   /** tensors of the same lane lie behind one another, in the order they are asked for: what reads one x may then be read as one */
   lane?: string
 }
@@ -43,6 +47,10 @@ export interface Adapter {
   tensor(b: AdapterBuilder, name: string, rows: number, cols: number, role: Role): Tensor
   /** x (T, in) -> (T, out) */
   linear(b: AdapterBuilder, path: string, x: Tensor, shape: LinearShape): Tensor
+  /** a router: x (T, in) -> logits (T, experts) */
+  router(b: AdapterBuilder, path: string, x: Tensor, experts: number): Tensor
+  /** x (M, in), rows by expert as `offsets` (E + 1, 1) says -> (M, out); `name` is the tensor of all their weights */
+  experts(b: AdapterBuilder, name: string, x: Tensor, offsets: Tensor, shape: ExpertsShape): Tensor
   /** ids (T, 1) -> (T, channels) */
   embed(b: AdapterBuilder, path: string, ids: Tensor, shape: EmbeddingShape): Tensor
 

@@ -1,11 +1,13 @@
 /** The checkpoint's weights as they are, frozen; its linears quantised to NF4 on request (QLoRA's base). */
-import type { LinearShape } from '../models/trace.ts'
+import { option, SaqrError, say } from '../error.ts'
+import { nf4Blocksize } from '../formats/nf4.ts'
+import type { ExpertsShape, LinearShape } from '../models/trace.ts'
 import type { Tensor } from '../ops/tensor.ts'
 import type { AdapterBuilder, Role } from './adapter.ts'
 import { Direct } from './direct.ts'
 
 export interface BaseOptions {
-  /** 4-bit NormalFloat (Dettmers et al. 2023) for every linear except the head, as bitsandbytes does */
+  /** 4-bit NormalFloat (Dettmers et al. 2023) for every linear except the head, as bitsandbytes does, and for experts; routers stay as they are */
   nf4: boolean
   /** the module that bitsandbytes leaves alone */
   head: string
@@ -29,6 +31,17 @@ export class Base extends Direct {
   override linearWeight(b: AdapterBuilder, path: string, shape: LinearShape): Tensor {
     const quantised = this.options.nf4 && path !== this.options.head
     return quantised ? b.weight(`${path}.weight`, shape.out, shape.in, 'nf4') : super.linearWeight(b, path, shape)
+  }
+
+  /** experts too, whose tensor bitsandbytes leaves as it is. @throws SaqrError MODEL_UNSUPPORTED where an expert isn't whole blocks */
+  override expertsWeight(b: AdapterBuilder, name: string, shape: ExpertsShape): Tensor {
+    if (!this.options.nf4) return super.expertsWeight(b, name, shape)
+    if ((shape.out * shape.in) % nf4Blocksize)
+      throw new SaqrError(
+        'MODEL_UNSUPPORTED',
+        say`${name}: experts of ${shape.out} × ${shape.in} are not whole blocks of ${nf4Blocksize}, which ${option('loadIn4bit')} quantises: leave it out`,
+      )
+    return b.weight(name, shape.experts * shape.out, shape.in, 'nf4')
   }
 
   merge(): null {

@@ -1,7 +1,8 @@
 /** A linear that is one product, an embedding that is one table: the base as it is, or all of it trained. What the weights are is said below. */
 import type { AdapterConfig } from '../formats/peft/config.ts'
-import type { EmbeddingShape, LinearShape } from '../models/trace.ts'
+import type { EmbeddingShape, ExpertsShape, LinearShape } from '../models/trace.ts'
 import { embed } from '../ops/embed/op.ts'
+import { groupedProduct } from '../ops/grouped-product/op.ts'
 import { product } from '../ops/product/op.ts'
 import type { Tensor } from '../ops/tensor.ts'
 import type { Adapter, AdapterBuilder, BaseTensor, Role } from './adapter.ts'
@@ -23,6 +24,19 @@ export abstract class Direct implements Adapter {
   linear(b: AdapterBuilder, path: string, x: Tensor, shape: LinearShape): Tensor {
     const bias = shape.bias ? this.tensor(b, `${path}.bias`, 1, shape.out, 'bias') : null
     return product(b, [{ x, w: this.linearWeight(b, path, shape) }], { bias }, path)
+  }
+
+  router(b: AdapterBuilder, path: string, x: Tensor, experts: number): Tensor {
+    return product(b, [{ x, w: this.tensor(b, `${path}.weight`, experts, x.cols, 'router') }], {}, path)
+  }
+
+  /** (experts · out, in) */
+  expertsWeight(b: AdapterBuilder, name: string, shape: ExpertsShape): Tensor {
+    return this.tensor(b, name, shape.experts * shape.out, shape.in, 'experts')
+  }
+
+  experts(b: AdapterBuilder, name: string, x: Tensor, offsets: Tensor, shape: ExpertsShape): Tensor {
+    return groupedProduct(b, offsets, [{ x, w: this.expertsWeight(b, name, shape) }], {}, name)
   }
 
   embed(b: AdapterBuilder, path: string, ids: Tensor, { vocab, channels, padding }: EmbeddingShape): Tensor {

@@ -3,19 +3,20 @@
  * The low-rank part is one more part of the large product, so biases, dropout, an adapted head or a 4-bit base change its inputs only.
  * Parameters are named as PEFT saves them.
  */
-import { SaqrError } from '../error.ts'
+import { option, SaqrError, say } from '../error.ts'
 import type { AdapterConfig } from '../formats/peft/config.ts'
 import { pythonRegex } from '../formats/peft/python-regex.ts'
 import { loraScale, rankOf } from '../formats/peft/scale.ts'
-import type { EmbeddingShape, LinearShape } from '../models/trace.ts'
+import type { EmbeddingShape, ExpertsShape, LinearShape } from '../models/trace.ts'
 import { dropout } from '../ops/dropout/op.ts'
 import { embed } from '../ops/embed/op.ts'
+import { groupedProduct } from '../ops/grouped-product/op.ts'
 import { type Part, product } from '../ops/product/op.ts'
 import type { Tensor } from '../ops/tensor.ts'
 import type { Adapter, AdapterBuilder, BaseTensor, Role } from './adapter.ts'
 import type { Base } from './base.ts'
 import { addLowRank, transpose } from './low-rank.ts'
-import { isSaved, matches } from './match.ts'
+import { expertsPath, isParameter, isSaved, matches } from './match.ts'
 
 export class Lora implements Adapter {
   readonly base: Base
@@ -113,15 +114,53 @@ export class Lora implements Adapter {
     const w = this.base.linearWeight(b, path, shape)
     const list: Part[] = [{ x, w }]
     if (this.isTarget(path)) {
-      const r = rankOf(this.config, path)
-      // nn.Linear's own initialisation (Kaiming uniform, a = √5) for A, zeros for B: the adapter begins as nothing
-      const init = { kind: 'uniform', bound: 1 / Math.sqrt(shape.in) } as const
-      const a = b.parameter({ name: `${path}.lora_A.weight`, rows: r, cols: shape.in, role: 'linear', init, lane: 'lora_A' })
-      const up = b.parameter({ name: `${path}.lora_B.weight`, rows: shape.out, cols: r, role: 'linear', init: { kind: 'zeros' } })
       const dropped = this.training ? dropout(b, x, this.config.loraDropout, path) : x
-      list.push({ x: product(b, [{ x: dropped, w: a }], { alpha: loraScale(this.config, path) }, `${path}.lora_A`), w: up })
-    }
+      list.push(this.lowRank(b, path, path, dropped, shape.out))
+    } else if (this.isParameter(`${path}.weight`)) list.push(this.lowRank(b, path, `${path}.weight`, x, shape.out))
     return product(b, list, { bias }, path)
+  }
+
+  router(b: AdapterBuilder, path: string, x: Tensor, experts: number): Tensor {
+    const parts: Part[] = [{ x, w: this.tensor(b, `${path}.weight`, experts, x.cols, 'router') }]
+    if (this.isParameter(`${path}.weight`)) parts.push(this.lowRank(b, path, `${path}.weight`, x, experts, 'router'))
+    return product(b, parts, {}, path)
+  }
+
+  experts(b: AdapterBuilder, name: string, x: Tensor, offsets: Tensor, shape: ExpertsShape): Tensor {
+    if (this.isSaved(name.replace(/\.[^.]+$/, ''))) return groupedProduct(b, offsets, [{ x, w: wholeExperts(b, name, shape) }], {}, name)
+    const parts: Part[] = [{ x, w: this.base.expertsWeight(b, name, shape) }]
+    if (this.isParameter(name)) {
+      const [r, { experts, in: cols, out }] = [rankOf(this.config, name), shape]
+      const path = expertsPath(this.config, name)
+      const init = { kind: 'uniform', bound: 1 / Math.sqrt(cols) } as const
+      const a = b.parameter({ name: `${path}.lora_A.weight`, rows: experts * r, cols, role: 'experts', init })
+      const zeros = { kind: 'zeros' } as const
+      const up = b.parameter({ name: `${path}.lora_B.weight`, rows: experts * out, cols: r, role: 'experts', init: zeros, experts })
+      const alpha = loraScale(this.config, name)
+      parts.push({ x: groupedProduct(b, offsets, [{ x, w: a }], { alpha }, `${name}.lora_A`), w: up })
+    }
+    return groupedProduct(b, offsets, parts, {}, name)
+  }
+
+  /** @throws SaqrError OPTION_UNSUPPORTED: a tensor that is a target as a whole has no input of its own that dropout could act on */
+  private isParameter(name: string): boolean {
+    const found = isParameter(this.config, name)
+    if (found && this.config.loraDropout > 0)
+      throw new SaqrError(
+        'OPTION_UNSUPPORTED',
+        say`${option('loraDropout')} is ${this.config.loraDropout}, and ${name} is a tensor that gets a low-rank part as a whole, where PEFT has no dropout: set it to 0, or leave experts and routers out of the targets`,
+      )
+    return found
+  }
+
+  /** s · x·Aᵀ and B: what rides beside x and a frozen weight. `key`: by which rank and scale are looked up */
+  private lowRank(b: AdapterBuilder, path: string, key: string, x: Tensor, out: number, role: Role = 'linear'): Part {
+    const r = rankOf(this.config, key)
+    // nn.Linear's own initialisation (Kaiming uniform, a = √5) for A, zeros for B: the adapter begins as nothing
+    const init = { kind: 'uniform', bound: 1 / Math.sqrt(x.cols) } as const
+    const a = b.parameter({ name: `${path}.lora_A.weight`, rows: r, cols: x.cols, role, init, lane: 'lora_A' })
+    const up = b.parameter({ name: `${path}.lora_B.weight`, rows: out, cols: r, role, init: { kind: 'zeros' } })
+    return { x: product(b, [{ x, w: a }], { alpha: loraScale(this.config, key) }, `${path}.lora_A`), w: up }
   }
 
   embed(b: AdapterBuilder, path: string, ids: Tensor, shape: EmbeddingShape): Tensor {
@@ -146,10 +185,12 @@ export class Lora implements Adapter {
 
   merge(name: string, base: BaseTensor, trained: (name: string) => Float32Array | null): Float32Array | null {
     const path = name.replace(/\.(weight|bias)$/, '')
+    const merged = this.mergeExperts(name, base, trained)
+    if (merged) return merged
     const whole = trained(name) ?? (name.endsWith('.bias') ? trained(`${path}.base_layer.bias`) : null)
     if (whole || !name.endsWith('.weight')) return whole
     const { rows, cols } = base
-    const scale = loraScale(this.config, path)
+    const scale = loraScale(this.config, this.isTarget(path) || !this.isParameter(name) ? path : name)
     const [a, b] = [trained(`${path}.lora_A.weight`), trained(`${path}.lora_B.weight`)]
     if (a && b) return addLowRank(base.values(), b, a, scale, cols)
     // an embedding's A is (r, V) and B (C, r): W (V, C) gains s·(B·A)ᵀ
@@ -158,4 +199,28 @@ export class Lora implements Adapter {
     const r = embeddingA.length / rows
     return addLowRank(base.values(), transpose(embeddingA, r, rows), transpose(embeddingB, cols, r), scale, cols)
   }
+
+  /** each expert's rows with its own low-rank part */
+  private mergeExperts(name: string, base: BaseTensor, trained: (name: string) => Float32Array | null): Float32Array | null {
+    if (!this.isParameter(name) || name.endsWith('.weight')) return null
+    const path = expertsPath(this.config, name)
+    const [a, b] = [trained(`${path}.lora_A.weight`), trained(`${path}.lora_B.weight`)]
+    if (!a || !b) return null
+    const { rows, cols } = base
+    const r = rankOf(this.config, name)
+    const experts = a.length / cols / r
+    const [out, scale] = [rows / experts, loraScale(this.config, name)]
+    const w = base.values()
+    for (let e = 0; e < experts; e++) {
+      const own = (x: Float32Array, size: number) => x.subarray(e * size, (e + 1) * size)
+      addLowRank(own(w, out * cols), own(b, out * r), own(a, r * cols), scale, cols)
+    }
+    return w
+  }
+}
+
+/** all of them trained, from the checkpoint's */
+function wholeExperts(b: AdapterBuilder, name: string, { experts, in: cols, out }: ExpertsShape): Tensor {
+  const init = { kind: 'checkpoint', name } as const
+  return b.parameter({ name, rows: experts * out, cols, shape: [experts, out, cols], role: 'experts', init })
 }

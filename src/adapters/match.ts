@@ -1,4 +1,5 @@
 /** Which modules a LoRA configuration means: PEFT's rules for `target_modules`, `exclude_modules`, `modules_to_save` and patterns. */
+import type { AdapterConfig } from '../formats/peft/config.ts'
 import { pythonRegex } from '../formats/peft/python-regex.ts'
 
 /** A list matches a path or its ending; a string is a regular expression (Python's) over the whole path; 'all-linear' every linear but the head. */
@@ -17,6 +18,23 @@ export function isSaved(modules: readonly string[], path: string): boolean {
     const module = parts.slice(0, i + 1).join('.')
     return modules.some((m) => module.endsWith(m))
   })
+}
+
+type Targets = Pick<AdapterConfig, 'targetParameters'>
+
+/** PEFT's check for target_parameters: a tensor of the model, by the end of its name */
+export function isParameter({ targetParameters }: Targets, name: string): boolean {
+  return targetParameters?.some((target) => name === target || name.endsWith(`.${target}`)) ?? false
+}
+
+/**
+ * Where PEFT keeps the low-rank part of experts: it wraps the module once for each tensor, in the order they stand there, and the one wrapped
+ * last lies outermost. So of two, gate_up_proj's is the inner one.
+ */
+export function expertsPath(targets: Targets, name: string): string {
+  const module = name.replace(/\.[^.]+$/, '')
+  const inner = name.endsWith('.gate_up_proj') && isParameter(targets, `${module}.down_proj`)
+  return inner ? `${module}.base_layer` : module
 }
 
 const compiled = new Map<string, RegExp>()

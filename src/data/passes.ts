@@ -20,6 +20,8 @@ export interface PassOptions {
   quantum?: number
   /** of each example: is it computed as a long one? Long rows and others share nothing; default: none is */
   long?: readonly boolean[]
+  /** micro-batches that no pass may cut: that of each example, and how many a pass may hold; default: rows go where there is room */
+  whole?: { batchOf: ArrayLike<number>; most: number }
 }
 
 /** What is placed as a whole: branches, the first of which shares nothing. */
@@ -32,15 +34,46 @@ interface Group {
 
 /**
  * Passes that together hold every sequence of `examples` once.
- * @throws SaqrError DATA_ROW_TOO_LONG: a sequence longer than `maxPassTokens`
+ * @throws SaqrError DATA_ROW_TOO_LONG: a sequence, or a micro-batch that no pass may cut, of more tokens than `maxPassTokens`
  */
 export function planPasses(examples: readonly Example[], options: PassOptions): Pass[] {
-  const { maxPassTokens, prefixSharing = true, minShared = 16, quantum = 128, long } = options
-  const sequences = sequencesOf(examples, maxPassTokens, long)
-  const groups = prefixSharing ? sharing(sequences, Math.max(1, minShared), maxPassTokens) : sequences.map((s) => alone(s))
-  return firstFit(groups, maxPassTokens).map((bin) => {
+  const { maxPassTokens, prefixSharing = true, minShared = 16, quantum = 128, whole } = options
+  const sequences = sequencesOf(examples, options)
+  const grouped = (list: readonly Sequence[]) =>
+    prefixSharing ? sharing(list, Math.max(1, minShared), maxPassTokens) : list.map((s) => alone(s))
+  const bins = whole ? wholeBatches(sequences, whole.most, maxPassTokens, grouped) : firstFit(grouped(sequences), maxPassTokens)
+  return bins.map((bin) => {
     const branches = bin.groups.sort((a, b) => a.first - b.first).flatMap((g) => g.branches)
     return layOut(branches, Math.min(paddedTokens(bin.tokens, quantum), maxPassTokens))
+  })
+}
+
+interface Bin {
+  groups: Group[]
+  tokens: number
+}
+
+/** Micro-batches put together, each whole. Rows share beginnings across them: that only leaves tokens out. */
+function wholeBatches(
+  sequences: readonly Sequence[],
+  most: number,
+  maxPassTokens: number,
+  grouped: (list: readonly Sequence[]) => Group[],
+): Bin[] {
+  const batches = new Map<number, Sequence[]>()
+  for (const sequence of sequences) batches.set(sequence.batch, [...(batches.get(sequence.batch) ?? []), sequence])
+  const units = [...batches.values()].map((list): Group => {
+    const tokens = grouped(list).reduce((sum, group) => sum + group.tokens, 0)
+    if (tokens > maxPassTokens)
+      throw new SaqrError(
+        'DATA_ROW_TOO_LONG',
+        say`a micro-batch of ${list.length} rows, ${tokens} tokens, does not fit a pass of ${maxPassTokens}, and this model's balance loss is of a micro-batch as a whole. Lower ${option('perDeviceTrainBatchSize')}, allow larger passes (${option('maxPassTokens')}), or leave the loss out (${option('routerAuxLossCoef')} 0).`,
+      )
+    return { branches: list.map((sequence) => ({ sequence, shared: 0 })), tokens, first: list[0]!.row }
+  })
+  return firstFit(units, maxPassTokens, most).map((bin) => {
+    const groups = grouped(bin.groups.flatMap(({ branches }) => branches.map(({ sequence }) => sequence)))
+    return { groups, tokens: groups.reduce((sum, group) => sum + group.tokens, 0) }
   })
 }
 
@@ -54,7 +87,7 @@ export function paddedTokens(tokens: number, quantum: number): number {
   return Math.ceil(tokens / step) * step
 }
 
-function sequencesOf(examples: readonly Example[], maxPassTokens: number, long?: readonly boolean[]): Sequence[] {
+function sequencesOf(examples: readonly Example[], { maxPassTokens, long, whole }: PassOptions): Sequence[] {
   const sequences: Sequence[] = []
   for (const [example, { ids, targets, starts, row, source }] of examples.entries()) {
     const bounds = starts ?? [0]
@@ -69,7 +102,7 @@ function sequencesOf(examples: readonly Example[], maxPassTokens: number, long?:
       }
       if (to === from) continue
       const part = { ids: ids.subarray(from, to), targets: targets.subarray(from, to) }
-      sequences.push({ ...part, row: sequences.length, example, long: long?.[example] ?? false })
+      sequences.push({ ...part, row: sequences.length, example, batch: whole?.batchOf[example] ?? 0, long: long?.[example] ?? false })
     }
   }
   return sequences
@@ -99,11 +132,11 @@ function sharing(sequences: readonly Sequence[], minShared: number, maxPassToken
   return groups
 }
 
-/** Bins in the order of their first rows. */
-function firstFit(groups: readonly Group[], maxPassTokens: number): { groups: Group[]; tokens: number }[] {
+/** Bins in the order of their first rows, of at most `most` groups each. */
+function firstFit(groups: readonly Group[], maxPassTokens: number, most = Number.POSITIVE_INFINITY): Bin[] {
   const bins: { groups: Group[]; tokens: number; first: number }[] = []
   for (const group of [...groups].sort((a, b) => b.tokens - a.tokens || a.first - b.first)) {
-    const bin = bins.find((b) => b.tokens + group.tokens <= maxPassTokens)
+    const bin = bins.find((b) => b.tokens + group.tokens <= maxPassTokens && b.groups.length < most)
     if (bin) {
       bin.groups.push(group)
       bin.tokens += group.tokens

@@ -10,6 +10,8 @@ export interface Sequence {
   targets: Uint8Array
   row: number
   example: number
+  /** micro-batch of the step that it belongs to, where passes keep them apart */
+  batch: number
   /** computed as part of a long micro-batch (`Model.longBeyond`) */
   long: boolean
 }
@@ -38,6 +40,9 @@ export interface Pass {
   visibleUntil: Int32Array
   /** sequence of the step the token belongs to (the first one, where several share it); pads −1 */
   row: Int32Array
+  /** micro-batches of the pass, and (T × batches) of how many rows of each a token is part; pads 0. 1: they are not kept apart */
+  batches: number
+  batchRows: Float32Array
   /** positions that have a target, ascending; the first `headCount` count */
   headPositions: Int32Array
   headCount: number
@@ -74,6 +79,9 @@ export function layOut(branches: readonly Branch[], tokens: number): Pass {
   }
   const parent = int().fill(-1)
   const weight = new Float32Array(tokens) // of predicting the token from its parent
+  const numbers = [...new Set(branches.map(({ sequence }) => sequence.batch))]
+  const batches = Math.max(1, numbers.length)
+  const batchRows = new Float32Array(tokens * batches)
   const predictions: number[] = [] // a token to predict and the sequence it is a target of, by turns
   let rowTokens = 0
 
@@ -99,6 +107,8 @@ export function layOut(branches: readonly Branch[], tokens: number): Pass {
       weight[path[d]!]!++
       predictions.push(path[d]!, i)
     }
+    const batch = numbers.indexOf(sequence.batch)
+    for (const t of path) batchRows[t * batches + batch]!++
     rowTokens += path.length
   }
   close(0)
@@ -109,7 +119,7 @@ export function layOut(branches: readonly Branch[], tokens: number): Pass {
   const computedTokens = at
   const sequences = branches.map(({ sequence }) => sequence)
   const head = entries(pass.ids, parent, weight, predictions)
-  return { tokens, ...pass, ...head, sequences, rowTokens, computedTokens, targets: predictions.length / 2 }
+  return { tokens, ...pass, batches, batchRows, ...head, sequences, rowTokens, computedTokens, targets: predictions.length / 2 }
 }
 
 /** Entries grouped by the position that predicts them, each with the sequences it is a target of. Children of a token have different ids, so each is an entry of its own. */

@@ -2,10 +2,11 @@
 import type { Adapter } from '../adapters/adapter.ts'
 import type { AdapterSpec } from '../adapters/choose.ts'
 import { isSaved, matches } from '../adapters/match.ts'
+import { settleTargets } from '../adapters/targets.ts'
 import type { PromptForm } from '../data/prompt-form.ts'
 import { option, SaqrError, say } from '../error.ts'
 import type { StoredTensor } from '../formats/dense.ts'
-import type { AdapterConfig } from '../formats/peft/config.ts'
+import { type AdapterConfig, loraConfig } from '../formats/peft/config.ts'
 import { isMeant } from '../formats/peft/scale.ts'
 import type { TokenizerFiles } from '../formats/tensor.ts'
 import { layoutParameters } from '../graph/layout.ts'
@@ -36,7 +37,7 @@ export class LanguageModel {
   constructor(opened: OpenedModel, spec: AdapterSpec, seed: number) {
     this.opened = opened
     this.tokenizer = opened.checkpoint.tokenizer
-    this.spec = spec
+    this.spec = spec = settledSpec(spec, opened.model)
     this.recorder = opened.inspect(spec)
     this.adapter = opened.adapter(spec, false)
     if (this.adapter.config && this.recorder.parameters.size === 0) throw noTarget(this.adapter.config.targetModules, this)
@@ -98,6 +99,20 @@ export class LanguageModel {
   }
 }
 
+/** What an adapter's targets mean on this model, as PEFT settles it. @throws SaqrError OPTION_MODULES */
+export function settledSpec(spec: AdapterSpec, model: Model): AdapterSpec {
+  if (spec.kind !== 'lora' || !model.experts) return spec
+  return { kind: 'lora', config: settleTargets(spec.config, model.experts, [...parametersOf(model).keys()]) }
+}
+
+/** Options of an adapter in the words that one over this model is kept in: what is not given stays so. */
+export function asSettled(given: Readonly<Record<string, unknown>>, model: Model): Record<string, unknown> {
+  if (!model.experts || (given.targetModules === undefined && given.targetParameters === undefined)) return { ...given }
+  const spec = settledSpec({ kind: 'lora', config: loraConfig({ targetModules: [], ...given }) }, model)
+  const { targetModules, targetParameters } = (spec as { config: AdapterConfig }).config
+  return { ...given, targetModules, targetParameters }
+}
+
 /** A new adapter, with what stands beside the text model named as excluded: names of modules mean those of a vision tower too where PEFT reads them. */
 export function newAdapter(config: AdapterConfig, { composite }: Model): AdapterSpec {
   if (!composite || config.excludeModules?.length) return { kind: 'lora', config }
@@ -111,7 +126,7 @@ export function newAdapter(config: AdapterConfig, { composite }: Model): Adapter
  * @throws SaqrError OPTION_MODULES naming the first that doesn't
  */
 export function checkModules({ adapter, recorder, opened }: LanguageModel): void {
-  const { targetModules, excludeModules, modulesToSave, layersToTransform, ...patterns } = adapter.config!
+  const { targetModules, targetParameters, excludeModules, modulesToSave, layersToTransform, ...patterns } = adapter.config!
   const names = [...recorder.weights.keys(), ...recorder.parameters.keys()].map(modulePath)
   const there = new Set([...names, ...parametersOf(opened.model).keys()].map((name) => name.replace(/\.(weight|bias)$/, '')))
   const check = (given: string, list: readonly string[], means: (name: string, path: string) => boolean) => {
@@ -126,11 +141,13 @@ export function checkModules({ adapter, recorder, opened }: LanguageModel): void
     )
   }
   if (typeof targetModules !== 'string') check('targetModules', targetModules, (name, path) => matches([name], path))
+  checkParameters(targetParameters ?? [], opened.model)
   if (typeof excludeModules !== 'string') check('excludeModules', excludeModules ?? [], (name, path) => matches([name], path))
   check('modulesToSave', modulesToSave ?? [], (name, path) => isSaved([name], path))
   const adapted = [...recorder.parameters.keys()].filter((name) => /\.lora_(embedding_)?A\b/.test(name)).map(modulePath)
+  const parameters = [...parametersOf(opened.model).keys()].filter((name) => targetParameters?.some((t) => name.endsWith(`.${t}`)))
   for (const given of ['rankPattern', 'alphaPattern'] as const) {
-    const idle = Object.keys(patterns[given]).find((key) => !adapted.some((path) => isMeant(key, path, given)))
+    const idle = Object.keys(patterns[given]).find((key) => ![...adapted, ...parameters].some((path) => isMeant(key, path, given)))
     if (idle !== undefined)
       throw new SaqrError(
         'OPTION_MODULES',
@@ -144,6 +161,20 @@ export function checkModules({ adapter, recorder, opened }: LanguageModel): void
       'OPTION_MODULES',
       say`${option('layersToTransform')} names block ${beyond}; this model has ${layers}, from 0 to ${layers - 1}`,
     )
+}
+
+/** @throws SaqrError OPTION_MODULES for a name that is no tensor's, with the nearest */
+function checkParameters(targets: readonly string[], model: Model): void {
+  const names = [...parametersOf(model).keys()]
+  const wrong = targets.find((target) => !names.some((name) => name === target || name.endsWith(`.${target}`)))
+  if (wrong === undefined) return
+  const ends = [...new Set(names.flatMap((name) => [name.split('.').slice(-2).join('.'), name.split('.').at(-1)!]))]
+  const close = nearest(wrong, ends)
+  const tensors = [...new Set(names.filter((name) => /\.\d+\./.test(name)).map((name) => name.split('.').slice(-2).join('.')))]
+  throw new SaqrError(
+    'OPTION_MODULES',
+    say`${option('targetParameters')} names ${wrong}, which is no tensor of this ${model.family} model: ${close ? `did you mean ${close}?` : `it has ${tensors.join(', ')}`}`,
+  )
 }
 
 /** of an adapter's tensor: the module it belongs to */

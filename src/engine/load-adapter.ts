@@ -1,9 +1,11 @@
 /** A PEFT adapter folder over an open base: the same tensors, to generate with or to train on. */
 import { SaqrError } from '../error.ts'
+import { matrixShape } from '../formats/dense.ts'
 import { asF32 } from '../formats/numbers.ts'
 import { type Adapter, readAdapter } from '../formats/peft/read.ts'
 import type { CheckpointTensor } from '../formats/tensor.ts'
 import { adaptedBase } from './adapted-base.ts'
+import { takeExperts } from './expert-adapters.ts'
 import { LanguageModel } from './language-model.ts'
 import type { OpenedModel } from './opened-model.ts'
 import { isBeside, parametersOf, sameValues } from './settle.ts'
@@ -40,14 +42,25 @@ function checkBase(opened: OpenedModel, adapter: Adapter, folder: string): void 
 function fill(model: LanguageModel, adapter: Adapter, folder: string): void {
   const { trainables } = model
   const given = tensorsOf(adapter)
+  const asGiven = [...given.keys()]
+  const { model: base } = model.opened
+  const older = takeExperts(
+    base,
+    [...parametersOf(base).keys()],
+    model.adapter.config!,
+    given,
+    (n) => trainables.layout.entries.get(n)?.spec,
+  )
+  const otherwise = new Set(asGiven.filter((name) => !given.has(name)))
+  for (const [name, values] of older) trainables.set(name, values)
   const used = new Set<string>()
-  for (const name of trainables.names) {
-    const key = name.replace('.base_layer.', '.')
+  for (const name of trainables.names.filter((one) => !older.has(one))) {
+    const key = /\.base_layer\.lora_/.test(name) ? name : name.replace('.base_layer.', '.')
     const t = given.get(key)
-    const { rows, cols } = trainables.shape(name)
+    const { rows, cols } = matrixShape(trainables.fileShape(name))
     if (!t) throw bad(folder, `has no ${name}, which its adapter_config.json calls for on this base`)
     if (t.rows !== rows || t.cols !== cols) throw misfit(model, folder, name, t, `${rows} × ${cols}`)
-    trainables.set(name, asF32(t.load('f32')))
+    trainables.setFromFile(name, asF32(t.load('f32')))
     used.add(key)
   }
   for (const [copy, name] of model.adapter.copies ?? []) {
@@ -56,9 +69,9 @@ function fill(model: LanguageModel, adapter: Adapter, folder: string): void {
       throw bad(folder, `has ${copy} with other values than ${name}, although ensure_weight_tying makes them one`)
     used.add(copy)
   }
-  const base = new Set([...adapter.base.keys(), ...keptUntrained(model)])
+  const kept = new Set([...adapter.base.keys(), ...keptUntrained(model)])
   for (const [name, tensor] of given) {
-    if (used.has(name) || base.has(name)) continue
+    if (used.has(name) || kept.has(name)) continue
     if (!isBeside(model.opened.model, name)) throw unplaced(model, folder, name)
     // PEFT puts modules of these names there too; rows of text leave them as they began
     if (!/\.lora_A\.weight$/.test(name) && !(/\.lora_B\.weight$/.test(name) && isZero(tensor)))
@@ -72,7 +85,7 @@ function fill(model: LanguageModel, adapter: Adapter, folder: string): void {
   // one object for each, also where the base reads it: a file that is written over moves them
   const { adapter: opened } = model.opened.checkpoint
   model.kept = [...(opened?.folder === folder ? opened : adapter).stored].filter(
-    ([name]) => !names.includes(name) && !copies.includes(name) && !name.endsWith('.modules_to_save.weight'),
+    ([name]) => !names.includes(name) && !otherwise.has(name) && !copies.includes(name) && !name.endsWith('.modules_to_save.weight'),
   )
 }
 

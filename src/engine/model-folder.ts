@@ -50,7 +50,8 @@ export async function writeModelFolder(
   const encode = (values: Float32Array) => bytesOf(bf16 ? f32ToBf16(values) : values)
   const dtype = bf16 ? 'BF16' : 'F32'
   const tensors: TensorToWrite[] = [
-    ...[...checkpoint.tensors.values()].map((t) => {
+    ...[...checkpoint.tensors.values()].flatMap((t): TensorToWrite | TensorToWrite[] => {
+      if (t.parts) return inParts(t, changed, { dtype, encode })
       const named = { name: t.inFile ?? t.name, shape: t.shape }
       if (t.source && !t.quant && isBeside(opened.model, t.name)) return { ...named, dtype: t.storage, data: () => inBytes(t, t.source!) }
       return { ...named, dtype, data: () => inRows(t, changed(t), encode) }
@@ -66,6 +67,32 @@ export async function writeModelFolder(
     const path = join(checkpoint.path, name)
     if (isFile(path)) writeFileAtomic(join(folder, name), readFileSync(path))
   }
+}
+
+/** Each part as it was named, in whatever order they are written; the whole is asked for once, and let go after the last of them. */
+function inParts(
+  t: CheckpointTensor,
+  changed: (t: CheckpointTensor) => ChangedRows | null,
+  { dtype, encode }: { dtype: string; encode: (values: Float32Array) => Uint8Array },
+): TensorToWrite[] {
+  let whole: ChangedRows | null | undefined
+  let left = t.parts!.length
+  let row = 0
+  return t.parts!.map((part) => {
+    const start = row
+    row += part.rows
+    return {
+      name: part.inFile ?? part.name,
+      shape: part.shape,
+      dtype,
+      *data() {
+        if (whole === undefined) whole = changed(t)
+        const all = whole
+        if (--left === 0) whole = undefined
+        yield* inRows(part, all && { rows: (from, count) => all.rows(start + from, count) }, encode)
+      },
+    }
+  })
 }
 
 function* inRows(t: CheckpointTensor, changed: ChangedRows | null, encode: (values: Float32Array) => Uint8Array): Generator<Uint8Array> {

@@ -7,9 +7,9 @@ import { chunkOf } from '../graph/chunk.ts'
 import type { HeadScore } from '../graph/head.ts'
 import type { Policy } from '../graph/recompute.ts'
 import type { Layout } from '../graph/trace.ts'
-import { tracePass } from '../graph/training.ts'
+import { type TrainingSpec, tracePass } from '../graph/training.ts'
 import type { Model } from '../models/family.ts'
-import type { DType } from '../ops/tensor.ts'
+import type { DType, Tensor } from '../ops/tensor.ts'
 
 export interface RunnerSpec {
   model: Model
@@ -22,6 +22,8 @@ export interface RunnerSpec {
   policy: (tokens: number) => (block: number) => Policy
   /** what becomes of logits */
   score: HeadScore
+  /** see `TrainingSpec` */
+  term?: TrainingSpec['term']
   gradients: boolean
   profile?: boolean
 }
@@ -33,12 +35,28 @@ export interface StepInputs {
   step: number
   /** multiplies Σ weight · (−logp): 1 / targets of the step */
   lossScale: number
+  /** multiplies the model's own term of each micro-batch; default 0 */
+  termScale?: number
+}
+
+/** What a pass gives the host. */
+export interface PassScores {
+  /** of every entry, `score.width` numbers each */
+  entries: Float32Array
+  /** what the family gives beside, by name: `Trace.result` */
+  results: Readonly<Record<string, { rows: number; cols: number; values: Float32Array }>>
+}
+
+interface Planned {
+  loaded: LoadedPlan
+  /** by name: the tensors that the host reads */
+  results: ReadonlyMap<string, Tensor>
 }
 
 export class PassRunner {
   readonly spec: RunnerSpec
   readonly #device: Device
-  readonly #plans = new Map<number, LoadedPlan>()
+  readonly #plans = new Map<number, Planned>()
 
   constructor(device: Device, spec: RunnerSpec) {
     this.#device = device
@@ -47,13 +65,18 @@ export class PassRunner {
 
   /** the plan of a pass of T tokens */
   plan(tokens: number): LoadedPlan {
-    let loaded = this.#plans.get(tokens)
-    if (!loaded) {
+    return this.#planned(tokens).loaded
+  }
+
+  #planned(tokens: number): Planned {
+    let planned = this.#plans.get(tokens)
+    if (!planned) {
       const traced = tracePass({ ...this.spec, tokens, scratch: this.#device.describe().scratch })
       const { plan } = traced.lower(this.spec.policy(tokens))
-      this.#plans.set(tokens, (loaded = this.#device.load(plan, { profile: this.spec.profile })))
+      const { results } = traced.recorder
+      this.#plans.set(tokens, (planned = { loaded: this.#device.load(plan, { profile: this.spec.profile }), results }))
     }
-    return loaded
+    return planned
   }
 
   /** Makes the plans of passes to come, while the device computes. */
@@ -64,26 +87,35 @@ export class PassRunner {
   }
 
   get plans(): readonly LoadedPlan[] {
-    return [...this.#plans.values()]
+    return [...this.#plans.values()].map(({ loaded }) => loaded)
   }
 
-  /** Scores of every entry of the pass (`score.width` numbers each); gradients are added to the accumulators. */
-  async run(pass: Pass, step: StepInputs, signal?: AbortSignal): Promise<Float32Array> {
-    const plan = this.plan(pass.tokens)
-    const [scores] = await this.#device.run(this.#items(plan, pass), inputsOf(pass, step), { signal, read: ['scores'] })
-    return asF32(scores!).subarray(0, this.spec.score.width * pass.entryStart[pass.headCount]!)
+  /** Gradients are added to the accumulators. */
+  async run(pass: Pass, step: StepInputs, signal?: AbortSignal): Promise<PassScores> {
+    const { loaded, results } = this.#planned(pass.tokens)
+    const read = ['scores', ...[...results.values()].map(({ name }) => name)]
+    const [scores, ...given] = await this.#device.run(this.#items(loaded, pass), this.#inputs(pass, step), { signal, read })
+    return {
+      entries: asF32(scores!).subarray(0, this.spec.score.width * pass.entryStart[pass.headCount]!),
+      results: Object.fromEntries([...results].map(([name, { rows, cols }], i) => [name, { rows, cols, values: asF32(given[i]!) }])),
+    }
   }
 
   /** what runs for a pass, in order, and its inputs: for checks step by step */
   prepare(pass: Pass, step: StepInputs): { plan: LoadedPlan; items: readonly RunItem[]; inputs: PassInputs } {
     const plan = this.plan(pass.tokens)
-    return { plan, items: this.#items(plan, pass), inputs: inputsOf(pass, step) }
+    return { plan, items: this.#items(plan, pass), inputs: this.#inputs(pass, step) }
   }
 
   #items(plan: LoadedPlan, pass: Pass): RunItem[] {
     return plan.plan.segments.flatMap(({ name, repeats }) =>
       Array.from({ length: repeats ? this.chunks(pass) : 1 }, (): RunItem => ({ plan, segment: name })),
     )
+  }
+
+  #inputs(pass: Pass, step: StepInputs): Record<string, ArrayBufferView> {
+    const { term: { batches } = { batches: 1 }, model } = this.spec
+    return model.term ? { ...inputsOf(pass, step), ...batchInputs(pass, step, batches) } : inputsOf(pass, step)
   }
 
   /** head chunks that this pass runs */
@@ -97,7 +129,7 @@ export class PassRunner {
   }
 
   dispose(): void {
-    for (const plan of this.#plans.values()) plan.dispose()
+    for (const { loaded } of this.#plans.values()) loaded.dispose()
     this.#plans.clear()
   }
 }
@@ -121,6 +153,13 @@ function inputsOf(pass: Pass, step: StepInputs): Record<string, ArrayBufferView>
     lossScale: Float32Array.of(step.lossScale),
     stepInts: Int32Array.of(step.seed, step.step, 0, 0),
   }
+}
+
+/** of G micro-batches, of which the pass may hold fewer: those have no rows */
+function batchInputs({ tokens, batches, batchRows }: Pass, { termScale = 0 }: StepInputs, G: number): Record<string, ArrayBufferView> {
+  const rows = new Float32Array(tokens * G)
+  for (let t = 0; t < tokens; t++) for (let g = 0; g < batches; g++) rows[t * G + g] = batchRows[t * batches + g]!
+  return { batchRows: rows, termScale: new Float32Array(G).fill(termScale) }
 }
 
 /** (query, key) pairs that attention scores in this pass */

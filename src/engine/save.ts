@@ -40,9 +40,7 @@ async function saveAdapter(model: LanguageModel, config: AdapterConfig, folder: 
   const { trainables, adapter, kept } = model
   const path = join(folder, 'adapter_model.safetensors')
   const written = (as: string, name: string): TensorToWrite => {
-    const { rows, cols } = trainables.shape(name)
-    const shape = trainables.isVector(name) ? [cols] : [rows, cols]
-    return { name: PEFT_PREFIX + as, dtype: 'F32', shape, data: () => trainables.chunks(name) }
+    return { name: PEFT_PREFIX + as, dtype: 'F32', shape: trainables.fileShape(name), data: () => trainables.fileChunks(name) }
   }
   const tensors = [
     ...trainables.names.map((name) => written(name, name)),

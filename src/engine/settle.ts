@@ -6,6 +6,7 @@ import type { ParameterSpec } from '../adapters/adapter.ts'
 import { Full } from '../adapters/full.ts'
 import { SaqrError } from '../error.ts'
 import { hasWeights } from '../formats/checkpoint.ts'
+import { joinTensors } from '../formats/joined.ts'
 import { withKeys } from '../formats/json-exact.ts'
 import { asF32 } from '../formats/numbers.ts'
 import type { Checkpoint, CheckpointTensor } from '../formats/tensor.ts'
@@ -34,8 +35,10 @@ const CHUNK = 1 << 21
 /** Errors: MODEL_CONFIG, MODEL_UNSUPPORTED, MODEL_WEIGHT. */
 export function settle(given: Checkpoint): Settled {
   const model = openConfig(given.config)
-  const wanted = weightNames(model)
-  const tensors = named(given, model, new Set([...wanted, `${model.head.path}.weight`]))
+  const parameters = parametersOf(model)
+  const wanted = new Set(parameters.keys())
+  const tensors = named(given, model, new Set([...wanted, ...piecesOf(model, wanted), `${model.head.path}.weight`]))
+  joinPieces(given.path, model, parameters, tensors)
   const notes: string[] = []
   if (given.config.quantization_config && ![...tensors.values()].some(({ quant }) => quant))
     notes.push(`${given.path}: config.json has a quantization_config, but the weights are not quantised: it is left out`)
@@ -87,6 +90,38 @@ const weightNames = (model: Model) => new Set(parametersOf(model).keys())
 /** A tensor of another model than the one of text, which stands in the same checkpoint. */
 export const isBeside = ({ composite }: Model, name: string): boolean =>
   composite?.beside.some((path) => name.startsWith(`${path}.`)) ?? false
+
+const piecesOf = (model: Model, names: Iterable<string>) => [...names].flatMap((name) => model.pieces?.(name).flat() ?? [])
+
+/** Tensors that the files hold in pieces, or by another name, become one under the model's. @throws SaqrError MODEL_WEIGHT: some pieces are there, not all */
+function joinPieces(path: string, model: Model, parameters: ReturnType<typeof parametersOf>, tensors: Map<string, CheckpointTensor>): void {
+  for (const { name, rows, cols } of parameters.values()) {
+    if (tensors.has(name)) continue
+    for (const pieces of model.pieces?.(name) ?? []) {
+      const missing = pieces.filter((piece) => !tensors.has(piece))
+      if (missing.length === pieces.length) continue
+      if (missing.length > 0) {
+        const more = missing.length > 1 ? ` and ${missing.length - 1} more` : ''
+        throw new SaqrError(
+          'MODEL_WEIGHT',
+          `${path} lacks ${missing[0]}${more} of the ${pieces.length} tensors that are ${name}: a shard may be missing`,
+        )
+      }
+      const found = pieces.map((piece) => tensors.get(piece)!)
+      const wrong = found.find((t) => t.cols !== cols || t.rows !== found[0]!.rows)
+      if (wrong || found[0]!.rows * found.length !== rows) {
+        const { name: piece, shape } = wrong ?? found[0]!
+        throw new SaqrError(
+          'MODEL_WEIGHT',
+          `${path}: '${piece}' is ${shape.join(' × ')}, but config.json calls for ${rows / found.length} × ${cols}`,
+        )
+      }
+      for (const piece of pieces) tensors.delete(piece)
+      tensors.set(name, found.length > 1 ? joinTensors(name, found) : { ...found[0]!, name, inFile: found[0]!.inFile ?? found[0]!.name })
+      break
+    }
+  }
+}
 
 /** Under the model's names: the prefix may be missing, as in a file of the model without its head, or stand before the head too. */
 function named({ path, tensors }: Checkpoint, model: Model, wanted: ReadonlySet<string>): Map<string, CheckpointTensor> {

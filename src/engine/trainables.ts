@@ -1,8 +1,9 @@
 /** The trained tensors on a device: one flat f32 range, its gradient, and names to get at the parts. */
 import type { ParameterInit } from '../adapters/adapter.ts'
+import { fileShape, fromFile, toFile } from '../adapters/expert-layout.ts'
 import type { Device } from '../devices/device.ts'
 import { SaqrError } from '../error.ts'
-import { asF32 } from '../formats/numbers.ts'
+import { asF32, bytesOf } from '../formats/numbers.ts'
 import type { Checkpoint } from '../formats/tensor.ts'
 import type { ParameterLayout } from '../graph/layout.ts'
 import { SeededRandom } from './random.ts'
@@ -46,6 +47,28 @@ export class Trainables {
     return new Float32Array(bytes.buffer, bytes.byteOffset, spec.rows * spec.cols)
   }
 
+  /** its values as the file of an adapter keeps them */
+  *fileChunks(name: string): Generator<Uint8Array> {
+    if (this.#entry(name).spec.experts === undefined) yield* this.chunks(name)
+    else yield bytesOf(this.inFile(name))
+  }
+
+  /** values, or their gradient, in the order of that file */
+  inFile(name: string, which: 'parameters' | 'gradients' = 'parameters'): Float32Array {
+    return toFile(this.#entry(name).spec, this.get(name, which))
+  }
+
+  /** the shape they have there: norm weights and biases are vectors */
+  fileShape(name: string): readonly number[] {
+    const { spec } = this.#entry(name)
+    return this.isVector(name) ? [spec.cols] : fileShape(spec)
+  }
+
+  /** @throws SaqrError MODEL_WEIGHT for values of another number */
+  setFromFile(name: string, values: Float32Array): void {
+    this.set(name, fromFile(this.#entry(name).spec, values))
+  }
+
   /** f32 bytes of a trained tensor, a part at a time */
   chunks(name: string): Generator<Uint8Array> {
     const { offset, spec } = this.#entry(name)
@@ -64,6 +87,12 @@ export class Trainables {
     const { offset, spec } = this.#entry(name)
     if (saved.byteLength !== spec.rows * spec.cols * 4) throw wrongSize(name, spec, saved.byteLength / 4)
     restoreChunks(this.#device, `${this.layout.scope}parameters`, offset * 4, saved)
+  }
+
+  /** what an adapter's file has of it. @throws SaqrError MODEL_WEIGHT for bytes of another size */
+  restoreFromFile(name: string, saved: SavedBytes): void {
+    if (this.#entry(name).spec.experts === undefined) this.restore(name, saved)
+    else this.setFromFile(name, asF32(saved.subarray(0, saved.byteLength)))
   }
 
   /** the trained values of this name, null where it is not trained */

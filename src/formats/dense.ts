@@ -29,10 +29,10 @@ export interface StoredTensor {
   bytes: number
 }
 
-/** n -> 1 × n; (a, b, c …) -> a × (b·c…); a scalar is 1 × 1. */
+/** n -> 1 × n; (… a, b, c) -> (…a·b) × c, matrices below one another; a scalar is 1 × 1. */
 export function matrixShape(shape: readonly number[]): { rows: number; cols: number } {
   if (shape.length < 2) return { rows: 1, cols: shape[0] ?? 1 }
-  return { rows: shape[0]!, cols: shape.slice(1).reduce((a, b) => a * b, 1) }
+  return { rows: shape.slice(0, -1).reduce((a, b) => a * b, 1), cols: shape.at(-1)! }
 }
 
 export function denseTensor(stored: StoredTensor): CheckpointTensor {

@@ -23,11 +23,13 @@ export interface QuantState {
   dtype: 'f32' | 'bf16' | 'f16'
 }
 
-/** One tensor under its Hugging Face name. A 1-D tensor of n is 1 × n; further dimensions are folded into `cols`. */
+/** One tensor under its Hugging Face name. A 1-D tensor of n is 1 × n; of more than two dimensions all but the last are folded into `rows`. */
 export interface CheckpointTensor {
   name: string
   /** the name it is written by again, where its file and its family call it differently */
   inFile?: string
+  /** the file keeps it as these, one below the other; it is written again as these */
+  parts?: readonly CheckpointTensor[]
   shape: readonly number[]
   rows: number
   cols: number

@@ -8,8 +8,11 @@ const TOKEN_INPUTS = ['ids', 'depth', 'position', 'long', 'visibleFrom', 'visibl
 /** [name, rows, cols, dtype] */
 type Declaration = readonly [string, number, number, DType]
 
-/** @param scores numbers of an entry that the host reads; 0: nothing is scored */
-export function declarePassInputs(r: Recorder, tokens: number, scores: number): void {
+/**
+ * @param scores numbers of an entry that the host reads; 0: nothing is scored
+ * @param batches G, the micro-batches that a pass may hold
+ */
+export function declarePassInputs(r: Recorder, tokens: number, scores: number, batches: number): void {
   const head: Declaration[] = [
     ['headPositions', tokens, 1, 'i32'],
     ['headCount', 1, 1, 'i32'],
@@ -19,6 +22,8 @@ export function declarePassInputs(r: Recorder, tokens: number, scores: number): 
     ['entryWeight', tokens, 1, 'f32'],
     ...(scores > 0 ? [['scores', tokens, scores, 'f32'] as const] : []),
     ['lossScale', 1, 1, 'f32'],
+    ['batchRows', tokens, batches, 'f32'],
+    ['termScale', 1, batches, 'f32'],
     ['stepInts', 1, 4, 'i32'],
   ]
   for (const name of TOKEN_INPUTS) r.declareInput(name, tokens, 'i32')

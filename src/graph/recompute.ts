@@ -47,7 +47,8 @@ export function recompute(
 
   const isHosted = (t: Tensor, node: Node): boolean => {
     const p = policyOf(node)
-    if (p !== 'offload' && p !== 'offload-more') return false
+    // indices (which experts, which rows) are few, and copies are of values
+    if ((p !== 'offload' && p !== 'offload-more') || t.dtype === 'i32') return false
     if (crossing.has(t) || node.op.pairFlops !== undefined) return true
     return p === 'offload-more' && !isMadeAnew(t, node) && !isTiny(t, node) && sizeOf(t) <= widest
   }

@@ -3,7 +3,7 @@
  * how tokens attend (to each other, or to a KV cache) from the mode.
  */
 import type { Adapter, AdapterBuilder, ParameterSpec } from '../adapters/adapter.ts'
-import type { EmbeddingShape, LinearShape, Seen, Trace } from '../models/trace.ts'
+import type { EmbeddingShape, ExpertsShape, LinearShape, Seen, Trace } from '../models/trace.ts'
 import { add } from '../ops/add/op.ts'
 import type { AttrSpecs, Given } from '../ops/attrs.ts'
 import { cacheWrite } from '../ops/cache-write/op.ts'
@@ -36,6 +36,10 @@ export class TraceRecorder extends Recorder implements AdapterBuilder {
   /** small constant tables: RoPE frequencies … */
   readonly constants: Map<string, Float32Array> = new Map()
   readonly caches: WeightSpec[] = []
+  /** by name: what a family kept of its blocks */
+  readonly kept = new Map<string, Tensor[]>()
+  /** by name: what the host reads */
+  readonly results = new Map<string, Tensor>()
   readonly #layout: Layout | undefined
 
   /** without a layout (a first trace that only asks what there is) parameters have no place yet */
@@ -138,6 +142,14 @@ export class GraphTrace implements Trace {
     return this.#adapter.linear(this.#r, this.#prefix + path, x, shape)
   }
 
+  router(path: string, x: Tensor, experts: number): Tensor {
+    return this.#adapter.router(this.#r, this.#prefix + path, x, experts)
+  }
+
+  experts(name: string, x: Tensor, offsets: Tensor, shape: ExpertsShape): Tensor {
+    return this.#adapter.experts(this.#r, this.#prefix + name, x, offsets, shape)
+  }
+
   normWeight(path: string, size: number): Tensor {
     return this.#adapter.tensor(this.#r, `${this.#prefix}${path}.weight`, 1, size, 'norm')
   }
@@ -168,6 +180,22 @@ export class GraphTrace implements Trace {
 
   constant(name: string, values: readonly number[]): Tensor {
     return this.#r.constant(name, values)
+  }
+
+  get rows(): Tensor | null {
+    return this.#r.inputs.get('batchRows') ?? null
+  }
+
+  keep(name: string, tensor: Tensor): void {
+    this.#r.kept.set(name, [...this.kept(name), tensor])
+  }
+
+  kept(name: string): readonly Tensor[] {
+    return this.#r.kept.get(name) ?? []
+  }
+
+  result(name: string, tensor: Tensor): void {
+    this.#r.results.set(name, tensor)
   }
 
   once(name: string, make: () => Tensor): Tensor {

@@ -27,6 +27,8 @@ export interface TrainingSpec {
   /** positions of a head chunk; default: `chunkOf` the pass */
   chunk?: number
   score: HeadScore
+  /** the model's own term of the loss (`Model.term`): micro-batches that a pass may hold, and whether it is trained towards; default: of one, no */
+  term?: { batches: number; trained: boolean }
   /** false: scores only (evaluation) */
   gradients: boolean
   scratch?: ScratchOf
@@ -35,7 +37,7 @@ export interface TrainingSpec {
 /** What a model and its adapter hold, without building a plan: weights to read, parameters to train, constants. */
 export function inspect(model: Model, adapter: Adapter, activation: DType): TraceRecorder {
   const r = new TraceRecorder(activation)
-  declarePassInputs(r, 1, 0)
+  declarePassInputs(r, 1, 0, 1)
   const t = new GraphTrace(r, adapter, 1)
   model.logits(t, model.forward(t))
   return r
@@ -49,18 +51,19 @@ export interface TracedPass {
 
 export function tracePass(spec: TrainingSpec): TracedPass {
   const r = new TraceRecorder(spec.activation, spec.layout)
-  declarePassInputs(r, spec.tokens, spec.score.width)
+  declarePassInputs(r, spec.tokens, spec.score.width, spec.term?.batches ?? 1)
   const t = new GraphTrace(r, spec.adapter, spec.tokens)
   const hidden = spec.model.forward(t)
   const forward = joinNodes(r, take(r))
   const { before, chunk, dHidden } = headChunk(r, t, { ...spec, chunk: spec.chunk ?? chunkOf(spec, spec.tokens) }, hidden)
-  if (dHidden) differentiate(r, forward, new Map<Tensor, Tensor>([[hidden, dHidden]]))
+  if (dHidden) differentiate(r, forward, new Map([[hidden, dHidden], ...termSeed(r, spec)]))
   const backward = take(r)
+  const results = [...r.results.values()]
 
   const lower = (policy: (block: number) => Policy): Lowered => {
     const recomputed = new Set<Node>()
     const kept = recompute(r, forward, backward, policy, recomputed)
-    const [f, b, c, d] = prune([kept.forward, before, chunk, kept.backward], [])
+    const [f, b, c, d] = prune([kept.forward, before, chunk, kept.backward], results)
     const segments = [
       { name: 'forward', nodes: [...f!, ...b!] },
       { name: 'head', nodes: c!, repeats: true },
@@ -69,9 +72,15 @@ export function tracePass(spec: TrainingSpec): TracedPass {
     const used = new Set<Tensor | null>()
     for (const { nodes } of segments) for (const { inputs, outputs } of nodes) for (const t of [...inputs, ...outputs]) used.add(t)
     const pinned = [...r.inputs.values()].filter((t) => used.has(t))
-    return placeSegments(segments, { tokens: spec.tokens, pinned, recomputed, scratch: spec.scratch })
+    return placeSegments(segments, { tokens: spec.tokens, pinned: [...pinned, ...results], recomputed, scratch: spec.scratch })
   }
   return { recorder: r, lower }
+}
+
+/** the term's part in the loss's gradient */
+function termSeed(r: TraceRecorder, { model, term }: TrainingSpec): [Tensor, Tensor][] {
+  const loss = model.term && term?.trained ? r.results.get('term') : undefined
+  return loss ? [[loss, r.input('termScale')]] : []
 }
 
 function take(r: TraceRecorder): Node[] {

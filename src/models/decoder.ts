@@ -32,10 +32,18 @@ export interface DecoderParts {
   within?: Readonly<Record<string, string>>
   /** see `Model` */
   longBeyond?: number
+  /** see `Model` */
+  pieces?: Model['pieces']
+  /** see `Model` */
+  term?: Model['term']
+  /** see `Model` */
+  experts?: Model['experts']
+  /** what is made of what the blocks kept (`Trace.keep`) */
+  after?: (t: Trace) => void
 }
 
 export function decoder(c: Config, parts: DecoderParts): Model {
-  const { block, norm: last, embedded, capped, tied = false, inside, within, longBeyond } = parts
+  const { block, norm: last, embedded, capped, tied = false, inside, within, longBeyond, pieces, term, after, experts } = parts
   const { linears = [...ATTENTION_LINEARS, ...MLP_LINEARS] } = parts
   c.only('attention_dropout', 0)
   const channels = c.count('hidden_size')
@@ -55,9 +63,14 @@ export function decoder(c: Config, parts: DecoderParts): Model {
     composite: inside,
     ...(within ? { within } : {}),
     ...(longBeyond === undefined ? {} : { longBeyond }),
+    ...(pieces ? { pieces } : {}),
+    ...(term ? { term } : {}),
+    ...(experts ? { experts } : {}),
     forward(t) {
       const x = t.embed(`${path}.embed_tokens`, { vocab, channels, padding })
-      return norm(t, `${path}.norm`, t.blocks(`${path}.layers`, layers, embedded ? embedded(t, x) : x, block), last)
+      const h = t.blocks(`${path}.layers`, layers, embedded ? embedded(t, x) : x, block)
+      after?.(t)
+      return norm(t, `${path}.norm`, h, last)
     },
     logits(t, h) {
       const product = t.linear('lm_head', h, { in: channels, out: vocab, bias: false, tiedTo })

@@ -23,10 +23,31 @@ export interface Model {
   readonly composite?: Composite
   /** the linear that holds what others have one of this name for: q_proj -> qkv_proj */
   readonly within?: Readonly<Record<string, string>>
+  /** what its loss has beside the objective's; its forward gives it as the result `term` (1, micro-batches) */
+  readonly term?: LossTerm
+  /** what PEFT makes of targets by the names that each expert's linears once had */
+  readonly experts?: ExpertTargets
+  /** how files hold a tensor that isn't there by this name: lists of tensors which, one below the other, are it */
+  pieces?(name: string): readonly (readonly string[])[]
   /** the hidden state the head reads (T, C) */
   forward(t: Trace): Tensor
   /** logits (n, V) of rows of the hidden state (n, C) */
   logits(t: Trace, h: Tensor): Tensor
+}
+
+/** A term of the loss that a model brings: a number for each micro-batch, pooled over its tokens, so no pass may cut one. */
+export interface LossTerm {
+  /** in log_history, by TRL's name */
+  readonly name: string
+  /** what the configuration multiplies it with; 0: it is not trained towards */
+  readonly coefficient: number
+}
+
+export interface ExpertTargets {
+  /** a linear's name: the tensor, by the end of its name, that holds all experts' */
+  readonly parameters: Readonly<Record<string, string>>
+  /** a tensor that holds several: their names */
+  readonly fused: Readonly<Record<string, readonly string[]>>
 }
 
 /** A text model that stands in one checkpoint with others (a vision tower). */

@@ -6,12 +6,14 @@ import { gemma2 } from './gemma2.ts'
 import { gemma3, gemma3Text } from './gemma3.ts'
 import { llama } from './llama.ts'
 import { mistral } from './mistral.ts'
+import { mixtral } from './mixtral.ts'
 import { phi3 } from './phi3.ts'
 import { qwen2 } from './qwen2.ts'
 import { qwen3 } from './qwen3.ts'
+import { qwen3Moe } from './qwen3-moe.ts'
 import { smollm3 } from './smollm3.ts'
 
-export const families: readonly Family[] = [llama, mistral, qwen2, qwen3, gemma2, gemma3Text, gemma3, smollm3, phi3]
+export const families: readonly Family[] = [llama, mistral, qwen2, qwen3, gemma2, gemma3Text, gemma3, smollm3, phi3, mixtral, qwen3Moe]
 
 /** @throws SaqrError MODEL_UNSUPPORTED for a model_type that no family here has */
 export function openConfig(config: Readonly<Record<string, unknown>>): Model {

@@ -20,6 +20,13 @@ export interface EmbeddingShape {
   padding?: number
 }
 
+/** Linears of as many experts: matrices (out, in), one below the other in one tensor. */
+export interface ExpertsShape {
+  experts: number
+  in: number
+  out: number
+}
+
 /** Keys and values of all tokens that a pass's queries may see. */
 export interface Seen {
   k: Tensor
@@ -37,6 +44,10 @@ export interface Trace extends Builder {
   embed(path: string, shape: EmbeddingShape): Tensor
   /** What the adapter chosen for `path` makes of x (T, in) -> (T, out) */
   linear(path: string, x: Tensor, shape: LinearShape): Tensor
+  /** what a router makes of x (T, in) -> logits (T, experts): its weight stays as exact as activations are */
+  router(path: string, x: Tensor, experts: number): Tensor
+  /** x (M, in), rows by expert as `offsets` (E + 1, 1) says -> (M, out), by the tensor `name` of the checkpoint and what the adapter has beside it */
+  experts(name: string, x: Tensor, offsets: Tensor, shape: ExpertsShape): Tensor
   /** a norm's weight (1, size), trained or not */
   normWeight(path: string, size: number): Tensor
   /** Runs `body` for each block; what a block's policy (keep, recompute …) applies to. Paths inside are relative to `${path}.${i}`. */
@@ -47,6 +58,14 @@ export interface Trace extends Builder {
   seen(k: Tensor, v: Tensor): Seen
   /** a small table in f32 that is the same for every pass; `name` says all that it is made of */
   constant(name: string, values: readonly number[]): Tensor
+  /** of how many rows of each of the pass's micro-batches a token is part (T, G) f32; null where a pass knows no rows: generation */
+  readonly rows: Tensor | null
+  /** keeps a tensor that something after the blocks is made of, under a name for all such */
+  keep(name: string, tensor: Tensor): void
+  /** what was kept, in order */
+  kept(name: string): readonly Tensor[]
+  /** a tensor that the host reads after a pass */
+  result(name: string, tensor: Tensor): void
   /** made once a pass, outside the blocks */
   once(name: string, make: () => Tensor): Tensor
 }

@@ -19,6 +19,7 @@ import { differences, type Facts, type Identity } from './identity.ts'
 import type { Means } from './objectives/objective.ts'
 import { readTrainerState, type TrainerState, writeTrainerState } from './state.ts'
 import { ACTIONS, type Action } from './timing.ts'
+import type { ExpertUsage } from './usage.ts'
 
 /** What a resumed run takes over so that it stays the same run. */
 export interface RunFacts {
@@ -35,6 +36,8 @@ export interface RunFacts {
   means: Means
   /** what the learning rate's schedule remembers of evaluations */
   schedule: Record<string, number>
+  /** how often experts were chosen, in the whole run and since the last log; null: there are none, or nothing was counted */
+  experts: Record<'run' | 'log', ExpertUsage | null>
 }
 
 const RUN = 'saqr_run.json'
@@ -168,6 +171,14 @@ function readFacts(path: string): RunFacts {
   }
   const numbers = (value: unknown, key: string) =>
     Object.fromEntries(Object.entries(object(value, key)).map(([k, v]) => [k, number(v, `${key}.${k}`)]))
+  /** a run from before experts were counted has none */
+  const usage = (value: unknown, key: 'run' | 'log'): ExpertUsage | null => {
+    const one = isObject(value) ? value[key] : null
+    if (!isObject(one)) return null
+    const { counts } = one
+    if (!Array.isArray(counts)) throw fail(`experts.${key}.counts must be a list`)
+    return { layers: number(one.layers, `experts.${key}.layers`), counts: counts.map((n) => number(n, `experts.${key}.counts`)) }
+  }
   const means = object(json.means, 'means')
   const lastStep = object(json.lastStep, 'lastStep')
   const { due } = json
@@ -185,6 +196,7 @@ function readFacts(path: string): RunFacts {
     },
     means: { sums: numbers(means.sums, 'means.sums'), weights: numbers(means.weights, 'means.weights') },
     schedule: numbers(json.schedule, 'schedule'),
+    experts: { run: usage(json.experts, 'run'), log: usage(json.experts, 'log') },
   }
 }
 
@@ -222,7 +234,8 @@ export function restore(path: string, model: LanguageModel, optimizer: Optimizer
     const saved = values.get((masters ? MASTER : PEFT_PREFIX) + name)
     if (!saved)
       throw new SaqrError('TRAIN_CHECKPOINT', `${path} lacks ${name}: it is of another adapter. Resume with the options it was made with.`)
-    trainables.restore(name, saved)
+    if (masters) trainables.restore(name, saved)
+    else trainables.restoreFromFile(name, saved)
   }
 }
 

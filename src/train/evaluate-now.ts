@@ -9,6 +9,7 @@ import { checkPositions, checkVocabulary } from './check-rows.ts'
 import { bounds } from './data.ts'
 import { evalBatches, evaluate } from './evaluate.ts'
 import type { CutOptions, Objective } from './objectives/objective.ts'
+import { coefficientOf, wholeBatches, withTerm } from './objectives/term.ts'
 import type { TrainingOptions } from './options/config.ts'
 import type { CheckedInit } from './options/trainer-types.ts'
 import { turnToRead } from './turn.ts'
@@ -37,9 +38,9 @@ export async function evaluateNow(
   checkVocabulary(examples, language.opened.model)
   const endReading = await turnToRead(language, signal)
   try {
-    const { runner, evalCut } = prepareEvaluation(objective, language, examples, o, memory)
+    const { runner, evalCut, objective: own } = prepareEvaluation(objective, language, examples, o, memory)
     try {
-      const run = { objective, options: o, evalExamples: examples, evalRunner: runner, evalCut }
+      const run = { objective: own, options: o, evalExamples: examples, evalRunner: runner, evalCut }
       const { evalLoss, metrics, evalRuntime, evalSamplesPerSecond, evalStepsPerSecond } = await evaluate(
         run,
         { step: 0, numTokens: 0 },
@@ -65,8 +66,9 @@ function prepareEvaluation(
   examples: readonly Example[],
   o: TrainingOptions,
   memory: MemoryLimit | null,
-): { runner: PassRunner; evalCut: CutOptions } {
+): { runner: PassRunner; evalCut: CutOptions; objective: Objective } {
   evalBatches(examples, o)
+  const term = coefficientOf(model.opened.model, o)
   const { device, choice } = model.opened
   const layout = model.trained?.layout ?? NOTHING
   const spec = {
@@ -77,12 +79,13 @@ function prepareEvaluation(
     score: objective.score,
     gradients: false,
   }
+  const whole = wholeBatches(term, 1)
   const { longest, stepTokens } = bounds(examples, o.perDeviceEvalBatchSize)
   const budget = planBudget(device, {
     spec,
     memory,
     store: storeBytes(model.recorder, layout, null, choice.doubleQuant),
-    longest,
+    longest: whole ? stepTokens : longest,
     stepTokens,
     maxPassTokens: o.maxPassTokens,
     lean: { base: choice.loadIn4bit, optimizer: true },
@@ -97,6 +100,8 @@ function prepareEvaluation(
       prefixSharing: o.prefixSharing,
       quantum: device.describe().tokenQuantum,
       longBeyond: model.opened.model.longBeyond,
+      wholeBatches: whole,
     },
+    objective: withTerm(objective, model.opened.model, term),
   }
 }

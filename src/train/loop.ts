@@ -20,6 +20,7 @@ import { Speedometer } from './speed.ts'
 import type { TrainerState } from './state.ts'
 import { optimizerStep } from './step.ts'
 import { actionsAfter } from './timing.ts'
+import { idleExperts, shares, sum } from './usage.ts'
 
 interface Progress {
   /** optimizer steps done */
@@ -128,6 +129,8 @@ export async function* trainLoop(
       p.numTokens += data.rowTokens
       p.totalFlos += result.flops
       addMeans(p.facts.means, run.objective, data, result.sums)
+      const { experts } = p.facts
+      p.facts.experts = { run: sum(experts.run, result.experts), log: sum(experts.log, result.experts) }
       p.rows += data.rows
       p.losses += result.loss
       p.facts.due = actionsAfter({ step: p.step, steps, stepsPerEpoch: sampler.stepsPerEpoch }, o)
@@ -144,6 +147,8 @@ export async function* trainLoop(
   }
 
   if (onLeaving) yield onLeaving
+  const idle = p.facts.experts.run && idleExperts(p.facts.experts.run)
+  if (finished && idle) yield { type: 'note', message: idle }
   yield end(run, p, started, finished, finished ? null : (newest?.path ?? null))
 }
 
@@ -184,15 +189,25 @@ function factsOf({ cut, identity, objective, schedule, evalExamples }: Run, resu
     return { ...facts, ...now, due, start: facts.start < newest ? newest + 1 : facts.start }
   }
   const start = newest + 1
-  return { ...now, run: nameOf(identity, start), start, due: [], lastStep: { gradNorm: 0, learningRate: 0 }, means: noMeans(objective) }
+  return {
+    ...now,
+    run: nameOf(identity, start),
+    start,
+    due: [],
+    lastStep: { gradNorm: 0, learningRate: 0 },
+    means: noMeans(objective),
+    experts: { run: null, log: null },
+  }
 }
 
 /** Means since the last log, which begin anew. */
 function logged({ objective }: Run, { facts, numTokens }: Progress): Pick<LogEvent, 'loss' | 'numTokens' | 'metrics'> {
   const { means } = facts
+  const usage = facts.experts.log
   facts.means = noMeans(objective)
+  facts.experts = { ...facts.experts, log: null }
   const metrics = Object.fromEntries(objective.metrics.map((metric) => [camel(metric.name), meanOf(means, metric)]))
-  return { loss: meanOf(means, objective.loss), numTokens, metrics }
+  return { loss: meanOf(means, objective.loss), numTokens, metrics: { ...metrics, ...(usage ? shares(usage) : {}) } }
 }
 
 /** transformers' epoch after `done` optimizer steps: whole epochs, and the share of the batches of this one */

@@ -2,6 +2,7 @@
 import { chooseAdapter } from '../adapters/choose.ts'
 import { type Device, overheadOf } from '../devices/device.ts'
 import { planBudget, storeBytes } from '../engine/budget.ts'
+import { settledSpec } from '../engine/language-model.ts'
 import { countFlops, predictSeconds, ratesOf, type Work } from '../engine/predict.ts'
 import { SaqrError } from '../error.ts'
 import type { JsonObject } from '../formats/json.ts'
@@ -14,6 +15,7 @@ import { openConfig } from '../models/registry.ts'
 import type { MemoryTable } from '../track/events.ts'
 import { memoryOf } from './memory.ts'
 import type { Objective } from './objectives/objective.ts'
+import { coefficientOf, wholeBatches } from './objectives/term.ts'
 import { adapterConfig } from './options/adapter.ts'
 import { FROZEN_4BIT, is8bit, memoryLimit, precisionIn } from './options/rules.ts'
 import type { SftOptions } from './options/sft.ts'
@@ -54,7 +56,7 @@ export function reportPlan(
   const lora = adapterConfig(o)
   if (o.loadIn4bit && !lora) throw new SaqrError('OPTION_INVALID', FROZEN_4BIT)
   const adapter = chooseAdapter(
-    lora ? { kind: 'lora', config: lora } : { kind: 'full' },
+    settledSpec(lora ? { kind: 'lora', config: lora } : { kind: 'full' }, model),
     { nf4: o.loadIn4bit, head: model.head.path, tiedTo: model.head.tiedTo },
     true,
   )
@@ -65,11 +67,13 @@ export function reportPlan(
   const rows = o.perDeviceTrainBatchSize * o.gradientAccumulationSteps
   const rowTokens = Math.min(o.maxLength ?? model.maxPositions, model.maxPositions)
   const memory = memoryLimit(o.memory)
+  const term = coefficientOf(model, o)
+  const whole = wholeBatches(term, o.gradientAccumulationSteps)
   const budget = planBudget(device, {
-    spec: { model, adapter, activation, layout, score, gradients: true },
+    spec: { model, adapter, activation, layout, score, term: { batches: whole ?? 1, trained: term !== 0 }, gradients: true },
     memory: memory ?? { bytes: Number.POSITIVE_INFINITY, unit: 'MiB' },
     store: storeBytes(recorder, layout, adamw, o.useBnbNestedQuant),
-    longest: rowTokens,
+    longest: whole ? o.perDeviceTrainBatchSize * rowTokens : rowTokens,
     stepTokens: rows * rowTokens,
     maxPassTokens: o.maxPassTokens,
     lean: { base: o.loadIn4bit, optimizer: adamw.eightBit },

@@ -11,11 +11,12 @@ import { option, SaqrError, say } from '../error.ts'
 import { optimizerPlan } from '../graph/optimizer.ts'
 import type { EvalEvent, MemoryTable } from '../track/events.ts'
 import type { RunFacts } from './checkpoint.ts'
-import { bounds } from './data.ts'
+import { bounds, stepData } from './data.ts'
 import { evalBatches } from './evaluate.ts'
 import { type Identity, identityOf } from './identity.ts'
 import { memoryOf } from './memory.ts'
 import type { CutOptions, Objective } from './objectives/objective.ts'
+import { coefficientOf, wholeBatches, withTerm } from './objectives/term.ts'
 import type { TrainingOptions } from './options/config.ts'
 import { camel } from './options/field.ts'
 import { is8bit, scheduleOptions } from './options/rules.ts'
@@ -35,6 +36,8 @@ export interface RunRequest {
 }
 
 export interface Run extends RunRequest {
+  /** what multiplies the model's own term of the loss */
+  term: number
   sampler: Sampler
   budget: Budget
   cut: CutOptions
@@ -54,7 +57,10 @@ export interface Run extends RunRequest {
 
 /** @throws SaqrError MEMORY_BUDGET, DATA_TOO_FEW_ROWS */
 export function prepareRun(request: RunRequest): Run {
-  const { objective, model, examples, evalExamples, options: o } = request
+  const { model, examples, evalExamples, options: o } = request
+  const term = coefficientOf(model.opened.model, o)
+  const objective = withTerm(request.objective, model.opened.model, term)
+  const whole = wholeBatches(term, o.gradientAccumulationSteps)
   const { device, choice } = model.opened
   const { layout } = model.trainables
   const rows = o.perDeviceTrainBatchSize * o.gradientAccumulationSteps
@@ -80,16 +86,18 @@ export function prepareRun(request: RunRequest): Run {
     activation: choice.dtype,
     layout,
     score: objective.score,
+    term: { batches: whole ?? 1, trained: term !== 0 },
     gradients: true,
   }
   if (evalExamples) evalBatches(evalExamples, o)
   const trained = bounds(examples, rows)
-  const evaluated = evalExamples ? bounds(evalExamples, o.perDeviceEvalBatchSize).longest : 0
+  const longest = (list: readonly Example[], batch: number) => (whole ? bounds(list, batch).stepTokens : bounds(list, batch).longest)
+  const evaluated = evalExamples ? longest(evalExamples, o.perDeviceEvalBatchSize) : 0
   const budget = planBudget(device, {
     spec,
     memory: request.memory,
     store: storeBytes(model.recorder, layout, adamw, choice.doubleQuant),
-    longest: Math.max(trained.longest, evaluated),
+    longest: Math.max(longest(examples, o.perDeviceTrainBatchSize), evaluated),
     stepTokens: trained.stepTokens,
     maxPassTokens: request.goesOn?.maxPassTokens ?? o.maxPassTokens,
     lean: { base: choice.loadIn4bit, optimizer: adamw.eightBit },
@@ -102,13 +110,16 @@ export function prepareRun(request: RunRequest): Run {
     prefixSharing: o.prefixSharing && model.adapter.random === null,
     quantum: device.describe().tokenQuantum,
     longBeyond: model.opened.model.longBeyond,
+    wholeBatches: whole,
   }
+  if (whole && cut.maxPassTokens < longest(examples, o.perDeviceTrainBatchSize)) layAllOut(objective, examples, sampler, steps, cut)
   const runner = new PassRunner(device, { ...spec, policy: budget.policy })
   const evalRunner = evalExamples
     ? new PassRunner(device, {
         ...spec,
         adapter: model.opened.adapter(model.spec, false),
         policy: budget.policy,
+        term: { batches: 1, trained: false },
         gradients: false,
       })
     : null
@@ -117,10 +128,12 @@ export function prepareRun(request: RunRequest): Run {
   const optimizer = new Optimizer(device, layout, adamw)
   return {
     ...request,
+    objective,
+    term,
     sampler,
     budget,
     cut,
-    evalCut: { ...cut, prefixSharing: o.prefixSharing },
+    evalCut: { ...cut, prefixSharing: o.prefixSharing, wholeBatches: whole && 1 },
     runner,
     evalRunner,
     optimizer,
@@ -142,6 +155,11 @@ export function prepareRun(request: RunRequest): Run {
       optimizer.dispose()
     },
   }
+}
+
+/** Passes of a given size may hold no micro-batch whole: that is told before the first step. @throws SaqrError DATA_ROW_TOO_LONG */
+function layAllOut(objective: Objective, examples: readonly Example[], sampler: Sampler, steps: number, cut: CutOptions): void {
+  for (let step = 0; step < steps; step++) stepData(objective, examples, sampler, step, cut)
 }
 
 /** what a schedule learned of evaluations, as long as it is the same schedule */

@@ -24,7 +24,7 @@ export function startEvent(run: Run, outputDir: string, doneSteps: number, histo
     model: checkpoint.path,
     device: `${device.describe().kind}, ${device.describe().label}`,
     outputDir,
-    training: `${model.adapter.label}, ${million(trained)} of ${million(all)} parameters, in ${model.opened.choice.dtype}`,
+    training: `${model.adapter.label}, ${million(trained)} of ${million(all)} parameters${kindsOf(run, million)}, in ${model.opened.choice.dtype}`,
     memory: run.memoryTable,
     planHash: run.budget.full.hash,
     steps: run.steps,
@@ -37,6 +37,16 @@ export function startEvent(run: Run, outputDir: string, doneSteps: number, histo
     passesPerStep: passes.length,
     predictedSeconds,
   }
+}
+
+/** trained parameters by kind, where experts might be taken for trained that aren't */
+function kindsOf({ model }: Run, said: (n: number) => string): string {
+  if (!model.opened.model.experts) return ''
+  const counts = { experts: 0, router: 0, others: 0 }
+  for (const { role, rows, cols } of model.recorder.parameters.values())
+    counts[role === 'experts' || role === 'router' ? role : 'others'] += rows * cols
+  const of = (n: number) => (n === 0 ? 'none' : said(n))
+  return ` (of experts ${of(counts.experts)}, of routers ${of(counts.router)}, of the rest ${of(counts.others)})`
 }
 
 /** steps whose rows are laid out to tell what an epoch computes; more are taken to be like them */

@@ -6,7 +6,9 @@ import { visiblePairs } from '../engine/runner.ts'
 import { SaqrError, say } from '../error.ts'
 import type { StepData } from './data.ts'
 import { addScores, type ByMetric, noSums } from './objectives/objective.ts'
+import { termScale } from './objectives/term.ts'
 import type { Run } from './run.ts'
+import { addUsage, type ExpertUsage } from './usage.ts'
 
 export interface StepResult {
   loss: number
@@ -14,6 +16,8 @@ export interface StepResult {
   flops: number
   /** over the passes, of every metric */
   sums: ByMetric
+  /** how often each expert was chosen; null: the model has none */
+  experts: ExpertUsage | null
 }
 
 /** @param step from 0. @throws SaqrError TRAIN_NAN naming where a number stopped being one, or DEVICE_…; trained tensors are then as before the step */
@@ -22,14 +26,18 @@ export async function optimizerStep(run: Run, data: StepData, step: number, sign
   const inputs = inputsOf(run, data, step)
   const sums = noSums(objective)
   let flops = 0
+  let experts: ExpertUsage | null = null
   for (const pass of data.passes) {
-    addScores(sums, objective, data, pass, await during(step, objective.run(runner, pass, inputs, signal)))
+    const scores = await during(step, objective.run(runner, pass, inputs, signal))
+    addScores(sums, objective, data, pass, scores)
+    const { counts } = scores.results
+    if (counts) experts = addUsage(experts, counts)
     if (!Number.isFinite(sums[objective.loss.name])) throw await notANumber(run, data, step, 'the loss')
     flops += passFlops(run, pass)
   }
   const gradNorm = await during(step, optimizer.step(step + 1, schedule.rate(step), o.maxGradNorm))
   if (!Number.isFinite(gradNorm)) throw await notANumber(run, data, step, 'the gradient norm')
-  return { loss: sums[objective.loss.name]! / data.normaliser, gradNorm, flops, sums }
+  return { loss: sums[objective.loss.name]! / data.normaliser, gradNorm, flops, sums, experts }
 }
 
 /** What a device refuses in this step says so. */
@@ -41,8 +49,8 @@ async function during<T>(step: number, work: Promise<T>): Promise<T> {
   }
 }
 
-function inputsOf({ options: o }: Run, { normaliser }: StepData, step: number) {
-  return { seed: o.seed, step, lossScale: 1 / normaliser }
+function inputsOf({ options: o, term }: Run, { normaliser, batchTargets }: StepData, step: number) {
+  return { seed: o.seed, step, lossScale: 1 / normaliser, termScale: termScale(term, batchTargets.length) }
 }
 
 /** of the tokens computed and the positions with a target: padding and the rest of the last head chunk don't count */

@@ -37,7 +37,18 @@ afterAll(async () => {
 
 const KEYS = [
   ...['model', 'tokenizer', 'processingClass', 'trainDataset', 'evalDataset', 'args', 'memory', 'formattingFunc', 'maxLength', 'packing'],
-  ...['r', 'loraAlpha', 'loraDropout', 'bias', 'targetModules', 'modulesToSave', 'layersToTransform', 'rankPattern', 'loftqConfig'],
+  ...[
+    'r',
+    'loraAlpha',
+    'loraDropout',
+    'bias',
+    'targetModules',
+    'targetParameters',
+    'modulesToSave',
+    'layersToTransform',
+    'rankPattern',
+    'loftqConfig',
+  ],
   ...['modelName', 'dtype', 'loadIn4bit', 'device', 'revision', 'token', 'signal', 'eosToken', 'chatTemplate', 'maxSeqLength'],
   ...[
     'maxNewTokens',

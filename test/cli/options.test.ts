@@ -200,6 +200,7 @@ describe('an option that needs others', () => {
     ['lora_dropout', 0.1, { use_peft: true }, 'without --use_peft: all weights'],
     ['lora_target_modules', 'all-linear', { use_peft: true }, 'without --use_peft: all weights'],
     ['lora_modules_to_save', ['lm_head'], { use_peft: true }, 'without --use_peft: all weights'],
+    ['lora_target_parameters', ['gate_up_proj'], { use_peft: true }, 'without --use_peft: all weights'],
     ['use_rslora', true, { use_peft: true }, 'without --use_peft: all weights'],
     ['train_bias', 'all', { use_peft: true }, 'without --use_peft: all weights'],
     ['lora_r', 8, { model_name_or_path: 'owner/may-be-an-adapter' }, 'without --use_peft'],

@@ -267,3 +267,45 @@ describe('the cut', () => {
     expect(Math.min(...times)).toBeLessThan(100) // the machine is shared: the best of five
   })
 })
+
+describe('micro-batches that no pass may cut', () => {
+  const batchOf = (examples: readonly Example[], size: number) => examples.map((_, i) => Math.floor(i / size))
+
+  test.each([1, 2, 3])('lie whole in a pass, at most %i in one, each token counted for its rows', (most) => {
+    for (let seed = 1; seed < 8; seed++) {
+      const examples = rowsAlike(seed, 24)
+      const batches = batchOf(examples, 4)
+      const passes = planPasses(examples, { maxPassTokens: 600, quantum: 16, whole: { batchOf: batches, most } })
+      const places = new Map<number, Set<number>>()
+      for (const [p, pass] of passes.entries())
+        for (const { example } of pass.sequences) places.set(batches[example]!, (places.get(batches[example]!) ?? new Set()).add(p))
+      expect([...places.values()].every((set) => set.size === 1)).toBe(true)
+      for (const pass of passes) {
+        expect(pass.batches).toBeLessThanOrEqual(most)
+        expect(pass.tokens).toBeLessThanOrEqual(600)
+        // a micro-batch's column adds up to its rows' tokens; padding has none
+        const own = [...new Set(pass.sequences.map(({ batch }) => batch))]
+        own.forEach((batch, g) => {
+          const column = Array.from({ length: pass.tokens }, (_, t) => pass.batchRows[t * pass.batches + g]!)
+          const rows = examples.filter((_, i) => batches[i] === batch)
+          expect(column.reduce((a, b) => a + b)).toBe(rows.reduce((n, { ids }) => n + ids.length, 0))
+          expect(column.slice(pass.computedTokens).every((n) => n === 0)).toBe(true)
+        })
+      }
+    }
+  })
+
+  test('share beginnings across each other', () => {
+    const examples = rowsAlike(3, 12)
+    const whole = planPasses(examples, { maxPassTokens: 4096, quantum: 16, whole: { batchOf: batchOf(examples, 2), most: 6 } })
+    const free = planPasses(examples, { maxPassTokens: 4096, quantum: 16 })
+    expect(whole.map(({ computedTokens }) => computedTokens)).toEqual(free.map(({ computedTokens }) => computedTokens))
+  })
+
+  test('are refused where they are larger than a pass', () => {
+    const examples = rowsAlike(2, 8)
+    expect(() =>
+      planPasses(examples, { maxPassTokens: 120, prefixSharing: false, whole: { batchOf: batchOf(examples, 8), most: 1 } }),
+    ).toThrow(/a micro-batch of 8 rows, \d+ tokens, does not fit a pass of 120/)
+  })
+})

@@ -41,7 +41,7 @@ async function logProbabilities({ opened, spec, trained }: LanguageModel, gradie
   })
   const row = { ids, targets: Uint8Array.from(ids, (_, i) => (i > 0 ? 1 : 0)), row: 1, source: 'row' }
   const [pass] = planPasses([row], { maxPassTokens: 512, quantum: 16 })
-  const scores = await runner.run(pass!, { seed: 0, step: 0, lossScale: 1 / (ids.length - 1) })
+  const { entries: scores } = await runner.run(pass!, { seed: 0, step: 0, lossScale: 1 / (ids.length - 1) })
   return scores.filter((_, i) => i % SCORES === 0)
 }
 

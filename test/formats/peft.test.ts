@@ -90,7 +90,7 @@ describe('an adapter we can not use', () => {
     ['peft_type', 'IA3'],
     ['use_dora', true],
     ['layer_replication', [[0, 4]]],
-    ['target_parameters', ['x']],
+    ['target_parameters', 'x'],
     ['trainable_token_indices', [-1]],
     ['fan_in_fan_out', true],
     ['init_lora_weights', 'pissa'],

@@ -1,4 +1,4 @@
-/** What saqr saves of a text model beside a vision tower is what transformers and PEFT open: the class it came from, nothing missing. */
+/** What saqr saves of a text model beside a vision tower, and of mixtures of experts, is what transformers and PEFT open: the class it came from, nothing missing. */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -7,14 +7,22 @@ import { FastLanguageModel, loadDataset, SFTTrainer } from '../../src/index.ts'
 import { oracle } from './oracle.ts'
 import { json } from './train.ts'
 
-const fixture = join(import.meta.dirname, '../fixtures/training/full-gemma3-whole')
-const work = mkdtempSync(join(tmpdir(), 'saqr-composite-'))
-afterAll(() => rmSync(work, { recursive: true }))
-const at = (name: string) => join(work, name)
+const made: string[] = []
+afterAll(() => made.map((folder) => rmSync(folder, { recursive: true })))
 
-it('adapter and merged checkpoint', async () => {
+it.each([
+  ['training/full-gemma3-whole', 'Gemma3ForConditionalGeneration', {}],
+  // experts by their linears' names, which are the default; all that is linear, routers too; one tensor alone
+  ['training/mixtral', 'MixtralForCausalLM', {}],
+  ['training/full-qwen3-moe', 'Qwen3MoeForCausalLM', { targetModules: 'all-linear' }],
+  ['training/mixtral', 'MixtralForCausalLM', { targetModules: ['q_proj'], targetParameters: ['experts.gate_up_proj'], useRslora: true }],
+])('adapter and merged checkpoint of %s', async (name, architecture, options) => {
+  const fixture = join(import.meta.dirname, '../fixtures', name)
+  const work = mkdtempSync(join(tmpdir(), 'saqr-composite-'))
+  made.push(work)
+  const at = (name: string) => join(work, name)
   const { model: base } = await FastLanguageModel.fromPretrained(join(fixture, 'model'), { device: 'cpu', dtype: 'f32', loadIn4bit: false })
-  const model = FastLanguageModel.getPeftModel(base, { r: 4, loraDropout: 0 })
+  const model = FastLanguageModel.getPeftModel(base, { r: 4, ...options })
   const trainDataset = await loadDataset(join(fixture, 'train.jsonl'))
   const args = { maxSteps: 4, learningRate: 5e-2, outputDir: at('run'), saveStrategy: 'no' as const }
   await new SFTTrainer({ model, processingClass: model.tokenizer, trainDataset, args }).train()
@@ -23,7 +31,7 @@ it('adapter and merged checkpoint', async () => {
   await base.dispose()
   const out = await oracle('composite', '--base', join(fixture, 'model'), '--adapter', at('adapter'), '--merged', at('merged'))
   const { distance, ...said } = json(join(out, 'said.json'))
-  expect(said).toEqual({ class: 'Gemma3ForConditionalGeneration', missing: [], unexpected: [], warnings: [] })
+  expect(said).toEqual({ class: architecture, missing: [], unexpected: [], warnings: [] })
   // W + s·B·A is rounded to f32 once
   expect(distance).toBeLessThan(1e-5)
 })

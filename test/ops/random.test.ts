@@ -8,6 +8,7 @@ import { SeededRandom } from '../../src/engine/random.ts'
 import { lower } from '../../src/graph/lower.ts'
 import { attentionOp } from '../../src/ops/attention/op.ts'
 import { cases } from '../../src/ops/generated/cases.ts'
+import { groupedProductOp, groupedWeightGradOp } from '../../src/ops/grouped-product/op.ts'
 import type { CaseInput, DType, OpCase } from '../../src/ops/op.ts'
 import { productOp } from '../../src/ops/product/op.ts'
 import { weightGradOp } from '../../src/ops/weight-grad/op.ts'
@@ -93,6 +94,56 @@ function randomWeightGrad(r: Random, i: number): Run {
   }
 }
 
+/** experts with few rows, many, none */
+function randomRows(r: Random): number[] {
+  const rows = Array.from({ length: 1 + r.below(7) }, () => (r.below(3) === 0 ? 0 : r.size()))
+  return rows.some((n) => n > 0) ? rows : [...rows, 1 + r.below(9)]
+}
+
+function offsetsOf(rows: readonly number[]): CaseInput {
+  const values = [0]
+  for (const n of rows) values.push(values.at(-1)! + n)
+  return { rows: values.length, cols: 1, dtype: 'i32', values }
+}
+
+function randomGrouped(r: Random, i: number): Run {
+  const rows = randomRows(r)
+  const M = rows.reduce((a, b) => a + b)
+  const trans = r.below(3) === 0
+  // an expert of a 4-bit weight is whole blocks of 64
+  const N = r.below(2) ? 8 * (1 + r.below(12)) : r.size()
+  const parts = Array.from({ length: 1 + r.below(3) }, (): [number, DType] => {
+    const weight = r.pick<DType>(['f32', 'bf16', 'nf4'])
+    if (weight !== 'nf4') return [r.size(), weight]
+    return N % 8 === 0 ? [8 * (1 + r.below(12)), weight] : [64, weight]
+  })
+  const inputs = parts.flatMap(([k, dtype]): CaseInput[] => {
+    const shape = trans ? { rows: rows.length * k, cols: N } : { rows: rows.length * N, cols: k }
+    return [placed(r, { rows: M, cols: k, dtype: 'act' }), { ...shape, dtype, space: 'store', scale: k ** -0.5 }]
+  })
+  const name = `random ${i}: ${JSON.stringify({ rows, N, parts, trans })}`
+  // as a product's
+  const tolerance = { f32: 3e-6, bf16: 1e-2 }
+  const attrs = { alpha: r.pick([1, 1, 0.5, -2]), trans }
+  return { c: { name, op: groupedProductOp, attrs, inputs: [offsetsOf(rows), ...inputs], tolerance }, activation: r.pick(['f32', 'bf16']) }
+}
+
+function randomGroupedGrad(r: Random, i: number): Run {
+  const rows = randomRows(r)
+  const [M, N, K] = [rows.reduce((a, b) => a + b), r.size(), r.size()]
+  const inputs: CaseInput[] = [
+    offsetsOf(rows),
+    placed(r, { rows: M, cols: N, dtype: 'act' }),
+    placed(r, { rows: M, cols: K, dtype: 'act' }),
+    { rows: rows.length * N, cols: K, dtype: 'f32', space: 'store' },
+  ]
+  const name = `random ${i}: ${JSON.stringify({ rows, N, K })}`
+  return {
+    c: { name, op: groupedWeightGradOp, attrs: {}, inputs, tolerance: { f32: 3e-6, bf16: 3e-6 } },
+    activation: r.pick(['f32', 'bf16']),
+  }
+}
+
 /** rows laid end to end, some after a beginning that they share */
 function randomAttention(r: Random, i: number): Run {
   const [kvHeads, sharing, headDim] = [1 + r.below(3), 1 + r.below(5), 1 + r.below(r.pick([8, 40, 130]))]
@@ -154,6 +205,8 @@ describe.each(setups().filter(({ sameBits }) => !sameBits))('$name', ({ open }) 
   it.each([
     ['products', (r: Random) => Array.from({ length: 200 }, (_, i) => randomProduct(r, i))],
     ['gradients of weights', (r: Random) => Array.from({ length: 80 }, (_, i) => randomWeightGrad(r, i))],
+    ['products of experts', (r: Random) => Array.from({ length: 100 }, (_, i) => randomGrouped(r, i))],
+    ['gradients of experts', (r: Random) => Array.from({ length: 60 }, (_, i) => randomGroupedGrad(r, i))],
     ['attention', (r: Random) => Array.from({ length: 60 }, (_, i) => randomAttention(r, i))],
     ['large products', largeProducts],
   ] as const)('%s', { timeout: 120_000 }, async (name, make) => {
@@ -191,34 +244,37 @@ it('a NaN in one query reaches that query and its head alone', async () => {
   }
 })
 
-it.each(['attention', 'attention_backward', 'product', 'weight_grad'])('%s stops soon after it is asked to', async (op) => {
-  const device = new CpuDevice({ threads: 2 })
-  const size = (c: OpCase) => c.inputs.reduce((n, input) => n + (input ? input.rows * input.cols : 0), 0)
-  const [c] = cases.filter((c) => c.op.name === op && c.bench).sort((a, b) => size(a) - size(b)) as [OpCase]
-  const drawn = draw(c, 'bf16')
-  const { r, node, uploads, pinned, stored } = record(c, drawn)
-  // many times over: longer than anybody waits
-  for (let i = 0; i < 2000; i++) r.apply(node.op, node.inputs, node.attrs)
-  const plan = lower([{ name: 'all', nodes: r.nodes }], { tokens: 1, pinned })
-  try {
-    await withStore(device, stored, async () => {
-      const loaded = device.load(plan)
-      let shortest = Infinity
-      for (let i = 0; i < 5 && shortest > 100; i++) {
-        const stop = new AbortController()
-        let asked = 0
-        setTimeout(() => {
-          asked = performance.now()
-          stop.abort(new Error('enough'))
-        }, 50)
-        await expect(device.run([{ plan: loaded, segment: 'all' }], uploads, { signal: stop.signal })).rejects.toThrow('enough')
-        shortest = Math.min(shortest, performance.now() - asked)
-      }
-      // ms; others may hold a processor in some of the tries
-      expect(shortest).toBeLessThan(100)
-      loaded.dispose()
-    })
-  } finally {
-    device.dispose()
-  }
-})
+it.each(['attention', 'attention_backward', 'product', 'weight_grad', 'grouped_product'])(
+  '%s stops soon after it is asked to',
+  async (op) => {
+    const device = new CpuDevice({ threads: 2 })
+    const size = (c: OpCase) => c.inputs.reduce((n, input) => n + (input ? input.rows * input.cols : 0), 0)
+    const [c] = cases.filter((c) => c.op.name === op && c.bench).sort((a, b) => size(a) - size(b)) as [OpCase]
+    const drawn = draw(c, 'bf16')
+    const { r, node, uploads, pinned, stored } = record(c, drawn)
+    // many times over: longer than anybody waits
+    for (let i = 0; i < 2000; i++) r.apply(node.op, node.inputs, node.attrs)
+    const plan = lower([{ name: 'all', nodes: r.nodes }], { tokens: 1, pinned })
+    try {
+      await withStore(device, stored, async () => {
+        const loaded = device.load(plan)
+        let shortest = Infinity
+        for (let i = 0; i < 5 && shortest > 100; i++) {
+          const stop = new AbortController()
+          let asked = 0
+          setTimeout(() => {
+            asked = performance.now()
+            stop.abort(new Error('enough'))
+          }, 50)
+          await expect(device.run([{ plan: loaded, segment: 'all' }], uploads, { signal: stop.signal })).rejects.toThrow('enough')
+          shortest = Math.min(shortest, performance.now() - asked)
+        }
+        // ms; others may hold a processor in some of the tries
+        expect(shortest).toBeLessThan(100)
+        loaded.dispose()
+      })
+    } finally {
+      device.dispose()
+    }
+  },
+)

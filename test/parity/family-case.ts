@@ -13,6 +13,7 @@ import { layoutParameters } from '../../src/graph/layout.ts'
 import type { Policy } from '../../src/graph/recompute.ts'
 import { openCheckpoint } from '../../src/models/checkpoint.ts'
 import { sft } from '../../src/train/objectives/sft.ts'
+import { coefficientOf, termScale, wholeBatches, withTerm } from '../../src/train/objectives/term.ts'
 
 export interface Expected {
   targets: number
@@ -78,9 +79,13 @@ export async function compute(folder: string, device: Device, options: CaseOptio
     for (const name of trainables.names) {
       const values = saved.get(prefix + name)
       if (!values) throw new Error(`the adapter has no ${name}`)
-      trainables.set(name, values)
+      trainables.setFromFile(name, values)
     }
   }
+  const term = coefficientOf(opened.model, { routerAuxLossCoef: null })
+  const objective = withTerm(sft, opened.model, term)
+  const batches = batchesOf(folder)
+  const whole = wholeBatches(term, batches.length)
   const runner = new PassRunner(device, {
     model: opened.model,
     adapter: opened.adapter(spec, true),
@@ -88,15 +93,23 @@ export async function compute(folder: string, device: Device, options: CaseOptio
     layout,
     chunk: 16,
     policy: () => () => policy,
-    score: sft.score,
+    score: objective.score,
+    term: { batches: whole ?? 1, trained: term !== 0 },
     gradients: true,
   })
-  const cut = { maxPassTokens, prefixSharing, quantum: device.describe().tokenQuantum, longBeyond: opened.model.longBeyond }
-  const laid = sft.layOut(batchesOf(folder), cut)
+  const cut = {
+    maxPassTokens,
+    prefixSharing,
+    quantum: device.describe().tokenQuantum,
+    longBeyond: opened.model.longBeyond,
+    wholeBatches: whole,
+  }
+  const laid = objective.layOut(batches, cut)
   const targets = laid.normaliser
   let loss = 0
-  for (const pass of laid.passes) loss += sft.loss.sum(pass, await runner.run(pass, { seed: 0, step: 0, lossScale: 1 / targets }), laid)
-  const gradients = new Map(trainables.names.map((name) => [prefix + name, trainables.get(name, 'gradients')]))
+  const step = { seed: 0, step: 0, lossScale: 1 / targets, termScale: termScale(term, batches.length) }
+  for (const pass of laid.passes) loss += objective.loss.sum(pass, await runner.run(pass, step), laid)
+  const gradients = new Map(trainables.names.map((name) => [prefix + name, trainables.inFile(name, 'gradients')]))
   return { loss: loss / targets, gradients }
 }
 

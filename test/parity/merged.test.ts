@@ -32,8 +32,8 @@ async function logProbabilities(device: CpuDevice, model: LanguageModel, folder:
     gradients: false,
   })
   const [pass] = planPasses(rowsOf(folder), { maxPassTokens: 512, quantum: 16 })
-  const scores = await runner.run(pass!, { seed: 0, step: 0, lossScale: 0 })
-  return scores.filter((_, i) => i % SCORES === 0)
+  const { entries } = await runner.run(pass!, { seed: 0, step: 0, lossScale: 0 })
+  return entries.filter((_, i) => i % SCORES === 0)
 }
 
 const openAt = (device: CpuDevice, path: string) =>
@@ -46,6 +46,13 @@ it.each([
   'gemma3-whole-untied',
   'qwen2',
   'phi3-longrope',
+  'mixtral-window-odd',
+  'qwen3-moe-some-dense',
+  'mixtral-experts',
+  'mixtral-experts-one',
+  'qwen3-moe-all-linear',
+  'qwen3-moe-expression',
+  'qwen3-moe-saved',
   'lora-rslora',
   'lora-bias-all',
   'lora-head-embed',

@@ -27,7 +27,7 @@ export async function trainCase(folder: string, outputDir: string, device: Devic
   const opened = new OpenedModel(device, openCheckpoint(join(folder, 'model')), { dtype: 'f32', loadIn4bit: false, doubleQuant: false })
   const adapter = join(folder, 'adapter')
   const language = existsSync(adapter) ? loadAdapter(opened, adapter) : new LanguageModel(opened, { kind: 'full' }, 0)
-  const initial = new Map(language.trainables.names.map((name) => [name, language.trainables.get(name)]))
+  const initial = new Map(language.trainables.names.map((name) => [name, language.trainables.inFile(name)]))
   const args = Object.fromEntries(Object.entries(json(join(folder, 'args.json'))).map(([key, value]) => [camel(key), value]))
   const evalRows = join(folder, 'eval.jsonl')
   const trainer = new SFTTrainer({
@@ -38,7 +38,7 @@ export async function trainCase(folder: string, outputDir: string, device: Devic
     args: { ...args, outputDir },
   })
   await trainer.train()
-  const final = new Map(language.trainables.names.map((name) => [name, language.trainables.get(name)]))
+  const final = new Map(language.trainables.names.map((name) => [name, language.trainables.inFile(name)]))
   const history = json(join(outputDir, 'checkpoint-30', 'trainer_state.json')).log_history
   return { initial, final, kind: language.spec.kind, history }
 }
@@ -46,7 +46,7 @@ export async function trainCase(folder: string, outputDir: string, device: Devic
 /** f32 rounding carried through thirty steps */
 const CURVE = 1e-4
 
-const RATES = ['entropy', 'mean_token_accuracy']
+const RATES = ['entropy', 'mean_token_accuracy', 'aux_loss']
 const KEYS = [
   'loss',
   'grad_norm',
@@ -77,11 +77,13 @@ export function offOf(folder: string, { initial, final, kind, history }: Trained
       found.push({ what: `${key} of step ${entry.step}`, off, allowed: CURVE * Math.max(1, Math.abs(entry[key])) })
     }
   }
-  const { composite } = openConfig(json(join(folder, 'model', 'config.json')))
+  const { composite, pieces } = openConfig(json(join(folder, 'model', 'config.json')))
   const stored = readTensors(join(folder, 'final', kind === 'lora' ? 'adapter_model.safetensors' : 'model.safetensors'))
   const expected = new Map([...stored].map(([name, values]) => [kind === 'full' && composite ? composite.renamed(name) : name, values]))
+  /** what the file keeps in pieces */
+  const joined = (key: string) => pieces?.(key).flatMap((names) => names.flatMap((name) => [...(expected.get(name) ?? [])]))
   for (const [key, values] of final) {
-    const reference = expected.get(kind === 'lora' ? `base_model.model.${key}` : key)!
+    const reference = expected.get(kind === 'lora' ? `base_model.model.${key}` : key) ?? joined(key)!
     let off = 0
     let change = 0
     values.forEach((x, i) => {

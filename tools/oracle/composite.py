@@ -1,4 +1,4 @@
-"""What transformers and PEFT read in an adapter and a merged checkpoint that saqr saved of a model beside a vision tower.
+"""What transformers and PEFT read in an adapter and a merged checkpoint that saqr saved: of a model beside a vision tower, of a mixture of experts.
 
   python tools/oracle/composite.py OUT --base FOLDER --adapter FOLDER --merged FOLDER"""
 import argparse
@@ -10,9 +10,10 @@ from pathlib import Path
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import torch
+import transformers
 from families_compute import distance
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+from transformers import AutoConfig, AutoModelForCausalLM
 
 
 def main():
@@ -21,8 +22,9 @@ def main():
     for name in ("base", "adapter", "merged"):
         parser.add_argument(f"--{name}", required=True)
     args = parser.parse_args()
-    merged, info = AutoModelForImageTextToText.from_pretrained(args.merged, output_loading_info=True)
-    base = AutoModelForCausalLM.from_pretrained(args.base)
+    own = getattr(transformers, AutoConfig.from_pretrained(args.merged).architectures[0])
+    merged, info = own.from_pretrained(args.merged, output_loading_info=True, experts_implementation="eager")
+    base = AutoModelForCausalLM.from_pretrained(args.base, experts_implementation="eager")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         adapted = PeftModel.from_pretrained(base, args.adapter)

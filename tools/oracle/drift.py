@@ -87,7 +87,7 @@ def quantise(out: Path) -> None:
 def heldout_loss(model, rows, bf16: bool) -> float:
     model.train()  # nothing here is random; in eval mode bitsandbytes would repack the NF4 weights for good
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-        sums = [nll.double() for row in rows for _, nll in batch_nll(model, [row])]
+        sums = [nll.double() for row in rows for _, nll in batch_nll(model, [row])[1]]
     return (sum(sums) / sum(sum(row["targets"]) for row in rows)).item()
 
 

@@ -49,7 +49,7 @@ def make_rows(case, vocab):
 def write_model(folder: Path, case: Case):
     """Writes model/ and adapter/, and gives back the model in memory. The base is saved before PEFT puts its modules into it."""
     config = AutoConfig.for_model(case.family, **case.config)
-    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").float()
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager", experts_implementation="eager").float()
     fill_base(model, case.name)
     model.save_pretrained(folder / "model")
     if case.renamed:
@@ -69,7 +69,7 @@ def write_model(folder: Path, case: Case):
 
 
 def read_model(folder: Path, case: Case):
-    model = AutoModelForCausalLM.from_pretrained(folder / "model", attn_implementation="eager", dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(folder / "model", attn_implementation="eager", experts_implementation="eager", dtype=torch.float32)
     return model if case.adapter is None else peft.PeftModel.from_pretrained(model, folder / "adapter", is_trainable=True)
 
 

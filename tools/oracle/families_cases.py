@@ -66,6 +66,10 @@ LONG = rope("longrope", 1000.0, partial_rotary_factor=0.75, short_factor=[1.0, 1
 LONG |= dict(original_max_position_embeddings=30, num_attention_heads=2, num_key_value_heads=1)
 MIXED = [[2, 0], [1], [3]]
 BIASED = dict(attention_bias=True, mlp_bias=True)
+# mixtures of experts: a coefficient that the balance loss bends gradients with
+ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
+MIXTRAL = dict(num_local_experts=4, num_experts_per_tok=2, router_aux_loss_coef=0.3)
+QWEN3_MOE = dict(num_experts=6, num_experts_per_tok=2, moe_intermediate_size=20, head_dim=16, router_aux_loss_coef=0.3)
 
 CASES = [
     # llama
@@ -107,6 +111,21 @@ CASES = [
     Case("phi3-window-odd", "phi3", model(hidden_size=36, intermediate_size=83, num_attention_heads=3, head_dim=24, sliding_window=9, **rope("default", partial_rotary_factor=0.75)), FUSED(r=3)),
     Case("phi3-longrope", "phi3", model(num_hidden_layers=3, tie_word_embeddings=True, **LONG), FUSED(), legacy=True, batches=MIXED),
     Case("phi3-longrope-alike", "phi3", model(**{**LONG, **dict(max_position_embeddings=64, sliding_window=11)}), lora(target_modules="all-linear"), batches=[[0, 1, 2], [3]]),
+    # mixtral: experts by the k best of a softmax, weights that add up to 1
+    Case("mixtral", "mixtral", model(**MIXTRAL), lora(target_modules=ATTENTION)),
+    Case("mixtral-window-odd", "mixtral", model(hidden_size=36, intermediate_size=43, num_attention_heads=3, head_dim=24, sliding_window=9, num_local_experts=5, num_experts_per_tok=3, router_aux_loss_coef=0.1), lora(r=3, target_modules=ATTENTION), batches=MIXED),
+    # two routers' rows alike: torch chooses the lower of two equal experts where there are three
+    Case("mixtral-ties", "mixtral", model(num_local_experts=3, num_experts_per_tok=2), lora(target_modules=["q_proj", "o_proj"]), renamed=True),
+    # qwen3_moe: weights as they are or renormalised; experts in some of the layers; more experts than tokens ask for
+    Case("qwen3-moe", "qwen3_moe", model(norm_topk_prob=True, **QWEN3_MOE), lora(target_modules=ATTENTION)),
+    Case("qwen3-moe-some-dense", "qwen3_moe", model(num_hidden_layers=6, mlp_only_layers=[3], decoder_sparse_step=2, **QWEN3_MOE), lora(target_modules=ATTENTION), renamed=True, batches=[[0, 2], [1, 3]]),
+    Case("qwen3-moe-idle", "qwen3_moe", model(use_sliding_window=True, sliding_window=9, attention_bias=True, **{**QWEN3_MOE, **dict(num_experts=24, num_experts_per_tok=1, moe_intermediate_size=12, router_aux_loss_coef=0.0)}), lora(target_modules=["q_proj", "v_proj"])),
+    # low rank on experts: PEFT turns names of an expert's linears into its two tensors, of twice the rank where two lie in one
+    Case("mixtral-experts", "mixtral", model(**MIXTRAL), lora(r=3, target_modules=["q_proj", "w1", "w2", "w3"])),
+    Case("mixtral-experts-one", "mixtral", model(hidden_size=36, intermediate_size=18, num_attention_heads=3, head_dim=24, num_local_experts=5, num_experts_per_tok=3, router_aux_loss_coef=0.0), lora(r=2, target_modules=["o_proj"], target_parameters=["experts.gate_up_proj"], use_rslora=True)),
+    Case("qwen3-moe-all-linear", "qwen3_moe", model(num_hidden_layers=3, mlp_only_layers=[1], norm_topk_prob=True, **QWEN3_MOE), lora(target_modules="all-linear")),
+    Case("qwen3-moe-expression", "qwen3_moe", model(**QWEN3_MOE), lora(r=3, target_modules=r".*\.(q_proj|gate_proj|up_proj)", target_parameters=["layers.1.mlp.experts.down_proj"], alpha_pattern={r".*\.down_proj": 5})),
+    Case("qwen3-moe-saved", "qwen3_moe", model(num_hidden_layers=3, mlp_only_layers=[2], **QWEN3_MOE), lora(target_modules=["q_proj"], target_parameters=["layers.2.mlp.down_proj.weight"], modules_to_save=["layers.0.mlp.experts", "gate"])),
     # adapters
     Case("lora-rslora", "llama", model(), lora(r=8, lora_alpha=8, use_rslora=True)),
     Case("lora-all-linear", "llama", model(), lora(target_modules="all-linear")),
@@ -135,4 +154,6 @@ CASES = [
     Case("full-smollm3", "smollm3", model(no_rope_layer_interval=2), None),
     Case("full-phi3", "phi3", model(**LONG, pad_token_id=25), None, batches=MIXED),
     Case("full-mistral", "mistral", model(sliding_window=12), None),
+    Case("full-mixtral", "mixtral", model(**MIXTRAL), None, batches=[[1, 3], [0, 2]]),
+    Case("full-qwen3-moe", "qwen3_moe", model(num_hidden_layers=3, mlp_only_layers=[1], norm_topk_prob=True, **QWEN3_MOE), None),
 ]

@@ -30,33 +30,47 @@ def in_f64(model):
         file.torch = torch
 
 
+def coefficient(model):
+    """of the balance loss, as TRL has it: whatever the file says of output_router_logits"""
+    config = model.config.get_text_config()
+    return config.router_aux_loss_coef if hasattr(config, "output_router_logits") else 0.0
+
+
 def batch_nll(model, rows):
-    """For each row (logits (len, V), summed NLL of its targets): token i is predicted from position i - 1. Rows are padded on the right."""
+    """The balance loss of the rows, 0 where the model has none. And for each row (logits (len, V), summed NLL of its targets): token i is predicted from position i - 1. Rows are padded on the right."""
     longest = max(len(row["ids"]) for row in rows)
     ids = torch.tensor([row["ids"] + [0] * (longest - len(row["ids"])) for row in rows])
     padding = {}
     if len(rows) > 1:
         padding["attention_mask"] = torch.tensor([[int(i < len(row["ids"])) for i in range(longest)] for row in rows])
-    out = model(input_ids=ids, use_cache=False, **padding).logits
+    balance = dict(output_router_logits=True) if coefficient(model) else {}
+    result = model(input_ids=ids, use_cache=False, **padding, **balance)
+    out = result.logits
+    made = []
     for i, row in enumerate(rows):
         at = torch.tensor(row["targets"]).nonzero()[:, 0]
-        yield out[i, : len(row["ids"])], F.cross_entropy(out[i, at - 1], ids[i, at], reduction="sum")
+        made.append((out[i, : len(row["ids"])], F.cross_entropy(out[i, at - 1], ids[i, at], reduction="sum")))
+    return result.aux_loss if balance else torch.zeros(()), made
 
 
 def step(model, rows, batches=None):
     """Micro-batches (numbers of rows; default: each row alone) one by one, the loss divided by the targets of all rows as TRL does over an
-    accumulated batch. Gradients stay in the parameters."""
+    accumulated batch; a balance loss is averaged over them. Gradients stay in the parameters."""
     model.train()
     model.zero_grad()
     count = sum(sum(row["targets"]) for row in rows)
     logits, sums = [None] * len(rows), [None] * len(rows)
-    for batch in batches or [[i] for i in range(len(rows))]:
-        made = list(batch_nll(model, [rows[i] for i in batch]))
-        (sum(nll for _, nll in made) / count).backward()
+    batches = batches or [[i] for i in range(len(rows))]
+    balance = 0
+    for batch in batches:
+        aux, made = batch_nll(model, [rows[i] for i in batch])
+        term = coefficient(model) * aux / len(batches)
+        (sum(nll for _, nll in made) / count + term).backward()
+        balance = balance + term.detach()
         for i, (out, nll) in zip(batch, made):
             logits[i], sums[i] = out.detach(), nll.detach()
     means = [s / sum(row["targets"]) for s, row in zip(sums, rows)]
-    return logits, torch.stack(sums).sum() / count, means
+    return logits, torch.stack(sums).sum() / count + balance, means
 
 
 def beside(name):

@@ -32,7 +32,9 @@ def fill_base(model, case):
             # a tied head multiplies normed channels by these: 2/sqrt(C) keeps its logits at about 2
             p.copy_(normal(p.shape, 2 / p.shape[1] ** 0.5 if model.config.tie_word_embeddings else 0.5, case, name))
         else:
-            p.copy_(normal(p.shape, (2 if name.startswith("lm_head") else 1) / p.shape[1] ** 0.5, case, name))
+            p.copy_(normal(p.shape, (2 if name.startswith("lm_head") else 1) / p.shape[-1] ** 0.5, case, name))
+        if case.endswith("-ties") and name.endswith("mlp.gate.weight"):
+            p[-1] = p[0]
 
 
 @torch.no_grad()

@@ -20,7 +20,7 @@ import families_weights
 import peft
 import torch
 import transformers
-from families_compute import step
+from families_compute import coefficient, step
 from families_files import tidy_adapter_config
 from families_weights import fill_adapter, fill_base
 from training_cases import COMMON, RUNS, Run
@@ -73,7 +73,7 @@ class Recorder(SFTTrainer):
 
 
 def make_model(run: Run):
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(run.family, **run.config)).float()
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(run.family, **run.config), experts_implementation="eager").float()
     fill_base(model, run.name)
     return model
 
@@ -107,11 +107,14 @@ def lines(path: Path, rows: list[dict]):
 
 def check_first_step(trainer: Recorder, run: Run):
     """The recorded rows explain the first logged loss and gradient norm: computed one by one, without padding or packing; where frequencies
-    are chosen by the longest row, by micro-batches."""
+    are chosen by the longest row, or experts balanced, by micro-batches."""
     model = add_adapter(make_model(run), run)
+    if "router_aux_loss_coef" in run.args:
+        model.config.router_aux_loss_coef = run.args["router_aux_loss_coef"]
     rows = [row for batch in trainer.steps[0] for row in batch]
     numbers = iter(range(len(rows)))
-    batches = [[next(numbers) for _ in batch] for batch in trainer.steps[0]] if run.family == "phi3" else None
+    whole = run.family == "phi3" or coefficient(model)
+    batches = [[next(numbers) for _ in batch] for batch in trainer.steps[0]] if whole else None
     _, loss, _ = step(model, rows, batches)
     norm = torch.linalg.vector_norm(torch.stack([p.grad.norm() for p in model.parameters() if p.grad is not None]))
     first = trainer.state.log_history[0]

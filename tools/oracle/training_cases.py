@@ -2,7 +2,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from families_cases import FUSED, GEMMA3, GEMMA3_WHOLE, LONG, SEVEN, model
+from families_cases import ATTENTION, FUSED, GEMMA3, GEMMA3_WHOLE, LONG, MIXTRAL, QWEN3_MOE, SEVEN, lora, model
 from training_data import VOCAB, prompt_rows, text_rows
 
 
@@ -49,5 +49,12 @@ RUNS = [
     Run("longrope", dict(
         per_device_train_batch_size=2, gradient_accumulation_steps=2, per_device_eval_batch_size=2, learning_rate=5e-3, eval_strategy="steps", eval_steps=10,
     ), "phi3", config=model(vocab_size=VOCAB, pad_token_id=0, **LONG), adapter=FUSED(), evaluation=text_rows(10, 9)),
+    # the balance loss: in what is logged, over micro-batches that accumulate, over padding and in the evaluation; its coefficient as a file has it,
+    # and as it is asked for
+    Run("mixtral", dict(
+        per_device_train_batch_size=2, gradient_accumulation_steps=2, per_device_eval_batch_size=4, learning_rate=5e-3, eval_strategy="steps", eval_steps=10,
+    ), "mixtral", config=model(vocab_size=VOCAB, pad_token_id=0, **MIXTRAL), adapter=lora(target_modules=ATTENTION), evaluation=text_rows(10, 9)),
+    Run("full-qwen3-moe", dict(per_device_train_batch_size=4, learning_rate=1e-3, weight_decay=0.5, router_aux_loss_coef=0.05), "qwen3_moe",
+        config=model(vocab_size=VOCAB, pad_token_id=0, num_hidden_layers=3, mlp_only_layers=[1], norm_topk_prob=True, **QWEN3_MOE), adapter=None),
     Run("packed", dict(per_device_train_batch_size=2, learning_rate=5e-3, packing=True, packing_strategy="bfd", max_length=96)),
 ]

@@ -19,6 +19,8 @@ export interface AdapterConfig {
   loraBias: boolean
   /** names (the end of a module path) or one regular expression for the whole path */
   targetModules: string[] | string
+  /** tensors of the model, by the end of their names, that get a low-rank part without being a linear's: experts, a router's weight */
+  targetParameters: string[] | null
   excludeModules: string[] | string | null
   modulesToSave: string[] | null
   layersToTransform: number[] | number | null
@@ -47,6 +49,7 @@ export function loraConfig(given: Partial<AdapterConfig> & Pick<AdapterConfig, '
     bias: 'none',
     useRslora: false,
     loraBias: false,
+    targetParameters: null,
     excludeModules: null,
     modulesToSave: null,
     layersToTransform: null,
@@ -69,7 +72,7 @@ export const peftVersion = '0.21.2'
 const unused: JsonObject = {
   alora_invocation_tokens: null, arrow_config: null, corda_config: null, eva_config: null, fan_in_fan_out: false,
   kasa_config: null, layer_replication: null, loftq_config: {}, lora_ga_config: null, megatron_config: null, monteclora_config: null,
-  target_parameters: null, use_bdlora: null, use_dora: false, use_qalora: false, velora_config: null,
+  use_bdlora: null, use_dora: false, use_qalora: false, velora_config: null,
 } // biome-ignore format: a table
 
 /** Fields that say nothing unless one of the above is on. */
@@ -116,6 +119,7 @@ export function readAdapterConfig(folder: string): AdapterConfig {
     useRslora: field('use_rslora', isBoolean, 'true or false', false),
     loraBias: field('lora_bias', isBoolean, 'true or false', false),
     targetModules: field('target_modules', isNames, 'names or a regular expression'),
+    targetParameters: field('target_parameters', orNull(isStrings), 'names or null', null),
     excludeModules: field('exclude_modules', orNull(isNames), 'names, a regular expression or null', null),
     modulesToSave: field('modules_to_save', orNull(isStrings), 'names or null', null),
     layersToTransform: field('layers_to_transform', orNull(isLayers), 'layer numbers or null', null),
@@ -140,7 +144,7 @@ export function adapterConfigText(config: AdapterConfig): string {
     exclude_modules: config.excludeModules, inference_mode: config.inferenceMode, init_lora_weights: config.initLoraWeights,
     layers_pattern: config.layersPattern, layers_to_transform: config.layersToTransform, lora_alpha: config.loraAlpha, lora_bias: config.loraBias,
     lora_dropout: new Float(config.loraDropout), modules_to_save: config.modulesToSave, peft_type: 'LORA', peft_version: peftVersion, r: config.r,
-    rank_pattern: config.rankPattern, revision: config.revision, target_modules: config.targetModules, task_type: config.taskType,
+    rank_pattern: config.rankPattern, revision: config.revision, target_modules: config.targetModules, target_parameters: config.targetParameters, task_type: config.taskType,
     use_rslora: config.useRslora,
   } // biome-ignore format: a table
   return stringifyJson(fields, { indent: 2, sortKeys: true })
@@ -154,7 +158,7 @@ const known = new Set(
   (
     'alpha_pattern auto_mapping base_model_name_or_path bias ensure_weight_tying exclude_modules inference_mode init_lora_weights ' +
     'layers_pattern layers_to_transform lora_alpha lora_bias lora_dropout modules_to_save peft_type peft_version r rank_pattern revision ' +
-    'runtime_config target_modules task_type trainable_token_indices use_rslora'
+    'runtime_config target_modules target_parameters task_type trainable_token_indices use_rslora'
   ).split(' '),
 )
 

@@ -115,7 +115,8 @@ function pair(module: string, parts: Partial<Record<string, CheckpointTensor>>, 
   const bias = parts['lora_B.bias']
   if (bias && bias.cols !== b.rows)
     throw bad(path, `has a lora_B.bias of ${bias.cols} values for ${module}, whose lora_B has ${b.rows} rows`)
-  const r = rankOf(config, module)
+  // which tensor of the model target_parameters mean by a module, and so its rank, is known with the model
+  const r = config.targetParameters?.length ? b.cols : rankOf(config, module)
   if (a.rows !== r || b.cols !== r) {
     throw bad(
       path,

@@ -7,7 +7,7 @@ import type { Example } from '../../data/example.ts'
 import type { Pass } from '../../data/passes.ts'
 import type { Prepared } from '../../data/prepare.ts'
 import type { Row } from '../../data/rows.ts'
-import type { PassRunner, StepInputs } from '../../engine/runner.ts'
+import type { PassRunner, PassScores, StepInputs } from '../../engine/runner.ts'
 import type { HeadScore } from '../../graph/head.ts'
 import type { Tokenizer } from '../../text/tokenizer.ts'
 import type { TrainingOptions } from '../options/config.ts'
@@ -24,7 +24,7 @@ export interface Metric {
    */
   readonly of: 'step' | 'batch'
   /** what a pass adds */
-  sum(pass: Pass, scores: Float32Array, laid: LaidOut): number
+  sum(pass: Pass, scores: PassScores, laid: LaidOut): number
 }
 
 export interface CutOptions {
@@ -35,6 +35,8 @@ export interface CutOptions {
   quantum: number
   /** tokens above which a micro-batch's longest row makes it a long one (`Model.longBeyond`) */
   longBeyond?: number
+  /** micro-batches that a pass may hold, each whole: a term of the loss is of a micro-batch; absent: passes may cut them */
+  wholeBatches?: number
 }
 
 /** Rows of an optimizer step, or of an evaluation batch, as they are run. */
@@ -70,7 +72,7 @@ export interface Objective {
   /** what becomes of a chunk's logits */
   readonly score: HeadScore
   /** Runs a pass, in as many sweeps as its weights need; gradients are added where the runner has any. Returns what metrics are summed from. */
-  run(runner: PassRunner, pass: Pass, inputs: StepInputs, signal?: AbortSignal): Promise<Float32Array>
+  run(runner: PassRunner, pass: Pass, inputs: StepInputs, signal?: AbortSignal): Promise<PassScores>
   /** what gradients are of */
   readonly loss: Metric
   /** what is measured beside it */
@@ -100,7 +102,7 @@ export function noMeans(objective: Objective): Means {
 }
 
 /** what `scores` of a pass add to `sums`, which is changed */
-export function addScores(sums: ByMetric, objective: Objective, laid: LaidOut, pass: Pass, scores: Float32Array): void {
+export function addScores(sums: ByMetric, objective: Objective, laid: LaidOut, pass: Pass, scores: PassScores): void {
   for (const metric of metricsOf(objective)) sums[metric.name]! += metric.sum(pass, scores, laid)
 }
 

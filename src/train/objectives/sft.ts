@@ -22,8 +22,9 @@ export const sft: Objective = {
       signal,
     }),
   layOut(batches, cut) {
-    const passes = planPasses(batches.flat(), { ...cut, long: longExamples(batches, cut.longBeyond) })
     const batchOf = Int32Array.from(batches.flatMap((batch, i) => batch.map(() => i)))
+    const whole = cut.wholeBatches === undefined ? undefined : { batchOf, most: cut.wholeBatches }
+    const passes = planPasses(batches.flat(), { ...cut, long: longExamples(batches, cut.longBeyond), whole })
     const batchTargets = new Float64Array(batches.length)
     for (const { entrySequence, sequences } of passes) for (const s of entrySequence) batchTargets[batchOf[sequences[s]!.example]!]!++
     const normaliser = Math.max(
@@ -42,7 +43,7 @@ export const sft: Objective = {
     },
   },
   run: (runner, pass, inputs, signal) => runner.run(pass, inputs, signal),
-  loss: { name: 'loss', label: 'loss', of: 'step', sum: (pass, scores) => -weighted(scores, 0, (e) => pass.entryWeight[e]!) },
+  loss: { name: 'loss', label: 'loss', of: 'step', sum: (pass, { entries }) => -weighted(entries, 0, (e) => pass.entryWeight[e]!) },
   metrics: [
     metric('entropy', null, 1), // of the model's distribution at a target, nats
     metric('mean_token_accuracy', 'accuracy', 2), // share of targets that the model finds likeliest
@@ -51,7 +52,7 @@ export const sft: Objective = {
 
 /** TRL takes the mean over micro-batches, whatever their size, of the mean over the targets of each; of one without targets it is 0 */
 function metric(name: string, label: string | null, which: number): Metric {
-  const sum: Metric['sum'] = (pass, scores, laid) => weighted(scores, which, (e) => shareOf(pass, e, laid))
+  const sum: Metric['sum'] = (pass, { entries }, laid) => weighted(entries, which, (e) => shareOf(pass, e, laid))
   return { name, label, of: 'batch', sum }
 }
 

@@ -25,6 +25,7 @@ export function adapterConfig(o: SftOptions): AdapterConfig | null {
     bias: o.trainBias,
     useRslora: o.useRslora,
     targetModules: typeof modules === 'string' ? modules : [...modules],
+    targetParameters: o.loraTargetParameters,
     modulesToSave: o.loraModulesToSave,
   })
 }
@@ -37,6 +38,7 @@ const PEFT_NAMES: Readonly<Record<string, keyof AdapterConfig>> = {
   trainBias: 'bias',
   loraTargetModules: 'targetModules',
   loraModulesToSave: 'modulesToSave',
+  loraTargetParameters: 'targetParameters',
 }
 
 /**

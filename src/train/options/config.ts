@@ -7,8 +7,8 @@ export interface SFTConfig {
   modelInitKwargs?: null
   /** Accepted, though there is nothing left for it to do: code from a checkpoint is never run; the families saqr knows need none. */
   trustRemoteCode?: boolean
-  /** Not supported, and accepted only where it asks for nothing: mixture-of-experts models are not supported yet; leave it out for dense ones. */
-  routerAuxLossCoef?: null
+  /** What the balance loss of a mixture of experts is multiplied with; default: its config.json says; 0: left out. */
+  routerAuxLossCoef?: number | null
   /** Chat template to use: a .jinja file, or a folder or Hub id of a tokenizer that has one; default: null. */
   chatTemplatePath?: string | null
   /** Column with the text of plain rows; default: text. */
@@ -314,6 +314,8 @@ export interface SFTConfig {
 /** The same with everything that was left out filled in. */
 // biome-ignore format: written by a tool
 export interface TrainingOptions {
+  /** What the balance loss of a mixture of experts is multiplied with; default: its config.json says; 0: left out. */
+  routerAuxLossCoef: number | null
   /** Chat template to use: a .jinja file, or a folder or Hub id of a tokenizer that has one; default: null. */
   chatTemplatePath: string | null
   /** Column with the text of plain rows; default: text. */

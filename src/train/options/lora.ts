@@ -32,10 +32,13 @@ export const lora = {
     QUESTION_ANS: 'saqr trains language models only',
     FEATURE_EXTRACTION: 'saqr trains language models only',
   }),
-  lora_target_parameters: refused(
-    optionalTexts,
-    null,
-    say`adapters on bare parameters (experts) are not supported yet; name modules in ${option('loraTargetModules')}`,
+  lora_target_parameters: beside(
+    ADAPTER,
+    honoured(
+      optionalTexts,
+      null,
+      'tensors that get a low-rank part by themselves, by the end of their names: gate_up_proj, down_proj, gate.weight; default: what lora_target_modules mean',
+    ),
   ),
   use_dora: refused(flag, false, say`DoRA is not supported yet; use plain LoRA or ${option('useRslora')}`),
 }

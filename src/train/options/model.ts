@@ -32,10 +32,10 @@ export const modelLoading = {
     say`its keys have options of their own: ${option('dtype')}, ${option('modelRevision')}, ${option('loadIn4bit')}`,
   ),
   trust_remote_code: subsumed(flag, false, 'code from a checkpoint is never run; the families saqr knows need none'),
-  router_aux_loss_coef: refused(
-    z.number().nullable(),
+  router_aux_loss_coef: honoured(
+    z.number().min(0).nullable(),
     null,
-    'mixture-of-experts models are not supported yet; leave it out for dense ones',
+    'what the balance loss of a mixture of experts is multiplied with; default: its config.json says; 0: left out',
   ),
   chat_template_path: honoured(
     optionalName,

@@ -1,0 +1,109 @@
+/**
+ * Adapters over experts that were saved otherwise than PEFT 0.21 does: a low-rank part for each expert's linears (transformers 4), or in and
+ * out swapped (PEFT 0.18). PEFT reads the first, as this does: gate and up become one part of twice the rank.
+ */
+import type { ParameterSpec } from '../adapters/adapter.ts'
+import { fromFile } from '../adapters/expert-layout.ts'
+import { expertsPath, isParameter } from '../adapters/match.ts'
+import { asF32 } from '../formats/numbers.ts'
+import type { AdapterConfig } from '../formats/peft/config.ts'
+import type { CheckpointTensor } from '../formats/tensor.ts'
+import type { Model } from '../models/family.ts'
+
+/** by its name in the file */
+type Given = Map<string, CheckpointTensor>
+
+const values = (t: CheckpointTensor) => asF32(t.load('f32'))
+
+/**
+ * Values of trained tensors, as they lie here, that `given` has in an older form: those tensors are taken out of it; a router's are renamed.
+ * @param names of the model's tensors
+ * @param wanted what is trained
+ */
+export function takeExperts(
+  { pieces }: Model,
+  names: readonly string[],
+  config: AdapterConfig,
+  given: Given,
+  wanted: (name: string) => ParameterSpec | undefined,
+): Map<string, Float32Array> {
+  const taken = new Map<string, Float32Array>()
+  for (const name of names) {
+    const ways = pieces?.(name) ?? []
+    if (name.endsWith('.weight')) for (const [only] of ways) rename(given, only!, name)
+    if (!isParameter(config, name)) continue
+    const path = expertsPath(config, name)
+    const parts = ['lora_A', 'lora_B'].map((part) => `${path}.${part}.weight`) as [string, string]
+    const specs = parts.map(wanted)
+    if (!specs[0] || specs[1]?.experts === undefined) continue
+    const shapes = { a: specs[0], b: specs[1], experts: specs[1].experts }
+    const found = given.has(parts[0]) ? swapped(given, parts, shapes) : apart(given, ways, shapes)
+    if (found) for (const [i, own] of found.entries()) taken.set(parts[i]!, own)
+  }
+  return taken
+}
+
+/** a module that older files call otherwise */
+function rename(given: Given, old: string, name: string): void {
+  for (const part of ['lora_A.weight', 'lora_B.weight']) {
+    const [from, to] = [old, name].map((tensor) => tensor.replace(/weight$/, part)) as [string, string]
+    const t = given.get(from)
+    if (!t) continue
+    given.delete(from)
+    given.set(to, { ...t, name: to })
+  }
+}
+
+interface Shapes {
+  /** (E · r, in) and (E · out, r) */
+  a: ParameterSpec
+  b: ParameterSpec
+  experts: number
+}
+
+/** A (E · r, out) and B (in, r · E): ΔW_e = A_eᵀ · B_eᵀ. Null where they are as they should be, which counts where in and out are alike. */
+function swapped(given: Given, [nameA, nameB]: [string, string], { a, b, experts }: Shapes): Float32Array[] | null {
+  const [givenA, givenB] = [given.get(nameA)!, given.get(nameB)]
+  const [size, out, r] = [a.cols, b.rows / experts, b.cols]
+  if (!givenB || givenA.cols !== out || givenB.rows !== size || givenA.rows !== experts * r || givenB.cols !== experts * r || size === out)
+    return null
+  given.delete(nameA)
+  given.delete(nameB)
+  // B as it would lie here: (E · in, r)
+  const theirsB = fromFile({ ...b, rows: experts * size }, values(givenB))
+  return [turned(theirsB, experts, size, r), turned(values(givenA), experts, r, out)]
+}
+
+/** E matrices (rows, cols), each transposed */
+function turned(x: Float32Array, experts: number, rows: number, cols: number): Float32Array {
+  const y = new Float32Array(x.length)
+  for (let e = 0, at = 0; e < experts; e++, at += rows * cols)
+    for (let i = 0; i < rows; i++) for (let j = 0; j < cols; j++) y[at + j * rows + i] = x[at + i * cols + j]!
+  return y
+}
+
+/** Of n linears of an expert that lie in one tensor, each with A (r, in) and B (out, r): A below A, B on the diagonal. */
+function apart(given: Given, ways: readonly (readonly string[])[], { a, b, experts }: Shapes): Float32Array[] | null {
+  const way = ways.find((pieces) => pieces.every((piece) => ['lora_A', 'lora_B'].every((part) => given.has(partOf(piece, part)))))
+  if (!way) return null
+  const n = way.length / experts
+  const r = b.cols / n
+  const rows = b.rows / experts / n
+  const fits = way.every((piece) => {
+    const [one, other] = [given.get(partOf(piece, 'lora_A'))!, given.get(partOf(piece, 'lora_B'))!]
+    return one.rows === r && one.cols === a.cols && other.rows === rows && other.cols === r
+  })
+  if (!fits) return null
+  const [ours, theirs] = [new Float32Array(a.rows * a.cols), new Float32Array(b.rows * b.cols)]
+  for (const [i, piece] of way.entries()) {
+    const [nameA, nameB] = [partOf(piece, 'lora_A'), partOf(piece, 'lora_B')]
+    ours.set(values(given.get(nameA)!), i * r * a.cols)
+    const part = values(given.get(nameB)!)
+    for (let o = 0; o < rows; o++) theirs.set(part.subarray(o * r, (o + 1) * r), (i * rows + o) * b.cols + (i % n) * r)
+    given.delete(nameA)
+    given.delete(nameB)
+  }
+  return [ours, theirs]
+}
+
+const partOf = (weight: string, part: string) => weight.replace(/weight$/, `${part}.weight`)

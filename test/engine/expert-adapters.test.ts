@@ -1,0 +1,126 @@
+/** Adapters over experts in the forms that older versions saved: the same tensors as from the form of today, written in that. */
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, it } from 'vitest'
+import { CpuDevice } from '../../src/devices/cpu/device.ts'
+import { loadAdapter } from '../../src/engine/load-adapter.ts'
+import { OpenedModel } from '../../src/engine/opened-model.ts'
+import { saveTrained } from '../../src/engine/save.ts'
+import { bytesOf } from '../../src/formats/numbers.ts'
+import { readSafetensors } from '../../src/formats/safetensors/read.ts'
+import { writeSafetensors } from '../../src/formats/safetensors/write.ts'
+import { openCheckpoint } from '../../src/models/checkpoint.ts'
+import { readTensors } from '../parity/family-case.ts'
+
+const fixture = join(import.meta.dirname, '../fixtures/families/mixtral-experts')
+const work = mkdtempSync(join(tmpdir(), 'saqr-experts-'))
+afterAll(() => rmSync(work, { recursive: true }))
+
+const [E, R, C, F] = [4, 3, 32, 48] // experts, rank, channels, hidden of the fixture
+interface Matrix {
+  rows: number
+  cols: number
+  at(i: number, j: number): number
+}
+type Tensors = Map<string, Matrix>
+
+async function write(tensors: Tensors, config: Record<string, unknown>): Promise<string> {
+  const folder = mkdtempSync(join(work, 'adapter-'))
+  cpSync(join(fixture, 'adapter'), folder, { recursive: true })
+  const list = [...tensors].map(([name, { rows, cols, at }]) => ({
+    name,
+    dtype: 'F32',
+    shape: [rows, cols],
+    data: bytesOf(Float32Array.from({ length: rows * cols }, (_, k) => at(Math.floor(k / cols), k % cols))),
+  }))
+  await writeSafetensors(join(folder, 'adapter_model.safetensors'), list, { format: 'pt' })
+  const given = JSON.parse(readFileSync(join(folder, 'adapter_config.json'), 'utf8'))
+  writeFileSync(join(folder, 'adapter_config.json'), JSON.stringify({ ...given, ...config }))
+  return folder
+}
+
+/** by expert: of today's form, gate and up apart (B is their diagonal) */
+function tensorsOfToday(): Tensors {
+  const path = join(fixture, 'adapter/adapter_model.safetensors')
+  const values = readTensors(path)
+  return new Map(
+    [...readSafetensors(path).tensors].map(([name, { shape }]) => {
+      const [rows, cols] = shape as [number, number]
+      const diagonal = name.endsWith('base_layer.lora_B.weight')
+      // column j · E + e; the first R of the 2R ranks are gate's
+      const zero = (i: number, k: number) => diagonal && i < F !== Math.floor(k / E) < R
+      return [name, { rows, cols, at: (i: number, j: number) => (zero(i, j) ? 0 : values.get(name)![i * cols + j]!) }]
+    }),
+  )
+}
+
+/** each expert's linears by themselves, as transformers 4 had them */
+function apart(today: Tensors): Tensors {
+  const old: Tensors = new Map()
+  for (const [name, t] of today) {
+    const found = /^(.*)\.mlp\.experts\.(base_layer\.)?lora_([AB])\.weight$/.exec(name)
+    if (!found) {
+      old.set(name, t)
+      continue
+    }
+    const [, block, inner, side] = found
+    const linears = inner ? ['w1', 'w3'] : ['w2']
+    const n = linears.length
+    for (const [p, linear] of linears.entries())
+      for (let e = 0; e < E; e++) {
+        const key = `${block}.block_sparse_moe.experts.${e}.${linear}.lora_${side}.weight`
+        if (side === 'A') old.set(key, { rows: R, cols: t.cols, at: (i, j) => t.at((e * n + p) * R + i, j) })
+        else old.set(key, { rows: t.rows / n, cols: R, at: (i, j) => t.at((p * t.rows) / n + i, (p * R + j) * E + e) })
+      }
+  }
+  return old
+}
+
+/** in and out the other way round, as PEFT 0.18 had them: A_e = B_eᵀ, B_e = A_eᵀ */
+function swapped(today: Tensors): Tensors {
+  const old: Tensors = new Map(today)
+  for (const [name, a] of today) {
+    if (!/experts\.(base_layer\.)?lora_A\.weight$/.test(name)) continue
+    const nameB = name.replace('lora_A', 'lora_B')
+    const b = today.get(nameB)!
+    const r = a.rows / E
+    old.set(name, { rows: a.rows, cols: b.rows, at: (k, i) => b.at(i, (k % r) * E + Math.floor(k / r)) })
+    old.set(nameB, { rows: a.cols, cols: b.cols, at: (j, k) => a.at((k % E) * r + Math.floor(k / E), j) })
+  }
+  return old
+}
+
+async function loaded(folder: string): Promise<{ tensors: Map<string, Float32Array>; config: string }> {
+  const device = new CpuDevice({ threads: 1 })
+  try {
+    const choice = { dtype: 'f32', loadIn4bit: false, doubleQuant: false } as const
+    const model = loadAdapter(new OpenedModel(device, openCheckpoint(join(fixture, 'model')), choice), folder)
+    const out = mkdtempSync(join(work, 'saved-'))
+    await saveTrained(model, out)
+    return { tensors: readTensors(join(out, 'adapter_model.safetensors')), config: readFileSync(join(out, 'adapter_config.json'), 'utf8') }
+  } finally {
+    device.dispose()
+  }
+}
+
+/** before PEFT turned the targets over */
+const OLD = { target_modules: ['q_proj', 'w1', 'w2', 'w3'], target_parameters: null, rank_pattern: {}, alpha_pattern: {} }
+
+it('each expert by itself, and in and out swapped', async () => {
+  const today = tensorsOfToday()
+  const expected = await loaded(await write(today, {}))
+  expect([...expected.tensors.keys()].sort()).toEqual([...today.keys()].sort())
+  expect(await loaded(await write(apart(today), OLD))).toEqual(expected)
+  expect(await loaded(await write(swapped(today), {}))).toEqual(expected)
+  expect(C).not.toBe(F)
+})
+
+it('one that lacks an expert is refused by name', async () => {
+  const old = apart(tensorsOfToday())
+  old.delete('base_model.model.model.layers.1.block_sparse_moe.experts.2.w3.lora_B.weight')
+  old.delete('base_model.model.model.layers.1.block_sparse_moe.experts.2.w3.lora_A.weight')
+  await expect(loaded(await write(old, OLD))).rejects.toThrow(
+    /has no model.layers.1.mlp.experts.base_layer.lora_A.weight, which its adapter_config.json calls for/,
+  )
+})
