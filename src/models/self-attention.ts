@@ -71,16 +71,16 @@ export function attended(
 ): Tensor {
   const seen = t.seen(k, v)
   const shape = { heads, kvHeads, headDim, scale: o.scale ?? headDim ** -0.5, window: o.window, softCap: o.softCap }
-  const y = attention(t, q, seen.k, seen.v, shape, 'attention', seen.start) // (T, H · D)
+  const y = attention(t, q, seen.k, seen.v, shape, 'attention', { queryStart: seen.start }) // (T, H · D)
   return t.linear('self_attn.o_proj', y, { in: heads * headDim, out: o.channels, bias: o.bias?.o ?? false })
 }
 
-/** Every head of x (T, heads · headDim) turned by its token's position; the angles are made once a pass. */
-export function rotate(t: Trace, x: Tensor, headDim: number, table: RopeTable): Tensor {
+/** Every head of x (T, heads · headDim) turned by its token's position, its channels from `from` on; the angles are made once a pass. */
+export function rotate(t: Trace, x: Tensor, headDim: number, table: RopeTable, from = 0): Tensor {
   const key = `rope.${hash32(JSON.stringify(table)).toString(16)}`
   const angles = t.once(`${key}.angles`, () => {
     const long = table.long && { long: t.input('long'), invFreq: t.constant(`${key}.long`, table.long.invFreq) }
     return ropeTable(t, t.input('position'), t.constant(key, table.invFreq), table.attentionFactor, long)
   })
-  return rope(t, x, angles, headDim, table.interleaved, 'rope')
+  return rope(t, x, angles, { headDim, from, interleaved: table.interleaved }, 'rope')
 }

@@ -18,7 +18,7 @@ import {
   source,
   typeOf,
 } from '../cuda-launch.ts'
-import { attentionBackwardOp, attentionOp } from './op.ts'
+import { attentionBackwardOp, attentionOp, sinkGradOp } from './op.ts'
 
 const before = source(import.meta.url, 'prepare.cu')
 const simple = source(import.meta.url, 'simple.cu')
@@ -72,16 +72,18 @@ const named = (way: 'hopper' | 'tensor', size: Size, capped: boolean) => ({
 
 function choose(step: Step, tensors: CudaTensor[], card: Card): Choice {
   const type = typeOf(step, ...tensors)
-  const { headDim, scale, softCap } = step.attrs
+  const { headDim, valueDim, scale, softCap } = step.attrs
+  const larger = Math.max(headDim, valueDim)
   const aligned = tensors.every((t) => t.at % 16n === 0n && t.stride % 8 === 0)
-  const size = type === 'bf16' && headDim % 8 === 0 && aligned && scale > 0 ? SIZES.find((n) => headDim <= Number(n)) : undefined
+  const size =
+    type === 'bf16' && headDim % 8 === 0 && valueDim % 8 === 0 && aligned && scale > 0 ? SIZES.find((n) => larger <= Number(n)) : undefined
   if (size && card.arch === 90) {
     const [forward, queryGrad, keyGrad] = HOPPER_SHARED[size]
     return {
       ...named('hopper', size, softCap > 0),
       forward: { rows: BLOCK, threads: 384, shared: forward },
       queryGrad: { rows: BLOCK, threads: 384, shared: queryGrad },
-      keyGrad: { rows: headDim <= 128 ? BLOCK : BLOCK / 2, threads: 384, shared: keyGrad },
+      keyGrad: { rows: larger <= 128 ? BLOCK : BLOCK / 2, threads: 384, shared: keyGrad },
       work: 'queued',
     }
   }
@@ -100,10 +102,10 @@ function choose(step: Step, tensors: CudaTensor[], card: Card): Choice {
       work: 'ordered',
     }
   }
-  if (headDim > MOST_CHANNELS)
-    throw new SaqrError('DEVICE_SHAPE', `${step.name}: heads of ${headDim} channels; the CUDA kernels take up to ${MOST_CHANNELS}.`)
+  if (larger > MOST_CHANNELS)
+    throw new SaqrError('DEVICE_SHAPE', `${step.name}: heads of ${larger} channels; the CUDA kernels take up to ${MOST_CHANNELS}.`)
   // as Tiling of simple.cuh has them
-  const most = headDim <= 128 ? 128 : headDim <= 256 ? 256 : 512
+  const most = larger <= 128 ? 128 : larger <= 256 ? 256 : 512
   const rows = most > 256 ? 8 : most > 128 ? 16 : 32
   const threads = most > 256 ? 64 : 256
   const tile = rows * (most + 1) * 4
@@ -126,6 +128,7 @@ interface Tensors {
   lse: CudaTensor
   mask: CudaTensor[]
   queryStart?: CudaTensor | null
+  sinks?: CudaTensor | null
   dO?: CudaTensor
   d?: CudaTensor[]
 }
@@ -153,6 +156,11 @@ function layout(keys: number, heads: number) {
   return { at, bytes }
 }
 
+/** 1 or 0, as kernels read it; sinks of another type are refused */
+function inBf16(step: CudaStep, sinks: CudaTensor | null | undefined): number {
+  return sinks && typeOf(step, sinks) === 'bf16' ? 1 : 0
+}
+
 /** struct Problem of problem.cuh */
 function problem(step: Step, t: Tensors, scratch: bigint): KernelArg[] {
   const at = (x: CudaTensor | null | undefined) => x?.at ?? 0n
@@ -160,8 +168,8 @@ function problem(step: Step, t: Tensors, scratch: bigint): KernelArg[] {
   const [dQ, dK, dV] = t.d ?? []
   const tensors = [t.q, t.k, t.v, t.dO, t.o, dQ, dK, dV, t.lse]
   const [delta, ...places] = Object.values(layout(t.k.rows, t.d ? step.attrs.heads : 0).at).map((place) => scratch + place)
-  const pointers = [...tensors.map(at), delta!, ...t.mask.map(at), at(t.queryStart), ...places]
-  return [...pointers, ...tensors.map(stride), t.q.rows, t.k.rows, ...attrsOf(step)]
+  const pointers = [...tensors.map(at), delta!, ...t.mask.map(at), at(t.queryStart), at(t.sinks), ...places]
+  return [...pointers, ...tensors.map(stride), t.q.rows, t.k.rows, inBf16(step, t.sinks), ...attrsOf(step)]
 }
 
 /** What goes before: the mask's tiles, the order of query blocks and, in backward, of blocks of keys; for Hopper tensor maps. */
@@ -194,10 +202,10 @@ export const cuda = [
   runs(attentionOp, {
     scratch: (step) => layout(step.inputs[1]!.rows, 0).bytes,
     launch(step, scratch, card) {
-      const [q, k, v, visibleFrom, visibleUntil, depth, queryStart] = step.inputs
+      const [q, k, v, visibleFrom, visibleUntil, depth, queryStart, sinks] = step.inputs
       const [o, lse] = step.outputs
       const mask = [visibleFrom!, visibleUntil!, depth!]
-      const args = problem(step, { q: q!, k: k!, v: v!, o: o!, lse: lse!, mask, queryStart }, scratch)
+      const args = problem(step, { q: q!, k: k!, v: v!, o: o!, lse: lse!, mask, queryStart, sinks }, scratch)
       const choice = choose(step, [q!, k!, v!, o!], card)
       return [...prepare(choice, 1, args), launchOf('attention', choice, choice.forward, q!.rows, step.attrs.heads, args)]
     },
@@ -215,6 +223,14 @@ export const cuda = [
         launchOf('attention_key_grad', choice, choice.keyGrad, k!.rows, kvHeads, args),
         launchOf('attention_query_grad', choice, choice.queryGrad, q!.rows, heads, args),
       ]
+    },
+  }),
+  runs(sinkGradOp, {
+    launch(step) {
+      const [dO, o, lse, sinks, dSinks] = step.inputs as CudaTensor[]
+      const type = typeOf(step, dO!, o!)
+      const args = [dO!.at, dO!.stride, o!.at, o!.stride, lse!.at, lse!.stride, sinks!.at, inBf16(step, sinks), dSinks!.at]
+      return [kernel(simple, `attention_sink_grad_${type}`, [sinks!.cols], 256, [dO!.rows, ...attrsOf(step), ...args])]
     },
   }),
 ]

@@ -90,7 +90,10 @@ template <int D, bool CAPPED> __device__ void hopperForward(const Problem& p) {
     for (int h = 0; h < 2; h++) query[h] = start + row + threadRow() + 8 * h, queryDepth[h] = depthOf(p, query[h]);
     unsigned q = sharedAddress(s.q[e]) + threadIdx.x / 128 * kBoxBytes;
     Rows<D> o = {};
-    float top[2] = {negativeInfinity(), negativeInfinity()}, total[2] = {}, x[KEYS / 2], old[2];
+    const Begin begin = beginOf(p, head);
+    // four lanes sum a row's weights: one of them begins with the sink's
+    float first = threadColumn() == 0 ? begin.total : 0.0f;
+    float top[2] = {begin.top, begin.top}, total[2] = {first, first}, x[KEYS / 2], old[2];
 
     // scores to weights; `old` is what earlier weights shrink by
     auto soften = [&](int stage, int label) {
@@ -179,6 +182,6 @@ template <int D, bool CAPPED> __device__ void hopperForward(const Problem& p) {
         p.lse[static_cast<long long>(r) * p.lseStride + head] = total[h] > 0 ? (top[h] * score.scale2 + log2f(total[h])) * kLn2 : negativeInfinity();
       }
     }
-    storeRows<D>(p.o, p.oStride, row, p.queries, p.attrs.headDim, head * p.attrs.headDim, o, factor);
+    storeRows<D>(p.o, p.oStride, row, p.queries, p.attrs.valueDim, head * p.attrs.valueDim, o, factor);
   }
 }

@@ -167,7 +167,7 @@ template <int D, bool CAPPED, bool VALUES, bool OF_KEYS> __device__ __forceinlin
     if (VALUES) {
       settle(dV);
       const float factor[2] = {1.0f, 1.0f};
-      storeRows<D>(p.dV, p.dVStride, row, p.keys, d, group * d, dV, factor);
+      storeRows<D>(p.dV, p.dVStride, row, p.keys, p.attrs.valueDim, group * p.attrs.valueDim, dV, factor);
     }
   }
 }

@@ -9,7 +9,7 @@ template <int D, bool CAPPED> __device__ void tensorQueryGrad(const Problem& p) 
   bf16 *os = qs + OWN, *ks = os + OWN, *vs = ks + 2 * SIZE;  // two of ks and vs
   const Masks<D> masks = {p, reinterpret_cast<int4*>(vs + 2 * SIZE)};
   int lane = threadIdx.x % 32, row = threadIdx.x / 32 * 16;
-  int head = blockIdx.x, group = head / (p.attrs.heads / p.attrs.kvHeads), d = p.attrs.headDim;
+  int head = blockIdx.x, group = head / (p.attrs.heads / p.attrs.kvHeads), d = p.attrs.headDim, v = p.attrs.valueDim;
   int first = ownTile<ROWS>(p.queryOrder) * ROWS;
   const Queries queries = queriesOf(p, first, first + ROWS);
   int end = (p.keys + kTile - 1) / kTile * (kTile / STEP);
@@ -22,14 +22,14 @@ template <int D, bool CAPPED> __device__ void tensorQueryGrad(const Problem& p) 
   auto fetch = [&](int turn, int stage) {
     if (turn < end) {
       copyRows<D, STEP>(ks + stage * SIZE, p.k, p.kStride, turn * STEP, p.keys, d, group * d);
-      copyRows<D, STEP>(vs + stage * SIZE, p.v, p.vStride, turn * STEP, p.keys, d, group * d);
+      copyRows<D, STEP>(vs + stage * SIZE, p.v, p.vStride, turn * STEP, p.keys, v, group * v);
       masks.fetch(turn * STEP, stage);
     }
     commitCopies();
   };
 
   copyRows<D, ROWS>(qs, p.q, p.qStride, first, p.queries, d, head * d);
-  copyRows<D, ROWS>(os, p.dO, p.dOStride, first, p.queries, d, head * d);
+  copyRows<D, ROWS>(os, p.dO, p.dOStride, first, p.queries, v, head * v);
   int turn = turnAfter(-1);
   fetch(turn, 0);
   float acc[1][D / 8][4] = {}, lse2[2], delta[2];
@@ -79,7 +79,7 @@ template <int D, bool CAPPED, bool VALUES, bool OF_KEYS> __device__ __forceinlin
   float* lse2 = reinterpret_cast<float*>(os + 2 * SIZE);     // two of each
   float* delta = lse2 + 2 * STEP;
   int lane = threadIdx.x % 32, row = threadIdx.x % 128 / 32 * 16;
-  int group = blockIdx.x, heads = p.attrs.heads / p.attrs.kvHeads, d = p.attrs.headDim;
+  int group = blockIdx.x, heads = p.attrs.heads / p.attrs.kvHeads, d = p.attrs.headDim, v = p.attrs.valueDim;
   int first = ownTile<ROWS>(p.keyOrder) * ROWS;
   Tile tile = p.tiles[first / kTile];
   int begin = tile.low / STEP, end = tile.high > tile.low ? (tile.high + STEP - 1) / STEP : begin;  // turns of STEP queries that see one of the keys
@@ -95,7 +95,7 @@ template <int D, bool CAPPED, bool VALUES, bool OF_KEYS> __device__ __forceinlin
     if (turn < total) {
       int head = group * heads + turn / turns, i0 = queriesAt(turn);
       copyRows<D, STEP, THREADS>(qs + stage * SIZE, p.q, p.qStride, i0, p.queries, d, head * d);
-      copyRows<D, STEP, THREADS>(os + stage * SIZE, p.dO, p.dOStride, i0, p.queries, d, head * d);
+      copyRows<D, STEP, THREADS>(os + stage * SIZE, p.dO, p.dOStride, i0, p.queries, v, head * v);
       if (G::WORDS && threadIdx.x < STEP / 4) {
         copyAsync(lse2 + stage * STEP + threadIdx.x * 4, p.lse2 + statisticOf(p, head, i0 + threadIdx.x * 4), true);
         copyAsync(delta + stage * STEP + threadIdx.x * 4, p.delta + statisticOf(p, head, i0 + threadIdx.x * 4), true);
@@ -105,7 +105,7 @@ template <int D, bool CAPPED, bool VALUES, bool OF_KEYS> __device__ __forceinlin
   };
 
   copyRows<D, ROWS, THREADS>(ks, p.k, p.kStride, first, p.keys, d, group * d);
-  copyRows<D, ROWS, THREADS>(vs, p.v, p.vStride, first, p.keys, d, group * d);
+  copyRows<D, ROWS, THREADS>(vs, p.v, p.vStride, first, p.keys, v, group * v);
   int turn = turnAfter(-1);
   fetch(turn, 0);
   Key key[2];
@@ -144,7 +144,7 @@ template <int D, bool CAPPED, bool VALUES, bool OF_KEYS> __device__ __forceinlin
   }
   const float factor[2] = {1.0f, 1.0f};
   if (OF_KEYS) storeRows<D>(p.dK, p.dKStride, first + row, p.keys, d, group * d, dK[0], factor);
-  if (VALUES) storeRows<D>(p.dV, p.dVStride, first + row, p.keys, d, group * d, dV[0], factor);
+  if (VALUES) storeRows<D>(p.dV, p.dVStride, first + row, p.keys, v, group * v, dV[0], factor);
 }
 
 // grid: (key heads, key tiles). Beyond 128 channels dK and dV don't fit a warp's registers together: four warps sum dV, four dK.
