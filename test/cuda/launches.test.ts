@@ -159,8 +159,10 @@ describe('attention', () => {
     expect(last(20, 'bf16')).toBe('attention/simple.cu attention_simple_bf16_128')
     expect(last(64, 'f32')).toBe('attention/simple.cu attention_simple_f32_128')
     expect(last(288, 'f32')).toBe('attention/simple.cu attention_simple_f32_512')
-    // the larger of the two sizes decides; both have to fit
-    expect(last(192, 'bf16', 90, 0, 128)).toBe('attention/hopper192.cu attention_hopper_192')
+    // both sizes have to fit
+    expect(last(192, 'bf16', 90, 0, 128)).toBe('attention/hopper192x128.cu attention_hopper_192x128')
+    expect(last(192, 'bf16', 90, 2, 128)).toBe('attention/hopper192-capped.cu attention_hopper_192_capped')
+    expect(last(160, 'bf16', 80, 0, 96)).toBe('attention/tensor192x128.cu attention_tensor_192x128')
     expect(last(64, 'bf16', 80, 0, 200)).toBe('attention/tensor256.cu attention_tensor_256')
     expect(last(192, 'bf16', 80, 0, 100)).toBe('attention/simple.cu attention_simple_bf16_256')
     expect(() => last(520, 'f32')).toThrow(/up to 512/)

@@ -22,10 +22,28 @@ import { attentionBackwardOp, attentionOp, sinkGradOp } from './op.ts'
 
 const before = source(import.meta.url, 'prepare.cu')
 const simple = source(import.meta.url, 'simple.cu')
-const SIZES = ['64', '128', '192', '256'] as const
-type Size = (typeof SIZES)[number]
-/** a source for each size, plain and with a soft cap */
-const files = SIZES.flatMap((size) => [`hopper${size}`, `tensor${size}`]).flatMap((name) => [name, `${name}-capped`])
+/** Kernels for heads of up to so many channels. */
+interface Size {
+  name: string
+  headDim: number
+  valueDim: number
+  /** are there such with a soft cap too? */
+  capped: boolean
+  /** sizeof Forward, QueryGrad and KeyGrad of hopper-*.cuh's Shared */
+  shared: readonly [number, number, number]
+}
+/** the first that fits is taken */
+const SIZES: readonly Size[] = [
+  { name: '64', headDim: 64, valueDim: 64, capped: true, shared: [102_544, 153_776, 111_280] },
+  { name: '128', headDim: 128, valueDim: 128, capped: true, shared: [200_848, 216_240, 217_776] },
+  { name: '192x128', headDim: 192, valueDim: 128, capped: false, shared: [182_416, 166_016, 126_080] },
+  { name: '192', headDim: 192, valueDim: 192, capped: true, shared: [198_800, 198_784, 150_656] },
+  { name: '256', headDim: 256, valueDim: 256, capped: true, shared: [198_784, 231_520, 199_808] },
+]
+/** a source for each size, plain and, where there is one, with a soft cap */
+const files = SIZES.flatMap(({ name, capped }) =>
+  ['hopper', 'tensor'].flatMap((way) => (capped ? ['', '-capped'] : ['']).map((cap) => way + name + cap)),
+)
 const sources = Object.fromEntries(files.map((name) => [name, source(import.meta.url, `${name}.cu`)]))
 
 /** of a head, in the kernels in f32 arithmetic */
@@ -55,19 +73,11 @@ interface Choice {
   work: 'in turn' | 'ordered' | 'queued'
 }
 
-/** sizeof Forward, QueryGrad and KeyGrad of hopper-*.cuh's Shared */
-const HOPPER_SHARED: Record<Size, readonly [number, number, number]> = {
-  '64': [102_544, 153_776, 111_280],
-  '128': [200_848, 216_240, 217_776],
-  '192': [198_800, 198_784, 150_656],
-  '256': [198_784, 231_520, 199_808],
-}
-
 type Step = CudaStep<typeof attentionOp.attrs>
 
-const named = (way: 'hopper' | 'tensor', size: Size, capped: boolean) => ({
-  source: sources[`${way}${size}${capped ? '-capped' : ''}`]!,
-  suffix: `${way}_${size}${capped ? '_capped' : ''}`,
+const named = (way: 'hopper' | 'tensor', { name }: Size, capped: boolean) => ({
+  source: sources[`${way}${name}${capped ? '-capped' : ''}`]!,
+  suffix: `${way}_${name}${capped ? '_capped' : ''}`,
 })
 
 function choose(step: Step, tensors: CudaTensor[], card: Card): Choice {
@@ -75,25 +85,27 @@ function choose(step: Step, tensors: CudaTensor[], card: Card): Choice {
   const { headDim, valueDim, scale, softCap } = step.attrs
   const larger = Math.max(headDim, valueDim)
   const aligned = tensors.every((t) => t.at % 16n === 0n && t.stride % 8 === 0)
-  const size =
-    type === 'bf16' && headDim % 8 === 0 && valueDim % 8 === 0 && aligned && scale > 0 ? SIZES.find((n) => larger <= Number(n)) : undefined
+  const whole = type === 'bf16' && headDim % 8 === 0 && valueDim % 8 === 0 && aligned && scale > 0
+  const fits = (size: Size) => headDim <= size.headDim && valueDim <= size.valueDim && (size.capped || softCap === 0)
+  const size = whole ? SIZES.find(fits) : undefined
   if (size && card.arch === 90) {
-    const [forward, queryGrad, keyGrad] = HOPPER_SHARED[size]
+    const [forward, queryGrad, keyGrad] = size.shared
     return {
       ...named('hopper', size, softCap > 0),
       forward: { rows: BLOCK, threads: 384, shared: forward },
       queryGrad: { rows: BLOCK, threads: 384, shared: queryGrad },
-      keyGrad: { rows: larger <= 128 ? BLOCK : BLOCK / 2, threads: 384, shared: keyGrad },
+      keyGrad: { rows: size.headDim <= 128 ? BLOCK : BLOCK / 2, threads: 384, shared: keyGrad },
       work: 'queued',
     }
   }
   if (size && card.arch >= 80) {
     // as Tensor of tensor.cuh has them: four tiles pass by, up to 128 channels with 16 bytes a row in two stages
-    const large = Number(size) > 128
-    const row = (Number(size) + 8) * 2
-    const passing = large ? 4 * 16 * row : 4 * 32 * row + 2 * 32 * 16
+    const large = size.headDim > 128
+    const row = (size.headDim + 8) * 2
+    const both = row + (size.valueDim + 8) * 2
+    const passing = large ? 2 * 16 * both : 2 * 32 * both + 2 * 32 * 16
     const forward = { rows: large ? 64 : 128, threads: 128, shared: (large ? 64 : 128) * row + passing }
-    const queryGrad = { rows: 64, threads: 128, shared: 2 * 64 * row + passing }
+    const queryGrad = { rows: 64, threads: 128, shared: 64 * both + passing }
     return {
       ...named('tensor', size, softCap > 0),
       forward,
