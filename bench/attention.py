@@ -271,7 +271,8 @@ def time():
         pairs = h * B * T * (T + 1) // 2
         flops, flopsBack = 2 * (d + e) * pairs, 2 * (3 * d + 2 * e) * pairs
         best = [float("inf")] * 2
-        for backend in (SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION):
+        # PyTorch's FlashAttention takes heads of one size
+        for backend in (SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION)[: 2 if e == d else 1]:
             # key heads as they are, and a copy for each query head, whichever is the faster
             both = []
             for copies in (1, h // g):
