@@ -13,13 +13,16 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 warnings.filterwarnings("ignore")
 SOURCES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "src/ops/attention")
-INTS = ["heads", "kvHeads", "headDim"]
-ATTRS = "struct attention_attrs { int heads, kvHeads, headDim; float scale; int window; float softCap; };"
-POINTERS = "q k v dO o dQ dK dV lse delta visibleFrom until depth queryStart tiles masks lse2 queryOrder keyOrder queues maps".split()
+INTS = ["heads", "kvHeads", "headDim", "valueDim"]
+ATTRS = "struct attention_attrs { int heads, kvHeads, headDim, valueDim; float scale; int window; float softCap; };"
+POINTERS = "q k v dO o dQ dK dV lse delta visibleFrom until depth queryStart sinks tiles masks lse2 queryOrder keyOrder queues maps".split()
 STRIDES = [f"{t}Stride" for t in "q k v dO o dQ dK dV lse".split()]
-SHARED = {
-    int(size): [int(n.replace("_", "")) for n in numbers.split(",")]
-    for size, numbers in re.findall(r"'(\d+)': \[([\d_, ]+)\]", open(os.path.join(SOURCES, "cuda.ts")).read())
+# by name: the most channels of a head of q and k, and of v; whether there are kernels with a soft cap; Hopper's shared memory
+SIZES = {
+    name: (int(d), int(v), capped == "true", [int(n.replace("_", "")) for n in numbers.split(",")])
+    for name, d, v, capped, numbers in re.findall(
+        r"name: '(\w+)', headDim: (\d+), valueDim: (\d+), capped: (\w+), shared: \[([\d_, ]+)\]", open(os.path.join(SOURCES, "cuda.ts")).read()
+    )
 }
 BLOCK, MULTIPROCESSORS = 128, 132
 torch.zeros(1, device="cuda")
@@ -31,7 +34,7 @@ loaded = {}
 class Problem(ctypes.Structure):
     """of problem.cuh"""
 
-    _fields_ = [(n, ctypes.c_uint64) for n in POINTERS] + [(n, ctypes.c_int) for n in STRIDES + ["queries", "keys"] + INTS]
+    _fields_ = [(n, ctypes.c_uint64) for n in POINTERS] + [(n, ctypes.c_int) for n in STRIDES + ["queries", "keys", "sinksInBf16"] + INTS]
     _fields_ += [("scale", ctypes.c_float), ("window", ctypes.c_int), ("softCap", ctypes.c_float)]
 
 
@@ -66,23 +69,27 @@ def function(file, name, shared):
 class Attention:
     """One problem on the card, launched as cuda.ts does."""
 
-    def __init__(self, way, q, k, v, dO, mask, heads, kvHeads, headDim, window=0, cap=0.0, start=None):
+    def __init__(self, way, q, k, v, dO, mask, heads, kvHeads, headDim, window=0, cap=0.0, start=None, valueDim=None, sinks=None, size=None):
         self.way, self.heads, self.kvHeads = way, heads, kvHeads
-        self.size = next(s for s in SHARED if headDim <= s)
-        self.file, self.suffix = f"{way}{self.size}" + "-capped" * (cap > 0), f"{way}_{self.size}" + "_capped" * (cap > 0)
+        valueDim = valueDim or headDim
+        size = size or next(name for name, (d, v, capped, _) in SIZES.items() if headDim <= d and valueDim <= v and (capped or not cap))
+        self.d, self.v, _, self.shared = SIZES[size]
+        self.file, self.suffix = f"{way}{size}" + "-capped" * (cap > 0), f"{way}_{size}" + "_capped" * (cap > 0)
         (T, S), f32, i32 = (q.shape[0], k.shape[0]), torch.float32, torch.int32
         self.queryBlocks, self.keyBlocks = -(-T // BLOCK), -(-S // BLOCK)
         nan = lambda *shape, dtype=torch.bfloat16: torch.full(shape, float("nan"), dtype=dtype, device="cuda")
         junk = lambda n: torch.full((n,), 0x55555555, dtype=i32, device="cuda")
-        self.out = dict(o=nan(T, heads * headDim), lse=nan(T, heads, dtype=f32), dQ=nan(T, heads * headDim), dK=nan(S, kvHeads * headDim), dV=nan(S, kvHeads * headDim))
+        self.out = dict(o=nan(T, heads * valueDim), lse=nan(T, heads, dtype=f32), dQ=nan(T, heads * headDim), dK=nan(S, kvHeads * headDim), dV=nan(S, kvHeads * valueDim))
         blocks = self.keyBlocks
         before = dict(tiles=junk(blocks * 16), masks=junk(blocks * 512), queryOrder=junk(blocks), keyOrder=junk(blocks), queues=junk(2), maps=junk(128))
         before |= {n: nan(heads * blocks * BLOCK, dtype=f32) for n in ("delta", "lse2")}
         self.tensors = dict(q=q, k=k, v=v, dO=dO, **self.out, **before, visibleFrom=mask[0], until=mask[1], depth=mask[2])
         if start is not None:
             self.tensors["queryStart"] = torch.tensor([start], dtype=i32, device="cuda")
+        if sinks is not None:
+            self.tensors["sinks"] = sinks
         fields = {n: t.data_ptr() for n, t in self.tensors.items()} | {f"{n}Stride": self.tensors[n].stride(0) for n in "q k v dO o dQ dK dV lse".split()}
-        fields |= dict(queries=T, keys=S, heads=heads, kvHeads=kvHeads, headDim=headDim, scale=headDim**-0.5, window=window, softCap=cap)
+        fields |= dict(queries=T, keys=S, sinksInBf16=sinks is not None and sinks.dtype == torch.bfloat16, heads=heads, kvHeads=kvHeads, headDim=headDim, valueDim=valueDim, scale=headDim**-0.5, window=window, softCap=cap)
         self.problem = Problem(**fields)
 
     def launch(self, file, name, grid, threads, shared=0):
@@ -92,13 +99,13 @@ class Attention:
 
     def kernel(self, which, blocks, heads):
         name = ["attention_", "attention_query_grad_", "attention_key_grad_"][which] + self.suffix
-        large, row = self.size > 128, (self.size + 8) * 2
+        large, row, both = self.d > 128, (self.d + 8) * 2, (self.d + self.v + 16) * 2
         if self.way == "hopper":
             items = heads * blocks * (2 if which == 2 and large else 1)
-            self.launch(self.file, name, (min(items, MULTIPROCESSORS), 1), 384, SHARED[self.size][which])
+            self.launch(self.file, name, (min(items, MULTIPROCESSORS), 1), 384, self.shared[which])
         else:
             rows = 64 if large or which else 128
-            shared = (rows * 2 if which else rows) * row + (4 * 16 * row if large else 4 * 32 * row + 1024)
+            shared = rows * (both if which else row) + (2 * 16 * both if large else 2 * 32 * both + 1024)
             self.launch(self.file, name, (heads, blocks * BLOCK // rows), 256 if which == 2 and large else 128, shared)
 
     def prepare(self, orders):
@@ -155,6 +162,15 @@ def cases():
         yield f"{d}, a cap", dict(heads=4, kv=1, d=d, mask=rows([300, 100, 257]), cap=0.7)
         yield f"{d}, columns of one product", dict(heads=3, kv=1, d=d, mask=ROWS, fused=True)
         yield f"{d}, a cache", dict(heads=4, kv=2, d=d, mask=rows([430]), queries=140, start=250)
+    for d, v in (192, 128), (96, 64), (160, 40), (64, 128), (128, 192):
+        yield f"{d} and {v}, rows", dict(heads=4, kv=2, d=d, v=v, mask=ROWS)
+        yield f"{d} and {v}, a trie, a window", dict(heads=3, kv=3, d=d, v=v, mask=BRANCHES, window=120)
+        yield f"{d} and {v}, columns of one product", dict(heads=2, kv=2, d=d, v=v, mask=BRANCHES, fused=True)
+        yield f"{d} and {v}, a cache", dict(heads=4, kv=2, d=d, v=v, mask=rows([430]), queries=140, start=250)
+    yield "192 and 128, a cap", dict(heads=2, kv=1, d=192, v=128, mask=rows([300, 257]), cap=0.7)
+    for d, v in (64, 64), (128, 128), (192, 128), (256, 256):
+        yield f"{d} and {v}, sinks", dict(heads=8, kv=2, d=d, v=v, mask=BRANCHES, sinks=torch.float32)
+        yield f"{d} and {v}, sinks in bf16, a window", dict(heads=8, kv=1, d=d, v=v, mask=rows([700, 33]), window=100, sinks=torch.bfloat16)
     yield "40, columns of one product", dict(heads=3, kv=1, d=40, mask=ROWS, fused=True)
     yield "136, a cap", dict(heads=2, kv=1, d=136, mask=ROWS, cap=1.0)
     sees_back = rows([200, 150])
@@ -164,6 +180,7 @@ def cases():
     for j in (0, 5, 100, 219):
         unseen[1][j] = unseen[0][j]
     yield "64, tokens that see nothing", dict(heads=2, kv=2, d=64, mask=unseen)
+    yield "64, tokens that see nothing, sinks", dict(heads=2, kv=2, d=64, mask=unseen, sinks=torch.float32)
     yield "8, five tokens", dict(heads=2, kv=2, d=8, mask=rows([3, 2]))
 
 
@@ -171,30 +188,33 @@ def check(way):
     good = True
     for name, c in cases():
         h, g, d, window, cap, start = c["heads"], c["kv"], c["d"], c.get("window", 0), c.get("cap", 0.0), c.get("start")
+        e = c.get("v", d)
         S = len(c["mask"][0])
         T, first, mask = c.get("queries", S), start or 0, on_card(c["mask"])
         torch.manual_seed(1)
-        wide = torch.randn(S, (h + 2 * g) * d + 8, device="cuda").bfloat16()
-        parts = [wide[S - T :, : h * d], wide[:, h * d : (h + g) * d], wide[:, (h + g) * d : (h + 2 * g) * d]]
+        wide = torch.randn(S, (h + g) * d + g * e + 8, device="cuda").bfloat16()
+        parts = [wide[S - T :, : h * d], wide[:, h * d : (h + g) * d], wide[:, (h + g) * d : (h + g) * d + g * e]]
         q, k, v = parts if c.get("fused") else [x.contiguous() for x in parts]
-        dO = torch.randn(T, h * d, device="cuda").bfloat16()
+        dO = torch.randn(T, h * e, device="cuda").bfloat16()
+        sinks = torch.linspace(-3, 6, h, device="cuda").to(c["sinks"]) if "sinks" in c else None
         # the definition, in f64
         i = torch.arange(first, first + T, device="cuda")[:, None]
         sees = (mask[0][None] <= i) & (i < mask[1][None])
         if window:
             sees &= mask[2][first : first + T, None] - mask[2][None] < window
         inputs = [x.double().requires_grad_() for x in (q, k, v)]
-        Q, K, V = (x.view(x.shape[0], -1, d).transpose(0, 1) for x in inputs)
+        Q, K, V = (x.view(x.shape[0], -1, size).transpose(0, 1) for x, size in zip(inputs, (d, d, e)))
         K, V = (x.repeat_interleave(h // g, 0) for x in (K, V))
         s = Q @ K.transpose(1, 2) * d**-0.5
         s = (cap * torch.tanh(s / cap) if cap else s).masked_fill(~sees, -torch.inf)
-        lse = torch.logsumexp(s, 2)
-        weights = torch.where(sees, torch.exp(s - torch.where(sees.any(1), lse, 0.0)[..., None]), 0.0)
-        o = (weights @ V).transpose(0, 1).reshape(T, h * d)
+        every = s if sinks is None else torch.cat([s, sinks.double()[:, None, None].expand(h, T, 1)], 2)
+        lse = torch.logsumexp(every, 2)
+        weights = torch.where(sees, torch.exp(s - torch.where(lse > -torch.inf, lse, 0.0)[..., None]), 0.0)
+        o = (weights @ V).transpose(0, 1).reshape(T, h * e)
         right = dict(o=o, lse=lse.T)
         if start is None:
             right |= zip(("dQ", "dK", "dV"), torch.autograd.grad(o, inputs, dO.double()))
-        a = Attention(way, q, k, v, dO, mask, h, g, d, window, cap, start)
+        a = Attention(way, q, k, v, dO, mask, h, g, d, window, cap, start, e, sinks)
         seen = []
         for _ in range(2):
             for t in a.out.values():
@@ -209,9 +229,9 @@ def check(way):
         distance = lambda x, y: float((finite(x) - finite(y)).norm() / y.nan_to_num(0, 0, 0).norm())
         errors = {n: distance(seen[0][n], r) for n, r in right.items()}
         # lse is f32; p, ds and what is stored are rounded to bf16, 2⁻⁹ on average each
-        ok = same and all(e < (1e-5 if n == "lse" else 8e-3) for n, e in errors.items())
+        ok = same and all(far < (1e-5 if n == "lse" else 8e-3) for n, far in errors.items())
         good &= ok
-        print("ok  " if ok else "BAD ", f"{way} {name}: ", ", ".join(f"{n} {e:.1e}" for n, e in errors.items()), "" if same else ", OTHER BITS", sep="", flush=True)
+        print("ok  " if ok else "BAD ", f"{way} {name}: ", ", ".join(f"{n} {far:.1e}" for n, far in errors.items()), "" if same else ", OTHER BITS", sep="", flush=True)
     return good
 
 
@@ -238,37 +258,42 @@ def replayed(run, calls):
     return median(graph.replay, 1) / calls
 
 
-def random(tokens, h, g, d):
+def random(tokens, h, g, d, e):
     torch.manual_seed(0)
-    return [torch.randn(tokens, heads * d, device="cuda").bfloat16() for heads in (h, g, g, h)]
+    return [torch.randn(tokens, cols, device="cuda").bfloat16() for cols in (h * d, g * d, g * e, h * e)]
 
 
 def time():
-    for B, T, h, g, d in [(2, 2048, 32, 8, 128), (1, 32768, 32, 8, 128), (2, 2048, 32, 8, 64), (1, 32768, 32, 8, 64), (2, 2048, 16, 8, 256), (1, 8192, 16, 8, 256), (2, 2048, 16, 8, 192)]:
-        q, k, v, dO = random(B * T, h, g, d)
-        calls, flops, what = 10 if T < 8192 else 3, 2 * d * h * B * T * (T + 1), f"{B} x {T}, {h} / {g} heads of {d}"
+    sizes = [(2, 2048, 32, 8, 128), (1, 32768, 32, 8, 128), (2, 2048, 32, 8, 64), (1, 32768, 32, 8, 64), (2, 2048, 16, 8, 256), (1, 8192, 16, 8, 256), (2, 2048, 16, 8, 192)]
+    for B, T, h, g, d, e in [(*size, size[-1]) for size in sizes] + [(2, 2048, 16, 16, 192, 128), (1, 8192, 128, 128, 192, 128)]:
+        q, k, v, dO = random(B * T, h, g, d, e)
+        calls, what = 10 if T < 8192 else 3, f"{B} x {T}, {h} / {g} heads of {d}" + f" and {e}" * (e != d)
+        pairs = h * B * T * (T + 1) // 2
+        flops, flopsBack = 2 * (d + e) * pairs, 2 * (3 * d + 2 * e) * pairs
         best = [float("inf")] * 2
-        for backend in (SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION):
+        # PyTorch's FlashAttention takes heads of one size
+        for backend in (SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION)[: 2 if e == d else 1]:
             # key heads as they are, and a copy for each query head, whichever is the faster
             both = []
             for copies in (1, h // g):
-                Q, K, V = (x.view(B, T, -1, d).transpose(1, 2) for x in (q, k, v))
+                Q, K, V = (x.view(B, T, -1, size).transpose(1, 2) for x, size in ((q, d), (k, d), (v, e)))
                 Q, K, V = (x.detach().requires_grad_() for x in (Q, *(x.repeat_interleave(copies, 1).transpose(1, 2).contiguous().transpose(1, 2) for x in (K, V))))
                 run = lambda: torch.nn.functional.scaled_dot_product_attention(Q, K, V, is_causal=True, enable_gqa=copies < h // g)
                 with sdpa_kernel(backend):
                     with torch.no_grad():
                         forward = median(run, calls)
                     o = run()
-                    both.append((forward, median(lambda: torch.autograd.grad(o, (Q, K, V), dO.view(B, T, h, d).transpose(1, 2), retain_graph=True), calls)))
+                    both.append((forward, median(lambda: torch.autograd.grad(o, (Q, K, V), dO.view(B, T, h, e).transpose(1, 2), retain_graph=True), calls)))
             f, b = (min(x) for x in zip(*both))
             if backend == SDPBackend.CUDNN_ATTENTION:
                 best = [f, b]
-            print(f"{what}: {backend.name.split('_')[0].lower():7} forward {f:.3f} ms ({flops / f / 1e9:.0f} TFLOP/s), backward {b:.3f} ms ({2.5 * flops / b / 1e9:.0f})", flush=True)
-        for way in ("hopper", "tensor"):
-            a = Attention(way, q, k, v, dO, on_card(rows([T] * B)), h, g, d)
+            print(f"{what}: {backend.name.split('_')[0].lower():7} forward {f:.3f} ms ({flops / f / 1e9:.0f} TFLOP/s), backward {b:.3f} ms ({flopsBack / b / 1e9:.0f})", flush=True)
+        # where v is smaller, the kernels that take heads of one size too, which fill it up with zeros
+        for way, size in [("hopper", None), ("tensor", None)] + ([("hopper", str(d))] if e < d else []):
+            a = Attention(way, q, k, v, dO, on_card(rows([T] * B)), h, g, d, valueDim=e, size=size)
             f, b = replayed(a.forward, calls), replayed(a.backward, calls)
             share = f"{best[0] / f:.0%} and {best[1] / b:.0%} of cuDNN's speed"
-            print(f"{what}: {way:7} forward {f:.3f} ms ({flops / f / 1e9:.0f} TFLOP/s), backward {b:.3f} ms ({2.5 * flops / b / 1e9:.0f}); {share}", flush=True)
+            print(f"{what}: {way:7}{' filled up' if size else ''} forward {f:.3f} ms ({flops / f / 1e9:.0f} TFLOP/s), backward {b:.3f} ms ({flopsBack / b / 1e9:.0f}); {share}", flush=True)
 
 
 def tries():
@@ -284,14 +309,14 @@ def tries():
         for mask, how in zip(masks, ("apart", "shared")):
             tokens, pairs = len(mask[0]), sum(until - first for first, until, _ in zip(*mask))
             for way in ("hopper", "tensor"):
-                a = Attention(way, *random(tokens, h, g, d), on_card(mask), h, g, d)
+                a = Attention(way, *random(tokens, h, g, d, d), on_card(mask), h, g, d)
                 f, b = replayed(a.forward, 10), replayed(a.backward, 10)
                 print(f"{name}, {how}: {tokens} tokens, {pairs / 1e6:.2f} M pairs, {way}: forward {f:.3f} ms, {f / pairs * 1e9:.1f} ps a pair; backward {b:.3f} ms, {b / pairs * 1e9:.1f}", flush=True)
 
 
 if __name__ == "__main__":
     print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, cuDNN {torch.backends.cudnn.version()}, bf16, {' '.join(['python bench/attention.py', *sys.argv[1:]])}")
-    build(["prepare"] + [f"{way}{size}{capped}" for way in ("hopper", "tensor") for size in SHARED for capped in ("", "-capped")])
+    build(["prepare"] + [f"{way}{size}{capped}" for way in ("hopper", "tensor") for size, (*_, caps, _) in SIZES.items() for capped in ("", "-capped") if caps or not capped])
     if "check" in sys.argv and not all([check("hopper"), check("tensor")]):
         sys.exit(1)
     if "time" in sys.argv:

@@ -40,8 +40,8 @@ export function settle(given: Checkpoint): Settled {
   const tensors = named(given, model, new Set([...wanted, ...piecesOf(model, wanted), `${model.head.path}.weight`]))
   joinPieces(given.path, model, parameters, tensors)
   const notes: string[] = []
-  if (given.config.quantization_config && ![...tensors.values()].some(({ quant }) => quant))
-    notes.push(`${given.path}: config.json has a quantization_config, but the weights are not quantised: it is left out`)
+  const note = given.config.quantization_config && quantisationNote([...tensors.values()])
+  if (note) notes.push(`${given.path}: ${note}`)
   const parted = settleHead(given.path, model, tensors)
   if (parted) notes.push(parted)
   const config = parted ? withKeys(given.config, { tie_word_embeddings: false }) : given.config
@@ -53,6 +53,17 @@ export function settle(given: Checkpoint): Settled {
   if (told.length > 0) notes.push(notUsed(given.path, model.family, told))
   return { checkpoint: withTensors(given, config, tensors), model: settled, notes }
 }
+
+/** What becomes of a config.json's quantization_config; undefined where weights stay as it says. */
+function quantisationNote(tensors: readonly CheckpointTensor[]): string | undefined {
+  if (tensors.some(({ quant }) => quant)) return undefined
+  const scaled = new Set(tensors.filter(({ storage }) => SCALED.has(storage)).map(({ storage }) => storage))
+  if (scaled.size > 0) return `its weights in ${[...scaled].join(' and ')} are made floats of again, and saved as such`
+  return 'config.json has a quantization_config, but the weights are not quantised: it is left out'
+}
+
+/** forms whose scales are folded in as a weight is read */
+const SCALED: ReadonlySet<string> = new Set(['F8_E4M3', 'MXFP4'])
 
 /** The configuration of a folder, a .gguf file or a config.json; what the weights beside it say of it counts where they are there. */
 export function settledConfig(path: string): Checkpoint['config'] {

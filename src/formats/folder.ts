@@ -5,7 +5,9 @@ import { option, SaqrError, say } from '../error.ts'
 import { takeNf4 } from './bnb.ts'
 import { denseTensor, type StoredTensor } from './dense.ts'
 import { isFile } from './files.ts'
+import { takeFp8 } from './fp8.ts'
 import { isObject, type JsonObject, readJsonObject } from './json.ts'
+import { takeMxfp4 } from './mxfp4.ts'
 import { readSafetensors, readShards, type ShardedEntry } from './safetensors/read.ts'
 import type { Checkpoint, CheckpointTensor, TokenizerFiles } from './tensor.ts'
 import { readTokenizerFiles } from './tokenizer-files.ts'
@@ -47,9 +49,9 @@ function readTensors(folder: string, config: JsonObject): Map<string, Checkpoint
   const stored = new Map(
     [...readEntries(folder)].map(([name, { dtype, ...entry }]): [string, StoredTensor] => [name, { ...entry, name, storage: dtype }]),
   )
+  const scaled = [...takeFp8(stored, config), ...takeMxfp4(stored)]
   refuseQuantisation(config, folder, stored)
-  const nf4 = takeNf4(stored)
-  const all = [...nf4, ...[...stored.values()].map(denseTensor)]
+  const all = [...scaled, ...takeNf4(stored), ...[...stored.values()].map(denseTensor)]
   return new Map(all.sort((a, b) => (a.name < b.name ? -1 : 1)).map((tensor) => [tensor.name, tensor]))
 }
 
@@ -76,7 +78,7 @@ function readEntries(folder: string): Map<string, ShardedEntry> {
   )
 }
 
-/** Only bitsandbytes NF4 among the quantised forms is read. A config that still says how weights that are dense again were quantised is no matter. */
+/** Bitsandbytes' NF4, FP8 and MXFP4 with scales for blocks are read, no other quantised form. A config that still says how weights that are dense again were quantised is no matter. */
 function refuseQuantisation(config: JsonObject, folder: string, stored: ReadonlyMap<string, StoredTensor>): void {
   const method = quantisationOf(config)
   if (method !== undefined && ![...stored.values()].every(isDense)) throw quantised(folder, method)
@@ -100,6 +102,6 @@ function isDense({ name, storage }: StoredTensor): boolean {
 function quantised(folder: string, what: string): SaqrError {
   return new SaqrError(
     'FORMAT_QUANTIZATION',
-    say`${folder} is quantised (${what}), which is not supported: safetensors in F32, BF16, F16 or bitsandbytes NF4 are, and GGUF. Use the unquantised model; ${option('loadIn4bit')} quantises it to NF4.`,
+    say`${folder} is quantised (${what}), which is not supported: safetensors in F32, BF16, F16, FP8 with scales for blocks or bitsandbytes NF4 are, and GGUF. Use the unquantised model; ${option('loadIn4bit')} quantises it to NF4.`,
   )
 }

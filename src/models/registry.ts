@@ -1,6 +1,7 @@
 /** The families there are, by `model_type`. */
 import { SaqrError } from '../error.ts'
 import { checkUnused } from './config-keys.ts'
+import { deepseekV3 } from './deepseek-v3.ts'
 import type { Family, Model } from './family.ts'
 import { gemma2 } from './gemma2.ts'
 import { gemma3, gemma3Text } from './gemma3.ts'
@@ -13,7 +14,7 @@ import { qwen3 } from './qwen3.ts'
 import { qwen3Moe } from './qwen3-moe.ts'
 import { smollm3 } from './smollm3.ts'
 
-export const families: readonly Family[] = [llama, mistral, qwen2, qwen3, gemma2, gemma3Text, gemma3, smollm3, phi3, mixtral, qwen3Moe]
+export const families: readonly Family[] = [llama, mistral, qwen2, qwen3, gemma2, gemma3Text, gemma3, smollm3, phi3, mixtral, qwen3Moe, deepseekV3]
 
 /** @throws SaqrError MODEL_UNSUPPORTED for a model_type that no family here has */
 export function openConfig(config: Readonly<Record<string, unknown>>): Model {

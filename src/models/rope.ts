@@ -57,7 +57,7 @@ export function ropeOf(c: Config, headDim: number, scaling: Scaling, where: Besi
   const theta = 'rope_theta' in scaling ? number('rope_theta') : otherwise()
   if (!(theta > 0)) c.fail('rope_theta', `must be above 0, not ${theta}`)
   if (headDim % 2) c.fail('head_dim', `is ${headDim}: rotation needs an even one`)
-  const type = 'rope_type' in scaling ? scaling.rope_type : (scaling.type ?? 'default')
+  const type = typeOf(scaling)
   const make = typeof type === 'string' && Object.hasOwn(types, type) ? types[type] : undefined
   if (!make) c.fail(`${at}.rope_type`, `is ${JSON.stringify(type)}: saqr does ${Object.keys(types).join(', ')}`)
   const partial = scaling.partial_rotary_factor ?? c.json.partial_rotary_factor ?? 1
@@ -84,6 +84,27 @@ function rotatedChannels(c: Config, headDim: number, partial: unknown): number {
   if (rotated >= 2 && rotated <= headDim && rotated % 2 === 0) return rotated
   return c.fail('partial_rotary_factor', `is ${JSON.stringify(partial)}, which doesn't rotate an even part of heads of ${headDim} channels`)
 }
+
+/**
+ * What DeepSeek's attention makes of its scale under a rotation that is scaled: times mscale² where the parameters have mscale_all_dim, whatever
+ * the rotation's type (yarn_apply_mscale of transformers).
+ */
+export function scaleOfScaled(c: Config, scale: number): number {
+  const scaling = scalingOf(c)
+  const { factor, mscale_all_dim: all } = scaling
+  if (typeOf(scaling) === 'default' || !all) return scale
+  const wrong = [
+    ['factor', factor],
+    ['mscale_all_dim', all],
+  ].find(([, x]) => typeof x !== 'number' || !Number.isFinite(x))
+  if (wrong) c.fail(`rope_parameters.${wrong[0]}`, `must be a number where mscale_all_dim is given, not ${JSON.stringify(wrong[1])}`)
+  return scale * mscaleOf(factor as number, all as number) ** 2
+}
+
+/** of YaRN: what attention grows by over a context stretched by `factor` */
+const mscaleOf = (factor: number, m: number) => (factor <= 1 ? 1 : 0.1 * m * Math.log(factor) + 1)
+
+const typeOf = (scaling: Scaling) => ('rope_type' in scaling ? scaling.rope_type : (scaling.type ?? 'default'))
 
 /** `rope_scaling`, the older name, counts before `rope_parameters` unless it is empty (transformers' convert_rope_params_to_dict). */
 function scalingOf(c: Config): Scaling {
@@ -164,9 +185,8 @@ const TYPES: Readonly<Record<string, RopeType>> = {
       const ramp = Math.min(1, Math.max(0, (i - from) / (to === from ? 0.001 : to - from)))
       return (f / factor) * ramp + f * (1 - ramp)
     })
-    const mscale = (m: number) => (factor <= 1 ? 1 : 0.1 * m * Math.log(factor) + 1)
     const bothGiven = scaling.mscale && scaling.mscale_all_dim
-    const inferred = bothGiven ? mscale(number('mscale')) / mscale(number('mscale_all_dim')) : mscale(1)
+    const inferred = bothGiven ? mscaleOf(factor, number('mscale')) / mscaleOf(factor, number('mscale_all_dim')) : mscaleOf(factor, 1)
     return { invFreq, attentionFactor: number('attention_factor', inferred) }
   },
 }

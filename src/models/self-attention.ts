@@ -16,6 +16,8 @@ export interface Heads {
   heads: number
   kvHeads: number
   headDim: number
+  /** channels of a value head, where they are not D */
+  valueDim?: number
 }
 
 /** C / heads, where a config gives no head_dim */
@@ -62,25 +64,25 @@ export function selfAttention(t: Trace, x: Tensor, size: Heads, o: AttentionOpti
   return attended(t, { q: placed('q', heads), k: placed('k', kvHeads), v }, size, { ...o, channels: x.cols })
 }
 
-/** q (T, H · D), k and v (T, G · D), rotated where they are to be -> (T, channels), by o_proj */
+/** q (T, H · D), k (T, G · D) and v (T, G · V), rotated where they are to be -> (T, channels), by o_proj */
 export function attended(
   t: Trace,
   { q, k, v }: Record<'q' | 'k' | 'v', Tensor>,
-  { heads, kvHeads, headDim }: Heads,
+  { heads, kvHeads, headDim, valueDim = headDim }: Heads,
   o: Pick<AttentionOptions, 'bias' | 'scale' | 'window' | 'softCap'> & { channels: number },
 ): Tensor {
   const seen = t.seen(k, v)
-  const shape = { heads, kvHeads, headDim, scale: o.scale ?? headDim ** -0.5, window: o.window, softCap: o.softCap }
-  const y = attention(t, q, seen.k, seen.v, shape, 'attention', seen.start) // (T, H · D)
-  return t.linear('self_attn.o_proj', y, { in: heads * headDim, out: o.channels, bias: o.bias?.o ?? false })
+  const shape = { heads, kvHeads, headDim, valueDim, scale: o.scale ?? headDim ** -0.5, window: o.window, softCap: o.softCap }
+  const y = attention(t, q, seen.k, seen.v, shape, 'attention', { queryStart: seen.start }) // (T, H · V)
+  return t.linear('self_attn.o_proj', y, { in: heads * valueDim, out: o.channels, bias: o.bias?.o ?? false })
 }
 
-/** Every head of x (T, heads · headDim) turned by its token's position; the angles are made once a pass. */
-export function rotate(t: Trace, x: Tensor, headDim: number, table: RopeTable): Tensor {
+/** Every head of x (T, heads · headDim) turned by its token's position, its channels from `from` on; the angles are made once a pass. */
+export function rotate(t: Trace, x: Tensor, headDim: number, table: RopeTable, from = 0): Tensor {
   const key = `rope.${hash32(JSON.stringify(table)).toString(16)}`
   const angles = t.once(`${key}.angles`, () => {
     const long = table.long && { long: t.input('long'), invFreq: t.constant(`${key}.long`, table.long.invFreq) }
     return ropeTable(t, t.input('position'), t.constant(key, table.invFreq), table.attentionFactor, long)
   })
-  return rope(t, x, angles, headDim, table.interleaved, 'rope')
+  return rope(t, x, angles, { headDim, from, interleaved: table.interleaved }, 'rope')
 }

@@ -105,13 +105,14 @@ describe('element-wise kernels', () => {
 })
 
 describe('attention', () => {
-  const last = (headDim: number, dtype: 'bf16' | 'f32', arch = 90, softCap = 0) => {
-    const q = tensor(0, 128, 2 * headDim, dtype)
+  const last = (headDim: number, dtype: 'bf16' | 'f32', arch = 90, softCap = 0, valueDim = headDim) => {
+    const [q, v] = [tensor(0, 128, 2 * headDim, dtype), tensor(0, 128, 2 * valueDim, dtype)]
     const mask = [0, 1, 2].map(() => tensor(0, 128, 1, 'i32'))
-    const s = step('attention', [q, q, q, ...mask, null], [q, tensor(0, 128, 2, 'f32')], {
+    const s = step('attention', [q, q, v, ...mask, null, null], [v, tensor(0, 128, 2, 'f32')], {
       heads: 2,
       kvHeads: 2,
       headDim,
+      valueDim,
       scale: 1,
       softCap,
     })
@@ -126,7 +127,7 @@ describe('attention', () => {
     const kv = tensor(0x200000, 300, 2 * 128, 'bf16')
     const mask = [0, 1, 2].map(() => tensor(0, 300, 1, 'i32'))
     const inputs = [x, x, tensor(0, 300, 4, 'f32'), x, kv, kv, ...mask]
-    const s = step('attention_backward', inputs, [x, kv, kv], { heads: 4, kvHeads: 2, headDim: 128, scale: 1 })
+    const s = step('attention_backward', inputs, [x, kv, kv], { heads: 4, kvHeads: 2, headDim: 128, valueDim: 128, scale: 1 })
     const launches = (arch: number) =>
       cudaOps.attention_backward!.run.launch(s, 0x1000n, { arch }).map((l) => l.kind === 'kernel' && [l.name, ...l.grid])
     expect(launches(90)).toEqual([
@@ -158,6 +159,12 @@ describe('attention', () => {
     expect(last(20, 'bf16')).toBe('attention/simple.cu attention_simple_bf16_128')
     expect(last(64, 'f32')).toBe('attention/simple.cu attention_simple_f32_128')
     expect(last(288, 'f32')).toBe('attention/simple.cu attention_simple_f32_512')
+    // both sizes have to fit
+    expect(last(192, 'bf16', 90, 0, 128)).toBe('attention/hopper192x128.cu attention_hopper_192x128')
+    expect(last(192, 'bf16', 90, 2, 128)).toBe('attention/hopper192-capped.cu attention_hopper_192_capped')
+    expect(last(160, 'bf16', 80, 0, 96)).toBe('attention/tensor192x128.cu attention_tensor_192x128')
+    expect(last(64, 'bf16', 80, 0, 200)).toBe('attention/tensor256.cu attention_tensor_256')
+    expect(last(192, 'bf16', 80, 0, 100)).toBe('attention/simple.cu attention_simple_bf16_256')
     expect(() => last(520, 'f32')).toThrow(/up to 512/)
   })
 })

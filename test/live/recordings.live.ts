@@ -47,14 +47,17 @@ describe('configs.py', async () => {
   it('keys.json', () => {
     expect(read(folder, 'keys.json')).toEqual(read(recorded('configs'), 'keys.json'))
   })
-  it.each(['rope.json', 'rope-phi3.json'])('%s, to the last place that another processor may round differently', (file) => {
-    const [theirs, ours] = [read(folder, file), read(recorded('configs'), file)]
-    expect(theirs.map((row: { config: object }) => row.config)).toEqual(ours.map((row: { config: object }) => row.config))
-    for (const [i, { expected }] of theirs.entries()) {
-      if (expected === null) expect(ours[i].expected).toBeNull()
-      else for (const [k, f] of expected.inv_freq.entries()) expect(Math.abs(ours[i].expected.inv_freq[k] / f - 1)).toBeLessThan(2.5e-7)
-    }
-  })
+  it.each(['rope.json', 'rope-phi3.json', 'rope-deepseek.json'])(
+    '%s, to the last place that another processor may round differently',
+    (file) => {
+      const [theirs, ours] = [read(folder, file), read(recorded('configs'), file)]
+      expect(theirs.map((row: { config: object }) => row.config)).toEqual(ours.map((row: { config: object }) => row.config))
+      for (const [i, { expected }] of theirs.entries()) {
+        if (expected === null) expect(ours[i].expected).toBeNull()
+        else for (const [k, f] of expected.inv_freq.entries()) expect(Math.abs(ours[i].expected.inv_freq[k] / f - 1)).toBeLessThan(2.5e-7)
+      }
+    },
+  )
 })
 
 describe('adamw8bit.py', async () => {

@@ -7,7 +7,7 @@ import { Config } from '../../src/models/config.ts'
 import { HARMLESS, UNUSED } from '../../src/models/config-keys.ts'
 import { readRopes } from '../../src/models/gemma3.ts'
 import { families, openConfig } from '../../src/models/registry.ts'
-import { readRope } from '../../src/models/rope.ts'
+import { readRope, scaleOfScaled } from '../../src/models/rope.ts'
 
 const fixture = (name: string) => JSON.parse(readFileSync(join(import.meta.dirname, '../fixtures/configs', name), 'utf8'))
 const recorded = fixture('keys.json') as { families: Record<string, Record<string, unknown>>; others: string[]; generation: string[] }
@@ -25,8 +25,10 @@ const size = {
 }
 /** a text model that stands beside others in its checkpoint has a configuration within theirs */
 const within = (model_type: string) => families.find((family) => family.modelType === model_type)?.beside !== undefined
+/** what a model of these sizes has to say beside them */
+const needed: Readonly<Record<string, object>> = { deepseek_v3: { num_key_value_heads: 2, first_k_dense_replace: 2, head_dim: 64 } }
 const base = (model_type: string, more: Record<string, unknown> = {}) =>
-  within(model_type) ? { model_type, text_config: { ...size, ...more } } : { ...size, model_type, ...more }
+  within(model_type) ? { model_type, text_config: { ...size, ...more } } : { ...size, model_type, ...needed[model_type], ...more }
 /** model_type of the text model */
 const textOf = (modelType: string) => (within(modelType) ? `${modelType}_text` : modelType)
 
@@ -69,12 +71,14 @@ describe.each(families.map(({ modelType }) => modelType))('%s', (modelType) => {
   })
 
   it('what a file leaves out is as transformers has it', () => {
-    const given = { ...size, num_attention_heads: 64, hidden_size: 1024 }
+    const given = { ...size, ...needed[modelType], num_attention_heads: modelType === 'deepseek_v3' ? 128 : 64, hidden_size: 1024 }
     const left = Object.fromEntries(Object.entries(given).filter(([key]) => !/max_position|key_value/.test(key)))
     const model = openConfig(within(modelType) ? { model_type: modelType, text_config: left } : { ...left, model_type: modelType })
     const heads = (own.num_key_value_heads as number | null) ?? 64
     const rows = (name: string) => [...parametersOf(model).values()].find((t) => t.name.endsWith(`layers.0.self_attn.${name}.weight`))?.rows
-    const keys = rows('k_proj') ?? (rows('qkv_proj')! - 64 * 16) / 2
+    // out of a latent: as many as there are heads
+    const latent = rows('kv_b_proj') === undefined ? undefined : heads * 16
+    const keys = rows('k_proj') ?? latent ?? (rows('qkv_proj')! - 64 * 16) / 2
     expect([model.maxPositions, keys]).toEqual([own.max_position_embeddings, heads * 16])
   })
 })
@@ -166,6 +170,57 @@ it('whether the head is tied is said for the whole, not by its text_config', () 
   const tied = (whole: object, text: object) => openConfig({ ...base('gemma3', { ...text }), ...whole }).head.tiedTo !== undefined
   expect(tied({}, { tie_word_embeddings: false })).toBe(true)
   expect(tied({ tie_word_embeddings: false }, { tie_word_embeddings: true })).toBe(false)
+})
+
+it.each([
+  [{ first_k_dense_replace: 1 }, 'first_k_dense_replace is 1: the 1 layers from there on are mixtures of experts'],
+  [{ first_k_dense_replace: null }, 'first_k_dense_replace'],
+  [{ num_key_value_heads: 1 }, 'num_key_value_heads is 1'],
+  [{ head_dim: 16 }, 'head_dim is 16'],
+  [{ qk_head_dim: 16 }, 'qk_head_dim is 16'],
+  [{ qk_rope_head_dim: 7, head_dim: 7 }, 'head_dim is 7'],
+  [{ v_head_dim: null }, 'v_head_dim'],
+  [{ kv_lora_rank: null }, 'kv_lora_rank'],
+  [{ q_lora_rank: 0 }, 'q_lora_rank'],
+  [{ rope_scaling: { type: 'yarn', factor: '4', mscale_all_dim: 1, original_max_position_embeddings: 64 } }, 'factor'],
+  [{ rope_scaling: { type: 'yarn', factor: 4, mscale_all_dim: '1', original_max_position_embeddings: 64 } }, 'mscale_all_dim'],
+])('deepseek_v3 with %j is refused by name', (more, what) => {
+  expect(() => open('deepseek_v3', more)).toThrow(expect.objectContaining({ code: 'MODEL_CONFIG', message: expect.stringContaining(what) }))
+})
+
+it('deepseek_v3 has the sizes of its class where the file says none, and queries of x itself where q_lora_rank is null', () => {
+  const shapes = (more: object) => {
+    const parameters = [...parametersOf(open('deepseek_v3', { ...more })).values()]
+    return Object.fromEntries(
+      parameters.flatMap(({ name, rows, cols }) => {
+        const [, own] = /^model\.layers\.0\.self_attn\.(.*)\.weight$/.exec(name) ?? []
+        return own ? [[own, [rows, cols]]] : []
+      }),
+    )
+  }
+  const rest = {
+    kv_a_proj_with_mqa: [512 + 64, 32],
+    kv_a_layernorm: [1, 512],
+    kv_b_proj: [2 * (128 + 128), 512],
+    o_proj: [32, 2 * 128],
+  }
+  expect(shapes({})).toEqual({ q_a_proj: [1536, 32], q_a_layernorm: [1, 1536], q_b_proj: [2 * 192, 1536], ...rest })
+  expect(shapes({ q_lora_rank: null })).toEqual({ q_proj: [2 * 192, 32], ...rest })
+})
+
+it.each(
+  (fixture('rope-deepseek.json') as (Rope & { expected: { scale: number } | null })[]).map(
+    (row) => [JSON.stringify(row.config), row] as const,
+  ),
+)('rotation and scale of a deepseek_v3 with %s', (_, { config, expected }) => {
+  const c = new Config({ ...size, head_dim: undefined, ...config }, 'deepseek_v3')
+  const ours = () => [readRope(c, 16), scaleOfScaled(c, 24 ** -0.5)] as const
+  if (expected === null) return expect(ours).toThrow(expect.objectContaining({ code: 'MODEL_CONFIG' }))
+  const [{ invFreq, attentionFactor }, scale] = ours()
+  expect(invFreq).toHaveLength(expected.inv_freq.length)
+  for (const [i, f] of expected.inv_freq.entries()) expect(Math.abs(invFreq[i]! / f - 1)).toBeLessThan(2.5e-7)
+  expect(attentionFactor).toBeCloseTo(expected.attention_factor, 12)
+  expect(scale).toBeCloseTo(expected.scale, 12)
 })
 
 interface Rope {

@@ -146,7 +146,9 @@ function randomGroupedGrad(r: Random, i: number): Run {
 
 /** rows laid end to end, some after a beginning that they share */
 function randomAttention(r: Random, i: number): Run {
-  const [kvHeads, sharing, headDim] = [1 + r.below(3), 1 + r.below(5), 1 + r.below(r.pick([8, 40, 130]))]
+  const channels = () => 1 + r.below(r.pick([8, 40, 130]))
+  const [kvHeads, sharing, headDim] = [1 + r.below(3), 1 + r.below(5), channels()]
+  const valueDim = r.below(2) ? channels() : headDim
   const heads = kvHeads * sharing
   const mask = { visibleFrom: [] as number[], visibleUntil: [] as number[], depth: [] as number[] }
   for (let rows = 1 + r.below(4); rows > 0; rows--) {
@@ -163,17 +165,18 @@ function randomAttention(r: Random, i: number): Run {
   }
   const T = mask.depth.length
   const column = (values: number[]): CaseInput => ({ rows: T, cols: 1, dtype: 'i32', values })
-  const inputs = [
+  const inputs: (CaseInput | null)[] = [
     placed(r, { rows: T, cols: heads * headDim, dtype: 'act' }),
     placed(r, { rows: T, cols: kvHeads * headDim, dtype: 'act' }),
-    placed(r, { rows: T, cols: kvHeads * headDim, dtype: 'act' }),
+    placed(r, { rows: T, cols: kvHeads * valueDim, dtype: 'act' }),
     column(mask.visibleFrom),
     column(mask.visibleUntil),
     column(mask.depth),
     null,
+    r.below(3) === 0 ? { rows: 1, cols: heads, dtype: 'f32', space: 'store', scale: 2 } : null,
   ]
   const [window, softCap] = [r.below(2) ? 1 + r.below(40) : 0, r.below(3) === 0 ? 1.5 : 0]
-  const attrs = { heads, kvHeads, headDim, scale: headDim ** -0.5, window, softCap }
+  const attrs = { heads, kvHeads, headDim, valueDim, scale: headDim ** -0.5, window, softCap }
   return {
     c: { name: `random ${i}: ${JSON.stringify({ T, ...attrs })}`, op: attentionOp, attrs, inputs, tolerance: { f32: 3e-6, bf16: 1e-2 } },
     activation: r.pick(['f32', 'bf16']),

@@ -53,6 +53,7 @@ it.each([
   'qwen3-moe-all-linear',
   'qwen3-moe-expression',
   'qwen3-moe-saved',
+  'deepseek-v3',
   'lora-rslora',
   'lora-bias-all',
   'lora-head-embed',

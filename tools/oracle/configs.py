@@ -1,7 +1,7 @@
 """What transformers makes of config.json: every key that its configuration classes know, and the rotary frequencies of configs that
 say them in different ways. test/models/configs.test.ts holds src/models against both.
 
-    python tools/oracle/configs.py OUT        # OUT/keys.json, OUT/rope.json, OUT/rope-phi3.json
+    python tools/oracle/configs.py OUT        # OUT/keys.json, OUT/rope.json, OUT/ropes.json, OUT/rope-phi3.json, OUT/rope-deepseek.json
 """
 
 import dataclasses
@@ -11,14 +11,15 @@ from pathlib import Path
 import torch
 import transformers
 from arguments import argument
-from transformers import Gemma2Config, Gemma3Config, Gemma3TextConfig, GenerationConfig, LlamaConfig, MistralConfig, MixtralConfig, Phi3Config, Qwen2Config, Qwen3Config, Qwen3MoeConfig, SmolLM3Config
+from transformers import DeepseekV3Config, Gemma2Config, Gemma3Config, Gemma3TextConfig, GenerationConfig, LlamaConfig, MistralConfig, MixtralConfig, Phi3Config, Qwen2Config, Qwen3Config, Qwen3MoeConfig, SmolLM3Config
+from transformers.models.deepseek_v3.modeling_deepseek_v3 import DeepseekV3Attention, DeepseekV3RotaryEmbedding
 from transformers.models.gemma3.modeling_gemma3 import Gemma3RotaryEmbedding
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 from transformers.models.phi3.modeling_phi3 import Phi3RotaryEmbedding
 
 transformers.logging.set_verbosity_error()
 
-FAMILIES = (LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config, Gemma2Config, Gemma3TextConfig, Gemma3Config, SmolLM3Config, Phi3Config, MixtralConfig, Qwen3MoeConfig)
+FAMILIES = (LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config, Gemma2Config, Gemma3TextConfig, Gemma3Config, SmolLM3Config, Phi3Config, MixtralConfig, Qwen3MoeConfig, DeepseekV3Config)
 # read by a class of what is left, under names of older files
 OLDER = {Gemma3TextConfig: {"sliding_window_pattern": 6, "rope_local_base_freq": 10000.0}}
 # read from what is left of config.json after the classes' fields (PreTrainedConfig.__post_init__, convert_rope_params_to_dict, modeling_utils,
@@ -127,6 +128,25 @@ PHI3 = (
     {"rope_scaling": {"type": "linear", "factor": 2.0}},
     {"rope_scaling": LLAMA3},
 )
+# DeepSeek's attention has a scale that its rotation's parameters say too
+MSCALE = YARN | {"mscale": 0.7, "mscale_all_dim": 0.5}
+DEEPSEEK = (
+    {},
+    {"rope_scaling": YARN},
+    {"rope_scaling": MSCALE},
+    {"rope_scaling": MSCALE | {"mscale_all_dim": 0}},
+    {"rope_scaling": MSCALE | {"mscale_all_dim": None}},
+    {"rope_scaling": MSCALE | {"mscale": 0}},
+    {"rope_scaling": MSCALE | {"factor": 1.0}},
+    {"rope_scaling": MSCALE | {"factor": None}},
+    {"rope_scaling": MSCALE | {"attention_factor": 1.2}},
+    {"rope_parameters": MSCALE | {"rope_theta": 500.0}},
+    {"rope_scaling": {"type": "yarn", "factor": 40, "mscale": 1.0, "mscale_all_dim": 1.0, "beta_fast": 32, "beta_slow": 1, "original_max_position_embeddings": 64}},
+    {"rope_scaling": {"rope_type": "linear", "factor": 2.0, "mscale_all_dim": 1.0}},
+    {"rope_scaling": {"rope_type": "default", "factor": 2.0, "mscale_all_dim": 1.0}},
+    {"rope_scaling": LLAMA3 | {"original_max_position_embeddings": 64, "mscale_all_dim": 2.0}},
+    {"rope_scaling": {"rope_type": "default", "mscale_all_dim": 1.0}},
+)
 
 
 def keys(config):
@@ -176,6 +196,18 @@ def rope_phi3(given):
     return {"inv_freq": made.inv_freq.tolist(), "long": long, "beyond": beyond, "attention_factor": made.attention_scaling}
 
 
+def rope_deepseek(given):
+    """inv_freq and attention factor of heads of which 16 channels turn, and the scale of scores over 24; null where transformers fails."""
+    size = {**SIZE, "qk_rope_head_dim": 16, "qk_nope_head_dim": 8, "num_key_value_heads": 2}
+    del size["head_dim"]
+    try:
+        config = DeepseekV3Config(**size, **json.loads(json.dumps(given)))
+        made, scale = DeepseekV3RotaryEmbedding(config), DeepseekV3Attention(config, 0).scaling
+    except Exception:
+        return None
+    return {"inv_freq": made.inv_freq.tolist(), "attention_factor": made.attention_scaling, "scale": scale}
+
+
 def lines(rows):
     return "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n"
 
@@ -193,3 +225,4 @@ if __name__ == "__main__":
     (out / "rope.json").write_text(lines(rows))
     (out / "ropes.json").write_text(lines([{"config": given, "expected": ropes(given)} for given in ROPES]))
     (out / "rope-phi3.json").write_text(lines([{"config": given, "expected": rope_phi3(given)} for given in PHI3]))
+    (out / "rope-deepseek.json").write_text(lines([{"config": given, "expected": rope_deepseek(given)} for given in DEEPSEEK]))

@@ -65,6 +65,10 @@ FUSED = lambda **keys: lora(target_modules=["qkv_proj", "o_proj", "gate_up_proj"
 LONG = rope("longrope", 1000.0, partial_rotary_factor=0.75, short_factor=[1.0, 1.05, 1.2, 1.5, 2.0, 2.5], long_factor=[1.0, 1.4, 2.3, 4.0, 7.0, 9.0])
 LONG |= dict(original_max_position_embeddings=30, num_attention_heads=2, num_key_value_heads=1)
 MIXED = [[2, 0], [1], [3]]
+# value heads smaller than those of queries and keys; a norm's eps that is not the latents'
+MLA = ["q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj", "o_proj"]
+LATENT = dict(num_key_value_heads=2, first_k_dense_replace=2, rms_norm_eps=1e-3, q_lora_rank=20, kv_lora_rank=13, qk_nope_head_dim=18, qk_rope_head_dim=10, v_head_dim=11)
+LATENT |= dict(n_routed_experts=4, n_group=2, topk_group=1, num_experts_per_tok=2, moe_intermediate_size=16)
 BIASED = dict(attention_bias=True, mlp_bias=True)
 # mixtures of experts: a coefficient that the balance loss bends gradients with
 ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
@@ -126,6 +130,9 @@ CASES = [
     Case("qwen3-moe-all-linear", "qwen3_moe", model(num_hidden_layers=3, mlp_only_layers=[1], norm_topk_prob=True, **QWEN3_MOE), lora(target_modules="all-linear")),
     Case("qwen3-moe-expression", "qwen3_moe", model(**QWEN3_MOE), lora(r=3, target_modules=r".*\.(q_proj|gate_proj|up_proj)", target_parameters=["layers.1.mlp.experts.down_proj"], alpha_pattern={r".*\.down_proj": 5})),
     Case("qwen3-moe-saved", "qwen3_moe", model(num_hidden_layers=3, mlp_only_layers=[2], **QWEN3_MOE), lora(target_modules=["q_proj"], target_parameters=["layers.2.mlp.down_proj.weight"], modules_to_save=["layers.0.mlp.experts", "gate"])),
+    # deepseek_v3: keys and values out of a latent, queries too; interleaved rotation of a part of each head, YaRN with mscale. All layers dense.
+    Case("deepseek-v3", "deepseek_v3", model(**LATENT, **rope("yarn", 1000.0, factor=4.0, original_max_position_embeddings=64, beta_fast=2.0, beta_slow=1.0, mscale=1.0, mscale_all_dim=0.7)), lora(target_modules=MLA), legacy=True),
+    Case("deepseek-v3-plain-q", "deepseek_v3", model(**{**LATENT, **dict(q_lora_rank=None, rope_interleave=False, attention_bias=True, v_head_dim=25, num_attention_heads=3, num_key_value_heads=3)}), lora(target_modules=["q_proj", *MLA[2:]])),
     # adapters
     Case("lora-rslora", "llama", model(), lora(r=8, lora_alpha=8, use_rslora=True)),
     Case("lora-all-linear", "llama", model(), lora(target_modules="all-linear")),
@@ -153,6 +160,7 @@ CASES = [
     Case("full-gemma3-whole", "gemma3", GEMMA3_WHOLE, None),
     Case("full-smollm3", "smollm3", model(no_rope_layer_interval=2), None),
     Case("full-phi3", "phi3", model(**LONG, pad_token_id=25), None, batches=MIXED),
+    Case("full-deepseek-v3", "deepseek_v3", model(**LATENT, attention_bias=True, pad_token_id=25, **rope("yarn", 1000.0, factor=4.0, original_max_position_embeddings=64, mscale=0.5, mscale_all_dim=1.0)), None),
     Case("full-mistral", "mistral", model(sliding_window=12), None),
     Case("full-mixtral", "mixtral", model(**MIXTRAL), None, batches=[[1, 3], [0, 2]]),
     Case("full-qwen3-moe", "qwen3_moe", model(num_hidden_layers=3, mlp_only_layers=[1], norm_topk_prob=True, **QWEN3_MOE), None),

@@ -8,6 +8,9 @@ OUT holds
   bias.gguf             a tiny Llama with attention bias and its own lm_head in f16, without a tokenizer; bias.json: sha256 of the weights it was made from
   tokenizer-NAME.gguf   vocabularies without weights; tokenizers.json: texts and the token ids of each
   nf4/                  a bitsandbytes checkpoint, nested and not; nf4.json: sha256 of its values, absmax and codes
+  scaled/               weights in FP8 and MXFP4 with scales of every kind; scaled.json: sha256 of their values in f32 and bf16 as transformers' own
+                        operations give them, of `ragged` as its quantiser means them (transformers 5.23 can't dequantise it)
+  fp8/                  a tiny DeepSeek V3 in FP8; fp8.json: sha256 of its weights as from_pretrained gives them, in f32 and bf16
   mixed.safetensors     every element type; json.json: Python's text of numbers and of a nested value; rope.json: Llama 3 factors
 No file holds anything random that is not seeded: a second run gives the same bytes."""
 import argparse
@@ -21,9 +24,11 @@ import gguf
 import numpy as np
 import torch
 from bitsandbytes.backends.default.ops import _dequantize_4bit_compute
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers.integrations.finegrained_fp8 import Fp8Dequantize
+from transformers.integrations.mxfp4 import convert_moe_packed_tensors
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 Q = gguf.GGMLQuantizationType
@@ -289,7 +294,97 @@ def main() -> None:
     models_in_gguf(out, tokens, merges)
     tokenizers(out, tokens, merges)
     nf4(out)
+    scaled(out)
+    fp8(out)
     texts(out)
+
+
+def block_scales(weight: torch.Tensor, block: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Codes in E4M3 and their scales (rows / block, cols / block), blocks at the edges cut."""
+    rows, cols = weight.shape
+    grid = [-(-rows // block[0]), -(-cols // block[1])]
+    scales = torch.tensor([[cell(weight, block, i, j).abs().max() / 448 for j in range(grid[1])] for i in range(grid[0])])
+    return (weight / spread(scales, block, weight.shape)).to(torch.float8_e4m3fn), scales
+
+
+def cell(weight, block, i, j):
+    return weight[i * block[0]:(i + 1) * block[0], j * block[1]:(j + 1) * block[1]]
+
+
+def spread(scales, block, shape):
+    return scales.repeat_interleave(block[0], 0).repeat_interleave(block[1], 1)[:shape[0], :shape[1]]
+
+
+def scaled(out: Path) -> None:
+    """Every kind of scale, and a weight that blocks don't divide."""
+    g = torch.Generator().manual_seed(3)
+    block = (16, 32)
+    tensors, expected = {}, {}
+    dequantise = Fp8Dequantize(None)._dequantize_one
+    both = lambda make: [digest(make(dtype)) for dtype in (torch.float32, torch.bfloat16)]
+
+    def put(name, codes, scales, make=None):
+        tensors[f"{name}.weight"], tensors[f"{name}.weight_scale_inv"] = codes.clone(), scales.clone()
+        expected[f"{name}.weight"] = both(make or (lambda dtype: dequantise(codes, scales, dtype)))
+
+    def drawn(rows, cols):
+        return torch.randn((rows, cols), generator=g) * torch.rand((rows, 1), generator=g)
+
+    even, scales = block_scales(drawn(48, 96), block)
+    put("even", even, scales)
+    put("in_bf16", even, scales.bfloat16())
+    put("in_f16", even, scales.half())
+    powers = torch.randint(0, 250, scales.shape, generator=g, dtype=torch.uint8)
+    put("powers", even, powers.view(torch.float8_e8m0fnu))
+    put("powers_in_bytes", even, powers)
+    # all codes but NaN
+    codes = torch.arange(256, dtype=torch.uint8)
+    put("codes", codes[(codes & 127) != 127].reshape(2, 127).view(torch.float8_e4m3fn), torch.tensor([[0.37]]))
+    put("one_scale", even, torch.tensor(0.013))
+    put("one_scale_in_a_list", even, torch.tensor([0.013]))
+    # rows of their own, whatever the configuration says
+    put("other_blocks", *block_scales(drawn(5, 96), (1, 32)))
+    put("less_than_a_block", *block_scales(drawn(7, 5), block))
+    ragged, scales_of_ragged = block_scales(drawn(40, 75), block)
+    put("ragged", ragged, scales_of_ragged, lambda dtype: (ragged.float() * spread(scales_of_ragged, block, ragged.shape)).to(dtype))
+    tensors["even.activation_scale"] = torch.tensor(0.5)
+    tensors["norm.weight"] = torch.ones(4)
+
+    packed = torch.randint(0, 256, (2, 6, 3, 16), generator=g, dtype=torch.uint8)
+    exponents = torch.randint(0, 255, (2, 6, 3), generator=g, dtype=torch.uint8)
+    tensors["experts.gate_up_proj_blocks"], tensors["experts.gate_up_proj_scales"] = packed, exponents
+    expected["experts.gate_up_proj"] = both(lambda dtype: convert_moe_packed_tensors(packed, exponents, dtype=dtype))
+
+    folder = out / "scaled"
+    folder.mkdir(exist_ok=True)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    write(folder / "config.json", {"model_type": "deepseek_v3", "quantization_config": {"quant_method": "fp8", "weight_block_size": [*block]}})
+    write(out / "scaled.json", expected)
+
+
+def fp8(out: Path) -> None:
+    """A model whose blocks divide, as from_pretrained dequantises it where no card computes in FP8."""
+    torch.manual_seed(4)
+    folder, block = out / "fp8", (16, 16)
+    latent = dict(q_lora_rank=16, kv_lora_rank=16, qk_rope_head_dim=16, qk_nope_head_dim=16, v_head_dim=16)
+    config = AutoConfig.for_model(
+        "deepseek_v3", vocab_size=48, hidden_size=32, intermediate_size=48, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2,
+        first_k_dense_replace=1, n_routed_experts=4, n_group=2, topk_group=1, num_experts_per_tok=2, max_position_embeddings=64, initializer_range=0.2, **latent,
+    )
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    tensors = {}
+    for name, weight in load_file(folder / "model.safetensors").items():
+        if weight.ndim == 2 and ".layers." in name:
+            tensors[name], tensors[f"{name}_scale_inv"] = block_scales(weight, block)
+        else:
+            tensors[name] = weight.bfloat16()
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    said = json.loads((folder / "config.json").read_text())
+    said["quantization_config"] = {"activation_scheme": "dynamic", "fmt": "e4m3", "quant_method": "fp8", "weight_block_size": [*block]}
+    write(folder / "config.json", said)
+    (folder / "generation_config.json").unlink()
+    read = [AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).state_dict() for dtype in (torch.float32, torch.bfloat16)]
+    write(out / "fp8.json", {name: [digest(one[name]) for one in read] for name in read[0]})
 
 
 if __name__ == "__main__":

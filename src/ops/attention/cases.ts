@@ -1,6 +1,6 @@
 /** Attention's cases: every kind of mask that a pass can hold, at odd sizes; and the sizes of real models for speed. */
 import type { CaseInput, OpCase } from '../op.ts'
-import { attentionBackwardOp, attentionOp } from './op.ts'
+import { attentionBackwardOp, attentionOp, sinkGradOp } from './op.ts'
 
 /** What a pass says of its S tokens. */
 interface Mask {
@@ -57,9 +57,13 @@ interface Setup {
   heads: number
   kvHeads: number
   headDim: number
+  /** default: headDim */
+  valueDim?: number
   mask: Mask
   window?: number
   softCap?: number
+  /** type of the sinks, where there are some */
+  sinks?: 'f32' | 'bf16'
   /** q is the last `queries` tokens (over a cache); default: all */
   queries?: number
   /** spare tokens of the cache behind the last query */
@@ -69,10 +73,12 @@ interface Setup {
   bench?: boolean
 }
 
+const valueDimOf = (s: Setup) => s.valueDim ?? s.headDim
 const attrsOf = (s: Setup): OpCase['attrs'] => ({
   heads: s.heads,
   kvHeads: s.kvHeads,
   headDim: s.headDim,
+  valueDim: valueDimOf(s),
   scale: s.headDim ** -0.5,
   window: s.window ?? 0,
   softCap: s.softCap ?? 0,
@@ -81,11 +87,18 @@ const column = (values: readonly number[]): CaseInput => ({ rows: values.length,
 const maskInputs = (m: Mask) => [column(m.visibleFrom), column(m.visibleUntil), column(m.depth)]
 
 function qkv(s: Setup, queries: number): CaseInput[] {
-  const [h, g] = [s.heads * s.headDim, s.kvHeads * s.headDim]
+  const [h, g, v] = [s.heads * s.headDim, s.kvHeads * s.headDim, s.kvHeads * valueDimOf(s)]
   const part = (rows: number, cols: number, from: number): CaseInput => {
-    return { rows, cols, dtype: 'act', ...(s.fused ? { within: { cols: h + 2 * g, from } } : {}) }
+    return { rows, cols, dtype: 'act', ...(s.fused ? { within: { cols: h + g + v, from } } : {}) }
   }
-  return [part(queries, h, 0), part(s.mask.depth.length, g, h), part(s.mask.depth.length, g, h + g)]
+  return [part(queries, h, 0), part(s.mask.depth.length, g, h), part(s.mask.depth.length, v, h + g)]
+}
+
+/** a little above and below what scores are; the first weighs next to nothing, the last nearly all */
+function sinksOf(s: Setup): CaseInput | null {
+  if (!s.sinks) return null
+  const values = Array.from({ length: s.heads }, (_, h) => (h === 0 ? -30 : h === s.heads - 1 ? 8 : h - 1.5))
+  return { rows: 1, cols: s.heads, dtype: s.sinks, space: 'store', trainable: s.sinks === 'f32', values }
 }
 
 function forward(name: string, s: Setup): OpCase {
@@ -96,7 +109,7 @@ function forward(name: string, s: Setup): OpCase {
     name,
     op: attentionOp,
     attrs: attrsOf(s),
-    inputs: [...qkv(s, queries), ...maskInputs(s.mask), s.queries === undefined ? null : column([start])],
+    inputs: [...qkv(s, queries), ...maskInputs(s.mask), s.queries === undefined ? null : column([start]), sinksOf(s)],
     // f32: 2e-7 of exp times a handful of operations. bf16: p and o are rounded to 8 bits (2⁻⁹ on average), in backward ds and D too
     tolerance: { f32: 3e-6, bf16: 1e-2 },
     bench: s.bench,
@@ -112,7 +125,7 @@ function backward(name: string, s: Setup): OpCase {
       if (!s.window || s.mask.depth[i]! - s.mask.depth[j]! < s.window) seen[i]!++
     }
   }
-  const width = s.heads * s.headDim
+  const width = s.heads * valueDimOf(s)
   const lse = seen.flatMap((n) => new Array<number>(s.heads).fill(Math.log(n) + 0.5))
   return {
     name: `${name}, backward`,
@@ -128,6 +141,26 @@ function backward(name: string, s: Setup): OpCase {
     // as above: p and ds are rounded to bf16 before they are multiplied
     tolerance: { f32: 3e-6, bf16: 1e-2 },
     bench: s.bench,
+  }
+}
+
+function sinkGrad(
+  name: string,
+  { heads, valueDim, tokens, dtype }: { heads: number; valueDim: number; tokens: number; dtype: 'f32' | 'bf16' },
+): OpCase {
+  return {
+    name,
+    op: sinkGradOp,
+    attrs: { valueDim },
+    inputs: [
+      { rows: tokens, cols: heads * valueDim, dtype: 'act' },
+      { rows: tokens, cols: heads * valueDim, dtype: 'act' },
+      { rows: tokens, cols: heads, dtype: 'f32' },
+      { rows: 1, cols: heads, dtype, space: 'store' },
+      { rows: 1, cols: heads, dtype: 'f32', space: 'store' },
+    ],
+    // all is summed in f32: the terms of a head's T tokens have both signs
+    tolerance: { f32: 3e-6, bf16: 3e-6 },
   }
 }
 
@@ -159,6 +192,12 @@ const both: Record<string, Setup> = {
   'head size 288': { heads: 1, kvHeads: 1, headDim: 288, mask: rows([40]) },
   'head size 512': { heads: 2, kvHeads: 1, headDim: 512, mask: rows([37]) },
   'a soft cap': { heads: 4, kvHeads: 2, headDim: 64, mask: rows([61, 20]), softCap: 1.5 },
+  'values of another size': { heads: 4, kvHeads: 2, headDim: 48, valueDim: 32, mask: rows([70, 21], 3) },
+  'values of another size, larger': { heads: 2, kvHeads: 1, headDim: 24, valueDim: 100, mask: rows([40, 31]) },
+  'values of 13 channels beside 21, a window': { heads: 3, kvHeads: 1, headDim: 21, valueDim: 13, mask: rows([50, 9]), window: 11 },
+  'values of 1 channel': { heads: 2, kvHeads: 2, headDim: 9, valueDim: 1, mask: rows([35]) },
+  'head size 192, values of 128': { heads: 2, kvHeads: 2, headDim: 192, valueDim: 128, mask: rows([66, 30]) },
+  'head size 512, values of 20': { heads: 1, kvHeads: 1, headDim: 512, valueDim: 20, mask: rows([37]) },
   'a soft cap and a window': { heads: 2, kvHeads: 1, headDim: 256, mask: rows([50, 31]), window: 19, softCap: 0.7 },
 }
 
@@ -176,6 +215,24 @@ const blocks: Record<string, Setup> = {
   'head size 192, blocks of a trie': { heads: 1, kvHeads: 1, headDim: 192, mask: branches },
   'head size 136, blocks and a soft cap': { heads: 1, kvHeads: 1, headDim: 136, mask: rows([100, 60]), softCap: 0.8 },
   'head size 256, blocks of a trie, columns of one product': { heads: 1, kvHeads: 1, headDim: 256, mask: branches, fused: true },
+  'head size 192, values of 128, blocks of a trie, columns of one product': {
+    heads: 2,
+    kvHeads: 2,
+    headDim: 192,
+    valueDim: 128,
+    mask: branches,
+    fused: true,
+  },
+  'head size 192, values of 128, blocks and a soft cap': {
+    heads: 2,
+    kvHeads: 1,
+    headDim: 192,
+    valueDim: 128,
+    mask: rows([160], 3),
+    softCap: 1.1,
+  },
+  'head size 96, values of 64, blocks and a window': { heads: 1, kvHeads: 1, headDim: 96, valueDim: 64, mask: rows([270, 5]), window: 40 },
+  'head size 64, values of 256, blocks': { heads: 1, kvHeads: 1, headDim: 64, valueDim: 256, mask: rows([200]) },
   'head size 256, blocks, a soft cap and a window': { heads: 1, kvHeads: 1, headDim: 256, mask: rows([120, 50]), window: 70, softCap: 0.7 },
 }
 
@@ -189,10 +246,58 @@ const real: Record<string, Setup> = {
     bench: true,
   },
   'Gemma-2-2B, 1024': { heads: 8, kvHeads: 4, headDim: 256, mask: rows([1024]), softCap: 50, bench: true },
+  'Moonlight-16B-A3B, 1024': { heads: 16, kvHeads: 16, headDim: 192, valueDim: 128, mask: rows([1024]), bench: true },
   'Llama-3.1-8B, 2 × 1024': { heads: 32, kvHeads: 8, headDim: 128, mask: rows([1024, 1024]), bench: true },
 }
 
+/** the backward is the one without: o and lse say all of a sink that it needs */
+const withSinks: Record<string, Setup> = {
+  sinks: { heads: 4, kvHeads: 2, headDim: 64, mask: rows([70, 21], 3), sinks: 'f32' },
+  'sinks in bf16': { heads: 4, kvHeads: 2, headDim: 64, mask: rows([70, 21], 3), sinks: 'bf16' },
+  'sinks and a window': { heads: 3, kvHeads: 1, headDim: 24, mask: rows([70, 50]), window: 13, sinks: 'f32' },
+  'sinks and a soft cap': { heads: 2, kvHeads: 1, headDim: 128, mask: rows([61, 20]), softCap: 1.5, sinks: 'f32' },
+  'sinks, tokens that see nothing': { heads: 3, kvHeads: 3, headDim: 64, mask: unseen(rows([5, 20, 1]), 0, 5, 25), sinks: 'f32' },
+  'sinks, heads of 5 channels, values of 3': { heads: 3, kvHeads: 3, headDim: 5, valueDim: 3, mask: rows([40, 9]), sinks: 'bf16' },
+  'sinks, head size 64, blocks of a trie': { heads: 8, kvHeads: 1, headDim: 64, mask: branches, sinks: 'bf16' },
+  'sinks, head size 128, blocks and a window': { heads: 3, kvHeads: 1, headDim: 128, mask: rows([270, 5]), window: 40, sinks: 'f32' },
+  'sinks, head size 192, values of 128, blocks': { heads: 2, kvHeads: 2, headDim: 192, valueDim: 128, mask: rows([160], 3), sinks: 'f32' },
+  'sinks, head size 256, blocks': { heads: 2, kvHeads: 1, headDim: 256, mask: rows([150], 3), sinks: 'f32' },
+}
+
 export const cases: readonly OpCase[] = [
+  ...Object.entries(withSinks).map(([name, setup]) => forward(name, setup)),
+  forward('a cache and sinks, one new token', { heads: 8, kvHeads: 2, headDim: 64, mask: rows([130]), queries: 1, sinks: 'bf16' }),
+  forward('a cache and sinks, blocks of queries', {
+    heads: 2,
+    kvHeads: 1,
+    headDim: 64,
+    mask: rows([300]),
+    queries: 140,
+    behind: 20,
+    sinks: 'f32',
+  }),
+  forward('a cache and sinks over a window that sees nothing', {
+    heads: 2,
+    kvHeads: 1,
+    headDim: 32,
+    mask: unseen(rows([70]), 69, 68, 67),
+    queries: 1,
+    window: 3,
+    sinks: 'f32',
+  }),
+  forward('a cache, values of another size', { heads: 4, kvHeads: 4, headDim: 192, valueDim: 128, mask: rows([130]), queries: 1 }),
+  forward('a cache, values of 7 channels beside 5', {
+    heads: 3,
+    kvHeads: 1,
+    headDim: 5,
+    valueDim: 7,
+    mask: rows([90]),
+    queries: 3,
+    behind: 5,
+  }),
+  sinkGrad('one token', { heads: 3, valueDim: 5, tokens: 1, dtype: 'f32' }),
+  sinkGrad('sinks in bf16', { heads: 64, valueDim: 64, tokens: 70, dtype: 'bf16' }),
+  sinkGrad('many tokens', { heads: 7, valueDim: 130, tokens: 1050, dtype: 'f32' }),
   ...Object.entries({ ...both, ...blocks }).flatMap(([name, setup]) => [forward(name, setup), backward(name, setup)]),
   forward('a cache, one new token', { heads: 4, kvHeads: 2, headDim: 64, mask: rows([130]), queries: 1 }),
   forward('a cache, more tokens, room behind', { heads: 3, kvHeads: 1, headDim: 32, mask: rows([90]), queries: 7, behind: 11 }),

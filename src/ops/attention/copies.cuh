@@ -30,7 +30,7 @@ __device__ __forceinline__ void copyBytes(void* to, const void* from, int bytes,
                : "memory");
 }
 
-// A map of x (rows, heads · headDim) in boxes as above, made by a warp in `work` (128 bytes of shared memory) and put to `map`.
+// A map of x (rows, heads · headDim; v and dO have heads of another size) in boxes as above, made by a warp in `work` (128 bytes of shared memory) and put to `map`.
 __device__ __forceinline__ void makeMap(Map& map, unsigned* work, const void* x, int stride, int rows, int heads, int headDim) {
   int lane = threadIdx.x % 32;
   work[lane] = 0;

@@ -18,14 +18,32 @@ import {
   source,
   typeOf,
 } from '../cuda-launch.ts'
-import { attentionBackwardOp, attentionOp } from './op.ts'
+import { attentionBackwardOp, attentionOp, sinkGradOp } from './op.ts'
 
 const before = source(import.meta.url, 'prepare.cu')
 const simple = source(import.meta.url, 'simple.cu')
-const SIZES = ['64', '128', '192', '256'] as const
-type Size = (typeof SIZES)[number]
-/** a source for each size, plain and with a soft cap */
-const files = SIZES.flatMap((size) => [`hopper${size}`, `tensor${size}`]).flatMap((name) => [name, `${name}-capped`])
+/** Kernels for heads of up to so many channels. */
+interface Size {
+  name: string
+  headDim: number
+  valueDim: number
+  /** are there such with a soft cap too? */
+  capped: boolean
+  /** sizeof Forward, QueryGrad and KeyGrad of hopper-*.cuh's Shared */
+  shared: readonly [number, number, number]
+}
+/** the first that fits is taken */
+const SIZES: readonly Size[] = [
+  { name: '64', headDim: 64, valueDim: 64, capped: true, shared: [102_544, 153_776, 111_280] },
+  { name: '128', headDim: 128, valueDim: 128, capped: true, shared: [200_848, 216_240, 217_776] },
+  { name: '192x128', headDim: 192, valueDim: 128, capped: false, shared: [182_416, 166_016, 126_080] },
+  { name: '192', headDim: 192, valueDim: 192, capped: true, shared: [198_800, 198_784, 150_656] },
+  { name: '256', headDim: 256, valueDim: 256, capped: true, shared: [198_784, 231_520, 199_808] },
+]
+/** a source for each size, plain and, where there is one, with a soft cap */
+const files = SIZES.flatMap(({ name, capped }) =>
+  ['hopper', 'tensor'].flatMap((way) => (capped ? ['', '-capped'] : ['']).map((cap) => way + name + cap)),
+)
 const sources = Object.fromEntries(files.map((name) => [name, source(import.meta.url, `${name}.cu`)]))
 
 /** of a head, in the kernels in f32 arithmetic */
@@ -55,43 +73,39 @@ interface Choice {
   work: 'in turn' | 'ordered' | 'queued'
 }
 
-/** sizeof Forward, QueryGrad and KeyGrad of hopper-*.cuh's Shared */
-const HOPPER_SHARED: Record<Size, readonly [number, number, number]> = {
-  '64': [102_544, 153_776, 111_280],
-  '128': [200_848, 216_240, 217_776],
-  '192': [198_800, 198_784, 150_656],
-  '256': [198_784, 231_520, 199_808],
-}
-
 type Step = CudaStep<typeof attentionOp.attrs>
 
-const named = (way: 'hopper' | 'tensor', size: Size, capped: boolean) => ({
-  source: sources[`${way}${size}${capped ? '-capped' : ''}`]!,
-  suffix: `${way}_${size}${capped ? '_capped' : ''}`,
+const named = (way: 'hopper' | 'tensor', { name }: Size, capped: boolean) => ({
+  source: sources[`${way}${name}${capped ? '-capped' : ''}`]!,
+  suffix: `${way}_${name}${capped ? '_capped' : ''}`,
 })
 
 function choose(step: Step, tensors: CudaTensor[], card: Card): Choice {
   const type = typeOf(step, ...tensors)
-  const { headDim, scale, softCap } = step.attrs
+  const { headDim, valueDim, scale, softCap } = step.attrs
+  const larger = Math.max(headDim, valueDim)
   const aligned = tensors.every((t) => t.at % 16n === 0n && t.stride % 8 === 0)
-  const size = type === 'bf16' && headDim % 8 === 0 && aligned && scale > 0 ? SIZES.find((n) => headDim <= Number(n)) : undefined
+  const whole = type === 'bf16' && headDim % 8 === 0 && valueDim % 8 === 0 && aligned && scale > 0
+  const fits = (size: Size) => headDim <= size.headDim && valueDim <= size.valueDim && (size.capped || softCap === 0)
+  const size = whole ? SIZES.find(fits) : undefined
   if (size && card.arch === 90) {
-    const [forward, queryGrad, keyGrad] = HOPPER_SHARED[size]
+    const [forward, queryGrad, keyGrad] = size.shared
     return {
       ...named('hopper', size, softCap > 0),
       forward: { rows: BLOCK, threads: 384, shared: forward },
       queryGrad: { rows: BLOCK, threads: 384, shared: queryGrad },
-      keyGrad: { rows: headDim <= 128 ? BLOCK : BLOCK / 2, threads: 384, shared: keyGrad },
+      keyGrad: { rows: size.headDim <= 128 ? BLOCK : BLOCK / 2, threads: 384, shared: keyGrad },
       work: 'queued',
     }
   }
   if (size && card.arch >= 80) {
     // as Tensor of tensor.cuh has them: four tiles pass by, up to 128 channels with 16 bytes a row in two stages
-    const large = Number(size) > 128
-    const row = (Number(size) + 8) * 2
-    const passing = large ? 4 * 16 * row : 4 * 32 * row + 2 * 32 * 16
+    const large = size.headDim > 128
+    const row = (size.headDim + 8) * 2
+    const both = row + (size.valueDim + 8) * 2
+    const passing = large ? 2 * 16 * both : 2 * 32 * both + 2 * 32 * 16
     const forward = { rows: large ? 64 : 128, threads: 128, shared: (large ? 64 : 128) * row + passing }
-    const queryGrad = { rows: 64, threads: 128, shared: 2 * 64 * row + passing }
+    const queryGrad = { rows: 64, threads: 128, shared: 64 * both + passing }
     return {
       ...named('tensor', size, softCap > 0),
       forward,
@@ -100,10 +114,10 @@ function choose(step: Step, tensors: CudaTensor[], card: Card): Choice {
       work: 'ordered',
     }
   }
-  if (headDim > MOST_CHANNELS)
-    throw new SaqrError('DEVICE_SHAPE', `${step.name}: heads of ${headDim} channels; the CUDA kernels take up to ${MOST_CHANNELS}.`)
+  if (larger > MOST_CHANNELS)
+    throw new SaqrError('DEVICE_SHAPE', `${step.name}: heads of ${larger} channels; the CUDA kernels take up to ${MOST_CHANNELS}.`)
   // as Tiling of simple.cuh has them
-  const most = headDim <= 128 ? 128 : headDim <= 256 ? 256 : 512
+  const most = larger <= 128 ? 128 : larger <= 256 ? 256 : 512
   const rows = most > 256 ? 8 : most > 128 ? 16 : 32
   const threads = most > 256 ? 64 : 256
   const tile = rows * (most + 1) * 4
@@ -126,6 +140,7 @@ interface Tensors {
   lse: CudaTensor
   mask: CudaTensor[]
   queryStart?: CudaTensor | null
+  sinks?: CudaTensor | null
   dO?: CudaTensor
   d?: CudaTensor[]
 }
@@ -153,6 +168,11 @@ function layout(keys: number, heads: number) {
   return { at, bytes }
 }
 
+/** 1 or 0, as kernels read it; sinks of another type are refused */
+function inBf16(step: CudaStep, sinks: CudaTensor | null | undefined): number {
+  return sinks && typeOf(step, sinks) === 'bf16' ? 1 : 0
+}
+
 /** struct Problem of problem.cuh */
 function problem(step: Step, t: Tensors, scratch: bigint): KernelArg[] {
   const at = (x: CudaTensor | null | undefined) => x?.at ?? 0n
@@ -160,8 +180,8 @@ function problem(step: Step, t: Tensors, scratch: bigint): KernelArg[] {
   const [dQ, dK, dV] = t.d ?? []
   const tensors = [t.q, t.k, t.v, t.dO, t.o, dQ, dK, dV, t.lse]
   const [delta, ...places] = Object.values(layout(t.k.rows, t.d ? step.attrs.heads : 0).at).map((place) => scratch + place)
-  const pointers = [...tensors.map(at), delta!, ...t.mask.map(at), at(t.queryStart), ...places]
-  return [...pointers, ...tensors.map(stride), t.q.rows, t.k.rows, ...attrsOf(step)]
+  const pointers = [...tensors.map(at), delta!, ...t.mask.map(at), at(t.queryStart), at(t.sinks), ...places]
+  return [...pointers, ...tensors.map(stride), t.q.rows, t.k.rows, inBf16(step, t.sinks), ...attrsOf(step)]
 }
 
 /** What goes before: the mask's tiles, the order of query blocks and, in backward, of blocks of keys; for Hopper tensor maps. */
@@ -194,10 +214,10 @@ export const cuda = [
   runs(attentionOp, {
     scratch: (step) => layout(step.inputs[1]!.rows, 0).bytes,
     launch(step, scratch, card) {
-      const [q, k, v, visibleFrom, visibleUntil, depth, queryStart] = step.inputs
+      const [q, k, v, visibleFrom, visibleUntil, depth, queryStart, sinks] = step.inputs
       const [o, lse] = step.outputs
       const mask = [visibleFrom!, visibleUntil!, depth!]
-      const args = problem(step, { q: q!, k: k!, v: v!, o: o!, lse: lse!, mask, queryStart }, scratch)
+      const args = problem(step, { q: q!, k: k!, v: v!, o: o!, lse: lse!, mask, queryStart, sinks }, scratch)
       const choice = choose(step, [q!, k!, v!, o!], card)
       return [...prepare(choice, 1, args), launchOf('attention', choice, choice.forward, q!.rows, step.attrs.heads, args)]
     },
@@ -215,6 +235,14 @@ export const cuda = [
         launchOf('attention_key_grad', choice, choice.keyGrad, k!.rows, kvHeads, args),
         launchOf('attention_query_grad', choice, choice.queryGrad, q!.rows, heads, args),
       ]
+    },
+  }),
+  runs(sinkGradOp, {
+    launch(step) {
+      const [dO, o, lse, sinks, dSinks] = step.inputs as CudaTensor[]
+      const type = typeOf(step, dO!, o!)
+      const args = [dO!.at, dO!.stride, o!.at, o!.stride, lse!.at, lse!.stride, sinks!.at, inBf16(step, sinks), dSinks!.at]
+      return [kernel(simple, `attention_sink_grad_${type}`, [sinks!.cols], 256, [dO!.rows, ...attrsOf(step), ...args])]
     },
   }),
 ]

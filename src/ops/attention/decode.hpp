@@ -84,7 +84,9 @@ class Decode {
     if (!group.sums) return false;
     std::fill(group.sums, group.sums + group.heads * kPadded, 0.0f);
     for (int n = 0; n < group.heads; n++) {
-      group.top[n] = kLowest;
+      const Begin begin = beginOf(call_, head + n);
+      group.top[n] = begin.top;
+      group.total[n] = begin.total;
       const T* q = headOf<const T>(call_.q, head + n, call_.headDim).row(query);
       for (int64_t c = 0; c * W * U::kPer < call_.headDim; c++) store(group.q + (n * kChunks + c) * W, unitsAt(q, c));
     }
@@ -128,7 +130,7 @@ class Decode {
   void finish(const Group& group, int64_t query) {
     for (int n = 0; n < group.heads; n++) {
       const bool seen = group.total[n] != 0;  // NaN is seen
-      unpackRow(headOf<T>(call_.o, group.first + n, call_.headDim).row(query), group.sums + n * kPadded, call_.headDim, seen ? 1 / group.total[n] : 0.0f);
+      unpackRow(headOf<T>(call_.o, group.first + n, call_.valueDim).row(query), group.sums + n * kPadded, call_.valueDim, seen ? 1 / group.total[n] : 0.0f);
       float* lse = static_cast<float*>(call_.lse.data) + query * call_.lse.stride + group.first + n;
       *lse = seen ? group.top[n] * call_.scale + std::log(group.total[n]) : -INFINITY;
     }
@@ -136,7 +138,7 @@ class Decode {
 
   template <int N>
   __attribute__((noinline)) void addBlock(Group& group, int64_t j, const vi* seen) {
-    const Head<const T> k = headOf<const T>(call_.k, group.keyHead, call_.headDim), v = headOf<const T>(call_.v, group.keyHead, call_.headDim);
+    const Head<const T> k = headOf<const T>(call_.k, group.keyHead, call_.headDim), v = headOf<const T>(call_.v, group.keyHead, call_.valueDim);
     const int64_t count = std::min<int64_t>(kBlock, call_.k.rows - j);
     if (count < kBlock) std::fill(scores_, scores_ + N * kBlock, kLowest);
     for (int64_t x = 0; x < count; x += W) scoresOf<N>(group, k.row(j + x), k.stride, std::min<int64_t>(W, count - x), seen[x / W], scores_ + x);
@@ -189,15 +191,16 @@ class Decode {
       }
       group.total[n] = group.total[n] * factor[0] + sum(total);
       group.top[n] = highest;
-      for (int64_t c = 0; c < call_.headDim; c += W) store(group.sums + n * kPadded + c, load(group.sums + n * kPadded + c) * factor);
+      for (int64_t c = 0; c < call_.valueDim; c += W) store(group.sums + n * kPadded + c, load(group.sums + n * kPadded + c) * factor);
     }
   }
 
   template <int N>
   SAQR_INLINE void addValues(Group& group, const T* values, int64_t stride, int64_t count) {
     int64_t c = 0;
-    for (; c + 4 * W <= call_.headDim; c += 4 * W) addColumns<N, 4>(group, values, stride, count, c, W);
-    for (; c < call_.headDim; c += W) addColumns<N, 1>(group, values, stride, count, c, static_cast<int>(std::min<int64_t>(W, call_.headDim - c)));
+    const int64_t V = call_.valueDim;
+    for (; c + 4 * W <= V; c += 4 * W) addColumns<N, 4>(group, values, stride, count, c, W);
+    for (; c < V; c += W) addColumns<N, 1>(group, values, stride, count, c, static_cast<int>(std::min<int64_t>(W, V - c)));
   }
   template <int N, int C>
   SAQR_INLINE void addColumns(Group& group, const T* values, int64_t stride, int64_t count, int64_t from, int lanes) {

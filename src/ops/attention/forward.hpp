@@ -1,6 +1,7 @@
 // The forward pass over blocks of queries, W queries of several heads that share their keys side by side in N vectors:
 //   sᵀ = k · qᵀ, p = exp(s − m), oᵀ = oᵀ · exp(m_old − m) + vᵀ · p,   keys in chunks of up to 64, m the largest score so far.
-// With queries in lanes every statistic is a lane of a vector and a mask costs the same for all heads.
+// With queries in lanes every statistic is a lane of a vector and a mask costs the same for all heads. A head's sink is where m and the sum of
+// weights begin.
 #pragma once
 #include "keys.hpp"
 #include "work.hpp"
@@ -31,20 +32,21 @@ class Forward {
   Tile* tiles_;
   double* prefix_;
   int32_t* q_;                      // (headDim / kPer, N · W)
-  float *scores_, *sums_;           // (64, N · W); oᵀ (headDim, N · W)
+  float *scores_, *sums_;           // (64, N · W); oᵀ (valueDim, N · W)
   int32_t* weights_;                // (64 / kPer, N · W)
 
   bool prepare() {
     lanes_ = HeadLanes(call_.heads / call_.kvHeads);
     if (!mask_.prepare(scratch_, call_.mask, call_.window)) return false;
-    const int64_t width = lanes_.most * W, D = call_.padded;
-    q_ = scratch_.take<int32_t>(D / U::kPer * width);
+    const int64_t width = lanes_.most * W, D = call_.headDim, V = call_.valueDim;
+    q_ = scratch_.take<int32_t>(call_.padded / U::kPer * width);
     scores_ = scratch_.take<float>(kBlock * width);
     weights_ = scratch_.take<int32_t>(kBlock / U::kPer * width);
-    sums_ = scratch_.take<float>(D * width);
+    sums_ = scratch_.take<float>(call_.valuePadded * width);
     tiles_ = scratch_.take<Tile>(mask_.blocks * (kBlock / kTile));
     prefix_ = scratch_.take<double>(call_.q.rows / lanes_.queries + 2);
-    return prefix_ && keys_.prepare(scratch_, call_.headDim, D, mask_.keys, {{&call_.k, PackedKeys<U, T>::panels}, {&call_.v, PackedKeys<U, T>::rows}}, 5 << 20);
+    using Keys = PackedKeys<U, T>;
+    return prefix_ && keys_.prepare(scratch_, mask_.keys, {{&call_.k, Keys::panels, D, call_.padded}, {&call_.v, Keys::rows, V, call_.valuePadded}}, 5 << 20);
   }
 
   void block(int64_t g, int64_t b) {
@@ -79,13 +81,14 @@ class Forward {
       const int count = static_cast<int>(std::clamp<int64_t>(end - query, 0, W));
       const Head<const T> q = headOf<const T>(call_.q, head + n / vectors, D);
       packTransposed<U>(q_ + n * W, N * W, q.row(std::min(query, end - 1)), q.stride, count, call_.padded / U::kPer, D);
-      state.top[n] = set1(kLowest);
-      state.total[n] = vf{};
+      const Begin begin = beginOf(call_, head + n / vectors);
+      state.top[n] = set1(begin.top);
+      state.total[n] = set1(begin.total);
       state.lanes[n] = mask_.lanes(call_.start + query, count);
     }
 
     prefetch<T>(call_.q, head, N / vectors, D, end, end + lanes_.queries);
-    prefetch<T>(call_.o, head, N / vectors, D, first, end);
+    prefetch<T>(call_.o, head, N / vectors, call_.valueDim, first, end);
     for (int64_t t = 0; t < tiles && !worker_.aborted();) {
       const int64_t chunk = chunkOf(tiles_ + t, tiles - t);
       addChunk<N>(state, keys_.block(g, tiles_[t].index / (kBlock / kTile)), tiles_ + t, chunk, t == 0);
@@ -100,7 +103,7 @@ class Forward {
     const vf scale = set1(call_.scale * 1.44269504f);  // exp(x) = 2^(x · log2 e)
     vf top[N], factor[N];
     for (int n = 0; n < N; n++) top[n] = state.top[n];
-    for (int64_t t = 0; t < count; t++) tileScores<N>(state, top, keys_.panelOf(block, tiles[t].index), tiles[t], scores_ + t * kTile * N * W);
+    for (int64_t t = 0; t < count; t++) tileScores<N>(state, top, keys_.panelOf(block, 0, tiles[t].index), tiles[t], scores_ + t * kTile * N * W);
     for (int n = 0; n < N; n++) {
       factor[n] = U::exp2((state.top[n] - top[n]) * scale);
       state.top[n] = top[n];
@@ -166,8 +169,7 @@ class Forward {
   template <int N>
   __attribute__((noinline)) void addValues(const vf (&factor)[N], const int32_t* block, const Tile* tiles, int64_t count, bool fresh) {
     constexpr int M = kRows<N>;
-    const int64_t D = call_.padded;
-    const int32_t* values = block + keys_.sectionSize;
+    const int64_t D = call_.valuePadded;
     for (int64_t c = 0; c < D; c += M) {
       vf sum[M][N];
       float* at = sums_ + c * N * W;
@@ -181,7 +183,7 @@ class Forward {
         }
       }
       for (int64_t t = 0; t < count; t++) {
-        multiply<U>(sum, keys_.rowsOf(values, tiles[t].index) + c, D, 1, weights_ + t * (kTile / U::kPer) * N * W, N * W, kTile / U::kPer);
+        multiply<U>(sum, keys_.rowsOf(block, 1, tiles[t].index) + c, D, 1, weights_ + t * (kTile / U::kPer) * N * W, N * W, kTile / U::kPer);
       }
 #pragma GCC unroll 8
       for (int m = 0; m < M; m++) {
@@ -193,8 +195,8 @@ class Forward {
 
   template <int N>
   void finish(const State<N>& state, int64_t head, int64_t first, int64_t end, bool nothing) {
-    const int64_t D = call_.headDim;
-    if (nothing) std::fill(sums_, sums_ + call_.padded * N * W, 0.0f);
+    const int64_t D = call_.valueDim;
+    if (nothing) std::fill(sums_, sums_ + call_.valuePadded * N * W, 0.0f);
     for (int n = 0; n < N; n++) {
       const int64_t query = first + n % lanes_.vectors * W, at = head + n / lanes_.vectors;
       const int count = static_cast<int>(std::clamp<int64_t>(end - query, 0, W));

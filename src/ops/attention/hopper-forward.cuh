@@ -1,18 +1,19 @@
 #pragma once
 #include "hopper.cuh"
 
-template <int D> struct Forward {
-  static constexpr int KEYS = D > 128 ? 64 : 128, OWN = D > 192 ? 1 : 2, STAGES = 2, TILE = KEYS * D * 2;
+// heads of q and k of up to D channels, of v and o of up to V
+template <int D, int V> struct Forward {
+  static constexpr int KEYS = D > 128 ? 64 : 128, OWN = D > 192 ? 1 : 2, STAGES = 2, TILE = KEYS * D * 2, VALUES = KEYS * V * 2;
   struct Shared {
-    unsigned char q[OWN][kBlock * D * 2], k[STAGES][TILE], v[STAGES][TILE];
+    unsigned char q[OWN][kBlock * D * 2], k[STAGES][TILE], v[STAGES][VALUES];
     int4 masks[STAGES][KEYS];
     Tiles<OWN> own;
     Tiles<STAGES> ks, vs;
   };
 };
 
-template <int D> __device__ void copyForward(const Problem& p, typename Forward<D>::Shared& s) {
-  using F = Forward<D>;
+template <int D, int V> __device__ void copyForward(const Problem& p, typename Forward<D, V>::Shared& s) {
+  using F = Forward<D, V>;
   constexpr int KEYS = F::KEYS, WIDE = KEYS / kTile;
   const Map *q = p.maps, *k = q + 1, *v = q + 2;
   bool leads = threadIdx.x % 32 == 0;
@@ -49,8 +50,8 @@ template <int D> __device__ void copyForward(const Problem& p, typename Forward<
         copyRows<D, KEYS>(s.k[i], *k, &s.ks.full[i], group, t * KEYS);
         copyBytes(s.masks[i], p.masks + t * KEYS, KEYS * 16, &s.ks.full[i]);
         await(&s.vs.empty[i], ring.parity ^ 1);
-        arriveWith(&s.vs.full[i], F::TILE);
-        copyRows<D, KEYS>(s.v[i], *v, &s.vs.full[i], group, t * KEYS);
+        arriveWith(&s.vs.full[i], F::VALUES);
+        copyRows<V, KEYS>(s.v[i], *v, &s.vs.full[i], group, t * KEYS);
       }
       __syncwarp();
       t = next;
@@ -59,8 +60,8 @@ template <int D> __device__ void copyForward(const Problem& p, typename Forward<
   }
 }
 
-template <int D, bool CAPPED> __device__ void hopperForward(const Problem& p) {
-  using F = Forward<D>;
+template <int D, int V, bool CAPPED> __device__ void hopperForward(const Problem& p) {
+  using F = Forward<D, V>;
   constexpr int KEYS = F::KEYS, STAGES = F::STAGES;
   extern __shared__ __align__(1024) unsigned char raw[];
   typename F::Shared& s = *reinterpret_cast<typename F::Shared*>(raw);
@@ -71,7 +72,7 @@ template <int D, bool CAPPED> __device__ void hopperForward(const Problem& p) {
   __syncthreads();
   if (threadIdx.x >= kGroups * 128) {
     fewerRegisters<kCopyRegisters>();
-    if (threadIdx.x < kGroups * 128 + 32) copyForward<D>(p, s);
+    if (threadIdx.x < kGroups * 128 + 32) copyForward<D, V>(p, s);
     return;
   }
 
@@ -89,8 +90,11 @@ template <int D, bool CAPPED> __device__ void hopperForward(const Problem& p) {
 #pragma unroll
     for (int h = 0; h < 2; h++) query[h] = start + row + threadRow() + 8 * h, queryDepth[h] = depthOf(p, query[h]);
     unsigned q = sharedAddress(s.q[e]) + threadIdx.x / 128 * kBoxBytes;
-    Rows<D> o = {};
-    float top[2] = {negativeInfinity(), negativeInfinity()}, total[2] = {}, x[KEYS / 2], old[2];
+    Rows<V> o = {};
+    const Begin begin = beginOf(p, head);
+    // four lanes sum a row's weights: one of them begins with the sink's
+    float first = threadColumn() == 0 ? begin.total : 0.0f;
+    float top[2] = {begin.top, begin.top}, total[2] = {first, first}, x[KEYS / 2], old[2];
 
     // scores to weights; `old` is what earlier weights shrink by
     auto soften = [&](int stage, int label) {
@@ -139,7 +143,7 @@ template <int D, bool CAPPED> __device__ void hopperForward(const Problem& p) {
         commitProducts();
         await(&s.vs.full[vs.stage], vs.parity);
         beginProducts();
-        accumulate<D, KEYS>(o, w, sharedAddress(s.v[vs.stage]));
+        accumulate<V, KEYS>(o, w, sharedAddress(s.v[vs.stage]));
         commitProducts();
         waitProducts<1>();
         settle(x);
@@ -151,16 +155,16 @@ template <int D, bool CAPPED> __device__ void hopperForward(const Problem& p) {
         release(&s.vs.empty[vs.stage]);
         vs.advance();
 #pragma unroll
-        for (int n = 0; n < D / Rows<D>::PIECE; n++) {
+        for (int n = 0; n < V / Rows<V>::PIECE; n++) {
 #pragma unroll
-          for (int j = 0; j < Rows<D>::PIECE / 2; j++) o.piece[n][j] *= old[j / 2 % 2];
+          for (int j = 0; j < Rows<V>::PIECE / 2; j++) o.piece[n][j] *= old[j / 2 % 2];
         }
         toWeights(w, x);
       }
       release(&s.own.empty[e]);
       await(&s.vs.full[vs.stage], vs.parity);
       beginProducts();
-      accumulate<D, KEYS>(o, w, sharedAddress(s.v[vs.stage]));
+      accumulate<V, KEYS>(o, w, sharedAddress(s.v[vs.stage]));
       commitProducts();
       waitProducts<0>();
       settle(o);
@@ -179,6 +183,6 @@ template <int D, bool CAPPED> __device__ void hopperForward(const Problem& p) {
         p.lse[static_cast<long long>(r) * p.lseStride + head] = total[h] > 0 ? (top[h] * score.scale2 + log2f(total[h])) * kLn2 : negativeInfinity();
       }
     }
-    storeRows<D>(p.o, p.oStride, row, p.queries, p.attrs.headDim, head * p.attrs.headDim, o, factor);
+    storeRows<V>(p.o, p.oStride, row, p.queries, p.attrs.valueDim, head * p.attrs.valueDim, o, factor);
   }
 }

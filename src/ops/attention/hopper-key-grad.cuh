@@ -1,13 +1,13 @@
 #pragma once
 #include "hopper.cuh"
 
-template <int D> struct KeyGrad {
+template <int D, int V> struct KeyGrad {
   // Up to 128 channels a warpgroup has 64 keys and their dK and dV. Beyond, those don't fit its registers together: a block has
   // 64 keys, one warpgroup sums their dV, the other dK.
   static constexpr bool APART = D > 128;
-  static constexpr int KEYS = APART ? 64 : 128, QUERIES = 64, OWN = APART ? 1 : 2, QS = APART ? 2 : 3, OS = 2, TILE = QUERIES * D * 2;
+  static constexpr int KEYS = APART ? 64 : 128, QUERIES = 64, OWN = APART ? 1 : 2, QS = APART ? 2 : 3, OS = 2, TILE = QUERIES * D * 2, VALUES = QUERIES * V * 2;
   struct Shared {
-    unsigned char k[OWN][KEYS * D * 2], v[OWN][KEYS * D * 2], q[QS][TILE], dO[OS][TILE];
+    unsigned char k[OWN][KEYS * D * 2], v[OWN][KEYS * V * 2], q[QS][TILE], dO[OS][VALUES];
     int4 masks[QS][QUERIES];
     float lse2[QS][QUERIES], delta[QS][QUERIES];
     Tiles<OWN> own;
@@ -17,8 +17,8 @@ template <int D> struct KeyGrad {
 };
 
 // the queries of all heads of the group pass by in order
-template <int D> __device__ void copyKeyGrad(const Problem& p, typename KeyGrad<D>::Shared& s) {
-  using G = KeyGrad<D>;
+template <int D, int V> __device__ void copyKeyGrad(const Problem& p, typename KeyGrad<D, V>::Shared& s) {
+  using G = KeyGrad<D, V>;
   constexpr int KEYS = G::KEYS, QUERIES = G::QUERIES, PARTS = kBlock / KEYS;
   const Map *q = p.maps, *k = q + 1, *v = q + 2, *dO = q + 3;
   acquireMap(*q), acquireMap(*k), acquireMap(*v), acquireMap(*dO);
@@ -47,9 +47,9 @@ template <int D> __device__ void copyKeyGrad(const Problem& p, typename KeyGrad<
     bool some = seek(head, t);
     await(&s.own.empty[o], own.parity ^ 1);
     s.own.label[o] = 2 * block + some, s.own.head[o] = group;
-    arriveWith(&s.own.full[o], 2 * sizeof(s.k[o]));
+    arriveWith(&s.own.full[o], sizeof(s.k[o]) + sizeof(s.v[o]));
     copyRows<D, KEYS>(s.k[o], *k, &s.own.full[o], group, block * KEYS);
-    copyRows<D, KEYS>(s.v[o], *v, &s.own.full[o], group, block * KEYS);
+    copyRows<V, KEYS>(s.v[o], *v, &s.own.full[o], group, block * KEYS);
     while (some) {
       int i = qs.stage, j = os.stage, nextHead = head, next = t + 1;
       some = seek(nextHead, next);
@@ -61,8 +61,8 @@ template <int D> __device__ void copyKeyGrad(const Problem& p, typename KeyGrad<
       copyBytes(s.lse2[i], p.lse2 + statisticOf(p, head, t * QUERIES), QUERIES * 4, &s.qs.full[i]);
       copyBytes(s.delta[i], p.delta + statisticOf(p, head, t * QUERIES), QUERIES * 4, &s.qs.full[i]);
       await(&s.os.empty[j], os.parity ^ 1);
-      arriveWith(&s.os.full[j], G::TILE);
-      copyRows<D, QUERIES>(s.dO[j], *dO, &s.os.full[j], head, t * QUERIES);
+      arriveWith(&s.os.full[j], G::VALUES);
+      copyRows<V, QUERIES>(s.dO[j], *dO, &s.os.full[j], head, t * QUERIES);
       head = nextHead, t = next;
       qs.advance(), os.advance();
     }
@@ -70,8 +70,8 @@ template <int D> __device__ void copyKeyGrad(const Problem& p, typename KeyGrad<
 }
 
 // A warpgroup's 64 keys, `offset` into each block, against the queries that come: dV where VALUES, dK where OF_KEYS.
-template <int D, bool CAPPED, bool VALUES, bool OF_KEYS> __device__ __forceinline__ void sumKeys(const Problem& p, typename KeyGrad<D>::Shared& s, int offset) {
-  using G = KeyGrad<D>;
+template <int D, int V, bool CAPPED, bool VALUES, bool OF_KEYS> __device__ __forceinline__ void sumKeys(const Problem& p, typename KeyGrad<D, V>::Shared& s, int offset) {
+  using G = KeyGrad<D, V>;
   constexpr int QUERIES = G::QUERIES;
   const Score<CAPPED> score(p);
   Ring<G::OWN> own;
@@ -87,7 +87,8 @@ template <int D, bool CAPPED, bool VALUES, bool OF_KEYS> __device__ __forceinlin
 #pragma unroll
     for (int h = 0; h < 2; h++) key[h] = keyOf(p, row + threadRow() + 8 * h);
     unsigned k = sharedAddress(s.k[e]) + offset * 128, v = sharedAddress(s.v[e]) + offset * 128;
-    Rows<D> dK = {}, dV = {};
+    Rows<D> dK = {};
+    Rows<V> dV = {};
     int before = -1, beforeO = -1;
     for (bool more = hasTiles(item); more; qs.advance(), os.advance()) {
       float x[QUERIES / 2], g[QUERIES / 2];
@@ -105,7 +106,7 @@ template <int D, bool CAPPED, bool VALUES, bool OF_KEYS> __device__ __forceinlin
       await(&s.os.full[j], os.parity);
       if (OF_KEYS) {
         beginProducts();
-        products<D, QUERIES>(g, v, G::KEYS, sharedAddress(s.dO[j]), QUERIES);
+        products<V, QUERIES>(g, v, G::KEYS, sharedAddress(s.dO[j]), QUERIES);
         commitProducts();
         waitProducts<1>();
       } else {
@@ -137,7 +138,7 @@ template <int D, bool CAPPED, bool VALUES, bool OF_KEYS> __device__ __forceinlin
       if (VALUES) {
         toWeights(w, x);
         beginProducts();
-        accumulate<D, QUERIES>(dV, w, sharedAddress(s.dO[j]));
+        accumulate<V, QUERIES>(dV, w, sharedAddress(s.dO[j]));
         commitProducts();
       }
       if (OF_KEYS) {
@@ -167,13 +168,13 @@ template <int D, bool CAPPED, bool VALUES, bool OF_KEYS> __device__ __forceinlin
     if (VALUES) {
       settle(dV);
       const float factor[2] = {1.0f, 1.0f};
-      storeRows<D>(p.dV, p.dVStride, row, p.keys, d, group * d, dV, factor);
+      storeRows<V>(p.dV, p.dVStride, row, p.keys, p.attrs.valueDim, group * p.attrs.valueDim, dV, factor);
     }
   }
 }
 
-template <int D, bool CAPPED> __device__ void hopperKeyGrad(const Problem& p) {
-  using G = KeyGrad<D>;
+template <int D, int V, bool CAPPED> __device__ void hopperKeyGrad(const Problem& p) {
+  using G = KeyGrad<D, V>;
   extern __shared__ __align__(1024) unsigned char raw[];
   typename G::Shared& s = *reinterpret_cast<typename G::Shared*>(raw);
   if (threadIdx.x == 0) {
@@ -183,12 +184,12 @@ template <int D, bool CAPPED> __device__ void hopperKeyGrad(const Problem& p) {
   __syncthreads();
   if (threadIdx.x >= kGroups * 128) {
     fewerRegisters<kCopyRegisters>();
-    if (threadIdx.x == kGroups * 128) copyKeyGrad<D>(p, s);
+    if (threadIdx.x == kGroups * 128) copyKeyGrad<D, V>(p, s);
     return;
   }
   moreRegisters<kProductRegisters>();
   int group = threadIdx.x / 128;
-  if constexpr (!G::APART) sumKeys<D, CAPPED, true, true>(p, s, group * 64);
-  else if (group == 0) sumKeys<D, CAPPED, true, false>(p, s, 0);
-  else sumKeys<D, CAPPED, false, true>(p, s, 0);
+  if constexpr (!G::APART) sumKeys<D, V, CAPPED, true, true>(p, s, group * 64);
+  else if (group == 0) sumKeys<D, V, CAPPED, true, false>(p, s, 0);
+  else sumKeys<D, V, CAPPED, false, true>(p, s, 0);
 }

@@ -1,11 +1,11 @@
 #pragma once
 #include "hopper.cuh"
 
-template <int D> struct QueryGrad {
+template <int D, int V> struct QueryGrad {
   // as many keys as the registers leave room for; they serve two products, values one
-  static constexpr int KEYS = D > 64 ? 64 : 128, OWN = D > 128 ? 1 : 2, KS = D > 128 ? 2 : 3, VS = D > 192 ? 1 : 2, TILE = KEYS * D * 2;
+  static constexpr int KEYS = D > 64 ? 64 : 128, OWN = D > 128 ? 1 : 2, KS = D > 128 ? 2 : 3, VS = D > 192 ? 1 : 2, TILE = KEYS * D * 2, VALUES = KEYS * V * 2;
   struct Shared {
-    unsigned char q[OWN][kBlock * D * 2], dO[OWN][kBlock * D * 2], k[KS][TILE], v[VS][TILE];
+    unsigned char q[OWN][kBlock * D * 2], dO[OWN][kBlock * V * 2], k[KS][TILE], v[VS][VALUES];
     int4 masks[KS][KEYS];
     Tiles<OWN> own;
     Tiles<KS> ks;
@@ -13,8 +13,8 @@ template <int D> struct QueryGrad {
   };
 };
 
-template <int D> __device__ void copyQueryGrad(const Problem& p, typename QueryGrad<D>::Shared& s) {
-  using G = QueryGrad<D>;
+template <int D, int V> __device__ void copyQueryGrad(const Problem& p, typename QueryGrad<D, V>::Shared& s) {
+  using G = QueryGrad<D, V>;
   constexpr int KEYS = G::KEYS, WIDE = KEYS / kTile;
   const Map *q = p.maps, *k = q + 1, *v = q + 2, *dO = q + 3;
   bool leads = threadIdx.x % 32 == 0;
@@ -39,9 +39,9 @@ template <int D> __device__ void copyQueryGrad(const Problem& p, typename QueryG
     if (leads) {
       await(&s.own.empty[o], own.parity ^ 1);
       s.own.label[o] = 2 * block + (t < end), s.own.head[o] = head;
-      arriveWith(&s.own.full[o], 2 * sizeof(s.q[o]));
+      arriveWith(&s.own.full[o], sizeof(s.q[o]) + sizeof(s.dO[o]));
       copyRows<D, kBlock>(s.q[o], *q, &s.own.full[o], head, block * kBlock);
-      copyRows<D, kBlock>(s.dO[o], *dO, &s.own.full[o], head, block * kBlock);
+      copyRows<V, kBlock>(s.dO[o], *dO, &s.own.full[o], head, block * kBlock);
     }
     while (t < end) {
       int next = nextTile(p, t + 1, queries, WIDE), i = ks.stage, j = vs.stage;
@@ -52,8 +52,8 @@ template <int D> __device__ void copyQueryGrad(const Problem& p, typename QueryG
         copyRows<D, KEYS>(s.k[i], *k, &s.ks.full[i], group, t * KEYS);
         copyBytes(s.masks[i], p.masks + t * KEYS, KEYS * 16, &s.ks.full[i]);
         await(&s.vs.empty[j], vs.parity ^ 1);
-        arriveWith(&s.vs.full[j], G::TILE);
-        copyRows<D, KEYS>(s.v[j], *v, &s.vs.full[j], group, t * KEYS);
+        arriveWith(&s.vs.full[j], G::VALUES);
+        copyRows<V, KEYS>(s.v[j], *v, &s.vs.full[j], group, t * KEYS);
       }
       __syncwarp();
       t = next;
@@ -62,8 +62,8 @@ template <int D> __device__ void copyQueryGrad(const Problem& p, typename QueryG
   }
 }
 
-template <int D, bool CAPPED> __device__ void hopperQueryGrad(const Problem& p) {
-  using G = QueryGrad<D>;
+template <int D, int V, bool CAPPED> __device__ void hopperQueryGrad(const Problem& p) {
+  using G = QueryGrad<D, V>;
   constexpr int KEYS = G::KEYS;
   extern __shared__ __align__(1024) unsigned char raw[];
   typename G::Shared& s = *reinterpret_cast<typename G::Shared*>(raw);
@@ -74,7 +74,7 @@ template <int D, bool CAPPED> __device__ void hopperQueryGrad(const Problem& p) 
   __syncthreads();
   if (threadIdx.x >= kGroups * 128) {
     fewerRegisters<kCopyRegisters>();
-    if (threadIdx.x < kGroups * 128 + 32) copyQueryGrad<D>(p, s);
+    if (threadIdx.x < kGroups * 128 + 32) copyQueryGrad<D, V>(p, s);
     return;
   }
 
@@ -115,7 +115,7 @@ template <int D, bool CAPPED> __device__ void hopperQueryGrad(const Problem& p) 
       before = i;
       await(&s.vs.full[j], vs.parity);
       beginProducts();
-      products<D, KEYS>(g, dO, kBlock, sharedAddress(s.v[j]), KEYS);
+      products<V, KEYS>(g, dO, kBlock, sharedAddress(s.v[j]), KEYS);
       commitProducts();
       waitProducts<1>();
       settle(x);

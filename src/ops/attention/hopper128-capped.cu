@@ -1,2 +1,2 @@
 #include "hopper-kernels.cuh"
-HOPPER_KERNELS(128_capped, 128, true)
+HOPPER_KERNELS(128_capped, 128, 128, true)

@@ -1,2 +1,2 @@
 #include "hopper-kernels.cuh"
-HOPPER_KERNELS(128, 128, false)
+HOPPER_KERNELS(128, 128, 128, false)

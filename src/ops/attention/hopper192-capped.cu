@@ -1,2 +1,2 @@
 #include "hopper-kernels.cuh"
-HOPPER_KERNELS(192_capped, 192, true)
+HOPPER_KERNELS(192_capped, 192, 192, true)

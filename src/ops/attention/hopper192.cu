@@ -1,2 +1,2 @@
 #include "hopper-kernels.cuh"
-HOPPER_KERNELS(192, 192, false)
+HOPPER_KERNELS(192, 192, 192, false)

@@ -1,2 +1,2 @@
 #include "hopper-kernels.cuh"
-HOPPER_KERNELS(256_capped, 256, true)
+HOPPER_KERNELS(256_capped, 256, 256, true)

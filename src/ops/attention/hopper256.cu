@@ -1,2 +1,2 @@
 #include "hopper-kernels.cuh"
-HOPPER_KERNELS(256, 256, false)
+HOPPER_KERNELS(256, 256, 256, false)

@@ -1,2 +1,2 @@
 #include "hopper-kernels.cuh"
-HOPPER_KERNELS(64_capped, 64, true)
+HOPPER_KERNELS(64_capped, 64, 64, true)

@@ -1,2 +1,2 @@
 #include "hopper-kernels.cuh"
-HOPPER_KERNELS(64, 64, false)
+HOPPER_KERNELS(64, 64, 64, false)

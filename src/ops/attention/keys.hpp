@@ -36,55 +36,61 @@ struct PackedKeys {
   struct Section {
     const Tensor* tensor;
     Order order;
+    int64_t channels, padded;  // of a head
+    int64_t offset = 0;        // within a block
   };
-  int64_t headDim, padded, keys, slots, sectionSize;
+  int64_t keys, slots, blockSize;
   int sections;
   Section section[kMost];
   int32_t* memory;
   int64_t* tags;
 
-  bool prepare(Scratch& scratch, int64_t dim, int64_t paddedDim, int64_t keyCount, std::initializer_list<Section> list, size_t budget) {
-    headDim = dim;
-    padded = paddedDim;
+  bool prepare(Scratch& scratch, int64_t keyCount, std::initializer_list<Section> list, size_t budget) {
     keys = keyCount;
     sections = 0;
-    for (const Section& s : list) section[sections++] = s;
-    sectionSize = kBlock * padded / U::kPer;
-    const int64_t blocks = (keys + kBlock - 1) / kBlock, each = sections * sectionSize;
-    slots = std::min<int64_t>(blocks, std::min(budget, scratch.left()) / (each * sizeof(int32_t) + 64));
+    blockSize = 0;
+    for (Section s : list) {
+      s.offset = blockSize;
+      blockSize += kBlock * s.padded / U::kPer;
+      section[sections++] = s;
+    }
+    const int64_t blocks = (keys + kBlock - 1) / kBlock;
+    slots = std::min<int64_t>(blocks, std::min(budget, scratch.left()) / (blockSize * sizeof(int32_t) + 64));
     if (slots < 1) return false;
     tags = scratch.take<int64_t>(slots);
-    memory = scratch.take<int32_t>(slots * each);
+    memory = scratch.take<int32_t>(slots * blockSize);
     std::fill(tags, tags + slots, -1);
     return memory != nullptr;
   }
 
-  // the first section of block `b` at key head `g`; valid until another block is asked for
+  // block `b` at key head `g`; valid until another block is asked for
   const int32_t* block(int64_t g, int64_t b) {
     const int64_t slot = b % slots, tag = g * (int64_t{1} << 32) + b;
-    int32_t* to = memory + slot * sections * sectionSize;
+    int32_t* to = memory + slot * blockSize;
     if (tags[slot] == tag) return to;
     tags[slot] = tag;
-    for (int s = 0; s < sections; s++) pack(to + s * sectionSize, section[s], g, b * kBlock);
+    for (int s = 0; s < sections; s++) pack(to + section[s].offset, section[s], g, b * kBlock);
     return to;
   }
 
-  // units of a tile of panels; the next unit is kPanel further
-  const int32_t* panelOf(const int32_t* sectionStart, int64_t tile) const {
+  // units of a tile in a section of panels; the next unit is kPanel further
+  const int32_t* panelOf(const int32_t* block, int s, int64_t tile) const {
     const int64_t key = tile % (kBlock / kTile) * kTile;
-    return sectionStart + key / kPanel * kPanel * (padded / U::kPer) + key % kPanel;
+    return block + section[s].offset + key / kPanel * kPanel * (section[s].padded / U::kPer) + key % kPanel;
   }
-  // rows of a tile; the next unit is `padded` further
-  const int32_t* rowsOf(const int32_t* sectionStart, int64_t tile) const { return sectionStart + tile % (kBlock / kTile) * (kTile / U::kPer) * padded; }
+  // rows of a tile in a section of rows; the next unit is the section's `padded` further
+  const int32_t* rowsOf(const int32_t* block, int s, int64_t tile) const {
+    return block + section[s].offset + tile % (kBlock / kTile) * (kTile / U::kPer) * section[s].padded;
+  }
 
  private:
   void pack(int32_t* to, const Section& s, int64_t g, int64_t first) const {
-    const Head<const T> head = headOf<const T>(*s.tensor, g, headDim);
+    const Head<const T> head = headOf<const T>(*s.tensor, g, s.channels);
     const int count = static_cast<int>(std::min<int64_t>(kBlock, keys - first));
-    if (s.order == rows) return packRows<U>(to, padded, head.row(first), head.stride, count, kBlock / U::kPer, headDim);
-    const int64_t units = padded / U::kPer;
+    if (s.order == rows) return packRows<U>(to, s.padded, head.row(first), head.stride, count, kBlock / U::kPer, s.channels);
+    const int64_t units = s.padded / U::kPer;
     for (int r = 0; r < kBlock; r += W) {
-      packTransposed<U>(to + r / kPanel * kPanel * units + r % kPanel, kPanel, head.row(first + r), head.stride, count - r, units, headDim);
+      packTransposed<U>(to + r / kPanel * kPanel * units + r % kPanel, kPanel, head.row(first + r), head.stride, count - r, units, s.channels);
     }
   }
 };

@@ -38,7 +38,7 @@ extern "C" __global__ void __launch_bounds__(1024) attention_prepare(const __gri
 #pragma unroll
     for (int m = 0; m < 4; m++) {
       bool ofQueries = m == 0 || m == 3;
-      if (warp == m && x[m]) makeMap(p.maps[m], maps[m], x[m], stride[m], ofQueries ? p.queries : p.keys, ofQueries ? p.attrs.heads : p.attrs.kvHeads, p.attrs.headDim);
+      if (warp == m && x[m]) makeMap(p.maps[m], maps[m], x[m], stride[m], ofQueries ? p.queries : p.keys, ofQueries ? p.attrs.heads : p.attrs.kvHeads, m < 2 ? p.attrs.headDim : p.attrs.valueDim);
     }
     return;
   }
@@ -86,9 +86,9 @@ extern "C" __global__ void __launch_bounds__(256) attention_statistics(const __g
   bool inside = t < p.queries;
   float sum = 0;
   if (inside) {
-    const bf16* dO = static_cast<const bf16*>(p.dO) + static_cast<long long>(t) * p.dOStride + head * p.attrs.headDim;
-    const bf16* o = static_cast<const bf16*>(p.o) + static_cast<long long>(t) * p.oStride + head * p.attrs.headDim;
-    for (int c = lane * 8; c < p.attrs.headDim; c += 128) {
+    const bf16* dO = static_cast<const bf16*>(p.dO) + static_cast<long long>(t) * p.dOStride + head * p.attrs.valueDim;
+    const bf16* o = static_cast<const bf16*>(p.o) + static_cast<long long>(t) * p.oStride + head * p.attrs.valueDim;
+    for (int c = lane * 8; c < p.attrs.valueDim; c += 128) {
       float a[8], b[8];
       load<bf16, 8>(dO + c, a);
       load<bf16, 8>(o + c, b);

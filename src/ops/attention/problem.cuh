@@ -1,4 +1,5 @@
-// What every attention kernel is given: one struct, filled by cuda.ts in this order. Tensors are (rows, heads · headDim) with strides of their own.
+// What every attention kernel is given: one struct, filled by cuda.ts in this order. Tensors are (rows, heads · headDim), v, o and their gradients
+// (rows, heads · valueDim), with strides of their own.
 #pragma once
 #include "../cuda.cuh"
 #include "attrs.cuh"
@@ -25,6 +26,7 @@ struct Problem {
   void *o, *dQ, *dK, *dV;
   float *lse, *delta;  // (T, H); delta = Σ_c dO · o
   const int *from, *until, *depth, *queryStart;
+  const void* sinks;  // (1, H) in f32, or in bf16; null: none
   // Of the tensor cores' kernels; past the end padded to whole blocks. There delta lies (H, padded), as does lse2 = lse · log2 e.
   Tile* tiles;
   int4* masks;  // from, until and depth of each token
@@ -33,9 +35,22 @@ struct Problem {
   int* queues;                 // Hopper: the next item of queries and of keys that nobody works on
   Map* maps;                   // Hopper: tensor maps of q, k, v and dO
   int qStride, kStride, vStride, dOStride, oStride, dQStride, dKStride, dVStride, lseStride;
-  int queries, keys;
+  int queries, keys, sinksInBf16;
   attention_attrs attrs;  // those of attention_backward are the same
 };
+
+// What a query's softmax holds before it has seen a key: nothing, or its head's sink. Scores are kept before the scale.
+struct Begin {
+  float top, total;
+};
+__device__ __forceinline__ float sinkOf(const Problem& p, int head) {
+  return p.sinksInBf16 ? toFloat(static_cast<const bf16*>(p.sinks)[head]) : static_cast<const float*>(p.sinks)[head];
+}
+__device__ __forceinline__ Begin beginOf(const Problem& p, int head) {
+  if (!p.sinks) return {negativeInfinity(), 0.0f};
+  float sink = sinkOf(p, head);
+  return {sink / p.attrs.scale, sink == negativeInfinity() ? 0.0f : 1.0f};
+}
 
 // where in delta and lse2 a token of a head lies
 __device__ __forceinline__ long long statisticOf(const Problem& p, int head, int token) {

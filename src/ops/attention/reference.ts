@@ -1,6 +1,6 @@
 /** Attention as its definition reads: every query against every key, in f64. */
 import { type Attrs, defines, type Matrix, type Reference } from '../op.ts'
-import { attentionBackwardOp, attentionOp } from './op.ts'
+import { attentionBackwardOp, attentionOp, sinkGradOp } from './op.ts'
 
 /** Queries are tokens `start` … of the keys' tokens. */
 interface Mask {
@@ -42,45 +42,58 @@ function scoreOf(product: number, { scale, softCap }: AttentionAttrs): number {
 }
 
 const attention: Reference<typeof attentionOp.attrs> = ([q, k, v, ...rest], [o, lse], attrs) => {
-  const { heads, kvHeads, headDim } = attrs
+  const { heads, kvHeads, headDim, valueDim } = attrs
   const mask = maskOf(rest, attrs, rest[3]?.data[0] ?? 0)
+  const sinks = rest[4]
   o!.data.fill(0)
   for (let i = 0; i < q!.rows; i++) {
     const keys = Array.from({ length: k!.rows }, (_, j) => j).filter((j) => sees(mask, i, j))
     for (let h = 0; h < heads; h++) {
       const g = Math.floor(h / (heads / kvHeads))
       const scores = keys.map((j) => scoreOf(dot(q!, at(q!, i, h, headDim), k!, at(k!, j, g, headDim), headDim), attrs))
-      const top = scores.reduce((a, b) => Math.max(a, b), -Infinity)
-      const total = scores.reduce((sum, s) => sum + Math.exp(s - top), 0)
+      const all = sinks ? [...scores, sinks.data[h]!] : scores
+      const top = all.reduce((a, b) => Math.max(a, b), -Infinity)
+      const total = all.reduce((sum, s) => sum + Math.exp(s - top), 0)
       // a query that sees nothing: o = 0, lse = −∞
-      lse!.data[i * heads + h] = keys.length ? top + Math.log(total) : -Infinity
+      lse!.data[i * heads + h] = all.length ? top + Math.log(total) : -Infinity
       keys.forEach((j, n) => {
-        addScaled(o!, at(o!, i, h, headDim), Math.exp(scores[n]! - top) / total, v!, at(v!, j, g, headDim), headDim)
+        addScaled(o!, at(o!, i, h, valueDim), Math.exp(scores[n]! - top) / total, v!, at(v!, j, g, valueDim), valueDim)
       })
     }
   }
 }
 
 const attentionBackward: Reference<typeof attentionBackwardOp.attrs> = ([dO, o, lse, q, k, v, ...rest], [dQ, dK, dV], attrs) => {
-  const { heads, kvHeads, headDim, scale, softCap } = attrs
+  const { heads, kvHeads, headDim, valueDim, scale, softCap } = attrs
   const mask = maskOf(rest, attrs)
   for (const d of [dQ!, dK!, dV!]) d.data.fill(0)
   for (let i = 0; i < q!.rows; i++) {
     for (let j = 0; j < k!.rows; j++) {
       if (!sees(mask, i, j)) continue
       for (let h = 0; h < heads; h++) {
-        const qAt = at(q!, i, h, headDim)
-        const kAt = at(k!, j, Math.floor(h / (heads / kvHeads)), headDim)
+        const g = Math.floor(h / (heads / kvHeads))
+        const [qAt, kAt] = [at(q!, i, h, headDim), at(k!, j, g, headDim)]
+        const [oAt, vAt] = [at(o!, i, h, valueDim), at(v!, j, g, valueDim)]
         const score = scoreOf(dot(q!, qAt, k!, kAt, headDim), attrs)
         const p = Math.exp(score - lse!.data[i * heads + h]!)
-        const dP = dot(dO!, qAt, v!, kAt, headDim) - dot(dO!, qAt, o!, qAt, headDim)
+        const dP = dot(dO!, oAt, v!, vAt, valueDim) - dot(dO!, oAt, o!, oAt, valueDim)
         const dS = p * dP * scale * (softCap ? 1 - (score / softCap) ** 2 : 1)
         addScaled(dQ!, qAt, dS, k!, kAt, headDim)
         addScaled(dK!, kAt, dS, q!, qAt, headDim)
-        addScaled(dV!, kAt, p, dO!, qAt, headDim)
+        addScaled(dV!, vAt, p, dO!, oAt, valueDim)
       }
     }
   }
 }
 
-export const references = [defines(attentionOp, attention), defines(attentionBackwardOp, attentionBackward)]
+const sinkGrad: Reference<typeof sinkGradOp.attrs> = ([dO, o, lse, sinks], [dSinks], { valueDim }) => {
+  const heads = sinks!.cols
+  for (let i = 0; i < dO!.rows; i++) {
+    for (let h = 0; h < heads; h++) {
+      const p = Math.exp(sinks!.data[h]! - lse!.data[i * heads + h]!)
+      dSinks!.data[h]! -= p * dot(dO!, at(dO!, i, h, valueDim), o!, at(o!, i, h, valueDim), valueDim)
+    }
+  }
+}
+
+export const references = [defines(attentionOp, attention), defines(attentionBackwardOp, attentionBackward), defines(sinkGradOp, sinkGrad)]

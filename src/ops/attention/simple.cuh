@@ -78,12 +78,13 @@ template <int DMAX, class T> __device__ void simpleForward(const Problem& p) {
   extern __shared__ float memory[];
   float *qs = memory, *kv = qs + G::N * G::PITCH, *ps = kv + G::N * G::PITCH;  // ps (N, N + 1)
   int row = threadIdx.x / G::PER_ROW, lane = threadIdx.x % G::PER_ROW;
-  int head = blockIdx.y, group = head / (p.attrs.heads / p.attrs.kvHeads), d = p.attrs.headDim;
+  int head = blockIdx.y, group = head / (p.attrs.heads / p.attrs.kvHeads), d = p.attrs.headDim, v = p.attrs.valueDim;
   int start = p.queryStart ? *p.queryStart : 0;
   int first = blockIdx.x * G::N, query = start + first + row;
   int queryDepth = depthOf(p, query);
   loadRows<DMAX, T>(qs, p.q, p.qStride, first, p.queries, d, head * d);
-  float acc[G::CHANNELS] = {}, top = negativeInfinity(), total = 0;
+  Begin begin = beginOf(p, head);
+  float acc[G::CHANNELS] = {}, top = begin.top * p.attrs.scale, total = begin.total;
   float* weights = ps + row * (G::N + 1);
   for (int j0 = 0; j0 < p.keys; j0 += G::N) {
     bool visible[G::SCORES], any = false;
@@ -111,11 +112,11 @@ template <int DMAX, class T> __device__ void simpleForward(const Problem& p) {
 #pragma unroll
     for (int i = 0; i < G::CHANNELS; i++) acc[i] *= old;
     __syncthreads();
-    loadRows<DMAX, T>(kv, p.v, p.vStride, j0, p.keys, d, group * d);
+    loadRows<DMAX, T>(kv, p.v, p.vStride, j0, p.keys, v, group * v);
     __syncthreads();
-    accumulate<DMAX>(acc, weights, kv, lane, d);
+    accumulate<DMAX>(acc, weights, kv, lane, v);
   }
-  storeRow<DMAX, T>(p.o, p.oStride, first + row, p.queries, d, head * d, acc, lane, total > 0 ? 1.0f / total : 0.0f);
+  storeRow<DMAX, T>(p.o, p.oStride, first + row, p.queries, v, head * v, acc, lane, total > 0 ? 1.0f / total : 0.0f);
   if (lane == 0 && first + row < p.queries) {
     p.lse[static_cast<long long>(first + row) * p.lseStride + head] = total > 0 ? top + logf(total) : negativeInfinity();
   }
@@ -128,14 +129,14 @@ template <int DMAX, class T> __device__ void simpleQueryGrad(const Problem& p) {
   constexpr int SIZE = G::N * G::PITCH;
   float *qs = memory, *os = qs + SIZE, *ks = os + SIZE, *vs = ks + SIZE, *ds = vs + SIZE;
   int row = threadIdx.x / G::PER_ROW, lane = threadIdx.x % G::PER_ROW;
-  int head = blockIdx.y, group = head / (p.attrs.heads / p.attrs.kvHeads), d = p.attrs.headDim;
+  int head = blockIdx.y, group = head / (p.attrs.heads / p.attrs.kvHeads), d = p.attrs.headDim, v = p.attrs.valueDim;
   int first = blockIdx.x * G::N, query = first + row;
   bool inside = query < p.queries;
   int queryDepth = depthOf(p, query);
   float lse = inside ? p.lse[static_cast<long long>(query) * p.lseStride + head] : 0;
   float delta = inside ? p.delta[static_cast<long long>(query) * p.attrs.heads + head] : 0;
   loadRows<DMAX, T>(qs, p.q, p.qStride, first, p.queries, d, head * d);
-  loadRows<DMAX, T>(os, p.dO, p.dOStride, first, p.queries, d, head * d);
+  loadRows<DMAX, T>(os, p.dO, p.dOStride, first, p.queries, v, head * v);
   float acc[G::CHANNELS] = {};
   float* weights = ds + row * (G::N + 1);
   for (int j0 = 0; j0 < p.keys; j0 += G::N) {
@@ -144,14 +145,14 @@ template <int DMAX, class T> __device__ void simpleQueryGrad(const Problem& p) {
     for (int s = 0; s < G::SCORES; s++) any |= visible[s] = inside && sees(p, query, queryDepth, keyOf(p, j0 + lane + s * G::PER_ROW));
     if (!__syncthreads_or(any)) continue;
     loadRows<DMAX, T>(ks, p.k, p.kStride, j0, p.keys, d, group * d);
-    loadRows<DMAX, T>(vs, p.v, p.vStride, j0, p.keys, d, group * d);
+    loadRows<DMAX, T>(vs, p.v, p.vStride, j0, p.keys, v, group * v);
     __syncthreads();
 #pragma unroll
     for (int s = 0; s < G::SCORES; s++) {
       int j = lane + s * G::PER_ROW;
       float score = visible[s] ? scoreOf(p, dotRows(qs + row * G::PITCH, ks + j * G::PITCH, d)) : negativeInfinity();
       float w = visible[s] ? expf(score - lse) : 0.0f;
-      weights[j] = visible[s] ? w * (dotRows(os + row * G::PITCH, vs + j * G::PITCH, d) - delta) * p.attrs.scale * slopeOf(p, score) : 0.0f;
+      weights[j] = visible[s] ? w * (dotRows(os + row * G::PITCH, vs + j * G::PITCH, v) - delta) * p.attrs.scale * slopeOf(p, score) : 0.0f;
     }
     __syncthreads();
     accumulate<DMAX>(acc, weights, ks, lane, d);
@@ -166,11 +167,11 @@ template <int DMAX, class T> __device__ void simpleKeyGrad(const Problem& p) {
   constexpr int SIZE = G::N * G::PITCH;
   float *ks = memory, *vs = ks + SIZE, *qs = vs + SIZE, *os = qs + SIZE, *ps = os + SIZE, *ds = ps + G::N * (G::N + 1);
   int row = threadIdx.x / G::PER_ROW, lane = threadIdx.x % G::PER_ROW;
-  int group = blockIdx.y, heads = p.attrs.heads / p.attrs.kvHeads, d = p.attrs.headDim;
+  int group = blockIdx.y, heads = p.attrs.heads / p.attrs.kvHeads, d = p.attrs.headDim, v = p.attrs.valueDim;
   int first = blockIdx.x * G::N;
   Key key = keyOf(p, first + row);
   loadRows<DMAX, T>(ks, p.k, p.kStride, first, p.keys, d, group * d);
-  loadRows<DMAX, T>(vs, p.v, p.vStride, first, p.keys, d, group * d);
+  loadRows<DMAX, T>(vs, p.v, p.vStride, first, p.keys, v, group * v);
   float dK[G::CHANNELS] = {}, dV[G::CHANNELS] = {};
   for (int head = group * heads; head < (group + 1) * heads; head++) {
     for (int i0 = 0; i0 < p.queries; i0 += G::N) {
@@ -182,7 +183,7 @@ template <int DMAX, class T> __device__ void simpleKeyGrad(const Problem& p) {
       }
       if (!__syncthreads_or(any)) continue;
       loadRows<DMAX, T>(qs, p.q, p.qStride, i0, p.queries, d, head * d);
-      loadRows<DMAX, T>(os, p.dO, p.dOStride, i0, p.queries, d, head * d);
+      loadRows<DMAX, T>(os, p.dO, p.dOStride, i0, p.queries, v, head * v);
       __syncthreads();
 #pragma unroll
       for (int s = 0; s < G::SCORES; s++) {
@@ -192,16 +193,16 @@ template <int DMAX, class T> __device__ void simpleKeyGrad(const Problem& p) {
           long long at = i0 + i;
           float score = scoreOf(p, dotRows(qs + i * G::PITCH, ks + row * G::PITCH, d));
           w = expf(score - p.lse[at * p.lseStride + head]);
-          g = w * (dotRows(os + i * G::PITCH, vs + row * G::PITCH, d) - p.delta[at * p.attrs.heads + head]) * p.attrs.scale * slopeOf(p, score);
+          g = w * (dotRows(os + i * G::PITCH, vs + row * G::PITCH, v) - p.delta[at * p.attrs.heads + head]) * p.attrs.scale * slopeOf(p, score);
         }
         ps[row * (G::N + 1) + i] = w;
         ds[row * (G::N + 1) + i] = g;
       }
       __syncthreads();
-      accumulate<DMAX>(dV, ps + row * (G::N + 1), os, lane, d);
+      accumulate<DMAX>(dV, ps + row * (G::N + 1), os, lane, v);
       accumulate<DMAX>(dK, ds + row * (G::N + 1), qs, lane, d);
     }
   }
   storeRow<DMAX, T>(p.dK, p.dKStride, first + row, p.keys, d, group * d, dK, lane, 1.0f);
-  storeRow<DMAX, T>(p.dV, p.dVStride, first + row, p.keys, d, group * d, dV, lane, 1.0f);
+  storeRow<DMAX, T>(p.dV, p.dVStride, first + row, p.keys, v, group * v, dV, lane, 1.0f);
 }

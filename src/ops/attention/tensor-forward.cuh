@@ -2,14 +2,14 @@
 #include "tensor.cuh"
 
 // grid: (heads, query tiles); up to 128 channels two tiles of 16 queries a warp, so that each fragment of k and v is used twice
-template <int D, bool CAPPED> __device__ void tensorForward(const Problem& p) {
+template <int D, int V, bool CAPPED> __device__ void tensorForward(const Problem& p) {
   extern __shared__ __align__(16) unsigned char raw[];
-  constexpr int STEP = Tensor<D>::STEP, ROWS = Tensor<D>::FORWARD, M = ROWS / 64, N = STEP / 8, SIZE = STEP * (D + 8), TURNS = kTile / STEP;
+  constexpr int STEP = Tensor<D>::STEP, ROWS = Tensor<D>::FORWARD, M = ROWS / 64, N = STEP / 8, SIZE = STEP * (D + 8), VALUES = STEP * (V + 8), TURNS = kTile / STEP;
   bf16* qs = reinterpret_cast<bf16*>(raw);
   bf16 *ks = qs + ROWS * (D + 8), *vs = ks + 2 * SIZE;  // two of each
-  const Masks<D> masks = {p, reinterpret_cast<int4*>(vs + 2 * SIZE)};
+  const Masks<D> masks = {p, reinterpret_cast<int4*>(vs + 2 * VALUES)};
   int lane = threadIdx.x % 32, row = threadIdx.x / 32 * 16 * M;
-  int head = blockIdx.x, group = head / (p.attrs.heads / p.attrs.kvHeads), d = p.attrs.headDim;
+  int head = blockIdx.x, group = head / (p.attrs.heads / p.attrs.kvHeads), d = p.attrs.headDim, v = p.attrs.valueDim;
   int first = ownTile<ROWS>(p.queryOrder) * ROWS;
   int start = p.queryStart ? *p.queryStart : 0, q0 = start + first;
   const Queries queries = queriesOf(p, q0, q0 + ROWS);
@@ -23,7 +23,7 @@ template <int D, bool CAPPED> __device__ void tensorForward(const Problem& p) {
   auto fetch = [&](int turn, int stage) {
     if (turn < end) {
       copyRows<D, STEP>(ks + stage * SIZE, p.k, p.kStride, turn * STEP, p.keys, d, group * d);
-      copyRows<D, STEP>(vs + stage * SIZE, p.v, p.vStride, turn * STEP, p.keys, d, group * d);
+      copyRows<V, STEP>(vs + stage * VALUES, p.v, p.vStride, turn * STEP, p.keys, v, group * v);
       masks.fetch(turn * STEP, stage);
     }
     commitCopies();
@@ -32,10 +32,11 @@ template <int D, bool CAPPED> __device__ void tensorForward(const Problem& p) {
   copyRows<D, ROWS>(qs, p.q, p.qStride, first, p.queries, d, head * d);
   int turn = turnAfter(-1);
   fetch(turn, 0);
-  float acc[M][D / 8][4] = {};
-  float top[M][2], total[M][2] = {};  // of the scores before scaling
+  const Begin begin = beginOf(p, head);
+  float acc[M][V / 8][4] = {};
+  float top[M][2], total[M][2];  // of the scores before scaling
 #pragma unroll
-  for (int m = 0; m < M; m++) top[m][0] = top[m][1] = negativeInfinity();
+  for (int m = 0; m < M; m++) top[m][0] = top[m][1] = begin.top, total[m][0] = total[m][1] = begin.total;
   const Score<CAPPED> score(p);
   for (int stage = 0; turn < end; stage ^= 1) {
     int next = turnAfter(turn);
@@ -89,13 +90,13 @@ template <int D, bool CAPPED> __device__ void tensorForward(const Problem& p) {
         }
         total[m][h] = total[m][h] * old + quadSum(sum);
 #pragma unroll
-        for (int n = 0; n < D / 8; n++) {
+        for (int n = 0; n < V / 8; n++) {
           acc[m][n][2 * h] *= old;
           acc[m][n][2 * h + 1] *= old;
         }
       }
     }
-    accumulateRows<D, N, M>(acc, s, vs + stage * SIZE);
+    accumulateRows<V, N, M>(acc, s, vs + stage * VALUES);
     __syncthreads();
     turn = next;
   }
@@ -110,6 +111,6 @@ template <int D, bool CAPPED> __device__ void tensorForward(const Problem& p) {
         p.lse[static_cast<long long>(r) * p.lseStride + head] = total[m][h] > 0 ? (top[m][h] * score.scale2 + log2f(total[m][h])) * kLn2 : negativeInfinity();
       }
     }
-    storeRows<D>(p.o, p.oStride, first + row + 16 * m, p.queries, d, head * d, acc[m], factor);
+    storeRows<V>(p.o, p.oStride, first + row + 16 * m, p.queries, v, head * v, acc[m], factor);
   }
 }

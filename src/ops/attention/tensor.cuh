@@ -1,4 +1,5 @@
-// Attention on the tensor cores for bf16 (mma.sync), heads of up to D = 64, 128, 192 or 256 channels (a multiple of 8; the rest is zeros).
+// Attention on the tensor cores for bf16 (mma.sync), heads of up to D = 64, 128, 192 or 256 channels, of values up to V (multiples of 8; the
+// rest is zeros).
 // Warps of 16 rows each; tiles of the other side come through shared memory by asynchronous copies, one ahead of the arithmetic. No value is
 // added by more than one block, so the bits depend on nothing but the inputs.
 #pragma once

@@ -1,2 +1,2 @@
 #include "tensor-kernels.cuh"
-TENSOR_KERNELS(128_capped, 128, true)
+TENSOR_KERNELS(128_capped, 128, 128, true)

@@ -1,2 +1,2 @@
 #include "tensor-kernels.cuh"
-TENSOR_KERNELS(128, 128, false)
+TENSOR_KERNELS(128, 128, 128, false)

@@ -1,2 +1,2 @@
 #include "tensor-kernels.cuh"
-TENSOR_KERNELS(192_capped, 192, true)
+TENSOR_KERNELS(192_capped, 192, 192, true)

@@ -1,2 +1,2 @@
 #include "tensor-kernels.cuh"
-TENSOR_KERNELS(192, 192, false)
+TENSOR_KERNELS(192, 192, 192, false)

@@ -1,2 +1,2 @@
 #include "tensor-kernels.cuh"
-TENSOR_KERNELS(256_capped, 256, true)
+TENSOR_KERNELS(256_capped, 256, 256, true)

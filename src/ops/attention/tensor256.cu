@@ -1,2 +1,2 @@
 #include "tensor-kernels.cuh"
-TENSOR_KERNELS(256, 256, false)
+TENSOR_KERNELS(256, 256, 256, false)

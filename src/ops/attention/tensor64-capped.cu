@@ -1,2 +1,2 @@
 #include "tensor-kernels.cuh"
-TENSOR_KERNELS(64_capped, 64, true)
+TENSOR_KERNELS(64_capped, 64, 64, true)

@@ -1,2 +1,2 @@
 #include "tensor-kernels.cuh"
-TENSOR_KERNELS(64, 64, false)
+TENSOR_KERNELS(64, 64, 64, false)

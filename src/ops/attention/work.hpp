@@ -8,14 +8,29 @@ namespace saqr::attention {
 constexpr float kLowest = -1e30f;  // a score nobody sees: far below every real one, yet its differences are finite
 
 struct Call {
-  int64_t heads, kvHeads, headDim;
-  int64_t padded;  // channels of a head as products take them: a multiple of 8, those past headDim zero
-  int64_t start;   // token that query 0 is
+  int64_t heads, kvHeads;
+  int64_t headDim, valueDim;      // channels of a head of q and k, and of v and o
+  int64_t padded, valuePadded;    // the same as products take them: multiples of 8, those past the head's zero
+  int64_t start;                  // token that query 0 is
   float scale, softCap;
   int64_t window;
   Tensor q, k, v, o, lse;
   const Tensor* mask;  // visibleFrom, visibleUntil, depth
+  Tensor sinks;        // (1, H), or none
 };
+
+// What a query's softmax holds before it has seen a key: nothing, or its head's sink. Scores are kept before the scale.
+struct Begin {
+  float top = kLowest, total = 0;
+};
+inline float sinkAt(const Tensor& sinks, int64_t head) {
+  return sinks.dtype == DType::f32 ? static_cast<const float*>(sinks.data)[head] : toFloat(static_cast<const bf16*>(sinks.data)[head]);
+}
+inline Begin beginOf(const Call& call, int64_t head) {
+  if (!call.sinks.data) return {};
+  const float top = sinkAt(call.sinks, head) / call.scale;
+  return {top > kLowest ? top : kLowest, top <= kLowest ? 0.0f : top - top + 1.0f};  // NaN stays NaN
+}
 
 // Scores before the scale, x = q·k, as the softmax sees them with a soft cap: x' with scale · x' = cap · tanh(scale · x / cap).
 struct Cap {

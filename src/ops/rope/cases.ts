@@ -34,6 +34,7 @@ interface Rotation {
   heads: number
   headDim: number
   rotaryDim: number
+  from?: number
   interleaved?: boolean
   sign?: number
   within?: { cols: number; from: number }
@@ -45,7 +46,7 @@ function rotation(name: string, r: Rotation): OpCase {
   return {
     name,
     op: ropeOp,
-    attrs: { headDim: r.headDim, rotaryDim: r.rotaryDim, interleaved: r.interleaved ?? false, sign: r.sign ?? 1 },
+    attrs: { headDim: r.headDim, rotaryDim: r.rotaryDim, from: r.from ?? 0, interleaved: r.interleaved ?? false, sign: r.sign ?? 1 },
     inputs: [
       { rows: r.tokens, cols: r.heads * r.headDim, dtype: 'act', ...(r.within ? { within: r.within } : {}) },
       { rows: r.tokens, cols: r.rotaryDim, dtype: 'f32', values: angles.flatMap((row) => [...row.map(Math.cos), ...row.map(Math.sin)]) },
@@ -66,6 +67,10 @@ export const cases: readonly OpCase[] = [
   rotation('part of a head', { tokens: 11, heads: 2, headDim: 80, rotaryDim: 20 }),
   rotation('interleaved', { tokens: 7, heads: 3, headDim: 64, rotaryDim: 64, interleaved: true }),
   rotation('interleaved, part of a head', { tokens: 5, heads: 2, headDim: 48, rotaryDim: 22, interleaved: true, sign: -1 }),
+  rotation('last part of a head', { tokens: 6, heads: 3, headDim: 96, rotaryDim: 32, from: 64 }),
+  rotation('middle of a head', { tokens: 6, heads: 2, headDim: 31, rotaryDim: 14, from: 9, sign: -1 }),
+  rotation('interleaved, last part of a head', { tokens: 9, heads: 4, headDim: 192, rotaryDim: 64, from: 128, interleaved: true }),
+  rotation('interleaved, odd middle of a head', { tokens: 4, heads: 3, headDim: 27, rotaryDim: 10, from: 13, interleaved: true, sign: -1 }),
   rotation('columns of a wider product', { tokens: 6, heads: 2, headDim: 32, rotaryDim: 32, within: { cols: 128, from: 64 } }),
   rotation('SmolLM2-135M queries', { tokens: 2048, heads: 9, headDim: 64, rotaryDim: 64, bench: true }),
 ]

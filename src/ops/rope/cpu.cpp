@@ -1,4 +1,5 @@
 // Rotary position embedding: angles in f64 (a position of 100,000 times a frequency has no exact f32), rotations in f32.
+#include <algorithm>
 #include <cmath>
 #include "attrs/rope.hpp"
 #include "saqr.hpp"
@@ -64,7 +65,7 @@ template <class T>
 void rotate(const Step& step, Worker& worker) {
   const Tensor &y = step.tensors[0], &x = step.tensors[1], &table = step.tensors[2];
   const attrs::rope attrs(step);
-  const int64_t headDim = attrs.headDim, rotaryDim = attrs.rotaryDim, half = rotaryDim / 2;
+  const int64_t headDim = attrs.headDim, rotaryDim = attrs.rotaryDim, half = rotaryDim / 2, begin = attrs.from, end = begin + rotaryDim;
   const bool interleaved = attrs.interleaved;
   const float sign = static_cast<float>(attrs.sign);
   float* spread = reinterpret_cast<float*>(worker.scratch);  // a token's cosines and sines at the channels of their pairs
@@ -78,11 +79,11 @@ void rotate(const Step& step, Worker& worker) {
       spread[rotaryDim + i] = i % 2 ? sine[i / 2] * sign : -sine[i / 2] * sign;
     }
     for (int64_t head = 0; head < x.cols; head += headDim) {
-      if (interleaved) rotatePairs(to + head, from + head, spread, spread + rotaryDim, rotaryDim);
-      else rotateHalves(to + head, from + head, cosine, sine, half, sign);
-      if (to != from) {
-        for (int64_t i = rotaryDim; i < headDim; i++) to[head + i] = from[head + i];
-      }
+      if (interleaved) rotatePairs(to + head + begin, from + head + begin, spread, spread + rotaryDim, rotaryDim);
+      else rotateHalves(to + head + begin, from + head + begin, cosine, sine, half, sign);
+      if (to == from) continue;
+      std::copy(from + head, from + head + begin, to + head);
+      std::copy(from + head + end, from + head + headDim, to + head + end);
     }
   }
 }

@@ -15,7 +15,7 @@ extern "C" __global__ void rope_table(int rows, int half, const int* position, c
   table[t * stride + half + k] = static_cast<float>(s * attrs.attentionFactor);
 }
 
-// A thread turns V pairs of one head, or carries V channels past `rotary` over. y may be x.
+// A thread turns V pairs of one head, or carries over V channels that don't turn. y may be x.
 template <class T, int V>
 __device__ void rope(int heads, const rope_attrs& a, const T* x, int xStride, const float* table, int tableStride, T* y, int yStride) {
   long long t = blockIdx.x;
@@ -27,10 +27,14 @@ __device__ void rope(int heads, const rope_attrs& a, const T* x, int xStride, co
     const T* from = x + t * xStride + static_cast<long long>(head) * a.headDim;
     T* to = y + t * yStride + static_cast<long long>(head) * a.headDim;
     if (k >= half) {
+      int c = k - half < a.from ? k - half : k - half + a.rotaryDim;
       float v[V];
-      load<T, V>(from + a.rotaryDim + k - half, v);
-      store<T, V>(to + a.rotaryDim + k - half, v);
-    } else if (a.interleaved) {  // only with V = 1
+      load<T, V>(from + c, v);
+      store<T, V>(to + c, v);
+      continue;
+    }
+    from += a.from, to += a.from;
+    if (a.interleaved) {  // only with V = 1
       float u = toFloat(from[2 * k]), v = toFloat(from[2 * k + 1]), c = angles[k], s = a.sign * angles[half + k];
       to[2 * k] = fromFloat<T>(u * c - v * s);
       to[2 * k + 1] = fromFloat<T>(v * c + u * s);

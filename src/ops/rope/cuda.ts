@@ -18,9 +18,9 @@ export const cuda = [
     launch(step) {
       const [x, table] = step.inputs
       const [y] = step.outputs
-      const { headDim, rotaryDim: rotary, interleaved } = step.attrs
+      const { headDim, rotaryDim: rotary, from: first, interleaved } = step.attrs
       const heads = x!.cols / headDim
-      const wide = !interleaved && rotary % 16 === 0 && headDim % 8 === 0
+      const wide = !interleaved && rotary % 16 === 0 && headDim % 8 === 0 && first % 8 === 0
       const width = wide ? vectorWidth([x!, y!]) : 1
       const perRow = heads * (headDim - rotary / 2)
       const args = [heads, ...attrsOf(step), x!.at, x!.stride, table!.at, table!.stride, y!.at, y!.stride]

@@ -3,12 +3,13 @@
  *   table[t] = (cos(p_t · f_i) …, sin(p_t · f_i) …) · attentionFactor                                   (T, rotaryDim)
  * with one list of frequencies f, or two, of which each token says its own (LongRoPE, Ding et al. 2024);
  * and every head is rotated by them: (a, b) -> (a·cos − b·sin, b·cos + a·sin), backward with sin negated.
- * Pairs are (i, i + rotaryDim / 2), or (2i, 2i + 1) when interleaved; channels past rotaryDim pass through.
+ * Pairs are (i, i + rotaryDim / 2), or (2i, 2i + 1) when interleaved, of the rotaryDim channels of a head from `from` on; the others pass
+ * through.
  */
 import { type Builder, flag, type Op, real, type Tensor, whole } from '../op.ts'
 
 const tableAttrs = { attentionFactor: real(1) }
-const attrs = { headDim: whole(), rotaryDim: whole(), interleaved: flag(false), sign: real(1) }
+const attrs = { headDim: whole(), rotaryDim: whole(), from: whole(0), interleaved: flag(false), sign: real(1) }
 
 export const ropeTableOp: Op<typeof tableAttrs> = {
   name: 'rope_table',
@@ -40,6 +41,15 @@ export function ropeTable(b: Builder, position: Tensor, invFreq: Tensor, attenti
   return b.apply(ropeTableOp, [position, invFreq, other?.long ?? null, other?.invFreq ?? null], { attentionFactor }, 'rope_table')[0]!
 }
 
-export function rope(b: Builder, x: Tensor, table: Tensor, headDim: number, interleaved: boolean, name?: string): Tensor {
-  return b.apply(ropeOp, [x, table], { headDim, rotaryDim: table.cols, interleaved }, name)[0]!
+/** How a head's channels turn. */
+export interface Rotation {
+  headDim: number
+  /** its first channel that turns; default: 0 */
+  from?: number
+  interleaved: boolean
+}
+
+/** x (T, heads · headDim) turned by table (T, rotaryDim) */
+export function rope(b: Builder, x: Tensor, table: Tensor, rotation: Rotation, name?: string): Tensor {
+  return b.apply(ropeOp, [x, table], { ...rotation, rotaryDim: table.cols }, name)[0]!
 }

@@ -14,11 +14,11 @@ const ropeTable: Reference<typeof ropeTableOp.attrs> = ([position, short, long, 
   }
 }
 
-const rope: Reference<typeof ropeOp.attrs> = ([x, table], [y], { headDim, rotaryDim, interleaved, sign }) => {
+const rope: Reference<typeof ropeOp.attrs> = ([x, table], [y], { headDim, rotaryDim, from, interleaved, sign }) => {
   const half = rotaryDim / 2
   y!.data.set(x!.data)
   for (let t = 0; t < x!.rows; t++) {
-    for (let head = t * x!.cols; head < (t + 1) * x!.cols; head += headDim) {
+    for (let head = t * x!.cols + from; head < (t + 1) * x!.cols; head += headDim) {
       for (let i = 0; i < half; i++) {
         const first = head + (interleaved ? 2 * i : i)
         const second = interleaved ? first + 1 : first + half

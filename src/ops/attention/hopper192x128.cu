@@ -1,0 +1,2 @@
+#include "hopper-kernels.cuh"
+HOPPER_KERNELS(192x128, 192, 128, false)
