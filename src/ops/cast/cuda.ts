@@ -4,10 +4,10 @@ import {
   type CudaStep,
   type CudaTensor,
   ceilDiv,
-  f32,
   type KernelArg,
   type KernelLaunch,
   kernel,
+  quantArgs,
   runs,
   source,
 } from '../cuda-launch.ts'
@@ -34,8 +34,7 @@ function dequantiseInto(name: string, x: CudaTensor, y: CudaTensor): KernelLaunc
   if (y.dtype !== 'f32' && y.dtype !== 'bf16') throw unsupported(name, x, y)
   const atOnce = 16 / bytesOf(y.dtype)
   const grid = [ceilDiv(x.rows * x.cols, TURNS * atOnce * 256)]
-  const state = [q.codebook, q.absmax, q.absmax8, q.code2, q.absmax2, f32(q.offset), q.blocksize, q.blocksize2]
-  return kernel(from, `dequantise_nf4_${y.dtype}`, grid, 256, [x.rows, x.cols, x.at, y.at, ...state])
+  return kernel(from, `dequantise_nf4_${y.dtype}`, grid, 256, [x.rows, x.cols, x.at, y.at, ...quantArgs(q)])
 }
 
 function unsupported(name: string, x: CudaTensor, y: CudaTensor): SaqrError {
