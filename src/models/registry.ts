@@ -14,7 +14,20 @@ import { qwen3 } from './qwen3.ts'
 import { qwen3Moe } from './qwen3-moe.ts'
 import { smollm3 } from './smollm3.ts'
 
-export const families: readonly Family[] = [llama, mistral, qwen2, qwen3, gemma2, gemma3Text, gemma3, smollm3, phi3, mixtral, qwen3Moe, deepseekV3]
+export const families: readonly Family[] = [
+  llama,
+  mistral,
+  qwen2,
+  qwen3,
+  gemma2,
+  gemma3Text,
+  gemma3,
+  smollm3,
+  phi3,
+  mixtral,
+  qwen3Moe,
+  deepseekV3,
+]
 
 /** @throws SaqrError MODEL_UNSUPPORTED for a model_type that no family here has */
 export function openConfig(config: Readonly<Record<string, unknown>>): Model {
