@@ -20,7 +20,6 @@ const programs = [
   'tools/performance-table.ts',
   'bench/cuda.ts',
   'bench/cuda-case.ts',
-  'bench/grouped.ts',
 ]
 const files = programs.map((file) => relative(out, join(root, file)))
 const compilerOptions = {

@@ -39,13 +39,11 @@ export interface CudaStep<A extends AttrSpecs = AttrSpecs> {
 
 /**
  * What Hopper's copies of tiles are told of a bf16 matrix (`Map` in hopper.cuh): tiles are `high` rows of 64 columns, zeros beyond the
- * matrix's edges, swizzled by 128 bytes in shared memory. `stack`: the matrix is that many of as many rows, one below the other, each with
- * edges of its own (copyTileOf).
+ * matrix's edges, swizzled by 128 bytes in shared memory.
  */
 export interface Tiles {
   of: CudaTensor
   high: number
-  stack?: number
 }
 
 /** A bigint is a pointer, a number an int (32 bits, also unsigned), `{ f32 }` a float, `{ f64 }` a double, `{ tiles }` a Map (null: unused). */
@@ -132,12 +130,6 @@ export function attrsOf<A extends AttrSpecs>({ op, attrs }: CudaStep<A>): Kernel
   return Object.entries(op.attrs).map(([name, { kind }]) => (kind === 'real' ? f32(asNumber(attrs[name]!)) : asNumber(attrs[name]!)))
 }
 
-/** an NF4 weight's quantisation as the struct Quant of nf4.cuh; null: unused */
-export function quantArgs(q: CudaQuant | null): KernelArg[] {
-  if (!q) return [0n, 0n, 0n, 0n, 0n, f32(0), 0, 0, 0]
-  return [q.codebook, q.absmax, q.absmax8, q.code2, q.absmax2, f32(q.offset), q.blocksize, q.blocksize2, 0]
-}
-
 const STRUCT_TYPES = { real: 'float', whole: 'int', word: 'unsigned', flag: 'int', dtype: 'int' } as const
 
 /** attrs.cuh, which any source may include: a struct for each op that has attributes, in the order of `attrsOf` */
@@ -161,7 +153,7 @@ export function kernel(from: CudaSource, name: string, grid: readonly number[], 
 
 /** whether tiles of it can be copied: bf16, rows that begin at multiples of 16 bytes */
 export const hasTiles = ({ dtype, at, stride }: CudaTensor) => dtype === 'bf16' && at % 16n === 0n && stride % 8 === 0
-export const tiles = (of: CudaTensor | null, high: number, stack?: number): KernelArg => ({ tiles: of && { of, high, stack } })
+export const tiles = (of: CudaTensor | null, high: number): KernelArg => ({ tiles: of && { of, high } })
 
 export const f32 = (value: number): KernelArg => ({ f32: value })
 export const f64 = (value: number): KernelArg => ({ f64: value })

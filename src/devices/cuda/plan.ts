@@ -33,7 +33,6 @@ export function scratchOf({ op, name, attrs, inputs, outputs }: Node, card: Card
 export class CudaPlan implements LoadedPlan {
   readonly plan: Plan
   readonly seconds: Float64Array | undefined
-  readonly sources: ReadonlySet<CudaSource>
   readonly #card: Card
   readonly #store: CudaStore
   readonly #launcher: Launcher
@@ -47,6 +46,8 @@ export class CudaPlan implements LoadedPlan {
   readonly #events: bigint[] = []
   #launches: Launch[][] = []
   #generation = -1
+  #sources: Set<CudaSource>
+  #sourcesOf: number
 
   constructor(
     plan: Plan,
@@ -63,12 +64,26 @@ export class CudaPlan implements LoadedPlan {
     this.#launcher = launcher
     this.#places = places
     this.#forget = forget
-    const launches = plan.steps.flatMap((step) => this.#made(step))
-    this.sources = new Set(launches.flatMap((l) => (l.kind === 'kernel' ? [l.source] : [])))
+    this.#sources = this.#sourcesNow()
+    this.#sourcesOf = places.generation
     if (profile) {
       this.seconds = new Float64Array(plan.steps.length)
       for (let i = 0; i <= plan.steps.length; i++) this.#events.push(card.driver.result('eventCreate', 0))
     }
+  }
+
+  /** what its kernels are compiled from: a weight that is kept in another form takes other kernels */
+  get sources(): ReadonlySet<CudaSource> {
+    this.#alive()
+    if (this.#sourcesOf !== this.#places.generation) {
+      this.#sources = this.#sourcesNow()
+      this.#sourcesOf = this.#places.generation
+    }
+    return this.#sources
+  }
+
+  #sourcesNow(): Set<CudaSource> {
+    return new Set(this.plan.steps.flatMap((step) => this.#made(step).flatMap((l) => (l.kind === 'kernel' ? [l.source] : []))))
   }
 
   /** first byte of a buffer */

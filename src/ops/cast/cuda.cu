@@ -1,6 +1,5 @@
 // Casts, and the dequantisation of NF4 weights: everything that brings a matrix into the type a product reads.
 #include "../cuda.cuh"
-#include "../nf4.cuh"
 
 template <class X, class Y>
 __device__ void cast(int cols, const X* x, int xStride, Y* y, int yStride) {
@@ -33,59 +32,52 @@ extern "C" __global__ void cast_pieces(const __grid_constant__ Pieces pieces) {
   }
 }
 
-// as many packed bytes as one load brings
-template <int bytes> struct Word;
-template <> struct Word<2> { using type = unsigned short; };
-template <> struct Word<4> { using type = unsigned; };
+// absmax of a block in f32; nested: a product, then a separate sum, each rounded, as bitsandbytes has it (no fused multiply-add)
+struct Absmax {
+  const float* plain;
+  const unsigned char* codes;
+  const float* code;
+  const float* absmax;
+  float offset;
+  int blocksize;
+  __device__ float of(long long block) const {
+    return plain ? plain[block] : __fadd_rn(__fmul_rn(code[codes[block]], absmax[block / blocksize]), offset);
+  }
+};
 
-// y = codebook[nibble] · absmax(block), rounded once; the even element is the high nibble. A thread makes what 16 bytes of y hold at a time, so
-// that a warp writes without gaps, kTurns times. A scale costs more than an element: where blocks are whole shares of what a warp makes in a
-// turn, lanes work out one block's each and hand it to the others.
-constexpr int kTurns = 4;
+// y = codebook[nibble] · absmax(block), rounded once; the even element is the high nibble. A thread makes 16 elements of one block.
 template <class T>
-__device__ void dequantise(long long n, const unsigned char* packed, T* y, const Quant& quant) {
+__device__ void dequantise(long long n, const unsigned char* packed, T* y, const float* codebook, Absmax absmax, int blocksize) {
   __shared__ float values[16];
-  if (threadIdx.x < 16) values[threadIdx.x] = quant.codebook[threadIdx.x];
+  if (threadIdx.x < 16) values[threadIdx.x] = codebook[threadIdx.x];
   __syncthreads();
-  constexpr int V = 16 / sizeof(T), kWarp = 32 * V;  // elements of a warp's turn
-  using Codes = typename Word<V / 2>::type;
-  int lane = threadIdx.x & 31;
-  long long warp = static_cast<long long>(blockIdx.x) * (blockDim.x / 32) + threadIdx.x / 32;
-  long long start = warp * kWarp * kTurns, first = start + lane * V;
-  // blocks of a turn: 1 to 8, so that those of all turns have a lane each
-  int size = quant.blocksize, inTurn = kWarp / size;
-  bool shared = __popc(size) == 1 && inTurn >= 1 && inTurn * kTurns <= 32;
-  float own = 0;
-  if (shared && lane < inTurn * kTurns) {
-    long long e = start + static_cast<long long>(lane) * size;
-    if (e < n) own = quant.scale(blockOf(e, size));
-  }
-  Codes codes[kTurns];
+  long long first = (static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x) * 16;
+  if (first >= n) return;
+  float scale = absmax.of(first / blocksize);
+  if (first + 16 <= n) {
+    uint2 codes = *reinterpret_cast<const uint2*>(packed + first / 2);
+    constexpr int V = 16 / sizeof(T);
 #pragma unroll
-  for (int turn = 0; turn < kTurns; turn++) {
-    long long e = first + turn * kWarp;
-    codes[turn] = e + V <= n ? *reinterpret_cast<const Codes*>(packed + e / 2) : Codes{0};
-  }
-#pragma unroll
-  for (int turn = 0; turn < kTurns; turn++) {
-    long long e = first + turn * kWarp;
-    float scale = __shfl_sync(~0u, own, shared ? turn * inTurn + lane * V / size : 0);
-    if (e + V <= n) {
-      if (!shared) scale = quant.scale(blockOf(e, size));
+    for (int part = 0; part < 16 / V; part++) {
       float x[V];
 #pragma unroll
-      for (int i = 0; i < V; i++) x[i] = __fmul_rn(values[(codes[turn] >> (i / 2 * 8 + (i % 2 ? 0 : 4))) & 15], scale);
-      store<T, V>(y + e, x);
-    } else {
-      for (long long i = e; i < n && i < e + V; i++) {
-        y[i] = fromFloat<T>(__fmul_rn(values[(packed[i / 2] >> (i % 2 ? 0 : 4)) & 15], quant.scale(blockOf(i, size))));
+      for (int i = 0; i < V; i++) {
+        int e = part * V + i;
+        unsigned word = e < 8 ? codes.x : codes.y;
+        x[i] = __fmul_rn(values[(word >> ((e % 8) / 2 * 8 + (e % 2 ? 0 : 4))) & 15], scale);
       }
+      store<T, V>(y + first + part * V, x);
     }
+  } else {
+    for (long long e = first; e < n; e++) y[e] = fromFloat<T>(__fmul_rn(values[(packed[e / 2] >> (e % 2 ? 0 : 4)) & 15], scale));
   }
 }
 
-#define KERNEL(suffix, T)                                                                                                                \
-  extern "C" __global__ void dequantise_nf4_##suffix(unsigned rows, unsigned cols, const unsigned char* packed, T* y, const Quant quant) { \
-    dequantise<T>(static_cast<long long>(rows) * cols, packed, y, quant);                                                                \
+#define KERNEL(suffix, T)                                                                                                              \
+  extern "C" __global__ void dequantise_nf4_##suffix(unsigned rows, unsigned cols, const unsigned char* packed, T* y, const float* codebook, \
+                                                     const float* absmax, const unsigned char* absmax8, const float* code2,          \
+                                                     const float* absmax2, float offset, int blocksize, int blocksize2) {            \
+    Absmax scales{absmax, absmax8, code2, absmax2, offset, blocksize2};                                                              \
+    dequantise<T>(static_cast<long long>(rows) * cols, packed, y, codebook, scales, blocksize);                                      \
   }
 FOR_TYPES(KERNEL)
