@@ -102,7 +102,6 @@ export class CudaDevice implements Device {
       overhead: OVERHEAD,
       memory: this.card.capacity,
       hostMemory: Math.floor(HOST_SHARE * process.availableMemory()) + this.#hostBytes,
-      keepsDense: true,
       scratch: (node) => scratchOf(node, this.card),
     }
   }
@@ -203,18 +202,6 @@ export class CudaDevice implements Device {
     this.#alive()
     this.#turns.whenFree(() => {
       if (this.#store.has(name) && this.#store.move(name, to)) this.#places.generation++
-    })
-  }
-
-  keepDense(names: readonly string[]): Promise<void> {
-    return this.turn(async () => {
-      const launches = this.#store.keepDense(names)
-      this.#places.generation++
-      if (launches.length === 0) return
-      await this.#kernels.ready(new Set(launches.map(({ source }) => source)))
-      this.#alive()
-      this.enqueue(launches)
-      await this.#done()
     })
   }
 

@@ -17,27 +17,27 @@ const from = source(import.meta.url)
 
 const SOURCES: readonly CudaTensor['dtype'][] = ['f32', 'bf16', 'f16']
 
-/** y = x, element by element in y's type; `name`: whose, in an error */
-export function castInto(name: string, x: CudaTensor, y: CudaTensor): KernelLaunch {
-  if (x.dtype === 'nf4') return dequantiseInto(name, x, y)
-  if (!SOURCES.includes(x.dtype) || (y.dtype !== 'f32' && y.dtype !== 'bf16')) throw unsupported(name, x, y)
+/** y = x, element by element in y's type */
+export function castInto(step: CudaStep, x: CudaTensor, y: CudaTensor): KernelLaunch {
+  if (x.dtype === 'nf4') return dequantiseInto(step, x, y)
+  if (!SOURCES.includes(x.dtype) || (y.dtype !== 'f32' && y.dtype !== 'bf16')) throw unsupported(step, x, y)
   const grid = [x.rows, Math.min(ceilDiv(x.cols, 256), 65535)]
   return kernel(from, `cast_${x.dtype}_${y.dtype}`, grid, 256, [x.cols, x.at, x.stride, y.at, y.stride])
 }
 
-function dequantiseInto(name: string, x: CudaTensor, y: CudaTensor): KernelLaunch {
+function dequantiseInto(step: CudaStep, x: CudaTensor, y: CudaTensor): KernelLaunch {
   const q = x.quant
-  if (!q || x.stride !== x.cols || y.stride !== y.cols || q.blocksize % 16 !== 0) throw unsupported(name, x, y)
-  if (y.dtype !== 'f32' && y.dtype !== 'bf16') throw unsupported(name, x, y)
+  if (!q || x.stride !== x.cols || y.stride !== y.cols || q.blocksize % 16 !== 0) throw unsupported(step, x, y)
+  if (y.dtype !== 'f32' && y.dtype !== 'bf16') throw unsupported(step, x, y)
   const grid = [ceilDiv(x.rows * x.cols, 16 * 256)]
   const state = [q.codebook, q.absmax, q.absmax8, q.code2, q.absmax2, f32(q.offset), q.blocksize, q.blocksize2]
   return kernel(from, `dequantise_nf4_${y.dtype}`, grid, 256, [x.rows, x.cols, x.at, y.at, ...state])
 }
 
-function unsupported(name: string, x: CudaTensor, y: CudaTensor): SaqrError {
+function unsupported(step: CudaStep, x: CudaTensor, y: CudaTensor): SaqrError {
   return new SaqrError(
     'DEVICE_DTYPE',
-    `${name}: no CUDA kernel turns ${x.dtype} (${x.rows} × ${x.cols}, stride ${x.stride}) into ${y.dtype}.`,
+    `${step.name}: no CUDA kernel turns ${x.dtype} (${x.rows} × ${x.cols}, stride ${x.stride}) into ${y.dtype}.`,
   )
 }
 
@@ -74,7 +74,7 @@ export function materialise(
     const y: CudaTensor = { at, rows: x.rows, cols: x.cols, stride: copyStride(x), dtype, quant: null }
     at += BigInt(materialisedBytes(x, dtype))
     if (x.dtype === 'f32' && dtype === 'bf16') together.push({ x, y })
-    else launches.push(castInto(step.name, x, y))
+    else launches.push(castInto(step, x, y))
     return y
   })
   for (let i = 0; i < together.length; i += PIECES) launches.push(castPieces(together.slice(i, i + PIECES)))
@@ -83,6 +83,6 @@ export function materialise(
 
 export const cuda = [
   runs(castOp, {
-    launch: (step) => [castInto(step.name, step.inputs[0]!, step.outputs[0]!)],
+    launch: (step) => [castInto(step, step.inputs[0]!, step.outputs[0]!)],
   }),
 ]
