@@ -40,7 +40,7 @@ export class LanguageModel {
     this.spec = spec = settledSpec(spec, opened.model)
     this.recorder = opened.inspect(spec)
     this.adapter = opened.adapter(spec, false)
-    if (this.adapter.config && this.recorder.parameters.size === 0) throw noTarget(this.adapter.config.targetModules, this)
+    if (this.adapter.config && this.recorder.parameters.size === 0) throw noTarget(this.adapter.config, this)
     opened.loadFor(this.recorder)
     if (this.recorder.parameters.size === 0) return
     const layout = layoutParameters(this.recorder.parameters.values(), opened.nextScope())
@@ -189,7 +189,8 @@ function heldBy(names: readonly string[], { within = {} }: Model): string | unde
   return held.length ? `here ${held.join(', ')}` : undefined
 }
 
-function noTarget(targets: readonly string[] | string, { opened, recorder }: LanguageModel): SaqrError {
+function noTarget({ targetModules: targets, targetParameters }: AdapterConfig, { opened, recorder }: LanguageModel): SaqrError {
+  checkParameters(targetParameters ?? [], opened.model)
   // matrices of the blocks
   const linears = [...recorder.weights.values()].filter(({ name, rows }) => rows > 1 && /\.\d+\./.test(name))
   const modules = [...new Set(linears.map(({ name }) => name.split('.').at(-2)!))]

@@ -99,7 +99,10 @@ describe('low rank on experts over a 4-bit base', () => {
     expect(get({ targetModules: ['q_proj'], targetParameters: ['gate_up'] })).toThrow(
       /targetParameters names gate_up, .*did you mean gate_up_proj\?/,
     )
-    expect(get({ targetModules: ['gate_proj'] })).toThrow(/gate_proj/)
+    expect(get({ targetModules: ['gate_proj'] })).toThrow(/\["gate_proj"\] match no module of this mixtral model/)
+    expect(get({ targetModules: [], targetParameters: ['down_projj'] })).toThrow(
+      /targetParameters names down_projj, .*did you mean .*down_proj\?/,
+    )
   })
 })
 
