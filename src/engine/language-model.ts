@@ -102,7 +102,7 @@ export class LanguageModel {
 /** What an adapter's targets mean on this model, as PEFT settles it. @throws SaqrError OPTION_MODULES */
 export function settledSpec(spec: AdapterSpec, model: Model): AdapterSpec {
   if (spec.kind !== 'lora' || !model.experts) return spec
-  return { kind: 'lora', config: settleTargets(spec.config, model.experts, [...parametersOf(model).keys()]) }
+  return { kind: 'lora', config: settleTargets(spec.config, model, [...parametersOf(model).values()]) }
 }
 
 /** Options of an adapter in the words that one over this model is kept in: what is not given stays so. */
