@@ -72,6 +72,8 @@ export interface Adapter {
 export interface BaseTensor {
   rows: number
   cols: number
+  /** the row of the checkpoint's tensor that row 0 is, where it is a part of it; default 0 */
+  from?: number
   /** a copy of its values, f32 */
   values(): Float32Array
 }

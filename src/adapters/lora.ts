@@ -200,20 +200,24 @@ export class Lora implements Adapter {
     return addLowRank(base.values(), transpose(embeddingA, r, rows), transpose(embeddingB, cols, r), scale, cols)
   }
 
-  /** each expert's rows with its own low-rank part */
+  /** each expert's rows with its own low-rank part, or those that were trained whole; `base` may be some rows of all */
   private mergeExperts(name: string, base: BaseTensor, trained: (name: string) => Float32Array | null): Float32Array | null {
-    if (!this.isParameter(name) || name.endsWith('.weight')) return null
+    const { rows, cols, from = 0 } = base
+    const whole = trained(name)
+    if (whole) return whole.subarray(from * cols, (from + rows) * cols)
+    if (!isParameter(this.config, name) || name.endsWith('.weight')) return null
     const path = expertsPath(this.config, name)
     const [a, b] = [trained(`${path}.lora_A.weight`), trained(`${path}.lora_B.weight`)]
     if (!a || !b) return null
-    const { rows, cols } = base
     const r = rankOf(this.config, name)
     const experts = a.length / cols / r
-    const [out, scale] = [rows / experts, loraScale(this.config, name)]
+    const [out, scale] = [b.length / r / experts, loraScale(this.config, name)]
     const w = base.values()
-    for (let e = 0; e < experts; e++) {
-      const own = (x: Float32Array, size: number) => x.subarray(e * size, (e + 1) * size)
-      addLowRank(own(w, out * cols), own(b, out * r), own(a, r * cols), scale, cols)
+    for (let row = from, end = from; row < from + rows; row = end) {
+      const e = Math.floor(row / out)
+      end = Math.min(from + rows, (e + 1) * out)
+      const own = w.subarray((row - from) * cols, (end - from) * cols)
+      addLowRank(own, b.subarray(row * r, end * r), a.subarray(e * r * cols, (e + 1) * r * cols), scale, cols)
     }
     return w
   }

@@ -4,16 +4,21 @@
  */
 import { option, SaqrError, say } from '../error.ts'
 import type { AdapterConfig } from '../formats/peft/config.ts'
-import type { ExpertTargets } from '../models/family.ts'
+import type { Model } from '../models/family.ts'
+import type { ParameterSpec } from './adapter.ts'
 import { matches } from './match.ts'
 
+type Targeted = Pick<Model, 'family' | 'experts' | 'linears' | 'head'>
+
 /**
- * @param names of the model's tensors
- * @throws SaqrError OPTION_MODULES for one of two linears that lie in one tensor
+ * @param tensors the model's
+ * @throws SaqrError OPTION_MODULES for one of two linears that lie in one tensor, and for a name that means experts where there are none
  */
-export function settleTargets(config: AdapterConfig, experts: ExpertTargets | undefined, names: readonly string[]): AdapterConfig {
+export function settleTargets(config: AdapterConfig, model: Targeted, tensors: readonly ParameterSpec[]): AdapterConfig {
+  const { experts } = model
   if (!experts) return config
-  const given = typeof config.targetModules === 'string' ? resolved(config.targetModules, experts, names) : config.targetModules
+  const asText = typeof config.targetModules === 'string'
+  const given = typeof config.targetModules === 'string' ? resolved(config.targetModules, model, tensors) : config.targetModules
   if (given.length === 0 && typeof config.targetModules === 'string') return config
   const modules: string[] = []
   const parameters = new Set(config.targetParameters ?? [])
@@ -23,12 +28,21 @@ export function settleTargets(config: AdapterConfig, experts: ExpertTargets | un
     if (old === undefined) modules.push(target)
     else {
       const parameter = experts.parameters[old]!
+      if (!tensors.some(({ name }) => name.endsWith(`.${parameter}`))) {
+        // what means everything means what there is
+        if (asText) continue
+        const others = model.linears.filter((name) => !Object.hasOwn(experts.parameters, name))
+        throw new SaqrError(
+          'OPTION_MODULES',
+          say`${option('targetModules')} names ${target}: in a ${model.family} model PEFT means experts by it, and this one has none; ${others.join(', ')} can be named`,
+        )
+      }
       parameters.add(parameter)
       meant.set(parameter, (meant.get(parameter) ?? new Set()).add(old))
     }
   }
   // an adapter that PEFT wrote is as it is meant
-  if (meant.size === 0) return { ...config, targetModules: [...given], targetParameters: config.targetParameters ?? [] }
+  if (meant.size === 0) return { ...config, targetModules: [...new Set(modules)], targetParameters: config.targetParameters ?? [] }
   const { rankPattern, alphaPattern } = { rankPattern: { ...config.rankPattern }, alphaPattern: { ...config.alphaPattern } }
   for (const [parameter, parts] of Object.entries(experts.fused)) {
     const found = parts.filter((part) => meant.get(parameter)?.has(part))
@@ -48,12 +62,15 @@ export function settleTargets(config: AdapterConfig, experts: ExpertTargets | un
 }
 
 /** Last names of what a string means: every linear and every expert, or what the expression matches. */
-function resolved(given: string, { parameters }: ExpertTargets, names: readonly string[]): string[] {
-  const paths = names.map((name) => name.replace(/\.(weight|bias)$/, ''))
+function resolved(given: string, { experts, head }: Targeted, tensors: readonly ParameterSpec[]): string[] {
+  const { parameters } = experts!
+  const pathOf = ({ name }: ParameterSpec) => name.replace(/\.(weight|bias)$/, '')
+  const paths = tensors.map(pathOf)
   const last = (path: string) => path.slice(path.lastIndexOf('.') + 1)
-  if (given.toLowerCase() === 'all-linear')
-    return [...new Set([...paths.filter((path) => /\.(self_attn|mlp)\.[^.]+_proj$/.test(path)).map(last), ...Object.keys(parameters)])]
-  const found = new Set(paths.filter((path) => matches(given, path)).map(last))
+  const linears = tensors.filter(({ role }) => role === 'linear').map(pathOf).filter((path) => path !== head.path) // biome-ignore format: short
+  if (given.toLowerCase() === 'all-linear') return [...new Set([...linears.map(last), ...Object.keys(parameters)])]
+  const modules = tensors.filter(({ role }) => role === 'linear' || role === 'router' || role === 'embedding').map(pathOf)
+  const found = new Set(modules.filter((path) => matches(given, path)).map(last))
   for (const [old, parameter] of Object.entries(parameters)) {
     const containers = paths.filter((path) => path.endsWith(`.${parameter}`)).map((path) => path.slice(0, -parameter.length))
     if (containers.some((container) => matches(given, container + old))) found.add(old)

@@ -40,7 +40,7 @@ export class LanguageModel {
     this.spec = spec = settledSpec(spec, opened.model)
     this.recorder = opened.inspect(spec)
     this.adapter = opened.adapter(spec, false)
-    if (this.adapter.config && this.recorder.parameters.size === 0) throw noTarget(this.adapter.config.targetModules, this)
+    if (this.adapter.config && this.recorder.parameters.size === 0) throw noTarget(this.adapter.config, this)
     opened.loadFor(this.recorder)
     if (this.recorder.parameters.size === 0) return
     const layout = layoutParameters(this.recorder.parameters.values(), opened.nextScope())
@@ -102,7 +102,7 @@ export class LanguageModel {
 /** What an adapter's targets mean on this model, as PEFT settles it. @throws SaqrError OPTION_MODULES */
 export function settledSpec(spec: AdapterSpec, model: Model): AdapterSpec {
   if (spec.kind !== 'lora' || !model.experts) return spec
-  return { kind: 'lora', config: settleTargets(spec.config, model.experts, [...parametersOf(model).keys()]) }
+  return { kind: 'lora', config: settleTargets(spec.config, model, [...parametersOf(model).values()]) }
 }
 
 /** Options of an adapter in the words that one over this model is kept in: what is not given stays so. */
@@ -189,7 +189,8 @@ function heldBy(names: readonly string[], { within = {} }: Model): string | unde
   return held.length ? `here ${held.join(', ')}` : undefined
 }
 
-function noTarget(targets: readonly string[] | string, { opened, recorder }: LanguageModel): SaqrError {
+function noTarget({ targetModules: targets, targetParameters }: AdapterConfig, { opened, recorder }: LanguageModel): SaqrError {
+  checkParameters(targetParameters ?? [], opened.model)
   // matrices of the blocks
   const linears = [...recorder.weights.values()].filter(({ name, rows }) => rows > 1 && /\.\d+\./.test(name))
   const modules = [...new Set(linears.map(({ name }) => name.split('.').at(-2)!))]

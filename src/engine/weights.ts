@@ -1,7 +1,7 @@
 /** A checkpoint's weights into a device's store: mapped where the file holds them as the plan wants them, else converted once. */
 import { nativeQuantiser } from '../devices/cpu/quantise.ts'
 import type { Device } from '../devices/device.ts'
-import { SaqrError } from '../error.ts'
+import { option, SaqrError, say } from '../error.ts'
 import { quantiseTensor } from '../formats/bnb-write.ts'
 import { bytesOf } from '../formats/numbers.ts'
 import type { Checkpoint, CheckpointTensor } from '../formats/tensor.ts'
@@ -44,6 +44,11 @@ export function find(checkpoint: Checkpoint, { name, rows, cols }: Pick<WeightSp
 }
 
 function loadWeight(device: Device, t: CheckpointTensor, { name, rows, cols, dtype, sparse }: WeightSpec, options: WeightOptions): void {
+  if (dtype === 'nf4' && t.parts?.some(({ quant }) => quant))
+    throw new SaqrError(
+      'MODEL_UNSUPPORTED',
+      say`${t.parts[0]!.name} and others that are ${name} are each quantised by itself, and together they would be quantised anew, to other values: take the unquantised model, which ${option('loadIn4bit')} quantises`,
+    )
   if (dtype === 'nf4' && !(t.quant && t.source)) {
     const { packed, quant } = quantiseTensor(t, { dtype: options.dtype, nested: options.doubleQuant }, nativeQuantiser)
     device.store(name, { rows, cols, dtype, source: { kind: 'data', bytes: packed }, quant })

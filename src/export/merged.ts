@@ -24,8 +24,21 @@ async function writeMerged(model: LanguageModel, folder: string): Promise<void> 
   const { adapter, tokenizer } = model
   const merged = (name: string, t: CheckpointTensor) =>
     adapter.merge(name, { rows: t.rows, cols: t.cols, values: () => asF32(t.load('f32')) }, (trained) => model.trainables.values(trained))
+  /** of a tensor of many matrices some rows at a time: all of them in f32 are more than many machines hold */
+  const inParts = (t: CheckpointTensor) => {
+    const read = new Map<string, Float32Array | null>()
+    const trained = (name: string) => {
+      if (!read.has(name)) read.set(name, model.trainables.values(name))
+      return read.get(name)!
+    }
+    return (from: number, count: number) => {
+      const values = () => asF32(t.load('f32', from, count))
+      return adapter.merge(t.name, { rows: count, cols: t.cols, from, values }, trained) ?? values()
+    }
+  }
   const { head, vocab, channels } = model.opened.model
   const changed = (t: CheckpointTensor) => {
+    if (t.parts || t.shape.length > 2) return { rows: inParts(t) }
     const values = merged(t.name, t)
     return values && { rows: (from: number, count: number) => values.subarray(from * t.cols, (from + count) * t.cols) }
   }

@@ -42,7 +42,6 @@ const MIXTURE = [
   'topk_group',
   'norm_topk_prob',
   'routed_scaling_factor',
-  'output_router_logits',
 ]
 
 interface Latent {

@@ -1,4 +1,5 @@
 /** Mixtral (Jiang et al. 2024): Mistral's attention, and an MLP of experts. */
+import { ATTENTION_PARTS } from '../formats/gguf/layout.ts'
 import { swiglu } from '../ops/swiglu/op.ts'
 import { Config } from './config.ts'
 import { decoder, preNorm } from './decoder.ts'
@@ -14,6 +15,29 @@ const NAMES = { gate: 'w1', up: 'w3', down: 'w2' }
 export const mixtral: Family = {
   modelType: 'mixtral',
   architecture: 'MixtralForCausalLM',
+  gguf: {
+    architecture: 'llama',
+    experts: true,
+    parts: {
+      ...ATTENTION_PARTS,
+      ffn_gate_inp: 'block_sparse_moe.gate',
+      ffn_gate_exps: 'block_sparse_moe.experts.*.w1',
+      ffn_up_exps: 'block_sparse_moe.experts.*.w3',
+      ffn_down_exps: 'block_sparse_moe.experts.*.w2',
+    },
+    rotatedRows: ['attn_q', 'attn_k'],
+    config(model) {
+      if (Object.values(model.biases).some((b) => b)) throw model.unsupported('has biases, which mixtral models have none of')
+      const [experts, k] = [model.count('expert_count'), model.count('expert_used_count')]
+      return {
+        hidden_act: 'silu',
+        ...model.common,
+        sliding_window: model.window || null,
+        num_local_experts: experts,
+        num_experts_per_tok: k,
+      }
+    },
+  },
   open(json) {
     const c = new Config(json, 'mixtral', {
       num_key_value_heads: 8,

@@ -1,4 +1,5 @@
 /** Qwen 3's mixtures (Yang et al. 2025): Qwen 3's attention, and in all or some of the layers an MLP of experts. */
+import { ATTENTION_PARTS } from '../formats/gguf/layout.ts'
 import { swiglu } from '../ops/swiglu/op.ts'
 import { Config } from './config.ts'
 import { decoder, preNorm } from './decoder.ts'
@@ -15,6 +16,33 @@ const NAMES = { gate: 'gate_proj', up: 'up_proj', down: 'down_proj' }
 export const qwen3Moe: Family = {
   modelType: 'qwen3_moe',
   architecture: 'Qwen3MoeForCausalLM',
+  gguf: {
+    architecture: 'qwen3moe',
+    experts: true,
+    holds: ({ window }) => window === 0,
+    keys: ['expert_feed_forward_length'],
+    parts: {
+      ...ATTENTION_PARTS,
+      ffn_gate_inp: 'mlp.gate',
+      ffn_gate_exps: 'mlp.experts.*.gate_proj',
+      ffn_up_exps: 'mlp.experts.*.up_proj',
+      ffn_down_exps: 'mlp.experts.*.down_proj',
+    },
+    config(model) {
+      const { qkv, o } = model.biases
+      if (qkv !== o) throw model.unsupported('has other biases than qwen3moe models have')
+      return {
+        hidden_act: 'silu',
+        ...model.common,
+        attention_bias: o,
+        num_experts: model.count('expert_count'),
+        num_experts_per_tok: model.count('expert_used_count'),
+        moe_intermediate_size: model.count('expert_feed_forward_length'),
+        // no key says so: llama.cpp does it for every model of this architecture
+        norm_topk_prob: true,
+      }
+    },
+  },
   open(json) {
     const c = new Config(json, 'qwen3_moe', {
       num_key_value_heads: 4,

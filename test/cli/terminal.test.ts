@@ -32,6 +32,7 @@ const start: StartEvent = {
     ],
     arena: 400 * 2 ** 20,
     total: 656 * 2 ** 20,
+    host: 0,
     overhead: 250 * 2 ** 20,
     budget: null,
     peak: 'backward model.layers.29.mlp.down_proj',

@@ -86,7 +86,7 @@ describe('a card that is lost', () => {
     const fails: Record<string, number> = {}
     const card = open({ fails })
     const launcher = { launch: () => card.driver.call('launch') } as unknown as Launcher
-    const loaded = new CudaPlan(plan, false, card, {} as CudaStore, launcher, { arena: 0x1000n, generation: 0 }, (free) => free())
+    const loaded = new CudaPlan(plan, false, card, {} as CudaStore, launcher, { arena: 0x1000n, host: 0n, generation: 0 }, (free) => free())
     return { fails, card, loaded }
   }
 

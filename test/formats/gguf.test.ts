@@ -181,7 +181,8 @@ describe('RoPE scaling', () => {
 describe('models we do not have', () => {
   test.each([
     ['another architecture', { 'general.architecture': text('rwkv7') }, /rwkv7.*llama, qwen2, qwen3/],
-    ['a mixture of experts', { 'llama.expert_count': u32(8) }, /mixture of experts/],
+    ['a mixture of experts', { 'general.architecture': text('qwen3'), 'qwen3.expert_count': u32(8) }, /mixture of experts/],
+    ['a mixture that says no k', { 'llama.expert_count': u32(8) }, /llama\.expert_used_count/],
     ['an adapter', { 'general.type': text('adapter') }, /adapter/],
     ['a part of several', { 'split.count': u32(3) }, /llama-gguf-split/],
     ['an unknown switch', { 'llama.new_switch': f32(0) }, /llama\.new_switch/],

@@ -33,7 +33,7 @@ def in_f64(model):
 def coefficient(model):
     """of the balance loss, as TRL has it: whatever the file says of output_router_logits"""
     config = model.config.get_text_config()
-    return config.router_aux_loss_coef if hasattr(config, "output_router_logits") else 0.0
+    return getattr(config, "router_aux_loss_coef", 0.0) if hasattr(config, "output_router_logits") else 0.0
 
 
 def batch_nll(model, rows):

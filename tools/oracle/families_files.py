@@ -6,14 +6,11 @@ from transformers import AutoConfig
 
 
 def tidy_adapter_config(path: Path):
-    """PEFT writes target_modules from a Python set, in another order each time, and the base's folder, in another place each time. Where it would have
-    renamed targets to experts' (deepseek_v3) it writes an empty target_parameters: none."""
+    """PEFT writes target_modules from a Python set, in another order each time, and the base's folder, in another place each time."""
     config = json.loads(path.read_text())
     config["base_model_name_or_path"] = None
     if isinstance(config["target_modules"], list):
         config["target_modules"].sort()
-    if config.get("target_parameters") == []:
-        config["target_parameters"] = None
     path.write_text(json.dumps(config, indent=2, sort_keys=True))
 
 

@@ -3,8 +3,8 @@
   python tools/oracle/gguf_families.py OUT
 
   NAME.gguf   tensors in f16 (norms in f32), named by the gguf package's own map; no tokenizer
-  NAME.json   config keys and sha256 of every tensor (f32): gemma2 as transformers loads the file, smollm3 and phi3 (of which transformers
-              reads nothing, and no LongRoPE) as they were before they were written"""
+  NAME.json   config keys and sha256 of every tensor (f32): gemma2 as transformers loads the file, smollm3, phi3 and the mixtures (of which transformers
+              reads nothing, no LongRoPE, or half) as they were before they were written"""
 import argparse
 import hashlib
 import json
@@ -16,11 +16,11 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import gguf
 import numpy as np
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, Gemma2Config, Gemma3TextConfig, Phi3Config, SmolLM3Config
+from transformers import AutoConfig, AutoModelForCausalLM, Gemma2Config, Gemma3TextConfig, MixtralConfig, Phi3Config, Qwen3MoeConfig, SmolLM3Config
 
 ARCH = {
     "gemma2": gguf.MODEL_ARCH.GEMMA2, "gemma3": gguf.MODEL_ARCH.GEMMA3, "gemma3-global": gguf.MODEL_ARCH.GEMMA3, "smollm3": gguf.MODEL_ARCH.SMOLLM3,
-    "phi3": gguf.MODEL_ARCH.PHI3, "phi3-plain": gguf.MODEL_ARCH.PHI3,
+    "phi3": gguf.MODEL_ARCH.PHI3, "phi3-plain": gguf.MODEL_ARCH.PHI3, "mixtral": gguf.MODEL_ARCH.LLAMA, "qwen3moe": gguf.MODEL_ARCH.QWEN3MOE,
 }
 SIZES = dict(vocab_size=48, hidden_size=32, intermediate_size=40, num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=128,
              rms_norm_eps=1e-6, pad_token_id=0, bos_token_id=2, eos_token_id=1)
@@ -38,7 +38,11 @@ MODELS = {
                        partial_rotary_factor=0.75, rope_scaling=dict(type="longrope", short_factor=[1.0, 1.05, 1.2, 1.5, 2.0, 2.5],
                        long_factor=[1.0, 1.4, 2.3, 4.0, 7.0, 9.0]), **(SIZES | dict(hidden_size=64))),
     "phi3-plain": Phi3Config(num_hidden_layers=1, original_max_position_embeddings=128, sliding_window=20, rope_theta=250000.0, **SIZES),
+    "mixtral": MixtralConfig(num_hidden_layers=2, num_local_experts=5, num_experts_per_tok=3, head_dim=8, sliding_window=24, rope_theta=1e6, **SIZES),
+    "qwen3moe": Qwen3MoeConfig(num_hidden_layers=2, num_experts=6, num_experts_per_tok=2, moe_intermediate_size=12, norm_topk_prob=True, rope_theta=1e6, head_dim=16, **SIZES),
 }
+# what an expert's linears are called in files that have each by itself
+EXPERTS = {"mixtral": ("block_sparse_moe", "w1", "w3", "w2"), "qwen3moe": ("mlp", "gate_proj", "up_proj", "down_proj")}
 
 
 OWN = {
@@ -47,6 +51,8 @@ OWN = {
     "smollm3": ["no_rope_layer_interval"],
     "phi3": ["original_max_position_embeddings", "partial_rotary_factor", "sliding_window", "rope_scaling"],
     "phi3-plain": ["original_max_position_embeddings", "sliding_window"],
+    "mixtral": ["num_local_experts", "num_experts_per_tok", "sliding_window"],
+    "qwen3moe": ["head_dim", "num_experts", "num_experts_per_tok", "moe_intermediate_size", "norm_topk_prob"],
 }
 
 
@@ -69,7 +75,7 @@ def write(path: Path, name: str, config) -> dict:
     model = AutoModelForCausalLM.from_config(config)
     gemma = name.startswith("gemma")
     phi = config.model_type == "phi3"
-    writer = gguf.GGUFWriter(path, name.split("-")[0])
+    writer = gguf.GGUFWriter(path, gguf.MODEL_ARCH_NAMES[ARCH[name]])
     writer.add_name("tiny")
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
@@ -107,11 +113,31 @@ def write(path: Path, name: str, config) -> dict:
             for kind in ("long", "short"):
                 writer.add_tensor(f"rope_factors_{kind}.weight", np.array(rope[f"{kind}_factor"], dtype=np.float32))
     else:
-        writer.add_rope_dimension_count(config.hidden_size // config.num_attention_heads)
+        writer.add_rope_dimension_count(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
         writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    if name in EXPERTS:
+        writer.add_expert_count(config.num_local_experts if name == "mixtral" else config.num_experts)
+        writer.add_expert_used_count(config.num_experts_per_tok)
+        if name == "qwen3moe":
+            writer.add_expert_feed_forward_length(config.moe_intermediate_size)
+            writer.add_key_length(config.head_dim)
+            writer.add_value_length(config.head_dim)
+        else:
+            writer.add_sliding_window(config.sliding_window)
     names = gguf.get_tensor_name_map(ARCH[name], config.num_hidden_layers)
     state = {}
     for key, value in model.state_dict().items():
+        if ".mlp.experts." in key:
+            before, part = key.split(".mlp.experts.")
+            block, gate, up, down = EXPERTS[name]
+            parts = zip((gate, up), value.chunk(2, dim=1)) if part == "gate_up_proj" else [(down, value)]
+            for linear, one in parts:
+                stored = one.half().float().numpy()
+                kind = gguf.GGMLQuantizationType.F16
+                writer.add_tensor(names.get_name(f"{before}.{block}.experts.{linear}") + ".weight", gguf.quants.quantize(stored, kind), raw_dtype=kind)
+                for e in range(len(stored)):
+                    state[f"{before}.{block}.experts.{e}.{linear}.weight"] = stored[e]
+            continue
         if key == "lm_head.weight" and config.tie_word_embeddings:
             continue
         if value.ndim == 1:
@@ -120,9 +146,9 @@ def write(path: Path, name: str, config) -> dict:
             state[key] = stored - np.float32(1) if gemma else stored
         else:
             stored = value.half().float().numpy()
-            state[key] = stored
+            state[key.replace(".mlp.gate.", ".block_sparse_moe.gate.") if name == "mixtral" else key] = stored
         heads = config.num_attention_heads if ".q_proj" in key else config.num_key_value_heads if ".k_proj" in key else 0
-        if heads and not gemma:  # none of phi3's fused linears: llama.cpp turns halves there
+        if heads and not gemma and name != "qwen3moe":  # none of phi3's fused linears: llama.cpp turns halves there
             stored = permute(stored, heads)
         kind = gguf.GGMLQuantizationType.F32 if value.ndim == 1 else gguf.GGMLQuantizationType.F16
         writer.add_tensor(names.get_name(key, try_suffixes=(".weight", ".bias")), gguf.quants.quantize(stored, kind), raw_dtype=kind)
@@ -152,6 +178,8 @@ def main():
                 read |= dict(rope_theta=int(full["rope_theta"]), rope_local_base_freq=10000, rope_scaling=scaling, sliding_window_pattern=config._sliding_window_pattern)
         else:
             read = config.to_dict()
+        if name == "qwen3moe":
+            read["num_experts"] = config.num_experts  # to_dict has it by another name
         if name == "phi3":
             # as checkpoints before transformers 5 say it; numbers as the file has them: f32
             f32 = lambda values: [np.float32(x).item() for x in values]

@@ -25,9 +25,10 @@ export function ggufConfig(header: GgufHeader, path: string, factors: RopeFactor
     const names = [...new Set(layouts.map((l) => l.architecture))].join(', ')
     throw model.unsupported(`has the architecture ${show(architecture)}; ${names} are supported`)
   }
-  if ((meta.optionalCount(model.key('expert_count')) ?? 0) > 0) throw model.unsupported('is a mixture of experts')
   if (meta.optionalBoolean(model.key('attention.causal')) === false) throw model.unsupported('does not mask the future: it is an encoder')
-  const layout = known.find((l) => l.holds?.(model) ?? true)
+  const experts = (meta.optionalCount(model.key('expert_count')) ?? 0) > 0
+  if (!known.some((l) => (l.experts ?? false) === experts)) throw model.unsupported(experts ? 'is a mixture of experts' : 'has no experts')
+  const layout = known.find((l) => (l.experts ?? false) === experts && (l.holds?.(model) ?? true))
   if (!layout) throw model.unsupported(`has ${model.key('attention.sliding_window')}`)
   model.partialRotation = layout.partialRotation ?? false
   checkKeys(model, layout)

@@ -7,7 +7,9 @@ export interface GgufLayout {
   architecture: string
   /** Is it this family's, where several are written under one architecture? */
   holds?(model: GgufModel): boolean
-  /** parts of a block (`blk.N.attn_q`) -> paths in a block of the checkpoint */
+  /** of a mixture of experts; others refuse files that have any */
+  experts?: boolean
+  /** parts of a block (`blk.N.attn_q`) -> paths in a block of the checkpoint; `*`: the part holds all experts, each of which is a tensor there */
   parts: Readonly<Record<string, string>>
   /** parts whose rows were put into the order that llama.cpp's rotation of pairs wants */
   rotatedRows?: readonly ('attn_q' | 'attn_k')[]
@@ -39,6 +41,11 @@ export const LLAMA_PARTS: Readonly<Record<string, string>> = {
   ffn_up: 'mlp.up_proj',
   ffn_down: 'mlp.down_proj',
 }
+
+/** of Llama's block, what isn't its MLP */
+export const ATTENTION_PARTS: Readonly<Record<string, string>> = Object.fromEntries(
+  Object.entries(LLAMA_PARTS).filter(([, path]) => !path.startsWith('mlp.')),
+)
 
 const TOP: Readonly<Record<string, string>> = {
   'token_embd.weight': 'model.embed_tokens.weight',

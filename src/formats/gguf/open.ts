@@ -62,9 +62,30 @@ function tensorsOf(header: GgufHeader, path: string, layout: GgufLayout, config:
       )
     const rotated = layout.rotatedRows?.find((part) => tensor.name.includes(`.${part}.`))
     const stored = ggufTensor(name, tensor, path, rotated ? heads[rotated] : 0)
-    tensors.set(name, layout.normsPlusOne && name.endsWith('norm.weight') ? lessOne(stored) : stored)
+    if (name.includes('*')) for (const one of expertsOf(stored, tensor, path)) tensors.set(one.name, one)
+    else tensors.set(name, layout.normsPlusOne && name.endsWith('norm.weight') ? lessOne(stored) : stored)
   }
   return new Map([...tensors].sort(([a], [b]) => (a < b ? -1 : 1)))
+}
+
+/** a tensor (E, rows, cols) as E of them, each where its name has a star */
+function expertsOf(all: CheckpointTensor, { shape }: GgufTensor, path: string): CheckpointTensor[] {
+  const [experts, rows, cols] = shape
+  if (shape.length !== 3 || !experts || !rows || !cols)
+    throw new SaqrError('FORMAT_GGUF', `${path}: ${all.name} (${shape.join(' × ')}) holds no matrix for each expert.`)
+  return Array.from({ length: experts }, (_, e) => {
+    const name = all.name.replace('*', String(e))
+    const bytes = all.bytes / experts
+    return {
+      ...all,
+      ...{ name, shape: [rows, cols], rows, cols, bytes },
+      source: all.source && { ...all.source, offset: all.source.offset + e * bytes },
+      load(to, from = 0, count = rows - from) {
+        checkRows(name, rows, from, count)
+        return all.load(to, e * rows + from, count)
+      },
+    }
+  })
 }
 
 /** what was stored as 1 + w */

@@ -61,8 +61,8 @@ const lora = (k: number, r: number, weight: 'act' | DType = 'act'): PartSetup[] 
   { k: r, trained: true },
 ]
 
-/** rows of a quarter of Qwen3-30B-A3B's 128 experts where 2,048 tokens go to 8 each: the busiest has ten times the rows of the idlest */
-const REAL = Array.from({ length: 32 }, (_, e) => 128 + Math.round(104 * Math.cos((e * Math.PI) / 15.5)))
+/** rows of 8 of Qwen3-30B-A3B's 128 experts where 2,048 tokens go to 8 each: the busiest has ten times the rows of the idlest */
+const REAL = Array.from({ length: 8 }, (_, e) => 128 + Math.round(104 * Math.cos((e * Math.PI) / 7)))
 
 export const cases: readonly OpCase[] = [
   product('one value', { rows: [1], n: 1, parts: [{ k: 1 }] }),
@@ -98,14 +98,14 @@ export const cases: readonly OpCase[] = [
   gradient('rank by channels', [130, 7, 0, 20], 5, 72),
   gradient('channels by rank', [67, 0, 30], 80, 3),
   gradient('scaled', [8, 12], 16, 24, { attrs: { alpha: -0.5 } }),
-  product('a quarter of Qwen3-30B-A3B, gate and up', { rows: REAL, n: 1536, parts: [{ k: 2048 }], bench: true }),
-  product('a quarter of Qwen3-30B-A3B, down, NF4 and LoRA', { rows: REAL, n: 2048, parts: lora(768, 16, 'nf4'), bench: true }),
-  product('a quarter of Qwen3-30B-A3B, gate and up, input gradient', {
+  product('8 experts of Qwen3-30B-A3B, gate and up', { rows: REAL, n: 1536, parts: [{ k: 2048 }], bench: true }),
+  product('8 experts of Qwen3-30B-A3B, down, NF4 and LoRA', { rows: REAL, n: 2048, parts: lora(768, 16, 'nf4'), bench: true }),
+  product('8 experts of Qwen3-30B-A3B, gate and up, input gradient', {
     rows: REAL,
     n: 2048,
     parts: [{ k: 1536 }],
     trans: true,
     bench: true,
   }),
-  gradient('a quarter of Qwen3-30B-A3B, gate and up', REAL, 1536, 2048, { bench: true }),
+  gradient('8 experts of Qwen3-30B-A3B, gate and up', REAL, 1536, 2048, { bench: true }),
 ]
