@@ -16,7 +16,7 @@ export function coefficientOf({ family, term }: Model, { routerAuxLossCoef: give
   if ((term?.coefficient ?? null) === null && given)
     throw new SaqrError(
       'OPTION_INVALID',
-      say`${option('routerAuxLossCoef')} is ${given}, but a ${family} model has no loss that balances experts: leave it out`,
+      say`${option('routerAuxLossCoef')} is ${given}, but a ${family} model has no ${term ? 'loss that balances its experts' : 'experts that a loss could balance'}: leave it out`,
     )
   return given ?? term?.coefficient ?? 0
 }
