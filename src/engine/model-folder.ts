@@ -10,7 +10,7 @@ import type { CheckpointTensor, FileSource, TokenizerFiles } from '../formats/te
 import { writeTokenizer } from '../formats/tokenizer-files.ts'
 import { ensureWritableFolder, isFile, readRange, writeFileAtomic } from '../hub/files.ts'
 import type { OpenedModel } from './opened-model.ts'
-import { isBeside } from './settle.ts'
+import { buffersOf, isBeside } from './settle.ts'
 
 /** bytes of one file at most */
 const SHARD = 5e9
@@ -49,11 +49,13 @@ export async function writeModelFolder(
   const bf16 = choice.dtype === 'bf16'
   const encode = (values: Float32Array) => bytesOf(bf16 ? f32ToBf16(values) : values)
   const dtype = bf16 ? 'BF16' : 'F32'
+  const buffers = buffersOf(opened.model)
   const tensors: TensorToWrite[] = [
     ...[...checkpoint.tensors.values()].flatMap((t): TensorToWrite | TensorToWrite[] => {
       if (t.parts) return inParts(t, changed, { dtype, encode })
       const named = { name: t.inFile ?? t.name, shape: t.shape }
       if (t.source && !t.quant && isBeside(opened.model, t.name)) return { ...named, dtype: t.storage, data: () => inBytes(t, t.source!) }
+      if (buffers.has(t.name)) return { ...named, dtype: 'F32', data: () => [t.load('f32')] }
       return { ...named, dtype, data: () => inRows(t, changed(t), encode) }
     }),
     ...extra.map(({ name, shape, values }) => ({ name, dtype, shape, data: () => encode(values()) })),

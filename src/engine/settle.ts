@@ -36,11 +36,11 @@ const CHUNK = 1 << 21
 export function settle(given: Checkpoint): Settled {
   const model = openConfig(given.config)
   const parameters = parametersOf(model)
-  const wanted = new Set(parameters.keys())
+  const wanted = weightNames(model)
   const tensors = named(given, model, new Set([...wanted, ...piecesOf(model, wanted), `${model.head.path}.weight`]))
   joinPieces(given.path, model, parameters, tensors)
   const notes: string[] = []
-  const note = given.config.quantization_config && quantisationNote([...tensors.values()])
+  const note = given.config.quantization_config && quantisationNote([...given.tensors.values()])
   if (note) notes.push(`${given.path}: ${note}`)
   const parted = settleHead(given.path, model, tensors)
   if (parted) notes.push(parted)
@@ -96,7 +96,12 @@ export function parametersOf(model: Model): ReadonlyMap<string, ParameterSpec> {
   return inspect(model, new Full(), 'f32').parameters
 }
 
-const weightNames = (model: Model) => new Set(parametersOf(model).keys())
+/** tensors of the model that nothing trains: kept in f32, in files too */
+export function buffersOf(model: Model): ReadonlySet<string> {
+  return new Set(inspect(model, new Full(), 'f32').weights.keys())
+}
+
+const weightNames = (model: Model) => new Set([...parametersOf(model).keys(), ...buffersOf(model)])
 
 /** A tensor of another model than the one of text, which stands in the same checkpoint. */
 export const isBeside = ({ composite }: Model, name: string): boolean =>

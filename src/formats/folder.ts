@@ -95,7 +95,7 @@ function quantisationOf({ quantization, quantization_config: q }: JsonObject): s
 
 /** A weight or bias in floats, or a buffer: what quantises a weight stands beside it under another name. */
 function isDense({ name, storage }: StoredTensor): boolean {
-  if (/(^|\.)(weight|bias)$/.test(name)) return storage === 'F32' || storage === 'BF16' || storage === 'F16'
+  if (/(^|\.)weight$|(^|[._])bias$/.test(name)) return storage === 'F32' || storage === 'BF16' || storage === 'F16'
   return /\.(inv_freq|position_ids)$/.test(name)
 }
 

@@ -150,6 +150,10 @@ export class GraphTrace implements Trace {
     return this.#adapter.experts(this.#r, this.#prefix + name, x, offsets, shape)
   }
 
+  buffer(path: string, size: number): Tensor {
+    return this.#r.weight(this.#prefix + path, 1, size, 'f32')
+  }
+
   normWeight(path: string, size: number): Tensor {
     return this.#adapter.tensor(this.#r, `${this.#prefix}${path}.weight`, 1, size, 'norm')
   }

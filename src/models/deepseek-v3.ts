@@ -1,13 +1,14 @@
 /**
  * DeepSeek V3, V3.1, R1 and Moonlight (DeepSeek-AI 2024): keys and values come out of one latent of a token, queries too or of x itself; a part of
- * each head, whose key all heads share, is rotated (MLA). Layers of dense MLPs; those with experts are refused.
+ * each head, whose key all heads share, is rotated (MLA). A few dense layers, then mixtures of experts, whose router has a buffer that only chooses.
  */
 import { expandKv } from '../ops/expand-kv/op.ts'
+import type { RouteOptions } from '../ops/route/op.ts'
 import { swiglu } from '../ops/swiglu/op.ts'
 import type { Tensor } from '../ops/tensor.ts'
 import { Config } from './config.ts'
-import { decoder, preNorm } from './decoder.ts'
-import { expertTargets } from './experts.ts'
+import { type Block, type DecoderParts, decoder, preNorm } from './decoder.ts'
+import { evenness, expertPieces, expertTargets, readRouting, sparseMlp } from './experts.ts'
 import type { Family } from './family.ts'
 import { gatedMlp } from './mlp.ts'
 import { norm, readNorm } from './norm.ts'
@@ -26,23 +27,20 @@ const DEFAULTS = {
   qk_nope_head_dim: 128,
   v_head_dim: 128,
   first_k_dense_replace: 3,
+  moe_intermediate_size: 2048,
+  n_shared_experts: 1,
+  n_routed_experts: 256,
+  num_experts_per_tok: 8,
+  n_group: 8,
+  topk_group: 4,
   max_position_embeddings: 4096,
 }
 
 /** of the latents, whatever rms_norm_eps says */
 const LATENT_NORM = { eps: 1e-6 }
 
-/** keys that only layers with experts read */
-const MIXTURE = [
-  'moe_intermediate_size',
-  'n_shared_experts',
-  'n_routed_experts',
-  'num_experts_per_tok',
-  'n_group',
-  'topk_group',
-  'norm_topk_prob',
-  'routed_scaling_factor',
-]
+/** experts whose scores make their group's */
+const BEST = 2
 
 interface Latent {
   heads: number
@@ -85,29 +83,48 @@ export const deepseekV3: Family = {
     const rope = { ...readRope(c, latent.rotated), interleaved: c.flag('rope_interleave', true) }
     const scale = scaleOfScaled(c, (latent.own + latent.rotated) ** -0.5)
     const bias = c.flag('attention_bias', false)
-    refuseMixture(c)
     const last = readNorm(c)
-    const block = preNorm({
-      norm: last,
-      attention: (t, x) => latentAttention(t, x, latent, { rope, scale, bias }),
-      mlp: gatedMlp(c, swiglu),
-    })
+    const { mlp, ...mixture } = readMlps(c)
+    const attention = (t: Trace, x: Tensor) => latentAttention(t, x, latent, { rope, scale, bias })
+    const block: Block = (t, x, layer) => preNorm({ norm: last, attention, mlp: mlp(layer) })(t, x, layer)
     const queries = latent.queryRank === null ? ['q_proj'] : ['q_a_proj', 'q_b_proj']
-    const linears = [...queries, 'kv_a_proj_with_mqa', 'kv_b_proj', 'o_proj']
-    return decoder(c, { norm: last, block, ...expertTargets(NAMES), linears })
+    // names of an MLP's linears mean experts', and nothing where there are none
+    const experts = mixture.pieces ? Object.values(NAMES) : []
+    const linears = [...queries, 'kv_a_proj_with_mqa', 'kv_b_proj', 'o_proj', ...experts]
+    return decoder(c, { norm: last, block, ...expertTargets(NAMES), ...mixture, linears })
   },
 }
 
-/** Layers from first_k_dense_replace on have experts; layers behind the last predict further tokens and are no part of the model. */
-function refuseMixture(c: Config): void {
-  for (const key of MIXTURE) c.has(key)
+/**
+ * x (T, C) -> (T, C) of each layer: those from first_k_dense_replace on have experts, and a dense MLP beside them that every token goes through.
+ * Layers behind the last predict further tokens and are no part of the model.
+ */
+function readMlps(c: Config): Pick<DecoderParts, 'pieces' | 'term' | 'after'> & { mlp(layer: number): (t: Trace, x: Tensor) => Tensor } {
   for (const key of ['num_nextn_predict_layers', 'num_mtp_layers']) c.count(key, 1, 0)
-  const [layers, dense] = [c.count('num_hidden_layers'), c.count('first_k_dense_replace', undefined, 0)]
-  if (dense < layers)
-    c.fail(
-      'first_k_dense_replace',
-      `is ${dense}: the ${layers - dense} layers from there on are mixtures of experts, which saqr doesn't train yet`,
-    )
+  const first = c.count('first_k_dense_replace', undefined, 0)
+  const dense = gatedMlp(c, swiglu)
+  const { k, experts, routing } = readRouter(c)
+  if (first >= c.count('num_hidden_layers')) return { mlp: () => dense }
+  const hidden = c.count('moe_intermediate_size')
+  const exact = { bias: 'e_score_correction_bias' }
+  const routed = sparseMlp({ experts, channels: c.count('hidden_size'), hidden, gate: swiglu, routing, rounded: false, exact })
+  const shared = gatedMlp(c, swiglu, false, { path: 'mlp.shared_experts', hidden: hidden * c.count('n_shared_experts') })
+  const mixture = (t: Trace, x: Tensor) => t.add(routed(t, x), shared(t, x))
+  return { ...evenness(k), pieces: expertPieces(experts, NAMES), mlp: (layer) => (layer < first ? dense : mixture) }
+}
+
+/** Sigmoid scores; experts of the best groups, a group as good as its two best; weights of sum 1 where norm_topk_prob, times a factor. */
+function readRouter(c: Config): { k: number; experts: number; routing: RouteOptions } {
+  const { k, experts } = readRouting(c, 'n_routed_experts')
+  const [groups, keptGroups] = [c.count('n_group'), c.count('topk_group')]
+  const size = experts / groups
+  if (!Number.isInteger(size) || size < BEST)
+    c.fail('n_group', `is ${groups}: ${experts} experts don't make as many groups of ${BEST} or more`)
+  if (keptGroups > groups) c.fail('topk_group', `is ${keptGroups}, of ${groups} groups`)
+  if (k > keptGroups * size) c.fail('num_experts_per_tok', `is ${k}, of the ${keptGroups * size} experts that ${keptGroups} groups have`)
+  const renormalise = c.flag('norm_topk_prob', true)
+  const scale = c.above(0, 'routed_scaling_factor', 2.5)
+  return { k, experts, routing: { k, sigmoid: true, groups, keptGroups, groupBest: BEST, renormalise, scale, epsilon: 1e-20 } }
 }
 
 interface LatentOptions {

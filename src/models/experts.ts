@@ -22,6 +22,8 @@ export interface Experts {
   hidden: number
   gate: Gate
   routing: RouteOptions
+  /** the router computes in f32, whatever the activations' type; a buffer beside its weight is added to what chooses (DeepSeek) */
+  exact?: { bias: string }
   /** the weights are rounded to the activations' type, as Qwen has it */
   rounded: boolean
 }
@@ -34,10 +36,11 @@ export function readRouting(c: Config, experts: string): { k: number; experts: n
 }
 
 /** x (T, C) -> (T, C) */
-export function sparseMlp({ experts, channels, hidden, gate, routing, rounded }: Experts): (t: Trace, x: Tensor) => Tensor {
+export function sparseMlp({ experts, channels, hidden, gate, routing, rounded, exact }: Experts): (t: Trace, x: Tensor) => Tensor {
   return (t, x) => {
-    const logits = t.router('mlp.gate', x, experts) // (T, E)
-    const routed = route(t, logits, null, routing, 'mlp.gate')
+    const logits = t.router('mlp.gate', exact ? cast(t, x, 'f32') : x, experts) // (T, E)
+    const bias = exact ? t.buffer(`mlp.gate.${exact.bias}`, experts) : null
+    const routed = route(t, logits, bias, routing, 'mlp.gate')
     if (t.rows) t.keep('expert load', expertLoad(t, logits, routed.experts, t.rows, 'mlp.gate'))
     const weights = rounded ? cast(t, routed.weights, t.activation) : routed.weights // (T, k)
     const to = dispatch(t, routed.experts, experts, 'mlp.experts')
@@ -51,8 +54,13 @@ export function sparseMlp({ experts, channels, hidden, gate, routing, rounded }:
 
 /** The balance loss over all layers, as transformers pools it: for `DecoderParts`. */
 export function balance(c: Config, k: number): Required<Pick<DecoderParts, 'term' | 'after'>> {
+  return { ...evenness(k), term: { name: 'aux_loss', coefficient: c.number('router_aux_loss_coef', 0.001) } }
+}
+
+/** How often experts are chosen, of a model without a balance loss. */
+export function evenness(k: number): Required<Pick<DecoderParts, 'term' | 'after'>> {
   return {
-    term: { name: 'aux_loss', coefficient: c.number('router_aux_loss_coef', 0.001) },
+    term: { name: 'aux_loss', coefficient: null },
     after(t) {
       const loads = t.kept('expert load')
       if (loads.length === 0) return

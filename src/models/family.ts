@@ -39,8 +39,8 @@ export interface Model {
 export interface LossTerm {
   /** in log_history, by TRL's name */
   readonly name: string
-  /** what the configuration multiplies it with; 0: it is not trained towards */
-  readonly coefficient: number
+  /** what the configuration multiplies it with; 0: it is not trained towards; null: nor can it be, how evenly experts are used is all it says */
+  readonly coefficient: number | null
 }
 
 export interface ExpertTargets {

@@ -9,12 +9,17 @@ export type Gate = (b: Builder, gate: Tensor, up: Tensor, name?: string) => Tens
 
 export const MLP_LINEARS = ['gate_proj', 'up_proj', 'down_proj'] as const
 
-/** x (T, C) -> (T, C), of the sizes a config gives */
-export function gatedMlp(c: Config, gate: Gate, bias = false): (t: Trace, x: Tensor) => Tensor {
-  const [channels, hidden] = [c.count('hidden_size'), c.count('intermediate_size')]
+/** x (T, C) -> (T, C), of the sizes a config gives; at another path and of another size where they are given */
+export function gatedMlp(
+  c: Config,
+  gate: Gate,
+  bias = false,
+  { path = 'mlp', hidden = c.count('intermediate_size') } = {},
+): (t: Trace, x: Tensor) => Tensor {
+  const channels = c.count('hidden_size')
   const up = { in: channels, out: hidden, bias }
   return (t, x) => {
-    const act = gate(t, t.linear('mlp.gate_proj', x, up), t.linear('mlp.up_proj', x, up), 'mlp.act') // (T, F)
-    return t.linear('mlp.down_proj', act, { in: hidden, out: channels, bias })
+    const act = gate(t, t.linear(`${path}.gate_proj`, x, up), t.linear(`${path}.up_proj`, x, up), `${path}.act`) // (T, F)
+    return t.linear(`${path}.down_proj`, act, { in: hidden, out: channels, bias })
   }
 }

@@ -48,6 +48,8 @@ export interface Trace extends Builder {
   router(path: string, x: Tensor, experts: number): Tensor
   /** x (M, in), rows by expert as `offsets` (E + 1, 1) says -> (M, out), by the tensor `name` of the checkpoint and what the adapter has beside it */
   experts(name: string, x: Tensor, offsets: Tensor, shape: ExpertsShape): Tensor
+  /** a buffer of the checkpoint (1, size): f32 whatever the activations' type, never trained */
+  buffer(path: string, size: number): Tensor
   /** a norm's weight (1, size), trained or not */
   normWeight(path: string, size: number): Tensor
   /** Runs `body` for each block; what a block's policy (keep, recompute …) applies to. Paths inside are relative to `${path}.${i}`. */

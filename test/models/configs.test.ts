@@ -26,7 +26,7 @@ const size = {
 /** a text model that stands beside others in its checkpoint has a configuration within theirs */
 const within = (model_type: string) => families.find((family) => family.modelType === model_type)?.beside !== undefined
 /** what a model of these sizes has to say beside them */
-const needed: Readonly<Record<string, object>> = { deepseek_v3: { num_key_value_heads: 2, first_k_dense_replace: 2, head_dim: 64 } }
+const needed: Readonly<Record<string, object>> = { deepseek_v3: { num_key_value_heads: 2, first_k_dense_replace: 1, head_dim: 64 } }
 const base = (model_type: string, more: Record<string, unknown> = {}) =>
   within(model_type) ? { model_type, text_config: { ...size, ...more } } : { ...size, model_type, ...needed[model_type], ...more }
 /** model_type of the text model */
@@ -173,7 +173,12 @@ it('whether the head is tied is said for the whole, not by its text_config', () 
 })
 
 it.each([
-  [{ first_k_dense_replace: 1 }, 'first_k_dense_replace is 1: the 1 layers from there on are mixtures of experts'],
+  [{ n_group: 3 }, 'n_group is 3: 256 experts'],
+  [{ n_routed_experts: 8, n_group: 8 }, 'groups of 2 or more'],
+  [{ topk_group: 9 }, 'topk_group is 9, of 8 groups'],
+  [{ n_routed_experts: 16, topk_group: 2 }, 'num_experts_per_tok is 8, of the 4 experts'],
+  [{ routed_scaling_factor: 0 }, 'routed_scaling_factor'],
+  [{ norm_topk_prob: null }, 'norm_topk_prob'],
   [{ first_k_dense_replace: null }, 'first_k_dense_replace'],
   [{ num_key_value_heads: 1 }, 'num_key_value_heads is 1'],
   [{ head_dim: 16 }, 'head_dim is 16'],

@@ -5,7 +5,7 @@ import { expect, it } from 'vitest'
 import { CpuDevice } from '../../src/devices/cpu/device.ts'
 import { LanguageModel } from '../../src/engine/language-model.ts'
 import { OpenedModel } from '../../src/engine/opened-model.ts'
-import { parametersOf, settle } from '../../src/engine/settle.ts'
+import { buffersOf, parametersOf, settle } from '../../src/engine/settle.ts'
 import { FastLanguageModel } from '../../src/fast-language-model.ts'
 import { loraConfig } from '../../src/formats/peft/config.ts'
 import { writeSafetensors } from '../../src/formats/safetensors/write.ts'
@@ -35,33 +35,28 @@ const moonlight = {
 } // biome-ignore format: a table
 
 it.each([
-  ['V3, R1', v3, 3, 3_603_815_424],
-  ['Moonlight', moonlight, 2, 837_037_056],
-])(
-  '%s: layers with experts are refused by name, the dense ones have the sizes they have in transformers',
-  (_, config, dense, parameters) => {
-    expect(() => openConfig(config)).toThrow(
-      expect.objectContaining({ code: 'MODEL_CONFIG', message: expect.stringContaining('mixtures of experts') }),
-    )
-    const model = openConfig({ ...config, num_hidden_layers: dense, first_k_dense_replace: dense })
-    expect([...parametersOf(model).values()].reduce((n, { rows, cols }) => n + rows * cols, 0)).toBe(parameters)
-  },
-)
+  ['V3, R1', v3, { layers: 61, dense: 3 }, 671_026_404_352],
+  ['Moonlight', moonlight, { layers: 27, dense: 1 }, 15_960_108_544],
+])('%s: opens, of the size it has in transformers', (_, config, { layers, dense }, parameters) => {
+  const model = openConfig(config)
+  const all = [...parametersOf(model).values()]
+  expect(all.reduce((n, { rows, cols }) => n + rows * cols, 0)).toBe(parameters)
+  const routers = Array.from({ length: layers - dense }, (_, i) => `model.layers.${dense + i}.mlp.gate.e_score_correction_bias`)
+  expect([...buffersOf(model)]).toEqual(routers)
+})
 
-it('an adapter goes over attention alone, as PEFT has it, and is told so where more is named', async () => {
+it('an adapter goes over attention and experts, not over dense and shared MLPs, as PEFT has it', async () => {
   const device = new CpuDevice({ threads: 1 })
   try {
     const { model } = await FastLanguageModel.fromPretrained(folder, { device, dtype: 'f32', loadIn4bit: false })
-    const reached = ['kv_a_proj_with_mqa', 'kv_b_proj', 'o_proj', 'q_a_proj', 'q_b_proj']
-    for (const targetModules of [undefined, 'all-linear', String.raw`.*\.layers\.\d+\..*`] as const) {
-      const adapted = FastLanguageModel.getPeftModel(model, { r: 4, ...(targetModules ? { targetModules } : {}) })
-      const modules = adapted.language.trainables.names.map((name) => name.split('.').at(-3))
-      expect([...new Set(modules)].sort()).toEqual(reached)
+    const attention = ['kv_a_proj_with_mqa', 'kv_b_proj', 'o_proj', 'q_a_proj', 'q_b_proj']
+    const reached = (options: object) => {
+      const { names } = FastLanguageModel.getPeftModel(model, { r: 4, loraDropout: 0, ...options }).language.trainables
+      return [...new Set(names.map((name) => name.replace(/^model\.layers\.\d+\.(self_attn\.)?|\.lora_[AB]\.weight$/g, '')))].sort()
     }
-    expect(() => FastLanguageModel.getPeftModel(model, { targetModules: ['q_b_proj', 'gate_proj'] })).toThrow(
-      /targetModules names gate_proj: in a deepseek_v3 model PEFT means experts by it, .* q_a_proj, q_b_proj, kv_a_proj_with_mqa, kv_b_proj, o_proj can be named/,
-    )
-    expect(() => FastLanguageModel.getPeftModel(model, { targetModules: String.raw`.*\.mlp\..*` })).toThrow(/match no module .*kv_b_proj/)
+    expect(reached({})).toEqual([...attention, 'mlp.experts', 'mlp.experts.base_layer'].sort())
+    expect(reached({ targetModules: 'all-linear' })).toEqual([...attention, 'mlp.experts', 'mlp.experts.base_layer', 'mlp.gate'].sort())
+    expect(reached({ targetModules: ['kv_b_proj', 'down_proj'] })).toEqual(['kv_b_proj', 'mlp.experts'])
     await model.dispose()
   } finally {
     device.dispose()
@@ -74,8 +69,16 @@ it('4 bits: every linear of the blocks, neither norms nor embedding and head', (
     const opened = new OpenedModel(device, openCheckpoint(folder), { dtype: 'bf16', loadIn4bit: true, doubleQuant: true })
     const { recorder } = new LanguageModel(opened, { kind: 'lora', config: loraConfig({ targetModules: ['o_proj'] }) }, 0)
     const inNf4 = [...recorder.weights.values()].filter(({ dtype }) => dtype === 'nf4').map(({ name }) => name)
-    const linears = ['q_a_proj', 'q_b_proj', 'kv_a_proj_with_mqa', 'kv_b_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj']
-    expect(inNf4.map((name) => name.split('.').at(-2)).sort()).toEqual([...linears, ...linears].sort())
+    const attention = ['q_a_proj', 'q_b_proj', 'kv_a_proj_with_mqa', 'kv_b_proj', 'o_proj'].map((name) => `self_attn.${name}.weight`)
+    const mlp = (path: string) => ['gate_proj', 'up_proj', 'down_proj'].map((name) => `${path}.${name}.weight`)
+    const within = (layer: number) =>
+      inNf4
+        .filter((name) => name.startsWith(`model.layers.${layer}.`))
+        .map((name) => name.slice(15))
+        .sort()
+    expect(within(0)).toEqual([...attention, ...mlp('mlp')].sort())
+    expect(within(1)).toEqual([...attention, ...mlp('mlp.shared_experts'), 'mlp.experts.gate_up_proj', 'mlp.experts.down_proj'].sort())
+    expect(inNf4).toHaveLength(18)
   } finally {
     device.dispose()
   }
@@ -94,7 +97,7 @@ it('layers that predict further tokens lie behind the last one: left out, by nam
   }))
   await writeSafetensors(join(out, 'model.safetensors'), [...tensors, ...further])
   const settled = settle(openCheckpoint(out))
-  expect([...settled.checkpoint.tensors.keys()]).toEqual([...checkpoint.tensors.keys()])
+  expect([...settled.checkpoint.tensors.keys()].sort()).toEqual([...checkpoint.tensors.keys()].sort())
   expect(settled.notes).toEqual([
     expect.stringMatching(/model\.layers\.2\.eh_proj\.weight, model\.layers\.2\.enorm\.weight are no part of a deepseek_v3 model/),
   ])

@@ -54,6 +54,8 @@ it.each([
   'qwen3-moe-expression',
   'qwen3-moe-saved',
   'deepseek-v3',
+  'deepseek-v3-experts',
+  'deepseek-v3-experts-lora',
   'lora-rslora',
   'lora-bias-all',
   'lora-head-embed',

@@ -133,6 +133,9 @@ CASES = [
     # deepseek_v3: keys and values out of a latent, queries too; interleaved rotation of a part of each head, YaRN with mscale. All layers dense.
     Case("deepseek-v3", "deepseek_v3", model(**LATENT, **rope("yarn", 1000.0, factor=4.0, original_max_position_embeddings=64, beta_fast=2.0, beta_slow=1.0, mscale=1.0, mscale_all_dim=0.7)), lora(target_modules=MLA), legacy=True),
     Case("deepseek-v3-plain-q", "deepseek_v3", model(**{**LATENT, **dict(q_lora_rank=None, rope_interleave=False, attention_bias=True, v_head_dim=25, num_attention_heads=3, num_key_value_heads=3)}), lora(target_modules=["q_proj", *MLA[2:]])),
+    # with experts: groups, a buffer that only chooses, shared experts; weights as they are or renormalised; more experts than tokens ask for
+    Case("deepseek-v3-experts", "deepseek_v3", model(**{**LATENT, **dict(num_hidden_layers=3, first_k_dense_replace=1, n_routed_experts=12, n_group=4, topk_group=2, num_experts_per_tok=3, routed_scaling_factor=1.7)}), lora(target_modules=MLA), legacy=True),
+    Case("deepseek-v3-experts-lora", "deepseek_v3", model(**{**LATENT, **dict(q_lora_rank=None, first_k_dense_replace=1, n_routed_experts=6, n_group=1, n_shared_experts=2, num_experts_per_tok=2, norm_topk_prob=False, routed_scaling_factor=0.8)}), lora(target_modules="all-linear")),
     # adapters
     Case("lora-rslora", "llama", model(), lora(r=8, lora_alpha=8, use_rslora=True)),
     Case("lora-all-linear", "llama", model(), lora(target_modules="all-linear")),
@@ -161,6 +164,7 @@ CASES = [
     Case("full-smollm3", "smollm3", model(no_rope_layer_interval=2), None),
     Case("full-phi3", "phi3", model(**LONG, pad_token_id=25), None, batches=MIXED),
     Case("full-deepseek-v3", "deepseek_v3", model(**LATENT, attention_bias=True, pad_token_id=25, **rope("yarn", 1000.0, factor=4.0, original_max_position_embeddings=64, mscale=0.5, mscale_all_dim=1.0)), None),
+    Case("full-deepseek-v3-experts", "deepseek_v3", model(**{**LATENT, **dict(first_k_dense_replace=0, n_routed_experts=8, n_group=2, num_experts_per_tok=2)}), None),
     Case("full-mistral", "mistral", model(sliding_window=12), None),
     Case("full-mixtral", "mixtral", model(**MIXTRAL), None, batches=[[1, 3], [0, 2]]),
     Case("full-qwen3-moe", "qwen3_moe", model(num_hidden_layers=3, mlp_only_layers=[1], norm_topk_prob=True, **QWEN3_MOE), None),

@@ -37,6 +37,11 @@ def fill_base(model, case):
             p[-1] = p[0]
 
 
+    for name, buffer in model.named_buffers():
+        if name.endswith("e_score_correction_bias"):
+            buffer.copy_(normal(buffer.shape, 0.2, case, name))  # sigmoids lie about 0.2 apart: it changes what is chosen
+
+
 @torch.no_grad()
 def fill_adapter(model, case):
     """lora_B random, so that every gradient differs from 0; what is trained whole moves away from its base."""

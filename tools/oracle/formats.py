@@ -363,18 +363,18 @@ def scaled(out: Path) -> None:
 
 
 def fp8(out: Path) -> None:
-    """A model whose blocks divide, as from_pretrained dequantises it where no card computes in FP8."""
+    """A model, experts too, whose blocks divide, as from_pretrained dequantises it where no card computes in FP8."""
     torch.manual_seed(4)
     folder, block = out / "fp8", (16, 16)
     latent = dict(q_lora_rank=16, kv_lora_rank=16, qk_rope_head_dim=16, qk_nope_head_dim=16, v_head_dim=16)
     config = AutoConfig.for_model(
-        "deepseek_v3", vocab_size=48, hidden_size=32, intermediate_size=48, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2,
-        first_k_dense_replace=1, n_routed_experts=4, n_group=2, topk_group=1, num_experts_per_tok=2, max_position_embeddings=64, initializer_range=0.2, **latent,
+        "deepseek_v3", vocab_size=48, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=2,
+        first_k_dense_replace=1, moe_intermediate_size=16, n_routed_experts=4, n_group=2, topk_group=1, num_experts_per_tok=2, max_position_embeddings=64, initializer_range=0.2, **latent,
     )
     AutoModelForCausalLM.from_config(config).save_pretrained(folder)
     tensors = {}
     for name, weight in load_file(folder / "model.safetensors").items():
-        if weight.ndim == 2 and ".layers." in name:
+        if weight.ndim == 2 and ".layers." in name and not name.endswith("mlp.gate.weight"):
             tensors[name], tensors[f"{name}_scale_inv"] = block_scales(weight, block)
         else:
             tensors[name] = weight.bfloat16()

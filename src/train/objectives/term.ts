@@ -13,12 +13,12 @@ const TOGETHER = 8
  * @throws SaqrError OPTION_INVALID for a coefficient of a model without a term
  */
 export function coefficientOf({ family, term }: Model, { routerAuxLossCoef: given }: Pick<TrainingOptions, 'routerAuxLossCoef'>): number {
-  if (!term && given)
+  if ((term?.coefficient ?? null) === null && given)
     throw new SaqrError(
       'OPTION_INVALID',
-      say`${option('routerAuxLossCoef')} is ${given}, but a ${family} model has no experts that a loss could balance: leave it out`,
+      say`${option('routerAuxLossCoef')} is ${given}, but a ${family} model has no ${term ? 'loss that balances its experts' : 'experts that a loss could balance'}: leave it out`,
     )
-  return term ? (given ?? term.coefficient) : 0
+  return given ?? term?.coefficient ?? 0
 }
 
 /** how passes are traced and cut where the term counts: none cuts a micro-batch of the `batches` of a step */
