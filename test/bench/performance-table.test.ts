@@ -30,6 +30,7 @@ test('a row has the median of its rounds, memory, share of the limit and the bas
       unsloth(['qlora-2x2048', 'qlora-first-cold'], 10000),
       saqr('qlora-8x2048', 11000),
       unsloth(['qlora-8x2048']),
+      saqr('qlora-2x2048-7.5', 12345),
       saqr('qlora-dropout', 11110.5),
       saqr('qlora-first-cold', 1, { firstStepSeconds: 3.04 }),
       saqr('qlora-first-cached', 1),
@@ -38,8 +39,8 @@ test('a row has the median of its rounds, memory, share of the limit and the bas
     ),
   ])
   expect(text).toContain('NVIDIA H100, driver 580.1, 2026-11-26')
-  expect(text).toContain('| QLoRA 2×2048, lean | 12,345 tok/s, 7.5 GiB | 72 % | 10,000 tok/s, 8.0 GiB | 1.23× |')
-  expect(text).toContain('| QLoRA 8×2048, lean | 11,000 tok/s, 7.5 GiB | 72 % | out of memory |  |')
+  expect(text).toContain('| QLoRA 2×2048 in 6 GiB | 12,345 tok/s, 7.5 GiB | 72 % | 10,000 tok/s, 8.0 GiB | 1.23× |')
+  expect(text).toContain('| QLoRA 8×2048 in 8.5 GiB | 11,000 tok/s, 7.5 GiB | 72 % | out of memory |  |')
   expect(text).toContain('| dropout 0.05 | 90 % |  |')
   expect(text).toContain('| first step, kernels cached | 1.3 s |  |')
   expect(text).toContain('| first step, nothing compiled before | 3.0 s | 30.0 s |')
