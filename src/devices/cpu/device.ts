@@ -62,6 +62,8 @@ class CpuPlan implements LoadedPlan {
 
 export class CpuDevice implements Device {
   readonly #native: Native
+  /** better variants that this process may not run, and why */
+  readonly #leftOut: string
   readonly #pool: bigint
   readonly #store: Store
   readonly #threads: number
@@ -83,7 +85,9 @@ export class CpuDevice implements Device {
   #disposed = false
 
   constructor(options: CpuOptions = {}) {
-    this.#native = nativeLibrary(options.variant)
+    const { native, leftOut } = nativeLibrary(options.variant)
+    this.#native = native
+    this.#leftOut = leftOut
     this.#threads = options.threads ?? availableParallelism()
     this.#pool = this.#native.poolCreate(this.#threads) as bigint
     this.#store = new Store(this.#native)
@@ -92,7 +96,7 @@ export class CpuDevice implements Device {
   }
 
   describe(): DeviceDescription {
-    const label = `${this.#threads} threads, ${this.#native.variant() as string}`
+    const label = `${this.#threads} threads, ${this.#native.variant() as string}${this.#leftOut && ` (${this.#leftOut})`}`
     // whole steps of bench:cpu run at 0.76 to 0.84 of the multiply-add probe, memory-bound ops of bench:ops at 0.7 of the copy probe and more
     const reach = { compute: 0.8, pairs: 0.8, copy: 0.7, launch: 0 }
     // Node, rows, and a tokenizer: RSS of 287 MB with Llama 3's 128,256 tokens and 347 MB with Gemma 3's 262,144, and what a checkpoint writes of it

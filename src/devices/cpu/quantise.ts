@@ -10,14 +10,14 @@ export const nativeQuantiser: Quantiser = {
     const packed = new Uint8Array(Math.ceil(n / 2))
     const absmax = new Float32Array(Math.ceil(n / nf4Blocksize))
     const isBf16 = values instanceof Uint16Array ? 1 : 0
-    const bad = Number(nativeLibrary().quantiseNf4(values, isBf16, n, nf4Bounds, packed, absmax, availableParallelism()))
+    const bad = Number(nativeLibrary().native.quantiseNf4(values, isBf16, n, nf4Bounds, packed, absmax, availableParallelism()))
     if (bad >= 0) throw notFinite(bad * nf4Blocksize, Math.min((bad + 1) * nf4Blocksize, n))
     return { packed, absmax }
   },
   quantise8Bit(values, offset, code) {
     const codes = new Uint8Array(values.length)
     const absmax = new Float32Array(Math.ceil(values.length / nf4NestedBlocksize))
-    nativeLibrary().quantise8Bit(values, offset, values.length, middlesOf(code), codes, absmax, availableParallelism())
+    nativeLibrary().native.quantise8Bit(values, offset, values.length, middlesOf(code), codes, absmax, availableParallelism())
     return { codes, absmax }
   },
 }

@@ -6,13 +6,14 @@
 #include "decode.hpp"
 #include "elementwise.hpp"
 #include "forward.hpp"
+#include "tiles.hpp"
 
 using namespace saqr;
 using namespace saqr::attention;
 
 namespace {
 
-#if defined(__AVX512BF16__)
+#if defined(__AVX512BF16__) && !SAQR_TILES  // processors with tiles take the dot product at half the rate of f32 (native/build.mjs)
 using PairUnits = Bf16Units;
 #else
 using PairUnits = F32Units;
