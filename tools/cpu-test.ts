@@ -16,11 +16,12 @@ import { draw } from '../test/ops/draw.ts'
 import { activations, evaluate, label } from '../test/ops/harness.ts'
 import { checkCurves } from './cuda-test/curves.ts'
 import { checkFamilies } from './cuda-test/families.ts'
-import { families, findings, grouped, messageOf, note, printFindings } from './cuda-test/findings.ts'
+import { families, findings, grouped, largest, messageOf, note, printFindings } from './cuda-test/findings.ts'
 import { checkOps } from './cuda-test/ops.ts'
-import { on } from './cuda-test/train.ts'
+import { on, type Trained } from './cuda-test/train.ts'
 
 const EMULATED = 'x86-64-amx-emulated'
+const PLAIN = 'x86-64-v3'
 const { values } = parseArgs({
   options: { variant: { type: 'string' }, threads: { type: 'string', default: '1,3,16' }, out: { type: 'string' } },
 })
@@ -100,8 +101,9 @@ function emulation(): Device {
 }
 
 /**
- * Training in bf16, where products take the variant's own way: thirty steps, plain and over NF4. Gradients of the first against f32 in the
- * reference device: their cosine is 0.999 and more (docs/design.md, 4). Losses may be off by what bf16 leaves of them: 2⁻⁸ of a value, a few times over.
+ * Training in bf16, where products take the variant's own way: thirty steps, plain and over NF4. The first step's gradients against f32 in the
+ * reference device: they turn away from it as far as those of the plainest variant, which rounds the same tensors to bf16 and differs in the
+ * order of f32 sums alone; half as much again is allowed.
  */
 async function checkHalves(): Promise<void> {
   for (const name of ['llama-gqa-tied', 'llama-biases']) {
@@ -114,28 +116,30 @@ async function checkHalves(): Promise<void> {
       const [one] = runs
       for (const [i, run] of runs.entries())
         note(`${what}: the same losses with ${counts[i]} threads`, run.losses.every((l, s) => l === one!.losses[s]) ? 0 : 1, 0)
-      note(`${what}: first loss`, Math.abs(one!.losses[0]! - reference.losses[0]!) / reference.losses[0]!, 4 * 2 ** -8)
+      const plain = await on(open(2, PLAIN), { ...setup, dtype: 'bf16' }, 30)
+      const curve = ({ losses }: Trained) => `${losses[0]!.toFixed(4)} -> ${losses[29]!.toFixed(4)}`
       note(
-        `${what}: gradients' angle, 1 − cosine`,
-        1 -
-          cosine(
-            [...one!.gradients.keys()].map((k): [Float32Array, Float32Array] => [one!.gradients.get(k)!, reference.gradients.get(k)!]),
-          ),
-        1e-3,
-        `${one!.losses[0]!.toFixed(4)} -> ${one!.losses[29]!.toFixed(4)}`,
+        `${what}: gradients' 1 − cosine`,
+        angle(one!, reference),
+        1.5 * angle(plain, reference),
+        `${curve(one!)}, ${PLAIN} ${curve(plain)}`,
       )
+      // runs of bf16 don't stay together for long: the first three losses
+      note(`${what}: losses beside ${PLAIN}'s`, largest(one!.losses.slice(0, 3), plain.losses.slice(0, 3)), 0.05)
     }
   }
 }
 
-function cosine(pairs: readonly [Float32Array, Float32Array][]): number {
+/** 1 − the cosine between two runs' first gradients */
+function angle(a: Trained, b: Trained): number {
   let [ab, aa, bb] = [0, 0, 0]
-  for (const [a, b] of pairs) {
-    a.forEach((x, i) => {
-      ab += x * b[i]!
+  for (const [name, values] of a.gradients) {
+    const others = b.gradients.get(name)!
+    values.forEach((x, i) => {
+      ab += x * others[i]!
       aa += x * x
-      bb += b[i]! * b[i]!
+      bb += others[i]! ** 2
     })
   }
-  return ab / Math.sqrt(aa * bb)
+  return 1 - ab / Math.sqrt(aa * bb)
 }
