@@ -125,7 +125,8 @@ const tokens: number[] = []
 const computed: number[] = []
 let share = 0
 /** by op, of the first step and of all */
-let [opsBefore, ops]: Record<string, number>[] = [{}, {}]
+let opsBefore: Record<string, number> = {}
+let ops: Record<string, number> = {}
 let last = performance.now()
 /** while the optimizer's state is there */
 let resident = device.resident()
@@ -172,7 +173,7 @@ console.log(
     /** ms of a counted step */
     opsMs: Object.fromEntries(
       Object.entries(ops)
-        .map(([op, s]): [string, number] => [op, ((s - (opsBefore![op] ?? 0)) * 1e3) / (STEPS - 1)])
+        .map(([op, s]): [string, number] => [op, ((s - (opsBefore[op] ?? 0)) * 1e3) / (STEPS - 1)])
         .sort((a, b) => b[1] - a[1]),
     ),
     limits: device.limits(),
