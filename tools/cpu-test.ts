@@ -12,6 +12,8 @@ import type { Device } from '../src/devices/device.ts'
 import { ReferenceDevice } from '../src/devices/reference/device.ts'
 import { SaqrError } from '../src/error.ts'
 import { cases } from '../src/ops/generated/cases.ts'
+import type { CaseInput, OpCase } from '../src/ops/op.ts'
+import { productOp } from '../src/ops/product/op.ts'
 import { draw } from '../test/ops/draw.ts'
 import { activations, evaluate, label } from '../test/ops/harness.ts'
 import { checkCurves } from './cuda-test/curves.ts'
@@ -75,7 +77,20 @@ process.exitCode = failed.length > 0 ? 1 : 0
 async function checkThreads(): Promise<void> {
   const devices: [string, Device][] = counts.map((n) => [`${n} threads`, open(n)])
   if (device.includes('amx')) devices.push(['emulated', emulation()])
-  for (const c of cases.filter((c) => !c.bench)) {
+  // beyond what is laid out at once: columns, the reduction, rows whose sums are kept
+  const large = [
+    [300, 9000, 70],
+    [1100, 1100, 4200],
+    [70, 300, 50000],
+  ].map(([M, N, K]): OpCase => {
+    const inputs: CaseInput[] = [
+      { rows: M!, cols: K!, dtype: 'act' },
+      { rows: N!, cols: K!, dtype: 'bf16', space: 'store', scale: K! ** -0.5 },
+    ]
+    const attrs = { alpha: 1, trans: false }
+    return { name: `${M} × ${N} of ${K}`, op: productOp, attrs, inputs: [null, null, ...inputs], tolerance: { f32: 3e-6, bf16: 1e-2 } }
+  })
+  for (const c of [...cases.filter((c) => !c.bench), ...large]) {
     for (const activation of activations(c)) {
       const drawn = draw(c, activation)
       let right: Uint8Array[] | undefined

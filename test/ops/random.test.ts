@@ -194,6 +194,7 @@ function largeProducts(r: Random): Run[] {
     shape(700, 16, [2300], ['f32']),
     shape(5, 70, [2300, 9], ['nf4', 'f32']),
     shape(64, 33000, [8], ['bf16']),
+    shape(900, 70, [1100], ['bf16']),
   ]
   return shapes.flatMap((s, i) => (['f32', 'bf16'] as const).map((activation) => ({ c: productCase(r, `large ${i}`, s), activation })))
 }

@@ -98,10 +98,12 @@ export function nativeLibrary(variant?: string): Chosen {
       refused.push(`${name} left out: ${why}`)
     }
   }
-  const wanted = `${variant ? `variant ${variant} of the CPU library` : 'CPU library for this processor'}${refused.length ? ` (${refused.join(', ')})` : ''}`
+  if (variant && refused.length > 0) throw new SaqrError('DEVICE_CPU_LIBRARY', `${refused[0]}; leave the variant out to take the next best`)
+  const wanted = variant ? `variant ${variant} of the CPU library` : 'CPU library for this processor'
+  const others = refused.length > 0 ? ` (${refused.join(', ')})` : ''
   throw new SaqrError(
     'DEVICE_CPU_LIBRARY',
-    `no ${wanted}: install @saqr/${process.platform}-${process.arch}, or in a checkout run \`node native/build.mjs\``,
+    `no ${wanted}${others}: install @saqr/${process.platform}-${process.arch}, or in a checkout run \`node native/build.mjs\``,
   )
 }
 
