@@ -1,7 +1,9 @@
 // The innermost loop of products by tiles: c (32, 32) in four tiles, two of a, two of b in each step of the reduction.
 #pragma once
+#include <utility>
 #include "gemm-pack.hpp"
 #include "tiles.hpp"
+#include "transpose.hpp"
 
 #if SAQR_TILES
 namespace saqr::gemm {
@@ -31,9 +33,11 @@ SAQR_INLINE void fetch16(const char* at) {
 }
 
 // Rows of y whose sums are complete. They are written a few at a time between the steps of the next panel: tiles wait for no vector then.
+// `turned`: c's columns are y's rows.
 class Finished {
  public:
-  void begin(const Epilogue& f, int64_t m, int64_t n, int64_t rows, int64_t cols, const float* c, const float* bias) {
+  void begin(const Epilogue& f, bool turned, int64_t m, int64_t n, int64_t rows, int64_t cols, float* c, const float* bias) {
+    if (turned) turn(c), std::swap(m, n), std::swap(rows, cols);
     f_ = &f, m_ = m, n_ = n, left_ = rows, cols_ = cols, c_ = c, bias_ = bias;
   }
   SAQR_INLINE void write(int64_t rows) {
@@ -49,6 +53,17 @@ class Finished {
     rows = std::min(rows, left_);
     applyEpilogue(*f_, m_, n_, rows, cols_, c_, kWide, bias_);
     m_ += rows, left_ -= rows, c_ += rows * kWide;
+  }
+  static void turn(float* c) {
+    vf upper[W], lower[W];
+    auto quarter = [&](int i, int j) { return c + 16 * (i * kWide + j); };
+    for (int i = 0; i < 2; i++) {
+      for (int j = 0; j <= i; j++) {
+        for (int r = 0; r < W; r++) upper[r] = load(quarter(j, i) + r * kWide), lower[r] = load(quarter(i, j) + r * kWide);
+        transpose(upper), transpose(lower);
+        for (int r = 0; r < W; r++) store(quarter(i, j) + r * kWide, upper[r]), store(quarter(j, i) + r * kWide, lower[r]);
+      }
+    }
   }
 };
 

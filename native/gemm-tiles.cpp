@@ -28,6 +28,20 @@ constexpr int64_t kLaid = 768 << 10, kSums = 6 << 20;         // bytes of rows l
 #endif
 static_assert(2 * kHalf <= int64_t{kSharedBytes} && kWhole * kStep <= kLaid && kMostGroup * kBlockBytes <= kSums);
 
+// Rows of a are read where they lie, or laid out. Of two sides that both have to be turned, of which one is narrow, the wide one is taken
+// for b, whose pairs are joined with less work; y's blocks are turned instead.
+struct Way {
+  bool inPlace, turned;
+  explicit Way(const Problem& p)
+      : inPlace(!p.a.transposed && p.N <= kFewCols), turned(p.a.transposed && p.b.transposed && p.N <= kHigh && p.N < p.M && !p.epilogue.bias && plain(p)) {}
+  static bool plain(const Problem& p) {
+    for (int i = 0; i < p.parts; i++) {
+      if (p.b.part(i).dtype != DType::bf16) return false;  // it is to be read as a's rows
+    }
+    return true;
+  }
+};
+
 // Where the reduction is cut: blocks of nearly one depth
 struct Blocks {
   int64_t steps, count;
@@ -107,8 +121,8 @@ struct Laid {
 // where the reduction comes piece by piece, else those of the panel of columns at hand.
 class Rectangle {
  public:
-  Rectangle(const Problem& problem, const Blocks& blocks, bool inPlace, int64_t group, int64_t row, const TileScratch& scratch, Worker& worker)
-      : problem_(problem), blocks_(blocks), inPlace_(inPlace), group_(group), row_(row), scratch_(scratch), worker_(worker) {}
+  Rectangle(const Problem& problem, const Blocks& blocks, const Way& way, int64_t group, int64_t row, const TileScratch& scratch, Worker& worker)
+      : problem_(problem), blocks_(blocks), inPlace_(way.inPlace), turned_(way.turned), group_(group), row_(row), scratch_(scratch), worker_(worker) {}
 
   void multiply(const Laid& laid, const Share& own) {
     const bool whole = laid.blocks.to - laid.blocks.from == blocks_.count;
@@ -120,7 +134,8 @@ class Rectangle {
         const int64_t first = own.cols.from + (q - own.cols.from) / most * most, n = laid.columns.start(first);
         if (q == first) {
           finished_.all();
-          loadBias(problem_.epilogue, n, laid.columns.start(std::min(own.cols.to, first + most)) - n, scratch_.bias);
+          if (turned_) std::fill_n(scratch_.bias, kSumCols + kWide, 0.0f);  // there is none
+          else loadBias(problem_.epilogue, n, laid.columns.start(std::min(own.cols.to, first + most)) - n, scratch_.bias);
         }
         const float* bias = scratch_.bias + laid.columns.start(q) - n;
         if (whole) multiplyColumns(laid, q, scratch_.sums, 1, bias);
@@ -133,7 +148,7 @@ class Rectangle {
  private:
   const Problem& problem_;
   const Blocks& blocks_;
-  bool inPlace_;
+  bool inPlace_, turned_;
   int64_t group_, row_;
   const TileScratch& scratch_;
   Worker& worker_;
@@ -179,7 +194,7 @@ class Rectangle {
         float* c = sums + p * apart * kHigh * kWide;
         const Ahead ahead{!inPlace_, p == 0, b + (depth * kStep) + p * depth * lines * 64, lines};
         panelKernel(height(p), width / W)(runs, count, b, c, i > 0, ahead, finished_, ceilDiv(kHigh, depth));
-        if (i + 1 == blocks_.count) finished_.begin(problem_.epilogue, top(p), laid.columns.start(q), height(p), laid.columns.size(q), c, bias);
+        if (i + 1 == blocks_.count) finished_.begin(problem_.epilogue, turned_, top(p), laid.columns.start(q), height(p), laid.columns.size(q), c, bias);
       }
     }
   }
@@ -212,8 +227,11 @@ Cut cutOf(const Problem& problem, const Blocks& blocks, bool inPlace, const Work
 
 bool fitsTiles(const Problem& problem) { return problem.form() == Form::bf16 && problem.parts <= kMostParts; }
 
-void multiplyTiles(const Problem& problem, Worker& worker) {
-  const bool inPlace = !problem.a.transposed && problem.N <= kFewCols;
+void multiplyTiles(const Problem& asked, Worker& worker) {
+  const Way way(asked);
+  const bool inPlace = way.inPlace;
+  Problem problem = asked;
+  if (way.turned) std::swap(problem.a, problem.b), std::swap(problem.M, problem.N);
   const int64_t steps = totalSteps(problem);
   const Blocks blocks{steps, ceilDiv(steps, inPlace ? kDepthInPlace : kDepth)};
   const Cut cut = cutOf(problem, blocks, inPlace, worker);
@@ -226,7 +244,7 @@ void multiplyTiles(const Problem& problem, Worker& worker) {
   const int64_t panels = everything.count(), high = ceilDiv(problem.M, kHigh), room = kSharedBytes / worker.count / 64 * 64;
   const int64_t atOnce = std::min(kOwn, room) / (steps * kStep);
   if (cut.blocks == blocks.count && high <= group && atOnce > 0 && splitOf(high, panels, worker.count).down == 1) {
-    Rectangle own(problem, blocks, inPlace, group, 0, scratch, worker);
+    Rectangle own(problem, blocks, way, group, 0, scratch, worker);
     const Range cols = share(worker, panels);
     float* b = reinterpret_cast<float*>(worker.shared + worker.id * room);
     for (int64_t q = cols.from; q < cols.to && !worker.aborted(); q += atOnce) {
@@ -241,7 +259,7 @@ void multiplyTiles(const Problem& problem, Worker& worker) {
   int64_t turn = 0;
   for (int64_t m = 0; m < problem.M; m += cut.rows) {
     const int64_t rows = ceilDiv(std::min(cut.rows, problem.M - m), kHigh);
-    Rectangle own(problem, blocks, inPlace, group, m, scratch, worker);
+    Rectangle own(problem, blocks, way, group, m, scratch, worker);
     for (int64_t n = 0; n < problem.N; n += cut.cols) {
       const Panels columns{n, std::min(problem.N, n + cut.cols), false};
       const Share mine = shareOf(splitOf(rows, columns.count(), worker.count), rows, columns.count(), worker.id);
