@@ -11,19 +11,16 @@ static void relax() {
 #endif
 }
 
-// Wait until `value` is no longer `old`: spin, for steps follow each other closely and being woken takes longer than most of them; then sleep.
-static void await(const std::atomic<uint32_t>& value, uint32_t old, int spins) {
-  for (int i = 0; i < spins; i++) {
+// Wait until `value` is no longer `old`: spin about 20 µs (steps follow each other closely), then sleep.
+static void await(const std::atomic<uint32_t>& value, uint32_t old) {
+  for (int i = 0; i < 400; i++) {
     if (value.load(std::memory_order_acquire) != old) return;
     relax();
   }
   while (value.load(std::memory_order_acquire) == old) value.wait(old, std::memory_order_acquire);
 }
 
-// 200 µs where a pause takes 140 cycles; where threads share processors, whoever spins keeps another from working
-static int spinsOf(int threads) { return static_cast<unsigned>(threads) <= std::thread::hardware_concurrency() ? 4000 : 400; }
-
-Pool::Pool(int threads) : count_(threads < 1 ? 1 : threads), spins_(spinsOf(count_)), shared_(static_cast<char*>(allocatePages(kSharedBytes))) {
+Pool::Pool(int threads) : count_(threads < 1 ? 1 : threads), shared_(static_cast<char*>(allocatePages(kSharedBytes))) {
   for (int id = 0; id < count_; id++) {
     workers_.push_back({id, count_, static_cast<char*>(allocatePages(kScratchBytes)), shared_, this});
   }
@@ -41,7 +38,7 @@ Pool::~Pool() {
 
 void Pool::loop(int id) {
   for (uint32_t seen = 0;; seen++) {
-    await(round_, seen, spins_);
+    await(round_, seen);
     if (leaving_) return;
     job_(context_, workers_[id]);
     if (busy_.fetch_sub(1, std::memory_order_acq_rel) == 1) busy_.notify_all();
@@ -60,7 +57,7 @@ void Pool::run(Job job, void* context, const volatile int32_t* abort) {
   round_.fetch_add(1, std::memory_order_release);
   round_.notify_all();
   job(context, workers_[0]);
-  for (uint32_t left; (left = busy_.load(std::memory_order_acquire)) != 0;) await(busy_, left, spins_);
+  for (uint32_t left; (left = busy_.load(std::memory_order_acquire)) != 0;) await(busy_, left);
   abort_ = nullptr;
 }
 
@@ -75,7 +72,7 @@ void Pool::barrier() {
     passed_.fetch_add(1, std::memory_order_release);
     passed_.notify_all();
   } else {
-    await(passed_, passed, spins_);
+    await(passed_, passed);
   }
 }
 

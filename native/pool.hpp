@@ -27,7 +27,7 @@ class Pool {
 
  private:
   void loop(int id);
-  int count_, spins_;
+  int count_;
   char* shared_;
   std::vector<Worker> workers_;
   std::vector<std::thread> threads_;
