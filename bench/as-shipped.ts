@@ -2,17 +2,17 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import ts from 'typescript'
 
-const options = {
-  module: ts.ModuleKind.ESNext,
-  target: ts.ScriptTarget.ES2023,
-  verbatimModuleSyntax: true,
-  rewriteRelativeImportExtensions: true,
-}
-
-/** Compiles files of this folder into `out`, over dist/ instead of src/; returns the first one's path. */
-export function asShipped(files: readonly string[], out: string): string {
+/** Compiles files of this folder into `out`, over dist/ instead of src/; returns the first one's path. In a pack everything is compiled already. */
+export async function asShipped(files: readonly string[], out: string): Promise<string> {
+  if (import.meta.filename.endsWith('.js')) return join(import.meta.dirname, files[0]!.replace(/\.ts$/, '.js'))
+  const { default: ts } = await import('typescript')
+  const options = {
+    module: ts.ModuleKind.ESNext,
+    target: ts.ScriptTarget.ES2023,
+    verbatimModuleSyntax: true,
+    rewriteRelativeImportExtensions: true,
+  }
   mkdirSync(out, { recursive: true })
   writeFileSync(join(out, 'package.json'), '{"type":"module"}')
   const dist = pathToFileURL(join(import.meta.dirname, '../dist')).href

@@ -2,10 +2,12 @@
 import { readFileSync } from 'node:fs'
 import { Dataset } from '../src/data/dataset.ts'
 import { CpuDevice } from '../src/devices/cpu/device.ts'
+import type { LoadedPlan } from '../src/devices/device.ts'
 import { storeBytes } from '../src/engine/budget.ts'
 import { LanguageModel } from '../src/engine/language-model.ts'
 import { OpenedModel } from '../src/engine/opened-model.ts'
 import { loraConfig } from '../src/formats/peft/config.ts'
+import type { Plan } from '../src/graph/plan.ts'
 import { tracePass } from '../src/graph/training.ts'
 import { openCheckpoint } from '../src/models/checkpoint.ts'
 import { Tokenizer } from '../src/text/tokenizer.ts'
@@ -18,8 +20,44 @@ const PROJECTIONS = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_pr
 /** the first is not counted: pages are touched, plans are made */
 const STEPS = 7
 
-const [name, modelPath, rowsPath, outputDir, policy] = process.argv.slice(2) as [string, string, string, string, string?]
+const [name, modelPath, rowsPath, outputDir, threads, variant, policy] = process.argv.slice(2) as [
+  string,
+  string,
+  string,
+  string,
+  string,
+  string,
+  string?,
+]
 const c = CASES.find((one) => one.name === name)!
+
+/** The time of every step is read: one clock a step, of one thread. */
+class ProfiledDevice extends CpuDevice {
+  readonly #loaded: LoadedPlan[] = []
+  override load(plan: Plan): LoadedPlan {
+    const loaded = super.load(plan, { profile: true })
+    this.#loaded.push(loaded)
+    return loaded
+  }
+  /** seconds by op since the device was made, products by their sizes; of the plans that are still loaded */
+  byOp(): Record<string, number> {
+    const sums: Record<string, number> = {}
+    for (const { plan, seconds } of this.#loaded) {
+      plan.steps.forEach(({ op, outputs, inputs, attrs }, i) => {
+        const [y] = outputs
+        const x = inputs[op === 'product' ? 2 : 0]
+        const sizes =
+          y && x && op === 'product'
+            ? ` ${y.rows} × ${y.cols} of ${x.cols}${attrs.trans ? ', trans' : ''}`
+            : y && op === 'weight_grad'
+              ? ` ${y.rows} × ${y.cols}`
+              : ''
+        sums[op + sizes] = (sums[op + sizes] ?? 0) + seconds![i]!
+      })
+    }
+    return sums
+  }
+}
 
 function rowsOf(): { rows: { input_ids: number[] }[]; batch: number } {
   const ids = JSON.parse(readFileSync(rowsPath, 'utf8')) as number[][]
@@ -54,7 +92,7 @@ function memoryFor(model: LanguageModel, device: CpuDevice, share: number): numb
   return all * share + storeBytes(model.recorder, layout, { eightBit: false }, opened.choice.doubleQuant) + device.describe().overhead
 }
 
-const device = new CpuDevice()
+const device = new ProfiledDevice({ threads: Number(threads), variant: variant || undefined })
 const tokenizerFiles = openCheckpoint(modelPath).tokenizer!
 const tokenizer = new Tokenizer(tokenizerFiles)
 const language = openModel(device, c)
@@ -86,6 +124,9 @@ const seconds: number[] = []
 const tokens: number[] = []
 const computed: number[] = []
 let share = 0
+/** by op, of the first step and of all */
+let opsBefore: Record<string, number> = {}
+let ops: Record<string, number> = {}
 let last = performance.now()
 /** while the optimizer's state is there */
 let resident = device.resident()
@@ -102,6 +143,8 @@ for await (const event of trainer.stream()) {
       share += event.share / (STEPS - 1)
     }
     last = now
+    ops = device.byOp()
+    if (event.step === 1) opsBefore = ops
     resident = device.resident()
   }
   if (event.type === 'log') norms.push(event.gradNorm)
@@ -127,6 +170,13 @@ console.log(
     mappedMiB: resident.mapped / 2 ** 20,
     planHash: start!.planHash,
     flops: end!.metrics.totalFlos,
+    /** ms of a counted step */
+    opsMs: Object.fromEntries(
+      Object.entries(ops)
+        .map(([op, s]): [string, number] => [op, ((s - (opsBefore[op] ?? 0)) * 1e3) / (STEPS - 1)])
+        .sort((a, b) => b[1] - a[1]),
+    ),
+    limits: device.limits(),
   }),
 )
 device.dispose()

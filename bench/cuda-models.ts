@@ -2,9 +2,9 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { byteTokenizer } from '../test/cli/tiny-model.ts'
 import { BASELINE } from './cuda-baseline.ts'
 import { COUNTED, type CudaCase, WARM_UP } from './cuda-cases.ts'
+import { writeIdsTokenizer } from './ids-tokenizer.ts'
 
 const VOCAB = 128256
 const ROWS = 'alpaca-llama3-tokens.json'
@@ -35,8 +35,7 @@ export class Models {
       mkdirSync(seen)
       const from = join(this.#folder, c.weights === 'nf4' ? `${c.size}-nf4` : c.size)
       for (const file of readdirSync(from)) if (!/^tokenizer|special_tokens/.test(file)) symlinkSync(join(from, file), join(seen, file))
-      writeFileSync(join(seen, 'tokenizer.json'), JSON.stringify(tokenizer()))
-      writeFileSync(join(seen, 'tokenizer_config.json'), JSON.stringify({ tokenizer_class: 'PreTrainedTokenizerFast', eos_token: '</s>' }))
+      writeIdsTokenizer(seen, VOCAB)
     }
   }
 
@@ -91,14 +90,6 @@ export class Models {
     if (!this.#baseline) throw new Error(`${ROWS} lies beside the baseline: give --baseline`)
     return join(dirname(this.#baseline.program), ROWS)
   }
-}
-
-/** bytes, and a token without meaning for every other id */
-function tokenizer() {
-  const bytes = byteTokenizer()
-  const vocab: Record<string, number> = { ...bytes.model.vocab }
-  for (let id = Object.keys(vocab).length; id < VOCAB; id++) vocab[`<${id}>`] = id
-  return { ...bytes, model: { ...bytes.model, vocab } }
 }
 
 let state = 1

@@ -1,25 +1,35 @@
 """The same steps with transformers + PEFT on the CPU: SmolLM2 out of its GGUF, LoRA r 16 on the seven projections, AdamW.
 
-  python bench/hf_cpu.py CASE MODEL.gguf ROWS.json     CASE: bf16-windows | bf16-rows | f32-windows; ROWS.json: lists of token ids
+  python bench/hf_cpu.py CASE MODEL ROWS.json THREADS     CASE: bf16-windows | bf16-rows | f32-windows; MODEL: a GGUF or a folder; ROWS.json: lists
+  of token ids
+  python bench/hf_cpu.py make FOLDER                      SmolLM2-135M's shape with random weights
 Prints one line of JSON, as bench/cpu-case.ts does. Rows are padded to the longest of their batch; only their own tokens are counted."""
 import json, os, resource, sys, time
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
-case, gguf, rows_file = sys.argv[1:4]
-steps = 7
-torch.set_num_threads(os.cpu_count())
 torch.manual_seed(0)
-folder, name = os.path.split(gguf)
+if sys.argv[1] == "make":
+    shape = dict(hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9, num_key_value_heads=3)
+    config = LlamaConfig(vocab_size=49152, max_position_embeddings=8192, rope_theta=100000.0, tie_word_embeddings=True, **shape)
+    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(sys.argv[2])
+    sys.exit()
+case, path, rows_file, threads = sys.argv[1:5]
+steps = 7
+torch.set_num_threads(int(threads))
 dtype = torch.bfloat16 if case.startswith("bf16") else torch.float32
-packed = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.float32)
-# transformers keeps a GGUF's weights packed, which is slow: an ordinary model with the same values, as a user would have downloaded it
-model = LlamaForCausalLM(packed.config).to(dtype)
-model.load_state_dict(packed.state_dict())
-del packed
+if os.path.isdir(path):
+    model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
+else:
+    folder, name = os.path.split(path)
+    packed = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.float32)
+    # transformers keeps a GGUF's weights packed, which is slow: an ordinary model with the same values, as a user would have downloaded it
+    model = LlamaForCausalLM(packed.config).to(dtype)
+    model.load_state_dict(packed.state_dict())
+    del packed
 targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 model = get_peft_model(model, LoraConfig(r=16, lora_alpha=16, task_type="CAUSAL_LM", target_modules=targets))
 model.train()

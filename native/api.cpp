@@ -9,6 +9,7 @@
 #include "pool.hpp"
 #include "probe.hpp"
 #include "quantise.hpp"
+#include "tiles.hpp"
 
 using namespace saqr;
 
@@ -31,6 +32,8 @@ struct Control {
 
 SAQR_API int saqr_abi() { return kAbi; }
 SAQR_API const char* saqr_variant() { return SAQR_VARIANT; }
+// null, or why this process can't run the library's products
+SAQR_API const char* saqr_refusal() { return SAQR_TILES ? tiles::refusal() : nullptr; }
 SAQR_API int saqr_kernel(const char* name) { return kernelIndex(name); }
 SAQR_API const char* saqr_last_error() { return lastError.c_str(); }
 

@@ -14,10 +14,19 @@ const root = dirname(native)
 const out = join(native, 'build')
 
 /**
- * Best first. `needs`: flags of /proc/cpuinfo. `slowOn`: vendor whose processors run it, but slower than the next: Intel's cores take the
+ * Best first. `needs`: flags of /proc/cpuinfo; `system`: it is of this one alone. `refusable`:
+ * the system may forbid it when the library is opened, so the next is built too. `slowOn`: vendor whose processors run it, but slower than the next: Intel's cores take the
  * bf16 dot product at half the rate of f32 multiply-adds (149 and 306 GFLOP/s on two threads of a Xeon, bench/results/ops-xeon.txt), AMD's at twice.
  */
 export const VARIANTS = [
+  {
+    name: 'x86-64-amx',
+    arch: 'x64',
+    system: 'linux', // which a process asks for its tiles
+    refusable: true,
+    flags: ['-march=x86-64-v4', '-mavx512bf16', '-mamx-tile', '-mamx-bf16', '-mprefer-vector-width=512'],
+    needs: ['avx512f', 'avx512bw', 'avx512cd', 'avx512dq', 'avx512vl', 'avx512_bf16', 'amx_tile', 'amx_bf16'],
+  },
   {
     name: 'x86-64-v4-bf16',
     arch: 'x64',
@@ -34,6 +43,12 @@ export const VARIANTS = [
   { name: 'x86-64-v3', arch: 'x64', flags: ['-march=x86-64-v3'], needs: ['avx2', 'fma', 'bmi2', 'f16c'] },
   { name: 'arm64', arch: 'arm64', flags: [], needs: [] },
 ]
+/** Never shipped: the tiles' arithmetic in C++, so that what is written for them is tested on any processor with AVX-512. */
+const EMULATED = {
+  name: 'x86-64-amx-emulated',
+  arch: 'x64',
+  flags: ['-march=x86-64-v4', '-mavx512bf16', '-DSAQR_TILES_EMULATED', '-mprefer-vector-width=512'],
+}
 const FLAGS = ['-O3', '-std=c++20', '-fPIC', '-fno-math-errno', '-ffp-contract=fast', '-fvisibility=hidden', '-Wall', '-Wextra', '-pthread']
 
 /** the compiler's own runtime goes along: the library runs where none is installed */
@@ -41,7 +56,7 @@ const STATIC = process.platform === 'linux' ? ['-static-libstdc++', '-static-lib
 
 /** Variants this processor can run, best first. */
 export function runnable() {
-  const own = VARIANTS.filter((v) => v.arch === process.arch)
+  const own = VARIANTS.filter((v) => v.arch === process.arch && (v.system ?? process.platform) === process.platform)
   if (process.platform !== 'linux' || process.arch !== 'x64') return own
   const cpuinfo = readFileSync('/proc/cpuinfo', 'utf8')
   const line = (name) => cpuinfo.match(new RegExp(`^${name}\\s*:(.*)$`, 'm'))?.[1].trim() ?? ''
@@ -76,6 +91,13 @@ const opFiles = (suffix) =>
     .filter((d) => d.isDirectory())
     .sort((a, b) => (a.name < b.name ? -1 : 1))
     .flatMap((d) => files(join(root, 'src/ops', d.name), suffix))
+
+/** Does the compiler (and its assembler) know what the flags ask for? g++ has tiles from version 11 on. */
+function knows(compiler, flags) {
+  const source = flags.includes('-mamx-tile') ? '#include <immintrin.h>\nvoid f() { _tile_release(); _tile_dpbf16ps(0, 1, 2); }' : ''
+  const args = [...flags, '-x', 'c++', '-c', '-o', '/dev/null', '-']
+  return spawnSync(compiler, args, { input: source }).status === 0
+}
 
 function run(command, args) {
   return new Promise((done, failed) => {
@@ -121,7 +143,7 @@ const readKey = (path) => (existsSync(path) && existsSync(`${path}.key`) ? readF
 
 /** Builds one variant; returns its library's path. */
 export async function build(variant, { quiet = false } = {}) {
-  const spec = VARIANTS.find((v) => v.name === variant)
+  const spec = [...VARIANTS, EMULATED].find((v) => v.name === variant)
   if (!spec) throw new Error(`No variant "${variant}": ${VARIANTS.map((v) => v.name).join(', ')}.`)
   const compiler = findCompiler()
   const flags = [...FLAGS, ...spec.flags, `-DSAQR_VARIANT="${spec.name}"`, '-Inative', '-Inative/build']
@@ -172,15 +194,16 @@ async function main(args) {
   const at = args.indexOf('--variant')
   const unknown = args.find((a, i) => !known.includes(a) && !(at >= 0 && i === at + 1))
   if (unknown) throw new Error(`Unknown argument ${unknown}: ${known.join(' ')}.`)
-  const names =
-    at >= 0
-      ? [args[at + 1]]
-      : args.includes('--all')
-        ? VARIANTS.filter((v) => v.arch === process.arch).map((v) => v.name)
-        : runnable()
-            .slice(0, 1)
-            .map((v) => v.name)
-  if (names.length === 0) throw new Error('This processor is older than every variant: x86-64-v3 (AVX2, 2013) is the least.')
+  const candidates = args.includes('--all') ? VARIANTS.filter((v) => v.arch === process.arch) : runnable()
+  if (candidates.length === 0) throw new Error('This processor is older than every variant: x86-64-v3 (AVX2, 2013) is the least.')
+  const compiler = findCompiler()
+  const possible = candidates.filter(({ name, flags }) => {
+    const can = at >= 0 || knows(compiler.name, flags)
+    if (!can) console.log(`${name} is left out: ${compiler.version} doesn't know ${flags.filter((f) => f.startsWith('-m')).join(' ')}.`)
+    return can
+  })
+  const needed = possible.findIndex((v) => !v.refusable) + 1
+  const names = at >= 0 ? [args[at + 1]] : possible.slice(0, args.includes('--all') ? possible.length : needed).map((v) => v.name)
   for (const name of names) await build(name, { quiet: args.includes('--quiet') })
 }
 

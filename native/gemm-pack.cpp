@@ -111,13 +111,17 @@ static void down(const Tensor& t, bool rounded, Panel* panels, int64_t count, in
   }
 }
 
-void pack(const Problem& problem, const Side& side, Form form, const Panels& panels, int64_t from, int64_t to, float* out, char* staging) {
+void pack(const Problem& problem, const Side& side, Form form, const Panels& panels, int64_t from, int64_t to, float* out, const Layout& layout,
+          char* staging) {
   const int64_t perUnit = form == Form::bf16 ? 2 : 1, count = panels.count();
   Panel list[kMaxPanels];
-  for (int64_t p = 0; p < count; p++) list[p] = {out + panels.at(p, to - from), panels.start(p), panels.size(p), panels.step(p)};
+  for (int64_t p = 0; p < count; p++) {
+    list[p] = {out + panels.at(p, layout.depth) + (from - layout.origin) * panels.step(p), panels.start(p), panels.size(p), panels.step(p)};
+  }
   int64_t begin = 0;  // of the part, in units
   for (int p = 0; p < problem.parts; p++) {
-    const int64_t depth = side.depth(p), end = begin + unitsOf(form, depth), first = std::max(from, begin), last = std::min(to, end);
+    const int64_t depth = side.depth(p), own = begin + unitsOf(form, depth), end = begin + (own - begin + layout.quantum - 1) / layout.quantum * layout.quantum;
+    const int64_t first = std::max(from, begin), last = std::min(to, own), zeros = std::min(to, end) - std::max(from, own);
     if (first < last) {
       const int64_t k0 = (first - begin) * perUnit, k1 = std::min(depth, (last - begin) * perUnit);
       auto run = [&](auto e) {
@@ -127,6 +131,7 @@ void pack(const Problem& problem, const Side& side, Form form, const Panels& pan
       if (form == Form::bf16) run(bf16{});
       else run(float{});
     }
+    for (Panel* panel = list; zeros > 0 && panel < list + count; panel++) panel->out = std::fill_n(panel->out, zeros * panel->step, 0.0f);
     begin = end;
   }
 }

@@ -46,8 +46,16 @@ struct Scratch {
 };
 static_assert(Scratch::kStaging + Scratch::kBias + 4096 + Scratch::kRows + Scratch::kColumns + Scratch::kSums <= kScratchBytes);
 
-// Units [from, to) of the parts' joined reduction
-void pack(const Problem& problem, const Side& side, Form form, const Panels& panels, int64_t from, int64_t to, float* out, char* staging);
+// Units [from, to) of the parts' joined reduction, each part's filled up with zeros to a multiple of `quantum`. `out` is that of panels of
+// `depth` units, of which the first written is unit `from` − `origin`.
+struct Layout {
+  int64_t depth, origin, quantum = 1;
+};
+void pack(const Problem& problem, const Side& side, Form form, const Panels& panels, int64_t from, int64_t to, float* out, const Layout& layout,
+          char* staging);
+inline void pack(const Problem& problem, const Side& side, Form form, const Panels& panels, int64_t from, int64_t to, float* out, char* staging) {
+  pack(problem, side, form, panels, from, to, out, {to - from, from}, staging);
+}
 
 // The ways to multiply; which one is taken depends on shapes and dtypes alone
 void multiplyPacked(const Problem& problem, Worker& worker);
@@ -55,6 +63,8 @@ bool fitsDirect(const Problem& problem);
 void multiplyDirect(const Problem& problem, Worker& worker);
 bool fitsOuter(const Problem& problem);
 void multiplyOuter(const Problem& problem, Worker& worker);
+bool fitsTiles(const Problem& problem);
+void multiplyTiles(const Problem& problem, Worker& worker);
 bool fitsGemv(const Problem& problem);
 void multiplyGemv(const Problem& problem, Worker& worker);
 

@@ -52,6 +52,7 @@ Area areaOf(const Problem& problem, const Worker& worker) {
 void multiply(const Problem& problem, Worker& worker) {
   if (problem.M < 1 || problem.N < 1) return;
   if (fitsGemv(problem)) return multiplyGemv(problem, worker);
+  if (fitsTiles(problem)) return multiplyTiles(problem, worker);
   if (fitsDirect(problem)) return multiplyDirect(problem, worker);
   if (fitsOuter(problem)) return multiplyOuter(problem, worker);
   multiplyPacked(problem, worker);

@@ -20,9 +20,9 @@ static void await(const std::atomic<uint32_t>& value, uint32_t old) {
   while (value.load(std::memory_order_acquire) == old) value.wait(old, std::memory_order_acquire);
 }
 
-Pool::Pool(int threads) : count_(threads < 1 ? 1 : threads) {
+Pool::Pool(int threads) : count_(threads < 1 ? 1 : threads), shared_(static_cast<char*>(allocatePages(kSharedBytes))) {
   for (int id = 0; id < count_; id++) {
-    workers_.push_back({id, count_, static_cast<char*>(allocatePages(kScratchBytes)), this});
+    workers_.push_back({id, count_, static_cast<char*>(allocatePages(kScratchBytes)), shared_, this});
   }
   for (int id = 1; id < count_; id++) threads_.emplace_back([this, id] { loop(id); });
 }
@@ -33,6 +33,7 @@ Pool::~Pool() {
   round_.notify_all();
   for (auto& thread : threads_) thread.join();
   for (auto& worker : workers_) freePages(worker.scratch, kScratchBytes);
+  freePages(shared_, kSharedBytes);
 }
 
 void Pool::loop(int id) {

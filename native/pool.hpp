@@ -28,6 +28,7 @@ class Pool {
  private:
   void loop(int id);
   int count_;
+  char* shared_;
   std::vector<Worker> workers_;
   std::vector<std::thread> threads_;
   std::mutex running_, failing_;

@@ -3,6 +3,7 @@
 #include <chrono>
 #include "memory.hpp"
 #include "simd.hpp"
+#include "tiles.hpp"
 
 namespace saqr {
 
@@ -33,7 +34,19 @@ static void multiplyAdd(Worker& worker) {
   store(reinterpret_cast<float*>(worker.scratch), chain[0]);
 }
 
-#if defined(__AVX512BF16__)
+#if SAQR_TILES
+static constexpr double kTileFlops = 2.0 * 16 * 16 * 32;
+static constexpr int kTileRounds = 20000;
+static void tileProduct(Worker&) {
+  const tiles::Use use;  // all zeros
+  for (int r = 0; r < kTileRounds; r++) {
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(1, 4, 7);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
+  }
+}
+#elif defined(__AVX512BF16__)
 static void dotProduct(Worker& worker) {
   __m512 chain[kChains];
   for (int i = 0; i < kChains; i++) chain[i] = _mm512_set1_ps(float(i));
@@ -51,7 +64,9 @@ static void dotProduct(Worker& worker) {
 double probeFma(Pool& pool, int kind) {
   double flops = 2.0 * W * kChains * kRounds * pool.count();
   if (kind == 0) return flops / best(pool, multiplyAdd) * 1e-9;
-#if defined(__AVX512BF16__)
+#if SAQR_TILES
+  return 4 * kTileFlops * kTileRounds * pool.count() / best(pool, tileProduct) * 1e-9;
+#elif defined(__AVX512BF16__)
   return 2 * flops / best(pool, dotProduct) * 1e-9;
 #else
   return 0;

@@ -45,12 +45,13 @@ struct Step {              // 48 bytes
 struct Worker {
   int id, count;
   char* scratch;           // this thread's own, kScratchBytes
+  char* shared;            // all threads' together, kSharedBytes: between barriers
   void barrier();          // for kernels of several phases
   bool aborted() const;    // long kernels look now and then and return early (see pool.cpp: a barrier of a stopped run doesn't wait)
   void fail(const char* why);  // ends the run with status 2 and this message (a dtype that a kernel doesn't take …)
   void* pool;
 };
-constexpr size_t kScratchBytes = 8u << 20;
+constexpr size_t kScratchBytes = 8u << 20, kSharedBytes = 16u << 20;
 
 // Contiguous share [from, to) of n items for this thread, cut at multiples of `grain`. Static: the cut depends on n and the thread count only.
 struct Range { int64_t from, to; };

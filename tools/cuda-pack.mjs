@@ -1,7 +1,7 @@
 #!/usr/bin/env node
-// Compiles test:cuda and bench:cuda, with the sources and fixtures they use, into a folder that runs on a machine with a card, Node and the
-// production packages alone.
-//   node tools/cuda-pack.mjs [OUT]      default .gpu/js; there: node OUT/tools/cuda-test.js, node OUT/bench/cuda.js
+// Compiles test:cuda, bench:cuda, test:cpu, bench:ops and bench:cpu, with the sources and fixtures they use, into a folder that runs on a machine
+// with Node and the production packages alone. The CPU library goes along in the variants that are built.
+//   node tools/cuda-pack.mjs [OUT]      default .gpu/js; there: node OUT/tools/cuda-test.js, node OUT/bench/cuda.js, node OUT/bench/cpu.js …
 import { spawnSync } from 'node:child_process'
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
@@ -20,6 +20,10 @@ const programs = [
   'tools/performance-table.ts',
   'bench/cuda.ts',
   'bench/cuda-case.ts',
+  'tools/cpu-test.ts',
+  'bench/ops.ts',
+  'bench/cpu.ts',
+  'bench/cpu-case.ts',
 ]
 const files = programs.map((file) => relative(out, join(root, file)))
 const compilerOptions = {
@@ -41,6 +45,6 @@ writeFileSync(join(out, 'package.json'), `${JSON.stringify({ name: 'saqr', versi
 cpSync(join(root, 'src/ops'), join(out, 'src/ops'), { recursive: true, filter: (path) => !/\.[a-z]+$/.test(path) || /\.cuh?$/.test(path) })
 const libraries = join(root, 'native/build')
 cpSync(libraries, join(out, 'native/build'), { recursive: true, filter: (path) => path === libraries || /\.(so|json)$/.test(path) })
-cpSync(join(root, 'bench/cuda_baseline.py'), join(out, 'bench/cuda_baseline.py'))
+for (const file of ['cuda_baseline.py', 'hf_cpu.py']) cpSync(join(root, 'bench', file), join(out, 'bench', file))
 for (const fixture of ['families', 'training'])
   cpSync(join(root, 'test/fixtures', fixture), join(out, 'test/fixtures', fixture), { recursive: true })

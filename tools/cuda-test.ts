@@ -9,7 +9,7 @@ import { CudaDevice } from '../src/devices/cuda/device.ts'
 import { checkCurves } from './cuda-test/curves.ts'
 import { checkFamilies } from './cuda-test/families.ts'
 import { checkFaults } from './cuda-test/faults.ts'
-import { findings, grouped, messageOf, note } from './cuda-test/findings.ts'
+import { findings, grouped, messageOf, note, printFindings } from './cuda-test/findings.ts'
 import { checkMemory } from './cuda-test/memory.ts'
 import { checkOps } from './cuda-test/ops.ts'
 import { checkOverlap } from './cuda-test/overlap.ts'
@@ -20,9 +20,9 @@ const { values, positionals } = parseArgs({ options: { op: { type: 'string' }, o
 
 const PARTS: Record<string, () => void | Promise<void>> = {
   ops: () => checkOps(values.op),
-  families: checkFamilies,
+  families: () => checkFamilies(),
   training: checkTraining,
-  curves: checkCurves,
+  curves: () => checkCurves(),
   overlap: checkOverlap,
   memory: checkMemory,
   sanitizer: () => checkSanitizer(values.op),
@@ -59,10 +59,7 @@ for (const part of chosen) {
   console.log(`${part}: ${own.filter((f) => f.ok).length} of ${own.length} within their tolerance, ${seconds[part]!.toFixed(1)} s`)
 }
 
-const failed = findings.filter((f) => !f.ok)
-for (const [group, { checks, nearest }] of Object.entries(grouped()))
-  console.log(`${nearest.ok ? 'ok  ' : 'FAIL'} ${group}: ${checks} checks; nearest to its limit: ${nearest.what}, ${nearest.value.toExponential(2)} of ${nearest.allowed.toExponential(1)}${nearest.note ? ` (${nearest.note.split('\n')[0]})` : ''}`) // biome-ignore format: short
-console.log(`${findings.length - failed.length} of ${findings.length} within their tolerance`)
+const failed = printFindings()
 if (values.out) {
   const report = { card, libraries, date: new Date().toISOString(), parts: seconds, checks: findings.length, failed, groups: grouped() }
   writeFileSync(values.out, JSON.stringify(report, null, 1))

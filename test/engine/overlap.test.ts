@@ -1,10 +1,10 @@
 /** Calls that overlap on one device queue and give what they would have given alone; aborts and disposals among them harm nobody else. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ReferenceDevice } from '../../src/devices/reference/device.ts'
-import { setups } from '../ops/devices.ts'
+import { distinctSetups } from '../ops/devices.ts'
 import { Overlapping } from './overlapping.ts'
 
-const devices = [{ name: 'reference', open: () => new ReferenceDevice() }, ...setups().filter(({ sameBits }) => !sameBits)]
+const devices = [{ name: 'reference', open: () => new ReferenceDevice() }, ...distinctSetups()]
 
 describe.each(devices)('on $name', ({ open }) => {
   const calls = new Overlapping(open)

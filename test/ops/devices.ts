@@ -1,5 +1,6 @@
 /** The devices of this machine that the suite runs on: its processor, also as an older one; an NVIDIA card where there is one. */
 import { execFileSync } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
 import { CpuDevice } from '../../src/devices/cpu/device.ts'
 import { CudaDevice } from '../../src/devices/cuda/device.ts'
 import type { Device } from '../../src/devices/device.ts'
@@ -8,26 +9,42 @@ import { SaqrError } from '../../src/error.ts'
 export interface Setup {
   name: string
   open: () => Device
-  /** its bits are those of the setup before it */
-  sameBits?: boolean
+  /** setups of the same word give the same bits, however many their threads */
+  bits: string
 }
 
 /** the variant that any x86-64 processor since 2013 runs */
 const PORTABLE = 'x86-64-v3'
+/** tiles, in C++: bit for bit what a processor that has them computes */
+const EMULATED = 'x86-64-amx-emulated'
 
 /** Builds what is missing. */
 export function setups(): Setup[] {
+  const own = new CpuDevice({ threads: 1 })
+  const tiles = own.describe().label.includes('x86-64-amx')
+  own.dispose()
   const list: Setup[] = [1, 2, 3].map((threads) => ({
     name: `CPU, ${threads} threads`,
     open: () => new CpuDevice({ threads }),
-    sameBits: threads > 1,
+    bits: tiles ? EMULATED : 'own',
   }))
-  if (process.arch === 'x64') {
-    execFileSync(process.execPath, ['native/build.mjs', '--variant', PORTABLE, '--quiet'], { stdio: 'inherit' })
-    list.push({ name: `CPU, ${PORTABLE}`, open: () => new CpuDevice({ threads: 2, variant: PORTABLE }) })
+  const variant = (name: string, threads: number) => {
+    execFileSync(process.execPath, ['native/build.mjs', '--variant', name, '--quiet'], { stdio: 'inherit' })
+    list.push({ name: `CPU, ${name}, ${threads} threads`, open: () => new CpuDevice({ threads, variant: name }), bits: name })
   }
-  if (hasCard()) list.push({ name: 'CUDA', open: () => new CudaDevice() })
+  if (process.arch === 'x64') variant(PORTABLE, 2)
+  if (existsSync('/proc/cpuinfo') && /\bavx512_bf16\b/.test(readFileSync('/proc/cpuinfo', 'utf8'))) {
+    variant(EMULATED, 3)
+    variant(EMULATED, 1)
+  }
+  if (hasCard()) list.push({ name: 'CUDA', open: () => new CudaDevice(), bits: 'CUDA' })
   return list
+}
+
+/** one setup for each way to compute, whatever its threads */
+export function distinctSetups(): Setup[] {
+  const all = setups()
+  return all.filter(({ bits }, i) => all.findIndex((one) => one.bits === bits) === i)
 }
 
 /** false without a driver or a card; anything else that is wrong with it is an error */

@@ -12,7 +12,7 @@ import { groupedProductOp, groupedWeightGradOp } from '../../src/ops/grouped-pro
 import type { CaseInput, DType, OpCase } from '../../src/ops/op.ts'
 import { productOp } from '../../src/ops/product/op.ts'
 import { weightGradOp } from '../../src/ops/weight-grad/op.ts'
-import { setups } from './devices.ts'
+import { distinctSetups } from './devices.ts'
 import { type Activation, draw } from './draw.ts'
 import { distance, evaluate, expected, record, withStore } from './harness.ts'
 
@@ -194,11 +194,12 @@ function largeProducts(r: Random): Run[] {
     shape(700, 16, [2300], ['f32']),
     shape(5, 70, [2300, 9], ['nf4', 'f32']),
     shape(64, 33000, [8], ['bf16']),
+    shape(900, 70, [1100], ['bf16']),
   ]
   return shapes.flatMap((s, i) => (['f32', 'bf16'] as const).map((activation) => ({ c: productCase(r, `large ${i}`, s), activation })))
 }
 
-describe.each(setups().filter(({ sameBits }) => !sameBits))('$name', ({ open }) => {
+describe.each(distinctSetups())('$name', ({ open }) => {
   let device: ReturnType<typeof open>
   beforeAll(() => {
     device = open()

@@ -20,8 +20,8 @@ interface Run {
   inPlace: boolean
   columns: boolean
   right: Matrix[]
-  /** what the setup before gave */
-  bytes?: Uint8Array[]
+  /** what the first setup of the same bits gave */
+  bytes: Map<string, Uint8Array[]>
 }
 
 /** every way to run a case: dtypes, nf4 scales as they are and in 8 bits; outputs apart, in place, and as columns of wider matrices */
@@ -34,7 +34,7 @@ function runsOf(c: OpCase): Run[] {
       const matrices = drawn.map((d) => d?.matrix ?? null)
       const right = expected(c, record(c, drawn).node, matrices)
       const places = [{}, { columns: true }, ...(mayLieInPlace ? [{ inPlace: true }] : [])]
-      return places.map((place): Run => ({ case: c, activation, drawn, inPlace: false, columns: false, ...place, right }))
+      return places.map((place): Run => ({ case: c, activation, drawn, inPlace: false, columns: false, bytes: new Map(), ...place, right }))
     }),
   )
 }
@@ -61,9 +61,9 @@ describe.each(setups())('$name', (setup) => {
         const far = distance(values, run.right[o]!.data)
         if (!(far <= run.case.tolerance[run.activation])) problems.push(`${what}: output ${o} is off by ${far.toExponential(2)}`)
       })
-      run.bytes ??= outputs.map((o) => o.bytes)
-      if (setup.sameBits && outputs.some((o, i) => Buffer.compare(o.bytes, run.bytes![i]!) !== 0))
-        problems.push(`${what}: other bits than with one thread`)
+      const first = run.bytes.get(setup.bits) ?? outputs.map((o) => o.bytes)
+      run.bytes.set(setup.bits, first)
+      if (outputs.some((o, i) => Buffer.compare(o.bytes, first[i]!) !== 0)) problems.push(`${what}: other bits than with one thread`)
     }
     expect(problems).toEqual([])
   })

@@ -3,14 +3,15 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { CudaDevice } from '../../src/devices/cuda/device.ts'
+import type { Device } from '../../src/devices/device.ts'
 import { offOf, trainCase } from '../../test/parity/training-case.ts'
 import { fixtures, note } from './findings.ts'
 
-export async function checkCurves(): Promise<void> {
+export async function checkCurves(open: () => Device = () => new CudaDevice()): Promise<void> {
   const root = join(fixtures, 'training')
   for (const name of readdirSync(root)) {
     const outputDir = mkdtempSync(join(tmpdir(), 'saqr-curves-'))
-    const device = new CudaDevice()
+    const device = open()
     try {
       const found = offOf(join(root, name), await trainCase(join(root, name), outputDir, device))
       for (const { what, off, allowed } of found) note(`TRL's ${name}: ${what}`, off, allowed)

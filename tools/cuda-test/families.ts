@@ -2,14 +2,15 @@
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { CudaDevice } from '../../src/devices/cuda/device.ts'
+import type { Device } from '../../src/devices/device.ts'
 import { compute, expectedOf, distance as gradientDistance, readTensors } from '../../test/parity/family-case.ts'
 import { families, messageOf, note } from './findings.ts'
 
-export async function checkFamilies(): Promise<void> {
+export async function checkFamilies(open: () => Device = () => new CudaDevice()): Promise<void> {
   for (const name of readdirSync(families)) {
     const folder = join(families, name)
     for (const policy of ['all', 'recompute', 'offload', 'offload-more'] as const) {
-      const device = new CudaDevice()
+      const device = open()
       try {
         const { loss, gradients } = await compute(folder, device, { prefixSharing: true, policy })
         const e = expectedOf(folder)

@@ -31,6 +31,15 @@ export function grouped(): Record<string, { checks: number; nearest: Finding }> 
   return groups
 }
 
+/** Prints each group's nearest to its limit, and how many hold; returns those that don't. */
+export function printFindings(): Finding[] {
+  const failed = findings.filter((f) => !f.ok)
+  for (const [group, { checks, nearest }] of Object.entries(grouped()))
+    console.log(`${nearest.ok ? 'ok  ' : 'FAIL'} ${group}: ${checks} checks; nearest to its limit: ${nearest.what}, ${nearest.value.toExponential(2)} of ${nearest.allowed.toExponential(1)}${nearest.note ? ` (${nearest.note.split('\n')[0]})` : ''}`) // biome-ignore format: short
+  console.log(`${findings.length - failed.length} of ${findings.length} within their tolerance`)
+  return failed
+}
+
 export const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error))
 
 /** distance of two curves at their farthest */

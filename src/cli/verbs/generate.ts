@@ -26,6 +26,7 @@ const model = {
   eos_token: { ...sftFields.eos_token, help: 'token at which the answer ends; default: the tokenizer’s' },
   chat_template_path: sftFields.chat_template_path,
   device: sftFields.device,
+  threads: sftFields.threads,
   use_cpu: { ...sftFields.use_cpu, help: say`compute on the CPU whatever else there is (${option('device')} cpu)` },
 }
 const prompt = {
@@ -66,7 +67,7 @@ export const generate = defineVerb({
         say`there are two prompts, ${option('prompt')} and the words ${words.join(' ')}: keep one, in quotes where it has spaces`,
       )
     const text = options.prompt ?? (words.length > 0 ? words.join(' ') : await standardInput())
-    const opened = await openDevice(options.useCpu ? 'cpu' : options.device)
+    const opened = await openDevice(options.useCpu ? 'cpu' : options.device, { threads: options.threads })
     try {
       const { language, tokenizer, notes } = await openForGeneration(options.modelNameOrPath, options, opened, io)
       for (const note of notes) io.err.write(`${note}\n`)

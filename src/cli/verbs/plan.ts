@@ -33,7 +33,7 @@ export const plan = defineVerb({
   async run({ options, words, io }) {
     const names = words.length > 0 ? words : options.modelNameOrPath === null ? [] : [options.modelNameOrPath]
     if (names.length === 0) throw new SaqrError('OPTION_INVALID', NO_MODEL)
-    const device = await openDevice(options.useCpu ? 'cpu' : options.device)
+    const device = await openDevice(options.useCpu ? 'cpu' : options.device, { threads: options.threads })
     try {
       const reports = names.map((name) => reportPlan(name, configOf(name), options, device, objective))
       if (options.json) io.out.write(`${JSON.stringify(words.length > 1 ? reports : reports[0], null, 2)}\n`)

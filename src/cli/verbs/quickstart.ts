@@ -42,6 +42,7 @@ const fields = {
   max_length: honoured(count, 512, 'longer rows are cut after this many tokens'),
   questions: honoured(count, 120, 'rows kept back and asked before and after'),
   device: sftFields.device,
+  threads: sftFields.threads,
 }
 
 /** what comes with saqr */
@@ -56,7 +57,7 @@ export const quickstart = defineVerb({
   async run({ options: o, io }) {
     const say = (...lines: string[]) => io.out.write(`${lines.join('\n')}\n`)
     const { train, test } = await exercise(o.dataset, o.questions, io.signal)
-    const device = await openDevice(o.device)
+    const device = await openDevice(o.device, { threads: o.threads })
     try {
       const name = o.model ?? bundle('model')
       const { options } = resolveObject(sftFields, {

@@ -36,7 +36,7 @@ export const sft = defineVerb({
   renamed,
   async run({ options, io }) {
     checkSft(options)
-    const device = await openDevice(options.useCpu ? 'cpu' : options.device)
+    const device = await openDevice(options.useCpu ? 'cpu' : options.device, { threads: options.threads })
     try {
       // rows first: a name that is wrong should not cost the fetching of a model
       const rows = await rowsOf(options, io)

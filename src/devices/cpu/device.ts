@@ -1,5 +1,4 @@
 /** The CPU device: plans as native code, one asynchronous call a run, all cores, any moment abortable. */
-import { availableParallelism } from 'node:os'
 import { SaqrError } from '../../error.ts'
 import type { Plan } from '../../graph/plan.ts'
 import {
@@ -22,6 +21,7 @@ import { limitsOf } from '../limits.ts'
 import { Turns } from '../turns.ts'
 import { encodePlan, type Placed } from './encode.ts'
 import { type Native, nativeLibrary } from './library.ts'
+import { type Processors, processors, threadsText, usualThreads } from './processors.ts'
 import { Store } from './store.ts'
 
 /** sizeof(Item) and sizeof(Control) of native/api.cpp */
@@ -29,7 +29,7 @@ const ITEM = 24
 const CONTROL = 16
 
 export interface CpuOptions {
-  /** default: as many as the process may use */
+  /** default: as many as the process may use (affinity, quota of its control group) */
   threads?: number
   /** default: the best this processor runs */
   variant?: string
@@ -62,9 +62,12 @@ class CpuPlan implements LoadedPlan {
 
 export class CpuDevice implements Device {
   readonly #native: Native
+  /** better variants that this process may not run, and why */
+  readonly #leftOut: string
   readonly #pool: bigint
   readonly #store: Store
   readonly #threads: number
+  readonly #processors: Processors
   readonly #plans = new Set<CpuPlan>()
   readonly #control: bigint
   readonly #controlWords: Int32Array
@@ -83,8 +86,11 @@ export class CpuDevice implements Device {
   #disposed = false
 
   constructor(options: CpuOptions = {}) {
-    this.#native = nativeLibrary(options.variant)
-    this.#threads = options.threads ?? availableParallelism()
+    const { native, leftOut } = nativeLibrary(options.variant)
+    this.#native = native
+    this.#leftOut = leftOut
+    this.#processors = processors()
+    this.#threads = options.threads ?? usualThreads(this.#processors)
     this.#pool = this.#native.poolCreate(this.#threads) as bigint
     this.#store = new Store(this.#native)
     this.#control = this.#native.alloc(CONTROL) as bigint
@@ -92,7 +98,7 @@ export class CpuDevice implements Device {
   }
 
   describe(): DeviceDescription {
-    const label = `${this.#threads} threads, ${this.#native.variant() as string}`
+    const label = `${threadsText(this.#threads, this.#processors)}, ${this.#native.variant() as string}${this.#leftOut && ` (${this.#leftOut})`}`
     // whole steps of bench:cpu run at 0.76 to 0.84 of the multiply-add probe, memory-bound ops of bench:ops at 0.7 of the copy probe and more
     const reach = { compute: 0.8, pairs: 0.8, copy: 0.7, launch: 0 }
     // Node, rows, and a tokenizer: RSS of 287 MB with Llama 3's 128,256 tokens and 347 MB with Gemma 3's 262,144, and what a checkpoint writes of it

@@ -15,6 +15,8 @@ interface Variant {
   needs: string[]
   /** vendor whose processors run it slower than the next variant */
   slowOn?: string
+  /** where else than on this system it doesn't run */
+  system?: string
 }
 
 /** what the library's kernels must have been built for */
@@ -23,6 +25,7 @@ const ABI = abiOf(ops)
 const FUNCTIONS = {
   abi: 'int saqr_abi()',
   variant: 'const char* saqr_variant()',
+  refusal: 'const char* saqr_refusal()',
   kernel: 'int saqr_kernel(const char* name)',
   lastError: 'const char* saqr_last_error()',
   poolCreate: 'void* saqr_pool_create(int threads)',
@@ -48,6 +51,12 @@ const FUNCTIONS = {
 
 export type Native = Record<keyof typeof FUNCTIONS, ForeignFunction>
 
+/** the library, and better variants that this process may not run, with the reasons ('' without) */
+export interface Chosen {
+  native: Native
+  leftOut: string
+}
+
 /** Folders that may hold the library: the platform's package, then a checkout's own build. */
 function folders(): string[] {
   const name = `@saqr/${process.platform}-${process.arch}`
@@ -69,24 +78,32 @@ function runnable(folder: string): string[] {
   const vendor = /^vendor_id\s*:(.*)$/m.exec(cpuinfo)?.[1]?.trim()
   const has = new Set(flags)
   const fits = (v: Variant) => !flags || (v.needs.every((f) => has.has(f)) && (!v.slowOn || v.slowOn !== vendor))
-  return variants.filter((v) => v.arch === process.arch && fits(v)).map((v) => v.name)
+  const system = (v: Variant) => (v.system ?? process.platform) === process.platform
+  return variants.filter((v) => v.arch === process.arch && system(v) && fits(v)).map((v) => v.name)
 }
 
 const open = new Map<string, Native>()
 
 /** @throws SaqrError DEVICE_CPU_LIBRARY when there is none for this processor */
-export function nativeLibrary(variant?: string): Native {
+export function nativeLibrary(variant?: string): Chosen {
   const suffix = process.platform === 'darwin' ? 'dylib' : 'so'
+  const refused: string[] = []
   for (const folder of folders()) {
     for (const name of variant ? [variant] : runnable(folder)) {
       const path = join(folder, `saqr-${name}.${suffix}`)
-      if (existsSync(path)) return bind(path)
+      if (!existsSync(path)) continue
+      const native = bind(path)
+      const why = native.refusal() as string | null
+      if (!why) return { native, leftOut: refused.join(', ') }
+      refused.push(`${name} left out: ${why}`)
     }
   }
+  if (variant && refused.length > 0) throw new SaqrError('DEVICE_CPU_LIBRARY', `${refused[0]}; leave the variant out to take the next best`)
   const wanted = variant ? `variant ${variant} of the CPU library` : 'CPU library for this processor'
+  const others = refused.length > 0 ? ` (${refused.join(', ')})` : ''
   throw new SaqrError(
     'DEVICE_CPU_LIBRARY',
-    `no ${wanted}: install @saqr/${process.platform}-${process.arch}, or in a checkout run \`node native/build.mjs\``,
+    `no ${wanted}${others}: install @saqr/${process.platform}-${process.arch}, or in a checkout run \`node native/build.mjs\``,
   )
 }
 

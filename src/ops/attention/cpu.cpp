@@ -1,18 +1,20 @@
 // Attention on the CPU: checks what it is asked for and picks the arithmetic. bf16 is multiplied in pairs by dot products where the
-// processor has them (weights rounded to bf16, sums and statistics in f32), else converted to f32.
+// processor has them (weights rounded to bf16, sums and statistics in f32), by tiles where it has those, else converted to f32.
 #include <string>
 #include "attrs/attention.hpp"
 #include "backward.hpp"
 #include "decode.hpp"
 #include "elementwise.hpp"
 #include "forward.hpp"
+#include "tiles-backward.hpp"
+#include "tiles-forward.hpp"
 
 using namespace saqr;
 using namespace saqr::attention;
 
 namespace {
 
-#if defined(__AVX512BF16__)
+#if defined(__AVX512BF16__) && !SAQR_TILES  // processors with tiles take the dot product at half the rate of f32 (native/build.mjs)
 using PairUnits = Bf16Units;
 #else
 using PairUnits = F32Units;
@@ -36,8 +38,11 @@ std::string problem(const Call& c, DType type, const std::initializer_list<const
 
 template <class U, class T>
 void forward(const Call& call, Worker& worker) {
-  if (Decode<U, T>::suits(call)) Decode<U, T>(call, worker).run();
-  else Forward<U, T>(call, worker).run();
+  if (Decode<U, T>::suits(call)) return Decode<U, T>(call, worker).run();
+#if SAQR_TILES
+  if (sizeof(T) == 2 && TileForward::suits(call)) return TileForward(call, worker).run();
+#endif
+  Forward<U, T>(call, worker).run();
 }
 
 template <class Attrs>
@@ -87,8 +92,11 @@ SAQR_KERNEL(attention_backward) {
   if (call.q.rows != call.k.rows) why = "queries and keys must be the same tokens";
   if (!why.empty()) return worker.fail(("attention_backward: " + why).c_str());
   const BackwardTensors tensors{t[3], t[0], t[1], t[2]};
-  if (type == DType::f32) Backward<F32Units, float>(call, tensors, worker).run();
-  else Backward<PairUnits, bf16>(call, tensors, worker).run();
+  if (type == DType::f32) return Backward<F32Units, float>(call, tensors, worker).run();
+#if SAQR_TILES
+  if (TileBackward::suits(call)) return TileBackward(call, tensors, worker).run();
+#endif
+  Backward<PairUnits, bf16>(call, tensors, worker).run();
 }
 
 SAQR_KERNEL(attention_sink_grad) {

@@ -31,7 +31,7 @@ constexpr int kPanel = W > kTile ? W : kTile;
 
 template <class U, class T>
 struct PackedKeys {
-  enum Order { panels, rows };
+  enum Order { panels, rows, plain, turned };  // the last two are those of tiles: rows (64, padded), and columns (padded, 64), of bf16
   static constexpr int kMost = 3;
   struct Section {
     const Tensor* tensor;
@@ -87,6 +87,10 @@ struct PackedKeys {
   void pack(int32_t* to, const Section& s, int64_t g, int64_t first) const {
     const Head<const T> head = headOf<const T>(*s.tensor, g, s.channels);
     const int count = static_cast<int>(std::min<int64_t>(kBlock, keys - first));
+    if constexpr (sizeof(T) == 2 && U::kPer == 2) {
+      if (s.order == plain) return packPlain(reinterpret_cast<T*>(to), s.padded, head.row(first), head.stride, count, kBlock, s.channels);
+      if (s.order == turned) return packTurned(to, kBlock / 2, head.row(first), head.stride, count, kBlock, s.channels, s.padded);
+    }
     if (s.order == rows) return packRows<U>(to, s.padded, head.row(first), head.stride, count, kBlock / U::kPer, s.channels);
     const int64_t units = s.padded / U::kPer;
     for (int r = 0; r < kBlock; r += W) {

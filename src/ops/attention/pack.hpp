@@ -1,6 +1,7 @@
 // Rows of q, k, v and dO into the orders that the products read, and sums back into rows.
 #pragma once
-#include "transpose.hpp"
+#include <algorithm>
+#include "gemm-units.hpp"
 #include "units.hpp"
 
 namespace saqr::attention {
@@ -54,6 +55,36 @@ void packRows(int32_t* to, int64_t toStep, const T* from, int64_t fromStride, in
       if constexpr (U::kPer == 2) v = (vi)((vu)v >> 16) | row(1);
       if (room == W) store(to + c, v);
       else memcpy(to + c, &v, room * sizeof(int32_t));
+    }
+  }
+}
+
+// Rows as they are, `toStride` apart; rows from `rows` up to `all` are zero, channels up to toStride too.
+template <class T>
+void packPlain(T* to, int64_t toStride, const T* from, int64_t fromStride, int rows, int all, int64_t channels) {
+  for (int r = 0; r < all; r++, to += toStride) {
+    if (r < rows) memcpy(to, from + r * fromStride, channels * sizeof(T));
+    const int64_t own = r < rows ? channels : 0;
+    memset(to + own, 0, (toStride - own) * sizeof(T));
+  }
+}
+
+// to[c · toStep + u] = channel c of rows 2u and 2u + 1: columns as rows. Rows from `rows` up to `all` (a multiple of 32) are zero, channels up
+// to `padded` (a multiple of 16) too.
+template <class T>
+void packTurned(int32_t* to, int64_t toStep, const T* from, int64_t fromStride, int rows, int all, int64_t channels, int64_t padded) {
+  static const T zeros[16] = {};
+  for (int first = 0; first < all; first += 2 * W) {
+    for (int64_t c = 0; c < padded; c += W) {
+      const int n = static_cast<int>(std::clamp<int64_t>(channels - c, 0, W));
+      auto row = [&](int r) { return r < rows && n > 0 ? from + r * fromStride + c : zeros; };
+      vf v[W];
+      for (int u = 0; u < W; u++) {
+        const T *even = row(first + 2 * u), *odd = row(first + 2 * u + 1);
+        v[u] = n == W ? gemm::join(even, odd) : gemm::joinFirst(even, odd, n);
+      }
+      transpose(v);
+      for (int r = 0; r < W; r++) store(reinterpret_cast<float*>(to + (c + r) * toStep + first / 2), v[r]);
     }
   }
 }

@@ -68,6 +68,24 @@ struct HeadLanes {
   }
 };
 
+// The same for processors' tiles, where a head takes 32 queries: the products over queries take 32 at a time.
+struct TileLanes {
+  static constexpr int kMostHeads = 4, kMost = 2 * kMostHeads;
+  int group = 1, passes = 1, most = 1, vectors = 1;
+  int64_t queries = W;
+  TileLanes() = default;
+  explicit TileLanes(int64_t headsOfGroup) : group(static_cast<int>(headsOfGroup)), passes((group + kMostHeads - 1) / kMostHeads) {
+    const int heads = (group + passes - 1) / passes;
+    vectors = heads == 1 ? 4 : 2;
+    most = heads * vectors;
+    queries = vectors * W;
+  }
+  HeadLanes::Pass pass(int i) const {
+    const int from = group * i / passes;
+    return {from, group * (i + 1) / passes - from};
+  }
+};
+
 // tiles of one block of keys that lie side by side in a list
 inline int64_t chunkOf(const Tile* tiles, int64_t count) {
   int64_t n = 1;

@@ -27,6 +27,7 @@ export const cases: readonly OpCase[] = [
   gradient('odd sizes', 41, 37, 29),
   gradient('rank by channels', 130, 5, 70),
   gradient('channels by rank', 67, 83, 3),
+  gradient('channels by a rank of 32', 300, 150, 32),
   gradient('scaled', 20, 16, 24, { attrs: { alpha: -0.5 } }),
   gradient('columns of a wider tensor', 15, 12, 18, { within: { cols: 64, from: 21 } }),
   gradient('SmolLM2-135M lora_A', 2048, 16, 576, { bench: true }),

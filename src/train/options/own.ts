@@ -12,6 +12,11 @@ export const own = {
     'auto',
     'auto, cpu, cuda, cuda:N, or reference (f64, slow, the definition of every op)',
   ),
+  threads: honoured(
+    z.int().min(1).max(1024).nullable(),
+    null,
+    'threads of the CPU; default: as many as processors that the process may use (affinity, quota of its control group)',
+  ),
   memory: honoured(
     size.nullable(),
     null,

@@ -50,6 +50,7 @@ const OPENING: Readonly<Record<string, string>> = {
   ...Object.fromEntries(['r', 'targetModules', 'modulesToSave', 'bias'].map((name) => [name, `${name} of getPeftModel`])),
   chatTemplatePath: 'chatTemplate of fromPretrained',
   device: 'device of fromPretrained',
+  threads: 'device of fromPretrained: await openDevice(…, { threads })',
   modelNameOrPath: 'the first argument of fromPretrained',
   modelRevision: 'revision of fromPretrained',
   dtype: 'dtype of fromPretrained',

@@ -1,0 +1,43 @@
+/** What a process may use: control groups of both versions, seen whole and from within a container; and what is said of the threads there. */
+import { describe, expect, it } from 'vitest'
+import { processors, threadsText, usualThreads } from '../../src/devices/cpu/processors.ts'
+
+const of = (files: Record<string, string>, allowed = 8) => processors((path) => files[path] ?? null, allowed)
+
+describe('processors', () => {
+  it('are those of the affinity mask without a quota', () => {
+    expect(of({ '/proc/self/cgroup': '0::/user.slice\n', '/sys/fs/cgroup/user.slice/cpu.max': 'max 100000\n' })).toEqual({
+      allowed: 8,
+      quota: null,
+    })
+    expect(usualThreads(of({}))).toBe(8)
+  })
+  it('are cut by the smallest quota of the group and its parents', () => {
+    const files = {
+      '/proc/self/cgroup': '0::/a/b\n',
+      '/sys/fs/cgroup/a/b/cpu.max': '350000 100000\n',
+      '/sys/fs/cgroup/a/cpu.max': '250000 100000\n',
+    }
+    expect(of(files).quota).toBe(2.5)
+    expect(usualThreads(of(files))).toBe(2)
+  })
+  it('are read at the root where the group is the container’s own, or lies outside what is seen', () => {
+    expect(of({ '/proc/self/cgroup': '0::/\n', '/sys/fs/cgroup/cpu.max': '50000 100000\n' }).quota).toBe(0.5)
+    expect(of({ '/proc/self/cgroup': '0::/../other\n', '/sys/fs/cgroup/cpu.max': '300000 100000\n' }).quota).toBe(3)
+  })
+  it('are those of version 1', () => {
+    const group = '/sys/fs/cgroup/cpu,cpuacct/docker/1'
+    const files = { '/proc/self/cgroup': '5:memory:/x\n3:cpu,cpuacct:/docker/1\n', [`${group}/cpu.cfs_period_us`]: '100000\n' }
+    expect(of({ ...files, [`${group}/cpu.cfs_quota_us`]: '-1\n' }).quota).toBeNull()
+    expect(of({ ...files, [`${group}/cpu.cfs_quota_us`]: '400000\n' }).quota).toBe(4)
+  })
+})
+
+describe('threads', () => {
+  it('are one at the least, and what is odd is said', () => {
+    expect(usualThreads({ allowed: 4, quota: 0.5 })).toBe(1)
+    expect(threadsText(1, { allowed: 4, quota: 0.5 })).toBe('1 thread within a quota of 0.50 processors: halted now and then')
+    expect(threadsText(4, { allowed: 2, quota: null })).toBe('4 threads on 2 processors: more than can run at once')
+    expect(threadsText(2, { allowed: 4, quota: 2 })).toBe('2 threads')
+  })
+})
