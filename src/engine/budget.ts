@@ -91,7 +91,7 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
   const place = all.arena > memory - fixed ? 'host' : 'device'
   const bytesApart = place === 'host' ? sparse.reduce((sum, { bytes }) => sum + bytes, 0) : 0
   fixed -= bytesApart
-  const room = { arena: memory - fixed, host: hostMemory - bytesApart }
+  const room = { arena: memory - fixed, host: Math.max(0, hostMemory - bytesApart) }
   const filling = (t: number, least: Least, highest?: number) => fitPlan(layers, { ...room, least }, lower(t), highest)
   const seconds = ({ fitted, tokens }: Cut) => secondsPerToken(device, fitted.plan.plan, tokens, request)
   /** the faster that fits; host memory takes time to be pinned and others use it: more of it has to be worth something */
@@ -120,9 +120,11 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
   const recomputing = cut('recompute')
   const short = !recomputing.fitted.fits || recomputing.fitted.level > layers
   const others = hostMemory > 0 && short ? [cut('offload'), cut('offload-more')] : []
-  const best = others.reduce((a, b) => faster(b, a), recomputing)
+  const smaller = (a: Cut, b: Cut) => (a.fitted.plan.host <= room.host && a.fitted.plan.arena < b.fitted.plan.arena ? a : b)
+  const fastest = others.reduce((a, b) => faster(b, a), recomputing)
+  const best = fastest.fitted.fits ? fastest : others.reduce((a, b) => smaller(b, a), recomputing)
   const { tokens, least, fitted } = best
-  if (!fitted.fits) throw tooSmall(request, memory, fixed + fitted.plan.arena, tokens, tokens > padded(longest))
+  if (!fitted.fits) throw tooSmall(request, memory, fixed + fitted.plan.arena, best, tokens > padded(longest))
   const levels = new Map([[tokens, fitted.level]])
   // passes of other sizes take no more than a full one: nothing grows once a run has begun
   const within = { arena: fitted.plan.arena, host: fitted.plan.host, least }
@@ -153,7 +155,14 @@ function secondsPerToken(device: Device, plan: Plan, tokens: number, { spec, lon
   return predictSeconds(plan, { chunks, pairs: (tokens * (Math.min(longest, tokens) + 1)) / 2 }, ratesOf(device)) / tokens
 }
 
-function tooSmall({ memory, spec, lean }: BudgetRequest, allowed: number, needed: number, tokens: number, divisible: boolean): SaqrError {
+function tooSmall(
+  { memory, spec, lean }: BudgetRequest,
+  allowed: number,
+  needed: number,
+  { tokens, least }: Cut,
+  divisible: boolean,
+): SaqrError {
+  const offloads = least !== 'recompute'
   const unit = memory?.unit ?? 'MiB'
   const ways = [
     ...(divisible ? [say`a smaller ${option('maxPassTokens')}`] : []),
@@ -168,7 +177,7 @@ function tooSmall({ memory, spec, lean }: BudgetRequest, allowed: number, needed
   const enough = inUnit(needed, unit)
   return new SaqrError(
     'MEMORY_BUDGET',
-    say`${memory ? '' : 'the '}${inUnit(allowed, unit, Math.floor)} of memory${memory ? '' : ' that are free'} are too little: passes of ${tokens} tokens need ${enough}, everything recomputed. ${memory ? say`Give ${option('memory')} ${enough}` : 'Free some'}, or take ${Message.join(ways.slice(0, -1), ', ')}${ways.length > 1 ? ' or ' : ''}${ways.at(-1)!}.`,
+    say`${memory ? '' : 'the '}${inUnit(allowed, unit, Math.floor)} of memory${memory ? '' : ' that are free'} are too little: passes of ${tokens} tokens need ${enough}, ${offloads ? 'all that can be in the host’s memory' : 'everything recomputed'}. ${memory ? say`Give ${option('memory')} ${enough}` : 'Free some'}, or take ${Message.join(ways.slice(0, -1), ', ')}${ways.length > 1 ? ' or ' : ''}${ways.at(-1)!}.`,
   )
 }
 
@@ -189,6 +198,6 @@ export function inUnit(bytes: number, unit: string, round: (n: number) => number
 }
 
 /** Moves what need not lie on the device to where the budget has it. */
-export function movePlaces(device: Device, { places }: Budget): void {
+export function movePlaces(device: Device, { places }: Pick<Budget, 'places'>): void {
   for (const [name, to] of places) device.move?.(name, to)
 }

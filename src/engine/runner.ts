@@ -57,6 +57,7 @@ export class PassRunner {
   readonly spec: RunnerSpec
   readonly #device: Device
   readonly #plans = new Map<number, Planned>()
+  #disposed = false
 
   constructor(device: Device, spec: RunnerSpec) {
     this.#device = device
@@ -82,7 +83,10 @@ export class PassRunner {
   /** Makes the plans of passes to come, while the device computes. */
   async prepareAhead(passes: readonly Pass[]): Promise<void> {
     for (const tokens of new Set(passes.map((pass) => pass.tokens))) {
-      if (!this.#plans.has(tokens)) await this.#device.prepare?.(this.plan(tokens))
+      if (this.#disposed) return
+      if (this.#plans.has(tokens)) continue
+      const plan = this.plan(tokens)
+      await this.#device.prepare?.(plan)
     }
   }
 
@@ -129,6 +133,7 @@ export class PassRunner {
   }
 
   dispose(): void {
+    this.#disposed = true
     for (const { loaded } of this.#plans.values()) loaded.dispose()
     this.#plans.clear()
   }

@@ -11,7 +11,7 @@ import { sizeOf, type Tensor } from '../ops/tensor.ts'
 import { type Recorder, rootOf } from './recorder.ts'
 
 /**
- * all: everything backward reads; lean: element-wise results are made anew; recompute: only a block's inputs are kept; offload: those, and
+ * all: everything backward reads; lean: element-wise results are made anew; recompute: only a block's inputs are kept, and what is tiny; offload: those, and
  * what attention gave, which grows with the square of a row, in host memory; offload-more: there, all that is no larger than a block's input
  * and costs a product.
  */

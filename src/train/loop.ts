@@ -18,7 +18,7 @@ import { rescue } from './rescue.ts'
 import type { Run } from './run.ts'
 import { Speedometer } from './speed.ts'
 import type { TrainerState } from './state.ts'
-import { optimizerStep } from './step.ts'
+import { during, optimizerStep } from './step.ts'
 import { actionsAfter } from './timing.ts'
 import { idleExperts, shares, sum } from './usage.ts'
 
@@ -120,7 +120,7 @@ export async function* trainLoop(
         continue
       }
       if (p.step >= steps) break
-      const data = (await next) ?? dataOf(run, p.step)
+      const data = (await during(p.step, next)) ?? dataOf(run, p.step)
       const doing = optimizerStep(run, data, p.step, signal)
       next = p.step + 1 < steps ? ahead(run, p.step + 1) : null
       const result = await doing
@@ -142,6 +142,8 @@ export async function* trainLoop(
   } catch (error) {
     if (!signal?.aborted) throw ofDevice(error) ? await kept(error) : error
   } finally {
+    // nothing is made for a step that doesn't come
+    await next?.catch(() => {})
     // stopped, failed, or the reader of the events left: the last finished step is kept
     if (!finished && p.step > tried) onLeaving = await save()
   }

@@ -24,8 +24,8 @@ export function memoryOf(plans: readonly Plan[], options: MemoryOptions = {}): M
   const { lines, peak } = arenaLines(largest)
   const store = storeLines(plans, scope, doubleQuant, onHost)
   const total = largest.arena + store.reduce((sum, line) => sum + line.bytes, 0)
-  const apart = largest.buffers.filter(({ name, space }) => space === 'store' && onHost.includes(name))
-  const host = Math.max(...plans.map((plan) => plan.host)) + apart.reduce((sum, { bytes }) => sum + bytes, 0)
+  const apart = new Map(plans.flatMap(({ buffers }) => buffers.flatMap(({ name, space, bytes }) => (space === 'store' && onHost.includes(name) ? [[name, bytes]] : [])))) // biome-ignore format: short
+  const host = Math.max(...plans.map((plan) => plan.host)) + [...apart.values()].reduce((sum, bytes) => sum + bytes, 0)
   return { lines: [...store, ...lines], arena: largest.arena, total, host, overhead, budget, peak }
 }
 

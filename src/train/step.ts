@@ -41,7 +41,9 @@ export async function optimizerStep(run: Run, data: StepData, step: number, sign
 }
 
 /** What a device refuses in this step says so. */
-async function during<T>(step: number, work: Promise<T>): Promise<T> {
+export async function during<T>(step: number, work: Promise<T>): Promise<T>
+export async function during<T>(step: number, work: Promise<T> | null): Promise<T | null>
+export async function during<T>(step: number, work: Promise<T> | null): Promise<T | null> {
   try {
     return await work
   } catch (cause) {

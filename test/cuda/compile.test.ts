@@ -19,6 +19,9 @@ import type { OpCase } from '../../src/ops/op.ts'
 import { sizeOf, type Tensor } from '../../src/ops/tensor.ts'
 import { activations } from '../ops/harness.ts'
 
+/** first words of the ops whose kernels wait to be held against the definitions on a card */
+const WAITING = ['dispatch', 'spread', 'combine', 'weigh', 'route', 'grouped', 'expert', 'balance']
+
 /** every .cu below src/ops */
 const ops = fileURLToPath(new URL('../../src/ops', import.meta.url))
 const files = readdirSync(ops, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.cu'))
@@ -28,7 +31,7 @@ const CARDS = [75, 80, 90, 120]
 /** What a card of this capability loads, going by every op's cases in every type: kernels for others need not compile for it. */
 function sourcesFor(arch: number): CudaSource[] {
   const found = new Map<string, CudaSource>()
-  for (const c of cases) {
+  for (const c of cases.filter(({ op }) => cudaOps[op.name])) {
     for (const activation of activations(c)) {
       const step = stepOf(c, activation)
       for (const launch of cudaOps[c.op.name]!.run.launch(step, 1n << 40n, { arch }))
@@ -100,8 +103,9 @@ async function compile(from: CudaSource, target: string): Promise<Uint8Array> {
 }
 
 describe(`kernels compiled by ${by}`, () => {
-  test('every op has a CUDA side', () => {
-    expect(Object.keys(cudaOps).sort()).toEqual(Object.keys(references).sort())
+  test('every op has a CUDA side, but those of mixtures, which are refused there by name', () => {
+    const missing = Object.keys(references).filter((name) => !cudaOps[name])
+    expect(new Set(missing.map((name) => name.split('_')[0]!))).toEqual(new Set(WAITING))
   })
 
   test('every file is a kernel of some card', () => {

@@ -1,6 +1,6 @@
 /** How a budget is used: the cut and what blocks keep, by what the plans are predicted to take. */
 import { readFileSync } from 'node:fs'
-import { expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { chooseAdapter } from '../../src/adapters/choose.ts'
 import type { Device } from '../../src/devices/device.ts'
 import { planBudget, storeBytes } from '../../src/engine/budget.ts'
@@ -28,6 +28,48 @@ function device(scratch: ScratchOf): Device {
   const describe = () => ({ kind: 'made', label: '', threads: 1, tokenQuantum: 128, passTokens: 16384, reach, overhead: 0, scratch })
   return { describe, limits: () => ({ f32: 1e14, bf16: 1e14, copy: 1e12 }), available: () => 1e12 } as unknown as Device
 }
+
+/** one that has memory of its own beside the host's */
+function card(hostMemory: number): Device {
+  const made = device(() => 0)
+  return { ...made, describe: () => ({ ...made.describe(), hostMemory }), limits: () => ({ ...made.limits(), host: 5e10 }) }
+}
+
+const ask = (bytes: number) => ({
+  spec,
+  memory: { bytes, unit: 'B' },
+  store,
+  longest: 2048,
+  stepTokens: 4096,
+  maxPassTokens: null,
+  lean: { base: true, optimizer: true },
+})
+const least = (hostMemory: number) => {
+  try {
+    planBudget(card(hostMemory), ask(store))
+  } catch (error) {
+    return Number(/need (\d+)B/.exec((error as Error).message)![1])
+  }
+  throw new Error('it fits')
+}
+
+describe('beside a host’s memory', () => {
+  const table = 4096 * 4096 * 2
+
+  it('a refused budget is told the least that works, and less of it where more may lie on the host', () => {
+    for (const host of [0, 4e9]) expect(planBudget(card(host), ask(least(host))).maxPassTokens).toBe(2048)
+    expect(least(4e9)).toBeLessThanOrEqual(least(0) - table)
+  })
+
+  it('tables lie there only where not everything can be kept', () => {
+    const place = (bytes: number) => planBudget(card(4e9), ask(bytes)).places.get('model.embed_tokens.weight')
+    expect([place(least(4e9)), place(1e12)]).toEqual(['host', 'device'])
+  })
+
+  it('a host with little of it refuses nothing that fits without', () => {
+    expect(planBudget(card(1000), ask(least(0))).full.host).toBe(0)
+  })
+})
 
 /** the budget in which one pass of all tokens fits only where every block is made anew */
 function cutOf(scratch: ScratchOf): number {

@@ -139,8 +139,13 @@ export class Card {
     const out = new BigUint64Array(1)
     const status = this.driver.raw.hostAlloc(out, Math.max(bytes, 256), PORTABLE | MAPPED) as number
     if (status === 0) return out[0]!
-    const { said } = this.driver.error('hostAlloc', status)
-    throw new SaqrError('MEMORY_REFUSED', say`the host has too little memory to pin for ${what} (${gib(bytes)}): ${said}`)
+    const cause = this.driver.error('hostAlloc', status)
+    if (cause.code !== 'MEMORY_REFUSED') throw cause
+    throw new SaqrError(
+      'MEMORY_REFUSED',
+      say`the host has too little memory that can be pinned for ${what} (${gib(bytes)}): free some, raise its limit (ulimit -l), or give a larger ${option('memory')}, so that less of it is needed. ${cause.said}`,
+      { cause },
+    )
   }
 
   freeHost(address: bigint): void {

@@ -64,6 +64,8 @@ export class CudaDevice implements Device {
   /** bytes that the arena, and what is offloaded, grow to before the next run */
   #wanted = 0
   #hostWanted = 0
+  /** store tensors that are to lie elsewhere */
+  readonly #moves = new Map<string, 'host' | 'device'>()
   readonly #turns = new Turns()
   readonly #turn: Turn = {
     run: (items, inputs, signal) => this.#run(items, inputs, signal),
@@ -101,7 +103,7 @@ export class CudaDevice implements Device {
       reach: REACH,
       overhead: OVERHEAD,
       memory: this.card.capacity,
-      hostMemory: Math.floor(HOST_SHARE * process.availableMemory()) + this.#hostBytes,
+      hostMemory: Math.floor(HOST_SHARE * (process.availableMemory() + this.#hostBytes + this.#store.hostBytes())),
       scratch: (node) => scratchOf(node, this.card),
     }
   }
@@ -160,6 +162,7 @@ export class CudaDevice implements Device {
 
   /** Room for a plan that is about to run: a growth that was refused left none. */
   #fit({ plan }: CudaPlan): void {
+    this.#settle()
     this.#wanted = Math.max(this.#wanted, plan.arena)
     this.#hostWanted = Math.max(this.#hostWanted, plan.host)
     this.#grow()
@@ -200,9 +203,18 @@ export class CudaDevice implements Device {
 
   move(name: string, to: 'host' | 'device'): void {
     this.#alive()
-    this.#turns.whenFree(() => {
-      if (this.#store.has(name) && this.#store.move(name, to)) this.#places.generation++
-    })
+    this.#moves.set(name, to)
+    if (this.#turns.free) this.#settle()
+  }
+
+  /** What has to lie elsewhere goes there: at once, or before the next run, whose errors are then told to who asked. */
+  #settle(): void {
+    for (const [name, to] of this.#moves) {
+      this.#moves.delete(name)
+      if (!this.#store.has(name)) continue
+      this.card.synchronize()
+      if (this.#store.move(name, to)) this.#places.generation++
+    }
   }
 
   load(plan: Plan, options: { profile?: boolean } = {}): LoadedPlan {

@@ -107,6 +107,13 @@ export class CudaStore {
     return sum
   }
 
+  /** bytes of pinned host memory */
+  hostBytes(): number {
+    let sum = 0
+    for (const { pieces } of this.#entries.values()) for (const { bytes, host } of pieces) if (host) sum += bytes
+    return sum
+  }
+
   dispose(): void {
     for (const name of [...this.#entries.keys()]) this.drop(name)()
   }
