@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include "gemm-pack.hpp"
+#include "tiles.hpp"
 
 namespace saqr::gemm {
 
@@ -56,6 +57,12 @@ void multiply(const Problem& problem, Worker& worker) {
   if (fitsDirect(problem)) return multiplyDirect(problem, worker);
   if (fitsOuter(problem)) return multiplyOuter(problem, worker);
   multiplyPacked(problem, worker);
+}
+
+void between([[maybe_unused]] Worker& worker) {
+#if SAQR_TILES
+  worker.barrier();
+#endif
 }
 
 }  // namespace saqr::gemm

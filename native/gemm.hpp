@@ -39,4 +39,7 @@ struct Problem {
 // Called by all threads; uses all of the worker's scratch. Returns early when the run is aborted.
 void multiply(const Problem& problem, Worker& worker);
 
+// By all threads between two products of one op: what tiles multiply lies in memory that threads share.
+void between(Worker& worker);
+
 }  // namespace saqr::gemm
