@@ -40,7 +40,7 @@ export class LanguageModel {
     this.spec = spec = settledSpec(spec, opened.model)
     this.recorder = opened.inspect(spec)
     this.adapter = opened.adapter(spec, false)
-    if (this.adapter.config && this.recorder.parameters.size === 0) throw noTarget(this.adapter.config, this)
+    if (this.adapter.config && this.recorder.parameters.size === 0) throw noTarget(this.adapter.config, opened.model, this.recorder)
     opened.loadFor(this.recorder)
     if (this.recorder.parameters.size === 0) return
     const layout = layoutParameters(this.recorder.parameters.values(), opened.nextScope())
@@ -189,17 +189,22 @@ function heldBy(names: readonly string[], { within = {} }: Model): string | unde
   return held.length ? `here ${held.join(', ')}` : undefined
 }
 
-function noTarget({ targetModules: targets, targetParameters }: AdapterConfig, { opened, recorder }: LanguageModel): SaqrError {
-  checkParameters(targetParameters ?? [], opened.model)
+/** What an adapter is told whose targets match nothing: it would train nothing. */
+export function noTarget(
+  { targetModules: targets, targetParameters }: AdapterConfig,
+  model: Model,
+  recorder: Pick<TraceRecorder, 'weights'>,
+): SaqrError {
+  checkParameters(targetParameters ?? [], model)
   // matrices of the blocks
   const linears = [...recorder.weights.values()].filter(({ name, rows }) => rows > 1 && /\.\d+\./.test(name))
   const modules = [...new Set(linears.map(({ name }) => name.split('.').at(-2)!))]
   const close = typeof targets === 'string' ? undefined : targets.map((target) => nearest(target, modules)).find((name) => name)
   const all = `it has ${modules.join(', ')}; all-linear means every one`
-  const held = typeof targets === 'string' ? undefined : heldBy(targets, opened.model)
+  const held = typeof targets === 'string' ? undefined : heldBy(targets, model)
   const hint = held ? `${held}; ${all}` : close ? `did you mean ${close}?` : all
   return new SaqrError(
     'OPTION_MODULES',
-    say`${option('targetModules')} ${JSON.stringify(targets)} match no module of this ${opened.model.family} model: ${hint}`,
+    say`${option('targetModules')} ${JSON.stringify(targets)} match no module of this ${model.family} model: ${hint}`,
   )
 }

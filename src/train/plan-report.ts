@@ -2,7 +2,7 @@
 import { chooseAdapter } from '../adapters/choose.ts'
 import { type Device, overheadOf } from '../devices/device.ts'
 import { planBudget, storeBytes } from '../engine/budget.ts'
-import { settledSpec } from '../engine/language-model.ts'
+import { noTarget, settledSpec } from '../engine/language-model.ts'
 import { countFlops, predictSeconds, ratesOf, type Work } from '../engine/predict.ts'
 import { SaqrError } from '../error.ts'
 import type { JsonObject } from '../formats/json.ts'
@@ -61,6 +61,7 @@ export function reportPlan(
     true,
   )
   const recorder = inspect(model, adapter, activation)
+  if (adapter.config && recorder.parameters.size === 0) throw noTarget(adapter.config, model, recorder)
   // as the first adapter of a model is named, so that hashes can be compared
   const layout = layoutParameters(recorder.parameters.values(), 'adapter0.')
   const adamw = { beta1: o.adamBeta1, beta2: o.adamBeta2, eps: o.adamEpsilon, weightDecay: o.weightDecay, eightBit: is8bit(o.optim) }

@@ -3,10 +3,15 @@ import type { SFTConfig, TrainingOptions } from '../../src/train/options/config.
 import type { Camel, InputOf, OptionsOf } from '../../src/train/options/field.ts'
 import type { argsFields } from '../../src/train/options/trainer-init.ts'
 import { configTypes } from '../../tools/config-types.ts'
+import { familiesPage } from '../../tools/families-page.ts'
 import { optionsPage } from '../../tools/options-page.ts'
 
 it('docs/options.md is what the tables of options say', async () => {
   await expect(optionsPage()).toMatchFileSnapshot('../../docs/options.md')
+})
+
+it('docs/families.md is what the registry and the folders of tests say', async () => {
+  await expect(familiesPage()).toMatchFileSnapshot('../../docs/families.md')
 })
 
 it('src/train/options/config.ts is what the tables of options say', async () => {
