@@ -51,7 +51,7 @@ is installed, with other seeds.
 export function familiesPage(): string {
   const [gradients, training, gguf] = [casesOf('families'), casesOf('training'), ggufCases()]
   const of = (cases: readonly Case[], { modelType }: Family) => cases.filter(({ config }) => config.model_type === modelType)
-  const native = nativeLibrary()
+  const { native } = nativeLibrary()
   const first = families.map((family) => {
     const models = of(gradients, family).map(({ config }) => openConfig(config))
     const ops = new Set(models.flatMap(opsOf))
