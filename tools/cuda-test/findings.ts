@@ -44,3 +44,10 @@ export const messageOf = (error: unknown) => (error instanceof Error ? error.mes
 
 /** distance of two curves at their farthest */
 export const largest = (a: readonly number[], b: readonly number[]) => Math.max(...a.map((x, i) => Math.abs(x - b[i]!)))
+
+/** Says what the device refuses by name, ops that it has no kernel of: nothing to hold against anything. */
+export function refused(what: string, message: string): boolean {
+  const ops = /has no kernel for .*/.exec(message)
+  if (ops) console.log(`left out ${what}: ${ops[0]}`)
+  return ops !== null
+}
