@@ -173,7 +173,7 @@ export class CudaPlan implements LoadedPlan {
     }
   }
 
-  /** Enqueues a segment: the first time step by step, then as one graph. */
+  /** Enqueues a segment: as one graph; the first time, where it was not captured ahead, step by step. */
   enqueue(name: string): void {
     const segment = segmentOf(this, name)
     if (segment.from === segment.to) return
