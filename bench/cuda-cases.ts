@@ -17,7 +17,7 @@ export interface CudaCase {
   rows: CudaRows
   /** GiB that the process may take of the card; free: the card's */
   memory: number | 'free'
-  /** its baseline keeps everything for backward, too */
+  /** its baseline keeps everything for backward, as where memory is free */
   kept?: boolean
   prefixSharing?: boolean
   r?: number
@@ -36,7 +36,7 @@ const alpaca: CudaRows = { kind: 'alpaca', batch: 2, accumulation: 4 }
 const system: CudaRows = { ...alpaca, system: 150 }
 const qlora = { size: 'l8b', weights: 'nf4' } as const
 const lora = { size: 'l8b', weights: 'bf16' } as const
-const small = { size: 'l1b', weights: 'bf16', memory: 'free', kept: true } as const
+const small = { size: 'l1b', weights: 'bf16', memory: 'free' } as const
 /** adapters that cost other frameworks more */
 const adapter = { ...qlora, rows: window(2, 2048), memory: 7.5, plain: 'qlora-2x2048-7.5' } as const
 
@@ -48,18 +48,17 @@ export const CASES: readonly CudaCase[] = [
   { name: 'qlora-alpaca', title: 'QLoRA, Alpaca 2×4 in 7.5 GiB', ...qlora, rows: alpaca, memory: 7.5 },
   { name: 'qlora-alpaca-shared', title: 'the same, beginnings shared', ...qlora, rows: alpaca, memory: 7.5, prefixSharing: true },
   { name: 'qlora-system-shared', title: 'QLoRA, system prompt + Alpaca 2×4 in 7.5 GiB, beginnings shared', ...qlora, rows: system, memory: 7.5, prefixSharing: true }, // biome-ignore format: a row
-  { name: 'qlora-2x2048-free', title: 'QLoRA 2×2048, memory free', ...qlora, rows: window(2, 2048), memory: 'free', kept: true },
-  { name: 'qlora-alpaca-free', title: 'QLoRA, Alpaca 2×4, memory free', ...qlora, rows: alpaca, memory: 'free', kept: true },
+  { name: 'qlora-2x2048-free', title: 'QLoRA 2×2048, memory free', ...qlora, rows: window(2, 2048), memory: 'free' },
+  { name: 'qlora-alpaca-free', title: 'QLoRA, Alpaca 2×4, memory free', ...qlora, rows: alpaca, memory: 'free' },
   {
     name: 'qlora-alpaca-free-shared',
     title: 'the same, beginnings shared',
     ...qlora,
     rows: alpaca,
     memory: 'free',
-    kept: true,
     prefixSharing: true,
   },
-  { name: 'qlora-system-free-shared', title: 'QLoRA, system prompt + Alpaca 2×4, memory free, beginnings shared', ...qlora, rows: system, memory: 'free', kept: true, prefixSharing: true }, // biome-ignore format: a row
+  { name: 'qlora-system-free-shared', title: 'QLoRA, system prompt + Alpaca 2×4, memory free, beginnings shared', ...qlora, rows: system, memory: 'free', prefixSharing: true }, // biome-ignore format: a row
   { name: 'bf16-2x2048', title: 'bf16 LoRA 2×2048 in 29 GiB', ...lora, rows: window(2, 2048), memory: 29, kept: true },
   { name: 'bf16-8x2048', title: 'bf16 LoRA 8×2048 in 18.5 GiB', ...lora, rows: window(8, 2048), memory: 18.5 },
   { name: '1b-2x2048', title: '1B bf16 LoRA 2×2048, memory free', ...small, rows: window(2, 2048) },
@@ -96,7 +95,7 @@ export function baselineOf(c: CudaCase, engine: string): { mode: string; case: s
   // what a baseline's own caches hold is not known
   if (c.rows.kind === 'sizes' || c.first === 'cached') return null
   const extra = [c.dropout ? '-dropout' : '', c.bias === 'all' ? '-bias' : '', c.r === 128 ? '-r128' : '', c.head ? '-head' : ''].join('')
-  const mode = `${engine}-${c.weights}${c.kept ? '' : '-ckpt'}${extra}`
+  const mode = `${engine}-${c.weights}${c.kept || c.memory === 'free' ? '' : '-ckpt'}${extra}`
   const { rows } = c
   if (rows.kind === 'windows') return { mode, case: `${rows.batch}x${rows.tokens}` }
   return { mode, case: `${rows.system ? `sys${rows.system}:` : 'alp'}${rows.batch}x${rows.accumulation}` }

@@ -20,7 +20,6 @@ const FUNCTIONS = {
   hostAlloc: 'int cuMemHostAlloc(void* address, size_t bytes, unsigned int flags)',
   hostFree: 'int cuMemFreeHost(uint64_t address)',
   copyToDevice: 'int cuMemcpyHtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, uint64_t stream)',
-  copyToHost: 'int cuMemcpyDtoHAsync_v2(uint64_t to, uint64_t from, size_t bytes, uint64_t stream)',
   copy: 'int cuMemcpyAsync(uint64_t to, uint64_t from, size_t bytes, uint64_t stream)',
   copyOnDevice: 'int cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, uint64_t stream)',
   fillRows: 'int cuMemsetD2D8Async(uint64_t to, size_t pitch, unsigned char value, size_t width, size_t height, uint64_t stream)',
