@@ -130,6 +130,12 @@ export function attrsOf<A extends AttrSpecs>({ op, attrs }: CudaStep<A>): Kernel
   return Object.entries(op.attrs).map(([name, { kind }]) => (kind === 'real' ? f32(asNumber(attrs[name]!)) : asNumber(attrs[name]!)))
 }
 
+/** an NF4 weight's quantisation as the struct Quant of nf4.cuh; null: unused */
+export function quantArgs(q: CudaQuant | null): KernelArg[] {
+  if (!q) return [0n, 0n, 0n, 0n, 0n, f32(0), 0, 0, 0]
+  return [q.codebook, q.absmax, q.absmax8, q.code2, q.absmax2, f32(q.offset), q.blocksize, q.blocksize2, 0]
+}
+
 const STRUCT_TYPES = { real: 'float', whole: 'int', word: 'unsigned', flag: 'int', dtype: 'int' } as const
 
 /** attrs.cuh, which any source may include: a struct for each op that has attributes, in the order of `attrsOf` */

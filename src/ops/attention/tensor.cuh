@@ -3,7 +3,8 @@
 // Warps of 16 rows each; tiles of the other side come through shared memory by asynchronous copies, one ahead of the arithmetic. No value is
 // added by more than one block, so the bits depend on nothing but the inputs.
 #pragma once
-#include "mma.cuh"
+#include "../cuda.cuh"
+#include "../mma.cuh"
 #include "score.cuh"
 
 // What registers and the 99 KB of shared memory of the smaller cards leave room for.

@@ -1,5 +1,6 @@
 // Casts, and the dequantisation of NF4 weights: everything that brings a matrix into the type a product reads.
 #include "../cuda.cuh"
+#include "../nf4.cuh"
 
 template <class X, class Y>
 __device__ void cast(int cols, const X* x, int xStride, Y* y, int yStride) {
@@ -32,28 +33,15 @@ extern "C" __global__ void cast_pieces(const __grid_constant__ Pieces pieces) {
   }
 }
 
-// absmax of a block in f32; nested: a product, then a separate sum, each rounded, as bitsandbytes has it (no fused multiply-add)
-struct Absmax {
-  const float* plain;
-  const unsigned char* codes;
-  const float* code;
-  const float* absmax;
-  float offset;
-  int blocksize;
-  __device__ float of(long long block) const {
-    return plain ? plain[block] : __fadd_rn(__fmul_rn(code[codes[block]], absmax[block / blocksize]), offset);
-  }
-};
-
 // y = codebook[nibble] · absmax(block), rounded once; the even element is the high nibble. A thread makes 16 elements of one block.
 template <class T>
-__device__ void dequantise(long long n, const unsigned char* packed, T* y, const float* codebook, Absmax absmax, int blocksize) {
+__device__ void dequantise(long long n, const unsigned char* packed, T* y, const Quant& quant) {
   __shared__ float values[16];
-  if (threadIdx.x < 16) values[threadIdx.x] = codebook[threadIdx.x];
+  if (threadIdx.x < 16) values[threadIdx.x] = quant.codebook[threadIdx.x];
   __syncthreads();
   long long first = (static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x) * 16;
   if (first >= n) return;
-  float scale = absmax.of(first / blocksize);
+  float scale = quant.scale(first / quant.blocksize);
   if (first + 16 <= n) {
     uint2 codes = *reinterpret_cast<const uint2*>(packed + first / 2);
     constexpr int V = 16 / sizeof(T);
@@ -73,11 +61,8 @@ __device__ void dequantise(long long n, const unsigned char* packed, T* y, const
   }
 }
 
-#define KERNEL(suffix, T)                                                                                                              \
-  extern "C" __global__ void dequantise_nf4_##suffix(unsigned rows, unsigned cols, const unsigned char* packed, T* y, const float* codebook, \
-                                                     const float* absmax, const unsigned char* absmax8, const float* code2,          \
-                                                     const float* absmax2, float offset, int blocksize, int blocksize2) {            \
-    Absmax scales{absmax, absmax8, code2, absmax2, offset, blocksize2};                                                              \
-    dequantise<T>(static_cast<long long>(rows) * cols, packed, y, codebook, scales, blocksize);                                      \
+#define KERNEL(suffix, T)                                                                                                                \
+  extern "C" __global__ void dequantise_nf4_##suffix(unsigned rows, unsigned cols, const unsigned char* packed, T* y, const Quant quant) { \
+    dequantise<T>(static_cast<long long>(rows) * cols, packed, y, quant);                                                                \
   }
 FOR_TYPES(KERNEL)

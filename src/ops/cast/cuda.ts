@@ -4,10 +4,10 @@ import {
   type CudaStep,
   type CudaTensor,
   ceilDiv,
-  f32,
   type KernelArg,
   type KernelLaunch,
   kernel,
+  quantArgs,
   runs,
   source,
 } from '../cuda-launch.ts'
@@ -30,8 +30,7 @@ function dequantiseInto(step: CudaStep, x: CudaTensor, y: CudaTensor): KernelLau
   if (!q || x.stride !== x.cols || y.stride !== y.cols || q.blocksize % 16 !== 0) throw unsupported(step, x, y)
   if (y.dtype !== 'f32' && y.dtype !== 'bf16') throw unsupported(step, x, y)
   const grid = [ceilDiv(x.rows * x.cols, 16 * 256)]
-  const state = [q.codebook, q.absmax, q.absmax8, q.code2, q.absmax2, f32(q.offset), q.blocksize, q.blocksize2]
-  return kernel(from, `dequantise_nf4_${y.dtype}`, grid, 256, [x.rows, x.cols, x.at, y.at, ...state])
+  return kernel(from, `dequantise_nf4_${y.dtype}`, grid, 256, [x.rows, x.cols, x.at, y.at, ...quantArgs(q)])
 }
 
 function unsupported(step: CudaStep, x: CudaTensor, y: CudaTensor): SaqrError {

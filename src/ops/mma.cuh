@@ -1,6 +1,5 @@
-// The tensor cores' m16n8k16 product and what feeds it (PTX ISA, "Matrix fragments for mma.m16n8k16"): sm_80 and later.
+// The tensor cores' m16n8k16 product and what feeds it (PTX ISA, "Matrix fragments for mma.m16n8k16"): sm_80 and later. Comes after cuda.cuh.
 #pragma once
-#include "../cuda.cuh"
 
 __device__ __forceinline__ void loadMatricesTransposed(Fragment& f, unsigned at) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];" : "=r"(f[0]), "=r"(f[1]), "=r"(f[2]), "=r"(f[3]) : "r"(at) : "memory");
@@ -11,6 +10,11 @@ __device__ __forceinline__ void loadMatricesTransposed(Fragment& f, unsigned at)
 __device__ __forceinline__ void loadA(Fragment& f, const bf16* x, int pitch, int row, int k) {
   int lane = threadIdx.x % 32;
   loadMatrices(f, sharedAddress(x + (row + lane % 16) * pitch + k + lane / 16 * 8));
+}
+// the same from rows that are columns of A: columns [k, k + 16) of A in rows [k, k + 16)
+__device__ __forceinline__ void loadATransposed(Fragment& f, const bf16* x, int pitch, int k, int row) {
+  int lane = threadIdx.x % 32;
+  loadMatricesTransposed(f, sharedAddress(x + (k + lane % 8 + lane / 16 * 8) * pitch + row + lane / 8 % 2 * 8));
 }
 // two B tiles from rows that are columns of B: columns [n, n + 16), k from k on
 __device__ __forceinline__ void loadB(Fragment& f, const bf16* x, int pitch, int n, int k) {
