@@ -39,11 +39,13 @@ export interface CudaStep<A extends AttrSpecs = AttrSpecs> {
 
 /**
  * What Hopper's copies of tiles are told of a bf16 matrix (`Map` in hopper.cuh): tiles are `high` rows of 64 columns, zeros beyond the
- * matrix's edges, swizzled by 128 bytes in shared memory.
+ * matrix's edges, swizzled by 128 bytes in shared memory. `stack`: the matrix is that many of as many rows, one below the other, each with
+ * edges of its own (copyTileOf).
  */
 export interface Tiles {
   of: CudaTensor
   high: number
+  stack?: number
 }
 
 /** A bigint is a pointer, a number an int (32 bits, also unsigned), `{ f32 }` a float, `{ f64 }` a double, `{ tiles }` a Map (null: unused). */
@@ -159,7 +161,7 @@ export function kernel(from: CudaSource, name: string, grid: readonly number[], 
 
 /** whether tiles of it can be copied: bf16, rows that begin at multiples of 16 bytes */
 export const hasTiles = ({ dtype, at, stride }: CudaTensor) => dtype === 'bf16' && at % 16n === 0n && stride % 8 === 0
-export const tiles = (of: CudaTensor | null, high: number): KernelArg => ({ tiles: of && { of, high } })
+export const tiles = (of: CudaTensor | null, high: number, stack?: number): KernelArg => ({ tiles: of && { of, high, stack } })
 
 export const f32 = (value: number): KernelArg => ({ f32: value })
 export const f64 = (value: number): KernelArg => ({ f64: value })

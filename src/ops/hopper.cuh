@@ -54,7 +54,13 @@ __device__ __forceinline__ void copyTile(void* to, const Map& map, Barrier* b, i
                "r"(column), "r"(row)
                : "memory");
 }
-// the same to the same place in every block of the cluster that `blocks` has a bit for
+// of the `which`th matrix of a stack
+__device__ __forceinline__ void copyTileOf(void* to, const Map& map, Barrier* b, int which, int row, int column) {
+  asm volatile("cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5}], [%2];" ::"r"(sharedAddress(to)), "l"(&map),
+               "r"(sharedAddress(b)), "r"(column), "r"(row), "r"(which)
+               : "memory");
+}
+// a tile (copyTile) to the same place in every block of the cluster that `blocks` has a bit for
 __device__ __forceinline__ void copyTileTo(void* to, const Map& map, Barrier* b, int row, int column, unsigned short blocks) {
   asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1, {%3, %4}], [%2], %5;" ::"r"(sharedAddress(to)), "l"(&map),
                "r"(sharedAddress(b)), "r"(column), "r"(row), "h"(blocks)

@@ -99,13 +99,18 @@ export class Launcher {
     return at
   }
 
-  #encode({ of: { at: from, rows, cols, stride }, high }: Tiles, at: number): void {
-    const sizes = BigUint64Array.of(BigInt(cols), BigInt(rows))
-    const strides = BigUint64Array.of(BigInt(2 * stride))
-    const [box, steps] = [Uint32Array.of(64, high), Uint32Array.of(1, 1)]
+  #encode({ of: { at: from, rows, cols, stride }, high, stack }: Tiles, at: number): void {
+    const [sizes, strides, box] = [[cols, rows], [2 * stride], [64, high]]
+    if (stack !== undefined) {
+      sizes.splice(1, 1, rows / stack, stack)
+      strides.push((2 * stride * rows) / stack)
+      box.push(1)
+    }
+    const wide = (values: number[]) => BigUint64Array.from(values, BigInt)
     const { bf16, plain, swizzled, promotion, zeros } = TILES
     const map = this.#memory.address + BigInt(at)
-    this.#card.driver.call('encodeTiles', map, bf16, 2, from, sizes, strides, box, steps, plain, swizzled, promotion, zeros)
+    const shape = [sizes.length, from, wide(sizes), wide(strides), Uint32Array.from(box), new Uint32Array(box.length).fill(1)]
+    this.#card.driver.call('encodeTiles', map, bf16, ...shape, plain, swizzled, promotion, zeros)
   }
 
   dispose(): void {

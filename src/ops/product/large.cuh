@@ -4,6 +4,7 @@
 #pragma once
 #include "../cuda.cuh"
 #include "../hopper.cuh"
+#include "../hopper-product.cuh"
 
 constexpr int kParts = 8;
 struct Maps {
@@ -18,9 +19,8 @@ struct Rest {
   const void* bias;
 };
 
-constexpr int kRows = 128, kDepth = 64;  // of a tile; one row of kDepth is 128 bytes
-constexpr int kBox = 64 * 128;           // bytes of 64 rows
-constexpr int kRowTiles = 8;             // pairs of row tiles that are walked together, so that x and w are found in L2
+constexpr int kRows = 128;  // of a tile
+constexpr int kRowTiles = 8;  // pairs of row tiles that are walked together, so that x and w are found in L2
 
 template <int N> struct Large {
   static constexpr int STAGES = N == 256 ? 4 : 6, X = 2 * kBox, STAGE = X + N * 128;
@@ -85,26 +85,6 @@ __device__ __forceinline__ void release(Barrier* empty) {
   if (threadIdx.x % 32 < 2) arriveAt(empty, threadIdx.x % 32);
 }
 
-// c += x · wᵀ over a stage, and the products of the stage before are done. What is issued and waited for has no branches: else the
-// compiler waits for more.
-template <int N, bool TRANS> __device__ __forceinline__ void multiplyStage(float (&c)[N / 2], unsigned long long x, unsigned long long w, int add) {
-  beginProducts();
-#pragma unroll
-  for (int i = 0; i < 4; i++) multiply<TRANS>(c, x + i * kStep<false>, w + i * kStep<TRANS>, i ? 1 : add);
-  commitProducts();
-  waitProducts<1>();
-}
-// the same over the last columns of a part, fewer than kDepth; all products are done
-template <int N, bool TRANS> __device__ __forceinline__ void multiplyRest(float (&c)[N / 2], unsigned long long x, unsigned long long w, int depth, int add) {
-#pragma unroll 1
-  for (int i = 0; i * 16 < depth; i++) {
-    beginProducts();
-    multiply<TRANS>(c, x + i * kStep<false>, w + i * kStep<TRANS>, i ? 1 : add);
-    commitProducts();
-    waitProducts<0>();
-  }
-}
-
 // c = alpha · c + the addend, 128 columns from a stage
 template <int N> __device__ __forceinline__ void addStage(float (&c)[N / 2], unsigned stage, int group, int first) {
 #pragma unroll
@@ -138,12 +118,7 @@ template <int N> __device__ __forceinline__ void writeOut(const float (&c)[N / 2
   for (int q = 0; q < N / 64; q++) {
     if (leads) waitStores<1>();
     meet<128>(1 + group);
-    unsigned panel = sharedAddress(out[q % 2]);
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-      const float* v = c + q * 32 + i * 8;
-      storeMatrices(matrixAt(panel, i), pack(v[0], v[1]), pack(v[2], v[3]), pack(v[4], v[5]), pack(v[6], v[7]));
-    }
+    roundInto(sharedAddress(out[q % 2]), c + q * 32);
     publishShared();
     meet<128>(1 + group);
     if (leads) {
