@@ -153,7 +153,7 @@ struct Gradient {
   float* dW;
   int offsetsStride, dWStride, n, k;
   float alpha;
-  int padding;
+  int inPairs;  // two neighbours of dW may be read and written at once
 };
 extern "C" __global__ void __launch_bounds__(kThreads) grouped_tensor_grad(const __grid_constant__ Gradient g) {
   __shared__ alignas(16) bf16 ds[2][kBuffer], xs[2][kBuffer];
@@ -181,7 +181,13 @@ extern "C" __global__ void __launch_bounds__(kThreads) grouped_tensor_grad(const
     r += row, k += column;
     if (r >= g.n) return;
     float* into = g.dW + (e * g.n + r) * g.dWStride + k;
-    if (k < g.k) into[0] += g.alpha * c[i][j][h];
-    if (k + 1 < g.k) into[1] += g.alpha * c[i][j][h + 1];
+    float first = g.alpha * c[i][j][h], second = g.alpha * c[i][j][h + 1];
+    if (g.inPairs && k + 1 < g.k) {
+      float2 sum = *reinterpret_cast<const float2*>(into);
+      *reinterpret_cast<float2*>(into) = {sum.x + first, sum.y + second};
+    } else {
+      if (k < g.k) into[0] += first;
+      if (k + 1 < g.k) into[1] += second;
+    }
   });
 }
