@@ -24,6 +24,7 @@ const programs = [
   'bench/ops.ts',
   'bench/cpu.ts',
   'bench/cpu-case.ts',
+  'bench/grouped.ts',
 ]
 const files = programs.map((file) => relative(out, join(root, file)))
 const compilerOptions = {
