@@ -67,6 +67,8 @@ export interface DeviceDescription {
   memory?: number
   /** bytes of the host's memory that plans may offload to; absent: it has no memory beside the machine's */
   hostMemory?: number
+  /** it can keep 4-bit weights in bf16 too (`keepDense`) */
+  keepsDense?: boolean
   /** what the kernel of a node needs beside its tensors: plans for this device are lowered with it; absent: none needs any */
   scratch?: ScratchOf
 }
@@ -150,6 +152,8 @@ export interface Device {
   readStore(name: string, byteOffset?: number, bytes?: number): Uint8Array
   /** Moves a store tensor between its memory and the host's, where kernels read it too, slowly. Only where there is `hostMemory`. */
   move?(name: string, to: 'host' | 'device'): void
+  /** Keeps these 4-bit store tensors, and no others, in bf16 too: kernels read those, which they would else make in scratch every time. The same bits. */
+  keepDense?(names: readonly string[]): Promise<void>
   /** Makes the one arena, and the host memory that plans offload to, at least this large, at once or before the next run; what lies there is lost. Loading a larger plan grows it, too. */
   reserve(arena: number, host?: number): void
   load(plan: Plan, options?: { profile?: boolean }): LoadedPlan

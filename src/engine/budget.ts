@@ -7,7 +7,7 @@ import { chunkOf } from '../graph/chunk.ts'
 import { type Fitted, fitPlan, type Least, policyAt } from '../graph/fit.ts'
 import type { ParameterLayout } from '../graph/layout.ts'
 import { stateOf } from '../graph/optimizer.ts'
-import type { Plan } from '../graph/plan.ts'
+import type { Plan, PlanBuffer } from '../graph/plan.ts'
 import type { Policy } from '../graph/recompute.ts'
 import type { TraceRecorder } from '../graph/trace.ts'
 import { tracePass } from '../graph/training.ts'
@@ -46,6 +46,8 @@ export interface Budget {
   full: Plan
   /** where store tensors are to lie that need not lie on the device */
   places: ReadonlyMap<string, 'host' | 'device'>
+  /** 4-bit weights that are kept in bf16 too */
+  dense: readonly PlanBuffer[]
 }
 
 /** bytes of a model in the store: weights, trained tensors, their gradients, the optimiser's state */
@@ -91,6 +93,8 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
   const place = all.arena > memory - fixed ? 'host' : 'device'
   const bytesApart = place === 'host' ? sparse.reduce((sum, { bytes }) => sum + bytes, 0) : 0
   fixed -= bytesApart
+  const dense = spec.activation === 'bf16' && description.keepsDense ? all.plan.buffers.filter(({ dtype }) => dtype === 'nf4') : []
+  const keepsDense = all.arena + denseBytes(dense) <= memory - fixed
   const room = { arena: memory - fixed, host: Math.max(0, hostMemory - bytesApart) }
   const filling = (t: number, least: Least, highest?: number) => fitPlan(layers, { ...room, least }, lower(t), highest)
   const seconds = ({ fitted, tokens }: Cut) => secondsPerToken(device, fitted.plan.plan, tokens, request)
@@ -139,6 +143,7 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
     policy,
     full: fitted.plan.plan,
     places: new Map(sparse.map(({ name }) => [name, place])),
+    dense: keepsDense ? dense : [],
   }
 }
 
@@ -196,6 +201,9 @@ export function inUnit(bytes: number, unit: string, round: (n: number) => number
   const digits = n < 100 && power > 0 ? 100 : 1
   return `${round(n * digits) / digits}${unit}`
 }
+
+/** bytes of 4-bit weights in bf16 */
+export const denseBytes = (weights: readonly PlanBuffer[]) => weights.reduce((sum, { rows, cols }) => sum + rows * cols * 2, 0)
 
 /** Moves what need not lie on the device to where the budget has it. */
 export function movePlaces(device: Device, { places }: Pick<Budget, 'places'>): void {

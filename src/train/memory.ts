@@ -1,6 +1,6 @@
 /** The memory table of the plans of a run: they share one arena and one store, so their peak is known before the first step. */
-import { nf4ScaleBytes } from '../engine/budget.ts'
-import type { Plan, PlanStep } from '../graph/plan.ts'
+import { denseBytes, nf4ScaleBytes } from '../engine/budget.ts'
+import type { Plan, PlanBuffer, PlanStep } from '../graph/plan.ts'
 import type { MemoryLine, MemoryTable } from '../track/events.ts'
 
 export interface MemoryOptions {
@@ -14,15 +14,18 @@ export interface MemoryOptions {
   overhead?: number
   /** where store tensors lie that need not lie on the device (Budget.places) */
   places?: ReadonlyMap<string, 'host' | 'device'>
+  /** 4-bit weights that lie there in bf16 too */
+  dense?: readonly PlanBuffer[]
 }
 
 /** `plans`: of the largest pass, of evaluation, of the optimiser … */
 export function memoryOf(plans: readonly Plan[], options: MemoryOptions = {}): MemoryTable {
-  const { scope = '', doubleQuant = false, budget = null, overhead = 0, places } = options
+  const { scope = '', doubleQuant = false, budget = null, overhead = 0, places, dense = [] } = options
   const onHost = [...(places ?? [])].flatMap(([name, to]) => (to === 'host' ? [name] : []))
   const largest = plans.reduce((a, b) => (b.arena > a.arena ? b : a))
   const { lines, peak } = arenaLines(largest)
   const store = storeLines(plans, scope, doubleQuant, onHost)
+  if (dense.length > 0) store.push({ kind: 'frozen weights in bf16 too', bytes: denseBytes(dense), atPeak: denseBytes(dense) })
   const total = largest.arena + store.reduce((sum, line) => sum + line.bytes, 0)
   const apart = new Map(plans.flatMap(({ buffers }) => buffers.flatMap(({ name, space, bytes }) => (space === 'store' && onHost.includes(name) ? [[name, bytes]] : [])))) // biome-ignore format: short
   const host = Math.max(...plans.map((plan) => plan.host)) + [...apart.values()].reduce((sum, bytes) => sum + bytes, 0)

@@ -103,6 +103,7 @@ export function reportPlan(
       budget: memory?.bytes ?? null,
       overhead: overheadOf(device.describe(), model.vocab),
       places: budget.places,
+      dense: budget.dense,
     }),
     seconds,
     tokensPerSecond: (rows * rowTokens) / seconds,

@@ -147,6 +147,7 @@ export function prepareRun(request: RunRequest): Run {
       budget: request.memory?.bytes ?? null,
       overhead: overheadOf(device.describe(), model.opened.model.vocab),
       places: budget.places,
+      dense: budget.dense,
     }),
     dispose() {
       runner.dispose()

@@ -155,6 +155,7 @@ export class SFTTrainer {
     })
     const stop = new AbortController()
     try {
+      await model.opened.device.keepDense?.(run.budget.dense.map(({ name }) => name))
       const notes = [...this.notes, ...prepared.notes]
       const warnings = all.flatMap((rows) => [...rows.warnings, ...unusedRows(rows)])
       if (neverEvaluates(run.steps, run.sampler.stepsPerEpoch, o))

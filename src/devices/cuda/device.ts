@@ -104,6 +104,7 @@ export class CudaDevice implements Device {
       overhead: OVERHEAD,
       memory: this.card.capacity,
       hostMemory: Math.floor(HOST_SHARE * (process.availableMemory() + this.#hostBytes + this.#store.hostBytes())),
+      keepsDense: true,
       scratch: (node) => scratchOf(node, this.card),
     }
   }
@@ -215,6 +216,18 @@ export class CudaDevice implements Device {
       this.card.synchronize()
       if (this.#store.move(name, to)) this.#places.generation++
     }
+  }
+
+  keepDense(names: readonly string[]): Promise<void> {
+    return this.turn(async () => {
+      const launches = this.#store.keepDense(names)
+      this.#places.generation++
+      if (launches.length === 0) return
+      await this.#kernels.ready(new Set(launches.map(({ source }) => source)))
+      this.#alive()
+      this.enqueue(launches)
+      await this.#done()
+    })
   }
 
   load(plan: Plan, options: { profile?: boolean } = {}): LoadedPlan {

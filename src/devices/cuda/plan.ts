@@ -101,6 +101,7 @@ export class CudaPlan implements LoadedPlan {
         const { rows, cols, dtype } = stored.spec
         throw new Error(`'${b.name}' is ${rows} × ${cols} ${dtype}; the plan wants ${b.rows} × ${b.cols} ${b.dtype}`)
       }
+      if (stored?.dense && t.offset === 0 && t.rows === b.rows && t.cols === b.cols) return stored.dense
       const at = this.address(t.buffer) + BigInt(sizeOf({ rows: 1, cols: t.offset, dtype: b.dtype }))
       return { at, rows: t.rows, cols: t.cols, stride: t.stride, dtype: b.dtype, quant: stored?.quant ?? null }
     }

@@ -1,7 +1,8 @@
 /** Persistent tensors on the card, by name; files are read piece by piece through pinned memory. */
 import { closeSync, openSync, readSync } from 'node:fs'
 import { SaqrError } from '../../error.ts'
-import type { CudaQuant } from '../../ops/cuda-launch.ts'
+import { castInto } from '../../ops/cast/cuda.ts'
+import type { CudaQuant, CudaTensor, KernelLaunch } from '../../ops/cuda-launch.ts'
 import { sizeOf } from '../../ops/tensor.ts'
 import type { QuantSpec, StoreSource, StoreSpec } from '../device.ts'
 import type { Card } from './card.ts'
@@ -11,6 +12,8 @@ export interface Stored {
   at: bigint
   bytes: number
   quant: CudaQuant | null
+  /** the same in bf16 */
+  dense: CudaTensor | null
   /** everything to free with it */
   pieces: Piece[]
 }
@@ -38,7 +41,7 @@ export class CudaStore {
     try {
       const at = this.#place(name, spec.source, bytes, pieces, spec.sparse)
       const quant = spec.quant ? this.#quant(name, spec.quant, spec.rows * spec.cols, pieces) : null
-      this.#entries.set(name, { spec, at, bytes, quant, pieces })
+      this.#entries.set(name, { spec, at, bytes, quant, dense: null, pieces })
     } catch (error) {
       this.#free(pieces)
       throw error
@@ -80,6 +83,27 @@ export class CudaStore {
     entry.at = moved.at
     entry.pieces = [moved]
     return true
+  }
+
+  /** These 4-bit tensors, and no others, are kept in bf16 too; returns what fills the new ones. */
+  keepDense(names: readonly string[]): KernelLaunch[] {
+    for (const [name, entry] of this.#entries) {
+      if (!entry.dense || names.includes(name)) continue
+      const { at } = entry.dense
+      this.#free(entry.pieces.filter((piece) => piece.at === at))
+      entry.pieces = entry.pieces.filter((piece) => piece.at !== at)
+      entry.dense = null
+    }
+    return names.flatMap((name) => {
+      const entry = this.get(name)
+      if (entry.dense) return []
+      const { rows, cols, dtype } = entry.spec
+      const bytes = rows * cols * 2
+      const at = this.#alloc(name, bytes, false)
+      entry.pieces.push({ at, bytes, host: false })
+      entry.dense = { at, rows, cols, stride: cols, dtype: 'bf16', quant: null }
+      return [castInto(name, { at: entry.at, rows, cols, stride: cols, dtype, quant: entry.quant }, entry.dense)]
+    })
   }
 
   #alloc(name: string, bytes: number, host: boolean): bigint {

@@ -17,26 +17,30 @@ const from = source(import.meta.url)
 
 const SOURCES: readonly CudaTensor['dtype'][] = ['f32', 'bf16', 'f16']
 
-/** y = x, element by element in y's type */
-export function castInto(step: CudaStep, x: CudaTensor, y: CudaTensor): KernelLaunch {
-  if (x.dtype === 'nf4') return dequantiseInto(step, x, y)
-  if (!SOURCES.includes(x.dtype) || (y.dtype !== 'f32' && y.dtype !== 'bf16')) throw unsupported(step, x, y)
+/** y = x, element by element in y's type; `name`: whose, in an error */
+export function castInto(name: string, x: CudaTensor, y: CudaTensor): KernelLaunch {
+  if (x.dtype === 'nf4') return dequantiseInto(name, x, y)
+  if (!SOURCES.includes(x.dtype) || (y.dtype !== 'f32' && y.dtype !== 'bf16')) throw unsupported(name, x, y)
   const grid = [x.rows, Math.min(ceilDiv(x.cols, 256), 65535)]
   return kernel(from, `cast_${x.dtype}_${y.dtype}`, grid, 256, [x.cols, x.at, x.stride, y.at, y.stride])
 }
 
-function dequantiseInto(step: CudaStep, x: CudaTensor, y: CudaTensor): KernelLaunch {
+/** kTurns in cuda.cu */
+const TURNS = 4
+
+function dequantiseInto(name: string, x: CudaTensor, y: CudaTensor): KernelLaunch {
   const q = x.quant
-  if (!q || x.stride !== x.cols || y.stride !== y.cols || q.blocksize % 16 !== 0) throw unsupported(step, x, y)
-  if (y.dtype !== 'f32' && y.dtype !== 'bf16') throw unsupported(step, x, y)
-  const grid = [ceilDiv(x.rows * x.cols, 16 * 256)]
+  if (!q || x.stride !== x.cols || y.stride !== y.cols || q.blocksize % 8 !== 0) throw unsupported(name, x, y)
+  if (y.dtype !== 'f32' && y.dtype !== 'bf16') throw unsupported(name, x, y)
+  const atOnce = 16 / bytesOf(y.dtype)
+  const grid = [ceilDiv(x.rows * x.cols, TURNS * atOnce * 256)]
   return kernel(from, `dequantise_nf4_${y.dtype}`, grid, 256, [x.rows, x.cols, x.at, y.at, ...quantArgs(q)])
 }
 
-function unsupported(step: CudaStep, x: CudaTensor, y: CudaTensor): SaqrError {
+function unsupported(name: string, x: CudaTensor, y: CudaTensor): SaqrError {
   return new SaqrError(
     'DEVICE_DTYPE',
-    `${step.name}: no CUDA kernel turns ${x.dtype} (${x.rows} × ${x.cols}, stride ${x.stride}) into ${y.dtype}.`,
+    `${name}: no CUDA kernel turns ${x.dtype} (${x.rows} × ${x.cols}, stride ${x.stride}) into ${y.dtype}.`,
   )
 }
 
@@ -73,7 +77,7 @@ export function materialise(
     const y: CudaTensor = { at, rows: x.rows, cols: x.cols, stride: copyStride(x), dtype, quant: null }
     at += BigInt(materialisedBytes(x, dtype))
     if (x.dtype === 'f32' && dtype === 'bf16') together.push({ x, y })
-    else launches.push(castInto(step, x, y))
+    else launches.push(castInto(step.name, x, y))
     return y
   })
   for (let i = 0; i < together.length; i += PIECES) launches.push(castPieces(together.slice(i, i + PIECES)))
@@ -82,6 +86,6 @@ export function materialise(
 
 export const cuda = [
   runs(castOp, {
-    launch: (step) => [castInto(step, step.inputs[0]!, step.outputs[0]!)],
+    launch: (step) => [castInto(step.name, step.inputs[0]!, step.outputs[0]!)],
   }),
 ]

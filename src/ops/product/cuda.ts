@@ -33,7 +33,7 @@ function oneAfterAnother(step: Step, o: Operands, scratch: bigint): Launch[] {
     const matmul = { a: x, b: dense[0]!, transA: false, transB: !trans, alpha, c, bias: (last && bias.dense[0]) || null, y }
     return [...launches, { kind: 'matmul', ...matmul }]
   })
-  return [...(apart ? [castInto(step, addend, y)] : []), ...bias.launches, ...products]
+  return [...(apart ? [castInto(step.name, addend, y)] : []), ...bias.launches, ...products]
 }
 
 /** one kernel for all parts, their weights in scratch at once; null: it doesn't take them */
