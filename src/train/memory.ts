@@ -18,6 +18,9 @@ export interface MemoryOptions {
   dense?: readonly PlanBuffer[]
 }
 
+/** the line of 4-bit weights that are kept in bf16 too */
+export const DENSE = 'frozen weights in bf16 too'
+
 /** `plans`: of the largest pass, of evaluation, of the optimiser … */
 export function memoryOf(plans: readonly Plan[], options: MemoryOptions = {}): MemoryTable {
   const { scope = '', doubleQuant = false, budget = null, overhead = 0, places, dense = [] } = options
@@ -25,7 +28,7 @@ export function memoryOf(plans: readonly Plan[], options: MemoryOptions = {}): M
   const largest = plans.reduce((a, b) => (b.arena > a.arena ? b : a))
   const { lines, peak } = arenaLines(largest)
   const store = storeLines(plans, scope, doubleQuant, onHost)
-  if (dense.length > 0) store.push({ kind: 'frozen weights in bf16 too', bytes: denseBytes(dense), atPeak: denseBytes(dense) })
+  if (dense.length > 0) store.push({ kind: DENSE, bytes: denseBytes(dense), atPeak: denseBytes(dense) })
   const total = largest.arena + store.reduce((sum, line) => sum + line.bytes, 0)
   const apart = new Map(plans.flatMap(({ buffers }) => buffers.flatMap(({ name, space, bytes }) => (space === 'store' && onHost.includes(name) ? [[name, bytes]] : [])))) // biome-ignore format: short
   const host = Math.max(...plans.map((plan) => plan.host)) + [...apart.values()].reduce((sum, bytes) => sum + bytes, 0)

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { chooseAdapter } from '../../src/adapters/choose.ts'
 import type { Device } from '../../src/devices/device.ts'
-import { planBudget, storeBytes } from '../../src/engine/budget.ts'
+import { denseBytes, planBudget, storeBytes } from '../../src/engine/budget.ts'
 import { loraConfig } from '../../src/formats/peft/config.ts'
 import { policyAt } from '../../src/graph/fit.ts'
 import { layoutParameters } from '../../src/graph/layout.ts'
@@ -68,6 +68,26 @@ describe('beside a host’s memory', () => {
 
   it('a host with little of it refuses nothing that fits without', () => {
     expect(planBudget(card(1000), ask(least(0))).full.host).toBe(0)
+  })
+})
+
+describe('4-bit weights in bf16 too', () => {
+  const made = device(() => 0)
+  const keeps = { ...made, describe: () => ({ ...made.describe(), keepsDense: true }) }
+  const all = tracePass({ ...spec, tokens: 4096, scratch: () => 0 }).lower(policyAt(0, LAYERS)).arena
+  // q, k, v, o, gate, up, down of every block
+  const copies = LAYERS * 2 * (4096 * (4096 + 1024 + 1024 + 4096) + 3 * 4096 * 14336)
+
+  it('where everything else fits beside them', () => {
+    const { dense } = planBudget(keeps, ask(store + all + copies))
+    expect([dense.length, denseBytes(dense)]).toEqual([7 * LAYERS, copies])
+  })
+
+  it('not where they leave too little, in f32, or on a device that can’t', () => {
+    expect(planBudget(keeps, ask(store + all + copies - 1)).dense).toEqual([])
+    expect(planBudget(made, ask(1e12)).dense).toEqual([])
+    const f32 = { ...ask(1e12), spec: { ...spec, activation: 'f32' as const } }
+    expect(planBudget(keeps, f32).dense).toEqual([])
   })
 })
 

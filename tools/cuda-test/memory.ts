@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { watched } from '../../bench/cuda-watch.ts'
 import { Nvml } from '../../bench/nvml.ts'
+import { DENSE } from '../../src/train/memory.ts'
 import { largest, messageOf, note } from './findings.ts'
 import type { MemoryRequest, MemoryRun } from './memory-run.ts'
 import { writeMiddlingModel } from './middling-model.ts'
@@ -29,8 +30,10 @@ export async function checkMemory(): Promise<void> {
       if (!free) continue
       const again = await measure(nvml, `${what}, memory free again`, request)
       if (again) sameCurve(`${what}, memory free again: other losses`, free, again)
-      // half of what activations take when everything is kept
-      const memory = free.predicted - Math.floor(free.table.arena / 2)
+      // half of what activations take when everything is kept, and no 4-bit weight in bf16 too
+      const dense = free.table.lines.find(({ kind }) => kind === DENSE)?.bytes ?? 0
+      if (loadIn4bit) note(`${what}, memory free: no weight is kept in bf16 too`, dense > 0 ? 0 : 1, 0)
+      const memory = free.predicted - dense - Math.floor(free.table.arena / 2)
       const half = await measure(nvml, `${what}, half the arena`, { ...request, memory })
       if (!half) continue
       sameCurve(`${what}, half the arena: other losses than with all of it`, free, half)

@@ -33,55 +33,31 @@ extern "C" __global__ void cast_pieces(const __grid_constant__ Pieces pieces) {
   }
 }
 
-// as many packed bytes as one load brings
-template <int bytes> struct Word;
-template <> struct Word<2> { using type = unsigned short; };
-template <> struct Word<4> { using type = unsigned; };
-
-// y = codebook[nibble] · scale of its block, rounded once; the even element is the high nibble. A thread makes what 16 bytes of y hold at a time,
-// so that a warp writes without gaps, kTurns times. A scale costs more than an element: where blocks are whole shares of what a warp makes in a
-// turn, lanes work out one block's each and hand it to the others.
-constexpr int kTurns = 4;
+// y = codebook[nibble] · absmax(block), rounded once; the even element is the high nibble. A thread makes 16 elements of one block.
 template <class T>
 __device__ void dequantise(long long n, const unsigned char* packed, T* y, const Quant& quant) {
   __shared__ float values[16];
   if (threadIdx.x < 16) values[threadIdx.x] = quant.codebook[threadIdx.x];
   __syncthreads();
-  constexpr int V = 16 / sizeof(T), kWarp = 32 * V;  // elements of a warp's turn
-  using Codes = typename Word<V / 2>::type;
-  int lane = threadIdx.x & 31;
-  long long warp = static_cast<long long>(blockIdx.x) * (blockDim.x / 32) + threadIdx.x / 32;
-  long long start = warp * kWarp * kTurns, first = start + lane * V;
-  // blocks of a turn: few enough that those of all turns have a lane each
-  bool shared = kWarp % quant.blocksize == 0 && kWarp / quant.blocksize * kTurns <= 32;
-  int inTurn = shared ? kWarp / quant.blocksize : 1;
-  float own = 0;
-  if (shared && lane < inTurn * kTurns) {
-    long long e = start + static_cast<long long>(lane) * quant.blocksize;
-    if (e < n) own = quant.scale(e / quant.blocksize);
-  }
-  int lender = shared ? lane * V / quant.blocksize : 0;
-  Codes codes[kTurns];
+  long long first = (static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x) * 16;
+  if (first >= n) return;
+  float scale = quant.scale(first / quant.blocksize);
+  if (first + 16 <= n) {
+    uint2 codes = *reinterpret_cast<const uint2*>(packed + first / 2);
+    constexpr int V = 16 / sizeof(T);
 #pragma unroll
-  for (int turn = 0; turn < kTurns; turn++) {
-    long long e = first + turn * kWarp;
-    codes[turn] = e + V <= n ? *reinterpret_cast<const Codes*>(packed + e / 2) : Codes{0};
-  }
-#pragma unroll
-  for (int turn = 0; turn < kTurns; turn++) {
-    long long e = first + turn * kWarp;
-    float scale = __shfl_sync(~0u, own, turn * inTurn + lender);
-    if (e + V <= n) {
-      if (!shared) scale = quant.scale(e / quant.blocksize);
+    for (int part = 0; part < 16 / V; part++) {
       float x[V];
 #pragma unroll
-      for (int i = 0; i < V; i++) x[i] = __fmul_rn(values[(codes[turn] >> (i / 2 * 8 + (i % 2 ? 0 : 4))) & 15], scale);
-      store<T, V>(y + e, x);
-    } else {
-      for (long long i = e; i < n && i < e + V; i++) {
-        y[i] = fromFloat<T>(__fmul_rn(values[(packed[i / 2] >> (i % 2 ? 0 : 4)) & 15], quant.scale(i / quant.blocksize)));
+      for (int i = 0; i < V; i++) {
+        int e = part * V + i;
+        unsigned word = e < 8 ? codes.x : codes.y;
+        x[i] = __fmul_rn(values[(word >> ((e % 8) / 2 * 8 + (e % 2 ? 0 : 4))) & 15], scale);
       }
+      store<T, V>(y + first + part * V, x);
     }
+  } else {
+    for (long long e = first; e < n; e++) y[e] = fromFloat<T>(__fmul_rn(values[(packed[e / 2] >> (e % 2 ? 0 : 4)) & 15], scale));
   }
 }
 

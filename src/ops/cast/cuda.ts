@@ -25,15 +25,11 @@ export function castInto(name: string, x: CudaTensor, y: CudaTensor): KernelLaun
   return kernel(from, `cast_${x.dtype}_${y.dtype}`, grid, 256, [x.cols, x.at, x.stride, y.at, y.stride])
 }
 
-/** kTurns in cuda.cu */
-const TURNS = 4
-
 function dequantiseInto(name: string, x: CudaTensor, y: CudaTensor): KernelLaunch {
   const q = x.quant
-  if (!q || x.stride !== x.cols || y.stride !== y.cols || q.blocksize % 8 !== 0) throw unsupported(name, x, y)
+  if (!q || x.stride !== x.cols || y.stride !== y.cols || q.blocksize % 16 !== 0) throw unsupported(name, x, y)
   if (y.dtype !== 'f32' && y.dtype !== 'bf16') throw unsupported(name, x, y)
-  const atOnce = 16 / bytesOf(y.dtype)
-  const grid = [ceilDiv(x.rows * x.cols, TURNS * atOnce * 256)]
+  const grid = [ceilDiv(x.rows * x.cols, 16 * 256)]
   return kernel(from, `dequantise_nf4_${y.dtype}`, grid, 256, [x.rows, x.cols, x.at, y.at, ...quantArgs(q)])
 }
 
