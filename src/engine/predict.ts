@@ -1,6 +1,6 @@
 /** How long a plan takes: each op at the rate of what bounds it, arithmetic or memory traffic. */
 import type { Device, Limits, Reach } from '../devices/device.ts'
-import type { Plan, PlanStep, Segment } from '../graph/plan.ts'
+import type { Plan, PlanStep, PlanTensor, Segment } from '../graph/plan.ts'
 
 export interface Rates {
   limits: Limits
@@ -65,7 +65,9 @@ function flopsOf(step: PlanStep, { pairs }: Work): number {
   return step.pairFlops && pairs !== undefined ? Math.min(step.flops, step.pairFlops * pairs) : step.flops
 }
 
+/** the type a step computes in: its first input's that isn't a list of indices */
 function operand(plan: Plan, step: PlanStep): string {
-  const activation = step.inputs.find((t) => t) ?? step.outputs[0]
-  return activation ? plan.buffers[activation.buffer]!.dtype : 'f32'
+  const dtypeOf = (t: PlanTensor) => plan.buffers[t.buffer]!.dtype
+  const activation = step.inputs.find((t) => t && dtypeOf(t) !== 'i32') ?? step.outputs[0]
+  return activation ? dtypeOf(activation) : 'f32'
 }

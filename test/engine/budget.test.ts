@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { chooseAdapter } from '../../src/adapters/choose.ts'
 import type { Device } from '../../src/devices/device.ts'
 import { denseBytes, planBudget, storeBytes } from '../../src/engine/budget.ts'
+import { predictSeconds } from '../../src/engine/predict.ts'
 import { loraConfig } from '../../src/formats/peft/config.ts'
 import { policyAt } from '../../src/graph/fit.ts'
 import { layoutParameters } from '../../src/graph/layout.ts'
@@ -103,4 +104,18 @@ function cutOf(scratch: ScratchOf): number {
 it('shorter passes instead of products made anew, unless each pass costs more than those', () => {
   expect(cutOf(() => 0)).toBeLessThan(4096)
   expect(cutOf(({ op }) => (op.name === 'product' ? 256e6 : 0))).toBe(4096)
+})
+
+it('experts’ products are predicted at the rate of their type, not of where their rows begin', () => {
+  const path = new URL('../../examples/configs/qwen3-30b-a3b.json', import.meta.url)
+  const mixture = openConfig({ ...JSON.parse(readFileSync(path, 'utf8')), num_hidden_layers: 2, vocab_size: 4096 })
+  const frozen = chooseAdapter({ kind: 'lora', config }, { nf4: false, head: mixture.head.path }, true)
+  const parameters = layoutParameters(inspect(mixture, frozen, 'bf16').parameters.values())
+  const { plan } = tracePass({ ...spec, model: mixture, adapter: frozen, layout: parameters, tokens: 4096 }).lower(policyAt(0, 2))
+  const grouped = plan.steps.filter(({ op }) => op === 'grouped_product')
+  const flops = grouped.reduce((sum, step) => sum + step.flops, 0)
+  const rates = (bf16: number) => ({ limits: { f32: 1, bf16, copy: Infinity }, reach: { compute: 1, pairs: 1, copy: 1, launch: 0 } })
+  const seconds = (bf16: number) => predictSeconds({ ...plan, steps: grouped, segments: [{ ...plan.segments[0]!, from: 0, to: grouped.length, repeats: false }] }, { chunks: 1 }, rates(bf16)) // biome-ignore format: short
+  expect(grouped.length).toBeGreaterThan(0)
+  expect(seconds(1e12) * 1e12).toBeCloseTo(flops, -6)
 })
