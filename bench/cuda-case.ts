@@ -5,7 +5,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { FastLanguageModel, openDevice, SFTTrainer, type TrainEvent } from '../src/index.ts'
-import { CASES, COUNTED, type CudaCase, WARM_UP } from './cuda-cases.ts'
+import { CASES, COUNTED, type CudaCase, SIZES, WARM_UP } from './cuda-cases.ts'
 import { profile } from './cuda-plan.ts'
 
 export interface CaseRequest {
@@ -19,8 +19,6 @@ export interface CaseRequest {
   memory?: number
   maxPassTokens?: number
 }
-
-const PROJECTIONS = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj']
 
 const request = JSON.parse(process.argv[2]!) as CaseRequest
 const c = CASES.find((one) => one.name === request.name)!
@@ -40,12 +38,13 @@ const rows = (JSON.parse(readFileSync(request.rows, 'utf8')) as number[][]).slic
 const began = performance.now()
 const device = await openDevice('cuda')
 const { model, tokenizer } = await FastLanguageModel.fromPretrained(request.model, { device, loadIn4bit: c.weights === 'nf4' })
+const { linears } = SIZES[c.size]
 const peft = FastLanguageModel.getPeftModel(model, {
   r: c.r ?? 16,
   loraAlpha: 16,
   loraDropout: c.dropout ?? 0,
   bias: c.bias ?? 'none',
-  targetModules: c.head ? [...PROJECTIONS, 'lm_head'] : PROJECTIONS,
+  targetModules: c.head ? [...linears, 'lm_head'] : [...linears],
 })
 const loadSeconds = (performance.now() - began) / 1000
 mark('loaded')
@@ -60,6 +59,8 @@ const args = {
   lrSchedulerType: 'constant',
   weightDecay: 0.01,
   optim: 'adamw_8bit',
+  // a baseline's loop asks the model for its loss alone
+  ...(c.size === 'q30b12' ? { routerAuxLossCoef: 0 } : {}),
   prefixSharing: c.prefixSharing ?? false,
   trainSamplingStrategy: 'sequential',
   loggingSteps: 1,

@@ -7,12 +7,27 @@ export type CudaRows =
   /** a window shorter every third step: passes of a size not seen before */
   | { kind: 'sizes'; batch: number; tokens: number }
 
+const LLAMA = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj']
+
+/** Shapes of models, by what baseline_gpu.py's `setup` calls them. `onLoad`: 4-bit weights are made as the model is opened, not read. */
+export const SIZES = {
+  /** Llama-3.1-8B */
+  l8b: { vocab: 128256, linears: LLAMA, onLoad: false },
+  /** Llama-3.2-1B */
+  l1b: { vocab: 128256, linears: LLAMA, onLoad: false },
+  /** Phi-4 */
+  p14b: { vocab: 100352, linears: ['qkv_proj', 'o_proj', 'gate_up_proj', 'down_proj'], onLoad: true },
+  /** Gemma-2-9B */
+  g9b: { vocab: 256000, linears: LLAMA, onLoad: true },
+  /** 12 of the 48 layers of Qwen3-30B-A3B; bitsandbytes has no file of experts that lie in one tensor */
+  q30b12: { vocab: 151936, linears: LLAMA, onLoad: true },
+} as const
+
 export interface CudaCase {
   name: string
   /** the row's name in a table */
   title: string
-  /** shape of the model: Llama-3.1-8B, Llama-3.2-1B */
-  size: 'l8b' | 'l1b'
+  size: keyof typeof SIZES
   weights: 'nf4' | 'bf16'
   rows: CudaRows
   /** GiB that the process may take of the card; free: the card's */
@@ -37,6 +52,7 @@ const system: CudaRows = { ...alpaca, system: 150 }
 const qlora = { size: 'l8b', weights: 'nf4' } as const
 const lora = { size: 'l8b', weights: 'bf16' } as const
 const small = { size: 'l1b', weights: 'bf16', memory: 'free' } as const
+const nf4 = { weights: 'nf4', rows: window(2, 2048) } as const
 /** adapters that cost other frameworks more */
 const adapter = { ...qlora, rows: window(2, 2048), memory: 7.5, plain: 'qlora-2x2048-7.5' } as const
 
@@ -64,6 +80,10 @@ export const CASES: readonly CudaCase[] = [
   { name: '1b-2x2048', title: '1B bf16 LoRA 2×2048, memory free', ...small, rows: window(2, 2048) },
   { name: '1b-8x2048', title: '1B bf16 LoRA 8×2048, memory free', ...small, rows: window(8, 2048) },
   { name: '1b-alpaca', title: '1B bf16 LoRA, Alpaca 2×4, memory free', ...small, rows: alpaca },
+  { name: 'phi4', title: 'Phi-4 QLoRA 2×2048 in 10 GiB', size: 'p14b', ...nf4, memory: 10 },
+  { name: 'gemma2', title: 'Gemma-2-9B QLoRA 2×2048 in 8.5 GiB', size: 'g9b', ...nf4, memory: 8.5 },
+  { name: 'qwen3-moe', title: 'Qwen3-30B-A3B, 12 layers, QLoRA 2×2048 in 6.8 GiB', size: 'q30b12', ...nf4, memory: 6.8 },
+  { name: 'qwen3-moe-free', title: 'the same, memory free', size: 'q30b12', ...nf4, memory: 'free' },
   { name: 'qlora-dropout', title: 'dropout 0.05', ...adapter, dropout: 0.05 },
   { name: 'qlora-bias', title: 'bias all', ...adapter, bias: 'all' },
   { name: 'qlora-r128', title: 'r 128', ...adapter, r: 128, memory: 10.5 },

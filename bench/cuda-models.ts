@@ -3,10 +3,9 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { BASELINE } from './cuda-baseline.ts'
-import { COUNTED, type CudaCase, WARM_UP } from './cuda-cases.ts'
+import { COUNTED, type CudaCase, SIZES, WARM_UP } from './cuda-cases.ts'
 import { writeIdsTokenizer } from './ids-tokenizer.ts'
 
-const VOCAB = 128256
 const ROWS = 'alpaca-llama3-tokens.json'
 
 export class Models {
@@ -24,18 +23,21 @@ export class Models {
   /** Makes what these cases need and isn't there. */
   prepare(cases: readonly CudaCase[]): void {
     for (const size of new Set(cases.map((c) => c.size))) this.#has(size, [this.#baseline?.program ?? '', 'setup', size])
-    const nf4 = new Set(cases.filter((c) => c.weights === 'nf4').map((c) => c.size))
+    const nf4 = new Set(cases.filter(hasFiles).map((c) => c.size))
     for (const size of nf4) this.#has(`${size}-nf4`, [BASELINE, 'nf4', join(this.#folder, size), join(this.#folder, `${size}-nf4`)])
-    const windows = new Set(cases.flatMap(({ rows: r }) => (r.kind === 'windows' ? `${r.batch}x${r.tokens}` : [])))
-    if (windows.size > 0) this.#drawWindows([...windows])
+    for (const vocab of new Set(cases.map(vocabOf))) {
+      const same = cases.filter((c) => vocabOf(c) === vocab)
+      const windows = new Set(same.flatMap(({ rows: r }) => (r.kind === 'windows' ? `${r.batch}x${r.tokens}` : [])))
+      if (windows.size > 0) this.#drawWindows(vocab, [...windows])
+    }
     for (const c of cases) {
       const seen = this.folder(c)
       if (existsSync(seen)) continue
       // the same files beside a tokenizer: rows of ids need one only to say which ids there are
       mkdirSync(seen)
-      const from = join(this.#folder, c.weights === 'nf4' ? `${c.size}-nf4` : c.size)
+      const from = join(this.#folder, hasFiles(c) ? `${c.size}-nf4` : c.size)
       for (const file of readdirSync(from)) if (!/^tokenizer|special_tokens/.test(file)) symlinkSync(join(from, file), join(seen, file))
-      writeIdsTokenizer(seen, VOCAB)
+      writeIdsTokenizer(seen, vocabOf(c))
     }
   }
 
@@ -45,8 +47,9 @@ export class Models {
   }
 
   /** JSON file with the case's rows, a step's one after the other */
-  rows({ rows: r }: CudaCase): string {
-    const path = join(this.#work, `rows-${Object.values(r).join('-')}.json`)
+  rows(c: CudaCase): string {
+    const [r, vocab] = [c.rows, vocabOf(c)]
+    const path = join(this.#work, `rows-${vocab}-${Object.values(r).join('-')}.json`)
     if (existsSync(path)) return path
     if (r.kind === 'alpaca') {
       const all = JSON.parse(readFileSync(this.#alpacaFile(), 'utf8')) as [number, number[]][]
@@ -55,9 +58,9 @@ export class Models {
       writeFileSync(path, JSON.stringify(all.slice(0, count).map(([, ids]) => [ids[0]!, ...system, ...ids.slice(1)])))
     } else if (r.kind === 'sizes') {
       const lengths = Array.from({ length: WARM_UP + COUNTED.sizes }, (_, step) => r.tokens - 128 * Math.floor(step / 3))
-      writeFileSync(path, JSON.stringify(lengths.flatMap((n) => Array.from({ length: r.batch }, () => ids(n)))))
+      writeFileSync(path, JSON.stringify(lengths.flatMap((n) => Array.from({ length: r.batch }, () => ids(n, vocab)))))
     } else {
-      const drawn = JSON.parse(readFileSync(join(this.#work, 'windows.json'), 'utf8'))
+      const drawn = JSON.parse(readFileSync(this.#windowsFile(vocab), 'utf8'))
       writeFileSync(path, JSON.stringify(drawn[`${r.batch}x${r.tokens}`]))
     }
     return path
@@ -73,17 +76,21 @@ export class Models {
   }
 
   /** the baseline draws on the card, whose numbers are not to be had elsewhere */
-  #drawWindows(cases: string[]): void {
-    const path = join(this.#work, 'windows.json')
+  #drawWindows(vocab: number, cases: string[]): void {
+    const path = this.#windowsFile(vocab)
     if (this.#baseline) {
-      execFileSync(this.#baseline.python, [BASELINE, 'windows', String(VOCAB), path, ...cases], { stdio: ['ignore', 'ignore', 'pipe'] })
+      execFileSync(this.#baseline.python, [BASELINE, 'windows', String(vocab), path, ...cases], { stdio: ['ignore', 'ignore', 'pipe'] })
       return
     }
     const drawn = cases.map((name) => {
       const [batch, tokens] = name.split('x').map(Number) as [number, number]
-      return [name, Array.from({ length: batch * (WARM_UP + COUNTED.windows) }, () => ids(tokens))]
+      return [name, Array.from({ length: batch * (WARM_UP + COUNTED.windows) }, () => ids(tokens, vocab))]
     })
     writeFileSync(path, JSON.stringify(Object.fromEntries(drawn)))
+  }
+
+  #windowsFile(vocab: number): string {
+    return join(this.#work, `windows-${vocab}.json`)
   }
 
   #alpacaFile(): string {
@@ -92,11 +99,15 @@ export class Models {
   }
 }
 
+const vocabOf = ({ size }: CudaCase) => SIZES[size].vocab
+/** its 4-bit weights are files */
+const hasFiles = ({ size, weights }: CudaCase) => weights === 'nf4' && !SIZES[size].onLoad
+
 let state = 1
 /** random ids; the same ones in every run */
-function ids(n: number): number[] {
+function ids(n: number, vocab: number): number[] {
   return Array.from({ length: n }, () => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0
-    return Math.floor((state / 2 ** 32) * VOCAB)
+    return Math.floor((state / 2 ** 32) * vocab)
   })
 }
