@@ -38,13 +38,14 @@ const rows = (JSON.parse(readFileSync(request.rows, 'utf8')) as number[][]).slic
 const began = performance.now()
 const device = await openDevice('cuda')
 const { model, tokenizer } = await FastLanguageModel.fromPretrained(request.model, { device, loadIn4bit: c.weights === 'nf4' })
-const { linears } = SIZES[c.size]
+const { linears, parameters } = SIZES[c.size]
 const peft = FastLanguageModel.getPeftModel(model, {
   r: c.r ?? 16,
   loraAlpha: 16,
   loraDropout: c.dropout ?? 0,
   bias: c.bias ?? 'none',
   targetModules: c.head ? [...linears, 'lm_head'] : [...linears],
+  targetParameters: parameters.length > 0 ? [...parameters] : null,
 })
 const loadSeconds = (performance.now() - began) / 1000
 mark('loaded')

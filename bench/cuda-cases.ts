@@ -9,18 +9,26 @@ export type CudaRows =
 
 const LLAMA = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj']
 
-/** Shapes of models, by what baseline_gpu.py's `setup` calls them. `onLoad`: 4-bit weights are made as the model is opened, not read. */
+/**
+ * Shapes of models, by what baseline_gpu.py's `setup` calls them, and what is adapted of them. `onLoad`: 4-bit weights are made as the model
+ * is opened, not read.
+ */
 export const SIZES = {
   /** Llama-3.1-8B */
-  l8b: { vocab: 128256, linears: LLAMA, onLoad: false },
+  l8b: { vocab: 128256, linears: LLAMA, parameters: [], onLoad: false },
   /** Llama-3.2-1B */
-  l1b: { vocab: 128256, linears: LLAMA, onLoad: false },
+  l1b: { vocab: 128256, linears: LLAMA, parameters: [], onLoad: false },
   /** Phi-4 */
-  p14b: { vocab: 100352, linears: ['qkv_proj', 'o_proj', 'gate_up_proj', 'down_proj'], onLoad: true },
+  p14b: { vocab: 100352, linears: ['qkv_proj', 'o_proj', 'gate_up_proj', 'down_proj'], parameters: [], onLoad: true },
   /** Gemma-2-9B */
-  g9b: { vocab: 256000, linears: LLAMA, onLoad: true },
+  g9b: { vocab: 256000, linears: LLAMA, parameters: [], onLoad: true },
   /** 12 of the 48 layers of Qwen3-30B-A3B; bitsandbytes has no file of experts that lie in one tensor */
-  q30b12: { vocab: 151936, linears: LLAMA, onLoad: true },
+  q30b12: {
+    vocab: 151936,
+    linears: LLAMA.slice(0, 4),
+    parameters: ['mlp.experts.gate_up_proj', 'mlp.experts.down_proj'],
+    onLoad: true,
+  },
 } as const
 
 export interface CudaCase {

@@ -6,6 +6,7 @@ import type { CudaQuant, CudaTensor, KernelLaunch } from '../../ops/cuda-launch.
 import { sizeOf } from '../../ops/tensor.ts'
 import type { QuantSpec, StoreSource, StoreSpec } from '../device.ts'
 import type { Card } from './card.ts'
+import { Slabs } from './slabs.ts'
 
 export interface Stored {
   spec: StoreSpec
@@ -27,10 +28,12 @@ interface Piece {
 
 export class CudaStore {
   readonly #card: Card
+  readonly #slabs: Slabs
   readonly #entries = new Map<string, Stored>()
 
   constructor(card: Card) {
     this.#card = card
+    this.#slabs = new Slabs(card)
   }
 
   add(name: string, spec: StoreSpec): void {
@@ -66,7 +69,7 @@ export class CudaStore {
   }
 
   #free(pieces: Piece[]): void {
-    for (const { at, host } of pieces) host ? this.#card.freeHost(at) : this.#card.free(at)
+    for (const { at, host } of pieces) host ? this.#card.freeHost(at) : this.#slabs.free(at)
   }
 
   /** Brings it to pinned host memory, where the card reads it too, or back; false: it lies there. */
@@ -107,7 +110,7 @@ export class CudaStore {
   }
 
   #alloc(name: string, bytes: number, host: boolean): bigint {
-    return host ? this.#card.allocHost(bytes, `'${name}'`) : this.#card.alloc(bytes, `'${name}'`)
+    return host ? this.#card.allocHost(bytes, `'${name}'`) : this.#slabs.alloc(bytes, `'${name}'`)
   }
 
   write(name: string, bytes: Uint8Array, byteOffset: number): void {
