@@ -43,6 +43,8 @@ export interface Reach {
   compute: number
   pairs: number
   copy: number
+  /** the first two in bf16, where they are others there */
+  bf16?: { compute: number; pairs: number }
   /** seconds that a step takes, however small */
   launch: number
   /** seconds that one over pairs takes beside what its FLOPs do: rows of the last blocks leave most of the device idle */

@@ -32,8 +32,10 @@ export function predictSeconds(plan: Plan, work: Work, { limits, reach }: Rates)
       beside.set(segment, (beside.get(segment) ?? 0) + (times * step.bytes) / 2 / (limits.host ?? limits.copy))
       return
     }
-    const rate = operand(plan, step) === 'bf16' ? limits.bf16 : limits.f32
-    const share = step.pairFlops ? reach.pairs : reach.compute
+    const half = operand(plan, step) === 'bf16'
+    const rate = half ? limits.bf16 : limits.f32
+    const { compute, pairs } = (half && reach.bf16) || reach
+    const share = step.pairFlops ? pairs : compute
     const copy = limits.copy * reach.copy
     const computed = flopsOf(step, work) / (rate * share) + (step.pairFlops ? (reach.pairsLaunch ?? 0) : 0)
     const least = Math.max(reach.launch, computed, step.bytes / copy)

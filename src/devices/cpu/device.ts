@@ -60,6 +60,9 @@ class CpuPlan implements LoadedPlan {
   }
 }
 
+/** of the tiles' probe on a Xeon (bench/results/tiles-xeon-2.txt): products 0.19 to 0.22, attention 0.11 to 0.19 */
+const TILES = { compute: 0.2, pairs: 0.14 }
+
 export class CpuDevice implements Device {
   readonly #native: Native
   /** better variants that this process may not run, and why */
@@ -98,9 +101,10 @@ export class CpuDevice implements Device {
   }
 
   describe(): DeviceDescription {
-    const label = `${threadsText(this.#threads, this.#processors)}, ${this.#native.variant() as string}${this.#leftOut && ` (${this.#leftOut})`}`
+    const variant = this.#native.variant() as string
+    const label = `${threadsText(this.#threads, this.#processors)}, ${variant}${this.#leftOut && ` (${this.#leftOut})`}`
     // whole steps of bench:cpu run at 0.76 to 0.84 of the multiply-add probe, memory-bound ops of bench:ops at 0.7 of the copy probe and more
-    const reach = { compute: 0.8, pairs: 0.8, copy: 0.7, launch: 0 }
+    const reach = { compute: 0.8, pairs: 0.8, copy: 0.7, launch: 0, ...(variant.includes('amx') ? { bf16: TILES } : {}) }
     // Node, rows, and a tokenizer: RSS of 287 MB with Llama 3's 128,256 tokens and 347 MB with Gemma 3's 262,144, and what a checkpoint writes of it
     const memory = { overhead: 188e6, overheadPerToken: 1500 }
     return { kind: 'cpu', label, threads: this.#threads, tokenQuantum: 16, passTokens: 2048, reach, ...memory }
