@@ -1,0 +1,64 @@
+/**
+ * gpt-oss (OpenAI 2025): attention with sinks and biases, a window on every other layer, YaRN; in every layer experts with biases, whose
+ * matrices lie (in, out), gate and up by turns, clamped.
+ */
+import { clampedSwiglu } from '../ops/clamped-swiglu/op.ts'
+import { Config } from './config.ts'
+import { decoder, preNorm } from './decoder.ts'
+import { balance, readRouting, sparseMlp } from './experts.ts'
+import type { Family } from './family.ts'
+import { readNorm } from './norm.ts'
+import { readRope } from './rope.ts'
+import { ATTENTION_LINEARS, readHeads, selfAttention } from './self-attention.ts'
+import { layerWindows, windowOf } from './windows.ts'
+
+const DEFAULTS = {
+  num_hidden_layers: 36,
+  num_local_experts: 128,
+  vocab_size: 201_088,
+  hidden_size: 2880,
+  intermediate_size: 2880,
+  num_attention_heads: 64,
+  num_key_value_heads: 8,
+  sliding_window: 128,
+  max_position_embeddings: 131_072,
+  rms_norm_eps: 1e-5,
+  num_experts_per_tok: 4,
+}
+
+const YARN = { rope_type: 'yarn', factor: 32, beta_fast: 32, beta_slow: 1, truncate: false, original_max_position_embeddings: 4096 }
+
+export const gptOss: Family = {
+  modelType: 'gpt_oss',
+  architecture: 'GptOssForCausalLM',
+  open(json) {
+    const c = new Config(json, 'gpt_oss', DEFAULTS)
+    c.only('hidden_act', 'silu', 'swish')
+    const heads = readHeads(c, 64)
+    const bias = c.flag('attention_bias', true)
+    const rope = readRope(c, heads.headDim, { theta: 150_000, otherwise: YARN })
+    const windows = layerWindows(c, windowOf(c), (layer) => layer % 2 === 0)
+    const norm = readNorm(c)
+    const { k, experts } = readRouting(c, 'num_local_experts')
+    const clamp = { alpha: c.number('swiglu_alpha', 1.702), limit: c.above(0, 'swiglu_limit', 7) }
+    const mlp = sparseMlp({
+      experts,
+      channels: c.count('hidden_size'),
+      hidden: c.count('intermediate_size'),
+      activation: (t, both) => clampedSwiglu(t, both, clamp, 'mlp.act'),
+      // a softmax over the chosen is one over all, renormalised
+      routing: { k, renormalise: true },
+      router: { path: 'mlp.router', bias: true },
+      biased: true,
+      rounded: true,
+    })
+    const options = { rope, bias: { qkv: bias, o: bias }, sinks: true }
+    return decoder(c, {
+      ...balance(c, k),
+      norm,
+      linears: ATTENTION_LINEARS,
+      block: (t, x, layer) =>
+        preNorm({ norm, mlp, attention: (t, x) => selfAttention(t, x, heads, { ...options, window: windows[layer] }) })(t, x, layer),
+    })
+  },
+}
