@@ -28,6 +28,9 @@ const DEFAULTS = {
 
 const YARN = { rope_type: 'yarn', factor: 32, beta_fast: 32, beta_slow: 1, truncate: false, original_max_position_embeddings: 4096 }
 
+/** YaRN also where the file says nothing */
+export const readRotation = (c: Config, headDim: number) => readRope(c, headDim, { theta: 150_000, otherwise: YARN })
+
 export const gptOss: Family = {
   modelType: 'gpt_oss',
   architecture: 'GptOssForCausalLM',
@@ -36,7 +39,8 @@ export const gptOss: Family = {
     c.only('hidden_act', 'silu', 'swish')
     const heads = readHeads(c, 64)
     const bias = c.flag('attention_bias', true)
-    const rope = readRope(c, heads.headDim, { theta: 150_000, otherwise: YARN })
+    const rope = readRotation(c, heads.headDim)
+    if (json.sliding_window === null) c.fail('sliding_window', 'is null, but every other layer has a window')
     const windows = layerWindows(c, windowOf(c), (layer) => layer % 2 === 0)
     const norm = readNorm(c)
     const { k, experts } = readRouting(c, 'num_local_experts')

@@ -117,7 +117,7 @@ function scalingOf(c: Config, otherwise: Scaling = {}): Scaling {
     if (nested) c.fail(key, `has parameters of their own for ${nested[0]}, which saqr's ${c.modelType} doesn't do`)
     return Object.keys(value).length > 0 ? value : undefined
   }
-  return given('rope_scaling') ?? given('rope_parameters') ?? otherwise
+  return given('rope_scaling') ?? given('rope_parameters') ?? (c.json.rope_parameters == null ? otherwise : {})
 }
 
 interface Given {
