@@ -1,7 +1,7 @@
 #include "../cuda.cuh"
 #include "attrs.cuh"
 
-// Columns go in pairs: a vector of V of them is V / 2 gates with their ups. NaN stays NaN.
+// A gate and its up, clamped, and the sigmoid; NaN stays NaN
 struct Pair {
   float gate, up, s;
   __device__ __forceinline__ Pair(float g, float u, float alpha, float limit) {
@@ -11,17 +11,22 @@ struct Pair {
   }
 };
 
+// V pairs from column 2c on, in two vectors
+template <class T, int V>
+__device__ __forceinline__ void loadPairs(const T* from, float (&v)[2][V]) {
+  load<T, V>(from, v[0]);
+  load<T, V>(from + V, v[1]);
+}
+
 template <class T, int V>
 __device__ void clampedSwiglu(int cols, const T* both, int bothStride, T* h, int hStride, float alpha, float limit) {
   long long row = blockIdx.x;
   FOR_COLUMNS(c, cols, V) {
-    float v[2 * V];
-    load<T, V>(both + row * bothStride + 2 * c, v);
-    load<T, V>(both + row * bothStride + 2 * c + V, v + V);
-    float out[V];
+    float v[2][V], out[V];
+    loadPairs<T, V>(both + row * bothStride + 2 * c, v);
 #pragma unroll
     for (int i = 0; i < V; i++) {
-      Pair p(v[2 * i], v[2 * i + 1], alpha, limit);
+      Pair p(v[2 * i / V][2 * i % V], v[(2 * i + 1) / V][(2 * i + 1) % V], alpha, limit);
       out[i] = (p.up + 1.0f) * (p.gate * p.s);
     }
     store<T, V>(h + row * hStride + c, out);
@@ -34,20 +39,20 @@ __device__ void clampedSwigluBackward(int cols, const T* dH, int dHStride, const
                                       float limit) {
   long long row = blockIdx.x;
   FOR_COLUMNS(c, cols, V) {
-    float d[V], v[2 * V];
+    float d[V], v[2][V];
     load<T, V>(dH + row * dHStride + c, d);
-    load<T, V>(both + row * bothStride + 2 * c, v);
-    load<T, V>(both + row * bothStride + 2 * c + V, v + V);
+    loadPairs<T, V>(both + row * bothStride + 2 * c, v);
 #pragma unroll
     for (int i = 0; i < V; i++) {
-      float g = v[2 * i], u = v[2 * i + 1];
+      float &g = v[2 * i / V][2 * i % V], &u = v[(2 * i + 1) / V][(2 * i + 1) % V];
       Pair p(g, u, alpha, limit);
       float dS = d[i] * p.s;
-      v[2 * i] = g > limit ? 0.0f : dS * (p.up + 1.0f) * (1.0f + alpha * p.gate * (1.0f - p.s));
-      v[2 * i + 1] = u > limit || u < -limit ? 0.0f : dS * p.gate;
+      g = g > limit ? 0.0f : dS * (p.up + 1.0f) * (1.0f + alpha * p.gate * (1.0f - p.s));
+      u = u > limit || u < -limit ? 0.0f : dS * p.gate;
     }
-    store<T, V>(dBoth + row * dBothStride + 2 * c, v);
-    store<T, V>(dBoth + row * dBothStride + 2 * c + V, v + V);
+    T* to = dBoth + row * dBothStride + 2 * c;
+    store<T, V>(to, v[0]);
+    store<T, V>(to + V, v[1]);
   }
 }
 
