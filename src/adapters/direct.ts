@@ -52,6 +52,11 @@ export function expertsMatrix({ experts, in: from, out, turned }: ExpertsShape):
 }
 
 /** experts' biases as a part of their product: matrices of one row, the turned ones */
-export function expertsBias(adapter: Pick<Adapter, 'tensor'>, b: AdapterBuilder, name: string, { experts, out, bias }: ExpertsShape): Part[] {
+export function expertsBias(
+  adapter: Pick<Adapter, 'tensor'>,
+  b: AdapterBuilder,
+  name: string,
+  { experts, out, bias }: ExpertsShape,
+): Part[] {
   return bias ? [{ x: bias, w: adapter.tensor(b, `${name}_bias`, experts, out, 'bias') }] : []
 }

@@ -1,6 +1,6 @@
 /**
  * The MLP of a mixture of experts (Shazeer et al. 2017): every token goes to k of E gated MLPs, y = Σ_j w_j · down_j(act(gate_j(x), up_j(x))).
- * The weights are those of transformers' fused tensors; older files, and what it saves, have each expert by itself.
+ * The weights are those of transformers' fused tensors; older files, and what it saves, mostly have each expert by itself.
  */
 import { cast } from '../ops/cast/op.ts'
 import { combine, dispatch, spread } from '../ops/dispatch/op.ts'
@@ -26,7 +26,7 @@ export interface Experts {
   routing: RouteOptions
   /** its path, and whether it has a bias; default: mlp.gate, without */
   router?: { path: string; bias: boolean }
-  /** every expert's linears have a bias, and their matrices are (in, out) (gpt-oss) */
+  /** every expert's linears have a bias (`…_bias`), and their matrices lie (in, out) (gpt-oss) */
   biased?: boolean
   /** the router computes in f32, whatever the activations' type; a buffer beside its weight is added to what chooses (DeepSeek) */
   exact?: { bias: string }

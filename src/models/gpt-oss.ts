@@ -2,6 +2,8 @@
  * gpt-oss (OpenAI 2025): attention with sinks and biases, a window on every other layer, YaRN; in every layer experts with biases, whose
  * matrices lie (in, out), gate and up by turns, clamped.
  */
+import { ATTENTION_PARTS } from '../formats/gguf/layout.ts'
+import type { JsonObject } from '../formats/json.ts'
 import { clampedSwiglu } from '../ops/clamped-swiglu/op.ts'
 import { Config } from './config.ts'
 import { decoder, preNorm } from './decoder.ts'
@@ -31,9 +33,35 @@ const YARN = { rope_type: 'yarn', factor: 32, beta_fast: 32, beta_slow: 1, trunc
 /** YaRN also where the file says nothing */
 export const readRotation = (c: Config, headDim: number) => readRope(c, headDim, { theta: 150_000, otherwise: YARN })
 
+const { ffn_norm: _, ...ATTENTION } = ATTENTION_PARTS
+
 export const gptOss: Family = {
   modelType: 'gpt_oss',
   architecture: 'GptOssForCausalLM',
+  gguf: {
+    architecture: 'gpt-oss',
+    experts: true,
+    keys: ['expert_feed_forward_length'],
+    parts: { ...ATTENTION, post_attention_norm: 'post_attention_layernorm', ffn_gate_inp: 'mlp.router' },
+    bare: { attn_sinks: 'self_attn.sinks' },
+    turned: { 'mlp.experts.gate_up_proj': ['ffn_gate_exps', 'ffn_up_exps'], 'mlp.experts.down_proj': ['ffn_down_exps'] },
+    config(model) {
+      const { qkv, o } = model.biases
+      if (qkv !== o) throw model.unsupported('has other biases than gpt-oss models have')
+      const { rope_scaling: scaling, ...common } = model.common
+      return {
+        hidden_act: 'silu',
+        ...common,
+        intermediate_size: model.count('expert_feed_forward_length', model.count('feed_forward_length')),
+        attention_bias: o,
+        sliding_window: model.count('attention.sliding_window', DEFAULTS.sliding_window),
+        num_local_experts: model.count('expert_count'),
+        num_experts_per_tok: model.count('expert_used_count'),
+        // no key says so: the published models' bounds are not rounded
+        rope_scaling: scaling ? { ...(scaling as JsonObject), truncate: false } : { rope_type: 'default' },
+      }
+    },
+  },
   open(json) {
     const c = new Config(json, 'gpt_oss', DEFAULTS)
     c.only('hidden_act', 'silu', 'swish')

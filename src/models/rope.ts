@@ -48,7 +48,13 @@ interface Beside {
 }
 
 /** The rotation that one set of rope parameters means. */
-export function ropeOf(c: Config, headDim: number, scaling: Scaling, where: Beside, options: Omit<RopeOptions, 'theta' | 'otherwise'> = {}): RopeTable {
+export function ropeOf(
+  c: Config,
+  headDim: number,
+  scaling: Scaling,
+  where: Beside,
+  options: Omit<RopeOptions, 'theta' | 'otherwise'> = {},
+): RopeTable {
   const { at, theta: otherwise, original: beside } = where
   const { types = TYPES } = options
   const number = (key: string, fallback?: number): number => {

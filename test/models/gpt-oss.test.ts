@@ -11,6 +11,7 @@ import { type BaseChoice, OpenedModel } from '../../src/engine/opened-model.ts'
 import { saveTrained } from '../../src/engine/save.ts'
 import { parametersOf, settle } from '../../src/engine/settle.ts'
 import { FastLanguageModel } from '../../src/fast-language-model.ts'
+import { turnedTensor } from '../../src/formats/gguf/turned.ts'
 import { asF32, asU16, bf16ToF32, bytesOf } from '../../src/formats/numbers.ts'
 import { loraConfig } from '../../src/formats/peft/config.ts'
 import { writeSafetensors } from '../../src/formats/safetensors/write.ts'
@@ -170,6 +171,29 @@ describe('experts in MXFP4', () => {
       device.dispose()
     }
   })
+})
+
+it.each([
+  [[[2, 6, 4], undefined], '2 × 6 × 4 and nothing'],
+  [
+    [
+      [2, 6, 4],
+      [2, 6, 5],
+    ],
+    '2 × 6 × 4 and 2 × 6 × 5',
+  ],
+  [
+    [
+      [6, 4],
+      [6, 4],
+    ],
+    '6 × 4 and 6 × 4',
+  ],
+] as const)('GGUF: experts of %j are refused by name', (shapes, what) => {
+  const parts = shapes.map((shape) => shape && ({ shape, bytes: 1, storage: 'F16' } as unknown as CheckpointTensor))
+  expect(() => turnedTensor('model.layers.0.mlp.experts.gate_up_proj', parts, 'one.gguf')).toThrow(
+    expect.objectContaining({ code: 'FORMAT_GGUF', message: expect.stringContaining(what) }),
+  )
 })
 
 it('an adapter over experts of another layout is refused by name', async () => {

@@ -81,6 +81,12 @@ def blocks(out: Path) -> None:
     brain = torch.from_numpy(single).bfloat16()
     writer.add_tensor("BF16", brain.view(torch.uint8).numpy(), raw_dtype=Q.BF16)
     expected["BF16"] = digest(brain)
+    # powers of two of every size, above what f32 holds too
+    packed = rng.integers(0, 256, (16, 17), dtype=np.uint8)
+    packed[:3, 0] = [0, 1, 255]
+    writer.add_tensor("MXFP4", packed.reshape(2, 136), raw_dtype=Q.MXFP4)
+    with np.errstate(over="ignore"):
+        expected["MXFP4"] = digest(gguf.dequantize(packed.reshape(2, 136), Q.MXFP4))
     close(writer)
     write(out / "blocks.json", expected)
 
@@ -189,7 +195,7 @@ def byte_level_vocabulary() -> tuple[list[str], list[str]]:
 def tokenizers(out: Path, tokens: list[str], merges: list[str]) -> None:
     cases = {}
     digits = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
-    for pre, add_bos in [("gpt-2", None), ("llama-bpe", True), ("qwen2", False), ("tekken", True), ("smollm", False), ("smaug-bpe", None)]:
+    for pre, add_bos in [("gpt-2", None), ("llama-bpe", True), ("qwen2", False), ("tekken", True), ("smollm", False), ("smaug-bpe", None), ("gpt-4o", None)]:
         name = f"tokenizer-{pre}.gguf"
         writer = gguf.GGUFWriter(out / name, "llama")
         vocabulary(writer, tokens, merges, pre, add_bos)
