@@ -63,18 +63,28 @@ function mxfp4Tensor(name: string, blocks: StoredTensor, scales: StoredTensor): 
 }
 
 /** 1 bit of sign, 2 of exponent, 1 of fraction */
-const VALUES = [0, 0.5, 1, 1.5, 2, 3, 4, 6, -0, -0.5, -1, -1.5, -2, -3, -4, -6]
+const VALUES = Float32Array.of(0, 0.5, 1, 1.5, 2, 3, 4, 6, -0, -0.5, -1, -1.5, -2, -3, -4, -6)
+const POWERS = Float32Array.from({ length: 256 }, (_, byte) => powerOfTwo(byte))
+
+/** rows decoded together: their codes stay in the processor's first cache while they are read a byte of each at a time */
+const TILE = 64
 
 /** of one expert, packed (rows, groups, 16): channels `from` on -> (channels, rows). Values times powers of two are exact in f32 and in bf16. */
 function decode(codes: Uint8Array, powers: Uint8Array, groups: number, from: number, out: Float32Array, rows: number): void {
   const end = from + out.length / rows
-  const scales = Float32Array.from(powers, powerOfTwo)
-  for (let channel = from, at = 0; channel < end; channel++) {
-    const group = Math.floor(channel / CODES)
-    const byte = (channel % CODES) >> 1
-    const shift = (channel & 1) * 4
-    for (let row = 0, block = group; row < rows; row++, block += groups, at++)
-      out[at] = VALUES[(codes[block * BYTES + byte]! >> shift) & 15]! * scales[block]!
+  const scales = new Float32Array(TILE)
+  for (let group = Math.floor(from / CODES); group * CODES < end; group++) {
+    for (let first = 0; first < rows; first += TILE) {
+      const count = Math.min(TILE, rows - first)
+      for (let i = 0; i < count; i++) scales[i] = POWERS[powers[(first + i) * groups + group]!]!
+      const channels = Math.min(end - group * CODES, CODES)
+      for (let c = Math.max(from - group * CODES, 0); c < channels; c++) {
+        const shift = (c & 1) * 4
+        const to = (group * CODES + c - from) * rows + first
+        for (let i = 0, at = (first * groups + group) * BYTES + (c >> 1); i < count; i++, at += groups * BYTES)
+          out[to + i] = VALUES[(codes[at]! >> shift) & 15]! * scales[i]!
+      }
+    }
   }
 }
 

@@ -173,6 +173,17 @@ describe('experts in MXFP4', () => {
   })
 })
 
+it('GGUF: woven experts are read in parts as whole', () => {
+  const { tensors } = openCheckpoint(join(fixtures, 'gguf-families/gpt-oss.gguf'))
+  for (const name of ['gate_up_proj', 'gate_up_proj_bias', 'down_proj']) {
+    const t = tensors.get(`model.layers.1.mlp.experts.${name}`)!
+    const whole = asF32(t.load('f32'))
+    // from behind, and over the edges between experts
+    for (const [from, count] of [[t.rows - 1, 1], [1, t.rows - 2], [0, 1]] as const) // biome-ignore format: a table
+      expect(asF32(t.load('f32', from, count))).toEqual(whole.subarray(from * t.cols, (from + count) * t.cols))
+  }
+})
+
 it.each([
   [[[2, 6, 4], undefined], '2 × 6 × 4 and nothing'],
   [

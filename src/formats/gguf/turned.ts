@@ -18,22 +18,34 @@ export function partOf(gguf: string, { turned = {} }: GgufLayout): { name: strin
   return undefined
 }
 
+/** rows turned together: they stay in the processor's first cache while they are read a channel of each at a time */
+const TILE = 64
+
 /** @param parts (E, out, in) each, or biases (E, out). @throws SaqrError FORMAT_GGUF where one is missing, or of another shape */
 export function turnedTensor(name: string, parts: readonly (CheckpointTensor | undefined)[], path: string): CheckpointTensor {
   const [first] = parts
-  const wrong = parts.find((part) => !part || String(part.shape) !== String(first?.shape))
-  const [experts = 0, out = 0, width = 1] = first?.shape ?? []
-  if (!first || !parts.every((part) => part !== undefined) || wrong || first.shape.length !== (name.endsWith('_bias') ? 2 : 3))
+  const alike = (part: CheckpointTensor | undefined): part is CheckpointTensor => String(part?.shape) === String(first?.shape)
+  const isBias = name.endsWith('_bias')
+  if (!first || !parts.every(alike) || first.shape.length !== (isBias ? 2 : 3))
     throw new SaqrError(
       'FORMAT_GGUF',
       `${path}: ${name} is made of ${parts.map((part) => part?.shape.join(' × ') ?? 'nothing').join(' and ')}, which is not the same for every linear of its experts.`,
     )
+  const [experts, out, width = 1] = first.shape as readonly [number, number, number?]
   const cols = out * parts.length
-  const shape = first.shape.length === 3 ? [experts, width, cols] : [experts, cols]
   const rows = experts * width
+  // an expert is decoded whole, and asked for some channels at a time: it stays until its last ones
+  let kept: { expert: number; values: Float32Array[] } | undefined
+  const decoded = (expert: number): Float32Array[] => {
+    if (kept?.expert !== expert) {
+      const [from, count] = isBias ? [expert, 1] : [expert * out, out]
+      kept = { expert, values: parts.map((part) => asF32(part.load('f32', from, count))) } // (out, in) each
+    }
+    return kept.values
+  }
   return {
     name,
-    shape,
+    shape: isBias ? [experts, cols] : [experts, width, cols],
     rows,
     cols,
     dtype: 'f32',
@@ -45,14 +57,26 @@ export function turnedTensor(name: string, parts: readonly (CheckpointTensor | u
       for (let row = from, end = from; row < from + count; row = end) {
         const e = Math.floor(row / width)
         end = Math.min(from + count, (e + 1) * width)
-        for (const [i, part] of parts.entries()) {
-          const own = asF32(width === 1 ? part.load('f32', e, 1) : part.load('f32', e * out, out)) // (out, in)
-          for (let channel = row; channel < end; channel++)
-            for (let o = 0, at = (channel - from) * cols + i; o < out; o++, at += parts.length)
-              values[at] = own[o * width + channel - e * width]!
-        }
+        const some = values.subarray((row - from) * cols, (end - from) * cols)
+        for (const [i, own] of decoded(e).entries()) weave(own, width, row - e * width, some, cols, i, parts.length)
+        if (end === (e + 1) * width) kept = undefined
       }
       return bytesOf(to === 'f32' ? values : f32ToBf16(values))
     },
+  }
+}
+
+/** channels `from` on of own (out, width) into to (channels, cols), every `by`-th column from `first` on */
+function weave(own: Float32Array, width: number, from: number, to: Float32Array, cols: number, first: number, by: number): void {
+  const [out, channels] = [own.length / width, to.length / cols]
+  for (let tile = 0; tile < out; tile += TILE) {
+    const end = Math.min(tile + TILE, out)
+    for (let channel = 0; channel < channels; channel++)
+      for (
+        let o = tile, at = channel * cols + first + tile * by, read = tile * width + from + channel;
+        o < end;
+        o++, at += by, read += width
+      )
+        to[at] = own[read]!
   }
 }
