@@ -113,7 +113,12 @@ export const cases: readonly OpCase[] = [
   product('tiles: transposed, wide', { rows: [66, 0, 150], n: 264, parts: [{ k: 72 }, { k: 8 }], trans: true, alpha: -2 }),
   product('tiles: channels to a rank', { rows: [129, 0, 66], n: 16, parts: [{ k: 136, trained: true }] }),
   product('tiles: more of them than blocks', { rows: Array.from({ length: 150 }, (_, e) => (e * 7) % 4), n: 264, parts: [{ k: 40 }] }),
-  product('tiles: transposed, a bias', { rows: [129, 3, 130], n: 128, parts: [{ k: 136 }, { k: 1 }], trans: true }),
+  product('tiles: transposed, a bias', {
+    rows: [129, 3, 130],
+    n: 128,
+    parts: [{ k: 136 }, { k: 1, within: { cols: 8, from: 0 } }],
+    trans: true,
+  }),
   gradient('one value', [1], 1, 1),
   gradient('odd sizes', [13, 0, 5, 1], 37, 29),
   gradient('all rows one expert’s', [0, 40, 0], 16, 24),

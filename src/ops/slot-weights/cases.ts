@@ -24,7 +24,7 @@ function orderOf(tokens: number, k: number): CaseInput {
 function both(name: string, { tokens, k, weights = 'act', within }: Setup): OpCase[] {
   const order = orderOf(tokens, k)
   const w: CaseInput = { rows: tokens, cols: k, dtype: weights, ...(within ? { within } : {}) }
-  const dY: CaseInput = { rows: tokens * k, cols: 1, dtype: 'act', ...(within ? { within } : {}) }
+  const dY: CaseInput = { rows: tokens * k, cols: 8, dtype: 'act', ...(within ? { within: { cols: 21, from: 4 } } : {}) }
   return [
     { name, op: slotWeightsOp, attrs: { dtype }, inputs: [w, order], tolerance },
     { name: `${name}, in bf16`, op: slotWeightsOp, attrs: { dtype: 'bf16' }, inputs: [w, order], tolerance: { f32: 4e-3, bf16: 4e-3 } },

@@ -1,4 +1,4 @@
-// Slots' weights in the order of sorted rows, and back (op.ts): copies.
+// Slots' weights in the order of sorted rows, zeros beside them, and back (op.ts): copies.
 #include "attrs/slot-weights.hpp"
 #include "elementwise.hpp"
 
@@ -12,7 +12,11 @@ SAQR_KERNEL(slot_weights) {
   const Range part = share(worker, y.rows);
   const bool taken = withType<F32, BF16>(y.dtype, [&](auto e) {
     using E = decltype(e);
-    for (int64_t s = part.from; !weights.data && s < part.to; s++) *rowOf<E>(y, s) = E::round(1.0f);
+    for (int64_t s = part.from; s < part.to; s++) {
+      auto* row = rowOf<E>(y, s);
+      row[0] = E::round(1.0f);
+      for (int64_t c = 1; c < y.cols; c++) row[c] = E::round(0.0f);
+    }
     const bool read = !weights.data || withType<F32, BF16>(weights.dtype, [&](auto w) {
       using V = decltype(w);
       for (int64_t s = part.from; s < part.to; s++) {

@@ -9,7 +9,17 @@ export const cuda = [
       const [weights, order] = step.inputs
       const [y] = step.outputs
       const types = `${typeOf(step, y!)}_${weights ? typeOf(step, weights) : 'f32'}`
-      const args = [y!.rows, weights?.cols ?? 1, weights?.at ?? 0n, weights?.stride ?? 0, order!.at, order!.stride, y!.at, y!.stride]
+      const args = [
+        y!.rows,
+        y!.cols,
+        weights?.cols ?? 1,
+        weights?.at ?? 0n,
+        weights?.stride ?? 0,
+        order!.at,
+        order!.stride,
+        y!.at,
+        y!.stride,
+      ]
       return [kernel(from, `slot_weights_${types}`, [ceilDiv(y!.rows, 256)], 256, args)]
     },
   }),
