@@ -1,9 +1,10 @@
-// W vectors as a matrix of W × W lanes, transposed in registers.
+// W vectors as a matrix of W × W lanes, transposed in registers; two vectors woven into one another and parted again.
 #pragma once
 #include "simd.hpp"
 
 namespace saqr {
 
+// interleave: low and high are a[0], b[0], a[1], b[1] … in order; part: a and b out of them
 #if defined(__AVX512F__)
 SAQR_INLINE void interleave(vf a, vf b, vf& low, vf& high) {
   const __m512i first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
@@ -11,16 +12,30 @@ SAQR_INLINE void interleave(vf a, vf b, vf& low, vf& high) {
   low = (vf)_mm512_permutex2var_ps((__m512)a, first, (__m512)b);
   high = (vf)_mm512_permutex2var_ps((__m512)a, second, (__m512)b);
 }
+SAQR_INLINE void part(vf low, vf high, vf& a, vf& b) {
+  const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+  a = (vf)_mm512_permutex2var_ps((__m512)low, even, (__m512)high);
+  b = (vf)_mm512_permutex2var_ps((__m512)low, _mm512_add_epi32(even, _mm512_set1_epi32(1)), (__m512)high);
+}
 #elif defined(__AVX2__)
 SAQR_INLINE void interleave(vf a, vf b, vf& low, vf& high) {
   __m256 l = _mm256_unpacklo_ps((__m256)a, (__m256)b), h = _mm256_unpackhi_ps((__m256)a, (__m256)b);
   low = (vf)_mm256_permute2f128_ps(l, h, 0x20);
   high = (vf)_mm256_permute2f128_ps(l, h, 0x31);
 }
+SAQR_INLINE void part(vf low, vf high, vf& a, vf& b) {
+  const __m256d even = (__m256d)_mm256_shuffle_ps((__m256)low, (__m256)high, 0x88), odd = (__m256d)_mm256_shuffle_ps((__m256)low, (__m256)high, 0xdd);
+  a = (vf)_mm256_permute4x64_pd(even, 0xd8);
+  b = (vf)_mm256_permute4x64_pd(odd, 0xd8);
+}
 #else
 SAQR_INLINE void interleave(vf a, vf b, vf& low, vf& high) {
   low = vf{a[0], b[0], a[1], b[1]};
   high = vf{a[2], b[2], a[3], b[3]};
+}
+SAQR_INLINE void part(vf low, vf high, vf& a, vf& b) {
+  a = vf{low[0], low[2], high[0], high[2]};
+  b = vf{low[1], low[3], high[1], high[3]};
 }
 #endif
 

@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { chooseAdapter } from '../src/adapters/choose.ts'
 import { nativeLibrary } from '../src/devices/cpu/library.ts'
 import { settledSpec } from '../src/engine/language-model.ts'
+import { parametersOf } from '../src/engine/settle.ts'
 import { loraConfig } from '../src/formats/peft/config.ts'
 import { layoutParameters } from '../src/graph/layout.ts'
 import { optimizerPlan } from '../src/graph/optimizer.ts'
@@ -64,7 +65,7 @@ export function familiesPage(): string {
       runsOn([...ops], (op) => Object.hasOwn(cudaOps, op)),
       family.gguf ? `\`${family.gguf.architecture}\`` : 'no',
       joined(models.flatMap(({ linears }) => linears)),
-      joined(models.flatMap(({ experts }) => Object.values(experts?.parameters ?? {}))) || 'none',
+      joined(models.flatMap(({ experts }) => Object.values(experts?.parameters ?? {}))) || named(models),
     )
   })
   const second = families.map((family) => {
@@ -105,6 +106,13 @@ function sourceOf({ modelType }: Family): { name: string; file: string } {
     if (name) return { name, file }
   }
   throw new Error(`src/models has no file whose head names the family ${modelType}`)
+}
+
+/** what `targetParameters` alone means, as PEFT makes nothing of other names */
+function named(models: readonly Model[]): string {
+  const tensors = models.flatMap((model) => [...parametersOf(model).values()]).filter(({ role }) => role === 'experts' || role === 'router')
+  const names = tensors.map(({ name, role }) => name.split('.').slice(role === 'router' ? -2 : -1).join('.')) // biome-ignore format: short
+  return names.length === 0 ? 'none' : `by \`targetParameters\`: ${joined(names)}`
 }
 
 /** ops of a training step: LoRA on the default targets, the model's own term trained towards */

@@ -3,12 +3,12 @@
  * `linear(path)` and never know; the answer is written in ops, so every variant runs on the same path.
  */
 import type { AdapterConfig } from '../formats/peft/config.ts'
-import type { EmbeddingShape, ExpertsShape, LinearShape } from '../models/trace.ts'
+import type { EmbeddingShape, ExpertsShape, LinearShape, RouterShape } from '../models/trace.ts'
 import type { Builder } from '../ops/op.ts'
 import type { DType, Tensor } from '../ops/tensor.ts'
 
 /** What a weight is for: quantisation, weight decay and `bias` options go by it. */
-export type Role = 'linear' | 'experts' | 'router' | 'embedding' | 'norm' | 'bias'
+export type Role = 'linear' | 'experts' | 'router' | 'embedding' | 'norm' | 'bias' | 'sinks'
 
 /** Where a trained tensor's first values come from. */
 export type ParameterInit =
@@ -27,10 +27,26 @@ export interface ParameterSpec {
   init: ParameterInit
   /** in that file, where it isn't rows × cols */
   shape?: readonly number[]
-  /** there (rows / experts, cols · experts), the expert running fastest: `expert-layout.ts` */
-  experts?: number
+  /** a low-rank part of experts: there it lies as PEFT has it (`expert-layout.ts`) */
+  experts?: ExpertPart
   /** tensors of the same lane lie behind one another, in the order they are asked for: what reads one x may then be read as one */
   lane?: string
+}
+
+/** Low-rank parts of all experts in one tensor, A or B; `size`: channels that go into an expert, or come out of it. */
+export interface ExpertPart {
+  of: 'A' | 'B'
+  experts: number
+  size: number
+  r: number
+  /** here (experts · r, size), the rank running along rows; else (experts · size, r) */
+  wide: boolean
+}
+
+/** A trained tensor and its values. */
+export interface Trained {
+  spec: ParameterSpec
+  values: Float32Array
 }
 
 export interface AdapterBuilder extends Builder {
@@ -48,7 +64,7 @@ export interface Adapter {
   /** x (T, in) -> (T, out) */
   linear(b: AdapterBuilder, path: string, x: Tensor, shape: LinearShape): Tensor
   /** a router: x (T, in) -> logits (T, experts) */
-  router(b: AdapterBuilder, path: string, x: Tensor, experts: number): Tensor
+  router(b: AdapterBuilder, path: string, x: Tensor, shape: RouterShape): Tensor
   /** x (M, in), rows by expert as `offsets` (E + 1, 1) says -> (M, out); `name` is the tensor of all their weights */
   experts(b: AdapterBuilder, name: string, x: Tensor, offsets: Tensor, shape: ExpertsShape): Tensor
   /** ids (T, 1) -> (T, channels) */
@@ -66,7 +82,7 @@ export interface Adapter {
    * The checkpoint's tensor `name` (rows × cols) with what is trained merged into it, in f32; null where it stays as it is.
    * `base` gives its values, to write into; `trained` those of a trained tensor, null where there is none of that name.
    */
-  merge(name: string, base: BaseTensor, trained: (name: string) => Float32Array | null): Float32Array | null
+  merge(name: string, base: BaseTensor, trained: (name: string) => Trained | null): Float32Array | null
 }
 
 export interface BaseTensor {

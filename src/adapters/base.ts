@@ -4,7 +4,7 @@ import { nf4Blocksize } from '../formats/nf4.ts'
 import type { ExpertsShape, LinearShape } from '../models/trace.ts'
 import type { Tensor } from '../ops/tensor.ts'
 import type { AdapterBuilder, Role } from './adapter.ts'
-import { Direct } from './direct.ts'
+import { Direct, expertsMatrix } from './direct.ts'
 
 export interface BaseOptions {
   /** 4-bit NormalFloat (Dettmers et al. 2023) for every linear except the head, as bitsandbytes does, and for experts; routers stay as they are */
@@ -41,7 +41,8 @@ export class Base extends Direct {
         'MODEL_UNSUPPORTED',
         say`${name}: experts of ${shape.out} × ${shape.in} are not whole blocks of ${nf4Blocksize}, which ${option('loadIn4bit')} quantises: leave it out`,
       )
-    return b.weight(name, shape.experts * shape.out, shape.in, 'nf4')
+    const { rows, cols } = expertsMatrix(shape)
+    return b.weight(name, rows, cols, 'nf4')
   }
 
   merge(): null {

@@ -1,11 +1,11 @@
 /** A linear that is one product, an embedding that is one table: the base as it is, or all of it trained. What the weights are is said below. */
 import type { AdapterConfig } from '../formats/peft/config.ts'
-import type { EmbeddingShape, ExpertsShape, LinearShape } from '../models/trace.ts'
+import type { EmbeddingShape, ExpertsShape, LinearShape, RouterShape } from '../models/trace.ts'
 import { embed } from '../ops/embed/op.ts'
 import { groupedProduct } from '../ops/grouped-product/op.ts'
-import { product } from '../ops/product/op.ts'
+import { type Part, product } from '../ops/product/op.ts'
 import type { Tensor } from '../ops/tensor.ts'
-import type { Adapter, AdapterBuilder, BaseTensor, Role } from './adapter.ts'
+import type { Adapter, AdapterBuilder, BaseTensor, Role, Trained } from './adapter.ts'
 
 export abstract class Direct implements Adapter {
   abstract readonly label: string
@@ -14,7 +14,7 @@ export abstract class Direct implements Adapter {
 
   abstract tensor(b: AdapterBuilder, name: string, rows: number, cols: number, role: Role): Tensor
 
-  abstract merge(name: string, base: BaseTensor, trained: (name: string) => Float32Array | null): Float32Array | null
+  abstract merge(name: string, base: BaseTensor, trained: (name: string) => Trained | null): Float32Array | null
 
   /** (out, in); a tied one is the embedding's */
   linearWeight(b: AdapterBuilder, path: string, shape: LinearShape): Tensor {
@@ -26,20 +26,37 @@ export abstract class Direct implements Adapter {
     return product(b, [{ x, w: this.linearWeight(b, path, shape) }], { bias }, path)
   }
 
-  router(b: AdapterBuilder, path: string, x: Tensor, experts: number): Tensor {
-    return product(b, [{ x, w: this.tensor(b, `${path}.weight`, experts, x.cols, 'router') }], {}, path)
+  router(b: AdapterBuilder, path: string, x: Tensor, { experts, bias }: RouterShape): Tensor {
+    const own = bias ? this.tensor(b, `${path}.bias`, 1, experts, 'bias') : null
+    return product(b, [{ x, w: this.tensor(b, `${path}.weight`, experts, x.cols, 'router') }], { bias: own }, path)
   }
 
-  /** (experts · out, in) */
   expertsWeight(b: AdapterBuilder, name: string, shape: ExpertsShape): Tensor {
-    return this.tensor(b, name, shape.experts * shape.out, shape.in, 'experts')
+    const { rows, cols } = expertsMatrix(shape)
+    return this.tensor(b, name, rows, cols, 'experts')
   }
 
   experts(b: AdapterBuilder, name: string, x: Tensor, offsets: Tensor, shape: ExpertsShape): Tensor {
-    return groupedProduct(b, offsets, [{ x, w: this.expertsWeight(b, name, shape) }], {}, name)
+    const parts: Part[] = [{ x, w: this.expertsWeight(b, name, shape) }, ...expertsBias(this, b, name, shape)]
+    return groupedProduct(b, offsets, parts, { trans: shape.turned }, name)
   }
 
   embed(b: AdapterBuilder, path: string, ids: Tensor, { vocab, channels, padding }: EmbeddingShape): Tensor {
     return embed(b, ids, this.tensor(b, `${path}.weight`, vocab, channels, 'embedding'), { dtype: b.activation, padding }, path)
   }
+}
+
+/** one below the other: (experts · in, out) where they are turned, else (experts · out, in) */
+export function expertsMatrix({ experts, in: from, out, turned }: ExpertsShape): { rows: number; cols: number } {
+  return turned ? { rows: experts * from, cols: out } : { rows: experts * out, cols: from }
+}
+
+/** experts' biases as a part of their product: matrices of one row, the turned ones */
+export function expertsBias(
+  adapter: Pick<Adapter, 'tensor'>,
+  b: AdapterBuilder,
+  name: string,
+  { experts, out, bias }: ExpertsShape,
+): Part[] {
+  return bias ? [{ x: bias, w: adapter.tensor(b, `${name}_bias`, experts, out, 'bias') }] : []
 }

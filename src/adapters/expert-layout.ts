@@ -1,20 +1,30 @@
-/** How a file keeps a trained tensor that lies otherwise here: PEFT has lora_B of experts as (out, r · E), the expert running fastest. */
-import type { ParameterSpec } from './adapter.ts'
+/**
+ * Low-rank parts of experts: as they lie here, beside the weights, and as PEFT keeps them: lora_A as (E · r, in), one expert's ranks behind
+ * another's, lora_B as (out, r · E), the expert running fastest.
+ */
+import type { ExpertPart, ParameterSpec } from './adapter.ts'
 
-/** Here (E · out, r), in the file (out, r · E): file[o, j · E + e] = here[e · out + o, j]. */
-export function toFile({ rows, cols, experts }: ParameterSpec, values: Float32Array): Float32Array {
-  if (experts === undefined) return values
+/** here */
+export function partShape({ experts, size, r, wide }: ExpertPart): { rows: number; cols: number } {
+  return wide ? { rows: experts * r, cols: size } : { rows: experts * size, cols: r }
+}
+
+/** does the file have it in another order? */
+export const liesOtherwise = ({ experts }: ParameterSpec): boolean => experts !== undefined && !(experts.of === 'A' && experts.wide)
+
+export function toFile(spec: ParameterSpec, values: Float32Array): Float32Array {
+  if (!liesOtherwise(spec)) return values
   const file = new Float32Array(values.length)
-  eachPlace(rows / experts, cols, experts, (here, there) => {
+  eachPlace(spec.experts!, (here, there) => {
     file[there] = values[here]!
   })
   return file
 }
 
-export function fromFile({ rows, cols, experts }: ParameterSpec, file: Float32Array): Float32Array {
-  if (experts === undefined) return file
+export function fromFile(spec: ParameterSpec, file: Float32Array): Float32Array {
+  if (!liesOtherwise(spec)) return file
   const values = new Float32Array(file.length)
-  eachPlace(rows / experts, cols, experts, (here, there) => {
+  eachPlace(spec.experts!, (here, there) => {
     values[here] = file[there]!
   })
   return values
@@ -22,10 +32,15 @@ export function fromFile({ rows, cols, experts }: ParameterSpec, file: Float32Ar
 
 /** rows × cols as the file has it */
 export function fileShape({ rows, cols, experts, shape }: ParameterSpec): readonly number[] {
-  return shape ?? (experts === undefined ? [rows, cols] : [rows / experts, cols * experts])
+  if (shape) return shape
+  if (!experts) return [rows, cols]
+  const ranks = experts.experts * experts.r
+  return experts.of === 'A' ? [ranks, experts.size] : [experts.size, ranks]
 }
 
-function eachPlace(out: number, r: number, experts: number, visit: (here: number, there: number) => void): void {
+function eachPlace({ of, experts, size, r, wide }: ExpertPart, visit: (here: number, there: number) => void): void {
   for (let e = 0; e < experts; e++)
-    for (let o = 0; o < out; o++) for (let j = 0; j < r; j++) visit((e * out + o) * r + j, (o * r + j) * experts + e)
+    for (let i = 0; i < size; i++)
+      for (let j = 0; j < r; j++)
+        visit(wide ? (e * r + j) * size + i : (e * size + i) * r + j, of === 'A' ? (e * r + j) * size + i : (i * r + j) * experts + e)
 }

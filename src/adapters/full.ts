@@ -1,6 +1,6 @@
 /** Full fine-tuning: every weight of the checkpoint is a trained f32 tensor. */
 import type { Tensor } from '../ops/tensor.ts'
-import type { AdapterBuilder, BaseTensor, Role } from './adapter.ts'
+import type { AdapterBuilder, BaseTensor, Role, Trained } from './adapter.ts'
 import { Direct } from './direct.ts'
 
 export class Full extends Direct {
@@ -10,7 +10,7 @@ export class Full extends Direct {
     return b.parameter({ name, rows, cols, role, init: { kind: 'checkpoint', name } })
   }
 
-  merge(name: string, _base: BaseTensor, trained: (name: string) => Float32Array | null): Float32Array | null {
-    return trained(name)
+  merge(name: string, _base: BaseTensor, trained: (name: string) => Trained | null): Float32Array | null {
+    return trained(name)?.values ?? null
   }
 }

@@ -7,14 +7,16 @@ import { option, SaqrError, say } from '../error.ts'
 import type { AdapterConfig } from '../formats/peft/config.ts'
 import { pythonRegex } from '../formats/peft/python-regex.ts'
 import { loraScale, rankOf } from '../formats/peft/scale.ts'
-import type { EmbeddingShape, ExpertsShape, LinearShape } from '../models/trace.ts'
+import type { EmbeddingShape, ExpertsShape, LinearShape, RouterShape } from '../models/trace.ts'
 import { dropout } from '../ops/dropout/op.ts'
 import { embed } from '../ops/embed/op.ts'
 import { groupedProduct } from '../ops/grouped-product/op.ts'
 import { type Part, product } from '../ops/product/op.ts'
 import type { Tensor } from '../ops/tensor.ts'
-import type { Adapter, AdapterBuilder, BaseTensor, Role } from './adapter.ts'
+import type { Adapter, AdapterBuilder, BaseTensor, ExpertPart, ParameterInit, Role, Trained } from './adapter.ts'
 import type { Base } from './base.ts'
+import { expertsBias, expertsMatrix } from './direct.ts'
+import { partShape } from './expert-layout.ts'
 import { addLowRank, transpose } from './low-rank.ts'
 import { expertsPath, isParameter, isSaved, matches } from './match.ts'
 
@@ -95,8 +97,11 @@ export class Lora implements Adapter {
     if (this.isSaved(path)) {
       return b.parameter({ name, rows, cols, role, init: { kind: 'checkpoint', name } })
     }
-    if (role === 'bias' && (this.config.bias === 'all' || (this.config.bias === 'lora_only' && this.isTarget(path)))) {
-      const saved = this.isTarget(path) ? `${path}.base_layer.bias` : name
+    // PEFT means modules' biases, not tensors of experts' (gate_up_proj_bias)
+    const isBias = role === 'bias' && name.endsWith('.bias')
+    if (isBias && (this.config.bias === 'all' || (this.config.bias === 'lora_only' && this.isTarget(path)))) {
+      const wrapped = this.isTarget(path) || isParameter(this.config, `${path}.weight`)
+      const saved = wrapped ? `${path}.base_layer.bias` : name
       return b.parameter({ name: saved, rows, cols, role, init: { kind: 'checkpoint', name } })
     }
     return this.base.tensor(b, name, rows, cols, role)
@@ -120,26 +125,29 @@ export class Lora implements Adapter {
     return product(b, list, { bias }, path)
   }
 
-  router(b: AdapterBuilder, path: string, x: Tensor, experts: number): Tensor {
+  router(b: AdapterBuilder, path: string, x: Tensor, shape: RouterShape): Tensor {
+    const { experts } = shape
+    const bias = shape.bias ? this.tensor(b, `${path}.bias`, 1, experts, 'bias') : null
     const parts: Part[] = [{ x, w: this.tensor(b, `${path}.weight`, experts, x.cols, 'router') }]
     if (this.isParameter(`${path}.weight`)) parts.push(this.lowRank(b, path, `${path}.weight`, x, experts, 'router'))
-    return product(b, parts, {}, path)
+    return product(b, parts, { bias }, path)
   }
 
   experts(b: AdapterBuilder, name: string, x: Tensor, offsets: Tensor, shape: ExpertsShape): Tensor {
-    if (this.isSaved(name.replace(/\.[^.]+$/, ''))) return groupedProduct(b, offsets, [{ x, w: wholeExperts(b, name, shape) }], {}, name)
-    const parts: Part[] = [{ x, w: this.base.expertsWeight(b, name, shape) }]
-    if (this.isParameter(name)) {
+    const { turned: trans = false } = shape
+    const whole = this.isSaved(name.replace(/\.[^.]+$/, ''))
+    const parts: Part[] = [{ x, w: whole ? wholeExperts(b, name, shape) : this.base.expertsWeight(b, name, shape) }]
+    if (!whole && this.isParameter(name)) {
       const [r, { experts, in: cols, out }] = [rankOf(this.config, name), shape]
       const path = expertsPath(this.config, name)
-      const init = { kind: 'uniform', bound: 1 / Math.sqrt(cols) } as const
-      const a = b.parameter({ name: `${path}.lora_A.weight`, rows: experts * r, cols, role: 'experts', init })
-      const zeros = { kind: 'zeros' } as const
-      const up = b.parameter({ name: `${path}.lora_B.weight`, rows: experts * out, cols: r, role: 'experts', init: zeros, experts })
+      const part = (experts: ExpertPart, init: ParameterInit) =>
+        b.parameter({ name: `${path}.lora_${experts.of}.weight`, ...partShape(experts), role: 'experts', init, experts })
+      const a = part({ of: 'A', experts, size: cols, r, wide: !trans }, { kind: 'uniform', bound: 1 / Math.sqrt(cols) })
+      const up = part({ of: 'B', experts, size: out, r, wide: trans }, { kind: 'zeros' })
       const alpha = loraScale(this.config, name)
-      parts.push({ x: groupedProduct(b, offsets, [{ x, w: a }], { alpha }, `${name}.lora_A`), w: up })
+      parts.push({ x: groupedProduct(b, offsets, [{ x, w: a }], { alpha, trans }, `${name}.lora_A`), w: up })
     }
-    return groupedProduct(b, offsets, parts, {}, name)
+    return groupedProduct(b, offsets, [...parts, ...expertsBias(this, b, name, shape)], { trans }, name)
   }
 
   /** @throws SaqrError OPTION_UNSUPPORTED: a tensor that is a target as a whole has no input of its own that dropout could act on */
@@ -183,10 +191,11 @@ export class Lora implements Adapter {
     return product(b, [{ x: u, w: up }], { alpha: loraScale(this.config, path), addend: embed(b, ids, w, options, path) }, path)
   }
 
-  merge(name: string, base: BaseTensor, trained: (name: string) => Float32Array | null): Float32Array | null {
+  merge(name: string, base: BaseTensor, given: (name: string) => Trained | null): Float32Array | null {
     const path = name.replace(/\.(weight|bias)$/, '')
-    const merged = this.mergeExperts(name, base, trained)
+    const merged = this.mergeExperts(name, base, given)
     if (merged) return merged
+    const trained = (name: string) => given(name)?.values ?? null
     const whole = trained(name) ?? (name.endsWith('.bias') ? trained(`${path}.base_layer.bias`) : null)
     if (whole || !name.endsWith('.weight')) return whole
     const { rows, cols } = base
@@ -201,30 +210,32 @@ export class Lora implements Adapter {
   }
 
   /** each expert's rows with its own low-rank part, or those that were trained whole; `base` may be some rows of all */
-  private mergeExperts(name: string, base: BaseTensor, trained: (name: string) => Float32Array | null): Float32Array | null {
+  private mergeExperts(name: string, base: BaseTensor, trained: (name: string) => Trained | null): Float32Array | null {
     const { rows, cols, from = 0 } = base
     const whole = trained(name)
-    if (whole) return whole.subarray(from * cols, (from + rows) * cols)
+    if (whole) return whole.values.subarray(from * cols, (from + rows) * cols)
     if (!isParameter(this.config, name) || name.endsWith('.weight')) return null
     const path = expertsPath(this.config, name)
     const [a, b] = [trained(`${path}.lora_A.weight`), trained(`${path}.lora_B.weight`)]
-    if (!a || !b) return null
-    const r = rankOf(this.config, name)
-    const experts = a.length / cols / r
-    const [out, scale] = [b.length / r / experts, loraScale(this.config, name)]
+    if (!a?.spec.experts || !b?.spec.experts) return null
+    // B·A, or its transpose: the one whose rows are the weight's stands on the left
+    const [left, right] = a.spec.experts.wide ? [b, a] : [a, b]
+    const { r, size: height } = left.spec.experts!
+    const scale = loraScale(this.config, name)
     const w = base.values()
     for (let row = from, end = from; row < from + rows; row = end) {
-      const e = Math.floor(row / out)
-      end = Math.min(from + rows, (e + 1) * out)
+      const e = Math.floor(row / height)
+      end = Math.min(from + rows, (e + 1) * height)
       const own = w.subarray((row - from) * cols, (end - from) * cols)
-      addLowRank(own, b.subarray(row * r, end * r), a.subarray(e * r * cols, (e + 1) * r * cols), scale, cols)
+      addLowRank(own, left.values.subarray(row * r, end * r), right.values.subarray(e * r * cols, (e + 1) * r * cols), scale, cols)
     }
     return w
   }
 }
 
 /** all of them trained, from the checkpoint's */
-function wholeExperts(b: AdapterBuilder, name: string, { experts, in: cols, out }: ExpertsShape): Tensor {
+function wholeExperts(b: AdapterBuilder, name: string, shape: ExpertsShape): Tensor {
+  const { rows, cols } = expertsMatrix(shape)
   const init = { kind: 'checkpoint', name } as const
-  return b.parameter({ name, rows: experts * out, cols, shape: [experts, out, cols], role: 'experts', init })
+  return b.parameter({ name, rows, cols, shape: [shape.experts, rows / shape.experts, cols], role: 'experts', init })
 }

@@ -35,8 +35,9 @@ export function takeExperts(
     const path = expertsPath(config, name)
     const parts = ['lora_A', 'lora_B'].map((part) => `${path}.${part}.weight`) as [string, string]
     const specs = parts.map(wanted)
-    if (!specs[0] || specs[1]?.experts === undefined) continue
-    const shapes = { a: specs[0], b: specs[1], experts: specs[1].experts }
+    // of weights that lie (in, out), which PEFT has never swapped and no file ever had apart, there is nothing older
+    if (!specs[0]?.experts?.wide || !specs[1]?.experts) continue
+    const shapes = { a: specs[0], b: specs[1], experts: specs[1].experts.experts }
     const found = given.has(parts[0]) ? swapped(given, parts, shapes) : apart(given, ways, shapes)
     if (found) for (const [i, own] of found.entries()) taken.set(parts[i]!, own)
   }
@@ -70,7 +71,7 @@ function swapped(given: Given, [nameA, nameB]: [string, string], { a, b, experts
   given.delete(nameA)
   given.delete(nameB)
   // B as it would lie here: (E · in, r)
-  const theirsB = fromFile({ ...b, rows: experts * size }, values(givenB))
+  const theirsB = fromFile({ ...b, experts: { ...b.experts!, size } }, values(givenB))
   return [turned(theirsB, experts, size, r), turned(values(givenA), experts, r, out)]
 }
 

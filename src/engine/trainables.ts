@@ -1,6 +1,6 @@
 /** The trained tensors on a device: one flat f32 range, its gradient, and names to get at the parts. */
-import type { ParameterInit } from '../adapters/adapter.ts'
-import { fileShape, fromFile, toFile } from '../adapters/expert-layout.ts'
+import type { ParameterInit, Trained } from '../adapters/adapter.ts'
+import { fileShape, fromFile, liesOtherwise, toFile } from '../adapters/expert-layout.ts'
 import type { Device } from '../devices/device.ts'
 import { SaqrError } from '../error.ts'
 import { asF32, bytesOf } from '../formats/numbers.ts'
@@ -49,7 +49,7 @@ export class Trainables {
 
   /** its values as the file of an adapter keeps them */
   *fileChunks(name: string): Generator<Uint8Array> {
-    if (this.#entry(name).spec.experts === undefined) yield* this.chunks(name)
+    if (!liesOtherwise(this.#entry(name).spec)) yield* this.chunks(name)
     else yield bytesOf(this.inFile(name))
   }
 
@@ -91,19 +91,19 @@ export class Trainables {
 
   /** what an adapter's file has of it. @throws SaqrError MODEL_WEIGHT for bytes of another size */
   restoreFromFile(name: string, saved: SavedBytes): void {
-    if (this.#entry(name).spec.experts === undefined) this.restore(name, saved)
+    if (!liesOtherwise(this.#entry(name).spec)) this.restore(name, saved)
     else this.setFromFile(name, asF32(saved.subarray(0, saved.byteLength)))
   }
 
-  /** the trained values of this name, null where it is not trained */
-  values(name: string): Float32Array | null {
-    return this.layout.entries.has(name) ? this.get(name) : null
+  /** the trained tensor of this name, null where none is */
+  trained(name: string): Trained | null {
+    return this.layout.entries.has(name) ? { spec: this.#entry(name).spec, values: this.get(name) } : null
   }
 
-  /** norm weights and biases are vectors in files */
+  /** norm weights, biases and sinks are vectors in files, but for biases of many experts */
   isVector(name: string): boolean {
-    const { role } = this.#entry(name).spec
-    return role === 'norm' || role === 'bias'
+    const { role, rows } = this.#entry(name).spec
+    return rows === 1 && (role === 'norm' || role === 'bias' || role === 'sinks')
   }
 
   set(name: string, values: Float32Array): void {

@@ -2,6 +2,7 @@
  * Base and adapter as one checkpoint: W + s·B·A, computed in f32 and rounded once. A head that reads the embedding gets a weight of its own
  * where one of the two was changed.
  */
+import type { Trained } from '../adapters/adapter.ts'
 import { writePromptForm } from '../data/prompt-form.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { writeModelFolder } from '../engine/model-folder.ts'
@@ -23,12 +24,12 @@ export async function saveMerged(model: LanguageModel, folder: string): Promise<
 async function writeMerged(model: LanguageModel, folder: string): Promise<void> {
   const { adapter, tokenizer } = model
   const merged = (name: string, t: CheckpointTensor) =>
-    adapter.merge(name, { rows: t.rows, cols: t.cols, values: () => asF32(t.load('f32')) }, (trained) => model.trainables.values(trained))
+    adapter.merge(name, { rows: t.rows, cols: t.cols, values: () => asF32(t.load('f32')) }, (trained) => model.trainables.trained(trained))
   /** of a tensor of many matrices some rows at a time: all of them in f32 are more than many machines hold */
   const inParts = (t: CheckpointTensor) => {
-    const read = new Map<string, Float32Array | null>()
+    const read = new Map<string, Trained | null>()
     const trained = (name: string) => {
-      if (!read.has(name)) read.set(name, model.trainables.values(name))
+      if (!read.has(name)) read.set(name, model.trainables.trained(name))
       return read.get(name)!
     }
     return (from: number, count: number) => {

@@ -93,15 +93,15 @@ function quantisationOf({ quantization, quantization_config: q }: JsonObject): s
   return undefined
 }
 
-/** A weight or bias in floats, or a buffer: what quantises a weight stands beside it under another name. */
+/** A weight in floats, or a buffer: what quantises a weight stands beside it and says so in its name. */
 function isDense({ name, storage }: StoredTensor): boolean {
-  if (/(^|\.)weight$|(^|[._])bias$/.test(name)) return storage === 'F32' || storage === 'BF16' || storage === 'F16'
-  return /\.(inv_freq|position_ids)$/.test(name)
+  if (storage !== 'F32' && storage !== 'BF16' && storage !== 'F16') return /\.position_ids$/.test(name)
+  return !/(scale|zero|quant|absmax|codebook|centroid)[^.]*$/.test(name)
 }
 
 function quantised(folder: string, what: string): SaqrError {
   return new SaqrError(
     'FORMAT_QUANTIZATION',
-    say`${folder} is quantised (${what}), which is not supported: safetensors in F32, BF16, F16, FP8 with scales for blocks or bitsandbytes NF4 are, and GGUF. Use the unquantised model; ${option('loadIn4bit')} quantises it to NF4.`,
+    say`${folder} is quantised (${what}), which is not supported: safetensors in F32, BF16, F16, FP8 with scales for blocks, MXFP4 or bitsandbytes NF4 are, and GGUF. Use the unquantised model; ${option('loadIn4bit')} quantises it to NF4.`,
   )
 }

@@ -37,23 +37,25 @@ function mxfp4Tensor(name: string, blocks: StoredTensor, scales: StoredTensor): 
       blocks,
       `has scales in ${scales.storage} of the shape ${scales.shape.join(' × ')} where U8 of ${experts} × ${rows} × ${groups} is needed`,
     )
-  const shape = [experts, groups * CODES, rows]
+  const channels = groups * CODES
   const size = rows * groups
   return {
     name,
-    shape,
-    rows: experts,
-    cols: size * CODES,
+    shape: [experts, channels, rows],
+    rows: experts * channels,
+    cols: rows,
     dtype: 'f32',
     storage: 'MXFP4',
     bytes: blocks.bytes + scales.bytes,
-    load(to, from = 0, count = experts - from) {
-      checkRows(name, experts, from, count)
-      const out = new Float32Array(count * size * CODES)
-      for (let e = 0; e < count; e++) {
-        const codes = readRange(blocks.path, blocks.offset + (from + e) * size * BYTES, size * BYTES)
-        const powers = readRange(scales.path, scales.offset + (from + e) * size, size)
-        decode(codes, powers, rows, groups, out.subarray(e * size * CODES, (e + 1) * size * CODES))
+    load(to, from = 0, count = experts * channels - from) {
+      checkRows(name, experts * channels, from, count)
+      const out = new Float32Array(count * rows)
+      for (let row = from, end = from; row < from + count; row = end) {
+        const e = Math.floor(row / channels)
+        end = Math.min(from + count, (e + 1) * channels)
+        const codes = readRange(blocks.path, blocks.offset + e * size * BYTES, size * BYTES)
+        const powers = readRange(scales.path, scales.offset + e * size, size)
+        decode(codes, powers, groups, row - e * channels, out.subarray((row - from) * rows, (end - from) * rows), rows)
       }
       return bytesOf(to === 'f32' ? out : f32ToBf16(out))
     },
@@ -61,18 +63,26 @@ function mxfp4Tensor(name: string, blocks: StoredTensor, scales: StoredTensor): 
 }
 
 /** 1 bit of sign, 2 of exponent, 1 of fraction */
-const VALUES = [0, 0.5, 1, 1.5, 2, 3, 4, 6, -0, -0.5, -1, -1.5, -2, -3, -4, -6]
+const VALUES = Float32Array.of(0, 0.5, 1, 1.5, 2, 3, 4, 6, -0, -0.5, -1, -1.5, -2, -3, -4, -6)
+const POWERS = Float32Array.from({ length: 256 }, (_, byte) => powerOfTwo(byte))
 
-/** one expert: (rows, groups, 16) packed -> (groups · 32, rows). Values times powers of two are exact in f32 and in bf16. */
-function decode(codes: Uint8Array, powers: Uint8Array, rows: number, groups: number, out: Float32Array): void {
-  for (let row = 0, block = 0; row < rows; row++) {
-    for (let g = 0; g < groups; g++, block++) {
-      const scale = powerOfTwo(powers[block]!)
-      for (let i = 0; i < BYTES; i++) {
-        const byte = codes[block * BYTES + i]!
-        const at = (g * CODES + 2 * i) * rows + row
-        out[at] = VALUES[byte & 15]! * scale
-        out[at + rows] = VALUES[byte >> 4]! * scale
+/** rows decoded together: their codes stay in the processor's first cache while they are read a byte of each at a time */
+const TILE = 64
+
+/** of one expert, packed (rows, groups, 16): channels `from` on -> (channels, rows). Values times powers of two are exact in f32 and in bf16. */
+function decode(codes: Uint8Array, powers: Uint8Array, groups: number, from: number, out: Float32Array, rows: number): void {
+  const end = from + out.length / rows
+  const scales = new Float32Array(TILE)
+  for (let group = Math.floor(from / CODES); group * CODES < end; group++) {
+    for (let first = 0; first < rows; first += TILE) {
+      const count = Math.min(TILE, rows - first)
+      for (let i = 0; i < count; i++) scales[i] = POWERS[powers[(first + i) * groups + group]!]!
+      const channels = Math.min(end - group * CODES, CODES)
+      for (let c = Math.max(from - group * CODES, 0); c < channels; c++) {
+        const shift = (c & 1) * 4
+        const to = (group * CODES + c - from) * rows + first
+        for (let i = 0, at = (first * groups + group) * BYTES + (c >> 1); i < count; i++, at += groups * BYTES)
+          out[to + i] = VALUES[(codes[at]! >> shift) & 15]! * scales[i]!
       }
     }
   }

@@ -72,14 +72,14 @@ function whole(r: Recorder, t: Tensor, all: Contributions | undefined): Tensor |
   }, 0)
   const full = covered === t.cols && views.reduce((n, [, { cols }]) => n + cols, 0) === t.cols
   const d = full ? r.tensor(`${t.name}.d`, t, 'arena') : zeros(r, t)
-  for (const [from, { terms }] of views) writeInto(r, sum(r, terms)!, d, from)
+  for (const [from, { terms }] of views) writeInto(r, sum(r, terms)!, d, from, !full)
   return rest ? sum(r, [d, rest]) : d
 }
 
-/** Columns of `d` from `from` on are where `part` lies: its producer writes there, or, where that can't be, a copy of it. */
-function writeInto(r: Recorder, part: Tensor, d: Tensor, from: number): void {
+/** Columns of `d` from `from` on are where `part` lies: its producer writes there, or, where that can't be or zeros come after it, a copy of it. */
+function writeInto(r: Recorder, part: Tensor, d: Tensor, from: number, copied: boolean): void {
   const producer = r.producers.get(part)
-  const own = part.space === 'arena' && !part.root && producer?.outputs.includes(part) && r.nodes.includes(producer)
+  const own = !copied && part.space === 'arena' && !part.root && producer?.outputs.includes(part) && r.nodes.includes(producer)
   const view: Mutable<Tensor> = own ? part : copy(r, part)
   Object.assign(view, { root: d, offset: from, stride: d.stride })
 }

@@ -3,7 +3,7 @@
  * how tokens attend (to each other, or to a KV cache) from the mode.
  */
 import type { Adapter, AdapterBuilder, ParameterSpec } from '../adapters/adapter.ts'
-import type { EmbeddingShape, ExpertsShape, LinearShape, Seen, Trace } from '../models/trace.ts'
+import type { EmbeddingShape, ExpertsShape, LinearShape, RouterShape, Seen, Trace } from '../models/trace.ts'
 import { add } from '../ops/add/op.ts'
 import type { AttrSpecs, Given } from '../ops/attrs.ts'
 import { cacheWrite } from '../ops/cache-write/op.ts'
@@ -142,8 +142,8 @@ export class GraphTrace implements Trace {
     return this.#adapter.linear(this.#r, this.#prefix + path, x, shape)
   }
 
-  router(path: string, x: Tensor, experts: number): Tensor {
-    return this.#adapter.router(this.#r, this.#prefix + path, x, experts)
+  router(path: string, x: Tensor, shape: RouterShape): Tensor {
+    return this.#adapter.router(this.#r, this.#prefix + path, x, shape)
   }
 
   experts(name: string, x: Tensor, offsets: Tensor, shape: ExpertsShape): Tensor {
@@ -156,6 +156,10 @@ export class GraphTrace implements Trace {
 
   normWeight(path: string, size: number): Tensor {
     return this.#adapter.tensor(this.#r, `${this.#prefix}${path}.weight`, 1, size, 'norm')
+  }
+
+  sinks(path: string, heads: number): Tensor {
+    return this.#adapter.tensor(this.#r, this.#prefix + path, 1, heads, 'sinks')
   }
 
   blocks(path: string, count: number, x: Tensor, body: (t: Trace, x: Tensor, index: number) => Tensor): Tensor {

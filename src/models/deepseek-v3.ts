@@ -8,7 +8,7 @@ import { swiglu } from '../ops/swiglu/op.ts'
 import type { Tensor } from '../ops/tensor.ts'
 import { Config } from './config.ts'
 import { type Block, type DecoderParts, decoder, preNorm } from './decoder.ts'
-import { evenness, expertPieces, expertTargets, readRouting, sparseMlp } from './experts.ts'
+import { evenness, expertPieces, expertTargets, halved, readRouting, sparseMlp } from './experts.ts'
 import type { Family } from './family.ts'
 import { gatedMlp } from './mlp.ts'
 import { norm, readNorm } from './norm.ts'
@@ -107,7 +107,15 @@ function readMlps(c: Config): Pick<DecoderParts, 'pieces' | 'term' | 'after'> & 
   if (first >= c.count('num_hidden_layers')) return { mlp: () => dense }
   const hidden = c.count('moe_intermediate_size')
   const exact = { bias: 'e_score_correction_bias' }
-  const routed = sparseMlp({ experts, channels: c.count('hidden_size'), hidden, gate: swiglu, routing, rounded: false, exact })
+  const routed = sparseMlp({
+    experts,
+    channels: c.count('hidden_size'),
+    hidden,
+    activation: halved(swiglu),
+    routing,
+    rounded: false,
+    exact,
+  })
   const shared = gatedMlp(c, swiglu, false, { path: 'mlp.shared_experts', hidden: hidden * c.count('n_shared_experts') })
   const mixture = (t: Trace, x: Tensor) => t.add(routed(t, x), shared(t, x))
   return { ...evenness(k), pieces: expertPieces(experts, NAMES), mlp: (layer) => (layer < first ? dense : mixture) }

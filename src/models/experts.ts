@@ -1,11 +1,12 @@
 /**
- * The MLP of a mixture of experts (Shazeer et al. 2017): every token goes to k of E gated MLPs, y = Σ_j w_j · down_j(act(gate_j(x)) · up_j(x)).
- * The weights are those of transformers' fused tensors; older files, and what it saves, have each expert by itself.
+ * The MLP of a mixture of experts (Shazeer et al. 2017): every token goes to k of E gated MLPs, y = Σ_j w_j · down_j(act(gate_j(x), up_j(x))).
+ * The weights are those of transformers' fused tensors; older files, and what it saves, mostly have each expert by itself.
  */
 import { cast } from '../ops/cast/op.ts'
 import { combine, dispatch, spread } from '../ops/dispatch/op.ts'
 import { balanceLoss, expertLoad } from '../ops/load-balance/op.ts'
 import { type RouteOptions, route } from '../ops/route/op.ts'
+import { slotWeights } from '../ops/slot-weights/op.ts'
 import type { Tensor } from '../ops/tensor.ts'
 import { weigh } from '../ops/weigh/op.ts'
 import type { Config } from './config.ts'
@@ -20,8 +21,13 @@ export interface Experts {
   channels: number
   /** F, of one expert */
   hidden: number
-  gate: Gate
+  /** what a gate_up_proj gave (M, 2F) -> (M, F); `halved` where gate is its first half */
+  activation: (t: Trace, both: Tensor) => Tensor
   routing: RouteOptions
+  /** its path, and whether it has a bias; default: mlp.gate, without */
+  router?: { path: string; bias: boolean }
+  /** every expert's linears have a bias (`…_bias`), and their matrices lie (in, out) (gpt-oss) */
+  biased?: boolean
   /** the router computes in f32, whatever the activations' type; a buffer beside its weight is added to what chooses (DeepSeek) */
   exact?: { bias: string }
   /** the weights are rounded to the activations' type, as Qwen has it */
@@ -36,20 +42,36 @@ export function readRouting(c: Config, experts: string): { k: number; experts: n
 }
 
 /** x (T, C) -> (T, C) */
-export function sparseMlp({ experts, channels, hidden, gate, routing, rounded, exact }: Experts): (t: Trace, x: Tensor) => Tensor {
+export function sparseMlp(mlp: Experts): (t: Trace, x: Tensor) => Tensor {
+  const { experts, channels, hidden, biased } = mlp
   return (t, x) => {
-    const logits = t.router('mlp.gate', exact ? cast(t, x, 'f32') : x, experts) // (T, E)
-    const bias = exact ? t.buffer(`mlp.gate.${exact.bias}`, experts) : null
-    const routed = route(t, logits, bias, routing, 'mlp.gate')
-    if (t.rows) t.keep('expert load', expertLoad(t, logits, routed.experts, t.rows, 'mlp.gate'))
-    const weights = rounded ? cast(t, routed.weights, t.activation) : routed.weights // (T, k)
+    const routed = routes(t, x, mlp)
     const to = dispatch(t, routed.experts, experts, 'mlp.experts')
     const rows = spread(t, x, to, 'mlp.experts') // (T · k, C)
-    const both = t.experts('mlp.experts.gate_up_proj', rows, to.offsets, { experts, in: channels, out: 2 * hidden }) // (T · k, 2F)
-    const act = gate(t, t.columns(both, 0, hidden), t.columns(both, hidden, hidden), 'mlp.act') // (T · k, F)
-    const weighed = weigh(t, act, weights, to.order, 'mlp.experts')
-    return combine(t, t.experts('mlp.experts.down_proj', weighed, to.offsets, { experts, in: hidden, out: channels }), to, 'mlp.experts')
+    // a row's biases are weighed as it is: not at all before the activation, then by its expert's weight
+    const linear = (name: string, x: Tensor, out: number, weights: Tensor | null) => {
+      const bias = biased ? { turned: true, bias: slotWeights(t, weights, to.order, t.activation, name) } : {}
+      return t.experts(name, x, to.offsets, { experts, in: x.cols, out, ...bias })
+    }
+    const act = mlp.activation(t, linear('mlp.experts.gate_up_proj', rows, 2 * hidden, null)) // (T · k, F)
+    const weighed = weigh(t, act, routed.weights, to.order, 'mlp.experts')
+    return combine(t, linear('mlp.experts.down_proj', weighed, channels, routed.weights), to, 'mlp.experts')
   }
+}
+
+/** x (T, C) -> weights (T, k), experts (T, k) */
+function routes(t: Trace, x: Tensor, { experts, routing, rounded, exact, router = { path: 'mlp.gate', bias: false } }: Experts) {
+  const { path } = router
+  const logits = t.router(path, exact ? cast(t, x, 'f32') : x, { experts, bias: router.bias }) // (T, E)
+  const bias = exact ? t.buffer(`${path}.${exact.bias}`, experts) : null
+  const routed = route(t, logits, bias, routing, path)
+  if (t.rows) t.keep('expert load', expertLoad(t, logits, routed.experts, t.rows, path))
+  return { ...routed, weights: rounded ? cast(t, routed.weights, t.activation) : routed.weights }
+}
+
+/** act(gate) · up of both (M, 2F), gate the first half -> (M, F) */
+export function halved(gate: Gate): Experts['activation'] {
+  return (t, both) => gate(t, t.columns(both, 0, both.cols / 2), t.columns(both, both.cols / 2, both.cols / 2), 'mlp.act')
 }
 
 /** The balance loss over all layers, as transformers pools it: for `DecoderParts`. */

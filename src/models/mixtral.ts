@@ -3,7 +3,7 @@ import { ATTENTION_PARTS } from '../formats/gguf/layout.ts'
 import { swiglu } from '../ops/swiglu/op.ts'
 import { Config } from './config.ts'
 import { decoder, preNorm } from './decoder.ts'
-import { balance, expertPieces, expertTargets, readRouting, sparseMlp } from './experts.ts'
+import { balance, expertPieces, expertTargets, halved, readRouting, sparseMlp } from './experts.ts'
 import type { Family } from './family.ts'
 import { readNorm } from './norm.ts'
 import { readRope } from './rope.ts'
@@ -56,7 +56,7 @@ export const mixtral: Family = {
       experts,
       channels: c.count('hidden_size'),
       hidden: c.count('intermediate_size'),
-      gate: swiglu,
+      activation: halved(swiglu),
       routing: { k, renormalise: true },
       rounded: false,
     })

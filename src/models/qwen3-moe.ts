@@ -3,7 +3,7 @@ import { ATTENTION_PARTS } from '../formats/gguf/layout.ts'
 import { swiglu } from '../ops/swiglu/op.ts'
 import { Config } from './config.ts'
 import { decoder, preNorm } from './decoder.ts'
-import { balance, expertPieces, expertTargets, readRouting, sparseMlp } from './experts.ts'
+import { balance, expertPieces, expertTargets, halved, readRouting, sparseMlp } from './experts.ts'
 import type { Family } from './family.ts'
 import { gatedMlp } from './mlp.ts'
 import { readNorm } from './norm.ts'
@@ -62,7 +62,7 @@ export const qwen3Moe: Family = {
       experts,
       channels: c.count('hidden_size'),
       hidden: c.count('moe_intermediate_size'),
-      gate: swiglu,
+      activation: halved(swiglu),
       routing: { k, renormalise: c.flag('norm_topk_prob', false) },
       rounded: true,
     })

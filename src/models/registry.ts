@@ -5,6 +5,7 @@ import { deepseekV3 } from './deepseek-v3.ts'
 import type { Family, Model } from './family.ts'
 import { gemma2 } from './gemma2.ts'
 import { gemma3, gemma3Text } from './gemma3.ts'
+import { gptOss } from './gpt-oss.ts'
 import { llama } from './llama.ts'
 import { mistral } from './mistral.ts'
 import { mixtral } from './mixtral.ts'
@@ -27,6 +28,7 @@ export const families: readonly Family[] = [
   mixtral,
   qwen3Moe,
   deepseekV3,
+  gptOss,
 ]
 
 /** @throws SaqrError MODEL_UNSUPPORTED for a model_type that no family here has */

@@ -21,6 +21,8 @@ export type Scaling = Readonly<Record<string, unknown>>
 export interface RopeOptions {
   /** default of rope_theta: 10000 */
   theta?: number
+  /** what a file that says nothing means; default: no scaling */
+  otherwise?: Scaling
   /** the types that the family's configuration class takes, by name; default: what all take */
   types?: Readonly<Record<string, RopeType>>
   /** true: its rotation reads partial_rotary_factor, whatever the type */
@@ -32,7 +34,7 @@ export function readRope(c: Config, headDim: number, options: RopeOptions = {}):
   // one beside the rope parameters, and a class's default for it, counts before the one in them
   const original = c.has('original_max_position_embeddings') ? () => c.number('original_max_position_embeddings') : undefined
   const beside = { at: 'rope_parameters', theta: () => c.number('rope_theta', options.theta ?? 10000), original }
-  return ropeOf(c, headDim, scalingOf(c), beside, options)
+  return ropeOf(c, headDim, scalingOf(c, options.otherwise), beside, options)
 }
 
 /** What stands beside rope parameters, and where they stand. */
@@ -46,7 +48,13 @@ interface Beside {
 }
 
 /** The rotation that one set of rope parameters means. */
-export function ropeOf(c: Config, headDim: number, scaling: Scaling, where: Beside, options: Omit<RopeOptions, 'theta'> = {}): RopeTable {
+export function ropeOf(
+  c: Config,
+  headDim: number,
+  scaling: Scaling,
+  where: Beside,
+  options: Omit<RopeOptions, 'theta' | 'otherwise'> = {},
+): RopeTable {
   const { at, theta: otherwise, original: beside } = where
   const { types = TYPES } = options
   const number = (key: string, fallback?: number): number => {
@@ -107,7 +115,7 @@ const mscaleOf = (factor: number, m: number) => (factor <= 1 ? 1 : 0.1 * m * Mat
 const typeOf = (scaling: Scaling) => ('rope_type' in scaling ? scaling.rope_type : (scaling.type ?? 'default'))
 
 /** `rope_scaling`, the older name, counts before `rope_parameters` unless it is empty (transformers' convert_rope_params_to_dict). */
-function scalingOf(c: Config): Scaling {
+function scalingOf(c: Config, otherwise: Scaling = {}): Scaling {
   const given = (key: string): Scaling | undefined => {
     const value = c.object(key)
     if (value === undefined) return undefined
@@ -115,7 +123,7 @@ function scalingOf(c: Config): Scaling {
     if (nested) c.fail(key, `has parameters of their own for ${nested[0]}, which saqr's ${c.modelType} doesn't do`)
     return Object.keys(value).length > 0 ? value : undefined
   }
-  return given('rope_scaling') ?? given('rope_parameters') ?? {}
+  return given('rope_scaling') ?? given('rope_parameters') ?? (c.json.rope_parameters == null ? otherwise : {})
 }
 
 interface Given {

@@ -48,6 +48,8 @@ export interface AttentionOptions {
   window?: number
   /** of the scores; 0: none */
   softCap?: number
+  /** a score of each head that no key has */
+  sinks?: boolean
 }
 
 /** x (T, C) -> (T, C) */
@@ -69,11 +71,12 @@ export function attended(
   t: Trace,
   { q, k, v }: Record<'q' | 'k' | 'v', Tensor>,
   { heads, kvHeads, headDim, valueDim = headDim }: Heads,
-  o: Pick<AttentionOptions, 'bias' | 'scale' | 'window' | 'softCap'> & { channels: number },
+  o: Pick<AttentionOptions, 'bias' | 'scale' | 'window' | 'softCap' | 'sinks'> & { channels: number },
 ): Tensor {
   const seen = t.seen(k, v)
   const shape = { heads, kvHeads, headDim, valueDim, scale: o.scale ?? headDim ** -0.5, window: o.window, softCap: o.softCap }
-  const y = attention(t, q, seen.k, seen.v, shape, 'attention', { queryStart: seen.start }) // (T, H · V)
+  const sinks = o.sinks ? t.sinks('self_attn.sinks', heads) : null
+  const y = attention(t, q, seen.k, seen.v, shape, 'attention', { queryStart: seen.start, sinks }) // (T, H · V)
   return t.linear('self_attn.o_proj', y, { in: heads * valueDim, out: o.channels, bias: o.bias?.o ?? false })
 }
 

@@ -13,6 +13,11 @@ export interface LinearShape {
   tiedTo?: string
 }
 
+export interface RouterShape {
+  experts: number
+  bias: boolean
+}
+
 export interface EmbeddingShape {
   vocab: number
   channels: number
@@ -20,11 +25,15 @@ export interface EmbeddingShape {
   padding?: number
 }
 
-/** Linears of as many experts: matrices (out, in), one below the other in one tensor. */
+/** Linears of as many experts: matrices one below the other in one tensor. */
 export interface ExpertsShape {
   experts: number
   in: number
   out: number
+  /** matrices are (in, out); else (out, in) */
+  turned?: boolean
+  /** how much of its expert's bias each row gets (M, 1); the tensor `${name}_bias` has them (experts, out). Of turned matrices only */
+  bias?: Tensor
 }
 
 /** Keys and values of all tokens that a pass's queries may see. */
@@ -45,13 +54,15 @@ export interface Trace extends Builder {
   /** What the adapter chosen for `path` makes of x (T, in) -> (T, out) */
   linear(path: string, x: Tensor, shape: LinearShape): Tensor
   /** what a router makes of x (T, in) -> logits (T, experts): its weight stays as exact as activations are */
-  router(path: string, x: Tensor, experts: number): Tensor
+  router(path: string, x: Tensor, shape: RouterShape): Tensor
   /** x (M, in), rows by expert as `offsets` (E + 1, 1) says -> (M, out), by the tensor `name` of the checkpoint and what the adapter has beside it */
   experts(name: string, x: Tensor, offsets: Tensor, shape: ExpertsShape): Tensor
   /** a buffer of the checkpoint (1, size): f32 whatever the activations' type, never trained */
   buffer(path: string, size: number): Tensor
   /** a norm's weight (1, size), trained or not */
   normWeight(path: string, size: number): Tensor
+  /** scores of attention's heads that no key has (1, heads), trained or not */
+  sinks(path: string, heads: number): Tensor
   /** Runs `body` for each block; what a block's policy (keep, recompute …) applies to. Paths inside are relative to `${path}.${i}`. */
   blocks(path: string, count: number, x: Tensor, body: (t: Trace, x: Tensor, index: number) => Tensor): Tensor
   /** a + b: it rides in the product that makes one of them where it can */

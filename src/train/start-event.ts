@@ -2,6 +2,7 @@
 import type { Example } from '../data/example.ts'
 import { predictSeconds, ratesOf } from '../engine/predict.ts'
 import { visiblePairs } from '../engine/runner.ts'
+import { parametersOf } from '../engine/settle.ts'
 import type { StartEvent } from '../track/events.ts'
 import { stepData } from './data.ts'
 import { camel } from './options/field.ts'
@@ -41,7 +42,7 @@ export function startEvent(run: Run, outputDir: string, doneSteps: number, histo
 
 /** trained parameters by kind, where experts might be taken for trained that aren't */
 function kindsOf({ model }: Run, said: (n: number) => string): string {
-  if (!model.opened.model.experts) return ''
+  if (![...parametersOf(model.opened.model).values()].some(({ role }) => role === 'experts')) return ''
   const counts = { experts: 0, router: 0, others: 0 }
   for (const { role, rows, cols } of model.recorder.parameters.values())
     counts[role === 'experts' || role === 'router' ? role : 'others'] += rows * cols

@@ -87,6 +87,27 @@ describe('products on Hopper', () => {
   })
 })
 
+describe("experts' products on Hopper", () => {
+  test('have their biases as one more part, whatever the weight is stored in', () => {
+    // gpt-oss-20b: 32 experts (2880, 5760), low rank, biases by the first of eight columns
+    const [offsets, x, y] = [tensor(0, 33, 1, 'i32'), tensor(0x100000, 4096, 2880, 'bf16'), tensor(0x200000, 4096, 5760, 'bf16')]
+    const [u, b] = [tensor(0x300000, 4096, 16, 'bf16'), tensor(0x400000, 32 * 16, 5760, 'f32')]
+    const [column, biases] = [tensor(0x500000, 4096, 1, 'bf16', 8), tensor(0x600000, 32, 5760, 'bf16')]
+    const names = (dtype: CudaTensor['dtype'], biased: CudaTensor) =>
+      cudaOps
+        .grouped_product!.run.launch(
+          step('grouped_product', [offsets, x, tensor(0x700000, 32 * 2880, 5760, dtype), u, b, biased, biases], [y], { trans: true }),
+          0x10000n,
+          card,
+        )
+        .map((l) => (l.kind === 'kernel' ? l.name : l.kind))
+    expect(names('bf16', column)).toEqual(['cast_pieces', 'grouped_hopper_256_trans'])
+    expect(names('nf4', column)).toEqual(['cast_pieces', 'grouped_hopper_256_nf4_trans'])
+    // no tile can be copied of a column alone
+    expect(names('nf4', tensor(0x500000, 4096, 1, 'bf16'))).toEqual(['grouped_tensor_trans'])
+  })
+})
+
 describe('element-wise kernels', () => {
   const from = source(new URL('../../src/ops/add/cuda.ts', import.meta.url).href)
   const name = (...tensors: CudaTensor[]) => elementwise(from, step('add', [], []), 'add', tensors).name

@@ -35,8 +35,8 @@ describe('scales of every kind', () => {
     expect([...tensors.keys()]).toEqual([...Object.keys(expected), 'norm.weight'].sort())
     expect(tensors.get('experts.gate_up_proj')).toMatchObject({
       shape: [2, 96, 6],
-      rows: 2,
-      cols: 576,
+      rows: 192,
+      cols: 6,
       storage: 'MXFP4',
       bytes: 2 * 6 * 3 * 17,
     })

@@ -69,6 +69,13 @@ it('a half that several ops read, and one that none does', async () => {
   expectClose(fused.dw, apart.dw)
 })
 
+it('a half that one op reads, and one that none does', async () => {
+  const make = (r: Recorder, gate: Tensor) => scale(r, gate, 2)
+  const [fused, apart] = [await gradients(make, true), await gradients(make, false)]
+  expectClose(fused.dx, apart.dx)
+  expectClose(fused.dw, apart.dw)
+})
+
 it('one gradient for both halves', async () => {
   const make = (r: Recorder, gate: Tensor, up: Tensor) => add(r, gate, up)
   const [fused, apart] = [await gradients(make, true), await gradients(make, false)]

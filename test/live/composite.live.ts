@@ -16,6 +16,9 @@ it.each([
   ['training/mixtral', 'MixtralForCausalLM', {}],
   ['training/full-qwen3-moe', 'Qwen3MoeForCausalLM', { targetModules: 'all-linear' }],
   ['training/mixtral', 'MixtralForCausalLM', { targetModules: ['q_proj'], targetParameters: ['experts.gate_up_proj'], useRslora: true }],
+  // matrices that lie (in, out): both tensors of the experts, one alone
+  ['training/gpt-oss', 'GptOssForCausalLM', { targetModules: ['o_proj'], targetParameters: ['experts.gate_up_proj', 'experts.down_proj'] }],
+  ['training/gpt-oss', 'GptOssForCausalLM', { targetModules: 'all-linear', targetParameters: ['experts.down_proj'], useRslora: true }],
 ])('adapter and merged checkpoint of %s', async (name, architecture, options) => {
   const fixture = join(import.meta.dirname, '../fixtures', name)
   const work = mkdtempSync(join(tmpdir(), 'saqr-composite-'))

@@ -47,7 +47,7 @@ describe('configs.py', async () => {
   it('keys.json', () => {
     expect(read(folder, 'keys.json')).toEqual(read(recorded('configs'), 'keys.json'))
   })
-  it.each(['rope.json', 'rope-phi3.json', 'rope-deepseek.json'])(
+  it.each(['rope.json', 'rope-phi3.json', 'rope-deepseek.json', 'rope-gpt-oss.json'])(
     '%s, to the last place that another processor may round differently',
     (file) => {
       const [theirs, ours] = [read(folder, file), read(recorded('configs'), file)]

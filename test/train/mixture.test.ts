@@ -16,8 +16,8 @@ const fixture = join(import.meta.dirname, '../fixtures/training/mixtral')
 const work = mkdtempSync(join(tmpdir(), 'saqr-mixture-'))
 afterAll(() => rmSync(work, { recursive: true }))
 
-const opened = (loadIn4bit: boolean) =>
-  FastLanguageModel.fromPretrained(join(fixture, 'model'), { device: 'cpu', dtype: 'float32', loadIn4bit }).then(({ model }) => model)
+const opened = (loadIn4bit: boolean, of = fixture) =>
+  FastLanguageModel.fromPretrained(join(of, 'model'), { device: 'cpu', dtype: 'float32', loadIn4bit }).then(({ model }) => model)
 
 async function run(model: PretrainedModel, outputDir: string, args: SFTConfig) {
   const trainer = new SFTTrainer({
@@ -104,6 +104,22 @@ describe('low rank on experts over a 4-bit base', () => {
       /targetParameters names down_projj, .*did you mean .*down_proj\?/,
     )
   })
+})
+
+it('low rank beside matrices that lie (in, out), over a 4-bit base: learns, goes on from a checkpoint to the same bits', async () => {
+  const base = await opened(true, join(import.meta.dirname, '../fixtures/training/gpt-oss'))
+  const targetParameters = ['experts.gate_up_proj', 'experts.down_proj']
+  const adapted = () => FastLanguageModel.getPeftModel(base, { r: 4, targetModules: ['q_proj'], targetParameters })
+  const args: SFTConfig = { maxSteps: 12, saveSteps: 6 }
+  const [whole, stopped] = [join(work, 'turned'), join(work, 'turned-stopped')]
+  const events = await run(adapted(), whole, args)
+  expect(events.find((event) => event.type === 'start')!.training).toMatch(/of experts 0\.00 M, of routers none, of the rest 0\.00 M/)
+  const losses = events.flatMap((event) => (event.type === 'log' ? [event.loss] : []))
+  expect(losses.at(-1)!).toBeLessThan(losses[0]! - 0.5)
+  await run(adapted(), stopped, { ...args, resumeFromCheckpoint: join(whole, 'checkpoint-6') })
+  for (const file of ['adapter_model.safetensors', 'optimizer.safetensors'])
+    expect(readFileSync(join(stopped, 'checkpoint-12', file)).equals(readFileSync(join(whole, 'checkpoint-12', file)))).toBe(true)
+  await base.dispose()
 })
 
 describe('a checkpoint of a mixture', () => {

@@ -28,6 +28,8 @@ const known: Record<string, [parameters: string, gib: number]> = {
   'gemma-2-9b': ['9.24B', 8.5],
   'gemma-3-1b-it': ['1.00B', 2.5],
   'gemma-3-4b-it': ['3.88B', 5],
+  'gpt-oss-120b': ['116.83B', 64.5],
+  'gpt-oss-20b': ['20.91B', 14],
   'llama-3.1-70b': ['70.6B', 48],
   'llama-3.1-8b': ['8.03B', 8],
   'mistral-7b-v0.3': ['7.25B', 6.5],

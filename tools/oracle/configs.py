@@ -1,7 +1,7 @@
 """What transformers makes of config.json: every key that its configuration classes know, and the rotary frequencies of configs that
 say them in different ways. test/models/configs.test.ts holds src/models against both.
 
-    python tools/oracle/configs.py OUT        # OUT/keys.json, OUT/rope.json, OUT/ropes.json, OUT/rope-phi3.json, OUT/rope-deepseek.json
+    python tools/oracle/configs.py OUT        # OUT/keys.json, OUT/rope.json, OUT/ropes.json, OUT/rope-phi3.json, OUT/rope-deepseek.json, OUT/rope-gpt-oss.json
 """
 
 import dataclasses
@@ -11,15 +11,16 @@ from pathlib import Path
 import torch
 import transformers
 from arguments import argument
-from transformers import DeepseekV3Config, Gemma2Config, Gemma3Config, Gemma3TextConfig, GenerationConfig, LlamaConfig, MistralConfig, MixtralConfig, Phi3Config, Qwen2Config, Qwen3Config, Qwen3MoeConfig, SmolLM3Config
+from transformers import DeepseekV3Config, Gemma2Config, Gemma3Config, Gemma3TextConfig, GenerationConfig, GptOssConfig, LlamaConfig, MistralConfig, MixtralConfig, Phi3Config, Qwen2Config, Qwen3Config, Qwen3MoeConfig, SmolLM3Config
 from transformers.models.deepseek_v3.modeling_deepseek_v3 import DeepseekV3Attention, DeepseekV3RotaryEmbedding
 from transformers.models.gemma3.modeling_gemma3 import Gemma3RotaryEmbedding
+from transformers.models.gpt_oss.modeling_gpt_oss import GptOssRotaryEmbedding
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 from transformers.models.phi3.modeling_phi3 import Phi3RotaryEmbedding
 
 transformers.logging.set_verbosity_error()
 
-FAMILIES = (LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config, Gemma2Config, Gemma3TextConfig, Gemma3Config, SmolLM3Config, Phi3Config, MixtralConfig, Qwen3MoeConfig, DeepseekV3Config)
+FAMILIES = (LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config, Gemma2Config, Gemma3TextConfig, Gemma3Config, SmolLM3Config, Phi3Config, MixtralConfig, Qwen3MoeConfig, DeepseekV3Config, GptOssConfig)
 # read by a class of what is left, under names of older files
 OLDER = {Gemma3TextConfig: {"sliding_window_pattern": 6, "rope_local_base_freq": 10000.0}}
 # read from what is left of config.json after the classes' fields (PreTrainedConfig.__post_init__, convert_rope_params_to_dict, modeling_utils,
@@ -147,6 +148,20 @@ DEEPSEEK = (
     {"rope_scaling": LLAMA3 | {"original_max_position_embeddings": 64, "mscale_all_dim": 2.0}},
     {"rope_scaling": {"rope_type": "default", "mscale_all_dim": 1.0}},
 )
+# gpt-oss has a scaling where the file says none
+GPT_OSS = (
+    {},
+    {"rope_theta": 500.0},
+    {"rope_scaling": None, "rope_parameters": None},
+    {"rope_scaling": {}},
+    {"rope_parameters": {}},
+    {"rope_parameters": {}, "rope_scaling": {}},
+    {"rope_parameters": DEFAULT},
+    {"rope_parameters": YARN},
+    {"rope_scaling": {"rope_type": "default"}},
+    {"rope_scaling": {"beta_fast": 32.0, "beta_slow": 1.0, "factor": 32.0, "original_max_position_embeddings": 4096, "rope_type": "yarn", "truncate": False}, "rope_theta": 150000},
+    {"rope_scaling": YARN | {"truncate": False, "beta_fast": 2.0}},
+)
 
 
 def keys(config):
@@ -208,6 +223,15 @@ def rope_deepseek(given):
     return {"inv_freq": made.inv_freq.tolist(), "attention_factor": made.attention_scaling, "scale": scale}
 
 
+def rope_gpt_oss(given):
+    """inv_freq and attention factor; null where transformers fails."""
+    try:
+        made = GptOssRotaryEmbedding(GptOssConfig(**SIZE, **json.loads(json.dumps(given))))
+    except Exception:
+        return None
+    return {"inv_freq": made.inv_freq.tolist(), "attention_factor": made.attention_scaling}
+
+
 def lines(rows):
     return "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n"
 
@@ -226,3 +250,4 @@ if __name__ == "__main__":
     (out / "ropes.json").write_text(lines([{"config": given, "expected": ropes(given)} for given in ROPES]))
     (out / "rope-phi3.json").write_text(lines([{"config": given, "expected": rope_phi3(given)} for given in PHI3]))
     (out / "rope-deepseek.json").write_text(lines([{"config": given, "expected": rope_deepseek(given)} for given in DEEPSEEK]))
+    (out / "rope-gpt-oss.json").write_text(lines([{"config": given, "expected": rope_gpt_oss(given)} for given in GPT_OSS]))

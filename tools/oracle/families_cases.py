@@ -74,6 +74,9 @@ BIASED = dict(attention_bias=True, mlp_bias=True)
 ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
 MIXTRAL = dict(num_local_experts=4, num_experts_per_tok=2, router_aux_loss_coef=0.3)
 QWEN3_MOE = dict(num_experts=6, num_experts_per_tok=2, moe_intermediate_size=20, head_dim=16, router_aux_loss_coef=0.3)
+# a window that bites, a clamp that does, every band of YaRN
+GPT_OSS = dict(head_dim=16, intermediate_size=20, num_local_experts=4, num_experts_per_tok=2, sliding_window=9, swiglu_limit=1.0, router_aux_loss_coef=0.3)
+GPT_OSS |= rope("yarn", 1000.0, factor=4.0, original_max_position_embeddings=64, beta_fast=2.0, beta_slow=1.0, truncate=False)
 
 CASES = [
     # llama
@@ -136,6 +139,14 @@ CASES = [
     # with experts: groups, a buffer that only chooses, shared experts; weights as they are or renormalised; more experts than tokens ask for
     Case("deepseek-v3-experts", "deepseek_v3", model(**{**LATENT, **dict(num_hidden_layers=3, first_k_dense_replace=1, n_routed_experts=12, n_group=4, topk_group=2, num_experts_per_tok=3, routed_scaling_factor=1.7)}), lora(target_modules=MLA), legacy=True),
     Case("deepseek-v3-experts-lora", "deepseek_v3", model(**{**LATENT, **dict(q_lora_rank=None, first_k_dense_replace=1, n_routed_experts=6, n_group=1, n_shared_experts=2, num_experts_per_tok=2, norm_topk_prob=False, routed_scaling_factor=0.8)}), lora(target_modules="all-linear")),
+    # gpt_oss: sinks, biases everywhere, windows on every other layer; experts' matrices (in, out), gate and up by turns, most of them beyond the clamp
+    Case("gpt-oss", "gpt_oss", model(**GPT_OSS), lora(target_modules=ATTENTION)),
+    Case("gpt-oss-odd", "gpt_oss", model(**{**GPT_OSS, **dict(num_hidden_layers=3, hidden_size=36, intermediate_size=19, num_attention_heads=3, head_dim=24, sliding_window=5, num_local_experts=5, num_experts_per_tok=3, swiglu_alpha=0.9, swiglu_limit=0.3, router_aux_loss_coef=0.1, attention_bias=False, layer_types=["full_attention", "sliding_attention", "sliding_attention"], **YARN)}), lora(r=3, target_modules="all-linear", bias="all"), batches=MIXED),
+    Case("gpt-oss-ties", "gpt_oss", model(**{**GPT_OSS, **dict(num_local_experts=3, rope_parameters=None)}), lora(target_modules=["q_proj", "o_proj"]), legacy=True),
+    Case("gpt-oss-idle", "gpt_oss", model(**{**GPT_OSS, **dict(num_local_experts=24, num_experts_per_tok=1, intermediate_size=12, router_aux_loss_coef=0.0, tie_word_embeddings=True)}), lora(target_modules=["k_proj", "v_proj"])),
+    Case("gpt-oss-experts", "gpt_oss", model(**GPT_OSS), lora(r=3, target_modules=["q_proj"], target_parameters=["mlp.experts.gate_up_proj", "mlp.experts.down_proj"])),
+    Case("gpt-oss-experts-some", "gpt_oss", model(**{**GPT_OSS, **dict(num_hidden_layers=3, intermediate_size=32)}), lora(r=2, target_modules=r".*\.1\.self_attn\.o_proj", target_parameters=["1.mlp.experts.down_proj", "2.mlp.experts.gate_up_proj", "0.mlp.router.weight"], bias="all", alpha_pattern={r".*\.down_proj": 5})),
+    Case("gpt-oss-saved", "gpt_oss", model(**GPT_OSS), lora(target_modules=["v_proj"], modules_to_save=["layers.0.mlp.experts", "router"])),
     # adapters
     Case("lora-rslora", "llama", model(), lora(r=8, lora_alpha=8, use_rslora=True)),
     Case("lora-all-linear", "llama", model(), lora(target_modules="all-linear")),
@@ -165,6 +176,7 @@ CASES = [
     Case("full-phi3", "phi3", model(**LONG, pad_token_id=25), None, batches=MIXED),
     Case("full-deepseek-v3", "deepseek_v3", model(**LATENT, attention_bias=True, pad_token_id=25, **rope("yarn", 1000.0, factor=4.0, original_max_position_embeddings=64, mscale=0.5, mscale_all_dim=1.0)), None),
     Case("full-deepseek-v3-experts", "deepseek_v3", model(**{**LATENT, **dict(first_k_dense_replace=0, n_routed_experts=8, n_group=2, num_experts_per_tok=2)}), None),
+    Case("full-gpt-oss", "gpt_oss", model(**{**GPT_OSS, **dict(layer_types=None)}), None, batches=[[1, 3], [0, 2]]),
     Case("full-mistral", "mistral", model(sliding_window=12), None),
     Case("full-mixtral", "mixtral", model(**MIXTRAL), None, batches=[[1, 3], [0, 2]]),
     Case("full-qwen3-moe", "qwen3_moe", model(num_hidden_layers=3, mlp_only_layers=[1], norm_topk_prob=True, **QWEN3_MOE), None),

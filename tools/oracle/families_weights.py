@@ -32,8 +32,10 @@ def fill_base(model, case):
             # a tied head multiplies normed channels by these: 2/sqrt(C) keeps its logits at about 2
             p.copy_(normal(p.shape, 2 / p.shape[1] ** 0.5 if model.config.tie_word_embeddings else 0.5, case, name))
         else:
-            p.copy_(normal(p.shape, (2 if name.startswith("lm_head") else 1) / p.shape[-1] ** 0.5, case, name))
-        if case.endswith("-ties") and name.endswith("mlp.gate.weight"):
+            # gpt-oss has the matrices of its experts as (in, out)
+            fan_in = p.shape[1] if model.config.model_type == "gpt_oss" and p.ndim == 3 else p.shape[-1]
+            p.copy_(normal(p.shape, (2 if name.startswith("lm_head") else 1) / fan_in**0.5, case, name))
+        if case.endswith("-ties") and name.endswith(("mlp.gate.weight", "mlp.router.weight", "mlp.router.bias")):
             p[-1] = p[0]
 
 

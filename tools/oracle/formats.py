@@ -11,6 +11,7 @@ OUT holds
   scaled/               weights in FP8 and MXFP4 with scales of every kind; scaled.json: sha256 of their values in f32 and bf16 as transformers' own
                         operations give them, of `ragged` as its quantiser means them (transformers 5.23 can't dequantise it)
   fp8/                  a tiny DeepSeek V3 in FP8; fp8.json: sha256 of its weights as from_pretrained gives them, in f32 and bf16
+  mxfp4/                a tiny gpt-oss with experts in MXFP4; mxfp4.json: sha256 of its weights likewise, and logits of its last token in f32
   mixed.safetensors     every element type; json.json: Python's text of numbers and of a nested value; rope.json: Llama 3 factors
 No file holds anything random that is not seeded: a second run gives the same bytes."""
 import argparse
@@ -80,6 +81,12 @@ def blocks(out: Path) -> None:
     brain = torch.from_numpy(single).bfloat16()
     writer.add_tensor("BF16", brain.view(torch.uint8).numpy(), raw_dtype=Q.BF16)
     expected["BF16"] = digest(brain)
+    # powers of two of every size, above what f32 holds too
+    packed = rng.integers(0, 256, (16, 17), dtype=np.uint8)
+    packed[:3, 0] = [0, 1, 255]
+    writer.add_tensor("MXFP4", packed.reshape(2, 136), raw_dtype=Q.MXFP4)
+    with np.errstate(over="ignore"):
+        expected["MXFP4"] = digest(gguf.dequantize(packed.reshape(2, 136), Q.MXFP4))
     close(writer)
     write(out / "blocks.json", expected)
 
@@ -188,7 +195,7 @@ def byte_level_vocabulary() -> tuple[list[str], list[str]]:
 def tokenizers(out: Path, tokens: list[str], merges: list[str]) -> None:
     cases = {}
     digits = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
-    for pre, add_bos in [("gpt-2", None), ("llama-bpe", True), ("qwen2", False), ("tekken", True), ("smollm", False), ("smaug-bpe", None)]:
+    for pre, add_bos in [("gpt-2", None), ("llama-bpe", True), ("qwen2", False), ("tekken", True), ("smollm", False), ("smaug-bpe", None), ("gpt-4o", None)]:
         name = f"tokenizer-{pre}.gguf"
         writer = gguf.GGUFWriter(out / name, "llama")
         vocabulary(writer, tokens, merges, pre, add_bos)
@@ -296,6 +303,7 @@ def main() -> None:
     nf4(out)
     scaled(out)
     fp8(out)
+    mxfp4(out)
     texts(out)
 
 
@@ -385,6 +393,35 @@ def fp8(out: Path) -> None:
     (folder / "generation_config.json").unlink()
     read = [AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).state_dict() for dtype in (torch.float32, torch.bfloat16)]
     write(out / "fp8.json", {name: [digest(one[name]) for one in read] for name in read[0]})
+
+
+def mxfp4(out: Path) -> None:
+    """gpt-oss as it lies on the Hub: bf16, its experts packed; weights as from_pretrained dequantises them where no card computes in FP4."""
+    torch.manual_seed(5)
+    folder = out / "mxfp4"
+    config = AutoConfig.for_model(
+        "gpt_oss", vocab_size=48, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1, head_dim=16,
+        num_local_experts=3, num_experts_per_tok=2, sliding_window=8, max_position_embeddings=64, initializer_range=0.2,
+    )
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    tensors = {}
+    for name, weight in load_file(folder / "model.safetensors").items():
+        if weight.ndim == 3:  # (experts, in, out): blocks of 32 along in
+            experts, channels, rows = weight.shape
+            tensors[f"{name}_blocks"] = torch.randint(0, 256, (experts, rows, channels // 32, 16), dtype=torch.uint8)
+            tensors[f"{name}_scales"] = torch.randint(122, 127, (experts, rows, channels // 32), dtype=torch.uint8)
+        else:
+            tensors[name] = weight.bfloat16()
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    said = json.loads((folder / "config.json").read_text())
+    said["quantization_config"] = {"modules_to_not_convert": ["model.layers.*.self_attn", "model.layers.*.mlp.router", "model.embed_tokens", "lm_head"], "quant_method": "mxfp4"}
+    write(folder / "config.json", said)
+    (folder / "generation_config.json").unlink()
+    models = [AutoModelForCausalLM.from_pretrained(folder, dtype=dtype) for dtype in (torch.float32, torch.bfloat16)]
+    read = [model.state_dict() for model in models]
+    with torch.no_grad():
+        logits = models[0](torch.tensor([[1, 7, 3, 40, 22, 9, 31, 5, 18, 2, 44, 11]])).logits[0, -1]
+    write(out / "mxfp4.json", {"weights": {name: [digest(one[name]) for one in read] for name in read[0]}, "logits": logits.tolist()})
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 
   NAME.gguf   tensors in f16 (norms in f32), named by the gguf package's own map; no tokenizer
   NAME.json   config keys and sha256 of every tensor (f32): gemma2 as transformers loads the file, smollm3, phi3 and the mixtures (of which transformers
-              reads nothing, no LongRoPE, or half) as they were before they were written"""
+              reads nothing, no LongRoPE, or part) as they were before they were written"""
 import argparse
 import hashlib
 import json
@@ -16,11 +16,12 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import gguf
 import numpy as np
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, Gemma2Config, Gemma3TextConfig, MixtralConfig, Phi3Config, Qwen3MoeConfig, SmolLM3Config
+from transformers import AutoConfig, AutoModelForCausalLM, Gemma2Config, Gemma3TextConfig, GptOssConfig, MixtralConfig, Phi3Config, Qwen3MoeConfig, SmolLM3Config
 
 ARCH = {
     "gemma2": gguf.MODEL_ARCH.GEMMA2, "gemma3": gguf.MODEL_ARCH.GEMMA3, "gemma3-global": gguf.MODEL_ARCH.GEMMA3, "smollm3": gguf.MODEL_ARCH.SMOLLM3,
     "phi3": gguf.MODEL_ARCH.PHI3, "phi3-plain": gguf.MODEL_ARCH.PHI3, "mixtral": gguf.MODEL_ARCH.LLAMA, "qwen3moe": gguf.MODEL_ARCH.QWEN3MOE,
+    "gpt-oss": gguf.MODEL_ARCH.GPT_OSS, "gpt-oss-f16": gguf.MODEL_ARCH.GPT_OSS,
 }
 SIZES = dict(vocab_size=48, hidden_size=32, intermediate_size=40, num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=128,
              rms_norm_eps=1e-6, pad_token_id=0, bos_token_id=2, eos_token_id=1)
@@ -40,6 +41,11 @@ MODELS = {
     "phi3-plain": Phi3Config(num_hidden_layers=1, original_max_position_embeddings=128, sliding_window=20, rope_theta=250000.0, **SIZES),
     "mixtral": MixtralConfig(num_hidden_layers=2, num_local_experts=5, num_experts_per_tok=3, head_dim=8, sliding_window=24, rope_theta=1e6, **SIZES),
     "qwen3moe": Qwen3MoeConfig(num_hidden_layers=2, num_experts=6, num_experts_per_tok=2, moe_intermediate_size=12, norm_topk_prob=True, rope_theta=1e6, head_dim=16, **SIZES),
+    # experts packed as on the Hub, and in floats
+    "gpt-oss": GptOssConfig(num_hidden_layers=2, num_local_experts=3, num_experts_per_tok=2, head_dim=16, sliding_window=24, rope_theta=150000.0,
+                            rope_scaling=dict(rope_type="yarn", factor=4.0, original_max_position_embeddings=32, truncate=False), **(SIZES | dict(intermediate_size=64))),
+    "gpt-oss-f16": GptOssConfig(num_hidden_layers=1, num_local_experts=4, num_experts_per_tok=2, head_dim=8, sliding_window=24, attention_bias=False,
+                                rope_parameters=dict(rope_type="default", rope_theta=1e4), **SIZES),
 }
 # what an expert's linears are called in files that have each by itself
 EXPERTS = {"mixtral": ("block_sparse_moe", "w1", "w3", "w2"), "qwen3moe": ("mlp", "gate_proj", "up_proj", "down_proj")}
@@ -52,6 +58,7 @@ OWN = {
     "phi3": ["original_max_position_embeddings", "partial_rotary_factor", "sliding_window", "rope_scaling"],
     "phi3-plain": ["original_max_position_embeddings", "sliding_window"],
     "mixtral": ["num_local_experts", "num_experts_per_tok", "sliding_window"],
+    "gpt-oss": ["head_dim", "num_local_experts", "num_experts_per_tok", "sliding_window", "attention_bias", "rope_scaling", "rope_theta"],
     "qwen3moe": ["head_dim", "num_experts", "num_experts_per_tok", "moe_intermediate_size", "norm_topk_prob"],
 }
 
@@ -68,6 +75,22 @@ def attention_factor(config) -> float:
 def permute(weights: np.ndarray, heads: int) -> np.ndarray:
     """Row order within each head as llama.cpp's rotation of pairs wants it: (0, half, 1, half + 1, …)."""
     return weights.reshape(heads, 2, weights.shape[0] // heads // 2, *weights.shape[1:]).swapaxes(1, 2).reshape(weights.shape)
+
+
+def write_turned(writer, names, key: str, value: torch.Tensor, name: str) -> np.ndarray:
+    """gpt-oss's experts: gate and up apart, matrices (out, in); what comes back is as transformers has it."""
+    bias = key.endswith("_bias")
+    before, linear = key.removesuffix("_bias").split(".experts.")
+    matrices = value if bias else value.transpose(1, 2)
+    parts = {"gate_proj": matrices[:, ::2], "up_proj": matrices[:, 1::2]} if linear == "gate_up_proj" else {linear: matrices}
+    kind = gguf.GGMLQuantizationType.F32 if bias else gguf.GGMLQuantizationType.F16 if name.endswith("f16") else gguf.GGMLQuantizationType.MXFP4
+    stored = []
+    for part, one in parts.items():
+        data = gguf.quants.quantize(np.ascontiguousarray(one.numpy(), dtype=np.float32), kind)
+        writer.add_tensor(names.get_name(f"{before}.experts.{part}") + (".bias" if bias else ".weight"), data, raw_dtype=kind)
+        stored.append(torch.from_numpy(gguf.quants.dequantize(data, kind).reshape(one.shape)))
+    woven = torch.stack(stored, dim=2).reshape(matrices.shape)  # channels by turns
+    return (woven if bias else woven.transpose(1, 2)).numpy()
 
 
 def write(path: Path, name: str, config) -> dict:
@@ -115,6 +138,17 @@ def write(path: Path, name: str, config) -> dict:
     else:
         writer.add_rope_dimension_count(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
         writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    if config.model_type == "gpt_oss":
+        writer.add_key_length(config.head_dim)
+        writer.add_value_length(config.head_dim)
+        writer.add_sliding_window(config.sliding_window)
+        writer.add_expert_feed_forward_length(config.intermediate_size)
+        writer.add_expert_count(config.num_local_experts)
+        writer.add_expert_used_count(config.num_experts_per_tok)
+        if config.rope_parameters["rope_type"] == "yarn":
+            writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
+            writer.add_rope_scaling_factor(config.rope_parameters["factor"])
+            writer.add_rope_scaling_orig_ctx_len(config.rope_parameters["original_max_position_embeddings"])
     if name in EXPERTS:
         writer.add_expert_count(config.num_local_experts if name == "mixtral" else config.num_experts)
         writer.add_expert_used_count(config.num_experts_per_tok)
@@ -127,6 +161,9 @@ def write(path: Path, name: str, config) -> dict:
     names = gguf.get_tensor_name_map(ARCH[name], config.num_hidden_layers)
     state = {}
     for key, value in model.state_dict().items():
+        if ".mlp.experts." in key and config.model_type == "gpt_oss":
+            state[key] = write_turned(writer, names, key, torch.randn(value.shape) * 0.1 if key.endswith("_bias") else value, name)
+            continue
         if ".mlp.experts." in key:
             before, part = key.split(".mlp.experts.")
             block, gate, up, down = EXPERTS[name]
@@ -148,10 +185,12 @@ def write(path: Path, name: str, config) -> dict:
             stored = value.half().float().numpy()
             state[key.replace(".mlp.gate.", ".block_sparse_moe.gate.") if name == "mixtral" else key] = stored
         heads = config.num_attention_heads if ".q_proj" in key else config.num_key_value_heads if ".k_proj" in key else 0
-        if heads and not gemma and name != "qwen3moe":  # none of phi3's fused linears: llama.cpp turns halves there
+        if heads and not gemma and name != "qwen3moe" and config.model_type != "gpt_oss":  # none of phi3's fused linears: llama.cpp turns halves there
             stored = permute(stored, heads)
         kind = gguf.GGMLQuantizationType.F32 if value.ndim == 1 else gguf.GGMLQuantizationType.F16
-        writer.add_tensor(names.get_name(key, try_suffixes=(".weight", ".bias")), gguf.quants.quantize(stored, kind), raw_dtype=kind)
+        # a tensor that is no module's weight is written as one
+        named = f"{key}.weight" if key.endswith("sinks") else key
+        writer.add_tensor(names.get_name(named, try_suffixes=(".weight", ".bias")), gguf.quants.quantize(stored, kind), raw_dtype=kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -180,6 +219,10 @@ def main():
             read = config.to_dict()
         if name == "qwen3moe":
             read["num_experts"] = config.num_experts  # to_dict has it by another name
+        if config.model_type == "gpt_oss":
+            rope = config.rope_parameters
+            read |= dict(rope_theta=int(rope["rope_theta"]))
+            read["rope_scaling"] = dict(rope_type="yarn", factor=4, original_max_position_embeddings=32, truncate=False) if rope["rope_type"] == "yarn" else dict(rope_type="default")
         if name == "phi3":
             # as checkpoints before transformers 5 say it; numbers as the file has them: f32
             f32 = lambda values: [np.float32(x).item() for x in values]
@@ -189,7 +232,7 @@ def main():
             read["partial_rotary_factor"] = rope["partial_rotary_factor"]
             read["sliding_window"] = None  # longer than any row
         keys = "model_type hidden_size intermediate_size num_hidden_layers num_attention_heads num_key_value_heads max_position_embeddings rms_norm_eps vocab_size tie_word_embeddings bos_token_id eos_token_id pad_token_id".split()
-        keys += OWN[name] if name in OWN else OWN[name.split("-")[0]]
+        keys += OWN[name] if name in OWN else OWN[name.rsplit("-", 1)[0]]
         kept = {key: read[key] for key in keys if read[key] is not None or key.endswith("softcapping") or not name.startswith("gemma")}
         text = json.dumps(dict(config=kept, tensors={key: digest(value) for key, value in state.items()}), indent=2)
         (out / f"{name}.json").write_text(text + "\n")

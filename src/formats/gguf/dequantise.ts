@@ -38,6 +38,9 @@ function scaleAndMin(bytes: Uint8Array, at: number, j: number): [scale: number, 
   return [(low & 15) | ((bytes[at + j - 4]! >> 6) << 4), (low >> 4) | ((bytes[at + j]! >> 6) << 4)]
 }
 
+/** twice the values of 1 bit of sign, 2 of exponent, 1 of fraction; the package has one zero only */
+const FP4 = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12]
+
 export const decoders: Readonly<Record<string, Decoder>> = {
   Q4_0(bytes, at, blocks, out, to) {
     const table = f16Values()
@@ -91,6 +94,17 @@ export const decoders: Readonly<Record<string, Decoder>> = {
           const q = ((bytes[from + k]! >> shift) & 15) | (((bytes[at + 16 + k]! >> j) & 1) << 4)
           out[to + j * 32 + k] = d * scale * q - dmin * min
         }
+      }
+    }
+  },
+  /** a power of two in a byte, then 16 bytes of codes: the first half in the low nibbles; values are halves */
+  MXFP4(bytes, at, blocks, out, to) {
+    for (let b = 0; b < blocks; b++, at += 17, to += 32) {
+      const half = 2 ** (bytes[at]! - 128)
+      for (let j = 0; j < 16; j++) {
+        const byte = bytes[at + 1 + j]!
+        out[to + j] = FP4[byte & 15]! * half
+        out[to + j + 16] = FP4[byte >> 4]! * half
       }
     }
   },

@@ -11,6 +11,10 @@ export interface GgufLayout {
   experts?: boolean
   /** parts of a block (`blk.N.attn_q`) -> paths in a block of the checkpoint; `*`: the part holds all experts, each of which is a tensor there */
   parts: Readonly<Record<string, string>>
+  /** parts that are no module's weight but a tensor of their own: its path */
+  bare?: Readonly<Record<string, string>>
+  /** tensors of all experts' matrices (in, out) and, with `_bias`, of their biases: the parts that are their channels by turns */
+  turned?: Readonly<Record<string, readonly string[]>>
   /** parts whose rows were put into the order that llama.cpp's rotation of pairs wants */
   rotatedRows?: readonly ('attn_q' | 'attn_k')[]
   /** norms' weights are stored with 1 added */
@@ -54,8 +58,9 @@ const TOP: Readonly<Record<string, string>> = {
 }
 
 /** Undefined for a name that the family doesn't have. */
-export function huggingFaceName(gguf: string, { parts }: GgufLayout): string | undefined {
+export function huggingFaceName(gguf: string, { parts, bare = {} }: GgufLayout): string | undefined {
   if (Object.hasOwn(TOP, gguf)) return TOP[gguf]
   const [, layer, part, kind] = /^blk\.(0|[1-9]\d{0,5})\.([a-z_]+)\.(weight|bias)$/.exec(gguf) ?? []
+  if (part !== undefined && kind === 'weight' && Object.hasOwn(bare, part)) return `model.layers.${layer}.${bare[part]}`
   return part !== undefined && Object.hasOwn(parts, part) ? `model.layers.${layer}.${parts[part]}.${kind}` : undefined
 }

@@ -10,6 +10,7 @@ import { decoders } from './dequantise.ts'
 import { type GgufHeader, type GgufTensor, parseGguf } from './header.ts'
 import { type GgufLayout, huggingFaceName } from './layout.ts'
 import { ggufTokenizer } from './tokenizer.ts'
+import { partOf, turnedTensor } from './turned.ts'
 
 /** Reads and checks a file's header. Errors: FORMAT_GGUF, FORMAT_GGUF_TYPE, FORMAT_NOT_FOUND. */
 export function readGguf(path: string): GgufHeader {
@@ -52,8 +53,16 @@ function configOf(header: GgufHeader, path: string, layouts: readonly GgufLayout
 function tensorsOf(header: GgufHeader, path: string, layout: GgufLayout, config: JsonObject): Map<string, CheckpointTensor> {
   const heads = { attn_q: config.num_attention_heads as number, attn_k: config.num_key_value_heads as number }
   const tensors = new Map<string, CheckpointTensor>()
+  const woven = new Map<string, (CheckpointTensor | undefined)[]>()
   for (const tensor of header.tensors.values()) {
     if (tensor.name === 'rope_freqs.weight' || layout.factors?.includes(tensor.name)) continue // already part of the configuration
+    const part = partOf(tensor.name, layout)
+    if (part) {
+      const list = woven.get(part.name) ?? new Array<CheckpointTensor | undefined>(part.of).fill(undefined)
+      list[part.index] = ggufTensor(tensor.name, tensor, path, 0)
+      woven.set(part.name, list)
+      continue
+    }
     const name = huggingFaceName(tensor.name, layout)
     if (!name)
       throw new SaqrError(
@@ -65,6 +74,7 @@ function tensorsOf(header: GgufHeader, path: string, layout: GgufLayout, config:
     if (name.includes('*')) for (const one of expertsOf(stored, tensor, path)) tensors.set(one.name, one)
     else tensors.set(name, layout.normsPlusOne && name.endsWith('norm.weight') ? lessOne(stored) : stored)
   }
+  for (const [name, parts] of woven) tensors.set(name, turnedTensor(name, parts, path))
   return new Map([...tensors].sort(([a], [b]) => (a < b ? -1 : 1)))
 }
 

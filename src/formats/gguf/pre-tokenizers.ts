@@ -27,9 +27,11 @@ const split = (regex: string): JsonObject => ({
 
 const end = '| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+'
 const contractions = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|"
+const ending = "(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
 const upper = '[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]'
 const lower = '[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]'
 const tekken = `[^\\r\\n\\p{L}\\p{N}]?${upper}*${lower}+|[^\\r\\n\\p{L}\\p{N}]?${upper}+${lower}*|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`
+const gpt4o = `[^\\r\\n\\p{L}\\p{N}]?${upper}*${lower}+${ending}|[^\\r\\n\\p{L}\\p{N}]?${upper}+${lower}*${ending}|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`
 
 const gpt2: PreTokenizer = { preTokenizer: byteLevel(true), normalizer: null, ignoreMerges: false, addBos: false }
 const digits: PreTokenizer = {
@@ -53,4 +55,5 @@ export const preTokenizers: Readonly<Record<string, PreTokenizer>> = {
   qwen2: { ...qwen2, normalizer: { type: 'NFC' } },
   'deepseek-r1-qwen': qwen2,
   tekken: { preTokenizer: split(tekken), normalizer: null, ignoreMerges: true, addBos: true },
+  'gpt-4o': { preTokenizer: split(gpt4o), normalizer: null, ignoreMerges: false, addBos: false }, // gpt-oss
 }
