@@ -1,13 +1,13 @@
 /** Runs passes: a plan for each padded size of a pass, made when it first occurs, all in one arena. */
 import type { Adapter } from '../adapters/adapter.ts'
 import type { Pass } from '../data/passes.ts'
-import type { Device, LoadedPlan, PassInputs, RunItem } from '../devices/device.ts'
+import type { Device, LoadedPlan, PassInputs, RunItem, Turn } from '../devices/device.ts'
 import { asF32 } from '../formats/numbers.ts'
 import { chunkOf } from '../graph/chunk.ts'
 import type { HeadScore } from '../graph/head.ts'
 import type { Policy } from '../graph/recompute.ts'
 import type { Layout } from '../graph/trace.ts'
-import { type TrainingSpec, tracePass } from '../graph/training.ts'
+import { SCORE, type TrainingSpec, tracePass } from '../graph/training.ts'
 import type { Model } from '../models/family.ts'
 import type { DType, Tensor } from '../ops/tensor.ts'
 
@@ -43,6 +43,8 @@ export interface StepInputs {
 export interface PassScores {
   /** of every entry, `score.width` numbers each */
   entries: Float32Array
+  /** of every head position, `score.stats` numbers each; empty where the objective asks for none */
+  stats: Float32Array
   /** what the family gives beside, by name: `Trace.result` */
   results: Readonly<Record<string, { rows: number; cols: number; values: Float32Array }>>
 }
@@ -96,12 +98,36 @@ export class PassRunner {
 
   /** Gradients are added to the accumulators. */
   async run(pass: Pass, step: StepInputs, signal?: AbortSignal): Promise<PassScores> {
-    const { loaded, results } = this.#planned(pass.tokens)
-    const read = ['scores', ...[...results.values()].map(({ name }) => name)]
-    const [scores, ...given] = await this.#device.run(this.#items(loaded, pass), this.#inputs(pass, step), { signal, read })
+    const planned = this.#planned(pass.tokens)
+    return this.#device.turn(async (turn) => {
+      await turn.run(this.#items(planned.loaded, pass), this.#inputs(pass, step), signal)
+      return this.#scores(turn, planned, pass)
+    }, signal)
+  }
+
+  /**
+   * The same where weights follow from scores: what `weigh` makes of them, a weight for each entry, is what gradients are taken with. Between
+   * the sweeps the host decides, and what the forward pass kept stays where it is.
+   */
+  async runWeighed(pass: Pass, step: StepInputs, weigh: (scores: PassScores) => Float32Array, signal?: AbortSignal): Promise<PassScores> {
+    const planned = this.#planned(pass.tokens)
+    const items = this.#items(planned.loaded, pass)
+    const first = items.findLastIndex(({ segment }) => segment === SCORE) + 1
+    return this.#device.turn(async (turn) => {
+      await turn.run(items.slice(0, first), this.#inputs(pass, step), signal)
+      const scores = this.#scores(turn, planned, pass)
+      await turn.run(items.slice(first), { entryWeight: weigh(scores) }, signal)
+      return scores
+    }, signal)
+  }
+
+  #scores(turn: Turn, { loaded, results }: Planned, pass: Pass): PassScores {
+    const { width, stats = 0 } = this.spec.score
+    const read = (name: string) => asF32(turn.read(loaded, name))
     return {
-      entries: asF32(scores!).subarray(0, this.spec.score.width * pass.entryStart[pass.headCount]!),
-      results: Object.fromEntries([...results].map(([name, { rows, cols }], i) => [name, { rows, cols, values: asF32(given[i]!) }])),
+      entries: read('scores').subarray(0, width * pass.entryStart[pass.headCount]!),
+      stats: stats === 0 ? new Float32Array(0) : read('stats').subarray(0, stats * pass.headCount),
+      results: Object.fromEntries([...results].map(([key, { name, rows, cols }]) => [key, { rows, cols, values: read(name) }])),
     }
   }
 
@@ -152,6 +178,7 @@ function inputsOf(pass: Pass, step: StepInputs): Record<string, ArrayBufferView>
     headPositions,
     headCount: Int32Array.of(pass.headCount),
     cursor: Int32Array.of(0),
+    firstCursor: Int32Array.of(0),
     entryStart,
     entryTarget,
     entryWeight,

@@ -1,6 +1,7 @@
 /**
  * The head only where there is a target: a chunk of positions is gathered, its logits become scores of their entries and, in the same sweep,
- * the gradient of the loss; then the chunk's dh goes back to its rows. The segment runs once a chunk, moved on by its own cursor.
+ * the gradient of the loss; then the chunk's dh goes back to its rows. The segment runs once a chunk, moved on by its own cursor. Where weights
+ * follow from the scores, a segment that only scores runs before it: the head's product is made twice, the rest of the model once.
  */
 
 import type { Trace } from '../models/trace.ts'
@@ -16,6 +17,10 @@ import type { TrainingSpec } from './training.ts'
 export interface HeadScore {
   /** numbers of an entry in the pass's `scores` (T, width) f32 */
   readonly width: number
+  /** numbers of a head position in the pass's `stats` (T, stats) f32; default: none */
+  readonly stats?: number
+  /** entries' weights follow from all scores of the pass: it is scored without gradients first, then again with them; default: they are known ahead */
+  readonly later?: boolean
   /** Writes the chunk's part of `scores`. Returns dLogits (chunk, V) where `gradients` are wanted, else null. */
   apply(b: Builder, logits: Tensor, gradients: boolean): Tensor | null
 }
@@ -26,6 +31,15 @@ export interface HeadNodes {
   chunk: Node[]
   /** the loss's gradient at the hidden state (T, C); null where nothing below the head is trained or no gradient is wanted */
   dHidden: Tensor | null
+}
+
+/** The nodes of a chunk that is scored alone, with a cursor of its own. */
+export function firstSweep(r: TraceRecorder, t: Trace, spec: TrainingSpec & { chunk: number }, hidden: Tensor): Node[] {
+  const cursor = r.input('cursor')
+  r.inputs.set('cursor', r.input('firstCursor'))
+  const { chunk } = headChunk(r, t, { ...spec, gradients: false }, hidden)
+  r.inputs.set('cursor', cursor)
+  return chunk
 }
 
 export function headChunk(r: TraceRecorder, t: Trace, spec: TrainingSpec & { chunk: number }, hidden: Tensor): HeadNodes {

@@ -9,18 +9,20 @@ const TOKEN_INPUTS = ['ids', 'depth', 'position', 'long', 'visibleFrom', 'visibl
 type Declaration = readonly [string, number, number, DType]
 
 /**
- * @param scores numbers of an entry that the host reads; 0: nothing is scored
+ * @param scores numbers of an entry that the host reads, and of a head position; 0: nothing is scored
  * @param batches G, the micro-batches that a pass may hold
  */
-export function declarePassInputs(r: Recorder, tokens: number, scores: number, batches: number): void {
+export function declarePassInputs(r: Recorder, tokens: number, scores: { width: number; stats?: number }, batches: number): void {
   const head: Declaration[] = [
     ['headPositions', tokens, 1, 'i32'],
     ['headCount', 1, 1, 'i32'],
     ['cursor', 1, 1, 'i32'],
+    ['firstCursor', 1, 1, 'i32'],
     ['entryStart', tokens + 1, 1, 'i32'],
     ['entryTarget', tokens, 1, 'i32'],
     ['entryWeight', tokens, 1, 'f32'],
-    ...(scores > 0 ? [['scores', tokens, scores, 'f32'] as const] : []),
+    ...(scores.width > 0 ? [['scores', tokens, scores.width, 'f32'] as const] : []),
+    ...(scores.stats ? [['stats', tokens, scores.stats, 'f32'] as const] : []),
     ['lossScale', 1, 1, 'f32'],
     ['batchRows', tokens, batches, 'f32'],
     ['termScale', 1, batches, 'f32'],

@@ -9,7 +9,7 @@ import type { Node } from '../ops/op.ts'
 import type { DType, Tensor } from '../ops/tensor.ts'
 import { chunkOf } from './chunk.ts'
 import { differentiate } from './differentiate.ts'
-import { type HeadScore, headChunk } from './head.ts'
+import { firstSweep, type HeadScore, headChunk } from './head.ts'
 import { declarePassInputs } from './inputs.ts'
 import { joinNodes } from './join.ts'
 import { type Lowered, placeSegments, type ScratchOf } from './lower.ts'
@@ -34,10 +34,13 @@ export interface TrainingSpec {
   scratch?: ScratchOf
 }
 
+/** the segment after which weights are known, where an objective's follow from its scores */
+export const SCORE = 'score'
+
 /** What a model and its adapter hold, without building a plan: weights to read, parameters to train, constants. */
 export function inspect(model: Model, adapter: Adapter, activation: DType): TraceRecorder {
   const r = new TraceRecorder(activation)
-  declarePassInputs(r, 1, 0, 1)
+  declarePassInputs(r, 1, { width: 0 }, 1)
   const t = new GraphTrace(r, adapter, 1)
   model.logits(t, model.forward(t))
   return r
@@ -51,11 +54,13 @@ export interface TracedPass {
 
 export function tracePass(spec: TrainingSpec): TracedPass {
   const r = new TraceRecorder(spec.activation, spec.layout)
-  declarePassInputs(r, spec.tokens, spec.score.width, spec.term?.batches ?? 1)
+  declarePassInputs(r, spec.tokens, spec.score, spec.term?.batches ?? 1)
   const t = new GraphTrace(r, spec.adapter, spec.tokens)
   const hidden = spec.model.forward(t)
   const forward = joinNodes(r, take(r))
-  const { before, chunk, dHidden } = headChunk(r, t, { ...spec, chunk: spec.chunk ?? chunkOf(spec, spec.tokens) }, hidden)
+  const headSpec = { ...spec, chunk: spec.chunk ?? chunkOf(spec, spec.tokens) }
+  const first = spec.gradients && spec.score.later ? firstSweep(r, t, headSpec, hidden) : null
+  const { before, chunk, dHidden } = headChunk(r, t, headSpec, hidden)
   if (dHidden) differentiate(r, forward, new Map([[hidden, dHidden], ...termSeed(r, spec)]))
   const backward = take(r)
   const results = [...r.results.values()]
@@ -63,9 +68,10 @@ export function tracePass(spec: TrainingSpec): TracedPass {
   const lower = (policy: (block: number) => Policy): Lowered => {
     const recomputed = new Set<Node>()
     const kept = recompute(r, forward, backward, policy, recomputed)
-    const [f, b, c, d] = prune([kept.forward, before, chunk, kept.backward], results)
+    const [f, s, b, c, d] = prune([kept.forward, first ?? [], before, chunk, kept.backward], results)
     const segments = [
       { name: 'forward', nodes: [...f!, ...b!] },
+      ...(first ? [{ name: SCORE, nodes: s!, repeats: true }] : []),
       { name: 'head', nodes: c!, repeats: true },
       ...(dHidden ? [{ name: 'backward', nodes: d! }] : []),
     ]
