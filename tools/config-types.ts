@@ -1,12 +1,13 @@
 /**
- * src/train/options/config.ts: the options of the SFTTrainer as interfaces, each with its documentation, from the tables that it is made of.
+ * src/train/options/config.ts and its like: the options of each trainer as interfaces, each with its documentation, from the tables that it is made of.
  * test/cli/docs.test.ts holds the file against them;
  *   npx vitest run test/cli/docs.test.ts -u
  * writes it anew.
  */
 import type { z } from 'zod'
 import { asPrograms } from '../src/error.ts'
-import { camel, type Field, type Refused, spelled } from '../src/train/options/field.ts'
+import { dpoConfigFields, dpoRetired } from '../src/train/options/dpo.ts'
+import { camel, type Field, type Fields, type Refused, spelled } from '../src/train/options/field.ts'
 import { renamed, retired } from '../src/train/options/retired.ts'
 import { configFields } from '../src/train/options/sft.ts'
 
@@ -19,41 +20,46 @@ interface Definition {
   values?: unknown[]
 }
 
-export function configTypes(): string {
-  const all = Object.entries({ ...configFields, ...retired }) as [string, Field][]
+/** A trainer, the names of its interfaces and the table behind them, by file. */
+export const configs = {
+  config: { trainer: 'SFTTrainer', given: 'SFTConfig', filled: 'TrainingOptions', fields: configFields, older: retired },
+  'dpo-config': { trainer: 'DPOTrainer', given: 'DPOConfig', filled: 'DpoTrainingOptions', fields: dpoConfigFields, older: dpoRetired },
+} satisfies Record<string, { trainer: string; given: string; filled: string; fields: Fields; older: Fields }>
+
+export function configTypes(file: keyof typeof configs): string {
+  const { trainer, given, filled, fields, older: retired } = configs[file]
+  const table: Fields = fields
+  const all = Object.entries({ ...table, ...retired }) as [string, Field][]
   const resolved = all.filter(([, field]) => field.status === 'honoured')
-  const older = Object.entries(renamed).filter(([, now]) => Object.hasOwn(configFields, now))
+  const older = Object.entries(renamed).filter(([, now]) => Object.hasOwn(table, now))
   return `${[
-    '/** Options of the SFTTrainer. Written by tools/config-types.ts from the tables beside this file. */',
+    `/** Options of the ${trainer}. Written by tools/config-types.ts from the tables beside this file. */`,
     '',
-    '/** `args` of the SFTTrainer: TRL’s names in camelCase, all optional; what is left out has TRL’s default. */',
+    `/** \`args\` of the ${trainer}: TRL’s names in camelCase, all optional; what is left out has TRL’s default. */`,
     '// biome-ignore format: written by a tool',
-    'export interface SFTConfig {',
-    ...all.map(([name, field]) => member(camel(name), '?', field)),
-    ...older.map(
-      ([old, now]) =>
-        `  /** @deprecated Taken as \`${camel(now)}\`. */\n  ${camel(old)}?: ${typeOf((configFields as Record<string, Field>)[now]!.schema)}`,
-    ),
+    `export interface ${given} {`,
+    ...all.map(([name, field]) => member(camel(name), '?', field, table)),
+    ...older.map(([old, now]) => `  /** @deprecated Taken as \`${camel(now)}\`. */\n  ${camel(old)}?: ${typeOf(table[now]!.schema)}`),
     '}',
     '',
     '/** The same with everything that was left out filled in. */',
     '// biome-ignore format: written by a tool',
-    'export interface TrainingOptions {',
-    ...resolved.map(([name, field]) => member(camel(name), '', field)),
+    `export interface ${filled} {`,
+    ...resolved.map(([name, field]) => member(camel(name), '', field, table)),
     '}',
   ].join('\n')}\n`
 }
 
-function member(name: string, optional: string, field: Field): string {
-  return `  /** ${documentation(field)} */\n  ${name}${optional}: ${field.status === 'refused' ? nothing(field) : typeOf(field.schema)}`
+function member(name: string, optional: string, field: Field, table: Fields): string {
+  return `  /** ${documentation(field, table)} */\n  ${name}${optional}: ${field.status === 'refused' ? nothing(field) : typeOf(field.schema)}`
 }
 
-function documentation(field: Field): string {
+function documentation(field: Field, table: Fields): string {
   if (field.status === 'subsumed') return sentence(`accepted, though there is nothing left for it to do: ${spelled(field.by, asPrograms)}`)
   if (field.status === 'refused')
     return sentence(`not supported, and accepted only where it asks for nothing: ${spelled(field.why, asPrograms)}`)
   const help = spelled(field.help, asPrograms).replace(/\b[a-z]+(_[a-z0-9]+)+\b/g, (word) =>
-    Object.hasOwn(configFields, word) ? camel(word) : word,
+    Object.hasOwn(table, word) ? camel(word) : word,
   )
   const needs = field.needs ? `; no effect ${spelled(field.needs.unless, asPrograms)}` : ''
   return sentence(

@@ -1,16 +1,21 @@
 /**
- * docs/options.md: every option of `saqr sft`, from the tables that it is made of. test/cli/docs.test.ts holds the page against them;
+ * docs/options.md: every option of `saqr sft`, and docs/options-preferences.md: what the verbs that train on preferences have beside or otherwise,
+ * from the tables that they are made of. test/cli/docs.test.ts holds the pages against them;
  *   npx vitest run test/cli/docs.test.ts -u
  * writes it anew.
  */
 import { kindsOf } from '../src/cli/text.ts'
-import { camel, type Field, spelled, type Text } from '../src/train/options/field.ts'
+import { dpoFields, dpoThemes, dpoTrainingFields } from '../src/train/options/dpo.ts'
+import { camel, type Field, type Fields, spelled, type Text, type Theme } from '../src/train/options/field.ts'
 import { renamed, retired } from '../src/train/options/retired.ts'
-import { sftFields, sftThemes } from '../src/train/options/sft.ts'
+import { sftFields, sftThemes, trainingFields } from '../src/train/options/sft.ts'
 import { spelling } from '../src/train/options/spelling.ts'
 
-const everyFlag = spelling(sftFields)
-const flags = (text: Text) => spelled(text, everyFlag)
+type Flags = (text: Text) => string
+const flagsOf = (fields: Fields): Flags => {
+  const everyFlag = spelling(fields)
+  return (text) => spelled(text, everyFlag)
+}
 
 export function optionsPage(): string {
   const lines = [
@@ -21,18 +26,62 @@ export function optionsPage(): string {
     'Each is *honoured* (does what it does in TRL), *subsumed* (accepted; nothing is left to do for it) or *refused* (only its default is accepted).',
     '`saqr sft --help NAME` says the same about one of them.',
   ]
-  for (const { title, fields } of sftThemes) {
-    lines.push('', `## ${title}`, '', '| option | in programs | default | |', '|---|---|---|---|')
-    for (const [name, field] of Object.entries(fields))
-      lines.push(row(`\`--${name}\``, `\`${camel(name)}\``, `\`${initial(field)}\``, meaning(field)))
-  }
+  const flags = flagsOf(sftFields)
+  for (const { title, fields } of sftThemes) lines.push('', `## ${title}`, ...table(Object.entries(fields), flags))
   lines.push('', '## Names of older versions', '', '| option | |', '|---|---|')
   for (const [old, now] of Object.entries(renamed)) lines.push(row(`\`--${old}\``, `taken as \`--${now}\``))
-  for (const [name, field] of Object.entries(retired)) lines.push(row(`\`--${name}\``, meaning(field)))
+  for (const [name, field] of Object.entries(retired)) lines.push(row(`\`--${name}\``, meaning(field, flags)))
   return `${lines.join('\n')}\n`
 }
 
-function meaning(field: Field): string {
+interface PreferenceVerb {
+  verb: string
+  trainer: string
+  /** what the trainer is measured against, a line */
+  about: string
+  fields: Fields
+  training: Fields
+  themes: readonly Theme[]
+}
+
+export const preferenceVerbs: readonly PreferenceVerb[] = [
+  {
+    verb: 'dpo',
+    trainer: 'DPOTrainer',
+    about: 'It takes every option of `trl dpo`.',
+    fields: dpoFields,
+    training: dpoTrainingFields,
+    themes: dpoThemes,
+  },
+]
+
+export function preferencesPage(): string {
+  const lines = [
+    '# Options of preference training',
+    '',
+    `${preferenceVerbs.map(({ verb }) => `\`saqr ${verb}\``).join(', ')} take the options of [\`saqr sft\`](options.md) but for those named here: what they have beside, or what means something else there.`,
+    'Names are TRL 1.16’s; in programs they are, in camelCase, `args` of the trainer.',
+  ]
+  const known: Fields = sftFields
+  for (const { verb, trainer, about, fields, training, themes } of preferenceVerbs) {
+    const flags = flagsOf(fields)
+    lines.push('', `## saqr ${verb} (${trainer})`, '', about)
+    const without = Object.keys(trainingFields).filter((name) => !Object.hasOwn(training, name) && !Object.hasOwn(fields, name))
+    lines.push(`It has no ${without.map((name) => `\`${name}\``).join(', ')}.`)
+    for (const { title, fields } of themes) {
+      const own = Object.entries(fields).filter(([name, field]) => known[name] !== field)
+      if (own.length > 0) lines.push('', `### ${title}`, ...table(own, flags))
+    }
+  }
+  return `${lines.join('\n')}\n`
+}
+
+function table(fields: [string, Field][], flags: Flags): string[] {
+  const rows = fields.map(([name, field]) => row(`\`--${name}\``, `\`${camel(name)}\``, `\`${initial(field)}\``, meaning(field, flags)))
+  return ['', '| option | in programs | default | |', '|---|---|---|---|', ...rows]
+}
+
+function meaning(field: Field, flags: Flags): string {
   if (field.status === 'subsumed') return `*subsumed:* ${flags(field.by)}`
   if (field.status === 'refused') return `*refused:* ${flags(field.why)}`
   const { choices } = kindsOf(field.schema)

@@ -1,4 +1,4 @@
-/** Model and rows as the options of `saqr sft` name them. */
+/** Model and rows as the options of a verb name them. */
 import type { Device } from '../devices/device.ts'
 import { checkModules, LanguageModel, newAdapter } from '../engine/language-model.ts'
 import { loadAdapter } from '../engine/load-adapter.ts'
@@ -12,8 +12,8 @@ import { resolveModel } from '../hub/model.ts'
 import { progressLine } from '../hub/progress.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import { adapterConfig, checkAdapterOptions } from '../train/options/adapter.ts'
+import type { VerbOptions } from '../train/options/common.ts'
 import { FROZEN_4BIT, precisionIn } from '../train/options/rules.ts'
-import type { SftOptions } from '../train/options/sft.ts'
 import type { Io } from './verb.ts'
 
 export interface Opened {
@@ -24,13 +24,13 @@ export interface Opened {
 }
 
 type ModelOptions = Pick<
-  SftOptions,
+  VerbOptions,
   'modelRevision' | 'dtype' | 'bf16' | 'loadIn4bit' | 'useBnbNestedQuant' | 'eosToken' | 'chatTemplatePath'
 >
 
 /** The model to train: its own adapter where it is one, a new adapter with `--use_peft`, else all weights. */
 export async function openForTraining(
-  o: SftOptions,
+  o: VerbOptions,
   device: Device,
   io: Io,
   beforeWeights: BaseRequest['beforeWeights'] = undefined,

@@ -16,6 +16,11 @@ const verbs: VerbEntry[] = [
     load: async () => (await import('./verbs/sft.ts')).sft as unknown as Verb,
   },
   {
+    name: 'dpo',
+    summary: 'train a model towards the answers that people chose',
+    load: async () => (await import('./verbs/dpo.ts')).dpo as unknown as Verb,
+  },
+  {
     name: 'plan',
     summary: 'predict memory, work and time of a run; needs no weights and no rows',
     load: async () => (await import('./verbs/plan.ts')).plan as unknown as Verb,

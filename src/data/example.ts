@@ -9,6 +9,10 @@ export interface Example {
   row: number
   /** the file or name the row came from */
   source: string
-  /** a packed example: where each of its sequences starts (the first is 0); they don't see each other. Absent: one sequence */
+  /** of sequences with a prompt: how many of the tokens of each are its */
+  prompts?: readonly number[]
+  /** of a rated answer: is it a wanted one? */
+  wanted?: boolean
+  /** a packed example, or one of several answers: where each of its sequences starts (the first is 0); they don't see each other. Absent: one sequence */
   starts?: Int32Array
 }

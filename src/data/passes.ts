@@ -3,7 +3,7 @@
  * once. The cut is a function of the rows and `maxPassTokens` alone, so that a run gives the same bits wherever it runs:
  *   sequences -> sorted, neighbours compared -> groups that begin alike -> groups too large split -> first fit decreasing -> passes
  */
-import { option, SaqrError, say } from '../error.ts'
+import { type Message, option, SaqrError, say } from '../error.ts'
 import type { Example } from './example.ts'
 import { type Branch, layOut, type Pass, type Sequence } from './trie.ts'
 
@@ -20,8 +20,24 @@ export interface PassOptions {
   quantum?: number
   /** of each example: is it computed as a long one? Long rows and others share nothing; default: none is */
   long?: readonly boolean[]
-  /** micro-batches that no pass may cut: that of each example, and how many a pass may hold; default: rows go where there is room */
-  whole?: { batchOf: ArrayLike<number>; most: number }
+  /** what no pass may cut; default: rows go where there is room */
+  whole?: Whole
+}
+
+/** shortest shared beginning, tokens */
+export const LEAST_SHARED = 16
+
+/** Rows that stay together: examples of several sequences, or micro-batches. */
+export interface Whole {
+  /** the number of each example's */
+  of: ArrayLike<number>
+  /** how many a pass may hold; default: any */
+  most?: number
+  /** what they are, and what to do about one that fits no pass */
+  what: string
+  remedy: Message
+  /** are they kept apart in `batchRows`? default: no */
+  apart?: boolean
 }
 
 /** What is placed as a whole: branches, the first of which shares nothing. */
@@ -37,11 +53,11 @@ interface Group {
  * @throws SaqrError DATA_ROW_TOO_LONG: a sequence, or a micro-batch that no pass may cut, of more tokens than `maxPassTokens`
  */
 export function planPasses(examples: readonly Example[], options: PassOptions): Pass[] {
-  const { maxPassTokens, prefixSharing = true, minShared = 16, quantum = 128, whole } = options
+  const { maxPassTokens, prefixSharing = true, minShared = LEAST_SHARED, quantum = 128, whole } = options
   const sequences = sequencesOf(examples, options)
   const grouped = (list: readonly Sequence[]) =>
     prefixSharing ? sharing(list, Math.max(1, minShared), maxPassTokens) : list.map((s) => alone(s))
-  const bins = whole ? wholeBatches(sequences, whole.most, maxPassTokens, grouped) : firstFit(grouped(sequences), maxPassTokens)
+  const bins = whole ? wholeUnits(sequences, whole, maxPassTokens, grouped) : firstFit(grouped(sequences), maxPassTokens)
   return bins.map((bin) => {
     const branches = bin.groups.sort((a, b) => a.first - b.first).flatMap((g) => g.branches)
     return layOut(branches, Math.min(paddedTokens(bin.tokens, quantum), maxPassTokens))
@@ -53,21 +69,26 @@ interface Bin {
   tokens: number
 }
 
-/** Micro-batches put together, each whole. Rows share beginnings across them: that only leaves tokens out. */
-function wholeBatches(
+/** Units put together, each whole. Rows share beginnings across them: that only leaves tokens out. */
+function wholeUnits(
   sequences: readonly Sequence[],
-  most: number,
+  { of, most, what, remedy }: Whole,
   maxPassTokens: number,
   grouped: (list: readonly Sequence[]) => Group[],
 ): Bin[] {
-  const batches = new Map<number, Sequence[]>()
-  for (const sequence of sequences) batches.set(sequence.batch, [...(batches.get(sequence.batch) ?? []), sequence])
-  const units = [...batches.values()].map((list): Group => {
+  const byUnit = new Map<number, Sequence[]>()
+  for (const sequence of sequences) {
+    const unit = of[sequence.example]!
+    const list = byUnit.get(unit)
+    if (list) list.push(sequence)
+    else byUnit.set(unit, [sequence])
+  }
+  const units = [...byUnit.values()].map((list): Group => {
     const tokens = grouped(list).reduce((sum, group) => sum + group.tokens, 0)
     if (tokens > maxPassTokens)
       throw new SaqrError(
         'DATA_ROW_TOO_LONG',
-        say`a micro-batch of ${list.length} rows, ${tokens} tokens, does not fit a pass of ${maxPassTokens}, and this model's balance loss is of a micro-batch as a whole. Lower ${option('perDeviceTrainBatchSize')}, allow larger passes (${option('maxPassTokens')}), or leave the loss out (${option('routerAuxLossCoef')} 0).`,
+        say`${what} of ${list.length} rows, ${tokens} tokens, does not fit a pass of ${maxPassTokens}${remedy}`,
       )
     return { branches: list.map((sequence) => ({ sequence, shared: 0 })), tokens, first: list[0]!.row }
   })
@@ -101,8 +122,9 @@ function sequencesOf(examples: readonly Example[], { maxPassTokens, long, whole 
         )
       }
       if (to === from) continue
-      const part = { ids: ids.subarray(from, to), targets: targets.subarray(from, to) }
-      sequences.push({ ...part, row: sequences.length, example, batch: whole?.batchOf[example] ?? 0, long: long?.[example] ?? false })
+      const tokens = { ids: ids.subarray(from, to), targets: targets.subarray(from, to) }
+      const batch = whole?.apart ? whole.of[example]! : 0
+      sequences.push({ ...tokens, row: sequences.length, example, part: i, batch, long: long?.[example] ?? false })
     }
   }
   return sequences
@@ -146,7 +168,7 @@ function firstFit(groups: readonly Group[], maxPassTokens: number, most = Number
   return bins.sort((a, b) => a.first - b.first)
 }
 
-function commonLength(a: Int32Array, b: Int32Array): number {
+export function commonLength(a: Int32Array, b: Int32Array): number {
   const n = Math.min(a.length, b.length)
   let i = 0
   while (i < n && a[i] === b[i]) i++

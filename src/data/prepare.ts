@@ -38,7 +38,8 @@ export interface PrepareOptions {
 
 export interface Prepared {
   examples: Example[]
-  shape: Shape
+  /** of rows to imitate: what their columns said */
+  shape?: Shape
   /** rows left out, with the reason: "rows.jsonl, line 17: no target …" */
   unused: string[]
   /** how the rows ask; null: none could be told */
@@ -54,14 +55,32 @@ export interface Prepared {
  * OPTION_INVALID: options that contradict each other or the data
  */
 export async function prepare(dataset: Dataset, tokenizer: Tokenizer, options: PrepareOptions = {}): Promise<Prepared> {
-  const { signal: _, formattingFunc, ahead: __, ...settings } = options
+  const { signal: _, formattingFunc, ahead, ...settings } = options
   const key = [tokenizer, formattingFunc, JSON.stringify(Object.entries(settings).sort())]
+  return handedOver(dataset, key, ahead, () => prepareAnew(dataset, tokenizer, options))
+}
+
+/** What was prepared ahead with the same key, else what `make` gives; `keep`: for who asks next. */
+export async function handedOver(
+  dataset: Dataset,
+  key: readonly unknown[],
+  keep: boolean | undefined,
+  make: () => Promise<Prepared>,
+): Promise<Prepared> {
   const there = ahead.get(dataset)
   ahead.delete(dataset)
-  if (there?.key.every((one, i) => one === key[i])) return there.made
-  const made = await prepareAnew(dataset, tokenizer, options)
-  if (options.ahead) ahead.set(dataset, { key, made })
+  if (there?.key.length === key.length && there.key.every((one, i) => one === key[i])) return there.made
+  const made = await make()
+  if (keep) ahead.set(dataset, { key, made })
   return made
+}
+
+/** Lets others have their turn, every 30 ms; a long preparation can be stopped. */
+export async function breathe(since: number, signal: AbortSignal | undefined): Promise<number> {
+  if (performance.now() - since < 30) return since
+  await new Promise(setImmediate)
+  signal?.throwIfAborted()
+  return performance.now()
 }
 
 const isEmpty = (value: unknown) => isMissing(value) || value === '' || (Array.isArray(value) && value.length === 0)
@@ -124,11 +143,7 @@ async function prepareAnew(dataset: Dataset, tokenizer: Tokenizer, options: Prep
     const why = example.ids.length === 0 ? 'no token' : example.targets.includes(1) || packing ? null : noTarget(targets, maxLength)
     if (why) unused.push(`${where}: ${why}`)
     else rows.push(example)
-    if (performance.now() - breath > 30) {
-      await new Promise(setImmediate)
-      signal?.throwIfAborted()
-      breath = performance.now()
-    }
+    breath = await breathe(breath, signal)
   }
   const examples = packing ? pack(rows, maxLength!, options.packingStrategy) : rows
   if (!examples.some(teaches)) {

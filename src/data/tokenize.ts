@@ -57,7 +57,7 @@ export const tokenizers: Record<Shape, Tokenize> = {
 
 const all = (ids: number[]): Tokens => ({ ids, targets: new Uint8Array(ids.length).fill(1) })
 
-function withEos(text: string, tokenizer: Tokenizer): string {
+export function withEos(text: string, tokenizer: Tokenizer): string {
   const eos = tokenizer.special.eos_token
   if (eos === undefined) {
     throw new SaqrError(
@@ -88,13 +88,13 @@ function afterPrompt(prompt: readonly number[], whole: Tokens, tokenizer: Tokeni
   return length < prompt.length ? { ...whole, targets, lost: tokenizer.decode(prompt.slice(length)) } : { ...whole, targets }
 }
 
-interface ChatTokens extends Tokens {
+export interface ChatTokens extends Tokens {
   /** as they were rendered */
   messages: readonly Message[]
 }
 
 /** `prompt`: so many messages at the beginning are no targets. */
-function chat(
+export function chat(
   conversation: Message[],
   row: Row,
   where: string,

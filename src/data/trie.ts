@@ -10,6 +10,8 @@ export interface Sequence {
   targets: Uint8Array
   row: number
   example: number
+  /** which sequence of its example it is, from 0 */
+  part: number
   /** micro-batch of the step that it belongs to, where passes keep them apart */
   batch: number
   /** computed as part of a long micro-batch (`Model.longBeyond`) */

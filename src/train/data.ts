@@ -1,9 +1,9 @@
 /** The rows of each optimizer step as passes, and what an epoch of them comes to. */
 import type { Example } from '../data/example.ts'
 import { longestSequence } from '../data/long.ts'
-import type { Pass } from '../data/passes.ts'
+import { commonLength, LEAST_SHARED, type Pass } from '../data/passes.ts'
 import type { Sampler } from '../data/sampler.ts'
-import type { CutOptions, LaidOut, Objective } from './objectives/objective.ts'
+import type { CutOptions, LaidOut, Objective, Together } from './objectives/objective.ts'
 
 export interface StepData extends LaidOut {
   /** rows' tokens, tokens computed */
@@ -28,10 +28,29 @@ export function layOut(objective: Objective, batches: readonly (readonly Example
   }
 }
 
-/** Largest number of tokens that a step of `count` examples can have, and the longest sequence of any. */
-export function bounds(examples: readonly Example[], count: number): { longest: number; stepTokens: number } {
-  const lengths = Int32Array.from(examples, (e) => e.ids.length).sort()
+/**
+ * Largest number of tokens that a step of `count` examples can have, and the most that one pass has to hold: the longest sequence, or what
+ * stays together.
+ */
+export function bounds(
+  examples: readonly Example[],
+  count: number,
+  together: Together = 'sequence',
+  sharing = false,
+): { longest: number; stepTokens: number } {
+  const lengths = Int32Array.from(examples, (example) =>
+    together === 'sequence' ? example.ids.length : heldTokens(example, sharing),
+  ).sort()
   let stepTokens = 0
   for (let i = 0; i < Math.min(count, lengths.length); i++) stepTokens += lengths[lengths.length - 1 - i]!
-  return { longest: longestSequence(examples), stepTokens }
+  const longest = together === 'sequence' ? longestSequence(examples) : together === 'example' ? lengths.at(-1)! : stepTokens
+  return { longest, stepTokens }
+}
+
+/** tokens computed for an example by itself: of two answers the prompt once */
+function heldTokens({ ids, starts = Int32Array.of(0) }: Example, sharing: boolean): number {
+  if (!sharing || starts.length !== 2) return ids.length
+  const [first, second] = [ids.subarray(0, starts[1]), ids.subarray(starts[1])]
+  const shared = commonLength(first, second)
+  return ids.length - (shared >= LEAST_SHARED ? shared : 0)
 }

@@ -1,17 +1,18 @@
 /** An evaluation of its own, outside of a run. */
 import type { Example } from '../data/example.ts'
+import type { Prepared } from '../data/prepare.ts'
 import { type MemoryLimit, movePlaces, planBudget, storeBytes } from '../engine/budget.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { PassRunner } from '../engine/runner.ts'
-import { option, SaqrError, say } from '../error.ts'
 import type { ParameterLayout } from '../graph/layout.ts'
 import { checkPositions, checkVocabulary } from './check-rows.ts'
 import { bounds } from './data.ts'
 import { evalBatches, evaluate } from './evaluate.ts'
 import type { CutOptions, Objective } from './objectives/objective.ts'
 import { coefficientOf, wholeBatches, withTerm } from './objectives/term.ts'
-import type { TrainingOptions } from './options/config.ts'
+import type { CommonOptions } from './options/common.ts'
 import type { CheckedInit } from './options/trainer-types.ts'
+import { referenceRunner, scoreWith } from './reference.ts'
 import { turnToRead } from './turn.ts'
 
 /** TRL's metrics of an evaluation in camelCase: beside these evalEntropy and what else the objective measures */
@@ -23,17 +24,15 @@ export interface EvalMetrics {
   [metric: string]: number
 }
 
-/** @throws SaqrError OPTION_INVALID without rows to evaluate on, and those of preparing rows and a run */
+/** @throws SaqrError those of a run */
 export async function evaluateNow(
   objective: Objective,
-  init: CheckedInit,
-  o: TrainingOptions,
+  { model, memory, refModel }: CheckedInit,
+  { examples }: Pick<Prepared, 'examples'>,
+  o: CommonOptions,
   signal: AbortSignal | undefined,
 ): Promise<EvalMetrics> {
-  const { model, processingClass, evalDataset, formattingFunc, memory } = init
-  if (!evalDataset) throw new SaqrError('OPTION_INVALID', say`there is nothing to evaluate on: give ${option('evalDataset')}`)
   const { language } = model
-  const { examples } = await objective.prepare(evalDataset, processingClass, o, { evaluation: true, formattingFunc, signal })
   checkPositions(examples, language.opened.model)
   checkVocabulary(examples, language.opened.model)
   const endReading = await turnToRead(language, signal)
@@ -41,6 +40,7 @@ export async function evaluateNow(
     const { runner, evalCut, objective: own } = prepareEvaluation(objective, language, examples, o, memory)
     try {
       const run = { objective: own, options: o, evalExamples: examples, evalRunner: runner, evalCut }
+      await scoreWith(own, referenceRunner(refModel, runner), examples, evalCut, signal)
       const { evalLoss, metrics, evalRuntime, evalSamplesPerSecond, evalStepsPerSecond } = await evaluate(
         run,
         { step: 0, numTokens: 0 },
@@ -64,7 +64,7 @@ function prepareEvaluation(
   objective: Objective,
   model: LanguageModel,
   examples: readonly Example[],
-  o: TrainingOptions,
+  o: CommonOptions,
   memory: MemoryLimit | null,
 ): { runner: PassRunner; evalCut: CutOptions; objective: Objective } {
   evalBatches(examples, o)
@@ -80,12 +80,12 @@ function prepareEvaluation(
     gradients: false,
   }
   const whole = wholeBatches(term, 1)
-  const { longest, stepTokens } = bounds(examples, o.perDeviceEvalBatchSize)
+  const { longest, stepTokens } = bounds(examples, o.perDeviceEvalBatchSize, whole ? 'batch' : objective.together, o.prefixSharing)
   const budget = planBudget(device, {
     spec,
     memory,
     store: storeBytes(model.recorder, layout, null, choice.doubleQuant),
-    longest: whole ? stepTokens : longest,
+    longest,
     stepTokens,
     maxPassTokens: o.maxPassTokens,
     lean: { base: choice.loadIn4bit, optimizer: true },

@@ -3,7 +3,7 @@ import type { Example } from '../data/example.ts'
 import { SaqrError } from '../error.ts'
 import type { EvalEvent } from '../track/events.ts'
 import { layOut, type StepData } from './data.ts'
-import { addMeans, addScores, type ByMetric, meanOf, noMeans, noSums } from './objectives/objective.ts'
+import { addMeans, addScores, type ByMetric, meanOf, measured, noMeans, noSums } from './objectives/objective.ts'
 import { camel } from './options/field.ts'
 import type { Run } from './run.ts'
 
@@ -41,7 +41,7 @@ export async function evaluate(
     epoch,
     evalLoss,
     evalNumTokens: numTokens,
-    metrics: Object.fromEntries(objective.metrics.map((metric) => [camel(`eval_${metric.name}`), meanOf(means, metric)])),
+    metrics: measured(means, objective, (name) => camel(`eval_${name}`)),
     evalRuntime: seconds,
     evalSamplesPerSecond: rows / seconds,
     evalStepsPerSecond: batches.length / seconds,
@@ -51,7 +51,7 @@ export async function evaluate(
 async function score({ objective, evalRunner }: Evaluation, batch: StepData, signal?: AbortSignal): Promise<ByMetric> {
   const sums = noSums(objective)
   for (const pass of batch.passes)
-    addScores(sums, objective, batch, pass, await objective.run(evalRunner!, pass, { seed: 0, step: 0, lossScale: 0 }, signal))
+    addScores(sums, objective, batch, pass, await objective.run(evalRunner!, pass, { seed: 0, step: 0, lossScale: 0 }, batch, signal))
   return sums
 }
 

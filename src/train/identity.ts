@@ -7,7 +7,7 @@ import type { Example } from '../data/example.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { isObject, stringifyJson } from '../formats/json.ts'
 import type { CheckpointTensor } from '../formats/tensor.ts'
-import type { TrainingOptions } from './options/config.ts'
+import type { CommonOptions } from './options/common.ts'
 import { is8bit } from './options/rules.ts'
 
 type Value = string | number | boolean | null
@@ -22,19 +22,21 @@ export interface Identity {
 
 export interface Identified {
   objective: string
+  facts?: Facts | undefined
   model: LanguageModel
   examples: readonly Example[]
   evalExamples: readonly Example[] | null
-  options: TrainingOptions
+  options: CommonOptions
   steps: number
 }
 
-export function identityOf({ objective, model, examples, evalExamples, options: o, steps }: Identified): Identity {
+export function identityOf({ objective, facts, model, examples, evalExamples, options: o, steps }: Identified): Identity {
   const { choice, checkpoint } = model.opened
   const { baseModelNameOrPath: _, revision: __, ...adapter } = model.adapter.config ?? { kind: 'full' }
   return {
     same: {
       objective,
+      ...facts,
       seed: o.seed,
       dataSeed: o.dataSeed ?? o.seed,
       batchSize: o.perDeviceTrainBatchSize,

@@ -11,7 +11,7 @@ import { checkpointsOf, type Resumed, type RunFacts, removeOldCheckpoints, saveC
 import { type StepData, stepData } from './data.ts'
 import { evaluate } from './evaluate.ts'
 import { nameOf } from './identity.ts'
-import { addMeans, meanOf, noMeans } from './objectives/objective.ts'
+import { addMeans, meanOf, measured, noMeans } from './objectives/objective.ts'
 import { camel } from './options/field.ts'
 import { evalSteps, stepsOf } from './options/rules.ts'
 import { rescue } from './rescue.ts'
@@ -208,7 +208,7 @@ function logged({ objective }: Run, { facts, numTokens }: Progress): Pick<LogEve
   const usage = facts.experts.log
   facts.means = noMeans(objective)
   facts.experts = { ...facts.experts, log: null }
-  const metrics = Object.fromEntries(objective.metrics.map((metric) => [camel(metric.name), meanOf(means, metric)]))
+  const metrics = measured(means, objective, camel)
   return { loss: meanOf(means, objective.loss), numTokens, metrics: { ...metrics, ...(usage ? shares(usage) : {}) } }
 }
 

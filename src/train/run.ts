@@ -17,7 +17,7 @@ import { type Identity, identityOf } from './identity.ts'
 import { memoryOf } from './memory.ts'
 import type { CutOptions, Objective } from './objectives/objective.ts'
 import { coefficientOf, wholeBatches, withTerm } from './objectives/term.ts'
-import type { TrainingOptions } from './options/config.ts'
+import type { CommonOptions } from './options/common.ts'
 import { camel } from './options/field.ts'
 import { is8bit, scheduleOptions } from './options/rules.ts'
 import { followsMetric, type Schedule, scheduleOf } from './schedule/schedule.ts'
@@ -28,7 +28,7 @@ export interface RunRequest {
   model: LanguageModel
   examples: readonly Example[]
   evalExamples: readonly Example[] | null
-  options: TrainingOptions
+  options: CommonOptions
   /** null: what is free */
   memory: MemoryLimit | null
   /** a resumed run keeps what the run it goes on with had: its cut, and what its schedule remembers where that is still the same one */
@@ -82,7 +82,7 @@ export function prepareRun(request: RunRequest): Run {
   const adamw = { beta1: o.adamBeta1, beta2: o.adamBeta2, eps: o.adamEpsilon, weightDecay: o.weightDecay, eightBit: is8bit(o.optim) }
   const spec = {
     model: model.opened.model,
-    adapter: model.opened.adapter(model.spec, true),
+    adapter: model.opened.adapter(model.spec, !objective.still),
     activation: choice.dtype,
     layout,
     score: objective.score,
@@ -91,7 +91,9 @@ export function prepareRun(request: RunRequest): Run {
   }
   if (evalExamples) evalBatches(evalExamples, o)
   const trained = bounds(examples, rows)
-  const longest = (list: readonly Example[], batch: number) => (whole ? bounds(list, batch).stepTokens : bounds(list, batch).longest)
+  const prefixSharing = o.prefixSharing && (objective.still === true || model.adapter.random === null)
+  const together = whole ? 'batch' : objective.together
+  const longest = (list: readonly Example[], batch: number) => bounds(list, batch, together, prefixSharing).longest
   const evaluated = evalExamples ? longest(evalExamples, o.perDeviceEvalBatchSize) : 0
   const budget = planBudget(device, {
     spec,
@@ -107,23 +109,25 @@ export function prepareRun(request: RunRequest): Run {
   device.reserve(budget.full.arena, budget.full.host)
   const cut = {
     maxPassTokens: budget.maxPassTokens,
-    prefixSharing: o.prefixSharing && model.adapter.random === null,
+    prefixSharing,
     quantum: device.describe().tokenQuantum,
     longBeyond: model.opened.model.longBeyond,
     wholeBatches: whole,
   }
-  if (whole && cut.maxPassTokens < longest(examples, o.perDeviceTrainBatchSize)) layAllOut(objective, examples, sampler, steps, cut)
+  if (together !== 'sequence' && cut.maxPassTokens < longest(examples, o.perDeviceTrainBatchSize))
+    layAllOut(objective, examples, sampler, steps, cut)
   const runner = new PassRunner(device, { ...spec, policy: budget.policy })
-  const evalRunner = evalExamples
-    ? new PassRunner(device, {
-        ...spec,
-        adapter: model.opened.adapter(model.spec, false),
-        policy: budget.policy,
-        term: { batches: 1, trained: false },
-        gradients: false,
-      })
-    : null
-  const identity = identityOf({ objective: objective.name, model, examples, evalExamples, options: o, steps })
+  const evalRunner =
+    evalExamples || objective.reference
+      ? new PassRunner(device, {
+          ...spec,
+          adapter: model.opened.adapter(model.spec, false),
+          policy: budget.policy,
+          term: { batches: 1, trained: false },
+          gradients: false,
+        })
+      : null
+  const identity = identityOf({ objective: objective.name, facts: objective.facts, model, examples, evalExamples, options: o, steps })
   const schedule = scheduleOf(scheduleOptions(o, steps), steps, remembered(request, identity))
   const optimizer = new Optimizer(device, layout, adamw)
   return {
@@ -171,7 +175,7 @@ function remembered({ goesOn }: RunRequest, now: Identity): Record<string, numbe
 const SCHEDULE = ['lrSchedulerType', 'lrSchedulerKwargs', 'learningRate', 'warmupSteps', 'metricForBestModel']
 
 /** @throws SaqrError OPTION_INVALID for a metric that evaluation doesn't have */
-function followed({ loss, metrics }: Objective, { metricForBestModel }: TrainingOptions): (event: EvalEvent) => number {
+function followed({ loss, metrics }: Objective, { metricForBestModel }: CommonOptions): (event: EvalEvent) => number {
   const name = (metricForBestModel ?? loss.name).replace(/^eval_/, '')
   if (name === loss.name) return ({ evalLoss }) => evalLoss
   const known = metrics.find((metric) => metric.name === name)

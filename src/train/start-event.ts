@@ -73,6 +73,6 @@ function epochTotals(run: Run): Pick<StartEvent, 'rowTokens' | 'computedTokens' 
   const ofEpoch = (tokens: number) => Math.round((tokens / sampled.row) * rowTokens)
   const computedTokens = ofEpoch(sampled.kept)
   if (cut.prefixSharing) return { rowTokens, computedTokens, targets, sharing: null }
-  const off = model.adapter.random ?? 'prefix_sharing is off'
+  const off = (objective.still ? null : model.adapter.random) ?? 'prefix_sharing is off'
   return { rowTokens, computedTokens, targets, sharing: { off, tokens: computedTokens - ofEpoch(sampled.shared) } }
 }

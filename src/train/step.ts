@@ -28,7 +28,7 @@ export async function optimizerStep(run: Run, data: StepData, step: number, sign
   let flops = 0
   let experts: ExpertUsage | null = null
   for (const pass of data.passes) {
-    const scores = await during(step, objective.run(runner, pass, inputs, signal))
+    const scores = await during(step, objective.run(runner, pass, inputs, data, signal))
     addScores(sums, objective, data, pass, scores)
     const { counts } = scores.results
     if (counts) experts = addUsage(experts, counts)

@@ -1,6 +1,6 @@
 /** When a run logs, evaluates and saves: transformers' DefaultFlowCallback, and the order in which its Trainer then does it. */
 
-import type { TrainingOptions } from './options/config.ts'
+import type { CommonOptions } from './options/common.ts'
 import { evalSteps, stepsOf } from './options/rules.ts'
 
 export type Action = 'log' | 'evaluate' | 'save'
@@ -14,7 +14,7 @@ export interface Timing {
 }
 
 /** What is done after a step, in order: all that steps decide, then all that the end of an epoch does. */
-export function actionsAfter({ step, steps, stepsPerEpoch }: Timing, o: TrainingOptions): Action[] {
+export function actionsAfter({ step, steps, stepsPerEpoch }: Timing, o: CommonOptions): Action[] {
   const last = step === steps
   const every = (interval: number) => step % Math.max(1, stepsOf(interval, steps)) === 0
   const atSteps: Record<Action, boolean> = {
@@ -33,7 +33,7 @@ export function actionsAfter({ step, steps, stepsPerEpoch }: Timing, o: Training
 }
 
 /** Is there no step after which the evaluation rows are scored, though they should be? */
-export function neverEvaluates(steps: number, stepsPerEpoch: number, o: Pick<TrainingOptions, 'evalStrategy' | 'evalDelay'>): boolean {
+export function neverEvaluates(steps: number, stepsPerEpoch: number, o: Pick<CommonOptions, 'evalStrategy' | 'evalDelay'>): boolean {
   return o.evalStrategy !== 'no' && o.evalDelay > (o.evalStrategy === 'steps' ? steps : steps / stepsPerEpoch)
 }
 

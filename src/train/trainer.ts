@@ -1,6 +1,7 @@
-/** Supervised fine-tuning with TRL's names: rows prepared, a plan that fits, a loop of events. */
+/** What every trainer does, with TRL's names: rows prepared, a plan that fits, a loop of events. What it trains towards is its objective's. */
 import { join } from 'node:path'
 import type { Dataset } from '../data/dataset.ts'
+import type { Prepared } from '../data/prepare.ts'
 import { collectGarbage } from '../engine/heap.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { saveTrained } from '../engine/save.ts'
@@ -20,19 +21,18 @@ import { type EvalMetrics, evaluateNow } from './evaluate-now.ts'
 import { lockFolder } from './lock.ts'
 import { trainLoop } from './loop.ts'
 import type { Objective } from './objectives/objective.ts'
-import { sft } from './objectives/sft.ts'
-import type { TrainingOptions } from './options/config.ts'
+import type { CommonOptions } from './options/common.ts'
+import type { Fields, OptionsOf } from './options/field.ts'
 import { resolveObject } from './options/resolve.ts'
 import { renamed } from './options/retired.ts'
 import { checkTraining } from './options/rules.ts'
-import { argsFields, takeEvaluation, takeInit, takeTraining } from './options/trainer-init.ts'
-import type { CheckedInit, SFTTrainerInit } from './options/trainer-types.ts'
+import { type TrainerTables, takeEvaluation, takeInit, takeTraining } from './options/trainer-init.ts'
+import type { CheckedInit } from './options/trainer-types.ts'
+import { scoreReference } from './reference.ts'
 import { prepareRun, type Run } from './run.ts'
 import { startEvent } from './start-event.ts'
 import { neverEvaluates } from './timing.ts'
 import { turnOn } from './turn.ts'
-
-export type { SFTTrainerInit } from './options/trainer-types.ts'
 
 const NOT_EVALUATED = 'evalDataset has no effect without evalStrategy steps or epoch, but where evaluate() is called'
 
@@ -57,20 +57,35 @@ export interface TrainRequest {
   resumeFromCheckpoint?: boolean | string | null
 }
 
-export class SFTTrainer {
+/** A trainer: its tables of options, what they mean together, and what it trains towards. */
+export interface TrainerKind<F extends Fields> extends TrainerTables<F> {
+  /** @throws SaqrError OPTION_INVALID for options that contradict each other, or the model */
+  check?(options: OptionsOf<F>, init: CheckedInit): void
+  objective(options: OptionsOf<F>): Objective
+}
+
+export class Trainer<F extends Fields> {
   readonly #init: CheckedInit
-  readonly #objective: Objective = sft
-  readonly options: TrainingOptions
+  readonly #kind: TrainerKind<F>
+  readonly #objective: Objective
+  /** rows that have been scored by the reference are prepared once: a second run measures against the same */
+  readonly #prepared = new Map<Dataset, Prepared>()
+  readonly options: OptionsOf<F> & CommonOptions
   /** a line for each option that was accepted and has nothing to do */
   readonly notes: readonly string[]
 
   /** @throws SaqrError OPTION_… for options that can't be carried out, each by name */
-  constructor(given: SFTTrainerInit) {
-    const { init, values } = takeInit(given)
-    const { options, notes } = resolveObject(argsFields, values, renamed, { evalDataset: init.evalDataset !== null })
+  constructor(given: unknown, kind: TrainerKind<F>) {
+    const { init, values } = takeInit(given, kind)
+    const resolved = resolveObject(kind.config, values, renamed, { evalDataset: init.evalDataset !== null })
+    const { notes } = resolved
+    const options = resolved.options as OptionsOf<F> & CommonOptions
     checkTraining(options)
+    kind.check?.(options, init)
     if (!init.evalDataset && (options.evalStrategy !== 'no' || options.evalOnStart)) throw noEvalRows(options)
     this.#init = init
+    this.#kind = kind
+    this.#objective = kind.objective(options)
     this.options = options
     this.notes = init.evalDataset && options.evalStrategy === 'no' && !options.evalOnStart ? [...notes, NOT_EVALUATED] : notes
   }
@@ -84,7 +99,7 @@ export class SFTTrainer {
    * const { stopped } = await trainer.train({ signal: stop.signal })
    */
   async train(request?: TrainRequest | boolean | string): Promise<TrainOutput> {
-    const { signal, resumeFromCheckpoint } = takeTraining(request, 'train')
+    const { signal, resumeFromCheckpoint } = takeTraining(request, 'train', this.#kind)
     for await (const event of tracked(this.stream({ signal, resumeFromCheckpoint }), this.#trackers())) {
       if (event.type !== 'end') continue
       const { step, metrics, finished, stopped } = event
@@ -95,7 +110,7 @@ export class SFTTrainer {
 
   /** The same as events, from the first `next()` on; nothing is shown. Leaving the loop early saves as an abort does. */
   stream(request?: TrainRequest): AsyncGenerator<TrainEvent> {
-    return this.#events(takeTraining(request, 'stream'))
+    return this.#events(takeTraining(request, 'stream', this.#kind))
   }
 
   async *#events({ signal, resumeFromCheckpoint }: TrainRequest): AsyncGenerator<TrainEvent> {
@@ -129,13 +144,11 @@ export class SFTTrainer {
   }
 
   async *#run(model: LanguageModel, outputDir: string, resume: boolean | string | null, signal?: AbortSignal): AsyncGenerator<TrainEvent> {
-    const { processingClass, trainDataset, evalDataset, formattingFunc } = this.#init
+    const { processingClass, trainDataset, evalDataset } = this.#init
     const o = this.options
     const objective = this.#objective
-    const prepare = (rows: Dataset, evaluation: boolean) =>
-      objective.prepare(rows, processingClass, o, { evaluation, formattingFunc, signal })
-    const prepared = await prepare(trainDataset, false)
-    const evaluated = evalDataset ? await prepare(evalDataset, true) : null
+    const prepared = await this.#rows(trainDataset, false, signal)
+    const evaluated = evalDataset ? await this.#rows(evalDataset, true, signal) : null
     const all = evaluated ? [prepared, evaluated] : [prepared]
     for (const { examples } of all) {
       checkPositions(examples, model.opened.model)
@@ -156,6 +169,8 @@ export class SFTTrainer {
     const stop = new AbortController()
     try {
       await model.opened.device.keepDense?.(run.budget.dense.map(({ name }) => name))
+      // before what a checkpoint holds is in its place: the reference is the model as training began
+      await scoreReference(run, this.#init.refModel, resumed?.state.globalStep ?? 0, signal)
       const notes = [...this.notes, ...prepared.notes]
       const warnings = all.flatMap((rows) => [...rows.warnings, ...unusedRows(rows)])
       if (neverEvaluates(run.steps, run.sampler.stepsPerEpoch, o))
@@ -179,8 +194,19 @@ export class SFTTrainer {
 
   /** The evaluation rows scored with the model as it is: TRL's metrics in camelCase. @throws SaqrError OPTION_INVALID without evalDataset */
   async evaluate(request?: { signal?: AbortSignal }): Promise<EvalMetrics> {
-    const { signal } = takeEvaluation(request)
-    return evaluateNow(this.#objective, this.#init, this.options, signal)
+    const { signal } = takeEvaluation(request, this.#kind)
+    const { evalDataset } = this.#init
+    if (!evalDataset) throw new SaqrError('OPTION_INVALID', say`there is nothing to evaluate on: give ${option('evalDataset')}`)
+    return evaluateNow(this.#objective, this.#init, await this.#rows(evalDataset, true, signal), this.options, signal)
+  }
+
+  async #rows(dataset: Dataset, evaluation: boolean, signal: AbortSignal | undefined): Promise<Prepared> {
+    const known = this.#prepared.get(dataset)
+    if (known) return known
+    const { processingClass, formattingFunc } = this.#init
+    const prepared = await this.#objective.prepare(dataset, processingClass, this.options, { evaluation, formattingFunc, signal })
+    if (this.#objective.reference) this.#prepared.set(dataset, prepared)
+    return prepared
   }
 
   /** The trained part and the tokenizer, as a folder that opens like any model. @param folder default: outputDir */
@@ -212,7 +238,7 @@ function settleHeap({ memory, model }: Run): void {
   collectGarbage()
 }
 
-function noEvalRows({ evalStrategy, evalOnStart }: TrainingOptions): SaqrError {
+function noEvalRows({ evalStrategy, evalOnStart }: CommonOptions): SaqrError {
   const asked = evalStrategy === 'no' && evalOnStart ? say`${option('evalOnStart')}` : say`${option('evalStrategy')} ${evalStrategy}`
   return new SaqrError('OPTION_INVALID', say`${asked} needs rows to evaluate on: give ${option('evalDataset')}`)
 }

@@ -56,7 +56,7 @@ describe('saqr', () => {
   })
 
   it.each([
-    ['dpo', /there is no command dpo: training on preferences is not there yet/],
+    ['simpo', /there is no command simpo: saqr dpo trains on pairs/],
     ['train', /there is no command train: saqr sft trains a model/],
     ['chat', /saqr generate asks a model/],
     ['merge', /savePretrainedMerged/],

@@ -2,7 +2,8 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { kindsOf } from '../../src/cli/text.ts'
-import { camel, type Fields, spelled } from '../../src/train/options/field.ts'
+import { dpoFields, dpoRetired, dpoThemes, dpoTrainingFields } from '../../src/train/options/dpo.ts'
+import { camel, type Fields, spelled, type Theme } from '../../src/train/options/field.ts'
 import { renamed, retired } from '../../src/train/options/retired.ts'
 import { modelFields, scriptFields, sftFields, sftThemes, trainingFields } from '../../src/train/options/sft.ts'
 import { spelling } from '../../src/train/options/spelling.ts'
@@ -23,39 +24,56 @@ const tables: Record<string, Fields> = {
   DatasetMixtureConfig: scriptFields,
   ModelConfig: modelFields,
   SFTConfig: trainingFields,
+  DPOConfig: dpoTrainingFields,
 }
+/** of each verb: its own configuration, all that it knows, its help */
+const verbs: { config: string; fields: Fields; themes: readonly Theme[]; older: Fields }[] = [
+  { config: 'SFTConfig', fields: sftFields, themes: sftThemes, older: retired },
+  { config: 'DPOConfig', fields: dpoFields, themes: dpoThemes, older: dpoRetired },
+]
+const classified = dump.fields.filter((f) => Object.hasOwn(tables, f.class))
 
 describe('fields of TRL', () => {
   it('are those of the version that saqr follows', () => {
     expect(dump.trl).toBe('1.16.0')
-    expect(dump.fields.length).toBe(163)
+    expect(Object.fromEntries(verbs.map(({ config }) => [config, dump.fields.filter((f) => f.class === config).length]))).toEqual({
+      SFTConfig: 135,
+      DPOConfig: 139,
+    })
   })
 
   it('are all classified, each in the table of its class', () => {
-    const missing = dump.fields.filter((f) => !Object.hasOwn(tables[f.class]!, f.name)).map((f) => f.name)
+    const missing = classified.filter((f) => !Object.hasOwn(tables[f.class]!, f.name)).map((f) => f.name)
     expect(missing).toEqual([])
   })
 
   it('are all that the tables hold beside saqr’s own and retired names', () => {
     const known = new Set(dump.fields.map((f) => f.name))
-    const extra = Object.keys({ ...scriptFields, ...modelFields, ...trainingFields }).filter((name) => !known.has(name))
+    const extra = Object.values(tables).flatMap((table) => Object.keys(table).filter((name) => !known.has(name)))
     expect(extra).toEqual([])
+    for (const { config } of verbs) {
+      const own = new Set(dump.fields.filter((f) => f.class === config).map((f) => f.name))
+      expect(Object.keys(tables[config]!).filter((name) => !own.has(name))).toEqual([])
+    }
     const clash = [...Object.keys(retired), ...Object.keys(renamed)].filter((name) => known.has(name))
     expect(clash).toEqual([])
     expect(Object.values(renamed).filter((name) => !known.has(name))).toEqual([])
   })
 
-  it('stand in exactly one theme of the help', () => {
-    const shown = sftThemes.flatMap((theme) => Object.keys(theme.fields))
+  it.each(verbs)('of $config stand in exactly one theme of the help', ({ config, fields, themes, older }) => {
+    const shown = themes.flatMap((theme) => Object.keys(theme.fields))
     expect(new Set(shown).size).toBe(shown.length)
-    expect(Object.keys(sftFields).filter((name) => !shown.includes(name) && !Object.hasOwn(retired, name))).toEqual([])
+    expect(Object.keys(fields).filter((name) => !shown.includes(name) && !Object.hasOwn(older, name))).toEqual([])
+    const own = new Set(dump.fields.filter((f) => f.class === config).map((f) => f.name))
+    expect(Object.keys(older).filter((name) => own.has(name))).toEqual([])
   })
 
-  it('have camelCase names that differ', () => {
-    expect(new Set(Object.keys(sftFields).map(camel)).size).toBe(Object.keys(sftFields).length)
+  it.each(verbs)('of $config have camelCase names that differ', ({ fields }) => {
+    expect(new Set(Object.keys(fields).map(camel)).size).toBe(Object.keys(fields).length)
   })
 
-  it.each(dump.fields.map((f) => [f.name, f] as const))('%s', (name, trl) => {
+  it.each(classified.map((f) => [`${f.class} ${f.name}`, f] as const))('%s', (_, trl) => {
+    const { name } = trl
     const field = tables[trl.class]![name]!
     expect(field.initial).toEqual(trl.default)
     expect(field.schema.safeParse(field.initial).success).toBe(true)
@@ -77,6 +95,7 @@ describe('fields of TRL', () => {
 
     // every line says something, and is a phrase without a full stop (help and errors add it)
     const line = field.status === 'honoured' ? field.help : field.status === 'subsumed' ? field.by : field.why
-    expect(spelled(line, spelling(sftFields))).toMatch(/^.{10,160}[^.]$/)
+    const { fields } = verbs.find(({ config }) => config === trl.class) ?? verbs[0]!
+    expect(spelled(line, spelling(fields))).toMatch(/^.{10,160}[^.]$/)
   })
 })

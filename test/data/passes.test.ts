@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import type { Example } from '../../src/data/example.ts'
 import { longExamples } from '../../src/data/long.ts'
-import { type Pass, type PassOptions, paddedTokens, planPasses } from '../../src/data/passes.ts'
+import { type Pass, type PassOptions, paddedTokens, planPasses, type Whole } from '../../src/data/passes.ts'
+import { say } from '../../src/error.ts'
 
 /** deterministic numbers in [0, n) (Park and Miller's generator) */
 function random(seed: number) {
@@ -185,7 +186,7 @@ describe('rows as a trie', () => {
     const passes = checkExact([packed], { maxPassTokens: 4096 })
     const ofOne = planPasses(examples, { maxPassTokens: 4096 }).map((pass) => ({
       ...pass,
-      sequences: pass.sequences.map((sequence) => ({ ...sequence, example: 0 })),
+      sequences: pass.sequences.map((sequence) => ({ ...sequence, example: 0, part: sequence.example })),
     }))
     expect(passes).toEqual(ofOne)
   })
@@ -270,12 +271,13 @@ describe('the cut', () => {
 
 describe('micro-batches that no pass may cut', () => {
   const batchOf = (examples: readonly Example[], size: number) => examples.map((_, i) => Math.floor(i / size))
+  const held = (of: number[], most: number): Whole => ({ of, most, apart: true, what: 'a micro-batch', remedy: say`, so lower it` })
 
   test.each([1, 2, 3])('lie whole in a pass, at most %i in one, each token counted for its rows', (most) => {
     for (let seed = 1; seed < 8; seed++) {
       const examples = rowsAlike(seed, 24)
       const batches = batchOf(examples, 4)
-      const passes = planPasses(examples, { maxPassTokens: 600, quantum: 16, whole: { batchOf: batches, most } })
+      const passes = planPasses(examples, { maxPassTokens: 600, quantum: 16, whole: held(batches, most) })
       const places = new Map<number, Set<number>>()
       for (const [p, pass] of passes.entries())
         for (const { example } of pass.sequences) places.set(batches[example]!, (places.get(batches[example]!) ?? new Set()).add(p))
@@ -297,15 +299,48 @@ describe('micro-batches that no pass may cut', () => {
 
   test('share beginnings across each other', () => {
     const examples = rowsAlike(3, 12)
-    const whole = planPasses(examples, { maxPassTokens: 4096, quantum: 16, whole: { batchOf: batchOf(examples, 2), most: 6 } })
+    const whole = planPasses(examples, { maxPassTokens: 4096, quantum: 16, whole: held(batchOf(examples, 2), 6) })
     const free = planPasses(examples, { maxPassTokens: 4096, quantum: 16 })
     expect(whole.map(({ computedTokens }) => computedTokens)).toEqual(free.map(({ computedTokens }) => computedTokens))
   })
 
   test('are refused where they are larger than a pass', () => {
     const examples = rowsAlike(2, 8)
-    expect(() =>
-      planPasses(examples, { maxPassTokens: 120, prefixSharing: false, whole: { batchOf: batchOf(examples, 8), most: 1 } }),
-    ).toThrow(/a micro-batch of 8 rows, \d+ tokens, does not fit a pass of 120/)
+    expect(() => planPasses(examples, { maxPassTokens: 120, prefixSharing: false, whole: held(batchOf(examples, 8), 1) })).toThrow(
+      /a micro-batch of 8 rows, \d+ tokens, does not fit a pass of 120, so lower it/,
+    )
+  })
+})
+
+describe('examples of two answers', () => {
+  const pair = (prompt: number, answer: number, seed: number): Example => {
+    const ids = (length: number, from: number) => Array.from({ length }, (_, i) => from + i)
+    const whole = (from: number) => [...ids(prompt, 1000 * seed), ...ids(answer, from)]
+    const both = [...whole(10), ...whole(500)]
+    return {
+      ids: Int32Array.from(both),
+      targets: new Uint8Array(both.length).fill(1),
+      starts: Int32Array.of(0, prompt + answer),
+      row: seed,
+      source: 'rows',
+    }
+  }
+  const together = (count: number): Whole => ({ of: Array.from({ length: count }, (_, i) => i), what: 'an example', remedy: say`` })
+
+  test('lie in one pass each, their prompt once', () => {
+    const examples = Array.from({ length: 9 }, (_, i) => pair(20 + i, 7, i + 1))
+    const passes = planPasses(examples, { maxPassTokens: 90, quantum: 1, whole: together(9) })
+    expect(passes.length).toBeGreaterThan(3)
+    for (const { sequences, tokens } of passes) {
+      expect(tokens).toBeLessThanOrEqual(90)
+      for (const { example } of sequences) expect(sequences.filter((s) => s.example === example).map(({ part }) => part)).toEqual([0, 1])
+    }
+    expect(passes.reduce((sum, { computedTokens }) => sum + computedTokens, 0)).toBe(examples.reduce((sum, _, i) => sum + 20 + i + 14, 0))
+  })
+
+  test('are refused where both answers fit no pass', () => {
+    expect(() => planPasses([pair(20, 30, 1)], { maxPassTokens: 60, whole: together(1) })).toThrow(
+      /an example of 2 rows, 100 tokens, does not fit a pass of 60/,
+    )
   })
 })

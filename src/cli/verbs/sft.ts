@@ -1,27 +1,11 @@
 /** `saqr sft`: supervised fine-tuning with the flags of `trl sft`. */
-import { join } from 'node:path'
-import type { Dataset } from '../../data/dataset.ts'
-import { loadRows } from '../../data/load.ts'
-import { openDevice } from '../../devices/open.ts'
-import type { LanguageModel } from '../../engine/language-model.ts'
-import { saveTrained } from '../../engine/save.ts'
-import { option, SaqrError, say } from '../../error.ts'
-import { isFile } from '../../hub/files.ts'
-import { progressLine } from '../../hub/progress.ts'
-import type { Tokenizer } from '../../text/tokenizer.ts'
-import type { SaveEvent } from '../../track/events.ts'
-import { lossCurve } from '../../track/loss-curve.ts'
-import { terminal } from '../../track/terminal.ts'
-import { tracked } from '../../track/tracker.ts'
 import { sft as objective } from '../../train/objectives/sft.ts'
 import { renamed } from '../../train/options/retired.ts'
 import { checkSft } from '../../train/options/rules.ts'
-import { type SftOptions, sftFields, sftThemes, trainerArgs } from '../../train/options/sft.ts'
-import { rescue } from '../../train/rescue.ts'
+import { sftFields, sftThemes, trainerArgs } from '../../train/options/sft.ts'
 import { SFTTrainer } from '../../train/sft-trainer.ts'
-import { openForTraining } from '../load.ts'
-import { INTERRUPTED } from '../run.ts'
-import { defineVerb, type Io } from '../verb.ts'
+import { trainWith } from '../train.ts'
+import { defineVerb } from '../verb.ts'
 
 export const sft = defineVerb({
   name: 'sft',
@@ -34,82 +18,8 @@ export const sft = defineVerb({
   fields: sftFields,
   themes: sftThemes,
   renamed,
-  async run({ options, io }) {
+  run({ options, io }) {
     checkSft(options)
-    const device = await openDevice(options.useCpu ? 'cpu' : options.device, { threads: options.threads })
-    try {
-      // rows first: a name that is wrong should not cost the fetching of a model
-      const rows = await rowsOf(options, io)
-      const { language, tokenizer, notes } = await openForTraining(options, device, io, (tokenizer) =>
-        look(rows, tokenizer, options, io.signal),
-      )
-      for (const note of notes) io.err.write(`${note}\n`)
-      const trainer = new SFTTrainer({
-        model: { language },
-        processingClass: tokenizer,
-        ...rows,
-        args: trainerArgs(options),
-        memory: options.memory,
-      })
-      const outputDir = options.outputDir ?? 'trainer_output'
-      const curve = lossCurve(join(outputDir, 'loss.svg'))
-      const trackers = [terminal(io.out, io.err, { plain: options.disableTqdm === true }), curve]
-      let last: SaveEvent | undefined
-      for await (const event of tracked(trainer.stream({ signal: io.signal }), trackers)) {
-        if (event.type === 'save') last = event
-        if (event.type !== 'end') continue
-        if (!event.finished) return INTERRUPTED
-        // while the run still has the folder
-        await saveModel(language, outputDir, last?.step === event.step ? last.path : null)
-      }
-      io.out.write(
-        `saved ${outputDir}${curve.drawn ? `, its loss curve in ${join(outputDir, 'loss.svg')}` : ''}\ntry it: saqr generate --model_name_or_path ${outputDir} "…"\n`,
-      )
-      return 0
-    } finally {
-      device.dispose()
-    }
+    return trainWith(options, io, objective, (training) => new SFTTrainer({ ...training, args: trainerArgs(options) }))
   },
 })
-
-/** The trained model beside its checkpoints. One that can't be written is still in the checkpoint of the last step, or is put elsewhere. */
-async function saveModel(language: LanguageModel, outputDir: string, checkpoint: string | null): Promise<void> {
-  const write = async (folder: string) => {
-    await saveTrained(language, folder)
-    return folder
-  }
-  try {
-    await write(outputDir)
-  } catch (error) {
-    const kept = checkpoint === null ? write : async () => checkpoint
-    throw await rescue(error, kept, (path) => `It is a model folder like any other: copy it to where you want it, ${path} works as it is.`)
-  }
-}
-
-interface Rows {
-  trainDataset: Dataset
-  evalDataset?: Dataset
-}
-
-async function rowsOf(o: SftOptions, { signal, err }: Io): Promise<Rows> {
-  const request = { signal, onProgress: progressLine(err) }
-  const trainDataset = await loadRows(o.datasetName!, { config: o.datasetConfig ?? undefined, split: o.datasetTrainSplit, ...request })
-  if (o.evalStrategy === 'no' && !o.evalOnStart) return { trainDataset }
-  // a file is one split, train: a slice of it may be kept apart
-  if (o.evalDatasetName === null && isFile(o.datasetName!) && !/^train\[/.test(o.datasetTestSplit))
-    throw new SaqrError(
-      'OPTION_INVALID',
-      say`${option(o.evalStrategy === 'no' ? 'evalOnStart' : 'evalStrategy')} needs rows that are not trained on, and a file has no split ${o.datasetTestSplit}: name some with ${option('evalDatasetName')}, or a slice of the file with ${option('datasetTestSplit')}, such as train[90%:]`,
-    )
-  const evalDataset =
-    o.evalDatasetName === null
-      ? await loadRows(o.datasetName!, { config: o.datasetConfig ?? undefined, split: o.datasetTestSplit, ...request })
-      : await loadRows(o.evalDatasetName, { split: o.datasetTestSplit, ...request })
-  return { trainDataset, evalDataset }
-}
-
-/** Rows that can't be trained on are told before the model is there; the trainer takes over what was prepared. */
-async function look(rows: Rows, tokenizer: Tokenizer, o: SftOptions, signal: AbortSignal): Promise<void> {
-  await objective.prepare(rows.trainDataset, tokenizer, o, { evaluation: false, ahead: true, signal })
-  if (rows.evalDataset) await objective.prepare(rows.evalDataset, tokenizer, o, { evaluation: true, ahead: true, signal })
-}

@@ -10,7 +10,7 @@ import type { Row } from '../../data/rows.ts'
 import type { PassRunner, PassScores, StepInputs } from '../../engine/runner.ts'
 import type { HeadScore } from '../../graph/head.ts'
 import type { Tokenizer } from '../../text/tokenizer.ts'
-import type { TrainingOptions } from '../options/config.ts'
+import type { CommonOptions } from '../options/common.ts'
 
 /** Something measured while it trains: declared once, then summed, logged, kept in checkpoints and gone on with by its name. */
 export interface Metric {
@@ -25,6 +25,8 @@ export interface Metric {
   readonly of: 'step' | 'batch'
   /** what a pass adds */
   sum(pass: Pass, scores: PassScores, laid: LaidOut): number
+  /** of a `batch` metric: micro-batches that have it; where none has, it isn't logged; default: all */
+  count?(laid: LaidOut): number
 }
 
 export interface CutOptions {
@@ -44,9 +46,12 @@ export interface LaidOut {
   passes: Pass[]
   /** what sums over the passes are divided by, at least 1 */
   normaliser: number
-  /** micro-batch of each example, in the order given */
+  /** in the order given */
+  examples: readonly Example[]
+  /** micro-batch of each of them */
   batchOf: Int32Array
-  /** targets of each micro-batch */
+  /** examples of each micro-batch, and its targets */
+  batchSizes: Float64Array
   batchTargets: Float64Array
 }
 
@@ -59,20 +64,37 @@ export interface RowSettings {
   signal?: AbortSignal
 }
 
+export type Together = 'sequence' | 'example' | 'batch'
+
+/** Scores of rows under a model that stays as it is. */
+export interface Reference {
+  has(example: Example): boolean
+  /** keeps those of a pass */
+  keep(pass: Pass, scores: PassScores, laid: LaidOut): void
+}
+
 export interface Objective {
   /** as a checkpoint names it */
   readonly name: string
   /** What it needs of a row. @throws SaqrError DATA_… naming the row */
-  prepare(dataset: Dataset, tokenizer: Tokenizer, options: TrainingOptions, settings: RowSettings): Promise<Prepared>
+  prepare(dataset: Dataset, tokenizer: Tokenizer, options: CommonOptions, settings: RowSettings): Promise<Prepared>
   /**
    * Entries and their weights, in passes; rows that belong together share one. `batches`: the micro-batches of a step.
    * @throws SaqrError DATA_ROW_TOO_LONG
    */
   layOut(batches: readonly (readonly Example[])[], cut: CutOptions): LaidOut
+  /** what no pass cuts, as its weights depend on all of it: a sequence, an example of several, or a micro-batch */
+  readonly together: Together
+  /** nothing random in training: rows are compared with what they were; default: an adapter's dropout is on */
+  readonly still?: boolean
   /** what becomes of a chunk's logits */
   readonly score: HeadScore
   /** Runs a pass, in as many sweeps as its weights need; gradients are added where the runner has any. Returns what metrics are summed from. */
-  run(runner: PassRunner, pass: Pass, inputs: StepInputs, signal?: AbortSignal): Promise<PassScores>
+  run(runner: PassRunner, pass: Pass, inputs: StepInputs, laid: LaidOut, signal?: AbortSignal): Promise<PassScores>
+  /** what it needs of rows before anything is trained; absent: nothing */
+  readonly reference?: Reference
+  /** what of its options a resumed run must have alike; default: nothing */
+  readonly facts?: Readonly<Record<string, string | number | boolean | null>>
   /** what gradients are of */
   readonly loss: Metric
   /** what is measured beside it */
@@ -108,12 +130,18 @@ export function addScores(sums: ByMetric, objective: Objective, laid: LaidOut, p
 
 /** what a step, or an evaluation batch whose steps weigh as its rows, adds to `means`, which are changed */
 export function addMeans(means: Means, objective: Objective, laid: LaidOut, sums: ByMetric, weight = 1): void {
-  for (const { name, of } of metricsOf(objective)) {
+  for (const { name, of, count } of metricsOf(objective)) {
     means.sums[name]! += of === 'step' ? (sums[name]! / laid.normaliser) * weight : sums[name]!
-    means.weights[name]! += of === 'step' ? weight : laid.batchTargets.length
+    means.weights[name]! += of === 'step' ? weight : (count?.(laid) ?? laid.batchTargets.length)
   }
 }
 
 export function meanOf({ sums, weights }: Means, { name }: Metric): number {
   return sums[name]! / weights[name]!
+}
+
+/** the means of what was measured, each by the name that `named` gives it */
+export function measured(means: Means, { metrics }: Objective, named: (name: string) => string): ByMetric {
+  const there = metrics.filter((metric) => !metric.count || means.weights[metric.name]! > 0)
+  return Object.fromEntries(there.map((metric) => [named(metric.name), meanOf(means, metric)]))
 }

@@ -1,14 +1,15 @@
 /** Supervised fine-tuning: −log p of every target, averaged over the targets of the accumulated batch, as TRL's SFTTrainer has it. */
-import { longExamples } from '../../data/long.ts'
-import { type Pass, planPasses } from '../../data/passes.ts'
+import type { Pass } from '../../data/passes.ts'
 import { prepare } from '../../data/prepare.ts'
 import { SCORES, targetLogProbs, targetLogProbsWithGradient } from '../../ops/target-log-probs/op.ts'
+import type { TrainingOptions } from '../options/config.ts'
+import { layPasses } from './lay-out.ts'
 import type { LaidOut, Metric, Objective } from './objective.ts'
 
 /** weights are known ahead, so the gradient comes in the sweep that scores */
 export const sft: Objective = {
   name: 'sft',
-  prepare: (dataset, tokenizer, o, { evaluation, formattingFunc, ahead, signal }) =>
+  prepare: (dataset, tokenizer, o: TrainingOptions, { evaluation, formattingFunc, ahead, signal }) =>
     prepare(dataset, tokenizer, {
       datasetTextField: o.datasetTextField,
       maxLength: o.maxLength,
@@ -22,17 +23,14 @@ export const sft: Objective = {
       signal,
     }),
   layOut(batches, cut) {
-    const batchOf = Int32Array.from(batches.flatMap((batch, i) => batch.map(() => i)))
-    const whole = cut.wholeBatches === undefined ? undefined : { batchOf, most: cut.wholeBatches }
-    const passes = planPasses(batches.flat(), { ...cut, long: longExamples(batches, cut.longBeyond), whole })
-    const batchTargets = new Float64Array(batches.length)
-    for (const { entrySequence, sequences } of passes) for (const s of entrySequence) batchTargets[batchOf[sequences[s]!.example]!]!++
+    const laid = layPasses(batches, cut, 'sequence')
     const normaliser = Math.max(
       1,
-      batchTargets.reduce((sum, targets) => sum + targets, 0),
+      laid.batchTargets.reduce((sum, targets) => sum + targets, 0),
     )
-    return { passes, normaliser, batchOf, batchTargets }
+    return { ...laid, normaliser }
   },
+  together: 'sequence',
   score: {
     width: SCORES,
     apply(b, logits, gradients) {
@@ -42,7 +40,7 @@ export const sft: Objective = {
       return null
     },
   },
-  run: (runner, pass, inputs, signal) => runner.run(pass, inputs, signal),
+  run: (runner, pass, inputs, _, signal) => runner.run(pass, inputs, signal),
   loss: { name: 'loss', label: 'loss', of: 'step', sum: (pass, { entries }) => -weighted(entries, 0, (e) => pass.entryWeight[e]!) },
   metrics: [
     metric('entropy', null, 1), // of the model's distribution at a target, nats

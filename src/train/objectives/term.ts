@@ -2,7 +2,7 @@
 import type { PassScores } from '../../engine/runner.ts'
 import { option, SaqrError, say } from '../../error.ts'
 import type { Model } from '../../models/family.ts'
-import type { TrainingOptions } from '../options/config.ts'
+import type { CommonOptions } from '../options/common.ts'
 import type { Metric, Objective } from './objective.ts'
 
 /** micro-batches that lie in one pass at most: each is a column of what a pass knows of its tokens */
@@ -12,7 +12,7 @@ const TOGETHER = 8
  * What the model's term is multiplied with: the option, or what its configuration says; 0 where it has none.
  * @throws SaqrError OPTION_INVALID for a coefficient of a model without a term
  */
-export function coefficientOf({ family, term }: Model, { routerAuxLossCoef: given }: Pick<TrainingOptions, 'routerAuxLossCoef'>): number {
+export function coefficientOf({ family, term }: Model, { routerAuxLossCoef: given }: Pick<CommonOptions, 'routerAuxLossCoef'>): number {
   if ((term?.coefficient ?? null) === null && given)
     throw new SaqrError(
       'OPTION_INVALID',

@@ -1,19 +1,19 @@
-/** The adapter that the options of `saqr sft` ask for, in PEFT's terms. */
+/** The adapter that the options of a verb ask for, in PEFT's terms. */
 import { isDeepStrictEqual } from 'node:util'
 import { Message, option, SaqrError, say } from '../../error.ts'
 import { type AdapterConfig, loraConfig } from '../../formats/peft/config.ts'
 import { noEffect, unmet } from '../../hub/need.ts'
+import type { VerbOptions } from './common.ts'
 import { needing } from './field.ts'
 import { lora } from './lora.ts'
 import { own } from './own.ts'
 import { targetModules } from './rules.ts'
-import type { SftOptions } from './sft.ts'
 
 /** PEFT's targets for every family here where none are named. */
 const PEFT_TARGETS = ['q_proj', 'v_proj']
 
 /** Null without `--use_peft`: all weights are trained. */
-export function adapterConfig(o: SftOptions): AdapterConfig | null {
+export function adapterConfig(o: VerbOptions): AdapterConfig | null {
   if (!o.usePeft) return null
   const modules = targetModules(o.loraTargetModules) ?? PEFT_TARGETS
   return loraConfig({
@@ -45,10 +45,10 @@ const PEFT_NAMES: Readonly<Record<string, keyof AdapterConfig>> = {
  * Options of an adapter, held against the model that was found: its own adapter, or null.
  * @throws SaqrError OPTION_INVALID where they would be passed over
  */
-export function checkAdapterOptions(o: SftOptions, adapter: AdapterConfig | null, name: string): void {
+export function checkAdapterOptions(o: VerbOptions, adapter: AdapterConfig | null, name: string): void {
   if (adapter !== null) {
     const asked: Readonly<Record<string, unknown>> = { ...adapterConfig({ ...o, usePeft: true }) }
-    const given = OPTIONS.filter((one) => !isDeepStrictEqual(o[one.name as keyof SftOptions], one.initial))
+    const given = OPTIONS.filter((one) => !isDeepStrictEqual(o[one.name as keyof VerbOptions], one.initial))
     const keys = given.map((one) => PEFT_NAMES[one.name] ?? one.name)
     refuseOther(adapter, Object.fromEntries(keys.map((key) => [key, asked[key]])), name)
   } else

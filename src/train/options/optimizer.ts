@@ -107,6 +107,10 @@ export const objective = {
       dft: 'dynamic fine-tuning is not supported yet; use nll',
     },
   ),
+}
+
+/** of every trainer, whatever its loss */
+export const lossArguments = {
   label_smoothing_factor: refused(z.number(), 0, 'label smoothing is not supported yet; leave it out'),
   neftune_noise_alpha: refused(z.number().nullable(), null, 'noise on embeddings (NEFTune) is not supported yet; leave it out'),
 }

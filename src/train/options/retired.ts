@@ -29,6 +29,25 @@ export function wrongUnderOldName({ name, value, old, said }: Given): SaqrError 
   )
 }
 
+const ONE_LIMIT = say`prompt and answer have one limit in TRL 1.16: ${option('maxLength')}`
+
+/** of preference training before TRL 1 */
+export const retiredOfPairs = {
+  rpo_alpha: refused(
+    z.number().nullable(),
+    null,
+    say`it is a loss of its own in TRL 1.16: ${option('lossType')} sigmoid sft, with 1 and its value as ${option('lossWeights')}`,
+  ),
+  max_prompt_length: refused(z.int().nullable(), null, ONE_LIMIT),
+  max_target_length: refused(z.int().nullable(), null, ONE_LIMIT),
+  reference_free: refused(flag, false, 'TRL 1.16 has no such loss; leave it out'),
+  force_use_ref_model: refused(flag, false, say`programs give another reference as ${option('refModel')}`),
+  model_adapter_name: subsumed(optionalText, null, 'a model has one adapter that is trained'),
+  ref_adapter_name: refused(optionalText, null, say`programs give a second adapter as ${option('refModel')}`),
+  label_pad_token_id: subsumed(z.int(), -100, 'nothing is padded'),
+  use_logits_to_keep: subsumed(flag, false, 'the head only computes what has a target'),
+}
+
 export const retired = {
   overwrite_output_dir: subsumed(
     flag,

@@ -4,20 +4,31 @@
 import type { MemoryLimit } from '../../engine/budget.ts'
 import { type Message, option, SaqrError, say } from '../../error.ts'
 import { followsMetric, type ScheduleOptions, scheduleOf } from '../schedule/schedule.ts'
+import type { CommonOptions, VerbOptions } from './common.ts'
+import type { TrainingOptions } from './config.ts'
 import { sizeInBytes, unitOf } from './schemas.ts'
-import type { SftOptions, TrainingOptions } from './sft.ts'
 
 /** @throws SaqrError OPTION_INVALID for combinations that can't be carried out */
-export function checkTraining(o: TrainingOptions): void {
+export function checkTraining(o: CommonOptions): void {
   intervals(o)
   schedule(o)
+}
+
+/** @throws SaqrError OPTION_INVALID */
+export function checkPacking(o: TrainingOptions): void {
   const packed = o.packing ? 'packing' : o.evalPacking ? 'evalPacking' : null
   if (packed !== null && o.maxLength === null)
     invalid(say`${option(packed)} needs ${option('maxLength')}, which is the length of a pack; give it a number`)
 }
 
 /** @throws SaqrError OPTION_INVALID */
-export function checkSft(o: SftOptions): void {
+export function checkSft(o: VerbOptions & TrainingOptions): void {
+  checkVerb(o)
+  checkPacking(o)
+}
+
+/** @throws SaqrError OPTION_INVALID */
+export function checkVerb(o: VerbOptions): void {
   checkTraining(o)
   memoryLimit(o.memory)
   if (o.datasetName === null) invalid(say`nothing to train on: name a file or a Hub data set with ${option('datasetName')}`)
@@ -27,7 +38,7 @@ export function checkSft(o: SftOptions): void {
     invalid(say`${option('useCpu')} contradicts ${option('device')} ${o.device}; leave one of them out`)
 }
 
-function intervals(o: TrainingOptions): void {
+function intervals(o: CommonOptions): void {
   if (o.loggingStrategy === 'steps' && o.loggingSteps === 0)
     invalid(say`${option('loggingSteps')} is 0; use ${option('loggingStrategy')} no to log nothing`)
   if (o.saveStrategy === 'steps' && o.saveSteps === 0)
@@ -37,7 +48,7 @@ function intervals(o: TrainingOptions): void {
 }
 
 /** A run's steps are not known yet: a schedule of as many as its warm-up says whether its arguments are right. */
-function schedule(o: TrainingOptions): void {
+function schedule(o: CommonOptions): void {
   if (followsMetric(o.lrSchedulerType) && o.evalStrategy === 'no')
     invalid(
       say`${option('lrSchedulerType')} ${o.lrSchedulerType} follows the evaluation rows: set ${option('evalStrategy')} to steps or epoch`,
@@ -46,7 +57,7 @@ function schedule(o: TrainingOptions): void {
 }
 
 /** `steps`: of the whole run */
-export function scheduleOptions(o: TrainingOptions, steps: number): ScheduleOptions {
+export function scheduleOptions(o: CommonOptions, steps: number): ScheduleOptions {
   const { lrSchedulerType: type, lrSchedulerKwargs: kwargs, learningRate } = o
   if (typeof kwargs === 'string') invalid(say`${option('lrSchedulerKwargs')} ${kwargs}: expected a mapping of names to values`)
   return { type, learningRate, warmup: stepsOf(o.warmupSteps, steps), kwargs: kwargs ?? {} }
@@ -79,12 +90,12 @@ export function stepsOf(interval: number, maxSteps: number): number {
 }
 
 /** eval_steps as HF has it: where it isn't set, logging_steps. */
-export function evalSteps(o: Pick<TrainingOptions, 'evalSteps' | 'loggingSteps'>): number {
+export function evalSteps(o: Pick<CommonOptions, 'evalSteps' | 'loggingSteps'>): number {
   return o.evalSteps || o.loggingSteps
 }
 
 /** What activations and frozen weights are computed in; `checkpoint`: as the model's files say. */
-export function precisionOf(o: { bf16: boolean | null; dtype: SftOptions['dtype'] }): 'bf16' | 'f32' | 'checkpoint' {
+export function precisionOf(o: { bf16: boolean | null; dtype: VerbOptions['dtype'] }): 'bf16' | 'f32' | 'checkpoint' {
   if (o.bf16 !== false || o.dtype === 'bfloat16') return 'bf16'
   return o.dtype === 'float32' ? 'f32' : 'checkpoint'
 }
@@ -97,7 +108,7 @@ export function precisionIn(o: Parameters<typeof precisionOf>[0], config: Readon
 }
 
 /** lora_target_modules for the adapter: one plain name is a list of one; TRL's CLI takes it for a regular expression, which no path matches whole. @throws SaqrError OPTION_INVALID for names with commas between them */
-export function targetModules(modules: SftOptions['loraTargetModules']): string | readonly string[] | null {
+export function targetModules(modules: VerbOptions['loraTargetModules']): string | readonly string[] | null {
   const listed = [modules ?? []].flat().find((name) => /^[\w.]+(\s*,\s*[\w.]+)+,?$/.test(name.trim()))
   if (listed !== undefined)
     invalid(
@@ -107,6 +118,6 @@ export function targetModules(modules: SftOptions['loraTargetModules']): string 
 }
 
 /** optim: AdamW with its states in 8 bits? */
-export function is8bit(optim: TrainingOptions['optim']): boolean {
+export function is8bit(optim: CommonOptions['optim']): boolean {
   return optim.endsWith('8bit')
 }

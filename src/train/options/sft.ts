@@ -1,15 +1,15 @@
 /** All options of supervised fine-tuning, in the order in which help prints them. */
-import { unmet } from '../../hub/need.ts'
 import { batch, loading } from './batch.ts'
+import { trainerPart } from './common.ts'
 import type { SFTConfig } from './config.ts'
 import { dataset, mixture } from './data.ts'
 import { distributed } from './distributed.ts'
 import { evaluation } from './evaluation.ts'
-import { camel, needing, type OptionsOf, type Theme } from './field.ts'
+import type { OptionsOf, Theme } from './field.ts'
 import { logging } from './logging.ts'
 import { lora } from './lora.ts'
 import { model, modelLoading } from './model.ts'
-import { objective, optimizer, schedule } from './optimizer.ts'
+import { lossArguments, objective, optimizer, schedule } from './optimizer.ts'
 import { own } from './own.ts'
 import { compute, precision } from './precision.ts'
 import { quantization } from './quantization.ts'
@@ -30,6 +30,7 @@ export const trainingFields = {
   ...optimizer,
   ...schedule,
   ...objective,
+  ...lossArguments,
   ...precision,
   ...compute,
   ...logging,
@@ -51,7 +52,7 @@ export const sftThemes: readonly Theme[] = [
   { title: 'Steps', fields: { ...batch, ...loading } },
   { title: 'Optimizer', fields: optimizer },
   { title: 'Learning rate', fields: schedule },
-  { title: 'Loss', fields: objective },
+  { title: 'Loss', fields: { ...objective, ...lossArguments } },
   { title: 'Precision', fields: { ...precision, ...compute } },
   { title: 'Logging', fields: logging },
   { title: 'Evaluation', fields: evaluation },
@@ -67,14 +68,15 @@ export type { SFTConfig, TrainingOptions } from './config.ts'
 /** The fields behind `SFTConfig`. */
 export const configFields = { ...trainingFields, max_pass_tokens: own.max_pass_tokens, prefix_sharing: own.prefix_sharing }
 
-/** Decided when the model was opened. */
-const OPENING = new Set(['bf16', 'use_cpu', 'eos_token', 'chat_template_path'])
+/** Tables of the SFTTrainer; names of older versions too. */
+export const argsFields = { ...configFields, ...retired }
+export const sftTables = {
+  name: 'SFTTrainer',
+  config: argsFields,
+  verb: sftFields,
+  takes: ['formattingFunc'],
+  refuses: { computeLossFunc: 'the loss is the mean negative log-likelihood of the targets' },
+} as const
 
 /** The trainer's part of sft's options; what has nothing to do there was told when they were resolved. */
-export function trainerArgs(options: SftOptions): SFTConfig {
-  const idle = [...unmet(needing(configFields), options).values()].flat()
-  const names = Object.entries(configFields).filter(
-    ([name, field]) => field.status === 'honoured' && !OPENING.has(name) && !idle.includes(camel(name)),
-  )
-  return Object.fromEntries(names.map(([name]) => [camel(name), options[camel(name) as keyof SftOptions]]))
-}
+export const trainerArgs = (options: SftOptions): SFTConfig => trainerPart(configFields, options)

@@ -1,4 +1,4 @@
-/** What SFTTrainer takes, checked and in one form: rows as data sets, options in `values`, whatever place notebooks have given them. */
+/** What a trainer takes, checked and in one form: rows as data sets, options in `values`, whatever place notebooks have given them. */
 import { Dataset } from '../../data/dataset.ts'
 import type { Row } from '../../data/rows.ts'
 import { LanguageModel } from '../../engine/language-model.ts'
@@ -19,11 +19,10 @@ import {
 } from '../../hub/arguments.ts'
 import { Tokenizer } from '../../text/tokenizer.ts'
 import { trackersCheck } from '../../track/tracker.ts'
-import { camel } from './field.ts'
-import { renamed, retired } from './retired.ts'
+import { camel, type Fields } from './field.ts'
+import { renamed } from './retired.ts'
 import { memoryLimit } from './rules.ts'
 import { sizeInBytes } from './schemas.ts'
-import { configFields, sftFields } from './sft.ts'
 import type { CheckedInit, SFTTrainerInit, TrainableModel } from './trainer-types.ts'
 
 const ELSEWHERE = say`it belongs to the model: FastLanguageModel.getPeftModel`
@@ -34,13 +33,27 @@ const foreign: Readonly<Record<string, Check<undefined>>> = {
   dataCollator: refused('rows are laid end to end by the planner; columns and options say what is learned'),
   callbacks: refused(CALLED, undefined),
   computeMetrics: refused(CALLED),
-  computeLossFunc: refused('the loss is the mean negative log-likelihood of the targets'),
+  computeLossFunc: refused('the loss is what the options say'),
   preprocessLogitsForMetrics: refused('logits are never held whole'),
   optimizers: refused(say`the optimizer is chosen by ${option('optim')} and ${option('lrSchedulerType')}`),
   optimizerClsAndKwargs: refused(say`the optimizer is chosen by ${option('optim')}`),
 }
 
-const KEYS = ['model', 'processingClass', 'tokenizer', 'trainDataset', 'evalDataset', 'args', 'formattingFunc', 'memory', 'report'] as const
+const KEYS = ['model', 'processingClass', 'tokenizer', 'trainDataset', 'evalDataset', 'args', 'memory', 'report'] as const
+
+/** What tells one trainer from another before anything runs. */
+export interface TrainerTables<F extends Fields = Fields> {
+  /** its class */
+  readonly name: string
+  /** TRL's configuration: what `args` are resolved with */
+  readonly config: F
+  /** all that its command knows: what of it belongs elsewhere is told so */
+  readonly verb: Fields
+  /** arguments that only some trainers take */
+  readonly takes: readonly ('formattingFunc' | 'refModel')[]
+  /** why it doesn't take the others */
+  readonly refuses?: Readonly<Record<string, string>>
+}
 
 /** What is decided when a model is opened, and where. */
 const OPENING: Readonly<Record<string, string>> = {
@@ -72,21 +85,22 @@ const OPENING: Readonly<Record<string, string>> = {
 }
 
 /** every name that `args` may hold */
-const ARGS = new Set([...Object.keys({ ...configFields, ...retired }), ...Object.keys(renamed)].map(camel))
-
-/** The tables that `args` are resolved with: names of older versions too. */
-export const argsFields = { ...configFields, ...retired }
+const namesOf = ({ config }: TrainerTables) => new Set([...Object.keys(config), ...Object.keys(renamed)].map(camel))
 
 /** @throws SaqrError OPTION_UNKNOWN, OPTION_INVALID, OPTION_REFUSED */
-export function takeInit(given: unknown): { init: CheckedInit; values: Record<string, unknown> } {
-  const init: Partial<Record<(typeof KEYS)[number], unknown>> = {}
+export function takeInit(given: unknown, tables: TrainerTables): { init: CheckedInit; values: Record<string, unknown> } {
+  const keys = [...KEYS, ...tables.takes]
+  const args = namesOf(tables)
+  const refuses = Object.entries(tables.refuses ?? {}).map(([key, why]): [string, Check<undefined>] => [key, refused(why)])
+  const others: Readonly<Record<string, Check<undefined>>> = { ...foreign, ...Object.fromEntries(refuses) }
+  const init: Partial<Record<(typeof keys)[number], unknown>> = {}
   const values: Record<string, unknown> = {}
-  for (const [key, value] of entriesOf(given, 'SFTTrainer')) {
+  for (const [key, value] of entriesOf(given, tables.name)) {
     if (value === undefined) continue
-    if ((KEYS as readonly string[]).includes(key)) init[key as (typeof KEYS)[number]] = value
-    else if (ARGS.has(key)) values[key] = value
-    else if (Object.hasOwn(foreign, key)) take(Array.isArray(value) && value.every((one) => one == null) ? null : value, key, foreign[key]!)
-    else throw elsewhere(key) ?? unknownKey(key, 'SFTTrainer', [...KEYS, ...ARGS])
+    if ((keys as readonly string[]).includes(key)) init[key as (typeof keys)[number]] = value
+    else if (args.has(key)) values[key] = value
+    else if (Object.hasOwn(others, key)) take(Array.isArray(value) && value.every((one) => one == null) ? null : value, key, others[key]!)
+    else throw elsewhere(key, tables) ?? unknownKey(key, tables.name, [...keys, ...args])
   }
   let memory = init.memory
   for (const [key, value] of entriesOf(init.args, 'args')) {
@@ -97,7 +111,7 @@ export function takeInit(given: unknown): { init: CheckedInit; values: Record<st
         'OPTION_INVALID',
         say`${option(key)} is ${shown(values[key])} beside args and ${shown(value)} in them; keep the latter`,
       )
-    else if (!ARGS.has(key) && elsewhere(key)) throw elsewhere(key)!
+    else if (!args.has(key) && elsewhere(key, tables)) throw elsewhere(key, tables)!
     else values[key] = value
   }
   const model = take(init.model, 'model', trainable)
@@ -109,10 +123,11 @@ export function takeInit(given: unknown): { init: CheckedInit; values: Record<st
     formattingFunc:
       take(init.formattingFunc ?? null, 'formattingFunc', orNull(func<(row: Row) => string>('a function from a row to its text'))) ??
       undefined,
+    refModel: init.refModel == null ? null : referenceOf(init.refModel, model),
     memory: memoryLimit(take(memory ?? null, 'memory', orNull(size))),
     report: take(init.report, 'report', report),
   }
-  openedAs(values, checked)
+  openedAs(values, checked, tables)
   return { init: checked, values: { maxLength: lengthIn(values) ? undefined : model.maxSeqLength, ...values } }
 }
 
@@ -124,37 +139,42 @@ const resume = orNull(
 const TRAIN = { signal, resumeFromCheckpoint: resume }
 
 /** What `train` and `stream` take; transformers' first argument of `train` is resume_from_checkpoint. @throws SaqrError OPTION_… */
-export function takeTraining(request: unknown, of: string): { signal?: AbortSignal; resumeFromCheckpoint?: boolean | string | null } {
+export function takeTraining(
+  request: unknown,
+  of: string,
+  tables: TrainerTables,
+): { signal?: AbortSignal; resumeFromCheckpoint?: boolean | string | null } {
   if (typeof request === 'boolean' || typeof request === 'string')
     return { resumeFromCheckpoint: take(request, 'resumeFromCheckpoint', resume) }
-  refuseArgs(request, of, ['resumeFromCheckpoint'])
+  refuseArgs(request, of, ['resumeFromCheckpoint'], tables)
   return takeOptions(request, of, TRAIN)
 }
 
 /** What `evaluate` takes. @throws SaqrError OPTION_… */
-export function takeEvaluation(request: unknown): { signal?: AbortSignal } {
-  refuseArgs(request, 'evaluate', [])
+export function takeEvaluation(request: unknown, tables: TrainerTables): { signal?: AbortSignal } {
+  refuseArgs(request, 'evaluate', [], tables)
   return takeOptions(request, 'evaluate', RUN)
 }
 
 /** for what belongs to the trainer */
-function refuseArgs(request: unknown, of: string, own: readonly string[]): void {
-  const wrong = entriesOf(request, of).find(([name, value]) => value !== undefined && ARGS.has(name) && !own.includes(name))
+function refuseArgs(request: unknown, of: string, own: readonly string[], tables: TrainerTables): void {
+  const args = namesOf(tables)
+  const wrong = entriesOf(request, of).find(([name, value]) => value !== undefined && args.has(name) && !own.includes(name))
   if (!wrong) return
   const [key, value] = wrong
   throw new SaqrError(
     'OPTION_INVALID',
-    say`${of} takes ${['signal', ...own].join(' and ')} alone: ${option(key)} belongs to the trainer, new SFTTrainer({ …, args: { ${key}: ${shown(value)} } })`,
+    say`${of} takes ${['signal', ...own].join(' and ')} alone: ${option(key)} belongs to the trainer, new ${tables.name}({ …, args: { ${key}: ${shown(value)} } })`,
   )
 }
 
 const lengthIn = (values: Record<string, unknown>) => ['maxLength', 'maxSeqLength'].some((name) => values[name] !== undefined)
 
-function elsewhere(key: string): SaqrError | undefined {
+function elsewhere(key: string, tables: TrainerTables): SaqrError | undefined {
   if (Object.hasOwn(OPENING, key))
     return new SaqrError('OPTION_INVALID', say`${option(key)} is no option of the trainer: give it as ${OPENING[key]}`)
-  const snake = Object.keys(sftFields).find((name) => name === key && Object.hasOwn(OPENING, camel(name)))
-  return snake === undefined ? undefined : elsewhere(camel(snake))
+  const snake = Object.keys(tables.verb).find((name) => name === key && Object.hasOwn(OPENING, camel(name)))
+  return snake === undefined ? undefined : elsewhere(camel(snake), tables)
 }
 
 const trainable: Check<TrainableModel> = {
@@ -174,6 +194,23 @@ const trainable: Check<TrainableModel> = {
       )
     return unfit
   },
+}
+
+/** A model that scores the rows as they were: of the same vocabulary, another object than the one that is trained. */
+function referenceOf(given: unknown, model: TrainableModel): TrainableModel {
+  const reference = take(given, 'refModel', trainable)
+  if (reference.language === model.language)
+    throw new SaqrError(
+      'OPTION_INVALID',
+      say`${option('refModel')} is the model that is trained, which changes: leave it out, and the reference is the model as training begins`,
+    )
+  const [theirs, own] = [reference.language.opened.model.vocab, model.language.opened.model.vocab]
+  if (theirs !== own)
+    throw new SaqrError(
+      'OPTION_INVALID',
+      say`${option('refModel')} has a vocabulary of ${theirs} tokens, and the model one of ${own}: they must read the same tokens`,
+    )
+  return reference
 }
 
 const size: Check<string | number> = {
@@ -208,7 +245,7 @@ function rowsOf(given: unknown, name: string): Dataset {
 }
 
 /** Options that would say again how the model was opened may only say the same. */
-function openedAs(values: Record<string, unknown>, { model, processingClass }: CheckedInit): void {
+function openedAs(values: Record<string, unknown>, { model, processingClass }: CheckedInit, tables: TrainerTables): void {
   const { opened } = model.language
   const { dtype } = opened.choice
   if (values.bf16 === true && dtype !== 'bf16')
@@ -222,5 +259,5 @@ function openedAs(values: Record<string, unknown>, { model, processingClass }: C
       'OPTION_INVALID',
       say`${option('eosToken')} ${shown(values.eosToken)} is not the tokenizer’s: give it to fromPretrained, so that it is saved with what is trained`,
     )
-  if (values.chatTemplatePath != null) throw elsewhere('chatTemplatePath')!
+  if (values.chatTemplatePath != null) throw elsewhere('chatTemplatePath', tables)!
 }

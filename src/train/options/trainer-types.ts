@@ -1,4 +1,4 @@
-/** The arguments of SFTTrainer as programs write them. */
+/** The arguments of trainers as programs write them. */
 import type { Dataset } from '../../data/dataset.ts'
 import type { Row } from '../../data/rows.ts'
 import type { MemoryLimit } from '../../engine/budget.ts'
@@ -6,6 +6,7 @@ import type { LanguageModel } from '../../engine/language-model.ts'
 import type { Tokenizer } from '../../text/tokenizer.ts'
 import type { Tracker } from '../../track/tracker.ts'
 import type { SFTConfig } from './config.ts'
+import type { DPOConfig } from './dpo-config.ts'
 
 /** A model as the trainer sees it. */
 export interface TrainableModel {
@@ -17,7 +18,7 @@ export interface TrainableModel {
 /** Rows: a data set, or a plain list of objects. */
 export type Rows = Dataset | readonly Row[]
 
-export interface SFTTrainerInit {
+export interface TrainerInit<Args> {
   /** what FastLanguageModel gave */
   model: TrainableModel
   /** default: the model's own */
@@ -29,9 +30,7 @@ export interface SFTTrainerInit {
   /** scored as args.evalStrategy says */
   evalDataset?: Rows | null
   /** TRL's options in camelCase; what is left out has TRL's default */
-  args?: SFTConfig | null
-  /** makes one text of a row, whatever its columns */
-  formattingFunc?: ((row: Row) => string) | null
+  args?: Args | null
   /** for everything on the device: a size such as `8GB` (10⁹ bytes each) or `512MiB` (2²⁰), or bytes; default: what is free */
   memory?: number | string | null
   /**
@@ -39,6 +38,11 @@ export interface SFTTrainerInit {
    * Default: `terminal` where standard error is one, else `none`.
    */
   report?: 'terminal' | 'none' | readonly Tracker[]
+}
+
+export interface SFTTrainerInit extends TrainerInit<SFTConfig> {
+  /** makes one text of a row, whatever its columns */
+  formattingFunc?: ((row: Row) => string) | null
   /** in args today */
   maxSeqLength?: number | null
   /** in args today */
@@ -49,6 +53,14 @@ export interface SFTTrainerInit {
   datasetNumProc?: number | null
 }
 
+export interface DPOTrainerInit extends TrainerInit<DPOConfig> {
+  /**
+   * What rows are measured against: the model that was opened (an adapter's base), another adapter over it, or another model with the same
+   * tokens. Default: the trained model as it is when training begins.
+   */
+  refModel?: TrainableModel | null
+}
+
 /** The same checked and in one form. */
 export interface CheckedInit {
   model: TrainableModel
@@ -56,6 +68,8 @@ export interface CheckedInit {
   trainDataset: Dataset
   evalDataset: Dataset | null
   formattingFunc: ((row: Row) => string) | undefined
+  /** null: the model as training begins */
+  refModel: TrainableModel | null
   /** null: what is free */
   memory: MemoryLimit | null
   report: SFTTrainerInit['report']

@@ -1,0 +1,108 @@
+/** What every verb that trains does: rows named by options, a model opened for them, a trainer's events shown, the model saved. */
+import { join } from 'node:path'
+import type { Dataset } from '../data/dataset.ts'
+import { loadRows } from '../data/load.ts'
+import type { Device } from '../devices/device.ts'
+import { openDevice } from '../devices/open.ts'
+import type { LanguageModel } from '../engine/language-model.ts'
+import { saveTrained } from '../engine/save.ts'
+import { option, SaqrError, say } from '../error.ts'
+import { isFile } from '../hub/files.ts'
+import { progressLine } from '../hub/progress.ts'
+import type { Tokenizer } from '../text/tokenizer.ts'
+import type { SaveEvent, TrainEvent } from '../track/events.ts'
+import { lossCurve } from '../track/loss-curve.ts'
+import { terminal } from '../track/terminal.ts'
+import { tracked } from '../track/tracker.ts'
+import type { Objective } from '../train/objectives/objective.ts'
+import type { CommonOptions, VerbOptions } from '../train/options/common.ts'
+import { rescue } from '../train/rescue.ts'
+import { openForTraining } from './load.ts'
+import { INTERRUPTED } from './run.ts'
+import type { Io } from './verb.ts'
+
+interface Training {
+  model: { language: LanguageModel }
+  processingClass: Tokenizer
+  trainDataset: Dataset
+  evalDataset?: Dataset
+  memory: string | number | null
+}
+
+/** @returns the exit code */
+export async function trainWith(
+  options: VerbOptions,
+  io: Io,
+  objective: Objective,
+  trainerOf: (training: Training) => { stream(request: { signal: AbortSignal }): AsyncGenerator<TrainEvent> },
+): Promise<number> {
+  const device: Device = await openDevice(options.useCpu ? 'cpu' : options.device, { threads: options.threads })
+  try {
+    // rows first: a name that is wrong should not cost the fetching of a model
+    const rows = await rowsOf(options, io)
+    const { language, tokenizer, notes } = await openForTraining(options, device, io, (tokenizer) =>
+      look(objective, rows, tokenizer, options, io.signal),
+    )
+    for (const note of notes) io.err.write(`${note}\n`)
+    const trainer = trainerOf({ model: { language }, processingClass: tokenizer, ...rows, memory: options.memory })
+    const outputDir = options.outputDir ?? 'trainer_output'
+    const curve = lossCurve(join(outputDir, 'loss.svg'))
+    const trackers = [terminal(io.out, io.err, { plain: options.disableTqdm === true }), curve]
+    let last: SaveEvent | undefined
+    for await (const event of tracked(trainer.stream({ signal: io.signal }), trackers)) {
+      if (event.type === 'save') last = event
+      if (event.type !== 'end') continue
+      if (!event.finished) return INTERRUPTED
+      // while the run still has the folder
+      await saveModel(language, outputDir, last?.step === event.step ? last.path : null)
+    }
+    io.out.write(
+      `saved ${outputDir}${curve.drawn ? `, its loss curve in ${join(outputDir, 'loss.svg')}` : ''}\ntry it: saqr generate --model_name_or_path ${outputDir} "…"\n`,
+    )
+    return 0
+  } finally {
+    device.dispose()
+  }
+}
+
+/** The trained model beside its checkpoints. One that can't be written is still in the checkpoint of the last step, or is put elsewhere. */
+async function saveModel(language: LanguageModel, outputDir: string, checkpoint: string | null): Promise<void> {
+  const write = async (folder: string) => {
+    await saveTrained(language, folder)
+    return folder
+  }
+  try {
+    await write(outputDir)
+  } catch (error) {
+    const kept = checkpoint === null ? write : async () => checkpoint
+    throw await rescue(error, kept, (path) => `It is a model folder like any other: copy it to where you want it, ${path} works as it is.`)
+  }
+}
+
+interface Rows {
+  trainDataset: Dataset
+  evalDataset?: Dataset
+}
+
+async function rowsOf(o: VerbOptions, { signal, err }: Io): Promise<Rows> {
+  const request = { signal, onProgress: progressLine(err) }
+  const trainDataset = await loadRows(o.datasetName!, { config: o.datasetConfig ?? undefined, split: o.datasetTrainSplit, ...request })
+  if (o.evalStrategy === 'no' && !o.evalOnStart) return { trainDataset }
+  // a file is one split, train: a slice of it may be kept apart
+  if (o.evalDatasetName === null && isFile(o.datasetName!) && !/^train\[/.test(o.datasetTestSplit))
+    throw new SaqrError(
+      'OPTION_INVALID',
+      say`${option(o.evalStrategy === 'no' ? 'evalOnStart' : 'evalStrategy')} needs rows that are not trained on, and a file has no split ${o.datasetTestSplit}: name some with ${option('evalDatasetName')}, or a slice of the file with ${option('datasetTestSplit')}, such as train[90%:]`,
+    )
+  const evalDataset =
+    o.evalDatasetName === null
+      ? await loadRows(o.datasetName!, { config: o.datasetConfig ?? undefined, split: o.datasetTestSplit, ...request })
+      : await loadRows(o.evalDatasetName, { split: o.datasetTestSplit, ...request })
+  return { trainDataset, evalDataset }
+}
+
+/** Rows that can't be trained on are told before the model is there; the trainer takes over what was prepared. */
+async function look(objective: Objective, rows: Rows, tokenizer: Tokenizer, o: CommonOptions, signal: AbortSignal): Promise<void> {
+  await objective.prepare(rows.trainDataset, tokenizer, o, { evaluation: false, ahead: true, signal })
+  if (rows.evalDataset) await objective.prepare(rows.evalDataset, tokenizer, o, { evaluation: true, ahead: true, signal })
+}

@@ -1,0 +1,155 @@
+/**
+ * Rows of preferences as TRL 1.16's DPOTrainer reads them: prompt, chosen and rejected, each a text or messages; without a prompt, what chosen
+ * and rejected begin with together is one. LLaMA-Factory's conversations with one answer each are taken as well.
+ */
+import { SaqrError } from '../error.ts'
+import { isObject } from '../formats/json.ts'
+import { nearest } from '../hub/nearest.ts'
+import type { Message } from '../text/chat-template.ts'
+import type { Tokenizer } from '../text/tokenizer.ts'
+import { bad, textOf, textOrNone } from './cells.ts'
+import { chatColumns, messagesOf } from './conversation.ts'
+import type { Dataset } from './dataset.ts'
+import type { Row } from './rows.ts'
+import { chat, withEos } from './tokenize.ts'
+
+/** a prompt, and the answers to it */
+export type Answered = { prompt: string; answers: string[] } | { prompt: Message[]; answers: Message[][] }
+
+/** columns that rows of answers may have beside what they need */
+export const BESIDE = ['tools', 'chat_template_kwargs'] as const
+
+export interface PreferenceShape {
+  /** what a person reads */
+  name: string
+  /** columns that are not read */
+  unused: string[]
+  read(row: Row, where: string): Answered
+}
+
+/** @throws SaqrError DATA_COLUMNS naming what is missing, with the nearest column */
+export function preferenceShape(dataset: Dataset): PreferenceShape {
+  const { columns, source } = dataset
+  for (const needed of ['chosen', 'rejected']) if (!columns.includes(needed)) throw missingColumn(needed, columns, source)
+  const from = columns.includes('prompt') ? 'prompt' : columns.includes('conversations') ? 'conversations' : null
+  const read = [...(from ? [from] : []), ...(from === 'conversations' ? ['system'] : []), 'chosen', 'rejected', ...BESIDE]
+  const what =
+    from === 'conversations' ? 'a conversation, chosen and rejected' : from ? 'prompt, chosen and rejected' : 'chosen and rejected'
+  return {
+    name: what,
+    unused: columns.filter((column) => !read.includes(column)),
+    read: (row, where) => (from ? asked(row, from, where) : implicit(row, where)),
+  }
+}
+
+/** @throws SaqrError DATA_COLUMNS */
+export function missingColumn(needed: string, columns: readonly string[], source: string): SaqrError {
+  const close = nearest(needed, columns)
+  return new SaqrError(
+    'DATA_COLUMNS',
+    `${source} has no column ${needed}; it has ${columns.join(', ') || '(none)'}${close ? `: is it ${close}? Rename it` : ''}.`,
+  )
+}
+
+function asked(row: Row, from: string, where: string): Answered {
+  if (!Array.isArray(row[from])) {
+    for (const answer of ['chosen', 'rejected'])
+      if (Array.isArray(row[answer]) || isObject(row[answer]))
+        throw bad(
+          where,
+          `${from} is a text, and ${answer} is made of messages: write both alike, or leave ${from} out where ${answer} holds it`,
+        )
+    return { prompt: textOf(row, from, where), answers: [textOf(row, 'chosen', where), textOf(row, 'rejected', where)] }
+  }
+  const messages = messagesOf(row[from], from, where)
+  const prompt = from === 'conversations' ? withSystem(row, messages, where) : messages
+  return { prompt, answers: [answerOf(row, 'chosen', where), answerOf(row, 'rejected', where)] }
+}
+
+/** ShareGPT keeps it in a column of its own */
+function withSystem(row: Row, messages: Message[], where: string): Message[] {
+  const content = textOrNone(row, 'system', where)
+  return content === '' ? messages : [{ role: 'system', content }, ...messages]
+}
+
+/** one message, or several */
+export function answerOf(row: Row, column: string, where: string): Message[] {
+  const value = row[column]
+  if (typeof value === 'string')
+    throw bad(where, `${column} is a text, and the prompt is made of messages: write it as a message, with role and content`)
+  return messagesOf(isObject(value) ? [value] : value, column, where)
+}
+
+/** What both begin with is the prompt, as TRL's extract_prompt finds it. */
+function implicit(row: Row, where: string): Answered {
+  const { chosen, rejected } = row
+  if (Array.isArray(chosen) && Array.isArray(rejected)) {
+    const [a, b] = [messagesOf(chosen, 'chosen', where), messagesOf(rejected, 'rejected', where)]
+    const at = parting(
+      a.map((message) => JSON.stringify(message)),
+      b.map((message) => JSON.stringify(message)),
+    )
+    return { prompt: a.slice(0, at), answers: [a.slice(at), b.slice(at)] }
+  }
+  const a = [...textOf(row, 'chosen', where)]
+  const b = [...textOf(row, 'rejected', where)]
+  if (a.length === 0 || b.length === 0) throw bad(where, `${a.length === 0 ? 'chosen' : 'rejected'} is empty, so there is no prompt in it`)
+  const end = parting(a, b)
+  // a space before the answers is theirs
+  const at = end > 0 && a[end] !== b[end] && a[end - 1] === ' ' ? end - 1 : end
+  return { prompt: a.slice(0, at).join(''), answers: [a.slice(at).join(''), b.slice(at).join('')] }
+}
+
+/** where they part; what goes on without parting keeps its last part as the answer */
+function parting(a: readonly string[], b: readonly string[]): number {
+  const least = Math.min(a.length, b.length)
+  for (let i = 0; i < least; i++) if (a[i] !== b[i]) return i
+  return least - 1
+}
+
+export interface AnsweredTokens {
+  prompt: number[]
+  answers: number[][]
+  /** the end of the prompt that the row lost, because its tokens merge with an answer's */
+  lost?: string
+  notes: string[]
+}
+
+/** Token ids: answers begin where the tokens of the prompt alone and those of prompt and answer part, for all of them alike. */
+export function answeredTokens(answered: Answered, row: Row, where: string, tokenizer: Tokenizer, now: Date): AnsweredTokens {
+  const { prompt, wholes, notes } =
+    typeof answered.prompt === 'string'
+      ? textTokens(answered as { prompt: string; answers: string[] }, where, tokenizer)
+      : chatTokens(answered as { prompt: Message[]; answers: Message[][] }, row, where, tokenizer, now)
+  const length = Math.min(...wholes.map((whole) => commonLength(prompt, whole)))
+  const lost = length < prompt.length ? { lost: tokenizer.decode(prompt.slice(length)) } : {}
+  return { prompt: prompt.slice(0, length), answers: wholes.map((whole) => whole.slice(length)), notes, ...lost }
+}
+
+function textTokens({ prompt, answers }: { prompt: string; answers: string[] }, where: string, tokenizer: Tokenizer) {
+  const encode = (text: string) => tokenizer.encode(text, { where })
+  return { prompt: encode(prompt), wholes: answers.map((answer) => encode(prompt + withEos(answer, tokenizer))), notes: [] }
+}
+
+function chatTokens(
+  { prompt, answers }: { prompt: Message[]; answers: Message[][] },
+  row: Row,
+  where: string,
+  tokenizer: Tokenizer,
+  now: Date,
+) {
+  const options = { textField: 'text', completionOnlyLoss: false, assistantOnlyLoss: false, now }
+  const wholes = answers.map((answer) => chat([...prompt, ...answer], row, where, tokenizer, options))
+  const given = { ...chatColumns(row, where), now, where, addGenerationPrompt: true }
+  return {
+    prompt: [...tokenizer.applyChatTemplate(wholes[0]!.messages.slice(0, prompt.length), given).ids],
+    wholes: wholes.map(({ ids }) => Array.from(ids)),
+    notes: wholes.flatMap(({ notes = [] }) => notes),
+  }
+}
+
+function commonLength(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  let i = 0
+  while (i < Math.min(a.length, b.length) && a[i] === b[i]) i++
+  return i
+}

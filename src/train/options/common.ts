@@ -1,0 +1,63 @@
+/** What every trainer and every verb that trains has, whatever it trains towards. */
+import { unmet } from '../../hub/need.ts'
+import { batch, loading } from './batch.ts'
+import type { dataset, mixture } from './data.ts'
+import { distributed } from './distributed.ts'
+import { evaluation } from './evaluation.ts'
+import { camel, type Fields, needing, type OptionsOf } from './field.ts'
+import { logging } from './logging.ts'
+import type { lora } from './lora.ts'
+import { type model, modelLoading } from './model.ts'
+import { lossArguments, optimizer, schedule } from './optimizer.ts'
+import { own } from './own.ts'
+import { compute, precision } from './precision.ts'
+import type { quantization } from './quantization.ts'
+import { hub, saving } from './saving.ts'
+
+const { model_init_kwargs, trust_remote_code, router_aux_loss_coef, chat_template_path } = modelLoading
+
+/** transformers' TrainingArguments, in the order of help */
+export const steps = { ...batch, ...loading }
+export const argumentsOfTraining = {
+  ...steps,
+  ...optimizer,
+  ...schedule,
+  ...lossArguments,
+  ...precision,
+  ...compute,
+  ...logging,
+  ...evaluation,
+  ...saving,
+  ...hub,
+  ...distributed,
+}
+
+/** of TRL's configurations: how a model named by a text is opened, and a mixture's balance loss */
+export const opening = { model_init_kwargs, trust_remote_code }
+export const balance = { router_aux_loss_coef }
+/** what TRL's other configurations leave to the tokenizer */
+export const template = { chat_template_path }
+
+const passes = { max_pass_tokens: own.max_pass_tokens, prefix_sharing: own.prefix_sharing }
+const common = { ...argumentsOfTraining, ...balance, ...passes }
+
+/** What a run goes by. */
+export type CommonOptions = OptionsOf<typeof common>
+
+/** What a verb that trains goes by, beside its own. */
+export type VerbOptions = OptionsOf<
+  typeof common & typeof dataset & typeof mixture & typeof model & typeof lora & typeof quantization & typeof own
+> & { eosToken: string | null; chatTemplatePath: string | null }
+
+/** Decided when the model was opened. */
+const OPENING = new Set(['bf16', 'use_cpu', 'eos_token', 'chat_template_path'])
+
+/** The trainer's part of a verb's options; what has nothing to do there was told when they were resolved. */
+export function trainerPart(fields: Fields, options: object): Record<string, unknown> {
+  const values = options as Record<string, unknown>
+  const idle = [...unmet(needing(fields), values).values()].flat()
+  const names = Object.entries(fields).filter(
+    ([name, field]) => field.status === 'honoured' && !OPENING.has(name) && !idle.includes(camel(name)),
+  )
+  return Object.fromEntries(names.map(([name]) => [camel(name), values[camel(name)]]))
+}

@@ -1,0 +1,32 @@
+/** `args` of the trainers as objects of their own, as notebooks write them; plain objects do as well. */
+import { entriesOf } from '../../hub/arguments.ts'
+import type { SFTConfig as SftOptions } from './config.ts'
+import { dpoTables } from './dpo.ts'
+import type { DPOConfig as DpoOptions } from './dpo-config.ts'
+import type { Fields } from './field.ts'
+import { resolveObject } from './resolve.ts'
+import { renamed } from './retired.ts'
+import { sftTables } from './sft.ts'
+
+type ConfigClass<O> = new (options?: O) => O
+
+/** Options as they were given. @throws SaqrError OPTION_UNKNOWN, OPTION_INVALID, OPTION_REFUSED */
+function configClass<O extends object>(name: string, fields: Fields): ConfigClass<O> {
+  const config = class {
+    constructor(options?: O) {
+      const values = Object.fromEntries(entriesOf(options, name))
+      resolveObject(fields, values, renamed)
+      Object.assign(this, values)
+    }
+  }
+  Object.defineProperty(config, 'name', { value: name })
+  return config as unknown as ConfigClass<O>
+}
+
+export type SFTConfig = SftOptions
+/** `new SFTConfig({ maxSteps: 60 })` */
+export const SFTConfig = configClass<SftOptions>('SFTConfig', sftTables.config)
+
+export type DPOConfig = DpoOptions
+/** `new DPOConfig({ beta: 0.1 })` */
+export const DPOConfig = configClass<DpoOptions>('DPOConfig', dpoTables.config)

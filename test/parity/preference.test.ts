@@ -1,0 +1,24 @@
+/** Ten optimizer steps against TRL's preference trainers in f32, as recorded by tools/oracle/preference.py: every number they log. */
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { offOfRun } from './preference-case.ts'
+
+const root = join(import.meta.dirname, '../fixtures/preference')
+
+async function expectAlike(name: string, args: Record<string, unknown>): Promise<void> {
+  const found = await offOfRun(root, name, args)
+  expect(found.length).toBeGreaterThan(100)
+  for (const { what, off, allowed } of found) expect(off, what).toBeLessThanOrEqual(allowed)
+}
+
+it.each(readdirSync(join(root, 'runs')))('%s', (name) => expectAlike(name, {}))
+
+// a pair holds 300 tokens at most; a micro-batch of two, which aot needs whole, 600
+describe.each([{ prefixSharing: false }, { maxPassTokens: 320 }, { maxPassTokens: 320, prefixSharing: false }])(
+  'whatever the cut, %o',
+  (args) => {
+    it.each(['sigmoid.json', 'evaluated.json', 'mixture.json', 'ld-alpha.json'])('%s', (name) => expectAlike(name, args))
+    it('aot-smoothed.json', () => expectAlike('aot-smoothed.json', { ...args, ...('maxPassTokens' in args ? { maxPassTokens: 640 } : {}) }))
+  },
+)

@@ -1,0 +1,30 @@
+/** Slopes of every loss of a pair against differences, in f64; their values are TRL's (test/parity/preference.test.ts). */
+import { describe, expect, it } from 'vitest'
+import { diverged, divergences, type PairLoss, pairLosses, smoothed } from '../../src/train/objectives/pair-losses.ts'
+
+const STEP = 1e-5
+const POINTS = [-31, -4, -0.3, 0, 0.8, 5, 27]
+const settings = { beta: 0.7, labelSmoothing: 0.2, discopopTau: 0.3 }
+const lengths = { chosen: 3, rejected: 5 }
+
+/** central differences are off by STEP² of the third derivative, and by rounding over STEP */
+function expectSlope(slope: number, of: (x: number) => number, at: number): void {
+  const measured = (of(at + STEP) - of(at - STEP)) / (2 * STEP)
+  expect(Math.abs(slope - measured)).toBeLessThan(1e-6 * Math.max(1, Math.abs(measured), Math.abs(of(at))))
+}
+
+describe.each(Object.entries(pairLosses) as [string, PairLoss][])('%s', (_, loss) => {
+  it.each(POINTS.flatMap((c) => POINTS.map((r) => [c + 0.013, r - 0.007])))('at %d, %d', (c, r) => {
+    const [, dC, dR] = loss.of(c!, r!, settings, lengths)
+    expectSlope(dC, (x) => loss.of(x, r!, settings, lengths)[0], c!)
+    expectSlope(dR, (x) => loss.of(c!, x, settings, lengths)[0], r!)
+  })
+})
+
+it.each(POINTS)('smoothed, at %d', (margin) => {
+  expectSlope(smoothed(margin, settings)[1], (x) => smoothed(x, settings)[0], margin)
+})
+
+it.each(divergences.flatMap((type) => [-6, -0.5, 0, 1, 7].map((at) => [type, at] as const)))('%s, at %d', (type, at) => {
+  expectSlope(diverged(at, type, 0.4)[1], (x) => diverged(x, type, 0.4)[0], at)
+})
