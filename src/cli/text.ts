@@ -9,6 +9,8 @@ export interface Kinds {
   number: boolean
   text: boolean
   list: boolean
+  /** the list is of numbers */
+  numbers: boolean
   mapping: boolean
   choices: string[]
 }
@@ -17,6 +19,7 @@ interface Definition {
   type: string
   innerType?: z.ZodType
   options?: z.ZodType[]
+  element?: z.ZodType
   entries?: Record<string, string>
   format?: string
   checks?: { _zod: { def: { format?: string } } }[]
@@ -30,6 +33,7 @@ export function kindsOf(schema: z.ZodType): Kinds {
     number: false,
     text: false,
     list: false,
+    numbers: false,
     mapping: false,
     choices: [],
   }
@@ -43,8 +47,10 @@ export function kindsOf(schema: z.ZodType): Kinds {
     else if (def.type === 'enum') kinds.choices.push(...Object.values(def.entries!))
     else if (def.type === 'boolean' || def.type === 'literal') kinds.boolean = true
     else if (def.type === 'string') kinds.text = true
-    else if (def.type === 'array') kinds.list = true
-    else if (def.type === 'record') kinds.mapping = true
+    else if (def.type === 'array') {
+      kinds.list = true
+      kinds.numbers = def.element?.def.type === 'number'
+    } else if (def.type === 'record') kinds.mapping = true
     else throw new Error(`an option's schema may not be a ${def.type}`)
   }
   visit(schema)
@@ -74,6 +80,7 @@ export function fromText(kinds: Kinds, word: string): unknown {
 
 /** The value of a list option: its words, or one JSON array. */
 export function fromWords(kinds: Kinds, words: readonly string[]): unknown {
+  if (kinds.numbers && words.every(isNumber)) return words.map(Number)
   if (words.length === 1) {
     const value = fromText(kinds, words[0]!)
     if (typeof value !== 'string') return value

@@ -13,19 +13,34 @@ import type { Run } from './run.ts'
 /** examples laid out at once */
 const TOGETHER = 64
 
-/** the rows of the steps to come, and all that are evaluated. @throws SaqrError DATA_TOO_LONG */
+/** The rows of the steps to come, and all that are evaluated. @throws SaqrError DATA_TOO_LONG */
 export async function scoreReference(run: Run, reference: TrainableModel | null, doneSteps: number, signal?: AbortSignal): Promise<void> {
-  const { objective, examples, evalExamples, sampler, steps, evalRunner, evalCut } = run
+  const { objective, evalExamples, evalRunner, evalCut } = run
   if (!objective.reference) return
-  const needed = new Set(evalExamples ?? [])
-  for (let step = doneSteps; step < steps && needed.size < examples.length + (evalExamples?.length ?? 0); step++)
-    for (const batch of sampler.batches(step)) for (const i of batch) needed.add(examples[i]!)
   const runner = referenceRunner(reference, evalRunner!)
   try {
-    await scoreWith(objective, runner, [...needed], evalCut, signal)
+    const { rows, needed } = visited(run, doneSteps)
+    await scoreWith(objective, runner, rows, evalCut, signal, needed)
+    await scoreWith(objective, runner, evalExamples ?? [], evalCut, signal)
   } finally {
     if (runner !== evalRunner) runner.dispose()
   }
+}
+
+/**
+ * Rows in the order in which the whole run first comes to them, so that a resumed run lays them out as the run that it goes on with did, and
+ * those that are left to come to.
+ */
+function visited({ examples, sampler, steps }: Run, doneSteps: number): { rows: Example[]; needed: Set<Example> } {
+  const rows = new Set<Example>()
+  const needed = new Set<Example>()
+  for (let step = 0; step < steps && needed.size < examples.length; step++) {
+    for (const i of sampler.batches(step).flat()) {
+      rows.add(examples[i]!)
+      if (step >= doneSteps) needed.add(examples[i]!)
+    }
+  }
+  return { rows: [...rows], needed }
 }
 
 /** another model's, or that of the model which is trained, as it is now */
@@ -43,25 +58,27 @@ export function referenceRunner(reference: TrainableModel | null, own: PassRunne
   })
 }
 
-/** Scores the rows that have not been. */
+/** Scores those rows that have not been, laid out with what stands beside them. @param needed default: all */
 export async function scoreWith(
   objective: Objective,
   runner: PassRunner,
   examples: readonly Example[],
   cut: CutOptions,
   signal?: AbortSignal,
+  needed: ReadonlySet<Example> = new Set(examples),
 ): Promise<void> {
   const { reference } = objective
-  const rows = reference ? examples.filter((example) => !reference.has(example)) : []
-  if (rows.length === 0) return
-  requireAlike(rows, cut)
-  const { longBeyond: _, wholeBatches: __, ...free } = cut
-  for (let at = 0; at < rows.length; at += TOGETHER) {
+  if (!reference) return
+  requireAlike(examples, cut)
+  const { wholeBatches: _, ...free } = cut
+  for (let at = 0; at < examples.length; at += TOGETHER) {
+    const rows = examples.slice(at, at + TOGETHER)
+    if (rows.every((example) => !needed.has(example) || reference.has(example))) continue
     const laid = objective.layOut(
-      rows.slice(at, at + TOGETHER).map((example) => [example]),
-      { ...free, longBeyond: cut.longBeyond },
+      rows.map((example) => [example]),
+      free,
     )
-    for (const pass of laid.passes) reference!.keep(pass, await runner.run(pass, { seed: 0, step: 0, lossScale: 0 }, signal), laid)
+    for (const pass of laid.passes) reference.keep(pass, await runner.run(pass, { seed: 0, step: 0, lossScale: 0 }, signal), laid)
   }
 }
 

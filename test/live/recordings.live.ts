@@ -31,6 +31,7 @@ describe.each([
   { script: 'schedules', name: 'schedules' },
   { script: 'dataset_calls', name: 'dataset-calls' },
   { script: 'gguf_families', name: 'gguf-families' },
+  { script: 'preference_rows', name: 'preference-rows' },
 ])('$script.py', async ({ script, name }) => {
   const folder = await oracle(script)
   it.each(filesBelow(recorded(name)))('%s', (path) => {

@@ -1,0 +1,102 @@
+/** Rows of prompt and answers: TRL's token ids (tools/oracle/preference_rows.py), and what can't be read. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it, test } from 'vitest'
+import { Dataset } from '../../src/data/dataset.ts'
+import { preferenceShape } from '../../src/data/preference.ts'
+import { type AnswerOptions, preparePairs } from '../../src/data/prepare-answers.ts'
+import type { Row } from '../../src/data/rows.ts'
+import { readTokenizerFiles } from '../../src/formats/tokenizer-files.ts'
+import { Tokenizer } from '../../src/text/tokenizer.ts'
+
+const root = join(import.meta.dirname, '../fixtures/preference-rows')
+const tokenizer = new Tokenizer(readTokenizerFiles(join(root, 'tokenizer'))!)
+
+interface Case {
+  trainer: string
+  name: string
+  args: { max_length?: number }
+  rows: Row[]
+  made: { prompt: number[]; answers: number[][] }[]
+}
+const cases = JSON.parse(readFileSync(join(root, 'rows.json'), 'utf8')) as Case[]
+
+const prepare = (rows: Row[], options: Partial<AnswerOptions> = {}) =>
+  preparePairs(new Dataset(rows, 'pairs.jsonl'), tokenizer, preferenceShape, { maxLength: null, truncationMode: 'keep_start', ...options })
+
+/** the sequences of examples, with what they are cut to by TRL's collator */
+const cutTo = (ids: number[], length: number | undefined) => (length === undefined ? ids : ids.slice(0, length))
+
+describe('as TRL tokenises them', () => {
+  it.each(cases.filter(({ trainer }) => trainer === 'dpo').map((one) => [one.name, one] as const))(
+    '%s',
+    async (_, { args, rows, made }) => {
+      const { examples } = await prepare(rows, { maxLength: args.max_length ?? null })
+      const theirs = made.map(({ prompt, answers }) => answers.map((answer) => cutTo([...prompt, ...answer], args.max_length)))
+      const ours = examples.map(({ ids, starts }) => [ids.subarray(0, starts![1]), ids.subarray(starts![1])].map((s) => [...s]))
+      expect(ours).toEqual(theirs)
+      expect(examples.map(({ prompts }) => prompts![0])).toEqual(made.map(({ prompt }) => prompt.length))
+      for (const { ids, targets, starts, prompts } of examples) {
+        const expected = Array.from(ids, (_, i) => (i < starts![1]! ? i >= prompts![0]! : i - starts![1]! >= prompts![1]!))
+        expect([...targets].map(Boolean)).toEqual(expected)
+      }
+    },
+  )
+})
+
+const asked = [{ role: 'user', content: 'where?' }]
+const told = [{ role: 'assistant', content: 'here' }]
+
+test('a conversation with one answer each, as LLaMA-Factory has it', async () => {
+  const row = {
+    conversations: [{ from: 'human', value: 'where?' }],
+    chosen: { from: 'gpt', value: 'here' },
+    rejected: { from: 'gpt', value: 'there' },
+  }
+  const { examples, notes } = await prepare([row])
+  const { examples: same } = await prepare([{ prompt: asked, chosen: told, rejected: [{ role: 'assistant', content: 'there' }] }])
+  expect(examples[0]!.ids).toEqual(same[0]!.ids)
+  expect(notes[0]).toMatch(/1 rows of a conversation, chosen and rejected/)
+})
+
+test('a prompt that fills the limit leaves its row out, by name', async () => {
+  const rows = [
+    { prompt: 'the ship '.repeat(20), chosen: 'a', rejected: 'b' },
+    { prompt: 'the ', chosen: 'a', rejected: 'b' },
+  ]
+  const { examples, unused } = await prepare(rows, { maxLength: 20 })
+  expect(examples.length).toBe(1)
+  expect(unused).toEqual([expect.stringMatching(/pairs\.jsonl, row 1: its prompt alone, \d+ tokens, fills the limit of 20/)])
+  await expect(prepare(rows.slice(0, 1), { maxLength: 20 })).rejects.toThrow(/no row is left\. pairs\.jsonl, row 1: .* Raise maxLength/)
+})
+
+test('pairs of one answer twice are counted', async () => {
+  const alike = { prompt: 'the ', chosen: 'ship', rejected: 'ship' }
+  const { examples, warnings } = await prepare([alike, { ...alike, rejected: 'sea' }])
+  expect(examples.length).toBe(2)
+  expect(warnings).toEqual(['1 pair has the same tokens chosen and rejected, so nothing is learned from it: pairs.jsonl, row 1'])
+  await expect(prepare([alike, alike])).rejects.toThrow(/chosen and rejected are the same in every row/)
+})
+
+describe('what can’t be read', () => {
+  test.each([
+    [[{ prompt: 'a', choosen: 'b', rejected: 'c' }], /has no column chosen; it has prompt, choosen, rejected: is it choosen\? Rename it/],
+    [[{ prompt: 'a', chosen: 'b' }], /has no column rejected; it has prompt, chosen/],
+    [[{ prompt: 'a', chosen: 'b', rejected: 3 }], /row 1: rejected must be a text, it is 3/],
+    [[{ prompt: 'a', chosen: told, rejected: told }], /row 1: prompt is a text, and chosen is made of messages: write both alike/],
+    [[{ prompt: asked, chosen: 'b', rejected: 'c' }], /row 1: chosen is a text, and the prompt is made of messages/],
+    [[{ prompt: asked, chosen: told, rejected: [] }], /row 1: rejected must be a list of messages/],
+    [[{ chosen: 'b', rejected: '' }], /row 1: rejected is empty/],
+    [
+      [
+        { prompt: 'a', chosen: 'b', rejected: 'c' },
+        { chosen: 'b', rejected: 'c' },
+      ],
+      /row 2: prompt must be a text, it is missing/,
+    ],
+    [[{ prompt: 'a', chosen: 'b', rejected: 'c', image: 'x.png' }], /the column image holds what the model would see/],
+    [[], /no column chosen/],
+  ] as [Row[], RegExp][])('%j', async (rows, message) => {
+    await expect(prepare(rows)).rejects.toThrow(message)
+  })
+})

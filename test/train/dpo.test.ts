@@ -1,0 +1,165 @@
+/** What is a DPO run's own beside its numbers: going on bit for bit, one reference whatever was trained since, options that contradict each other. */
+import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeEach, describe, expect, it, test } from 'vitest'
+import { loadDataset } from '../../src/data/load.ts'
+import { CpuDevice } from '../../src/devices/cpu/device.ts'
+import { LanguageModel } from '../../src/engine/language-model.ts'
+import { loadAdapter } from '../../src/engine/load-adapter.ts'
+import { OpenedModel } from '../../src/engine/opened-model.ts'
+import { openCheckpoint } from '../../src/models/checkpoint.ts'
+import { Tokenizer } from '../../src/text/tokenizer.ts'
+import type { TrainEvent } from '../../src/track/events.ts'
+import { DPOTrainer } from '../../src/train/dpo-trainer.ts'
+import type { DPOTrainerInit } from '../../src/train/options/trainer-types.ts'
+
+const root = join(import.meta.dirname, '../fixtures/preference')
+const work = mkdtempSync(join(tmpdir(), 'saqr-dpo-'))
+afterAll(() => rmSync(work, { recursive: true, force: true }))
+
+let device: CpuDevice
+let opened: OpenedModel
+beforeEach(() => {
+  device = new CpuDevice({ threads: 2 })
+  opened = new OpenedModel(device, openCheckpoint(join(root, 'model')), { dtype: 'f32', loadIn4bit: false, doubleQuant: false })
+})
+afterEach(() => device.dispose())
+
+const args = {
+  learningRate: 2e-3,
+  lrSchedulerType: 'constant',
+  perDeviceTrainBatchSize: 4,
+  maxSteps: 8,
+  saveSteps: 3,
+  loggingSteps: 1,
+} as const
+
+async function trainerOf(outputDir: string, init: Partial<DPOTrainerInit> = {}, language = loadAdapter(opened, join(root, 'adapter'))) {
+  const trainer = new DPOTrainer({
+    model: { language },
+    processingClass: new Tokenizer(opened.checkpoint.tokenizer!),
+    trainDataset: await loadDataset(join(root, 'pairs.jsonl')),
+    evalDataset: await loadDataset(join(root, 'few.jsonl')),
+    ...init,
+    args: { ...args, outputDir: join(work, outputDir), ...init.args },
+  })
+  return { trainer, language }
+}
+
+async function eventsOf(trainer: DPOTrainer, stopAfter = Number.POSITIVE_INFINITY): Promise<TrainEvent[]> {
+  const stop = new AbortController()
+  const events: TrainEvent[] = []
+  for await (const event of trainer.stream({ signal: stop.signal })) {
+    events.push(event)
+    if (event.type === 'step' && event.step === stopAfter) stop.abort()
+  }
+  return events
+}
+
+const values = (language: LanguageModel) => language.trainables.names.map((name) => [name, [...language.trainables.get(name)]])
+const historyOf = (folder: string) => JSON.parse(readFileSync(join(work, folder, 'checkpoint-8', 'trainer_state.json'), 'utf8')).log_history
+
+it('goes on bit for bit after a stop, in another process’ place', async () => {
+  const whole = await trainerOf('whole')
+  await eventsOf(whole.trainer)
+  const stopped = await trainerOf('stopped')
+  const events = await eventsOf(stopped.trainer, 5)
+  expect(events.at(-1)).toMatchObject({ type: 'end', finished: false, step: 5 })
+  const resumed = await trainerOf('stopped', { args: { ...args, resumeFromCheckpoint: true } })
+  await eventsOf(resumed.trainer)
+  expect(values(resumed.language)).toEqual(values(whole.language))
+  expect(historyOf('stopped')).toEqual(historyOf('whole'))
+})
+
+it('is another run with another loss', async () => {
+  const first = await trainerOf('other')
+  await eventsOf(first.trainer, 3)
+  const second = await trainerOf('other', { args: { ...args, beta: 0.3, lossType: ['ipo'], resumeFromCheckpoint: true } })
+  await expect(eventsOf(second.trainer)).rejects.toThrow(/beta 0.1 there, 0.3 now.*lossType sigmoid there, ipo now/)
+})
+
+it('measures against the model as training began, however often it is asked', async () => {
+  const { trainer, language } = await trainerOf('often')
+  const start = values(language)
+  const before = await trainer.evaluate()
+  expect(Math.abs(before['evalRewards/margins']!)).toBeLessThan(1e-5)
+  await eventsOf(trainer)
+  const after = await trainer.evaluate()
+  expect(Math.abs(after['evalRewards/margins']!)).toBeGreaterThan(1e-3)
+  // a second run goes on from where the first ended, measured against the same
+  const [first] = (await eventsOf(trainer)).filter((event) => event.type === 'log')
+  expect(Math.abs(first!.metrics['rewards/margins']!)).toBeGreaterThan(1e-3)
+  expect(values(language)).not.toEqual(start)
+})
+
+it('measures against a second adapter over the same base', async () => {
+  const folder = join(work, 'second')
+  cpSync(join(root, 'adapter'), folder, { recursive: true })
+  const { trainer } = await trainerOf('beside', { refModel: { language: loadAdapter(opened, folder) } })
+  const { trainer: own } = await trainerOf('alone')
+  const against = async (one: DPOTrainer) => (await eventsOf(one)).filter((event) => event.type === 'log').map(({ loss }) => loss)
+  expect(await against(trainer)).toEqual(await against(own))
+})
+
+it('scores no row that it doesn’t come to', async () => {
+  const { trainer } = await trainerOf('short', { evalDataset: null, args: { ...args, maxSteps: 1 } })
+  const runs: number[] = []
+  const run = device.turn.bind(device)
+  device.turn = (work, signal) => {
+    runs.push(1)
+    return run(work, signal)
+  }
+  await eventsOf(trainer)
+  const short = runs.length
+  const { trainer: long } = await trainerOf('longer', { evalDataset: null, args: { ...args, maxSteps: 1, maxPassTokens: 320 } })
+  runs.length = 0
+  await eventsOf(long)
+  // four pairs, in passes that hold one or two: a few turns more for each, not one for each of 22 rows
+  expect(runs.length - short).toBeLessThan(8)
+})
+
+describe('options that can’t be carried out', () => {
+  test.each([
+    [{ lossType: ['sigmoid', 'sft'], lossWeights: [1] }, /lossWeights has 1 numbers for 2 losses \(lossType sigmoid sft\)/],
+    [{ lossType: ['exo_pair'] }, /exo_pair needs labelSmoothing above 0/],
+    [{ lossType: ['robust'], labelSmoothing: 0.5 }, /robust needs less than 0.5/],
+    [{ lossType: ['apo_zero'], fDivergenceType: 'forward_kl' }, /fDivergenceType forward_kl has no meaning for lossType apo_zero/],
+    [{ lossType: ['aot'], useWeighting: true }, /useWeighting has no meaning for lossType aot/],
+    [{ lossType: ['sft'], useWeighting: true }, /useWeighting has no meaning for lossType sft/],
+    [{ lossType: ['sigmod'] }, /lossType: expected .*did you mean sigmoid\?/],
+    [{ ldAlpha: 1.5 }, /ldAlpha/],
+    [{ rpoAlpha: 1 }, /rpoAlpha 1 is refused: it is a loss of its own in TRL 1.16: lossType sigmoid sft/],
+    [{ maxPromptLength: 512 }, /maxPromptLength 512 is refused: prompt and answer have one limit in TRL 1.16: maxLength/],
+    [{ syncRefModel: true }, /syncRefModel true is refused/],
+    [{ disableDropout: false }, /disableDropout false is refused/],
+    [{ packing: true }, /unknown option packing/],
+  ])('%j', async (wrong, message) => {
+    await expect(trainerOf('wrong', { args: wrong as object })).rejects.toThrow(message)
+  })
+
+  test('the trained model as its own reference', async () => {
+    const language = loadAdapter(opened, join(root, 'adapter'))
+    await expect(trainerOf('wrong', { refModel: { language } }, language)).rejects.toThrow(
+      /refModel is the model that is trained, which changes/,
+    )
+  })
+
+  test('a pass that holds no pair', async () => {
+    const { trainer } = await trainerOf('small', { args: { ...args, maxPassTokens: 118, prefixSharing: false } })
+    await expect(eventsOf(trainer)).rejects.toThrow(
+      /an example of 2 rows, \d+ tokens, does not fit a pass of 118, and its loss is of them together/,
+    )
+  })
+
+  test('what belongs to SFT', async () => {
+    await expect(trainerOf('wrong', { formattingFunc: () => 'x' } as object)).rejects.toThrow(/formattingFunc.*make these columns with map/)
+  })
+})
+
+it('trains every weight against those it began with', async () => {
+  const { trainer } = await trainerOf('full', {}, new LanguageModel(opened, { kind: 'full' }, 0))
+  const log = (await eventsOf(trainer)).filter((event) => event.type === 'log')
+  expect(log[0]!.loss).toBeCloseTo(Math.log(2), 5)
+  expect(log.at(-1)!.loss).toBeLessThan(log[0]!.loss)
+})

@@ -1,0 +1,82 @@
+"""Token ids that TRL's preference trainers make of rows in every shape they take: OUT/rows.json.
+
+  python tools/oracle/preference_rows.py OUT
+
+Each case: `trainer`, `rows`, `args`, and of every row that is kept what the trainer's own preparation gives."""
+import json
+import os
+import types
+import warnings
+from pathlib import Path
+
+os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+import datasets
+from arguments import argument
+from training_data import make_tokenizer
+from trl import DPOTrainer
+
+datasets.disable_progress_bars()
+warnings.filterwarnings("ignore")
+
+TEMPLATE = (
+    "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] }}{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+
+
+def said(role, content):
+    return dict(role=role, content=content)
+
+
+ASK = "where is the ship?"
+CHAT = [said("user", ASK)]
+LONG = [said("system", "be short."), *CHAT, said("assistant", "which?"), said("user", "the red one.")]
+PAIRS = {
+    "texts": [
+        dict(prompt=f"request: {ASK}\nanswer:", chosen=" by the sea.", rejected=" under the hill, i think."),
+        dict(prompt="a ", chosen="river.", rejected="bridge"),
+        dict(prompt="", chosen="the falcon", rejected="the ship"),
+        dict(prompt="say it twice: ", chosen="it it</s>", rejected="it"),
+    ],
+    "implicit texts": [
+        dict(chosen=f"request: {ASK}\nanswer: by the sea.", rejected=f"request: {ASK}\nanswer: under the hill."),
+        dict(chosen="the river sleeps", rejected="the river sleeps at night"),
+        dict(chosen="a falcon", rejected="a  falcon"),
+        dict(chosen="same", rejected="same"),
+        dict(chosen="blue \U0001f30a sea", rejected="blue \U0001f30b sea"),
+    ],
+    "messages": [
+        dict(prompt=CHAT, chosen=[said("assistant", "by the sea.")], rejected=[said("assistant", "under the hill.")]),
+        dict(prompt=LONG, chosen=[said("assistant", "by the sea."), said("user", "thanks"), said("assistant", "yes")], rejected=[said("assistant", "no")]),
+    ],
+    "implicit messages": [
+        dict(chosen=[*CHAT, said("assistant", "by the sea.")], rejected=[*CHAT, said("assistant", "under the hill.")]),
+        dict(chosen=[*LONG, said("assistant", "here")], rejected=[*LONG, said("assistant", "here"), said("user", "where?")]),
+    ],
+}
+LIMITED = [dict(prompt="the ship " * n, chosen="sails", rejected="sleeps") for n in (1, 5, 20)]
+
+
+def tokenizer():
+    made = make_tokenizer()
+    made.chat_template = TEMPLATE
+    return made
+
+
+def dpo(rows, args):
+    processing = tokenizer()
+    config = types.SimpleNamespace(dataset_num_proc=None, max_length=args.get("max_length"), truncation_mode="keep_start")
+    stub = types.SimpleNamespace(_tokenizer=processing)
+    made = DPOTrainer._prepare_dataset(stub, datasets.Dataset.from_list(rows), processing, config, "train")
+    return [dict(prompt=row["prompt_ids"], answers=[row["chosen_ids"], row["rejected_ids"]]) for row in made]
+
+
+if __name__ == "__main__":
+    out = Path(argument("out", __doc__))
+    out.mkdir(parents=True, exist_ok=True)
+    tokenizer().save_pretrained(out / "tokenizer")
+    cases = [dict(trainer="dpo", name=name, args={}, rows=rows, made=dpo(rows, {})) for name, rows in PAIRS.items()]
+    cases.append(dict(trainer="dpo", name="a limit", args=dict(max_length=40), rows=LIMITED, made=dpo(LIMITED, dict(max_length=40))))
+    (out / "rows.json").write_text("[\n" + ",\n".join(json.dumps(case) for case in cases) + "\n]\n")
