@@ -12,7 +12,7 @@ import type { CutOptions, Objective } from './objectives/objective.ts'
 import { coefficientOf, wholeBatches, withTerm } from './objectives/term.ts'
 import type { CommonOptions } from './options/common.ts'
 import type { CheckedInit } from './options/trainer-types.ts'
-import { referenceRunner, scoreWith } from './reference.ts'
+import { alone, referenceRunner, requireAlike, scoreWith } from './reference.ts'
 import { turnToRead } from './turn.ts'
 
 /** TRL's metrics of an evaluation in camelCase: beside these evalEntropy and what else the objective measures */
@@ -40,7 +40,8 @@ export async function evaluateNow(
     const { runner, evalCut, objective: own } = prepareEvaluation(objective, language, examples, o, memory)
     try {
       const run = { objective: own, options: o, evalExamples: examples, evalRunner: runner, evalCut }
-      await scoreWith(own, referenceRunner(refModel, runner), examples, evalCut, signal)
+      requireAlike(own.reference ? examples : [], evalCut)
+      await scoreWith(own, referenceRunner(refModel, runner), alone(examples, o), evalCut, signal)
       const { evalLoss, metrics, evalRuntime, evalSamplesPerSecond, evalStepsPerSecond } = await evaluate(
         run,
         { step: 0, numTokens: 0 },

@@ -6,42 +6,44 @@ import type { Example } from '../data/example.ts'
 import { longestSequence } from '../data/long.ts'
 import { PassRunner } from '../engine/runner.ts'
 import { SaqrError, say } from '../error.ts'
+import { evalBatches } from './evaluate.ts'
 import type { CutOptions, Objective } from './objectives/objective.ts'
 import type { TrainableModel } from './options/trainer-types.ts'
 import type { Run } from './run.ts'
 
-/** examples laid out at once */
-const TOGETHER = 64
-
-/** The rows of the steps to come, and all that are evaluated. @throws SaqrError DATA_TOO_LONG */
-export async function scoreReference(run: Run, reference: TrainableModel | null, doneSteps: number, signal?: AbortSignal): Promise<void> {
-  const { objective, evalExamples, evalRunner, evalCut } = run
-  if (!objective.reference) return
+/** The rows of the steps to come, and all that are evaluated. Returns how many were scored. @throws SaqrError DATA_TOO_LONG */
+export async function scoreReference(run: Run, reference: TrainableModel | null, doneSteps: number, signal?: AbortSignal): Promise<number> {
+  const { objective, examples, evalExamples, evalRunner, cut, evalCut } = run
   const runner = referenceRunner(reference, evalRunner!)
   try {
-    const { rows, needed } = visited(run, doneSteps)
-    await scoreWith(objective, runner, rows, evalCut, signal, needed)
-    await scoreWith(objective, runner, evalExamples ?? [], evalCut, signal)
+    requireAlike([...examples, ...(evalExamples ?? [])], cut)
+    const trained = await scoreWith(objective, runner, firstSteps(run, doneSteps), cut, signal)
+    return trained + (await scoreWith(objective, runner, evalExamples ? alone(evalExamples, run.options) : [], evalCut, signal))
   } finally {
     if (runner !== evalRunner) runner.dispose()
   }
 }
 
 /**
- * Rows in the order in which the whole run first comes to them, so that a resumed run lays them out as the run that it goes on with did, and
- * those that are left to come to.
+ * The micro-batches of each step at which the whole run first comes to a row that is left to come to. A row is scored as that step lays it out:
+ * what has not been trained yet is then exactly as likely as under the reference, and a resumed run has the numbers of the one that it goes on with.
  */
-function visited({ examples, sampler, steps }: Run, doneSteps: number): { rows: Example[]; needed: Set<Example> } {
-  const rows = new Set<Example>()
-  const needed = new Set<Example>()
-  for (let step = 0; step < steps && needed.size < examples.length; step++) {
+function firstSteps({ examples, sampler, steps }: Run, doneSteps: number): Example[][][] {
+  const first = new Map<number, number>()
+  const left = new Set<number>()
+  for (let step = 0; step < steps; step++) {
     for (const i of sampler.batches(step).flat()) {
-      rows.add(examples[i]!)
-      if (step >= doneSteps) needed.add(examples[i]!)
+      if (!first.has(i)) first.set(i, step)
+      if (step >= doneSteps) left.add(first.get(i)!)
     }
+    // every row has come by, also of those that are left
+    if (step >= doneSteps + sampler.stepsPerEpoch) break
   }
-  return { rows: [...rows], needed }
+  return [...left].sort((a, b) => a - b).map((step) => sampler.batches(step).map((batch) => batch.map((i) => examples[i]!)))
 }
+
+/** each evaluation batch by itself, as it is evaluated */
+export const alone = (...given: Parameters<typeof evalBatches>): Example[][][] => evalBatches(...given).map((batch) => [batch])
 
 /** another model's, or that of the model which is trained, as it is now */
 export function referenceRunner(reference: TrainableModel | null, own: PassRunner): PassRunner {
@@ -58,32 +60,30 @@ export function referenceRunner(reference: TrainableModel | null, own: PassRunne
   })
 }
 
-/** Scores those rows that have not been, laid out with what stands beside them. @param needed default: all */
+/** Scores the rows of these steps, or batches, that have not been, each as it lies where it comes first. */
 export async function scoreWith(
   objective: Objective,
   runner: PassRunner,
-  examples: readonly Example[],
+  steps: readonly (readonly (readonly Example[])[])[],
   cut: CutOptions,
   signal?: AbortSignal,
-  needed: ReadonlySet<Example> = new Set(examples),
-): Promise<void> {
+): Promise<number> {
   const { reference } = objective
-  if (!reference) return
-  requireAlike(examples, cut)
+  if (!reference) return 0
   const { wholeBatches: _, ...free } = cut
-  for (let at = 0; at < examples.length; at += TOGETHER) {
-    const rows = examples.slice(at, at + TOGETHER)
-    if (rows.every((example) => !needed.has(example) || reference.has(example))) continue
-    const laid = objective.layOut(
-      rows.map((example) => [example]),
-      free,
-    )
+  let scored = 0
+  for (const batches of steps) {
+    const rows = batches.flat().filter((example) => !reference.has(example))
+    if (rows.length === 0) continue
+    const laid = objective.layOut(batches, free)
     for (const pass of laid.passes) reference.keep(pass, await runner.run(pass, { seed: 0, step: 0, lossScale: 0 }, signal), laid)
+    scored += rows.length
   }
+  return scored
 }
 
 /** With LongRoPE a row's numbers depend on the longest row of its micro-batch, which is another in every epoch. */
-function requireAlike(examples: readonly Example[], { longBeyond }: CutOptions): void {
+export function requireAlike(examples: readonly Example[], { longBeyond }: CutOptions): void {
   if (longBeyond === undefined) return
   const long = examples.filter((example) => longestSequence([example]) > longBeyond)
   if (long.length > 0 && long.length < examples.length)

@@ -169,8 +169,6 @@ export class Trainer<F extends Fields> {
     const stop = new AbortController()
     try {
       await model.opened.device.keepDense?.(run.budget.dense.map(({ name }) => name))
-      // before what a checkpoint holds is in its place: the reference is the model as training began
-      await scoreReference(run, this.#init.refModel, resumed?.state.globalStep ?? 0, signal)
       const notes = [...this.notes, ...prepared.notes]
       const warnings = all.flatMap((rows) => [...rows.warnings, ...unusedRows(rows)])
       if (neverEvaluates(run.steps, run.sampler.stepsPerEpoch, o))
@@ -178,13 +176,19 @@ export class Trainer<F extends Fields> {
       if (resumed) {
         warnings.unshift(...checkSame(resumed, run.identity, o.maxPassTokens))
         if (resumed.state.globalStep >= run.steps && resumed.facts.due.length === 0) warnings.unshift(nothingLeft(resumed, run.steps))
-        restore(resumed.path, model, run.optimizer)
+        // what measures against the model as training began needs that first
+        if (!objective.reference) restore(resumed.path, model, run.optimizer)
       } else if (resume) notes.push(`nothing to resume in ${outputDir}: this is a new run`)
       const start = startEvent(run, outputDir, resumed?.state.globalStep ?? 0, resumed?.state.logHistory ?? [])
       settleHeap(run)
       yield start
       for (const message of notes) yield { type: 'note', message }
       for (const message of warnings) yield { type: 'warning', message }
+      if (objective.reference) {
+        const rows = await scoreReference(run, this.#init.refModel, resumed?.state.globalStep ?? 0, signal)
+        if (rows > 0) yield { type: 'note', message: `${rows} rows scored by the reference` }
+        if (resumed) restore(resumed.path, model, run.optimizer)
+      }
       yield* trainLoop(run, resumed, outputDir, signal ? AbortSignal.any([signal, stop.signal]) : stop.signal)
     } finally {
       stop.abort()

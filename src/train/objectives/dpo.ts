@@ -146,7 +146,8 @@ export function dpo(options: Options): Objective {
       has: (example) => references.has(example),
       keep(pass, scores, laid) {
         for (const { example, chosen, rejected } of pairsOf(pass, scores, laid))
-          references.set(laid.examples[example]!, { chosen: chosen.logp, rejected: rejected.logp })
+          if (!references.has(laid.examples[example]!))
+            references.set(laid.examples[example]!, { chosen: chosen.logp, rejected: rejected.logp })
       },
     },
     facts: {

@@ -69,7 +69,7 @@ export type Together = 'sequence' | 'example' | 'batch'
 /** Scores of rows under a model that stays as it is. */
 export interface Reference {
   has(example: Example): boolean
-  /** keeps those of a pass */
+  /** keeps those of a pass, of rows that it has none of */
   keep(pass: Pass, scores: PassScores, laid: LaidOut): void
 }
 
