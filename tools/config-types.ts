@@ -8,6 +8,7 @@ import type { z } from 'zod'
 import { asPrograms } from '../src/error.ts'
 import { dpoConfigFields, dpoRetired } from '../src/train/options/dpo.ts'
 import { camel, type Field, type Fields, type Refused, spelled } from '../src/train/options/field.ts'
+import { orpoConfigFields, orpoRetired } from '../src/train/options/orpo.ts'
 import { renamed, retired } from '../src/train/options/retired.ts'
 import { configFields } from '../src/train/options/sft.ts'
 
@@ -24,6 +25,13 @@ interface Definition {
 export const configs = {
   config: { trainer: 'SFTTrainer', given: 'SFTConfig', filled: 'TrainingOptions', fields: configFields, older: retired },
   'dpo-config': { trainer: 'DPOTrainer', given: 'DPOConfig', filled: 'DpoTrainingOptions', fields: dpoConfigFields, older: dpoRetired },
+  'orpo-config': {
+    trainer: 'ORPOTrainer',
+    given: 'ORPOConfig',
+    filled: 'OrpoTrainingOptions',
+    fields: orpoConfigFields,
+    older: orpoRetired,
+  },
 } satisfies Record<string, { trainer: string; given: string; filled: string; fields: Fields; older: Fields }>
 
 export function configTypes(file: keyof typeof configs): string {

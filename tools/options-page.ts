@@ -7,6 +7,7 @@
 import { kindsOf } from '../src/cli/text.ts'
 import { dpoFields, dpoThemes, dpoTrainingFields } from '../src/train/options/dpo.ts'
 import { camel, type Field, type Fields, spelled, type Text, type Theme } from '../src/train/options/field.ts'
+import { orpoFields, orpoThemes, orpoTrainingFields } from '../src/train/options/orpo.ts'
 import { renamed, retired } from '../src/train/options/retired.ts'
 import { sftFields, sftThemes, trainingFields } from '../src/train/options/sft.ts'
 import { spelling } from '../src/train/options/spelling.ts'
@@ -37,7 +38,7 @@ export function optionsPage(): string {
 interface PreferenceVerb {
   verb: string
   trainer: string
-  /** what the trainer is measured against, a line */
+  /** a line or two */
   about: string
   fields: Fields
   training: Fields
@@ -52,6 +53,15 @@ export const preferenceVerbs: readonly PreferenceVerb[] = [
     fields: dpoFields,
     training: dpoTrainingFields,
     themes: dpoThemes,
+  },
+  {
+    verb: 'orpo',
+    trainer: 'ORPOTrainer',
+    about:
+      'It takes every option of TRL’s experimental ORPOConfig, which has no command there. A mixture’s balance loss is no part of it. `logits/chosen` and `logits/rejected`, which are means over padding in TRL, are not logged.',
+    fields: orpoFields,
+    training: orpoTrainingFields,
+    themes: orpoThemes,
   },
 ]
 

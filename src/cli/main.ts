@@ -21,6 +21,11 @@ const verbs: VerbEntry[] = [
     load: async () => (await import('./verbs/dpo.ts')).dpo as unknown as Verb,
   },
   {
+    name: 'orpo',
+    summary: 'train a model on chosen answers and away from rejected ones, without a reference',
+    load: async () => (await import('./verbs/orpo.ts')).orpo as unknown as Verb,
+  },
+  {
     name: 'plan',
     summary: 'predict memory, work and time of a run; needs no weights and no rows',
     load: async () => (await import('./verbs/plan.ts')).plan as unknown as Verb,

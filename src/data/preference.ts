@@ -11,7 +11,7 @@ import { bad, textOf, textOrNone } from './cells.ts'
 import { chatColumns, messagesOf } from './conversation.ts'
 import type { Dataset } from './dataset.ts'
 import type { Row } from './rows.ts'
-import { chat, withEos } from './tokenize.ts'
+import { chat, noEos, withEos } from './tokenize.ts'
 
 /** a prompt, and the answers to it */
 export type Answered = { prompt: string; answers: string[] } | { prompt: Message[]; answers: Message[][] }
@@ -107,39 +107,47 @@ function parting(a: readonly string[], b: readonly string[]): number {
   return least - 1
 }
 
+/** messages rendered whole */
+const ALL = { textField: 'text', completionOnlyLoss: false, assistantOnlyLoss: false }
+
+/** token ids of a prompt and an answer to it */
+export interface Sequence {
+  prompt: readonly number[]
+  answer: readonly number[]
+}
+
 export interface AnsweredTokens {
-  prompt: number[]
-  answers: number[][]
+  /** one for each answer */
+  sequences: Sequence[]
   /** the end of the prompt that the row lost, because its tokens merge with an answer's */
   lost?: string
   notes: string[]
 }
 
-/** Token ids: answers begin where the tokens of the prompt alone and those of prompt and answer part, for all of them alike. */
-export function answeredTokens(answered: Answered, row: Row, where: string, tokenizer: Tokenizer, now: Date): AnsweredTokens {
+/** how a row becomes token ids */
+export type Tokenise = (answered: Answered, row: Row, where: string, tokenizer: Tokenizer, now: Date) => AnsweredTokens
+
+/** As DPO and KTO have it: answers begin where the tokens of the prompt alone and those of prompt and answer part, for all of them alike. */
+export const answeredTokens: Tokenise = (answered, row, where, tokenizer, now) => {
   const { prompt, wholes, notes } =
     typeof answered.prompt === 'string'
-      ? textTokens(answered as { prompt: string; answers: string[] }, where, tokenizer)
-      : chatTokens(answered as { prompt: Message[]; answers: Message[][] }, row, where, tokenizer, now)
+      ? textTokens(answered as TextAnswers, where, tokenizer)
+      : chatTokens(answered as ChatAnswers, row, where, tokenizer, now)
   const length = Math.min(...wholes.map((whole) => commonLength(prompt, whole)))
   const lost = length < prompt.length ? { lost: tokenizer.decode(prompt.slice(length)) } : {}
-  return { prompt: prompt.slice(0, length), answers: wholes.map((whole) => whole.slice(length)), notes, ...lost }
+  return { sequences: wholes.map((whole) => ({ prompt: prompt.slice(0, length), answer: whole.slice(length) })), notes, ...lost }
 }
 
-function textTokens({ prompt, answers }: { prompt: string; answers: string[] }, where: string, tokenizer: Tokenizer) {
+type TextAnswers = Extract<Answered, { prompt: string }>
+type ChatAnswers = Exclude<Answered, { prompt: string }>
+
+function textTokens({ prompt, answers }: TextAnswers, where: string, tokenizer: Tokenizer) {
   const encode = (text: string) => tokenizer.encode(text, { where })
   return { prompt: encode(prompt), wholes: answers.map((answer) => encode(prompt + withEos(answer, tokenizer))), notes: [] }
 }
 
-function chatTokens(
-  { prompt, answers }: { prompt: Message[]; answers: Message[][] },
-  row: Row,
-  where: string,
-  tokenizer: Tokenizer,
-  now: Date,
-) {
-  const options = { textField: 'text', completionOnlyLoss: false, assistantOnlyLoss: false, now }
-  const wholes = answers.map((answer) => chat([...prompt, ...answer], row, where, tokenizer, options))
+function chatTokens({ prompt, answers }: ChatAnswers, row: Row, where: string, tokenizer: Tokenizer, now: Date) {
+  const wholes = answers.map((answer) => chat([...prompt, ...answer], row, where, tokenizer, { ...ALL, now }))
   const given = { ...chatColumns(row, where), now, where, addGenerationPrompt: true }
   return {
     prompt: [...tokenizer.applyChatTemplate(wholes[0]!.messages.slice(0, prompt.length), given).ids],
@@ -148,7 +156,45 @@ function chatTokens(
   }
 }
 
-function commonLength(a: ArrayLike<number>, b: ArrayLike<number>): number {
+/**
+ * As ORPO has it: texts first, the prompt being what they begin with together; an answer begins behind as many tokens as the prompt alone has, one
+ * earlier where they merge. The beginning-of-text token stands in front, the end-of-text token behind, each unless it is there.
+ */
+export const orpoTokens: Tokenise = (answered, row, where, tokenizer, now) => {
+  const { prompt, texts, notes } =
+    typeof answered.prompt === 'string'
+      ? { prompt: answered.prompt, texts: (answered as TextAnswers).answers.map((answer) => answered.prompt + answer), notes: [] }
+      : chatTexts(answered as ChatAnswers, row, where, tokenizer, now)
+  const encode = (text: string) => tokenizer.encode(text, { addSpecialTokens: false, where })
+  const alone = encode(prompt)
+  const { bosId, eosId } = tokenizer
+  if (eosId === null) throw noEos()
+  const sequences = texts.map((text): Sequence => {
+    const whole = encode(text)
+    // TRL takes for granted that one token merges at the most, and refuses others
+    const parted = commonLength(alone, whole)
+    const length = parted === alone.length ? parted : whole.length < alone.length ? parted : alone.length - 1
+    const [before, answer] = [whole.slice(0, length), whole.slice(length)]
+    return {
+      prompt: bosId === null || before[0] === bosId ? before : [bosId, ...before],
+      answer: answer.at(-1) === eosId ? answer : [...answer, eosId],
+    }
+  })
+  return { sequences, notes }
+}
+
+function chatTexts({ prompt, answers }: ChatAnswers, row: Row, where: string, tokenizer: Tokenizer, now: Date) {
+  if (prompt.at(-1)?.role === 'assistant')
+    throw bad(where, 'its prompt ends with what the assistant says, which ORPO would go on with: end it with a user’s message')
+  const wholes = answers.map((answer) => chat([...prompt, ...answer], row, where, tokenizer, { ...ALL, now }))
+  const given = { ...chatColumns(row, where), now, where, addGenerationPrompt: true }
+  const alone = tokenizer.applyChatTemplate(wholes[0]!.messages.slice(0, prompt.length), given).text
+  const length = Math.min(...wholes.map(({ text }) => commonLength([...alone], [...text])))
+  const begin = [...alone].slice(0, length).join('')
+  return { prompt: begin, texts: wholes.map(({ text }) => text), notes: wholes.flatMap(({ notes = [] }) => notes) }
+}
+
+function commonLength(a: ArrayLike<unknown>, b: ArrayLike<unknown>): number {
   let i = 0
   while (i < Math.min(a.length, b.length) && a[i] === b[i]) i++
   return i

@@ -4,9 +4,10 @@ import type { Tokenizer } from '../text/tokenizer.ts'
 import { bad, isMissing } from './cells.ts'
 import type { Dataset } from './dataset.ts'
 import type { Example } from './example.ts'
-import { type AnsweredTokens, answeredTokens, type PreferenceShape } from './preference.ts'
+import type { AnsweredTokens, PreferenceShape, Sequence, Tokenise } from './preference.ts'
 import { breathe, handedOver, type Prepared } from './prepare.ts'
 import { type PromptForm, promptFormOf } from './prompt-form.ts'
+import type { Row } from './rows.ts'
 import { mediaColumns, unreadColumns } from './shape.ts'
 
 export interface AnswerOptions {
@@ -20,32 +21,45 @@ export interface AnswerOptions {
   signal?: AbortSignal
 }
 
-/** token ids of a sequence, and how many of them are the prompt */
-interface Cut {
-  ids: number[]
-  prompt: number
+/** A row that is kept, before anything is cut. */
+export interface Kept {
+  sequences: readonly Sequence[]
+  row: Row
+  where: string
+  number: number
+  source: string
+}
+
+/** What rows are, and what becomes of them. */
+export interface AnswerRows {
+  shapeOf(dataset: Dataset): PreferenceShape
+  tokenise: Tokenise
+  /** the sequences of each kept row's example; default: its own */
+  sequencesOf?(kept: readonly Kept[]): readonly (readonly Sequence[])[]
+  /** is token `i` of sequence `part`, whose first `prompt` tokens ask, a target? default: where it answers */
+  learned?(part: number, i: number, prompt: number): boolean
+  /** is the answer of this row a wanted one? absent: rows are not rated */
+  wanted?(row: Row, where: string): boolean
+  /** warnings about them all. @throws SaqrError DATA_NO_TARGETS */
+  check?(examples: readonly Example[], kept: readonly Kept[], source: string): string[]
 }
 
 /** @throws SaqrError DATA_COLUMNS, DATA_ROW, TEXT_…; DATA_NO_TARGETS where no row teaches anything */
-export function preparePairs(
-  dataset: Dataset,
-  tokenizer: Tokenizer,
-  shapeOf: (dataset: Dataset) => PreferenceShape,
-  options: AnswerOptions,
-) {
+export function prepareAnswers(dataset: Dataset, tokenizer: Tokenizer, rows: AnswerRows, options: AnswerOptions): Promise<Prepared> {
   const { signal: _, ahead, ...settings } = options
-  const key = ['pairs', shapeOf, tokenizer, JSON.stringify(Object.entries(settings).sort())]
-  return handedOver(dataset, key, ahead, () => anew(dataset, tokenizer, shapeOf(dataset), options))
+  const key = [rows.tokenise, rows.shapeOf, tokenizer, JSON.stringify(Object.entries(settings).sort())]
+  return handedOver(dataset, key, ahead, () => anew(dataset, tokenizer, rows, options))
 }
 
-async function anew(dataset: Dataset, tokenizer: Tokenizer, shape: PreferenceShape, options: AnswerOptions): Promise<Prepared> {
-  const { maxLength, signal, now = new Date() } = options
+async function anew(dataset: Dataset, tokenizer: Tokenizer, rows: AnswerRows, options: AnswerOptions): Promise<Prepared> {
+  const { maxLength, truncationMode, signal, now = new Date() } = options
+  if (dataset.length === 0) throw new SaqrError('DATA_NO_TARGETS', `${dataset.source} has no rows. Give rows to train on.`)
+  const shape = rows.shapeOf(dataset)
   const { warnings, others } = unreadColumns(shape.unused, dataset.source)
   const notes = [`${dataset.source}: ${dataset.length} rows of ${shape.name}${others.length > 0 ? `; not read: ${others.join(', ')}` : ''}`]
   const media = mediaColumns(shape.unused)
-  const examples: Example[] = []
+  const kept: Kept[] = []
   const unused: string[] = []
-  const alike: string[] = []
   const said = new Set<string>()
   const prompts: (string | object)[] = []
   let breath = performance.now()
@@ -55,29 +69,70 @@ async function anew(dataset: Dataset, tokenizer: Tokenizer, shape: PreferenceSha
     if (seen !== undefined) throw bad(where, `the column ${seen} holds what the model would see or hear, and only text is trained on`)
     const answered = shape.read(row, where)
     prompts.push(answered.prompt)
-    const tokens = answeredTokens(answered, row, where, tokenizer, now)
+    const tokens = rows.tokenise(answered, row, where, tokenizer, now)
     for (const note of notesOf(tokens)) {
       if (said.has(note)) continue
       said.add(note)
       notes.push(`${where}: ${note}`)
     }
-    const { prompt, answers } = tokens
-    if (maxLength !== null && options.truncationMode === 'keep_start' && prompt.length >= maxLength)
-      unused.push(`${where}: its prompt alone, ${prompt.length} tokens, fills the limit of ${maxLength}`)
-    else {
-      const sequences = answers.map((answer) => cut(prompt, answer, options))
-      const example = exampleOf(sequences, dataset.numberOf(i), dataset.source)
-      if (sequences.every(({ ids }) => ids.join() === sequences[0]!.ids.join())) alike.push(where)
-      examples.push(example)
-    }
+    const { sequences } = tokens
+    const longest = Math.max(...sequences.map(({ prompt }) => prompt.length))
+    if (maxLength !== null && truncationMode === 'keep_start' && longest >= maxLength)
+      unused.push(`${where}: its prompt alone, ${longest} tokens, fills the limit of ${maxLength}`)
+    else kept.push({ sequences, row, where, number: dataset.numberOf(i), source: dataset.source })
     breath = await breathe(breath, signal)
   }
-  if (examples.length === 0 || alike.length === examples.length) throw nothing(dataset, unused, alike)
-  if (alike.length > 0)
-    warnings.push(
-      `${alike.length === 1 ? '1 pair has' : `${alike.length} pairs have`} the same tokens chosen and rejected, so nothing is learned from ${alike.length === 1 ? 'it' : 'them'}: ${some(alike)}`,
-    )
+  if (kept.length === 0)
+    throw new SaqrError('DATA_NO_TARGETS', say`${dataset.source}: no row is left. ${some(unused)}. Raise ${option('maxLength')}.`)
+  const all = rows.sequencesOf?.(kept) ?? kept.map(({ sequences }) => sequences)
+  const examples = kept.map((one, i) => exampleOf(one, all[i]!, rows, options))
+  warnings.push(...(rows.check?.(examples, kept, dataset.source) ?? []))
   return { examples, unused, form: formOf(prompts, tokenizer), notes, warnings }
+}
+
+function exampleOf(
+  { row, where, number, source }: Kept,
+  sequences: readonly Sequence[],
+  rows: AnswerRows,
+  options: AnswerOptions,
+): Example {
+  const { learned = (_, i, prompt) => i >= prompt } = rows
+  const cuts = sequences.map((sequence) => cut(sequence, options))
+  const starts = cuts.map((_, i) => cuts.slice(0, i).reduce((sum, { ids }) => sum + ids.length, 0))
+  const targets = cuts.flatMap(({ ids, prompt }, part) => ids.map((_, i) => (learned(part, i, prompt) ? 1 : 0)))
+  return {
+    ids: Int32Array.from(cuts.flatMap(({ ids }) => ids)),
+    targets: Uint8Array.from(targets),
+    row: number,
+    source,
+    starts: Int32Array.from(starts),
+    prompts: cuts.map(({ prompt }) => prompt),
+    ...(rows.wanted ? { wanted: rows.wanted(row, where) } : {}),
+  }
+}
+
+function cut({ prompt, answer }: Sequence, { maxLength, truncationMode }: AnswerOptions): { ids: number[]; prompt: number } {
+  const ids = [...prompt, ...answer]
+  if (maxLength === null || ids.length <= maxLength) return { ids, prompt: prompt.length }
+  if (truncationMode === 'keep_start') return { ids: ids.slice(0, maxLength), prompt: Math.min(prompt.length, maxLength) }
+  return { ids: ids.slice(-maxLength), prompt: Math.max(0, prompt.length - (ids.length - maxLength)) }
+}
+
+/** Pairs whose answers are the same are counted. @throws SaqrError DATA_NO_TARGETS where all are */
+export function checkPairs(examples: readonly Example[], kept: readonly Kept[], source: string): string[] {
+  const alike = kept.filter((_, i) => {
+    const { ids, starts } = examples[i]!
+    return ids.subarray(0, starts![1]).join() === ids.subarray(starts![1]).join()
+  })
+  const places = some(alike.map(({ where }) => where))
+  if (alike.length === kept.length)
+    throw new SaqrError(
+      'DATA_NO_TARGETS',
+      `${source}: chosen and rejected are the same in every row, so there is nothing to prefer: ${places}.`,
+    )
+  if (alike.length === 0) return []
+  const [pairs, them] = alike.length === 1 ? ['1 pair has', 'it'] : [`${alike.length} pairs have`, 'them']
+  return [`${pairs} the same tokens chosen and rejected, so nothing is learned from ${them}: ${places}`]
 }
 
 function notesOf({ lost, notes }: AnsweredTokens): string[] {
@@ -86,21 +141,6 @@ function notesOf({ lost, notes }: AnsweredTokens): string[] {
     ...notes,
     `the end of the prompt, ${JSON.stringify(lost)}, has other tokens before an answer; such rows begin their answers where the tokens part`,
   ]
-}
-
-function cut(prompt: readonly number[], answer: readonly number[], { maxLength, truncationMode }: AnswerOptions): Cut {
-  const ids = [...prompt, ...answer]
-  if (maxLength === null || ids.length <= maxLength) return { ids, prompt: prompt.length }
-  if (truncationMode === 'keep_start') return { ids: ids.slice(0, maxLength), prompt: Math.min(prompt.length, maxLength) }
-  return { ids: ids.slice(-maxLength), prompt: Math.max(0, prompt.length - (ids.length - maxLength)) }
-}
-
-/** targets are the answers' tokens; the first token of a sequence is predicted from nothing */
-export function exampleOf(sequences: readonly Cut[], row: number, source: string): Example {
-  const starts = sequences.map((_, i) => sequences.slice(0, i).reduce((sum, { ids }) => sum + ids.length, 0))
-  const ids = Int32Array.from(sequences.flatMap((sequence) => sequence.ids))
-  const targets = Uint8Array.from(sequences.flatMap(({ ids, prompt }) => ids.map((_, i) => (i >= prompt ? 1 : 0))))
-  return { ids, targets, row, source, starts: Int32Array.from(starts), prompts: sequences.map(({ prompt }) => prompt) }
 }
 
 function formOf(prompts: readonly (string | object)[], tokenizer: Tokenizer): PromptForm | null {
@@ -115,13 +155,3 @@ function formOf(prompts: readonly (string | object)[], tokenizer: Tokenizer): Pr
 const NAMED = 3
 const some = (list: readonly string[]) =>
   `${list.slice(0, NAMED).join('; ')}${list.length > NAMED ? ` and ${list.length - NAMED} more` : ''}`
-
-function nothing({ source, length }: Dataset, unused: readonly string[], alike: readonly string[]): SaqrError {
-  if (length === 0) return new SaqrError('DATA_NO_TARGETS', `${source} has no rows. Give rows to train on.`)
-  if (alike.length > 0)
-    return new SaqrError(
-      'DATA_NO_TARGETS',
-      `${source}: chosen and rejected are the same in every row, so there is nothing to prefer: ${some(alike)}.`,
-    )
-  return new SaqrError('DATA_NO_TARGETS', say`${source}: no row is left. ${some(unused)}. Raise ${option('maxLength')}.`)
-}

@@ -59,14 +59,15 @@ const all = (ids: number[]): Tokens => ({ ids, targets: new Uint8Array(ids.lengt
 
 export function withEos(text: string, tokenizer: Tokenizer): string {
   const eos = tokenizer.special.eos_token
-  if (eos === undefined) {
-    throw new SaqrError(
-      'DATA_NO_EOS',
-      say`The tokenizer names no token that ends a text, so a model would not learn to stop. Name one (${option('eosToken')}).`,
-    )
-  }
+  if (eos === undefined) throw noEos()
   return text.endsWith(eos) ? text : text + eos
 }
+
+export const noEos = () =>
+  new SaqrError(
+    'DATA_NO_EOS',
+    say`The tokenizer names no token that ends a text, so a model would not learn to stop. Name one (${option('eosToken')}).`,
+  )
 
 function promptCompletion(
   prompt: string,
@@ -89,8 +90,9 @@ function afterPrompt(prompt: readonly number[], whole: Tokens, tokenizer: Tokeni
 }
 
 export interface ChatTokens extends Tokens {
-  /** as they were rendered */
+  /** as they were rendered, and into what text */
   messages: readonly Message[]
+  text: string
 }
 
 /** `prompt`: so many messages at the beginning are no targets. */
@@ -111,7 +113,7 @@ export function chat(
     return { ...chat, mask: new Uint8Array(chat.ids.length).fill(1) }
   })
   const notes = [...lostParts(messages, given, made), note, marks.note].filter((one) => one !== undefined)
-  return { ids: made.ids, targets: made.mask, notes, messages }
+  return { ids: made.ids, targets: made.mask, notes, messages, text: made.text }
 }
 
 function chatPromptCompletion(row: Row, where: string, tokenizer: Tokenizer, options: TokenizeOptions): Tokens {

@@ -69,7 +69,7 @@ function prepareEvaluation(
   memory: MemoryLimit | null,
 ): { runner: PassRunner; evalCut: CutOptions; objective: Objective } {
   evalBatches(examples, o)
-  const term = coefficientOf(model.opened.model, o)
+  const term = objective.unbalanced ? 0 : coefficientOf(model.opened.model, o)
   const { device, choice } = model.opened
   const layout = model.trained?.layout ?? NOTHING
   const spec = {

@@ -58,7 +58,7 @@ export interface Run extends RunRequest {
 /** @throws SaqrError MEMORY_BUDGET, DATA_TOO_FEW_ROWS */
 export function prepareRun(request: RunRequest): Run {
   const { model, examples, evalExamples, options: o } = request
-  const term = coefficientOf(model.opened.model, o)
+  const term = request.objective.unbalanced ? 0 : coefficientOf(model.opened.model, o)
   const objective = withTerm(request.objective, model.opened.model, term)
   const whole = wholeBatches(term, o.gradientAccumulationSteps)
   const { device, choice } = model.opened

@@ -5,10 +5,11 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { dpo } from '../../src/cli/verbs/dpo.ts'
 import { generate } from '../../src/cli/verbs/generate.ts'
+import { orpo } from '../../src/cli/verbs/orpo.ts'
 import { commandLine } from './saqr.ts'
 import { writeTinyModel } from './tiny-model.ts'
 
-const saqr = commandLine({ dpo, generate })
+const saqr = commandLine({ dpo, orpo, generate })
 
 let folder = ''
 let config: string[] = []
@@ -62,6 +63,17 @@ describe('saqr dpo', () => {
       (await saqr('generate', '--model_name_or_path', out, '--device', 'cpu', '--no_bf16', '--max_new_tokens', '3', 'what comes after 5? '))
         .code,
     ).toBe(0)
+  })
+
+  it('has orpo beside it, on the same rows', async () => {
+    const out = join(folder, 'orpo')
+    const yaml = join(folder, 'orpo.yaml')
+    writeFileSync(yaml, readFileSync(join(folder, 'run.yaml'), 'utf8').replace('loss_type: sigmoid\n', ''))
+    const { code, out: text, err } = await saqr('orpo', '--config', yaml, '--output_dir', out)
+    expect(err).toBe('')
+    expect(code).toBe(0)
+    expect(text).toMatch(/evalRewards|accuracy/)
+    expect((await saqr('orpo', '--config', yaml, '--loss_type', 'sigmoid')).err).toMatch(/unknown option --loss_type/)
   })
 
   it('takes several losses as TRL’s command line does', async () => {

@@ -56,7 +56,7 @@ describe('saqr', () => {
   })
 
   it.each([
-    ['simpo', /there is no command simpo: saqr dpo trains on pairs/],
+    ['simpo', /there is no command simpo: saqr dpo and saqr orpo train on pairs/],
     ['train', /there is no command train: saqr sft trains a model/],
     ['chat', /saqr generate asks a model/],
     ['merge', /savePretrainedMerged/],

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { kindsOf } from '../../src/cli/text.ts'
 import { dpoFields, dpoRetired, dpoThemes, dpoTrainingFields } from '../../src/train/options/dpo.ts'
 import { camel, type Fields, spelled, type Theme } from '../../src/train/options/field.ts'
+import { orpoFields, orpoRetired, orpoThemes, orpoTrainingFields } from '../../src/train/options/orpo.ts'
 import { renamed, retired } from '../../src/train/options/retired.ts'
 import { modelFields, scriptFields, sftFields, sftThemes, trainingFields } from '../../src/train/options/sft.ts'
 import { spelling } from '../../src/train/options/spelling.ts'
@@ -25,11 +26,13 @@ const tables: Record<string, Fields> = {
   ModelConfig: modelFields,
   SFTConfig: trainingFields,
   DPOConfig: dpoTrainingFields,
+  ORPOConfig: orpoTrainingFields,
 }
 /** of each verb: its own configuration, all that it knows, its help */
 const verbs: { config: string; fields: Fields; themes: readonly Theme[]; older: Fields }[] = [
   { config: 'SFTConfig', fields: sftFields, themes: sftThemes, older: retired },
   { config: 'DPOConfig', fields: dpoFields, themes: dpoThemes, older: dpoRetired },
+  { config: 'ORPOConfig', fields: orpoFields, themes: orpoThemes, older: orpoRetired },
 ]
 const classified = dump.fields.filter((f) => Object.hasOwn(tables, f.class))
 
@@ -39,6 +42,7 @@ describe('fields of TRL', () => {
     expect(Object.fromEntries(verbs.map(({ config }) => [config, dump.fields.filter((f) => f.class === config).length]))).toEqual({
       SFTConfig: 135,
       DPOConfig: 139,
+      ORPOConfig: 124,
     })
   })
 

@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it, test } from 'vitest'
 import { Dataset } from '../../src/data/dataset.ts'
-import { preferenceShape } from '../../src/data/preference.ts'
-import { type AnswerOptions, preparePairs } from '../../src/data/prepare-answers.ts'
+import { answeredTokens, orpoTokens, preferenceShape } from '../../src/data/preference.ts'
+import { type AnswerOptions, type AnswerRows, checkPairs, prepareAnswers } from '../../src/data/prepare-answers.ts'
 import type { Row } from '../../src/data/rows.ts'
 import { readTokenizerFiles } from '../../src/formats/tokenizer-files.ts'
 import { Tokenizer } from '../../src/text/tokenizer.ts'
@@ -21,8 +21,9 @@ interface Case {
 }
 const cases = JSON.parse(readFileSync(join(root, 'rows.json'), 'utf8')) as Case[]
 
-const prepare = (rows: Row[], options: Partial<AnswerOptions> = {}) =>
-  preparePairs(new Dataset(rows, 'pairs.jsonl'), tokenizer, preferenceShape, { maxLength: null, truncationMode: 'keep_start', ...options })
+const pairs: AnswerRows = { shapeOf: preferenceShape, tokenise: answeredTokens, check: checkPairs }
+const prepare = (rows: Row[], options: Partial<AnswerOptions> = {}, as = pairs) =>
+  prepareAnswers(new Dataset(rows, 'pairs.jsonl'), tokenizer, as, { maxLength: null, truncationMode: 'keep_start', ...options })
 
 /** the sequences of examples, with what they are cut to by TRL's collator */
 const cutTo = (ids: number[], length: number | undefined) => (length === undefined ? ids : ids.slice(0, length))
@@ -42,6 +43,20 @@ describe('as TRL tokenises them', () => {
       }
     },
   )
+})
+
+describe('as ORPO tokenises them', () => {
+  const orpo: AnswerRows = { shapeOf: preferenceShape, tokenise: orpoTokens }
+  it.each(cases.filter(({ trainer }) => trainer === 'orpo').map((one) => [one.name, one] as const))('%s', async (_, { rows, made }) => {
+    const { examples } = await prepare(rows, { maxLength: 512 }, orpo)
+    const theirs = (made as unknown as ({ sequences: { prompt: number; ids: number[] }[] } | null)[]).map((row) => row?.sequences)
+    const ours = examples.map(({ ids, starts, prompts }) =>
+      prompts!.map((prompt, part) => ({ prompt, ids: [...ids.subarray(starts![part], starts![part + 1])] })),
+    )
+    // TRL refuses rows of which more than one token of the prompt merges with the answer
+    expect(ours.filter((_, i) => theirs[i])).toEqual(theirs.filter((row) => row))
+    expect(theirs.filter((row) => row).length).toBeGreaterThan(1)
+  })
 })
 
 const asked = [{ role: 'user', content: 'where?' }]
@@ -95,7 +110,7 @@ describe('what can’t be read', () => {
       /row 2: prompt must be a text, it is missing/,
     ],
     [[{ prompt: 'a', chosen: 'b', rejected: 'c', image: 'x.png' }], /the column image holds what the model would see/],
-    [[], /no column chosen/],
+    [[], /pairs.jsonl has no rows/],
   ] as [Row[], RegExp][])('%j', async (rows, message) => {
     await expect(prepare(rows)).rejects.toThrow(message)
   })

@@ -12,9 +12,10 @@ import { Tokenizer } from '../../src/text/tokenizer.ts'
 import { logEntry } from '../../src/track/events.ts'
 import { DPOTrainer } from '../../src/train/dpo-trainer.ts'
 import { camel } from '../../src/train/options/field.ts'
+import { ORPOTrainer } from '../../src/train/orpo-trainer.ts'
 
 interface Recorded {
-  trainer: 'dpo'
+  trainer: keyof typeof trainers
   /** false: every weight is trained */
   adapter: boolean
   reference: 'base' | null
@@ -25,7 +26,7 @@ interface Recorded {
   log: Record<string, number>[]
 }
 
-const trainers = { dpo: DPOTrainer }
+const trainers = { dpo: DPOTrainer, orpo: ORPOTrainer }
 
 export interface Off {
   what: string
@@ -63,7 +64,7 @@ async function trained(root: string, recorded: Recorded, args: Record<string, un
       processingClass: new Tokenizer(opened.checkpoint.tokenizer!),
       trainDataset: await rows(recorded.rows),
       evalDataset: recorded.evaluation ? await rows(recorded.evaluation) : null,
-      refModel: recorded.reference === 'base' ? { language: new LanguageModel(opened, { kind: 'none' }, 0) } : null,
+      ...(recorded.reference === 'base' ? { refModel: { language: new LanguageModel(opened, { kind: 'none' }, 0) } } : {}),
       args: { ...Object.fromEntries(Object.entries(recorded.args).map(([key, value]) => [camel(key), value])), ...args, outputDir },
     })
     const log: Record<string, number>[] = []

@@ -1,5 +1,6 @@
 /** Slopes of every loss of a pair against differences, in f64; their values are TRL's (test/parity/preference.test.ts). */
 import { describe, expect, it } from 'vitest'
+import { oddsRatio } from '../../src/train/objectives/orpo.ts'
 import { diverged, divergences, type PairLoss, pairLosses, smoothed } from '../../src/train/objectives/pair-losses.ts'
 
 const STEP = 1e-5
@@ -27,4 +28,11 @@ it.each(POINTS)('smoothed, at %d', (margin) => {
 
 it.each(divergences.flatMap((type) => [-6, -0.5, 0, 1, 7].map((at) => [type, at] as const)))('%s, at %d', (type, at) => {
   expectSlope(diverged(at, type, 0.4)[1], (x) => diverged(x, type, 0.4)[0], at)
+})
+
+// log-probabilities of a token: below 0, and where 1 − p cancels
+it.each([-9, -0.7, -0.02].flatMap((c) => [-6, -0.6, -0.03].map((r) => [c, r])))('the odds ratio at %d, %d', (c, r) => {
+  const { dChosen, dRejected } = oddsRatio(c!, r!)
+  expectSlope(dChosen, (x) => oddsRatio(x, r!).loss, c!)
+  expectSlope(dRejected, (x) => oddsRatio(c!, x).loss, r!)
 })

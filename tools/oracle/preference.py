@@ -28,6 +28,7 @@ from preference_cases import COMMON, ROWS, RUNS, Run
 from training_data import VOCAB, make_tokenizer
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from trl import DPOConfig, DPOTrainer
+from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
 torch.set_num_threads(2)
 transformers.logging.set_verbosity_error()
@@ -35,7 +36,7 @@ transformers.utils.logging.disable_progress_bar()
 datasets.disable_progress_bars()
 warnings.filterwarnings("ignore")
 
-TRAINERS = {"dpo": (DPOTrainer, DPOConfig)}
+TRAINERS = {"dpo": (DPOTrainer, DPOConfig), "orpo": (ORPOTrainer, ORPOConfig)}
 
 
 def write_model(out: Path):
@@ -75,6 +76,8 @@ def write_run(out: Path, run: Run):
         trainer.remove_callback(transformers.PrinterCallback)
         trainer.train()
     log = [{key: value for key, value in entry.items() if "runtime" not in key and "per_second" not in key} for entry in trainer.state.log_history[:-1]]
+    if run.trainer == "orpo":  # means over padding, which nothing here has
+        log = [{key: value for key, value in entry.items() if "logits/" not in key} for entry in log]
     head = dict(trainer=run.trainer, adapter=run.adapter, reference=run.reference, rows=run.rows, evaluation=run.evaluation, args=args)
     text = json.dumps(head)[:-1] + ', "log": [\n' + ",\n".join(json.dumps(entry) for entry in log) + "\n]}\n"
     (out / "runs" / f"{run.name}.json").write_text(text)

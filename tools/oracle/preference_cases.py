@@ -63,6 +63,11 @@ RUNS = [
     Run("forward-kl", dict(f_divergence_type="forward_kl"), reference="base"),
     Run("js", dict(f_divergence_type="js_divergence", loss_type=["hinge"]), reference="base"),
     Run("alpha", dict(f_divergence_type="alpha_divergence", f_alpha_divergence_coef=0.7), reference="base"),
+    Run("orpo", trainer="orpo"),
+    Run("orpo-accumulated", dict(beta=0.4, **CUTS), trainer="orpo"),
+    Run("orpo-evaluated", dict(eval_strategy="steps", eval_steps=5, per_device_eval_batch_size=4), trainer="orpo", evaluation="few"),
+    Run("orpo-full", dict(learning_rate=2e-4), trainer="orpo", adapter=False),
+    Run("orpo-cut", dict(max_length=100), trainer="orpo"),
     Run("cut", dict(max_length=100)),
     Run("cut-start", dict(max_length=40, truncation_mode="keep_end")),
 ]

@@ -16,6 +16,8 @@ import datasets
 from arguments import argument
 from training_data import make_tokenizer
 from trl import DPOTrainer
+from trl.data_utils import maybe_apply_chat_template, maybe_extract_prompt
+from trl.experimental.orpo import ORPOTrainer
 
 datasets.disable_progress_bars()
 warnings.filterwarnings("ignore")
@@ -65,6 +67,24 @@ def tokenizer():
     return made
 
 
+def orpo(rows, args):
+    """ORPO prepares rows in its constructor: its steps, one by one."""
+    processing = tokenizer()
+    stub = types.SimpleNamespace(processing_class=processing, is_encoder_decoder=False, max_length=args.get("max_length", 512))
+    stub.build_tokenized_answer = types.MethodType(ORPOTrainer.build_tokenized_answer, stub)
+    made = []
+    for row in datasets.Dataset.from_list(rows):
+        row = maybe_apply_chat_template(maybe_extract_prompt(row), processing)
+        try:
+            one = ORPOTrainer.tokenize_row(stub, row)
+        except ValueError:  # more than one token of the prompt merges with the answer
+            made.append(None)
+            continue
+        parts = [(one[f"{side}_input_ids"], one[f"{side}_labels"]) for side in ("chosen", "rejected")]
+        made.append(dict(sequences=[dict(prompt=sum(label == -100 for label in labels), ids=ids) for ids, labels in parts]))
+    return made
+
+
 def dpo(rows, args):
     processing = tokenizer()
     config = types.SimpleNamespace(dataset_num_proc=None, max_length=args.get("max_length"), truncation_mode="keep_start")
@@ -79,4 +99,5 @@ if __name__ == "__main__":
     tokenizer().save_pretrained(out / "tokenizer")
     cases = [dict(trainer="dpo", name=name, args={}, rows=rows, made=dpo(rows, {})) for name, rows in PAIRS.items()]
     cases.append(dict(trainer="dpo", name="a limit", args=dict(max_length=40), rows=LIMITED, made=dpo(LIMITED, dict(max_length=40))))
+    cases += [dict(trainer="orpo", name=f"orpo, {name}", args={}, rows=rows, made=orpo(rows, {})) for name, rows in PAIRS.items()]
     (out / "rows.json").write_text("[\n" + ",\n".join(json.dumps(case) for case in cases) + "\n]\n")

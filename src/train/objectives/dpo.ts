@@ -5,17 +5,32 @@
  */
 import type { Example } from '../../data/example.ts'
 import type { Pass } from '../../data/passes.ts'
-import { preferenceShape } from '../../data/preference.ts'
-import { preparePairs } from '../../data/prepare-answers.ts'
+import { answeredTokens, preferenceShape } from '../../data/preference.ts'
+import { type AnswerRows, checkPairs, prepareAnswers } from '../../data/prepare-answers.ts'
 import type { PassScores } from '../../engine/runner.ts'
 import type { DpoTrainingOptions } from '../options/dpo-config.ts'
 import { layPasses } from './lay-out.ts'
 import type { LaidOut, Metric, Objective, Together } from './objective.ts'
 import { diverged, type PairLoss, type PairSettings, pairLosses, smoothed } from './pair-losses.ts'
-import { batchTargetsOf, entryWeights, lengthsOf, type Sums, sequenceScore, sumsOf, type Target, targetsOfParts } from './sequences.ts'
+import {
+  batchTargetsOf,
+  entryWeights,
+  type Judged,
+  lengthsOf,
+  lossOf,
+  meansOf,
+  once,
+  type Sums,
+  sequenceScore,
+  sumsOf,
+  type Target,
+  targetsOfParts,
+} from './sequences.ts'
 
 /** losses of the margins of a micro-batch in their order */
 const SORTED: ReadonlySet<string> = new Set(['aot', 'aot_unpaired'])
+
+const pairs: AnswerRows = { shapeOf: preferenceShape, tokenise: answeredTokens, check: checkPairs }
 
 /** sequences of an example */
 const PART = { chosen: 0, rejected: 1 } as const
@@ -34,8 +49,7 @@ type Options = Pick<
 >
 
 /** What a pass says of one of its pairs. */
-interface Pair {
-  example: number
+interface Pair extends Judged {
   chosen: Sums
   rejected: Sums
   /** log-ratios to the reference */
@@ -43,7 +57,6 @@ interface Pair {
   r: number
   /** WPO's: how likely the model finds both answers beside its own; 1 without */
   weight: number
-  loss: number
   /** d loss / d log-probability of each answer, and of each chosen token beside */
   dChosen: number
   dRejected: number
@@ -57,7 +70,6 @@ export function dpo(options: Options): Objective {
   const settings: PairSettings = { beta, labelSmoothing: options.labelSmoothing, discopopTau: options.discopopTau }
   const together: Together = types.some((type) => SORTED.has(type)) ? 'batch' : 'example'
   const references = new WeakMap<Example, { chosen: number; rejected: number }>()
-  const seen = new WeakMap<PassScores, Pair[]>()
 
   /** LD-DPO: what a longer answer has beyond the shorter one's length counts less */
   const weightOf = (pass: Pass, { examples }: LaidOut) => {
@@ -88,26 +100,16 @@ export function dpo(options: Options): Objective {
   }
 
   /** every pair with its part in the loss of its micro-batch, and its slopes */
-  const judge = (pass: Pass, scores: PassScores, laid: LaidOut): Pair[] => {
-    const before = seen.get(scores)
-    if (before) return before
+  const judge = once((pass, scores, laid) => {
     const pairs = pairsOf(pass, scores, laid)
     for (const [i, type] of types.entries()) {
       if (type === 'sft') addLikelihood(pairs, laid, weights[i]!)
       else if (type === 'aot' || type === 'aot_unpaired') addSorted(pairs, laid, weights[i]!, type, settings, references)
       else addPairs(pairs, laid, weights[i]!, pairLosses[type], settings, options)
     }
-    seen.set(scores, pairs)
     return pairs
-  }
-
-  const mean = (name: string, label: string | null, of: (pair: Pair) => number): Metric => ({
-    name,
-    label,
-    of: 'batch',
-    sum: (pass, scores, laid) =>
-      judge(pass, scores, laid).reduce((sum, pair) => sum + of(pair) / laid.batchSizes[laid.batchOf[pair.example]!]!, 0),
   })
+  const mean = meansOf(judge)
   /** a mean over the tokens of a micro-batch's answers, of those that are meant */
   const ofTokens = (name: string, sides: readonly ('chosen' | 'rejected')[], of: (sums: Sums) => number): Metric => ({
     name,
@@ -124,7 +126,7 @@ export function dpo(options: Options): Objective {
   return {
     name: 'dpo',
     prepare: (dataset, tokenizer, o: DpoTrainingOptions, { ahead, signal }) =>
-      preparePairs(dataset, tokenizer, preferenceShape, { maxLength: o.maxLength, truncationMode: o.truncationMode, ahead, signal }),
+      prepareAnswers(dataset, tokenizer, pairs, { maxLength: o.maxLength, truncationMode: o.truncationMode, ahead, signal }),
     layOut: (batches, cut) => ({ ...layPasses(batches, cut, together), normaliser: batches.length }),
     together,
     still: true,
@@ -161,12 +163,7 @@ export function dpo(options: Options): Objective {
       fAlphaDivergenceCoef: options.fAlphaDivergenceCoef,
       useWeighting,
     },
-    loss: {
-      name: 'loss',
-      label: 'loss',
-      of: 'step',
-      sum: (pass, scores, laid) => judge(pass, scores, laid).reduce((sum, { loss }) => sum + loss, 0),
-    },
+    loss: lossOf(judge),
     metrics: [
       ofTokens('entropy', ['chosen', 'rejected'], ({ entropy }) => entropy),
       ofTokens('logits/chosen', ['chosen'], ({ logits }) => logits),

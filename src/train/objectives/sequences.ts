@@ -5,7 +5,7 @@ import type { PassScores } from '../../engine/runner.ts'
 import type { HeadScore } from '../../graph/head.ts'
 import { logitStats, STATS } from '../../ops/logit-stats/op.ts'
 import { SCORES, targetLogProbs, targetLogProbsWithGradient } from '../../ops/target-log-probs/op.ts'
-import type { LaidOut } from './objective.ts'
+import type { LaidOut, Metric } from './objective.ts'
 
 /** Log-probabilities and what is measured beside them; weights follow from the scores of the whole pass. */
 export const sequenceScore: HeadScore = {
@@ -114,3 +114,41 @@ export function entryWeights(pass: Pass, slope: (target: Target) => number): Flo
   for (const target of targetsOf(pass)) weights[target.entry]! -= slope(target)
   return Float32Array.from(weights)
 }
+
+/** What is judged of an example in its micro-batch. */
+export interface Judged {
+  /** its place among those of the step */
+  example: number
+  /** its part in the loss */
+  loss: number
+}
+
+type Judge<J extends Judged> = (pass: Pass, scores: PassScores, laid: LaidOut) => readonly J[]
+
+/** A pass is judged once, whoever asks. */
+export function once<J extends Judged>(judge: Judge<J>): Judge<J> {
+  const seen = new WeakMap<PassScores, readonly J[]>()
+  return (pass, scores, laid) => {
+    let judged = seen.get(scores)
+    if (!judged) seen.set(scores, (judged = judge(pass, scores, laid)))
+    return judged
+  }
+}
+
+export const lossOf = <J extends Judged>(judge: Judge<J>): Metric => ({
+  name: 'loss',
+  label: 'loss',
+  of: 'step',
+  sum: (pass, scores, laid) => judge(pass, scores, laid).reduce((sum, { loss }) => sum + loss, 0),
+})
+
+/** Means over the examples of a micro-batch. */
+export const meansOf =
+  <J extends Judged>(judge: Judge<J>) =>
+  (name: string, label: string | null, of: (judged: J) => number): Metric => ({
+    name,
+    label,
+    of: 'batch',
+    sum: (pass, scores, laid) =>
+      judge(pass, scores, laid).reduce((sum, judged) => sum + of(judged) / laid.batchSizes[laid.batchOf[judged.example]!]!, 0),
+  })

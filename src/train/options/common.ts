@@ -39,15 +39,18 @@ export const balance = { router_aux_loss_coef }
 export const template = { chat_template_path }
 
 const passes = { max_pass_tokens: own.max_pass_tokens, prefix_sharing: own.prefix_sharing }
-const common = { ...argumentsOfTraining, ...balance, ...passes }
+const common = { ...argumentsOfTraining, ...passes }
 
 /** What a run goes by. */
-export type CommonOptions = OptionsOf<typeof common>
+export type CommonOptions = OptionsOf<typeof common> & {
+  /** absent: the objective leaves a mixture's balance loss out */
+  routerAuxLossCoef?: number | null
+}
 
 /** What a verb that trains goes by, beside its own. */
 export type VerbOptions = OptionsOf<
   typeof common & typeof dataset & typeof mixture & typeof model & typeof lora & typeof quantization & typeof own
-> & { eosToken: string | null; chatTemplatePath: string | null }
+> & { eosToken: string | null; chatTemplatePath: string | null; routerAuxLossCoef?: number | null }
 
 /** Decided when the model was opened. */
 const OPENING = new Set(['bf16', 'use_cpu', 'eos_token', 'chat_template_path'])

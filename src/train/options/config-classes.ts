@@ -4,6 +4,8 @@ import type { SFTConfig as SftOptions } from './config.ts'
 import { dpoTables } from './dpo.ts'
 import type { DPOConfig as DpoOptions } from './dpo-config.ts'
 import type { Fields } from './field.ts'
+import { orpoTables } from './orpo.ts'
+import type { ORPOConfig as OrpoOptions } from './orpo-config.ts'
 import { resolveObject } from './resolve.ts'
 import { renamed } from './retired.ts'
 import { sftTables } from './sft.ts'
@@ -30,3 +32,7 @@ export const SFTConfig = configClass<SftOptions>('SFTConfig', sftTables.config)
 export type DPOConfig = DpoOptions
 /** `new DPOConfig({ beta: 0.1 })` */
 export const DPOConfig = configClass<DpoOptions>('DPOConfig', dpoTables.config)
+
+export type ORPOConfig = OrpoOptions
+/** `new ORPOConfig({ beta: 0.1 })` */
+export const ORPOConfig = configClass<OrpoOptions>('ORPOConfig', orpoTables.config)

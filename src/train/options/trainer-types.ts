@@ -7,6 +7,7 @@ import type { Tokenizer } from '../../text/tokenizer.ts'
 import type { Tracker } from '../../track/tracker.ts'
 import type { SFTConfig } from './config.ts'
 import type { DPOConfig } from './dpo-config.ts'
+import type { ORPOConfig } from './orpo-config.ts'
 
 /** A model as the trainer sees it. */
 export interface TrainableModel {
@@ -60,6 +61,8 @@ export interface DPOTrainerInit extends TrainerInit<DPOConfig> {
    */
   refModel?: TrainableModel | null
 }
+
+export type ORPOTrainerInit = TrainerInit<ORPOConfig>
 
 /** The same checked and in one form. */
 export interface CheckedInit {

@@ -1,0 +1,16 @@
+/** Odds ratio preference optimisation with TRL's names. */
+import { orpo } from './objectives/orpo.ts'
+import { orpoTables } from './options/orpo.ts'
+import type { ORPOTrainerInit } from './options/trainer-types.ts'
+import { Trainer, type TrainerKind } from './trainer.ts'
+
+type Fields = typeof orpoTables.config
+
+const kind: TrainerKind<Fields> = { ...orpoTables, objective: orpo }
+
+export class ORPOTrainer extends Trainer<Fields> {
+  /** @throws SaqrError OPTION_… for options that can't be carried out, each by name */
+  constructor(init: ORPOTrainerInit) {
+    super(init, kind)
+  }
+}
