@@ -8,6 +8,7 @@ import type { z } from 'zod'
 import { asPrograms } from '../src/error.ts'
 import { dpoConfigFields, dpoRetired } from '../src/train/options/dpo.ts'
 import { camel, type Field, type Fields, type Refused, spelled } from '../src/train/options/field.ts'
+import { ktoConfigFields, ktoRetired } from '../src/train/options/kto.ts'
 import { orpoConfigFields, orpoRetired } from '../src/train/options/orpo.ts'
 import { renamed, retired } from '../src/train/options/retired.ts'
 import { configFields } from '../src/train/options/sft.ts'
@@ -32,6 +33,7 @@ export const configs = {
     fields: orpoConfigFields,
     older: orpoRetired,
   },
+  'kto-config': { trainer: 'KTOTrainer', given: 'KTOConfig', filled: 'KtoTrainingOptions', fields: ktoConfigFields, older: ktoRetired },
 } satisfies Record<string, { trainer: string; given: string; filled: string; fields: Fields; older: Fields }>
 
 export function configTypes(file: keyof typeof configs): string {

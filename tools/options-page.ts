@@ -7,6 +7,7 @@
 import { kindsOf } from '../src/cli/text.ts'
 import { dpoFields, dpoThemes, dpoTrainingFields } from '../src/train/options/dpo.ts'
 import { camel, type Field, type Fields, spelled, type Text, type Theme } from '../src/train/options/field.ts'
+import { ktoFields, ktoThemes, ktoTrainingFields } from '../src/train/options/kto.ts'
 import { orpoFields, orpoThemes, orpoTrainingFields } from '../src/train/options/orpo.ts'
 import { renamed, retired } from '../src/train/options/retired.ts'
 import { sftFields, sftThemes, trainingFields } from '../src/train/options/sft.ts'
@@ -62,6 +63,15 @@ export const preferenceVerbs: readonly PreferenceVerb[] = [
     fields: orpoFields,
     training: orpoTrainingFields,
     themes: orpoThemes,
+  },
+  {
+    verb: 'kto',
+    trainer: 'KTOTrainer',
+    about:
+      'It takes every option of `trl kto`. Rows come in their order, and each is trained beside the answer of its neighbour in the micro-batch; pairs of chosen and rejected are taken apart.',
+    fields: ktoFields,
+    training: ktoTrainingFields,
+    themes: ktoThemes,
   },
 ]
 

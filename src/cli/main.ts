@@ -26,6 +26,11 @@ const verbs: VerbEntry[] = [
     load: async () => (await import('./verbs/orpo.ts')).orpo as unknown as Verb,
   },
   {
+    name: 'kto',
+    summary: 'train a model on answers that are each rated as wanted or not',
+    load: async () => (await import('./verbs/kto.ts')).kto as unknown as Verb,
+  },
+  {
     name: 'plan',
     summary: 'predict memory, work and time of a run; needs no weights and no rows',
     load: async () => (await import('./verbs/plan.ts')).plan as unknown as Verb,

@@ -14,6 +14,8 @@ export interface AnswerOptions {
   /** tokens of a sequence; null: as long as rows are */
   maxLength: number | null
   truncationMode: 'keep_start' | 'keep_end'
+  /** of every so many rows each has, beside its own answer, that of the row before it, the first the last one's; default: it has its own */
+  neighbours?: number | undefined
   /** the day that chat templates are told; default now */
   now?: Date
   /** what is made is handed over, once, to who prepares the same rows in the same way next */
@@ -34,8 +36,6 @@ export interface Kept {
 export interface AnswerRows {
   shapeOf(dataset: Dataset): PreferenceShape
   tokenise: Tokenise
-  /** the sequences of each kept row's example; default: its own */
-  sequencesOf?(kept: readonly Kept[]): readonly (readonly Sequence[])[]
   /** is token `i` of sequence `part`, whose first `prompt` tokens ask, a target? default: where it answers */
   learned?(part: number, i: number, prompt: number): boolean
   /** is the answer of this row a wanted one? absent: rows are not rated */
@@ -84,8 +84,7 @@ async function anew(dataset: Dataset, tokenizer: Tokenizer, rows: AnswerRows, op
   }
   if (kept.length === 0)
     throw new SaqrError('DATA_NO_TARGETS', say`${dataset.source}: no row is left. ${some(unused)}. Raise ${option('maxLength')}.`)
-  const all = rows.sequencesOf?.(kept) ?? kept.map(({ sequences }) => sequences)
-  const examples = kept.map((one, i) => exampleOf(one, all[i]!, rows, options))
+  const examples = kept.map((one, i) => exampleOf(one, sequencesOf(kept, i, options), rows, options))
   warnings.push(...(rows.check?.(examples, kept, dataset.source) ?? []))
   return { examples, unused, form: formOf(prompts, tokenizer), notes, warnings }
 }
@@ -109,6 +108,14 @@ function exampleOf(
     prompts: cuts.map(({ prompt }) => prompt),
     ...(rows.wanted ? { wanted: rows.wanted(row, where) } : {}),
   }
+}
+
+function sequencesOf(kept: readonly Kept[], i: number, { neighbours }: AnswerOptions): readonly Sequence[] {
+  const { sequences } = kept[i]!
+  if (!neighbours) return sequences
+  const first = i - (i % neighbours)
+  const before = i > first ? i - 1 : Math.min(kept.length, first + neighbours) - 1
+  return [...sequences, { prompt: sequences[0]!.prompt, answer: kept[before]!.sequences[0]!.answer }]
 }
 
 function cut({ prompt, answer }: Sequence, { maxLength, truncationMode }: AnswerOptions): { ids: number[]; prompt: number } {

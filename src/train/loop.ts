@@ -126,7 +126,7 @@ export async function* trainLoop(
       const result = await doing
       p.facts.lastStep = { gradNorm: result.gradNorm, learningRate: schedule.rate(p.step) }
       p.step++
-      p.numTokens += data.rowTokens
+      p.numTokens += data.seenTokens ?? data.rowTokens
       p.totalFlos += result.flops
       addMeans(p.facts.means, run.objective, data, result.sums)
       const { experts } = p.facts

@@ -5,11 +5,12 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { dpo } from '../../src/cli/verbs/dpo.ts'
 import { generate } from '../../src/cli/verbs/generate.ts'
+import { kto } from '../../src/cli/verbs/kto.ts'
 import { orpo } from '../../src/cli/verbs/orpo.ts'
 import { commandLine } from './saqr.ts'
 import { writeTinyModel } from './tiny-model.ts'
 
-const saqr = commandLine({ dpo, orpo, generate })
+const saqr = commandLine({ dpo, orpo, kto, generate })
 
 let folder = ''
 let config: string[] = []
@@ -74,6 +75,20 @@ describe('saqr dpo', () => {
     expect(code).toBe(0)
     expect(text).toMatch(/evalRewards|accuracy/)
     expect((await saqr('orpo', '--config', yaml, '--loss_type', 'sigmoid')).err).toMatch(/unknown option --loss_type/)
+  })
+
+  it('has kto beside it, which takes pairs apart', async () => {
+    const out = join(folder, 'kto')
+    const yaml = join(folder, 'kto.yaml')
+    writeFileSync(yaml, readFileSync(join(folder, 'run.yaml'), 'utf8').replace('loss_type: sigmoid', 'loss_type: kto'))
+    const { code, out: text, err } = await saqr('kto', '--config', yaml, '--output_dir', out)
+    expect(err).toBe('')
+    expect(code).toBe(0)
+    expect(text).toMatch(/48 rows of prompt, completion and label/)
+    expect((await saqr('kto', '--config', yaml, '--per_device_train_batch_size', '1')).err).toMatch(/needs micro-batches of 2 rows or more/)
+    expect((await saqr('kto', '--config', yaml, '--train_sampling_strategy', 'random')).err).toMatch(
+      /needs --train_sampling_strategy sequential/,
+    )
   })
 
   it('takes several losses as TRL’s command line does', async () => {

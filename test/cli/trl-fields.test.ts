@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { kindsOf } from '../../src/cli/text.ts'
 import { dpoFields, dpoRetired, dpoThemes, dpoTrainingFields } from '../../src/train/options/dpo.ts'
 import { camel, type Fields, spelled, type Theme } from '../../src/train/options/field.ts'
+import { ktoFields, ktoRetired, ktoThemes, ktoTrainingFields } from '../../src/train/options/kto.ts'
 import { orpoFields, orpoRetired, orpoThemes, orpoTrainingFields } from '../../src/train/options/orpo.ts'
 import { renamed, retired } from '../../src/train/options/retired.ts'
 import { modelFields, scriptFields, sftFields, sftThemes, trainingFields } from '../../src/train/options/sft.ts'
@@ -26,15 +27,16 @@ const tables: Record<string, Fields> = {
   ModelConfig: modelFields,
   SFTConfig: trainingFields,
   DPOConfig: dpoTrainingFields,
+  KTOConfig: ktoTrainingFields,
   ORPOConfig: orpoTrainingFields,
 }
 /** of each verb: its own configuration, all that it knows, its help */
 const verbs: { config: string; fields: Fields; themes: readonly Theme[]; older: Fields }[] = [
   { config: 'SFTConfig', fields: sftFields, themes: sftThemes, older: retired },
   { config: 'DPOConfig', fields: dpoFields, themes: dpoThemes, older: dpoRetired },
+  { config: 'KTOConfig', fields: ktoFields, themes: ktoThemes, older: ktoRetired },
   { config: 'ORPOConfig', fields: orpoFields, themes: orpoThemes, older: orpoRetired },
 ]
-const classified = dump.fields.filter((f) => Object.hasOwn(tables, f.class))
 
 describe('fields of TRL', () => {
   it('are those of the version that saqr follows', () => {
@@ -42,12 +44,13 @@ describe('fields of TRL', () => {
     expect(Object.fromEntries(verbs.map(({ config }) => [config, dump.fields.filter((f) => f.class === config).length]))).toEqual({
       SFTConfig: 135,
       DPOConfig: 139,
+      KTOConfig: 131,
       ORPOConfig: 124,
     })
   })
 
   it('are all classified, each in the table of its class', () => {
-    const missing = classified.filter((f) => !Object.hasOwn(tables[f.class]!, f.name)).map((f) => f.name)
+    const missing = dump.fields.filter((f) => !Object.hasOwn(tables[f.class]!, f.name)).map((f) => f.name)
     expect(missing).toEqual([])
   })
 
@@ -76,7 +79,7 @@ describe('fields of TRL', () => {
     expect(new Set(Object.keys(fields).map(camel)).size).toBe(Object.keys(fields).length)
   })
 
-  it.each(classified.map((f) => [`${f.class} ${f.name}`, f] as const))('%s', (_, trl) => {
+  it.each(dump.fields.map((f) => [`${f.class} ${f.name}`, f] as const))('%s', (_, trl) => {
     const { name } = trl
     const field = tables[trl.class]![name]!
     expect(field.initial).toEqual(trl.default)

@@ -5,6 +5,7 @@ import { describe, expect, it, test } from 'vitest'
 import { Dataset } from '../../src/data/dataset.ts'
 import { answeredTokens, orpoTokens, preferenceShape } from '../../src/data/preference.ts'
 import { type AnswerOptions, type AnswerRows, checkPairs, prepareAnswers } from '../../src/data/prepare-answers.ts'
+import { ratedShape, takenApart, wantedOf } from '../../src/data/rated.ts'
 import type { Row } from '../../src/data/rows.ts'
 import { readTokenizerFiles } from '../../src/formats/tokenizer-files.ts'
 import { Tokenizer } from '../../src/text/tokenizer.ts'
@@ -15,15 +16,18 @@ const tokenizer = new Tokenizer(readTokenizerFiles(join(root, 'tokenizer'))!)
 interface Case {
   trainer: string
   name: string
-  args: { max_length?: number }
+  args: { max_length?: number; per_device_train_batch_size?: number }
   rows: Row[]
-  made: { prompt: number[]; answers: number[][] }[]
+  made: { prompt: number[]; answers: number[][]; wanted?: boolean }[]
 }
 const cases = JSON.parse(readFileSync(join(root, 'rows.json'), 'utf8')) as Case[]
 
 const pairs: AnswerRows = { shapeOf: preferenceShape, tokenise: answeredTokens, check: checkPairs }
 const prepare = (rows: Row[], options: Partial<AnswerOptions> = {}, as = pairs) =>
   prepareAnswers(new Dataset(rows, 'pairs.jsonl'), tokenizer, as, { maxLength: null, truncationMode: 'keep_start', ...options })
+
+const asked = [{ role: 'user', content: 'where?' }]
+const told = [{ role: 'assistant', content: 'here' }]
 
 /** the sequences of examples, with what they are cut to by TRL's collator */
 const cutTo = (ids: number[], length: number | undefined) => (length === undefined ? ids : ids.slice(0, length))
@@ -59,8 +63,47 @@ describe('as ORPO tokenises them', () => {
   })
 })
 
-const asked = [{ role: 'user', content: 'where?' }]
-const told = [{ role: 'assistant', content: 'here' }]
+describe('as KTO tokenises them, with the answer of a neighbour', () => {
+  const rated: AnswerRows = { shapeOf: ratedShape, tokenise: answeredTokens, wanted: wantedOf }
+  it.each(cases.filter(({ trainer }) => trainer === 'kto').map((one) => [one.name, one] as const))(
+    '%s',
+    async (_, { args, rows, made }) => {
+      const dataset = takenApart(new Dataset(rows, 'rated.jsonl'))
+      const { examples } = await prepareAnswers(dataset, tokenizer, rated, {
+        maxLength: args.max_length ?? null,
+        truncationMode: 'keep_start',
+        neighbours: args.per_device_train_batch_size,
+      })
+      const theirs = made.map(({ prompt, answers, wanted }) => ({
+        wanted,
+        prompt: prompt.length,
+        sequences: answers.map((answer) => cutTo([...prompt, ...answer], args.max_length)),
+      }))
+      const ours = examples.map(({ ids, starts, prompts, wanted }) => ({
+        wanted,
+        prompt: prompts![0],
+        sequences: [[...ids.subarray(0, starts![1])], [...ids.subarray(starts![1])]],
+      }))
+      expect(ours).toEqual(theirs)
+    },
+  )
+
+  test.each([
+    [[{ prompt: 'a', completion: 'b' }], /has no column label/],
+    [[{ prompt: 'a', complettion: 'b', label: true }], /has no column completion; it has prompt, complettion, label: is it complettion\?/],
+    [[{ prompt: 'a', completion: 'b', label: 'good' }], /row 1: label must be true \(a wanted answer\) or false, it is "good"/],
+    [[{ messages: [{ role: 'user', content: 'a' }], label: true }], /row 1: the last of its messages is not the assistant’s/],
+  ] as [Row[], RegExp][])('what can’t be read: %j', async (rows, message) => {
+    await expect(prepare(rows, {}, rated)).rejects.toThrow(message)
+  })
+
+  test('messages with a label, as LLaMA-Factory has them', async () => {
+    const rows = [{ messages: [...asked, ...told], label: true }]
+    const { examples } = await prepare(rows, {}, rated)
+    const { examples: same } = await prepare([{ prompt: asked, completion: told, label: true }], {}, rated)
+    expect(examples[0]).toEqual(same[0])
+  })
+})
 
 test('a conversation with one answer each, as LLaMA-Factory has it', async () => {
   const row = {

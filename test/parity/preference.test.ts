@@ -19,6 +19,10 @@ describe.each([{ prefixSharing: false }, { maxPassTokens: 320 }, { maxPassTokens
   'whatever the cut, %o',
   (args) => {
     it.each(['sigmoid.json', 'evaluated.json', 'mixture.json', 'ld-alpha.json'])('%s', (name) => expectAlike(name, args))
+    it('orpo-accumulated.json', () => expectAlike('orpo-accumulated.json', args))
+    // a micro-batch of two rated answers, each with a neighbour's
+    it('kto-accumulated.json', () =>
+      expectAlike('kto-accumulated.json', { ...args, ...('maxPassTokens' in args ? { maxPassTokens: 640 } : {}) }))
     it('aot-smoothed.json', () => expectAlike('aot-smoothed.json', { ...args, ...('maxPassTokens' in args ? { maxPassTokens: 640 } : {}) }))
   },
 )

@@ -27,7 +27,7 @@ from families_weights import fill_adapter, fill_base
 from preference_cases import COMMON, ROWS, RUNS, Run
 from training_data import VOCAB, make_tokenizer
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-from trl import DPOConfig, DPOTrainer
+from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer
 from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
 torch.set_num_threads(2)
@@ -36,7 +36,7 @@ transformers.utils.logging.disable_progress_bar()
 datasets.disable_progress_bars()
 warnings.filterwarnings("ignore")
 
-TRAINERS = {"dpo": (DPOTrainer, DPOConfig), "orpo": (ORPOTrainer, ORPOConfig)}
+TRAINERS = {"dpo": (DPOTrainer, DPOConfig), "orpo": (ORPOTrainer, ORPOConfig), "kto": (KTOTrainer, KTOConfig)}
 
 
 def write_model(out: Path):

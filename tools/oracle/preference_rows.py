@@ -15,7 +15,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 import datasets
 from arguments import argument
 from training_data import make_tokenizer
-from trl import DPOTrainer
+from trl import DPOTrainer, KTOTrainer
 from trl.data_utils import maybe_apply_chat_template, maybe_extract_prompt
 from trl.experimental.orpo import ORPOTrainer
 
@@ -58,6 +58,10 @@ PAIRS = {
         dict(chosen=[*LONG, said("assistant", "here")], rejected=[*LONG, said("assistant", "here"), said("user", "where?")]),
     ],
 }
+RATED = {
+    "rated texts": [dict(prompt=f"{thing}? ", completion=answer, label=bool(i % 3)) for i, (thing, answer) in enumerate([("ship", "sails"), ("river", "sleeps</s>"), ("bridge", "it stands"), ("falcon", "sings"), ("letter", "is red")])],
+    "rated messages": [dict(prompt=CHAT, completion=[said("assistant", answer)], label=answer == "here") for answer in ("here", "there", "nowhere")],
+}
 LIMITED = [dict(prompt="the ship " * n, chosen="sails", rejected="sleeps") for n in (1, 5, 20)]
 
 
@@ -85,6 +89,14 @@ def orpo(rows, args):
     return made
 
 
+def kto(rows, args):
+    processing = tokenizer()
+    config = types.SimpleNamespace(dataset_num_proc=None, max_length=args.get("max_length"), per_device_train_batch_size=args["per_device_train_batch_size"])
+    stub = types.SimpleNamespace(_tokenizer=processing, calculate_KL=True, desirable_weight=1.0, undesirable_weight=1.0)
+    made = KTOTrainer._prepare_dataset(stub, datasets.Dataset.from_list(rows), processing, config, "train")
+    return [dict(prompt=row["prompt_ids"], answers=[row["completion_ids"], row["KL_completion_ids"]], wanted=row["label"]) for row in made]
+
+
 def dpo(rows, args):
     processing = tokenizer()
     config = types.SimpleNamespace(dataset_num_proc=None, max_length=args.get("max_length"), truncation_mode="keep_start")
@@ -100,4 +112,8 @@ if __name__ == "__main__":
     cases = [dict(trainer="dpo", name=name, args={}, rows=rows, made=dpo(rows, {})) for name, rows in PAIRS.items()]
     cases.append(dict(trainer="dpo", name="a limit", args=dict(max_length=40), rows=LIMITED, made=dpo(LIMITED, dict(max_length=40))))
     cases += [dict(trainer="orpo", name=f"orpo, {name}", args={}, rows=rows, made=orpo(rows, {})) for name, rows in PAIRS.items()]
+    two = dict(per_device_train_batch_size=2)
+    cases += [dict(trainer="kto", name=name, args=two, rows=rows, made=kto(rows, two)) for name, rows in RATED.items()]
+    cases += [dict(trainer="kto", name=f"taken apart, {name}", args=two, rows=rows, made=kto(rows, two)) for name, rows in PAIRS.items()]
+    cases.append(dict(trainer="kto", name="taken apart, a limit", args={**two, "max_length": 40}, rows=LIMITED, made=kto(LIMITED, {**two, "max_length": 40})))
     (out / "rows.json").write_text("[\n" + ",\n".join(json.dumps(case) for case in cases) + "\n]\n")

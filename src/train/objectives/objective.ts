@@ -50,6 +50,8 @@ export interface LaidOut {
   examples: readonly Example[]
   /** micro-batch of each of them */
   batchOf: Int32Array
+  /** tokens that count as seen; default: those of all rows */
+  seenTokens?: number
   /** examples of each micro-batch, and its targets */
   batchSizes: Float64Array
   batchTargets: Float64Array

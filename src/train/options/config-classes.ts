@@ -4,6 +4,8 @@ import type { SFTConfig as SftOptions } from './config.ts'
 import { dpoTables } from './dpo.ts'
 import type { DPOConfig as DpoOptions } from './dpo-config.ts'
 import type { Fields } from './field.ts'
+import { ktoTables } from './kto.ts'
+import type { KTOConfig as KtoOptions } from './kto-config.ts'
 import { orpoTables } from './orpo.ts'
 import type { ORPOConfig as OrpoOptions } from './orpo-config.ts'
 import { resolveObject } from './resolve.ts'
@@ -36,3 +38,7 @@ export const DPOConfig = configClass<DpoOptions>('DPOConfig', dpoTables.config)
 export type ORPOConfig = OrpoOptions
 /** `new ORPOConfig({ beta: 0.1 })` */
 export const ORPOConfig = configClass<OrpoOptions>('ORPOConfig', orpoTables.config)
+
+export type KTOConfig = KtoOptions
+/** `new KTOConfig({ desirableWeight: 1.3 })` */
+export const KTOConfig = configClass<KtoOptions>('KTOConfig', ktoTables.config)

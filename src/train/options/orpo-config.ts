@@ -275,20 +275,12 @@ export interface ORPOConfig {
   accelerateConfig?: null
   /** Not supported, and accepted only where it asks for nothing: training on several devices is not supported yet; start one process. */
   numProcesses?: 1
-  /** Not supported, and accepted only where it asks for nothing: it is a loss of its own in TRL 1.16: lossType sigmoid sft, with 1 and its value as lossWeights. */
-  rpoAlpha?: null
   /** Not supported, and accepted only where it asks for nothing: prompt and answer have one limit in TRL 1.16: maxLength. */
   maxPromptLength?: null
   /** Not supported, and accepted only where it asks for nothing: prompt and answer have one limit in TRL 1.16: maxLength. */
   maxTargetLength?: null
-  /** Not supported, and accepted only where it asks for nothing: TRL 1.16 has no such loss; leave it out. */
-  referenceFree?: false
-  /** Not supported, and accepted only where it asks for nothing: programs give another reference as refModel. */
-  forceUseRefModel?: false
   /** Accepted, though there is nothing left for it to do: a model has one adapter that is trained. */
   modelAdapterName?: string | null
-  /** Not supported, and accepted only where it asks for nothing: programs give a second adapter as refModel. */
-  refAdapterName?: null
   /** Accepted, though there is nothing left for it to do: nothing is padded. */
   labelPadTokenId?: number
   /** Accepted, though there is nothing left for it to do: the head only computes what has a target. */

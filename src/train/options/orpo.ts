@@ -58,8 +58,9 @@ export const orpoTrainingFields = {
   ...distributed,
 }
 
-/** Names of older versions. */
-export const orpoRetired = { ...retired, ...retiredOfPairs }
+/** Names of older versions, less those of a reference. */
+const { rpo_alpha, reference_free, force_use_ref_model, ref_adapter_name, ...olderNames } = retiredOfPairs
+export const orpoRetired = { ...retired, ...olderNames }
 
 /** Every name that `saqr orpo` knows. */
 export const orpoFields = {

@@ -7,6 +7,7 @@ import type { Tokenizer } from '../../text/tokenizer.ts'
 import type { Tracker } from '../../track/tracker.ts'
 import type { SFTConfig } from './config.ts'
 import type { DPOConfig } from './dpo-config.ts'
+import type { KTOConfig } from './kto-config.ts'
 import type { ORPOConfig } from './orpo-config.ts'
 
 /** A model as the trainer sees it. */
@@ -54,7 +55,8 @@ export interface SFTTrainerInit extends TrainerInit<SFTConfig> {
   datasetNumProc?: number | null
 }
 
-export interface DPOTrainerInit extends TrainerInit<DPOConfig> {
+/** of trainers that measure against a reference */
+export interface ReferredInit<Args> extends TrainerInit<Args> {
   /**
    * What rows are measured against: the model that was opened (an adapter's base), another adapter over it, or another model with the same
    * tokens. Default: the trained model as it is when training begins.
@@ -62,6 +64,8 @@ export interface DPOTrainerInit extends TrainerInit<DPOConfig> {
   refModel?: TrainableModel | null
 }
 
+export type DPOTrainerInit = ReferredInit<DPOConfig>
+export type KTOTrainerInit = ReferredInit<KTOConfig>
 export type ORPOTrainerInit = TrainerInit<ORPOConfig>
 
 /** The same checked and in one form. */

@@ -1,0 +1,31 @@
+/** Kahneman-Tversky optimisation with TRL's names. */
+import { option, SaqrError, say } from '../error.ts'
+import { kto } from './objectives/kto.ts'
+import { coefficientOf } from './objectives/term.ts'
+import { ktoTables } from './options/kto.ts'
+import { checkKto } from './options/kto-rules.ts'
+import type { KTOTrainerInit } from './options/trainer-types.ts'
+import { Trainer, type TrainerKind } from './trainer.ts'
+
+type Fields = typeof ktoTables.config
+
+const kind: TrainerKind<Fields> = {
+  ...ktoTables,
+  check(options, { model }) {
+    checkKto(options)
+    // answers to other prompts lie in the same passes, and TRL balances experts over the rows' own
+    if (options.lossType === 'kto' && coefficientOf(model.language.opened.model, options) > 0)
+      throw new SaqrError(
+        'OPTION_REFUSED',
+        say`a balance loss of experts beside ${option('lossType')} kto is not supported yet: set ${option('routerAuxLossCoef')} to 0`,
+      )
+  },
+  objective: kto,
+}
+
+export class KTOTrainer extends Trainer<Fields> {
+  /** @throws SaqrError OPTION_… for options that can't be carried out, each by name */
+  constructor(init: KTOTrainerInit) {
+    super(init, kind)
+  }
+}
