@@ -20,9 +20,17 @@ export { jsonl } from './track/jsonl.ts'
 export { textOutput } from './track/output.ts'
 export { terminal } from './track/terminal.ts'
 export { type TextOutput, type Tracker, tracked } from './track/tracker.ts'
+export { CPOTrainer } from './train/cpo-trainer.ts'
 export { DPOTrainer } from './train/dpo-trainer.ts'
 export { KTOTrainer } from './train/kto-trainer.ts'
-export { DPOConfig, KTOConfig, ORPOConfig, SFTConfig } from './train/options/config-classes.ts'
-export type { DPOTrainerInit, KTOTrainerInit, ORPOTrainerInit, Rows, TrainableModel } from './train/options/trainer-types.ts'
+export { CPOConfig, DPOConfig, KTOConfig, ORPOConfig, SFTConfig } from './train/options/config-classes.ts'
+export type {
+  CPOTrainerInit,
+  DPOTrainerInit,
+  KTOTrainerInit,
+  ORPOTrainerInit,
+  Rows,
+  TrainableModel,
+} from './train/options/trainer-types.ts'
 export { ORPOTrainer } from './train/orpo-trainer.ts'
 export { SFTTrainer, type SFTTrainerInit, type TrainOutput } from './train/sft-trainer.ts'

@@ -6,6 +6,7 @@
  */
 import type { z } from 'zod'
 import { asPrograms } from '../src/error.ts'
+import { cpoConfigFields } from '../src/train/options/cpo.ts'
 import { dpoConfigFields, dpoRetired } from '../src/train/options/dpo.ts'
 import { camel, type Field, type Fields, type Refused, spelled } from '../src/train/options/field.ts'
 import { ktoConfigFields, ktoRetired } from '../src/train/options/kto.ts'
@@ -34,6 +35,7 @@ export const configs = {
     older: orpoRetired,
   },
   'kto-config': { trainer: 'KTOTrainer', given: 'KTOConfig', filled: 'KtoTrainingOptions', fields: ktoConfigFields, older: ktoRetired },
+  'cpo-config': { trainer: 'CPOTrainer', given: 'CPOConfig', filled: 'CpoTrainingOptions', fields: cpoConfigFields, older: orpoRetired },
 } satisfies Record<string, { trainer: string; given: string; filled: string; fields: Fields; older: Fields }>
 
 export function configTypes(file: keyof typeof configs): string {

@@ -5,6 +5,7 @@
  * writes it anew.
  */
 import { kindsOf } from '../src/cli/text.ts'
+import { cpoFields, cpoThemes, cpoTrainingFields } from '../src/train/options/cpo.ts'
 import { dpoFields, dpoThemes, dpoTrainingFields } from '../src/train/options/dpo.ts'
 import { camel, type Field, type Fields, spelled, type Text, type Theme } from '../src/train/options/field.ts'
 import { ktoFields, ktoThemes, ktoTrainingFields } from '../src/train/options/kto.ts'
@@ -72,6 +73,15 @@ export const preferenceVerbs: readonly PreferenceVerb[] = [
     fields: ktoFields,
     training: ktoTrainingFields,
     themes: ktoThemes,
+  },
+  {
+    verb: 'cpo',
+    trainer: 'CPOTrainer',
+    about:
+      'It takes every option of TRL’s experimental CPOConfig, which has no command there. SimPO is `loss_type` simpo with `cpo_alpha` 0. A mixture’s balance loss is no part of it, and `logits/*` are not logged, as with ORPO.',
+    fields: cpoFields,
+    training: cpoTrainingFields,
+    themes: cpoThemes,
   },
 ]
 

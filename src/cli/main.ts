@@ -31,6 +31,11 @@ const verbs: VerbEntry[] = [
     load: async () => (await import('./verbs/kto.ts')).kto as unknown as Verb,
   },
   {
+    name: 'cpo',
+    summary: 'train a model towards chosen answers without a reference (CPO, SimPO)',
+    load: async () => (await import('./verbs/cpo.ts')).cpo as unknown as Verb,
+  },
+  {
     name: 'plan',
     summary: 'predict memory, work and time of a run; needs no weights and no rows',
     load: async () => (await import('./verbs/plan.ts')).plan as unknown as Verb,

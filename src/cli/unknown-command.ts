@@ -2,7 +2,6 @@
 import { SaqrError } from '../error.ts'
 import { nearest } from '../hub/nearest.ts'
 
-const PREFERENCES = 'saqr dpo and saqr orpo train on pairs of a chosen and a rejected answer, saqr kto on rated answers'
 const REWARDS = 'training on rewards is not there yet; saqr sft trains on rows with answers'
 const MERGED = 'in programs, model.savePretrainedMerged(folder) writes base and adapter as one model, and saqr quickstart writes both'
 const ELSEWHERE: Readonly<Record<string, string>> = {
@@ -13,8 +12,7 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   qlora: 'saqr sft --use_peft --load_in_4bit trains an adapter over a 4-bit base',
   pretrain: 'saqr sft on rows of text goes on with pre-training',
   pt: 'saqr sft on rows of text goes on with pre-training',
-  simpo: PREFERENCES,
-  cpo: PREFERENCES,
+  simpo: 'saqr cpo --loss_type simpo --cpo_alpha 0 is SimPO',
   grpo: REWARDS,
   ppo: REWARDS,
   rloo: REWARDS,

@@ -47,7 +47,7 @@ export interface AnswerRows {
 /** @throws SaqrError DATA_COLUMNS, DATA_ROW, TEXT_…; DATA_NO_TARGETS where no row teaches anything */
 export function prepareAnswers(dataset: Dataset, tokenizer: Tokenizer, rows: AnswerRows, options: AnswerOptions): Promise<Prepared> {
   const { signal: _, ahead, ...settings } = options
-  const key = [rows.tokenise, rows.shapeOf, tokenizer, JSON.stringify(Object.entries(settings).sort())]
+  const key = [rows, tokenizer, JSON.stringify(Object.entries(settings).sort())]
   return handedOver(dataset, key, ahead, () => anew(dataset, tokenizer, rows, options))
 }
 

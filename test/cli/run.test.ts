@@ -56,7 +56,7 @@ describe('saqr', () => {
   })
 
   it.each([
-    ['simpo', /there is no command simpo: saqr dpo and saqr orpo train on pairs/],
+    ['simpo', /there is no command simpo: saqr cpo --loss_type simpo/],
     ['train', /there is no command train: saqr sft trains a model/],
     ['chat', /saqr generate asks a model/],
     ['merge', /savePretrainedMerged/],

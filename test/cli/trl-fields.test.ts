@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { kindsOf } from '../../src/cli/text.ts'
+import { cpoFields, cpoThemes, cpoTrainingFields } from '../../src/train/options/cpo.ts'
 import { dpoFields, dpoRetired, dpoThemes, dpoTrainingFields } from '../../src/train/options/dpo.ts'
 import { camel, type Fields, spelled, type Theme } from '../../src/train/options/field.ts'
 import { ktoFields, ktoRetired, ktoThemes, ktoTrainingFields } from '../../src/train/options/kto.ts'
@@ -27,6 +28,7 @@ const tables: Record<string, Fields> = {
   ModelConfig: modelFields,
   SFTConfig: trainingFields,
   DPOConfig: dpoTrainingFields,
+  CPOConfig: cpoTrainingFields,
   KTOConfig: ktoTrainingFields,
   ORPOConfig: orpoTrainingFields,
 }
@@ -35,6 +37,7 @@ const verbs: { config: string; fields: Fields; themes: readonly Theme[]; older: 
   { config: 'SFTConfig', fields: sftFields, themes: sftThemes, older: retired },
   { config: 'DPOConfig', fields: dpoFields, themes: dpoThemes, older: dpoRetired },
   { config: 'KTOConfig', fields: ktoFields, themes: ktoThemes, older: ktoRetired },
+  { config: 'CPOConfig', fields: cpoFields, themes: cpoThemes, older: orpoRetired },
   { config: 'ORPOConfig', fields: orpoFields, themes: orpoThemes, older: orpoRetired },
 ]
 
@@ -43,6 +46,7 @@ describe('fields of TRL', () => {
     expect(dump.trl).toBe('1.16.0')
     expect(Object.fromEntries(verbs.map(({ config }) => [config, dump.fields.filter((f) => f.class === config).length]))).toEqual({
       SFTConfig: 135,
+      CPOConfig: 128,
       DPOConfig: 139,
       KTOConfig: 131,
       ORPOConfig: 124,

@@ -10,6 +10,7 @@ import { OpenedModel } from '../../src/engine/opened-model.ts'
 import { openCheckpoint } from '../../src/models/checkpoint.ts'
 import { Tokenizer } from '../../src/text/tokenizer.ts'
 import { logEntry } from '../../src/track/events.ts'
+import { CPOTrainer } from '../../src/train/cpo-trainer.ts'
 import { DPOTrainer } from '../../src/train/dpo-trainer.ts'
 import { KTOTrainer } from '../../src/train/kto-trainer.ts'
 import { camel } from '../../src/train/options/field.ts'
@@ -27,7 +28,7 @@ interface Recorded {
   log: Record<string, number>[]
 }
 
-const trainers = { dpo: DPOTrainer, orpo: ORPOTrainer, kto: KTOTrainer }
+const trainers = { dpo: DPOTrainer, orpo: ORPOTrainer, kto: KTOTrainer, cpo: CPOTrainer }
 
 export interface Off {
   what: string
@@ -41,9 +42,9 @@ export async function offOfRun(root: string, name: string, args: Record<string, 
   const log = await trained(root, recorded, args)
   const found: Off[] = [{ what: 'entries', off: Math.abs(log.length - recorded.log.length), allowed: 0 }]
   for (const [i, entry] of recorded.log.entries()) {
-    // TRL's ORPO doesn't count tokens
+    // TRL's ORPO and CPO don't count tokens
     const timeless = Object.keys(log[i]!).filter((key) => !/runtime|per_second/.test(key))
-    const counted = timeless.filter((key) => recorded.trainer !== 'orpo' || !key.endsWith('num_tokens'))
+    const counted = timeless.filter((key) => !['orpo', 'cpo'].includes(recorded.trainer) || !key.endsWith('num_tokens'))
     const names = [Object.keys(entry).filter((key) => !(key in log[i]!)), counted.filter((key) => !(key in entry))]
     found.push({ what: `names of entry ${i}: not ${names[0]}, too many ${names[1]}`, off: names.flat().length, allowed: 0 })
     for (const [key, value] of Object.entries(entry)) {

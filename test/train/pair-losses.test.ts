@@ -1,5 +1,6 @@
 /** Slopes of every loss of a pair against differences, in f64; their values are TRL's (test/parity/preference.test.ts). */
 import { describe, expect, it } from 'vitest'
+import { bent } from '../../src/train/objectives/cpo.ts'
 import { ratedLoss } from '../../src/train/objectives/kto.ts'
 import { oddsRatio } from '../../src/train/objectives/orpo.ts'
 import { diverged, divergences, type PairLoss, pairLosses, smoothed } from '../../src/train/objectives/pair-losses.ts'
@@ -40,4 +41,8 @@ it.each([-9, -0.7, -0.02].flatMap((c) => [-6, -0.6, -0.03].map((r) => [c, r])))(
 
 it.each([true, false].flatMap((wanted) => POINTS.map((at) => [wanted, at] as const)))('a rated answer, wanted %s, at %d', (wanted, at) => {
   expectSlope(ratedLoss(at, 0.4, wanted, 0.7)[1], (x) => ratedLoss(x, 0.4, wanted, 0.7)[0], at)
+})
+
+it.each([-7, -1, -0.1])('AlphaPO’s reward at %d', (at) => {
+  expectSlope(bent(at, 0.3)[1], (x) => bent(x, 0.3)[0], at)
 })

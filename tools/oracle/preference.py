@@ -28,6 +28,7 @@ from preference_cases import COMMON, ROWS, RUNS, Run
 from training_data import VOCAB, make_tokenizer
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer
+from trl.experimental.cpo import CPOConfig, CPOTrainer
 from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
 torch.set_num_threads(2)
@@ -36,7 +37,7 @@ transformers.utils.logging.disable_progress_bar()
 datasets.disable_progress_bars()
 warnings.filterwarnings("ignore")
 
-TRAINERS = {"dpo": (DPOTrainer, DPOConfig), "orpo": (ORPOTrainer, ORPOConfig), "kto": (KTOTrainer, KTOConfig)}
+TRAINERS = {"dpo": (DPOTrainer, DPOConfig), "orpo": (ORPOTrainer, ORPOConfig), "kto": (KTOTrainer, KTOConfig), "cpo": (CPOTrainer, CPOConfig)}
 
 
 def write_model(out: Path):
@@ -76,7 +77,7 @@ def write_run(out: Path, run: Run):
         trainer.remove_callback(transformers.PrinterCallback)
         trainer.train()
     log = [{key: value for key, value in entry.items() if "runtime" not in key and "per_second" not in key} for entry in trainer.state.log_history[:-1]]
-    if run.trainer == "orpo":  # means over padding, which nothing here has
+    if run.trainer in ("orpo", "cpo"):  # means over padding, which nothing here has
         log = [{key: value for key, value in entry.items() if "logits/" not in key} for entry in log]
     head = dict(trainer=run.trainer, adapter=run.adapter, reference=run.reference, rows=run.rows, evaluation=run.evaluation, args=args)
     text = json.dumps(head)[:-1] + ', "log": [\n' + ",\n".join(json.dumps(entry) for entry in log) + "\n]}\n"

@@ -1,5 +1,5 @@
-"""Dumps every option of `trl sft`, `dpo` and `kto`, and of ORPO, which TRL has no command for: the fields of its ScriptArguments, SFTConfig,
-DPOConfig, KTOConfig and ORPOConfig (with all they inherit from TrainingArguments), ModelConfig and DatasetMixtureConfig with type, default and
+"""Dumps every option of `trl sft`, `dpo` and `kto`, and of ORPO and CPO, which TRL has no commands for: the fields of its ScriptArguments, SFTConfig,
+DPOConfig, KTOConfig, ORPOConfig and CPOConfig (with all they inherit from TrainingArguments), ModelConfig and DatasetMixtureConfig with type, default and
 choices. test/cli/trl-fields.test.ts holds the options of `saqr` against it, so that no field of TRL is ever silently unknown.
 
     python tools/oracle/trl-fields.py OUT        # OUT/fields.json
@@ -16,6 +16,7 @@ import transformers
 from arguments import argument
 import trl
 from trl import DatasetMixtureConfig, DPOConfig, KTOConfig, ModelConfig, ScriptArguments, SFTConfig
+from trl.experimental.cpo import CPOConfig
 from trl.experimental.orpo import ORPOConfig
 
 SCALARS = {bool: "bool", int: "int", float: "float", str: "str"}
@@ -64,7 +65,7 @@ def fields(config):
 
 
 if __name__ == "__main__":
-    rows = [row for config in (ScriptArguments, ModelConfig, SFTConfig, DatasetMixtureConfig, DPOConfig, KTOConfig, ORPOConfig) for row in fields(config)]
+    rows = [row for config in (ScriptArguments, ModelConfig, SFTConfig, DatasetMixtureConfig, DPOConfig, KTOConfig, ORPOConfig, CPOConfig) for row in fields(config)]
     text = ",\n".join("    " + json.dumps(row) for row in rows)
     versions = f'"trl": "{trl.__version__}", "transformers": "{transformers.__version__}"'
     out = Path(argument('out', __doc__))

@@ -20,6 +20,7 @@ import {
   lossOf,
   meansOf,
   once,
+  partsOf,
   type Sums,
   sequenceScore,
   sumsOf,
@@ -83,14 +84,8 @@ export function dpo(options: Options): Objective {
   }
 
   const pairsOf = (pass: Pass, scores: PassScores, laid: LaidOut): Pair[] => {
-    const sums = sumsOf(pass, scores, weightOf(pass, laid))
-    const parts = new Map<number, Sums[]>()
-    for (const [s, { example, part }] of pass.sequences.entries()) {
-      const both = parts.get(example) ?? []
-      both[part] = sums[s]!
-      parts.set(example, both)
-    }
-    return [...parts].map(([example, [chosen, rejected]]) => {
+    const parts = partsOf(pass, sumsOf(pass, scores, weightOf(pass, laid)))
+    return parts.map(([example, [chosen, rejected]]) => {
       const reference = references.get(laid.examples[example]!)
       const [c, r] = [chosen!.logp - (reference?.chosen ?? 0), rejected!.logp - (reference?.rejected ?? 0)]
       const own = ({ plain, own, targets }: Sums) => Math.exp((plain - own) / Math.max(1, targets))

@@ -13,7 +13,7 @@ import type { KtoTrainingOptions } from '../options/kto-config.ts'
 import { layPasses } from './lay-out.ts'
 import type { LaidOut, Metric, Objective, Together } from './objective.ts'
 import { sigmoid } from './pair-losses.ts'
-import { batchTargetsOf, entryWeights, type Judged, lossOf, once, type Sums, sequenceScore, sumsOf } from './sequences.ts'
+import { batchTargetsOf, entryWeights, type Judged, lossOf, once, partsOf, type Sums, sequenceScore, sumsOf } from './sequences.ts'
 
 const rated: AnswerRows = { shapeOf: ratedShape, tokenise: answeredTokens, wanted: wantedOf }
 
@@ -43,16 +43,11 @@ export function kto(options: Options): Objective {
 
   const together: Together = estimated ? 'batch' : 'example'
 
-  const scored = (pass: Pass, scores: PassScores): Map<number, Sums[]> => {
-    const sums = sumsOf(pass, scores, () => 1)
-    const found = new Map<number, Sums[]>()
-    for (const [s, { example, part }] of pass.sequences.entries()) {
-      const parts = found.get(example) ?? []
-      parts[part] = sums[s]!
-      found.set(example, parts)
-    }
-    return found
-  }
+  const scored = (pass: Pass, scores: PassScores) =>
+    partsOf(
+      pass,
+      sumsOf(pass, scores, () => 1),
+    )
 
   const judge = once((pass, scores: PassScores, laid: LaidOut): Answer[] => {
     const found = scored(pass, scores)
@@ -61,7 +56,7 @@ export function kto(options: Options): Objective {
       const batch = laid.batchOf[example]!
       if (other) distances[batch]! += (other.logp - (references.get(laid.examples[example]!)?.[1] ?? 0)) / laid.batchSizes[batch]!
     }
-    return [...found].map(([example, [own]]): Answer => {
+    return found.map(([example, [own]]): Answer => {
       const { wanted = false } = laid.examples[example]!
       const batch = laid.batchOf[example]!
       const kl = Math.max(0, distances[batch]!)

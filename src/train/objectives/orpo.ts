@@ -10,7 +10,7 @@ import type { OrpoTrainingOptions } from '../options/orpo-config.ts'
 import { layPasses } from './lay-out.ts'
 import type { LaidOut, Objective } from './objective.ts'
 import { sigmoid, softplus } from './pair-losses.ts'
-import { entryWeights, type Judged, lossOf, meansOf, once, sequenceScore, sumsOf, type Target } from './sequences.ts'
+import { entryWeights, type Judged, lossOf, meansOf, once, partsOf, sequenceScore, sumsOf, type Target } from './sequences.ts'
 
 /** of the chosen row everything is learned, of the rejected one the answer is scored */
 const pairs: AnswerRows = {
@@ -54,22 +54,23 @@ export function orpo({ beta }: Pick<OrpoTrainingOptions, 'beta'>): Objective {
       const { example, part } = pass.sequences[sequence]!
       return laid.examples[example]!.prompts![part]!
     }
-    const answers = sumsOf(pass, scores, (target) => (isAnswer(target, prompt(target)) ? 1 : Number.NaN))
-    const rows = sumsOf(pass, scores, () => 1)
-    const found = new Map<number, number[]>()
-    for (const [s, { example, part }] of pass.sequences.entries()) {
-      const both = found.get(example) ?? []
-      both[part] = s
-      found.set(example, both)
-    }
-    return [...found].map(([example, [c, r]]): Pair => {
+    const answers = partsOf(
+      pass,
+      sumsOf(pass, scores, (target) => (isAnswer(target, prompt(target)) ? 1 : Number.NaN)),
+    )
+    const rows = new Map(
+      partsOf(
+        pass,
+        sumsOf(pass, scores, () => 1),
+      ),
+    )
+    return answers.map(([example, [chosen, rejected]]): Pair => {
       const batch = laid.batchOf[example]!
       const pairsThere = laid.batchSizes[batch]!
       const tokensThere = chosenTokens(laid)[batch]!
-      const [chosen, rejected] = [answers[c!]!, answers[r!]!]
-      const means = [chosen.logp / chosen.targets, rejected.logp / rejected.targets] as const
+      const means = [chosen!.logp / chosen!.targets, rejected!.logp / rejected!.targets] as const
       const odds = oddsRatio(...means)
-      const likelihood = -rows[c!]!.logp / tokensThere
+      const likelihood = -rows.get(example)![0]!.logp / tokensThere
       return {
         example,
         chosen: means[0],
@@ -77,8 +78,8 @@ export function orpo({ beta }: Pick<OrpoTrainingOptions, 'beta'>): Objective {
         likelihood,
         logOdds: odds.logOdds,
         loss: likelihood + (beta * odds.loss) / pairsThere,
-        dChosen: (beta * odds.dChosen) / (pairsThere * chosen.targets),
-        dRejected: (beta * odds.dRejected) / (pairsThere * rejected.targets),
+        dChosen: (beta * odds.dChosen) / (pairsThere * chosen!.targets),
+        dRejected: (beta * odds.dRejected) / (pairsThere * rejected!.targets),
         dToken: -1 / tokensThere,
       }
     })

@@ -108,6 +108,17 @@ export function sumsOf(pass: Pass, { entries, stats }: PassScores, weight: (targ
   return sums
 }
 
+/** What was summed of each example, by its sequences. */
+export function partsOf(pass: Pass, sums: readonly Sums[]): [example: number, parts: Sums[]][] {
+  const found = new Map<number, Sums[]>()
+  for (const [s, { example, part }] of pass.sequences.entries()) {
+    const parts = found.get(example) ?? []
+    parts[part] = sums[s]!
+    found.set(example, parts)
+  }
+  return [...found]
+}
+
 /** Of each entry the sum over its targets of −d loss / d log-probability: what the head's gradient is weighed with. */
 export function entryWeights(pass: Pass, slope: (target: Target) => number): Float32Array {
   const weights = new Float64Array(pass.tokens)

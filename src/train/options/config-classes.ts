@@ -1,6 +1,8 @@
 /** `args` of the trainers as objects of their own, as notebooks write them; plain objects do as well. */
 import { entriesOf } from '../../hub/arguments.ts'
 import type { SFTConfig as SftOptions } from './config.ts'
+import { cpoTables } from './cpo.ts'
+import type { CPOConfig as CpoOptions } from './cpo-config.ts'
 import { dpoTables } from './dpo.ts'
 import type { DPOConfig as DpoOptions } from './dpo-config.ts'
 import type { Fields } from './field.ts'
@@ -42,3 +44,7 @@ export const ORPOConfig = configClass<OrpoOptions>('ORPOConfig', orpoTables.conf
 export type KTOConfig = KtoOptions
 /** `new KTOConfig({ desirableWeight: 1.3 })` */
 export const KTOConfig = configClass<KtoOptions>('KTOConfig', ktoTables.config)
+
+export type CPOConfig = CpoOptions
+/** `new CPOConfig({ lossType: 'simpo', cpoAlpha: 0 })` */
+export const CPOConfig = configClass<CpoOptions>('CPOConfig', cpoTables.config)

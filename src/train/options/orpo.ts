@@ -20,7 +20,8 @@ import { rows as rowsOfSft } from './rows.ts'
 import { hub, saving } from './saving.ts'
 import { flag, optionalCount, optionalFlag } from './schemas.ts'
 
-const rows = {
+/** of trainers that have no reference */
+export const orpoRows = {
   max_length: honoured(
     optionalCount,
     1024,
@@ -31,7 +32,7 @@ const rows = {
   dataset_num_proc: rowsOfSft.dataset_num_proc,
 }
 
-const loss = {
+export const orpoLoss = {
   beta: honoured(z.number().positive(), 0.1, 'weight of the odds ratio beside the likelihood of the chosen rows (the paper’s λ)'),
   disable_dropout: reference.disable_dropout,
   is_encoder_decoder: refused(optionalFlag, null, 'saqr trains decoder-only models', [false]),
@@ -43,11 +44,11 @@ const { activation_offloading: _, ...computeFields } = compute
 /** TRL's ORPOConfig */
 export const orpoTrainingFields = {
   ...opening,
-  ...rows,
+  ...orpoRows,
   ...preferenceSteps,
   ...preferenceOptimizer,
   ...schedule,
-  ...loss,
+  ...orpoLoss,
   ...lossArguments,
   ...precision,
   ...computeFields,
@@ -79,8 +80,8 @@ export const orpoThemes: readonly Theme[] = [
   { title: 'Adapter', fields: lora },
   { title: '4-bit base', fields: quantization },
   { title: 'Data', fields: { ...dataset, ...mixture } },
-  { title: 'Rows', fields: rows },
-  { title: 'Loss', fields: { ...loss, ...lossArguments } },
+  { title: 'Rows', fields: orpoRows },
+  { title: 'Loss', fields: { ...orpoLoss, ...lossArguments } },
   { title: 'Steps', fields: preferenceSteps },
   { title: 'Optimizer', fields: preferenceOptimizer },
   { title: 'Learning rate', fields: schedule },

@@ -6,6 +6,7 @@ import type { LanguageModel } from '../../engine/language-model.ts'
 import type { Tokenizer } from '../../text/tokenizer.ts'
 import type { Tracker } from '../../track/tracker.ts'
 import type { SFTConfig } from './config.ts'
+import type { CPOConfig } from './cpo-config.ts'
 import type { DPOConfig } from './dpo-config.ts'
 import type { KTOConfig } from './kto-config.ts'
 import type { ORPOConfig } from './orpo-config.ts'
@@ -67,6 +68,7 @@ export interface ReferredInit<Args> extends TrainerInit<Args> {
 export type DPOTrainerInit = ReferredInit<DPOConfig>
 export type KTOTrainerInit = ReferredInit<KTOConfig>
 export type ORPOTrainerInit = TrainerInit<ORPOConfig>
+export type CPOTrainerInit = TrainerInit<CPOConfig>
 
 /** The same checked and in one form. */
 export interface CheckedInit {

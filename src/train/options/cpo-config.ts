@@ -1,0 +1,405 @@
+/** Options of the CPOTrainer. Written by tools/config-types.ts from the tables beside this file. */
+
+/** `args` of the CPOTrainer: TRL’s names in camelCase, all optional; what is left out has TRL’s default. */
+// biome-ignore format: written by a tool
+export interface CPOConfig {
+  /** Not supported, and accepted only where it asks for nothing: its keys have options of their own: dtype, modelRevision, loadIn4bit. */
+  modelInitKwargs?: null
+  /** Accepted, though there is nothing left for it to do: code from a checkpoint is never run; the families saqr knows need none. */
+  trustRemoteCode?: boolean
+  /** Tokens of prompt and answer: longer answers are cut, rows whose prompt alone fills it left out; none: 512, as in TRL; default: 1024. */
+  maxLength?: number | null
+  /** Not supported, and accepted only where it asks for nothing: only encoder-decoder models have it: maxLength is the limit here. */
+  maxCompletionLength?: null
+  /** Accepted, though there is nothing left for it to do: one process prepares rows fast enough. */
+  datasetNumProc?: number | null
+  /** Rows of a micro-batch; default: 8. */
+  perDeviceTrainBatchSize?: number
+  /** Micro-batches of an optimizer step; how a step is cut into passes is the planner’s business; default: 1. */
+  gradientAccumulationSteps?: number
+  /** Times that all rows are gone through; parts of an epoch are fine; default: 3; no effect beside maxSteps. */
+  numTrainEpochs?: number
+  /** Optimizer steps; -1: as many as numTrainEpochs need; default: -1. */
+  maxSteps?: number
+  /** Of everything random: adapter, dropout, order of rows; default: 42. */
+  seed?: number
+  /** Of the order of rows; default: seed; no effect without trainSamplingStrategy random. */
+  dataSeed?: number | null
+  /** Order of rows in an epoch; default: random. */
+  trainSamplingStrategy?: 'random' | 'sequential'
+  /** Accepted, though there is nothing left for it to do: the planner cuts a step into passes that fit; the batch stays what you asked for. */
+  autoFindBatchSize?: boolean
+  /** Accepted, though there is nothing left for it to do: one device trains. */
+  averageTokensAcrossDevices?: boolean
+  /** Accepted, though there is nothing left for it to do: the same seed always gives the same bits. */
+  fullDeterminism?: boolean
+  /** Leave the last batch of an epoch out where it is not full; default: false. */
+  dataloaderDropLast?: boolean
+  /** Accepted, though there is nothing left for it to do: rows are token ids in memory before training starts. */
+  dataloaderNumWorkers?: number
+  /** Accepted, though there is nothing left for it to do: a step uploads a few numbers a token; there is nothing to pin. */
+  dataloaderPinMemory?: boolean
+  /** Accepted, though there is nothing left for it to do: there are no loader processes. */
+  dataloaderPersistentWorkers?: boolean
+  /** Accepted, though there is nothing left for it to do: rows are token ids in memory before training starts. */
+  dataloaderPrefetchFactor?: number | null
+  /** Accepted, though there is nothing left for it to do: there are no loader processes. */
+  dataloaderMultiprocessingContext?: string | null
+  /** Accepted, though there is nothing left for it to do: batches always come in order. */
+  dataloaderInOrder?: boolean
+  /** Accepted, though there is nothing left for it to do: columns that no row shape uses are left alone. */
+  removeUnusedColumns?: boolean
+  /** Not supported, and accepted only where it asks for nothing: what is learned follows from the shape of the rows; leave it out. */
+  labelNames?: null
+  /** Accepted, though there is nothing left for it to do: only group_by_length reads it. */
+  lengthColumnName?: string
+  /** Highest learning rate; default: 0.000001. */
+  learningRate?: number
+  /** Decoupled weight decay; biases and norm weights have none; default: 0. */
+  weightDecay?: number
+  /** Decay of the first moment; default: 0.9. */
+  adamBeta1?: number
+  /** Decay of the second moment; default: 0.999. */
+  adamBeta2?: number
+  /** Added to the root of the second moment; default: 1e-8. */
+  adamEpsilon?: number
+  /** Gradients are scaled down to this norm; 0: never; default: 1. */
+  maxGradNorm?: number
+  /** AdamW with states in f32, or as bitsandbytes holds them in 8 bits; where they live is the planner’s business; default: adamw_torch_fused. */
+  optim?: 'adamw_torch' | 'adamw_torch_fused' | 'paged_adamw_32bit' | 'adamw_8bit' | 'adamw_bnb_8bit' | 'paged_adamw_8bit'
+  /** Not supported, and accepted only where it asks for nothing: AdamW’s arguments have options of their own: adamBeta1, adamBeta2, adamEpsilon, weightDecay. */
+  optimArgs?: null
+  /** Not supported, and accepted only where it asks for nothing: low-rank gradient projections are not supported yet; use adamw_8bit for little memory. */
+  optimTargetModules?: null
+  /** How the learning rate goes on after warm-up; reduce_lr_on_plateau and greedy follow the evaluation rows; default: linear. */
+  lrSchedulerType?: 'linear' | 'cosine' | 'cosine_with_restarts' | 'polynomial' | 'constant' | 'constant_with_warmup' | 'inverse_sqrt' | 'reduce_lr_on_plateau' | 'cosine_with_min_lr' | 'cosine_warmup_with_min_lr' | 'warmup_stable_decay' | 'greedy'
+  /** Arguments of lrSchedulerType by the names transformers has, such as num_cycles, min_lr_rate or num_decay_steps; default: null. */
+  lrSchedulerKwargs?: Record<string, unknown> | string | null
+  /** Steps in which the learning rate rises from 0; below 1, a share of all steps; default: 0; no effect with this lrSchedulerType, which does not warm up. */
+  warmupSteps?: number
+  /** Loss of the difference of both answers; simpo: of means over tokens, less a margin; alphapo: simpo without the likelihood; default: sigmoid. */
+  lossType?: 'sigmoid' | 'hinge' | 'ipo' | 'simpo' | 'alphapo'
+  /** How much the difference counts; ipo: its τ; default: 0.1. */
+  beta?: number
+  /** Share of pairs that may be the wrong way round; default: 0; no effect with lossType hinge or ipo. */
+  labelSmoothing?: number
+  /** Weight of the likelihood of the chosen answers; SimPO: 0; default: 1; no effect with lossType alphapo. */
+  cpoAlpha?: number
+  /** Margin that simpo asks for; default: 0.5; no effect without lossType simpo. */
+  simpoGamma?: number
+  /** Bends rewards (AlphaPO): (1 − p^−α) / α; 0: log-probabilities as they are; default: 0. */
+  alpha?: number
+  /** Not supported, and accepted only where it asks for nothing: both sides of a comparison are scored without dropout, as in TRL by default; leave it out. */
+  disableDropout?: true
+  /** Not supported, and accepted only where it asks for nothing: saqr trains decoder-only models. */
+  isEncoderDecoder?: null | false
+  /** Not supported, and accepted only where it asks for nothing: samples during evaluation are not supported yet; leave it out. */
+  generateDuringEval?: false
+  /** Not supported, and accepted only where it asks for nothing: label smoothing is not supported yet; leave it out. */
+  labelSmoothingFactor?: 0
+  /** Not supported, and accepted only where it asks for nothing: noise on embeddings (NEFTune) is not supported yet; leave it out. */
+  neftuneNoiseAlpha?: null
+  /** Weights and products in bf16, sums and trained weights in f32 (the default); false: as dtype says. */
+  bf16?: boolean | null
+  /** Not supported, and accepted only where it asks for nothing: f16 training needs loss scaling, which saqr does not have yet; use bf16 true, or bf16 false for f32. */
+  fp16?: false
+  /** Not supported, and accepted only where it asks for nothing: evaluation runs in the precision of training; leave it out. */
+  bf16FullEval?: false
+  /** Not supported, and accepted only where it asks for nothing: f16 training needs loss scaling, which saqr does not have yet; use bf16 true, or bf16 false for f32. */
+  fp16FullEval?: false
+  /** Not supported, and accepted only where it asks for nothing: f32 products are exact f32; leave it out, or use bf16 true for speed. */
+  tf32?: null | false
+  /** Train on the CPU whatever else there is (device cpu); default: false. */
+  useCpu?: boolean
+  /** Accepted, though there is nothing left for it to do: the planner keeps, recomputes or moves activations block by block to fit memory. */
+  activationCheckpointing?: boolean | null
+  /** Accepted, though there is nothing left for it to do: the planner keeps, recomputes or moves activations block by block to fit memory. */
+  activationCheckpointingKwargs?: Record<string, unknown> | string | null
+  /** Accepted, though there is nothing left for it to do: the planner keeps, recomputes or moves activations block by block to fit memory. */
+  gradientCheckpointing?: boolean
+  /** Accepted, though there is nothing left for it to do: the planner keeps, recomputes or moves activations block by block to fit memory. */
+  gradientCheckpointingKwargs?: Record<string, unknown> | string | null
+  /** Accepted, though there is nothing left for it to do: a step is one plan of fused kernels already. */
+  torchCompile?: boolean
+  /** Accepted, though there is nothing left for it to do: a step is one plan of fused kernels already. */
+  torchCompileBackend?: string | null
+  /** Accepted, though there is nothing left for it to do: a step is one plan of fused kernels already. */
+  torchCompileMode?: string | null
+  /** Accepted, though there is nothing left for it to do: a step is one plan of fused kernels already. */
+  useLigerKernel?: boolean
+  /** Accepted, though there is nothing left for it to do: a step is one plan of fused kernels already. */
+  ligerKernelConfig?: Record<string, unknown> | null
+  /** Accepted, though there is nothing left for it to do: training keeps no KV cache; generation always does. */
+  useCache?: boolean
+  /** Accepted, though there is nothing left for it to do: memory is one arena laid out before the first step. */
+  torchEmptyCacheSteps?: number | null
+  /** When metrics are logged; default: steps. */
+  loggingStrategy?: 'no' | 'steps' | 'epoch'
+  /** Steps between two logs; below 1, a share of all steps; default: 10; no effect without loggingStrategy steps. */
+  loggingSteps?: number
+  /** Log the first step too; default: false. */
+  loggingFirstStep?: boolean
+  /** Where events go beside the terminal: none, or jsonl; default: none. */
+  reportTo?: 'none' | 'jsonl' | ('none' | 'jsonl')[] | null
+  /** Name of the run in what is logged; default: outputDir. */
+  runName?: string | null
+  /** True: plain lines on a terminal too; default: a live line on a terminal, plain lines in a pipe. */
+  disableTqdm?: boolean | null
+  /** Accepted, though there is nothing left for it to do: one process trains and logs. */
+  logOnEachNode?: boolean
+  /** Accepted, though there is nothing left for it to do: a loss that is not finite ends the run, naming the layer and op it came from. */
+  loggingNanInfFilter?: boolean
+  /** Accepted, though there is nothing left for it to do: num_tokens is in every log. */
+  includeNumInputTokensSeen?: boolean | string
+  /** Accepted, though there is nothing left for it to do: there is one level, and --verbose for stack traces. */
+  logLevel?: string
+  /** Accepted, though there is nothing left for it to do: one process trains and logs. */
+  logLevelReplica?: string
+  /** Accepted, though there is nothing left for it to do: only Trackio reads it, and report_to does not have that. */
+  project?: string
+  /** Accepted, though there is nothing left for it to do: only Trackio reads it, and report_to does not have that. */
+  trackioSpaceId?: string | null
+  /** Accepted, though there is nothing left for it to do: only Trackio reads it, and report_to does not have that. */
+  trackioBucketId?: string | null
+  /** Accepted, though there is nothing left for it to do: only Trackio reads it, and report_to does not have that. */
+  trackioStaticSpaceId?: string | false | null
+  /** When the evaluation rows are scored; default: no. */
+  evalStrategy?: 'no' | 'steps' | 'epoch'
+  /** Steps between two evaluations; default: loggingSteps; below 1, a share of all steps; no effect without evalStrategy steps. */
+  evalSteps?: number | null
+  /** Rows whose mean loss is one term of eval_loss; default: 8; no effect without evalStrategy steps or epoch. */
+  perDeviceEvalBatchSize?: number
+  /** Steps, or with evalStrategy epoch epochs, before the first evaluation; default: 0; no effect without evalStrategy steps or epoch. */
+  evalDelay?: number
+  /** Evaluate before the first step too; default: false. */
+  evalOnStart?: boolean
+  /** Accepted, though there is nothing left for it to do: evaluation sums losses; logits are never held or gathered. */
+  predictionLossOnly?: boolean
+  /** Accepted, though there is nothing left for it to do: evaluation sums losses; logits are never held or gathered. */
+  evalDoConcatBatches?: boolean
+  /** Accepted, though there is nothing left for it to do: evaluation sums losses; logits are never held or gathered. */
+  evalUseGatherObject?: boolean
+  /** Accepted, though there is nothing left for it to do: evaluation sums losses; logits are never held or gathered. */
+  evalAccumulationSteps?: number | null
+  /** Accepted, though there is nothing left for it to do: evaluation sums losses; logits are never held or gathered. */
+  includeForMetrics?: string[]
+  /** Accepted, though there is nothing left for it to do: evaluation sums losses; logits are never held or gathered. */
+  batchEvalMetrics?: boolean
+  /** Not supported, and accepted only where it asks for nothing: not supported yet; every checkpoint-N of output_dir can be opened as a model. */
+  loadBestModelAtEnd?: false
+  /** Evaluated metric that the schedules reduce_lr_on_plateau and greedy follow; default: loss; no effect without a lrSchedulerType that follows a metric (reduce_lr_on_plateau, greedy). */
+  metricForBestModel?: string | null
+  /** Accepted, though there is nothing left for it to do: only load_best_model_at_end and save_strategy best read it, and those are refused. */
+  greaterIsBetter?: boolean | null
+  /** Accepted, though there is nothing left for it to do: sft always trains. */
+  doTrain?: boolean
+  /** Accepted, though there is nothing left for it to do: eval_strategy says when to evaluate. */
+  doEval?: boolean
+  /** Not supported, and accepted only where it asks for nothing: sft predicts nothing; use saqr generate with the trained model. */
+  doPredict?: false
+  /** Folder for checkpoints and the trained model; default: trainer_output. */
+  outputDir?: string | null
+  /** When a checkpoint is saved; default: steps. */
+  saveStrategy?: 'no' | 'steps' | 'epoch'
+  /** Steps between two checkpoints; below 1, a share of all steps; default: 500; no effect without saveStrategy steps. */
+  saveSteps?: number
+  /** Checkpoints that stay; older ones are deleted; default: null. */
+  saveTotalLimit?: number | null
+  /** Checkpoint folder to go on from; true: the last one in outputDir; default: null. */
+  resumeFromCheckpoint?: boolean | string | null
+  /** Not supported, and accepted only where it asks for nothing: a checkpoint always holds all that a resumed run needs; the trained model in output_dir is the model alone. */
+  saveOnlyModel?: false
+  /** Accepted, though there is nothing left for it to do: one process trains and saves. */
+  saveOnEachNode?: boolean
+  /** Accepted, though there is nothing left for it to do: SIGINT and SIGTERM always save a checkpoint. */
+  enableJitCheckpoint?: boolean
+  /** Not supported, and accepted only where it asks for nothing: a resumed run goes on bit for bit, with the rows that come next; leave it out. */
+  ignoreDataSkip?: false
+  /** Accepted, though there is nothing left for it to do: all state of a run is in its checkpoints. */
+  restoreCallbackStatesFromCheckpoint?: boolean
+  /** Not supported, and accepted only where it asks for nothing: saqr writes to disk only; upload output_dir when it is done, e.g. with `hf upload`. */
+  pushToHub?: false
+  /** Accepted, though there is nothing left for it to do: only push_to_hub reads it, and that is refused. */
+  hubToken?: string | null
+  /** Accepted, though there is nothing left for it to do: only push_to_hub reads it, and that is refused. */
+  hubPrivateRepo?: boolean | null
+  /** Accepted, though there is nothing left for it to do: only push_to_hub reads it, and that is refused. */
+  hubModelId?: string | null
+  /** Accepted, though there is nothing left for it to do: only push_to_hub reads it, and that is refused. */
+  hubStrategy?: string
+  /** Accepted, though there is nothing left for it to do: only push_to_hub reads it, and that is refused. */
+  hubAlwaysPush?: boolean
+  /** Accepted, though there is nothing left for it to do: only push_to_hub reads it, and that is refused. */
+  hubRevision?: string | null
+  /** Not supported, and accepted only where it asks for nothing: training on several devices is not supported yet; start one process. */
+  localRank?: -1 | 0
+  /** Accepted, though there is nothing left for it to do: one process trains on one device. */
+  ddpFindUnusedParameters?: boolean | null
+  /** Accepted, though there is nothing left for it to do: one process trains on one device. */
+  ddpBucketCapMb?: number | null
+  /** Accepted, though there is nothing left for it to do: one process trains on one device. */
+  ddpBroadcastBuffers?: boolean | null
+  /** Accepted, though there is nothing left for it to do: one process trains on one device. */
+  ddpStaticGraph?: boolean | null
+  /** Accepted, though there is nothing left for it to do: one process trains on one device. */
+  ddpBackend?: string | null
+  /** Accepted, though there is nothing left for it to do: one process trains on one device. */
+  ddpTimeout?: number
+  /** Not supported, and accepted only where it asks for nothing: training on several devices is not supported yet; memory fits the model onto one. */
+  fsdp?: null | '' | false
+  /** Not supported, and accepted only where it asks for nothing: training on several devices is not supported yet; memory fits the model onto one. */
+  fsdpConfig?: null | Record<string, never>
+  /** Not supported, and accepted only where it asks for nothing: training on several devices is not supported yet; memory fits the model onto one. */
+  deepspeed?: null
+  /** Not supported, and accepted only where it asks for nothing: training on several devices is not supported yet; memory fits the model onto one. */
+  acceleratorConfig?: null
+  /** Not supported, and accepted only where it asks for nothing: training on several devices is not supported yet; memory fits the model onto one. */
+  parallelismConfig?: null
+  /** Not supported, and accepted only where it asks for nothing: a value that is not finite always ends the run with the layer and op it came from. */
+  debug?: '' | []
+  /** Accepted, though there is nothing left for it to do: the memory table is known, and printed, before the first step. */
+  skipMemoryMetrics?: boolean
+  /** Tokens of a pass at the most; default: what fits. */
+  maxPassTokens?: number | null
+  /** Rows of a step that begin alike share those tokens (never with dropout); default: true. */
+  prefixSharing?: boolean
+  /** Accepted, though there is nothing left for it to do: an existing output_dir is written into; nothing in it is deleted but old checkpoints under save_total_limit. */
+  overwriteOutputDir?: boolean
+  /** Accepted, though there is nothing left for it to do: what is logged lies in output_dir. */
+  loggingDir?: string | null
+  /** Accepted, though there is nothing left for it to do: weights are always saved as safetensors. */
+  saveSafetensors?: boolean
+  /** Accepted, though there is nothing left for it to do: tokens per second are in every log. */
+  includeTokensPerSecond?: boolean
+  /** Accepted, though there is nothing left for it to do: a step is one plan of fused kernels already. */
+  useLiger?: boolean
+  /** Not supported, and accepted only where it asks for nothing: Apple GPUs are not supported yet; use device cpu. */
+  useMpsDevice?: false
+  /** Accepted, though there is nothing left for it to do: bf16 is built in. */
+  halfPrecisionBackend?: string
+  /** Not supported, and accepted only where it asks for nothing: it saves padding, and saqr does not pad; leave it out. */
+  groupByLength?: false
+  /** Not supported, and accepted only where it asks for nothing: one process trains on one device; there is nothing to launch. */
+  accelerateConfig?: null
+  /** Not supported, and accepted only where it asks for nothing: training on several devices is not supported yet; start one process. */
+  numProcesses?: 1
+  /** Not supported, and accepted only where it asks for nothing: prompt and answer have one limit in TRL 1.16: maxLength. */
+  maxPromptLength?: null
+  /** Not supported, and accepted only where it asks for nothing: prompt and answer have one limit in TRL 1.16: maxLength. */
+  maxTargetLength?: null
+  /** Accepted, though there is nothing left for it to do: a model has one adapter that is trained. */
+  modelAdapterName?: string | null
+  /** Accepted, though there is nothing left for it to do: nothing is padded. */
+  labelPadTokenId?: number
+  /** Accepted, though there is nothing left for it to do: the head only computes what has a target. */
+  useLogitsToKeep?: boolean
+  /** @deprecated Taken as `maxLength`. */
+  maxSeqLength?: number | null
+  /** @deprecated Taken as `evalStrategy`. */
+  evaluationStrategy?: 'no' | 'steps' | 'epoch'
+  /** @deprecated Taken as `warmupSteps`. */
+  warmupRatio?: number
+  /** @deprecated Taken as `useCpu`. */
+  noCuda?: boolean
+  /** @deprecated Taken as `perDeviceTrainBatchSize`. */
+  perGpuTrainBatchSize?: number
+  /** @deprecated Taken as `perDeviceEvalBatchSize`. */
+  perGpuEvalBatchSize?: number
+}
+
+/** The same with everything that was left out filled in. */
+// biome-ignore format: written by a tool
+export interface CpoTrainingOptions {
+  /** Tokens of prompt and answer: longer answers are cut, rows whose prompt alone fills it left out; none: 512, as in TRL; default: 1024. */
+  maxLength: number | null
+  /** Rows of a micro-batch; default: 8. */
+  perDeviceTrainBatchSize: number
+  /** Micro-batches of an optimizer step; how a step is cut into passes is the planner’s business; default: 1. */
+  gradientAccumulationSteps: number
+  /** Times that all rows are gone through; parts of an epoch are fine; default: 3; no effect beside maxSteps. */
+  numTrainEpochs: number
+  /** Optimizer steps; -1: as many as numTrainEpochs need; default: -1. */
+  maxSteps: number
+  /** Of everything random: adapter, dropout, order of rows; default: 42. */
+  seed: number
+  /** Of the order of rows; default: seed; no effect without trainSamplingStrategy random. */
+  dataSeed: number | null
+  /** Order of rows in an epoch; default: random. */
+  trainSamplingStrategy: 'random' | 'sequential'
+  /** Leave the last batch of an epoch out where it is not full; default: false. */
+  dataloaderDropLast: boolean
+  /** Highest learning rate; default: 0.000001. */
+  learningRate: number
+  /** Decoupled weight decay; biases and norm weights have none; default: 0. */
+  weightDecay: number
+  /** Decay of the first moment; default: 0.9. */
+  adamBeta1: number
+  /** Decay of the second moment; default: 0.999. */
+  adamBeta2: number
+  /** Added to the root of the second moment; default: 1e-8. */
+  adamEpsilon: number
+  /** Gradients are scaled down to this norm; 0: never; default: 1. */
+  maxGradNorm: number
+  /** AdamW with states in f32, or as bitsandbytes holds them in 8 bits; where they live is the planner’s business; default: adamw_torch_fused. */
+  optim: 'adamw_torch' | 'adamw_torch_fused' | 'paged_adamw_32bit' | 'adamw_8bit' | 'adamw_bnb_8bit' | 'paged_adamw_8bit'
+  /** How the learning rate goes on after warm-up; reduce_lr_on_plateau and greedy follow the evaluation rows; default: linear. */
+  lrSchedulerType: 'linear' | 'cosine' | 'cosine_with_restarts' | 'polynomial' | 'constant' | 'constant_with_warmup' | 'inverse_sqrt' | 'reduce_lr_on_plateau' | 'cosine_with_min_lr' | 'cosine_warmup_with_min_lr' | 'warmup_stable_decay' | 'greedy'
+  /** Arguments of lrSchedulerType by the names transformers has, such as num_cycles, min_lr_rate or num_decay_steps; default: null. */
+  lrSchedulerKwargs: Record<string, unknown> | string | null
+  /** Steps in which the learning rate rises from 0; below 1, a share of all steps; default: 0; no effect with this lrSchedulerType, which does not warm up. */
+  warmupSteps: number
+  /** Loss of the difference of both answers; simpo: of means over tokens, less a margin; alphapo: simpo without the likelihood; default: sigmoid. */
+  lossType: 'sigmoid' | 'hinge' | 'ipo' | 'simpo' | 'alphapo'
+  /** How much the difference counts; ipo: its τ; default: 0.1. */
+  beta: number
+  /** Share of pairs that may be the wrong way round; default: 0; no effect with lossType hinge or ipo. */
+  labelSmoothing: number
+  /** Weight of the likelihood of the chosen answers; SimPO: 0; default: 1; no effect with lossType alphapo. */
+  cpoAlpha: number
+  /** Margin that simpo asks for; default: 0.5; no effect without lossType simpo. */
+  simpoGamma: number
+  /** Bends rewards (AlphaPO): (1 − p^−α) / α; 0: log-probabilities as they are; default: 0. */
+  alpha: number
+  /** Weights and products in bf16, sums and trained weights in f32 (the default); false: as dtype says. */
+  bf16: boolean | null
+  /** Train on the CPU whatever else there is (device cpu); default: false. */
+  useCpu: boolean
+  /** When metrics are logged; default: steps. */
+  loggingStrategy: 'no' | 'steps' | 'epoch'
+  /** Steps between two logs; below 1, a share of all steps; default: 10; no effect without loggingStrategy steps. */
+  loggingSteps: number
+  /** Log the first step too; default: false. */
+  loggingFirstStep: boolean
+  /** Where events go beside the terminal: none, or jsonl; default: none. */
+  reportTo: 'none' | 'jsonl' | ('none' | 'jsonl')[] | null
+  /** Name of the run in what is logged; default: outputDir. */
+  runName: string | null
+  /** True: plain lines on a terminal too; default: a live line on a terminal, plain lines in a pipe. */
+  disableTqdm: boolean | null
+  /** When the evaluation rows are scored; default: no. */
+  evalStrategy: 'no' | 'steps' | 'epoch'
+  /** Steps between two evaluations; default: loggingSteps; below 1, a share of all steps; no effect without evalStrategy steps. */
+  evalSteps: number | null
+  /** Rows whose mean loss is one term of eval_loss; default: 8; no effect without evalStrategy steps or epoch. */
+  perDeviceEvalBatchSize: number
+  /** Steps, or with evalStrategy epoch epochs, before the first evaluation; default: 0; no effect without evalStrategy steps or epoch. */
+  evalDelay: number
+  /** Evaluate before the first step too; default: false. */
+  evalOnStart: boolean
+  /** Evaluated metric that the schedules reduce_lr_on_plateau and greedy follow; default: loss; no effect without a lrSchedulerType that follows a metric (reduce_lr_on_plateau, greedy). */
+  metricForBestModel: string | null
+  /** Folder for checkpoints and the trained model; default: trainer_output. */
+  outputDir: string | null
+  /** When a checkpoint is saved; default: steps. */
+  saveStrategy: 'no' | 'steps' | 'epoch'
+  /** Steps between two checkpoints; below 1, a share of all steps; default: 500; no effect without saveStrategy steps. */
+  saveSteps: number
+  /** Checkpoints that stay; older ones are deleted; default: null. */
+  saveTotalLimit: number | null
+  /** Checkpoint folder to go on from; true: the last one in outputDir; default: null. */
+  resumeFromCheckpoint: boolean | string | null
+  /** Tokens of a pass at the most; default: what fits. */
+  maxPassTokens: number | null
+  /** Rows of a step that begin alike share those tokens (never with dropout); default: true. */
+  prefixSharing: boolean
+}
