@@ -1,0 +1,105 @@
+/**
+ * `npm run bench:pairs -- --model SmolLM2-135M-Instruct.gguf --data pairs.json [--python python3] [--threads 2] [--steps 8] [--batch 4] [--max-length 512]`
+ *
+ * DPO's pairs a second on the CPU, LoRA r 16 in bf16: with shared beginnings, without, and TRL's DPOTrainer on the same pairs in the same order
+ * (--python: with trl, peft and torch). A pair counts all that it costs: its part in scoring the reference, which TRL does beside every step, and
+ * in the median step after the first. First losses are held against each other. One after the other in one run; others on the machine are in every number.
+ */
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { DPOTrainer, FastLanguageModel, loadDataset, openDevice } from '../src/index.ts'
+
+const { values } = parseArgs({
+  options: {
+    model: { type: 'string' },
+    data: { type: 'string' },
+    python: { type: 'string' },
+    threads: { type: 'string', default: '2' },
+    steps: { type: 'string', default: '8' },
+    batch: { type: 'string', default: '4' },
+    'max-length': { type: 'string', default: '512' },
+  },
+})
+if (!values.model || !values.data) {
+  console.error('bench:pairs needs --model and --data: rows of prompt (or a conversation), chosen and rejected')
+  process.exit(2)
+}
+const { model: name, data, python } = values
+const [threads, steps, batch, maxLength] = [values.threads, values.steps, values.batch, values['max-length']].map(Number) as [
+  number,
+  number,
+  number,
+  number,
+]
+const work = mkdtempSync(join(tmpdir(), 'saqr-pairs-'))
+
+interface Measured {
+  who: string
+  /** of the median step, and of scoring the reference, a pair */
+  stepSeconds: number
+  referenceSecondsPerPair: number
+  losses: number[]
+}
+
+const median = (list: readonly number[]) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)]!
+
+async function ours(prefixSharing: boolean): Promise<Measured> {
+  const device = await openDevice('cpu', { threads })
+  const { model, tokenizer } = await FastLanguageModel.fromPretrained(name!, { device, loadIn4bit: false, maxSeqLength: maxLength })
+  const peft = FastLanguageModel.getPeftModel(model, { r: 16, loraAlpha: 16 })
+  const trainer = new DPOTrainer({
+    model: peft,
+    processingClass: tokenizer,
+    trainDataset: await loadDataset(data!),
+    args: {
+      maxLength,
+      prefixSharing,
+      perDeviceTrainBatchSize: batch,
+      maxSteps: steps,
+      trainSamplingStrategy: 'sequential',
+      learningRate: 1e-5,
+      lrSchedulerType: 'constant',
+      loggingSteps: 1,
+      saveStrategy: 'no',
+      outputDir: join(work, String(prefixSharing)),
+    },
+  })
+  const losses: number[] = []
+  const ends: number[] = []
+  let begun = 0
+  let scored = 0
+  for await (const event of trainer.stream()) {
+    if (event.type === 'start') begun = performance.now()
+    if (event.type === 'note' && /scored by the reference/.test(event.message)) scored = performance.now()
+    if (event.type !== 'step') continue
+    losses.push(event.loss)
+    ends.push(performance.now())
+  }
+  const seconds = ends.map((end, i) => (end - (ends[i - 1] ?? scored)) / 1e3)
+  await model.dispose()
+  device.dispose()
+  return {
+    who: prefixSharing ? 'saqr' : 'saqr, nothing shared',
+    stepSeconds: median(seconds.slice(1)),
+    referenceSecondsPerPair: (scored - begun) / 1e3 / (steps * batch),
+    losses,
+  }
+}
+
+function trl(): Measured {
+  const script = join(import.meta.dirname, 'trl_pairs.py')
+  const args = [script, name!, data!, ...[threads, steps, batch, maxLength].map(String)]
+  const { stdout, stderr, status } = spawnSync(python!, args, { encoding: 'utf8', maxBuffer: 1 << 26 })
+  if (status !== 0) throw new Error(stderr.slice(-2000))
+  return JSON.parse(stdout.trim().split('\n').at(-1)!) as Measured
+}
+
+const results = [await ours(true), await ours(false), ...(python ? [trl()] : [])]
+rmSync(work, { recursive: true })
+for (const { who, stepSeconds, referenceSecondsPerPair, losses } of results) {
+  const pairsPerSecond = 1 / (stepSeconds / batch + referenceSecondsPerPair)
+  console.log(JSON.stringify({ who, pairsPerSecond, stepSeconds, referenceSecondsPerPair, losses }))
+}

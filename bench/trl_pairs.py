@@ -1,0 +1,69 @@
+"""TRL's side of bench/pairs.ts: DPOTrainer over the same rows in the same order, LoRA r 16 on the seven projections, bf16.
+
+  python bench/trl_pairs.py MODEL ROWS THREADS STEPS BATCH MAX_LENGTH     MODEL: a GGUF or a folder
+Prints one line of JSON."""
+import json, os, sys, time
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+import datasets, peft, torch, transformers
+from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+from trl import DPOConfig, DPOTrainer
+
+path, rows_file, threads, steps, batch, max_length = sys.argv[1], sys.argv[2], *map(int, sys.argv[3:7])
+torch.set_num_threads(threads)
+torch.manual_seed(0)
+datasets.disable_progress_bars()
+transformers.logging.set_verbosity_error()
+if os.path.isdir(path):
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(path, dtype=torch.bfloat16), AutoTokenizer.from_pretrained(path)
+else:
+    folder, name = os.path.split(path)
+    packed = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
+    # transformers keeps a GGUF's weights packed, which is slow: an ordinary model with the same values, as a user would have downloaded it
+    model = type(packed)(packed.config).to(torch.bfloat16)
+    model.load_state_dict(packed.state_dict())
+    del packed
+ROLES = {"human": "user", "gpt": "assistant"}
+
+
+def message(given):
+    return dict(role=ROLES.get(given.get("from"), given.get("role", given.get("from"))), content=given.get("value", given.get("content")))
+
+
+def row(given):
+    if "conversations" not in given:
+        return {key: given[key] for key in ("prompt", "chosen", "rejected")}
+    return dict(prompt=[message(one) for one in given["conversations"]], chosen=[message(given["chosen"])], rejected=[message(given["rejected"])])
+
+
+with open(rows_file) as f:
+    text = f.read()
+rows = [row(one) for one in (json.loads(text) if text.lstrip().startswith("[") else map(json.loads, text.splitlines()))]
+ends, losses = [], []
+
+
+class Clock(TrainerCallback):
+    def on_step_begin(self, *_, **__):
+        self.began = time.time()
+
+    def on_step_end(self, *_, **__):
+        ends.append(time.time() - self.began)
+
+    def on_log(self, args, state, control, logs=None, **_):
+        if "loss" in logs:
+            losses.append(logs["loss"])
+
+
+targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+config = DPOConfig(
+    output_dir="/tmp/trl-pairs", use_cpu=True, bf16=False, gradient_checkpointing=False, report_to="none", disable_tqdm=True, max_length=max_length,
+    per_device_train_batch_size=batch, max_steps=steps, train_sampling_strategy="sequential", learning_rate=1e-5, lr_scheduler_type="constant",
+    logging_steps=1, save_strategy="no",
+)
+trainer = DPOTrainer(
+    model=model, args=config, train_dataset=datasets.Dataset.from_list(rows), processing_class=tokenizer,
+    peft_config=peft.LoraConfig(r=16, lora_alpha=16, task_type="CAUSAL_LM", target_modules=targets), callbacks=[Clock()],
+)
+trainer.train()
+print(json.dumps(dict(who="TRL", stepSeconds=sorted(ends[1:])[(len(ends) - 1) // 2], referenceSecondsPerPair=0, losses=losses)))
