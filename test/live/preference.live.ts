@@ -10,3 +10,9 @@ const root = await oracle('preference', '--seed', '1')
 it.each(readdirSync(join(root, 'runs')))('%s', async (name) => {
   for (const { what, off, allowed } of await offOfRun(root, name)) expect(off, what).toBeLessThanOrEqual(allowed)
 })
+
+const mixture = await oracle('preference', '--mixture', '--seed', '1')
+
+it.each(readdirSync(join(mixture, 'runs')))('a mixture, %s', async (name) => {
+  for (const { what, off, allowed } of await offOfRun(mixture, name)) expect(off, what).toBeLessThanOrEqual(allowed)
+})

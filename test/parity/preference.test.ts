@@ -6,13 +6,18 @@ import { offOfRun } from './preference-case.ts'
 
 const root = join(import.meta.dirname, '../fixtures/preference')
 
-async function expectAlike(name: string, args: Record<string, unknown>): Promise<void> {
-  const found = await offOfRun(root, name, args)
+const mixture = join(import.meta.dirname, '../fixtures/preference-mixture')
+
+async function expectAlike(name: string, args: Record<string, unknown>, of = root): Promise<void> {
+  const found = await offOfRun(of, name, args)
   expect(found.length).toBeGreaterThan(100)
   for (const { what, off, allowed } of found) expect(off, what).toBeLessThanOrEqual(allowed)
 }
 
 it.each(readdirSync(join(root, 'runs')))('%s', (name) => expectAlike(name, {}))
+
+// the balance loss of experts is of micro-batches as a whole
+it.each(readdirSync(join(mixture, 'runs')))('a mixture, %s', (name) => expectAlike(name, {}, mixture))
 
 // a pair holds 300 tokens at most; a micro-batch of two, which aot needs whole, 600
 describe.each([{ prefixSharing: false }, { maxPassTokens: 320 }, { maxPassTokens: 320, prefixSharing: false }])(

@@ -1,6 +1,6 @@
 """Ten optimizer steps of TRL's preference trainers on a tiny model (f32, CPU): what they log.
 
-  python tools/oracle/preference.py OUT [--case NAME] [--seed N]
+  python tools/oracle/preference.py OUT [--case NAME] [--seed N] [--mixture]
 
 The layout of OUT is described in tools/oracle/README.md."""
 import argparse
@@ -21,10 +21,10 @@ import families_weights
 import peft
 import torch
 import transformers
-from families_cases import SEVEN, model as config_of
+from families_cases import ATTENTION, MIXTRAL, SEVEN, model as config_of
 from families_files import tidy_adapter_config
 from families_weights import fill_adapter, fill_base
-from preference_cases import COMMON, ROWS, RUNS, Run
+from preference_cases import COMMON, MIXTURES, ROWS, RUNS, Run
 from training_data import VOCAB, make_tokenizer
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer
@@ -40,13 +40,14 @@ warnings.filterwarnings("ignore")
 TRAINERS = {"dpo": (DPOTrainer, DPOConfig), "orpo": (ORPOTrainer, ORPOConfig), "kto": (KTOTrainer, KTOConfig), "cpo": (CPOTrainer, CPOConfig)}
 
 
-def write_model(out: Path):
+def write_model(out: Path, mixture: bool):
     """The base, its tokenizer and an adapter over it whose lora_B is not zero."""
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", **config_of(vocab_size=VOCAB, pad_token_id=0))).float()
+    family = "mixtral" if mixture else "llama"
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **config_of(vocab_size=VOCAB, pad_token_id=0, **(MIXTRAL if mixture else {})))).float()
     fill_base(model, "preference")
     make_tokenizer().save_pretrained(out / "model")
     model.save_pretrained(out / "model")
-    model = peft.get_peft_model(model, peft.LoraConfig(task_type="CAUSAL_LM", r=4, lora_alpha=8, target_modules=SEVEN))
+    model = peft.get_peft_model(model, peft.LoraConfig(task_type="CAUSAL_LM", r=4, lora_alpha=8, target_modules=ATTENTION if mixture else SEVEN))
     fill_adapter(model, "preference")
     with tempfile.TemporaryDirectory() as temp:
         model.save_pretrained(temp)
@@ -91,15 +92,16 @@ def main():
     parser.add_argument("out", type=Path)
     parser.add_argument("--case", choices=[run.name for run in RUNS])
     parser.add_argument("--seed", type=int, default=0, help="other weights than those recorded")
+    parser.add_argument("--mixture", action="store_true", help="a Mixtral, with its balance loss, through some of the cases")
     args = parser.parse_args()
     families_weights.seed = args.seed
     out = args.out.resolve()
     (out / "runs").mkdir(parents=True, exist_ok=True)
-    write_model(out)
+    write_model(out, args.mixture)
     for name, rows in ROWS.items():
         (out / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows()))
     for run in RUNS:
-        if args.case in (None, run.name):
+        if args.case in (None, run.name) and (not args.mixture or run.name in MIXTURES):
             write_run(out, run)
 
 

@@ -82,3 +82,6 @@ RUNS = [
     Run("cut", dict(max_length=100)),
     Run("cut-start", dict(max_length=40, truncation_mode="keep_end")),
 ]
+
+# those that a mixture of experts goes through
+MIXTURES = ["sigmoid", "accumulated", "kto-apo"]
