@@ -64,6 +64,9 @@ const lora = (k: number, r: number, weight: 'act' | DType = 'act'): PartSetup[] 
 /** rows of 8 of Qwen3-30B-A3B's 128 experts where 2,048 tokens go to 8 each: the busiest has ten times the rows of the idlest */
 const REAL = Array.from({ length: 8 }, (_, e) => 128 + Math.round(104 * Math.cos((e * Math.PI) / 7)))
 
+/** around what a tile of tokens is, and where one becomes two */
+const EDGES = [0, 1, 63, 64, 65, 200, 257, 0]
+
 export const cases: readonly OpCase[] = [
   product('one value', { rows: [1], n: 1, parts: [{ k: 1 }] }),
   product('odd sizes', { rows: [3, 0, 11, 1], n: 37, parts: [{ k: 53 }] }),
@@ -119,6 +122,17 @@ export const cases: readonly OpCase[] = [
     parts: [{ k: 136 }, { k: 1, within: { cols: 8, from: 0 } }],
     trans: true,
   }),
+  product('tiles: around their edges', { rows: EDGES, n: 136, parts: [{ k: 72 }] }),
+  product('tiles: around their edges, transposed', { rows: EDGES, n: 136, parts: [{ k: 72 }, { k: 24 }], trans: true }),
+  product('tiles: around their edges, NF4 and LoRA', { rows: EDGES, n: 136, parts: lora(192, 24, 'nf4') }),
+  product('tiles: around their edges, transposed NF4 and LoRA', {
+    rows: EDGES,
+    n: 192,
+    parts: [{ k: 136, weight: 'nf4' }, { k: 72 }, { k: 40, weight: 'nf4' }, { k: 8 }],
+    trans: true,
+    alpha: 0.5,
+  }),
+  product('tiles: several of an expert, NF4', { rows: [600, 3, 321, 513], n: 64, parts: [{ k: 128, weight: 'nf4' }] }),
   gradient('one value', [1], 1, 1),
   gradient('odd sizes', [13, 0, 5, 1], 37, 29),
   gradient('all rows one expert’s', [0, 40, 0], 16, 24),
