@@ -132,6 +132,18 @@ describe('grouped products on Hopper', () => {
     // 300 rows of four experts are five tiles where three have a row each
     expect(launch).toMatchObject({ grid: [5 * 2, 1, 1], block: 384 })
   })
+
+  test('gradients: tiles as wide as x, left to the other kernel where no tile can be copied or dW is not read in pairs', () => {
+    const names = (dY: CudaTensor, x: CudaTensor, dW = tensor(0x400000, E * dY.cols, x.cols, 'f32')) =>
+      cudaOps
+        .grouped_weight_grad!.run.launch(step('grouped_weight_grad', [offsets, dY, x, dW], [dW]), 0n, card)
+        .map((l) => l.kind === 'kernel' && `${l.name} ${l.grid}`)
+    const act = (cols: number, stride = cols) => tensor(0x100000, 300, cols, 'bf16', stride)
+    expect(names(act(192), act(16))).toEqual([`grouped_hopper_grad_64 ${E * 2},1,1`])
+    expect(names(act(16), act(104))).toEqual([`grouped_hopper_grad_128 ${E},1,1`])
+    expect(names(act(16), act(512))).toEqual([`grouped_hopper_grad_256 ${E * 2},1,1`])
+    for (const [dY, x] of [[act(5), act(512)], [act(16), act(3, 8)]] as const) expect(names(dY, x)[0]).toMatch(/^grouped_tensor_grad/) // biome-ignore format: short
+  })
 })
 
 describe('element-wise kernels', () => {

@@ -140,6 +140,9 @@ export const cases: readonly OpCase[] = [
   gradient('channels by rank', [67, 0, 30], 80, 3),
   gradient('biases', [5, 0, 130, 9], 1, 72),
   gradient('scaled', [8, 12], 16, 24, { attrs: { alpha: -0.5 } }),
+  gradient('tiles: around their edges', [...EDGES, 15, 16, 17], 136, 264),
+  gradient('tiles: channels by a rank', EDGES, 200, 16),
+  gradient('tiles: a rank by channels', EDGES, 16, 104, { attrs: { alpha: -0.5 } }),
   product('8 experts of Qwen3-30B-A3B, gate and up', { rows: REAL, n: 1536, parts: [{ k: 2048 }], bench: true }),
   product('8 experts of Qwen3-30B-A3B, down, NF4 and LoRA', { rows: REAL, n: 2048, parts: lora(768, 16, 'nf4'), bench: true }),
   product('8 experts of Qwen3-30B-A3B, gate and up, input gradient', {

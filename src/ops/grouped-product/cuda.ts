@@ -20,7 +20,7 @@ import {
   storedType,
   typeOf,
 } from '../cuda-launch.ts'
-import { hopperLaunch, hopperScratch, MOST_PARTS, type Operands, tilesOf } from './hopper.ts'
+import { hopperGradLaunch, hopperLaunch, hopperScratch, MOST_PARTS, type Operands, tilesOf } from './hopper.ts'
 import { groupedProductOp, groupedWeightGradOp } from './op.ts'
 
 const plain = source(import.meta.url, 'plain.cu')
@@ -95,6 +95,8 @@ export const cuda = [
       const [dW] = step.outputs
       const { alpha } = step.attrs
       const type = typeOf(step, dY!, x!)
+      const onHopper = arch === 90 && hopperGradLaunch({ offsets: offsets!, dY: dY!, x: x!, dW: dW!, alpha })
+      if (onHopper) return [onHopper]
       const way = onTensorCores(type, arch) ? 'tensor' : 'plain'
       const grid = [ceilDiv(x!.cols, TILE[way]), ceilDiv(dY!.cols, TILE[way]), offsets!.rows - 1]
       if (way === 'tensor') {

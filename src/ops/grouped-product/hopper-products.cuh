@@ -2,11 +2,6 @@
 #pragma once
 #include "hopper-fragments.cuh"
 
-__device__ __forceinline__ void release(Barrier* empty) {
-  __syncwarp();
-  if (threadIdx.x % 32 == 0) arrive(empty);
-}
-
 // Which thread of which warpgroup this is: asked of each tile anew, else everything that follows from it stays in registers.
 struct Worker {
   int thread, group;
@@ -84,7 +79,7 @@ template <int N, bool TRANS> __device__ __forceinline__ void multiplyLoaded(floa
 
 // A part in bf16, w from shared memory. What is issued and waited for has no branches: else the compiler waits for more.
 template <int N, bool TRANS> __device__ __forceinline__ void multiplyPanels(float (&c)[N / 2], Shared& s, Progress& at, const Worker& worker, int depth) {
-  int thread = worker.thread, group = worker.group;
+  int group = worker.group;
   auto w = [&] { return operand(sharedAddress(s.w[at.ring.stage] + group * kBox), TRANS ? kBox : 16); };
   auto x = [&] { return operand(sharedAddress(s.x[at.ring.stage])); };
   auto go = [&] {

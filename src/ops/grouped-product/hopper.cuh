@@ -11,7 +11,7 @@ template <bool TRANS, bool NF4> __device__ __forceinline__ void groupedProduct(c
   Shared& s = *reinterpret_cast<Shared*>(raw + (-sharedAddress(raw) & 1023));
   int producer = static_cast<int>(threadIdx.x) - kConsumers;
   if (threadIdx.x < 32) {
-    countTiles(g, s.tilesBefore);
+    countTiles(g.offsets, g.offsetsStride, g.experts, kTokens, s.tilesBefore);
   } else if (threadIdx.x == 32) {
     for (int p = 0; p < g.parts; p++) prefetchMap(maps.x[p]), prefetchMap(maps.w[p]);
     // a `full` hears of who copies and of the warps that bring scales, an `empty` of the eight warps that multiply

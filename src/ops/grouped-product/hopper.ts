@@ -1,4 +1,4 @@
-/** Grouped products on Hopper (hopper.cuh): which ones it takes, and their launch. */
+/** Grouped products and their weights' gradients on Hopper (hopper.cuh, hopper-grad.cuh): which ones it takes, and their launch. */
 
 import { materialise, materialisedBytes } from '../cast/cuda.ts'
 import {
@@ -16,6 +16,7 @@ import {
 
 const dense = source(import.meta.url, 'hopper.cu')
 const decoding = source(import.meta.url, 'hopper-nf4.cu')
+const gradient = source(import.meta.url, 'hopper-grad.cu')
 
 export interface Operands {
   /** (experts + 1, 1) */
@@ -86,4 +87,36 @@ export function hopperLaunch(step: CudaStep, o: Operands, scratch: bigint): Kern
   const name = `grouped_hopper${decodes ? '_nf4' : ''}${trans ? '_trans' : ''}`
   const parameters = [maps, [...quants.flat(), offsets.at, y.at, ...sizes, f32(alpha)]]
   return [...made.launches, kernel(decodes ? decoding : dense, name, [blocks], 384, { parameters }, shared)]
+}
+
+export interface GradOperands {
+  /** (experts + 1, 1) */
+  offsets: CudaTensor
+  /** (M, N) */
+  dY: CudaTensor
+  /** (M, K) */
+  x: CudaTensor
+  /** (experts · N, K) f32 */
+  dW: CudaTensor
+  alpha: number
+}
+
+/** columns of x in a tile of the gradient's */
+const GRAD_WIDTHS = [64, 128, 256]
+
+/** null: it doesn't take them */
+export function hopperGradLaunch({ offsets, dY, x, dW, alpha }: GradOperands): KernelLaunch | null {
+  const experts = offsets.rows - 1
+  // two neighbours of dW are read and written at once
+  const inPairs = dW.at % 8n === 0n && dW.stride % 2 === 0 && x.cols % 2 === 0
+  if (experts > MOST_EXPERTS || !hasTiles(dY) || !hasTiles(x) || !inPairs) return null
+  const wide = GRAD_WIDTHS.find((w) => x.cols <= w) ?? GRAD_WIDTHS.at(-1)!
+  const shared = 1024 + STAGES * (2 * BOX + wide * 128 + 16) + 4 * (experts + 1) + 8
+  const blocks = Math.min(Math.min(experts, dY.rows) * ceilDiv(dY.cols, WIDE) * ceilDiv(x.cols, wide), BLOCKS)
+  const sizes = [offsets.stride, dW.stride, experts, dY.cols, x.cols]
+  const parameters = [
+    [tiles(dY, BOX_ROWS), tiles(x, BOX_ROWS)],
+    [offsets.at, dW.at, ...sizes, f32(alpha)],
+  ]
+  return kernel(gradient, `grouped_hopper_grad_${wide}`, [blocks], 384, { parameters }, shared)
 }

@@ -22,3 +22,13 @@ PRODUCTS(128, 64, "%64", "%65", "%66", "%67", "%68", "%64", "%65", "%66")
 PRODUCTS(192, 96, "%96", "%97", "%98", "%99", "%100", "%96", "%97", "%98")
 PRODUCTS(256, 128, "%128", "%129", "%130", "%131", "%132", "%128", "%129", "%130")
 #undef PRODUCTS
+
+// c (64 × N) += aᵀ · b, 16 rows of each: rows of both panels are those the sum counts
+#define COUNTED(COLUMNS, C, A, B)                                                                                                                 \
+  __device__ __forceinline__ void multiplyRows(float (&c)[C], unsigned long long a, unsigned long long b) {                                       \
+    asm volatile("wgmma.mma_async.sync.aligned.m64n" #COLUMNS "k16.f32.bf16.bf16 {" N##C "}, " A ", " B ", 1, 1, 1, 1, 1;" : R##C(0) : "l"(a), "l"(b)); \
+  }
+COUNTED(64, 32, "%32", "%33")
+COUNTED(128, 64, "%64", "%65")
+COUNTED(256, 128, "%128", "%129")
+#undef COUNTED
