@@ -101,8 +101,8 @@ describe("experts' products on Hopper", () => {
           card,
         )
         .map((l) => (l.kind === 'kernel' ? l.name : l.kind))
-    expect(names('bf16', column)).toEqual(['cast_pieces', 'grouped_hopper_trans'])
-    expect(names('nf4', column)).toEqual(['cast_pieces', 'grouped_hopper_nf4_trans'])
+    expect(names('bf16', column)).toEqual(['cast_pieces', 'zero', 'grouped_hopper_trans'])
+    expect(names('nf4', column)).toEqual(['cast_pieces', 'zero', 'grouped_hopper_nf4_trans'])
     // no tile can be copied of a column alone
     expect(names('nf4', tensor(0x500000, 4096, 1, 'bf16'))).toEqual(['grouped_tensor_trans'])
   })
@@ -117,18 +117,20 @@ describe('grouped products on Hopper', () => {
     return { ...w, quant: w.quant && { ...w.quant, ...rest } }
   }
   const names = (w: CudaTensor, inputs = [offsets, x, w]) =>
-    cudaOps.grouped_product!.run.launch(step('grouped_product', inputs, [y]), 0x10000n, card).map((l) => l.kind === 'kernel' && l.name)
+    cudaOps
+      .grouped_product!.run.launch(step('grouped_product', inputs, [y]), 0x10000n, card)
+      .map((l) => (l.kind === 'kernel' ? l.name : l.kind))
 
   test('read codes where a run of 64 has one scale, found by shifts', () => {
-    expect(names(weight('bf16'))).toEqual(['grouped_hopper'])
-    expect(names(weight('nf4'))).toEqual(['grouped_hopper_nf4'])
-    expect(names(weight('nf4', { blocksize: 128, absmax8: 3n, blocksize2: 256 }))).toEqual(['grouped_hopper_nf4'])
+    expect(names(weight('bf16'))).toEqual(['zero', 'grouped_hopper'])
+    expect(names(weight('nf4'))).toEqual(['zero', 'grouped_hopper_nf4'])
+    expect(names(weight('nf4', { blocksize: 128, absmax8: 3n, blocksize2: 256 }))).toEqual(['zero', 'grouped_hopper_nf4'])
     for (const rest of [{ blocksize: 32 }, { blocksize: 192 }, { blocksize2: 96 }])
       expect(names(weight('nf4', rest))).toEqual(['grouped_tensor'])
   })
 
   test('have a block a tile of 128 columns and up to 256 tokens, as many as there may be', () => {
-    const [launch] = cudaOps.grouped_product!.run.launch(step('grouped_product', [offsets, x, weight('nf4')], [y]), 0n, card)
+    const [, launch] = cudaOps.grouped_product!.run.launch(step('grouped_product', [offsets, x, weight('nf4')], [y]), 0n, card)
     // 300 rows of four experts are five tiles where three have a row each
     expect(launch).toMatchObject({ grid: [5 * 2, 1, 1], block: 384 })
   })

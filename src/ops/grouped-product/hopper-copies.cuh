@@ -4,10 +4,9 @@
 
 // by one thread
 template <bool TRANS> __device__ __forceinline__ void copyTiles(Shared& s, const Maps& maps, const Grouped& g) {
-  Walk walk(g, s);
+  Taker taker;
   Ring<kStages> ring;
-  for (int i = blockIdx.x; i < walk.count(); i += gridDim.x) {
-    Tile t = walk.at(i);
+  for (Tile t = taker.take(s, g); t.chunks; t = taker.take(s, g)) {
     for (int p = 0; p < g.parts; p++) {
       bool coded = g.coded(p);
       int half = coded ? kCodes : kBox;
@@ -72,7 +71,7 @@ template <bool TRANS> struct Scales {
 
 // by kScalers threads, `i` of them; every `full` hears of each warp
 template <bool TRANS> __device__ __forceinline__ void bringScales(Shared& s, const Grouped& g, int i) {
-  Walk walk(g, s);
+  Follower tiles;
   Ring<kStages> ring;
   auto bring = [&](float first, float second) {
     await(&s.empty[ring.stage], ring.parity ^ 1);
@@ -81,8 +80,7 @@ template <bool TRANS> __device__ __forceinline__ void bringScales(Shared& s, con
     if (i % 32 == 0) arrive(&s.full[ring.stage]);
     ring.advance();
   };
-  for (int index = blockIdx.x; index < walk.count(); index += gridDim.x) {
-    Tile t = walk.at(index);
+  for (Tile t = tiles.next(s); t.chunks; t = tiles.next(s)) {
     for (int p = 0; p < g.parts; p++) {
       int steps = g.steps(p);
       if (!g.coded(p)) {

@@ -7,14 +7,18 @@ constexpr int kHigh = 128;       // of a tile: rows of its sums, 64 for each of 
 constexpr int kStages = 4;       // of the ring
 constexpr int kConsumers = 256;  // threads
 
-// Of each expert, and of all: tiles before its own, by one warp. A tile has up to `tokens` of its rows.
-__device__ __forceinline__ void countTiles(const int* offsets, int stride, int experts, int tokens, int* tilesBefore) {
+// Of each expert, and of all: tiles before its own, and its first row.
+struct Before {
+  int tiles, row;
+};
+// by one warp; a tile has up to `tokens` of an expert's rows
+__device__ __forceinline__ void countTiles(const int* offsets, int stride, int experts, int tokens, Before* to) {
   int lane = threadIdx.x % 32, before = 0;
   for (int first = 0; first < experts; first += 32) {
-    int e = first + lane, own = 0;
+    int e = first + lane, own = 0, row = 0;
     if (e < experts) {
       const int* offset = offsets + static_cast<long long>(e) * stride;
-      own = (offset[stride] - offset[0] + tokens - 1) / tokens;
+      row = offset[0], own = (offset[stride] - row + tokens - 1) / tokens;
     }
     int upTo = own;
 #pragma unroll
@@ -22,16 +26,16 @@ __device__ __forceinline__ void countTiles(const int* offsets, int stride, int e
       int left = __shfl_up_sync(0xffffffffu, upTo, d);
       if (lane >= d) upTo += left;
     }
-    if (e < experts) tilesBefore[e] = before + upTo - own;
+    if (e < experts) to[e] = {before + upTo - own, row};
     before += __shfl_sync(0xffffffffu, upTo, 31);
   }
-  if (lane == 0) tilesBefore[experts] = before;
+  if (lane == 0) to[experts] = {before, offsets[static_cast<long long>(experts) * stride]};
 }
-__device__ __forceinline__ int expertOf(int tile, int experts, const int* tilesBefore) {
+__device__ __forceinline__ int expertOf(int tile, int experts, const Before* before) {
   int first = 0, beyond = experts;
   while (beyond - first > 1) {
     int middle = (first + beyond) / 2;
-    if (tilesBefore[middle] <= tile) first = middle;
+    if (before[middle].tiles <= tile) first = middle;
     else beyond = middle;
   }
   return first;

@@ -18,7 +18,7 @@ struct Gradient {
 template <int WIDE> struct GradShared {
   unsigned char dY[kStages][2 * kBox], x[kStages][WIDE * 128];
   Barrier full[kStages], empty[kStages];
-  int tilesBefore[1];  // one of each expert that has rows
+  Before before[1];  // a tile of each expert that has rows
 };
 
 struct GradTile {
@@ -26,20 +26,19 @@ struct GradTile {
 };
 template <int WIDE> struct GradWalk {
   const Gradient& g;
-  const int* tilesBefore;
+  const Before* before;
   int high, wide;
-  __device__ GradWalk(const Gradient& g, const int* tilesBefore) : g(g), tilesBefore(tilesBefore), high((g.n + kHigh - 1) / kHigh), wide((g.k + WIDE - 1) / WIDE) {}
-  __device__ int count() const { return tilesBefore[g.experts] * high * wide; }
+  __device__ GradWalk(const Gradient& g, const Before* before) : g(g), before(before), high((g.n + kHigh - 1) / kHigh), wide((g.k + WIDE - 1) / WIDE) {}
+  __device__ int count() const { return before[g.experts].tiles * high * wide; }
   __device__ GradTile at(int index) const {
-    int own = high * wide, expert = expertOf(index / own, g.experts, tilesBefore), i = index % own;
-    const int* offset = g.offsets + static_cast<long long>(expert) * g.offsetsStride;
-    return {expert, offset[0], offset[g.offsetsStride], i / wide * kHigh, i % wide * WIDE};
+    int own = high * wide, expert = expertOf(index / own, g.experts, before), i = index % own;
+    return {expert, before[expert].row, before[expert + 1].row, i / wide * kHigh, i % wide * WIDE};
   }
 };
 
 // by one thread
 template <int WIDE> __device__ __forceinline__ void copyRows(GradShared<WIDE>& s, const GradMaps& maps, const Gradient& g) {
-  GradWalk<WIDE> walk(g, s.tilesBefore);
+  GradWalk<WIDE> walk(g, s.before);
   Ring<kStages> ring;
   for (int i = blockIdx.x; i < walk.count(); i += gridDim.x) {
     GradTile t = walk.at(i);
@@ -97,7 +96,7 @@ template <int WIDE> __device__ __forceinline__ void addSums(const float (&c)[WID
 
 template <int WIDE> __device__ __forceinline__ void multiplyTiles(GradShared<WIDE>& s, const Gradient& g) {
   int group = threadIdx.x / 128;
-  GradWalk<WIDE> walk(g, s.tilesBefore);
+  GradWalk<WIDE> walk(g, s.before);
   Ring<kStages> ring;
   for (int index = blockIdx.x; index < walk.count(); index += gridDim.x) {
     GradTile t = walk.at(index);
@@ -147,7 +146,7 @@ template <int WIDE> __device__ __forceinline__ void groupedGradient(const GradMa
   extern __shared__ unsigned char raw[];
   GradShared<WIDE>& s = *reinterpret_cast<GradShared<WIDE>*>(raw + (-sharedAddress(raw) & 1023));
   if (threadIdx.x < 32) {
-    countTiles(g.offsets, g.offsetsStride, g.experts, 1 << 30, s.tilesBefore);
+    countTiles(g.offsets, g.offsetsStride, g.experts, 1 << 30, s.before);
   } else if (threadIdx.x == 32) {
     prefetchMap(maps.dY), prefetchMap(maps.x);
     // an `empty` hears of the eight warps that multiply

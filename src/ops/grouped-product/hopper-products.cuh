@@ -163,10 +163,9 @@ template <int N, bool TRANS, bool NF4> __device__ __forceinline__ void multiplyT
 }
 
 template <bool TRANS, bool NF4> __device__ __forceinline__ void consume(Shared& s, const Grouped& g) {
-  Walk walk(g, s);
+  Follower tiles;
   Progress at;
-  for (int i = blockIdx.x; i < walk.count(); i += gridDim.x) {
-    Tile t = walk.at(i);
+  for (Tile t = tiles.next(s); t.chunks; t = tiles.next(s)) {
     if (t.column + static_cast<int>(threadIdx.x) / 128 * 64 >= g.n) {  // no row of this warpgroup
       for (int p = 0; p < g.parts; p++) {
         for (int k = 0; k < g.k[p]; k += kDepth, at.ring.advance()) {

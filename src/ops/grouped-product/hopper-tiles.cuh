@@ -13,6 +13,7 @@ struct Grouped {
   Quant quant[kParts];  // no codebook: w is bf16
   const int* offsets;
   bf16* y;
+  int* next;  // the tile that nobody has taken yet
   int offsetsStride, yStride;
   int experts, n, parts, k[kParts];
   float alpha;
@@ -24,32 +25,54 @@ constexpr int kTokens = 256;      // of the largest tile
 constexpr int kCodes = 64 * 32;   // bytes of 64 runs of 64 codes
 constexpr int kScalers = 64;      // threads
 
+// Tokens from `row` on, in chunks of 64; those up to `end` are the expert's. Rows of w from `column` on. No chunks: there are no more tiles.
+struct Tile {
+  int expert, row, end, chunks, column;
+};
+constexpr int kTiles = 2;  // that are known ahead
+
 struct Shared {
   // of a step: its tokens; 64 rows of w for each warpgroup (`trans`: its panel of 64 columns), as bf16 or as codes, one behind the other
   unsigned char x[kStages][kTokens * 128], w[kStages][2 * kBox], out[2][kBox];
   float scales[kStages][2][64];  // of the runs of codes
-  Barrier full[kStages], empty[kStages];
+  Barrier full[kStages], empty[kStages], taken[kTiles], read[kTiles];
+  Tile tiles[kTiles];
   float codebooks[kParts][16];
-  int tilesBefore[1];  // of each expert, and of all: tiles of tokens
+  Before before[1];
 };
 
-struct Tile {
-  int expert, row, end, chunks, column;  // tokens from `row` on, in chunks of 64; those up to `end` are the expert's. Rows of w from `column` on.
-};
 // An expert's tiles are beside one another, and of them those of the same rows of w.
-struct Walk {
-  const Grouped& g;
-  const int* tilesBefore;
-  int columns;
-  __device__ Walk(const Grouped& g, const Shared& s) : g(g), tilesBefore(s.tilesBefore), columns((g.n + kHigh - 1) / kHigh) {}
-  __device__ int count() const { return tilesBefore[g.experts] * columns; }
-  __device__ Tile at(int index) const {
-    int expert = expertOf(index / columns, g.experts, tilesBefore);
-    const int* offset = g.offsets + static_cast<long long>(expert) * g.offsetsStride;
-    int from = offset[0], end = offset[g.offsetsStride], chunks = (end - from + 63) / 64;
-    // tiles of tokens, as even as chunks allow
-    int own = tilesBefore[expert + 1] - tilesBefore[expert], i = index - tilesBefore[expert] * columns, tile = i % own;
-    int before = tile * chunks / own, upTo = (tile + 1) * chunks / own;
-    return {expert, from + before * 64, end, upTo - before, i / own * kHigh};
+__device__ __forceinline__ Tile tileAt(const Grouped& g, const Before* before, int index) {
+  int columns = (g.n + kHigh - 1) / kHigh;
+  if (index >= before[g.experts].tiles * columns) return {};
+  int expert = expertOf(index / columns, g.experts, before);
+  Before ours = before[expert], beyond = before[expert + 1];
+  // tiles of tokens, as even as chunks allow
+  int own = beyond.tiles - ours.tiles, chunks = (beyond.row - ours.row + 63) / 64, i = index - ours.tiles * columns, tile = i % own;
+  int from = tile * chunks / own, to = (tile + 1) * chunks / own;
+  return {expert, ours.row + from * 64, beyond.row, to - from, i / own * kHigh};
+}
+
+// Tiles are taken when a block gets to them, since they take different times; who takes which changes no bit. One thread takes them for all.
+struct Taker {
+  Ring<kTiles> ring;
+  __device__ __forceinline__ Tile take(Shared& s, const Grouped& g) {
+    await(&s.read[ring.stage], ring.parity ^ 1);
+    Tile t = tileAt(g, s.before, atomicAdd(g.next, 1));
+    s.tiles[ring.stage] = t;
+    arrive(&s.taken[ring.stage]);
+    ring.advance();
+    return t;
+  }
+};
+// what it took, by whole warps
+struct Follower {
+  Ring<kTiles> ring;
+  __device__ __forceinline__ Tile next(Shared& s) {
+    await(&s.taken[ring.stage], ring.parity);
+    Tile t = s.tiles[ring.stage];
+    release(&s.read[ring.stage]);
+    ring.advance();
+    return t;
   }
 };

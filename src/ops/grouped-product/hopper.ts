@@ -9,6 +9,7 @@ import {
   hasTiles,
   type KernelLaunch,
   kernel,
+  type Launch,
   quantArgs,
   source,
   tiles,
@@ -32,15 +33,15 @@ export interface Operands {
 /** parts of one launch */
 export const MOST_PARTS = 8
 /** whose tiles are counted in shared memory */
-const MOST_EXPERTS = 2048
+const MOST_EXPERTS = 1024
 /** of a tile: columns of y, rows at most; rows of a box, of x as of w, and their bytes in shared memory */
 const WIDE = 128
 const HIGH = 256
 const BOX_ROWS = 64
 const BOX = 64 * 128
-/** the struct Shared: of a stage x, w, scales and barriers; panels of y, codebooks */
 const STAGES = 4
-const SHARED = STAGES * (6 * BOX + 2 * 64 * 4 + 16) + 2 * BOX + MOST_PARTS * 64
+/** the struct Shared but for what it has of each expert: of a stage x, w, scales and barriers; panels of y; barriers and values of two tiles; codebooks */
+const SHARED = STAGES * (6 * BOX + 2 * 64 * 4 + 16) + 2 * BOX + 2 * (16 + 20) + MOST_PARTS * 64
 /** multiprocessors of a card of this kind */
 const BLOCKS = 132
 
@@ -57,14 +58,17 @@ function hasRuns({ at, cols, stride, quant }: CudaTensor): boolean {
 
 const coded = ({ dtype }: CudaTensor) => dtype === 'nf4'
 
+/** bytes of the number of the next tile, which lies ahead of the weights */
+const QUEUE = 256
+
 /** weights of another type than NF4 come as bf16 */
 export function hopperScratch({ parts, y }: Operands): number {
   if (y.dtype !== 'bf16') return 0
-  return parts.reduce((sum, { w }) => sum + (coded(w) ? 0 : materialisedBytes(w, 'bf16')), 0)
+  return parts.reduce((sum, { w }) => sum + (coded(w) ? 0 : materialisedBytes(w, 'bf16')), QUEUE)
 }
 
 /** null: it doesn't take them */
-export function hopperLaunch(step: CudaStep, o: Operands, scratch: bigint): KernelLaunch[] | null {
+export function hopperLaunch(step: CudaStep, o: Operands, scratch: bigint): Launch[] | null {
   const { offsets, experts, parts, trans, alpha, y } = o
   const fits =
     experts <= MOST_EXPERTS &&
@@ -73,7 +77,7 @@ export function hopperLaunch(step: CudaStep, o: Operands, scratch: bigint): Kern
     parts.every(({ w }) => (coded(w) ? hasRuns(w) : w.dtype !== 'bf16' || hasTiles(w)))
   if (!fits) return null
   const plain = parts.flatMap(({ w }) => (coded(w) ? [] : [w]))
-  const made = materialise(step, plain, 'bf16', scratch)
+  const made = materialise(step, plain, 'bf16', scratch + BigInt(QUEUE))
   const weights = parts.map(({ w }) => (coded(w) ? w : made.dense[plain.indexOf(w)]!))
   const decodes = weights.some(coded)
 
@@ -82,11 +86,12 @@ export function hopperLaunch(step: CudaStep, o: Operands, scratch: bigint): Kern
   const maps = [...of((p) => tiles(parts[p]!.x, BOX_ROWS), none), ...of((p) => tiles(weights[p]!, BOX_ROWS, experts), none)]
   const quants = of((p) => quantArgs(weights[p]!.quant), quantArgs(null))
   const sizes = [offsets.stride, y.stride, experts, y.cols, parts.length, ...of((p) => parts[p]!.x.cols, 0)]
-  const shared = 1024 + SHARED + 4 * (experts + 1) + 8
+  const shared = 1024 + SHARED + 8 * (experts + 1)
   const blocks = Math.min(tilesOf(y.rows, experts, HIGH) * ceilDiv(y.cols, WIDE), BLOCKS)
   const name = `grouped_hopper${decodes ? '_nf4' : ''}${trans ? '_trans' : ''}`
-  const parameters = [maps, [...quants.flat(), offsets.at, y.at, ...sizes, f32(alpha)]]
-  return [...made.launches, kernel(decodes ? decoding : dense, name, [blocks], 384, { parameters }, shared)]
+  const parameters = [maps, [...quants.flat(), offsets.at, y.at, scratch, ...sizes, f32(alpha)]]
+  const zero: Launch = { kind: 'zero', at: scratch, rows: 1, bytes: 4, pitch: 4 }
+  return [...made.launches, zero, kernel(decodes ? decoding : dense, name, [blocks], 384, { parameters }, shared)]
 }
 
 export interface GradOperands {
@@ -111,7 +116,7 @@ export function hopperGradLaunch({ offsets, dY, x, dW, alpha }: GradOperands): K
   const inPairs = dW.at % 8n === 0n && dW.stride % 2 === 0 && x.cols % 2 === 0
   if (experts > MOST_EXPERTS || !hasTiles(dY) || !hasTiles(x) || !inPairs) return null
   const wide = GRAD_WIDTHS.find((w) => x.cols <= w) ?? GRAD_WIDTHS.at(-1)!
-  const shared = 1024 + STAGES * (2 * BOX + wide * 128 + 16) + 4 * (experts + 1) + 8
+  const shared = 1024 + STAGES * (2 * BOX + wide * 128 + 16) + 8 * (experts + 1)
   const blocks = Math.min(Math.min(experts, dY.rows) * ceilDiv(dY.cols, WIDE) * ceilDiv(x.cols, wide), BLOCKS)
   const sizes = [offsets.stride, dW.stride, experts, dY.cols, x.cols]
   const parameters = [
