@@ -106,6 +106,9 @@ export interface GradOperands {
   alpha: number
 }
 
+/** Columns of the narrower side, a rank's mostly, up to which this gradient is the faster one: reading and writing dW bounds a wider one, which
+ * takes 4.4 ms here and 2.4 without (bench/results/grouped-h100.txt). */
+const NARROW = 128
 /** columns of x in a tile of the gradient's */
 const GRAD_WIDTHS = [64, 128, 256]
 
@@ -114,7 +117,7 @@ export function hopperGradLaunch({ offsets, dY, x, dW, alpha }: GradOperands): K
   const experts = offsets.rows - 1
   // two neighbours of dW are read and written at once
   const inPairs = dW.at % 8n === 0n && dW.stride % 2 === 0 && x.cols % 2 === 0
-  if (experts > MOST_EXPERTS || !hasTiles(dY) || !hasTiles(x) || !inPairs) return null
+  if (experts > MOST_EXPERTS || !hasTiles(dY) || !hasTiles(x) || !inPairs || Math.min(dY.cols, x.cols) > NARROW) return null
   const wide = GRAD_WIDTHS.find((w) => x.cols <= w) ?? GRAD_WIDTHS.at(-1)!
   const shared = 1024 + STAGES * (2 * BOX + wide * 128 + 16) + 8 * (experts + 1)
   const blocks = Math.min(Math.min(experts, dY.rows) * ceilDiv(dY.cols, WIDE) * ceilDiv(x.cols, wide), BLOCKS)
