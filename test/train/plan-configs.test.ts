@@ -24,6 +24,7 @@ const configOf = (name: string): JsonObject => JSON.parse(readFileSync(join(fold
  * Moonlight 15.29 B and its two embeddings, which the report leaves out. Mixtures: budgets that were set for them; others: the next half GiB or so.
  */
 const known: Record<string, [parameters: string, gib: number]> = {
+  'deepseek-v2-lite': ['15.7B', 12],
   'deepseek-v3': ['671.0B', 400],
   'gemma-2-9b': ['9.24B', 8.5],
   'gemma-3-1b-it': ['1.00B', 2.5],

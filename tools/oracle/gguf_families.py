@@ -16,13 +16,14 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import gguf
 import numpy as np
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, DeepseekV3Config, Gemma2Config, Gemma3TextConfig, GptOssConfig, MixtralConfig, Phi3Config, Qwen3MoeConfig, SmolLM3Config
+from transformers import AutoConfig, AutoModelForCausalLM, DeepseekV2Config, DeepseekV3Config, Gemma2Config, Gemma3TextConfig, GptOssConfig, MixtralConfig, Phi3Config, Qwen3MoeConfig, SmolLM3Config
 
 ARCH = {
     "gemma2": gguf.MODEL_ARCH.GEMMA2, "gemma3": gguf.MODEL_ARCH.GEMMA3, "gemma3-global": gguf.MODEL_ARCH.GEMMA3, "smollm3": gguf.MODEL_ARCH.SMOLLM3,
     "phi3": gguf.MODEL_ARCH.PHI3, "phi3-plain": gguf.MODEL_ARCH.PHI3, "mixtral": gguf.MODEL_ARCH.LLAMA, "qwen3moe": gguf.MODEL_ARCH.QWEN3MOE,
     "gpt-oss": gguf.MODEL_ARCH.GPT_OSS, "gpt-oss-f16": gguf.MODEL_ARCH.GPT_OSS,
     "mixtral-apart": gguf.MODEL_ARCH.LLAMA, "deepseek2-v3": gguf.MODEL_ARCH.DEEPSEEK2, "deepseek2-v3-whole": gguf.MODEL_ARCH.DEEPSEEK2,
+    "deepseek2-v2": gguf.MODEL_ARCH.DEEPSEEK2, "deepseek2-v2-whole": gguf.MODEL_ARCH.DEEPSEEK2,
 }
 SIZES = dict(vocab_size=48, hidden_size=32, intermediate_size=40, num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=128,
              rms_norm_eps=1e-6, pad_token_id=0, bos_token_id=2, eos_token_id=1)
@@ -56,9 +57,13 @@ MODELS = {
                                      rope_scaling=dict(type="yarn", factor=4.0, original_max_position_embeddings=32, beta_fast=16, beta_slow=2, mscale=0.707, mscale_all_dim=0.707), **LATENT),
     # as files before April 2025 have it: kv_b_proj whole, nothing of groups
     "deepseek2-v3-whole": DeepseekV3Config(n_group=1, topk_group=1, n_shared_experts=2, routed_scaling_factor=1.0, norm_topk_prob=False, rope_theta=5e4, **(LATENT | dict(q_lora_rank=None))),
+    "deepseek2-v2": DeepseekV2Config(topk_method="group_limited_greedy", n_group=3, topk_group=2, n_shared_experts=2, routed_scaling_factor=16.0, rope_theta=10000.0,
+                                     rope_scaling=dict(type="yarn", factor=40.0, original_max_position_embeddings=32, beta_fast=32, beta_slow=1, mscale=1.0, mscale_all_dim=1.0), **LATENT),
+    # nothing of how scores are made either
+    "deepseek2-v2-whole": DeepseekV2Config(topk_method="greedy", n_group=1, topk_group=1, n_shared_experts=2, routed_scaling_factor=1.0, rope_theta=10000.0, **(LATENT | dict(q_lora_rank=None))),
 }
 # what an expert's linears are called in files that have each by itself
-EXPERTS = {"mixtral": ("block_sparse_moe", "w1", "w3", "w2"), "qwen3_moe": ("mlp", "gate_proj", "up_proj", "down_proj"), "deepseek_v3": ("mlp", "gate_proj", "up_proj", "down_proj")}
+EXPERTS = {"mixtral": ("block_sparse_moe", "w1", "w3", "w2"), "qwen3_moe": ("mlp", "gate_proj", "up_proj", "down_proj"), "deepseek_v2": ("mlp", "gate_proj", "up_proj", "down_proj"), "deepseek_v3": ("mlp", "gate_proj", "up_proj", "down_proj")}
 
 
 OWN = {
@@ -130,7 +135,8 @@ def add_latent(writer: gguf.GGUFWriter, config, whole: bool) -> None:
     writer.add_expert_weights_scale(config.routed_scaling_factor)
     if config.norm_topk_prob:
         writer.add_expert_weights_norm(True)
-    writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
+    if config.model_type == "deepseek_v3" or not whole:
+        writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID if config.model_type == "deepseek_v3" else gguf.ExpertGatingFuncType.SOFTMAX)
     writer.add_rope_dimension_count(config.qk_rope_head_dim)
     rope = config.rope_parameters
     writer.add_rope_freq_base(rope["rope_theta"])
@@ -306,6 +312,7 @@ def main():
             read["partial_rotary_factor"] = rope["partial_rotary_factor"]
             read["sliding_window"] = None  # longer than any row
         keys = "model_type hidden_size intermediate_size num_hidden_layers num_attention_heads num_key_value_heads max_position_embeddings rms_norm_eps vocab_size tie_word_embeddings bos_token_id eos_token_id pad_token_id".split()
+        keys += ["topk_method"] if config.model_type == "deepseek_v2" else []
         keys += OWN[name] if name in OWN else OWN["deepseek2"] if name.startswith("deepseek2") else OWN[name.rsplit("-", 1)[0]]
         kept = {key: read[key] for key in keys if read[key] is not None or key.endswith("softcapping") or not name.startswith("gemma") and key != "rope_scaling"}
         text = json.dumps(dict(config=kept, tensors={key: digest(value) for key, value in state.items()}), indent=2)
