@@ -3,40 +3,20 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, it } from 'vitest'
-import { planPasses } from '../../src/data/passes.ts'
 import { CpuDevice } from '../../src/devices/cpu/device.ts'
 import { LanguageModel } from '../../src/engine/language-model.ts'
 import { loadAdapter } from '../../src/engine/load-adapter.ts'
 import { OpenedModel } from '../../src/engine/opened-model.ts'
-import { PassRunner } from '../../src/engine/runner.ts'
 import { saveTrained } from '../../src/engine/save.ts'
 import { saveMerged } from '../../src/export/merged.ts'
 import { readAdapterConfig } from '../../src/formats/peft/config.ts'
 import { readSafetensors } from '../../src/formats/safetensors/read.ts'
 import { openCheckpoint } from '../../src/models/checkpoint.ts'
-import { SCORES } from '../../src/ops/target-log-probs/op.ts'
-import { sft } from '../../src/train/objectives/sft.ts'
-import { distance, readTensors, rowsOf } from './family-case.ts'
+import { distance, logProbabilities, readTensors } from './family-case.ts'
 
 const root = join(import.meta.dirname, '../fixtures/families')
 const work = mkdtempSync(join(tmpdir(), 'saqr-merged-'))
 afterAll(() => rmSync(work, { recursive: true }))
-
-/** log-probabilities of the case's targets, in f32 */
-async function logProbabilities(device: CpuDevice, model: LanguageModel, folder: string): Promise<Float32Array> {
-  const runner = new PassRunner(device, {
-    model: model.opened.model,
-    adapter: model.opened.adapter(model.spec, false),
-    activation: 'f32',
-    layout: model.trained?.layout ?? { scope: '', size: 0, entries: new Map() },
-    policy: () => () => 'all',
-    score: sft.score,
-    gradients: false,
-  })
-  const [pass] = planPasses(rowsOf(folder), { maxPassTokens: 512, quantum: 16 })
-  const { entries } = await runner.run(pass!, { seed: 0, step: 0, lossScale: 0 })
-  return entries.filter((_, i) => i % SCORES === 0)
-}
 
 const openAt = (device: CpuDevice, path: string) =>
   new OpenedModel(device, openCheckpoint(path), { dtype: 'f32', loadIn4bit: false, doubleQuant: false })
