@@ -57,7 +57,7 @@ RUNS = [
     Run("full-qwen3-moe", dict(per_device_train_batch_size=4, learning_rate=1e-3, weight_decay=0.5, router_aux_loss_coef=0.05), "qwen3_moe",
         config=model(vocab_size=VOCAB, pad_token_id=0, num_hidden_layers=3, mlp_only_layers=[1], norm_topk_prob=True, **QWEN3_MOE), adapter=None),
     # latent attention: values of another size, YaRN with its scale; a dense layer, then one with experts, which have low-rank parts too
-    # (at 5e-3 rounding grows tenfold a step, and routes fall apart)
+    # (not at 1e-3 or more: routes.py)
     Run("deepseek-v3", dict(per_device_train_batch_size=4, learning_rate=3e-4), family="deepseek_v3",
         config=model(vocab_size=VOCAB, **{**LATENT, "pad_token_id": 0, "first_k_dense_replace": 1}, **rope("yarn", 1000.0, factor=4.0, original_max_position_embeddings=64, mscale=1.0, mscale_all_dim=0.7)),
         adapter=dict(r=4, lora_alpha=8, target_modules=[*MLA, *SEVEN[4:]])),
