@@ -50,16 +50,16 @@ export interface Budget {
   dense: readonly PlanBuffer[]
 }
 
-/** bytes of a model in the store: weights, trained tensors, their gradients, the optimiser's state */
+/** bytes of a model in the store: weights, trained tensors, their gradients, the optimiser's state. `nested`: of an NF4 weight, are its scales quantised? */
 export function storeBytes(
   recorder: TraceRecorder,
   layout: ParameterLayout,
   optimizer: { eightBit: boolean } | null,
-  doubleQuant: boolean,
+  nested: (name: string) => boolean,
 ): number {
   let bytes = layout.size * 8
   for (const spec of recorder.weights.values())
-    bytes += sizeOf(spec) + (spec.dtype === 'nf4' ? nf4ScaleBytes(spec.rows * spec.cols, doubleQuant) : 0)
+    bytes += sizeOf(spec) + (spec.dtype === 'nf4' ? nf4ScaleBytes(spec.rows * spec.cols, nested(spec.name)) : 0)
   if (optimizer)
     bytes += layout.ranges.flatMap((range, i) => stateOf(range, i, optimizer.eightBit)).reduce((sum, spec) => sum + sizeOf(spec), 0)
   return bytes

@@ -15,6 +15,7 @@ import { joinNodes } from './join.ts'
 import { type Lowered, placeSegments, type ScratchOf } from './lower.ts'
 import { prune } from './prune.ts'
 import { type Policy, recompute } from './recompute.ts'
+import { sink } from './sink.ts'
 import { GraphTrace, type Layout, TraceRecorder } from './trace.ts'
 
 export interface TrainingSpec {
@@ -67,7 +68,7 @@ export function tracePass(spec: TrainingSpec): TracedPass {
     const segments = [
       { name: 'forward', nodes: [...f!, ...b!] },
       { name: 'head', nodes: c!, repeats: true },
-      ...(dHidden ? [{ name: 'backward', nodes: d! }] : []),
+      ...(dHidden ? [{ name: 'backward', nodes: sink(d!) }] : []),
     ]
     const used = new Set<Tensor | null>()
     for (const { nodes } of segments) for (const { inputs, outputs } of nodes) for (const t of [...inputs, ...outputs]) used.add(t)

@@ -84,7 +84,7 @@ function prepareEvaluation(
   const budget = planBudget(device, {
     spec,
     memory,
-    store: storeBytes(model.recorder, layout, null, choice.doubleQuant),
+    store: storeBytes(model.recorder, layout, null, model.opened.nested),
     longest: whole ? stepTokens : longest,
     stepTokens,
     maxPassTokens: o.maxPassTokens,

@@ -73,7 +73,7 @@ export function reportPlan(
   const budget = planBudget(device, {
     spec: { model, adapter, activation, layout, score, term: { batches: whole ?? 1, trained: term !== 0 }, gradients: true },
     memory: memory ?? { bytes: Number.POSITIVE_INFINITY, unit: 'MiB' },
-    store: storeBytes(recorder, layout, adamw, o.useBnbNestedQuant),
+    store: storeBytes(recorder, layout, adamw, () => o.useBnbNestedQuant),
     longest: whole ? o.perDeviceTrainBatchSize * rowTokens : rowTokens,
     stepTokens: rows * rowTokens,
     maxPassTokens: o.maxPassTokens,
@@ -99,7 +99,7 @@ export function reportPlan(
     flops: flopsOf(full, update, work, passes),
     memory: memoryOf([full, update], {
       scope: layout.scope,
-      doubleQuant: o.useBnbNestedQuant,
+      nested: () => o.useBnbNestedQuant,
       budget: memory?.bytes ?? null,
       overhead: overheadOf(device.describe(), model.vocab),
       places: budget.places,

@@ -96,7 +96,7 @@ export function prepareRun(request: RunRequest): Run {
   const budget = planBudget(device, {
     spec,
     memory: request.memory,
-    store: storeBytes(model.recorder, layout, adamw, choice.doubleQuant),
+    store: storeBytes(model.recorder, layout, adamw, model.opened.nested),
     longest: Math.max(longest(examples, o.perDeviceTrainBatchSize), evaluated),
     stepTokens: trained.stepTokens,
     maxPassTokens: request.goesOn?.maxPassTokens ?? o.maxPassTokens,
@@ -143,7 +143,7 @@ export function prepareRun(request: RunRequest): Run {
     identity,
     memoryTable: memoryOf([budget.full, optimizerPlan(layout, adamw, device.describe().scratch)], {
       scope: layout.scope,
-      doubleQuant: choice.doubleQuant,
+      nested: model.opened.nested,
       budget: request.memory?.bytes ?? null,
       overhead: overheadOf(device.describe(), model.opened.model.vocab),
       places: budget.places,

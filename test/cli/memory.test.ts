@@ -81,7 +81,7 @@ describe('memory of plans', () => {
 
   it('counts NF4 with its block scales', () => {
     const frozen = (doubleQuant: boolean) =>
-      memoryOf(plans('all', 128, true), { doubleQuant }).lines.find((line) => line.kind === 'frozen weights')!.bytes
+      memoryOf(plans('all', 128, true), { nested: () => doubleQuant }).lines.find((line) => line.kind === 'frozen weights')!.bytes
     const weights = 3 * (2 * 4096 * 4096 + 2 * 4096 * 1024 + 3 * 4096 * 14336)
     const rest = 2 * (3 * 2 * 4096 + 2 * 128256 * 4096 + 4096) + 64 * 4
     expect(frozen(false)).toBe(weights / 2 + (weights / 64) * 4 + rest)

@@ -203,6 +203,7 @@ describe('an option that needs others', () => {
     ['lora_target_parameters', ['gate_up_proj'], { use_peft: true }, 'without --use_peft: all weights'],
     ['use_rslora', true, { use_peft: true }, 'without --use_peft: all weights'],
     ['train_bias', 'all', { use_peft: true }, 'without --use_peft: all weights'],
+    ['unfuse_experts', true, { use_peft: true }, 'without --use_peft: all weights'],
     ['lora_r', 8, { model_name_or_path: 'owner/may-be-an-adapter' }, 'without --use_peft'],
     ['model_revision', 'v2', { model_name_or_path: 'owner/name' }, 'on a path: the files are taken as they lie there'],
     ['use_bnb_nested_quant', true, { load_in_4bit: true, use_peft: true }, 'without --load_in_4bit'],

@@ -4,7 +4,8 @@ import type { Dataset } from '../../data/dataset.ts'
 import { loadRows } from '../../data/load.ts'
 import { openDevice } from '../../devices/open.ts'
 import type { LanguageModel } from '../../engine/language-model.ts'
-import { saveTrained } from '../../engine/save.ts'
+import { type AdapterForm, saveTrained } from '../../engine/save.ts'
+import { checkUnfusable } from '../../engine/unfused.ts'
 import { option, SaqrError, say } from '../../error.ts'
 import { isFile } from '../../hub/files.ts'
 import { progressLine } from '../../hub/progress.ts'
@@ -44,6 +45,7 @@ export const sft = defineVerb({
         look(rows, tokenizer, options, io.signal),
       )
       for (const note of notes) io.err.write(`${note}\n`)
+      if (options.unfuseExperts) checkUnfusable(language)
       const trainer = new SFTTrainer({
         model: { language },
         processingClass: tokenizer,
@@ -60,7 +62,7 @@ export const sft = defineVerb({
         if (event.type !== 'end') continue
         if (!event.finished) return INTERRUPTED
         // while the run still has the folder
-        await saveModel(language, outputDir, last?.step === event.step ? last.path : null)
+        await saveModel(language, outputDir, options, last?.step === event.step ? last.path : null)
       }
       io.out.write(
         `saved ${outputDir}${curve.drawn ? `, its loss curve in ${join(outputDir, 'loss.svg')}` : ''}\ntry it: saqr generate --model_name_or_path ${outputDir} "…"\n`,
@@ -73,9 +75,9 @@ export const sft = defineVerb({
 })
 
 /** The trained model beside its checkpoints. One that can't be written is still in the checkpoint of the last step, or is put elsewhere. */
-async function saveModel(language: LanguageModel, outputDir: string, checkpoint: string | null): Promise<void> {
+async function saveModel(language: LanguageModel, outputDir: string, form: AdapterForm, checkpoint: string | null): Promise<void> {
   const write = async (folder: string) => {
-    await saveTrained(language, folder)
+    await saveTrained(language, folder, form)
     return folder
   }
   try {

@@ -28,6 +28,14 @@ export const own = {
     ADAPTER,
     honoured(z.enum(['none', 'all', 'lora_only']), 'none', 'biases of the base that are trained beside the adapter (PEFT’s bias)'),
   ),
+  unfuse_experts: beside(
+    ADAPTER,
+    honoured(
+      flag,
+      false,
+      'the trained adapter has a low-rank part for each expert’s linears (mlp.experts.3.gate_proj), as vLLM and SGLang read it; default: as PEFT has it now',
+    ),
+  ),
   eval_dataset_name: beside(
     EVALUATION,
     honoured(optionalName, null, 'rows to evaluate on, named like dataset_name; default: its dataset_test_split'),
