@@ -182,7 +182,7 @@ function withLast(error: SaqrError, newest: { path: string } | null): SaqrError 
 }
 
 /** Of a new run, or of the one that goes on. */
-function factsOf({ cut, identity, objective, schedule, evalExamples }: Run, resumed: Resumed | null, outputDir: string): RunFacts {
+export function factsOf({ cut, identity, objective, schedule, evalExamples }: Run, resumed: Resumed | null, outputDir: string): RunFacts {
   const now = { identity, maxPassTokens: cut.maxPassTokens, schedule: schedule.memory }
   const newest = checkpointsOf(outputDir).at(-1)?.start ?? 0
   if (resumed) {

@@ -1,5 +1,4 @@
 /** Supervised fine-tuning with TRL's names: rows prepared, a plan that fits, a loop of events. */
-import { join } from 'node:path'
 import type { Dataset } from '../data/dataset.ts'
 import { collectGarbage } from '../engine/heap.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
@@ -10,15 +9,15 @@ import { tokenizerTexts } from '../formats/tokenizer-files.ts'
 import { filled, take } from '../hub/arguments.ts'
 import { ensureWritableFolder } from '../hub/files.ts'
 import type { EndEvent, TrainEvent } from '../track/events.ts'
-import { jsonl } from '../track/jsonl.ts'
 import { standardError } from '../track/output.ts'
+import { trackersOf } from '../track/report.ts'
 import { terminal } from '../track/terminal.ts'
 import { type Tracker, tracked } from '../track/tracker.ts'
 import { checkPositions, checkVocabulary, unusedRows } from './check-rows.ts'
 import { checkSame, findCheckpoint, type Resumed, restore } from './checkpoint.ts'
 import { type EvalMetrics, evaluateNow } from './evaluate-now.ts'
 import { lockFolder } from './lock.ts'
-import { trainLoop } from './loop.ts'
+import { factsOf, trainLoop } from './loop.ts'
 import type { Objective } from './objectives/objective.ts'
 import { sft } from './objectives/sft.ts'
 import type { TrainingOptions } from './options/config.ts'
@@ -109,10 +108,7 @@ export class SFTTrainer {
       const unlock = lockFolder(outputDir)
       try {
         const events = this.#run(language, outputDir, resumeFromCheckpoint ?? this.options.resumeFromCheckpoint, signal)
-        const written = [this.options.reportTo].flat().includes('jsonl')
-          ? tracked(events, [jsonl(join(outputDir, 'events.jsonl'))])
-          : events
-        for await (const event of written) {
+        for await (const event of tracked(events, trackersOf(this.options, outputDir))) {
           turn.pause()
           try {
             yield event
@@ -165,7 +161,12 @@ export class SFTTrainer {
         if (resumed.state.globalStep >= run.steps && resumed.facts.due.length === 0) warnings.unshift(nothingLeft(resumed, run.steps))
         restore(resumed.path, model, run.optimizer)
       } else if (resume) notes.push(`nothing to resume in ${outputDir}: this is a new run`)
-      const start = startEvent(run, outputDir, resumed?.state.globalStep ?? 0, resumed?.state.logHistory ?? [])
+      const start = startEvent(run, {
+        outputDir,
+        name: factsOf(run, resumed, outputDir).run,
+        doneSteps: resumed?.state.globalStep ?? 0,
+        history: resumed?.state.logHistory ?? [],
+      })
       settleHeap(run)
       yield start
       for (const message of notes) yield { type: 'note', message }

@@ -3,12 +3,21 @@ import type { Example } from '../data/example.ts'
 import { predictSeconds, ratesOf } from '../engine/predict.ts'
 import { visiblePairs } from '../engine/runner.ts'
 import { parametersOf } from '../engine/settle.ts'
-import type { StartEvent } from '../track/events.ts'
+import { adapterConfigText } from '../formats/peft/config.ts'
+import { type RunConfig, type StartEvent, snake } from '../track/events.ts'
 import { stepData } from './data.ts'
 import { camel } from './options/field.ts'
 import type { Run } from './run.ts'
 
-export function startEvent(run: Run, outputDir: string, doneSteps: number, history: readonly Record<string, number>[]): StartEvent {
+export interface Begun {
+  outputDir: string
+  /** which run of outputDir it is */
+  name: string
+  doneSteps: number
+  history: readonly Record<string, number>[]
+}
+
+export function startEvent(run: Run, { outputDir, name, doneSteps, history }: Begun): StartEvent {
   const { model, objective, examples, options: o } = run
   const { device, checkpoint } = model.opened
   const { trained, all } = model.count()
@@ -21,6 +30,7 @@ export function startEvent(run: Run, outputDir: string, doneSteps: number, histo
   const million = (n: number) => `${(n / 1e6).toFixed(2)} M`
   return {
     type: 'start',
+    run: name,
     runName: o.runName ?? outputDir,
     model: checkpoint.path,
     device: `${device.describe().kind}, ${device.describe().label}`,
@@ -37,6 +47,17 @@ export function startEvent(run: Run, outputDir: string, doneSteps: number, histo
     history,
     passesPerStep: passes.length,
     predictedSeconds,
+    config: configOf(run, { all, trained }),
+  }
+}
+
+function configOf({ model, options }: Run, parameters: RunConfig['parameters']): RunConfig {
+  const { config } = model.adapter
+  return {
+    args: Object.fromEntries(Object.entries(options).map(([name, value]) => [snake(name), value])),
+    model: model.opened.checkpoint.config,
+    adapter: config && JSON.parse(adapterConfigText(config)),
+    parameters,
   }
 }
 

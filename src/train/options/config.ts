@@ -153,8 +153,8 @@ export interface SFTConfig {
   loggingSteps?: number
   /** Log the first step too; default: false. */
   loggingFirstStep?: boolean
-  /** Where events go beside the terminal: none, or jsonl; default: none. */
-  reportTo?: 'none' | 'jsonl' | ('none' | 'jsonl')[] | null
+  /** Where events go beside the terminal: jsonl (outputDir/events.jsonl), tensorboard (outputDir/runs), several, all or none; default: none. */
+  reportTo?: 'none' | 'all' | 'jsonl' | 'tensorboard' | ('none' | 'all' | 'jsonl' | 'tensorboard')[] | null
   /** Name of the run in what is logged; default: outputDir. */
   runName?: string | null
   /** True: plain lines on a terminal too; default: a live line on a terminal, plain lines in a pipe. */
@@ -277,10 +277,10 @@ export interface SFTConfig {
   maxPassTokens?: number | null
   /** Rows of a step that begin alike share those tokens (never with dropout); default: true. */
   prefixSharing?: boolean
+  /** Folder of TensorBoard’s event files; default: TENSORBOARD_LOGGING_DIR, else one a run in outputDir/runs; no effect without reportTo tensorboard. */
+  loggingDir?: string | null
   /** Accepted, though there is nothing left for it to do: an existing output_dir is written into; nothing in it is deleted but old checkpoints under save_total_limit. */
   overwriteOutputDir?: boolean
-  /** Accepted, though there is nothing left for it to do: what is logged lies in output_dir. */
-  loggingDir?: string | null
   /** Accepted, though there is nothing left for it to do: weights are always saved as safetensors. */
   saveSafetensors?: boolean
   /** Accepted, though there is nothing left for it to do: tokens per second are in every log. */
@@ -384,8 +384,8 @@ export interface TrainingOptions {
   loggingSteps: number
   /** Log the first step too; default: false. */
   loggingFirstStep: boolean
-  /** Where events go beside the terminal: none, or jsonl; default: none. */
-  reportTo: 'none' | 'jsonl' | ('none' | 'jsonl')[] | null
+  /** Where events go beside the terminal: jsonl (outputDir/events.jsonl), tensorboard (outputDir/runs), several, all or none; default: none. */
+  reportTo: 'none' | 'all' | 'jsonl' | 'tensorboard' | ('none' | 'all' | 'jsonl' | 'tensorboard')[] | null
   /** Name of the run in what is logged; default: outputDir. */
   runName: string | null
   /** True: plain lines on a terminal too; default: a live line on a terminal, plain lines in a pipe. */
@@ -416,4 +416,6 @@ export interface TrainingOptions {
   maxPassTokens: number | null
   /** Rows of a step that begin alike share those tokens (never with dropout); default: true. */
   prefixSharing: boolean
+  /** Folder of TensorBoard’s event files; default: TENSORBOARD_LOGGING_DIR, else one a run in outputDir/runs; no effect without reportTo tensorboard. */
+  loggingDir: string | null
 }

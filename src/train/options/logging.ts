@@ -6,12 +6,22 @@ import { LOGS_BY_STEPS } from './needs.ts'
 import { flag, optionalFlag, optionalText, stepInterval, text } from './schemas.ts'
 
 const TRACKIO = 'only Trackio reads it, and report_to does not have that'
-const NOT_YET = 'not supported yet; use jsonl, one event a line in output_dir/events.jsonl'
+const NOT_YET = 'not supported; use tensorboard or jsonl (one event a line in output_dir/events.jsonl)'
 const TRACKERS = [
-  ...['all', 'azure_ml', 'clearml', 'codecarbon', 'comet_ml', 'dagshub', 'dvclive', 'flyte', 'kubeflow', 'mlflow', 'neptune'],
-  ...['swanlab', 'tensorboard', 'trackio', 'wandb'],
+  'azure_ml',
+  'clearml',
+  'codecarbon',
+  'comet_ml',
+  'dagshub',
+  'dvclive',
+  'flyte',
+  'kubeflow',
+  'mlflow',
+  'neptune',
+  'swanlab',
+  'wandb',
 ]
-const tracker = z.enum(['none', 'jsonl'])
+const tracker = z.enum(['none', 'all', 'jsonl', 'tensorboard'])
 
 export const logging = {
   logging_strategy: honoured(z.enum(['no', 'steps', 'epoch']), 'steps', 'when metrics are logged'),
@@ -20,8 +30,11 @@ export const logging = {
   report_to: honoured(
     z.union([tracker, z.array(tracker)]).nullable(),
     'none',
-    'where events go beside the terminal: none, or jsonl',
-    Object.fromEntries(TRACKERS.map((name) => [name, NOT_YET])),
+    'where events go beside the terminal: jsonl (output_dir/events.jsonl), tensorboard (output_dir/runs), several, all or none',
+    {
+      ...Object.fromEntries(TRACKERS.map((name) => [name, NOT_YET])),
+      trackio: 'what it keeps is documented for its own package alone; use tensorboard or jsonl',
+    },
   ),
   run_name: honoured(optionalText, null, 'name of the run in what is logged; default: output_dir'),
   disable_tqdm: honoured(

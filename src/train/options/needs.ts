@@ -82,3 +82,8 @@ export const SAVES_BY_STEPS: Need = {
   met: (o) => o.saveStrategy === 'steps',
   unless: say`without ${option('saveStrategy')} steps`,
 }
+
+export const TENSORBOARD: Need = {
+  met: (o) => [o.reportTo].flat().some((name) => name === 'tensorboard' || name === 'all'),
+  unless: say`without ${option('reportTo')} tensorboard`,
+}

@@ -65,7 +65,12 @@ export type SftOptions = OptionsOf<typeof sftFields>
 export type { SFTConfig, TrainingOptions } from './config.ts'
 
 /** The fields behind `SFTConfig`. */
-export const configFields = { ...trainingFields, max_pass_tokens: own.max_pass_tokens, prefix_sharing: own.prefix_sharing }
+export const configFields = {
+  ...trainingFields,
+  max_pass_tokens: own.max_pass_tokens,
+  prefix_sharing: own.prefix_sharing,
+  logging_dir: retired.logging_dir,
+}
 
 /** Decided when the model was opened. */
 const OPENING = new Set(['bf16', 'use_cpu', 'eos_token', 'chat_template_path'])
