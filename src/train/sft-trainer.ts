@@ -10,7 +10,7 @@ import { filled, take } from '../hub/arguments.ts'
 import { ensureWritableFolder } from '../hub/files.ts'
 import type { EndEvent, TrainEvent } from '../track/events.ts'
 import { standardError } from '../track/output.ts'
-import { trackersOf } from '../track/report.ts'
+import { checkReport, trackersOf } from '../track/report.ts'
 import { terminal } from '../track/terminal.ts'
 import { type Tracker, tracked } from '../track/tracker.ts'
 import { checkPositions, checkVocabulary, unusedRows } from './check-rows.ts'
@@ -68,6 +68,7 @@ export class SFTTrainer {
     const { init, values } = takeInit(given)
     const { options, notes } = resolveObject(argsFields, values, renamed, { evalDataset: init.evalDataset !== null })
     checkTraining(options)
+    checkReport(options)
     if (!init.evalDataset && (options.evalStrategy !== 'no' || options.evalOnStart)) throw noEvalRows(options)
     this.#init = init
     this.options = options

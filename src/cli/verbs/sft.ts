@@ -11,6 +11,7 @@ import { progressLine } from '../../hub/progress.ts'
 import type { Tokenizer } from '../../text/tokenizer.ts'
 import type { SaveEvent } from '../../track/events.ts'
 import { lossCurve } from '../../track/loss-curve.ts'
+import { checkReport } from '../../track/report.ts'
 import { terminal } from '../../track/terminal.ts'
 import { tracked } from '../../track/tracker.ts'
 import { sft as objective } from '../../train/objectives/sft.ts'
@@ -36,6 +37,7 @@ export const sft = defineVerb({
   renamed,
   async run({ options, io }) {
     checkSft(options)
+    checkReport(options)
     const device = await openDevice(options.useCpu ? 'cpu' : options.device, { threads: options.threads })
     try {
       // rows first: a name that is wrong should not cost the fetching of a model

@@ -153,9 +153,9 @@ export interface SFTConfig {
   loggingSteps?: number
   /** Log the first step too; default: false. */
   loggingFirstStep?: boolean
-  /** Where events go beside the terminal: jsonl (outputDir/events.jsonl), tensorboard (outputDir/runs), several, all or none; default: none. */
-  reportTo?: 'none' | 'all' | 'jsonl' | 'tensorboard' | ('none' | 'all' | 'jsonl' | 'tensorboard')[] | null
-  /** Name of the run in what is logged; default: outputDir. */
+  /** Where events go beside the terminal: jsonl (outputDir/events.jsonl), tensorboard (outputDir/runs), wandb (Weights & Biases; its WANDB_… variables say how), several, all or none; default: none. */
+  reportTo?: 'none' | 'all' | 'jsonl' | 'tensorboard' | 'wandb' | ('none' | 'all' | 'jsonl' | 'tensorboard' | 'wandb')[] | null
+  /** Name of the run in what is logged; default: outputDir; in wandb WANDB_NAME, else one that it finds. */
   runName?: string | null
   /** True: plain lines on a terminal too; default: a live line on a terminal, plain lines in a pipe. */
   disableTqdm?: boolean | null
@@ -384,9 +384,9 @@ export interface TrainingOptions {
   loggingSteps: number
   /** Log the first step too; default: false. */
   loggingFirstStep: boolean
-  /** Where events go beside the terminal: jsonl (outputDir/events.jsonl), tensorboard (outputDir/runs), several, all or none; default: none. */
-  reportTo: 'none' | 'all' | 'jsonl' | 'tensorboard' | ('none' | 'all' | 'jsonl' | 'tensorboard')[] | null
-  /** Name of the run in what is logged; default: outputDir. */
+  /** Where events go beside the terminal: jsonl (outputDir/events.jsonl), tensorboard (outputDir/runs), wandb (Weights & Biases; its WANDB_… variables say how), several, all or none; default: none. */
+  reportTo: 'none' | 'all' | 'jsonl' | 'tensorboard' | 'wandb' | ('none' | 'all' | 'jsonl' | 'tensorboard' | 'wandb')[] | null
+  /** Name of the run in what is logged; default: outputDir; in wandb WANDB_NAME, else one that it finds. */
   runName: string | null
   /** True: plain lines on a terminal too; default: a live line on a terminal, plain lines in a pipe. */
   disableTqdm: boolean | null

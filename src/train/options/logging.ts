@@ -6,7 +6,7 @@ import { LOGS_BY_STEPS } from './needs.ts'
 import { flag, optionalFlag, optionalText, stepInterval, text } from './schemas.ts'
 
 const TRACKIO = 'only Trackio reads it, and report_to does not have that'
-const NOT_YET = 'not supported; use tensorboard or jsonl (one event a line in output_dir/events.jsonl)'
+const NOT_YET = 'not supported; use tensorboard, wandb or jsonl (one event a line in output_dir/events.jsonl)'
 const TRACKERS = [
   'azure_ml',
   'clearml',
@@ -19,9 +19,8 @@ const TRACKERS = [
   'mlflow',
   'neptune',
   'swanlab',
-  'wandb',
 ]
-const tracker = z.enum(['none', 'all', 'jsonl', 'tensorboard'])
+const tracker = z.enum(['none', 'all', 'jsonl', 'tensorboard', 'wandb'])
 
 export const logging = {
   logging_strategy: honoured(z.enum(['no', 'steps', 'epoch']), 'steps', 'when metrics are logged'),
@@ -30,13 +29,17 @@ export const logging = {
   report_to: honoured(
     z.union([tracker, z.array(tracker)]).nullable(),
     'none',
-    'where events go beside the terminal: jsonl (output_dir/events.jsonl), tensorboard (output_dir/runs), several, all or none',
+    'where events go beside the terminal: jsonl (output_dir/events.jsonl), tensorboard (output_dir/runs), wandb (Weights & Biases; its WANDB_… variables say how), several, all or none',
     {
       ...Object.fromEntries(TRACKERS.map((name) => [name, NOT_YET])),
-      trackio: 'what it keeps is documented for its own package alone; use tensorboard or jsonl',
+      trackio: 'what it keeps is documented for its own package alone; use tensorboard, wandb or jsonl',
     },
   ),
-  run_name: honoured(optionalText, null, 'name of the run in what is logged; default: output_dir'),
+  run_name: honoured(
+    optionalText,
+    null,
+    'name of the run in what is logged; default: output_dir; in wandb WANDB_NAME, else one that it finds',
+  ),
   disable_tqdm: honoured(
     optionalFlag,
     null,
