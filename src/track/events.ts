@@ -153,6 +153,8 @@ export interface EndEvent {
   type: 'end'
   step: number
   metrics: TrainMetrics
+  /** of this call: the rows' tokens, and the most memory of the host that the process ever had, in bytes */
+  usage: { tokens: number; peakBytes: number }
   /** false: it was stopped before its last step */
   finished: boolean
   /** the checkpoint to go on from, where the run was stopped before its last step; null also where it was before the first */

@@ -29,7 +29,9 @@ interface Progress {
   first: number
   rows: number
   losses: number
+  /** rows' tokens of the whole run, and those before this call */
   numTokens: number
+  firstTokens: number
   totalFlos: number
   facts: RunFacts
   history: Record<string, number>[]
@@ -49,6 +51,7 @@ export async function* trainLoop(
     rows: 0,
     losses: 0,
     numTokens: resumed?.state.numInputTokensSeen ?? 0,
+    firstTokens: resumed?.state.numInputTokensSeen ?? 0,
     totalFlos: resumed?.state.totalFlos ?? 0,
     facts: factsOf(run, resumed, outputDir),
     history: [...(resumed?.state.logHistory ?? [])],
@@ -245,6 +248,7 @@ function end(run: Run, p: Progress, started: number, finished: boolean, stopped:
     step: p.step,
     finished,
     stopped,
+    usage: { tokens: p.numTokens - p.firstTokens, peakBytes: process.resourceUsage().maxRSS * 1024 },
     metrics: {
       trainRuntime: seconds,
       trainSamplesPerSecond: p.rows / seconds,
