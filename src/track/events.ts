@@ -157,6 +157,8 @@ export interface EndEvent {
   usage: { tokens: number; peakBytes: number }
   /** false: it was stopped before its last step */
   finished: boolean
+  /** the checkpoint that has the model as the run leaves it; null: none has */
+  checkpoint: string | null
   /** the checkpoint to go on from, where the run was stopped before its last step; null also where it was before the first */
   stopped: string | null
 }

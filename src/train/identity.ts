@@ -56,6 +56,7 @@ export function identityOf({ objective, model, examples, evalExamples, options: 
       learningRate: o.learningRate,
       lrSchedulerType: o.lrSchedulerType,
       metricForBestModel: o.metricForBestModel,
+      greaterIsBetter: o.greaterIsBetter,
       lrSchedulerKwargs: stringifyJson(o.lrSchedulerKwargs ?? {}, { sortKeys: true }),
       warmupSteps: o.warmupSteps,
       weightDecay: o.weightDecay,

@@ -13,6 +13,7 @@ import { standardError } from '../track/output.ts'
 import { checkReport, trackersOf } from '../track/report.ts'
 import { terminal } from '../track/terminal.ts'
 import { type Tracker, tracked } from '../track/tracker.ts'
+import { TrainerControl } from './callbacks.ts'
 import { checkPositions, checkVocabulary, unusedRows } from './check-rows.ts'
 import { checkSame, findCheckpoint, type Resumed, restore } from './checkpoint.ts'
 import { type EvalMetrics, evaluateNow } from './evaluate-now.ts'
@@ -108,10 +109,12 @@ export class SFTTrainer {
       ensureWritableFolder(outputDir)
       const unlock = lockFolder(outputDir)
       try {
-        const events = this.#run(language, outputDir, resumeFromCheckpoint ?? this.options.resumeFromCheckpoint, signal)
+        const control = new TrainerControl()
+        const events = this.#run(language, outputDir, resumeFromCheckpoint ?? this.options.resumeFromCheckpoint, control, signal)
         for await (const event of tracked(events, trackersOf(this.options, outputDir))) {
           turn.pause()
           try {
+            for (const callback of this.#init.callbacks) await callback(event, control)
             yield event
           } finally {
             await turn.goOn()
@@ -125,7 +128,13 @@ export class SFTTrainer {
     }
   }
 
-  async *#run(model: LanguageModel, outputDir: string, resume: boolean | string | null, signal?: AbortSignal): AsyncGenerator<TrainEvent> {
+  async *#run(
+    model: LanguageModel,
+    outputDir: string,
+    resume: boolean | string | null,
+    control: TrainerControl,
+    signal?: AbortSignal,
+  ): AsyncGenerator<TrainEvent> {
     const { processingClass, trainDataset, evalDataset, formattingFunc } = this.#init
     const o = this.options
     const objective = this.#objective
@@ -172,7 +181,7 @@ export class SFTTrainer {
       yield start
       for (const message of notes) yield { type: 'note', message }
       for (const message of warnings) yield { type: 'warning', message }
-      yield* trainLoop(run, resumed, outputDir, signal ? AbortSignal.any([signal, stop.signal]) : stop.signal)
+      yield* trainLoop(run, resumed, outputDir, signal ? AbortSignal.any([signal, stop.signal]) : stop.signal, control)
     } finally {
       stop.abort()
       run.dispose()

@@ -82,6 +82,7 @@ const end: EndEvent = {
   step: 20,
   metrics: { trainRuntime: 75, trainSamplesPerSecond: 20, trainStepsPerSecond: 0.25, totalFlos: 1e15, trainLoss: 1.4, epoch: 1.5 },
   finished: true,
+  checkpoint: null,
   stopped: null,
   usage: { tokens: 90000, peakBytes: 3 * 2 ** 30 },
 }

@@ -45,7 +45,9 @@ beforeAll(async () => {
   const { metrics } = await trainer.train({ resumeFromCheckpoint: true })
   await base.dispose()
   history = json(join(out, 'checkpoint-12', 'trainer_state.json')).log_history
-  history.push(logEntry({ type: 'end', step: 12, metrics, finished: true, stopped: null, usage: { tokens: 0, peakBytes: 0 } }))
+  history.push(
+    logEntry({ type: 'end', step: 12, metrics, finished: true, checkpoint: null, stopped: null, usage: { tokens: 0, peakBytes: 0 } }),
+  )
   const read = json(join(await oracle('trackers', out), 'trackers.json'))
   records = Object.values(read.wandb).flat() as Recorded[]
   boards = Object.values(read.tensorboard)

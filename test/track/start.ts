@@ -62,6 +62,7 @@ export const endOf = (step: number, more: Partial<EndEvent> = {}): EndEvent => (
   type: 'end',
   step,
   finished: true,
+  checkpoint: null,
   stopped: null,
   usage: { tokens: 90000, peakBytes: 3 * 2 ** 30 },
   metrics: { trainRuntime: 8, trainSamplesPerSecond: 16, trainStepsPerSecond: 2, totalFlos: 2 ** 40, trainLoss: 1.5, epoch: step / 16 },

@@ -153,7 +153,7 @@ export interface SFTConfig {
   loggingSteps?: number
   /** Log the first step too; default: false. */
   loggingFirstStep?: boolean
-  /** Where events go beside the terminal: jsonl (outputDir/events.jsonl), tensorboard (outputDir/runs), wandb (Weights & Biases; its WANDB_… variables say how), several, all or none; default: none. */
+  /** Where events go beside the terminal: jsonl, tensorboard, wandb (its WANDB_… variables say how), several of them, all or none; default: none. */
   reportTo?: 'none' | 'all' | 'jsonl' | 'tensorboard' | 'wandb' | ('none' | 'all' | 'jsonl' | 'tensorboard' | 'wandb')[] | null
   /** Name of the run in what is logged; default: outputDir; in wandb WANDB_NAME, else one that it finds. */
   runName?: string | null
@@ -199,11 +199,11 @@ export interface SFTConfig {
   includeForMetrics?: string[]
   /** Accepted, though there is nothing left for it to do: evaluation sums losses; logits are never held or gathered. */
   batchEvalMetrics?: boolean
-  /** Not supported, and accepted only where it asks for nothing: not supported yet; every checkpoint-N of output_dir can be opened as a model. */
-  loadBestModelAtEnd?: false
-  /** Evaluated metric that the schedules reduce_lr_on_plateau and greedy follow; default: loss; no effect without a lrSchedulerType that follows a metric (reduce_lr_on_plateau, greedy). */
+  /** At the end, the model is that of the best evaluation that has a checkpoint; default: false. */
+  loadBestModelAtEnd?: boolean
+  /** Evaluated metric that loadBestModelAtEnd, saveStrategy best, earlyStoppingPatience and the schedules reduce_lr_on_plateau and greedy follow; default: loss; no effect without loadBestModelAtEnd, saveStrategy best, earlyStoppingPatience or a lrSchedulerType that follows a metric (reduce_lr_on_plateau, greedy). */
   metricForBestModel?: string | null
-  /** Accepted, though there is nothing left for it to do: only load_best_model_at_end and save_strategy best read it, and those are refused. */
+  /** Is more of that metric better? default: yes, unless its name ends with loss; no effect without loadBestModelAtEnd, saveStrategy best or earlyStoppingPatience. */
   greaterIsBetter?: boolean | null
   /** Accepted, though there is nothing left for it to do: sft always trains. */
   doTrain?: boolean
@@ -213,11 +213,11 @@ export interface SFTConfig {
   doPredict?: false
   /** Folder for checkpoints and the trained model; default: trainer_output. */
   outputDir?: string | null
-  /** When a checkpoint is saved; default: steps. */
-  saveStrategy?: 'no' | 'steps' | 'epoch'
+  /** When a checkpoint is saved; best: after an evaluation that is better than those before; default: steps. */
+  saveStrategy?: 'no' | 'steps' | 'epoch' | 'best'
   /** Steps between two checkpoints; below 1, a share of all steps; default: 500; no effect without saveStrategy steps. */
   saveSteps?: number
-  /** Checkpoints that stay; older ones are deleted; default: null. */
+  /** Checkpoints that stay, the newest and the best among them; older ones are deleted; default: null. */
   saveTotalLimit?: number | null
   /** Checkpoint folder to go on from; true: the last one in outputDir; default: null. */
   resumeFromCheckpoint?: boolean | string | null
@@ -277,6 +277,10 @@ export interface SFTConfig {
   maxPassTokens?: number | null
   /** Rows of a step that begin alike share those tokens (never with dropout); default: true. */
   prefixSharing?: boolean
+  /** End the run after so many evaluations that are no better than the best before them (EarlyStoppingCallback’s); default: never. */
+  earlyStoppingPatience?: number | null
+  /** By how much an evaluation has to be better than the best before it to count as better; default: 0; no effect without earlyStoppingPatience. */
+  earlyStoppingThreshold?: number
   /** Folder of TensorBoard’s event files; default: TENSORBOARD_LOGGING_DIR, else one a run in outputDir/runs; no effect without reportTo tensorboard. */
   loggingDir?: string | null
   /** Accepted, though there is nothing left for it to do: an existing output_dir is written into; nothing in it is deleted but old checkpoints under save_total_limit. */
@@ -384,7 +388,7 @@ export interface TrainingOptions {
   loggingSteps: number
   /** Log the first step too; default: false. */
   loggingFirstStep: boolean
-  /** Where events go beside the terminal: jsonl (outputDir/events.jsonl), tensorboard (outputDir/runs), wandb (Weights & Biases; its WANDB_… variables say how), several, all or none; default: none. */
+  /** Where events go beside the terminal: jsonl, tensorboard, wandb (its WANDB_… variables say how), several of them, all or none; default: none. */
   reportTo: 'none' | 'all' | 'jsonl' | 'tensorboard' | 'wandb' | ('none' | 'all' | 'jsonl' | 'tensorboard' | 'wandb')[] | null
   /** Name of the run in what is logged; default: outputDir; in wandb WANDB_NAME, else one that it finds. */
   runName: string | null
@@ -400,15 +404,19 @@ export interface TrainingOptions {
   evalDelay: number
   /** Evaluate before the first step too; default: false. */
   evalOnStart: boolean
-  /** Evaluated metric that the schedules reduce_lr_on_plateau and greedy follow; default: loss; no effect without a lrSchedulerType that follows a metric (reduce_lr_on_plateau, greedy). */
+  /** At the end, the model is that of the best evaluation that has a checkpoint; default: false. */
+  loadBestModelAtEnd: boolean
+  /** Evaluated metric that loadBestModelAtEnd, saveStrategy best, earlyStoppingPatience and the schedules reduce_lr_on_plateau and greedy follow; default: loss; no effect without loadBestModelAtEnd, saveStrategy best, earlyStoppingPatience or a lrSchedulerType that follows a metric (reduce_lr_on_plateau, greedy). */
   metricForBestModel: string | null
+  /** Is more of that metric better? default: yes, unless its name ends with loss; no effect without loadBestModelAtEnd, saveStrategy best or earlyStoppingPatience. */
+  greaterIsBetter: boolean | null
   /** Folder for checkpoints and the trained model; default: trainer_output. */
   outputDir: string | null
-  /** When a checkpoint is saved; default: steps. */
-  saveStrategy: 'no' | 'steps' | 'epoch'
+  /** When a checkpoint is saved; best: after an evaluation that is better than those before; default: steps. */
+  saveStrategy: 'no' | 'steps' | 'epoch' | 'best'
   /** Steps between two checkpoints; below 1, a share of all steps; default: 500; no effect without saveStrategy steps. */
   saveSteps: number
-  /** Checkpoints that stay; older ones are deleted; default: null. */
+  /** Checkpoints that stay, the newest and the best among them; older ones are deleted; default: null. */
   saveTotalLimit: number | null
   /** Checkpoint folder to go on from; true: the last one in outputDir; default: null. */
   resumeFromCheckpoint: boolean | string | null
@@ -416,6 +424,10 @@ export interface TrainingOptions {
   maxPassTokens: number | null
   /** Rows of a step that begin alike share those tokens (never with dropout); default: true. */
   prefixSharing: boolean
+  /** End the run after so many evaluations that are no better than the best before them (EarlyStoppingCallback’s); default: never. */
+  earlyStoppingPatience: number | null
+  /** By how much an evaluation has to be better than the best before it to count as better; default: 0; no effect without earlyStoppingPatience. */
+  earlyStoppingThreshold: number
   /** Folder of TensorBoard’s event files; default: TENSORBOARD_LOGGING_DIR, else one a run in outputDir/runs; no effect without reportTo tensorboard. */
   loggingDir: string | null
 }

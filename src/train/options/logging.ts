@@ -29,7 +29,7 @@ export const logging = {
   report_to: honoured(
     z.union([tracker, z.array(tracker)]).nullable(),
     'none',
-    'where events go beside the terminal: jsonl (output_dir/events.jsonl), tensorboard (output_dir/runs), wandb (Weights & Biases; its WANDB_… variables say how), several, all or none',
+    'where events go beside the terminal: jsonl, tensorboard, wandb (its WANDB_… variables say how), several of them, all or none',
     {
       ...Object.fromEntries(TRACKERS.map((name) => [name, NOT_YET])),
       trackio: 'what it keeps is documented for its own package alone; use tensorboard, wandb or jsonl',

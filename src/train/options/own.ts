@@ -3,8 +3,8 @@
 import { z } from 'zod'
 import { option, say } from '../../error.ts'
 import { beside, honoured, refused } from './field.ts'
-import { ADAPTER, EVALUATION } from './needs.ts'
-import { described, flag, optionalName, size } from './schemas.ts'
+import { ADAPTER, EVALUATION, PATIENCE } from './needs.ts'
+import { described, flag, optionalCount, optionalName, size } from './schemas.ts'
 
 export const own = {
   device: honoured(
@@ -31,6 +31,15 @@ export const own = {
   eval_dataset_name: beside(
     EVALUATION,
     honoured(optionalName, null, 'rows to evaluate on, named like dataset_name; default: its dataset_test_split'),
+  ),
+  early_stopping_patience: honoured(
+    optionalCount,
+    null,
+    'end the run after so many evaluations that are no better than the best before them (EarlyStoppingCallback’s); default: never',
+  ),
+  early_stopping_threshold: beside(
+    PATIENCE,
+    honoured(z.number().min(0), 0, 'by how much an evaluation has to be better than the best before it to count as better'),
   ),
   train_on_responses_only: refused(
     flag,

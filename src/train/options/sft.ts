@@ -69,6 +69,8 @@ export const configFields = {
   ...trainingFields,
   max_pass_tokens: own.max_pass_tokens,
   prefix_sharing: own.prefix_sharing,
+  early_stopping_patience: own.early_stopping_patience,
+  early_stopping_threshold: own.early_stopping_threshold,
   logging_dir: retired.logging_dir,
 }
 
