@@ -70,7 +70,7 @@ describe('resolve', () => {
 
   it.each([
     [{ use_dora: true }, 'OPTION_REFUSED', '--use_dora true is refused: DoRA is not supported yet; use plain LoRA or --use_rslora'],
-    [{ optim: 'sgd' }, 'OPTION_REFUSED', '--optim sgd is refused: not supported yet; use adamw_torch or adamw_8bit'],
+    [{ optim: 'adafactor' }, 'OPTION_REFUSED', '--optim adafactor is refused: not supported yet; use adamw_torch or adamw_8bit'],
     [{ optim: 'adamm' }, 'OPTION_INVALID', '--optim: expected adamw_torch, adamw_torch_fused'],
     [{ report_to: ['jsonl', 'mlflow'] }, 'OPTION_REFUSED', 'is refused: not supported; use tensorboard, wandb or jsonl'],
     [{ report_to: 'trackio' }, 'OPTION_REFUSED', 'is documented for its own package alone'],
@@ -233,6 +233,7 @@ describe('an option that needs others', () => {
       'without --load_best_model_at_end, --save_strategy best or',
     ],
     ['early_stopping_threshold', 0.1, { eval_strategy: 'epoch', early_stopping_patience: 2 }, 'without --early_stopping_patience'],
+    ['loraplus_lr_embedding', 1e-4, { loraplus_lr_ratio: 4 }, 'without --loraplus_lr_ratio'],
     ['logging_dir', 'runs', { report_to: 'tensorboard' }, 'without --report_to tensorboard'],
     ['logging_steps', 2, { logging_strategy: 'steps' }, 'without --logging_strategy steps'],
     ['logging_steps', 2, { eval_strategy: 'steps' }, 'without --logging_strategy steps'],

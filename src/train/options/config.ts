@@ -83,7 +83,7 @@ export interface SFTConfig {
   lengthColumnName?: string
   /** Highest learning rate; default: 0.00002. */
   learningRate?: number
-  /** Decoupled weight decay; biases and norm weights have none; default: 0. */
+  /** Weight decay, decoupled (of sgd: added to the gradient); biases and norm weights have none; default: 0. */
   weightDecay?: number
   /** Decay of the first moment; default: 0.9. */
   adamBeta1?: number
@@ -93,10 +93,10 @@ export interface SFTConfig {
   adamEpsilon?: number
   /** Gradients are scaled down to this norm; 0: never; default: 1. */
   maxGradNorm?: number
-  /** AdamW with states in f32, or as bitsandbytes holds them in 8 bits; where they live is the planner’s business; default: adamw_torch_fused. */
-  optim?: 'adamw_torch' | 'adamw_torch_fused' | 'paged_adamw_32bit' | 'adamw_8bit' | 'adamw_bnb_8bit' | 'paged_adamw_8bit'
-  /** Not supported, and accepted only where it asks for nothing: AdamW’s arguments have options of their own: adamBeta1, adamBeta2, adamEpsilon, weightDecay. */
-  optimArgs?: null
+  /** AdamW with states in f32, or as bitsandbytes holds them in 8 bits; Lion; SGD; where states live is the planner’s business; default: adamw_torch_fused. */
+  optim?: 'adamw_torch' | 'adamw_torch_fused' | 'paged_adamw_32bit' | 'adamw_8bit' | 'adamw_bnb_8bit' | 'paged_adamw_8bit' | 'lion_32bit' | 'paged_lion_32bit' | 'sgd'
+  /** Arguments of sgd: momentum=0.9,nesterov=true (AdamW’s and Lion’s are options of their own); default: null. */
+  optimArgs?: string | null
   /** Not supported, and accepted only where it asks for nothing: low-rank gradient projections are not supported yet; use adamw_8bit for little memory. */
   optimTargetModules?: null
   /** How the learning rate goes on after warm-up; reduce_lr_on_plateau and greedy follow the evaluation rows; default: linear. */
@@ -277,6 +277,12 @@ export interface SFTConfig {
   maxPassTokens?: number | null
   /** Rows of a step that begin alike share those tokens (never with dropout); default: true. */
   prefixSharing?: boolean
+  /** LoRA+: the learning rate of lora_B, biases and norms, in times that of the rest; default: the same for all. */
+  loraplusLrRatio?: number | null
+  /** Learning rate of low-rank parts on embeddings where loraplusLrRatio is given; default: 0.000001; no effect without loraplusLrRatio. */
+  loraplusLrEmbedding?: number
+  /** Learning rate of embeddings and head where they are trained whole (Unsloth’s); default: learningRate. */
+  embeddingLearningRate?: number | null
   /** End the run after so many evaluations that are no better than the best before them (EarlyStoppingCallback’s); default: never. */
   earlyStoppingPatience?: number | null
   /** By how much an evaluation has to be better than the best before it to count as better; default: 0; no effect without earlyStoppingPatience. */
@@ -358,7 +364,7 @@ export interface TrainingOptions {
   dataloaderDropLast: boolean
   /** Highest learning rate; default: 0.00002. */
   learningRate: number
-  /** Decoupled weight decay; biases and norm weights have none; default: 0. */
+  /** Weight decay, decoupled (of sgd: added to the gradient); biases and norm weights have none; default: 0. */
   weightDecay: number
   /** Decay of the first moment; default: 0.9. */
   adamBeta1: number
@@ -368,8 +374,10 @@ export interface TrainingOptions {
   adamEpsilon: number
   /** Gradients are scaled down to this norm; 0: never; default: 1. */
   maxGradNorm: number
-  /** AdamW with states in f32, or as bitsandbytes holds them in 8 bits; where they live is the planner’s business; default: adamw_torch_fused. */
-  optim: 'adamw_torch' | 'adamw_torch_fused' | 'paged_adamw_32bit' | 'adamw_8bit' | 'adamw_bnb_8bit' | 'paged_adamw_8bit'
+  /** AdamW with states in f32, or as bitsandbytes holds them in 8 bits; Lion; SGD; where states live is the planner’s business; default: adamw_torch_fused. */
+  optim: 'adamw_torch' | 'adamw_torch_fused' | 'paged_adamw_32bit' | 'adamw_8bit' | 'adamw_bnb_8bit' | 'paged_adamw_8bit' | 'lion_32bit' | 'paged_lion_32bit' | 'sgd'
+  /** Arguments of sgd: momentum=0.9,nesterov=true (AdamW’s and Lion’s are options of their own); default: null. */
+  optimArgs: string | null
   /** How the learning rate goes on after warm-up; reduce_lr_on_plateau and greedy follow the evaluation rows; default: linear. */
   lrSchedulerType: 'linear' | 'cosine' | 'cosine_with_restarts' | 'polynomial' | 'constant' | 'constant_with_warmup' | 'inverse_sqrt' | 'reduce_lr_on_plateau' | 'cosine_with_min_lr' | 'cosine_warmup_with_min_lr' | 'warmup_stable_decay' | 'greedy'
   /** Arguments of lrSchedulerType by the names transformers has, such as num_cycles, min_lr_rate or num_decay_steps; default: null. */
@@ -424,6 +432,12 @@ export interface TrainingOptions {
   maxPassTokens: number | null
   /** Rows of a step that begin alike share those tokens (never with dropout); default: true. */
   prefixSharing: boolean
+  /** LoRA+: the learning rate of lora_B, biases and norms, in times that of the rest; default: the same for all. */
+  loraplusLrRatio: number | null
+  /** Learning rate of low-rank parts on embeddings where loraplusLrRatio is given; default: 0.000001; no effect without loraplusLrRatio. */
+  loraplusLrEmbedding: number
+  /** Learning rate of embeddings and head where they are trained whole (Unsloth’s); default: learningRate. */
+  embeddingLearningRate: number | null
   /** End the run after so many evaluations that are no better than the best before them (EarlyStoppingCallback’s); default: never. */
   earlyStoppingPatience: number | null
   /** By how much an evaluation has to be better than the best before it to count as better; default: 0; no effect without earlyStoppingPatience. */

@@ -67,6 +67,11 @@ export const BEST: Need = {
   unless: say`without ${option('loadBestModelAtEnd')}, ${option('saveStrategy')} best or ${option('earlyStoppingPatience')}`,
 }
 
+export const LORAPLUS: Need = {
+  met: (o) => o.loraplusLrRatio != null,
+  unless: say`without ${option('loraplusLrRatio')}`,
+}
+
 export const PATIENCE: Need = {
   met: (o) => o.earlyStoppingPatience != null,
   unless: say`without ${option('earlyStoppingPatience')}`,

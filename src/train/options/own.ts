@@ -3,7 +3,7 @@
 import { z } from 'zod'
 import { option, say } from '../../error.ts'
 import { beside, honoured, refused } from './field.ts'
-import { ADAPTER, EVALUATION, PATIENCE } from './needs.ts'
+import { ADAPTER, EVALUATION, LORAPLUS, PATIENCE } from './needs.ts'
 import { described, flag, optionalCount, optionalName, size } from './schemas.ts'
 
 export const own = {
@@ -31,6 +31,20 @@ export const own = {
   eval_dataset_name: beside(
     EVALUATION,
     honoured(optionalName, null, 'rows to evaluate on, named like dataset_name; default: its dataset_test_split'),
+  ),
+  loraplus_lr_ratio: honoured(
+    z.number().positive().nullable(),
+    null,
+    'LoRA+: the learning rate of lora_B, biases and norms, in times that of the rest; default: the same for all',
+  ),
+  loraplus_lr_embedding: beside(
+    LORAPLUS,
+    honoured(z.number().min(0), 1e-6, 'learning rate of low-rank parts on embeddings where loraplus_lr_ratio is given'),
+  ),
+  embedding_learning_rate: honoured(
+    z.number().min(0).nullable(),
+    null,
+    'learning rate of embeddings and head where they are trained whole (Unsloth’s); default: learning_rate',
   ),
   early_stopping_patience: honoured(
     optionalCount,

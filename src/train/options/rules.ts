@@ -129,8 +129,3 @@ export function targetModules(modules: SftOptions['loraTargetModules']): string 
     )
   return typeof modules === 'string' && modules !== 'all-linear' && /^[\w.-]+$/.test(modules) ? [modules] : modules
 }
-
-/** optim: AdamW with its states in 8 bits? */
-export function is8bit(optim: TrainingOptions['optim']): boolean {
-  return optim.endsWith('8bit')
-}
