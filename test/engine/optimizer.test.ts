@@ -14,7 +14,7 @@ const SIZES = [5000, 300, 4096, 9000, 70]
 const specs = SIZES.map((cols, i) => ({ name: `t${i}`, rows: 1, cols, role: 'linear' as const, init: { kind: 'zeros' as const } }))
 
 /** values after five steps, by tensor */
-async function after(
+async function moved(
   rule: UpdateRuleName,
   learningRate: number,
   rate: ((name: string) => number) | null,
@@ -39,11 +39,11 @@ async function after(
 
 describe.each(Object.keys(UPDATE_RULES) as UpdateRuleName[])('%s', (rule) => {
   it('each tensor at its own', async () => {
-    const [plain, twice] = [await after(rule, 0.01, null), await after(rule, 0.02, null)]
+    const [plain, twice] = [await moved(rule, 0.01, null), await moved(rule, 0.02, null)]
     // twice a power of two: the same bits as a run of that rate
-    const mixed = await after(rule, 0.01, (name) => (name === 't1' || name === 't3' ? 2 : 1))
+    const mixed = await moved(rule, 0.01, (name) => (name === 't1' || name === 't3' ? 2 : 1))
     for (const [name, values] of mixed) expect(values, name).toEqual((name === 't1' || name === 't3' ? twice : plain).get(name))
     expect(mixed.get('t3')).not.toEqual(plain.get('t3'))
-    expect(await after(rule, 0.01, () => 1)).toEqual(plain)
+    expect(await moved(rule, 0.01, () => 1)).toEqual(plain)
   })
 })
