@@ -69,6 +69,7 @@ export function identityOf({ objective, model, examples, evalExamples, options: 
       adamEpsilon: o.adamEpsilon,
       maxGradNorm: o.maxGradNorm,
       prefixSharing: o.prefixSharing,
+      neftuneNoiseAlpha: o.neftuneNoiseAlpha,
       evaluationRows: evalExamples && digestOfRows(evalExamples),
     },
   }

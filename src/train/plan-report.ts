@@ -72,7 +72,16 @@ export function reportPlan(
   const term = coefficientOf(model, o)
   const whole = wholeBatches(term, o.gradientAccumulationSteps)
   const budget = planBudget(device, {
-    spec: { model, adapter, activation, layout, score, term: { batches: whole ?? 1, trained: term !== 0 }, gradients: true },
+    spec: {
+      model,
+      adapter,
+      activation,
+      layout,
+      score,
+      term: { batches: whole ?? 1, trained: term !== 0 },
+      gradients: true,
+      noise: o.neftuneNoiseAlpha ?? 0,
+    },
     memory: memory ?? { bytes: Number.POSITIVE_INFINITY, unit: 'MiB' },
     store: storeBytes(recorder, layout, rules, o.useBnbNestedQuant),
     longest: whole ? o.perDeviceTrainBatchSize * rowTokens : rowTokens,

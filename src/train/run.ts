@@ -89,6 +89,7 @@ export function prepareRun(request: RunRequest): Run {
     score: objective.score,
     term: { batches: whole ?? 1, trained: term !== 0 },
     gradients: true,
+    noise: o.neftuneNoiseAlpha ?? 0,
   }
   if (evalExamples) evalBatches(evalExamples, o)
   const trained = bounds(examples, rows)
@@ -108,7 +109,7 @@ export function prepareRun(request: RunRequest): Run {
   device.reserve(budget.full.arena, budget.full.host)
   const cut = {
     maxPassTokens: budget.maxPassTokens,
-    prefixSharing: o.prefixSharing && model.adapter.random === null,
+    prefixSharing: o.prefixSharing && model.adapter.random === null && !o.neftuneNoiseAlpha,
     quantum: device.describe().tokenQuantum,
     longBeyond: model.opened.model.longBeyond,
     wholeBatches: whole,
@@ -122,6 +123,7 @@ export function prepareRun(request: RunRequest): Run {
         policy: budget.policy,
         term: { batches: 1, trained: false },
         gradients: false,
+        noise: 0,
       })
     : null
   const identity = identityOf({ objective: objective.name, model, examples, evalExamples, options: o, steps })

@@ -81,7 +81,7 @@ function targetsOf({ targets, starts = Int32Array.of(0) }: Example): number {
 
 /** tokens of an epoch, and what sharing would save where it is off */
 function epochTotals(run: Run): Pick<StartEvent, 'rowTokens' | 'computedTokens' | 'targets' | 'sharing'> {
-  const { objective, examples, sampler, cut, model } = run
+  const { objective, examples, sampler, cut, model, options } = run
   const rowTokens = examples.reduce((sum, { ids }) => sum + ids.length, 0)
   const targets = examples.reduce((sum, example) => sum + targetsOf(example), 0)
   const sampled = { row: 0, kept: 0, shared: 0 }
@@ -94,6 +94,7 @@ function epochTotals(run: Run): Pick<StartEvent, 'rowTokens' | 'computedTokens' 
   const ofEpoch = (tokens: number) => Math.round((tokens / sampled.row) * rowTokens)
   const computedTokens = ofEpoch(sampled.kept)
   if (cut.prefixSharing) return { rowTokens, computedTokens, targets, sharing: null }
-  const off = model.adapter.random ?? 'prefix_sharing is off'
+  const noise = options.neftuneNoiseAlpha ? `neftune_noise_alpha is ${options.neftuneNoiseAlpha}` : null
+  const off = model.adapter.random ?? noise ?? 'prefix_sharing is off'
   return { rowTokens, computedTokens, targets, sharing: { off, tokens: computedTokens - ofEpoch(sampled.shared) } }
 }

@@ -29,7 +29,7 @@ describe('names', () => {
     expectTypeOf<SFTConfig['learningRate']>().toEqualTypeOf<number | undefined>()
     // subsumed options may be brought along; refused ones at their default
     expectTypeOf<SFTConfig>().toHaveProperty('gradientCheckpointing')
-    expectTypeOf<SFTConfig['neftuneNoiseAlpha']>().toEqualTypeOf<null | undefined>()
+    expectTypeOf<SFTConfig['labelSmoothingFactor']>().toEqualTypeOf<0 | undefined>()
     expectTypeOf<TrainingOptions>().not.toHaveProperty('gradientCheckpointing')
   })
 
@@ -76,7 +76,8 @@ describe('resolve', () => {
     [{ report_to: 'trackio' }, 'OPTION_REFUSED', 'is documented for its own package alone'],
     [{ fp16: true }, 'OPTION_REFUSED', 'use --bf16 true'],
     [{ dtype: 'float16' }, 'OPTION_REFUSED', '--dtype float16 is refused'],
-    [{ neftune_noise_alpha: 5 }, 'OPTION_REFUSED', 'NEFTune'],
+    [{ label_smoothing_factor: 0.1 }, 'OPTION_REFUSED', 'label smoothing'],
+    [{ neftune_noise_alpha: -5 }, 'OPTION_INVALID', 'expected a number of at least 0'],
     [{ max_steps: 0 }, 'OPTION_INVALID', '--max_steps: expected -1 (unset) or a whole number of at least 1, not 0'],
     [{ logging_steps: 2.5 }, 'OPTION_INVALID', 'expected a whole number of steps (below 1: a share of all steps), not 2.5'],
     [{ memory: 'lots' }, 'OPTION_INVALID', 'expected a size such as 8GB'],

@@ -109,8 +109,8 @@ export interface SFTConfig {
   lossType?: 'nll' | 'chunked_nll'
   /** Not supported, and accepted only where it asks for nothing: label smoothing is not supported yet; leave it out. */
   labelSmoothingFactor?: 0
-  /** Not supported, and accepted only where it asks for nothing: noise on embeddings (NEFTune) is not supported yet; leave it out. */
-  neftuneNoiseAlpha?: null
+  /** NEFTune: noise on embeddings while training, uniform in ± this / √(length of the row · channels); default: none. */
+  neftuneNoiseAlpha?: number | null
   /** Weights and products in bf16, sums and trained weights in f32 (the default); false: as dtype says. */
   bf16?: boolean | null
   /** Not supported, and accepted only where it asks for nothing: f16 training needs loss scaling, which saqr does not have yet; use bf16 true, or bf16 false for f32. */
@@ -275,7 +275,7 @@ export interface SFTConfig {
   skipMemoryMetrics?: boolean
   /** Tokens of a pass at the most; default: what fits. */
   maxPassTokens?: number | null
-  /** Rows of a step that begin alike share those tokens (never with dropout); default: true. */
+  /** Rows of a step that begin alike share those tokens (never with dropout or noise); default: true. */
   prefixSharing?: boolean
   /** LoRA+: the learning rate of lora_B, biases and norms, in times that of the rest; default: the same for all. */
   loraplusLrRatio?: number | null
@@ -386,6 +386,8 @@ export interface TrainingOptions {
   warmupSteps: number
   /** Negative log-likelihood; logits are never held whole (so chunked_nll is the same); default: nll. */
   lossType: 'nll' | 'chunked_nll'
+  /** NEFTune: noise on embeddings while training, uniform in ± this / √(length of the row · channels); default: none. */
+  neftuneNoiseAlpha: number | null
   /** Weights and products in bf16, sums and trained weights in f32 (the default); false: as dtype says. */
   bf16: boolean | null
   /** Train on the CPU whatever else there is (device cpu); default: false. */
@@ -430,7 +432,7 @@ export interface TrainingOptions {
   resumeFromCheckpoint: boolean | string | null
   /** Tokens of a pass at the most; default: what fits. */
   maxPassTokens: number | null
-  /** Rows of a step that begin alike share those tokens (never with dropout); default: true. */
+  /** Rows of a step that begin alike share those tokens (never with dropout or noise); default: true. */
   prefixSharing: boolean
   /** LoRA+: the learning rate of lora_B, biases and norms, in times that of the rest; default: the same for all. */
   loraplusLrRatio: number | null

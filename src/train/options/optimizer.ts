@@ -108,5 +108,9 @@ export const objective = {
     },
   ),
   label_smoothing_factor: refused(z.number(), 0, 'label smoothing is not supported yet; leave it out'),
-  neftune_noise_alpha: refused(z.number().nullable(), null, 'noise on embeddings (NEFTune) is not supported yet; leave it out'),
+  neftune_noise_alpha: honoured(
+    z.number().min(0).nullable(),
+    null,
+    'NEFTune: noise on embeddings while training, uniform in ± this / √(length of the row · channels); default: none',
+  ),
 }

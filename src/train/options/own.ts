@@ -23,7 +23,7 @@ export const own = {
     'budget for everything on the device, such as 8GB or 512MiB; default: what is free (plan: whatever it takes)',
   ),
   max_pass_tokens: honoured(z.int().min(1).nullable(), null, 'tokens of a pass at the most; default: what fits'),
-  prefix_sharing: honoured(flag, true, 'rows of a step that begin alike share those tokens (never with dropout)'),
+  prefix_sharing: honoured(flag, true, 'rows of a step that begin alike share those tokens (never with dropout or noise)'),
   train_bias: beside(
     ADAPTER,
     honoured(z.enum(['none', 'all', 'lora_only']), 'none', 'biases of the base that are trained beside the adapter (PEFT’s bias)'),
