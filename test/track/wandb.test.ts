@@ -268,6 +268,44 @@ describe('online', () => {
     expect(lines()).toHaveLength(there + logged(join(folder, 'second')).history.length)
   })
 
+  it('keeps no process waiting once all is sent', async () => {
+    const script = `
+      const { wandb } = await import('${join(import.meta.dirname, '../../src/track/wandb/wandb.ts')}')
+      const { wandbSettings } = await import('${join(import.meta.dirname, '../../src/track/wandb/settings.ts')}')
+      const { endOf, startOf } = await import('${join(import.meta.dirname, 'start.ts')}')
+      const tracker = wandb({ settings: wandbSettings(process.env), name: null, patience: 600 })
+      tracker.start(startOf('${join(folder, 'waiting')}'))
+      await tracker.end(endOf(4))
+      await tracker.close()
+      console.log(Date.now())
+    `
+    const env = { ...process.env, WANDB_API_KEY: KEY, WANDB_BASE_URL: server.url }
+    const args = ['--import', join(import.meta.dirname, '../../tools/ts.mjs'), '--input-type=module', '-e', script]
+    const run = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'inherit'] })
+    let sent = ''
+    run.stdout.setEncoding('utf8').on('data', (text: string) => (sent += text))
+    const code = await new Promise((done) => run.on('exit', done))
+    expect(code).toBe(0)
+    expect(Date.now() - Number(sent)).toBeLessThan(15_000)
+    expect(theRun()).toMatchObject({ complete: true })
+  }, 60_000)
+
+  it('what fails beside the server ends the run, not the process', async () => {
+    const out = join(folder, 'broken')
+    const events = async function* () {
+      yield startOf(out)
+      rmSync(join(out, 'wandb'), { recursive: true })
+      writeFileSync(join(out, 'wandb'), 'in the way')
+      await wait(200)
+      yield logOf(1, 2)
+    }
+    await expect(
+      (async () => {
+        for await (const _ of tracked(events(), [tracker()]));
+      })(),
+    ).rejects.toThrow(/saqr_run\.json/)
+  })
+
   it('a kill at any moment loses nothing', async () => {
     const out = join(folder, 'killed')
     const [child, tools] = ['wandb-child.mjs', '../../tools/ts.mjs'].map((name) => join(import.meta.dirname, name)) as [string, string]

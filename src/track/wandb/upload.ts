@@ -57,6 +57,8 @@ export class Upload {
   #working: Promise<void> | null = null
   #sentAt = 0
   #ending = false
+  /** what went wrong in the background, and is none of the server's */
+  #broken: { error: unknown } | null = null
 
   constructor(options: UploadOptions) {
     this.#o = options
@@ -71,6 +73,7 @@ export class Upload {
   /** @param summary all of it, as it is now */
   send(summary: Values): void {
     this.#summary = summary
+    if (this.#broken) throw this.#broken.error
     // after a failure it is tried again when that is due
     if (this.#failures === 0) this.#plan(this.#bucket === null ? 0 : this.#o.pace.interval)
   }
@@ -91,20 +94,25 @@ export class Upload {
   async finish(exitcode: number, seconds: number): Promise<boolean> {
     this.#ending = true
     clearTimeout(this.#timer)
+    const { signal } = this.#stop
     const end = performance.now() + seconds * 1000
     const left = () => end - performance.now()
     let failures = 0
-    while (this.#refused === null && left() > 0) {
-      const done = (async () => {
-        await this.#working
-        if (!(await this.#attempt())) return false
-        return await this.#try(() => this.#post({ complete: true, exitcode }))
-      })()
-      if (await Promise.race([done, pause(left()).then(() => false)])) return true
-      await pause(Math.min(left(), 1000 * this.#o.pace.retry * 2 ** failures++))
+    try {
+      while (this.#refused === null && left() > 0) {
+        const done = (async () => {
+          await this.#working
+          if (this.#broken) throw this.#broken.error
+          return (await this.#attempt()) && (await this.#try(() => this.#post({ complete: true, exitcode })))
+        })()
+        done.catch(() => {}) // where it comes too late
+        if (await Promise.race([done, pause(left(), signal).then(() => false)])) return true
+        await pause(Math.min(left(), 1000 * this.#o.pace.retry * 2 ** failures++), signal)
+      }
+      return false
+    } finally {
+      this.#stop.abort() // what is under way keeps no process waiting
     }
-    this.#stop.abort() // what is under way keeps nobody waiting
-    return false
   }
 
   #plan(seconds: number): void {
@@ -114,12 +122,18 @@ export class Upload {
     this.#due = due
     this.#timer = setTimeout(() => {
       this.#timer = undefined
-      this.#working = this.#attempt().then((went) => {
-        this.#working = null
-        const { interval, retry, slowest, heartbeat } = this.#o.pace
-        const more = this.missing > 0 || this.#lines.events.length > this.#sent.events
-        this.#plan(went ? (more ? interval : heartbeat) : Math.min(slowest, retry * 2 ** (this.#failures - 1)))
-      })
+      this.#working = this.#attempt().then(
+        (went) => {
+          this.#working = null
+          const { interval, retry, slowest, heartbeat } = this.#o.pace
+          const more = this.missing > 0 || this.#lines.events.length > this.#sent.events
+          this.#plan(went ? (more ? interval : heartbeat) : Math.min(slowest, retry * 2 ** (this.#failures - 1)))
+        },
+        (error: unknown) => {
+          this.#working = null
+          this.#broken = { error }
+        },
+      )
     }, 1000 * seconds)
     this.#timer.unref()
   }
@@ -147,7 +161,7 @@ export class Upload {
       if (error.final) this.#refused = error.message
       if (!this.#inTrouble || error.final) this.#o.trouble(error.message, error.final)
       this.#inTrouble = true
-      if (error.wait !== null && !error.final) await pause(Math.min(1000 * error.wait, 1000 * this.#o.pace.slowest))
+      if (error.wait !== null && !error.final) await pause(Math.min(1000 * error.wait, 1000 * this.#o.pace.slowest), this.#stop.signal)
       return false
     }
   }
@@ -201,4 +215,12 @@ export class Upload {
   }
 }
 
-const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, Math.max(0, ms)))
+/** ends early, too, where the signal aborts */
+const pause = (ms: number, signal: AbortSignal) =>
+  new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, Math.max(0, ms))
+    signal.addEventListener('abort', () => {
+      clearTimeout(timer)
+      resolve()
+    })
+  })

@@ -3,7 +3,7 @@
 import { z } from 'zod'
 import { option, say } from '../../error.ts'
 import { beside, honoured, refused } from './field.ts'
-import { ADAPTER, EVALUATION, LORAPLUS, PATIENCE } from './needs.ts'
+import { ADAPTER, EVALUATION, LORAPLUS, PATIENCE, TENSORBOARD } from './needs.ts'
 import { described, flag, optionalCount, optionalName, size } from './schemas.ts'
 
 export const own = {
@@ -31,6 +31,14 @@ export const own = {
   eval_dataset_name: beside(
     EVALUATION,
     honoured(optionalName, null, 'rows to evaluate on, named like dataset_name; default: its dataset_test_split'),
+  ),
+  logging_dir: beside(
+    TENSORBOARD,
+    honoured(
+      optionalName,
+      null,
+      'folder of TensorBoard’s event files; default: TENSORBOARD_LOGGING_DIR, else one a run in output_dir/runs',
+    ),
   ),
   loraplus_lr_ratio: honoured(
     z.number().positive().nullable(),

@@ -5,10 +5,9 @@
 
 import { z } from 'zod'
 import { option, SaqrError, say } from '../../error.ts'
-import { beside, honoured, refused, subsumed } from './field.ts'
-import { TENSORBOARD } from './needs.ts'
+import { refused, subsumed } from './field.ts'
 import type { Given } from './resolve.ts'
-import { flag, optionalName, optionalText, text } from './schemas.ts'
+import { flag, optionalText, text } from './schemas.ts'
 
 /** old name -> the name that means the same now */
 export const renamed: Readonly<Record<string, string>> = {
@@ -35,14 +34,6 @@ export const retired = {
     flag,
     false,
     'an existing output_dir is written into; nothing in it is deleted but old checkpoints under save_total_limit',
-  ),
-  logging_dir: beside(
-    TENSORBOARD,
-    honoured(
-      optionalName,
-      null,
-      'folder of TensorBoard’s event files; default: TENSORBOARD_LOGGING_DIR, else one a run in output_dir/runs',
-    ),
   ),
   save_safetensors: subsumed(flag, true, 'weights are always saved as safetensors'),
   include_tokens_per_second: subsumed(flag, false, 'tokens per second are in every log'),

@@ -74,7 +74,7 @@ export const configFields = {
   embedding_learning_rate: own.embedding_learning_rate,
   early_stopping_patience: own.early_stopping_patience,
   early_stopping_threshold: own.early_stopping_threshold,
-  logging_dir: retired.logging_dir,
+  logging_dir: own.logging_dir,
 }
 
 /** Decided when the model was opened. */
