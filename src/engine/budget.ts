@@ -6,7 +6,7 @@ import { Message, option, SaqrError, say } from '../error.ts'
 import { chunkOf } from '../graph/chunk.ts'
 import { type Fitted, fitPlan, type Least, policyAt } from '../graph/fit.ts'
 import type { ParameterLayout } from '../graph/layout.ts'
-import { stateOf } from '../graph/optimizer.ts'
+import { type OptimizerOptions, stateOf } from '../graph/optimizer.ts'
 import type { Plan, PlanBuffer } from '../graph/plan.ts'
 import type { Policy } from '../graph/recompute.ts'
 import type { TraceRecorder } from '../graph/trace.ts'
@@ -54,14 +54,14 @@ export interface Budget {
 export function storeBytes(
   recorder: TraceRecorder,
   layout: ParameterLayout,
-  optimizer: { eightBit: boolean } | null,
+  optimizer: Pick<OptimizerOptions, 'rule'> | null,
   nested: (name: string) => boolean,
 ): number {
   let bytes = layout.size * 8
   for (const spec of recorder.weights.values())
     bytes += sizeOf(spec) + (spec.dtype === 'nf4' ? nf4ScaleBytes(spec.rows * spec.cols, nested(spec.name)) : 0)
   if (optimizer)
-    bytes += layout.ranges.flatMap((range, i) => stateOf(range, i, optimizer.eightBit)).reduce((sum, spec) => sum + sizeOf(spec), 0)
+    bytes += layout.ranges.flatMap((range, i) => stateOf(range, i, optimizer.rule)).reduce((sum, spec) => sum + sizeOf(spec), 0)
   return bytes
 }
 

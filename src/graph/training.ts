@@ -32,6 +32,8 @@ export interface TrainingSpec {
   term?: { batches: number; trained: boolean }
   /** false: scores only (evaluation) */
   gradients: boolean
+  /** NEFTune's alpha: noise on the embeddings; default 0, none */
+  noise?: number
   scratch?: ScratchOf
 }
 
@@ -53,7 +55,7 @@ export interface TracedPass {
 export function tracePass(spec: TrainingSpec): TracedPass {
   const r = new TraceRecorder(spec.activation, spec.layout)
   declarePassInputs(r, spec.tokens, spec.score.width, spec.term?.batches ?? 1)
-  const t = new GraphTrace(r, spec.adapter, spec.tokens)
+  const t = new GraphTrace(r, spec.adapter, spec.tokens, undefined, '', spec.noise)
   const hidden = spec.model.forward(t)
   const forward = joinNodes(r, take(r))
   const { before, chunk, dHidden } = headChunk(r, t, { ...spec, chunk: spec.chunk ?? chunkOf(spec, spec.tokens) }, hidden)

@@ -17,9 +17,10 @@ import { type Identity, identityOf } from './identity.ts'
 import { memoryOf } from './memory.ts'
 import type { CutOptions, Objective } from './objectives/objective.ts'
 import { coefficientOf, wholeBatches, withTerm } from './objectives/term.ts'
+import { is8bit, optimizerOptions } from './optim.ts'
 import type { TrainingOptions } from './options/config.ts'
 import { camel } from './options/field.ts'
-import { is8bit, scheduleOptions } from './options/rules.ts'
+import { scheduleOptions } from './options/rules.ts'
 import { followsMetric, type Schedule, scheduleOf } from './schedule/schedule.ts'
 import { neverEvaluates } from './timing.ts'
 
@@ -79,7 +80,7 @@ export function prepareRun(request: RunRequest): Run {
       'OPTION_INVALID',
       say`${option('lrSchedulerType')} ${o.lrSchedulerType} follows evaluations, and ${option('evalDelay')} ${o.evalDelay} is beyond the end of the run (${steps} steps): lower it`,
     )
-  const adamw = { beta1: o.adamBeta1, beta2: o.adamBeta2, eps: o.adamEpsilon, weightDecay: o.weightDecay, eightBit: is8bit(o.optim) }
+  const update = optimizerOptions(o, model.opened.model.head.path, [...model.recorder.parameters.values()])
   const spec = {
     model: model.opened.model,
     adapter: model.opened.adapter(model.spec, true),
@@ -88,6 +89,7 @@ export function prepareRun(request: RunRequest): Run {
     score: objective.score,
     term: { batches: whole ?? 1, trained: term !== 0 },
     gradients: true,
+    noise: o.neftuneNoiseAlpha ?? 0,
   }
   if (evalExamples) evalBatches(evalExamples, o)
   const trained = bounds(examples, rows)
@@ -96,18 +98,18 @@ export function prepareRun(request: RunRequest): Run {
   const budget = planBudget(device, {
     spec,
     memory: request.memory,
-    store: storeBytes(model.recorder, layout, adamw, model.opened.nested),
+    store: storeBytes(model.recorder, layout, update, model.opened.nested),
     longest: Math.max(longest(examples, o.perDeviceTrainBatchSize), evaluated),
     stepTokens: trained.stepTokens,
     maxPassTokens: request.goesOn?.maxPassTokens ?? o.maxPassTokens,
-    lean: { base: choice.loadIn4bit, optimizer: adamw.eightBit },
+    lean: { base: choice.loadIn4bit, optimizer: is8bit(o.optim) },
   })
   device.limits() // measured the first time on this machine, while the memory for that is free
   movePlaces(device, budget)
   device.reserve(budget.full.arena, budget.full.host)
   const cut = {
     maxPassTokens: budget.maxPassTokens,
-    prefixSharing: o.prefixSharing && model.adapter.random === null,
+    prefixSharing: o.prefixSharing && model.adapter.random === null && !o.neftuneNoiseAlpha,
     quantum: device.describe().tokenQuantum,
     longBeyond: model.opened.model.longBeyond,
     wholeBatches: whole,
@@ -121,11 +123,12 @@ export function prepareRun(request: RunRequest): Run {
         policy: budget.policy,
         term: { batches: 1, trained: false },
         gradients: false,
+        noise: 0,
       })
     : null
   const identity = identityOf({ objective: objective.name, model, examples, evalExamples, options: o, steps })
   const schedule = scheduleOf(scheduleOptions(o, steps), steps, remembered(request, identity))
-  const optimizer = new Optimizer(device, layout, adamw)
+  const optimizer = new Optimizer(device, layout, update)
   return {
     ...request,
     objective,
@@ -141,7 +144,7 @@ export function prepareRun(request: RunRequest): Run {
     schedule,
     followed: followed(objective, o),
     identity,
-    memoryTable: memoryOf([budget.full, optimizerPlan(layout, adamw, device.describe().scratch)], {
+    memoryTable: memoryOf([budget.full, optimizerPlan(layout, update, device.describe().scratch)], {
       scope: layout.scope,
       nested: model.opened.nested,
       budget: request.memory?.bytes ?? null,

@@ -1,5 +1,4 @@
 /** Supervised fine-tuning with TRL's names: rows prepared, a plan that fits, a loop of events. */
-import { join } from 'node:path'
 import type { Dataset } from '../data/dataset.ts'
 import { collectGarbage } from '../engine/heap.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
@@ -10,15 +9,16 @@ import { tokenizerTexts } from '../formats/tokenizer-files.ts'
 import { filled, take } from '../hub/arguments.ts'
 import { ensureWritableFolder } from '../hub/files.ts'
 import type { EndEvent, TrainEvent } from '../track/events.ts'
-import { jsonl } from '../track/jsonl.ts'
 import { standardError } from '../track/output.ts'
+import { checkReport, trackersOf } from '../track/report.ts'
 import { terminal } from '../track/terminal.ts'
 import { type Tracker, tracked } from '../track/tracker.ts'
+import { TrainerControl } from './callbacks.ts'
 import { checkPositions, checkVocabulary, unusedRows } from './check-rows.ts'
 import { checkSame, findCheckpoint, type Resumed, restore } from './checkpoint.ts'
 import { type EvalMetrics, evaluateNow } from './evaluate-now.ts'
 import { lockFolder } from './lock.ts'
-import { trainLoop } from './loop.ts'
+import { factsOf, trainLoop } from './loop.ts'
 import type { Objective } from './objectives/objective.ts'
 import { sft } from './objectives/sft.ts'
 import type { TrainingOptions } from './options/config.ts'
@@ -69,6 +69,7 @@ export class SFTTrainer {
     const { init, values } = takeInit(given)
     const { options, notes } = resolveObject(argsFields, values, renamed, { evalDataset: init.evalDataset !== null })
     checkTraining(options)
+    checkReport(options)
     if (!init.evalDataset && (options.evalStrategy !== 'no' || options.evalOnStart)) throw noEvalRows(options)
     this.#init = init
     this.options = options
@@ -108,13 +109,12 @@ export class SFTTrainer {
       ensureWritableFolder(outputDir)
       const unlock = lockFolder(outputDir)
       try {
-        const events = this.#run(language, outputDir, resumeFromCheckpoint ?? this.options.resumeFromCheckpoint, signal)
-        const written = [this.options.reportTo].flat().includes('jsonl')
-          ? tracked(events, [jsonl(join(outputDir, 'events.jsonl'))])
-          : events
-        for await (const event of written) {
+        const control = new TrainerControl()
+        const events = this.#run(language, outputDir, resumeFromCheckpoint ?? this.options.resumeFromCheckpoint, control, signal)
+        for await (const event of tracked(events, trackersOf(this.options, outputDir))) {
           turn.pause()
           try {
+            for (const callback of this.#init.callbacks) await callback(event, control)
             yield event
           } finally {
             await turn.goOn()
@@ -128,7 +128,13 @@ export class SFTTrainer {
     }
   }
 
-  async *#run(model: LanguageModel, outputDir: string, resume: boolean | string | null, signal?: AbortSignal): AsyncGenerator<TrainEvent> {
+  async *#run(
+    model: LanguageModel,
+    outputDir: string,
+    resume: boolean | string | null,
+    control: TrainerControl,
+    signal?: AbortSignal,
+  ): AsyncGenerator<TrainEvent> {
     const { processingClass, trainDataset, evalDataset, formattingFunc } = this.#init
     const o = this.options
     const objective = this.#objective
@@ -165,12 +171,17 @@ export class SFTTrainer {
         if (resumed.state.globalStep >= run.steps && resumed.facts.due.length === 0) warnings.unshift(nothingLeft(resumed, run.steps))
         restore(resumed.path, model, run.optimizer)
       } else if (resume) notes.push(`nothing to resume in ${outputDir}: this is a new run`)
-      const start = startEvent(run, outputDir, resumed?.state.globalStep ?? 0, resumed?.state.logHistory ?? [])
+      const start = startEvent(run, {
+        outputDir,
+        name: factsOf(run, resumed, outputDir).run,
+        doneSteps: resumed?.state.globalStep ?? 0,
+        history: resumed?.state.logHistory ?? [],
+      })
       settleHeap(run)
       yield start
       for (const message of notes) yield { type: 'note', message }
       for (const message of warnings) yield { type: 'warning', message }
-      yield* trainLoop(run, resumed, outputDir, signal ? AbortSignal.any([signal, stop.signal]) : stop.signal)
+      yield* trainLoop(run, resumed, outputDir, signal ? AbortSignal.any([signal, stop.signal]) : stop.signal, control)
     } finally {
       stop.abort()
       run.dispose()

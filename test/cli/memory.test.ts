@@ -24,7 +24,7 @@ function plans(policy: 'all' | 'recompute', tokens: number, nf4 = false, scratch
   const adapter = chooseAdapter({ kind: 'lora', config: lora }, { nf4, head: model.head.path }, false)
   const layout = layoutParameters(inspect(model, adapter, 'bf16').parameters.values())
   const spec = { model, adapter, activation: 'bf16' as const, layout, tokens, chunk: 128, score: sft.score, gradients: true, scratch }
-  const options = { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0, eightBit: false }
+  const options = { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0, momentum: 0, nesterov: false, rule: 'adamw' as const }
   return [tracePass(spec).lower(() => policy).plan, optimizerPlan(layout, options, scratch)]
 }
 

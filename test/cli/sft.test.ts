@@ -187,7 +187,7 @@ describe('saqr sft', () => {
     const out = join(folder, 'stopped')
     const result = await stopped('sft', ...config(), ...lora, '--logging_steps', '1', '--output_dir', out)
     expect(result.code).toBe(130)
-    expect(result.out).toMatch(/\nstopped after \d+ steps.*\ngo on with --resume_from_checkpoint .*checkpoint-\d+\n$/)
+    expect(result.out).toMatch(/\nstopped after \d+ steps.*\n.* tokens, .*\ngo on with --resume_from_checkpoint .*checkpoint-\d+\n$/)
     expect(existsSync(join(out, 'adapter_model.safetensors'))).toBe(false)
   })
 

@@ -72,5 +72,13 @@ RUNS = [
         adapter=lora(target_modules=ATTENTION, target_parameters=["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]), evaluation=text_rows(10, 9)),
     Run("full-gpt-oss", dict(per_device_train_batch_size=4, learning_rate=3e-4, weight_decay=0.5, router_aux_loss_coef=0.05), "gpt_oss",
         config=model(vocab_size=VOCAB, **{**GPT_OSS, "pad_token_id": 0}), adapter=None),
+    Run("lion", dict(per_device_train_batch_size=4, learning_rate=3e-4, optim="lion_32bit", weight_decay=0.1, adam_beta2=0.99)),
+    Run("sgd", dict(per_device_train_batch_size=4, learning_rate=0.05, optim="sgd", optim_args="momentum=0.9,nesterov=true", weight_decay=0.1)),
+    # PEFT's create_loraplus_optimizer, with an adapter on the embeddings too
+    Run("loraplus", dict(per_device_train_batch_size=4, learning_rate=1e-3, loraplus_lr_ratio=8.0, loraplus_lr_embedding=2e-3, weight_decay=0.1, warmup_steps=3),
+        adapter=dict(r=4, lora_alpha=8, target_modules=[*SEVEN, "embed_tokens"])),
+    # continued pre-training as Unsloth has it: what is saved whole has a rate of its own
+    Run("embedding-rate", dict(per_device_train_batch_size=4, learning_rate=5e-3, embedding_learning_rate=5e-4, weight_decay=0.1, lr_scheduler_type="cosine"),
+        adapter=dict(r=4, lora_alpha=8, target_modules=SEVEN, modules_to_save=["embed_tokens", "lm_head"])),
     Run("packed", dict(per_device_train_batch_size=2, learning_rate=5e-3, packing=True, packing_strategy="bfd", max_length=96)),
 ]

@@ -10,8 +10,8 @@ import { option, SaqrError, say } from '../../error.ts'
 import { isFile } from '../../hub/files.ts'
 import { progressLine } from '../../hub/progress.ts'
 import type { Tokenizer } from '../../text/tokenizer.ts'
-import type { SaveEvent } from '../../track/events.ts'
 import { lossCurve } from '../../track/loss-curve.ts'
+import { checkReport } from '../../track/report.ts'
 import { terminal } from '../../track/terminal.ts'
 import { tracked } from '../../track/tracker.ts'
 import { sft as objective } from '../../train/objectives/sft.ts'
@@ -37,6 +37,7 @@ export const sft = defineVerb({
   renamed,
   async run({ options, io }) {
     checkSft(options)
+    checkReport(options)
     const device = await openDevice(options.useCpu ? 'cpu' : options.device, { threads: options.threads })
     try {
       // rows first: a name that is wrong should not cost the fetching of a model
@@ -56,13 +57,11 @@ export const sft = defineVerb({
       const outputDir = options.outputDir ?? 'trainer_output'
       const curve = lossCurve(join(outputDir, 'loss.svg'))
       const trackers = [terminal(io.out, io.err, { plain: options.disableTqdm === true }), curve]
-      let last: SaveEvent | undefined
       for await (const event of tracked(trainer.stream({ signal: io.signal }), trackers)) {
-        if (event.type === 'save') last = event
         if (event.type !== 'end') continue
         if (!event.finished) return INTERRUPTED
         // while the run still has the folder
-        await saveModel(language, outputDir, options, last?.step === event.step ? last.path : null)
+        await saveModel(language, outputDir, options, event.checkpoint)
       }
       io.out.write(
         `saved ${outputDir}${curve.drawn ? `, its loss curve in ${join(outputDir, 'loss.svg')}` : ''}\ntry it: saqr generate --model_name_or_path ${outputDir} "…"\n`,

@@ -65,7 +65,17 @@ export type SftOptions = OptionsOf<typeof sftFields>
 export type { SFTConfig, TrainingOptions } from './config.ts'
 
 /** The fields behind `SFTConfig`. */
-export const configFields = { ...trainingFields, max_pass_tokens: own.max_pass_tokens, prefix_sharing: own.prefix_sharing }
+export const configFields = {
+  ...trainingFields,
+  max_pass_tokens: own.max_pass_tokens,
+  prefix_sharing: own.prefix_sharing,
+  loraplus_lr_ratio: own.loraplus_lr_ratio,
+  loraplus_lr_embedding: own.loraplus_lr_embedding,
+  embedding_learning_rate: own.embedding_learning_rate,
+  early_stopping_patience: own.early_stopping_patience,
+  early_stopping_threshold: own.early_stopping_threshold,
+  logging_dir: own.logging_dir,
+}
 
 /** Decided when the model was opened. */
 const OPENING = new Set(['bf16', 'use_cpu', 'eos_token', 'chat_template_path'])

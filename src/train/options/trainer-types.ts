@@ -5,6 +5,7 @@ import type { MemoryLimit } from '../../engine/budget.ts'
 import type { LanguageModel } from '../../engine/language-model.ts'
 import type { Tokenizer } from '../../text/tokenizer.ts'
 import type { Tracker } from '../../track/tracker.ts'
+import type { TrainerCallback } from '../callbacks.ts'
 import type { SFTConfig } from './config.ts'
 
 /** A model as the trainer sees it. */
@@ -39,6 +40,12 @@ export interface SFTTrainerInit {
    * Default: `terminal` where standard error is one, else `none`.
    */
   report?: 'terminal' | 'none' | readonly Tracker[]
+  /**
+   * Awaited after each event, in this order, before the run goes on; the second argument is transformers' TrainerControl: what is set to true
+   * there is done. The model may be asked meanwhile.
+   * @example callbacks: [async (event, control) => { if (event.type === 'eval' && event.evalLoss < 1) control.shouldTrainingStop = true }]
+   */
+  callbacks?: readonly TrainerCallback[] | null
   /** in args today */
   maxSeqLength?: number | null
   /** in args today */
@@ -59,4 +66,5 @@ export interface CheckedInit {
   /** null: what is free */
   memory: MemoryLimit | null
   report: SFTTrainerInit['report']
+  callbacks: readonly TrainerCallback[]
 }
