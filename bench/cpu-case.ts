@@ -89,7 +89,7 @@ function memoryFor(model: LanguageModel, device: CpuDevice, share: number): numb
     gradients: true,
   }
   const all = tracePass({ ...spec, tokens: 2048 }).lower(() => 'all').arena
-  return all * share + storeBytes(model.recorder, layout, { eightBit: false }, opened.choice.doubleQuant) + device.describe().overhead
+  return all * share + storeBytes(model.recorder, layout, { rule: 'adamw' }, opened.nested) + device.describe().overhead
 }
 
 const device = new ProfiledDevice({ threads: Number(threads), variant: variant || undefined })

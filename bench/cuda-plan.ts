@@ -6,8 +6,8 @@ import { optimizerPlan } from '../src/graph/optimizer.ts'
 import type { PretrainedModel, SFTTrainerInit } from '../src/index.ts'
 import { stepData } from '../src/train/data.ts'
 import { sft } from '../src/train/objectives/sft.ts'
+import { optimizerOptions } from '../src/train/optim.ts'
 import type { TrainingOptions } from '../src/train/options/config.ts'
-import { is8bit } from '../src/train/options/rules.ts'
 import { prepareRun } from '../src/train/run.ts'
 import { SFTTrainer } from '../src/train/sft-trainer.ts'
 
@@ -49,7 +49,11 @@ export async function profile(
   const atLimit = { limits: device.limits(), reach: { compute: 1, pairs: 1, copy: 1, launch: 0 } }
   try {
     const runner = new PassRunner(device, { ...run.runner.spec, profile: true })
-    const optimizer = optimizerPlan(language.trainables.layout, adamOf(options), device.describe().scratch)
+    const optimizer = optimizerPlan(
+      language.trainables.layout,
+      optimizerOptions(options, language.opened.model.head.path, [...language.recorder.parameters.values()]),
+      device.describe().scratch,
+    )
     const opsMs: Record<string, number> = {}
     let limitSeconds = 0
     for (const step of steps) {
@@ -79,13 +83,5 @@ export async function profile(
     run.dispose()
   }
 }
-
-const adamOf = (o: TrainingOptions) => ({
-  beta1: o.adamBeta1,
-  beta2: o.adamBeta2,
-  eps: o.adamEpsilon,
-  weightDecay: o.weightDecay,
-  eightBit: is8bit(o.optim),
-})
 
 const sorted = (ms: Record<string, number>) => Object.fromEntries(Object.entries(ms).sort((a, b) => b[1] - a[1]))

@@ -1,7 +1,7 @@
 /** A process and what it takes of the card while it runs: the process's memory by NVML, the card's clocks and heat. */
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
-import type { CardState, Nvml } from './nvml.ts'
+import type { CardState, Nvml } from '../src/devices/cuda/nvml.ts'
 
 /** ms between two looks */
 const LOOK = 20

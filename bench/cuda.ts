@@ -11,11 +11,11 @@ import { appendFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import { Nvml } from '../src/devices/cuda/nvml.ts'
 import { BASELINE, type BaselineResult, type CaseResult, check, told } from './cuda-baseline.ts'
 import { baselineOf, CASES, type CudaCase } from './cuda-cases.ts'
 import { Models } from './cuda-models.ts'
 import { watched } from './cuda-watch.ts'
-import { Nvml } from './nvml.ts'
 
 const { values, positionals } = parseArgs({
   options: {

@@ -50,6 +50,7 @@ SAQR_API void* saqr_alloc(uint64_t bytes) {
   return address;
 }
 SAQR_API void saqr_free(void* address, uint64_t bytes) { freePages(address, bytes); }
+SAQR_API void saqr_touch(void* address, uint64_t bytes, int threads) { touchPages(address, bytes, threads); }
 SAQR_API void* saqr_map_file(const char* path, uint64_t* bytes) {
   void* address = mapFile(path, bytes);
   if (!address) lastError = std::string(path) + ": " + strerror(errno);

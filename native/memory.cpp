@@ -6,6 +6,7 @@
 #endif
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <thread>
 #include <unistd.h>
 #include <vector>
 
@@ -40,6 +41,19 @@ void* allocatePages(uint64_t bytes) {
 
 void freePages(void* address, uint64_t bytes) {
   if (address) munmap(address, mappedSize(bytes));
+}
+
+void touchPages(void* address, uint64_t bytes, int threads) {
+  const uint64_t page = sysconf(_SC_PAGESIZE), huge = bytes / kHuge, parts = huge < 1 ? 1 : threads < 1 ? 1 : uint64_t(threads) < huge ? threads : huge;
+  auto touch = [&](uint64_t part) {
+    // whole huge pages each: one thread has a page made
+    const uint64_t from = part == 0 ? 0 : huge * part / parts * kHuge, to = part + 1 == parts ? bytes : huge * (part + 1) / parts * kHuge;
+    for (uint64_t at = from; at < to; at += page) static_cast<volatile char*>(address)[at] = 0;
+  };
+  std::vector<std::thread> others;
+  for (uint64_t part = 1; part < parts; part++) others.emplace_back(touch, part);
+  touch(0);
+  for (auto& thread : others) thread.join();
 }
 
 void* mapFile(const char* path, uint64_t* bytes) {

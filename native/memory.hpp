@@ -8,6 +8,7 @@ namespace saqr {
 void returnLargeBlocks();
 void* allocatePages(uint64_t bytes);  // zero, touched lazily, page aligned (2 MiB where large); null when refused
 void freePages(void* address, uint64_t bytes);
+void touchPages(void* address, uint64_t bytes, int threads);  // so that the system gives them now, by many threads at once
 void* mapFile(const char* path, uint64_t* bytes);  // read only; null with errno set
 uint64_t residentBytes(const void* address, uint64_t bytes);
 }  // namespace saqr

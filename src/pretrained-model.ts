@@ -5,7 +5,7 @@ import { SaqrError } from './error.ts'
 import { saveMerged } from './export/merged.ts'
 import { type AskOptions, type Ending, type GenerateOptions, generate } from './generate/generate.ts'
 import { ASK, temperatureOf } from './generate/options.ts'
-import { type Checks, filled, idle, instance, refused, shown, take, takeOptions, word } from './hub/arguments.ts'
+import { type Checks, filled, flag, idle, instance, refused, shown, take, takeOptions, word } from './hub/arguments.ts'
 import type { Message } from './text/chat-template.ts'
 import { Tokenizer } from './text/tokenizer.ts'
 
@@ -17,12 +17,18 @@ export interface SaveMergedOptions {
   saveMethod?: 'merged_16bit' | 'lora'
 }
 
+export interface SaveOptions {
+  /** experts' low-rank parts by each expert's linears (mlp.experts.3.gate_proj), as vLLM and SGLang read them; default: as PEFT has them now */
+  unfuseExperts?: boolean
+}
+
 const SAVE: Checks<{ safeSerialization: undefined; maxShardSize: undefined; pushToHub: undefined; token: undefined }> = {
   safeSerialization: refused('weights are always saved as safetensors; leave it out', true),
   maxShardSize: idle,
   pushToHub: refused('saqr writes to disk only; upload the folder when it is done, e.g. with `hf upload`'),
   token: idle,
 }
+const ADAPTER: Checks<SaveOptions & { safeSerialization: undefined }> = { ...SAVE, unfuseExperts: flag }
 const MERGED: Checks<SaveMergedOptions & { maximumMemoryUsage: undefined; tokenizer: undefined }> = {
   ...SAVE,
   saveMethod: word(
@@ -68,10 +74,13 @@ export class PretrainedModel {
     return generate(this.language, this.tokenizer, asPrompt(prompt), { ...o, temperature: temperatureOf(o) })
   }
 
-  /** The adapter as PEFT writes it, or the whole checkpoint where all weights are trained; the tokenizer beside it. */
-  async savePretrained(folder: string, options?: Record<string, unknown>): Promise<void> {
-    takeOptions(options, 'savePretrained', SAVE)
-    await saveTrained(this.language, take(folder, 'folder', filled))
+  /**
+   * The adapter as PEFT writes it, or the whole checkpoint where all weights are trained; the tokenizer beside it.
+   * @throws SaqrError OPTION_INVALID: `unfuseExperts` of an adapter without experts
+   */
+  async savePretrained(folder: string, options?: SaveOptions): Promise<void> {
+    const { unfuseExperts } = takeOptions<SaveOptions>(options, 'savePretrained', ADAPTER)
+    await saveTrained(this.language, take(folder, 'folder', filled), { unfuseExperts })
   }
 
   /**

@@ -122,7 +122,7 @@ function opsOf(model: Model): string[] {
   const layout = layoutParameters(inspect(model, adapter, 'bf16').parameters.values())
   const term = { batches: 1, trained: true }
   const pass = tracePass({ model, adapter, activation: 'bf16', layout, tokens: 128, score: sft.score, term, gradients: true })
-  const adamw = { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0, eightBit: false }
+  const adamw = { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0, momentum: 0, nesterov: false, rule: 'adamw' as const }
   const plans = [pass.lower(() => 'all').plan, optimizerPlan(layout, adamw)]
   return plans.flatMap(({ steps }) => steps.map(({ op }) => op))
 }

@@ -5,13 +5,15 @@ import { loadRows } from '../data/load.ts'
 import type { Device } from '../devices/device.ts'
 import { openDevice } from '../devices/open.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
-import { saveTrained } from '../engine/save.ts'
+import { type AdapterForm, saveTrained } from '../engine/save.ts'
+import { checkUnfusable } from '../engine/unfused.ts'
 import { option, SaqrError, say } from '../error.ts'
 import { isFile } from '../hub/files.ts'
 import { progressLine } from '../hub/progress.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
-import type { SaveEvent, TrainEvent } from '../track/events.ts'
+import type { TrainEvent } from '../track/events.ts'
 import { lossCurve } from '../track/loss-curve.ts'
+import { checkReport } from '../track/report.ts'
 import { terminal } from '../track/terminal.ts'
 import { tracked } from '../track/tracker.ts'
 import type { Objective } from '../train/objectives/objective.ts'
@@ -36,6 +38,7 @@ export async function trainWith(
   objective: Objective,
   trainerOf: (training: Training) => { stream(request: { signal: AbortSignal }): AsyncGenerator<TrainEvent> },
 ): Promise<number> {
+  checkReport(options)
   const device: Device = await openDevice(options.useCpu ? 'cpu' : options.device, { threads: options.threads })
   try {
     // rows first: a name that is wrong should not cost the fetching of a model
@@ -44,17 +47,16 @@ export async function trainWith(
       look(objective, rows, tokenizer, options, io.signal),
     )
     for (const note of notes) io.err.write(`${note}\n`)
+    if (options.unfuseExperts) checkUnfusable(language)
     const trainer = trainerOf({ model: { language }, processingClass: tokenizer, ...rows, memory: options.memory })
     const outputDir = options.outputDir ?? 'trainer_output'
     const curve = lossCurve(join(outputDir, 'loss.svg'))
     const trackers = [terminal(io.out, io.err, { plain: options.disableTqdm === true }), curve]
-    let last: SaveEvent | undefined
     for await (const event of tracked(trainer.stream({ signal: io.signal }), trackers)) {
-      if (event.type === 'save') last = event
       if (event.type !== 'end') continue
       if (!event.finished) return INTERRUPTED
       // while the run still has the folder
-      await saveModel(language, outputDir, last?.step === event.step ? last.path : null)
+      await saveModel(language, outputDir, options, event.checkpoint)
     }
     io.out.write(
       `saved ${outputDir}${curve.drawn ? `, its loss curve in ${join(outputDir, 'loss.svg')}` : ''}\ntry it: saqr generate --model_name_or_path ${outputDir} "…"\n`,
@@ -66,9 +68,9 @@ export async function trainWith(
 }
 
 /** The trained model beside its checkpoints. One that can't be written is still in the checkpoint of the last step, or is put elsewhere. */
-async function saveModel(language: LanguageModel, outputDir: string, checkpoint: string | null): Promise<void> {
+async function saveModel(language: LanguageModel, outputDir: string, form: AdapterForm, checkpoint: string | null): Promise<void> {
   const write = async (folder: string) => {
-    await saveTrained(language, folder)
+    await saveTrained(language, folder, form)
     return folder
   }
   try {

@@ -6,7 +6,7 @@ import { Message, option, SaqrError, say } from '../error.ts'
 import { chunkOf } from '../graph/chunk.ts'
 import { type Fitted, fitPlan, type Least, policyAt } from '../graph/fit.ts'
 import type { ParameterLayout } from '../graph/layout.ts'
-import { stateOf } from '../graph/optimizer.ts'
+import { type OptimizerOptions, stateOf } from '../graph/optimizer.ts'
 import type { Plan, PlanBuffer } from '../graph/plan.ts'
 import type { Policy } from '../graph/recompute.ts'
 import type { TraceRecorder } from '../graph/trace.ts'
@@ -50,18 +50,18 @@ export interface Budget {
   dense: readonly PlanBuffer[]
 }
 
-/** bytes of a model in the store: weights, trained tensors, their gradients, the optimiser's state */
+/** bytes of a model in the store: weights, trained tensors, their gradients, the optimiser's state. `nested`: of an NF4 weight, are its scales quantised? */
 export function storeBytes(
   recorder: TraceRecorder,
   layout: ParameterLayout,
-  optimizer: { eightBit: boolean } | null,
-  doubleQuant: boolean,
+  optimizer: Pick<OptimizerOptions, 'rule'> | null,
+  nested: (name: string) => boolean,
 ): number {
   let bytes = layout.size * 8
   for (const spec of recorder.weights.values())
-    bytes += sizeOf(spec) + (spec.dtype === 'nf4' ? nf4ScaleBytes(spec.rows * spec.cols, doubleQuant) : 0)
+    bytes += sizeOf(spec) + (spec.dtype === 'nf4' ? nf4ScaleBytes(spec.rows * spec.cols, nested(spec.name)) : 0)
   if (optimizer)
-    bytes += layout.ranges.flatMap((range, i) => stateOf(range, i, optimizer.eightBit)).reduce((sum, spec) => sum + sizeOf(spec), 0)
+    bytes += layout.ranges.flatMap((range, i) => stateOf(range, i, optimizer.rule)).reduce((sum, spec) => sum + sizeOf(spec), 0)
   return bytes
 }
 

@@ -21,27 +21,45 @@ const values = (t: CheckpointTensor) => asF32(t.load('f32'))
  * @param wanted what is trained
  */
 export function takeExperts(
-  { pieces }: Model,
+  model: Model,
   names: readonly string[],
   config: AdapterConfig,
   given: Given,
   wanted: (name: string) => ParameterSpec | undefined,
 ): Map<string, Float32Array> {
   const taken = new Map<string, Float32Array>()
-  for (const name of names) {
-    const ways = pieces?.(name) ?? []
-    if (name.endsWith('.weight')) for (const [only] of ways) rename(given, only!, name)
-    if (!isParameter(config, name)) continue
-    const path = expertsPath(config, name)
-    const parts = ['lora_A', 'lora_B'].map((part) => `${path}.${part}.weight`) as [string, string]
-    const specs = parts.map(wanted)
+  for (const name of names) if (name.endsWith('.weight')) for (const [only] of model.pieces?.(name) ?? []) rename(given, only!, name)
+  for (const stack of expertStacks(model, names, config, wanted)) {
     // of weights that lie (in, out), which PEFT has never swapped and no file ever had apart, there is nothing older
-    if (!specs[0]?.experts?.wide || !specs[1]?.experts) continue
-    const shapes = { a: specs[0], b: specs[1], experts: specs[1].experts.experts }
-    const found = given.has(parts[0]) ? swapped(given, parts, shapes) : apart(given, ways, shapes)
+    if (!stack.a.experts!.wide) continue
+    const parts = ['lora_A', 'lora_B'].map((part) => `${stack.path}.${part}.weight`) as [string, string]
+    const found = given.has(parts[0]) ? swapped(given, parts, stack) : apart(given, model.pieces!(stack.name), stack)
     if (found) for (const [i, own] of found.entries()) taken.set(parts[i]!, own)
   }
   return taken
+}
+
+/** A tensor of all experts of a layer that an adapter has a low-rank part of. */
+export interface ExpertStack extends Shapes {
+  name: string
+  /** before `.lora_A.weight` */
+  path: string
+  /** what files call each expert's linears, in the order in which they lie in it */
+  pieces: readonly string[]
+}
+
+export function expertStacks(
+  { pieces }: Model,
+  names: readonly string[],
+  config: AdapterConfig,
+  wanted: (name: string) => ParameterSpec | undefined,
+): ExpertStack[] {
+  return names.flatMap((name) => {
+    const path = expertsPath(config, name)
+    const [a, b] = ['lora_A', 'lora_B'].map((part) => wanted(`${path}.${part}.weight`))
+    if (!isParameter(config, name) || !a?.experts || !b?.experts) return []
+    return [{ name, path, pieces: pieces?.(name)[0] ?? [], a, b, experts: b.experts.experts }]
+  })
 }
 
 /** a module that older files call otherwise */

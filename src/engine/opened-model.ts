@@ -10,7 +10,7 @@ import type { TraceRecorder } from '../graph/trace.ts'
 import { inspect } from '../graph/training.ts'
 import type { Model } from '../models/family.ts'
 import { settle } from './settle.ts'
-import { loadWeights, storeConstants } from './weights.ts'
+import { isNested, loadWeights, storeConstants } from './weights.ts'
 
 export interface BaseChoice {
   /** dtype of activations and of frozen weights that are not quantised */
@@ -45,6 +45,9 @@ export class OpenedModel {
     this.notes = settled.notes
     this.choice = choice
   }
+
+  /** are NF4's scales of this weight quantised themselves? */
+  readonly nested = (name: string): boolean => isNested(this.checkpoint, name, this.choice.doubleQuant)
 
   /** prefix of the next adapter's tensors in the store */
   nextScope(): string {

@@ -22,7 +22,7 @@ export class Optimizer {
   constructor(device: Device, layout: ParameterLayout, options: OptimizerOptions) {
     this.#device = device
     this.#scope = layout.scope
-    const specs = layout.ranges.flatMap((range, i) => stateOf(range, i, options.eightBit))
+    const specs = layout.ranges.flatMap((range, i) => stateOf(range, i, options.rule))
     this.#state = [...new Map(specs.map((s) => [s.name, s])).values()]
     this.#plan = storing(device, (store) => {
       for (const { name, rows, cols, dtype } of this.#state) {

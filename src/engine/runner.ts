@@ -25,6 +25,8 @@ export interface RunnerSpec {
   /** see `TrainingSpec` */
   term?: TrainingSpec['term']
   gradients: boolean
+  /** see `TrainingSpec` */
+  noise?: number
   profile?: boolean
 }
 

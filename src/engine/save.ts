@@ -11,23 +11,30 @@ import { ensureWritableFolder, readRange } from '../hub/files.ts'
 import type { LanguageModel } from './language-model.ts'
 import { writeModelFolder } from './model-folder.ts'
 import { checkModelFolder } from './save-target.ts'
+import { checkUnfusable, unfuse } from './unfused.ts'
+
+export interface AdapterForm {
+  /** a low-rank part for each expert's linears, as what serves adapters reads them (`unfused.ts`) */
+  unfuseExperts?: boolean
+}
 
 /**
  * LoRA: adapter_config.json and adapter_model.safetensors (f32); full: config.json, weights in the model's dtype. The tokenizer beside them.
  * Written within one turn of the device: between two optimizer steps of whoever trains it meanwhile.
  */
-export async function saveTrained(model: LanguageModel, folder: string): Promise<void> {
+export async function saveTrained(model: LanguageModel, folder: string, form: AdapterForm = {}): Promise<void> {
+  if (form.unfuseExperts) checkUnfusable(model)
   if (model.adapter.config === null) checkModelFolder(model.opened, folder)
   ensureWritableFolder(folder)
-  await model.opened.device.turn(() => writeTrained(model, folder))
+  await model.opened.device.turn(() => writeTrained(model, folder, form))
 }
 
-async function writeTrained(model: LanguageModel, folder: string): Promise<void> {
+async function writeTrained(model: LanguageModel, folder: string, form: AdapterForm): Promise<void> {
   writePromptForm(folder, model.promptForm)
   const { config } = model.adapter
   const { trained, tokenizer } = model
   if (config) {
-    await saveAdapter(model, config, folder)
+    await saveAdapter(model, config, folder, form)
     if (tokenizer) writeTokenizer(folder, tokenizer)
     return
   }
@@ -36,14 +43,17 @@ async function writeTrained(model: LanguageModel, folder: string): Promise<void>
   await writeModelFolder(model.opened, folder, changed, { tokenizer })
 }
 
-async function saveAdapter(model: LanguageModel, config: AdapterConfig, folder: string): Promise<void> {
+async function saveAdapter(model: LanguageModel, given: AdapterConfig, folder: string, { unfuseExperts }: AdapterForm): Promise<void> {
   const { trainables, adapter, kept } = model
   const path = join(folder, 'adapter_model.safetensors')
   const written = (as: string, name: string): TensorToWrite => {
     return { name: PEFT_PREFIX + as, dtype: 'F32', shape: trainables.fileShape(name), data: () => trainables.fileChunks(name) }
   }
+  const { config, tensors: trained } = unfuseExperts
+    ? unfuse(model)
+    : { config: given, tensors: trainables.names.map((name) => written(name, name)) }
   const tensors = [
-    ...trainables.names.map((name) => written(name, name)),
+    ...trained,
     ...[...(adapter.copies ?? [])].map(([copy, name]) => written(copy, name)),
     ...kept.map(([name, { storage, shape, path, offset, bytes }]) => ({
       name: PEFT_PREFIX + name,

@@ -3,6 +3,7 @@ import { nativeQuantiser } from '../devices/cpu/quantise.ts'
 import type { Device } from '../devices/device.ts'
 import { option, SaqrError, say } from '../error.ts'
 import { quantiseTensor } from '../formats/bnb-write.ts'
+import { joinNf4, unlikeNf4 } from '../formats/nf4-joined.ts'
 import { bytesOf } from '../formats/numbers.ts'
 import type { Checkpoint, CheckpointTensor } from '../formats/tensor.ts'
 import type { WeightSpec } from '../graph/trace.ts'
@@ -20,6 +21,15 @@ const CHUNK = 1 << 21
 /** Puts what `wanted` names into the store. Throws MODEL_WEIGHT when the checkpoint lacks one or has another shape. */
 export function loadWeights(device: Device, checkpoint: Checkpoint, wanted: Iterable<WeightSpec>, options: WeightOptions): void {
   for (const spec of wanted) loadWeight(device, find(checkpoint, spec), spec, options)
+}
+
+const isJoinedNf4 = ({ parts }: CheckpointTensor) => parts?.some(({ quant }) => quant) ?? false
+
+/** Are NF4's scales of a weight quantised themselves? As its file has them, else as `doubleQuant` asks for. */
+export function isNested({ tensors }: Checkpoint, name: string, doubleQuant: boolean): boolean {
+  const t = tensors.get(name)
+  if (t && isJoinedNf4(t)) return false
+  return t?.quant ? t.quant.nested !== undefined : doubleQuant
 }
 
 /** Constant tables, those that are not there yet, into the store; returns their names. */
@@ -44,12 +54,16 @@ export function find(checkpoint: Checkpoint, { name, rows, cols }: Pick<WeightSp
 }
 
 function loadWeight(device: Device, t: CheckpointTensor, { name, rows, cols, dtype, sparse }: WeightSpec, options: WeightOptions): void {
-  if (dtype === 'nf4' && t.parts?.some(({ quant }) => quant))
-    throw new SaqrError(
-      'MODEL_UNSUPPORTED',
-      say`${t.parts[0]!.name} and others that are ${name} are each quantised by itself, and together they would be quantised anew, to other values: take the unquantised model, which ${option('loadIn4bit')} quantises`,
-    )
-  if (dtype === 'nf4' && !(t.quant && t.source)) {
+  if (dtype === 'nf4' && isJoinedNf4(t)) {
+    const why = unlikeNf4(t.parts!)
+    if (why !== undefined)
+      throw new SaqrError(
+        'MODEL_UNSUPPORTED',
+        say`${t.parts![0]!.name} and others that are ${name} are each quantised by itself, and can't be one with the codes they have: ${why}. Take the unquantised model, which ${option('loadIn4bit')} quantises`,
+      )
+    const { packed, quant } = joinNf4(t.parts!)
+    device.store(name, { rows, cols, dtype, source: { kind: 'data', bytes: packed }, quant })
+  } else if (dtype === 'nf4' && !(t.quant && t.source)) {
     const { packed, quant } = quantiseTensor(t, { dtype: options.dtype, nested: options.doubleQuant }, nativeQuantiser)
     device.store(name, { rows, cols, dtype, source: { kind: 'data', bytes: packed }, quant })
   } else if (t.source && t.dtype === dtype) {

@@ -1,18 +1,25 @@
 /**
  * The fastest plan that fits an arena: blocks keep everything, or make element-wise results anew (lean), or keep the least there is: only their
  * input (recompute), or that and more in host memory (offload). Levels go from 0 (all blocks keep all) over L (all lean) to 2L (all the least), each
- * step one block and no faster than the one before it.
+ * step one block and no faster than the one before it. Where host memory is used two more follow: the last two blocks use it as well.
  */
 import type { Lowered } from './lower.ts'
 import type { Policy } from './recompute.ts'
 
 export type Least = Exclude<Policy, 'all' | 'lean'>
 
-/** What a block does at this level of `blocks` blocks. Backward begins with the last block and its input: neither is worth sending away. */
+/**
+ * What a block does at this level of `blocks` blocks. Backward begins with the last block and its input: to send either away brings nothing but
+ * room, and is waited for.
+ */
 export function policyAt(level: number, blocks: number, least: Least = 'recompute'): (block: number) => Policy {
   if (level <= blocks) return (block) => (block < level ? 'lean' : 'all')
-  return (block) => (block >= level - blocks ? 'lean' : block >= blocks - 2 ? 'recompute' : least)
+  const near = blocks - 2 + Math.max(0, level - 2 * blocks)
+  return (block) => (block >= level - blocks ? 'lean' : block >= near ? 'recompute' : least)
 }
+
+/** the last level there is */
+export const lastLevel = (blocks: number, least: Least) => 2 * blocks + (least === 'recompute' ? 0 : Math.min(2, blocks))
 
 export interface Fitted {
   plan: Lowered
@@ -31,10 +38,17 @@ export interface Room {
  * The lowest level up to `highest` whose arena fits; where none does, the one with the smallest arena.
  * The search goes by what lives at once, which costs less to know than places; those are found for the last levels only.
  */
-export function fitPlan(blocks: number, room: Room, make: (policy: (block: number) => Policy) => Lowered, highest = 2 * blocks): Fitted {
+export function fitPlan(
+  blocks: number,
+  room: Room,
+  make: (policy: (block: number) => Policy) => Lowered,
+  highest = lastLevel(blocks, room.least),
+): Fitted {
   const at = (level: number) => ({ plan: make(policyAt(level, blocks, room.least)), level })
   // arenas fall up to the last level but one; the last often needs more, as the block next to the head is made anew while the head's results live
-  const corners = [0, blocks, 2 * blocks - 1, 2 * blocks].filter((level, i, all) => level <= highest && all.indexOf(level) === i)
+  const corners = [0, blocks, 2 * blocks - 1, 2 * blocks, 2 * blocks + 1, 2 * blocks + 2].filter(
+    (level, i, all) => level <= highest && all.indexOf(level) === i,
+  )
   let found = lowest(at, room.arena, corners)
   // a floor that fits promises no arena that does: the levels after it are tried, and where none fits the smallest counts
   let smallest = found

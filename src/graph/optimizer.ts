@@ -1,42 +1,58 @@
-/** The optimiser is a plan of its own over the flat gradient range: the norm, then AdamW range by range. */
-import { type AdamWOptions, adamw } from '../ops/adamw/op.ts'
+/** The optimiser is a plan of its own over the flat gradient range: the norm, then its rule range by range. */
+import type { ParameterSpec } from '../adapters/adapter.ts'
 import { gradNorm } from '../ops/grad-norm/op.ts'
-import { BLOCK, type ParameterLayout, type Range } from './layout.ts'
+import type { Tensor } from '../ops/tensor.ts'
+import type { ParameterLayout, Range } from './layout.ts'
 import { lower, type ScratchOf } from './lower.ts'
 import type { Plan } from './plan.ts'
 import { TraceRecorder, type WeightSpec } from './trace.ts'
+import { UPDATE_RULES, type UpdateOptions, type UpdateRuleName } from './update-rules.ts'
 
-export interface OptimizerOptions extends AdamWOptions {
-  /** m and v of large tensors in 8 bits */
-  eightBit: boolean
+export interface OptimizerOptions extends Omit<UpdateOptions, 'rate'> {
+  rule: UpdateRuleName
+  /** what the learning rate of a tensor is multiplied with; left out: 1 for all */
+  rate?: ((spec: ParameterSpec) => number) | null
 }
 
-/** the optimiser's store tensors of one range, in the order adamw() takes them; names less the layout's scope */
-export function stateOf(range: Range, index: number, eightBit: boolean): WeightSpec[] {
-  const n = range.to - range.from
-  const one = (name: string, cols: number, dtype: WeightSpec['dtype']) => ({ name, rows: 1, cols, dtype })
-  if (!eightBit || !range.large) return [one(`adam_m.${index}`, n, 'f32'), one(`adam_v.${index}`, n, 'f32')]
-  return [
-    one(`adam_m.${index}`, n, 'u8'),
-    one(`adam_v.${index}`, n, 'u8'),
-    one(`adam_absmax_m.${index}`, n / BLOCK, 'f32'),
-    one(`adam_absmax_v.${index}`, n / BLOCK, 'f32'),
-    one('adam_map_signed', 256, 'f32'),
-    one('adam_map_unsigned', 256, 'f32'),
-  ]
+/** the optimiser's store tensors of one range; names less the layout's scope */
+export function stateOf(range: Range, index: number, rule: UpdateRuleName): WeightSpec[] {
+  return UPDATE_RULES[rule].state(range, `.${index}`)
 }
 
 /** inputs: stepFloats (1, 4) f32 = lr, maxNorm (0: no clipping), step, 0; result: `optimizer.grad_norm` (1, 1) */
 export function optimizerPlan(layout: ParameterLayout, options: OptimizerOptions, scratch?: ScratchOf): Plan {
-  const { beta1, beta2, eps } = options
+  const { rule, rate: rateOf, ...others } = options
   const r = new TraceRecorder('f32', layout)
   const stepFloats = r.declareInput('stepFloats', 1, 'f32', 4)
   const norm = gradNorm(r, r.flat('gradients'))
-  layout.ranges.forEach((range, i) => {
-    const part = (name: string) => r.columns(r.flat(name), range.from, range.to - range.from)
-    const state = stateOf(range, i, options.eightBit).map(({ name, cols, dtype }) => r.flat(name, dtype, cols))
+  layout.ranges.forEach((range, index) => {
+    const specs = stateOf(range, index, rule)
+    const state = specs.map(({ name, cols, dtype }) => r.flat(name, dtype, cols))
     const weightDecay = range.decay ? options.weightDecay : 0
-    adamw(r, part('parameters'), part('gradients'), state, norm, { beta1, beta2, eps, weightDecay })
+    for (const { from, to, rate } of alike(layout, range, rateOf ?? null)) {
+      const part = (x: Tensor, within: number) => {
+        const share = x.cols / (range.to - range.from)
+        return from === range.from && to === range.to ? x : r.columns(x, within * share, (to - from) * share)
+      }
+      const own = state.map((x, i) => (specs[i]!.name.endsWith(`.${index}`) ? part(x, from - range.from) : x))
+      const columns = (name: string) => r.columns(r.flat(name), from, to - from)
+      UPDATE_RULES[rule].apply(r, columns('parameters'), columns('gradients'), own, norm, { ...others, weightDecay, rate })
+    }
   })
   return lower([{ name: 'optimizer', nodes: r.nodes }], { tokens: 0, pinned: [stepFloats, norm], scratch })
+}
+
+/** The parts of a range whose tensors have one rate: they lie behind one another, each from a block on. */
+function alike(layout: ParameterLayout, range: Range, rateOf: OptimizerOptions['rate']): { from: number; to: number; rate: number }[] {
+  if (!rateOf) return [{ ...range, rate: 1 }]
+  const entries = [...layout.entries.values()].filter(({ offset }) => offset >= range.from && offset < range.to)
+  const parts: { from: number; to: number; rate: number }[] = []
+  for (const { offset, spec } of entries.sort((a, b) => a.offset - b.offset)) {
+    const rate = rateOf(spec)
+    const last = parts.at(-1)
+    if (last) last.to = offset
+    if (last?.rate !== rate) parts.push({ from: offset, to: range.to, rate })
+    else last.to = range.to
+  }
+  return parts
 }

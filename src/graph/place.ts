@@ -1,6 +1,7 @@
 /**
  * Puts every arena tensor at a place in one arena. A tensor lives from the step that writes it to the last that reads it; two may share
- * bytes when their lives don't meet. Largest first, each at the lowest place that is free (offline first fit).
+ * bytes when their lives don't meet. One after the other, each at the lowest place that is free (offline first fit): the largest first, or those that
+ * live longest, whichever order leaves the fewest gaps.
  */
 
 import type { Node } from '../ops/op.ts'
@@ -64,12 +65,13 @@ export function place(
   })
   lives.push(...scratch.values())
 
+  const floor = mostAtOnce(lives, nodes.length)
   let arena: number | undefined
   return {
-    floor: mostAtOnce(lives, nodes.length),
+    floor,
     host: host.bytes,
     get arena() {
-      arena ??= assign(lives, nodes.length)
+      arena ??= assign(lives, nodes.length, floor)
       return arena
     },
     spanOf(root) {
@@ -175,15 +177,40 @@ function mostAtOnce(lives: readonly Life[], steps: number): number {
   return most
 }
 
-/** Gives every life its place; returns the bytes that takes. */
-function assign(lives: readonly Life[], steps: number): number {
-  const order = [...lives].sort((a, c) => c.bytes - a.bytes || a.from - c.from || a.id - c.id)
+const lasts = ({ from, to }: Life) => to - from
+const largest = (a: Life, c: Life) => c.bytes - a.bytes
+const longest = (a: Life, c: Life) => lasts(c) - lasts(a)
+/** as large as one another to a factor of about two */
+const larger = (a: Life, c: Life) => Math.round(Math.log2(c.bytes)) - Math.round(Math.log2(a.bytes))
+
+const ORDERS: readonly ((a: Life, c: Life) => number)[] = [
+  (a, c) => largest(a, c) || a.from - c.from || a.id - c.id,
+  (a, c) => larger(a, c) || longest(a, c) || largest(a, c) || a.id - c.id,
+  (a, c) => longest(a, c) || largest(a, c) || a.id - c.id,
+]
+
+/** Gives every life its place; returns the bytes that takes, `floor` at least. */
+function assign(lives: readonly Life[], steps: number, floor: number): number {
+  let least = Number.POSITIVE_INFINITY
+  for (const by of ORDERS) {
+    const { places, end } = firstFit([...lives].sort(by), steps)
+    if (end >= least) continue
+    least = end
+    for (const [life, at] of places) life.at = at
+    if (end <= floor) break
+  }
+  return least
+}
+
+function firstFit(order: readonly Life[], steps: number): { places: Map<Life, number>; end: number } {
   const occupied = new Occupied(steps)
+  const places = new Map<Life, number>()
   let end = 0
   for (const life of order) {
-    life.at = occupied.gap(life.from, life.to, life.bytes)
-    occupied.take(life.from, life.to, life.at, life.bytes)
-    end = Math.max(end, life.at + life.bytes)
+    const at = occupied.gap(life.from, life.to, life.bytes)
+    occupied.take(life.from, life.to, at, life.bytes)
+    places.set(life, at)
+    end = Math.max(end, at + life.bytes)
   }
-  return end
+  return { places, end }
 }

@@ -9,6 +9,7 @@ import { fromHost, toHostOp } from '../ops/offload/op.ts'
 import type { Node } from '../ops/op.ts'
 import { sizeOf, type Tensor } from '../ops/tensor.ts'
 import { type Recorder, rootOf } from './recorder.ts'
+import { isWider } from './sink.ts'
 
 /**
  * all: everything backward reads; lean: element-wise results are made anew; recompute: only a block's inputs are kept, and what is tiny; offload: those, and
@@ -66,6 +67,11 @@ export function recompute(
     const node = producer.get(rootOf(t))
     if (!node || t.space !== 'arena') return t
     const root = rootOf(t)
+    // held from one reader to the next it would cost more than made for each
+    if (isWider(root, node) && !isKept(root, node) && !isHosted(root, node)) {
+      const anew = again(node)[node.outputs.indexOf(root)]!
+      return t === root ? anew : { ...t, root: anew }
+    }
     if (!replaced.has(root)) {
       if (isKept(root, node)) replaced.set(root, root)
       else if (isHosted(root, node)) replaced.set(root, broughtBack(root, node))

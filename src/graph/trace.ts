@@ -7,6 +7,7 @@ import type { EmbeddingShape, ExpertsShape, LinearShape, RouterShape, Seen, Trac
 import { add } from '../ops/add/op.ts'
 import type { AttrSpecs, Given } from '../ops/attrs.ts'
 import { cacheWrite } from '../ops/cache-write/op.ts'
+import { noise } from '../ops/noise/op.ts'
 import type { Op } from '../ops/op.ts'
 import type { DType, Tensor } from '../ops/tensor.ts'
 import { Recorder } from './recorder.ts'
@@ -104,13 +105,16 @@ export class GraphTrace implements Trace {
   readonly #adapter: Adapter
   readonly #prefix: string
   readonly #cache: CacheMode | undefined
+  /** noise on what the first block reads */
+  readonly #noise: number
 
-  constructor(r: TraceRecorder, adapter: Adapter, tokens: number, cache?: CacheMode, prefix = '') {
+  constructor(r: TraceRecorder, adapter: Adapter, tokens: number, cache?: CacheMode, prefix = '', noise = 0) {
     this.#r = r
     this.#adapter = adapter
     this.tokens = tokens
     this.#cache = cache
     this.#prefix = prefix
+    this.#noise = noise
   }
 
   get activation(): DType {
@@ -163,6 +167,7 @@ export class GraphTrace implements Trace {
   }
 
   blocks(path: string, count: number, x: Tensor, body: (t: Trace, x: Tensor, index: number) => Tensor): Tensor {
+    if (this.#noise > 0) x = noise(this.#r, x, this.#noise, this.#prefix + path)
     for (let i = 0; i < count; i++) {
       this.#r.block = i
       x = body(new GraphTrace(this.#r, this.#adapter, this.tokens, this.#cache, `${this.#prefix}${path}.${i}.`), x, i)

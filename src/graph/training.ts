@@ -15,6 +15,7 @@ import { joinNodes } from './join.ts'
 import { type Lowered, placeSegments, type ScratchOf } from './lower.ts'
 import { prune } from './prune.ts'
 import { type Policy, recompute } from './recompute.ts'
+import { sink } from './sink.ts'
 import { GraphTrace, type Layout, TraceRecorder } from './trace.ts'
 
 export interface TrainingSpec {
@@ -31,6 +32,8 @@ export interface TrainingSpec {
   term?: { batches: number; trained: boolean }
   /** false: scores only (evaluation) */
   gradients: boolean
+  /** NEFTune's alpha: noise on the embeddings; default 0, none */
+  noise?: number
   scratch?: ScratchOf
 }
 
@@ -55,7 +58,7 @@ export interface TracedPass {
 export function tracePass(spec: TrainingSpec): TracedPass {
   const r = new TraceRecorder(spec.activation, spec.layout)
   declarePassInputs(r, spec.tokens, spec.score, spec.term?.batches ?? 1)
-  const t = new GraphTrace(r, spec.adapter, spec.tokens)
+  const t = new GraphTrace(r, spec.adapter, spec.tokens, undefined, '', spec.noise)
   const hidden = spec.model.forward(t)
   const forward = joinNodes(r, take(r))
   const headSpec = { ...spec, chunk: spec.chunk ?? chunkOf(spec, spec.tokens) }
@@ -73,7 +76,7 @@ export function tracePass(spec: TrainingSpec): TracedPass {
       { name: 'forward', nodes: [...f!, ...b!] },
       ...(first ? [{ name: SCORE, nodes: s!, repeats: true }] : []),
       { name: 'head', nodes: c!, repeats: true },
-      ...(dHidden ? [{ name: 'backward', nodes: d! }] : []),
+      ...(dHidden ? [{ name: 'backward', nodes: sink(d!) }] : []),
     ]
     const used = new Set<Tensor | null>()
     for (const { nodes } of segments) for (const { inputs, outputs } of nodes) for (const t of [...inputs, ...outputs]) used.add(t)

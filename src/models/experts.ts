@@ -28,8 +28,8 @@ export interface Experts {
   router?: { path: string; bias: boolean }
   /** every expert's linears have a bias (`…_bias`), and their matrices lie (in, out) (gpt-oss) */
   biased?: boolean
-  /** the router computes in f32, whatever the activations' type; a buffer beside its weight is added to what chooses (DeepSeek) */
-  exact?: { bias: string }
+  /** the router computes in f32, whatever the activations' type; a buffer beside its weight may be added to what chooses (DeepSeek) */
+  exact?: { bias?: string }
   /** the weights are rounded to the activations' type, as Qwen has it */
   rounded: boolean
 }
@@ -63,7 +63,7 @@ export function sparseMlp(mlp: Experts): (t: Trace, x: Tensor) => Tensor {
 function routes(t: Trace, x: Tensor, { experts, routing, rounded, exact, router = { path: 'mlp.gate', bias: false } }: Experts) {
   const { path } = router
   const logits = t.router(path, exact ? cast(t, x, 'f32') : x, { experts, bias: router.bias }) // (T, E)
-  const bias = exact ? t.buffer(`${path}.${exact.bias}`, experts) : null
+  const bias = exact?.bias ? t.buffer(`${path}.${exact.bias}`, experts) : null
   const routed = route(t, logits, bias, routing, path)
   if (t.rows) t.keep('expert load', expertLoad(t, logits, routed.experts, t.rows, path))
   return { ...routed, weights: rounded ? cast(t, routed.weights, t.activation) : routed.weights }

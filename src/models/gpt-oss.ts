@@ -42,8 +42,12 @@ export const gptOss: Family = {
     architecture: 'gpt-oss',
     experts: true,
     keys: ['expert_feed_forward_length'],
-    parts: { ...ATTENTION, post_attention_norm: 'post_attention_layernorm', ffn_gate_inp: 'mlp.router' },
-    bare: { attn_sinks: 'self_attn.sinks' },
+    parts: {
+      ...ATTENTION,
+      post_attention_norm: 'post_attention_layernorm',
+      ffn_gate_inp: 'mlp.router',
+      'attn_sinks.weight': 'self_attn.sinks',
+    },
     turned: { 'mlp.experts.gate_up_proj': ['ffn_gate_exps', 'ffn_up_exps'], 'mlp.experts.down_proj': ['ffn_down_exps'] },
     config(model) {
       const { qkv, o } = model.biases

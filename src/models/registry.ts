@@ -1,6 +1,7 @@
 /** The families there are, by `model_type`. */
 import { SaqrError } from '../error.ts'
 import { checkUnused } from './config-keys.ts'
+import { deepseekV2 } from './deepseek-v2.ts'
 import { deepseekV3 } from './deepseek-v3.ts'
 import type { Family, Model } from './family.ts'
 import { gemma2 } from './gemma2.ts'
@@ -27,6 +28,7 @@ export const families: readonly Family[] = [
   phi3,
   mixtral,
   qwen3Moe,
+  deepseekV2,
   deepseekV3,
   gptOss,
 ]

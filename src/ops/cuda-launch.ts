@@ -38,9 +38,10 @@ export interface CudaStep<A extends AttrSpecs = AttrSpecs> {
 }
 
 /**
- * What Hopper's copies of tiles are told of a bf16 matrix (`Map` in hopper.cuh): tiles are `high` rows of 64 columns, zeros beyond the
- * matrix's edges, swizzled by 128 bytes in shared memory. `stack`: the matrix is that many of as many rows, one below the other, each with
- * edges of its own (copyTileOf).
+ * What Hopper's copies of tiles are told of a matrix (`Map` in hopper.cuh): tiles are `high` rows of 64 columns, zeros beyond the matrix's
+ * edges. In shared memory a row is 128 bytes of bf16, swizzled by 128 bytes, or 32 bytes of NF4 codes as they are stored, two a byte, swizzled
+ * by 32: halves of a row change places in rows 4 to 7 of every 8. `stack`: the matrix is that many of as many rows, one below the other, each
+ * with edges of its own (copyTileOf).
  */
 export interface Tiles {
   of: CudaTensor

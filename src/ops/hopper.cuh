@@ -101,16 +101,19 @@ template <int N> __device__ __forceinline__ void settle(float (&x)[N]) {
 #define R8(i) "+f"(c[i]), "+f"(c[i + 1]), "+f"(c[i + 2]), "+f"(c[i + 3]), "+f"(c[i + 4]), "+f"(c[i + 5]), "+f"(c[i + 6]), "+f"(c[i + 7])
 #define R32(i) R8(i), R8(i + 8), R8(i + 16), R8(i + 24)
 #define R64(i) R32(i), R32(i + 32)
+#define R96(i) R64(i), R32(i + 64)
 #define R128(i) R64(i), R64(i + 64)
 #define N32 \
   "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31"
 #define N64                                                                                                                  \
   N32 ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60" \
   ",%61,%62,%63"
-#define N128                                                                                                                 \
+#define N96                                                                                                                  \
   N64 ",%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79,%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92" \
-  ",%93,%94,%95,%96,%97,%98,%99,%100,%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,%111,%112,%113,%114,%115,%116,%117"   \
-  ",%118,%119,%120,%121,%122,%123,%124,%125,%126,%127"
+  ",%93,%94,%95"
+#define N128                                                                                                                  \
+  N96 ",%96,%97,%98,%99,%100,%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,%111,%112,%113,%114,%115,%116,%117,%118,%119" \
+  ",%120,%121,%122,%123,%124,%125,%126,%127"
 #define WGMMA(COLUMNS, C, A, B, ADDS, TRANS, adds) \
   asm volatile("{.reg .pred p; setp.ne.b32 p, " ADDS ", 0; wgmma.mma_async.sync.aligned.m64n" #COLUMNS "k16.f32.bf16.bf16 {" N##C "}, " A ", " B ", p, 1, 1, 0, " TRANS ";}" \
                : R##C(0)                           \
@@ -139,4 +142,8 @@ __device__ __forceinline__ unsigned matrixAt(unsigned panel, int column16) {
 }
 __device__ __forceinline__ void storeMatrices(unsigned at, unsigned a, unsigned b, unsigned c, unsigned d) {
   asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1,%2,%3,%4};" ::"r"(at), "r"(a), "r"(b), "r"(c), "r"(d) : "memory");
+}
+// the same matrices with rows and columns exchanged
+__device__ __forceinline__ void storeMatricesTransposed(unsigned at, unsigned a, unsigned b, unsigned c, unsigned d) {
+  asm volatile("stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%0], {%1,%2,%3,%4};" ::"r"(at), "r"(a), "r"(b), "r"(c), "r"(d) : "memory");
 }

@@ -27,8 +27,20 @@ export interface MemoryTable {
   peak: string
 }
 
+/** What a run was asked for: JSON by the names that TRL, the model's config.json and PEFT's adapter_config.json have. */
+export interface RunConfig {
+  args: Readonly<Record<string, unknown>>
+  model: Readonly<Record<string, unknown>>
+  /** null: all weights are trained */
+  adapter: Readonly<Record<string, unknown>> | null
+  /** in all, and those that are trained */
+  parameters: { all: number; trained: number }
+}
+
 export interface StartEvent {
   type: 'start'
+  /** which run of outputDir this is: the same where one goes on */
+  run: string
   runName: string
   model: string
   /** as the device describes itself */
@@ -57,6 +69,7 @@ export interface StartEvent {
   /** passes of an ordinary step, and seconds that the plan predicts for it */
   passesPerStep: number
   predictedSeconds: number
+  config: RunConfig
 }
 
 /** How fast it goes, since the last event of its kind. */
@@ -140,8 +153,12 @@ export interface EndEvent {
   type: 'end'
   step: number
   metrics: TrainMetrics
+  /** of this call: the rows' tokens, and the most memory of the host that the process ever had, in bytes */
+  usage: { tokens: number; peakBytes: number }
   /** false: it was stopped before its last step */
   finished: boolean
+  /** the checkpoint that has the model as the run leaves it; null: none has */
+  checkpoint: string | null
   /** the checkpoint to go on from, where the run was stopped before its last step; null also where it was before the first */
   stopped: string | null
 }
@@ -160,7 +177,7 @@ export function logEntry(event: LogEvent | EvalEvent | EndEvent): Record<string,
 
 const SPEEDS = new Set<string>(['tokensPerSecond', 'computedTokensPerSecond', 'share'] satisfies (keyof Speed)[])
 
-/** Names of metrics hold no digits, so the rule from snake to camel has an inverse here. */
-function snake(name: string): string {
+/** No name of a metric or an option has a digit behind an underscore, so the rule from snake to camel has an inverse here. */
+export function snake(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 }

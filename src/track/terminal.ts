@@ -6,7 +6,7 @@ import { type Checks, filled, flag, take, takeOptions } from '../hub/arguments.t
 import type { Point } from './curve.ts'
 import type { EndEvent, EvalEvent, LogEvent, ProgressEvent, StartEvent, StepEvent } from './events.ts'
 import { memoryTable } from './memory-table.ts'
-import { duration, grouped, percent, seconds, short, significant } from './numbers.ts'
+import { bytes, duration, grouped, percent, seconds, short, significant } from './numbers.ts'
 import { plot } from './plot.ts'
 import { type Style, styleOf } from './style.ts'
 import { output, type TextOutput, type Tracker } from './tracker.ts'
@@ -85,7 +85,7 @@ export function terminal(out: TextOutput, err: TextOutput, given: TerminalOption
     end(event) {
       if (live && last) out.write(`${CLEAR}${liveLine(run!, last, out.columns, style)}\n`)
       if (out.isTTY && options.curve !== false && curve.length > 2) out.write(`\n${plotted(curve, out.columns)}\n\n`)
-      out.write(`${closing(event, run!.doneSteps, curve, style, options.resume)}\n`)
+      out.write(`${closing(event, run!, curve, style, options.resume)}\n`)
     },
     close() {
       // a run that fails leaves the line to what is said next
@@ -184,15 +184,19 @@ function plotted(curve: readonly Point[], columns: number): string {
 }
 
 /** Of a run that went on, of what it did since. */
-function closing(event: EndEvent, before: number, curve: readonly Point[], style: Style, resume = '--resume_from_checkpoint'): string {
-  const { metrics, finished, stopped } = event
+function closing(event: EndEvent, run: StartEvent, curve: readonly Point[], style: Style, resume = '--resume_from_checkpoint'): string {
+  const { metrics, finished, stopped, usage } = event
+  const before = run.doneSteps
   const done = `${count(event.step - before, before > 0 ? 'more step' : 'step')} in ${seconds(metrics.trainRuntime)}, mean loss ${metrics.trainLoss.toFixed(4)}`
   const [first, last] = [curve[0], curve.at(-1)]
   const fell = first && last && last.x > first.x ? `, from ${first.y.toFixed(4)} to ${last.y.toFixed(4)}` : ''
-  if (finished) return style.good(`${done}${fell}`)
+  const took = style.dim(
+    `${count(usage.tokens, 'token')}, ${grouped(usage.tokens / metrics.trainRuntime)} a second; the process had ${bytes(usage.peakBytes)} at most, ${bytes(run.memory.total)} were planned on the device`,
+  )
+  if (finished) return `${style.good(`${done}${fell}`)}\n${took}`
   return stopped === null
     ? 'stopped before the first step was done: nothing to save'
-    : `stopped after ${done}\ngo on with ${resume} ${stopped}`
+    : `stopped after ${done}\n${took}\ngo on with ${resume} ${stopped}`
 }
 
 function count(n: number, one: string, many = `${one}s`): string {

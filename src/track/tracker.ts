@@ -1,13 +1,16 @@
 /** Where what a run says goes. */
 import { type Check, hasMethods, kind, take } from '../hub/arguments.ts'
-import type { EndEvent, ProgressEvent, StartEvent, TrainEvent } from './events.ts'
+import type { EndEvent, NoteEvent, ProgressEvent, StartEvent, TrainEvent, WarningEvent } from './events.ts'
 
+/** Where a method gives a promise, the run goes on when it is fulfilled. */
 export interface Tracker {
-  start(run: StartEvent): void
-  log(event: ProgressEvent): void
-  end(summary: EndEvent): void
+  start(run: StartEvent): unknown
+  log(event: ProgressEvent): unknown
+  end(summary: EndEvent): unknown
   /** the run is over, whether or not it came to its end */
-  close?(): void
+  close?(): unknown
+  /** What it has to say itself, asked for after each event: that becomes events too. */
+  news?(): readonly (NoteEvent | WarningEvent)[]
 }
 
 /** Text that goes to a terminal, a pipe or a file. */
@@ -35,16 +38,21 @@ export function tracked(events: AsyncIterable<TrainEvent>, trackers: readonly Tr
 async function* handOut(events: AsyncIterable<TrainEvent>, trackers: readonly Tracker[]): AsyncGenerator<TrainEvent> {
   try {
     for await (const event of events) {
-      for (const tracker of trackers) send(tracker, event)
-      yield event
+      for (const tracker of trackers) await send(tracker, event)
+      if (event.type !== 'end') yield event
+      for (const told of trackers.flatMap((tracker) => tracker.news?.() ?? [])) {
+        for (const tracker of trackers) await send(tracker, told)
+        yield told
+      }
+      // a run's last event stays the last
+      if (event.type === 'end') yield event
     }
   } finally {
-    for (const tracker of trackers) tracker.close?.()
+    for (const tracker of trackers) await tracker.close?.()
   }
 }
 
-export function send(tracker: Tracker, event: TrainEvent): void {
-  if (event.type === 'start') tracker.start(event)
-  else if (event.type === 'end') tracker.end(event)
-  else tracker.log(event)
+export function send(tracker: Tracker, event: TrainEvent): unknown {
+  if (event.type === 'start') return tracker.start(event)
+  return event.type === 'end' ? tracker.end(event) : tracker.log(event)
 }

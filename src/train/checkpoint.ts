@@ -15,6 +15,7 @@ import { PEFT_PREFIX } from '../formats/peft/read.ts'
 import { readSafetensors } from '../formats/safetensors/read.ts'
 import { type TensorToWrite, writeSafetensors } from '../formats/safetensors/write.ts'
 import { readRange, writeFileAtomic, writeFolderAtomic } from '../hub/files.ts'
+import { type Best, NO_BEST } from './best.ts'
 import { differences, type Facts, type Identity } from './identity.ts'
 import type { Means } from './objectives/objective.ts'
 import { readTrainerState, type TrainerState, writeTrainerState } from './state.ts'
@@ -36,6 +37,9 @@ export interface RunFacts {
   means: Means
   /** what the learning rate's schedule remembers of evaluations */
   schedule: Record<string, number>
+  best: Best
+  /** was it to end here, before its last step? */
+  ended: boolean
   /** how often experts were chosen, in the whole run and since the last log; null: there are none, or nothing was counted */
   experts: Record<'run' | 'log', ExpertUsage | null>
 }
@@ -102,11 +106,24 @@ export async function saveCheckpoint(
   return path
 }
 
-/** Keeps the newest `limit` of the run; those of other runs in the folder stay. */
-export function removeOldCheckpoints(outputDir: string, limit: number | null, run: string): void {
+/** Keeps `limit` of the run, the newest and the best among them; those of other runs in the folder stay. */
+export function removeOldCheckpoints(outputDir: string, limit: number | null, { run, best }: Pick<RunFacts, 'run' | 'best'>): void {
   if (limit === null) return
   const own = checkpointsOf(outputDir).filter((saved) => saved.run === run)
-  for (const { path } of own.slice(0, -limit)) rmSync(path, { recursive: true, force: true })
+  const old = own.slice(0, -1).filter(({ step }) => step !== best.saved)
+  const kept = own.length - old.length
+  for (const { path } of old.slice(0, Math.max(0, old.length - Math.max(0, limit - kept)))) rmSync(path, { recursive: true, force: true })
+}
+
+/** All of the run but the best: what stays of a run that keeps one. */
+export function removeOthers(outputDir: string, { run, best }: Pick<RunFacts, 'run' | 'best'>): void {
+  for (const saved of checkpointsOf(outputDir))
+    if (saved.run === run && saved.step !== best.saved) rmSync(saved.path, { recursive: true, force: true })
+}
+
+/** The checkpoint of a step of the run; undefined: there is none. */
+export function checkpointOf(outputDir: string, run: string, step: number | null): string | undefined {
+  return checkpointsOf(outputDir).find((saved) => saved.run === run && saved.step === step)?.path
 }
 
 export interface Resumed {
@@ -179,6 +196,9 @@ function readFacts(path: string): RunFacts {
     if (!Array.isArray(counts)) throw fail(`experts.${key}.counts must be a list`)
     return { layers: number(one.layers, `experts.${key}.layers`), counts: counts.map((n) => number(n, `experts.${key}.counts`)) }
   }
+  /** a run from before the best evaluation was kept has none */
+  const best = isObject(json.best) ? json.best : {}
+  const orNull = (key: keyof Best) => (best[key] == null ? null : number(best[key], `best.${key}`))
   const means = object(json.means, 'means')
   const lastStep = object(json.lastStep, 'lastStep')
   const { due } = json
@@ -196,6 +216,8 @@ function readFacts(path: string): RunFacts {
     },
     means: { sums: numbers(means.sums, 'means.sums'), weights: numbers(means.weights, 'means.weights') },
     schedule: numbers(json.schedule, 'schedule'),
+    best: { value: orNull('value'), step: orNull('step'), saved: orNull('saved'), worse: orNull('worse') ?? NO_BEST.worse },
+    ended: json.ended === true,
     experts: { run: usage(json.experts, 'run'), log: usage(json.experts, 'log') },
   }
 }
@@ -225,10 +247,15 @@ export function checkSame({ path, facts }: Resumed, now: Identity, maxPassTokens
 
 /** Trained tensors and optimiser state as they were. */
 export function restore(path: string, model: LanguageModel, optimizer: Optimizer): void {
-  const state = savedIn(join(path, 'optimizer.safetensors'))
-  optimizer.restore(state)
+  optimizer.restore(savedIn(join(path, 'optimizer.safetensors')))
+  restoreTrained(path, model)
+}
+
+/** Trained tensors alone. */
+export function restoreTrained(path: string, model: LanguageModel): void {
   const { trainables } = model
   const masters = hasMasters(model)
+  const state = masters ? savedIn(join(path, 'optimizer.safetensors')) : new Map()
   const values = masters ? state : savedIn(join(path, 'adapter_model.safetensors'))
   for (const name of trainables.names) {
     const saved = values.get((masters ? MASTER : PEFT_PREFIX) + name)

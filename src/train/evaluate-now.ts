@@ -85,7 +85,7 @@ function prepareEvaluation(
   const budget = planBudget(device, {
     spec,
     memory,
-    store: storeBytes(model.recorder, layout, null, choice.doubleQuant),
+    store: storeBytes(model.recorder, layout, null, model.opened.nested),
     longest,
     stepTokens,
     maxPassTokens: o.maxPassTokens,

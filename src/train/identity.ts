@@ -7,8 +7,8 @@ import type { Example } from '../data/example.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { isObject, stringifyJson } from '../formats/json.ts'
 import type { CheckpointTensor } from '../formats/tensor.ts'
+import { statesOf } from './optim.ts'
 import type { CommonOptions } from './options/common.ts'
-import { is8bit } from './options/rules.ts'
 
 type Value = string | number | boolean | null
 export type Facts = Readonly<Record<string, Value>>
@@ -51,21 +51,27 @@ export function identityOf({ objective, facts, model, examples, evalExamples, op
       loadIn4bit: choice.loadIn4bit,
       doubleQuant: choice.loadIn4bit && choice.doubleQuant,
       firstWeights: digestOfStart(model),
-      optimizerStates: is8bit(o.optim) ? '8 bits' : '32 bits',
+      optimizerStates: statesOf(o),
     },
     options: {
       steps,
       learningRate: o.learningRate,
       lrSchedulerType: o.lrSchedulerType,
       metricForBestModel: o.metricForBestModel,
+      greaterIsBetter: o.greaterIsBetter,
       lrSchedulerKwargs: stringifyJson(o.lrSchedulerKwargs ?? {}, { sortKeys: true }),
       warmupSteps: o.warmupSteps,
       weightDecay: o.weightDecay,
+      optimArgs: o.optimArgs,
+      loraplusLrRatio: o.loraplusLrRatio,
+      loraplusLrEmbedding: o.loraplusLrEmbedding,
+      embeddingLearningRate: o.embeddingLearningRate,
       adamBeta1: o.adamBeta1,
       adamBeta2: o.adamBeta2,
       adamEpsilon: o.adamEpsilon,
       maxGradNorm: o.maxGradNorm,
       prefixSharing: o.prefixSharing,
+      neftuneNoiseAlpha: o.neftuneNoiseAlpha ?? null,
       evaluationRows: evalExamples && digestOfRows(evalExamples),
     },
   }

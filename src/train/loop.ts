@@ -4,14 +4,27 @@
  * the optimiser's own run, so the last finished step is saved.
  */
 
+import { join } from 'node:path'
 import { collectGarbage } from '../engine/heap.ts'
 import { option, SaqrError, say } from '../error.ts'
 import { type EndEvent, type EvalEvent, type LogEvent, logEntry, type ProgressEvent, type SaveEvent } from '../track/events.ts'
-import { checkpointsOf, type Resumed, type RunFacts, removeOldCheckpoints, saveCheckpoint } from './checkpoint.ts'
+import { asksForBest, judged, NO_BEST, outOfPatience } from './best.ts'
+import { TrainerControl, withAsked } from './callbacks.ts'
+import {
+  checkpointOf,
+  checkpointsOf,
+  type Resumed,
+  type RunFacts,
+  removeOldCheckpoints,
+  removeOthers,
+  restoreTrained,
+  saveCheckpoint,
+} from './checkpoint.ts'
 import { type StepData, stepData } from './data.ts'
 import { evaluate } from './evaluate.ts'
 import { nameOf } from './identity.ts'
 import { addMeans, meanOf, measured, noMeans } from './objectives/objective.ts'
+import type { CommonOptions } from './options/common.ts'
 import { camel } from './options/field.ts'
 import { evalSteps, stepsOf } from './options/rules.ts'
 import { rescue } from './rescue.ts'
@@ -19,7 +32,7 @@ import type { Run } from './run.ts'
 import { Speedometer } from './speed.ts'
 import type { TrainerState } from './state.ts'
 import { during, optimizerStep } from './step.ts'
-import { actionsAfter } from './timing.ts'
+import { actionsAfter, atEpochsEnd } from './timing.ts'
 import { idleExperts, shares, sum } from './usage.ts'
 
 interface Progress {
@@ -29,7 +42,9 @@ interface Progress {
   first: number
   rows: number
   losses: number
+  /** rows' tokens of the whole run, and those before this call */
   numTokens: number
+  firstTokens: number
   totalFlos: number
   facts: RunFacts
   history: Record<string, number>[]
@@ -40,6 +55,7 @@ export async function* trainLoop(
   resumed: Resumed | null,
   outputDir: string,
   signal?: AbortSignal,
+  control: TrainerControl = new TrainerControl(),
 ): AsyncGenerator<ProgressEvent | EndEvent> {
   const { options: o, steps, sampler, model, schedule } = run
   const speed = new Speedometer(model.opened.device, model.opened.choice.dtype)
@@ -49,6 +65,7 @@ export async function* trainLoop(
     rows: 0,
     losses: 0,
     numTokens: resumed?.state.numInputTokensSeen ?? 0,
+    firstTokens: resumed?.state.numInputTokensSeen ?? 0,
     totalFlos: resumed?.state.totalFlos ?? 0,
     facts: factsOf(run, resumed, outputDir),
     history: [...(resumed?.state.logHistory ?? [])],
@@ -63,7 +80,11 @@ export async function* trainLoop(
     // a save that fails is not tried again on the way out
     tried = p.step
     if (run.memory !== null) collectGarbage()
-    const write = (folder: string) => saveCheckpoint(folder, model, run.optimizer, stateOf(run, p), p.facts)
+    const write = async (folder: string) => {
+      const { best } = p.facts
+      if (best.step !== null && (best.step === p.step || checkpointOf(folder, p.facts.run, best.step))) best.saved = best.step
+      return await saveCheckpoint(folder, model, run.optimizer, stateOf(run, p, outputDir), p.facts)
+    }
     const path = await write(outputDir).catch(async (error: unknown) => {
       if (ofDevice(error)) throw error // no other folder helps
       throw await rescue(
@@ -73,7 +94,7 @@ export async function* trainLoop(
       )
     })
     newest = { step: p.step, path }
-    removeOldCheckpoints(outputDir, o.saveTotalLimit, p.facts.run)
+    removeOldCheckpoints(outputDir, o.saveTotalLimit, p.facts)
     return { type: 'save', ...newest }
   }
   const score = async (): Promise<EvalEvent> => {
@@ -98,6 +119,11 @@ export async function* trainLoop(
   try {
     if (o.evalOnStart) yield await speed.aside(score)
     while (!signal?.aborted) {
+      p.facts.due = withAsked(p.facts.due, control, {
+        log: Object.values(p.facts.means.weights).some((weight) => weight > 0),
+        evaluate: run.evalExamples !== null,
+      })
+      if (control.shouldTrainingStop && !p.facts.ended) endEarly(run, p)
       // what a step leaves to be done is kept in a checkpoint until it is done: a run stopped before goes on there
       const [action] = p.facts.due
       if (action) {
@@ -112,6 +138,12 @@ export async function* trainLoop(
           const event = await speed.aside(score)
           schedule.evaluated?.(run.followed(event))
           did()
+          if (asksForBest(o)) {
+            const before = p.facts.best
+            p.facts.best = judged(before, p.step, run.followed(event), o)
+            if (o.saveStrategy === 'best' && p.facts.best.step !== before.step) p.facts.due.unshift('save')
+            if (!p.facts.ended && outOfPatience(p.facts.best, o)) endEarly(run, p)
+          }
           yield event
         } else {
           did()
@@ -119,7 +151,7 @@ export async function* trainLoop(
         }
         continue
       }
-      if (p.step >= steps) break
+      if (p.step >= steps || p.facts.ended) break
       const data = (await during(p.step, next)) ?? dataOf(run, p.step)
       const doing = optimizerStep(run, data, p.step, signal)
       next = p.step + 1 < steps ? ahead(run, p.step + 1) : null
@@ -138,7 +170,7 @@ export async function* trainLoop(
       const epoch = epochOf(run, p.step)
       yield { type: 'step', step: p.step, epoch, loss: result.loss, elapsed: (performance.now() - started) / 1000, ...speed.step() }
     }
-    finished = p.step >= steps && p.facts.due.length === 0
+    finished = (p.step >= steps || p.facts.ended) && p.facts.due.length === 0
   } catch (error) {
     if (!signal?.aborted) throw ofDevice(error) ? await kept(error) : error
   } finally {
@@ -151,7 +183,42 @@ export async function* trainLoop(
   if (onLeaving) yield onLeaving
   const idle = p.facts.experts.run && idleExperts(p.facts.experts.run)
   if (finished && idle) yield { type: 'note', message: idle }
-  yield end(run, p, started, finished, finished ? null : (newest?.path ?? null))
+  if (finished && p.facts.ended && p.step < steps) yield { type: 'note', message: whyEarly(run, p) }
+  let checkpoint = newest?.step === p.step ? newest.path : null
+  if (finished && o.loadBestModelAtEnd) {
+    const best = loadBest(run, p, outputDir)
+    checkpoint = best.path ?? checkpoint
+    yield { type: 'note', message: best.told }
+  }
+  yield end(run, p, started, { finished, checkpoint, stopped: finished ? null : (newest?.path ?? null) })
+}
+
+/** The run ends after this step: what its epoch's end does is done. */
+function endEarly(run: Run, p: Progress): void {
+  const { options: o, sampler, steps } = run
+  p.facts.ended = true
+  const within = p.step % sampler.stepsPerEpoch !== 0 && p.step < steps
+  if (within) p.facts.due.push(...atEpochsEnd(epochOf(run, p.step), o).filter((action) => !p.facts.due.includes(action)))
+}
+
+function whyEarly({ options: o, steps }: Run, { facts: { best }, step }: Progress): string {
+  const why = outOfPatience(best, o)
+    ? `${metricOf(o)} has not got better than ${best.value?.toFixed(4)} (step ${best.step}) in ${best.worse} evaluations`
+    : 'a callback said so'
+  return `the run ends after ${step} of ${steps} steps: ${why}`
+}
+
+const metricOf = ({ metricForBestModel }: CommonOptions) => `eval_${(metricForBestModel ?? 'loss').replace(/^eval_/, '')}`
+
+/** The model becomes that of the best evaluation. */
+function loadBest({ model, options: o }: Run, { facts, step }: Progress, outputDir: string): { path?: string; told: string } {
+  const { best, run } = facts
+  const path = checkpointOf(outputDir, run, best.saved)
+  if (path === undefined) return { told: 'no evaluation has a checkpoint: the model is that of the last step' }
+  if (best.saved !== step) restoreTrained(path, model)
+  if (o.saveTotalLimit === 1) removeOthers(outputDir, facts)
+  const value = best.saved === best.step ? ` (${metricOf(o)} ${best.value?.toFixed(4)})` : ''
+  return { path, told: `the model is that of step ${best.saved}, the best of those with a checkpoint${value}` }
 }
 
 const dataOf = ({ objective, examples, sampler, cut }: Run, step: number) => stepData(objective, examples, sampler, step, cut)
@@ -182,13 +249,22 @@ function withLast(error: SaqrError, newest: { path: string } | null): SaqrError 
 }
 
 /** Of a new run, or of the one that goes on. */
-function factsOf({ cut, identity, objective, schedule, evalExamples }: Run, resumed: Resumed | null, outputDir: string): RunFacts {
+export function factsOf(
+  { cut, identity, objective, schedule, evalExamples, options }: Run,
+  resumed: Resumed | null,
+  outputDir: string,
+): RunFacts {
   const now = { identity, maxPassTokens: cut.maxPassTokens, schedule: schedule.memory }
   const newest = checkpointsOf(outputDir).at(-1)?.start ?? 0
   if (resumed) {
     const { facts } = resumed
+    // another metric has another best
+    const same = ['metricForBestModel', 'greaterIsBetter'].every((key) => (facts.identity.options[key] ?? null) === identity.options[key])
+    const best = same ? facts.best : { ...NO_BEST }
+    // a run that was out of patience has more where somebody gives it more
+    const ended = facts.ended && outOfPatience(best, options)
     const due = facts.due.filter((action) => action !== 'evaluate' || evalExamples)
-    return { ...facts, ...now, due, start: facts.start < newest ? newest + 1 : facts.start }
+    return { ...facts, ...now, due, best, ended, start: facts.start < newest ? newest + 1 : facts.start }
   }
   const start = newest + 1
   return {
@@ -197,6 +273,8 @@ function factsOf({ cut, identity, objective, schedule, evalExamples }: Run, resu
     start,
     due: [],
     lastStep: { gradNorm: 0, learningRate: 0 },
+    best: { ...NO_BEST },
+    ended: false,
     means: noMeans(objective),
     experts: { run: null, log: null },
   }
@@ -219,8 +297,9 @@ function epochOf({ sampler, options: o }: Run, done: number): number {
   return whole + batches / sampler.batchesPerEpoch
 }
 
-function stateOf(run: Run, p: Progress): TrainerState {
+function stateOf(run: Run, p: Progress, outputDir: string): TrainerState {
   const { options: o, steps } = run
+  const { best, ended } = p.facts
   return {
     epoch: epochOf(run, p.step),
     globalStep: p.step,
@@ -233,18 +312,24 @@ function stateOf(run: Run, p: Progress): TrainerState {
     numInputTokensSeen: p.numTokens,
     totalFlos: p.totalFlos,
     logHistory: p.history,
+    ended,
+    best: {
+      metric: best.value,
+      globalStep: best.step,
+      checkpoint: best.saved === null ? null : join(outputDir, `checkpoint-${best.saved}`),
+    },
   }
 }
 
 /** Of this call, as transformers has it: a resumed run doesn't count what was done before. */
-function end(run: Run, p: Progress, started: number, finished: boolean, stopped: string | null): EndEvent {
+function end(run: Run, p: Progress, started: number, how: Pick<EndEvent, 'finished' | 'checkpoint' | 'stopped'>): EndEvent {
   const seconds = (performance.now() - started) / 1000
   const steps = p.step - p.first
   return {
     type: 'end',
     step: p.step,
-    finished,
-    stopped,
+    ...how,
+    usage: { tokens: p.numTokens - p.firstTokens, peakBytes: process.resourceUsage().maxRSS * 1024 },
     metrics: {
       trainRuntime: seconds,
       trainSamplesPerSecond: p.rows / seconds,

@@ -6,8 +6,8 @@ import type { MemoryLine, MemoryTable } from '../track/events.ts'
 export interface MemoryOptions {
   /** prefix of the trained tensors' names in the store */
   scope?: string
-  /** NF4's block scales are quantised themselves */
-  doubleQuant?: boolean
+  /** of an NF4 weight: are its scales quantised themselves? */
+  nested?: (name: string) => boolean
   /** bytes that --memory allows; null: what is free */
   budget?: number | null
   /** bytes that a budget leaves for the process itself */
@@ -23,11 +23,11 @@ export const DENSE = 'frozen weights in bf16 too'
 
 /** `plans`: of the largest pass, of evaluation, of the optimiser … */
 export function memoryOf(plans: readonly Plan[], options: MemoryOptions = {}): MemoryTable {
-  const { scope = '', doubleQuant = false, budget = null, overhead = 0, places, dense = [] } = options
+  const { scope = '', nested = () => false, budget = null, overhead = 0, places, dense = [] } = options
   const onHost = [...(places ?? [])].flatMap(([name, to]) => (to === 'host' ? [name] : []))
   const largest = plans.reduce((a, b) => (b.arena > a.arena ? b : a))
   const { lines, peak } = arenaLines(largest)
-  const store = storeLines(plans, scope, doubleQuant, onHost)
+  const store = storeLines(plans, scope, nested, onHost)
   if (dense.length > 0) store.push({ kind: DENSE, bytes: denseBytes(dense), atPeak: denseBytes(dense) })
   const total = largest.arena + store.reduce((sum, line) => sum + line.bytes, 0)
   const apart = new Map(plans.flatMap(({ buffers }) => buffers.flatMap(({ name, space, bytes }) => (space === 'store' && onHost.includes(name) ? [[name, bytes]] : [])))) // biome-ignore format: short
@@ -85,13 +85,13 @@ function nameOf(plan: Plan, step: PlanStep, index: number): string {
 }
 
 /** What lies across steps; every plan that touches a tensor names it. */
-function storeLines(plans: readonly Plan[], scope: string, doubleQuant: boolean, onHost: readonly string[]): MemoryLine[] {
+function storeLines(plans: readonly Plan[], scope: string, nested: (name: string) => boolean, onHost: readonly string[]): MemoryLine[] {
   const seen = new Set<string>(onHost)
   const sums = new Map<string, number>()
   for (const buffer of plans.flatMap((plan) => plan.buffers)) {
     if (buffer.space !== 'store' || seen.has(buffer.name)) continue
     seen.add(buffer.name)
-    const scales = buffer.dtype === 'nf4' ? nf4ScaleBytes(buffer.rows * buffer.cols, doubleQuant) : 0
+    const scales = buffer.dtype === 'nf4' ? nf4ScaleBytes(buffer.rows * buffer.cols, nested(buffer.name)) : 0
     const kind = storeKind(buffer.name.startsWith(scope) ? buffer.name.slice(scope.length) : buffer.name)
     sums.set(kind, (sums.get(kind) ?? 0) + buffer.bytes + scales)
   }
@@ -101,5 +101,5 @@ function storeLines(plans: readonly Plan[], scope: string, doubleQuant: boolean,
 function storeKind(name: string): string {
   if (name === 'parameters') return 'trained weights'
   if (name === 'gradients') return 'gradients'
-  return name.startsWith('adam_') ? 'optimizer state' : 'frozen weights'
+  return /^(adam|lion|sgd)_/.test(name) ? 'optimizer state' : 'frozen weights'
 }

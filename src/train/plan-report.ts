@@ -16,8 +16,9 @@ import type { MemoryTable } from '../track/events.ts'
 import { memoryOf } from './memory.ts'
 import type { Objective } from './objectives/objective.ts'
 import { coefficientOf, wholeBatches } from './objectives/term.ts'
+import { is8bit, optimizerOptions } from './optim.ts'
 import { adapterConfig } from './options/adapter.ts'
-import { FROZEN_4BIT, is8bit, memoryLimit, precisionIn } from './options/rules.ts'
+import { FROZEN_4BIT, memoryLimit, precisionIn } from './options/rules.ts'
 import type { SftOptions } from './options/sft.ts'
 
 export interface PlanReport {
@@ -64,24 +65,33 @@ export function reportPlan(
   if (adapter.config && recorder.parameters.size === 0) throw noTarget(adapter.config, model, recorder)
   // as the first adapter of a model is named, so that hashes can be compared
   const layout = layoutParameters(recorder.parameters.values(), 'adapter0.')
-  const adamw = { beta1: o.adamBeta1, beta2: o.adamBeta2, eps: o.adamEpsilon, weightDecay: o.weightDecay, eightBit: is8bit(o.optim) }
+  const rules = optimizerOptions(o, model.head.path, [...recorder.parameters.values()])
   const rows = o.perDeviceTrainBatchSize * o.gradientAccumulationSteps
   const rowTokens = Math.min(o.maxLength ?? model.maxPositions, model.maxPositions)
   const memory = memoryLimit(o.memory)
   const term = coefficientOf(model, o)
   const whole = wholeBatches(term, o.gradientAccumulationSteps)
   const budget = planBudget(device, {
-    spec: { model, adapter, activation, layout, score, term: { batches: whole ?? 1, trained: term !== 0 }, gradients: true },
+    spec: {
+      model,
+      adapter,
+      activation,
+      layout,
+      score,
+      term: { batches: whole ?? 1, trained: term !== 0 },
+      gradients: true,
+      noise: o.neftuneNoiseAlpha ?? 0,
+    },
     memory: memory ?? { bytes: Number.POSITIVE_INFINITY, unit: 'MiB' },
-    store: storeBytes(recorder, layout, adamw, o.useBnbNestedQuant),
+    store: storeBytes(recorder, layout, rules, () => o.useBnbNestedQuant),
     longest: whole ? o.perDeviceTrainBatchSize * rowTokens : rowTokens,
     stepTokens: rows * rowTokens,
     maxPassTokens: o.maxPassTokens,
-    lean: { base: o.loadIn4bit, optimizer: adamw.eightBit },
+    lean: { base: o.loadIn4bit, optimizer: is8bit(o.optim) },
   })
   const { full } = budget
   const headChunk = chunkOf({ model, activation }, budget.maxPassTokens)
-  const update = optimizerPlan(layout, adamw, device.describe().scratch)
+  const update = optimizerPlan(layout, rules, device.describe().scratch)
   const rowsOfPass = Math.min(rows, Math.max(1, Math.floor(budget.maxPassTokens / rowTokens)))
   const passes = Math.ceil(rows / rowsOfPass)
   const work = { chunks: Math.ceil((rowsOfPass * rowTokens) / headChunk), pairs: (rowsOfPass * rowTokens * (rowTokens + 1)) / 2 }
@@ -99,7 +109,7 @@ export function reportPlan(
     flops: flopsOf(full, update, work, passes),
     memory: memoryOf([full, update], {
       scope: layout.scope,
-      doubleQuant: o.useBnbNestedQuant,
+      nested: () => o.useBnbNestedQuant,
       budget: memory?.bytes ?? null,
       overhead: overheadOf(device.describe(), model.vocab),
       places: budget.places,

@@ -17,9 +17,10 @@ import { type Identity, identityOf } from './identity.ts'
 import { memoryOf } from './memory.ts'
 import type { CutOptions, Objective } from './objectives/objective.ts'
 import { coefficientOf, wholeBatches, withTerm } from './objectives/term.ts'
+import { is8bit, optimizerOptions } from './optim.ts'
 import type { CommonOptions } from './options/common.ts'
 import { camel } from './options/field.ts'
-import { is8bit, scheduleOptions } from './options/rules.ts'
+import { scheduleOptions } from './options/rules.ts'
 import { followsMetric, type Schedule, scheduleOf } from './schedule/schedule.ts'
 import { neverEvaluates } from './timing.ts'
 
@@ -79,7 +80,7 @@ export function prepareRun(request: RunRequest): Run {
       'OPTION_INVALID',
       say`${option('lrSchedulerType')} ${o.lrSchedulerType} follows evaluations, and ${option('evalDelay')} ${o.evalDelay} is beyond the end of the run (${steps} steps): lower it`,
     )
-  const adamw = { beta1: o.adamBeta1, beta2: o.adamBeta2, eps: o.adamEpsilon, weightDecay: o.weightDecay, eightBit: is8bit(o.optim) }
+  const update = optimizerOptions(o, model.opened.model.head.path, [...model.recorder.parameters.values()])
   const spec = {
     model: model.opened.model,
     adapter: model.opened.adapter(model.spec, !objective.still),
@@ -88,21 +89,22 @@ export function prepareRun(request: RunRequest): Run {
     score: objective.score,
     term: { batches: whole ?? 1, trained: term !== 0 },
     gradients: true,
+    noise: o.neftuneNoiseAlpha ?? 0,
   }
   if (evalExamples) evalBatches(evalExamples, o)
   const trained = bounds(examples, rows)
-  const prefixSharing = o.prefixSharing && (objective.still === true || model.adapter.random === null)
+  const prefixSharing = o.prefixSharing && (objective.still === true || model.adapter.random === null) && !o.neftuneNoiseAlpha
   const together = whole ? 'batch' : objective.together
   const longest = (list: readonly Example[], batch: number) => bounds(list, batch, together, prefixSharing).longest
   const evaluated = evalExamples ? longest(evalExamples, o.perDeviceEvalBatchSize) : 0
   const budget = planBudget(device, {
     spec,
     memory: request.memory,
-    store: storeBytes(model.recorder, layout, adamw, choice.doubleQuant),
+    store: storeBytes(model.recorder, layout, update, model.opened.nested),
     longest: Math.max(longest(examples, o.perDeviceTrainBatchSize), evaluated),
     stepTokens: trained.stepTokens,
     maxPassTokens: request.goesOn?.maxPassTokens ?? o.maxPassTokens,
-    lean: { base: choice.loadIn4bit, optimizer: adamw.eightBit },
+    lean: { base: choice.loadIn4bit, optimizer: is8bit(o.optim) },
   })
   device.limits() // measured the first time on this machine, while the memory for that is free
   movePlaces(device, budget)
@@ -125,11 +127,12 @@ export function prepareRun(request: RunRequest): Run {
           policy: budget.policy,
           term: { batches: 1, trained: false },
           gradients: false,
+          noise: 0,
         })
       : null
   const identity = identityOf({ objective: objective.name, facts: objective.facts, model, examples, evalExamples, options: o, steps })
   const schedule = scheduleOf(scheduleOptions(o, steps), steps, remembered(request, identity))
-  const optimizer = new Optimizer(device, layout, adamw)
+  const optimizer = new Optimizer(device, layout, update)
   return {
     ...request,
     objective,
@@ -145,9 +148,9 @@ export function prepareRun(request: RunRequest): Run {
     schedule,
     followed: followed(objective, o),
     identity,
-    memoryTable: memoryOf([budget.full, optimizerPlan(layout, adamw, device.describe().scratch)], {
+    memoryTable: memoryOf([budget.full, optimizerPlan(layout, update, device.describe().scratch)], {
       scope: layout.scope,
-      doubleQuant: choice.doubleQuant,
+      nested: model.opened.nested,
       budget: request.memory?.bytes ?? null,
       overhead: overheadOf(device.describe(), model.opened.model.vocab),
       places: budget.places,

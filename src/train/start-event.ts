@@ -3,12 +3,21 @@ import type { Example } from '../data/example.ts'
 import { predictSeconds, ratesOf } from '../engine/predict.ts'
 import { visiblePairs } from '../engine/runner.ts'
 import { parametersOf } from '../engine/settle.ts'
-import type { StartEvent } from '../track/events.ts'
+import { adapterConfigText } from '../formats/peft/config.ts'
+import { type RunConfig, type StartEvent, snake } from '../track/events.ts'
 import { stepData } from './data.ts'
 import { camel } from './options/field.ts'
 import type { Run } from './run.ts'
 
-export function startEvent(run: Run, outputDir: string, doneSteps: number, history: readonly Record<string, number>[]): StartEvent {
+export interface Begun {
+  outputDir: string
+  /** which run of outputDir it is */
+  name: string
+  doneSteps: number
+  history: readonly Record<string, number>[]
+}
+
+export function startEvent(run: Run, { outputDir, name, doneSteps, history }: Begun): StartEvent {
   const { model, objective, examples, options: o } = run
   const { device, checkpoint } = model.opened
   const { trained, all } = model.count()
@@ -21,6 +30,7 @@ export function startEvent(run: Run, outputDir: string, doneSteps: number, histo
   const million = (n: number) => `${(n / 1e6).toFixed(2)} M`
   return {
     type: 'start',
+    run: name,
     runName: o.runName ?? outputDir,
     model: checkpoint.path,
     device: `${device.describe().kind}, ${device.describe().label}`,
@@ -37,6 +47,17 @@ export function startEvent(run: Run, outputDir: string, doneSteps: number, histo
     history,
     passesPerStep: passes.length,
     predictedSeconds,
+    config: configOf(run, { all, trained }),
+  }
+}
+
+function configOf({ model, options }: Run, parameters: RunConfig['parameters']): RunConfig {
+  const { config } = model.adapter
+  return {
+    args: Object.fromEntries(Object.entries(options).map(([name, value]) => [snake(name), value])),
+    model: model.opened.checkpoint.config,
+    adapter: config && JSON.parse(adapterConfigText(config)),
+    parameters,
   }
 }
 
@@ -60,7 +81,7 @@ function targetsOf({ targets, starts = Int32Array.of(0) }: Example): number {
 
 /** tokens of an epoch, and what sharing would save where it is off */
 function epochTotals(run: Run): Pick<StartEvent, 'rowTokens' | 'computedTokens' | 'targets' | 'sharing'> {
-  const { objective, examples, sampler, cut, model } = run
+  const { objective, examples, sampler, cut, model, options } = run
   const rowTokens = examples.reduce((sum, { ids }) => sum + ids.length, 0)
   const targets = examples.reduce((sum, example) => sum + targetsOf(example), 0)
   const sampled = { row: 0, kept: 0, shared: 0 }
@@ -73,6 +94,7 @@ function epochTotals(run: Run): Pick<StartEvent, 'rowTokens' | 'computedTokens' 
   const ofEpoch = (tokens: number) => Math.round((tokens / sampled.row) * rowTokens)
   const computedTokens = ofEpoch(sampled.kept)
   if (cut.prefixSharing) return { rowTokens, computedTokens, targets, sharing: null }
-  const off = (objective.still ? null : model.adapter.random) ?? 'prefix_sharing is off'
+  const noise = options.neftuneNoiseAlpha ? `neftune_noise_alpha is ${options.neftuneNoiseAlpha}` : null
+  const off = (objective.still ? null : model.adapter.random) ?? noise ?? 'prefix_sharing is off'
   return { rowTokens, computedTokens, targets, sharing: { off, tokens: computedTokens - ofEpoch(sampled.shared) } }
 }

@@ -17,6 +17,9 @@ export interface TrainerState {
   numInputTokensSeen: number
   totalFlos: number
   logHistory: Record<string, number>[]
+  /** is it to end here, before its last step? */
+  ended: boolean
+  best: { metric: number | null; globalStep: number | null; checkpoint: string | null }
 }
 
 /** Values that are whole numbers in Python; all others of an entry are floats. */
@@ -26,9 +29,9 @@ export function writeTrainerState(folder: string, s: TrainerState): void {
   const floats = (entry: Record<string, number>) =>
     Object.fromEntries(Object.entries(entry).map(([key, value]) => [key, WHOLE.has(key) ? value : new Float(value)]))
   const json = {
-    best_global_step: null,
-    best_metric: null,
-    best_model_checkpoint: null,
+    best_global_step: s.best.globalStep,
+    best_metric: s.best.metric === null ? null : new Float(s.best.metric),
+    best_model_checkpoint: s.best.checkpoint,
     epoch: new Float(s.epoch),
     eval_steps: s.evalSteps,
     global_step: s.globalStep,
@@ -48,7 +51,7 @@ export function writeTrainerState(folder: string, s: TrainerState): void {
           should_evaluate: false,
           should_log: false,
           should_save: true,
-          should_training_stop: s.globalStep >= s.maxSteps,
+          should_training_stop: s.ended || s.globalStep >= s.maxSteps,
         },
         attributes: {},
       },

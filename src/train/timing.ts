@@ -22,14 +22,20 @@ export function actionsAfter({ step, steps, stepsPerEpoch }: Timing, o: CommonOp
     evaluate: o.evalStrategy === 'steps' && (every(evalSteps(o)) || last) && o.evalDelay <= step,
     save: o.saveStrategy === 'steps' && (every(o.saveSteps) || last),
   }
-  const epochEnds = step % stepsPerEpoch === 0 || last
-  const atEpochs: Record<Action, boolean> = {
-    // what was logged at this step is not logged again
-    log: epochEnds && o.loggingStrategy === 'epoch' && !atSteps.log,
-    evaluate: epochEnds && o.evalStrategy === 'epoch' && o.evalDelay <= step / stepsPerEpoch,
-    save: epochEnds && o.saveStrategy === 'epoch',
+  const soon = ACTIONS.filter((action) => atSteps[action])
+  if (step % stepsPerEpoch !== 0 && !last) return soon
+  // what was logged at this step is not logged again
+  return [...soon, ...atEpochsEnd(step / stepsPerEpoch, o).filter((action) => action !== 'log' || !atSteps.log)]
+}
+
+/** What the end of an epoch does, and of one that is broken off. @param epoch how many have been gone through */
+export function atEpochsEnd(epoch: number, o: CommonOptions): Action[] {
+  const due: Record<Action, boolean> = {
+    log: o.loggingStrategy === 'epoch',
+    evaluate: o.evalStrategy === 'epoch' && o.evalDelay <= epoch,
+    save: o.saveStrategy === 'epoch',
   }
-  return [atSteps, atEpochs].flatMap((due) => ACTIONS.filter((action) => due[action]))
+  return ACTIONS.filter((action) => due[action])
 }
 
 /** Is there no step after which the evaluation rows are scored, though they should be? */

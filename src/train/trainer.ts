@@ -1,5 +1,4 @@
 /** What every trainer does, with TRL's names: rows prepared, a plan that fits, a loop of events. What it trains towards is its objective's. */
-import { join } from 'node:path'
 import type { Dataset } from '../data/dataset.ts'
 import type { Prepared } from '../data/prepare.ts'
 import { collectGarbage } from '../engine/heap.ts'
@@ -11,15 +10,16 @@ import { tokenizerTexts } from '../formats/tokenizer-files.ts'
 import { filled, take } from '../hub/arguments.ts'
 import { ensureWritableFolder } from '../hub/files.ts'
 import type { EndEvent, TrainEvent } from '../track/events.ts'
-import { jsonl } from '../track/jsonl.ts'
 import { standardError } from '../track/output.ts'
+import { checkReport, trackersOf } from '../track/report.ts'
 import { terminal } from '../track/terminal.ts'
 import { type Tracker, tracked } from '../track/tracker.ts'
+import { TrainerControl } from './callbacks.ts'
 import { checkPositions, checkVocabulary, unusedRows } from './check-rows.ts'
 import { checkSame, findCheckpoint, type Resumed, restore } from './checkpoint.ts'
 import { type EvalMetrics, evaluateNow } from './evaluate-now.ts'
 import { lockFolder } from './lock.ts'
-import { trainLoop } from './loop.ts'
+import { factsOf, trainLoop } from './loop.ts'
 import type { Objective } from './objectives/objective.ts'
 import type { CommonOptions } from './options/common.ts'
 import type { Fields, OptionsOf } from './options/field.ts'
@@ -81,6 +81,7 @@ export class Trainer<F extends Fields> {
     const { notes } = resolved
     const options = resolved.options as OptionsOf<F> & CommonOptions
     checkTraining(options)
+    checkReport(options)
     kind.check?.(options, init)
     if (!init.evalDataset && (options.evalStrategy !== 'no' || options.evalOnStart)) throw noEvalRows(options)
     this.#init = init
@@ -123,13 +124,12 @@ export class Trainer<F extends Fields> {
       ensureWritableFolder(outputDir)
       const unlock = lockFolder(outputDir)
       try {
-        const events = this.#run(language, outputDir, resumeFromCheckpoint ?? this.options.resumeFromCheckpoint, signal)
-        const written = [this.options.reportTo].flat().includes('jsonl')
-          ? tracked(events, [jsonl(join(outputDir, 'events.jsonl'))])
-          : events
-        for await (const event of written) {
+        const control = new TrainerControl()
+        const events = this.#run(language, outputDir, resumeFromCheckpoint ?? this.options.resumeFromCheckpoint, control, signal)
+        for await (const event of tracked(events, trackersOf(this.options, outputDir))) {
           turn.pause()
           try {
+            for (const callback of this.#init.callbacks) await callback(event, control)
             yield event
           } finally {
             await turn.goOn()
@@ -143,7 +143,13 @@ export class Trainer<F extends Fields> {
     }
   }
 
-  async *#run(model: LanguageModel, outputDir: string, resume: boolean | string | null, signal?: AbortSignal): AsyncGenerator<TrainEvent> {
+  async *#run(
+    model: LanguageModel,
+    outputDir: string,
+    resume: boolean | string | null,
+    control: TrainerControl,
+    signal?: AbortSignal,
+  ): AsyncGenerator<TrainEvent> {
     const { processingClass, trainDataset, evalDataset } = this.#init
     const o = this.options
     const objective = this.#objective
@@ -179,7 +185,12 @@ export class Trainer<F extends Fields> {
         // what measures against the model as training began needs that first
         if (!objective.reference) restore(resumed.path, model, run.optimizer)
       } else if (resume) notes.push(`nothing to resume in ${outputDir}: this is a new run`)
-      const start = startEvent(run, outputDir, resumed?.state.globalStep ?? 0, resumed?.state.logHistory ?? [])
+      const start = startEvent(run, {
+        outputDir,
+        name: factsOf(run, resumed, outputDir).run,
+        doneSteps: resumed?.state.globalStep ?? 0,
+        history: resumed?.state.logHistory ?? [],
+      })
       settleHeap(run)
       yield start
       for (const message of notes) yield { type: 'note', message }
@@ -189,7 +200,7 @@ export class Trainer<F extends Fields> {
         if (rows > 0) yield { type: 'note', message: `${rows} rows scored by the reference` }
         if (resumed) restore(resumed.path, model, run.optimizer)
       }
-      yield* trainLoop(run, resumed, outputDir, signal ? AbortSignal.any([signal, stop.signal]) : stop.signal)
+      yield* trainLoop(run, resumed, outputDir, signal ? AbortSignal.any([signal, stop.signal]) : stop.signal, control)
     } finally {
       stop.abort()
       run.dispose()

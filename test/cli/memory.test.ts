@@ -24,7 +24,7 @@ function plans(policy: 'all' | 'recompute', tokens: number, nf4 = false, scratch
   const adapter = chooseAdapter({ kind: 'lora', config: lora }, { nf4, head: model.head.path }, false)
   const layout = layoutParameters(inspect(model, adapter, 'bf16').parameters.values())
   const spec = { model, adapter, activation: 'bf16' as const, layout, tokens, chunk: 128, score: sft.score, gradients: true, scratch }
-  const options = { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0, eightBit: false }
+  const options = { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0, momentum: 0, nesterov: false, rule: 'adamw' as const }
   return [tracePass(spec).lower(() => policy).plan, optimizerPlan(layout, options, scratch)]
 }
 
@@ -81,7 +81,7 @@ describe('memory of plans', () => {
 
   it('counts NF4 with its block scales', () => {
     const frozen = (doubleQuant: boolean) =>
-      memoryOf(plans('all', 128, true), { doubleQuant }).lines.find((line) => line.kind === 'frozen weights')!.bytes
+      memoryOf(plans('all', 128, true), { nested: () => doubleQuant }).lines.find((line) => line.kind === 'frozen weights')!.bytes
     const weights = 3 * (2 * 4096 * 4096 + 2 * 4096 * 1024 + 3 * 4096 * 14336)
     const rest = 2 * (3 * 2 * 4096 + 2 * 128256 * 4096 + 4096) + 64 * 4
     expect(frozen(false)).toBe(weights / 2 + (weights / 64) * 4 + rest)

@@ -29,7 +29,7 @@ describe('names', () => {
     expectTypeOf<SFTConfig['learningRate']>().toEqualTypeOf<number | undefined>()
     // subsumed options may be brought along; refused ones at their default
     expectTypeOf<SFTConfig>().toHaveProperty('gradientCheckpointing')
-    expectTypeOf<SFTConfig['neftuneNoiseAlpha']>().toEqualTypeOf<null | undefined>()
+    expectTypeOf<SFTConfig['labelSmoothingFactor']>().toEqualTypeOf<0 | undefined>()
     expectTypeOf<TrainingOptions>().not.toHaveProperty('gradientCheckpointing')
   })
 
@@ -70,12 +70,14 @@ describe('resolve', () => {
 
   it.each([
     [{ use_dora: true }, 'OPTION_REFUSED', '--use_dora true is refused: DoRA is not supported yet; use plain LoRA or --use_rslora'],
-    [{ optim: 'sgd' }, 'OPTION_REFUSED', '--optim sgd is refused: not supported yet; use adamw_torch or adamw_8bit'],
+    [{ optim: 'adafactor' }, 'OPTION_REFUSED', '--optim adafactor is refused: not supported yet; use adamw_torch or adamw_8bit'],
     [{ optim: 'adamm' }, 'OPTION_INVALID', '--optim: expected adamw_torch, adamw_torch_fused'],
-    [{ report_to: ['jsonl', 'wandb'] }, 'OPTION_REFUSED', 'is refused: not supported yet; use jsonl'],
+    [{ report_to: ['jsonl', 'mlflow'] }, 'OPTION_REFUSED', 'is refused: not supported; use tensorboard, wandb or jsonl'],
+    [{ report_to: 'trackio' }, 'OPTION_REFUSED', 'is documented for its own package alone'],
     [{ fp16: true }, 'OPTION_REFUSED', 'use --bf16 true'],
     [{ dtype: 'float16' }, 'OPTION_REFUSED', '--dtype float16 is refused'],
-    [{ neftune_noise_alpha: 5 }, 'OPTION_REFUSED', 'NEFTune'],
+    [{ label_smoothing_factor: 0.1 }, 'OPTION_REFUSED', 'label smoothing'],
+    [{ neftune_noise_alpha: -5 }, 'OPTION_INVALID', 'expected a number of at least 0'],
     [{ max_steps: 0 }, 'OPTION_INVALID', '--max_steps: expected -1 (unset) or a whole number of at least 1, not 0'],
     [{ logging_steps: 2.5 }, 'OPTION_INVALID', 'expected a whole number of steps (below 1: a share of all steps), not 2.5'],
     [{ memory: 'lots' }, 'OPTION_INVALID', 'expected a size such as 8GB'],
@@ -121,7 +123,7 @@ describe('what an option takes is said in words of its own', () => {
     ['max_steps', 'all', '-1 (unset) or a whole number of at least 1'],
     ['eval_steps', 'often', 'a whole number of steps (below 1: a share of all steps) or none'],
     ['packing_strategy', 'best', 'bfd, bfd_split or wrapped'],
-    ['report_to', 7, 'none, jsonl or a list of them'],
+    ['report_to', 7, 'none, all, jsonl, tensorboard, wandb or a list of them'],
     ['lora_target_modules', [1], 'a list of texts or a text'],
     ['lora_modules_to_save', 'lm_head', 'a list of texts or none'],
     ['resume_from_checkpoint', 3, 'true, false or a text that is not empty'],
@@ -203,6 +205,7 @@ describe('an option that needs others', () => {
     ['lora_target_parameters', ['gate_up_proj'], { use_peft: true }, 'without --use_peft: all weights'],
     ['use_rslora', true, { use_peft: true }, 'without --use_peft: all weights'],
     ['train_bias', 'all', { use_peft: true }, 'without --use_peft: all weights'],
+    ['unfuse_experts', true, { use_peft: true }, 'without --use_peft: all weights'],
     ['lora_r', 8, { model_name_or_path: 'owner/may-be-an-adapter' }, 'without --use_peft'],
     ['model_revision', 'v2', { model_name_or_path: 'owner/name' }, 'on a path: the files are taken as they lie there'],
     ['use_bnb_nested_quant', true, { load_in_4bit: true, use_peft: true }, 'without --load_in_4bit'],
@@ -223,8 +226,17 @@ describe('an option that needs others', () => {
       'metric_for_best_model',
       'loss',
       { eval_strategy: 'epoch', lr_scheduler_type: 'greedy' },
-      'without a --lr_scheduler_type that follows',
+      'without --load_best_model_at_end, --save_strategy best, --early_stopping_patience or a --lr_scheduler_type that follows',
     ],
+    [
+      'greater_is_better',
+      true,
+      { eval_strategy: 'epoch', early_stopping_patience: 2 },
+      'without --load_best_model_at_end, --save_strategy best or',
+    ],
+    ['early_stopping_threshold', 0.1, { eval_strategy: 'epoch', early_stopping_patience: 2 }, 'without --early_stopping_patience'],
+    ['loraplus_lr_embedding', 1e-4, { loraplus_lr_ratio: 4 }, 'without --loraplus_lr_ratio'],
+    ['logging_dir', 'runs', { report_to: 'tensorboard' }, 'without --report_to tensorboard'],
     ['logging_steps', 2, { logging_strategy: 'steps' }, 'without --logging_strategy steps'],
     ['logging_steps', 2, { eval_strategy: 'steps' }, 'without --logging_strategy steps'],
     ['save_steps', 2, { save_strategy: 'steps' }, 'without --save_strategy steps'],

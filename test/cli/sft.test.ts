@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { generate } from '../../src/cli/verbs/generate.ts'
 import { plan } from '../../src/cli/verbs/plan.ts'
 import { sft } from '../../src/cli/verbs/sft.ts'
+import { readSafetensors } from '../../src/formats/safetensors/read.ts'
 import type { StartEvent, TrainEvent } from '../../src/track/events.ts'
 import type { PlanReport } from '../../src/train/plan-report.ts'
 import { commandLine } from './saqr.ts'
@@ -142,6 +143,20 @@ describe('saqr sft', () => {
     expect(weights(join(folder, 'resumed')).equals(weights(whole))).toBe(true)
   })
 
+  it('saves each expert by itself where it is asked to, and refuses before it trains where there is none', async () => {
+    const run = ['sft', ...config(), ...lora, '--max_steps', '1', '--unfuse_experts', '--output_dir']
+    const none = await saqr(...run, join(folder, 'none'))
+    expect([none.code, none.out]).toEqual([1, ''])
+    expect(none.err).toMatch(/^error OPTION_INVALID: --unfuse_experts writes .* the experts of this model have none: leave it out/)
+    const out = join(folder, 'unfused')
+    const mixtral = join(import.meta.dirname, '../fixtures/training/mixtral/model')
+    expect((await saqr(...run, out, '--model_name_or_path', mixtral, '--lora_dropout', '0')).code).toBe(0)
+    const names = (place: string) => [...readSafetensors(join(place, 'adapter_model.safetensors')).tensors.keys()]
+    expect(names(out)).toContain('base_model.model.model.layers.0.block_sparse_moe.experts.2.w1.lora_A.weight')
+    expect(names(out).some((name) => name.includes('mlp.experts.lora_A'))).toBe(false)
+    expect(names(join(out, 'checkpoint-1'))).toContain('base_model.model.model.layers.0.mlp.experts.lora_A.weight')
+  })
+
   it('tells once what has no effect, and names a curve only where there is one', async () => {
     const out = join(folder, 'idle')
     const run = ['sft', ...config(), ...lora, '--max_steps', '1', '--save_strategy', 'no', '--output_dir', out]
@@ -172,7 +187,7 @@ describe('saqr sft', () => {
     const out = join(folder, 'stopped')
     const result = await stopped('sft', ...config(), ...lora, '--logging_steps', '1', '--output_dir', out)
     expect(result.code).toBe(130)
-    expect(result.out).toMatch(/\nstopped after \d+ steps.*\ngo on with --resume_from_checkpoint .*checkpoint-\d+\n$/)
+    expect(result.out).toMatch(/\nstopped after \d+ steps.*\n.* tokens, .*\ngo on with --resume_from_checkpoint .*checkpoint-\d+\n$/)
     expect(existsSync(join(out, 'adapter_model.safetensors'))).toBe(false)
   })
 

@@ -19,6 +19,7 @@ import { send, tracked } from '../../src/track/tracker.ts'
 
 const start: StartEvent = {
   type: 'start',
+  run: '1-0123456789abcdef',
   runName: 'out',
   model: 'SmolLM2-135M',
   device: 'cpu, 2 threads, x86-64-v4-bf16',
@@ -50,6 +51,7 @@ const start: StartEvent = {
   predictedSeconds: 0.5,
   watched: [{ name: 'meanTokenAccuracy', label: 'accuracy' }],
   history: [],
+  config: { args: {}, model: {}, adapter: null, parameters: { all: 139e6, trained: 4.88e6 } },
 }
 const speed = { tokensPerSecond: 1234.4, computedTokensPerSecond: 1000.2, share: 0.714 }
 const step = (n: number): StepEvent => ({ type: 'step', step: n, epoch: n / 10, loss: 2 - n / 20, elapsed: n * 0.5, ...speed })
@@ -80,8 +82,11 @@ const end: EndEvent = {
   step: 20,
   metrics: { trainRuntime: 75, trainSamplesPerSecond: 20, trainStepsPerSecond: 0.25, totalFlos: 1e15, trainLoss: 1.4, epoch: 1.5 },
   finished: true,
+  checkpoint: null,
   stopped: null,
+  usage: { tokens: 90000, peakBytes: 3 * 2 ** 30 },
 }
+const TOOK = '90,000 tokens, 1,200 a second; the process had 3.00 GiB at most, 656 MiB were planned on the device'
 const events: TrainEvent[] = [
   start,
   step(1),
@@ -119,6 +124,7 @@ describe('terminal', () => {
       'step 10/20  eval_loss 1.7000  accuracy 0.5900  in 2.50 s',
       'saved out/checkpoint-10',
       '20 steps in 1:15, mean loss 1.4000',
+      TOOK,
       '',
     ])
     expect(out.text()).not.toContain('\x1b')
@@ -135,7 +141,7 @@ describe('terminal', () => {
     // logs, evaluations and checkpoints stand above it
     expect(live).toContain('step 10/20  loss 1.5123  accuracy 0.610  grad_norm 0.523  lr 1.8e-4   epoch 1.00\n')
     expect(live).toContain('saved out/checkpoint-10\n')
-    expect(out.text().endsWith('\n20 steps in 1:15, mean loss 1.4000\n')).toBe(true)
+    expect(out.text().endsWith(`\n20 steps in 1:15, mean loss 1.4000\n${TOOK}\n`)).toBe(true)
   })
 
   it('keeps to plain lines on a terminal when told to, and draws no more often than ten times a second', () => {
@@ -164,7 +170,7 @@ describe('terminal', () => {
     expect(out.text()).toContain('142,331 tokens, 120,000 to compute: rows share their beginnings')
     expect(out.text()).toContain('going on after step 4\na.json: 40 rows of text\n')
     expect(out.text()).toContain(
-      'stopped after 4 more steps in 1:15, mean loss 1.4000\ngo on with --resume_from_checkpoint out/checkpoint-8\n',
+      `stopped after 4 more steps in 1:15, mean loss 1.4000\n${TOOK}\ngo on with --resume_from_checkpoint out/checkpoint-8\n`,
     )
   })
 })

@@ -67,6 +67,31 @@ describe('memory', () => {
   })
 })
 
+describe('pinned host memory', () => {
+  it.each([
+    [1, ['cuMemHostRegister_v2', 'cuMemHostUnregister']],
+    [0, ['cuMemHostAlloc', 'cuMemFreeHost']],
+  ] as const)('is registered where that keeps its address (%i), and given back as it was taken', (sameAddress, calls) => {
+    const driver = fakeDriver({ sameAddress })
+    const card = new Card(0, new Driver(driver))
+    const at = card.allocHost(5 << 20, 'what is offloaded')
+    card.freeHost(at)
+    expect(driver.called.filter((name) => /Host/.test(name))).toEqual(calls)
+  })
+
+  it('that can’t be pinned is told with what it was for', () => {
+    const card = open({ fails: { cuMemHostRegister_v2: 2 } })
+    expect(() => card.allocHost(64 * 2 ** 20, 'what is offloaded')).toThrow(
+      error(
+        'MEMORY_REFUSED',
+        /^the host has too little memory that can be pinned for what is offloaded \(0\.06 GiB\).*cuMemHostRegister.*out of memory/,
+      ),
+    )
+    const broken = open({ fails: { cuMemHostRegister_v2: 1 } })
+    expect(() => broken.allocHost(4096, 'x')).toThrow(error('DEVICE_CUDA', /cuMemHostRegister/))
+  })
+})
+
 /** one op, y = x + x, of 8 × 64 */
 const plan: Plan = {
   steps: [{ op: 'add', name: 'model.layers.0', attrs: {}, inputs: [0, 0].map((buffer) => at(buffer)), outputs: [at(1)], scratch: null }],

@@ -10,6 +10,8 @@ export interface FakeCard {
   total?: number
   /** status of a function of the driver, by its name */
   fails?: Record<string, number>
+  /** registered host memory has the same address for the card; 0: another one */
+  sameAddress?: 0 | 1
 }
 
 const WORDS: Record<number, [string, string]> = {
@@ -30,12 +32,13 @@ export function fakeDriver(card: FakeCard): Library & { called: string[] } {
     cuDeviceGetCount: (out) => int(out, cards),
     cuDeviceGet: (out, ordinal) => int(out, ordinal as number),
     cuDeviceGetName: (out) => void (out as Uint8Array).set(Buffer.from('Fake 80GB\0')),
-    cuDeviceGetAttribute: (out, attribute) => int(out, attribute === 75 ? 9 : 0),
+    cuDeviceGetAttribute: (out, attribute) => int(out, attribute === 75 ? 9 : attribute === 91 ? (card.sameAddress ?? 1) : 0),
     cuMemGetInfo_v2: (a, b) => {
       long(a, BigInt(free))
       long(b, BigInt(total))
     },
     cuMemAlloc_v2: (out) => long(out, (next += 0x1000n)),
+    cuMemHostAlloc: (out) => long(out, (next += 0x1000n)),
     cuGetErrorName: (status, out) => void ((out as string[])[0] = WORDS[status as number]?.[0] ?? `CUDA_ERROR_${status as number}`),
     cuGetErrorString: (status, out) => void ((out as string[])[0] = WORDS[status as number]?.[1] ?? 'an error'),
   }

@@ -50,3 +50,9 @@ test('with maps each parameter is named by its address; maps lie at multiples of
   // parameters don't overlap
   expect(n[1]! >= n[0]! + 3 * 128 && n[2]! >= n[1]! + 16).toBe(true)
 })
+
+test('maps of NF4 codes: bytes of two columns, a stack of matrices', () => {
+  const codes = { at: 0xabc0n, rows: 300, cols: 192, stride: 192, dtype: 'nf4', quant: null } as const
+  const { maps } = launched({ parameters: [[tiles(codes, 64, 3)]] })
+  expect(maps[0]!.slice(1)).toEqual([0, 3, 0xabc0n, BigUint64Array.of(96n, 100n, 3n), BigUint64Array.of(96n, 9600n), Uint32Array.of(32, 64, 1), Uint32Array.of(1, 1, 1), 0, 1, 2, 0]) // biome-ignore format: short
+})

@@ -101,10 +101,50 @@ describe("experts' products on Hopper", () => {
           card,
         )
         .map((l) => (l.kind === 'kernel' ? l.name : l.kind))
-    expect(names('bf16', column)).toEqual(['cast_pieces', 'grouped_hopper_256_trans'])
-    expect(names('nf4', column)).toEqual(['cast_pieces', 'grouped_hopper_256_nf4_trans'])
+    expect(names('bf16', column)).toEqual(['cast_pieces', 'zero', 'grouped_hopper_trans'])
+    expect(names('nf4', column)).toEqual(['cast_pieces', 'zero', 'grouped_hopper_nf4_trans'])
     // no tile can be copied of a column alone
     expect(names('nf4', tensor(0x500000, 4096, 1, 'bf16'))).toEqual(['grouped_tensor_trans'])
+  })
+})
+
+describe('grouped products on Hopper', () => {
+  const [E, n, k] = [4, 192, 128]
+  const offsets = tensor(0x100, E + 1, 1, 'i32')
+  const [x, y] = [tensor(0x100000, 300, k, 'bf16'), tensor(0x200000, 300, n, 'bf16')]
+  const weight = (dtype: CudaTensor['dtype'], rest: Partial<NonNullable<CudaTensor['quant']>> = {}) => {
+    const w = tensor(0x300000, E * n, k, dtype)
+    return { ...w, quant: w.quant && { ...w.quant, ...rest } }
+  }
+  const names = (w: CudaTensor, inputs = [offsets, x, w]) =>
+    cudaOps
+      .grouped_product!.run.launch(step('grouped_product', inputs, [y]), 0x10000n, card)
+      .map((l) => (l.kind === 'kernel' ? l.name : l.kind))
+
+  test('read codes where a run of 64 has one scale, found by shifts', () => {
+    expect(names(weight('bf16'))).toEqual(['zero', 'grouped_hopper'])
+    expect(names(weight('nf4'))).toEqual(['zero', 'grouped_hopper_nf4'])
+    expect(names(weight('nf4', { blocksize: 128, absmax8: 3n, blocksize2: 256 }))).toEqual(['zero', 'grouped_hopper_nf4'])
+    for (const rest of [{ blocksize: 32 }, { blocksize: 192 }, { blocksize2: 96 }])
+      expect(names(weight('nf4', rest))).toEqual(['grouped_tensor'])
+  })
+
+  test('have a block a tile of 128 columns and up to 256 tokens, as many as there may be', () => {
+    const [, launch] = cudaOps.grouped_product!.run.launch(step('grouped_product', [offsets, x, weight('nf4')], [y]), 0n, card)
+    // 300 rows of four experts are five tiles where three have a row each
+    expect(launch).toMatchObject({ grid: [5 * 2, 1, 1], block: 384 })
+  })
+
+  test('gradients: tiles as wide as x, left to the other kernel where no tile can be copied or dW is not read in pairs', () => {
+    const names = (dY: CudaTensor, x: CudaTensor, dW = tensor(0x400000, E * dY.cols, x.cols, 'f32')) =>
+      cudaOps
+        .grouped_weight_grad!.run.launch(step('grouped_weight_grad', [offsets, dY, x, dW], [dW]), 0n, card)
+        .map((l) => l.kind === 'kernel' && `${l.name} ${l.grid}`)
+    const act = (cols: number, stride = cols) => tensor(0x100000, 300, cols, 'bf16', stride)
+    expect(names(act(192), act(16))).toEqual([`grouped_hopper_grad_64 ${E * 2},1,1`])
+    expect(names(act(16), act(104))).toEqual([`grouped_hopper_grad_128 ${E},1,1`])
+    expect(names(act(16), act(512))).toEqual([`grouped_hopper_grad_256 ${E * 2},1,1`])
+    for (const [dY, x] of [[act(5), act(512)], [act(16), act(3, 8)]] as const) expect(names(dY, x)[0]).toMatch(/^grouped_tensor_grad/) // biome-ignore format: short
   })
 })
 

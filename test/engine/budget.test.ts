@@ -21,7 +21,7 @@ const adapter = chooseAdapter({ kind: 'lora', config }, { nf4: true, head: model
 const recorder = inspect(model, adapter, 'bf16')
 const layout = layoutParameters(recorder.parameters.values())
 const spec = { model, adapter, activation: 'bf16' as const, layout, score: sft.score, gradients: true }
-const store = storeBytes(recorder, layout, null, true)
+const store = storeBytes(recorder, layout, null, () => true)
 
 /** a device whose products need `scratch` bytes to be written first */
 function device(scratch: ScratchOf): Device {

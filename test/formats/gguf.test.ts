@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Tokenizer } from '@huggingface/tokenizers'
@@ -5,6 +6,7 @@ import { describe, expect, test } from 'vitest'
 import { readRange } from '../../src/formats/files.ts'
 import { decoders } from '../../src/formats/gguf/dequantise.ts'
 import { readGguf } from '../../src/formats/gguf/open.ts'
+import { preTokenizers } from '../../src/formats/gguf/pre-tokenizers.ts'
 import { ggufTokenizer } from '../../src/formats/gguf/tokenizer.ts'
 import { asF32, bytesOf, f32ToBf16 } from '../../src/formats/numbers.ts'
 import { openCheckpoint, readConfig } from '../../src/models/checkpoint.ts'
@@ -135,6 +137,15 @@ function file(parts: GgufParts | Buffer): string {
   return path
 }
 const open = (parts: GgufParts) => openCheckpoint(file(parts))
+
+test.each([
+  // SHA-256 of what their published tokenizer.json has as pre_tokenizer (V2's and V3's)
+  ['deepseek-llm', 'b61dda4f7692d800ef9f1db24582d635e751ddcdc0bf73e7248df0d942521720'],
+  ['deepseek-v3', 'cc572e220022c0478342340857ca26bb840143c2f8f6758fd832d35e5b69ee3d'],
+])('%s cuts text by the published rules', (name, sha256) => {
+  const { preTokenizer } = preTokenizers[name]!
+  expect(createHash('sha256').update(JSON.stringify(preTokenizer)).digest('hex')).toBe(sha256)
+})
 
 describe('RoPE scaling', () => {
   const cases = recorded<{ parameters: Record<string, unknown>; head_dim: number; factors: number[] }[]>('rope.json')

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
 import { chooseAdapter } from '../../src/adapters/choose.ts'
 import { loraConfig } from '../../src/formats/peft/config.ts'
-import { policyAt } from '../../src/graph/fit.ts'
+import { lastLevel, policyAt } from '../../src/graph/fit.ts'
 import { layoutParameters } from '../../src/graph/layout.ts'
 import type { Plan, PlanTensor } from '../../src/graph/plan.ts'
 import { inspect, tracePass } from '../../src/graph/training.ts'
@@ -57,6 +57,16 @@ it('attention’s results are not made anew, and the arena holds neither them no
   expect(offloaded.host).toBeGreaterThanOrEqual(2 * (LAYERS - 2) * block)
   expect(recomputed.host).toBe(0)
   expect(offloaded.arena).toBeLessThan(recomputed.arena - (LAYERS - 6) * block)
+})
+
+it('past the last level the last blocks use host memory too, for nothing but room', () => {
+  const last = lastLevel(LAYERS, 'offload')
+  expect([last, lastLevel(LAYERS, 'recompute')]).toEqual([2 * LAYERS + 2, 2 * LAYERS])
+  const plans = [0, 1, 2].map((more) => lower(policyAt(2 * LAYERS + more, LAYERS, 'offload')).plan)
+  const again = plans.map(({ steps }) => steps.filter(({ op, recomputed }) => op === 'attention' && recomputed).length)
+  expect(again).toEqual([2, 1, 0])
+  expect(plans[2]!.host).toBeGreaterThan(plans[0]!.host)
+  expect(plans[2]!.arena).toBeLessThan(plans[0]!.arena)
 })
 
 it('a table of which rows are read may lie elsewhere, a head that is read whole may not', () => {

@@ -28,7 +28,15 @@ const specs = (sizes as number[]).map((cols) => ({
 const layout = layoutParameters(specs)
 const device = new CpuDevice({ threads: 2 })
 for (const name of ['parameters', 'gradients']) device.store(name, { rows: 1, cols: layout.size, dtype: 'f32', source: { kind: 'zero' } })
-const optimizer = new Optimizer(device, layout, { beta1: betas[0], beta2: betas[1], eps, weightDecay, eightBit: true })
+const optimizer = new Optimizer(device, layout, {
+  beta1: betas[0],
+  beta2: betas[1],
+  eps,
+  weightDecay,
+  momentum: 0,
+  nesterov: false,
+  rule: 'adamw_8bit',
+})
 afterAll(() => {
   optimizer.dispose()
   device.dispose()

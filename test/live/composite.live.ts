@@ -1,9 +1,9 @@
-/** What saqr saves of a text model beside a vision tower, and of mixtures of experts, is what transformers and PEFT open: the class it came from, nothing missing. */
+/** What saqr saves of a text model beside a vision tower, and of mixtures of experts in both forms, is what transformers and PEFT open: the class it came from, nothing missing. */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, it } from 'vitest'
-import { FastLanguageModel, loadDataset, SFTTrainer } from '../../src/index.ts'
+import { FastLanguageModel, loadDataset, type SaveOptions, SFTTrainer } from '../../src/index.ts'
 import { oracle } from './oracle.ts'
 import { json } from './train.ts'
 
@@ -19,7 +19,11 @@ it.each([
   // matrices that lie (in, out): both tensors of the experts, one alone
   ['training/gpt-oss', 'GptOssForCausalLM', { targetModules: ['o_proj'], targetParameters: ['experts.gate_up_proj', 'experts.down_proj'] }],
   ['training/gpt-oss', 'GptOssForCausalLM', { targetModules: 'all-linear', targetParameters: ['experts.down_proj'], useRslora: true }],
-])('adapter and merged checkpoint of %s', async (name, architecture, options) => {
+  // each expert's linears by themselves
+  ['training/mixtral', 'MixtralForCausalLM', { useRslora: true }, { unfuseExperts: true }],
+  ['training/full-qwen3-moe', 'Qwen3MoeForCausalLM', { targetModules: 'all-linear' }, { unfuseExperts: true }],
+  ['training/deepseek-v3', 'DeepseekV3ForCausalLM', {}, { unfuseExperts: true }],
+])('adapter and merged checkpoint of %s', async (name, architecture, options, form: SaveOptions = {}) => {
   const fixture = join(import.meta.dirname, '../fixtures', name)
   const work = mkdtempSync(join(tmpdir(), 'saqr-composite-'))
   made.push(work)
@@ -29,7 +33,7 @@ it.each([
   const trainDataset = await loadDataset(join(fixture, 'train.jsonl'))
   const args = { maxSteps: 4, learningRate: 5e-2, outputDir: at('run'), saveStrategy: 'no' as const }
   await new SFTTrainer({ model, processingClass: model.tokenizer, trainDataset, args }).train()
-  await model.savePretrained(at('adapter'))
+  await model.savePretrained(at('adapter'), form)
   await model.savePretrainedMerged(at('merged'))
   await base.dispose()
   const out = await oracle('composite', '--base', join(fixture, 'model'), '--adapter', at('adapter'), '--merged', at('merged'))

@@ -26,7 +26,11 @@ const size = {
 /** a text model that stands beside others in its checkpoint has a configuration within theirs */
 const within = (model_type: string) => families.find((family) => family.modelType === model_type)?.beside !== undefined
 /** what a model of these sizes has to say beside them */
-const needed: Readonly<Record<string, object>> = { deepseek_v3: { num_key_value_heads: 2, first_k_dense_replace: 1, head_dim: 64 } }
+const latent = { num_key_value_heads: 2, first_k_dense_replace: 1, head_dim: 64 }
+const needed: Readonly<Record<string, object>> = {
+  deepseek_v2: { ...latent, num_experts_per_tok: 6, topk_method: 'group_limited_greedy', n_group: 4, topk_group: 2 },
+  deepseek_v3: latent,
+}
 const base = (model_type: string, more: Record<string, unknown> = {}) =>
   within(model_type) ? { model_type, text_config: { ...size, ...more } } : { ...size, model_type, ...needed[model_type], ...more }
 /** model_type of the text model */
@@ -99,6 +103,7 @@ it.each([
   ['qwen2', { attention_bias: false }],
   ['llama', { layer_types: ['full_attention', 'full_attention'] }],
   ['llama', { layer_types: ['sliding_attention', 'full_attention'], sliding_window: 4096 }],
+  ['deepseek_v2', { topk_method: 'greedy', n_group: null, topk_group: null, norm_topk_prob: null }],
   ...['llama', 'qwen2', 'qwen3', 'smollm3', 'phi3'].map((type): [string, Record<string, unknown>] => [type, { num_key_value_heads: null }]),
 ])('%s with %j opens', (modelType, more) => {
   expect(open(modelType, more).layers).toBe(2)
@@ -130,6 +135,11 @@ it.each([
     'num_key_value_heads',
   ]),
   ...['qwen2', 'smollm3', 'phi3'].map((type): [string, Record<string, unknown>, string] => [type, { head_dim: null }, 'head_dim']),
+  ['deepseek_v2', { norm_topk_prob: true }, 'norm_topk_prob'],
+  ['deepseek_v2', { topk_method: 'noaux_tc' }, 'topk_method is "noaux_tc"'],
+  ['deepseek_v2', { scoring_func: 'sigmoid' }, 'scoring_func'],
+  ['deepseek_v2', { n_group: 3 }, 'n_group is 3'],
+  ['deepseek_v2', { num_experts_per_tok: null }, 'num_experts_per_tok'],
   ['qwen3', { rope_parameters: { full_attention: { rope_type: 'default' } } }, 'full_attention'],
 ])('%s with %j is refused by name', (modelType, more, what) => {
   expect(() => open(modelType, more)).toThrow(expect.objectContaining({ code: 'MODEL_CONFIG', message: expect.stringContaining(what) }))

@@ -3,7 +3,9 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { AdapterSpec } from '../../src/adapters/choose.ts'
 import type { Example } from '../../src/data/example.ts'
+import { planPasses } from '../../src/data/passes.ts'
 import type { Device } from '../../src/devices/device.ts'
+import type { LanguageModel } from '../../src/engine/language-model.ts'
 import { OpenedModel } from '../../src/engine/opened-model.ts'
 import { PassRunner } from '../../src/engine/runner.ts'
 import { Trainables } from '../../src/engine/trainables.ts'
@@ -12,6 +14,7 @@ import { readSafetensors } from '../../src/formats/safetensors/read.ts'
 import { layoutParameters } from '../../src/graph/layout.ts'
 import type { Policy } from '../../src/graph/recompute.ts'
 import { openCheckpoint } from '../../src/models/checkpoint.ts'
+import { SCORES } from '../../src/ops/target-log-probs/op.ts'
 import { sft } from '../../src/train/objectives/sft.ts'
 import { coefficientOf, termScale, wholeBatches, withTerm } from '../../src/train/objectives/term.ts'
 
@@ -122,4 +125,20 @@ export function distance(a: Float32Array, b: Float32Array): number {
     n += b[i]! ** 2
   }
   return Math.sqrt(d / n)
+}
+
+/** log-probabilities of the case's targets, in f32 */
+export async function logProbabilities(device: Device, model: LanguageModel, folder: string): Promise<Float32Array> {
+  const runner = new PassRunner(device, {
+    model: model.opened.model,
+    adapter: model.opened.adapter(model.spec, false),
+    activation: 'f32',
+    layout: model.trained?.layout ?? { scope: '', size: 0, entries: new Map() },
+    policy: () => () => 'all',
+    score: sft.score,
+    gradients: false,
+  })
+  const [pass] = planPasses(rowsOf(folder), { maxPassTokens: 512, quantum: 16 })
+  const { entries } = await runner.run(pass!, { seed: 0, step: 0, lossScale: 0 })
+  return entries.filter((_, i) => i % SCORES === 0)
 }

@@ -5,7 +5,6 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { CpuDevice } from '../../src/devices/cpu/device.ts'
 import { OpenedModel } from '../../src/engine/opened-model.ts'
-import { nf4FileTensors, quantiseTensor } from '../../src/formats/bnb-write.ts'
 import { readSafetensors } from '../../src/formats/safetensors/read.ts'
 import { writeSafetensors } from '../../src/formats/safetensors/write.ts'
 import { FastLanguageModel, loadDataset, type PretrainedModel, type SFTConfig, SFTTrainer } from '../../src/index.ts'
@@ -153,25 +152,6 @@ describe('a checkpoint of a mixture', () => {
     expect(open(router)).toThrow(/'model.layers.0.block_sparse_moe.gate.weight' is 3 × 32, but config.json calls for 4 × 32/)
     const expert = await changed('model.layers.0.block_sparse_moe.experts.1.w2.weight', ([rows, cols]) => [rows!, cols! - 1])
     expect(open(expert)).toThrow(/experts.1.w2.weight' is 32 × 47, but config.json calls for 32 × 48/)
-  })
-
-  it('has experts that are each quantised by itself: read as they are, not quantised anew', async () => {
-    const folder = mkdtempSync(join(work, 'quantised-'))
-    cpSync(join(fixture, 'model'), folder, { recursive: true })
-    const path = join(folder, 'model.safetensors')
-    const { tensors } = openCheckpoint(folder)
-    const list = [...tensors.values()].flatMap((t) =>
-      t.name.includes('.experts.')
-        ? nf4FileTensors(quantiseTensor(t, { dtype: 'f32', nested: false }))
-        : [{ name: t.name, dtype: 'F32', shape: t.shape, data: t.load('f32') }],
-    )
-    await writeSafetensors(path, list, { format: 'pt' })
-    const named = FastLanguageModel.fromPretrained(folder, { device: 'cpu', dtype: 'float32', loadIn4bit: true })
-    await expect(named).rejects.toThrow(
-      /experts.0.w1.weight and others that are model.layers.0.mlp.experts.gate_up_proj are each quantised by itself/,
-    )
-    const { model } = await FastLanguageModel.fromPretrained(folder, { device: 'cpu', dtype: 'float32', loadIn4bit: false })
-    await model.dispose()
   })
 
   it('is of a variant that is not done', () => {

@@ -24,6 +24,7 @@ const configOf = (name: string): JsonObject => JSON.parse(readFileSync(join(fold
  * Moonlight 15.29 B and its two embeddings, which the report leaves out. Mixtures: budgets that were set for them; others: the next half GiB or so.
  */
 const known: Record<string, [parameters: string, gib: number]> = {
+  'deepseek-v2-lite': ['15.7B', 12],
   'deepseek-v3': ['671.0B', 400],
   'gemma-2-9b': ['9.24B', 8.5],
   'gemma-3-1b-it': ['1.00B', 2.5],
@@ -45,26 +46,29 @@ const known: Record<string, [parameters: string, gib: number]> = {
 
 /** a card as plans see one: nothing is run */
 const reach = { compute: 0.83, pairs: 0.54, copy: 0.9, launch: 5e-6 }
-const card = {
-  describe: () => ({
-    kind: 'made',
-    label: '',
-    threads: 1,
-    tokenQuantum: 128,
-    passTokens: 16384,
-    reach,
-    overhead: 650e6,
-    scratch: (node: Node) => scratchOf(node, { arch: 90 }),
-  }),
-  limits: () => ({ f32: 4e14, bf16: 8e14, copy: 2.5e12 }),
-  available: () => 2 ** 40,
-} as unknown as Device
+const cardBeside = (hostMemory: number) =>
+  ({
+    describe: () => ({
+      kind: 'made',
+      label: '',
+      threads: 1,
+      tokenQuantum: 128,
+      passTokens: 16384,
+      reach,
+      overhead: 650e6,
+      hostMemory,
+      scratch: (node: Node) => scratchOf(node, { arch: 90 }),
+    }),
+    limits: () => ({ f32: 4e14, bf16: 8e14, copy: 2.5e12, host: 50e9 }),
+    available: () => 2 ** 40,
+  }) as unknown as Device
+const card = cardBeside(0)
 
 const qlora = { usePeft: true, loraR: 16, loadIn4bit: true, maxLength: 2048, perDeviceTrainBatchSize: 1, gradientAccumulationSteps: 1 }
 
-function planOf(name: string, options: object) {
-  const config = configOf(name)
-  return reportPlan(name, config, resolveObject(sftFields, { ...qlora, ...options }).options, card, sft)
+function planOf(name: string, options: object, on = card, changes: object = {}) {
+  const config = { ...configOf(name), ...changes }
+  return reportPlan(name, config, resolveObject(sftFields, { ...qlora, ...options }).options, on, sft)
 }
 
 it('has a line for every file', () => {
@@ -86,6 +90,31 @@ describe.each(Object.entries(known))('%s', (name, [parameters, gib]) => {
     expect(total + overhead).toBeLessThanOrEqual(gib * 2 ** 30)
     expect(total).toBeGreaterThan((all - trained) / 2) // four bits each are the least
   })
+})
+
+/** rank 16 on all experts, of gate and up together too, as baselines have it */
+const onExperts = {
+  loraTargetModules: ['q_proj', 'k_proj', 'v_proj', 'o_proj'],
+  loraTargetParameters: ['experts.gate_up_proj', 'experts.down_proj'],
+}
+
+it.each([
+  ['phi-4', 10, {}, {}],
+  ['gemma-2-9b', 8.5, {}, {}],
+  ['qwen3-30b-a3b', 6.8, onExperts, { num_hidden_layers: 12 }],
+])('%s, batches of two rows in %f GiB where there is a host’s memory', (name, gib, targets, changes) => {
+  const options = {
+    loraTargetModules: openConfig(configOf(name)).linears,
+    ...targets,
+    perDeviceTrainBatchSize: 2,
+    optim: 'adamw_8bit',
+    useBnbNestedQuant: true,
+    loraDropout: 0,
+  }
+  const { memory, step } = planOf(name, { ...options, memory: `${gib}GiB` }, cardBeside(60e9), changes)
+  expect(memory.total + memory.overhead).toBeLessThanOrEqual(gib * 2 ** 30)
+  expect(memory.host).toBeLessThan(8 * 2 ** 30)
+  expect([step.rows, step.rowTokens]).toEqual([2, 2048])
 })
 
 it('and refuses targets that the model has none of, as a run does', () => {

@@ -22,7 +22,7 @@ afterAll(() => {
   rmSync(work, { recursive: true })
 })
 const opened = new OpenedModel(device, openCheckpoint(join(folder, 'model')), { dtype: 'f32', loadIn4bit: false, doubleQuant: false })
-const ADAMW = { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0, eightBit: false }
+const ADAMW = { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0, momentum: 0, nesterov: false, rule: 'adamw' as const }
 
 async function trainer(name: string, args: SFTConfig = {}) {
   const language = loadAdapter(opened, join(folder, 'adapter'))

@@ -1,5 +1,5 @@
 /** Cases as tools/oracle/timing.py writes them, and what saqr's trainer does with the same arguments. */
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { loadDataset } from '../../src/data/load.ts'
 import type { Device } from '../../src/devices/device.ts'
@@ -11,7 +11,7 @@ import { logEntry } from '../../src/track/events.ts'
 import { camel } from '../../src/train/options/field.ts'
 import { SFTTrainer } from '../../src/train/sft-trainer.ts'
 
-export type Happened = { type: string; step: number } & Record<string, number | string>
+export type Happened = { type: string; step: number } & Record<string, number | string | null>
 
 export interface TimingCase {
   rows: number
@@ -37,10 +37,16 @@ export async function happens(device: Device, { rows, args }: TimingCase, output
     args: { ...Object.fromEntries(Object.entries(args).map(([key, value]) => [camel(key), value])), outputDir },
   })
   const list: Happened[] = []
+  let last = 0
   for await (const event of trainer.stream()) {
+    if (event.type === 'end') last = event.step
     if (event.type === 'save') list.push({ type: 'save', step: event.step })
     if (event.type === 'log' || event.type === 'eval') list.push({ type: event.type, ...logEntry(event) } as Happened)
   }
+  const { evalLoss } = await trainer.evaluate()
+  const steps = readdirSync(outputDir).flatMap((name) => /^checkpoint-(\d+)$/.exec(name)?.[1] ?? [])
+  const kept = steps.map(Number).sort((a, b) => a - b)
+  list.push({ type: 'end', step: last, kept: kept.join(','), eval_loss: evalLoss })
   language.disposeAdapter()
   opened.dispose()
   return list
@@ -51,11 +57,12 @@ const CURVE = 1e-4
 
 /** What differs, by name; nothing where the two runs are alike. */
 export function differ(ours: readonly Happened[], { events }: TimingCase): string[] {
-  const order = (list: readonly Happened[]) => list.map(({ type, step }) => `${type} ${step}`).join(', ')
+  const order = (list: readonly Happened[]) =>
+    list.map(({ type, step, kept }) => `${type} ${step}${kept === undefined ? '' : ` kept ${kept}`}`).join(', ')
   if (order(ours) !== order(events)) return [`${order(ours)} instead of ${order(events)}`]
   return events.flatMap((event, i) =>
     Object.entries(event)
-      .filter(([, value]) => typeof value === 'number')
+      .filter(([key, value]) => typeof value === 'number' && !key.startsWith('best_'))
       .filter(([key, value]) => !(Math.abs(Number(ours[i]![key]) - Number(value)) <= CURVE * Math.max(1, Math.abs(Number(value)))))
       .map(([key, value]) => `${event.type} ${event.step} ${key}: ${ours[i]![key]} instead of ${value}`),
   )

@@ -56,7 +56,15 @@ export async function train(device: Device, setup: Setup, steps: number): Promis
     score: sft.score,
     gradients: true,
   })
-  const optimizer = new Optimizer(device, layout, { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0.01, eightBit })
+  const optimizer = new Optimizer(device, layout, {
+    beta1: 0.9,
+    beta2: 0.999,
+    eps: 1e-8,
+    weightDecay: 0.01,
+    momentum: 0,
+    nesterov: false,
+    rule: eightBit ? 'adamw_8bit' : 'adamw',
+  })
   const laid = sft.layOut([rowsOf(folder)], { maxPassTokens: 512, prefixSharing: true, quantum })
   const targets = laid.normaliser
   const trained: Trained = { losses: [], norms: [], gradients: new Map(), parameters: new Map() }

@@ -68,6 +68,7 @@ MIXED = [[2, 0], [1], [3]]
 # value heads smaller than those of queries and keys; a norm's eps that is not the latents'
 MLA = ["q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj", "o_proj"]
 LATENT = dict(num_key_value_heads=2, first_k_dense_replace=2, rms_norm_eps=1e-3, q_lora_rank=20, kv_lora_rank=13, qk_nope_head_dim=18, qk_rope_head_dim=10, v_head_dim=11)
+LATENT_V2 = LATENT | dict(kv_lora_rank=14, first_k_dense_replace=1, n_routed_experts=4, num_experts_per_tok=2, moe_intermediate_size=16, n_shared_experts=2)
 LATENT |= dict(n_routed_experts=4, n_group=2, topk_group=1, num_experts_per_tok=2, moe_intermediate_size=16)
 BIASED = dict(attention_bias=True, mlp_bias=True)
 # mixtures of experts: a coefficient that the balance loss bends gradients with
@@ -139,6 +140,9 @@ CASES = [
     # with experts: groups, a buffer that only chooses, shared experts; weights as they are or renormalised; more experts than tokens ask for
     Case("deepseek-v3-experts", "deepseek_v3", model(**{**LATENT, **dict(num_hidden_layers=3, first_k_dense_replace=1, n_routed_experts=12, n_group=4, topk_group=2, num_experts_per_tok=3, routed_scaling_factor=1.7)}), lora(target_modules=MLA), legacy=True),
     Case("deepseek-v3-experts-lora", "deepseek_v3", model(**{**LATENT, **dict(q_lora_rank=None, first_k_dense_replace=1, n_routed_experts=6, n_group=1, n_shared_experts=2, num_experts_per_tok=2, norm_topk_prob=False, routed_scaling_factor=0.8)}), lora(target_modules="all-linear")),
+    # deepseek_v2: softmax scores times a factor, greedy or of the best groups; YaRN's mscale; biases of dense and shared MLPs
+    Case("deepseek-v2-groups", "deepseek_v2", model(**{**LATENT_V2, **dict(num_hidden_layers=3, topk_method="group_limited_greedy", n_routed_experts=12, n_group=4, topk_group=2, num_experts_per_tok=3, routed_scaling_factor=1.7)}, **rope("yarn", 1000.0, factor=4.0, original_max_position_embeddings=64, beta_fast=2.0, beta_slow=1.0, mscale=0.707, mscale_all_dim=0.707)), lora(target_modules=MLA), legacy=True),
+    Case("deepseek-v2-lite", "deepseek_v2", model(**{**LATENT_V2, **dict(q_lora_rank=None, attention_bias=True, mlp_bias=True, v_head_dim=25, num_attention_heads=4, num_key_value_heads=None, n_routed_experts=6, n_group=1, topk_group=1)}), lora(r=3, target_modules="all-linear"), batches=MIXED),
     # gpt_oss: sinks, biases everywhere, windows on every other layer; experts' matrices (in, out), gate and up by turns, most of them beyond the clamp
     Case("gpt-oss", "gpt_oss", model(**GPT_OSS), lora(target_modules=ATTENTION)),
     Case("gpt-oss-odd", "gpt_oss", model(**{**GPT_OSS, **dict(num_hidden_layers=3, hidden_size=36, intermediate_size=19, num_attention_heads=3, head_dim=24, sliding_window=5, num_local_experts=5, num_experts_per_tok=3, swiglu_alpha=0.9, swiglu_limit=0.3, router_aux_loss_coef=0.1, attention_bias=False, layer_types=["full_attention", "sliding_attention", "sliding_attention"], **YARN)}), lora(r=3, target_modules="all-linear", bias="all"), batches=MIXED),
@@ -175,6 +179,7 @@ CASES = [
     Case("full-smollm3", "smollm3", model(no_rope_layer_interval=2), None),
     Case("full-phi3", "phi3", model(**LONG, pad_token_id=25), None, batches=MIXED),
     Case("full-deepseek-v3", "deepseek_v3", model(**LATENT, attention_bias=True, pad_token_id=25, **rope("yarn", 1000.0, factor=4.0, original_max_position_embeddings=64, mscale=0.5, mscale_all_dim=1.0)), None),
+    Case("full-deepseek-v2", "deepseek_v2", model(**{**LATENT_V2, **dict(first_k_dense_replace=0)}, **rope("yarn", 1000.0, factor=4.0, original_max_position_embeddings=64, mscale=0.5, mscale_all_dim=1.0)), None),
     Case("full-deepseek-v3-experts", "deepseek_v3", model(**{**LATENT, **dict(first_k_dense_replace=0, n_routed_experts=8, n_group=2, num_experts_per_tok=2)}), None),
     Case("full-gpt-oss", "gpt_oss", model(**{**GPT_OSS, **dict(layer_types=None)}), None, batches=[[1, 3], [0, 2]]),
     Case("full-mistral", "mistral", model(sliding_window=12), None),

@@ -24,10 +24,13 @@ def in_f64(model):
     base = wide.get_base_model() if hasattr(wide, "get_base_model") else wide
     file = sys.modules[type(base).__module__]
     file.torch = _Wide()
+    narrow = torch.Tensor.float
+    torch.Tensor.float = torch.Tensor.double  # deepseek_v2 rotates what it made f32 of
     try:
         yield wide
     finally:
         file.torch = torch
+        torch.Tensor.float = narrow
 
 
 def coefficient(model):

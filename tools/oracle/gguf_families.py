@@ -16,15 +16,19 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import gguf
 import numpy as np
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, Gemma2Config, Gemma3TextConfig, GptOssConfig, MixtralConfig, Phi3Config, Qwen3MoeConfig, SmolLM3Config
+from transformers import AutoConfig, AutoModelForCausalLM, DeepseekV2Config, DeepseekV3Config, Gemma2Config, Gemma3TextConfig, GptOssConfig, MixtralConfig, Phi3Config, Qwen3MoeConfig, SmolLM3Config
 
 ARCH = {
     "gemma2": gguf.MODEL_ARCH.GEMMA2, "gemma3": gguf.MODEL_ARCH.GEMMA3, "gemma3-global": gguf.MODEL_ARCH.GEMMA3, "smollm3": gguf.MODEL_ARCH.SMOLLM3,
     "phi3": gguf.MODEL_ARCH.PHI3, "phi3-plain": gguf.MODEL_ARCH.PHI3, "mixtral": gguf.MODEL_ARCH.LLAMA, "qwen3moe": gguf.MODEL_ARCH.QWEN3MOE,
     "gpt-oss": gguf.MODEL_ARCH.GPT_OSS, "gpt-oss-f16": gguf.MODEL_ARCH.GPT_OSS,
+    "mixtral-apart": gguf.MODEL_ARCH.LLAMA, "deepseek2-v3": gguf.MODEL_ARCH.DEEPSEEK2, "deepseek2-v3-whole": gguf.MODEL_ARCH.DEEPSEEK2,
+    "deepseek2-v2": gguf.MODEL_ARCH.DEEPSEEK2, "deepseek2-v2-whole": gguf.MODEL_ARCH.DEEPSEEK2,
 }
 SIZES = dict(vocab_size=48, hidden_size=32, intermediate_size=40, num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=128,
              rms_norm_eps=1e-6, pad_token_id=0, bos_token_id=2, eos_token_id=1)
+LATENT = SIZES | dict(num_key_value_heads=4, num_hidden_layers=3, first_k_dense_replace=1, q_lora_rank=20, kv_lora_rank=24, qk_nope_head_dim=6,
+                      qk_rope_head_dim=8, v_head_dim=10, n_routed_experts=6, num_experts_per_tok=2, moe_intermediate_size=12)
 MODELS = {
     "gemma2": Gemma2Config(num_hidden_layers=2, head_dim=16, query_pre_attn_scalar=16, sliding_window=24, attn_logit_softcapping=40.0,
                            final_logit_softcapping=20.0, **SIZES),
@@ -46,9 +50,20 @@ MODELS = {
                             rope_scaling=dict(rope_type="yarn", factor=4.0, original_max_position_embeddings=32, truncate=False), **(SIZES | dict(intermediate_size=64))),
     "gpt-oss-f16": GptOssConfig(num_hidden_layers=1, num_local_experts=4, num_experts_per_tok=2, head_dim=8, sliding_window=24, attention_bias=False,
                                 rope_parameters=dict(rope_type="default", rope_theta=1e4), **SIZES),
+    # as files before April 2024 have it: each expert by itself
+    "mixtral-apart": MixtralConfig(num_hidden_layers=1, num_local_experts=3, num_experts_per_tok=2, head_dim=8, sliding_window=None, rope_theta=1e6, **SIZES),
+    # kv_b_proj by heads, groups, YaRN
+    "deepseek2-v3": DeepseekV3Config(n_group=3, topk_group=2, n_shared_experts=1, routed_scaling_factor=2.5, rope_theta=10000.0,
+                                     rope_scaling=dict(type="yarn", factor=4.0, original_max_position_embeddings=32, beta_fast=16, beta_slow=2, mscale=0.707, mscale_all_dim=0.707), **LATENT),
+    # as files before April 2025 have it: kv_b_proj whole, nothing of groups
+    "deepseek2-v3-whole": DeepseekV3Config(n_group=1, topk_group=1, n_shared_experts=2, routed_scaling_factor=1.0, norm_topk_prob=False, rope_theta=5e4, **(LATENT | dict(q_lora_rank=None))),
+    "deepseek2-v2": DeepseekV2Config(topk_method="group_limited_greedy", n_group=3, topk_group=2, n_shared_experts=2, routed_scaling_factor=16.0, rope_theta=10000.0,
+                                     rope_scaling=dict(type="yarn", factor=40.0, original_max_position_embeddings=32, beta_fast=32, beta_slow=1, mscale=1.0, mscale_all_dim=1.0), **LATENT),
+    # nothing of how scores are made either
+    "deepseek2-v2-whole": DeepseekV2Config(topk_method="greedy", n_group=1, topk_group=1, n_shared_experts=2, routed_scaling_factor=1.0, rope_theta=10000.0, **(LATENT | dict(q_lora_rank=None))),
 }
 # what an expert's linears are called in files that have each by itself
-EXPERTS = {"mixtral": ("block_sparse_moe", "w1", "w3", "w2"), "qwen3moe": ("mlp", "gate_proj", "up_proj", "down_proj")}
+EXPERTS = {"mixtral": ("block_sparse_moe", "w1", "w3", "w2"), "qwen3_moe": ("mlp", "gate_proj", "up_proj", "down_proj"), "deepseek_v2": ("mlp", "gate_proj", "up_proj", "down_proj"), "deepseek_v3": ("mlp", "gate_proj", "up_proj", "down_proj")}
 
 
 OWN = {
@@ -60,6 +75,8 @@ OWN = {
     "mixtral": ["num_local_experts", "num_experts_per_tok", "sliding_window"],
     "gpt-oss": ["head_dim", "num_local_experts", "num_experts_per_tok", "sliding_window", "attention_bias", "rope_scaling", "rope_theta"],
     "qwen3moe": ["head_dim", "num_experts", "num_experts_per_tok", "moe_intermediate_size", "norm_topk_prob"],
+    "deepseek2": ["first_k_dense_replace", "q_lora_rank", "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim", "n_routed_experts", "num_experts_per_tok",
+                  "moe_intermediate_size", "n_shared_experts", "routed_scaling_factor", "norm_topk_prob", "n_group", "topk_group", "rope_theta", "rope_scaling"],
 }
 
 
@@ -93,6 +110,51 @@ def write_turned(writer, names, key: str, value: torch.Tensor, name: str) -> np.
     return (woven if bias else woven.transpose(1, 2)).numpy()
 
 
+def add_latent(writer: gguf.GGUFWriter, config, whole: bool) -> None:
+    """keys of DeepSeek's architecture; `whole`: kv_b_proj is one tensor, and sizes of heads are those of any model"""
+    writer.add_head_count_kv(config.num_attention_heads if whole else 1)
+    writer.add_leading_dense_block_count(config.first_k_dense_replace)
+    if config.q_lora_rank:
+        writer.add_q_lora_rank(config.q_lora_rank)
+    writer.add_kv_lora_rank(config.kv_lora_rank)
+    key, value = config.qk_nope_head_dim + config.qk_rope_head_dim, config.v_head_dim
+    if whole:
+        writer.add_key_length(key)
+        writer.add_value_length(value)
+    else:
+        writer.add_key_length(config.kv_lora_rank + config.qk_rope_head_dim)
+        writer.add_value_length(config.kv_lora_rank)
+        writer.add_key_length_mla(key)
+        writer.add_value_length_mla(value)
+        writer.add_expert_group_count(config.n_group)
+        writer.add_expert_group_used_count(config.topk_group)
+    writer.add_expert_feed_forward_length(config.moe_intermediate_size)
+    writer.add_expert_count(config.n_routed_experts)
+    writer.add_expert_used_count(config.num_experts_per_tok)
+    writer.add_expert_shared_count(config.n_shared_experts)
+    writer.add_expert_weights_scale(config.routed_scaling_factor)
+    if config.norm_topk_prob:
+        writer.add_expert_weights_norm(True)
+    if config.model_type == "deepseek_v3" or not whole:
+        writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID if config.model_type == "deepseek_v3" else gguf.ExpertGatingFuncType.SOFTMAX)
+    writer.add_rope_dimension_count(config.qk_rope_head_dim)
+    rope = config.rope_parameters
+    writer.add_rope_freq_base(rope["rope_theta"])
+    if rope["rope_type"] == "yarn":
+        writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
+        writer.add_rope_scaling_factor(rope["factor"])
+        writer.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
+        writer.add_rope_scaling_yarn_beta_fast(rope["beta_fast"])
+        writer.add_rope_scaling_yarn_beta_slow(rope["beta_slow"])
+        writer.add_rope_scaling_yarn_log_mul(0.1 * rope["mscale_all_dim"])
+
+
+def by_head(value: np.ndarray, config) -> dict[str, np.ndarray]:
+    """kv_b_proj as its keys, transposed, and its values, of each head"""
+    heads = value.reshape(config.num_attention_heads, -1, value.shape[1])
+    return {"k_b_proj": np.ascontiguousarray(heads[:, : config.qk_nope_head_dim].swapaxes(1, 2)), "v_b_proj": heads[:, config.qk_nope_head_dim :]}
+
+
 def write(path: Path, name: str, config) -> dict:
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(config)
@@ -105,12 +167,16 @@ def write(path: Path, name: str, config) -> dict:
     writer.add_block_count(config.num_hidden_layers)
     writer.add_feed_forward_length(config.intermediate_size)
     writer.add_head_count(config.num_attention_heads)
-    writer.add_head_count_kv(config.num_key_value_heads)
+    latent = config.model_type.startswith("deepseek")
+    if not latent:
+        writer.add_head_count_kv(config.num_key_value_heads)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_vocab_size(config.vocab_size)
     for kind in ("bos", "eos", "pad"):
         getattr(writer, f"add_{kind}_token_id")(getattr(config, f"{kind}_token_id"))
-    if gemma:
+    if latent:
+        add_latent(writer, config, name.endswith("-whole"))
+    elif gemma:
         writer.add_key_length(config.head_dim)
         writer.add_value_length(config.head_dim)
         if config.attn_logit_softcapping:
@@ -149,15 +215,16 @@ def write(path: Path, name: str, config) -> dict:
             writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
             writer.add_rope_scaling_factor(config.rope_parameters["factor"])
             writer.add_rope_scaling_orig_ctx_len(config.rope_parameters["original_max_position_embeddings"])
-    if name in EXPERTS:
-        writer.add_expert_count(config.num_local_experts if name == "mixtral" else config.num_experts)
+    if config.model_type in EXPERTS and not latent:
+        writer.add_expert_count(config.num_local_experts if config.model_type == "mixtral" else config.num_experts)
         writer.add_expert_used_count(config.num_experts_per_tok)
         if name == "qwen3moe":
             writer.add_expert_feed_forward_length(config.moe_intermediate_size)
             writer.add_key_length(config.head_dim)
             writer.add_value_length(config.head_dim)
-        else:
+        elif config.sliding_window:
             writer.add_sliding_window(config.sliding_window)
+    f16 = gguf.GGMLQuantizationType.F16
     names = gguf.get_tensor_name_map(ARCH[name], config.num_hidden_layers)
     state = {}
     for key, value in model.state_dict().items():
@@ -166,13 +233,16 @@ def write(path: Path, name: str, config) -> dict:
             continue
         if ".mlp.experts." in key:
             before, part = key.split(".mlp.experts.")
-            block, gate, up, down = EXPERTS[name]
+            block, gate, up, down = EXPERTS[config.model_type]
             parts = zip((gate, up), value.chunk(2, dim=1)) if part == "gate_up_proj" else [(down, value)]
             for linear, one in parts:
                 stored = one.half().float().numpy()
-                kind = gguf.GGMLQuantizationType.F16
-                writer.add_tensor(names.get_name(f"{before}.{block}.experts.{linear}") + ".weight", gguf.quants.quantize(stored, kind), raw_dtype=kind)
+                stack = names.get_name(f"{before}.{block}.experts.{linear}")
+                if not name.endswith("-apart"):
+                    writer.add_tensor(f"{stack}.weight", gguf.quants.quantize(stored, f16), raw_dtype=f16)
                 for e in range(len(stored)):
+                    if name.endswith("-apart"):
+                        writer.add_tensor(f"{stack.removesuffix('_exps')}.{e}.weight", gguf.quants.quantize(stored[e], f16), raw_dtype=f16)
                     state[f"{before}.{block}.experts.{e}.{linear}.weight"] = stored[e]
             continue
         if key == "lm_head.weight" and config.tie_word_embeddings:
@@ -183,13 +253,17 @@ def write(path: Path, name: str, config) -> dict:
             state[key] = stored - np.float32(1) if gemma else stored
         else:
             stored = value.half().float().numpy()
-            state[key.replace(".mlp.gate.", ".block_sparse_moe.gate.") if name == "mixtral" else key] = stored
+            state[key.replace(".mlp.gate.", ".block_sparse_moe.gate.") if config.model_type == "mixtral" else key] = stored
+        if "kv_b_proj" in key and not name.endswith("-whole"):
+            for part, one in by_head(stored, config).items():
+                writer.add_tensor(names.get_name(key.replace("kv_b_proj", part), try_suffixes=(".weight",)), gguf.quants.quantize(one, f16), raw_dtype=f16)
+            continue
         heads = config.num_attention_heads if ".q_proj" in key else config.num_key_value_heads if ".k_proj" in key else 0
-        if heads and not gemma and name != "qwen3moe" and config.model_type != "gpt_oss":  # none of phi3's fused linears: llama.cpp turns halves there
+        if heads and not gemma and not latent and name != "qwen3moe" and config.model_type != "gpt_oss":  # none of phi3's fused linears: llama.cpp turns halves there
             stored = permute(stored, heads)
-        kind = gguf.GGMLQuantizationType.F32 if value.ndim == 1 else gguf.GGMLQuantizationType.F16
+        kind = gguf.GGMLQuantizationType.F32 if value.ndim == 1 else f16
         # a tensor that is no module's weight is written as one
-        named = f"{key}.weight" if key.endswith("sinks") else key
+        named = f"{key}.weight" if key.endswith("sinks") else key.replace("e_score_correction_bias", "e_score_correction.bias")
         writer.add_tensor(names.get_name(named, try_suffixes=(".weight", ".bias")), gguf.quants.quantize(stored, kind), raw_dtype=kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -223,6 +297,12 @@ def main():
             rope = config.rope_parameters
             read |= dict(rope_theta=int(rope["rope_theta"]))
             read["rope_scaling"] = dict(rope_type="yarn", factor=4, original_max_position_embeddings=32, truncate=False) if rope["rope_type"] == "yarn" else dict(rope_type="default")
+        if name.startswith("deepseek2"):
+            # as checkpoints before transformers 5 say it; what is whole has no fraction in the file
+            rope = read["rope_parameters"]
+            read["rope_theta"] = int(rope["rope_theta"])
+            keys = "rope_type factor original_max_position_embeddings beta_fast beta_slow mscale mscale_all_dim".split()
+            read["rope_scaling"] = {key: int(rope[key]) if rope[key] == int(rope[key]) else rope[key] for key in keys if key != "rope_type"} | {"rope_type": "yarn"} if "factor" in rope else None
         if name == "phi3":
             # as checkpoints before transformers 5 say it; numbers as the file has them: f32
             f32 = lambda values: [np.float32(x).item() for x in values]
@@ -232,8 +312,9 @@ def main():
             read["partial_rotary_factor"] = rope["partial_rotary_factor"]
             read["sliding_window"] = None  # longer than any row
         keys = "model_type hidden_size intermediate_size num_hidden_layers num_attention_heads num_key_value_heads max_position_embeddings rms_norm_eps vocab_size tie_word_embeddings bos_token_id eos_token_id pad_token_id".split()
-        keys += OWN[name] if name in OWN else OWN[name.rsplit("-", 1)[0]]
-        kept = {key: read[key] for key in keys if read[key] is not None or key.endswith("softcapping") or not name.startswith("gemma")}
+        keys += ["topk_method"] if config.model_type == "deepseek_v2" else []
+        keys += OWN[name] if name in OWN else OWN["deepseek2"] if name.startswith("deepseek2") else OWN[name.rsplit("-", 1)[0]]
+        kept = {key: read[key] for key in keys if read[key] is not None or key.endswith("softcapping") or not name.startswith("gemma") and key != "rope_scaling"}
         text = json.dumps(dict(config=kept, tensors={key: digest(value) for key, value in state.items()}), indent=2)
         (out / f"{name}.json").write_text(text + "\n")
 

@@ -25,7 +25,8 @@ from families_files import tidy_adapter_config
 from families_weights import fill_adapter, fill_base
 from training_cases import COMMON, RUNS, Run
 from training_data import make_tokenizer
-from transformers import AutoConfig, AutoModelForCausalLM
+from peft.optimizers import create_loraplus_optimizer
+from transformers import AutoConfig, AutoModelForCausalLM, Trainer
 from trl import SFTConfig, SFTTrainer
 
 torch.set_num_threads(2)
@@ -121,6 +122,19 @@ def check_first_step(trainer: Recorder, run: Run):
     assert abs(loss.item() - first["loss"]) < 1e-5 * first["loss"] and abs(norm.item() - first["grad_norm"]) < 1e-4 * norm.item(), (loss, norm, first)
 
 
+def own_rates(model, config, rates: dict):
+    """The optimizer where some tensors have a learning rate of their own, as PEFT and Unsloth group them."""
+    if not rates:
+        return None
+    cls, kwargs = Trainer.get_optimizer_cls_and_kwargs(config)
+    if "loraplus_lr_ratio" in rates:
+        return create_loraplus_optimizer(model, cls, loraplus_weight_decay=config.weight_decay, **rates, **kwargs)
+    whole = [param for name, param in model.named_parameters() if param.requires_grad and name.endswith("modules_to_save.default.weight")]
+    rest = [param for param in model.parameters() if param.requires_grad and not any(param is one for one in whole)]
+    groups = [dict(params=rest, lr=config.learning_rate), dict(params=whole, lr=rates["embedding_learning_rate"])]
+    return cls([dict(weight_decay=config.weight_decay, **group) for group in groups], **kwargs)
+
+
 def write_run(out: Path, run: Run):
     folder = out / run.name
     shutil.rmtree(folder, ignore_errors=True)
@@ -145,10 +159,12 @@ def write_run(out: Path, run: Run):
         here = os.getcwd()
         os.chdir(temp)
         try:
+            rates = {name: args[name] for name in ("loraplus_lr_ratio", "loraplus_lr_embedding", "embedding_learning_rate") if name in args}
+            args = {name: value for name, value in args.items() if name not in rates}
             config = SFTConfig(output_dir="out", use_cpu=True, bf16=False, gradient_checkpointing=False, report_to="none", disable_tqdm=True, **args)
             data = datasets.Dataset.from_list(run.rows)
             evaluation = datasets.Dataset.from_list(run.evaluation) if run.evaluation else None
-            trainer = Recorder(model=model, args=config, train_dataset=data, eval_dataset=evaluation, processing_class=tokenizer)
+            trainer = Recorder(model=model, args=config, train_dataset=data, eval_dataset=evaluation, processing_class=tokenizer, optimizers=(own_rates(model, config, rates), None))
             trainer.remove_callback(transformers.PrinterCallback)
             trainer.train()
             shutil.copy(f"out/checkpoint-{config.max_steps}/trainer_state.json", folder / "trainer_state.json")

@@ -2,7 +2,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from families_cases import ATTENTION, FUSED, GEMMA3, GEMMA3_WHOLE, GPT_OSS, LATENT, LONG, MIXTRAL, MLA, QWEN3_MOE, SEVEN, lora, model, rope
+from families_cases import ATTENTION, FUSED, GEMMA3, GEMMA3_WHOLE, GPT_OSS, LATENT, LATENT_V2, LONG, MIXTRAL, MLA, QWEN3_MOE, SEVEN, lora, model, rope
 from training_data import VOCAB, prompt_rows, text_rows
 
 
@@ -57,10 +57,14 @@ RUNS = [
     Run("full-qwen3-moe", dict(per_device_train_batch_size=4, learning_rate=1e-3, weight_decay=0.5, router_aux_loss_coef=0.05), "qwen3_moe",
         config=model(vocab_size=VOCAB, pad_token_id=0, num_hidden_layers=3, mlp_only_layers=[1], norm_topk_prob=True, **QWEN3_MOE), adapter=None),
     # latent attention: values of another size, YaRN with its scale; a dense layer, then one with experts, which have low-rank parts too
-    # (at 5e-3 rounding grows tenfold a step, and routes fall apart)
+    # (not at 1e-3 or more: routes.py)
     Run("deepseek-v3", dict(per_device_train_batch_size=4, learning_rate=3e-4), family="deepseek_v3",
         config=model(vocab_size=VOCAB, **{**LATENT, "pad_token_id": 0, "first_k_dense_replace": 1}, **rope("yarn", 1000.0, factor=4.0, original_max_position_embeddings=64, mscale=1.0, mscale_all_dim=0.7)),
         adapter=dict(r=4, lora_alpha=8, target_modules=[*MLA, *SEVEN[4:]])),
+    # the same, all layers of experts chosen by softmax in groups, and all weights trained
+    Run("full-deepseek-v2", dict(per_device_train_batch_size=4, learning_rate=3e-4, weight_decay=0.5), family="deepseek_v2",
+        config=model(vocab_size=VOCAB, **{**LATENT_V2, **dict(pad_token_id=0, first_k_dense_replace=0, topk_method="group_limited_greedy", n_routed_experts=6, n_group=3, topk_group=2)}, **rope("yarn", 1000.0, factor=4.0, original_max_position_embeddings=64, mscale=0.7, mscale_all_dim=0.7)),
+        adapter=None),
     # sinks, windows, biased experts with low-rank parts of their own, the balance loss
     Run("gpt-oss", dict(
         per_device_train_batch_size=2, gradient_accumulation_steps=2, per_device_eval_batch_size=4, learning_rate=2e-3, eval_strategy="steps", eval_steps=10,
@@ -68,5 +72,13 @@ RUNS = [
         adapter=lora(target_modules=ATTENTION, target_parameters=["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]), evaluation=text_rows(10, 9)),
     Run("full-gpt-oss", dict(per_device_train_batch_size=4, learning_rate=3e-4, weight_decay=0.5, router_aux_loss_coef=0.05), "gpt_oss",
         config=model(vocab_size=VOCAB, **{**GPT_OSS, "pad_token_id": 0}), adapter=None),
+    Run("lion", dict(per_device_train_batch_size=4, learning_rate=3e-4, optim="lion_32bit", weight_decay=0.1, adam_beta2=0.99)),
+    Run("sgd", dict(per_device_train_batch_size=4, learning_rate=0.05, optim="sgd", optim_args="momentum=0.9,nesterov=true", weight_decay=0.1)),
+    # PEFT's create_loraplus_optimizer, with an adapter on the embeddings too
+    Run("loraplus", dict(per_device_train_batch_size=4, learning_rate=1e-3, loraplus_lr_ratio=8.0, loraplus_lr_embedding=2e-3, weight_decay=0.1, warmup_steps=3),
+        adapter=dict(r=4, lora_alpha=8, target_modules=[*SEVEN, "embed_tokens"])),
+    # continued pre-training as Unsloth has it: what is saved whole has a rate of its own
+    Run("embedding-rate", dict(per_device_train_batch_size=4, learning_rate=5e-3, embedding_learning_rate=5e-4, weight_decay=0.1, lr_scheduler_type="cosine"),
+        adapter=dict(r=4, lora_alpha=8, target_modules=SEVEN, modules_to_save=["embed_tokens", "lm_head"])),
     Run("packed", dict(per_device_train_batch_size=2, learning_rate=5e-3, packing=True, packing_strategy="bfd", max_length=96)),
 ]

@@ -32,6 +32,7 @@ const FUNCTIONS = {
   poolDestroy: 'void saqr_pool_destroy(void* pool)',
   alloc: 'void* saqr_alloc(uint64_t bytes)',
   free: 'void saqr_free(void* address, uint64_t bytes)',
+  touch: 'void saqr_touch(void* address, uint64_t bytes, int threads)',
   mapFile: 'void* saqr_map_file(const char* path, uint64_t* bytes)',
   unmap: 'void saqr_unmap(void* address, uint64_t bytes)',
   copy: 'void saqr_copy(void* to, const void* from, uint64_t bytes)',

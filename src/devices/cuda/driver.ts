@@ -19,6 +19,8 @@ const FUNCTIONS = {
   free: 'int cuMemFree_v2(uint64_t address)',
   hostAlloc: 'int cuMemHostAlloc(void* address, size_t bytes, unsigned int flags)',
   hostFree: 'int cuMemFreeHost(uint64_t address)',
+  hostRegister: 'int cuMemHostRegister_v2(uint64_t address, size_t bytes, unsigned int flags)',
+  hostUnregister: 'int cuMemHostUnregister(uint64_t address)',
   copyToDevice: 'int cuMemcpyHtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, uint64_t stream)',
   copy: 'int cuMemcpyAsync(uint64_t to, uint64_t from, size_t bytes, uint64_t stream)',
   copyOnDevice: 'int cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, uint64_t stream)',

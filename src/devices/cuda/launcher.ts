@@ -14,8 +14,10 @@ const BUFFER = 1n
 const BUFFER_SIZE = 2n
 /** sizeof(CUtensorMap), also where it may lie */
 const MAP = { bytes: 128, align: 64 }
-/** CU_TENSOR_MAP_: DATA_TYPE_BFLOAT16, INTERLEAVE_NONE, SWIZZLE_128B, L2_PROMOTION_L2_128B, FLOAT_OOB_FILL_NONE (zeros) */
-const TILES = { bf16: 9, plain: 0, swizzled: 3, promotion: 2, zeros: 0 }
+/** CU_TENSOR_MAP_: INTERLEAVE_NONE, L2_PROMOTION_L2_128B, FLOAT_OOB_FILL_NONE (zeros) */
+const TILES = { plain: 0, promotion: 2, zeros: 0 }
+/** elements of a map, how many of them 64 columns are, bytes of one; DATA_TYPE_BFLOAT16 with SWIZZLE_128B, two codes as a DATA_TYPE_UINT8 with SWIZZLE_32B */
+const ELEMENTS = { bf16: { type: 9, wide: 64, bytes: 2, swizzle: 3 }, nf4: { type: 0, wide: 32, bytes: 1, swizzle: 1 } }
 
 export class Launcher {
   readonly #card: Card
@@ -99,18 +101,20 @@ export class Launcher {
     return at
   }
 
-  #encode({ of: { at: from, rows, cols, stride }, high, stack }: Tiles, at: number): void {
-    const [sizes, strides, box] = [[cols, rows], [2 * stride], [64, high]]
+  #encode({ of: { at: from, rows, cols, stride, dtype }, high, stack }: Tiles, at: number): void {
+    const { type, wide: columns, bytes, swizzle } = ELEMENTS[dtype as keyof typeof ELEMENTS]
+    const pitch = (stride * columns * bytes) / 64
+    const [sizes, strides, box] = [[(cols * columns) / 64, rows], [pitch], [columns, high]]
     if (stack !== undefined) {
       sizes.splice(1, 1, rows / stack, stack)
-      strides.push((2 * stride * rows) / stack)
+      strides.push((pitch * rows) / stack)
       box.push(1)
     }
     const wide = (values: number[]) => BigUint64Array.from(values, BigInt)
-    const { bf16, plain, swizzled, promotion, zeros } = TILES
+    const { plain, promotion, zeros } = TILES
     const map = this.#memory.address + BigInt(at)
     const shape = [sizes.length, from, wide(sizes), wide(strides), Uint32Array.from(box), new Uint32Array(box.length).fill(1)]
-    this.#card.driver.call('encodeTiles', map, bf16, ...shape, plain, swizzled, promotion, zeros)
+    this.#card.driver.call('encodeTiles', map, type, ...shape, plain, swizzle, promotion, zeros)
   }
 
   dispose(): void {

@@ -29,7 +29,10 @@ export function ggufConfig(header: GgufHeader, path: string, factors: RopeFactor
   const experts = (meta.optionalCount(model.key('expert_count')) ?? 0) > 0
   if (!known.some((l) => (l.experts ?? false) === experts)) throw model.unsupported(experts ? 'is a mixture of experts' : 'has no experts')
   const layout = known.find((l) => (l.experts ?? false) === experts && (l.holds?.(model) ?? true))
-  if (!layout) throw model.unsupported(`has ${model.key('attention.sliding_window')}`)
+  if (!layout) {
+    const key = model.key(known.find((l) => l.heldBy)?.heldBy ?? 'attention.sliding_window')
+    throw model.unsupported(`has ${key} ${show(meta.values.get(key))}, which is none of the models known here`)
+  }
   model.partialRotation = layout.partialRotation ?? false
   checkKeys(model, layout)
   return { layout, config: layout.config(model), generationConfig: model.generationConfig() }

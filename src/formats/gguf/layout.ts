@@ -7,14 +7,19 @@ export interface GgufLayout {
   architecture: string
   /** Is it this family's, where several are written under one architecture? */
   holds?(model: GgufModel): boolean
+  /** the key that `holds` goes by, for who reads of a file that is none's */
+  heldBy?: string
   /** of a mixture of experts; others refuse files that have any */
   experts?: boolean
-  /** parts of a block (`blk.N.attn_q`) -> paths in a block of the checkpoint; `*`: the part holds all experts, each of which is a tensor there */
+  /**
+   * Parts of a block (`blk.N.attn_q`) -> paths in a block of the checkpoint; `*`: the part holds all experts, each of which is a tensor there.
+   * A part with `.weight` or `.bias` is that tensor alone, and the path its whole name
+   */
   parts: Readonly<Record<string, string>>
-  /** parts that are no module's weight but a tensor of their own: its path */
-  bare?: Readonly<Record<string, string>>
   /** tensors of all experts' matrices (in, out) and, with `_bias`, of their biases: the parts that are their channels by turns */
   turned?: Readonly<Record<string, readonly string[]>>
+  /** linears that newer files have as two parts, each of matrices of one head: path -> the part whose matrices lie transposed, the one below it */
+  byHead?: Readonly<Record<string, readonly [transposed: string, plain: string]>>
   /** parts whose rows were put into the order that llama.cpp's rotation of pairs wants */
   rotatedRows?: readonly ('attn_q' | 'attn_k')[]
   /** norms' weights are stored with 1 added */
@@ -58,9 +63,21 @@ const TOP: Readonly<Record<string, string>> = {
 }
 
 /** Undefined for a name that the family doesn't have. */
-export function huggingFaceName(gguf: string, { parts, bare = {} }: GgufLayout): string | undefined {
+export function huggingFaceName(gguf: string, { parts }: GgufLayout): string | undefined {
   if (Object.hasOwn(TOP, gguf)) return TOP[gguf]
-  const [, layer, part, kind] = /^blk\.(0|[1-9]\d{0,5})\.([a-z_]+)\.(weight|bias)$/.exec(gguf) ?? []
-  if (part !== undefined && kind === 'weight' && Object.hasOwn(bare, part)) return `model.layers.${layer}.${bare[part]}`
-  return part !== undefined && Object.hasOwn(parts, part) ? `model.layers.${layer}.${parts[part]}.${kind}` : undefined
+  const [, layer, part, expert, kind] = /^blk\.(0|[1-9]\d{0,5})\.([a-z_]+)(?:\.(0|[1-9]\d{0,5}))?\.(weight|bias)$/.exec(gguf) ?? []
+  if (layer === undefined) return undefined
+  const path = (key: string) => (Object.hasOwn(parts, key) ? `model.layers.${layer}.${parts[key]}` : undefined)
+  // files of 2024 have each expert by itself
+  if (expert !== undefined) return kind === 'weight' ? path(`${part}_exps`)?.replace('*', expert).concat('.weight') : undefined
+  return path(`${part}.${kind}`) ?? path(part!)?.concat(`.${kind}`)
+}
+
+/** Of a part of matrices of each head: the layer, the linear's path in its block, and which of its two parts it is. */
+export function headPart(gguf: string, { byHead = {} }: GgufLayout): { name: string; transposed: boolean } | undefined {
+  const [, layer, part] = /^blk\.(0|[1-9]\d{0,5})\.([a-z_]+)\.weight$/.exec(gguf) ?? []
+  for (const [path, parts] of Object.entries(byHead)) {
+    if (part === parts[0] || part === parts[1]) return { name: `model.layers.${layer}.${path}.weight`, transposed: part === parts[0] }
+  }
+  return undefined
 }

@@ -71,18 +71,25 @@ export class GgufModel {
 
   /** config.json, less `model_type`, `architectures` and what is a family's own */
   get common(): JsonObject {
-    const heads = this.count('attention.head_count')
+    const { headDim } = this
+    return {
+      ...this.sizes,
+      num_key_value_heads: this.count('attention.head_count_kv', this.count('attention.head_count')),
+      head_dim: headDim,
+      ...ropeScaling(this.meta, this.architecture, this.factors['rope_freqs.weight'], headDim),
+    }
+  }
+
+  /** of `common` what says nothing of heads of keys */
+  get sizes(): JsonObject {
     return {
       hidden_size: this.count('embedding_length'),
       intermediate_size: this.count('feed_forward_length'),
       num_hidden_layers: this.count('block_count'),
-      num_attention_heads: heads,
-      num_key_value_heads: this.count('attention.head_count_kv', heads),
-      head_dim: this.headDim,
+      num_attention_heads: this.count('attention.head_count'),
       max_position_embeddings: this.count('context_length'),
       rms_norm_eps: this.number('attention.layer_norm_rms_epsilon'),
       rope_theta: this.number('rope.freq_base', 10000),
-      ...ropeScaling(this.meta, this.architecture, this.factors['rope_freqs.weight'], this.headDim),
       tie_word_embeddings: !this.has('output.weight'),
       vocab_size: this.#vocabulary(),
       ...this.tokenIds(),

@@ -8,7 +8,8 @@ import type { Checkpoint, CheckpointTensor, TokenizerFiles } from '../tensor.ts'
 import { type GgufConfig, ggufConfig } from './config.ts'
 import { decoders } from './dequantise.ts'
 import { type GgufHeader, type GgufTensor, parseGguf } from './header.ts'
-import { type GgufLayout, huggingFaceName } from './layout.ts'
+import { joinHeads } from './heads.ts'
+import { type GgufLayout, headPart, huggingFaceName } from './layout.ts'
 import { ggufTokenizer } from './tokenizer.ts'
 import { partOf, turnedTensor } from './turned.ts'
 
@@ -54,13 +55,19 @@ function tensorsOf(header: GgufHeader, path: string, layout: GgufLayout, config:
   const heads = { attn_q: config.num_attention_heads as number, attn_k: config.num_key_value_heads as number }
   const tensors = new Map<string, CheckpointTensor>()
   const woven = new Map<string, (CheckpointTensor | undefined)[]>()
+  const byHead = new Map<string, { transposed?: CheckpointTensor; plain?: CheckpointTensor }>()
   for (const tensor of header.tensors.values()) {
     if (tensor.name === 'rope_freqs.weight' || layout.factors?.includes(tensor.name)) continue // already part of the configuration
-    const part = partOf(tensor.name, layout)
+    const [part, ofHead] = [partOf(tensor.name, layout), headPart(tensor.name, layout)]
     if (part) {
       const list = woven.get(part.name) ?? new Array<CheckpointTensor | undefined>(part.of).fill(undefined)
       list[part.index] = ggufTensor(tensor.name, tensor, path, 0)
       woven.set(part.name, list)
+      continue
+    }
+    if (ofHead) {
+      const one = ggufTensor(tensor.name, tensor, path, 0)
+      byHead.set(ofHead.name, { ...byHead.get(ofHead.name), [ofHead.transposed ? 'transposed' : 'plain']: one })
       continue
     }
     const name = huggingFaceName(tensor.name, layout)
@@ -75,6 +82,12 @@ function tensorsOf(header: GgufHeader, path: string, layout: GgufLayout, config:
     else tensors.set(name, layout.normsPlusOne && name.endsWith('norm.weight') ? lessOne(stored) : stored)
   }
   for (const [name, parts] of woven) tensors.set(name, turnedTensor(name, parts, path))
+  for (const [name, { transposed, plain }] of byHead) {
+    if (tensors.has(name)) continue // files of some weeks have the whole beside its parts
+    if (!transposed || !plain)
+      throw new SaqrError('FORMAT_GGUF', `${path} lacks a part of ${name}, it has only ${(transposed ?? plain)!.name}.`)
+    tensors.set(name, joinHeads(name, transposed, plain, path))
+  }
   return new Map([...tensors].sort(([a], [b]) => (a < b ? -1 : 1)))
 }
 

@@ -8,11 +8,7 @@ import type { Metadata } from './metadata.ts'
 
 export function ropeScaling(meta: Metadata, architecture: string, factors: Float32Array | undefined, headDim: number): JsonObject {
   const key = (name: string) => `${architecture}.rope.${name}`
-  const fail = (what: string) => new SaqrError('FORMAT_GGUF_ARCHITECTURE', `${meta.path} can't be used: ${what}.`)
-  // as llama.cpp has it: a missing type is linear, a missing factor is read from its older name, a factor of 0 is not applied
-  const factor = meta.optionalNumber(key('scaling.factor')) ?? meta.optionalNumber(key('scale_linear')) ?? 0
-  const stated = meta.optionalString(key('scaling.type')) ?? 'linear'
-  const type = stated === 'linear' && (factor === 0 || factor === 1) ? 'none' : stated
+  const { type, factor, fail } = scalingType(meta, architecture)
   if (factors) {
     if (type !== 'none') throw fail(`it has both rope_freqs.weight and ${key('scaling.type')} ${type}`)
     const theta = meta.optionalNumber(key('freq_base')) ?? 10000
@@ -23,9 +19,41 @@ export function ropeScaling(meta: Metadata, architecture: string, factors: Float
   if (type === 'none') return {}
   if (type === 'linear') return { rope_scaling: { rope_type: 'linear', factor } }
   if (type !== 'yarn') throw fail(`it has the rope scaling ${show(type)}; linear, yarn and llama3 are supported`)
-  for (const name of ['scaling.attn_factor', 'scaling.yarn_attn_factor', 'scaling.yarn_log_multiplier']) {
+  if (meta.optionalNumber(key(LOG_MULTIPLIER))) throw fail(`it has ${key(LOG_MULTIPLIER)} ${meta.number(key(LOG_MULTIPLIER))}`)
+  return { rope_scaling: yarn(meta, architecture) }
+}
+
+/**
+ * Of DeepSeek: the file has a tenth of mscale_all_dim (llama.cpp's converter, PR 17945), which its mscale is alike in every published model
+ * and in what llama.cpp computes.
+ */
+export function latentRopeScaling(meta: Metadata, architecture: string): JsonObject {
+  const { type, fail } = scalingType(meta, architecture)
+  if (type === 'none') return {}
+  if (type !== 'yarn') throw fail(`it has the rope scaling ${show(type)}; yarn is supported`)
+  const tenth = meta.optionalNumber(`${architecture}.rope.${LOG_MULTIPLIER}`)
+  // as many digits as an f32 holds
+  const all = tenth ? { mscale: Number((10 * tenth).toPrecision(6)), mscale_all_dim: Number((10 * tenth).toPrecision(6)) } : {}
+  return { rope_scaling: { ...yarn(meta, architecture), ...all } }
+}
+
+const LOG_MULTIPLIER = 'scaling.yarn_log_multiplier'
+
+/** As llama.cpp has it: a missing type is linear, a missing factor is read from its older name, a factor of 0 is not applied. */
+function scalingType(meta: Metadata, architecture: string) {
+  const key = (name: string) => `${architecture}.rope.${name}`
+  const factor = meta.optionalNumber(key('scaling.factor')) ?? meta.optionalNumber(key('scale_linear')) ?? 0
+  const stated = meta.optionalString(key('scaling.type')) ?? 'linear'
+  const type = stated === 'linear' && (factor === 0 || factor === 1) ? 'none' : stated
+  return { type, factor, fail: (what: string) => new SaqrError('FORMAT_GGUF_ARCHITECTURE', `${meta.path} can't be used: ${what}.`) }
+}
+
+function yarn(meta: Metadata, architecture: string): JsonObject {
+  const key = (name: string) => `${architecture}.rope.${name}`
+  const { factor, fail } = scalingType(meta, architecture)
+  for (const name of ['scaling.attn_factor', 'scaling.yarn_attn_factor']) {
     const value = meta.optionalNumber(key(name))
-    if (value !== undefined && value !== (name.endsWith('multiplier') ? 0 : 1)) throw fail(`it has ${key(name)} ${value}`)
+    if (value !== undefined && value !== 1) throw fail(`it has ${key(name)} ${value}`)
   }
   const scaling: JsonObject = {
     rope_type: 'yarn',
@@ -36,7 +64,7 @@ export function ropeScaling(meta: Metadata, architecture: string, factors: Float
   const slow = meta.optionalNumber(key('scaling.yarn_beta_slow'))
   if (fast !== undefined) scaling.beta_fast = fast
   if (slow !== undefined) scaling.beta_slow = slow
-  return { rope_scaling: scaling }
+  return scaling
 }
 
 interface Llama3 extends JsonObject {

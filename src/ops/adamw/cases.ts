@@ -8,6 +8,7 @@ interface Setup {
   lr: number
   t: number
   weightDecay: number
+  rate?: number
   /** 0: no clipping */
   maxNorm: number
   norm: number
@@ -15,7 +16,7 @@ interface Setup {
 }
 
 const flat = (n: number, rest: Partial<CaseInput> = {}): CaseInput => ({ rows: 1, cols: n, dtype: 'f32', space: 'store', ...rest })
-const attrsOf = (s: Setup) => ({ beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: s.weightDecay })
+const attrsOf = (s: Setup) => ({ beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: s.weightDecay, rate: s.rate ?? 1 })
 const stepInputs = (s: Setup): CaseInput[] => [
   { rows: 1, cols: 1, dtype: 'f32', values: [s.norm] },
   { rows: 1, cols: 4, dtype: 'f32', values: [s.lr, s.maxNorm, s.t, 0] },
@@ -83,6 +84,7 @@ export const cases: readonly OpCase[] = [
   ...both('first step', { n: 512, lr: 2e-4, t: 1, weightDecay: 0, maxNorm: 0, norm: 3 }),
   ...both('one element', { n: 1, lr: 1e-3, t: 3, weightDecay: 0.01, maxNorm: 1, norm: 0.4 }),
   ...both('clipped, with decay', { n: 1100, lr: 5e-2, t: 7, weightDecay: 0.1, maxNorm: 1, norm: 2.5 }),
+  ...both('at a rate of its own', { n: 600, lr: 1e-3, t: 9, weightDecay: 0.1, rate: 16, maxNorm: 0, norm: 1 }),
   ...both('late, not clipped', { n: 777, lr: 1e-3, t: 5000, weightDecay: 0.01, maxNorm: 1, norm: 0.01 }),
   ...both('SmolLM2-135M, LoRA r 16', { n: 4_884_480, lr: 2e-4, t: 10, weightDecay: 0.01, maxNorm: 1, norm: 2, bench: true }),
 ]

@@ -14,7 +14,7 @@ struct Update {
   // stepFloats: lr, maxNorm (0: no clipping), t
   Update(const attrs::adamw& a, const Tensor& norm, const Tensor& stepFloats) {
     const float* s = static_cast<const float*>(stepFloats.data);
-    const double lr = s[0], maxNorm = s[1], t = s[2];
+    const double lr = s[0] * a.rate, maxNorm = s[1], t = s[2];
     beta1 = static_cast<float>(a.beta1), rest1 = static_cast<float>(1 - a.beta1);
     beta2 = static_cast<float>(a.beta2), rest2 = static_cast<float>(1 - a.beta2);
     eps = static_cast<float>(a.eps);

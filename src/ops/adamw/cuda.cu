@@ -10,10 +10,10 @@ struct Options {
   adamw_attrs attrs;
 };
 
-__device__ StepNumbers readStep(const float* norm, const float* stepFloats, double beta1, double beta2) {
+__device__ StepNumbers readStep(const float* norm, const float* stepFloats, double beta1, double beta2, float rate) {
   __shared__ StepNumbers s;
   if (threadIdx.x == 0) {
-    float lr = stepFloats[0], maxNorm = stepFloats[1];
+    float lr = stepFloats[0] * rate, maxNorm = stepFloats[1];
     double t = stepFloats[2];
     float clip = maxNorm > 0 ? fminf(1.0f, maxNorm / (*norm + 1e-6f)) : 1.0f;
     s = {lr, clip, static_cast<float>(sqrt(1.0 - pow(beta2, t))), static_cast<float>(lr / (1.0 - pow(beta1, t)))};
@@ -32,7 +32,7 @@ __device__ __forceinline__ void update(float& p, float g, float& m, float& v, co
 extern "C" __global__ void __launch_bounds__(256) adamw(unsigned n, float* p, float* g, float* m, float* v, const float* norm, const float* stepFloats,
                                                         double beta1, double beta2, Options o) {
   if (!isfinite(*norm)) return;
-  StepNumbers s = readStep(norm, stepFloats, beta1, beta2);
+  StepNumbers s = readStep(norm, stepFloats, beta1, beta2, o.attrs.rate);
   for (unsigned i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += gridDim.x * blockDim.x) {
     float pi = p[i], mi = m[i], vi = v[i];
     update(pi, g[i], mi, vi, s, o);
@@ -72,7 +72,7 @@ extern "C" __global__ void __launch_bounds__(256) adamw_8bit(unsigned n, float* 
   signedMap[threadIdx.x] = mapM[threadIdx.x];
   unsignedMap[threadIdx.x] = mapV[threadIdx.x];
   if (!isfinite(*norm)) return;
-  StepNumbers s = readStep(norm, stepFloats, beta1, beta2);
+  StepNumbers s = readStep(norm, stepFloats, beta1, beta2, o.attrs.rate);
   unsigned i = blockIdx.x * 256 + threadIdx.x;
   float mi = 0, vi = 0;
   if (i < n) {

@@ -1,12 +1,12 @@
 /**
  * AdamW (Loshchilov & Hutter 2019) over one flat range, as torch.optim.AdamW: with g clipped to maxNorm by the global norm,
  *   p ·= 1 − lr·decay;  m = β1·m + (1−β1)·g;  v = β2·v + (1−β2)·g²;  p −= lr/(1−β1ᵗ) · m / (√v / √(1−β2ᵗ) + eps)
- * and the gradient is left zero for the next step. Where the norm is not finite nothing changes: one bad step spoils no weight. The 8-bit form keeps m and v as bitsandbytes does: blocks of 256, each an absmax (f32)
+ * and the gradient is left zero for the next step. lr is stepFloats' times `rate`. Where the norm is not finite nothing changes: one bad step spoils no weight. The 8-bit form keeps m and v as bitsandbytes does: blocks of 256, each an absmax (f32)
  * and codes into the signed (m) or unsigned (v) dynamic map.
  */
 import { type Builder, type Op, real, type Tensor } from '../op.ts'
 
-const attrs = { beta1: real(), beta2: real(), eps: real(), weightDecay: real() }
+const attrs = { beta1: real(), beta2: real(), eps: real(), weightDecay: real(), rate: real(1) }
 
 export const adamwOp: Op<typeof attrs> = {
   name: 'adamw',
@@ -25,6 +25,8 @@ export const adamw8bitOp: Op<typeof attrs> = {
 }
 
 export interface AdamWOptions {
+  /** what the learning rate is multiplied with here; default 1 */
+  rate?: number
   beta1: number
   beta2: number
   eps: number
@@ -33,5 +35,7 @@ export interface AdamWOptions {
 
 /** state: [m, v], or [m, v, absmaxM, absmaxV, mapM, mapV] */
 export function adamw(b: Builder, p: Tensor, g: Tensor, state: readonly Tensor[], norm: Tensor, options: AdamWOptions): void {
-  b.apply(state.length === 2 ? adamwOp : adamw8bitOp, [p, g, ...state, norm, b.input('stepFloats')], options, 'optimizer')
+  const { beta1, beta2, eps, weightDecay, rate = 1 } = options
+  const inputs = [p, g, ...state, norm, b.input('stepFloats')]
+  b.apply(state.length === 2 ? adamwOp : adamw8bitOp, inputs, { beta1, beta2, eps, weightDecay, rate }, 'optimizer')
 }

@@ -26,10 +26,10 @@ interface Step {
   correction2: number
 }
 
-function readStep(norm: Matrix, stepFloats: Matrix, { beta1, beta2 }: AdamWAttrs): Step {
+function readStep(norm: Matrix, stepFloats: Matrix, { beta1, beta2, rate }: AdamWAttrs): Step {
   const [lr, maxNorm, t] = stepFloats.data
   const clip = maxNorm! > 0 ? Math.min(1, maxNorm! / (norm.data[0]! + 1e-6)) : 1
-  return { lr: lr!, clip, correction1: 1 - beta1 ** t!, correction2: 1 - beta2 ** t! }
+  return { lr: lr! * rate, clip, correction1: 1 - beta1 ** t!, correction2: 1 - beta2 ** t! }
 }
 
 /** new p, m and v of one element */

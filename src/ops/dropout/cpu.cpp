@@ -1,24 +1,13 @@
 // Dropout by counter-based bits (op.ts defines them): one key a token, one hash a channel, the same on every device.
 #include <cmath>
-#include <initializer_list>
 #include "attrs/dropout.hpp"
+#include "bits.hpp"
 #include "saqr.hpp"
 #include "simd.hpp"
 
 using namespace saqr;
 
 namespace {
-
-constexpr uint32_t kGolden = 0x9e3779b9;
-
-template <class V>
-SAQR_INLINE V mix32(V h) {
-  h = (h ^ (h >> 16)) * 0x85ebca6bu;
-  h = (h ^ (h >> 13)) * 0xc2b2ae35u;
-  return h ^ (h >> 16);
-}
-
-uint32_t word(const Tensor& t, int64_t row, int64_t column = 0) { return static_cast<const uint32_t*>(t.data)[row * t.stride + column]; }
 
 template <class T>
 void drop(const Step& step, Worker& worker) {
@@ -34,12 +23,11 @@ void drop(const Step& step, Worker& worker) {
   const vu channels = (vu)iota();
   const Range rows = share(worker, x.rows);
   for (int64_t t = rows.from; t < rows.to && !worker.aborted(); t++) {
-    uint32_t key = 0;
-    for (uint32_t part : {word(stepInts, 0, 0), word(stepInts, 0, 1), word(row, t), word(depth, t), module}) key = mix32((key ^ part) + kGolden);
+    const uint32_t key = tokenKey({wordAt(stepInts, 0, 0), wordAt(stepInts, 0, 1), wordAt(row, t), wordAt(depth, t), module});
     const T* from = static_cast<const T*>(x.data) + t * x.stride;
     T* to = static_cast<T*>(y.data) + t * y.stride;
     auto masked = [&](int64_t c, vf v) {
-      const vu bits = mix32((channels + static_cast<uint32_t>(c)) * kGolden + key);
+      const vu bits = channelBits(channels + static_cast<uint32_t>(c), key);
       const vi kept = all ? ~vi{} : none ? vi{} : (vi)(bits > limit);
       return select(kept, v * scale, vf{});
     };

@@ -1,24 +1,18 @@
+#include "../bits.cuh"
 #include "../cuda.cuh"
 #include "attrs.cuh"
-
-__device__ __forceinline__ unsigned mix32(unsigned h) {
-  h = (h ^ (h >> 16)) * 0x85ebca6bu;
-  h = (h ^ (h >> 13)) * 0xc2b2ae35u;
-  return h ^ (h >> 16);
-}
-__device__ __forceinline__ unsigned fold(unsigned key, unsigned word) { return mix32((key ^ word) + 0x9e3779b9u); }
 
 // keeps channel c where its bits are at least `threshold` = p · 2³²; the bits depend on (seed, step, row, depth, module, c) alone
 template <class T, int V>
 __device__ void dropout(int cols, const T* x, int xStride, T* y, int yStride, const int* row, const int* depth, const int* stepInts,
                         unsigned threshold, float scale, dropout_attrs attrs) {
   long long t = blockIdx.x;
-  unsigned key = fold(fold(fold(fold(fold(0, stepInts[0]), stepInts[1]), row[t]), depth[t]), attrs.module);
+  unsigned key = tokenKey(stepInts, row[t], depth[t], attrs.module);
   FOR_COLUMNS(c, cols, V) {
     float v[V];
     load<T, V>(x + t * xStride + c, v);
 #pragma unroll
-    for (int i = 0; i < V; i++) v[i] = mix32(key + static_cast<unsigned>(c + i) * 0x9e3779b9u) >= threshold ? v[i] * scale : 0.0f;
+    for (int i = 0; i < V; i++) v[i] = channelBits(key, c + i) >= threshold ? v[i] * scale : 0.0f;
     store<T, V>(y + t * yStride + c, v);
   }
 }

@@ -64,6 +64,9 @@ const lora = (k: number, r: number, weight: 'act' | DType = 'act'): PartSetup[] 
 /** rows of 8 of Qwen3-30B-A3B's 128 experts where 2,048 tokens go to 8 each: the busiest has ten times the rows of the idlest */
 const REAL = Array.from({ length: 8 }, (_, e) => 128 + Math.round(104 * Math.cos((e * Math.PI) / 7)))
 
+/** around what a tile of tokens is, and where one becomes two */
+const EDGES = [0, 1, 63, 64, 65, 200, 257, 0]
+
 export const cases: readonly OpCase[] = [
   product('one value', { rows: [1], n: 1, parts: [{ k: 1 }] }),
   product('odd sizes', { rows: [3, 0, 11, 1], n: 37, parts: [{ k: 53 }] }),
@@ -119,6 +122,17 @@ export const cases: readonly OpCase[] = [
     parts: [{ k: 136 }, { k: 1, within: { cols: 8, from: 0 } }],
     trans: true,
   }),
+  product('tiles: around their edges', { rows: EDGES, n: 136, parts: [{ k: 72 }] }),
+  product('tiles: around their edges, transposed', { rows: EDGES, n: 136, parts: [{ k: 72 }, { k: 24 }], trans: true }),
+  product('tiles: around their edges, NF4 and LoRA', { rows: EDGES, n: 136, parts: lora(192, 24, 'nf4') }),
+  product('tiles: around their edges, transposed NF4 and LoRA', {
+    rows: EDGES,
+    n: 192,
+    parts: [{ k: 136, weight: 'nf4' }, { k: 72 }, { k: 40, weight: 'nf4' }, { k: 8 }],
+    trans: true,
+    alpha: 0.5,
+  }),
+  product('tiles: several of an expert, NF4', { rows: [600, 3, 321, 513], n: 64, parts: [{ k: 128, weight: 'nf4' }] }),
   gradient('one value', [1], 1, 1),
   gradient('odd sizes', [13, 0, 5, 1], 37, 29),
   gradient('all rows one expert’s', [0, 40, 0], 16, 24),
@@ -126,6 +140,9 @@ export const cases: readonly OpCase[] = [
   gradient('channels by rank', [67, 0, 30], 80, 3),
   gradient('biases', [5, 0, 130, 9], 1, 72),
   gradient('scaled', [8, 12], 16, 24, { attrs: { alpha: -0.5 } }),
+  gradient('tiles: around their edges', [...EDGES, 15, 16, 17], 136, 264),
+  gradient('tiles: channels by a rank', EDGES, 200, 16),
+  gradient('tiles: a rank by channels', EDGES, 16, 104, { attrs: { alpha: -0.5 } }),
   product('8 experts of Qwen3-30B-A3B, gate and up', { rows: REAL, n: 1536, parts: [{ k: 2048 }], bench: true }),
   product('8 experts of Qwen3-30B-A3B, down, NF4 and LoRA', { rows: REAL, n: 2048, parts: lora(768, 16, 'nf4'), bench: true }),
   product('8 experts of Qwen3-30B-A3B, gate and up, input gradient', {

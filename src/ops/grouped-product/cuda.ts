@@ -2,7 +2,7 @@
  * Products of a mixture's experts. Every kernel reads the offsets on the card; its grid is for the most tiles that any routing makes of the
  * rows, since a tile never crosses experts. bf16 is done on the tensor cores (hopper.cuh where it takes the step, tensor.cu from sm_80 on),
  * everything else without (plain.cu). Which way is a matter of shapes, types and alignment alone.
- * NF4 is decoded on the way into shared memory, every time it is read, and not into scratch: only experts that have rows are read, a whole
+ * NF4 is decoded on the way into shared memory or in registers, every time it is read, and not into scratch: only experts that have rows are read, a whole
  * stack in bf16 (805 MB for Qwen3-30B-A3B's gate_up_proj) needs no place, and writing and reading it takes longer than the product itself.
  */
 import { SaqrError } from '../../error.ts'
@@ -20,7 +20,7 @@ import {
   storedType,
   typeOf,
 } from '../cuda-launch.ts'
-import { hopperLaunch, hopperScratch, MOST_PARTS, type Operands, tilesOf } from './hopper.ts'
+import { hopperGradLaunch, hopperLaunch, hopperScratch, MOST_PARTS, type Operands, tilesOf } from './hopper.ts'
 import { groupedProductOp, groupedWeightGradOp } from './op.ts'
 
 const plain = source(import.meta.url, 'plain.cu')
@@ -95,6 +95,8 @@ export const cuda = [
       const [dW] = step.outputs
       const { alpha } = step.attrs
       const type = typeOf(step, dY!, x!)
+      const onHopper = arch === 90 && hopperGradLaunch({ offsets: offsets!, dY: dY!, x: x!, dW: dW!, alpha })
+      if (onHopper) return [onHopper]
       const way = onTensorCores(type, arch) ? 'tensor' : 'plain'
       const grid = [ceilDiv(x!.cols, TILE[way]), ceilDiv(dY!.cols, TILE[way]), offsets!.rows - 1]
       if (way === 'tensor') {

@@ -1,4 +1,4 @@
-/** Grouped products on Hopper (hopper.cuh): which ones it takes, and their launch. */
+/** Grouped products and their weights' gradients on Hopper (hopper.cuh, hopper-grad.cuh): which ones it takes, and their launch. */
 
 import { materialise, materialisedBytes } from '../cast/cuda.ts'
 import {
@@ -7,9 +7,9 @@ import {
   ceilDiv,
   f32,
   hasTiles,
-  type KernelArg,
   type KernelLaunch,
   kernel,
+  type Launch,
   quantArgs,
   source,
   tiles,
@@ -17,6 +17,7 @@ import {
 
 const dense = source(import.meta.url, 'hopper.cu')
 const decoding = source(import.meta.url, 'hopper-nf4.cu')
+const gradient = source(import.meta.url, 'hopper-grad.cu')
 
 export interface Operands {
   /** (experts + 1, 1) */
@@ -32,38 +33,42 @@ export interface Operands {
 /** parts of one launch */
 export const MOST_PARTS = 8
 /** whose tiles are counted in shared memory */
-const MOST_EXPERTS = 4096
-/** rows of a tile, and of a box of x; bytes of 64 rows in shared memory */
-const HIGH = 128
+const MOST_EXPERTS = 1024
+/** of a tile: columns of y, rows at most; rows of a box, of x as of w, and their bytes in shared memory */
+const WIDE = 128
+const HIGH = 256
 const BOX_ROWS = 64
 const BOX = 64 * 128
-/** columns of a tile: stages of its ring, and its time in that of the widest one's */
-const WIDTHS = [
-  { columns: 256, stages: 4, time: 1, codes: true },
-  { columns: 128, stages: 6, time: 0.56, codes: true },
-  { columns: 64, stages: 6, time: 0.35, codes: false },
-]
+const STAGES = 4
+/** the struct Shared but for what it has of each expert: of a stage x, w, scales and barriers; panels of y; barriers and values of two tiles; codebooks */
+const SHARED = STAGES * (6 * BOX + 2 * 64 * 4 + 16) + 2 * BOX + 2 * (16 + 20) + MOST_PARTS * 64
 /** multiprocessors of a card of this kind */
 const BLOCKS = 132
 
 /** how many tiles `high` rows high M rows make at most, however experts share them */
 export const tilesOf = (M: number, experts: number, high: number) => Math.floor((M + Math.min(M, experts) * (high - 1)) / high)
 
-/** runs of 64 codes, which a stage is made of, have one scale and begin at multiples of 16 bytes */
+const isPower = (n: number) => n >= 1 && Number.isInteger(Math.log2(n))
+
+/** Runs of 64 codes have one scale and begin at multiples of 16 bytes; which one's is a matter of shifts. */
 function hasRuns({ at, cols, stride, quant }: CudaTensor): boolean {
-  return cols % 64 === 0 && stride === cols && at % 16n === 0n && quant !== null && quant.blocksize % 64 === 0
+  if (quant === null || cols % 64 !== 0 || stride !== cols || at % 16n !== 0n) return false
+  return quant.blocksize % 64 === 0 && isPower(quant.blocksize) && isPower(quant.blocksize2)
 }
 
 const coded = ({ dtype }: CudaTensor) => dtype === 'nf4'
 
+/** bytes of the number of the next tile, which lies ahead of the weights */
+const QUEUE = 256
+
 /** weights of another type than NF4 come as bf16 */
 export function hopperScratch({ parts, y }: Operands): number {
   if (y.dtype !== 'bf16') return 0
-  return parts.reduce((sum, { w }) => sum + (coded(w) ? 0 : materialisedBytes(w, 'bf16')), 0)
+  return parts.reduce((sum, { w }) => sum + (coded(w) ? 0 : materialisedBytes(w, 'bf16')), QUEUE)
 }
 
 /** null: it doesn't take them */
-export function hopperLaunch(step: CudaStep, o: Operands, scratch: bigint): KernelLaunch[] | null {
+export function hopperLaunch(step: CudaStep, o: Operands, scratch: bigint): Launch[] | null {
   const { offsets, experts, parts, trans, alpha, y } = o
   const fits =
     experts <= MOST_EXPERTS &&
@@ -72,28 +77,54 @@ export function hopperLaunch(step: CudaStep, o: Operands, scratch: bigint): Kern
     parts.every(({ w }) => (coded(w) ? hasRuns(w) : w.dtype !== 'bf16' || hasTiles(w)))
   if (!fits) return null
   const plain = parts.flatMap(({ w }) => (coded(w) ? [] : [w]))
-  const made = materialise(step, plain, 'bf16', scratch)
+  const made = materialise(step, plain, 'bf16', scratch + BigInt(QUEUE))
   const weights = parts.map(({ w }) => (coded(w) ? w : made.dense[plain.indexOf(w)]!))
   const decodes = weights.some(coded)
-  const { columns, stages } = widthOf(y, decodes)
 
   const of = <T>(make: (p: number) => T, unused: T) => Array.from({ length: MOST_PARTS }, (_, p) => (p < parts.length ? make(p) : unused))
   const none = tiles(null, 0)
-  const map = (w: CudaTensor) => (coded(w) ? none : tiles(w, trans ? 64 : columns, experts))
-  const maps = [...of((p) => tiles(parts[p]!.x, BOX_ROWS), none), ...of((p) => map(weights[p]!), none)]
-  const codes = of<KernelArg[]>((p) => (coded(weights[p]!) ? [weights[p]!.at, ...quantArgs(weights[p]!.quant)] : NO_CODES), NO_CODES)
+  const maps = [...of((p) => tiles(parts[p]!.x, BOX_ROWS), none), ...of((p) => tiles(weights[p]!, BOX_ROWS, experts), none)]
+  const quants = of((p) => quantArgs(weights[p]!.quant), quantArgs(null))
   const sizes = [offsets.stride, y.stride, experts, y.cols, parts.length, ...of((p) => parts[p]!.x.cols, 0)]
-  const shared = 1024 + stages * (2 * BOX + columns * 128) + 2 * BOX + 16 * stages + MOST_PARTS * 64 + 4 * (experts + 1) + 8
-  const blocks = Math.min(tilesOf(y.rows, experts, HIGH) * ceilDiv(y.cols, columns), BLOCKS)
-  const name = `grouped_hopper_${columns}${decodes ? '_nf4' : ''}${trans ? '_trans' : ''}`
-  const parameters = [maps, [...codes.flat(), offsets.at, y.at, ...sizes, f32(alpha)]]
-  return [...made.launches, kernel(decodes ? decoding : dense, name, [blocks], 384, { parameters }, shared)]
+  const shared = 1024 + SHARED + 8 * (experts + 1)
+  const blocks = Math.min(tilesOf(y.rows, experts, HIGH) * ceilDiv(y.cols, WIDE), BLOCKS)
+  const name = `grouped_hopper${decodes ? '_nf4' : ''}${trans ? '_trans' : ''}`
+  const parameters = [maps, [...quants.flat(), offsets.at, y.at, scratch, ...sizes, f32(alpha)]]
+  const zero: Launch = { kind: 'zero', at: scratch, rows: 1, bytes: 4, pitch: 4 }
+  return [...made.launches, zero, kernel(decodes ? decoding : dense, name, [blocks], 384, { parameters }, shared)]
 }
 
-const NO_CODES: KernelArg[] = [0n, ...quantArgs(null)]
+export interface GradOperands {
+  /** (experts + 1, 1) */
+  offsets: CudaTensor
+  /** (M, N) */
+  dY: CudaTensor
+  /** (M, K) */
+  x: CudaTensor
+  /** (experts · N, K) f32 */
+  dW: CudaTensor
+  alpha: number
+}
 
-/** the width whose tiles are through first */
-function widthOf(y: CudaTensor, decodes: boolean): (typeof WIDTHS)[number] {
-  const cost = (w: (typeof WIDTHS)[number]) => ceilDiv(y.cols, w.columns) * w.time
-  return WIDTHS.filter(({ codes }) => codes || !decodes).reduce((best, w) => (cost(w) < cost(best) ? w : best))
+/** Columns of the narrower side, a rank's mostly, up to which this gradient is the faster one: reading and writing dW bounds a wider one, which
+ * takes 4.4 ms here and 2.4 without (bench/results/grouped-h100.txt). */
+const NARROW = 128
+/** columns of x in a tile of the gradient's */
+const GRAD_WIDTHS = [64, 128, 256]
+
+/** null: it doesn't take them */
+export function hopperGradLaunch({ offsets, dY, x, dW, alpha }: GradOperands): KernelLaunch | null {
+  const experts = offsets.rows - 1
+  // two neighbours of dW are read and written at once
+  const inPairs = dW.at % 8n === 0n && dW.stride % 2 === 0 && x.cols % 2 === 0
+  if (experts > MOST_EXPERTS || !hasTiles(dY) || !hasTiles(x) || !inPairs || Math.min(dY.cols, x.cols) > NARROW) return null
+  const wide = GRAD_WIDTHS.find((w) => x.cols <= w) ?? GRAD_WIDTHS.at(-1)!
+  const shared = 1024 + STAGES * (2 * BOX + wide * 128 + 16) + 8 * (experts + 1)
+  const blocks = Math.min(Math.min(experts, dY.rows) * ceilDiv(dY.cols, WIDE) * ceilDiv(x.cols, wide), BLOCKS)
+  const sizes = [offsets.stride, dW.stride, experts, dY.cols, x.cols]
+  const parameters = [
+    [tiles(dY, BOX_ROWS), tiles(x, BOX_ROWS)],
+    [offsets.at, dW.at, ...sizes, f32(alpha)],
+  ]
+  return kernel(gradient, `grouped_hopper_grad_${wide}`, [blocks], 384, { parameters }, shared)
 }

@@ -1,10 +1,11 @@
 /** What every trainer and every verb that trains has, whatever it trains towards. */
+import { z } from 'zod'
 import { unmet } from '../../hub/need.ts'
 import { batch, loading } from './batch.ts'
 import type { dataset, mixture } from './data.ts'
 import { distributed } from './distributed.ts'
 import { evaluation } from './evaluation.ts'
-import { camel, type Fields, needing, type OptionsOf } from './field.ts'
+import { camel, type Fields, needing, type OptionsOf, refused } from './field.ts'
 import { logging } from './logging.ts'
 import type { lora } from './lora.ts'
 import { type model, modelLoading } from './model.ts'
@@ -32,25 +33,44 @@ export const argumentsOfTraining = {
   ...distributed,
 }
 
+/** Both sides of a comparison are scored without noise. */
+export const quietArguments = {
+  ...lossArguments,
+  neftune_noise_alpha: refused(z.number().nullable(), null, 'noise on one side of a comparison is not supported; leave it out'),
+}
+
 /** of TRL's configurations: how a model named by a text is opened, and a mixture's balance loss */
 export const opening = { model_init_kwargs, trust_remote_code }
 export const balance = { router_aux_loss_coef }
 /** what TRL's other configurations leave to the tokenizer */
 export const template = { chat_template_path }
 
-const passes = { max_pass_tokens: own.max_pass_tokens, prefix_sharing: own.prefix_sharing }
-const common = { ...argumentsOfTraining, ...passes }
+/** what every trainer has beside TRL's configuration */
+export const ownOfTrainers = {
+  max_pass_tokens: own.max_pass_tokens,
+  prefix_sharing: own.prefix_sharing,
+  loraplus_lr_ratio: own.loraplus_lr_ratio,
+  loraplus_lr_embedding: own.loraplus_lr_embedding,
+  embedding_learning_rate: own.embedding_learning_rate,
+  early_stopping_patience: own.early_stopping_patience,
+  early_stopping_threshold: own.early_stopping_threshold,
+  logging_dir: own.logging_dir,
+}
+const { neftune_noise_alpha: _, ...quiet } = argumentsOfTraining
+const common = { ...quiet, ...ownOfTrainers }
 
 /** What a run goes by. */
 export type CommonOptions = OptionsOf<typeof common> & {
   /** absent: the objective leaves a mixture's balance loss out */
   routerAuxLossCoef?: number | null
+  /** absent: the objective takes no noise */
+  neftuneNoiseAlpha?: number | null
 }
 
 /** What a verb that trains goes by, beside its own. */
 export type VerbOptions = OptionsOf<
   typeof common & typeof dataset & typeof mixture & typeof model & typeof lora & typeof quantization & typeof own
-> & { eosToken: string | null; chatTemplatePath: string | null; routerAuxLossCoef?: number | null }
+> & { eosToken: string | null; chatTemplatePath: string | null; routerAuxLossCoef?: number | null; neftuneNoiseAlpha?: number | null }
 
 /** Decided when the model was opened. */
 const OPENING = new Set(['bf16', 'use_cpu', 'eos_token', 'chat_template_path'])

@@ -1,7 +1,7 @@
 /** All options of contrastive preference optimisation, in the order in which help prints them. */
 import { z } from 'zod'
 import { option, say } from '../../error.ts'
-import { opening, trainerPart } from './common.ts'
+import { opening, ownOfTrainers, quietArguments, trainerPart } from './common.ts'
 import type { CPOConfig } from './cpo-config.ts'
 import { dataset, mixture } from './data.ts'
 import { distributed } from './distributed.ts'
@@ -11,9 +11,8 @@ import { beside, honoured, type OptionsOf, type Theme } from './field.ts'
 import { logging } from './logging.ts'
 import { lora } from './lora.ts'
 import { model } from './model.ts'
-import { lossArguments, schedule } from './optimizer.ts'
+import { schedule } from './optimizer.ts'
 import { orpoLoss, orpoRetired, orpoRows } from './orpo.ts'
-import { own as everyones } from './own.ts'
 import { compute, precision } from './precision.ts'
 import { quantization } from './quantization.ts'
 import { hub, saving } from './saving.ts'
@@ -54,7 +53,7 @@ export const cpoTrainingFields = {
   ...preferenceOptimizer,
   ...schedule,
   ...loss,
-  ...lossArguments,
+  ...quietArguments,
   ...precision,
   ...computeFields,
   ...logging,
@@ -82,7 +81,7 @@ export const cpoThemes: readonly Theme[] = [
   { title: '4-bit base', fields: quantization },
   { title: 'Data', fields: { ...dataset, ...mixture } },
   { title: 'Rows', fields: rows },
-  { title: 'Loss', fields: { ...loss, ...lossArguments } },
+  { title: 'Loss', fields: { ...loss, ...quietArguments } },
   { title: 'Steps', fields: preferenceSteps },
   { title: 'Optimizer', fields: preferenceOptimizer },
   { title: 'Learning rate', fields: schedule },
@@ -99,8 +98,7 @@ export type CpoOptions = OptionsOf<typeof cpoFields>
 /** The fields behind `CPOConfig`. */
 export const cpoConfigFields = {
   ...cpoTrainingFields,
-  max_pass_tokens: everyones.max_pass_tokens,
-  prefix_sharing: everyones.prefix_sharing,
+  ...ownOfTrainers,
 }
 
 export const cpoTables = {

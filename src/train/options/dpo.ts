@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { option, say } from '../../error.ts'
 import { divergences } from '../objectives/pair-losses.ts'
-import { balance, opening, steps, template, trainerPart } from './common.ts'
+import { balance, opening, ownOfTrainers, quietArguments, steps, template, trainerPart } from './common.ts'
 import { dataset, mixture } from './data.ts'
 import { distributed } from './distributed.ts'
 import type { DPOConfig } from './dpo-config.ts'
@@ -11,7 +11,7 @@ import { beside, honoured, type OptionsOf, refused, subsumed, type Theme } from 
 import { logging } from './logging.ts'
 import { lora } from './lora.ts'
 import { model } from './model.ts'
-import { lossArguments, optimizer, schedule } from './optimizer.ts'
+import { optimizer, schedule } from './optimizer.ts'
 import { own as everyones } from './own.ts'
 import { compute, precision } from './precision.ts'
 import { quantization } from './quantization.ts'
@@ -130,7 +130,7 @@ export const dpoTrainingFields = {
   ...preferenceOptimizer,
   ...schedule,
   ...loss,
-  ...lossArguments,
+  ...quietArguments,
   ...reference,
   ...precision,
   ...compute,
@@ -169,7 +169,7 @@ export const dpoThemes: readonly Theme[] = [
   { title: '4-bit base', fields: quantization },
   { title: 'Data', fields: { ...dataset, ...mixture } },
   { title: 'Rows', fields: rows },
-  { title: 'Loss', fields: { ...loss, ...lossArguments } },
+  { title: 'Loss', fields: { ...loss, ...quietArguments } },
   { title: 'Reference', fields: reference },
   { title: 'Steps', fields: preferenceSteps },
   { title: 'Optimizer', fields: preferenceOptimizer },
@@ -187,8 +187,7 @@ export type DpoOptions = OptionsOf<typeof dpoFields>
 /** The fields behind `DPOConfig`. */
 export const dpoConfigFields = {
   ...dpoTrainingFields,
-  max_pass_tokens: everyones.max_pass_tokens,
-  prefix_sharing: everyones.prefix_sharing,
+  ...ownOfTrainers,
 }
 
 export const dpoTables = {

@@ -1,11 +1,10 @@
 /** When held-out rows are scored (SFTConfig). */
 import { z } from 'zod'
 import { beside, honoured, refused, subsumed } from './field.ts'
-import { EVALUATION, EVALUATION_BY_STEPS, EVALUATION_ON_THE_WAY, METRIC } from './needs.ts'
-import { count, flag, stepInterval, texts } from './schemas.ts'
+import { BEST, EVALUATION, EVALUATION_BY_STEPS, EVALUATION_ON_THE_WAY, METRIC } from './needs.ts'
+import { count, flag, optionalFlag, stepInterval, texts } from './schemas.ts'
 
 const NO_LOGITS = 'evaluation sums losses; logits are never held or gathered'
-const BEST = 'only load_best_model_at_end and save_strategy best read it, and those are refused'
 
 export const evaluation = {
   eval_strategy: honoured(z.enum(['no', 'steps', 'epoch']), 'no', 'when the evaluation rows are scored'),
@@ -25,12 +24,19 @@ export const evaluation = {
   eval_accumulation_steps: subsumed(z.int().nullable(), null, NO_LOGITS),
   include_for_metrics: subsumed(texts, [], NO_LOGITS),
   batch_eval_metrics: subsumed(flag, false, NO_LOGITS),
-  load_best_model_at_end: refused(flag, false, 'not supported yet; every checkpoint-N of output_dir can be opened as a model'),
+  load_best_model_at_end: honoured(flag, false, 'at the end, the model is that of the best evaluation that has a checkpoint'),
   metric_for_best_model: beside(
     METRIC,
-    honoured(z.string().nullable(), null, 'evaluated metric that the schedules reduce_lr_on_plateau and greedy follow; default: loss'),
+    honoured(
+      z.string().nullable(),
+      null,
+      'evaluated metric that load_best_model_at_end, save_strategy best, early_stopping_patience and the schedules reduce_lr_on_plateau and greedy follow; default: loss',
+    ),
   ),
-  greater_is_better: subsumed(z.boolean().nullable(), null, BEST),
+  greater_is_better: beside(
+    BEST,
+    honoured(optionalFlag, null, 'is more of that metric better? default: yes, unless its name ends with loss'),
+  ),
   do_train: subsumed(flag, false, 'sft always trains'),
   do_eval: subsumed(flag, false, 'eval_strategy says when to evaluate'),
   do_predict: refused(flag, false, 'sft predicts nothing; use saqr generate with the trained model'),

@@ -1,6 +1,6 @@
 /** All options of Kahneman-Tversky optimisation, in the order in which help prints them. */
 import { z } from 'zod'
-import { balance, opening, trainerPart } from './common.ts'
+import { balance, opening, ownOfTrainers, quietArguments, trainerPart } from './common.ts'
 import { dataset, mixture } from './data.ts'
 import { distributed } from './distributed.ts'
 import { preferenceOptimizer, preferenceOwn, preferenceRows, preferenceSteps, reference } from './dpo.ts'
@@ -10,8 +10,7 @@ import type { KTOConfig } from './kto-config.ts'
 import { logging } from './logging.ts'
 import { lora } from './lora.ts'
 import { model } from './model.ts'
-import { lossArguments, schedule } from './optimizer.ts'
-import { own as everyones } from './own.ts'
+import { schedule } from './optimizer.ts'
 import { compute, precision } from './precision.ts'
 import { quantization } from './quantization.ts'
 import { retired, retiredOfPairs } from './retired.ts'
@@ -48,7 +47,7 @@ export const ktoTrainingFields = {
   ...preferenceOptimizer,
   ...schedule,
   ...loss,
-  ...lossArguments,
+  ...quietArguments,
   ...reference,
   ...precision,
   ...compute,
@@ -90,7 +89,7 @@ export const ktoThemes: readonly Theme[] = [
   { title: '4-bit base', fields: quantization },
   { title: 'Data', fields: { ...dataset, ...mixture } },
   { title: 'Rows', fields: preferenceRows },
-  { title: 'Loss', fields: { ...loss, ...lossArguments } },
+  { title: 'Loss', fields: { ...loss, ...quietArguments } },
   { title: 'Reference', fields: reference },
   { title: 'Steps', fields: steps },
   { title: 'Optimizer', fields: preferenceOptimizer },
@@ -108,8 +107,7 @@ export type KtoOptions = OptionsOf<typeof ktoFields>
 /** The fields behind `KTOConfig`. */
 export const ktoConfigFields = {
   ...ktoTrainingFields,
-  max_pass_tokens: everyones.max_pass_tokens,
-  prefix_sharing: everyones.prefix_sharing,
+  ...ownOfTrainers,
 }
 
 export const ktoTables = {

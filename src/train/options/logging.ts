@@ -6,12 +6,21 @@ import { LOGS_BY_STEPS } from './needs.ts'
 import { flag, optionalFlag, optionalText, stepInterval, text } from './schemas.ts'
 
 const TRACKIO = 'only Trackio reads it, and report_to does not have that'
-const NOT_YET = 'not supported yet; use jsonl, one event a line in output_dir/events.jsonl'
+const NOT_YET = 'not supported; use tensorboard, wandb or jsonl (one event a line in output_dir/events.jsonl)'
 const TRACKERS = [
-  ...['all', 'azure_ml', 'clearml', 'codecarbon', 'comet_ml', 'dagshub', 'dvclive', 'flyte', 'kubeflow', 'mlflow', 'neptune'],
-  ...['swanlab', 'tensorboard', 'trackio', 'wandb'],
+  'azure_ml',
+  'clearml',
+  'codecarbon',
+  'comet_ml',
+  'dagshub',
+  'dvclive',
+  'flyte',
+  'kubeflow',
+  'mlflow',
+  'neptune',
+  'swanlab',
 ]
-const tracker = z.enum(['none', 'jsonl'])
+const tracker = z.enum(['none', 'all', 'jsonl', 'tensorboard', 'wandb'])
 
 export const logging = {
   logging_strategy: honoured(z.enum(['no', 'steps', 'epoch']), 'steps', 'when metrics are logged'),
@@ -20,10 +29,17 @@ export const logging = {
   report_to: honoured(
     z.union([tracker, z.array(tracker)]).nullable(),
     'none',
-    'where events go beside the terminal: none, or jsonl',
-    Object.fromEntries(TRACKERS.map((name) => [name, NOT_YET])),
+    'where events go beside the terminal: jsonl, tensorboard, wandb (its WANDB_… variables say how), several of them, all or none',
+    {
+      ...Object.fromEntries(TRACKERS.map((name) => [name, NOT_YET])),
+      trackio: 'what it keeps is documented for its own package alone; use tensorboard, wandb or jsonl',
+    },
   ),
-  run_name: honoured(optionalText, null, 'name of the run in what is logged; default: output_dir'),
+  run_name: honoured(
+    optionalText,
+    null,
+    'name of the run in what is logged; default: output_dir; in wandb WANDB_NAME, else one that it finds',
+  ),
   disable_tqdm: honoured(
     optionalFlag,
     null,

@@ -56,6 +56,8 @@ const MEANINGS: Readonly<Record<string, string>> = {
   text_field: 'dataset_text_field',
   train_on_inputs: 'completion_only_loss',
   template: 'chat_template_path',
+  patience: 'early_stopping_patience',
+  early_stopping: 'early_stopping_patience',
   resume: 'resume_from_checkpoint',
   max_tokens: 'max_new_tokens',
   num_predict: 'max_new_tokens',

@@ -54,9 +54,27 @@ export const WARM_UP: Need = {
   unless: say`with this ${option('lrSchedulerType')}, which does not warm up`,
 }
 
+const asksForBest = (o: Readonly<Record<string, unknown>>) =>
+  o.loadBestModelAtEnd === true || o.saveStrategy === 'best' || o.earlyStoppingPatience != null
+
 export const METRIC: Need = {
-  met: (o) => followsMetric(String(o.lrSchedulerType)),
-  unless: say`without a ${option('lrSchedulerType')} that follows a metric (reduce_lr_on_plateau, greedy)`,
+  met: (o) => followsMetric(String(o.lrSchedulerType)) || asksForBest(o),
+  unless: say`without ${option('loadBestModelAtEnd')}, ${option('saveStrategy')} best, ${option('earlyStoppingPatience')} or a ${option('lrSchedulerType')} that follows a metric (reduce_lr_on_plateau, greedy)`,
+}
+
+export const BEST: Need = {
+  met: asksForBest,
+  unless: say`without ${option('loadBestModelAtEnd')}, ${option('saveStrategy')} best or ${option('earlyStoppingPatience')}`,
+}
+
+export const LORAPLUS: Need = {
+  met: (o) => o.loraplusLrRatio != null,
+  unless: say`without ${option('loraplusLrRatio')}`,
+}
+
+export const PATIENCE: Need = {
+  met: (o) => o.earlyStoppingPatience != null,
+  unless: say`without ${option('earlyStoppingPatience')}`,
 }
 
 /** while it trains, or when a program asks */
@@ -81,4 +99,9 @@ export const LOGS_BY_STEPS: Need = {
 export const SAVES_BY_STEPS: Need = {
   met: (o) => o.saveStrategy === 'steps',
   unless: say`without ${option('saveStrategy')} steps`,
+}
+
+export const TENSORBOARD: Need = {
+  met: (o) => [o.reportTo].flat().some((name) => name === 'tensorboard' || name === 'all'),
+  unless: say`without ${option('reportTo')} tensorboard`,
 }

@@ -1,27 +1,34 @@
 /** The optimizer and the loss it follows (SFTConfig). */
 
 import { z } from 'zod'
-import { option, say } from '../../error.ts'
 import { beside, honoured, refused } from './field.ts'
 import { WARM_UP } from './needs.ts'
 import { mapping, optionalText } from './schemas.ts'
 
 const LOW_RANK = 'low-rank gradient projections are not supported yet; use adamw_8bit for little memory'
 const ONLY_ADAMW = 'not supported yet; use adamw_torch or adamw_8bit'
+const LION_8BIT = 'not supported yet; use lion_32bit'
 const ELSEWHERE = 'it is for other hardware; use adamw_torch, which computes the same'
 const FOUR_BIT = 'torchao’s states differ from bitsandbytes’; use adamw_8bit'
 
 export const optimizer = {
   learning_rate: honoured(z.number().min(0), 2e-5, 'highest learning rate'),
-  weight_decay: honoured(z.number().min(0), 0, 'decoupled weight decay; biases and norm weights have none'),
+  weight_decay: honoured(
+    z.number().min(0),
+    0,
+    'weight decay, decoupled (of sgd: added to the gradient); biases and norm weights have none',
+  ),
   adam_beta1: honoured(z.number().min(0).lt(1), 0.9, 'decay of the first moment'),
   adam_beta2: honoured(z.number().min(0).lt(1), 0.999, 'decay of the second moment'),
   adam_epsilon: honoured(z.number().positive(), 1e-8, 'added to the root of the second moment'),
   max_grad_norm: honoured(z.number().min(0), 1, 'gradients are scaled down to this norm; 0: never'),
   optim: honoured(
-    z.enum(['adamw_torch', 'adamw_torch_fused', 'paged_adamw_32bit', 'adamw_8bit', 'adamw_bnb_8bit', 'paged_adamw_8bit']),
+    z.enum([
+      ...(['adamw_torch', 'adamw_torch_fused', 'paged_adamw_32bit', 'adamw_8bit', 'adamw_bnb_8bit', 'paged_adamw_8bit'] as const),
+      ...(['lion_32bit', 'paged_lion_32bit', 'sgd'] as const),
+    ]),
     'adamw_torch_fused',
-    'AdamW with states in f32, or as bitsandbytes holds them in 8 bits; where they live is the planner’s business',
+    'AdamW with states in f32, or as bitsandbytes holds them in 8 bits; Lion; SGD; where states live is the planner’s business',
     {
       adamw_torch_xla: ELSEWHERE,
       adamw_torch_npu_fused: ELSEWHERE,
@@ -33,12 +40,9 @@ export const optimizer = {
       ademamix_8bit: ONLY_ADAMW,
       paged_ademamix_32bit: ONLY_ADAMW,
       paged_ademamix_8bit: ONLY_ADAMW,
-      sgd: ONLY_ADAMW,
       adagrad: ONLY_ADAMW,
-      lion_8bit: ONLY_ADAMW,
-      lion_32bit: ONLY_ADAMW,
-      paged_lion_32bit: ONLY_ADAMW,
-      paged_lion_8bit: ONLY_ADAMW,
+      lion_8bit: LION_8BIT,
+      paged_lion_8bit: LION_8BIT,
       rmsprop: ONLY_ADAMW,
       rmsprop_bnb: ONLY_ADAMW,
       rmsprop_bnb_8bit: ONLY_ADAMW,
@@ -60,11 +64,7 @@ export const optimizer = {
       stable_adamw: ONLY_ADAMW,
     },
   ),
-  optim_args: refused(
-    optionalText,
-    null,
-    say`AdamW’s arguments have options of their own: ${option('adamBeta1')}, ${option('adamBeta2')}, ${option('adamEpsilon')}, ${option('weightDecay')}`,
-  ),
+  optim_args: honoured(optionalText, null, 'arguments of sgd: momentum=0.9,nesterov=true (AdamW’s and Lion’s are options of their own)'),
   optim_target_modules: refused(z.union([z.array(z.string()), z.string()]).nullable(), null, LOW_RANK),
 }
 
@@ -112,5 +112,9 @@ export const objective = {
 /** of every trainer, whatever its loss */
 export const lossArguments = {
   label_smoothing_factor: refused(z.number(), 0, 'label smoothing is not supported yet; leave it out'),
-  neftune_noise_alpha: refused(z.number().nullable(), null, 'noise on embeddings (NEFTune) is not supported yet; leave it out'),
+  neftune_noise_alpha: honoured(
+    z.number().min(0).nullable(),
+    null,
+    'NEFTune: noise on embeddings while training, uniform in ± this / √(length of the row · channels); default: none',
+  ),
 }

@@ -57,7 +57,7 @@ export interface ORPOConfig {
   lengthColumnName?: string
   /** Highest learning rate; default: 0.000001. */
   learningRate?: number
-  /** Decoupled weight decay; biases and norm weights have none; default: 0. */
+  /** Weight decay, decoupled (of sgd: added to the gradient); biases and norm weights have none; default: 0. */
   weightDecay?: number
   /** Decay of the first moment; default: 0.9. */
   adamBeta1?: number
@@ -67,10 +67,10 @@ export interface ORPOConfig {
   adamEpsilon?: number
   /** Gradients are scaled down to this norm; 0: never; default: 1. */
   maxGradNorm?: number
-  /** AdamW with states in f32, or as bitsandbytes holds them in 8 bits; where they live is the planner’s business; default: adamw_torch_fused. */
-  optim?: 'adamw_torch' | 'adamw_torch_fused' | 'paged_adamw_32bit' | 'adamw_8bit' | 'adamw_bnb_8bit' | 'paged_adamw_8bit'
-  /** Not supported, and accepted only where it asks for nothing: AdamW’s arguments have options of their own: adamBeta1, adamBeta2, adamEpsilon, weightDecay. */
-  optimArgs?: null
+  /** AdamW with states in f32, or as bitsandbytes holds them in 8 bits; Lion; SGD; where states live is the planner’s business; default: adamw_torch_fused. */
+  optim?: 'adamw_torch' | 'adamw_torch_fused' | 'paged_adamw_32bit' | 'adamw_8bit' | 'adamw_bnb_8bit' | 'paged_adamw_8bit' | 'lion_32bit' | 'paged_lion_32bit' | 'sgd'
+  /** Arguments of sgd: momentum=0.9,nesterov=true (AdamW’s and Lion’s are options of their own); default: null. */
+  optimArgs?: string | null
   /** Not supported, and accepted only where it asks for nothing: low-rank gradient projections are not supported yet; use adamw_8bit for little memory. */
   optimTargetModules?: null
   /** How the learning rate goes on after warm-up; reduce_lr_on_plateau and greedy follow the evaluation rows; default: linear. */
@@ -89,7 +89,7 @@ export interface ORPOConfig {
   generateDuringEval?: false
   /** Not supported, and accepted only where it asks for nothing: label smoothing is not supported yet; leave it out. */
   labelSmoothingFactor?: 0
-  /** Not supported, and accepted only where it asks for nothing: noise on embeddings (NEFTune) is not supported yet; leave it out. */
+  /** Not supported, and accepted only where it asks for nothing: noise on one side of a comparison is not supported; leave it out. */
   neftuneNoiseAlpha?: null
   /** Weights and products in bf16, sums and trained weights in f32 (the default); false: as dtype says. */
   bf16?: boolean | null
@@ -131,9 +131,9 @@ export interface ORPOConfig {
   loggingSteps?: number
   /** Log the first step too; default: false. */
   loggingFirstStep?: boolean
-  /** Where events go beside the terminal: none, or jsonl; default: none. */
-  reportTo?: 'none' | 'jsonl' | ('none' | 'jsonl')[] | null
-  /** Name of the run in what is logged; default: outputDir. */
+  /** Where events go beside the terminal: jsonl, tensorboard, wandb (its WANDB_… variables say how), several of them, all or none; default: none. */
+  reportTo?: 'none' | 'all' | 'jsonl' | 'tensorboard' | 'wandb' | ('none' | 'all' | 'jsonl' | 'tensorboard' | 'wandb')[] | null
+  /** Name of the run in what is logged; default: outputDir; in wandb WANDB_NAME, else one that it finds. */
   runName?: string | null
   /** True: plain lines on a terminal too; default: a live line on a terminal, plain lines in a pipe. */
   disableTqdm?: boolean | null
@@ -177,11 +177,11 @@ export interface ORPOConfig {
   includeForMetrics?: string[]
   /** Accepted, though there is nothing left for it to do: evaluation sums losses; logits are never held or gathered. */
   batchEvalMetrics?: boolean
-  /** Not supported, and accepted only where it asks for nothing: not supported yet; every checkpoint-N of output_dir can be opened as a model. */
-  loadBestModelAtEnd?: false
-  /** Evaluated metric that the schedules reduce_lr_on_plateau and greedy follow; default: loss; no effect without a lrSchedulerType that follows a metric (reduce_lr_on_plateau, greedy). */
+  /** At the end, the model is that of the best evaluation that has a checkpoint; default: false. */
+  loadBestModelAtEnd?: boolean
+  /** Evaluated metric that loadBestModelAtEnd, saveStrategy best, earlyStoppingPatience and the schedules reduce_lr_on_plateau and greedy follow; default: loss; no effect without loadBestModelAtEnd, saveStrategy best, earlyStoppingPatience or a lrSchedulerType that follows a metric (reduce_lr_on_plateau, greedy). */
   metricForBestModel?: string | null
-  /** Accepted, though there is nothing left for it to do: only load_best_model_at_end and save_strategy best read it, and those are refused. */
+  /** Is more of that metric better? default: yes, unless its name ends with loss; no effect without loadBestModelAtEnd, saveStrategy best or earlyStoppingPatience. */
   greaterIsBetter?: boolean | null
   /** Accepted, though there is nothing left for it to do: sft always trains. */
   doTrain?: boolean
@@ -191,11 +191,11 @@ export interface ORPOConfig {
   doPredict?: false
   /** Folder for checkpoints and the trained model; default: trainer_output. */
   outputDir?: string | null
-  /** When a checkpoint is saved; default: steps. */
-  saveStrategy?: 'no' | 'steps' | 'epoch'
+  /** When a checkpoint is saved; best: after an evaluation that is better than those before; default: steps. */
+  saveStrategy?: 'no' | 'steps' | 'epoch' | 'best'
   /** Steps between two checkpoints; below 1, a share of all steps; default: 500; no effect without saveStrategy steps. */
   saveSteps?: number
-  /** Checkpoints that stay; older ones are deleted; default: null. */
+  /** Checkpoints that stay, the newest and the best among them; older ones are deleted; default: null. */
   saveTotalLimit?: number | null
   /** Checkpoint folder to go on from; true: the last one in outputDir; default: null. */
   resumeFromCheckpoint?: boolean | string | null
@@ -253,12 +253,22 @@ export interface ORPOConfig {
   skipMemoryMetrics?: boolean
   /** Tokens of a pass at the most; default: what fits. */
   maxPassTokens?: number | null
-  /** Rows of a step that begin alike share those tokens (never with dropout); default: true. */
+  /** Rows of a step that begin alike share those tokens (never with dropout or noise); default: true. */
   prefixSharing?: boolean
+  /** LoRA+: the learning rate of lora_B, biases and norms, in times that of the rest; default: the same for all. */
+  loraplusLrRatio?: number | null
+  /** Learning rate of low-rank parts on embeddings where loraplusLrRatio is given; default: 0.000001; no effect without loraplusLrRatio. */
+  loraplusLrEmbedding?: number
+  /** Learning rate of embeddings and head where they are trained whole (Unsloth’s); default: learningRate. */
+  embeddingLearningRate?: number | null
+  /** End the run after so many evaluations that are no better than the best before them (EarlyStoppingCallback’s); default: never. */
+  earlyStoppingPatience?: number | null
+  /** By how much an evaluation has to be better than the best before it to count as better; default: 0; no effect without earlyStoppingPatience. */
+  earlyStoppingThreshold?: number
+  /** Folder of TensorBoard’s event files; default: TENSORBOARD_LOGGING_DIR, else one a run in outputDir/runs; no effect without reportTo tensorboard. */
+  loggingDir?: string | null
   /** Accepted, though there is nothing left for it to do: an existing output_dir is written into; nothing in it is deleted but old checkpoints under save_total_limit. */
   overwriteOutputDir?: boolean
-  /** Accepted, though there is nothing left for it to do: what is logged lies in output_dir. */
-  loggingDir?: string | null
   /** Accepted, though there is nothing left for it to do: weights are always saved as safetensors. */
   saveSafetensors?: boolean
   /** Accepted, though there is nothing left for it to do: tokens per second are in every log. */
@@ -322,7 +332,7 @@ export interface OrpoTrainingOptions {
   dataloaderDropLast: boolean
   /** Highest learning rate; default: 0.000001. */
   learningRate: number
-  /** Decoupled weight decay; biases and norm weights have none; default: 0. */
+  /** Weight decay, decoupled (of sgd: added to the gradient); biases and norm weights have none; default: 0. */
   weightDecay: number
   /** Decay of the first moment; default: 0.9. */
   adamBeta1: number
@@ -332,8 +342,10 @@ export interface OrpoTrainingOptions {
   adamEpsilon: number
   /** Gradients are scaled down to this norm; 0: never; default: 1. */
   maxGradNorm: number
-  /** AdamW with states in f32, or as bitsandbytes holds them in 8 bits; where they live is the planner’s business; default: adamw_torch_fused. */
-  optim: 'adamw_torch' | 'adamw_torch_fused' | 'paged_adamw_32bit' | 'adamw_8bit' | 'adamw_bnb_8bit' | 'paged_adamw_8bit'
+  /** AdamW with states in f32, or as bitsandbytes holds them in 8 bits; Lion; SGD; where states live is the planner’s business; default: adamw_torch_fused. */
+  optim: 'adamw_torch' | 'adamw_torch_fused' | 'paged_adamw_32bit' | 'adamw_8bit' | 'adamw_bnb_8bit' | 'paged_adamw_8bit' | 'lion_32bit' | 'paged_lion_32bit' | 'sgd'
+  /** Arguments of sgd: momentum=0.9,nesterov=true (AdamW’s and Lion’s are options of their own); default: null. */
+  optimArgs: string | null
   /** How the learning rate goes on after warm-up; reduce_lr_on_plateau and greedy follow the evaluation rows; default: linear. */
   lrSchedulerType: 'linear' | 'cosine' | 'cosine_with_restarts' | 'polynomial' | 'constant' | 'constant_with_warmup' | 'inverse_sqrt' | 'reduce_lr_on_plateau' | 'cosine_with_min_lr' | 'cosine_warmup_with_min_lr' | 'warmup_stable_decay' | 'greedy'
   /** Arguments of lrSchedulerType by the names transformers has, such as num_cycles, min_lr_rate or num_decay_steps; default: null. */
@@ -352,9 +364,9 @@ export interface OrpoTrainingOptions {
   loggingSteps: number
   /** Log the first step too; default: false. */
   loggingFirstStep: boolean
-  /** Where events go beside the terminal: none, or jsonl; default: none. */
-  reportTo: 'none' | 'jsonl' | ('none' | 'jsonl')[] | null
-  /** Name of the run in what is logged; default: outputDir. */
+  /** Where events go beside the terminal: jsonl, tensorboard, wandb (its WANDB_… variables say how), several of them, all or none; default: none. */
+  reportTo: 'none' | 'all' | 'jsonl' | 'tensorboard' | 'wandb' | ('none' | 'all' | 'jsonl' | 'tensorboard' | 'wandb')[] | null
+  /** Name of the run in what is logged; default: outputDir; in wandb WANDB_NAME, else one that it finds. */
   runName: string | null
   /** True: plain lines on a terminal too; default: a live line on a terminal, plain lines in a pipe. */
   disableTqdm: boolean | null
@@ -368,20 +380,36 @@ export interface OrpoTrainingOptions {
   evalDelay: number
   /** Evaluate before the first step too; default: false. */
   evalOnStart: boolean
-  /** Evaluated metric that the schedules reduce_lr_on_plateau and greedy follow; default: loss; no effect without a lrSchedulerType that follows a metric (reduce_lr_on_plateau, greedy). */
+  /** At the end, the model is that of the best evaluation that has a checkpoint; default: false. */
+  loadBestModelAtEnd: boolean
+  /** Evaluated metric that loadBestModelAtEnd, saveStrategy best, earlyStoppingPatience and the schedules reduce_lr_on_plateau and greedy follow; default: loss; no effect without loadBestModelAtEnd, saveStrategy best, earlyStoppingPatience or a lrSchedulerType that follows a metric (reduce_lr_on_plateau, greedy). */
   metricForBestModel: string | null
+  /** Is more of that metric better? default: yes, unless its name ends with loss; no effect without loadBestModelAtEnd, saveStrategy best or earlyStoppingPatience. */
+  greaterIsBetter: boolean | null
   /** Folder for checkpoints and the trained model; default: trainer_output. */
   outputDir: string | null
-  /** When a checkpoint is saved; default: steps. */
-  saveStrategy: 'no' | 'steps' | 'epoch'
+  /** When a checkpoint is saved; best: after an evaluation that is better than those before; default: steps. */
+  saveStrategy: 'no' | 'steps' | 'epoch' | 'best'
   /** Steps between two checkpoints; below 1, a share of all steps; default: 500; no effect without saveStrategy steps. */
   saveSteps: number
-  /** Checkpoints that stay; older ones are deleted; default: null. */
+  /** Checkpoints that stay, the newest and the best among them; older ones are deleted; default: null. */
   saveTotalLimit: number | null
   /** Checkpoint folder to go on from; true: the last one in outputDir; default: null. */
   resumeFromCheckpoint: boolean | string | null
   /** Tokens of a pass at the most; default: what fits. */
   maxPassTokens: number | null
-  /** Rows of a step that begin alike share those tokens (never with dropout); default: true. */
+  /** Rows of a step that begin alike share those tokens (never with dropout or noise); default: true. */
   prefixSharing: boolean
+  /** LoRA+: the learning rate of lora_B, biases and norms, in times that of the rest; default: the same for all. */
+  loraplusLrRatio: number | null
+  /** Learning rate of low-rank parts on embeddings where loraplusLrRatio is given; default: 0.000001; no effect without loraplusLrRatio. */
+  loraplusLrEmbedding: number
+  /** Learning rate of embeddings and head where they are trained whole (Unsloth’s); default: learningRate. */
+  embeddingLearningRate: number | null
+  /** End the run after so many evaluations that are no better than the best before them (EarlyStoppingCallback’s); default: never. */
+  earlyStoppingPatience: number | null
+  /** By how much an evaluation has to be better than the best before it to count as better; default: 0; no effect without earlyStoppingPatience. */
+  earlyStoppingThreshold: number
+  /** Folder of TensorBoard’s event files; default: TENSORBOARD_LOGGING_DIR, else one a run in outputDir/runs; no effect without reportTo tensorboard. */
+  loggingDir: string | null
 }

@@ -1,7 +1,7 @@
 /** All options of odds ratio preference optimisation, in the order in which help prints them. */
 import { z } from 'zod'
 import { option, say } from '../../error.ts'
-import { opening, trainerPart } from './common.ts'
+import { opening, ownOfTrainers, quietArguments, trainerPart } from './common.ts'
 import { dataset, mixture } from './data.ts'
 import { distributed } from './distributed.ts'
 import { preferenceOptimizer, preferenceOwn, preferenceSteps, reference } from './dpo.ts'
@@ -10,9 +10,8 @@ import { honoured, type OptionsOf, refused, subsumed, type Theme } from './field
 import { logging } from './logging.ts'
 import { lora } from './lora.ts'
 import { model } from './model.ts'
-import { lossArguments, schedule } from './optimizer.ts'
+import { schedule } from './optimizer.ts'
 import type { ORPOConfig } from './orpo-config.ts'
-import { own as everyones } from './own.ts'
 import { compute, precision } from './precision.ts'
 import { quantization } from './quantization.ts'
 import { retired, retiredOfPairs } from './retired.ts'
@@ -49,7 +48,7 @@ export const orpoTrainingFields = {
   ...preferenceOptimizer,
   ...schedule,
   ...orpoLoss,
-  ...lossArguments,
+  ...quietArguments,
   ...precision,
   ...computeFields,
   ...logging,
@@ -81,7 +80,7 @@ export const orpoThemes: readonly Theme[] = [
   { title: '4-bit base', fields: quantization },
   { title: 'Data', fields: { ...dataset, ...mixture } },
   { title: 'Rows', fields: orpoRows },
-  { title: 'Loss', fields: { ...orpoLoss, ...lossArguments } },
+  { title: 'Loss', fields: { ...orpoLoss, ...quietArguments } },
   { title: 'Steps', fields: preferenceSteps },
   { title: 'Optimizer', fields: preferenceOptimizer },
   { title: 'Learning rate', fields: schedule },
@@ -98,8 +97,7 @@ export type OrpoOptions = OptionsOf<typeof orpoFields>
 /** The fields behind `ORPOConfig`. */
 export const orpoConfigFields = {
   ...orpoTrainingFields,
-  max_pass_tokens: everyones.max_pass_tokens,
-  prefix_sharing: everyones.prefix_sharing,
+  ...ownOfTrainers,
 }
 
 export const orpoTables = {

@@ -3,8 +3,8 @@
 import { z } from 'zod'
 import { option, say } from '../../error.ts'
 import { beside, honoured, refused } from './field.ts'
-import { ADAPTER, EVALUATION } from './needs.ts'
-import { described, flag, optionalName, size } from './schemas.ts'
+import { ADAPTER, EVALUATION, LORAPLUS, PATIENCE, TENSORBOARD } from './needs.ts'
+import { described, flag, optionalCount, optionalName, size } from './schemas.ts'
 
 export const own = {
   device: honoured(
@@ -23,14 +23,53 @@ export const own = {
     'budget for everything on the device, such as 8GB or 512MiB; default: what is free (plan: whatever it takes)',
   ),
   max_pass_tokens: honoured(z.int().min(1).nullable(), null, 'tokens of a pass at the most; default: what fits'),
-  prefix_sharing: honoured(flag, true, 'rows of a step that begin alike share those tokens (never with dropout)'),
+  prefix_sharing: honoured(flag, true, 'rows of a step that begin alike share those tokens (never with dropout or noise)'),
   train_bias: beside(
     ADAPTER,
     honoured(z.enum(['none', 'all', 'lora_only']), 'none', 'biases of the base that are trained beside the adapter (PEFT’s bias)'),
   ),
+  unfuse_experts: beside(
+    ADAPTER,
+    honoured(
+      flag,
+      false,
+      'the trained adapter has a low-rank part for each expert’s linears (mlp.experts.3.gate_proj), as vLLM and SGLang read it; default: as PEFT has it now',
+    ),
+  ),
   eval_dataset_name: beside(
     EVALUATION,
     honoured(optionalName, null, 'rows to evaluate on, named like dataset_name; default: its dataset_test_split'),
+  ),
+  logging_dir: beside(
+    TENSORBOARD,
+    honoured(
+      optionalName,
+      null,
+      'folder of TensorBoard’s event files; default: TENSORBOARD_LOGGING_DIR, else one a run in output_dir/runs',
+    ),
+  ),
+  loraplus_lr_ratio: honoured(
+    z.number().positive().nullable(),
+    null,
+    'LoRA+: the learning rate of lora_B, biases and norms, in times that of the rest; default: the same for all',
+  ),
+  loraplus_lr_embedding: beside(
+    LORAPLUS,
+    honoured(z.number().min(0), 1e-6, 'learning rate of low-rank parts on embeddings where loraplus_lr_ratio is given'),
+  ),
+  embedding_learning_rate: honoured(
+    z.number().min(0).nullable(),
+    null,
+    'learning rate of embeddings and head where they are trained whole (Unsloth’s); default: learning_rate',
+  ),
+  early_stopping_patience: honoured(
+    optionalCount,
+    null,
+    'end the run after so many evaluations that are no better than the best before them (EarlyStoppingCallback’s); default: never',
+  ),
+  early_stopping_threshold: beside(
+    PATIENCE,
+    honoured(z.number().min(0), 0, 'by how much an evaluation has to be better than the best before it to count as better'),
   ),
   train_on_responses_only: refused(
     flag,

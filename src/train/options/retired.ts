@@ -54,7 +54,6 @@ export const retired = {
     false,
     'an existing output_dir is written into; nothing in it is deleted but old checkpoints under save_total_limit',
   ),
-  logging_dir: subsumed(optionalText, null, 'what is logged lies in output_dir'),
   save_safetensors: subsumed(flag, true, 'weights are always saved as safetensors'),
   include_tokens_per_second: subsumed(flag, false, 'tokens per second are in every log'),
   use_liger: subsumed(flag, false, 'a step is one plan of fused kernels already'),

@@ -12,6 +12,7 @@ import { sizeInBytes, unitOf } from './schemas.ts'
 export function checkTraining(o: CommonOptions): void {
   intervals(o)
   schedule(o)
+  best(o)
 }
 
 /** @throws SaqrError OPTION_INVALID */
@@ -45,6 +46,29 @@ function intervals(o: CommonOptions): void {
     invalid(say`${option('saveSteps')} is 0; use ${option('saveStrategy')} no to save no checkpoints`)
   if (o.evalStrategy === 'steps' && !o.evalSteps && o.loggingSteps === 0)
     invalid(say`${option('evalStrategy')} steps needs ${option('evalSteps')} or ${option('loggingSteps')} above 0`)
+}
+
+/** The best evaluation is chosen among those that have a checkpoint, so both have to come together. */
+function best(o: CommonOptions): void {
+  const asking = [
+    o.loadBestModelAtEnd && say`${option('loadBestModelAtEnd')}`,
+    o.saveStrategy === 'best' && say`${option('saveStrategy')} best`,
+    o.earlyStoppingPatience !== null && say`${option('earlyStoppingPatience')}`,
+  ].find((one) => one !== false)
+  if (!asking) return
+  if (o.evalStrategy === 'no') invalid(say`${asking} follows the evaluation rows: set ${option('evalStrategy')} to steps or epoch`)
+  if (!o.loadBestModelAtEnd || o.saveStrategy === 'best') return
+  if (o.saveStrategy !== o.evalStrategy)
+    invalid(
+      say`${asking} needs checkpoints where it evaluates: ${option('evalStrategy')} is ${o.evalStrategy}, ${option('saveStrategy')} ${o.saveStrategy}; make them the same, or ${option('saveStrategy')} best`,
+    )
+  const [saves, evaluates] = [o.saveSteps, evalSteps(o)]
+  // shares of all steps are compared in millionths
+  const whole = (n: number) => Math.round(n * (saves < 1 ? 1e6 : 1))
+  if (o.saveStrategy === 'steps' && (saves < 1 !== evaluates < 1 || whole(saves) % whole(evaluates) !== 0))
+    invalid(
+      say`${asking} needs checkpoints where it evaluates: ${option('saveSteps')} ${saves} is no multiple of ${option('evalSteps')} ${evaluates}`,
+    )
 }
 
 /** A run's steps are not known yet: a schedule of as many as its warm-up says whether its arguments are right. */
@@ -115,9 +139,4 @@ export function targetModules(modules: VerbOptions['loraTargetModules']): string
       say`${option('targetModules')} ${listed} is one name with commas in it, which no module has: give a list, ${listed.split(/\s*,\s*/).join(' ')}`,
     )
   return typeof modules === 'string' && modules !== 'all-linear' && /^[\w.-]+$/.test(modules) ? [modules] : modules
-}
-
-/** optim: AdamW with its states in 8 bits? */
-export function is8bit(optim: CommonOptions['optim']): boolean {
-  return optim.endsWith('8bit')
 }

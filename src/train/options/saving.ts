@@ -8,11 +8,13 @@ const NOT_PUSHED = 'only push_to_hub reads it, and that is refused'
 
 export const saving = {
   output_dir: honoured(optionalName, null, 'folder for checkpoints and the trained model; default: trainer_output'),
-  save_strategy: honoured(z.enum(['no', 'steps', 'epoch']), 'steps', 'when a checkpoint is saved', {
-    best: 'not supported yet; use steps with eval_steps, and pick the checkpoint',
-  }),
+  save_strategy: honoured(
+    z.enum(['no', 'steps', 'epoch', 'best']),
+    'steps',
+    'when a checkpoint is saved; best: after an evaluation that is better than those before',
+  ),
   save_steps: beside(SAVES_BY_STEPS, honoured(stepInterval, 500, 'steps between two checkpoints; below 1, a share of all steps')),
-  save_total_limit: honoured(optionalCount, null, 'checkpoints that stay; older ones are deleted'),
+  save_total_limit: honoured(optionalCount, null, 'checkpoints that stay, the newest and the best among them; older ones are deleted'),
   resume_from_checkpoint: honoured(
     z.union([z.boolean(), name]).nullable(),
     null,

@@ -1,6 +1,6 @@
 /** All options of supervised fine-tuning, in the order in which help prints them. */
 import { batch, loading } from './batch.ts'
-import { trainerPart } from './common.ts'
+import { ownOfTrainers, trainerPart } from './common.ts'
 import type { SFTConfig } from './config.ts'
 import { dataset, mixture } from './data.ts'
 import { distributed } from './distributed.ts'
@@ -66,7 +66,10 @@ export type SftOptions = OptionsOf<typeof sftFields>
 export type { SFTConfig, TrainingOptions } from './config.ts'
 
 /** The fields behind `SFTConfig`. */
-export const configFields = { ...trainingFields, max_pass_tokens: own.max_pass_tokens, prefix_sharing: own.prefix_sharing }
+export const configFields = {
+  ...trainingFields,
+  ...ownOfTrainers,
+}
 
 /** Tables of the SFTTrainer; names of older versions too. */
 export const argsFields = { ...configFields, ...retired }

@@ -19,6 +19,7 @@ import {
 } from '../../hub/arguments.ts'
 import { Tokenizer } from '../../text/tokenizer.ts'
 import { trackersCheck } from '../../track/tracker.ts'
+import type { TrainerCallback } from '../callbacks.ts'
 import { camel, type Fields } from './field.ts'
 import { renamed } from './retired.ts'
 import { memoryLimit } from './rules.ts'
@@ -31,7 +32,6 @@ const foreign: Readonly<Record<string, Check<undefined>>> = {
   peftConfig: refused(ELSEWHERE),
   quantizationConfig: refused(say`it belongs to the model: fromPretrained(…, { ${option('loadIn4bit')}: true })`),
   dataCollator: refused('rows are laid end to end by the planner; columns and options say what is learned'),
-  callbacks: refused(CALLED, undefined),
   computeMetrics: refused(CALLED),
   computeLossFunc: refused('the loss is what the options say'),
   preprocessLogitsForMetrics: refused('logits are never held whole'),
@@ -39,7 +39,7 @@ const foreign: Readonly<Record<string, Check<undefined>>> = {
   optimizerClsAndKwargs: refused(say`the optimizer is chosen by ${option('optim')}`),
 }
 
-const KEYS = ['model', 'processingClass', 'tokenizer', 'trainDataset', 'evalDataset', 'args', 'memory', 'report'] as const
+const KEYS = ['model', 'processingClass', 'tokenizer', 'trainDataset', 'evalDataset', 'args', 'memory', 'report', 'callbacks'] as const
 
 /** What tells one trainer from another before anything runs. */
 export interface TrainerTables<F extends Fields = Fields> {
@@ -126,6 +126,7 @@ export function takeInit(given: unknown, tables: TrainerTables): { init: Checked
     refModel: init.refModel == null ? null : referenceOf(init.refModel, model),
     memory: memoryLimit(take(memory ?? null, 'memory', orNull(size))),
     report: take(init.report, 'report', report),
+    callbacks: take(init.callbacks ?? [], 'callbacks', callbacks),
   }
   openedAs(values, checked, tables)
   return { init: checked, values: { maxLength: lengthIn(values) ? undefined : model.maxSeqLength, ...values } }
@@ -222,6 +223,18 @@ const report: Check<SFTTrainerInit['report']> = kind(
   'terminal, none or a list of trackers',
   (v) => v === undefined || v === 'terminal' || v === 'none' || trackersCheck.take(v) === v,
 )
+
+const callbacks: Check<readonly TrainerCallback[]> = {
+  what: 'a list of functions (event, control) => …',
+  take(v) {
+    if (!Array.isArray(v)) return unfit
+    if (v.every((one) => typeof one === 'function')) return v
+    throw new SaqrError(
+      'OPTION_INVALID',
+      say`${option('callbacks')}: expected functions (event, control) => …, not ${shown(v.find((one) => typeof one !== 'function'))}; early stopping is an option, ${option('earlyStoppingPatience')}`,
+    )
+  },
+}
 
 function tokenizerOf(given: unknown, model: TrainableModel): Tokenizer {
   if (given == null && model.tokenizer) return model.tokenizer

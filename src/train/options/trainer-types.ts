@@ -5,6 +5,7 @@ import type { MemoryLimit } from '../../engine/budget.ts'
 import type { LanguageModel } from '../../engine/language-model.ts'
 import type { Tokenizer } from '../../text/tokenizer.ts'
 import type { Tracker } from '../../track/tracker.ts'
+import type { TrainerCallback } from '../callbacks.ts'
 import type { SFTConfig } from './config.ts'
 import type { CPOConfig } from './cpo-config.ts'
 import type { DPOConfig } from './dpo-config.ts'
@@ -41,6 +42,12 @@ export interface TrainerInit<Args> {
    * Default: `terminal` where standard error is one, else `none`.
    */
   report?: 'terminal' | 'none' | readonly Tracker[]
+  /**
+   * Awaited after each event, in this order, before the run goes on; the second argument is transformers' TrainerControl: what is set to true
+   * there is done. The model may be asked meanwhile.
+   * @example callbacks: [async (event, control) => { if (event.type === 'eval' && event.evalLoss < 1) control.shouldTrainingStop = true }]
+   */
+  callbacks?: readonly TrainerCallback[] | null
 }
 
 export interface SFTTrainerInit extends TrainerInit<SFTConfig> {
@@ -82,4 +89,5 @@ export interface CheckedInit {
   /** null: what is free */
   memory: MemoryLimit | null
   report: SFTTrainerInit['report']
+  callbacks: readonly TrainerCallback[]
 }

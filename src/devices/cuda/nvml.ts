@@ -1,15 +1,17 @@
 /** What NVIDIA's management library says of a card: memory by process, clocks, heat, power. nvidia-smi prints the same. */
-import { ffi, type Library } from '../src/devices/ffi.ts'
+import { ffi, type Library } from '../ffi.ts'
 
 const FUNCTIONS = {
   init: 'int nvmlInit_v2()',
   shutdown: 'int nvmlShutdown()',
   driver: 'int nvmlSystemGetDriverVersion(void* text, unsigned int length)',
+  count: 'int nvmlDeviceGetCount_v2(void* count)',
   handle: 'int nvmlDeviceGetHandleByIndex_v2(unsigned int index, void* device)',
   name: 'int nvmlDeviceGetName(uint64_t device, void* text, unsigned int length)',
   memory: 'int nvmlDeviceGetMemoryInfo(uint64_t device, void* info)',
   clock: 'int nvmlDeviceGetClockInfo(uint64_t device, int type, void* mhz)',
   temperature: 'int nvmlDeviceGetTemperature(uint64_t device, int sensor, void* degrees)',
+  utilization: 'int nvmlDeviceGetUtilizationRates(uint64_t device, void* percents)',
   power: 'int nvmlDeviceGetPowerUsage(uint64_t device, void* milliwatts)',
   processes: 'int nvmlDeviceGetComputeRunningProcesses_v3(uint64_t device, void* count, void* infos)',
 } as const
@@ -24,6 +26,18 @@ const MOST_PROCESSES = 64
 export interface CardState {
   smMHz: number
   memoryMHz: number
+  celsius: number
+  watts: number
+}
+
+/** of a whole card, whoever uses it */
+export interface CardLoad {
+  /** percent of the time in which a kernel ran, and in which memory was copied */
+  busy: number
+  copying: number
+  /** bytes */
+  used: number
+  total: number
   celsius: number
   watts: number
 }
@@ -90,8 +104,40 @@ export class Nvml {
     }
   }
 
+  load(): CardLoad {
+    const percents = new Uint32Array(2)
+    this.#call('utilization', this.#device, percents)
+    const { total, used } = this.memory()
+    const { celsius, watts } = this.state()
+    return { busy: percents[0]!, copying: percents[1]!, used, total, celsius, watts }
+  }
+
+  /** cards of the machine */
+  count(): number {
+    const out = new Uint32Array(1)
+    this.#call('count', out)
+    return out[0]!
+  }
+
   close(): void {
     this.#call('shutdown')
+  }
+}
+
+/** Loads of all cards, as often as they are asked for; none where the library doesn't say. */
+export function loadsOf(): () => CardLoad[] {
+  try {
+    const first = new Nvml()
+    const cards = Array.from({ length: first.count() }, (_, i) => (i === 0 ? first : new Nvml(i)))
+    return () => {
+      try {
+        return cards.map((card) => card.load())
+      } catch {
+        return [] // a card that is lost
+      }
+    }
+  } catch {
+    return () => []
   }
 }
 

@@ -1,0 +1,91 @@
+/** How llama.cpp keeps DeepSeek's models: one architecture for V2 and V3, kv_b_proj by heads in files since April 2025. */
+
+import type { GgufLayout } from '../formats/gguf/layout.ts'
+import type { GgufModel } from '../formats/gguf/model.ts'
+import { latentRopeScaling } from '../formats/gguf/rope.ts'
+import type { JsonObject } from '../formats/json.ts'
+import { Float } from '../formats/json.ts'
+
+/** What a file says of its router: `expert_gating_func`. */
+export const GATING = { unsaid: 0, softmax: 1, sigmoid: 2 }
+
+export const gatingOf = (model: GgufModel) => model.meta.optionalCount(model.key('expert_gating_func')) ?? GATING.unsaid
+
+export const DEEPSEEK_GGUF: Omit<GgufLayout, 'config' | 'holds'> = {
+  architecture: 'deepseek2',
+  experts: true,
+  heldBy: 'expert_gating_func',
+  keys: [
+    'attention.q_lora_rank',
+    'attention.kv_lora_rank',
+    'attention.key_length_mla',
+    'attention.value_length_mla',
+    'expert_feed_forward_length',
+    'expert_shared_count',
+    'expert_weights_scale',
+    'expert_group_count',
+    'expert_group_used_count',
+    'leading_dense_block_count',
+  ],
+  parts: {
+    attn_norm: 'input_layernorm',
+    attn_q: 'self_attn.q_proj',
+    attn_q_a: 'self_attn.q_a_proj',
+    attn_q_a_norm: 'self_attn.q_a_layernorm',
+    attn_q_b: 'self_attn.q_b_proj',
+    attn_kv_a_mqa: 'self_attn.kv_a_proj_with_mqa',
+    attn_kv_a_norm: 'self_attn.kv_a_layernorm',
+    attn_kv_b: 'self_attn.kv_b_proj',
+    attn_output: 'self_attn.o_proj',
+    ffn_norm: 'post_attention_layernorm',
+    ffn_gate: 'mlp.gate_proj',
+    ffn_up: 'mlp.up_proj',
+    ffn_down: 'mlp.down_proj',
+    ffn_gate_shexp: 'mlp.shared_experts.gate_proj',
+    ffn_up_shexp: 'mlp.shared_experts.up_proj',
+    ffn_down_shexp: 'mlp.shared_experts.down_proj',
+    ffn_gate_inp: 'mlp.gate',
+    'exp_probs_b.bias': 'mlp.gate.e_score_correction_bias',
+    ffn_gate_exps: 'mlp.experts.*.gate_proj',
+    ffn_up_exps: 'mlp.experts.*.up_proj',
+    ffn_down_exps: 'mlp.experts.*.down_proj',
+  },
+  byHead: { 'self_attn.kv_b_proj': ['attn_k_b', 'attn_v_b'] },
+}
+
+/** config.json of any of them. `grouped`: how many experts a published model has whose groups older files don't tell of. */
+export function deepseekConfig(model: GgufModel, grouped: number): JsonObject {
+  const rotated = model.count('rope.dimension_count')
+  // of heads as they are once expanded; older files have them where others have every model's
+  const [key, value] = ['key_length', 'value_length'].map((name) =>
+    model.has('blk.0.attn_kv_b.weight') ? model.count(`attention.${name}`) : model.count(`attention.${name}_mla`),
+  ) as [number, number]
+  const count = (name: string) => model.meta.optionalCount(model.key(name))
+  const experts = model.count('expert_count')
+  const scale = model.number('expert_weights_scale', 1)
+  if (count('expert_group_count') === undefined && experts === grouped)
+    throw model.unsupported(
+      `has ${experts} experts but no ${model.key('expert_group_count')}: it was converted before llama.cpp kept the router's groups (October 2025). Convert the model to GGUF again`,
+    )
+  return {
+    hidden_act: 'silu',
+    ...model.sizes,
+    num_key_value_heads: model.count('attention.head_count'),
+    ...latentRopeScaling(model.meta, model.architecture),
+    attention_bias: model.has('blk.0.attn_kv_a_mqa.bias'),
+    q_lora_rank: count('attention.q_lora_rank') || null,
+    kv_lora_rank: model.count('attention.kv_lora_rank'),
+    qk_rope_head_dim: rotated,
+    qk_nope_head_dim: key - rotated,
+    v_head_dim: value,
+    first_k_dense_replace: count('leading_dense_block_count') ?? 0,
+    n_routed_experts: experts,
+    num_experts_per_tok: model.count('expert_used_count'),
+    moe_intermediate_size: model.count('expert_feed_forward_length'),
+    n_shared_experts: model.count('expert_shared_count'),
+    routed_scaling_factor: Number.isInteger(scale) ? new Float(scale) : scale,
+    norm_topk_prob: model.meta.optionalBoolean(model.key('expert_weights_norm')) ?? false,
+    n_group: count('expert_group_count') || 1,
+    topk_group: count('expert_group_used_count') || 1,
+  }
+}

@@ -1,0 +1,78 @@
+// What a block of the grouped products on Hopper is told, keeps in shared memory, and which tiles it walks. A tile is 128 rows of one expert's
+// w, which are columns of y, by some of the expert's tokens: 64, 128, 192 or 256, so that fewer than 64 are none of its own.
+#pragma once
+#include "hopper-experts.cuh"
+#include "../nf4.cuh"
+#include "../hopper-product.cuh"
+
+constexpr int kParts = 8;
+struct Maps {
+  Map x[kParts], w[kParts];
+};
+struct Grouped {
+  Quant quant[kParts];  // no codebook: w is bf16
+  const int* offsets;
+  bf16* y;
+  int* next;  // the tile that nobody has taken yet
+  int offsetsStride, yStride;
+  int experts, n, parts, k[kParts];
+  float alpha;
+  __device__ bool coded(int part) const { return quant[part].codebook; }
+  __device__ int steps(int part) const { return (k[part] + kDepth - 1) / kDepth; }
+};
+
+constexpr int kTokens = 256;      // of the largest tile
+constexpr int kCodes = 64 * 32;   // bytes of 64 runs of 64 codes
+constexpr int kScalers = 64;      // threads
+
+// Tokens from `row` on, in chunks of 64; those up to `end` are the expert's. Rows of w from `column` on. No chunks: there are no more tiles.
+struct Tile {
+  int expert, row, end, chunks, column;
+};
+constexpr int kTiles = 2;  // that are known ahead
+
+struct Shared {
+  // of a step: its tokens; 64 rows of w for each warpgroup (`trans`: its panel of 64 columns), as bf16 or as codes, one behind the other
+  unsigned char x[kStages][kTokens * 128], w[kStages][2 * kBox], out[2][kBox];
+  float scales[kStages][2][64];  // of the runs of codes
+  Barrier full[kStages], empty[kStages], taken[kTiles], read[kTiles];
+  Tile tiles[kTiles];
+  float codebooks[kParts][16];
+  Before before[1];
+};
+
+// An expert's tiles are beside one another, and of them those of the same rows of w.
+__device__ __forceinline__ Tile tileAt(const Grouped& g, const Before* before, int index) {
+  int columns = (g.n + kHigh - 1) / kHigh;
+  if (index >= before[g.experts].tiles * columns) return {};
+  int expert = expertOf(index / columns, g.experts, before);
+  Before ours = before[expert], beyond = before[expert + 1];
+  // tiles of tokens, as even as chunks allow
+  int own = beyond.tiles - ours.tiles, chunks = (beyond.row - ours.row + 63) / 64, i = index - ours.tiles * columns, tile = i % own;
+  int from = tile * chunks / own, to = (tile + 1) * chunks / own;
+  return {expert, ours.row + from * 64, beyond.row, to - from, i / own * kHigh};
+}
+
+// Tiles are taken when a block gets to them, since they take different times; who takes which changes no bit. One thread takes them for all.
+struct Taker {
+  Ring<kTiles> ring;
+  __device__ __forceinline__ Tile take(Shared& s, const Grouped& g) {
+    await(&s.read[ring.stage], ring.parity ^ 1);
+    Tile t = tileAt(g, s.before, atomicAdd(g.next, 1));
+    s.tiles[ring.stage] = t;
+    arrive(&s.taken[ring.stage]);
+    ring.advance();
+    return t;
+  }
+};
+// what it took, by whole warps
+struct Follower {
+  Ring<kTiles> ring;
+  __device__ __forceinline__ Tile next(Shared& s) {
+    await(&s.taken[ring.stage], ring.parity);
+    Tile t = s.tiles[ring.stage];
+    release(&s.read[ring.stage]);
+    ring.advance();
+    return t;
+  }
+};
