@@ -154,8 +154,13 @@ export interface Device {
   readStore(name: string, byteOffset?: number, bytes?: number): Uint8Array
   /** Moves a store tensor between its memory and the host's, where kernels read it too, slowly. Only where there is `hostMemory`. */
   move?(name: string, to: 'host' | 'device'): void
-  /** Keeps these 4-bit store tensors, and no others, in bf16 too: kernels read those, which they would else make in scratch every time. The same bits. */
-  keepDense?(names: readonly string[]): Promise<void>
+  /**
+   * Keeps these 4-bit store tensors in bf16 too until `dropDense` of the same owner: kernels read those, which they would else make in scratch
+   * every time. One that can't be kept leaves all as they were. @throws SaqrError MEMORY_REFUSED
+   */
+  keepDense?(owner: object, names: readonly string[]): Promise<void>
+  /** Those that nobody else keeps are given back once no run reads them. */
+  dropDense?(owner: object): void
   /** Makes the one arena, and the host memory that plans offload to, at least this large, at once or before the next run; what lies there is lost. Loading a larger plan grows it, too. */
   reserve(arena: number, host?: number): void
   load(plan: Plan, options?: { profile?: boolean }): LoadedPlan

@@ -14,7 +14,7 @@ export type Least = Exclude<Policy, 'all' | 'lean'>
  */
 export function policyAt(level: number, blocks: number, least: Least = 'recompute'): (block: number) => Policy {
   if (level <= blocks) return (block) => (block < level ? 'lean' : 'all')
-  const near = blocks - 2 + Math.max(0, level - 2 * blocks)
+  const near = Math.max(0, blocks - 2) + Math.max(0, level - 2 * blocks)
   return (block) => (block >= level - blocks ? 'lean' : block >= near ? 'recompute' : least)
 }
 

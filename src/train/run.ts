@@ -157,6 +157,7 @@ export function prepareRun(request: RunRequest): Run {
       dense: budget.dense,
     }),
     dispose() {
+      device.dropDense?.(budget)
       runner.dispose()
       evalRunner?.dispose()
       optimizer.dispose()

@@ -174,7 +174,10 @@ export class Trainer<F extends Fields> {
     })
     const stop = new AbortController()
     try {
-      await model.opened.device.keepDense?.(run.budget.dense.map(({ name }) => name))
+      await model.opened.device.keepDense?.(
+        run.budget,
+        run.budget.dense.map(({ name }) => name),
+      )
       const notes = [...this.notes, ...prepared.notes]
       const warnings = all.flatMap((rows) => [...rows.warnings, ...unusedRows(rows)])
       if (neverEvaluates(run.steps, run.sampler.stepsPerEpoch, o))

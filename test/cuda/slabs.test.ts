@@ -38,7 +38,7 @@ describe('slabs', () => {
     const sizes = Array.from({ length: 42 }, () => block).flat()
     const pieces = sizes.map((bytes) => ({ at: slabs.alloc(bytes, 'w'), bytes })).sort((a, b) => Number(a.at - b.at))
     const bytes = sizes.reduce((sum, n) => sum + n, 0)
-    expect(memory.bytes).toBeLessThan(bytes * 1.015 + 64 * MiB)
+    expect(memory.bytes).toBeLessThan(bytes * 1.015 + 32 * MiB)
     for (const [i, { at, bytes }] of pieces.entries()) {
       expect(at % 512n).toBe(0n)
       if (i + 1 < pieces.length) expect(pieces[i + 1]!.at - at).toBeGreaterThanOrEqual(BigInt(bytes))
@@ -50,7 +50,7 @@ describe('slabs', () => {
   it('what is freed is used again, its neighbours joined', () => {
     const memory = new Memory()
     const slabs = new Slabs(memory)
-    const three = [0, 1, 2].map(() => slabs.alloc(21.3 * MiB, 'w'))
+    const three = [0, 1, 2].map(() => slabs.alloc(9.3 * MiB, 'w'))
     const taken = memory.bytes
     slabs.free(three[2]!)
     slabs.free(three[0]!)

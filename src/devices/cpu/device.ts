@@ -60,7 +60,7 @@ class CpuPlan implements LoadedPlan {
   }
 }
 
-/** of the tiles' probe on a Xeon (bench/results/tiles-xeon-2.txt): products 0.19 to 0.22, attention 0.11 to 0.19 */
+/** of the tiles' probe on a Xeon (bench/results/tiles-xeon-2.txt): products mostly 0.19 to 0.26, attention mostly 0.11 to 0.19 */
 const TILES = { compute: 0.2, pairs: 0.14 }
 
 export class CpuDevice implements Device {

@@ -2,8 +2,9 @@
 import { nativeLibrary } from './library.ts'
 import { processors, usualThreads } from './processors.ts'
 
-/** null: the system refuses them */
+/** null: the system refuses them, or hasn't that many: pages are promised freely, and who writes to more than there are is killed */
 export function takePages(bytes: number): bigint | null {
+  if (bytes > process.availableMemory()) return null
   const { native } = nativeLibrary()
   const at = native.alloc(bytes) as bigint | null
   if (!at) return null

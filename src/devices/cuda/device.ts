@@ -218,15 +218,28 @@ export class CudaDevice implements Device {
     }
   }
 
-  keepDense(names: readonly string[]): Promise<void> {
+  keepDense(owner: object, names: readonly string[]): Promise<void> {
     return this.turn(async () => {
-      const launches = this.#store.keepDense(names)
+      const { launches, commit, undo } = this.#store.keepDense(owner, names)
+      try {
+        if (launches.length > 0) {
+          await this.#kernels.ready(new Set(launches.map(({ source }) => source)))
+          this.#alive()
+          this.enqueue(launches)
+          await this.#done()
+        }
+      } catch (error) {
+        undo()
+        throw error
+      }
+      commit()
       this.#places.generation++
-      if (launches.length === 0) return
-      await this.#kernels.ready(new Set(launches.map(({ source }) => source)))
-      this.#alive()
-      this.enqueue(launches)
-      await this.#done()
+    })
+  }
+
+  dropDense(owner: object): void {
+    this.#turns.whenFree(() => {
+      if (this.#store.dropDense(owner)) this.#places.generation++
     })
   }
 

@@ -1,6 +1,6 @@
 /**
  * Memory for tensors that stay, many of them: the driver rounds every allocation up to 2 MiB, which for Gemma-2-9B's weights adds up to 300 MiB
- * that no table knows. What isn't nearly whole multiples of that lies side by side in slabs.
+ * that no table knows. What isn't nearly whole multiples of that lies side by side in slabs; of the last one up to 32 MiB are held and not counted.
  */
 import { SaqrError } from '../../error.ts'
 
@@ -12,7 +12,7 @@ export interface Source {
 }
 
 const ROUNDED = 2 << 20
-const SLAB = 64 << 20
+const SLAB = 32 << 20
 const ALIGNED = 512
 
 interface Slab {

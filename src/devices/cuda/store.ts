@@ -13,8 +13,8 @@ export interface Stored {
   at: bigint
   bytes: number
   quant: CudaQuant | null
-  /** the same in bf16 */
-  dense: CudaTensor | null
+  /** the same in bf16, and who keeps it */
+  dense: (CudaTensor & { keepers: Set<object> }) | null
   /** everything to free with it */
   pieces: Piece[]
 }
@@ -88,25 +88,53 @@ export class CudaStore {
     return true
   }
 
-  /** These 4-bit tensors, and no others, are kept in bf16 too; returns what fills the new ones. */
-  keepDense(names: readonly string[]): KernelLaunch[] {
-    for (const [name, entry] of this.#entries) {
-      if (!entry.dense || names.includes(name)) continue
-      const { at } = entry.dense
-      this.#free(entry.pieces.filter((piece) => piece.at === at))
-      entry.pieces = entry.pieces.filter((piece) => piece.at !== at)
-      entry.dense = null
+  /**
+   * 4-bit tensors are to lie in bf16 too: what fills the new ones has to run before `commit`, after which they are read; `undo` instead leaves
+   * everything as it was. @throws SaqrError MEMORY_REFUSED, with nothing changed
+   */
+  keepDense(owner: object, names: readonly string[]): { launches: KernelLaunch[]; commit: () => void; undo: () => void } {
+    const entries = names.map((name) => ({ name, entry: this.get(name) }))
+    const made: { entry: Stored; dense: CudaTensor; piece: Piece; launch: KernelLaunch }[] = []
+    const undo = () => this.#free(made.map(({ piece }) => piece))
+    try {
+      for (const { name, entry } of entries) {
+        if (entry.dense) continue
+        const { rows, cols, dtype } = entry.spec
+        const piece = { at: this.#alloc(name, rows * cols * 2, false), bytes: rows * cols * 2, host: false }
+        const dense: CudaTensor = { at: piece.at, rows, cols, stride: cols, dtype: 'bf16', quant: null }
+        made.push({
+          entry,
+          dense,
+          piece,
+          launch: castInto(name, { at: entry.at, rows, cols, stride: cols, dtype, quant: entry.quant }, dense),
+        })
+      }
+    } catch (error) {
+      undo()
+      throw error
     }
-    return names.flatMap((name) => {
-      const entry = this.get(name)
-      if (entry.dense) return []
-      const { rows, cols, dtype } = entry.spec
-      const bytes = rows * cols * 2
-      const at = this.#alloc(name, bytes, false)
-      entry.pieces.push({ at, bytes, host: false })
-      entry.dense = { at, rows, cols, stride: cols, dtype: 'bf16', quant: null }
-      return [castInto(name, { at: entry.at, rows, cols, stride: cols, dtype, quant: entry.quant }, entry.dense)]
-    })
+    const commit = () => {
+      for (const { entry, dense, piece } of made) {
+        entry.pieces.push(piece)
+        entry.dense = { ...dense, keepers: new Set() }
+      }
+      for (const { entry } of entries) entry.dense!.keepers.add(owner)
+    }
+    return { launches: made.map(({ launch }) => launch), commit, undo }
+  }
+
+  /** Gives back what nobody else keeps; false: there was nothing of his. */
+  dropDense(owner: object): boolean {
+    let gone = false
+    for (const entry of this.#entries.values()) {
+      const { dense } = entry
+      if (!dense?.keepers.delete(owner) || dense.keepers.size > 0) continue
+      this.#free(entry.pieces.filter(({ at }) => at === dense.at))
+      entry.pieces = entry.pieces.filter(({ at }) => at !== dense.at)
+      entry.dense = null
+      gone = true
+    }
+    return gone
   }
 
   #alloc(name: string, bytes: number, host: boolean): bigint {
@@ -128,9 +156,11 @@ export class CudaStore {
     return entry.at + BigInt(from)
   }
 
+  /** bytes on the card, without copies in bf16, which are a run's own */
   bytes(): number {
     let sum = 0
-    for (const { pieces } of this.#entries.values()) for (const { bytes, host } of pieces) if (!host) sum += bytes
+    for (const { pieces, dense } of this.#entries.values())
+      for (const { at, bytes, host } of pieces) if (!host && at !== dense?.at) sum += bytes
     return sum
   }
 
