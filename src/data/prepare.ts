@@ -39,6 +39,8 @@ export interface PrepareOptions {
 export interface Prepared {
   examples: Example[]
   shape: Shape
+  /** tokens of each row of the data set, before anything is cut */
+  lengths: Int32Array
   /** rows left out, with the reason: "rows.jsonl, line 17: no target …" */
   unused: string[]
   /** how the rows ask; null: none could be told */
@@ -88,6 +90,7 @@ async function prepareAnew(dataset: Dataset, tokenizer: Tokenizer, options: Prep
   const unused: string[] = []
   const said = new Set<string>() // each note once
   const rows: Example[] = []
+  const lengths = new Int32Array(dataset.length)
   const formatted: string[] = []
   let breath = performance.now()
   for (const [i, row] of dataset.rows.entries()) {
@@ -116,6 +119,7 @@ async function prepareAnew(dataset: Dataset, tokenizer: Tokenizer, options: Prep
         `${where}: the end of the prompt, ${JSON.stringify(lost)}, has other tokens before the completion; such rows begin their completion where the tokens part.`,
       )
     }
+    lengths[i] = ids.length
     const example = cut(
       { ids: Int32Array.from(ids), targets, row: dataset.numberOf(i), source: dataset.source },
       packing ? null : maxLength,
@@ -139,7 +143,7 @@ async function prepareAnew(dataset: Dataset, tokenizer: Tokenizer, options: Prep
     )
   }
   const form = formattingFunc ? formOfTexts(formatted, tokenizer) : promptFormOf(shape, dataset.rows, settings.textField, tokenizer)
-  return { examples, shape, unused, form, notes, warnings }
+  return { examples, shape, lengths, unused, form, notes, warnings }
 }
 
 /** What a user's function throws is told with the row it was given. */
@@ -200,6 +204,6 @@ function noTarget(before: Uint8Array, maxLength: number | null): string {
 }
 
 /** the first token of a sequence is predicted from nothing */
-function teaches({ targets, starts = Int32Array.of(0) }: Example): boolean {
+export function teaches({ targets, starts = Int32Array.of(0) }: Example): boolean {
   return targets.some((target, i) => target === 1 && !starts.includes(i))
 }

@@ -1,14 +1,9 @@
 /** `saqr sft`: supervised fine-tuning with the flags of `trl sft`. */
 import { join } from 'node:path'
-import type { Dataset } from '../../data/dataset.ts'
-import { loadRows } from '../../data/load.ts'
 import { openDevice } from '../../devices/open.ts'
 import type { LanguageModel } from '../../engine/language-model.ts'
 import { type AdapterForm, saveTrained } from '../../engine/save.ts'
 import { checkUnfusable } from '../../engine/unfused.ts'
-import { option, SaqrError, say } from '../../error.ts'
-import { isFile } from '../../hub/files.ts'
-import { progressLine } from '../../hub/progress.ts'
 import type { Tokenizer } from '../../text/tokenizer.ts'
 import { lossCurve } from '../../track/loss-curve.ts'
 import { checkReport } from '../../track/report.ts'
@@ -21,8 +16,9 @@ import { type SftOptions, sftFields, sftThemes, trainerArgs } from '../../train/
 import { rescue } from '../../train/rescue.ts'
 import { SFTTrainer } from '../../train/sft-trainer.ts'
 import { openForTraining } from '../load.ts'
+import { type Rows, rowsOf } from '../rows.ts'
 import { INTERRUPTED } from '../run.ts'
-import { defineVerb, type Io } from '../verb.ts'
+import { defineVerb } from '../verb.ts'
 
 export const sft = defineVerb({
   name: 'sft',
@@ -85,28 +81,6 @@ async function saveModel(language: LanguageModel, outputDir: string, form: Adapt
     const kept = checkpoint === null ? write : async () => checkpoint
     throw await rescue(error, kept, (path) => `It is a model folder like any other: copy it to where you want it, ${path} works as it is.`)
   }
-}
-
-interface Rows {
-  trainDataset: Dataset
-  evalDataset?: Dataset
-}
-
-async function rowsOf(o: SftOptions, { signal, err }: Io): Promise<Rows> {
-  const request = { signal, onProgress: progressLine(err) }
-  const trainDataset = await loadRows(o.datasetName!, { config: o.datasetConfig ?? undefined, split: o.datasetTrainSplit, ...request })
-  if (o.evalStrategy === 'no' && !o.evalOnStart) return { trainDataset }
-  // a file is one split, train: a slice of it may be kept apart
-  if (o.evalDatasetName === null && isFile(o.datasetName!) && !/^train\[/.test(o.datasetTestSplit))
-    throw new SaqrError(
-      'OPTION_INVALID',
-      say`${option(o.evalStrategy === 'no' ? 'evalOnStart' : 'evalStrategy')} needs rows that are not trained on, and a file has no split ${o.datasetTestSplit}: name some with ${option('evalDatasetName')}, or a slice of the file with ${option('datasetTestSplit')}, such as train[90%:]`,
-    )
-  const evalDataset =
-    o.evalDatasetName === null
-      ? await loadRows(o.datasetName!, { config: o.datasetConfig ?? undefined, split: o.datasetTestSplit, ...request })
-      : await loadRows(o.evalDatasetName, { split: o.datasetTestSplit, ...request })
-  return { trainDataset, evalDataset }
 }
 
 /** Rows that can't be trained on are told before the model is there; the trainer takes over what was prepared. */

@@ -19,10 +19,15 @@ export function checkTraining(o: TrainingOptions): void {
 
 /** @throws SaqrError OPTION_INVALID */
 export function checkSft(o: SftOptions): void {
-  checkTraining(o)
-  memoryLimit(o.memory)
+  checkRecipe(o)
   if (o.datasetName === null) invalid(say`nothing to train on: name a file or a Hub data set with ${option('datasetName')}`)
   if (o.modelNameOrPath === null) invalid(say`no model: name a Hub id, a folder or a .gguf file with ${option('modelNameOrPath')}`)
+}
+
+/** All but what the model and the rows are called. @throws SaqrError OPTION_INVALID */
+export function checkRecipe(o: SftOptions): void {
+  checkTraining(o)
+  memoryLimit(o.memory)
   targetModules(o.loraTargetModules)
   if (o.useCpu && o.device.startsWith('cuda'))
     invalid(say`${option('useCpu')} contradicts ${option('device')} ${o.device}; leave one of them out`)
