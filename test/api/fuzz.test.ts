@@ -156,6 +156,8 @@ calls.train = (o) => trainer().train(merged({ nonsense: 1 }, o ?? {}))
 calls['stream of a trainer'] = (o) => trainer().stream(o)
 calls.evaluate = (o) => trainer().evaluate(o)
 calls.saveModel = (o) => trainer().saveModel(o)
+calls.trainOnResponsesOnly = saqr.trainOnResponsesOnly as Call
+calls['trainOnResponsesOnly of a trainer'] = (o) => saqr.trainOnResponsesOnly(trainer(), o)
 
 function merged(base: object, over: unknown): never {
   return (typeof over === 'object' && over !== null && !Array.isArray(over) ? { ...base, ...over } : over) as never

@@ -111,6 +111,19 @@ describe('with a model', () => {
     expect(still.training!.step.passes!.most).toBeGreaterThan(1)
   })
 
+  it('shows answers found by what stands around them', async () => {
+    const path = file('qa.jsonl', [{ text: 'Q:who? A:an owl. Q:and? A:a kite.' }])
+    const { examples } = await reportOf(path, '--model', model, '--instruction_part', 'Q:', '--response_part', 'A:')
+    const row = examples[0]!
+    const learned = 'tokens' in row ? row.tokens.filter(({ target }) => target).map(({ text }) => text) : []
+    expect(learned.join('')).toBe('an owl. a kite.</s>')
+    const alone = await saqr('data', path, '--model', model, '--train_on_responses_only')
+    expect(alone.err).toContain('error OPTION_INVALID: answers are found by')
+    expect(alone.err).toContain('give both --instruction_part and --response_part')
+    const twice = await saqr('data', path, '--instruction_part', 'Q:', '--response_part', 'A:', '--assistant_only_loss')
+    expect(twice.err).toContain('--response_part and --assistant_only_loss each say what is learned')
+  })
+
   it('gives the one error that sft gives', async () => {
     const chat = file('chat.jsonl', [{ messages: [{ role: 'user', content: 'x' }] }])
     const long = file('long.jsonl', [{ text: 'x'.repeat(400) }])

@@ -3,6 +3,7 @@ import { longExamples } from '../../data/long.ts'
 import { type Pass, planPasses } from '../../data/passes.ts'
 import { prepare } from '../../data/prepare.ts'
 import { SCORES, targetLogProbs, targetLogProbsWithGradient } from '../../ops/target-log-probs/op.ts'
+import { responseParts } from '../options/rules.ts'
 import type { LaidOut, Metric, Objective } from './objective.ts'
 
 /** weights are known ahead, so the gradient comes in the sweep that scores */
@@ -15,6 +16,7 @@ export const sft: Objective = {
       truncationMode: o.truncationMode,
       completionOnlyLoss: o.completionOnlyLoss,
       assistantOnlyLoss: o.assistantOnlyLoss,
+      responses: responseParts(o),
       packing: evaluation ? (o.evalPacking ?? o.packing) : o.packing,
       packingStrategy: o.packingStrategy,
       formattingFunc,

@@ -273,6 +273,12 @@ export interface SFTConfig {
   debug?: '' | []
   /** Accepted, though there is nothing left for it to do: the memory table is known, and printed, before the first step. */
   skipMemoryMetrics?: boolean
+  /** Learn answers only, as Unsloth's function does; needs instructionPart and responsePart, which say so by themselves; default: false. */
+  trainOnResponsesOnly?: boolean
+  /** What stands right before a user's text in the rows, such as <|im_start|>user and a line break; needs responsePart; default: null. */
+  instructionPart?: string | null
+  /** What stands right before an answer: only tokens from there to the end of the turn are learned; needs instructionPart; default: null. */
+  responsePart?: string | null
   /** Tokens of a pass at the most; default: what fits. */
   maxPassTokens?: number | null
   /** Rows of a step that begin alike share those tokens (never with dropout or noise); default: true. */
@@ -430,6 +436,12 @@ export interface TrainingOptions {
   saveTotalLimit: number | null
   /** Checkpoint folder to go on from; true: the last one in outputDir; default: null. */
   resumeFromCheckpoint: boolean | string | null
+  /** Learn answers only, as Unsloth's function does; needs instructionPart and responsePart, which say so by themselves; default: false. */
+  trainOnResponsesOnly: boolean
+  /** What stands right before a user's text in the rows, such as <|im_start|>user and a line break; needs responsePart; default: null. */
+  instructionPart: string | null
+  /** What stands right before an answer: only tokens from there to the end of the turn are learned; needs instructionPart; default: null. */
+  responsePart: string | null
   /** Tokens of a pass at the most; default: what fits. */
   maxPassTokens: number | null
   /** Rows of a step that begin alike share those tokens (never with dropout or noise); default: true. */

@@ -1,6 +1,7 @@
 /**
  * What options mean together: combinations that contradict each other, and values that follow from others.
  */
+import type { ResponseParts } from '../../data/responses.ts'
 import type { MemoryLimit } from '../../engine/budget.ts'
 import { type Message, option, SaqrError, say } from '../../error.ts'
 import { followsMetric, type ScheduleOptions, scheduleOf } from '../schedule/schedule.ts'
@@ -12,6 +13,7 @@ export function checkTraining(o: TrainingOptions): void {
   intervals(o)
   schedule(o)
   best(o)
+  responseParts(o)
   const packed = o.packing ? 'packing' : o.evalPacking ? 'evalPacking' : null
   if (packed !== null && o.maxLength === null)
     invalid(say`${option(packed)} needs ${option('maxLength')}, which is the length of a pack; give it a number`)
@@ -63,6 +65,21 @@ function best(o: TrainingOptions): void {
     invalid(
       say`${asking} needs checkpoints where it evaluates: ${option('saveSteps')} ${saves} is no multiple of ${option('evalSteps')} ${evaluates}`,
     )
+}
+
+/** Both parts, or null where answers are not learned alone. @throws SaqrError OPTION_INVALID for one without the other, or beside what says it otherwise */
+export function responseParts(
+  o: Pick<TrainingOptions, 'trainOnResponsesOnly' | 'instructionPart' | 'responsePart' | 'assistantOnlyLoss' | 'completionOnlyLoss'>,
+): ResponseParts | null {
+  const { instructionPart, responsePart } = o
+  if (!o.trainOnResponsesOnly && instructionPart === null && responsePart === null) return null
+  if (instructionPart === null || responsePart === null)
+    invalid(
+      say`answers are found by what stands before questions and before answers: give both ${option('instructionPart')} and ${option('responsePart')}, as they stand in the rows; without them, ${option('assistantOnlyLoss')} learns the answers of messages and ${option('completionOnlyLoss')} those of prompt and completion`,
+    )
+  const other = o.assistantOnlyLoss ? 'assistantOnlyLoss' : o.completionOnlyLoss ? 'completionOnlyLoss' : null
+  if (other !== null) invalid(say`${option('responsePart')} and ${option(other)} each say what is learned: keep one of them`)
+  return { instructionPart, responsePart }
 }
 
 /** A run's steps are not known yet: a schedule of as many as its warm-up says whether its arguments are right. */

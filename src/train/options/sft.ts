@@ -13,6 +13,7 @@ import { objective, optimizer, schedule } from './optimizer.ts'
 import { own } from './own.ts'
 import { compute, precision } from './precision.ts'
 import { quantization } from './quantization.ts'
+import { responses } from './responses.ts'
 import { retired } from './retired.ts'
 import { rows } from './rows.ts'
 import { hub, saving } from './saving.ts'
@@ -40,14 +41,14 @@ export const trainingFields = {
 }
 
 /** Every name that `saqr sft` knows. */
-export const sftFields = { ...scriptFields, ...modelFields, ...trainingFields, ...own, ...retired }
+export const sftFields = { ...scriptFields, ...modelFields, ...trainingFields, ...own, ...responses, ...retired }
 
 export const sftThemes: readonly Theme[] = [
   { title: 'Model', fields: { ...model, ...modelLoading } },
   { title: 'Adapter', fields: lora },
   { title: '4-bit base', fields: quantization },
   { title: 'Data', fields: { ...dataset, ...mixture } },
-  { title: 'Rows', fields: rows },
+  { title: 'Rows', fields: { ...rows, ...responses } },
   { title: 'Steps', fields: { ...batch, ...loading } },
   { title: 'Optimizer', fields: optimizer },
   { title: 'Learning rate', fields: schedule },
@@ -67,6 +68,7 @@ export type { SFTConfig, TrainingOptions } from './config.ts'
 /** The fields behind `SFTConfig`. */
 export const configFields = {
   ...trainingFields,
+  ...responses,
   max_pass_tokens: own.max_pass_tokens,
   prefix_sharing: own.prefix_sharing,
   loraplus_lr_ratio: own.loraplus_lr_ratio,
