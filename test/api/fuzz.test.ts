@@ -129,7 +129,7 @@ const calls: Record<string, Call> = {
 const methods = (of: () => object, names: readonly string[]) => {
   for (const name of names) calls[name] = (...args) => (of() as Record<string, Call>)[name]!(...args)
 }
-methods(() => saqr.Dataset, ['join', 'fromList'])
+methods(() => saqr.Dataset, ['join', 'mix', 'fromList'])
 methods(
   () => dataset,
   [

@@ -111,6 +111,33 @@ describe('with a model', () => {
     expect(still.training!.step.passes!.most).toBeGreaterThan(1)
   })
 
+  it('mixes data sets in shares and keeps rows apart, as sft trains on them', async () => {
+    const more = file('more.jsonl', [{ text: 'one' }, { text: 'two' }, { text: 'three' }])
+    const yaml = join(folder, 'mix.yaml')
+    writeFileSync(
+      yaml,
+      `datasets:\n  - path: ${rows()}\n    fraction: 3\n  - path: ${more}\n    fraction: 1\ntest_split_size: 0.25\neval_strategy: epoch\n`,
+    )
+    const report = await reportOf('--config', yaml, '--model', model)
+    // three of the short ones, so nine of the others; a quarter is kept apart
+    expect(report.rows).toBe(9)
+    expect(report.training!.evaluation!.rows).toBe(3)
+    const out = join(folder, 'mixed')
+    const run = ['--config', yaml, '--model_name_or_path', model, '--device', 'cpu', '--no_bf16', '--max_steps', '1', '--eval_steps', '1']
+    expect((await saqr('sft', ...run, '--report_to', 'jsonl', '--output_dir', out)).code).toBe(0)
+    const start = JSON.parse(readFileSync(join(out, 'events.jsonl'), 'utf8').split('\n')[0]!) as StartEvent
+    expect([start.rows, start.rowTokens]).toEqual([9, report.training!.tokens])
+    // rows of a word take the place of the recipe's
+    expect((await reportOf(more, '--config', yaml, '--eval_strategy', 'no')).rows).toBe(3)
+    const json = JSON.stringify([{ path: more }])
+    const flags = await saqr('data', '--datasets', json, '--dataset_name', rows())
+    expect(flags.err).toBe('--dataset_name has no effect beside --datasets\n')
+    expect(flags.out).toContain('3 rows of text')
+    expect((await saqr('data', '--datasets', json, '--model', model, '--eval_strategy', 'epoch')).err).toContain(
+      'keep some of --datasets apart with --test_split_size',
+    )
+  })
+
   it('shows answers found by what stands around them', async () => {
     const path = file('qa.jsonl', [{ text: 'Q:who? A:an owl. Q:and? A:a kite.' }])
     const { examples } = await reportOf(path, '--model', model, '--instruction_part', 'Q:', '--response_part', 'A:')

@@ -34,24 +34,25 @@ export const data = defineVerb({
   async run({ options, words, io }) {
     checkRecipe(options)
     checkReport(options)
-    const names = words.length > 0 ? words : options.datasetName === null ? [] : [options.datasetName]
-    if (names.length === 0) throw new SaqrError('OPTION_INVALID', 'saqr data needs rows: a file, a folder or a data set on the Hub')
+    const recipes = words.length > 0 ? words.map((datasetName) => ({ ...options, datasetName, datasets: [] })) : [options]
+    if (recipes[0]!.datasetName === null && recipes[0]!.datasets.length === 0)
+      throw new SaqrError('OPTION_INVALID', 'saqr data needs rows: a file, a folder or a data set on the Hub')
     let known: Promise<Known> | undefined
     const model = async () => (options.modelNameOrPath === null ? null : await (known ??= lookUpForTraining(options, io)))
     const reports: (DataReport | { source: string; error: { code: string; message: string } })[] = []
     const wrong: SaqrError[] = []
-    for (const name of names) {
+    for (const recipe of recipes) {
       try {
-        const report = await reportOf({ ...options, datasetName: name }, model, io)
+        const report = await reportOf(recipe, model, io)
         reports.push(report)
         if (!options.json) io.out.write(`${reports.length > 1 ? '\n' : ''}${dataPage(report, io.out)}`)
       } catch (error) {
-        if (names.length === 1 || !(error instanceof SaqrError)) throw error
+        if (recipes.length === 1 || !(error instanceof SaqrError)) throw error
         wrong.push(error)
-        reports.push({ source: name, error: { code: error.code, message: error.message } })
+        reports.push({ source: recipe.datasetName!, error: { code: error.code, message: error.message } })
       }
     }
-    if (options.json) io.out.write(`${JSON.stringify(words.length > 1 ? reports : reports[0], null, 2)}\n`)
+    if (options.json) io.out.write(`${JSON.stringify(recipes.length > 1 ? reports : reports[0], null, 2)}\n`)
     if (wrong.length > 0) throw together(wrong)
     return 0
   },

@@ -1,6 +1,7 @@
 /**
  * What options mean together: combinations that contradict each other, and values that follow from others.
  */
+import { mixtureOf } from '../../data/load-mixture.ts'
 import type { ResponseParts } from '../../data/responses.ts'
 import type { MemoryLimit } from '../../engine/budget.ts'
 import { type Message, option, SaqrError, say } from '../../error.ts'
@@ -22,7 +23,8 @@ export function checkTraining(o: TrainingOptions): void {
 /** @throws SaqrError OPTION_INVALID */
 export function checkSft(o: SftOptions): void {
   checkRecipe(o)
-  if (o.datasetName === null) invalid(say`nothing to train on: name a file or a Hub data set with ${option('datasetName')}`)
+  if (o.datasetName === null && o.datasets.length === 0)
+    invalid(say`nothing to train on: name a file or a Hub data set with ${option('datasetName')}`)
   if (o.modelNameOrPath === null) invalid(say`no model: name a Hub id, a folder or a .gguf file with ${option('modelNameOrPath')}`)
 }
 
@@ -31,6 +33,7 @@ export function checkRecipe(o: SftOptions): void {
   checkTraining(o)
   memoryLimit(o.memory)
   targetModules(o.loraTargetModules)
+  mixtureOf(o.datasets)
   if (o.useCpu && o.device.startsWith('cuda'))
     invalid(say`${option('useCpu')} contradicts ${option('device')} ${o.device}; leave one of them out`)
 }
