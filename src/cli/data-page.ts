@@ -83,7 +83,7 @@ function holds(
 ): string[] {
   const size = `${rows.median} ${packs ? 'packs' : rows.median === 1 ? 'row' : 'rows'} (${batchSize} × ${microBatches}${rows.median < batchSize * microBatches ? ', no more are there' : ''})`
   const less = computed.most < tokens.most || computed.median < tokens.median ? `, ${between(computed)} to compute` : ''
-  const cut = passes ? `, in ${between(passes)} passes` : ''
+  const cut = passes ? `, in ${between(passes)} ${passes.most === 1 ? 'pass' : 'passes'}` : ''
   const of = looked < steps ? ` (of the first ${looked})` : ''
   return [
     `  a step holds ${size}: ${between(tokens)} tokens${less}, ${between(targets)} targets${cut}${of}`,
