@@ -84,7 +84,7 @@ function holds(
   const size = `${rows.median} ${packs ? 'packs' : rows.median === 1 ? 'row' : 'rows'} (${batchSize} × ${microBatches}${rows.median < batchSize * microBatches ? ', no more are there' : ''})`
   const less = computed.most < tokens.most || computed.median < tokens.median ? `, ${between(computed)} to compute` : ''
   const cut = passes ? `, in ${between(passes)} ${passes.most === 1 ? 'pass' : 'passes'}` : ''
-  const of = looked < steps ? ` (of the first ${looked})` : ''
+  const of = looked < steps ? ` (the first ${looked} steps)` : ''
   return [
     `  a step holds ${size}: ${between(tokens)} tokens${less}, ${between(targets)} targets${cut}${of}`,
     `  ${grouped(perEpoch)} ${perEpoch === 1 ? 'step' : 'steps'} an epoch, ${grouped(steps)} in all`,

@@ -105,6 +105,10 @@ describe('with a model', () => {
     expect(step.computed).toEqual(step.tokens)
     // rows are shown as they go into the packs
     expect(packed.examples).toHaveLength(3)
+    const noisy = await reportOf(rows(), '--model', model, '--neftune_noise_alpha', '5')
+    expect(noisy.training!.sharing.off).toBe('neftune_noise_alpha is 5')
+    const apart = await reportOf(rows(), '--model', model, '--no_prefix_sharing')
+    expect(apart.training!.sharing.off).toBe('prefix_sharing is off')
     const still = await reportOf(rows(), '--model', model, '--use_peft', '--lora_dropout', '0', '--max_pass_tokens', '128')
     expect(still.training!.sharing).toMatchObject({ off: null })
     expect(still.training!.step.computed.most).toBeLessThan(still.training!.step.tokens.most)
