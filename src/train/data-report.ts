@@ -9,6 +9,7 @@ import { type Part, rowTexts } from '../data/row-text.ts'
 import { type Shape, shapeNames, unreadColumns } from '../data/shape.ts'
 import type { Known } from '../engine/open-base.ts'
 import { SaqrError } from '../error.ts'
+import { requireUnicode } from '../text/tokenizer.ts'
 import { checkPositions, checkVocabulary } from './check-rows.ts'
 import { type TrainingReport, trainingOf } from './data-steps.ts'
 import { evalBatches } from './evaluate.ts'
@@ -96,6 +97,7 @@ export function reportTexts({ dataset, options: o }: DataRequest): DataReport {
   const unread = others.length > 0 ? `; not read: ${others.join(', ')}` : ''
   const notes = [`${dataset.source}: ${dataset.length} rows of ${shapeNames[shape]}${unread}`]
   const rows = read ? dataset.rows.map((row, i) => read(row, dataset.where(i), o.datasetTextField)) : []
+  for (const [i, parts] of rows.entries()) for (const { text } of parts) requireUnicode(text, dataset.where(i))
   const empty = rows.flatMap((parts, i) => (parts.every(({ text }) => text.trim() === '') ? [`${dataset.where(i)}: no text`] : []))
   return {
     ...about(dataset, { shape, notes }),
@@ -149,5 +151,5 @@ function keysOf({ rows }: Dataset, unread: readonly string[]): string[] {
 
 function threeOf<T>(list: readonly T[]): T[] {
   const at = [0, Math.floor((list.length - 1) / 2), list.length - 1]
-  return [...new Set(at.filter((i) => i >= 0))].map((i) => list[i]!)
+  return [...new Set(at.filter((i) => i >= 0 && i < list.length))].map((i) => list[i]!)
 }

@@ -205,6 +205,11 @@ describe('without a model', () => {
     expect((await saqr('data', pairs)).err).toContain('error DATA_COLUMNS: ')
     expect((await saqr('data', odd)).err).toContain(`error DATA_ROW: ${odd}, line 1: messages must be a list of messages`)
     expect((await saqr('data')).err).toContain('saqr data needs rows')
+    const half = file('half.jsonl', [{ text: 'a\ud800' }])
+    expect((await saqr('data', half)).err).toContain(`error TEXT_NOT_UNICODE: ${half}, line 1`)
+    // of token ids nothing can be said
+    const ids = await reportOf(file('ids.jsonl', [{ input_ids: [65, 66] }]))
+    expect(ids).toMatchObject({ shape: 'tokens', rows: 1, lengths: null, examples: [] })
     // the others of several are shown all the same
     const { code, out, err } = await saqr('data', pairs, rows(), odd, '--json')
     expect(code).toBe(1)
