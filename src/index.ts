@@ -34,4 +34,5 @@ export type {
   TrainableModel,
 } from './train/options/trainer-types.ts'
 export { ORPOTrainer } from './train/orpo-trainer.ts'
+export { type ResponsesOnly, trainOnResponsesOnly } from './train/responses-only.ts'
 export { SFTTrainer, type SFTTrainerInit, type TrainOutput } from './train/sft-trainer.ts'

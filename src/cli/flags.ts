@@ -8,6 +8,9 @@ import type { Field, Fields } from '../train/options/field.ts'
 import { type Given, refuseTwoNames, unknownOption } from '../train/options/resolve.ts'
 import { fromText, fromWords, isBooleanWord, isNumber, type Kinds, kindsOf } from './text.ts'
 
+/** other name -> name */
+type Names = Readonly<Record<string, string>>
+
 export interface Flags {
   given: Given[]
   /** words that belong to no flag */
@@ -21,7 +24,7 @@ export interface Stray {
 }
 
 /** @throws SaqrError OPTION_UNKNOWN (with the nearest name) or OPTION_INVALID (a value is missing or one too many) */
-export function parseFlags(args: readonly string[], fields: Fields, renamed: Readonly<Record<string, string>> = {}): Flags {
+export function parseFlags(args: readonly string[], fields: Fields, renamed: Names = {}, short: Names = {}): Flags {
   const given: Given[] = []
   const strays: Stray[] = []
   let after: Stray['after']
@@ -37,7 +40,7 @@ export function parseFlags(args: readonly string[], fields: Fields, renamed: Rea
     }
     const equals = arg.indexOf('=')
     const said = equals < 0 ? arg : arg.slice(0, equals)
-    const { name, field, denied, old } = lookup(said, fields, renamed)
+    const { name, field, denied, old } = lookup(said, fields, renamed, short)
     const kinds = kindsOf(field.schema)
     after = { said, takes: denied ? 'no value' : kinds.boolean && !kinds.text ? 'true, false or nothing' : 'one value' }
     if (denied) {
@@ -69,8 +72,9 @@ interface Found {
   old: boolean
 }
 
-function lookup(said: string, fields: Fields, renamed: Readonly<Record<string, string>>): Found {
-  const written = said.replace(/^-+/, '').replaceAll('-', '_')
+function lookup(said: string, fields: Fields, renamed: Names, short: Names): Found {
+  const plain = said.replace(/^-+/, '').replaceAll('-', '_')
+  const written = Object.hasOwn(short, plain) ? short[plain]! : plain
   const old = Object.hasOwn(renamed, written)
   const name = old ? renamed[written]! : written
   if (said.startsWith('--')) {

@@ -2,7 +2,7 @@
 import type { Device } from '../devices/device.ts'
 import { checkModules, LanguageModel, newAdapter } from '../engine/language-model.ts'
 import { loadAdapter } from '../engine/load-adapter.ts'
-import { type BaseRequest, type OpenedBase, openBase as open } from '../engine/open-base.ts'
+import { type BaseRequest, type Known, lookUp, type OpenedBase, openBase as open } from '../engine/open-base.ts'
 import { option, SaqrError, say } from '../error.ts'
 import { readAdapterConfig } from '../formats/peft/config.ts'
 import { readTokenizerFiles } from '../formats/tokenizer-files.ts'
@@ -38,13 +38,10 @@ export async function openForTraining(
   const name = o.modelNameOrPath!
   const lora = adapterConfig(o)
   const base = await openBase(name, o, device, io, async (tokenizer, model, adapter) => {
-    if (adapter !== null && lora)
-      throw new SaqrError('OPTION_INVALID', say`${name} is an adapter, which is trained on as it is; leave ${option('usePeft')} out`)
-    checkAdapterOptions(o, adapter === null ? null : readAdapterConfig(adapter), name)
+    checkAdapter(name, adapter, o)
     await beforeWeights?.(tokenizer, model, adapter)
   })
   if (base.adapter !== null) return { ...base, language: asked(loadAdapter(base.opened, base.adapter), base) }
-  if (o.loadIn4bit && !lora) throw new SaqrError('OPTION_INVALID', FROZEN_4BIT)
   const language = new LanguageModel(base.opened, lora ? newAdapter(lora, base.opened.model) : { kind: 'full' }, o.seed)
   if (lora) checkModules(language)
   return { ...base, language: asked(language, base) }
@@ -68,22 +65,42 @@ function asked(language: LanguageModel, { promptForm }: OpenedBase): LanguageMod
   return language
 }
 
+/** What is known of a model to train without its weights, which are not fetched. @throws SaqrError as opening it for training does */
+export async function lookUpForTraining(o: VerbOptions, io: Io): Promise<Known> {
+  const name = o.modelNameOrPath!
+  return await lookUp(name, { ...(await looking(o, io)), beforeWeights: (_, __, adapter) => checkAdapter(name, adapter, o) }, false)
+}
+
+/** @throws SaqrError OPTION_INVALID for options of an adapter that don't fit what was found: the folder of one, or null */
+function checkAdapter(name: string, adapter: string | null, o: VerbOptions): void {
+  if (adapter !== null && o.usePeft)
+    throw new SaqrError('OPTION_INVALID', say`${name} is an adapter, which is trained on as it is; leave ${option('usePeft')} out`)
+  checkAdapterOptions(o, adapter === null ? null : readAdapterConfig(adapter), name)
+  if (o.loadIn4bit && adapter === null && !o.usePeft) throw new SaqrError('OPTION_INVALID', FROZEN_4BIT)
+}
+
 async function openBase(
   name: string,
   o: ModelOptions,
   device: Device,
-  { signal, err }: Io,
+  io: Io,
   beforeWeights?: BaseRequest['beforeWeights'],
 ): Promise<OpenedBase> {
   return await open(name, device, {
+    ...(await looking(o, io)),
+    beforeWeights,
+    choice: (config) => ({ dtype: precisionIn(o, config), loadIn4bit: o.loadIn4bit, doubleQuant: o.useBnbNestedQuant }),
+  })
+}
+
+async function looking(o: ModelOptions, { signal, err }: Io): Promise<Omit<BaseRequest, 'choice'>> {
+  return {
     revision: o.modelRevision === 'main' ? undefined : o.modelRevision,
     signal,
     onProgress: progressLine(err),
-    beforeWeights,
-    choice: (config) => ({ dtype: precisionIn(o, config), loadIn4bit: o.loadIn4bit, doubleQuant: o.useBnbNestedQuant }),
     eosToken: o.eosToken,
     chatTemplate: o.chatTemplatePath === null ? null : await chatTemplate(o.chatTemplatePath, signal),
-  })
+  }
 }
 
 /** A .jinja file, or a folder or Hub id of a tokenizer that has a template. */

@@ -36,6 +36,11 @@ const verbs: VerbEntry[] = [
     load: async () => (await import('./verbs/cpo.ts')).cpo as unknown as Verb,
   },
   {
+    name: 'data',
+    summary: 'show rows as sft would train on them: their shape, tokens, what is learned, what is cut',
+    load: async () => (await import('./verbs/data.ts')).data as unknown as Verb,
+  },
+  {
     name: 'plan',
     summary: 'predict memory, work and time of a run; needs no weights and no rows',
     load: async () => (await import('./verbs/plan.ts')).plan as unknown as Verb,

@@ -56,6 +56,7 @@ async function call(verb: Verb, args: readonly string[], io: Io): Promise<number
     args.map((arg) => (arg === '-h' ? '--help' : arg)),
     fields,
     verb.renamed,
+    verb.short,
   )
   const help = last(flags.given, 'help')?.value
   if (help !== undefined && help !== false) {

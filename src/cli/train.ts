@@ -1,15 +1,11 @@
 /** What every verb that trains does: rows named by options, a model opened for them, a trainer's events shown, the model saved. */
 import { join } from 'node:path'
 import type { Dataset } from '../data/dataset.ts'
-import { loadRows } from '../data/load.ts'
 import type { Device } from '../devices/device.ts'
 import { openDevice } from '../devices/open.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { type AdapterForm, saveTrained } from '../engine/save.ts'
 import { checkUnfusable } from '../engine/unfused.ts'
-import { option, SaqrError, say } from '../error.ts'
-import { isFile } from '../hub/files.ts'
-import { progressLine } from '../hub/progress.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import type { TrainEvent } from '../track/events.ts'
 import { lossCurve } from '../track/loss-curve.ts'
@@ -20,6 +16,7 @@ import type { Objective } from '../train/objectives/objective.ts'
 import type { CommonOptions, VerbOptions } from '../train/options/common.ts'
 import { rescue } from '../train/rescue.ts'
 import { openForTraining } from './load.ts'
+import { type Rows, rowsOf } from './rows.ts'
 import { INTERRUPTED } from './run.ts'
 import type { Io } from './verb.ts'
 
@@ -79,28 +76,6 @@ async function saveModel(language: LanguageModel, outputDir: string, form: Adapt
     const kept = checkpoint === null ? write : async () => checkpoint
     throw await rescue(error, kept, (path) => `It is a model folder like any other: copy it to where you want it, ${path} works as it is.`)
   }
-}
-
-interface Rows {
-  trainDataset: Dataset
-  evalDataset?: Dataset
-}
-
-async function rowsOf(o: VerbOptions, { signal, err }: Io): Promise<Rows> {
-  const request = { signal, onProgress: progressLine(err) }
-  const trainDataset = await loadRows(o.datasetName!, { config: o.datasetConfig ?? undefined, split: o.datasetTrainSplit, ...request })
-  if (o.evalStrategy === 'no' && !o.evalOnStart) return { trainDataset }
-  // a file is one split, train: a slice of it may be kept apart
-  if (o.evalDatasetName === null && isFile(o.datasetName!) && !/^train\[/.test(o.datasetTestSplit))
-    throw new SaqrError(
-      'OPTION_INVALID',
-      say`${option(o.evalStrategy === 'no' ? 'evalOnStart' : 'evalStrategy')} needs rows that are not trained on, and a file has no split ${o.datasetTestSplit}: name some with ${option('evalDatasetName')}, or a slice of the file with ${option('datasetTestSplit')}, such as train[90%:]`,
-    )
-  const evalDataset =
-    o.evalDatasetName === null
-      ? await loadRows(o.datasetName!, { config: o.datasetConfig ?? undefined, split: o.datasetTestSplit, ...request })
-      : await loadRows(o.evalDatasetName, { split: o.datasetTestSplit, ...request })
-  return { trainDataset, evalDataset }
 }
 
 /** Rows that can't be trained on are told before the model is there; the trainer takes over what was prepared. */

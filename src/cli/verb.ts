@@ -31,6 +31,8 @@ export interface Verb<T extends Fields = Fields> {
   readonly themes: readonly Theme[]
   /** older names of options */
   readonly renamed?: Readonly<Record<string, string>>
+  /** other names of options on the command line */
+  readonly short?: Readonly<Record<string, string>>
   /** may there be words that belong to no flag? */
   readonly words?: boolean
   /** @returns the exit code */

@@ -4,6 +4,7 @@ import { mapping, shown, take, text } from '../hub/arguments.ts'
 import { count, index, indices, rowFunction, rowsOf, sourceName } from './dataset-arguments.ts'
 import { type FilterOptions, type MapOptions, type RowFilter, type RowMap, takeMap, wholeRow } from './dataset-map.ts'
 import { type SplitOptions, splitOrder, takeSeed, takeSplit } from './dataset-split.ts'
+import { rowsOfEach } from './mix.ts'
 import type { Row } from './rows.ts'
 import { type Recognised, recognise } from './shape.ts'
 
@@ -56,6 +57,25 @@ export class Dataset {
       parts.flatMap((part) => part.rows),
       source,
       { places },
+    )
+  }
+
+  /**
+   * Several data sets in these shares (in any unit: 3 and 1 are ¾ and ¼), as TRL mixes them: the first rows of each, one after another, as many
+   * as there can be without taking one twice.
+   */
+  static mix(parts: readonly Dataset[], shares: readonly number[]): Dataset {
+    const joined = Dataset.join(parts) // looks at what is given
+    if (!Array.isArray(shares) || !shares.every((share) => typeof share === 'number') || shares.length !== parts.length)
+      throw new SaqrError('OPTION_INVALID', `Dataset.mix takes a share for each data set, ${parts.length} numbers, not ${shown(shares)}`)
+    if (joined.length === 0) return joined
+    const rows = rowsOfEach(
+      parts.map(({ length }) => length),
+      shares,
+    )
+    return Dataset.join(
+      parts.map((part, i) => part.take(rows[i]!)),
+      parts.map(({ source }) => source).join(' + '),
     )
   }
 

@@ -62,6 +62,7 @@ async function anew(dataset: Dataset, tokenizer: Tokenizer, rows: AnswerRows, op
   const unused: string[] = []
   const said = new Set<string>()
   const prompts: (string | object)[] = []
+  const lengths = new Int32Array(dataset.length)
   let breath = performance.now()
   for (const [i, row] of dataset.rows.entries()) {
     const where = dataset.where(i)
@@ -76,6 +77,7 @@ async function anew(dataset: Dataset, tokenizer: Tokenizer, rows: AnswerRows, op
       notes.push(`${where}: ${note}`)
     }
     const { sequences } = tokens
+    lengths[i] = Math.max(...sequences.map(({ prompt, answer }) => prompt.length + answer.length))
     const longest = Math.max(...sequences.map(({ prompt }) => prompt.length))
     if (maxLength !== null && truncationMode === 'keep_start' && longest >= maxLength)
       unused.push(`${where}: its prompt alone, ${longest} tokens, fills the limit of ${maxLength}`)
@@ -86,7 +88,7 @@ async function anew(dataset: Dataset, tokenizer: Tokenizer, rows: AnswerRows, op
     throw new SaqrError('DATA_NO_TARGETS', say`${dataset.source}: no row is left. ${some(unused)}. Raise ${option('maxLength')}.`)
   const examples = kept.map((one, i) => exampleOf(one, sequencesOf(kept, i, options), rows, options))
   warnings.push(...(rows.check?.(examples, kept, dataset.source) ?? []))
-  return { examples, unused, form: formOf(prompts, tokenizer), notes, warnings }
+  return { examples, lengths, unused, form: formOf(prompts, tokenizer), notes, warnings }
 }
 
 function exampleOf(

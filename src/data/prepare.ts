@@ -10,6 +10,7 @@ import type { Dataset } from './dataset.ts'
 import type { Example } from './example.ts'
 import { type PackingStrategy, pack } from './packing.ts'
 import { formOfTexts, type PromptForm, promptFormOf } from './prompt-form.ts'
+import { type ResponseParts, responsesOf } from './responses.ts'
 import type { Row } from './rows.ts'
 import { mediaColumns, type Shape, shapeNames, unreadColumns } from './shape.ts'
 import { tokenizers } from './tokenize.ts'
@@ -25,6 +26,8 @@ export interface PrepareOptions {
   completionOnlyLoss?: boolean | null
   /** targets are what the chat template says the assistant wrote */
   assistantOnlyLoss?: boolean
+  /** targets are what stands between these parts, of the tokens that are targets otherwise */
+  responses?: ResponseParts | null
   packing?: boolean
   packingStrategy?: PackingStrategy
   /** makes one text of a row, whatever its columns */
@@ -40,6 +43,8 @@ export interface Prepared {
   examples: Example[]
   /** of rows to imitate: what their columns said */
   shape?: Shape
+  /** tokens of each row of the data set, before anything is cut */
+  lengths: Int32Array
   /** rows left out, with the reason: "rows.jsonl, line 17: no target …" */
   unused: string[]
   /** how the rows ask; null: none could be told */
@@ -94,11 +99,12 @@ async function prepareAnew(dataset: Dataset, tokenizer: Tokenizer, options: Prep
   const { shape, unused: columns } = formattingFunc ? { shape: 'text' as Shape, unused: [] } : dataset.recognise(options.datasetTextField)
   const settings = {
     textField: formattingFunc ? 'text' : (options.datasetTextField ?? 'text'),
-    completionOnlyLoss: options.completionOnlyLoss ?? shape === 'prompt-completion',
+    completionOnlyLoss: options.completionOnlyLoss ?? (shape === 'prompt-completion' && !options.responses),
     assistantOnlyLoss: options.assistantOnlyLoss ?? false,
     now: options.now ?? new Date(),
   }
   requireConsistent(dataset, shape, options)
+  const inResponse = options.responses ? responsesOf(tokenizer, options.responses) : null
   const { warnings, others } = unreadColumns(columns, dataset.source)
   const notes = [
     `${dataset.source}: ${dataset.length} rows of ${shapeNames[shape]}${others.length > 0 ? `; not read: ${others.join(', ')}` : ''}`,
@@ -107,6 +113,7 @@ async function prepareAnew(dataset: Dataset, tokenizer: Tokenizer, options: Prep
   const unused: string[] = []
   const said = new Set<string>() // each note once
   const rows: Example[] = []
+  const lengths = new Int32Array(dataset.length)
   const formatted: string[] = []
   let breath = performance.now()
   for (const [i, row] of dataset.rows.entries()) {
@@ -115,7 +122,7 @@ async function prepareAnew(dataset: Dataset, tokenizer: Tokenizer, options: Prep
     if (seen !== undefined) throw bad(where, `the column ${seen} holds what the model would see or hear, and only text is trained on`)
     const {
       ids,
-      targets,
+      targets: all,
       lost,
       notes: told = [],
     } = tokenizers[shape](formattingFunc ? { text: format(formattingFunc, row, where, formatted) } : row, where, tokenizer, settings)
@@ -135,12 +142,19 @@ async function prepareAnew(dataset: Dataset, tokenizer: Tokenizer, options: Prep
         `${where}: the end of the prompt, ${JSON.stringify(lost)}, has other tokens before the completion; such rows begin their completion where the tokens part.`,
       )
     }
+    lengths[i] = ids.length
+    const targets = inResponse ? inResponse(ids).map((learned, at) => learned & all[at]!) : all
     const example = cut(
       { ids: Int32Array.from(ids), targets, row: dataset.numberOf(i), source: dataset.source },
       packing ? null : maxLength,
       options,
     )
-    const why = example.ids.length === 0 ? 'no token' : example.targets.includes(1) || packing ? null : noTarget(targets, maxLength)
+    const why =
+      example.ids.length === 0
+        ? 'no token'
+        : example.targets.includes(1) || packing
+          ? null
+          : noTarget(targets, maxLength, options.responses)
     if (why) unused.push(`${where}: ${why}`)
     else rows.push(example)
     breath = await breathe(breath, signal)
@@ -148,13 +162,16 @@ async function prepareAnew(dataset: Dataset, tokenizer: Tokenizer, options: Prep
   const examples = packing ? pack(rows, maxLength!, options.packingStrategy) : rows
   if (!examples.some(teaches)) {
     const why = unused.length > 0 ? ` For one, ${unused[0]}.` : ''
+    const marks = options.responses
+      ? say`${option('instructionPart')} and ${option('responsePart')}, which must stand in the rows token by token${asWritten(options.responses)}`
+      : say`what is a target (${option('completionOnlyLoss')}, ${option('assistantOnlyLoss')})`
     throw new SaqrError(
       'DATA_NO_TARGETS',
-      say`${dataset.source}: no row has a token to learn.${why} Check the columns, ${option('maxLength')} and what is a target (${option('completionOnlyLoss')}, ${option('assistantOnlyLoss')}).`,
+      say`${dataset.source}: no row has a token to learn.${why} Check the columns, ${option('maxLength')} and ${marks}.`,
     )
   }
   const form = formattingFunc ? formOfTexts(formatted, tokenizer) : promptFormOf(shape, dataset.rows, settings.textField, tokenizer)
-  return { examples, shape, unused, form, notes, warnings }
+  return { examples, shape, lengths, unused, form, notes, warnings }
 }
 
 /** What a user's function throws is told with the row it was given. */
@@ -189,6 +206,9 @@ function requireConsistent(dataset: Dataset, shape: Shape, options: PrepareOptio
       say`${option('formattingFunc')} makes one text of a row, which has no completion: set ${option('completionOnlyLoss')} to false.`,
     )
   }
+  const other = options.assistantOnlyLoss ? 'assistantOnlyLoss' : options.completionOnlyLoss ? 'completionOnlyLoss' : null
+  if (options.responses && other !== null)
+    throw invalid(say`${option('responsePart')} and ${option(other)} each say what is learned: keep one of them`)
   if (!options.assistantOnlyLoss) return
   const chats =
     shape === 'messages' || shape === 'conversations' || (shape === 'prompt-completion' && Array.isArray(dataset.rows[0]!.prompt))
@@ -210,11 +230,17 @@ function beginsTwice(ids: ArrayLike<number>, { bosId }: Tokenizer): boolean {
   return bosId !== null && ids[0] === bosId && ids[1] === bosId
 }
 
-function noTarget(before: Uint8Array, maxLength: number | null): string {
-  return before.includes(1) ? `no target is left of its ${before.length} tokens after cutting to ${maxLength}` : 'no token is a target'
+function noTarget(before: Uint8Array, maxLength: number | null, responses: ResponseParts | null | undefined): string {
+  if (before.includes(1)) return `no target is left of its ${before.length} tokens after cutting to ${maxLength}`
+  return responses ? `no answer follows ${JSON.stringify(responses.responsePart)}` : 'no token is a target'
+}
+
+/** A shell hands over a backslash and an n as they are. */
+function asWritten({ instructionPart, responsePart }: ResponseParts): string {
+  return /\\[nt]/.test(instructionPart + responsePart) ? "; a backslash and an n are no line break: $'…\\n' is one in a shell" : ''
 }
 
 /** the first token of a sequence is predicted from nothing */
-function teaches({ targets, starts = Int32Array.of(0) }: Example): boolean {
+export function teaches({ targets, starts = Int32Array.of(0) }: Example): boolean {
   return targets.some((target, i) => target === 1 && !starts.includes(i))
 }

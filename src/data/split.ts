@@ -46,7 +46,7 @@ export function sliceBounds({ split, from, to, percent, rounding }: SplitSlice, 
 }
 
 /** as Python rounds */
-function halfToEven(x: number): number {
+export function halfToEven(x: number): number {
   const floor = Math.floor(x)
   if (x - floor !== 0.5) return Math.round(x)
   return floor % 2 === 0 ? floor : floor + 1

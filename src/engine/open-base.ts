@@ -46,17 +46,51 @@ export interface OpenedBase {
   notes: string[]
 }
 
+/** A model without its weights. */
+export interface Known {
+  /** of what was named, or of the base under an adapter */
+  found: ResolvedModel
+  /** folder of the adapter that was named */
+  adapter: string | null
+  model: Model
+  tokenizer: Tokenizer
+  /** what the tokenizer was made of */
+  files: TokenizerFiles
+  /** worth telling */
+  notes: string[]
+}
+
+type Looking = Omit<BaseRequest, 'choice'>
+
 /** @throws SaqrError FORMAT_…, HUB_…, MODEL_UNSUPPORTED, MODEL_TOKENIZER, MODEL_BASE */
 export async function openBase(name: string, device: Device, request: BaseRequest): Promise<OpenedBase> {
+  const { adapter, found, files, tokenizer, notes } = await lookUp(name, request, true)
+  const settled = settle(openCheckpoint(found.path))
+  const checkpoint = adapter === null ? settled.checkpoint : adaptedBase(settled.checkpoint, readAdapter(adapter), adapter)
+  const { config, tensors } = checkpoint
+  return {
+    opened: new OpenedModel(device, withTensors(checkpoint, config, tensors, files), request.choice(config)),
+    adapter,
+    tokenizer,
+    promptForm: adapter !== null ? readPromptForm(adapter) : found.kind === 'model' ? readPromptForm(found.path) : null,
+    notes: [...new Set([...notes, ...settled.notes])],
+  }
+}
+
+/**
+ * What is known of a model by its small files. @param weights are they fetched too? They are not read
+ * @throws SaqrError as `openBase`
+ */
+export async function lookUp(name: string, request: Looking, weights: boolean): Promise<Known> {
   const { revision, token, signal, onProgress } = request
-  let known: { files: TokenizerFiles; tokenizer: Tokenizer } | undefined
+  let known: Pick<Known, 'files' | 'tokenizer' | 'model'> | undefined
   const beforeWeights = async (found: ResolvedModel, adapter: string | null) => {
     const config = readConfig(found.path)
     const model = openSupported(config, found.id ?? found.path)
     // an adapter that was saved with a tokenizer was trained with it
     const files = withChanges((adapter === null ? undefined : readTokenizerFiles(adapter)) ?? tokenizerOf(found), request)
     const tokenizer = new Tokenizer(files, { modelType: String(config.model_type), eosToken: request.eosToken ?? undefined })
-    known = { files, tokenizer }
+    known = { files, tokenizer, model }
     await request.beforeWeights?.(tokenizer, model, adapter)
   }
   const named = await resolveModel(name, {
@@ -64,21 +98,12 @@ export async function openBase(name: string, device: Device, request: BaseReques
     token,
     signal,
     onProgress,
+    weights,
     beforeWeights: (found) => (found.kind === 'adapter' ? undefined : beforeWeights(found, null)),
   })
   const adapter = named.kind === 'adapter' ? named.path : null
-  const found = adapter === null ? named : await baseOf(adapter, request, (base) => beforeWeights(base, adapter))
-  const settled = settle(openCheckpoint(found.path))
-  const checkpoint = adapter === null ? settled.checkpoint : adaptedBase(settled.checkpoint, readAdapter(adapter), adapter)
-  const { config, tensors } = checkpoint
-  const { files, tokenizer } = known!
-  return {
-    opened: new OpenedModel(device, withTensors(checkpoint, config, tensors, files), request.choice(config)),
-    adapter,
-    tokenizer,
-    promptForm: adapter !== null ? readPromptForm(adapter) : found.kind === 'model' ? readPromptForm(found.path) : null,
-    notes: [...new Set([named.note, found.note, ...settled.notes])].filter((note) => note !== undefined),
-  }
+  const found = adapter === null ? named : await baseOf(adapter, request, weights, (base) => beforeWeights(base, adapter))
+  return { ...known!, found, adapter, notes: [named.note, found.note].filter((note) => note !== undefined) }
 }
 
 /** The family's model of a config.json. @throws SaqrError MODEL_UNSUPPORTED, also for images beside text; MODEL_CONFIG */
@@ -112,7 +137,8 @@ function tokenizerOf({ kind, path }: ResolvedModel): TokenizerFiles {
 /** @throws SaqrError MODEL_BASE naming the file that says which base it is, where there is none or it can't be had */
 async function baseOf(
   folder: string,
-  { token, signal, onProgress }: BaseRequest,
+  { token, signal, onProgress }: Looking,
+  weights: boolean,
   beforeWeights: (base: ResolvedModel) => Promise<void>,
 ): Promise<ResolvedModel> {
   const { baseModelNameOrPath: name, revision } = readAdapterConfig(folder)
@@ -132,6 +158,7 @@ async function baseOf(
       token,
       signal,
       onProgress,
+      weights,
       async beforeWeights(base) {
         if (base.kind === 'adapter') throw new SaqrError('MODEL_BASE', another)
         await beforeWeights(base)
@@ -148,7 +175,7 @@ function isModelFolder(base: string, folder: string): boolean {
   return existsSync(base) && realpathSync(base) === realpathSync(folder) && existsSync(join(folder, 'config.json'))
 }
 
-function withChanges(files: TokenizerFiles, { eosToken, chatTemplate }: BaseRequest): TokenizerFiles {
+function withChanges(files: TokenizerFiles, { eosToken, chatTemplate }: Looking): TokenizerFiles {
   const changed = { ...files }
   if (eosToken != null) changed.tokenizerConfig = withKeys(files.tokenizerConfig, { eos_token: eosToken })
   if (chatTemplate != null) Object.assign(changed, { chatTemplate, chatTemplates: {} })

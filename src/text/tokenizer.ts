@@ -304,7 +304,8 @@ function counted({ model: { vocab }, added_tokens: added }: TokenizerJson): { co
   return { count: count + more.size, limit }
 }
 
-function requireUnicode(text: string, where = 'The text'): void {
+/** @throws SaqrError TEXT_NOT_UNICODE */
+export function requireUnicode(text: string, where = 'The text'): void {
   if (/\p{Surrogate}/u.test(text))
     throw new SaqrError('TEXT_NOT_UNICODE', `${where} holds half of a surrogate pair, which is no character. Repair or remove it.`)
 }

@@ -4,6 +4,7 @@ import type { TextOutput } from './tracker.ts'
 export interface Style {
   bold(text: string): string
   dim(text: string): string
+  underlined(text: string): string
   /** what went well, and what needs a look */
   good(text: string): string
   warn(text: string): string
@@ -13,6 +14,6 @@ const between = (on: number, off: number) => (text: string) => `\x1b[${on}m${tex
 const same = (text: string) => text
 
 export function styleOf({ color = false }: TextOutput): Style {
-  if (!color) return { bold: same, dim: same, good: same, warn: same }
-  return { bold: between(1, 22), dim: between(2, 22), good: between(32, 39), warn: between(33, 39) }
+  if (!color) return { bold: same, dim: same, underlined: same, good: same, warn: same }
+  return { bold: between(1, 22), dim: between(2, 22), underlined: between(4, 24), good: between(32, 39), warn: between(33, 39) }
 }

@@ -72,10 +72,10 @@ function kindsOf({ model }: Run, said: (n: number) => string): string {
 }
 
 /** steps whose rows are laid out to tell what an epoch computes; more are taken to be like them */
-const SAMPLED = 64
+export const SAMPLED = 64
 
 /** nothing predicts the first token of a sequence: it is no target in effect */
-function targetsOf({ targets, starts = Int32Array.of(0) }: Example): number {
+export function targetsOf({ targets, starts = Int32Array.of(0) }: Example): number {
   return targets.reduce((n, t) => n + t, 0) - starts.reduce((n, at) => n + (targets[at] ?? 0), 0)
 }
 

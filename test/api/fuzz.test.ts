@@ -148,7 +148,7 @@ const calls: Record<string, Call> = {
 const methods = (of: () => object, names: readonly string[]) => {
   for (const name of names) calls[name] = (...args) => (of() as Record<string, Call>)[name]!(...args)
 }
-methods(() => saqr.Dataset, ['join', 'fromList'])
+methods(() => saqr.Dataset, ['join', 'mix', 'fromList'])
 methods(
   () => dataset,
   [
@@ -175,6 +175,8 @@ calls.train = (o) => trainer().train(merged({ nonsense: 1 }, o ?? {}))
 calls['stream of a trainer'] = (o) => trainer().stream(o)
 calls.evaluate = (o) => trainer().evaluate(o)
 calls.saveModel = (o) => trainer().saveModel(o)
+calls.trainOnResponsesOnly = saqr.trainOnResponsesOnly as Call
+calls['trainOnResponsesOnly of a trainer'] = (o) => saqr.trainOnResponsesOnly(trainer(), o)
 
 function merged(base: object, over: unknown): never {
   return (typeof over === 'object' && over !== null && !Array.isArray(over) ? { ...base, ...over } : over) as never

@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it, vi } from 'vitest'
-import { FastLanguageModel, loadDataset, SFTConfig, SFTTrainer } from '../../src/index.ts'
+import { FastLanguageModel, loadDataset, SFTConfig, SFTTrainer, trainOnResponsesOnly } from '../../src/index.ts'
 import { writeTinyModel } from '../cli/tiny-model.ts'
 
 const CHAT =
@@ -138,6 +138,15 @@ it('conversations through the chat template, a share of steps to warm up, and wh
     args: { maxSteps: 1, warmupRatio: 0.1, outputDir: at('chats'), bf16: true, fp16: false, saveStrategy: 'no' },
   })
   expect(trainer.options.warmupSteps).toBe(0.1)
+  const parts = { instructionPart: '<s>user\n', responsePart: '<s>assistant\n' }
+  expect(trainOnResponsesOnly(trainer, parts)).toBe(trainer)
+  expect(trainer.options).toMatchObject(parts)
+  expect(() => trainOnResponsesOnly(trainer, parts)).toThrow('already')
+  for await (const event of trainer.stream()) {
+    // a digit and </s> of each of 8 rows
+    if (event.type === 'start') expect(event.targets).toBe(8 * 2)
+    if (event.type === 'start') break
+  }
   expect(trainer.notes.join('\n')).toContain('warmupRatio is warmupSteps now')
   await trainer.train()
   await model.savePretrained(at('chat_model'))

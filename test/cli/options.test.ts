@@ -240,11 +240,15 @@ describe('an option that needs others', () => {
     ['logging_steps', 2, { logging_strategy: 'steps' }, 'without --logging_strategy steps'],
     ['logging_steps', 2, { eval_strategy: 'steps' }, 'without --logging_strategy steps'],
     ['save_steps', 2, { save_strategy: 'steps' }, 'without --save_strategy steps'],
+    ['dataset_name', 'rows.jsonl', { datasets: [] }, 'beside --datasets'],
+    ['dataset_config', 'en', { datasets: [] }, 'beside --datasets'],
+    ['dataset_train_split', 'train[:9]', { datasets: [] }, 'beside --datasets'],
+    ['test_split_size', 0.1, { datasets: [{ path: here }] }, 'without --datasets'],
   ])('%s %j', (name, value, met, message) => {
     covered.add(camel(name))
     const others: Record<string, unknown> = {
       ...{ model_name_or_path: here, max_steps: 4, lr_scheduler_type: 'constant', logging_strategy: 'no', save_strategy: 'no' },
-      ...{ train_sampling_strategy: 'sequential', max_length: null },
+      ...{ train_sampling_strategy: 'sequential', max_length: null, datasets: name === 'test_split_size' ? [] : [{ path: here }] },
     }
     const told = (values: Record<string, unknown>) => {
       try {

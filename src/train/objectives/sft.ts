@@ -3,6 +3,7 @@ import type { Pass } from '../../data/passes.ts'
 import { prepare } from '../../data/prepare.ts'
 import { SCORES, targetLogProbs, targetLogProbsWithGradient } from '../../ops/target-log-probs/op.ts'
 import type { TrainingOptions } from '../options/config.ts'
+import { responseParts } from '../options/rules.ts'
 import { layPasses } from './lay-out.ts'
 import type { LaidOut, Metric, Objective } from './objective.ts'
 
@@ -16,6 +17,7 @@ export const sft: Objective = {
       truncationMode: o.truncationMode,
       completionOnlyLoss: o.completionOnlyLoss,
       assistantOnlyLoss: o.assistantOnlyLoss,
+      responses: responseParts(o),
       packing: evaluation ? (o.evalPacking ?? o.packing) : o.packing,
       packingStrategy: o.packingStrategy,
       formattingFunc,

@@ -289,6 +289,12 @@ export interface SFTConfig {
   earlyStoppingThreshold?: number
   /** Folder of TensorBoard’s event files; default: TENSORBOARD_LOGGING_DIR, else one a run in outputDir/runs; no effect without reportTo tensorboard. */
   loggingDir?: string | null
+  /** Learn answers only, as Unsloth's function does; needs instructionPart and responsePart, which say so by themselves; default: false. */
+  trainOnResponsesOnly?: boolean
+  /** What stands right before a user's text in the rows, such as <|im_start|>user and a line break; needs responsePart; default: null. */
+  instructionPart?: string | null
+  /** What stands right before an answer: only tokens from there to the end of the turn are learned; needs instructionPart; default: null. */
+  responsePart?: string | null
   /** Accepted, though there is nothing left for it to do: an existing output_dir is written into; nothing in it is deleted but old checkpoints under save_total_limit. */
   overwriteOutputDir?: boolean
   /** Accepted, though there is nothing left for it to do: weights are always saved as safetensors. */
@@ -446,4 +452,10 @@ export interface TrainingOptions {
   earlyStoppingThreshold: number
   /** Folder of TensorBoard’s event files; default: TENSORBOARD_LOGGING_DIR, else one a run in outputDir/runs; no effect without reportTo tensorboard. */
   loggingDir: string | null
+  /** Learn answers only, as Unsloth's function does; needs instructionPart and responsePart, which say so by themselves; default: false. */
+  trainOnResponsesOnly: boolean
+  /** What stands right before a user's text in the rows, such as <|im_start|>user and a line break; needs responsePart; default: null. */
+  instructionPart: string | null
+  /** What stands right before an answer: only tokens from there to the end of the turn are learned; needs instructionPart; default: null. */
+  responsePart: string | null
 }

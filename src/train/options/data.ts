@@ -3,14 +3,20 @@
 import { z } from 'zod'
 import { option, say } from '../../error.ts'
 import { beside, honoured, refused, subsumed } from './field.ts'
-import { EVALUATION } from './needs.ts'
-import { flag, optionalName, text } from './schemas.ts'
+import { ALONE, EVALUATION, MIXTURE } from './needs.ts'
+import { described, flag, optionalName, text } from './schemas.ts'
 
 /** ScriptArguments */
 export const dataset = {
-  dataset_name: honoured(optionalName, null, 'rows to train on: a .json, .jsonl, .csv or .parquet file, a folder, or a Hub id'),
-  dataset_config: honoured(optionalName, null, 'configuration of a Hub data set'),
-  dataset_train_split: honoured(text, 'train', 'split that is trained on, or slices of splits: train[:90%], train[100:200]+test'),
+  dataset_name: beside(
+    ALONE,
+    honoured(optionalName, null, 'rows to train on: a .json, .jsonl, .csv or .parquet file, a folder, or a Hub id'),
+  ),
+  dataset_config: beside(ALONE, honoured(optionalName, null, 'configuration of a Hub data set')),
+  dataset_train_split: beside(
+    ALONE,
+    honoured(text, 'train', 'split that is trained on, or slices of splits: train[:90%], train[100:200]+test'),
+  ),
   dataset_test_split: beside(EVALUATION, honoured(text, 'test', 'split that is evaluated on')),
   dataset_streaming: refused(flag, false, 'rows are read before training starts, so that steps and memory are known; leave it out'),
   ignore_bias_buffers: subsumed(flag, false, 'there is no DistributedDataParallel wrapper whose buffers could clash'),
@@ -18,15 +24,18 @@ export const dataset = {
 
 /** DatasetMixtureConfig */
 export const mixture = {
-  datasets: refused(
-    z.array(z.unknown()),
+  datasets: honoured(
+    z.array(z.record(z.string(), z.unknown())).describe('a list of data sets, each with a path'),
     [],
-    say`mixtures are not supported yet; put the rows into one file and name it in ${option('datasetName')}`,
+    'data sets to train on together: a list of path, and name, data_dir, data_files, split, columns, fraction (its share of the rows)',
   ),
   streaming: refused(flag, false, 'rows are read before training starts, so that steps and memory are known; leave it out'),
-  test_split_size: refused(
-    z.number().nullable(),
-    null,
-    say`name rows for evaluation instead: ${option('datasetTestSplit')}, or ${option('evalDatasetName')}`,
+  test_split_size: beside(
+    MIXTURE,
+    honoured(
+      described(z.number(), 'a share below 1 or a number of rows', (n) => n > 0 && (n < 1 || Number.isInteger(n))).nullable(),
+      null,
+      say`rows of ${option('datasets')} that are kept apart to evaluate on: a share below 1, or their number`,
+    ),
   ),
 }

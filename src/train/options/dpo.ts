@@ -113,11 +113,10 @@ export const preferenceSteps = {
   label_names: refused(z.array(z.string()).nullable(), null, 'what is learned follows from the shape of the rows; leave it out'),
 }
 export const preferenceOptimizer = { ...optimizer, learning_rate: honoured(z.number().min(0), 1e-6, 'highest learning rate') }
-const { train_on_responses_only: _, ...ownFields } = everyones
 
 /** What only saqr has; TRL leaves the last two to the tokenizer. */
 export const preferenceOwn = {
-  ...ownFields,
+  ...everyones,
   eos_token: honoured(optionalName, null, 'token that ends an answer; default: the tokenizer’s'),
   ...template,
 }

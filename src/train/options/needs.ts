@@ -31,6 +31,13 @@ export const HUB_MODEL: Need = {
   otherwise: ON_PATH,
 }
 
+const isMixture = (o: Readonly<Record<string, unknown>>) => Array.isArray(o.datasets) && o.datasets.length > 0
+
+export const MIXTURE: Need = { met: isMixture, unless: say`without ${option('datasets')}` }
+
+/** as in TRL, of which each data set of a mixture has its own */
+export const ALONE: Need = { met: (o) => !isMixture(o), unless: say`beside ${option('datasets')}` }
+
 export const PACKING: Need = {
   met: (o) => o.packing === true || o.evalPacking === true,
   unless: say`without ${option('packing')}`,

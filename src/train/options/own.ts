@@ -1,8 +1,7 @@
 /** What only saqr has. */
 
 import { z } from 'zod'
-import { option, say } from '../../error.ts'
-import { beside, honoured, refused } from './field.ts'
+import { beside, honoured } from './field.ts'
 import { ADAPTER, EVALUATION, LORAPLUS, PATIENCE, TENSORBOARD } from './needs.ts'
 import { described, flag, optionalCount, optionalName, size } from './schemas.ts'
 
@@ -70,10 +69,5 @@ export const own = {
   early_stopping_threshold: beside(
     PATIENCE,
     honoured(z.number().min(0), 0, 'by how much an evaluation has to be better than the best before it to count as better'),
-  ),
-  train_on_responses_only: refused(
-    flag,
-    false,
-    say`what Unsloth's function does is an option: ${option('assistantOnlyLoss')} for rows with messages, ${option('completionOnlyLoss')} for prompt and completion or Alpaca rows`,
   ),
 }

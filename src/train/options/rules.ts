@@ -1,6 +1,8 @@
 /**
  * What options mean together: combinations that contradict each other, and values that follow from others.
  */
+import { mixtureOf } from '../../data/load-mixture.ts'
+import type { ResponseParts } from '../../data/responses.ts'
 import type { MemoryLimit } from '../../engine/budget.ts'
 import { type Message, option, SaqrError, say } from '../../error.ts'
 import { followsMetric, type ScheduleOptions, scheduleOf } from '../schedule/schedule.ts'
@@ -17,6 +19,7 @@ export function checkTraining(o: CommonOptions): void {
 
 /** @throws SaqrError OPTION_INVALID */
 export function checkPacking(o: TrainingOptions): void {
+  responseParts(o)
   const packed = o.packing ? 'packing' : o.evalPacking ? 'evalPacking' : null
   if (packed !== null && o.maxLength === null)
     invalid(say`${option(packed)} needs ${option('maxLength')}, which is the length of a pack; give it a number`)
@@ -30,11 +33,18 @@ export function checkSft(o: VerbOptions & TrainingOptions): void {
 
 /** @throws SaqrError OPTION_INVALID */
 export function checkVerb(o: VerbOptions): void {
+  checkRecipe(o)
+  if (o.datasetName === null && o.datasets.length === 0)
+    invalid(say`nothing to train on: name a file or a Hub data set with ${option('datasetName')}`)
+  if (o.modelNameOrPath === null) invalid(say`no model: name a Hub id, a folder or a .gguf file with ${option('modelNameOrPath')}`)
+}
+
+/** All but what the model and the rows are called. @throws SaqrError OPTION_INVALID */
+export function checkRecipe(o: VerbOptions): void {
   checkTraining(o)
   memoryLimit(o.memory)
-  if (o.datasetName === null) invalid(say`nothing to train on: name a file or a Hub data set with ${option('datasetName')}`)
-  if (o.modelNameOrPath === null) invalid(say`no model: name a Hub id, a folder or a .gguf file with ${option('modelNameOrPath')}`)
   targetModules(o.loraTargetModules)
+  mixtureOf(o.datasets)
   if (o.useCpu && o.device.startsWith('cuda'))
     invalid(say`${option('useCpu')} contradicts ${option('device')} ${o.device}; leave one of them out`)
 }
@@ -69,6 +79,21 @@ function best(o: CommonOptions): void {
     invalid(
       say`${asking} needs checkpoints where it evaluates: ${option('saveSteps')} ${saves} is no multiple of ${option('evalSteps')} ${evaluates}`,
     )
+}
+
+/** Both parts, or null where answers are not learned alone. @throws SaqrError OPTION_INVALID for one without the other, or beside what says it otherwise */
+export function responseParts(
+  o: Pick<TrainingOptions, 'trainOnResponsesOnly' | 'instructionPart' | 'responsePart' | 'assistantOnlyLoss' | 'completionOnlyLoss'>,
+): ResponseParts | null {
+  const { instructionPart, responsePart } = o
+  if (!o.trainOnResponsesOnly && instructionPart === null && responsePart === null) return null
+  if (instructionPart === null || responsePart === null)
+    invalid(
+      say`answers are found by what stands before questions and before answers: give both ${option('instructionPart')} and ${option('responsePart')}, as they stand in the rows; without them, ${option('assistantOnlyLoss')} learns the answers of messages and ${option('completionOnlyLoss')} those of prompt and completion`,
+    )
+  const other = o.assistantOnlyLoss ? 'assistantOnlyLoss' : o.completionOnlyLoss ? 'completionOnlyLoss' : null
+  if (other !== null) invalid(say`${option('responsePart')} and ${option(other)} each say what is learned: keep one of them`)
+  return { instructionPart, responsePart }
 }
 
 /** A run's steps are not known yet: a schedule of as many as its warm-up says whether its arguments are right. */

@@ -13,6 +13,7 @@ import { lossArguments, objective, optimizer, schedule } from './optimizer.ts'
 import { own } from './own.ts'
 import { compute, precision } from './precision.ts'
 import { quantization } from './quantization.ts'
+import { responses } from './responses.ts'
 import { retired } from './retired.ts'
 import { rows } from './rows.ts'
 import { hub, saving } from './saving.ts'
@@ -41,14 +42,14 @@ export const trainingFields = {
 }
 
 /** Every name that `saqr sft` knows. */
-export const sftFields = { ...scriptFields, ...modelFields, ...trainingFields, ...own, ...retired }
+export const sftFields = { ...scriptFields, ...modelFields, ...trainingFields, ...own, ...responses, ...retired }
 
 export const sftThemes: readonly Theme[] = [
   { title: 'Model', fields: { ...model, ...modelLoading } },
   { title: 'Adapter', fields: lora },
   { title: '4-bit base', fields: quantization },
   { title: 'Data', fields: { ...dataset, ...mixture } },
-  { title: 'Rows', fields: rows },
+  { title: 'Rows', fields: { ...rows, ...responses } },
   { title: 'Steps', fields: { ...batch, ...loading } },
   { title: 'Optimizer', fields: optimizer },
   { title: 'Learning rate', fields: schedule },
@@ -69,6 +70,7 @@ export type { SFTConfig, TrainingOptions } from './config.ts'
 export const configFields = {
   ...trainingFields,
   ...ownOfTrainers,
+  ...responses,
 }
 
 /** Tables of the SFTTrainer; names of older versions too. */

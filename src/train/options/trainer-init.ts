@@ -81,6 +81,8 @@ const OPENING: Readonly<Record<string, string>> = {
   evalDatasetName: 'evalDataset: await loadDataset(…)',
   datasetTrainSplit: 'trainDataset: await loadDataset(…, { split })',
   datasetTestSplit: 'evalDataset: await loadDataset(…, { split })',
+  datasets: 'trainDataset: Dataset.mix(…) or Dataset.join(…)',
+  testSplitSize: 'trainDataset and evalDataset: the parts of trainTestSplit',
   datasetConfig: 'trainDataset: await loadDataset(…, { config })',
 }
 

@@ -1,0 +1,137 @@
+/** What a recipe makes of prepared rows: what it cuts, packs and shares, and what its steps hold. */
+import { chooseAdapter } from '../adapters/choose.ts'
+import type { Example } from '../data/example.ts'
+import type { Prepared } from '../data/prepare.ts'
+import { Sampler } from '../data/sampler.ts'
+import { settledSpec } from '../engine/language-model.ts'
+import type { Known } from '../engine/open-base.ts'
+import { readAdapterConfig } from '../formats/peft/config.ts'
+import type { Model } from '../models/family.ts'
+import { stepData } from './data.ts'
+import type { Objective } from './objectives/objective.ts'
+import { coefficientOf, wholeBatches } from './objectives/term.ts'
+import { adapterConfig } from './options/adapter.ts'
+import type { SftOptions } from './options/sft.ts'
+import { SAMPLED, targetsOf } from './start-event.ts'
+
+export interface TrainingReport {
+  /** rows of more tokens than `max_length`, and how many tokens that leaves out; null: no row is cut */
+  cut: { maxLength: number; rows: number; tokens: number } | null
+  /** of an epoch, after cutting */
+  tokens: number
+  targets: number
+  /** of `max_length` tokens each, of which `filled` are a row's (a share) */
+  packs: { packs: number; length: number; filled: number } | null
+  /** tokens of an epoch that are computed once for several rows of a step, and why they are not */
+  sharing: { tokens: number; off: string | null }
+  step: StepReport
+  evaluation: { rows: number; tokens: number; targets: number } | null
+}
+
+/** Steps as they are drawn: of the first `looked`. */
+export interface StepReport {
+  looked: number
+  /** rows (of packed rows, packs) of a micro-batch, and micro-batches of a step */
+  batchSize: number
+  microBatches: number
+  /** the last step of an epoch may have fewer */
+  rows: Range
+  tokens: Range
+  targets: Range
+  /** tokens that are computed, where rows share their beginnings */
+  computed: Range
+  /** null: memory decides, without `max_pass_tokens` */
+  passes: Range | null
+  perEpoch: number
+  /** of the run */
+  steps: number
+}
+
+export interface Range {
+  least: number
+  median: number
+  most: number
+}
+
+/** @throws SaqrError DATA_TOO_FEW_ROWS, DATA_ROW_TOO_LONG, OPTION_… */
+export function trainingOf(
+  { examples, lengths }: Prepared,
+  evaluated: Prepared | null,
+  { model, adapter }: Known,
+  objective: Objective,
+  o: SftOptions,
+): TrainingReport {
+  const sampler = new Sampler({
+    rows: examples.length,
+    batchSize: o.perDeviceTrainBatchSize,
+    accumulationSteps: o.gradientAccumulationSteps,
+    seed: o.seed,
+    dataSeed: o.dataSeed,
+    strategy: o.trainSamplingStrategy,
+    dropLast: o.dataloaderDropLast,
+  })
+  const cut = {
+    maxPassTokens: o.maxPassTokens ?? Number.MAX_SAFE_INTEGER,
+    quantum: 1,
+    longBeyond: model.longBeyond,
+    wholeBatches: wholeBatches(coefficientOf(model, o), o.gradientAccumulationSteps),
+  }
+  const steps = sampler.totalSteps(o)
+  const off = unshared(model, adapter, o)
+  const lay = (prefixSharing: boolean) =>
+    Array.from({ length: Math.min(SAMPLED, steps, sampler.stepsPerEpoch) }, (_, step) =>
+      stepData(objective, examples, sampler, step, { ...cut, prefixSharing }),
+    )
+  const looked = lay(off === null)
+  const totals = totalsOf(examples)
+  const sum = (laid: typeof looked, of: 'computedTokens' | 'rowTokens') => laid.reduce((n, step) => n + step[of], 0)
+  const shared = off === null ? looked : lay(true)
+  const saved = 1 - sum(shared, 'computedTokens') / sum(shared, 'rowTokens')
+  return {
+    cut: cutOf(lengths, o),
+    ...totals,
+    packs: o.packing ? { packs: examples.length, length: o.maxLength!, filled: totals.tokens / (examples.length * o.maxLength!) } : null,
+    sharing: { tokens: Math.round(saved * totals.tokens), off },
+    step: {
+      looked: looked.length,
+      batchSize: o.perDeviceTrainBatchSize,
+      microBatches: o.gradientAccumulationSteps,
+      rows: rangeOf(looked.map((step) => step.rows)),
+      tokens: rangeOf(looked.map((step) => step.rowTokens)),
+      targets: rangeOf(looked.map(({ batchTargets }) => batchTargets.reduce((sum, n) => sum + n, 0))),
+      computed: rangeOf(looked.map((step) => step.computedTokens)),
+      passes: o.maxPassTokens === null ? null : rangeOf(looked.map(({ passes }) => passes.length)),
+      perEpoch: sampler.stepsPerEpoch,
+      steps,
+    },
+    evaluation: evaluated && { rows: evaluated.lengths.length, ...totalsOf(evaluated.examples) },
+  }
+}
+
+/** Packing `bfd` cuts as training without packs does; the other strategies take long rows apart and lose nothing. */
+function cutOf(lengths: Int32Array, { maxLength, packing, packingStrategy }: SftOptions): TrainingReport['cut'] {
+  if (maxLength === null || (packing && packingStrategy !== 'bfd')) return null
+  const over = lengths.filter((length) => length > maxLength)
+  return { maxLength, rows: over.length, tokens: over.reduce((sum, length) => sum + length - maxLength, 0) }
+}
+
+function totalsOf(examples: readonly Example[]): { tokens: number; targets: number } {
+  return {
+    tokens: examples.reduce((sum, { ids }) => sum + ids.length, 0),
+    targets: examples.reduce((sum, example) => sum + targetsOf(example), 0),
+  }
+}
+
+/** Why rows do not share their beginnings; null: they do. */
+function unshared(model: Model, adapter: string | null, o: SftOptions): string | null {
+  const lora = adapter === null ? adapterConfig(o) : readAdapterConfig(adapter)
+  const base = { nf4: o.loadIn4bit, head: model.head.path, tiedTo: model.head.tiedTo }
+  const { random } = chooseAdapter(settledSpec(lora ? { kind: 'lora', config: lora } : { kind: 'full' }, model), base, true)
+  const noise = o.neftuneNoiseAlpha ? `neftune_noise_alpha is ${o.neftuneNoiseAlpha}` : null
+  return random ?? noise ?? (o.prefixSharing ? null : 'prefix_sharing is off')
+}
+
+function rangeOf(values: readonly number[]): Range {
+  const sorted = values.toSorted((a, b) => a - b)
+  return { least: sorted[0]!, median: sorted[Math.floor((sorted.length - 1) / 2)]!, most: sorted.at(-1)! }
+}

@@ -1,0 +1,30 @@
+import { expect, it } from 'vitest'
+import { lengthsOf, repeats } from '../../src/data/lengths.ts'
+
+it('says how long rows are, every row in one bin', () => {
+  const all = [...Array.from({ length: 198 }, (_, i) => 100 + i), 9000, 40_000]
+  const { total, shortest, median, p95, longest, histogram } = lengthsOf(all)
+  expect({ total, shortest, median, p95, longest }).toEqual({
+    total: all.reduce((a, b) => a + b, 0),
+    shortest: 100,
+    median: 199,
+    p95: 289,
+    longest: 40_000,
+  })
+  for (const { from, to, rows } of histogram)
+    expect(all.filter((n) => n >= from && n < (to ?? Number.POSITIVE_INFINITY))).toHaveLength(rows)
+  expect(histogram.reduce((sum, { rows }) => sum + rows, 0)).toBe(200)
+  // two long rows leave the others apart
+  expect(histogram.length).toBeGreaterThan(8)
+  expect(histogram.at(-1)).toMatchObject({ to: null, rows: 2 })
+})
+
+it.each([[[5, 5]], [[0]], [[1, 2, 3]], [[0, 1_000_000]]])('%j has bins too', (all) => {
+  const { histogram } = lengthsOf(all)
+  expect(histogram.reduce((sum, { rows }) => sum + rows, 0)).toBe(all.length)
+  expect(histogram[0]!.from).toBeLessThanOrEqual(Math.min(...all))
+})
+
+it('finds what was there before', () => {
+  expect([...repeats(['a', 'b', 'a', 'c', 'b', 'a'])]).toEqual([-1, -1, 0, -1, 1, 0])
+})
