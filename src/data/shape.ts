@@ -39,7 +39,7 @@ export function recognise(columns: readonly string[], source: string, textField 
   if (columns.includes('chosen') && columns.includes('rejected')) {
     throw new SaqrError(
       'DATA_COLUMNS',
-      `${source} holds preferences (chosen, rejected), which supervised fine-tuning does not take. Use rows of text, messages or prompt and completion.`,
+      `${source} holds preferences (chosen, rejected), which supervised fine-tuning does not take: train on them with saqr dpo, orpo or cpo (DPOTrainer, ORPOTrainer, CPOTrainer), or use rows of text, messages or prompt and completion.`,
     )
   }
   const found = shapeOf(columns, textField)

@@ -29,8 +29,8 @@ export function asksForBest(
 /** After an evaluation. Patience counts what is better by more than the threshold; the best is what is better at all. */
 export function judged(best: Best, step: number, value: number, o: Options): Best {
   const greater = o.greaterIsBetter ?? !(o.metricForBestModel ?? 'loss').endsWith('loss')
-  const better = best.value === null || (greater ? value > best.value : value < best.value)
-  const clearly = best.value === null || (better && Math.abs(value - best.value) > o.earlyStoppingThreshold)
+  const better = !Number.isNaN(value) && (best.value === null || (greater ? value > best.value : value < best.value))
+  const clearly = better && (best.value === null || Math.abs(value - best.value) > o.earlyStoppingThreshold)
   const worse = clearly ? 0 : best.worse + 1
   return better ? { ...best, value, step, worse } : { ...best, worse }
 }

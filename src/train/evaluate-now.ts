@@ -41,7 +41,12 @@ export async function evaluateNow(
     try {
       const run = { objective: own, options: o, evalExamples: examples, evalRunner: runner, evalCut }
       requireAlike(own.reference ? examples : [], evalCut)
-      await scoreWith(own, referenceRunner(refModel, runner), alone(examples, o), evalCut, signal)
+      const reference = referenceRunner(refModel, runner)
+      try {
+        await scoreWith(own, reference, alone(examples, o), evalCut, signal)
+      } finally {
+        if (reference !== runner) reference.dispose()
+      }
       const { evalLoss, metrics, evalRuntime, evalSamplesPerSecond, evalStepsPerSecond } = await evaluate(
         run,
         { step: 0, numTokens: 0 },

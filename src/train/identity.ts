@@ -128,17 +128,20 @@ const starts = new WeakMap<LanguageModel, string>()
 /** What was trained began as: an adapter's own values tell it from another over the same base. A model trained before in this process began as it did then. */
 function digestOfStart(model: LanguageModel): string {
   let start = starts.get(model)
-  if (start === undefined) {
-    const { trainables } = model
-    start = digest((hash) => {
-      for (const name of trainables.names) {
-        const { rows, cols } = trainables.shape(name)
-        for (const row of someOf(rows)) hash.update(trainables.rows(name, row, 1).subarray(0, Math.min(cols, MOST)))
-      }
-    })
-    starts.set(model, start)
-  }
+  if (start === undefined) starts.set(model, (start = digestOfTrained(model)))
   return start
+}
+
+/** Is it another than it began as, trained before in this process? */
+export const isTrained = (model: LanguageModel): boolean => digestOfTrained(model) !== digestOfStart(model)
+
+function digestOfTrained({ trainables }: LanguageModel): string {
+  return digest((hash) => {
+    for (const name of trainables.names) {
+      const { rows, cols } = trainables.shape(name)
+      for (const row of someOf(rows)) hash.update(trainables.rows(name, row, 1).subarray(0, Math.min(cols, MOST)))
+    }
+  })
 }
 
 /** numbers of a row that are looked at: an embedding's A has a row as long as the vocabulary */

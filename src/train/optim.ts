@@ -57,7 +57,8 @@ function argumentsOf({ optim, optimArgs }: Pick<CommonOptions, 'optim' | 'optimA
     if (part.trim() === '') continue
     const [name = '', value = ''] = part.split('=').map((text) => text.trim())
     const wrong = (what: string) => new SaqrError('OPTION_INVALID', say`${option('optimArgs')} ${part.trim()}: ${what}`)
-    if (optim !== 'sgd') throw wrong(`${optim} has no arguments here: its betas, epsilon and decay have options of their own`)
+    if (optim !== 'sgd')
+      throw wrong(`${optim} has no arguments here: what it has to say has options of its own (adam_beta1, adam_beta2, weight_decay)`)
     if (name === 'momentum' && Number(value) >= 0 && Number(value) < 1 && value !== '') found.momentum = Number(value)
     else if (name === 'nesterov' && /^(true|false|1|0|yes|no)$/i.test(value)) found.nesterov = /^(true|1|yes)$/i.test(value)
     else throw wrong('expected momentum=M with M from 0 to below 1, or nesterov=true')

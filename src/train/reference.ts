@@ -31,13 +31,15 @@ export async function scoreReference(run: Run, reference: TrainableModel | null,
 function firstSteps({ examples, sampler, steps }: Run, doneSteps: number): Example[][][] {
   const first = new Map<number, number>()
   const left = new Set<number>()
-  for (let step = 0; step < steps; step++) {
+  const coming = new Set<number>()
+  // until all have come since: an epoch may leave some out, and one that a run stopped in has some behind it
+  for (let step = 0; step < steps && coming.size < examples.length; step++) {
     for (const i of sampler.batches(step).flat()) {
       if (!first.has(i)) first.set(i, step)
-      if (step >= doneSteps) left.add(first.get(i)!)
+      if (step < doneSteps) continue
+      coming.add(i)
+      left.add(first.get(i)!)
     }
-    // every row has come by, also of those that are left
-    if (step >= doneSteps + sampler.stepsPerEpoch) break
   }
   return [...left].sort((a, b) => a - b).map((step) => sampler.batches(step).map((batch) => batch.map((i) => examples[i]!)))
 }

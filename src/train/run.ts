@@ -183,9 +183,14 @@ function followed({ loss, metrics }: Objective, { metricForBestModel }: CommonOp
   const name = (metricForBestModel ?? loss.name).replace(/^eval_/, '')
   if (name === loss.name) return ({ evalLoss }) => evalLoss
   const known = metrics.find((metric) => metric.name === name)
-  if (known) return (event) => event.metrics[camel(`eval_${name}`)]!
+  if (known)
+    return ({ metrics }) => {
+      const value = metrics[camel(`eval_${name}`)]
+      if (value !== undefined) return value
+      throw new SaqrError('OPTION_INVALID', say`${option('metricForBestModel')} ${name}: this evaluation has none, for it has no such rows`)
+    }
   throw new SaqrError(
     'OPTION_INVALID',
-    `metricForBestModel ${metricForBestModel}: evaluation has ${[loss, ...metrics].map((metric) => metric.name).join(', ')}`,
+    say`${option('metricForBestModel')} ${name}: evaluation has ${[loss, ...metrics].map((metric) => metric.name).join(', ')}`,
   )
 }

@@ -18,6 +18,7 @@ import { TrainerControl } from './callbacks.ts'
 import { checkPositions, checkVocabulary, unusedRows } from './check-rows.ts'
 import { checkSame, findCheckpoint, type Resumed, restore } from './checkpoint.ts'
 import { type EvalMetrics, evaluateNow } from './evaluate-now.ts'
+import { isTrained } from './identity.ts'
 import { lockFolder } from './lock.ts'
 import { factsOf, trainLoop } from './loop.ts'
 import type { Objective } from './objectives/objective.ts'
@@ -199,6 +200,12 @@ export class Trainer<F extends Fields> {
       for (const message of notes) yield { type: 'note', message }
       for (const message of warnings) yield { type: 'warning', message }
       if (objective.reference) {
+        const unscored = run.examples.some((example) => !objective.reference!.has(example))
+        if (resumed && unscored && this.#init.refModel === null && isTrained(model))
+          throw new SaqrError(
+            'TRAIN_CHECKPOINT',
+            `${resumed.path} goes on from a model as it was before training, and this one has been trained since it was opened: what it is measured against would be another. Open the model anew, or go on with the trainer that trained it.`,
+          )
         const rows = await scoreReference(run, this.#init.refModel, resumed?.state.globalStep ?? 0, signal)
         if (rows > 0) yield { type: 'note', message: `${rows} rows scored by the reference` }
         if (resumed) restore(resumed.path, model, run.optimizer)

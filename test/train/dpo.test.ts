@@ -72,6 +72,37 @@ it('goes on bit for bit after a stop, in another process’ place', async () => 
   expect(historyOf('stopped')).toEqual(historyOf('whole'))
 })
 
+describe('every row is measured against the reference', () => {
+  // with a learning rate of 0 the model stays what it is measured against: ln 2, to rounding of sums of a few hundred logs in f32
+  const still = { ...args, learningRate: 0, lrSchedulerType: 'constant' } as const
+  const lossesOf = (events: TrainEvent[]) => events.flatMap((event) => (event.type === 'step' ? [event.loss] : []))
+
+  it('also where every epoch leaves others out', async () => {
+    const { trainer } = await trainerOf('left-out', {
+      args: { ...still, dataloaderDropLast: true, perDeviceTrainBatchSize: 3, perDeviceEvalBatchSize: 2, maxSteps: 12, saveStrategy: 'no' },
+    })
+    const losses = lossesOf(await eventsOf(trainer))
+    expect(losses.length).toBe(12)
+    for (const loss of losses) expect(loss).toBeCloseTo(Math.LN2, 5)
+  })
+
+  it('also where a run goes on in the middle of an epoch', async () => {
+    const few = { trainDataset: await loadDataset(join(root, 'few.jsonl')) }
+    const own = { ...still, perDeviceTrainBatchSize: 1, maxSteps: 12, saveSteps: 2 }
+    await eventsOf((await trainerOf('middle', { ...few, args: own })).trainer, 2)
+    const losses = lossesOf(await eventsOf((await trainerOf('middle', { ...few, args: { ...own, resumeFromCheckpoint: true } })).trainer))
+    expect(losses.length).toBe(10)
+    for (const loss of losses) expect(loss).toBeCloseTo(Math.LN2, 5)
+  })
+
+  it('is not measured against a model that was trained since', async () => {
+    const first = await trainerOf('since')
+    await eventsOf(first.trainer, 3)
+    const again = await trainerOf('since', { args: { ...args, resumeFromCheckpoint: true } }, first.language)
+    await expect(eventsOf(again.trainer)).rejects.toThrow(/has been trained since it was opened.*Open the model anew/)
+  })
+})
+
 it('is another run with another loss', async () => {
   const first = await trainerOf('other')
   await eventsOf(first.trainer, 3)

@@ -22,6 +22,7 @@ import {
   once,
   partsOf,
   type Sums,
+  scoreOf,
   sequenceScore,
   sumsOf,
   type Target,
@@ -86,8 +87,8 @@ export function dpo(options: Options): Objective {
   const pairsOf = (pass: Pass, scores: PassScores, laid: LaidOut): Pair[] => {
     const parts = partsOf(pass, sumsOf(pass, scores, weightOf(pass, laid)))
     return parts.map(([example, [chosen, rejected]]) => {
-      const reference = references.get(laid.examples[example]!)
-      const [c, r] = [chosen!.logp - (reference?.chosen ?? 0), rejected!.logp - (reference?.rejected ?? 0)]
+      const reference = scoreOf(references, laid.examples[example]!)
+      const [c, r] = [chosen!.logp - reference.chosen, rejected!.logp - reference.rejected]
       const own = ({ plain, own, targets }: Sums) => Math.exp((plain - own) / Math.max(1, targets))
       const weight = useWeighting ? own(chosen!) * own(rejected!) : 1
       return { example, chosen: chosen!, rejected: rejected!, c, r, weight, loss: 0, dChosen: 0, dRejected: 0, dToken: 0 }
@@ -142,9 +143,10 @@ export function dpo(options: Options): Objective {
     reference: {
       has: (example) => references.has(example),
       keep(pass, scores, laid) {
-        for (const { example, chosen, rejected } of pairsOf(pass, scores, laid))
-          if (!references.has(laid.examples[example]!))
-            references.set(laid.examples[example]!, { chosen: chosen.logp, rejected: rejected.logp })
+        for (const [example, [chosen, rejected]] of partsOf(pass, sumsOf(pass, scores, weightOf(pass, laid)))) {
+          const row = laid.examples[example]!
+          if (!references.has(row)) references.set(row, { chosen: chosen!.logp, rejected: rejected!.logp })
+        }
       },
     },
     facts: {
@@ -218,7 +220,7 @@ function addSorted(
     const share = factor / own.length
     const sorted = (of: (pair: Pair) => number) => own.map((pair) => ({ pair, value: of(pair) })).sort((a, b) => a.value - b.value)
     const reference = (pair: Pair) => {
-      const { chosen = 0, rejected = 0 } = references.get(laid.examples[pair.example]!) ?? {}
+      const { chosen, rejected } = scoreOf(references, laid.examples[pair.example]!)
       return chosen - rejected
     }
     const above = type === 'aot' ? sorted(({ chosen, rejected }) => chosen.logp - rejected.logp) : sorted(({ c }) => c)

@@ -13,7 +13,7 @@ import type { KtoTrainingOptions } from '../options/kto-config.ts'
 import { layPasses } from './lay-out.ts'
 import type { LaidOut, Metric, Objective, Together } from './objective.ts'
 import { sigmoid } from './pair-losses.ts'
-import { batchTargetsOf, entryWeights, type Judged, lossOf, once, partsOf, type Sums, sequenceScore, sumsOf } from './sequences.ts'
+import { batchTargetsOf, entryWeights, type Judged, lossOf, once, partsOf, type Sums, scoreOf, sequenceScore, sumsOf } from './sequences.ts'
 
 const rated: AnswerRows = { shapeOf: ratedShape, tokenise: answeredTokens, wanted: wantedOf }
 
@@ -54,13 +54,13 @@ export function kto(options: Options): Objective {
     const distances = new Float64Array(laid.batchSizes.length)
     for (const [example, [, other]] of found) {
       const batch = laid.batchOf[example]!
-      if (other) distances[batch]! += (other.logp - (references.get(laid.examples[example]!)?.[1] ?? 0)) / laid.batchSizes[batch]!
+      if (other) distances[batch]! += (other.logp - scoreOf(references, laid.examples[example]!)[1]) / laid.batchSizes[batch]!
     }
     return found.map(([example, [own]]): Answer => {
       const { wanted = false } = laid.examples[example]!
       const batch = laid.batchOf[example]!
       const kl = Math.max(0, distances[batch]!)
-      const ratio = own!.logp - (references.get(laid.examples[example]!)?.[0] ?? 0)
+      const ratio = own!.logp - scoreOf(references, laid.examples[example]!)[0]
       const [loss, d] = ratedLoss(ratio, kl, wanted, beta)
       const share = (wanted ? desirableWeight : undesirableWeight) / laid.batchSizes[batch]!
       return { example, wanted, sums: own!, ratio, kl, loss: share * loss, slope: share * d }
@@ -195,8 +195,10 @@ const sideTargets = (laid: LaidOut, side: boolean) => batchTargetsOf(laid, 0, St
 
 /** How both sides would weigh alike (eq. 8 of the paper), where they don't. */
 function unevenly(examples: readonly Example[], { desirableWeight, undesirableWeight }: Options): string[] {
-  const wanted = Math.max(1, examples.filter((example) => example.wanted).length)
-  const others = Math.max(1, examples.length - wanted)
+  const wanted = examples.filter((example) => example.wanted).length
+  const others = examples.length - wanted
+  if (wanted === 0 || others === 0)
+    return [`all answers are ${wanted === 0 ? 'unwanted' : 'wanted'}: nothing says what the other kind is like`]
   const round = (x: number) => Math.round(x * 100) / 100
   const ofWanted = [1, 1.33].map((factor) => round(((others * undesirableWeight) / wanted) * factor))
   const ofOthers = [1.33, 1].map((factor) => round((wanted * desirableWeight) / others / factor))

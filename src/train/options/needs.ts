@@ -38,6 +38,11 @@ export const MIXTURE: Need = { met: isMixture, unless: say`without ${option('dat
 /** as in TRL, of which each data set of a mixture has its own */
 export const ALONE: Need = { met: (o) => !isMixture(o), unless: say`beside ${option('datasets')}` }
 
+/** optimisers that keep moments, AdamW and Lion */
+export const MOMENTS: Need = { met: (o) => o.optim !== 'sgd', unless: say`with ${option('optim')} sgd` }
+
+export const ADAMW: Need = { met: (o) => String(o.optim).includes('adamw'), unless: say`with ${option('optim')} lion_32bit or sgd` }
+
 export const PACKING: Need = {
   met: (o) => o.packing === true || o.evalPacking === true,
   unless: say`without ${option('packing')}`,

@@ -2,7 +2,7 @@
 
 import { z } from 'zod'
 import { beside, honoured, refused } from './field.ts'
-import { WARM_UP } from './needs.ts'
+import { ADAMW, MOMENTS, WARM_UP } from './needs.ts'
 import { mapping, optionalText } from './schemas.ts'
 
 const LOW_RANK = 'low-rank gradient projections are not supported yet; use adamw_8bit for little memory'
@@ -18,9 +18,9 @@ export const optimizer = {
     0,
     'weight decay, decoupled (of sgd: added to the gradient); biases and norm weights have none',
   ),
-  adam_beta1: honoured(z.number().min(0).lt(1), 0.9, 'decay of the first moment'),
-  adam_beta2: honoured(z.number().min(0).lt(1), 0.999, 'decay of the second moment'),
-  adam_epsilon: honoured(z.number().positive(), 1e-8, 'added to the root of the second moment'),
+  adam_beta1: beside(MOMENTS, honoured(z.number().min(0).lt(1), 0.9, 'decay of the first moment')),
+  adam_beta2: beside(MOMENTS, honoured(z.number().min(0).lt(1), 0.999, 'decay of the second moment')),
+  adam_epsilon: beside(ADAMW, honoured(z.number().positive(), 1e-8, 'added to the root of the second moment')),
   max_grad_norm: honoured(z.number().min(0), 1, 'gradients are scaled down to this norm; 0: never'),
   optim: honoured(
     z.enum([

@@ -59,11 +59,11 @@ export interface ORPOConfig {
   learningRate?: number
   /** Weight decay, decoupled (of sgd: added to the gradient); biases and norm weights have none; default: 0. */
   weightDecay?: number
-  /** Decay of the first moment; default: 0.9. */
+  /** Decay of the first moment; default: 0.9; no effect with optim sgd. */
   adamBeta1?: number
-  /** Decay of the second moment; default: 0.999. */
+  /** Decay of the second moment; default: 0.999; no effect with optim sgd. */
   adamBeta2?: number
-  /** Added to the root of the second moment; default: 1e-8. */
+  /** Added to the root of the second moment; default: 1e-8; no effect with optim lion_32bit or sgd. */
   adamEpsilon?: number
   /** Gradients are scaled down to this norm; 0: never; default: 1. */
   maxGradNorm?: number
@@ -334,11 +334,11 @@ export interface OrpoTrainingOptions {
   learningRate: number
   /** Weight decay, decoupled (of sgd: added to the gradient); biases and norm weights have none; default: 0. */
   weightDecay: number
-  /** Decay of the first moment; default: 0.9. */
+  /** Decay of the first moment; default: 0.9; no effect with optim sgd. */
   adamBeta1: number
-  /** Decay of the second moment; default: 0.999. */
+  /** Decay of the second moment; default: 0.999; no effect with optim sgd. */
   adamBeta2: number
-  /** Added to the root of the second moment; default: 1e-8. */
+  /** Added to the root of the second moment; default: 1e-8; no effect with optim lion_32bit or sgd. */
   adamEpsilon: number
   /** Gradients are scaled down to this norm; 0: never; default: 1. */
   maxGradNorm: number
