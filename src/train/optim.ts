@@ -1,6 +1,6 @@
 /** What `optim` and the options of learning rates mean for the optimiser's plan. */
 import type { ParameterSpec } from '../adapters/adapter.ts'
-import { option, SaqrError, say } from '../error.ts'
+import { type Message, option, SaqrError, say } from '../error.ts'
 import type { OptimizerOptions } from '../graph/optimizer.ts'
 import type { UpdateRuleName } from '../graph/update-rules.ts'
 import type { CommonOptions } from './options/common.ts'
@@ -50,15 +50,17 @@ export function optimizerOptions(o: CommonOptions, head: string, trained: readon
   }
 }
 
-/** optim_args: `momentum=0.9, nesterov=true` */
-function argumentsOf({ optim, optimArgs }: Pick<CommonOptions, 'optim' | 'optimArgs'>): { momentum: number; nesterov: boolean } {
+/** optim_args: `momentum=0.9, nesterov=true`. @throws SaqrError OPTION_INVALID */
+export function argumentsOf({ optim, optimArgs }: Pick<CommonOptions, 'optim' | 'optimArgs'>): { momentum: number; nesterov: boolean } {
   const found = { momentum: 0, nesterov: false }
   for (const part of (optimArgs ?? '').split(',')) {
     if (part.trim() === '') continue
     const [name = '', value = ''] = part.split('=').map((text) => text.trim())
-    const wrong = (what: string) => new SaqrError('OPTION_INVALID', say`${option('optimArgs')} ${part.trim()}: ${what}`)
+    const wrong = (what: string | Message) => new SaqrError('OPTION_INVALID', say`${option('optimArgs')} ${part.trim()}: ${what}`)
     if (optim !== 'sgd')
-      throw wrong(`${optim} has no arguments here: what it has to say has options of its own (adam_beta1, adam_beta2, weight_decay)`)
+      throw wrong(
+        say`${optim} has no arguments here: ${option('adamBeta1')}, ${option('adamBeta2')} and ${option('weightDecay')} are options of their own`,
+      )
     if (name === 'momentum' && Number(value) >= 0 && Number(value) < 1 && value !== '') found.momentum = Number(value)
     else if (name === 'nesterov' && /^(true|false|1|0|yes|no)$/i.test(value)) found.nesterov = /^(true|1|yes)$/i.test(value)
     else throw wrong('expected momentum=M with M from 0 to below 1, or nesterov=true')
@@ -75,7 +77,6 @@ function rateOf(o: CommonOptions, head: string, trained: readonly ParameterSpec[
   const isWhole = ({ name, role }: ParameterSpec) => !LOW_RANK.test(name) && (role === 'embedding' || name === `${head}.weight`)
   const asked = ratio !== null ? 'loraplusLrRatio' : 'embeddingLearningRate'
   const refuse = (what: string) => new SaqrError('OPTION_INVALID', say`${option(asked)}: ${what}`)
-  if (learningRate === 0) throw refuse('the learning rate is 0, and this is a share of it')
   if (ratio !== null && !trained.some(({ name }) => LOW_RANK.test(name)))
     throw refuse('there is no LoRA adapter: LoRA+ gives its B another rate')
   if (ofEmbeddings !== null && !trained.some(isWhole))

@@ -236,6 +236,9 @@ describe('an option that needs others', () => {
     ],
     ['early_stopping_threshold', 0.1, { eval_strategy: 'epoch', early_stopping_patience: 2 }, 'without --early_stopping_patience'],
     ['loraplus_lr_embedding', 1e-4, { loraplus_lr_ratio: 4 }, 'without --loraplus_lr_ratio'],
+    ['adam_beta1', 0.5, { optim: 'lion_32bit' }, 'with --optim sgd'],
+    ['adam_beta2', 0.95, { optim: 'adamw_8bit' }, 'with --optim sgd'],
+    ['adam_epsilon', 1e-6, { optim: 'adamw_torch' }, 'with --optim lion_32bit or sgd'],
     ['logging_dir', 'runs', { report_to: 'tensorboard' }, 'without --report_to tensorboard'],
     ['logging_steps', 2, { logging_strategy: 'steps' }, 'without --logging_strategy steps'],
     ['logging_steps', 2, { eval_strategy: 'steps' }, 'without --logging_strategy steps'],
@@ -248,7 +251,12 @@ describe('an option that needs others', () => {
     covered.add(camel(name))
     const others: Record<string, unknown> = {
       ...{ model_name_or_path: here, max_steps: 4, lr_scheduler_type: 'constant', logging_strategy: 'no', save_strategy: 'no' },
-      ...{ train_sampling_strategy: 'sequential', max_length: null, datasets: name === 'test_split_size' ? [] : [{ path: here }] },
+      ...{
+        optim: 'sgd',
+        train_sampling_strategy: 'sequential',
+        max_length: null,
+        datasets: name === 'test_split_size' ? [] : [{ path: here }],
+      },
     }
     const told = (values: Record<string, unknown>) => {
       try {

@@ -1,7 +1,7 @@
 /** `saqr data`: rows as `saqr sft` would take them with the same options, before anything is trained. */
 
 import type { Known } from '../../engine/open-base.ts'
-import { Message, option, SaqrError, say } from '../../error.ts'
+import { Message, SaqrError } from '../../error.ts'
 import { checkReport } from '../../track/report.ts'
 import { type DataReport, reportRows, reportTexts } from '../../train/data-report.ts'
 import { sft as objective } from '../../train/objectives/sft.ts'
@@ -35,11 +35,6 @@ export const data = defineVerb({
     checkRecipe(options)
     checkPacking(options)
     checkReport(options)
-    if (words.length > 0 && (options.datasetName !== null || options.datasets.length > 0))
-      throw new SaqrError(
-        'OPTION_INVALID',
-        say`rows are named as words or with ${option('datasetName')} and ${option('datasets')}, not both`,
-      )
     const recipes = words.length > 0 ? words.map((datasetName) => ({ ...options, datasetName, datasets: [] })) : [options]
     if (recipes[0]!.datasetName === null && recipes[0]!.datasets.length === 0)
       throw new SaqrError('OPTION_INVALID', 'saqr data needs rows: a file, a folder or a data set on the Hub')

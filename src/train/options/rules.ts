@@ -5,6 +5,7 @@ import { mixtureOf } from '../../data/load-mixture.ts'
 import type { ResponseParts } from '../../data/responses.ts'
 import type { MemoryLimit } from '../../engine/budget.ts'
 import { type Message, option, SaqrError, say } from '../../error.ts'
+import { argumentsOf } from '../optim.ts'
 import { followsMetric, type ScheduleOptions, scheduleOf } from '../schedule/schedule.ts'
 import type { CommonOptions, VerbOptions } from './common.ts'
 import type { TrainingOptions } from './config.ts'
@@ -15,6 +16,9 @@ export function checkTraining(o: CommonOptions): void {
   intervals(o)
   schedule(o)
   best(o)
+  argumentsOf(o)
+  for (const name of ['loraplusLrRatio', 'embeddingLearningRate'] as const)
+    if (o[name] !== null && o.learningRate === 0) invalid(say`${option(name)}: the learning rate is 0, and this is a share of it`)
 }
 
 /** @throws SaqrError OPTION_INVALID */
