@@ -10,8 +10,8 @@ export type CudaRows =
 const LLAMA = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj']
 
 /**
- * Shapes of models, by what baseline_gpu.py's `setup` calls them, and what is adapted of them. `onLoad`: 4-bit weights are made as the model
- * is opened, not read.
+ * Shapes of models, by what baseline_gpu.py's `setup` calls them, and what is adapted of them; `parameters`: stacks of a mixture's experts.
+ * `onLoad`: 4-bit weights are made as the model is opened, not read.
  */
 export const SIZES = {
   /** Llama-3.1-8B */
