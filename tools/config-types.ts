@@ -6,6 +6,7 @@
  */
 import type { z } from 'zod'
 import { asPrograms } from '../src/error.ts'
+import { common, ofSome } from '../src/train/options/common.ts'
 import { cpoConfigFields } from '../src/train/options/cpo.ts'
 import { dpoConfigFields, dpoRetired } from '../src/train/options/dpo.ts'
 import { camel, type Field, type Fields, type Refused, spelled } from '../src/train/options/field.ts'
@@ -23,8 +24,21 @@ interface Definition {
   values?: unknown[]
 }
 
+interface Config {
+  trainer: string
+  /** the interface of what is given; absent: only the filled one is written */
+  given?: string
+  filled: string
+  fields: Fields
+  /** names of older versions */
+  older?: Fields
+  /** fields that not every trainer has, each with what it means where it is missing */
+  absent?: Readonly<Record<string, { field: Field; means: string }>>
+}
+
 /** A trainer, the names of its interfaces and the table behind them, by file. */
 export const configs = {
+  'common-config': { trainer: 'trainers, whatever they train towards', filled: 'CommonOptions', fields: common, absent: ofSome },
   config: { trainer: 'SFTTrainer', given: 'SFTConfig', filled: 'TrainingOptions', fields: configFields, older: retired },
   'dpo-config': { trainer: 'DPOTrainer', given: 'DPOConfig', filled: 'DpoTrainingOptions', fields: dpoConfigFields, older: dpoRetired },
   'orpo-config': {
@@ -36,17 +50,15 @@ export const configs = {
   },
   'kto-config': { trainer: 'KTOTrainer', given: 'KTOConfig', filled: 'KtoTrainingOptions', fields: ktoConfigFields, older: ktoRetired },
   'cpo-config': { trainer: 'CPOTrainer', given: 'CPOConfig', filled: 'CpoTrainingOptions', fields: cpoConfigFields, older: orpoRetired },
-} satisfies Record<string, { trainer: string; given: string; filled: string; fields: Fields; older: Fields }>
+} satisfies Record<string, Config>
 
 export function configTypes(file: keyof typeof configs): string {
-  const { trainer, given, filled, fields, older: retired } = configs[file]
+  const { trainer, given, filled, fields, older: retired = {}, absent = {} }: Config = configs[file]
   const table: Fields = fields
   const all = Object.entries({ ...table, ...retired }) as [string, Field][]
   const resolved = all.filter(([, field]) => field.status === 'honoured')
   const older = Object.entries(renamed).filter(([, now]) => Object.hasOwn(table, now))
-  return `${[
-    `/** Options of the ${trainer}. Written by tools/config-types.ts from the tables beside this file. */`,
-    '',
+  const asGiven = [
     `/** \`args\` of the ${trainer}: TRL’s names in camelCase, all optional; what is left out has TRL’s default. */`,
     '// biome-ignore format: written by a tool',
     `export interface ${given} {`,
@@ -54,10 +66,18 @@ export function configTypes(file: keyof typeof configs): string {
     ...older.map(([old, now]) => `  /** @deprecated Taken as \`${camel(now)}\`. */\n  ${camel(old)}?: ${typeOf(table[now]!.schema)}`),
     '}',
     '',
-    '/** The same with everything that was left out filled in. */',
+  ]
+  return `${[
+    `/** Options of the ${trainer}. Written by tools/config-types.ts from the tables beside this file. */`,
+    '',
+    ...(given ? asGiven : []),
+    given
+      ? '/** The same with everything that was left out filled in. */'
+      : `/** What a run goes by: options of all ${trainer}, filled in. */`,
     '// biome-ignore format: written by a tool',
     `export interface ${filled} {`,
     ...resolved.map(([name, field]) => member(camel(name), '', field, table)),
+    ...Object.entries(absent).map(([name, { field, means }]) => `  /** Absent: ${means}. */\n  ${camel(name)}?: ${typeOf(field.schema)}`),
     '}',
   ].join('\n')}\n`
 }

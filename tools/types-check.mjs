@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url'
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const versions = process.argv.slice(2)
 const PROGRAM = `
-import { Dataset, FastLanguageModel, loadDataset, SFTConfig, SFTTrainer, type PretrainedModel, type TrainEvent } from 'saqr'
+import { Dataset, DPOTrainer, FastLanguageModel, KTOTrainer, loadDataset, SFTConfig, SFTTrainer, type DPOTrainerInit, type PretrainedModel, type TrainEvent } from 'saqr'
 
 const { model, tokenizer } = await FastLanguageModel.fromPretrained('owner/model', { maxSeqLength: 2048, dtype: null, loadIn4bit: true })
 const peft: PretrainedModel = FastLanguageModel.getPeftModel(model, { r: 16, targetModules: ['q_proj'], loftqConfig: null, useGradientCheckpointing: 'unsloth' })
@@ -22,8 +22,10 @@ const losses: number[] = []
 for await (const event of trainer.stream()) if (event.type === 'log') losses.push(event.loss)
 const last: TrainEvent['type'] = 'end'
 const loss: number = (await trainer.evaluate()).evalLoss
+const pairs: DPOTrainerInit = { model: peft, trainDataset: [{ prompt: 'a', chosen: 'b', rejected: 'c' }], args: { beta: 0.1, lossType: ['sigmoid'] } }
+const beta: number = new DPOTrainer(pairs).options.beta + new KTOTrainer({ model: peft, trainDataset: rows }).options.desirableWeight
 const text: string = tokenizer.applyChatTemplate([{ role: 'user', content: 'hi' }], { tokenize: false })
-for await (const piece of peft.generate([{ role: 'user', content: text }], { maxNewTokens: 8 })) console.log(piece.length, loss, last)
+for await (const piece of peft.generate([{ role: 'user', content: text }], { maxNewTokens: 8 })) console.log(piece.length, loss, last, beta)
 // @ts-expect-error an option that there is not
 new SFTConfig({ learningRat: 1 })
 `
@@ -73,7 +75,11 @@ for (const version of versions) {
 // every member of the options that a program writes says what it is
 for (const [file, names] of Object.entries({
   'train/options/config': ['SFTConfig', 'TrainingOptions'],
-  'train/options/trainer-types': ['SFTTrainerInit'],
+  'train/options/dpo-config': ['DPOConfig'],
+  'train/options/orpo-config': ['ORPOConfig'],
+  'train/options/kto-config': ['KTOConfig'],
+  'train/options/cpo-config': ['CPOConfig'],
+  'train/options/trainer-types': ['TrainerInit', 'SFTTrainerInit', 'DPOTrainerInit'],
   'model-options': ['LoadOptions', 'PeftOptions'],
   'generate/generate': ['GenerateOptions', 'AskOptions'],
   'generate/sample': ['SampleOptions'],

@@ -1,5 +1,5 @@
 /** The best evaluation of a run: which checkpoint it is in, and when a run that gets no better ends. As transformers' Trainer and its EarlyStoppingCallback. */
-import type { CommonOptions } from './options/common.ts'
+import type { CommonOptions } from './options/common-config.ts'
 
 export interface Best {
   /** of the metric that is followed; null: nothing was evaluated yet */

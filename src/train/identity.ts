@@ -8,7 +8,7 @@ import type { LanguageModel } from '../engine/language-model.ts'
 import { isObject, stringifyJson } from '../formats/json.ts'
 import type { CheckpointTensor } from '../formats/tensor.ts'
 import { statesOf } from './optim.ts'
-import type { CommonOptions } from './options/common.ts'
+import type { CommonOptions } from './options/common-config.ts'
 
 type Value = string | number | boolean | null
 export type Facts = Readonly<Record<string, Value>>

@@ -3,13 +3,12 @@ import { option, SaqrError, say } from '../error.ts'
 import { kto } from './objectives/kto.ts'
 import { coefficientOf } from './objectives/term.ts'
 import { ktoTables } from './options/kto.ts'
+import type { KtoTrainingOptions } from './options/kto-config.ts'
 import { checkKto } from './options/kto-rules.ts'
 import type { KTOTrainerInit } from './options/trainer-types.ts'
 import { Trainer, type TrainerKind } from './trainer.ts'
 
-type Fields = typeof ktoTables.config
-
-const kind: TrainerKind<Fields> = {
+const kind: TrainerKind<KtoTrainingOptions> = {
   ...ktoTables,
   check(options, { model }) {
     checkKto(options)
@@ -23,7 +22,7 @@ const kind: TrainerKind<Fields> = {
   objective: kto,
 }
 
-export class KTOTrainer extends Trainer<Fields> {
+export class KTOTrainer extends Trainer<KtoTrainingOptions> {
   /** @throws SaqrError OPTION_… for options that can't be carried out, each by name */
   constructor(init: KTOTrainerInit) {
     super(init, kind)

@@ -3,7 +3,7 @@ import type { ParameterSpec } from '../adapters/adapter.ts'
 import { type Message, option, SaqrError, say } from '../error.ts'
 import type { OptimizerOptions } from '../graph/optimizer.ts'
 import type { UpdateRuleName } from '../graph/update-rules.ts'
-import type { CommonOptions } from './options/common.ts'
+import type { CommonOptions } from './options/common-config.ts'
 
 const RULES: Record<CommonOptions['optim'], UpdateRuleName> = {
   adamw_torch: 'adamw',

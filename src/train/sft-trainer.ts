@@ -1,16 +1,17 @@
 /** Supervised fine-tuning with TRL's names. */
 import { sft } from './objectives/sft.ts'
+import type { TrainingOptions } from './options/config.ts'
 import { checkPacking } from './options/rules.ts'
-import { type argsFields, sftTables } from './options/sft.ts'
+import { sftTables } from './options/sft.ts'
 import type { SFTTrainerInit } from './options/trainer-types.ts'
 import { Trainer, type TrainerKind } from './trainer.ts'
 
 export type { SFTTrainerInit } from './options/trainer-types.ts'
 export type { TrainOutput, TrainRequest } from './trainer.ts'
 
-const kind: TrainerKind<typeof argsFields> = { ...sftTables, check: checkPacking, objective: () => sft }
+const kind: TrainerKind<TrainingOptions> = { ...sftTables, check: checkPacking, objective: () => sft }
 
-export class SFTTrainer extends Trainer<typeof argsFields> {
+export class SFTTrainer extends Trainer<TrainingOptions> {
   /** @throws SaqrError OPTION_… for options that can't be carried out, each by name */
   constructor(init: SFTTrainerInit) {
     super(init, kind)

@@ -1,6 +1,6 @@
 /** When a run logs, evaluates and saves: transformers' DefaultFlowCallback, and the order in which its Trainer then does it. */
 
-import type { CommonOptions } from './options/common.ts'
+import type { CommonOptions } from './options/common-config.ts'
 import { evalSteps, stepsOf } from './options/rules.ts'
 
 export type Action = 'log' | 'evaluate' | 'save'

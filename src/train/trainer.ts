@@ -22,8 +22,7 @@ import { isTrained } from './identity.ts'
 import { lockFolder } from './lock.ts'
 import { factsOf, trainLoop } from './loop.ts'
 import type { Objective } from './objectives/objective.ts'
-import type { CommonOptions } from './options/common.ts'
-import type { Fields, OptionsOf } from './options/field.ts'
+import type { CommonOptions } from './options/common-config.ts'
 import { resolveObject } from './options/resolve.ts'
 import { renamed } from './options/retired.ts'
 import { checkTraining } from './options/rules.ts'
@@ -58,29 +57,36 @@ export interface TrainRequest {
   resumeFromCheckpoint?: boolean | string | null
 }
 
-/** A trainer: its tables of options, what they mean together, and what it trains towards. */
-export interface TrainerKind<F extends Fields> extends TrainerTables<F> {
+/**
+ * A trainer: its tables of options, what they mean together, and what it trains towards. O: its options, filled in.
+ * @internal
+ */
+export interface TrainerKind<O> extends TrainerTables {
   /** @throws SaqrError OPTION_INVALID for options that contradict each other, or the model */
-  check?(options: OptionsOf<F>, init: CheckedInit): void
-  objective(options: OptionsOf<F>): Objective
+  check?(options: O, init: CheckedInit): void
+  objective(options: O): Objective
 }
 
-export class Trainer<F extends Fields> {
+/** O: the options of args, filled in */
+export class Trainer<O extends CommonOptions> {
   readonly #init: CheckedInit
-  readonly #kind: TrainerKind<F>
+  readonly #kind: TrainerKind<O>
   readonly #objective: Objective
   /** rows that have been scored by the reference are prepared once: a second run measures against the same */
   readonly #prepared = new Map<Dataset, Prepared>()
-  readonly options: OptionsOf<F> & CommonOptions
+  readonly options: O
   /** a line for each option that was accepted and has nothing to do */
   readonly notes: readonly string[]
 
-  /** @throws SaqrError OPTION_… for options that can't be carried out, each by name */
-  constructor(given: unknown, kind: TrainerKind<F>) {
+  /**
+   * @throws SaqrError OPTION_… for options that can't be carried out, each by name
+   * @internal
+   */
+  constructor(given: unknown, kind: TrainerKind<O>) {
     const { init, values } = takeInit(given, kind)
     const resolved = resolveObject(kind.config, values, renamed, { evalDataset: init.evalDataset !== null })
     const { notes } = resolved
-    const options = resolved.options as OptionsOf<F> & CommonOptions
+    const options = resolved.options as object as O
     checkTraining(options)
     checkReport(options)
     kind.check?.(options, init)

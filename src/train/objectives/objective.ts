@@ -10,7 +10,7 @@ import type { Row } from '../../data/rows.ts'
 import type { PassRunner, PassScores, StepInputs } from '../../engine/runner.ts'
 import type { HeadScore } from '../../graph/head.ts'
 import type { Tokenizer } from '../../text/tokenizer.ts'
-import type { CommonOptions } from '../options/common.ts'
+import type { CommonOptions } from '../options/common-config.ts'
 
 /** Something measured while it trains: declared once, then summed, logged, kept in checkpoints and gone on with by its name. */
 export interface Metric {

@@ -2,7 +2,7 @@
 import type { PassScores } from '../../engine/runner.ts'
 import { option, SaqrError, say } from '../../error.ts'
 import type { Model } from '../../models/family.ts'
-import type { CommonOptions } from '../options/common.ts'
+import type { CommonOptions } from '../options/common-config.ts'
 import type { Metric, Objective } from './objective.ts'
 
 /** micro-batches that lie in one pass at most: each is a column of what a pass knows of its tokens */

@@ -56,16 +56,13 @@ export const ownOfTrainers = {
   early_stopping_threshold: own.early_stopping_threshold,
   logging_dir: own.logging_dir,
 }
-const { neftune_noise_alpha: _, ...quiet } = argumentsOfTraining
-const common = { ...quiet, ...ownOfTrainers }
-
-/** What a run goes by. */
-export type CommonOptions = OptionsOf<typeof common> & {
-  /** absent: the objective leaves a mixture's balance loss out */
-  routerAuxLossCoef?: number | null
-  /** absent: the objective takes no noise */
-  neftuneNoiseAlpha?: number | null
+/** what some trainers lack, and what that means */
+export const ofSome = {
+  router_aux_loss_coef: { field: router_aux_loss_coef, means: "the objective leaves a mixture's balance loss out" },
+  neftune_noise_alpha: { field: argumentsOfTraining.neftune_noise_alpha, means: 'the objective takes no noise' },
 }
+const { neftune_noise_alpha: _, ...quiet } = argumentsOfTraining
+export const common = { ...quiet, ...ownOfTrainers }
 
 /** What a verb that trains goes by, beside its own. */
 export type VerbOptions = OptionsOf<

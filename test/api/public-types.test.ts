@@ -1,0 +1,22 @@
+/** What editors and compilers read: the built declarations import Node and each other alone, whatever packages saqr itself needs. */
+import { readFileSync } from 'node:fs'
+import { isBuiltin } from 'node:module'
+import { dirname, join, relative } from 'node:path'
+import { expect, it } from 'vitest'
+
+const dist = join(import.meta.dirname, '../../dist')
+
+it('declarations that the package’s entry reaches import no package', () => {
+  const foreign: string[] = []
+  const files = [join(dist, 'index.d.ts')]
+  for (const file of files) {
+    for (const [, name] of readFileSync(file, 'utf8').matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)) {
+      if (name!.startsWith('.')) {
+        const next = join(dirname(file), name!).replace(/\.[jt]s$/, '.d.ts')
+        if (!files.includes(next)) files.push(next)
+      } else if (!isBuiltin(name!)) foreign.push(`${relative(dist, file)} imports ${name}`)
+    }
+  }
+  expect(files.length).toBeGreaterThan(30)
+  expect(foreign).toEqual([])
+})
