@@ -79,7 +79,7 @@ for (const [file, names] of Object.entries({
   'train/options/orpo-config': ['ORPOConfig'],
   'train/options/kto-config': ['KTOConfig'],
   'train/options/cpo-config': ['CPOConfig'],
-  'train/options/trainer-types': ['TrainerInit', 'SFTTrainerInit', 'DPOTrainerInit'],
+  'train/options/trainer-types': ['TrainerInit', 'SFTTrainerInit'],
   'model-options': ['LoadOptions', 'PeftOptions'],
   'generate/generate': ['GenerateOptions', 'AskOptions'],
   'generate/sample': ['SampleOptions'],
