@@ -7,11 +7,11 @@
 import type { z } from 'zod'
 import { asPrograms } from '../src/error.ts'
 import { common, ofSome } from '../src/train/options/common.ts'
-import { cpoConfigFields } from '../src/train/options/cpo.ts'
-import { dpoConfigFields, dpoRetired } from '../src/train/options/dpo.ts'
+import { cpoOptions } from '../src/train/options/cpo.ts'
+import { dpoOptions } from '../src/train/options/dpo.ts'
 import { camel, type Field, type Fields, type Refused, spelled } from '../src/train/options/field.ts'
-import { ktoConfigFields, ktoRetired } from '../src/train/options/kto.ts'
-import { orpoConfigFields, orpoRetired } from '../src/train/options/orpo.ts'
+import { ktoOptions } from '../src/train/options/kto.ts'
+import { orpoOptions } from '../src/train/options/orpo.ts'
 import { renamed, retired } from '../src/train/options/retired.ts'
 import { configFields } from '../src/train/options/sft.ts'
 
@@ -40,16 +40,34 @@ interface Config {
 export const configs = {
   'common-config': { trainer: 'trainers, whatever they train towards', filled: 'CommonOptions', fields: common, absent: ofSome },
   config: { trainer: 'SFTTrainer', given: 'SFTConfig', filled: 'TrainingOptions', fields: configFields, older: retired },
-  'dpo-config': { trainer: 'DPOTrainer', given: 'DPOConfig', filled: 'DpoTrainingOptions', fields: dpoConfigFields, older: dpoRetired },
+  'dpo-config': {
+    trainer: 'DPOTrainer',
+    given: 'DPOConfig',
+    filled: 'DpoTrainingOptions',
+    fields: dpoOptions.config,
+    older: dpoOptions.older,
+  },
   'orpo-config': {
     trainer: 'ORPOTrainer',
     given: 'ORPOConfig',
     filled: 'OrpoTrainingOptions',
-    fields: orpoConfigFields,
-    older: orpoRetired,
+    fields: orpoOptions.config,
+    older: orpoOptions.older,
   },
-  'kto-config': { trainer: 'KTOTrainer', given: 'KTOConfig', filled: 'KtoTrainingOptions', fields: ktoConfigFields, older: ktoRetired },
-  'cpo-config': { trainer: 'CPOTrainer', given: 'CPOConfig', filled: 'CpoTrainingOptions', fields: cpoConfigFields, older: orpoRetired },
+  'kto-config': {
+    trainer: 'KTOTrainer',
+    given: 'KTOConfig',
+    filled: 'KtoTrainingOptions',
+    fields: ktoOptions.config,
+    older: ktoOptions.older,
+  },
+  'cpo-config': {
+    trainer: 'CPOTrainer',
+    given: 'CPOConfig',
+    filled: 'CpoTrainingOptions',
+    fields: cpoOptions.config,
+    older: orpoOptions.older,
+  },
 } satisfies Record<string, Config>
 
 export function configTypes(file: keyof typeof configs): string {

@@ -5,11 +5,11 @@
  * writes it anew.
  */
 import { kindsOf } from '../src/cli/text.ts'
-import { cpoFields, cpoThemes, cpoTrainingFields } from '../src/train/options/cpo.ts'
-import { dpoFields, dpoThemes, dpoTrainingFields } from '../src/train/options/dpo.ts'
+import { cpoOptions } from '../src/train/options/cpo.ts'
+import { dpoOptions } from '../src/train/options/dpo.ts'
 import { camel, type Field, type Fields, spelled, type Text, type Theme } from '../src/train/options/field.ts'
-import { ktoFields, ktoThemes, ktoTrainingFields } from '../src/train/options/kto.ts'
-import { orpoFields, orpoThemes, orpoTrainingFields } from '../src/train/options/orpo.ts'
+import { ktoOptions } from '../src/train/options/kto.ts'
+import { orpoOptions } from '../src/train/options/orpo.ts'
 import { renamed, retired } from '../src/train/options/retired.ts'
 import { sftFields, sftThemes, trainingFields } from '../src/train/options/sft.ts'
 import { spelling } from '../src/train/options/spelling.ts'
@@ -52,36 +52,36 @@ export const preferenceVerbs: readonly PreferenceVerb[] = [
     verb: 'dpo',
     trainer: 'DPOTrainer',
     about: 'It takes every option of `trl dpo`.',
-    fields: dpoFields,
-    training: dpoTrainingFields,
-    themes: dpoThemes,
+    fields: dpoOptions.fields,
+    training: dpoOptions.training,
+    themes: dpoOptions.themes,
   },
   {
     verb: 'orpo',
     trainer: 'ORPOTrainer',
     about:
       'It takes every option of TRL’s experimental ORPOConfig, which has no command there. A mixture’s balance loss is no part of it. `logits/chosen` and `logits/rejected`, which are means over padding in TRL, are not logged.',
-    fields: orpoFields,
-    training: orpoTrainingFields,
-    themes: orpoThemes,
+    fields: orpoOptions.fields,
+    training: orpoOptions.training,
+    themes: orpoOptions.themes,
   },
   {
     verb: 'kto',
     trainer: 'KTOTrainer',
     about:
       'It takes every option of `trl kto`. Rows come in their order, and each is trained beside the answer of its neighbour in the micro-batch; pairs of chosen and rejected are taken apart.',
-    fields: ktoFields,
-    training: ktoTrainingFields,
-    themes: ktoThemes,
+    fields: ktoOptions.fields,
+    training: ktoOptions.training,
+    themes: ktoOptions.themes,
   },
   {
     verb: 'cpo',
     trainer: 'CPOTrainer',
     about:
       'It takes every option of TRL’s experimental CPOConfig, which has no command there. SimPO is `loss_type` simpo with `cpo_alpha` 0. A mixture’s balance loss is no part of it, and `logits/*` are not logged, as with ORPO.',
-    fields: cpoFields,
-    training: cpoTrainingFields,
-    themes: cpoThemes,
+    fields: cpoOptions.fields,
+    training: cpoOptions.training,
+    themes: cpoOptions.themes,
   },
 ]
 

@@ -2,14 +2,14 @@
 import { option, SaqrError, say } from '../error.ts'
 import { kto } from './objectives/kto.ts'
 import { coefficientOf } from './objectives/term.ts'
-import { ktoTables } from './options/kto.ts'
+import { ktoOptions } from './options/kto.ts'
 import type { KtoTrainingOptions } from './options/kto-config.ts'
 import { checkKto } from './options/kto-rules.ts'
 import type { KTOTrainerInit } from './options/trainer-types.ts'
 import { Trainer, type TrainerKind } from './trainer.ts'
 
 const kind: TrainerKind<KtoTrainingOptions> = {
-  ...ktoTables,
+  ...ktoOptions.tables,
   check(options, { model }) {
     checkKto(options)
     // answers to other prompts lie in the same passes, and TRL balances experts over the rows' own

@@ -1,11 +1,11 @@
 /** Odds ratio preference optimisation with TRL's names. */
 import { orpo } from './objectives/orpo.ts'
-import { orpoTables } from './options/orpo.ts'
+import { orpoOptions } from './options/orpo.ts'
 import type { OrpoTrainingOptions } from './options/orpo-config.ts'
 import type { ORPOTrainerInit } from './options/trainer-types.ts'
 import { Trainer, type TrainerKind } from './trainer.ts'
 
-const kind: TrainerKind<OrpoTrainingOptions> = { ...orpoTables, objective: orpo }
+const kind: TrainerKind<OrpoTrainingOptions> = { ...orpoOptions.tables, objective: orpo }
 
 export class ORPOTrainer extends Trainer<OrpoTrainingOptions> {
   /** @throws SaqrError OPTION_… for options that can't be carried out, each by name */

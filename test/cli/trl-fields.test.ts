@@ -2,11 +2,11 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { kindsOf } from '../../src/cli/text.ts'
-import { cpoFields, cpoThemes, cpoTrainingFields } from '../../src/train/options/cpo.ts'
-import { dpoFields, dpoRetired, dpoThemes, dpoTrainingFields } from '../../src/train/options/dpo.ts'
+import { cpoOptions } from '../../src/train/options/cpo.ts'
+import { dpoOptions } from '../../src/train/options/dpo.ts'
 import { camel, type Fields, spelled, type Theme } from '../../src/train/options/field.ts'
-import { ktoFields, ktoRetired, ktoThemes, ktoTrainingFields } from '../../src/train/options/kto.ts'
-import { orpoFields, orpoRetired, orpoThemes, orpoTrainingFields } from '../../src/train/options/orpo.ts'
+import { ktoOptions } from '../../src/train/options/kto.ts'
+import { orpoOptions } from '../../src/train/options/orpo.ts'
 import { renamed, retired } from '../../src/train/options/retired.ts'
 import { modelFields, scriptFields, sftFields, sftThemes, trainingFields } from '../../src/train/options/sft.ts'
 import { spelling } from '../../src/train/options/spelling.ts'
@@ -27,18 +27,18 @@ const tables: Record<string, Fields> = {
   DatasetMixtureConfig: scriptFields,
   ModelConfig: modelFields,
   SFTConfig: trainingFields,
-  DPOConfig: dpoTrainingFields,
-  CPOConfig: cpoTrainingFields,
-  KTOConfig: ktoTrainingFields,
-  ORPOConfig: orpoTrainingFields,
+  DPOConfig: dpoOptions.training,
+  CPOConfig: cpoOptions.training,
+  KTOConfig: ktoOptions.training,
+  ORPOConfig: orpoOptions.training,
 }
 /** of each verb: its own configuration, all that it knows, its help */
 const verbs: { config: string; fields: Fields; themes: readonly Theme[]; older: Fields }[] = [
   { config: 'SFTConfig', fields: sftFields, themes: sftThemes, older: retired },
-  { config: 'DPOConfig', fields: dpoFields, themes: dpoThemes, older: dpoRetired },
-  { config: 'KTOConfig', fields: ktoFields, themes: ktoThemes, older: ktoRetired },
-  { config: 'CPOConfig', fields: cpoFields, themes: cpoThemes, older: orpoRetired },
-  { config: 'ORPOConfig', fields: orpoFields, themes: orpoThemes, older: orpoRetired },
+  { config: 'DPOConfig', fields: dpoOptions.fields, themes: dpoOptions.themes, older: dpoOptions.older },
+  { config: 'KTOConfig', fields: ktoOptions.fields, themes: ktoOptions.themes, older: ktoOptions.older },
+  { config: 'CPOConfig', fields: cpoOptions.fields, themes: cpoOptions.themes, older: orpoOptions.older },
+  { config: 'ORPOConfig', fields: orpoOptions.fields, themes: orpoOptions.themes, older: orpoOptions.older },
 ]
 
 describe('fields of TRL', () => {

@@ -2,7 +2,7 @@
 
 import { CPOTrainer } from '../../train/cpo-trainer.ts'
 import { cpo as objective } from '../../train/objectives/cpo.ts'
-import { cpoArgs, cpoFields, cpoThemes } from '../../train/options/cpo.ts'
+import { cpoOptions } from '../../train/options/cpo.ts'
 import { renamed } from '../../train/options/retired.ts'
 import { checkVerb } from '../../train/options/rules.ts'
 import { trainWith } from '../train.ts'
@@ -15,11 +15,11 @@ export const cpo = defineVerb({
   examples: [
     'saqr cpo --model_name_or_path HuggingFaceTB/SmolLM2-135M --dataset_name pairs.jsonl --loss_type simpo --cpo_alpha 0 --use_peft --learning_rate 8e-6 --output_dir out',
   ],
-  fields: cpoFields,
-  themes: cpoThemes,
+  fields: cpoOptions.fields,
+  themes: cpoOptions.themes,
   renamed,
   async run({ options, io }) {
     checkVerb(options)
-    return trainWith(options, io, objective(options), (training) => new CPOTrainer({ ...training, args: cpoArgs(options) }))
+    return trainWith(options, io, objective(options), (training) => new CPOTrainer({ ...training, args: cpoOptions.args(options) }))
   },
 })

@@ -1,7 +1,7 @@
 /** `saqr dpo`: direct preference optimisation with the flags of `trl dpo`. */
 import { DPOTrainer } from '../../train/dpo-trainer.ts'
 import { dpo as objective } from '../../train/objectives/dpo.ts'
-import { dpoArgs, dpoFields, dpoThemes } from '../../train/options/dpo.ts'
+import { dpoOptions } from '../../train/options/dpo.ts'
 import { checkDpo } from '../../train/options/dpo-rules.ts'
 import { renamed } from '../../train/options/retired.ts'
 import { checkVerb } from '../../train/options/rules.ts'
@@ -16,12 +16,12 @@ export const dpo = defineVerb({
     'saqr dpo --model_name_or_path HuggingFaceTB/SmolLM2-135M-Instruct --dataset_name pairs.jsonl --use_peft --learning_rate 5e-6 --output_dir out',
     'saqr dpo --config run.yaml --loss_type ipo --beta 0.1',
   ],
-  fields: dpoFields,
-  themes: dpoThemes,
+  fields: dpoOptions.fields,
+  themes: dpoOptions.themes,
   renamed,
   async run({ options, io }) {
     checkVerb(options)
     checkDpo(options)
-    return trainWith(options, io, objective(options), (training) => new DPOTrainer({ ...training, args: dpoArgs(options) }))
+    return trainWith(options, io, objective(options), (training) => new DPOTrainer({ ...training, args: dpoOptions.args(options) }))
   },
 })

@@ -1,7 +1,7 @@
 /** `saqr kto`: Kahneman-Tversky optimisation with the flags of `trl kto`. */
 import { KTOTrainer } from '../../train/kto-trainer.ts'
 import { kto as objective } from '../../train/objectives/kto.ts'
-import { ktoArgs, ktoFields, ktoThemes } from '../../train/options/kto.ts'
+import { ktoOptions } from '../../train/options/kto.ts'
 import { checkKto } from '../../train/options/kto-rules.ts'
 import { renamed } from '../../train/options/retired.ts'
 import { checkVerb } from '../../train/options/rules.ts'
@@ -15,12 +15,12 @@ export const kto = defineVerb({
   examples: [
     'saqr kto --model_name_or_path HuggingFaceTB/SmolLM2-135M-Instruct --dataset_name rated.jsonl --use_peft --learning_rate 5e-6 --output_dir out',
   ],
-  fields: ktoFields,
-  themes: ktoThemes,
+  fields: ktoOptions.fields,
+  themes: ktoOptions.themes,
   renamed,
   async run({ options, io }) {
     checkVerb(options)
     checkKto(options)
-    return trainWith(options, io, objective(options), (training) => new KTOTrainer({ ...training, args: ktoArgs(options) }))
+    return trainWith(options, io, objective(options), (training) => new KTOTrainer({ ...training, args: ktoOptions.args(options) }))
   },
 })

@@ -1,6 +1,6 @@
 /** `saqr orpo`: odds ratio preference optimisation with the options of TRL's ORPOConfig, which has no command there. */
 import { orpo as objective } from '../../train/objectives/orpo.ts'
-import { orpoArgs, orpoFields, orpoThemes } from '../../train/options/orpo.ts'
+import { orpoOptions } from '../../train/options/orpo.ts'
 import { renamed } from '../../train/options/retired.ts'
 import { checkVerb } from '../../train/options/rules.ts'
 import { ORPOTrainer } from '../../train/orpo-trainer.ts'
@@ -14,11 +14,11 @@ export const orpo = defineVerb({
   examples: [
     'saqr orpo --model_name_or_path HuggingFaceTB/SmolLM2-135M --dataset_name pairs.jsonl --use_peft --learning_rate 8e-6 --output_dir out',
   ],
-  fields: orpoFields,
-  themes: orpoThemes,
+  fields: orpoOptions.fields,
+  themes: orpoOptions.themes,
   renamed,
   async run({ options, io }) {
     checkVerb(options)
-    return trainWith(options, io, objective(options), (training) => new ORPOTrainer({ ...training, args: orpoArgs(options) }))
+    return trainWith(options, io, objective(options), (training) => new ORPOTrainer({ ...training, args: orpoOptions.args(options) }))
   },
 })

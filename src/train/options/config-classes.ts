@@ -1,14 +1,14 @@
 /** `args` of the trainers as objects of their own, as notebooks write them; plain objects do as well. */
 import { entriesOf } from '../../hub/arguments.ts'
 import type { SFTConfig as SftOptions } from './config.ts'
-import { cpoTables } from './cpo.ts'
+import { cpoOptions as cpo } from './cpo.ts'
 import type { CPOConfig as CpoOptions } from './cpo-config.ts'
-import { dpoTables } from './dpo.ts'
+import { dpoOptions as dpo } from './dpo.ts'
 import type { DPOConfig as DpoOptions } from './dpo-config.ts'
 import type { Fields } from './field.ts'
-import { ktoTables } from './kto.ts'
+import { ktoOptions as kto } from './kto.ts'
 import type { KTOConfig as KtoOptions } from './kto-config.ts'
-import { orpoTables } from './orpo.ts'
+import { orpoOptions as orpo } from './orpo.ts'
 import type { ORPOConfig as OrpoOptions } from './orpo-config.ts'
 import { resolveObject } from './resolve.ts'
 import { renamed } from './retired.ts'
@@ -35,16 +35,16 @@ export const SFTConfig = configClass<SftOptions>('SFTConfig', sftTables.config)
 
 export type DPOConfig = DpoOptions
 /** `new DPOConfig({ beta: 0.1 })` */
-export const DPOConfig = configClass<DpoOptions>('DPOConfig', dpoTables.config)
+export const DPOConfig = configClass<DpoOptions>('DPOConfig', dpo.tables.config)
 
 export type ORPOConfig = OrpoOptions
 /** `new ORPOConfig({ beta: 0.1 })` */
-export const ORPOConfig = configClass<OrpoOptions>('ORPOConfig', orpoTables.config)
+export const ORPOConfig = configClass<OrpoOptions>('ORPOConfig', orpo.tables.config)
 
 export type KTOConfig = KtoOptions
 /** `new KTOConfig({ desirableWeight: 1.3 })` */
-export const KTOConfig = configClass<KtoOptions>('KTOConfig', ktoTables.config)
+export const KTOConfig = configClass<KtoOptions>('KTOConfig', kto.tables.config)
 
 export type CPOConfig = CpoOptions
 /** `new CPOConfig({ lossType: 'simpo', cpoAlpha: 0 })` */
-export const CPOConfig = configClass<CpoOptions>('CPOConfig', cpoTables.config)
+export const CPOConfig = configClass<CpoOptions>('CPOConfig', cpo.tables.config)

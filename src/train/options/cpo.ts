@@ -1,23 +1,11 @@
-/** All options of contrastive preference optimisation, in the order in which help prints them. */
+/** All options of contrastive preference optimisation. */
 import { z } from 'zod'
 import { option, say } from '../../error.ts'
-import { opening, ownOfTrainers, quietArguments, trainerPart } from './common.ts'
-import type { CPOConfig } from './cpo-config.ts'
-import { dataset, mixture } from './data.ts'
-import { distributed } from './distributed.ts'
-import { preferenceOptimizer, preferenceOwn, preferenceSteps } from './dpo.ts'
-import { evaluation } from './evaluation.ts'
-import { beside, honoured, type OptionsOf, type Theme } from './field.ts'
-import { logging } from './logging.ts'
-import { lora } from './lora.ts'
-import { model } from './model.ts'
-import { schedule } from './optimizer.ts'
-import { orpoLoss, orpoRetired, orpoRows } from './orpo.ts'
-import { compute, precision } from './precision.ts'
-import { quantization } from './quantization.ts'
-import { hub, saving } from './saving.ts'
+import { beside, honoured, type OptionsOf } from './field.ts'
+import { computeAlone, olderAlone, orpoLoss, orpoRows } from './orpo.ts'
+import { preferenceOptions, preferenceSteps } from './preference.ts'
 
-const { padding_value: ___, ...rows } = orpoRows
+const { padding_value: __, ...rows } = orpoRows
 const { beta: _, ...rest } = orpoLoss
 
 const loss = {
@@ -43,75 +31,19 @@ const loss = {
   ...rest,
 }
 
-const { activation_offloading: __, ...computeFields } = compute
-
-/** TRL's CPOConfig */
-export const cpoTrainingFields = {
-  ...opening,
-  ...rows,
-  ...preferenceSteps,
-  ...preferenceOptimizer,
-  ...schedule,
-  ...loss,
-  ...quietArguments,
-  ...precision,
-  ...computeFields,
-  ...logging,
-  ...evaluation,
-  ...saving,
-  ...hub,
-  ...distributed,
-}
-
-/** Every name that `saqr cpo` knows. */
-export const cpoFields = {
-  ...dataset,
-  ...mixture,
-  ...model,
-  ...lora,
-  ...quantization,
-  ...cpoTrainingFields,
-  ...preferenceOwn,
-  ...orpoRetired,
-}
-
-export const cpoThemes: readonly Theme[] = [
-  { title: 'Model', fields: { ...model, ...opening } },
-  { title: 'Adapter', fields: lora },
-  { title: '4-bit base', fields: quantization },
-  { title: 'Data', fields: { ...dataset, ...mixture } },
-  { title: 'Rows', fields: rows },
-  { title: 'Loss', fields: { ...loss, ...quietArguments } },
-  { title: 'Steps', fields: preferenceSteps },
-  { title: 'Optimizer', fields: preferenceOptimizer },
-  { title: 'Learning rate', fields: schedule },
-  { title: 'Precision', fields: { ...precision, ...computeFields } },
-  { title: 'Logging', fields: logging },
-  { title: 'Evaluation', fields: evaluation },
-  { title: 'Saving', fields: { ...saving, ...hub } },
-  { title: 'Several devices', fields: distributed },
-  { title: 'Only saqr', fields: preferenceOwn },
-]
-
-export type CpoOptions = OptionsOf<typeof cpoFields>
-
-/** The fields behind `CPOConfig`. */
-export const cpoConfigFields = {
-  ...cpoTrainingFields,
-  ...ownOfTrainers,
-}
-
-export const cpoTables = {
+export const cpoOptions = preferenceOptions({
   name: 'CPOTrainer',
-  config: { ...cpoConfigFields, ...orpoRetired },
-  verb: cpoFields,
+  rows,
+  steps: preferenceSteps,
+  loss,
+  reference: {},
+  compute: computeAlone,
+  older: olderAlone,
   takes: [],
   refuses: {
     formattingFunc: 'rows of preferences have a prompt and two answers: make these columns with map',
     refModel: 'CPO measures against no reference',
     computeLossFunc: 'the loss is what lossType says',
   },
-} as const
-
-/** The trainer's part of the command's options. */
-export const cpoArgs = (options: CpoOptions): CPOConfig => trainerPart(cpoConfigFields, options)
+})
+export type CpoOptions = OptionsOf<typeof cpoOptions.fields>

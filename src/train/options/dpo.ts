@@ -1,35 +1,14 @@
-/** All options of direct preference optimisation, in the order in which help prints them. */
+/** All options of direct preference optimisation. */
 import { z } from 'zod'
 import { option, say } from '../../error.ts'
 import { divergences } from '../objectives/pair-losses.ts'
-import { balance, opening, ownOfTrainers, quietArguments, steps, template, trainerPart } from './common.ts'
-import { dataset, mixture } from './data.ts'
-import { distributed } from './distributed.ts'
-import type { DPOConfig } from './dpo-config.ts'
-import { evaluation } from './evaluation.ts'
-import { beside, honoured, type OptionsOf, refused, subsumed, type Theme } from './field.ts'
-import { logging } from './logging.ts'
-import { lora } from './lora.ts'
-import { model } from './model.ts'
-import { optimizer, schedule } from './optimizer.ts'
-import { own as everyones } from './own.ts'
-import { compute, precision } from './precision.ts'
-import { quantization } from './quantization.ts'
+import { balance } from './common.ts'
+import { beside, honoured, type OptionsOf, refused, subsumed } from './field.ts'
+import { compute } from './precision.ts'
+import { preferenceOptions, preferenceRows, preferenceSteps, reference } from './preference.ts'
 import { retired, retiredOfPairs } from './retired.ts'
 import { rows as rowsOfSft } from './rows.ts'
-import { hub, saving } from './saving.ts'
-import { flag, optionalCount, optionalName } from './schemas.ts'
-
-/** of preferences and rated answers alike */
-export const preferenceRows = {
-  max_length: honoured(
-    optionalCount,
-    1024,
-    'tokens of prompt and answer: longer ones are cut, rows whose prompt alone fills it left out; none: never',
-  ),
-  pad_to_multiple_of: rowsOfSft.pad_to_multiple_of,
-  dataset_num_proc: rowsOfSft.dataset_num_proc,
-}
+import { flag, optionalCount } from './schemas.ts'
 
 const rows = {
   ...preferenceRows,
@@ -39,20 +18,6 @@ const rows = {
   ),
   padding_free: rowsOfSft.padding_free,
   pad_token: rowsOfSft.pad_token,
-}
-
-/** what an answer's likelihood is measured against */
-export const reference = {
-  disable_dropout: refused(flag, true, 'both sides of a comparison are scored without dropout, as in TRL by default; leave it out'),
-  precompute_ref_log_probs: subsumed(
-    flag,
-    false,
-    'the reference scores every row once, before the first step: it stays as it is, so the numbers do',
-  ),
-  precompute_ref_batch_size: subsumed(optionalCount, null, 'how rows are put together to be scored is the planner’s business'),
-  sync_ref_model: refused(flag, false, 'a reference that follows the model (TR-DPO) is not supported yet; leave it out'),
-  ref_model_mixup_alpha: subsumed(z.number(), 0.6, 'only sync_ref_model reads it, and that is refused'),
-  ref_model_sync_steps: subsumed(z.int(), 512, 'only sync_ref_model reads it, and that is refused'),
 }
 
 export const lossTypes = [
@@ -106,43 +71,9 @@ const loss = {
   ...balance,
 }
 
-/** Overrides where a line speaks of SFT alone. */
-export const preferenceSteps = {
-  ...steps,
-  average_tokens_across_devices: subsumed(flag, true, 'one device trains'),
-  label_names: refused(z.array(z.string()).nullable(), null, 'what is learned follows from the shape of the rows; leave it out'),
-}
-export const preferenceOptimizer = { ...optimizer, learning_rate: honoured(z.number().min(0), 1e-6, 'highest learning rate') }
-
-/** What only saqr has; TRL leaves the last two to the tokenizer. */
-export const preferenceOwn = {
-  ...everyones,
-  eos_token: honoured(optionalName, null, 'token that ends an answer; default: the tokenizer’s'),
-  ...template,
-}
-
-/** TRL's DPOConfig */
-export const dpoTrainingFields = {
-  ...opening,
-  ...rows,
-  ...preferenceSteps,
-  ...preferenceOptimizer,
-  ...schedule,
-  ...loss,
-  ...quietArguments,
-  ...reference,
-  ...precision,
-  ...compute,
-  ...logging,
-  ...evaluation,
-  ...saving,
-  ...hub,
-  ...distributed,
-}
-
 const NO_LIMIT = 'an answer has no limit of its own in TRL 1.16'
 /** Names of older versions. */
-export const dpoRetired = {
+const older = {
   ...retired,
   ...retiredOfPairs,
   max_completion_length: refused(optionalCount, null, say`${NO_LIMIT}: ${option('maxLength')} is that of prompt and answer`),
@@ -150,55 +81,18 @@ export const dpoRetired = {
   generate_during_eval: refused(flag, false, 'samples during evaluation are not supported yet; leave it out'),
 }
 
-/** Every name that `saqr dpo` knows. */
-export const dpoFields = {
-  ...dataset,
-  ...mixture,
-  ...model,
-  ...lora,
-  ...quantization,
-  ...dpoTrainingFields,
-  ...preferenceOwn,
-  ...dpoRetired,
-}
-
-export const dpoThemes: readonly Theme[] = [
-  { title: 'Model', fields: { ...model, ...opening } },
-  { title: 'Adapter', fields: lora },
-  { title: '4-bit base', fields: quantization },
-  { title: 'Data', fields: { ...dataset, ...mixture } },
-  { title: 'Rows', fields: rows },
-  { title: 'Loss', fields: { ...loss, ...quietArguments } },
-  { title: 'Reference', fields: reference },
-  { title: 'Steps', fields: preferenceSteps },
-  { title: 'Optimizer', fields: preferenceOptimizer },
-  { title: 'Learning rate', fields: schedule },
-  { title: 'Precision', fields: { ...precision, ...compute } },
-  { title: 'Logging', fields: logging },
-  { title: 'Evaluation', fields: evaluation },
-  { title: 'Saving', fields: { ...saving, ...hub } },
-  { title: 'Several devices', fields: distributed },
-  { title: 'Only saqr', fields: preferenceOwn },
-]
-
-export type DpoOptions = OptionsOf<typeof dpoFields>
-
-/** The fields behind `DPOConfig`. */
-export const dpoConfigFields = {
-  ...dpoTrainingFields,
-  ...ownOfTrainers,
-}
-
-export const dpoTables = {
+export const dpoOptions = preferenceOptions({
   name: 'DPOTrainer',
-  config: { ...dpoConfigFields, ...dpoRetired },
-  verb: dpoFields,
+  rows,
+  steps: preferenceSteps,
+  loss,
+  reference,
+  compute,
+  older,
   takes: ['refModel'],
   refuses: {
     formattingFunc: 'rows of preferences have a prompt and two answers: make these columns with map',
     computeLossFunc: 'the loss is what lossType says',
   },
-} as const
-
-/** The trainer's part of the command's options. */
-export const dpoArgs = (options: DpoOptions): DPOConfig => trainerPart(dpoConfigFields, options)
+})
+export type DpoOptions = OptionsOf<typeof dpoOptions.fields>

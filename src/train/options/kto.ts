@@ -1,20 +1,10 @@
-/** All options of Kahneman-Tversky optimisation, in the order in which help prints them. */
+/** All options of Kahneman-Tversky optimisation. */
 import { z } from 'zod'
-import { balance, opening, ownOfTrainers, quietArguments, trainerPart } from './common.ts'
-import { dataset, mixture } from './data.ts'
-import { distributed } from './distributed.ts'
-import { preferenceOptimizer, preferenceOwn, preferenceRows, preferenceSteps, reference } from './dpo.ts'
-import { evaluation } from './evaluation.ts'
-import { honoured, type OptionsOf, refused, subsumed, type Theme } from './field.ts'
-import type { KTOConfig } from './kto-config.ts'
-import { logging } from './logging.ts'
-import { lora } from './lora.ts'
-import { model } from './model.ts'
-import { schedule } from './optimizer.ts'
-import { compute, precision } from './precision.ts'
-import { quantization } from './quantization.ts'
+import { balance } from './common.ts'
+import { honoured, type OptionsOf, refused, subsumed } from './field.ts'
+import { compute } from './precision.ts'
+import { preferenceOptions, preferenceRows, preferenceSteps, reference } from './preference.ts'
 import { retired, retiredOfPairs } from './retired.ts'
-import { hub, saving } from './saving.ts'
 import { optionalCount } from './schemas.ts'
 
 const steps = {
@@ -39,28 +29,9 @@ const loss = {
   ...balance,
 }
 
-/** TRL's KTOConfig */
-export const ktoTrainingFields = {
-  ...opening,
-  ...preferenceRows,
-  ...steps,
-  ...preferenceOptimizer,
-  ...schedule,
-  ...loss,
-  ...quietArguments,
-  ...reference,
-  ...precision,
-  ...compute,
-  ...logging,
-  ...evaluation,
-  ...saving,
-  ...hub,
-  ...distributed,
-}
-
 /** Names of older versions. */
 const { rpo_alpha: _, ...olderNames } = retiredOfPairs
-export const ktoRetired = {
+const older = {
   ...retired,
   ...olderNames,
   max_completion_length: refused(
@@ -71,55 +42,18 @@ export const ktoRetired = {
   padding_value: subsumed(z.int().nullable(), null, 'nothing is padded'),
 }
 
-/** Every name that `saqr kto` knows. */
-export const ktoFields = {
-  ...dataset,
-  ...mixture,
-  ...model,
-  ...lora,
-  ...quantization,
-  ...ktoTrainingFields,
-  ...preferenceOwn,
-  ...ktoRetired,
-}
-
-export const ktoThemes: readonly Theme[] = [
-  { title: 'Model', fields: { ...model, ...opening } },
-  { title: 'Adapter', fields: lora },
-  { title: '4-bit base', fields: quantization },
-  { title: 'Data', fields: { ...dataset, ...mixture } },
-  { title: 'Rows', fields: preferenceRows },
-  { title: 'Loss', fields: { ...loss, ...quietArguments } },
-  { title: 'Reference', fields: reference },
-  { title: 'Steps', fields: steps },
-  { title: 'Optimizer', fields: preferenceOptimizer },
-  { title: 'Learning rate', fields: schedule },
-  { title: 'Precision', fields: { ...precision, ...compute } },
-  { title: 'Logging', fields: logging },
-  { title: 'Evaluation', fields: evaluation },
-  { title: 'Saving', fields: { ...saving, ...hub } },
-  { title: 'Several devices', fields: distributed },
-  { title: 'Only saqr', fields: preferenceOwn },
-]
-
-export type KtoOptions = OptionsOf<typeof ktoFields>
-
-/** The fields behind `KTOConfig`. */
-export const ktoConfigFields = {
-  ...ktoTrainingFields,
-  ...ownOfTrainers,
-}
-
-export const ktoTables = {
+export const ktoOptions = preferenceOptions({
   name: 'KTOTrainer',
-  config: { ...ktoConfigFields, ...ktoRetired },
-  verb: ktoFields,
+  rows: preferenceRows,
+  steps,
+  loss,
+  reference,
+  compute,
+  older,
   takes: ['refModel'],
   refuses: {
     formattingFunc: 'rows have a prompt, a completion and a label: make these columns with map',
     computeLossFunc: 'the loss is what lossType says',
   },
-} as const
-
-/** The trainer's part of the command's options. */
-export const ktoArgs = (options: KtoOptions): KTOConfig => trainerPart(ktoConfigFields, options)
+})
+export type KtoOptions = OptionsOf<typeof ktoOptions.fields>

@@ -1,22 +1,11 @@
-/** All options of odds ratio preference optimisation, in the order in which help prints them. */
+/** All options of odds ratio preference optimisation. */
 import { z } from 'zod'
 import { option, say } from '../../error.ts'
-import { opening, ownOfTrainers, quietArguments, trainerPart } from './common.ts'
-import { dataset, mixture } from './data.ts'
-import { distributed } from './distributed.ts'
-import { preferenceOptimizer, preferenceOwn, preferenceSteps, reference } from './dpo.ts'
-import { evaluation } from './evaluation.ts'
-import { honoured, type OptionsOf, refused, subsumed, type Theme } from './field.ts'
-import { logging } from './logging.ts'
-import { lora } from './lora.ts'
-import { model } from './model.ts'
-import { schedule } from './optimizer.ts'
-import type { ORPOConfig } from './orpo-config.ts'
-import { compute, precision } from './precision.ts'
-import { quantization } from './quantization.ts'
+import { honoured, type OptionsOf, refused, subsumed } from './field.ts'
+import { compute } from './precision.ts'
+import { preferenceOptions, preferenceSteps, reference } from './preference.ts'
 import { retired, retiredOfPairs } from './retired.ts'
 import { rows as rowsOfSft } from './rows.ts'
-import { hub, saving } from './saving.ts'
 import { flag, optionalCount, optionalFlag } from './schemas.ts'
 
 /** of trainers that have no reference */
@@ -39,78 +28,26 @@ export const orpoLoss = {
 }
 
 const { activation_offloading: _, ...computeFields } = compute
-
-/** TRL's ORPOConfig */
-export const orpoTrainingFields = {
-  ...opening,
-  ...orpoRows,
-  ...preferenceSteps,
-  ...preferenceOptimizer,
-  ...schedule,
-  ...orpoLoss,
-  ...quietArguments,
-  ...precision,
-  ...computeFields,
-  ...logging,
-  ...evaluation,
-  ...saving,
-  ...hub,
-  ...distributed,
-}
+/** of trainers that have no reference */
+export const computeAlone = computeFields
 
 /** Names of older versions, less those of a reference. */
 const { rpo_alpha, reference_free, force_use_ref_model, ref_adapter_name, ...olderNames } = retiredOfPairs
-export const orpoRetired = { ...retired, ...olderNames }
+export const olderAlone = { ...retired, ...olderNames }
 
-/** Every name that `saqr orpo` knows. */
-export const orpoFields = {
-  ...dataset,
-  ...mixture,
-  ...model,
-  ...lora,
-  ...quantization,
-  ...orpoTrainingFields,
-  ...preferenceOwn,
-  ...orpoRetired,
-}
-
-export const orpoThemes: readonly Theme[] = [
-  { title: 'Model', fields: { ...model, ...opening } },
-  { title: 'Adapter', fields: lora },
-  { title: '4-bit base', fields: quantization },
-  { title: 'Data', fields: { ...dataset, ...mixture } },
-  { title: 'Rows', fields: orpoRows },
-  { title: 'Loss', fields: { ...orpoLoss, ...quietArguments } },
-  { title: 'Steps', fields: preferenceSteps },
-  { title: 'Optimizer', fields: preferenceOptimizer },
-  { title: 'Learning rate', fields: schedule },
-  { title: 'Precision', fields: { ...precision, ...computeFields } },
-  { title: 'Logging', fields: logging },
-  { title: 'Evaluation', fields: evaluation },
-  { title: 'Saving', fields: { ...saving, ...hub } },
-  { title: 'Several devices', fields: distributed },
-  { title: 'Only saqr', fields: preferenceOwn },
-]
-
-export type OrpoOptions = OptionsOf<typeof orpoFields>
-
-/** The fields behind `ORPOConfig`. */
-export const orpoConfigFields = {
-  ...orpoTrainingFields,
-  ...ownOfTrainers,
-}
-
-export const orpoTables = {
+export const orpoOptions = preferenceOptions({
   name: 'ORPOTrainer',
-  config: { ...orpoConfigFields, ...orpoRetired },
-  verb: orpoFields,
+  rows: orpoRows,
+  steps: preferenceSteps,
+  loss: orpoLoss,
+  reference: {},
+  compute: computeAlone,
+  older: olderAlone,
   takes: [],
   refuses: {
     formattingFunc: 'rows of preferences have a prompt and two answers: make these columns with map',
     refModel: 'ORPO measures against nothing but the odds of both answers',
     computeLossFunc: 'the loss is that of the odds ratio',
   },
-} as const
-
-/** The trainer's part of the command's options. */
-export const orpoArgs = (options: OrpoOptions): ORPOConfig => trainerPart(orpoConfigFields, options)
+})
+export type OrpoOptions = OptionsOf<typeof orpoOptions.fields>
