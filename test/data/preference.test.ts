@@ -3,91 +3,33 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it, test } from 'vitest'
 import { Dataset } from '../../src/data/dataset.ts'
-import { answeredTokens, orpoTokens, preferenceShape } from '../../src/data/preference.ts'
-import { type AnswerOptions, type AnswerRows, checkPairs, prepareAnswers } from '../../src/data/prepare-answers.ts'
-import { ratedShape, takenApart, wantedOf } from '../../src/data/rated.ts'
+import { type AnswerOptions, prepareAnswers } from '../../src/data/prepare-answers.ts'
 import type { Row } from '../../src/data/rows.ts'
 import { readTokenizerFiles } from '../../src/formats/tokenizer-files.ts'
 import { Tokenizer } from '../../src/text/tokenizer.ts'
+import { ours, type PreferenceCase, pairs, rated, theirs } from './as-trl.ts'
 
 const root = join(import.meta.dirname, '../fixtures/preference-rows')
 const tokenizer = new Tokenizer(readTokenizerFiles(join(root, 'tokenizer'))!)
 
-interface Case {
-  trainer: string
-  name: string
-  args: { max_length?: number; per_device_train_batch_size?: number }
-  rows: Row[]
-  made: { prompt: number[]; answers: number[][]; wanted?: boolean }[]
-}
-const cases = JSON.parse(readFileSync(join(root, 'rows.json'), 'utf8')) as Case[]
-
-const pairs: AnswerRows = { shapeOf: preferenceShape, tokenise: answeredTokens, check: checkPairs }
+const cases = JSON.parse(readFileSync(join(root, 'rows.json'), 'utf8')) as PreferenceCase[]
 const prepare = (rows: Row[], options: Partial<AnswerOptions> = {}, as = pairs) =>
   prepareAnswers(new Dataset(rows, 'pairs.jsonl'), tokenizer, as, { maxLength: null, truncationMode: 'keep_start', ...options })
 
 const asked = [{ role: 'user', content: 'where?' }]
 const told = [{ role: 'assistant', content: 'here' }]
 
-/** the sequences of examples, with what they are cut to by TRL's collator */
-const cutTo = (ids: number[], length: number | undefined) => (length === undefined ? ids : ids.slice(0, length))
-
-describe('as TRL tokenises them', () => {
-  it.each(cases.filter(({ trainer }) => trainer === 'dpo').map((one) => [one.name, one] as const))(
-    '%s',
-    async (_, { args, rows, made }) => {
-      const { examples } = await prepare(rows, { maxLength: args.max_length ?? null })
-      const theirs = made.map(({ prompt, answers }) => answers.map((answer) => cutTo([...prompt, ...answer], args.max_length)))
-      const ours = examples.map(({ ids, starts }) => [ids.subarray(0, starts![1]), ids.subarray(starts![1])].map((s) => [...s]))
-      expect(ours).toEqual(theirs)
-      expect(examples.map(({ prompts }) => prompts![0])).toEqual(made.map(({ prompt }) => prompt.length))
-      for (const { ids, targets, starts, prompts } of examples) {
-        const expected = Array.from(ids, (_, i) => (i < starts![1]! ? i >= prompts![0]! : i - starts![1]! >= prompts![1]!))
-        expect([...targets].map(Boolean)).toEqual(expected)
-      }
-    },
-  )
-})
-
-describe('as ORPO tokenises them', () => {
-  const orpo: AnswerRows = { shapeOf: preferenceShape, tokenise: orpoTokens }
-  it.each(cases.filter(({ trainer }) => trainer === 'orpo').map((one) => [one.name, one] as const))('%s', async (_, { rows, made }) => {
-    const { examples } = await prepare(rows, { maxLength: 512 }, orpo)
-    const theirs = (made as unknown as ({ sequences: { prompt: number; ids: number[] }[] } | null)[]).map((row) => row?.sequences)
-    const ours = examples.map(({ ids, starts, prompts }) =>
-      prompts!.map((prompt, part) => ({ prompt, ids: [...ids.subarray(starts![part], starts![part + 1])] })),
-    )
+describe.each(['dpo', 'orpo', 'kto'])('as TRL tokenises them for %s', (trainer) => {
+  it.each(cases.filter((one) => one.trainer === trainer).map((one) => [one.name, one] as const))('%s', async (_, one) => {
+    const expected = theirs(one)
+    const made = await ours(one, new Dataset(one.rows, 'pairs.jsonl'), tokenizer)
     // TRL refuses rows of which more than one token of the prompt merges with the answer
-    expect(ours.filter((_, i) => theirs[i])).toEqual(theirs.filter((row) => row))
-    expect(theirs.filter((row) => row).length).toBeGreaterThan(1)
+    expect(made.filter((_, i) => expected[i])).toEqual(expected.filter((row) => row))
+    expect(expected.filter((row) => row).length).toBeGreaterThan(1)
   })
 })
 
-describe('as KTO tokenises them, with the answer of a neighbour', () => {
-  const rated: AnswerRows = { shapeOf: ratedShape, tokenise: answeredTokens, wanted: wantedOf }
-  it.each(cases.filter(({ trainer }) => trainer === 'kto').map((one) => [one.name, one] as const))(
-    '%s',
-    async (_, { args, rows, made }) => {
-      const dataset = takenApart(new Dataset(rows, 'rated.jsonl'))
-      const { examples } = await prepareAnswers(dataset, tokenizer, rated, {
-        maxLength: args.max_length ?? null,
-        truncationMode: 'keep_start',
-        neighbours: args.per_device_train_batch_size,
-      })
-      const theirs = made.map(({ prompt, answers, wanted }) => ({
-        wanted,
-        prompt: prompt.length,
-        sequences: answers.map((answer) => cutTo([...prompt, ...answer], args.max_length)),
-      }))
-      const ours = examples.map(({ ids, starts, prompts, wanted }) => ({
-        wanted,
-        prompt: prompts![0],
-        sequences: [[...ids.subarray(0, starts![1])], [...ids.subarray(starts![1])]],
-      }))
-      expect(ours).toEqual(theirs)
-    },
-  )
-
+describe('rated answers', () => {
   test.each([
     [[{ prompt: 'a', completion: 'b' }], /has no column label/],
     [[{ prompt: 'a', complettion: 'b', label: true }], /has no column completion; it has prompt, complettion, label: is it complettion\?/],

@@ -71,9 +71,9 @@ def tokenizer():
     return made
 
 
-def orpo(rows, args):
+def orpo(rows, args, processing=None):
     """ORPO prepares rows in its constructor: its steps, one by one."""
-    processing = tokenizer()
+    processing = processing or tokenizer()
     stub = types.SimpleNamespace(processing_class=processing, is_encoder_decoder=False, max_length=args.get("max_length", 512))
     stub.build_tokenized_answer = types.MethodType(ORPOTrainer.build_tokenized_answer, stub)
     made = []
@@ -89,16 +89,16 @@ def orpo(rows, args):
     return made
 
 
-def kto(rows, args):
-    processing = tokenizer()
+def kto(rows, args, processing=None):
+    processing = processing or tokenizer()
     config = types.SimpleNamespace(dataset_num_proc=None, max_length=args.get("max_length"), per_device_train_batch_size=args["per_device_train_batch_size"])
     stub = types.SimpleNamespace(_tokenizer=processing, calculate_KL=True, desirable_weight=1.0, undesirable_weight=1.0)
     made = KTOTrainer._prepare_dataset(stub, datasets.Dataset.from_list(rows), processing, config, "train")
     return [dict(prompt=row["prompt_ids"], answers=[row["completion_ids"], row["KL_completion_ids"]], wanted=row["label"]) for row in made]
 
 
-def dpo(rows, args):
-    processing = tokenizer()
+def dpo(rows, args, processing=None):
+    processing = processing or tokenizer()
     config = types.SimpleNamespace(dataset_num_proc=None, max_length=args.get("max_length"), truncation_mode="keep_start")
     stub = types.SimpleNamespace(_tokenizer=processing)
     made = DPOTrainer._prepare_dataset(stub, datasets.Dataset.from_list(rows), processing, config, "train")
