@@ -28,6 +28,8 @@ export interface BudgetRequest {
   memory: MemoryLimit | null
   /** bytes of the store: weights, trained tensors, optimiser state */
   store: number
+  /** bytes that another model takes in the same memory, with passes of at most so many tokens */
+  beside?: (tokens: number) => number
   /** tokens of the longest row, and of a step's rows together at most */
   longest: number
   stepTokens: number
@@ -76,7 +78,7 @@ const FREE_SHARE = 0.8
 
 /** @throws SaqrError MEMORY_BUDGET naming the smallest budget that works, or the largest that the device has */
 export function planBudget(device: Device, request: BudgetRequest): Budget {
-  const { spec, longest, stepTokens } = request
+  const { spec, longest, stepTokens, beside = () => 0 } = request
   const description = device.describe()
   const { tokenQuantum, passTokens, scratch, memory: capacity = Number.POSITIVE_INFINITY, hostMemory = 0 } = description
   if (request.memory && request.memory.bytes > capacity) throw tooLarge(request.memory, capacity)
@@ -94,9 +96,10 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
   const bytesApart = place === 'host' ? sparse.reduce((sum, { bytes }) => sum + bytes, 0) : 0
   fixed -= bytesApart
   const dense = spec.activation === 'bf16' && description.keepsDense ? all.plan.buffers.filter(({ dtype }) => dtype === 'nf4') : []
-  const keepsDense = all.arena + denseBytes(dense) <= memory - fixed
+  const keepsDense = all.arena + denseBytes(dense) + beside(largest) <= memory - fixed
   const room = { arena: memory - fixed, host: Math.max(0, hostMemory - bytesApart) }
-  const filling = (t: number, least: Least, highest?: number) => fitPlan(layers, { ...room, least }, lower(t), highest)
+  const filling = (t: number, least: Least, highest?: number) =>
+    fitPlan(layers, { ...room, arena: room.arena - beside(t), least }, lower(t), highest)
   const seconds = ({ fitted, tokens }: Cut) => secondsPerToken(device, fitted.plan.plan, tokens, request)
   /** the faster that fits; host memory takes time to be pinned and others use it: more of it has to be worth something */
   const faster = (a: Cut, b: Cut) => {
@@ -128,7 +131,7 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
   const fastest = others.reduce((a, b) => faster(b, a), recomputing)
   const best = fastest.fitted.fits ? fastest : others.reduce((a, b) => smaller(b, a), recomputing)
   const { tokens, least, fitted } = best
-  if (!fitted.fits) throw tooSmall(request, memory, fixed + fitted.plan.arena, best, tokens > padded(longest))
+  if (!fitted.fits) throw tooSmall(request, memory, fixed + fitted.plan.arena + beside(tokens), best, tokens > padded(longest))
   const levels = new Map([[tokens, fitted.level]])
   // passes of other sizes take no more than a full one: nothing grows once a run has begun
   const within = { arena: fitted.plan.arena, host: fitted.plan.host, least }

@@ -5,6 +5,7 @@ import type { Device, LoadedPlan, PassInputs, RunItem, Turn } from '../devices/d
 import { asF32 } from '../formats/numbers.ts'
 import { chunkOf } from '../graph/chunk.ts'
 import type { HeadScore } from '../graph/head.ts'
+import type { Plan } from '../graph/plan.ts'
 import type { Policy } from '../graph/recompute.ts'
 import type { Layout } from '../graph/trace.ts'
 import { SCORE, type TrainingSpec, tracePass } from '../graph/training.ts'
@@ -73,12 +74,20 @@ export class PassRunner {
     return this.#planned(tokens).loaded
   }
 
+  /** the same before it is on the device */
+  lower(tokens: number): Plan {
+    return this.#traced(tokens).plan
+  }
+
+  #traced(tokens: number): { plan: Plan; results: Planned['results'] } {
+    const traced = tracePass({ ...this.spec, tokens, scratch: this.#device.describe().scratch })
+    return { plan: traced.lower(this.spec.policy(tokens)).plan, results: traced.recorder.results }
+  }
+
   #planned(tokens: number): Planned {
     let planned = this.#plans.get(tokens)
     if (!planned) {
-      const traced = tracePass({ ...this.spec, tokens, scratch: this.#device.describe().scratch })
-      const { plan } = traced.lower(this.spec.policy(tokens))
-      const { results } = traced.recorder
+      const { plan, results } = this.#traced(tokens)
       this.#plans.set(tokens, (planned = { loaded: this.#device.load(plan, { profile: this.spec.profile }), results }))
     }
     return planned

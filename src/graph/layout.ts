@@ -22,6 +22,9 @@ export interface ParameterLayout extends Layout {
   ranges: Range[]
 }
 
+/** of a model of which nothing is trained */
+export const NOTHING: ParameterLayout = { scope: '', size: 0, entries: new Map(), ranges: [] }
+
 export function layoutParameters(specs: Iterable<ParameterSpec>, scope = ''): ParameterLayout {
   const groups = new Map<string, ParameterSpec[]>()
   for (const spec of specs) {

@@ -4,15 +4,15 @@ import type { Prepared } from '../data/prepare.ts'
 import { type MemoryLimit, movePlaces, planBudget, storeBytes } from '../engine/budget.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { PassRunner } from '../engine/runner.ts'
-import type { ParameterLayout } from '../graph/layout.ts'
+import { NOTHING } from '../graph/layout.ts'
 import { checkPositions, checkVocabulary } from './check-rows.ts'
 import { bounds } from './data.ts'
 import { evalBatches, evaluate } from './evaluate.ts'
 import type { CutOptions, Objective } from './objectives/objective.ts'
 import { coefficientOf, wholeBatches, withTerm } from './objectives/term.ts'
 import type { CommonOptions } from './options/common-config.ts'
-import type { CheckedInit } from './options/trainer-types.ts'
-import { alone, referenceRunner, requireAlike, scoreWith } from './reference.ts'
+import type { CheckedInit, TrainableModel } from './options/trainer-types.ts'
+import { alone, besideOf, referenceRunner, requireAlike, scoreWith } from './reference.ts'
 import { turnToRead } from './turn.ts'
 
 /** TRL's metrics of an evaluation in camelCase: beside these evalEntropy and what else the objective measures */
@@ -37,7 +37,7 @@ export async function evaluateNow(
   checkVocabulary(examples, language.opened.model)
   const endReading = await turnToRead(language, signal)
   try {
-    const { runner, evalCut, objective: own } = prepareEvaluation(objective, language, examples, o, memory)
+    const { runner, evalCut, objective: own } = prepareEvaluation(objective, language, examples, o, memory, refModel)
     try {
       const run = { objective: own, options: o, evalExamples: examples, evalRunner: runner, evalCut }
       requireAlike(own.reference ? examples : [], evalCut)
@@ -62,9 +62,6 @@ export async function evaluateNow(
   }
 }
 
-/** nothing is trained, or what is has its place already */
-const NOTHING: ParameterLayout = { scope: '', size: 0, entries: new Map(), ranges: [] }
-
 /** Passes without gradients, of a model that need not train anything. @throws SaqrError MEMORY_BUDGET, DATA_TOO_FEW_ROWS */
 function prepareEvaluation(
   objective: Objective,
@@ -72,11 +69,12 @@ function prepareEvaluation(
   examples: readonly Example[],
   o: CommonOptions,
   memory: MemoryLimit | null,
+  reference: TrainableModel | null,
 ): { runner: PassRunner; evalCut: CutOptions; objective: Objective } {
   evalBatches(examples, o)
   const term = objective.unbalanced ? 0 : coefficientOf(model.opened.model, o)
   const { device, choice } = model.opened
-  const layout = model.trained?.layout ?? NOTHING
+  const layout = model.trained?.layout ?? NOTHING // nothing is trained, or what is has its place already
   const spec = {
     model: model.opened.model,
     adapter: model.adapter,
@@ -87,10 +85,12 @@ function prepareEvaluation(
   }
   const whole = wholeBatches(term, 1)
   const { longest, stepTokens } = bounds(examples, o.perDeviceEvalBatchSize, whole ? 'batch' : objective.together, o.prefixSharing)
+  const beside = besideOf(reference, model, objective.score)
   const budget = planBudget(device, {
     spec,
     memory,
     store: storeBytes(model.recorder, layout, null, model.opened.nested),
+    beside: beside ? (tokens) => beside.weights + beside.passes(tokens) : undefined,
     longest,
     stepTokens,
     maxPassTokens: o.maxPassTokens,

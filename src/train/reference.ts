@@ -4,17 +4,22 @@
  */
 import type { Example } from '../data/example.ts'
 import { longestSequence } from '../data/long.ts'
-import { PassRunner } from '../engine/runner.ts'
+import { storeBytes } from '../engine/budget.ts'
+import type { LanguageModel } from '../engine/language-model.ts'
+import { PassRunner, type RunnerSpec } from '../engine/runner.ts'
 import { SaqrError, say } from '../error.ts'
+import { policyAt } from '../graph/fit.ts'
+import type { HeadScore } from '../graph/head.ts'
+import { NOTHING } from '../graph/layout.ts'
 import { evalBatches } from './evaluate.ts'
 import type { CutOptions, Objective } from './objectives/objective.ts'
 import type { TrainableModel } from './options/trainer-types.ts'
 import type { Run } from './run.ts'
 
 /** The rows of the steps to come, and all that are evaluated. Returns how many were scored. @throws SaqrError DATA_TOO_LONG */
-export async function scoreReference(run: Run, reference: TrainableModel | null, doneSteps: number, signal?: AbortSignal): Promise<number> {
+export async function scoreReference(run: Run, doneSteps: number, signal?: AbortSignal): Promise<number> {
   const { objective, examples, evalExamples, evalRunner, cut, evalCut } = run
-  const runner = referenceRunner(reference, evalRunner!)
+  const runner = referenceRunner(run.refModel, evalRunner!)
   try {
     requireAlike([...examples, ...(evalExamples ?? [])], cut)
     const trained = await scoreWith(objective, runner, firstSteps(run, doneSteps), cut, signal)
@@ -49,17 +54,41 @@ export const alone = (...given: Parameters<typeof evalBatches>): Example[][][] =
 
 /** another model's, or that of the model which is trained, as it is now */
 export function referenceRunner(reference: TrainableModel | null, own: PassRunner): PassRunner {
-  if (reference === null) return own
-  const { opened, adapter, trained } = reference.language
+  return reference === null ? own : runnerOf(reference, own.spec)
+}
+
+function runnerOf(
+  { language: { opened, adapter, trained } }: TrainableModel,
+  { score, policy }: Pick<RunnerSpec, 'score' | 'policy'>,
+): PassRunner {
+  const layout = trained?.layout ?? NOTHING
   return new PassRunner(opened.device, {
     model: opened.model,
     adapter,
     activation: opened.choice.dtype,
-    layout: trained?.layout ?? { scope: '', size: 0, entries: new Map() },
-    policy: own.spec.policy,
-    score: own.spec.score,
+    layout,
+    policy,
+    score,
     gradients: false,
   })
+}
+
+/** What a reference on another base takes beside the model that is trained: its weights, and its passes of so many tokens; bytes. */
+export interface Beside {
+  weights: number
+  passes(tokens: number): number
+}
+
+/** null: there is none, it stands on the same base, or it lies in another device's memory */
+export function besideOf(reference: TrainableModel | null, model: LanguageModel, score: HeadScore): Beside | null {
+  if (reference === null || reference.language.opened === model.opened) return null
+  const { recorder, trained, opened } = reference.language
+  if (opened.device.describe().kind !== model.opened.device.describe().kind) return null
+  const runner = runnerOf(reference, { score, policy: () => policyAt(0, opened.model.layers) })
+  return {
+    weights: storeBytes(recorder, trained?.layout ?? NOTHING, null, opened.nested),
+    passes: (tokens) => runner.lower(tokens).arena,
+  }
 }
 
 /** Scores the rows of these steps, or batches, that have not been, each as it lies where it comes first. */

@@ -21,6 +21,8 @@ import { is8bit, optimizerOptions } from './optim.ts'
 import type { CommonOptions } from './options/common-config.ts'
 import { camel } from './options/field.ts'
 import { scheduleOptions } from './options/rules.ts'
+import type { TrainableModel } from './options/trainer-types.ts'
+import { besideOf } from './reference.ts'
 import { followsMetric, type Schedule, scheduleOf } from './schedule/schedule.ts'
 import { neverEvaluates } from './timing.ts'
 
@@ -32,6 +34,8 @@ export interface RunRequest {
   options: CommonOptions
   /** null: what is free */
   memory: MemoryLimit | null
+  /** what the objective measures against; null: the model as training begins */
+  refModel: TrainableModel | null
   /** a resumed run keeps what the run it goes on with had: its cut, and what its schedule remembers where that is still the same one */
   goesOn: Pick<RunFacts, 'maxPassTokens' | 'schedule' | 'identity'> | null
 }
@@ -97,10 +101,12 @@ export function prepareRun(request: RunRequest): Run {
   const together = whole ? 'batch' : objective.together
   const longest = (list: readonly Example[], batch: number) => bounds(list, batch, together, prefixSharing).longest
   const evaluated = evalExamples ? longest(evalExamples, o.perDeviceEvalBatchSize) : 0
+  const beside = besideOf(request.refModel, model, objective.score)
   const budget = planBudget(device, {
     spec,
     memory: request.memory,
     store: storeBytes(model.recorder, layout, update, model.opened.nested),
+    beside: beside ? (tokens) => beside.weights + beside.passes(tokens) : undefined,
     longest: Math.max(longest(examples, o.perDeviceTrainBatchSize), evaluated),
     stepTokens: trained.stepTokens,
     maxPassTokens: request.goesOn?.maxPassTokens ?? o.maxPassTokens,
@@ -155,6 +161,7 @@ export function prepareRun(request: RunRequest): Run {
       overhead: overheadOf(device.describe(), model.opened.model.vocab),
       places: budget.places,
       dense: budget.dense,
+      beside: beside && { weights: beside.weights, passes: beside.passes(budget.maxPassTokens) },
     }),
     dispose() {
       device.dropDense?.(budget)

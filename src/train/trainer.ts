@@ -177,6 +177,7 @@ export class Trainer<O extends CommonOptions> {
       evalExamples: evaluated?.examples ?? null,
       options: o,
       memory: this.#init.memory,
+      refModel: this.#init.refModel,
       goesOn: resumed?.facts ?? null,
     })
     const stop = new AbortController()
@@ -212,7 +213,7 @@ export class Trainer<O extends CommonOptions> {
             'TRAIN_CHECKPOINT',
             `${resumed.path} goes on from a model as it was before training, and this one has been trained since it was opened: what it is measured against would be another. Open the model anew, or go on with the trainer that trained it.`,
           )
-        const rows = await scoreReference(run, this.#init.refModel, resumed?.state.globalStep ?? 0, signal)
+        const rows = await scoreReference(run, resumed?.state.globalStep ?? 0, signal)
         if (rows > 0) yield { type: 'note', message: `${rows} rows scored by the reference` }
         if (resumed) restore(resumed.path, model, run.optimizer)
       }

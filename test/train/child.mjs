@@ -1,12 +1,13 @@
-// One training run as a process of its own, for tests that kill it:  node child.mjs FOLDER OUTPUT_DIR MAX_STEPS
+// One training run as a process of its own, for tests that kill it:  node child.mjs FOLDER OUTPUT_DIR MAX_STEPS TRAINER ROWS
 import { join } from 'node:path'
-import { Dataset, FastLanguageModel, loadDataset, SFTTrainer } from '../../dist/index.js'
+import { Dataset, DPOTrainer, FastLanguageModel, loadDataset, SFTTrainer } from '../../dist/index.js'
 
-const [folder, outputDir, maxSteps] = process.argv.slice(2)
+const [folder, outputDir, maxSteps, kind, file] = process.argv.slice(2)
 const { model: base, tokenizer } = await FastLanguageModel.fromPretrained(join(folder, 'model'), { dtype: 'f32', loadIn4bit: false })
 const model = FastLanguageModel.getPeftModel(base, { r: 4, randomState: 1, loraDropout: 0.1 })
-const rows = (await loadDataset(join(folder, 'train.jsonl'))).rows
-const trainer = new SFTTrainer({
+const rows = (await loadDataset(join(folder, file))).rows
+const Trainer = { SFTTrainer, DPOTrainer }[kind]
+const trainer = new Trainer({
   model,
   processingClass: tokenizer,
   trainDataset: new Dataset(rows),

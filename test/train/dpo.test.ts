@@ -134,6 +134,37 @@ it('measures against a second adapter over the same base', async () => {
   expect(await against(trainer)).toEqual(await against(own))
 })
 
+describe('a reference on another base', () => {
+  let other: CpuDevice
+  beforeEach(() => (other = new CpuDevice({ threads: 1 })))
+  afterEach(() => other.dispose())
+  const another = () => {
+    const { checkpoint, choice } = opened
+    return { language: new LanguageModel(new OpenedModel(other, checkpoint, choice), { kind: 'none' }, 0) }
+  }
+  const tableOf = (events: TrainEvent[]) => events.flatMap((event) => (event.type === 'start' ? [event.memory] : []))[0]!
+
+  it('stands in the memory table with its weights and passes', async () => {
+    const alone = tableOf(await eventsOf((await trainerOf('one base')).trainer, 1))
+    const both = tableOf(await eventsOf((await trainerOf('two bases', { refModel: another() })).trainer, 1))
+    const bytes = alone.lines.find(({ kind }) => kind === 'frozen weights')!.bytes
+    const [weights, passes] = both.lines.filter(({ kind }) => kind.endsWith('the reference'))
+    expect(weights!.bytes / bytes).toBeCloseTo(1, 3) // frozen weights there hold RoPE’s few frequencies, too
+    expect(other.resident().arena).toBeGreaterThan(0)
+    expect(passes!.bytes).toBeGreaterThanOrEqual(other.resident().arena) // its passes here are shorter
+    expect(both.total).toBe(alone.total + weights!.bytes + passes!.bytes)
+  })
+
+  it('is refused where the budget holds one of both', async () => {
+    const told = await eventsOf((await trainerOf('least', { memory: '1KiB' })).trainer, 1).catch(String)
+    const memory = /Give memory (\S+),/.exec(String(told))![1]!
+    await eventsOf((await trainerOf('enough', { memory })).trainer, 1)
+    await expect(eventsOf((await trainerOf('short', { memory, refModel: another() })).trainer, 1)).rejects.toThrow(
+      /of memory are too little/,
+    )
+  })
+})
+
 it('scores no row that it doesn’t come to', async () => {
   const { trainer } = await trainerOf('short', { evalDataset: null, args: { ...args, maxSteps: 1 } })
   const runs: number[] = []

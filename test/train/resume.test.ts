@@ -4,17 +4,20 @@ import { createHash } from 'node:crypto'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { afterAll, expect, it } from 'vitest'
 
-const fixture = join(import.meta.dirname, '../fixtures/training/linear-warmup')
+const fixtures = join(import.meta.dirname, '../fixtures')
+/** by trainer: the folder of its model, its rows in there */
+const RUNS = { SFTTrainer: ['training/linear-warmup', 'train.jsonl'], DPOTrainer: ['preference', 'pairs.jsonl'] } as const
+type Kind = keyof typeof RUNS
 const STEPS = 40
 const work = mkdtempSync(join(tmpdir(), 'saqr-resume-'))
 afterAll(() => rmSync(work, { recursive: true, force: true }))
 
-function start(outputDir: string): ChildProcess {
-  return spawn(process.execPath, [join(import.meta.dirname, 'child.mjs'), fixture, outputDir, String(STEPS)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
+function start(kind: Kind, outputDir: string): ChildProcess {
+  const [folder, rows] = RUNS[kind]
+  const given = [join(fixtures, folder), outputDir, String(STEPS), kind, rows]
+  return spawn(process.execPath, [join(import.meta.dirname, 'child.mjs'), ...given], { stdio: ['ignore', 'pipe', 'inherit'] })
 }
 
 const ended = (child: ChildProcess) => new Promise<number | null>((done) => child.once('exit', (code) => done(code)))
@@ -31,13 +34,6 @@ function hashes(outputDir: string): Record<string, string> {
   }
   return result
 }
-
-let expected: Record<string, string>
-beforeAll(async () => {
-  const outputDir = join(work, 'whole')
-  expect(await ended(start(outputDir))).toBe(0)
-  expected = hashes(outputDir)
-})
 
 /** kills the process once `when` says so, or lets it end */
 async function killWhen(child: ChildProcess, when: () => boolean): Promise<boolean> {
@@ -56,26 +52,33 @@ async function killWhen(child: ChildProcess, when: () => boolean): Promise<boole
   return false
 }
 
-it('after SIGKILL at fifteen instants and at five while a checkpoint is being written', async () => {
-  const outputDir = join(work, 'killed')
-  let writing = 0
-  for (let kills = 0; kills < 20; kills++) {
-    const child = start(outputDir)
-    const inWriting = kills % 4 === 3
-    const steps = 1 + (kills % 3)
-    let seen = 0
-    let at = Number.POSITIVE_INFINITY
-    child.stdout!.on('data', (text: Buffer) => {
-      seen += text.toString().split('\n').length - 1
-      // somewhere within the next step, a few milliseconds long
-      if (seen >= steps && at === Number.POSITIVE_INFINITY) at = performance.now() + 7 * Math.random()
-    })
-    const halfWritten = () => existsSync(outputDir) && readdirSync(outputDir).some((name) => !/^checkpoint-\d+$/.test(name))
-    const killed = await killWhen(child, () => (inWriting ? seen >= 1 && halfWritten() : performance.now() >= at))
-    if (killed && inWriting) writing++
-    if (!killed) break // it was done before
-  }
-  expect(writing).toBeGreaterThanOrEqual(5)
-  expect(await ended(start(outputDir))).toBe(0)
-  expect(hashes(outputDir)).toEqual(expected)
-}, 120_000)
+it.each(Object.keys(RUNS) as Kind[])(
+  '%s, after SIGKILL at fifteen instants and at five while a checkpoint is being written',
+  async (kind) => {
+    const whole = join(work, `${kind}-whole`)
+    expect(await ended(start(kind, whole))).toBe(0)
+    const expected = hashes(whole)
+    const outputDir = join(work, `${kind}-killed`)
+    let writing = 0
+    for (let kills = 0; kills < 20; kills++) {
+      const child = start(kind, outputDir)
+      const inWriting = kills % 4 === 3
+      const steps = 1 + (kills % 3)
+      let seen = 0
+      let at = Number.POSITIVE_INFINITY
+      child.stdout!.on('data', (text: Buffer) => {
+        seen += text.toString().split('\n').length - 1
+        // somewhere within the next step, a few milliseconds long
+        if (seen >= steps && at === Number.POSITIVE_INFINITY) at = performance.now() + 7 * Math.random()
+      })
+      const halfWritten = () => existsSync(outputDir) && readdirSync(outputDir).some((name) => !/^checkpoint-\d+$/.test(name))
+      const killed = await killWhen(child, () => (inWriting ? seen >= 1 && halfWritten() : performance.now() >= at))
+      if (killed && inWriting) writing++
+      if (!killed) break // it was done before
+    }
+    expect(writing).toBeGreaterThanOrEqual(5)
+    expect(await ended(start(kind, outputDir))).toBe(0)
+    expect(hashes(outputDir)).toEqual(expected)
+  },
+  120_000,
+)
