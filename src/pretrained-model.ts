@@ -1,11 +1,12 @@
 /** An open model as programs hold it: asked, trained, saved, freed. */
 import type { LanguageModel } from './engine/language-model.ts'
+import { resizeModel, rowsFor } from './engine/resize.ts'
 import { saveTrained } from './engine/save.ts'
 import { SaqrError } from './error.ts'
 import { saveMerged } from './export/merged.ts'
 import { type AskOptions, type Ending, type GenerateOptions, generate } from './generate/generate.ts'
 import { ASK, temperatureOf } from './generate/options.ts'
-import { type Checks, filled, flag, idle, instance, refused, shown, take, takeOptions, word } from './hub/arguments.ts'
+import { type Checks, filled, flag, idle, instance, orNull, refused, shown, take, takeOptions, whole, word } from './hub/arguments.ts'
 import type { Message } from './text/chat-template.ts'
 import { Tokenizer } from './text/tokenizer.ts'
 
@@ -21,6 +22,18 @@ export interface SaveOptions {
   /** experts' low-rank parts by each expert's linears (mlp.experts.3.gate_proj), as vLLM and SGLang read them; default: as PEFT has them now */
   unfuseExperts?: boolean
 }
+
+/** How new rows begin. */
+export interface ResizeTokenOptions {
+  /** rows are made a multiple of it; default 1 */
+  padToMultipleOf?: number | null
+  /** false: new rows are drawn around 0, with the initializer_range of config.json; default true: around the mean of the others */
+  meanResizing?: boolean
+  /** seed of the draw; default 3407 */
+  randomState?: number
+}
+
+const RESIZE: Checks<ResizeTokenOptions> = { padToMultipleOf: orNull(whole(1)), meanResizing: flag, randomState: whole(0) }
 
 const SAVE: Checks<{ safeSerialization: undefined; maxShardSize: undefined; pushToHub: undefined; token: undefined }> = {
   safeSerialization: refused('weights are always saved as safetensors; leave it out', true),
@@ -44,20 +57,60 @@ const MERGED: Checks<SaveMergedOptions & { maximumMemoryUsage: undefined; tokeni
 
 /** An open model, trained or not. Made by FastLanguageModel. */
 export class PretrainedModel {
-  readonly language: LanguageModel
   readonly tokenizer: Tokenizer
   /** tokens that rows are cut to unless the trainer is told otherwise */
   readonly maxSeqLength: number
   /** as it was opened: what adapter_config.json names as its base */
   readonly name: string
   readonly #owns: Owned
+  /** what the tokenizer was when the model was opened */
+  readonly #files: Tokenizer['files']
+  #language: LanguageModel
 
   constructor(language: LanguageModel, tokenizer: Tokenizer, maxSeqLength: number, name: string, owns: Owned) {
-    this.language = language
+    this.#language = language
+    this.#files = tokenizer.files
     this.tokenizer = tokenizer
     this.maxSeqLength = maxSeqLength
     this.name = name
     this.#owns = owns
+  }
+
+  get language(): LanguageModel {
+    return this.#language
+  }
+
+  /** Rows of the embedding: ids are below it. */
+  get vocabSize(): number {
+    return this.language.opened.model.vocab
+  }
+
+  /**
+   * Embedding and head get `rows` rows, before anything is trained over them: for tokens that were added, `tokenizer.idLimit`. New rows are drawn as
+   * transformers draws them (around the mean of the rows there are, with 1e-9 of their covariance), the same for the same `randomState`; a head that
+   * reads the embedding still does. Adapters over the model keep both along, as PEFT does. Costs rows · channels products a new row.
+   * @param rows left out: those there are, made a multiple of `padToMultipleOf`
+   * @returns the rows there are now
+   * @throws SaqrError OPTION_INVALID for fewer rows than the tokenizer has ids, and where an adapter is over the model already
+   */
+  async resizeTokenEmbeddings(rows?: number | null, options?: ResizeTokenOptions): Promise<number> {
+    const wanted = rows == null ? null : take(rows, 'the size of the vocabulary', whole(1))
+    const { randomState: seed = 3407, ...o } = takeOptions<ResizeTokenOptions>(options, 'resizeTokenEmbeddings', RESIZE, {
+      seed: 'randomState',
+    })
+    const count = rowsFor(wanted, this.vocabSize, o, this.tokenizer.idLimit)
+    await this.language.opened.device.turn(async () => {
+      this.language.alive()
+      if (count !== this.vocabSize) this.#language = resizeModel(this.language, count, { ...o, seed })
+    })
+    this.#keepTokens()
+    return count
+  }
+
+  /** tokens that were added are saved with the model, unless it was trained with another tokenizer */
+  #keepTokens(): void {
+    const { language, tokenizer } = this
+    if (tokenizer.files !== this.#files && language.tokenizer === language.opened.checkpoint.tokenizer) language.tokenizer = tokenizer.files
   }
 
   /**
@@ -80,6 +133,7 @@ export class PretrainedModel {
    */
   async savePretrained(folder: string, options?: SaveOptions): Promise<void> {
     const { unfuseExperts } = takeOptions<SaveOptions>(options, 'savePretrained', ADAPTER)
+    this.#keepTokens()
     await saveTrained(this.language, take(folder, 'folder', filled), { unfuseExperts })
   }
 
@@ -91,6 +145,7 @@ export class PretrainedModel {
     const given = tokenizer instanceof Tokenizer || tokenizer == null ? options : tokenizer
     const { saveMethod = 'merged_16bit' } = takeOptions<SaveMergedOptions>(given, 'savePretrainedMerged', MERGED)
     if (saveMethod === 'lora') return this.savePretrained(folder)
+    this.#keepTokens()
     await saveMerged(this.language, take(folder, 'folder', filled))
   }
 
