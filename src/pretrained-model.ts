@@ -1,12 +1,31 @@
 /** An open model as programs hold it: asked, trained, saved, freed. */
+import { join } from 'node:path'
+import { DEFAULT, NamedAdapters } from './adapters-of-model.ts'
+import { readPromptForm } from './data/prompt-form.ts'
 import type { LanguageModel } from './engine/language-model.ts'
+import { loadAdapter } from './engine/load-adapter.ts'
 import { resizeModel, rowsFor } from './engine/resize.ts'
 import { saveTrained } from './engine/save.ts'
-import { SaqrError } from './error.ts'
+import { option, SaqrError, say } from './error.ts'
 import { saveMerged } from './export/merged.ts'
 import { type AskOptions, type Ending, type GenerateOptions, generate } from './generate/generate.ts'
 import { ASK, temperatureOf } from './generate/options.ts'
-import { type Checks, filled, flag, idle, instance, orNull, refused, shown, take, takeOptions, whole, word } from './hub/arguments.ts'
+import {
+  type Checks,
+  filled,
+  flag,
+  idle,
+  instance,
+  orNull,
+  refused,
+  shown,
+  take,
+  takeOptions,
+  texts,
+  whole,
+  word,
+} from './hub/arguments.ts'
+import { isFile } from './hub/files.ts'
 import type { Message } from './text/chat-template.ts'
 import { Tokenizer } from './text/tokenizer.ts'
 
@@ -21,6 +40,8 @@ export interface SaveMergedOptions {
 export interface SaveOptions {
   /** experts' low-rank parts by each expert's linears (mlp.experts.3.gate_proj), as vLLM and SGLang read them; default: as PEFT has them now */
   unfuseExperts?: boolean
+  /** names of the adapters that are saved; default: all that are loaded */
+  selectedAdapters?: readonly string[]
 }
 
 /** How new rows begin. */
@@ -41,7 +62,7 @@ const SAVE: Checks<{ safeSerialization: undefined; maxShardSize: undefined; push
   pushToHub: refused('saqr writes to disk only; upload the folder when it is done, e.g. with `hf upload`'),
   token: idle,
 }
-const ADAPTER: Checks<SaveOptions & { safeSerialization: undefined }> = { ...SAVE, unfuseExperts: flag }
+const ADAPTER: Checks<SaveOptions & { safeSerialization: undefined }> = { ...SAVE, unfuseExperts: flag, selectedAdapters: texts }
 const MERGED: Checks<SaveMergedOptions & { maximumMemoryUsage: undefined; tokenizer: undefined }> = {
   ...SAVE,
   saveMethod: word(
@@ -63,21 +84,73 @@ export class PretrainedModel {
   /** as it was opened: what adapter_config.json names as its base */
   readonly name: string
   readonly #owns: Owned
-  /** what the tokenizer was when the model was opened */
-  readonly #files: Tokenizer['files']
-  #language: LanguageModel
+  readonly #adapters: NamedAdapters
 
   constructor(language: LanguageModel, tokenizer: Tokenizer, maxSeqLength: number, name: string, owns: Owned) {
-    this.#language = language
-    this.#files = tokenizer.files
+    this.#adapters = new NamedAdapters(language)
     this.tokenizer = tokenizer
     this.maxSeqLength = maxSeqLength
     this.name = name
     this.#owns = owns
   }
 
+  /** the model as it is with the active adapter */
   get language(): LanguageModel {
-    return this.#language
+    return this.#adapters.current
+  }
+
+  /** name of the adapter that answers, is trained and merged: `default`, unless setAdapter chose another */
+  get activeAdapter(): string {
+    return this.#adapters.active
+  }
+
+  /** names of the adapters that are loaded */
+  get adapterNames(): string[] {
+    return this.#adapters.names
+  }
+
+  /**
+   * Loads another adapter over the same base, under a name of its own. The active one stays active; the others lie in memory and do nothing.
+   * @param folder of a PEFT adapter, on disk
+   * @throws SaqrError OPTION_INVALID for a name that is taken, FORMAT_ADAPTER for an adapter of another base, FORMAT_…
+   */
+  async loadAdapter(folder: string, name: string): Promise<void> {
+    const path = take(folder, 'folder', filled)
+    const { language } = this
+    this.#requireAdapter('loadAdapter')
+    this.#adapters.checkFree(take(name, 'the name of an adapter', filled))
+    if (!isFile(join(path, 'adapter_config.json')))
+      throw new SaqrError('FORMAT_NOT_FOUND', `${path} is no folder of an adapter: it has no adapter_config.json`)
+    await language.opened.device.turn(async () => {
+      language.alive()
+      this.#adapters.checkFree(name)
+      const loaded = loadAdapter(language.opened, path)
+      loaded.promptForm = readPromptForm(path)
+      this.#adapters.add(name, loaded)
+    })
+  }
+
+  /** The adapter of this name answers, is trained and merged from now on; a run that goes on trains the one it began with. @throws SaqrError OPTION_INVALID */
+  setAdapter(name: string): void {
+    this.#requireAdapter('setAdapter')
+    this.#adapters.activate(take(name, 'the name of an adapter', filled))
+  }
+
+  /** Frees an adapter; where it was active, the first of the others is from now on. @throws SaqrError OPTION_INVALID */
+  async deleteAdapter(name: string): Promise<void> {
+    this.#requireAdapter('deleteAdapter')
+    this.#adapters.get(take(name, 'the name of an adapter', filled))
+    await this.language.opened.device.turn(async () => this.#adapters.delete(name))
+  }
+
+  /** @throws SaqrError OPTION_INVALID, MODEL_DISPOSED */
+  #requireAdapter(of: string): void {
+    this.language.alive()
+    if (this.language.adapter.config === null)
+      throw new SaqrError(
+        'OPTION_INVALID',
+        `${of} is for a model with an adapter: open the adapter's own folder (fromPretrained), or begin one (getPeftModel)`,
+      )
   }
 
   /** Rows of the embedding: ids are below it. */
@@ -101,7 +174,7 @@ export class PretrainedModel {
     const count = rowsFor(wanted, this.vocabSize, o, this.tokenizer.idLimit)
     await this.language.opened.device.turn(async () => {
       this.language.alive()
-      if (count !== this.vocabSize) this.#language = resizeModel(this.language, count, { ...o, seed })
+      if (count !== this.vocabSize) this.#adapters.replace(resizeModel(this.language, count, { ...o, seed }))
     })
     this.#keepTokens()
     return count
@@ -109,8 +182,8 @@ export class PretrainedModel {
 
   /** tokens that were added are saved with the model, unless it was trained with another tokenizer */
   #keepTokens(): void {
-    const { language, tokenizer } = this
-    if (tokenizer.files !== this.#files && language.tokenizer === language.opened.checkpoint.tokenizer) language.tokenizer = tokenizer.files
+    if (!this.tokenizer.extended) return
+    for (const one of this.#adapters.all) if (one.tokenizer === one.opened.checkpoint.tokenizer) one.tokenizer = this.tokenizer.files
   }
 
   /**
@@ -128,13 +201,18 @@ export class PretrainedModel {
   }
 
   /**
-   * The adapter as PEFT writes it, or the whole checkpoint where all weights are trained; the tokenizer beside it.
+   * The adapter as PEFT writes it, or the whole checkpoint where all weights are trained; the tokenizer beside it. Of several adapters `default` lies
+   * in the folder, each other in a folder below it by its name.
    * @throws SaqrError OPTION_INVALID: `unfuseExperts` of an adapter without experts
    */
   async savePretrained(folder: string, options?: SaveOptions): Promise<void> {
-    const { unfuseExperts } = takeOptions<SaveOptions>(options, 'savePretrained', ADAPTER)
+    const { unfuseExperts, selectedAdapters = this.adapterNames } = takeOptions<SaveOptions>(options, 'savePretrained', ADAPTER)
+    const path = take(folder, 'folder', filled)
+    if (selectedAdapters.length === 0)
+      throw new SaqrError('OPTION_INVALID', say`${option('selectedAdapters')} names no adapter, so nothing would be saved`)
+    const chosen = selectedAdapters.map((name) => [name, this.#adapters.get(name)] as const)
     this.#keepTokens()
-    await saveTrained(this.language, take(folder, 'folder', filled), { unfuseExperts })
+    for (const [name, language] of chosen) await saveTrained(language, name === DEFAULT ? path : join(path, name), { unfuseExperts })
   }
 
   /**
@@ -164,10 +242,11 @@ export class PretrainedModel {
 
   /** Frees the adapter; the model that opened the base frees everything. Using it afterwards throws. */
   async dispose(): Promise<void> {
-    this.language.disposeAdapter()
+    const { language } = this
+    for (const one of this.#adapters.all) one.disposeAdapter()
     if (this.#owns === 'nothing') return
-    this.language.opened.dispose()
-    if (this.#owns === 'device') this.language.opened.device.dispose()
+    language.opened.dispose()
+    if (this.#owns === 'device') language.opened.device.dispose()
   }
 }
 

@@ -72,14 +72,14 @@ async function saveAdapter(model: LanguageModel, given: AdapterConfig, folder: s
  * Embedding and head of a vocabulary that was resized, as PEFT keeps them (save_embedding_layers="auto") in the model's dtype: the base's own have
  * no rows for the new tokens. Those that are trained whole are saved as such.
  */
-function resizedBase({ opened, trainables, adapter }: LanguageModel): TensorToWrite[] {
+function resizedBase({ opened, trainables, adapter, kept }: LanguageModel): TensorToWrite[] {
   const { checkpoint, choice, model } = opened
   if (opened.resized.length === 0) return []
   const embedding = opened.resized[0]!
   const head = `${model.head.path}.weight`
-  const there = new Set([...trainables.names, ...(adapter.copies?.keys() ?? [])])
+  const there = new Set([...trainables.names, ...(adapter.copies?.keys() ?? []), ...kept.map(([name]) => name)])
   return [...new Set([embedding, head])].flatMap((name): TensorToWrite[] => {
-    if (there.has(name)) return []
+    if (there.has(name) || there.has(name.replace(/weight$/, 'base_layer.weight'))) return []
     const t = checkpoint.tensors.get(name) ?? checkpoint.tensors.get(embedding)!
     const path = name.replace(/\.weight$/, '')
     const lowRank = there.has(`${path}.lora_A.weight`) || there.has(`${path}.lora_embedding_A`)

@@ -61,6 +61,7 @@ export class Tokenizer {
   readonly chatTemplate: string | null
   readonly #modelType: string | undefined
   #made: Made
+  #extended = false
   readonly #templates: ReadonlyMap<string, string>
   readonly #compiled = new Map<string, ChatTemplate>()
 
@@ -121,8 +122,14 @@ export class Tokenizer {
     return added
   }
 
+  /** were tokens added since it was read? */
+  get extended(): boolean {
+    return this.#extended
+  }
+
   #extend({ files, count }: Extended): number {
     this.#made = make(files, this.#modelType)
+    this.#extended = true
     return count
   }
 

@@ -173,6 +173,9 @@ calls.addSpecialTokens = (a) => new saqr.Tokenizer(tokenizer.files).addSpecialTo
 calls.addNewTokens = saqr.addNewTokens as Call
 calls['addNewTokens of a model'] = (o) => saqr.addNewTokens(peft, tokenizer, o)
 calls.resizeTokenEmbeddings = (a, b) => peft.resizeTokenEmbeddings(a, b)
+calls.loadAdapter = (a, b) => peft.loadAdapter(a, b)
+calls.setAdapter = (a) => peft.setAdapter(a)
+calls.deleteAdapter = (a) => peft.deleteAdapter(a)
 calls.savePretrained = (a, b) => peft.savePretrained(a, b)
 calls.savePretrainedMerged = (a, b, c) => peft.savePretrainedMerged(a, b, c)
 const trainer = () => new saqr.SFTTrainer({ model: peft, trainDataset: dataset })

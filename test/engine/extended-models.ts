@@ -80,3 +80,26 @@ export async function makeWay(root: string, name: string, out: string): Promise<
     await model.dispose()
   }
 }
+
+/** Two adapters over one resized base, saved together in `folder`: what each says of ROW, one behind the other. */
+export async function makeTwo(root: string, work: string, folder: string): Promise<Float32Array> {
+  const { model } = await openExtended(join(root, 'untied-full'))
+  try {
+    const make = async (name: string, options: PeftOptions) => {
+      const adapted = FastLanguageModel.getPeftModel(model, { r: 2, loraAlpha: 4, ...options })
+      await train(adapted, join(work, `${name}-run`))
+      await adapted.savePretrained(join(work, name))
+      return adapted
+    }
+    await (await make('other', { targetModules: ['v_proj', 'up_proj'], r: 4 })).dispose()
+    const peft = await make('first', { targetModules: ['q_proj'] })
+    await peft.loadAdapter(join(work, 'other'), 'other')
+    const first = await logProbabilities(peft.language)
+    peft.setAdapter('other')
+    const other = await logProbabilities(peft.language)
+    await peft.savePretrained(folder)
+    return Float32Array.from([...first, ...other])
+  } finally {
+    await model.dispose()
+  }
+}

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
-import { logProbabilities, makeWay, openExtended, ROW, ROWS, train, WAYS } from '../engine/extended-models.ts'
+import { logProbabilities, makeTwo, makeWay, openExtended, ROW, ROWS, train, WAYS } from '../engine/extended-models.ts'
 import { distance } from '../parity/family-case.ts'
 import { heldAgainst } from '../text/extended.ts'
 import { oracle } from './oracle.ts'
@@ -26,6 +26,8 @@ interface Said {
   logp: number[]
   vocab?: number
   warnings?: string[]
+  /** by the second adapter of the folder */
+  other?: number[]
 }
 
 describe('saved over a resized vocabulary', async () => {
@@ -42,6 +44,7 @@ describe('saved over a resized vocabulary', async () => {
   said.full = await logProbabilities(model.language)
   await model.savePretrained(join(out, 'full'))
   await model.dispose()
+  said.two = await makeTwo(root, work, join(out, 'two'))
   mkdirSync(out, { recursive: true })
   writeFileSync(join(out, 'row.json'), JSON.stringify({ ids: ROW, rows: ROWS }))
   const read = json(join(await oracle('extended', '--read', out), 'said.json')) as Record<string, Said>
@@ -51,6 +54,12 @@ describe('saved over a resized vocabulary', async () => {
     expect(theirs.length).toBe(262)
     expect(theirs.ids).toContain(260)
     if (theirs.vocab !== undefined) expect(theirs.vocab).toBe(ROWS)
+    if (name === 'two') {
+      const other = Float32Array.from(theirs.other!)
+      expect(distance(Float32Array.from([...theirs.logp, ...other]), said.two!)).toBeLessThan(3e-6)
+      expect(theirs.logp).not.toEqual(theirs.other)
+      return
+    }
     // PEFT's own f32 lies about as far from f64
     expect(distance(Float32Array.from(theirs.logp), said[name]!)).toBeLessThan(3e-6)
     // what it tells of every base with one weight for both

@@ -126,6 +126,11 @@ def read(out: Path, folder: Path) -> None:
         else:
             model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
             one["vocab"] = model.config.vocab_size
+        for other in sorted(p for p in path.iterdir() if (p / "adapter_config.json").exists()):
+            model.load_adapter(other, other.name)
+            model.set_adapter(other.name)
+            one[other.name] = log_probabilities(model, row["ids"])
+            model.set_adapter("default")
         one["logp"] = log_probabilities(model, row["ids"])
         said[path.name] = one
     (out / "said.json").write_text(json.dumps(said) + "\n")
