@@ -9,6 +9,7 @@ import { sparselyUsed } from '../graph/dense.ts'
 import type { TraceRecorder } from '../graph/trace.ts'
 import { inspect } from '../graph/training.ts'
 import type { Model } from '../models/family.ts'
+import type { LanguageModel } from './language-model.ts'
 import { settle } from './settle.ts'
 import { isNested, loadWeights, storeConstants } from './weights.ts'
 
@@ -32,7 +33,7 @@ export class OpenedModel {
   /** worth telling of the checkpoint */
   readonly notes: readonly string[]
   /** models over it that were not disposed of */
-  readonly users = new Set<object>()
+  readonly users = new Set<LanguageModel>()
   #checkpoint: Checkpoint
   #model: Model
   /** tensors that are of another size than in the files: an adapter over them keeps them along */

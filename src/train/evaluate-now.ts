@@ -1,6 +1,7 @@
 /** An evaluation of its own, outside of a run. */
 import type { Example } from '../data/example.ts'
 import type { Prepared } from '../data/prepare.ts'
+import { bytesBeside } from '../engine/beside.ts'
 import { type MemoryLimit, movePlaces, planBudget, storeBytes } from '../engine/budget.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { PassRunner } from '../engine/runner.ts'
@@ -90,7 +91,7 @@ function prepareEvaluation(
   const budget = planBudget(device, {
     spec,
     memory,
-    store: storeBytes(model.recorder, layout, null, model.opened.nested),
+    store: storeBytes(model.recorder, layout, null, model.opened.nested) + bytesBeside(model),
     longest,
     stepTokens,
     maxPassTokens: o.maxPassTokens,

@@ -16,6 +16,8 @@ export interface MemoryOptions {
   places?: ReadonlyMap<string, 'host' | 'device'>
   /** 4-bit weights that lie there in bf16 too */
   dense?: readonly PlanBuffer[]
+  /** bytes of other models over the same base: adapters, and what only they read of it */
+  beside?: number
 }
 
 /** the line of 4-bit weights that are kept in bf16 too */
@@ -23,12 +25,13 @@ export const DENSE = 'frozen weights in bf16 too'
 
 /** `plans`: of the largest pass, of evaluation, of the optimiser … */
 export function memoryOf(plans: readonly Plan[], options: MemoryOptions = {}): MemoryTable {
-  const { scope = '', nested = () => false, budget = null, overhead = 0, places, dense = [] } = options
+  const { scope = '', nested = () => false, budget = null, overhead = 0, places, dense = [], beside = 0 } = options
   const onHost = [...(places ?? [])].flatMap(([name, to]) => (to === 'host' ? [name] : []))
   const largest = plans.reduce((a, b) => (b.arena > a.arena ? b : a))
   const { lines, peak } = arenaLines(largest)
   const store = storeLines(plans, scope, nested, onHost)
   if (dense.length > 0) store.push({ kind: DENSE, bytes: denseBytes(dense), atPeak: denseBytes(dense) })
+  if (beside > 0) store.push({ kind: 'other models over the base', bytes: beside, atPeak: beside })
   const total = largest.arena + store.reduce((sum, line) => sum + line.bytes, 0)
   const apart = new Map(plans.flatMap(({ buffers }) => buffers.flatMap(({ name, space, bytes }) => (space === 'store' && onHost.includes(name) ? [[name, bytes]] : [])))) // biome-ignore format: short
   const host = Math.max(...plans.map((plan) => plan.host)) + [...apart.values()].reduce((sum, bytes) => sum + bytes, 0)

@@ -3,6 +3,7 @@
 import type { Example } from '../data/example.ts'
 import { Sampler } from '../data/sampler.ts'
 import { overheadOf } from '../devices/device.ts'
+import { bytesBeside } from '../engine/beside.ts'
 import { type Budget, type MemoryLimit, movePlaces, planBudget, storeBytes } from '../engine/budget.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { Optimizer } from '../engine/optimizer.ts'
@@ -97,10 +98,11 @@ export function prepareRun(request: RunRequest): Run {
   const together = whole ? 'batch' : objective.together
   const longest = (list: readonly Example[], batch: number) => bounds(list, batch, together, prefixSharing).longest
   const evaluated = evalExamples ? longest(evalExamples, o.perDeviceEvalBatchSize) : 0
+  const beside = bytesBeside(model)
   const budget = planBudget(device, {
     spec,
     memory: request.memory,
-    store: storeBytes(model.recorder, layout, update, model.opened.nested),
+    store: storeBytes(model.recorder, layout, update, model.opened.nested) + beside,
     longest: Math.max(longest(examples, o.perDeviceTrainBatchSize), evaluated),
     stepTokens: trained.stepTokens,
     maxPassTokens: request.goesOn?.maxPassTokens ?? o.maxPassTokens,
@@ -155,6 +157,7 @@ export function prepareRun(request: RunRequest): Run {
       overhead: overheadOf(device.describe(), model.opened.model.vocab),
       places: budget.places,
       dense: budget.dense,
+      beside,
     }),
     dispose() {
       device.dropDense?.(budget)

@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, it } from 'vitest'
-import { FastLanguageModel, type PretrainedModel } from '../../src/index.ts'
+import { FastLanguageModel, type PretrainedModel, SFTTrainer } from '../../src/index.ts'
 import { distance, readTensors } from '../parity/family-case.ts'
 import { logProbabilities, makeTwo, OPTIONS, ROW, train } from './extended-models.ts'
 
@@ -74,6 +74,31 @@ it('do nothing unless active, and answer, train and merge where they are', async
   // a merged weight is rounded once more
   expect(distance(await logp(again.model), other)).toBeLessThan(3e-6)
   await again.model.dispose()
+})
+
+it('count in the memory of a run that trains one', async () => {
+  const table = async (others: number) => {
+    const model = await open('two')
+    for (let i = 0; i < others; i++) await model.loadAdapter(join(work, 'two/other'), `other${i}`)
+    const trainer = new SFTTrainer({
+      model,
+      trainDataset: [{ text: 'a b' }],
+      args: { outputDir: join(work, `memory${others}`), maxSteps: 1 },
+      report: [],
+    })
+    for await (const event of trainer.stream()) {
+      if (event.type !== 'start') continue
+      await model.dispose()
+      return event.memory
+    }
+    throw new Error('no start')
+  }
+  const [alone, beside] = [await table(0), await table(2)]
+  const line = beside.lines.find(({ kind }) => kind === 'other models over the base')!
+  expect(alone.lines.some(({ kind }) => kind === 'other models over the base')).toBe(false)
+  // both adapters' A and B of two modules in two blocks, r 4, from 256 elements on, and their gradients
+  expect(line.bytes).toBe(2 * 8 * 2 * 4 * 256)
+  expect(beside.total - alone.total).toBe(line.bytes)
 })
 
 it('are deleted, the active one too, and what is wrong is told', async () => {
