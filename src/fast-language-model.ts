@@ -53,6 +53,7 @@ export const FastLanguageModel = {
       const language = adapter === null ? new LanguageModel(opened, spec, randomState) : loadAdapter(opened, adapter)
       language.promptForm = found.promptForm
       const model = new PretrainedModel(language, tokenizer, o.maxSeqLength ?? 2048, modelName, ownDevice ? 'device' : 'base')
+      if (o.resizeModelVocab != null) await model.resizeTokenEmbeddings(o.resizeModelVocab, { randomState })
       return { model, tokenizer }
     } catch (error) {
       base?.dispose()
@@ -88,6 +89,7 @@ export const FastLanguageModel = {
       throw error
     }
     adapted.promptForm = language.promptForm
+    adapted.tokenizer = language.tokenizer
     return new PretrainedModel(adapted, model.tokenizer, model.maxSeqLength, model.name, 'nothing')
   },
 

@@ -1,5 +1,6 @@
 /** saqr: fine-tune large language models. */
 
+export { type AddNewTokensOptions, addNewTokens } from './add-new-tokens.ts'
 export { Dataset } from './data/dataset.ts'
 export type { FilterOptions, MapOptions } from './data/dataset-map.ts'
 export type { SplitOptions } from './data/dataset-split.ts'
@@ -12,8 +13,8 @@ export { FastLanguageModel, type Opened } from './fast-language-model.ts'
 export type { AskOptions, Ending, GenerateOptions } from './generate/generate.ts'
 export type { HubProgress } from './hub/places.ts'
 export type { LoadOptions, PeftOptions } from './model-options.ts'
-export type { PretrainedModel, SaveMergedOptions, SaveOptions } from './pretrained-model.ts'
-export type { Chat, ChatOptions, Message } from './text/tokenizer.ts'
+export type { PretrainedModel, ResizeTokenOptions, SaveMergedOptions, SaveOptions } from './pretrained-model.ts'
+export type { Chat, ChatOptions, Message, SpecialTokensToAdd, TokenToAdd } from './text/tokenizer.ts'
 export { Tokenizer, type TokenizerOptions } from './text/tokenizer.ts'
 export type { TrainEvent } from './track/events.ts'
 export { jsonl } from './track/jsonl.ts'

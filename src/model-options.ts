@@ -54,6 +54,8 @@ export interface LoadOptions {
   eosToken?: string | null
   /** Jinja source of the chat template, instead of the checkpoint's */
   chatTemplate?: string | null
+  /** rows that embedding and head get, as resizeTokenEmbeddings draws them; default: those of the files */
+  resizeModelVocab?: number | null
   /** hears of every piece that comes from the Hub; default: a line on standard error where that is a terminal */
   onProgress?: (progress: HubProgress) => void
   /** accepted: the planner keeps or recomputes activations block by block to fit the memory there is */
@@ -71,7 +73,6 @@ type Foreign =
   | 'loadIn8bit'
   | 'loadInFp8'
   | 'ropeScaling'
-  | 'resizeModelVocab'
   | 'offloadEmbedding'
   | 'fastInference'
   | 'fixTokenizer'
@@ -128,7 +129,7 @@ export const LOAD: Checks<Omit<LoadOptions, 'dtype'> & { dtype?: Dtype | null; m
     loadIn8bit: refused(NOT_BITS),
     loadInFp8: refused(NOT_BITS),
     ropeScaling: refused('a model is opened with the positions that its config.json says; change rope_parameters there'),
-    resizeModelVocab: refused('tokens are not added to a vocabulary here; open a model that has them'),
+    resizeModelVocab: orNull(whole(1)),
     offloadEmbedding: refused('memory is the planner’s business: give the trainer a budget (memory)'),
     fastInference: refused('generation has one engine here; leave it out'),
     fixTokenizer: idle,

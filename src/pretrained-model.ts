@@ -1,11 +1,31 @@
 /** An open model as programs hold it: asked, trained, saved, freed. */
+import { join } from 'node:path'
+import { DEFAULT, NamedAdapters } from './adapters-of-model.ts'
+import { readPromptForm } from './data/prompt-form.ts'
 import type { LanguageModel } from './engine/language-model.ts'
+import { loadAdapter } from './engine/load-adapter.ts'
+import { resizeModel, rowsFor } from './engine/resize.ts'
 import { saveTrained } from './engine/save.ts'
-import { SaqrError } from './error.ts'
+import { option, SaqrError, say } from './error.ts'
 import { saveMerged } from './export/merged.ts'
 import { type AskOptions, type Ending, type GenerateOptions, generate } from './generate/generate.ts'
 import { ASK, temperatureOf } from './generate/options.ts'
-import { type Checks, filled, flag, idle, instance, refused, shown, take, takeOptions, word } from './hub/arguments.ts'
+import {
+  type Checks,
+  filled,
+  flag,
+  idle,
+  instance,
+  orNull,
+  refused,
+  shown,
+  take,
+  takeOptions,
+  texts,
+  whole,
+  word,
+} from './hub/arguments.ts'
+import { isFile } from './hub/files.ts'
 import type { Message } from './text/chat-template.ts'
 import { Tokenizer } from './text/tokenizer.ts'
 
@@ -20,7 +40,21 @@ export interface SaveMergedOptions {
 export interface SaveOptions {
   /** experts' low-rank parts by each expert's linears (mlp.experts.3.gate_proj), as vLLM and SGLang read them; default: as PEFT has them now */
   unfuseExperts?: boolean
+  /** names of the adapters that are saved; default: all that are loaded */
+  selectedAdapters?: readonly string[]
 }
+
+/** How new rows begin. */
+export interface ResizeTokenOptions {
+  /** rows are made a multiple of it; default 1 */
+  padToMultipleOf?: number | null
+  /** false: new rows are drawn around 0, with the initializer_range of config.json; default true: around the mean of the others */
+  meanResizing?: boolean
+  /** seed of the draw; default 3407 */
+  randomState?: number
+}
+
+const RESIZE: Checks<ResizeTokenOptions> = { padToMultipleOf: orNull(whole(1)), meanResizing: flag, randomState: whole(0) }
 
 const SAVE: Checks<{ safeSerialization: undefined; maxShardSize: undefined; pushToHub: undefined; token: undefined }> = {
   safeSerialization: refused('weights are always saved as safetensors; leave it out', true),
@@ -28,7 +62,7 @@ const SAVE: Checks<{ safeSerialization: undefined; maxShardSize: undefined; push
   pushToHub: refused('saqr writes to disk only; upload the folder when it is done, e.g. with `hf upload`'),
   token: idle,
 }
-const ADAPTER: Checks<SaveOptions & { safeSerialization: undefined }> = { ...SAVE, unfuseExperts: flag }
+const ADAPTER: Checks<SaveOptions & { safeSerialization: undefined }> = { ...SAVE, unfuseExperts: flag, selectedAdapters: texts }
 const MERGED: Checks<SaveMergedOptions & { maximumMemoryUsage: undefined; tokenizer: undefined }> = {
   ...SAVE,
   saveMethod: word(
@@ -44,20 +78,112 @@ const MERGED: Checks<SaveMergedOptions & { maximumMemoryUsage: undefined; tokeni
 
 /** An open model, trained or not. Made by FastLanguageModel. */
 export class PretrainedModel {
-  readonly language: LanguageModel
   readonly tokenizer: Tokenizer
   /** tokens that rows are cut to unless the trainer is told otherwise */
   readonly maxSeqLength: number
   /** as it was opened: what adapter_config.json names as its base */
   readonly name: string
   readonly #owns: Owned
+  readonly #adapters: NamedAdapters
 
   constructor(language: LanguageModel, tokenizer: Tokenizer, maxSeqLength: number, name: string, owns: Owned) {
-    this.language = language
+    this.#adapters = new NamedAdapters(language)
     this.tokenizer = tokenizer
     this.maxSeqLength = maxSeqLength
     this.name = name
     this.#owns = owns
+  }
+
+  /** the model as it is with the active adapter */
+  get language(): LanguageModel {
+    return this.#adapters.current
+  }
+
+  /** name of the adapter that answers, is trained and merged: `default`, unless setAdapter chose another */
+  get activeAdapter(): string {
+    return this.#adapters.active
+  }
+
+  /** names of the adapters that are loaded */
+  get adapterNames(): string[] {
+    return this.#adapters.names
+  }
+
+  /**
+   * Loads another adapter over the same base, under a name of its own. The active one stays active; the others lie in memory and do nothing.
+   * @param folder of a PEFT adapter, on disk
+   * @throws SaqrError OPTION_INVALID for a name that is taken, FORMAT_ADAPTER for an adapter of another base, FORMAT_…
+   */
+  async loadAdapter(folder: string, name: string): Promise<void> {
+    const path = take(folder, 'folder', filled)
+    const { language } = this
+    this.#requireAdapter('loadAdapter')
+    this.#adapters.checkFree(take(name, 'the name of an adapter', filled))
+    if (!isFile(join(path, 'adapter_config.json')))
+      throw new SaqrError('FORMAT_NOT_FOUND', `${path} is no folder of an adapter: it has no adapter_config.json`)
+    await language.opened.device.turn(async () => {
+      language.alive()
+      this.#adapters.checkFree(name)
+      const loaded = loadAdapter(language.opened, path)
+      loaded.promptForm = readPromptForm(path)
+      this.#adapters.add(name, loaded)
+    })
+  }
+
+  /** The adapter of this name answers, is trained and merged from now on; a run that goes on trains the one it began with. @throws SaqrError OPTION_INVALID */
+  setAdapter(name: string): void {
+    this.#requireAdapter('setAdapter')
+    this.#adapters.activate(take(name, 'the name of an adapter', filled))
+  }
+
+  /** Frees an adapter; where it was active, the first of the others is from now on. @throws SaqrError OPTION_INVALID */
+  async deleteAdapter(name: string): Promise<void> {
+    this.#requireAdapter('deleteAdapter')
+    this.#adapters.get(take(name, 'the name of an adapter', filled))
+    await this.language.opened.device.turn(async () => this.#adapters.delete(name))
+  }
+
+  /** @throws SaqrError OPTION_INVALID, MODEL_DISPOSED */
+  #requireAdapter(of: string): void {
+    this.language.alive()
+    if (this.language.adapter.config === null)
+      throw new SaqrError(
+        'OPTION_INVALID',
+        `${of} is for a model with an adapter: open the adapter's own folder (fromPretrained), or begin one (getPeftModel)`,
+      )
+  }
+
+  /** Rows of the embedding: ids are below it. */
+  get vocabSize(): number {
+    return this.language.opened.model.vocab
+  }
+
+  /**
+   * Embedding and head get `rows` rows, before anything is trained over them: for tokens that were added, `tokenizer.idLimit`. New rows are drawn as
+   * transformers draws them (around the mean of the rows there are, with 1e-9 of their covariance), the same for the same `randomState`; a head that
+   * reads the embedding still does. Adapters over the model keep both along, as PEFT does. Costs rows · channels products a new row.
+   * @param rows left out: those there are, made a multiple of `padToMultipleOf`
+   * @returns the rows there are now
+   * @throws SaqrError OPTION_INVALID for fewer rows than the tokenizer has ids, and where an adapter is over the model already
+   */
+  async resizeTokenEmbeddings(rows?: number | null, options?: ResizeTokenOptions): Promise<number> {
+    const wanted = rows == null ? null : take(rows, 'the size of the vocabulary', whole(1))
+    const { randomState: seed = 3407, ...o } = takeOptions<ResizeTokenOptions>(options, 'resizeTokenEmbeddings', RESIZE, {
+      seed: 'randomState',
+    })
+    const count = rowsFor(wanted, this.vocabSize, o, this.tokenizer.idLimit)
+    await this.language.opened.device.turn(async () => {
+      this.language.alive()
+      if (count !== this.vocabSize) this.#adapters.replace(resizeModel(this.language, count, { ...o, seed }))
+    })
+    this.#keepTokens()
+    return count
+  }
+
+  /** tokens that were added are saved with the model, unless it was trained with another tokenizer */
+  #keepTokens(): void {
+    if (!this.tokenizer.extended) return
+    for (const one of this.#adapters.all) if (one.tokenizer === one.opened.checkpoint.tokenizer) one.tokenizer = this.tokenizer.files
   }
 
   /**
@@ -75,12 +201,18 @@ export class PretrainedModel {
   }
 
   /**
-   * The adapter as PEFT writes it, or the whole checkpoint where all weights are trained; the tokenizer beside it.
+   * The adapter as PEFT writes it, or the whole checkpoint where all weights are trained; the tokenizer beside it. Of several adapters `default` lies
+   * in the folder, each other in a folder below it by its name.
    * @throws SaqrError OPTION_INVALID: `unfuseExperts` of an adapter without experts
    */
   async savePretrained(folder: string, options?: SaveOptions): Promise<void> {
-    const { unfuseExperts } = takeOptions<SaveOptions>(options, 'savePretrained', ADAPTER)
-    await saveTrained(this.language, take(folder, 'folder', filled), { unfuseExperts })
+    const { unfuseExperts, selectedAdapters = this.adapterNames } = takeOptions<SaveOptions>(options, 'savePretrained', ADAPTER)
+    const path = take(folder, 'folder', filled)
+    if (selectedAdapters.length === 0)
+      throw new SaqrError('OPTION_INVALID', say`${option('selectedAdapters')} names no adapter, so nothing would be saved`)
+    const chosen = selectedAdapters.map((name) => [name, this.#adapters.get(name)] as const)
+    this.#keepTokens()
+    for (const [name, language] of chosen) await saveTrained(language, name === DEFAULT ? path : join(path, name), { unfuseExperts })
   }
 
   /**
@@ -91,6 +223,7 @@ export class PretrainedModel {
     const given = tokenizer instanceof Tokenizer || tokenizer == null ? options : tokenizer
     const { saveMethod = 'merged_16bit' } = takeOptions<SaveMergedOptions>(given, 'savePretrainedMerged', MERGED)
     if (saveMethod === 'lora') return this.savePretrained(folder)
+    this.#keepTokens()
     await saveMerged(this.language, take(folder, 'folder', filled))
   }
 
@@ -109,10 +242,11 @@ export class PretrainedModel {
 
   /** Frees the adapter; the model that opened the base frees everything. Using it afterwards throws. */
   async dispose(): Promise<void> {
-    this.language.disposeAdapter()
+    const { language } = this
+    for (const one of this.#adapters.all) one.disposeAdapter()
     if (this.#owns === 'nothing') return
-    this.language.opened.dispose()
-    if (this.#owns === 'device') this.language.opened.device.dispose()
+    language.opened.dispose()
+    if (this.#owns === 'device') language.opened.device.dispose()
   }
 }
 

@@ -6,7 +6,7 @@ import { Message, option, SaqrError, say } from '../error.ts'
 import { chunkOf } from '../graph/chunk.ts'
 import { type Fitted, fitPlan, type Least, policyAt } from '../graph/fit.ts'
 import type { ParameterLayout } from '../graph/layout.ts'
-import { type OptimizerOptions, stateOf } from '../graph/optimizer.ts'
+import { type OptimizerOptions, statesOf } from '../graph/optimizer.ts'
 import type { Plan, PlanBuffer } from '../graph/plan.ts'
 import type { Policy } from '../graph/recompute.ts'
 import type { TraceRecorder } from '../graph/trace.ts'
@@ -62,8 +62,7 @@ export function storeBytes(
   let bytes = layout.size * 8
   for (const spec of recorder.weights.values())
     bytes += sizeOf(spec) + (spec.dtype === 'nf4' ? nf4ScaleBytes(spec.rows * spec.cols, nested(spec.name)) : 0)
-  if (optimizer)
-    bytes += layout.ranges.flatMap((range, i) => stateOf(range, i, optimizer.rule)).reduce((sum, spec) => sum + sizeOf(spec), 0)
+  if (optimizer) bytes += statesOf(layout, optimizer.rule).reduce((sum, spec) => sum + sizeOf(spec), 0)
   return bytes
 }
 

@@ -42,9 +42,11 @@ export class LanguageModel {
     this.adapter = opened.adapter(spec, false)
     if (this.adapter.config && this.recorder.parameters.size === 0) throw noTarget(this.adapter.config, opened.model, this.recorder)
     opened.loadFor(this.recorder)
-    if (this.recorder.parameters.size === 0) return
-    const layout = layoutParameters(this.recorder.parameters.values(), opened.nextScope())
-    this.#trainables = new Trainables(opened.device, layout, opened.checkpoint, seed)
+    if (this.recorder.parameters.size > 0) {
+      const layout = layoutParameters(this.recorder.parameters.values(), opened.nextScope())
+      this.#trainables = new Trainables(opened.device, layout, opened.checkpoint, seed)
+    }
+    opened.users.add(this)
   }
 
   /** what is trained, null where nothing is */
@@ -95,6 +97,7 @@ export class LanguageModel {
   disposeAdapter(): void {
     if (this.#disposed) return
     this.#disposed = true
+    this.opened.users.delete(this)
     this.#trainables?.dispose()
   }
 }

@@ -9,6 +9,7 @@ import { sparselyUsed } from '../graph/dense.ts'
 import type { TraceRecorder } from '../graph/trace.ts'
 import { inspect } from '../graph/training.ts'
 import type { Model } from '../models/family.ts'
+import type { LanguageModel } from './language-model.ts'
 import { settle } from './settle.ts'
 import { isNested, loadWeights, storeConstants } from './weights.ts'
 
@@ -28,11 +29,15 @@ const adapters = new WeakMap<Device, number>()
 
 export class OpenedModel {
   readonly device: Device
-  readonly checkpoint: Checkpoint
-  readonly model: Model
   readonly choice: BaseChoice
   /** worth telling of the checkpoint */
   readonly notes: readonly string[]
+  /** models over it that were not disposed of */
+  readonly users = new Set<LanguageModel>()
+  #checkpoint: Checkpoint
+  #model: Model
+  /** tensors that are of another size than in the files: an adapter over them keeps them along */
+  #resized: readonly string[] = []
   /** weights and constants it brought into the store */
   readonly #loaded = new Set<string>()
   #disposed = false
@@ -40,10 +45,32 @@ export class OpenedModel {
   constructor(device: Device, checkpoint: Checkpoint, choice: BaseChoice) {
     const settled = settle(checkpoint)
     this.device = device
-    this.checkpoint = settled.checkpoint
-    this.model = settled.model
+    this.#checkpoint = settled.checkpoint
+    this.#model = settled.model
     this.notes = settled.notes
     this.choice = choice
+  }
+
+  get checkpoint(): Checkpoint {
+    return this.#checkpoint
+  }
+
+  get model(): Model {
+    return this.#model
+  }
+
+  get resized(): readonly string[] {
+    return this.#resized
+  }
+
+  /** Another checkpoint with the same tensors but `names`, which have other values: those go from the store. Nothing may use them meanwhile. */
+  replace(checkpoint: Checkpoint, names: readonly string[]): void {
+    this.alive()
+    const settled = settle(checkpoint)
+    for (const name of names) this.#drop(name)
+    this.#checkpoint = settled.checkpoint
+    this.#model = settled.model
+    this.#resized = [...new Set([...this.#resized, ...names])]
   }
 
   /** are NF4's scales of this weight quantised themselves? */

@@ -4,7 +4,7 @@ import { SaqrError } from '../error.ts'
 import { dynamicMap } from '../formats/dynamic-map.ts'
 import { asF32 } from '../formats/numbers.ts'
 import type { ParameterLayout } from '../graph/layout.ts'
-import { type OptimizerOptions, optimizerPlan, stateOf } from '../graph/optimizer.ts'
+import { type OptimizerOptions, optimizerPlan, statesOf } from '../graph/optimizer.ts'
 import type { WeightSpec } from '../graph/trace.ts'
 import { sizeOf } from '../ops/tensor.ts'
 import { restoreChunks, type SavedBytes, storeChunks } from './store-chunks.ts'
@@ -22,7 +22,7 @@ export class Optimizer {
   constructor(device: Device, layout: ParameterLayout, options: OptimizerOptions) {
     this.#device = device
     this.#scope = layout.scope
-    const specs = layout.ranges.flatMap((range, i) => stateOf(range, i, options.rule))
+    const specs = statesOf(layout, options.rule)
     this.#state = [...new Map(specs.map((s) => [s.name, s])).values()]
     this.#plan = storing(device, (store) => {
       for (const { name, rows, cols, dtype } of this.#state) {

@@ -55,6 +55,7 @@ async function saveAdapter(model: LanguageModel, given: AdapterConfig, folder: s
   const tensors = [
     ...trained,
     ...[...(adapter.copies ?? [])].map(([copy, name]) => written(copy, name)),
+    ...resizedBase(model),
     ...kept.map(([name, { storage, shape, path, offset, bytes }]) => ({
       name: PEFT_PREFIX + name,
       dtype: storage,
@@ -66,6 +67,34 @@ async function saveAdapter(model: LanguageModel, given: AdapterConfig, folder: s
   relocate(kept, path)
   writeAdapterConfig(folder, { ...config, inferenceMode: true })
 }
+
+/**
+ * Embedding and head of a vocabulary that was resized, as PEFT keeps them (save_embedding_layers="auto") in the model's dtype: the base's own have
+ * no rows for the new tokens. Those that are trained whole are saved as such.
+ */
+function resizedBase({ opened, trainables, adapter, kept }: LanguageModel): TensorToWrite[] {
+  const { checkpoint, choice, model } = opened
+  if (opened.resized.length === 0) return []
+  const embedding = opened.resized[0]!
+  const head = `${model.head.path}.weight`
+  const there = new Set([...trainables.names, ...(adapter.copies?.keys() ?? []), ...kept.map(([name]) => name)])
+  return [...new Set([embedding, head])].flatMap((name): TensorToWrite[] => {
+    if (there.has(name) || there.has(name.replace(/weight$/, 'base_layer.weight'))) return []
+    const t = checkpoint.tensors.get(name) ?? checkpoint.tensors.get(embedding)!
+    const path = name.replace(/\.weight$/, '')
+    const lowRank = there.has(`${path}.lora_A.weight`) || there.has(`${path}.lora_embedding_A`)
+    const as = PEFT_PREFIX + (lowRank ? `${path}.base_layer.weight` : name)
+    return [{ name: as, dtype: choice.dtype === 'bf16' ? 'BF16' : 'F32', shape: t.shape, data: () => valuesOf(t, choice.dtype) }]
+  })
+}
+
+function* valuesOf(t: CheckpointTensor, dtype: 'f32' | 'bf16'): Generator<Uint8Array> {
+  const step = Math.max(1, Math.floor(CHUNK / t.cols))
+  for (let row = 0; row < t.rows; row += step) yield t.load(dtype, row, Math.min(step, t.rows - row))
+}
+
+/** elements written at once */
+const CHUNK = 1 << 20
 
 /** Kept tensors of a file that was written over lie elsewhere in it now. */
 function relocate(kept: LanguageModel['kept'], path: string): void {

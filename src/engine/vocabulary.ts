@@ -10,7 +10,7 @@ export function checkIds(ids: Iterable<number>, vocab: number, where: string): v
     if (Number.isInteger(id) && id >= 0 && id < vocab) continue
     throw new SaqrError(
       'MODEL_VOCABULARY',
-      `${where} has the token id ${id}, but the model's embedding has ${vocab} rows (ids 0 to ${vocab - 1}): the tokenizer is another model's, or tokens were added to it and the embedding was not resized`,
+      `${where} has the token id ${id}, but the model's embedding has ${vocab} rows (ids 0 to ${vocab - 1}): the tokenizer is another model's, or tokens were added to it and the embedding was not resized (model.resizeTokenEmbeddings)`,
     )
   }
 }

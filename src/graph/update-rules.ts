@@ -1,4 +1,7 @@
 /** How an optimiser moves a range of parameters: what it keeps of one, and the op that does it. One entry a rule; `optim` chooses among them. */
+import type { ParameterSpec } from '../adapters/adapter.ts'
+import { SaqrError, say } from '../error.ts'
+import { adafactor, adafactorState } from '../ops/adafactor/op.ts'
 import { type AdamWOptions, adamw } from '../ops/adamw/op.ts'
 import { lion } from '../ops/lion/op.ts'
 import type { Builder, Tensor } from '../ops/op.ts'
@@ -14,9 +17,23 @@ export interface UpdateOptions extends AdamWOptions {
   rate: number
 }
 
-interface UpdateRule {
+/** a trained tensor and where it begins in the flat range */
+export interface Placed {
+  offset: number
+  spec: ParameterSpec
+}
+
+export interface UpdateRule {
+  /**
+   * Tensors move one by one, each by its own shape: what the rule's only state, of the range, has of one, in elements.
+   * @throws SaqrError OPTION_UNSUPPORTED for a tensor that it can't move
+   */
+  each?: (spec: ParameterSpec) => {
+    elements: number
+    apply(b: Builder, p: Tensor, g: Tensor, state: Tensor, norm: Tensor, options: UpdateOptions): void
+  }
   /** the state's store tensors of a range, names less the layout's scope: those of `ending` are the range's own, f32 or u8, of n elements or n / 256; the others all ranges share */
-  state(range: Range, ending: string): WeightSpec[]
+  state(range: Range, ending: string, tensors: readonly Placed[]): WeightSpec[]
   apply(b: Builder, p: Tensor, g: Tensor, state: readonly Tensor[], norm: Tensor, options: UpdateOptions): void
 }
 
@@ -54,6 +71,37 @@ export const UPDATE_RULES = {
     apply: (b, p, g, state, norm, { weightDecay, momentum, nesterov, rate }) =>
       sgd(b, p, g, state, norm, { weightDecay, momentum, nesterov, rate }),
   },
+  adafactor: {
+    state: (_, ending, tensors) => [
+      one(
+        `adafactor${ending}`,
+        tensors.reduce((sum, { spec }) => sum + matricesOf(spec).elements, 0),
+      ),
+    ],
+    each: matricesOf,
+    apply() {
+      throw new Error('adafactor moves tensors one by one')
+    },
+  },
 } as const satisfies Record<string, UpdateRule>
+
+/** What Adafactor takes a tensor for: as in its file, a vector or the matrices of the last two dimensions. */
+function matricesOf(spec: ParameterSpec): ReturnType<NonNullable<UpdateRule['each']>> {
+  const { rows, cols, role, shape, experts } = spec
+  // A of all experts is one matrix in the file, B lies there in another order
+  const known = role !== 'experts' || shape?.length === 3 || (experts?.of === 'A' && experts.wide)
+  if (!known)
+    throw new SaqrError(
+      'OPTION_UNSUPPORTED',
+      say`adafactor keeps moments of rows and columns, which of ${spec.name} lie otherwise in its file: train experts with adamw_torch or adamw_8bit`,
+    )
+  const isVector = rows === 1 && (role === 'norm' || role === 'bias' || role === 'sinks')
+  const matrices = shape?.length === 3 ? shape[0]! : 1
+  const sizes = { matrices, rows: isVector ? 0 : rows / matrices }
+  return {
+    elements: adafactorState(rows * cols, sizes),
+    apply: (b, p, g, state, norm, { weightDecay, rate }) => adafactor(b, p, g, state, norm, { ...sizes, weightDecay, rate }),
+  }
+}
 
 export type UpdateRuleName = keyof typeof UPDATE_RULES

@@ -22,6 +22,16 @@ import {
   type TokenizerJson,
 } from './definition.ts'
 import { Encoder } from './encoder.ts'
+import {
+  ADD,
+  type Extended,
+  SPECIAL,
+  type SpecialTokensToAdd,
+  type TokenToAdd,
+  tokensToAdd,
+  withSpecialTokens,
+  withTokens,
+} from './extend.ts'
 import { trainingTemplate } from './stock/training.ts'
 import { TextStream } from './text-stream.ts'
 
@@ -35,6 +45,7 @@ export interface TokenizerOptions {
 }
 
 export type { ChatOptions, Message } from './chat-template.ts'
+export type { SpecialTokensToAdd, TokenToAdd } from './extend.ts'
 
 export interface Chat {
   text: string
@@ -44,20 +55,13 @@ export interface Chat {
 }
 
 export class Tokenizer {
-  /** tokens, the added ones too */
-  readonly size: number
-  /** every id is below it: a model's embedding needs so many rows */
-  readonly idLimit: number
   /** texts of bos_token, eos_token … as far as the checkpoint has them */
   special: Readonly<SpecialTokens>
-  readonly addedTokens: readonly AddedToken[]
   /** Jinja source of the chat template that `default` names; null: the checkpoint has none */
   readonly chatTemplate: string | null
-  readonly #encoder: Encoder
-  readonly #files: TokenizerFiles
-  readonly #definition: Definition
-  readonly #decode: (tokens: string[]) => string
-  readonly #skipped: ReadonlySet<number>
+  readonly #modelType: string | undefined
+  #made: Made
+  #extended = false
   readonly #templates: ReadonlyMap<string, string>
   readonly #compiled = new Map<string, ChatTemplate>()
 
@@ -65,30 +69,68 @@ export class Tokenizer {
   constructor(files: TokenizerFiles, options: TokenizerOptions = {}) {
     const { modelType, eosToken, chatTemplate } = takeOptions<TokenizerOptions>(options, 'Tokenizer', OPTIONS)
     checkFiles(files)
-    try {
-      this.#definition = define(files, modelType)
-      this.#encoder = new Encoder(this.#definition.json)
-    } catch (cause) {
-      if (cause instanceof SaqrError) throw cause
-      throw new SaqrError('TEXT_TOKENIZER_INVALID', `tokenizer.json can't be used: ${(cause as Error).message}.`, { cause })
-    }
-    const { json, special } = this.#definition
-    this.#decode = decoderOf(json)
-    this.addedTokens = json.added_tokens
-    this.#skipped = new Set(json.added_tokens.filter((t) => t.special).map((t) => t.id))
-    const { count, limit } = counted(json)
-    this.size = count
-    this.idLimit = limit
+    this.#modelType = modelType
+    this.#made = make(files, modelType)
+    const { special } = this.#made.definition
     this.special = eosToken === undefined ? special : { ...special, eos_token: eosToken }
     this.#templates = templatesOf(files, chatTemplate)
     this.chatTemplate = this.#templates.get('default') ?? null
-    this.#files = changed(files, { eosToken, chatTemplate })
+    this.#made.files = changed(files, { eosToken, chatTemplate })
     if (eosToken !== undefined && this.idOf(eosToken) === undefined) {
       throw new SaqrError(
         'TEXT_UNKNOWN_TOKEN',
         say`${option('eosToken')} ${JSON.stringify(eosToken)} is not in the vocabulary of this tokenizer. Give one of its tokens.`,
       )
     }
+  }
+
+  /** tokens, the added ones too */
+  get size(): number {
+    return this.#made.size
+  }
+
+  /** every id is below it: a model's embedding needs so many rows */
+  get idLimit(): number {
+    return this.#made.idLimit
+  }
+
+  get addedTokens(): readonly AddedToken[] {
+    return this.#made.definition.json.added_tokens
+  }
+
+  /**
+   * Adds tokens as transformers' `add_tokens`: ids go on behind the highest there is; one that the vocabulary has keeps its id and is from now on
+   * found before a text is cut. A model's embedding needs a row for each: `await model.resizeTokenEmbeddings(tokenizer.idLimit)`.
+   * @param tokens texts, or `{ content, lstrip, rstrip, normalized, singleWord }`; `special`: left out where special tokens are skipped
+   * @returns how many were added or took other flags
+   * @throws SaqrError OPTION_INVALID
+   */
+  addTokens(tokens: string | TokenToAdd | readonly (string | TokenToAdd)[], options?: { special?: boolean }): number {
+    const { special } = takeOptions(options, 'addTokens', ADD, { specialTokens: 'special' })
+    return this.#extend(withTokens(this.#made.files, this.#made.definition, tokensToAdd(tokens), special))
+  }
+
+  /**
+   * Adds and names special tokens as transformers' `add_special_tokens`: `{ padToken: '<pad>', extraSpecialTokens: ['<a>', '<b>'] }`.
+   * @returns how many were added or took other flags
+   * @throws SaqrError OPTION_INVALID
+   */
+  addSpecialTokens(tokens: SpecialTokensToAdd): number {
+    const taken = takeOptions<SpecialTokensToAdd>(tokens, 'addSpecialTokens', SPECIAL, { additionalSpecialTokens: 'extraSpecialTokens' })
+    const added = this.#extend(withSpecialTokens(this.#made.files, this.#made.definition, taken))
+    this.special = { ...this.special, ...this.#made.definition.special }
+    return added
+  }
+
+  /** were tokens added since it was read? */
+  get extended(): boolean {
+    return this.#extended
+  }
+
+  #extend({ files, count }: Extended): number {
+    this.#made = make(files, this.#modelType)
+    this.#extended = true
+    return count
   }
 
   get bosId(): number | null {
@@ -161,12 +203,12 @@ export class Tokenizer {
   }
 
   idOf(token: string): number | undefined {
-    return this.#encoder.idOf(take(token, 'token', text))
+    return this.#made.encoder.idOf(take(token, 'token', text))
   }
 
   /** the token as the vocabulary writes it: bytes as characters, or ▁ for a space */
   tokenOf(id: number): string | undefined {
-    return this.#encoder.tokenOf(take(id, 'id', anyNumber))
+    return this.#made.encoder.tokenOf(take(id, 'id', anyNumber))
   }
 
   /**
@@ -176,15 +218,15 @@ export class Tokenizer {
   encode(given: string, options?: { addSpecialTokens?: boolean; where?: string }): number[] {
     const { addSpecialTokens = true, where } = takeOptions(options, 'encode', ENCODE)
     requireUnicode(take(given, 'text', text), where)
-    return this.#encoder.encode(given, addSpecialTokens)
+    return this.#made.encoder.encode(given, addSpecialTokens)
   }
 
   /** Bytes that are not UTF-8 become U+FFFD. */
   decode(ids: readonly number[] | Int32Array, options?: { skipSpecialTokens?: boolean }): string {
     const { skipSpecialTokens = false } = takeOptions(options, 'decode', DECODE)
-    const kept = take(ids, 'ids', tokenIds).filter((id) => !skipSpecialTokens || !this.#skipped.has(id))
-    const tokens = kept.map((id) => this.#encoder.tokenOf(id))
-    return this.#decode(tokens.filter((token) => token !== undefined))
+    const kept = take(ids, 'ids', tokenIds).filter((id) => !skipSpecialTokens || !this.#made.skipped.has(id))
+    const tokens = kept.map((id) => this.#made.encoder.tokenOf(id))
+    return this.#made.decode(tokens.filter((token) => token !== undefined))
   }
 
   /** Text of a growing row of ids, piece by piece. */
@@ -219,7 +261,7 @@ export class Tokenizer {
 
   /** what it was made of, as `savePretrained` writes it */
   get files(): WrittenFiles {
-    return this.#files as WrittenFiles
+    return this.#made.files as WrittenFiles
   }
 
   /** Writes tokenizer.json, tokenizer_config.json and the chat template, as transformers reads them. @throws SaqrError FORMAT_… */
@@ -249,15 +291,15 @@ export class Tokenizer {
       )
     const learned = learnedSpans(spans, writers, options)
     requireUnicode(text, options.where)
-    const pieces = this.#encoder.pieces(text)
-    const spelled = pieces.map((piece) => ({ ...piece, tokens: piece.ids.map((id) => this.#encoder.tokenOf(id)!) }))
+    const pieces = this.#made.encoder.pieces(text)
+    const spelled = pieces.map((piece) => ({ ...piece, tokens: piece.ids.map((id) => this.#made.encoder.tokenOf(id)!) }))
     const ids = pieces.flatMap((piece) => piece.ids)
-    return { text, ids, holds, mask: assistantMask(text, learned, spelled, this.#definition, options.where) }
+    return { text, ids, holds, mask: assistantMask(text, learned, spelled, this.#made.definition, options.where) }
   }
 
   /** tokens that a template may name */
   get #variables(): Record<string, string> {
-    return { ...this.#definition.named, ...this.special }
+    return { ...this.#made.definition.named, ...this.special }
   }
 
   #template({ tools, where, training }: ChatOptions): ChatTemplate {
@@ -286,6 +328,31 @@ export class Tokenizer {
   #specialId(name: SpecialName): number | null {
     const token = this.special[name]
     return (token === undefined ? undefined : this.idOf(token)) ?? null
+  }
+}
+
+/** What is made of a tokenizer's files. */
+interface Made {
+  files: TokenizerFiles
+  definition: Definition
+  encoder: Encoder
+  decode: (tokens: string[]) => string
+  skipped: ReadonlySet<number>
+  size: number
+  idLimit: number
+}
+
+/** @throws SaqrError TEXT_TOKENIZER_… */
+function make(files: TokenizerFiles, modelType: string | undefined): Made {
+  try {
+    const definition = define(files, modelType)
+    const { json } = definition
+    const { count: size, limit: idLimit } = counted(json)
+    const skipped = new Set(json.added_tokens.filter((t) => t.special).map((t) => t.id))
+    return { files, definition, encoder: new Encoder(json), decode: decoderOf(json), skipped, size, idLimit }
+  } catch (cause) {
+    if (cause instanceof SaqrError) throw cause
+    throw new SaqrError('TEXT_TOKENIZER_INVALID', `tokenizer.json can't be used: ${(cause as Error).message}.`, { cause })
   }
 }
 

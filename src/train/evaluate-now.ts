@@ -1,6 +1,7 @@
 /** An evaluation of its own, outside of a run. */
 import type { Example } from '../data/example.ts'
 import type { Prepared } from '../data/prepare.ts'
+import { bytesBeside } from '../engine/beside.ts'
 import { type MemoryLimit, movePlaces, planBudget, storeBytes } from '../engine/budget.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { PassRunner } from '../engine/runner.ts'
@@ -85,12 +86,12 @@ function prepareEvaluation(
   }
   const whole = wholeBatches(term, 1)
   const { longest, stepTokens } = bounds(examples, o.perDeviceEvalBatchSize, whole ? 'batch' : objective.together, o.prefixSharing)
-  const beside = besideOf(reference, model, objective.score)
+  const separate = besideOf(reference, model, objective.score)
   const budget = planBudget(device, {
     spec,
     memory,
-    store: storeBytes(model.recorder, layout, null, model.opened.nested),
-    beside: beside ? (tokens) => beside.weights + beside.passes(tokens) : undefined,
+    store: storeBytes(model.recorder, layout, null, model.opened.nested) + bytesBeside(model),
+    beside: separate ? (tokens) => separate.weights + separate.passes(tokens) : undefined,
     longest,
     stepTokens,
     maxPassTokens: o.maxPassTokens,

@@ -17,7 +17,9 @@ export interface MemoryOptions {
   /** 4-bit weights that lie there in bf16 too */
   dense?: readonly PlanBuffer[]
   /** of a reference on another base: its weights, its largest pass; bytes */
-  beside?: { weights: number; passes: number } | null
+  reference?: { weights: number; passes: number } | null
+  /** bytes of other models over the same base: adapters, and what only they read of it */
+  beside?: number
 }
 
 /** the line of 4-bit weights that are kept in bf16 too */
@@ -25,16 +27,17 @@ export const DENSE = 'frozen weights in bf16 too'
 
 /** `plans`: of the largest pass, of evaluation, of the optimiser … */
 export function memoryOf(plans: readonly Plan[], options: MemoryOptions = {}): MemoryTable {
-  const { scope = '', nested = () => false, budget = null, overhead = 0, places, dense = [], beside = null } = options
+  const { scope = '', nested = () => false, budget = null, overhead = 0, places, dense = [], beside = 0, reference = null } = options
   const onHost = [...(places ?? [])].flatMap(([name, to]) => (to === 'host' ? [name] : []))
   const largest = plans.reduce((a, b) => (b.arena > a.arena ? b : a))
   const { lines, peak } = arenaLines(largest)
   const store = storeLines(plans, scope, nested, onHost)
   if (dense.length > 0) store.push({ kind: DENSE, bytes: denseBytes(dense), atPeak: denseBytes(dense) })
-  if (beside) {
-    store.push({ kind: 'frozen weights of the reference', bytes: beside.weights, atPeak: beside.weights })
-    store.push({ kind: 'passes of the reference', bytes: beside.passes, atPeak: beside.passes })
+  if (reference) {
+    store.push({ kind: 'frozen weights of the reference', bytes: reference.weights, atPeak: reference.weights })
+    store.push({ kind: 'passes of the reference', bytes: reference.passes, atPeak: reference.passes })
   }
+  if (beside > 0) store.push({ kind: 'other models over the base', bytes: beside, atPeak: beside })
   const total = largest.arena + store.reduce((sum, line) => sum + line.bytes, 0)
   const apart = new Map(plans.flatMap(({ buffers }) => buffers.flatMap(({ name, space, bytes }) => (space === 'store' && onHost.includes(name) ? [[name, bytes]] : [])))) // biome-ignore format: short
   const host = Math.max(...plans.map((plan) => plan.host)) + [...apart.values()].reduce((sum, bytes) => sum + bytes, 0)
@@ -107,5 +110,5 @@ function storeLines(plans: readonly Plan[], scope: string, nested: (name: string
 function storeKind(name: string): string {
   if (name === 'parameters') return 'trained weights'
   if (name === 'gradients') return 'gradients'
-  return /^(adam|lion|sgd)_/.test(name) ? 'optimizer state' : 'frozen weights'
+  return /^(adam_|lion_|sgd_|adafactor\.)/.test(name) ? 'optimizer state' : 'frozen weights'
 }

@@ -8,6 +8,9 @@ import type { CommonOptions } from './options/common-config.ts'
 const RULES: Record<CommonOptions['optim'], UpdateRuleName> = {
   adamw_torch: 'adamw',
   adamw_torch_fused: 'adamw',
+  adamw_torch_xla: 'adamw',
+  adamw_torch_npu_fused: 'adamw',
+  adafactor: 'adafactor',
   paged_adamw_32bit: 'adamw',
   adamw_8bit: 'adamw_8bit',
   adamw_bnb_8bit: 'adamw_8bit',
@@ -59,7 +62,9 @@ export function argumentsOf({ optim, optimArgs }: Pick<CommonOptions, 'optim' | 
     const wrong = (what: string | Message) => new SaqrError('OPTION_INVALID', say`${option('optimArgs')} ${part.trim()}: ${what}`)
     if (optim !== 'sgd')
       throw wrong(
-        say`${optim} has no arguments here: ${option('adamBeta1')}, ${option('adamBeta2')} and ${option('weightDecay')} are options of their own`,
+        optim === 'adafactor'
+          ? say`adafactor has no arguments here, as transformers' Trainer passes it none; ${option('weightDecay')} is an option of its own`
+          : say`${optim} has no arguments here: ${option('adamBeta1')}, ${option('adamBeta2')} and ${option('weightDecay')} are options of their own`,
       )
     if (name === 'momentum' && Number(value) >= 0 && Number(value) < 1 && value !== '') found.momentum = Number(value)
     else if (name === 'nesterov' && /^(true|false|1|0|yes|no)$/i.test(value)) found.nesterov = /^(true|1|yes)$/i.test(value)

@@ -3,6 +3,7 @@
 import type { Example } from '../data/example.ts'
 import { Sampler } from '../data/sampler.ts'
 import { overheadOf } from '../devices/device.ts'
+import { bytesBeside } from '../engine/beside.ts'
 import { type Budget, type MemoryLimit, movePlaces, planBudget, storeBytes } from '../engine/budget.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { Optimizer } from '../engine/optimizer.ts'
@@ -101,12 +102,13 @@ export function prepareRun(request: RunRequest): Run {
   const together = whole ? 'batch' : objective.together
   const longest = (list: readonly Example[], batch: number) => bounds(list, batch, together, prefixSharing).longest
   const evaluated = evalExamples ? longest(evalExamples, o.perDeviceEvalBatchSize) : 0
-  const beside = besideOf(request.refModel, model, objective.score)
+  const beside = bytesBeside(model)
+  const reference = besideOf(request.refModel, model, objective.score)
   const budget = planBudget(device, {
     spec,
     memory: request.memory,
-    store: storeBytes(model.recorder, layout, update, model.opened.nested),
-    beside: beside ? (tokens) => beside.weights + beside.passes(tokens) : undefined,
+    store: storeBytes(model.recorder, layout, update, model.opened.nested) + beside,
+    beside: reference ? (tokens) => reference.weights + reference.passes(tokens) : undefined,
     longest: Math.max(longest(examples, o.perDeviceTrainBatchSize), evaluated),
     stepTokens: trained.stepTokens,
     maxPassTokens: request.goesOn?.maxPassTokens ?? o.maxPassTokens,
@@ -161,7 +163,8 @@ export function prepareRun(request: RunRequest): Run {
       overhead: overheadOf(device.describe(), model.opened.model.vocab),
       places: budget.places,
       dense: budget.dense,
-      beside: beside && { weights: beside.weights, passes: beside.passes(budget.maxPassTokens) },
+      beside,
+      reference: reference && { weights: reference.weights, passes: reference.passes(budget.maxPassTokens) },
     }),
     dispose() {
       device.dropDense?.(budget)

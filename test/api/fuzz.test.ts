@@ -167,6 +167,15 @@ calls['terminal of an output'] = (o) => saqr.terminal(saqr.textOutput(process.st
 calls.tracked = (a, b) => saqr.tracked(a, b)
 calls['SFTTrainer that reports'] = (o) => new saqr.SFTTrainer({ model: peft, trainDataset: dataset, report: o })
 calls.generate = (a, b) => peft.generate(a, b).next()
+// tokens of the shared one would be there for the calls after
+calls.addTokens = (a, b) => new saqr.Tokenizer(tokenizer.files).addTokens(a, b)
+calls.addSpecialTokens = (a) => new saqr.Tokenizer(tokenizer.files).addSpecialTokens(a)
+calls.addNewTokens = saqr.addNewTokens as Call
+calls['addNewTokens of a model'] = (o) => saqr.addNewTokens(peft, tokenizer, o)
+calls.resizeTokenEmbeddings = (a, b) => peft.resizeTokenEmbeddings(a, b)
+calls.loadAdapter = (a, b) => peft.loadAdapter(a, b)
+calls.setAdapter = (a) => peft.setAdapter(a)
+calls.deleteAdapter = (a) => peft.deleteAdapter(a)
 calls.savePretrained = (a, b) => peft.savePretrained(a, b)
 calls.savePretrainedMerged = (a, b, c) => peft.savePretrainedMerged(a, b, c)
 const trainer = () => new saqr.SFTTrainer({ model: peft, trainDataset: dataset })

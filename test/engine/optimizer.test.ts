@@ -1,5 +1,6 @@
 /** Rates of their own: a tensor moves as it would in a run of that learning rate, under every rule; those beside it as if there were none. */
 import { afterAll, describe, expect, it } from 'vitest'
+import type { ParameterSpec } from '../../src/adapters/adapter.ts'
 import { CpuDevice } from '../../src/devices/cpu/device.ts'
 import { Optimizer } from '../../src/engine/optimizer.ts'
 import { SeededRandom } from '../../src/engine/random.ts'
@@ -45,5 +46,30 @@ describe.each(Object.keys(UPDATE_RULES) as UpdateRuleName[])('%s', (rule) => {
     for (const [name, values] of mixed) expect(values, name).toEqual((name === 't1' || name === 't3' ? twice : plain).get(name))
     expect(mixed.get('t3')).not.toEqual(plain.get('t3'))
     expect(await moved(rule, 0.01, () => 1)).toEqual(plain)
+  })
+})
+
+describe('adafactor takes a tensor for what its file has', () => {
+  const sizes = (rest: Partial<ParameterSpec>) =>
+    UPDATE_RULES.adafactor.each({ name: 'x', rows: 60, cols: 7, role: 'linear', init: { kind: 'zeros' }, ...rest }).elements
+
+  it.each([
+    ['a matrix', {}, 60 + 7],
+    ['a row that is a matrix', { rows: 1 }, 1 + 7],
+    ['a vector', { rows: 1, role: 'norm' as const }, 7],
+    ['experts, each by itself', { role: 'experts' as const, shape: [5, 12, 7] }, 60 + 5 * 7],
+    [
+      'all A of experts, one matrix',
+      { role: 'experts' as const, experts: { of: 'A' as const, experts: 5, size: 7, r: 12, wide: true } },
+      60 + 7,
+    ],
+  ])('%s', (_, rest, expected) => {
+    expect(sizes(rest)).toBe(expected)
+  })
+
+  it('and refuses those that lie otherwise there, by name', () => {
+    const experts = { of: 'B' as const, experts: 5, size: 12, r: 7, wide: false }
+    expect(() => sizes({ role: 'experts', experts })).toThrow(/adafactor keeps moments of rows and columns, which of x lie otherwise/)
+    expect(() => sizes({ role: 'experts' })).toThrow(/train experts with adamw_torch/)
   })
 })

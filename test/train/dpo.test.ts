@@ -145,8 +145,9 @@ describe('a reference on another base', () => {
   const tableOf = (events: TrainEvent[]) => events.flatMap((event) => (event.type === 'start' ? [event.memory] : []))[0]!
 
   it('stands in the memory table with its weights and passes', async () => {
-    const alone = tableOf(await eventsOf((await trainerOf('one base')).trainer, 1))
-    const both = tableOf(await eventsOf((await trainerOf('two bases', { refModel: another() })).trainer, 1))
+    const { trainer, language } = await trainerOf('one base')
+    const alone = tableOf(await eventsOf(trainer, 1))
+    const both = tableOf(await eventsOf((await trainerOf('two bases', { refModel: another() }, language)).trainer, 1))
     const bytes = alone.lines.find(({ kind }) => kind === 'frozen weights')!.bytes
     const [weights, passes] = both.lines.filter(({ kind }) => kind.endsWith('the reference'))
     expect(weights!.bytes / bytes).toBeCloseTo(1, 3) // frozen weights there hold RoPE’s few frequencies, too
@@ -156,10 +157,11 @@ describe('a reference on another base', () => {
   })
 
   it('is refused where the budget holds one of both', async () => {
-    const told = await eventsOf((await trainerOf('least', { memory: '1KiB' })).trainer, 1).catch(String)
+    const { trainer, language } = await trainerOf('least', { memory: '1KiB' })
+    const told = await eventsOf(trainer, 1).catch(String)
     const memory = /Give memory (\S+),/.exec(String(told))![1]!
-    await eventsOf((await trainerOf('enough', { memory })).trainer, 1)
-    await expect(eventsOf((await trainerOf('short', { memory, refModel: another() })).trainer, 1)).rejects.toThrow(
+    await eventsOf((await trainerOf('enough', { memory }, language)).trainer, 1)
+    await expect(eventsOf((await trainerOf('short', { memory, refModel: another() }, language)).trainer, 1)).rejects.toThrow(
       /of memory are too little/,
     )
   })

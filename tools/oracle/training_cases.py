@@ -74,6 +74,8 @@ RUNS = [
         config=model(vocab_size=VOCAB, **{**GPT_OSS, "pad_token_id": 0}), adapter=None),
     Run("lion", dict(per_device_train_batch_size=4, learning_rate=3e-4, optim="lion_32bit", weight_decay=0.1, adam_beta2=0.99)),
     Run("sgd", dict(per_device_train_batch_size=4, learning_rate=0.05, optim="sgd", optim_args="momentum=0.9,nesterov=true", weight_decay=0.1)),
+    Run("adafactor", dict(per_device_train_batch_size=4, learning_rate=2e-3, optim="adafactor", weight_decay=0.1)),
+    Run("full-adafactor", dict(per_device_train_batch_size=4, learning_rate=3e-4, optim="adafactor", weight_decay=0.1, warmup_steps=3), adapter=None),
     # PEFT's create_loraplus_optimizer, with an adapter on the embeddings too
     Run("loraplus", dict(per_device_train_batch_size=4, learning_rate=1e-3, loraplus_lr_ratio=8.0, loraplus_lr_embedding=2e-3, weight_decay=0.1, warmup_steps=3),
         adapter=dict(r=4, lora_alpha=8, target_modules=[*SEVEN, "embed_tokens"])),

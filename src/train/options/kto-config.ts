@@ -57,16 +57,16 @@ export interface KTOConfig {
   learningRate?: number
   /** Weight decay, decoupled (of sgd: added to the gradient); biases and norm weights have none; default: 0. */
   weightDecay?: number
-  /** Decay of the first moment; default: 0.9; no effect with optim sgd. */
+  /** Decay of the first moment; default: 0.9; no effect with optim sgd or adafactor. */
   adamBeta1?: number
-  /** Decay of the second moment; default: 0.999; no effect with optim sgd. */
+  /** Decay of the second moment; default: 0.999; no effect with optim sgd or adafactor. */
   adamBeta2?: number
-  /** Added to the root of the second moment; default: 1e-8; no effect with optim lion_32bit or sgd. */
+  /** Added to the root of the second moment; default: 1e-8; no effect with optim lion_32bit, sgd or adafactor. */
   adamEpsilon?: number
   /** Gradients are scaled down to this norm; 0: never; default: 1. */
   maxGradNorm?: number
-  /** AdamW with states in f32, or as bitsandbytes holds them in 8 bits; Lion; SGD; where states live is the planner’s business; default: adamw_torch_fused. */
-  optim?: 'adamw_torch' | 'adamw_torch_fused' | 'paged_adamw_32bit' | 'adamw_8bit' | 'adamw_bnb_8bit' | 'paged_adamw_8bit' | 'lion_32bit' | 'paged_lion_32bit' | 'sgd'
+  /** AdamW with states in f32, or as bitsandbytes holds them in 8 bits (fused, XLA’s and NPU’s are the same); Lion; SGD; Adafactor as the Trainer sets it (a moment a row and a column); where states live is the planner’s business; default: adamw_torch_fused. */
+  optim?: 'adamw_torch' | 'adamw_torch_fused' | 'paged_adamw_32bit' | 'adamw_8bit' | 'adamw_bnb_8bit' | 'paged_adamw_8bit' | 'adamw_torch_xla' | 'adamw_torch_npu_fused' | 'lion_32bit' | 'paged_lion_32bit' | 'sgd' | 'adafactor'
   /** Arguments of sgd: momentum=0.9,nesterov=true (AdamW’s and Lion’s are options of their own); default: null. */
   optimArgs?: string | null
   /** Not supported, and accepted only where it asks for nothing: low-rank gradient projections are not supported yet; use adamw_8bit for little memory. */
@@ -358,16 +358,16 @@ export interface KtoTrainingOptions {
   learningRate: number
   /** Weight decay, decoupled (of sgd: added to the gradient); biases and norm weights have none; default: 0. */
   weightDecay: number
-  /** Decay of the first moment; default: 0.9; no effect with optim sgd. */
+  /** Decay of the first moment; default: 0.9; no effect with optim sgd or adafactor. */
   adamBeta1: number
-  /** Decay of the second moment; default: 0.999; no effect with optim sgd. */
+  /** Decay of the second moment; default: 0.999; no effect with optim sgd or adafactor. */
   adamBeta2: number
-  /** Added to the root of the second moment; default: 1e-8; no effect with optim lion_32bit or sgd. */
+  /** Added to the root of the second moment; default: 1e-8; no effect with optim lion_32bit, sgd or adafactor. */
   adamEpsilon: number
   /** Gradients are scaled down to this norm; 0: never; default: 1. */
   maxGradNorm: number
-  /** AdamW with states in f32, or as bitsandbytes holds them in 8 bits; Lion; SGD; where states live is the planner’s business; default: adamw_torch_fused. */
-  optim: 'adamw_torch' | 'adamw_torch_fused' | 'paged_adamw_32bit' | 'adamw_8bit' | 'adamw_bnb_8bit' | 'paged_adamw_8bit' | 'lion_32bit' | 'paged_lion_32bit' | 'sgd'
+  /** AdamW with states in f32, or as bitsandbytes holds them in 8 bits (fused, XLA’s and NPU’s are the same); Lion; SGD; Adafactor as the Trainer sets it (a moment a row and a column); where states live is the planner’s business; default: adamw_torch_fused. */
+  optim: 'adamw_torch' | 'adamw_torch_fused' | 'paged_adamw_32bit' | 'adamw_8bit' | 'adamw_bnb_8bit' | 'paged_adamw_8bit' | 'adamw_torch_xla' | 'adamw_torch_npu_fused' | 'lion_32bit' | 'paged_lion_32bit' | 'sgd' | 'adafactor'
   /** Arguments of sgd: momentum=0.9,nesterov=true (AdamW’s and Lion’s are options of their own); default: null. */
   optimArgs: string | null
   /** How the learning rate goes on after warm-up; reduce_lr_on_plateau and greedy follow the evaluation rows; default: linear. */

@@ -39,9 +39,15 @@ export const MIXTURE: Need = { met: isMixture, unless: say`without ${option('dat
 export const ALONE: Need = { met: (o) => !isMixture(o), unless: say`beside ${option('datasets')}` }
 
 /** optimisers that keep moments, AdamW and Lion */
-export const MOMENTS: Need = { met: (o) => o.optim !== 'sgd', unless: say`with ${option('optim')} sgd` }
+export const MOMENTS: Need = {
+  met: (o) => o.optim !== 'sgd' && o.optim !== 'adafactor',
+  unless: say`with ${option('optim')} sgd or adafactor`,
+}
 
-export const ADAMW: Need = { met: (o) => String(o.optim).includes('adamw'), unless: say`with ${option('optim')} lion_32bit or sgd` }
+export const ADAMW: Need = {
+  met: (o) => String(o.optim).includes('adamw'),
+  unless: say`with ${option('optim')} lion_32bit, sgd or adafactor`,
+}
 
 export const PACKING: Need = {
   met: (o) => o.packing === true || o.evalPacking === true,

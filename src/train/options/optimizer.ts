@@ -8,7 +8,6 @@ import { mapping, optionalText } from './schemas.ts'
 const LOW_RANK = 'low-rank gradient projections are not supported yet; use adamw_8bit for little memory'
 const ONLY_ADAMW = 'not supported yet; use adamw_torch or adamw_8bit'
 const LION_8BIT = 'not supported yet; use lion_32bit'
-const ELSEWHERE = 'it is for other hardware; use adamw_torch, which computes the same'
 const FOUR_BIT = 'torchao’s states differ from bitsandbytes’; use adamw_8bit'
 
 export const optimizer = {
@@ -25,16 +24,13 @@ export const optimizer = {
   optim: honoured(
     z.enum([
       ...(['adamw_torch', 'adamw_torch_fused', 'paged_adamw_32bit', 'adamw_8bit', 'adamw_bnb_8bit', 'paged_adamw_8bit'] as const),
-      ...(['lion_32bit', 'paged_lion_32bit', 'sgd'] as const),
+      ...(['adamw_torch_xla', 'adamw_torch_npu_fused', 'lion_32bit', 'paged_lion_32bit', 'sgd', 'adafactor'] as const),
     ]),
     'adamw_torch_fused',
-    'AdamW with states in f32, or as bitsandbytes holds them in 8 bits; Lion; SGD; where states live is the planner’s business',
+    'AdamW with states in f32, or as bitsandbytes holds them in 8 bits (fused, XLA’s and NPU’s are the same); Lion; SGD; Adafactor as the Trainer sets it (a moment a row and a column); where states live is the planner’s business',
     {
-      adamw_torch_xla: ELSEWHERE,
-      adamw_torch_npu_fused: ELSEWHERE,
       adamw_torch_4bit: FOUR_BIT,
       adamw_torch_8bit: FOUR_BIT,
-      adafactor: ONLY_ADAMW,
       adamw_anyprecision: ONLY_ADAMW,
       ademamix: ONLY_ADAMW,
       ademamix_8bit: ONLY_ADAMW,
