@@ -64,15 +64,20 @@ async function call(verb: Verb, args: readonly string[], io: Io): Promise<number
     return 0
   }
   const config = last(flags.given, 'config')
+  const words = flags.strays.map(({ word }) => word)
+  if (config && verb.configIsWord) words.push(String(config.value))
   // the YAML parser is loaded where there is YAML
-  const file = config ? (await import('./config-file.ts')).readConfig(String(config.value), fields, verb.renamed) : { given: [], env: {} }
+  const file =
+    config && !verb.configIsWord
+      ? (await import('./config-file.ts')).readConfig(String(config.value), fields, verb.renamed)
+      : { given: [], env: {} }
   Object.assign(process.env, file.env)
   const given = [...file.given, ...flags.given]
   try {
     const { options, notes } = resolve(fields, given)
     if (flags.strays.length > 0 && !verb.words) throw unexpected(verb, flags.strays[0]!)
     for (const note of notes) io.err.write(`${note}\n`)
-    return await verb.run({ options, words: flags.strays.map(({ word }) => word), io })
+    return await verb.run({ options, words, io })
   } catch (error) {
     if (error instanceof SaqrError) error.respell(spelling(fields, given))
     throw error

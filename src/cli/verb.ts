@@ -35,6 +35,8 @@ export interface Verb<T extends Fields = Fields> {
   readonly short?: Readonly<Record<string, string>>
   /** may there be words that belong to no flag? */
   readonly words?: boolean
+  /** is the file of --config what it works on, the first of its words, instead of options of its own? */
+  readonly configIsWord?: boolean
   /** @returns the exit code */
   run(call: Call<OptionsOf<T>>): Promise<number>
 }
