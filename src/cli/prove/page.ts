@@ -22,12 +22,12 @@ export function proofPage(proof: Proof): string {
     section('Speed and memory', figuresTable(proof)),
     section(
       'Losses',
-      chart('Loss by step, TRL and saqr', [
+      curve('Loss by step, TRL and saqr', [
         { name: 'TRL', kind: 'trl', points: losses.map(({ step, trl }) => ({ x: step, y: trl })) },
         { name: 'saqr', kind: 'saqr', points: losses.map(({ step, saqr }) => ({ x: step, y: saqr })) },
       ]),
       '<h3>How far apart</h3>',
-      chart(
+      curve(
         'Difference of both losses by step, and what is allowed',
         [
           { name: 'apart', kind: 'apart', points: losses.map(({ step, difference }) => ({ x: step, y: difference })) },
@@ -79,8 +79,10 @@ export function proofPage(proof: Proof): string {
 
 const checkLine = ({ passed, said }: Check) =>
   `<li><span class="${passed ? 'good' : 'bad'}">${passed ? '✓' : '✗'}</span> ${escaped(said)}</li>`
+const curve = (...args: Parameters<typeof chart>) => `<div class="wide">${chart(...args)}</div>`
 const section = (title: string, ...parts: string[]) => `<section><h2>${title}</h2>\n${parts.join('\n')}\n</section>`
 const folded = (title: string, inside: string) => `<details><summary>${title}</summary>${inside}</details>`
+export const rate = (n: number) => (n >= 1000 ? grouped(n) : significant(n, 3))
 const small = (n: number) => n.toExponential(1)
 const quoted = (word: string) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)
 export const commandLine = (command: readonly string[]) => command.map(quoted).join(' ')
@@ -103,7 +105,7 @@ function figuresTable({ trl, saqr }: Proof): string {
   const row = (what: string, of: (side: SideFigures) => number, shown: (n: number) => string, ratio: string) => [what, shown(of(trl)), shown(of(saqr)), ratio] // biome-ignore format: short
   const speed = times(saqr.tokensPerSecond, trl.tokensPerSecond)
   const rows = [
-    row('tokens a second', (side) => side.tokensPerSecond, (n) => significant(n, 3), speed), // biome-ignore format: short
+    row('tokens a second', (side) => side.tokensPerSecond, rate, speed), // biome-ignore format: short
     row('a step', (side) => side.secondsPerStep, seconds, ''),
     row('the whole run, about', (side) => side.fullRunSeconds, duration, ''),
     ...memoryRows(trl.memory, saqr.memory),
@@ -130,8 +132,8 @@ const STYLE = [
   'body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.5 system-ui,sans-serif}main{max-width:760px;margin:0 auto;padding:32px 20px 64px}',
   'h1{font-size:26px;line-height:1.25;margin:0 0 12px;overflow-wrap:anywhere}h2{font-size:19px;margin:40px 0 12px;border-bottom:1px solid var(--line);padding-bottom:6px}h3{font-size:15px;margin:20px 0 6px}',
   '.over{margin:0;color:var(--soft);letter-spacing:.06em}.good{color:var(--good)}.bad{color:var(--bad)}.checks{list-style:none;padding:14px 18px;background:var(--tint);border-radius:8px;overflow-wrap:anywhere}.checks li{margin:4px 0;padding-left:1.5em;text-indent:-1.5em}',
-  'table{border-collapse:collapse;width:100%;font-size:14px;font-variant-numeric:tabular-nums}th{color:var(--soft);font-weight:600}th,td{padding:5px 8px;border-bottom:1px solid var(--line);text-align:right;vertical-align:top}th:first-child,td:first-child{text-align:left;padding-left:0;overflow-wrap:anywhere}',
+  'table{border-collapse:collapse;width:100%;font-size:14px;font-variant-numeric:tabular-nums}th{color:var(--soft);font-weight:600}th,td{padding:5px 8px;border-bottom:1px solid var(--line);text-align:right;vertical-align:top}th,td{white-space:nowrap}th:first-child,td:first-child{text-align:left;padding-left:0;white-space:normal;overflow-wrap:anywhere;min-width:9em}th:last-child,td:last-child{padding-right:0}',
   '.wide{overflow-x:auto}pre{background:var(--tint);padding:12px 14px;border-radius:8px;font-size:13px;white-space:pre-wrap;overflow-wrap:anywhere}code{font-size:.92em}details{margin:12px 0}summary{cursor:pointer;color:var(--saqr)}',
-  'svg{width:100%;height:auto;display:block}svg text{font:12px system-ui,sans-serif;fill:var(--soft)}.end{text-anchor:end}.mid{text-anchor:middle}.grid{stroke:var(--line)}polyline{fill:none;stroke-linejoin:round}',
+  'svg{width:100%;min-width:520px;height:auto;display:block}svg text{font:12px system-ui,sans-serif;fill:var(--soft)}.end{text-anchor:end}.mid{text-anchor:middle}.grid{stroke:var(--line)}polyline{fill:none;stroke-linejoin:round}',
   '.trl{stroke:var(--trl);stroke-width:6;opacity:.45}.saqr,.apart{stroke:var(--saqr);stroke-width:2}.limit{stroke:var(--bad);stroke-width:1.5;stroke-dasharray:5 4}',
 ].join('')

@@ -2,6 +2,7 @@
 import type { Dataset } from '../../data/dataset.ts'
 import type { LanguageModel } from '../../engine/language-model.ts'
 import { SaqrError, say } from '../../error.ts'
+import { readText } from '../../hub/json.ts'
 import type { Tokenizer } from '../../text/tokenizer.ts'
 import type { TrainEvent } from '../../track/events.ts'
 import type { TrainerCallback } from '../../train/callbacks.ts'
@@ -69,6 +70,8 @@ export interface Changed {
 export interface Recipe {
   kind: string
   path: string
+  /** what stands in the file, without its secrets */
+  text: string
   /** as saqr's side of the proof runs: nothing is evaluated, saved or reported */
   options: VerbOptions
   objective: Objective
@@ -102,7 +105,16 @@ export function readRecipe(kind: string, path: string, more: Readonly<Record<str
         say`lr_scheduler_type ${options.lrSchedulerType} follows evaluations, and nothing is evaluated in the steps of a proof: name another`,
       )
     const { quiet, changed } = quieted(options)
-    return { kind, path, options: { ...quiet, outputDir: work }, objective: objective(options), changed, env, trainer }
+    return {
+      kind,
+      path,
+      text: withoutSecrets(readText(path), given, env),
+      options: { ...quiet, outputDir: work },
+      objective: objective(options),
+      changed,
+      env,
+      trainer,
+    }
   } catch (error) {
     if (!(error instanceof SaqrError)) throw error
     // by the names in the file, whatever the verb calls its own
@@ -127,4 +139,13 @@ function quieted(o: VerbOptions): { quiet: VerbOptions; changed: Changed[] } {
     Object.assign(quiet, { neftuneNoiseAlpha: null, prefixSharing: false })
   }
   return { quiet, changed }
+}
+
+/** Values of tokens and keys, wherever they stand in the text, become dots. */
+function withoutSecrets(text: string, given: readonly Given[], env: Recipe['env']): string {
+  const named = [...given.map(({ name, value }) => [name, value] as const), ...Object.entries(env)]
+  const secrets = named.flatMap(([name, value]) =>
+    /(^|_)(token|key|secret|password)$/i.test(name) && typeof value === 'string' && value !== '' ? [value] : [],
+  )
+  return secrets.reduce((rest, secret) => rest.replaceAll(secret, '…'), text)
 }

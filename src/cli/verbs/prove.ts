@@ -1,5 +1,5 @@
 /** `saqr prove`: the user's TRL configuration, some steps in their Python and as many in saqr, and whether both did the same. */
-import { readFileSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { basename, extname, join, resolve } from 'node:path'
 import { openDevice } from '../../devices/open.ts'
 import { option, SaqrError, say } from '../../error.ts'
@@ -11,7 +11,7 @@ import { count, name, optionalName } from '../../train/options/schemas.ts'
 import { sftFields } from '../../train/options/sft.ts'
 import { lookUpForTraining } from '../load.ts'
 import { compare, type Proof } from '../prove/compare.ts'
-import { proofPage } from '../prove/page.ts'
+import { proofPage, rate } from '../prove/page.ts'
 import { checkPython } from '../prove/python.ts'
 import { KINDS, type Recipe, readRecipe } from '../prove/recipe.ts'
 import { runSaqr } from '../prove/saqr-side.ts'
@@ -87,7 +87,7 @@ export const prove = defineVerb({
         onStep: (step, loss) => told(io, 'saqr', step, o.steps, loss),
       })
       const proof = compare(trl, saqr, {
-        config: { path, kind, text: readFileSync(path, 'utf8') },
+        config: { path, kind, text: recipe.text },
         changed: recipe.changed,
         versions: { saqr: version(), node: process.versions.node, ...trl.versions, system: `${process.platform} ${process.arch}` },
         made: new Date().toISOString(),
@@ -152,7 +152,7 @@ function summary({ checks, passed, trl, saqr, versions }: Proof, out: string, io
   const [theirs, ours] = card ? [trl.memory.card!.bytes, saqr.memory.card!.bytes] : [trl.memory.host, saqr.memory.host]
   return [
     ...checks.map((check) => `${check.passed ? style.good('✓') : style.warn('✗')} ${check.said}`),
-    both('tokens a second', significant(trl.tokensPerSecond, 3), significant(saqr.tokensPerSecond, 3), ` (${times})`),
+    both('tokens a second', rate(trl.tokensPerSecond), rate(saqr.tokensPerSecond), ` (${times})`),
     ...(theirs !== null && ours !== null ? [both(card ? 'memory, card' : 'memory', bytes(theirs), bytes(ours))] : []),
     both('the whole run', duration(trl.fullRunSeconds), duration(saqr.fullRunSeconds)),
     passed ? style.good(`parity holds with TRL ${versions.trl}`) : style.warn(`parity fails with TRL ${versions.trl}`),
