@@ -200,8 +200,6 @@ def run(kind, config, work, steps, cpu, threads, flags):
     if cpu:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
         flags = ["--use_cpu", "true", *flags]
-    else:
-        os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
     import importlib
 
     import torch

@@ -6,7 +6,7 @@ import { spelling } from '../train/options/spelling.ts'
 import { parseFlags, type Stray } from './flags.ts'
 import { fieldHelp, verbHelp } from './help.ts'
 import { unknownCommand } from './unknown-command.ts'
-import { common, type Io, type Verb } from './verb.ts'
+import { common, type Io, itsConfig, type Verb } from './verb.ts'
 import { version } from './version.ts'
 
 export interface VerbEntry {
@@ -100,9 +100,10 @@ function last(given: readonly Given[], name: string): Given | undefined {
 }
 
 function helpOn(verb: Verb, help: unknown, columns: number): string {
-  if (help === true) return verbHelp({ ...verb, themes: [...verb.themes, { title: 'Every command', fields: common }] }, columns)
+  const everywhere = verb.configIsWord ? { ...common, config: itsConfig } : common
+  if (help === true) return verbHelp({ ...verb, themes: [...verb.themes, { title: 'Every command', fields: everywhere }] }, columns)
   const name = String(help).replace(/^-+/, '').replaceAll('-', '_')
-  const fields = { ...verb.fields, ...common }
+  const fields = { ...verb.fields, ...everywhere }
   if (Object.hasOwn(fields, name)) return fieldHelp(name, fields, columns)
   const close = nearest(name, Object.keys(fields))
   throw new SaqrError(

@@ -48,6 +48,9 @@ export const common = {
   help: honoured(z.union([z.boolean(), z.string()]), false, 'this page; with the name of an option, what that does'),
 }
 
+/** of a verb whose `configIsWord` */
+export const itsConfig = honoured(optionalText, null, 'the YAML file, which may as well stand alone; its options are not those listed here')
+
 /** Keeps the exact type of its table. */
 export function defineVerb<T extends Fields>(verb: Verb<T>): Verb<T> {
   return verb

@@ -65,7 +65,7 @@ export async function runTrl({ recipe, python, steps, work, log, cpu, threads, i
   let card: ReturnType<typeof cards.end> = null
   const ended = await runPython(python, args, {
     signal: io.signal,
-    env: recipe.env,
+    env: { ...recipe.env, ...(cpu ? {} : { CUDA_VISIBLE_DEVICES: visibleCard(recipe) }) },
     onStart: cards.of,
     onLine(line) {
       const step = /^@step (\d+) (\S+)$/.exec(line)
@@ -94,6 +94,12 @@ export async function runTrl({ recipe, python, steps, work, log, cpu, threads, i
     trained: wrote.trained.map(([name, shape]) => [name, shape]),
     command: [python, SCRIPT, ...args],
   }
+}
+
+/** the one card that saqr computes on: of several, TRL would take all */
+function visibleCard({ options }: Recipe): string {
+  const index = Number(options.device.split(':')[1] ?? 0)
+  return process.env.CUDA_VISIBLE_DEVICES?.split(',')[index] ?? String(index)
 }
 
 function readRows(path: string): Side['rows'] {
