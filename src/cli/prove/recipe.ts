@@ -11,7 +11,7 @@ import { dpo } from '../../train/objectives/dpo.ts'
 import type { Objective } from '../../train/objectives/objective.ts'
 import { sft } from '../../train/objectives/sft.ts'
 import type { VerbOptions } from '../../train/options/common.ts'
-import { type DpoOptions, dpoArgs, dpoFields } from '../../train/options/dpo.ts'
+import { type DpoOptions, dpoOptions } from '../../train/options/dpo.ts'
 import { checkDpo } from '../../train/options/dpo-rules.ts'
 import type { Fields } from '../../train/options/field.ts'
 import { own } from '../../train/options/own.ts'
@@ -49,13 +49,13 @@ export const KINDS: Readonly<Record<string, Kind>> = {
     trainer: (training, o) => new SFTTrainer({ ...training, args: trainerArgs(o as unknown as SftOptions) }),
   },
   dpo: {
-    fields: dpoFields,
+    fields: dpoOptions.fields,
     check: (o) => {
       checkVerb(o)
       checkDpo(o as unknown as DpoOptions)
     },
     objective: (o) => dpo(o as unknown as DpoOptions),
-    trainer: (training, o) => new DPOTrainer({ ...training, args: dpoArgs(o as unknown as DpoOptions) }),
+    trainer: (training, o) => new DPOTrainer({ ...training, args: dpoOptions.args(o as unknown as DpoOptions) }),
   },
 }
 
