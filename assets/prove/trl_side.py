@@ -4,9 +4,9 @@
   python trl_side.py run KIND CONFIG WORK STEPS [--cpu] [--threads N] [-- FLAGS OF TRL]
 
 `check` prints a line of JSON: the versions there are. `run` writes into WORK:
-  start/          the adapter as training began (PEFT's files), where there is one
   gradients.bin   f32, one tensor behind the other: a tensor's gradient in the first of three steps in which it isn't all 0, before clipping
   gradients.json  [{name, step, shape, offset}], offset counted in floats
+  start.bin, start.json   the same of an adapter's values as training began, where there is one
   rows.jsonl      a line a step: its micro-batches, each a list of rows {ids, targets}
   trl.json        losses, the time at the end of each step, memory, versions, what was overridden
 A line `@step N LOSS` on stdout tells how far it is."""
@@ -57,11 +57,11 @@ def peak_bytes():
 class Written:
     """Tensors as f32, one behind the other in one file."""
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, folder, name):
+        self.path = os.path.join(folder, name)
         self.index = {}
         self.offset = 0
-        self.file = open(os.path.join(folder, "gradients.bin"), "wb")
+        self.file = open(self.path + ".bin", "wb")
 
     def add(self, name, step, tensor):
         values = tensor.detach().float().cpu().contiguous().numpy()
@@ -71,7 +71,7 @@ class Written:
 
     def close(self):
         self.file.close()
-        with open(os.path.join(self.folder, "gradients.json"), "w") as file:
+        with open(self.path + ".json", "w") as file:
             json.dump(list(self.index.values()), file)
 
 
@@ -121,7 +121,7 @@ def recorded(base, work, steps):
             super().__init__(*args, **kwargs)
             self.proof = dict(losses=[], ends=[], tokens=[])
             self.loss = 0.0
-            self.gradients = Written(work)
+            self.gradients = Written(work, "gradients")
             self.rows = open(os.path.join(work, "rows.jsonl"), "w")
             self.add_callback(Ends(self))
             clip = self.accelerator.clip_grad_norm_
@@ -139,7 +139,10 @@ def recorded(base, work, steps):
         def begin(self, state):
             model = self.accelerator.unwrap_model(self.model)
             if hasattr(model, "peft_config"):
-                model.save_pretrained(os.path.join(work, "start"), selected_adapters=["default"])
+                start = Written(work, "start")
+                for name, p in self.named():
+                    start.add(name, 0, p)
+                start.close()
             self.proof["trained"] = [[name, list(p.shape), str(p.dtype)] for name, p in self.named()]
             self.proof["steps"] = state.max_steps
             self.proof["dtypes"] = sorted({str(p.dtype) for p in model.parameters()})

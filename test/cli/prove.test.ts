@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { compare, type Facts } from '../../src/cli/prove/compare.ts'
 import { proofPage } from '../../src/cli/prove/page.ts'
 import { readRecipe } from '../../src/cli/prove/recipe.ts'
-import { GradientWriter, type KeptGradient, readGradients, type SeenRow, seenRow } from '../../src/cli/prove/recorded.ts'
+import { type KeptTensor, readIndex, type SeenRow, seenRow, TensorWriter } from '../../src/cli/prove/recorded.ts'
 import type { SaqrSide } from '../../src/cli/prove/saqr-side.ts'
 import { tolerancesOf } from '../../src/cli/prove/tolerances.ts'
 import type { TrlSide } from '../../src/cli/prove/trl-side.ts'
@@ -37,7 +37,7 @@ function sides(change: { values?: (values: Float32Array) => void; step?: number 
   const rows: SeenRow[][][] = Array.from({ length: 8 }, (_, i) => [[seenRow([i, 1, 2], [0, 1, 1]), seenRow([9, i], [0, 1])]])
   const written = (name: string, edit?: (values: Float32Array) => void) => {
     const work = mkdtempSync(join(folder, `${name}-`))
-    const writer = new GradientWriter(work)
+    const writer = new TensorWriter(work)
     for (const [i, tensor] of NAMES.entries()) {
       const values = Float32Array.from({ length: 6 }, (_, k) => Math.sin(k + i + 1))
       if (i === 1) edit?.(values)
@@ -98,11 +98,12 @@ describe('a comparison', () => {
   })
 
   it('fails where a gradient is further off than its step allows, and names the tensor', () => {
-    const { gradient, later } = tolerancesOf('f32', { layers: 2, longestSum: 64 })
+    const { whole, gradient, later } = tolerancesOf('f32', { layers: 2, longestSum: 64 })
     const scaled = (by: number) => (values: Float32Array) => void values.set(values.map((x) => x * (1 + by)))
-    expect(failing(sides({ values: scaled(0.9 * gradient.value) }))).toEqual([])
-    expect(failing(sides({ values: scaled(1.2 * gradient.value) }))).toEqual([expect.stringContaining('layers.0.lora_B')])
+    expect(failing(sides({ values: scaled(0.9 * whole.value) }))).toEqual([])
+    expect(failing(sides({ values: scaled(1.2 * whole.value) }))).toEqual([expect.stringContaining('layers.0.lora_B')])
     expect(failing(sides({ values: scaled(Number.NaN) }))).toHaveLength(1)
+    expect(gradient.value).toBe(2 * whole.value)
     // what an optimiser has moved may be further off, but not any far
     expect(later.value).toBeGreaterThan(gradient.value)
     expect(failing(sides({ values: scaled(0), step: 3 }))).toEqual([expect.stringContaining('one side alone')])
@@ -128,9 +129,9 @@ describe('a comparison', () => {
   })
 
   it('reads gradients as Python’s side writes them', () => {
-    const list: KeptGradient[] = [{ name: 'a', step: 1, shape: [1], offset: 0 }]
+    const list: KeptTensor[] = [{ name: 'a', step: 1, shape: [1], offset: 0 }]
     writeFileSync(join(folder, 'gradients.json'), JSON.stringify(list))
-    expect([...readGradients(folder).values()]).toEqual(list)
+    expect([...readIndex(folder, 'gradients').values()]).toEqual(list)
   })
 })
 
@@ -212,6 +213,9 @@ describe.runIf(process.platform !== 'win32')('before TRL is asked', () => {
     expect((await fails(config('fp16: true\n'), ...good)).err).toMatch(/^.*fp16 in .*run.yaml true is refused/)
     expect((await fails(config('lr_scheduler_type: reduce_lr_on_plateau\neval_strategy: steps\neval_steps: 1\n'), ...good)).err).toContain(
       'follows evaluations',
+    )
+    expect((await fails(config('load_in_4bit: true\n'), ...good)).err).toMatch(
+      /load_in_4bit in .*run.yaml: bases in 4 bits are not compared yet/,
     )
     expect((await fails(config('memory: 8GB\n'), ...good)).err).toContain("saqr's own")
     expect((await fails(config('lerning_rate: 1\n'), ...good)).err).toContain('did you mean learning_rate?')

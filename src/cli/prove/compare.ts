@@ -1,6 +1,6 @@
 /** Both sides of a proof, compared: what JSON and page say, and whether parity holds. */
 import type { Changed } from './recipe.ts'
-import { GRADIENT_STEPS, gradientValues, type Memory, type SeenStep, type Side } from './recorded.ts'
+import { GRADIENT_STEPS, type Memory, type SeenStep, type Side, tensorValues } from './recorded.ts'
 import type { SaqrSide } from './saqr-side.ts'
 import { type Tolerances, tolerancesOf } from './tolerances.ts'
 import type { TrlSide } from './trl-side.ts'
@@ -57,7 +57,9 @@ export interface Proof {
   checks: Check[]
   tokens: number
   losses: LossPair[]
-  /** the furthest apart first */
+  /** ‖saqr − TRL‖ / ‖TRL‖ of all gradients of the first step as one vector */
+  wholeGradient: number
+  /** the nearest to their limits first */
   gradients: GradientPair[]
   trl: SideFigures
   saqr: SideFigures
@@ -73,7 +75,13 @@ export function compare(trl: TrlSide, saqr: SaqrSide, facts: Facts): Proof {
   const steps = Math.min(trl.losses.length, saqr.losses.length)
   const losses = lossPairs(trl, saqr, tolerances)
   const gradients = gradientPairs(trl, saqr, tolerances)
-  const checks = [rowsCheck(trl, saqr), tensorsCheck(trl, saqr), lossCheck(trl, saqr, losses), gradientsCheck(gradients, saqr)]
+  const wholeGradient = wholeOf(gradients)
+  const checks = [
+    rowsCheck(trl, saqr),
+    tensorsCheck(trl, saqr),
+    lossCheck(trl, saqr, losses),
+    gradientsCheck(gradients, { whole: wholeGradient, allowed: tolerances.whole.value, trained: saqr.trained.length }),
+  ]
   const from = Math.min(GRADIENT_STEPS, steps - 1)
   const { saqrCommand, ...rest } = facts
   return {
@@ -88,6 +96,7 @@ export function compare(trl: TrlSide, saqr: SaqrSide, facts: Facts): Proof {
     checks,
     tokens: trl.rows.reduce((n, step) => n + tokensOf(step), 0),
     losses,
+    wholeGradient,
     gradients,
     trl: figures(trl, from, trl.command),
     saqr: figures(saqr, from, saqrCommand),
@@ -153,7 +162,7 @@ function gradientPairs(trl: Side, saqr: Side, { gradient, later }: Tolerances): 
     const allowed = step === 1 ? gradient.value : later.value
     const missing = { name, step, norm: 0, difference: null, allowed }
     if (!theirs || !ours || theirs.step !== ours.step || theirs.shape.join() !== ours.shape.join()) return missing
-    return { ...missing, ...distance(gradientValues(saqr.gradientFile, ours), gradientValues(trl.gradientFile, theirs)) }
+    return { ...missing, ...distance(tensorValues(saqr.gradientFile, ours), tensorValues(trl.gradientFile, theirs)) }
   })
   const share = ({ difference, allowed }: GradientPair) =>
     difference === null || Number.isNaN(difference) ? Number.POSITIVE_INFINITY : difference / allowed
@@ -170,21 +179,32 @@ function distance(ours: Float32Array, theirs: Float32Array): { norm: number; dif
   return { norm: Math.sqrt(norm), difference: Math.sqrt(off / norm) }
 }
 
-function gradientsCheck(pairs: readonly GradientPair[], { trained }: SaqrSide): Check {
+function wholeOf(pairs: readonly GradientPair[]): number {
+  let [off, all] = [0, 0]
+  for (const { step, norm, difference } of pairs) {
+    if (step !== 1 || difference === null) continue
+    off += (difference * norm) ** 2
+    all += norm ** 2
+  }
+  return all === 0 ? 0 : Math.sqrt(off / all)
+}
+
+function gradientsCheck(
+  pairs: readonly GradientPair[],
+  { whole, allowed, trained }: { whole: number; allowed: number; trained: number },
+): Check {
   const [worst] = pairs
   if (!worst) return { name: 'gradients', passed: false, said: `no tensor has a gradient in the first ${GRADIENT_STEPS} steps` }
-  const passed = pairs.every(({ difference, allowed }) => difference !== null && difference <= allowed)
-  const without = trained.length - pairs.length
+  const passed = whole <= allowed && pairs.every(({ difference, allowed }) => difference !== null && difference <= allowed)
+  const without = trained - pairs.length
   const none = without > 0 ? `; ${without} more are 0 on both sides in the first ${GRADIENT_STEPS} steps` : ''
-  const of = `gradients of ${pairs.length} tensors`
-  if (worst.difference === null)
-    return { name: 'gradients', passed, said: `${of}: ${worst.name} has one on one side alone in step ${worst.step}` }
-  const [at, least] = [worst.difference.toExponential(1), worst.allowed.toExponential(1)]
-  return {
-    name: 'gradients',
-    passed,
-    said: `${of}: nearest to its limit ${worst.name} in step ${worst.step}, ${at} of its norm apart where ${least} is allowed${none}`,
-  }
+  const small = (n: number) => n.toExponential(1)
+  const all = `gradients of ${pairs.length} tensors: those of step 1 ${small(whole)} of their norm apart where ${small(allowed)} is allowed`
+  const one =
+    worst.difference === null
+      ? `${worst.name} has one on one side alone in step ${worst.step}`
+      : `nearest to its limit ${worst.name} in step ${worst.step}, ${small(worst.difference)} where ${small(worst.allowed)} is allowed`
+  return { name: 'gradients', passed, said: `${all}; ${one}${none}` }
 }
 
 /** @param from the first step whose time counts, less 1: before it gradients are written down and plans made */

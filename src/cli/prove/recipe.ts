@@ -1,7 +1,7 @@
 /** A TRL configuration as both sides take it: what saqr makes of it, and what of it is changed for the proof. */
 import type { Dataset } from '../../data/dataset.ts'
 import type { LanguageModel } from '../../engine/language-model.ts'
-import { SaqrError, say } from '../../error.ts'
+import { option, SaqrError, say } from '../../error.ts'
 import { readText } from '../../hub/json.ts'
 import type { Tokenizer } from '../../text/tokenizer.ts'
 import type { TrainEvent } from '../../track/events.ts'
@@ -102,7 +102,12 @@ export function readRecipe(kind: string, path: string, more: Readonly<Record<str
     if (followsMetric(options.lrSchedulerType))
       throw new SaqrError(
         'OPTION_INVALID',
-        say`lr_scheduler_type ${options.lrSchedulerType} follows evaluations, and nothing is evaluated in the steps of a proof: name another`,
+        say`${option('lrSchedulerType')} ${options.lrSchedulerType} follows evaluations, and nothing is evaluated in the steps of a proof: name another`,
+      )
+    if (options.loadIn4bit)
+      throw new SaqrError(
+        'OPTION_INVALID',
+        say`${option('loadIn4bit')}: bases in 4 bits are not compared yet; leave it out of what is to be proven`,
       )
     const { quiet, changed } = quieted(options)
     return {

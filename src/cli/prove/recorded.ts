@@ -16,10 +16,10 @@ export interface SeenRow {
 /** Rows of the micro-batches of an optimizer step. */
 export type SeenStep = SeenRow[][]
 
-/** A tensor's gradient in the first step in which it isn't all 0. */
-export interface KeptGradient {
+/** A tensor in a file: a gradient in the first step in which it isn't all 0, or a first value. */
+export interface KeptTensor {
   name: string
-  /** from 1 */
+  /** from 1; of a first value 0 */
   step: number
   shape: readonly number[]
   /** in floats */
@@ -31,7 +31,7 @@ export interface Side {
   /** seconds since the run began, at the end of each step */
   ends: number[]
   rows: SeenStep[]
-  gradients: Map<string, KeptGradient>
+  gradients: Map<string, KeptTensor>
   /** of raw f32 */
   gradientFile: string
   /** optimizer steps of the whole run */
@@ -58,25 +58,23 @@ export function seenRow(ids: ArrayLike<number>, targets: ArrayLike<number>): See
   return { key: hash.digest('hex'), tokens: ids.length, targets: learned.reduce((n, t) => n + t, 0) }
 }
 
-const INDEX = 'gradients.json'
-const VALUES = 'gradients.bin'
+/** of a file of tensors: `gradients`, `start` */
+export const valuesFile = (folder: string, name: string) => join(folder, `${name}.bin`)
 
-export const gradientFile = (folder: string) => join(folder, VALUES)
-
-/** as Python's side wrote it */
-export function readGradients(folder: string): Map<string, KeptGradient> {
-  const list = JSON.parse(readText(join(folder, INDEX))) as KeptGradient[]
+/** its index, as Python's side wrote it */
+export function readIndex(folder: string, name: string): Map<string, KeptTensor> {
+  const list = JSON.parse(readText(join(folder, `${name}.json`))) as KeptTensor[]
   return new Map(list.map((one) => [one.name, one]))
 }
 
-export class GradientWriter {
-  readonly kept = new Map<string, KeptGradient>()
+export class TensorWriter {
+  readonly kept = new Map<string, KeptTensor>()
   readonly path: string
   readonly #fd: number
   #offset = 0
 
   constructor(folder: string) {
-    this.path = gradientFile(folder)
+    this.path = valuesFile(folder, 'gradients')
     this.#fd = openSync(this.path, 'w')
   }
 
@@ -92,7 +90,7 @@ export class GradientWriter {
   }
 }
 
-export function gradientValues(path: string, { offset, shape }: KeptGradient): Float32Array {
+export function tensorValues(path: string, { offset, shape }: KeptTensor): Float32Array {
   const count = shape.reduce((n, size) => n * size, 1)
   return withFile(path, (fd) => {
     const bytes = readExactly(fd, path, offset * 4, count * 4)

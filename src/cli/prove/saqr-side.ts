@@ -1,15 +1,14 @@
 /** saqr's side of a proof: the configuration's run, begun with TRL's first values and ended after some steps. */
-import { join } from 'node:path'
 import type { Dataset } from '../../data/dataset.ts'
 import { openDevice } from '../../devices/open.ts'
 import type { GradientsMade, LanguageModel } from '../../engine/language-model.ts'
+import type { Trainables } from '../../engine/trainables.ts'
 import { exists } from '../../hub/files.ts'
-import { restoreTrained } from '../../train/checkpoint.ts'
 import { openForTraining } from '../load.ts'
 import type { Io } from '../verb.ts'
 import { watchCards } from './memory.ts'
 import type { Recipe } from './recipe.ts'
-import { GRADIENT_STEPS, GradientWriter, type SeenStep, type Side, seenRow } from './recorded.ts'
+import { GRADIENT_STEPS, readIndex, type SeenStep, type Side, seenRow, TensorWriter, tensorValues, valuesFile } from './recorded.ts'
 
 export interface SaqrSide extends Side {
   device: string
@@ -27,8 +26,8 @@ export interface SaqrRequest {
   steps: number
   /** a folder of its own */
   work: string
-  /** PEFT's adapter as TRL's run began with it; none where all weights are trained */
-  start: string
+  /** TRL's folder: an adapter's values as its run began */
+  trl: string
   /** names of what TRL trains */
   theirs: ReadonlySet<string>
   io: Io
@@ -36,18 +35,17 @@ export interface SaqrRequest {
 }
 
 /** @throws SaqrError those of a run */
-export async function runSaqr({ recipe, rows, steps, work, start, theirs, io, onStep }: SaqrRequest): Promise<SaqrSide> {
+export async function runSaqr({ recipe, rows, steps, work, trl, theirs, io, onStep }: SaqrRequest): Promise<SaqrSide> {
   const { options } = recipe
   const device = await openDevice(options.useCpu ? 'cpu' : options.device, { threads: options.threads })
   const cards = watchCards()
   cards.of(process.pid)
-  const gradients = new GradientWriter(work)
+  const gradients = new TensorWriter(work)
   try {
     const { language, tokenizer } = await openForTraining(options, device, io)
     // where TRL trains other tensors that is what the proof says, whatever they begin with
     const { trainables } = language
-    const begun = exists(join(start, 'adapter_model.safetensors')) && trainables.names.every((name) => theirs.has(name))
-    if (begun) restoreTrained(start, language)
+    if (trainables.names.every((name) => theirs.has(name))) beginAs(trl, trainables)
     const seen: SeenStep[] = []
     language.onGradients = (made) => {
       seen.push(rowsOf(made))
@@ -74,6 +72,13 @@ export async function runSaqr({ recipe, rows, steps, work, start, theirs, io, on
     gradients.close()
     device.dispose()
   }
+}
+
+/** Of an adapter: weights that are trained begin as their file has them on both sides. */
+function beginAs(folder: string, trainables: Trainables): void {
+  if (!exists(valuesFile(folder, 'start'))) return
+  const start = readIndex(folder, 'start')
+  for (const name of trainables.names) trainables.setFromFile(name, tensorValues(valuesFile(folder, 'start'), start.get(name)!))
 }
 
 async function trained(
@@ -119,7 +124,7 @@ function rowsOf({ examples, batchOf }: GradientsMade): SeenStep {
   return step
 }
 
-function keepGradients({ trainables }: LanguageModel, gradients: GradientWriter, step: number): void {
+function keepGradients({ trainables }: LanguageModel, gradients: TensorWriter, step: number): void {
   for (const name of trainables.names) {
     if (gradients.kept.has(name)) continue
     const values = trainables.inFile(name, 'gradients')

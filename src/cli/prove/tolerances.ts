@@ -6,7 +6,9 @@ export interface Tolerance {
 }
 
 export interface Tolerances {
-  /** ‖saqr − TRL‖ / ‖TRL‖ of a tensor's gradient in the first step */
+  /** ‖saqr − TRL‖ / ‖TRL‖ of the gradients of the first step, all as one vector */
+  whole: Tolerance
+  /** the same of one tensor's */
   gradient: Tolerance
   /** the same of a gradient that is 0 until the optimiser has moved something */
   later: Tolerance
@@ -27,21 +29,25 @@ export function tolerancesOf(arithmetic: 'f32' | 'bf16', { layers, longestSum }:
   const unit = UNIT[arithmetic]
   const roundings = ROUNDINGS * (layers + 1)
   const sum = arithmetic === 'f32' ? longestSum : 1
-  const gradient = Math.SQRT2 * unit * Math.sqrt(roundings * sum)
-  const later = 2 * Math.sqrt(gradient / Math.PI)
+  const whole = Math.SQRT2 * unit * Math.sqrt(roundings * sum)
+  const later = 2 * Math.sqrt(whole / Math.PI)
   const said = arithmetic === 'f32' ? '2⁻²⁴ in f32' : '2⁻⁸ in bf16'
   const sums =
     arithmetic === 'f32'
       ? `, in products whose sums of up to ${longestSum} terms are added in another order (√${longestSum})`
       : '; sums are added in f32'
   return {
-    gradient: {
-      value: gradient,
+    whole: {
+      value: whole,
       why: `a rounding moves a number by up to ${said}; about ${roundings} tensors are rounded on the way through ${layers} layers and back, and their errors add up as a random walk (√${roundings})${sums}; two programs err independently (√2)`,
+    },
+    gradient: {
+      value: 2 * whole,
+      why: 'twice that of all: the gradients of scores, which those of q and k are made of, are differences from a mean; where the mean has half of the square, what is left is smaller by √2 than its terms, and both err (√2)',
     },
     later: {
       value: later,
-      why: 'it is 0 until the optimiser has moved the other factor; Adam’s first step goes by the sign of each gradient, and signs of those near 0 differ where gradients differ by δ: a share δ/π of them, each by twice the step, 2·√(δ/π) in all, δ being what the first step allows',
+      why: 'it is 0 until the optimiser has moved the other factor; Adam’s first step goes by the sign of each gradient, and signs of those near 0 differ where gradients differ by δ: a share δ/π of them, each by twice the step, 2·√(δ/π) in all, δ being what all gradients of the first step are allowed',
     },
     loss: {
       value: LOSS[arithmetic],

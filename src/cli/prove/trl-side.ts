@@ -8,7 +8,7 @@ import type { Io } from '../verb.ts'
 import { watchCards } from './memory.ts'
 import { runPython, SCRIPT, tail, type Versions } from './python.ts'
 import type { Recipe } from './recipe.ts'
-import { gradientFile, readGradients, type Side, seenRow } from './recorded.ts'
+import { readIndex, type Side, seenRow, valuesFile } from './recorded.ts'
 
 export interface TrlSide extends Side {
   versions: Versions
@@ -83,8 +83,8 @@ export async function runTrl({ recipe, python, steps, work, log, cpu, threads, i
     losses: wrote.losses,
     ends: wrote.ends,
     rows: readRows(join(work, 'rows.jsonl')).slice(0, wrote.losses.length),
-    gradients: readGradients(work),
-    gradientFile: gradientFile(work),
+    gradients: readIndex(work, 'gradients'),
+    gradientFile: valuesFile(work, 'gradients'),
     totalSteps: wrote.steps,
     memory: { host: wrote.peak_bytes, card: wrote.device === 'cuda' ? card : null },
     versions: wrote.versions,

@@ -82,7 +82,7 @@ export const prove = defineVerb({
         onStep: (step, loss) => told(io, 'TRL', step, o.steps, loss),
       })
       const saqr = await runSaqr({
-        ...{ recipe, rows: rows.trainDataset, steps: o.steps, work: sides.saqr, start: join(sides.trl, 'start'), io },
+        ...{ recipe, rows: rows.trainDataset, steps: o.steps, work: sides.saqr, trl: sides.trl, io },
         theirs: new Set(trl.trained.map(([name]) => name)),
         onStep: (step, loss) => told(io, 'saqr', step, o.steps, loss),
       })
