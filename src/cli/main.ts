@@ -41,6 +41,11 @@ const verbs: VerbEntry[] = [
     load: async () => (await import('./verbs/data.ts')).data as unknown as Verb,
   },
   {
+    name: 'prove',
+    summary: 'run your TRL configuration in TRL and in saqr, and show that both do the same, and how fast',
+    load: async () => (await import('./verbs/prove.ts')).prove as unknown as Verb,
+  },
+  {
     name: 'plan',
     summary: 'predict memory, work and time of a run; needs no weights and no rows',
     load: async () => (await import('./verbs/plan.ts')).plan as unknown as Verb,

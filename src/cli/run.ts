@@ -6,7 +6,7 @@ import { spelling } from '../train/options/spelling.ts'
 import { parseFlags, type Stray } from './flags.ts'
 import { fieldHelp, verbHelp } from './help.ts'
 import { unknownCommand } from './unknown-command.ts'
-import { common, type Io, type Verb } from './verb.ts'
+import { common, type Io, itsConfig, type Verb } from './verb.ts'
 import { version } from './version.ts'
 
 export interface VerbEntry {
@@ -64,15 +64,20 @@ async function call(verb: Verb, args: readonly string[], io: Io): Promise<number
     return 0
   }
   const config = last(flags.given, 'config')
+  const words = flags.strays.map(({ word }) => word)
+  if (config && verb.configIsWord) words.push(String(config.value))
   // the YAML parser is loaded where there is YAML
-  const file = config ? (await import('./config-file.ts')).readConfig(String(config.value), fields, verb.renamed) : { given: [], env: {} }
+  const file =
+    config && !verb.configIsWord
+      ? (await import('./config-file.ts')).readConfig(String(config.value), fields, verb.renamed)
+      : { given: [], env: {} }
   Object.assign(process.env, file.env)
   const given = [...file.given, ...flags.given]
   try {
     const { options, notes } = resolve(fields, given)
     if (flags.strays.length > 0 && !verb.words) throw unexpected(verb, flags.strays[0]!)
     for (const note of notes) io.err.write(`${note}\n`)
-    return await verb.run({ options, words: flags.strays.map(({ word }) => word), io })
+    return await verb.run({ options, words, io })
   } catch (error) {
     if (error instanceof SaqrError) error.respell(spelling(fields, given))
     throw error
@@ -95,9 +100,10 @@ function last(given: readonly Given[], name: string): Given | undefined {
 }
 
 function helpOn(verb: Verb, help: unknown, columns: number): string {
-  if (help === true) return verbHelp({ ...verb, themes: [...verb.themes, { title: 'Every command', fields: common }] }, columns)
+  const everywhere = verb.configIsWord ? { ...common, config: itsConfig } : common
+  if (help === true) return verbHelp({ ...verb, themes: [...verb.themes, { title: 'Every command', fields: everywhere }] }, columns)
   const name = String(help).replace(/^-+/, '').replaceAll('-', '_')
-  const fields = { ...verb.fields, ...common }
+  const fields = { ...verb.fields, ...everywhere }
   if (Object.hasOwn(fields, name)) return fieldHelp(name, fields, columns)
   const close = nearest(name, Object.keys(fields))
   throw new SaqrError(

@@ -35,6 +35,8 @@ export interface Verb<T extends Fields = Fields> {
   readonly short?: Readonly<Record<string, string>>
   /** may there be words that belong to no flag? */
   readonly words?: boolean
+  /** is the file of --config what it works on, the first of its words, instead of options of its own? */
+  readonly configIsWord?: boolean
   /** @returns the exit code */
   run(call: Call<OptionsOf<T>>): Promise<number>
 }
@@ -45,6 +47,9 @@ export const common = {
   verbose: honoured(flag, false, 'print stack traces of errors'),
   help: honoured(z.union([z.boolean(), z.string()]), false, 'this page; with the name of an option, what that does'),
 }
+
+/** of a verb whose `configIsWord` */
+export const itsConfig = honoured(optionalText, null, 'the YAML file, which may as well stand alone; its options are not those listed here')
 
 /** Keeps the exact type of its table. */
 export function defineVerb<T extends Fields>(verb: Verb<T>): Verb<T> {

@@ -3,6 +3,7 @@ import type { Adapter } from '../adapters/adapter.ts'
 import type { AdapterSpec } from '../adapters/choose.ts'
 import { isSaved, matches } from '../adapters/match.ts'
 import { settleTargets } from '../adapters/targets.ts'
+import type { Example } from '../data/example.ts'
 import type { PromptForm } from '../data/prompt-form.ts'
 import { option, SaqrError, say } from '../error.ts'
 import type { StoredTensor } from '../formats/dense.ts'
@@ -17,6 +18,15 @@ import type { OpenedModel } from './opened-model.ts'
 import { parametersOf } from './settle.ts'
 import { Trainables } from './trainables.ts'
 
+/** An optimizer step before it changes anything. */
+export interface GradientsMade {
+  /** from 1 */
+  step: number
+  /** its rows, and the micro-batch of each */
+  examples: readonly Example[]
+  batchOf: Int32Array
+}
+
 export class LanguageModel {
   readonly opened: OpenedModel
   readonly spec: AdapterSpec
@@ -30,6 +40,8 @@ export class LanguageModel {
   promptForm: PromptForm | null = null
   /** saved beside it: the checkpoint's own, or what it was trained with */
   tokenizer: TokenizerFiles | undefined
+  /** is told of each optimizer step when its gradients are there and nothing has changed yet */
+  onGradients: ((step: GradientsMade) => void) | null = null
   readonly #trainables: Trainables | undefined
   #disposed = false
 

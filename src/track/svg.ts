@@ -57,6 +57,6 @@ function round(n: number): number {
   return Math.round(n * 10) / 10
 }
 
-function escaped(text: string): string {
+export function escaped(text: string): string {
   return text.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`)
 }

@@ -34,6 +34,7 @@ export function terminal(out: TextOutput, err: TextOutput, given: TerminalOption
   const live = out.isTTY && !options.plain
   const style = styleOf(out)
   const curve: Point[] = []
+  const evaluations: Point[] = []
   let run: StartEvent | undefined
   let drawn = false
   let drawnAt = Number.NEGATIVE_INFINITY
@@ -58,7 +59,10 @@ export function terminal(out: TextOutput, err: TextOutput, given: TerminalOption
     start(event) {
       run = event
       out.write(`${opening(event, style).join('\n')}\n`)
-      for (const { step, loss } of event.history) if (step !== undefined && loss !== undefined) curve.push({ x: step, y: loss })
+      for (const { step, loss, eval_loss: scored } of event.history) {
+        if (step !== undefined && loss !== undefined) curve.push({ x: step, y: loss })
+        if (step !== undefined && scored !== undefined) evaluations.push({ x: step, y: scored })
+      }
     },
     log(event: ProgressEvent) {
       switch (event.type) {
@@ -71,6 +75,7 @@ export function terminal(out: TextOutput, err: TextOutput, given: TerminalOption
           curve.push({ x: event.step, y: event.loss })
           return line(live ? shortLogLine(run!, event, out.columns, style) : logLine(run!, event, last))
         case 'eval':
+          evaluations.push({ x: event.step, y: event.evalLoss })
           return line(evalLine(run!, event, style))
         case 'save':
           return line(style.dim(`saved ${event.path}`))
@@ -85,7 +90,7 @@ export function terminal(out: TextOutput, err: TextOutput, given: TerminalOption
     end(event) {
       if (live && last) out.write(`${CLEAR}${liveLine(run!, last, out.columns, style)}\n`)
       if (out.isTTY && options.curve !== false && curve.length > 2) out.write(`\n${plotted(curve, out.columns)}\n\n`)
-      out.write(`${closing(event, run!, curve, style, options.resume)}\n`)
+      out.write(`${closing(event, run!, curve, evaluations, style, options.resume)}\n`)
     },
     close() {
       // a run that fails leaves the line to what is said next
@@ -184,7 +189,14 @@ function plotted(curve: readonly Point[], columns: number): string {
 }
 
 /** Of a run that went on, of what it did since. */
-function closing(event: EndEvent, run: StartEvent, curve: readonly Point[], style: Style, resume = '--resume_from_checkpoint'): string {
+function closing(
+  event: EndEvent,
+  run: StartEvent,
+  curve: readonly Point[],
+  evaluations: readonly Point[],
+  style: Style,
+  resume = '--resume_from_checkpoint',
+): string {
   const { metrics, finished, stopped, usage } = event
   const before = run.doneSteps
   const done = `${count(event.step - before, before > 0 ? 'more step' : 'step')} in ${seconds(metrics.trainRuntime)}, mean loss ${metrics.trainLoss.toFixed(4)}`
@@ -193,10 +205,19 @@ function closing(event: EndEvent, run: StartEvent, curve: readonly Point[], styl
   const took = style.dim(
     `${count(usage.tokens, 'token')}, ${grouped(usage.tokens / metrics.trainRuntime)} a second; the process had ${bytes(usage.peakBytes)} at most, ${bytes(run.memory.total)} were planned on the device`,
   )
-  if (finished) return `${style.good(`${done}${fell}`)}\n${took}`
+  if (finished) return [style.good(`${done}${fell}`), ...evaluated(evaluations), took].join('\n')
   return stopped === null
     ? 'stopped before the first step was done: nothing to save'
     : `stopped after ${done}\n${took}\ngo on with ${resume} ${stopped}`
+}
+
+/** Whether the run was better before its end. */
+function evaluated(evaluations: readonly Point[]): string[] {
+  if (evaluations.length < 2) return []
+  const [first, last] = [evaluations[0]!, evaluations.at(-1)!]
+  const lowest = evaluations.reduce((a, b) => (b.y < a.y ? b : a))
+  const best = lowest.y < last.y ? `, lowest ${lowest.y.toFixed(4)} in step ${lowest.x}: a shorter run, or its checkpoint, does better on these rows` : '' // biome-ignore format: one message
+  return [`eval_loss from ${first.y.toFixed(4)} to ${last.y.toFixed(4)} in ${evaluations.length} evaluations${best}`]
 }
 
 function count(n: number, one: string, many = `${one}s`): string {

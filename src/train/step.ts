@@ -35,6 +35,7 @@ export async function optimizerStep(run: Run, data: StepData, step: number, sign
     if (!Number.isFinite(sums[objective.loss.name])) throw await notANumber(run, data, step, 'the loss')
     flops += passFlops(run, pass)
   }
+  run.model.onGradients?.({ step: step + 1, examples: data.examples, batchOf: data.batchOf })
   const gradNorm = await during(step, optimizer.step(step + 1, schedule.rate(step), o.maxGradNorm))
   if (!Number.isFinite(gradNorm)) throw await notANumber(run, data, step, 'the gradient norm')
   return { loss: sums[objective.loss.name]! / data.normaliser, gradNorm, flops, sums, experts }

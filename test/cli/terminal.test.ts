@@ -131,6 +131,29 @@ describe('terminal', () => {
     expect(err.text()).toBe('')
   })
 
+  it('says at the end what evaluations came to, those before it went on too, and where they were best', () => {
+    const closing = (...losses: number[]) => {
+      const out = output(false)
+      const tracker = terminal(out, out)
+      tracker.start({
+        ...start,
+        doneSteps: 4,
+        history: [
+          { step: 4, eval_loss: 1.9 },
+          { step: 4, loss: 2 },
+        ],
+      })
+      for (const [i, evalLoss] of losses.entries()) tracker.log({ ...evaluation, step: 5 + i, evalLoss })
+      tracker.end(end)
+      return out.text().split('\n').slice(-4, -1)
+    }
+    expect(closing(1.8, 1.7)[1]).toBe('eval_loss from 1.9000 to 1.7000 in 3 evaluations')
+    expect(closing(1.6, 1.7)[1]).toBe(
+      'eval_loss from 1.9000 to 1.7000 in 3 evaluations, lowest 1.6000 in step 5: a shorter run, or its checkpoint, does better on these rows',
+    )
+    expect(closing().join()).not.toContain('eval_loss')
+  })
+
   it('draws one live line on a terminal, over itself, within its width', () => {
     const [out, err] = [output(true), output(true)]
     const tracker = terminal(out, err)

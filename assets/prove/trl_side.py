@@ -1,0 +1,277 @@
+"""What `saqr prove` asks of TRL: `trl sft --config FILE` (or dpo) as it is installed, ended after some steps, with what it did written down.
+
+  python trl_side.py check
+  python trl_side.py run KIND CONFIG WORK STEPS [--cpu] [--threads N] [-- FLAGS OF TRL]
+
+`check` prints a line of JSON: the versions there are. `run` writes into WORK:
+  gradients.bin   f32, one tensor behind the other: a tensor's gradient in the first of three steps in which it isn't all 0, before clipping
+  gradients.json  [{name, step, shape, offset}], offset counted in floats
+  start.bin, start.json   the same of an adapter's values as training began, where there is one
+  rows.jsonl      a line a step: its micro-batches, each a list of rows {ids, targets}
+  trl.json        losses, the time at the end of each step, memory, versions, what was overridden
+A line `@step N LOSS` on stdout tells how far it is."""
+import json
+import os
+import platform
+import sys
+import threading
+import time
+
+PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "bitsandbytes")
+#: steps in which a gradient that isn't all 0 is waited for: B of LoRA begins at 0, so A has none before B has moved
+GRADIENT_STEPS = 3
+
+
+def versions():
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {"python": platform.python_version(), "executable": sys.executable}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def end_with_parent():
+    """Whoever started this holds stdin: where that ends, so does this."""
+
+    def watch():
+        while os.read(0, 1024):
+            pass
+        os._exit(143)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def peak_bytes():
+    try:
+        import resource
+    except ImportError:
+        return None
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
+
+
+class Written:
+    """Tensors as f32, one behind the other in one file."""
+
+    def __init__(self, folder, name):
+        self.path = os.path.join(folder, name)
+        self.index = {}
+        self.offset = 0
+        self.file = open(self.path + ".bin", "wb")
+
+    def add(self, name, step, tensor):
+        values = tensor.detach().float().cpu().contiguous().numpy()
+        values.tofile(self.file)
+        self.index[name] = dict(name=name, step=step, shape=list(values.shape), offset=self.offset)
+        self.offset += values.size
+
+    def close(self):
+        self.file.close()
+        with open(self.path + ".json", "w") as file:
+            json.dump(list(self.index.values()), file)
+
+
+def in_file(name):
+    """A parameter's name as a file of weights, or of an adapter, has it."""
+    name = name.removeprefix("base_model.model.")
+    return name.replace(".modules_to_save.default", "").replace(".default", "")
+
+
+def unpad(batch):
+    """The rows of a collated batch without padding. Padding-free batches are one line of rows whose positions start at 0."""
+    rows = []
+    labels = batch["labels"] if "labels" in batch else batch["input_ids"].masked_fill(batch["completion_mask"] == 0, -100)
+    for i, ids in enumerate(batch["input_ids"]):
+        if "attention_mask" in batch:
+            there = batch["attention_mask"][i].bool()
+            spans = [(ids[there], labels[i][there])]
+        else:
+            starts = (batch["position_ids"][i] == 0).nonzero()[:, 0].tolist()
+            spans = [(ids[a:b], labels[i][a:b]) for a, b in zip(starts, starts[1:] + [len(ids)])]
+        for row, label in spans:
+            targets = (label != -100).int()
+            targets[0] = 0  # nothing predicts a row's first token
+            rows.append(dict(ids=row.tolist(), targets=targets.tolist()))
+    return rows
+
+
+def recorded(base, work, steps):
+    from transformers import TrainerCallback
+
+    class Ends(TrainerCallback):
+        def __init__(self, trainer):
+            self.trainer = trainer
+
+        def on_train_begin(self, args, state, control, **kwargs):
+            self.trainer.begin(state)
+
+        def on_step_end(self, args, state, control, **kwargs):
+            self.trainer.end_step(state)
+            if state.global_step >= steps:
+                control.should_training_stop = True
+
+    class Recorder(base):
+        """The trainer as it is, with what it did written down."""
+
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            self.proof = dict(losses=[], ends=[], tokens=[])
+            self.loss = 0.0
+            self.gradients = Written(work, "gradients")
+            self.rows = open(os.path.join(work, "rows.jsonl"), "w")
+            self.add_callback(Ends(self))
+            clip = self.accelerator.clip_grad_norm_
+
+            def clipped(*args, **kwargs):
+                self.keep_gradients()
+                return clip(*args, **kwargs)
+
+            self.accelerator.clip_grad_norm_ = clipped
+
+        def named(self):
+            model = self.accelerator.unwrap_model(self.model)
+            return [(in_file(name), p) for name, p in model.named_parameters() if p.requires_grad and ".ref." not in name]
+
+        def begin(self, state):
+            model = self.accelerator.unwrap_model(self.model)
+            if hasattr(model, "peft_config"):
+                start = Written(work, "start")
+                for name, p in self.named():
+                    start.add(name, 0, p)
+                start.close()
+            self.proof["trained"] = [[name, list(p.shape), str(p.dtype)] for name, p in self.named()]
+            self.proof["steps"] = state.max_steps
+            self.proof["dtypes"] = sorted({str(p.dtype) for p in model.parameters()})
+            self.began = time.perf_counter()
+
+        def get_batch_samples(self, *args, **kwargs):
+            batches, count = super().get_batch_samples(*args, **kwargs)
+            if batches and len(self.proof["tokens"]) < steps:
+                rows = [unpad(batch) for batch in batches]
+                self.proof["tokens"].append(sum(len(row["ids"]) for batch in rows for row in batch))
+                self.rows.write(json.dumps(rows, separators=(",", ":")) + "\n")
+            return batches, count
+
+        def training_step(self, *args, **kwargs):
+            loss = super().training_step(*args, **kwargs)
+            self.loss += loss.item()  # of the step: each micro-batch has its share
+            return loss
+
+        def keep_gradients(self):
+            step = self.state.global_step + 1
+            if step > GRADIENT_STEPS:
+                return
+            for name, p in self.named():
+                if name not in self.gradients.index and p.grad is not None and bool((p.grad != 0).any()):
+                    self.gradients.add(name, step, p.grad)
+
+        def end_step(self, state):
+            self.proof["losses"].append(self.loss)
+            self.proof["ends"].append(time.perf_counter() - self.began)
+            print(f"@step {state.global_step} {self.loss:.6f}", flush=True)
+            self.loss = 0.0
+
+        def finish(self):
+            self.gradients.close()
+            self.rows.close()
+            return self.proof
+
+        # nothing of the run is kept
+        def save_model(self, *args, **kwargs):
+            pass
+
+        def push_to_hub(self, *args, **kwargs):
+            pass
+
+    return Recorder
+
+
+def overrides(work):
+    """What ends a run of some steps early and keeps it to itself; no number of a step depends on it."""
+    return [
+        "--output_dir", os.path.join(work, "trl"), "--report_to", "none", "--disable_tqdm", "true",
+        "--eval_strategy", "no", "--eval_on_start", "false", "--save_strategy", "no", "--load_best_model_at_end", "false",
+        "--logging_strategy", "steps", "--logging_steps", "1", "--push_to_hub", "false",
+    ]  # fmt: skip
+
+
+def run(kind, config, work, steps, cpu, threads, flags):
+    if cpu:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        flags = ["--use_cpu", "true", *flags]
+    import importlib
+
+    import torch
+    import trl
+
+    if threads:
+        torch.set_num_threads(threads)
+    script = importlib.import_module(f"trl.scripts.{kind}")
+    name = {"sft": "SFTTrainer", "dpo": "DPOTrainer"}[kind]
+    made = []
+
+    base = getattr(trl, name)
+    recorder = recorded(base, work, steps)
+
+    def make(*args, **kwargs):
+        made.append(recorder(*args, **kwargs))
+        return made[-1]
+
+    # the script asks for its trainer by name when it runs
+    setattr(trl, name, make)
+    if hasattr(script, name):
+        setattr(script, name, make)
+    sys.argv = [f"trl {kind}"]
+    parsed = script.make_parser().parse_args_and_config(args=["--config", config, *overrides(work), *flags])
+    script_args, training_args, model_args = parsed[:3]
+    training_args.resume_from_checkpoint = None
+    changed = {}
+
+    def quiet(holder, name, value):
+        before = getattr(holder, name, None)
+        if before not in (None, value):
+            changed[name] = before
+            setattr(holder, name, value)
+
+    # random bits differ between any two programs
+    if model_args.use_peft:
+        quiet(model_args, "lora_dropout", 0.0)
+    quiet(training_args, "neftune_noise_alpha", None)
+    script.main(*parsed)
+    proof = made[0].finish()
+    device = torch.cuda.get_device_name(0) if training_args.device.type == "cuda" else None
+    proof.update(
+        changed=changed,
+        bf16=bool(training_args.bf16),
+        fp16=bool(training_args.fp16),
+        max_grad_norm=training_args.max_grad_norm,
+        device=training_args.device.type,
+        card=device,
+        threads=torch.get_num_threads(),
+        peak_bytes=peak_bytes(),
+        cuda=torch.version.cuda,
+        versions=versions(),
+        command=["trl", kind, "--config", config],
+    )
+    with open(os.path.join(work, "trl.json"), "w") as file:
+        json.dump(proof, file)
+
+
+def main():
+    words = sys.argv[1:]
+    if words[0] == "check":
+        print(json.dumps(versions()))
+        return
+    _, kind, config, work, steps, *rest = words
+    own, flags = (rest[: rest.index("--")], rest[rest.index("--") + 1 :]) if "--" in rest else (rest, [])
+    threads = int(own[own.index("--threads") + 1]) if "--threads" in own else 0
+    end_with_parent()
+    run(kind, config, work, int(steps), "--cpu" in own, threads, flags)
+
+
+if __name__ == "__main__":
+    main()

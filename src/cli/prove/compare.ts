@@ -1,0 +1,223 @@
+/** Both sides of a proof, compared: what JSON and page say, and whether parity holds. */
+import type { Changed } from './recipe.ts'
+import { GRADIENT_STEPS, type Memory, type SeenStep, type Side, tensorValues } from './recorded.ts'
+import type { SaqrSide } from './saqr-side.ts'
+import { type Tolerances, tolerancesOf } from './tolerances.ts'
+import type { TrlSide } from './trl-side.ts'
+
+export interface Check {
+  name: 'rows' | 'tensors' | 'loss' | 'gradients'
+  passed: boolean
+  /** what was found, in a line */
+  said: string
+}
+
+export interface LossPair {
+  step: number
+  trl: number
+  saqr: number
+  difference: number
+  allowed: number
+}
+
+export interface GradientPair {
+  name: string
+  /** in which it was first not all 0 */
+  step: number
+  /** ‖·‖₂ of TRL's */
+  norm: number
+  /** ‖saqr − TRL‖₂ / ‖TRL‖₂; null: one side has none, or in another step */
+  difference: number | null
+  allowed: number
+}
+
+export interface SideFigures {
+  /** rows' tokens a second, padding not counted, in the steps after the first few */
+  tokensPerSecond: number
+  secondsPerStep: number
+  /** the whole run at this speed: steps alone, without loading, evaluations and checkpoints */
+  fullRunSeconds: number
+  memory: Memory
+  device: string
+  command: string[]
+}
+
+export interface Proof {
+  format: 'saqr proof 1'
+  passed: boolean
+  made: string
+  config: { path: string; kind: string; text: string }
+  steps: number
+  totalSteps: { trl: number; saqr: number }
+  /** steps that speed is measured over */
+  timed: { from: number; to: number }
+  arithmetic: 'f32' | 'bf16'
+  changed: Changed[]
+  tolerances: Tolerances
+  checks: Check[]
+  tokens: number
+  losses: LossPair[]
+  /** ‖saqr − TRL‖ / ‖TRL‖ of all gradients of the first step as one vector */
+  wholeGradient: number
+  /** the nearest to their limits first */
+  gradients: GradientPair[]
+  trl: SideFigures
+  saqr: SideFigures
+  versions: Record<string, string | null>
+}
+
+export type Facts = Pick<Proof, 'config' | 'changed' | 'versions' | 'made'> & { saqrCommand: string[] }
+
+export function compare(trl: TrlSide, saqr: SaqrSide, facts: Facts): Proof {
+  // the coarser arithmetic of both
+  const arithmetic = trl.half ? 'bf16' : saqr.arithmetic
+  const tolerances = tolerancesOf(arithmetic, saqr)
+  const steps = Math.min(trl.losses.length, saqr.losses.length)
+  const losses = lossPairs(trl, saqr, tolerances)
+  const gradients = gradientPairs(trl, saqr, tolerances)
+  const wholeGradient = wholeOf(gradients)
+  const checks = [
+    rowsCheck(trl, saqr),
+    tensorsCheck(trl, saqr),
+    lossCheck(trl, saqr, losses),
+    gradientsCheck(gradients, { whole: wholeGradient, allowed: tolerances.whole.value, trained: saqr.trained.length }),
+  ]
+  const from = Math.min(GRADIENT_STEPS, steps - 1)
+  const { saqrCommand, ...rest } = facts
+  return {
+    format: 'saqr proof 1',
+    passed: checks.every(({ passed }) => passed),
+    ...rest,
+    steps,
+    totalSteps: { trl: trl.totalSteps, saqr: saqr.totalSteps },
+    timed: { from: from + 1, to: steps },
+    arithmetic,
+    tolerances,
+    checks,
+    tokens: trl.rows.reduce((n, step) => n + tokensOf(step), 0),
+    losses,
+    wholeGradient,
+    gradients,
+    trl: figures(trl, from, trl.command),
+    saqr: figures(saqr, from, saqrCommand),
+  }
+}
+
+const tokensOf = (step: SeenStep) => step.flat().reduce((n, { tokens }) => n + tokens, 0)
+const targetsOf = (step: SeenStep) => step.flat().reduce((n, { targets }) => n + targets, 0)
+
+/** Rows of a step that one side has and the other hasn't, micro-batch by micro-batch; their order within one means nothing. */
+function rowsCheck(trl: Side, saqr: Side): Check {
+  const keys = (step: SeenStep) => step.map((batch) => batch.map(({ key }) => key).sort().join()).join(';') // biome-ignore format: short
+  const steps = Math.max(trl.rows.length, saqr.rows.length)
+  for (let i = 0; i < steps; i++) {
+    const [a, b] = [trl.rows[i] ?? [], saqr.rows[i] ?? []]
+    if (keys(a) === keys(b)) continue
+    const count = (step: SeenStep) => `${step.flat().length} rows, ${tokensOf(step)} tokens, ${targetsOf(step)} learned`
+    return { name: 'rows', passed: false, said: `step ${i + 1} has other rows: TRL’s ${count(a)}; saqr’s ${count(b)}` }
+  }
+  const all = trl.rows.flat()
+  const said = `the same ${all.flat().length} rows in the same order: ${tokensOf(all)} tokens, ${targetsOf(all)} learned, each id alike`
+  return { name: 'rows', passed: true, said }
+}
+
+function tensorsCheck(trl: TrlSide, saqr: SaqrSide): Check {
+  const named = (list: TrlSide['trained']) => new Map(list.map(([name, shape]) => [name, shape.join(' × ')]))
+  const [theirs, ours] = [named(trl.trained), named(saqr.trained)]
+  const wrong = [...theirs].find(([name, shape]) => ours.get(name) !== shape) ?? [...ours].find(([name]) => !theirs.has(name))
+  if (!wrong) return { name: 'tensors', passed: true, said: `both train the same ${theirs.size} tensors, from the same first values` }
+  const [name] = wrong
+  const of = (side: Map<string, string>) => side.get(name) ?? 'none'
+  return { name: 'tensors', passed: false, said: `${name}: TRL trains ${of(theirs)}, saqr ${of(ours)}` }
+}
+
+function lossPairs(trl: Side, saqr: Side, { loss }: Tolerances): LossPair[] {
+  const steps = Math.min(trl.losses.length, saqr.losses.length)
+  return Array.from({ length: steps }, (_, i) => {
+    const [theirs, ours] = [trl.losses[i]!, saqr.losses[i]!]
+    const allowed = loss.value * Math.sqrt(i + 1) * Math.max(1, Math.abs(theirs))
+    return { step: i + 1, trl: theirs, saqr: ours, difference: Math.abs(ours - theirs), allowed }
+  })
+}
+
+function lossCheck(trl: Side, saqr: Side, losses: readonly LossPair[]): Check {
+  if (trl.losses.length !== saqr.losses.length || losses.length === 0)
+    return { name: 'loss', passed: false, said: `TRL made ${trl.losses.length} steps, saqr ${saqr.losses.length}` }
+  // NaN is above everything
+  const worst = losses.reduce((a, b) => (b.difference / b.allowed <= a.difference / a.allowed ? a : b))
+  const passed = losses.every(({ difference, allowed }) => difference <= allowed)
+  const [at, least] = [worst.difference.toExponential(1), worst.allowed.toExponential(1)]
+  return {
+    name: 'loss',
+    passed,
+    said: `losses of ${losses.length} steps: nearest to its limit in step ${worst.step}, ${at} apart where ${least} is allowed`,
+  }
+}
+
+function gradientPairs(trl: Side, saqr: Side, { gradient, later }: Tolerances): GradientPair[] {
+  const names = new Set([...trl.gradients.keys(), ...saqr.gradients.keys()])
+  const pairs = [...names].map((name): GradientPair => {
+    const [theirs, ours] = [trl.gradients.get(name), saqr.gradients.get(name)]
+    const step = (theirs ?? ours)!.step
+    const allowed = step === 1 ? gradient.value : later.value
+    const missing = { name, step, norm: 0, difference: null, allowed }
+    if (!theirs || !ours || theirs.step !== ours.step || theirs.shape.join() !== ours.shape.join()) return missing
+    return { ...missing, ...distance(tensorValues(saqr.gradientFile, ours), tensorValues(trl.gradientFile, theirs)) }
+  })
+  const share = ({ difference, allowed }: GradientPair) =>
+    difference === null || Number.isNaN(difference) ? Number.POSITIVE_INFINITY : difference / allowed
+  return pairs.sort((a, b) => share(b) - share(a))
+}
+
+/** in f64 */
+function distance(ours: Float32Array, theirs: Float32Array): { norm: number; difference: number } {
+  let [off, norm] = [0, 0]
+  for (let i = 0; i < theirs.length; i++) {
+    off += (ours[i]! - theirs[i]!) ** 2
+    norm += theirs[i]! ** 2
+  }
+  return { norm: Math.sqrt(norm), difference: Math.sqrt(off / norm) }
+}
+
+function wholeOf(pairs: readonly GradientPair[]): number {
+  let [off, all] = [0, 0]
+  for (const { step, norm, difference } of pairs) {
+    if (step !== 1 || difference === null) continue
+    off += (difference * norm) ** 2
+    all += norm ** 2
+  }
+  return all === 0 ? 0 : Math.sqrt(off / all)
+}
+
+function gradientsCheck(
+  pairs: readonly GradientPair[],
+  { whole, allowed, trained }: { whole: number; allowed: number; trained: number },
+): Check {
+  const [worst] = pairs
+  if (!worst) return { name: 'gradients', passed: false, said: `no tensor has a gradient in the first ${GRADIENT_STEPS} steps` }
+  const passed = whole <= allowed && pairs.every(({ difference, allowed }) => difference !== null && difference <= allowed)
+  const without = trained - pairs.length
+  const none = without > 0 ? `; ${without} more are 0 on both sides in the first ${GRADIENT_STEPS} steps` : ''
+  const small = (n: number) => n.toExponential(1)
+  const all = `gradients of ${pairs.length} tensors: those of step 1 ${small(whole)} of their norm apart where ${small(allowed)} is allowed`
+  const one =
+    worst.difference === null
+      ? `${worst.name} has one on one side alone in step ${worst.step}`
+      : `nearest to its limit ${worst.name} in step ${worst.step}, ${small(worst.difference)} where ${small(worst.allowed)} is allowed`
+  return { name: 'gradients', passed, said: `${all}; ${one}${none}` }
+}
+
+/** @param from the first step whose time counts, less 1: before it gradients are written down and plans made */
+function figures(side: Side & { device: string }, from: number, command: string[]): SideFigures {
+  const seconds = side.ends.at(-1)! - (from > 0 ? side.ends[from - 1]! : 0)
+  const tokens = side.rows.slice(from).reduce((n, step) => n + tokensOf(step), 0)
+  const secondsPerStep = seconds / (side.ends.length - from)
+  return {
+    tokensPerSecond: tokens / seconds,
+    secondsPerStep,
+    fullRunSeconds: secondsPerStep * side.totalSteps,
+    memory: side.memory,
+    device: side.device,
+    command,
+  }
+}

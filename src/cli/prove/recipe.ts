@@ -1,0 +1,156 @@
+/** A TRL configuration as both sides take it: what saqr makes of it, and what of it is changed for the proof. */
+import type { Dataset } from '../../data/dataset.ts'
+import type { LanguageModel } from '../../engine/language-model.ts'
+import { option, SaqrError, say } from '../../error.ts'
+import { readText } from '../../hub/json.ts'
+import type { Tokenizer } from '../../text/tokenizer.ts'
+import type { TrainEvent } from '../../track/events.ts'
+import type { TrainerCallback } from '../../train/callbacks.ts'
+import { DPOTrainer } from '../../train/dpo-trainer.ts'
+import { dpo } from '../../train/objectives/dpo.ts'
+import type { Objective } from '../../train/objectives/objective.ts'
+import { sft } from '../../train/objectives/sft.ts'
+import type { VerbOptions } from '../../train/options/common.ts'
+import { type DpoOptions, dpoOptions } from '../../train/options/dpo.ts'
+import { checkDpo } from '../../train/options/dpo-rules.ts'
+import type { Fields } from '../../train/options/field.ts'
+import { own } from '../../train/options/own.ts'
+import { type Given, resolve } from '../../train/options/resolve.ts'
+import { responses } from '../../train/options/responses.ts'
+import { renamed } from '../../train/options/retired.ts'
+import { checkSft, checkVerb } from '../../train/options/rules.ts'
+import { type SftOptions, sftFields, trainerArgs } from '../../train/options/sft.ts'
+import { spelling } from '../../train/options/spelling.ts'
+import { followsMetric } from '../../train/schedule/schedule.ts'
+import { SFTTrainer } from '../../train/sft-trainer.ts'
+import { readConfig } from '../config-file.ts'
+
+export interface Training {
+  model: { language: LanguageModel }
+  processingClass: Tokenizer
+  trainDataset: Dataset
+  memory: string | number | null
+  callbacks: readonly TrainerCallback[]
+}
+
+interface Kind {
+  fields: Fields
+  check(options: VerbOptions): void
+  objective(options: VerbOptions): Objective
+  trainer(training: Training, options: VerbOptions): { stream(request: { signal: AbortSignal }): AsyncGenerator<TrainEvent> }
+}
+
+/** by the name that TRL's command has */
+export const KINDS: Readonly<Record<string, Kind>> = {
+  sft: {
+    fields: sftFields,
+    check: (o) => checkSft(o as unknown as SftOptions),
+    objective: () => sft,
+    trainer: (training, o) => new SFTTrainer({ ...training, args: trainerArgs(o as unknown as SftOptions) }),
+  },
+  dpo: {
+    fields: dpoOptions.fields,
+    check: (o) => {
+      checkVerb(o)
+      checkDpo(o as unknown as DpoOptions)
+    },
+    objective: (o) => dpo(o as unknown as DpoOptions),
+    trainer: (training, o) => new DPOTrainer({ ...training, args: dpoOptions.args(o as unknown as DpoOptions) }),
+  },
+}
+
+/** An option that both sides run with another value than the file's, and why. */
+export interface Changed {
+  name: string
+  before: unknown
+  now: unknown
+  why: string
+}
+
+export interface Recipe {
+  kind: string
+  path: string
+  /** what stands in the file, without its secrets */
+  text: string
+  /** as saqr's side of the proof runs: nothing is evaluated, saved or reported */
+  options: VerbOptions
+  objective: Objective
+  changed: Changed[]
+  env: Readonly<Record<string, string>>
+  trainer: Kind['trainer']
+}
+
+const RANDOM = 'no two programs draw the same random bits'
+
+/**
+ * @param more options that are given beside the file, by their names in it
+ * @throws SaqrError as `saqr sft --config` would; OPTION_INVALID for what TRL doesn't know
+ */
+export function readRecipe(kind: string, path: string, more: Readonly<Record<string, unknown>>, work: string): Recipe {
+  const { fields, check, objective, trainer } = KINDS[kind]!
+  const { given, env } = readConfig(path, fields, renamed)
+  const all: Given[] = [...given, ...Object.entries(more).map(([name, value]) => ({ name, value, said: `--${name}` }))]
+  const unknown = given.find(({ name }) => Object.hasOwn(own, name) || Object.hasOwn(responses, name))
+  if (unknown)
+    throw new SaqrError(
+      'OPTION_INVALID',
+      `${unknown.said} is saqr's own, and TRL has no such option: leave it out of what both are to run (--device, --threads and --memory are options of saqr prove)`,
+    )
+  try {
+    const options = resolve(fields, all).options as unknown as VerbOptions
+    check(options)
+    if (followsMetric(options.lrSchedulerType))
+      throw new SaqrError(
+        'OPTION_INVALID',
+        say`${option('lrSchedulerType')} ${options.lrSchedulerType} follows evaluations, and nothing is evaluated in the steps of a proof: name another`,
+      )
+    if (options.loadIn4bit)
+      throw new SaqrError(
+        'OPTION_INVALID',
+        say`${option('loadIn4bit')}: bases in 4 bits are not compared yet; leave it out of what is to be proven`,
+      )
+    const { quiet, changed } = quieted(options)
+    return {
+      kind,
+      path,
+      text: withoutSecrets(readText(path), given, env),
+      options: { ...quiet, outputDir: work },
+      objective: objective(options),
+      changed,
+      env,
+      trainer,
+    }
+  } catch (error) {
+    if (!(error instanceof SaqrError)) throw error
+    // by the names in the file, whatever the verb calls its own
+    throw new SaqrError(error.code, error.said.spelled(spelling(fields, all)), { cause: error.cause })
+  }
+}
+
+function quieted(o: VerbOptions): { quiet: VerbOptions; changed: Changed[] } {
+  const changed: Changed[] = []
+  const quiet: VerbOptions = {
+    ...o,
+    ...{ evalStrategy: 'no', evalOnStart: false, saveStrategy: 'no', loadBestModelAtEnd: false, earlyStoppingPatience: null },
+    ...{ reportTo: 'none', loggingStrategy: 'steps', loggingSteps: 1, resumeFromCheckpoint: null },
+  }
+  if (o.usePeft && o.loraDropout > 0) {
+    changed.push({ name: 'lora_dropout', before: o.loraDropout, now: 0, why: RANDOM })
+    // the run itself would not share them: neither does its measure of speed
+    Object.assign(quiet, { loraDropout: 0, prefixSharing: false })
+  }
+  if (o.neftuneNoiseAlpha) {
+    changed.push({ name: 'neftune_noise_alpha', before: o.neftuneNoiseAlpha, now: null, why: RANDOM })
+    Object.assign(quiet, { neftuneNoiseAlpha: null, prefixSharing: false })
+  }
+  return { quiet, changed }
+}
+
+/** Values of tokens and keys, wherever they stand in the text, become dots. */
+function withoutSecrets(text: string, given: readonly Given[], env: Recipe['env']): string {
+  const named = [...given.map(({ name, value }) => [name, value] as const), ...Object.entries(env)]
+  const secrets = named.flatMap(([name, value]) =>
+    /(^|_)(token|key|secret|password)$/i.test(name) && typeof value === 'string' && value !== '' ? [value] : [],
+  )
+  return secrets.reduce((rest, secret) => rest.replaceAll(secret, '…'), text)
+}

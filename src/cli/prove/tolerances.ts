@@ -1,0 +1,64 @@
+/** How far two programs may be apart that compute the same in another order: from the arithmetic, with the reason beside each number. */
+
+export interface Tolerance {
+  value: number
+  why: string
+}
+
+export interface Tolerances {
+  /** ‖saqr − TRL‖ / ‖TRL‖ of the gradients of the first step, all as one vector */
+  whole: Tolerance
+  /** the same of one tensor's */
+  gradient: Tolerance
+  /** the same of a gradient that is 0 until the optimiser has moved something */
+  later: Tolerance
+  /** |saqr − TRL| of step k's loss, as a share of the loss, at least of 1: this times √k */
+  loss: Tolerance
+}
+
+export interface Sizes {
+  layers: number
+  longestSum: number
+}
+
+const UNIT = { f32: 2 ** -24, bf16: 2 ** -8 }
+/** tensors that a block and its gradient write, each rounded */
+const ROUNDINGS = 24
+
+export function tolerancesOf(arithmetic: 'f32' | 'bf16', { layers, longestSum }: Sizes): Tolerances {
+  const unit = UNIT[arithmetic]
+  const roundings = ROUNDINGS * (layers + 1)
+  const sum = arithmetic === 'f32' ? longestSum : 1
+  const whole = Math.SQRT2 * unit * Math.sqrt(roundings * sum)
+  const later = 2 * Math.sqrt(whole / Math.PI)
+  const said = arithmetic === 'f32' ? '2⁻²⁴ in f32' : '2⁻⁸ in bf16'
+  const sums =
+    arithmetic === 'f32'
+      ? `, in products whose sums of up to ${longestSum} terms are added in another order (√${longestSum})`
+      : '; sums are added in f32'
+  return {
+    whole: {
+      value: whole,
+      why: `a rounding moves a number by up to ${said}; about ${roundings} tensors are rounded on the way through ${layers} layers and back, and their errors add up as a random walk (√${roundings})${sums}; two programs err independently (√2)`,
+    },
+    gradient: {
+      value: 2 * whole,
+      why: 'twice that of all: the gradients of scores, which those of q and k are made of, are differences from a mean; where the mean has half of the square, what is left is smaller by √2 than its terms, and both err (√2)',
+    },
+    later: {
+      value: later,
+      why: 'it is 0 until the optimiser has moved the other factor; Adam’s first step goes by the sign of each gradient, and signs of those near 0 differ where gradients differ by δ: a share δ/π of them, each by twice the step, 2·√(δ/π) in all, δ being what all gradients of the first step are allowed',
+    },
+    loss: {
+      value: LOSS[arithmetic],
+      why: LOSS_WHY[arithmetic],
+    },
+  }
+}
+
+const LOSS = { f32: 2e-5, bf16: 5e-3 }
+const GROWS = 'what steps add to it adds up as a random walk (√k at step k)'
+const LOSS_WHY = {
+  f32: `sums of thousands of f32 terms in another order are apart by some 10⁻⁶ of their terms; ${GROWS}`,
+  bf16: `logits that differ by a rounding (2⁻⁸ of their size) differ by some hundredths; their mean over the targets of a step by a tenth of that; ${GROWS}`,
+}

@@ -1,0 +1,112 @@
+/** TRL's side of a proof: its own command line in the user's Python, and what the script there wrote down. */
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { SaqrError } from '../../error.ts'
+import { exists } from '../../hub/files.ts'
+import { readText } from '../../hub/json.ts'
+import type { Io } from '../verb.ts'
+import { watchCards } from './memory.ts'
+import { runPython, SCRIPT, tail, type Versions } from './python.ts'
+import type { Recipe } from './recipe.ts'
+import { readIndex, type Side, seenRow, valuesFile } from './recorded.ts'
+
+export interface TrlSide extends Side {
+  versions: Versions
+  device: string
+  threads: number
+  /** does it compute in half precision anywhere? */
+  half: boolean
+  trained: [string, readonly number[]][]
+  /** the command that was run */
+  command: string[]
+}
+
+interface Wrote {
+  losses: number[]
+  ends: number[]
+  trained: [string, number[], string][]
+  steps: number
+  dtypes: string[]
+  bf16: boolean
+  device: string
+  card: string | null
+  threads: number
+  peak_bytes: number | null
+  versions: Versions
+}
+
+export interface TrlRequest {
+  recipe: Recipe
+  python: string
+  steps: number
+  /** a folder of its own */
+  work: string
+  /** all that Python says is kept here */
+  log: string
+  /** where saqr computes: TRL does so too */
+  cpu: boolean
+  threads: number | null
+  io: Io
+  onStep(step: number, loss: number): void
+}
+
+/** @throws SaqrError TRAIN_TRL with the end of what Python said */
+export async function runTrl({ recipe, python, steps, work, log, cpu, threads, io, onStep }: TrlRequest): Promise<TrlSide> {
+  const args = [
+    'run',
+    recipe.kind,
+    recipe.path,
+    work,
+    String(steps),
+    ...(cpu ? ['--cpu'] : []),
+    ...(threads ? ['--threads', String(threads)] : []),
+  ]
+  const cards = watchCards()
+  let card: ReturnType<typeof cards.end> = null
+  const ended = await runPython(python, args, {
+    signal: io.signal,
+    env: { ...recipe.env, ...(cpu ? {} : { CUDA_VISIBLE_DEVICES: visibleCard(recipe) }) },
+    onStart: cards.of,
+    onLine(line) {
+      const step = /^@step (\d+) (\S+)$/.exec(line)
+      if (step) onStep(Number(step[1]), Number(step[2]))
+    },
+  }).finally(() => (card = cards.end()))
+  writeFileSync(log, `${ended.out}\n${ended.err}`)
+  if (ended.code !== 0 || !exists(join(work, 'trl.json')))
+    throw new SaqrError(
+      'TRAIN_TRL',
+      `TRL ended with ${ended.code ?? 'a signal'} before its ${steps} steps were done; all it said is in ${log}, the end of it:\n${tail(ended.err || ended.out)}`,
+    )
+  const wrote = JSON.parse(readText(join(work, 'trl.json'))) as Wrote
+  return {
+    losses: wrote.losses,
+    ends: wrote.ends,
+    rows: readRows(join(work, 'rows.jsonl')).slice(0, wrote.losses.length),
+    gradients: readIndex(work, 'gradients'),
+    gradientFile: valuesFile(work, 'gradients'),
+    totalSteps: wrote.steps,
+    memory: { host: wrote.peak_bytes, card: wrote.device === 'cuda' ? card : null },
+    versions: wrote.versions,
+    device: wrote.card ?? `${wrote.device}, ${wrote.threads} threads`,
+    threads: wrote.threads,
+    half: wrote.bf16 || wrote.dtypes.some((dtype) => dtype !== 'torch.float32'),
+    trained: wrote.trained.map(([name, shape]) => [name, shape]),
+    command: [python, SCRIPT, ...args],
+  }
+}
+
+/** the one card that saqr computes on: of several, TRL would take all */
+function visibleCard({ options }: Recipe): string {
+  const index = Number(options.device.split(':')[1] ?? 0)
+  return process.env.CUDA_VISIBLE_DEVICES?.split(',')[index] ?? String(index)
+}
+
+function readRows(path: string): Side['rows'] {
+  const lines = readText(path)
+    .split('\n')
+    .filter((line) => line !== '')
+  return lines.map((line) =>
+    (JSON.parse(line) as { ids: number[]; targets: number[] }[][]).map((batch) => batch.map(({ ids, targets }) => seenRow(ids, targets))),
+  )
+}

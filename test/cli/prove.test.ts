@@ -1,0 +1,247 @@
+/** saqr prove without Python: what is compared and allowed, the page, and what is refused before TRL is asked. TRL itself: test/live/prove.live.ts. */
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { compare, type Facts } from '../../src/cli/prove/compare.ts'
+import { proofPage } from '../../src/cli/prove/page.ts'
+import { readRecipe } from '../../src/cli/prove/recipe.ts'
+import { type KeptTensor, readIndex, type SeenRow, seenRow, TensorWriter } from '../../src/cli/prove/recorded.ts'
+import type { SaqrSide } from '../../src/cli/prove/saqr-side.ts'
+import { tolerancesOf } from '../../src/cli/prove/tolerances.ts'
+import type { TrlSide } from '../../src/cli/prove/trl-side.ts'
+import { prove } from '../../src/cli/verbs/prove.ts'
+import { commandLine } from './saqr.ts'
+import { tinyRows, writeTinyModel } from './tiny-model.ts'
+
+let folder = ''
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'saqr-prove-'))
+  await writeTinyModel(join(folder, 'model'))
+  mkdirSync(join(folder, 'rows'))
+  writeFileSync(join(folder, 'rows/train.jsonl'), tinyRows())
+})
+afterAll(() => rmSync(folder, { recursive: true }))
+
+const NAMES = ['layers.0.lora_A', 'layers.0.lora_B']
+const facts: Facts = {
+  config: { path: 'run.yaml', kind: 'sft', text: 'model_name_or_path: <b>"falcon" & heron</b>\n' },
+  changed: [{ name: 'lora_dropout', before: 0.05, now: 0, why: 'no two programs draw the same random bits' }],
+  versions: { saqr: '0.1.0', trl: '1.16.0', bitsandbytes: null },
+  made: '2026-01-01T00:00:00.000Z',
+  saqrCommand: ['saqr', 'sft', '--config', 'my run.yaml'],
+}
+
+/** Two sides that did the same, and what a test changes of saqr's. */
+function sides(change: { values?: (values: Float32Array) => void; step?: number } = {}): { trl: TrlSide; saqr: SaqrSide } {
+  const rows: SeenRow[][][] = Array.from({ length: 8 }, (_, i) => [[seenRow([i, 1, 2], [0, 1, 1]), seenRow([9, i], [0, 1])]])
+  const written = (name: string, edit?: (values: Float32Array) => void) => {
+    const work = mkdtempSync(join(folder, `${name}-`))
+    const writer = new TensorWriter(work)
+    for (const [i, tensor] of NAMES.entries()) {
+      const values = Float32Array.from({ length: 6 }, (_, k) => Math.sin(k + i + 1))
+      if (i === 1) edit?.(values)
+      writer.add(tensor, i === 0 ? 2 : (edit && change.step) || 1, [2, 3], values)
+    }
+    writer.close()
+    return { gradients: writer.kept, gradientFile: writer.path }
+  }
+  const common = {
+    losses: [3, 2.9, 2.7, 2.6, 2.5, 2.4, 2.2, 2.1],
+    rows,
+    totalSteps: 100,
+    memory: { host: 1e9, card: null },
+    trained: NAMES.map((name): [string, number[]] => [name, [2, 3]]),
+  }
+  const ends = (each: number) => common.losses.map((_, i) => each * (i + 1))
+  return {
+    trl: {
+      ...common,
+      ...written('trl'),
+      ends: ends(2),
+      versions: {},
+      device: 'cpu',
+      threads: 2,
+      half: false,
+      command: ['python3', 'trl_side.py'],
+    },
+    saqr: { ...common, ...written('saqr', change.values ?? (() => {})), ends: ends(0.5), device: 'cpu', arithmetic: 'f32', layers: 2, longestSum: 64 }, // biome-ignore format: short
+  }
+}
+
+const failing = ({ trl, saqr }: ReturnType<typeof sides>) => {
+  const { checks, passed } = compare(trl, saqr, facts)
+  expect(passed).toBe(checks.every((check) => check.passed))
+  return checks.filter((check) => !check.passed).map(({ name, said }) => `${name}: ${said}`)
+}
+
+describe('a comparison', () => {
+  it('of two sides that did the same holds', () => {
+    const { trl, saqr } = sides()
+    const proof = compare(trl, saqr, facts)
+    expect(proof).toMatchObject({ passed: true, steps: 8, arithmetic: 'f32', timed: { from: 4, to: 8 }, tokens: 40 })
+    // 5 tokens a step of 2 s and of half a second, steps 4 to 8
+    expect(proof.trl).toMatchObject({ tokensPerSecond: 2.5, secondsPerStep: 2, fullRunSeconds: 200 })
+    expect(proof.saqr).toMatchObject({ tokensPerSecond: 10, secondsPerStep: 0.5, fullRunSeconds: 50 })
+    expect(proof.gradients.map(({ difference }) => difference)).toEqual([0, 0])
+    expect(JSON.parse(JSON.stringify(proof))).toEqual(proof)
+  })
+
+  it('fails where a loss is further off than its step allows, and where it is no number', () => {
+    const { trl, saqr } = sides()
+    const off = (by: number) => failing({ trl, saqr: { ...saqr, losses: saqr.losses.map((loss, i) => (i === 3 ? loss + by : loss)) } })
+    const allowed = tolerancesOf('f32', saqr).loss.value * 2 * 2.6
+    expect(off(0.99 * allowed)).toEqual([])
+    expect(off(1.01 * allowed)).toEqual([expect.stringMatching(/^loss: .* step 4, /)])
+    expect(off(Number.NaN)).toHaveLength(1)
+    expect(failing({ trl, saqr: { ...saqr, losses: saqr.losses.slice(0, 7) } })).toEqual(['loss: TRL made 8 steps, saqr 7'])
+  })
+
+  it('fails where a gradient is further off than its step allows, and names the tensor', () => {
+    const { whole, gradient, later } = tolerancesOf('f32', { layers: 2, longestSum: 64 })
+    const scaled = (by: number) => (values: Float32Array) => void values.set(values.map((x) => x * (1 + by)))
+    expect(failing(sides({ values: scaled(0.9 * whole.value) }))).toEqual([])
+    expect(failing(sides({ values: scaled(1.2 * whole.value) }))).toEqual([expect.stringContaining('layers.0.lora_B')])
+    expect(failing(sides({ values: scaled(Number.NaN) }))).toHaveLength(1)
+    expect(gradient.value).toBe(2 * whole.value)
+    // what an optimiser has moved may be further off, but not any far
+    expect(later.value).toBeGreaterThan(gradient.value)
+    expect(failing(sides({ values: scaled(0), step: 3 }))).toEqual([expect.stringContaining('one side alone')])
+  })
+
+  it('fails where one side has other rows, or other tensors', () => {
+    const { trl, saqr } = sides()
+    const rows = saqr.rows.with(2, [[seenRow([2, 1, 2], [0, 0, 1]), seenRow([9, 2], [0, 1])]])
+    expect(failing({ trl, saqr: { ...saqr, rows } })).toEqual([
+      'rows: step 3 has other rows: TRL’s 2 rows, 5 tokens, 3 learned; saqr’s 2 rows, 5 tokens, 2 learned',
+    ])
+    // their order within a micro-batch means nothing
+    expect(failing({ trl, saqr: { ...saqr, rows: saqr.rows.map((step) => step.map((batch) => batch.toReversed())) } })).toEqual([])
+    expect(failing({ trl, saqr: { ...saqr, trained: saqr.trained.slice(1) } })).toEqual([
+      'tensors: layers.0.lora_A: TRL trains 2 × 3, saqr none',
+    ])
+  })
+
+  it('goes by the coarser arithmetic of both', () => {
+    const { trl, saqr } = sides()
+    expect(compare({ ...trl, half: true }, saqr, facts).arithmetic).toBe('bf16')
+    expect(tolerancesOf('bf16', saqr).gradient.value).toBeGreaterThan(1000 * tolerancesOf('f32', saqr).gradient.value)
+  })
+
+  it('reads gradients as Python’s side writes them', () => {
+    const list: KeptTensor[] = [{ name: 'a', step: 1, shape: [1], offset: 0 }]
+    writeFileSync(join(folder, 'gradients.json'), JSON.stringify(list))
+    expect([...readIndex(folder, 'gradients').values()]).toEqual(list)
+  })
+})
+
+describe('the page', () => {
+  const page = (passed = true) => {
+    const { trl, saqr } = sides()
+    return proofPage(compare(trl, passed ? saqr : { ...saqr, losses: saqr.losses.map((loss) => loss + 1) }, facts))
+  }
+  it('needs no script and no network, in light or dark', () => {
+    expect(page()).not.toMatch(/<script|<link|<img|<iframe|@import|url\(|https?:|\son\w+=/)
+    expect(page()).toContain('prefers-color-scheme:dark')
+    const open = [...page().matchAll(/<(\w+)[ >]/g)].map(([, tag]) => tag!).filter((tag) => !['meta', 'line', 'polyline'].includes(tag))
+    const closed = [...page().matchAll(/<\/(\w+)>/g)].map(([, tag]) => tag!)
+    expect(open.sort()).toEqual(closed.sort())
+  })
+  it('says whether parity holds, what is allowed and why, both commands and every version', () => {
+    expect(page()).toContain('Parity holds: run.yaml')
+    expect(page(false)).toContain('Parity fails: run.yaml')
+    for (const { value, why } of Object.values(tolerancesOf('f32', { layers: 2, longestSum: 64 }))) {
+      expect(page()).toContain(why)
+      expect(page()).toMatch(new RegExp(`${value.toExponential(1)}|${value.toExponential(0)}`))
+    }
+    for (const part of ['python3 trl_side.py', "saqr sft --config 'my run.yaml'", '1.16.0', 'not there', '4.00×', 'lora_dropout', '3:20'])
+      expect(page()).toContain(part)
+  })
+  it('takes texts for texts', () => {
+    expect(page()).not.toContain('<b>')
+    expect(page()).toContain('&#60;b&#62;')
+  })
+})
+
+describe.runIf(process.platform !== 'win32')('before TRL is asked', () => {
+  const saqr = commandLine({ prove })
+  const asked = () => join(folder, 'asked')
+  /** a Python that has these versions; asked to run, it fails after a word */
+  const python = (versions: object) => {
+    const path = join(mkdtempSync(join(folder, 'bin-')), 'python')
+    const answer = JSON.stringify({ executable: path, ...versions })
+    writeFileSync(
+      path,
+      `#!/bin/sh\necho asked > '${asked()}'\n[ "$2" = check ] && echo '${answer}' && exit\necho 'no falcon here' >&2\nexit 3\n`,
+    )
+    chmodSync(path, 0o755)
+    return path
+  }
+  const config = (more = '') => {
+    const path = join(mkdtempSync(join(folder, 'config-')), 'run.yaml')
+    writeFileSync(
+      path,
+      `model_name_or_path: ${join(folder, 'model')}\ndataset_name: ${join(folder, 'rows')}\nuse_peft: true\nbf16: false\nmax_length: 64\n${more}`,
+    )
+    return path
+  }
+  const WHOLE = { torch: '2.13.0', transformers: '5.23.0', trl: '1.16.0', peft: '0.21.2', datasets: '5.2.0' }
+  const fails = async (...args: string[]) => {
+    rmSync(asked(), { force: true })
+    const out = join(mkdtempSync(join(folder, 'out-')), 'proof')
+    const { code, err } = await saqr('prove', '--device', 'cpu', ...(args.includes('--out') ? [] : ['--out', out]), ...args)
+    expect(code).toBe(1)
+    return { err, out }
+  }
+
+  it('a Python that isn’t there, has no TRL, or an old one is refused with the line that installs it', async () => {
+    expect((await fails(config(), '--python', join(folder, 'no-python'))).err).toMatch(
+      /there is no .*no-python.*\n\s+python3 -m pip install torch "trl>=1.0" peft\n/,
+    )
+    const none = python({ ...WHOLE, trl: null, peft: null })
+    expect((await fails(config(), '--python', none)).err).toContain(
+      `has no trl, no peft. Install it with\n  "${none}" -m pip install "trl>=1.0" peft\n`,
+    )
+    expect((await fails(config(), '--python', python({ ...WHOLE, trl: '0.24.0' }))).err).toMatch(/TRL 0.24.0.*\n.*--upgrade "trl>=1.0"/)
+    const broken = join(folder, 'broken')
+    writeFileSync(broken, '#!/bin/sh\necho "no module named falcon" >&2\nexit 1\n', { mode: 0o755 })
+    expect((await fails(config(), '--python', broken)).err).toContain('no module named falcon')
+  })
+
+  it('options that saqr refuses, or TRL doesn’t know, are told by name before Python starts', async () => {
+    const good = ['--python', python(WHOLE)]
+    expect((await fails(config('fp16: true\n'), ...good)).err).toMatch(/^.*fp16 in .*run.yaml true is refused/)
+    expect((await fails(config('lr_scheduler_type: reduce_lr_on_plateau\neval_strategy: steps\neval_steps: 1\n'), ...good)).err).toContain(
+      'follows evaluations',
+    )
+    expect((await fails(config('load_in_4bit: true\n'), ...good)).err).toMatch(
+      /load_in_4bit in .*run.yaml: bases in 4 bits are not compared yet/,
+    )
+    expect((await fails(config('memory: 8GB\n'), ...good)).err).toContain("saqr's own")
+    expect((await fails(config('lerning_rate: 1\n'), ...good)).err).toContain('did you mean learning_rate?')
+    expect((await fails(config(), ...good, '--steps', '3')).err).toContain('at least 5')
+    expect((await fails(...good)).err).toContain('saqr prove run.yaml')
+    expect((await fails(config(), 'more.yaml', ...good)).err).toContain('more.yaml')
+    expect((await fails('kto', config(), ...good)).err).toContain('sft or dpo')
+    expect(existsSync(asked())).toBe(false)
+  })
+
+  it('secrets of the file stay out of the page', () => {
+    const path = config('hub_token: hf_falcon\nenv:\n  HF_TOKEN: hf_heron\n  OMP_NUM_THREADS: 64\n')
+    const { text } = readRecipe('sft', path, {}, 'work')
+    expect(text).toContain('hub_token: …\nenv:\n  HF_TOKEN: …\n  OMP_NUM_THREADS: 64\n')
+    expect(text).toContain('max_length: 64')
+  })
+
+  it('nobody’s folder is written over', async () => {
+    expect((await fails(config(), '--out', folder)).err).toContain('is there already')
+    expect(existsSync(asked())).toBe(false)
+  })
+
+  it('what Python says when it fails is told and kept, and nothing else', async () => {
+    const { err, out } = await fails('--config', config(), '--python', python(WHOLE))
+    expect(err).toContain('no falcon here')
+    expect(readdirSync(out)).toEqual(['trl.log'])
+    expect(readFileSync(join(out, 'trl.log'), 'utf8')).toContain('no falcon here')
+  })
+})

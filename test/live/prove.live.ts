@@ -1,0 +1,107 @@
+/** saqr prove with TRL as it is installed: parity of runs that are the same, and none of runs that are not. */
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, it } from 'vitest'
+import type { Proof } from '../../src/cli/prove/compare.ts'
+import { prove } from '../../src/cli/verbs/prove.ts'
+import { commandLine } from '../cli/saqr.ts'
+import { json } from './train.ts'
+
+process.env.HF_HUB_OFFLINE = '1'
+process.env.OMP_WAIT_POLICY ??= 'PASSIVE' // threads that spin starve whatever runs beside
+const root = join(import.meta.dirname, '../..')
+const fixture = join(root, 'test/fixtures/training/linear-warmup')
+const python = join(root, '.venv/bin/python')
+const folder = mkdtempSync(join(tmpdir(), 'saqr-prove-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+const texts = readFileSync(join(fixture, 'train.jsonl'), 'utf8').trimEnd().split('\n').map((line) => (JSON.parse(line) as { text: string }).text) // biome-ignore format: short
+function rows(name: string, of: (text: string, i: number) => object): string {
+  mkdirSync(join(folder, name))
+  writeFileSync(join(folder, name, 'train.jsonl'), texts.map((text, i) => `${JSON.stringify(of(text, i))}\n`).join(''))
+  return join(folder, name)
+}
+const plain = rows('plain', (text) => ({ text }))
+const pairs = rows('pairs', (text, i) => {
+  const [words, others] = [text.split(' '), texts[(i + 5) % texts.length]!.split(' ')]
+  const half = Math.max(1, words.length >> 1)
+  const said = (list: string[]) => ` ${list.join(' ')}`
+  return { prompt: words.slice(0, half).join(' '), chosen: said(words.slice(half)), rejected: said(others.slice(1)) }
+})
+
+const config = (name: string, options: Record<string, unknown>) => {
+  const path = join(folder, `${name}.yaml`)
+  const all = { model_name_or_path: join(fixture, 'model'), learning_rate: 5e-3, output_dir: join(folder, 'theirs'), ...options }
+  writeFileSync(path, Object.entries(all).map(([key, value]) => `${key}: ${JSON.stringify(value)}\n`).join('')) // biome-ignore format: short
+  return path
+}
+const adapter = { use_peft: true, lora_r: 4, lora_target_modules: 'all-linear', dtype: 'float32', bf16: false }
+const lora = () => config('lora', { ...adapter, dataset_name: plain, gradient_accumulation_steps: 2, per_device_train_batch_size: 2, warmup_steps: 3, eval_strategy: 'no' }) // biome-ignore format: short
+
+const proven = async (out: string, python: string, ...args: string[]) => {
+  const saqr = commandLine({ prove })
+  const result = await saqr('prove', ...args, '--device', 'cpu', '--threads', '2', '--python', python, '--out', out, '--steps', '8')
+  return { ...result, proof: existsSync(join(out, 'proof.json')) ? (json(join(out, 'proof.json')) as Proof) : null }
+}
+
+describe('runs that are the same', () => {
+  it.each([
+    ['LoRA in f32, with accumulation, warm-up and dropout', ['sft'], lora, 28, 'f32'],
+    ['all weights in bf16, packed', ['sft'], () => config('packed', { dataset_name: plain, packing: true, max_length: 64, per_device_train_batch_size: 4 }), 21, 'bf16'], // biome-ignore format: short
+    ['preferences', ['dpo'], () => config('dpo', { ...adapter, dataset_name: pairs, max_steps: 30, per_device_train_batch_size: 4 }), 28, 'f32'], // biome-ignore format: short
+  ] as const)('%s', async (name, kind, file, tensors, arithmetic) => {
+    const out = join(folder, name)
+    const { code, err, proof } = await proven(out, python, ...kind, file())
+    expect(
+      proof?.checks.filter(({ passed }) => !passed),
+      err,
+    ).toEqual([])
+    expect(code).toBe(0)
+    expect(proof).toMatchObject({ passed: true, steps: 8, arithmetic })
+    // every tensor has been looked at, A of LoRA when B had moved
+    expect(proof!.gradients).toHaveLength(tensors)
+    expect(proof!.totalSteps.saqr).toBe(proof!.totalSteps.trl)
+    for (const side of [proof!.trl, proof!.saqr]) {
+      expect(side.tokensPerSecond).toBeGreaterThan(0)
+      expect(side.memory.host).toBeGreaterThan(50e6)
+    }
+    expect(proof!.versions).toMatchObject({ node: process.versions.node, trl: expect.stringMatching(/^\d+\./), torch: expect.any(String) })
+    expect(readdirSync(out).sort()).toEqual(['proof.html', 'proof.json', 'trl.log'])
+    expect(existsSync(join(folder, 'theirs'))).toBe(false)
+  })
+})
+
+/** TRL's side runs with flags that saqr's doesn't know of. */
+function otherTrl(name: string, flags: string): string {
+  const path = join(folder, name)
+  writeFileSync(path, `#!/bin/sh\n[ "$2" = check ] && exec '${python}' "$@"\nexec '${python}' "$@" -- ${flags}\n`, { mode: 0o755 })
+  return path
+}
+
+describe('runs that are not', () => {
+  it.each([
+    ['other rows', '--seed 7', ['rows', 'loss', 'gradients']],
+    ['another learning rate', '--learning_rate 6e-3', ['loss', 'gradients']],
+    ['other tensors', '--lora_target_modules q_proj v_proj', ['tensors', 'loss', 'gradients']],
+  ] as const)('%s', async (name, flags, failed) => {
+    const out = join(folder, `other-${name}`)
+    const { code, err, proof } = await proven(out, otherTrl(`trl-${name}`, flags), lora())
+    expect(
+      proof?.checks.filter(({ passed }) => !passed).map((check) => check.name),
+      err,
+    ).toEqual(failed)
+    expect([code, proof!.passed]).toEqual([1, false])
+    expect(readFileSync(join(out, 'proof.html'), 'utf8')).toContain('Parity fails')
+  })
+})
+
+it('Ctrl-C ends both sides and leaves nothing but the folder', async () => {
+  const stop = new AbortController()
+  const out = join(folder, 'stopped')
+  const ended = commandLine({ prove }, stop)('prove', lora(), '--device', 'cpu', '--python', python, '--out', out, '--steps', '500')
+  while (!existsSync(join(out, 'work/trl/gradients.bin'))) await new Promise((resolve) => setTimeout(resolve, 50))
+  stop.abort(new DOMException('stopped by SIGINT', 'AbortError'))
+  expect((await ended).code).toBe(130)
+  expect(readdirSync(out)).toEqual([])
+})
