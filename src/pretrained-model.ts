@@ -70,7 +70,7 @@ export class PretrainedModel {
     prompt: string | readonly Message[] | readonly number[],
     options?: GenerateOptions & AskOptions,
   ): AsyncGenerator<string, Ending> {
-    const o = takeOptions(options, 'generate', ASK, { maxTokens: 'maxNewTokens', randomState: 'seed' })
+    const o = takeOptions(options, 'generate', ASK, { maxTokens: 'maxNewTokens', randomState: 'seed', stop: 'stopStrings' })
     return generate(this.language, this.tokenizer, asPrompt(prompt), { ...o, temperature: temperatureOf(o) })
   }
 

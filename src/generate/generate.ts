@@ -2,25 +2,25 @@
 
 import { promptIds } from '../data/prompt-form.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
-import { SeededRandom } from '../engine/random.ts'
 import { checkIds } from '../engine/vocabulary.ts'
-import { option, SaqrError, say } from '../error.ts'
+import { SaqrError } from '../error.ts'
 import type { Message } from '../text/chat-template.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import { Decoder } from './decoder.ts'
-import { type SampleOptions, sample } from './sample.ts'
+import { type Choice, type SampleOptions, Sampler } from './sample.ts'
+import { StopStrings } from './stop-strings.ts'
 
 export interface GenerateOptions extends SampleOptions {
   /** at the most, within the positions that the model knows; default 256 */
   maxNewTokens?: number
-  /** of the draws; default 0 */
-  seed?: number
+  /** the text ends before the first of these, wherever tokens end */
+  stopStrings?: readonly string[]
   /** ends the text where it is */
   signal?: AbortSignal
 }
 
-/** Why a text ended: the model ended it, it has maxNewTokens, or there is no position left for more. */
-export type Ending = 'end' | 'length' | 'positions'
+/** Why a text ended: the model ended it, a stop string came, it has maxNewTokens, or there is no position left for more. */
+export type Ending = 'end' | 'stop' | 'length' | 'positions'
 
 /** How a text or messages become the prompt. */
 export interface AskOptions {
@@ -39,33 +39,32 @@ export interface AskOptions {
   useCache?: boolean
 }
 
-/** Token ids that follow the prompt's, up to one that ends the text; returns why it ended. Errors: TEXT_TOO_LONG, TEXT_EMPTY, MODEL_VOCABULARY, OPTION_INVALID. */
-export async function* generateIds(
+/** Tokens that follow the prompt's, up to one that ends the text; returns why it ended. Errors: TEXT_TOO_LONG, TEXT_EMPTY, MODEL_VOCABULARY, MODEL_NOT_FINITE. */
+export async function* generateTokens(
   model: LanguageModel,
   prompt: readonly number[],
   stop: ReadonlySet<number>,
   options: GenerateOptions = {},
-): AsyncGenerator<number, Ending> {
+): AsyncGenerator<Choice, Ending> {
   model.alive()
-  const { maxNewTokens = 256, seed = 0, signal } = options
+  const { maxNewTokens = 256, signal } = options
   const { maxPositions } = model.opened.model
   if (prompt.length === 0) throw new SaqrError('TEXT_EMPTY', 'the prompt has no token: give it at least one character')
   if (prompt.length >= maxPositions) {
     throw new SaqrError('TEXT_TOO_LONG', `the prompt has ${prompt.length} tokens; the model knows ${maxPositions} positions`)
   }
   checkIds(prompt, model.opened.model.vocab, 'the prompt')
-  checkSampling(options)
-  const random = new SeededRandom(seed, 'generate')
+  const sampler = new Sampler(prompt, options)
   const most = Math.min(maxNewTokens, maxPositions - prompt.length)
   const decoder = new Decoder(model, prompt.length + most)
   try {
     let logits = await decoder.read(prompt, signal)
     for (let n = 0; n < most; n++) {
-      const id = sample(logits, random, options)
-      if (stop.has(id)) return 'end'
-      yield id
+      const choice = sampler.next(logits)
+      if (stop.has(choice.id)) return 'end'
+      yield choice
       model.alive()
-      if (n + 1 < most) logits = await decoder.read([id], signal)
+      if (n + 1 < most) logits = await decoder.read([choice.id], signal)
     }
     return most < maxNewTokens ? 'positions' : 'length'
   } finally {
@@ -73,36 +72,49 @@ export async function* generateIds(
   }
 }
 
-/** @throws SaqrError OPTION_INVALID */
-function checkSampling({ temperature = 0, topK = 0, topP = 1 }: SampleOptions): void {
-  const wrong = (name: string, value: number, expected: string) =>
-    new SaqrError('OPTION_INVALID', say`${option(name)} is ${value}; expected ${expected}`)
-  if (!(temperature >= 0 && temperature < Number.POSITIVE_INFINITY)) throw wrong('temperature', temperature, 'a number of at least 0')
-  if (!(Number.isInteger(topK) && topK >= 0)) throw wrong('topK', topK, 'a whole number of at least 0 (0: all tokens)')
-  if (!(topP > 0 && topP <= 1)) throw wrong('topP', topP, 'above 0 and at most 1')
+/** A part of an answer: the text that a token completes (empty while a character or a stop string may go on), and the token. */
+export interface Piece {
+  text: string
+  /** null: text held back until the end */
+  choice: Choice | null
 }
 
-/** The same as pieces of text; special tokens are left out. */
-export async function* generate(
+/** The same as text; special tokens are left out, and nothing comes from a stop string on. */
+export async function* generatePieces(
   model: LanguageModel,
   tokenizer: Tokenizer,
   prompt: string | readonly Message[] | readonly number[],
   { chat = null, system = null, tools = null, ...options }: GenerateOptions & AskOptions = {},
-): AsyncGenerator<string, Ending> {
+): AsyncGenerator<Piece, Ending> {
   const ids = promptIds(tokenizer, prompt, { chat, system, tools }, model.promptForm)
   const stream = tokenizer.stream({ skipSpecialTokens: true })
-  const drawn = generateIds(model, ids, stopTokens(model, tokenizer), options)
+  const stops = new StopStrings(options.stopStrings ?? [])
+  const drawn = generateTokens(model, ids, stopTokens(model, tokenizer), options)
   try {
     let next = await drawn.next()
     for (; !next.done; next = await drawn.next()) {
-      const piece = stream.push(next.value)
-      if (piece) yield piece
+      const { text, stopped } = stops.push(stream.push(next.value.id))
+      yield { text, choice: next.value }
+      if (stopped) return 'stop'
     }
-    const rest = stream.end()
-    if (rest) yield rest
-    return next.value
+    const { text, stopped } = stops.push(stream.end())
+    const rest = text + stops.end()
+    if (rest) yield { text: rest, choice: null }
+    return stopped ? 'stop' : next.value
   } finally {
     await drawn.return('end')
+  }
+}
+
+/** The pieces' text. */
+export async function* generate(...asked: Parameters<typeof generatePieces>): AsyncGenerator<string, Ending> {
+  const pieces = generatePieces(...asked)
+  try {
+    let next = await pieces.next()
+    for (; !next.done; next = await pieces.next()) if (next.value.text) yield next.value.text
+    return next.value
+  } finally {
+    await pieces.return('end')
   }
 }
 

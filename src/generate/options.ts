@@ -1,6 +1,21 @@
 /** What `generate` takes, and what it knows of transformers' arguments. */
 import { option, SaqrError, say } from '../error.ts'
-import { beside, type Check, type Checks, flag, idle, kind, number, orNull, refused, signal, text, whole } from '../hub/arguments.ts'
+import {
+  as,
+  beside,
+  type Check,
+  type Checks,
+  either,
+  flag,
+  idle,
+  kind,
+  number,
+  orNull,
+  refused,
+  signal,
+  text,
+  whole,
+} from '../hub/arguments.ts'
 import type { Need } from '../hub/need.ts'
 import type { AskOptions, GenerateOptions } from './generate.ts'
 
@@ -8,18 +23,17 @@ type Foreign =
   | 'maxLength'
   | 'numBeams'
   | 'numReturnSequences'
-  | 'repetitionPenalty'
   | 'noRepeatNgramSize'
-  | 'minP'
   | 'typicalP'
   | 'minNewTokens'
   | 'eosTokenId'
   | 'padTokenId'
-  | 'stopStrings'
   | 'streamer'
   | 'attentionMask'
 
-const SAMPLING = 'not supported yet; temperature, topK and topP shape what is drawn'
+const SAMPLING = 'not supported; temperature, topK, topP, minP and penalties shape what is drawn'
+const PIECES = 'an answer comes as text; ask with a list of prompts, whose pieces tell their tokens'
+const stopString: Check<string> = kind('a text that is not empty', (v) => typeof v === 'string' && v !== '')
 const list: Check<readonly unknown[]> = kind('a list', Array.isArray)
 
 /** At temperature 0 they mean what their limit is, the likeliest token: where it is given, they are no mistake. */
@@ -38,6 +52,20 @@ export const ASK: Checks<GenerateOptions & AskOptions & Partial<Record<Foreign, 
     number('a number above 0 and at most 1', (n) => n > 0 && n <= 1),
     1,
   ),
+  minP: beside(
+    DRAWN,
+    number('a number from 0 to 1', (n) => n >= 0 && n <= 1),
+    0,
+  ),
+  repetitionPenalty: number('a number above 0', (n) => n > 0),
+  presencePenalty: number('a number from -2 to 2', (n) => Math.abs(n) <= 2),
+  frequencyPenalty: number('a number from -2 to 2', (n) => Math.abs(n) <= 2),
+  stopStrings: either(
+    as(stopString, (one) => [one]),
+    kind('a list of texts that are not empty', (v) => Array.isArray(v) && v.every((one) => typeof one === 'string' && one !== '')),
+  ),
+  logprobs: refused(PIECES),
+  topLogprobs: refused(PIECES, 0),
   doSample: flag,
   seed: beside(DRAWN, whole(0)),
   signal,
@@ -47,14 +75,11 @@ export const ASK: Checks<GenerateOptions & AskOptions & Partial<Record<Foreign, 
   maxLength: refused('say how many tokens may come: maxNewTokens'),
   numBeams: refused('beams are not supported; leave it out', 1),
   numReturnSequences: refused('one answer comes at a time: call generate again, with another seed', 1),
-  repetitionPenalty: refused(SAMPLING, 1),
   noRepeatNgramSize: refused(SAMPLING, 0),
-  minP: refused(SAMPLING, 0),
   typicalP: refused(SAMPLING, 1),
   minNewTokens: refused('an answer ends where the model ends it', 0),
   eosTokenId: refused('a text ends where model and tokenizer say so: give eosToken to fromPretrained'),
   padTokenId: idle,
-  stopStrings: refused('not supported yet; leave the loop over the pieces where the text is enough'),
   streamer: refused('generate gives the text piece by piece itself: for await (const piece of model.generate(…))'),
   useCache: idle,
   attentionMask: idle,

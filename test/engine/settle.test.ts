@@ -11,7 +11,7 @@ import { settle, settledConfig } from '../../src/engine/settle.ts'
 import { asF32 } from '../../src/formats/numbers.ts'
 import { readSafetensors } from '../../src/formats/safetensors/read.ts'
 import { type TensorToWrite, writeSafetensors } from '../../src/formats/safetensors/write.ts'
-import { generateIds } from '../../src/generate/generate.ts'
+import { generateTokens } from '../../src/generate/generate.ts'
 import { openCheckpoint } from '../../src/models/checkpoint.ts'
 
 const root = join(import.meta.dirname, '../fixtures/adapters')
@@ -106,7 +106,7 @@ it.each([[24], [-1], [0.5]])('the token id %d, which the embedding has no row fo
   const device = new CpuDevice({ threads: 1 })
   try {
     const opened = new OpenedModel(device, openCheckpoint(join(root, 'tied')), { dtype: 'f32', loadIn4bit: false, doubleQuant: false })
-    const ids = generateIds(new LanguageModel(opened, { kind: 'none' }, 0), [3, id], new Set())
+    const ids = generateTokens(new LanguageModel(opened, { kind: 'none' }, 0), [3, id], new Set())
     await expect(ids.next()).rejects.toMatchObject({ code: 'MODEL_VOCABULARY', message: expect.stringContaining(`${id}`) })
   } finally {
     device.dispose()

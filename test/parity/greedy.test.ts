@@ -7,7 +7,7 @@ import { LanguageModel } from '../../src/engine/language-model.ts'
 import { loadAdapter } from '../../src/engine/load-adapter.ts'
 import { OpenedModel } from '../../src/engine/opened-model.ts'
 import { Decoder } from '../../src/generate/decoder.ts'
-import { generateIds } from '../../src/generate/generate.ts'
+import { generateTokens } from '../../src/generate/generate.ts'
 import { openCheckpoint } from '../../src/models/checkpoint.ts'
 import { distance, readTensors, rowsOf } from './family-case.ts'
 
@@ -47,7 +47,7 @@ describe.each(recorded)('%s', (name) => {
   it('greedy tokens', async () => {
     await withModel(folder, async (model) => {
       const tokens: number[] = []
-      for await (const id of generateIds(model, greedy.prompt, new Set(), { maxNewTokens: greedy.tokens.length })) tokens.push(id)
+      for await (const { id } of generateTokens(model, greedy.prompt, new Set(), { maxNewTokens: greedy.tokens.length })) tokens.push(id)
       expect(tokens).toEqual(greedy.tokens)
     })
   })
