@@ -20,6 +20,7 @@ export const modelFields = {
   use_bnb_nested_quant: sftFields.use_bnb_nested_quant,
   eos_token: { ...sftFields.eos_token, help: 'token at which the answer ends; default: the tokenizer’s' },
   chat_template_path: sftFields.chat_template_path,
+  adapter: honoured(flag, true, 'false (--no_adapter): the base answers, as it is without the adapter'),
   device: sftFields.device,
   threads: sftFields.threads,
   use_cpu: { ...sftFields.use_cpu, help: say`compute on the CPU whatever else there is (${option('device')} cpu)` },

@@ -32,7 +32,6 @@ type Foreign =
   | 'attentionMask'
 
 const SAMPLING = 'not supported; temperature, topK, topP, minP and penalties shape what is drawn'
-const PIECES = 'an answer comes as text; ask with a list of prompts, whose pieces tell their tokens'
 const stopString: Check<string> = kind('a text that is not empty', (v) => typeof v === 'string' && v !== '')
 const list: Check<readonly unknown[]> = kind('a list', Array.isArray)
 
@@ -42,6 +41,9 @@ const DRAWN: Need = {
   unless: say`without ${option('temperature')} or ${option('doSample')}`,
   otherwise: 'the likeliest token is always taken; give one of these, or leave it out',
 }
+
+/** so many tokens are told of instead of one: it says nothing by itself */
+const LOGGED: Need = { met: (o) => o.logprobs === true, unless: say`without ${option('logprobs')}` }
 
 export const ASK: Checks<GenerateOptions & AskOptions & Partial<Record<Foreign, undefined>>> = {
   maxNewTokens: whole(1),
@@ -64,8 +66,8 @@ export const ASK: Checks<GenerateOptions & AskOptions & Partial<Record<Foreign, 
     as(stopString, (one) => [one]),
     kind('a list of texts that are not empty', (v) => Array.isArray(v) && v.every((one) => typeof one === 'string' && one !== '')),
   ),
-  logprobs: refused(PIECES),
-  topLogprobs: refused(PIECES, 0),
+  logprobs: flag,
+  topLogprobs: beside(LOGGED, whole(0), 0),
   doSample: flag,
   seed: beside(DRAWN, whole(0)),
   signal,
@@ -74,13 +76,14 @@ export const ASK: Checks<GenerateOptions & AskOptions & Partial<Record<Foreign, 
   tools: orNull(list),
   maxLength: refused('say how many tokens may come: maxNewTokens'),
   numBeams: refused('beams are not supported; leave it out', 1),
-  numReturnSequences: refused('one answer comes at a time: call generate again, with another seed', 1),
+  numReturnSequences: refused('a prompt has one answer: ask again with another seed, or with a list of prompts', 1),
   noRepeatNgramSize: refused(SAMPLING, 0),
   typicalP: refused(SAMPLING, 1),
   minNewTokens: refused('an answer ends where the model ends it', 0),
   eosTokenId: refused('a text ends where model and tokenizer say so: give eosToken to fromPretrained'),
   padTokenId: idle,
   streamer: refused('generate gives the text piece by piece itself: for await (const piece of model.generate(…))'),
+  adapter: flag,
   useCache: idle,
   attentionMask: idle,
 }

@@ -6,9 +6,8 @@ import { CpuDevice } from '../../src/devices/cpu/device.ts'
 import { LanguageModel } from '../../src/engine/language-model.ts'
 import { loadAdapter } from '../../src/engine/load-adapter.ts'
 import { OpenedModel } from '../../src/engine/opened-model.ts'
-import { Decoder } from '../../src/generate/decoder.ts'
-import { generateTokens } from '../../src/generate/generate.ts'
 import { openCheckpoint } from '../../src/models/checkpoint.ts'
+import { answersOf, logitsOneByOne } from '../generate/texts.ts'
 import { distance, readTensors, rowsOf } from './family-case.ts'
 
 const root = join(import.meta.dirname, '../fixtures/families')
@@ -46,9 +45,7 @@ describe.each(recorded)('%s', (name) => {
 
   it('greedy tokens', async () => {
     await withModel(folder, async (model) => {
-      const tokens: number[] = []
-      for await (const { id } of generateTokens(model, greedy.prompt, new Set(), { maxNewTokens: greedy.tokens.length })) tokens.push(id)
-      expect(tokens).toEqual(greedy.tokens)
+      expect(await answersOf(model, [greedy.prompt], { maxNewTokens: greedy.tokens.length })).toEqual([greedy.tokens])
     })
   })
 
@@ -61,10 +58,7 @@ describe.each(recorded)('%s', (name) => {
         const { ids } = rows[Number(row)]!
         // recorded of whole rows: the first tokens of one that grows long were read as a short one's
         const from = (ids.length > longBeyond ? longBeyond : 0) * vocab
-        const decoder = new Decoder(model, ids.length)
-        const ours = new Float32Array(ids.length * vocab)
-        for (const [i, id] of ids.entries()) ours.set(await decoder.read([id]), i * vocab)
-        decoder.dispose()
+        const ours = await logitsOneByOne(model, ids)
         // as gradients are held: within three times torch's own distance from f64, or 1e-5
         const theirs = tensors.get(`logits.${row}`)!
         expect(distance(ours.subarray(from), theirs.subarray(from)), `row ${row}`).toBeLessThan(Math.max(1e-5, 3 * own))

@@ -1,8 +1,9 @@
 /** `saqr generate`: a model goes on from a prompt, piece by piece as it comes. */
 import { text as readAll } from 'node:stream/consumers'
 import { openDevice } from '../../devices/open.ts'
+import { withoutAdapter } from '../../engine/without-adapter.ts'
 import { option, SaqrError, say } from '../../error.ts'
-import { generatePieces, type Piece } from '../../generate/generate.ts'
+import { type AnswerPiece, generateAnswers } from '../../generate/generate.ts'
 import type { TokenLogprob } from '../../generate/sample.ts'
 import type { Tokenizer } from '../../text/tokenizer.ts'
 import { honoured } from '../../train/options/field.ts'
@@ -47,12 +48,15 @@ export const generate = defineVerb({
       const { language, tokenizer, notes } = await openForGeneration(options.modelNameOrPath, options, opened, io)
       for (const note of notes) io.err.write(`${note}\n`)
       const { stopStrings, ...o } = options
-      const answer = generatePieces(language, tokenizer, text, { ...o, stopStrings: stopStrings ?? [], signal: io.signal })
-      let next = await answer.next()
-      for (; !next.done; next = await answer.next()) io.out.write(options.logprobs ? lineOf(next.value, tokenizer) : next.value.text)
+      const asked = { ...o, stopStrings: stopStrings ?? [], signal: io.signal }
+      for await (const piece of generateAnswers(options.adapter ? language : withoutAdapter(language), tokenizer, [text], asked)) {
+        io.out.write(options.logprobs ? lineOf(piece, tokenizer) : piece.text)
+        if (piece.ending === 'positions')
+          io.err.write(
+            `\nthe text ends where the model’s ${language.opened.model.maxPositions} positions end, short of what was asked for\n`,
+          )
+      }
       if (!options.logprobs) io.out.write('\n')
-      if (next.value === 'positions')
-        io.err.write(`the text ends where the model’s ${language.opened.model.maxPositions} positions end, short of what was asked for\n`)
       return 0
     } finally {
       opened.dispose()
@@ -60,10 +64,10 @@ export const generate = defineVerb({
   },
 })
 
-/** {"text": " falcon", "id": 42, "token": "Ġfalcon", "logprob": -0.1, "top_logprobs": [{"id": 42, "token": "Ġfalcon", "logprob": -0.1}]} */
-function lineOf({ text, choice }: Piece, tokenizer: Tokenizer): string {
+/** {"text": " falcon", "id": 42, "token": "Ġfalcon", "logprob": -0.1, "top_logprobs": [{"id": 42, …}]}, at last {"text": "", "ending": "length"} */
+function lineOf({ text, token, ending }: AnswerPiece, tokenizer: Tokenizer): string {
   const rated = ({ id, logprob }: TokenLogprob) => ({ id, token: tokenizer.tokenOf(id), logprob: Number(logprob.toPrecision(7)) })
-  return `${JSON.stringify(choice ? { text, ...rated(choice), top_logprobs: choice.top.map(rated) } : { text })}\n`
+  return `${JSON.stringify(token ? { text, ...rated(token), top_logprobs: token.topLogprobs.map(rated) } : { text, ending })}\n`
 }
 
 async function standardInput(): Promise<string> {
