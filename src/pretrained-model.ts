@@ -4,6 +4,7 @@ import { saveTrained } from './engine/save.ts'
 import { withoutAdapter } from './engine/without-adapter.ts'
 import { option, SaqrError, say } from './error.ts'
 import { saveMerged } from './export/merged.ts'
+import { Chat, type ChatSettings } from './generate/chat.ts'
 import {
   type AnswerPiece,
   type AskOptions,
@@ -13,7 +14,7 @@ import {
   generateAnswers,
   type Prompt,
 } from './generate/generate.ts'
-import { ASK, temperatureOf } from './generate/options.ts'
+import { ASK, CHAT, temperatureOf } from './generate/options.ts'
 import { type Checks, filled, flag, idle, instance, refused, shown, take, takeOptions, word } from './hub/arguments.ts'
 import type { Message } from './text/chat-template.ts'
 import { Tokenizer } from './text/tokenizer.ts'
@@ -100,6 +101,16 @@ export class PretrainedModel {
         say`${option('logprobs')}: one prompt’s answer comes as text alone; ask with a list, generate([prompt], …), whose pieces tell their tokens`,
       )
     return generate(language, this.tokenizer, asPrompt(given), shaped)
+  }
+
+  /**
+   * Begins a conversation through the chat template: `for await (const piece of chat.send('Hello')) …`. What was said stays on the device,
+   * so that a turn costs what is new in it. The options are generate's, for every answer.
+   * @throws SaqrError OPTION_…, TEXT_NO_TEMPLATE, MODEL_DISPOSED
+   */
+  chat(options?: ChatSettings): Chat {
+    const o = takeOptions(options, 'chat', CHAT, { maxTokens: 'maxNewTokens', randomState: 'seed', stop: 'stopStrings' })
+    return new Chat(this.language, this.tokenizer, { ...o, temperature: temperatureOf(o) })
   }
 
   /**

@@ -119,7 +119,7 @@ export async function* generateTokens(
       )
     }
   } finally {
-    for (const { text } of active) loop.remove(text)
+    for (const { text } of active) loop.remove(text, keep)
   }
 }
 

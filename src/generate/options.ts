@@ -14,9 +14,11 @@ import {
   refused,
   signal,
   text,
+  Unfit,
   whole,
 } from '../hub/arguments.ts'
 import type { Need } from '../hub/need.ts'
+import type { ChatSettings } from './chat.ts'
 import type { AskOptions, GenerateOptions } from './generate.ts'
 
 type Foreign =
@@ -95,4 +97,16 @@ export function temperatureOf({ doSample, temperature }: Pick<GenerateOptions & 
     'OPTION_INVALID',
     say`${option('doSample')} ${doSample} contradicts ${option('temperature')} ${temperature}, at which ${doSample ? 'nothing is' : 'tokens are'} drawn; leave one of them out`,
   )
+}
+
+/** What `chat` takes: the options of its answers. */
+export const CHAT: Checks<ChatSettings & Partial<Record<Foreign | 'chat' | 'signal' | 'logprobs' | 'topLogprobs', undefined>>> = {
+  ...ASK,
+  chat: {
+    what: 'true',
+    take: (v) => (v === true || v === null ? undefined : new Unfit('messages always go into the chat template; leave it out')),
+  },
+  signal: refused('each answer has its own: chat.send(message, signal)'),
+  logprobs: refused('answers come as text; ask with generate([messages], { logprobs: true })'),
+  topLogprobs: refused('answers come as text; ask with generate([messages], { logprobs: true })', 0),
 }

@@ -55,6 +55,14 @@ const KEYS = [
     'temperature',
     'topK',
     'topP',
+    'minP',
+    'repetitionPenalty',
+    'presencePenalty',
+    'stopStrings',
+    'stop',
+    'logprobs',
+    'topLogprobs',
+    'adapter',
     'seed',
     'chat',
     'system',
@@ -167,6 +175,8 @@ calls['terminal of an output'] = (o) => saqr.terminal(saqr.textOutput(process.st
 calls.tracked = (a, b) => saqr.tracked(a, b)
 calls['SFTTrainer that reports'] = (o) => new saqr.SFTTrainer({ model: peft, trainDataset: dataset, report: o })
 calls.generate = (a, b) => peft.generate(a, b).next()
+calls['generate of several'] = (a, b) => peft.generate([a, 'x'] as never, b).next()
+calls.chat = (o) => peft.chat(o).dispose()
 calls.savePretrained = (a, b) => peft.savePretrained(a, b)
 calls.savePretrainedMerged = (a, b, c) => peft.savePretrainedMerged(a, b, c)
 const trainer = () => new saqr.SFTTrainer({ model: peft, trainDataset: dataset })
