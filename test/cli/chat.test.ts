@@ -166,6 +166,6 @@ describe('saqr chat', () => {
       '--device',
       'cpu',
     )
-    expect(err).toMatch(/OPTION_INVALID: --no_adapter|--adapter false: this model has no adapter/)
+    expect(err).toMatch(/OPTION_INVALID: this model has no adapter that --adapter false could leave out/)
   })
 })

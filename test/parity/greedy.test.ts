@@ -1,14 +1,10 @@
 /** Over the KV cache, token by token: logits and the first greedy tokens of transformers, for every family and adapter that was recorded. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { CpuDevice } from '../../src/devices/cpu/device.ts'
-import { LanguageModel } from '../../src/engine/language-model.ts'
-import { loadAdapter } from '../../src/engine/load-adapter.ts'
-import { OpenedModel } from '../../src/engine/opened-model.ts'
-import { openCheckpoint } from '../../src/models/checkpoint.ts'
 import { answersOf, logitsOneByOne } from '../generate/texts.ts'
 import { distance, readTensors, rowsOf } from './family-case.ts'
+import { withModel } from './with-model.ts'
 
 const root = join(import.meta.dirname, '../fixtures/families')
 interface Greedy {
@@ -26,18 +22,6 @@ interface Recorded {
 const recorded = readdirSync(root).filter((name) => name !== 'lora-lora-bias')
 
 it('has something to compare', () => expect(recorded.length).toBeGreaterThan(20))
-
-/** the case's model on a device of its own */
-async function withModel(folder: string, use: (model: LanguageModel) => Promise<void>): Promise<void> {
-  const device = new CpuDevice({ threads: 2 })
-  try {
-    const opened = new OpenedModel(device, openCheckpoint(join(folder, 'model')), { dtype: 'f32', loadIn4bit: false, doubleQuant: false })
-    const adapter = join(folder, 'adapter')
-    await use(existsSync(adapter) ? loadAdapter(opened, adapter) : new LanguageModel(opened, { kind: 'none' }, 0))
-  } finally {
-    device.dispose()
-  }
-}
 
 describe.each(recorded)('%s', (name) => {
   const folder = join(root, name)
