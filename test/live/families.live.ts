@@ -33,5 +33,9 @@ it.each(readdirSync(root).filter((name) => name !== refused))('%s', async (name)
   }
   const { greedy } = JSON.parse(readFileSync(join(folder, 'expected.json'), 'utf8'))
   expect(greedy.tokens).toHaveLength(64)
-  await withModel(folder, async (model) => expect(await answersOf(model, [greedy.prompt], { maxNewTokens: 64 })).toEqual([greedy.tokens]))
+  await withModel(folder, async (model) => {
+    // an answer ends where the model's positions do
+    const most = model.opened.model.maxPositions - greedy.prompt.length
+    expect(await answersOf(model, [greedy.prompt], { maxNewTokens: 64 })).toEqual([greedy.tokens.slice(0, most)])
+  })
 })
