@@ -40,7 +40,7 @@ export class Sampler {
   /** @param logits (V), which are left as they are. @throws SaqrError MODEL_NOT_FINITE */
   next(logits: Float32Array): Choice {
     const { temperature = 0, logprobs = false, topLogprobs = 0 } = this.#options
-    if (logits.some(Number.isNaN))
+    if (holdsNaN(logits))
       throw new SaqrError('MODEL_NOT_FINITE', 'the model’s logits are no numbers: its weights are damaged, or its training diverged')
     const penalised = penalise(logits, this.#prompt, this.#counts, this.#options)
     const id = temperature === 0 ? argmax(penalised) : draw(penalised, this.#random, this.#options)
@@ -72,6 +72,12 @@ function draw(logits: Float32Array, random: SeededRandom, shaping: Shaping): num
   let left = random.uniform() * weights.reduce((a, b) => a + b, 0)
   for (let i = 0; i < ids.length; i++) if ((left -= weights[i]!) < 0) return ids[i]!
   return ids.at(-1)!
+}
+
+/** in a plain loop: it runs over the vocabulary for every token */
+function holdsNaN(x: Float32Array): boolean {
+  for (let i = 0; i < x.length; i++) if (Number.isNaN(x[i]!)) return true
+  return false
 }
 
 /** the first of the largest */
