@@ -10,7 +10,7 @@ export function withoutAdapter(language: LanguageModel): LanguageModel {
   if (language.spec.kind !== 'lora')
     throw new SaqrError(
       'OPTION_INVALID',
-      say`this model has no adapter that ${option('adapter')} false could leave out${language.spec.kind === 'full' ? ', all its weights are trained; open the checkpoint that it began with' : ''}`,
+      say`this model has no adapter to leave out (${option('adapter')})${language.spec.kind === 'full' ? ', all its weights are trained; open the checkpoint that it began with' : ''}`,
     )
   let base = bases.get(language)
   if (!base) {

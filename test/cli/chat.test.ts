@@ -166,6 +166,6 @@ describe('saqr chat', () => {
       '--device',
       'cpu',
     )
-    expect(err).toMatch(/OPTION_INVALID: this model has no adapter that --adapter false could leave out/)
+    expect(err).toMatch(/OPTION_INVALID: this model has no adapter to leave out \(--adapter\)\n/)
   })
 })
