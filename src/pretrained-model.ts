@@ -6,10 +6,20 @@ import type { LanguageModel } from './engine/language-model.ts'
 import { loadAdapter } from './engine/load-adapter.ts'
 import { resizeModel, rowsFor } from './engine/resize.ts'
 import { saveTrained } from './engine/save.ts'
+import { withoutAdapter } from './engine/without-adapter.ts'
 import { option, SaqrError, say } from './error.ts'
 import { saveMerged } from './export/merged.ts'
-import { type AskOptions, type Ending, type GenerateOptions, generate } from './generate/generate.ts'
-import { ASK, temperatureOf } from './generate/options.ts'
+import { Chat, type ChatSettings } from './generate/chat.ts'
+import {
+  type AnswerPiece,
+  type AskOptions,
+  type Ending,
+  type GenerateOptions,
+  generate,
+  generateAnswers,
+  type Prompt,
+} from './generate/generate.ts'
+import { ASK, CHAT, temperatureOf } from './generate/options.ts'
 import {
   type Checks,
   filled,
@@ -187,17 +197,46 @@ export class PretrainedModel {
   }
 
   /**
+   * The answers to several prompts, computed together: pieces of all of them as they come, each with its prompt's number and its token
+   * (with `logprobs`, how likely it was), the last of each with why it ended. Answers are those that the prompts would have alone.
+   */
+  generate(prompts: readonly Prompt[], options?: GenerateOptions & AskOptions): AsyncGenerator<AnswerPiece, void>
+  /**
    * The answer to a prompt, piece by piece. A text goes into the chat template as the rows did that the model was trained on, else where
    * there is a template (`chat: false`: it is taken as it is); messages always do; token ids are taken as they are. What the generator
    * returns at last says why the text ended: `end` (the model's own), `length` (maxNewTokens) or `positions` (the model knows no more).
    * @throws SaqrError OPTION_…, TEXT_…, MODEL_VOCABULARY, MODEL_DISPOSED
    */
+  generate(prompt: Prompt, options?: GenerateOptions & AskOptions): AsyncGenerator<string, Ending>
   generate(
-    prompt: string | readonly Message[] | readonly number[],
+    given: Prompt | readonly Prompt[],
     options?: GenerateOptions & AskOptions,
-  ): AsyncGenerator<string, Ending> {
-    const o = takeOptions(options, 'generate', ASK, { maxTokens: 'maxNewTokens', randomState: 'seed' })
-    return generate(this.language, this.tokenizer, asPrompt(prompt), { ...o, temperature: temperatureOf(o) })
+  ): AsyncGenerator<string, Ending> | AsyncGenerator<AnswerPiece, void> {
+    const { adapter = true, ...o } = takeOptions(options, 'generate', ASK, {
+      maxTokens: 'maxNewTokens',
+      randomState: 'seed',
+      stop: 'stopStrings',
+    })
+    const language = adapter ? this.language : withoutAdapter(this.language)
+    const shaped = { ...o, temperature: temperatureOf(o) }
+    const several = asPrompts(given)
+    if (several) return generateAnswers(language, this.tokenizer, several, shaped)
+    if (o.logprobs)
+      throw new SaqrError(
+        'OPTION_INVALID',
+        say`${option('logprobs')}: one prompt’s answer comes as text alone; ask with a list, generate([prompt], …), whose pieces tell their tokens`,
+      )
+    return generate(language, this.tokenizer, asPrompt(given), shaped)
+  }
+
+  /**
+   * Begins a conversation through the chat template: `for await (const piece of chat.send('Hello')) …`. What was said stays on the device,
+   * so that a turn costs what is new in it. The options are generate's, for every answer.
+   * @throws SaqrError OPTION_…, TEXT_NO_TEMPLATE, MODEL_DISPOSED
+   */
+  chat(options?: ChatSettings): Chat {
+    const o = takeOptions(options, 'chat', CHAT, { maxTokens: 'maxNewTokens', randomState: 'seed', stop: 'stopStrings' })
+    return new Chat(this.language, this.tokenizer, { ...o, temperature: temperatureOf(o) })
   }
 
   /**
@@ -250,8 +289,14 @@ export class PretrainedModel {
   }
 }
 
+/** Null: it is no list of prompts. A list of messages is one prompt, and so is one of token ids. */
+function asPrompts(given: unknown): Prompt[] | null {
+  const isPrompt = (one: unknown) => typeof one === 'string' || Array.isArray(one) || ArrayBuffer.isView(one)
+  return Array.isArray(given) && given.length > 0 && given.every(isPrompt) ? given.map(asPrompt) : null
+}
+
 /** @throws SaqrError OPTION_INVALID */
-function asPrompt(prompt: unknown): string | readonly Message[] | readonly number[] {
+function asPrompt(prompt: unknown): Prompt {
   if (typeof prompt === 'string') return prompt
   const list: unknown = prompt instanceof Int32Array || prompt instanceof Uint32Array ? Array.from(prompt) : prompt
   const isMessage = (one: unknown) => typeof one === 'object' && one !== null && typeof (one as Message).role === 'string'

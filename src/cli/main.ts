@@ -56,6 +56,11 @@ const verbs: VerbEntry[] = [
     load: async () => (await import('./verbs/generate.ts')).generate as unknown as Verb,
   },
   {
+    name: 'chat',
+    summary: 'talk with a model in the terminal, with its adapter and without',
+    load: async () => (await import('./verbs/chat.ts')).chat as unknown as Verb,
+  },
+  {
     name: 'doctor',
     summary: 'show what this machine has to train on, and how fast it is at most',
     load: async () => (await import('./verbs/doctor.ts')).doctor as unknown as Verb,

@@ -18,7 +18,6 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   rloo: REWARDS,
   reward: REWARDS,
   rm: REWARDS,
-  chat: 'saqr generate asks a model, one prompt at a time',
   inference: 'saqr generate asks a model',
   infer: 'saqr generate asks a model',
   predict: 'saqr generate asks a model',

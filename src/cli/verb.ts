@@ -11,6 +11,8 @@ export interface Io {
   err: TextOutput
   /** Asks whoever sits at the terminal; the answer is a line, or '' where input ends. Absent where nobody can answer. */
   readonly ask?: ((question: string) => Promise<string>) | undefined
+  /** where lines come from; default: standard input */
+  readonly input?: NodeJS.ReadableStream
   /** aborts at the first Ctrl-C; a verb that never asks for it is ended by that at once */
   readonly signal: AbortSignal
 }

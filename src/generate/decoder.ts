@@ -1,13 +1,27 @@
-/** Keys and values of one conversation on the device, and the two plans that go on with it: blocks of a prompt, one token. */
+/** What decoding has on the device: keys and values in pages, and the plans that read new tokens into them, a plan for each count of tokens. */
 import type { Device, LoadedPlan } from '../devices/device.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { storing } from '../engine/storing.ts'
 import { asF32, asU16, bf16ToF32 } from '../formats/numbers.ts'
-import { generationPlan } from '../graph/generation.ts'
+import { type GenerationPlan, generationPlan } from '../graph/generation.ts'
 
-/** tokens of a prompt read at once */
-const BLOCK = 128
-let conversations = 0
+/** tokens of a page, and of a prompt read at once: where blocks end never depends on what a text shares with another */
+export const PAGE = 128
+/** tokens of a pass: of texts that go on by one each, whose logits are all wanted, and of a part of one prompt */
+export const TOGETHER = 8
+const SIZES = [1, 2, 4, TOGETHER, 16, 32, 64, PAGE]
+let caches = 0
+
+/** A token that is new to its text. */
+export interface Fresh {
+  id: number
+  /** of the token in its text */
+  position: number
+  /** of the text */
+  pages: readonly number[]
+  /** the text is a long one (`Model.longBeyond`) */
+  long: boolean
+}
 
 interface Loaded {
   plan: LoadedPlan
@@ -15,89 +29,107 @@ interface Loaded {
 }
 
 export class Decoder {
+  readonly #model: LanguageModel
   readonly #device: Device
-  readonly #dtype: 'f32' | 'bf16'
-  readonly #block: Loaded
-  readonly #one: Loaded
-  readonly #caches: string[]
-  readonly #mask: Record<string, Int32Array>
-  readonly #longBeyond: number
-  /** what has been read, and whether keys are those of a long conversation */
-  #ids: number[] = []
-  #length = 0
-  #long = 0
+  readonly #plans = new Map<number, Loaded>()
+  /** names of the caches in the store, of k and v of each block */
+  #caches: string[] = []
+  #scope = ''
+  #pages = 0
+  #disposed = false
 
-  /** @param tokens that prompt and answer have at most */
-  constructor(model: LanguageModel, tokens: number) {
-    const { opened } = model
-    this.#device = opened.device
-    this.#dtype = opened.choice.dtype
-    const size = Math.ceil(tokens / BLOCK) * BLOCK
-    const cache = { size, scope: `conversation${conversations++}.` }
-    const adapter = opened.adapter(model.spec, false)
-    const { scratch } = this.#device.describe()
-    const spec = { model: opened.model, adapter, activation: opened.choice.dtype, layout: model.trained?.layout, cache, scratch }
-    const make = (tokens: number) => generationPlan({ ...spec, tokens })
-    const plans = [make(BLOCK), make(1)]
-    const { caches } = plans[0]!.recorder
-    this.#caches = caches.map(({ name }) => name)
-    const [block, one] = storing(this.#device, (store) => {
-      for (const { name, rows, cols, dtype } of caches) store(name, { rows, cols, dtype, source: { kind: 'zero' } })
-      const loaded: Loaded[] = []
-      try {
-        for (const { plan, logits } of plans) loaded.push({ plan: this.#device.load(plan), logits })
-      } catch (error) {
-        for (const { plan } of loaded) plan.dispose()
-        throw error
+  constructor(model: LanguageModel) {
+    this.#model = model
+    this.#device = model.opened.device
+  }
+
+  /** there are on the device */
+  get pages(): number {
+    return this.#pages
+  }
+
+  /** bytes of a page of all blocks' keys and values */
+  readonly pageBytes = (): number => {
+    const { caches } = this.#trace(1, 1, '').recorder
+    return caches.reduce((sum, { rows, cols, dtype }) => sum + rows * cols * (dtype === 'f32' ? 4 : 2), 0)
+  }
+
+  /** Makes room for so many pages; what lies in those there are stays. @throws SaqrError MEMORY_REFUSED, with everything as it was */
+  grow(pages: number): void {
+    if (pages <= this.#pages) return
+    const scope = `cache${caches++}.`
+    const { recorder } = this.#trace(1, pages, scope)
+    const before = this.#caches
+    storing(this.#device, (store) => {
+      for (const [i, { name, rows, cols, dtype }] of recorder.caches.entries()) {
+        store(name, { rows, cols, dtype, source: { kind: 'zero' } })
+        if (before.length > 0) this.#device.writeStore(name, this.#device.readStore(before[i]!))
       }
-      return loaded
     })
-    this.#block = block!
-    this.#one = one!
-    const positions = Int32Array.from({ length: size }, (_, i) => i)
-    this.#longBeyond = opened.model.longBeyond ?? Number.POSITIVE_INFINITY
-    this.#mask = { depth: positions, visibleFrom: positions, visibleUntil: new Int32Array(size).fill(size) }
+    this.#drop()
+    this.#caches = recorder.caches.map(({ name }) => name)
+    this.#scope = scope
+    this.#pages = pages
   }
 
-  /** Reads tokens; logits (V) of what follows the last. One that makes the conversation long (`Model.longBeyond`) has all of it read anew. */
-  async read(next: readonly number[], signal?: AbortSignal): Promise<Float32Array> {
-    this.#ids.push(...next)
-    const long = Number(this.#ids.length > this.#longBeyond)
-    if (long !== this.#long) this.#length = 0
-    this.#long = long
-    const ids = this.#ids.slice(this.#length)
-    let logits: Float32Array = new Float32Array(0)
-    for (let at = 0; at < ids.length; ) {
-      const left = ids.length - at
-      const count = left === 1 ? 1 : Math.min(BLOCK, left)
-      logits = await this.#run(left === 1 ? this.#one : this.#block, ids.slice(at, at + count), signal)
-      at += count
-    }
-    return logits
-  }
-
-  async #run({ plan, logits }: Loaded, ids: readonly number[], signal?: AbortSignal): Promise<Float32Array> {
-    const T = plan.plan.tokens
-    const start = this.#length
-    // tokens past the prompt's end are written where the next ones will be, and seen by nobody before
+  /** Reads tokens into the cache. @returns logits (V) of what follows each of the tokens that `wanted` numbers */
+  async read(tokens: readonly Fresh[], wanted: readonly number[], signal?: AbortSignal): Promise<Float32Array[]> {
+    const T = SIZES.find((size) => size >= tokens.length)!
+    const { plan, logits } = this.#plan(T)
+    const each = (of: (token: Fresh) => number, none: number) =>
+      Int32Array.from({ length: T }, (_, t) => (t < tokens.length ? of(tokens[t]!) : none))
+    const pages = new Int32Array(T * this.#pages)
+    for (const [t, token] of tokens.entries()) pages.set(token.pages, t * this.#pages)
     const inputs = {
-      ...this.#mask,
-      ids: Int32Array.from({ length: T }, (_, i) => ids[i] ?? 0),
-      position: Int32Array.from({ length: T }, (_, i) => start + i),
-      long: new Int32Array(T).fill(this.#long),
-      queryStart: Int32Array.of(start),
-      headPositions: Int32Array.from({ length: T }, () => ids.length - 1),
-      headCount: Int32Array.of(1),
+      ids: each(({ id }) => id, 0),
+      // the rest of a pass is no token of any text
+      position: each(({ position }) => position, -1),
+      slot: each(({ position, pages }) => pages[Math.floor(position / PAGE)]! * PAGE + (position % PAGE), -1),
+      long: each(({ long }) => Number(long), 0),
+      pages,
+      headPositions: Int32Array.from({ length: T }, (_, i) => wanted[i] ?? 0),
+      headCount: Int32Array.of(wanted.length),
       cursor: Int32Array.of(0),
     }
     const [bytes] = await this.#device.run([{ plan, segment: 'forward' }], inputs, { signal, read: [logits] })
-    this.#length += ids.length
-    return this.#dtype === 'f32' ? asF32(bytes!) : bf16ToF32(asU16(bytes!))
+    const all: Float32Array = this.#model.opened.choice.dtype === 'f32' ? asF32(bytes!) : bf16ToF32(asU16(bytes!))
+    const { vocab } = this.#model.opened.model
+    return wanted.map((_, i) => all.subarray(i * vocab, (i + 1) * vocab))
+  }
+
+  #plan(tokens: number): Loaded {
+    const known = this.#plans.get(tokens)
+    if (known) return known
+    const { plan, logits } = this.#trace(tokens, this.#pages, this.#scope)
+    const loaded = { plan: this.#device.load(plan), logits }
+    this.#plans.set(tokens, loaded)
+    return loaded
+  }
+
+  #trace(tokens: number, pages: number, scope: string): GenerationPlan {
+    const { opened, spec, trained } = this.#model
+    return generationPlan({
+      model: opened.model,
+      adapter: opened.adapter(spec, false),
+      activation: opened.choice.dtype,
+      layout: trained?.layout,
+      cache: { pages, page: PAGE, scope },
+      scratch: this.#device.describe().scratch,
+      tokens,
+      wanted: tokens <= TOGETHER ? tokens : 1,
+    })
+  }
+
+  #drop(): void {
+    for (const { plan } of this.#plans.values()) plan.dispose()
+    this.#plans.clear()
+    for (const name of this.#caches) this.#device.drop(name)
+    this.#caches = []
   }
 
   dispose(): void {
-    this.#block.plan.dispose()
-    this.#one.plan.dispose()
-    for (const name of this.#caches) this.#device.drop(name)
+    if (this.#disposed) return
+    this.#disposed = true
+    this.#drop()
   }
 }

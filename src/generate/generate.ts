@@ -2,25 +2,31 @@
 
 import { promptIds } from '../data/prompt-form.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
-import { SeededRandom } from '../engine/random.ts'
 import { checkIds } from '../engine/vocabulary.ts'
-import { option, SaqrError, say } from '../error.ts'
+import { SaqrError } from '../error.ts'
 import type { Message } from '../text/chat-template.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
-import { Decoder } from './decoder.ts'
-import { type SampleOptions, sample } from './sample.ts'
+import { DecodeLoop, type Text } from './decode-loop.ts'
+import { type Choice, type SampleOptions, Sampler, type TokenLogprob } from './sample.ts'
+import { StopStrings } from './stop-strings.ts'
+
+/** answers that go on side by side */
+const AT_ONCE = 32
+
+/** a text, messages, or token ids */
+export type Prompt = string | readonly Message[] | readonly number[]
 
 export interface GenerateOptions extends SampleOptions {
   /** at the most, within the positions that the model knows; default 256 */
   maxNewTokens?: number
-  /** of the draws; default 0 */
-  seed?: number
+  /** the text ends before the first of these, wherever tokens end */
+  stopStrings?: readonly string[]
   /** ends the text where it is */
   signal?: AbortSignal
 }
 
-/** Why a text ended: the model ended it, it has maxNewTokens, or there is no position left for more. */
-export type Ending = 'end' | 'length' | 'positions'
+/** Why a text ended: the model ended it, a stop string came, it has maxNewTokens, or there is no position left for more. */
+export type Ending = 'end' | 'stop' | 'length' | 'positions'
 
 /** How a text or messages become the prompt. */
 export interface AskOptions {
@@ -35,75 +41,152 @@ export interface AskOptions {
   tools?: readonly unknown[] | null
   /** false: always the likeliest token; true: tokens are drawn, at temperature 1 unless it is given. Default: as the temperature says */
   doSample?: boolean
+  /** false: the base answers, without the adapter over it */
+  adapter?: boolean
   /** accepted: generation always keeps keys and values */
   useCache?: boolean
 }
 
-/** Token ids that follow the prompt's, up to one that ends the text; returns why it ended. Errors: TEXT_TOO_LONG, TEXT_EMPTY, MODEL_VOCABULARY, OPTION_INVALID. */
-export async function* generateIds(
+/** A prompt as tokens, and how its answer is made. */
+export interface Question {
+  prompt: readonly number[]
+  sampler: Sampler
+  /** tokens that end the text */
+  stop: ReadonlySet<number>
+  maxNewTokens: number
+}
+
+/** A token of the answer to question `index`, or, where there is no token, its end. */
+export type Step = { index: number; choice: Choice; ending: null } | { index: number; choice: null; ending: Ending }
+
+/**
+ * The answers to several questions, which go on side by side and end each by itself; as many at once as fit into memory.
+ * @param ended numbers of questions whose answers end with their last token (a stop string was met): looked at after each
+ * @param keep what was read stays in the loop for texts that begin alike
+ * @throws SaqrError TEXT_TOO_LONG, TEXT_EMPTY, MODEL_VOCABULARY, MODEL_NOT_FINITE, MEMORY_REFUSED
+ */
+export async function* generateTokens(
   model: LanguageModel,
-  prompt: readonly number[],
-  stop: ReadonlySet<number>,
-  options: GenerateOptions = {},
-): AsyncGenerator<number, Ending> {
+  loop: DecodeLoop,
+  questions: readonly Question[],
+  { signal, keep = false, ended = new Set() }: { signal?: AbortSignal; keep?: boolean; ended?: Set<number> } = {},
+): AsyncGenerator<Step, void> {
   model.alive()
-  const { maxNewTokens = 256, seed = 0, signal } = options
-  const { maxPositions } = model.opened.model
-  if (prompt.length === 0) throw new SaqrError('TEXT_EMPTY', 'the prompt has no token: give it at least one character')
-  if (prompt.length >= maxPositions) {
-    throw new SaqrError('TEXT_TOO_LONG', `the prompt has ${prompt.length} tokens; the model knows ${maxPositions} positions`)
+  const { maxPositions, vocab } = model.opened.model
+  for (const [i, { prompt }] of questions.entries()) {
+    const which = questions.length === 1 ? 'the prompt' : `prompt ${i}`
+    if (prompt.length === 0) throw new SaqrError('TEXT_EMPTY', `${which} has no token: give it at least one character`)
+    if (prompt.length >= maxPositions)
+      throw new SaqrError('TEXT_TOO_LONG', `${which} has ${prompt.length} tokens; the model knows ${maxPositions} positions`)
+    checkIds(prompt, vocab, which)
   }
-  checkIds(prompt, model.opened.model.vocab, 'the prompt')
-  checkSampling(options)
-  const random = new SeededRandom(seed, 'generate')
-  const most = Math.min(maxNewTokens, maxPositions - prompt.length)
-  const decoder = new Decoder(model, prompt.length + most)
+  const lengthOf = ({ prompt, maxNewTokens }: Question) => Math.min(prompt.length + maxNewTokens, maxPositions)
+  // refused before the first is read, not in the middle
+  for (const question of questions) loop.fits(lengthOf(question))
+  const active: { index: number; text: Text; made: number; next: number }[] = []
   try {
-    let logits = await decoder.read(prompt, signal)
-    for (let n = 0; n < most; n++) {
-      const id = sample(logits, random, options)
-      if (stop.has(id)) return 'end'
-      yield id
+    for (let waiting = 0; waiting < questions.length || active.length > 0; ) {
+      for (; waiting < questions.length && active.length < AT_ONCE; waiting++) {
+        const question = questions[waiting]!
+        if (active.length > 0 && !loop.fits(lengthOf(question))) break
+        const text = await loop.add(question.prompt, lengthOf(question), signal)
+        active.push({ index: waiting, text, made: 0, next: 0 })
+      }
+      for (const one of [...active]) {
+        const { index, text } = one
+        const { sampler, stop, prompt, maxNewTokens } = questions[index]!
+        const end = (ending: Ending): Step => {
+          loop.remove(text, keep)
+          active.splice(active.indexOf(one), 1)
+          return { index, choice: null, ending }
+        }
+        const choice = sampler.next(text.logits)
+        if (stop.has(choice.id)) {
+          yield end('end')
+          continue
+        }
+        yield { index, choice, ending: null }
+        one.made++
+        one.next = choice.id
+        if (ended.has(index)) yield end('stop')
+        else if (one.made === maxNewTokens) yield end('length')
+        else if (prompt.length + one.made === maxPositions) yield end('positions')
+      }
       model.alive()
-      if (n + 1 < most) logits = await decoder.read([id], signal)
+      await loop.step(
+        active.map(({ text, next }) => [text, next] as const),
+        signal,
+      )
     }
-    return most < maxNewTokens ? 'positions' : 'length'
   } finally {
-    decoder.dispose()
+    for (const { text } of active) loop.remove(text, keep)
   }
 }
 
-/** @throws SaqrError OPTION_INVALID */
-function checkSampling({ temperature = 0, topK = 0, topP = 1 }: SampleOptions): void {
-  const wrong = (name: string, value: number, expected: string) =>
-    new SaqrError('OPTION_INVALID', say`${option(name)} is ${value}; expected ${expected}`)
-  if (!(temperature >= 0 && temperature < Number.POSITIVE_INFINITY)) throw wrong('temperature', temperature, 'a number of at least 0')
-  if (!(Number.isInteger(topK) && topK >= 0)) throw wrong('topK', topK, 'a whole number of at least 0 (0: all tokens)')
-  if (!(topP > 0 && topP <= 1)) throw wrong('topP', topP, 'above 0 and at most 1')
+/** A part of an answer: a token and the text that it completes (empty while a character or a stop string may go on), or the answer's end. */
+export interface AnswerPiece {
+  /** of the prompt that it answers, from 0 */
+  index: number
+  text: string
+  /** null: what was held back until the end */
+  token: Token | null
+  /** why the answer ended, with its last piece */
+  ending: Ending | null
 }
 
-/** The same as pieces of text; special tokens are left out. */
+export interface Token extends TokenLogprob {
+  /** the likeliest tokens in its place, where they were asked for */
+  topLogprobs: readonly TokenLogprob[]
+}
+
+/** Prompts' answers as text, side by side; special tokens are left out, and nothing comes from a stop string on. */
+export async function* generateAnswers(
+  model: LanguageModel,
+  tokenizer: Tokenizer,
+  prompts: readonly Prompt[],
+  { chat = null, system = null, tools = null, stopStrings = [], ...o }: GenerateOptions & AskOptions = {},
+  loop?: DecodeLoop,
+): AsyncGenerator<AnswerPiece, void> {
+  const ask = { chat, system, tools }
+  const stop = stopTokens(model, tokenizer)
+  const questions = prompts.map((given): Question => {
+    const prompt = promptIds(tokenizer, given, ask, model.promptForm)
+    return { prompt, sampler: new Sampler(prompt, o), stop, maxNewTokens: o.maxNewTokens ?? 256 }
+  })
+  const texts = questions.map(() => ({ stream: tokenizer.stream({ skipSpecialTokens: true }), stops: new StopStrings(stopStrings) }))
+  const ended = new Set<number>()
+  const own = loop ?? new DecodeLoop(model)
+  try {
+    for await (const { index, choice, ending } of generateTokens(model, own, questions, {
+      signal: o.signal,
+      keep: loop !== undefined,
+      ended,
+    })) {
+      const { stream, stops } = texts[index]!
+      const { text, stopped } = stops.push(choice ? stream.push(choice.id) : ended.has(index) ? '' : stream.end())
+      if (stopped) ended.add(index)
+      const token = choice && { id: choice.id, logprob: choice.logprob, topLogprobs: choice.top }
+      yield ending ? { index, text: text + stops.end(), token, ending: ended.has(index) ? 'stop' : ending } : { index, text, token, ending }
+    }
+  } finally {
+    if (!loop) own.dispose()
+  }
+}
+
+/** One prompt's answer as text. */
 export async function* generate(
   model: LanguageModel,
   tokenizer: Tokenizer,
-  prompt: string | readonly Message[] | readonly number[],
-  { chat = null, system = null, tools = null, ...options }: GenerateOptions & AskOptions = {},
+  prompt: Prompt,
+  options: GenerateOptions & AskOptions = {},
+  loop?: DecodeLoop,
 ): AsyncGenerator<string, Ending> {
-  const ids = promptIds(tokenizer, prompt, { chat, system, tools }, model.promptForm)
-  const stream = tokenizer.stream({ skipSpecialTokens: true })
-  const drawn = generateIds(model, ids, stopTokens(model, tokenizer), options)
-  try {
-    let next = await drawn.next()
-    for (; !next.done; next = await drawn.next()) {
-      const piece = stream.push(next.value)
-      if (piece) yield piece
-    }
-    const rest = stream.end()
-    if (rest) yield rest
-    return next.value
-  } finally {
-    await drawn.return('end')
+  let why: Ending = 'end'
+  for await (const { text, ending } of generateAnswers(model, tokenizer, [prompt], options, loop)) {
+    if (text) yield text
+    if (ending) why = ending
   }
+  return why
 }
 
 /** the tokenizer's end of text, and what generation_config.json and config.json name beside it */

@@ -1,25 +1,40 @@
 /** What `generate` takes, and what it knows of transformers' arguments. */
 import { option, SaqrError, say } from '../error.ts'
-import { beside, type Check, type Checks, flag, idle, kind, number, orNull, refused, signal, text, whole } from '../hub/arguments.ts'
+import {
+  as,
+  beside,
+  type Check,
+  type Checks,
+  either,
+  flag,
+  idle,
+  kind,
+  number,
+  orNull,
+  refused,
+  signal,
+  text,
+  Unfit,
+  whole,
+} from '../hub/arguments.ts'
 import type { Need } from '../hub/need.ts'
+import type { ChatSettings } from './chat.ts'
 import type { AskOptions, GenerateOptions } from './generate.ts'
 
 type Foreign =
   | 'maxLength'
   | 'numBeams'
   | 'numReturnSequences'
-  | 'repetitionPenalty'
   | 'noRepeatNgramSize'
-  | 'minP'
   | 'typicalP'
   | 'minNewTokens'
   | 'eosTokenId'
   | 'padTokenId'
-  | 'stopStrings'
   | 'streamer'
   | 'attentionMask'
 
-const SAMPLING = 'not supported yet; temperature, topK and topP shape what is drawn'
+const SAMPLING = 'not supported; temperature, topK, topP, minP and penalties shape what is drawn'
+const stopString: Check<string> = kind('a text that is not empty', (v) => typeof v === 'string' && v !== '')
 const list: Check<readonly unknown[]> = kind('a list', Array.isArray)
 
 /** At temperature 0 they mean what their limit is, the likeliest token: where it is given, they are no mistake. */
@@ -28,6 +43,9 @@ const DRAWN: Need = {
   unless: say`without ${option('temperature')} or ${option('doSample')}`,
   otherwise: 'the likeliest token is always taken; give one of these, or leave it out',
 }
+
+/** so many tokens are told of instead of one: it says nothing by itself */
+const LOGGED: Need = { met: (o) => o.logprobs === true, unless: say`without ${option('logprobs')}` }
 
 export const ASK: Checks<GenerateOptions & AskOptions & Partial<Record<Foreign, undefined>>> = {
   maxNewTokens: whole(1),
@@ -38,6 +56,20 @@ export const ASK: Checks<GenerateOptions & AskOptions & Partial<Record<Foreign, 
     number('a number above 0 and at most 1', (n) => n > 0 && n <= 1),
     1,
   ),
+  minP: beside(
+    DRAWN,
+    number('a number from 0 to 1', (n) => n >= 0 && n <= 1),
+    0,
+  ),
+  repetitionPenalty: number('a number above 0', (n) => n > 0),
+  presencePenalty: number('a number from -2 to 2', (n) => Math.abs(n) <= 2),
+  frequencyPenalty: number('a number from -2 to 2', (n) => Math.abs(n) <= 2),
+  stopStrings: either(
+    as(stopString, (one) => [one]),
+    kind('a list of texts that are not empty', (v) => Array.isArray(v) && v.every((one) => typeof one === 'string' && one !== '')),
+  ),
+  logprobs: flag,
+  topLogprobs: beside(LOGGED, whole(0), 0),
   doSample: flag,
   seed: beside(DRAWN, whole(0)),
   signal,
@@ -46,16 +78,14 @@ export const ASK: Checks<GenerateOptions & AskOptions & Partial<Record<Foreign, 
   tools: orNull(list),
   maxLength: refused('say how many tokens may come: maxNewTokens'),
   numBeams: refused('beams are not supported; leave it out', 1),
-  numReturnSequences: refused('one answer comes at a time: call generate again, with another seed', 1),
-  repetitionPenalty: refused(SAMPLING, 1),
+  numReturnSequences: refused('a prompt has one answer: ask again with another seed, or with a list of prompts', 1),
   noRepeatNgramSize: refused(SAMPLING, 0),
-  minP: refused(SAMPLING, 0),
   typicalP: refused(SAMPLING, 1),
   minNewTokens: refused('an answer ends where the model ends it', 0),
   eosTokenId: refused('a text ends where model and tokenizer say so: give eosToken to fromPretrained'),
   padTokenId: idle,
-  stopStrings: refused('not supported yet; leave the loop over the pieces where the text is enough'),
   streamer: refused('generate gives the text piece by piece itself: for await (const piece of model.generate(…))'),
+  adapter: flag,
   useCache: idle,
   attentionMask: idle,
 }
@@ -67,4 +97,16 @@ export function temperatureOf({ doSample, temperature }: Pick<GenerateOptions & 
     'OPTION_INVALID',
     say`${option('doSample')} ${doSample} contradicts ${option('temperature')} ${temperature}, at which ${doSample ? 'nothing is' : 'tokens are'} drawn; leave one of them out`,
   )
+}
+
+/** What `chat` takes: the options of its answers. */
+export const CHAT: Checks<ChatSettings & Partial<Record<Foreign | 'chat' | 'signal' | 'logprobs' | 'topLogprobs', undefined>>> = {
+  ...ASK,
+  chat: {
+    what: 'true',
+    take: (v) => (v === true || v === null ? undefined : new Unfit('messages always go into the chat template; leave it out')),
+  },
+  signal: refused('each answer has its own: chat.send(message, signal)'),
+  logprobs: refused('answers come as text; ask with generate([messages], { logprobs: true })'),
+  topLogprobs: refused('answers come as text; ask with generate([messages], { logprobs: true })', 0),
 }

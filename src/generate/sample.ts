@@ -1,33 +1,105 @@
-/** The next token out of logits: the most likely one, or drawn at a temperature from the likeliest (top-k, then top-p, as transformers). */
-import type { SeededRandom } from '../engine/random.ts'
+/** The next token out of logits: penalties for what came before, then the likeliest token, or one drawn as transformers draws. */
+import { SeededRandom } from '../engine/random.ts'
+import { SaqrError } from '../error.ts'
+import { type Shaping, shaped } from './shape.ts'
 
-export interface SampleOptions {
-  /** 0: greedy */
-  temperature?: number
-  /** draw from this many likeliest tokens; 0: all */
-  topK?: number
-  /** draw from the likeliest tokens that hold this probability together */
-  topP?: number
+export interface SampleOptions extends Shaping {
+  /** of the draws; default 0 */
+  seed?: number
+  /** each token with the logarithm of the probability that the model gave it, before penalties, temperature and cuts */
+  logprobs?: boolean
+  /** and so many of the likeliest tokens in its place; asks for `logprobs` */
+  topLogprobs?: number
 }
 
-export function sample(logits: Float32Array, random: SeededRandom, { temperature = 0, topK = 0, topP = 1 }: SampleOptions): number {
-  if (temperature === 0) return argmax(logits)
-  let ids = Array.from(logits.keys()).sort((a, b) => logits[b]! - logits[a]! || a - b)
-  if (topK > 0) ids = ids.slice(0, topK)
-  const top = logits[ids[0]!]!
-  const weights = ids.map((id) => Math.exp((logits[id]! - top) / temperature))
-  const total = weights.reduce((a, b) => a + b, 0)
-  // the token that passes topP is still drawn from
-  let kept = 0
-  for (let held = 0; kept < weights.length && held < topP * total; kept++) held += weights[kept]!
-  let left = random.uniform() * weights.slice(0, kept).reduce((a, b) => a + b, 0)
-  for (let i = 0; i < kept; i++) if ((left -= weights[i]!) < 0) return ids[i]!
-  return ids[kept - 1]!
+export interface TokenLogprob {
+  id: number
+  logprob: number
+}
+
+/** A token and, where it was asked for, how likely the model held it and others. */
+export interface Choice extends TokenLogprob {
+  /** the likeliest first; of equal ones the lower id */
+  top: readonly TokenLogprob[]
+}
+
+/** Chooses the tokens of one text, in order. */
+export class Sampler {
+  readonly #options: SampleOptions
+  readonly #random: SeededRandom
+  readonly #prompt: ReadonlySet<number>
+  /** how often each token came after the prompt */
+  readonly #counts = new Map<number, number>()
+
+  constructor(prompt: readonly number[], options: SampleOptions) {
+    this.#options = options
+    this.#random = new SeededRandom(options.seed ?? 0, 'generate')
+    this.#prompt = new Set(options.repetitionPenalty === undefined ? [] : prompt)
+  }
+
+  /** @param logits (V), which are left as they are. @throws SaqrError MODEL_NOT_FINITE */
+  next(logits: Float32Array): Choice {
+    const { temperature = 0, logprobs = false, topLogprobs = 0 } = this.#options
+    if (holdsNaN(logits))
+      throw new SaqrError('MODEL_NOT_FINITE', 'the model’s logits are no numbers: its weights are damaged, or its training diverged')
+    const penalised = penalise(logits, this.#prompt, this.#counts, this.#options)
+    const id = temperature === 0 ? argmax(penalised) : draw(penalised, this.#random, this.#options)
+    this.#counts.set(id, (this.#counts.get(id) ?? 0) + 1)
+    return logprobs ? rated(logits, id, topLogprobs) : { id, logprob: Number.NaN, top: [] }
+  }
+}
+
+/**
+ * Of tokens that were there before. Repetition (Keskar 2019, as transformers): prompt and answer, logits above 0 are divided, others
+ * multiplied; then frequency and presence (OpenAI's): of the answer alone, so much is taken off for each time, and once.
+ */
+export function penalise(
+  logits: Float32Array,
+  prompt: Iterable<number>,
+  counts: ReadonlyMap<number, number>,
+  { repetitionPenalty = 1, frequencyPenalty = 0, presencePenalty = 0 }: Shaping,
+): Float32Array {
+  if (repetitionPenalty === 1 && frequencyPenalty === 0 && presencePenalty === 0) return logits
+  const y = logits.slice()
+  if (repetitionPenalty !== 1)
+    for (const id of new Set([...prompt, ...counts.keys()])) y[id] = y[id]! < 0 ? y[id]! * repetitionPenalty : y[id]! / repetitionPenalty
+  for (const [id, count] of counts) y[id]! -= frequencyPenalty * count + presencePenalty
+  return y
+}
+
+function draw(logits: Float32Array, random: SeededRandom, shaping: Shaping): number {
+  const { ids, weights } = shaped(logits, shaping)
+  let left = random.uniform() * weights.reduce((a, b) => a + b, 0)
+  for (let i = 0; i < ids.length; i++) if ((left -= weights[i]!) < 0) return ids[i]!
+  return ids.at(-1)!
+}
+
+/** in a plain loop: it runs over the vocabulary for every token */
+function holdsNaN(x: Float32Array): boolean {
+  for (let i = 0; i < x.length; i++) if (Number.isNaN(x[i]!)) return true
+  return false
 }
 
 /** the first of the largest */
-function argmax(x: Float32Array): number {
+export function argmax(x: Float32Array): number {
   let best = 0
   for (let i = 1; i < x.length; i++) if (x[i]! > x[best]!) best = i
   return best
+}
+
+function rated(logits: Float32Array, id: number, count: number): Choice {
+  const most = logits[argmax(logits)]!
+  let sum = 0
+  for (const x of logits) sum += Math.exp(x - most)
+  const total = most + Math.log(sum)
+  const top: TokenLogprob[] = []
+  for (let i = 0; count > 0 && i < logits.length; i++) {
+    const logprob = logits[i]! - total
+    if (top.length === count && !(logprob > top.at(-1)!.logprob)) continue
+    let at = top.length
+    while (at > 0 && top[at - 1]!.logprob < logprob) at--
+    top.splice(at, 0, { id: i, logprob })
+    if (top.length > count) top.pop()
+  }
+  return { id, logprob: logits[id]! - total, top }
 }

@@ -1,4 +1,4 @@
-/** A plan that reads T new tokens into the KV caches and gives the logits of one of them. */
+/** A plan that reads T new tokens into the KV caches and gives the logits of some of them. */
 import type { Adapter } from '../adapters/adapter.ts'
 import type { Model } from '../models/family.ts'
 import { gather } from '../ops/gather/op.ts'
@@ -16,6 +16,8 @@ export interface GenerationSpec {
   layout?: Layout
   /** T */
   tokens: number
+  /** of how many tokens logits are wanted at the most */
+  wanted: number
   cache: CacheMode
   scratch?: ScratchOf
 }
@@ -23,17 +25,17 @@ export interface GenerationSpec {
 export interface GenerationPlan {
   plan: Plan
   recorder: TraceRecorder
-  /** the buffer that holds logits (1, V) */
+  /** the buffer that holds logits (wanted, V) */
   logits: string
 }
 
-/** Inputs: see declareCachedInputs; the token whose logits are wanted is headPositions[0]. */
+/** Inputs: see declareCachedInputs; the tokens whose logits are wanted are the first `headCount` of headPositions. */
 export function generationPlan(spec: GenerationSpec): GenerationPlan {
   const { model, adapter, cache } = spec
   const r = new TraceRecorder(spec.activation, spec.layout)
-  declareCachedInputs(r, spec.tokens, cache.size)
+  declareCachedInputs(r, spec.tokens, cache.pages)
   const t = new GraphTrace(r, adapter, spec.tokens, cache)
-  const logits = model.logits(t, gather(r, model.forward(t), 1))
+  const logits = model.logits(t, gather(r, model.forward(t), spec.wanted))
   const [nodes] = prune([r.nodes], [logits])
   const used = new Set(nodes!.flatMap((n) => [...n.inputs, ...n.outputs]))
   const pinned = [...[...r.inputs.values()].filter((t) => used.has(t)), logits]

@@ -32,10 +32,9 @@ export function declarePassInputs(r: Recorder, tokens: number, scores: { width: 
   for (const [name, rows, cols, dtype] of head) r.declareInput(name, rows, dtype, cols)
 }
 
-/** Keys of a KV cache of S tokens carry the mask; the T new tokens only ids, positions and whether they are of a long row. */
-export function declareCachedInputs(r: Recorder, tokens: number, size: number): void {
-  for (const name of ['ids', 'position', 'long']) r.declareInput(name, tokens, 'i32')
-  for (const name of ['depth', 'visibleFrom', 'visibleUntil']) r.declareInput(name, size, 'i32')
-  for (const name of ['queryStart', 'cursor', 'headCount']) r.declareInput(name, 1, 'i32')
-  r.declareInput('headPositions', tokens, 'i32')
+/** A pass of T new tokens of any texts over a KV cache: of each its place in the cache, and the pages of its text. */
+export function declareCachedInputs(r: Recorder, tokens: number, pages: number): void {
+  for (const name of ['ids', 'position', 'slot', 'long', 'headPositions']) r.declareInput(name, tokens, 'i32')
+  r.declareInput('pages', tokens, 'i32', pages)
+  for (const name of ['cursor', 'headCount']) r.declareInput(name, 1, 'i32')
 }

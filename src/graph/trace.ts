@@ -92,9 +92,10 @@ export class TraceRecorder extends Recorder implements AdapterBuilder {
   }
 }
 
-/** KV caches of `size` tokens in the store; row 0 of a pass is token `queryStart` of them. */
+/** KV caches of `pages` pages of `page` tokens in the store; inputs say where a pass's tokens go (`slot`) and what they see (`pages`). */
 export interface CacheMode {
-  size: number
+  pages: number
+  page: number
   /** prefix of the caches' names, so that several conversations can go on at once */
   scope: string
 }
@@ -182,13 +183,13 @@ export class GraphTrace implements Trace {
   }
 
   seen(k: Tensor, v: Tensor): Seen {
-    if (!this.#cache) return { k, v, start: null }
-    const start = this.#r.input('queryStart')
+    if (!this.#cache) return { k, v, pages: null }
+    const { pages, page, scope } = this.#cache
     const cached = (x: Tensor, which: string) => {
-      const cache = this.#r.cache(`${this.#cache!.scope}${this.#prefix}${which}`, this.#cache!.size, x.cols, x.dtype)
-      return cacheWrite(this.#r, x, start, cache, `${this.#prefix}attention`)
+      const cache = this.#r.cache(`${scope}${this.#prefix}${which}`, pages * page, x.cols, x.dtype)
+      return cacheWrite(this.#r, x, this.#r.input('slot'), cache, `${this.#prefix}attention`)
     }
-    return { k: cached(k, 'k'), v: cached(v, 'v'), start }
+    return { k: cached(k, 'k'), v: cached(v, 'v'), pages: { position: this.#r.input('position'), pages: this.#r.input('pages'), page } }
   }
 
   constant(name: string, values: readonly number[]): Tensor {

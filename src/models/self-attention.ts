@@ -1,6 +1,7 @@
 /** Grouped-query attention with rotary positions: projections, rotation, attention, output. */
 import { attention } from '../ops/attention/op.ts'
 import { hash32 } from '../ops/dropout/op.ts'
+import { pagedAttention } from '../ops/paged-attention/op.ts'
 import type { NormOptions } from '../ops/rms-norm/op.ts'
 import { rope, ropeTable } from '../ops/rope/op.ts'
 import type { Tensor } from '../ops/tensor.ts'
@@ -76,7 +77,9 @@ export function attended(
   const seen = t.seen(k, v)
   const shape = { heads, kvHeads, headDim, valueDim, scale: o.scale ?? headDim ** -0.5, window: o.window, softCap: o.softCap }
   const sinks = o.sinks ? t.sinks('self_attn.sinks', heads) : null
-  const y = attention(t, q, seen.k, seen.v, shape, 'attention', { queryStart: seen.start, sinks }) // (T, H · V)
+  const y = seen.pages
+    ? pagedAttention(t, q, seen.k, seen.v, seen.pages, shape, 'attention', sinks)
+    : attention(t, q, seen.k, seen.v, shape, 'attention', sinks) // (T, H · V)
   return t.linear('self_attn.o_proj', y, { in: heads * valueDim, out: o.channels, bias: o.bias?.o ?? false })
 }
 

@@ -3,6 +3,7 @@
  * checkpoint, inside a block relative to it. Nothing here knows which device runs the pass or how it is differentiated.
  */
 import type { Builder } from '../ops/op.ts'
+import type { Pages } from '../ops/paged-attention/op.ts'
 import type { DType, Tensor } from '../ops/tensor.ts'
 
 export interface LinearShape {
@@ -40,8 +41,8 @@ export interface ExpertsShape {
 export interface Seen {
   k: Tensor
   v: Tensor
-  /** which of them row 0 of the queries is (1, 1) i32; null: they are the pass's own tokens */
-  start: Tensor | null
+  /** where they lie in a KV cache; null: they are the pass's own tokens */
+  pages: Pages | null
 }
 
 export interface Trace extends Builder {

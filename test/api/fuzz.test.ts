@@ -55,6 +55,14 @@ const KEYS = [
     'temperature',
     'topK',
     'topP',
+    'minP',
+    'repetitionPenalty',
+    'presencePenalty',
+    'stopStrings',
+    'stop',
+    'logprobs',
+    'topLogprobs',
+    'adapter',
     'seed',
     'chat',
     'system',
@@ -176,6 +184,8 @@ calls.resizeTokenEmbeddings = (a, b) => peft.resizeTokenEmbeddings(a, b)
 calls.loadAdapter = (a, b) => peft.loadAdapter(a, b)
 calls.setAdapter = (a) => peft.setAdapter(a)
 calls.deleteAdapter = (a) => peft.deleteAdapter(a)
+calls['generate of several'] = (a, b) => peft.generate([a, 'x'] as never, b).next()
+calls.chat = (o) => peft.chat(o).dispose()
 calls.savePretrained = (a, b) => peft.savePretrained(a, b)
 calls.savePretrainedMerged = (a, b, c) => peft.savePretrainedMerged(a, b, c)
 const trainer = () => new saqr.SFTTrainer({ model: peft, trainDataset: dataset })

@@ -58,7 +58,6 @@ describe('saqr', () => {
   it.each([
     ['simpo', /there is no command simpo: saqr cpo --loss_type simpo/],
     ['train', /there is no command train: saqr sft trains a model/],
-    ['chat', /saqr generate asks a model/],
     ['merge', /savePretrainedMerged/],
     ['export', /savePretrainedMerged/],
     ['sfft', /did you mean saqr sft\?/],

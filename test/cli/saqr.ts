@@ -11,6 +11,7 @@ export interface Result {
 export function commandLine(
   verbs: Readonly<Record<string, unknown>>,
   controller = new AbortController(),
+  input?: NodeJS.ReadableStream,
 ): (...args: string[]) => Promise<Result> {
   const entries: VerbEntry[] = Object.entries(verbs).map(([name, verb]) => ({
     name,
@@ -20,7 +21,11 @@ export function commandLine(
   return async (...args) => {
     const texts = { out: '', err: '' }
     const stream = (name: 'out' | 'err') => ({ isTTY: false, columns: 100, write: (text: string) => void (texts[name] += text) })
-    const code = await run(args, { out: stream('out'), err: stream('err'), signal: controller.signal }, entries)
+    const code = await run(
+      args,
+      { out: stream('out'), err: stream('err'), signal: controller.signal, ...(input ? { input } : {}) },
+      entries,
+    )
     return { code, ...texts }
   }
 }

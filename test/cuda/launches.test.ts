@@ -169,7 +169,7 @@ describe('attention', () => {
   const last = (headDim: number, dtype: 'bf16' | 'f32', arch = 90, softCap = 0, valueDim = headDim) => {
     const [q, v] = [tensor(0, 128, 2 * headDim, dtype), tensor(0, 128, 2 * valueDim, dtype)]
     const mask = [0, 1, 2].map(() => tensor(0, 128, 1, 'i32'))
-    const s = step('attention', [q, q, v, ...mask, null, null], [v, tensor(0, 128, 2, 'f32')], {
+    const s = step('attention', [q, q, v, ...mask, null], [v, tensor(0, 128, 2, 'f32')], {
       heads: 2,
       kvHeads: 2,
       headDim,

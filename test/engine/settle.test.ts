@@ -11,8 +11,8 @@ import { settle, settledConfig } from '../../src/engine/settle.ts'
 import { asF32 } from '../../src/formats/numbers.ts'
 import { readSafetensors } from '../../src/formats/safetensors/read.ts'
 import { type TensorToWrite, writeSafetensors } from '../../src/formats/safetensors/write.ts'
-import { generateIds } from '../../src/generate/generate.ts'
 import { openCheckpoint } from '../../src/models/checkpoint.ts'
+import { answersOf } from '../generate/texts.ts'
 
 const root = join(import.meta.dirname, '../fixtures/adapters')
 const work = mkdtempSync(join(tmpdir(), 'saqr-settle-'))
@@ -106,8 +106,8 @@ it.each([[24], [-1], [0.5]])('the token id %d, which the embedding has no row fo
   const device = new CpuDevice({ threads: 1 })
   try {
     const opened = new OpenedModel(device, openCheckpoint(join(root, 'tied')), { dtype: 'f32', loadIn4bit: false, doubleQuant: false })
-    const ids = generateIds(new LanguageModel(opened, { kind: 'none' }, 0), [3, id], new Set())
-    await expect(ids.next()).rejects.toMatchObject({ code: 'MODEL_VOCABULARY', message: expect.stringContaining(`${id}`) })
+    const asked = answersOf(new LanguageModel(opened, { kind: 'none' }, 0), [[3, id]], {})
+    await expect(asked).rejects.toMatchObject({ code: 'MODEL_VOCABULARY', message: expect.stringContaining(`${id}`) })
   } finally {
     device.dispose()
   }

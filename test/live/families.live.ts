@@ -1,15 +1,17 @@
 /**
- * Every family and adapter against transformers and PEFT as they are installed: loss and gradients in f32, of other weights and rows
+ * Every family and adapter against transformers and PEFT as they are installed: loss, gradients and 64 greedy tokens in f32, of other weights and rows
  * than those recorded. What npm test checks beside (other devices, other cuts) would say nothing new here.
  */
-import { readdirSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { CpuDevice } from '../../src/devices/cpu/device.ts'
+import { answersOf } from '../generate/texts.ts'
 import { compute, distance, expectedOf, readTensors } from '../parity/family-case.ts'
+import { withModel } from '../parity/with-model.ts'
 import { oracle } from './oracle.ts'
 
-const root = await oracle('families', '--seed', '1')
+const root = await oracle('families', '--seed', '1', '--greedy', '64')
 /** PEFT computes it, saqr refuses it by name */
 const refused = 'lora-lora-bias'
 
@@ -29,4 +31,11 @@ it.each(readdirSync(root).filter((name) => name !== refused))('%s', async (name)
   } finally {
     device.dispose()
   }
+  const { greedy } = JSON.parse(readFileSync(join(folder, 'expected.json'), 'utf8'))
+  expect(greedy.tokens).toHaveLength(64)
+  await withModel(folder, async (model) => {
+    // an answer ends where the model's positions do
+    const most = model.opened.model.maxPositions - greedy.prompt.length
+    expect(await answersOf(model, [greedy.prompt], { maxNewTokens: 64 })).toEqual([greedy.tokens.slice(0, most)])
+  })
 })

@@ -29,6 +29,7 @@ describe.each([
   { script: 'tokenizer_configs', name: 'tokenizer-configs' },
   { script: 'module_regex', name: 'module_regex' },
   { script: 'schedules', name: 'schedules' },
+  { script: 'sampling', name: 'sampling' },
   { script: 'dataset_calls', name: 'dataset-calls' },
   { script: 'gguf_families', name: 'gguf-families' },
   { script: 'preference_rows', name: 'preference-rows' },

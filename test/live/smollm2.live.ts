@@ -7,16 +7,15 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { sft } from '../../src/cli/verbs/sft.ts'
 import { CpuDevice } from '../../src/devices/cpu/device.ts'
-import type { LanguageModel } from '../../src/engine/language-model.ts'
 import { loadAdapter } from '../../src/engine/load-adapter.ts'
 import { OpenedModel } from '../../src/engine/opened-model.ts'
 import { PassRunner } from '../../src/engine/runner.ts'
 import { FastLanguageModel } from '../../src/fast-language-model.ts'
-import { Decoder } from '../../src/generate/decoder.ts'
 import { openCheckpoint } from '../../src/models/checkpoint.ts'
 import { Tokenizer } from '../../src/text/tokenizer.ts'
 import { sft as objective } from '../../src/train/objectives/sft.ts'
 import { commandLine } from '../cli/saqr.ts'
+import { logitsOneByOne } from '../generate/texts.ts'
 import { distance, expectedOf, readTensors, rowsOf } from '../parity/family-case.ts'
 import { oracle, oracleInto } from './oracle.ts'
 import { json } from './train.ts'
@@ -31,19 +30,6 @@ const bound = (own: number) => Math.max(1e-5, 3 * own)
 
 const device = new CpuDevice({ threads: 2 })
 afterAll(() => device.dispose())
-
-/** logits (tokens, vocab) of what follows each token, one by one through the cache of keys and values */
-async function logitsOf(model: LanguageModel, ids: Int32Array): Promise<Float32Array> {
-  const { vocab } = model.opened.model
-  const logits = new Float32Array(ids.length * vocab)
-  const decoder = new Decoder(model, ids.length)
-  try {
-    for (const [i, id] of ids.entries()) logits.set(await decoder.read([id]), i * vocab)
-    return logits
-  } finally {
-    decoder.dispose()
-  }
-}
 
 describe('the file', () => {
   it('has the tensors that transformers loads, bit for bit', () => {
@@ -70,7 +56,7 @@ describe('a batch of chats with LoRA on all seven projections, in f32', () => {
   afterAll(() => model.disposeAdapter())
 
   it.each(Object.keys(expected.logits))('logits of row %s', async (i) => {
-    expect(distance(await logitsOf(model, rows[Number(i)]!.ids), theirs.get(`logits.${i}`)!)).toBeLessThan(bound(expected.logits[i]!))
+    expect(distance(await logitsOneByOne(model, rows[Number(i)]!.ids), theirs.get(`logits.${i}`)!)).toBeLessThan(bound(expected.logits[i]!))
   })
 
   // the rows begin with the same system message, which is computed once
@@ -121,7 +107,7 @@ describe('three steps of saqr sft', async () => {
   if (code !== 0) throw new Error(`saqr sft ended with ${code}:\n${err}\n${out}`)
   const { model } = await FastLanguageModel.fromPretrained(adapter, { loadIn4bit: false, dtype: 'f32' })
   await model.savePretrainedMerged(merged)
-  const ours = await logitsOf(model.language, rows[0]!.ids)
+  const ours = await logitsOneByOne(model.language, rows[0]!.ids)
   await model.dispose()
   await oracleInto(root, 'smollm2', '--adapter', adapter, '--merged', merged)
   const said = readTensors(join(root, 'said.safetensors'))

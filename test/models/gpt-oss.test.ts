@@ -16,7 +16,7 @@ import { asF32, asU16, bf16ToF32, bytesOf } from '../../src/formats/numbers.ts'
 import { loraConfig } from '../../src/formats/peft/config.ts'
 import { writeSafetensors } from '../../src/formats/safetensors/write.ts'
 import type { CheckpointTensor } from '../../src/formats/tensor.ts'
-import { Decoder } from '../../src/generate/decoder.ts'
+import { DecodeLoop } from '../../src/generate/decode-loop.ts'
 import { openCheckpoint } from '../../src/models/checkpoint.ts'
 import { Config } from '../../src/models/config.ts'
 import { readRotation } from '../../src/models/gpt-oss.ts'
@@ -115,8 +115,7 @@ async function lastLogits(device: Device, folder: string, choice: BaseChoice, id
   try {
     const model = new LanguageModel(new OpenedModel(device, openCheckpoint(folder), choice), { kind: 'none' }, 0)
     model.opened.loadFor(model.recorder)
-    const decoder = new Decoder(model, ids.length)
-    return await decoder.read([...ids])
+    return (await new DecodeLoop(model).add(ids, ids.length)).logits
   } finally {
     device.dispose()
   }

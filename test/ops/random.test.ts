@@ -172,7 +172,6 @@ function randomAttention(r: Random, i: number): Run {
     column(mask.visibleFrom),
     column(mask.visibleUntil),
     column(mask.depth),
-    null,
     r.below(3) === 0 ? { rows: 1, cols: heads, dtype: 'f32', space: 'store', scale: 2 } : null,
   ]
   const [window, softCap] = [r.below(2) ? 1 + r.below(40) : 0, r.below(3) === 0 ? 1.5 : 0]

@@ -1,15 +1,10 @@
 /** Over the KV cache, token by token: logits and the first greedy tokens of transformers, for every family and adapter that was recorded. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { CpuDevice } from '../../src/devices/cpu/device.ts'
-import { LanguageModel } from '../../src/engine/language-model.ts'
-import { loadAdapter } from '../../src/engine/load-adapter.ts'
-import { OpenedModel } from '../../src/engine/opened-model.ts'
-import { Decoder } from '../../src/generate/decoder.ts'
-import { generateIds } from '../../src/generate/generate.ts'
-import { openCheckpoint } from '../../src/models/checkpoint.ts'
+import { answersOf, logitsOneByOne } from '../generate/texts.ts'
 import { distance, readTensors, rowsOf } from './family-case.ts'
+import { withModel } from './with-model.ts'
 
 const root = join(import.meta.dirname, '../fixtures/families')
 interface Greedy {
@@ -28,27 +23,13 @@ const recorded = readdirSync(root).filter((name) => name !== 'lora-lora-bias')
 
 it('has something to compare', () => expect(recorded.length).toBeGreaterThan(20))
 
-/** the case's model on a device of its own */
-async function withModel(folder: string, use: (model: LanguageModel) => Promise<void>): Promise<void> {
-  const device = new CpuDevice({ threads: 2 })
-  try {
-    const opened = new OpenedModel(device, openCheckpoint(join(folder, 'model')), { dtype: 'f32', loadIn4bit: false, doubleQuant: false })
-    const adapter = join(folder, 'adapter')
-    await use(existsSync(adapter) ? loadAdapter(opened, adapter) : new LanguageModel(opened, { kind: 'none' }, 0))
-  } finally {
-    device.dispose()
-  }
-}
-
 describe.each(recorded)('%s', (name) => {
   const folder = join(root, name)
   const { greedy, logits } = JSON.parse(readFileSync(join(folder, 'expected.json'), 'utf8')) as Recorded
 
   it('greedy tokens', async () => {
     await withModel(folder, async (model) => {
-      const tokens: number[] = []
-      for await (const id of generateIds(model, greedy.prompt, new Set(), { maxNewTokens: greedy.tokens.length })) tokens.push(id)
-      expect(tokens).toEqual(greedy.tokens)
+      expect(await answersOf(model, [greedy.prompt], { maxNewTokens: greedy.tokens.length })).toEqual([greedy.tokens])
     })
   })
 
@@ -61,10 +42,7 @@ describe.each(recorded)('%s', (name) => {
         const { ids } = rows[Number(row)]!
         // recorded of whole rows: the first tokens of one that grows long were read as a short one's
         const from = (ids.length > longBeyond ? longBeyond : 0) * vocab
-        const decoder = new Decoder(model, ids.length)
-        const ours = new Float32Array(ids.length * vocab)
-        for (const [i, id] of ids.entries()) ours.set(await decoder.read([id]), i * vocab)
-        decoder.dispose()
+        const ours = await logitsOneByOne(model, ids)
         // as gradients are held: within three times torch's own distance from f64, or 1e-5
         const theirs = tensors.get(`logits.${row}`)!
         expect(distance(ours.subarray(from), theirs.subarray(from)), `row ${row}`).toBeLessThan(Math.max(1e-5, 3 * own))

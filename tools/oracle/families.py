@@ -73,17 +73,17 @@ def read_model(folder: Path, case: Case):
     return model if case.adapter is None else peft.PeftModel.from_pretrained(model, folder / "adapter", is_trainable=True)
 
 
-def find_greedy(model, case, vocab):
+def find_greedy(model, case, vocab, count):
     """The first prompt whose tokens are decided by a clear lead (no test may hang on rounding) and don't end early."""
     for attempt in range(200):
         prompt = [1] + torch.randint(3, vocab, (7,), generator=generator(case, "prompt", attempt)).tolist()
-        tokens, lead = greedy(model, prompt, GREEDY)
-        if len(tokens) == GREEDY and 2 not in tokens and lead > 2e-3 and len(set(tokens)) >= 5:
+        tokens, lead = greedy(model, prompt, count)
+        if len(tokens) == count and 2 not in tokens and lead > 2e-3 and len(set(tokens)) >= 5:
             return dict(prompt=prompt, tokens=tokens, lead=lead)
     raise SystemExit(f"{case}: no prompt with a clear greedy continuation")
 
 
-def write_case(out: Path, case: Case):
+def write_case(out: Path, case: Case, count: int):
     folder = out / case.name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -116,7 +116,7 @@ def write_case(out: Path, case: Case):
         loss=loss64.item(),
         logits={str(i): distance(logits[i], logits64[i]) for i in (0, 1)},
         gradients={name: dict(norm=torch.linalg.vector_norm(grads64[name]).item(), distance=distance(g, grads64[name])) for name, g in grads.items()},
-        greedy=find_greedy(model, case.name, vocab),
+        greedy=find_greedy(model, case.name, vocab, count),
     )
     (folder / "expected.json").write_text(json.dumps(expected, indent=2) + "\n")
     size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
@@ -129,11 +129,12 @@ def main():
     parser.add_argument("out", type=Path)
     parser.add_argument("--case", choices=[case.name for case in CASES])
     parser.add_argument("--seed", type=int, default=0, help="other weights than those recorded")
+    parser.add_argument("--greedy", type=int, default=GREEDY, help="tokens that follow a prompt")
     args = parser.parse_args()
     families_weights.seed = args.seed
     for case in CASES:
         if args.case in (None, case.name):
-            write_case(args.out, case)
+            write_case(args.out, case, args.greedy)
 
 
 if __name__ == "__main__":

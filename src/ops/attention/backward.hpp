@@ -49,7 +49,7 @@ class Backward {
 
   bool prepare() {
     lanes_ = HeadLanes(call_.heads / call_.kvHeads);
-    if (!mask_.prepare(scratch_, call_.mask, call_.window)) return false;
+    if (!mask_.prepare(scratch_, call_.mask, call_.keys, call_.window)) return false;
     const int64_t width = lanes_.most * W, D = call_.padded, V = call_.valuePadded;
     padded_ = (D + W - 1) / W * W;
     valuePadded_ = (V + W - 1) / W * W;

@@ -64,10 +64,6 @@ interface Setup {
   softCap?: number
   /** type of the sinks, where there are some */
   sinks?: 'f32' | 'bf16'
-  /** q is the last `queries` tokens (over a cache); default: all */
-  queries?: number
-  /** spare tokens of the cache behind the last query */
-  behind?: number
   /** q, k and v are columns of one wide product */
   fused?: boolean
   bench?: boolean
@@ -86,12 +82,13 @@ const attrsOf = (s: Setup): OpCase['attrs'] => ({
 const column = (values: readonly number[]): CaseInput => ({ rows: values.length, cols: 1, dtype: 'i32', values })
 const maskInputs = (m: Mask) => [column(m.visibleFrom), column(m.visibleUntil), column(m.depth)]
 
-function qkv(s: Setup, queries: number): CaseInput[] {
+function qkv(s: Setup): CaseInput[] {
+  const tokens = s.mask.depth.length
   const [h, g, v] = [s.heads * s.headDim, s.kvHeads * s.headDim, s.kvHeads * valueDimOf(s)]
   const part = (rows: number, cols: number, from: number): CaseInput => {
     return { rows, cols, dtype: 'act', ...(s.fused ? { within: { cols: h + g + v, from } } : {}) }
   }
-  return [part(queries, h, 0), part(s.mask.depth.length, g, h), part(s.mask.depth.length, v, h + g)]
+  return [part(tokens, h, 0), part(tokens, g, h), part(tokens, v, h + g)]
 }
 
 /** a little above and below what scores are; the first weighs next to nothing, the last nearly all */
@@ -102,14 +99,11 @@ function sinksOf(s: Setup): CaseInput | null {
 }
 
 function forward(name: string, s: Setup): OpCase {
-  const tokens = s.mask.depth.length
-  const queries = s.queries ?? tokens
-  const start = tokens - queries - (s.behind ?? 0)
   return {
     name,
     op: attentionOp,
     attrs: attrsOf(s),
-    inputs: [...qkv(s, queries), ...maskInputs(s.mask), s.queries === undefined ? null : column([start]), sinksOf(s)],
+    inputs: [...qkv(s), ...maskInputs(s.mask), sinksOf(s)],
     // f32: 2e-7 of exp times a handful of operations. bf16: p and o are rounded to 8 bits (2⁻⁹ on average), in backward ds and D too
     tolerance: { f32: 3e-6, bf16: 1e-2 },
     bench: s.bench,
@@ -135,7 +129,7 @@ function backward(name: string, s: Setup): OpCase {
       { rows: tokens, cols: width, dtype: 'act' },
       { rows: tokens, cols: width, dtype: 'act', scale: 0.2 },
       { rows: tokens, cols: s.heads, dtype: 'f32', values: lse },
-      ...qkv(s, tokens),
+      ...qkv(s),
       ...maskInputs(s.mask),
     ],
     // as above: p and ds are rounded to bf16 before they are multiplied
@@ -266,46 +260,9 @@ const withSinks: Record<string, Setup> = {
 
 export const cases: readonly OpCase[] = [
   ...Object.entries(withSinks).map(([name, setup]) => forward(name, setup)),
-  forward('a cache and sinks, one new token', { heads: 8, kvHeads: 2, headDim: 64, mask: rows([130]), queries: 1, sinks: 'bf16' }),
-  forward('a cache and sinks, blocks of queries', {
-    heads: 2,
-    kvHeads: 1,
-    headDim: 64,
-    mask: rows([300]),
-    queries: 140,
-    behind: 20,
-    sinks: 'f32',
-  }),
-  forward('a cache and sinks over a window that sees nothing', {
-    heads: 2,
-    kvHeads: 1,
-    headDim: 32,
-    mask: unseen(rows([70]), 69, 68, 67),
-    queries: 1,
-    window: 3,
-    sinks: 'f32',
-  }),
-  forward('a cache, values of another size', { heads: 4, kvHeads: 4, headDim: 192, valueDim: 128, mask: rows([130]), queries: 1 }),
-  forward('a cache, values of 7 channels beside 5', {
-    heads: 3,
-    kvHeads: 1,
-    headDim: 5,
-    valueDim: 7,
-    mask: rows([90]),
-    queries: 3,
-    behind: 5,
-  }),
   sinkGrad('one token', { heads: 3, valueDim: 5, tokens: 1, dtype: 'f32' }),
   sinkGrad('sinks in bf16', { heads: 64, valueDim: 64, tokens: 70, dtype: 'bf16' }),
   sinkGrad('many tokens', { heads: 7, valueDim: 130, tokens: 1050, dtype: 'f32' }),
   ...Object.entries({ ...both, ...blocks }).flatMap(([name, setup]) => [forward(name, setup), backward(name, setup)]),
-  forward('a cache, one new token', { heads: 4, kvHeads: 2, headDim: 64, mask: rows([130]), queries: 1 }),
-  forward('a cache, more tokens, room behind', { heads: 3, kvHeads: 1, headDim: 32, mask: rows([90]), queries: 7, behind: 11 }),
-  forward('a cache and a window', { heads: 2, kvHeads: 2, headDim: 128, mask: rows([75]), queries: 2, window: 30 }),
-  forward('a cache and heads of 5 channels', { heads: 3, kvHeads: 3, headDim: 5, mask: rows([70]), queries: 1 }),
-  forward('a cache and heads of 500', { heads: 2, kvHeads: 1, headDim: 500, mask: rows([80]), queries: 1 }),
-  forward('a cache and a soft cap', { heads: 4, kvHeads: 2, headDim: 64, mask: rows([90]), queries: 2, softCap: 1 }),
-  forward('a cache, blocks of queries', { heads: 2, kvHeads: 1, headDim: 128, mask: rows([330]), queries: 150, behind: 20 }),
   ...Object.entries(real).flatMap(([name, setup]) => [forward(name, setup), backward(name, setup)]),
-  forward('decoding behind 2,048 tokens', { heads: 32, kvHeads: 8, headDim: 128, mask: rows([2049]), queries: 1, bench: true }),
 ]

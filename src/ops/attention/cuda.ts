@@ -139,7 +139,6 @@ interface Tensors {
   o: CudaTensor
   lse: CudaTensor
   mask: CudaTensor[]
-  queryStart?: CudaTensor | null
   sinks?: CudaTensor | null
   dO?: CudaTensor
   d?: CudaTensor[]
@@ -180,7 +179,7 @@ function problem(step: Step, t: Tensors, scratch: bigint): KernelArg[] {
   const [dQ, dK, dV] = t.d ?? []
   const tensors = [t.q, t.k, t.v, t.dO, t.o, dQ, dK, dV, t.lse]
   const [delta, ...places] = Object.values(layout(t.k.rows, t.d ? step.attrs.heads : 0).at).map((place) => scratch + place)
-  const pointers = [...tensors.map(at), delta!, ...t.mask.map(at), at(t.queryStart), at(t.sinks), ...places]
+  const pointers = [...tensors.map(at), delta!, ...t.mask.map(at), at(t.sinks), ...places]
   return [...pointers, ...tensors.map(stride), t.q.rows, t.k.rows, inBf16(step, t.sinks), ...attrsOf(step)]
 }
 
@@ -214,10 +213,10 @@ export const cuda = [
   runs(attentionOp, {
     scratch: (step) => layout(step.inputs[1]!.rows, 0).bytes,
     launch(step, scratch, card) {
-      const [q, k, v, visibleFrom, visibleUntil, depth, queryStart, sinks] = step.inputs
+      const [q, k, v, visibleFrom, visibleUntil, depth, sinks] = step.inputs
       const [o, lse] = step.outputs
       const mask = [visibleFrom!, visibleUntil!, depth!]
-      const args = problem(step, { q: q!, k: k!, v: v!, o: o!, lse: lse!, mask, queryStart, sinks }, scratch)
+      const args = problem(step, { q: q!, k: k!, v: v!, o: o!, lse: lse!, mask, sinks }, scratch)
       const choice = choose(step, [q!, k!, v!, o!], card)
       return [...prepare(choice, 1, args), launchOf('attention', choice, choice.forward, q!.rows, step.attrs.heads, args)]
     },

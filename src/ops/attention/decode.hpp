@@ -36,12 +36,14 @@ SAQR_INLINE vf sumsOf(vf (&v)[W]) {
   }
 }
 
+constexpr int kAlone = W / 4;  // queries that are no block
+
 template <class U, class T>
 class Decode {
  public:
   Decode(const Call& call, Worker& worker) : call_(call), worker_(worker), scratch_(worker) {}
 
-  static bool suits(const Call& call) { return call.q.rows <= W / 4; }
+  static bool suits(const Call& call) { return call.q.rows <= kAlone; }
 
   // Block of keys after block of keys, all heads of this thread over each: a row of the cache holds its heads side by side.
   void run() {
@@ -75,6 +77,9 @@ class Decode {
   float* scores_;  // (heads, 64), then weights
   Group* groups_;
   int64_t count_;
+  const int32_t* table_;  // pages of the query at hand; null: none
+  int32_t at_;            // which key it is
+  int64_t keys_;
 
   bool begin(Group& group, int64_t query, int64_t head, int64_t end) {
     const int64_t sharing = call_.heads / call_.kvHeads;
@@ -94,9 +99,14 @@ class Decode {
   }
 
   void sweep(int64_t query) {
-    for (int64_t j = 0; j < call_.k.rows && !worker_.aborted(); j += kBlock) {
+    const Paging& paging = call_.paging;
+    table_ = paging.table ? paging.table + query * paging.tables : nullptr;
+    at_ = table_ ? paging.position[query * paging.positions] : static_cast<int32_t>(call_.start + query);
+    const int64_t first = table_ && call_.window > 0 ? std::max<int64_t>(0, at_ - call_.window + 1) / kBlock * kBlock : 0;
+    keys_ = table_ ? at_ + 1 : call_.keys;
+    for (int64_t j = first; j < keys_ && !worker_.aborted(); j += kBlock) {
       vi seen[kBlock / W], any{};
-      for (int x = 0; x < kBlock / W; x++) any |= seen[x] = visible(call_.start + query, j + x * W);
+      for (int x = 0; x < kBlock / W; x++) any |= seen[x] = visible(j + x * W);
       if (sum(__builtin_convertvector(any, vf)) == 0) continue;
       for (int64_t x = 0; x < count_; x++) {
         switch (groups_[x].heads) {
@@ -110,12 +120,17 @@ class Decode {
     for (int64_t x = 0; x < count_; x++) finish(groups_[x], query);
   }
 
-  // keys that query `i` sees, W from j on
-  vi visible(int64_t i, int64_t j) const {
-    const vi from = maskValues(0, j, INT_MAX), until = maskValues(1, j, INT_MIN), at = set1(static_cast<int32_t>(i));
+  // keys that the query sees, W from j on
+  vi visible(int64_t j) const {
+    const vi at = set1(at_);
+    if (table_) {
+      const vi back = at - (iota() + static_cast<int32_t>(j));
+      return call_.window > 0 ? (back >= 0) & (back < static_cast<int32_t>(call_.window)) : back >= 0;
+    }
+    const vi from = maskValues(0, j, INT_MAX), until = maskValues(1, j, INT_MIN);
     const vi seen = (from <= at) & (at < until);
     if (!(call_.window > 0)) return seen;
-    const int32_t depth = static_cast<const int32_t*>(call_.mask[2].data)[i * call_.mask[2].stride];
+    const int32_t depth = static_cast<const int32_t*>(call_.mask[2].data)[at_ * call_.mask[2].stride];
     return seen & (depth - maskValues(2, j, 0) < static_cast<int32_t>(call_.window));
   }
   vi maskValues(int which, int64_t j, int32_t beyond) const {
@@ -139,11 +154,11 @@ class Decode {
   template <int N>
   __attribute__((noinline)) void addBlock(Group& group, int64_t j, const vi* seen) {
     const Head<const T> k = headOf<const T>(call_.k, group.keyHead, call_.headDim), v = headOf<const T>(call_.v, group.keyHead, call_.valueDim);
-    const int64_t count = std::min<int64_t>(kBlock, call_.k.rows - j);
+    const int64_t count = std::min<int64_t>(kBlock, keys_ - j), row = Paging::slot(table_, call_.paging.page, j);
     if (count < kBlock) std::fill(scores_, scores_ + N * kBlock, kLowest);
-    for (int64_t x = 0; x < count; x += W) scoresOf<N>(group, k.row(j + x), k.stride, std::min<int64_t>(W, count - x), seen[x / W], scores_ + x);
+    for (int64_t x = 0; x < count; x += W) scoresOf<N>(group, k.row(row + x), k.stride, std::min<int64_t>(W, count - x), seen[x / W], scores_ + x);
     weigh<N>(group);
-    addValues<N>(group, v.row(j), v.stride, count);
+    addValues<N>(group, v.row(row), v.stride, count);
   }
 
   vi unitsAt(const T* row, int64_t chunk) const {

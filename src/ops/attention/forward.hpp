@@ -37,7 +37,7 @@ class Forward {
 
   bool prepare() {
     lanes_ = HeadLanes(call_.heads / call_.kvHeads);
-    if (!mask_.prepare(scratch_, call_.mask, call_.window)) return false;
+    if (!mask_.prepare(scratch_, call_.mask, call_.keys, call_.window)) return false;
     const int64_t width = lanes_.most * W, D = call_.headDim, V = call_.valueDim;
     q_ = scratch_.take<int32_t>(call_.padded / U::kPer * width);
     scores_ = scratch_.take<float>(kBlock * width);
@@ -46,7 +46,7 @@ class Forward {
     tiles_ = scratch_.take<Tile>(mask_.blocks * (kBlock / kTile));
     prefix_ = scratch_.take<double>(call_.q.rows / lanes_.queries + 2);
     using Keys = PackedKeys<U, T>;
-    return prefix_ && keys_.prepare(scratch_, mask_.keys, {{&call_.k, Keys::panels, D, call_.padded}, {&call_.v, Keys::rows, V, call_.valuePadded}}, 5 << 20);
+    return prefix_ && keys_.prepare(scratch_, mask_.keys, {{&call_.k, Keys::panels, D, call_.padded}, {&call_.v, Keys::rows, V, call_.valuePadded}}, 5 << 20, call_.paging);
   }
 
   void block(int64_t g, int64_t b) {

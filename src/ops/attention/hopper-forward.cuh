@@ -18,7 +18,7 @@ template <int D, int V> __device__ void copyForward(const Problem& p, typename F
   const Map *q = p.maps, *k = q + 1, *v = q + 2;
   bool leads = threadIdx.x % 32 == 0;
   if (leads) acquireMap(*q), acquireMap(*k), acquireMap(*v);
-  int heads = p.attrs.heads, items = (p.queries + kBlock - 1) / kBlock * heads, start = p.queryStart ? *p.queryStart : 0;
+  int heads = p.attrs.heads, items = (p.queries + kBlock - 1) / kBlock * heads;
   int end = (p.keys + KEYS - 1) / KEYS;
   Ring<F::OWN> own;
   Ring<F::STAGES> ring;
@@ -33,7 +33,7 @@ template <int D, int V> __device__ void copyForward(const Problem& p, typename F
       return;
     }
     int head = item % heads, block = p.queryOrder[item / heads], group = head / (heads / p.attrs.kvHeads);
-    Queries queries = queriesOf(p, start + block * kBlock, start + (block + 1) * kBlock);
+    Queries queries = queriesOf(p, block * kBlock, (block + 1) * kBlock);
     int t = nextTile(p, 0, queries, WIDE);
     if (leads) {
       await(&s.own.empty[o], own.parity ^ 1);
@@ -78,7 +78,6 @@ template <int D, int V, bool CAPPED> __device__ void hopperForward(const Problem
 
   moreRegisters<kProductRegisters>();
   const Score<CAPPED> score(p);
-  int start = p.queryStart ? *p.queryStart : 0;
   Ring<F::OWN> own;
   Ring<STAGES> ks, vs;
   for (;; own.advance()) {
@@ -88,7 +87,7 @@ template <int D, int V, bool CAPPED> __device__ void hopperForward(const Problem
     if (item == kEnd) return;
     int row = blockOf(item) * kBlock + threadIdx.x / 128 * 64, query[2], queryDepth[2];
 #pragma unroll
-    for (int h = 0; h < 2; h++) query[h] = start + row + threadRow() + 8 * h, queryDepth[h] = depthOf(p, query[h]);
+    for (int h = 0; h < 2; h++) query[h] = row + threadRow() + 8 * h, queryDepth[h] = depthOf(p, query[h]);
     unsigned q = sharedAddress(s.q[e]) + threadIdx.x / 128 * kBoxBytes;
     Rows<V> o = {};
     const Begin begin = beginOf(p, head);

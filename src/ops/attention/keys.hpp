@@ -40,13 +40,15 @@ struct PackedKeys {
     int64_t offset = 0;        // within a block
   };
   int64_t keys, slots, blockSize;
+  Paging paging;
   int sections;
   Section section[kMost];
   int32_t* memory;
   int64_t* tags;
 
-  bool prepare(Scratch& scratch, int64_t keyCount, std::initializer_list<Section> list, size_t budget) {
+  bool prepare(Scratch& scratch, int64_t keyCount, std::initializer_list<Section> list, size_t budget, const Paging& where = {}) {
     keys = keyCount;
+    paging = where;
     sections = 0;
     blockSize = 0;
     for (Section s : list) {
@@ -87,6 +89,7 @@ struct PackedKeys {
   void pack(int32_t* to, const Section& s, int64_t g, int64_t first) const {
     const Head<const T> head = headOf<const T>(*s.tensor, g, s.channels);
     const int count = static_cast<int>(std::min<int64_t>(kBlock, keys - first));
+    first = paging.slot(first);
     if constexpr (sizeof(T) == 2 && U::kPer == 2) {
       if (s.order == plain) return packPlain(reinterpret_cast<T*>(to), s.padded, head.row(first), head.stride, count, kBlock, s.channels);
       if (s.order == turned) return packTurned(to, kBlock / 2, head.row(first), head.stride, count, kBlock, s.channels, s.padded);

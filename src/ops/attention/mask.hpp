@@ -29,6 +29,16 @@ struct Scratch {
   }
 };
 
+// Where keys lie: one behind the other, or in pages. Blocks of keys begin at multiples of kBlock, of which a page is a multiple.
+struct Paging {
+  const int32_t* table = nullptr;     // of the first query's text; null: no pages
+  int64_t page = 0, tables = 0;       // keys of a page; from one query's table to the next
+  const int32_t* position = nullptr;  // of each query in its text
+  int64_t positions = 0;
+  static int64_t slot(const int32_t* table, int64_t page, int64_t key) { return table ? table[key / page] * page + key % page : key; }
+  int64_t slot(int64_t key) const { return slot(table, page, key); }
+};
+
 enum class Sees { none, some, all };
 
 struct Extent {
@@ -55,9 +65,9 @@ struct Mask {
   uint32_t* span;
   Extent *tiles, *blockExtents;
 
-  // false when the scratch is too small
-  bool prepare(Scratch& scratch, const Tensor* tensors, int64_t windowAttr) {
-    keys = tensors[0].rows;
+  // False when the scratch is too small. `tensors`: visibleFrom, visibleUntil, depth; null: each key is seen by itself and all after it.
+  bool prepare(Scratch& scratch, const Tensor* tensors, int64_t keyCount, int64_t windowAttr) {
+    keys = keyCount;
     blocks = (keys + kBlock - 1) / kBlock;
     window = windowAttr > 0 ? static_cast<int32_t>(windowAttr) : INT_MAX;
     from = scratch.take<int32_t>(blocks * kBlock);
@@ -66,7 +76,10 @@ struct Mask {
     tiles = scratch.take<Extent>(blocks * kBlock / kTile);
     blockExtents = scratch.take<Extent>(blocks);
     if (!from || !depth || !span || !tiles || !blockExtents) return false;
-    auto value = [&](int which, int64_t j) { return static_cast<const int32_t*>(tensors[which].data)[j * tensors[which].stride]; };
+    auto value = [&](int which, int64_t j) {
+      if (!tensors) return which == 1 ? INT_MAX : static_cast<int32_t>(j);
+      return static_cast<const int32_t*>(tensors[which].data)[j * tensors[which].stride];
+    };
     for (int64_t b = 0; b < blocks; b++) {
       blockExtents[b] = {};
       for (int64_t t = b * (kBlock / kTile); t < (b + 1) * (kBlock / kTile); t++) {

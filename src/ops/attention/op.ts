@@ -1,7 +1,7 @@
 /**
  * o = softmax(scale · q·kᵀ) · v over the keys a token may see (FlashAttention, Dao 2022: no T × T matrix exists anywhere).
  * Query i sees key j when visibleFrom[j] ≤ i < visibleUntil[j] and, with a window, depth[i] − depth[j] < window. The keys of a pass are
- * its own tokens; with a KV cache they are S ≥ T tokens and row 0 of q is token `queryStart` of them.
+ * its own tokens; over a KV cache it is paged-attention that does this.
  * With a soft cap c every scaled score s becomes c · tanh(s / c) before the softmax, and its derivative gains 1 − (s' / c)².
  * A sink is a score of its head that every query sees and that has no value: it takes weight from the keys (gpt-oss, OpenAI 2025).
  * Saved for backward: o and lse = log Σ exp of each query and head, the sink with it. With D = Σ_c dO · o:
@@ -54,8 +54,7 @@ export const attentionOp: Op<typeof attrs> = {
   attrs,
   refuses,
   /**
-   * inputs: q (T, H·D), k (S, G·D), v (S, G·V), visibleFrom, visibleUntil, depth (S, 1) i32, queryStart (1, 1) i32 | null (then S = T),
-   * sinks (1, H) | null
+   * inputs: q (T, H·D), k (T, G·D), v (T, G·V), visibleFrom, visibleUntil, depth (T, 1) i32, sinks (1, H) | null
    */
   outputs: ([q], attrs) => [
     { rows: q!.rows, cols: attrs.heads * attrs.valueDim, dtype: q!.dtype }, // o (T, H·V)
@@ -64,12 +63,11 @@ export const attentionOp: Op<typeof attrs> = {
   backward(b, node, [dO]) {
     const [q, k, v, ...mask] = node.inputs.slice(0, 6)
     const [o, lse] = node.outputs
-    const [queryStart, sinks] = node.inputs.slice(6)
-    if (queryStart) throw new Error(`${node.name}: attention over a cache has no derivative`)
+    const sinks = node.inputs[6]
     if (sinks?.needsGrad) b.apply(sinkGradOp, [dO!, o!, lse!, sinks, b.gradientOf(sinks)], { valueDim: node.attrs.valueDim }, node.name)
     const wanted = [q, k, v].map((x) => x!.needsGrad)
     const d = wanted.includes(true) ? b.apply(attentionBackwardOp, [dO!, o!, lse!, q!, k!, v!, ...mask], node.attrs, node.name) : []
-    return [...wanted.map((wants, i) => (wants ? d[i]! : null)), null, null, null, null, null]
+    return [...wanted.map((wants, i) => (wants ? d[i]! : null)), null, null, null, null]
   },
   flops: (node) => pairs(node) * forwardFlops(node.attrs),
   pairFlops: ({ attrs }) => attrs.heads * forwardFlops(attrs),
@@ -94,15 +92,7 @@ export const sinkGradOp: Op<typeof sinkAttrs> = {
   flops: ({ inputs: [dO] }) => 2 * dO!.rows * dO!.cols,
 }
 
-/** What else attention may read. */
-export interface AttentionInputs {
-  /** which of the keys' tokens row 0 of q is (1, 1) i32; null: keys and queries are the same tokens */
-  queryStart?: Tensor | null
-  /** a score of each head without a value (1, H) */
-  sinks?: Tensor | null
-}
-
-/** q (T, H·D), k (S, G·D), v (S, G·V) -> o (T, H·V) */
+/** q (T, H·D), k (T, G·D), v (T, G·V), sinks (1, H): a score of each head without a value -> o (T, H·V) */
 export function attention(
   b: Builder,
   q: Tensor,
@@ -110,9 +100,9 @@ export function attention(
   v: Tensor,
   shape: AttentionShape,
   name?: string,
-  { queryStart = null, sinks = null }: AttentionInputs = {},
+  sinks: Tensor | null = null,
 ): Tensor {
   const mask = [b.input('visibleFrom'), b.input('visibleUntil'), b.input('depth')]
   const attrs = { ...shape, valueDim: shape.valueDim ?? shape.headDim }
-  return b.apply(attentionOp, [q, k, v, ...mask, queryStart, sinks], attrs, name)[0]!
+  return b.apply(attentionOp, [q, k, v, ...mask, sinks], attrs, name)[0]!
 }

@@ -62,11 +62,11 @@ extern "C" __global__ void __launch_bounds__(1024) attention_prepare(const __gri
   }
   __syncthreads();
   // Blocks of the other side that it meets. Within a window all but the first few of a row meet as many.
-  int start = p.queryStart ? *p.queryStart : 0, most = p.attrs.window ? p.attrs.window / kBlock + 2 : 0x7fffffff;
+  int most = p.attrs.window ? p.attrs.window / kBlock + 2 : 0x7fffffff;
   for (int i = threadIdx.x; i < own; i += blockDim.x) {
     int meets = 0;
     if (byQuery) {
-      for (int j = 0; j < keyBlocks; j++) meets += low[j] < start + (i + 1) * kBlock && high[j] > start + i * kBlock;
+      for (int j = 0; j < keyBlocks; j++) meets += low[j] < (i + 1) * kBlock && high[j] > i * kBlock;
     } else if (low[i] < high[i]) {
       meets = (high[i] + kBlock - 1) / kBlock - low[i] / kBlock;
     }

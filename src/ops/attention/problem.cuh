@@ -25,7 +25,7 @@ struct Problem {
   const void *q, *k, *v, *dO;
   void *o, *dQ, *dK, *dV;
   float *lse, *delta;  // (T, H); delta = Σ_c dO · o
-  const int *from, *until, *depth, *queryStart;
+  const int *from, *until, *depth;
   const void* sinks;  // (1, H) in f32, or in bf16; null: none
   // Of the tensor cores' kernels; past the end padded to whole blocks. There delta lies (H, padded), as does lse2 = lse · log2 e.
   Tile* tiles;

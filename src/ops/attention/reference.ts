@@ -2,25 +2,22 @@
 import { type Attrs, defines, type Matrix, type Reference } from '../op.ts'
 import { attentionBackwardOp, attentionOp, sinkGradOp } from './op.ts'
 
-/** Queries are tokens `start` … of the keys' tokens. */
 interface Mask {
   visibleFrom: Matrix
   visibleUntil: Matrix
   depth: Matrix
-  start: number
   window: number
 }
 
-function sees(m: Mask, query: number, j: number): boolean {
-  const i = m.start + query
+function sees(m: Mask, i: number, j: number): boolean {
   if (i < m.visibleFrom.data[j]! || i >= m.visibleUntil.data[j]!) return false
   return m.window === 0 || m.depth.data[i]! - m.depth.data[j]! < m.window
 }
 
 type AttentionAttrs = Attrs<typeof attentionOp.attrs>
 
-function maskOf([visibleFrom, visibleUntil, depth]: readonly (Matrix | null)[], { window }: AttentionAttrs, start = 0): Mask {
-  return { visibleFrom: visibleFrom!, visibleUntil: visibleUntil!, depth: depth!, start, window }
+function maskOf([visibleFrom, visibleUntil, depth]: readonly (Matrix | null)[], { window }: AttentionAttrs): Mask {
+  return { visibleFrom: visibleFrom!, visibleUntil: visibleUntil!, depth: depth!, window }
 }
 
 /** where head `head` of row `row` begins */
@@ -43,8 +40,8 @@ function scoreOf(product: number, { scale, softCap }: AttentionAttrs): number {
 
 const attention: Reference<typeof attentionOp.attrs> = ([q, k, v, ...rest], [o, lse], attrs) => {
   const { heads, kvHeads, headDim, valueDim } = attrs
-  const mask = maskOf(rest, attrs, rest[3]?.data[0] ?? 0)
-  const sinks = rest[4]
+  const mask = maskOf(rest, attrs)
+  const sinks = rest[3]
   o!.data.fill(0)
   for (let i = 0; i < q!.rows; i++) {
     const keys = Array.from({ length: k!.rows }, (_, j) => j).filter((j) => sees(mask, i, j))

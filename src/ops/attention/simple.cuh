@@ -79,8 +79,7 @@ template <int DMAX, class T> __device__ void simpleForward(const Problem& p) {
   float *qs = memory, *kv = qs + G::N * G::PITCH, *ps = kv + G::N * G::PITCH;  // ps (N, N + 1)
   int row = threadIdx.x / G::PER_ROW, lane = threadIdx.x % G::PER_ROW;
   int head = blockIdx.y, group = head / (p.attrs.heads / p.attrs.kvHeads), d = p.attrs.headDim, v = p.attrs.valueDim;
-  int start = p.queryStart ? *p.queryStart : 0;
-  int first = blockIdx.x * G::N, query = start + first + row;
+  int first = blockIdx.x * G::N, query = first + row;
   int queryDepth = depthOf(p, query);
   loadRows<DMAX, T>(qs, p.q, p.qStride, first, p.queries, d, head * d);
   Begin begin = beginOf(p, head);

@@ -11,8 +11,7 @@ template <int D, int V, bool CAPPED> __device__ void tensorForward(const Problem
   int lane = threadIdx.x % 32, row = threadIdx.x / 32 * 16 * M;
   int head = blockIdx.x, group = head / (p.attrs.heads / p.attrs.kvHeads), d = p.attrs.headDim, v = p.attrs.valueDim;
   int first = ownTile<ROWS>(p.queryOrder) * ROWS;
-  int start = p.queryStart ? *p.queryStart : 0, q0 = start + first;
-  const Queries queries = queriesOf(p, q0, q0 + ROWS);
+  const Queries queries = queriesOf(p, first, first + ROWS);
   int end = (p.keys + kTile - 1) / kTile * TURNS;
 
   // turns of STEP keys; a tile that nobody sees is passed over whole
@@ -60,7 +59,7 @@ template <int D, int V, bool CAPPED> __device__ void tensorForward(const Problem
       for (int m = 0; m < M; m++) {
 #pragma unroll
         for (int h = 0; h < 2; h++) {
-          int query = q0 + row + 16 * m + lane / 4 + 8 * h;
+          int query = first + row + 16 * m + lane / 4 + 8 * h;
           int queryDepth = depthOf(p, query);
 #pragma unroll
           for (int n = 0; n < N; n++) {

@@ -58,7 +58,7 @@ class TileBackward {
 
   bool prepare() {
     lanes_ = TileLanes(call_.heads / call_.kvHeads);
-    if (!mask_.prepare(scratch_, call_.mask, call_.window)) return false;
+    if (!mask_.prepare(scratch_, call_.mask, call_.keys, call_.window)) return false;
     const int64_t width = lanes_.most * W, D = call_.headDim;
     padded_ = (D + kChannelStep - 1) / kChannelStep * kChannelStep;
     q_ = scratch_.take<int32_t>(padded_ / 2 * width);

@@ -47,7 +47,7 @@ class TileForward {
 
   bool prepare() {
     lanes_ = TileLanes(call_.heads / call_.kvHeads);
-    if (!mask_.prepare(scratch_, call_.mask, call_.window)) return false;
+    if (!mask_.prepare(scratch_, call_.mask, call_.keys, call_.window)) return false;
     const int64_t width = lanes_.most * W, D = call_.headDim;
     padded_ = (D + kChannelStep - 1) / kChannelStep * kChannelStep;
     q_ = scratch_.take<int32_t>(padded_ / 2 * width);
@@ -56,7 +56,7 @@ class TileForward {
     sums_ = scratch_.take<float>(padded_ * width);
     tiles_ = scratch_.take<Tile>(mask_.blocks * (kBlock / kTile));
     prefix_ = scratch_.take<double>(call_.q.rows / lanes_.queries + 2);
-    return prefix_ && keys_.prepare(scratch_, mask_.keys, {{&call_.k, Keys::plain, D, padded_}, {&call_.v, Keys::turned, D, padded_}}, 5 << 20);
+    return prefix_ && keys_.prepare(scratch_, mask_.keys, {{&call_.k, Keys::plain, D, padded_}, {&call_.v, Keys::turned, D, padded_}}, 5 << 20, call_.paging);
   }
 
   void block(int64_t g, int64_t b) {

@@ -11,12 +11,13 @@ struct Call {
   int64_t heads, kvHeads;
   int64_t headDim, valueDim;      // channels of a head of q and k, and of v and o
   int64_t padded, valuePadded;    // the same as products take them: multiples of 8, those past the head's zero
-  int64_t start;                  // token that query 0 is
+  int64_t start, keys;            // key that query 0 is; how many there are
   float scale, softCap;
   int64_t window;
   Tensor q, k, v, o, lse;
-  const Tensor* mask;  // visibleFrom, visibleUntil, depth
+  const Tensor* mask;  // visibleFrom, visibleUntil, depth; null: keys lie in pages
   Tensor sinks;        // (1, H), or none
+  Paging paging;
 };
 
 // What a query's softmax holds before it has seen a key: nothing, or its head's sink. Scores are kept before the scale.

@@ -1,8 +1,9 @@
 #include "../cuda.cuh"
 
-// cache[start + t] = x[t]
-template <class T, int V> __device__ void cacheWrite(int cols, const T* x, int xStride, const int* start, T* cache, int cacheStride) {
-  long long t = blockIdx.x, to = *start + t;
+// cache[slots[t]] = x[t], where that is not negative
+template <class T, int V> __device__ void cacheWrite(int cols, const T* x, int xStride, const int* slots, int slotsStride, T* cache, int cacheStride) {
+  long long t = blockIdx.x, to = slots[t * slotsStride];
+  if (to < 0) return;
   FOR_COLUMNS(c, cols, V) {
     float v[V];
     load<T, V>(x + t * xStride + c, v);
@@ -11,7 +12,7 @@ template <class T, int V> __device__ void cacheWrite(int cols, const T* x, int x
 }
 
 #define KERNEL(suffix, T, V)                                                                                                          \
-  extern "C" __global__ void cache_write_##suffix(int cols, const T* x, int xStride, const int* start, T* cache, int cacheStride) { \
-    cacheWrite<T, V>(cols, x, xStride, start, cache, cacheStride);                                                                    \
+  extern "C" __global__ void cache_write_##suffix(int cols, const T* x, int xStride, const int* slots, int slotsStride, T* cache, int cacheStride) { \
+    cacheWrite<T, V>(cols, x, xStride, slots, slotsStride, cache, cacheStride);                                                                    \
   }
 FOR_INSTANCES(KERNEL)

@@ -6,10 +6,10 @@ const from = source(import.meta.url)
 export const cuda = [
   runs(cacheWriteOp, {
     launch(step) {
-      const [x, start] = step.inputs
+      const [x, slots] = step.inputs
       const [cache] = step.outputs
       const width = vectorWidth([x!, cache!])
-      const args = [x!.cols, x!.at, x!.stride, start!.at, cache!.at, cache!.stride]
+      const args = [x!.cols, x!.at, x!.stride, slots!.at, slots!.stride, cache!.at, cache!.stride]
       return [kernel(from, `cache_write_${instance(typeOf(step, x!, cache!), width)}`, [x!.rows, ceilDiv(x!.cols, 256 * width)], 256, args)]
     },
   }),

@@ -1,0 +1,210 @@
+/**
+ * Texts that grow side by side, each by a token a step. A text can be taken in and let go at any time; what it begins with and another
+ * holds already is shared, page by page. Whatever stands beside it, a text's numbers are the same: blocks of a prompt end where pages do,
+ * and a pass goes on with at most TOGETHER texts, whose products are then summed in one order.
+ */
+import type { LanguageModel } from '../engine/language-model.ts'
+import { SaqrError } from '../error.ts'
+import { Decoder, type Fresh, PAGE, TOGETHER } from './decoder.ts'
+import { PagePool } from './page-pool.ts'
+
+/** of the memory that is free when a loop begins, what keys and values may take */
+const SHARE = 0.8
+/** the first texts are given room for so many at once */
+const FIRST_PAGES = 8
+
+/** A text in the loop. */
+export interface Text {
+  readonly ids: readonly number[]
+  /** of what follows its last token (V) */
+  readonly logits: Float32Array
+}
+
+class Held implements Text {
+  ids: number[]
+  logits: Float32Array = new Float32Array(0)
+  pages: number[] = []
+  /** tokens whose keys and values lie in them */
+  read = 0
+  long = false
+  /** pages it may come to hold */
+  readonly most: number
+
+  constructor(ids: readonly number[], most: number) {
+    this.ids = [...ids]
+    this.most = most
+  }
+}
+
+const pagesOf = (tokens: number) => Math.ceil(tokens / PAGE)
+
+export class DecodeLoop {
+  readonly #decoder: Decoder
+  readonly #pool = new PagePool()
+  readonly #texts = new Set<Held>()
+  /** let go of, but kept for texts that begin alike: the latest last */
+  readonly #kept = new Set<Held>()
+  readonly #longBeyond: number
+  readonly #pageBytes: number
+  /** pages that fit into memory */
+  readonly #limit: number
+
+  constructor(model: LanguageModel) {
+    const { device, model: family } = model.opened
+    this.#decoder = new Decoder(model)
+    this.#longBeyond = family.longBeyond ?? Number.POSITIVE_INFINITY
+    this.#pageBytes = this.#decoder.pageBytes()
+    const { arena, store } = device.resident()
+    this.#limit = Math.floor((SHARE * Math.max(0, device.available() - arena - store)) / this.#pageBytes)
+  }
+
+  /** texts in it */
+  get size(): number {
+    return this.#texts.size
+  }
+
+  /**
+   * Can a text of so many tokens, those to come among them, be taken in beside those there are?
+   * @throws SaqrError MEMORY_REFUSED where it can't even alone
+   */
+  fits(tokens: number): boolean {
+    const need = pagesOf(tokens)
+    if (need > this.#limit) throw this.#refusal(tokens)
+    let held = 0
+    for (const text of this.#texts) held += text.most
+    return held + need <= this.#limit
+  }
+
+  /**
+   * Takes a text in and reads its prompt.
+   * @param tokens that it has at most, those to come among them
+   * @throws SaqrError MEMORY_REFUSED
+   */
+  async add(prompt: readonly number[], tokens: number, signal?: AbortSignal): Promise<Text> {
+    if (!this.fits(tokens)) throw this.#refusal(tokens)
+    const text = new Held(prompt, pagesOf(tokens))
+    text.long = prompt.length > this.#longBeyond
+    this.#begin(text)
+    this.#texts.add(text)
+    try {
+      await this.#readAll(text, signal)
+    } catch (error) {
+      this.remove(text)
+      throw error
+    }
+    return text
+  }
+
+  /** Goes on with each of these texts by a token. */
+  async step(next: readonly (readonly [Text, number])[], signal?: AbortSignal): Promise<void> {
+    const single: Held[] = []
+    for (const [text, id] of next) {
+      const held = text as Held
+      held.ids.push(id)
+      if (held.ids.length > this.#longBeyond && !held.long) {
+        // its keys were turned as a short text's: all of it is read anew
+        this.#empty(held)
+        held.long = true
+        await this.#readAll(held, signal)
+      } else single.push(held)
+    }
+    for (let from = 0; from < single.length; from += TOGETHER) {
+      const texts = single.slice(from, from + TOGETHER)
+      for (const text of texts) this.#room(text)
+      const tokens = texts.map((text): Fresh => ({ id: text.ids.at(-1)!, position: text.read, pages: text.pages, long: text.long }))
+      const logits = await this.#decoder.read(
+        tokens,
+        tokens.map((_, i) => i),
+        signal,
+      )
+      for (const [i, text] of texts.entries()) {
+        text.logits = logits[i]!
+        text.read++
+      }
+    }
+  }
+
+  /** @param keep its keys and values stay, while there is room, for a text that begins as it does */
+  remove(text: Text, keep = false): void {
+    const held = text as Held
+    if (!this.#texts.delete(held)) return
+    if (keep) this.#kept.add(held)
+    else this.#empty(held)
+  }
+
+  dispose(): void {
+    this.#decoder.dispose()
+  }
+
+  /** The pages that the text has in common with another: whole ones of a text in the loop, all there is of one that was let go. */
+  #begin(text: Held): void {
+    // at least one token is read: its logits are wanted
+    const alike = ({ ids, read, long }: Held) => {
+      const most = long === text.long ? Math.min(read, text.ids.length - 1) : 0
+      let n = 0
+      while (n < most && ids[n] === text.ids[n]) n++
+      return n
+    }
+    let best: Held | undefined
+    let tokens = 0
+    for (const other of [...this.#texts, ...this.#kept]) {
+      const own = alike(other)
+      // the last page is written on: nobody else may hold it
+      const mine = this.#kept.has(other) && !this.#pool.shared(other.pages[Math.max(0, pagesOf(own) - 1)]!)
+      const n = mine ? own : own - (own % PAGE)
+      if (n > tokens) [best, tokens] = [other, n]
+    }
+    if (!best) return
+    if (this.#kept.delete(best)) {
+      text.pages = best.pages.slice(0, pagesOf(tokens))
+      for (const page of best.pages.slice(text.pages.length)) this.#pool.giveBack(page)
+    } else text.pages = best.pages.slice(0, pagesOf(tokens)).map((page) => this.#pool.share(page))
+    text.read = tokens
+  }
+
+  async #readAll(text: Held, signal?: AbortSignal): Promise<void> {
+    while (text.read < text.ids.length) {
+      const to = Math.min(text.ids.length, (Math.floor(text.read / PAGE) + 1) * PAGE)
+      const ids = text.ids.slice(text.read, to)
+      this.#room(text)
+      const tokens = ids.map((id, i): Fresh => ({ id, position: text.read + i, pages: text.pages, long: text.long }))
+      const [logits] = await this.#decoder.read(tokens, to === text.ids.length ? [ids.length - 1] : [], signal)
+      text.logits = logits ?? text.logits
+      text.read = to
+    }
+  }
+
+  /** a page for the text's next token */
+  #room(text: Held): void {
+    if (text.read < text.pages.length * PAGE) return
+    while (this.#pool.free === 0 && this.#kept.size > 0 && this.#pool.size >= this.#limit) this.#forget()
+    if (this.#pool.free === 0) {
+      const size = Math.min(this.#limit, Math.max(FIRST_PAGES, 2 * this.#pool.size))
+      this.#decoder.grow(size)
+      this.#pool.grow(size)
+    }
+    text.pages.push(this.#pool.take())
+  }
+
+  /** the text that was let go the longest ago */
+  #forget(): void {
+    const [oldest] = this.#kept
+    this.#kept.delete(oldest!)
+    this.#empty(oldest!)
+  }
+
+  #empty(text: Held): void {
+    for (const page of text.pages) this.#pool.giveBack(page)
+    text.pages = []
+    text.read = 0
+  }
+
+  #refusal(tokens: number): SaqrError {
+    const bytes = (n: number) => `${(n / 1e6).toFixed(0)} MB`
+    const [need, most] = [pagesOf(tokens) * this.#pageBytes, this.#limit * this.#pageBytes]
+    return new SaqrError(
+      'MEMORY_REFUSED',
+      `keys and values of a text of ${tokens} tokens take ${bytes(need)} (${bytes(this.#pageBytes)} for ${PAGE} tokens), and ${bytes(most)} of memory are left for them: give a shorter prompt, or ask for at most ${Math.max(0, this.#limit * PAGE)} tokens in all`,
+    )
+  }
+}

@@ -1,0 +1,170 @@
+/** Texts side by side: each gets the numbers it would have alone, whatever stands beside it, begins as it does, or comes and goes. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { CpuDevice } from '../../src/devices/cpu/device.ts'
+import { LanguageModel } from '../../src/engine/language-model.ts'
+import { OpenedModel } from '../../src/engine/opened-model.ts'
+import { SeededRandom } from '../../src/engine/random.ts'
+import { DecodeLoop } from '../../src/generate/decode-loop.ts'
+import { PagePool } from '../../src/generate/page-pool.ts'
+import { openCheckpoint } from '../../src/models/checkpoint.ts'
+import { answersOf } from './texts.ts'
+
+const root = join(import.meta.dirname, '../fixtures/families')
+const devices: CpuDevice[] = []
+afterEach(() => {
+  for (const device of devices.splice(0)) device.dispose()
+})
+
+function open(name: string, choice: Partial<OpenedModel['choice']> = {}): LanguageModel {
+  const device = new CpuDevice({ threads: 2 })
+  devices.push(device)
+  const opened = new OpenedModel(device, openCheckpoint(join(root, name, 'model')), {
+    dtype: 'f32',
+    loadIn4bit: false,
+    doubleQuant: false,
+    ...choice,
+  })
+  return new LanguageModel(opened, { kind: 'none' }, 0)
+}
+
+const drawn = (count: number, vocab: number, seed: number) => {
+  const random = new SeededRandom(seed, 'ids')
+  return Array.from({ length: count }, () => Math.floor(random.uniform() * vocab))
+}
+
+// a family of each kind of attention and MLP
+const FAMILIES = ['llama-mha', 'qwen3', 'gemma2', 'gemma3', 'phi3', 'phi3-longrope', 'mixtral', 'deepseek-v3', 'gpt-oss']
+describe.each(FAMILIES)('%s', (name) => {
+  it.each(['f32', 'bf16'] as const)('prompts of all lengths get the answers they have alone, in %s', async (dtype) => {
+    const model = open(name, { dtype })
+    const { vocab, maxPositions } = model.opened.model
+    const most = Math.min(60, maxPositions - 12)
+    const prompts = [1, 7, most, 2, 33, 16, 5, 20, 3].map((count, i) => drawn(Math.min(count, most), vocab, i))
+    const together = await answersOf(model, prompts, { maxNewTokens: 10 })
+    for (const [i, prompt] of prompts.entries())
+      expect(await answersOf(model, [prompt], { maxNewTokens: 10 }), `prompt ${i}`).toEqual([together[i]])
+  })
+})
+
+describe('a loop', () => {
+  const model = () => open('llama-mha')
+  /** positions enough for pages to be shared */
+  const long = (model: LanguageModel) => {
+    Object.defineProperty(model.opened.model, 'maxPositions', { value: 2000 })
+    return model
+  }
+
+  it('computes what texts begin with once, to the same bits', async () => {
+    const m = long(model())
+    const { vocab } = m.opened.model
+    const beginning = drawn(300, vocab, 1)
+    const prompts = [5, 90, 1, 129].map((count, i) => [...beginning, ...drawn(count, vocab, 2 + i)])
+    const alone: Float32Array[] = []
+    for (const prompt of prompts) {
+      const loop = new DecodeLoop(m)
+      alone.push((await loop.add(prompt, 600)).logits)
+      loop.dispose()
+    }
+    const loop = new DecodeLoop(m)
+    const read = vi.spyOn(m.opened.device, 'run')
+    const texts = []
+    const passes: number[] = []
+    for (const prompt of prompts) {
+      read.mockClear()
+      texts.push(await loop.add(prompt, 600))
+      passes.push(read.mock.calls.length)
+    }
+    // 305, 390, 301 and 429 tokens in parts of 128, of which all but the first text share two
+    expect(passes).toEqual([3, 2, 1, 2])
+    for (const [i, text] of texts.entries()) expect(text.logits, `text ${i}`).toEqual(alone[i])
+  })
+
+  it('lets texts in and go at any time', async () => {
+    const m = model()
+    const { vocab } = m.opened.model
+    const prompts = [3, 12, 30].map((count, i) => drawn(count, vocab, 20 + i))
+    const expected = await Promise.all(prompts.map((prompt) => answersOf(m, [prompt], { maxNewTokens: 6 }).then(([ids]) => ids!)))
+    const loop = new DecodeLoop(m)
+    const best = (x: Float32Array) => x.indexOf(Math.max(...x))
+    const a = await loop.add(prompts[0]!, 40)
+    await loop.step([[a, best(a.logits)]])
+    const b = await loop.add(prompts[1]!, 40)
+    for (let n = 0; n < 3; n++) await loop.step([a, b].map((text) => [text, best(text.logits)] as const))
+    loop.remove(a)
+    const c = await loop.add(prompts[2]!, 40)
+    for (let n = 0; n < 2; n++) await loop.step([c, b].map((text) => [text, best(text.logits)] as const))
+    expect([a, b, c].map((text, i) => text.ids.slice(prompts[i]!.length))).toEqual([4, 5, 2].map((n, i) => expected[i]!.slice(0, n)))
+    expect(loop.size).toBe(2)
+  })
+
+  it('grows by pages, and keeps what lies in those there are', async () => {
+    const m = long(model())
+    const { vocab } = m.opened.model
+    const prompts = Array.from({ length: 6 }, (_, i) => drawn(200 + 40 * i, vocab, 40 + i))
+    const expected: number[][] = []
+    for (const prompt of prompts) expected.push(...(await answersOf(m, [prompt], { maxNewTokens: 5 })))
+    const store = vi.spyOn(m.opened.device, 'store')
+    expect(await answersOf(m, prompts, { maxNewTokens: 5 })).toEqual(expected)
+    const sizes = [...new Set(store.mock.calls.map(([, { rows }]) => rows))]
+    expect(sizes).toEqual([1024, 2048, 4096])
+  })
+
+  it('goes on from a text that was let go', async () => {
+    const m = model()
+    const prompt = drawn(40, m.opened.model.vocab, 60)
+    const loop = new DecodeLoop(m)
+    const [answer] = await answersOf(m, [prompt], { maxNewTokens: 4 }, loop)
+    const first = await loop.add(prompt, 60)
+    await loop.step([[first, answer![0]!]])
+    loop.remove(first, true)
+    const run = vi.spyOn(m.opened.device, 'run')
+    const more = [...prompt, answer![0]!, 3, 1]
+    const text = await loop.add(more, 60)
+    // two tokens are new
+    const [, inputs] = run.mock.calls[0]!
+    expect(Array.from(inputs.position as Int32Array).filter((at) => at >= 0)).toEqual([41, 42])
+    const alone = await new DecodeLoop(m).add(more, 60)
+    // the first answer's keys came from a pass of one token, as they do while it answers: sums in another order
+    for (const [i, x] of text.logits.entries()) expect(Math.abs(x - alone.logits[i]!)).toBeLessThan(1e-4)
+    loop.dispose()
+  })
+
+  it('refuses what memory does not hold, and lets texts wait for each other', async () => {
+    const m = long(model())
+    const { vocab, layers } = m.opened.model
+    const {
+      hidden_size: C,
+      num_attention_heads: H,
+      num_key_value_heads: G = H,
+    } = JSON.parse(readFileSync(join(root, 'llama-mha/model/config.json'), 'utf8'))
+    const page = layers * 2 * (C / H) * G * 128 * 4
+    const { arena, store } = m.opened.device.resident()
+    // room for five pages, of which a loop takes 0.8
+    vi.spyOn(m.opened.device, 'available').mockReturnValue(arena + store + 5.1 * page)
+    const loop = new DecodeLoop(m)
+    expect(loop.fits(512)).toBe(true)
+    await expect(answersOf(m, [drawn(500, vocab, 1)], { maxNewTokens: 20 })).rejects.toMatchObject({
+      code: 'MEMORY_REFUSED',
+      message: expect.stringMatching(/text of 520 tokens.*at most 512 tokens/),
+    })
+    const prompts = [1, 2, 3].map((seed) => drawn(140 + seed, vocab, seed))
+    const together = await answersOf(m, prompts, { maxNewTokens: 6 })
+    vi.restoreAllMocks()
+    for (const [i, prompt] of prompts.entries()) expect(await answersOf(m, [prompt], { maxNewTokens: 6 })).toEqual([together[i]])
+  })
+})
+
+it('pages go back when nobody holds them', () => {
+  const pool = new PagePool()
+  pool.grow(3)
+  const [a, b] = [pool.take(), pool.take()]
+  expect([a, b, pool.free]).toEqual([0, 1, 1])
+  pool.share(a)
+  pool.giveBack(a)
+  expect([pool.shared(a), pool.free]).toEqual([false, 1])
+  pool.giveBack(a)
+  pool.grow(5)
+  expect([pool.take(), pool.take(), pool.free]).toEqual([0, 2, 2])
+})
