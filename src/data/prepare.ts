@@ -145,7 +145,7 @@ async function prepareAnew(dataset: Dataset, tokenizer: Tokenizer, options: Prep
     lengths[i] = ids.length
     const targets = inResponse ? inResponse(ids).map((learned, at) => learned & all[at]!) : all
     const example = cut(
-      { ids: Int32Array.from(ids), targets, row: dataset.numberOf(i), source: dataset.source },
+      { ids: new Int32Array(ids), targets, row: dataset.numberOf(i), source: dataset.source },
       packing ? null : maxLength,
       options,
     )
