@@ -5,10 +5,12 @@
 import { type Message, option, SaqrError, say } from '../error.ts'
 import { shown } from '../hub/arguments.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
+import { breathe } from './breathe.ts'
 import { bad, isMissing } from './cells.ts'
 import type { Dataset } from './dataset.ts'
 import type { Example } from './example.ts'
 import { type PackingStrategy, pack } from './packing.ts'
+import { cached } from './prepared-cache.ts'
 import { formOfTexts, type PromptForm, promptFormOf } from './prompt-form.ts'
 import { type ResponseParts, responsesOf } from './responses.ts'
 import type { Row } from './rows.ts'
@@ -34,9 +36,24 @@ export interface PrepareOptions {
   formattingFunc?: (row: Row) => string
   /** the day that chat templates are told; default now */
   now?: Date
-  /** what is made is handed over, once, to who prepares the same rows in the same way next */
-  ahead?: boolean
   signal?: AbortSignal
+  making?: Making
+}
+
+/** What becomes of prepared rows beside being given back. */
+export interface Making {
+  /** handed over, once, to who prepares the same rows in the same way next */
+  ahead?: boolean | undefined
+  /** kept on disk, and found there; never where a function of the user's has a part in them */
+  cache?: boolean | undefined
+  /** hears how many rows are done, every 30 ms or so */
+  onProgress?: ((progress: RowProgress) => void) | undefined
+}
+
+export interface RowProgress {
+  source: string
+  done: number
+  total: number
 }
 
 export interface Prepared {
@@ -60,9 +77,13 @@ export interface Prepared {
  * OPTION_INVALID: options that contradict each other or the data
  */
 export async function prepare(dataset: Dataset, tokenizer: Tokenizer, options: PrepareOptions = {}): Promise<Prepared> {
-  const { signal: _, formattingFunc, ahead, ...settings } = options
-  const key = [tokenizer, formattingFunc, JSON.stringify(Object.entries(settings).sort())]
-  return handedOver(dataset, key, ahead, () => prepareAnew(dataset, tokenizer, options))
+  const { signal, formattingFunc, making = {}, now, ...settings } = options
+  const how = JSON.stringify(['sft', Object.entries(settings).sort()])
+  const today = now ?? new Date()
+  const make = () => prepareAnew(dataset, tokenizer, { ...options, now: today })
+  return handedOver(dataset, [tokenizer, formattingFunc, how, now?.getTime()], making.ahead, () =>
+    making.cache && !formattingFunc ? cached({ dataset, tokenizer, how, now: today, signal }, make) : make(),
+  )
 }
 
 /** What was prepared ahead with the same key, else what `make` gives; `keep`: for who asks next. */
@@ -80,21 +101,13 @@ export async function handedOver(
   return made
 }
 
-/** Lets others have their turn, every 30 ms; a long preparation can be stopped. */
-export async function breathe(since: number, signal: AbortSignal | undefined): Promise<number> {
-  if (performance.now() - since < 30) return since
-  await new Promise(setImmediate)
-  signal?.throwIfAborted()
-  return performance.now()
-}
-
 const isEmpty = (value: unknown) => isMissing(value) || value === '' || (Array.isArray(value) && value.length === 0)
 
 /** What was prepared ahead of a data set, handed over once to who asks for the same. */
 const ahead = new WeakMap<Dataset, { key: readonly unknown[]; made: Prepared }>()
 
 async function prepareAnew(dataset: Dataset, tokenizer: Tokenizer, options: PrepareOptions): Promise<Prepared> {
-  const { maxLength = null, packing = false, formattingFunc, signal } = options
+  const { maxLength = null, packing = false, formattingFunc, signal, making } = options
   if (dataset.length === 0) throw new SaqrError('DATA_NO_TARGETS', `${dataset.source} has no rows. Give rows to train on.`)
   const { shape, unused: columns } = formattingFunc ? { shape: 'text' as Shape, unused: [] } : dataset.recognise(options.datasetTextField)
   const settings = {
@@ -157,7 +170,9 @@ async function prepareAnew(dataset: Dataset, tokenizer: Tokenizer, options: Prep
           : noTarget(targets, maxLength, options.responses)
     if (why) unused.push(`${where}: ${why}`)
     else rows.push(example)
-    breath = await breathe(breath, signal)
+    const rested = await breathe(breath, signal)
+    if (rested !== breath) making?.onProgress?.({ source: dataset.source, done: i + 1, total: dataset.length })
+    breath = rested
   }
   const examples = packing ? pack(rows, maxLength!, options.packingStrategy) : rows
   if (!examples.some(teaches)) {

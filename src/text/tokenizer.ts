@@ -2,12 +2,13 @@
  * Text to token ids and back, as the checkpoint's own tokenizer does it. Definition.ts says what runs and refuses
  * what would not be reproduced.
  */
+import { hash } from 'node:crypto'
 import { option, SaqrError, say } from '../error.ts'
 import type { TokenizerFiles as WrittenFiles } from '../formats/tensor.ts'
 import { writeTokenizer } from '../formats/tokenizer-files.ts'
 import { filled, take, takeOptions, text } from '../hub/arguments.ts'
 import { ensureWritableFolder } from '../hub/files.ts'
-import { anyNumber, CHAT, changed, checkFiles, DECODE, ENCODE, messages, OPTIONS, tokenIds } from './arguments.ts'
+import { anyNumber, CHAT, changed, checkFiles, DECODE, day, ENCODE, messages, OPTIONS, tokenIds } from './arguments.ts'
 import { assistantMask, learnedSpans } from './assistant-mask.ts'
 import { type ChatOptions, ChatTemplate, type Message, type Rendered, rowError } from './chat-template.ts'
 import { decoderOf } from './decoder.ts'
@@ -60,6 +61,7 @@ export class Tokenizer {
   readonly #skipped: ReadonlySet<number>
   readonly #templates: ReadonlyMap<string, string>
   readonly #compiled = new Map<string, ChatTemplate>()
+  #digest: string | undefined
 
   /** @throws SaqrError TEXT_TOKENIZER_INVALID, TEXT_TOKENIZER_UNSUPPORTED, TEXT_UNKNOWN_TOKEN */
   constructor(files: TokenizerFiles, options: TokenizerOptions = {}) {
@@ -217,6 +219,18 @@ export class Tokenizer {
     return tokenize ? ids : { text, holds, ids }
   }
 
+  /**
+   * Says whether two tokenizers make the same ids of the same rows, where templates are told that it is `now`.
+   * @internal
+   */
+  fingerprint(now: Date): string {
+    const templates = [...this.#templates]
+    const { json, named, byteLevel } = this.#definition
+    this.#digest ??= hash('sha256', JSON.stringify([json, named, byteLevel, templates]))
+    const days = templates.map(([, source]) => dayOf(source, take(now, 'now', day)))
+    return JSON.stringify([this.#digest, this.special, days])
+  }
+
   /** what it was made of, as `savePretrained` writes it */
   get files(): WrittenFiles {
     return this.#files as WrittenFiles
@@ -287,6 +301,14 @@ export class Tokenizer {
     const token = this.special[name]
     return (token === undefined ? undefined : this.idOf(token)) ?? null
   }
+}
+
+/** What a template's text has of the time: nothing, the day, or more. */
+function dayOf(template: string, now: Date): string | number {
+  const uses = template.split('strftime_now').length - 1
+  const formats = [...template.matchAll(/strftime_now\(\s*(["'])((?:%[-\w]|[^%"'\\])*)\1\s*\)/g)].map(([, , format]) => format!)
+  const isDay = (format: string) => (format.match(/%-?\w/g) ?? []).every((directive) => /%-?[aAbBdeFjmuwyYhC]/.test(directive))
+  return uses === 0 ? '' : formats.length === uses && formats.every(isDay) ? now.toDateString() : now.getTime()
 }
 
 /** How many ids there are, and one more than the highest. */
