@@ -11,6 +11,7 @@ import { cached } from './prepared-cache.ts'
 import { type PromptForm, promptFormOf } from './prompt-form.ts'
 import type { Row } from './rows.ts'
 import { mediaColumns, unreadColumns } from './shape.ts'
+import { requireInMemory } from './streamed.ts'
 
 export interface AnswerOptions {
   /** tokens of a sequence; null: as long as rows are */
@@ -49,6 +50,7 @@ export interface AnswerRows {
 
 /** @throws SaqrError DATA_COLUMNS, DATA_ROW, TEXT_…; DATA_NO_TARGETS where no row teaches anything */
 export function prepareAnswers(dataset: Dataset, tokenizer: Tokenizer, rows: AnswerRows, options: AnswerOptions): Promise<Prepared> {
+  requireInMemory(dataset, 'trained on as preferences')
   const { signal, making = {}, now, ...settings } = options
   const how = JSON.stringify([rows.name, Object.entries(settings).sort()])
   const today = now ?? new Date()

@@ -9,7 +9,8 @@ import { breathe } from './breathe.ts'
 import { bad, isMissing } from './cells.ts'
 import type { Dataset } from './dataset.ts'
 import type { Example } from './example.ts'
-import { type PackingStrategy, pack } from './packing.ts'
+import { inMemory, onDisk } from './example-store.ts'
+import { type PackingStrategy, packer } from './packing.ts'
 import { cached } from './prepared-cache.ts'
 import { formOfTexts, type PromptForm, promptFormOf } from './prompt-form.ts'
 import { type ResponseParts, responsesOf } from './responses.ts'
@@ -57,7 +58,7 @@ export interface RowProgress {
 }
 
 export interface Prepared {
-  examples: Example[]
+  examples: readonly Example[]
   /** of rows to imitate: what their columns said */
   shape?: Shape
   /** tokens of each row of the data set, before anything is cut */
@@ -82,7 +83,7 @@ export async function prepare(dataset: Dataset, tokenizer: Tokenizer, options: P
   const today = now ?? new Date()
   const make = () => prepareAnew(dataset, tokenizer, { ...options, now: today })
   return handedOver(dataset, [tokenizer, formattingFunc, how, now?.getTime()], making.ahead, () =>
-    making.cache && !formattingFunc ? cached({ dataset, tokenizer, how, now: today, signal }, make) : make(),
+    making.cache && !formattingFunc && !dataset.isStreamed ? cached({ dataset, tokenizer, how, now: today, signal }, make) : make(),
   )
 }
 
@@ -125,7 +126,8 @@ async function prepareAnew(dataset: Dataset, tokenizer: Tokenizer, options: Prep
   const media = mediaColumns(columns)
   const unused: string[] = []
   const said = new Set<string>() // each note once
-  const rows: Example[] = []
+  const store = dataset.isStreamed ? onDisk(dataset.source) : inMemory()
+  const packs = packing ? packer(maxLength!, options.packingStrategy) : null
   const lengths = new Int32Array(dataset.length)
   const formatted: string[] = []
   let breath = performance.now()
@@ -169,12 +171,13 @@ async function prepareAnew(dataset: Dataset, tokenizer: Tokenizer, options: Prep
           ? null
           : noTarget(targets, maxLength, options.responses)
     if (why) unused.push(`${where}: ${why}`)
-    else rows.push(example)
+    else for (const one of packs?.add(example) ?? [example]) store.add(one)
     const rested = await breathe(breath, signal)
     if (rested !== breath) making?.onProgress?.({ source: dataset.source, done: i + 1, total: dataset.length })
     breath = rested
   }
-  const examples = packing ? pack(rows, maxLength!, options.packingStrategy) : rows
+  for (const one of packs?.end() ?? []) store.add(one)
+  const examples = store.list()
   if (!examples.some(teaches)) {
     const why = unused.length > 0 ? ` For one, ${unused[0]}.` : ''
     const marks = options.responses
