@@ -17,12 +17,14 @@ export interface Rows {
 export async function rowsOf(o: VerbOptions, { signal, err }: Io): Promise<Rows> {
   const request = { signal, onProgress: progressLine(err) }
   const mixture = o.datasets.length > 0 ? await mixed(o, request) : null
+  const streaming = o.datasetStreaming
   const trainDataset =
-    mixture?.train ?? (await loadRows(o.datasetName!, { config: o.datasetConfig ?? undefined, split: o.datasetTrainSplit, ...request }))
+    mixture?.train ??
+    (await loadRows(o.datasetName!, { config: o.datasetConfig ?? undefined, split: o.datasetTrainSplit, streaming, ...request }))
   if (o.evalStrategy === 'no' && !o.evalOnStart) return { trainDataset }
   const asked = option(o.evalStrategy === 'no' ? 'evalOnStart' : 'evalStrategy')
   if (o.evalDatasetName !== null)
-    return { trainDataset, evalDataset: await loadRows(o.evalDatasetName, { split: o.datasetTestSplit, ...request }) }
+    return { trainDataset, evalDataset: await loadRows(o.evalDatasetName, { split: o.datasetTestSplit, streaming, ...request }) }
   if (mixture?.test) return { trainDataset, evalDataset: mixture.test }
   if (mixture)
     throw new SaqrError(
@@ -35,7 +37,12 @@ export async function rowsOf(o: VerbOptions, { signal, err }: Io): Promise<Rows>
       'OPTION_INVALID',
       say`${asked} needs rows that are not trained on, and a file has no split ${o.datasetTestSplit}: name some with ${option('evalDatasetName')}, or a slice of the file with ${option('datasetTestSplit')}, such as train[90%:]`,
     )
-  const evalDataset = await loadRows(o.datasetName!, { config: o.datasetConfig ?? undefined, split: o.datasetTestSplit, ...request })
+  const evalDataset = await loadRows(o.datasetName!, {
+    config: o.datasetConfig ?? undefined,
+    split: o.datasetTestSplit,
+    streaming,
+    ...request,
+  })
   return { trainDataset, evalDataset }
 }
 

@@ -1,13 +1,13 @@
 /** `saqr <verb> …`: finds the verb, reads its options, runs it, and turns errors into one clear line and an exit code. */
 import { SaqrError } from '../error.ts'
 import { nearest } from '../hub/nearest.ts'
+import { version } from '../hub/version.ts'
 import { type Given, resolve } from '../train/options/resolve.ts'
 import { spelling } from '../train/options/spelling.ts'
 import { parseFlags, type Stray } from './flags.ts'
 import { fieldHelp, verbHelp } from './help.ts'
 import { unknownCommand } from './unknown-command.ts'
 import { common, type Io, itsConfig, type Verb } from './verb.ts'
-import { version } from './version.ts'
 
 export interface VerbEntry {
   name: string

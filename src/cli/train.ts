@@ -9,6 +9,7 @@ import { checkUnfusable } from '../engine/unfused.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import type { TrainEvent } from '../track/events.ts'
 import { lossCurve } from '../track/loss-curve.ts'
+import { preparingLine } from '../track/preparing-line.ts'
 import { checkReport } from '../track/report.ts'
 import { terminal } from '../track/terminal.ts'
 import { tracked } from '../track/tracker.ts'
@@ -42,7 +43,7 @@ export async function trainWith(
     // rows first: a name that is wrong should not cost the fetching of a model
     const rows = await rowsOf(options, io)
     const { language, tokenizer, notes } = await openForTraining(options, device, io, (tokenizer) =>
-      look(objective, rows, tokenizer, options, io.signal),
+      look(objective, rows, tokenizer, options, io),
     )
     for (const note of notes) io.err.write(`${note}\n`)
     if (options.unfuseExperts) checkUnfusable(language)
@@ -80,7 +81,8 @@ async function saveModel(language: LanguageModel, outputDir: string, form: Adapt
 }
 
 /** Rows that can't be trained on are told before the model is there; the trainer takes over what was prepared. */
-async function look(objective: Objective, rows: Rows, tokenizer: Tokenizer, o: CommonOptions, signal: AbortSignal): Promise<void> {
-  await objective.prepare(rows.trainDataset, tokenizer, o, { evaluation: false, ahead: true, signal })
-  if (rows.evalDataset) await objective.prepare(rows.evalDataset, tokenizer, o, { evaluation: true, ahead: true, signal })
+async function look(objective: Objective, rows: Rows, tokenizer: Tokenizer, o: CommonOptions, { signal, err }: Io): Promise<void> {
+  const making = { ahead: true, cache: o.cacheRows, onProgress: preparingLine(err) }
+  await objective.prepare(rows.trainDataset, tokenizer, o, { evaluation: false, signal, making })
+  if (rows.evalDataset) await objective.prepare(rows.evalDataset, tokenizer, o, { evaluation: true, signal, making })
 }

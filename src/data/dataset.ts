@@ -4,9 +4,11 @@ import { mapping, shown, take, text } from '../hub/arguments.ts'
 import { count, index, indices, rowFunction, rowsOf, sourceName } from './dataset-arguments.ts'
 import { type FilterOptions, type MapOptions, type RowFilter, type RowMap, takeMap, wholeRow } from './dataset-map.ts'
 import { type SplitOptions, splitOrder, takeSeed, takeSplit } from './dataset-split.ts'
+import { isLazy, lazily } from './lazy-list.ts'
 import { rowsOfEach } from './mix.ts'
 import type { Row } from './rows.ts'
 import { type Recognised, recognise } from './shape.ts'
+import { requireInMemory } from './streamed.ts'
 
 /** how one is read */
 export { loadDataset } from './load.ts'
@@ -18,6 +20,8 @@ interface Places {
   numbers?: readonly number[]
   /** where each row stands, where file and number don't say it */
   places?: readonly string[]
+  /** of rows that are read when they are asked for: all that some row has */
+  columns?: readonly string[] | undefined
 }
 
 export class Dataset {
@@ -27,6 +31,7 @@ export class Dataset {
   readonly #unit: string
   readonly #numbers: readonly number[] | undefined
   readonly #places: readonly string[] | undefined
+  readonly #columns: readonly string[] | undefined
 
   /**
    * @param rows objects from column to value
@@ -34,12 +39,13 @@ export class Dataset {
    * @throws SaqrError DATA_ROW for what is no list of rows
    */
   constructor(rows: readonly Row[], source = 'rows', where: Places = {}) {
-    const { unit = 'row', numbers, places } = take(where, 'where', mapping) as Places
+    const { unit = 'row', numbers, places, columns } = take(where, 'where', mapping) as Places
     this.source = take(source, 'source', sourceName)
-    this.rows = rowsOf(rows, source)
+    this.rows = isLazy(rows) ? rows : rowsOf(rows, source)
     this.#unit = unit
     this.#numbers = numbers
     this.#places = places
+    this.#columns = columns
   }
 
   /** The same as `new Dataset(rows)`, as `datasets` calls it. */
@@ -47,11 +53,17 @@ export class Dataset {
     return new Dataset(rows)
   }
 
+  /** Rows stay on disk, and are read when they are asked for (`streaming`). */
+  get isStreamed(): boolean {
+    return isLazy(this.rows)
+  }
+
   /** The rows of several data sets one after another, each called by its own file and number; one alone stays as it is. */
   static join(parts: readonly Dataset[], source = 'rows'): Dataset {
     if (!Array.isArray(parts) || !parts.every((part) => part instanceof Dataset))
       throw new SaqrError('OPTION_INVALID', `Dataset.join takes a list of data sets, not ${shown(parts)}`)
     if (parts.length === 1) return parts[0]!
+    for (const part of parts) requireInMemory(part, 'put together with other rows')
     const places = parts.flatMap((part) => part.rows.map((_, i) => part.where(i)))
     return new Dataset(
       parts.flatMap((part) => part.rows),
@@ -91,6 +103,7 @@ export class Dataset {
 
   /** every column that some row has, in order of appearance */
   get columns(): string[] {
+    if (this.#columns) return [...this.#columns]
     const columns = new Set<string>()
     for (const row of this.rows) for (const column of Object.keys(row)) columns.add(column)
     return [...columns]
@@ -158,6 +171,7 @@ export class Dataset {
   ): Dataset
   map(fn: (row: Row, index: number) => Record<string, unknown> | null | undefined, options?: MapOptions): Dataset
   map(fn: RowMap, options?: MapOptions): Dataset {
+    requireInMemory(this, 'mapped')
     const { rows, from } = takeMap(this, take(fn, 'map', rowFunction), options)
     const places = from.map((i) => this.where(i))
     const numbers = from.map((i) => this.numberOf(i))
@@ -166,6 +180,7 @@ export class Dataset {
 
   /** The rows for which the function says so. */
   filter(fn: RowFilter, options?: FilterOptions): Dataset {
+    requireInMemory(this, 'filtered')
     return this.#pick(wholeRow.filter(this, take(fn, 'filter', rowFunction), options))
   }
 
@@ -182,16 +197,19 @@ export class Dataset {
 
   /** Without these columns. @throws SaqrError DATA_COLUMNS for one that no row has */
   removeColumns(columns: string | readonly string[]): Dataset {
+    requireInMemory(this, 'given other columns')
     return this.#with(wholeRow.without(this, columns))
   }
 
   /** Only these columns. @throws SaqrError DATA_COLUMNS for one that no row has */
   selectColumns(columns: string | readonly string[]): Dataset {
+    requireInMemory(this, 'given other columns')
     return this.#with(wholeRow.only(this, columns))
   }
 
   /** @throws SaqrError DATA_COLUMNS where there is no such column, or one of the new name already */
   renameColumn(from: string, to: string): Dataset {
+    requireInMemory(this, 'given other columns')
     return this.#with(wholeRow.renamed(this, from, to))
   }
 
@@ -200,6 +218,11 @@ export class Dataset {
   }
 
   #pick(order: readonly number[]): Dataset {
+    if (this.isStreamed) {
+      const numbers = lazily(order, (i) => this.numberOf(i))
+      const rows = lazily(order, (i) => this.rows[i]!)
+      return new Dataset(rows, this.source, { unit: this.#unit, numbers, columns: this.#columns })
+    }
     const numbers = order.map((i) => this.numberOf(i))
     const places = this.#places && order.map((i) => this.#places![i]!)
     return new Dataset(

@@ -1,12 +1,13 @@
 /** Rows by name: a file, a folder or a data set on the Hub, and parts of its splits. */
 import { option, SaqrError, say } from '../error.ts'
-import { type Check, type Checks, filled, func, idle, orNull, refused, signal, take, takeOptions, text } from '../hub/arguments.ts'
+import { type Check, type Checks, filled, flag, func, idle, orNull, refused, signal, take, takeOptions, text } from '../hub/arguments.ts'
 import { refuseConfig, resolveDataset } from '../hub/dataset.ts'
 import { isFile, isFolder } from '../hub/files.ts'
 import { ON_PATH } from '../hub/need.ts'
 import type { HubProgress } from '../hub/places.ts'
 import { Dataset } from './dataset.ts'
 import { readRows } from './files.ts'
+import { openLines, requireLines } from './lines-on-disk.ts'
 import { parseSplit, sliceBounds } from './split.ts'
 
 export interface LoadDatasetOptions {
@@ -26,13 +27,15 @@ export interface LoadDatasetOptions {
   onProgress?: (progress: HubProgress) => void
   /** accepted: rows are read in one process */
   numProc?: number | null
+  /** rows of a .jsonl file stay on disk and are read when they are asked for; default false */
+  streaming?: boolean
 }
 
 const files: Check<string | readonly string[]> = {
   what: 'a file or a list of files',
   take: (v) => (Array.isArray(v) ? v.map((one) => take(one, 'dataFiles', filled)) : take(v, 'dataFiles', filled)),
 }
-const OPTIONS: Checks<LoadDatasetOptions & Record<'streaming' | 'trustRemoteCode', undefined>> = {
+const OPTIONS: Checks<LoadDatasetOptions & Record<'trustRemoteCode', undefined>> = {
   split: orNull(filled),
   name: orNull(filled),
   revision: orNull(filled),
@@ -41,7 +44,7 @@ const OPTIONS: Checks<LoadDatasetOptions & Record<'streaming' | 'trustRemoteCode
   signal,
   onProgress: func('a function'),
   numProc: idle,
-  streaming: refused('rows are read before training starts, so that steps and memory are known; leave it out'),
+  streaming: flag,
   trustRemoteCode: refused('code of a data set is never run; leave it out'),
 }
 
@@ -68,13 +71,14 @@ export async function loadDataset(
     throw new SaqrError('OPTION_INVALID', say`loadDataset('${source}') needs ${option('dataFiles')}: a file, or a list of files`)
   const split = o.split ?? 'train'
   const request = { config: o.name ?? undefined, split, revision: o.revision ?? undefined, token: o.token ?? undefined }
-  const hub = { ...request, signal: o.signal, onProgress: o.onProgress }
+  const hub = { ...request, signal: o.signal, onProgress: o.onProgress, streaming: o.streaming }
   const file = given[0] ?? (isFile(source) ? source : undefined)
   if (file !== undefined) refuseConfig(file, request.config)
   if (request.revision !== undefined && (file !== undefined || isFolder(source)))
     throw new SaqrError('OPTION_INVALID', say`${option('revision')} ${request.revision} has no effect on a path: ${ON_PATH}`)
-  if (given.length > 0) return cut(Dataset.join(await Promise.all(given.map(readFile)), given.join(', ')), split)
-  if (isFile(source)) return cut(await readFile(source), split)
+  const read = (path: string) => readFile(path, o.streaming, o.signal)
+  if (given.length > 0) return cut(Dataset.join(await Promise.all(given.map(read)), given.join(', ')), split)
+  if (isFile(source)) return cut(await read(source), split)
   return loadRows(source, hub)
 }
 
@@ -87,15 +91,17 @@ export interface RowsRequest {
   token?: string
   signal?: AbortSignal
   onProgress?: (progress: HubProgress) => void
+  /** rows stay on disk */
+  streaming?: boolean | undefined
 }
 
 /** Rows of a file, a folder or a Hub data set; a file is any one split of its own. */
-export async function loadRows(name: string, { split, ...request }: RowsRequest): Promise<Dataset> {
+export async function loadRows(name: string, { split, streaming, ...request }: RowsRequest): Promise<Dataset> {
   const slices: Dataset[] = []
   for (const slice of parseSplit(split)) {
     const { files } = await resolveDataset(name, { ...request, split: slice.split })
     const parts: Dataset[] = []
-    for (const file of files) parts.push(await readFile(file))
+    for (const file of files) parts.push(await readFile(file, streaming, request.signal))
     const whole = Dataset.join(parts, `${name} (${slice.split}, ${files.length} files)`)
     const [first, end] = sliceBounds(slice, whole.length)
     slices.push(first === 0 && end === whole.length ? whole : whole.slice(first, end))
@@ -103,8 +109,9 @@ export async function loadRows(name: string, { split, ...request }: RowsRequest)
   return Dataset.join(slices, `${name} (${split})`)
 }
 
-async function readFile(path: string): Promise<Dataset> {
-  const { rows, ...place } = await readRows(path)
+async function readFile(path: string, streaming = false, signal?: AbortSignal): Promise<Dataset> {
+  if (streaming) requireLines(path)
+  const { rows, ...place } = streaming ? await openLines(path, signal) : await readRows(path)
   return new Dataset(rows, path, place)
 }
 

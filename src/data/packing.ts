@@ -11,13 +11,24 @@ export type PackingStrategy = 'bfd' | 'bfd_split' | 'wrapped'
 
 const run = 1000
 
+export interface Packer {
+  /** a row, and the packs that are done with it */
+  add(example: Example): Example[]
+  /** what is left */
+  end(): Example[]
+}
+
 /** @throws SaqrError OPTION_INVALID: an unknown strategy */
-export function pack(examples: readonly Example[], maxLength: number, strategy: PackingStrategy = 'bfd'): Example[] {
-  const packer = { bfd: bestFit, bfd_split: bestFitSplit, wrapped }[strategy]
-  if (!packer) throw new SaqrError('OPTION_INVALID', say`${option('packingStrategy')} ${strategy} is not one of bfd, bfd_split, wrapped.`)
-  const packed: Example[] = []
-  for (let i = 0; i < examples.length; i += run) packed.push(...packer(examples.slice(i, i + run), maxLength))
-  return packed
+export function packer(maxLength: number, strategy: PackingStrategy = 'bfd'): Packer {
+  const packs = { bfd: bestFit, bfd_split: bestFitSplit, wrapped }[strategy]
+  if (!packs) throw new SaqrError('OPTION_INVALID', say`${option('packingStrategy')} ${strategy} is not one of bfd, bfd_split, wrapped.`)
+  let waiting: Example[] = []
+  const end = () => {
+    const rows = waiting
+    waiting = []
+    return rows.length === 0 ? [] : packs(rows, maxLength)
+  }
+  return { add: (example) => (waiting.push(example) < run ? [] : end()), end }
 }
 
 const bestFit = (examples: readonly Example[], maxLength: number) =>

@@ -1,14 +1,17 @@
 /** Rows of a prompt and answers to it as examples of several sequences: tokenised, cut to `maxLength`, those whose prompt fills it left out. */
 import { option, SaqrError, say } from '../error.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
+import { breathe } from './breathe.ts'
 import { bad, isMissing } from './cells.ts'
 import type { Dataset } from './dataset.ts'
 import type { Example } from './example.ts'
 import type { AnsweredTokens, PreferenceShape, Sequence, Tokenise } from './preference.ts'
-import { breathe, handedOver, type Prepared } from './prepare.ts'
+import { handedOver, type Making, type Prepared } from './prepare.ts'
+import { cached } from './prepared-cache.ts'
 import { type PromptForm, promptFormOf } from './prompt-form.ts'
 import type { Row } from './rows.ts'
 import { mediaColumns, unreadColumns } from './shape.ts'
+import { requireInMemory } from './streamed.ts'
 
 export interface AnswerOptions {
   /** tokens of a sequence; null: as long as rows are */
@@ -18,9 +21,8 @@ export interface AnswerOptions {
   neighbours?: number | undefined
   /** the day that chat templates are told; default now */
   now?: Date
-  /** what is made is handed over, once, to who prepares the same rows in the same way next */
-  ahead?: boolean
   signal?: AbortSignal
+  making?: Making
 }
 
 /** A row that is kept, before anything is cut. */
@@ -34,6 +36,8 @@ export interface Kept {
 
 /** What rows are, and what becomes of them. */
 export interface AnswerRows {
+  /** another one for others: prepared rows are kept under it */
+  name: string
   shapeOf(dataset: Dataset): PreferenceShape
   tokenise: Tokenise
   /** is token `i` of sequence `part`, whose first `prompt` tokens ask, a target? default: where it answers */
@@ -46,13 +50,18 @@ export interface AnswerRows {
 
 /** @throws SaqrError DATA_COLUMNS, DATA_ROW, TEXT_…; DATA_NO_TARGETS where no row teaches anything */
 export function prepareAnswers(dataset: Dataset, tokenizer: Tokenizer, rows: AnswerRows, options: AnswerOptions): Promise<Prepared> {
-  const { signal: _, ahead, ...settings } = options
-  const key = [rows, tokenizer, JSON.stringify(Object.entries(settings).sort())]
-  return handedOver(dataset, key, ahead, () => anew(dataset, tokenizer, rows, options))
+  requireInMemory(dataset, 'trained on as preferences')
+  const { signal, making = {}, now, ...settings } = options
+  const how = JSON.stringify([rows.name, Object.entries(settings).sort()])
+  const today = now ?? new Date()
+  const make = () => anew(dataset, tokenizer, rows, { ...options, now: today })
+  return handedOver(dataset, [rows, tokenizer, how, now?.getTime()], making.ahead, () =>
+    making.cache ? cached({ dataset, tokenizer, how, now: today, signal }, make) : make(),
+  )
 }
 
 async function anew(dataset: Dataset, tokenizer: Tokenizer, rows: AnswerRows, options: AnswerOptions): Promise<Prepared> {
-  const { maxLength, truncationMode, signal, now = new Date() } = options
+  const { maxLength, truncationMode, signal, making, now = new Date() } = options
   if (dataset.length === 0) throw new SaqrError('DATA_NO_TARGETS', `${dataset.source} has no rows. Give rows to train on.`)
   const shape = rows.shapeOf(dataset)
   const { warnings, others } = unreadColumns(shape.unused, dataset.source)
@@ -82,7 +91,9 @@ async function anew(dataset: Dataset, tokenizer: Tokenizer, rows: AnswerRows, op
     if (maxLength !== null && truncationMode === 'keep_start' && longest >= maxLength)
       unused.push(`${where}: its prompt alone, ${longest} tokens, fills the limit of ${maxLength}`)
     else kept.push({ sequences, row, where, number: dataset.numberOf(i), source: dataset.source })
-    breath = await breathe(breath, signal)
+    const rested = await breathe(breath, signal)
+    if (rested !== breath) making?.onProgress?.({ source: dataset.source, done: i + 1, total: dataset.length })
+    breath = rested
   }
   if (kept.length === 0)
     throw new SaqrError('DATA_NO_TARGETS', say`${dataset.source}: no row is left. ${some(unused)}. Raise ${option('maxLength')}.`)

@@ -5,10 +5,13 @@
 import { type Message, option, SaqrError, say } from '../error.ts'
 import { shown } from '../hub/arguments.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
+import { breathe } from './breathe.ts'
 import { bad, isMissing } from './cells.ts'
 import type { Dataset } from './dataset.ts'
 import type { Example } from './example.ts'
-import { type PackingStrategy, pack } from './packing.ts'
+import { inMemory, onDisk } from './example-store.ts'
+import { type PackingStrategy, packer } from './packing.ts'
+import { cached } from './prepared-cache.ts'
 import { formOfTexts, type PromptForm, promptFormOf } from './prompt-form.ts'
 import { type ResponseParts, responsesOf } from './responses.ts'
 import type { Row } from './rows.ts'
@@ -34,13 +37,28 @@ export interface PrepareOptions {
   formattingFunc?: (row: Row) => string
   /** the day that chat templates are told; default now */
   now?: Date
-  /** what is made is handed over, once, to who prepares the same rows in the same way next */
-  ahead?: boolean
   signal?: AbortSignal
+  making?: Making
+}
+
+/** What becomes of prepared rows beside being given back. */
+export interface Making {
+  /** handed over, once, to who prepares the same rows in the same way next */
+  ahead?: boolean | undefined
+  /** kept on disk, and found there; never where a function of the user's has a part in them */
+  cache?: boolean | undefined
+  /** hears how many rows are done, every 30 ms or so */
+  onProgress?: ((progress: RowProgress) => void) | undefined
+}
+
+export interface RowProgress {
+  source: string
+  done: number
+  total: number
 }
 
 export interface Prepared {
-  examples: Example[]
+  examples: readonly Example[]
   /** of rows to imitate: what their columns said */
   shape?: Shape
   /** tokens of each row of the data set, before anything is cut */
@@ -60,9 +78,13 @@ export interface Prepared {
  * OPTION_INVALID: options that contradict each other or the data
  */
 export async function prepare(dataset: Dataset, tokenizer: Tokenizer, options: PrepareOptions = {}): Promise<Prepared> {
-  const { signal: _, formattingFunc, ahead, ...settings } = options
-  const key = [tokenizer, formattingFunc, JSON.stringify(Object.entries(settings).sort())]
-  return handedOver(dataset, key, ahead, () => prepareAnew(dataset, tokenizer, options))
+  const { signal, formattingFunc, making = {}, now, ...settings } = options
+  const how = JSON.stringify(['sft', Object.entries(settings).sort()])
+  const today = now ?? new Date()
+  const make = () => prepareAnew(dataset, tokenizer, { ...options, now: today })
+  return handedOver(dataset, [tokenizer, formattingFunc, how, now?.getTime()], making.ahead, () =>
+    making.cache && !formattingFunc && !dataset.isStreamed ? cached({ dataset, tokenizer, how, now: today, signal }, make) : make(),
+  )
 }
 
 /** What was prepared ahead with the same key, else what `make` gives; `keep`: for who asks next. */
@@ -80,21 +102,13 @@ export async function handedOver(
   return made
 }
 
-/** Lets others have their turn, every 30 ms; a long preparation can be stopped. */
-export async function breathe(since: number, signal: AbortSignal | undefined): Promise<number> {
-  if (performance.now() - since < 30) return since
-  await new Promise(setImmediate)
-  signal?.throwIfAborted()
-  return performance.now()
-}
-
 const isEmpty = (value: unknown) => isMissing(value) || value === '' || (Array.isArray(value) && value.length === 0)
 
 /** What was prepared ahead of a data set, handed over once to who asks for the same. */
 const ahead = new WeakMap<Dataset, { key: readonly unknown[]; made: Prepared }>()
 
 async function prepareAnew(dataset: Dataset, tokenizer: Tokenizer, options: PrepareOptions): Promise<Prepared> {
-  const { maxLength = null, packing = false, formattingFunc, signal } = options
+  const { maxLength = null, packing = false, formattingFunc, signal, making } = options
   if (dataset.length === 0) throw new SaqrError('DATA_NO_TARGETS', `${dataset.source} has no rows. Give rows to train on.`)
   const { shape, unused: columns } = formattingFunc ? { shape: 'text' as Shape, unused: [] } : dataset.recognise(options.datasetTextField)
   const settings = {
@@ -112,7 +126,8 @@ async function prepareAnew(dataset: Dataset, tokenizer: Tokenizer, options: Prep
   const media = mediaColumns(columns)
   const unused: string[] = []
   const said = new Set<string>() // each note once
-  const rows: Example[] = []
+  const store = dataset.isStreamed ? onDisk(dataset.source) : inMemory()
+  const packs = packing ? packer(maxLength!, options.packingStrategy) : null
   const lengths = new Int32Array(dataset.length)
   const formatted: string[] = []
   let breath = performance.now()
@@ -145,7 +160,7 @@ async function prepareAnew(dataset: Dataset, tokenizer: Tokenizer, options: Prep
     lengths[i] = ids.length
     const targets = inResponse ? inResponse(ids).map((learned, at) => learned & all[at]!) : all
     const example = cut(
-      { ids: Int32Array.from(ids), targets, row: dataset.numberOf(i), source: dataset.source },
+      { ids: new Int32Array(ids), targets, row: dataset.numberOf(i), source: dataset.source },
       packing ? null : maxLength,
       options,
     )
@@ -156,10 +171,13 @@ async function prepareAnew(dataset: Dataset, tokenizer: Tokenizer, options: Prep
           ? null
           : noTarget(targets, maxLength, options.responses)
     if (why) unused.push(`${where}: ${why}`)
-    else rows.push(example)
-    breath = await breathe(breath, signal)
+    else for (const one of packs?.add(example) ?? [example]) store.add(one)
+    const rested = await breathe(breath, signal)
+    if (rested !== breath) making?.onProgress?.({ source: dataset.source, done: i + 1, total: dataset.length })
+    breath = rested
   }
-  const examples = packing ? pack(rows, maxLength!, options.packingStrategy) : rows
+  for (const one of packs?.end() ?? []) store.add(one)
+  const examples = store.list()
   if (!examples.some(teaches)) {
     const why = unused.length > 0 ? ` For one, ${unused[0]}.` : ''
     const marks = options.responses

@@ -10,6 +10,7 @@ import { isObject, readJsonObject, stringifyJson } from '../formats/json.ts'
 import type { Message } from '../text/chat-template.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import { alpacaPrompt } from './alpaca.ts'
+import { lazily } from './lazy-list.ts'
 import type { Row } from './rows.ts'
 import type { Shape } from './shape.ts'
 
@@ -28,10 +29,12 @@ export function promptFormOf(shape: Shape, rows: readonly Row[], textField: stri
     case 'alpaca':
       return { form: 'alpaca' }
     case 'prompt-completion':
-      return Array.isArray(rows[0]?.prompt) ? { form: 'chat' } : { form: 'plain', end: commonEnd(rows.map(({ prompt }) => String(prompt))) }
+      return Array.isArray(rows[0]?.prompt)
+        ? { form: 'chat' }
+        : { form: 'plain', end: commonEnd(lazily(rows, ({ prompt }) => String(prompt))) }
     case 'text':
       return formOfTexts(
-        rows.map((row) => String(row[textField])),
+        lazily(rows, (row) => String(row[textField])),
         tokenizer,
       )
     case 'tokens':

@@ -8,6 +8,7 @@ import { messagesOf } from './conversation.ts'
 import { Dataset } from './dataset.ts'
 import { type Answered, answerOf, BESIDE, missingColumn, type PreferenceShape, preferenceShape } from './preference.ts'
 import type { Row } from './rows.ts'
+import { requireInMemory } from './streamed.ts'
 
 /** @throws SaqrError DATA_COLUMNS naming what is missing, with the nearest column */
 export function ratedShape(dataset: Dataset): PreferenceShape {
@@ -56,6 +57,7 @@ export function takenApart(dataset: Dataset): Dataset {
 }
 
 function takeApart(dataset: Dataset): Dataset {
+  requireInMemory(dataset, 'trained on as preferences')
   const { columns } = dataset
   if (columns.includes('label') || !columns.includes('chosen') || !columns.includes('rejected')) return dataset
   const shape = preferenceShape(dataset)

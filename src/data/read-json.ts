@@ -9,7 +9,7 @@ import type { Row, Rows } from './rows.ts'
 import { isRow } from './shape.ts'
 
 /** @throws SaqrError DATA_ROW */
-function row(value: unknown, where: string): Row {
+export function rowOf(value: unknown, where: string): Row {
   if (isObject(value)) return value
   throw new SaqrError('DATA_ROW', `${where}: a row must be an object with named columns, this is ${JSON.stringify(value)?.slice(0, 40)}.`)
 }
@@ -19,11 +19,11 @@ export function parseRows(text: string, path: string): Rows {
   const parsed = parseJson(text, path, { exact: true })
   if (isObject(parsed)) {
     if (!Array.isArray(parsed.data) || isRow(Object.keys(parsed))) return { rows: [parsed], unit: 'row' }
-    return { rows: parsed.data.map((value, i) => row(value, `${path}, row ${i + 1}`)), unit: 'row' }
+    return { rows: parsed.data.map((value, i) => rowOf(value, `${path}, row ${i + 1}`)), unit: 'row' }
   }
   if (!Array.isArray(parsed)) throw new SaqrError('DATA_FORMAT', `${path} holds neither rows nor a list of them. Write an object a row.`)
   const texts = parsed.length > 0 && parsed.every((value) => typeof value === 'string')
-  return { rows: parsed.map((value, i) => (texts ? { text: value } : row(value, `${path}, row ${i + 1}`))), unit: 'row' }
+  return { rows: parsed.map((value, i) => (texts ? { text: value } : rowOf(value, `${path}, row ${i + 1}`))), unit: 'row' }
 }
 
 /** The first line is an object by itself: it is a file of lines, whatever its name. */
@@ -130,7 +130,7 @@ export class Lines {
   }
 
   #push(value: unknown, line: number): void {
-    this.#rows.push(row(value, `${this.#path}, line ${line}`))
+    this.#rows.push(rowOf(value, `${this.#path}, line ${line}`))
     this.#numbers.push(line)
   }
 

@@ -41,7 +41,7 @@ type Environment = Readonly<Record<string, string | undefined>>
 
 /** Options first, then HF_ENDPOINT, HF_HUB_CACHE, HF_HOME, HF_TOKEN, HF_HUB_OFFLINE and their older names, then the defaults. */
 export function hubPlaces(options: HubOptions = {}, env: Environment = process.env): HubPlaces {
-  const home = expand(env.HF_HOME ?? join(env.XDG_CACHE_HOME ?? '~/.cache', 'huggingface'), env)
+  const home = homeOf(env)
   const cacheDir = options.cacheDir ?? expand(env.HF_HUB_CACHE ?? env.HUGGINGFACE_HUB_CACHE ?? join(home, 'hub'), env)
   const hubUrl = (options.hubUrl ?? env.HF_ENDPOINT ?? 'https://huggingface.co').replace(/\/+$/, '')
   const implicit = isTrue(env.HF_HUB_DISABLE_IMPLICIT_TOKEN)
@@ -56,6 +56,11 @@ export function hubPlaces(options: HubOptions = {}, env: Environment = process.e
   }
   return { hubUrl, cacheDir, token, offline: options.offline ?? isTrue(env.HF_HUB_OFFLINE || env.TRANSFORMERS_OFFLINE) }
 }
+
+const homeOf = (env: Environment) => expand(env.HF_HOME ?? join(env.XDG_CACHE_HOME ?? '~/.cache', 'huggingface'), env)
+
+/** Where prepared rows are kept. */
+export const preparedRowsFolder = (env: Environment = process.env): string => join(homeOf(env), 'saqr', 'rows')
 
 const isTrue = (value: string | undefined) => ['1', 'ON', 'YES', 'TRUE'].includes((value ?? '').toUpperCase())
 

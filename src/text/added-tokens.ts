@@ -48,6 +48,8 @@ class Finder {
   readonly #tokens: ReadonlyMap<string, AddedToken>
   /** lengths of the texts that begin with a code unit, the longest first */
   readonly #lengths = new Map<string, number[]>()
+  /** one of those code units */
+  readonly #begins: RegExp
 
   constructor(texts: readonly (readonly [string, AddedToken])[]) {
     // of two whose texts are one after normalization, the first
@@ -59,13 +61,15 @@ class Finder {
         [...new Set([...known, text.length])].sort((a, b) => b - a),
       )
     }
+    const units = [...this.#lengths.keys()].map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+    this.#begins = new RegExp(`[${units.join('')}]`, 'g')
   }
 
   split(text: string): Piece[] {
     const pieces: Piece[] = []
     /** end of the last piece */
     let done = 0
-    for (let at = 0; at < text.length; ) {
+    for (let at = this.#next(text, 0); at < text.length; at = this.#next(text, at)) {
       const token = this.#at(text, at)
       if (!token) {
         at++
@@ -84,6 +88,12 @@ class Finder {
     }
     if (done < text.length) pieces.push({ text: text.slice(done), first: done === 0 })
     return pieces
+  }
+
+  /** The next place from `at` on where one may begin; the end of the text: none. */
+  #next(text: string, at: number): number {
+    this.#begins.lastIndex = at
+    return this.#begins.exec(text)?.index ?? text.length
   }
 
   #at(text: string, at: number): string | undefined {

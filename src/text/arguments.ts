@@ -19,6 +19,7 @@ export const messages = kind<readonly Message[]>(
   'a list of messages, each with role and content',
   (v) => Array.isArray(v) && v.every(isMessage),
 )
+export const day: Check<Date> = instance(Date, 'a Date')
 const list = kind<readonly unknown[]>('a list', Array.isArray)
 
 export const OPTIONS: Checks<TokenizerOptions> = { modelType: text, eosToken: filled, chatTemplate: text }
@@ -30,7 +31,7 @@ export const CHAT: Checks<ChatOptions & { tokenize?: boolean }> = {
   tools: orNull(list),
   documents: orNull(list),
   variables: mapping,
-  now: instance(Date, 'a Date'),
+  now: day,
   training: flag,
   unlearned: kind<readonly number[]>('a list of numbers of messages', (v) => Array.isArray(v) && v.every((one) => Number.isInteger(one))),
   where: text,

@@ -10,6 +10,8 @@ for (let byte = 0, shifted = 256; byte < 256; byte++) {
   byteOf.set(String.fromCharCode(printable ? byte : shifted++), byte)
 }
 
+const characterOf = [...byteOf].sort(([, a], [, b]) => a - b).map(([character]) => character)
+
 const encoder = new TextEncoder()
 const lossy = new TextDecoder('utf-8', { ignoreBOM: true })
 const strict = new TextDecoder('utf-8', { ignoreBOM: true, fatal: true })
@@ -18,6 +20,13 @@ const strict = new TextDecoder('utf-8', { ignoreBOM: true, fatal: true })
 export function bytesOfToken(token: string): Uint8Array {
   const bytes = Array.from(token, (c) => byteOf.get(c))
   return bytes.includes(undefined) ? encoder.encode(token) : Uint8Array.from(bytes as number[])
+}
+
+/** A text's bytes, written in GPT-2's alphabet. */
+export function spelledBytes(text: string): string {
+  let spelled = ''
+  for (const byte of encoder.encode(text)) spelled += characterOf[byte]
+  return spelled
 }
 
 /** The byte that a token like <0xE4> stands for. */

@@ -1,11 +1,13 @@
 /**
  * Text to ids: added tokens are found first (added-tokens.ts), what lies between them goes through `@huggingface/tokenizers`'
- * pre-tokenizer and model, which know nothing of added tokens, and the post-processor's special tokens are put around.
+ * pre-tokenizer and model, which know nothing of added tokens, and the post-processor's special tokens are put around. Where pieces are
+ * spelled as bytes last, each is a few ids whatever stands beside it: those of pieces seen before are kept (piece-ids.ts).
  */
 import { Tokenizer as Engine } from '@huggingface/tokenizers'
 import { SaqrError } from '../error.ts'
 import { AddedTokens } from './added-tokens.ts'
-import type { TokenizerJson } from './definition.ts'
+import type { Json, TokenizerJson } from './definition.ts'
+import { PieceIds } from './piece-ids.ts'
 
 /** stands for the text's tokens where the post-processor is asked what it puts around them */
 const placeholder = '\uFDD0'
@@ -26,16 +28,20 @@ export class Encoder {
   readonly #ids: ReadonlyMap<string, number>
   readonly #tokens: ReadonlyMap<number, string>
   readonly #around: { before: number[]; after: number[] }
+  /** null: what a piece of text becomes depends on its neighbours */
+  readonly #pieces: PieceIds | null
 
   /** @throws SaqrError TEXT_TOKENIZER_UNSUPPORTED; Error where the definition is none */
   constructor(json: TokenizerJson) {
-    this.#engine = new Engine({ ...json, added_tokens: [] }, {})
+    const { split, bytes } = apart(json.pre_tokenizer)
+    this.#engine = new Engine({ ...json, pre_tokenizer: split, added_tokens: [] }, {})
     // merges written as texts are kept once more, cut in two: their ranks are all that is looked up
     Object.assign(this.#engine.model, { merges: [] })
     this.#added = new AddedTokens(json.added_tokens, this.#engine.normalizer)
     this.#ids = new Map(json.added_tokens.map(({ content, id }) => [content, id]))
     this.#tokens = new Map(json.added_tokens.map(({ content, id }) => [id, content]))
     this.#around = this.#specialTokens()
+    this.#pieces = bytes && new PieceIds(bytes.add_prefix_space === true, (spelled) => this.#idsOf([spelled]))
   }
 
   /** of an added token before one of the vocabulary */
@@ -48,8 +54,11 @@ export class Encoder {
   }
 
   encode(text: string, addSpecialTokens: boolean): number[] {
-    const ids = this.pieces(text).flatMap((piece) => piece.ids)
-    return addSpecialTokens ? [...this.#around.before, ...ids, ...this.#around.after] : ids
+    const { before, after } = addSpecialTokens ? this.#around : NOTHING
+    const ids = [...before]
+    for (const piece of this.pieces(text)) for (const id of piece.ids) ids.push(id)
+    for (const id of after) ids.push(id)
+    return ids
   }
 
   /** What lies between added tokens, and they; without special tokens around. The model's own tokens may be added ones too. */
@@ -62,9 +71,14 @@ export class Encoder {
   }
 
   #modelIds(text: string, first: boolean): number[] {
-    const { pre_tokenizer: preTokenizer, model } = this.#engine
+    const { pre_tokenizer: preTokenizer } = this.#engine
     // the engine takes section 0 for the beginning of the text
-    const pieces = preTokenizer ? preTokenizer(text, { section_index: first ? 0 : 1 }) : [text]
+    const pieces = preTokenizer ? (preTokenizer(text, { section_index: first ? 0 : 1 }) as string[]) : [text]
+    return this.#pieces ? this.#pieces.encode(pieces) : this.#idsOf(pieces)
+  }
+
+  #idsOf(pieces: string[]): number[] {
+    const { model } = this.#engine
     // what is not in the vocabulary is left out where the model names no token for it
     return (model(pieces) as string[]).map((token) => model.tokens_to_ids.get(token) ?? model.unk_token_id).filter((id) => id !== undefined)
   }
@@ -81,3 +95,17 @@ export class Encoder {
     return { before: ids(tokens.slice(0, at)), after: ids(tokens.slice(at + 1)) }
   }
 }
+
+const NOTHING = { before: [], after: [] }
+
+/** The pre-tokenizer that splits, and the ByteLevel behind it that spells, without a pattern (supported.ts sees to that). */
+function apart(pre: Json | null): { split: Json | null; bytes: Json | null } {
+  const parts = flat(pre)
+  const last = parts.at(-1)
+  if (last?.type !== 'ByteLevel') return { split: pre, bytes: null }
+  const before = parts.slice(0, -1)
+  return { split: before.length === 0 ? null : { type: 'Sequence', pretokenizers: before }, bytes: last }
+}
+
+const flat = (part: Json | null): Json[] =>
+  part === null ? [] : part.type === 'Sequence' ? (part.pretokenizers as Json[]).flatMap(flat) : [part]

@@ -2,12 +2,13 @@
  * Text to token ids and back, as the checkpoint's own tokenizer does it. Definition.ts says what runs and refuses
  * what would not be reproduced.
  */
+import { hash } from 'node:crypto'
 import { option, SaqrError, say } from '../error.ts'
 import type { TokenizerFiles as WrittenFiles } from '../formats/tensor.ts'
 import { writeTokenizer } from '../formats/tokenizer-files.ts'
 import { filled, take, takeOptions, text } from '../hub/arguments.ts'
 import { ensureWritableFolder } from '../hub/files.ts'
-import { anyNumber, CHAT, changed, checkFiles, DECODE, ENCODE, messages, OPTIONS, tokenIds } from './arguments.ts'
+import { anyNumber, CHAT, changed, checkFiles, DECODE, day, ENCODE, messages, OPTIONS, tokenIds } from './arguments.ts'
 import { assistantMask, learnedSpans } from './assistant-mask.ts'
 import { type ChatOptions, ChatTemplate, type Message, type Rendered, rowError } from './chat-template.ts'
 import { decoderOf } from './decoder.ts'
@@ -64,6 +65,8 @@ export class Tokenizer {
   #extended = false
   readonly #templates: ReadonlyMap<string, string>
   readonly #compiled = new Map<string, ChatTemplate>()
+  /** of what it was made of; tokens that are added make it anew */
+  #digest: { of: Made; sha256: string } | undefined
 
   /** @throws SaqrError TEXT_TOKENIZER_INVALID, TEXT_TOKENIZER_UNSUPPORTED, TEXT_UNKNOWN_TOKEN */
   constructor(files: TokenizerFiles, options: TokenizerOptions = {}) {
@@ -259,6 +262,20 @@ export class Tokenizer {
     return tokenize ? ids : { text, holds, ids }
   }
 
+  /**
+   * Says whether two tokenizers make the same ids of the same rows, where templates are told that it is `now`.
+   * @internal
+   */
+  fingerprint(now: Date): string {
+    const templates = [...this.#templates]
+    if (this.#digest?.of !== this.#made) {
+      const { json, named, byteLevel } = this.#made.definition
+      this.#digest = { of: this.#made, sha256: hash('sha256', JSON.stringify([json, named, byteLevel, templates])) }
+    }
+    const days = templates.map(([, source]) => dayOf(source, take(now, 'now', day)))
+    return JSON.stringify([this.#digest.sha256, this.special, days])
+  }
+
   /** what it was made of, as `savePretrained` writes it */
   get files(): WrittenFiles {
     return this.#made.files as WrittenFiles
@@ -354,6 +371,14 @@ function make(files: TokenizerFiles, modelType: string | undefined): Made {
     if (cause instanceof SaqrError) throw cause
     throw new SaqrError('TEXT_TOKENIZER_INVALID', `tokenizer.json can't be used: ${(cause as Error).message}.`, { cause })
   }
+}
+
+/** What a template's text has of the time: nothing, the day, or more. */
+function dayOf(template: string, now: Date): string | number {
+  const uses = template.split('strftime_now').length - 1
+  const formats = [...template.matchAll(/strftime_now\(\s*(["'])((?:%[-\w]|[^%"'\\])*)\1\s*\)/g)].map(([, , format]) => format!)
+  const isDay = (format: string) => (format.match(/%-?\w/g) ?? []).every((directive) => /%-?[aAbBdeFjmuwyYhC]/.test(directive))
+  return uses === 0 ? '' : formats.length === uses && formats.every(isDay) ? now.toDateString() : now.getTime()
 }
 
 /** How many ids there are, and one more than the highest. */

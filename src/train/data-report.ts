@@ -62,7 +62,9 @@ const NAMED = 5
 /** @throws SaqrError what the trainer would before its first step, but for what needs weights or a device */
 export async function reportRows({ dataset, evalDataset, objective, options: o, signal }: DataRequest, known: Known): Promise<DataReport> {
   const { tokenizer, model } = known
-  const prepare = (rows: Dataset, evaluation: boolean, options = o) => objective.prepare(rows, tokenizer, options, { evaluation, signal })
+  const making = { cache: o.cacheRows }
+  const prepare = (rows: Dataset, evaluation: boolean, options = o) =>
+    objective.prepare(rows, tokenizer, options, { evaluation, signal, making })
   const prepared = await prepare(dataset, false)
   const evaluated = evalDataset ? await prepare(evalDataset, true) : null
   for (const { examples } of evaluated ? [prepared, evaluated] : [prepared]) {

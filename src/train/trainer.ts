@@ -11,6 +11,7 @@ import { filled, take } from '../hub/arguments.ts'
 import { ensureWritableFolder } from '../hub/files.ts'
 import type { EndEvent, TrainEvent } from '../track/events.ts'
 import { standardError } from '../track/output.ts'
+import { preparingLine } from '../track/preparing-line.ts'
 import { checkReport, trackersOf } from '../track/report.ts'
 import { terminal } from '../track/terminal.ts'
 import { type Tracker, tracked } from '../track/tracker.ts'
@@ -236,7 +237,8 @@ export class Trainer<O extends CommonOptions> {
     const known = this.#prepared.get(dataset)
     if (known) return known
     const { processingClass, formattingFunc } = this.#init
-    const prepared = await this.#objective.prepare(dataset, processingClass, this.options, { evaluation, formattingFunc, signal })
+    const making = { cache: this.options.cacheRows, onProgress: this.#init.report === 'none' ? undefined : preparingLine(standardError) }
+    const prepared = await this.#objective.prepare(dataset, processingClass, this.options, { evaluation, formattingFunc, signal, making })
     if (this.#objective.reference) this.#prepared.set(dataset, prepared)
     return prepared
   }

@@ -166,7 +166,10 @@ methods(
 )
 methods(
   () => tokenizer,
-  ['idOf', 'tokenOf', 'encode', 'decode', 'stream', 'namesRole', 'applyChatTemplate', 'applyChatTemplateWithMask', 'savePretrained'],
+  [
+    ...['idOf', 'tokenOf', 'encode', 'decode', 'stream', 'namesRole', 'applyChatTemplate', 'applyChatTemplateWithMask'],
+    ...['savePretrained', 'fingerprint'],
+  ],
 )
 calls.jsonl = saqr.jsonl
 calls.textOutput = saqr.textOutput

@@ -246,6 +246,7 @@ describe('an option that needs others', () => {
     ['dataset_name', 'rows.jsonl', { datasets: [] }, 'beside --datasets'],
     ['dataset_config', 'en', { datasets: [] }, 'beside --datasets'],
     ['dataset_train_split', 'train[:9]', { datasets: [] }, 'beside --datasets'],
+    ['dataset_streaming', true, { datasets: [] }, 'beside --datasets'],
     ['test_split_size', 0.1, { datasets: [{ path: here }] }, 'without --datasets'],
   ])('%s %j', (name, value, met, message) => {
     covered.add(camel(name))

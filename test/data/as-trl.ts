@@ -24,12 +24,12 @@ interface Answered {
 /** A row's sequences, each with the length of its prompt; null: TRL refuses the row. */
 type Sequences = { wanted?: boolean; sequences: { prompt: number; ids: number[] }[] } | null
 
-export const pairs: AnswerRows = { shapeOf: preferenceShape, tokenise: answeredTokens, check: checkPairs }
-export const rated: AnswerRows = { shapeOf: ratedShape, tokenise: answeredTokens, wanted: wantedOf }
+export const pairs: AnswerRows = { name: 'pairs', shapeOf: preferenceShape, tokenise: answeredTokens, check: checkPairs }
+export const rated: AnswerRows = { name: 'rated', shapeOf: ratedShape, tokenise: answeredTokens, wanted: wantedOf }
 const KINDS: Readonly<Record<string, AnswerRows>> = {
   dpo: pairs,
   kto: rated,
-  orpo: { shapeOf: preferenceShape, tokenise: orpoTokens },
+  orpo: { name: 'orpo', shapeOf: preferenceShape, tokenise: orpoTokens },
 }
 
 /** TRL cuts when it makes a batch */

@@ -77,10 +77,10 @@ it('saqr.json keeps it, and goes where nothing is known', () => {
 
 it('what was prepared ahead is handed over once, to who asks for the same', async () => {
   const rows = new Dataset([{ text: 'once upon a time' }])
-  const first = await prepare(rows, plain, { maxLength: 8, ahead: true })
+  const first = await prepare(rows, plain, { maxLength: 8, making: { ahead: true } })
   expect(await prepare(rows, plain, { maxLength: 8 })).toBe(first)
   expect(await prepare(rows, plain, { maxLength: 8 })).not.toBe(first)
-  await prepare(rows, plain, { maxLength: 8, ahead: true })
+  await prepare(rows, plain, { maxLength: 8, making: { ahead: true } })
   expect((await prepare(rows, plain, { maxLength: 2 })).examples[0]!.ids.length).toBe(2)
   // nobody said that it is for another: rows may be others by then
   await prepare(rows, plain, { maxLength: 8 })

@@ -1,7 +1,7 @@
 /** `saqr data`: rows as `saqr sft` would take them with the same options, before anything is trained. */
 
 import type { Known } from '../../engine/open-base.ts'
-import { Message, SaqrError } from '../../error.ts'
+import { Message, option, SaqrError, say } from '../../error.ts'
 import { checkReport } from '../../track/report.ts'
 import { type DataReport, reportRows, reportTexts } from '../../train/data-report.ts'
 import { sft as objective } from '../../train/objectives/sft.ts'
@@ -38,6 +38,11 @@ export const data = defineVerb({
     const recipes = words.length > 0 ? words.map((datasetName) => ({ ...options, datasetName, datasets: [] })) : [options]
     if (recipes[0]!.datasetName === null && recipes[0]!.datasets.length === 0)
       throw new SaqrError('OPTION_INVALID', 'saqr data needs rows: a file, a folder or a data set on the Hub')
+    if (options.datasetStreaming)
+      throw new SaqrError(
+        'OPTION_UNSUPPORTED',
+        say`saqr data compares all rows with each other, in memory: leave ${option('datasetStreaming')} out, or show a part of the file`,
+      )
     let known: Promise<Known> | undefined
     const model = async () => (options.modelNameOrPath === null ? null : await (known ??= lookUpForTraining(options, io)))
     const reports: (DataReport | { source: string; error: { code: string; message: string } })[] = []

@@ -8,6 +8,7 @@ import { versionName } from '../../devices/cuda/driver.ts'
 import { candidates, type LibraryName, openLibrary } from '../../devices/cuda/libraries.ts'
 import type { Limits } from '../../devices/device.ts'
 import { option, SaqrError, say } from '../../error.ts'
+import { version } from '../../hub/version.ts'
 import { bytes, short } from '../../track/numbers.ts'
 import { honoured } from '../../train/options/field.ts'
 import { described, flag } from '../../train/options/schemas.ts'
@@ -15,7 +16,6 @@ import { sftFields } from '../../train/options/sft.ts'
 import { spelling } from '../../train/options/spelling.ts'
 import { installCuda } from '../install-cuda.ts'
 import { defineVerb } from '../verb.ts'
-import { version } from '../version.ts'
 
 const fields = {
   json: honoured(flag, false, 'print it as JSON'),

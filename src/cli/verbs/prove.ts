@@ -4,7 +4,9 @@ import { basename, extname, join, resolve } from 'node:path'
 import { openDevice } from '../../devices/open.ts'
 import { option, SaqrError, say } from '../../error.ts'
 import { ensureWritableFolder, exists, makeFolder, writeFileAtomic } from '../../hub/files.ts'
+import { version } from '../../hub/version.ts'
 import { bytes, duration, significant } from '../../track/numbers.ts'
+import { preparingLine } from '../../track/preparing-line.ts'
 import { styleOf } from '../../track/style.ts'
 import { honoured } from '../../train/options/field.ts'
 import { count, name, optionalName } from '../../train/options/schemas.ts'
@@ -18,7 +20,6 @@ import { runSaqr } from '../prove/saqr-side.ts'
 import { runTrl } from '../prove/trl-side.ts'
 import { rowsOf } from '../rows.ts'
 import { defineVerb, type Io } from '../verb.ts'
-import { version } from '../version.ts'
 
 const fields = {
   python: honoured(
@@ -67,8 +68,8 @@ export const prove = defineVerb({
     const known = await lookUpForTraining(recipe.options, io)
     await recipe.objective.prepare(rows.trainDataset, known.tokenizer, recipe.options, {
       evaluation: false,
-      ahead: true,
       signal: io.signal,
+      making: { ahead: true, onProgress: preparingLine(io.err) },
     })
     const versions = await checkPython(o.python, io.signal)
     ensureWritableFolder(out)

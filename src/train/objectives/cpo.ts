@@ -12,7 +12,7 @@ import type { Objective } from './objective.ts'
 import { pairLosses, smoothed } from './pair-losses.ts'
 import { batchTargetsOf, entryWeights, type Judged, lossOf, meansOf, once, partsOf, sequenceScore, sumsOf } from './sequences.ts'
 
-const pairs: AnswerRows = { shapeOf: preferenceShape, tokenise: orpoTokens, check: checkPairs }
+const pairs: AnswerRows = { name: 'cpo', shapeOf: preferenceShape, tokenise: orpoTokens, check: checkPairs }
 
 /** TRL's where none is given */
 const MAX_LENGTH = 512
@@ -80,8 +80,8 @@ export function cpo(options: Options): Objective {
 
   return {
     name: 'cpo',
-    prepare: (dataset, tokenizer, o: CpoTrainingOptions, { ahead, signal }) =>
-      prepareAnswers(dataset, tokenizer, pairs, { maxLength: o.maxLength ?? MAX_LENGTH, truncationMode: 'keep_start', ahead, signal }),
+    prepare: (dataset, tokenizer, o: CpoTrainingOptions, { signal, making }) =>
+      prepareAnswers(dataset, tokenizer, pairs, { maxLength: o.maxLength ?? MAX_LENGTH, truncationMode: 'keep_start', signal, making }),
     layOut: (batches, cut) => ({ ...layPasses(batches, cut, 'example'), normaliser: batches.length }),
     together: 'example',
     still: true,

@@ -32,7 +32,7 @@ import {
 /** losses of the margins of a micro-batch in their order */
 const SORTED: ReadonlySet<string> = new Set(['aot', 'aot_unpaired'])
 
-const pairs: AnswerRows = { shapeOf: preferenceShape, tokenise: answeredTokens, check: checkPairs }
+const pairs: AnswerRows = { name: 'dpo', shapeOf: preferenceShape, tokenise: answeredTokens, check: checkPairs }
 
 /** sequences of an example */
 const PART = { chosen: 0, rejected: 1 } as const
@@ -121,8 +121,8 @@ export function dpo(options: Options): Objective {
 
   return {
     name: 'dpo',
-    prepare: (dataset, tokenizer, o: DpoTrainingOptions, { ahead, signal }) =>
-      prepareAnswers(dataset, tokenizer, pairs, { maxLength: o.maxLength, truncationMode: o.truncationMode, ahead, signal }),
+    prepare: (dataset, tokenizer, o: DpoTrainingOptions, { signal, making }) =>
+      prepareAnswers(dataset, tokenizer, pairs, { maxLength: o.maxLength, truncationMode: o.truncationMode, signal, making }),
     layOut: (batches, cut) => ({ ...layPasses(batches, cut, together), normaliser: batches.length }),
     together,
     still: true,

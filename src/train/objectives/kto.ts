@@ -15,7 +15,7 @@ import type { LaidOut, Metric, Objective, Together } from './objective.ts'
 import { sigmoid } from './pair-losses.ts'
 import { batchTargetsOf, entryWeights, type Judged, lossOf, once, partsOf, type Sums, scoreOf, sequenceScore, sumsOf } from './sequences.ts'
 
-const rated: AnswerRows = { shapeOf: ratedShape, tokenise: answeredTokens, wanted: wantedOf }
+const rated: AnswerRows = { name: 'kto', shapeOf: ratedShape, tokenise: answeredTokens, wanted: wantedOf }
 
 type Options = Pick<KtoTrainingOptions, 'beta' | 'lossType' | 'desirableWeight' | 'undesirableWeight'>
 
@@ -103,14 +103,14 @@ export function kto(options: Options): Objective {
 
   return {
     name: 'kto',
-    async prepare(dataset, tokenizer, o: KtoTrainingOptions, { evaluation, ahead, signal }) {
+    async prepare(dataset, tokenizer, o: KtoTrainingOptions, { evaluation, signal, making }) {
       const neighbours = estimated ? o.perDeviceTrainBatchSize : undefined
       const prepared = await prepareAnswers(takenApart(dataset), tokenizer, rated, {
         maxLength: o.maxLength,
         truncationMode: 'keep_start',
         neighbours,
-        ahead,
         signal,
+        making,
       })
       const uneven = evaluation ? [] : unevenly(prepared.examples, options)
       return { ...prepared, warnings: [...prepared.warnings, ...uneven.map((message) => `${dataset.source}: ${message}`)] }

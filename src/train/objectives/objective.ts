@@ -5,7 +5,7 @@
 import type { Dataset } from '../../data/dataset.ts'
 import type { Example } from '../../data/example.ts'
 import type { Pass } from '../../data/passes.ts'
-import type { Prepared } from '../../data/prepare.ts'
+import type { Making, Prepared } from '../../data/prepare.ts'
 import type { Row } from '../../data/rows.ts'
 import type { PassRunner, PassScores, StepInputs } from '../../engine/runner.ts'
 import type { HeadScore } from '../../graph/head.ts'
@@ -61,9 +61,8 @@ export interface RowSettings {
   /** of evaluation rows? */
   evaluation: boolean
   formattingFunc?: (row: Row) => string
-  /** rows are looked at before the model is there: what is made of them is handed over to who prepares the same next */
-  ahead?: boolean
   signal?: AbortSignal
+  making?: Making
 }
 
 export type Together = 'sequence' | 'example' | 'batch'

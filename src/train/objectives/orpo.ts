@@ -14,6 +14,7 @@ import { entryWeights, type Judged, lossOf, meansOf, once, partsOf, sequenceScor
 
 /** of the chosen row everything is learned, of the rejected one the answer is scored */
 const pairs: AnswerRows = {
+  name: 'orpo',
   shapeOf: preferenceShape,
   tokenise: orpoTokens,
   learned: (part, i, prompt) => part === 0 || i >= prompt,
@@ -88,8 +89,8 @@ export function orpo({ beta }: Pick<OrpoTrainingOptions, 'beta'>): Objective {
 
   return {
     name: 'orpo',
-    prepare: (dataset, tokenizer, o: OrpoTrainingOptions, { ahead, signal }) =>
-      prepareAnswers(dataset, tokenizer, pairs, { maxLength: o.maxLength ?? MAX_LENGTH, truncationMode: 'keep_start', ahead, signal }),
+    prepare: (dataset, tokenizer, o: OrpoTrainingOptions, { signal, making }) =>
+      prepareAnswers(dataset, tokenizer, pairs, { maxLength: o.maxLength ?? MAX_LENGTH, truncationMode: 'keep_start', signal, making }),
     layOut: (batches, cut) => ({ ...layPasses(batches, cut, 'example'), normaliser: batches.length }),
     together: 'example',
     still: true,

@@ -10,7 +10,7 @@ import type { LaidOut, Metric, Objective } from './objective.ts'
 /** weights are known ahead, so the gradient comes in the sweep that scores */
 export const sft: Objective = {
   name: 'sft',
-  prepare: (dataset, tokenizer, o: TrainingOptions, { evaluation, formattingFunc, ahead, signal }) =>
+  prepare: (dataset, tokenizer, o: TrainingOptions, { evaluation, formattingFunc, signal, making }) =>
     prepare(dataset, tokenizer, {
       datasetTextField: o.datasetTextField,
       maxLength: o.maxLength,
@@ -21,8 +21,8 @@ export const sft: Objective = {
       packing: evaluation ? (o.evalPacking ?? o.packing) : o.packing,
       packingStrategy: o.packingStrategy,
       formattingFunc,
-      ahead,
       signal,
+      making,
     }),
   layOut(batches, cut) {
     const laid = layPasses(batches, cut, 'sequence')

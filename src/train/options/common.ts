@@ -49,6 +49,7 @@ export const template = { chat_template_path }
 export const ownOfTrainers = {
   max_pass_tokens: own.max_pass_tokens,
   prefix_sharing: own.prefix_sharing,
+  cache_rows: own.cache_rows,
   loraplus_lr_ratio: own.loraplus_lr_ratio,
   loraplus_lr_embedding: own.loraplus_lr_embedding,
   embedding_learning_rate: own.embedding_learning_rate,

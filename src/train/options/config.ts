@@ -277,6 +277,8 @@ export interface SFTConfig {
   maxPassTokens?: number | null
   /** Rows of a step that begin alike share those tokens (never with dropout or noise); default: true. */
   prefixSharing?: boolean
+  /** Prepared rows are kept in HF_HOME (saqr/rows), so that the next run on the same ones starts at once; never those of formattingFunc; default: true. */
+  cacheRows?: boolean
   /** LoRA+: the learning rate of lora_B, biases and norms, in times that of the rest; default: the same for all. */
   loraplusLrRatio?: number | null
   /** Learning rate of low-rank parts on embeddings where loraplusLrRatio is given; default: 0.000001; no effect without loraplusLrRatio. */
@@ -440,6 +442,8 @@ export interface TrainingOptions {
   maxPassTokens: number | null
   /** Rows of a step that begin alike share those tokens (never with dropout or noise); default: true. */
   prefixSharing: boolean
+  /** Prepared rows are kept in HF_HOME (saqr/rows), so that the next run on the same ones starts at once; never those of formattingFunc; default: true. */
+  cacheRows: boolean
   /** LoRA+: the learning rate of lora_B, biases and norms, in times that of the rest; default: the same for all. */
   loraplusLrRatio: number | null
   /** Learning rate of low-rank parts on embeddings where loraplusLrRatio is given; default: 0.000001; no effect without loraplusLrRatio. */

@@ -18,7 +18,14 @@ export const dataset = {
     honoured(text, 'train', 'split that is trained on, or slices of splits: train[:90%], train[100:200]+test'),
   ),
   dataset_test_split: beside(EVALUATION, honoured(text, 'test', 'split that is evaluated on')),
-  dataset_streaming: refused(flag, false, 'rows are read before training starts, so that steps and memory are known; leave it out'),
+  dataset_streaming: beside(
+    ALONE,
+    honoured(
+      flag,
+      false,
+      'rows of a .jsonl file stay on disk, what is made of them too (in HF_HOME, as long as it runs): for files larger than memory; sft',
+    ),
+  ),
   ignore_bias_buffers: subsumed(flag, false, 'there is no DistributedDataParallel wrapper whose buffers could clash'),
 }
 
@@ -29,7 +36,11 @@ export const mixture = {
     [],
     'data sets to train on together: a list of path, and name, data_dir, data_files, split, columns, fraction (its share of the rows)',
   ),
-  streaming: refused(flag, false, 'rows are read before training starts, so that steps and memory are known; leave it out'),
+  streaming: refused(
+    flag,
+    false,
+    say`several data sets are put together in memory; leave it out, or stream one file with ${option('datasetStreaming')}`,
+  ),
   test_split_size: beside(
     MIXTURE,
     honoured(

@@ -23,6 +23,11 @@ export const own = {
   ),
   max_pass_tokens: honoured(z.int().min(1).nullable(), null, 'tokens of a pass at the most; default: what fits'),
   prefix_sharing: honoured(flag, true, 'rows of a step that begin alike share those tokens (never with dropout or noise)'),
+  cache_rows: honoured(
+    flag,
+    true,
+    'prepared rows are kept in HF_HOME (saqr/rows), so that the next run on the same ones starts at once; never those of formattingFunc',
+  ),
   train_bias: beside(
     ADAPTER,
     honoured(z.enum(['none', 'all', 'lora_only']), 'none', 'biases of the base that are trained beside the adapter (PEFT’s bias)'),

@@ -1,0 +1,97 @@
+/**
+ * Prepared rows kept on disk: the same rows, tokenizer and options find them at the next start. Files are named by a hash of all that makes
+ * them; what is damaged is made anew. When there are too many, those not used for longest go.
+ */
+import { createHash } from 'node:crypto'
+import { readdirSync, readFileSync, rmSync, statSync, utimesSync } from 'node:fs'
+import { join } from 'node:path'
+import { SaqrError } from '../error.ts'
+import { makeFolder } from '../hub/files.ts'
+import { preparedRowsFolder } from '../hub/places.ts'
+import type { Tokenizer } from '../text/tokenizer.ts'
+import type { Dataset } from './dataset.ts'
+import type { Prepared } from './prepare.ts'
+import { readPrepared, writePrepared } from './prepared-file.ts'
+import { digestRows } from './row-digest.ts'
+
+/** fewer characters than these are prepared about as fast as they are found again */
+const LEAST = 1 << 20
+/** bytes that are kept in all */
+const MOST = 10 * 2 ** 30
+const END = '.rows'
+
+export interface CacheRequest {
+  dataset: Dataset
+  tokenizer: Tokenizer
+  /** by whom and with which options, whole */
+  how: string
+  /** the day that templates are told */
+  now: Date
+  signal?: AbortSignal | undefined
+}
+
+/** What was prepared before, else what `make` gives, which is kept. */
+export async function cached({ dataset, tokenizer, how, now, signal }: CacheRequest, make: () => Promise<Prepared>): Promise<Prepared> {
+  const rows = dataset.length === 0 ? null : await digestRows(dataset, signal)
+  if (rows === null || rows.characters < LEAST) return make()
+  const key = createHash('sha256')
+    .update(JSON.stringify([madeBy(), how, tokenizer.fingerprint(now), rows.digest]))
+    .digest('hex')
+  const folder = preparedRowsFolder()
+  const path = join(folder, key + END)
+  try {
+    const there = readPrepared(path, key)
+    if (there) {
+      touch(path)
+      return { ...there, notes: [...there.notes, `${dataset.source}: prepared before, taken from ${path}`] }
+    }
+  } catch {
+    // what can't be read is made anew, and written over
+  }
+  const made = await make()
+  try {
+    makeFolder(folder)
+    if (writePrepared(path, key, made) !== null) makeRoom(folder, MOST)
+    return made
+  } catch (cause) {
+    const why = cause instanceof SaqrError ? cause.message : (cause as Error).message
+    return { ...made, notes: [...made.notes, `${dataset.source}: the prepared rows are not kept for the next start: ${why}`] }
+  }
+}
+
+let code: string | undefined
+/** A digest of the code that reads and tokenises rows: another version's rows are not taken for its own. */
+function madeBy(): string {
+  if (code !== undefined) return code
+  const digest = createHash('sha256')
+  for (const folder of ['../data', '../text']) {
+    const path = new URL(`${folder}/`, import.meta.url)
+    const files = readdirSync(path, { recursive: true, encoding: 'utf8' }).filter(
+      (name) => /\.[jt]s$/.test(name) && !name.endsWith('.d.ts'),
+    )
+    for (const name of files.sort()) digest.update(name).update(readFileSync(new URL(name, path)))
+  }
+  return (code = digest.digest('hex'))
+}
+
+function touch(path: string): void {
+  try {
+    utimesSync(path, new Date(), new Date())
+  } catch {
+    // a folder that is only read: it will be the next to go
+  }
+}
+
+/** Removes the files used longest ago until the rest has at most `most` bytes. */
+export function makeRoom(folder: string, most: number): void {
+  const files = readdirSync(folder)
+    .filter((name) => name.endsWith(END))
+    .map((name) => join(folder, name))
+    .flatMap((path) => {
+      const stat = statSync(path, { throwIfNoEntry: false })
+      return stat ? [{ path, size: stat.size, used: stat.mtimeMs }] : []
+    })
+    .sort((a, b) => b.used - a.used)
+  let total = 0
+  for (const { path, size } of files) if ((total += size) > most) rmSync(path, { force: true })
+}
