@@ -4,6 +4,7 @@
 #include <cstring>
 #include <sys/mman.h>
 #include "attrs/abi.hpp"
+#include "ggml-blocks.hpp"
 #include "memory.hpp"
 #include "plan.hpp"
 #include "pool.hpp"
@@ -115,4 +116,7 @@ SAQR_API int64_t saqr_quantise_nf4(const void* values, int isBf16, int64_t n, co
 }
 SAQR_API void saqr_quantise_8bit(const float* values, float offset, int64_t n, const float* middles, uint8_t* codes, float* absmax, int threads) {
   quantise8Bit(values, offset, n, middles, codes, absmax, threads);
+}
+SAQR_API int64_t saqr_quantise_ggml(const float* values, int64_t n, int type, uint8_t* out, int threads) {
+  return quantiseGgml(values, n, type, out, threads);
 }

@@ -51,6 +51,9 @@ const EMULATED = {
 }
 const FLAGS = ['-O3', '-std=c++20', '-fPIC', '-fno-math-errno', '-ffp-contract=fast', '-fvisibility=hidden', '-Wall', '-Wextra', '-pthread']
 
+/** sources whose sums are another program's, float by float: no product is contracted with a sum */
+const EXACT = ['native/ggml-blocks.cpp']
+
 /** the compiler's own runtime goes along: the library runs where none is installed */
 const STATIC = process.platform === 'linux' ? ['-static-libstdc++', '-static-libgcc'] : []
 
@@ -159,10 +162,11 @@ export async function build(variant, { quiet = false } = {}) {
         .replace(/[/\\]/g, '-')
         .replace(/\.cpp$/, '')}.o`,
     )
-    const compiled = `${compiler.version} ${flags.slice(0, -2).join(' ')}`
+    const own = EXACT.includes(relative(root, source).replaceAll('\\', '/')) ? [...flags, '-ffp-contract=off'] : flags
+    const compiled = `${compiler.version} ${flags.slice(0, -2).join(' ')}${own === flags ? '' : ' -ffp-contract=off'}`
     return {
       compiler: compiler.name,
-      args: [...flags, '-MMD', '-c', '-o', relative(root, object), relative(root, source)],
+      args: [...own, '-MMD', '-c', '-o', relative(root, object), relative(root, source)],
       source,
       object,
       compiled,

@@ -1,7 +1,7 @@
 // Weights to NF4 and scales to 8 bits, bit for bit as formats/nf4.ts makes them: what opening a model in 4 bits takes its time for.
 #include <algorithm>
-#include <thread>
 #include <vector>
+#include "parts.hpp"
 #include "quantise.hpp"
 #include "saqr.hpp"
 #include "simd.hpp"
@@ -12,19 +12,6 @@ namespace {
 constexpr float kSmallest = 1e-38f;  // bitsandbytes' floor for absmax: zeros stay zeros
 constexpr int kZeroCode = 7;         // fills the half of the last byte that no weight is left for
 constexpr int kBlock = 64, kNestedBlock = 256;
-constexpr int64_t kWorth = 1 << 16;  // elements that are worth a thread
-
-// work(part, from, to) over [0, count) in parts, at most `threads`, that begin at multiples of `unit`
-template <class F>
-void inParts(int64_t count, int64_t unit, int threads, F work) {
-  int parts = static_cast<int>(std::clamp<int64_t>(count / kWorth, 1, std::max(threads, 1)));
-  int64_t units = (count + unit - 1) / unit;
-  std::vector<std::thread> others;
-  auto bound = [&](int part) { return std::min(count, units * part / parts * unit); };
-  for (int p = 1; p < parts; p++) others.emplace_back([&, p] { work(p, bound(p), bound(p + 1)); });
-  work(0, bound(0), bound(1));
-  for (auto& thread : others) thread.join();
-}
 
 // the largest of the bits without a sign: floats are ordered as these are, infinity and NaN last
 int largestBits(const float* x, int n) {

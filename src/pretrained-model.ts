@@ -9,6 +9,8 @@ import { saveTrained } from './engine/save.ts'
 import { withoutAdapter } from './engine/without-adapter.ts'
 import { option, SaqrError, say } from './error.ts'
 import { saveMerged } from './export/merged.ts'
+import { ggufLines, ggufPath, type SavedGguf, saveGguf } from './export/save-gguf.ts'
+import { QUANTIZATIONS, type Quantization } from './formats/gguf/mixture.ts'
 import { Chat, type ChatSettings } from './generate/chat.ts'
 import {
   type AnswerPiece,
@@ -21,6 +23,7 @@ import {
 } from './generate/generate.ts'
 import { ASK, CHAT, temperatureOf } from './generate/options.ts'
 import {
+  type Check,
   type Checks,
   filled,
   flag,
@@ -29,13 +32,17 @@ import {
   orNull,
   refused,
   shown,
+  signal,
   take,
   takeOptions,
   texts,
+  Unfit,
+  unfit,
   whole,
   word,
 } from './hub/arguments.ts'
 import { isFile } from './hub/files.ts'
+import { nearest } from './hub/nearest.ts'
 import type { Message } from './text/chat-template.ts'
 import { Tokenizer } from './text/tokenizer.ts'
 
@@ -45,6 +52,19 @@ type Owned = 'nothing' | 'base' | 'device'
 export interface SaveMergedOptions {
   /** merged_16bit (default): base and adapter as one checkpoint; lora: the adapter alone, as savePretrained writes it */
   saveMethod?: 'merged_16bit' | 'lora'
+}
+
+export interface SaveGgufOptions {
+  /** what the weights are written in, one file for each; default q8_0 */
+  quantizationMethod?: Quantization | readonly Quantization[]
+  /**
+   * Is each file opened again and asked what comes next, beside the trained model? Default true: on the CPU, with as much memory as the model
+   * has weights in what it computes in
+   */
+  check?: boolean
+  /** texts that both are asked; default: the rows the model was trained on, else a few texts of saqr's */
+  checkTexts?: string[]
+  signal?: AbortSignal
 }
 
 export interface SaveOptions {
@@ -71,6 +91,29 @@ const SAVE: Checks<{ safeSerialization: undefined; maxShardSize: undefined; push
   maxShardSize: idle,
   pushToHub: refused('saqr writes to disk only; upload the folder when it is done, e.g. with `hf upload`'),
   token: idle,
+}
+const quantization = word<Quantization>({
+  ...(Object.fromEntries(Object.keys(QUANTIZATIONS).map((name) => [name, name])) as Record<Quantization, Quantization>),
+  ...{ fast_quantized: 'q8_0', quantized: 'q4_k_m', not_quantized: 'bf16' }, // Unsloth's words
+})
+const quantizations: Check<Quantization[]> = {
+  what: `${quantization.what}, or a list of them`,
+  take(v) {
+    const list = (Array.isArray(v) ? v : [v]).map((one) => quantization.take(one))
+    if (list.length === 0) return unfit
+    const wrong = list.findIndex((one) => one instanceof Unfit)
+    if (wrong < 0) return [...new Set(list as Quantization[])]
+    const given = Array.isArray(v) ? v[wrong] : v
+    const close = typeof given === 'string' ? nearest(given.toLowerCase(), Object.keys(QUANTIZATIONS)) : undefined
+    return close ? new Unfit(`${given} is no type that is written; did you mean ${close}?`) : unfit
+  },
+}
+const GGUF: Checks<Omit<SaveGgufOptions, 'quantizationMethod'> & { quantizationMethod: Quantization[]; maximumMemoryUsage: undefined }> = {
+  quantizationMethod: quantizations,
+  check: flag,
+  checkTexts: texts,
+  signal,
+  maximumMemoryUsage: idle,
 }
 const ADAPTER: Checks<SaveOptions & { safeSerialization: undefined }> = { ...SAVE, unfuseExperts: flag, selectedAdapters: texts }
 const MERGED: Checks<SaveMergedOptions & { maximumMemoryUsage: undefined; tokenizer: undefined }> = {
@@ -264,6 +307,38 @@ export class PretrainedModel {
     if (saveMethod === 'lora') return this.savePretrained(folder)
     this.#keepTokens()
     await saveMerged(this.language, take(folder, 'folder', filled))
+  }
+
+  /**
+   * Base and adapter as GGUF files, for llama.cpp and what is built on it: written by saqr itself, a tensor in
+   * memory at a time. Each file is opened again and asked what comes next beside the trained model; what they are apart is printed, stands in
+   * the file (saqr.trained.kl, nats) and, where it is more than the type explains, is an error.
+   * @param target a folder, or with one type a file `….gguf`
+   * @param tokenizer the model's own is written, as Unsloth's notebooks have it
+   * @throws SaqrError EXPORT_FAMILY, EXPORT_CONFIG, EXPORT_TOKENIZER: the model has what GGUF files can't say; EXPORT_MISMATCH; FORMAT_DISK_FULL
+   */
+  async savePretrainedGguf(
+    target: string,
+    tokenizer?: Tokenizer | SaveGgufOptions | null,
+    options?: SaveGgufOptions,
+  ): Promise<SavedGguf[]> {
+    const given = tokenizer instanceof Tokenizer || tokenizer == null ? options : tokenizer
+    const taken = takeOptions(given, 'savePretrainedGguf', GGUF, { quantization: 'quantizationMethod' })
+    const { quantizationMethod = ['q8_0'], check = true, checkTexts, signal } = taken
+    const path = take(target, 'target', filled)
+    if (path.endsWith('.gguf') && quantizationMethod.length > 1)
+      throw new SaqrError(
+        'OPTION_INVALID',
+        say`${option('quantizationMethod')} names ${quantizationMethod.length} types, and ${path} is one file: name a folder`,
+      )
+    const rows = checkTexts?.map((text) => this.tokenizer.encode(text)) ?? this.language.rows ?? undefined
+    const saved: SavedGguf[] = []
+    for (const quantization of quantizationMethod as Quantization[]) {
+      const one = await saveGguf(this.language, this.tokenizer, ggufPath(path, quantization), { quantization, check, rows, signal })
+      for (const line of ggufLines(one)) console.log(line)
+      saved.push(one)
+    }
+    return saved
   }
 
   /** trained and all parameters, as PEFT counts them */

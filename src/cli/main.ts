@@ -56,6 +56,11 @@ const verbs: VerbEntry[] = [
     load: async () => (await import('./verbs/generate.ts')).generate as unknown as Verb,
   },
   {
+    name: 'export',
+    summary: 'write a trained model as GGUF files, merged, or as a PEFT adapter',
+    load: async () => (await import('./verbs/export.ts')).exportModel as unknown as Verb,
+  },
+  {
     name: 'chat',
     summary: 'talk with a model in the terminal, with its adapter and without',
     load: async () => (await import('./verbs/chat.ts')).chat as unknown as Verb,

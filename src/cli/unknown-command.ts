@@ -3,7 +3,7 @@ import { SaqrError } from '../error.ts'
 import { nearest } from '../hub/nearest.ts'
 
 const REWARDS = 'training on rewards is not there yet; saqr sft trains on rows with answers'
-const MERGED = 'in programs, model.savePretrainedMerged(folder) writes base and adapter as one model, and saqr quickstart writes both'
+const MERGED = 'saqr export --merged writes base and adapter as one model'
 const ELSEWHERE: Readonly<Record<string, string>> = {
   train: 'saqr sft trains a model on your rows',
   finetune: 'saqr sft trains a model on your rows',
@@ -24,8 +24,9 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   run: 'saqr generate asks a model',
   merge: MERGED,
   'merge-lora': MERGED,
-  export: MERGED,
-  gguf: 'GGUF files are read, and not written yet',
+  gguf: 'saqr export --gguf q4_k_m writes GGUF files',
+  convert: 'saqr export writes a model in other forms',
+  quantize: 'saqr export --gguf q4_k_m writes GGUF files',
   eval: 'saqr sft --eval_strategy scores rows while it trains',
   evaluate: 'saqr sft --eval_strategy scores rows while it trains',
   vllm: 'saqr generate asks a model; there is no server yet',

@@ -38,6 +38,8 @@ export class LanguageModel {
   kept: readonly (readonly [string, StoredTensor])[] = []
   /** how the rows asked that it was trained on: saved along, and how it is asked */
   promptForm: PromptForm | null = null
+  /** the first rows (token ids) that it was trained on: what an export of it is asked */
+  rows: readonly (readonly number[])[] | null = null
   /** saved beside it: the checkpoint's own, or what it was trained with */
   tokenizer: TokenizerFiles | undefined
   /** is told of each optimizer step when its gradients are there and nothing has changed yet */

@@ -5,7 +5,7 @@ import { withKeys } from '../formats/json-exact.ts'
 import type { Checkpoint } from '../formats/tensor.ts'
 import { families } from './registry.ts'
 
-const layouts = families.flatMap(({ modelType, architecture, gguf }) =>
+export const layouts = families.flatMap(({ modelType, architecture, gguf }) =>
   gguf
     ? [
         {

@@ -54,6 +54,8 @@ export function decoder(c: Config, parts: DecoderParts): Model {
   const padding = c.tokenId('pad_token_id', vocab)
   return {
     family: whole.modelType,
+    config: c,
+    path,
     layers,
     channels,
     vocab,

@@ -3,8 +3,12 @@
 import type { GgufLayout } from '../formats/gguf/layout.ts'
 import type { GgufModel } from '../formats/gguf/model.ts'
 import { latentRopeScaling } from '../formats/gguf/rope.ts'
+import { type Entries, f32, u32 } from '../formats/gguf/write.ts'
 import type { JsonObject } from '../formats/json.ts'
 import { Float } from '../formats/json.ts'
+import type { Config } from './config.ts'
+import { type Described, describeRope, describeSizes } from './gguf-describe.ts'
+import { scalingOf } from './rope.ts'
 
 /** What a file says of its router: `expert_gating_func`. */
 export const GATING = { unsaid: 0, softmax: 1, sigmoid: 2 }
@@ -89,3 +93,40 @@ export function deepseekConfig(model: GgufModel, grouped: number): JsonObject {
     topk_group: count('expert_group_used_count') || 1,
   }
 }
+
+/** The way back. `gating`: how the router's scores are made, which a file says by number. */
+export function describeDeepseek(c: Config, gating: number, groups: { count: number; kept: number }): Described {
+  const [own, rotated, rank] = [c.count('qk_nope_head_dim'), c.count('qk_rope_head_dim'), c.count('kv_lora_rank')]
+  const { factor, mscale_all_dim: all } = scalingOf(c)
+  const rope = describeRope(c, rotated)
+  // a tenth of it, as llama.cpp's converter writes
+  const yarn: Entries =
+    'rope.scaling.type' in rope.keys && factor !== 1 && all ? { 'rope.scaling.yarn_log_multiplier': f32(0.1 * (all as number)) } : {}
+  return {
+    ...rope,
+    keys: {
+      ...describeSizes(c),
+      ...rope.keys,
+      ...yarn,
+      'attention.head_count_kv': u32(1), // of the latent, which all heads share
+      'attention.key_length': u32(rank + rotated),
+      'attention.value_length': u32(rank),
+      'attention.key_length_mla': u32(own + rotated),
+      'attention.value_length_mla': u32(c.count('v_head_dim')),
+      ...(c.json.q_lora_rank === null ? {} : { 'attention.q_lora_rank': u32(c.count('q_lora_rank')) }),
+      'attention.kv_lora_rank': u32(rank),
+      'rope.dimension_count': u32(rotated),
+      leading_dense_block_count: u32(c.count('first_k_dense_replace', undefined, 0)),
+      expert_feed_forward_length: u32(c.count('moe_intermediate_size')),
+      expert_count: u32(c.count('n_routed_experts')),
+      expert_used_count: u32(c.count('num_experts_per_tok')),
+      expert_shared_count: u32(c.count('n_shared_experts')),
+      expert_group_count: u32(groups.count),
+      expert_group_used_count: u32(groups.kept),
+      expert_gating_func: u32(gating),
+    },
+  }
+}
+
+/** rows of a head in kv_b_proj */
+export const headRows = (c: Config): readonly [number, number] => [c.count('qk_nope_head_dim'), c.count('v_head_dim')]

@@ -1,9 +1,11 @@
 /** DeepSeek V2, V2.5, V2-Lite and Coder-V2 (DeepSeek-AI 2024): latent attention, and a router by softmax whose weights aren't made to add up. */
+import { f32 } from '../formats/gguf/write.ts'
 import { Config } from './config.ts'
 import { type DeepseekParts, deepseek, readGroups } from './deepseek.ts'
-import { DEEPSEEK_GGUF, deepseekConfig, GATING, gatingOf } from './deepseek-gguf.ts'
+import { DEEPSEEK_GGUF, deepseekConfig, describeDeepseek, GATING, gatingOf, headRows } from './deepseek-gguf.ts'
 import { readRouting } from './experts.ts'
 import type { Family } from './family.ts'
+import { withKeys } from './gguf-describe.ts'
 
 const DEFAULTS = {
   kv_lora_rank: 512,
@@ -28,6 +30,12 @@ export const deepseekV2: Family = {
   gguf: {
     ...DEEPSEEK_GGUF,
     holds: (model) => [GATING.unsaid, GATING.softmax].includes(gatingOf(model)),
+    headRows,
+    describe(c) {
+      const grouped = c.json.topk_method === 'group_limited_greedy'
+      const groups = grouped ? { count: c.count('n_group'), kept: c.count('topk_group') } : { count: 1, kept: 1 }
+      return withKeys(describeDeepseek(c, GATING.softmax, groups), { expert_weights_scale: f32(c.number('routed_scaling_factor', 1)) })
+    },
     config(model) {
       const config = deepseekConfig(model, GROUPED)
       return { ...config, topk_method: (config.n_group as number) > 1 ? 'group_limited_greedy' : 'greedy' }

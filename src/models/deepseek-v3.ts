@@ -1,9 +1,11 @@
 /** DeepSeek V3, V3.1, R1 and Moonlight (DeepSeek-AI 2024): latent attention, and a router by sigmoids with a buffer that only chooses. */
+import { bool, f32 } from '../formats/gguf/write.ts'
 import { Config } from './config.ts'
 import { type DeepseekParts, deepseek, readGroups } from './deepseek.ts'
-import { DEEPSEEK_GGUF, deepseekConfig, GATING, gatingOf } from './deepseek-gguf.ts'
+import { DEEPSEEK_GGUF, deepseekConfig, describeDeepseek, GATING, gatingOf, headRows } from './deepseek-gguf.ts'
 import { readRouting } from './experts.ts'
 import type { Family } from './family.ts'
+import { withKeys } from './gguf-describe.ts'
 
 const DEFAULTS = {
   num_key_value_heads: 128,
@@ -31,6 +33,12 @@ export const deepseekV3: Family = {
   gguf: {
     ...DEEPSEEK_GGUF,
     holds: (model) => gatingOf(model) === GATING.sigmoid,
+    headRows,
+    describe: (c) =>
+      withKeys(describeDeepseek(c, GATING.sigmoid, { count: c.count('n_group'), kept: c.count('topk_group') }), {
+        expert_weights_scale: f32(c.number('routed_scaling_factor', 2.5)),
+        expert_weights_norm: bool(c.flag('norm_topk_prob', true)),
+      }),
     config: (model) => deepseekConfig(model, DEFAULTS.n_routed_experts),
   },
   open(json) {

@@ -1,11 +1,16 @@
 /** A family: a checkpoint's config.json read strictly, and the forward computation it means. One file each beside this one (and a line in registry.ts). */
-import type { GgufLayout } from '../formats/gguf/layout.ts'
 import type { Tensor } from '../ops/tensor.ts'
+import type { Config } from './config.ts'
+import type { FamilyGguf } from './gguf-describe.ts'
 import type { Trace } from './trace.ts'
 
 /** A config.json understood: what shared code needs to know, and the forward. */
 export interface Model {
   readonly family: string
+  /** its part of config.json, with what its class means where the file says nothing */
+  readonly config: Config
+  /** path of embedding, blocks and last norm: `model` */
+  readonly path: string
   readonly layers: number
   readonly channels: number
   readonly vocab: number
@@ -69,8 +74,10 @@ export interface Family {
   readonly architecture: string
   /** keys of config.json that say what stands beside the text model; any other family's file with one is refused */
   readonly beside?: readonly ('vision_config' | 'audio_config')[]
-  /** how GGUF keeps it; absent: GGUF files of it are not read */
-  readonly gguf?: GgufLayout
+  /** how GGUF keeps it; absent: GGUF files of it are neither read nor written */
+  readonly gguf?: FamilyGguf
+  /** what is written of a checkpoint that holds more than the model of text, which alone GGUF files of this architecture are read as */
+  readonly written?: FamilyGguf
   /** throws SaqrError for anything the family's forward doesn't do */
   open(config: Readonly<Record<string, unknown>>): Model
 }

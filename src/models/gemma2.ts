@@ -2,21 +2,23 @@
  * Gemma 2 (Gemma Team 2024): norms with 1 + w before and after attention and MLP, GeGLU, every other layer over a window, soft caps on scores
  * and logits, embeddings times √C.
  */
-import { type GgufLayout, LLAMA_PARTS } from '../formats/gguf/layout.ts'
+import { LLAMA_PARTS } from '../formats/gguf/layout.ts'
 import type { GgufModel } from '../formats/gguf/model.ts'
+import { f32, u32 } from '../formats/gguf/write.ts'
 import { Float } from '../formats/json.ts'
 import { geglu } from '../ops/geglu/op.ts'
 import { Config } from './config.ts'
 import { decoder } from './decoder.ts'
 import type { Family } from './family.ts'
 import { capOf, capped, gemmaBlock, timesRoot } from './gemma.ts'
+import { describeDecoder, type FamilyGguf, withKeys } from './gguf-describe.ts'
 import { gatedMlp } from './mlp.ts'
 import { readNorm } from './norm.ts'
 import { readRope } from './rope.ts'
 import { readHeads, selfAttention } from './self-attention.ts'
 import { layerWindows, windowOf } from './windows.ts'
 
-const gguf: GgufLayout = {
+const gguf: FamilyGguf = {
   architecture: 'gemma2',
   parts: {
     ...LLAMA_PARTS,
@@ -26,6 +28,16 @@ const gguf: GgufLayout = {
   },
   normsPlusOne: true,
   keys: ['attn_logit_softcapping', 'final_logit_softcapping', 'attention.scale'],
+  describe(c) {
+    // caps of 0 are none
+    return withKeys(describeDecoder(c, { headDim: 256 }), {
+      'attention.sliding_window': u32(windowOf(c, 4096)),
+      attn_logit_softcapping: f32(capOf(c, 'attn_logit_softcapping', 50)),
+      final_logit_softcapping: f32(capOf(c, 'final_logit_softcapping', 30)),
+      // llama.cpp goes by the number of layers, which is right for the published models
+      'attention.scale': f32(c.number('query_pre_attn_scalar', 256) ** -0.5),
+    })
+  },
   config(model) {
     const { qkv, o, mlp } = model.biases
     if (qkv !== o || mlp) throw model.unsupported('has other biases than gemma2 models have')

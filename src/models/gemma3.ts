@@ -3,8 +3,9 @@
  * window to one over all, each kind with its own rotation. `gemma3_text` is the model of text (270M, 1B), `gemma3` the same beside a vision
  * tower (4B, 12B, 27B), of which the text model alone is computed with.
  */
-import { type GgufLayout, LLAMA_PARTS } from '../formats/gguf/layout.ts'
+import { LLAMA_PARTS } from '../formats/gguf/layout.ts'
 import type { GgufModel } from '../formats/gguf/model.ts'
+import { type Entries, f32, text, u32 } from '../formats/gguf/write.ts'
 import { Float } from '../formats/json.ts'
 import { geglu } from '../ops/geglu/op.ts'
 import { Config, type Json } from './config.ts'
@@ -12,6 +13,7 @@ import { checkUnused } from './config-keys.ts'
 import { decoder } from './decoder.ts'
 import type { Composite, Family, Model } from './family.ts'
 import { capOf, capped, gemmaBlock, timesRoot } from './gemma.ts'
+import { type Described, describeDecoder, type FamilyGguf, withKeys } from './gguf-describe.ts'
 import { gatedMlp } from './mlp.ts'
 import { readNorm } from './norm.ts'
 import { type RopeTable, ropeOf } from './rope.ts'
@@ -36,7 +38,7 @@ const DEFAULTS = {
 const PERIOD = 6
 const THETA = { full: 1_000_000, sliding: 10_000 }
 
-const gguf: GgufLayout = {
+const gguf: FamilyGguf = {
   architecture: 'gemma3',
   parts: {
     ...LLAMA_PARTS,
@@ -46,6 +48,7 @@ const gguf: GgufLayout = {
   },
   normsPlusOne: true,
   keys: ['final_logit_softcapping'],
+  describe,
   config(model) {
     if (Object.values(model.biases).some((b) => b)) throw model.unsupported('has biases, which gemma3 models have none of')
     const cap = model.number('final_logit_softcapping', 0)
@@ -62,6 +65,35 @@ const gguf: GgufLayout = {
       query_pre_attn_scalar: queryScalar(model),
     }
   },
+}
+
+/** The rotation of layers over all tokens as others have theirs; of those over a window its base alone. */
+function describe(c: Config): Described {
+  const slides = slidingLayers(c, (layer) => (layer + 1) % c.count('sliding_window_pattern', PERIOD) !== 0)
+  const kinds = c.within('rope_parameters')
+  const full = { ...kinds.object('full_attention'), ...c.object('rope_scaling') }
+  const sliding = kinds.object('sliding_attention') ?? {}
+  const theta = (of: Json, key: string, otherwise: number) =>
+    f32(typeof of.rope_theta === 'number' ? of.rope_theta : c.number(key, otherwise))
+  const linear: Entries =
+    (full.rope_type ?? full.type) === 'linear'
+      ? { 'rope.scaling.type': text('linear'), 'rope.scaling.factor': f32(full.factor as number) }
+      : {}
+  const cap = capOf(c, 'final_logit_softcapping')
+  const period = slides.indexOf(false) + 1
+  return withKeys(
+    describeDecoder(new Config({ ...c.json, rope_parameters: null, rope_scaling: null }, c.modelType, DEFAULTS), {
+      headDim: DEFAULTS.head_dim,
+    }),
+    {
+      'rope.freq_base': theta(full, 'rope_theta', THETA.full),
+      ...linear,
+      'rope.freq_base_swa': theta(sliding, 'rope_local_base_freq', THETA.sliding),
+      ...(slides.includes(true) ? { 'attention.sliding_window': u32(windowOf(c)) } : {}),
+      ...(slides.includes(true) && period !== PERIOD && period > 0 ? { 'attention.sliding_window_pattern': u32(period) } : {}),
+      ...(cap > 0 ? { final_logit_softcapping: f32(cap) } : {}),
+    },
+  )
 }
 
 /** No key says it: llama.cpp goes by the number of layers, of which the 27B has 62. */
@@ -94,6 +126,7 @@ const COMPOSITE: Composite = {
 export const gemma3: Family = {
   modelType: 'gemma3',
   architecture: 'Gemma3ForConditionalGeneration',
+  written: gguf,
   beside: ['vision_config'],
   open(json) {
     const whole = new Config(json, 'gemma3')

@@ -3,12 +3,14 @@
  * matrices lie (in, out), gate and up by turns, clamped.
  */
 import { ATTENTION_PARTS } from '../formats/gguf/layout.ts'
+import { u32 } from '../formats/gguf/write.ts'
 import type { JsonObject } from '../formats/json.ts'
 import { clampedSwiglu } from '../ops/clamped-swiglu/op.ts'
 import { Config } from './config.ts'
 import { decoder, preNorm } from './decoder.ts'
 import { balance, readRouting, sparseMlp } from './experts.ts'
 import type { Family } from './family.ts'
+import { describeDecoder, withKeys } from './gguf-describe.ts'
 import { readNorm } from './norm.ts'
 import { readRope } from './rope.ts'
 import { ATTENTION_LINEARS, readHeads, selfAttention } from './self-attention.ts'
@@ -49,6 +51,15 @@ export const gptOss: Family = {
       'attn_sinks.weight': 'self_attn.sinks',
     },
     turned: { 'mlp.experts.gate_up_proj': ['ffn_gate_exps', 'ffn_up_exps'], 'mlp.experts.down_proj': ['ffn_down_exps'] },
+    describe(c) {
+      const { k, experts } = readRouting(c, 'num_local_experts')
+      return withKeys(describeDecoder(c, { headDim: 64, theta: 150_000, otherwise: YARN }), {
+        'attention.sliding_window': u32(windowOf(c)),
+        expert_feed_forward_length: u32(c.count('intermediate_size')),
+        expert_count: u32(experts),
+        expert_used_count: u32(k),
+      })
+    },
     config(model) {
       const { qkv, o } = model.biases
       if (qkv !== o) throw model.unsupported('has other biases than gpt-oss models have')

@@ -1,9 +1,11 @@
 /** Mistral (Jiang et al. 2023): Llama's block, with a sliding window that every layer attends over. */
 import { LLAMA_PARTS } from '../formats/gguf/layout.ts'
+import { u32 } from '../formats/gguf/write.ts'
 import { swiglu } from '../ops/swiglu/op.ts'
 import { Config } from './config.ts'
 import { decoder, preNorm } from './decoder.ts'
 import type { Family } from './family.ts'
+import { describeDecoder, withKeys } from './gguf-describe.ts'
 import { gatedMlp } from './mlp.ts'
 import { readNorm } from './norm.ts'
 import { readRope } from './rope.ts'
@@ -18,6 +20,10 @@ export const mistral: Family = {
     holds: ({ window }) => window > 0,
     parts: LLAMA_PARTS,
     rotatedRows: ['attn_q', 'attn_k'],
+    describe(c) {
+      const window = windowOf(c, 4096)
+      return withKeys(describeDecoder(c), window > 0 ? { 'attention.sliding_window': u32(window) } : {})
+    },
     config(model) {
       if (Object.values(model.biases).some((b) => b)) throw model.unsupported('has biases, which mistral models have none of')
       return { hidden_act: 'silu', ...model.common, sliding_window: model.window }

@@ -1,10 +1,12 @@
 /** Mixtral (Jiang et al. 2024): Mistral's attention, and an MLP of experts. */
 import { ATTENTION_PARTS } from '../formats/gguf/layout.ts'
+import { u32 } from '../formats/gguf/write.ts'
 import { swiglu } from '../ops/swiglu/op.ts'
 import { Config } from './config.ts'
 import { decoder, preNorm } from './decoder.ts'
 import { balance, expertPieces, expertTargets, halved, readRouting, sparseMlp } from './experts.ts'
 import type { Family } from './family.ts'
+import { describeDecoder, withKeys } from './gguf-describe.ts'
 import { readNorm } from './norm.ts'
 import { readRope } from './rope.ts'
 import { readHeads, selfAttention } from './self-attention.ts'
@@ -26,6 +28,15 @@ export const mixtral: Family = {
       ffn_down_exps: 'block_sparse_moe.experts.*.w2',
     },
     rotatedRows: ['attn_q', 'attn_k'],
+    describe(c) {
+      const { k, experts } = readRouting(c, 'num_local_experts')
+      const window = c.has('sliding_window') ? windowOf(c) : 0
+      return withKeys(describeDecoder(c, { theta: 1e6 }), {
+        expert_count: u32(experts),
+        expert_used_count: u32(k),
+        ...(window > 0 ? { 'attention.sliding_window': u32(window) } : {}),
+      })
+    },
     config(model) {
       if (Object.values(model.biases).some((b) => b)) throw model.unsupported('has biases, which mixtral models have none of')
       const [experts, k] = [model.count('expert_count'), model.count('expert_used_count')]

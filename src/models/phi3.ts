@@ -2,16 +2,17 @@
  * Phi 3, 3.5, 4 and 4-mini (Abdin et al. 2024): Llama's block with q, k and v in one linear, gate and up in another; the first part of a head
  * rotates; contexts beyond the first training's by LongRoPE.
  */
-import type { GgufLayout } from '../formats/gguf/layout.ts'
 import type { GgufModel } from '../formats/gguf/model.ts'
+import { f32, u32 } from '../formats/gguf/write.ts'
 import type { JsonObject } from '../formats/json.ts'
 import { swiglu } from '../ops/swiglu/op.ts'
 import type { Tensor } from '../ops/tensor.ts'
 import { Config } from './config.ts'
 import { decoder, preNorm } from './decoder.ts'
 import type { Family } from './family.ts'
+import { describeDecoder, type FamilyGguf, thetaOf, withKeys } from './gguf-describe.ts'
 import { readNorm } from './norm.ts'
-import { longRope, plainRope, type RopeTable, type RopeType, readRope } from './rope.ts'
+import { longRope, plainRope, type RopeTable, type RopeType, readRope, scalingOf } from './rope.ts'
 import { attended, type Heads, readHeads, rotate } from './self-attention.ts'
 import type { Trace } from './trace.ts'
 import { windowOf } from './windows.ts'
@@ -25,7 +26,7 @@ export const DEFAULTS = {
 
 const [SHORT, LONG] = ['rope_factors_short.weight', 'rope_factors_long.weight'] as const
 
-const gguf: GgufLayout = {
+const gguf: FamilyGguf = {
   architecture: 'phi3',
   parts: {
     attn_norm: 'input_layernorm',
@@ -38,6 +39,22 @@ const gguf: GgufLayout = {
   partialRotation: true,
   factors: [SHORT, LONG],
   tokenizerLacks: 'which special tokens swallow white space beside them, as the original does',
+  describe(c) {
+    const { headDim } = readHeads(c)
+    const rope = rotation(c, headDim)
+    const window = c.json.sliding_window == null ? 0 : windowOf(c)
+    const { short_factor: short, long_factor: long } = scalingOf(c)
+    const described = withKeys(
+      describeDecoder(new Config({ ...c.json, rope_parameters: null, rope_scaling: null, rope_theta: thetaOf(c) }, 'phi3', DEFAULTS)),
+      {
+        'rope.dimension_count': u32(2 * rope.invFreq.length),
+        'rope.scaling.original_context_length': u32(c.count('original_max_position_embeddings')),
+        ...(rope.long ? { 'rope.scaling.attn_factor': f32(rope.attentionFactor) } : {}),
+        ...(window > 0 ? { 'attention.sliding_window': u32(window) } : {}),
+      },
+    )
+    return rope.long ? { ...described, factors: { [SHORT]: short as number[], [LONG]: long as number[] } } : described
+  },
   config(model) {
     if (['attn_qkv', 'attn_output', 'ffn_up', 'ffn_down'].some((part) => model.has(`blk.0.${part}.bias`)))
       throw model.unsupported('has biases, which phi3 models have none of')

@@ -4,6 +4,7 @@ import { swiglu } from '../ops/swiglu/op.ts'
 import { Config } from './config.ts'
 import { decoder, preNorm } from './decoder.ts'
 import type { Family } from './family.ts'
+import { describeDecoder } from './gguf-describe.ts'
 import { gatedMlp } from './mlp.ts'
 import { readNorm } from './norm.ts'
 import { readRope } from './rope.ts'
@@ -17,6 +18,7 @@ export const qwen2: Family = {
     architecture: 'qwen2',
     holds: ({ window }) => window === 0,
     parts: LLAMA_PARTS,
+    describe: (c) => describeDecoder(c),
     config(model) {
       const { qkv, o, mlp } = model.biases
       if (!qkv || o || mlp) throw model.unsupported('has other biases than qwen2 models have')

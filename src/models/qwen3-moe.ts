@@ -1,10 +1,12 @@
 /** Qwen 3's mixtures (Yang et al. 2025): Qwen 3's attention, and in all or some of the layers an MLP of experts. */
 import { ATTENTION_PARTS } from '../formats/gguf/layout.ts'
+import { u32 } from '../formats/gguf/write.ts'
 import { swiglu } from '../ops/swiglu/op.ts'
 import { Config } from './config.ts'
 import { decoder, preNorm } from './decoder.ts'
 import { balance, expertPieces, expertTargets, halved, readRouting, sparseMlp } from './experts.ts'
 import type { Family } from './family.ts'
+import { describeDecoder, withKeys } from './gguf-describe.ts'
 import { gatedMlp } from './mlp.ts'
 import { readNorm } from './norm.ts'
 import { readRope } from './rope.ts'
@@ -27,6 +29,14 @@ export const qwen3Moe: Family = {
       ffn_gate_exps: 'mlp.experts.*.gate_proj',
       ffn_up_exps: 'mlp.experts.*.up_proj',
       ffn_down_exps: 'mlp.experts.*.down_proj',
+    },
+    describe(c) {
+      const { k, experts } = readRouting(c, expertsKey(c))
+      return withKeys(describeDecoder(c), {
+        expert_count: u32(experts),
+        expert_used_count: u32(k),
+        expert_feed_forward_length: u32(c.count('moe_intermediate_size')),
+      })
     },
     config(model) {
       const { qkv, o } = model.biases

@@ -112,10 +112,10 @@ export function scaleOfScaled(c: Config, scale: number): number {
 /** of YaRN: what attention grows by over a context stretched by `factor` */
 const mscaleOf = (factor: number, m: number) => (factor <= 1 ? 1 : 0.1 * m * Math.log(factor) + 1)
 
-const typeOf = (scaling: Scaling) => ('rope_type' in scaling ? scaling.rope_type : (scaling.type ?? 'default'))
+export const typeOf = (scaling: Scaling) => ('rope_type' in scaling ? scaling.rope_type : (scaling.type ?? 'default'))
 
 /** `rope_scaling`, the older name, counts before `rope_parameters` unless it is empty (transformers' convert_rope_params_to_dict). */
-function scalingOf(c: Config, otherwise: Scaling = {}): Scaling {
+export function scalingOf(c: Config, otherwise: Scaling = {}): Scaling {
   const given = (key: string): Scaling | undefined => {
     const value = c.object(key)
     if (value === undefined) return undefined

@@ -4,6 +4,7 @@ import { swiglu } from '../ops/swiglu/op.ts'
 import { Config } from './config.ts'
 import { decoder, preNorm } from './decoder.ts'
 import type { Family } from './family.ts'
+import { describeDecoder } from './gguf-describe.ts'
 import { gatedMlp } from './mlp.ts'
 import { readNorm } from './norm.ts'
 import { readRope } from './rope.ts'
@@ -18,6 +19,7 @@ export const smollm3: Family = {
     holds: ({ window }) => window === 0,
     parts: LLAMA_PARTS,
     rotatedRows: ['attn_q', 'attn_k'],
+    describe: (c) => describeDecoder(c, { theta: 2_000_000 }),
     config(model) {
       const { qkv, o, mlp } = model.biases
       if (qkv !== o) throw model.unsupported('has other biases than smollm3 models have')

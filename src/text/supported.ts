@@ -7,7 +7,7 @@ import type { Json, TokenizerJson } from './definition.ts'
 import { untranslatable } from './regex.ts'
 
 /** ByteLevel's built-in pattern. Through `Split` it is translated: JavaScript's own \s is not Unicode's White_Space. */
-const gpt2Pattern = String.raw`'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
+export const gpt2Pattern = String.raw`'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
 
 const refuse = (what: string): never => {
   throw new SaqrError(

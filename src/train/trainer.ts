@@ -169,6 +169,7 @@ export class Trainer<O extends CommonOptions> {
       checkVocabulary(examples, model.opened.model)
     }
     model.promptForm = prepared.form
+    model.rows = prepared.examples.slice(0, 8).map(({ ids, starts }) => [...ids.subarray(0, starts?.[1])])
     model.tokenizer = processingClass.files
     const resumed = findCheckpoint(outputDir, resume)
     const run = prepareRun({

@@ -191,6 +191,7 @@ calls['generate of several'] = (a, b) => peft.generate([a, 'x'] as never, b).nex
 calls.chat = (o) => peft.chat(o).dispose()
 calls.savePretrained = (a, b) => peft.savePretrained(a, b)
 calls.savePretrainedMerged = (a, b, c) => peft.savePretrainedMerged(a, b, c)
+calls.savePretrainedGguf = (a, b, c) => peft.savePretrainedGguf(a, b, c)
 const trainer = () => new saqr.SFTTrainer({ model: peft, trainDataset: dataset })
 // a run would begin where there is nothing wrong
 calls.train = (o) => trainer().train(merged({ nonsense: 1 }, o ?? {}))

@@ -58,8 +58,8 @@ describe('saqr', () => {
   it.each([
     ['simpo', /there is no command simpo: saqr cpo --loss_type simpo/],
     ['train', /there is no command train: saqr sft trains a model/],
-    ['merge', /savePretrainedMerged/],
-    ['export', /savePretrainedMerged/],
+    ['merge', /saqr export --merged/],
+    ['gguf', /saqr export --gguf/],
     ['sfft', /did you mean saqr sft\?/],
     ['--lora_r', /a command comes first \(sft\), then its options: saqr sft --lora_r/],
   ])('says what there is instead of %s', async (name, message) => {

@@ -46,6 +46,7 @@ const FUNCTIONS = {
     'int64_t saqr_quantise_nf4(const void* values, int isBf16, int64_t n, const void* bounds, void* packed, void* absmax, int threads)',
   quantise8Bit:
     'void saqr_quantise_8bit(const void* values, float offset, int64_t n, const void* middles, void* codes, void* absmax, int threads)',
+  quantiseGgml: 'int64_t saqr_quantise_ggml(const void* values, int64_t n, int type, void* out, int threads)',
   probeFma: 'double saqr_probe_fma(void* pool, int kind)',
   probeCopy: 'double saqr_probe_copy(void* pool)',
 } as const

@@ -56,7 +56,7 @@ export const ATTENTION_PARTS: Readonly<Record<string, string>> = Object.fromEntr
   Object.entries(LLAMA_PARTS).filter(([, path]) => !path.startsWith('mlp.')),
 )
 
-const TOP: Readonly<Record<string, string>> = {
+export const TOP: Readonly<Record<string, string>> = {
   'token_embd.weight': 'model.embed_tokens.weight',
   'output_norm.weight': 'model.norm.weight',
   'output.weight': 'lm_head.weight',

@@ -5,6 +5,17 @@ import type { GgufHeader } from './header.ts'
 import { Metadata } from './metadata.ts'
 import { ropeScaling } from './rope.ts'
 
+/** Keys below the architecture's name and what config.json calls them: read and written by this table. */
+export const KEYS = [
+  ['embedding_length', 'hidden_size', 'count'],
+  ['feed_forward_length', 'intermediate_size', 'count'],
+  ['block_count', 'num_hidden_layers', 'count'],
+  ['attention.head_count', 'num_attention_heads', 'count'],
+  ['context_length', 'max_position_embeddings', 'count'],
+  ['attention.layer_norm_rms_epsilon', 'rms_norm_eps', 'number'],
+  ['rope.freq_base', 'rope_theta', 'number'],
+] as const
+
 /** `rope_freqs.weight` (Llama 3), `rope_factors_short.weight` and `rope_factors_long.weight` (LongRoPE), where the file has them */
 export type RopeFactors = Readonly<Record<string, Float32Array>>
 
@@ -83,13 +94,12 @@ export class GgufModel {
   /** of `common` what says nothing of heads of keys */
   get sizes(): JsonObject {
     return {
-      hidden_size: this.count('embedding_length'),
-      intermediate_size: this.count('feed_forward_length'),
-      num_hidden_layers: this.count('block_count'),
-      num_attention_heads: this.count('attention.head_count'),
-      max_position_embeddings: this.count('context_length'),
-      rms_norm_eps: this.number('attention.layer_norm_rms_epsilon'),
-      rope_theta: this.number('rope.freq_base', 10000),
+      ...Object.fromEntries(
+        KEYS.map(([key, name, kind]) => [
+          name,
+          kind === 'count' ? this.count(key) : this.number(key, key === 'rope.freq_base' ? 10000 : undefined),
+        ]),
+      ),
       tie_word_embeddings: !this.has('output.weight'),
       vocab_size: this.#vocabulary(),
       ...this.tokenIds(),

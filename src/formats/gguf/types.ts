@@ -6,6 +6,7 @@ export interface GgmlType {
   block: number
   /** bytes a block */
   bytes: number
+  id: number
 }
 
 export const ggmlTypes: ReadonlyMap<number, GgmlType> = new Map(
@@ -15,8 +16,11 @@ export const ggmlTypes: ReadonlyMap<number, GgmlType> = new Map(
       [2, 'Q4_0', 32, 18], [3, 'Q4_1', 32, 20], [6, 'Q5_0', 32, 22], [7, 'Q5_1', 32, 24], [8, 'Q8_0', 32, 34],
       [39, 'MXFP4', 32, 17], [12, 'Q4_K', 256, 144], [13, 'Q5_K', 256, 176], [14, 'Q6_K', 256, 210],
     ] as const
-  ).map(([id, name, block, bytes]) => [id, { name, block, bytes }]),
+  ).map(([id, name, block, bytes]) => [id, { name, block, bytes, id }]),
 ) // biome-ignore format: a table
+
+/** @param name one of the above */
+export const ggmlType = (name: string): GgmlType => [...ggmlTypes.values()].find((type) => type.name === name)!
 
 /** Names of the types that are refused, for the message. */
 export const otherTypes: Readonly<Record<number, string>> = {

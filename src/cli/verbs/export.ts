@@ -1,0 +1,155 @@
+/** `saqr export`: a trained model in the form that what runs it next reads. */
+import { openDevice } from '../../devices/open.ts'
+import { saveTrained } from '../../engine/save.ts'
+import { option, SaqrError, say } from '../../error.ts'
+import { saveMerged } from '../../export/merged.ts'
+import { ggufLines, ggufPath, saveGguf } from '../../export/save-gguf.ts'
+import { isQuantization, QUANTIZATIONS, type Quantization } from '../../formats/gguf/mixture.ts'
+import { exists } from '../../hub/files.ts'
+import { nearest } from '../../hub/nearest.ts'
+import type { Need } from '../../hub/need.ts'
+import { beside, honoured } from '../../train/options/field.ts'
+import { described, flag, optionalName, optionalTexts } from '../../train/options/schemas.ts'
+import { sftFields } from '../../train/options/sft.ts'
+import { openForGeneration } from '../load.ts'
+import { defineVerb, type Io } from '../verb.ts'
+
+const TYPES = Object.keys(QUANTIZATIONS).join(', ')
+
+const model = {
+  model_name_or_path: { ...sftFields.model_name_or_path, help: 'Hub id, folder, .gguf file, or a folder with a PEFT adapter' },
+  model_revision: sftFields.model_revision,
+  dtype: {
+    ...sftFields.dtype,
+    help: say`with ${option('bf16')} false, what is computed in: float32, bfloat16, or as the checkpoint is stored (auto)`,
+    refuses: { float16: say`saqr computes in bf16 or f32; leave it out, or use ${option('bf16')} false for f32` },
+  },
+  bf16: {
+    ...sftFields.bf16,
+    help: 'the trained model is asked in bf16 (the default), and merged weights are written in it; false: as dtype says',
+  },
+  load_in_4bit: { ...sftFields.load_in_4bit, help: 'the adapter was trained over NF4: what is written is that base, dequantised' },
+  use_bnb_nested_quant: sftFields.use_bnb_nested_quant,
+  eos_token: { ...sftFields.eos_token, help: 'token at which the answer ends; default: the tokenizer’s' },
+  chat_template_path: sftFields.chat_template_path,
+  device: sftFields.device,
+  threads: sftFields.threads,
+}
+const GGUF: Need = { met: (o) => o.gguf !== null, unless: say`without ${option('gguf')}` }
+const what = {
+  gguf: honoured(
+    described(optionalTexts, `types of ${TYPES}`, () => true),
+    null,
+    `GGUF files with the adapter merged in, one for each type: ${TYPES}`,
+  ),
+  merged: honoured(flag, false, 'base and adapter as one checkpoint (safetensors), in the model’s own dtype'),
+  peft: honoured(flag, false, 'the adapter as PEFT reads it'),
+  output_dir: honoured(optionalName, null, 'folder for what is written; with one GGUF type also a file named ….gguf'),
+  overwrite: honoured(flag, false, 'write over what is there already'),
+  check: beside(
+    GGUF,
+    honoured(
+      flag,
+      true,
+      'open each GGUF file again and ask it beside the trained model; what they are apart is an error where the type doesn’t explain it',
+    ),
+  ),
+}
+
+export const exportModel = defineVerb({
+  name: 'export',
+  summary: 'write a trained model as GGUF files (llama.cpp), merged, or as a PEFT adapter',
+  usage: '--model_name_or_path MODEL (--gguf TYPE … | --merged | --peft) --output_dir DIR',
+  examples: [
+    'saqr export --model_name_or_path out --gguf q4_k_m --output_dir out-gguf',
+    'saqr export --model_name_or_path out --merged --output_dir out-merged',
+  ],
+  fields: { ...model, ...what },
+  themes: [
+    { title: 'What and where', fields: what },
+    { title: 'Model', fields: model },
+  ],
+  async run({ options: o, io }) {
+    if (o.modelNameOrPath === null)
+      throw new SaqrError('OPTION_INVALID', say`no model: name a Hub id, a folder or a .gguf file with ${option('modelNameOrPath')}`)
+    const asked = [o.gguf !== null, o.merged, o.peft].filter(Boolean).length
+    if (asked !== 1)
+      throw new SaqrError(
+        'OPTION_INVALID',
+        say`${asked === 0 ? 'nothing' : 'more than one thing'} to write: give one of ${option('gguf')}, ${option('merged')} and ${option('peft')}`,
+      )
+    if (o.outputDir === null) throw new SaqrError('OPTION_INVALID', say`nowhere to write to: name a folder with ${option('outputDir')}`)
+    const types = typesOf(o.gguf ?? [])
+    const files = types.map((type) => ggufPath(o.outputDir!, type))
+    if (files.length > 1 && o.outputDir.endsWith('.gguf'))
+      throw new SaqrError(
+        'OPTION_INVALID',
+        say`${option('gguf')} names ${files.length} types, and ${o.outputDir} is one file: name a folder`,
+      )
+    if (!o.overwrite) refuseTaken(o.gguf === null ? MARKS.map((mark) => `${o.outputDir}/${mark}`) : files)
+    const device = await openDevice(o.device, { threads: o.threads })
+    try {
+      const { language, tokenizer, notes } = await openForGeneration(o.modelNameOrPath, o, device, io)
+      for (const note of notes) io.err.write(`${note}\n`)
+      if (o.merged) await saveMerged(language, o.outputDir)
+      else if (o.peft) {
+        if (language.adapter.config === null)
+          throw new SaqrError(
+            'OPTION_INVALID',
+            say`${o.modelNameOrPath} has no adapter, so there is none to write: ${option('merged')} writes the model itself`,
+          )
+        await saveTrained(language, o.outputDir)
+      }
+      if (o.gguf === null) io.out.write(`${o.outputDir}\n`)
+      for (const [i, quantization] of types.entries()) {
+        const saved = await saveGguf(language, tokenizer, files[i]!, {
+          quantization,
+          check: o.check,
+          signal: io.signal,
+          onProgress: progress(io, files[i]!),
+        })
+        const [line, ...more] = ggufLines(saved)
+        io.out.write(`${line}\n`)
+        for (const note of more) io.err.write(`${note}\n`)
+      }
+      return 0
+    } finally {
+      device.dispose()
+    }
+  },
+})
+
+/** files by which a folder is a model or an adapter */
+const MARKS = ['config.json', 'adapter_config.json']
+
+/** @throws SaqrError OPTION_INVALID with the nearest type */
+function typesOf(given: readonly string[]): Quantization[] {
+  if (given.length === 0) return []
+  return given
+    .flatMap((list) => list.split(','))
+    .map((name) => {
+      const type = name.trim().toLowerCase()
+      if (isQuantization(type)) return type
+      const close = nearest(type, Object.keys(QUANTIZATIONS))
+      throw new SaqrError('OPTION_INVALID', say`${option('gguf')} ${name}: ${close ? `did you mean ${close}? ` : ''}The types are ${TYPES}`)
+    })
+}
+
+function refuseTaken(paths: readonly string[]): void {
+  const taken = paths.find(exists)
+  if (taken !== undefined)
+    throw new SaqrError(
+      'FORMAT_FILE',
+      say`${taken} is there already: name another ${option('outputDir')}, or write over it with ${option('overwrite')}`,
+    )
+}
+
+function progress({ err }: Io, path: string): (share: number) => void {
+  let said = 0
+  return (share) => {
+    const percent = Math.floor(100 * share)
+    if (!err.isTTY || percent < said + 5) return
+    said = percent
+    err.write(`\r${path}: ${percent} %${percent === 100 ? '\n' : ''}`)
+  }
+}

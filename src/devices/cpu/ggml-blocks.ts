@@ -1,0 +1,30 @@
+/** Weights in GGUF's block types, made by native code on every core, whatever device the model is on: ggml's own bytes. */
+import { SaqrError } from '../../error.ts'
+import { type GgmlType, ggmlType } from '../../formats/gguf/types.ts'
+import { bytesOf } from '../../formats/numbers.ts'
+import { nativeLibrary } from './library.ts'
+import { processors, usualThreads } from './processors.ts'
+
+/** the types made here; the rest of those that are read are not */
+export const MADE = ['F32', 'F16', 'BF16', 'Q4_0', 'Q5_0', 'Q5_1', 'Q8_0', 'Q4_K', 'Q5_K', 'Q6_K'].map(ggmlType)
+
+/**
+ * Whole blocks of `type`, one after the other.
+ * @throws SaqrError EXPORT_NOT_FINITE
+ */
+export function toBlocks(values: Float32Array, type: GgmlType, threads = usualThreads(processors())): Uint8Array {
+  if (type.name === 'F32') return bytesOf(values)
+  const out = new Uint8Array((values.length / type.block) * type.bytes)
+  const bad = Number(nativeLibrary().native.quantiseGgml(values, values.length, type.id, out, threads))
+  if (bad === -2) throw new Error(`no blocks of ${type.name} are made of ${values.length} weights`)
+  if (bad >= 0) {
+    const large = values.subarray(bad * type.block).find((x) => !(Math.abs(x) < 65520))
+    throw new SaqrError(
+      'EXPORT_NOT_FINITE',
+      Number.isFinite(large)
+        ? `a weight is ${large}, which f16 can't hold: take bf16`
+        : 'a weight is infinite or no number: the training went wrong, or the checkpoint is damaged',
+    )
+  }
+  return out
+}

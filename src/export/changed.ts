@@ -1,0 +1,50 @@
+/** What became of the checkpoint's tensors: W + s·B·A in f32 where there is an adapter, trained values where all weights are. */
+import type { Trained } from '../adapters/adapter.ts'
+import type { LanguageModel } from '../engine/language-model.ts'
+import type { ChangedRows } from '../engine/model-folder.ts'
+import { find } from '../engine/weights.ts'
+import { asF32 } from '../formats/numbers.ts'
+import type { CheckpointTensor } from '../formats/tensor.ts'
+
+export interface Changes {
+  /** new values of a tensor of the checkpoint, or null where it stays as it is; asked when its turn comes */
+  changed(t: CheckpointTensor): ChangedRows | null
+  /** the weight that a tied head has where it and the embedding are no longer one; null: they are, or never were */
+  head: { name: string; shape: readonly number[]; values: () => Float32Array } | null
+}
+
+/** Within one turn of the device. */
+export function changesOf(model: LanguageModel): Changes {
+  const { adapter, trained } = model
+  if (adapter.config === null) {
+    const changed = ({ name }: CheckpointTensor) =>
+      trained?.layout.entries.has(name) ? { rows: (from: number, count: number) => trained.rows(name, from, count) } : null
+    return { changed, head: null }
+  }
+  const merged = (name: string, t: CheckpointTensor) =>
+    adapter.merge(name, { rows: t.rows, cols: t.cols, values: () => asF32(t.load('f32')) }, (trained) => model.trainables.trained(trained))
+  /** of a tensor of many matrices some rows at a time: all of them in f32 are more than many machines hold */
+  const inParts = (t: CheckpointTensor) => {
+    const read = new Map<string, Trained | null>()
+    const trained = (name: string) => {
+      if (!read.has(name)) read.set(name, model.trainables.trained(name))
+      return read.get(name)!
+    }
+    return (from: number, count: number) => {
+      const values = () => asF32(t.load('f32', from, count))
+      return adapter.merge(t.name, { rows: count, cols: t.cols, from, values }, trained) ?? values()
+    }
+  }
+  const changed = (t: CheckpointTensor) => {
+    if (t.parts || t.shape.length > 2) return { rows: inParts(t) }
+    const values = merged(t.name, t)
+    return values && { rows: (from: number, count: number) => values.subarray(from * t.cols, (from + count) * t.cols) }
+  }
+  const { head, vocab, channels } = model.opened.model
+  // tied, and adapted as one
+  if (!head.tiedTo || adapter.config.ensureWeightTying) return { changed, head: null }
+  const embedding = find(model.opened.checkpoint, { name: `${head.tiedTo}.weight`, rows: vocab, cols: channels })
+  const parted = merged(`${head.tiedTo}.weight`, embedding) !== null || merged(`${head.path}.weight`, embedding) !== null
+  const values = () => merged(`${head.path}.weight`, embedding) ?? asF32(embedding.load('f32'))
+  return { changed, head: parted ? { name: `${head.path}.weight`, shape: embedding.shape, values } : null }
+}

@@ -1,0 +1,172 @@
+/**
+ * Saved is trained: a file that was written is opened again as any GGUF file is, and asked what comes next in the rows that the trained model
+ * was asked. A number that is too large means that the file is not what was trained.
+ */
+import { openDevice } from '../devices/open.ts'
+import { LanguageModel } from '../engine/language-model.ts'
+import { OpenedModel } from '../engine/opened-model.ts'
+import { SaqrError } from '../error.ts'
+import { isQuantised, type Quantization } from '../formats/gguf/mixture.ts'
+import { Decoder, PAGE } from '../generate/decoder.ts'
+import { openCheckpoint } from '../models/checkpoint.ts'
+import { Tokenizer } from '../text/tokenizer.ts'
+
+export interface Compared {
+  /** next tokens that both were asked for */
+  positions: number
+  /** mean of KL(trained ‖ saved), nats */
+  kl: number
+  /** largest difference of a probability */
+  most: number
+  /** share of positions whose likeliest token is the same */
+  same: number
+}
+
+/** what is asked where a program has no rows: several scripts, numbers, code */
+export const TEXTS = [
+  'The falcon is the fastest bird in the world. When it dives, it reaches more than 300 kilometres an hour, and its eyes see a mouse from',
+  'Q: What is 17 + 26?\nA: 43\n\nQ: What is the capital of France?\nA:',
+  'def fibonacci(n):\n    if n < 2:\n        return n\n    return fibonacci(n - 1) +',
+  'الصقر طائر سريع، يعيش في الصحراء و',
+]
+
+/** rows that are asked, tokens of each, and how often within it */
+const ROWS = 8
+const LONGEST = PAGE
+const ASKED = 4
+
+/**
+ * Beginnings of rows, cut where the model is asked.
+ * @param rows token ids; those of which nothing follows are left out
+ */
+export function askedRows(rows: readonly (readonly number[])[], positions: number): number[][][] {
+  return rows.slice(0, ROWS).flatMap((row) => {
+    const ids = row.slice(0, Math.min(LONGEST, positions - 1))
+    const ends = [...new Set(Array.from({ length: ASKED }, (_, i) => Math.ceil(((i + 1) * ids.length) / ASKED)))].filter((end) => end > 0)
+    return ends.length > 0 ? [ends.map((end, i) => ids.slice(ends[i - 1] ?? 0, end))] : []
+  })
+}
+
+/** log-probabilities (V) of what follows each part */
+export async function answersOf(model: LanguageModel, rows: readonly number[][][], signal?: AbortSignal): Promise<Float64Array[]> {
+  const answers: Float64Array[] = []
+  const decoder = new Decoder(model)
+  const { longBeyond = Number.POSITIVE_INFINITY } = model.opened.model
+  try {
+    decoder.grow(1) // a row is no longer than a page, and the next takes its place
+    for (const parts of rows) {
+      const long = parts.flat().length > longBeyond
+      let position = 0
+      for (const part of parts) {
+        const tokens = part.map((id) => ({ id, position: position++, pages: [0], long }))
+        const [logits] = await decoder.read(tokens, [part.length - 1], signal)
+        answers.push(logSoftmax(logits!))
+      }
+    }
+  } finally {
+    decoder.dispose()
+  }
+  return answers
+}
+
+function logSoftmax(logits: Float32Array): Float64Array {
+  let most = -Infinity
+  for (const x of logits) if (!(x <= most)) most = x
+  let sum = 0
+  for (const x of logits) sum += Math.exp(x - most)
+  const log = most + Math.log(sum)
+  return Float64Array.from(logits, (x) => x - log)
+}
+
+export function compare(trained: readonly Float64Array[], saved: readonly Float64Array[]): Compared {
+  let [kl, most, same] = [0, 0, 0]
+  for (const [i, p] of trained.entries()) {
+    const q = saved[i]!
+    let [bestP, bestQ] = [0, 0]
+    for (let t = 0; t < p.length; t++) {
+      const pt = Math.exp(p[t]!)
+      if (pt > 0) kl += pt * (p[t]! - q[t]!)
+      const apart = Math.abs(pt - Math.exp(q[t]!))
+      if (!(apart <= most)) most = apart
+      if (p[t]! > p[bestP]!) bestP = t
+      if (q[t]! > q[bestQ]!) bestQ = t
+    }
+    same += Number(bestP === bestQ)
+  }
+  const positions = trained.length
+  return { positions, kl: kl / positions, most, same: same / positions }
+}
+
+/** What the file answers, on the CPU, in the type that the trained model computes in. @throws SaqrError EXPORT_TOKENIZER */
+export async function answersOfFile(
+  path: string,
+  trained: LanguageModel,
+  tokenizer: Tokenizer,
+  rows: readonly number[][][],
+  signal?: AbortSignal,
+): Promise<Float64Array[]> {
+  const checkpoint = openCheckpoint(path)
+  checkTokenizer(tokenizer, new Tokenizer(checkpoint.tokenizer!, { modelType: String(checkpoint.config.model_type) }))
+  const device = await openDevice('cpu')
+  try {
+    const { dtype } = trained.opened.choice
+    const opened = new OpenedModel(device, checkpoint, { dtype, loadIn4bit: false, doubleQuant: false })
+    return await answersOf(new LanguageModel(opened, { kind: 'none' }, 0), rows, signal)
+  } finally {
+    device.dispose()
+  }
+}
+
+const WORDS = [
+  ...TEXTS,
+  '  two  spaces\n\n\tand a tab',
+  '1234567890 3.14',
+  "I'll can't WE'RE",
+  '你好，世界 🦅 naïve',
+  '<s>[INST] hi [/INST]</s>',
+  '',
+]
+
+function checkTokenizer(given: Tokenizer, read: Tokenizer): void {
+  for (const word of [...WORDS, ...given.addedTokens.slice(0, 64).map(({ content }) => `a${content} b`)]) {
+    const [a, b] = [given.encode(word), read.encode(word)]
+    if (String(a) === String(b)) continue
+    throw new SaqrError(
+      'EXPORT_TOKENIZER',
+      `the tokenizer in the file cuts ${JSON.stringify(word)} into ${b.join(' ')}, the model's own into ${a.join(' ')}: it has rules that a GGUF file can't say`,
+    )
+  }
+}
+
+/**
+ * Mean nats that a file may be apart by. f32 leaves the order of sums; f16 keeps 11 bits of a weight and bf16 8, and a model that computes in bf16
+ * rounds every activation so. SmolLM2-135M, as small and as sensitive as models are, is 2e-6 away in f16, 8e-5 in bf16, and in blocks a third to
+ * a tenth of what is allowed here (q5_k_m: 0.7).
+ */
+const BOUND: Readonly<Record<Quantization, number>> = {
+  f32: 1e-5,
+  f16: 1e-4,
+  bf16: 1e-2,
+  q8_0: 1e-2,
+  q6_k: 3e-2,
+  q5_k_m: 0.1,
+  q4_k_m: 0.25,
+  q4_0: 0.5,
+}
+
+export interface Judged {
+  bound: number
+  /** is it what was trained? */
+  holds: boolean
+  /** worth telling: the file is right, and coarse */
+  note: string | null
+}
+
+/** A quantised file may be worse than its bound and still be the model; four times as bad, it is none. */
+export function judge(compared: Compared, quantization: Quantization, computed: 'f32' | 'bf16'): Judged {
+  const bound = Math.max(BOUND[quantization], computed === 'bf16' ? BOUND.bf16 : 0)
+  const { kl } = compared
+  if (kl <= bound) return { bound, holds: true, note: null }
+  if (!isQuantised(quantization) || !(kl <= 4 * bound)) return { bound, holds: false, note: null }
+  return { bound, holds: true, note: `${quantization} is coarse for this model: take a type with more bits` }
+}

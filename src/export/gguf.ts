@@ -1,0 +1,183 @@
+/** A model as one GGUF file: what llama.cpp and what is built on it run. A tensor at a time, each rounded once from f32. */
+import { basename } from 'node:path'
+import { MADE, toBlocks } from '../devices/cpu/ggml-blocks.ts'
+import { dequantised, quantisedHere } from '../engine/computed-base.ts'
+import type { LanguageModel } from '../engine/language-model.ts'
+import { isBeside } from '../engine/settle.ts'
+import { SaqrError } from '../error.ts'
+import { type Blocks, isQuantised, QUANTIZATIONS, type Quantization, typesOf } from '../formats/gguf/mixture.ts'
+import { placeTensors, type Source } from '../formats/gguf/place.ts'
+import type { GgmlType } from '../formats/gguf/types.ts'
+import { ggmlType } from '../formats/gguf/types.ts'
+import { type Entries, type Entry, type GgufTensorToWrite, text, u32 } from '../formats/gguf/write.ts'
+import { asF32 } from '../formats/numbers.ts'
+import type { CheckpointTensor } from '../formats/tensor.ts'
+import type { Model } from '../models/family.ts'
+import type { Tokenizer } from '../text/tokenizer.ts'
+import { type Changes, changesOf } from './changed.ts'
+import { checkConfig, entriesOf, ggufOf } from './gguf-config.ts'
+import { describeTokenizer } from './gguf-tokenizer.ts'
+
+export interface GgufFile {
+  metadata: Entries
+  tensors: GgufTensorToWrite[]
+  /** worth telling: what of the model is not in the file, or not as it was trained */
+  notes: string[]
+}
+
+/** weights converted at once */
+const CHUNK = 1 << 22
+
+/**
+ * Everything but the bytes, which are made as the file is written: within one turn of the device, as what was trained is read from it.
+ * @param name what the file says the model is called
+ * @throws SaqrError EXPORT_FAMILY, EXPORT_CONFIG, EXPORT_TENSOR, EXPORT_TOKENIZER
+ */
+export function ggufFile(language: LanguageModel, tokenizer: Tokenizer, quantization: Quantization, name: string): GgufFile {
+  const { model, checkpoint } = language.opened
+  const layout = ggufOf(model)
+  const described = layout.describe(model.config)
+  const inNf4 = quantisedHere(language)
+  const base = (t: CheckpointTensor) => (inNf4.has(t.name) ? dequantised(t, language) : t)
+  const changes = changesOf(language)
+  const tied = model.head.tiedTo !== undefined && changes.head === null
+  const heads = model.config.count('num_attention_heads')
+  const kvHeads = described.keys['attention.head_count_kv']?.value as number
+  const pieces = (tensor: string) => model.pieces?.(tensor) ?? []
+  const placed = placeTensors(sourcesOf(language, changes, base, tied), layout, {
+    heads,
+    kvHeads,
+    byHead: layout.headRows?.(model.config),
+    pieces,
+  })
+  placed.sort((a, b) => layerOf(a) - layerOf(b))
+  const blocks: Blocks = { layers: model.layers, experts: (described.keys.expert_count?.value as number) ?? 0, heads, kvHeads, tied }
+  const types = typesOf(placed, quantization, blocks)
+  const factors = Object.entries(described.factors ?? {}).map(([factor, values]) => ({
+    name: factor,
+    shape: [values.length],
+    type: ggmlType('F32'),
+    data: () => [toBlocks(Float32Array.from(values), ggmlType('F32'))],
+  }))
+  const tensors = [...factors, ...placed.map((source, i) => toWrite(source, types[i]!))]
+  const config = entriesOf(described, layout)
+  checkConfig(model, [config, tensors], described.factors)
+  return {
+    metadata: {
+      ...config,
+      ...general(quantization, name),
+      ...describeTokenizer(tokenizer, {
+        modelType: model.family,
+        vocab: model.vocab,
+        ends: endsOf(checkpoint.generationConfig?.eos_token_id ?? checkpoint.config.eos_token_id),
+        whole: layout.tokenizerLacks !== undefined,
+      }),
+    },
+    tensors,
+    notes: notesOf(language, inNf4.size > 0, placed, types, quantization),
+  }
+}
+
+function general(quantization: Quantization, name: string): Record<string, Entry> {
+  return {
+    'general.type': text('model'),
+    'general.name': text(name),
+    'general.file_type': u32(QUANTIZATIONS[quantization].fileType),
+    ...(isQuantised(quantization) ? { 'general.quantization_version': u32(2) } : {}),
+  }
+}
+
+const endsOf = (ids: unknown): number[] => [ids].flat().filter((id): id is number => typeof id === 'number')
+
+/** the embedding, the last norm and the head come first, then block by block */
+const layerOf = ({ name }: Source) => Number(/^blk\.(\d+)\./.exec(name)?.[1] ?? -1)
+
+/** The text model's tensors under the names of a model of text alone, each with what was trained merged into it. */
+function sourcesOf(
+  { opened }: LanguageModel,
+  { changed, head }: Changes,
+  base: (t: CheckpointTensor) => CheckpointTensor,
+  tied: boolean,
+): Source[] {
+  const { model, checkpoint } = opened
+  const named = (name: string) => (name.startsWith(`${model.path}.`) ? `model.${name.slice(model.path.length + 1)}` : name)
+  const sources = [...checkpoint.tensors.values()]
+    .filter(({ name }) => !isBeside(model, name) && !(tied && name === `${model.head.path}.weight`))
+    .map((t): Source => ({ name: named(t.name), shape: t.shape, rows: t.rows, cols: t.cols, read: reader(base(t), changed) }))
+  if (!head) return sources
+  const [rows, cols] = head.shape as [number, number]
+  let values: Float32Array | undefined
+  const read = (from: number, count: number) => {
+    values ??= head.values()
+    const part = values.subarray(from * cols, (from + count) * cols)
+    if (from + count === rows) values = undefined
+    return part
+  }
+  return [...sources, { name: head.name, shape: head.shape, rows, cols, read }]
+}
+
+/** What was trained is asked for once, when the tensor's turn comes, and let go after its last rows. */
+function reader(t: CheckpointTensor, changed: Changes['changed']): Source['read'] {
+  let now: ReturnType<Changes['changed']> | undefined
+  return (from, count) => {
+    if (now === undefined) now = changed(t)
+    const values = now ? now.rows(from, count) : asF32(t.load('f32', from, count))
+    if (from + count === t.rows) now = undefined
+    return values
+  }
+}
+
+function toWrite(source: Source, type: GgmlType): GgufTensorToWrite {
+  const { name, shape, rows, cols } = source
+  if (!MADE.includes(type)) throw new Error(`no blocks of ${type.name} are made here`)
+  const step = Math.max(1, Math.floor(CHUNK / cols))
+  return {
+    name,
+    shape,
+    type,
+    *data() {
+      for (let row = 0; row < rows; row += step) {
+        const values = source.read(row, Math.min(step, rows - row))
+        try {
+          yield toBlocks(values, type)
+        } catch (cause) {
+          if (!(cause instanceof SaqrError)) throw cause
+          throw new SaqrError(cause.code, `${name}: ${cause.message}`, { cause })
+        }
+      }
+    },
+  }
+}
+
+function notesOf(
+  { opened }: LanguageModel,
+  inNf4: boolean,
+  placed: readonly Source[],
+  types: readonly GgmlType[],
+  quantization: Quantization,
+): string[] {
+  const notes: string[] = []
+  const { model, checkpoint } = opened
+  const beside = besideOf(model)
+  if (beside) notes.push(`the model of text alone is written: ${beside} stays out of the file`)
+  const stored = [...checkpoint.tensors.values()]
+  if (stored.some(({ quant }) => quant)) notes.push('the base’s NF4 weights are dequantised, and what was trained is added to them')
+  else if (inNf4) notes.push('the weights that were computed with in NF4 are written dequantised, with what was trained over them added')
+  else if (checkpoint.kind === 'gguf' && stored.some(({ storage }) => !['F32', 'F16', 'BF16'].includes(storage)))
+    notes.push(`the base’s weights are ${storagesOf(stored)} of ${basename(checkpoint.path)}, dequantised: they are no finer than those`)
+  const most = QUANTIZATIONS[quantization].most
+  const odd = placed.filter(
+    ({ shape }, i) =>
+      isQuantised(quantization) && shape.length > 1 && shape.at(-1)! % ggmlType(most).block !== 0 && types[i]!.name !== 'F32',
+  )
+  if (odd.length > 0) {
+    const as = [...new Set(odd.map(({ name }) => types[placed.findIndex((p) => p.name === name)]!.name))].join(', ')
+    notes.push(
+      `${odd.length} of ${placed.length} tensors are ${as} instead: their rows don't divide into the ${ggmlType(most).block} weights of a block of ${most}`,
+    )
+  }
+  return notes
+}
+
+const besideOf = ({ composite }: Model) => composite?.beside.map((path) => path.split('.').at(-1)).join(' and ')
+const storagesOf = (stored: readonly CheckpointTensor[]) => [...new Set(stored.map(({ storage }) => storage))].join(', ')

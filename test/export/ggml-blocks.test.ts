@@ -1,0 +1,57 @@
+/** Blocks as ggml makes them: recorded digests of its own bytes (tools/oracle/ggml_blocks.py), for every width of vectors that runs here. */
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import { MADE, toBlocks } from '../../src/devices/cpu/ggml-blocks.ts'
+import { decoders } from '../../src/formats/gguf/dequantise.ts'
+
+const recorded = JSON.parse(readFileSync(new URL('../fixtures/ggml-blocks.json', import.meta.url), 'utf8')) as Record<string, string>
+const [ROWS, COLS] = [48, 768]
+
+/** the same draws as in Python: integers, then one rounding */
+function weights(kind: string): Float32Array {
+  let state = 1
+  return Float32Array.from({ length: ROWS * COLS }, (_, i) => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+    const drawn = (state >>> 16) - 32768
+    if (kind === 'heavy') return drawn ** 3 * 2 ** -50
+    if (kind === 'even') return drawn * 2 ** -20
+    if (kind === 'tiny') return drawn * 2 ** -40
+    const of = (i >> 5) % 4
+    return of === 0 ? 0 : of === 1 ? 0.25 : drawn > 0 ? 0.5 : of === 2 ? -0.125 : 0.125
+  })
+}
+
+for (const kind of ['even', 'heavy', 'tiny', 'flat']) {
+  for (const type of MADE.filter(({ name }) => name !== 'F32')) {
+    test(`${kind} ${type.name}: ggml's bytes, whatever the number of threads`, () => {
+      const x = weights(kind)
+      for (const threads of [1, 3]) {
+        const digest = createHash('sha256')
+          .update(toBlocks(x, type, threads))
+          .digest('hex')
+        expect(digest).toBe(recorded[`${kind} ${type.name}`])
+      }
+    })
+  }
+}
+
+test('blocks hold what they were made of, to half a step of their codes', () => {
+  const x = weights('even') // within ±1/32
+  for (const [name, bits] of [['Q4_0', 4], ['Q8_0', 8], ['Q4_K', 4], ['Q5_K', 5], ['Q6_K', 6]] as const) {
+    const type = MADE.find((t) => t.name === name)!
+    const back = new Float32Array(x.length)
+    decoders[name]!(toBlocks(x, type), 0, x.length / type.block, back, 0)
+    // a block spans at most 1/16; scales of 6 and 8 bits and the fit move its steps by less than one more half
+    const step = 1 / 16 / (2 ** bits - 1)
+    expect(Math.max(...x.map((v, i) => Math.abs(v - back[i]!)))).toBeLessThan(step * 1.25)
+  } // biome-ignore format: a table
+})
+
+test('a weight that is no number is refused, wherever it is', () => {
+  for (const at of [0, 255, ROWS * COLS - 1]) {
+    const x = weights('even')
+    x[at] = at === 255 ? Infinity : Number.NaN
+    for (const type of MADE.filter(({ name }) => name !== 'F32')) expect(() => toBlocks(x, type)).toThrow('no number')
+  }
+})

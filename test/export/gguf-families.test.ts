@@ -1,0 +1,100 @@
+/** Every family's GGUF files written again from what was read of them: the same tensors bit for bit, a configuration that computes the same. */
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, it } from 'vitest'
+import { toBlocks } from '../../src/devices/cpu/ggml-blocks.ts'
+import { settle } from '../../src/engine/settle.ts'
+import { checkConfig, differenceOf, entriesOf, ggufOf } from '../../src/export/gguf-config.ts'
+import { placeTensors } from '../../src/formats/gguf/place.ts'
+import { ggmlType } from '../../src/formats/gguf/types.ts'
+import { writeGguf } from '../../src/formats/gguf/write.ts'
+import { asF32 } from '../../src/formats/numbers.ts'
+import { openCheckpoint } from '../../src/models/checkpoint.ts'
+import { openConfig } from '../../src/models/registry.ts'
+import { temporary } from '../formats/fixtures.ts'
+
+const folder = join(import.meta.dirname, '../fixtures/gguf-families')
+const F32 = ggmlType('F32')
+
+/** @param step rows read at once */
+function written(file: string, step: number) {
+  const given = openCheckpoint(file)
+  const { checkpoint, model } = settle(given)
+  const layout = ggufOf(model)
+  const described = layout.describe(model.config)
+  const sources = [...checkpoint.tensors.values()].map((t) => ({ ...t, read: (from: number, n: number) => asF32(t.load('f32', from, n)) }))
+  const placed = placeTensors(sources, layout, {
+    heads: model.config.count('num_attention_heads'),
+    kvHeads: described.keys['attention.head_count_kv']!.value as number,
+    byHead: layout.headRows?.(model.config),
+    pieces: (name) => model.pieces?.(name) ?? [],
+  })
+  const tensors = [
+    ...Object.entries(described.factors ?? {}).map(([name, values]) => ({
+      ...{ name, shape: [values.length], type: F32 },
+      data: () => [toBlocks(Float32Array.from(values), F32)],
+    })),
+    ...placed.map((source) => ({
+      ...{ name: source.name, shape: source.shape, type: F32 },
+      *data() {
+        for (let row = 0; row < source.rows; row += step) yield toBlocks(source.read(row, Math.min(step, source.rows - row)), F32)
+      },
+    })),
+  ]
+  const entries = entriesOf(described, layout)
+  checkConfig(model, [entries, tensors], described.factors)
+  const path = join(temporary(), 'again.gguf')
+  writeGguf(path, entries, tensors)
+  return { given, again: openCheckpoint(path) }
+}
+
+const names = readdirSync(folder).filter((name) => name.endsWith('.gguf'))
+
+it.each(names)('%s', (name) => {
+  for (const step of [7, 1 << 20]) {
+    const { given, again } = written(join(folder, name), step)
+    expect([...again.tensors.keys()]).toEqual([...given.tensors.keys()])
+    const differ = [...given.tensors].filter(([key, t]) => Buffer.compare(again.tensors.get(key)!.load('f32'), t.load('f32')) !== 0)
+    expect(differ).toEqual([])
+    const { pad_token_id: _, ...config } = given.config
+    const difference = differenceOf(openConfig({ ...config, pad_token_id: null }), openConfig({ ...again.config, pad_token_id: null }))
+    expect(difference).toBeNull()
+  }
+})
+
+it('what the architecture has no key for is refused, naming what would be otherwise', () => {
+  const base = {
+    ...{ vocab_size: 48, hidden_size: 32, intermediate_size: 40, num_hidden_layers: 4, num_attention_heads: 4, num_key_value_heads: 2 },
+    ...{ max_position_embeddings: 128, rms_norm_eps: 1e-6, head_dim: 8, pad_token_id: null },
+  }
+  const refused = (config: Record<string, unknown>) => {
+    const model = openConfig({ ...base, ...config })
+    const layout = ggufOf(model)
+    const described = layout.describe(model.config)
+    const tensors = [
+      { name: 'token_embd.weight', shape: [48, 32], type: F32 },
+      { name: 'output.weight', shape: [48, 32], type: F32 },
+      ...(config.model_type === 'qwen2' ? ['q', 'k', 'v'].map((x) => ({ name: `blk.0.attn_${x}.bias`, shape: [32], type: F32 })) : []),
+    ]
+    return () => checkConfig(model, [entriesOf(described, layout), tensors], described.factors)
+  }
+  const qwen = { model_type: 'qwen2', head_dim: undefined }
+  expect(refused(qwen)).not.toThrow()
+  expect(refused({ ...qwen, use_sliding_window: true, sliding_window: 16, max_window_layers: 2 })).toThrow(/has window 0, not 16/)
+  expect(refused({ model_type: 'smollm3', head_dim: undefined, no_rope_layers: [1, 1, 0, 1] })).toThrow(
+    /a GGUF file can't say what this smollm3 model is/,
+  )
+  const yarn = { rope_type: 'yarn', factor: 4, original_max_position_embeddings: 32 }
+  expect(refused({ model_type: 'llama', rope_scaling: yarn })).not.toThrow()
+  expect(refused({ model_type: 'llama', rope_scaling: { ...yarn, attention_factor: 2 } })).toThrow(/not 2/)
+  const llama3 = { rope_type: 'llama3', factor: 8, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 8192 }
+  expect(refused({ model_type: 'llama', rope_theta: 500000, rope_scaling: llama3 })).not.toThrow()
+  expect(
+    refused({
+      model_type: 'gemma3_text',
+      query_pre_attn_scalar: 8,
+      sliding_window: 16,
+      layer_types: ['full_attention', 'sliding_attention', 'full_attention', 'full_attention'],
+    }),
+  ).toThrow(/layers\.1\.rope_table does rope, not rope_table/)
+})

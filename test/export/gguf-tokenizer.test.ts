@@ -1,0 +1,23 @@
+/** Tokenizers of GGUF files written again: read back, they cut every text alike. */
+import { join } from 'node:path'
+import { expect, it } from 'vitest'
+import { describeTokenizer } from '../../src/export/gguf-tokenizer.ts'
+import { readGguf } from '../../src/formats/gguf/open.ts'
+import { ggufTokenizer } from '../../src/formats/gguf/tokenizer.ts'
+import { headerOf } from '../../src/formats/gguf/write.ts'
+import { Tokenizer } from '../../src/text/tokenizer.ts'
+import { fixture } from '../formats/fixtures.ts'
+
+const TEXTS = ['The falcon dives at 300 km/h.', '  two  spaces\n\n\tand a tab', "I'll WE'RE 1234567", 'الصقر، 你好 🦅 naïve', '']
+
+it.each(['gpt-2', 'gpt-4o', 'llama-bpe', 'qwen2', 'smaug-bpe', 'smollm', 'spm', 'tekken'])('%s', (name) => {
+  const path = fixture(`tokenizer-${name}.gguf`)
+  const given = new Tokenizer(ggufTokenizer(readGguf(path), path)!)
+  const wish = { modelType: 'llama', vocab: given.idLimit + 3, ends: [], whole: false }
+  const entries = describeTokenizer(given, wish)
+  const again = new Tokenizer(ggufTokenizer(headerOf(entries, []), join(path, 'again'))!)
+  for (const text of TEXTS) expect([text, again.encode(text)]).toEqual([text, given.encode(text)])
+  expect([again.bosId, again.eosId, again.unkId, again.padId]).toEqual([given.bosId, given.eosId, given.unkId, given.padId])
+  expect(again.chatTemplate).toBe(given.chatTemplate)
+  expect(() => describeTokenizer(given, { ...wish, vocab: given.idLimit - 1 })).toThrow(/needs a row for each token/)
+})

