@@ -65,7 +65,7 @@ export interface KTOConfig {
   adamEpsilon?: number
   /** Gradients are scaled down to this norm; 0: never; default: 1. */
   maxGradNorm?: number
-  /** AdamW with states in f32, or as bitsandbytes holds them in 8 bits (fused, XLA’s and NPU’s are the same); Lion; SGD; Adafactor as the Trainer sets it (a moment a row and a column); where states live is the planner’s business; default: adamw_torch_fused. */
+  /** AdamW with states in f32 or in bitsandbytes’ 8 bits (paged, fused, XLA’s and NPU’s are the same), Lion, SGD, or Adafactor as the Trainer sets it; default: adamw_torch_fused. */
   optim?: 'adamw_torch' | 'adamw_torch_fused' | 'paged_adamw_32bit' | 'adamw_8bit' | 'adamw_bnb_8bit' | 'paged_adamw_8bit' | 'adamw_torch_xla' | 'adamw_torch_npu_fused' | 'lion_32bit' | 'paged_lion_32bit' | 'sgd' | 'adafactor'
   /** Arguments of sgd: momentum=0.9,nesterov=true (AdamW’s and Lion’s are options of their own); default: null. */
   optimArgs?: string | null
@@ -368,7 +368,7 @@ export interface KtoTrainingOptions {
   adamEpsilon: number
   /** Gradients are scaled down to this norm; 0: never; default: 1. */
   maxGradNorm: number
-  /** AdamW with states in f32, or as bitsandbytes holds them in 8 bits (fused, XLA’s and NPU’s are the same); Lion; SGD; Adafactor as the Trainer sets it (a moment a row and a column); where states live is the planner’s business; default: adamw_torch_fused. */
+  /** AdamW with states in f32 or in bitsandbytes’ 8 bits (paged, fused, XLA’s and NPU’s are the same), Lion, SGD, or Adafactor as the Trainer sets it; default: adamw_torch_fused. */
   optim: 'adamw_torch' | 'adamw_torch_fused' | 'paged_adamw_32bit' | 'adamw_8bit' | 'adamw_bnb_8bit' | 'paged_adamw_8bit' | 'adamw_torch_xla' | 'adamw_torch_npu_fused' | 'lion_32bit' | 'paged_lion_32bit' | 'sgd' | 'adafactor'
   /** Arguments of sgd: momentum=0.9,nesterov=true (AdamW’s and Lion’s are options of their own); default: null. */
   optimArgs: string | null

@@ -27,7 +27,7 @@ export const optimizer = {
       ...(['adamw_torch_xla', 'adamw_torch_npu_fused', 'lion_32bit', 'paged_lion_32bit', 'sgd', 'adafactor'] as const),
     ]),
     'adamw_torch_fused',
-    'AdamW with states in f32, or as bitsandbytes holds them in 8 bits (fused, XLA’s and NPU’s are the same); Lion; SGD; Adafactor as the Trainer sets it (a moment a row and a column); where states live is the planner’s business',
+    'AdamW with states in f32 or in bitsandbytes’ 8 bits (paged, fused, XLA’s and NPU’s are the same), Lion, SGD, or Adafactor as the Trainer sets it',
     {
       adamw_torch_4bit: FOUR_BIT,
       adamw_torch_8bit: FOUR_BIT,
