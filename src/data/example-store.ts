@@ -1,5 +1,5 @@
 /** Where examples go as they are made: into memory, or into a file of nobody's that goes with the process, from which each is read when it is asked for. */
-import { openSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, openSync, rmSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileError, makeFolder } from '../hub/files.ts'
 import { preparedRowsFolder } from '../hub/places.ts'
@@ -11,11 +11,13 @@ export interface ExampleStore {
   add(example: Example): void
   /** all that were added; nothing is added after */
   list(): readonly Example[]
+  /** frees what it holds where no list was made of it */
+  discard(): void
 }
 
 export function inMemory(): ExampleStore {
   const examples: Example[] = []
-  return { add: (example) => examples.push(example), list: () => examples }
+  return { add: (example) => examples.push(example), list: () => examples, discard: () => {} }
 }
 
 /** int32 numbers before an example: tokens, number of its row, sequences or −1 */
@@ -38,6 +40,7 @@ export function onDisk(source: string): ExampleStore {
   let end = 0
   let waiting: Uint8Array[] = []
   let bytes = 0
+  let listed = false
   const flush = () => {
     const all = Buffer.concat(waiting)
     guarded(path, () => {
@@ -58,8 +61,13 @@ export function onDisk(source: string): ExampleStore {
     list() {
       flush()
       const { length } = begins
+      listed = true // from here on it is the records' to close
       const records = new Records(fd, path, (i) => [begins.at(i), i + 1 < length ? begins.at(i + 1) : end], true)
       return lazyList(length, (i) => decode(records.read(i), source))
+    },
+    discard() {
+      if (!listed) closeSync(fd)
+      listed = true
     },
   }
 }

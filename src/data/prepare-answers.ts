@@ -54,7 +54,9 @@ export function prepareAnswers(dataset: Dataset, tokenizer: Tokenizer, rows: Ans
   const { signal, making = {}, now, ...settings } = options
   const how = JSON.stringify([rows.name, Object.entries(settings).sort()])
   const today = now ?? new Date()
-  const make = () => anew(dataset, tokenizer, rows, { ...options, now: today })
+  const { source, length } = dataset
+  const make = () =>
+    anew(dataset, tokenizer, rows, { ...options, now: today }).finally(() => making.onProgress?.({ source, done: length, total: length }))
   return handedOver(dataset, [rows, tokenizer, how, now?.getTime()], making.ahead, () =>
     making.cache ? cached({ dataset, tokenizer, how, now: today, signal }, make) : make(),
   )

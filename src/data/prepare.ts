@@ -9,7 +9,7 @@ import { breathe } from './breathe.ts'
 import { bad, isMissing } from './cells.ts'
 import type { Dataset } from './dataset.ts'
 import type { Example } from './example.ts'
-import { inMemory, onDisk } from './example-store.ts'
+import { type ExampleStore, inMemory, onDisk } from './example-store.ts'
 import { type PackingStrategy, packer } from './packing.ts'
 import { cached } from './prepared-cache.ts'
 import { formOfTexts, type PromptForm, promptFormOf } from './prompt-form.ts'
@@ -108,6 +108,16 @@ const isEmpty = (value: unknown) => isMissing(value) || value === '' || (Array.i
 const ahead = new WeakMap<Dataset, { key: readonly unknown[]; made: Prepared }>()
 
 async function prepareAnew(dataset: Dataset, tokenizer: Tokenizer, options: PrepareOptions): Promise<Prepared> {
+  const store = dataset.isStreamed ? onDisk(dataset.source) : inMemory()
+  try {
+    return await prepareInto(store, dataset, tokenizer, options)
+  } finally {
+    store.discard()
+    options.making?.onProgress?.({ source: dataset.source, done: dataset.length, total: dataset.length })
+  }
+}
+
+async function prepareInto(store: ExampleStore, dataset: Dataset, tokenizer: Tokenizer, options: PrepareOptions): Promise<Prepared> {
   const { maxLength = null, packing = false, formattingFunc, signal, making } = options
   if (dataset.length === 0) throw new SaqrError('DATA_NO_TARGETS', `${dataset.source} has no rows. Give rows to train on.`)
   const { shape, unused: columns } = formattingFunc ? { shape: 'text' as Shape, unused: [] } : dataset.recognise(options.datasetTextField)
@@ -126,7 +136,6 @@ async function prepareAnew(dataset: Dataset, tokenizer: Tokenizer, options: Prep
   const media = mediaColumns(columns)
   const unused: string[] = []
   const said = new Set<string>() // each note once
-  const store = dataset.isStreamed ? onDisk(dataset.source) : inMemory()
   const packs = packing ? packer(maxLength!, options.packingStrategy) : null
   const lengths = new Int32Array(dataset.length)
   const formatted: string[] = []

@@ -60,17 +60,15 @@ export async function cached({ dataset, tokenizer, how, now, signal }: CacheRequ
 }
 
 let code: string | undefined
-/** A digest of the code that reads and tokenises rows: another version's rows are not taken for its own. */
+/** A digest of all code that could have a part in rows, and of Unicode's version, by which texts are normalised and split. */
 function madeBy(): string {
   if (code !== undefined) return code
-  const digest = createHash('sha256')
-  for (const folder of ['../data', '../text']) {
-    const path = new URL(`${folder}/`, import.meta.url)
-    const files = readdirSync(path, { recursive: true, encoding: 'utf8' }).filter(
-      (name) => /\.[jt]s$/.test(name) && !name.endsWith('.d.ts'),
-    )
-    for (const name of files.sort()) digest.update(name).update(readFileSync(new URL(name, path)))
-  }
+  const root = new URL('../', import.meta.url)
+  const files = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter((name) => /\.[jt]s$/.test(name) && !name.endsWith('.d.ts'))
+  const digest = createHash('sha256').update(process.versions.unicode ?? '')
+  // what it needs by exact versions, its own
+  digest.update(readFileSync(new URL('../package.json', root)))
+  for (const name of files.sort()) digest.update(name).update(readFileSync(new URL(name, root)))
   return (code = digest.digest('hex'))
 }
 

@@ -261,11 +261,12 @@ describe('the cut', () => {
       return { ids, targets: new Uint8Array(200).fill(1), row: i + 1, source: 'made' }
     })
     const times = Array.from({ length: 5 }, () => {
-      const start = performance.now()
+      const start = process.cpuUsage()
       planPasses(examples, { maxPassTokens: 16384 })
-      return performance.now() - start
+      const { user, system } = process.cpuUsage(start)
+      return (user + system) / 1000
     })
-    expect(Math.min(...times)).toBeLessThan(100) // the machine is shared: the best of five
+    expect(Math.min(...times)).toBeLessThan(100) // the processor’s, and the best of five: the machine is shared
   })
 })
 

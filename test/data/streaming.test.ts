@@ -1,13 +1,13 @@
 /** Rows that stay on disk are the rows that are in memory, whatever is done with them, in the memory of a few of them. */
 import { spawnSync } from 'node:child_process'
-import { appendFileSync, createWriteStream, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, createWriteStream, mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { Dataset } from '../../src/data/dataset.ts'
 import { lazyList } from '../../src/data/lazy-list.ts'
 import { loadDataset } from '../../src/data/load.ts'
-import { type PrepareOptions, prepare } from '../../src/data/prepare.ts'
+import { type PrepareOptions, prepare, type RowProgress } from '../../src/data/prepare.ts'
 import { dpo } from '../../src/train/objectives/dpo.ts'
 import { tokenizerOf } from '../text/fixtures.ts'
 
@@ -152,4 +152,26 @@ it('a large file, in less memory than its tokens alone would take', { timeout: 1
   expect([rows, tokens]).toEqual([30_000, 30_000_000])
   // an id is four bytes, a target one: 143 MB; read into memory it takes 400
   expect(grownMB).toBeLessThan(120)
+})
+
+it('a preparation that fails leaves no file open, and says that it has ended', async () => {
+  const path = file(lines([...Array.from({ length: 5 }, () => ({ text: 'the cat' })), { text: 7 }]))
+  const open = () => readdirSync('/proc/self/fd').filter((fd) => /\.examples-.*deleted/.test(link(fd))).length
+  const link = (fd: string) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`)
+    } catch {
+      return ''
+    }
+  }
+  const before = open()
+  for (const made of [false, true]) {
+    const told: RowProgress[] = []
+    const rows = made ? await streamed(file(lines([{ text: 'the cat' }]))) : await streamed(path)
+    const prepared = prepare(rows, tokenizer, { maxLength: 64, making: { onProgress: (progress) => told.push(progress) } })
+    if (made) await prepared
+    else await expect(prepared).rejects.toThrow(/row 6|line 6/)
+    expect(told.at(-1)).toMatchObject({ done: rows.length, total: rows.length })
+    if (!made) expect(open()).toBe(before)
+  }
 })
