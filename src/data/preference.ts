@@ -1,6 +1,7 @@
 /**
  * Rows of preferences as TRL 1.16's DPOTrainer reads them: prompt, chosen and rejected, each a text or messages; without a prompt, what chosen
- * and rejected begin with together is one. LLaMA-Factory's conversations with one answer each are taken as well.
+ * and rejected begin with together is one, and beside a prompt that is a text where they hold messages (UltraFeedback), as TRL's
+ * maybe_extract_prompt has it. LLaMA-Factory's conversations with one answer each are taken as well.
  */
 import { SaqrError } from '../error.ts'
 import { isObject } from '../formats/json.ts'
@@ -53,11 +54,16 @@ export function missingColumn(needed: string, columns: readonly string[], source
 
 function asked(row: Row, from: string, where: string): Answered {
   if (!Array.isArray(row[from])) {
+    const both = ['chosen', 'rejected'].every((answer) => Array.isArray(row[answer]))
+    if (typeof row[from] === 'string' && both) {
+      const held = implicit(row, where)
+      if (held.prompt.length > 0) return held
+    }
     for (const answer of ['chosen', 'rejected'])
       if (Array.isArray(row[answer]) || isObject(row[answer]))
         throw bad(
           where,
-          `${from} is a text, and ${answer} is made of messages: write both alike, or leave ${from} out where ${answer} holds it`,
+          `${from} is a text, and ${answer} is made of messages: write both alike, or put it before the answers of both, as a user's message`,
         )
     return { prompt: textOf(row, from, where), answers: [textOf(row, 'chosen', where), textOf(row, 'rejected', where)] }
   }
@@ -85,10 +91,7 @@ function implicit(row: Row, where: string): Answered {
   const { chosen, rejected } = row
   if (Array.isArray(chosen) && Array.isArray(rejected)) {
     const [a, b] = [messagesOf(chosen, 'chosen', where), messagesOf(rejected, 'rejected', where)]
-    const at = parting(
-      a.map((message) => JSON.stringify(message)),
-      b.map((message) => JSON.stringify(message)),
-    )
+    const at = parting(a.map(inOrder), b.map(inOrder))
     return { prompt: a.slice(0, at), answers: [a.slice(at), b.slice(at)] }
   }
   const a = [...textOf(row, 'chosen', where)]
@@ -98,6 +101,19 @@ function implicit(row: Row, where: string): Answered {
   // a space before the answers is theirs
   const at = end > 0 && a[end] !== b[end] && a[end - 1] === ' ' ? end - 1 : end
   return { prompt: a.slice(0, at).join(''), answers: [a.slice(at).join(''), b.slice(at).join('')] }
+}
+
+/** The same text for messages that say the same: whatever the order of their keys, and with or without those that are null. */
+function inOrder(message: Message): string {
+  return JSON.stringify(message, (_, value) =>
+    isObject(value)
+      ? Object.fromEntries(
+          Object.entries(value)
+            .filter(([, of]) => of !== null)
+            .sort(([a], [b]) => (a < b ? -1 : 1)),
+        )
+      : value,
+  )
 }
 
 /** where they part; what goes on without parting keeps its last part as the answer */

@@ -37,10 +37,23 @@ function lastOf(row: Row, where: string): Answered {
   return { prompt: messages.slice(0, -1), answers: [messages.slice(-1)] }
 }
 
+/** what a cell of a CSV file, which is a text, may say, as pandas reads it */
+const SAID: Readonly<Record<string, boolean>> = {
+  true: true,
+  True: true,
+  TRUE: true,
+  1: true,
+  false: false,
+  False: false,
+  FALSE: false,
+  0: false,
+}
+
 /** @throws SaqrError DATA_ROW */
 export function wantedOf({ label }: Row, where: string): boolean {
   if (label === true || label === 1) return true
   if (label === false || label === 0) return false
+  if (typeof label === 'string' && Object.hasOwn(SAID, label)) return SAID[label]!
   throw bad(where, `label must be true (a wanted answer) or false, it is ${shown(isMissing(label) ? undefined : label)}`)
 }
 
