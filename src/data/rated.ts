@@ -74,13 +74,14 @@ function takeApart(dataset: Dataset): Dataset {
   const { columns } = dataset
   if (columns.includes('label') || !columns.includes('chosen') || !columns.includes('rejected')) return dataset
   const shape = preferenceShape(dataset)
+  const kept = [...shape.unused, ...BESIDE]
   const rows: Row[] = []
   const places: string[] = []
   const numbers: number[] = []
   for (let from = 0; from < dataset.length; from += APART) {
     for (const side of [0, 1]) {
       for (let i = from; i < Math.min(dataset.length, from + APART); i++) {
-        const { chosen: _, rejected: __, conversations: ___, ...others } = dataset.rows[i]!
+        const others = Object.fromEntries(Object.entries(dataset.rows[i]!).filter(([column]) => kept.includes(column)))
         const { prompt, answers } = shape.read(dataset.rows[i]!, dataset.where(i))
         rows.push({ ...others, prompt, completion: answers[side], label: side === 0 })
         places.push(dataset.where(i))

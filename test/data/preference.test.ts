@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it, test } from 'vitest'
+import { alpacaPrompt } from '../../src/data/alpaca.ts'
 import { Dataset } from '../../src/data/dataset.ts'
 import { preferenceShape } from '../../src/data/preference.ts'
 import { type AnswerOptions, prepareAnswers } from '../../src/data/prepare-answers.ts'
@@ -82,6 +83,26 @@ test.each([
   expect(() => preferenceShape(new Dataset([alone], 'pairs.jsonl')).read(alone, 'row 1')).toThrow(
     /row 1: prompt is a text, and chosen is made of messages: write both alike, or put it/,
   )
+})
+
+test('an instruction with one answer each, as LLaMA-Factory has it', async () => {
+  const told = { chosen: 'here', rejected: 'there' }
+  const { examples, notes } = await prepare([{ instruction: 'where?', input: 'the ship', ...told }])
+  const { examples: same } = await prepare([{ prompt: alpacaPrompt('where?', 'the ship'), ...told }])
+  expect(examples).toEqual(same)
+  expect(notes[0]).toMatch(/1 rows of instruction, input, chosen and rejected \(Alpaca\)$/)
+  const apart = takenApart(new Dataset([{ instruction: 'where?', input: 'the ship', source: 'x', ...told }], 'pairs.jsonl'))
+  expect(apart.columns.toSorted()).toEqual(['completion', 'label', 'prompt', 'source'])
+})
+
+test('a question under another name is not left out', async () => {
+  const row = { question: 'where?', chosen: 'the ship', rejected: 'the river' }
+  await expect(prepare([row])).rejects.toThrow(
+    /row 1: there is no column prompt, .* does not hold what stands in question: rename question/,
+  )
+  const whole = { chosen: 'where? the ship', rejected: 'where? the river' }
+  const { examples } = await prepare([{ question: 'where?', ...whole }])
+  expect(examples).toEqual((await prepare([whole])).examples)
 })
 
 test('a conversation with one answer each, as LLaMA-Factory has it', async () => {
