@@ -12,8 +12,9 @@ import { contentOf } from './content.ts'
 import { roleOf } from './roles.ts'
 import type { Row } from './rows.ts'
 
-/** @throws SaqrError DATA_ROW */
-export function messagesOf(value: unknown, column: string, where: string): Message[] {
+/** Of a list of messages, or a text of JSON that holds it, as cells of CSV and Parquet keep one. @throws SaqrError DATA_ROW */
+export function messagesOf(given: unknown, column: string, where: string): Message[] {
+  const value = typeof given === 'string' && /^\s*\[/.test(given) ? unpacked(given, `${where}: ${column}`) : given
   if (!Array.isArray(value) || value.length === 0) throw bad(where, `${column} must be a list of messages, it is ${shown(value)}`)
   return value.map((message, i) => {
     const at = `${column}[${i}]`

@@ -1,12 +1,15 @@
 /**
  * Rows of preferences as TRL 1.16's DPOTrainer reads them: prompt, chosen and rejected, each a text or messages; without a prompt, what chosen
- * and rejected begin with together is one. LLaMA-Factory's conversations with one answer each are taken as well.
+ * and rejected begin with together is one, and beside a prompt that is a text where they hold messages (UltraFeedback), as TRL's
+ * maybe_extract_prompt has it. LLaMA-Factory's conversations, and Alpaca's instructions, with one answer each are taken as well. Where a column
+ * asks what the answers don't begin with, TRL trains them without a question; here the row is refused.
  */
 import { SaqrError } from '../error.ts'
 import { isObject } from '../formats/json.ts'
 import { nearest } from '../hub/nearest.ts'
 import type { Message } from '../text/chat-template.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
+import { alpacaPrompt } from './alpaca.ts'
 import { bad, textOf, textOrNone } from './cells.ts'
 import { chatColumns, messagesOf } from './conversation.ts'
 import type { Dataset } from './dataset.ts'
@@ -31,15 +34,33 @@ export interface PreferenceShape {
 export function preferenceShape(dataset: Dataset): PreferenceShape {
   const { columns, source } = dataset
   for (const needed of ['chosen', 'rejected']) if (!columns.includes(needed)) throw missingColumn(needed, columns, source)
-  const from = columns.includes('prompt') ? 'prompt' : columns.includes('conversations') ? 'conversations' : null
-  const read = [...(from ? [from] : []), ...(from === 'conversations' ? ['system'] : []), 'chosen', 'rejected', ...BESIDE]
-  const what =
-    from === 'conversations' ? 'a conversation, chosen and rejected' : from ? 'prompt, chosen and rejected' : 'chosen and rejected'
+  const from = prompts.find(({ column }) => columns.includes(column)) ?? { column: 'chosen', beside: [], name: 'chosen and rejected' }
+  const read = [from.column, ...from.beside, 'chosen', 'rejected', ...BESIDE]
   return {
-    name: what,
+    name: from.name,
     unused: columns.filter((column) => !read.includes(column)),
-    read: (row, where) => (from ? asked(row, from, where) : implicit(row, where)),
+    read: (row, where) => {
+      if (from.column === 'chosen') return implicit(row, where)
+      return from.column === 'instruction' ? instructed(row, where) : asked(row, from.column, where)
+    },
   }
+}
+
+/** columns that hold the prompt, the first one there; what is read beside them */
+const prompts: readonly { column: string; beside: readonly string[]; name: string }[] = [
+  { column: 'prompt', beside: [], name: 'prompt, chosen and rejected' },
+  { column: 'conversations', beside: ['system'], name: 'a conversation, chosen and rejected' },
+  { column: 'instruction', beside: ['input'], name: 'instruction, input, chosen and rejected (Alpaca)' },
+]
+
+/** columns under other names that people ask in */
+const ASKING = ['question', 'query', 'input', 'problem'] as const
+
+/** Messages hold the instruction; texts answer it. */
+function instructed(row: Row, where: string): Answered {
+  if (Array.isArray(row.chosen) && Array.isArray(row.rejected)) return implicit(row, where)
+  const prompt = alpacaPrompt(textOf(row, 'instruction', where), textOrNone(row, 'input', where))
+  return { prompt, answers: [textOf(row, 'chosen', where), textOf(row, 'rejected', where)] }
 }
 
 /** @throws SaqrError DATA_COLUMNS */
@@ -53,11 +74,16 @@ export function missingColumn(needed: string, columns: readonly string[], source
 
 function asked(row: Row, from: string, where: string): Answered {
   if (!Array.isArray(row[from])) {
+    const both = ['chosen', 'rejected'].every((answer) => Array.isArray(row[answer]))
+    if (typeof row[from] === 'string' && both) {
+      const held = implicit(row, where)
+      if (held.prompt.length > 0) return held
+    }
     for (const answer of ['chosen', 'rejected'])
       if (Array.isArray(row[answer]) || isObject(row[answer]))
         throw bad(
           where,
-          `${from} is a text, and ${answer} is made of messages: write both alike, or leave ${from} out where ${answer} holds it`,
+          `${from} is a text, and ${answer} is made of messages: write both alike, or put it before the answers of both, as a user's message`,
         )
     return { prompt: textOf(row, from, where), answers: [textOf(row, 'chosen', where), textOf(row, 'rejected', where)] }
   }
@@ -85,10 +111,7 @@ function implicit(row: Row, where: string): Answered {
   const { chosen, rejected } = row
   if (Array.isArray(chosen) && Array.isArray(rejected)) {
     const [a, b] = [messagesOf(chosen, 'chosen', where), messagesOf(rejected, 'rejected', where)]
-    const at = parting(
-      a.map((message) => JSON.stringify(message)),
-      b.map((message) => JSON.stringify(message)),
-    )
+    const at = parting(a.map(inOrder), b.map(inOrder))
     return { prompt: a.slice(0, at), answers: [a.slice(at), b.slice(at)] }
   }
   const a = [...textOf(row, 'chosen', where)]
@@ -97,7 +120,27 @@ function implicit(row: Row, where: string): Answered {
   const end = parting(a, b)
   // a space before the answers is theirs
   const at = end > 0 && a[end] !== b[end] && a[end - 1] === ' ' ? end - 1 : end
-  return { prompt: a.slice(0, at).join(''), answers: [a.slice(at).join(''), b.slice(at).join('')] }
+  const prompt = a.slice(0, at).join('')
+  const unread = ASKING.find((column) => typeof row[column] === 'string' && !prompt.includes(row[column].trim()))
+  if (unread)
+    throw bad(
+      where,
+      `there is no column prompt, and what chosen and rejected begin with together does not hold what stands in ${unread}: rename ${unread} to prompt`,
+    )
+  return { prompt, answers: [a.slice(at).join(''), b.slice(at).join('')] }
+}
+
+/** The same text for messages that say the same: whatever the order of their keys, and with or without those that are null. */
+function inOrder(message: Message): string {
+  return JSON.stringify(message, (_, value) =>
+    isObject(value)
+      ? Object.fromEntries(
+          Object.entries(value)
+            .filter(([, of]) => of !== null)
+            .sort(([a], [b]) => (a < b ? -1 : 1)),
+        )
+      : value,
+  )
 }
 
 /** where they part; what goes on without parting keeps its last part as the answer */

@@ -37,10 +37,23 @@ function lastOf(row: Row, where: string): Answered {
   return { prompt: messages.slice(0, -1), answers: [messages.slice(-1)] }
 }
 
+/** what a cell of a CSV file, which is a text, may say, as pandas reads it */
+const SAID: Readonly<Record<string, boolean>> = {
+  true: true,
+  True: true,
+  TRUE: true,
+  1: true,
+  false: false,
+  False: false,
+  FALSE: false,
+  0: false,
+}
+
 /** @throws SaqrError DATA_ROW */
 export function wantedOf({ label }: Row, where: string): boolean {
   if (label === true || label === 1) return true
   if (label === false || label === 0) return false
+  if (typeof label === 'string' && Object.hasOwn(SAID, label)) return SAID[label]!
   throw bad(where, `label must be true (a wanted answer) or false, it is ${shown(isMissing(label) ? undefined : label)}`)
 }
 
@@ -61,13 +74,14 @@ function takeApart(dataset: Dataset): Dataset {
   const { columns } = dataset
   if (columns.includes('label') || !columns.includes('chosen') || !columns.includes('rejected')) return dataset
   const shape = preferenceShape(dataset)
+  const kept = [...shape.unused, ...BESIDE]
   const rows: Row[] = []
   const places: string[] = []
   const numbers: number[] = []
   for (let from = 0; from < dataset.length; from += APART) {
     for (const side of [0, 1]) {
       for (let i = from; i < Math.min(dataset.length, from + APART); i++) {
-        const { chosen: _, rejected: __, conversations: ___, ...others } = dataset.rows[i]!
+        const others = Object.fromEntries(Object.entries(dataset.rows[i]!).filter(([column]) => kept.includes(column)))
         const { prompt, answers } = shape.read(dataset.rows[i]!, dataset.where(i))
         rows.push({ ...others, prompt, completion: answers[side], label: side === 0 })
         places.push(dataset.where(i))

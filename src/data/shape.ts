@@ -54,7 +54,7 @@ export function recognise(columns: readonly string[], source: string, textField 
   return { shape: found.shape, unused: columns.filter((column) => !read.includes(column)) }
 }
 
-const JUDGED = 'says how good an answer is, and supervised fine-tuning learns every answer alike'
+const JUDGED = 'says how good an answer is, and every answer counts alike here'
 const TEXT = 'holds what the model would be told, and rows of this shape are trained on without it'
 const MASK = 'says what of a row is learned, which the options and the messages say here'
 const MEDIA = 'holds what the model would see or hear, and only text is trained on'

@@ -133,6 +133,16 @@ describe('what a message means by other names is taken', () => {
     expect((await run(answer({ content: 'a', tool_calls: '' }), { tokenizer: full })).text).toBe('[user]q[assistant]a')
   })
 
+  test('a whole conversation as JSON, as cells of CSV keep it', async () => {
+    const { messages } = answer({ content: 'a' })
+    const own = await run({ messages })
+    expect(await run({ messages: JSON.stringify(messages) })).toEqual(own)
+    const conversations = '[{"from":"human","value":"q"},{"from":"gpt","value":"a"}]'
+    expect((await run({ conversations })).text).toBe(own.text)
+    await expect(run({ messages: "[{'role': 'user'}]" })).rejects.toThrow(/rows\.jsonl, row 1: messages.* is not valid JSON/)
+    await expect(run({ messages: 'q' })).rejects.toThrow(/row 1: messages must be a list of messages, it is "q"/)
+  })
+
   test('variables of the template as JSON', async () => {
     const tokenizer = withTemplate('{{ messages[0].content }}{{ n }}')
     expect((await run({ messages: [q], chat_template_kwargs: '{"n": 2.0}' }, { tokenizer })).text).toBe('q2.0')

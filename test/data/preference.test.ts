@@ -2,8 +2,11 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it, test } from 'vitest'
+import { alpacaPrompt } from '../../src/data/alpaca.ts'
 import { Dataset } from '../../src/data/dataset.ts'
+import { preferenceShape } from '../../src/data/preference.ts'
 import { type AnswerOptions, prepareAnswers } from '../../src/data/prepare-answers.ts'
+import { takenApart } from '../../src/data/rated.ts'
 import type { Row } from '../../src/data/rows.ts'
 import { readTokenizerFiles } from '../../src/formats/tokenizer-files.ts'
 import { Tokenizer } from '../../src/text/tokenizer.ts'
@@ -39,12 +42,67 @@ describe('rated answers', () => {
     await expect(prepare(rows, {}, rated)).rejects.toThrow(message)
   })
 
+  test('labels out of a CSV file, whose cells are texts: as pandas reads them', async () => {
+    const labels = ['True', 'false', 'TRUE', '0', '1']
+    const { examples } = await prepare(
+      labels.map((label) => ({ prompt: 'a', completion: 'b', label })),
+      {},
+      rated,
+    )
+    expect(examples.map(({ wanted }) => wanted)).toEqual([true, false, true, false, true])
+  })
+
   test('messages with a label, as LLaMA-Factory has them', async () => {
     const rows = [{ messages: [...asked, ...told], label: true }]
     const { examples } = await prepare(rows, {}, rated)
     const { examples: same } = await prepare([{ prompt: asked, completion: told, label: true }], {}, rated)
     expect(examples[0]).toEqual(same[0])
   })
+})
+
+test('messages that are the same but for a key that is null begin both', async () => {
+  const rejected = [
+    { content: 'where?', role: 'user', name: null },
+    { role: 'assistant', content: 'there' },
+  ]
+  const { examples } = await prepare([{ chosen: [...asked, ...told], rejected }])
+  const { examples: same } = await prepare([{ prompt: asked, chosen: told, rejected: rejected.slice(1) }])
+  expect(examples).toEqual(same)
+})
+
+test.each([
+  ['pairs', pairs],
+  ['rated', rated],
+])('a prompt that is a text beside messages that hold it, as UltraFeedback has it: %s', async (_, as) => {
+  const answers = { chosen: [...asked, ...told], rejected: [...asked, { role: 'assistant', content: 'there' }] }
+  const apart = (rows: Row[]) => (as === rated ? takenApart(new Dataset(rows, 'pairs.jsonl')).rows.slice() : rows)
+  const { examples } = await prepare(apart([{ prompt: 'where?', ...answers }]), {}, as)
+  const { examples: same } = await prepare(apart([answers]), {}, as)
+  expect(examples).toEqual(same)
+  const alone = { prompt: 'where?', chosen: told, rejected: [{ role: 'assistant', content: 'there' }] }
+  expect(() => preferenceShape(new Dataset([alone], 'pairs.jsonl')).read(alone, 'row 1')).toThrow(
+    /row 1: prompt is a text, and chosen is made of messages: write both alike, or put it/,
+  )
+})
+
+test('an instruction with one answer each, as LLaMA-Factory has it', async () => {
+  const told = { chosen: 'here', rejected: 'there' }
+  const { examples, notes } = await prepare([{ instruction: 'where?', input: 'the ship', ...told }])
+  const { examples: same } = await prepare([{ prompt: alpacaPrompt('where?', 'the ship'), ...told }])
+  expect(examples).toEqual(same)
+  expect(notes[0]).toMatch(/1 rows of instruction, input, chosen and rejected \(Alpaca\)$/)
+  const apart = takenApart(new Dataset([{ instruction: 'where?', input: 'the ship', source: 'x', ...told }], 'pairs.jsonl'))
+  expect(apart.columns.toSorted()).toEqual(['completion', 'label', 'prompt', 'source'])
+})
+
+test('a question under another name is not left out', async () => {
+  const row = { question: 'where?', chosen: 'the ship', rejected: 'the river' }
+  await expect(prepare([row])).rejects.toThrow(
+    /row 1: there is no column prompt, .* does not hold what stands in question: rename question/,
+  )
+  const whole = { chosen: 'where? the ship', rejected: 'where? the river' }
+  const { examples } = await prepare([{ question: 'where?', ...whole }])
+  expect(examples).toEqual((await prepare([whole])).examples)
 })
 
 test('a conversation with one answer each, as LLaMA-Factory has it', async () => {

@@ -277,7 +277,7 @@ describe('what a program’s run shows', () => {
     )
     const events = await all(trainer('label', { maxSteps: 1 }, { trainDataset: told }).stream())
     expect(warnings(events)).toEqual([
-      'rows.jsonl: the column label is not read: it says how good an answer is, and supervised fine-tuning learns every answer alike',
+      'rows.jsonl: the column label is not read: it says how good an answer is, and every answer counts alike here',
     ])
     expect(events).toContainEqual({ type: 'note', message: 'rows.jsonl: 46 rows of text; not read: id' })
   })

@@ -57,7 +57,16 @@ PAIRS = {
         dict(chosen=[*CHAT, said("assistant", "by the sea.")], rejected=[*CHAT, said("assistant", "under the hill.")]),
         dict(chosen=[*LONG, said("assistant", "here")], rejected=[*LONG, said("assistant", "here"), said("user", "where?")]),
     ],
+    "implicit messages, keys in any order": [
+        dict(chosen=[dict(content=ASK, role="user"), said("assistant", "by the sea.")], rejected=[*CHAT, dict(content="under the hill.", role="assistant")]),
+        dict(chosen=[*LONG, said("assistant", "here")], rejected=[*[dict(content=m["content"], role=m["role"]) for m in LONG], said("assistant", "there")]),
+    ],
 }
+# the prompt stands beside them as a text, as UltraFeedback has it: trl.experimental takes what they begin with, DPO and KTO fail
+BESIDE = [
+    dict(prompt=ASK, chosen=[*CHAT, said("assistant", "by the sea.")], rejected=[*CHAT, said("assistant", "under the hill.")]),
+    dict(prompt=ASK, chosen=[*LONG, said("assistant", "here")], rejected=[*LONG, said("assistant", "there")]),
+]
 RATED = {
     "rated texts": [dict(prompt=f"{thing}? ", completion=answer, label=bool(i % 3)) for i, (thing, answer) in enumerate([("ship", "sails"), ("river", "sleeps</s>"), ("bridge", "it stands"), ("falcon", "sings"), ("letter", "is red")])],
     "rated messages": [dict(prompt=CHAT, completion=[said("assistant", answer)], label=answer == "here") for answer in ("here", "there", "nowhere")],
@@ -111,7 +120,7 @@ if __name__ == "__main__":
     tokenizer().save_pretrained(out / "tokenizer")
     cases = [dict(trainer="dpo", name=name, args={}, rows=rows, made=dpo(rows, {})) for name, rows in PAIRS.items()]
     cases.append(dict(trainer="dpo", name="a limit", args=dict(max_length=40), rows=LIMITED, made=dpo(LIMITED, dict(max_length=40))))
-    cases += [dict(trainer="orpo", name=f"orpo, {name}", args={}, rows=rows, made=orpo(rows, {})) for name, rows in PAIRS.items()]
+    cases += [dict(trainer="orpo", name=f"orpo, {name}", args={}, rows=rows, made=orpo(rows, {})) for name, rows in [*PAIRS.items(), ("a prompt beside its messages", BESIDE)]]
     two = dict(per_device_train_batch_size=2)
     cases += [dict(trainer="kto", name=name, args=two, rows=rows, made=kto(rows, two)) for name, rows in RATED.items()]
     cases += [dict(trainer="kto", name=f"taken apart, {name}", args=two, rows=rows, made=kto(rows, two)) for name, rows in PAIRS.items()]
