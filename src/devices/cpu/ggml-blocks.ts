@@ -1,5 +1,6 @@
-/** Weights in GGUF's block types, made by native code on every core, whatever device the model is on: ggml's own bytes. */
+/** Weights in GGUF's block types, made and read by native code on every core, whatever device the model is on: ggml's own bytes. */
 import { SaqrError } from '../../error.ts'
+import { type BlockReader, DENSE } from '../../formats/gguf/dequantise.ts'
 import { type GgmlType, ggmlType } from '../../formats/gguf/types.ts'
 import { bytesOf } from '../../formats/numbers.ts'
 import { nativeLibrary } from './library.ts'
@@ -28,3 +29,15 @@ export function toBlocks(values: Float32Array, type: GgmlType, threads = usualTh
   }
   return out
 }
+
+/** The bits that `formats/gguf/dequantise.ts` defines. */
+export function fromBlocks(blocks: Uint8Array, type: GgmlType, to: 'f32' | 'bf16', threads = usualThreads(processors())): Uint8Array {
+  if (DENSE[type.name] === to) return blocks
+  const count = (blocks.byteLength / type.bytes) * type.block
+  const out = new Uint8Array(count * (to === 'f32' ? 4 : 2))
+  if (!nativeLibrary().native.valuesOfGgml(blocks, count, type.id, to === 'bf16' ? 1 : 0, out, threads))
+    throw new Error(`no blocks of ${type.name} are read`)
+  return out
+}
+
+export const nativeBlocks: BlockReader = (blocks, type, to) => fromBlocks(blocks, type, to)
