@@ -30,14 +30,16 @@ export function toBlocks(values: Float32Array, type: GgmlType, threads = usualTh
   return out
 }
 
-/** The bits that `formats/gguf/dequantise.ts` defines. */
-export function fromBlocks(blocks: Uint8Array, type: GgmlType, to: 'f32' | 'bf16', threads = usualThreads(processors())): Uint8Array {
+/** The bits that `formats/gguf/dequantise.ts` defines, in `into` where it is given. */
+export const fromBlocks: BlockReader = (blocks, type, to, into) => blocksBy(usualThreads(processors()), blocks, type, to, into)
+
+export function blocksBy(threads: number, ...[blocks, type, to, into]: Parameters<BlockReader>): Uint8Array {
   if (DENSE[type.name] === to) return blocks
   const count = (blocks.byteLength / type.bytes) * type.block
-  const out = new Uint8Array(count * (to === 'f32' ? 4 : 2))
+  const bytes = count * (to === 'f32' ? 4 : 2)
+  if (into && into.byteLength !== bytes) throw new Error(`${into.byteLength} bytes given where ${bytes} belong`)
+  const out = into ?? new Uint8Array(bytes)
   if (!nativeLibrary().native.valuesOfGgml(blocks, count, type.id, to === 'bf16' ? 1 : 0, out, threads))
     throw new Error(`no blocks of ${type.name} are read`)
   return out
 }
-
-export const nativeBlocks: BlockReader = (blocks, type, to) => fromBlocks(blocks, type, to)

@@ -1,4 +1,5 @@
 /** A .gguf file as a Checkpoint: Hugging Face's configuration, names, row order and tokenizer; tensors dequantised when loaded. */
+import { fstatSync } from 'node:fs'
 import { SaqrError } from '../../error.ts'
 import { checkRows, matrixShape } from '../dense.ts'
 import { readExactly, readRange, withFile } from '../files.ts'
@@ -13,9 +14,20 @@ import { type GgufLayout, headPart, huggingFaceName } from './layout.ts'
 import { ggufTokenizer } from './tokenizer.ts'
 import { partOf, turnedTensor } from './turned.ts'
 
+/** the header read last: a model's configuration, tokenizer and weights are asked for one after the other, and each is in it */
+let last: { key: string; header: WeakRef<GgufHeader> } | undefined
+
 /** Reads and checks a file's header. Errors: FORMAT_GGUF, FORMAT_GGUF_TYPE, FORMAT_NOT_FOUND. */
 export function readGguf(path: string): GgufHeader {
-  return withFile(path, (fd, size) => parseGguf({ size, read: (offset, length) => readExactly(fd, path, offset, length) }, path))
+  return withFile(path, (fd, size) => {
+    const { ino, mtimeNs, ctimeNs } = fstatSync(fd, { bigint: true })
+    const key = [path, ino, size, mtimeNs, ctimeNs].join(' ')
+    const known = last?.key === key ? last.header.deref() : undefined
+    if (known) return known
+    const header = parseGguf({ size, read: (offset, length) => readExactly(fd, path, offset, length) }, path)
+    last = { key, header: new WeakRef(header) }
+    return header
+  })
 }
 
 /**
@@ -112,9 +124,9 @@ function expertsOf(all: CheckpointTensor, { shape }: GgufTensor, path: string): 
       ...all,
       ...{ name, shape: [rows, cols], rows, cols, bytes },
       source: all.source && { ...all.source, offset: all.source.offset + e * bytes },
-      load(to, from = 0, count = rows - from) {
+      load(to, from = 0, count = rows - from, into = undefined) {
         checkRows(name, rows, from, count)
-        return all.load(to, e * rows + from, count)
+        return all.load(to, e * rows + from, count, into)
       },
     }
   })
@@ -158,10 +170,10 @@ function ggufTensor(name: string, tensor: GgufTensor, path: string, heads: numbe
     dtype: dtype ?? 'f32',
     storage: type.name,
     source: dtype && heads === 0 ? { kind: 'file', path, offset } : undefined,
-    load(to, from = 0, count = rows - from) {
+    load(to, from = 0, count = rows - from, into = undefined) {
       checkRows(name, rows, from, count)
       const stored = inOrder(from, count)
-      return dtype === to ? stored : blocks(stored, type, to)
+      return dtype === to ? stored : blocks(stored, type, to, into)
     },
   } // biome-ignore format: short fields first
 }
