@@ -259,6 +259,7 @@ export function withFile<T>(path: string, use: (fd: number, size: number) => T):
   }
 }
 
-export function readRange(path: string, offset: number, length: number): Uint8Array {
-  return withFile(path, (fd) => readExactly(fd, path, offset, length))
+/** Exactly `length` bytes from `offset`, into `out` if given. */
+export function readRange(path: string, offset: number, length: number, out?: Uint8Array): Uint8Array {
+  return withFile(path, (fd) => readExactly(fd, path, offset, length, out))
 }

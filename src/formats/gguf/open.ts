@@ -144,6 +144,10 @@ function lessOne(stored: CheckpointTensor): CheckpointTensor {
   }
 }
 
+/** bytes of blocks that are read where the last ones lay: fresh memory costs as much as reading them */
+const SCRATCH = 1 << 22
+let scratch: Uint8Array | undefined
+
 /**
  * `heads` > 0: rows of each head were put into the order (0, half, 1, half + 1 …) that llama.cpp's rotation wants, and go back to
  * (0, 1 … half, half + 1 …), which Hugging Face's wants. Of a bias it is the elements of its one row.
@@ -153,17 +157,21 @@ function ggufTensor(name: string, tensor: GgufTensor, path: string, heads: numbe
   const { rows, cols } = matrixShape(shape)
   const dtype = DENSE[type.name]
   const rowBytes = bytes / rows
-  const read = (from: number, count: number) => readRange(path, offset + from * rowBytes, count * rowBytes)
+  const read = (from: number, count: number, kept: boolean) => {
+    const length = count * rowBytes
+    const out = kept || length > SCRATCH ? undefined : (scratch ??= new Uint8Array(SCRATCH)).subarray(0, length)
+    return readRange(path, offset + from * rowBytes, length, out)
+  }
   const headRows = shape[0]! / heads
   if (heads > 0 && (headRows % 2 !== 0 || shape.length > 2 || (shape.length === 1 && !dtype))) {
     throw new SaqrError('FORMAT_GGUF', `${path}: ${tensor.name} (${shape.join(' × ')}, ${type.name}) does not divide into ${heads} heads.`)
   }
-  const inOrder = (from: number, count: number) => {
-    if (heads === 0) return read(from, count)
-    if (shape.length === 1) return unrotate(read(0, 1), headRows, 0, count * cols, rowBytes / cols)
+  const inOrder = (from: number, count: number, kept: boolean) => {
+    if (heads === 0) return read(from, count, kept)
+    if (shape.length === 1) return unrotate(read(0, 1, false), headRows, 0, count * cols, rowBytes / cols)
     const first = from - (from % headRows)
     const end = Math.ceil((from + count) / headRows) * headRows
-    return unrotate(read(first, end - first), headRows, from - first, count, rowBytes)
+    return unrotate(read(first, end - first, false), headRows, from - first, count, rowBytes)
   }
   return {
     name, shape, rows, cols, bytes,
@@ -172,7 +180,7 @@ function ggufTensor(name: string, tensor: GgufTensor, path: string, heads: numbe
     source: dtype && heads === 0 ? { kind: 'file', path, offset } : undefined,
     load(to, from = 0, count = rows - from, into = undefined) {
       checkRows(name, rows, from, count)
-      const stored = inOrder(from, count)
+      const stored = inOrder(from, count, dtype === to)
       return dtype === to ? stored : blocks(stored, type, to, into)
     },
   } // biome-ignore format: short fields first
