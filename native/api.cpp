@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include "attrs/abi.hpp"
 #include "ggml-blocks.hpp"
+#include "ggml-values.hpp"
 #include "memory.hpp"
 #include "plan.hpp"
 #include "pool.hpp"
@@ -119,4 +120,8 @@ SAQR_API void saqr_quantise_8bit(const float* values, float offset, int64_t n, c
 }
 SAQR_API int64_t saqr_quantise_ggml(const float* values, int64_t n, int type, uint8_t* out, int threads) {
   return quantiseGgml(values, n, type, out, threads);
+}
+// false: no such type
+SAQR_API int saqr_values_of_ggml(const uint8_t* blocks, int64_t n, int type, int toBf16, void* out, int threads) {
+  return valuesOfGgml(blocks, n, type, toBf16 != 0, out, threads);
 }

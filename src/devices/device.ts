@@ -152,6 +152,8 @@ export interface Device {
   drop(name: string): void
   writeStore(name: string, bytes: Uint8Array, byteOffset?: number): void
   readStore(name: string, byteOffset?: number, bytes?: number): Uint8Array
+  /** The tensor's own bytes, to be filled where they lie; not to be kept. Only where JavaScript reaches a store's memory. */
+  storeBytes?(name: string, byteOffset: number, bytes: number): Uint8Array
   /** Moves a store tensor between its memory and the host's, where kernels read it too, slowly. Only where there is `hostMemory`. */
   move?(name: string, to: 'host' | 'device'): void
   /**

@@ -2,6 +2,7 @@
 import { existsSync, realpathSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { type PromptForm, readPromptForm } from '../data/prompt-form.ts'
+import { fromBlocks } from '../devices/cpu/ggml-blocks.ts'
 import type { Device } from '../devices/device.ts'
 import { SaqrError, say } from '../error.ts'
 import type { TokenizerFiles } from '../formats/checkpoint.ts'
@@ -65,7 +66,7 @@ type Looking = Omit<BaseRequest, 'choice'>
 /** @throws SaqrError FORMAT_…, HUB_…, MODEL_UNSUPPORTED, MODEL_TOKENIZER, MODEL_BASE */
 export async function openBase(name: string, device: Device, request: BaseRequest): Promise<OpenedBase> {
   const { adapter, found, files, tokenizer, notes } = await lookUp(name, request, true)
-  const settled = settle(openCheckpoint(found.path))
+  const settled = settle(openCheckpoint(found.path, fromBlocks))
   const checkpoint = adapter === null ? settled.checkpoint : adaptedBase(settled.checkpoint, readAdapter(adapter), adapter)
   const { config, tensors } = checkpoint
   return {

@@ -7,6 +7,7 @@ import { joinNf4, unlikeNf4 } from '../formats/nf4-joined.ts'
 import { bytesOf } from '../formats/numbers.ts'
 import type { Checkpoint, CheckpointTensor } from '../formats/tensor.ts'
 import type { WeightSpec } from '../graph/trace.ts'
+import { BYTES } from '../ops/tensor.ts'
 
 export interface WeightOptions {
   /** what weights are before they are quantised: Hugging Face casts first */
@@ -72,8 +73,10 @@ function loadWeight(device: Device, t: CheckpointTensor, { name, rows, cols, dty
     device.store(name, { rows, cols, dtype, source: { kind: 'zero' }, sparse })
     const step = Math.max(1, Math.floor(CHUNK / cols))
     for (let row = 0, at = 0; row < rows; row += step) {
-      const bytes = t.load(dtype, row, Math.min(step, rows - row))
-      device.writeStore(name, bytes, at)
+      const count = Math.min(step, rows - row)
+      const own = device.storeBytes?.(name, at, count * cols * BYTES[dtype])
+      const bytes = t.load(dtype, row, count, own)
+      if (bytes !== own) device.writeStore(name, bytes, at)
       at += bytes.byteLength
     }
   } else {

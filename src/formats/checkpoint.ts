@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { SaqrError } from '../error.ts'
 import { isFile, isFolder } from './files.ts'
 import { openFolder, readFolderConfig } from './folder.ts'
+import type { BlockReader } from './gguf/dequantise.ts'
 import type { GgufLayout } from './gguf/layout.ts'
 import { openGguf, readGgufConfig } from './gguf/open.ts'
 import { isObject, type JsonObject, readJsonObject } from './json.ts'
@@ -11,14 +12,15 @@ import type { Checkpoint } from './tensor.ts'
 export type { ByteSource, Checkpoint, CheckpointTensor, FileSource, QuantState, TensorDType, TokenizerFiles } from './tensor.ts'
 
 /**
- * Opens a folder or a .gguf file: reads configuration and headers, no weights. `layouts`: how families lie in GGUF files.
+ * Opens a folder or a .gguf file: reads configuration and headers, no weights. `layouts`: how families lie in GGUF files; `blocks`: how
+ * values come out of their blocks.
  * Errors: FORMAT_NOT_FOUND, FORMAT_NOT_A_MODEL and those of `openFolder` and `openGguf`.
  */
-export function openFiles(path: string, layouts: readonly GgufLayout[]): Checkpoint {
+export function openFiles(path: string, layouts: readonly GgufLayout[], blocks?: BlockReader): Checkpoint {
   if (isFolder(path)) return openFolder(path)
   if (!isFile(path))
     throw new SaqrError('FORMAT_NOT_FOUND', `${path} does not exist. Give a model folder, a .gguf file, or a Hub id such as owner/name.`)
-  if (path.toLowerCase().endsWith('.gguf')) return openGguf(path, layouts)
+  if (path.toLowerCase().endsWith('.gguf')) return openGguf(path, layouts, blocks)
   throw new SaqrError('FORMAT_NOT_A_MODEL', `${path} is neither a model folder nor a .gguf file.`)
 }
 

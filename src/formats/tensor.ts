@@ -44,9 +44,10 @@ export interface CheckpointTensor {
   quant?: QuantState
   /**
    * Rows [from, from + count) as f32 or bf16, little endian: dequantised in f32 as the reference does, then rounded once.
+   * `into`: memory of that size which is filled and returned by what makes values of blocks; the rest returns its own.
    * Errors: FORMAT_DTYPE for a type that is no weight.
    */
-  load(dtype: 'f32' | 'bf16', from?: number, count?: number): Uint8Array
+  load(dtype: 'f32' | 'bf16', from?: number, count?: number, into?: Uint8Array): Uint8Array
 }
 
 export interface TokenizerFiles {

@@ -3,7 +3,7 @@ import type { Device, LoadedPlan } from '../devices/device.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { storing } from '../engine/storing.ts'
 import { asF32, asU16, bf16ToF32 } from '../formats/numbers.ts'
-import { type GenerationPlan, generationPlan } from '../graph/generation.ts'
+import { type GenerationSpec, generationPlan, generationTrace } from '../graph/generation.ts'
 
 /** tokens of a page, and of a prompt read at once: where blocks end never depends on what a text shares with another */
 export const PAGE = 128
@@ -50,7 +50,7 @@ export class Decoder {
 
   /** bytes of a page of all blocks' keys and values */
   readonly pageBytes = (): number => {
-    const { caches } = this.#trace(1, 1, '').recorder
+    const { caches } = generationTrace(this.#spec(1, 1, '')).recorder
     return caches.reduce((sum, { rows, cols, dtype }) => sum + rows * cols * (dtype === 'f32' ? 4 : 2), 0)
   }
 
@@ -58,7 +58,7 @@ export class Decoder {
   grow(pages: number): void {
     if (pages <= this.#pages) return
     const scope = `cache${caches++}.`
-    const { recorder } = this.#trace(1, pages, scope)
+    const { recorder } = generationTrace(this.#spec(1, pages, scope))
     const before = this.#caches
     storing(this.#device, (store) => {
       for (const [i, { name, rows, cols, dtype }] of recorder.caches.entries()) {
@@ -100,15 +100,15 @@ export class Decoder {
   #plan(tokens: number): Loaded {
     const known = this.#plans.get(tokens)
     if (known) return known
-    const { plan, logits } = this.#trace(tokens, this.#pages, this.#scope)
+    const { plan, logits } = generationPlan(this.#spec(tokens, this.#pages, this.#scope))
     const loaded = { plan: this.#device.load(plan), logits }
     this.#plans.set(tokens, loaded)
     return loaded
   }
 
-  #trace(tokens: number, pages: number, scope: string): GenerationPlan {
+  #spec(tokens: number, pages: number, scope: string): GenerationSpec {
     const { opened, spec, trained } = this.#model
-    return generationPlan({
+    return {
       model: opened.model,
       adapter: opened.adapter(spec, false),
       activation: opened.choice.dtype,
@@ -117,7 +117,7 @@ export class Decoder {
       scratch: this.#device.describe().scratch,
       tokens,
       wanted: tokens <= TOGETHER ? tokens : 1,
-    })
+    }
   }
 
   #drop(): void {

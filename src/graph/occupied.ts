@@ -28,15 +28,21 @@ export class Occupied {
       see(this.#whole[node])
       if (inside) see(this.#any[node])
     })
+    const next = new Int32Array(taken.length) // of each list the first range that isn't behind: the place only moves up
     let at = 0
     for (let moved = true; moved; ) {
       moved = false
-      for (const ranges of taken) {
-        for (let i = 0; i < ranges.length && ranges[i]! < at + bytes; i += 2) {
-          if (ranges[i + 1]! <= at) continue
-          at = ranges[i + 1]!
-          moved = true
+      for (let l = 0; l < taken.length; l++) {
+        const ranges = taken[l]!
+        let i = next[l]!
+        while (i < ranges.length && ranges[i]! < at + bytes) {
+          if (ranges[i + 1]! > at) {
+            at = ranges[i + 1]!
+            moved = true
+          }
+          i += 2
         }
+        next[l] = i
       }
     }
     return at

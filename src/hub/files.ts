@@ -217,7 +217,13 @@ export function isFolder(path: string): boolean {
 }
 
 /** Exactly `length` bytes from `offset` of an open file, into `out` if given. */
-export function readExactly(fd: number, path: string, offset: number, length: number, out = new Uint8Array(length)): Uint8Array {
+export function readExactly(
+  fd: number,
+  path: string,
+  offset: number,
+  length: number,
+  out: Uint8Array = new Uint8Array(length),
+): Uint8Array {
   for (let at = 0; at < length; ) {
     const count = readSync(fd, out, at, Math.min(length - at, 2 ** 30), offset + at)
     if (count === 0)
@@ -259,6 +265,7 @@ export function withFile<T>(path: string, use: (fd: number, size: number) => T):
   }
 }
 
-export function readRange(path: string, offset: number, length: number): Uint8Array {
-  return withFile(path, (fd) => readExactly(fd, path, offset, length))
+/** Exactly `length` bytes from `offset`, into `out` if given. */
+export function readRange(path: string, offset: number, length: number, out?: Uint8Array): Uint8Array {
+  return withFile(path, (fd) => readExactly(fd, path, offset, length, out))
 }

@@ -95,9 +95,9 @@ it('a key and value cache that is refused halfway is given back whole', async ()
     names.splice(names.indexOf(name), 1)
   }
   const before = [...names]
-  device.refused = /conversation.*1/
+  device.refused = /cache.*1/
   await expect(model.generate('a').next()).rejects.toMatchObject({ code: 'MEMORY_REFUSED' })
-  expect(names.filter((name) => name.includes('conversation'))).toEqual(before.filter((name) => name.includes('conversation')))
+  expect(names.filter((name) => name.includes('cache'))).toEqual(before.filter((name) => name.includes('cache')))
   device.dispose()
 })
 

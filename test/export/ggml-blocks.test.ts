@@ -1,9 +1,10 @@
 /** Blocks as ggml makes them: recorded digests of its own bytes (tools/oracle/ggml_blocks.py), for every width of vectors that runs here. */
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { expect, test } from 'vitest'
-import { MADE, toBlocks } from '../../src/devices/cpu/ggml-blocks.ts'
-import { decoders } from '../../src/formats/gguf/dequantise.ts'
+import { describe, expect, test } from 'vitest'
+import { blocksBy, MADE, toBlocks } from '../../src/devices/cpu/ggml-blocks.ts'
+import { decoders, inJavaScript } from '../../src/formats/gguf/dequantise.ts'
+import { ggmlTypes } from '../../src/formats/gguf/types.ts'
 
 const recorded = JSON.parse(readFileSync(new URL('../fixtures/ggml-blocks.json', import.meta.url), 'utf8')) as Record<string, string>
 const [ROWS, COLS] = [48, 768]
@@ -53,5 +54,35 @@ test('a weight that is no number is refused, wherever it is', () => {
     const x = weights('even')
     x[at] = at === 255 ? Infinity : Number.NaN
     for (const type of MADE.filter(({ name }) => name !== 'F32')) expect(() => toBlocks(x, type)).toThrow('no number')
+  }
+})
+
+/** the bits, but any NaN as the one: which of them a product makes is the processor's */
+function bitsOf(bytes: Uint8Array, to: 'f32' | 'bf16'): Uint32Array | Uint16Array {
+  const values = new Uint8Array(bytes).buffer
+  if (to === 'bf16') return new Uint16Array(values)
+  return new Uint32Array(values).map((x) => ((x & 0x7fffffff) > 0x7f800000 ? 0x7fc00000 : x))
+}
+
+/** the first place where they differ, or −1 */
+const difference = (a: Uint32Array | Uint16Array, b: Uint32Array | Uint16Array) => a.findIndex((x, i) => x !== b[i])
+
+describe('values of blocks, bit for bit as the definition gives them', () => {
+  for (const type of ggmlTypes.values()) {
+    for (const to of ['f32', 'bf16'] as const) {
+      test(`${type.name} in ${to}: any bytes, whatever the number of threads`, () => {
+        // scales of any bits: subnormals, infinities and negative ones too. Two threads' worth of blocks, and a part of one behind
+        const blocks = Math.ceil(2 ** 17 / type.block) + 3
+        let state = 7
+        const bytes = Uint8Array.from({ length: blocks * type.bytes }, () => {
+          state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+          return state >>> 24
+        })
+        const expected = bitsOf(inJavaScript(bytes, type, to), to)
+        const into = new Uint8Array(expected.byteLength)
+        for (const threads of [1, 2, 5]) expect(difference(bitsOf(blocksBy(threads, bytes, type, to, into), to), expected)).toBe(-1)
+        expect(expected.length).toBe(blocks * type.block)
+      })
+    }
   }
 })

@@ -145,6 +145,11 @@ export class CpuDevice implements Device {
     return this.#store.view(name, byteOffset, bytes).slice()
   }
 
+  storeBytes(name: string, byteOffset: number, bytes: number): Uint8Array {
+    this.#alive()
+    return this.#store.view(name, byteOffset, bytes)
+  }
+
   reserve(bytes: number): void {
     this.#alive()
     this.#wanted = Math.max(this.#wanted, bytes)

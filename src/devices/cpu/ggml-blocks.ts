@@ -1,5 +1,6 @@
-/** Weights in GGUF's block types, made by native code on every core, whatever device the model is on: ggml's own bytes. */
+/** Weights in GGUF's block types, made and read by native code on every core, whatever device the model is on: ggml's own bytes. */
 import { SaqrError } from '../../error.ts'
+import { type BlockReader, DENSE } from '../../formats/gguf/dequantise.ts'
 import { type GgmlType, ggmlType } from '../../formats/gguf/types.ts'
 import { bytesOf } from '../../formats/numbers.ts'
 import { nativeLibrary } from './library.ts'
@@ -26,5 +27,19 @@ export function toBlocks(values: Float32Array, type: GgmlType, threads = usualTh
         : 'a weight is infinite or no number: the training went wrong, or the checkpoint is damaged',
     )
   }
+  return out
+}
+
+/** The bits that `formats/gguf/dequantise.ts` defines, in `into` where it is given. */
+export const fromBlocks: BlockReader = (blocks, type, to, into) => blocksBy(usualThreads(processors()), blocks, type, to, into)
+
+export function blocksBy(threads: number, ...[blocks, type, to, into]: Parameters<BlockReader>): Uint8Array {
+  if (DENSE[type.name] === to) return blocks
+  const count = (blocks.byteLength / type.bytes) * type.block
+  const bytes = count * (to === 'f32' ? 4 : 2)
+  if (into && into.byteLength !== bytes) throw new Error(`${into.byteLength} bytes given where ${bytes} belong`)
+  const out = into ?? new Uint8Array(bytes)
+  if (!nativeLibrary().native.valuesOfGgml(blocks, count, type.id, to === 'bf16' ? 1 : 0, out, threads))
+    throw new Error(`no blocks of ${type.name} are read`)
   return out
 }

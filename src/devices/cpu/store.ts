@@ -4,6 +4,7 @@ import { BYTES } from '../../ops/tensor.ts'
 import type { QuantSpec, StoreSource, StoreSpec } from '../device.ts'
 import { ffi } from '../ffi.ts'
 import type { Native } from './library.ts'
+import { Slabs } from './slabs.ts'
 
 /** sizeof(Quant) of native/saqr.hpp */
 const QUANT = 56
@@ -11,8 +12,8 @@ const QUANT = 56
 interface Piece {
   address: bigint
   bytes: number
-  /** pages of our own, to give back */
-  owned: boolean
+  /** of our own memory, to be given back; none: a mapped file's */
+  free?: () => void
 }
 interface Entry {
   /** without its source: bytes once copied are nobody's to keep */
@@ -25,11 +26,13 @@ interface Entry {
 
 export class Store {
   readonly #native: Native
+  readonly #slabs: Slabs
   readonly #entries = new Map<string, Entry>()
   readonly #files = new Map<string, { address: bigint; bytes: number; users: number }>()
 
   constructor(native: Native) {
     this.#native = native
+    this.#slabs = new Slabs(native)
   }
 
   add(name: string, spec: StoreSpec): void {
@@ -40,7 +43,7 @@ export class Store {
     try {
       if (spec.quant) quant = this.#quant(spec.quant, spec.rows * spec.cols, beside)
     } catch (error) {
-      for (const piece of [data, ...beside]) if (piece.owned) this.#native.free(piece.address, piece.bytes)
+      for (const piece of [data, ...beside]) piece.free?.()
       throw error
     }
     const { rows, cols, dtype } = spec
@@ -62,7 +65,7 @@ export class Store {
     const { data, beside } = this.entry(name)
     this.#entries.delete(name)
     return () => {
-      for (const piece of [data, ...beside]) if (piece.owned) this.#native.free(piece.address, piece.bytes)
+      for (const piece of [data, ...beside]) piece.free?.()
     }
   }
 
@@ -79,7 +82,7 @@ export class Store {
     let mapped = 0
     for (const { data, beside } of this.#entries.values()) {
       for (const piece of [data, ...beside]) {
-        if (piece.owned) store += Number(this.#native.resident(piece.address, piece.bytes))
+        if (piece.free) store += Number(this.#native.resident(piece.address, piece.bytes))
         else mapped += piece.bytes
       }
     }
@@ -93,9 +96,7 @@ export class Store {
   }
 
   #alloc(bytes: number): Piece {
-    const address = this.#native.alloc(bytes) as bigint | null
-    if (!address) throw new SaqrError('MEMORY_REFUSED', `${this.#native.lastError()}`)
-    return { address, bytes, owned: true }
+    return { ...this.#slabs.take(bytes), bytes }
   }
 
   #copy(bytes: Uint8Array, expected: number): Piece {
@@ -111,7 +112,7 @@ export class Store {
     const file = this.#map(source.path)
     if (source.offset + bytes > file.bytes)
       throw new SaqrError('FORMAT_TRUNCATED', `${source.path} ends before byte ${source.offset + bytes}`)
-    return { address: file.address + BigInt(source.offset), bytes, owned: false }
+    return { address: file.address + BigInt(source.offset), bytes }
   }
 
   #map(path: string) {

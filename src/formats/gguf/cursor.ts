@@ -1,5 +1,6 @@
 /** Reads a file from front to back through a small window: GGUF does not say how long its header is. */
 import { SaqrError } from '../../error.ts'
+import { decodeUtf8 } from '../json.ts'
 
 export interface Bytes {
   size: number
@@ -12,8 +13,8 @@ const windowBytes = 1 << 20
 export class Cursor {
   readonly path: string
   readonly #file: Bytes
-  #window: Uint8Array = new Uint8Array(0)
-  #view: DataView = new DataView(this.#window.buffer)
+  #window: Buffer = Buffer.alloc(0)
+  #view: DataView = new DataView(this.#window.buffer, this.#window.byteOffset, 0)
   /** file offset of the window's first byte */
   #start = 0
   /** next byte, from the window's start */
@@ -42,7 +43,8 @@ export class Cursor {
     if (this.#at + count > this.#window.length) {
       this.#start = this.offset
       this.#at = 0
-      this.#window = this.#file.read(this.#start, Math.min(Math.max(count, windowBytes), this.#file.size - this.#start))
+      const read = this.#file.read(this.#start, Math.min(Math.max(count, windowBytes), this.#file.size - this.#start))
+      this.#window = Buffer.from(read.buffer, read.byteOffset, read.length)
       this.#view = new DataView(this.#window.buffer, this.#window.byteOffset, this.#window.length)
     }
     const from = this.#at
@@ -70,14 +72,23 @@ export class Cursor {
   /** a bigint where a number would not be exact */
   u64(): number | bigint {
     const from = this.#take(8)
-    const value = this.#view.getBigUint64(from, true)
-    return value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : value
+    const high = this.#view.getUint32(from + 4, true)
+    if (high < 2 ** 21) return high * 2 ** 32 + this.#view.getUint32(from, true) // a length stands before every word of a vocabulary
+    return this.#view.getBigUint64(from, true)
   }
 
   i64(): number | bigint {
     const from = this.#take(8)
     const value = this.#view.getBigInt64(from, true)
     return Number.isSafeInteger(Number(value)) ? Number(value) : value
+  }
+
+  /** Strict UTF-8; `where` names it in the error. */
+  text(count: number, where: () => string): string {
+    const from = this.#take(count)
+    const text = this.#window.toString('utf8', from, from + count)
+    // what can't be decoded has become U+FFFD; only then is a second look needed
+    return text.includes('\ufffd') ? decodeUtf8(this.#window.subarray(from, from + count), `${this.path}: ${where()}`) : text
   }
 
   bytes(count: number): Uint8Array {

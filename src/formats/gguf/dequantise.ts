@@ -2,7 +2,12 @@
  * Values out of GGUF's blocks, bit for bit as the `gguf` package gives them. Scales are f16 and codes at most 8 bits, so every
  * product here is exact and every sum is exact in f64: the store into an f32 array is the one rounding that f32 arithmetic has.
  */
-import { f16Values } from '../numbers.ts'
+import { convert } from '../dense.ts'
+import { bytesOf, f16Values, f32ToBf16 } from '../numbers.ts'
+import type { GgmlType } from './types.ts'
+
+/** Whole blocks of `type`, or weights of a dense one, as f32, or rounded once to bf16. `into`: memory of that size to use if it likes. */
+export type BlockReader = (blocks: Uint8Array, type: GgmlType, to: 'f32' | 'bf16', into?: Uint8Array) => Uint8Array
 
 /** Decodes `blocks` blocks that start at byte `at` into `out` from index `to` on. */
 type Decoder = (bytes: Uint8Array, at: number, blocks: number, out: Float32Array, to: number) => void
@@ -126,4 +131,32 @@ export const decoders: Readonly<Record<string, Decoder>> = {
       }
     }
   },
+}
+
+export const DENSE: Readonly<Record<string, 'f32' | 'f16' | 'bf16'>> = { F32: 'f32', F16: 'f16', BF16: 'bf16' }
+
+/** Weights decoded at a time: bounds the f32 copy beside a bf16 result. */
+const CHUNK = 1 << 20
+
+/** The definition: what any other reader gives too. */
+export const inJavaScript: BlockReader = (bytes, type, to) => {
+  const dense = DENSE[type.name]
+  if (dense) return convert(bytes, dense, to)
+  const decoder = decoders[type.name]!
+  const blocks = bytes.byteLength / type.bytes
+  const count = blocks * type.block
+  if (to === 'f32') {
+    const out = new Float32Array(count)
+    decoder(bytes, 0, blocks, out, 0)
+    return bytesOf(out)
+  }
+  const out = new Uint16Array(count)
+  const part = new Float32Array(Math.min(count, CHUNK))
+  const step = CHUNK / type.block
+  for (let block = 0; block < blocks; block += step) {
+    const some = Math.min(step, blocks - block)
+    decoder(bytes, block * type.bytes, some, part, 0)
+    f32ToBf16(part.subarray(0, some * type.block), out.subarray(block * type.block, (block + some) * type.block))
+  }
+  return bytesOf(out)
 }

@@ -4,7 +4,7 @@
  * Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
  */
 import { SaqrError } from '../../error.ts'
-import { decodeUtf8, show } from '../json.ts'
+import { show } from '../json.ts'
 import { type Bytes, Cursor } from './cursor.ts'
 import { type GgmlType, ggmlTypes, otherTypes } from './types.ts'
 
@@ -38,8 +38,8 @@ export function parseGguf(file: Bytes, path: string): GgufHeader {
   if (file.size < 24 || decodeMagic(cursor.bytes(4)) !== 'GGUF') throw bad(path, 'does not start with GGUF')
   const version = cursor.u32()
   if (version !== 2 && version !== 3) throw otherVersion(path, version)
-  const tensorCount = count(cursor, 24, 'tensors')
-  const valueCount = count(cursor, 13, 'metadata values')
+  const tensorCount = count(cursor, 24, () => 'tensors')
+  const valueCount = count(cursor, 13, () => 'metadata values')
   const metadata = new Map<string, GgufValue>()
   for (let i = 0; i < valueCount; i++) {
     const key = string(cursor, 'a metadata key', 65535)
@@ -62,16 +62,16 @@ export function parseGguf(file: Bytes, path: string): GgufHeader {
 const decodeMagic = (bytes: Uint8Array) => String.fromCharCode(...bytes)
 
 /** A number of things that each take `size` bytes at the least. */
-function count(cursor: Cursor, size: number, what: string): number {
+function count(cursor: Cursor, size: number, what: () => string): number {
   const n = cursor.u64()
-  if (n > cursor.left / size) throw bad(cursor.path, `announces ${n} ${what} at byte ${cursor.offset - 8}, more than it has room for`)
+  if (n > cursor.left / size) throw bad(cursor.path, `announces ${n} ${what()} at byte ${cursor.offset - 8}, more than it has room for`)
   return Number(n)
 }
 
 function string(cursor: Cursor, what: string, longest = Number.MAX_SAFE_INTEGER): string {
-  const length = count(cursor, 1, `bytes of ${show(what)}`)
+  const length = count(cursor, 1, () => `bytes of ${show(what)}`)
   if (length > longest) throw bad(cursor.path, `has ${what} of ${length} bytes`)
-  return decodeUtf8(cursor.bytes(length), `${cursor.path}: ${show(what)}`)
+  return cursor.text(length, () => show(what))
 }
 
 function kindOf(cursor: Cursor, key: string): number {
@@ -91,7 +91,7 @@ function value(cursor: Cursor, id: number, key: string, depth: number): GgufValu
   if (kind !== 'array') return cursor[kind]()
   if (depth > 2) throw bad(cursor.path, `nests lists too deeply in ${show(key)}`)
   const element = kindOf(cursor, key)
-  const length = count(cursor, least[element]!, `values of ${show(key)}`)
+  const length = count(cursor, least[element]!, () => `values of ${show(key)}`)
   if (length > longestList) throw bad(cursor.path, `has ${length} values in ${show(key)}`)
   const list: GgufValue[] = []
   for (let i = 0; i < length; i++) list.push(value(cursor, element, key, depth + 1))

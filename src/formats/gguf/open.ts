@@ -1,25 +1,40 @@
 /** A .gguf file as a Checkpoint: Hugging Face's configuration, names, row order and tokenizer; tensors dequantised when loaded. */
+import { fstatSync } from 'node:fs'
 import { SaqrError } from '../../error.ts'
-import { checkRows, convert, matrixShape } from '../dense.ts'
+import { checkRows, matrixShape } from '../dense.ts'
 import { readExactly, readRange, withFile } from '../files.ts'
 import type { JsonObject } from '../json.ts'
 import { asF32, bytesOf, f32ToBf16 } from '../numbers.ts'
 import type { Checkpoint, CheckpointTensor, TokenizerFiles } from '../tensor.ts'
 import { type GgufConfig, ggufConfig } from './config.ts'
-import { decoders } from './dequantise.ts'
+import { type BlockReader, DENSE, inJavaScript } from './dequantise.ts'
 import { type GgufHeader, type GgufTensor, parseGguf } from './header.ts'
 import { joinHeads } from './heads.ts'
 import { type GgufLayout, headPart, huggingFaceName } from './layout.ts'
 import { ggufTokenizer } from './tokenizer.ts'
 import { partOf, turnedTensor } from './turned.ts'
 
+/** the header read last: a model's configuration, tokenizer and weights are asked for one after the other, and each is in it */
+let last: { key: string; header: WeakRef<GgufHeader> } | undefined
+
 /** Reads and checks a file's header. Errors: FORMAT_GGUF, FORMAT_GGUF_TYPE, FORMAT_NOT_FOUND. */
 export function readGguf(path: string): GgufHeader {
-  return withFile(path, (fd, size) => parseGguf({ size, read: (offset, length) => readExactly(fd, path, offset, length) }, path))
+  return withFile(path, (fd, size) => {
+    const { ino, mtimeNs, ctimeNs } = fstatSync(fd, { bigint: true })
+    const key = [path, ino, size, mtimeNs, ctimeNs].join(' ')
+    const known = last?.key === key ? last.header.deref() : undefined
+    if (known) return known
+    const header = parseGguf({ size, read: (offset, length) => readExactly(fd, path, offset, length) }, path)
+    last = { key, header: new WeakRef(header) }
+    return header
+  })
 }
 
-/** Errors: those of `readGguf`, FORMAT_GGUF_ARCHITECTURE; FORMAT_GGUF_TOKENIZER when its tokenizer is asked for. */
-export function openGguf(path: string, layouts: readonly GgufLayout[]): Checkpoint {
+/**
+ * @param blocks how values come out of blocks
+ * Errors: those of `readGguf`, FORMAT_GGUF_ARCHITECTURE; FORMAT_GGUF_TOKENIZER when its tokenizer is asked for.
+ */
+export function openGguf(path: string, layouts: readonly GgufLayout[], blocks: BlockReader = inJavaScript): Checkpoint {
   const header = readGguf(path)
   const { layout, config, generationConfig } = configOf(header, path, layouts)
   let tokenizer: { files: TokenizerFiles | undefined } | undefined
@@ -32,7 +47,7 @@ export function openGguf(path: string, layouts: readonly GgufLayout[]): Checkpoi
       tokenizer ??= { files: ggufTokenizer(header, path, layout.tokenizerLacks) }
       return tokenizer.files
     },
-    tensors: tensorsOf(header, path, layout, config),
+    tensors: tensorsOf(header, path, layout, config, blocks),
   }
 }
 
@@ -51,7 +66,13 @@ function configOf(header: GgufHeader, path: string, layouts: readonly GgufLayout
   return ggufConfig(header, path, factors, layouts)
 }
 
-function tensorsOf(header: GgufHeader, path: string, layout: GgufLayout, config: JsonObject): Map<string, CheckpointTensor> {
+function tensorsOf(
+  header: GgufHeader,
+  path: string,
+  layout: GgufLayout,
+  config: JsonObject,
+  blocks: BlockReader,
+): Map<string, CheckpointTensor> {
   const heads = { attn_q: config.num_attention_heads as number, attn_k: config.num_key_value_heads as number }
   const tensors = new Map<string, CheckpointTensor>()
   const woven = new Map<string, (CheckpointTensor | undefined)[]>()
@@ -61,12 +82,12 @@ function tensorsOf(header: GgufHeader, path: string, layout: GgufLayout, config:
     const [part, ofHead] = [partOf(tensor.name, layout), headPart(tensor.name, layout)]
     if (part) {
       const list = woven.get(part.name) ?? new Array<CheckpointTensor | undefined>(part.of).fill(undefined)
-      list[part.index] = ggufTensor(tensor.name, tensor, path, 0)
+      list[part.index] = ggufTensor(tensor.name, tensor, path, 0, blocks)
       woven.set(part.name, list)
       continue
     }
     if (ofHead) {
-      const one = ggufTensor(tensor.name, tensor, path, 0)
+      const one = ggufTensor(tensor.name, tensor, path, 0, blocks)
       byHead.set(ofHead.name, { ...byHead.get(ofHead.name), [ofHead.transposed ? 'transposed' : 'plain']: one })
       continue
     }
@@ -77,7 +98,7 @@ function tensorsOf(header: GgufHeader, path: string, layout: GgufLayout, config:
         `${path} has the tensor ${tensor.name}, which ${layout.architecture} models don't have.`,
       )
     const rotated = layout.rotatedRows?.find((part) => tensor.name.includes(`.${part}.`))
-    const stored = ggufTensor(name, tensor, path, rotated ? heads[rotated] : 0)
+    const stored = ggufTensor(name, tensor, path, rotated ? heads[rotated] : 0, blocks)
     if (name.includes('*')) for (const one of expertsOf(stored, tensor, path)) tensors.set(one.name, one)
     else tensors.set(name, layout.normsPlusOne && name.endsWith('norm.weight') ? lessOne(stored) : stored)
   }
@@ -103,9 +124,9 @@ function expertsOf(all: CheckpointTensor, { shape }: GgufTensor, path: string): 
       ...all,
       ...{ name, shape: [rows, cols], rows, cols, bytes },
       source: all.source && { ...all.source, offset: all.source.offset + e * bytes },
-      load(to, from = 0, count = rows - from) {
+      load(to, from = 0, count = rows - from, into = undefined) {
         checkRows(name, rows, from, count)
-        return all.load(to, e * rows + from, count)
+        return all.load(to, e * rows + from, count, into)
       },
     }
   })
@@ -123,41 +144,44 @@ function lessOne(stored: CheckpointTensor): CheckpointTensor {
   }
 }
 
-const dense: Readonly<Record<string, 'f32' | 'f16' | 'bf16'>> = { F32: 'f32', F16: 'f16', BF16: 'bf16' }
-
-/** Weights decoded at a time: bounds the f32 copy beside a bf16 result. */
-const chunk = 1 << 20
+/** bytes of blocks that are read where the last ones lay: fresh memory costs as much as reading them */
+const SCRATCH = 1 << 22
+let scratch: Uint8Array | undefined
 
 /**
  * `heads` > 0: rows of each head were put into the order (0, half, 1, half + 1 …) that llama.cpp's rotation wants, and go back to
  * (0, 1 … half, half + 1 …), which Hugging Face's wants. Of a bias it is the elements of its one row.
  */
-function ggufTensor(name: string, tensor: GgufTensor, path: string, heads: number): CheckpointTensor {
+function ggufTensor(name: string, tensor: GgufTensor, path: string, heads: number, blocks: BlockReader): CheckpointTensor {
   const { type, shape, offset, bytes } = tensor
   const { rows, cols } = matrixShape(shape)
-  const dtype = dense[type.name]
+  const dtype = DENSE[type.name]
   const rowBytes = bytes / rows
-  const read = (from: number, count: number) => readRange(path, offset + from * rowBytes, count * rowBytes)
+  const read = (from: number, count: number, kept: boolean) => {
+    const length = count * rowBytes
+    const out = kept || length > SCRATCH ? undefined : (scratch ??= new Uint8Array(SCRATCH)).subarray(0, length)
+    return readRange(path, offset + from * rowBytes, length, out)
+  }
   const headRows = shape[0]! / heads
   if (heads > 0 && (headRows % 2 !== 0 || shape.length > 2 || (shape.length === 1 && !dtype))) {
     throw new SaqrError('FORMAT_GGUF', `${path}: ${tensor.name} (${shape.join(' × ')}, ${type.name}) does not divide into ${heads} heads.`)
   }
-  const inOrder = (from: number, count: number) => {
-    if (heads === 0) return read(from, count)
-    if (shape.length === 1) return unrotate(read(0, 1), headRows, 0, count * cols, rowBytes / cols)
+  const inOrder = (from: number, count: number, kept: boolean) => {
+    if (heads === 0) return read(from, count, kept)
+    if (shape.length === 1) return unrotate(read(0, 1, false), headRows, 0, count * cols, rowBytes / cols)
     const first = from - (from % headRows)
     const end = Math.ceil((from + count) / headRows) * headRows
-    return unrotate(read(first, end - first), headRows, from - first, count, rowBytes)
+    return unrotate(read(first, end - first, false), headRows, from - first, count, rowBytes)
   }
   return {
     name, shape, rows, cols, bytes,
     dtype: dtype ?? 'f32',
     storage: type.name,
     source: dtype && heads === 0 ? { kind: 'file', path, offset } : undefined,
-    load(to, from = 0, count = rows - from) {
+    load(to, from = 0, count = rows - from, into = undefined) {
       checkRows(name, rows, from, count)
-      const stored = inOrder(from, count)
-      return dtype ? convert(stored, dtype, to) : decode(stored, tensor, count * cols, to)
+      const stored = inOrder(from, count, dtype === to)
+      return dtype === to ? stored : blocks(stored, type, to, into)
     },
   } // biome-ignore format: short fields first
 }
@@ -173,23 +197,4 @@ function unrotate(stored: Uint8Array, lines: number, from: number, count: number
     out.set(stored.subarray(source * lineBytes, (source + 1) * lineBytes), i * lineBytes)
   }
   return out
-}
-
-function decode(stored: Uint8Array, { type }: GgufTensor, count: number, to: 'f32' | 'bf16'): Uint8Array {
-  const decoder = decoders[type.name]!
-  const blocks = count / type.block
-  if (to === 'f32') {
-    const out = new Float32Array(count)
-    decoder(stored, 0, blocks, out, 0)
-    return bytesOf(out)
-  }
-  const out = new Uint16Array(count)
-  const part = new Float32Array(Math.min(count, chunk))
-  const step = chunk / type.block
-  for (let block = 0; block < blocks; block += step) {
-    const some = Math.min(step, blocks - block)
-    decoder(stored, block * type.bytes, some, part, 0)
-    f32ToBf16(part.subarray(0, some * type.block), out.subarray(block * type.block, (block + some) * type.block))
-  }
-  return bytesOf(out)
 }
