@@ -141,7 +141,7 @@ describe('a comparison', () => {
     }
     expect(named(0.001)).toEqual([])
     expect(named(0.06)).toEqual(['length'])
-    expect(named(0.2)).toEqual(['gradients', 'length'])
+    expect(named(0.3)).toEqual(['gradients', 'length'])
   })
 
   it('reads gradients as Python’s side writes them', () => {

@@ -114,14 +114,13 @@ describe('runs that are not', () => {
 })
 
 it.each([
-  ['a scale 3 % off, over NF4 in bf16', '--lora_alpha 33', ['loss', 'gradients', 'length']],
-  ['another learning rate, over NF4 in bf16', '--learning_rate 6e-3', ['loss']],
-] as const)('is not the same: %s', async (name, flags, some) => {
-  const file = qlora(`broken-${flags.slice(2, 6)}`, { lora_alpha: 32, dtype: 'bfloat16', bf16: true })
-  const { code, proof } = await proven(join(folder, name), otherTrl(`trl-${flags.slice(2, 6)}`, flags), file)
-  const failed = proof!.checks.filter(({ passed }) => !passed).map((check) => check.name)
+  ['a scale 2 % off', '--lora_alpha 51', ['gradients', 'length']],
+  ['another learning rate', '--learning_rate 6e-3', ['loss']],
+] as const)('over NF4, %s is seen', async (name, flags, least) => {
+  const file = qlora(`broken-${name}`, { lora_alpha: 50 })
+  const { code, proof } = await proven(join(folder, name), otherTrl(`trl-${name}`, flags), file)
   expect(code).toBe(1)
-  expect(some.filter((one) => failed.includes(one)).length, JSON.stringify(proof!.checks)).toBeGreaterThan(0)
+  expect(proof!.checks.filter(({ passed }) => !passed).map((check) => check.name)).toEqual(expect.arrayContaining([...least]))
 })
 
 it('a base that bitsandbytes misreads is nothing to compare with', async () => {
