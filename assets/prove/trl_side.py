@@ -1,7 +1,7 @@
 """What `saqr prove` asks of TRL: `trl sft --config FILE` (or dpo) as it is installed, ended after some steps, with what it did written down.
 
   python trl_side.py check
-  python trl_side.py run KIND CONFIG WORK STEPS [--cpu] [--threads N] [-- FLAGS OF TRL]
+  python trl_side.py run KIND CONFIG WORK STEPS [--cpu] [--threads N] [--f32-from FOLDER] [-- FLAGS OF TRL]
 
 `check` prints a line of JSON: the versions there are. `run` writes into WORK:
   gradients.bin   f32, one tensor behind the other: a tensor's gradient in the first of three steps in which it isn't all 0, before clipping
@@ -9,7 +9,9 @@
   start.bin, start.json   the same of an adapter's values as training began, where there is one
   rows.jsonl      a line a step: its micro-batches, each a list of rows {ids, targets}
   trl.json        losses, the time at the end of each step, memory, versions, what was overridden
-A line `@step N LOSS` on stdout tells how far it is."""
+`--f32-from`: the same run in f32 from the very values that FOLDER's began with: what the configuration's own arithmetic costs is the distance of both.
+A line `@step N LOSS` on stdout tells how far it is, `@misread WEIGHT SHARE WIDTH` that bitsandbytes reads a 4-bit weight as something else than what is in it:
+then nothing is trained."""
 import json
 import os
 import platform
@@ -81,6 +83,61 @@ def in_file(name):
     return name.replace(".modules_to_save.default", "").replace(".default", "")
 
 
+#: elements of a 4-bit weight that are looked at: in whole blocks of its scales
+LOOKED_AT = 2**20
+#: of a weight's norm: above what rounding to bf16 (2^-9 of each number) or sums of a scale in another order explain
+SAME = 2**-8
+
+
+def misread(model):
+    """The first 4-bit weight that bitsandbytes' kernels take for something else than its codes times its scales, how far off that is as a share
+    of its norm, and its width; None: there is none. bitsandbytes 0.50 on processors with AVX-512 goes by the wrong scales where 64 doesn't divide
+    the width."""
+    found = {name: p for name, p in model.named_parameters() if getattr(p, "quant_state", None) is not None}
+    if not found:
+        return None
+    import torch
+    from bitsandbytes import functional as F
+
+    for name, p in found.items():
+        state = p.quant_state
+        count = min(state.shape.numel(), LOOKED_AT)
+        blocks = -(-count // state.blocksize)
+        scales = state.absmax[:blocks]
+        if state.nested:
+            scales = state.state2.code[scales.long()] * state.state2.absmax.repeat_interleave(state.state2.blocksize)[:blocks] + state.offset
+        packed = p.data.contiguous().view(torch.uint8).reshape(-1)[: -(-count // 2)]
+        codes = torch.stack([packed >> 4, packed & 15], 1).reshape(-1)[:count].long()
+        code = F.get_4bit_type(state.quant_type, device=p.device)
+        values = code[codes] * scales.float().repeat_interleave(state.blocksize)[:count]
+        read = F.dequantize_4bit(p.data, state).float().reshape(-1)[:count]
+        off = ((read - values).norm() / values.norm()).item()
+        if not off <= SAME:
+            return name, off, state.shape[-1]
+    return None
+
+
+def to_f32(model, start):
+    """The values as they are, computed with in f32 from here on; an adapter's as the other run began, whose random bits another type may draw otherwise."""
+    import numpy
+    import torch
+
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.is_floating_point():
+            tensor.data = tensor.data.float()
+    for module in model.modules():
+        if getattr(getattr(module, "weight", None), "quant_state", None) is not None:
+            module.compute_dtype = module.weight.quant_state.dtype = torch.float32
+    if not os.path.exists(start + ".json"):
+        return
+    parameters = {in_file(name): p for name, p in model.named_parameters() if p.requires_grad and ".ref." not in name}
+    values = numpy.fromfile(start + ".bin", dtype=numpy.float32)
+    with open(start + ".json") as file:
+        for one in json.load(file):
+            p = parameters[one["name"]]
+            p.data.copy_(torch.from_numpy(values[one["offset"] : one["offset"] + p.numel()]).reshape(p.shape))
+
+
 def unpad(batch):
     """The rows of a collated batch without padding. Padding-free batches are one line of rows whose positions start at 0."""
     rows = []
@@ -99,7 +156,7 @@ def unpad(batch):
     return rows
 
 
-def recorded(base, work, steps):
+def recorded(base, work, steps, f32_from):
     from transformers import TrainerCallback
 
     class Ends(TrainerCallback):
@@ -138,6 +195,13 @@ def recorded(base, work, steps):
 
         def begin(self, state):
             model = self.accelerator.unwrap_model(self.model)
+            wrong = misread(model)
+            if wrong:
+                name, off, width = wrong
+                print(f"@misread {in_file(name)} {off:.3f} {width}", flush=True)
+                sys.exit(3)
+            if f32_from:
+                to_f32(model, os.path.join(f32_from, "start"))
             if hasattr(model, "peft_config"):
                 start = Written(work, "start")
                 for name, p in self.named():
@@ -199,10 +263,12 @@ def overrides(work):
     ]  # fmt: skip
 
 
-def run(kind, config, work, steps, cpu, threads, flags):
+def run(kind, config, work, steps, cpu, threads, f32_from, flags):
     if cpu:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
         flags = ["--use_cpu", "true", *flags]
+    if f32_from:
+        flags = [*flags, "--bf16", "false", "--fp16", "false"]
     import importlib
 
     import torch
@@ -215,7 +281,7 @@ def run(kind, config, work, steps, cpu, threads, flags):
     made = []
 
     base = getattr(trl, name)
-    recorder = recorded(base, work, steps)
+    recorder = recorded(base, work, steps, f32_from)
 
     def make(*args, **kwargs):
         made.append(recorder(*args, **kwargs))
@@ -268,9 +334,10 @@ def main():
         return
     _, kind, config, work, steps, *rest = words
     own, flags = (rest[: rest.index("--")], rest[rest.index("--") + 1 :]) if "--" in rest else (rest, [])
-    threads = int(own[own.index("--threads") + 1]) if "--threads" in own else 0
+    value = lambda name: own[own.index(name) + 1] if name in own else None
+    threads = int(value("--threads") or 0)
     end_with_parent()
-    run(kind, config, work, int(steps), "--cpu" in own, threads, flags)
+    run(kind, config, work, int(steps), "--cpu" in own, threads, value("--f32-from"), flags)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 /** What every verb that trains does: rows named by options, a model opened for them, a trainer's events shown, the model saved. */
 import { join } from 'node:path'
 import type { Dataset } from '../data/dataset.ts'
+import { readEvalPrompts } from '../data/eval-prompts.ts'
 import type { Device } from '../devices/device.ts'
 import { openDevice } from '../devices/open.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { type AdapterForm, saveTrained } from '../engine/save.ts'
 import { checkUnfusable } from '../engine/unfused.ts'
+import { generateAnswers } from '../generate/generate.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import type { TrainEvent } from '../track/events.ts'
 import { lossCurve } from '../track/loss-curve.ts'
@@ -16,6 +18,7 @@ import { tracked } from '../track/tracker.ts'
 import type { Objective } from '../train/objectives/objective.ts'
 import type { VerbOptions } from '../train/options/common.ts'
 import type { CommonOptions } from '../train/options/common-config.ts'
+import type { TrainableModel } from '../train/options/trainer-types.ts'
 import { rescue } from '../train/rescue.ts'
 import { openForTraining } from './load.ts'
 import { type Rows, rowsOf } from './rows.ts'
@@ -23,7 +26,7 @@ import { INTERRUPTED } from './run.ts'
 import type { Io } from './verb.ts'
 
 interface Training {
-  model: { language: LanguageModel }
+  model: TrainableModel
   processingClass: Tokenizer
   trainDataset: Dataset
   evalDataset?: Dataset
@@ -38,6 +41,7 @@ export async function trainWith(
   trainerOf: (training: Training) => { stream(request: { signal: AbortSignal }): AsyncGenerator<TrainEvent> },
 ): Promise<number> {
   checkReport(options)
+  if (options.evalPrompts !== null) readEvalPrompts(options.evalPrompts)
   const device: Device = await openDevice(options.useCpu ? 'cpu' : options.device, { threads: options.threads })
   try {
     // rows first: a name that is wrong should not cost the fetching of a model
@@ -47,7 +51,12 @@ export async function trainWith(
     )
     for (const note of notes) io.err.write(`${note}\n`)
     if (options.unfuseExperts) checkUnfusable(language)
-    const trainer = trainerOf({ model: { language }, processingClass: tokenizer, ...rows, memory: options.memory })
+    const trainer = trainerOf({
+      model: { language, generate: (prompts, o) => generateAnswers(language, tokenizer, prompts, o) },
+      processingClass: tokenizer,
+      ...rows,
+      memory: options.memory,
+    })
     const outputDir = options.outputDir ?? 'trainer_output'
     const curve = lossCurve(join(outputDir, 'loss.svg'))
     const trackers = [terminal(io.out, io.err, { plain: options.disableTqdm === true }), curve]

@@ -122,6 +122,15 @@ export interface EvalEvent {
   evalStepsPerSecond: number
 }
 
+/** What the model as it is answers to the prompts of evalPrompts, behind an `eval`. */
+export interface AnswersEvent {
+  type: 'answers'
+  step: number
+  epoch: number
+  /** in the file's order; `ending`: why an answer ended, as `generate` says it, or `stopped` with the run */
+  answers: readonly { prompt: string; answer: string; ending: string }[]
+}
+
 export interface SaveEvent {
   type: 'save'
   step: number
@@ -163,7 +172,7 @@ export interface EndEvent {
   stopped: string | null
 }
 
-export type ProgressEvent = StepEvent | LogEvent | EvalEvent | SaveEvent | NoteEvent | WarningEvent
+export type ProgressEvent = StepEvent | LogEvent | EvalEvent | AnswersEvent | SaveEvent | NoteEvent | WarningEvent
 export type TrainEvent = StartEvent | ProgressEvent | EndEvent
 
 /** An entry of trainer_state.json's log_history: TRL's names, `step` last, speeds left out as TRL has none. */

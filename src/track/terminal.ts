@@ -77,6 +77,9 @@ export function terminal(out: TextOutput, err: TextOutput, given: TerminalOption
         case 'eval':
           evaluations.push({ x: event.step, y: event.evalLoss })
           return line(evalLine(run!, event, style))
+        case 'answers':
+          for (const { prompt, answer } of event.answers) line(`${style.dim(`  ${oneLine(prompt)} →`)} ${oneLine(answer)}`)
+          return
         case 'save':
           return line(style.dim(`saved ${event.path}`))
         case 'note':
@@ -183,6 +186,12 @@ function evalLine(run: StartEvent, event: EvalEvent, style: Style): string {
 
 /** meanTokenAccuracy -> evalMeanTokenAccuracy */
 const evalName = (name: string) => `eval${name.charAt(0).toUpperCase()}${name.slice(1)}`
+
+/** of a text, what a line of a terminal shows */
+function oneLine(text: string): string {
+  const said = [...text.replace(/\s+/g, ' ').trim()].filter((c) => !/\p{Cc}/u.test(c))
+  return said.length > 200 ? `${said.slice(0, 200).join('')}…` : said.join('')
+}
 
 function plotted(curve: readonly Point[], columns: number): string {
   return ['loss', ...plot(curve, { width: Math.min(100, columns - 1), height: 8 })].join('\n')

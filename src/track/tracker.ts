@@ -1,6 +1,6 @@
 /** Where what a run says goes. */
 import { type Check, hasMethods, kind, take } from '../hub/arguments.ts'
-import type { EndEvent, NoteEvent, ProgressEvent, StartEvent, TrainEvent, WarningEvent } from './events.ts'
+import type { AnswersEvent, EndEvent, NoteEvent, ProgressEvent, StartEvent, TrainEvent, WarningEvent } from './events.ts'
 
 /** Where a method gives a promise, the run goes on when it is fulfilled. */
 export interface Tracker {
@@ -10,7 +10,7 @@ export interface Tracker {
   /** the run is over, whether or not it came to its end */
   close?(): unknown
   /** What it has to say itself, asked for after each event: that becomes events too. */
-  news?(): readonly (NoteEvent | WarningEvent)[]
+  news?(): readonly (NoteEvent | WarningEvent | AnswersEvent)[]
 }
 
 /** Text that goes to a terminal, a pipe or a file. */

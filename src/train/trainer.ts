@@ -18,6 +18,7 @@ import { type Tracker, tracked } from '../track/tracker.ts'
 import { TrainerControl } from './callbacks.ts'
 import { checkPositions, checkVocabulary, unusedRows } from './check-rows.ts'
 import { checkSame, findCheckpoint, type Resumed, restore } from './checkpoint.ts'
+import { evalAnswers } from './eval-answers.ts'
 import { type EvalMetrics, evaluateNow } from './evaluate-now.ts'
 import { isTrained } from './identity.ts'
 import { lockFolder } from './lock.ts'
@@ -92,6 +93,7 @@ export class Trainer<O extends CommonOptions> {
     checkReport(options)
     kind.check?.(options, init)
     if (!init.evalDataset && (options.evalStrategy !== 'no' || options.evalOnStart)) throw noEvalRows(options)
+    evalAnswers(options.evalPrompts, init.model) // what can't be asked is told before anything is prepared
     this.#init = init
     this.#kind = kind
     this.#objective = kind.objective(options)
@@ -134,7 +136,8 @@ export class Trainer<O extends CommonOptions> {
       try {
         const control = new TrainerControl()
         const events = this.#run(language, outputDir, resumeFromCheckpoint ?? this.options.resumeFromCheckpoint, control, signal)
-        for await (const event of tracked(events, trackersOf(this.options, outputDir))) {
+        const trackers = [...evalAnswers(this.options.evalPrompts, this.#init.model, signal), ...trackersOf(this.options, outputDir)]
+        for await (const event of tracked(events, trackers)) {
           turn.pause()
           try {
             for (const callback of this.#init.callbacks) await callback(event, control)

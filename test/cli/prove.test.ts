@@ -28,6 +28,7 @@ const facts: Facts = {
   config: { path: 'run.yaml', kind: 'sft', text: 'model_name_or_path: <b>"falcon" & heron</b>\n' },
   changed: [{ name: 'lora_dropout', before: 0.05, now: 0, why: 'no two programs draw the same random bits' }],
   versions: { saqr: '0.1.0', trl: '1.16.0', bitsandbytes: null },
+  yardstick: null,
   made: '2026-01-01T00:00:00.000Z',
   saqrCommand: ['saqr', 'sft', '--config', 'my run.yaml'],
 }
@@ -128,6 +129,21 @@ describe('a comparison', () => {
     expect(tolerancesOf('bf16', saqr).gradient.value).toBeGreaterThan(1000 * tolerancesOf('f32', saqr).gradient.value)
   })
 
+  it('goes by what half precision costs TRL itself, and sees a wrong scale in a gradient’s length', () => {
+    const scaled = (by: number) => (values: Float32Array) => void values.set(values.map((x) => x * (1 + by)))
+    // in f32 a tenth of a value away, now up, now down
+    const f32 = sides({ values: (values) => void values.set(values.map((x, i) => x * (i % 2 ? 1.05 : 0.95))) }).saqr
+    const named = (by: number) => {
+      const { trl, saqr } = sides({ values: scaled(by) })
+      const { checks, tolerances } = compare({ ...trl, half: true }, saqr, facts, f32)
+      expect(tolerances.whole.value).toBeGreaterThan(0.09)
+      return checks.filter(({ passed }) => !passed).map(({ name }) => name)
+    }
+    expect(named(0.001)).toEqual([])
+    expect(named(0.06)).toEqual(['length'])
+    expect(named(0.3)).toEqual(['gradients', 'length'])
+  })
+
   it('reads gradients as Python’s side writes them', () => {
     const list: KeptTensor[] = [{ name: 'a', step: 1, shape: [1], offset: 0 }]
     writeFileSync(join(folder, 'gradients.json'), JSON.stringify(list))
@@ -150,7 +166,7 @@ describe('the page', () => {
   it('says whether parity holds, what is allowed and why, both commands and every version', () => {
     expect(page()).toContain('Parity holds: run.yaml')
     expect(page(false)).toContain('Parity fails: run.yaml')
-    for (const { value, why } of Object.values(tolerancesOf('f32', { layers: 2, longestSum: 64 }))) {
+    for (const { value, why } of Object.values(tolerancesOf('f32', { layers: 2, longestSum: 64 })).filter((one) => one !== null)) {
       expect(page()).toContain(why)
       expect(page()).toMatch(new RegExp(`${value.toExponential(1)}|${value.toExponential(0)}`))
     }
@@ -213,9 +229,6 @@ describe.runIf(process.platform !== 'win32')('before TRL is asked', () => {
     expect((await fails(config('fp16: true\n'), ...good)).err).toMatch(/^.*fp16 in .*run.yaml true is refused/)
     expect((await fails(config('lr_scheduler_type: reduce_lr_on_plateau\neval_strategy: steps\neval_steps: 1\n'), ...good)).err).toContain(
       'follows evaluations',
-    )
-    expect((await fails(config('load_in_4bit: true\n'), ...good)).err).toMatch(
-      /load_in_4bit in .*run.yaml: bases in 4 bits are not compared yet/,
     )
     expect((await fails(config('memory: 8GB\n'), ...good)).err).toContain("saqr's own")
     expect((await fails(config('lerning_rate: 1\n'), ...good)).err).toContain('did you mean learning_rate?')

@@ -7,8 +7,8 @@ import { writeSafetensors } from '../../src/formats/safetensors/write.ts'
 
 export const shape = { layers: 2, channels: 32, heads: 2, kvHeads: 1, headDim: 16, hidden: 48, vocab: 259 }
 
-export async function writeTinyModel(folder: string): Promise<void> {
-  const { layers, channels, heads, kvHeads, headDim, hidden, vocab } = shape
+export async function writeTinyModel(folder: string, of: Partial<typeof shape> = {}): Promise<void> {
+  const { layers, channels, heads, kvHeads, headDim, hidden, vocab } = { ...shape, ...of }
   const config = {
     model_type: 'llama',
     architectures: ['LlamaForCausalLM'],

@@ -6,6 +6,7 @@ import { afterAll, describe, expect, it } from 'vitest'
 import type { Proof } from '../../src/cli/prove/compare.ts'
 import { prove } from '../../src/cli/verbs/prove.ts'
 import { commandLine } from '../cli/saqr.ts'
+import { writeTinyModel } from '../cli/tiny-model.ts'
 import { json } from './train.ts'
 
 process.env.HF_HUB_OFFLINE = '1'
@@ -30,6 +31,10 @@ const pairs = rows('pairs', (text, i) => {
   return { prompt: words.slice(0, half).join(' '), chosen: said(words.slice(half)), rejected: said(others.slice(1)) }
 })
 
+/** 64 divides its widths: bitsandbytes reads its own weights right */
+const wide = join(folder, 'wide')
+await writeTinyModel(wide, { channels: 64, heads: 4, kvHeads: 2, hidden: 128 })
+
 const config = (name: string, options: Record<string, unknown>) => {
   const path = join(folder, `${name}.yaml`)
   const all = { model_name_or_path: join(fixture, 'model'), learning_rate: 5e-3, output_dir: join(folder, 'theirs'), ...options }
@@ -38,6 +43,16 @@ const config = (name: string, options: Record<string, unknown>) => {
 }
 const adapter = { use_peft: true, lora_r: 4, lora_target_modules: 'all-linear', dtype: 'float32', bf16: false }
 const lora = () => config('lora', { ...adapter, dataset_name: plain, gradient_accumulation_steps: 2, per_device_train_batch_size: 2, warmup_steps: 3, eval_strategy: 'no' }) // biome-ignore format: short
+
+const qlora = (name: string, options: Record<string, unknown> = {}) =>
+  config(name, {
+    ...adapter,
+    model_name_or_path: wide,
+    load_in_4bit: true,
+    dataset_name: plain,
+    per_device_train_batch_size: 4,
+    ...options,
+  })
 
 const proven = async (out: string, python: string, ...args: string[]) => {
   const saqr = commandLine({ prove })
@@ -50,6 +65,8 @@ describe('runs that are the same', () => {
     ['LoRA in f32, with accumulation, warm-up and dropout', ['sft'], lora, 28, 'f32'],
     ['all weights in bf16, packed', ['sft'], () => config('packed', { dataset_name: plain, packing: true, max_length: 64, per_device_train_batch_size: 4 }), 21, 'bf16'], // biome-ignore format: short
     ['preferences', ['dpo'], () => config('dpo', { ...adapter, dataset_name: pairs, max_steps: 30, per_device_train_batch_size: 4 }), 28, 'f32'], // biome-ignore format: short
+    ['LoRA over NF4, computed in f32', ['sft'], () => qlora('qlora-f32'), 28, 'bf16'],
+    ['LoRA over NF4 in bf16, scales quantised too', ['sft'], () => qlora('qlora', { dtype: 'bfloat16', bf16: true, use_bnb_nested_quant: true }), 28, 'bf16'], // biome-ignore format: short
   ] as const)('%s', async (name, kind, file, tensors, arithmetic) => {
     const out = join(folder, name)
     const { code, err, proof } = await proven(out, python, ...kind, file())
@@ -67,7 +84,7 @@ describe('runs that are the same', () => {
       expect(side.memory.host).toBeGreaterThan(50e6)
     }
     expect(proof!.versions).toMatchObject({ node: process.versions.node, trl: expect.stringMatching(/^\d+\./), torch: expect.any(String) })
-    expect(readdirSync(out).sort()).toEqual(['proof.html', 'proof.json', 'trl.log'])
+    expect(readdirSync(out).sort()).toEqual(['proof.html', 'proof.json', ...(arithmetic === 'bf16' ? ['trl-f32.log'] : []), 'trl.log'])
     expect(existsSync(join(folder, 'theirs'))).toBe(false)
   })
 })
@@ -94,6 +111,27 @@ describe('runs that are not', () => {
     expect([code, proof!.passed]).toEqual([1, false])
     expect(readFileSync(join(out, 'proof.html'), 'utf8')).toContain('Parity fails')
   })
+})
+
+it.each([
+  ['a scale 2 % off', '--lora_alpha 51', ['gradients', 'length']],
+  ['another learning rate', '--learning_rate 6e-3', ['loss']],
+] as const)('over NF4, %s is seen', async (name, flags, least) => {
+  const file = qlora(`broken-${name}`, { lora_alpha: 50 })
+  const { code, proof } = await proven(join(folder, name), otherTrl(`trl-${name}`, flags), file)
+  expect(code).toBe(1)
+  expect(proof!.checks.filter(({ passed }) => !passed).map((check) => check.name)).toEqual(expect.arrayContaining([...least]))
+})
+
+it('a base that bitsandbytes misreads is nothing to compare with', async () => {
+  const narrow = qlora('narrow', { model_name_or_path: join(fixture, 'model') })
+  const { code, err, proof } = await proven(join(folder, 'narrow'), python, narrow)
+  // without AVX-512 it reads them right
+  if (code === 0) expect(proof!.passed).toBe(true)
+  else
+    expect(err).toMatch(
+      /bitsandbytes misreads the 4-bit base here\. It takes \S+ for something \d\d % of its norm away.*64 doesn’t divide its width, (32|48)/,
+    )
 })
 
 it('Ctrl-C ends both sides and leaves nothing but the folder', async () => {

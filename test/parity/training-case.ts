@@ -24,7 +24,9 @@ interface Trained {
 }
 
 export async function trainCase(folder: string, outputDir: string, device: Device): Promise<Trained> {
-  const opened = new OpenedModel(device, openCheckpoint(join(folder, 'model')), { dtype: 'f32', loadIn4bit: false, doubleQuant: false })
+  const base = join(folder, 'base.json')
+  const { load_in_4bit: loadIn4bit, use_bnb_nested_quant: doubleQuant } = existsSync(base) ? json(base) : { load_in_4bit: false, use_bnb_nested_quant: false } // biome-ignore format: short
+  const opened = new OpenedModel(device, openCheckpoint(join(folder, 'model')), { dtype: 'f32', loadIn4bit, doubleQuant })
   const adapter = join(folder, 'adapter')
   const language = existsSync(adapter) ? loadAdapter(opened, adapter) : new LanguageModel(opened, { kind: 'full' }, 0)
   const initial = new Map(language.trainables.names.map((name) => [name, language.trainables.inFile(name)]))

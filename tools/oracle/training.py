@@ -23,10 +23,11 @@ import transformers
 from families_compute import coefficient, step
 from families_files import tidy_adapter_config
 from families_weights import fill_adapter, fill_base
+from nf4 import by_hand, misread, quantised
 from training_cases import COMMON, RUNS, Run
 from training_data import make_tokenizer
 from peft.optimizers import create_loraplus_optimizer
-from transformers import AutoConfig, AutoModelForCausalLM, Trainer
+from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig, Trainer
 from trl import SFTConfig, SFTTrainer
 
 torch.set_num_threads(2)
@@ -79,6 +80,24 @@ def make_model(run: Run):
     return model
 
 
+def make_base(run: Run, layers: str | None):
+    """As it is trained over. layers: `values` (linears of f32 that hold what NF4's codes and scales are), `bitsandbytes` (its own), None (as they were)."""
+    model = make_model(run)
+    if layers is None:
+        return model
+    # bitsandbytes trains over its own file, codes of scales included; who quantises anew may round one of those to its neighbour
+    four = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=run.nf4 == "bitsandbytes", bnb_4bit_compute_dtype=torch.float32)
+    with tempfile.TemporaryDirectory() as temp:
+        model.save_pretrained(temp)
+        twin = AutoModelForCausalLM.from_pretrained(temp, dtype=torch.float32, quantization_config=four, device_map="cpu")
+    if layers == "bitsandbytes":
+        assert not misread(twin), misread(twin)
+        return twin
+    for name, module in quantised(twin).items():
+        model.get_submodule(name).weight.data = by_hand(module.weight)
+    return model
+
+
 def add_adapter(model, run: Run):
     if run.adapter is None:
         return model
@@ -109,7 +128,7 @@ def lines(path: Path, rows: list[dict]):
 def check_first_step(trainer: Recorder, run: Run):
     """The recorded rows explain the first logged loss and gradient norm: computed one by one, without padding or packing; where frequencies
     are chosen by the longest row, or experts balanced, by micro-batches."""
-    model = add_adapter(make_model(run), run)
+    model = add_adapter(make_base(run, run.nf4 and "values"), run)
     if "router_aux_loss_coef" in run.args:
         model.config.router_aux_loss_coef = run.args["router_aux_loss_coef"]
     rows = [row for batch in trainer.steps[0] for row in batch]
@@ -142,10 +161,10 @@ def write_run(out: Path, run: Run):
     tokenizer = make_tokenizer()
     trained = ["model.safetensors"] if run.adapter is None else ["adapter_config.json", "adapter_model.safetensors"]
 
-    model = make_model(run)
+    model = make_base(run, "bitsandbytes") if run.nf4 == "bitsandbytes" else make_model(run)
     save(model, folder / "model", ["config.json", "generation_config.json", "model.safetensors"])
     tokenizer.save_pretrained(folder / "model")
-    model = add_adapter(model, run)
+    model = add_adapter(make_base(run, run.nf4), run)
     if run.adapter is not None:
         save(model, folder / "adapter", trained)
     for name, rows in (("train", run.rows), ("eval", run.evaluation)):
@@ -153,6 +172,8 @@ def write_run(out: Path, run: Run):
             lines(folder / f"{name}.jsonl", rows)
     args = {**COMMON, **run.args}
     dump(folder / "args.json", args)
+    if run.nf4:
+        dump(folder / "base.json", dict(load_in_4bit=True, use_bnb_nested_quant=run.nf4 == "bitsandbytes"))
 
     with tempfile.TemporaryDirectory() as temp:
         # a relative output folder, so that no file names this machine's
@@ -164,8 +185,11 @@ def write_run(out: Path, run: Run):
             config = SFTConfig(output_dir="out", use_cpu=True, bf16=False, gradient_checkpointing=False, report_to="none", disable_tqdm=True, **args)
             data = datasets.Dataset.from_list(run.rows)
             evaluation = datasets.Dataset.from_list(run.evaluation) if run.evaluation else None
+            begin = {name: p.data.clone() for name, p in model.named_parameters() if p.requires_grad}
             trainer = Recorder(model=model, args=config, train_dataset=data, eval_dataset=evaluation, processing_class=tokenizer, optimizers=(own_rates(model, config, rates), None))
             trainer.remove_callback(transformers.PrinterCallback)
+            for name, values in begin.items():
+                model.get_parameter(name).data = values  # TRL turns the adapter of a 4-bit base to bf16
             trainer.train()
             shutil.copy(f"out/checkpoint-{config.max_steps}/trainer_state.json", folder / "trainer_state.json")
             dump(folder / "checkpoints.json", {p.name: sorted(f.name for f in p.iterdir()) for p in sorted(Path("out").iterdir()) if p.is_dir()})

@@ -15,7 +15,8 @@ class Run:
     adapter: dict[str, Any] | None = field(default_factory=lambda: dict(r=4, lora_alpha=8, target_modules=SEVEN))
     rows: list[dict] = field(default_factory=lambda: text_rows(46, 7))
     evaluation: list[dict] | None = None
-    family: str = "llama"
+    nf4: str | None = None
+    """the base in NF4: `bitsandbytes` (its file, scales quantised too, and its layers), `values` (linears that hold what codes and scales are: nf4.py says why)"""
 
 
 # 46 rows in batches of 4 make epochs of 12 steps whose last step has 2 rows; 30 steps end inside the third
@@ -82,5 +83,9 @@ RUNS = [
     # continued pre-training as Unsloth has it: what is saved whole has a rate of its own
     Run("embedding-rate", dict(per_device_train_batch_size=4, learning_rate=5e-3, embedding_learning_rate=5e-4, weight_decay=0.1, lr_scheduler_type="cosine"),
         adapter=dict(r=4, lora_alpha=8, target_modules=SEVEN, modules_to_save=["embed_tokens", "lm_head"])),
+    # over NF4, by bitsandbytes' own layers, and of widths that it misreads over the values that its codes and scales are
+    Run("qlora", dict(per_device_train_batch_size=4, learning_rate=5e-3, lr_scheduler_type="linear", warmup_steps=5), nf4="bitsandbytes",
+        config=model(vocab_size=VOCAB, pad_token_id=0, hidden_size=64, intermediate_size=128, num_attention_heads=4, num_key_value_heads=2)),
+    Run("qlora-narrow", dict(per_device_train_batch_size=4, learning_rate=5e-3, lr_scheduler_type="linear", warmup_steps=5), nf4="values"),
     Run("packed", dict(per_device_train_batch_size=2, learning_rate=5e-3, packing=True, packing_strategy="bfd", max_length=96)),
 ]

@@ -4,9 +4,10 @@ import { GRADIENT_STEPS, type Memory, type SeenStep, type Side, tensorValues } f
 import type { SaqrSide } from './saqr-side.ts'
 import { type Tolerances, tolerancesOf } from './tolerances.ts'
 import type { TrlSide } from './trl-side.ts'
+import { allowedOf, distance, lengthRatio, measured, type Yardstick, yardstickOf } from './yardstick.ts'
 
 export interface Check {
-  name: 'rows' | 'tensors' | 'loss' | 'gradients'
+  name: 'rows' | 'tensors' | 'loss' | 'gradients' | 'length'
   passed: boolean
   /** what was found, in a line */
   said: string
@@ -52,6 +53,8 @@ export interface Proof {
   /** steps that speed is measured over */
   timed: { from: number; to: number }
   arithmetic: 'f32' | 'bf16'
+  /** how what half precision costs TRL itself was measured, or why it wasn't; null: both compute in f32 */
+  yardstick: string | null
   changed: Changed[]
   tolerances: Tolerances
   checks: Check[]
@@ -59,6 +62,8 @@ export interface Proof {
   losses: LossPair[]
   /** ‖saqr − TRL‖ / ‖TRL‖ of all gradients of the first step as one vector */
   wholeGradient: number
+  /** ‖saqr‖ / ‖TRL‖ of the same */
+  lengthRatio: number
   /** the nearest to their limits first */
   gradients: GradientPair[]
   trl: SideFigures
@@ -66,21 +71,26 @@ export interface Proof {
   versions: Record<string, string | null>
 }
 
-export type Facts = Pick<Proof, 'config' | 'changed' | 'versions' | 'made'> & { saqrCommand: string[] }
+export type Facts = Pick<Proof, 'config' | 'changed' | 'versions' | 'made' | 'yardstick'> & { saqrCommand: string[] }
 
-export function compare(trl: TrlSide, saqr: SaqrSide, facts: Facts): Proof {
+/** @param f32 TRL's run in f32, where its own is in half precision: how far it is from that is how far saqr may be from TRL; null: the arithmetic says it */
+export function compare(trl: TrlSide, saqr: SaqrSide, facts: Facts, f32: Pick<Side, 'gradients' | 'gradientFile'> | null = null): Proof {
   // the coarser arithmetic of both
   const arithmetic = trl.half ? 'bf16' : saqr.arithmetic
-  const tolerances = tolerancesOf(arithmetic, saqr)
+  const yardstick = f32 === null ? null : yardstickOf(trl, f32)
+  const computed = tolerancesOf(arithmetic, saqr)
+  const tolerances = yardstick === null ? computed : measured(computed, yardstick)
   const steps = Math.min(trl.losses.length, saqr.losses.length)
   const losses = lossPairs(trl, saqr, tolerances)
-  const gradients = gradientPairs(trl, saqr, tolerances)
+  const gradients = gradientPairs(trl, saqr, tolerances, yardstick)
   const wholeGradient = wholeOf(gradients)
-  const checks = [
+  const ratio = lengthRatio(saqr, trl)
+  const checks: Check[] = [
     rowsCheck(trl, saqr),
     tensorsCheck(trl, saqr),
     lossCheck(trl, saqr, losses),
     gradientsCheck(gradients, { whole: wholeGradient, allowed: tolerances.whole.value, trained: saqr.trained.length }),
+    ...(tolerances.length === null ? [] : [lengthCheck(ratio, tolerances.length.value)]),
   ]
   const from = Math.min(GRADIENT_STEPS, steps - 1)
   const { saqrCommand, ...rest } = facts
@@ -97,6 +107,7 @@ export function compare(trl: TrlSide, saqr: SaqrSide, facts: Facts): Proof {
     tokens: trl.rows.reduce((n, step) => n + tokensOf(step), 0),
     losses,
     wholeGradient,
+    lengthRatio: ratio,
     gradients,
     trl: figures(trl, from, trl.command),
     saqr: figures(saqr, from, saqrCommand),
@@ -154,12 +165,12 @@ function lossCheck(trl: Side, saqr: Side, losses: readonly LossPair[]): Check {
   }
 }
 
-function gradientPairs(trl: Side, saqr: Side, { gradient, later }: Tolerances): GradientPair[] {
+function gradientPairs(trl: Side, saqr: Side, { gradient, later }: Tolerances, yardstick: Yardstick | null): GradientPair[] {
   const names = new Set([...trl.gradients.keys(), ...saqr.gradients.keys()])
   const pairs = [...names].map((name): GradientPair => {
     const [theirs, ours] = [trl.gradients.get(name), saqr.gradients.get(name)]
     const step = (theirs ?? ours)!.step
-    const allowed = step === 1 ? gradient.value : later.value
+    const allowed = Math.max(step === 1 ? gradient.value : later.value, yardstick === null ? 0 : allowedOf(yardstick, name, step))
     const missing = { name, step, norm: 0, difference: null, allowed }
     if (!theirs || !ours || theirs.step !== ours.step || theirs.shape.join() !== ours.shape.join()) return missing
     return { ...missing, ...distance(tensorValues(saqr.gradientFile, ours), tensorValues(trl.gradientFile, theirs)) }
@@ -167,16 +178,6 @@ function gradientPairs(trl: Side, saqr: Side, { gradient, later }: Tolerances): 
   const share = ({ difference, allowed }: GradientPair) =>
     difference === null || Number.isNaN(difference) ? Number.POSITIVE_INFINITY : difference / allowed
   return pairs.sort((a, b) => share(b) - share(a))
-}
-
-/** in f64 */
-function distance(ours: Float32Array, theirs: Float32Array): { norm: number; difference: number } {
-  let [off, norm] = [0, 0]
-  for (let i = 0; i < theirs.length; i++) {
-    off += (ours[i]! - theirs[i]!) ** 2
-    norm += theirs[i]! ** 2
-  }
-  return { norm: Math.sqrt(norm), difference: Math.sqrt(off / norm) }
 }
 
 function wholeOf(pairs: readonly GradientPair[]): number {
@@ -205,6 +206,12 @@ function gradientsCheck(
       ? `${worst.name} has one on one side alone in step ${worst.step}`
       : `nearest to its limit ${worst.name} in step ${worst.step}, ${small(worst.difference)} where ${small(worst.allowed)} is allowed`
   return { name: 'gradients', passed, said: `${all}; ${one}${none}` }
+}
+
+function lengthCheck(ratio: number, allowed: number): Check {
+  const off = Math.abs(ratio - 1)
+  const said = `length of all gradients of step 1: ${off.toExponential(1)} apart where ${allowed.toExponential(1)} is allowed`
+  return { name: 'length', passed: off <= allowed, said }
 }
 
 /** @param from the first step whose time counts, less 1: before it gradients are written down and plans made */

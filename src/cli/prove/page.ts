@@ -51,6 +51,9 @@ export function proofPage(proof: Proof): string {
       gradients.length > SHOWN ? folded(`All ${gradients.length}`, gradientTable(gradients)) : '',
       `<p>All of the first step as one vector: ${small(proof.wholeGradient)}; allowed are ${small(tolerances.whole.value)}, as ${escaped(tolerances.whole.why)}.</p>`,
       `<p>Allowed of one tensor in the first step: ${small(tolerances.gradient.value)}, ${escaped(tolerances.gradient.why)}.</p>`,
+      tolerances.length === null
+        ? ''
+        : `<p>Their length: ${small(Math.abs(proof.lengthRatio - 1))} apart; allowed are ${small(tolerances.length.value)}: ${escaped(tolerances.length.why)}.</p>`,
       `<p>Allowed later: ${small(tolerances.later.value)}: ${escaped(tolerances.later.why)}.</p>`,
     ),
     section('How it was made', ...how(proof)),
@@ -71,6 +74,7 @@ export function proofPage(proof: Proof): string {
     return [
       `<p>TRL’s own command line ran first and was ended after ${steps} of ${grouped(totalSteps.trl)} steps; saqr then ran the same file from the adapter (or the weights) that TRL began with, and was ended after as many of ${grouped(totalSteps.saqr)}: the schedule of the learning rate is that of the whole run. Neither evaluated, saved checkpoints or reported to anything; nothing else was changed${changes.length > 0 ? ' but:' : '.'}</p>`,
       changes.length > 0 ? `<ul>${changes.join('')}</ul>` : '',
+      proof.yardstick === null ? '' : `<p>${escaped(proof.yardstick)}</p>`,
       `<p>Speed is of steps ${timed.from} to ${timed.to}; before those, gradients were written down and kernels warmed up. Tokens are those of the rows, without padding. The whole run is the steps alone at that speed. Memory of the host is the most that the process ever had resident.</p>`,
       `<h3>TRL’s side</h3><pre>${escaped(commandLine(trl.command))}</pre>`,
       `<h3>saqr’s side</h3><pre>${escaped(commandLine(saqr.command))}</pre>`,

@@ -104,11 +104,6 @@ export function readRecipe(kind: string, path: string, more: Readonly<Record<str
         'OPTION_INVALID',
         say`${option('lrSchedulerType')} ${options.lrSchedulerType} follows evaluations, and nothing is evaluated in the steps of a proof: name another`,
       )
-    if (options.loadIn4bit)
-      throw new SaqrError(
-        'OPTION_INVALID',
-        say`${option('loadIn4bit')}: bases in 4 bits are not compared yet; leave it out of what is to be proven`,
-      )
     const { quiet, changed } = quieted(options)
     return {
       kind,

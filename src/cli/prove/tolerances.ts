@@ -1,4 +1,4 @@
-/** How far two programs may be apart that compute the same in another order: from the arithmetic, with the reason beside each number. */
+/** How far two programs may be apart that compute the same in another order: from the arithmetic, with the reason beside each number. What bf16 does to gradients depends on the model too, so it is measured where that can be (yardstick.ts). */
 
 export interface Tolerance {
   value: number
@@ -12,6 +12,8 @@ export interface Tolerances {
   gradient: Tolerance
   /** the same of a gradient that is 0 until the optimiser has moved something */
   later: Tolerance
+  /** |‖saqr‖ / ‖TRL‖ − 1| of all gradients of the first step; null: `whole` says as much */
+  length: Tolerance | null
   /** |saqr − TRL| of step k's loss, as a share of the loss, at least of 1: this times √k */
   loss: Tolerance
 }
@@ -49,6 +51,7 @@ export function tolerancesOf(arithmetic: 'f32' | 'bf16', { layers, longestSum }:
       value: later,
       why: 'it is 0 until the optimiser has moved the other factor; Adam’s first step goes by the sign of each gradient, and signs of those near 0 differ where gradients differ by δ: a share δ/π of them, each by twice the step, 2·√(δ/π) in all, δ being what all gradients of the first step are allowed',
     },
+    length: null,
     loss: {
       value: LOSS[arithmetic],
       why: LOSS_WHY[arithmetic],

@@ -46,12 +46,14 @@ export interface TrlRequest {
   /** where saqr computes: TRL does so too */
   cpu: boolean
   threads: number | null
+  /** a run's folder: the same is run in f32, from the values that one began with */
+  f32From?: string
   io: Io
   onStep(step: number, loss: number): void
 }
 
 /** @throws SaqrError TRAIN_TRL with the end of what Python said */
-export async function runTrl({ recipe, python, steps, work, log, cpu, threads, io, onStep }: TrlRequest): Promise<TrlSide> {
+export async function runTrl({ recipe, python, steps, work, log, cpu, threads, f32From, io, onStep }: TrlRequest): Promise<TrlSide> {
   const args = [
     'run',
     recipe.kind,
@@ -60,8 +62,10 @@ export async function runTrl({ recipe, python, steps, work, log, cpu, threads, i
     String(steps),
     ...(cpu ? ['--cpu'] : []),
     ...(threads ? ['--threads', String(threads)] : []),
+    ...(f32From === undefined ? [] : ['--f32-from', f32From]),
   ]
   const cards = watchCards()
+  const misread: string[][] = []
   let card: ReturnType<typeof cards.end> = null
   const ended = await runPython(python, args, {
     signal: io.signal,
@@ -70,9 +74,12 @@ export async function runTrl({ recipe, python, steps, work, log, cpu, threads, i
     onLine(line) {
       const step = /^@step (\d+) (\S+)$/.exec(line)
       if (step) onStep(Number(step[1]), Number(step[2]))
+      const wrong = /^@misread (\S+) (\S+) (\d+)$/.exec(line)
+      if (wrong) misread.push(wrong.slice(1))
     },
   }).finally(() => (card = cards.end()))
   writeFileSync(log, `${ended.out}\n${ended.err}`)
+  if (misread[0]) throw new SaqrError('TRAIN_TRL', misreadBase(misread[0]))
   if (ended.code !== 0 || !exists(join(work, 'trl.json')))
     throw new SaqrError(
       'TRAIN_TRL',
@@ -94,6 +101,14 @@ export async function runTrl({ recipe, python, steps, work, log, cpu, threads, i
     trained: wrote.trained.map(([name, shape]) => [name, shape]),
     command: [python, SCRIPT, ...args],
   }
+}
+
+function misreadBase([name, off, width]: string[]): string {
+  const odd =
+    Number(width) % 64 === 0
+      ? ''
+      : ` (64 doesn’t divide its width, ${width}: on processors with AVX-512 bitsandbytes 0.50 goes by the wrong scales then)`
+  return `there is no TRL to compare with: bitsandbytes misreads the 4-bit base here. It takes ${name} for something ${Math.round(100 * Number(off))} % of its norm away from what the weight’s own codes and scales say${odd}. Prove this run on a card, or without the 4-bit base`
 }
 
 /** the one card that saqr computes on: of several, TRL would take all */

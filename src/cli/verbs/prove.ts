@@ -16,8 +16,9 @@ import { compare, type Proof } from '../prove/compare.ts'
 import { proofPage, rate } from '../prove/page.ts'
 import { checkPython } from '../prove/python.ts'
 import { KINDS, type Recipe, readRecipe } from '../prove/recipe.ts'
+import { GRADIENT_STEPS } from '../prove/recorded.ts'
 import { runSaqr } from '../prove/saqr-side.ts'
-import { runTrl } from '../prove/trl-side.ts'
+import { runTrl, type TrlRequest, type TrlSide } from '../prove/trl-side.ts'
 import { rowsOf } from '../rows.ts'
 import { defineVerb, type Io } from '../verb.ts'
 
@@ -82,18 +83,23 @@ export const prove = defineVerb({
         ...{ recipe, python: o.python, steps: o.steps, work: sides.trl, log: join(out, 'trl.log'), cpu, threads: o.threads, io },
         onStep: (step, loss) => told(io, 'TRL', step, o.steps, loss),
       })
+      const f32 = trl.half
+        ? await inF32({ recipe, python: o.python, work: join(work, 'f32'), from: sides.trl, out, cpu, threads: o.threads, io })
+        : null
       const saqr = await runSaqr({
         ...{ recipe, rows: rows.trainDataset, steps: o.steps, work: sides.saqr, trl: sides.trl, io },
         theirs: new Set(trl.trained.map(([name]) => name)),
         onStep: (step, loss) => told(io, 'saqr', step, o.steps, loss),
       })
-      const proof = compare(trl, saqr, {
+      const facts = {
         config: { path, kind, text: recipe.text },
         changed: recipe.changed,
         versions: { saqr: version(), node: process.versions.node, ...trl.versions, system: `${process.platform} ${process.arch}` },
         made: new Date().toISOString(),
+        yardstick: f32?.said ?? null,
         saqrCommand: ['saqr', kind, '--config', path, ...Object.entries(more).flatMap(([key, value]) => [`--${key}`, String(value)])],
-      })
+      }
+      const proof = compare(trl, saqr, facts, f32?.side ?? null)
       writeFileAtomic(join(out, 'proof.json'), `${JSON.stringify(proof, null, 2)}\n`)
       writeFileAtomic(join(out, 'proof.html'), proofPage(proof))
       io.out.write(summary(proof, out, io))
@@ -103,6 +109,36 @@ export const prove = defineVerb({
     }
   },
 })
+
+/** TRL once more, in f32 for as many steps as gradients are kept: what its half precision costs. A model that doesn't fit so is told of. */
+async function inF32({
+  from,
+  out,
+  work,
+  io,
+  ...run
+}: Pick<TrlRequest, 'recipe' | 'python' | 'cpu' | 'threads' | 'io' | 'work'> & { from: string; out: string }): Promise<{
+  side: TrlSide | null
+  said: string
+}> {
+  makeFolder(work)
+  try {
+    const side = await runTrl({
+      ...{ ...run, io, work, f32From: from, steps: GRADIENT_STEPS, log: join(out, 'trl-f32.log') },
+      onStep: (step, loss) => told(io, 'TRL in f32', step, GRADIENT_STEPS, loss),
+    })
+    return {
+      side,
+      said: `TRL’s first ${GRADIENT_STEPS} steps were run once more in f32 by a process of its own, from the same values: how far its gradients are from those is the measure of how far saqr’s may be from TRL’s.`,
+    }
+  } catch (error) {
+    if (!(error instanceof SaqrError)) throw error
+    const said =
+      'TRL could not run in f32 (trl-f32.log says why), so what its half precision costs isn’t measured: what is allowed is estimated from the arithmetic.'
+    io.err.write(`saqr: ${said}\n`)
+    return { side: null, said }
+  }
+}
 
 function taken(words: readonly string[]): { kind: string; path: string } {
   const kinds = Object.keys(KINDS)

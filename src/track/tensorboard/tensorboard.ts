@@ -35,6 +35,9 @@ export function tensorBoard(given: TensorBoardOptions = {}): Tracker {
     },
     log(event) {
       if (event.type === 'log' || event.type === 'eval') write(scalars(seconds(), event.step, scalarsOf(event)))
+      if (event.type === 'answers')
+        for (const [i, { prompt, answer }] of event.answers.entries())
+          write(text(seconds(), event.step, `eval_prompts/${i + 1}`, `${indented(prompt)}\n\n→\n\n${indented(answer)}`))
     },
     end(event) {
       write(scalars(seconds(), event.step, scalarsOf(event)))
@@ -53,6 +56,9 @@ function texts({ config }: StartEvent): [string, string][] {
     ['model_config', json(config.model)],
   ]
 }
+
+/** Markdown shows it as it is */
+const indented = (text: string) => text.replace(/^/gm, '    ')
 
 let files = 0
 

@@ -99,6 +99,8 @@ export interface CommonOptions {
   earlyStoppingPatience: number | null
   /** By how much an evaluation has to be better than the best before it to count as better; default: 0; no effect without earlyStoppingPatience. */
   earlyStoppingThreshold: number
+  /** File of prompts that the model answers greedily at each evaluation (up to 256 tokens): a text a line, or .json/.jsonl rows with text, prompt or messages; their keys and values lie beside the budget of memory; default: null; no effect without evalStrategy steps or epoch. */
+  evalPrompts: string | null
   /** Folder of TensorBoard’s event files; default: TENSORBOARD_LOGGING_DIR, else one a run in outputDir/runs; no effect without reportTo tensorboard. */
   loggingDir: string | null
   /** Absent: the objective leaves a mixture's balance loss out. */

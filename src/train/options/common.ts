@@ -55,6 +55,7 @@ export const ownOfTrainers = {
   embedding_learning_rate: own.embedding_learning_rate,
   early_stopping_patience: own.early_stopping_patience,
   early_stopping_threshold: own.early_stopping_threshold,
+  eval_prompts: own.eval_prompts,
   logging_dir: own.logging_dir,
 }
 /** what some trainers lack, and what that means */

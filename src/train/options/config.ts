@@ -289,6 +289,8 @@ export interface SFTConfig {
   earlyStoppingPatience?: number | null
   /** By how much an evaluation has to be better than the best before it to count as better; default: 0; no effect without earlyStoppingPatience. */
   earlyStoppingThreshold?: number
+  /** File of prompts that the model answers greedily at each evaluation (up to 256 tokens): a text a line, or .json/.jsonl rows with text, prompt or messages; their keys and values lie beside the budget of memory; default: null; no effect without evalStrategy steps or epoch. */
+  evalPrompts?: string | null
   /** Folder of TensorBoard’s event files; default: TENSORBOARD_LOGGING_DIR, else one a run in outputDir/runs; no effect without reportTo tensorboard. */
   loggingDir?: string | null
   /** Learn answers only, as Unsloth's function does; needs instructionPart and responsePart, which say so by themselves; default: false. */
@@ -454,6 +456,8 @@ export interface TrainingOptions {
   earlyStoppingPatience: number | null
   /** By how much an evaluation has to be better than the best before it to count as better; default: 0; no effect without earlyStoppingPatience. */
   earlyStoppingThreshold: number
+  /** File of prompts that the model answers greedily at each evaluation (up to 256 tokens): a text a line, or .json/.jsonl rows with text, prompt or messages; their keys and values lie beside the budget of memory; default: null; no effect without evalStrategy steps or epoch. */
+  evalPrompts: string | null
   /** Folder of TensorBoard’s event files; default: TENSORBOARD_LOGGING_DIR, else one a run in outputDir/runs; no effect without reportTo tensorboard. */
   loggingDir: string | null
   /** Learn answers only, as Unsloth's function does; needs instructionPart and responsePart, which say so by themselves; default: false. */

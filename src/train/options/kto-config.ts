@@ -281,6 +281,8 @@ export interface KTOConfig {
   earlyStoppingPatience?: number | null
   /** By how much an evaluation has to be better than the best before it to count as better; default: 0; no effect without earlyStoppingPatience. */
   earlyStoppingThreshold?: number
+  /** File of prompts that the model answers greedily at each evaluation (up to 256 tokens): a text a line, or .json/.jsonl rows with text, prompt or messages; their keys and values lie beside the budget of memory; default: null; no effect without evalStrategy steps or epoch. */
+  evalPrompts?: string | null
   /** Folder of TensorBoard’s event files; default: TENSORBOARD_LOGGING_DIR, else one a run in outputDir/runs; no effect without reportTo tensorboard. */
   loggingDir?: string | null
   /** Accepted, though there is nothing left for it to do: an existing output_dir is written into; nothing in it is deleted but old checkpoints under save_total_limit. */
@@ -446,6 +448,8 @@ export interface KtoTrainingOptions {
   earlyStoppingPatience: number | null
   /** By how much an evaluation has to be better than the best before it to count as better; default: 0; no effect without earlyStoppingPatience. */
   earlyStoppingThreshold: number
+  /** File of prompts that the model answers greedily at each evaluation (up to 256 tokens): a text a line, or .json/.jsonl rows with text, prompt or messages; their keys and values lie beside the budget of memory; default: null; no effect without evalStrategy steps or epoch. */
+  evalPrompts: string | null
   /** Folder of TensorBoard’s event files; default: TENSORBOARD_LOGGING_DIR, else one a run in outputDir/runs; no effect without reportTo tensorboard. */
   loggingDir: string | null
 }

@@ -44,6 +44,14 @@ export const own = {
     EVALUATION,
     honoured(optionalName, null, 'rows to evaluate on, named like dataset_name; default: its dataset_test_split'),
   ),
+  eval_prompts: beside(
+    EVALUATION,
+    honoured(
+      optionalName,
+      null,
+      'file of prompts that the model answers greedily at each evaluation (up to 256 tokens): a text a line, or .json/.jsonl rows with text, prompt or messages; their keys and values lie beside the budget of memory',
+    ),
+  ),
   logging_dir: beside(
     TENSORBOARD,
     honoured(

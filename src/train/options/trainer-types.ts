@@ -3,6 +3,7 @@ import type { Dataset } from '../../data/dataset.ts'
 import type { Row } from '../../data/rows.ts'
 import type { MemoryLimit } from '../../engine/budget.ts'
 import type { LanguageModel } from '../../engine/language-model.ts'
+import type { Message } from '../../text/chat-template.ts'
 import type { Tokenizer } from '../../text/tokenizer.ts'
 import type { Tracker } from '../../track/tracker.ts'
 import type { TrainerCallback } from '../callbacks.ts'
@@ -17,6 +18,11 @@ export interface TrainableModel {
   readonly language: LanguageModel
   readonly tokenizer?: Tokenizer
   readonly maxSeqLength?: number
+  /** answers several prompts: what evalPrompts asks */
+  readonly generate?: (
+    prompts: readonly (string | readonly Message[])[],
+    options?: { maxNewTokens?: number; doSample?: boolean; signal?: AbortSignal },
+  ) => AsyncIterable<{ index: number; text: string; ending: string | null }>
 }
 
 /** Rows: a data set, or a plain list of objects. */

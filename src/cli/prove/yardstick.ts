@@ -1,0 +1,85 @@
+/** What half precision costs TRL itself: its first gradients beside those of the same run in f32, from the same values over the same rows. */
+import { type Side, tensorValues } from './recorded.ts'
+import type { Tolerances } from './tolerances.ts'
+
+type Gradients = Pick<Side, 'gradients' | 'gradientFile'>
+
+export interface Yardstick {
+  /** ‖TRL − TRL in f32‖ / ‖TRL in f32‖ by tensor */
+  tensors: ReadonlyMap<string, number>
+  /** by step: of all tensors whose gradient is first not 0 in it, as one vector */
+  steps: ReadonlyMap<number, number>
+  /** of the first step's: how far their length is from f32's, as a share of it */
+  length: number
+}
+
+/** in f64 */
+export function distance(ours: Float32Array, theirs: Float32Array): { norm: number; difference: number } {
+  let [off, norm] = [0, 0]
+  for (let i = 0; i < theirs.length; i++) {
+    off += (ours[i]! - theirs[i]!) ** 2
+    norm += theirs[i]! ** 2
+  }
+  return { norm: Math.sqrt(norm), difference: Math.sqrt(off / norm) }
+}
+
+/** ‖ours‖ / ‖theirs‖ of the first step's gradients that both have, as one vector; 1 where there are none */
+export function lengthRatio(ours: Gradients, theirs: Gradients): number {
+  let [a, b] = [0, 0]
+  for (const [name, tensor] of theirs.gradients) {
+    const same = ours.gradients.get(name)
+    if (tensor.step !== 1 || same?.step !== 1) continue
+    for (const x of tensorValues(ours.gradientFile, same)) a += x ** 2
+    for (const x of tensorValues(theirs.gradientFile, tensor)) b += x ** 2
+  }
+  return b === 0 ? 1 : Math.sqrt(a / b)
+}
+
+export function yardstickOf(half: Gradients, f32: Gradients): Yardstick {
+  const tensors = new Map<string, number>()
+  const sums = new Map<number, { off: number; norm: number }>()
+  for (const [name, tensor] of f32.gradients) {
+    const same = half.gradients.get(name)
+    if (same?.step !== tensor.step) continue
+    const { norm, difference } = distance(tensorValues(half.gradientFile, same), tensorValues(f32.gradientFile, tensor))
+    tensors.set(name, difference)
+    const { off, norm: all } = sums.get(tensor.step) ?? { off: 0, norm: 0 }
+    sums.set(tensor.step, { off: off + (difference * norm) ** 2, norm: all + norm ** 2 })
+  }
+  const steps = new Map([...sums].map(([step, { off, norm }]) => [step, Math.sqrt(off / norm)]))
+  return { tensors, steps, length: Math.abs(lengthRatio(half, f32) - 1) }
+}
+
+/**
+ * Where one errs as TRL does and the other twice as much (autocast keeps sums between layers in f32, which saqr keeps in bf16), independently,
+ * they are √(1 + 4) of it apart; the rest is that one step is one draw.
+ */
+const TIMES = 3
+/** least number of directions that an error is spread over: tokens of a step times layers are more */
+const DIRECTIONS = 100
+
+/** The arithmetic's tolerances with those of gradients measured instead. */
+export function measured(tolerances: Tolerances, { steps, length }: Yardstick): Tolerances {
+  const whole = steps.get(1) ?? 0
+  if (whole === 0) return tolerances
+  const cost = `what half precision costs TRL itself (its gradients beside those of its own run in f32, from the same values over the same rows)`
+  const why = `three times ${cost}: where one program errs as much and the other twice as much, independently, they are √5 of it apart, and one step is one draw`
+  const later = Math.max(0, ...[...steps].flatMap(([step, off]) => (step > 1 ? [off] : [])))
+  return {
+    ...tolerances,
+    whole: { value: TIMES * whole, why },
+    gradient: { value: TIMES * whole, why: `three times ${cost} of that tensor alone, where that is more than of all; at least this` },
+    later:
+      later > 0
+        ? { value: TIMES * later, why: `three times the same of that tensor alone, or of all of its step; at least this` }
+        : tolerances.later,
+    length: {
+      value: 2 * Math.max(length, whole / Math.sqrt(DIRECTIONS)),
+      why: `roundings that go nowhere in particular leave a gradient’s length nearly as it is (1/√${DIRECTIONS} of them lies along it), while a wrong scale or rate changes it: twice TRL’s own, or that share`,
+    },
+  }
+}
+
+/** ‖saqr − TRL‖ / ‖TRL‖ that a tensor may have, by its own measure */
+export const allowedOf = ({ tensors, steps }: Yardstick, name: string, step: number): number =>
+  TIMES * Math.max(tensors.get(name) ?? 0, steps.get(step) ?? 0)
