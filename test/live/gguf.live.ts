@@ -63,7 +63,7 @@ it('an adapter alone, laid over its base by llama.cpp, is the merged file', asyn
   const run = spawnSync(join(root, '.venv/bin/python'), [script, libraries, at('f32.gguf'), at('lora.gguf'), at('merged.gguf')], {
     encoding: 'utf8',
   })
-  const [, adapter, base] = /adapter: probabilities within (\S+) [^]*base: probabilities within (\S+) /.exec(run.stdout) ?? []
+  const [, adapter, base] = /adapter: probabilities within (\S+) [\s\S]*base: probabilities within (\S+) /.exec(run.stdout) ?? []
   // llama.cpp keeps keys and values in f16, of 2^-11: the largest of some 50,000 probabilities is off by no more
   expect(Number(adapter), run.stderr.slice(-2000)).toBeLessThan(5e-4)
   expect(Number(base)).toBeGreaterThan(1e-2)
