@@ -62,6 +62,7 @@ it('an adapter alone, laid over its base by llama.cpp, is the merged file', asyn
   const script = join(root, 'tools/oracle/llama_adapter.py')
   const run = spawnSync(join(root, '.venv/bin/python'), [script, libraries, at('f32.gguf'), at('lora.gguf'), at('merged.gguf')], {
     encoding: 'utf8',
+    maxBuffer: 2 ** 28, // llama.cpp's log
   })
   const [, adapter, base] = /adapter: probabilities within (\S+) [\s\S]*base: probabilities within (\S+) /.exec(run.stdout) ?? []
   // llama.cpp keeps keys and values in f16, of 2^-11: the largest of some 50,000 probabilities is off by no more
