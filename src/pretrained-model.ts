@@ -8,6 +8,7 @@ import { resizeModel, rowsFor } from './engine/resize.ts'
 import { saveTrained } from './engine/save.ts'
 import { withoutAdapter } from './engine/without-adapter.ts'
 import { option, SaqrError, say } from './error.ts'
+import { ADAPTER_TYPES, isAdapterType, saveGgufAdapter } from './export/gguf-adapter.ts'
 import { saveMerged } from './export/merged.ts'
 import { ggufLines, ggufPath, type SavedGguf, saveGguf } from './export/save-gguf.ts'
 import { QUANTIZATIONS, type Quantization } from './formats/gguf/mixture.ts'
@@ -55,8 +56,10 @@ export interface SaveMergedOptions {
 }
 
 export interface SaveGgufOptions {
-  /** what the weights are written in, one file for each; default q8_0 */
+  /** what the weights are written in, one file for each; default q8_0, of an adapter alone f32 */
   quantizationMethod?: Quantization | readonly Quantization[]
+  /** the adapter alone, which llama.cpp lays over a GGUF file of the base (`--lora`), in f32, f16, bf16 or q8_0; default false: merged */
+  adapterOnly?: boolean
   /**
    * Is each file opened again and asked what comes next, beside the trained model? Default true: on the CPU, with as much memory as the model
    * has weights in what it computes in
@@ -110,6 +113,7 @@ const quantizations: Check<Quantization[]> = {
 }
 const GGUF: Checks<Omit<SaveGgufOptions, 'quantizationMethod'> & { quantizationMethod: Quantization[]; maximumMemoryUsage: undefined }> = {
   quantizationMethod: quantizations,
+  adapterOnly: flag,
   check: flag,
   checkTexts: texts,
   signal,
@@ -312,10 +316,10 @@ export class PretrainedModel {
   /**
    * Base and adapter as GGUF files, for llama.cpp and what is built on it: written by saqr itself, a tensor in
    * memory at a time. Each file is opened again and asked what comes next beside the trained model; what they are apart is printed, stands in
-   * the file (saqr.trained.kl, nats) and, where it is more than the type explains, is an error.
+   * the file (saqr.trained.kl, nats) and, where it is more than the type explains, is an error. With `adapterOnly` the adapter alone, not asked.
    * @param target a folder, or with one type a file `….gguf`
    * @param tokenizer the model's own is written, as Unsloth's notebooks have it
-   * @throws SaqrError EXPORT_FAMILY, EXPORT_CONFIG, EXPORT_TOKENIZER: the model has what GGUF files can't say; EXPORT_MISMATCH; FORMAT_DISK_FULL
+   * @throws SaqrError EXPORT_FAMILY, EXPORT_CONFIG, EXPORT_TOKENIZER, EXPORT_ADAPTER: the model has what GGUF files can't say; EXPORT_MISMATCH; FORMAT_DISK_FULL
    */
   async savePretrainedGguf(
     target: string,
@@ -324,17 +328,33 @@ export class PretrainedModel {
   ): Promise<SavedGguf[]> {
     const given = tokenizer instanceof Tokenizer || tokenizer == null ? options : tokenizer
     const taken = takeOptions(given, 'savePretrainedGguf', GGUF, { quantization: 'quantizationMethod' })
-    const { quantizationMethod = ['q8_0'], check = true, checkTexts, signal } = taken
+    const { adapterOnly = false, quantizationMethod = [adapterOnly ? 'f32' : 'q8_0'], check = true, checkTexts, signal } = taken
     const path = take(target, 'target', filled)
     if (path.endsWith('.gguf') && quantizationMethod.length > 1)
       throw new SaqrError(
         'OPTION_INVALID',
         say`${option('quantizationMethod')} names ${quantizationMethod.length} types, and ${path} is one file: name a folder`,
       )
+    if (adapterOnly) return this.#saveGgufAdapter(path, quantizationMethod)
     const rows = checkTexts?.map((text) => this.tokenizer.encode(text)) ?? this.language.rows ?? undefined
     const saved: SavedGguf[] = []
     for (const quantization of quantizationMethod as Quantization[]) {
       const one = await saveGguf(this.language, this.tokenizer, ggufPath(path, quantization), { quantization, check, rows, signal })
+      for (const line of ggufLines(one)) console.log(line)
+      saved.push(one)
+    }
+    return saved
+  }
+
+  async #saveGgufAdapter(path: string, types: readonly Quantization[]): Promise<SavedGguf[]> {
+    const saved: SavedGguf[] = []
+    for (const type of types) {
+      if (!isAdapterType(type))
+        throw new SaqrError(
+          'OPTION_INVALID',
+          say`${option('quantizationMethod')} ${type}: an adapter alone is written in ${ADAPTER_TYPES.join(', ')}`,
+        )
+      const one = await saveGgufAdapter(this.language, ggufPath(path, `${type}-lora`), type)
       for (const line of ggufLines(one)) console.log(line)
       saved.push(one)
     }

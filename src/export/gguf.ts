@@ -92,6 +92,10 @@ const endsOf = (ids: unknown): number[] => [ids].flat().filter((id): id is numbe
 /** the embedding, the last norm and the head come first, then block by block */
 const layerOf = ({ name }: Source) => Number(/^blk\.(\d+)\./.exec(name)?.[1] ?? -1)
 
+/** a tensor of the text model by its name in a model of text alone */
+export const textName = ({ path }: Model, name: string): string =>
+  name.startsWith(`${path}.`) ? `model.${name.slice(path.length + 1)}` : name
+
 /** The text model's tensors under the names of a model of text alone, each with what was trained merged into it. */
 function sourcesOf(
   { opened }: LanguageModel,
@@ -100,10 +104,9 @@ function sourcesOf(
   tied: boolean,
 ): Source[] {
   const { model, checkpoint } = opened
-  const named = (name: string) => (name.startsWith(`${model.path}.`) ? `model.${name.slice(model.path.length + 1)}` : name)
   const sources = [...checkpoint.tensors.values()]
     .filter(({ name }) => !isBeside(model, name) && !(tied && name === `${model.head.path}.weight`))
-    .map((t): Source => ({ name: named(t.name), shape: t.shape, rows: t.rows, cols: t.cols, read: reader(base(t), changed) }))
+    .map((t): Source => ({ name: textName(model, t.name), shape: t.shape, rows: t.rows, cols: t.cols, read: reader(base(t), changed) }))
   if (!head) return sources
   const [rows, cols] = head.shape as [number, number]
   let values: Float32Array | undefined
@@ -127,7 +130,8 @@ function reader(t: CheckpointTensor, changed: Changes['changed']): Source['read'
   }
 }
 
-function toWrite(source: Source, type: GgmlType): GgufTensorToWrite {
+/** rows in parts, each made when its turn comes */
+export function toWrite(source: Source, type: GgmlType): GgufTensorToWrite {
   const { name, shape, rows, cols } = source
   if (!MADE.includes(type)) throw new Error(`no blocks of ${type.name} are made here`)
   const step = Math.max(1, Math.floor(CHUNK / cols))

@@ -166,7 +166,7 @@ describe('saqr export', () => {
   })
 
   it.each([
-    [[], /nothing to write: give one of --gguf, --merged and --peft/],
+    [[], /nothing to write: give one of --gguf, --gguf_adapter, --merged and --peft/],
     [['--gguf', 'q8_0', '--peft'], /more than one thing to write/],
     [['--gguf', 'q8_0'], /nowhere to write to: name a folder with --output_dir/],
     [['--gguf', 'q8', '--output_dir', 'x'], /--gguf q8: did you mean q8_0\? The types are f32, f16/],

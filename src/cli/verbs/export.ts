@@ -2,9 +2,10 @@
 import { openDevice } from '../../devices/open.ts'
 import { saveTrained } from '../../engine/save.ts'
 import { option, SaqrError, say } from '../../error.ts'
+import { ADAPTER_TYPES, isAdapterType, saveGgufAdapter } from '../../export/gguf-adapter.ts'
 import { saveMerged } from '../../export/merged.ts'
-import { ggufLines, ggufPath, saveGguf } from '../../export/save-gguf.ts'
-import { isQuantization, QUANTIZATIONS, type Quantization } from '../../formats/gguf/mixture.ts'
+import { ggufLines, ggufPath, type SavedGguf, saveGguf } from '../../export/save-gguf.ts'
+import { isQuantization, QUANTIZATIONS } from '../../formats/gguf/mixture.ts'
 import { exists } from '../../hub/files.ts'
 import { nearest } from '../../hub/nearest.ts'
 import type { Need } from '../../hub/need.ts'
@@ -42,6 +43,11 @@ const what = {
     null,
     `GGUF files with the adapter merged in, one for each type: ${TYPES}`,
   ),
+  gguf_adapter: honoured(
+    described(optionalTexts, `types of ${ADAPTER_TYPES.join(', ')}`, () => true),
+    null,
+    `the adapter alone as GGUF files, which llama.cpp lays over a file of the base: ${ADAPTER_TYPES.join(', ')}`,
+  ),
   merged: honoured(flag, false, 'base and adapter as one checkpoint (safetensors), in the model’s own dtype'),
   peft: honoured(flag, false, 'the adapter as PEFT reads it'),
   output_dir: honoured(optionalName, null, 'folder for what is written; with one GGUF type also a file named ….gguf'),
@@ -59,7 +65,7 @@ const what = {
 export const exportModel = defineVerb({
   name: 'export',
   summary: 'write a trained model as GGUF files (llama.cpp), merged, or as a PEFT adapter',
-  usage: '--model_name_or_path MODEL (--gguf TYPE … | --merged | --peft) --output_dir DIR',
+  usage: '--model_name_or_path MODEL (--gguf TYPE … | --gguf_adapter TYPE … | --merged | --peft) --output_dir DIR',
   examples: [
     'saqr export --model_name_or_path out --gguf q4_k_m --output_dir out-gguf',
     'saqr export --model_name_or_path out --merged --output_dir out-merged',
@@ -72,21 +78,22 @@ export const exportModel = defineVerb({
   async run({ options: o, io }) {
     if (o.modelNameOrPath === null)
       throw new SaqrError('OPTION_INVALID', say`no model: name a Hub id, a folder or a .gguf file with ${option('modelNameOrPath')}`)
-    const asked = [o.gguf !== null, o.merged, o.peft].filter(Boolean).length
+    const asked = [o.gguf !== null, o.ggufAdapter !== null, o.merged, o.peft].filter(Boolean).length
     if (asked !== 1)
       throw new SaqrError(
         'OPTION_INVALID',
-        say`${asked === 0 ? 'nothing' : 'more than one thing'} to write: give one of ${option('gguf')}, ${option('merged')} and ${option('peft')}`,
+        say`${asked === 0 ? 'nothing' : 'more than one thing'} to write: give one of ${option('gguf')}, ${option('ggufAdapter')}, ${option('merged')} and ${option('peft')}`,
       )
     if (o.outputDir === null) throw new SaqrError('OPTION_INVALID', say`nowhere to write to: name a folder with ${option('outputDir')}`)
-    const types = typesOf(o.gguf ?? [])
-    const files = types.map((type) => ggufPath(o.outputDir!, type))
+    const types = typesOf(o.gguf ?? [], 'gguf', isQuantization, Object.keys(QUANTIZATIONS))
+    const adapterTypes = typesOf(o.ggufAdapter ?? [], 'ggufAdapter', isAdapterType, ADAPTER_TYPES)
+    const files = [...types, ...adapterTypes.map((type) => `${type}-lora`)].map((type) => ggufPath(o.outputDir!, type))
     if (files.length > 1 && o.outputDir.endsWith('.gguf'))
       throw new SaqrError(
         'OPTION_INVALID',
-        say`${option('gguf')} names ${files.length} types, and ${o.outputDir} is one file: name a folder`,
+        say`${option(types.length > 0 ? 'gguf' : 'ggufAdapter')} names ${files.length} types, and ${o.outputDir} is one file: name a folder`,
       )
-    if (!o.overwrite) refuseTaken(o.gguf === null ? MARKS.map((mark) => `${o.outputDir}/${mark}`) : files)
+    if (!o.overwrite) refuseTaken(files.length === 0 ? MARKS.map((mark) => `${o.outputDir}/${mark}`) : files)
     const device = await openDevice(o.device, { threads: o.threads })
     try {
       const { language, tokenizer, notes } = await openForGeneration(o.modelNameOrPath, o, device, io)
@@ -100,7 +107,8 @@ export const exportModel = defineVerb({
           )
         await saveTrained(language, o.outputDir)
       }
-      if (o.gguf === null) io.out.write(`${o.outputDir}\n`)
+      if (files.length === 0) io.out.write(`${o.outputDir}\n`)
+      for (const [i, type] of adapterTypes.entries()) tell(io, await saveGgufAdapter(language, files[i]!, type))
       for (const [i, quantization] of types.entries()) {
         const saved = await saveGguf(language, tokenizer, files[i]!, {
           quantization,
@@ -108,9 +116,7 @@ export const exportModel = defineVerb({
           signal: io.signal,
           onProgress: progress(io, files[i]!),
         })
-        const [line, ...more] = ggufLines(saved)
-        io.out.write(`${line}\n`)
-        for (const note of more) io.err.write(`${note}\n`)
+        tell(io, saved)
       }
       return 0
     } finally {
@@ -123,16 +129,29 @@ export const exportModel = defineVerb({
 const MARKS = ['config.json', 'adapter_config.json']
 
 /** @throws SaqrError OPTION_INVALID with the nearest type */
-function typesOf(given: readonly string[]): Quantization[] {
-  if (given.length === 0) return []
+function typesOf<T extends string>(
+  given: readonly string[],
+  name: 'gguf' | 'ggufAdapter',
+  isType: (name: string) => name is T,
+  all: readonly string[],
+): T[] {
   return given
     .flatMap((list) => list.split(','))
-    .map((name) => {
-      const type = name.trim().toLowerCase()
-      if (isQuantization(type)) return type
-      const close = nearest(type, Object.keys(QUANTIZATIONS))
-      throw new SaqrError('OPTION_INVALID', say`${option('gguf')} ${name}: ${close ? `did you mean ${close}? ` : ''}The types are ${TYPES}`)
+    .map((one) => {
+      const type = one.trim().toLowerCase()
+      if (isType(type)) return type
+      const close = nearest(type, all)
+      throw new SaqrError(
+        'OPTION_INVALID',
+        say`${option(name)} ${one}: ${close ? `did you mean ${close}? ` : ''}The types are ${all.join(', ')}`,
+      )
     })
+}
+
+function tell({ out, err }: Io, saved: SavedGguf): void {
+  const [line, ...more] = ggufLines(saved)
+  out.write(`${line}\n`)
+  for (const note of more) err.write(`${note}\n`)
 }
 
 function refuseTaken(paths: readonly string[]): void {
