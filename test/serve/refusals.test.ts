@@ -18,7 +18,7 @@ const chat = { model: 'tiny', messages: [{ role: 'user', content: 'hi' }], max_t
 const tool = { type: 'function', function: { name: 'f' } }
 
 async function told(path: string, body: unknown, init: RequestInit = {}) {
-  const text = typeof body === 'string' ? body : JSON.stringify(body)
+  const text = typeof body === 'string' || body instanceof Uint8Array ? (body as string) : JSON.stringify(body)
   const response = await s.ask(path, { method: 'POST', body: text, ...init })
   const { error } = (await response.json()) as { error: Record<string, unknown> }
   expect(Object.keys(error).sort()).toEqual(['code', 'message', 'param', 'type'])
@@ -28,7 +28,7 @@ async function told(path: string, body: unknown, init: RequestInit = {}) {
 describe('a body', () => {
   it.each([
     ['no JSON', '{', 400, 'invalid_json', null],
-    ['no UTF-8', '\uD800', 400, 'invalid_json', null],
+    ['no UTF-8', new Uint8Array([0x7b, 0xff, 0x7d]), 400, 'invalid_json', null],
     ['a list', [], 400, 'invalid_json', null],
     ['nothing', '', 400, 'invalid_json', null],
     ['nested without end', `{"a":${'['.repeat(100_000)}`, 400, 'invalid_json', null],
