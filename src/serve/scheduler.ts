@@ -1,19 +1,20 @@
 /**
- * Answers of many requests side by side: each model (the base, each adapter) has a decode loop, whose texts go on together by a token a round;
- * models take turns, a round each. Texts are taken in in the order they came, so none starves; of new prompts a few pages are read a round, so
- * that a long one keeps nobody waiting.
+ * Answers of many requests side by side: each model (the base, each adapter) has a decode loop, and models take turns. In a turn some tokens
+ * of new prompts are read, so that who comes is answered soon and a long prompt keeps nobody waiting; then as many texts as a pass takes go on
+ * by a token, those first that have waited longest. Texts are taken in in the order they came: none starves.
  */
 import { setImmediate } from 'node:timers/promises'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { DecodeLoop, type Text } from '../generate/decode-loop.ts'
+import { PAGE, TOGETHER } from '../generate/decoder.ts'
 import { checkPrompt, type Ending, type Question } from '../generate/generate.ts'
 import type { Choice } from '../generate/sample.ts'
 import { ApiError } from './api-error.ts'
 
 /** texts of a model that go on at once */
 const AT_ONCE = 32
-/** tokens of new prompts that a model reads a round */
-const READ = 512
+/** tokens of new prompts that a model reads a turn */
+const READ = PAGE
 /** texts of all models that wait for their turn, at most */
 const MOST_WAITING = 512
 
@@ -74,7 +75,7 @@ export class Scheduler {
 
   async #drive(): Promise<void> {
     while ([...this.#lanes.values()].some((lane) => lane.busy)) {
-      for (const lane of this.#lanes.values()) if (lane.busy) await lane.round()
+      for (const lane of this.#lanes.values()) if (lane.busy) await lane.turn()
       // who came meanwhile, and who went
       await setImmediate()
     }
@@ -114,22 +115,24 @@ class Lane {
     this.#loop.dispose()
   }
 
-  async round(): Promise<void> {
+  /** A part of the prompts that wait, then a token for the texts that have waited longest. */
+  async turn(): Promise<void> {
     try {
       this.#forgetGone()
       await this.#readNew()
-      const going = this.#active.filter(({ text }) => text!.whole)
-      for (const row of going) this.#choose(row)
       this.#forgetGone()
-      const next = going.filter((row) => this.#active.includes(row)).map(({ text, next }) => [text!, next] as const)
-      if (next.length > 0) await this.#loop.step(next)
+      const going = this.#active.filter(({ text }) => text!.whole).slice(0, TOGETHER)
+      if (going.length === 0) return
+      await this.#loop.step(going.map(({ text, next }) => [text!, next] as const))
+      this.#active = [...this.#active.filter((row) => !going.includes(row)), ...going]
+      for (const row of going) this.#choose(row)
     } catch (error) {
       // the device failed, and no one can say for whom
       for (const row of this.#active) this.#leave(row, () => row.fail(error))
     }
   }
 
-  /** Prompts are read one after the other, so that one which begins as the one before shares it. */
+  /** Prompts are read one after the other, so that one which begins as the one before shares it; each has its first token at once. */
   async #readNew(): Promise<void> {
     for (let read = 0; read < READ; ) {
       let row = this.#active.find(({ text }) => !text!.whole)
@@ -141,6 +144,7 @@ class Lane {
         this.#active.push(row)
       }
       read += await this.#loop.readPart(row.text!)
+      if (row.text!.whole) this.#choose(row)
     }
   }
 
