@@ -139,3 +139,23 @@ describe('completions', () => {
     expect(streamed.length).toBeGreaterThan(1)
   })
 })
+
+describe('one message alone', () => {
+  it('is asked in the form that the model was trained on', async () => {
+    const { language } = s.model
+    const form = { form: 'plain', end: ' ->' } as const
+    language.promptForm = form
+    try {
+      const { choices, usage } = await s.client.chat.completions.create(greedy)
+      expect(choices[0]!.message.content).toBe(await answered('By the sea', 12))
+      // By the sea ->
+      expect(usage!.prompt_tokens).toBe(13)
+      const system = { role: 'system' as const, content: 'be brief' }
+      const both = await s.client.chat.completions.create({ ...greedy, messages: [system, ...messages] })
+      // <system>be brief\n<user>By the sea\n<assistant>
+      expect(both.usage!.prompt_tokens).toBe(45)
+    } finally {
+      language.promptForm = null
+    }
+  })
+})
