@@ -66,6 +66,11 @@ const verbs: VerbEntry[] = [
     load: async () => (await import('./verbs/chat.ts')).chat as unknown as Verb,
   },
   {
+    name: 'serve',
+    summary: 'answer over HTTP as OpenAI’s API does, on this machine',
+    load: async () => (await import('./verbs/serve.ts')).serve as unknown as Verb,
+  },
+  {
     name: 'doctor',
     summary: 'show what this machine has to train on, and how fast it is at most',
     load: async () => (await import('./verbs/doctor.ts')).doctor as unknown as Verb,

@@ -12,12 +12,16 @@ import { PagePool } from './page-pool.ts'
 const SHARE = 0.8
 /** the first texts are given room for so many at once */
 const FIRST_PAGES = 8
+/** texts that are kept for others at most: each new one is compared with all of them */
+const KEPT = 64
 
 /** A text in the loop. */
 export interface Text {
   readonly ids: readonly number[]
   /** of what follows its last token (V) */
   readonly logits: Float32Array
+  /** are all of its tokens read? */
+  readonly whole: boolean
 }
 
 class Held implements Text {
@@ -34,6 +38,10 @@ class Held implements Text {
     this.ids = [...ids]
     this.most = most
   }
+
+  get whole(): boolean {
+    return this.read === this.ids.length
+  }
 }
 
 const pagesOf = (tokens: number) => Math.ceil(tokens / PAGE)
@@ -49,13 +57,14 @@ export class DecodeLoop {
   /** pages that fit into memory */
   readonly #limit: number
 
-  constructor(model: LanguageModel) {
+  /** @param loops that share the memory there is */
+  constructor(model: LanguageModel, loops = 1) {
     const { device, model: family } = model.opened
     this.#decoder = new Decoder(model)
     this.#longBeyond = family.longBeyond ?? Number.POSITIVE_INFINITY
     this.#pageBytes = this.#decoder.pageBytes()
     const { arena, store } = device.resident()
-    this.#limit = Math.floor((SHARE * Math.max(0, device.available() - arena - store)) / this.#pageBytes)
+    this.#limit = Math.floor((SHARE * Math.max(0, device.available() - arena - store)) / loops / this.#pageBytes)
   }
 
   /** texts in it */
@@ -81,18 +90,32 @@ export class DecodeLoop {
    * @throws SaqrError MEMORY_REFUSED
    */
   async add(prompt: readonly number[], tokens: number, signal?: AbortSignal): Promise<Text> {
-    if (!this.fits(tokens)) throw this.#refusal(tokens)
-    const text = new Held(prompt, pagesOf(tokens))
-    text.long = prompt.length > this.#longBeyond
-    this.#begin(text)
-    this.#texts.add(text)
+    const text = this.begin(prompt, tokens)
     try {
-      await this.#readAll(text, signal)
+      await this.#readAll(text as Held, signal)
     } catch (error) {
       this.remove(text)
       throw error
     }
     return text
+  }
+
+  /** Takes a text in as `add` does, and leaves its prompt to be read part by part (`readPart`) between steps of others. @throws SaqrError MEMORY_REFUSED */
+  begin(prompt: readonly number[], tokens: number): Text {
+    if (!this.fits(tokens)) throw this.#refusal(tokens)
+    const text = new Held(prompt, pagesOf(tokens))
+    text.long = prompt.length > this.#longBeyond
+    this.#begin(text)
+    this.#texts.add(text)
+    return text
+  }
+
+  /** Reads the next page of a prompt. @returns how many tokens that were */
+  async readPart(text: Text): Promise<number> {
+    const held = text as Held
+    const before = held.read
+    await this.#readPart(held)
+    return held.read - before
   }
 
   /** Goes on with each of these texts by a token. */
@@ -130,6 +153,7 @@ export class DecodeLoop {
     if (!this.#texts.delete(held)) return
     if (keep) this.#kept.add(held)
     else this.#empty(held)
+    if (this.#kept.size > KEPT) this.#forget()
   }
 
   dispose(): void {
@@ -163,15 +187,17 @@ export class DecodeLoop {
   }
 
   async #readAll(text: Held, signal?: AbortSignal): Promise<void> {
-    while (text.read < text.ids.length) {
-      const to = Math.min(text.ids.length, (Math.floor(text.read / PAGE) + 1) * PAGE)
-      const ids = text.ids.slice(text.read, to)
-      this.#room(text)
-      const tokens = ids.map((id, i): Fresh => ({ id, position: text.read + i, pages: text.pages, long: text.long }))
-      const [logits] = await this.#decoder.read(tokens, to === text.ids.length ? [ids.length - 1] : [], signal)
-      text.logits = logits ?? text.logits
-      text.read = to
-    }
+    while (!text.whole) await this.#readPart(text, signal)
+  }
+
+  async #readPart(text: Held, signal?: AbortSignal): Promise<void> {
+    const to = Math.min(text.ids.length, (Math.floor(text.read / PAGE) + 1) * PAGE)
+    const ids = text.ids.slice(text.read, to)
+    this.#room(text)
+    const tokens = ids.map((id, i): Fresh => ({ id, position: text.read + i, pages: text.pages, long: text.long }))
+    const [logits] = await this.#decoder.read(tokens, to === text.ids.length ? [ids.length - 1] : [], signal)
+    text.logits = logits ?? text.logits
+    text.read = to
   }
 
   /** a page for the text's next token */

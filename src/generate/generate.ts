@@ -72,14 +72,8 @@ export async function* generateTokens(
   { signal, keep = false, ended = new Set() }: { signal?: AbortSignal; keep?: boolean; ended?: Set<number> } = {},
 ): AsyncGenerator<Step, void> {
   model.alive()
-  const { maxPositions, vocab } = model.opened.model
-  for (const [i, { prompt }] of questions.entries()) {
-    const which = questions.length === 1 ? 'the prompt' : `prompt ${i}`
-    if (prompt.length === 0) throw new SaqrError('TEXT_EMPTY', `${which} has no token: give it at least one character`)
-    if (prompt.length >= maxPositions)
-      throw new SaqrError('TEXT_TOO_LONG', `${which} has ${prompt.length} tokens; the model knows ${maxPositions} positions`)
-    checkIds(prompt, vocab, which)
-  }
+  const { maxPositions } = model.opened.model
+  for (const [i, { prompt }] of questions.entries()) checkPrompt(model, prompt, questions.length === 1 ? 'the prompt' : `prompt ${i}`)
   const lengthOf = ({ prompt, maxNewTokens }: Question) => Math.min(prompt.length + maxNewTokens, maxPositions)
   // refused before the first is read, not in the middle
   for (const question of questions) loop.fits(lengthOf(question))
@@ -121,6 +115,15 @@ export async function* generateTokens(
   } finally {
     for (const { text } of active) loop.remove(text, keep)
   }
+}
+
+/** @throws SaqrError TEXT_TOO_LONG, TEXT_EMPTY, MODEL_VOCABULARY */
+export function checkPrompt(model: LanguageModel, prompt: readonly number[], which: string): void {
+  const { maxPositions, vocab } = model.opened.model
+  if (prompt.length === 0) throw new SaqrError('TEXT_EMPTY', `${which} has no token: give it at least one character`)
+  if (prompt.length >= maxPositions)
+    throw new SaqrError('TEXT_TOO_LONG', `${which} has ${prompt.length} tokens; the model knows ${maxPositions} positions`)
+  checkIds(prompt, vocab, which)
 }
 
 /** A part of an answer: a token and the text that it completes (empty while a character or a stop string may go on), or the answer's end. */

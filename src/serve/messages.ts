@@ -1,0 +1,118 @@
+/** OpenAI's messages as a chat template takes them, and the tokens that they become. */
+import { promptIds } from '../data/prompt-form.ts'
+import { isObject, type JsonObject } from '../formats/json.ts'
+import { parseExactly, withKeys } from '../formats/json-exact.ts'
+import { shown } from '../hub/arguments.ts'
+import type { Message } from '../text/chat-template.ts'
+import { badParameter } from './api-error.ts'
+import type { ServedModel } from './models.ts'
+
+const ROLES = ['system', 'developer', 'user', 'assistant', 'tool']
+/** keys of OpenAI's messages; further ones are the template's to know */
+const REFUSED: Readonly<Record<string, string>> = {
+  function_call: 'the older name of tool_calls: give tool_calls',
+  audio: 'the model reads text alone',
+}
+
+/** @throws ApiError 400 naming what is wrong by its place, messages[2].content */
+export function messagesOf(given: readonly unknown[], { tokenizer }: ServedModel): Message[] {
+  return given.map((message, i) => {
+    const at = `messages[${i}]`
+    if (!isObject(message)) throw badParameter(at, `${at} must be an object with role and content, not ${shown(message)}`)
+    const { role } = message
+    if (typeof role !== 'string' || !ROLES.includes(role))
+      throw badParameter(`${at}.role`, `${at}.role must be ${ROLES.slice(0, -1).join(', ')} or ${ROLES.at(-1)}, not ${shown(role)}`)
+    for (const [key, why] of Object.entries(REFUSED))
+      if (message[key] !== undefined && message[key] !== null)
+        throw badParameter(`${at}.${key}`, `${at}.${key} is refused: ${why}`, 'unsupported_parameter')
+    const calls = message.tool_calls === undefined || message.tool_calls === null ? undefined : callsOf(message.tool_calls, at)
+    const content = textOf(message.content, `${at}.content`, role === 'assistant' && calls !== undefined)
+    // templates know the older name
+    const known = role === 'developer' && !hasRole(tokenizer, role) ? 'system' : role
+    return withKeys(message, { role: known, content, ...(calls ? { tool_calls: calls } : {}) }) as Message
+  })
+}
+
+function hasRole(tokenizer: ServedModel['tokenizer'], role: string): boolean {
+  return tokenizer.chatTemplate !== null && tokenizer.namesRole(role)
+}
+
+/** a text, or parts of text, which are one */
+function textOf(content: unknown, at: string, optional: boolean): string {
+  if (typeof content === 'string') return content
+  if (optional && (content === null || content === undefined)) return ''
+  if (!Array.isArray(content) || content.length === 0)
+    throw badParameter(at, `${at} must be a text or a list of parts, not ${shown(content)}`)
+  return content
+    .map((part: unknown, i) => {
+      if (isObject(part) && part.type === 'text' && typeof part.text === 'string') return part.text
+      const type = isObject(part) && typeof part.type === 'string' ? part.type : shown(part)
+      throw badParameter(`${at}[${i}]`, `${at}[${i}] must be a part of type text with its text; ${type.slice(0, 60)} is not read here`)
+    })
+    .join('')
+}
+
+/** The arguments, which OpenAI writes as a text of JSON, as templates want them: as an object. */
+function callsOf(given: unknown, at: string): JsonObject[] {
+  if (!Array.isArray(given) || given.length === 0)
+    throw badParameter(`${at}.tool_calls`, `${at}.tool_calls must be a list of calls, at least one`)
+  return given.map((call: unknown, i) => {
+    const place = `${at}.tool_calls[${i}]`
+    const called = isObject(call) ? call.function : undefined
+    if (!isObject(call) || !isObject(called) || typeof called.name !== 'string')
+      throw badParameter(place, `${place} must be { id, type: "function", function: { name, arguments } }`)
+    return withKeys(call, { function: withKeys(called, { arguments: argumentsOf(called.arguments, `${place}.function.arguments`) }) })
+  })
+}
+
+function argumentsOf(given: unknown, at: string): JsonObject {
+  let value: unknown = given
+  try {
+    if (typeof given === 'string') value = given.trim() === '' ? {} : parseExactly(given)
+  } catch {
+    value = undefined
+  }
+  if (!isObject(value)) throw badParameter(at, `${at} must be a text of a JSON object, not ${shown(given)}`)
+  return value
+}
+
+/** @throws ApiError 400 */
+export function toolsOf(given: readonly unknown[]): { tools: JsonObject[]; names: ReadonlySet<string> } {
+  const tools = given.map((tool, i) => {
+    const at = `tools[${i}]`
+    if (!isObject(tool) || tool.type !== 'function' || !isObject(tool.function) || typeof tool.function.name !== 'string')
+      throw badParameter(at, `${at} must be { type: "function", function: { name, description, parameters } }`)
+    if (tool.function.strict === true)
+      throw badParameter(
+        `${at}.function.strict`,
+        `${at}.function.strict is refused: the model writes arguments freely`,
+        'unsupported_parameter',
+      )
+    return tool
+  })
+  return { tools, names: new Set(tools.map((tool) => (tool.function as JsonObject).name as string)) }
+}
+
+/**
+ * Token ids of a conversation. One user's message alone is asked in the form that the model was trained on, as `saqr generate` asks;
+ * everything else goes through the chat template, and what that would leave out is an error.
+ * @throws ApiError 400, SaqrError TEXT_…
+ */
+export function promptOf(model: ServedModel, messages: readonly Message[], tools: readonly JsonObject[]): readonly number[] {
+  const { tokenizer, language } = model
+  const form = language.promptForm
+  const [first] = messages
+  if (form !== null && form.form !== 'chat' && messages.length === 1 && first!.role === 'user' && tools.length === 0)
+    return promptIds(tokenizer, first!.content as string, { chat: null, system: null, tools: null }, form)
+  const { ids, holds } = tokenizer.applyChatTemplate(messages, { addGenerationPrompt: true, tools: tools.length > 0 ? tools : null })
+  if (tools.length > 0 && !holds(-1, 'tools')) throw badParameter('tools', 'the chat template of this model does not show it tools')
+  const lost = messages.findIndex(
+    ({ role, content }, i) => role !== 'assistant' && (content as string).trim() !== '' && !holds(i, 'content'),
+  )
+  if (lost !== -1)
+    throw badParameter(
+      `messages[${lost}]`,
+      `the chat template of this model leaves messages[${lost}] out: it knows no messages of ${messages[lost]!.role} there`,
+    )
+  return ids
+}

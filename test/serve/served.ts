@@ -1,0 +1,59 @@
+/** A server over a tiny model and an adapter of it, in this process, and the clients that ask it. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import OpenAI from 'openai'
+import { FastLanguageModel, type PretrainedModel } from '../../src/index.ts'
+import { ApiServer, type ServeSettings } from '../../src/serve/server.ts'
+import { writeTinyModel } from '../cli/tiny-model.ts'
+
+export const TEMPLATE =
+  "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}\n{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+
+export const KEY = 'sk-test'
+
+export interface Running {
+  server: ApiServer
+  url: string
+  model: PretrainedModel
+  client: OpenAI
+  faults: unknown[]
+  /** a request by hand, with the key */
+  ask(path: string, init?: RequestInit): Promise<Response>
+  stop(): Promise<void>
+}
+
+/** @param template of the chat; models are `tiny` (the base) and `tuned` (an adapter that says something else) */
+export async function serveTiny({ template = TEMPLATE, origins = [] as string[] } = {}): Promise<Running> {
+  const folder = mkdtempSync(join(tmpdir(), 'saqr-serve-'))
+  await writeTinyModel(folder)
+  writeFileSync(join(folder, 'chat_template.jinja'), template)
+  const opened = await FastLanguageModel.fromPretrained(folder, { device: 'cpu', loadIn4bit: false, dtype: 'float32' })
+  const tuned = FastLanguageModel.getPeftModel(opened.model, { r: 4 })
+  const { trainables } = tuned.language
+  for (const name of trainables.names.filter((name) => name.includes('lora_B')))
+    trainables.set(name, new Float32Array(trainables.get(name).length).fill(0.5))
+  const { tokenizer } = opened.model
+  const faults: unknown[] = []
+  const settings: ServeSettings = { key: KEY, origins, maxNewTokens: 16, onFault: (error) => faults.push(error) }
+  const models = [
+    { name: 'tiny', language: opened.model.language, tokenizer },
+    { name: 'tuned', language: tuned.language, tokenizer },
+  ]
+  const server = new ApiServer(models, settings)
+  const url = `http://127.0.0.1:${await server.listen(0)}`
+  return {
+    server,
+    url,
+    model: opened.model,
+    client: new OpenAI({ baseURL: `${url}/v1`, apiKey: KEY, maxRetries: 0 }),
+    faults,
+    ask: (path, init) => fetch(`${url}${path}`, { ...init, headers: { authorization: `Bearer ${KEY}`, ...init?.headers } }),
+    async stop() {
+      await server.close()
+      await tuned.dispose()
+      await opened.model.dispose()
+      rmSync(folder, { recursive: true })
+    },
+  }
+}
