@@ -243,7 +243,8 @@ export class PretrainedModel {
 
   /**
    * The answers to several prompts, computed together: pieces of all of them as they come, each with its prompt's number and its token
-   * (with `logprobs`, how likely it was), the last of each with why it ended. Answers are those that the prompts would have alone.
+   * (with `logprobs`, how likely it was), the last of each with why it ended. Answers are those that the prompts
+   * would have alone; where they are drawn, a prompt's place in the list keys the draws beside the seed, so that equal prompts differ.
    */
   generate(prompts: readonly Prompt[], options?: GenerateOptions & AskOptions): AsyncGenerator<AnswerPiece, void>
   /**

@@ -8,7 +8,7 @@ import { SaqrError } from '../error.ts'
 import { Decoder, type Fresh, PAGE, TOGETHER } from './decoder.ts'
 import { PagePool } from './page-pool.ts'
 
-/** of the memory that is free when a loop begins, what keys and values may take */
+/** of the memory that is free when a loop begins, what keys and values may take; the rest is for passes, and for a cache that is moved as they grow */
 const SHARE = 0.8
 /** the first texts are given room for so many at once */
 const FIRST_PAGES = 8
@@ -58,8 +58,7 @@ export class DecodeLoop {
     this.#decoder = new Decoder(model)
     this.#longBeyond = family.longBeyond ?? Number.POSITIVE_INFINITY
     this.#pageBytes = this.#decoder.pageBytes()
-    const { arena, store } = device.resident()
-    this.#limit = Math.floor((SHARE * Math.max(0, device.available() - arena - store)) / this.#pageBytes)
+    this.#limit = Math.floor((SHARE * device.free()) / this.#pageBytes)
   }
 
   /** texts in it */
