@@ -66,7 +66,7 @@ export class NamedAdapters {
     this.#active = name
   }
 
-  /** Frees it; where it was active the first of the others is. @throws SaqrError OPTION_INVALID, also for the last one */
+  /** Frees it; where it was active the first of the others is. @throws SaqrError OPTION_INVALID, also for the last one; MODEL_TRAINING */
   delete(name: string): void {
     const gone = this.get(name)
     if (this.#byName.size === 1)
@@ -74,6 +74,8 @@ export class NamedAdapters {
         'OPTION_INVALID',
         `${JSON.stringify(name)} is the only adapter of this model: dispose of the model, which leaves the base as it is`,
       )
+    if (gone.opened.training.has(gone))
+      throw new SaqrError('MODEL_TRAINING', `a run trains ${JSON.stringify(name)}: stop it, or delete the adapter once that has ended`)
     this.#byName.delete(name)
     if (this.#active === name) this.#active = this.names[0]!
     gone.disposeAdapter()

@@ -169,7 +169,8 @@ export class PretrainedModel {
   /**
    * Loads another adapter over the same base, under a name of its own. The active one stays active; the others lie in memory and do nothing.
    * @param folder of a PEFT adapter, on disk
-   * @throws SaqrError OPTION_INVALID for a name that is taken, FORMAT_ADAPTER for an adapter of another base, FORMAT_…
+   * @throws SaqrError OPTION_INVALID for a name that is taken, FORMAT_ADAPTER for an adapter of another base, FORMAT_…, MODEL_TRAINING while a
+   * run trains over the base
    */
   async loadAdapter(folder: string, name: string): Promise<void> {
     const path = take(folder, 'folder', filled)
@@ -181,6 +182,7 @@ export class PretrainedModel {
     await language.opened.device.turn(async () => {
       language.alive()
       this.#adapters.checkFree(name)
+      language.opened.untrained('another adapter')
       const loaded = loadAdapter(language.opened, path)
       loaded.promptForm = readPromptForm(path)
       this.#adapters.add(name, loaded)
@@ -193,7 +195,7 @@ export class PretrainedModel {
     this.#adapters.activate(take(name, 'the name of an adapter', filled))
   }
 
-  /** Frees an adapter; where it was active, the first of the others is from now on. @throws SaqrError OPTION_INVALID */
+  /** Frees an adapter; where it was active, the first of the others is from now on. @throws SaqrError OPTION_INVALID, MODEL_TRAINING while a run trains it */
   async deleteAdapter(name: string): Promise<void> {
     this.#requireAdapter('deleteAdapter')
     this.#adapters.get(take(name, 'the name of an adapter', filled))
@@ -245,14 +247,16 @@ export class PretrainedModel {
 
   /**
    * The answers to several prompts, computed together: pieces of all of them as they come, each with its prompt's number and its token
-   * (with `logprobs`, how likely it was), the last of each with why it ended. Answers are those that the prompts would have alone.
+   * (with `logprobs`, how likely it was), the last of each with why it ended. Answers are those that the prompts
+   * would have alone; where they are drawn, a prompt's place in the list keys the draws beside the seed, so that equal prompts differ.
    */
   generate(prompts: readonly Prompt[], options?: GenerateOptions & AskOptions): AsyncGenerator<AnswerPiece, void>
   /**
    * The answer to a prompt, piece by piece. A text goes into the chat template as the rows did that the model was trained on, else where
    * there is a template (`chat: false`: it is taken as it is); messages always do; token ids are taken as they are. What the generator
    * returns at last says why the text ended: `end` (the model's own), `length` (maxNewTokens) or `positions` (the model knows no more).
-   * @throws SaqrError OPTION_…, TEXT_…, MODEL_VOCABULARY, MODEL_DISPOSED
+   * @throws SaqrError OPTION_…, TEXT_…, MODEL_VOCABULARY, MODEL_DISPOSED, MODEL_TRAINING: `adapter: false` where the base’s own weights are not
+   * in memory yet and a run was planned without them
    */
   generate(prompt: Prompt, options?: GenerateOptions & AskOptions): AsyncGenerator<string, Ending>
   generate(

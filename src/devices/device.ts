@@ -177,6 +177,8 @@ export interface Device {
   run(items: readonly RunItem[], inputs: PassInputs, options?: RunOptions): Promise<Uint8Array[]>
   /** bytes that this process may use here, those it uses already among them */
   available(): number
+  /** bytes of it that nothing is in yet: of mapped files all of them count as used, they are read again and again */
+  free(): number
   /** bytes that are resident for arena and owned store (mapped files apart) */
   resident(): { arena: number; store: number; mapped: number }
   /** Frees everything: at once, or, where a run is under way, as soon as that has stopped; whoever waits is told DEVICE_DISPOSED. */

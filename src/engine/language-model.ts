@@ -17,6 +17,7 @@ import type { Model } from '../models/family.ts'
 import type { OpenedModel } from './opened-model.ts'
 import { parametersOf } from './settle.ts'
 import { Trainables } from './trainables.ts'
+import { versionOf } from './weights-version.ts'
 
 /** An optimizer step before it changes anything. */
 export interface GradientsMade {
@@ -44,6 +45,8 @@ export class LanguageModel {
   tokenizer: TokenizerFiles | undefined
   /** is told of each optimizer step when its gradients are there and nothing has changed yet */
   onGradients: ((step: GradientsMade) => void) | null = null
+  /** the same without its adapter, where that was asked for: it goes with the adapter */
+  withoutAdapter: LanguageModel | null = null
   readonly #trainables: Trainables | undefined
   #disposed = false
 
@@ -67,6 +70,11 @@ export class LanguageModel {
   get trained(): Trainables | null {
     this.alive()
     return this.#trainables ?? null
+  }
+
+  /** another number whenever trained weights have changed */
+  get version(): number {
+    return this.#trainables ? versionOf(this.#trainables.layout) : 0
   }
 
   /** @throws SaqrError MODEL_FROZEN where nothing is trained */
@@ -113,6 +121,7 @@ export class LanguageModel {
     this.#disposed = true
     this.opened.users.delete(this)
     this.#trainables?.dispose()
+    this.withoutAdapter?.disposeAdapter()
   }
 }
 

@@ -34,6 +34,8 @@ export class OpenedModel {
   readonly notes: readonly string[]
   /** models over it that were not disposed of */
   readonly users = new Set<LanguageModel>()
+  /** those of them that a run trains now */
+  readonly training = new Set<LanguageModel>()
   #checkpoint: Checkpoint
   #model: Model
   /** tensors that are of another size than in the files: an adapter over them keeps them along */
@@ -91,6 +93,20 @@ export class OpenedModel {
   /** the tensors that the model with this adapter holds */
   inspect(spec: AdapterSpec): TraceRecorder {
     return inspect(this.model, this.adapter(spec, false), this.choice.dtype)
+  }
+
+  /** are the frozen weights that it reads in the store? */
+  holds(recorder: TraceRecorder): boolean {
+    return [...recorder.weights.keys()].every((name) => this.#loaded.has(name))
+  }
+
+  /** What takes memory is not begun beside a run, which was planned without it. @throws SaqrError MODEL_TRAINING */
+  untrained(what: string): void {
+    if (this.training.size === 0) return
+    throw new SaqrError(
+      'MODEL_TRAINING',
+      `a run trains over this base, in memory that was planned without ${what}: do it before the run, or once that has ended`,
+    )
   }
 
   /**

@@ -9,18 +9,21 @@ import type { WeightSpec } from '../graph/trace.ts'
 import { sizeOf } from '../ops/tensor.ts'
 import { restoreChunks, type SavedBytes, storeChunks } from './store-chunks.ts'
 import { storing } from './storing.ts'
+import { weightsChange } from './weights-version.ts'
 
 /** the two tables of 8-bit state; everything else begins as zeros */
 const TABLES: Readonly<Record<string, boolean>> = { adam_map_signed: true, adam_map_unsigned: false }
 
 export class Optimizer {
   readonly #device: Device
+  readonly #layout: ParameterLayout
   readonly #scope: string
   readonly #state: WeightSpec[]
   readonly #plan: LoadedPlan
 
   constructor(device: Device, layout: ParameterLayout, options: OptimizerOptions) {
     this.#device = device
+    this.#layout = layout
     this.#scope = layout.scope
     const specs = statesOf(layout, options.rule)
     this.#state = [...new Map(specs.map((s) => [s.name, s])).values()]
@@ -43,6 +46,7 @@ export class Optimizer {
   async step(step: number, learningRate: number, maxNorm: number, signal?: AbortSignal): Promise<number> {
     const items = [{ plan: this.#plan, segment: 'optimizer' }]
     const stepFloats = Float32Array.of(learningRate, maxNorm, step, 0)
+    weightsChange(this.#layout)
     const [norm] = await this.#device.run(items, { stepFloats }, { signal, read: ['optimizer.grad_norm'] })
     return asF32(norm!)[0]!
   }

@@ -10,6 +10,7 @@ import { SeededRandom } from './random.ts'
 import { restoreChunks, type SavedBytes, storeChunks } from './store-chunks.ts'
 import { storing } from './storing.ts'
 import { find } from './weights.ts'
+import { weightsChange } from './weights-version.ts'
 
 /** bytes written at once */
 const ZEROS = 16 * 2 ** 20
@@ -86,6 +87,7 @@ export class Trainables {
   restore(name: string, saved: SavedBytes): void {
     const { offset, spec } = this.#entry(name)
     if (saved.byteLength !== spec.rows * spec.cols * 4) throw wrongSize(name, spec, saved.byteLength / 4)
+    weightsChange(this.layout)
     restoreChunks(this.#device, `${this.layout.scope}parameters`, offset * 4, saved)
   }
 
@@ -109,6 +111,7 @@ export class Trainables {
   set(name: string, values: Float32Array): void {
     const { offset, spec } = this.#entry(name)
     if (values.length !== spec.rows * spec.cols) throw wrongSize(name, spec, values.length)
+    weightsChange(this.layout)
     this.#device.writeStore(
       `${this.layout.scope}parameters`,
       new Uint8Array(values.buffer, values.byteOffset, values.byteLength),

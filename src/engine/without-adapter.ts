@@ -2,9 +2,11 @@
 import { option, SaqrError, say } from '../error.ts'
 import { LanguageModel } from './language-model.ts'
 
-const bases = new WeakMap<LanguageModel, LanguageModel>()
-
-/** @throws SaqrError OPTION_INVALID where there is no adapter, or all weights are trained: the base is not there any more */
+/**
+ * It is disposed of with the adapter.
+ * @throws SaqrError OPTION_INVALID where there is no adapter, or all weights are trained: the base is not there any more; MODEL_TRAINING where it
+ * needs weights that the adapter trains in its own copy, and a run goes on
+ */
 export function withoutAdapter(language: LanguageModel): LanguageModel {
   language.alive()
   if (language.spec.kind !== 'lora')
@@ -12,11 +14,10 @@ export function withoutAdapter(language: LanguageModel): LanguageModel {
       'OPTION_INVALID',
       say`this model has no adapter to leave out (${option('adapter')})${language.spec.kind === 'full' ? ', all its weights are trained; open the checkpoint that it began with' : ''}`,
     )
-  let base = bases.get(language)
-  if (!base) {
-    base = new LanguageModel(language.opened, { kind: 'none' }, 0)
-    bases.set(language, base)
-  }
+  const { opened } = language
+  if (!language.withoutAdapter && !opened.holds(opened.inspect({ kind: 'none' })))
+    opened.untrained('the weights of the base that the adapter has others for')
+  const base = (language.withoutAdapter ??= new LanguageModel(opened, { kind: 'none' }, 0))
   base.promptForm = language.promptForm
   return base
 }

@@ -84,8 +84,10 @@ export class Chat {
     }
   }
 
-  /** Forgets what was said; the system message stays. */
+  /** Forgets what was said; the system message stays. @throws SaqrError CHAT_BUSY while an answer is under way, which would come back */
   reset(): void {
+    if (this.#busy)
+      throw new SaqrError('CHAT_BUSY', 'an answer is under way: read it to its end, or stop it, before the conversation begins anew')
     this.#messages = []
   }
 

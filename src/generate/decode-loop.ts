@@ -8,7 +8,7 @@ import { SaqrError } from '../error.ts'
 import { Decoder, type Fresh, PAGE, TOGETHER } from './decoder.ts'
 import { PagePool } from './page-pool.ts'
 
-/** of the memory that is free when a loop begins, what keys and values may take */
+/** of the memory that is free when a loop begins, what keys and values may take; the rest is for passes, and for a cache that is moved as they grow */
 const SHARE = 0.8
 /** the first texts are given room for so many at once */
 const FIRST_PAGES = 8
@@ -31,6 +31,8 @@ class Held implements Text {
   /** tokens whose keys and values lie in them */
   read = 0
   long = false
+  /** of the weights that it began with: one that goes on while they change keeps its keys, for itself alone */
+  version = 0
   /** pages it may come to hold */
   readonly most: number
 
@@ -47,6 +49,7 @@ class Held implements Text {
 const pagesOf = (tokens: number) => Math.ceil(tokens / PAGE)
 
 export class DecodeLoop {
+  readonly #model: LanguageModel
   readonly #decoder: Decoder
   readonly #pool = new PagePool()
   readonly #texts = new Set<Held>()
@@ -60,11 +63,11 @@ export class DecodeLoop {
   /** @param loops that share the memory there is */
   constructor(model: LanguageModel, loops = 1) {
     const { device, model: family } = model.opened
+    this.#model = model
     this.#decoder = new Decoder(model)
     this.#longBeyond = family.longBeyond ?? Number.POSITIVE_INFINITY
     this.#pageBytes = this.#decoder.pageBytes()
-    const { arena, store } = device.resident()
-    this.#limit = Math.floor((SHARE * Math.max(0, device.available() - arena - store)) / loops / this.#pageBytes)
+    this.#limit = Math.floor((SHARE * device.free()) / loops / this.#pageBytes)
   }
 
   /** texts in it */
@@ -128,6 +131,7 @@ export class DecodeLoop {
         // its keys were turned as a short text's: all of it is read anew
         this.#empty(held)
         held.long = true
+        held.version = this.#model.version
         await this.#readAll(held, signal)
       } else single.push(held)
     }
@@ -160,11 +164,16 @@ export class DecodeLoop {
     this.#decoder.dispose()
   }
 
-  /** The pages that the text has in common with another: whole ones of a text in the loop, all there is of one that was let go. */
+  /**
+   * The pages that the text has in common with another: whole ones of a text in the loop, all there is of one that was let go. Keys of
+   * weights as they were before they were trained on are no beginning any more.
+   */
   #begin(text: Held): void {
+    text.version = this.#model.version
+    for (const old of [...this.#kept]) if (old.version !== text.version) this.#forget(old)
     // at least one token is read: its logits are wanted
-    const alike = ({ ids, read, long }: Held) => {
-      const most = long === text.long ? Math.min(read, text.ids.length - 1) : 0
+    const alike = ({ ids, read, long, version }: Held) => {
+      const most = long === text.long && version === text.version ? Math.min(read, text.ids.length - 1) : 0
       let n = 0
       while (n < most && ids[n] === text.ids[n]) n++
       return n
@@ -212,11 +221,10 @@ export class DecodeLoop {
     text.pages.push(this.#pool.take())
   }
 
-  /** the text that was let go the longest ago */
-  #forget(): void {
-    const [oldest] = this.#kept
-    this.#kept.delete(oldest!)
-    this.#empty(oldest!)
+  /** of the texts that were let go: the one the longest ago, unless another is named */
+  #forget(text: Held = [...this.#kept][0]!): void {
+    this.#kept.delete(text)
+    this.#empty(text)
   }
 
   #empty(text: Held): void {

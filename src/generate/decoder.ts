@@ -1,9 +1,10 @@
 /** What decoding has on the device: keys and values in pages, and the plans that read new tokens into them, a plan for each count of tokens. */
 import type { Device, LoadedPlan } from '../devices/device.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
-import { storing } from '../engine/storing.ts'
 import { asF32, asU16, bf16ToF32 } from '../formats/numbers.ts'
 import { type GenerationSpec, generationPlan, generationTrace } from '../graph/generation.ts'
+import type { WeightSpec } from '../graph/trace.ts'
+import { sizeOf } from '../ops/tensor.ts'
 
 /** tokens of a page, and of a prompt read at once: where blocks end never depends on what a text shares with another */
 export const PAGE = 128
@@ -32,8 +33,8 @@ export class Decoder {
   readonly #model: LanguageModel
   readonly #device: Device
   readonly #plans = new Map<number, Loaded>()
-  /** names of the caches in the store, of k and v of each block */
-  #caches: string[] = []
+  /** in the store, of k and v of each block */
+  #caches: readonly WeightSpec[] = []
   #scope = ''
   #pages = 0
   #disposed = false
@@ -54,20 +55,26 @@ export class Decoder {
     return caches.reduce((sum, { rows, cols, dtype }) => sum + rows * cols * (dtype === 'f32' ? 4 : 2), 0)
   }
 
-  /** Makes room for so many pages; what lies in those there are stays. @throws SaqrError MEMORY_REFUSED, with everything as it was */
+  /**
+   * Makes room for so many pages; what lies in those there are stays. One cache after the other is moved: beside the pages asked for, memory
+   * holds the smaller form of one of them alone.
+   * @throws SaqrError MEMORY_REFUSED, with everything as it was
+   */
   grow(pages: number): void {
     if (pages <= this.#pages) return
     const scope = `cache${caches++}.`
     const { recorder } = generationTrace(this.#spec(1, pages, scope))
-    const before = this.#caches
-    storing(this.#device, (store) => {
-      for (const [i, { name, rows, cols, dtype }] of recorder.caches.entries()) {
-        store(name, { rows, cols, dtype, source: { kind: 'zero' } })
-        if (before.length > 0) this.#device.writeStore(name, this.#device.readStore(before[i]!))
-      }
-    })
-    this.#drop()
-    this.#caches = recorder.caches.map(({ name }) => name)
+    const [before, after] = [this.#caches, recorder.caches]
+    this.#unload()
+    let moved = 0
+    try {
+      for (; moved < after.length; moved++) this.#enlarge(before[moved], after[moved]!)
+    } catch (error) {
+      // a smaller one lies where the larger lay
+      while (moved-- > 0) this.#reduce(after[moved]!, before[moved])
+      throw error
+    }
+    this.#caches = after
     this.#scope = scope
     this.#pages = pages
   }
@@ -120,10 +127,33 @@ export class Decoder {
     }
   }
 
-  #drop(): void {
+  #make({ name, rows, cols, dtype }: WeightSpec): void {
+    this.#device.store(name, { rows, cols, dtype, source: { kind: 'zero' } })
+  }
+
+  #enlarge(from: WeightSpec | undefined, to: WeightSpec): void {
+    this.#make(to)
+    if (!from) return
+    this.#device.writeStore(to.name, this.#device.readStore(from.name))
+    this.#device.drop(from.name)
+  }
+
+  #reduce(from: WeightSpec, to: WeightSpec | undefined): void {
+    const bytes = to && this.#device.readStore(from.name, 0, sizeOf(to))
+    this.#device.drop(from.name)
+    if (!to) return
+    this.#make(to)
+    this.#device.writeStore(to.name, bytes!)
+  }
+
+  #unload(): void {
     for (const { plan } of this.#plans.values()) plan.dispose()
     this.#plans.clear()
-    for (const name of this.#caches) this.#device.drop(name)
+  }
+
+  #drop(): void {
+    this.#unload()
+    for (const { name } of this.#caches) this.#device.drop(name)
     this.#caches = []
   }
 

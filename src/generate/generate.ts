@@ -152,9 +152,9 @@ export async function* generateAnswers(
 ): AsyncGenerator<AnswerPiece, void> {
   const ask = { chat, system, tools }
   const stop = stopTokens(model, tokenizer)
-  const questions = prompts.map((given): Question => {
+  const questions = prompts.map((given, index): Question => {
     const prompt = promptIds(tokenizer, given, ask, model.promptForm)
-    return { prompt, sampler: new Sampler(prompt, o), stop, maxNewTokens: o.maxNewTokens ?? 256 }
+    return { prompt, sampler: new Sampler(prompt, o, index), stop, maxNewTokens: o.maxNewTokens ?? 256 }
   })
   const texts = questions.map(() => ({ stream: tokenizer.stream({ skipSpecialTokens: true }), stops: new StopStrings(stopStrings) }))
   const ended = new Set<number>()

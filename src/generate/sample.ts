@@ -4,7 +4,7 @@ import { SaqrError } from '../error.ts'
 import { type Shaping, shaped } from './shape.ts'
 
 export interface SampleOptions extends Shaping {
-  /** of the draws; default 0 */
+  /** of the draws, which a prompt's place in a list keys too; default 0 */
   seed?: number
   /** each token with the logarithm of the probability that the model gave it, before penalties, temperature and cuts */
   logprobs?: boolean
@@ -31,17 +31,21 @@ export class Sampler {
   /** how often each token came after the prompt */
   readonly #counts = new Map<number, number>()
 
-  constructor(prompt: readonly number[], options: SampleOptions) {
+  /** @param index of the prompt among those asked together: equal ones are drawn for apart */
+  constructor(prompt: readonly number[], options: SampleOptions, index = 0) {
     this.#options = options
-    this.#random = new SeededRandom(options.seed ?? 0, 'generate')
+    this.#random = new SeededRandom(options.seed ?? 0, index === 0 ? 'generate' : `generate ${index}`)
     this.#prompt = new Set(options.repetitionPenalty === undefined ? [] : prompt)
   }
 
   /** @param logits (V), which are left as they are. @throws SaqrError MODEL_NOT_FINITE */
   next(logits: Float32Array): Choice {
     const { temperature = 0, logprobs = false, topLogprobs = 0 } = this.#options
-    if (holdsNaN(logits))
-      throw new SaqrError('MODEL_NOT_FINITE', 'the model’s logits are no numbers: its weights are damaged, or its training diverged')
+    if (!canBeDrawn(logits))
+      throw new SaqrError(
+        'MODEL_NOT_FINITE',
+        'the model’s logits are no numbers, or without an end: its weights are damaged, or its training diverged',
+      )
     const penalised = penalise(logits, this.#prompt, this.#counts, this.#options)
     const id = temperature === 0 ? argmax(penalised) : draw(penalised, this.#random, this.#options)
     this.#counts.set(id, (this.#counts.get(id) ?? 0) + 1)
@@ -74,10 +78,17 @@ function draw(logits: Float32Array, random: SeededRandom, shaping: Shaping): num
   return ids.at(-1)!
 }
 
-/** in a plain loop: it runs over the vocabulary for every token */
-function holdsNaN(x: Float32Array): boolean {
-  for (let i = 0; i < x.length; i++) if (Number.isNaN(x[i]!)) return true
-  return false
+/**
+ * A token whose logit is −∞ never comes; of NaN and ∞, or of −∞ alone, there are no probabilities. In a plain loop: it runs over the vocabulary
+ * for every token.
+ */
+function canBeDrawn(x: Float32Array): boolean {
+  let most = Number.NEGATIVE_INFINITY
+  for (let i = 0; i < x.length; i++) {
+    if (!(x[i]! < Number.POSITIVE_INFINITY)) return false
+    if (x[i]! > most) most = x[i]!
+  }
+  return most > Number.NEGATIVE_INFINITY
 }
 
 /** the first of the largest */

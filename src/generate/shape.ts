@@ -63,7 +63,10 @@ function kthLargest(x: Float32Array, k: number): number {
   return heap[0]!
 }
 
-/** The likeliest ids that hold `share` of the weights together; most of them lie far above the rest, which is then never sorted. */
+/**
+ * The likeliest ids that hold `share` of the weights together; most of them lie far above the rest, which is then never sorted. Of equal ones at
+ * its edge the lowest stay; which do in transformers is left to torch's sort, which keeps no order among more than 16.
+ */
 function nucleus(logits: Float32Array, ids: Int32Array, share: number, weight: (id: number) => number): Int32Array {
   let total = 0
   for (const id of ids) total += weight(id)

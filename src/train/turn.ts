@@ -77,7 +77,13 @@ export interface RunTurn {
 /** Waits for the runs before. Rejects with the signal's reason where that comes first. */
 export async function turnOn(model: LanguageModel, signal?: AbortSignal): Promise<RunTurn> {
   const own = turnsOf(model)
-  const end = await take(own.queue, signal)
+  const leave = await take(own.queue, signal)
+  const { training } = model.opened
+  training.add(model)
+  const end = () => {
+    training.delete(model)
+    leave()
+  }
   return { pause: () => own.pause(), goOn: () => own.goOn(), end }
 }
 

@@ -2,7 +2,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Readable } from 'node:stream'
+import { PassThrough, Readable } from 'node:stream'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { chat } from '../../src/cli/verbs/chat.ts'
 import { FastLanguageModel, type PretrainedModel } from '../../src/index.ts'
@@ -111,12 +111,9 @@ describe('in a program', () => {
 })
 
 describe('saqr chat', () => {
+  const ASKED = ['--model_name_or_path', adapter, '--no_bf16', '--device', 'cpu']
   const talk = (lines: string[], ...args: string[]) =>
-    commandLine(
-      { chat },
-      undefined,
-      Readable.from(lines.map((line) => `${line}\n`)),
-    )('chat', ...['--model_name_or_path', adapter, '--no_bf16', '--device', 'cpu', '--max_new_tokens', '6', ...args])
+    commandLine({ chat }, undefined, Readable.from(lines.map((line) => `${line}\n`)))('chat', ...ASKED, '--max_new_tokens', '6', ...args)
   const answer = (messages: { role: string; content: string }[], options = {}) =>
     read(model.generate(messages, { maxNewTokens: 6, ...options }))
 
@@ -156,6 +153,18 @@ describe('saqr chat', () => {
     expect(err).toMatch(/\/save needs the name of a file\n/)
     expect(err).toMatch(/nothing was said yet/)
     expect(err).toMatch(/TEXT_TOO_LONG.*\/reset begins anew/)
+  })
+
+  it('in a pipe an interrupt stops the answer and ends it, what was read ahead too', { timeout: 30_000 }, async () => {
+    const lines = new PassThrough()
+    const stop = new AbortController()
+    const ended = commandLine({ chat }, stop, lines)('chat', ...ASKED, '--max_new_tokens', '200')
+    // an answer is on its way as soon as its line is taken; without an end to the pipe nothing else ends
+    lines.write('one\ntwo\n')
+    setTimeout(() => stop.abort(new DOMException('stopped by SIGINT', 'AbortError')), 1500)
+    const { code, err } = await ended
+    expect(code).toBe(130)
+    expect(err).not.toMatch(/error/)
   })
 
   it('a base alone has none beside it', async () => {

@@ -6,6 +6,7 @@ import { CpuDevice } from '../../src/devices/cpu/device.ts'
 import { LanguageModel } from '../../src/engine/language-model.ts'
 import { OpenedModel } from '../../src/engine/opened-model.ts'
 import { SeededRandom } from '../../src/engine/random.ts'
+import { SaqrError } from '../../src/error.ts'
 import { DecodeLoop } from '../../src/generate/decode-loop.ts'
 import { PagePool } from '../../src/generate/page-pool.ts'
 import { openCheckpoint } from '../../src/models/checkpoint.ts'
@@ -111,6 +112,58 @@ describe('a loop', () => {
     expect(sizes).toEqual([1024, 2048, 4096])
   })
 
+  it('grows a cache at a time, and has what it had where there is no memory for that', async () => {
+    const m = long(model())
+    const { device } = m.opened
+    // what lies in the store beside the weights, and the most that did
+    const lies = new Map<string, number>()
+    const sum = () => [...lies.values()].reduce((a, b) => a + b, 0)
+    let [most, calls, refused] = [0, 0, 0]
+    const [store, drop] = [device.store.bind(device), device.drop.bind(device)]
+    vi.spyOn(device, 'store').mockImplementation((name, spec) => {
+      if (++calls === refused) throw new SaqrError('MEMORY_REFUSED', 'full')
+      store(name, spec)
+      lies.set(name, spec.rows * spec.cols * 4)
+      most = Math.max(most, sum())
+    })
+    vi.spyOn(device, 'drop').mockImplementation((name) => {
+      drop(name)
+      lies.delete(name)
+    })
+    const prompts = [100, 1200].map((count, i) => drawn(count, m.opened.model.vocab, 50 + i))
+    const loop = new DecodeLoop(m)
+    const text = await loop.add(prompts[0]!, 200)
+    const before = new Map(lies)
+    refused = calls + 3
+    await expect(loop.add(prompts[1]!, 1300)).rejects.toMatchObject({ code: 'MEMORY_REFUSED' })
+    expect(lies).toEqual(before)
+    await loop.step([[text, 5]])
+    const bytes = sum()
+    most = 0
+    await loop.add(prompts[1]!, 1300)
+    // 8 pages became 16: beside those, the last cache to be moved in its smaller form
+    expect([sum(), most]).toEqual([2 * bytes, 2 * bytes + bytes / lies.size])
+    vi.restoreAllMocks()
+    const alone = new DecodeLoop(m)
+    const again = await alone.add(prompts[0]!, 200)
+    await alone.step([[again, 5]])
+    expect(text.logits).toEqual(again.logits)
+    for (const one of [loop, alone]) one.dispose()
+  })
+
+  it('counts as free what no weights lie in', () => {
+    const { device } = model().opened
+    const { mapped } = device.resident()
+    expect(mapped).toBeGreaterThan(0)
+    vi.spyOn(process, 'availableMemory').mockReturnValue(3 * mapped)
+    vi.spyOn(process, 'constrainedMemory').mockReturnValue(0)
+    expect(device.free()).toBe(2 * mapped)
+    // a container's limit has counted the pages of files that are in memory
+    vi.spyOn(process, 'constrainedMemory').mockReturnValue(2 ** 30)
+    expect(device.free()).toBe(3 * mapped)
+    vi.restoreAllMocks()
+  })
+
   it('goes on from a text that was let go', async () => {
     const m = model()
     const prompt = drawn(40, m.opened.model.vocab, 60)
@@ -140,9 +193,8 @@ describe('a loop', () => {
       num_key_value_heads: G = H,
     } = JSON.parse(readFileSync(join(root, 'llama-mha/model/config.json'), 'utf8'))
     const page = layers * 2 * (C / H) * G * 128 * 4
-    const { arena, store } = m.opened.device.resident()
     // room for five pages, of which a loop takes 0.8
-    vi.spyOn(m.opened.device, 'available').mockReturnValue(arena + store + 5.1 * page)
+    vi.spyOn(m.opened.device, 'free').mockReturnValue(5.1 * page)
     const loop = new DecodeLoop(m)
     expect(loop.fits(512)).toBe(true)
     await expect(answersOf(m, [drawn(500, vocab, 1)], { maxNewTokens: 20 })).rejects.toMatchObject({

@@ -13,6 +13,10 @@ describe('the distribution', () => {
     expect(off(one)).toBeLessThan(1e-6)
   })
 
+  it('of equal logits at the edge of top-p the lowest ids stay', () => {
+    expect(Array.from(shaped(new Float32Array(40), { topP: 0.5 }).ids)).toEqual(Array.from({ length: 20 }, (_, id) => id))
+  })
+
   it('of a large vocabulary is what sorting all of it gives', () => {
     const random = new SeededRandom(3, 'test')
     for (const spread of [0.01, 1, 8]) {
@@ -41,6 +45,16 @@ describe('draws', () => {
     expect(drawn(4, 50)).not.toEqual(drawn(5, 50))
   })
 
+  it('of equal prompts in a list are apart, and the first is as it is alone', () => {
+    const at = (index: number) => {
+      const sampler = new Sampler([], { temperature: 1, seed: 4 }, index)
+      return Array.from({ length: 50 }, () => sampler.next(logits).id)
+    }
+    expect(at(0)).toEqual(drawn(4, 50))
+    expect(at(1)).toEqual(at(1))
+    expect(new Set([at(0), at(1), at(2)].map(String)).size).toBe(3)
+  })
+
   it('come as often as they are likely', () => {
     const counts = [0, 0, 0, 0]
     for (const id of drawn(1, 20000)) counts[id]!++
@@ -64,7 +78,16 @@ describe('draws', () => {
   })
 
   it('of logits that are no numbers are refused', () => {
-    expect(() => new Sampler([], {}).next(Float32Array.of(1, Number.NaN))).toThrow(expect.objectContaining({ code: 'MODEL_NOT_FINITE' }))
+    const { NaN: none, POSITIVE_INFINITY: most, NEGATIVE_INFINITY: never } = Number
+    for (const wrong of [
+      [1, none],
+      [1, most],
+      [none, 1],
+      [never, never],
+    ])
+      expect(() => new Sampler([], {}).next(Float32Array.from(wrong))).toThrow(expect.objectContaining({ code: 'MODEL_NOT_FINITE' }))
+    const { id, logprob } = new Sampler([], { temperature: 1, logprobs: true }).next(Float32Array.of(never, 1, never))
+    expect([id, logprob]).toEqual([1, 0])
   })
 })
 

@@ -48,7 +48,7 @@ export const chat = defineVerb({
         session.note(
           `${basename(options.modelNameOrPath)}${language.spec.kind === 'lora' ? ' with its adapter' : ''}: /help lists the commands, Ctrl-D leaves`,
         )
-      return await talk(session, input, terminal ? io.out.color === true : null)
+      return await talk(session, input, terminal ? io.out.color === true : null, io.signal)
     } finally {
       opened.dispose()
     }
@@ -56,7 +56,7 @@ export const chat = defineVerb({
 })
 
 /** @param color of the mark where a message is awaited; null: nobody types @returns the exit code: 1 where a line of a pipe was an error */
-async function talk(session: ChatSession, input: NodeJS.ReadableStream, color: boolean | null): Promise<number> {
+async function talk(session: ChatSession, input: NodeJS.ReadableStream, color: boolean | null, signal: AbortSignal): Promise<number> {
   const terminal = color !== null
   const lines = createInterface({
     input,
@@ -72,17 +72,27 @@ async function talk(session: ChatSession, input: NodeJS.ReadableStream, color: b
     session.note(asked ? 'Ctrl-D leaves' : '\nCtrl-D leaves')
     lines.prompt()
   })
+  const end = () => {
+    session.stop()
+    lines.close()
+  }
+  signal.addEventListener('abort', end)
   try {
+    signal.throwIfAborted()
     if (terminal) lines.prompt()
     for await (const line of lines) {
       asked = true
       failed = !(await session.line(line)) || failed
       asked = false
+      // lines that were read ahead stay unanswered
+      signal.throwIfAborted()
       if (terminal) lines.prompt()
     }
+    signal.throwIfAborted()
     if (terminal) process.stdout.write('\n')
     return failed && !terminal ? 1 : 0
   } finally {
+    signal.removeEventListener('abort', end)
     lines.close()
     session.chat.dispose()
   }

@@ -1,4 +1,5 @@
 /** The CPU device: plans as native code, one asynchronous call a run, all cores, any moment abortable. */
+import { totalmem } from 'node:os'
 import { SaqrError } from '../../error.ts'
 import type { Plan } from '../../graph/plan.ts'
 import {
@@ -288,6 +289,16 @@ export class CpuDevice implements Device {
 
   available(): number {
     return process.availableMemory() + process.memoryUsage.rss()
+  }
+
+  free(): number {
+    const { arena, store, mapped } = this.resident()
+    const limit = process.constrainedMemory()
+    // a container's limit has counted what was read of files already; a machine counts that as available, so that it is taken off whole
+    const limited = limit > 0 && limit < totalmem()
+    const { rss, heapTotal, external } = process.memoryUsage()
+    const counted = limited ? Math.min(mapped, Math.max(0, rss - heapTotal - external - arena - store)) : 0
+    return Math.max(0, process.availableMemory() - (mapped - counted))
   }
 
   resident() {

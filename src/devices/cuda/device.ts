@@ -366,6 +366,10 @@ export class CudaDevice implements Device {
     return this.card.memory().free + arena + store
   }
 
+  free(): number {
+    return this.card.memory().free
+  }
+
   resident() {
     return { arena: this.#arenaBytes, store: this.#store.bytes(), mapped: 0 }
   }

@@ -204,6 +204,10 @@ export class ReferenceDevice implements Device {
     return process.availableMemory() + process.memoryUsage.rss()
   }
 
+  free(): number {
+    return process.availableMemory()
+  }
+
   resident() {
     return { arena: 0, store: [...this.#store.values()].reduce((sum, s) => sum + s.data.byteLength, 0), mapped: 0 }
   }
