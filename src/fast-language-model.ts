@@ -1,6 +1,7 @@
 /** Opening models under Unsloth's names: a checkpoint, a tokenizer, and adapters over one base. */
 import type { Adapter } from './adapters/adapter.ts'
 import type { AdapterSpec } from './adapters/choose.ts'
+import type { TrainedOver } from './data/prompt-form.ts'
 import type { Device } from './devices/device.ts'
 import { openDevice } from './devices/open.ts'
 import { asSettled, checkModules, LanguageModel, newAdapter } from './engine/language-model.ts'
@@ -33,15 +34,17 @@ export const FastLanguageModel = {
   async fromPretrained(name: string | (LoadOptions & { modelName: string }), options?: LoadOptions): Promise<Opened> {
     const { modelName, o } = takeLoad(name, options)
     const { fullFinetuning = false, randomState = 3407, revision, token, signal, eosToken, chatTemplate } = o
-    const loadIn4bit = o.loadIn4bit && !fullFinetuning
-    const choice = { dtype: o.dtype ?? 'bf16', loadIn4bit, doubleQuant: loadIn4bit && (o.doubleQuant ?? true) } as const
+    const choice = (trained: TrainedOver | null) => {
+      const loadIn4bit = !fullFinetuning && (o.loadIn4bit ?? trained?.load_in_4bit ?? true)
+      return { dtype: o.dtype ?? 'bf16', loadIn4bit, doubleQuant: loadIn4bit && (o.doubleQuant ?? true) } as const
+    }
     const ownDevice = typeof o.device !== 'object'
     const device: Device = typeof o.device === 'object' ? o.device : await openDevice(o.device ?? 'auto')
     let base: OpenedModel | undefined
     try {
       const onProgress = o.onProgress ?? (process.stderr.isTTY ? progressLine(process.stderr) : undefined)
       const hub = { revision: revision ?? undefined, token: token ?? undefined, signal, onProgress }
-      const found = await openBase(modelName, device, { ...hub, eosToken, chatTemplate, choice: () => choice })
+      const found = await openBase(modelName, device, { ...hub, eosToken, chatTemplate, choice: (_, trained) => choice(trained) })
       const { opened, adapter, tokenizer } = found
       base = opened
       if (adapter !== null && fullFinetuning)
@@ -138,7 +141,7 @@ function takeLoad(name: unknown, options: unknown) {
   const path = take(modelName ?? name, 'modelName', filled)
   if (o.revision != null && (isFile(path) || isFolder(path)))
     throw new SaqrError('OPTION_INVALID', say`${option('revision')} ${o.revision} has no effect on a path: ${ON_PATH}`)
-  return { modelName: path, o: { ...o, loadIn4bit: o.loadIn4bit ?? !o.loadIn16bit } }
+  return { modelName: path, o: { ...o, loadIn4bit: o.loadIn4bit ?? (o.loadIn16bit ? false : null) } }
 }
 
 /** @throws SaqrError OPTION_INVALID */

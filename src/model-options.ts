@@ -32,7 +32,7 @@ export interface LoadOptions {
   maxSeqLength?: number | null
   /** of activations and frozen weights: bfloat16 (default) or float32, also written bf16, f32, torch.bfloat16 … */
   dtype?: 'bfloat16' | 'float32' | 'bf16' | 'f32' | 'torch.bfloat16' | 'torch.float32' | 'auto' | null
-  /** frozen weights in 4-bit NF4 (QLoRA); default true, as Unsloth has it */
+  /** frozen weights in 4-bit NF4 (QLoRA); default: as an adapter was trained where its folder says so, else true, as Unsloth has it */
   loadIn4bit?: boolean
   /** frozen weights in `dtype` (LoRA): the same as loadIn4bit false */
   loadIn16bit?: boolean

@@ -1,5 +1,5 @@
 /**
- * In what form the rows asked, kept beside what was trained on them (saqr.json, which PEFT and transformers pass over): who asks the
+ * In what form the rows asked and over which form of its base an adapter was trained, kept beside what was trained on them (saqr.json, which PEFT and transformers pass over): who asks the
  * trained model asks alike.
  */
 import { rmSync } from 'node:fs'
@@ -113,11 +113,23 @@ function plainPrompt(prompt: string, form: PromptForm | null): string {
   return prompt.endsWith(end) ? prompt : prompt + end
 }
 
+/** What an adapter was trained over: its base as it was opened. */
+export interface TrainedOver {
+  load_in_4bit: boolean
+}
+
 /** Beside what was trained; what an earlier run left there goes. */
-export function writePromptForm(folder: string, form: PromptForm | null): void {
+export function writePromptForm(folder: string, form: PromptForm | null, base?: TrainedOver): void {
   const path = join(folder, FILE)
-  if (form === null) rmSync(path, { force: true })
-  else writeFileAtomic(path, `${stringifyJson({ prompt: form }, { indent: 2 })}\n`)
+  if (form === null && base === undefined) rmSync(path, { force: true })
+  else writeFileAtomic(path, `${stringifyJson({ ...(form && { prompt: form }), ...(base && { base }) }, { indent: 2 })}\n`)
+}
+
+/** Null where nothing is said. @throws SaqrError FORMAT_JSON */
+export function readTrainedOver(folder: string): TrainedOver | null {
+  const path = join(folder, FILE)
+  const base = isFile(path) ? readJsonObject(path).base : undefined
+  return isObject(base) && typeof base.load_in_4bit === 'boolean' ? { load_in_4bit: base.load_in_4bit } : null
 }
 
 /** Null where nothing is said. @throws SaqrError FORMAT_JSON, FORMAT_PROMPT_FORM */
@@ -125,6 +137,7 @@ export function readPromptForm(folder: string): PromptForm | null {
   const path = join(folder, FILE)
   if (!isFile(path)) return null
   const { prompt } = readJsonObject(path)
+  if (prompt === undefined) return null
   if (isObject(prompt)) {
     const { form, end = '' } = prompt
     if (form === 'chat' || form === 'alpaca') return { form }

@@ -1,7 +1,7 @@
 /** A model by name: fetched if need be, opened on a device, with the tokenizer it is used with. An adapter folder opens its base. */
 import { existsSync, realpathSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { type PromptForm, readPromptForm } from '../data/prompt-form.ts'
+import { type PromptForm, readPromptForm, readTrainedOver, type TrainedOver } from '../data/prompt-form.ts'
 import { fromBlocks } from '../devices/cpu/ggml-blocks.ts'
 import type { Device } from '../devices/device.ts'
 import { SaqrError, say } from '../error.ts'
@@ -27,7 +27,7 @@ export interface BaseRequest {
   signal?: AbortSignal
   onProgress?: HubOptions['onProgress']
   /** what the base is held in, once its config.json is known */
-  choice: (config: Readonly<Record<string, unknown>>) => BaseChoice
+  choice: (config: Readonly<Record<string, unknown>>, trainedOver: TrainedOver | null) => BaseChoice
   /** instead of the checkpoint's: saved with what is trained, so that it is used as it was trained */
   eosToken?: string | null
   /** Jinja source */
@@ -69,13 +69,24 @@ export async function openBase(name: string, device: Device, request: BaseReques
   const settled = settle(openCheckpoint(found.path, fromBlocks))
   const checkpoint = adapter === null ? settled.checkpoint : adaptedBase(settled.checkpoint, readAdapter(adapter), adapter)
   const { config, tensors } = checkpoint
+  const trainedOver = adapter === null ? null : readTrainedOver(adapter)
+  const choice = request.choice(config, trainedOver)
   return {
-    opened: new OpenedModel(device, withTensors(checkpoint, config, tensors, files), request.choice(config)),
+    opened: new OpenedModel(device, withTensors(checkpoint, config, tensors, files), choice),
     adapter,
     tokenizer,
     promptForm: adapter !== null ? readPromptForm(adapter) : found.kind === 'model' ? readPromptForm(found.path) : null,
-    notes: [...new Set([...notes, ...settled.notes])],
+    notes: [...new Set([...notes, ...settled.notes, ...overAnother(adapter, trainedOver, choice)])],
   }
+}
+
+/** The same adapter over other numbers of its base gives other answers. */
+function overAnother(adapter: string | null, trained: TrainedOver | null, { loadIn4bit, dtype }: BaseChoice): string[] {
+  if (trained === null || trained.load_in_4bit === loadIn4bit) return []
+  const [then, now] = trained.load_in_4bit ? ['in 4 bits', `in ${dtype}`] : ['unquantised', 'in 4 bits']
+  return [
+    `${adapter} was trained over its base ${then}, and here it is over the base ${now}, so answers may differ: load_in_4bit ${trained.load_in_4bit} opens it as it was trained`,
+  ]
 }
 
 /**

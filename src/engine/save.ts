@@ -30,8 +30,8 @@ export async function saveTrained(model: LanguageModel, folder: string, form: Ad
 }
 
 async function writeTrained(model: LanguageModel, folder: string, form: AdapterForm): Promise<void> {
-  writePromptForm(folder, model.promptForm)
   const { config } = model.adapter
+  writePromptForm(folder, model.promptForm, config ? { load_in_4bit: model.opened.choice.loadIn4bit } : undefined)
   const { trained, tokenizer } = model
   if (config) {
     await saveAdapter(model, config, folder, form)
