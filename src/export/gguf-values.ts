@@ -1,10 +1,10 @@
 /** The weights in a file that was written, tensor by tensor, beside those that were to be written. */
 import { SaqrError } from '../error.ts'
-import { decoders } from '../formats/gguf/dequantise.ts'
+import { inJavaScript } from '../formats/gguf/dequantise.ts'
 import { readGguf } from '../formats/gguf/open.ts'
 import type { GgmlType } from '../formats/gguf/types.ts'
 import type { GgufTensorToWrite } from '../formats/gguf/write.ts'
-import { asF32, asU16, bf16ToF32, f16ToF32 } from '../formats/numbers.ts'
+import { asF32 } from '../formats/numbers.ts'
 import { readRange } from '../hub/files.ts'
 
 /**
@@ -49,21 +49,6 @@ export function wrongBlock(wanted: Float32Array, stored: Float32Array, { name, b
   return null
 }
 
-const dense: Readonly<Record<string, (bytes: Uint8Array) => Float32Array>> = {
-  F32: asF32,
-  F16: (bytes) => f16ToF32(asU16(bytes)),
-  BF16: (bytes) => bf16ToF32(asU16(bytes)),
-}
-
-function valuesOf(bytes: Uint8Array, { name, block, bytes: blockBytes }: GgmlType): Float32Array {
-  const blocks = bytes.length / blockBytes
-  const ofDense = dense[name]
-  if (ofDense) return ofDense(bytes)
-  const out = new Float32Array(blocks * block)
-  decoders[name]!(bytes, 0, blocks, out, 0)
-  return out
-}
-
 /**
  * Reads the file back and asks for every tensor's values again: within the turns in which it was written.
  * @param pause is waited for after each part
@@ -78,7 +63,7 @@ export async function wrongValues(path: string, tensors: readonly GgufTensorToWr
     for (const wanted of values()) {
       const length = (wanted.length / type.block) * type.bytes
       if (at + length > there.offset + there.bytes) throw new SaqrError('EXPORT_TENSOR', `${name} has more values than its shape says`)
-      const stored = valuesOf(readRange(path, at, length), type)
+      const stored = asF32(inJavaScript(readRange(path, at, length), type, 'f32')) // by the definition, whatever made the blocks
       const wrong = wrongBlock(wanted, stored, type)
       if (wrong !== null) {
         const first = [wanted, stored].map((list) => list[wrong * type.block]!.toPrecision(6))
