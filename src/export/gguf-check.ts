@@ -190,7 +190,8 @@ const BOUND: Readonly<Record<Quantization, number>> = {
   q4_0: 0.5,
 }
 
-const isTold = ({ kl, error }: FromBase, computed: 'f32' | 'bf16') => kl > BOUND[computed] && error <= 1 / 6
+const isOfBase = ({ kl, share, error }: FromBase, computed: 'f32' | 'bf16') =>
+  kl > BOUND[computed] && ((error <= 1 / 6 && share <= 0.5) || share + 2.5 * error < 0.5)
 
 export interface Judged {
   bound: number
@@ -203,12 +204,12 @@ export interface Judged {
 /**
  * A quantised file may be worse than its bound and still be the model; four times as bad, it is none. Nor is it where it is no nearer to the trained
  * model than to the base, as far as that can be told: they differ by more than computing may differ by, and the middle between them is three
- * standard errors away from both.
+ * standard errors away from both, or the file two and a half from the middle on the base's side.
  */
 export function judge(compared: Compared, quantization: Quantization, computed: 'f32' | 'bf16', base: FromBase | null = null): Judged {
   const bound = Math.max(BOUND[quantization], computed === 'bf16' ? BOUND.bf16 : 0)
   const { kl, most } = compared
-  if (Number.isNaN(most) || (base && isTold(base, computed) && !(base.share > 0.5))) return { bound, holds: false, note: null }
+  if (Number.isNaN(most) || (base && isOfBase(base, computed))) return { bound, holds: false, note: null }
   if (kl <= bound) return { bound, holds: true, note: null }
   if (!isQuantised(quantization) || !(kl <= 4 * bound)) return { bound, holds: false, note: null }
   return { bound, holds: true, note: `${quantization} is coarse for this model: take a type with more bits` }
