@@ -52,7 +52,7 @@ const EMULATED = {
 const FLAGS = ['-O3', '-std=c++20', '-fPIC', '-fno-math-errno', '-ffp-contract=fast', '-fvisibility=hidden', '-Wall', '-Wextra', '-pthread']
 
 /** sources whose sums are another program's, float by float: no product is contracted with a sum */
-const EXACT = ['native/ggml-blocks.cpp']
+const EXACT = ['native/ggml-blocks.cpp', 'native/ggml-blocks-32.cpp', 'native/ggml-super-blocks.cpp']
 
 /** the compiler's own runtime goes along: the library runs where none is installed */
 const STATIC = process.platform === 'linux' ? ['-static-libstdc++', '-static-libgcc'] : []

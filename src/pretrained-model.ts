@@ -46,6 +46,7 @@ import { isFile } from './hub/files.ts'
 import { nearest } from './hub/nearest.ts'
 import type { Message } from './text/chat-template.ts'
 import { Tokenizer } from './text/tokenizer.ts'
+import { standardError } from './track/output.ts'
 
 /** what a model frees beside its adapter: a base on the user's own device, or the device with all on it */
 type Owned = 'nothing' | 'base' | 'device'
@@ -67,6 +68,9 @@ export interface SaveGgufOptions {
   check?: boolean
   /** texts that both are asked; default: the rows the model was trained on, else a few texts of saqr's */
   checkTexts?: string[]
+  /** what was written and how near it is: on standard error, or nowhere; default: terminal where there is one. The returned list says the same */
+  report?: 'terminal' | 'none'
+  /** heard between parts of a tensor; nothing is left behind */
   signal?: AbortSignal
 }
 
@@ -115,7 +119,12 @@ const GGUF: Checks<Omit<SaveGgufOptions, 'quantizationMethod'> & { quantizationM
   quantizationMethod: quantizations,
   adapterOnly: flag,
   check: flag,
-  checkTexts: texts,
+  checkTexts: {
+    ...texts,
+    what: 'a list of texts, one at least',
+    take: (v) => (Array.isArray(v) && v.length === 0 ? unfit : texts.take(v)),
+  },
+  report: word({ terminal: 'terminal', none: 'none' }),
   signal,
   maximumMemoryUsage: idle,
 }
@@ -319,7 +328,7 @@ export class PretrainedModel {
 
   /**
    * Base and adapter as GGUF files, for llama.cpp and what is built on it: written by saqr itself, a tensor in
-   * memory at a time. Each file is opened again and asked what comes next beside the trained model; what they are apart is printed, stands in
+   * memory at a time. Each file is opened again and asked what comes next beside the trained model; what they are apart is told, stands in
    * the file (saqr.trained.kl, nats) and, where it is more than the type explains, is an error. With `adapterOnly` the adapter alone, not asked.
    * @param target a folder, or with one type a file `….gguf`
    * @param tokenizer the model's own is written, as Unsloth's notebooks have it
@@ -333,24 +342,25 @@ export class PretrainedModel {
     const given = tokenizer instanceof Tokenizer || tokenizer == null ? options : tokenizer
     const taken = takeOptions(given, 'savePretrainedGguf', GGUF, { quantization: 'quantizationMethod' })
     const { adapterOnly = false, quantizationMethod = [adapterOnly ? 'f32' : 'q8_0'], check = true, checkTexts, signal } = taken
+    const { report = standardError.isTTY ? 'terminal' : 'none' } = taken
     const path = take(target, 'target', filled)
     if (path.endsWith('.gguf') && quantizationMethod.length > 1)
       throw new SaqrError(
         'OPTION_INVALID',
         say`${option('quantizationMethod')} names ${quantizationMethod.length} types, and ${path} is one file: name a folder`,
       )
-    if (adapterOnly) return this.#saveGgufAdapter(path, quantizationMethod)
+    if (adapterOnly) return this.#saveGgufAdapter(path, quantizationMethod, report)
     const rows = checkTexts?.map((text) => this.tokenizer.encode(text)) ?? this.language.rows ?? undefined
     const saved: SavedGguf[] = []
     for (const quantization of quantizationMethod as Quantization[]) {
       const one = await saveGguf(this.language, this.tokenizer, ggufPath(path, quantization), { quantization, check, rows, signal })
-      for (const line of ggufLines(one)) console.log(line)
+      if (report === 'terminal') for (const line of ggufLines(one)) standardError.write(`${line}\n`)
       saved.push(one)
     }
     return saved
   }
 
-  async #saveGgufAdapter(path: string, types: readonly Quantization[]): Promise<SavedGguf[]> {
+  async #saveGgufAdapter(path: string, types: readonly Quantization[], report: 'terminal' | 'none'): Promise<SavedGguf[]> {
     const saved: SavedGguf[] = []
     for (const type of types) {
       if (!isAdapterType(type))
@@ -359,7 +369,7 @@ export class PretrainedModel {
           say`${option('quantizationMethod')} ${type}: an adapter alone is written in ${ADAPTER_TYPES.join(', ')}`,
         )
       const one = await saveGgufAdapter(this.language, ggufPath(path, `${type}-lora`), type)
-      for (const line of ggufLines(one)) console.log(line)
+      if (report === 'terminal') for (const line of ggufLines(one)) standardError.write(`${line}\n`)
       saved.push(one)
     }
     return saved

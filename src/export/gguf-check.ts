@@ -1,6 +1,6 @@
 /**
  * Saved is trained: a file that was written is opened again as any GGUF file is, and asked what comes next in the rows that the trained model
- * was asked. A number that is too large means that the file is not what was trained.
+ * and, where there is an adapter, the model without it were asked. A file that is too far from the trained model, or no nearer to it than to its base, is not what was trained.
  */
 import { openDevice } from '../devices/open.ts'
 import { LanguageModel } from '../engine/language-model.ts'
@@ -85,7 +85,7 @@ export function compare(trained: readonly Float64Array[], saved: readonly Float6
     let [bestP, bestQ] = [0, 0]
     for (let t = 0; t < p.length; t++) {
       const pt = Math.exp(p[t]!)
-      if (pt > 0) kl += pt * (p[t]! - q[t]!)
+      if (pt !== 0) kl += pt * (p[t]! - q[t]!) // of one that is no number neither is the sum
       const apart = Math.abs(pt - Math.exp(q[t]!))
       if (!(apart <= most)) most = apart
       if (p[t]! > p[bestP]!) bestP = t
@@ -97,17 +97,53 @@ export function compare(trained: readonly Float64Array[], saved: readonly Float6
   return { positions, kl: kl / positions, most, same: same / positions }
 }
 
+/** Where a file lies on the way from the base to the trained model. */
+export interface FromBase {
+  /** mean of KL(trained ‖ base), nats */
+  kl: number
+  /** 0: the file answers as the base, 1: as the trained model */
+  share: number
+  /** standard error of the share, over positions; no number where the two answer the same */
+  error: number
+}
+
+/**
+ * The file's expectation of log p(trained) − log p(base) is KL(trained ‖ base) where the file is the trained model and −KL(base ‖ trained) where
+ * it is the base: what rounded weights do to it has no direction, and averages out over positions.
+ */
+export function fromBase(trained: readonly Float64Array[], base: readonly Float64Array[], saved: readonly Float64Array[]): FromBase {
+  let [kl, ways, gone] = [0, 0, 0]
+  const positions = trained.map((p, i) => {
+    const b = base[i]!
+    let [toBase, toTrained, ofSaved] = [0, 0, 0]
+    for (let t = 0; t < p.length; t++) {
+      const apart = p[t]! - b[t]!
+      toBase += Math.exp(p[t]!) * apart
+      toTrained -= Math.exp(b[t]!) * apart
+      ofSaved += Math.exp(saved[i]![t]!) * apart
+    }
+    const [way, from] = [toBase + toTrained, ofSaved + toTrained]
+    kl += toBase / trained.length
+    ways += way
+    gone += from
+    return { way, from }
+  })
+  const share = gone / ways
+  const squares = positions.reduce((sum, { way, from }) => sum + (from - share * way) ** 2, 0)
+  return { kl, share, error: Math.sqrt((squares * positions.length) / (positions.length - 1)) / ways }
+}
+
 /** What the file answers, on the CPU, in the type that the trained model computes in. @throws SaqrError EXPORT_TOKENIZER */
 export async function answersOfFile(
   path: string,
   trained: LanguageModel,
   tokenizer: Tokenizer,
   rows: readonly number[][][],
-  signal?: AbortSignal,
+  { threads, signal }: { threads?: number | null; signal?: AbortSignal },
 ): Promise<Float64Array[]> {
   const checkpoint = openCheckpoint(path)
   checkTokenizer(tokenizer, new Tokenizer(checkpoint.tokenizer!, { modelType: String(checkpoint.config.model_type) }))
-  const device = await openDevice('cpu')
+  const device = await openDevice('cpu', { threads })
   try {
     const { dtype } = trained.opened.choice
     const opened = new OpenedModel(device, checkpoint, { dtype, loadIn4bit: false, doubleQuant: false })
@@ -154,6 +190,9 @@ const BOUND: Readonly<Record<Quantization, number>> = {
   q4_0: 0.5,
 }
 
+const isOfBase = ({ kl, share, error }: FromBase, computed: 'f32' | 'bf16') =>
+  kl > BOUND[computed] && ((error <= 1 / 6 && share <= 0.5) || share + 2.5 * error < 0.5)
+
 export interface Judged {
   bound: number
   /** is it what was trained? */
@@ -162,10 +201,15 @@ export interface Judged {
   note: string | null
 }
 
-/** A quantised file may be worse than its bound and still be the model; four times as bad, it is none. */
-export function judge(compared: Compared, quantization: Quantization, computed: 'f32' | 'bf16'): Judged {
+/**
+ * A quantised file may be worse than its bound and still be the model; four times as bad, it is none. Nor is it where it is no nearer to the trained
+ * model than to the base, as far as that can be told: they differ by more than computing may differ by, and the middle between them is three
+ * standard errors away from both, or the file two and a half from the middle on the base's side.
+ */
+export function judge(compared: Compared, quantization: Quantization, computed: 'f32' | 'bf16', base: FromBase | null = null): Judged {
   const bound = Math.max(BOUND[quantization], computed === 'bf16' ? BOUND.bf16 : 0)
-  const { kl } = compared
+  const { kl, most } = compared
+  if (Number.isNaN(most) || (base && isOfBase(base, computed))) return { bound, holds: false, note: null }
   if (kl <= bound) return { bound, holds: true, note: null }
   if (!isQuantised(quantization) || !(kl <= 4 * bound)) return { bound, holds: false, note: null }
   return { bound, holds: true, note: `${quantization} is coarse for this model: take a type with more bits` }

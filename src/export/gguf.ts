@@ -31,9 +31,16 @@ const CHUNK = 1 << 22
 /**
  * Everything but the bytes, which are made as the file is written: within one turn of the device, as what was trained is read from it.
  * @param name what the file says the model is called
+ * @param threads that make blocks; default: as many as processors
  * @throws SaqrError EXPORT_FAMILY, EXPORT_CONFIG, EXPORT_TENSOR, EXPORT_TOKENIZER
  */
-export function ggufFile(language: LanguageModel, tokenizer: Tokenizer, quantization: Quantization, name: string): GgufFile {
+export function ggufFile(
+  language: LanguageModel,
+  tokenizer: Tokenizer,
+  quantization: Quantization,
+  name: string,
+  threads?: number,
+): GgufFile {
   const { model, checkpoint } = language.opened
   const layout = ggufOf(model)
   const described = layout.describe(model.config)
@@ -53,13 +60,12 @@ export function ggufFile(language: LanguageModel, tokenizer: Tokenizer, quantiza
   placed.sort((a, b) => layerOf(a) - layerOf(b))
   const blocks: Blocks = { layers: model.layers, experts: (described.keys.expert_count?.value as number) ?? 0, heads, kvHeads, tied }
   const types = typesOf(placed, quantization, blocks)
-  const factors = Object.entries(described.factors ?? {}).map(([factor, values]) => ({
-    name: factor,
-    shape: [values.length],
-    type: ggmlType('F32'),
-    data: () => [toBlocks(Float32Array.from(values), ggmlType('F32'))],
-  }))
-  const tensors = [...factors, ...placed.map((source, i) => toWrite(source, types[i]!))]
+  const factors = Object.entries(described.factors ?? {}).map(([factor, given]) => {
+    const values = () => [Float32Array.from(given)]
+    const data = () => values().map((all) => toBlocks(all, ggmlType('F32')))
+    return { name: factor, shape: [given.length], type: ggmlType('F32'), values, data }
+  })
+  const tensors = [...factors, ...placed.map((source, i) => toWrite(source, types[i]!, threads))]
   const config = entriesOf(described, layout)
   checkConfig(model, [config, tensors], described.factors)
   return {
@@ -131,19 +137,19 @@ function reader(t: CheckpointTensor, changed: Changes['changed']): Source['read'
 }
 
 /** rows in parts, each made when its turn comes */
-export function toWrite(source: Source, type: GgmlType): GgufTensorToWrite {
+export function toWrite(source: Source, type: GgmlType, threads?: number): GgufTensorToWrite {
   const { name, shape, rows, cols } = source
   if (!MADE.includes(type)) throw new Error(`no blocks of ${type.name} are made here`)
   const step = Math.max(1, Math.floor(CHUNK / cols))
+  function* values() {
+    for (let row = 0; row < rows; row += step) yield source.read(row, Math.min(step, rows - row))
+  }
   return {
-    name,
-    shape,
-    type,
+    ...{ name, shape, type, values },
     *data() {
-      for (let row = 0; row < rows; row += step) {
-        const values = source.read(row, Math.min(step, rows - row))
+      for (const part of values()) {
         try {
-          yield toBlocks(values, type)
+          yield toBlocks(part, type, threads)
         } catch (cause) {
           if (!(cause instanceof SaqrError)) throw cause
           throw new SaqrError(cause.code, `${name}: ${cause.message}`, { cause })

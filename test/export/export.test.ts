@@ -3,15 +3,19 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } 
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
-import { exportModel } from '../../src/cli/verbs/export.ts'
-import { compare, judge } from '../../src/export/gguf-check.ts'
+import { exportModel, progress } from '../../src/cli/verbs/export.ts'
+import { nativeLibrary } from '../../src/devices/cpu/library.ts'
+import * as changed from '../../src/export/changed.ts'
+import { compare, fromBase, judge } from '../../src/export/gguf-check.ts'
 import { ggufOf } from '../../src/export/gguf-config.ts'
+import { saveGguf } from '../../src/export/save-gguf.ts'
 import { decoders } from '../../src/formats/gguf/dequantise.ts'
 import { readGguf } from '../../src/formats/gguf/open.ts'
 import { asF32 } from '../../src/formats/numbers.ts'
-import { FastLanguageModel } from '../../src/index.ts'
+import { FastLanguageModel, SFTTrainer } from '../../src/index.ts'
 import { openCheckpoint } from '../../src/models/checkpoint.ts'
 import { openConfig } from '../../src/models/registry.ts'
+import { standardError } from '../../src/track/output.ts'
 import { commandLine } from '../cli/saqr.ts'
 import { writeTinyModel } from '../cli/tiny-model.ts'
 
@@ -104,7 +108,7 @@ describe('in a program', () => {
       await expect(model.savePretrainedGguf(at('wrong.gguf'))).rejects.toMatchObject({
         code: 'EXPORT_MISMATCH',
         message: expect.stringMatching(
-          /wrong\.mismatch\.gguf is not the model that was trained: over 16 next tokens it is [\d.]+ nats apart/,
+          /wrong\.mismatch\.gguf is not the model that was trained: \S+ is not what was to be written: a block of Q8_0 begins with/,
         ),
       })
     } finally {
@@ -126,6 +130,102 @@ describe('in a program', () => {
     const own = await FastLanguageModel.fromPretrained(at('own.gguf'), { device: 'cpu', loadIn4bit: false })
     await expect(own.model.savePretrainedGguf(at('own.gguf'))).rejects.toThrow('whose weights are read from it')
     await own.model.dispose()
+  })
+
+  it('a file that lacks the adapter is an error, however coarse its type', async () => {
+    const { model } = await open('adapter')
+    const { trainables } = model.language
+    for (const name of trainables.names.filter((name) => name.includes('lora_B'))) {
+      const { rows, cols } = trainables.shape(name)
+      trainables.set(
+        name,
+        Float32Array.from({ length: rows * cols }, (_, i) => 0.04 * Math.sin(i * 1.7)),
+      )
+    }
+    const unchanged = vi.spyOn(changed, 'changesOf').mockReturnValue({ changed: () => null, head: null })
+    try {
+      for (const quantizationMethod of ['q8_0', 'q4_0'] as const)
+        await expect(model.savePretrainedGguf(at('lacks.gguf'), { quantizationMethod })).rejects.toMatchObject({
+          code: 'EXPORT_MISMATCH',
+          message: expect.stringMatching(/it has gone -?0\.\d\d \(± 0\.\d\d\) of the 0\.\d+ nats from the base/),
+        })
+    } finally {
+      unchanged.mockRestore()
+    }
+    for (const quantizationMethod of ['q8_0', 'q4_0'] as const) {
+      const [saved] = await model.savePretrainedGguf(at('lacks.gguf'), { quantizationMethod })
+      expect(saved!.compared).toMatchObject({ base: { share: expect.closeTo(1, quantizationMethod === 'q8_0' ? 1 : 0) } })
+    }
+    await model.dispose()
+  })
+
+  it('beside a run: the file is the model of one step', async () => {
+    const { model } = await open('adapter')
+    const rows = Array.from({ length: 24 }, (_, i) => ({ text: `falcon ${i}: the fastest bird of the world, number ${i * i}` }))
+    const trainer = new SFTTrainer({
+      model,
+      trainDataset: rows,
+      report: 'none',
+      args: { outputDir: at('run'), maxSteps: 12, learningRate: 0.05, perDeviceTrainBatchSize: 2, saveStrategy: 'no' },
+    })
+    const run = trainer.train()
+    const [saved] = await model.savePretrainedGguf(at('beside.gguf'), { quantizationMethod: 'f32' })
+    await run
+    expect(saved!.compared!.kl).toBeLessThan(1e-9)
+    await model.dispose()
+  })
+
+  it('an abort is heard while weights are written, and leaves nothing', async () => {
+    const { model } = await open('adapter')
+    for (const check of [false, true]) {
+      const stop = new AbortController()
+      const onProgress = () => void setImmediate(() => stop.abort(new Error('enough')))
+      const request = { quantization: 'f16', check, signal: stop.signal, onProgress } as const
+      await expect(saveGguf(model.language, model.tokenizer, at('aborted/model.gguf'), request)).rejects.toThrow('enough')
+      expect(readdirSync(at('aborted'))).toEqual([])
+    }
+    await model.dispose()
+  })
+
+  it('a name that can’t be taken: one error, nothing left', async () => {
+    const { model } = await open('adapter')
+    mkdirSync(at('named/model.gguf'), { recursive: true })
+    for (const check of [false, true]) {
+      const wrote = model.savePretrainedGguf(at('named/model.gguf'), { quantizationMethod: 'f16', check })
+      await expect(wrote).rejects.toMatchObject({ code: 'FORMAT_NOT_A_FILE' })
+      expect(readdirSync(at('named'))).toEqual(['model.gguf'])
+    }
+    await model.dispose()
+  })
+
+  it('nothing to ask is an option’s error; lines go where report says', async () => {
+    const { model } = await open('adapter')
+    await expect(model.savePretrainedGguf(at('none.gguf'), { checkTexts: [] })).rejects.toMatchObject({ code: 'OPTION_INVALID' })
+    await expect(model.savePretrainedGguf(at('none.gguf'), { checkTexts: [''] })).rejects.toThrow('no token to ask')
+    expect(existsSync(at('none.gguf'))).toBe(false)
+    const write = vi.spyOn(standardError, 'write').mockImplementation(() => true as never)
+    try {
+      await model.savePretrainedGguf(at('told.gguf'), { check: false, report: 'none' })
+      expect(write).not.toHaveBeenCalled()
+      await model.savePretrainedGguf(at('told.gguf'), { check: false, report: 'terminal' })
+      expect(write).toHaveBeenCalledWith(expect.stringContaining('told.gguf: '))
+    } finally {
+      write.mockRestore()
+    }
+    expect(log).not.toHaveBeenCalled()
+    await model.dispose()
+  })
+
+  it('weights that are no numbers are refused in f32 too', async () => {
+    const { model } = await open('adapter')
+    const { trainables } = model.language
+    const name = trainables.names[0]!
+    const { rows, cols } = trainables.shape(name)
+    trainables.set(name, new Float32Array(rows * cols).fill(Number.NaN))
+    const wrote = model.savePretrainedGguf(at('nan/model.gguf'), { quantizationMethod: 'f32' })
+    await expect(wrote).rejects.toMatchObject({ code: 'EXPORT_NOT_FINITE' })
+    expect(readdirSync(at('nan'))).toEqual([])
+    await model.dispose()
   })
 
   it.runIf(existsSync('/dev/full'))('on a full disk: one error, nothing left', async () => {
@@ -155,9 +255,18 @@ describe('saqr export', () => {
     )
     expect(run.code, run.err).toBe(0)
     expect(run.out).toMatch(
-      /cli\.F16\.gguf: 0\.1 MB; opened again, it is \S+ nats from the trained model \(0\.0001 allowed\), the likeliest token is the same in 16 of 16\n/,
+      /cli\.F16\.gguf: 0\.1 MB; opened again, it is \S+ nats from the trained model \(0\.0001 allowed\), which is \S+ from its base, the likeliest token is the same in 16 of 16\n/,
     )
     expect(readdirSync(at('cli')).sort()).toEqual(['cli.F16.gguf', 'cli.Q8_0.gguf'])
+    const blocks = vi.spyOn(nativeLibrary().native, 'quantiseGgml')
+    const one = await saqr(
+      ...['export', '--model_name_or_path', at('adapter'), '--gguf', 'q8_0', '--output_dir', at('cli1')],
+      ...['--no_bf16', '--use_cpu', '--threads', '1'],
+    )
+    expect(one.code, one.err).toBe(0)
+    expect(blocks.mock.calls.length).toBeGreaterThan(0)
+    expect(new Set(blocks.mock.calls.map((call) => call.at(-1)))).toEqual(new Set([1]))
+    blocks.mockRestore()
     for (const [flag, file] of [['--merged', 'model.safetensors'], ['--peft', 'adapter_model.safetensors']] as const) {
       const run = await saqr('export', '--model_name_or_path', at('adapter'), flag, '--output_dir', at(`cli${flag}`), '--device', 'cpu')
       expect(run.code, run.err).toBe(0)
@@ -190,6 +299,9 @@ describe('saqr export', () => {
 it('how far apart, and whether that is the type’s doing', () => {
   const [p, q] = [[0.5, 0.25, 0.25], [0.25, 0.5, 0.25]].map((list) => Float64Array.from(list, Math.log)) // biome-ignore format: short
   expect(compare([p!, p!], [p!, q!])).toEqual({ positions: 2, kl: expect.closeTo(Math.log(2) / 8, 12), most: 0.25, same: 0.5 })
+  const nan = compare([Float64Array.of(Number.NaN, Number.NaN)], [Float64Array.of(Number.NaN, Number.NaN)])
+  expect(nan.kl).toBeNaN()
+  expect(judge(nan, 'q4_0', 'f32').holds).toBe(false)
   const broken = compare([p!], [Float64Array.of(Number.NaN, 0, 0)])
   expect(judge(broken, 'q4_0', 'bf16').holds).toBe(false)
   const apart = (kl: number) => ({ positions: 1, kl, most: 0, same: 1 })
@@ -197,6 +309,40 @@ it('how far apart, and whether that is the type’s doing', () => {
   expect(judge(apart(2e-4), 'f16', 'bf16').holds).toBe(true)
   expect(judge(apart(0.6), 'q4_0', 'f32')).toMatchObject({ holds: true, note: expect.stringContaining('coarse') })
   expect(judge(apart(2.1), 'q4_0', 'f32').holds).toBe(false)
+})
+
+it('which of two a file is, however far from both', () => {
+  const list = (positions: number[][]) =>
+    positions.map((logits) => {
+      const sum = Math.log(logits.reduce((all, x) => all + Math.exp(x), 0))
+      return Float64Array.from(logits, (x) => x - sum)
+    })
+  const noise = (i: number, t: number) => Math.sin(12.9 * i + 78.2 * t + i * t)
+  const logits = (trained: number, coarse: number) =>
+    Array.from({ length: 16 }, (_, i) =>
+      Array.from({ length: 200 }, (_, t) => noise(i, t) + trained * 0.4 * noise(i + 50, t) + coarse * 0.9 * noise(i + 100, t)),
+    )
+  const [base, trained] = [list(logits(0, 0)), list(logits(1, 0))]
+  const file = (of: number) => {
+    const saved = list(logits(of, 1))
+    return { compared: compare(trained, saved), base: fromBase(trained, base, saved) }
+  }
+  const [right, wrong] = [file(1), file(0)]
+  expect(right.compared.kl).toBeGreaterThan(2 * right.base.kl) // the type's doing outweighs the training's
+  expect(right.base.share).toBeCloseTo(1, 0)
+  expect(wrong.base.share).toBeCloseTo(0, 0)
+  expect(judge(right.compared, 'q4_0', 'f32', right.base).holds).toBe(true)
+  expect(judge(wrong.compared, 'q4_0', 'f32', wrong.base).holds).toBe(false)
+  expect(judge(wrong.compared, 'q4_0', 'f32').holds).toBe(true) // its distance alone doesn't say
+  const untrained = fromBase(base, base, trained)
+  expect(judge(compare(base, base), 'q4_0', 'f32', untrained).holds).toBe(true)
+})
+
+it('how much is written is told to the end', () => {
+  const said: string[] = []
+  const tell = progress({ err: { isTTY: true, columns: 80, write: (text: string) => said.push(text) } as never }, 'x')
+  for (const share of [0.01, 0.5, 0.97, 0.99, 1, 1]) tell(share)
+  expect(said).toEqual(['\rx: 50 %', '\rx: 97 %', '\rx: 100 %\n'])
 })
 
 it('a family that GGUF has no architecture for is refused by name', () => {

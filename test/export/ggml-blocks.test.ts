@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { blocksBy, MADE, toBlocks } from '../../src/devices/cpu/ggml-blocks.ts'
+import { wrongBlock } from '../../src/export/gguf-values.ts'
 import { decoders, inJavaScript } from '../../src/formats/gguf/dequantise.ts'
 import { ggmlTypes } from '../../src/formats/gguf/types.ts'
 
@@ -53,7 +54,7 @@ test('a weight that is no number is refused, wherever it is', () => {
   for (const at of [0, 255, ROWS * COLS - 1]) {
     const x = weights('even')
     x[at] = at === 255 ? Infinity : Number.NaN
-    for (const type of MADE.filter(({ name }) => name !== 'F32')) expect(() => toBlocks(x, type)).toThrow('no number')
+    for (const type of MADE) expect(() => toBlocks(x, type)).toThrow('no number')
   }
 })
 
@@ -85,4 +86,31 @@ describe('values of blocks, bit for bit as the definition gives them', () => {
       })
     }
   }
+})
+
+for (const kind of ['even', 'heavy', 'tiny', 'flat']) {
+  test(`${kind}: every block is within its type's limit, none of other weights is`, () => {
+    const x = weights(kind)
+    for (const type of MADE.filter(({ name }) => decoders[name])) {
+      const back = new Float32Array(x.length)
+      decoders[type.name]!(toBlocks(x, type), 0, x.length / type.block, back, 0)
+      expect([type.name, wrongBlock(x, back, type)]).toEqual([type.name, null])
+      if (kind === 'tiny') continue // no more than f16's smallest
+      const at = 3 * type.block
+      const other = Float32Array.from(back)
+      for (let i = at; i < at + type.block; i++) other[i] = -back[i]!
+      expect([type.name, wrongBlock(x, other, type)]).toEqual([type.name, 3])
+      back[at] = Number.NaN
+      expect(wrongBlock(x, back, type)).toBe(3)
+    }
+  })
+}
+
+test('dense types: exactly, or half an ulp', () => {
+  const x = Float32Array.of(1, -0.1, 2 ** -140, 0)
+  const [f32, f16, bf16] = ['F32', 'F16', 'BF16'].map((name) => MADE.find((type) => type.name === name)!)
+  const moved = (by: number) => x.map((v) => v * (1 + 0.99 * by)) // rounded itself
+  expect([wrongBlock(x, x, f32!), wrongBlock(x, moved(2 ** -22), f32!)]).toEqual([null, 0])
+  expect([wrongBlock(x, moved(2 ** -11), f16!), wrongBlock(x, moved(2 ** -10), f16!)]).toEqual([null, 0])
+  expect([wrongBlock(x, moved(2 ** -8), bf16!), wrongBlock(x, moved(2 ** -7), bf16!)]).toEqual([null, 0])
 })

@@ -17,7 +17,7 @@ const folder = join(import.meta.dirname, '../fixtures/gguf-families')
 const F32 = ggmlType('F32')
 
 /** @param step rows read at once */
-function written(file: string, step: number) {
+async function written(file: string, step: number) {
   const given = openCheckpoint(file)
   const { checkpoint, model } = settle(given)
   const layout = ggufOf(model)
@@ -44,15 +44,15 @@ function written(file: string, step: number) {
   const entries = entriesOf(described, layout)
   checkConfig(model, [entries, tensors], described.factors)
   const path = join(temporary(), 'again.gguf')
-  writeGguf(path, entries, tensors)
+  await writeGguf(path, entries, tensors)
   return { given, again: openCheckpoint(path) }
 }
 
 const names = readdirSync(folder).filter((name) => name.endsWith('.gguf'))
 
-it.each(names)('%s', (name) => {
+it.each(names)('%s', async (name) => {
   for (const step of [7, 1 << 20]) {
-    const { given, again } = written(join(folder, name), step)
+    const { given, again } = await written(join(folder, name), step)
     expect([...again.tensors.keys()]).toEqual([...given.tensors.keys()])
     const differ = [...given.tensors].filter(([key, t]) => Buffer.compare(again.tensors.get(key)!.load('f32'), t.load('f32')) !== 0)
     expect(differ).toEqual([])

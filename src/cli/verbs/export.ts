@@ -11,30 +11,20 @@ import { nearest } from '../../hub/nearest.ts'
 import type { Need } from '../../hub/need.ts'
 import { beside, honoured } from '../../train/options/field.ts'
 import { described, flag, optionalName, optionalTexts } from '../../train/options/schemas.ts'
-import { sftFields } from '../../train/options/sft.ts'
 import { openForGeneration } from '../load.ts'
+import { modelFields } from '../sampling-fields.ts'
 import { defineVerb, type Io } from '../verb.ts'
 
 const TYPES = Object.keys(QUANTIZATIONS).join(', ')
 
+const { adapter: _, ...shared } = modelFields
 const model = {
-  model_name_or_path: { ...sftFields.model_name_or_path, help: 'Hub id, folder, .gguf file, or a folder with a PEFT adapter' },
-  model_revision: sftFields.model_revision,
-  dtype: {
-    ...sftFields.dtype,
-    help: say`with ${option('bf16')} false, what is computed in: float32, bfloat16, or as the checkpoint is stored (auto)`,
-    refuses: { float16: say`saqr computes in bf16 or f32; leave it out, or use ${option('bf16')} false for f32` },
-  },
+  ...shared,
   bf16: {
-    ...sftFields.bf16,
+    ...shared.bf16,
     help: 'the trained model is asked in bf16 (the default), and merged weights are written in it; false: as dtype says',
   },
-  load_in_4bit: { ...sftFields.load_in_4bit, help: 'the adapter was trained over NF4: what is written is that base, dequantised' },
-  use_bnb_nested_quant: sftFields.use_bnb_nested_quant,
-  eos_token: { ...sftFields.eos_token, help: 'token at which the answer ends; default: the tokenizer’s' },
-  chat_template_path: sftFields.chat_template_path,
-  device: sftFields.device,
-  threads: sftFields.threads,
+  load_in_4bit: { ...shared.load_in_4bit, help: 'the adapter was trained over NF4: what is written is that base, dequantised' },
 }
 const GGUF: Need = { met: (o) => o.gguf !== null, unless: say`without ${option('gguf')}` }
 const what = {
@@ -94,7 +84,7 @@ export const exportModel = defineVerb({
         say`${option(types.length > 0 ? 'gguf' : 'ggufAdapter')} names ${files.length} types, and ${o.outputDir} is one file: name a folder`,
       )
     if (!o.overwrite) refuseTaken(files.length === 0 ? MARKS.map((mark) => `${o.outputDir}/${mark}`) : files)
-    const device = await openDevice(o.device, { threads: o.threads })
+    const device = await openDevice(o.useCpu ? 'cpu' : o.device, { threads: o.threads })
     try {
       const { language, tokenizer, notes } = await openForGeneration(o.modelNameOrPath, o, device, io)
       for (const note of notes) io.err.write(`${note}\n`)
@@ -113,6 +103,7 @@ export const exportModel = defineVerb({
         const saved = await saveGguf(language, tokenizer, files[i]!, {
           quantization,
           check: o.check,
+          threads: o.threads,
           signal: io.signal,
           onProgress: progress(io, files[i]!),
         })
@@ -163,11 +154,11 @@ function refuseTaken(paths: readonly string[]): void {
     )
 }
 
-function progress({ err }: Io, path: string): (share: number) => void {
+export function progress({ err }: Pick<Io, 'err'>, path: string): (share: number) => void {
   let said = 0
   return (share) => {
     const percent = Math.floor(100 * share)
-    if (!err.isTTY || percent < said + 5) return
+    if (!err.isTTY || percent < Math.min(said + 5, 100) || percent === said) return
     said = percent
     err.write(`\r${path}: ${percent} %${percent === 100 ? '\n' : ''}`)
   }

@@ -14,20 +14,26 @@ export const MADE = ['F32', 'F16', 'BF16', 'Q4_0', 'Q5_0', 'Q5_1', 'Q8_0', 'Q4_K
  * @throws SaqrError EXPORT_NOT_FINITE
  */
 export function toBlocks(values: Float32Array, type: GgmlType, threads = usualThreads(processors())): Uint8Array {
-  if (type.name === 'F32') return bytesOf(values)
+  if (type.name === 'F32') {
+    if (!values.every(Number.isFinite)) throw notFinite(Number.NaN)
+    return bytesOf(values)
+  }
   const out = new Uint8Array((values.length / type.block) * type.bytes)
   const bad = Number(nativeLibrary().native.quantiseGgml(values, values.length, type.id, out, threads))
   if (bad === -2) throw new Error(`no blocks of ${type.name} are made of ${values.length} weights`)
   if (bad >= 0) {
-    const large = values.subarray(bad * type.block).find((x) => !(Math.abs(x) < 65520))
-    throw new SaqrError(
-      'EXPORT_NOT_FINITE',
-      Number.isFinite(large)
-        ? `a weight is ${large}, which f16 can't hold: take bf16`
-        : 'a weight is infinite or no number: the training went wrong, or the checkpoint is damaged',
-    )
+    throw notFinite(values.subarray(bad * type.block).find((x) => !(Math.abs(x) < 65520)))
   }
   return out
+}
+
+function notFinite(weight: number | undefined): SaqrError {
+  return new SaqrError(
+    'EXPORT_NOT_FINITE',
+    Number.isFinite(weight)
+      ? `a weight is ${weight}, which f16 can't hold: take bf16`
+      : 'a weight is infinite or no number: the training went wrong, or the checkpoint is damaged',
+  )
 }
 
 /** The bits that `formats/gguf/dequantise.ts` defines, in `into` where it is given. */

@@ -30,7 +30,9 @@ export interface GgufTensorToWrite {
   /** rows first */
   shape: readonly number[]
   type: GgmlType
-  /** its bytes, in parts made when its turn comes */
+  /** its weights as they are before they are rounded, in parts of whole rows */
+  values: () => Iterable<Float32Array>
+  /** its bytes, of the same parts, made when its turn comes */
   data: () => Iterable<Uint8Array>
 }
 
@@ -38,12 +40,20 @@ const count = (shape: readonly number[]) => shape.reduce((n, d) => n * d, 1)
 const padded = (bytes: number) => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT
 export const tensorBytes = ({ shape, type }: Pick<GgufTensorToWrite, 'shape' | 'type'>): number => (count(shape) / type.block) * type.bytes
 
+/** What is written, without how its bytes are made. */
+export type GgufTensorHeader = Omit<GgufTensorToWrite, 'data' | 'values'>
+
 /**
- * @param done is told how many bytes are written, after each part
+ * @param done is told how many bytes are written, and waited for, after each part; what it throws ends the writing
  * @returns the file's bytes
  * @throws SaqrError EXPORT_TENSOR for one that is of another size than it says; those of `openAtomic`. On any of them an older file stays
  */
-export function writeGguf(path: string, metadata: Entries, tensors: readonly GgufTensorToWrite[], done?: (bytes: number) => void): number {
+export async function writeGguf(
+  path: string,
+  metadata: Entries,
+  tensors: readonly Omit<GgufTensorToWrite, 'values'>[],
+  done?: (bytes: number) => Promise<void> | void,
+): Promise<number> {
   const file = openAtomic(path)
   try {
     const header = headerBytes(metadata, tensors)
@@ -53,7 +63,7 @@ export function writeGguf(path: string, metadata: Entries, tensors: readonly Ggu
       for (const part of partsOf(tensor, path)) {
         file.write(part)
         bytes += part.length
-        done?.(bytes)
+        await done?.(bytes)
       }
       bytes += pad(file, bytes)
     }
@@ -65,7 +75,7 @@ export function writeGguf(path: string, metadata: Entries, tensors: readonly Ggu
   }
 }
 
-function* partsOf(tensor: GgufTensorToWrite, path: string): Generator<Uint8Array> {
+function* partsOf(tensor: Omit<GgufTensorToWrite, 'values'>, path: string): Generator<Uint8Array> {
   let bytes = 0
   for (const part of tensor.data()) {
     bytes += part.length
@@ -85,7 +95,7 @@ function pad(file: AtomicFile, bytes: number): number {
 }
 
 /** With its padding: tensors begin where it ends. Numbers of the same keys and kinds make a header of the same length. */
-export function headerBytes(metadata: Entries, tensors: readonly Omit<GgufTensorToWrite, 'data'>[]): Uint8Array {
+export function headerBytes(metadata: Entries, tensors: readonly GgufTensorHeader[]): Uint8Array {
   const parts: Uint8Array[] = [Buffer.from('GGUF'), int(3), long(tensors.length), long(Object.keys(metadata).length)]
   for (const [key, entry] of Object.entries(metadata)) parts.push(string(key), ...entryBytes(entry))
   let at = 0
@@ -125,7 +135,7 @@ function string(value: string): Uint8Array {
 }
 
 /** What reading a file with this header would give: its configuration is looked at before anything is written. */
-export function headerOf(metadata: Entries, tensors: readonly Omit<GgufTensorToWrite, 'data'>[]): GgufHeader {
+export function headerOf(metadata: Entries, tensors: readonly GgufTensorHeader[]): GgufHeader {
   const value = ({ kind, value }: Entry): GgufValue =>
     kind === 'f32' ? Math.fround(value) : typeof value === 'object' ? [...value] : value
   return {
