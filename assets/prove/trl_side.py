@@ -8,7 +8,7 @@
   gradients.json  [{name, step, shape, offset}], offset counted in floats
   start.bin, start.json   the same of an adapter's values as training began, where there is one
   rows.jsonl      a line a step: its micro-batches, each a list of rows {ids, targets}
-  trl.json        losses, the time at the end of each step, memory, versions, what was overridden
+  trl.json        losses and learning rates of the steps, the time at the end of each, memory, versions, what was overridden
 `--f32-from`: the same run in f32 from the very values that FOLDER's began with: what the configuration's own arithmetic costs is the distance of both.
 A line `@step N LOSS` on stdout tells how far it is, `@misread WEIGHT SHARE WIDTH` that bitsandbytes reads a 4-bit weight as something else than what is in it:
 then nothing is trained."""
@@ -166,6 +166,9 @@ def recorded(base, work, steps, f32_from):
         def on_train_begin(self, args, state, control, **kwargs):
             self.trainer.begin(state)
 
+        def on_pre_optimizer_step(self, args, state, control, optimizer=None, **kwargs):
+            self.trainer.proof["rates"].append(float(optimizer.param_groups[0]["lr"]))
+
         def on_step_end(self, args, state, control, **kwargs):
             self.trainer.end_step(state)
             if state.global_step >= steps:
@@ -176,7 +179,7 @@ def recorded(base, work, steps, f32_from):
 
         def __init__(self, *args, **kwargs):
             super().__init__(*args, **kwargs)
-            self.proof = dict(losses=[], ends=[], tokens=[])
+            self.proof = dict(losses=[], rates=[], ends=[], tokens=[])
             self.loss = 0.0
             self.gradients = Written(work, "gradients")
             self.rows = open(os.path.join(work, "rows.jsonl"), "w")

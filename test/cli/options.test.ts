@@ -219,6 +219,7 @@ describe('an option that needs others', () => {
     ['warmup_steps', 3, { lr_scheduler_type: 'linear' }, 'with this --lr_scheduler_type, which does not warm up'],
     ['eval_steps', 2, { eval_strategy: 'steps' }, 'without --eval_strategy steps'],
     ['per_device_eval_batch_size', 2, { eval_on_start: true }, 'without --eval_strategy steps or epoch'],
+    ['eval_prompts', 'asked.txt', { eval_on_start: true }, 'without --eval_strategy steps or epoch'],
     ['eval_delay', 2, { eval_strategy: 'epoch' }, 'without --eval_strategy steps or epoch'],
     ['eval_dataset_name', 'rows.jsonl', { eval_strategy: 'epoch' }, 'without --eval_strategy steps or epoch'],
     ['dataset_test_split', 'valid', { eval_strategy: 'epoch' }, 'without --eval_strategy steps or epoch'],

@@ -49,6 +49,7 @@ function sides(change: { values?: (values: Float32Array) => void; step?: number 
   }
   const common = {
     losses: [3, 2.9, 2.7, 2.6, 2.5, 2.4, 2.2, 2.1],
+    rates: [1e-4, 2e-4, 3e-4, 4e-4, 5e-4, 4e-4, 3e-4, 2e-4],
     rows,
     totalSteps: 100,
     memory: { host: 1e9, card: null },
@@ -108,6 +109,14 @@ describe('a comparison', () => {
     // what an optimiser has moved may be further off, but not any far
     expect(later.value).toBeGreaterThan(gradient.value)
     expect(failing(sides({ values: scaled(0), step: 3 }))).toEqual([expect.stringContaining('one side alone')])
+  })
+
+  it('fails where one side has another learning rate', () => {
+    const { trl, saqr } = sides()
+    expect(failing({ trl, saqr: { ...saqr, rates: saqr.rates.with(6, 3.1e-4) } })).toEqual([
+      'rates: the learning rate of step 7 is 0.0003 in TRL, 0.00031 in saqr',
+    ])
+    expect(failing({ trl, saqr: { ...saqr, rates: [] } })).toEqual(['rates: learning rates of 8 steps in TRL, of 0 in saqr'])
   })
 
   it('fails where one side has other rows, or other tensors', () => {

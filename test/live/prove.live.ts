@@ -99,7 +99,7 @@ function otherTrl(name: string, flags: string): string {
 describe('runs that are not', () => {
   it.each([
     ['other rows', '--seed 7', ['rows', 'loss', 'gradients']],
-    ['another learning rate', '--learning_rate 6e-3', ['loss', 'gradients']],
+    ['another learning rate', '--learning_rate 6e-3', ['rates', 'loss', 'gradients']],
     ['other tensors', '--lora_target_modules q_proj v_proj', ['tensors', 'loss', 'gradients']],
   ] as const)('%s', async (name, flags, failed) => {
     const out = join(folder, `other-${name}`)
@@ -115,7 +115,7 @@ describe('runs that are not', () => {
 
 it.each([
   ['a scale 2 % off', '--lora_alpha 51', ['gradients', 'length']],
-  ['another learning rate', '--learning_rate 6e-3', ['loss']],
+  ['another learning rate', '--learning_rate 6e-3', ['rates', 'loss']],
 ] as const)('over NF4, %s is seen', async (name, flags, least) => {
   const file = qlora(`broken-${name}`, { lora_alpha: 50 })
   const { code, proof } = await proven(join(folder, name), otherTrl(`trl-${name}`, flags), file)

@@ -7,7 +7,7 @@ import type { TrlSide } from './trl-side.ts'
 import { allowedOf, distance, lengthRatio, measured, type Yardstick, yardstickOf } from './yardstick.ts'
 
 export interface Check {
-  name: 'rows' | 'tensors' | 'loss' | 'gradients' | 'length'
+  name: 'rows' | 'tensors' | 'rates' | 'loss' | 'gradients' | 'length'
   passed: boolean
   /** what was found, in a line */
   said: string
@@ -88,6 +88,7 @@ export function compare(trl: TrlSide, saqr: SaqrSide, facts: Facts, f32: Pick<Si
   const checks: Check[] = [
     rowsCheck(trl, saqr),
     tensorsCheck(trl, saqr),
+    ratesCheck(trl, saqr),
     lossCheck(trl, saqr, losses),
     gradientsCheck(gradients, { whole: wholeGradient, allowed: tolerances.whole.value, trained: saqr.trained.length }),
     ...(tolerances.length === null ? [] : [lengthCheck(ratio, tolerances.length.value)]),
@@ -140,6 +141,19 @@ function tensorsCheck(trl: TrlSide, saqr: SaqrSide): Check {
   const [name] = wrong
   const of = (side: Map<string, string>) => side.get(name) ?? 'none'
   return { name: 'tensors', passed: false, said: `${name}: TRL trains ${of(theirs)}, saqr ${of(ours)}` }
+}
+
+/** of a learning rate: both compute it in f64, in some ten operations */
+const SAME_RATE = 1e-12
+
+function ratesCheck(trl: Side, saqr: Side): Check {
+  const wrong = trl.rates.findIndex((rate, i) => !(Math.abs(saqr.rates[i]! - rate) <= SAME_RATE * Math.abs(rate)))
+  const [theirs, ours] = [trl.rates[wrong], saqr.rates[wrong]]
+  if (trl.rates.length !== saqr.rates.length || trl.rates.length === 0)
+    return { name: 'rates', passed: false, said: `learning rates of ${trl.rates.length} steps in TRL, of ${saqr.rates.length} in saqr` }
+  if (wrong >= 0)
+    return { name: 'rates', passed: false, said: `the learning rate of step ${wrong + 1} is ${theirs} in TRL, ${ours} in saqr` }
+  return { name: 'rates', passed: true, said: `the same learning rate in each of ${trl.rates.length} steps` }
 }
 
 function lossPairs(trl: Side, saqr: Side, { loss }: Tolerances): LossPair[] {

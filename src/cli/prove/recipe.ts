@@ -145,7 +145,9 @@ function quieted(o: VerbOptions): { quiet: VerbOptions; changed: Changed[] } {
 function withoutSecrets(text: string, given: readonly Given[], env: Recipe['env']): string {
   const named = [...given.map(({ name, value }) => [name, value] as const), ...Object.entries(env)]
   const secrets = named.flatMap(([name, value]) =>
-    /(^|_)(token|key|secret|password)$/i.test(name) && typeof value === 'string' && value !== '' ? [value] : [],
+    /(^|_)(token|key|secret|password)$/i.test(name) && !/^(bos|eos|pad|unk)_token$/.test(name) && typeof value === 'string' && value !== ''
+      ? [value]
+      : [],
   )
   return secrets.reduce((rest, secret) => rest.replaceAll(secret, '…'), text)
 }

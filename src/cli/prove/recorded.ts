@@ -28,6 +28,8 @@ export interface KeptTensor {
 
 export interface Side {
   losses: number[]
+  /** learning rates, of each step */
+  rates: number[]
   /** seconds since the run began, at the end of each step */
   ends: number[]
   rows: SeenStep[]

@@ -51,10 +51,11 @@ export async function runSaqr({ recipe, rows, steps, work, trl, theirs, io, onSt
       seen.push(rowsOf(made))
       if (made.step <= GRADIENT_STEPS) keepGradients(language, gradients, made.step)
     }
-    const { losses, ends, totalSteps } = await trained(recipe, language, { tokenizer, rows, steps, io, onStep })
+    const { losses, rates, ends, totalSteps } = await trained(recipe, language, { tokenizer, rows, steps, io, onStep })
     const { model, choice } = language.opened
     return {
       losses,
+      rates,
       ends,
       totalSteps,
       rows: seen,
@@ -85,7 +86,7 @@ async function trained(
   recipe: Recipe,
   language: LanguageModel,
   { tokenizer, rows, steps, io, onStep }: Pick<SaqrRequest, 'rows' | 'steps' | 'io' | 'onStep'> & Pick<Awaited<ReturnType<typeof openForTraining>>, 'tokenizer'>, // biome-ignore format: short
-): Promise<Pick<Side, 'losses' | 'ends' | 'totalSteps'>> {
+): Promise<Pick<Side, 'losses' | 'rates' | 'ends' | 'totalSteps'>> {
   const { options } = recipe
   const trainer = recipe.trainer(
     {
@@ -97,18 +98,21 @@ async function trained(
     },
     options,
   )
-  const [losses, ends]: number[][] = [[], []]
+  const losses: number[] = []
+  const rates: number[] = []
+  const ends: number[] = []
   let totalSteps = 0
   for await (const event of trainer.stream({ signal: io.signal })) {
     if (event.type === 'start') totalSteps = event.steps
     else if (event.type === 'warning') io.err.write(`saqr: ${event.message}\n`)
     else if (event.type === 'step') {
-      losses!.push(event.loss)
-      ends!.push(event.elapsed)
+      losses.push(event.loss)
+      ends.push(event.elapsed)
       onStep(event.step, event.loss)
-    } else if (event.type === 'end' && !event.finished) io.signal.throwIfAborted()
+    } else if (event.type === 'log') rates.push(event.learningRate)
+    else if (event.type === 'end' && !event.finished) io.signal.throwIfAborted()
   }
-  return { losses: losses!, ends: ends!, totalSteps }
+  return { losses, rates, ends, totalSteps }
 }
 
 /** Sequences of packs and pairs count one by one, as TRL's batches have them. */

@@ -23,6 +23,7 @@ export interface TrlSide extends Side {
 
 interface Wrote {
   losses: number[]
+  rates: number[]
   ends: number[]
   trained: [string, number[], string][]
   steps: number
@@ -88,6 +89,7 @@ export async function runTrl({ recipe, python, steps, work, log, cpu, threads, f
   const wrote = JSON.parse(readText(join(work, 'trl.json'))) as Wrote
   return {
     losses: wrote.losses,
+    rates: wrote.rates,
     ends: wrote.ends,
     rows: readRows(join(work, 'rows.jsonl')).slice(0, wrote.losses.length),
     gradients: readIndex(work, 'gradients'),
