@@ -407,6 +407,8 @@ function asPrompts(given: unknown): Prompt[] | null {
 /** @throws SaqrError OPTION_INVALID */
 function asPrompt(prompt: unknown): Prompt {
   if (typeof prompt === 'string') return prompt
+  if (Array.isArray(prompt) && prompt.length === 0)
+    throw new SaqrError('OPTION_INVALID', 'an empty list holds neither prompts nor messages nor token ids: give one at least')
   const list: unknown = prompt instanceof Int32Array || prompt instanceof Uint32Array ? Array.from(prompt) : prompt
   const isMessage = (one: unknown) => typeof one === 'object' && one !== null && typeof (one as Message).role === 'string'
   if (Array.isArray(list) && (list.every((one) => typeof one === 'number') || list.every(isMessage))) return list

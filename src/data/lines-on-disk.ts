@@ -60,6 +60,11 @@ export async function openLines(path: string, signal?: AbortSignal): Promise<Row
   const parse = (i: number): Row => {
     const where = `${path}, line ${numbers.at(i)}`
     const text = decodeUtf8(records.read(i), where)
+    if (i === 0 && /^\uFEFF?\s*\[/.test(text))
+      throw new SaqrError(
+        'FORMAT_JSON',
+        `${path} holds one list of rows, and what stays on disk has a row a line: write it so, or have it read into memory`,
+      )
     return rowOf(parseJson(numbers.at(i) === 1 ? text.replace(/^\uFEFF/, '') : text, where, { line: true, exact: true }), where)
   }
   const columns = new Set<string>()

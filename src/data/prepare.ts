@@ -15,7 +15,7 @@ import { cached } from './prepared-cache.ts'
 import { formOfTexts, type PromptForm, promptFormOf } from './prompt-form.ts'
 import { type ResponseParts, responsesOf } from './responses.ts'
 import type { Row } from './rows.ts'
-import { mediaColumns, type Shape, shapeNames, unreadColumns } from './shape.ts'
+import { mediaColumns, type Shape, shapeNames, strayShape, unreadColumns } from './shape.ts'
 import { tokenizers } from './tokenize.ts'
 
 export interface PrepareOptions {
@@ -144,6 +144,12 @@ async function prepareInto(store: ExampleStore, dataset: Dataset, tokenizer: Tok
     const where = dataset.where(i)
     const seen = media.find((column) => !isEmpty(row[column]))
     if (seen !== undefined) throw bad(where, `the column ${seen} holds what the model would see or hear, and only text is trained on`)
+    const stray = formattingFunc ? null : strayShape(row, shape, settings.textField)
+    if (stray)
+      throw new SaqrError(
+        'DATA_ROW',
+        `${where}: the row is one of ${shapeNames[stray]}, and the data set's columns are those of ${shapeNames[shape]}: put rows of each shape into a file of their own`,
+      )
     const {
       ids,
       targets: all,

@@ -34,6 +34,24 @@ const shapeOf = (columns: readonly string[], textField: string) =>
 /** These columns are a row to train on. */
 export const isRow = (columns: readonly string[]): boolean => shapeOf(columns, 'text') !== undefined
 
+/** The shape of a row that lacks columns of its data set's shape and is one of another; null: it is of that shape, or of none. */
+export function strayShape(row: Readonly<Record<string, unknown>>, shape: Shape, textField: string): Shape | null {
+  const lacks = (column: string) => row[column] === undefined || row[column] === null
+  if (
+    !known
+      .find((one) => one.shape === shape)!
+      .needs(textField)
+      .some(lacks)
+  )
+    return null
+  return (
+    shapeOf(
+      Object.keys(row).filter((column) => !lacks(column)),
+      textField,
+    )?.shape ?? null
+  )
+}
+
 /** @throws SaqrError DATA_COLUMNS */
 export function recognise(columns: readonly string[], source: string, textField = 'text'): Recognised {
   if (columns.includes('chosen') && columns.includes('rejected')) {

@@ -1,4 +1,5 @@
 /** A model by name or path: a folder, a .gguf file, a PEFT adapter folder, or a name on the Hub. */
+import { readdirSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { SaqrError } from '../error.ts'
@@ -94,7 +95,17 @@ function kindOf(path: string): ResolvedModel['kind'] {
   }
   if (isFile(join(path, 'adapter_config.json'))) return 'adapter'
   if (isFile(join(path, 'config.json'))) return 'model'
-  throw new SaqrError('FORMAT_NOT_A_MODEL', `${path} has neither config.json nor adapter_config.json, so it is no model folder.`)
+  const below = modelsBelow(path)
+  const hint = below.length > 0 ? ` There ${below.length > 1 ? 'are models' : 'is a model'} below it: ${below.slice(-3).join(', ')}.` : ''
+  throw new SaqrError('FORMAT_NOT_A_MODEL', `${path} has neither config.json nor adapter_config.json, so it is no model folder.${hint}`)
+}
+
+/** folders in it that are models, the newest checkpoint last */
+function modelsBelow(path: string): string[] {
+  const isModel = (folder: string) => ['adapter_config.json', 'config.json'].some((name) => isFile(join(folder, name)))
+  const folders = isFolder(path) ? readdirSync(path, { withFileTypes: true }).filter((entry) => entry.isDirectory()) : []
+  const names = folders.map(({ name }) => name).sort((a, b) => a.localeCompare(b, 'en', { numeric: true }))
+  return names.map((name) => join(path, name)).filter(isModel)
 }
 
 const wanted = new Set(

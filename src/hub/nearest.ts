@@ -31,6 +31,8 @@ export function nearest(name: string, known: Iterable<string>): string | undefin
 
 function kinship(name: string, candidate: string): number {
   if (Math.min(name.length, candidate.length) < 4) return Number.POSITIVE_INFINITY
+  // the beginning of a longer name, whole words of it: nearer than another letter
+  if (candidate.startsWith(`${name}_`)) return 0.5
   if (name.startsWith(candidate) || candidate.startsWith(name)) return 1.5
   return `_${candidate}_`.includes(`_${name}_`) ? 2 : Number.POSITIVE_INFINITY
 }

@@ -144,6 +144,12 @@ describe('rows and settings that can’t be used', () => {
       {},
       /row 1: completion must be a list of messages, it is "b"/,
     ],
+    [
+      'shapes mixed',
+      [{ messages: [{ role: 'user', content: 'a' }] }, { prompt: 'a', completion: 'b' }],
+      {},
+      /row 1: the row is one of messages.*, and the data set's columns are those of prompt and completion.*a file of their own/,
+    ],
     ['no role', [{ messages: [{ content: 'a' }] }], {}, /row 1: messages\[0\] has no role/],
     ['no message', [{ messages: [] }], {}, /row 1: messages must be a list of messages, it is \[\]/],
     [

@@ -175,3 +175,7 @@ it('a preparation that fails leaves no file open, and says that it has ended', a
     if (!made) expect(open()).toBe(before)
   }
 })
+
+it('one list of rows is not a row a line: that is said', async () => {
+  await expect(streamed(file('[{"text":"a"},\n {"text":"b"}]'))).rejects.toThrow(/holds one list of rows/)
+})
