@@ -4,7 +4,7 @@ import type { LanguageModel } from '../../src/engine/language-model.ts'
 import { turnOn, turnToRead } from '../../src/train/turn.ts'
 
 it('a reading that waited for a pause, however short, holds the run', async () => {
-  const model = {} as LanguageModel
+  const model = { opened: { training: new Set() } } as unknown as LanguageModel
   const order: string[] = []
   const run = await turnOn(model)
   const reading = turnToRead(model).then((end) => {
