@@ -26,7 +26,7 @@ interface Definition {
 
 interface Config {
   trainer: string
-  /** the interface of what is given; absent: only the filled one is written */
+  /** the interface of what is given; absent: what all trainers share */
   given?: string
   filled: string
   fields: Fields
@@ -38,7 +38,7 @@ interface Config {
 
 /** A trainer, the names of its interfaces and the table behind them, by file. */
 export const configs = {
-  'common-config': { trainer: 'trainers, whatever they train towards', filled: 'CommonOptions', fields: common, absent: ofSome },
+  'common-config': { trainer: 'all trainers', filled: 'CommonOptions', fields: common, absent: ofSome },
   config: { trainer: 'SFTTrainer', given: 'SFTConfig', filled: 'TrainingOptions', fields: configFields, older: retired },
   'dpo-config': {
     trainer: 'DPOTrainer',
@@ -70,34 +70,76 @@ export const configs = {
   },
 } satisfies Record<string, Config>
 
+/** What all trainers take with the same words: in one interface, which theirs extend. */
+const COMMON = { file: 'common-config', given: 'CommonConfig', filled: 'CommonOptions' } as const
+
 export function configTypes(file: keyof typeof configs): string {
-  const { trainer, given, filled, fields, older: retired = {}, absent = {} }: Config = configs[file]
-  const table: Fields = fields
-  const all = Object.entries({ ...table, ...retired }) as [string, Field][]
-  const resolved = all.filter(([, field]) => field.status === 'honoured')
-  const older = Object.entries(renamed).filter(([, now]) => Object.hasOwn(table, now))
-  const asGiven = [
-    `/** \`args\` of the ${trainer}: TRL’s names in camelCase, all optional; what is left out has TRL’s default. */`,
-    '// biome-ignore format: written by a tool',
-    `export interface ${given} {`,
-    ...all.map(([name, field]) => member(camel(name), '?', field, table)),
-    ...older.map(([old, now]) => `  /** @deprecated Taken as \`${camel(now)}\`. */\n  ${camel(old)}?: ${typeOf(table[now]!.schema)}`),
-    '}',
-    '',
-  ]
-  return `${[
+  return file === COMMON.file ? commonTypes() : trainerTypes(configs[file])
+}
+
+function trainerTypes(config: Config): string {
+  const { trainer, given, filled } = config
+  const shared = new Set([...sharedGiven(), ...filledMembers(configs[COMMON.file])])
+  const own = (members: readonly string[]) => members.filter((one) => !shared.has(one))
+  return lines([
     `/** Options of the ${trainer}. Written by tools/config-types.ts from the tables beside this file. */`,
+    `import type { ${COMMON.given}, ${COMMON.filled} } from './${COMMON.file}.ts'`,
     '',
-    ...(given ? asGiven : []),
-    given
-      ? '/** The same with everything that was left out filled in. */'
-      : `/** What a run goes by: options of all ${trainer}, filled in. */`,
-    '// biome-ignore format: written by a tool',
-    `export interface ${filled} {`,
-    ...resolved.map(([name, field]) => member(camel(name), '', field, table)),
-    ...Object.entries(absent).map(([name, { field, means }]) => `  /** Absent: ${means}. */\n  ${camel(name)}?: ${typeOf(field.schema)}`),
-    '}',
-  ].join('\n')}\n`
+    `/** \`args\` of the ${trainer}: TRL’s names in camelCase, all optional; what is left out has TRL’s default. */`,
+    ...interfaceOf(`${given} extends ${COMMON.given}`, own(givenMembers(config))),
+    '',
+    '/** The same with everything that was left out filled in. */',
+    ...interfaceOf(`${filled} extends ${COMMON.filled}`, own(filledMembers(config))),
+  ])
+}
+
+function commonTypes(): string {
+  const config: Config = configs[COMMON.file]
+  const absent = Object.entries(config.absent ?? {})
+  return lines([
+    '/** Options of all trainers, whatever they train towards. Written by tools/config-types.ts from the tables beside this file. */',
+    '',
+    '/** What `args` of all trainers take. */',
+    ...interfaceOf(COMMON.given, sharedGiven()),
+    '',
+    '/** What a run goes by: options of all trainers, filled in. */',
+    ...interfaceOf(COMMON.filled, [
+      ...filledMembers(config),
+      ...absent.map(([name, { field, means }]) => `  /** Absent: ${means}. */\n  ${camel(name)}?: ${typeOf(field.schema)}`),
+    ]),
+  ])
+}
+
+const lines = (list: readonly string[]) => `${list.join('\n')}\n`
+const interfaceOf = (head: string, members: readonly string[]) => [
+  '// biome-ignore format: written by a tool',
+  `export interface ${head} {`,
+  ...members,
+  '}',
+]
+
+const everyField = ({ fields, older = {} }: Config) => Object.entries({ ...fields, ...older }) as [string, Field][]
+
+function givenMembers(config: Config): string[] {
+  const table = config.fields
+  const older = Object.entries(renamed).filter(([, now]) => Object.hasOwn(table, now))
+  return [
+    ...everyField(config).map(([name, field]) => member(camel(name), '?', field, table)),
+    ...older.map(([old, now]) => `  /** @deprecated Taken as \`${camel(now)}\`. */\n  ${camel(old)}?: ${typeOf(table[now]!.schema)}`),
+  ]
+}
+
+function filledMembers(config: Config): string[] {
+  const honoured = everyField(config).filter(([, field]) => field.status === 'honoured')
+  return honoured.map(([name, field]) => member(camel(name), '', field, config.fields))
+}
+
+/** in the first one's order */
+function sharedGiven(): string[] {
+  const [first, ...others] = Object.values<Config>(configs)
+    .filter(({ given }) => given !== undefined)
+    .map(givenMembers)
+  return first!.filter((one) => others.every((members) => members.includes(one)))
 }
 
 function member(name: string, optional: string, field: Field, table: Fields): string {

@@ -74,6 +74,7 @@ for (const version of versions) {
 
 // every member of the options that a program writes says what it is
 for (const [file, names] of Object.entries({
+  'train/options/common-config': ['CommonConfig', 'CommonOptions'],
   'train/options/config': ['SFTConfig', 'TrainingOptions'],
   'train/options/dpo-config': ['DPOConfig'],
   'train/options/orpo-config': ['ORPOConfig'],
