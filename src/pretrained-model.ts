@@ -23,6 +23,7 @@ import {
   type Prompt,
 } from './generate/generate.ts'
 import { ASK, CHAT, temperatureOf } from './generate/options.ts'
+import { asPrompt, asPrompts } from './generate/prompts.ts'
 import {
   type Check,
   type Checks,
@@ -32,7 +33,6 @@ import {
   instance,
   orNull,
   refused,
-  shown,
   signal,
   take,
   takeOptions,
@@ -44,7 +44,6 @@ import {
 } from './hub/arguments.ts'
 import { isFile } from './hub/files.ts'
 import { nearest } from './hub/nearest.ts'
-import type { Message } from './text/chat-template.ts'
 import { Tokenizer } from './text/tokenizer.ts'
 import { standardError } from './track/output.ts'
 
@@ -361,13 +360,14 @@ export class PretrainedModel {
   }
 
   async #saveGgufAdapter(path: string, types: readonly Quantization[], report: 'terminal' | 'none'): Promise<SavedGguf[]> {
+    const wrong = types.find((type) => !isAdapterType(type))
+    if (wrong !== undefined)
+      throw new SaqrError(
+        'OPTION_INVALID',
+        say`${option('quantizationMethod')} ${wrong}: an adapter alone is written in ${ADAPTER_TYPES.join(', ')}`,
+      )
     const saved: SavedGguf[] = []
-    for (const type of types) {
-      if (!isAdapterType(type))
-        throw new SaqrError(
-          'OPTION_INVALID',
-          say`${option('quantizationMethod')} ${type}: an adapter alone is written in ${ADAPTER_TYPES.join(', ')}`,
-        )
+    for (const type of types.filter(isAdapterType)) {
       const one = await saveGgufAdapter(this.language, ggufPath(path, `${type}-lora`), type)
       if (report === 'terminal') for (const line of ggufLines(one)) standardError.write(`${line}\n`)
       saved.push(one)
@@ -396,21 +396,4 @@ export class PretrainedModel {
     language.opened.dispose()
     if (this.#owns === 'device') language.opened.device.dispose()
   }
-}
-
-/** Null: it is no list of prompts. A list of messages is one prompt, and so is one of token ids. */
-function asPrompts(given: unknown): Prompt[] | null {
-  const isPrompt = (one: unknown) => typeof one === 'string' || Array.isArray(one) || ArrayBuffer.isView(one)
-  return Array.isArray(given) && given.length > 0 && given.every(isPrompt) ? given.map(asPrompt) : null
-}
-
-/** @throws SaqrError OPTION_INVALID */
-function asPrompt(prompt: unknown): Prompt {
-  if (typeof prompt === 'string') return prompt
-  if (Array.isArray(prompt) && prompt.length === 0)
-    throw new SaqrError('OPTION_INVALID', 'an empty list holds neither prompts nor messages nor token ids: give one at least')
-  const list: unknown = prompt instanceof Int32Array || prompt instanceof Uint32Array ? Array.from(prompt) : prompt
-  const isMessage = (one: unknown) => typeof one === 'object' && one !== null && typeof (one as Message).role === 'string'
-  if (Array.isArray(list) && (list.every((one) => typeof one === 'number') || list.every(isMessage))) return list
-  throw new SaqrError('OPTION_INVALID', `a prompt is a text, a list of messages with role and content, or token ids, not ${shown(prompt)}`)
 }

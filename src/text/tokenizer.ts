@@ -11,18 +11,7 @@ import { ensureWritableFolder } from '../hub/files.ts'
 import { anyNumber, CHAT, changed, checkFiles, DECODE, day, ENCODE, messages, OPTIONS, tokenIds } from './arguments.ts'
 import { assistantMask, learnedSpans } from './assistant-mask.ts'
 import { type ChatOptions, ChatTemplate, type Message, type Rendered, rowError } from './chat-template.ts'
-import { decoderOf } from './decoder.ts'
-import {
-  type AddedToken,
-  type Definition,
-  define,
-  type Json,
-  type SpecialName,
-  type SpecialTokens,
-  type TokenizerFiles,
-  type TokenizerJson,
-} from './definition.ts'
-import { Encoder } from './encoder.ts'
+import type { AddedToken, Json, SpecialName, SpecialTokens, TokenizerFiles } from './definition.ts'
 import {
   ADD,
   type Extended,
@@ -33,6 +22,7 @@ import {
   withSpecialTokens,
   withTokens,
 } from './extend.ts'
+import { type Made, make } from './made.ts'
 import { trainingTemplate } from './stock/training.ts'
 import { TextStream } from './text-stream.ts'
 
@@ -348,52 +338,12 @@ export class Tokenizer {
   }
 }
 
-/** What is made of a tokenizer's files. */
-interface Made {
-  files: TokenizerFiles
-  definition: Definition
-  encoder: Encoder
-  decode: (tokens: string[]) => string
-  skipped: ReadonlySet<number>
-  size: number
-  idLimit: number
-}
-
-/** @throws SaqrError TEXT_TOKENIZER_… */
-function make(files: TokenizerFiles, modelType: string | undefined): Made {
-  try {
-    const definition = define(files, modelType)
-    const { json } = definition
-    const { count: size, limit: idLimit } = counted(json)
-    const skipped = new Set(json.added_tokens.filter((t) => t.special).map((t) => t.id))
-    return { files, definition, encoder: new Encoder(json), decode: decoderOf(json), skipped, size, idLimit }
-  } catch (cause) {
-    if (cause instanceof SaqrError) throw cause
-    throw new SaqrError('TEXT_TOKENIZER_INVALID', `tokenizer.json can't be used: ${(cause as Error).message}.`, { cause })
-  }
-}
-
 /** What a template's text has of the time: nothing, the day, or more. */
 function dayOf(template: string, now: Date): string | number {
   const uses = template.split('strftime_now').length - 1
   const formats = [...template.matchAll(/strftime_now\(\s*(["'])((?:%[-\w]|[^%"'\\])*)\1\s*\)/g)].map(([, , format]) => format!)
   const isDay = (format: string) => (format.match(/%-?\w/g) ?? []).every((directive) => /%-?[aAbBdeFjmuwyYhC]/.test(directive))
   return uses === 0 ? '' : formats.length === uses && formats.every(isDay) ? now.toDateString() : now.getTime()
-}
-
-/** How many ids there are, and one more than the highest. */
-function counted({ model: { vocab }, added_tokens: added }: TokenizerJson): { count: number; limit: number } {
-  const more = new Set(added.map((t) => t.id))
-  let limit = 0
-  for (const id of more) limit = Math.max(limit, id + 1)
-  let count = 0
-  for (const token in vocab) {
-    const id = vocab[token]!
-    more.delete(id)
-    count++
-    limit = Math.max(limit, id + 1)
-  }
-  return { count: count + more.size, limit }
 }
 
 /** @throws SaqrError TEXT_NOT_UNICODE */
