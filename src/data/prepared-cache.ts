@@ -14,7 +14,7 @@ import type { Prepared } from './prepare.ts'
 import { readPrepared, writePrepared } from './prepared-file.ts'
 import { digestRows } from './row-digest.ts'
 
-/** fewer characters than these are prepared about as fast as they are found again */
+/** fewer characters than these are not worth a file */
 const LEAST = 1 << 20
 /** bytes that are kept in all */
 const MOST = 10 * 2 ** 30

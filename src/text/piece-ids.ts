@@ -1,10 +1,10 @@
 /**
  * Pieces of text, as a byte-level tokenizer splits them, to ids. The same words come again and again: of a set of rows nearly every piece
- * has been seen before, and looking it up costs a twentieth of spelling and merging it anew.
+ * has been seen before, and looking it up is cheap beside spelling and merging it anew.
  */
 import { spelledBytes } from './decoder.ts'
 
-/** pieces that are kept, and characters of the longest one: some 10 MB at most */
+/** pieces that are kept, and characters of the longest one */
 const KEPT = 1 << 16
 const LONGEST = 48
 

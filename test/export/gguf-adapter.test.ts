@@ -139,6 +139,9 @@ it('a model without an adapter, a type that adapters have none of', async () => 
   await expect(peft.savePretrainedGguf(at('x.gguf'), { adapterOnly: true, quantizationMethod: 'q4_0' })).rejects.toThrow(
     'quantizationMethod q4_0: an adapter alone is written in f32, f16, bf16, q8_0',
   )
+  // told before the first of several is written
+  await expect(peft.savePretrainedGguf(at('several'), { adapterOnly: true, quantizationMethod: ['f32', 'q4_0'] })).rejects.toThrow(/q4_0/)
+  expect(existsSync(at('several'))).toBe(false)
   await peft.savePretrained(at('peft'))
   await peft.dispose()
 })
