@@ -29,7 +29,7 @@ it('before anything of it was sent: a status', async () => {
 })
 
 it('in a stream: its last event, and the terminal hears of it', async () => {
-  const real = Sampler.prototype.next
+  const real = Sampler.prototype.after
   let count = 0
   vi.spyOn(Sampler.prototype, 'after').mockImplementation(function (this: Sampler, logits) {
     if (++count === 4) throw broken()
