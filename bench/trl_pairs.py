@@ -1,20 +1,29 @@
 """TRL's side of bench/pairs.ts: DPOTrainer over the same rows in the same order, LoRA r 16 on the seven projections, bf16.
 
   python bench/trl_pairs.py MODEL ROWS THREADS STEPS BATCH MAX_LENGTH     MODEL: a GGUF or a folder
+  python bench/trl_pairs.py MODEL ROWS cuda STEPS BATCH MAX_LENGTH        over NF4 on a card, 8-bit AdamW, as TRL checkpoints gradients by default
 Prints one line of JSON."""
 import json, os, sys, time
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 import datasets, peft, torch, transformers
-from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, TrainerCallback
 from trl import DPOConfig, DPOTrainer
 
-path, rows_file, threads, steps, batch, max_length = sys.argv[1], sys.argv[2], *map(int, sys.argv[3:7])
-torch.set_num_threads(threads)
+path, rows_file, where = sys.argv[1:4]
+steps, batch, max_length = map(int, sys.argv[4:7])
+card = where == "cuda"
+if not card:
+    torch.set_num_threads(int(where))
 torch.manual_seed(0)
 datasets.disable_progress_bars()
 transformers.logging.set_verbosity_error()
-if os.path.isdir(path):
+if card:
+    nf4 = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=torch.bfloat16)
+    model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.bfloat16, quantization_config=nf4, device_map={"": 0})
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    tokenizer.pad_token = tokenizer.eos_token
+elif os.path.isdir(path):
     model, tokenizer = AutoModelForCausalLM.from_pretrained(path, dtype=torch.bfloat16), AutoTokenizer.from_pretrained(path)
 else:
     folder, name = os.path.split(path)
@@ -57,9 +66,9 @@ class Clock(TrainerCallback):
 
 targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 config = DPOConfig(
-    output_dir="/tmp/trl-pairs", use_cpu=True, bf16=False, gradient_checkpointing=False, report_to="none", disable_tqdm=True, max_length=max_length,
+    output_dir="/tmp/trl-pairs", use_cpu=not card, bf16=card, gradient_checkpointing=card, report_to="none", disable_tqdm=True, max_length=max_length,
     per_device_train_batch_size=batch, max_steps=steps, train_sampling_strategy="sequential", learning_rate=1e-5, lr_scheduler_type="constant",
-    logging_steps=1, save_strategy="no",
+    logging_steps=1, save_strategy="no", **(dict(optim="adamw_8bit") if card else {}),
 )
 trainer = DPOTrainer(
     model=model, args=config, train_dataset=datasets.Dataset.from_list(rows), processing_class=tokenizer,

@@ -25,6 +25,8 @@ const programs = [
   'bench/cpu.ts',
   'bench/cpu-case.ts',
   'bench/grouped.ts',
+  'bench/generate.ts',
+  'bench/cuda-pairs.ts',
 ]
 const files = programs.map((file) => relative(out, join(root, file)))
 const compilerOptions = {
@@ -46,6 +48,7 @@ writeFileSync(join(out, 'package.json'), `${JSON.stringify({ name: 'saqr', versi
 cpSync(join(root, 'src/ops'), join(out, 'src/ops'), { recursive: true, filter: (path) => !/\.[a-z]+$/.test(path) || /\.cuh?$/.test(path) })
 const libraries = join(root, 'native/build')
 cpSync(libraries, join(out, 'native/build'), { recursive: true, filter: (path) => path === libraries || /\.(so|json)$/.test(path) })
-for (const file of ['cuda_baseline.py', 'hf_cpu.py']) cpSync(join(root, 'bench', file), join(out, 'bench', file))
+for (const file of ['cuda_baseline.py', 'hf_cpu.py', 'hf_generate.py', 'trl_pairs.py'])
+  cpSync(join(root, 'bench', file), join(out, 'bench', file))
 for (const fixture of ['families', 'training'])
   cpSync(join(root, 'test/fixtures', fixture), join(out, 'test/fixtures', fixture), { recursive: true })

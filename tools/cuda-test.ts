@@ -1,6 +1,6 @@
 /**
  * `npm run test:cuda -- [part …] [--op NAME] [--out FILE]`: the CUDA device held against the definitions, transformers, TRL and the CPU. Needs a
- * card. Parts take up to a few minutes each: ops, families, training, curves, overlap, memory, faults; and sanitizer (by name alone), which
+ * card. Parts take up to a few minutes each: ops, families, training, curves, generation, overlap, memory, faults; and sanitizer (by name alone), which
  * runs ops under NVIDIA's compute-sanitizer. tools/cuda-pack.mjs packs it for a machine without a checkout. Exit code 1: something is off.
  */
 import { writeFileSync } from 'node:fs'
@@ -10,6 +10,7 @@ import { checkCurves } from './cuda-test/curves.ts'
 import { checkFamilies } from './cuda-test/families.ts'
 import { checkFaults } from './cuda-test/faults.ts'
 import { findings, grouped, messageOf, note, printFindings } from './cuda-test/findings.ts'
+import { checkGeneration } from './cuda-test/generation.ts'
 import { checkMemory } from './cuda-test/memory.ts'
 import { checkOps } from './cuda-test/ops.ts'
 import { checkOverlap } from './cuda-test/overlap.ts'
@@ -23,6 +24,7 @@ const PARTS: Record<string, () => void | Promise<void>> = {
   families: () => checkFamilies(),
   training: checkTraining,
   curves: () => checkCurves(),
+  generation: checkGeneration,
   overlap: checkOverlap,
   memory: checkMemory,
   sanitizer: () => checkSanitizer(values.op),

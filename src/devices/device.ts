@@ -71,6 +71,11 @@ export interface DeviceDescription {
   hostMemory?: number
   /** it can keep 4-bit weights in bf16 too (`keepDense`) */
   keepsDense?: boolean
+  /**
+   * The sums of a product depend on how many rows it has: texts that are generated go on in passes of exactly so many, and prompts are read in
+   * whole pages, so that none depends on what stands beside it. Absent: they don't.
+   */
+  generationRows?: number
   /** what the kernel of a node needs beside its tensors: plans for this device are lowered with it; absent: none needs any */
   scratch?: ScratchOf
 }

@@ -59,8 +59,8 @@ export async function answersOf(model: LanguageModel, rows: readonly number[][][
       let position = 0
       for (const part of parts) {
         const tokens = part.map((id) => ({ id, position: position++, pages: [0], long }))
-        const [logits] = await decoder.read(tokens, [part.length - 1], signal)
-        answers.push(logSoftmax(logits!))
+        const { logits } = await decoder.readPart(tokens, true, signal)
+        answers.push(logSoftmax(logits))
       }
     }
   } finally {

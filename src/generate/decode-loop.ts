@@ -1,11 +1,11 @@
 /**
  * Texts that grow side by side, each by a token a step. A text can be taken in and let go at any time; what it begins with and another
  * holds already is shared, page by page. Whatever stands beside it, a text's numbers are the same: blocks of a prompt end where pages do,
- * and a pass goes on with at most TOGETHER texts, whose products are then summed in one order.
+ * and a pass goes on with so many texts that its products are summed in one order.
  */
 import type { LanguageModel } from '../engine/language-model.ts'
 import { SaqrError } from '../error.ts'
-import { Decoder, type Fresh, PAGE, TOGETHER } from './decoder.ts'
+import { Decoder, type Fresh, type Next, PAGE } from './decoder.ts'
 import { PagePool } from './page-pool.ts'
 
 /** of the memory that is free when a loop begins, what keys and values may take; the rest is for passes, and for a cache that is moved as they grow */
@@ -16,29 +16,33 @@ const FIRST_PAGES = 8
 const KEPT = 64
 
 /** A text in the loop. */
-export interface Text {
+export interface Text extends Readonly<Next> {
   readonly ids: readonly number[]
-  /** of what follows its last token (V) */
-  readonly logits: Float32Array
   /** are all of its tokens read? */
   readonly whole: boolean
 }
 
 class Held implements Text {
   ids: number[]
+  likeliest = -1
   logits: Float32Array = new Float32Array(0)
   pages: number[] = []
   /** tokens whose keys and values lie in them */
   read = 0
+  /** and of those the first that were read as a prompt's, not one by one as it went on */
+  asPrompt = 0
   long = false
   /** of the weights that it began with: one that goes on while they change keeps its keys, for itself alone */
   version = 0
   /** pages it may come to hold */
   readonly most: number
+  /** the likeliest token is all that is asked of it */
+  readonly plain: boolean
 
-  constructor(ids: readonly number[], most: number) {
+  constructor(ids: readonly number[], most: number, plain: boolean) {
     this.ids = [...ids]
     this.most = most
+    this.plain = plain
   }
 
   get whole(): boolean {
@@ -70,6 +74,11 @@ export class DecodeLoop {
     this.#limit = Math.floor((SHARE * device.free()) / loops / this.#pageBytes)
   }
 
+  /** texts that go on in one pass */
+  get together(): number {
+    return this.#decoder.together
+  }
+
   /** texts in it */
   get size(): number {
     return this.#texts.size
@@ -90,10 +99,15 @@ export class DecodeLoop {
   /**
    * Takes a text in and reads its prompt.
    * @param tokens that it has at most, those to come among them
+   * @param plain the likeliest token is all that is asked of it: its logits may stay on the device
    * @throws SaqrError MEMORY_REFUSED
    */
-  async add(prompt: readonly number[], tokens: number, signal?: AbortSignal): Promise<Text> {
-    const text = this.begin(prompt, tokens)
+  async add(
+    prompt: readonly number[],
+    tokens: number,
+    { signal, plain = false }: { signal?: AbortSignal; plain?: boolean } = {},
+  ): Promise<Text> {
+    const text = this.begin(prompt, tokens, plain)
     try {
       await this.#readAll(text as Held, signal)
     } catch (error) {
@@ -104,9 +118,9 @@ export class DecodeLoop {
   }
 
   /** Takes a text in as `add` does, and leaves its prompt to be read part by part (`readPart`) between steps of others. @throws SaqrError MEMORY_REFUSED */
-  begin(prompt: readonly number[], tokens: number): Text {
+  begin(prompt: readonly number[], tokens: number, plain = false): Text {
     if (!this.fits(tokens)) throw this.#refusal(tokens)
-    const text = new Held(prompt, pagesOf(tokens))
+    const text = new Held(prompt, pagesOf(tokens), plain)
     text.long = prompt.length > this.#longBeyond
     this.#begin(text)
     this.#texts.add(text)
@@ -135,17 +149,14 @@ export class DecodeLoop {
         await this.#readAll(held, signal)
       } else single.push(held)
     }
-    for (let from = 0; from < single.length; from += TOGETHER) {
-      const texts = single.slice(from, from + TOGETHER)
+    const { together } = this.#decoder
+    for (let from = 0; from < single.length; from += together) {
+      const texts = single.slice(from, from + together)
       for (const text of texts) this.#room(text)
       const tokens = texts.map((text): Fresh => ({ id: text.ids.at(-1)!, position: text.read, pages: text.pages, long: text.long }))
-      const logits = await this.#decoder.read(
-        tokens,
-        tokens.map((_, i) => i),
-        signal,
-      )
+      const answers = await this.#decoder.goOn(tokens, !texts.every(({ plain }) => plain), signal)
       for (const [i, text] of texts.entries()) {
-        text.logits = logits[i]!
+        Object.assign(text, answers[i])
         text.read++
       }
     }
@@ -172,8 +183,9 @@ export class DecodeLoop {
     text.version = this.#model.version
     for (const old of [...this.#kept]) if (old.version !== text.version) this.#forget(old)
     // at least one token is read: its logits are wanted
-    const alike = ({ ids, read, long, version }: Held) => {
-      const most = long === text.long && version === text.version ? Math.min(read, text.ids.length - 1) : 0
+    const alike = ({ ids, read, asPrompt, long, version }: Held) => {
+      const there = this.#decoder.sized ? asPrompt : read
+      const most = long === text.long && version === text.version ? Math.min(there, text.ids.length - 1) : 0
       let n = 0
       while (n < most && ids[n] === text.ids[n]) n++
       return n
@@ -193,6 +205,7 @@ export class DecodeLoop {
       for (const page of best.pages.slice(text.pages.length)) this.#pool.giveBack(page)
     } else text.pages = best.pages.slice(0, pagesOf(tokens)).map((page) => this.#pool.share(page))
     text.read = tokens
+    text.asPrompt = tokens
   }
 
   async #readAll(text: Held, signal?: AbortSignal): Promise<void> {
@@ -204,9 +217,9 @@ export class DecodeLoop {
     const ids = text.ids.slice(text.read, to)
     this.#room(text)
     const tokens = ids.map((id, i): Fresh => ({ id, position: text.read + i, pages: text.pages, long: text.long }))
-    const [logits] = await this.#decoder.read(tokens, to === text.ids.length ? [ids.length - 1] : [], signal)
-    text.logits = logits ?? text.logits
+    Object.assign(text, await this.#decoder.readPart(tokens, to === text.ids.length && !text.plain, signal))
     text.read = to
+    text.asPrompt = to
   }
 
   /** a page for the text's next token */
@@ -231,6 +244,7 @@ export class DecodeLoop {
     for (const page of text.pages) this.#pool.giveBack(page)
     text.pages = []
     text.read = 0
+    text.asPrompt = 0
   }
 
   #refusal(tokens: number): SaqrError {

@@ -8,10 +8,10 @@ import { sizeOf } from '../ops/tensor.ts'
 
 /** tokens of a page, and of a prompt read at once: where blocks end never depends on what a text shares with another */
 export const PAGE = 128
-/** tokens of a pass: of texts that go on by one each, whose logits are all wanted, and of a part of one prompt */
-export const TOGETHER = 8
-const SIZES = [1, 2, 4, TOGETHER, 16, 32, 64, PAGE]
+/** texts that go on by one token each in a pass, where the device doesn't say (`generationRows`) */
+const TOGETHER = 8
 let caches = 0
+const NONE = new Float32Array(0)
 
 /** A token that is new to its text. */
 export interface Fresh {
@@ -24,9 +24,18 @@ export interface Fresh {
   long: boolean
 }
 
+/** What follows a token. */
+export interface Next {
+  /** −1: the logits are no numbers, or without an end */
+  likeliest: number
+  /** (V); empty where nobody asked for them */
+  logits: Float32Array
+}
+
 interface Loaded {
   plan: LoadedPlan
   logits: string
+  likeliest: string
 }
 
 export class Decoder {
@@ -38,10 +47,19 @@ export class Decoder {
   #scope = ''
   #pages = 0
   #disposed = false
+  /** texts that go on in a pass */
+  readonly together: number
+  /** a token's numbers depend on how many its pass has room for: `together` for those that go on, a page for those of a prompt */
+  readonly sized: boolean
+  readonly #sizes: readonly number[]
 
   constructor(model: LanguageModel) {
     this.#model = model
     this.#device = model.opened.device
+    const { generationRows } = this.#device.describe()
+    this.sized = generationRows !== undefined
+    this.together = generationRows ?? TOGETHER
+    this.#sizes = this.sized ? [this.together, PAGE] : [1, 2, 4, TOGETHER, 16, 32, 64, PAGE]
   }
 
   /** there are on the device */
@@ -79,10 +97,21 @@ export class Decoder {
     this.#pages = pages
   }
 
-  /** Reads tokens into the cache. @returns logits (V) of what follows each of the tokens that `wanted` numbers */
-  async read(tokens: readonly Fresh[], wanted: readonly number[], signal?: AbortSignal): Promise<Float32Array[]> {
-    const T = SIZES.find((size) => size >= tokens.length)!
-    const { plan, logits } = this.#plan(T)
+  /** Texts go on by a token each, `together` at the most. @param logits of all texts are wanted, not the likeliest token alone */
+  goOn(tokens: readonly Fresh[], logits: boolean, signal?: AbortSignal): Promise<Next[]> {
+    const size = this.sized ? this.together : this.#sizes.find((size) => size >= tokens.length)!
+    return this.#read(tokens, tokens.map((_, i) => i), size, logits, signal) // biome-ignore format: short
+  }
+
+  /** Reads a part of a prompt, a page at the most. @returns what follows its last token */
+  async readPart(tokens: readonly Fresh[], logits: boolean, signal?: AbortSignal): Promise<Next> {
+    const size = this.sized ? PAGE : this.#sizes.find((size) => size >= tokens.length)!
+    return (await this.#read(tokens, [tokens.length - 1], size, logits, signal))[0]!
+  }
+
+  /** Reads tokens into the cache, in a pass that has room for T. @returns what follows each of the tokens that `wanted` numbers */
+  async #read(tokens: readonly Fresh[], wanted: readonly number[], T: number, whole: boolean, signal?: AbortSignal): Promise<Next[]> {
+    const { plan, logits, likeliest } = this.#plan(T)
     const each = (of: (token: Fresh) => number, none: number) =>
       Int32Array.from({ length: T }, (_, t) => (t < tokens.length ? of(tokens[t]!) : none))
     const pages = new Int32Array(T * this.#pages)
@@ -98,17 +127,23 @@ export class Decoder {
       headCount: Int32Array.of(wanted.length),
       cursor: Int32Array.of(0),
     }
-    const [bytes] = await this.#device.run([{ plan, segment: 'forward' }], inputs, { signal, read: [logits] })
-    const all: Float32Array = this.#model.opened.choice.dtype === 'f32' ? asF32(bytes!) : bf16ToF32(asU16(bytes!))
+    const read = whole ? [likeliest, logits] : [likeliest]
+    const [first, bytes] = await this.#device.run([{ plan, segment: 'forward' }], inputs, { signal, read })
+    const ids = new Int32Array(first!.buffer, first!.byteOffset, wanted.length)
     const { vocab } = this.#model.opened.model
-    return wanted.map((_, i) => all.subarray(i * vocab, (i + 1) * vocab))
+    const row = (i: number) => {
+      if (!bytes) return NONE
+      const [from, to] = [i * vocab, (i + 1) * vocab]
+      return this.#model.opened.choice.dtype === 'f32' ? asF32(bytes).subarray(from, to) : bf16ToF32(asU16(bytes).subarray(from, to))
+    }
+    return wanted.map((_, i) => ({ likeliest: ids[i]!, logits: row(i) }))
   }
 
   #plan(tokens: number): Loaded {
     const known = this.#plans.get(tokens)
     if (known) return known
-    const { plan, logits } = generationPlan(this.#spec(tokens, this.#pages, this.#scope))
-    const loaded = { plan: this.#device.load(plan), logits }
+    const { plan, ...names } = generationPlan(this.#spec(tokens, this.#pages, this.#scope))
+    const loaded = { plan: this.#device.load(plan), ...names }
     this.#plans.set(tokens, loaded)
     return loaded
   }
@@ -123,7 +158,7 @@ export class Decoder {
       cache: { pages, page: PAGE, scope },
       scratch: this.#device.describe().scratch,
       tokens,
-      wanted: tokens <= TOGETHER ? tokens : 1,
+      wanted: tokens <= this.together ? tokens : 1,
     }
   }
 

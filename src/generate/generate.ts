@@ -83,7 +83,8 @@ export async function* generateTokens(
       for (; waiting < questions.length && active.length < AT_ONCE; waiting++) {
         const question = questions[waiting]!
         if (active.length > 0 && !loop.fits(lengthOf(question))) break
-        const text = await loop.add(question.prompt, lengthOf(question), signal)
+        const { plain } = question.sampler
+        const text = await loop.add(question.prompt, lengthOf(question), { signal, plain })
         active.push({ index: waiting, text, made: 0, next: 0 })
       }
       for (const one of [...active]) {
@@ -94,7 +95,7 @@ export async function* generateTokens(
           active.splice(active.indexOf(one), 1)
           return { index, choice: null, ending }
         }
-        const choice = sampler.next(text.logits)
+        const choice = sampler.after(text)
         if (stop.has(choice.id)) {
           yield end('end')
           continue

@@ -1,6 +1,7 @@
 /** The next token out of logits: penalties for what came before, then the likeliest token, or one drawn as transformers draws. */
 import { SeededRandom } from '../engine/random.ts'
 import { SaqrError } from '../error.ts'
+import type { Next } from './decoder.ts'
 import { type Shaping, shaped } from './shape.ts'
 
 export interface SampleOptions extends Shaping {
@@ -38,20 +39,34 @@ export class Sampler {
     this.#prompt = new Set(options.repetitionPenalty === undefined ? [] : prompt)
   }
 
+  /** is the likeliest token all that it asks for? */
+  get plain(): boolean {
+    const { temperature = 0, logprobs = false, repetitionPenalty = 1, frequencyPenalty = 0, presencePenalty = 0 } = this.#options
+    return temperature === 0 && !logprobs && repetitionPenalty === 1 && frequencyPenalty === 0 && presencePenalty === 0
+  }
+
+  /** What follows a text, whose logits a plain sampler doesn't look at. @throws SaqrError MODEL_NOT_FINITE */
+  after({ likeliest, logits }: Next): Choice {
+    if (likeliest < 0) throw notFinite()
+    return this.plain ? { id: likeliest, logprob: Number.NaN, top: [] } : this.next(logits)
+  }
+
   /** @param logits (V), which are left as they are. @throws SaqrError MODEL_NOT_FINITE */
   next(logits: Float32Array): Choice {
     const { temperature = 0, logprobs = false, topLogprobs = 0 } = this.#options
-    if (!canBeDrawn(logits))
-      throw new SaqrError(
-        'MODEL_NOT_FINITE',
-        'the model’s logits are no numbers, or without an end: its weights are damaged, or its training diverged',
-      )
+    if (!canBeDrawn(logits)) throw notFinite()
     const penalised = penalise(logits, this.#prompt, this.#counts, this.#options)
     const id = temperature === 0 ? argmax(penalised) : draw(penalised, this.#random, this.#options)
     this.#counts.set(id, (this.#counts.get(id) ?? 0) + 1)
     return logprobs ? rated(logits, id, topLogprobs) : { id, logprob: Number.NaN, top: [] }
   }
 }
+
+const notFinite = () =>
+  new SaqrError(
+    'MODEL_NOT_FINITE',
+    'the model’s logits are no numbers, or without an end: its weights are damaged, or its training diverged',
+  )
 
 /**
  * Of tokens that were there before. Repetition (Keskar 2019, as transformers): prompt and answer, logits above 0 are divided, others

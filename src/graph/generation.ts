@@ -2,6 +2,7 @@
 import type { Adapter } from '../adapters/adapter.ts'
 import type { Model } from '../models/family.ts'
 import { gather } from '../ops/gather/op.ts'
+import { likeliest } from '../ops/likeliest/op.ts'
 import type { DType, Tensor } from '../ops/tensor.ts'
 import { declareCachedInputs } from './inputs.ts'
 import { lower, type ScratchOf } from './lower.ts'
@@ -25,8 +26,9 @@ export interface GenerationSpec {
 export interface GenerationPlan {
   plan: Plan
   recorder: TraceRecorder
-  /** the buffer that holds logits (wanted, V) */
+  /** the buffers that hold logits (wanted, V), and the likeliest token of each (wanted, 1) i32 */
   logits: string
+  likeliest: string
 }
 
 /** What the plan is made of; its recorder knows the caches. */
@@ -40,12 +42,14 @@ export function generationTrace({ model, adapter, cache, ...spec }: GenerationSp
 /** Inputs: see declareCachedInputs; the tokens whose logits are wanted are the first `headCount` of headPositions. */
 export function generationPlan(spec: GenerationSpec): GenerationPlan {
   const { recorder: r, logits } = generationTrace(spec)
-  const [nodes] = prune([r.nodes], [logits])
+  const ids = likeliest(r, logits)
+  const [nodes] = prune([r.nodes], [logits, ids])
   const used = new Set(nodes!.flatMap((n) => [...n.inputs, ...n.outputs]))
-  const pinned = [...[...r.inputs.values()].filter((t) => used.has(t)), logits]
+  const pinned = [...[...r.inputs.values()].filter((t) => used.has(t)), logits, ids]
   return {
     plan: lower([{ name: 'forward', nodes: nodes! }], { tokens: spec.tokens, pinned, scratch: spec.scratch }),
     recorder: r,
     logits: logits.name,
+    likeliest: ids.name,
   }
 }

@@ -145,21 +145,41 @@ function takeOver(nodes: readonly Node[], spans: Spans, pinned: ReadonlySet<Tens
   nodes.forEach((node, i) => {
     if (!node.op.inPlace) return
     const taken = new Set<Tensor>()
-    for (const [o, k] of node.op.inPlace) {
-      const output = node.outputs[o]!
-      const input = node.inputs[k]
-      if (!input || input.root || output.root || input.space !== 'arena' || pinned.has(input) || pinned.has(output)) continue
+    const takes = (output: Tensor, input: Tensor) => {
+      if (input.space !== 'arena' || pinned.has(input) || pinned.has(output) || taken.has(input)) return
       const from = spans.of(input)!
       const to = spans.of(output)!
       const free = from.to === i && from.life.to === i && to.from === i && to.life.id === output.id
-      if (!free || from.life === to.life || sizeOf(input) !== sizeOf(output) || taken.has(input)) continue
-      if (node.inputs.filter((t) => t && rootOf(t) === input).length > 1) continue
+      if (!free || from.life === to.life || sizeOf(input) !== sizeOf(output)) return
       taken.add(input)
       from.life.to = to.life.to
       to.life = from.life
     }
+    for (const [o, k] of node.op.inPlace) {
+      const output = node.outputs[o]!
+      const input = node.inputs[k]
+      if (!input || input.root || output.root || node.inputs.filter((t) => t && rootOf(t) === input).length > 1) continue
+      takes(output, input)
+    }
+    for (const [output, input] of columnByColumn(node)) takes(output, input)
   })
   return spans.list.filter(({ tensor, life }) => life.id === tensor.id).map(({ life }) => life)
+}
+
+/** Outputs and inputs that are columns of something wider, the same columns each: what the one are of may be written over what the others are of. */
+function columnByColumn({ op, inputs, outputs }: Node): [output: Tensor, input: Tensor][] {
+  const alike = (a: Tensor, b: Tensor) => a.offset === b.offset && a.cols === b.cols && a.stride === b.stride
+  const pairs: [Tensor, Tensor][] = []
+  for (const whole of new Set(outputs.flatMap((t) => t.root ?? []))) {
+    const parts = [...outputs.keys()].filter((o) => outputs[o]!.root === whole)
+    const over = parts.map((o) => op.inPlace!.find(([to, k]) => to === o && inputs[k]?.root && alike(outputs[o]!, inputs[k]))?.[1])
+    const root = over[0] === undefined ? undefined : inputs[over[0]]!.root!
+    // whatever else is read of it would be gone
+    const read = [...inputs.keys()].filter((k) => inputs[k] && rootOf(inputs[k]) === root)
+    if (root && over.every((k) => k !== undefined && inputs[k]!.root === root) && read.every((k) => over.includes(k)))
+      pairs.push([whole, root])
+  }
+  return pairs
 }
 
 function mostAtOnce(lives: readonly Life[], steps: number): number {

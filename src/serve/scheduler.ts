@@ -6,7 +6,7 @@
 import { setImmediate } from 'node:timers/promises'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { DecodeLoop, type Text } from '../generate/decode-loop.ts'
-import { PAGE, TOGETHER } from '../generate/decoder.ts'
+import { PAGE } from '../generate/decoder.ts'
 import { checkPrompt, type Ending, type Question } from '../generate/generate.ts'
 import type { Choice } from '../generate/sample.ts'
 import { ApiError } from './api-error.ts'
@@ -121,7 +121,7 @@ class Lane {
       this.#forgetGone()
       await this.#readNew()
       this.#forgetGone()
-      const going = this.#active.filter(({ text }) => text!.whole).slice(0, TOGETHER)
+      const going = this.#active.filter(({ text }) => text!.whole).slice(0, this.#loop.together)
       if (going.length === 0) return
       await this.#loop.step(going.map(({ text, next }) => [text!, next] as const))
       this.#active = [...this.#active.filter((row) => !going.includes(row)), ...going]
@@ -140,7 +140,7 @@ class Lane {
         row = this.#waiting[0]
         if (row === undefined || this.#active.length === AT_ONCE || !this.#loop.fits(this.#lengthOf(row.request))) return
         this.#waiting.shift()
-        row.text = this.#loop.begin(row.request.prompt, this.#lengthOf(row.request))
+        row.text = this.#loop.begin(row.request.prompt, this.#lengthOf(row.request), row.request.sampler.plain)
         this.#active.push(row)
       }
       read += await this.#loop.readPart(row.text!)
@@ -151,7 +151,7 @@ class Lane {
   #choose(row: Row): void {
     const { request, text } = row
     try {
-      const choice = request.sampler.next(text!.logits)
+      const choice = request.sampler.after(text!)
       if (request.stop.has(choice.id)) {
         this.#leave(row, () => row.end('end'))
         return

@@ -18,7 +18,7 @@ const ask = { model: 'tiny', messages: [{ role: 'user' as const, content: 'the o
 const broken = () => new SaqrError('MODEL_NOT_FINITE', 'the model’s logits are no numbers')
 
 it('before anything of it was sent: a status', async () => {
-  vi.spyOn(Sampler.prototype, 'next').mockImplementationOnce(() => {
+  vi.spyOn(Sampler.prototype, 'after').mockImplementationOnce(() => {
     throw broken()
   })
   const failed = s.client.chat.completions.create(ask)
@@ -29,9 +29,9 @@ it('before anything of it was sent: a status', async () => {
 })
 
 it('in a stream: its last event, and the terminal hears of it', async () => {
-  const real = Sampler.prototype.next
+  const real = Sampler.prototype.after
   let count = 0
-  vi.spyOn(Sampler.prototype, 'next').mockImplementation(function (this: Sampler, logits) {
+  vi.spyOn(Sampler.prototype, 'after').mockImplementation(function (this: Sampler, logits) {
     if (++count === 4) throw broken()
     return real.call(this, logits)
   })

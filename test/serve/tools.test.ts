@@ -95,7 +95,7 @@ describe('served', () => {
   /** the model's tokens are those of this text, whatever its logits say */
   function says(text: string) {
     const ids = [...s.model.tokenizer.encode(text), s.model.tokenizer.eosId!]
-    vi.spyOn(Sampler.prototype, 'next').mockImplementation(() => ({ id: ids.shift()!, logprob: 0, top: [] }))
+    vi.spyOn(Sampler.prototype, 'after').mockImplementation(() => ({ id: ids.shift()!, logprob: 0, top: [] }))
   }
 
   const tools = [{ type: 'function' as const, function: { name: 'weather', parameters: { type: 'object', properties: {} } } }]

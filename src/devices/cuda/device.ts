@@ -32,6 +32,8 @@ import { CudaPlan, type Places, scratchOf } from './plan.ts'
 import { CudaStore } from './store.ts'
 
 const NOT_READY = 600
+/** a pass that reads all weights for one text reads them for so many as fast */
+const GENERATION_ROWS = 16
 /** steps shorter than this are not worth a thread's waking up */
 const LOOK_MS = 1
 /** a pass of so many tokens fills the card */
@@ -105,6 +107,7 @@ export class CudaDevice implements Device {
       memory: this.card.capacity,
       hostMemory: Math.floor(HOST_SHARE * (process.availableMemory() + this.#hostBytes + this.#store.hostBytes())),
       keepsDense: true,
+      generationRows: GENERATION_ROWS,
       scratch: (node) => scratchOf(node, this.card),
     }
   }
