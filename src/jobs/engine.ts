@@ -1,0 +1,465 @@
+/**
+ * Jobs from their making to their end: files looked at, a queue, one process that trains at a time. Every change of a job is on the disk before it
+ * is told; what a kill left unfinished goes on when the folder is opened again.
+ */
+import { createReadStream, readdirSync, rmSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { option, SaqrError, say } from '../error.ts'
+import { makeFolder } from '../hub/files.ts'
+import { lockFolder } from '../train/lock.ts'
+import { isDiskFull, noSuch, notNow } from './errors.ts'
+import { FileStore } from './file-store.ts'
+import { settled } from './hyperparameters.ts'
+import { idOf, isId, newId } from './ids.ts'
+import { type BaseSettings, type Heard, type HistoryEntry, PLACES, type Work } from './messages.ts'
+import { type FineTuningJob, type FineTuningMetrics, hasEnded, hyperparametersOf, methodOf, now } from './objects.ts'
+import { TrainingProcess } from './process.ts'
+import { JobRecord, message } from './record.ts'
+import type { CheckedRequest } from './request.ts'
+import { trainingLines } from './rows.ts'
+
+/** What can be trained over, by name. */
+export interface Trainable {
+  /** Hub id or path */
+  path: string
+  revision: string | null
+}
+
+export interface EngineSettings {
+  folder: string
+  models: ReadonlyMap<string, Trainable>
+  base: BaseSettings
+  /** bytes on the device that a job may take; null: what is free when it begins */
+  memory: number | null
+}
+
+/** rows of a job, in its folder */
+const ROWS = { training: 'training.jsonl', validation: 'validation.jsonl' } as const
+/** models of epochs that are kept */
+const CHECKPOINTS = 3
+
+export class JobEngine {
+  readonly files: FileStore
+  readonly #settings: EngineSettings
+  readonly #records = new Map<string, JobRecord>()
+  readonly #unlock: () => void
+  #running: { record: JobRecord; process: TrainingProcess; ended: Promise<void> } | null = null
+  #checking = new Set<Promise<void>>()
+  #turn = 0
+  #closed = false
+
+  /** @throws SaqrError JOB_FOLDER while another process has the folder; FORMAT_… */
+  constructor(settings: EngineSettings) {
+    const folder = resolve(settings.folder)
+    this.#settings = { ...settings, folder }
+    makeFolder(folder)
+    this.#unlock = lock(folder)
+    try {
+      this.files = new FileStore(join(folder, 'files'))
+      const jobs = join(folder, 'jobs')
+      makeFolder(jobs)
+      for (const name of readdirSync(jobs)) {
+        const record = isId(name, 'ftjob') ? JobRecord.open(join(jobs, name)) : null
+        if (record === null) rmSync(join(jobs, name), { recursive: true, force: true })
+        else this.#records.set(name, record)
+      }
+      for (const record of this.#records.values()) this.#takeUp(record)
+    } catch (error) {
+      this.#unlock()
+      throw error
+    }
+    this.#next()
+  }
+
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  /** newest first */
+  get records(): JobRecord[] {
+    return [...this.#records.values()].sort((a, b) => b.saved.job.created_at - a.saved.job.created_at || b.saved.turn - a.saved.turn)
+  }
+
+  /** @throws SaqrError JOB_NOT_FOUND */
+  record(id: string): JobRecord {
+    const found = this.#records.get(id)
+    if (!found) throw noSuch('job', id)
+    return found
+  }
+
+  /** Folders of the models that jobs made, by name: what came out of them, and of their last epochs. */
+  models(): Map<string, string> {
+    const found = new Map<string, string>()
+    for (const { folder, saved } of this.records) {
+      const { fine_tuned_model: name, status } = saved.job
+      if (name !== null && status === 'succeeded') found.set(name, join(folder, PLACES.model))
+      for (const one of saved.checkpoints) found.set(one.fine_tuned_model_checkpoint, join(folder, PLACES.checkpoint(one.step_number)))
+      for (const gone of saved.deleted) found.delete(gone)
+    }
+    return found
+  }
+
+  /** @throws SaqrError JOB_NOT_FOUND, JOB_STATE while a job begins from it */
+  deleteModel(name: string): void {
+    const folder = this.models().get(name)
+    if (folder === undefined) throw noSuch('model', name)
+    const user = this.records.find(({ saved }) => saved.base === folder && !hasEnded(saved.job))
+    if (user) throw notNow(`${name} is what ${user.saved.job.id} trains on: cancel that job first, or wait for it`)
+    const record = this.records.find((one) => folder.startsWith(one.folder))!
+    record.change({ deleted: [...record.saved.deleted, name] })
+    rmSync(folder, { recursive: true, force: true })
+  }
+
+  /** @throws SaqrError JOB_NOT_FOUND, OPTION_INVALID, FORMAT_DISK_FULL … */
+  create({ model, trainingFile, validationFile, method, suffix, seed, metadata }: CheckedRequest): JobRecord {
+    this.#open()
+    const { path: base, revision, root } = this.#trainable(model)
+    const source = (id: string, param: string) => {
+      const { filename, purpose } = this.files.get(id, param)
+      if (purpose !== 'fine-tune')
+        throw new SaqrError('OPTION_INVALID', say`${option(param)}: ${id} holds the results of a job; give a file of examples`)
+      return `${filename} (${id})`
+    }
+    const said = {
+      training: source(trainingFile, 'training_file'),
+      validation: validationFile === null ? null : source(validationFile, 'validation_file'),
+    }
+    const id = newId('ftjob')
+    const job: FineTuningJob = {
+      object: 'fine_tuning.job',
+      id,
+      model,
+      created_at: now(),
+      finished_at: null,
+      fine_tuned_model: null,
+      organization_id: 'org-saqr',
+      result_files: [],
+      status: 'validating_files',
+      validation_file: validationFile,
+      training_file: trainingFile,
+      hyperparameters: hyperparametersOf(method),
+      trained_tokens: null,
+      error: null,
+      user_provided_suffix: suffix,
+      seed,
+      estimated_finish: null,
+      integrations: [],
+      metadata,
+      method,
+    }
+    const { memory } = this.#settings
+    const saved = { job, base, revision, root, memory, validated: false, turn: ++this.#turn, checkpoints: [], said, deleted: [] }
+    const rows = {
+      [ROWS.training]: this.files.contentPath(trainingFile),
+      ...(validationFile === null ? {} : { [ROWS.validation]: this.files.contentPath(validationFile) }),
+    }
+    const record = JobRecord.make(join(this.#settings.folder, 'jobs', id), saved, rows)
+    this.#records.set(id, record)
+    this.#validate(record)
+    return record
+  }
+
+  /** @throws SaqrError JOB_NOT_FOUND, JOB_STATE for one that has ended */
+  cancel(id: string): JobRecord {
+    const record = this.#going(id, 'cancelled')
+    record.change({ job: { status: 'cancelled', finished_at: now() } }, message('info', 'The job has been cancelled'))
+    if (this.#running?.record === record) void this.#running.process.cancel()
+    else this.#clear(record)
+    return record
+  }
+
+  /** @throws SaqrError JOB_NOT_FOUND, JOB_STATE for one that has ended, or is paused */
+  pause(id: string): JobRecord {
+    const record = this.#going(id, 'paused')
+    if (record.saved.job.status === 'paused') throw notNow(`${id} is paused already`)
+    record.change({ job: { status: 'paused' } }, message('info', 'Fine-tuning job paused'))
+    if (this.#running?.record === record) this.#running.process.stop()
+    return record
+  }
+
+  /** @throws SaqrError JOB_NOT_FOUND, JOB_STATE for one that is not paused */
+  resume(id: string): JobRecord {
+    this.#open()
+    const record = this.record(id)
+    const { job, validated } = record.saved
+    if (job.status !== 'paused') throw notNow(`${id} is ${spoken(job.status)}, not paused`)
+    const status = validated ? 'queued' : 'validating_files'
+    record.change({ job: { status }, turn: ++this.#turn }, message('info', 'Fine-tuning job resumed'))
+    if (validated) this.#next()
+    else this.#validate(record)
+    return record
+  }
+
+  /** A job that runs saves a checkpoint, from which it goes on when the folder is opened again. */
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    this.#running?.process.stop()
+    await this.#running?.ended
+    await Promise.all(this.#checking)
+    for (const { log } of this.records) log.wake()
+    this.#unlock()
+  }
+
+  #open(): void {
+    if (this.#closed) throw notNow('these jobs were closed: open their folder again')
+  }
+
+  #going(id: string, what: string): JobRecord {
+    this.#open()
+    const record = this.record(id)
+    const { status } = record.saved.job
+    if (hasEnded({ status })) throw notNow(`${id} has ${status === 'cancelled' ? 'been cancelled' : status} already: it can’t be ${what}`)
+    return record
+  }
+
+  #trainable(name: string): Trainable & { root: string } {
+    const base = this.#settings.models.get(name)
+    if (base) return { ...base, root: name }
+    const folder = this.models().get(name)
+    if (folder === undefined)
+      throw new SaqrError(
+        'JOB_NOT_FOUND',
+        say`${option('model')}: there is no model ${JSON.stringify(name.slice(0, 200))} to train: there is ${[...this.#settings.models.keys(), ...this.models().keys()].join(', ')}`,
+      )
+    return { path: folder, revision: null, root: this.records.find((one) => folder.startsWith(one.folder))!.saved.root }
+  }
+
+  /** What the last process left a job in. */
+  #takeUp(record: JobRecord): void {
+    const { job, turn } = record.saved
+    this.#turn = Math.max(this.#turn, turn)
+    if (hasEnded(job)) this.#clear(record)
+    else if (job.status === 'running')
+      record.change({ job: { status: 'queued' } }, message('info', 'The job goes on from its last checkpoint'))
+    else if (job.status === 'validating_files') this.#validate(record)
+  }
+
+  /** Nothing of its run is needed any more. */
+  #clear(record: JobRecord): void {
+    const { deleted, checkpoints } = record.saved
+    for (const one of checkpoints) if (deleted.includes(one.fine_tuned_model_checkpoint)) record.remove(PLACES.checkpoint(one.step_number))
+    if (deleted.includes(record.saved.job.fine_tuned_model ?? '')) record.remove(PLACES.model)
+    record.remove(PLACES.run, ROWS.training, ROWS.validation, PLACES.results)
+    if (record.saved.job.status !== 'succeeded') record.remove(PLACES.model)
+  }
+
+  #validate(record: JobRecord): void {
+    const checking = this.#check(record).finally(() => {
+      this.#checking.delete(checking)
+      this.#next()
+    })
+    this.#checking.add(checking)
+  }
+
+  async #check(record: JobRecord): Promise<void> {
+    const { job, said } = record.saved
+    const { type } = job.method
+    const isWanted = () => !this.#closed && record.saved.job.status === 'validating_files'
+    const counts = { training: 0, validation: 0 }
+    await this.#guarded(record, async () => {
+      record.tell(
+        message(
+          'info',
+          `Validating training file: ${job.training_file}${job.validation_file ? ` and validation file: ${job.validation_file}` : ''}`,
+        ),
+      )
+      for (const part of ['training', 'validation'] as const) {
+        const name = said[part]
+        if (name === null) continue
+        try {
+          for await (const _ of trainingLines(join(record.folder, ROWS[part]), name, type)) {
+            if (!isWanted()) return
+            counts[part]++
+          }
+        } catch (error) {
+          if (!isWanted()) return
+          if (!(error instanceof SaqrError) || !/^(DATA_|FORMAT_(JSON|TEXT))/.test(error.code)) throw error
+          return this.#fail(record, { code: `invalid_${part}_file`, message: error.message, param: `${part}_file` })
+        }
+      }
+      if (!isWanted()) return
+      const numbers = settled(type, hyperparametersOf(job.method), counts.training)
+      const change = { status: 'queued', hyperparameters: numbers, method: methodOf(type, numbers) } as const
+      record.change({ job: change, validated: true }, message('info', 'Files validated, moving job to queued state'))
+    })
+  }
+
+  /** The next in the queue begins where none runs. */
+  #next(): void {
+    if (this.#running !== null || this.#closed) return
+    const queued = this.records.filter(({ saved }) => saved.job.status === 'queued')
+    const [record] = queued.sort((a, b) => a.saved.turn - b.saved.turn)
+    if (!record) return
+    let finishing = Promise.resolve()
+    const hear = (heard: Heard) => {
+      finishing = finishing.then(async () => void (await this.#guarded(record, () => this.#hear(record, heard))))
+    }
+    try {
+      record.change({ job: { status: 'running' } }, message('info', 'Fine-tuning job started'))
+    } catch (error) {
+      this.#suspend(record, (error as Error).message)
+      this.#next()
+      return
+    }
+    const process = new TrainingProcess(this.#workOf(record), hear)
+    const ended = process.ended
+      .then(() => finishing)
+      .then(() => {
+        record.progress = null
+        this.#running = null
+        if (hasEnded(record.saved.job)) this.#clear(record)
+        this.#next()
+      })
+    this.#running = { record, process, ended }
+  }
+
+  #workOf({ folder, saved }: JobRecord): Work {
+    const { job, base, revision, memory, said } = saved
+    return {
+      ...this.#settings.base,
+      folder,
+      base,
+      revision,
+      memory,
+      type: job.method.type,
+      hyperparameters: hyperparametersOf(job.method) as Work['hyperparameters'],
+      seed: job.seed,
+      training: { path: join(folder, ROWS.training), said: said.training },
+      validation: said.validation === null ? null : { path: join(folder, ROWS.validation), said: said.validation },
+    }
+  }
+
+  async #hear(record: JobRecord, heard: Heard): Promise<void> {
+    // paused or cancelled: what its run still says is said again, or of no use
+    if (record.saved.job.status !== 'running') return
+    if (heard.type === 'started') {
+      const { steps, training, bytes, history } = heard
+      const from = history.findLast(({ loss }) => loss !== undefined)?.step ?? 0
+      record.progress = { steps, from, since: Date.now() / 1000, step: from }
+      const text = `Training ${training}: ${steps} steps${from > 0 ? `, ${from} of them done` : ''}, ${Math.ceil(bytes / 1e6)} MB of memory planned`
+      record.tell(message('info', text))
+      for (const entry of history) this.#metrics(record, entry)
+    } else if (heard.type === 'metrics') this.#metrics(record, heard.entry)
+    else if (heard.type === 'checkpoint') this.#checkpoint(record, heard.step)
+    else if (heard.type === 'message') record.tell(message(heard.level, heard.message))
+    else if (heard.type === 'done') await this.#succeed(record, heard.tokens)
+    else if (heard.type === 'stopped') {
+      const status = this.#closed ? 'queued' : 'paused'
+      const why = this.#closed
+        ? 'saqr ends: the job goes on when it is started again'
+        : 'The job’s process was told to end from outside: resume the job to go on'
+      record.change({ job: { status } }, message('warn', why))
+    } else if (heard.code === 'format_disk_full') this.#suspend(record, heard.message)
+    else this.#fail(record, heard)
+  }
+
+  /** A disk that is full ends nothing: the job stands still, with what is on the disk to go on from. */
+  #suspend(record: JobRecord, why: string): void {
+    const event = message('error', `${why} The job is paused: make room, and resume it.`)
+    try {
+      record.change({ job: { status: 'paused' } }, event)
+    } catch {
+      record.standStill(event)
+    }
+    if (this.#running?.record === record) this.#running.process.stop()
+  }
+
+  /** What goes wrong with a job's files on our side is the job's end, or stops it. @returns false where it did */
+  async #guarded(record: JobRecord, work: () => void | Promise<void>): Promise<boolean> {
+    try {
+      await work()
+      return true
+    } catch (error) {
+      const text = error instanceof Error ? error.message : String(error)
+      const code = error instanceof SaqrError ? error.code.toLowerCase() : 'server_error'
+      if (isDiskFull(error)) this.#suspend(record, text)
+      else this.#fail(record, { code, message: text, param: null })
+      if (this.#running?.record === record) this.#running.process.stop()
+      return false
+    }
+  }
+
+  #fail(record: JobRecord, { code, message: text, param }: { code: string; message: string; param: string | null }): void {
+    const event = message('error', text)
+    try {
+      record.change({ job: { status: 'failed', finished_at: now(), error: { code, message: text, param } } }, event)
+    } catch {
+      record.standStill(event)
+    }
+    if (this.#running?.record !== record) this.#clear(record)
+  }
+
+  async #succeed(record: JobRecord, tokens: number): Promise<void> {
+    const { id, user_provided_suffix: suffix } = record.saved.job
+    const results = idOf('file', id, 'results')
+    const bytes = createReadStream(join(record.folder, PLACES.results))
+    await this.files.add(bytes, () => ({ filename: 'step_metrics.csv', purpose: 'fine-tune-results' }), results)
+    // it may have been cancelled meanwhile
+    if (record.saved.job.status !== 'running') return
+    const name = nameOf(record.saved.root, suffix, id)
+    record.change(
+      { job: { status: 'succeeded', finished_at: now(), fine_tuned_model: name, result_files: [results], trained_tokens: tokens } },
+      message('info', `New fine-tuned model created: ${name}`),
+      message('info', 'The job has successfully completed'),
+    )
+  }
+
+  #checkpoint(record: JobRecord, step: number): void {
+    const { job, checkpoints, root } = record.saved
+    if (checkpoints.some((one) => one.step_number === step)) return
+    const name = `${nameOf(root, job.user_provided_suffix, job.id)}:ckpt-step-${step}`
+    const metrics: FineTuningMetrics = { step }
+    for (const { data } of record.log.events) if (data.step === step) Object.assign(metrics, data)
+    delete metrics.total_steps
+    const made = {
+      id: idOf('ftckpt', job.id, String(step)),
+      object: 'fine_tuning.job.checkpoint',
+      created_at: now(),
+      fine_tuned_model_checkpoint: name,
+      fine_tuning_job_id: job.id,
+      metrics,
+      step_number: step,
+    } as const
+    const kept = [...checkpoints, made].slice(-CHECKPOINTS)
+    record.change({ checkpoints: kept }, message('info', `Checkpoint created at step ${step}`))
+    for (const old of checkpoints.filter((one) => !kept.includes(one))) record.remove(PLACES.checkpoint(old.step_number))
+  }
+
+  /** What is told of a step is told once, however often a run goes on from before it. */
+  #metrics(record: JobRecord, entry: HistoryEntry): void {
+    const { step = 0, loss, mean_token_accuracy: accuracy, eval_loss: valid, eval_mean_token_accuracy: validAccuracy } = entry
+    const steps = record.progress?.steps ?? 0
+    if (record.progress !== null) record.progress.step = Math.max(step, record.progress.step)
+    const tell = (text: string, data: Partial<FineTuningMetrics>) =>
+      record.tell({ ...message('info', `Step ${step}/${steps}: ${text}`), type: 'metrics', data: { step, total_steps: steps, ...data } })
+    if (loss !== undefined && step > record.toldOf('train_loss'))
+      tell(`training loss=${loss.toFixed(2)}`, {
+        train_loss: loss,
+        ...(accuracy === undefined ? {} : { train_mean_token_accuracy: accuracy }),
+      })
+    if (valid !== undefined && step > record.toldOf('full_valid_loss'))
+      tell(`full validation loss=${valid.toFixed(2)}`, {
+        full_valid_loss: valid,
+        ...(validAccuracy === undefined ? {} : { full_valid_mean_token_accuracy: validAccuracy }),
+      })
+  }
+}
+
+/** `ft:base:suffix:id`, as OpenAI names them, without an organization. */
+function nameOf(root: string, suffix: string | null, id: string): string {
+  return `ft:${root}:${suffix ?? ''}:${id.slice(-8)}`
+}
+
+const spoken = (status: FineTuningJob['status']) => (status === 'validating_files' ? 'having its files validated' : status)
+
+/** @throws SaqrError JOB_FOLDER */
+function lock(folder: string): () => void {
+  try {
+    return lockFolder(folder)
+  } catch (cause) {
+    if (!(cause instanceof SaqrError) || cause.code !== 'TRAIN_LOCKED') throw cause
+    const [who] = cause.message.split(':')
+    throw new SaqrError('JOB_FOLDER', say`${option('jobsDir')}: ${who}: end that, or name another folder`, { cause })
+  }
+}
