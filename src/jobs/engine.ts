@@ -5,9 +5,10 @@
 import { createReadStream, readdirSync, rmSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { option, SaqrError, say } from '../error.ts'
+import { shown } from '../hub/arguments.ts'
 import { makeFolder } from '../hub/files.ts'
 import { lockFolder } from '../train/lock.ts'
-import { isDiskFull, noSuch, notNow } from './errors.ts'
+import { closed, isDiskFull, noSuch, notNow } from './errors.ts'
 import { FileStore } from './file-store.ts'
 import { settled } from './hyperparameters.ts'
 import { idOf, isId, newId } from './ids.ts'
@@ -26,11 +27,19 @@ export interface Trainable {
 }
 
 export interface EngineSettings {
-  folder: string
   models: ReadonlyMap<string, Trainable>
   base: BaseSettings
   /** bytes on the device that a job may take; null: what is free when it begins */
   memory: number | null
+}
+
+/** A model that a job made. */
+export interface Made {
+  folder: string
+  /** seconds since 1970 */
+  created: number
+  /** path or Hub id of the model that the first of the jobs behind it began with */
+  first: string
 }
 
 /** rows of a job, in its folder */
@@ -40,7 +49,8 @@ const CHECKPOINTS = 3
 
 export class JobEngine {
   readonly files: FileStore
-  readonly #settings: EngineSettings
+  readonly #folder: string
+  #settings: EngineSettings | null = null
   readonly #records = new Map<string, JobRecord>()
   readonly #unlock: () => void
   #running: { record: JobRecord; process: TrainingProcess; ended: Promise<void> } | null = null
@@ -48,10 +58,10 @@ export class JobEngine {
   #turn = 0
   #closed = false
 
-  /** @throws SaqrError JOB_FOLDER while another process has the folder; FORMAT_… */
-  constructor(settings: EngineSettings) {
-    const folder = resolve(settings.folder)
-    this.#settings = { ...settings, folder }
+  /** Takes the folder; nothing of it goes on before `start`. @throws SaqrError JOB_FOLDER while another process has it; FORMAT_… */
+  constructor(given: string) {
+    const folder = resolve(given)
+    this.#folder = folder
     makeFolder(folder)
     this.#unlock = lock(folder)
     try {
@@ -63,11 +73,16 @@ export class JobEngine {
         if (record === null) rmSync(join(jobs, name), { recursive: true, force: true })
         else this.#records.set(name, record)
       }
-      for (const record of this.#records.values()) this.#takeUp(record)
     } catch (error) {
       this.#unlock()
       throw error
     }
+  }
+
+  /** Jobs that were under way go on, and new ones are taken. */
+  start(settings: EngineSettings): void {
+    this.#settings = settings
+    for (const record of this.#records.values()) this.#takeUp(record)
     this.#next()
   }
 
@@ -87,33 +102,39 @@ export class JobEngine {
     return found
   }
 
-  /** Folders of the models that jobs made, by name: what came out of them, and of their last epochs. */
-  models(): Map<string, string> {
-    const found = new Map<string, string>()
+  /** The models that jobs made, by name: what came out of them, and of their last epochs. */
+  models(): Map<string, Made> {
+    const found = new Map<string, Made>()
     for (const { folder, saved } of this.records) {
-      const { fine_tuned_model: name, status } = saved.job
-      if (name !== null && status === 'succeeded') found.set(name, join(folder, PLACES.model))
-      for (const one of saved.checkpoints) found.set(one.fine_tuned_model_checkpoint, join(folder, PLACES.checkpoint(one.step_number)))
-      for (const gone of saved.deleted) found.delete(gone)
+      const { first, job, checkpoints, deleted } = saved
+      const add = (name: string, place: string, created: number) => {
+        if (!deleted.includes(name)) found.set(name, { folder: join(folder, place), created, first })
+      }
+      if (job.status === 'succeeded') add(job.fine_tuned_model!, PLACES.model, job.finished_at!)
+      for (const one of checkpoints) add(one.fine_tuned_model_checkpoint, PLACES.checkpoint(one.step_number), one.created_at)
     }
     return found
   }
 
   /** @throws SaqrError JOB_NOT_FOUND, JOB_STATE while a job begins from it */
   deleteModel(name: string): void {
-    const folder = this.models().get(name)
-    if (folder === undefined) throw noSuch('model', name)
-    const user = this.records.find(({ saved }) => saved.base === folder && !hasEnded(saved.job))
+    const made = this.models().get(name)
+    if (made === undefined) throw noSuch('model', name)
+    const user = this.records.find(({ saved }) => saved.base === made.folder && !hasEnded(saved.job))
     if (user) throw notNow(`${name} is what ${user.saved.job.id} trains on: cancel that job first, or wait for it`)
-    const record = this.records.find((one) => folder.startsWith(one.folder))!
+    const record = this.#maker(made)
     record.change({ deleted: [...record.saved.deleted, name] })
-    rmSync(folder, { recursive: true, force: true })
+    rmSync(made.folder, { recursive: true, force: true })
+  }
+
+  #maker({ folder }: Made): JobRecord {
+    return this.records.find((one) => folder.startsWith(join(one.folder, '/')))!
   }
 
   /** @throws SaqrError JOB_NOT_FOUND, OPTION_INVALID, FORMAT_DISK_FULL … */
   create({ model, trainingFile, validationFile, method, suffix, seed, metadata }: CheckedRequest): JobRecord {
-    this.#open()
-    const { path: base, revision, root } = this.#trainable(model)
+    const { models, memory } = this.#open()
+    const { path: base, revision, root, first } = this.#trainable(model, models)
     const source = (id: string, param: string) => {
       const { filename, purpose } = this.files.get(id, param)
       if (purpose !== 'fine-tune')
@@ -147,13 +168,12 @@ export class JobEngine {
       metadata,
       method,
     }
-    const { memory } = this.#settings
-    const saved = { job, base, revision, root, memory, validated: false, turn: ++this.#turn, checkpoints: [], said, deleted: [] }
+    const saved = { job, base, revision, root, first, memory, validated: false, turn: ++this.#turn, checkpoints: [], said, deleted: [] }
     const rows = {
       [ROWS.training]: this.files.contentPath(trainingFile),
       ...(validationFile === null ? {} : { [ROWS.validation]: this.files.contentPath(validationFile) }),
     }
-    const record = JobRecord.make(join(this.#settings.folder, 'jobs', id), saved, rows)
+    const record = JobRecord.make(join(this.#folder, 'jobs', id), saved, rows)
     this.#records.set(id, record)
     this.#validate(record)
     return record
@@ -201,8 +221,9 @@ export class JobEngine {
     this.#unlock()
   }
 
-  #open(): void {
-    if (this.#closed) throw notNow('these jobs were closed: open their folder again')
+  #open(): EngineSettings {
+    if (this.#closed || this.#settings === null) throw closed()
+    return this.#settings
   }
 
   #going(id: string, what: string): JobRecord {
@@ -213,16 +234,13 @@ export class JobEngine {
     return record
   }
 
-  #trainable(name: string): Trainable & { root: string } {
-    const base = this.#settings.models.get(name)
-    if (base) return { ...base, root: name }
-    const folder = this.models().get(name)
-    if (folder === undefined)
-      throw new SaqrError(
-        'JOB_NOT_FOUND',
-        say`${option('model')}: there is no model ${JSON.stringify(name.slice(0, 200))} to train: there is ${[...this.#settings.models.keys(), ...this.models().keys()].join(', ')}`,
-      )
-    return { path: folder, revision: null, root: this.records.find((one) => folder.startsWith(one.folder))!.saved.root }
+  #trainable(name: string, models: EngineSettings['models']): Trainable & { root: string; first: string } {
+    const base = models.get(name)
+    if (base) return { ...base, root: name, first: base.path }
+    const made = this.models().get(name)
+    if (made) return { path: made.folder, revision: null, root: this.#maker(made).saved.root, first: made.first }
+    const names = [...models.keys(), ...this.models().keys()].join(', ')
+    throw new SaqrError('JOB_NOT_FOUND', say`${option('model')}: there is no model ${shown(name)} to train: there is ${names}`)
   }
 
   /** What the last process left a job in. */
@@ -287,7 +305,7 @@ export class JobEngine {
 
   /** The next in the queue begins where none runs. */
   #next(): void {
-    if (this.#running !== null || this.#closed) return
+    if (this.#running !== null || this.#closed || this.#settings === null) return
     const queued = this.records.filter(({ saved }) => saved.job.status === 'queued')
     const [record] = queued.sort((a, b) => a.saved.turn - b.saved.turn)
     if (!record) return
@@ -302,7 +320,7 @@ export class JobEngine {
       this.#next()
       return
     }
-    const process = new TrainingProcess(this.#workOf(record), hear)
+    const process = new TrainingProcess(this.#workOf(record, this.#settings.base), hear)
     const ended = process.ended
       .then(() => finishing)
       .then(() => {
@@ -314,10 +332,10 @@ export class JobEngine {
     this.#running = { record, process, ended }
   }
 
-  #workOf({ folder, saved }: JobRecord): Work {
+  #workOf({ folder, saved }: JobRecord, settings: BaseSettings): Work {
     const { job, base, revision, memory, said } = saved
     return {
-      ...this.#settings.base,
+      ...settings,
       folder,
       base,
       revision,

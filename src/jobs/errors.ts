@@ -11,5 +11,7 @@ export function noSuch(what: 'file' | 'job' | 'model', id: unknown, of?: string)
 /** Of what a job's or file's state does not allow now. */
 export const notNow = (message: string): SaqrError => new SaqrError('JOB_STATE', message)
 
+export const closed = (): SaqrError => new SaqrError('JOB_CLOSED', 'these jobs were closed: open their folder again')
+
 /** A disk that takes nothing more: what was there is unchanged, so that a job can go on. */
 export const isDiskFull = (error: unknown): boolean => error instanceof SaqrError && error.code === 'FORMAT_DISK_FULL'

@@ -14,6 +14,8 @@ import { type FileObject, now } from './objects.ts'
 export const LARGEST_FILE = 512 * 2 ** 20
 const LONGEST_NAME = 255
 
+type Facts = Pick<FileObject, 'filename' | 'purpose'>
+
 const CONTENT = 'content'
 const FACTS = 'file.json'
 
@@ -56,12 +58,13 @@ export class FileStore {
 
   /**
    * Takes bytes as they come, none of them held in memory.
+   * @param facts asked for when all bytes are there
    * @param known of what has an id already: made anew, it takes its own place
    * @throws SaqrError JOB_FILE_TOO_LARGE, FORMAT_DISK_FULL …; whatever the bytes throw
    */
   async add(
     bytes: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-    facts: () => Pick<FileObject, 'filename' | 'purpose'>,
+    facts: () => Facts | Promise<Facts>,
     known = newId('file'),
   ): Promise<FileObject> {
     let own: unknown
@@ -70,7 +73,7 @@ export class FileStore {
       await writeFolderAtomic(join(this.#folder, known), async (folder) => {
         try {
           const length = await writeBytes(join(folder, CONTENT), bytes)
-          const { filename, purpose } = facts()
+          const { filename, purpose } = await facts()
           made = { id: known, object: 'file', bytes: length, created_at: now(), filename: nameOf(filename), purpose, status: 'processed' }
           writeFileAtomic(join(folder, FACTS), `${JSON.stringify(made)}\n`)
         } catch (error) {

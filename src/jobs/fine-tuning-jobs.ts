@@ -26,7 +26,7 @@ import { isFile, isFolder } from '../hub/files.ts'
 import { notFound } from '../hub/not-found.ts'
 import { sizeInBytes } from '../train/options/schemas.ts'
 import { JobEngine, type Trainable } from './engine.ts'
-import { noSuch, notNow } from './errors.ts'
+import { closed, noSuch } from './errors.ts'
 import {
   type FileObject,
   type FineTuningJob,
@@ -129,7 +129,9 @@ export class FineTuningJobs {
       eosToken: o.eosToken ?? null,
       chatTemplate: o.chatTemplate ?? null,
     }
-    return new FineTuningJobs(new JobEngine({ folder: o.jobsDir!, models: new Map(models), base, memory: o.memory ?? null }))
+    const engine = new JobEngine(o.jobsDir!)
+    engine.start({ models: new Map(models), base, memory: o.memory ?? null })
+    return new FineTuningJobs(engine)
   }
 
   /**
@@ -220,12 +222,12 @@ export class FineTuningJobs {
     return this.engine.resume(id).job
   }
 
-  /** The job when it has succeeded, failed or been cancelled. @throws SaqrError JOB_NOT_FOUND, JOB_STATE where the jobs are closed before; what the signal aborts with */
+  /** The job when it has succeeded, failed or been cancelled. @throws SaqrError JOB_NOT_FOUND, JOB_CLOSED where the jobs are closed before; what the signal aborts with */
   async wait(id: string, options?: { signal?: AbortSignal }): Promise<FineTuningJob> {
     const { signal } = takeOptions(options, 'wait', FOLLOW)
     const record = this.engine.record(id)
     while (!hasEnded(record.saved.job)) {
-      if (this.engine.closed) throw notNow(`these jobs were closed before ${id} had ended`)
+      if (this.engine.closed) throw closed()
       await orAbort(record.log.next(), signal)
     }
     return record.job
@@ -238,9 +240,9 @@ export class FineTuningJobs {
 
   /** The folder of such a model, which opens as any adapter does: `FastLanguageModel.fromPretrained(jobs.modelFolder(name))`. @throws SaqrError JOB_NOT_FOUND */
   modelFolder(name: string): string {
-    const folder = this.engine.models().get(name)
-    if (folder === undefined) throw noSuch('model', name)
-    return folder
+    const made = this.engine.models().get(name)
+    if (made === undefined) throw noSuch('model', name)
+    return made.folder
   }
 
   /** @throws SaqrError JOB_NOT_FOUND, JOB_STATE while a job begins from it */

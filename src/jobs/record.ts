@@ -16,6 +16,8 @@ interface Saved {
   revision: string | null
   /** what names of models that come out of it begin with: that of the first base */
   root: string
+  /** path or Hub id of that base */
+  first: string
   /** bytes that its run may take; null: what was free when it began */
   memory: number | null
   /** its files were found to be sound */

@@ -5,6 +5,7 @@ import {
   type Check,
   type Checks,
   either,
+  entriesOf,
   filled,
   kind,
   mapping,
@@ -17,6 +18,7 @@ import {
   whole,
   word,
 } from '../hub/arguments.ts'
+import { nearest } from '../hub/nearest.ts'
 import { type FineTuningHyperparameters, type FineTuningJobRequest, type FineTuningMethod, methodOf } from './objects.ts'
 
 export interface CheckedRequest {
@@ -79,9 +81,17 @@ const REQUEST: Checks<Omit<FineTuningJobRequest, 'integrations'> & { integration
   },
 }
 
+const OF = 'a fine-tuning job'
+
 /** @throws SaqrError OPTION_UNKNOWN, OPTION_INVALID, OPTION_REFUSED */
 export function takeRequest(given: unknown): CheckedRequest {
-  const o = takeOptions(given, 'a fine-tuning job', REQUEST)
+  for (const [name] of entriesOf(given, OF)) {
+    if (Object.hasOwn(REQUEST, name)) continue
+    const close = nearest(name.slice(0, 60), Object.keys(REQUEST))
+    const hint = close ? `: did you mean ${close}?` : ''
+    throw new SaqrError('OPTION_UNKNOWN', say`${OF} has no parameter ${option(name.slice(0, 60))}${hint}`)
+  }
+  const o = takeOptions(given, OF, REQUEST)
   for (const name of ['model', 'training_file'] as const)
     if (o[name] === undefined) throw new SaqrError('OPTION_INVALID', say`a fine-tuning job needs ${option(name)}`)
   return {

@@ -183,7 +183,7 @@ describe('a file that can’t be trained on', () => {
 
 describe('refuses', () => {
   it.each([
-    [{ model: 'gpt-4o' }, /^model: there is no model "gpt-4o" to train: there is tiny/],
+    [{ model: 'gpt-4o' }, /^model: there is no model 'gpt-4o' to train: there is tiny/],
     [{ training_file: 'file-none' }, /^training_file: there is no file 'file-none'/],
     [{ training_file: '../../etc/passwd' }, /^training_file: there is no file/],
     [{ training_file: undefined }, /needs training_file/],
@@ -197,7 +197,7 @@ describe('refuses', () => {
     [{ seed: -1 }, /^seed: /],
     [{ metadata: { a: 1 } }, /^metadata: /],
     [{ integrations: [{ type: 'wandb' }] }, /^integrations .* is refused: runs of jobs are not reported/],
-    [{ n_epochs: 3 }, /a fine-tuning job has no option n_epochs/],
+    [{ n_epochs: 3 }, /a fine-tuning job has no parameter n_epochs/],
   ])('%j', async (wrong, message) => {
     const file = await jobs.createFile(lines(1))
     await expect(jobs.create({ model: 'tiny', training_file: file.id, ...wrong } as never)).rejects.toThrow(message)
