@@ -2,6 +2,7 @@
 import { cpSync, existsSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { Dataset } from '../data/dataset.ts'
+import type { ResponseParts } from '../data/responses.ts'
 import type { Row } from '../data/rows.ts'
 import { openDevice } from '../devices/open.ts'
 import { checkModules, LanguageModel, newAdapter } from '../engine/language-model.ts'
@@ -19,6 +20,7 @@ import { DPOTrainer } from '../train/dpo-trainer.ts'
 import { dpo } from '../train/objectives/dpo.ts'
 import { sft } from '../train/objectives/sft.ts'
 import { SFTTrainer } from '../train/sft-trainer.ts'
+import { answersIn, checkPlain } from './answers.ts'
 import { LORA, learningRateOf } from './hyperparameters.ts'
 import { type Heard, type HistoryEntry, PLACES, type Source, type Work } from './messages.ts'
 import { resultsOf } from './results.ts'
@@ -50,7 +52,9 @@ export async function train(work: Work, say: Say, signal: AbortSignal): Promise<
     for (const message of notes) say({ type: 'message', level: 'warn', message })
     const language = adapter === null ? newModel(opened, work) : loadAdapter(opened, adapter)
     language.promptForm = promptForm
-    const init = initOf(work, language, tokenizer, training, validation)
+    const parts = work.type === 'supervised' && isChat(training) ? answersIn(tokenizer) : undefined
+    if (parts) tellParts(parts, validation ? [training, validation] : [training], say)
+    const init = initOf(work, language, tokenizer, training, validation, parts)
     const trainer = work.type === 'dpo' ? new DPOTrainer(init) : new SFTTrainer(init)
     const objective = trainer instanceof DPOTrainer ? dpo(trainer.options) : sft
     for (const rows of validation ? [training, validation] : [training]) {
@@ -90,9 +94,24 @@ function newModel(opened: LanguageModel['opened'], { seed, base, revision }: Wor
   return language
 }
 
-function initOf(work: Work, language: LanguageModel, tokenizer: Tokenizer, training: Dataset, validation: Dataset | null) {
+const isChat = ({ columns }: Dataset) => columns.includes('messages')
+
+/** @throws SaqrError DATA_ROW for a row whose answers can't be told by what stands before them */
+function tellParts({ responsePart }: ResponseParts, all: readonly Dataset[], say: Say): void {
+  for (const dataset of all) for (const [i, row] of dataset.rows.entries()) checkPlain(row, dataset.where(i))
+  say({ type: 'message', level: 'info', message: `Learned is what follows ${JSON.stringify(responsePart)}, up to the end of the turn` })
+}
+
+/** @param parts what answers stand behind; null: the template marks them; absent: rows are no conversations */
+function initOf(
+  work: Work,
+  language: LanguageModel,
+  tokenizer: Tokenizer,
+  training: Dataset,
+  validation: Dataset | null,
+  parts: ResponseParts | null | undefined,
+) {
   const { type, hyperparameters: h, seed, memory, folder } = work
-  const isChat = training.columns.includes('messages')
   let saved = performance.now()
   const save: TrainerCallback = (event, control) => {
     if (event.type === 'save') saved = performance.now()
@@ -123,7 +142,7 @@ function initOf(work: Work, language: LanguageModel, tokenizer: Tokenizer, train
       evalStrategy: validation ? ('epoch' as const) : ('no' as const),
       ...(type === 'dpo' ? { beta: h.beta } : {}),
       // as OpenAI has it: what the assistant says is learned
-      ...(type === 'supervised' && isChat ? { assistantOnlyLoss: true } : {}),
+      ...(parts === null ? { assistantOnlyLoss: true } : parts),
     },
   }
 }
