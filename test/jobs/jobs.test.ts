@@ -101,7 +101,7 @@ it('goes on from a model that a job made, and from pairs of preferences', async 
     status: 'succeeded',
     model: first.fine_tuned_model,
     fine_tuned_model: `ft:tiny::${made.id.slice(-8)}`,
-    method: { type: 'dpo', dpo: { hyperparameters: { n_epochs: 2, batch_size: 4, learning_rate_multiplier: 1, beta: 0.2 } } },
+    method: { type: 'dpo', dpo: { hyperparameters: { n_epochs: 2, batch_size: 2, learning_rate_multiplier: 1, beta: 0.2 } } },
   })
 })
 
@@ -237,9 +237,9 @@ it('auto: 100 examples at least, three epochs, 25,000 at most', async () => {
   const auto = { n_epochs: 'auto', batch_size: 'auto', learning_rate_multiplier: 'auto' } as const
   const of = (examples: number) => Object.values(settled('supervised', auto, examples))
   expect([2, 10, 40, 4000, 10_000, 60_000].map(of)).toEqual([
-    [25, 4, 1],
-    [10, 4, 1],
-    [3, 4, 1],
+    [25, 2, 1],
+    [10, 2, 1],
+    [3, 2, 1],
     [3, 8, 1],
     [2, 16, 1],
     [1, 16, 1],
