@@ -122,7 +122,7 @@ function initOf(
     processingClass: tokenizer,
     trainDataset: training,
     evalDataset: validation,
-    memory,
+    memory: memory === null ? null : `${memory / 1e6}MB`,
     report: 'none' as const,
     callbacks: [save],
     args: {
@@ -151,7 +151,8 @@ function initOf(
 function tellCut({ source }: Dataset, lengths: Int32Array, { maxPositions }: Model, say: Say): void {
   const cut = lengths.filter((length) => length > maxPositions).length
   if (cut === 0) return
-  const message = `${source}: ${cut} examples are longer than the model's ${maxPositions} positions and are cut to them`
+  const [examples, are] = cut === 1 ? ['example', 'is'] : ['examples', 'are']
+  const message = `${source}: ${cut} ${examples} longer than the model's ${maxPositions} positions ${are} cut to them`
   say({ type: 'message', level: 'warn', message })
 }
 

@@ -37,7 +37,11 @@ function failureOf(error: unknown, { training, validation }: Work): Heard {
     : validation && message.includes(validation.said)
       ? 'validation_file'
       : null
-  return { type: 'failed', code: param === null ? code.toLowerCase() : `invalid_${param}`, message, param }
+  // what it is told of other options is not the job's to choose
+  const then = code.startsWith('MEMORY_')
+    ? ' What jobs may take is said by memory where jobs are opened, by --job_memory of saqr serve.'
+    : ''
+  return { type: 'failed', code: param === null ? code.toLowerCase() : `invalid_${param}`, message: message + then, param }
 }
 
 process.on('message', (told: Told) => {

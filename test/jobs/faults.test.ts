@@ -1,11 +1,11 @@
 /** What befalls jobs: paused, closed, killed, cancelled, a disk that is full. What comes out in the end is what an undisturbed job makes, to the bit. */
-import { type ChildProcess, spawn } from 'node:child_process'
-import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest'
 import type { FineTuningJobs } from '../../src/index.ts'
-import { lines, madeBy, type Place, place, SETTINGS, thirty } from './tiny.ts'
+import { cancelled, killed, once, program } from './disturbed.ts'
+import { lines, madeBy, type Place, place, thirty } from './tiny.ts'
 
 let p: Place
 let file = ''
@@ -25,9 +25,6 @@ afterAll(() => p.remove())
 async function steps(id: string, count: number): Promise<void> {
   for await (const { data } of jobs.events(id)) if (data.train_loss !== undefined && data.step! >= count) return
 }
-
-const once = (messages: readonly string[]) =>
-  expect(messages.filter((text, i) => /^Step/.test(text) && messages.indexOf(text) !== i)).toEqual([])
 
 it('paused and resumed', async () => {
   jobs = await p.open()
@@ -62,78 +59,13 @@ it('closed and opened again', async () => {
   once(jobs.listEvents(id).map(({ message }) => message))
 })
 
-const options = () => JSON.stringify({ jobsDir: p.jobsDir, models: { tiny: p.model }, ...SETTINGS })
-
-/** a program with jobs; `limit`: blocks of 1 KiB that a file may have */
-function program(request?: object, limit?: number): { child: ChildProcess; ended: Promise<void>; out: () => string[] } {
-  const args = [join(import.meta.dirname, 'program.mjs'), options(), ...(request ? [JSON.stringify(request)] : [])]
-  const child =
-    limit === undefined
-      ? spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
-      : spawn('bash', ['-c', `ulimit -f ${limit}; exec "$@"`, 'bash', process.execPath, ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
-  let text = ''
-  child.stdout!.on('data', (bytes: Buffer) => {
-    text += bytes.toString()
-  })
-  return { child, ended: new Promise((resolve) => child.once('exit', () => resolve())), out: () => text.split('\n').slice(0, -1) }
-}
-
-it('killed at any moment', { timeout: 240_000 }, async () => {
-  let request: object | undefined = thirty(file)
-  let id = ''
-  for (let kills = 0; kills < 8; kills++) {
-    const { child, ended, out } = program(request)
-    await vi.waitFor(() => expect(out().length).toBeGreaterThan(0), { timeout: 20_000, interval: 5 })
-    id = out()[0]!
-    request = undefined
-    // behind its start, and within its steps
-    const seen = () => out().filter((text) => /^Step .*training/.test(text)).length
-    if (kills % 2 === 0) await wait(kills * 90 + 400 * Math.random())
-    else await vi.waitFor(() => expect(seen() > 2 * kills || out().includes('succeeded')).toBe(true), { timeout: 20_000, interval: 2 })
-    child.kill('SIGKILL')
-    await ended
-    // half of a line, as a power cut leaves it
-    appendFileSync(join(p.jobsDir, 'jobs', id, 'events.jsonl'), '{"id":"ftevent-cut')
-  }
-  jobs = await p.open()
-  const job = await jobs.wait(id)
-  expect(madeBy(jobs, job)).toEqual(expected)
-  once(jobs.listEvents(id).map(({ message }) => message))
-})
-
-it('cancelled at 20 moments', { timeout: 240_000 }, async () => {
-  jobs = await p.open()
-  const spent = await (async () => {
-    const began = performance.now()
-    const { id } = await jobs.create(thirty(file))
-    await jobs.wait(id)
-    return performance.now() - began
-  })()
-  for (let i = 0; i < 20; i++) {
-    const { id } = await jobs.create(thirty(file))
-    await wait((i / 20) * spent)
-    const job = await jobs.cancel(id).catch((error) => {
-      // it was done before
-      expect(error.code).toBe('JOB_STATE')
-      return jobs.retrieve(id)
-    })
-    expect(job.status).toMatch(/cancelled|succeeded/)
-    if (job.status === 'succeeded') continue
-    expect(job).toMatchObject({ fine_tuned_model: null, error: null, finished_at: expect.any(Number) })
-    expect((await jobs.wait(id)).status).toBe('cancelled')
-  }
-  // none of them is in the way of the next, and nothing of them lies about
-  const last = await jobs.wait((await jobs.create(thirty(file))).id)
-  expect(madeBy(jobs, last)).toEqual(expected)
-  for (const { id, status } of jobs.list()) {
-    if (status !== 'cancelled') continue
-    expect(readdirSync(join(p.jobsDir, 'jobs', id)).filter((name) => !/^(checkpoints|events.jsonl|job.json)$/.test(name))).toEqual([])
-  }
-})
+// twelve and twenty times: test/live/jobs.live.ts
+it('killed three times', { timeout: 240_000 }, () => killed({ p, file, expected }, 3))
+it('cancelled at four moments', { timeout: 240_000 }, () => cancelled({ p, file, expected }, 4))
 
 it('a disk that is full: the job stands still, and goes on when there is room', { timeout: 120_000 }, async () => {
   // the trained adapter's file is larger than this: no checkpoint can be written
-  const { child, out, ended } = program(thirty(file), 40)
+  const { child, out, ended } = program(p, thirty(file), 40)
   await vi.waitFor(() => expect(out().some((text) => /The job is paused: make room, and resume it/.test(text))).toBe(true), 60_000)
   expect(out().at(-1)).toMatch(/^The disk is full|larger than a file may be/)
   child.kill('SIGTERM')

@@ -211,6 +211,18 @@ describe('refuses', () => {
     await expect(again).rejects.toThrow(/^training_file: file-\w+ holds the results of a job/)
   })
 
+  it('a job that does not fit into its memory, before its first step', async () => {
+    await jobs.close()
+    jobs = await p.open({ memory: '1MB' })
+    const file = await jobs.createFile(lines(4))
+    const job = await jobs.wait((await jobs.create({ model: 'tiny', training_file: file.id })).id)
+    expect(job.error).toMatchObject({
+      code: 'memory_budget',
+      message: expect.stringMatching(/^1MB of memory are too little: .* --job_memory/),
+    })
+    expect(jobs.listEvents(job.id).some(({ type }) => type === 'metrics')).toBe(false)
+  })
+
   it('a folder that is in use', async () => {
     await expect(p.open()).rejects.toMatchObject({ code: 'JOB_FOLDER', message: expect.stringMatching(/^jobsDir: .* is in use by /) })
   })

@@ -1,8 +1,9 @@
-/** OpenAI's Python client, unmodified, against files and fine-tuning jobs. */
+/** OpenAI's Python client, unmodified, against files and fine-tuning jobs; and jobs that are killed and cancelled more often than `npm test` has time for. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { lines, TEMPLATE } from '../jobs/tiny.ts'
+import { cancelled, killed, type Prepared } from '../jobs/disturbed.ts'
+import { lines, madeBy, place, TEMPLATE, thirty } from '../jobs/tiny.ts'
 import { KEY, type Running, serveTiny } from '../serve/served.ts'
 import { oracle } from './oracle.ts'
 
@@ -15,7 +16,7 @@ afterAll(async () => {
   expect(s.faults).toEqual([])
 })
 
-it('runs the whole loop', async () => {
+it('the Python client runs the whole loop', async () => {
   const rows = join(s.jobsDir, 'birds.jsonl')
   writeFileSync(rows, lines(24))
   const folder = await oracle('jobs', `${s.url}/v1`, KEY, rows)
@@ -45,3 +46,19 @@ it('runs the whole loop', async () => {
     [404, 'model_not_found', 'model'],
   ])
 })
+
+async function prepared(work: (prepared: Prepared) => Promise<void>): Promise<void> {
+  const p = await place()
+  try {
+    const jobs = await p.open()
+    const file = (await jobs.createFile(lines(24))).id
+    const expected = madeBy(jobs, await jobs.wait((await jobs.create(thirty(file))).id))
+    await jobs.close()
+    await work({ p, file, expected })
+  } finally {
+    p.remove()
+  }
+}
+
+it('killed twelve times', () => prepared((one) => killed(one, 12)))
+it('cancelled at twenty moments', () => prepared((one) => cancelled(one, 20)))

@@ -60,7 +60,7 @@ it('the whole loop: a file, a job, its events, a model that answers, gone again'
   expect(messages[0]).toBe('The job has successfully completed')
   expect(messages.at(-1)).toBe(`Created fine-tuning job: ${job.id}`)
   expect(messages.filter((text) => /training loss/.test(text))).toHaveLength(60)
-  const checkpoints: OpenAI.FineTuning.FineTuningJobCheckpoint[] = []
+  const checkpoints: OpenAI.FineTuning.Jobs.FineTuningJobCheckpoint[] = []
   for await (const one of client.fineTuning.jobs.checkpoints.list(job.id, { limit: 2 })) checkpoints.push(one)
   expect(checkpoints.map((one) => one.step_number)).toEqual([60, 54, 48])
   expect(await (await client.files.content(job.result_files[0]!)).text()).toMatch(/^step,train_loss,.*\n1,/)
@@ -172,7 +172,7 @@ describe('refuses', () => {
   const part = (head: string, body: string) => `--b\r\n${head}\r\n\r\n${body}\r\n`
   const FILE = part('Content-Disposition: form-data; name="file"; filename="a"', '{}')
   const PURPOSE = part('Content-Disposition: form-data; name="purpose"', 'fine-tune')
-  it.each([
+  it.each<[what: string, body: string, code: string, param: string | null, type?: string]>([
     ['no form', '{}', 'invalid_form', null],
     ['another type', '{}', 'invalid_form', null, 'application/json'],
     ['one cut off in a part', FILE, 'invalid_form', null],
