@@ -12,12 +12,14 @@ import { closed, isDiskFull, noSuch, notNow } from './errors.ts'
 import { FileStore } from './file-store.ts'
 import { settled } from './hyperparameters.ts'
 import { idOf, isId, newId } from './ids.ts'
-import { type BaseSettings, type Heard, type HistoryEntry, PLACES, type Work } from './messages.ts'
-import { type FineTuningJob, type FineTuningMetrics, hasEnded, hyperparametersOf, methodOf, now } from './objects.ts'
+import { type Made, makerOf, modelsOf } from './made.ts'
+import { type BaseSettings, type Heard, PLACES, type Work } from './messages.ts'
+import { type FineTuningJob, hasEnded, hyperparametersOf, methodOf, now } from './objects.ts'
 import { TrainingProcess } from './process.ts'
 import { JobRecord, message } from './record.ts'
 import type { CheckedRequest } from './request.ts'
 import { trainingLines } from './rows.ts'
+import { keepCheckpoint, modelName, tellMetrics, tellStart } from './tell.ts'
 
 /** What can be trained over, by name. */
 export interface Trainable {
@@ -33,19 +35,8 @@ export interface EngineSettings {
   memory: number | null
 }
 
-/** A model that a job made. */
-export interface Made {
-  folder: string
-  /** seconds since 1970 */
-  created: number
-  /** path or Hub id of the model that the first of the jobs behind it began with */
-  first: string
-}
-
 /** rows of a job, in its folder */
 const ROWS = { training: 'training.jsonl', validation: 'validation.jsonl' } as const
-/** models of epochs that are kept */
-const CHECKPOINTS = 3
 
 export class JobEngine {
   readonly files: FileStore
@@ -104,16 +95,7 @@ export class JobEngine {
 
   /** The models that jobs made, by name: what came out of them, and of their last epochs. */
   models(): Map<string, Made> {
-    const found = new Map<string, Made>()
-    for (const { folder, saved } of this.records) {
-      const { first, job, checkpoints, deleted } = saved
-      const add = (name: string, place: string, created: number) => {
-        if (!deleted.includes(name)) found.set(name, { folder: join(folder, place), created, first })
-      }
-      if (job.status === 'succeeded') add(job.fine_tuned_model!, PLACES.model, job.finished_at!)
-      for (const one of checkpoints) add(one.fine_tuned_model_checkpoint, PLACES.checkpoint(one.step_number), one.created_at)
-    }
-    return found
+    return modelsOf(this.records)
   }
 
   /** @throws SaqrError JOB_NOT_FOUND, JOB_STATE while a job begins from it */
@@ -122,13 +104,9 @@ export class JobEngine {
     if (made === undefined) throw noSuch('model', name)
     const user = this.records.find(({ saved }) => saved.base === made.folder && !hasEnded(saved.job))
     if (user) throw notNow(`${name} is what ${user.saved.job.id} trains on: cancel that job first, or wait for it`)
-    const record = this.#maker(made)
+    const record = makerOf(made, this.records)
     record.change({ deleted: [...record.saved.deleted, name] })
     rmSync(made.folder, { recursive: true, force: true })
-  }
-
-  #maker({ folder }: Made): JobRecord {
-    return this.records.find((one) => folder.startsWith(join(one.folder, '/')))!
   }
 
   /** @throws SaqrError JOB_NOT_FOUND, OPTION_INVALID, FORMAT_DISK_FULL … */
@@ -238,7 +216,7 @@ export class JobEngine {
     const base = models.get(name)
     if (base) return { ...base, root: name, first: base.path }
     const made = this.models().get(name)
-    if (made) return { path: made.folder, revision: null, root: this.#maker(made).saved.root, first: made.first }
+    if (made) return { path: made.folder, revision: null, root: makerOf(made, this.records).saved.root, first: made.first }
     const names = [...models.keys(), ...this.models().keys()].join(', ')
     throw new SaqrError('JOB_NOT_FOUND', say`${option('model')}: there is no model ${shown(name)} to train: there is ${names}`)
   }
@@ -351,15 +329,9 @@ export class JobEngine {
   async #hear(record: JobRecord, heard: Heard): Promise<void> {
     // paused or cancelled: what its run still says is said again, or of no use
     if (record.saved.job.status !== 'running') return
-    if (heard.type === 'started') {
-      const { steps, training, bytes, history } = heard
-      const from = history.findLast(({ loss }) => loss !== undefined)?.step ?? 0
-      record.progress = { steps, from, since: Date.now() / 1000, step: from }
-      const text = `Training ${training}: ${steps} steps${from > 0 ? `, ${from} of them done` : ''}, ${Math.ceil(bytes / 1e6)} MB of memory planned`
-      record.tell(message('info', text))
-      for (const entry of history) this.#metrics(record, entry)
-    } else if (heard.type === 'metrics') this.#metrics(record, heard.entry)
-    else if (heard.type === 'checkpoint') this.#checkpoint(record, heard.step)
+    if (heard.type === 'started') tellStart(record, heard)
+    else if (heard.type === 'metrics') tellMetrics(record, heard.entry)
+    else if (heard.type === 'checkpoint') keepCheckpoint(record, heard.step)
     else if (heard.type === 'message') record.tell(message(heard.level, heard.message))
     else if (heard.type === 'done') await this.#succeed(record, heard.tokens)
     else if (heard.type === 'stopped') {
@@ -405,7 +377,7 @@ export class JobEngine {
     } catch {
       record.standStill(event)
     }
-    if (this.#running?.record !== record) this.#clear(record)
+    if (this.#running?.record !== record && hasEnded(record.saved.job)) this.#clear(record)
   }
 
   async #succeed(record: JobRecord, tokens: number): Promise<void> {
@@ -413,60 +385,18 @@ export class JobEngine {
     const results = idOf('file', id, 'results')
     const bytes = createReadStream(join(record.folder, PLACES.results))
     await this.files.add(bytes, () => ({ filename: 'step_metrics.csv', purpose: 'fine-tune-results' }), results)
-    // it may have been cancelled meanwhile
-    if (record.saved.job.status !== 'running') return
-    const name = nameOf(record.saved.root, suffix, id)
+    // cancelled meanwhile, or paused: then it is said again
+    if (record.saved.job.status !== 'running') {
+      this.files.delete(results)
+      return
+    }
+    const name = modelName(record.saved.root, suffix, id)
     record.change(
       { job: { status: 'succeeded', finished_at: now(), fine_tuned_model: name, result_files: [results], trained_tokens: tokens } },
       message('info', `New fine-tuned model created: ${name}`),
       message('info', 'The job has successfully completed'),
     )
   }
-
-  #checkpoint(record: JobRecord, step: number): void {
-    const { job, checkpoints, root } = record.saved
-    if (checkpoints.some((one) => one.step_number === step)) return
-    const name = `${nameOf(root, job.user_provided_suffix, job.id)}:ckpt-step-${step}`
-    const metrics: FineTuningMetrics = { step }
-    for (const { data } of record.log.events) if (data.step === step) Object.assign(metrics, data)
-    delete metrics.total_steps
-    const made = {
-      id: idOf('ftckpt', job.id, String(step)),
-      object: 'fine_tuning.job.checkpoint',
-      created_at: now(),
-      fine_tuned_model_checkpoint: name,
-      fine_tuning_job_id: job.id,
-      metrics,
-      step_number: step,
-    } as const
-    const kept = [...checkpoints, made].slice(-CHECKPOINTS)
-    record.change({ checkpoints: kept }, message('info', `Checkpoint created at step ${step}`))
-    for (const old of checkpoints.filter((one) => !kept.includes(one))) record.remove(PLACES.checkpoint(old.step_number))
-  }
-
-  /** What is told of a step is told once, however often a run goes on from before it. */
-  #metrics(record: JobRecord, entry: HistoryEntry): void {
-    const { step = 0, loss, mean_token_accuracy: accuracy, eval_loss: valid, eval_mean_token_accuracy: validAccuracy } = entry
-    const steps = record.progress?.steps ?? 0
-    if (record.progress !== null) record.progress.step = Math.max(step, record.progress.step)
-    const tell = (text: string, data: Partial<FineTuningMetrics>) =>
-      record.tell({ ...message('info', `Step ${step}/${steps}: ${text}`), type: 'metrics', data: { step, total_steps: steps, ...data } })
-    if (loss !== undefined && step > record.toldOf('train_loss'))
-      tell(`training loss=${loss.toFixed(2)}`, {
-        train_loss: loss,
-        ...(accuracy === undefined ? {} : { train_mean_token_accuracy: accuracy }),
-      })
-    if (valid !== undefined && step > record.toldOf('full_valid_loss'))
-      tell(`full validation loss=${valid.toFixed(2)}`, {
-        full_valid_loss: valid,
-        ...(validAccuracy === undefined ? {} : { full_valid_mean_token_accuracy: validAccuracy }),
-      })
-  }
-}
-
-/** `ft:base:suffix:id`, as OpenAI names them, without an organization. */
-function nameOf(root: string, suffix: string | null, id: string): string {
-  return `ft:${root}:${suffix ?? ''}:${id.slice(-8)}`
 }
 
 const spoken = (status: FineTuningJob['status']) => (status === 'validating_files' ? 'having its files validated' : status)

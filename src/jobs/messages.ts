@@ -1,4 +1,4 @@
-/** What the process that trains is told, and what it says: JSON between two processes. */
+/** What the process that trains is told, and what it says: values between two processes. */
 import type { BaseChoice } from '../engine/opened-model.ts'
 import type { FineTuningHyperparameters, FineTuningMethod } from './objects.ts'
 

@@ -15,7 +15,8 @@ export class TrainingProcess {
 
   /** @param hear is told what it says; a process that ends without a last word has failed */
   constructor(work: Work, hear: (message: Heard) => void) {
-    const child = fork(WORKER, { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], serialization: 'json' })
+    // numbers that are none (NaN) come as they are
+    const child = fork(WORKER, { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], serialization: 'advanced', execArgv: [] })
     this.#child = child
     let told = ''
     let last = false

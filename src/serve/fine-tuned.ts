@@ -1,6 +1,7 @@
 /** Models that jobs made, over the base that is served: each is loaded when it is first asked, and stays while there is no need of its place. */
 import type { OpenedModel } from '../engine/opened-model.ts'
-import type { JobEngine, Made } from '../jobs/engine.ts'
+import type { JobEngine } from '../jobs/engine.ts'
+import type { Made } from '../jobs/made.ts'
 import { ApiError } from './api-error.ts'
 import type { Served, ServedModel } from './models.ts'
 import type { Scheduler } from './scheduler.ts'
