@@ -42,7 +42,10 @@ it('paused and resumed', async () => {
     expect((await jobs.resume(id)).status).toMatch(/queued|running/)
   }
   expect(madeBy(jobs, await jobs.wait(id))).toEqual(expected)
-  once(jobs.listEvents(id).map(({ message }) => message))
+  const messages = jobs.listEvents(id).map(({ message }) => message)
+  once(messages)
+  // from where it was, not anew
+  expect(messages.some((text) => /30 steps, \d+ of them done/.test(text))).toBe(true)
 })
 
 it('closed and opened again', async () => {
@@ -56,7 +59,10 @@ it('closed and opened again', async () => {
   await expect(jobs.create(thirty(file))).rejects.toMatchObject({ code: 'JOB_CLOSED' })
   jobs = await p.open()
   expect(madeBy(jobs, await jobs.wait(id))).toEqual(expected)
-  once(jobs.listEvents(id).map(({ message }) => message))
+  const messages = jobs.listEvents(id).map(({ message }) => message)
+  once(messages)
+  // from where it was, not anew
+  expect(messages.some((text) => /30 steps, \d+ of them done/.test(text))).toBe(true)
 })
 
 // twelve and twenty times: test/live/jobs.live.ts
