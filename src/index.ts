@@ -15,6 +15,18 @@ export type { Chat as Conversation, ChatSettings } from './generate/chat.ts'
 export type { AnswerPiece, AskOptions, Ending, GenerateOptions, Prompt, Token } from './generate/generate.ts'
 export type { TokenLogprob } from './generate/sample.ts'
 export type { HubProgress } from './hub/places.ts'
+export { FineTuningJobs, type FineTuningJobsOptions } from './jobs/fine-tuning-jobs.ts'
+export type {
+  FileObject,
+  FineTuningHyperparameters,
+  FineTuningJob,
+  FineTuningJobCheckpoint,
+  FineTuningJobEvent,
+  FineTuningJobRequest,
+  FineTuningJobStatus,
+  FineTuningMethod,
+  FineTuningMetrics,
+} from './jobs/objects.ts'
 export type { LoadOptions, PeftOptions } from './model-options.ts'
 export type { PretrainedModel, ResizeTokenOptions, SaveGgufOptions, SaveMergedOptions, SaveOptions } from './pretrained-model.ts'
 export type { Chat, ChatOptions, Message, SpecialTokensToAdd, TokenToAdd } from './text/tokenizer.ts'

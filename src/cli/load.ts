@@ -104,7 +104,7 @@ async function looking(o: ModelOptions, { signal, err }: Io): Promise<Omit<BaseR
 }
 
 /** A .jinja file, or a folder or Hub id of a tokenizer that has a template. */
-async function chatTemplate(path: string, signal: AbortSignal): Promise<string> {
+export async function chatTemplate(path: string, signal: AbortSignal): Promise<string> {
   if (isFile(path)) return readText(path)
   const folder = isFolder(path) ? path : (await resolveModel(path, { signal, weights: false })).path
   const template = isFolder(folder) ? readTokenizerFiles(folder)?.chatTemplate : undefined

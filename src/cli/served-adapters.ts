@@ -1,15 +1,9 @@
 /** Adapters that `saqr serve` loads beside its model, each under a name. */
 import { join } from 'node:path'
-import { readPromptForm } from '../data/prompt-form.ts'
-import type { LanguageModel } from '../engine/language-model.ts'
-import { loadAdapter } from '../engine/load-adapter.ts'
 import { option, SaqrError, say } from '../error.ts'
-import { readTokenizerFiles } from '../formats/tokenizer-files.ts'
 import { isFile } from '../hub/files.ts'
-import type { Served } from '../serve/models.ts'
-import { Tokenizer } from '../text/tokenizer.ts'
 
-interface Named {
+export interface Named {
   name: string
   folder: string
 }
@@ -36,19 +30,6 @@ export function namedAdapters(given: readonly string[], own: string): Named[] {
   })
 }
 
-/** Each with the tokenizer that it was saved with, as where it is opened alone. @throws SaqrError FORMAT_…, TEXT_… */
-export function loadAdapters(
-  adapters: readonly Named[],
-  { opened }: LanguageModel,
-  tokenizer: Tokenizer,
-  { eosToken, chatTemplatePath }: { eosToken: string | null; chatTemplatePath: string | null },
-): Served[] {
-  return adapters.map(({ name, folder }) => {
-    const language = loadAdapter(opened, folder)
-    language.promptForm = readPromptForm(folder)
-    // what the options say of the tokenizer is said of every model's
-    const files = eosToken === null && chatTemplatePath === null ? readTokenizerFiles(folder) : undefined
-    const own = files && new Tokenizer(files, { modelType: String(opened.checkpoint.config.model_type) })
-    return { name, language, tokenizer: own ?? tokenizer }
-  })
-}
+/** do options say something of the tokenizer? They say it of every model's */
+export const tokenizerTold = ({ eosToken, chatTemplatePath }: { eosToken: string | null; chatTemplatePath: string | null }): boolean =>
+  eosToken !== null || chatTemplatePath !== null

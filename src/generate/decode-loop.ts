@@ -10,6 +10,8 @@ import { PagePool } from './page-pool.ts'
 
 /** of the memory that is free when a loop begins, what keys and values may take; the rest is for passes, and for a cache that is moved as they grow */
 const SHARE = 0.8
+/** what they may take of so many bytes that are free */
+export const keysBytes = (free: number): number => SHARE * free
 /** the first texts are given room for so many at once */
 const FIRST_PAGES = 8
 /** texts that are kept for others at most: each new one is compared with all of them */
@@ -64,14 +66,14 @@ export class DecodeLoop {
   /** pages that fit into memory */
   readonly #limit: number
 
-  /** @param loops that share the memory there is */
-  constructor(model: LanguageModel, loops = 1) {
-    const { device, model: family } = model.opened
+  /** @param bytes that keys and values may take */
+  constructor(model: LanguageModel, bytes = keysBytes(model.opened.device.free())) {
+    const { model: family } = model.opened
     this.#model = model
     this.#decoder = new Decoder(model)
     this.#longBeyond = family.longBeyond ?? Number.POSITIVE_INFINITY
     this.#pageBytes = this.#decoder.pageBytes()
-    this.#limit = Math.floor((SHARE * device.free()) / loops / this.#pageBytes)
+    this.#limit = Math.floor(bytes / this.#pageBytes)
   }
 
   /** texts that go on in one pass */

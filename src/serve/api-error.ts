@@ -36,6 +36,17 @@ export function badParameter(param: string, message: string, code = 'invalid_val
   return new ApiError({ status: 400, code, message, param })
 }
 
+/** clients act on a status: those that can't go better are not tried again */
+const AGAIN = { 'x-should-retry': 'false' }
+const OF_JOBS: Readonly<Record<string, Omit<ApiErrorFacts, 'message'>>> = {
+  JOB_NOT_FOUND: { status: 404, code: 'not_found' },
+  JOB_STATE: { status: 400, code: 'invalid_state' },
+  JOB_CLOSED: { status: 503, code: 'shutting_down' },
+  JOB_FILE_TOO_LARGE: { status: 413, code: 'request_too_large' },
+  FORMAT_DISK_FULL: { status: 507, code: 'disk_full', headers: AGAIN },
+  FORMAT_PERMISSION: { status: 500, code: 'format_permission', headers: AGAIN },
+}
+
 const TOO_LONG = new Set(['TEXT_TOO_LONG', 'MEMORY_REFUSED'])
 
 /**
@@ -48,6 +59,8 @@ export function apiErrorOf(error: unknown, param: string | null = null): ApiErro
     return new ApiError({ status: 500, code: 'internal_error', message: 'the server failed; its terminal says more' })
   const { code, message } = error
   if (TOO_LONG.has(code)) return new ApiError({ status: 400, code: 'context_length_exceeded', message, param })
+  const known = OF_JOBS[code]
+  if (known) return new ApiError({ ...known, message, param: error.option ?? param })
   const caused = /^(OPTION|TEXT|DATA|FORMAT)_/.test(code) || code === 'MODEL_VOCABULARY'
   return new ApiError({ status: caused ? 400 : 500, code: code.toLowerCase(), message, param: caused ? (error.option ?? param) : null })
 }

@@ -35,7 +35,7 @@ interface Delta {
 export async function chatCompletions(context: Context, body: JsonObject, reply: Reply): Promise<void> {
   const o = parametersOf(body, 'chat/completions', chatChecks)
   if (o.messages === undefined) throw badParameter('messages', 'chat/completions needs messages', 'missing_required_parameter')
-  const model = context.models.get(o.model)
+  const model = await context.models.get(o.model)
   const { tools, names } = toolsOf(o.tool_choice === 'none' ? [] : (o.tools ?? []))
   const count = o.n ?? 1
   const maxNewTokens = o.max_completion_tokens ?? o.max_tokens ?? context.maxNewTokens

@@ -19,7 +19,7 @@ interface Part {
 export async function completions(context: Context, body: JsonObject, reply: Reply): Promise<void> {
   const o = parametersOf(body, 'completions', completionChecks)
   if (o.prompt === undefined) throw badParameter('prompt', 'completions needs a prompt', 'missing_required_parameter')
-  const model = context.models.get(o.model)
+  const model = await context.models.get(o.model)
   const each = o.n ?? 1
   const maxNewTokens = o.max_tokens ?? context.maxNewTokens
   const { prompts, all } = checked(context, model, o.prompt, each, maxNewTokens)

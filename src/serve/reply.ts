@@ -1,5 +1,7 @@
 /** How an answer goes out: whole as JSON, or as server-sent events. */
 import type { ServerResponse } from 'node:http'
+import type { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
 import { type ApiError, apiErrorOf } from './api-error.ts'
 
 export class Reply {
@@ -29,6 +31,12 @@ export class Reply {
       ...headers,
     })
     this.#response.end(text)
+  }
+
+  /** Bytes as they are. Rejects where the client goes away. */
+  async stream(length: number, bytes: Readable): Promise<void> {
+    this.#response.writeHead(200, { ...this.#headers, 'content-type': 'application/octet-stream', 'content-length': length })
+    await pipeline(bytes, this.#response)
   }
 
   empty(headers: Readonly<Record<string, string>>): void {

@@ -5,7 +5,7 @@
  */
 import { setImmediate } from 'node:timers/promises'
 import type { LanguageModel } from '../engine/language-model.ts'
-import { DecodeLoop, type Text } from '../generate/decode-loop.ts'
+import { DecodeLoop, keysBytes, type Text } from '../generate/decode-loop.ts'
 import { PAGE } from '../generate/decoder.ts'
 import { checkPrompt, type Ending, type Question } from '../generate/generate.ts'
 import type { Choice } from '../generate/sample.ts'
@@ -38,11 +38,33 @@ interface Row {
 }
 
 export class Scheduler {
-  readonly #lanes: ReadonlyMap<LanguageModel, Lane>
+  readonly #lanes = new Map<LanguageModel, Lane>()
+  /** that keys and values of a model may take */
+  readonly #bytes: number
   #driving: Promise<void> | null = null
 
-  constructor(models: readonly LanguageModel[]) {
-    this.#lanes = new Map(models.map((model) => [model, new Lane(model, models.length)]))
+  /**
+   * @param more models that may come beside these
+   * @param reserved bytes of what is free that are another's
+   */
+  constructor(models: readonly LanguageModel[], more = 0, reserved = 0) {
+    this.#bytes = keysBytes(Math.max(0, models[0]!.opened.device.free() - reserved)) / (models.length + more)
+    for (const model of models) this.add(model)
+  }
+
+  add(model: LanguageModel): void {
+    this.#lanes.set(model, new Lane(model, this.#bytes))
+  }
+
+  /** has it answers under way, or waiting? */
+  isBusy(model: LanguageModel): boolean {
+    return this.#lanes.get(model)?.busy ?? false
+  }
+
+  /** of a model that is not busy: frees its keys and values */
+  remove(model: LanguageModel): void {
+    this.#lanes.get(model)?.dispose()
+    this.#lanes.delete(model)
   }
 
   /** @throws ApiError 503, SaqrError TEXT_EMPTY, TEXT_TOO_LONG, MODEL_VOCABULARY, MEMORY_REFUSED for an answer that can't be begun */
@@ -89,9 +111,9 @@ class Lane {
   #waiting: Row[] = []
   #active: Row[] = []
 
-  constructor(model: LanguageModel, lanes: number) {
+  constructor(model: LanguageModel, bytes: number) {
     this.#model = model
-    this.#loop = new DecodeLoop(model, lanes)
+    this.#loop = new DecodeLoop(model, bytes)
   }
 
   get waiting(): number {

@@ -3,13 +3,17 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo, Socket } from 'node:net'
 import { option, SaqrError, say } from '../error.ts'
 import type { JsonObject } from '../formats/json.ts'
+import type { JobEngine } from '../jobs/engine.ts'
 import { ApiError, apiErrorOf } from './api-error.ts'
 import { readBody } from './body.ts'
 import { chatCompletions } from './chat-completions.ts'
 import { completions } from './completions.ts'
 import type { Context } from './context.ts'
+import { FineTuned, LOADED } from './fine-tuned.ts'
 import { Guard } from './guard.ts'
-import { type Served, ServedModels } from './models.ts'
+import { NO_PART, notServed, routeJobs } from './jobs-routes.ts'
+import { allow } from './methods.ts'
+import { asServed, type Served, ServedModels } from './models.ts'
 import { Reply } from './reply.ts'
 import { Scheduler } from './scheduler.ts'
 
@@ -20,6 +24,18 @@ export interface ServeSettings {
   maxNewTokens: number
   /** is told of mistakes of ours */
   onFault: (error: unknown) => void
+  /** fine-tuning jobs are taken; absent: they are refused */
+  jobs?: ServedJobs
+}
+
+export interface ServedJobs {
+  engine: JobEngine
+  /** Hub ids or paths of what can be trained over here */
+  firsts: readonly string[]
+  /** bytes on the device that answers leave to jobs */
+  reserved: number
+  /** loads an adapter's folder over the base that is served */
+  open(name: string, folder: string): Served
 }
 
 type Post = (context: Context, body: JsonObject, reply: Reply) => Promise<void>
@@ -29,15 +45,14 @@ const POSTS: Readonly<Record<string, Post>> = { '/v1/chat/completions': chatComp
 const REFUSED: readonly [path: RegExp, why: string][] = [
   [/^\/v1\/embeddings$/, 'embeddings are not made here: a model that generates text gives none that mean anything'],
   [/^\/v1\/responses(\/|$)/, 'the Responses API is not served: use /v1/chat/completions'],
-  [
-    /^\/v1\/(files|uploads|fine_tuning)(\/|$)/,
-    'fine-tuning jobs are not served: train with saqr sft or saqr dpo, and serve what they write',
-  ],
   [/^\/v1\/(audio|images|moderations|assistants|threads|vector_stores|batches|realtime)(\/|$)/, 'saqr serve answers with text alone'],
 ]
 
-/** milliseconds: whoever sends a request more slowly is cut off */
+const NO_JOBS = 'fine-tuning jobs are taken where the server was started with a folder for them: --jobs_dir FOLDER'
+
+/** milliseconds: whoever sends a request more slowly is cut off; a file may take longer */
 const SLOWEST = 60_000
+const SLOWEST_FILE = 600_000
 const UNREAD = 2_000
 
 export class ApiServer {
@@ -45,14 +60,19 @@ export class ApiServer {
   readonly #guard: Guard
   readonly #http: Server
   readonly #onFault: ServeSettings['onFault']
+  readonly #jobs: JobEngine | null
   #closing = false
 
   constructor(models: readonly Served[], settings: ServeSettings) {
+    const { jobs } = settings
     const served = new ServedModels(models)
-    this.#context = { models: served, scheduler: new Scheduler(served.languages), maxNewTokens: settings.maxNewTokens }
+    const scheduler = new Scheduler(served.languages, jobs ? LOADED : 0, jobs?.reserved ?? 0)
+    if (jobs) served.fineTuned = new FineTuned(jobs.engine, models[0]!.language.opened, scheduler, jobs.firsts, jobs.open, asServed)
+    this.#context = { models: served, scheduler, maxNewTokens: settings.maxNewTokens }
+    this.#jobs = jobs?.engine ?? null
     this.#guard = new Guard(settings.key, settings.origins)
     this.#onFault = settings.onFault
-    this.#http = createServer({ requestTimeout: SLOWEST, headersTimeout: SLOWEST / 2 }, (request, response) => {
+    this.#http = createServer({ requestTimeout: jobs ? SLOWEST_FILE : SLOWEST, headersTimeout: SLOWEST / 2 }, (request, response) => {
       void this.#answer(request, response)
     })
     this.#http.on('clientError', refuseUnread)
@@ -71,6 +91,11 @@ export class ApiServer {
     })
   }
 
+  /** names of what can be asked */
+  get models(): string[] {
+    return this.#context.models.list().data.map(({ id }) => id)
+  }
+
   /** Takes no more requests, and resolves when the answers under way have ended. */
   async close(): Promise<void> {
     this.#closing = true
@@ -83,6 +108,9 @@ export class ApiServer {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const slow = setTimeout(() => {
+      if (!request.complete && !isUpload(request)) request.destroy()
+    }, SLOWEST)
     let reply = new Reply(response, {})
     try {
       reply = new Reply(response, this.#guard.origin(request))
@@ -93,6 +121,8 @@ export class ApiServer {
       if (told.status === 500) this.#onFault(error)
       reply.fail(told)
       if (!request.complete) leaveUnread(request)
+    } finally {
+      clearTimeout(slow)
     }
   }
 
@@ -100,7 +130,7 @@ export class ApiServer {
     const path = pathOf(request)
     if (request.method === 'OPTIONS' && request.headers.origin !== undefined) {
       const headers = request.headers['access-control-request-headers'] ?? ''
-      return reply.empty({ 'access-control-allow-methods': 'GET, POST', 'access-control-allow-headers': headers })
+      return reply.empty({ 'access-control-allow-methods': 'GET, POST, DELETE', 'access-control-allow-headers': headers })
     }
     this.#guard.key(request)
     if (this.#closing) throw new ApiError({ status: 503, code: 'shutting_down', message: 'the server is ending' })
@@ -111,11 +141,17 @@ export class ApiServer {
       return await post(this.#context, await readBody(request), reply)
     }
     if (path === '/v1/models' || model !== undefined) {
-      allow(request, 'GET')
-      return reply.json(model === undefined ? this.#context.models.list() : this.#context.models.describe(model))
+      const { models } = this.#context
+      if (model === undefined) {
+        allow(request, 'GET')
+        return reply.json(models.list())
+      }
+      return reply.json(allow(request, 'GET', 'DELETE') === 'GET' ? models.describe(model) : models.delete(model))
     }
-    const [, why] = REFUSED.find(([pattern]) => pattern.test(path)) ?? []
-    if (why !== undefined) throw new ApiError({ status: 404, code: 'unsupported_endpoint', message: why })
+    if (this.#jobs !== null && (await routeJobs(this.#jobs, { request, path, query: queryOf(request), reply }))) return
+    if (this.#jobs === null && /^\/v1\/(files|fine_tuning)(\/|$)/.test(path)) throw notServed(NO_JOBS)
+    const [, why] = [...REFUSED, ...NO_PART].find(([pattern]) => pattern.test(path)) ?? []
+    if (why !== undefined) throw notServed(why)
     throw new ApiError({ status: 404, code: 'unknown_url', message: `there is nothing at ${request.method} ${path.slice(0, 200)}` })
   }
 }
@@ -135,16 +171,9 @@ function pathOf({ url = '/' }: IncomingMessage): string {
   }
 }
 
-/** @throws ApiError 405 */
-function allow({ method }: IncomingMessage, only: string): void {
-  if (method === only) return
-  throw new ApiError({
-    status: 405,
-    code: 'method_not_allowed',
-    message: `only ${only} is answered here, not ${method}`,
-    headers: { allow: only },
-  })
-}
+const queryOf = ({ url = '/' }: IncomingMessage) => new URLSearchParams(url.split('?').slice(1).join('?'))
+
+const isUpload = ({ method, url = '/' }: IncomingMessage) => method === 'POST' && /^\/v1\/files(\?|$)/.test(url)
 
 /** What is no HTTP, or too long a head. */
 function refuseUnread(error: NodeJS.ErrnoException, socket: Socket): void {

@@ -16,6 +16,7 @@ let model: saqr.PretrainedModel
 let peft: saqr.PretrainedModel
 let tokenizer: saqr.Tokenizer
 let dataset: saqr.Dataset
+let jobs: saqr.FineTuningJobs
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'saqr-fuzz-'))
   await writeTinyModel(join(folder, 'model'))
@@ -23,6 +24,7 @@ beforeAll(async () => {
   ;({ model, tokenizer } = await saqr.FastLanguageModel.fromPretrained(join(folder, 'model'), { device: 'cpu', loadIn4bit: false }))
   peft = saqr.FastLanguageModel.getPeftModel(model, { r: 2 })
   dataset = await saqr.loadDataset(join(folder, 'rows.jsonl'))
+  jobs = await saqr.FineTuningJobs.open({ jobsDir: join(folder, 'jobs'), models: { tiny: join(folder, 'model') } })
   // names of folders are written to, and of files looked for, here
   process.chdir(folder)
   process.env.HF_HUB_OFFLINE = '1'
@@ -31,6 +33,7 @@ beforeAll(async () => {
 const home = process.cwd()
 afterAll(async () => {
   process.chdir(home)
+  await jobs.close()
   await model.dispose()
   rmSync(folder, { recursive: true })
 })
@@ -198,6 +201,18 @@ calls.train = (o) => trainer().train(merged({ nonsense: 1 }, o ?? {}))
 calls['stream of a trainer'] = (o) => trainer().stream(o)
 calls.evaluate = (o) => trainer().evaluate(o)
 calls.saveModel = (o) => trainer().saveModel(o)
+calls.FineTuningJobs = (a) => new saqr.FineTuningJobs(a)
+// a folder would be taken where there is nothing wrong
+calls['FineTuningJobs.open'] = (o) => saqr.FineTuningJobs.open(merged({ nonsense: 1 }, o ?? {}))
+methods(
+  () => jobs,
+  [
+    ...['createFile', 'listFiles', 'retrieveFile', 'fileContent', 'deleteFile', 'create', 'list', 'retrieve', 'listEvents'],
+    ...['listCheckpoints', 'cancel', 'pause', 'resume', 'wait', 'models', 'modelFolder', 'deleteModel'],
+  ],
+)
+calls.events = (a, b) => jobs.events(a, b).next()
+calls['create of a model'] = (o) => jobs.create(merged({ model: 'tiny', training_file: 'file-none' }, o))
 calls.trainOnResponsesOnly = saqr.trainOnResponsesOnly as Call
 calls['trainOnResponsesOnly of a trainer'] = (o) => saqr.trainOnResponsesOnly(trainer(), o)
 
@@ -214,8 +229,14 @@ it('has a call for every export', () => {
     Object.getOwnPropertyNames(Object.getPrototypeOf(of)).filter(
       (name) => typeof Object.getOwnPropertyDescriptor(Object.getPrototypeOf(of), name)!.value === 'function',
     )
-  const all = [...own(dataset), ...own(tokenizer), ...own(peft), ...own(new saqr.SFTTrainer({ model: peft, trainDataset: dataset }))]
-  const without = ['constructor', 'countParameters', 'printTrainableParameters', 'dispose']
+  const all = [
+    ...own(dataset),
+    ...own(tokenizer),
+    ...own(peft),
+    ...own(jobs),
+    ...own(new saqr.SFTTrainer({ model: peft, trainDataset: dataset })),
+  ]
+  const without = ['constructor', 'countParameters', 'printTrainableParameters', 'dispose', 'close']
   expect(all.filter((name) => !without.includes(name) && !tried.includes(name))).toEqual([])
 })
 

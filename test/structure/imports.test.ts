@@ -19,6 +19,7 @@ const ORDER = [
   'train',
   'generate',
   'export',
+  'jobs',
   'serve',
   'cli',
 ]

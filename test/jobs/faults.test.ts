@@ -1,0 +1,127 @@
+/** What befalls jobs: paused, closed, killed, cancelled, a disk that is full. What comes out in the end is what an undisturbed job makes, to the bit. */
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as wait } from 'node:timers/promises'
+import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest'
+import type { FineTuningJobs } from '../../src/index.ts'
+import { cancelled, killed, once, program } from './disturbed.ts'
+import { lines, madeBy, type Place, place, thirty } from './tiny.ts'
+
+let p: Place
+let file = ''
+let expected: Record<string, string>
+let jobs: FineTuningJobs
+beforeAll(async () => {
+  p = await place()
+  jobs = await p.open()
+  file = (await jobs.createFile(lines(24))).id
+  expected = madeBy(jobs, await jobs.wait((await jobs.create(thirty(file))).id))
+  await jobs.close()
+})
+afterEach(() => jobs.close())
+afterAll(() => p.remove())
+
+/** resolves when the job has done so many steps */
+async function steps(id: string, count: number): Promise<void> {
+  for await (const { data } of jobs.events(id)) if (data.train_loss !== undefined && data.step! >= count) return
+}
+
+it('paused and resumed', async () => {
+  jobs = await p.open()
+  const { id } = await jobs.create(thirty(file))
+  // where its files are looked at, too
+  expect((await jobs.pause(id)).status).toBe('paused')
+  await jobs.resume(id)
+  for (const count of [4, 17]) {
+    await steps(id, count)
+    expect((await jobs.pause(id)).status).toBe('paused')
+    const told = jobs.listEvents(id).length
+    await wait(300)
+    // nothing more is told of it
+    expect(jobs.listEvents(id).length).toBe(told)
+    expect((await jobs.resume(id)).status).toMatch(/queued|running/)
+  }
+  expect(madeBy(jobs, await jobs.wait(id))).toEqual(expected)
+  const messages = jobs.listEvents(id).map(({ message }) => message)
+  once(messages)
+  // from where it was, not anew
+  expect(messages.some((text) => /30 steps, \d+ of them done/.test(text))).toBe(true)
+})
+
+it('closed and opened again', async () => {
+  jobs = await p.open()
+  const { id } = await jobs.create(thirty(file))
+  await steps(id, 9)
+  const waiting = jobs.wait(id)
+  waiting.catch(() => {})
+  await jobs.close()
+  await expect(waiting).rejects.toMatchObject({ code: 'JOB_CLOSED' })
+  await expect(jobs.create(thirty(file))).rejects.toMatchObject({ code: 'JOB_CLOSED' })
+  jobs = await p.open()
+  expect(madeBy(jobs, await jobs.wait(id))).toEqual(expected)
+  const messages = jobs.listEvents(id).map(({ message }) => message)
+  once(messages)
+  // from where it was, not anew
+  expect(messages.some((text) => /30 steps, \d+ of them done/.test(text))).toBe(true)
+})
+
+// twelve and twenty times: test/live/jobs.live.ts
+it('killed three times', { timeout: 240_000 }, () => killed({ p, file, expected }, 3))
+it('cancelled at four moments', { timeout: 240_000 }, () => cancelled({ p, file, expected }, 4))
+
+it('a disk that is full: the job stands still, and goes on when there is room', { timeout: 120_000 }, async () => {
+  // the trained adapter's file is larger than this: no checkpoint can be written
+  const { child, out, ended } = program(p, thirty(file), 40)
+  await vi.waitFor(() => expect(out().some((text) => /The job is paused: make room, and resume it/.test(text))).toBe(true), 60_000)
+  expect(out().at(-1)).toMatch(/^The disk is full|larger than a file may be/)
+  child.kill('SIGTERM')
+  await ended
+  jobs = await p.open()
+  const { id, status } = jobs.list()[0]!
+  expect(status).toBe('paused')
+  await jobs.resume(id)
+  expect(madeBy(jobs, await jobs.wait(id))).toEqual(expected)
+})
+
+it('what a kill left of an upload or of a job that was being made is swept', async () => {
+  const upload = join(p.jobsDir, 'files', '.file-x.saqr-host-1')
+  const job = join(p.jobsDir, 'jobs', `ftjob-${'a'.repeat(24)}`)
+  for (const folder of [upload, job]) mkdirSync(folder)
+  writeFileSync(join(upload, 'content'), 'half')
+  jobs = await p.open()
+  expect(existsSync(upload)).toBe(false)
+  expect(existsSync(job)).toBe(false)
+})
+
+it('a process of the job that dies fails it, and no other', async () => {
+  jobs = await p.open()
+  const { id } = await jobs.create(thirty(file))
+  await steps(id, 2)
+  const [pid] = childrenOf(process.pid)
+  process.kill(pid!, 'SIGKILL')
+  const job = await jobs.wait(id)
+  expect(job.error).toMatchObject({
+    code: 'server_error',
+    message: expect.stringMatching(/ended by itself \(SIGKILL: is memory short\?\)/),
+  })
+  const next = await jobs.wait((await jobs.create(thirty(file))).id)
+  expect(madeBy(jobs, next)).toEqual(expected)
+})
+
+/** processes that run a job of this one */
+function childrenOf(parent: number): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => {
+      try {
+        const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+        return (
+          Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]) === parent &&
+          readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('jobs/worker')
+        )
+      } catch {
+        return false
+      }
+    })
+}
