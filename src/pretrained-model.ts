@@ -9,9 +9,9 @@ import { saveTrained } from './engine/save.ts'
 import { withoutAdapter } from './engine/without-adapter.ts'
 import { option, SaqrError, say } from './error.ts'
 import { ADAPTER_TYPES, isAdapterType, saveGgufAdapter } from './export/gguf-adapter.ts'
-import { saveMerged } from './export/merged.ts'
+import { mergedLines, type SavedMerged, saveMerged } from './export/merged.ts'
 import { ggufLines, ggufPath, type SavedGguf, saveGguf } from './export/save-gguf.ts'
-import { QUANTIZATIONS, type Quantization } from './formats/gguf/mixture.ts'
+import type { Quantization } from './formats/gguf/mixture.ts'
 import { Chat, type ChatSettings } from './generate/chat.ts'
 import {
   type AnswerPiece,
@@ -24,61 +24,14 @@ import {
 } from './generate/generate.ts'
 import { ASK, CHAT, temperatureOf } from './generate/options.ts'
 import { asPrompt, asPrompts } from './generate/prompts.ts'
-import {
-  type Check,
-  type Checks,
-  filled,
-  flag,
-  idle,
-  instance,
-  orNull,
-  refused,
-  signal,
-  take,
-  takeOptions,
-  texts,
-  Unfit,
-  unfit,
-  whole,
-  word,
-} from './hub/arguments.ts'
+import { type Checks, filled, flag, orNull, take, takeOptions, whole } from './hub/arguments.ts'
 import { isFile } from './hub/files.ts'
-import { nearest } from './hub/nearest.ts'
+import { ADAPTER, GGUF, MERGED, type SaveGgufOptions, type SaveMergedOptions, type SaveOptions } from './save-options.ts'
 import { Tokenizer } from './text/tokenizer.ts'
 import { standardError } from './track/output.ts'
 
 /** what a model frees beside its adapter: a base on the user's own device, or the device with all on it */
 type Owned = 'nothing' | 'base' | 'device'
-
-export interface SaveMergedOptions {
-  /** merged_16bit (default): base and adapter as one checkpoint; lora: the adapter alone, as savePretrained writes it */
-  saveMethod?: 'merged_16bit' | 'lora'
-}
-
-export interface SaveGgufOptions {
-  /** what the weights are written in, one file for each; default q8_0, of an adapter alone f32 */
-  quantizationMethod?: Quantization | readonly Quantization[]
-  /** the adapter alone, which llama.cpp lays over a GGUF file of the base (`--lora`), in f32, f16, bf16 or q8_0; default false: merged */
-  adapterOnly?: boolean
-  /**
-   * Is each file opened again and asked what comes next, beside the trained model? Default true: on the CPU, with as much memory as the model
-   * has weights in what it computes in
-   */
-  check?: boolean
-  /** texts that both are asked; default: the rows the model was trained on, else a few texts of saqr's */
-  checkTexts?: string[]
-  /** what was written and how near it is: on standard error, or nowhere; default: terminal where there is one. The returned list says the same */
-  report?: 'terminal' | 'none'
-  /** heard between parts of a tensor; nothing is left behind */
-  signal?: AbortSignal
-}
-
-export interface SaveOptions {
-  /** experts' low-rank parts by each expert's linears (mlp.experts.3.gate_proj), as vLLM and SGLang read them; default: as PEFT has them now */
-  unfuseExperts?: boolean
-  /** names of the adapters that are saved; default: all that are loaded */
-  selectedAdapters?: readonly string[]
-}
 
 /** How new rows begin. */
 export interface ResizeTokenOptions {
@@ -91,55 +44,6 @@ export interface ResizeTokenOptions {
 }
 
 const RESIZE: Checks<ResizeTokenOptions> = { padToMultipleOf: orNull(whole(1)), meanResizing: flag, randomState: whole(0) }
-
-const SAVE: Checks<{ safeSerialization: undefined; maxShardSize: undefined; pushToHub: undefined; token: undefined }> = {
-  safeSerialization: refused('weights are always saved as safetensors; leave it out', true),
-  maxShardSize: idle,
-  pushToHub: refused('saqr writes to disk only; upload the folder when it is done, e.g. with `hf upload`'),
-  token: idle,
-}
-const quantization = word<Quantization>({
-  ...(Object.fromEntries(Object.keys(QUANTIZATIONS).map((name) => [name, name])) as Record<Quantization, Quantization>),
-  ...{ fast_quantized: 'q8_0', quantized: 'q4_k_m', not_quantized: 'bf16' }, // Unsloth's words
-})
-const quantizations: Check<Quantization[]> = {
-  what: `${quantization.what}, or a list of them`,
-  take(v) {
-    const list = (Array.isArray(v) ? v : [v]).map((one) => quantization.take(one))
-    if (list.length === 0) return unfit
-    const wrong = list.findIndex((one) => one instanceof Unfit)
-    if (wrong < 0) return [...new Set(list as Quantization[])]
-    const given = Array.isArray(v) ? v[wrong] : v
-    const close = typeof given === 'string' ? nearest(given.toLowerCase(), Object.keys(QUANTIZATIONS)) : undefined
-    return close ? new Unfit(`${given} is no type that is written; did you mean ${close}?`) : unfit
-  },
-}
-const GGUF: Checks<Omit<SaveGgufOptions, 'quantizationMethod'> & { quantizationMethod: Quantization[]; maximumMemoryUsage: undefined }> = {
-  quantizationMethod: quantizations,
-  adapterOnly: flag,
-  check: flag,
-  checkTexts: {
-    ...texts,
-    what: 'a list of texts, one at least',
-    take: (v) => (Array.isArray(v) && v.length === 0 ? unfit : texts.take(v)),
-  },
-  report: word({ terminal: 'terminal', none: 'none' }),
-  signal,
-  maximumMemoryUsage: idle,
-}
-const ADAPTER: Checks<SaveOptions & { safeSerialization: undefined }> = { ...SAVE, unfuseExperts: flag, selectedAdapters: texts }
-const MERGED: Checks<SaveMergedOptions & { maximumMemoryUsage: undefined; tokenizer: undefined }> = {
-  ...SAVE,
-  saveMethod: word(
-    { merged_16bit: 'merged_16bit', lora: 'lora' },
-    {
-      merged_4bit: 'a merged model is written in its own dtype; use merged_16bit, and loadIn4bit when it is opened',
-      merged_4bit_forced: 'a merged model is written in its own dtype; use merged_16bit, and loadIn4bit when it is opened',
-    },
-  ),
-  maximumMemoryUsage: idle,
-  tokenizer: instance(Tokenizer, 'a tokenizer') as never,
-}
 
 /** An open model, trained or not. Made by FastLanguageModel. */
 export class PretrainedModel {
@@ -314,15 +218,39 @@ export class PretrainedModel {
   }
 
   /**
-   * Base and adapter as one checkpoint, in the model's dtype, with its tokenizer.
+   * Base and adapter as one checkpoint, in the model's dtype, with its tokenizer: a tensor in memory at a time. It is opened again and asked what comes
+   * next beside the trained model before it takes its place in the folder; what they are apart is told, and an error where it is more than rounding.
+   * Weights that were computed with in NF4 are written dequantised.
    * @param tokenizer the model's own is saved, as Unsloth's notebooks have it
+   * @returns what was written; null of an adapter alone (`saveMethod: 'lora'`)
+   * @throws SaqrError EXPORT_MISMATCH: the folder below it named `mismatch` is not the model; FORMAT_DISK_FULL, FORMAT_FILE
    */
-  async savePretrainedMerged(folder: string, tokenizer?: Tokenizer | SaveMergedOptions | null, options?: SaveMergedOptions): Promise<void> {
+  async savePretrainedMerged(
+    folder: string,
+    tokenizer?: Tokenizer | SaveMergedOptions | null,
+    options?: SaveMergedOptions,
+  ): Promise<SavedMerged | null> {
     const given = tokenizer instanceof Tokenizer || tokenizer == null ? options : tokenizer
-    const { saveMethod = 'merged_16bit' } = takeOptions<SaveMergedOptions>(given, 'savePretrainedMerged', MERGED)
-    if (saveMethod === 'lora') return this.savePretrained(folder)
+    const taken = takeOptions(given, 'savePretrainedMerged', MERGED)
+    const { saveMethod = 'merged_16bit', check = true, maxShardSize: shardBytes, signal } = taken
+    const path = take(folder, 'folder', filled)
+    if (saveMethod === 'lora') {
+      await this.savePretrained(path)
+      return null
+    }
     this.#keepTokens()
-    await saveMerged(this.language, take(folder, 'folder', filled))
+    const ask = check ? { tokenizer: this.tokenizer, rows: this.#asked(taken.checkTexts) } : undefined
+    const saved = await saveMerged(this.language, path, { ask, shardBytes, signal })
+    this.#tell(mergedLines(saved), taken.report)
+    return saved
+  }
+
+  #asked(texts: readonly string[] | undefined): readonly (readonly number[])[] | undefined {
+    return texts?.map((text) => this.tokenizer.encode(text)) ?? this.language.rows ?? undefined
+  }
+
+  #tell(lines: readonly string[], report = standardError.isTTY ? 'terminal' : 'none'): void {
+    if (report === 'terminal') for (const line of lines) standardError.write(`${line}\n`)
   }
 
   /**
@@ -340,8 +268,7 @@ export class PretrainedModel {
   ): Promise<SavedGguf[]> {
     const given = tokenizer instanceof Tokenizer || tokenizer == null ? options : tokenizer
     const taken = takeOptions(given, 'savePretrainedGguf', GGUF, { quantization: 'quantizationMethod' })
-    const { adapterOnly = false, quantizationMethod = [adapterOnly ? 'f32' : 'q8_0'], check = true, checkTexts, signal } = taken
-    const { report = standardError.isTTY ? 'terminal' : 'none' } = taken
+    const { adapterOnly = false, quantizationMethod = [adapterOnly ? 'f32' : 'q8_0'], check = true, signal, report } = taken
     const path = take(target, 'target', filled)
     if (path.endsWith('.gguf') && quantizationMethod.length > 1)
       throw new SaqrError(
@@ -349,17 +276,17 @@ export class PretrainedModel {
         say`${option('quantizationMethod')} names ${quantizationMethod.length} types, and ${path} is one file: name a folder`,
       )
     if (adapterOnly) return this.#saveGgufAdapter(path, quantizationMethod, report)
-    const rows = checkTexts?.map((text) => this.tokenizer.encode(text)) ?? this.language.rows ?? undefined
+    const rows = this.#asked(taken.checkTexts)
     const saved: SavedGguf[] = []
     for (const quantization of quantizationMethod as Quantization[]) {
       const one = await saveGguf(this.language, this.tokenizer, ggufPath(path, quantization), { quantization, check, rows, signal })
-      if (report === 'terminal') for (const line of ggufLines(one)) standardError.write(`${line}\n`)
+      this.#tell(ggufLines(one), report)
       saved.push(one)
     }
     return saved
   }
 
-  async #saveGgufAdapter(path: string, types: readonly Quantization[], report: 'terminal' | 'none'): Promise<SavedGguf[]> {
+  async #saveGgufAdapter(path: string, types: readonly Quantization[], report: 'terminal' | 'none' | undefined): Promise<SavedGguf[]> {
     const wrong = types.find((type) => !isAdapterType(type))
     if (wrong !== undefined)
       throw new SaqrError(
@@ -369,7 +296,7 @@ export class PretrainedModel {
     const saved: SavedGguf[] = []
     for (const type of types.filter(isAdapterType)) {
       const one = await saveGgufAdapter(this.language, ggufPath(path, `${type}-lora`), type)
-      if (report === 'terminal') for (const line of ggufLines(one)) standardError.write(`${line}\n`)
+      this.#tell(ggufLines(one), report)
       saved.push(one)
     }
     return saved

@@ -3,14 +3,14 @@ import { closeSync, existsSync, fsyncSync, openSync, realpathSync, renameSync, r
 import { basename, dirname, join } from 'node:path'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { withoutAdapter } from '../engine/without-adapter.ts'
-import { option, SaqrError, say } from '../error.ts'
+import { SaqrError } from '../error.ts'
 import { ensureWritableFolder, fileError } from '../formats/files.ts'
 import type { Quantization } from '../formats/gguf/mixture.ts'
 import { type Entries, f32, headerBytes, tensorBytes, text, u32, writeGguf } from '../formats/gguf/write.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import { turnToRead } from '../train/turn.ts'
+import { answersOf, answersOfFile, apart, askable, compare, type Found, foundLine, fromBase, judge } from './check.ts'
 import { type GgufFile, ggufFile } from './gguf.ts'
-import { answersOf, answersOfFile, askedRows, type Compared, compare, type FromBase, fromBase, judge, TEXTS } from './gguf-check.ts'
 import { wrongValues } from './gguf-values.ts'
 
 export interface SavedGguf {
@@ -18,7 +18,7 @@ export interface SavedGguf {
   bytes: number
   quantization: Quantization
   /** what the file answers beside what the trained model does, and the model without its adapter where it has one; null: it was not asked */
-  compared: (Compared & { bound: number; base: FromBase | null }) | null
+  compared: Found | null
   /** worth telling */
   notes: string[]
 }
@@ -52,9 +52,7 @@ export async function saveGguf(language: LanguageModel, tokenizer: Tokenizer, pa
   const { quantization, check, threads, signal } = request
   const { opened } = language
   checkPath(path, opened.checkpoint.path)
-  const rows = askedRows(request.rows ?? TEXTS.map((row) => tokenizer.encode(row)), opened.model.maxPositions)
-  if (check && rows.length === 0)
-    throw new SaqrError('OPTION_INVALID', say`there is no token to ask the model and the file: give ${option('checkTexts')} that hold some`)
+  const rows = check ? askable(tokenizer, request.rows, opened.model) : []
   ensureWritableFolder(dirname(path))
   const unchecked = path.replace(/\.gguf$/, '.unchecked.gguf')
   try {
@@ -65,12 +63,13 @@ export async function saveGguf(language: LanguageModel, tokenizer: Tokenizer, pa
       return { path, bytes, quantization, compared: null, notes: file.notes }
     }
     const saved = await answersOfFile(unchecked, language, tokenizer, rows, { threads, signal })
-    const compared = { ...compare(trained, saved), base: base && fromBase(trained, base, saved) }
-    const { bound, holds, note } = judge(compared, quantization, opened.choice.dtype, compared.base)
-    if (!holds) throw mismatch(unchecked, path, apart(compared, bound))
+    const against = { ...compare(trained, saved), base: base && fromBase(trained, base, saved) }
+    const { bound, holds, note } = judge(against, quantization, opened.choice.dtype, against.base)
+    const compared = { ...against, bound }
+    if (!holds) throw mismatch(unchecked, path, apart(compared))
     signal?.throwIfAborted()
-    putFacts(unchecked, path, metadata, file, compared, bound)
-    return { path, bytes, quantization, compared: { ...compared, bound }, notes: note ? [...file.notes, note] : file.notes }
+    putFacts(unchecked, path, metadata, file, compared)
+    return { path, bytes, quantization, compared, notes: note ? [...file.notes, note] : file.notes }
   } catch (error) {
     rmSync(unchecked, { force: true })
     throw error
@@ -91,7 +90,7 @@ async function read(
     const file = ggufFile(language, tokenizer, quantization, basename(path, '.gguf'), threads ?? undefined)
     const trained = check ? await answersOf(language, rows, signal) : null
     const base = check && language.spec.kind === 'lora' ? await answersOf(withoutAdapter(language), rows, signal) : null
-    const metadata = { ...file.metadata, ...factsOf(null, 0) }
+    const metadata = { ...file.metadata, ...factsOf(null) }
     const whole = file.tensors.reduce((sum, tensor) => sum + tensorBytes(tensor), 0)
     const pause = async () => {
       await new Promise(setImmediate) // an abort is heard
@@ -116,13 +115,7 @@ async function read(
 export function ggufLines({ path, bytes, compared, notes }: SavedGguf): string[] {
   const size = `${path}: ${(bytes / 1e6).toFixed(bytes < 1e8 ? 1 : 0)} MB`
   if (!compared) return [`${size}; not asked beside the trained model`, ...notes]
-  const { kl, bound, same, positions, base } = compared
-  const agree = `the likeliest token is the same in ${Math.round(same * positions)} of ${positions}`
-  const without = base ? `, which is ${base.kl.toExponential(1)} from its base` : ''
-  return [
-    `${size}; opened again, it is ${kl.toExponential(1)} nats from the trained model (${bound} allowed)${without}, ${agree}`,
-    ...notes,
-  ]
+  return [`${size}; ${foundLine(compared)}`, ...notes]
 }
 
 function checkPath(path: string, base: string): void {
@@ -139,13 +132,6 @@ function mismatch(unchecked: string, path: string, what: string): SaqrError {
   )
 }
 
-function apart({ positions, kl, most, base }: Compared & { base: FromBase | null }, bound: number): string {
-  const far = `over ${positions} next tokens it is ${kl.toPrecision(3)} nats apart (probabilities by up to ${most.toPrecision(3)}), where ${bound} is allowed`
-  return base
-    ? `${far}; it has gone ${base.share.toFixed(2)} (± ${base.error.toFixed(2)}) of the ${base.kl.toPrecision(3)} nats from the base to it`
-    : far
-}
-
 function rename(from: string, to: string): void {
   try {
     renameSync(from, to)
@@ -155,10 +141,10 @@ function rename(from: string, to: string): void {
 }
 
 /** what was found, in the file itself: numbers and their kinds alone change, so that the header stays as long as it is */
-function factsOf(compared: (Compared & { base: FromBase | null }) | null, bound: number): Entries {
+function factsOf(compared: Found | null): Entries {
   return {
     'saqr.trained.kl': f32(compared?.kl ?? Number.NaN),
-    'saqr.trained.kl_bound': f32(bound),
+    'saqr.trained.kl_bound': f32(compared?.bound ?? 0),
     'saqr.trained.largest_difference': f32(compared?.most ?? Number.NaN),
     'saqr.trained.same_likeliest': f32(compared?.same ?? Number.NaN),
     'saqr.trained.base_kl': f32(compared?.base?.kl ?? Number.NaN),
@@ -168,16 +154,9 @@ function factsOf(compared: (Compared & { base: FromBase | null }) | null, bound:
   }
 }
 
-function putFacts(
-  from: string,
-  to: string,
-  metadata: Entries,
-  { tensors }: GgufFile,
-  compared: Compared & { base: FromBase | null },
-  bound: number,
-): void {
+function putFacts(from: string, to: string, metadata: Entries, { tensors }: GgufFile, compared: Found): void {
   try {
-    const header = headerBytes({ ...metadata, ...factsOf(compared, bound) }, tensors)
+    const header = headerBytes({ ...metadata, ...factsOf(compared) }, tensors)
     const fd = openSync(from, 'r+')
     try {
       writeSync(fd, header, 0, header.length, 0)

@@ -3,14 +3,14 @@ import { openDevice } from '../../devices/open.ts'
 import { saveTrained } from '../../engine/save.ts'
 import { option, SaqrError, say } from '../../error.ts'
 import { ADAPTER_TYPES, isAdapterType, saveGgufAdapter } from '../../export/gguf-adapter.ts'
-import { saveMerged } from '../../export/merged.ts'
-import { ggufLines, ggufPath, type SavedGguf, saveGguf } from '../../export/save-gguf.ts'
+import { mergedLines, saveMerged } from '../../export/merged.ts'
+import { ggufLines, ggufPath, saveGguf } from '../../export/save-gguf.ts'
 import { isQuantization, QUANTIZATIONS } from '../../formats/gguf/mixture.ts'
 import { exists } from '../../hub/files.ts'
 import { nearest } from '../../hub/nearest.ts'
 import type { Need } from '../../hub/need.ts'
 import { beside, honoured } from '../../train/options/field.ts'
-import { described, flag, optionalName, optionalTexts } from '../../train/options/schemas.ts'
+import { described, flag, optionalName, optionalTexts, size, sizeInBytes } from '../../train/options/schemas.ts'
 import { openForGeneration } from '../load.ts'
 import { modelFields } from '../sampling-fields.ts'
 import { defineVerb, type Io } from '../verb.ts'
@@ -26,7 +26,11 @@ const model = {
   },
   load_in_4bit: { ...shared.load_in_4bit, help: 'the adapter was trained over NF4: what is written is that base, dequantised' },
 }
-const GGUF: Need = { met: (o) => o.gguf !== null, unless: say`without ${option('gguf')}` }
+const ASKED: Need = {
+  met: (o) => o.gguf !== null || o.merged === true,
+  unless: say`without ${option('gguf')} or ${option('merged')}`,
+}
+const MERGED: Need = { met: (o) => o.merged === true, unless: say`without ${option('merged')}` }
 const what = {
   gguf: honoured(
     described(optionalTexts, `types of ${TYPES}`, () => true),
@@ -42,12 +46,13 @@ const what = {
   peft: honoured(flag, false, 'the adapter as PEFT reads it'),
   output_dir: honoured(optionalName, null, 'folder for what is written; with one GGUF type also a file named ….gguf'),
   overwrite: honoured(flag, false, 'write over what is there already'),
+  max_shard_size: beside(MERGED, honoured(size, '5GB', 'bytes of one file of weights at most, where it holds more than one tensor')),
   check: beside(
-    GGUF,
+    ASKED,
     honoured(
       flag,
       true,
-      'open each GGUF file again and ask it beside the trained model; what they are apart is an error where the type doesn’t explain it',
+      'open what was written again and ask it beside the trained model; what they are apart is an error where the type doesn’t explain it',
     ),
   ),
 }
@@ -88,8 +93,11 @@ export const exportModel = defineVerb({
     try {
       const { language, tokenizer, notes } = await openForGeneration(o.modelNameOrPath, o, device, io)
       for (const note of notes) io.err.write(`${note}\n`)
-      if (o.merged) await saveMerged(language, o.outputDir)
-      else if (o.peft) {
+      if (o.merged) {
+        const ask = o.check ? { tokenizer } : undefined
+        const request = { ask, threads: o.threads, shardBytes: sizeInBytes(o.maxShardSize), signal: io.signal }
+        tell(io, mergedLines(await saveMerged(language, o.outputDir, request)))
+      } else if (o.peft) {
         if (language.adapter.config === null)
           throw new SaqrError(
             'OPTION_INVALID',
@@ -97,8 +105,8 @@ export const exportModel = defineVerb({
           )
         await saveTrained(language, o.outputDir)
       }
-      if (files.length === 0) io.out.write(`${o.outputDir}\n`)
-      for (const [i, type] of adapterTypes.entries()) tell(io, await saveGgufAdapter(language, files[i]!, type))
+      if (o.peft) io.out.write(`${o.outputDir}\n`)
+      for (const [i, type] of adapterTypes.entries()) tell(io, ggufLines(await saveGgufAdapter(language, files[i]!, type)))
       for (const [i, quantization] of types.entries()) {
         const saved = await saveGguf(language, tokenizer, files[i]!, {
           quantization,
@@ -107,7 +115,7 @@ export const exportModel = defineVerb({
           signal: io.signal,
           onProgress: progress(io, files[i]!),
         })
-        tell(io, saved)
+        tell(io, ggufLines(saved))
       }
       return 0
     } finally {
@@ -139,8 +147,7 @@ function typesOf<T extends string>(
     })
 }
 
-function tell({ out, err }: Io, saved: SavedGguf): void {
-  const [line, ...more] = ggufLines(saved)
+function tell({ out, err }: Io, [line, ...more]: readonly string[]): void {
   out.write(`${line}\n`)
   for (const note of more) err.write(`${note}\n`)
 }
