@@ -2,15 +2,17 @@
 import { join } from 'node:path'
 import { DEFAULT, NamedAdapters } from './adapters-of-model.ts'
 import { readPromptForm } from './data/prompt-form.ts'
+import { readRunRecord } from './data/run-record.ts'
 import type { LanguageModel } from './engine/language-model.ts'
 import { loadAdapter } from './engine/load-adapter.ts'
 import { resizeModel, rowsFor } from './engine/resize.ts'
 import { saveTrained } from './engine/save.ts'
 import { withoutAdapter } from './engine/without-adapter.ts'
 import { option, SaqrError, say } from './error.ts'
+import { writeCard } from './export/card.ts'
 import { ADAPTER_TYPES, isAdapterType, saveGgufAdapter } from './export/gguf-adapter.ts'
 import { mergedLines, type SavedMerged, saveMerged } from './export/merged.ts'
-import { ggufLines, ggufPath, type SavedGguf, saveGguf } from './export/save-gguf.ts'
+import { ggufCard, ggufLines, ggufPath, type SavedGguf, saveGguf } from './export/save-gguf.ts'
 import type { Quantization } from './formats/gguf/mixture.ts'
 import { Chat, type ChatSettings } from './generate/chat.ts'
 import {
@@ -97,6 +99,7 @@ export class PretrainedModel {
       language.opened.untrained('another adapter')
       const loaded = loadAdapter(language.opened, path)
       loaded.promptForm = readPromptForm(path)
+      loaded.run = readRunRecord(path)
       this.#adapters.add(name, loaded)
     })
   }
@@ -203,7 +206,7 @@ export class PretrainedModel {
   }
 
   /**
-   * The adapter as PEFT writes it, or the whole checkpoint where all weights are trained; the tokenizer beside it. Of several adapters `default` lies
+   * The adapter as PEFT writes it, or the whole checkpoint where all weights are trained; the tokenizer and a model card beside it. Of several adapters `default` lies
    * in the folder, each other in a folder below it by its name.
    * @throws SaqrError OPTION_INVALID: `unfuseExperts` of an adapter without experts
    */
@@ -214,7 +217,11 @@ export class PretrainedModel {
       throw new SaqrError('OPTION_INVALID', say`${option('selectedAdapters')} names no adapter, so nothing would be saved`)
     const chosen = selectedAdapters.map((name) => [name, this.#adapters.get(name)] as const)
     this.#keepTokens()
-    for (const [name, language] of chosen) await saveTrained(language, name === DEFAULT ? path : join(path, name), { unfuseExperts })
+    for (const [name, language] of chosen) {
+      const folder = name === DEFAULT ? path : join(path, name)
+      await saveTrained(language, folder, { unfuseExperts })
+      await writeCard(language, folder, { kind: 'adapter' })
+    }
   }
 
   /**
@@ -283,6 +290,8 @@ export class PretrainedModel {
       this.#tell(ggufLines(one), report)
       saved.push(one)
     }
+    const kept = await ggufCard(this.language, path, saved)
+    if (kept !== null) this.#tell([kept], report)
     return saved
   }
 

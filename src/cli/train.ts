@@ -7,6 +7,7 @@ import { openDevice } from '../devices/open.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { type AdapterForm, saveTrained } from '../engine/save.ts'
 import { checkUnfusable } from '../engine/unfused.ts'
+import { writeCard } from '../export/card.ts'
 import { generateAnswers } from '../generate/generate.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import type { TrainEvent } from '../track/events.ts'
@@ -79,6 +80,7 @@ export async function trainWith(
 async function saveModel(language: LanguageModel, outputDir: string, form: AdapterForm, checkpoint: string | null): Promise<void> {
   const write = async (folder: string) => {
     await saveTrained(language, folder, form)
+    await writeCard(language, folder, { kind: 'adapter' })
     return folder
   }
   try {

@@ -238,6 +238,8 @@ export function judge(compared: Compared, quantization: Quantization, computed: 
   return { bound, holds: true, note: `${quantization} is coarse for this model: take a type with more bits` }
 }
 
+export const NOT_ASKED = 'not asked beside the trained model'
+
 /** "opened again, it is 1.2e-10 nats from the trained model (0.00001 allowed) …" */
 export function foundLine({ kl, bound, same, positions, base }: Found): string {
   const agree = `the likeliest token is the same in ${Math.round(same * positions)} of ${positions}`

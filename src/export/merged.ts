@@ -17,8 +17,9 @@ import { ensureWritableFolder, fileError } from '../hub/files.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import { turnToRead } from '../train/turn.ts'
 import { baseNotes } from './base-notes.ts'
+import { writeCard } from './card.ts'
 import { changesOf } from './changed.ts'
-import { answersOf, answersOfFile, apart, askable, compare, type Found, foundLine, fromBase, judge } from './check.ts'
+import { answersOf, answersOfFile, apart, askable, compare, type Found, foundLine, fromBase, judge, NOT_ASKED } from './check.ts'
 
 export interface SavedMerged {
   /** the folder */
@@ -69,8 +70,9 @@ export async function saveMerged(language: LanguageModel, folder: string, reques
     }
     signal?.throwIfAborted()
     moveModelFolder(unchecked, folder)
-    writePromptForm(folder, language.promptForm)
-    return { path: folder, bytes, dtype, compared, notes }
+    writePromptForm(folder, language.promptForm, undefined, language.run)
+    const kept = await writeCard(language, folder, { kind: 'merged', found: compared ? foundLine(compared) : NOT_ASKED })
+    return { path: folder, bytes, dtype, compared, notes: kept === null ? notes : [...notes, kept] }
   } catch (error) {
     rmSync(unchecked, { recursive: true, force: true })
     throw error
@@ -123,5 +125,5 @@ function mismatch(unchecked: string, folder: string, what: string): SaqrError {
 /** What is said of it, as of a GGUF file. */
 export function mergedLines({ path, bytes, dtype, compared, notes }: SavedMerged): string[] {
   const size = `${path}: ${(bytes / 1e6).toFixed(bytes < 1e8 ? 1 : 0)} MB in ${dtype}`
-  return [compared ? `${size}; ${foundLine(compared)}` : `${size}; not asked beside the trained model`, ...notes]
+  return [`${size}; ${compared ? foundLine(compared) : NOT_ASKED}`, ...notes]
 }

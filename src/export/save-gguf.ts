@@ -9,7 +9,8 @@ import type { Quantization } from '../formats/gguf/mixture.ts'
 import { type Entries, f32, headerBytes, tensorBytes, text, u32, writeGguf } from '../formats/gguf/write.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import { turnToRead } from '../train/turn.ts'
-import { answersOf, answersOfFile, apart, askable, compare, type Found, foundLine, fromBase, judge } from './check.ts'
+import { writeCard } from './card.ts'
+import { answersOf, answersOfFile, apart, askable, compare, type Found, foundLine, fromBase, judge, NOT_ASKED } from './check.ts'
 import { type GgufFile, ggufFile } from './gguf.ts'
 import { wrongValues } from './gguf-values.ts'
 
@@ -114,8 +115,14 @@ async function read(
 /** What is said of a file: what it is, how near to the trained model, what else to know. */
 export function ggufLines({ path, bytes, compared, notes }: SavedGguf): string[] {
   const size = `${path}: ${(bytes / 1e6).toFixed(bytes < 1e8 ? 1 : 0)} MB`
-  if (!compared) return [`${size}; not asked beside the trained model`, ...notes]
-  return [`${size}; ${foundLine(compared)}`, ...notes]
+  return [`${size}; ${compared ? foundLine(compared) : NOT_ASKED}`, ...notes]
+}
+
+/** A card beside the files of one call, where they are in a folder that they were given. @returns a note where a README.md is there that is kept */
+export async function ggufCard(language: LanguageModel, target: string, saved: readonly SavedGguf[]): Promise<string | null> {
+  if (target.endsWith('.gguf')) return null
+  const files = saved.map(({ path, compared }) => ({ name: basename(path), found: compared ? foundLine(compared) : NOT_ASKED }))
+  return writeCard(language, target, { kind: 'gguf', files })
 }
 
 function checkPath(path: string, base: string): void {

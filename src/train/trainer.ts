@@ -1,6 +1,7 @@
 /** What every trainer does, with TRL's names: rows prepared, a plan that fits, a loop of events. What it trains towards is its objective's. */
 import type { Dataset } from '../data/dataset.ts'
 import type { Prepared } from '../data/prepare.ts'
+import { hubIdOf } from '../engine/base-name.ts'
 import { collectGarbage } from '../engine/heap.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { saveTrained } from '../engine/save.ts'
@@ -9,7 +10,7 @@ import { option, SaqrError, say } from '../error.ts'
 import { tokenizerTexts } from '../formats/tokenizer-files.ts'
 import { filled, take } from '../hub/arguments.ts'
 import { ensureWritableFolder } from '../hub/files.ts'
-import type { EndEvent, TrainEvent } from '../track/events.ts'
+import type { EndEvent, EvalEvent, TrainEvent } from '../track/events.ts'
 import { standardError } from '../track/output.ts'
 import { preparingLine } from '../track/preparing-line.ts'
 import { checkReport, trackersOf } from '../track/report.ts'
@@ -32,6 +33,7 @@ import { type TrainerTables, takeEvaluation, takeInit, takeTraining } from './op
 import type { CheckedInit } from './options/trainer-types.ts'
 import { scoreReference } from './reference.ts'
 import { prepareRun, type Run } from './run.ts'
+import { runRecord } from './run-record.ts'
 import { startEvent } from './start-event.ts'
 import { neverEvaluates } from './timing.ts'
 import { turnOn } from './turn.ts'
@@ -171,6 +173,8 @@ export class Trainer<O extends CommonOptions> {
       checkPositions(examples, model.opened.model)
       checkVocabulary(examples, model.opened.model)
     }
+    const base = hubIdOf(model)
+    model.run = null // until this one has ended
     model.promptForm = prepared.form
     model.rows = prepared.examples.slice(0, 8).map(({ ids, starts }) => [...ids.subarray(0, starts?.[1])])
     model.tokenizer = processingClass.files
@@ -222,7 +226,18 @@ export class Trainer<O extends CommonOptions> {
         if (rows > 0) yield { type: 'note', message: `${rows} rows scored by the reference` }
         if (resumed) restore(resumed.path, model, run.optimizer)
       }
-      yield* trainLoop(run, resumed, outputDir, signal ? AbortSignal.any([signal, stop.signal]) : stop.signal, control)
+      let evaluated: EvalEvent | null = null
+      for await (const event of trainLoop(
+        run,
+        resumed,
+        outputDir,
+        signal ? AbortSignal.any([signal, stop.signal]) : stop.signal,
+        control,
+      )) {
+        if (event.type === 'eval') evaluated = event
+        if (event.type === 'end') model.run = runRecord(run, trainDataset.source, this.#kind.config, { base, start, evaluated, end: event })
+        yield event
+      }
     } finally {
       stop.abort()
       run.dispose()

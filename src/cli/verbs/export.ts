@@ -2,9 +2,10 @@
 import { openDevice } from '../../devices/open.ts'
 import { saveTrained } from '../../engine/save.ts'
 import { option, SaqrError, say } from '../../error.ts'
+import { writeCard } from '../../export/card.ts'
 import { ADAPTER_TYPES, isAdapterType, saveGgufAdapter } from '../../export/gguf-adapter.ts'
 import { mergedLines, saveMerged } from '../../export/merged.ts'
-import { ggufLines, ggufPath, saveGguf } from '../../export/save-gguf.ts'
+import { ggufCard, ggufLines, ggufPath, type SavedGguf, saveGguf } from '../../export/save-gguf.ts'
 import { isQuantization, QUANTIZATIONS } from '../../formats/gguf/mixture.ts'
 import { exists } from '../../hub/files.ts'
 import { nearest } from '../../hub/nearest.ts'
@@ -104,9 +105,12 @@ export const exportModel = defineVerb({
             say`${o.modelNameOrPath} has no adapter, so there is none to write: ${option('merged')} writes the model itself`,
           )
         await saveTrained(language, o.outputDir)
+        const kept = await writeCard(language, o.outputDir, { kind: 'adapter' })
+        if (kept !== null) io.err.write(`${kept}\n`)
       }
       if (o.peft) io.out.write(`${o.outputDir}\n`)
       for (const [i, type] of adapterTypes.entries()) tell(io, ggufLines(await saveGgufAdapter(language, files[i]!, type)))
+      const all: SavedGguf[] = []
       for (const [i, quantization] of types.entries()) {
         const saved = await saveGguf(language, tokenizer, files[i]!, {
           quantization,
@@ -116,7 +120,10 @@ export const exportModel = defineVerb({
           onProgress: progress(io, files[i]!),
         })
         tell(io, ggufLines(saved))
+        all.push(saved)
       }
+      const kept = all.length > 0 ? await ggufCard(language, o.outputDir, all) : null
+      if (kept !== null) io.err.write(`${kept}\n`)
       return 0
     } finally {
       device.dispose()
