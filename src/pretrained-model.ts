@@ -3,13 +3,13 @@ import { join } from 'node:path'
 import { DEFAULT, NamedAdapters } from './adapters-of-model.ts'
 import { readPromptForm } from './data/prompt-form.ts'
 import { readRunRecord } from './data/run-record.ts'
+import { writeCard } from './engine/card.ts'
 import type { LanguageModel } from './engine/language-model.ts'
 import { loadAdapter } from './engine/load-adapter.ts'
 import { resizeModel, rowsFor } from './engine/resize.ts'
 import { saveTrained } from './engine/save.ts'
 import { withoutAdapter } from './engine/without-adapter.ts'
 import { option, SaqrError, say } from './error.ts'
-import { writeCard } from './export/card.ts'
 import { ADAPTER_TYPES, isAdapterType, saveGgufAdapter } from './export/gguf-adapter.ts'
 import { mergedLines, type SavedMerged, saveMerged } from './export/merged.ts'
 import { ggufCard, ggufLines, ggufPath, type SavedGguf, saveGguf } from './export/save-gguf.ts'
@@ -28,6 +28,8 @@ import { ASK, CHAT, temperatureOf } from './generate/options.ts'
 import { asPrompt, asPrompts } from './generate/prompts.ts'
 import { type Checks, filled, flag, orNull, take, takeOptions, whole } from './hub/arguments.ts'
 import { isFile } from './hub/files.ts'
+import type { Pushed } from './hub/push.ts'
+import { PUSH, PUSH_RENAMED, type PushToHubOptions, parted, pushSaved } from './push-to-hub.ts'
 import { ADAPTER, GGUF, MERGED, type SaveGgufOptions, type SaveMergedOptions, type SaveOptions } from './save-options.ts'
 import { Tokenizer } from './text/tokenizer.ts'
 import { standardError } from './track/output.ts'
@@ -309,6 +311,48 @@ export class PretrainedModel {
       saved.push(one)
     }
     return saved
+  }
+
+  /**
+   * Saves the adapter (or all weights, where they are trained) as `savePretrained` and uploads it, with its model card.
+   * @param repo owner/name on the Hub, made where there is none; a name alone is the token's owner's
+   * @throws SaqrError HUB_…, and those of `savePretrained`
+   */
+  async pushToHub(repo: string, options?: PushToHubOptions & SaveOptions): Promise<Pushed> {
+    const [push, save] = parted(takeOptions(options, 'pushToHub', { ...ADAPTER, ...PUSH }, PUSH_RENAMED))
+    return pushSaved(repo, push, (folder) => this.savePretrained(folder, save))
+  }
+
+  /**
+   * Saves base and adapter as one checkpoint, as `savePretrainedMerged`, and uploads it.
+   * @param tokenizer the model's own is saved, as Unsloth's notebooks have it
+   * @throws SaqrError HUB_…, and those of `savePretrainedMerged`
+   */
+  async pushToHubMerged(
+    repo: string,
+    tokenizer?: Tokenizer | (PushToHubOptions & SaveMergedOptions) | null,
+    options?: PushToHubOptions & SaveMergedOptions,
+  ): Promise<Pushed> {
+    const given = tokenizer instanceof Tokenizer || tokenizer == null ? options : tokenizer
+    const [push, save] = parted(takeOptions(given, 'pushToHubMerged', { ...MERGED, ...PUSH }, PUSH_RENAMED))
+    return pushSaved(repo, push, (folder) => this.savePretrainedMerged(folder, { ...save, ...(push.signal && { signal: push.signal }) }))
+  }
+
+  /**
+   * Writes GGUF files, as `savePretrainedGguf`, and uploads them.
+   * @param tokenizer the model's own is written, as Unsloth's notebooks have it
+   * @throws SaqrError HUB_…, and those of `savePretrainedGguf`
+   */
+  async pushToHubGguf(
+    repo: string,
+    tokenizer?: Tokenizer | (PushToHubOptions & SaveGgufOptions) | null,
+    options?: PushToHubOptions & SaveGgufOptions,
+  ): Promise<Pushed> {
+    const given = tokenizer instanceof Tokenizer || tokenizer == null ? options : tokenizer
+    const [push, save] = parted(
+      takeOptions(given, 'pushToHubGguf', { ...GGUF, ...PUSH }, { ...PUSH_RENAMED, quantization: 'quantizationMethod' }),
+    )
+    return pushSaved(repo, push, (folder) => this.savePretrainedGguf(folder, { ...save, ...(push.signal && { signal: push.signal }) }))
   }
 
   /** trained and all parameters, as PEFT counts them */

@@ -51,7 +51,7 @@ export interface SaveOptions {
 const SAVE: Checks<{ safeSerialization: undefined; maxShardSize: undefined; pushToHub: undefined; token: undefined }> = {
   safeSerialization: refused('weights are always saved as safetensors; leave it out', true),
   maxShardSize: idle,
-  pushToHub: refused('saqr writes to disk only; upload the folder when it is done, e.g. with `hf upload`'),
+  pushToHub: refused('this call writes to disk; model.pushToHub(repo) uploads, as does pushToHub(folder, repo) what was saved'),
   token: idle,
 }
 const quantization = word<Quantization>({

@@ -2,14 +2,16 @@
 import type { Dataset } from '../data/dataset.ts'
 import type { Prepared } from '../data/prepare.ts'
 import { hubIdOf } from '../engine/base-name.ts'
+import { writeCard } from '../engine/card.ts'
 import { collectGarbage } from '../engine/heap.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { saveTrained } from '../engine/save.ts'
 import { checkModelFolder } from '../engine/save-target.ts'
 import { option, SaqrError, say } from '../error.ts'
 import { tokenizerTexts } from '../formats/tokenizer-files.ts'
-import { filled, take } from '../hub/arguments.ts'
+import { signal as abortSignal, filled, take, takeOptions } from '../hub/arguments.ts'
 import { ensureWritableFolder } from '../hub/files.ts'
+import type { Pushed } from '../hub/push.ts'
 import type { EndEvent, EvalEvent, TrainEvent } from '../track/events.ts'
 import { standardError } from '../track/output.ts'
 import { preparingLine } from '../track/preparing-line.ts'
@@ -31,6 +33,7 @@ import { renamed } from './options/retired.ts'
 import { checkTraining } from './options/rules.ts'
 import { type TrainerTables, takeEvaluation, takeInit, takeTraining } from './options/trainer-init.ts'
 import type { CheckedInit } from './options/trainer-types.ts'
+import { openHub, pushRun } from './push.ts'
 import { scoreReference } from './reference.ts'
 import { prepareRun, type Run } from './run.ts'
 import { runRecord } from './run-record.ts'
@@ -113,9 +116,11 @@ export class Trainer<O extends CommonOptions> {
    */
   async train(request?: TrainRequest | boolean | string): Promise<TrainOutput> {
     const { signal, resumeFromCheckpoint } = takeTraining(request, 'train', this.#kind)
+    await openHub(this.options, this.#folder, { signal })
     for await (const event of tracked(this.stream({ signal, resumeFromCheckpoint }), this.#trackers())) {
       if (event.type !== 'end') continue
       const { step, metrics, finished, stopped } = event
+      if (finished && this.options.pushToHub) await this.pushToHub({ signal })
       return { globalStep: step, trainingLoss: metrics.trainLoss, metrics, finished, stopped }
     }
     throw new Error('a run ends with its end event')
@@ -262,12 +267,31 @@ export class Trainer<O extends CommonOptions> {
     return prepared
   }
 
-  /** The trained part and the tokenizer, as a folder that opens like any model. @param folder default: outputDir */
+  /** The trained part, the tokenizer and a model card, as a folder that opens like any model. @param folder default: outputDir */
   async saveModel(folder?: string): Promise<void> {
     const { language } = this.#init.model
     const path = take(folder ?? this.options.outputDir ?? 'trainer_output', 'folder', filled)
     await saveTrained(language, path)
     await this.#init.processingClass.savePretrained(path)
+    await writeCard(language, path, { kind: 'adapter' })
+  }
+
+  /**
+   * Saves the model in outputDir and uploads that, without checkpoints, to hubModelId (default: the name of outputDir) on the Hub. `train()` does so at
+   * its end with pushToHub; after `stream()` call it.
+   * @throws SaqrError HUB_…, FORMAT_…
+   */
+  async pushToHub(request?: { commitMessage?: string; signal?: AbortSignal }): Promise<Pushed> {
+    const { commitMessage, signal } = takeOptions<{ commitMessage: string; signal: AbortSignal }>(request, 'pushToHub', {
+      commitMessage: filled,
+      signal: abortSignal,
+    })
+    await this.saveModel()
+    return await pushRun(this.options, this.#folder, { ...(commitMessage && { commitMessage }), ...(signal && { signal }) })
+  }
+
+  get #folder(): string {
+    return this.options.outputDir ?? 'trainer_output'
   }
 
   #trackers(): readonly Tracker[] {

@@ -182,7 +182,7 @@ describe('resolveObject', () => {
     expect(catching(() => resolveObject(configFields, { learnRate: 1 })).message).toBe(
       'unknown option learnRate; did you mean learningRate?',
     )
-    expect(catching(() => resolveObject(configFields, { pushToHub: true })).message).toContain('pushToHub true is refused: ')
+    expect(catching(() => resolveObject(configFields, { pushToHub: true, hubStrategy: 'checkpoint' })).message).toContain('uploaded once')
   })
 })
 

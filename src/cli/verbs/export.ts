@@ -1,8 +1,8 @@
 /** `saqr export`: a trained model in the form that what runs it next reads. */
 import { openDevice } from '../../devices/open.ts'
+import { writeCard } from '../../engine/card.ts'
 import { saveTrained } from '../../engine/save.ts'
 import { option, SaqrError, say } from '../../error.ts'
-import { writeCard } from '../../export/card.ts'
 import { ADAPTER_TYPES, isAdapterType, saveGgufAdapter } from '../../export/gguf-adapter.ts'
 import { mergedLines, saveMerged } from '../../export/merged.ts'
 import { ggufCard, ggufLines, ggufPath, type SavedGguf, saveGguf } from '../../export/save-gguf.ts'

@@ -6,11 +6,11 @@ import { createHash } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import type { RunRecord } from '../data/run-record.ts'
-import { hubIdOf } from '../engine/base-name.ts'
-import type { LanguageModel } from '../engine/language-model.ts'
 import { isObject } from '../formats/json.ts'
 import { isFile, isFolder, writeFileAtomic } from '../hub/files.ts'
 import { version } from '../hub/version.ts'
+import { hubIdOf } from './base-name.ts'
+import type { LanguageModel } from './language-model.ts'
 
 export type CardOf =
   | { kind: 'adapter' }
