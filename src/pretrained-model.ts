@@ -12,7 +12,7 @@ import { withoutAdapter } from './engine/without-adapter.ts'
 import { option, SaqrError, say } from './error.ts'
 import { ADAPTER_TYPES, isAdapterType, saveGgufAdapter } from './export/gguf-adapter.ts'
 import { mergedLines, type SavedMerged, saveMerged } from './export/merged.ts'
-import { ggufCard, ggufLines, ggufPath, type SavedGguf, saveGguf } from './export/save-gguf.ts'
+import { besideGguf, ggufLines, ggufPath, type SavedGguf, saveGguf } from './export/save-gguf.ts'
 import type { Quantization } from './formats/gguf/mixture.ts'
 import { Chat, type ChatSettings } from './generate/chat.ts'
 import {
@@ -265,7 +265,7 @@ export class PretrainedModel {
   /**
    * Base and adapter as GGUF files, for llama.cpp and what is built on it: written by saqr itself, a tensor in
    * memory at a time. Each file is opened again and asked what comes next beside the trained model; what they are apart is told, stands in
-   * the file (saqr.trained.kl, nats) and, where it is more than the type explains, is an error. With `adapterOnly` the adapter alone, not asked.
+   * the file (saqr.trained.kl, nats) and, where it is more than the type explains, is an error. A model card and Ollama's Modelfile lie beside them. With `adapterOnly` the adapter alone, not asked.
    * @param target a folder, or with one type a file `….gguf`
    * @param tokenizer the model's own is written, as Unsloth's notebooks have it
    * @throws SaqrError EXPORT_FAMILY, EXPORT_CONFIG, EXPORT_TOKENIZER, EXPORT_ADAPTER: the model has what GGUF files can't say; EXPORT_MISMATCH; FORMAT_DISK_FULL
@@ -292,8 +292,7 @@ export class PretrainedModel {
       this.#tell(ggufLines(one), report)
       saved.push(one)
     }
-    const kept = await ggufCard(this.language, path, saved)
-    if (kept !== null) this.#tell([kept], report)
+    this.#tell(await besideGguf(this.language, this.tokenizer, path, saved), report)
     return saved
   }
 

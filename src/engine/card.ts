@@ -84,7 +84,8 @@ const fence = '```'
 function use({ adapter, promptForm }: LanguageModel, of: CardOf, name: string): string {
   if (of.kind === 'gguf') {
     const [first] = of.files
-    return `${fence}sh\nllama-cli -m ${first?.name ?? 'FILE.gguf'}\n${fence}\n`
+    const modelfile = of.files.length === 1 ? 'Modelfile' : `Modelfile.${/\.(\w+)\.gguf$/.exec(first?.name ?? '')?.[1] ?? 'TYPE'}`
+    return `${fence}sh\nllama-cli -m ${first?.name ?? 'FILE.gguf'}\nollama create ${name.toLowerCase()} -f ${modelfile}\n${fence}\n`
   }
   const asked = promptForm?.form === 'chat' ? '[{"role": "user", "content": "…"}]' : '"…"'
   const [auto, library] =

@@ -13,6 +13,7 @@ import { turnToRead } from '../train/turn.ts'
 import { answersOf, answersOfFile, apart, askable, compare, type Found, foundLine, fromBase, judge, NOT_ASKED } from './check.ts'
 import { type GgufFile, ggufFile } from './gguf.ts'
 import { wrongValues } from './gguf-values.ts'
+import { writeModelfiles } from './modelfile.ts'
 
 export interface SavedGguf {
   path: string
@@ -118,11 +119,18 @@ export function ggufLines({ path, bytes, compared, notes }: SavedGguf): string[]
   return [`${size}; ${compared ? foundLine(compared) : NOT_ASKED}`, ...notes]
 }
 
-/** A card beside the files of one call, where they are in a folder that they were given. @returns a note where a README.md is there that is kept */
-export async function ggufCard(language: LanguageModel, target: string, saved: readonly SavedGguf[]): Promise<string | null> {
-  if (target.endsWith('.gguf')) return null
+/** A card and Modelfiles beside the files of one call, where they are in a folder that they were given. @returns what is worth telling */
+export async function besideGguf(
+  language: LanguageModel,
+  tokenizer: Tokenizer,
+  target: string,
+  saved: readonly SavedGguf[],
+): Promise<string[]> {
+  if (target.endsWith('.gguf')) return []
+  const notes = writeModelfiles(language, tokenizer, target, saved)
   const files = saved.map(({ path, compared }) => ({ name: basename(path), found: compared ? foundLine(compared) : NOT_ASKED }))
-  return writeCard(language, target, { kind: 'gguf', files })
+  const kept = await writeCard(language, target, { kind: 'gguf', files })
+  return kept === null ? notes : [...notes, kept]
 }
 
 function checkPath(path: string, base: string): void {

@@ -5,7 +5,7 @@ import { saveTrained } from '../../engine/save.ts'
 import { option, SaqrError, say } from '../../error.ts'
 import { ADAPTER_TYPES, isAdapterType, saveGgufAdapter } from '../../export/gguf-adapter.ts'
 import { mergedLines, saveMerged } from '../../export/merged.ts'
-import { ggufCard, ggufLines, ggufPath, type SavedGguf, saveGguf } from '../../export/save-gguf.ts'
+import { besideGguf, ggufLines, ggufPath, type SavedGguf, saveGguf } from '../../export/save-gguf.ts'
 import { isQuantization, QUANTIZATIONS } from '../../formats/gguf/mixture.ts'
 import { exists } from '../../hub/files.ts'
 import { nearest } from '../../hub/nearest.ts'
@@ -122,8 +122,7 @@ export const exportModel = defineVerb({
         tell(io, ggufLines(saved))
         all.push(saved)
       }
-      const kept = all.length > 0 ? await ggufCard(language, o.outputDir, all) : null
-      if (kept !== null) io.err.write(`${kept}\n`)
+      if (all.length > 0) for (const note of await besideGguf(language, tokenizer, o.outputDir, all)) io.err.write(`${note}\n`)
       return 0
     } finally {
       device.dispose()
