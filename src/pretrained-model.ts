@@ -277,18 +277,25 @@ export class PretrainedModel {
   ): Promise<SavedGguf[]> {
     const given = tokenizer instanceof Tokenizer || tokenizer == null ? options : tokenizer
     const taken = takeOptions(given, 'savePretrainedGguf', GGUF, { quantization: 'quantizationMethod' })
-    const { adapterOnly = false, quantizationMethod = [adapterOnly ? 'f32' : 'q8_0'], check = true, signal, report } = taken
+    const { adapterOnly = false, quantizationMethod = [adapterOnly ? 'f32' : 'q8_0'], check = true, splitMaxSize, signal, report } = taken
     const path = take(target, 'target', filled)
     if (path.endsWith('.gguf') && quantizationMethod.length > 1)
       throw new SaqrError(
         'OPTION_INVALID',
         say`${option('quantizationMethod')} names ${quantizationMethod.length} types, and ${path} is one file: name a folder`,
       )
+    if (adapterOnly && splitMaxSize !== undefined)
+      throw new SaqrError(
+        'OPTION_INVALID',
+        say`${option('splitMaxSize')} has no effect with ${option('adapterOnly')}: an adapter is one file`,
+      )
     if (adapterOnly) return this.#saveGgufAdapter(path, quantizationMethod, report)
     const rows = this.#asked(taken.checkTexts)
     const saved: SavedGguf[] = []
     for (const quantization of quantizationMethod as Quantization[]) {
-      const one = await saveGguf(this.language, this.tokenizer, ggufPath(path, quantization), { quantization, check, rows, signal })
+      const one = await saveGguf(this.language, this.tokenizer, ggufPath(path, quantization), {
+        ...{ quantization, check, rows, signal, splitBytes: splitMaxSize },
+      })
       this.#tell(ggufLines(one), report)
       saved.push(one)
     }

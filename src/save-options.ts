@@ -37,6 +37,8 @@ export interface SaveGgufOptions {
   checkTexts?: string[]
   /** what was written and how near it is: on standard error, or nowhere; default: terminal where there is one. The returned list says the same */
   report?: 'terminal' | 'none'
+  /** bytes of one file at most, `'2GB'` (10⁹ each) or a number: a larger model lies in several, NAME-00001-of-00003.gguf and so on; default: one file */
+  splitMaxSize?: string | number
   /** heard between parts of a tensor; nothing is left behind */
   signal?: AbortSignal
 }
@@ -81,10 +83,15 @@ const shardSize: Check<number> = {
   take: (v) => ((typeof v === 'string' || typeof v === 'number') && sizeInBytes(v)) || unfit,
 }
 export const GGUF: Checks<
-  Omit<SaveGgufOptions, 'quantizationMethod'> & { quantizationMethod: Quantization[]; maximumMemoryUsage: undefined }
+  Omit<SaveGgufOptions, 'quantizationMethod' | 'splitMaxSize'> & {
+    quantizationMethod: Quantization[]
+    splitMaxSize: number
+    maximumMemoryUsage: undefined
+  }
 > = {
   quantizationMethod: quantizations,
   adapterOnly: flag,
+  splitMaxSize: shardSize,
   ...asking,
   maximumMemoryUsage: idle,
 }

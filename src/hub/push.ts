@@ -47,7 +47,7 @@ export interface Pushed {
 }
 
 /** of a training run's folder: what goes on with it, and what trackers keep; of an export: what is no model */
-const NEVER = ['checkpoint-*/**', '**/checkpoint-*/**', 'runs/**', 'wandb/**', 'mismatch/**', '**/*.mismatch.gguf', '**/*.unchecked.gguf', 'events.jsonl', 'saqr_run.json'] // biome-ignore format: a list
+const NEVER = ['checkpoint-*/**', '**/checkpoint-*/**', 'runs/**', 'wandb/**', 'mismatch/**', '**/*.mismatch*.gguf', '**/*.unchecked*.gguf', 'events.jsonl', 'saqr_run.json'] // biome-ignore format: a list
 
 interface LocalFile {
   path: string

@@ -7,6 +7,7 @@ import { ADAPTER_TYPES, isAdapterType, saveGgufAdapter } from '../../export/gguf
 import { mergedLines, saveMerged } from '../../export/merged.ts'
 import { besideGguf, ggufLines, ggufPath, type SavedGguf, saveGguf } from '../../export/save-gguf.ts'
 import { isQuantization, QUANTIZATIONS } from '../../formats/gguf/mixture.ts'
+import { filesOf } from '../../formats/gguf/split.ts'
 import { exists } from '../../hub/files.ts'
 import { nearest } from '../../hub/nearest.ts'
 import type { Need } from '../../hub/need.ts'
@@ -31,6 +32,7 @@ const ASKED: Need = {
   met: (o) => o.gguf !== null || o.merged === true,
   unless: say`without ${option('gguf')} or ${option('merged')}`,
 }
+const GGUF: Need = { met: (o) => o.gguf !== null, unless: say`without ${option('gguf')}` }
 const MERGED: Need = { met: (o) => o.merged === true, unless: say`without ${option('merged')}` }
 const what = {
   gguf: honoured(
@@ -48,6 +50,14 @@ const what = {
   output_dir: honoured(optionalName, null, 'folder for what is written; with one GGUF type also a file named ….gguf'),
   overwrite: honoured(flag, false, 'write over what is there already'),
   max_shard_size: beside(MERGED, honoured(size, '5GB', 'bytes of one file of weights at most, where it holds more than one tensor')),
+  split_max_size: beside(
+    GGUF,
+    honoured(
+      size.nullable(),
+      null,
+      'bytes of one GGUF file at most, such as 2GB: a larger model lies in several, NAME-00001-of-00003.gguf and so on; default: one file',
+    ),
+  ),
   check: beside(
     ASKED,
     honoured(
@@ -89,7 +99,7 @@ export const exportModel = defineVerb({
         'OPTION_INVALID',
         say`${option(types.length > 0 ? 'gguf' : 'ggufAdapter')} names ${files.length} types, and ${o.outputDir} is one file: name a folder`,
       )
-    if (!o.overwrite) refuseTaken(files.length === 0 ? MARKS.map((mark) => `${o.outputDir}/${mark}`) : files)
+    if (!o.overwrite) refuseTaken(files.length === 0 ? MARKS.map((mark) => `${o.outputDir}/${mark}`) : files.flatMap(filesOf))
     const device = await openDevice(o.useCpu ? 'cpu' : o.device, { threads: o.threads })
     try {
       const { language, tokenizer, notes } = await openForGeneration(o.modelNameOrPath, o, device, io)
@@ -116,6 +126,7 @@ export const exportModel = defineVerb({
           quantization,
           check: o.check,
           threads: o.threads,
+          splitBytes: o.splitMaxSize === null ? undefined : sizeInBytes(o.splitMaxSize),
           signal: io.signal,
           onProgress: progress(io, files[i]!),
         })
