@@ -8,6 +8,7 @@ import type { LanguageModel } from './engine/language-model.ts'
 import { loadAdapter } from './engine/load-adapter.ts'
 import { resizeModel, rowsFor } from './engine/resize.ts'
 import { saveTrained } from './engine/save.ts'
+import { type Combination, weightedAdapter } from './engine/weighted-adapter.ts'
 import { withoutAdapter } from './engine/without-adapter.ts'
 import { option, SaqrError, say } from './error.ts'
 import { ADAPTER_TYPES, isAdapterType, saveGgufAdapter } from './export/gguf-adapter.ts'
@@ -26,13 +27,15 @@ import {
 } from './generate/generate.ts'
 import { ASK, CHAT, temperatureOf } from './generate/options.ts'
 import { asPrompt, asPrompts } from './generate/prompts.ts'
-import { type Checks, filled, flag, orNull, take, takeOptions, whole } from './hub/arguments.ts'
+import { type Checks, filled, flag, kind, orNull, take, takeOptions, texts, whole, word } from './hub/arguments.ts'
 import { isFile } from './hub/files.ts'
 import type { Pushed } from './hub/push.ts'
 import { PUSH, PUSH_RENAMED, type PushToHubOptions, parted, pushSaved } from './push-to-hub.ts'
 import { ADAPTER, GGUF, MERGED, type SaveGgufOptions, type SaveMergedOptions, type SaveOptions } from './save-options.ts'
 import { Tokenizer } from './text/tokenizer.ts'
 import { standardError } from './track/output.ts'
+
+const numbers = kind<readonly number[]>('a list of numbers', (v) => Array.isArray(v) && v.every((one) => Number.isFinite(one)))
 
 /** what a model frees beside its adapter: a base on the user's own device, or the device with all on it */
 type Owned = 'nothing' | 'base' | 'device'
@@ -110,6 +113,39 @@ export class PretrainedModel {
   setAdapter(name: string): void {
     this.#requireAdapter('setAdapter')
     this.#adapters.activate(take(name, 'the name of an adapter', filled))
+  }
+
+  /**
+   * A new adapter that is others of this model by weights, as PEFT's of this name: `cat` (default) adds up what they do, exactly, with the sum of their
+   * ranks; `linear` adds A's and B's of one rank. It lies beside them until setAdapter makes it answer, be merged and saved.
+   * @param weights one for each; they may be negative
+   * @throws SaqrError OPTION_INVALID for a name that is taken, adapters with more than low-rank parts, and PEFT's other combination types; MODEL_TRAINING
+   */
+  async addWeightedAdapter(
+    adapters: readonly string[],
+    weights: readonly number[],
+    adapterName: string,
+    options?: { combinationType?: Combination },
+  ): Promise<void> {
+    this.#requireAdapter('addWeightedAdapter')
+    const names = take(adapters, 'adapters', texts)
+    const { combinationType = 'cat' } = takeOptions<{ combinationType: Combination }>(options, 'addWeightedAdapter', {
+      combinationType: word({ cat: 'cat', linear: 'linear' } as const),
+    })
+    const given = take(weights, 'weights', numbers)
+    if (names.length === 0 || names.length !== given.length)
+      throw new SaqrError(
+        'OPTION_INVALID',
+        say`${option('adapters')} names ${names.length}, and there are ${given.length} ${option('weights')}: one for each`,
+      )
+    this.#adapters.checkFree(take(adapterName, 'adapterName', filled))
+    const parts = names.map((name, i) => ({ name, language: this.#adapters.get(name), weight: given[i]! }))
+    await this.language.opened.device.turn(async () => {
+      this.language.alive()
+      this.#adapters.checkFree(adapterName)
+      this.language.opened.untrained('another adapter')
+      this.#adapters.add(adapterName, weightedAdapter(parts, combinationType))
+    })
   }
 
   /** Frees an adapter; where it was active, the first of the others is from now on. @throws SaqrError OPTION_INVALID, MODEL_TRAINING while a run trains it */
