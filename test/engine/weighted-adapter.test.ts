@@ -3,9 +3,11 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { exportModel } from '../../src/cli/verbs/export.ts'
 import { asF32 } from '../../src/formats/numbers.ts'
 import { FastLanguageModel, type PretrainedModel } from '../../src/index.ts'
 import { openCheckpoint } from '../../src/models/checkpoint.ts'
+import { commandLine } from '../cli/saqr.ts'
 import { writeTinyModel } from '../cli/tiny-model.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'saqr-weighted-'))
@@ -86,6 +88,32 @@ it('linear adds A and B by the roots of their weights', async () => {
   const other = key.replace('lora_A', 'lora_B')
   for (const [i, x] of line.get(other)!.entries())
     expect(x).toBeCloseTo(Math.sqrt(wa) * a.get(other)![i]! + Math.sqrt(-wb) * b.get(other)![i]!, 6)
+})
+
+it('on the command line: the same model, as one file', async () => {
+  const saqr = commandLine({ export: exportModel })
+  const args = [
+    '--model_name_or_path',
+    at('base'),
+    '--use_cpu',
+    '--no_bf16',
+    '--dtype',
+    'float32',
+    '--overwrite',
+    '--output_dir',
+    at('cli'),
+  ]
+  const run = await saqr('export', ...args, '--merged', '--adapters', `${at('a')}=0.7`, `${at('b')}=-0.3`, `${at('c')}=1.5`)
+  expect(run).toMatchObject({ code: 0, out: expect.stringMatching(/opened again, it is \S+ nats from the trained model/) })
+  const values = (name: string) => [...openCheckpoint(at(name)).tensors.values()].map((t) => [t.name, asF32(t.load('f32'))])
+  expect(values('cli')).toEqual(values('merged-mix'))
+  const refused = async (...more: string[]) => (await saqr('export', ...args, '--merged', ...more)).err
+  expect(await refused('--adapters', at('a'))).toContain('give each as FOLDER=WEIGHT')
+  expect(await refused('--adapters', `${at('nowhere')}=1`)).toContain('it has no adapter_config.json')
+  expect(await refused('--adapters', `${at('a')}=1`, '--combination_type', 'ties')).toContain('use cat, which is the exact sum')
+  expect(await refused('--combination_type', 'linear')).toContain('--combination_type has no effect without --adapters')
+  const twice = ['--model_name_or_path', at('a'), '--use_cpu', '--merged', '--output_dir', at('x'), '--adapters', `${at('b')}=1`]
+  expect((await saqr('export', ...twice)).err).toContain('is an adapter itself: name the base')
 })
 
 it('is refused by name where it can’t be', async () => {
