@@ -72,10 +72,12 @@ function body(language: LanguageModel, folder: string, of: CardOf, base: string 
   return parts.join('\n')
 }
 
-function whatItIs({ adapter }: LanguageModel, { kind }: CardOf, base: string | null): string {
-  const of = base ? `[${base}](https://huggingface.co/${base})` : 'a model that was in a folder'
-  if (kind === 'gguf') return `GGUF files, for llama.cpp and what is built on it, of a fine-tuned version of ${of}.`
-  if (kind === 'merged' || !adapter.config) return `A fine-tuned version of ${of}${adapter.config ? ', its adapter merged in' : ''}.`
+function whatItIs({ run, adapter, spec }: LanguageModel, { kind }: CardOf, base: string | null): string {
+  const of = base ? `[${base}](https://huggingface.co/${base})` : 'a model from files of its own'
+  const tuned = run || spec.kind !== 'none' ? 'a fine-tuned version of ' : ''
+  if (kind === 'gguf') return `GGUF files, for llama.cpp and what is built on it, of ${tuned}${of}.`
+  if (kind === 'merged' || !adapter.config)
+    return `${tuned ? 'A fine-tuned version of ' : 'A copy of '}${of}${adapter.config ? ', its adapter merged in' : ''}.`
   return `A LoRA adapter (PEFT) over ${of}.`
 }
 
