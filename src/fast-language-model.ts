@@ -55,6 +55,7 @@ export const FastLanguageModel = {
       const spec: AdapterSpec = fullFinetuning ? { kind: 'full' } : { kind: 'none' }
       const language = adapter === null ? new LanguageModel(opened, spec, randomState) : loadAdapter(opened, adapter)
       language.promptForm = found.promptForm
+      language.run = found.run
       const model = new PretrainedModel(language, tokenizer, o.maxSeqLength ?? 2048, modelName, ownDevice ? 'device' : 'base')
       if (o.resizeModelVocab != null) await model.resizeTokenEmbeddings(o.resizeModelVocab, { randomState })
       return { model, tokenizer }

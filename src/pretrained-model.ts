@@ -2,16 +2,19 @@
 import { join } from 'node:path'
 import { DEFAULT, NamedAdapters } from './adapters-of-model.ts'
 import { readPromptForm } from './data/prompt-form.ts'
+import { readRunRecord } from './data/run-record.ts'
+import { writeCard } from './engine/card.ts'
 import type { LanguageModel } from './engine/language-model.ts'
 import { loadAdapter } from './engine/load-adapter.ts'
 import { resizeModel, rowsFor } from './engine/resize.ts'
 import { saveTrained } from './engine/save.ts'
+import { type Combination, weightedAdapter } from './engine/weighted-adapter.ts'
 import { withoutAdapter } from './engine/without-adapter.ts'
 import { option, SaqrError, say } from './error.ts'
 import { ADAPTER_TYPES, isAdapterType, saveGgufAdapter } from './export/gguf-adapter.ts'
-import { saveMerged } from './export/merged.ts'
-import { ggufLines, ggufPath, type SavedGguf, saveGguf } from './export/save-gguf.ts'
-import { QUANTIZATIONS, type Quantization } from './formats/gguf/mixture.ts'
+import { mergedLines, type SavedMerged, saveMerged } from './export/merged.ts'
+import { besideGguf, ggufLines, ggufPath, type SavedGguf, saveGguf } from './export/save-gguf.ts'
+import type { Quantization } from './formats/gguf/mixture.ts'
 import { Chat, type ChatSettings } from './generate/chat.ts'
 import {
   type AnswerPiece,
@@ -24,61 +27,18 @@ import {
 } from './generate/generate.ts'
 import { ASK, CHAT, temperatureOf } from './generate/options.ts'
 import { asPrompt, asPrompts } from './generate/prompts.ts'
-import {
-  type Check,
-  type Checks,
-  filled,
-  flag,
-  idle,
-  instance,
-  orNull,
-  refused,
-  signal,
-  take,
-  takeOptions,
-  texts,
-  Unfit,
-  unfit,
-  whole,
-  word,
-} from './hub/arguments.ts'
+import { type Checks, filled, flag, kind, orNull, take, takeOptions, texts, whole, word } from './hub/arguments.ts'
 import { isFile } from './hub/files.ts'
-import { nearest } from './hub/nearest.ts'
+import type { Pushed } from './hub/push.ts'
+import { PUSH, PUSH_RENAMED, type PushToHubOptions, parted, pushSaved } from './push-to-hub.ts'
+import { ADAPTER, GGUF, MERGED, type SaveGgufOptions, type SaveMergedOptions, type SaveOptions } from './save-options.ts'
 import { Tokenizer } from './text/tokenizer.ts'
 import { standardError } from './track/output.ts'
 
+const numbers = kind<readonly number[]>('a list of numbers', (v) => Array.isArray(v) && v.every((one) => Number.isFinite(one)))
+
 /** what a model frees beside its adapter: a base on the user's own device, or the device with all on it */
 type Owned = 'nothing' | 'base' | 'device'
-
-export interface SaveMergedOptions {
-  /** merged_16bit (default): base and adapter as one checkpoint; lora: the adapter alone, as savePretrained writes it */
-  saveMethod?: 'merged_16bit' | 'lora'
-}
-
-export interface SaveGgufOptions {
-  /** what the weights are written in, one file for each; default q8_0, of an adapter alone f32 */
-  quantizationMethod?: Quantization | readonly Quantization[]
-  /** the adapter alone, which llama.cpp lays over a GGUF file of the base (`--lora`), in f32, f16, bf16 or q8_0; default false: merged */
-  adapterOnly?: boolean
-  /**
-   * Is each file opened again and asked what comes next, beside the trained model? Default true: on the CPU, with as much memory as the model
-   * has weights in what it computes in
-   */
-  check?: boolean
-  /** texts that both are asked; default: the rows the model was trained on, else a few texts of saqr's */
-  checkTexts?: string[]
-  /** what was written and how near it is: on standard error, or nowhere; default: terminal where there is one. The returned list says the same */
-  report?: 'terminal' | 'none'
-  /** heard between parts of a tensor; nothing is left behind */
-  signal?: AbortSignal
-}
-
-export interface SaveOptions {
-  /** experts' low-rank parts by each expert's linears (mlp.experts.3.gate_proj), as vLLM and SGLang read them; default: as PEFT has them now */
-  unfuseExperts?: boolean
-  /** names of the adapters that are saved; default: all that are loaded */
-  selectedAdapters?: readonly string[]
-}
 
 /** How new rows begin. */
 export interface ResizeTokenOptions {
@@ -91,55 +51,6 @@ export interface ResizeTokenOptions {
 }
 
 const RESIZE: Checks<ResizeTokenOptions> = { padToMultipleOf: orNull(whole(1)), meanResizing: flag, randomState: whole(0) }
-
-const SAVE: Checks<{ safeSerialization: undefined; maxShardSize: undefined; pushToHub: undefined; token: undefined }> = {
-  safeSerialization: refused('weights are always saved as safetensors; leave it out', true),
-  maxShardSize: idle,
-  pushToHub: refused('saqr writes to disk only; upload the folder when it is done, e.g. with `hf upload`'),
-  token: idle,
-}
-const quantization = word<Quantization>({
-  ...(Object.fromEntries(Object.keys(QUANTIZATIONS).map((name) => [name, name])) as Record<Quantization, Quantization>),
-  ...{ fast_quantized: 'q8_0', quantized: 'q4_k_m', not_quantized: 'bf16' }, // Unsloth's words
-})
-const quantizations: Check<Quantization[]> = {
-  what: `${quantization.what}, or a list of them`,
-  take(v) {
-    const list = (Array.isArray(v) ? v : [v]).map((one) => quantization.take(one))
-    if (list.length === 0) return unfit
-    const wrong = list.findIndex((one) => one instanceof Unfit)
-    if (wrong < 0) return [...new Set(list as Quantization[])]
-    const given = Array.isArray(v) ? v[wrong] : v
-    const close = typeof given === 'string' ? nearest(given.toLowerCase(), Object.keys(QUANTIZATIONS)) : undefined
-    return close ? new Unfit(`${given} is no type that is written; did you mean ${close}?`) : unfit
-  },
-}
-const GGUF: Checks<Omit<SaveGgufOptions, 'quantizationMethod'> & { quantizationMethod: Quantization[]; maximumMemoryUsage: undefined }> = {
-  quantizationMethod: quantizations,
-  adapterOnly: flag,
-  check: flag,
-  checkTexts: {
-    ...texts,
-    what: 'a list of texts, one at least',
-    take: (v) => (Array.isArray(v) && v.length === 0 ? unfit : texts.take(v)),
-  },
-  report: word({ terminal: 'terminal', none: 'none' }),
-  signal,
-  maximumMemoryUsage: idle,
-}
-const ADAPTER: Checks<SaveOptions & { safeSerialization: undefined }> = { ...SAVE, unfuseExperts: flag, selectedAdapters: texts }
-const MERGED: Checks<SaveMergedOptions & { maximumMemoryUsage: undefined; tokenizer: undefined }> = {
-  ...SAVE,
-  saveMethod: word(
-    { merged_16bit: 'merged_16bit', lora: 'lora' },
-    {
-      merged_4bit: 'a merged model is written in its own dtype; use merged_16bit, and loadIn4bit when it is opened',
-      merged_4bit_forced: 'a merged model is written in its own dtype; use merged_16bit, and loadIn4bit when it is opened',
-    },
-  ),
-  maximumMemoryUsage: idle,
-  tokenizer: instance(Tokenizer, 'a tokenizer') as never,
-}
 
 /** An open model, trained or not. Made by FastLanguageModel. */
 export class PretrainedModel {
@@ -193,6 +104,7 @@ export class PretrainedModel {
       language.opened.untrained('another adapter')
       const loaded = loadAdapter(language.opened, path)
       loaded.promptForm = readPromptForm(path)
+      loaded.run = readRunRecord(path)
       this.#adapters.add(name, loaded)
     })
   }
@@ -201,6 +113,39 @@ export class PretrainedModel {
   setAdapter(name: string): void {
     this.#requireAdapter('setAdapter')
     this.#adapters.activate(take(name, 'the name of an adapter', filled))
+  }
+
+  /**
+   * A new adapter that is others of this model by weights, as PEFT's of this name: `cat` (default) adds up what they do, exactly, with the sum of their
+   * ranks; `linear` adds A's and B's of one rank. It lies beside them until setAdapter makes it answer, be merged and saved.
+   * @param weights one for each; they may be negative
+   * @throws SaqrError OPTION_INVALID for a name that is taken, adapters with more than low-rank parts, and PEFT's other combination types; MODEL_TRAINING
+   */
+  async addWeightedAdapter(
+    adapters: readonly string[],
+    weights: readonly number[],
+    adapterName: string,
+    options?: { combinationType?: Combination },
+  ): Promise<void> {
+    this.#requireAdapter('addWeightedAdapter')
+    const names = take(adapters, 'adapters', texts)
+    const { combinationType = 'cat' } = takeOptions<{ combinationType: Combination }>(options, 'addWeightedAdapter', {
+      combinationType: word({ cat: 'cat', linear: 'linear' } as const),
+    })
+    const given = take(weights, 'weights', numbers)
+    if (names.length === 0 || names.length !== given.length)
+      throw new SaqrError(
+        'OPTION_INVALID',
+        say`${option('adapters')} names ${names.length}, and there are ${given.length} ${option('weights')}: one for each`,
+      )
+    this.#adapters.checkFree(take(adapterName, 'adapterName', filled))
+    const parts = names.map((name, i) => ({ name, language: this.#adapters.get(name), weight: given[i]! }))
+    await this.language.opened.device.turn(async () => {
+      this.language.alive()
+      this.#adapters.checkFree(adapterName)
+      this.language.opened.untrained('another adapter')
+      this.#adapters.add(adapterName, weightedAdapter(parts, combinationType))
+    })
   }
 
   /** Frees an adapter; where it was active, the first of the others is from now on. @throws SaqrError OPTION_INVALID, MODEL_TRAINING while a run trains it */
@@ -299,7 +244,7 @@ export class PretrainedModel {
   }
 
   /**
-   * The adapter as PEFT writes it, or the whole checkpoint where all weights are trained; the tokenizer beside it. Of several adapters `default` lies
+   * The adapter as PEFT writes it, or the whole checkpoint where all weights are trained; the tokenizer and a model card beside it. Of several adapters `default` lies
    * in the folder, each other in a folder below it by its name.
    * @throws SaqrError OPTION_INVALID: `unfuseExperts` of an adapter without experts
    */
@@ -310,25 +255,53 @@ export class PretrainedModel {
       throw new SaqrError('OPTION_INVALID', say`${option('selectedAdapters')} names no adapter, so nothing would be saved`)
     const chosen = selectedAdapters.map((name) => [name, this.#adapters.get(name)] as const)
     this.#keepTokens()
-    for (const [name, language] of chosen) await saveTrained(language, name === DEFAULT ? path : join(path, name), { unfuseExperts })
+    for (const [name, language] of chosen) {
+      const folder = name === DEFAULT ? path : join(path, name)
+      await saveTrained(language, folder, { unfuseExperts })
+      await writeCard(language, folder, { kind: 'adapter' })
+    }
   }
 
   /**
-   * Base and adapter as one checkpoint, in the model's dtype, with its tokenizer.
+   * Base and adapter as one checkpoint, in the model's dtype, with its tokenizer: a tensor in memory at a time. It is opened again and asked what comes
+   * next beside the trained model before it takes its place in the folder; what they are apart is told, and an error where it is more than rounding.
+   * Weights that were computed with in NF4 are written dequantised.
    * @param tokenizer the model's own is saved, as Unsloth's notebooks have it
+   * @returns what was written; null of an adapter alone (`saveMethod: 'lora'`)
+   * @throws SaqrError EXPORT_MISMATCH: the folder below it named `mismatch` is not the model; FORMAT_DISK_FULL, FORMAT_FILE
    */
-  async savePretrainedMerged(folder: string, tokenizer?: Tokenizer | SaveMergedOptions | null, options?: SaveMergedOptions): Promise<void> {
+  async savePretrainedMerged(
+    folder: string,
+    tokenizer?: Tokenizer | SaveMergedOptions | null,
+    options?: SaveMergedOptions,
+  ): Promise<SavedMerged | null> {
     const given = tokenizer instanceof Tokenizer || tokenizer == null ? options : tokenizer
-    const { saveMethod = 'merged_16bit' } = takeOptions<SaveMergedOptions>(given, 'savePretrainedMerged', MERGED)
-    if (saveMethod === 'lora') return this.savePretrained(folder)
+    const taken = takeOptions(given, 'savePretrainedMerged', MERGED)
+    const { saveMethod = 'merged_16bit', check = true, maxShardSize: shardBytes, signal } = taken
+    const path = take(folder, 'folder', filled)
+    if (saveMethod === 'lora') {
+      await this.savePretrained(path)
+      return null
+    }
     this.#keepTokens()
-    await saveMerged(this.language, take(folder, 'folder', filled))
+    const ask = check ? { tokenizer: this.tokenizer, rows: this.#asked(taken.checkTexts) } : undefined
+    const saved = await saveMerged(this.language, path, { ask, shardBytes, signal })
+    this.#tell(mergedLines(saved), taken.report)
+    return saved
+  }
+
+  #asked(texts: readonly string[] | undefined): readonly (readonly number[])[] | undefined {
+    return texts?.map((text) => this.tokenizer.encode(text)) ?? this.language.rows ?? undefined
+  }
+
+  #tell(lines: readonly string[], report = standardError.isTTY ? 'terminal' : 'none'): void {
+    if (report === 'terminal') for (const line of lines) standardError.write(`${line}\n`)
   }
 
   /**
    * Base and adapter as GGUF files, for llama.cpp and what is built on it: written by saqr itself, a tensor in
    * memory at a time. Each file is opened again and asked what comes next beside the trained model; what they are apart is told, stands in
-   * the file (saqr.trained.kl, nats) and, where it is more than the type explains, is an error. With `adapterOnly` the adapter alone, not asked.
+   * the file (saqr.trained.kl, nats) and, where it is more than the type explains, is an error. A model card and Ollama's Modelfile lie beside them. With `adapterOnly` the adapter alone, not asked.
    * @param target a folder, or with one type a file `….gguf`
    * @param tokenizer the model's own is written, as Unsloth's notebooks have it
    * @throws SaqrError EXPORT_FAMILY, EXPORT_CONFIG, EXPORT_TOKENIZER, EXPORT_ADAPTER: the model has what GGUF files can't say; EXPORT_MISMATCH; FORMAT_DISK_FULL
@@ -340,26 +313,33 @@ export class PretrainedModel {
   ): Promise<SavedGguf[]> {
     const given = tokenizer instanceof Tokenizer || tokenizer == null ? options : tokenizer
     const taken = takeOptions(given, 'savePretrainedGguf', GGUF, { quantization: 'quantizationMethod' })
-    const { adapterOnly = false, quantizationMethod = [adapterOnly ? 'f32' : 'q8_0'], check = true, checkTexts, signal } = taken
-    const { report = standardError.isTTY ? 'terminal' : 'none' } = taken
+    const { adapterOnly = false, quantizationMethod = [adapterOnly ? 'f32' : 'q8_0'], check = true, splitMaxSize, signal, report } = taken
     const path = take(target, 'target', filled)
     if (path.endsWith('.gguf') && quantizationMethod.length > 1)
       throw new SaqrError(
         'OPTION_INVALID',
         say`${option('quantizationMethod')} names ${quantizationMethod.length} types, and ${path} is one file: name a folder`,
       )
+    if (adapterOnly && splitMaxSize !== undefined)
+      throw new SaqrError(
+        'OPTION_INVALID',
+        say`${option('splitMaxSize')} has no effect with ${option('adapterOnly')}: an adapter is one file`,
+      )
     if (adapterOnly) return this.#saveGgufAdapter(path, quantizationMethod, report)
-    const rows = checkTexts?.map((text) => this.tokenizer.encode(text)) ?? this.language.rows ?? undefined
+    const rows = this.#asked(taken.checkTexts)
     const saved: SavedGguf[] = []
     for (const quantization of quantizationMethod as Quantization[]) {
-      const one = await saveGguf(this.language, this.tokenizer, ggufPath(path, quantization), { quantization, check, rows, signal })
-      if (report === 'terminal') for (const line of ggufLines(one)) standardError.write(`${line}\n`)
+      const one = await saveGguf(this.language, this.tokenizer, ggufPath(path, quantization), {
+        ...{ quantization, check, rows, signal, splitBytes: splitMaxSize },
+      })
+      this.#tell(ggufLines(one), report)
       saved.push(one)
     }
+    this.#tell(await besideGguf(this.language, this.tokenizer, path, saved), report)
     return saved
   }
 
-  async #saveGgufAdapter(path: string, types: readonly Quantization[], report: 'terminal' | 'none'): Promise<SavedGguf[]> {
+  async #saveGgufAdapter(path: string, types: readonly Quantization[], report: 'terminal' | 'none' | undefined): Promise<SavedGguf[]> {
     const wrong = types.find((type) => !isAdapterType(type))
     if (wrong !== undefined)
       throw new SaqrError(
@@ -369,10 +349,52 @@ export class PretrainedModel {
     const saved: SavedGguf[] = []
     for (const type of types.filter(isAdapterType)) {
       const one = await saveGgufAdapter(this.language, ggufPath(path, `${type}-lora`), type)
-      if (report === 'terminal') for (const line of ggufLines(one)) standardError.write(`${line}\n`)
+      this.#tell(ggufLines(one), report)
       saved.push(one)
     }
     return saved
+  }
+
+  /**
+   * Saves the adapter (or all weights, where they are trained) as `savePretrained` and uploads it, with its model card.
+   * @param repo owner/name on the Hub, made where there is none; a name alone is the token's owner's
+   * @throws SaqrError HUB_…, and those of `savePretrained`
+   */
+  async pushToHub(repo: string, options?: PushToHubOptions & SaveOptions): Promise<Pushed> {
+    const [push, save] = parted(takeOptions(options, 'pushToHub', { ...ADAPTER, ...PUSH }, PUSH_RENAMED))
+    return pushSaved(repo, push, (folder) => this.savePretrained(folder, save))
+  }
+
+  /**
+   * Saves base and adapter as one checkpoint, as `savePretrainedMerged`, and uploads it.
+   * @param tokenizer the model's own is saved, as Unsloth's notebooks have it
+   * @throws SaqrError HUB_…, and those of `savePretrainedMerged`
+   */
+  async pushToHubMerged(
+    repo: string,
+    tokenizer?: Tokenizer | (PushToHubOptions & SaveMergedOptions) | null,
+    options?: PushToHubOptions & SaveMergedOptions,
+  ): Promise<Pushed> {
+    const given = tokenizer instanceof Tokenizer || tokenizer == null ? options : tokenizer
+    const [push, save] = parted(takeOptions(given, 'pushToHubMerged', { ...MERGED, ...PUSH }, PUSH_RENAMED))
+    return pushSaved(repo, push, (folder) => this.savePretrainedMerged(folder, { ...save, ...(push.signal && { signal: push.signal }) }))
+  }
+
+  /**
+   * Writes GGUF files, as `savePretrainedGguf`, and uploads them.
+   * @param tokenizer the model's own is written, as Unsloth's notebooks have it
+   * @throws SaqrError HUB_…, and those of `savePretrainedGguf`
+   */
+  async pushToHubGguf(
+    repo: string,
+    tokenizer?: Tokenizer | (PushToHubOptions & SaveGgufOptions) | null,
+    options?: PushToHubOptions & SaveGgufOptions,
+  ): Promise<Pushed> {
+    const given = tokenizer instanceof Tokenizer || tokenizer == null ? options : tokenizer
+    const [push, save] = parted(
+      takeOptions(given, 'pushToHubGguf', { ...GGUF, ...PUSH }, { ...PUSH_RENAMED, quantization: 'quantizationMethod' }),
+    )
+    return pushSaved(repo, push, (folder) => this.savePretrainedGguf(folder, { ...save, ...(push.signal && { signal: push.signal }) }))
   }
 
   /** trained and all parameters, as PEFT counts them */

@@ -60,8 +60,9 @@ export async function openForGeneration(name: string, o: ModelOptions, device: D
 }
 
 /** in the form that the files say */
-function asked(language: LanguageModel, { promptForm }: OpenedBase): LanguageModel {
+function asked(language: LanguageModel, { promptForm, run }: OpenedBase): LanguageModel {
   language.promptForm = promptForm
+  language.run = run
   return language
 }
 

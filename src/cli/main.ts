@@ -61,6 +61,11 @@ const verbs: VerbEntry[] = [
     load: async () => (await import('./verbs/export.ts')).exportModel as unknown as Verb,
   },
   {
+    name: 'push',
+    summary: 'upload a model’s folder to the Hugging Face Hub',
+    load: async () => (await import('./verbs/push.ts')).push as unknown as Verb,
+  },
+  {
     name: 'chat',
     summary: 'talk with a model in the terminal, with its adapter and without',
     load: async () => (await import('./verbs/chat.ts')).chat as unknown as Verb,

@@ -4,10 +4,12 @@ import type { Dataset } from '../data/dataset.ts'
 import { readEvalPrompts } from '../data/eval-prompts.ts'
 import type { Device } from '../devices/device.ts'
 import { openDevice } from '../devices/open.ts'
+import { writeCard } from '../engine/card.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { type AdapterForm, saveTrained } from '../engine/save.ts'
 import { checkUnfusable } from '../engine/unfused.ts'
 import { generateAnswers } from '../generate/generate.ts'
+import { progressLine } from '../hub/progress.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import type { TrainEvent } from '../track/events.ts'
 import { lossCurve } from '../track/loss-curve.ts'
@@ -19,6 +21,7 @@ import type { Objective } from '../train/objectives/objective.ts'
 import type { VerbOptions } from '../train/options/common.ts'
 import type { CommonOptions } from '../train/options/common-config.ts'
 import type { TrainableModel } from '../train/options/trainer-types.ts'
+import { openHub, pushRun } from '../train/push.ts'
 import { rescue } from '../train/rescue.ts'
 import { openForTraining } from './load.ts'
 import { type Rows, rowsOf } from './rows.ts'
@@ -42,6 +45,8 @@ export async function trainWith(
 ): Promise<number> {
   checkReport(options)
   if (options.evalPrompts !== null) readEvalPrompts(options.evalPrompts)
+  const outputDir = options.outputDir ?? 'trainer_output'
+  await openHub(options, outputDir, { signal: io.signal })
   const device: Device = await openDevice(options.useCpu ? 'cpu' : options.device, { threads: options.threads })
   try {
     // rows first: a name that is wrong should not cost the fetching of a model
@@ -57,7 +62,6 @@ export async function trainWith(
       ...rows,
       memory: options.memory,
     })
-    const outputDir = options.outputDir ?? 'trainer_output'
     const curve = lossCurve(join(outputDir, 'loss.svg'))
     const trackers = [terminal(io.out, io.err, { plain: options.disableTqdm === true }), curve]
     for await (const event of tracked(trainer.stream({ signal: io.signal }), trackers)) {
@@ -66,8 +70,11 @@ export async function trainWith(
       // while the run still has the folder
       await saveModel(language, outputDir, options, event.checkpoint)
     }
+    const pushed = options.pushToHub
+      ? await pushRun(options, outputDir, { signal: io.signal, onProgress: progressLine(io.err, undefined, 'uploading') })
+      : null
     io.out.write(
-      `saved ${outputDir}${curve.drawn ? `, its loss curve in ${join(outputDir, 'loss.svg')}` : ''}\ntry it: saqr generate --model_name_or_path ${outputDir} "…"\n`,
+      `saved ${outputDir}${curve.drawn ? `, its loss curve in ${join(outputDir, 'loss.svg')}` : ''}\n${pushed ? `uploaded to ${pushed.url}\n` : ''}try it: saqr generate --model_name_or_path ${outputDir} "…"\n`,
     )
     return 0
   } finally {
@@ -79,6 +86,7 @@ export async function trainWith(
 async function saveModel(language: LanguageModel, outputDir: string, form: AdapterForm, checkpoint: string | null): Promise<void> {
   const write = async (folder: string) => {
     await saveTrained(language, folder, form)
+    await writeCard(language, folder, { kind: 'adapter' })
     return folder
   }
   try {

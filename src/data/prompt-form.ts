@@ -12,6 +12,7 @@ import type { Tokenizer } from '../text/tokenizer.ts'
 import { alpacaPrompt } from './alpaca.ts'
 import { lazily } from './lazy-list.ts'
 import type { Row } from './rows.ts'
+import type { RunRecord } from './run-record.ts'
 import type { Shape } from './shape.ts'
 
 /** chat: a user's message in the chat template; alpaca: the instruction of Stanford's wording; plain: the text, with `end` behind it. */
@@ -119,10 +120,14 @@ export interface TrainedOver {
 }
 
 /** Beside what was trained; what an earlier run left there goes. */
-export function writePromptForm(folder: string, form: PromptForm | null, base?: TrainedOver): void {
+export function writePromptForm(folder: string, form: PromptForm | null, base?: TrainedOver, run: RunRecord | null = null): void {
   const path = join(folder, FILE)
-  if (form === null && base === undefined) rmSync(path, { force: true })
-  else writeFileAtomic(path, `${stringifyJson({ ...(form && { prompt: form }), ...(base && { base }) }, { indent: 2 })}\n`)
+  if (form === null && base === undefined && run === null) rmSync(path, { force: true })
+  else
+    writeFileAtomic(
+      path,
+      `${stringifyJson({ ...(form && { prompt: form }), ...(base && { base }), ...(run && { run }) }, { indent: 2 })}\n`,
+    )
 }
 
 /** Null where nothing is said. @throws SaqrError FORMAT_JSON */

@@ -5,6 +5,7 @@ import { isSaved, matches } from '../adapters/match.ts'
 import { settleTargets } from '../adapters/targets.ts'
 import type { Example } from '../data/example.ts'
 import type { PromptForm } from '../data/prompt-form.ts'
+import type { RunRecord } from '../data/run-record.ts'
 import { option, SaqrError, say } from '../error.ts'
 import type { StoredTensor } from '../formats/dense.ts'
 import { type AdapterConfig, loraConfig } from '../formats/peft/config.ts'
@@ -39,6 +40,8 @@ export class LanguageModel {
   kept: readonly (readonly [string, StoredTensor])[] = []
   /** how the rows asked that it was trained on: saved along, and how it is asked */
   promptForm: PromptForm | null = null
+  /** how it was trained: saved along */
+  run: RunRecord | null = null
   /** the first rows (token ids) that it was trained on: what an export of it is asked */
   rows: readonly (readonly number[])[] | null = null
   /** saved beside it: the checkpoint's own, or what it was trained with */

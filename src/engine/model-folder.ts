@@ -1,5 +1,5 @@
 /** A whole model as a Hugging Face folder: config, generation config, tokenizer, weights in shards with an index where they are many. */
-import { readFileSync, rmSync } from 'node:fs'
+import { readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { stringifyJson } from '../formats/json.ts'
 import { withKeys } from '../formats/json-exact.ts'
@@ -8,11 +8,11 @@ import { tensorBytes } from '../formats/safetensors/header.ts'
 import { type TensorToWrite, writeSafetensors } from '../formats/safetensors/write.ts'
 import type { CheckpointTensor, FileSource, TokenizerFiles } from '../formats/tensor.ts'
 import { writeTokenizer } from '../formats/tokenizer-files.ts'
-import { ensureWritableFolder, isFile, readRange, writeFileAtomic } from '../hub/files.ts'
+import { ensureWritableFolder, fileError, isFile, readRange, writeFileAtomic } from '../hub/files.ts'
 import type { OpenedModel } from './opened-model.ts'
 import { buffersOf, isBeside } from './settle.ts'
 
-/** bytes of one file at most */
+/** bytes of one file at most, unless told otherwise */
 const SHARD = 5e9
 
 const json = (value: unknown) => `${stringifyJson(value, { indent: 2 })}\n`
@@ -24,6 +24,10 @@ export interface FolderChanges {
   /** default: the checkpoint's */
   tokenizer?: TokenizerFiles
   extra?: readonly { name: string; shape: readonly number[]; values: () => Float32Array }[]
+  /** bytes of weights in one file at most, where it holds more than one tensor; default 5 GB */
+  shardBytes?: number
+  /** is waited for after each part that is written; what it throws ends the writing */
+  pause?: () => Promise<void>
 }
 
 /** New values of a tensor (rows × cols, f32), read some rows at a time. */
@@ -37,13 +41,14 @@ const CHUNK = 1 << 20
 /**
  * Weights in the open model's dtype, each rounded once from f32; what stands beside the text model byte for byte.
  * @param changed new values of a tensor of the checkpoint, or null where it stays as it is; asked when its turn comes
+ * @returns bytes of weights
  */
 export async function writeModelFolder(
   opened: OpenedModel,
   folder: string,
   changed: (t: CheckpointTensor) => ChangedRows | null,
-  { config = {}, tokenizer = opened.checkpoint.tokenizer, extra = [] }: FolderChanges = {},
-): Promise<void> {
+  { config = {}, tokenizer = opened.checkpoint.tokenizer, extra = [], shardBytes = SHARD, pause }: FolderChanges = {},
+): Promise<number> {
   ensureWritableFolder(folder)
   const { checkpoint, choice } = opened
   const bf16 = choice.dtype === 'bf16'
@@ -60,7 +65,7 @@ export async function writeModelFolder(
     }),
     ...extra.map(({ name, shape, values }) => ({ name, dtype, shape, data: () => encode(values()) })),
   ]
-  await writeShards(folder, tensors)
+  const bytes = await writeShards(folder, pause ? tensors.map((tensor) => paused(tensor, pause)) : tensors, shardBytes)
   const changes = { quantization_config: undefined, dtype: bf16 ? 'bfloat16' : 'float32', ...config }
   writeFileAtomic(join(folder, 'config.json'), json(withKeys(checkpoint.config, changes)))
   if (checkpoint.generationConfig) writeFileAtomic(join(folder, 'generation_config.json'), json(checkpoint.generationConfig))
@@ -68,6 +73,20 @@ export async function writeModelFolder(
   for (const name of opened.model.composite?.files ?? []) {
     const path = join(checkpoint.path, name)
     if (isFile(path)) writeFileAtomic(join(folder, name), readFileSync(path))
+  }
+  return bytes
+}
+
+function paused(tensor: TensorToWrite, pause: () => Promise<void>): TensorToWrite {
+  return {
+    ...tensor,
+    async *data() {
+      const given = typeof tensor.data === 'function' ? tensor.data() : tensor.data
+      for await (const part of given instanceof Uint8Array ? [given] : given) {
+        yield part
+        await pause()
+      }
+    },
   }
 }
 
@@ -113,13 +132,15 @@ function* inBytes(t: CheckpointTensor, { path, offset }: FileSource): Generator<
 const WHOLE = 'model.safetensors'
 const INDEX = 'model.safetensors.index.json'
 
-async function writeShards(folder: string, tensors: readonly TensorToWrite[]): Promise<void> {
+const ONE_OF_MANY = /^model-\d{5}-of-\d{5}\.safetensors$/
+
+async function writeShards(folder: string, tensors: readonly TensorToWrite[], most: number): Promise<number> {
   const shards: TensorToWrite[][] = [[]]
   let filled = 0
   let total = 0
   for (const tensor of tensors) {
     const bytes = tensorBytes(tensor.dtype, tensor.shape)!
-    if (filled > 0 && filled + bytes > SHARD) {
+    if (filled > 0 && filled + bytes > most) {
       shards.push([])
       filled = 0
     }
@@ -130,7 +151,8 @@ async function writeShards(folder: string, tensors: readonly TensorToWrite[]): P
   if (shards.length === 1) {
     await writeSafetensors(join(folder, WHOLE), tensors, { format: 'pt' })
     rmSync(join(folder, INDEX), { force: true })
-    return
+    sweep(folder, [])
+    return total
   }
   const number = (n: number) => String(n).padStart(5, '0')
   const map: Record<string, string> = {}
@@ -141,4 +163,31 @@ async function writeShards(folder: string, tensors: readonly TensorToWrite[]): P
   }
   writeFileAtomic(join(folder, INDEX), json({ metadata: { total_size: total }, weight_map: map }))
   rmSync(join(folder, WHOLE), { force: true })
+  sweep(folder, Object.values(map))
+  return total
+}
+
+/** shards of a model that was saved there before */
+function sweep(folder: string, kept: readonly string[]): void {
+  for (const name of readdirSync(folder)) if (ONE_OF_MANY.test(name) && !kept.includes(name)) rmSync(join(folder, name), { force: true })
+}
+
+/**
+ * A model that was written into `from` takes its place in `to`, on the same disk, over one that lies there: what says where weights are goes first and
+ * comes last, so that a reader meets the old model, the new one or none.
+ */
+export function moveModelFolder(from: string, to: string): void {
+  const names = readdirSync(from)
+  const entry = names.filter((name): boolean => name === WHOLE || name === INDEX)
+  try {
+    for (const name of [WHOLE, INDEX]) rmSync(join(to, name), { force: true })
+    for (const name of [...names.filter((name) => !entry.includes(name)), ...entry]) {
+      rmSync(join(to, name), { force: true, recursive: true })
+      renameSync(join(from, name), join(to, name))
+    }
+    sweep(to, names)
+    rmSync(from, { recursive: true })
+  } catch (cause) {
+    throw fileError(cause, to, 'write')
+  }
 }

@@ -2,6 +2,7 @@
 import { existsSync, realpathSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { type PromptForm, readPromptForm, readTrainedOver, type TrainedOver } from '../data/prompt-form.ts'
+import { type RunRecord, readRunRecord } from '../data/run-record.ts'
 import { fromBlocks } from '../devices/cpu/ggml-blocks.ts'
 import type { Device } from '../devices/device.ts'
 import { SaqrError, say } from '../error.ts'
@@ -43,6 +44,8 @@ export interface OpenedBase {
   tokenizer: Tokenizer
   /** how the model is asked, as it was trained; null: nothing says */
   promptForm: PromptForm | null
+  /** how it was trained; null: nothing says */
+  run: RunRecord | null
   /** worth telling: the Hub could not be asked and the cache was used */
   notes: string[]
 }
@@ -71,11 +74,13 @@ export async function openBase(name: string, device: Device, request: BaseReques
   const { config, tensors } = checkpoint
   const trainedOver = adapter === null ? null : readTrainedOver(adapter)
   const choice = request.choice(config, trainedOver)
+  const story = adapter ?? (found.kind === 'model' ? found.path : null)
   return {
     opened: new OpenedModel(device, withTensors(checkpoint, config, tensors, files), choice),
     adapter,
     tokenizer,
-    promptForm: adapter !== null ? readPromptForm(adapter) : found.kind === 'model' ? readPromptForm(found.path) : null,
+    promptForm: story === null ? null : readPromptForm(story),
+    run: story === null ? null : readRunRecord(story),
     notes: [...new Set([...notes, ...settled.notes, ...overAnother(adapter, trainedOver, choice)])],
   }
 }

@@ -175,6 +175,7 @@ export function resizeModel(given: LanguageModel, rows: number, options: ResizeO
     model.trainables.set(name, all)
   }
   model.promptForm = given.promptForm
+  model.run = given.run
   given.disposeAdapter()
   return model
 }

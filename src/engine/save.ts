@@ -31,7 +31,7 @@ export async function saveTrained(model: LanguageModel, folder: string, form: Ad
 
 async function writeTrained(model: LanguageModel, folder: string, form: AdapterForm): Promise<void> {
   const { config } = model.adapter
-  writePromptForm(folder, model.promptForm, config ? { load_in_4bit: model.opened.choice.loadIn4bit } : undefined)
+  writePromptForm(folder, model.promptForm, config ? { load_in_4bit: model.opened.choice.loadIn4bit } : undefined, model.run)
   const { trained, tokenizer } = model
   if (config) {
     await saveAdapter(model, config, folder, form)

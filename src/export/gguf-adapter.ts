@@ -32,7 +32,7 @@ export async function saveGgufAdapter(language: LanguageModel, path: string, typ
     const { metadata, tensors } = adapterFile(language, modules, type, basename(path, '.gguf'))
     return writeGguf(path, metadata, tensors)
   })
-  return { path, bytes, quantization: type, compared: null, notes }
+  return { path, bytes, quantization: type, compared: null, parts: 1, notes }
 }
 
 /** @returns paths of the modules with a low-rank part. @throws SaqrError EXPORT_ADAPTER naming what llama.cpp can't lay over a base */

@@ -63,7 +63,7 @@ export async function wrongValues(path: string, tensors: readonly GgufTensorToWr
     for (const wanted of values()) {
       const length = (wanted.length / type.block) * type.bytes
       if (at + length > there.offset + there.bytes) throw new SaqrError('EXPORT_TENSOR', `${name} has more values than its shape says`)
-      const stored = asF32(inJavaScript(readRange(path, at, length), type, 'f32')) // by the definition, whatever made the blocks
+      const stored = asF32(inJavaScript(readRange(there.path, at, length), type, 'f32')) // by the definition, whatever made the blocks
       const wrong = wrongBlock(wanted, stored, type)
       if (wrong !== null) {
         const first = [wanted, stored].map((list) => list[wrong * type.block]!.toPrecision(6))

@@ -1,5 +1,4 @@
 /** A model as one GGUF file: what llama.cpp and what is built on it run. A tensor at a time, each rounded once from f32. */
-import { basename } from 'node:path'
 import { MADE, toBlocks } from '../devices/cpu/ggml-blocks.ts'
 import { dequantised, quantisedHere } from '../engine/computed-base.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
@@ -14,6 +13,7 @@ import { asF32 } from '../formats/numbers.ts'
 import type { CheckpointTensor } from '../formats/tensor.ts'
 import type { Model } from '../models/family.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
+import { baseNotes } from './base-notes.ts'
 import { type Changes, changesOf } from './changed.ts'
 import { checkConfig, entriesOf, ggufOf } from './gguf-config.ts'
 import { describeTokenizer } from './gguf-tokenizer.ts'
@@ -80,7 +80,7 @@ export function ggufFile(
       }),
     },
     tensors,
-    notes: notesOf(language, inNf4.size > 0, placed, types, quantization),
+    notes: notesOf(language, placed, types, quantization),
   }
 }
 
@@ -159,22 +159,11 @@ export function toWrite(source: Source, type: GgmlType, threads?: number): GgufT
   }
 }
 
-function notesOf(
-  { opened }: LanguageModel,
-  inNf4: boolean,
-  placed: readonly Source[],
-  types: readonly GgmlType[],
-  quantization: Quantization,
-): string[] {
+function notesOf(language: LanguageModel, placed: readonly Source[], types: readonly GgmlType[], quantization: Quantization): string[] {
   const notes: string[] = []
-  const { model, checkpoint } = opened
-  const beside = besideOf(model)
+  const beside = besideOf(language.opened.model)
   if (beside) notes.push(`the model of text alone is written: ${beside} stays out of the file`)
-  const stored = [...checkpoint.tensors.values()]
-  if (stored.some(({ quant }) => quant)) notes.push('the base’s NF4 weights are dequantised, and what was trained is added to them')
-  else if (inNf4) notes.push('the weights that were computed with in NF4 are written dequantised, with what was trained over them added')
-  else if (checkpoint.kind === 'gguf' && stored.some(({ storage }) => !['F32', 'F16', 'BF16'].includes(storage)))
-    notes.push(`the base’s weights are ${storagesOf(stored)} of ${basename(checkpoint.path)}, dequantised: they are no finer than those`)
+  notes.push(...baseNotes(language))
   const most = QUANTIZATIONS[quantization].most
   const odd = placed.filter(
     ({ shape }, i) =>
@@ -190,4 +179,3 @@ function notesOf(
 }
 
 const besideOf = ({ composite }: Model) => composite?.beside.map((path) => path.split('.').at(-1)).join(' and ')
-const storagesOf = (stored: readonly CheckpointTensor[]) => [...new Set(stored.map(({ storage }) => storage))].join(', ')

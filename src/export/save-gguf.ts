@@ -1,24 +1,32 @@
 /** A GGUF file written, opened again, held against what was trained, and only then given its name. */
-import { closeSync, existsSync, fsyncSync, openSync, realpathSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, fsyncSync, openSync, realpathSync, renameSync, writeSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
+import { writeCard } from '../engine/card.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { withoutAdapter } from '../engine/without-adapter.ts'
-import { option, SaqrError, say } from '../error.ts'
+import { SaqrError } from '../error.ts'
 import { ensureWritableFolder, fileError } from '../formats/files.ts'
 import type { Quantization } from '../formats/gguf/mixture.ts'
-import { type Entries, f32, headerBytes, tensorBytes, text, u32, writeGguf } from '../formats/gguf/write.ts'
+import { filesOf, firstHeader, groupsOf, sweepParts, writeParts } from '../formats/gguf/split.ts'
+import { type Entries, f32, type GgufTensorToWrite, tensorBytes, text, u32 } from '../formats/gguf/write.ts'
+import { partPaths, siblings } from '../hub/gguf-parts.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import { turnToRead } from '../train/turn.ts'
-import { type GgufFile, ggufFile } from './gguf.ts'
-import { answersOf, answersOfFile, askedRows, type Compared, compare, type FromBase, fromBase, judge, TEXTS } from './gguf-check.ts'
+import { answersOf, answersOfFile, apart, askable, compare, type Found, foundLine, fromBase, judge, NOT_ASKED } from './check.ts'
+import { ggufFile } from './gguf.ts'
 import { wrongValues } from './gguf-values.ts'
+import { writeModelfiles } from './modelfile.ts'
 
 export interface SavedGguf {
+  /** the file, of several parts the first */
   path: string
+  /** how many there are; 1: the file is whole */
+  parts: number
+  /** of all parts */
   bytes: number
   quantization: Quantization
   /** what the file answers beside what the trained model does, and the model without its adapter where it has one; null: it was not asked */
-  compared: (Compared & { bound: number; base: FromBase | null }) | null
+  compared: Found | null
   /** worth telling */
   notes: string[]
 }
@@ -31,6 +39,8 @@ export interface SaveGgufRequest {
   check: boolean
   /** of the CPU, on which blocks are made and the file is asked; default: as many as processors */
   threads?: number | null
+  /** bytes of one file at most, where it holds more than one tensor; default: one file */
+  splitBytes?: number | undefined
   signal?: AbortSignal
   /** share that is written */
   onProgress?: (share: number) => void
@@ -52,27 +62,25 @@ export async function saveGguf(language: LanguageModel, tokenizer: Tokenizer, pa
   const { quantization, check, threads, signal } = request
   const { opened } = language
   checkPath(path, opened.checkpoint.path)
-  const rows = askedRows(request.rows ?? TEXTS.map((row) => tokenizer.encode(row)), opened.model.maxPositions)
-  if (check && rows.length === 0)
-    throw new SaqrError('OPTION_INVALID', say`there is no token to ask the model and the file: give ${option('checkTexts')} that hold some`)
+  const rows = check ? askable(tokenizer, request.rows, opened.model) : []
   ensureWritableFolder(dirname(path))
   const unchecked = path.replace(/\.gguf$/, '.unchecked.gguf')
   try {
-    const { file, metadata, bytes, trained, base } = await read(language, tokenizer, path, unchecked, rows, request)
+    const { file, metadata, groups, bytes, trained, base } = await read(language, tokenizer, path, unchecked, rows, request)
     if (!trained) {
       signal?.throwIfAborted()
-      rename(unchecked, path)
-      return { path, bytes, quantization, compared: null, notes: file.notes }
+      return { ...named(unchecked, path, groups.length), bytes, quantization, compared: null, notes: file.notes }
     }
-    const saved = await answersOfFile(unchecked, language, tokenizer, rows, { threads, signal })
-    const compared = { ...compare(trained, saved), base: base && fromBase(trained, base, saved) }
-    const { bound, holds, note } = judge(compared, quantization, opened.choice.dtype, compared.base)
-    if (!holds) throw mismatch(unchecked, path, apart(compared, bound))
+    const saved = await answersOfFile(partPaths(unchecked, groups.length)[0]!, language, tokenizer, rows, { threads, signal })
+    const against = { ...compare(trained, saved), base: base && fromBase(trained, base, saved) }
+    const { bound, holds, note } = judge(against, quantization, opened.choice.dtype, against.base)
+    const compared = { ...against, bound }
+    if (!holds) throw mismatch(unchecked, path, groups.length, apart(compared))
     signal?.throwIfAborted()
-    putFacts(unchecked, path, metadata, file, compared, bound)
-    return { path, bytes, quantization, compared: { ...compared, bound }, notes: note ? [...file.notes, note] : file.notes }
+    putFacts(partPaths(unchecked, groups.length)[0]!, { ...metadata, ...factsOf(compared) }, groups)
+    return { ...named(unchecked, path, groups.length), bytes, quantization, compared, notes: note ? [...file.notes, note] : file.notes }
   } catch (error) {
-    rmSync(unchecked, { force: true })
+    sweepParts(unchecked, [])
     throw error
   }
 }
@@ -84,66 +92,82 @@ async function read(
   path: string,
   unchecked: string,
   rows: readonly number[][][],
-  { quantization, check, threads, signal, onProgress }: SaveGgufRequest,
+  { quantization, check, threads, splitBytes = Number.POSITIVE_INFINITY, signal, onProgress }: SaveGgufRequest,
 ) {
   const endReading = await turnToRead(language, signal)
   try {
     const file = ggufFile(language, tokenizer, quantization, basename(path, '.gguf'), threads ?? undefined)
     const trained = check ? await answersOf(language, rows, signal) : null
     const base = check && language.spec.kind === 'lora' ? await answersOf(withoutAdapter(language), rows, signal) : null
-    const metadata = { ...file.metadata, ...factsOf(null, 0) }
+    const metadata = { ...file.metadata, ...factsOf(null) }
+    const groups = groupsOf(file.tensors, splitBytes)
     const whole = file.tensors.reduce((sum, tensor) => sum + tensorBytes(tensor), 0)
     const pause = async () => {
       await new Promise(setImmediate) // an abort is heard
       signal?.throwIfAborted()
     }
     const bytes = await language.opened.device.turn(async () => {
-      const bytes = await writeGguf(unchecked, metadata, file.tensors, async (done) => {
+      const bytes = await writeParts(unchecked, metadata, groups, async (done) => {
         onProgress?.(Math.min(1, done / whole))
         await pause()
       })
-      const wrong = check ? await wrongValues(unchecked, file.tensors, pause) : null
-      if (wrong) throw mismatch(unchecked, path, wrong)
+      const wrong = check ? await wrongValues(partPaths(unchecked, groups.length)[0]!, file.tensors, pause) : null
+      if (wrong) throw mismatch(unchecked, path, groups.length, wrong)
       return bytes
     }, signal)
-    return { file, metadata, bytes, trained, base }
+    return { file, metadata, groups, bytes, trained, base }
   } finally {
     endReading()
   }
 }
 
 /** What is said of a file: what it is, how near to the trained model, what else to know. */
-export function ggufLines({ path, bytes, compared, notes }: SavedGguf): string[] {
-  const size = `${path}: ${(bytes / 1e6).toFixed(bytes < 1e8 ? 1 : 0)} MB`
-  if (!compared) return [`${size}; not asked beside the trained model`, ...notes]
-  const { kl, bound, same, positions, base } = compared
-  const agree = `the likeliest token is the same in ${Math.round(same * positions)} of ${positions}`
-  const without = base ? `, which is ${base.kl.toExponential(1)} from its base` : ''
-  return [
-    `${size}; opened again, it is ${kl.toExponential(1)} nats from the trained model (${bound} allowed)${without}, ${agree}`,
-    ...notes,
-  ]
+export function ggufLines({ path, parts, bytes, compared, notes }: SavedGguf): string[] {
+  const size = `${path}: ${(bytes / 1e6).toFixed(bytes < 1e8 ? 1 : 0)} MB${parts > 1 ? ` in ${parts} files` : ''}`
+  return [`${size}; ${compared ? foundLine(compared) : NOT_ASKED}`, ...notes]
 }
 
+/** A card and Modelfiles beside the files of one call, where they are in a folder that they were given. @returns what is worth telling */
+export async function besideGguf(
+  language: LanguageModel,
+  tokenizer: Tokenizer,
+  target: string,
+  saved: readonly SavedGguf[],
+): Promise<string[]> {
+  if (target.endsWith('.gguf')) return []
+  const whole = saved.filter(({ parts }) => parts === 1)
+  const notes = whole.length > 0 ? writeModelfiles(language, tokenizer, target, whole) : []
+  if (whole.length < saved.length)
+    notes.push('no Modelfile for files in parts, which Ollama does not read: `llama-gguf-split --merge` makes one of them')
+  const files = saved.map(({ path, compared }) => ({ name: basename(path), found: compared ? foundLine(compared) : NOT_ASKED }))
+  const kept = await writeCard(language, target, { kind: 'gguf', files })
+  return kept === null ? notes : [...notes, kept]
+}
+
+/** No file of this name may be one of those that are open: all of them go. */
 function checkPath(path: string, base: string): void {
-  if (existsSync(path) && existsSync(base) && realpathSync(path) === realpathSync(base))
-    throw new SaqrError('FORMAT_FILE', `${path} is the file of the model that is open, whose weights are read from it: give another name`)
+  const open = siblings(base)
+    .filter(existsSync)
+    .map((part) => realpathSync(part))
+  const taken = filesOf(path).find((file) => open.includes(realpathSync(file)))
+  if (taken !== undefined)
+    throw new SaqrError('FORMAT_FILE', `${taken} is the file of the model that is open, whose weights are read from it: give another name`)
 }
 
-function mismatch(unchecked: string, path: string, what: string): SaqrError {
-  const kept = path.replace(/\.gguf$/, '.mismatch.gguf')
-  rename(unchecked, kept)
+function mismatch(unchecked: string, path: string, parts: number, what: string): SaqrError {
+  const { path: kept } = named(unchecked, path.replace(/\.gguf$/, '.mismatch.gguf'), parts)
   return new SaqrError(
     'EXPORT_MISMATCH',
     `${kept} is not the model that was trained: ${what}. Save it in a finer type, or merged, and report this`,
   )
 }
 
-function apart({ positions, kl, most, base }: Compared & { base: FromBase | null }, bound: number): string {
-  const far = `over ${positions} next tokens it is ${kl.toPrecision(3)} nats apart (probabilities by up to ${most.toPrecision(3)}), where ${bound} is allowed`
-  return base
-    ? `${far}; it has gone ${base.share.toFixed(2)} (± ${base.error.toFixed(2)}) of the ${base.kl.toPrecision(3)} nats from the base to it`
-    : far
+/** The files get their names, over those of an older model, which go. */
+function named(from: string, to: string, parts: number): { path: string; parts: number } {
+  const names = partPaths(to, parts)
+  for (const [i, part] of partPaths(from, parts).entries()) rename(part, names[i]!)
+  sweepParts(to, names)
+  return { path: names[0]!, parts }
 }
 
 function rename(from: string, to: string): void {
@@ -155,10 +179,10 @@ function rename(from: string, to: string): void {
 }
 
 /** what was found, in the file itself: numbers and their kinds alone change, so that the header stays as long as it is */
-function factsOf(compared: (Compared & { base: FromBase | null }) | null, bound: number): Entries {
+function factsOf(compared: Found | null): Entries {
   return {
     'saqr.trained.kl': f32(compared?.kl ?? Number.NaN),
-    'saqr.trained.kl_bound': f32(bound),
+    'saqr.trained.kl_bound': f32(compared?.bound ?? 0),
     'saqr.trained.largest_difference': f32(compared?.most ?? Number.NaN),
     'saqr.trained.same_likeliest': f32(compared?.same ?? Number.NaN),
     'saqr.trained.base_kl': f32(compared?.base?.kl ?? Number.NaN),
@@ -168,25 +192,17 @@ function factsOf(compared: (Compared & { base: FromBase | null }) | null, bound:
   }
 }
 
-function putFacts(
-  from: string,
-  to: string,
-  metadata: Entries,
-  { tensors }: GgufFile,
-  compared: Compared & { base: FromBase | null },
-  bound: number,
-): void {
+function putFacts(path: string, metadata: Entries, groups: readonly (readonly GgufTensorToWrite[])[]): void {
   try {
-    const header = headerBytes({ ...metadata, ...factsOf(compared, bound) }, tensors)
-    const fd = openSync(from, 'r+')
+    const header = firstHeader(metadata, groups)
+    const fd = openSync(path, 'r+')
     try {
       writeSync(fd, header, 0, header.length, 0)
       fsyncSync(fd)
     } finally {
       closeSync(fd)
     }
-    renameSync(from, to)
   } catch (cause) {
-    throw fileError(cause, to, 'write')
+    throw fileError(cause, path, 'write')
   }
 }

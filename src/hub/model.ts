@@ -4,6 +4,7 @@ import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { SaqrError } from '../error.ts'
 import { isFile, isFolder } from './files.ts'
+import { siblings } from './gguf-parts.ts'
 import { isObject, readJsonObject } from './json.ts'
 import { nearHere, notFound } from './not-found.ts'
 import { type HubOptions, hubPlaces } from './places.ts'
@@ -46,7 +47,7 @@ export async function resolveModel(idOrPath: string, options: ModelOptions = {})
   const found = { id: repo.name, commit: snapshot.commit, note: snapshot.note }
   const gguf = file ?? onlyGguf(snapshot, repo.name)
   if (gguf !== undefined) {
-    await snapshot.fetch([gguf])
+    await snapshot.fetch(siblings(gguf))
     const file: ResolvedModel = { kind: 'gguf', path: join(snapshot.folder, gguf), ...found }
     await beforeWeights(file)
     return file
@@ -144,10 +145,12 @@ function weightFiles({ files, folder }: Snapshot, name: string): string[] {
 function onlyGguf({ files }: Snapshot, name: string): string | undefined {
   const gguf = [...files].filter((path) => path.toLowerCase().endsWith('.gguf'))
   if (gguf.length === 0 || [...files].some((path) => path.endsWith('.safetensors'))) return undefined
-  if (gguf.length === 1) return gguf[0]
+  const models = gguf.filter((path) => siblings(path)[0] === path)
+  if (models.length === 1) return models[0]
+  const named = models.length > 0 ? models : gguf
   throw new SaqrError(
     'HUB_NO_WEIGHTS',
-    `${name} has ${gguf.length} GGUF files. Name one, for example ${name}/${gguf[0]}; there are ${gguf.slice(0, 12).join(', ')}${gguf.length > 12 ? ' …' : ''}.`,
+    `${name} has ${gguf.length} GGUF files. Name one, for example ${name}/${named[0]}; there are ${named.slice(0, 12).join(', ')}${named.length > 12 ? ' …' : ''}.`,
   )
 }
 

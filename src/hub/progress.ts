@@ -1,4 +1,4 @@
-/** How far downloads are: on a terminal one line that is drawn anew, elsewhere one line when something large begins to come. */
+/** How far downloads and uploads are: on a terminal one line that is drawn anew, elsewhere one line when something large begins to come. */
 import type { HubProgress } from './places.ts'
 
 interface Output {
@@ -12,7 +12,7 @@ const SETTLED = 0.5
 const CLEAR = '\r\x1b[2K'
 
 /** What draws on `out`; @param now seconds */
-export function progressLine(out: Output, now = () => performance.now() / 1000): (progress: HubProgress) => void {
+export function progressLine(out: Output, now = () => performance.now() / 1000, doing = 'fetching'): (progress: HubProgress) => void {
   let began: { at: number; bytes: number } | undefined
   let drawn = Number.NEGATIVE_INFINITY
   return ({ file, done, total, allDone, allTotal }) => {
@@ -21,7 +21,7 @@ export function progressLine(out: Output, now = () => performance.now() / 1000):
     const at = now()
     if (!began) {
       began = { at, bytes: allDone }
-      if (!out.isTTY) out.write(`fetching ${file}: ${size(allTotal - allDone)} to come\n`)
+      if (!out.isTTY) out.write(`${doing} ${file}: ${size(allTotal - allDone)} to ${doing === 'fetching' ? 'come' : 'go'}\n`)
     }
     if (!out.isTTY) return
     if (allDone >= allTotal) {
@@ -29,7 +29,7 @@ export function progressLine(out: Output, now = () => performance.now() / 1000):
       began = undefined
     } else if (at - drawn >= REDRAW) {
       drawn = at
-      out.write(`${CLEAR}fetching ${file}  ${line(allDone, allTotal, at - began.at, allDone - began.bytes)}`)
+      out.write(`${CLEAR}${doing} ${file}  ${line(allDone, allTotal, at - began.at, allDone - began.bytes)}`)
     }
   }
 }

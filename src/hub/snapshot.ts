@@ -63,7 +63,8 @@ export async function openSnapshot(repo: Repository, places: HubPlaces, options:
   }
 }
 
-async function askHub(
+/** The commit of a revision, and its files. */
+export async function askHub(
   repo: Repository,
   places: HubPlaces,
   signal: AbortSignal,

@@ -54,7 +54,13 @@ export function startEvent(run: Run, { outputDir, name, doneSteps, history }: Be
 function configOf({ model, options }: Run, parameters: RunConfig['parameters']): RunConfig {
   const { config } = model.adapter
   return {
-    args: Object.fromEntries(Object.entries(options).map(([name, value]) => [snake(name), value])),
+    // secrets as transformers has them where it tells its arguments
+    args: Object.fromEntries(
+      Object.entries(options).map(([name, value]) => [
+        snake(name),
+        /Token$/.test(name) && name.startsWith('hub') && value ? '<HUB_TOKEN>' : value,
+      ]),
+    ),
     model: model.opened.checkpoint.config,
     adapter: config && JSON.parse(adapterConfigText(config)),
     parameters,

@@ -1,15 +1,18 @@
 /** What every trainer does, with TRL's names: rows prepared, a plan that fits, a loop of events. What it trains towards is its objective's. */
 import type { Dataset } from '../data/dataset.ts'
 import type { Prepared } from '../data/prepare.ts'
+import { hubIdOf } from '../engine/base-name.ts'
+import { writeCard } from '../engine/card.ts'
 import { collectGarbage } from '../engine/heap.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { saveTrained } from '../engine/save.ts'
 import { checkModelFolder } from '../engine/save-target.ts'
 import { option, SaqrError, say } from '../error.ts'
 import { tokenizerTexts } from '../formats/tokenizer-files.ts'
-import { filled, take } from '../hub/arguments.ts'
+import { signal as abortSignal, filled, take, takeOptions } from '../hub/arguments.ts'
 import { ensureWritableFolder } from '../hub/files.ts'
-import type { EndEvent, TrainEvent } from '../track/events.ts'
+import type { Pushed } from '../hub/push.ts'
+import type { EndEvent, EvalEvent, TrainEvent } from '../track/events.ts'
 import { standardError } from '../track/output.ts'
 import { preparingLine } from '../track/preparing-line.ts'
 import { checkReport, trackersOf } from '../track/report.ts'
@@ -30,8 +33,10 @@ import { renamed } from './options/retired.ts'
 import { checkTraining } from './options/rules.ts'
 import { type TrainerTables, takeEvaluation, takeInit, takeTraining } from './options/trainer-init.ts'
 import type { CheckedInit } from './options/trainer-types.ts'
+import { openHub, pushRun } from './push.ts'
 import { scoreReference } from './reference.ts'
 import { prepareRun, type Run } from './run.ts'
+import { runRecord } from './run-record.ts'
 import { startEvent } from './start-event.ts'
 import { neverEvaluates } from './timing.ts'
 import { turnOn } from './turn.ts'
@@ -111,9 +116,11 @@ export class Trainer<O extends CommonOptions> {
    */
   async train(request?: TrainRequest | boolean | string): Promise<TrainOutput> {
     const { signal, resumeFromCheckpoint } = takeTraining(request, 'train', this.#kind)
+    await openHub(this.options, this.#folder, { signal })
     for await (const event of tracked(this.stream({ signal, resumeFromCheckpoint }), this.#trackers())) {
       if (event.type !== 'end') continue
       const { step, metrics, finished, stopped } = event
+      if (finished && this.options.pushToHub) await this.pushToHub({ signal })
       return { globalStep: step, trainingLoss: metrics.trainLoss, metrics, finished, stopped }
     }
     throw new Error('a run ends with its end event')
@@ -171,6 +178,8 @@ export class Trainer<O extends CommonOptions> {
       checkPositions(examples, model.opened.model)
       checkVocabulary(examples, model.opened.model)
     }
+    const base = hubIdOf(model)
+    model.run = null // until this one has ended
     model.promptForm = prepared.form
     model.rows = prepared.examples.slice(0, 8).map(({ ids, starts }) => [...ids.subarray(0, starts?.[1])])
     model.tokenizer = processingClass.files
@@ -222,7 +231,18 @@ export class Trainer<O extends CommonOptions> {
         if (rows > 0) yield { type: 'note', message: `${rows} rows scored by the reference` }
         if (resumed) restore(resumed.path, model, run.optimizer)
       }
-      yield* trainLoop(run, resumed, outputDir, signal ? AbortSignal.any([signal, stop.signal]) : stop.signal, control)
+      let evaluated: EvalEvent | null = null
+      for await (const event of trainLoop(
+        run,
+        resumed,
+        outputDir,
+        signal ? AbortSignal.any([signal, stop.signal]) : stop.signal,
+        control,
+      )) {
+        if (event.type === 'eval') evaluated = event
+        if (event.type === 'end') model.run = runRecord(run, trainDataset.source, this.#kind.config, { base, start, evaluated, end: event })
+        yield event
+      }
     } finally {
       stop.abort()
       run.dispose()
@@ -247,12 +267,31 @@ export class Trainer<O extends CommonOptions> {
     return prepared
   }
 
-  /** The trained part and the tokenizer, as a folder that opens like any model. @param folder default: outputDir */
+  /** The trained part, the tokenizer and a model card, as a folder that opens like any model. @param folder default: outputDir */
   async saveModel(folder?: string): Promise<void> {
     const { language } = this.#init.model
     const path = take(folder ?? this.options.outputDir ?? 'trainer_output', 'folder', filled)
     await saveTrained(language, path)
     await this.#init.processingClass.savePretrained(path)
+    await writeCard(language, path, { kind: 'adapter' })
+  }
+
+  /**
+   * Saves the model in outputDir and uploads that, without checkpoints, to hubModelId (default: the name of outputDir) on the Hub. `train()` does so at
+   * its end with pushToHub; after `stream()` call it.
+   * @throws SaqrError HUB_…, FORMAT_…
+   */
+  async pushToHub(request?: { commitMessage?: string; signal?: AbortSignal }): Promise<Pushed> {
+    const { commitMessage, signal } = takeOptions<{ commitMessage: string; signal: AbortSignal }>(request, 'pushToHub', {
+      commitMessage: filled,
+      signal: abortSignal,
+    })
+    await this.saveModel()
+    return await pushRun(this.options, this.#folder, { ...(commitMessage && { commitMessage }), ...(signal && { signal }) })
+  }
+
+  get #folder(): string {
+    return this.options.outputDir ?? 'trainer_output'
   }
 
   #trackers(): readonly Tracker[] {

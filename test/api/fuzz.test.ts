@@ -130,6 +130,7 @@ const calls: Record<string, Call> = {
   'getPeftModel of a model': (o) => F.getPeftModel(model, o).dispose(),
   forInference: F.forInference,
   forTraining: F.forTraining,
+  pushToHub: saqr.pushToHub as Call,
   loadDataset: saqr.loadDataset,
   'loadDataset of a file': (...o) => saqr.loadDataset(join(folder, 'rows.jsonl'), ...(o as [])),
   openDevice: (name) => (name === 'auto' || name === 'cpu' ? null : saqr.openDevice(name)),
@@ -189,12 +190,17 @@ calls['addNewTokens of a model'] = (o) => saqr.addNewTokens(peft, tokenizer, o)
 calls.resizeTokenEmbeddings = (a, b) => peft.resizeTokenEmbeddings(a, b)
 calls.loadAdapter = (a, b) => peft.loadAdapter(a, b)
 calls.setAdapter = (a) => peft.setAdapter(a)
+calls.addWeightedAdapter = (a, b, c) => peft.addWeightedAdapter(a, b, c)
 calls.deleteAdapter = (a) => peft.deleteAdapter(a)
 calls['generate of several'] = (a, b) => peft.generate([a, 'x'] as never, b).next()
 calls.chat = (o) => peft.chat(o).dispose()
 calls.savePretrained = (a, b) => peft.savePretrained(a, b)
 calls.savePretrainedMerged = (a, b, c) => peft.savePretrainedMerged(a, b, c)
 calls.savePretrainedGguf = (a, b, c) => peft.savePretrainedGguf(a, b, c)
+calls['pushToHub of a model'] = (a, b) => peft.pushToHub(a, b)
+calls.pushToHubMerged = (a, b, c) => peft.pushToHubMerged(a, b, c)
+calls.pushToHubGguf = (a, b, c) => peft.pushToHubGguf(a, b, c)
+calls['pushToHub of a trainer'] = (o) => trainer().pushToHub(merged({ nonsense: 1 }, o ?? {}))
 const trainer = () => new saqr.SFTTrainer({ model: peft, trainDataset: dataset })
 // a run would begin where there is nothing wrong
 calls.train = (o) => trainer().train(merged({ nonsense: 1 }, o ?? {}))

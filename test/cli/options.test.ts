@@ -182,7 +182,7 @@ describe('resolveObject', () => {
     expect(catching(() => resolveObject(configFields, { learnRate: 1 })).message).toBe(
       'unknown option learnRate; did you mean learningRate?',
     )
-    expect(catching(() => resolveObject(configFields, { pushToHub: true })).message).toContain('pushToHub true is refused: ')
+    expect(catching(() => resolveObject(configFields, { pushToHub: true, hubStrategy: 'checkpoint' })).message).toContain('uploaded once')
   })
 })
 
@@ -244,6 +244,11 @@ describe('an option that needs others', () => {
     ['logging_steps', 2, { logging_strategy: 'steps' }, 'without --logging_strategy steps'],
     ['logging_steps', 2, { eval_strategy: 'steps' }, 'without --logging_strategy steps'],
     ['save_steps', 2, { save_strategy: 'steps' }, 'without --save_strategy steps'],
+    ['hub_token', 'hf_x', { push_to_hub: true }, 'without --push_to_hub'],
+    ['hub_private_repo', true, { push_to_hub: true }, 'without --push_to_hub'],
+    ['hub_model_id', 'a/b', { push_to_hub: true }, 'without --push_to_hub'],
+    ['hub_strategy', 'end', { push_to_hub: true }, 'without --push_to_hub'],
+    ['hub_revision', 'v2', { push_to_hub: true }, 'without --push_to_hub'],
     ['dataset_name', 'rows.jsonl', { datasets: [] }, 'beside --datasets'],
     ['dataset_config', 'en', { datasets: [] }, 'beside --datasets'],
     ['dataset_train_split', 'train[:9]', { datasets: [] }, 'beside --datasets'],

@@ -81,7 +81,7 @@ describe('saqr quickstart', () => {
     // asked without the space that ends every prompt here: it comes by itself
     const [, command] = /\n {2}npx saqr (generate .*)\n$/.exec(text) ?? []
     expect(command).toBe(`generate --model_name_or_path ${out}/merged "double 35:"`)
-    expect(JSON.parse(readFileSync(join(out, 'merged/saqr.json'), 'utf8'))).toEqual({ prompt: { form: 'plain', end: ' ' } })
+    expect(JSON.parse(readFileSync(join(out, 'merged/saqr.json'), 'utf8'))).toMatchObject({ prompt: { form: 'plain', end: ' ' } })
     const ask = (prompt: string, ...more: string[]) =>
       commandLine({ generate })(
         'generate',

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { exportModel, progress } from '../../src/cli/verbs/export.ts'
 import { nativeLibrary } from '../../src/devices/cpu/library.ts'
 import * as changed from '../../src/export/changed.ts'
-import { compare, fromBase, judge } from '../../src/export/gguf-check.ts'
+import { compare, fromBase, judge } from '../../src/export/check.ts'
 import { ggufOf } from '../../src/export/gguf-config.ts'
 import { saveGguf } from '../../src/export/save-gguf.ts'
 import { decoders } from '../../src/formats/gguf/dequantise.ts'
@@ -257,7 +257,7 @@ describe('saqr export', () => {
     expect(run.out).toMatch(
       /cli\.F16\.gguf: 0\.1 MB; opened again, it is \S+ nats from the trained model \(0\.0001 allowed\), which is \S+ from its base, the likeliest token is the same in 16 of 16\n/,
     )
-    expect(readdirSync(at('cli')).sort()).toEqual(['cli.F16.gguf', 'cli.Q8_0.gguf'])
+    expect(readdirSync(at('cli')).sort()).toEqual(['Modelfile.F16', 'Modelfile.Q8_0', 'README.md', 'cli.F16.gguf', 'cli.Q8_0.gguf'])
     const blocks = vi.spyOn(nativeLibrary().native, 'quantiseGgml')
     const one = await saqr(
       ...['export', '--model_name_or_path', at('adapter'), '--gguf', 'q8_0', '--output_dir', at('cli1')],

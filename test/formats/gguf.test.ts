@@ -195,7 +195,7 @@ describe('models we do not have', () => {
     ['a mixture of experts', { 'general.architecture': text('qwen3'), 'qwen3.expert_count': u32(8) }, /mixture of experts/],
     ['a mixture that says no k', { 'llama.expert_count': u32(8) }, /llama\.expert_used_count/],
     ['an adapter', { 'general.type': text('adapter') }, /adapter/],
-    ['a part of several', { 'split.count': u32(3) }, /llama-gguf-split/],
+    ['a part of several', { 'split.count': u32(3) }, /one of 3 parts, and its name doesn't/],
     ['an unknown switch', { 'llama.new_switch': f32(0) }, /llama\.new_switch/],
     ['a scale of its logits', { 'llama.logit_scale': f32(2) }, /llama\.logit_scale/],
     ['another scale of its scores', { 'llama.attention.scale': f32(0.5) }, /llama\.attention\.scale/],

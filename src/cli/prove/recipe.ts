@@ -127,7 +127,7 @@ function quieted(o: VerbOptions): { quiet: VerbOptions; changed: Changed[] } {
   const quiet: VerbOptions = {
     ...o,
     ...{ evalStrategy: 'no', evalOnStart: false, saveStrategy: 'no', loadBestModelAtEnd: false, earlyStoppingPatience: null },
-    ...{ reportTo: 'none', loggingStrategy: 'steps', loggingSteps: 1, resumeFromCheckpoint: null },
+    ...{ reportTo: 'none', pushToHub: false, loggingStrategy: 'steps', loggingSteps: 1, resumeFromCheckpoint: null },
   }
   if (o.usePeft && o.loraDropout > 0) {
     changed.push({ name: 'lora_dropout', before: o.loraDropout, now: 0, why: RANDOM })

@@ -1,16 +1,24 @@
 /** `saqr export`: a trained model in the form that what runs it next reads. */
+import { join } from 'node:path'
+import { z } from 'zod'
+import { readPromptForm } from '../../data/prompt-form.ts'
 import { openDevice } from '../../devices/open.ts'
+import { writeCard } from '../../engine/card.ts'
+import type { LanguageModel } from '../../engine/language-model.ts'
+import { loadAdapter } from '../../engine/load-adapter.ts'
 import { saveTrained } from '../../engine/save.ts'
+import { type Combination, weightedAdapter } from '../../engine/weighted-adapter.ts'
 import { option, SaqrError, say } from '../../error.ts'
 import { ADAPTER_TYPES, isAdapterType, saveGgufAdapter } from '../../export/gguf-adapter.ts'
-import { saveMerged } from '../../export/merged.ts'
-import { ggufLines, ggufPath, type SavedGguf, saveGguf } from '../../export/save-gguf.ts'
+import { mergedLines, saveMerged } from '../../export/merged.ts'
+import { besideGguf, ggufLines, ggufPath, type SavedGguf, saveGguf } from '../../export/save-gguf.ts'
 import { isQuantization, QUANTIZATIONS } from '../../formats/gguf/mixture.ts'
-import { exists } from '../../hub/files.ts'
+import { filesOf } from '../../formats/gguf/split.ts'
+import { exists, isFile } from '../../hub/files.ts'
 import { nearest } from '../../hub/nearest.ts'
 import type { Need } from '../../hub/need.ts'
 import { beside, honoured } from '../../train/options/field.ts'
-import { described, flag, optionalName, optionalTexts } from '../../train/options/schemas.ts'
+import { described, flag, optionalName, optionalTexts, size, sizeInBytes } from '../../train/options/schemas.ts'
 import { openForGeneration } from '../load.ts'
 import { modelFields } from '../sampling-fields.ts'
 import { defineVerb, type Io } from '../verb.ts'
@@ -26,7 +34,13 @@ const model = {
   },
   load_in_4bit: { ...shared.load_in_4bit, help: 'the adapter was trained over NF4: what is written is that base, dequantised' },
 }
+const ASKED: Need = {
+  met: (o) => o.gguf !== null || o.merged === true,
+  unless: say`without ${option('gguf')} or ${option('merged')}`,
+}
+const ADAPTERS: Need = { met: (o) => o.adapters !== null, unless: say`without ${option('adapters')}` }
 const GGUF: Need = { met: (o) => o.gguf !== null, unless: say`without ${option('gguf')}` }
+const MERGED: Need = { met: (o) => o.merged === true, unless: say`without ${option('merged')}` }
 const what = {
   gguf: honoured(
     described(optionalTexts, `types of ${TYPES}`, () => true),
@@ -40,14 +54,51 @@ const what = {
   ),
   merged: honoured(flag, false, 'base and adapter as one checkpoint (safetensors), in the model’s own dtype'),
   peft: honoured(flag, false, 'the adapter as PEFT reads it'),
+  adapters: honoured(
+    described(optionalTexts, 'adapters as FOLDER=WEIGHT', () => true),
+    null,
+    'adapters over model_name_or_path as one, each as FOLDER=WEIGHT: out-a=0.7 out-b=0.3',
+  ),
+  combination_type: beside(
+    ADAPTERS,
+    honoured(
+      z.enum(['cat', 'linear']),
+      'cat',
+      'cat: what they do added up, exactly; linear: their A and B added, of one rank (PEFT’s names)',
+      {
+        ...Object.fromEntries(
+          [
+            'svd',
+            'ties',
+            'ties_svd',
+            'dare_ties',
+            'dare_linear',
+            'dare_ties_svd',
+            'dare_linear_svd',
+            'magnitude_prune',
+            'magnitude_prune_svd',
+          ].map((name) => [name, 'not supported; use cat, which is the exact sum, or linear']),
+        ),
+      },
+    ),
+  ),
   output_dir: honoured(optionalName, null, 'folder for what is written; with one GGUF type also a file named ….gguf'),
   overwrite: honoured(flag, false, 'write over what is there already'),
-  check: beside(
+  max_shard_size: beside(MERGED, honoured(size, '5GB', 'bytes of one file of weights at most, where it holds more than one tensor')),
+  split_max_size: beside(
     GGUF,
+    honoured(
+      size.nullable(),
+      null,
+      'bytes of one GGUF file at most, such as 2GB: a larger model lies in several, NAME-00001-of-00003.gguf and so on; default: one file',
+    ),
+  ),
+  check: beside(
+    ASKED,
     honoured(
       flag,
       true,
-      'open each GGUF file again and ask it beside the trained model; what they are apart is an error where the type doesn’t explain it',
+      'open what was written again and ask it beside the trained model; what they are apart is an error where the type doesn’t explain it',
     ),
   ),
 }
@@ -83,38 +134,81 @@ export const exportModel = defineVerb({
         'OPTION_INVALID',
         say`${option(types.length > 0 ? 'gguf' : 'ggufAdapter')} names ${files.length} types, and ${o.outputDir} is one file: name a folder`,
       )
-    if (!o.overwrite) refuseTaken(files.length === 0 ? MARKS.map((mark) => `${o.outputDir}/${mark}`) : files)
+    if (!o.overwrite) refuseTaken(files.length === 0 ? MARKS.map((mark) => `${o.outputDir}/${mark}`) : files.flatMap(filesOf))
+    const weighted = weightsOf(o.adapters ?? [])
     const device = await openDevice(o.useCpu ? 'cpu' : o.device, { threads: o.threads })
     try {
-      const { language, tokenizer, notes } = await openForGeneration(o.modelNameOrPath, o, device, io)
+      const { language: opened, tokenizer, notes } = await openForGeneration(o.modelNameOrPath, o, device, io)
       for (const note of notes) io.err.write(`${note}\n`)
-      if (o.merged) await saveMerged(language, o.outputDir)
-      else if (o.peft) {
+      const language = o.adapters === null ? opened : combined(opened, weighted, o.combinationType)
+      if (o.merged) {
+        const ask = o.check ? { tokenizer } : undefined
+        const request = { ask, threads: o.threads, shardBytes: sizeInBytes(o.maxShardSize), signal: io.signal }
+        tell(io, mergedLines(await saveMerged(language, o.outputDir, request)))
+      } else if (o.peft) {
         if (language.adapter.config === null)
           throw new SaqrError(
             'OPTION_INVALID',
             say`${o.modelNameOrPath} has no adapter, so there is none to write: ${option('merged')} writes the model itself`,
           )
         await saveTrained(language, o.outputDir)
+        const kept = await writeCard(language, o.outputDir, { kind: 'adapter' })
+        if (kept !== null) io.err.write(`${kept}\n`)
       }
-      if (files.length === 0) io.out.write(`${o.outputDir}\n`)
-      for (const [i, type] of adapterTypes.entries()) tell(io, await saveGgufAdapter(language, files[i]!, type))
+      if (o.peft) io.out.write(`${o.outputDir}\n`)
+      for (const [i, type] of adapterTypes.entries()) tell(io, ggufLines(await saveGgufAdapter(language, files[i]!, type)))
+      const all: SavedGguf[] = []
       for (const [i, quantization] of types.entries()) {
         const saved = await saveGguf(language, tokenizer, files[i]!, {
           quantization,
           check: o.check,
           threads: o.threads,
+          splitBytes: o.splitMaxSize === null ? undefined : sizeInBytes(o.splitMaxSize),
           signal: io.signal,
           onProgress: progress(io, files[i]!),
         })
-        tell(io, saved)
+        tell(io, ggufLines(saved))
+        all.push(saved)
       }
+      if (all.length > 0) for (const note of await besideGguf(language, tokenizer, o.outputDir, all)) io.err.write(`${note}\n`)
       return 0
     } finally {
       device.dispose()
     }
   },
 })
+
+/** "FOLDER=WEIGHT". @throws SaqrError OPTION_INVALID, FORMAT_NOT_FOUND */
+function weightsOf(given: readonly string[]): { folder: string; weight: number }[] {
+  return given.map((one) => {
+    const [, folder, weight] = /^(.+)=([^=]+)$/.exec(one) ?? []
+    if (folder === undefined || weight!.trim() === '' || !Number.isFinite(Number(weight)))
+      throw new SaqrError('OPTION_INVALID', say`${option('adapters')} ${one}: give each as FOLDER=WEIGHT, such as out-a=0.7`)
+    if (!isFile(join(folder, 'adapter_config.json')))
+      throw new SaqrError(
+        'FORMAT_NOT_FOUND',
+        say`${option('adapters')}: ${folder} is no folder of an adapter: it has no adapter_config.json`,
+      )
+    return { folder, weight: Number(weight) }
+  })
+}
+
+/** @throws SaqrError OPTION_INVALID, FORMAT_ADAPTER */
+function combined(base: LanguageModel, given: readonly { folder: string; weight: number }[], how: Combination): LanguageModel {
+  if (base.adapter.config !== null)
+    throw new SaqrError(
+      'OPTION_INVALID',
+      say`${option('modelNameOrPath')} is an adapter itself: name the base of ${option('adapters')}, and this one among them`,
+    )
+  const parts = given.map(({ folder, weight }) => {
+    const language = loadAdapter(base.opened, folder)
+    language.promptForm = readPromptForm(folder)
+    return { name: folder, language, weight }
+  })
+  const made = weightedAdapter(parts, how)
+  for (const { language } of parts) language.disposeAdapter()
+  return made
+}
 
 /** files by which a folder is a model or an adapter */
 const MARKS = ['config.json', 'adapter_config.json']
@@ -139,8 +233,7 @@ function typesOf<T extends string>(
     })
 }
 
-function tell({ out, err }: Io, saved: SavedGguf): void {
-  const [line, ...more] = ggufLines(saved)
+function tell({ out, err }: Io, [line, ...more]: readonly string[]): void {
   out.write(`${line}\n`)
   for (const note of more) err.write(`${note}\n`)
 }

@@ -18,8 +18,6 @@ export function ggufConfig(header: GgufHeader, path: string, factors: RopeFactor
   const { meta, architecture } = model
   const type = meta.optionalString('general.type') ?? 'model'
   if (type !== 'model') throw model.unsupported(`is of type ${show(type)} and not a model`)
-  if ((meta.optionalCount('split.count') ?? 1) > 1)
-    throw model.unsupported('is one part of several; put them together with llama-gguf-split --merge')
   const known = layouts.filter((l) => l.architecture === architecture)
   if (known.length === 0) {
     const names = [...new Set(layouts.map((l) => l.architecture))].join(', ')

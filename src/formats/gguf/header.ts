@@ -15,6 +15,8 @@ export interface GgufTensor {
   /** as PyTorch has it: rows first */
   shape: readonly number[]
   type: GgmlType
+  /** the file that it lies in */
+  path: string
   /** of its first byte in the file */
   offset: number
   bytes: number
@@ -127,7 +129,7 @@ function tensorInfo(cursor: Cursor): GgufTensor {
     throw bad(path, `gives ${where} rows of ${row}, no multiple of the ${type.block} weights in a block of ${type.name}`)
   const offset = cursor.u64()
   if (typeof offset !== 'number') throw bad(path, `puts ${where} at byte ${offset}`)
-  return { name, shape, type, offset, bytes: (size / type.block) * type.bytes }
+  return { name, shape, type, path, offset, bytes: (size / type.block) * type.bytes }
 }
 
 /** Aligned, one after the other with no more than padding between, and inside the file. */

@@ -11,14 +11,19 @@ import { type BlockReader, DENSE, inJavaScript } from './dequantise.ts'
 import { type GgufHeader, type GgufTensor, parseGguf } from './header.ts'
 import { joinHeads } from './heads.ts'
 import { type GgufLayout, headPart, huggingFaceName } from './layout.ts'
+import { joinParts } from './split.ts'
 import { ggufTokenizer } from './tokenizer.ts'
 import { partOf, turnedTensor } from './turned.ts'
 
 /** the header read last: a model's configuration, tokenizer and weights are asked for one after the other, and each is in it */
 let last: { key: string; header: WeakRef<GgufHeader> } | undefined
 
-/** Reads and checks a file's header. Errors: FORMAT_GGUF, FORMAT_GGUF_TYPE, FORMAT_NOT_FOUND. */
+/** Reads and checks a file's header, with the tensors of the other parts where it is the first of several. Errors: FORMAT_GGUF, FORMAT_GGUF_TYPE, FORMAT_SHARD_MISSING, FORMAT_NOT_FOUND. */
 export function readGguf(path: string): GgufHeader {
+  return joinParts(path, readPart(path), readPart)
+}
+
+function readPart(path: string): GgufHeader {
   return withFile(path, (fd, size) => {
     const { ino, mtimeNs, ctimeNs } = fstatSync(fd, { bigint: true })
     const key = [path, ino, size, mtimeNs, ctimeNs].join(' ')
@@ -61,7 +66,7 @@ function configOf(header: GgufHeader, path: string, layouts: readonly GgufLayout
     const tensor = header.tensors.get(name)
     if (!tensor) continue
     if (tensor.type.name !== 'F32') throw new SaqrError('FORMAT_GGUF', `${path}: ${name} is ${tensor.type.name}, it must be F32.`)
-    factors[name] = asF32(readRange(path, tensor.offset, tensor.bytes))
+    factors[name] = asF32(readRange(tensor.path, tensor.offset, tensor.bytes))
   }
   return ggufConfig(header, path, factors, layouts)
 }
@@ -82,12 +87,12 @@ function tensorsOf(
     const [part, ofHead] = [partOf(tensor.name, layout), headPart(tensor.name, layout)]
     if (part) {
       const list = woven.get(part.name) ?? new Array<CheckpointTensor | undefined>(part.of).fill(undefined)
-      list[part.index] = ggufTensor(tensor.name, tensor, path, 0, blocks)
+      list[part.index] = ggufTensor(tensor.name, tensor, 0, blocks)
       woven.set(part.name, list)
       continue
     }
     if (ofHead) {
-      const one = ggufTensor(tensor.name, tensor, path, 0, blocks)
+      const one = ggufTensor(tensor.name, tensor, 0, blocks)
       byHead.set(ofHead.name, { ...byHead.get(ofHead.name), [ofHead.transposed ? 'transposed' : 'plain']: one })
       continue
     }
@@ -98,7 +103,7 @@ function tensorsOf(
         `${path} has the tensor ${tensor.name}, which ${layout.architecture} models don't have.`,
       )
     const rotated = layout.rotatedRows?.find((part) => tensor.name.includes(`.${part}.`))
-    const stored = ggufTensor(name, tensor, path, rotated ? heads[rotated] : 0, blocks)
+    const stored = ggufTensor(name, tensor, rotated ? heads[rotated] : 0, blocks)
     if (name.includes('*')) for (const one of expertsOf(stored, tensor, path)) tensors.set(one.name, one)
     else tensors.set(name, layout.normsPlusOne && name.endsWith('norm.weight') ? lessOne(stored) : stored)
   }
@@ -152,8 +157,8 @@ let scratch: Uint8Array | undefined
  * `heads` > 0: rows of each head were put into the order (0, half, 1, half + 1 …) that llama.cpp's rotation wants, and go back to
  * (0, 1 … half, half + 1 …), which Hugging Face's wants. Of a bias it is the elements of its one row.
  */
-function ggufTensor(name: string, tensor: GgufTensor, path: string, heads: number, blocks: BlockReader): CheckpointTensor {
-  const { type, shape, offset, bytes } = tensor
+function ggufTensor(name: string, tensor: GgufTensor, heads: number, blocks: BlockReader): CheckpointTensor {
+  const { type, shape, path, offset, bytes } = tensor
   const { rows, cols } = matrixShape(shape)
   const dtype = DENSE[type.name]
   const rowBytes = bytes / rows

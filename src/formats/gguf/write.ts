@@ -9,20 +9,22 @@ import type { GgufHeader, GgufTensor, GgufValue } from './header.ts'
 import type { GgmlType } from './types.ts'
 
 export type Entry =
-  | { kind: 'u32' | 'i32' | 'f32'; value: number }
+  | { kind: 'u16' | 'u32' | 'i32' | 'f32'; value: number }
   | { kind: 'bool'; value: boolean }
   | { kind: 'string'; value: string }
   | { kind: 'strings'; value: readonly string[] }
   | { kind: 'i32s' | 'f32s'; value: readonly number[] }
 export type Entries = Readonly<Record<string, Entry>>
 
+export const u16 = (value: number): Entry => ({ kind: 'u16', value })
+export const i32 = (value: number): Entry => ({ kind: 'i32', value })
 export const u32 = (value: number): Entry => ({ kind: 'u32', value })
 export const f32 = (value: number): Entry => ({ kind: 'f32', value })
 export const bool = (value: boolean): Entry => ({ kind: 'bool', value })
 export const text = (value: string): Entry => ({ kind: 'string', value })
 
 /** ids of value types */
-const ID = { u32: 4, i32: 5, f32: 6, bool: 7, string: 8, array: 9 }
+const ID = { u16: 2, u32: 4, i32: 5, f32: 6, bool: 7, string: 8, array: 9 }
 const ALIGNMENT = 32
 
 export interface GgufTensorToWrite {
@@ -116,6 +118,7 @@ function entryBytes({ kind, value }: Entry): Uint8Array[] {
     return [int(ID.array), int(kind === 'i32s' ? ID.i32 : ID.f32), long(value.length), new Uint8Array(list.buffer)]
   }
   const number = value as number
+  if (kind === 'u16') return [int(ID.u16), new Uint8Array(Uint16Array.of(number).buffer)]
   return [int(ID[kind]), kind === 'f32' ? new Uint8Array(Float32Array.of(number).buffer) : int(number)]
 }
 
@@ -144,7 +147,7 @@ export function headerOf(metadata: Entries, tensors: readonly GgufTensorHeader[]
     tensors: new Map(
       tensors.map(({ name, shape, type }): [string, GgufTensor] => [
         name,
-        { name, shape, type, offset: 0, bytes: tensorBytes({ shape, type }) },
+        { name, shape, type, path: '', offset: 0, bytes: tensorBytes({ shape, type }) },
       ]),
     ),
   }

@@ -185,19 +185,19 @@ export interface CommonConfig {
   ignoreDataSkip?: false
   /** Accepted, though there is nothing left for it to do: all state of a run is in its checkpoints. */
   restoreCallbackStatesFromCheckpoint?: boolean
-  /** Not supported, and accepted only where it asks for nothing: saqr writes to disk only; upload output_dir when it is done, e.g. with `hf upload`. */
-  pushToHub?: false
-  /** Accepted, though there is nothing left for it to do: only push_to_hub reads it, and that is refused. */
+  /** Upload outputDir (the model, its tokenizer and card; no checkpoints) to the Hub when the run has ended; the repository is opened before it begins; default: false. */
+  pushToHub?: boolean
+  /** Access token that may write; default: HF_TOKEN, or what `hf auth login` keeps; no effect without pushToHub. */
   hubToken?: string | null
-  /** Accepted, though there is nothing left for it to do: only push_to_hub reads it, and that is refused. */
+  /** Of a repository that is made; default: as its owner’s settings say; no effect without pushToHub. */
   hubPrivateRepo?: boolean | null
-  /** Accepted, though there is nothing left for it to do: only push_to_hub reads it, and that is refused. */
+  /** Repository, owner/name or a name of the token’s owner; default: the last part of outputDir; no effect without pushToHub. */
   hubModelId?: string | null
-  /** Accepted, though there is nothing left for it to do: only push_to_hub reads it, and that is refused. */
-  hubStrategy?: string
-  /** Accepted, though there is nothing left for it to do: only push_to_hub reads it, and that is refused. */
+  /** Both end and every_save upload the model once, at the end; default: every_save; no effect without pushToHub. */
+  hubStrategy?: 'every_save' | 'end' | 'checkpoint' | 'all_checkpoints'
+  /** Accepted, though there is nothing left for it to do: the one upload, at the end, is waited for. */
   hubAlwaysPush?: boolean
-  /** Accepted, though there is nothing left for it to do: only push_to_hub reads it, and that is refused. */
+  /** Branch that is uploaded to, made from main where there is none; default: main; no effect without pushToHub. */
   hubRevision?: string | null
   /** Not supported, and accepted only where it asks for nothing: training on several devices is not supported yet; start one process. */
   localRank?: -1 | 0
@@ -362,6 +362,18 @@ export interface CommonOptions {
   saveTotalLimit: number | null
   /** Checkpoint folder to go on from; true: the last one in outputDir; default: null. */
   resumeFromCheckpoint: boolean | string | null
+  /** Upload outputDir (the model, its tokenizer and card; no checkpoints) to the Hub when the run has ended; the repository is opened before it begins; default: false. */
+  pushToHub: boolean
+  /** Access token that may write; default: HF_TOKEN, or what `hf auth login` keeps; no effect without pushToHub. */
+  hubToken: string | null
+  /** Of a repository that is made; default: as its owner’s settings say; no effect without pushToHub. */
+  hubPrivateRepo: boolean | null
+  /** Repository, owner/name or a name of the token’s owner; default: the last part of outputDir; no effect without pushToHub. */
+  hubModelId: string | null
+  /** Both end and every_save upload the model once, at the end; default: every_save; no effect without pushToHub. */
+  hubStrategy: 'every_save' | 'end' | 'checkpoint' | 'all_checkpoints'
+  /** Branch that is uploaded to, made from main where there is none; default: main; no effect without pushToHub. */
+  hubRevision: string | null
   /** Tokens of a pass at the most; default: what fits. */
   maxPassTokens: number | null
   /** Rows of a step that begin alike share those tokens (never with dropout or noise); default: true. */

@@ -119,6 +119,8 @@ export const SAVES_BY_STEPS: Need = {
   unless: say`without ${option('saveStrategy')} steps`,
 }
 
+export const PUSHED: Need = { met: (o) => o.pushToHub === true, unless: say`without ${option('pushToHub')}` }
+
 export const TENSORBOARD: Need = {
   met: (o) => [o.reportTo].flat().some((name) => name === 'tensorboard' || name === 'all'),
   unless: say`without ${option('reportTo')} tensorboard`,

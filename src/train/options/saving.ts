@@ -1,10 +1,8 @@
 /** What is written, where and when, and going on from it (SFTConfig). */
 import { z } from 'zod'
 import { beside, honoured, refused, subsumed } from './field.ts'
-import { SAVES_BY_STEPS } from './needs.ts'
-import { flag, name, optionalCount, optionalName, optionalText, stepInterval } from './schemas.ts'
-
-const NOT_PUSHED = 'only push_to_hub reads it, and that is refused'
+import { PUSHED, SAVES_BY_STEPS } from './needs.ts'
+import { flag, name, optionalCount, optionalFlag, optionalName, stepInterval } from './schemas.ts'
 
 export const saving = {
   output_dir: honoured(optionalName, null, 'folder for checkpoints and the trained model; default: trainer_output'),
@@ -31,12 +29,35 @@ export const saving = {
   restore_callback_states_from_checkpoint: subsumed(flag, false, 'all state of a run is in its checkpoints'),
 }
 
+const ONCE = 'the model is uploaded once, when the run has ended; upload a checkpoint with `saqr push`'
+
 export const hub = {
-  push_to_hub: refused(flag, false, 'saqr writes to disk only; upload output_dir when it is done, e.g. with `hf upload`'),
-  hub_token: subsumed(optionalText, null, NOT_PUSHED),
-  hub_private_repo: subsumed(z.boolean().nullable(), null, NOT_PUSHED),
-  hub_model_id: subsumed(optionalText, null, NOT_PUSHED),
-  hub_strategy: subsumed(z.string(), 'every_save', NOT_PUSHED),
-  hub_always_push: subsumed(flag, false, NOT_PUSHED),
-  hub_revision: subsumed(optionalText, null, NOT_PUSHED),
+  push_to_hub: honoured(
+    flag,
+    false,
+    'upload output_dir (the model, its tokenizer and card; no checkpoints) to the Hub when the run has ended; the repository is opened before it begins',
+  ),
+  hub_token: beside(PUSHED, honoured(optionalName, null, 'access token that may write; default: HF_TOKEN, or what `hf auth login` keeps')),
+  hub_private_repo: beside(PUSHED, honoured(optionalFlag, null, 'of a repository that is made; default: as its owner’s settings say')),
+  hub_model_id: beside(
+    PUSHED,
+    honoured(optionalName, null, 'repository, owner/name or a name of the token’s owner; default: the last part of output_dir'),
+  ),
+  hub_strategy: beside(
+    PUSHED,
+    honoured(
+      z.enum(['every_save', 'end', 'checkpoint', 'all_checkpoints']),
+      'every_save',
+      'both end and every_save upload the model once, at the end',
+      {
+        checkpoint: ONCE,
+        all_checkpoints: ONCE,
+      },
+    ),
+  ),
+  hub_always_push: subsumed(flag, false, 'the one upload, at the end, is waited for'),
+  hub_revision: beside(
+    PUSHED,
+    honoured(optionalName, null, 'branch that is uploaded to, made from main where there is none; default: main'),
+  ),
 }

@@ -1,14 +1,15 @@
 /**
- * Saved is trained: a file that was written is opened again as any GGUF file is, and asked what comes next in the rows that the trained model
- * and, where there is an adapter, the model without it were asked. A file that is too far from the trained model, or no nearer to it than to its base, is not what was trained.
+ * Saved is trained: what was written (a GGUF file, a folder) is opened again as any model is, and asked what comes next in the rows that the trained
+ * model and, where there is an adapter, the model without it were asked. What is too far from the trained model, or no nearer to it than to its base, is not what was trained.
  */
 import { openDevice } from '../devices/open.ts'
 import { LanguageModel } from '../engine/language-model.ts'
 import { OpenedModel } from '../engine/opened-model.ts'
-import { SaqrError } from '../error.ts'
+import { option, SaqrError, say } from '../error.ts'
 import { isQuantised, type Quantization } from '../formats/gguf/mixture.ts'
 import { Decoder, PAGE } from '../generate/decoder.ts'
 import { openCheckpoint } from '../models/checkpoint.ts'
+import type { Model } from '../models/family.ts'
 import { Tokenizer } from '../text/tokenizer.ts'
 
 export interface Compared {
@@ -20,6 +21,14 @@ export interface Compared {
   most: number
   /** share of positions whose likeliest token is the same */
   same: number
+}
+
+/** What was found of something saved. */
+export interface Found extends Compared {
+  /** nats that were allowed */
+  bound: number
+  /** null: there is no base beside the trained model */
+  base: FromBase | null
 }
 
 /** what is asked where a program has no rows: several scripts, numbers, code */
@@ -45,6 +54,21 @@ export function askedRows(rows: readonly (readonly number[])[], positions: numbe
     const ends = [...new Set(Array.from({ length: ASKED }, (_, i) => Math.ceil(((i + 1) * ids.length) / ASKED)))].filter((end) => end > 0)
     return ends.length > 0 ? [ends.map((end, i) => ids.slice(ends[i - 1] ?? 0, end))] : []
   })
+}
+
+/**
+ * The rows given, else those of a few texts; ids that the embedding has no row for (of a tokenizer made for more) are left out, as both are asked alike.
+ * @throws SaqrError OPTION_INVALID where they hold no token
+ */
+export function askable(
+  tokenizer: Tokenizer,
+  given: readonly (readonly number[])[] | undefined,
+  { maxPositions, vocab }: Pick<Model, 'maxPositions' | 'vocab'>,
+): number[][][] {
+  const known = (given ?? TEXTS.map((row) => tokenizer.encode(row))).map((row) => row.filter((id) => id < vocab))
+  const rows = askedRows(known, maxPositions)
+  if (rows.length > 0) return rows
+  throw new SaqrError('OPTION_INVALID', say`there is no token to ask the model and the file: give ${option('checkTexts')} that hold some`)
 }
 
 /** log-probabilities (V) of what follows each part */
@@ -133,7 +157,7 @@ export function fromBase(trained: readonly Float64Array[], base: readonly Float6
   return { kl, share, error: Math.sqrt((squares * positions.length) / (positions.length - 1)) / ways }
 }
 
-/** What the file answers, on the CPU, in the type that the trained model computes in. @throws SaqrError EXPORT_TOKENIZER */
+/** What a file or a folder answers, on the CPU, in the type that the trained model computes in. @throws SaqrError EXPORT_TOKENIZER */
 export async function answersOfFile(
   path: string,
   trained: LanguageModel,
@@ -142,7 +166,7 @@ export async function answersOfFile(
   { threads, signal }: { threads?: number | null; signal?: AbortSignal },
 ): Promise<Float64Array[]> {
   const checkpoint = openCheckpoint(path)
-  checkTokenizer(tokenizer, new Tokenizer(checkpoint.tokenizer!, { modelType: String(checkpoint.config.model_type) }))
+  checkTokenizer(path, tokenizer, new Tokenizer(checkpoint.tokenizer!, { modelType: String(checkpoint.config.model_type) }))
   const device = await openDevice('cpu', { threads })
   try {
     const { dtype } = trained.opened.choice
@@ -163,13 +187,13 @@ const WORDS = [
   '',
 ]
 
-function checkTokenizer(given: Tokenizer, read: Tokenizer): void {
+function checkTokenizer(path: string, given: Tokenizer, read: Tokenizer): void {
   for (const word of [...WORDS, ...given.addedTokens.slice(0, 64).map(({ content }) => `a${content} b`)]) {
     const [a, b] = [given.encode(word), read.encode(word)]
     if (String(a) === String(b)) continue
     throw new SaqrError(
       'EXPORT_TOKENIZER',
-      `the tokenizer in the file cuts ${JSON.stringify(word)} into ${b.join(' ')}, the model's own into ${a.join(' ')}: it has rules that a GGUF file can't say`,
+      `the tokenizer in ${path} cuts ${JSON.stringify(word)} into ${b.join(' ')}, the model's own into ${a.join(' ')}: it has rules that the file doesn't say`,
     )
   }
 }
@@ -212,4 +236,21 @@ export function judge(compared: Compared, quantization: Quantization, computed: 
   if (kl <= bound) return { bound, holds: true, note: null }
   if (!isQuantised(quantization) || !(kl <= 4 * bound)) return { bound, holds: false, note: null }
   return { bound, holds: true, note: `${quantization} is coarse for this model: take a type with more bits` }
+}
+
+export const NOT_ASKED = 'not asked beside the trained model'
+
+/** "opened again, it is 1.2e-10 nats from the trained model (0.00001 allowed) …" */
+export function foundLine({ kl, bound, same, positions, base }: Found): string {
+  const agree = `the likeliest token is the same in ${Math.round(same * positions)} of ${positions}`
+  const without = base ? `, which is ${base.kl.toExponential(1)} from its base` : ''
+  return `opened again, it is ${kl.toExponential(1)} nats from the trained model (${bound} allowed)${without}, ${agree}`
+}
+
+/** how something that is not the trained model differs from it */
+export function apart({ positions, kl, most, base, bound }: Found): string {
+  const far = `over ${positions} next tokens it is ${kl.toPrecision(3)} nats apart (probabilities by up to ${most.toPrecision(3)}), where ${bound} is allowed`
+  return base
+    ? `${far}; it has gone ${base.share.toFixed(2)} (± ${base.error.toFixed(2)}) of the ${base.kl.toPrecision(3)} nats from the base to it`
+    : far
 }

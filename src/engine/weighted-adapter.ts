@@ -1,0 +1,88 @@
+/**
+ * Several adapters over one base as one, by weights: PEFT's add_weighted_adapter, of its ways the two that need no decomposition.
+ *   cat     ΔW = Σ wᵢ·sᵢ·Bᵢ·Aᵢ exactly: A's below one another, B's side by side; the rank is the sum of theirs
+ *   linear  A = Σ ±√|wᵢsᵢ|·Aᵢ, B = Σ √|wᵢsᵢ|·Bᵢ, of one rank: cheap, and no weighted sum of what they do (products of different adapters come in)
+ */
+import { SaqrError } from '../error.ts'
+import { loraScale } from '../formats/peft/scale.ts'
+import { LanguageModel } from './language-model.ts'
+
+export type Combination = 'cat' | 'linear'
+
+export interface Weighted {
+  /** as messages call it */
+  name: string
+  language: LanguageModel
+  weight: number
+}
+
+/** @throws SaqrError OPTION_INVALID for adapters that have more than low-rank parts of linears, or other ranks */
+export function weightedAdapter(parts: readonly Weighted[], asked: Combination): LanguageModel {
+  const how = parts.length === 1 ? 'linear' : asked // as PEFT has it
+  for (const part of parts) checkPlain(part)
+  const configs = parts.map(({ language }) => language.adapter.config!)
+  const ranks = configs.map(({ r, rankPattern }) => Math.max(r, ...Object.values(rankPattern)))
+  if (how === 'linear' && new Set(ranks).size > 1)
+    throw new SaqrError('OPTION_INVALID', `linear is for adapters of one rank, and these have ${ranks.join(', ')}: combine them by cat`)
+  const r = how === 'cat' ? ranks.reduce((a, b) => a + b) : ranks[0]!
+  const { opened } = parts[0]!.language
+  const targetModules = [...new Set(configs.flatMap(({ targetModules }) => targetModules))].sort()
+  const config = { ...configs[0]!, r, loraAlpha: r, useRslora: false, targetModules, alphaPattern: {}, rankPattern: {} }
+  const made = new LanguageModel(opened, { kind: 'lora', config }, 0)
+  try {
+    for (const a of made.trainables.names.filter((name) => IS_A.test(name))) fill(made, parts, a, how)
+    const [form] = parts.map(({ language }) => language.promptForm)
+    if (parts.every(({ language }) => JSON.stringify(language.promptForm) === JSON.stringify(form))) made.promptForm = form!
+    made.tokenizer = parts[0]!.language.tokenizer
+    return made
+  } catch (error) {
+    made.disposeAdapter()
+    throw error
+  }
+}
+
+const IS_A = /\.lora_(A\.weight|embedding_A)$/
+const otherSide = (a: string) => a.replace(/lora_(embedding_)?A/, (_, embedding = '') => `lora_${embedding}B`)
+
+function fill(made: LanguageModel, parts: readonly Weighted[], a: string, how: Combination): void {
+  const b = otherSide(a)
+  const path = a.replace(IS_A, '')
+  const [rank, cols] = made.trainables.fileShape(a) as [number, number]
+  const [rows] = made.trainables.fileShape(b) as [number, number]
+  const [wholeA, wholeB] = [new Float32Array(rank * cols), new Float32Array(rows * rank)]
+  let at = 0
+  for (const { language, weight } of parts) {
+    const { trainables, adapter } = language
+    if (!trainables.names.includes(a)) continue // it leaves this module as it is
+    const [own] = trainables.fileShape(a) as [number]
+    const scaled = weight * loraScale(adapter.config!, path)
+    const root = Math.sqrt(Math.abs(scaled))
+    const [ofA, ofB] = how === 'cat' ? [scaled, 1] : [root * (scaled >= 0 ? 1 : -1), root]
+    const [valuesA, valuesB] = [trainables.inFile(a), trainables.inFile(b)]
+    for (let i = 0; i < own * cols; i++) wholeA[at * cols + i]! += ofA * valuesA[i]!
+    for (let row = 0; row < rows; row++) for (let k = 0; k < own; k++) wholeB[row * rank + at + k]! += ofB * valuesB[row * own + k]!
+    if (how === 'cat') at += own
+  }
+  made.trainables.setFromFile(a, wholeA)
+  made.trainables.setFromFile(b, wholeB)
+}
+
+/** @throws SaqrError OPTION_INVALID naming what of the adapter no sum of low-rank parts has a place for */
+function checkPlain({ name, language }: Weighted): void {
+  const { trainables, adapter, kept } = language
+  const config = adapter.config!
+  const other = trainables.names.find((one) => !/\.lora_(A\.weight|B\.weight|embedding_A|embedding_B)$/.test(one))
+  const why =
+    typeof config.targetModules === 'string'
+      ? `its target_modules are an expression (${config.targetModules})`
+      : config.layersToTransform !== null
+        ? 'it has layers_to_transform'
+        : config.targetParameters?.length
+          ? `it has target_parameters ${config.targetParameters.join(', ')}`
+          : other !== undefined
+            ? `it trains ${other}`
+            : kept.length > 0
+              ? `it keeps ${kept[0]![0]}`
+              : null
+  if (why !== null) throw new SaqrError('OPTION_INVALID', `the adapter ${name} can't be combined by weights: ${why}. Merge it by itself`)
+}

@@ -1,0 +1,132 @@
+/** Adapters as one by weights: cat does what they do together, linear what its formula says, and what is no low-rank part is refused. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { exportModel } from '../../src/cli/verbs/export.ts'
+import { asF32 } from '../../src/formats/numbers.ts'
+import { FastLanguageModel, type PretrainedModel } from '../../src/index.ts'
+import { openCheckpoint } from '../../src/models/checkpoint.ts'
+import { commandLine } from '../cli/saqr.ts'
+import { writeTinyModel } from '../cli/tiny-model.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'saqr-weighted-'))
+const at = (name: string) => join(folder, name)
+const OPTIONS = { device: 'cpu', dtype: 'float32', loadIn4bit: false } as const
+let model: PretrainedModel
+
+async function adapter(name: string, seed: number, options: object): Promise<void> {
+  const { model: base } = await FastLanguageModel.fromPretrained(at('base'), OPTIONS)
+  const peft = FastLanguageModel.getPeftModel(base, options)
+  const { trainables } = peft.language
+  for (const one of trainables.names) {
+    const { rows, cols } = trainables.shape(one)
+    trainables.set(
+      one,
+      Float32Array.from({ length: rows * cols }, (_, i) => 0.2 * Math.sin(i * seed + one.length)),
+    )
+  }
+  await peft.savePretrained(at(name))
+  await base.dispose()
+}
+
+beforeAll(async () => {
+  await writeTinyModel(at('base'))
+  await adapter('a', 1.3, { r: 4, loraAlpha: 8, targetModules: ['q_proj', 'v_proj'] })
+  await adapter('b', 1.7, { r: 4, loraAlpha: 2, useRslora: true, targetModules: ['q_proj', 'down_proj'] })
+  await adapter('c', 2.1, { r: 2, loraAlpha: 2, targetModules: ['q_proj'] })
+  await adapter('saved', 2.3, { r: 2, targetModules: ['q_proj'], modulesToSave: ['lm_head'] })
+  ;({ model } = await FastLanguageModel.fromPretrained(at('a'), OPTIONS))
+  for (const name of ['b', 'c', 'saved']) await model.loadAdapter(at(name), name)
+})
+afterAll(async () => {
+  await model.dispose()
+  rmSync(folder, { recursive: true })
+})
+
+const merged = async (name: string) => {
+  model.setAdapter(name)
+  await model.savePretrainedMerged(at(`merged-${name}`))
+  return new Map([...openCheckpoint(at(`merged-${name}`)).tensors].map(([key, t]) => [key, asF32(t.load('f32'))]))
+}
+
+it('cat is the weighted sum of what each changes, whatever their ranks, scales and modules', async () => {
+  await model.addWeightedAdapter(['default', 'b', 'c'], [0.7, -0.3, 1.5], 'mix')
+  expect(model.adapterNames).toContain('mix')
+  expect(model.activeAdapter).toBe('default')
+  const base = new Map([...openCheckpoint(at('base')).tensors].map(([key, t]) => [key, asF32(t.load('f32'))]))
+  const [a, b, c, mix] = [await merged('default'), await merged('b'), await merged('c'), await merged('mix')]
+  let changed = 0
+  for (const [key, values] of base)
+    for (const [i, w] of values.entries()) {
+      const wanted = w + 0.7 * (a.get(key)![i]! - w) - 0.3 * (b.get(key)![i]! - w) + 1.5 * (c.get(key)![i]! - w)
+      // each merged weight is rounded to f32 once: 2^-24 of weights and changes of at most 1, a few of them
+      expect(Math.abs(mix.get(key)![i]! - wanted)).toBeLessThan(1e-6)
+      changed += Number(Math.abs(wanted - w) > 1e-3)
+    }
+  expect(changed).toBeGreaterThan(1000)
+  expect(model.language.adapter.config).toMatchObject({
+    r: 10,
+    loraAlpha: 10,
+    useRslora: false,
+    targetModules: ['down_proj', 'q_proj', 'v_proj'],
+  })
+})
+
+it('linear adds A and B by the roots of their weights', async () => {
+  await model.addWeightedAdapter(['default', 'b'], [0.5, -1], 'line', { combinationType: 'linear' })
+  const values = (name: string) => {
+    model.setAdapter(name)
+    const { trainables } = model.language
+    return new Map(trainables.names.map((one) => [one, trainables.get(one)]))
+  }
+  const [a, b, line] = [values('default'), values('b'), values('line')]
+  const key = [...line.keys()].find((name) => name.endsWith('layers.0.self_attn.q_proj.lora_A.weight'))!
+  const [wa, wb] = [0.5 * 2, -1] // alpha 8 of r 4; alpha 2 over √4
+  for (const [i, x] of line.get(key)!.entries())
+    expect(x).toBeCloseTo(Math.sqrt(wa) * a.get(key)![i]! - Math.sqrt(-wb) * b.get(key)![i]!, 6)
+  const other = key.replace('lora_A', 'lora_B')
+  for (const [i, x] of line.get(other)!.entries())
+    expect(x).toBeCloseTo(Math.sqrt(wa) * a.get(other)![i]! + Math.sqrt(-wb) * b.get(other)![i]!, 6)
+})
+
+it('on the command line: the same model, as one file', async () => {
+  const saqr = commandLine({ export: exportModel })
+  const args = [
+    '--model_name_or_path',
+    at('base'),
+    '--use_cpu',
+    '--no_bf16',
+    '--dtype',
+    'float32',
+    '--overwrite',
+    '--output_dir',
+    at('cli'),
+  ]
+  const run = await saqr('export', ...args, '--merged', '--adapters', `${at('a')}=0.7`, `${at('b')}=-0.3`, `${at('c')}=1.5`)
+  expect(run).toMatchObject({ code: 0, out: expect.stringMatching(/opened again, it is \S+ nats from the trained model/) })
+  const values = (name: string) => [...openCheckpoint(at(name)).tensors.values()].map((t) => [t.name, asF32(t.load('f32'))])
+  expect(values('cli')).toEqual(values('merged-mix'))
+  const refused = async (...more: string[]) => (await saqr('export', ...args, '--merged', ...more)).err
+  expect(await refused('--adapters', at('a'))).toContain('give each as FOLDER=WEIGHT')
+  expect(await refused('--adapters', `${at('nowhere')}=1`)).toContain('it has no adapter_config.json')
+  expect(await refused('--adapters', `${at('a')}=1`, '--combination_type', 'ties')).toContain('use cat, which is the exact sum')
+  expect(await refused('--combination_type', 'linear')).toContain('--combination_type has no effect without --adapters')
+  const twice = ['--model_name_or_path', at('a'), '--use_cpu', '--merged', '--output_dir', at('x'), '--adapters', `${at('b')}=1`]
+  expect((await saqr('export', ...twice)).err).toContain('is an adapter itself: name the base')
+})
+
+it('is refused by name where it can’t be', async () => {
+  const add = (names: string[], weights: number[], name: string, options?: object) =>
+    model.addWeightedAdapter(names, weights, name, options)
+  await expect(add(['default', 'c'], [1, 1], 'x', { combinationType: 'linear' })).rejects.toThrow(
+    'linear is for adapters of one rank, and these have 4, 2',
+  )
+  await expect(add(['default', 'saved'], [1, 1], 'x')).rejects.toThrow("the adapter saved can't be combined by weights: it trains")
+  await expect(add(['default'], [1, 2], 'x')).rejects.toThrow('adapters names 1, and there are 2 weights')
+  await expect(add(['default', 'd'], [1, 2], 'x')).rejects.toThrow('there is no adapter "d"')
+  await expect(add(['default'], [1], 'b')).rejects.toThrow('an adapter is named "b" already')
+  await expect(add(['default'], [Number.NaN], 'x')).rejects.toThrow('a list of numbers')
+  await expect(add(['default'], [1], 'x', { combinationType: 'svd' })).rejects.toThrow('cat or linear')
+  expect(model.adapterNames).not.toContain('x')
+})
