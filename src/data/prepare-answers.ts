@@ -34,10 +34,15 @@ export interface Kept {
   source: string
 }
 
+/** answers of a pair, in the order of an example */
+export const PAIR = ['chosen', 'rejected'] as const
+
 /** What rows are, and what becomes of them. */
 export interface AnswerRows {
   /** another one for others: prepared rows are kept under it */
   name: string
+  /** what people call the sequences of an example that are trained on, the first ones */
+  parts: readonly string[]
   shapeOf(dataset: Dataset): PreferenceShape
   tokenise: Tokenise
   /** is token `i` of sequence `part`, whose first `prompt` tokens ask, a target? default: where it answers */
@@ -101,7 +106,7 @@ async function anew(dataset: Dataset, tokenizer: Tokenizer, rows: AnswerRows, op
     throw new SaqrError('DATA_NO_TARGETS', say`${dataset.source}: no row is left. ${some(unused)}. Raise ${option('maxLength')}.`)
   const examples = kept.map((one, i) => exampleOf(one, sequencesOf(kept, i, options), rows, options))
   warnings.push(...(rows.check?.(examples, kept, dataset.source) ?? []))
-  return { examples, lengths, unused, form: formOf(prompts, tokenizer), notes, warnings }
+  return { examples, parts: rows.parts, limit: maxLength, lengths, unused, form: formOf(prompts, tokenizer), notes, warnings }
 }
 
 function exampleOf(
@@ -140,12 +145,12 @@ function cut({ prompt, answer }: Sequence, { maxLength, truncationMode }: Answer
   return { ids: ids.slice(-maxLength), prompt: Math.max(0, prompt.length - (ids.length - maxLength)) }
 }
 
+/** Both of its sequences have the same tokens. */
+export const isPairOfOne = ({ ids, starts }: Example): boolean => ids.subarray(0, starts![1]).join() === ids.subarray(starts![1]).join()
+
 /** Pairs whose answers are the same are counted. @throws SaqrError DATA_NO_TARGETS where all are */
 export function checkPairs(examples: readonly Example[], kept: readonly Kept[], source: string): string[] {
-  const alike = kept.filter((_, i) => {
-    const { ids, starts } = examples[i]!
-    return ids.subarray(0, starts![1]).join() === ids.subarray(starts![1]).join()
-  })
+  const alike = kept.filter((_, i) => isPairOfOne(examples[i]!))
   const places = some(alike.map(({ where }) => where))
   if (alike.length === kept.length)
     throw new SaqrError(

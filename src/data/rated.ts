@@ -49,11 +49,19 @@ const SAID: Readonly<Record<string, boolean>> = {
   0: false,
 }
 
-/** @throws SaqrError DATA_ROW */
-export function wantedOf({ label }: Row, where: string): boolean {
+/** undefined: it says nothing of an answer */
+function judgement(label: unknown): boolean | undefined {
   if (label === true || label === 1) return true
   if (label === false || label === 0) return false
-  if (typeof label === 'string' && Object.hasOwn(SAID, label)) return SAID[label]!
+  return typeof label === 'string' && Object.hasOwn(SAID, label) ? SAID[label] : undefined
+}
+
+export const isLabel = (value: unknown): boolean => judgement(value) !== undefined
+
+/** @throws SaqrError DATA_ROW */
+export function wantedOf({ label }: Row, where: string): boolean {
+  const wanted = judgement(label)
+  if (wanted !== undefined) return wanted
   throw bad(where, `label must be true (a wanted answer) or false, it is ${shown(isMissing(label) ? undefined : label)}`)
 }
 

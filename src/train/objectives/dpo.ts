@@ -6,7 +6,8 @@
 import type { Example } from '../../data/example.ts'
 import type { Pass } from '../../data/passes.ts'
 import { answeredTokens, preferenceShape } from '../../data/preference.ts'
-import { type AnswerRows, checkPairs, prepareAnswers } from '../../data/prepare-answers.ts'
+import { type AnswerRows, checkPairs, PAIR, prepareAnswers } from '../../data/prepare-answers.ts'
+import { answerKind } from '../../data/row-kind.ts'
 import type { PassScores } from '../../engine/runner.ts'
 import type { DpoTrainingOptions } from '../options/dpo-config.ts'
 import { layPasses } from './lay-out.ts'
@@ -32,7 +33,7 @@ import {
 /** losses of the margins of a micro-batch in their order */
 const SORTED: ReadonlySet<string> = new Set(['aot', 'aot_unpaired'])
 
-const pairs: AnswerRows = { name: 'dpo', shapeOf: preferenceShape, tokenise: answeredTokens, check: checkPairs }
+const pairs: AnswerRows = { name: 'dpo', parts: PAIR, shapeOf: preferenceShape, tokenise: answeredTokens, check: checkPairs }
 
 /** sequences of an example */
 const PART = { chosen: 0, rejected: 1 } as const
@@ -121,6 +122,7 @@ export function dpo(options: Options): Objective {
 
   return {
     name: 'dpo',
+    rows: (dataset) => answerKind(dataset, pairs),
     prepare: (dataset, tokenizer, o: DpoTrainingOptions, { signal, making }) =>
       prepareAnswers(dataset, tokenizer, pairs, { maxLength: o.maxLength, truncationMode: o.truncationMode, signal, making }),
     layOut: (batches, cut) => ({ ...layPasses(batches, cut, together), normaliser: batches.length }),

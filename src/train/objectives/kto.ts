@@ -8,6 +8,7 @@ import type { Pass } from '../../data/passes.ts'
 import { answeredTokens } from '../../data/preference.ts'
 import { type AnswerRows, prepareAnswers } from '../../data/prepare-answers.ts'
 import { ratedShape, takenApart, wantedOf } from '../../data/rated.ts'
+import { answerKind } from '../../data/row-kind.ts'
 import type { PassScores } from '../../engine/runner.ts'
 import type { KtoTrainingOptions } from '../options/kto-config.ts'
 import { layPasses } from './lay-out.ts'
@@ -15,7 +16,7 @@ import type { LaidOut, Metric, Objective, Together } from './objective.ts'
 import { sigmoid } from './pair-losses.ts'
 import { batchTargetsOf, entryWeights, type Judged, lossOf, once, partsOf, type Sums, scoreOf, sequenceScore, sumsOf } from './sequences.ts'
 
-const rated: AnswerRows = { name: 'kto', shapeOf: ratedShape, tokenise: answeredTokens, wanted: wantedOf }
+const rated: AnswerRows = { name: 'kto', parts: ['answer'], shapeOf: ratedShape, tokenise: answeredTokens, wanted: wantedOf }
 
 type Options = Pick<KtoTrainingOptions, 'beta' | 'lossType' | 'desirableWeight' | 'undesirableWeight'>
 
@@ -103,6 +104,7 @@ export function kto(options: Options): Objective {
 
   return {
     name: 'kto',
+    rows: (dataset) => answerKind(takenApart(dataset), rated),
     async prepare(dataset, tokenizer, o: KtoTrainingOptions, { evaluation, signal, making }) {
       const neighbours = estimated ? o.perDeviceTrainBatchSize : undefined
       const prepared = await prepareAnswers(takenApart(dataset), tokenizer, rated, {
