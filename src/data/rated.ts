@@ -6,9 +6,9 @@ import { isObject } from '../formats/json.ts'
 import { bad, isMissing, shown, textOf } from './cells.ts'
 import { messagesOf } from './conversation.ts'
 import { Dataset } from './dataset.ts'
+import { lazyList } from './lazy-list.ts'
 import { type Answered, answerOf, BESIDE, missingColumn, type PreferenceShape, preferenceShape } from './preference.ts'
 import type { Row } from './rows.ts'
-import { requireInMemory } from './streamed.ts'
 
 /** @throws SaqrError DATA_COLUMNS naming what is missing, with the nearest column */
 export function ratedShape(dataset: Dataset): PreferenceShape {
@@ -78,24 +78,30 @@ export function takenApart(dataset: Dataset): Dataset {
 }
 
 function takeApart(dataset: Dataset): Dataset {
-  requireInMemory(dataset, 'trained on as preferences')
   const { columns } = dataset
   if (columns.includes('label') || !columns.includes('chosen') || !columns.includes('rejected')) return dataset
   const shape = preferenceShape(dataset)
-  const kept = [...shape.unused, ...BESIDE]
-  const rows: Row[] = []
-  const places: string[] = []
-  const numbers: number[] = []
-  for (let from = 0; from < dataset.length; from += APART) {
-    for (const side of [0, 1]) {
-      for (let i = from; i < Math.min(dataset.length, from + APART); i++) {
-        const others = Object.fromEntries(Object.entries(dataset.rows[i]!).filter(([column]) => kept.includes(column)))
-        const { prompt, answers } = shape.read(dataset.rows[i]!, dataset.where(i))
-        rows.push({ ...others, prompt, completion: answers[side], label: side === 0 })
-        places.push(dataset.where(i))
-        numbers.push(dataset.numberOf(i))
-      }
-    }
+  const others = columns.filter((column) => shape.unused.includes(column) || (BESIDE as readonly string[]).includes(column))
+  /** of answer `i`: its pair, and which of both it is */
+  const find = (i: number): [pair: number, side: 0 | 1] => {
+    const from = i - (i % (2 * APART))
+    const pairs = Math.min(APART, dataset.length - from / 2)
+    return i - from < pairs ? [from / 2 + i - from, 0] : [from / 2 + i - from - pairs, 1]
   }
-  return new Dataset(rows, dataset.source, { places, numbers })
+  const answer = (i: number): Row => {
+    const [pair, side] = find(i)
+    const row = dataset.rows[pair]!
+    const kept = Object.fromEntries(Object.entries(row).filter(([column]) => others.includes(column)))
+    const { prompt, answers } = shape.read(row, dataset.where(pair))
+    return { ...kept, prompt, completion: answers[side], label: side === 0 }
+  }
+  const all = <T>(of: (i: number) => T) => {
+    const list = lazyList(2 * dataset.length, of)
+    return dataset.isStreamed ? list : [...list]
+  }
+  return new Dataset(all(answer), dataset.source, {
+    places: all((i) => dataset.where(find(i)[0])),
+    numbers: all((i) => dataset.numberOf(find(i)[0])),
+    columns: dataset.isStreamed ? [...others, 'prompt', 'completion', 'label'] : undefined,
+  })
 }

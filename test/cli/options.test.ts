@@ -248,6 +248,7 @@ describe('an option that needs others', () => {
     ['dataset_config', 'en', { datasets: [] }, 'beside --datasets'],
     ['dataset_train_split', 'train[:9]', { datasets: [] }, 'beside --datasets'],
     ['dataset_streaming', true, { datasets: [] }, 'beside --datasets'],
+    ['streaming', true, { datasets: [{ path: 'rows.jsonl' }] }, 'without --datasets'],
     ['test_split_size', 0.1, { datasets: [{ path: here }] }, 'without --datasets'],
   ])('%s %j', (name, value, met, message) => {
     covered.add(camel(name))
@@ -257,7 +258,7 @@ describe('an option that needs others', () => {
         optim: 'sgd',
         train_sampling_strategy: 'sequential',
         max_length: null,
-        datasets: name === 'test_split_size' ? [] : [{ path: here }],
+        datasets: ['test_split_size', 'streaming'].includes(name) ? [] : [{ path: here }],
       },
     }
     const told = (values: Record<string, unknown>) => {

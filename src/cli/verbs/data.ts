@@ -49,10 +49,11 @@ export const data = defineVerb({
     const recipes: Partial<VerbOptions>[] = words.length > 0 ? words.map((datasetName) => ({ datasetName, datasets: [] })) : [{}]
     if (words.length === 0 && verb.datasetName === null && verb.datasets.length === 0)
       throw new SaqrError('OPTION_INVALID', 'saqr data needs rows: a file, a folder or a data set on the Hub')
-    if (verb.datasetStreaming)
+    const streaming = verb.datasetStreaming ? 'datasetStreaming' : verb.streaming ? 'streaming' : null
+    if (streaming !== null)
       throw new SaqrError(
         'OPTION_UNSUPPORTED',
-        say`saqr data compares all rows with each other, in memory: leave ${option('datasetStreaming')} out, or show a part of the file`,
+        say`saqr data compares all rows with each other, in memory: leave ${option(streaming)} out, or show a part of the file`,
       )
     let known: Promise<Known> | undefined
     const model = async () => (verb.modelNameOrPath === null ? null : await (known ??= lookUpForTraining(verb, io)))

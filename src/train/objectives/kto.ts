@@ -11,10 +11,11 @@ import { ratedShape, takenApart, wantedOf } from '../../data/rated.ts'
 import { answerKind } from '../../data/row-kind.ts'
 import type { PassScores } from '../../engine/runner.ts'
 import type { KtoTrainingOptions } from '../options/kto-config.ts'
+import { KeptScores } from './kept-scores.ts'
 import { layPasses } from './lay-out.ts'
 import type { LaidOut, Metric, Objective, Together } from './objective.ts'
 import { sigmoid } from './pair-losses.ts'
-import { batchTargetsOf, entryWeights, type Judged, lossOf, once, partsOf, type Sums, scoreOf, sequenceScore, sumsOf } from './sequences.ts'
+import { batchTargetsOf, entryWeights, type Judged, lossOf, once, partsOf, type Sums, sequenceScore, sumsOf } from './sequences.ts'
 
 const rated: AnswerRows = { name: 'kto', parts: ['answer'], shapeOf: ratedShape, tokenise: answeredTokens, wanted: wantedOf }
 
@@ -40,7 +41,7 @@ export function kto(options: Options): Objective {
   const { beta, desirableWeight, undesirableWeight } = options
   const estimated = options.lossType === 'kto'
   /** of the row's own answer, and of its neighbour's to its prompt */
-  const references = new WeakMap<Example, readonly [own: number, other: number]>()
+  const references = new KeptScores(2)
 
   const together: Together = estimated ? 'batch' : 'example'
 
@@ -55,13 +56,13 @@ export function kto(options: Options): Objective {
     const distances = new Float64Array(laid.batchSizes.length)
     for (const [example, [, other]] of found) {
       const batch = laid.batchOf[example]!
-      if (other) distances[batch]! += (other.logp - scoreOf(references, laid.examples[example]!)[1]) / laid.batchSizes[batch]!
+      if (other) distances[batch]! += (other.logp - references.get(laid.examples[example]!)[1]!) / laid.batchSizes[batch]!
     }
     return found.map(([example, [own]]): Answer => {
       const { wanted = false } = laid.examples[example]!
       const batch = laid.batchOf[example]!
       const kl = Math.max(0, distances[batch]!)
-      const ratio = own!.logp - scoreOf(references, laid.examples[example]!)[0]
+      const ratio = own!.logp - references.get(laid.examples[example]!)[0]!
       const [loss, d] = ratedLoss(ratio, kl, wanted, beta)
       const share = (wanted ? desirableWeight : undesirableWeight) / laid.batchSizes[batch]!
       return { example, wanted, sums: own!, ratio, kl, loss: share * loss, slope: share * d }
