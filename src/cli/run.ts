@@ -78,7 +78,7 @@ async function call(verb: Verb, args: readonly string[], io: Io): Promise<number
     const { options, notes } = resolve(verb.resolvesLater ? withoutNeeds(fields) : fields, given)
     if (flags.strays.length > 0 && !verb.words) throw unexpected(verb, flags.strays[0]!)
     for (const note of notes) io.err.write(`${note}\n`)
-    return await verb.run({ options, words, given, io })
+    return await verb.run({ options, words, given, spelling: spelling(fields, given), io })
   } catch (error) {
     if (error instanceof SaqrError) error.respell(spelling(fields, given))
     throw error

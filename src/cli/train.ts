@@ -14,6 +14,7 @@ import { lossCurve } from '../track/loss-curve.ts'
 import { preparingLine } from '../track/preparing-line.ts'
 import { checkReport } from '../track/report.ts'
 import { terminal } from '../track/terminal.ts'
+import { respelled } from '../track/told.ts'
 import { tracked } from '../track/tracker.ts'
 import type { Objective } from '../train/objectives/objective.ts'
 import type { VerbOptions } from '../train/options/common.ts'
@@ -23,7 +24,7 @@ import { rescue } from '../train/rescue.ts'
 import { openForTraining } from './load.ts'
 import { type Rows, rowsOf } from './rows.ts'
 import { INTERRUPTED } from './run.ts'
-import type { Io } from './verb.ts'
+import type { Call, Io } from './verb.ts'
 
 interface Training {
   model: TrainableModel
@@ -36,7 +37,7 @@ interface Training {
 /** @returns the exit code */
 export async function trainWith(
   options: VerbOptions,
-  io: Io,
+  { io, spelling }: Pick<Call<never>, 'io' | 'spelling'>,
   objective: Objective,
   trainerOf: (training: Training) => { stream(request: { signal: AbortSignal }): AsyncGenerator<TrainEvent> },
 ): Promise<number> {
@@ -60,7 +61,7 @@ export async function trainWith(
     const outputDir = options.outputDir ?? 'trainer_output'
     const curve = lossCurve(join(outputDir, 'loss.svg'))
     const trackers = [terminal(io.out, io.err, { plain: options.disableTqdm === true }), curve]
-    for await (const event of tracked(trainer.stream({ signal: io.signal }), trackers)) {
+    for await (const event of tracked(respelled(trainer.stream({ signal: io.signal }), spelling), trackers)) {
       if (event.type !== 'end') continue
       if (!event.finished) return INTERRUPTED
       // while the run still has the folder

@@ -1,7 +1,7 @@
 /** What `saqr data` needs of the trainers that rows may be for: their options, what these mean together, and their objectives. */
 import { z } from 'zod'
 import type { Dataset } from '../data/dataset.ts'
-import { isLabel } from '../data/rated.ts'
+import { isRated, saysWanted } from '../data/rated.ts'
 import { cpo } from '../train/objectives/cpo.ts'
 import { dpo } from '../train/objectives/dpo.ts'
 import { kto } from '../train/objectives/kto.ts'
@@ -56,8 +56,7 @@ export type TrainerName = keyof typeof trainers
 export function trainerOf(dataset: Dataset): TrainerName {
   const { columns } = dataset
   if (columns.includes('chosen') && columns.includes('rejected')) return 'dpo'
-  const rated = columns.includes('label') && (columns.includes('completion') || columns.includes('messages'))
-  return rated && dataset.length > 0 && isLabel(dataset.rows[0]!.label) ? 'kto' : 'sft'
+  return isRated(columns) && dataset.length > 0 && saysWanted(dataset.rows[0]!) ? 'kto' : 'sft'
 }
 
 const others: Fields = { ...cpoOptions.fields, ...ktoOptions.fields, ...orpoOptions.fields, ...dpoOptions.fields }

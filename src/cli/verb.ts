@@ -1,6 +1,7 @@
 /** What a verb of the command line is: its options, declared in tables, and what it does with them. */
 
 import { z } from 'zod'
+import type { Spelling } from '../error.ts'
 import type { TextOutput } from '../track/tracker.ts'
 import type { Fields, OptionsOf, Theme } from '../train/options/field.ts'
 import { honoured } from '../train/options/field.ts'
@@ -24,6 +25,8 @@ export interface Call<O> {
   words: string[]
   /** the options that were given, as they were */
   given: readonly Given[]
+  /** how they are called here */
+  spelling: Spelling
   io: Io
 }
 

@@ -73,8 +73,8 @@ export interface Prepared {
   form: PromptForm | null
   /** what a user should know, a line each */
   notes: string[]
-  /** what may be wrong, a line each */
-  warnings: string[]
+  /** what may be wrong, a line each; only texts are kept on disk */
+  warnings: (string | Message)[]
 }
 
 /**

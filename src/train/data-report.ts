@@ -10,8 +10,9 @@ import type { RowKind } from '../data/row-kind.ts'
 import type { Part } from '../data/row-text.ts'
 import { unreadColumns } from '../data/shape.ts'
 import type { Known } from '../engine/open-base.ts'
-import { SaqrError } from '../error.ts'
+import { SaqrError, type Spelling } from '../error.ts'
 import { requireUnicode, type Tokenizer } from '../text/tokenizer.ts'
+import { plain } from '../track/told.ts'
 import { checkPositions, checkVocabulary } from './check-rows.ts'
 import { type TrainingReport, trainingOf } from './data-steps.ts'
 import { evalBatches } from './evaluate.ts'
@@ -60,6 +61,8 @@ export interface DataRequest {
   objective: Objective
   options: TrainOptions
   signal: AbortSignal
+  /** of options in warnings */
+  spelling: Spelling
 }
 
 /** the options of the objective's trainer: what some trainers don't have is absent */
@@ -70,7 +73,10 @@ type SftAlone = 'datasetTextField' | 'packing' | 'packingStrategy' | 'truncation
 const NAMED = 5
 
 /** @throws SaqrError what the trainer would before its first step, but for what needs weights or a device */
-export async function reportRows({ dataset, evalDataset, objective, options: o, signal }: DataRequest, known: Known): Promise<DataReport> {
+export async function reportRows(
+  { dataset, evalDataset, objective, options: o, signal, spelling }: DataRequest,
+  known: Known,
+): Promise<DataReport> {
   const { tokenizer, model } = known
   const making = { cache: o.cacheRows }
   const prepare = (rows: Dataset, evaluation: boolean, options = o) =>
@@ -92,7 +98,7 @@ export async function reportRows({ dataset, evalDataset, objective, options: o, 
   })
   return {
     ...about(kind, objective, prepared.notes),
-    warnings: [...prepared.warnings, ...(evaluated?.warnings ?? [])],
+    warnings: [...prepared.warnings, ...(evaluated?.warnings ?? [])].map((text) => plain(text, spelling)),
     unit: 'tokens',
     lengths: lengthsOf(prepared.lengths),
     duplicates: duplicatesOf(kind),

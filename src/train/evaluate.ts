@@ -1,7 +1,7 @@
 /** The evaluation set scored as transformers scores it: a mean of each batch, and of the set as the metric weighs batches. */
 import type { Example } from '../data/example.ts'
 import { isLazy, lazyList } from '../data/lazy-list.ts'
-import { SaqrError } from '../error.ts'
+import { option, SaqrError, say } from '../error.ts'
 import type { EvalEvent } from '../track/events.ts'
 import { layOut, type StepData } from './data.ts'
 import { addMeans, addScores, type ByMetric, meanOf, measured, noMeans, noSums } from './objectives/objective.ts'
@@ -66,6 +66,6 @@ export function evalBatches(
   if (batches.length > 0) return isLazy(examples) ? batches : [...batches]
   throw new SaqrError(
     'DATA_TOO_FEW_ROWS',
-    `${examples.length} evaluation rows do not fill one batch of ${size}, and dataloaderDropLast leaves it out: give more rows or a smaller perDeviceEvalBatchSize`,
+    say`${examples.length} evaluation rows do not fill one batch of ${size}, and ${option('dataloaderDropLast')} leaves it out: give more rows or a smaller ${option('perDeviceEvalBatchSize')}`,
   )
 }

@@ -5,7 +5,7 @@ import { collectGarbage } from '../engine/heap.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { saveTrained } from '../engine/save.ts'
 import { checkModelFolder } from '../engine/save-target.ts'
-import { option, SaqrError, say } from '../error.ts'
+import { type Message, option, SaqrError, say } from '../error.ts'
 import { tokenizerTexts } from '../formats/tokenizer-files.ts'
 import { filled, take } from '../hub/arguments.ts'
 import { ensureWritableFolder } from '../hub/files.ts'
@@ -14,6 +14,7 @@ import { standardError } from '../track/output.ts'
 import { preparingLine } from '../track/preparing-line.ts'
 import { checkReport, trackersOf } from '../track/report.ts'
 import { terminal } from '../track/terminal.ts'
+import { note, warning } from '../track/told.ts'
 import { type Tracker, tracked } from '../track/tracker.ts'
 import { TrainerControl } from './callbacks.ts'
 import { checkPositions, checkVocabulary, unusedRows } from './check-rows.ts'
@@ -192,9 +193,9 @@ export class Trainer<O extends CommonOptions> {
         run.budget.dense.map(({ name }) => name),
       )
       const notes = [...this.notes, ...prepared.notes]
-      const warnings = all.flatMap((rows) => [...rows.warnings, ...unusedRows(rows)])
+      const warnings: (string | Message)[] = all.flatMap((rows) => [...rows.warnings, ...unusedRows(rows)])
       if (neverEvaluates(run.steps, run.sampler.stepsPerEpoch, o))
-        warnings.push(`evalDelay ${o.evalDelay} is beyond the end of the run, so the evaluation rows are never scored`)
+        warnings.push(say`${option('evalDelay')} ${o.evalDelay} is beyond the end of the run, so the evaluation rows are never scored`)
       if (resumed) {
         warnings.unshift(...checkSame(resumed, run.identity, o.maxPassTokens))
         if (resumed.state.globalStep >= run.steps && resumed.facts.due.length === 0) warnings.unshift(nothingLeft(resumed, run.steps))
@@ -209,8 +210,8 @@ export class Trainer<O extends CommonOptions> {
       })
       settleHeap(run)
       yield start
-      for (const message of notes) yield { type: 'note', message }
-      for (const message of warnings) yield { type: 'warning', message }
+      for (const text of notes) yield note(text)
+      for (const text of warnings) yield warning(text)
       if (objective.reference) {
         const unscored = run.examples.some((example) => !objective.reference!.has(example))
         if (resumed && unscored && this.#init.refModel === null && isTrained(model))
@@ -264,8 +265,8 @@ export class Trainer<O extends CommonOptions> {
   }
 }
 
-function nothingLeft({ path, state }: Resumed, steps: number): string {
-  return `${path} has done ${state.globalStep} of ${steps} steps: nothing is left to train. Raise maxSteps or numTrainEpochs to go on`
+function nothingLeft({ path, state }: Resumed, steps: number): Message {
+  return say`${path} has done ${state.globalStep} of ${steps} steps: nothing is left to train. Raise ${option('maxSteps')} or ${option('numTrainEpochs')} to go on`
 }
 
 /** Under a budget the heap is as small as it gets before the first step, and what checkpoints write of the tokenizer is made by then. */

@@ -257,6 +257,12 @@ describe('pairs and rated answers', () => {
     ])
     expect(err).toContain(`--desirable_weight has no effect on ${rows()}: sft has no such option\n`)
     expect(err).not.toContain(rated)
+    // warnings name options as they are written here
+    const three = file(
+      'three.jsonl',
+      [true, true, true, false].map((label) => ({ prompt: 'a', completion: 'b', label })),
+    )
+    expect((await saqr('data', three, '--model', model)).out).toContain('--desirable_weight would be between')
     const page = (await saqr('data', rated)).out
     expect(page).toContain(`${rated}, line 2\na\nnot wanted: c\n`)
   })

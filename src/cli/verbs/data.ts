@@ -1,7 +1,7 @@
 /** `saqr data`: rows as the trainer that they are for would take them with the same options, before anything is trained. */
 import { z } from 'zod'
 import type { Known } from '../../engine/open-base.ts'
-import { Message, option, SaqrError, say } from '../../error.ts'
+import { Message, option, SaqrError, type Spelling, say } from '../../error.ts'
 import { checkReport } from '../../track/report.ts'
 import { type DataReport, reportRows, reportTexts, type TrainOptions } from '../../train/data-report.ts'
 import type { VerbOptions } from '../../train/options/common.ts'
@@ -42,7 +42,7 @@ export const data = defineVerb({
   short: { model: 'model_name_or_path' },
   words: true,
   resolvesLater: true,
-  async run({ options, words, given, io }) {
+  async run({ options, words, given, spelling, io }) {
     const verb = options as unknown as VerbOptions & typeof options
     checkRecipe(verb)
     checkReport(verb)
@@ -66,7 +66,7 @@ export const data = defineVerb({
     const wrong: SaqrError[] = []
     for (const recipe of recipes) {
       try {
-        const report = await reportOf({ recipe, options: verb, given, trainer: options.trainer, tell, model, io })
+        const report = await reportOf({ recipe, options: verb, given, spelling, trainer: options.trainer, tell, model, io })
         reports.push(report)
         if (!options.json) io.out.write(`${reports.length > 1 ? '\n' : ''}${dataPage(report, io.out)}`)
       } catch (error) {
@@ -86,6 +86,7 @@ interface PageRequest {
   recipe: Partial<VerbOptions>
   options: VerbOptions
   given: readonly Given[]
+  spelling: Spelling
   trainer: TrainerName | null
   tell(notes: readonly string[]): void
   model(): Promise<Known | null>
@@ -93,7 +94,7 @@ interface PageRequest {
 }
 
 /** Rows first, as in training: a name that is wrong should not cost the fetching of a tokenizer. */
-async function reportOf({ recipe, options, given, trainer, tell, model, io }: PageRequest): Promise<DataReport> {
+async function reportOf({ recipe, options, given, spelling, trainer, tell, model, io }: PageRequest): Promise<DataReport> {
   const { trainDataset: dataset, evalDataset } = await rowsOf({ ...options, ...recipe }, io)
   const name = trainer ?? trainerOf(dataset)
   const { fields, objective: objectiveOf } = trainers[name]
@@ -104,7 +105,7 @@ async function reportOf({ recipe, options, given, trainer, tell, model, io }: Pa
   )
   tell([...resolved.notes, ...idle.map(({ said }) => `${said} has no effect on ${dataset.source}: ${name} has no such option`)])
   const o = { ...(resolved.options as unknown as TrainOptions), ...recipe }
-  const request = { dataset, evalDataset, objective: objectiveOf(o), options: o, signal: io.signal }
+  const request = { dataset, evalDataset, objective: objectiveOf(o), options: o, signal: io.signal, spelling }
   const known = await model()
   return known === null ? reportTexts(request) : reportRows(request, known)
 }

@@ -10,6 +10,7 @@ import { type AnswerRows, prepareAnswers } from '../../data/prepare-answers.ts'
 import { ratedShape, takenApart, wantedOf } from '../../data/rated.ts'
 import { answerKind } from '../../data/row-kind.ts'
 import type { PassScores } from '../../engine/runner.ts'
+import { type Message, option, say } from '../../error.ts'
 import type { KtoTrainingOptions } from '../options/kto-config.ts'
 import { KeptScores } from './kept-scores.ts'
 import { layPasses } from './lay-out.ts'
@@ -116,7 +117,7 @@ export function kto(options: Options): Objective {
         making,
       })
       const uneven = evaluation ? [] : unevenly(prepared.examples, options)
-      return { ...prepared, warnings: [...prepared.warnings, ...uneven.map((message) => `${dataset.source}: ${message}`)] }
+      return { ...prepared, warnings: [...prepared.warnings, ...uneven.map((message) => say`${dataset.source}: ${message}`)] }
     },
     layOut(batches, cut) {
       const laid = layPasses(batches, cut, together)
@@ -197,17 +198,17 @@ function answersOf(laid: LaidOut, side: boolean): Float64Array {
 const sideTargets = (laid: LaidOut, side: boolean) => batchTargetsOf(laid, 0, String(side), ({ wanted }) => wanted === side)
 
 /** How both sides would weigh alike (eq. 8 of the paper), where they don't. */
-function unevenly(examples: readonly Example[], { desirableWeight, undesirableWeight }: Options): string[] {
+function unevenly(examples: readonly Example[], { desirableWeight, undesirableWeight }: Options): Message[] {
   const wanted = examples.filter((example) => example.wanted).length
   const others = examples.length - wanted
   if (wanted === 0 || others === 0)
-    return [`all answers are ${wanted === 0 ? 'unwanted' : 'wanted'}: nothing says what the other kind is like`]
+    return [say`all answers are ${wanted === 0 ? 'unwanted' : 'wanted'}: nothing says what the other kind is like`]
   const round = (x: number) => Math.round(x * 100) / 100
   const ofWanted = [1, 1.33].map((factor) => round(((others * undesirableWeight) / wanted) * factor))
   const ofOthers = [1.33, 1].map((factor) => round((wanted * desirableWeight) / others / factor))
   const within = (x: number, [least, most]: number[]) => x >= least! && x <= most!
   if (wanted === others || within(desirableWeight, ofWanted) || within(undesirableWeight, ofOthers)) return []
   return [
-    `${wanted} answers are wanted and ${others} are not: for both to weigh alike, desirableWeight would be between ${ofWanted.join(' and ')}, or undesirableWeight between ${ofOthers.join(' and ')}`,
+    say`${wanted} answers are wanted and ${others} are not: for both to weigh alike, ${option('desirableWeight')} would be between ${ofWanted.join(' and ')}, or ${option('undesirableWeight')} between ${ofOthers.join(' and ')}`,
   ]
 }
