@@ -16,6 +16,7 @@ import { checkReport } from '../track/report.ts'
 import { terminal } from '../track/terminal.ts'
 import { respelled } from '../track/told.ts'
 import { tracked } from '../track/tracker.ts'
+import { followed } from '../train/best.ts'
 import type { Objective } from '../train/objectives/objective.ts'
 import type { VerbOptions } from '../train/options/common.ts'
 import type { CommonOptions } from '../train/options/common-config.ts'
@@ -42,6 +43,7 @@ export async function trainWith(
   trainerOf: (training: Training) => { stream(request: { signal: AbortSignal }): AsyncGenerator<TrainEvent> },
 ): Promise<number> {
   checkReport(options)
+  followed(objective, options)
   if (options.evalPrompts !== null) readEvalPrompts(options.evalPrompts)
   const device: Device = await openDevice(options.useCpu ? 'cpu' : options.device, { threads: options.threads })
   try {

@@ -16,6 +16,7 @@ import { checkReport, trackersOf } from '../track/report.ts'
 import { terminal } from '../track/terminal.ts'
 import { note, warning } from '../track/told.ts'
 import { type Tracker, tracked } from '../track/tracker.ts'
+import { followed } from './best.ts'
 import { TrainerControl } from './callbacks.ts'
 import { checkPositions, checkVocabulary, unusedRows } from './check-rows.ts'
 import { checkSame, findCheckpoint, type Resumed, restore } from './checkpoint.ts'
@@ -98,6 +99,7 @@ export class Trainer<O extends CommonOptions> {
     this.#init = init
     this.#kind = kind
     this.#objective = kind.objective(options)
+    followed(this.#objective, options) // a name that no evaluation has is told before anything is computed
     this.options = options
     this.notes = init.evalDataset && options.evalStrategy === 'no' && !options.evalOnStart ? [...notes, NOT_EVALUATED] : notes
   }
