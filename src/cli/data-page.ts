@@ -13,12 +13,13 @@ export function dataPage(report: DataReport, out: TextOutput): string {
   const [headline, ...notes] = report.notes
   const lines = [
     style.bold(headline!),
+    ...(report.trainer === 'sft' ? [] : [`  as saqr ${report.trainer} would take them (--trainer names another)`]),
     ...notes.map((note) => `  ${note}`),
     ...report.warnings.map((warning) => `  ${style.warn('warning:')} ${warning}`),
     ...(lengths
       ? [...lengthLines(lengths, unit, training?.cut?.maxLength ?? null, out.columns, style)]
       : ['  token ids: a model says what they mean']),
-    ...(training ? trainingLines(training, rows) : []),
+    ...(training ? trainingLines(training) : []),
     `  duplicates: ${someOf(report.duplicates, rows)}`,
     ...named(report.duplicates, style),
     ...(lengths ? [`  rows that teach nothing: ${someOf(report.idle, rows)}`, ...named(report.idle, style)] : []),
@@ -50,19 +51,22 @@ function histogramLines(bins: readonly Bin[], limit: number | null, width: numbe
   })
 }
 
-function trainingLines({ cut, tokens, targets, packs }: TrainingReport, rows: number): string[] {
+function trainingLines({ cut, tokens, targets, beside, packs }: TrainingReport): string[] {
   const lines = [`  trained on: ${grouped(tokens)} tokens an epoch, ${grouped(targets)} of them learned (${percentOf(targets / tokens)})`]
+  if (beside > 0)
+    lines.push(`  scored beside them: ${grouped(beside)} tokens of other rows’ answers, by which the distance from the reference is told`)
   if (cut === null) lines.push('  cut: none, rows keep their length')
   else
     lines.push(
-      `  cut to --max_length ${grouped(cut.maxLength)}: ${shareOf(cut.rows, rows, 'rows')}${cut.rows > 0 ? `, which lose ${grouped(cut.tokens)} tokens` : ''}`,
+      `  cut to --max_length ${grouped(cut.maxLength)}: ${shareOf(cut.rows, cut.of, 'rows')}${cut.rows > 0 && cut.tokens !== null ? `, which lose ${grouped(cut.tokens)} tokens` : ''}`,
     )
   if (packs) lines.push(`  packed: ${grouped(packs.packs)} packs of ${grouped(packs.length)} tokens, ${percentOf(packs.filled)} filled`)
   return lines
 }
 
-function stepLines({ sharing, tokens, packs, step, evaluation }: TrainingReport): string[] {
-  const saved = `${grouped(sharing.tokens)} of ${grouped(tokens)} tokens an epoch (${percentOf(sharing.tokens / tokens)})`
+function stepLines({ sharing, tokens, beside, packs, step, evaluation }: TrainingReport): string[] {
+  const all = tokens + beside
+  const saved = `${grouped(sharing.tokens)} of ${grouped(all)} tokens an epoch (${percentOf(sharing.tokens / all)})`
   return [
     sharing.off === null
       ? `  beginnings that rows of a step share save ${saved}`
@@ -115,7 +119,7 @@ const SHOWN = 400
 function exampleLines(row: ShownRow, style: Style, color: boolean): string[] {
   if ('tokens' in row) {
     const learned = row.tokens.filter(({ target }) => target).length
-    const head = `${row.where}: ${grouped(row.tokens.length)} tokens, ${grouped(learned)} learned`
+    const head = `${row.where}${row.part === undefined ? '' : `, ${row.part}`}: ${grouped(row.tokens.length)} tokens, ${grouped(learned)} learned`
     return [style.bold(head), ...tokenLines(row.tokens, style, color), '']
   }
   const texts = row.parts.flatMap(({ text, role, prompt }) => {

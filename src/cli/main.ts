@@ -37,7 +37,7 @@ const verbs: VerbEntry[] = [
   },
   {
     name: 'data',
-    summary: 'show rows as sft would train on them: their shape, tokens, what is learned, what is cut',
+    summary: 'show rows as they would be trained on: their shape, tokens, what is learned, what is cut',
     load: async () => (await import('./verbs/data.ts')).data as unknown as Verb,
   },
   {

@@ -48,6 +48,6 @@ export async function rowsOf(o: VerbOptions, { signal, err }: Io): Promise<Rows>
 
 /** TRL parts the rows anew in each run; here always in the same way, so that a run can go on. */
 async function mixed(o: VerbOptions, request: MixtureRequest): Promise<{ train: Dataset; test?: Dataset }> {
-  const rows = await loadMixture(mixtureOf(o.datasets), request)
+  const rows = await loadMixture(mixtureOf(o.datasets), { ...request, streaming: o.streaming })
   return o.testSplitSize === null ? { train: rows } : rows.trainTestSplit({ testSize: o.testSplitSize })
 }

@@ -2,6 +2,7 @@
 import { SaqrError } from '../error.ts'
 import { nearest } from '../hub/nearest.ts'
 import { version } from '../hub/version.ts'
+import { withoutNeeds } from '../train/options/field.ts'
 import { type Given, resolve } from '../train/options/resolve.ts'
 import { spelling } from '../train/options/spelling.ts'
 import { parseFlags, type Stray } from './flags.ts'
@@ -74,10 +75,10 @@ async function call(verb: Verb, args: readonly string[], io: Io): Promise<number
   Object.assign(process.env, file.env)
   const given = [...file.given, ...flags.given]
   try {
-    const { options, notes } = resolve(fields, given)
+    const { options, notes } = resolve(verb.resolvesLater ? withoutNeeds(fields) : fields, given)
     if (flags.strays.length > 0 && !verb.words) throw unexpected(verb, flags.strays[0]!)
     for (const note of notes) io.err.write(`${note}\n`)
-    return await verb.run({ options, words, io })
+    return await verb.run({ options, words, given, spelling: spelling(fields, given), io })
   } catch (error) {
     if (error instanceof SaqrError) error.respell(spelling(fields, given))
     throw error

@@ -16,7 +16,9 @@ import { lossCurve } from '../track/loss-curve.ts'
 import { preparingLine } from '../track/preparing-line.ts'
 import { checkReport } from '../track/report.ts'
 import { terminal } from '../track/terminal.ts'
+import { respelled } from '../track/told.ts'
 import { tracked } from '../track/tracker.ts'
+import { followed } from '../train/best.ts'
 import type { Objective } from '../train/objectives/objective.ts'
 import type { VerbOptions } from '../train/options/common.ts'
 import type { CommonOptions } from '../train/options/common-config.ts'
@@ -26,7 +28,7 @@ import { rescue } from '../train/rescue.ts'
 import { openForTraining } from './load.ts'
 import { type Rows, rowsOf } from './rows.ts'
 import { INTERRUPTED } from './run.ts'
-import type { Io } from './verb.ts'
+import type { Call, Io } from './verb.ts'
 
 interface Training {
   model: TrainableModel
@@ -39,11 +41,12 @@ interface Training {
 /** @returns the exit code */
 export async function trainWith(
   options: VerbOptions,
-  io: Io,
+  { io, spelling }: Pick<Call<never>, 'io' | 'spelling'>,
   objective: Objective,
   trainerOf: (training: Training) => { stream(request: { signal: AbortSignal }): AsyncGenerator<TrainEvent> },
 ): Promise<number> {
   checkReport(options)
+  followed(objective, options)
   if (options.evalPrompts !== null) readEvalPrompts(options.evalPrompts)
   const outputDir = options.outputDir ?? 'trainer_output'
   await openHub(options, outputDir, { signal: io.signal })
@@ -64,7 +67,7 @@ export async function trainWith(
     })
     const curve = lossCurve(join(outputDir, 'loss.svg'))
     const trackers = [terminal(io.out, io.err, { plain: options.disableTqdm === true }), curve]
-    for await (const event of tracked(trainer.stream({ signal: io.signal }), trackers)) {
+    for await (const event of tracked(respelled(trainer.stream({ signal: io.signal }), spelling), trackers)) {
       if (event.type !== 'end') continue
       if (!event.finished) return INTERRUPTED
       // while the run still has the folder

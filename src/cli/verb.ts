@@ -1,9 +1,11 @@
 /** What a verb of the command line is: its options, declared in tables, and what it does with them. */
 
 import { z } from 'zod'
+import type { Spelling } from '../error.ts'
 import type { TextOutput } from '../track/tracker.ts'
 import type { Fields, OptionsOf, Theme } from '../train/options/field.ts'
 import { honoured } from '../train/options/field.ts'
+import type { Given } from '../train/options/resolve.ts'
 import { flag, optionalText } from '../train/options/schemas.ts'
 
 export interface Io {
@@ -21,6 +23,10 @@ export interface Call<O> {
   options: O
   /** words that belong to no flag */
   words: string[]
+  /** the options that were given, as they were */
+  given: readonly Given[]
+  /** how they are called here */
+  spelling: Spelling
   io: Io
 }
 
@@ -39,6 +45,8 @@ export interface Verb<T extends Fields = Fields> {
   readonly words?: boolean
   /** is the file of --config what it works on, the first of its words, instead of options of its own? */
   readonly configIsWord?: boolean
+  /** do its rows say what options mean together? then it resolves those given again, by the table that they are of */
+  readonly resolvesLater?: boolean
   /** @returns the exit code */
   run(call: Call<OptionsOf<T>>): Promise<number>
 }

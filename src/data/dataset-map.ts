@@ -84,6 +84,12 @@ function inBatches(dataset: Dataset, fn: RowMap, size: number, columns: readonly
   return mapped
 }
 
+/** Rows with other columns: which, and what becomes of a row. */
+export interface OtherColumns {
+  columns: string[]
+  of(row: Row): Row
+}
+
 export const wholeRow = {
   filter(dataset: Dataset, fn: RowFilter, given: FilterOptions | undefined): number[] {
     takeOptions<FilterOptions>(given, 'filter', FILTER)
@@ -94,22 +100,27 @@ export const wholeRow = {
     })
   },
 
-  without(dataset: Dataset, columns: unknown): Row[] {
+  without(dataset: Dataset, columns: unknown): OtherColumns {
     const removed = new Set(columnList(columns, dataset.columns, dataset.source))
-    return dataset.rows.map((row) => without(row, removed))
+    return { columns: dataset.columns.filter((column) => !removed.has(column)), of: (row) => without(row, removed) }
   },
 
-  only(dataset: Dataset, columns: unknown): Row[] {
+  only(dataset: Dataset, columns: unknown): OtherColumns {
     const kept = columnList(columns, dataset.columns, dataset.source)
-    return dataset.rows.map((row) => Object.fromEntries(kept.filter((c) => c in row).map((column) => [column, row[column]])))
+    return { columns: kept, of: (row) => Object.fromEntries(kept.filter((c) => c in row).map((column) => [column, row[column]])) }
   },
 
-  renamed(dataset: Dataset, from: unknown, to: unknown): Row[] {
-    const [old] = columnList(from, dataset.columns, dataset.source)
+  renamed(dataset: Dataset, from: unknown, to: unknown): OtherColumns {
+    const { columns } = dataset
+    const [old] = columnList(from, columns, dataset.source)
     if (typeof from !== 'string' || typeof to !== 'string' || to === '')
       throw new SaqrError('OPTION_INVALID', `renameColumn takes two names, not ${shown(from)} and ${shown(to)}`)
-    if (dataset.columns.includes(to)) throw new SaqrError('DATA_COLUMNS', `${dataset.source} has a column ${to} already`)
-    return dataset.rows.map((row) => Object.fromEntries(Object.entries(row).map(([name, value]) => [name === old ? to : name, value])))
+    if (columns.includes(to)) throw new SaqrError('DATA_COLUMNS', `${dataset.source} has a column ${to} already`)
+    const renamed = (name: string) => (name === old ? to : name)
+    return {
+      columns: columns.map(renamed),
+      of: (row) => Object.fromEntries(Object.entries(row).map(([name, value]) => [renamed(name), value])),
+    }
   },
 }
 

@@ -2,9 +2,9 @@
 import { SaqrError } from '../error.ts'
 import { mapping, shown, take, text } from '../hub/arguments.ts'
 import { count, index, indices, rowFunction, rowsOf, sourceName } from './dataset-arguments.ts'
-import { type FilterOptions, type MapOptions, type RowFilter, type RowMap, takeMap, wholeRow } from './dataset-map.ts'
+import { type FilterOptions, type MapOptions, type OtherColumns, type RowFilter, type RowMap, takeMap, wholeRow } from './dataset-map.ts'
 import { type SplitOptions, splitOrder, takeSeed, takeSplit } from './dataset-split.ts'
-import { isLazy, lazily } from './lazy-list.ts'
+import { isLazy, lazily, lazyList } from './lazy-list.ts'
 import { rowsOfEach } from './mix.ts'
 import type { Row } from './rows.ts'
 import { type Recognised, recognise } from './shape.ts'
@@ -63,7 +63,7 @@ export class Dataset {
     if (!Array.isArray(parts) || !parts.every((part) => part instanceof Dataset))
       throw new SaqrError('OPTION_INVALID', `Dataset.join takes a list of data sets, not ${shown(parts)}`)
     if (parts.length === 1) return parts[0]!
-    for (const part of parts) requireInMemory(part, 'put together with other rows')
+    if (parts.some((part) => part.isStreamed)) return joinedOnDisk(parts, source)
     const places = parts.flatMap((part) => part.rows.map((_, i) => part.where(i)))
     return new Dataset(
       parts.flatMap((part) => part.rows),
@@ -197,31 +197,31 @@ export class Dataset {
 
   /** Without these columns. @throws SaqrError DATA_COLUMNS for one that no row has */
   removeColumns(columns: string | readonly string[]): Dataset {
-    requireInMemory(this, 'given other columns')
     return this.#with(wholeRow.without(this, columns))
   }
 
   /** Only these columns. @throws SaqrError DATA_COLUMNS for one that no row has */
   selectColumns(columns: string | readonly string[]): Dataset {
-    requireInMemory(this, 'given other columns')
     return this.#with(wholeRow.only(this, columns))
   }
 
   /** @throws SaqrError DATA_COLUMNS where there is no such column, or one of the new name already */
   renameColumn(from: string, to: string): Dataset {
-    requireInMemory(this, 'given other columns')
     return this.#with(wholeRow.renamed(this, from, to))
   }
 
-  #with(rows: readonly Row[]): Dataset {
-    return new Dataset(rows, this.source, { unit: this.#unit, numbers: this.#numbers, places: this.#places })
+  #with({ columns, of }: OtherColumns): Dataset {
+    const place = { unit: this.#unit, numbers: this.#numbers, places: this.#places }
+    if (!this.isStreamed) return new Dataset(this.rows.map(of), this.source, place)
+    return new Dataset(lazily(this.rows, of), this.source, { ...place, columns })
   }
 
   #pick(order: readonly number[]): Dataset {
     if (this.isStreamed) {
       const numbers = lazily(order, (i) => this.numberOf(i))
       const rows = lazily(order, (i) => this.rows[i]!)
-      return new Dataset(rows, this.source, { unit: this.#unit, numbers, columns: this.#columns })
+      const places = this.#places && lazily(order, (i) => this.#places![i]!)
+      return new Dataset(rows, this.source, { unit: this.#unit, numbers, places, columns: this.#columns })
     }
     const numbers = order.map((i) => this.numberOf(i))
     const places = this.#places && order.map((i) => this.#places![i]!)
@@ -231,4 +231,21 @@ export class Dataset {
       { unit: this.#unit, numbers, places },
     )
   }
+}
+
+/** Rows one after another without any of them in memory that isn't. */
+function joinedOnDisk(parts: readonly Dataset[], source: string): Dataset {
+  const begins = [0]
+  for (const { length } of parts) begins.push(begins.at(-1)! + length)
+  /** the part that row `i` is in, and its place there */
+  const find = (i: number): [Dataset, number] => {
+    const part = begins.findLastIndex((begin, p) => begin <= i && p < parts.length)
+    return [parts[part]!, i - begins[part]!]
+  }
+  const of = <T>(read: (part: Dataset, i: number) => T) => lazyList(begins.at(-1)!, (i) => read(...find(i)))
+  return new Dataset(
+    of((part, i) => part.rows[i]!),
+    source,
+    { places: of((part, i) => part.where(i)), columns: [...new Set(parts.flatMap(({ columns }) => columns))] },
+  )
 }

@@ -1,10 +1,8 @@
 /** Where examples go as they are made: into memory, or into a file of nobody's that goes with the process, from which each is read when it is asked for. */
-import { closeSync, openSync, rmSync, writeSync } from 'node:fs'
-import { join } from 'node:path'
-import { fileError, makeFolder } from '../hub/files.ts'
-import { preparedRowsFolder } from '../hub/places.ts'
-import type { Example } from './example.ts'
+import { closeSync } from 'node:fs'
+import type { Example, Place } from './example.ts'
 import { lazyList } from './lazy-list.ts'
+import { NamelessFile } from './nameless.ts'
 import { Growing, Records } from './records.ts'
 
 export interface ExampleStore {
@@ -20,83 +18,64 @@ export function inMemory(): ExampleStore {
   return { add: (example) => examples.push(example), list: () => examples, discard: () => {} }
 }
 
-/** int32 numbers before an example: tokens, number of its row, sequences or −1 */
-const HEAD = 3
-/** bytes written at once */
-const CHUNK = 1 << 20
-
-let stores = 0
+/** int32 numbers before an example: tokens, number of its row, sequences or −1, prompts or −1, 1 wanted, 0 not, −1 not rated */
+const HEAD = 5
 
 /** @throws SaqrError FORMAT_DISK_FULL, FORMAT_PERMISSION, FORMAT_FILE */
 export function onDisk(source: string): ExampleStore {
-  const path = join(preparedRowsFolder(), `.examples-${process.pid}-${stores++}`)
-  const fd = guarded(path, () => {
-    makeFolder(preparedRowsFolder())
-    const fd = openSync(path, 'w+')
-    rmSync(path) // what is open stays until the process ends, however it does
-    return fd
-  })
+  const file = new NamelessFile('examples')
   const begins = new Growing()
-  let end = 0
-  let waiting: Uint8Array[] = []
-  let bytes = 0
   let listed = false
-  const flush = () => {
-    const all = Buffer.concat(waiting)
-    guarded(path, () => {
-      for (let at = 0; at < all.length; ) at += writeSync(fd, all, at)
-    })
-    waiting = []
-    bytes = 0
-  }
   return {
     add(example) {
-      const record = encode(example)
-      begins.push(end)
-      end += record.length
-      waiting.push(record)
-      bytes += record.length
-      if (bytes >= CHUNK) flush()
+      begins.push(file.length)
+      file.add(encode(example))
     },
     list() {
-      flush()
+      file.flush()
       const { length } = begins
       listed = true // from here on it is the records' to close
-      const records = new Records(fd, path, (i) => [begins.at(i), i + 1 < length ? begins.at(i + 1) : end], true)
-      return lazyList(length, (i) => decode(records.read(i), source))
+      const records = new Records(file.fd, source, (i) => [begins.at(i), i + 1 < length ? begins.at(i + 1) : file.length], true)
+      const of = { length }
+      return lazyList(length, (i) => decode(records.read(i), source, { of, i }))
     },
     discard() {
-      if (!listed) closeSync(fd)
+      if (!listed) closeSync(file.fd)
       listed = true
     },
   }
 }
 
-function guarded<T>(path: string, action: () => T): T {
-  try {
-    return action()
-  } catch (cause) {
-    throw fileError(cause, path, 'write')
-  }
-}
-
 /** As long as a multiple of four bytes: numbers stand where they can be read in place. */
-function encode({ ids, targets, row, starts }: Example): Uint8Array {
-  const numbers = HEAD + (starts?.length ?? 0) + ids.length
+function encode({ ids, targets, row, starts, prompts, wanted }: Example): Uint8Array {
+  const lists = [starts ?? [], prompts ?? [], ids]
+  const numbers = lists.reduce((n, { length }) => n + length, HEAD)
   const bytes = new Uint8Array(4 * (numbers + Math.ceil(targets.length / 4)))
   const all = new Int32Array(bytes.buffer, 0, numbers)
-  all.set([ids.length, row, starts?.length ?? -1])
-  if (starts) all.set(starts, HEAD)
-  all.set(ids, numbers - ids.length)
+  all.set([ids.length, row, starts?.length ?? -1, prompts?.length ?? -1, wanted === undefined ? -1 : Number(wanted)])
+  let at = HEAD
+  for (const list of lists) {
+    all.set(list, at)
+    at += list.length
+  }
   bytes.set(targets, 4 * numbers)
   return bytes
 }
 
-function decode(bytes: Uint8Array, source: string): Example {
+function decode(bytes: Uint8Array, source: string, place: Place): Example {
   const all = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4)
-  const [tokens, row, sequences] = all as unknown as [number, number, number]
-  const first = HEAD + Math.max(0, sequences)
-  const targets = bytes.subarray(4 * (first + tokens), 4 * (first + tokens) + tokens)
-  const example = { ids: all.subarray(first, first + tokens), targets, row, source }
-  return sequences < 0 ? example : { ...example, starts: all.subarray(HEAD, first) }
+  const [tokens, row, sequences, asked, wanted] = all as unknown as [number, number, number, number, number]
+  let at = HEAD
+  const next = (n: number) => all.subarray(at, (at += Math.max(0, n)))
+  const [starts, prompts, ids] = [next(sequences), next(asked), next(tokens)]
+  return {
+    ids,
+    targets: bytes.subarray(4 * at, 4 * at + tokens),
+    row,
+    source,
+    ...(sequences < 0 ? {} : { starts }),
+    ...(asked < 0 ? {} : { prompts: [...prompts] }),
+    ...(wanted < 0 ? {} : { wanted: wanted === 1 }),
+    place,
+  }
 }

@@ -15,4 +15,12 @@ export interface Example {
   wanted?: boolean
   /** a packed example, or one of several answers: where each of its sequences starts (the first is 0); they don't see each other. Absent: one sequence */
   starts?: Int32Array
+  /** of one that is made anew whenever it is asked for: which it is */
+  place?: Place
+}
+
+/** Item `i` of a list that stays on disk. */
+export interface Place {
+  of: { readonly length: number }
+  i: number
 }

@@ -2,13 +2,12 @@
  * Rows out of a file: .json, .jsonl, .csv, .tsv, each also gzipped, .parquet. What a file holds counts more than its name, as in Hugging
  * Face's `datasets`: a list or one object may stand in a .jsonl, lines in a .json. Every error names the file and the place.
  */
-import { createReadStream, readFileSync } from 'node:fs'
 import { extname } from 'node:path'
-import { createGunzip, gunzipSync } from 'node:zlib'
 import { SaqrError } from '../error.ts'
-import { exists, fileError, isFile, withFile } from '../formats/files.ts'
+import { exists, isFile, withFile } from '../formats/files.ts'
 import { decodeUtf8, readText } from '../formats/json.ts'
 import { notFound } from '../hub/not-found.ts'
+import { bytesOf, isZipped, unpackError, unpackWhole } from './gzip.ts'
 import { parseCsv } from './read-csv.ts'
 import { isLines, Lines, parseAnyRows, parseRows } from './read-json.ts'
 import { readParquet } from './read-parquet.ts'
@@ -41,30 +40,9 @@ export async function readRows(path: string): Promise<Rows> {
   )
 }
 
-const isZipped = (path: string) => path.toLowerCase().endsWith('.gz')
-
-/** what a V8 string holds comfortably */
-const largest = 256 * 2 ** 20
-
 /** The text of a file, unpacked, without a byte order mark. */
 function textOf(path: string): string {
-  if (!isZipped(path)) return readText(path)
-  let bytes: Uint8Array
-  try {
-    bytes = gunzipSync(readFileSync(path), { maxOutputLength: largest })
-  } catch (cause) {
-    throw unpackError(cause, path)
-  }
-  return decodeUtf8(bytes, path).replace(/^\uFEFF/, '')
-}
-
-function unpackError(cause: unknown, path: string): SaqrError {
-  const { code, message } = cause as NodeJS.ErrnoException
-  if (cause instanceof SaqrError) return cause
-  if (code === 'ERR_BUFFER_TOO_LARGE')
-    return new SaqrError('FORMAT_TOO_LARGE', `${path} holds more than ${largest} bytes. Save it as lines of JSON (.jsonl.gz).`)
-  if (code?.startsWith('Z_')) return new SaqrError('DATA_FORMAT', `${path} can't be unpacked: ${message}. Fetch it again.`, { cause })
-  return fileError(cause, path, 'read')
+  return isZipped(path) ? decodeUtf8(unpackWhole(path), path).replace(/^\uFEFF/, '') : readText(path)
 }
 
 async function readJson(path: string): Promise<Rows> {
@@ -120,12 +98,4 @@ function wholeOr(error: SaqrError, path: string): Rows {
   } catch {
     throw error
   }
-}
-
-function bytesOf(path: string): AsyncIterable<Buffer> {
-  const file = createReadStream(path)
-  if (!isZipped(path)) return file as AsyncIterable<Buffer>
-  const unpacked = createGunzip()
-  file.on('error', (error) => unpacked.destroy(error))
-  return file.pipe(unpacked) as AsyncIterable<Buffer>
 }

@@ -1,40 +1,35 @@
 /**
- * Rows of a .jsonl file that stay on disk: the file is gone through once, where each line begins is remembered, and a row is read when it is
- * asked for. Stricter than reading it whole: a line is one object.
+ * Rows of lines that stay on disk: the file is gone through once, where each line begins is remembered, and a row is read when it is asked for.
+ * A line ends at \\n, \\r or both. Stricter than reading it whole: a line is one object.
  */
-import { fstatSync, openSync } from 'node:fs'
+import { fstatSync } from 'node:fs'
 import { SaqrError } from '../error.ts'
 import { decodeUtf8, parseJson } from '../formats/json.ts'
-import { fileError, readExactly } from '../hub/files.ts'
+import { readExactly } from '../hub/files.ts'
 import { breathe } from './breathe.ts'
 import { lazyList } from './lazy-list.ts'
 import { rowOf } from './read-json.ts'
 import { Growing, Records } from './records.ts'
 import type { Row } from './rows.ts'
+import type { FileOfRows, RowsOnDisk } from './rows-on-disk.ts'
+import { isRow } from './shape.ts'
 
-const CHUNK = 1 << 22
-const NEWLINE = 10
-
-export interface RowsOnDisk {
-  rows: readonly Row[]
-  unit: 'line'
-  /** numbers of the lines */
-  numbers: readonly number[]
-  columns: string[]
-}
+/** bytes read at once */
+export const CHUNK = 1 << 22
+const [NEWLINE, RETURN] = [10, 13]
 
 /** @throws SaqrError FORMAT_…, DATA_ROW: every row is looked at once */
-export async function openLines(path: string, signal?: AbortSignal): Promise<RowsOnDisk> {
-  const fd = open(path)
+export async function openLines({ fd, path, own, signal }: FileOfRows): Promise<RowsOnDisk> {
   const begins = new Growing()
   const ends = new Growing()
   const numbers = new Growing()
-  const records = new Records(fd, path, (i) => [begins.at(i), ends.at(i)])
+  const records = new Records(fd, path, (i) => [begins.at(i), ends.at(i)], own)
   const { size } = fstatSync(fd)
   let breath = performance.now()
   let line = 0
   let from = 0
   let blank = true
+  let returned = false
   const end = (at: number) => {
     line++
     if (!blank) {
@@ -47,11 +42,18 @@ export async function openLines(path: string, signal?: AbortSignal): Promise<Row
   }
   for (let at = 0; at < size; at += CHUNK) {
     const chunk = readExactly(fd, path, at, Math.min(CHUNK, size - at))
+    const ending = ender(chunk)
     for (let i = 0; i < chunk.length; ) {
-      const newline = chunk.indexOf(NEWLINE, i)
-      const stop = newline === -1 ? chunk.length : newline
+      // \r\n is one end
+      if (returned && chunk[i] === NEWLINE) from = at + ++i
+      returned = false
+      if (i === chunk.length) break
+      const stop = ending(i)
       if (blank) blank = !chunk.subarray(i, stop).some(isInk)
-      if (newline !== -1) end(at + newline)
+      if (stop < chunk.length) {
+        end(at + stop)
+        returned = chunk[stop] === RETURN
+      }
       i = stop + 1
     }
     breath = await breathe(breath, signal)
@@ -60,42 +62,45 @@ export async function openLines(path: string, signal?: AbortSignal): Promise<Row
   const parse = (i: number): Row => {
     const where = `${path}, line ${numbers.at(i)}`
     const text = decodeUtf8(records.read(i), where)
-    if (i === 0 && /^\uFEFF?\s*\[/.test(text))
-      throw new SaqrError(
-        'FORMAT_JSON',
-        `${path} holds one list of rows, and what stays on disk has a row a line: write it so, or have it read into memory`,
-      )
     return rowOf(parseJson(numbers.at(i) === 1 ? text.replace(/^\uFEFF/, '') : text, where, { line: true, exact: true }), where)
   }
-  const columns = new Set<string>()
-  for (let i = 0; i < begins.length; i++) {
-    for (const column of Object.keys(parse(i))) columns.add(column)
-    breath = await breathe(breath, signal)
-  }
+  const columns = await columnsOf(begins.length, parse, signal)
+  if (begins.length === 1 && !isRow(columns) && Array.isArray(parse(0).data))
+    throw new SaqrError(
+      'DATA_FORMAT',
+      `${path} holds its rows in a list under data, and what stays on disk is a row a line, or one list of rows: write it so, or have it read into memory`,
+    )
   return {
     rows: lazyList(begins.length, parse),
     unit: 'line',
     numbers: lazyList(numbers.length, (i) => numbers.at(i)),
-    columns: [...columns],
+    columns,
   }
 }
 
-function open(path: string): number {
-  try {
-    return openSync(path, 'r')
-  } catch (cause) {
-    throw fileError(cause, path, 'read')
+/** All columns that some row has; every row is looked at. */
+export async function columnsOf(rows: number, parse: (i: number) => Row, signal?: AbortSignal): Promise<string[]> {
+  const columns = new Set<string>()
+  let breath = performance.now()
+  for (let i = 0; i < rows; i++) {
+    for (const column of Object.keys(parse(i))) columns.add(column)
+    breath = await breathe(breath, signal)
   }
+  return [...columns]
+}
+
+/** From where on -> where the next line's end is, or the chunk's. Asked in order. */
+function ender(chunk: Uint8Array): (from: number) => number {
+  const next = { [NEWLINE]: -1, [RETURN]: -1 } as Record<number, number>
+  const find = (byte: number, from: number) => {
+    if (next[byte]! < from) {
+      const found = chunk.indexOf(byte, from)
+      next[byte] = found === -1 ? chunk.length : found
+    }
+    return next[byte]!
+  }
+  return (from) => Math.min(find(NEWLINE, from), find(RETURN, from))
 }
 
 /** no space, tab or carriage return */
 const isInk = (byte: number) => byte !== 32 && byte !== 9 && byte !== 13
-
-/** @throws SaqrError OPTION_UNSUPPORTED for a file that is read whole */
-export function requireLines(path: string): void {
-  if (!/\.(jsonl|ndjson)$/i.test(path))
-    throw new SaqrError(
-      'OPTION_UNSUPPORTED',
-      `${path} can't be streamed: lines of a .jsonl file can. Save it as one, or leave streaming out.`,
-    )
-}

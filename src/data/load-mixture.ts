@@ -66,6 +66,8 @@ function partOf(entry: Readonly<Record<string, unknown>>, where: ReturnType<type
 export interface MixtureRequest {
   signal?: AbortSignal
   onProgress?: (progress: HubProgress) => void
+  /** rows stay on disk */
+  streaming?: boolean
 }
 
 /** All rows one data set after another; with shares, the first rows of each. @throws SaqrError as `loadDataset` */

@@ -7,7 +7,7 @@ import { ON_PATH } from '../hub/need.ts'
 import type { HubProgress } from '../hub/places.ts'
 import { Dataset } from './dataset.ts'
 import { readRows } from './files.ts'
-import { openLines, requireLines } from './lines-on-disk.ts'
+import { openRows } from './rows-on-disk.ts'
 import { parseSplit, sliceBounds } from './split.ts'
 
 export interface LoadDatasetOptions {
@@ -27,7 +27,7 @@ export interface LoadDatasetOptions {
   onProgress?: (progress: HubProgress) => void
   /** accepted: rows are read in one process */
   numProc?: number | null
-  /** rows of a .jsonl file stay on disk and are read when they are asked for; default false */
+  /** rows stay on disk and are read when they are asked for; default false */
   streaming?: boolean
 }
 
@@ -110,8 +110,7 @@ export async function loadRows(name: string, { split, streaming, ...request }: R
 }
 
 async function readFile(path: string, streaming = false, signal?: AbortSignal): Promise<Dataset> {
-  if (streaming) requireLines(path)
-  const { rows, ...place } = streaming ? await openLines(path, signal) : await readRows(path)
+  const { rows, ...place } = streaming ? await openRows(path, signal) : await readRows(path)
   return new Dataset(rows, path, place)
 }
 

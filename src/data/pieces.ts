@@ -17,3 +17,9 @@ export function piecesOf({ ids, targets }: Example, tokenizer: Tokenizer): Piece
   if (rest !== '') pieces.at(-1)!.text += rest
   return pieces
 }
+
+/** Sequence `i` of an example that has several, as an example of its own. */
+export function sequenceOf({ ids, targets, starts = Int32Array.of(0), ...rest }: Example, i: number): Example {
+  const [from, to] = [starts[i]!, starts[i + 1] ?? ids.length]
+  return { row: rest.row, source: rest.source, ids: ids.subarray(from, to), targets: targets.subarray(from, to) }
+}

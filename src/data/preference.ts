@@ -93,7 +93,7 @@ function asked(row: Row, from: string, where: string): Answered {
 }
 
 /** ShareGPT keeps it in a column of its own */
-function withSystem(row: Row, messages: Message[], where: string): Message[] {
+export function withSystem(row: Row, messages: Message[], where: string): Message[] {
   const content = textOrNone(row, 'system', where)
   return content === '' ? messages : [{ role: 'system', content }, ...messages]
 }

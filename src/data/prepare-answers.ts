@@ -5,13 +5,13 @@ import { breathe } from './breathe.ts'
 import { bad, isMissing } from './cells.ts'
 import type { Dataset } from './dataset.ts'
 import type { Example } from './example.ts'
+import { type ExampleStore, inMemory, onDisk } from './example-store.ts'
 import type { AnsweredTokens, PreferenceShape, Sequence, Tokenise } from './preference.ts'
 import { handedOver, type Making, type Prepared } from './prepare.ts'
 import { cached } from './prepared-cache.ts'
-import { type PromptForm, promptFormOf } from './prompt-form.ts'
+import { formOfPrompts } from './prompt-form.ts'
 import type { Row } from './rows.ts'
 import { mediaColumns, unreadColumns } from './shape.ts'
-import { requireInMemory } from './streamed.ts'
 
 export interface AnswerOptions {
   /** tokens of a sequence; null: as long as rows are */
@@ -26,7 +26,7 @@ export interface AnswerOptions {
 }
 
 /** A row that is kept, before anything is cut. */
-export interface Kept {
+interface Kept {
   sequences: readonly Sequence[]
   row: Row
   where: string
@@ -34,23 +34,33 @@ export interface Kept {
   source: string
 }
 
+/** answers of a pair, in the order of an example */
+export const PAIR = ['chosen', 'rejected'] as const
+
 /** What rows are, and what becomes of them. */
 export interface AnswerRows {
   /** another one for others: prepared rows are kept under it */
   name: string
+  /** what people call the sequences of an example that are trained on, the first ones */
+  parts: readonly string[]
   shapeOf(dataset: Dataset): PreferenceShape
   tokenise: Tokenise
   /** is token `i` of sequence `part`, whose first `prompt` tokens ask, a target? default: where it answers */
   learned?(part: number, i: number, prompt: number): boolean
   /** is the answer of this row a wanted one? absent: rows are not rated */
   wanted?(row: Row, where: string): boolean
+  /** looks at them as they are made */
+  check?(): Checking
+}
+
+export interface Checking {
+  see(example: Example, where: string): void
   /** warnings about them all. @throws SaqrError DATA_NO_TARGETS */
-  check?(examples: readonly Example[], kept: readonly Kept[], source: string): string[]
+  end(source: string): string[]
 }
 
 /** @throws SaqrError DATA_COLUMNS, DATA_ROW, TEXT_…; DATA_NO_TARGETS where no row teaches anything */
 export function prepareAnswers(dataset: Dataset, tokenizer: Tokenizer, rows: AnswerRows, options: AnswerOptions): Promise<Prepared> {
-  requireInMemory(dataset, 'trained on as preferences')
   const { signal, making = {}, now, ...settings } = options
   const how = JSON.stringify([rows.name, Object.entries(settings).sort()])
   const today = now ?? new Date()
@@ -58,29 +68,55 @@ export function prepareAnswers(dataset: Dataset, tokenizer: Tokenizer, rows: Ans
   const make = () =>
     anew(dataset, tokenizer, rows, { ...options, now: today }).finally(() => making.onProgress?.({ source, done: length, total: length }))
   return handedOver(dataset, [rows, tokenizer, how, now?.getTime()], making.ahead, () =>
-    making.cache ? cached({ dataset, tokenizer, how, now: today, signal }, make) : make(),
+    making.cache && !dataset.isStreamed ? cached({ dataset, tokenizer, how, now: today, signal }, make) : make(),
   )
 }
 
 async function anew(dataset: Dataset, tokenizer: Tokenizer, rows: AnswerRows, options: AnswerOptions): Promise<Prepared> {
-  const { maxLength, truncationMode, signal, making, now = new Date() } = options
+  const store = dataset.isStreamed ? onDisk(dataset.source) : inMemory()
+  try {
+    return await makeInto(store, dataset, tokenizer, rows, options)
+  } finally {
+    store.discard()
+  }
+}
+
+async function makeInto(
+  store: ExampleStore,
+  dataset: Dataset,
+  tokenizer: Tokenizer,
+  rows: AnswerRows,
+  options: AnswerOptions,
+): Promise<Prepared> {
+  const { maxLength, truncationMode, neighbours = 1, signal, making, now = new Date() } = options
   if (dataset.length === 0) throw new SaqrError('DATA_NO_TARGETS', `${dataset.source} has no rows. Give rows to train on.`)
   const shape = rows.shapeOf(dataset)
   const { warnings, others } = unreadColumns(shape.unused, dataset.source)
   const notes = [`${dataset.source}: ${dataset.length} rows of ${shape.name}${others.length > 0 ? `; not read: ${others.join(', ')}` : ''}`]
   const media = mediaColumns(shape.unused)
-  const kept: Kept[] = []
   const unused: string[] = []
   const said = new Set<string>()
-  const prompts: (string | object)[] = []
+  const form = formOfPrompts()
+  const check = rows.check?.()
   const lengths = new Int32Array(dataset.length)
+  let kept = 0
+  /** rows that have neighbours among each other */
+  let together: Kept[] = []
+  const add = () => {
+    for (const [i, one] of together.entries()) {
+      const example = exampleOf(one, sequencesOf(together, i, options), rows, options)
+      check?.see(example, one.where)
+      store.add(example)
+    }
+    together = []
+  }
   let breath = performance.now()
   for (const [i, row] of dataset.rows.entries()) {
     const where = dataset.where(i)
     const seen = media.find((column) => !isMissing(row[column]) && String(row[column]) !== '')
     if (seen !== undefined) throw bad(where, `the column ${seen} holds what the model would see or hear, and only text is trained on`)
     const answered = shape.read(row, where)
-    prompts.push(answered.prompt)
+    form.see(answered.prompt)
     const tokens = rows.tokenise(answered, row, where, tokenizer, now)
     for (const note of notesOf(tokens)) {
       if (said.has(note)) continue
@@ -92,16 +128,20 @@ async function anew(dataset: Dataset, tokenizer: Tokenizer, rows: AnswerRows, op
     const longest = Math.max(...sequences.map(({ prompt }) => prompt.length))
     if (maxLength !== null && truncationMode === 'keep_start' && longest >= maxLength)
       unused.push(`${where}: its prompt alone, ${longest} tokens, fills the limit of ${maxLength}`)
-    else kept.push({ sequences, row, where, number: dataset.numberOf(i), source: dataset.source })
+    else {
+      kept++
+      together.push({ sequences, row, where, number: dataset.numberOf(i), source: dataset.source })
+      if (together.length === neighbours) add()
+    }
     const rested = await breathe(breath, signal)
     if (rested !== breath) making?.onProgress?.({ source: dataset.source, done: i + 1, total: dataset.length })
     breath = rested
   }
-  if (kept.length === 0)
+  add()
+  if (kept === 0)
     throw new SaqrError('DATA_NO_TARGETS', say`${dataset.source}: no row is left. ${some(unused)}. Raise ${option('maxLength')}.`)
-  const examples = kept.map((one, i) => exampleOf(one, sequencesOf(kept, i, options), rows, options))
-  warnings.push(...(rows.check?.(examples, kept, dataset.source) ?? []))
-  return { examples, lengths, unused, form: formOf(prompts, tokenizer), notes, warnings }
+  warnings.push(...(check?.end(dataset.source) ?? []))
+  return { examples: store.list(), parts: rows.parts, limit: maxLength, lengths, unused, form: form.end(), notes, warnings }
 }
 
 function exampleOf(
@@ -125,12 +165,10 @@ function exampleOf(
   }
 }
 
-function sequencesOf(kept: readonly Kept[], i: number, { neighbours }: AnswerOptions): readonly Sequence[] {
-  const { sequences } = kept[i]!
+function sequencesOf(together: readonly Kept[], i: number, { neighbours }: AnswerOptions): readonly Sequence[] {
+  const { sequences } = together[i]!
   if (!neighbours) return sequences
-  const first = i - (i % neighbours)
-  const before = i > first ? i - 1 : Math.min(kept.length, first + neighbours) - 1
-  return [...sequences, { prompt: sequences[0]!.prompt, answer: kept[before]!.sequences[0]!.answer }]
+  return [...sequences, { prompt: sequences[0]!.prompt, answer: together.at(i - 1)!.sequences[0]!.answer }]
 }
 
 function cut({ prompt, answer }: Sequence, { maxLength, truncationMode }: AnswerOptions): { ids: number[]; prompt: number } {
@@ -140,21 +178,33 @@ function cut({ prompt, answer }: Sequence, { maxLength, truncationMode }: Answer
   return { ids: ids.slice(-maxLength), prompt: Math.max(0, prompt.length - (ids.length - maxLength)) }
 }
 
-/** Pairs whose answers are the same are counted. @throws SaqrError DATA_NO_TARGETS where all are */
-export function checkPairs(examples: readonly Example[], kept: readonly Kept[], source: string): string[] {
-  const alike = kept.filter((_, i) => {
-    const { ids, starts } = examples[i]!
-    return ids.subarray(0, starts![1]).join() === ids.subarray(starts![1]).join()
-  })
-  const places = some(alike.map(({ where }) => where))
-  if (alike.length === kept.length)
-    throw new SaqrError(
-      'DATA_NO_TARGETS',
-      `${source}: chosen and rejected are the same in every row, so there is nothing to prefer: ${places}.`,
-    )
-  if (alike.length === 0) return []
-  const [pairs, them] = alike.length === 1 ? ['1 pair has', 'it'] : [`${alike.length} pairs have`, 'them']
-  return [`${pairs} the same tokens chosen and rejected, so nothing is learned from ${them}: ${places}`]
+/** Both of its sequences have the same tokens. */
+export const isPairOfOne = ({ ids, starts }: Example): boolean => ids.subarray(0, starts![1]).join() === ids.subarray(starts![1]).join()
+
+/** Pairs whose answers are the same are counted: nothing can be learned where all are. */
+export function checkPairs(): Checking {
+  let all = 0
+  let alike = 0
+  const first: string[] = []
+  return {
+    see(example, where) {
+      all++
+      if (!isPairOfOne(example)) return
+      alike++
+      if (first.length < NAMED) first.push(where)
+    },
+    end(source) {
+      const places = some(first, alike)
+      if (alike === all)
+        throw new SaqrError(
+          'DATA_NO_TARGETS',
+          `${source}: chosen and rejected are the same in every row, so there is nothing to prefer: ${places}.`,
+        )
+      if (alike === 0) return []
+      const [pairs, them] = alike === 1 ? ['1 pair has', 'it'] : [`${alike} pairs have`, 'them']
+      return [`${pairs} the same tokens chosen and rejected, so nothing is learned from ${them}: ${places}`]
+    },
+  }
 }
 
 function notesOf({ lost, notes }: AnsweredTokens): string[] {
@@ -165,15 +215,6 @@ function notesOf({ lost, notes }: AnsweredTokens): string[] {
   ]
 }
 
-function formOf(prompts: readonly (string | object)[], tokenizer: Tokenizer): PromptForm | null {
-  return promptFormOf(
-    'prompt-completion',
-    prompts.map((prompt) => ({ prompt })),
-    'text',
-    tokenizer,
-  )
-}
-
 const NAMED = 3
-const some = (list: readonly string[]) =>
-  `${list.slice(0, NAMED).join('; ')}${list.length > NAMED ? ` and ${list.length - NAMED} more` : ''}`
+const some = (list: readonly string[], all = list.length) =>
+  `${list.slice(0, NAMED).join('; ')}${all > NAMED ? ` and ${all - NAMED} more` : ''}`

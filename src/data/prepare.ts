@@ -61,16 +61,20 @@ export interface Prepared {
   examples: readonly Example[]
   /** of rows to imitate: what their columns said */
   shape?: Shape
-  /** tokens of each row of the data set, before anything is cut */
+  /** of rows of answers: what the sequences of an example that are trained on are called; others stand behind them, to compare with */
+  parts?: readonly string[]
+  /** tokens of each row of the data set (of several sequences, of the longest), before anything is cut */
   lengths: Int32Array
+  /** tokens that a row keeps at most; null: all */
+  limit: number | null
   /** rows left out, with the reason: "rows.jsonl, line 17: no target …" */
   unused: string[]
   /** how the rows ask; null: none could be told */
   form: PromptForm | null
   /** what a user should know, a line each */
   notes: string[]
-  /** what may be wrong, a line each */
-  warnings: string[]
+  /** what may be wrong, a line each; only texts are kept on disk */
+  warnings: (string | Message)[]
 }
 
 /**
@@ -204,7 +208,9 @@ async function prepareInto(store: ExampleStore, dataset: Dataset, tokenizer: Tok
     )
   }
   const form = formattingFunc ? formOfTexts(formatted, tokenizer) : promptFormOf(shape, dataset.rows, settings.textField, tokenizer)
-  return { examples, shape, lengths, unused, form, notes, warnings }
+  // what isn't cut before it is packed is taken apart
+  const limit = packing && (options.packingStrategy ?? 'bfd') !== 'bfd' ? null : maxLength
+  return { examples, shape, lengths, limit, unused, form, notes, warnings }
 }
 
 /** What a user's function throws is told with the row it was given. */

@@ -27,7 +27,7 @@ interface Header {
   tokens: number
   starts: number
   prompts: number
-  rest: Pick<Prepared, 'shape' | 'unused' | 'form' | 'notes' | 'warnings'>
+  rest: Omit<Prepared, 'examples' | 'lengths'>
 }
 
 const count = (examples: readonly Example[], of: (example: Example) => number) => examples.reduce((sum, example) => sum + of(example), 0)

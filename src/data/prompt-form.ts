@@ -29,10 +29,11 @@ export function promptFormOf(shape: Shape, rows: readonly Row[], textField: stri
       return { form: 'chat' }
     case 'alpaca':
       return { form: 'alpaca' }
-    case 'prompt-completion':
-      return Array.isArray(rows[0]?.prompt)
-        ? { form: 'chat' }
-        : { form: 'plain', end: commonEnd(lazily(rows, ({ prompt }) => String(prompt))) }
+    case 'prompt-completion': {
+      const form = formOfPrompts()
+      for (const { prompt } of rows) form.see(Array.isArray(prompt) ? prompt : String(prompt))
+      return form.end()
+    }
     case 'text':
       return formOfTexts(
         lazily(rows, (row) => String(row[textField])),
@@ -63,14 +64,23 @@ function userMark(tokenizer: Tokenizer): string {
   }
 }
 
-/** white space that ends all of them */
-function commonEnd(texts: readonly string[]): string {
-  const ends = texts.map((text) => /\s*$/.exec(text)![0])
-  return ends.reduce((common, end) => {
-    let length = 0
-    while (length < Math.min(common.length, end.length) && common.at(-1 - length) === end.at(-1 - length)) length++
-    return common.slice(common.length - length)
-  }, ends[0] ?? '')
+/** The form of prompts that are seen one after the other. */
+export function formOfPrompts(): { see(prompt: string | object): void; end(): PromptForm } {
+  let chat: boolean | undefined
+  /** white space that ends all of them */
+  let common: string | undefined
+  return {
+    see(prompt) {
+      chat ??= typeof prompt !== 'string'
+      if (chat || common === '') return
+      const end = /\s*$/.exec(String(prompt))![0]
+      common ??= end
+      let length = 0
+      while (length < Math.min(common.length, end.length) && common.at(-1 - length) === end.at(-1 - length)) length++
+      common = common.slice(common.length - length)
+    },
+    end: () => (chat ? { form: 'chat' } : { form: 'plain', end: common ?? '' }),
+  }
 }
 
 export interface Ask {

@@ -6,7 +6,7 @@
 import { SaqrError } from '../error.ts'
 import type { Row, Rows } from './rows.ts'
 
-interface Record {
+export interface Record {
   cells: string[]
   /** line it begins in, from 1 */
   line: number
@@ -17,16 +17,24 @@ export function parseCsv(text: string, path: string, separator: string): Rows {
   const records = recordsOf(text.replace(/^\uFEFF/, ''), separator, path)
   const header = records.shift()
   if (!header) return { rows: [], unit: 'row' }
-  requireSeparator(header.cells, separator, path)
-  const columns = numbered(header.cells)
-  const rows = records.map(({ cells, line }): Row => {
-    if (cells.length > columns.length) {
-      throw bad(path, `line ${line} has ${cells.length} cells where the first line names ${columns.length} columns`)
-    }
-    return Object.fromEntries(columns.map((column, i) => [column, cells[i] ?? null]))
-  })
-  return { rows, unit: 'row' }
+  const columns = headerOf(header, separator, path)
+  return { rows: records.map((record) => rowOfCells(record, columns, path)), unit: 'row' }
 }
+
+/** @throws SaqrError DATA_FORMAT: another separator */
+export function headerOf({ cells }: Record, separator: string, path: string): string[] {
+  requireSeparator(cells, separator, path)
+  return numbered(cells)
+}
+
+/** @throws SaqrError DATA_ROW: too many cells */
+export function rowOfCells({ cells, line }: Record, columns: readonly string[], path: string): Row {
+  if (cells.length > columns.length)
+    throw bad(path, `line ${line} has ${cells.length} cells where the first line names ${columns.length} columns`)
+  return Object.fromEntries(columns.map((column, i) => [column, cells[i] ?? null]))
+}
+
+export const unclosed = (path: string, line: number): SaqrError => bad(path, `the quote opened in line ${line} is never closed`)
 
 const bad = (path: string, why: string) =>
   new SaqrError(
@@ -59,16 +67,16 @@ function numbered(header: string[]): string[] {
   })
 }
 
-function recordsOf(text: string, separator: string, path: string): Record[] {
+/** @param line of the first. @throws SaqrError DATA_ROW */
+export function recordsOf(text: string, separator: string, path: string, line = 1): Record[] {
   const records: Record[] = []
-  let line = 1
   let at = 0
   while (at < text.length) {
     const record: Record = { cells: [], line }
     let blank = true
     for (let more = true; more; ) {
       const cell = readCell(text, at, separator)
-      if (!cell) throw bad(path, `the quote opened in line ${record.line} is never closed`)
+      if (!cell) throw unclosed(path, record.line)
       for (let i = at; i < cell.end; i++) if (isLineEnd(text, i)) line++
       if (cell.quoted || !/^[ \t]*$/.test(cell.text)) blank = false
       record.cells.push(cell.text)

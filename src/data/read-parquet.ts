@@ -11,6 +11,13 @@ const utf8 = new TextDecoder('utf-8', { ignoreBOM: true })
 
 /** @throws SaqrError DATA_FORMAT, FORMAT_… */
 export async function readParquet(path: string): Promise<Rows> {
+  const rows: Row[] = []
+  for await (const group of parquetGroups(path)) for (const row of group) rows.push(row)
+  return { rows, unit: 'row' }
+}
+
+/** The rows of one row group after the other. @throws SaqrError DATA_FORMAT, FORMAT_… */
+export async function* parquetGroups(path: string): AsyncGenerator<Row[]> {
   // 2.5 MB of process, for whoever has such a file
   const [{ asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects, parquetSchema }, { compressors }] = await Promise.all([
     import('hyparquet'),
@@ -22,13 +29,26 @@ export async function readParquet(path: string): Promise<Rows> {
   } catch (cause) {
     throw fileError(cause, path, 'read')
   }
-  try {
+  const parsers = { stringFromBytes: (bytes: Uint8Array) => bytes && utf8.decode(bytes) } as never
+  const codecs = ofNothing(compressors)
+  const { metadata, schema } = await readable(path, async () => {
     const metadata = await parquetMetadataAsync(file)
     const schema = parquetSchema(metadata)
     checkNames(schema, path)
-    const parsers = { stringFromBytes: (bytes: Uint8Array) => bytes && utf8.decode(bytes) }
-    const rows = (await parquetReadObjects({ file, metadata, compressors: ofNothing(compressors), parsers: parsers as never })) as Row[]
-    return { rows: rows.map((row) => exact(row, schema) as Row), unit: 'row' }
+    return { metadata, schema }
+  })
+  let rowStart = 0
+  for (const { num_rows } of metadata.row_groups) {
+    const [from, rowEnd] = [rowStart, rowStart + Number(num_rows)]
+    const rows = await readable(path, () => parquetReadObjects({ file, metadata, compressors: codecs, parsers, rowStart: from, rowEnd }))
+    yield rows.map((row) => exact(row, schema) as Row)
+    rowStart = rowEnd
+  }
+}
+
+async function readable<T>(path: string, read: () => Promise<T>): Promise<T> {
+  try {
+    return await read()
   } catch (cause) {
     if (cause instanceof SaqrError) throw cause
     const { message } = cause as Error

@@ -14,9 +14,10 @@ export interface Part {
   prompt: boolean
 }
 
-type Read = (row: Row, where: string, textField: string) => Part[]
+export type Read = (row: Row, where: string, textField: string) => Part[]
 
-const said = (value: unknown, column: string, where: string, prompt: boolean): Part[] =>
+/** messages out of a column, a part each */
+export const said = (value: unknown, column: string, where: string, prompt: boolean): Part[] =>
   messagesOf(value, column, where).map(({ role, content, tool_calls: calls }) => {
     const texts = Array.isArray(content) ? content.map((part) => textOfPart(part) ?? JSON.stringify(part)) : [textual(content)]
     if (calls !== undefined && calls !== null) texts.push(JSON.stringify(calls))

@@ -45,8 +45,8 @@ export class Sampler {
       const why =
         rows === 0
           ? 'there is no row to train on'
-          : `${rows} rows do not fill one batch of ${batchSize}, and dataloaderDropLast leaves it out`
-      throw new SaqrError('DATA_TOO_FEW_ROWS', `Nothing to train on: ${why}. Give more rows or a smaller batch.`)
+          : say`${rows} rows do not fill one batch of ${batchSize}, and ${option('dataloaderDropLast')} leaves it out`
+      throw new SaqrError('DATA_TOO_FEW_ROWS', say`Nothing to train on: ${why}. Give more rows or a smaller batch.`)
     }
     this.stepsPerEpoch = Math.ceil(this.batchesPerEpoch / accumulationSteps)
   }

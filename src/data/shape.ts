@@ -81,9 +81,21 @@ const MEDIA = 'holds what the model would see or hear, and only text is trained 
 const TELLING: Readonly<Record<string, string>> = {
   ...Object.fromEntries(['mask', 'loss_mask', 'assistant_masks', 'completion_mask', ...MARK_NAMES].map((name) => [name, MASK])),
   ...Object.fromEntries(
-    ['label', 'labels', 'chosen', 'rejected', 'score', 'scores', 'reward', 'rewards', 'rating', 'margin', 'weight', 'weights'].map(
-      (name) => [name, JUDGED],
-    ),
+    [
+      'label',
+      'labels',
+      'kto_tag',
+      'chosen',
+      'rejected',
+      'score',
+      'scores',
+      'reward',
+      'rewards',
+      'rating',
+      'margin',
+      'weight',
+      'weights',
+    ].map((name) => [name, JUDGED]),
   ),
   ...Object.fromEntries(['system', 'history', 'tools', 'functions', 'chat_template_kwargs'].map((name) => [name, TEXT])),
   ...Object.fromEntries(['image', 'images', 'video', 'videos', 'audio', 'audios'].map((name) => [name, MEDIA])),

@@ -5,6 +5,7 @@ import { adafactor, adafactorState } from '../ops/adafactor/op.ts'
 import { type AdamWOptions, adamw } from '../ops/adamw/op.ts'
 import { lion } from '../ops/lion/op.ts'
 import type { Builder, Tensor } from '../ops/op.ts'
+import { type RmsStepOptions, rmsStep } from '../ops/rms-step/op.ts'
 import { sgd } from '../ops/sgd/op.ts'
 import { BLOCK, type Range } from './layout.ts'
 import type { WeightSpec } from './trace.ts'
@@ -42,6 +43,13 @@ const size = ({ from, to }: Range) => to - from
 
 const moments = (range: Range, ending: string) => [one(`adam_m${ending}`, size(range)), one(`adam_v${ending}`, size(range))]
 
+function averageOfSquares(of: Pick<RmsStepOptions, 'kept' | 'added' | 'eps'>): UpdateRule {
+  return {
+    state: (range, ending) => [one(`rms_v${ending}`, size(range))],
+    apply: (b, p, g, [v], norm, { weightDecay, rate }) => rmsStep(b, p, g, v!, norm, { ...of, weightDecay, rate }),
+  }
+}
+
 export const UPDATE_RULES = {
   adamw: { state: moments, apply: adamw },
   adamw_8bit: {
@@ -71,6 +79,9 @@ export const UPDATE_RULES = {
     apply: (b, p, g, state, norm, { weightDecay, momentum, nesterov, rate }) =>
       sgd(b, p, g, state, norm, { weightDecay, momentum, nesterov, rate }),
   },
+  // torch's defaults, which transformers leaves as they are
+  rmsprop: averageOfSquares({ kept: 0.99, added: 1 - 0.99, eps: 1e-8 }),
+  adagrad: averageOfSquares({ kept: 1, added: 1, eps: 1e-10 }),
   adafactor: {
     state: (_, ending, tensors) => [
       one(

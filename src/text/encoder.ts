@@ -1,11 +1,12 @@
 /**
  * Text to ids: added tokens are found first (added-tokens.ts), what lies between them goes through `@huggingface/tokenizers`'
- * pre-tokenizer and model, which know nothing of added tokens, and the post-processor's special tokens are put around. Where pieces are
+ * normalizer and pre-tokenizer, which know nothing of added tokens, and is merged (bpe.ts); the post-processor's special tokens are put around. Where pieces are
  * spelled as bytes last, each is a few ids whatever stands beside it: those of pieces seen before are kept (piece-ids.ts).
  */
 import { Tokenizer as Engine } from '@huggingface/tokenizers'
 import { SaqrError } from '../error.ts'
 import { AddedTokens } from './added-tokens.ts'
+import { Bpe } from './bpe.ts'
 import type { Json, TokenizerJson } from './definition.ts'
 import { PieceIds } from './piece-ids.ts'
 
@@ -23,6 +24,7 @@ export interface Encoded {
 
 export class Encoder {
   readonly #engine: Engine
+  readonly #bpe: Bpe
   readonly #added: AddedTokens
   /** of added tokens alone: the engine has the vocabulary's, hundreds of thousands, and once is enough */
   readonly #ids: ReadonlyMap<string, number>
@@ -34,9 +36,9 @@ export class Encoder {
   /** @throws SaqrError TEXT_TOKENIZER_UNSUPPORTED; Error where the definition is none */
   constructor(json: TokenizerJson) {
     const { split, bytes } = apart(json.pre_tokenizer)
-    this.#engine = new Engine({ ...json, pre_tokenizer: split, added_tokens: [] }, {})
-    // merges written as texts are kept once more, cut in two: their ranks are all that is looked up
-    Object.assign(this.#engine.model, { merges: [] })
+    // its merging is slow where a piece is long: what merges is ours
+    this.#engine = new Engine({ ...json, model: { ...json.model, merges: [] }, pre_tokenizer: split, added_tokens: [] }, {})
+    this.#bpe = new Bpe(json.model, this.#engine.model.tokens_to_ids)
     this.#added = new AddedTokens(json.added_tokens, this.#engine.normalizer)
     this.#ids = new Map(json.added_tokens.map(({ content, id }) => [content, id]))
     this.#tokens = new Map(json.added_tokens.map(({ content, id }) => [id, content]))
@@ -77,10 +79,10 @@ export class Encoder {
     return this.#pieces ? this.#pieces.encode(pieces) : this.#idsOf(pieces)
   }
 
-  #idsOf(pieces: string[]): number[] {
-    const { model } = this.#engine
-    // what is not in the vocabulary is left out where the model names no token for it
-    return (model(pieces) as string[]).map((token) => model.tokens_to_ids.get(token) ?? model.unk_token_id).filter((id) => id !== undefined)
+  #idsOf(pieces: readonly string[]): number[] {
+    const ids: number[] = []
+    for (const piece of pieces) this.#bpe.encode(piece, ids)
+    return ids
   }
 
   #specialTokens(): { before: number[]; after: number[] } {

@@ -1,5 +1,10 @@
 /** The best evaluation of a run: which checkpoint it is in, and when a run that gets no better ends. As transformers' Trainer and its EarlyStoppingCallback. */
+import { option, SaqrError, say } from '../error.ts'
+import { nearest } from '../hub/nearest.ts'
+import type { EvalEvent } from '../track/events.ts'
+import type { Objective } from './objectives/objective.ts'
 import type { CommonOptions } from './options/common-config.ts'
+import { camel } from './options/field.ts'
 
 export interface Best {
   /** of the metric that is followed; null: nothing was evaluated yet */
@@ -38,4 +43,26 @@ export function judged(best: Best, step: number, value: number, o: Options): Bes
 /** Has the run waited long enough for a better evaluation? */
 export function outOfPatience({ worse }: Best, { earlyStoppingPatience: patience }: Pick<Options, 'earlyStoppingPatience'>): boolean {
   return patience !== null && worse >= patience
+}
+
+/** The metric that best models and schedules follow. @throws SaqrError OPTION_INVALID for one that evaluation doesn't have */
+export function followed(
+  { loss, metrics }: Objective,
+  { metricForBestModel }: Pick<CommonOptions, 'metricForBestModel'>,
+): (event: EvalEvent) => number {
+  const name = (metricForBestModel ?? loss.name).replace(/^eval_/, '')
+  if (name === loss.name) return ({ evalLoss }) => evalLoss
+  const known = metrics.find((metric) => metric.name === name)
+  if (known)
+    return ({ metrics }) => {
+      const value = metrics[camel(`eval_${name}`)]
+      if (value !== undefined) return value
+      throw new SaqrError('OPTION_INVALID', say`${option('metricForBestModel')} ${name}: this evaluation has none, for it has no such rows`)
+    }
+  const names = [loss, ...metrics].map((metric) => metric.name)
+  const close = nearest(name, names)
+  throw new SaqrError(
+    'OPTION_INVALID',
+    say`${option('metricForBestModel')} ${name}: evaluation has ${names.join(', ')}${close ? `; did you mean ${close}?` : ''}`,
+  )
 }

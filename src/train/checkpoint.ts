@@ -9,7 +9,7 @@ import type { LanguageModel } from '../engine/language-model.ts'
 import type { Optimizer } from '../engine/optimizer.ts'
 import { saveTrained } from '../engine/save.ts'
 import type { SavedBytes } from '../engine/store-chunks.ts'
-import { option, SaqrError, say } from '../error.ts'
+import { Message, option, SaqrError, say } from '../error.ts'
 import { isObject, type JsonObject, readJsonObject, stringifyJson } from '../formats/json.ts'
 import { PEFT_PREFIX } from '../formats/peft/read.ts'
 import { readSafetensors } from '../formats/safetensors/read.ts'
@@ -226,20 +226,22 @@ function readFacts(path: string): RunFacts {
  * What the run goes on with other than before, and what it doesn't: a line each.
  * @throws SaqrError TRAIN_CHECKPOINT naming what makes it another run
  */
-export function checkSame({ path, facts }: Resumed, now: Identity, maxPassTokens: number | null): string[] {
+export function checkSame({ path, facts }: Resumed, now: Identity, maxPassTokens: number | null): Message[] {
   const other = differences(facts.identity.same, now.same)
   if (other.length > 0) {
     throw new SaqrError(
       'TRAIN_CHECKPOINT',
-      `${path} is of another run: ${other.join('; ')}. Resume with the model, options and rows it was made with, or train anew.`,
+      say`${path} is of another run: ${Message.join(other, '; ')}. Resume with the model, options and rows it was made with, or train anew.`,
     )
   }
   const changed = differences(facts.identity.options, now.options)
   return [
-    ...(changed.length > 0 ? [`${path} was saved with other options, and the run goes on with these: ${changed.join('; ')}`] : []),
+    ...(changed.length > 0
+      ? [say`${path} was saved with other options, and the run goes on with these: ${Message.join(changed, '; ')}`]
+      : []),
     ...(maxPassTokens !== null && maxPassTokens !== facts.maxPassTokens
       ? [
-          `${path} was made with passes of ${facts.maxPassTokens} tokens, and the run goes on with those, not ${maxPassTokens}: its bits depend on them`,
+          say`${path} was made with passes of ${facts.maxPassTokens} tokens (${option('maxPassTokens')}), and the run goes on with those, not ${maxPassTokens}: its bits depend on them`,
         ]
       : []),
   ]

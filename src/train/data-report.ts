@@ -3,31 +3,38 @@ import { hash } from 'node:crypto'
 import type { Dataset } from '../data/dataset.ts'
 import type { Example } from '../data/example.ts'
 import { type Lengths, lengthsOf, repeats } from '../data/lengths.ts'
-import { type Piece, piecesOf } from '../data/pieces.ts'
+import { type Piece, piecesOf, sequenceOf } from '../data/pieces.ts'
 import { teaches } from '../data/prepare.ts'
-import { type Part, rowTexts } from '../data/row-text.ts'
-import { type Shape, shapeNames, unreadColumns } from '../data/shape.ts'
+import { isPairOfOne, PAIR } from '../data/prepare-answers.ts'
+import type { RowKind } from '../data/row-kind.ts'
+import type { Part } from '../data/row-text.ts'
+import { unreadColumns } from '../data/shape.ts'
 import type { Known } from '../engine/open-base.ts'
-import { SaqrError } from '../error.ts'
-import { requireUnicode } from '../text/tokenizer.ts'
+import { SaqrError, type Spelling } from '../error.ts'
+import { requireUnicode, type Tokenizer } from '../text/tokenizer.ts'
+import { plain } from '../track/told.ts'
 import { checkPositions, checkVocabulary } from './check-rows.ts'
 import { type TrainingReport, trainingOf } from './data-steps.ts'
 import { evalBatches } from './evaluate.ts'
 import type { Objective } from './objectives/objective.ts'
+import type { VerbOptions } from './options/common.ts'
+import type { CommonOptions } from './options/common-config.ts'
 import type { SftOptions } from './options/sft.ts'
 
 export interface DataReport {
   /** file or name */
   source: string
   rows: number
-  shape: Shape
+  /** the objective that they are shown for */
+  trainer: string
+  shape: string
   /** columns that are there */
   columns: string[]
   notes: string[]
   warnings: string[]
   /** what `lengths` counts: characters where no tokenizer is known */
   unit: 'tokens' | 'characters'
-  /** of the rows as they stand, before anything is cut; null: token ids, and no tokenizer */
+  /** of the rows as they stand (of a pair, of its longer answer with the prompt), before anything is cut; null: token ids, and no tokenizer */
   lengths: Lengths | null
   /** rows that say the same as one before them */
   duplicates: Some
@@ -45,26 +52,35 @@ export interface Some {
   where: string[]
 }
 
-/** Tokens, and which of them are learned; without a tokenizer texts, and who says them. */
-export type ShownRow = { where: string } & ({ tokens: Piece[] } | { parts: Part[] })
+/** Tokens, and which of them are learned; without a tokenizer texts, and who says them. `part`: which answer of a row it is. */
+export type ShownRow = { where: string; part?: string } & ({ tokens: Piece[] } | { parts: Part[] })
 
 export interface DataRequest {
   dataset: Dataset
   evalDataset?: Dataset | undefined
   objective: Objective
-  options: SftOptions
+  options: TrainOptions
   signal: AbortSignal
+  /** of options in warnings */
+  spelling: Spelling
 }
+
+/** the options of the objective's trainer: what some trainers don't have is absent */
+export type TrainOptions = VerbOptions & Partial<Pick<SftOptions, SftAlone>> & Pick<SftOptions, 'maxLength'>
+type SftAlone = 'datasetTextField' | 'packing' | 'packingStrategy' | 'truncationMode'
 
 /** rows of a kind that are named */
 const NAMED = 5
 
 /** @throws SaqrError what the trainer would before its first step, but for what needs weights or a device */
-export async function reportRows({ dataset, evalDataset, objective, options: o, signal }: DataRequest, known: Known): Promise<DataReport> {
+export async function reportRows(
+  { dataset, evalDataset, objective, options: o, signal, spelling }: DataRequest,
+  known: Known,
+): Promise<DataReport> {
   const { tokenizer, model } = known
   const making = { cache: o.cacheRows }
   const prepare = (rows: Dataset, evaluation: boolean, options = o) =>
-    objective.prepare(rows, tokenizer, options, { evaluation, signal, making })
+    objective.prepare(rows, tokenizer, options as CommonOptions, { evaluation, signal, making })
   const prepared = await prepare(dataset, false)
   const evaluated = evalDataset ? await prepare(evalDataset, true) : null
   for (const { examples } of evaluated ? [prepared, evaluated] : [prepared]) {
@@ -72,65 +88,86 @@ export async function reportRows({ dataset, evalDataset, objective, options: o, 
     checkVocabulary(examples, model)
   }
   if (evaluated) evalBatches(evaluated.examples, o)
-  const { examples, unused } = o.packing ? await prepare(dataset, false, unpacked(o)) : prepared
+  const { examples, unused, parts = null } = o.packing ? await prepare(dataset, false, unpacked(o)) : prepared
+  const kind = objective.rows(dataset, textField(o))
   const placeOf = new Map(dataset.rows.map((_, i) => [dataset.numberOf(i), dataset.where(i)]))
   const whereOf = ({ row }: Example) => placeOf.get(row)!
-  const untaught = examples
-    .filter((example) => !teaches(example))
-    .map((example) => `${whereOf(example)}: its first token alone is a target`)
+  const idle = examples.flatMap((example) => {
+    const why = teachesNothing(example, parts)
+    return why === null ? [] : [`${whereOf(example)}: ${why}`]
+  })
   return {
-    ...about(dataset, { shape: dataset.recognise(o.datasetTextField).shape, notes: prepared.notes }),
-    warnings: [...prepared.warnings, ...(evaluated?.warnings ?? [])],
+    ...about(kind, objective, prepared.notes),
+    warnings: [...prepared.warnings, ...(evaluated?.warnings ?? [])].map((text) => plain(text, spelling)),
     unit: 'tokens',
     lengths: lengthsOf(prepared.lengths),
-    duplicates: duplicatesOf(dataset, o.datasetTextField),
-    idle: some([...unused, ...untaught]),
-    examples: threeOf(examples).map((example) => ({ where: whereOf(example), tokens: piecesOf(example, tokenizer) })),
+    duplicates: duplicatesOf(kind),
+    idle: some([...unused, ...idle]),
+    examples: threeOf(examples).flatMap((example) => shownParts(example, parts, whereOf(example), tokenizer)),
     training: trainingOf(prepared, evaluated, known, objective, o),
   }
 }
 
 /** Before a tokenizer is known. @throws SaqrError DATA_… for what can't be read whatever the model */
-export function reportTexts({ dataset, options: o }: DataRequest): DataReport {
+export function reportTexts({ dataset, objective, options: o }: DataRequest): DataReport {
   if (dataset.length === 0) throw new SaqrError('DATA_NO_TARGETS', `${dataset.source} has no rows. Give rows to train on.`)
-  const { shape, unused } = dataset.recognise(o.datasetTextField)
+  const kind = objective.rows(dataset, textField(o))
+  const { name, unused, texts } = kind
   const { warnings, others } = unreadColumns(unused, dataset.source)
-  const read = rowTexts[shape]
   const unread = others.length > 0 ? `; not read: ${others.join(', ')}` : ''
-  const notes = [`${dataset.source}: ${dataset.length} rows of ${shapeNames[shape]}${unread}`]
-  const rows = read ? dataset.rows.map((row, i) => read(row, dataset.where(i), o.datasetTextField)) : []
-  for (const [i, parts] of rows.entries()) for (const { text } of parts) requireUnicode(text, dataset.where(i))
-  const empty = rows.flatMap((parts, i) => (parts.every(({ text }) => text.trim() === '') ? [`${dataset.where(i)}: no text`] : []))
+  const notes = [`${dataset.source}: ${kind.dataset.length} rows of ${name}${unread}`]
+  const where = (i: number) => kind.dataset.where(i)
+  const rows = texts ? kind.dataset.rows.map((row, i) => texts(row, where(i), textField(o))) : []
+  for (const [i, parts] of rows.entries()) for (const { text } of parts) requireUnicode(text, where(i))
+  const empty = rows.flatMap((parts, i) => (parts.every(({ text }) => text.trim() === '') ? [`${where(i)}: no text`] : []))
   return {
-    ...about(dataset, { shape, notes }),
+    ...about(kind, objective, notes),
     warnings,
     unit: 'characters',
-    lengths: read ? lengthsOf(rows.map((parts) => parts.reduce((sum, { text }) => sum + text.length, 0))) : null,
-    duplicates: duplicatesOf(dataset, o.datasetTextField),
+    lengths: texts ? lengthsOf(rows.map((parts) => parts.reduce((sum, { text }) => sum + text.length, 0))) : null,
+    duplicates: duplicatesOf(kind),
     idle: some(empty),
-    examples: threeOf([...rows.keys()]).map((i) => ({ where: dataset.where(i), parts: rows[i]! })),
+    examples: threeOf([...rows.keys()]).map((i) => ({ where: where(i), parts: rows[i]! })),
     training: null,
   }
 }
 
-const about = (dataset: Dataset, { shape, notes }: { shape: Shape; notes: string[] }) => ({
+const textField = ({ datasetTextField = 'text' }: TrainOptions) => datasetTextField
+
+/** null: it teaches something */
+function teachesNothing(example: Example, parts: readonly string[] | null): string | null {
+  if (!teaches(example)) return 'its first token alone is a target'
+  return parts?.length === PAIR.length && isPairOfOne(example) ? 'both answers have the same tokens' : null
+}
+
+/** The sequences of an example that are trained on, each by itself; of one sequence that. */
+function shownParts(example: Example, parts: readonly string[] | null, where: string, tokenizer: Tokenizer): ShownRow[] {
+  if (parts === null) return [{ where, tokens: piecesOf(example, tokenizer) }]
+  return parts.map((part, i) => {
+    const tokens = piecesOf(sequenceOf(example, i), tokenizer)
+    return { where, part: example.wanted === undefined ? part : example.wanted ? 'wanted' : 'not wanted', tokens }
+  })
+}
+
+const about = ({ dataset, shape }: RowKind, { name }: Objective, notes: string[]) => ({
   source: dataset.source,
   rows: dataset.length,
+  trainer: name,
   shape,
   columns: dataset.columns,
   notes,
 })
 
 /** Rows as they go into packs: bfd cuts them first, the others take them apart. */
-function unpacked(o: SftOptions): SftOptions {
+function unpacked(o: TrainOptions): TrainOptions {
   return { ...o, packing: false, maxLength: o.packingStrategy === 'bfd' ? o.maxLength : null, truncationMode: 'keep_start' }
 }
 
 const some = (where: string[]): Some => ({ rows: where.length, where: where.slice(0, NAMED) })
 
 /** "rows.jsonl, line 9: as rows.jsonl, line 2" */
-function duplicatesOf(dataset: Dataset, textField: string): Some {
-  const first = repeats(keysOf(dataset, dataset.recognise(textField).unused))
+function duplicatesOf({ dataset, unused }: RowKind): Some {
+  const first = repeats(keysOf(dataset, unused))
   return some([...first.entries()].flatMap(([i, there]) => (there === -1 ? [] : [`${dataset.where(i)}: as ${dataset.where(there)}`])))
 }
 

@@ -8,18 +8,20 @@ import type { Known } from '../engine/open-base.ts'
 import { readAdapterConfig } from '../formats/peft/config.ts'
 import type { Model } from '../models/family.ts'
 import { stepData } from './data.ts'
+import type { TrainOptions } from './data-report.ts'
 import type { Objective } from './objectives/objective.ts'
 import { coefficientOf, wholeBatches } from './objectives/term.ts'
 import { adapterConfig } from './options/adapter.ts'
-import type { SftOptions } from './options/sft.ts'
 import { SAMPLED, targetsOf } from './start-event.ts'
 
 export interface TrainingReport {
-  /** rows of more tokens than `max_length`, and how many tokens that leaves out; null: no row is cut */
-  cut: { maxLength: number; rows: number; tokens: number } | null
+  /** rows of more tokens than `max_length` (of several sequences, in one of them), and how many tokens that leaves out, where rows are one sequence; null: no row is cut */
+  cut: { maxLength: number; rows: number; of: number; tokens: number | null } | null
   /** of an epoch, after cutting */
   tokens: number
   targets: number
+  /** tokens that are scored with them to compare with: of KTO, other rows' answers */
+  beside: number
   /** of `max_length` tokens each, of which `filled` are a row's (a share) */
   packs: { packs: number; length: number; filled: number } | null
   /** tokens of an epoch that are computed once for several rows of a step, and why they are not */
@@ -55,11 +57,11 @@ export interface Range {
 
 /** @throws SaqrError DATA_TOO_FEW_ROWS, DATA_ROW_TOO_LONG, OPTION_… */
 export function trainingOf(
-  { examples, lengths }: Prepared,
+  { examples, lengths, limit, parts }: Prepared,
   evaluated: Prepared | null,
   { model, adapter }: Known,
   objective: Objective,
-  o: SftOptions,
+  o: TrainOptions,
 ): TrainingReport {
   const sampler = new Sampler({
     rows: examples.length,
@@ -77,58 +79,69 @@ export function trainingOf(
     wholeBatches: wholeBatches(coefficientOf(model, o), o.gradientAccumulationSteps),
   }
   const steps = sampler.totalSteps(o)
-  const off = unshared(model, adapter, o)
+  const off = unshared(model, adapter, objective, o)
   const lay = (prefixSharing: boolean) =>
     Array.from({ length: Math.min(SAMPLED, steps, sampler.stepsPerEpoch) }, (_, step) =>
       stepData(objective, examples, sampler, step, { ...cut, prefixSharing }),
     )
   const looked = lay(off === null)
-  const totals = totalsOf(examples)
+  const totals = totalsOf(examples, parts)
   const sum = (laid: typeof looked, of: 'computedTokens' | 'rowTokens') => laid.reduce((n, step) => n + step[of], 0)
   const shared = off === null ? looked : lay(true)
   const saved = 1 - sum(shared, 'computedTokens') / sum(shared, 'rowTokens')
   return {
-    cut: cutOf(lengths, o),
+    cut: limit === null ? null : cutOf(lengths, limit, parts === undefined),
     ...totals,
     packs: o.packing ? { packs: examples.length, length: o.maxLength!, filled: totals.tokens / (examples.length * o.maxLength!) } : null,
-    sharing: { tokens: Math.round(saved * totals.tokens), off },
+    sharing: { tokens: Math.round(saved * (totals.tokens + totals.beside)), off },
     step: {
       looked: looked.length,
       batchSize: o.perDeviceTrainBatchSize,
       microBatches: o.gradientAccumulationSteps,
       rows: rangeOf(looked.map((step) => step.rows)),
       tokens: rangeOf(looked.map((step) => step.rowTokens)),
-      targets: rangeOf(looked.map(({ batchTargets }) => batchTargets.reduce((sum, n) => sum + n, 0))),
+      targets: rangeOf(looked.map((step) => totalsOf(step.examples, parts).targets)),
       computed: rangeOf(looked.map((step) => step.computedTokens)),
       passes: o.maxPassTokens === null ? null : rangeOf(looked.map(({ passes }) => passes.length)),
       perEpoch: sampler.stepsPerEpoch,
       steps,
     },
-    evaluation: evaluated && { rows: evaluated.lengths.length, ...totalsOf(evaluated.examples) },
+    evaluation: evaluated && evaluationOf(evaluated),
   }
 }
 
-/** Packing `bfd` cuts as training without packs does; the other strategies take long rows apart and lose nothing. */
-function cutOf(lengths: Int32Array, { maxLength, packing, packingStrategy }: SftOptions): TrainingReport['cut'] {
-  if (maxLength === null || (packing && packingStrategy !== 'bfd')) return null
+/** @param single rows are one sequence */
+function cutOf(lengths: Int32Array, maxLength: number, single: boolean): TrainingReport['cut'] {
   const over = lengths.filter((length) => length > maxLength)
-  return { maxLength, rows: over.length, tokens: over.reduce((sum, length) => sum + length - maxLength, 0) }
+  const tokens = single ? over.reduce((sum, length) => sum + length - maxLength, 0) : null
+  return { maxLength, rows: over.length, of: lengths.length, tokens }
 }
 
-function totalsOf(examples: readonly Example[]): { tokens: number; targets: number } {
-  return {
-    tokens: examples.reduce((sum, { ids }) => sum + ids.length, 0),
-    targets: examples.reduce((sum, example) => sum + targetsOf(example), 0),
+function evaluationOf({ lengths, examples, parts }: Prepared): TrainingReport['evaluation'] {
+  const { tokens, targets } = totalsOf(examples, parts)
+  return { rows: lengths.length, tokens, targets }
+}
+
+/** @param parts names of the sequences that are trained on; undefined: all are */
+function totalsOf(examples: readonly Example[], parts: readonly string[] | undefined): { tokens: number; targets: number; beside: number } {
+  const all = { tokens: 0, targets: 0, beside: 0 }
+  for (const example of examples) {
+    const { ids, starts } = example
+    const end = (parts && starts?.[parts.length]) ?? ids.length
+    all.tokens += end
+    all.beside += ids.length - end
+    all.targets += targetsOf(end === ids.length ? example : { ...example, targets: example.targets.subarray(0, end) })
   }
+  return all
 }
 
 /** Why rows do not share their beginnings; null: they do. */
-function unshared(model: Model, adapter: string | null, o: SftOptions): string | null {
+function unshared(model: Model, adapter: string | null, { still }: Objective, o: TrainOptions): string | null {
   const lora = adapter === null ? adapterConfig(o) : readAdapterConfig(adapter)
   const base = { nf4: o.loadIn4bit, head: model.head.path, tiedTo: model.head.tiedTo }
   const { random } = chooseAdapter(settledSpec(lora ? { kind: 'lora', config: lora } : { kind: 'full' }, model), base, true)
   const noise = o.neftuneNoiseAlpha ? `neftune_noise_alpha is ${o.neftuneNoiseAlpha}` : null
-  return random ?? noise ?? (o.prefixSharing ? null : 'prefix_sharing is off')
+  return (still ? null : random) ?? noise ?? (o.prefixSharing ? null : 'prefix_sharing is off')
 }
 
 function rangeOf(values: readonly number[]): Range {

@@ -2,6 +2,7 @@
 import { type EvalPrompt, readEvalPrompts, shownPrompt } from '../data/eval-prompts.ts'
 import { option, SaqrError, say } from '../error.ts'
 import type { AnswersEvent, WarningEvent } from '../track/events.ts'
+import { warning } from '../track/told.ts'
 import type { Tracker } from '../track/tracker.ts'
 import type { TrainableModel } from './options/trainer-types.ts'
 
@@ -28,7 +29,7 @@ export function evalAnswers(path: string | null, model: TrainableModel, signal?:
           told = [{ type: 'answers', step: event.step, epoch: event.epoch, answers: await answered(prompts, ask, signal) }]
         } catch (error) {
           if (!(error instanceof SaqrError) || error.code.startsWith('DEVICE_')) throw error
-          told = [{ type: 'warning', message: `the prompts of evalPrompts are not answered at step ${event.step}: ${error.message}` }]
+          told = [warning(say`the prompts of ${option('evalPrompts')} are not answered at step ${event.step}: ${error.said}`)]
         }
       },
       end() {},

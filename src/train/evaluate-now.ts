@@ -41,7 +41,7 @@ export async function evaluateNow(
     const { runner, evalCut, objective: own } = prepareEvaluation(objective, language, examples, o, memory, refModel)
     try {
       const run = { objective: own, options: o, evalExamples: examples, evalRunner: runner, evalCut }
-      requireAlike(own.reference ? examples : [], evalCut)
+      requireAlike(own.reference ? [examples] : [], evalCut)
       const reference = referenceRunner(refModel, runner)
       try {
         await scoreWith(own, reference, alone(examples, o), evalCut, signal)

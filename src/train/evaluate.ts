@@ -1,6 +1,7 @@
 /** The evaluation set scored as transformers scores it: a mean of each batch, and of the set as the metric weighs batches. */
 import type { Example } from '../data/example.ts'
-import { SaqrError } from '../error.ts'
+import { isLazy, lazyList } from '../data/lazy-list.ts'
+import { option, SaqrError, say } from '../error.ts'
 import type { EvalEvent } from '../track/events.ts'
 import { layOut, type StepData } from './data.ts'
 import { addMeans, addScores, type ByMetric, meanOf, measured, noMeans, noSums } from './objectives/objective.ts'
@@ -59,13 +60,12 @@ async function score({ objective, evalRunner }: Evaluation, batch: StepData, sig
 export function evalBatches(
   examples: readonly Example[],
   { perDeviceEvalBatchSize: size, dataloaderDropLast }: Pick<Run['options'], 'perDeviceEvalBatchSize' | 'dataloaderDropLast'>,
-): Example[][] {
-  const batches: Example[][] = []
-  for (let at = 0; at < examples.length; at += size) batches.push(examples.slice(at, at + size))
-  if (dataloaderDropLast && batches.at(-1)!.length < size) batches.pop()
-  if (batches.length > 0) return batches
+): readonly (readonly Example[])[] {
+  const count = examples.length / size
+  const batches = lazyList(dataloaderDropLast ? Math.floor(count) : Math.ceil(count), (i) => examples.slice(i * size, (i + 1) * size))
+  if (batches.length > 0) return isLazy(examples) ? batches : [...batches]
   throw new SaqrError(
     'DATA_TOO_FEW_ROWS',
-    `${examples.length} evaluation rows do not fill one batch of ${size}, and dataloaderDropLast leaves it out: give more rows or a smaller perDeviceEvalBatchSize`,
+    say`${examples.length} evaluation rows do not fill one batch of ${size}, and ${option('dataloaderDropLast')} leaves it out: give more rows or a smaller ${option('perDeviceEvalBatchSize')}`,
   )
 }

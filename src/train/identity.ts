@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto'
 import type { Example } from '../data/example.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
+import { type Message, option, say } from '../error.ts'
 import { isObject, stringifyJson } from '../formats/json.ts'
 import type { CheckpointTensor } from '../formats/tensor.ts'
 import { statesOf } from './optim.ts'
@@ -83,13 +84,17 @@ export function nameOf({ same }: Identity, start: number): string {
 }
 
 /** What differs, in words: `seed 42 there, 7 now`; nothing where both are alike. */
-export function differences(there: Facts, now: Facts): string[] {
+export function differences(there: Facts, now: Facts): Message[] {
   return Object.keys(now).flatMap((key) => {
     const [a = null, b = null] = [there[key], now[key]]
     if (a === b) return []
     if (typeof a === 'string' && typeof b === 'string')
-      return inJson(key, a, b) ?? [HASH.test(a) ? `other ${key}` : `${key} ${a} there, ${b} now`]
-    return [`${key} ${a} there, ${b} now`]
+      return (
+        inJson(key, a, b)?.map((one) => say`${one}`) ?? [
+          HASH.test(a) ? say`other ${option(key)}` : say`${option(key)} ${a} there, ${b} now`,
+        ]
+      )
+    return [say`${option(key)} ${a} there, ${b} now`]
   })
 }
 

@@ -110,5 +110,5 @@ function storeLines(plans: readonly Plan[], scope: string, nested: (name: string
 function storeKind(name: string): string {
   if (name === 'parameters') return 'trained weights'
   if (name === 'gradients') return 'gradients'
-  return /^(adam_|lion_|sgd_|adafactor\.)/.test(name) ? 'optimizer state' : 'frozen weights'
+  return /^(adam_|lion_|sgd_|rms_|adafactor\.)/.test(name) ? 'optimizer state' : 'frozen weights'
 }

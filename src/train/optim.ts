@@ -18,6 +18,8 @@ const RULES: Record<CommonOptions['optim'], UpdateRuleName> = {
   lion_32bit: 'lion',
   paged_lion_32bit: 'lion',
   sgd: 'sgd',
+  rmsprop: 'rmsprop',
+  adagrad: 'adagrad',
 }
 
 /** Its states in 8 bits? */
@@ -62,8 +64,8 @@ export function argumentsOf({ optim, optimArgs }: Pick<CommonOptions, 'optim' | 
     const wrong = (what: string | Message) => new SaqrError('OPTION_INVALID', say`${option('optimArgs')} ${part.trim()}: ${what}`)
     if (optim !== 'sgd')
       throw wrong(
-        optim === 'adafactor'
-          ? say`adafactor has no arguments here, as transformers' Trainer passes it none; ${option('weightDecay')} is an option of its own`
+        ['adafactor', 'rmsprop', 'adagrad'].includes(optim)
+          ? say`${optim} has no arguments here, as transformers' Trainer passes it none; ${option('weightDecay')} is an option of its own`
           : say`${optim} has no arguments here: ${option('adamBeta1')}, ${option('adamBeta2')} and ${option('weightDecay')} are options of their own`,
       )
     if (name === 'momentum' && Number(value) >= 0 && Number(value) < 1 && value !== '') found.momentum = Number(value)

@@ -21,7 +21,7 @@ export async function scoreReference(run: Run, doneSteps: number, signal?: Abort
   const { objective, examples, evalExamples, evalRunner, cut, evalCut } = run
   const runner = referenceRunner(run.refModel, evalRunner!)
   try {
-    requireAlike([...examples, ...(evalExamples ?? [])], cut)
+    requireAlike([examples, evalExamples ?? []], cut)
     const trained = await scoreWith(objective, runner, firstSteps(run, doneSteps), cut, signal)
     return trained + (await scoreWith(objective, runner, evalExamples ? alone(evalExamples, run.options) : [], evalCut, signal))
   } finally {
@@ -33,7 +33,7 @@ export async function scoreReference(run: Run, doneSteps: number, signal?: Abort
  * The micro-batches of each step at which the whole run first comes to a row that is left to come to. A row is scored as that step lays it out:
  * what has not been trained yet is then exactly as likely as under the reference, and a resumed run has the numbers of the one that it goes on with.
  */
-function firstSteps({ examples, sampler, steps }: Run, doneSteps: number): Example[][][] {
+function* firstSteps({ examples, sampler, steps }: Run, doneSteps: number): Generator<Example[][]> {
   const first = new Map<number, number>()
   const left = new Set<number>()
   const coming = new Set<number>()
@@ -46,11 +46,13 @@ function firstSteps({ examples, sampler, steps }: Run, doneSteps: number): Examp
       left.add(first.get(i)!)
     }
   }
-  return [...left].sort((a, b) => a - b).map((step) => sampler.batches(step).map((batch) => batch.map((i) => examples[i]!)))
+  for (const step of [...left].sort((a, b) => a - b)) yield sampler.batches(step).map((batch) => batch.map((i) => examples[i]!))
 }
 
 /** each evaluation batch by itself, as it is evaluated */
-export const alone = (...given: Parameters<typeof evalBatches>): Example[][][] => evalBatches(...given).map((batch) => [batch])
+export function* alone(...given: Parameters<typeof evalBatches>): Generator<(readonly Example[])[]> {
+  for (const batch of evalBatches(...given)) yield [batch]
+}
 
 /** another model's, or that of the model which is trained, as it is now */
 export function referenceRunner(reference: TrainableModel | null, own: PassRunner): PassRunner {
@@ -95,7 +97,7 @@ export function besideOf(reference: TrainableModel | null, model: LanguageModel,
 export async function scoreWith(
   objective: Objective,
   runner: PassRunner,
-  steps: readonly (readonly (readonly Example[])[])[],
+  steps: Iterable<readonly (readonly Example[])[]>,
   cut: CutOptions,
   signal?: AbortSignal,
 ): Promise<number> {
@@ -114,10 +116,11 @@ export async function scoreWith(
 }
 
 /** With LongRoPE a row's numbers depend on the longest row of its micro-batch, which is another in every epoch. */
-export function requireAlike(examples: readonly Example[], { longBeyond }: CutOptions): void {
+export function requireAlike(lists: readonly (readonly Example[])[], { longBeyond }: CutOptions): void {
   if (longBeyond === undefined) return
-  const long = examples.filter((example) => longestSequence([example]) > longBeyond)
-  if (long.length > 0 && long.length < examples.length)
+  const long = lists.flatMap((examples) => examples.filter((example) => longestSequence([example]) > longBeyond))
+  const all = lists.reduce((n, { length }) => n + length, 0)
+  if (long.length > 0 && long.length < all)
     throw new SaqrError(
       'DATA_TOO_LONG',
       say`${long[0]!.source}, row ${long[0]!.row}: more than ${longBeyond} tokens, beyond which this model turns positions of a whole micro-batch otherwise: a reference that is scored once is not supported for rows on both sides of it. Cut rows to ${longBeyond} tokens.`,

@@ -11,6 +11,7 @@ import { PassRunner } from '../engine/runner.ts'
 import { option, SaqrError, say } from '../error.ts'
 import { optimizerPlan } from '../graph/optimizer.ts'
 import type { EvalEvent, MemoryTable } from '../track/events.ts'
+import { followed } from './best.ts'
 import type { RunFacts } from './checkpoint.ts'
 import { bounds, stepData } from './data.ts'
 import { evalBatches } from './evaluate.ts'
@@ -20,7 +21,6 @@ import type { CutOptions, Objective } from './objectives/objective.ts'
 import { coefficientOf, wholeBatches, withTerm } from './objectives/term.ts'
 import { is8bit, optimizerOptions } from './optim.ts'
 import type { CommonOptions } from './options/common-config.ts'
-import { camel } from './options/field.ts'
 import { scheduleOptions } from './options/rules.ts'
 import type { TrainableModel } from './options/trainer-types.ts'
 import { besideOf } from './reference.ts'
@@ -187,20 +187,3 @@ function remembered({ goesOn }: RunRequest, now: Identity): Record<string, numbe
 }
 
 const SCHEDULE = ['lrSchedulerType', 'lrSchedulerKwargs', 'learningRate', 'warmupSteps', 'metricForBestModel']
-
-/** @throws SaqrError OPTION_INVALID for a metric that evaluation doesn't have */
-function followed({ loss, metrics }: Objective, { metricForBestModel }: CommonOptions): (event: EvalEvent) => number {
-  const name = (metricForBestModel ?? loss.name).replace(/^eval_/, '')
-  if (name === loss.name) return ({ evalLoss }) => evalLoss
-  const known = metrics.find((metric) => metric.name === name)
-  if (known)
-    return ({ metrics }) => {
-      const value = metrics[camel(`eval_${name}`)]
-      if (value !== undefined) return value
-      throw new SaqrError('OPTION_INVALID', say`${option('metricForBestModel')} ${name}: this evaluation has none, for it has no such rows`)
-    }
-  throw new SaqrError(
-    'OPTION_INVALID',
-    say`${option('metricForBestModel')} ${name}: evaluation has ${[loss, ...metrics].map((metric) => metric.name).join(', ')}`,
-  )
-}

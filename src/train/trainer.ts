@@ -7,7 +7,7 @@ import { collectGarbage } from '../engine/heap.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { saveTrained } from '../engine/save.ts'
 import { checkModelFolder } from '../engine/save-target.ts'
-import { option, SaqrError, say } from '../error.ts'
+import { type Message, option, SaqrError, say } from '../error.ts'
 import { tokenizerTexts } from '../formats/tokenizer-files.ts'
 import { signal as abortSignal, filled, take, takeOptions } from '../hub/arguments.ts'
 import { ensureWritableFolder } from '../hub/files.ts'
@@ -17,7 +17,9 @@ import { standardError } from '../track/output.ts'
 import { preparingLine } from '../track/preparing-line.ts'
 import { checkReport, trackersOf } from '../track/report.ts'
 import { terminal } from '../track/terminal.ts'
+import { note, warning } from '../track/told.ts'
 import { type Tracker, tracked } from '../track/tracker.ts'
+import { followed } from './best.ts'
 import { TrainerControl } from './callbacks.ts'
 import { checkPositions, checkVocabulary, unusedRows } from './check-rows.ts'
 import { checkSame, findCheckpoint, type Resumed, restore } from './checkpoint.ts'
@@ -102,6 +104,7 @@ export class Trainer<O extends CommonOptions> {
     this.#init = init
     this.#kind = kind
     this.#objective = kind.objective(options)
+    followed(this.#objective, options) // a name that no evaluation has is told before anything is computed
     this.options = options
     this.notes = init.evalDataset && options.evalStrategy === 'no' && !options.evalOnStart ? [...notes, NOT_EVALUATED] : notes
   }
@@ -201,9 +204,9 @@ export class Trainer<O extends CommonOptions> {
         run.budget.dense.map(({ name }) => name),
       )
       const notes = [...this.notes, ...prepared.notes]
-      const warnings = all.flatMap((rows) => [...rows.warnings, ...unusedRows(rows)])
+      const warnings: (string | Message)[] = all.flatMap((rows) => [...rows.warnings, ...unusedRows(rows)])
       if (neverEvaluates(run.steps, run.sampler.stepsPerEpoch, o))
-        warnings.push(`evalDelay ${o.evalDelay} is beyond the end of the run, so the evaluation rows are never scored`)
+        warnings.push(say`${option('evalDelay')} ${o.evalDelay} is beyond the end of the run, so the evaluation rows are never scored`)
       if (resumed) {
         warnings.unshift(...checkSame(resumed, run.identity, o.maxPassTokens))
         if (resumed.state.globalStep >= run.steps && resumed.facts.due.length === 0) warnings.unshift(nothingLeft(resumed, run.steps))
@@ -218,8 +221,8 @@ export class Trainer<O extends CommonOptions> {
       })
       settleHeap(run)
       yield start
-      for (const message of notes) yield { type: 'note', message }
-      for (const message of warnings) yield { type: 'warning', message }
+      for (const text of notes) yield note(text)
+      for (const text of warnings) yield warning(text)
       if (objective.reference) {
         const unscored = run.examples.some((example) => !objective.reference!.has(example))
         if (resumed && unscored && this.#init.refModel === null && isTrained(model))
@@ -303,8 +306,8 @@ export class Trainer<O extends CommonOptions> {
   }
 }
 
-function nothingLeft({ path, state }: Resumed, steps: number): string {
-  return `${path} has done ${state.globalStep} of ${steps} steps: nothing is left to train. Raise maxSteps or numTrainEpochs to go on`
+function nothingLeft({ path, state }: Resumed, steps: number): Message {
+  return say`${path} has done ${state.globalStep} of ${steps} steps: nothing is left to train. Raise ${option('maxSteps')} or ${option('numTrainEpochs')} to go on`
 }
 
 /** Under a budget the heap is as small as it gets before the first step, and what checkpoints write of the tokenizer is made by then. */

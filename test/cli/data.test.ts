@@ -6,6 +6,7 @@ import { stripVTControlCharacters } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { tokenLines, visible } from '../../src/cli/token-lines.ts'
 import { data } from '../../src/cli/verbs/data.ts'
+import { dpo } from '../../src/cli/verbs/dpo.ts'
 import { sft } from '../../src/cli/verbs/sft.ts'
 import type { StartEvent } from '../../src/track/events.ts'
 import { styleOf } from '../../src/track/style.ts'
@@ -13,7 +14,7 @@ import type { DataReport } from '../../src/train/data-report.ts'
 import { commandLine } from './saqr.ts'
 import { tinyRows, writeTinyModel } from './tiny-model.ts'
 
-const saqr = commandLine({ data, sft })
+const saqr = commandLine({ data, dpo, sft })
 let folder = ''
 let model = ''
 const file = (name: string, rows: readonly object[]) => {
@@ -60,7 +61,7 @@ describe('with a model', () => {
       .map((line) => (JSON.parse(line) as { text: string }).text.length + 1)
     expect(lengths!.total).toBe(texts.reduce((a, b) => a + b, 0))
     const over = texts.filter((n) => n > 40)
-    expect(training!.cut).toEqual({ maxLength: 40, rows: over.length, tokens: over.reduce((sum, n) => sum + n - 40, 0) })
+    expect(training!.cut).toEqual({ maxLength: 40, rows: over.length, of: 20, tokens: over.reduce((sum, n) => sum + n - 40, 0) })
   })
 
   it('shows rows as tokens whose texts are the rows, and which of them are learned', async () => {
@@ -179,6 +180,94 @@ describe('with a model', () => {
   })
 })
 
+describe('pairs and rated answers', () => {
+  const pairs = () =>
+    file('chosen.jsonl', [
+      { prompt: 'what do owls eat at night? ', chosen: 'mice', rejected: 'hay' },
+      { prompt: 'and kites? ', chosen: 'mice too', rejected: 'wind' },
+      { prompt: 'a long question without an end ', chosen: 'b', rejected: 'c' },
+      { prompt: 'q', chosen: 'same', rejected: 'same' },
+      { prompt: 'and kites? ', chosen: 'mice too', rejected: 'wind' },
+    ])
+
+  it('counts of pairs what dpo counts, answer by answer', async () => {
+    const path = pairs()
+    const options = ['--max_length', '31', '--per_device_train_batch_size', '2', '--beta', '0.3']
+    const report = await reportOf(path, '--model', model, ...options)
+    expect(report).toMatchObject({ trainer: 'dpo', shape: 'pairs', rows: 5, columns: ['prompt', 'chosen', 'rejected'] })
+    const text = (part: (typeof report.examples)[number]) =>
+      'tokens' in part ? [part.part, part.tokens.map(({ text, target }) => (target ? text : '·')).join('')] : []
+    expect(report.examples.slice(0, 2).map(text)).toEqual([
+      ['chosen', `${'·'.repeat(27)}mice`],
+      ['rejected', `${'·'.repeat(27)}hay</s>`],
+    ])
+    expect(report.idle.where).toEqual([
+      `${path}, line 3: its prompt alone, 31 tokens, fills the limit of 31`,
+      `${path}, line 4: both answers have the same tokens`,
+    ])
+    expect(report.duplicates.where).toEqual([`${path}, line 5: as ${path}, line 2`])
+    expect(report.training).toMatchObject({ cut: { maxLength: 31, rows: 2, of: 5, tokens: null }, beside: 0, step: { perEpoch: 2 } })
+    expect(report.training!.sharing).toMatchObject({ off: null }) // dropout is off where answers are compared
+    const out = join(folder, 'dpo-run')
+    const run = ['--model_name_or_path', model, '--dataset_name', path, '--device', 'cpu', '--no_bf16', '--max_steps', '1', '--use_peft']
+    expect((await saqr('dpo', ...run, ...options, '--report_to', 'jsonl', '--output_dir', out)).code).toBe(0)
+    const start = JSON.parse(readFileSync(join(out, 'events.jsonl'), 'utf8').split('\n')[0]!) as StartEvent
+    const { tokens, targets, sharing } = report.training!
+    expect([tokens, targets, tokens - sharing.tokens]).toEqual([start.rowTokens, start.targets, start.computedTokens])
+    const page = (await saqr('data', path, '--model', model, ...options)).out
+    expect(page).toContain('5 rows of prompt, chosen and rejected\n  as saqr dpo would take them (--trainer names another)\n')
+    expect(page).toContain(`${path}, line 1, rejected: 31 tokens, 4 learned\n`)
+    expect(page).toContain('  cut to --max_length 31: 2 rows (40%)\n')
+  })
+
+  it('shows them for another trainer that is named, with its options', async () => {
+    const path = pairs()
+    const orpo = await reportOf(path, '--model', model, '--trainer', 'orpo', '--max_length', 'none')
+    expect(orpo).toMatchObject({ trainer: 'orpo', training: { cut: { maxLength: 512 } } })
+    const kto = await reportOf(path, '--model', model, '--trainer', 'kto', '--per_device_train_batch_size', '2')
+    expect(kto).toMatchObject({ trainer: 'kto', shape: 'rated', rows: 10 })
+    expect(kto.examples[0]).toMatchObject({ part: 'wanted', where: `${path}, line 1` })
+    // each is scored beside its neighbour's answer, which teaches nothing
+    expect(kto.training!.beside).toBeGreaterThan(0)
+    const alone = await reportOf(path, '--model', model, '--trainer', 'kto', '--loss_type', 'apo_zero_unpaired')
+    expect([alone.training!.beside, alone.training!.tokens]).toEqual([0, kto.training!.tokens])
+    const refused = await saqr('data', path, '--trainer', 'sft')
+    expect(refused.err).toContain('holds preferences (chosen, rejected)')
+    const wrong = await saqr('data', path, '--model', model, '--loss_type', 'robust')
+    expect(wrong.err).toBe('')
+    expect((await saqr('data', path, '--loss_type', 'robust', '--label_smoothing', '0.7')).err).toContain(
+      '--label_smoothing 0.7: robust needs',
+    )
+    expect((await saqr('data', path, '--loss_type', 'simpo')).err).toContain('--loss_type: expected')
+  })
+
+  it('several files of several shapes, a page each', async () => {
+    const rated = file('rated.jsonl', [
+      { prompt: 'a', completion: 'b', label: true },
+      { prompt: 'a', completion: 'c', label: false },
+    ])
+    const graded = file('graded.jsonl', [{ prompt: 'a', completion: 'b', label: 'fine' }])
+    const { code, out, err } = await saqr('data', rows(), pairs(), rated, graded, '--json', '--desirable_weight', '2')
+    expect(code).toBe(0)
+    expect((JSON.parse(out) as DataReport[]).map(({ trainer, shape }) => [trainer, shape])).toEqual([
+      ['sft', 'text'],
+      ['dpo', 'pairs'],
+      ['kto', 'rated'],
+      ['sft', 'prompt-completion'],
+    ])
+    expect(err).toContain(`--desirable_weight has no effect on ${rows()}: sft has no such option\n`)
+    expect(err).not.toContain(rated)
+    // warnings name options as they are written here
+    const three = file(
+      'three.jsonl',
+      [true, true, true, false].map((label) => ({ prompt: 'a', completion: 'b', label })),
+    )
+    expect((await saqr('data', three, '--model', model)).out).toContain('--desirable_weight would be between')
+    const page = (await saqr('data', rated)).out
+    expect(page).toContain(`${rated}, line 2\na\nnot wanted: c\n`)
+  })
+})
+
 describe('without a model', () => {
   it('says what can be said: shape, characters, texts', async () => {
     const path = file('alpaca.jsonl', [
@@ -200,7 +289,7 @@ describe('without a model', () => {
   })
 
   it('refuses what no model makes a row of', async () => {
-    const pairs = file('dpo.jsonl', [{ prompt: 'a', chosen: 'b', rejected: 'c' }])
+    const pairs = file('half-pairs.jsonl', [{ prompt: 'a', chosen: 'b', rejects: 'c' }])
     const odd = file('odd.jsonl', [{ messages: 'no list' }])
     expect((await saqr('data', pairs)).err).toContain('error DATA_COLUMNS: ')
     expect((await saqr('data', odd)).err).toContain(`error DATA_ROW: ${odd}, line 1: messages must be a list of messages`)

@@ -70,7 +70,7 @@ describe('resolve', () => {
 
   it.each([
     [{ use_dora: true }, 'OPTION_REFUSED', '--use_dora true is refused: DoRA is not supported yet; use plain LoRA or --use_rslora'],
-    [{ optim: 'adagrad' }, 'OPTION_REFUSED', '--optim adagrad is refused: not supported yet; use adamw_torch or adamw_8bit'],
+    [{ optim: 'ademamix' }, 'OPTION_REFUSED', '--optim ademamix is refused: not supported yet; use adamw_torch or adamw_8bit'],
     [{ optim: 'adamm' }, 'OPTION_INVALID', '--optim: expected adamw_torch, adamw_torch_fused'],
     [{ report_to: ['jsonl', 'mlflow'] }, 'OPTION_REFUSED', 'is refused: not supported; use tensorboard, wandb or jsonl'],
     [{ report_to: 'trackio' }, 'OPTION_REFUSED', 'is documented for its own package alone'],
@@ -239,7 +239,7 @@ describe('an option that needs others', () => {
     ['loraplus_lr_embedding', 1e-4, { loraplus_lr_ratio: 4 }, 'without --loraplus_lr_ratio'],
     ['adam_beta1', 0.5, { optim: 'lion_32bit' }, 'with --optim sgd'],
     ['adam_beta2', 0.95, { optim: 'adamw_8bit' }, 'with --optim sgd'],
-    ['adam_epsilon', 1e-6, { optim: 'adamw_torch' }, 'with --optim lion_32bit, sgd or adafactor'],
+    ['adam_epsilon', 1e-6, { optim: 'adamw_torch' }, 'with --optim lion_32bit, sgd, rmsprop, adagrad or adafactor'],
     ['logging_dir', 'runs', { report_to: 'tensorboard' }, 'without --report_to tensorboard'],
     ['logging_steps', 2, { logging_strategy: 'steps' }, 'without --logging_strategy steps'],
     ['logging_steps', 2, { eval_strategy: 'steps' }, 'without --logging_strategy steps'],
@@ -253,6 +253,7 @@ describe('an option that needs others', () => {
     ['dataset_config', 'en', { datasets: [] }, 'beside --datasets'],
     ['dataset_train_split', 'train[:9]', { datasets: [] }, 'beside --datasets'],
     ['dataset_streaming', true, { datasets: [] }, 'beside --datasets'],
+    ['streaming', true, { datasets: [{ path: 'rows.jsonl' }] }, 'without --datasets'],
     ['test_split_size', 0.1, { datasets: [{ path: here }] }, 'without --datasets'],
   ])('%s %j', (name, value, met, message) => {
     covered.add(camel(name))
@@ -262,7 +263,7 @@ describe('an option that needs others', () => {
         optim: 'sgd',
         train_sampling_strategy: 'sequential',
         max_length: null,
-        datasets: name === 'test_split_size' ? [] : [{ path: here }],
+        datasets: ['test_split_size', 'streaming'].includes(name) ? [] : [{ path: here }],
       },
     }
     const told = (values: Record<string, unknown>) => {

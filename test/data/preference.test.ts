@@ -52,6 +52,20 @@ describe('rated answers', () => {
     expect(examples.map(({ wanted }) => wanted)).toEqual([true, false, true, false, true])
   })
 
+  test('rows as LLaMA-Factory has them: with kto_tag, of conversations and of Alpaca', async () => {
+    const turns = [...asked, ...told].map(({ role, content }) => ({ from: role, value: content }))
+    const shareGpt = await prepare([{ system: 'be brief', conversations: turns, kto_tag: false }], {}, rated)
+    const system = { role: 'system', content: 'be brief' }
+    const same = await prepare([{ prompt: [system, ...asked], completion: told, label: false }], {}, rated)
+    expect(shareGpt.examples).toEqual(same.examples)
+    expect(shareGpt.notes[0]).toContain('1 rows of a conversation and kto_tag')
+    const alpaca = await prepare([{ instruction: 'Count.', input: '3', output: '1 2 3', kto_tag: 'true' }], {}, rated)
+    const prompt = alpacaPrompt('Count.', '3')
+    expect(alpaca.examples).toEqual((await prepare([{ prompt, completion: '1 2 3', label: true }], {}, rated)).examples)
+    await expect(prepare([{ prompt: 'a', completion: 'b', kto_tag: 'x' }], {}, rated)).rejects.toThrow(/kto_tag must be true/)
+    await expect(prepare([{ messages: [...asked, ...told], lable: true }], {}, rated)).rejects.toThrow(/has no column label; .*is it lable/)
+  })
+
   test('messages with a label, as LLaMA-Factory has them', async () => {
     const rows = [{ messages: [...asked, ...told], label: true }]
     const { examples } = await prepare(rows, {}, rated)

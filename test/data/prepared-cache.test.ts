@@ -153,7 +153,7 @@ test('pairs, packs and rated answers come back as they were', () => {
     example({ starts: Int32Array.of(0), prompts: [2], wanted: false }),
     example(long),
   ]
-  const prepared = { examples, lengths: Int32Array.of(3, 3, 3, 300_000), unused: ['é'], form: null, notes: ['a'], warnings: [] }
+  const prepared = { examples, lengths: Int32Array.of(3, 3, 3, 300_000), limit: 9, unused: ['é'], form: null, notes: ['a'], warnings: [] }
   const path = join(home, 'some.rows')
   writePrepared(path, 'key', prepared)
   const { examples: read, ...rest } = readPrepared(path, 'key')!

@@ -1,14 +1,20 @@
 /** Rows that stay on disk are the rows that are in memory, whatever is done with them, in the memory of a few of them. */
 import { spawnSync } from 'node:child_process'
-import { appendFileSync, createWriteStream, mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, createWriteStream, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { Dataset } from '../../src/data/dataset.ts'
 import { lazyList } from '../../src/data/lazy-list.ts'
 import { loadDataset } from '../../src/data/load.ts'
-import { type PrepareOptions, prepare, type RowProgress } from '../../src/data/prepare.ts'
-import { dpo } from '../../src/train/objectives/dpo.ts'
+import { answeredTokens, orpoTokens, preferenceShape } from '../../src/data/preference.ts'
+import { type Prepared, type PrepareOptions, prepare, type RowProgress } from '../../src/data/prepare.ts'
+import { type AnswerOptions, type AnswerRows, checkPairs, PAIR, prepareAnswers } from '../../src/data/prepare-answers.ts'
+import { ratedShape, takenApart, wantedOf } from '../../src/data/rated.ts'
+import * as parquet from '../../src/data/read-parquet.ts'
+import type { Row } from '../../src/data/rows.ts'
+import { stringifyJson } from '../../src/formats/json.ts'
 import { tokenizerOf } from '../text/fixtures.ts'
 
 const work = mkdtempSync(join(tmpdir(), 'saqr-streaming-'))
@@ -83,25 +89,125 @@ describe('rows', () => {
     ['no JSON', '{"text":"a"}\n{"text":\n', 'bad.jsonl', /bad\.jsonl, line 2/],
     ['no row', '{"text":"a"}\n\n[1]\n', 'list.jsonl', /list\.jsonl, line 3: a row must be an object/],
     ['no UTF-8', Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d]), 'bytes.jsonl', /bytes\.jsonl, line 1/],
-    ['a table', 'text\na\n', 'rows.csv', /rows\.csv can't be streamed: lines of a \.jsonl file can/],
+    [
+      'a file of another kind',
+      'a',
+      'rows.txt',
+      /rows\.txt can't be streamed: \.json, \.jsonl, \.ndjson, \.csv, \.tsv files can, gzipped too, and \.parquet/,
+    ],
+    ['a list without an end', '[{"text":"a"},\n {"te', 'short.json', /short\.json ends within its list of rows, after row 1/],
+    ['a list of other things', '[{"text":"a"},\n 7]', 'seven.json', /seven\.json, row 2: a row must be an object/],
+    ['more behind a list', '[{"text":"a"}] {}', 'more.json', /more\.json, byte 16: the list of rows has ended/],
+    ['no comma', '[{"text":"a"} {}]', 'comma.json', /comma\.json, byte 15: after row 1 comes neither a comma nor the end/],
+    ['rows under data', '{"version":1,"data":[{"text":"a"}]}', 'under.json', /under\.json holds its rows in a list under data/],
+    ['a quote without an end', 'text\na\n"b\nc', 'quote.csv', /the quote opened in line 3 is never closed/],
+    ['too many cells', 'text\n\na,b\n', 'cells.csv', /line 3 has 2 cells where the first line names 1 columns/],
+    ['other separators', 'text;label\na;b\n', 'semicolons.csv', /separates its columns \(text, label\) by semicolons/],
+    ['no gzip', 'text', 'no.jsonl.gz', /no\.jsonl\.gz can't be unpacked/],
+    ['half of one', gzipSync('{"text":"a"}\n'.repeat(999)).subarray(0, 40), 'half.jsonl.gz', /half\.jsonl\.gz can't be unpacked/],
+    ['no Parquet', 'PAR1', 'no.parquet', /no\.parquet can't be read as Parquet/],
   ])('%s is told with its place', async (_, content, name, message) => {
     await expect(streamed(file(content, name))).rejects.toThrow(message)
   })
 
+  const table = 'text,"a ""note""",n\r\n"one, two\r\nthree",,20.0\r\n\r\n \n"ü",\u2028,"1"\nshort\r"", ,x"y\n'
+  const several = [{ text: 'a', n: 20.5 }, { text: 'ü"]}\\', m: [{ k: [1, '{'] }] }, { text: '' }]
+  it.each<[string, string | Uint8Array]>([
+    ['list.json', `\uFEFF \n[${several.map((row) => JSON.stringify(row)).join(' ,\n')} ]\n`],
+    ['empty.json', ' [ ]\n'],
+    ['lines.json', lines(several)],
+    ['returns.jsonl', lines(several).replaceAll('\n', '\r')],
+    ['mixed.jsonl', '{"a":1}\r\n\r\r{"a":2}\n\r\n{"a":3}\r'],
+    ['lines.jsonl.gz', gzipSync(lines(several))],
+    ['list.json.gz', gzipSync(JSON.stringify(several))],
+    ['table.csv', table],
+    ['mark.csv', `\uFEFF${table}`],
+    ['head.csv', 'text,n\n'],
+    ['nothing.csv', ''],
+    ['table.tsv.gz', gzipSync(table.replaceAll(',', '\t'))],
+    ['rows.parquet', readFileSync(join(import.meta.dirname, '../fixtures/data/rows.parquet'))],
+    ['lz4.parquet', readFileSync(join(import.meta.dirname, '../fixtures/row-files/lz4.parquet'))],
+    ['numbers.parquet', readFileSync(join(import.meta.dirname, '../fixtures/row-files/numbers.parquet'))],
+  ])('of %s are those in memory', async (name, content) => {
+    const path = file(content, name)
+    const [ours, theirs] = [await streamed(path), await loadDataset(path)]
+    expect([...ours.rows]).toEqual(theirs.rows)
+    // to the digit, as a template would print it
+    expect(ours.rows.map((row) => stringifyJson(row))).toEqual(theirs.rows.map((row) => stringifyJson(row)))
+    expect(ours.rows.map((_, i) => [ours.where(i), ours.numberOf(i)])).toEqual(
+      theirs.rows.map((_, i) => [theirs.where(i), theirs.numberOf(i)]),
+    )
+    expect([ours.columns, ours.isStreamed]).toEqual([theirs.columns, true])
+    const [last] = ours.rows.slice(-1)
+    expect(last).toEqual(theirs.rows.at(-1))
+  })
+
+  it('of marks of two characters that two readings part', async () => {
+    const read = 1 << 22 // bytes
+    const rest = (begin: string, mark: string) => `${begin}${'x'.repeat(read - Buffer.byteLength(begin) - 1)}${mark}`
+    const cases: [string, string][] = [
+      ['ends.jsonl', `${rest('{"text":"', '"}').slice(0, -3)}"}\r\n{"text":"b"}\r\n`],
+      ['ends.csv', rest('text\n', '\r\nb\r\n')],
+      ['quotes.csv', rest('text\n"', '""b"\nc\n')],
+      ['lines.csv', rest('text\n"', '\r\nb"\n"c\n"\n"d\n')],
+      ['escapes.json', rest('[{"text":"', '\\""},{"text":"b"}]')],
+    ]
+    for (const [name, text] of cases) {
+      const path = file(text, name)
+      const read = async (streaming: boolean) => {
+        try {
+          return [...(await loadDataset(path, { streaming })).rows]
+        } catch (error) {
+          return (error as Error).message
+        }
+      }
+      expect(await read(true), name).toEqual(await read(false))
+    }
+  })
+
+  it('of several files are one data set', async () => {
+    const paths = [file(lines(several), 'first.jsonl'), file('text,n\nb,1\nc,2\n', 'second.csv'), file('[]', 'third.json')]
+    const load = (streaming: boolean) => loadDataset('json', { dataFiles: paths, streaming })
+    const [ours, theirs] = [await load(true), await load(false)]
+    const picks: ((d: Dataset) => Dataset)[] = [
+      (d) => d,
+      (d) => d.shuffle({ seed: 3 }).skip(1),
+      (d) => Dataset.mix([d, d.take(2)], [2, 1]),
+      (d) => d.removeColumns('m').renameColumn('n', 'number'),
+      (d) => d.selectColumns(['text']).take(4),
+      (d) => Dataset.join([d.take(2), new Dataset([{ text: 'in memory' }], 'more')]),
+    ]
+    for (const pick of picks) {
+      const [a, b] = [pick(ours), pick(theirs)]
+      expect([...a.rows]).toEqual(b.rows)
+      expect(a.rows.map((_, i) => [a.where(i), a.numberOf(i)])).toEqual(b.rows.map((_, i) => [b.where(i), b.numberOf(i)]))
+      expect([a.isStreamed, a.columns.sort(), a.source]).toEqual([true, b.columns.sort(), b.source])
+    }
+  })
+
+  it('of Parquet keep dates, and what JSON has no place for is refused by its column', async () => {
+    const groups = vi.spyOn(parquet, 'parquetGroups')
+    const path = file('', 'dates.parquet')
+    const given = (rows: Row[]) =>
+      groups.mockImplementationOnce(async function* () {
+        yield rows
+      })
+    const rows = [
+      { at: new Date(5), text: 'a', n: 2 },
+      { at: null, text: 'b', n: 3 },
+    ]
+    given(rows)
+    expect([...(await streamed(path)).rows]).toEqual(rows)
+    given([{ text: 'a', image: { bytes: new Uint8Array(2) } }])
+    await expect(streamed(path)).rejects.toThrow(/dates\.parquet, row 1: the column image holds bytes, which don't stay on disk/)
+    given([{ text: 'a', times: [new Date(0)] }])
+    await expect(streamed(path)).rejects.toThrow(/the column times holds dates within others/)
+  })
+
   it('refuse by name what would bring them all into memory', async () => {
-    const path = file(lines([{ prompt: 'a', chosen: 'b', rejected: 'c' }]))
-    const rows = await streamed(path)
-    for (const call of [
-      () => rows.map((row) => row),
-      () => rows.filter(() => true),
-      () => rows.removeColumns('prompt'),
-      () => rows.selectColumns('prompt'),
-      () => rows.renameColumn('prompt', 'text'),
-      () => Dataset.join([rows, rows]),
-    ])
+    const rows = await streamed(file(lines([{ text: 'a' }])))
+    for (const call of [() => rows.map((row) => row), () => rows.filter(() => true)])
       expect(call).toThrow(/rows that are streamed can't be .*: leave streaming out/)
-    const prepared = async () => dpo({} as never).prepare(rows, tokenizer, { maxLength: 9 } as never, { evaluation: false })
-    await expect(prepared()).rejects.toThrow(/can't be trained on as preferences/)
   })
 
   it('of a file that is written to meanwhile are no rows', async () => {
@@ -130,12 +236,55 @@ describe('prepared', () => {
     const ours = await prepare(await streamed(path), tokenizer, { ...options, making: { cache: true } })
     const theirs = await prepare(await loadDataset(path), tokenizer, options)
     const plain = (list: typeof ours.examples) =>
-      list.map((e) => ({ ...e, ids: [...e.ids], targets: [...e.targets], starts: e.starts && [...e.starts] }))
+      list.map(({ place: _, ...e }) => ({ ...e, ids: [...e.ids], targets: [...e.targets], starts: e.starts && [...e.starts] }))
     expect(plain(ours.examples)).toEqual(plain(theirs.examples))
     expect({ ...ours, examples: 0 }).toEqual({ ...theirs, examples: 0 })
     const last = ours.examples.length - 1
     for (const i of [last, 0, last >> 1]) expect(ours.examples[i]!.ids).toEqual(theirs.examples[i]!.ids)
     expect(readdirSync(join(work, 'home/saqr/rows'))).toEqual([]) // what is open has no name
+  })
+})
+
+describe('prepared answers', () => {
+  const pairs = Array.from({ length: 2300 }, (_, i) => ({
+    prompt: `${i} ${'the cat '.repeat(i % 5)}\n`,
+    chosen: `sat ${i % 3}`,
+    rejected: i % 7 === 0 ? `sat ${i % 3}` : 'on the mat',
+    score: i,
+  }))
+  const rated = pairs.map(({ prompt, chosen }, i) => ({ prompt, completion: chosen, label: i % 3 > 0 }))
+  const chats = pairs.slice(0, 30).map(({ prompt, chosen, rejected }) => {
+    const said = (content: string) => [
+      { role: 'user', content: prompt },
+      { role: 'assistant', content },
+    ]
+    return { chosen: said(chosen), rejected: said(`${rejected}!`) }
+  })
+  const kinds: Record<string, [(dataset: Dataset) => Dataset, AnswerRows, Partial<AnswerOptions>]> = {
+    dpo: [(d) => d, { name: 'a', parts: PAIR, shapeOf: preferenceShape, tokenise: answeredTokens, check: checkPairs }, {}],
+    orpo: [(d) => d, { name: 'b', parts: PAIR, shapeOf: preferenceShape, tokenise: orpoTokens, check: checkPairs }, {}],
+    kto: [takenApart, { name: 'c', parts: ['answer'], shapeOf: ratedShape, tokenise: answeredTokens, wanted: wantedOf }, { neighbours: 4 }],
+  }
+
+  it.each<[string, keyof typeof kinds, readonly object[], Partial<AnswerOptions>]>([
+    ['pairs', 'dpo', pairs, {}],
+    ['pairs of messages', 'dpo', chats, {}],
+    ['pairs, cut', 'dpo', pairs, { maxLength: 10 }],
+    ['pairs for orpo', 'orpo', pairs, { maxLength: 12 }],
+    ['rated answers', 'kto', rated, { maxLength: 12 }],
+    ['pairs taken apart', 'kto', pairs, {}],
+  ])('%s: the same examples, from disk', async (_, kind, list, more) => {
+    const path = file(lines(list))
+    const [of, rows, own] = kinds[kind]!
+    const options = { maxLength: null, truncationMode: 'keep_start' as const, ...own, ...more, making: { cache: true } }
+    const ours = await prepareAnswers(of(await streamed(path)), tokenizer, rows, options)
+    const theirs = await prepareAnswers(of(await loadDataset(path)), tokenizer, rows, options)
+    const plain = ({ examples, ...rest }: Prepared) => ({
+      ...rest,
+      examples: examples.map(({ place: _, ...e }) => ({ ...e, ids: e.ids.join(), targets: e.targets.join(), starts: [...e.starts!] })),
+    })
+    expect(plain(ours)).toEqual({ ...plain(theirs), notes: plain(theirs).notes.filter((note) => !note.includes('prepared before')) })
+    expect(readdirSync(join(work, 'home/saqr/rows')).filter((name) => name.startsWith('.'))).toEqual([])
   })
 })
 
@@ -174,8 +323,4 @@ it('a preparation that fails leaves no file open, and says that it has ended', a
     expect(told.at(-1)).toMatchObject({ done: rows.length, total: rows.length })
     if (!made) expect(open()).toBe(before)
   }
-})
-
-it('one list of rows is not a row a line: that is said', async () => {
-  await expect(streamed(file('[{"text":"a"},\n {"text":"b"}]'))).rejects.toThrow(/holds one list of rows/)
 })

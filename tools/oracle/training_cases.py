@@ -74,6 +74,8 @@ RUNS = [
     Run("full-gpt-oss", dict(per_device_train_batch_size=4, learning_rate=3e-4, weight_decay=0.5, router_aux_loss_coef=0.05), "gpt_oss",
         config=model(vocab_size=VOCAB, **{**GPT_OSS, "pad_token_id": 0}), adapter=None),
     Run("lion", dict(per_device_train_batch_size=4, learning_rate=3e-4, optim="lion_32bit", weight_decay=0.1, adam_beta2=0.99)),
+    Run("rmsprop", dict(per_device_train_batch_size=4, learning_rate=3e-4, optim="rmsprop", weight_decay=0.1)),
+    Run("adagrad", dict(per_device_train_batch_size=4, learning_rate=3e-3, optim="adagrad", weight_decay=0.1)),
     Run("sgd", dict(per_device_train_batch_size=4, learning_rate=0.05, optim="sgd", optim_args="momentum=0.9,nesterov=true", weight_decay=0.1)),
     Run("adafactor", dict(per_device_train_batch_size=4, learning_rate=2e-3, optim="adafactor", weight_decay=0.1)),
     Run("full-adafactor", dict(per_device_train_batch_size=4, learning_rate=3e-4, optim="adafactor", weight_decay=0.1, warmup_steps=3), adapter=None),

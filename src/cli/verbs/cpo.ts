@@ -18,8 +18,13 @@ export const cpo = defineVerb({
   fields: cpoOptions.fields,
   themes: cpoOptions.themes,
   renamed,
-  async run({ options, io }) {
+  async run({ options, spelling, io }) {
     checkVerb(options)
-    return trainWith(options, io, objective(options), (training) => new CPOTrainer({ ...training, args: cpoOptions.args(options) }))
+    return trainWith(
+      options,
+      { io, spelling },
+      objective(options),
+      (training) => new CPOTrainer({ ...training, args: cpoOptions.args(options) }),
+    )
   },
 })

@@ -1,55 +1,72 @@
-/** `saqr data`: rows as `saqr sft` would take them with the same options, before anything is trained. */
-
+/** `saqr data`: rows as the trainer that they are for would take them with the same options, before anything is trained. */
+import { z } from 'zod'
 import type { Known } from '../../engine/open-base.ts'
-import { Message, option, SaqrError, say } from '../../error.ts'
+import { Message, option, SaqrError, type Spelling, say } from '../../error.ts'
 import { checkReport } from '../../track/report.ts'
-import { type DataReport, reportRows, reportTexts } from '../../train/data-report.ts'
-import { sft as objective } from '../../train/objectives/sft.ts'
+import { type DataReport, reportRows, reportTexts, type TrainOptions } from '../../train/data-report.ts'
+import type { VerbOptions } from '../../train/options/common.ts'
 import { honoured } from '../../train/options/field.ts'
+import { type Given, resolve } from '../../train/options/resolve.ts'
 import { renamed } from '../../train/options/retired.ts'
-import { checkPacking, checkRecipe } from '../../train/options/rules.ts'
+import { checkRecipe } from '../../train/options/rules.ts'
 import { flag } from '../../train/options/schemas.ts'
-import { type SftOptions, sftFields, sftThemes } from '../../train/options/sft.ts'
+import { sftThemes } from '../../train/options/sft.ts'
 import { dataPage } from '../data-page.ts'
 import { lookUpForTraining } from '../load.ts'
 import { rowsOf } from '../rows.ts'
+import { fieldsOfAll, ofOthers, type TrainerName, trainerOf, trainers } from '../trainers.ts'
 import { defineVerb, type Io } from '../verb.ts'
 
-const own = { json: honoured(flag, false, 'print it as JSON') }
+const own = {
+  trainer: honoured(
+    z.enum(Object.keys(trainers) as [TrainerName, ...TrainerName[]]).nullable(),
+    null,
+    'whose rows they are; default: what their columns say, pairs dpo’s, rated answers kto’s, others sft’s',
+  ),
+  json: honoured(flag, false, 'print it as JSON'),
+}
 
 export const data = defineVerb({
   name: 'data',
-  summary: 'show rows as sft would train on them: their shape, tokens, what is learned, what is cut',
-  usage: 'ROWS… [--model MODEL] [options of sft], where ROWS is a file, a folder or a Hub id',
+  summary: 'show rows as they would be trained on: their shape, tokens, what is learned, what is cut',
+  usage: 'ROWS… [--model MODEL] [options of sft, dpo, orpo, kto or cpo], where ROWS is a file, a folder or a Hub id',
   examples: [
     'saqr data alpaca.json',
     'saqr data chat.jsonl --model HuggingFaceTB/SmolLM2-135M-Instruct --assistant_only_loss --max_length 512',
+    'saqr data pairs.jsonl --model HuggingFaceTB/SmolLM2-135M-Instruct --trainer orpo',
     'saqr data --config run.yaml --json',
   ],
-  fields: { ...sftFields, ...own },
-  themes: [...sftThemes, { title: 'Only data', fields: own }],
+  fields: { ...fieldsOfAll, ...own },
+  themes: [...sftThemes, ofOthers, { title: 'Only data', fields: own }],
   renamed,
   short: { model: 'model_name_or_path' },
   words: true,
-  async run({ options, words, io }) {
-    checkRecipe(options)
-    checkPacking(options)
-    checkReport(options)
-    const recipes = words.length > 0 ? words.map((datasetName) => ({ ...options, datasetName, datasets: [] })) : [options]
-    if (recipes[0]!.datasetName === null && recipes[0]!.datasets.length === 0)
+  resolvesLater: true,
+  async run({ options, words, given, spelling, io }) {
+    const verb = options as unknown as VerbOptions & typeof options
+    checkRecipe(verb)
+    checkReport(verb)
+    const recipes: Partial<VerbOptions>[] = words.length > 0 ? words.map((datasetName) => ({ datasetName, datasets: [] })) : [{}]
+    if (words.length === 0 && verb.datasetName === null && verb.datasets.length === 0)
       throw new SaqrError('OPTION_INVALID', 'saqr data needs rows: a file, a folder or a data set on the Hub')
-    if (options.datasetStreaming)
+    const streaming = verb.datasetStreaming ? 'datasetStreaming' : verb.streaming ? 'streaming' : null
+    if (streaming !== null)
       throw new SaqrError(
         'OPTION_UNSUPPORTED',
-        say`saqr data compares all rows with each other, in memory: leave ${option('datasetStreaming')} out, or show a part of the file`,
+        say`saqr data compares all rows with each other, in memory: leave ${option(streaming)} out, or show a part of the file`,
       )
     let known: Promise<Known> | undefined
-    const model = async () => (options.modelNameOrPath === null ? null : await (known ??= lookUpForTraining(options, io)))
+    const model = async () => (verb.modelNameOrPath === null ? null : await (known ??= lookUpForTraining(verb, io)))
+    const told = new Set<string>()
+    const tell = (notes: readonly string[]) => {
+      for (const note of notes) if (!told.has(note)) io.err.write(`${note}\n`)
+      for (const note of notes) told.add(note)
+    }
     const reports: (DataReport | { source: string; error: { code: string; message: string } })[] = []
     const wrong: SaqrError[] = []
     for (const recipe of recipes) {
       try {
-        const report = await reportOf(recipe, model, io)
+        const report = await reportOf({ recipe, options: verb, given, spelling, trainer: options.trainer, tell, model, io })
         reports.push(report)
         if (!options.json) io.out.write(`${reports.length > 1 ? '\n' : ''}${dataPage(report, io.out)}`)
       } catch (error) {
@@ -64,10 +81,31 @@ export const data = defineVerb({
   },
 })
 
+interface PageRequest {
+  /** the rows that are meant, beside the options */
+  recipe: Partial<VerbOptions>
+  options: VerbOptions
+  given: readonly Given[]
+  spelling: Spelling
+  trainer: TrainerName | null
+  tell(notes: readonly string[]): void
+  model(): Promise<Known | null>
+  io: Io
+}
+
 /** Rows first, as in training: a name that is wrong should not cost the fetching of a tokenizer. */
-async function reportOf(options: SftOptions, model: () => Promise<Known | null>, io: Io): Promise<DataReport> {
-  const { trainDataset: dataset, evalDataset } = await rowsOf(options, io)
-  const request = { dataset, evalDataset, objective, options, signal: io.signal }
+async function reportOf({ recipe, options, given, spelling, trainer, tell, model, io }: PageRequest): Promise<DataReport> {
+  const { trainDataset: dataset, evalDataset } = await rowsOf({ ...options, ...recipe }, io)
+  const name = trainer ?? trainerOf(dataset)
+  const { fields, objective: objectiveOf } = trainers[name]
+  const read = given.filter(({ name: one }) => Object.hasOwn(fields, one) && fields[one as keyof typeof fields].status === 'honoured')
+  const resolved = resolve(fields, read)
+  const idle = given.filter(
+    ({ name: one }) => !Object.hasOwn(fields, one) && !Object.hasOwn(own, one) && one !== 'config' && one !== 'verbose',
+  )
+  tell([...resolved.notes, ...idle.map(({ said }) => `${said} has no effect on ${dataset.source}: ${name} has no such option`)])
+  const o = { ...(resolved.options as unknown as TrainOptions), ...recipe }
+  const request = { dataset, evalDataset, objective: objectiveOf(o), options: o, signal: io.signal, spelling }
   const known = await model()
   return known === null ? reportTexts(request) : reportRows(request, known)
 }

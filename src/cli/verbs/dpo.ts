@@ -19,9 +19,14 @@ export const dpo = defineVerb({
   fields: dpoOptions.fields,
   themes: dpoOptions.themes,
   renamed,
-  async run({ options, io }) {
+  async run({ options, spelling, io }) {
     checkVerb(options)
     checkDpo(options)
-    return trainWith(options, io, objective(options), (training) => new DPOTrainer({ ...training, args: dpoOptions.args(options) }))
+    return trainWith(
+      options,
+      { io, spelling },
+      objective(options),
+      (training) => new DPOTrainer({ ...training, args: dpoOptions.args(options) }),
+    )
   },
 })

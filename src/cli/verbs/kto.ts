@@ -18,9 +18,14 @@ export const kto = defineVerb({
   fields: ktoOptions.fields,
   themes: ktoOptions.themes,
   renamed,
-  async run({ options, io }) {
+  async run({ options, spelling, io }) {
     checkVerb(options)
     checkKto(options)
-    return trainWith(options, io, objective(options), (training) => new KTOTrainer({ ...training, args: ktoOptions.args(options) }))
+    return trainWith(
+      options,
+      { io, spelling },
+      objective(options),
+      (training) => new KTOTrainer({ ...training, args: ktoOptions.args(options) }),
+    )
   },
 })

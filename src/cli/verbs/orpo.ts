@@ -17,8 +17,13 @@ export const orpo = defineVerb({
   fields: orpoOptions.fields,
   themes: orpoOptions.themes,
   renamed,
-  async run({ options, io }) {
+  async run({ options, spelling, io }) {
     checkVerb(options)
-    return trainWith(options, io, objective(options), (training) => new ORPOTrainer({ ...training, args: orpoOptions.args(options) }))
+    return trainWith(
+      options,
+      { io, spelling },
+      objective(options),
+      (training) => new ORPOTrainer({ ...training, args: orpoOptions.args(options) }),
+    )
   },
 })

@@ -18,8 +18,8 @@ export const sft = defineVerb({
   fields: sftFields,
   themes: sftThemes,
   renamed,
-  run({ options, io }) {
+  run({ options, spelling, io }) {
     checkSft(options)
-    return trainWith(options, io, objective, (training) => new SFTTrainer({ ...training, args: trainerArgs(options) }))
+    return trainWith(options, { io, spelling }, objective, (training) => new SFTTrainer({ ...training, args: trainerArgs(options) }))
   },
 })

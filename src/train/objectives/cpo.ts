@@ -4,7 +4,8 @@
  * chosen answers, a mean over the tokens of a micro-batch. TRL's logits/chosen and logits/rejected are means over padding too, and are left out.
  */
 import { orpoTokens, preferenceShape } from '../../data/preference.ts'
-import { type AnswerRows, checkPairs, prepareAnswers } from '../../data/prepare-answers.ts'
+import { type AnswerRows, checkPairs, PAIR, prepareAnswers } from '../../data/prepare-answers.ts'
+import { answerKind } from '../../data/row-kind.ts'
 import type { PassScores } from '../../engine/runner.ts'
 import type { CpoTrainingOptions } from '../options/cpo-config.ts'
 import { layPasses } from './lay-out.ts'
@@ -12,7 +13,7 @@ import type { Objective } from './objective.ts'
 import { pairLosses, smoothed } from './pair-losses.ts'
 import { batchTargetsOf, entryWeights, type Judged, lossOf, meansOf, once, partsOf, sequenceScore, sumsOf } from './sequences.ts'
 
-const pairs: AnswerRows = { name: 'cpo', shapeOf: preferenceShape, tokenise: orpoTokens, check: checkPairs }
+const pairs: AnswerRows = { name: 'cpo', parts: PAIR, shapeOf: preferenceShape, tokenise: orpoTokens, check: checkPairs }
 
 /** TRL's where none is given */
 const MAX_LENGTH = 512
@@ -80,6 +81,7 @@ export function cpo(options: Options): Objective {
 
   return {
     name: 'cpo',
+    rows: (dataset) => answerKind(dataset, pairs),
     prepare: (dataset, tokenizer, o: CpoTrainingOptions, { signal, making }) =>
       prepareAnswers(dataset, tokenizer, pairs, { maxLength: o.maxLength ?? MAX_LENGTH, truncationMode: 'keep_start', signal, making }),
     layOut: (batches, cut) => ({ ...layPasses(batches, cut, 'example'), normaliser: batches.length }),

@@ -3,12 +3,13 @@
  * has become, and the rejected one. The loss is the mean over the pairs of a micro-batch, of which a step takes the mean; chosen and rejected
  * lie in one pass, their prompt computed once.
  */
-import type { Example } from '../../data/example.ts'
 import type { Pass } from '../../data/passes.ts'
 import { answeredTokens, preferenceShape } from '../../data/preference.ts'
-import { type AnswerRows, checkPairs, prepareAnswers } from '../../data/prepare-answers.ts'
+import { type AnswerRows, checkPairs, PAIR, prepareAnswers } from '../../data/prepare-answers.ts'
+import { answerKind } from '../../data/row-kind.ts'
 import type { PassScores } from '../../engine/runner.ts'
 import type { DpoTrainingOptions } from '../options/dpo-config.ts'
+import { KeptScores } from './kept-scores.ts'
 import { layPasses } from './lay-out.ts'
 import type { LaidOut, Metric, Objective, Together } from './objective.ts'
 import { diverged, type PairLoss, type PairSettings, pairLosses, smoothed } from './pair-losses.ts'
@@ -22,7 +23,6 @@ import {
   once,
   partsOf,
   type Sums,
-  scoreOf,
   sequenceScore,
   sumsOf,
   type Target,
@@ -32,7 +32,7 @@ import {
 /** losses of the margins of a micro-batch in their order */
 const SORTED: ReadonlySet<string> = new Set(['aot', 'aot_unpaired'])
 
-const pairs: AnswerRows = { name: 'dpo', shapeOf: preferenceShape, tokenise: answeredTokens, check: checkPairs }
+const pairs: AnswerRows = { name: 'dpo', parts: PAIR, shapeOf: preferenceShape, tokenise: answeredTokens, check: checkPairs }
 
 /** sequences of an example */
 const PART = { chosen: 0, rejected: 1 } as const
@@ -71,7 +71,7 @@ export function dpo(options: Options): Objective {
   const weights = options.lossWeights ?? types.map(() => 1)
   const settings: PairSettings = { beta, labelSmoothing: options.labelSmoothing, discopopTau: options.discopopTau }
   const together: Together = types.some((type) => SORTED.has(type)) ? 'batch' : 'example'
-  const references = new WeakMap<Example, { chosen: number; rejected: number }>()
+  const references = new KeptScores(2)
 
   /** LD-DPO: what a longer answer has beyond the shorter one's length counts less */
   const weightOf = (pass: Pass, { examples }: LaidOut) => {
@@ -87,8 +87,8 @@ export function dpo(options: Options): Objective {
   const pairsOf = (pass: Pass, scores: PassScores, laid: LaidOut): Pair[] => {
     const parts = partsOf(pass, sumsOf(pass, scores, weightOf(pass, laid)))
     return parts.map(([example, [chosen, rejected]]) => {
-      const reference = scoreOf(references, laid.examples[example]!)
-      const [c, r] = [chosen!.logp - reference.chosen, rejected!.logp - reference.rejected]
+      const [ofChosen, ofRejected] = references.get(laid.examples[example]!) as unknown as [number, number]
+      const [c, r] = [chosen!.logp - ofChosen, rejected!.logp - ofRejected]
       const own = ({ plain, own, targets }: Sums) => Math.exp((plain - own) / Math.max(1, targets))
       const weight = useWeighting ? own(chosen!) * own(rejected!) : 1
       return { example, chosen: chosen!, rejected: rejected!, c, r, weight, loss: 0, dChosen: 0, dRejected: 0, dToken: 0 }
@@ -121,6 +121,7 @@ export function dpo(options: Options): Objective {
 
   return {
     name: 'dpo',
+    rows: (dataset) => answerKind(dataset, pairs),
     prepare: (dataset, tokenizer, o: DpoTrainingOptions, { signal, making }) =>
       prepareAnswers(dataset, tokenizer, pairs, { maxLength: o.maxLength, truncationMode: o.truncationMode, signal, making }),
     layOut: (batches, cut) => ({ ...layPasses(batches, cut, together), normaliser: batches.length }),
@@ -145,7 +146,7 @@ export function dpo(options: Options): Objective {
       keep(pass, scores, laid) {
         for (const [example, [chosen, rejected]] of partsOf(pass, sumsOf(pass, scores, weightOf(pass, laid)))) {
           const row = laid.examples[example]!
-          if (!references.has(row)) references.set(row, { chosen: chosen!.logp, rejected: rejected!.logp })
+          if (!references.has(row)) references.set(row, [chosen!.logp, rejected!.logp])
         }
       },
     },
@@ -213,14 +214,14 @@ function addSorted(
   factor: number,
   type: 'aot' | 'aot_unpaired',
   settings: PairSettings,
-  references: WeakMap<Example, { chosen: number; rejected: number }>,
+  references: KeptScores,
 ) {
   for (const batch of new Set(pairs.map(({ example }) => laid.batchOf[example]!))) {
     const own = pairs.filter(({ example }) => laid.batchOf[example] === batch)
     const share = factor / own.length
     const sorted = (of: (pair: Pair) => number) => own.map((pair) => ({ pair, value: of(pair) })).sort((a, b) => a.value - b.value)
     const reference = (pair: Pair) => {
-      const { chosen, rejected } = scoreOf(references, laid.examples[pair.example]!)
+      const [chosen, rejected] = references.get(laid.examples[pair.example]!) as unknown as [number, number]
       return chosen - rejected
     }
     const above = type === 'aot' ? sorted(({ chosen, rejected }) => chosen.logp - rejected.logp) : sorted(({ c }) => c)

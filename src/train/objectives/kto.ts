@@ -8,14 +8,17 @@ import type { Pass } from '../../data/passes.ts'
 import { answeredTokens } from '../../data/preference.ts'
 import { type AnswerRows, prepareAnswers } from '../../data/prepare-answers.ts'
 import { ratedShape, takenApart, wantedOf } from '../../data/rated.ts'
+import { answerKind } from '../../data/row-kind.ts'
 import type { PassScores } from '../../engine/runner.ts'
+import { type Message, option, say } from '../../error.ts'
 import type { KtoTrainingOptions } from '../options/kto-config.ts'
+import { KeptScores } from './kept-scores.ts'
 import { layPasses } from './lay-out.ts'
 import type { LaidOut, Metric, Objective, Together } from './objective.ts'
 import { sigmoid } from './pair-losses.ts'
-import { batchTargetsOf, entryWeights, type Judged, lossOf, once, partsOf, type Sums, scoreOf, sequenceScore, sumsOf } from './sequences.ts'
+import { batchTargetsOf, entryWeights, type Judged, lossOf, once, partsOf, type Sums, sequenceScore, sumsOf } from './sequences.ts'
 
-const rated: AnswerRows = { name: 'kto', shapeOf: ratedShape, tokenise: answeredTokens, wanted: wantedOf }
+const rated: AnswerRows = { name: 'kto', parts: ['answer'], shapeOf: ratedShape, tokenise: answeredTokens, wanted: wantedOf }
 
 type Options = Pick<KtoTrainingOptions, 'beta' | 'lossType' | 'desirableWeight' | 'undesirableWeight'>
 
@@ -39,7 +42,7 @@ export function kto(options: Options): Objective {
   const { beta, desirableWeight, undesirableWeight } = options
   const estimated = options.lossType === 'kto'
   /** of the row's own answer, and of its neighbour's to its prompt */
-  const references = new WeakMap<Example, readonly [own: number, other: number]>()
+  const references = new KeptScores(2)
 
   const together: Together = estimated ? 'batch' : 'example'
 
@@ -54,13 +57,13 @@ export function kto(options: Options): Objective {
     const distances = new Float64Array(laid.batchSizes.length)
     for (const [example, [, other]] of found) {
       const batch = laid.batchOf[example]!
-      if (other) distances[batch]! += (other.logp - scoreOf(references, laid.examples[example]!)[1]) / laid.batchSizes[batch]!
+      if (other) distances[batch]! += (other.logp - references.get(laid.examples[example]!)[1]!) / laid.batchSizes[batch]!
     }
     return found.map(([example, [own]]): Answer => {
       const { wanted = false } = laid.examples[example]!
       const batch = laid.batchOf[example]!
       const kl = Math.max(0, distances[batch]!)
-      const ratio = own!.logp - scoreOf(references, laid.examples[example]!)[0]
+      const ratio = own!.logp - references.get(laid.examples[example]!)[0]!
       const [loss, d] = ratedLoss(ratio, kl, wanted, beta)
       const share = (wanted ? desirableWeight : undesirableWeight) / laid.batchSizes[batch]!
       return { example, wanted, sums: own!, ratio, kl, loss: share * loss, slope: share * d }
@@ -103,6 +106,7 @@ export function kto(options: Options): Objective {
 
   return {
     name: 'kto',
+    rows: (dataset) => answerKind(takenApart(dataset), rated),
     async prepare(dataset, tokenizer, o: KtoTrainingOptions, { evaluation, signal, making }) {
       const neighbours = estimated ? o.perDeviceTrainBatchSize : undefined
       const prepared = await prepareAnswers(takenApart(dataset), tokenizer, rated, {
@@ -113,7 +117,7 @@ export function kto(options: Options): Objective {
         making,
       })
       const uneven = evaluation ? [] : unevenly(prepared.examples, options)
-      return { ...prepared, warnings: [...prepared.warnings, ...uneven.map((message) => `${dataset.source}: ${message}`)] }
+      return { ...prepared, warnings: [...prepared.warnings, ...uneven.map((message) => say`${dataset.source}: ${message}`)] }
     },
     layOut(batches, cut) {
       const laid = layPasses(batches, cut, together)
@@ -194,17 +198,17 @@ function answersOf(laid: LaidOut, side: boolean): Float64Array {
 const sideTargets = (laid: LaidOut, side: boolean) => batchTargetsOf(laid, 0, String(side), ({ wanted }) => wanted === side)
 
 /** How both sides would weigh alike (eq. 8 of the paper), where they don't. */
-function unevenly(examples: readonly Example[], { desirableWeight, undesirableWeight }: Options): string[] {
+function unevenly(examples: readonly Example[], { desirableWeight, undesirableWeight }: Options): Message[] {
   const wanted = examples.filter((example) => example.wanted).length
   const others = examples.length - wanted
   if (wanted === 0 || others === 0)
-    return [`all answers are ${wanted === 0 ? 'unwanted' : 'wanted'}: nothing says what the other kind is like`]
+    return [say`all answers are ${wanted === 0 ? 'unwanted' : 'wanted'}: nothing says what the other kind is like`]
   const round = (x: number) => Math.round(x * 100) / 100
   const ofWanted = [1, 1.33].map((factor) => round(((others * undesirableWeight) / wanted) * factor))
   const ofOthers = [1.33, 1].map((factor) => round((wanted * desirableWeight) / others / factor))
   const within = (x: number, [least, most]: number[]) => x >= least! && x <= most!
   if (wanted === others || within(desirableWeight, ofWanted) || within(undesirableWeight, ofOthers)) return []
   return [
-    `${wanted} answers are wanted and ${others} are not: for both to weigh alike, desirableWeight would be between ${ofWanted.join(' and ')}, or undesirableWeight between ${ofOthers.join(' and ')}`,
+    say`${wanted} answers are wanted and ${others} are not: for both to weigh alike, ${option('desirableWeight')} would be between ${ofWanted.join(' and ')}, or ${option('undesirableWeight')} between ${ofOthers.join(' and ')}`,
   ]
 }

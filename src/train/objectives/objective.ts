@@ -6,6 +6,7 @@ import type { Dataset } from '../../data/dataset.ts'
 import type { Example } from '../../data/example.ts'
 import type { Pass } from '../../data/passes.ts'
 import type { Making, Prepared } from '../../data/prepare.ts'
+import type { RowKind } from '../../data/row-kind.ts'
 import type { Row } from '../../data/rows.ts'
 import type { PassRunner, PassScores, StepInputs } from '../../engine/runner.ts'
 import type { HeadScore } from '../../graph/head.ts'
@@ -77,6 +78,8 @@ export interface Reference {
 export interface Objective {
   /** as a checkpoint names it */
   readonly name: string
+  /** What rows are to it, told before there is a tokenizer. @throws SaqrError DATA_COLUMNS */
+  rows(dataset: Dataset, textField: string): RowKind
   /** What it needs of a row. @throws SaqrError DATA_… naming the row */
   prepare(dataset: Dataset, tokenizer: Tokenizer, options: CommonOptions, settings: RowSettings): Promise<Prepared>
   /**

@@ -4,7 +4,8 @@
  * TRL's logits/chosen and logits/rejected are means over padding too, and are left out.
  */
 import { orpoTokens, preferenceShape } from '../../data/preference.ts'
-import { type AnswerRows, checkPairs, prepareAnswers } from '../../data/prepare-answers.ts'
+import { type AnswerRows, checkPairs, PAIR, prepareAnswers } from '../../data/prepare-answers.ts'
+import { answerKind } from '../../data/row-kind.ts'
 import type { PassScores } from '../../engine/runner.ts'
 import type { OrpoTrainingOptions } from '../options/orpo-config.ts'
 import { layPasses } from './lay-out.ts'
@@ -15,6 +16,7 @@ import { entryWeights, type Judged, lossOf, meansOf, once, partsOf, sequenceScor
 /** of the chosen row everything is learned, of the rejected one the answer is scored */
 const pairs: AnswerRows = {
   name: 'orpo',
+  parts: PAIR,
   shapeOf: preferenceShape,
   tokenise: orpoTokens,
   learned: (part, i, prompt) => part === 0 || i >= prompt,
@@ -89,6 +91,7 @@ export function orpo({ beta }: Pick<OrpoTrainingOptions, 'beta'>): Objective {
 
   return {
     name: 'orpo',
+    rows: (dataset) => answerKind(dataset, pairs),
     prepare: (dataset, tokenizer, o: OrpoTrainingOptions, { signal, making }) =>
       prepareAnswers(dataset, tokenizer, pairs, { maxLength: o.maxLength ?? MAX_LENGTH, truncationMode: 'keep_start', signal, making }),
     layOut: (batches, cut) => ({ ...layPasses(batches, cut, 'example'), normaliser: batches.length }),

@@ -163,10 +163,3 @@ export const meansOf =
     sum: (pass, scores, laid) =>
       judge(pass, scores, laid).reduce((sum, judged) => sum + of(judged) / laid.batchSizes[laid.batchOf[judged.example]!]!, 0),
   })
-
-/** What was kept of a row: one that no reference has seen would train towards nothing. */
-export function scoreOf<T>(references: WeakMap<Example, T>, example: Example): T {
-  const score = references.get(example)
-  if (score === undefined) throw new Error(`${example.source}, row ${example.row} has no score of the reference`)
-  return score
-}

@@ -1,6 +1,7 @@
 /** Supervised fine-tuning: −log p of every target, averaged over the targets of the accumulated batch, as TRL's SFTTrainer has it. */
 import type { Pass } from '../../data/passes.ts'
 import { prepare } from '../../data/prepare.ts'
+import { textKind } from '../../data/row-kind.ts'
 import { SCORES, targetLogProbs, targetLogProbsWithGradient } from '../../ops/target-log-probs/op.ts'
 import type { TrainingOptions } from '../options/config.ts'
 import { responseParts } from '../options/rules.ts'
@@ -10,6 +11,7 @@ import type { LaidOut, Metric, Objective } from './objective.ts'
 /** weights are known ahead, so the gradient comes in the sweep that scores */
 export const sft: Objective = {
   name: 'sft',
+  rows: textKind,
   prepare: (dataset, tokenizer, o: TrainingOptions, { evaluation, formattingFunc, signal, making }) =>
     prepare(dataset, tokenizer, {
       datasetTextField: o.datasetTextField,

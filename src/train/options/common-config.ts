@@ -43,18 +43,18 @@ export interface CommonConfig {
   removeUnusedColumns?: boolean
   /** Accepted, though there is nothing left for it to do: only group_by_length reads it. */
   lengthColumnName?: string
-  /** Weight decay, decoupled (of sgd: added to the gradient); biases and norm weights have none; default: 0. */
+  /** Weight decay, decoupled (of sgd, rmsprop and adagrad: added to the gradient); biases and norm weights have none; default: 0. */
   weightDecay?: number
-  /** Decay of the first moment; default: 0.9; no effect with optim sgd or adafactor. */
+  /** Decay of the first moment; default: 0.9; no effect with optim sgd, rmsprop, adagrad or adafactor. */
   adamBeta1?: number
-  /** Decay of the second moment; default: 0.999; no effect with optim sgd or adafactor. */
+  /** Decay of the second moment; default: 0.999; no effect with optim sgd, rmsprop, adagrad or adafactor. */
   adamBeta2?: number
-  /** Added to the root of the second moment; default: 1e-8; no effect with optim lion_32bit, sgd or adafactor. */
+  /** Added to the root of the second moment; default: 1e-8; no effect with optim lion_32bit, sgd, rmsprop, adagrad or adafactor. */
   adamEpsilon?: number
   /** Gradients are scaled down to this norm; 0: never; default: 1. */
   maxGradNorm?: number
-  /** AdamW with states in f32 or in bitsandbytes’ 8 bits (paged, fused, XLA’s and NPU’s are the same), Lion, SGD, or Adafactor as the Trainer sets it; default: adamw_torch_fused. */
-  optim?: 'adamw_torch' | 'adamw_torch_fused' | 'paged_adamw_32bit' | 'adamw_8bit' | 'adamw_bnb_8bit' | 'paged_adamw_8bit' | 'adamw_torch_xla' | 'adamw_torch_npu_fused' | 'lion_32bit' | 'paged_lion_32bit' | 'sgd' | 'adafactor'
+  /** AdamW with states in f32 or in bitsandbytes’ 8 bits (paged, fused, XLA’s and NPU’s are the same), Lion, SGD, RMSprop, Adagrad, or Adafactor as the Trainer sets it; default: adamw_torch_fused. */
+  optim?: 'adamw_torch' | 'adamw_torch_fused' | 'paged_adamw_32bit' | 'adamw_8bit' | 'adamw_bnb_8bit' | 'paged_adamw_8bit' | 'adamw_torch_xla' | 'adamw_torch_npu_fused' | 'lion_32bit' | 'paged_lion_32bit' | 'sgd' | 'adafactor' | 'rmsprop' | 'adagrad'
   /** Arguments of sgd: momentum=0.9,nesterov=true (AdamW’s and Lion’s are options of their own); default: null. */
   optimArgs?: string | null
   /** Not supported, and accepted only where it asks for nothing: low-rank gradient projections are not supported yet; use adamw_8bit for little memory. */
@@ -300,18 +300,18 @@ export interface CommonOptions {
   dataloaderDropLast: boolean
   /** Highest learning rate; default: 0.00002. */
   learningRate: number
-  /** Weight decay, decoupled (of sgd: added to the gradient); biases and norm weights have none; default: 0. */
+  /** Weight decay, decoupled (of sgd, rmsprop and adagrad: added to the gradient); biases and norm weights have none; default: 0. */
   weightDecay: number
-  /** Decay of the first moment; default: 0.9; no effect with optim sgd or adafactor. */
+  /** Decay of the first moment; default: 0.9; no effect with optim sgd, rmsprop, adagrad or adafactor. */
   adamBeta1: number
-  /** Decay of the second moment; default: 0.999; no effect with optim sgd or adafactor. */
+  /** Decay of the second moment; default: 0.999; no effect with optim sgd, rmsprop, adagrad or adafactor. */
   adamBeta2: number
-  /** Added to the root of the second moment; default: 1e-8; no effect with optim lion_32bit, sgd or adafactor. */
+  /** Added to the root of the second moment; default: 1e-8; no effect with optim lion_32bit, sgd, rmsprop, adagrad or adafactor. */
   adamEpsilon: number
   /** Gradients are scaled down to this norm; 0: never; default: 1. */
   maxGradNorm: number
-  /** AdamW with states in f32 or in bitsandbytes’ 8 bits (paged, fused, XLA’s and NPU’s are the same), Lion, SGD, or Adafactor as the Trainer sets it; default: adamw_torch_fused. */
-  optim: 'adamw_torch' | 'adamw_torch_fused' | 'paged_adamw_32bit' | 'adamw_8bit' | 'adamw_bnb_8bit' | 'paged_adamw_8bit' | 'adamw_torch_xla' | 'adamw_torch_npu_fused' | 'lion_32bit' | 'paged_lion_32bit' | 'sgd' | 'adafactor'
+  /** AdamW with states in f32 or in bitsandbytes’ 8 bits (paged, fused, XLA’s and NPU’s are the same), Lion, SGD, RMSprop, Adagrad, or Adafactor as the Trainer sets it; default: adamw_torch_fused. */
+  optim: 'adamw_torch' | 'adamw_torch_fused' | 'paged_adamw_32bit' | 'adamw_8bit' | 'adamw_bnb_8bit' | 'paged_adamw_8bit' | 'adamw_torch_xla' | 'adamw_torch_npu_fused' | 'lion_32bit' | 'paged_lion_32bit' | 'sgd' | 'adafactor' | 'rmsprop' | 'adagrad'
   /** Arguments of sgd: momentum=0.9,nesterov=true (AdamW’s and Lion’s are options of their own); default: null. */
   optimArgs: string | null
   /** How the learning rate goes on after warm-up; reduce_lr_on_plateau and greedy follow the evaluation rows; default: linear. */

@@ -2,7 +2,7 @@
 
 import { z } from 'zod'
 import { option, say } from '../../error.ts'
-import { beside, honoured, refused, subsumed } from './field.ts'
+import { beside, honoured, subsumed } from './field.ts'
 import { ALONE, EVALUATION, MIXTURE } from './needs.ts'
 import { described, flag, optionalName, text } from './schemas.ts'
 
@@ -23,7 +23,7 @@ export const dataset = {
     honoured(
       flag,
       false,
-      'rows of a .jsonl file stay on disk, what is made of them too (in HF_HOME, as long as it runs): for files larger than memory; sft',
+      'rows stay on disk, what is made of them too (in HF_HOME, as long as it runs; unpacked rows of .gz and .parquet with them): for files larger than memory',
     ),
   ),
   ignore_bias_buffers: subsumed(flag, false, 'there is no DistributedDataParallel wrapper whose buffers could clash'),
@@ -36,11 +36,7 @@ export const mixture = {
     [],
     'data sets to train on together: a list of path, and name, data_dir, data_files, split, columns, fraction (its share of the rows)',
   ),
-  streaming: refused(
-    flag,
-    false,
-    say`several data sets are put together in memory; leave it out, or stream one file with ${option('datasetStreaming')}`,
-  ),
+  streaming: beside(MIXTURE, honoured(flag, false, say`as ${option('datasetStreaming')}, of all ${option('datasets')}`)),
   test_split_size: beside(
     MIXTURE,
     honoured(

@@ -73,6 +73,13 @@ export function needing(fields: Fields): Needing[] {
   )
 }
 
+/** The same table, of which no option asks for another. */
+export function withoutNeeds(fields: Fields): Fields {
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, { ...field }]) => [name, 'needs' in field ? { ...field, needs: undefined } : field]),
+  ) as Fields
+}
+
 export function subsumed<S extends z.ZodType>(schema: S, initial: z.output<S>, by: Text): Subsumed<S> {
   return { status: 'subsumed', schema, initial, by }
 }

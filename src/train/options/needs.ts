@@ -40,13 +40,13 @@ export const ALONE: Need = { met: (o) => !isMixture(o), unless: say`beside ${opt
 
 /** optimisers that keep moments, AdamW and Lion */
 export const MOMENTS: Need = {
-  met: (o) => o.optim !== 'sgd' && o.optim !== 'adafactor',
-  unless: say`with ${option('optim')} sgd or adafactor`,
+  met: (o) => !['sgd', 'adafactor', 'rmsprop', 'adagrad'].includes(String(o.optim)),
+  unless: say`with ${option('optim')} sgd, rmsprop, adagrad or adafactor`,
 }
 
 export const ADAMW: Need = {
   met: (o) => String(o.optim).includes('adamw'),
-  unless: say`with ${option('optim')} lion_32bit, sgd or adafactor`,
+  unless: say`with ${option('optim')} lion_32bit, sgd, rmsprop, adagrad or adafactor`,
 }
 
 export const PACKING: Need = {

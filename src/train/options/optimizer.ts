@@ -15,7 +15,7 @@ export const optimizer = {
   weight_decay: honoured(
     z.number().min(0),
     0,
-    'weight decay, decoupled (of sgd: added to the gradient); biases and norm weights have none',
+    'weight decay, decoupled (of sgd, rmsprop and adagrad: added to the gradient); biases and norm weights have none',
   ),
   adam_beta1: beside(MOMENTS, honoured(z.number().min(0).lt(1), 0.9, 'decay of the first moment')),
   adam_beta2: beside(MOMENTS, honoured(z.number().min(0).lt(1), 0.999, 'decay of the second moment')),
@@ -25,9 +25,10 @@ export const optimizer = {
     z.enum([
       ...(['adamw_torch', 'adamw_torch_fused', 'paged_adamw_32bit', 'adamw_8bit', 'adamw_bnb_8bit', 'paged_adamw_8bit'] as const),
       ...(['adamw_torch_xla', 'adamw_torch_npu_fused', 'lion_32bit', 'paged_lion_32bit', 'sgd', 'adafactor'] as const),
+      ...(['rmsprop', 'adagrad'] as const),
     ]),
     'adamw_torch_fused',
-    'AdamW with states in f32 or in bitsandbytes’ 8 bits (paged, fused, XLA’s and NPU’s are the same), Lion, SGD, or Adafactor as the Trainer sets it',
+    'AdamW with states in f32 or in bitsandbytes’ 8 bits (paged, fused, XLA’s and NPU’s are the same), Lion, SGD, RMSprop, Adagrad, or Adafactor as the Trainer sets it',
     {
       adamw_torch_4bit: FOUR_BIT,
       adamw_torch_8bit: FOUR_BIT,
@@ -36,10 +37,8 @@ export const optimizer = {
       ademamix_8bit: ONLY_ADAMW,
       paged_ademamix_32bit: ONLY_ADAMW,
       paged_ademamix_8bit: ONLY_ADAMW,
-      adagrad: ONLY_ADAMW,
       lion_8bit: LION_8BIT,
       paged_lion_8bit: LION_8BIT,
-      rmsprop: ONLY_ADAMW,
       rmsprop_bnb: ONLY_ADAMW,
       rmsprop_bnb_8bit: ONLY_ADAMW,
       rmsprop_bnb_32bit: ONLY_ADAMW,

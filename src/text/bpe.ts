@@ -1,0 +1,171 @@
+/**
+ * Byte-pair encoding: of all neighbouring pairs in a piece of text the one that was learned first is merged, the leftmost of equal ones, until
+ * none is left. Linear but for the order of what is merged next, which is a heap: a megabyte without a space is one piece.
+ */
+import { SaqrError } from '../error.ts'
+import type { Json } from './definition.ts'
+
+/** a symbol that has become part of the one before it */
+const GONE = -1
+/** a character that is no token: this one less its number among those of the piece */
+const UNKNOWN = -2
+const POSITIONS = 2 ** 32
+
+export class Bpe {
+  readonly #ids: ReadonlyMap<string, number>
+  readonly #merges: Merges
+  readonly #wholeFirst: boolean
+  /** ids of what stands for a character that is no token */
+  readonly #fallback: (character: string) => readonly number[]
+
+  /** @param ids of the vocabulary. @throws SaqrError TEXT_TOKENIZER_UNSUPPORTED for a merge that makes no token */
+  constructor(model: Json, ids: ReadonlyMap<string, number>) {
+    this.#ids = ids
+    this.#merges = new Merges(model.merges as (string | [string, string])[], ids)
+    this.#wholeFirst = model.ignore_merges === true
+    const unknown = model.unk_token == null ? undefined : ids.get(model.unk_token as string)
+    const none = unknown === undefined ? [] : [unknown]
+    this.#fallback = (character) => {
+      if (model.byte_fallback !== true) return none
+      const bytes = Array.from(Buffer.from(character), (byte) => ids.get(`<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`))
+      return bytes.every((id) => id !== undefined) ? bytes : none
+    }
+  }
+
+  /** Token ids of a piece, at the end of `out`. */
+  encode(piece: string, out: number[]): void {
+    const whole = this.#wholeFirst ? this.#ids.get(piece) : undefined
+    if (whole !== undefined) {
+      out.push(whole)
+      return
+    }
+    const unknown: string[] = []
+    const symbols: number[] = []
+    for (const character of piece) {
+      const id = this.#ids.get(character)
+      symbols.push(id ?? UNKNOWN - (unknown.push(character) - 1))
+    }
+    if (symbols.length > 1) this.#merge(symbols)
+    for (const id of symbols) {
+      if (id >= 0) out.push(id)
+      else if (id !== GONE) for (const one of this.#fallback(unknown[UNKNOWN - id]!)) out.push(one)
+    }
+  }
+
+  /** Merges symbols in place; what has become part of the one before it is GONE. */
+  #merge(symbols: number[]): void {
+    const { length } = symbols
+    const before = Int32Array.from({ length }, (_, i) => i - 1)
+    const after = Int32Array.from({ length }, (_, i) => i + 1)
+    // by rank, then by position; a pair that has changed since is known by its rank
+    const heap = new Heap()
+    const offer = (at: number) => {
+      const next = after[at]!
+      const merge = next < length ? this.#merges.find(symbols[at]!, symbols[next]!) : NONE
+      if (merge !== NONE) heap.push(this.#merges.rank(merge) * POSITIONS + at)
+    }
+    for (let i = 0; i + 1 < length; i++) offer(i)
+    for (;;) {
+      const first = heap.pop()
+      if (first === undefined) return
+      const at = first % POSITIONS
+      const next = after[at]!
+      if (symbols[at] === GONE || next >= length) continue
+      const merge = this.#merges.find(symbols[at]!, symbols[next]!)
+      if (merge === NONE || this.#merges.rank(merge) !== (first - at) / POSITIONS) continue
+      symbols[at] = this.#merges.made(merge)
+      symbols[next] = GONE
+      after[at] = after[next]!
+      if (after[at]! < length) before[after[at]!] = at
+      if (before[at]! >= 0) offer(before[at]!)
+      offer(at)
+    }
+  }
+}
+
+const NONE = -1
+/** numbers of a merge: left, right, rank, what it makes */
+const WIDTH = 4
+
+/** Pairs of ids and what becomes of them, in a table of numbers. */
+class Merges {
+  readonly #table: Int32Array
+  readonly #mask: number
+
+  constructor(merges: readonly (string | [string, string])[], ids: ReadonlyMap<string, number>) {
+    const slots = 2 ** Math.ceil(Math.log2(Math.max(2, 2 * merges.length)))
+    this.#table = new Int32Array(WIDTH * slots).fill(NONE)
+    this.#mask = slots - 1
+    for (const [rank, merge] of merges.entries()) {
+      const [left = '', right = ''] = typeof merge === 'string' ? merge.split(' ', 2) : merge
+      const [a, b, made] = [ids.get(left), ids.get(right), ids.get(left + right)]
+      if (a === undefined || b === undefined || made === undefined)
+        throw new SaqrError(
+          'TEXT_TOKENIZER_UNSUPPORTED',
+          `tokenizer.json merges ${JSON.stringify(left)} and ${JSON.stringify(right)}, and has no token for ${made === undefined && a !== undefined && b !== undefined ? 'both together' : 'one of them'}. Fetch it again, or use a checkpoint with another tokenizer.`,
+        )
+      // the last of equal ones counts
+      this.#table.set([a, b, rank, made], this.#slot(a, b))
+    }
+  }
+
+  /** where a pair stands, or would */
+  #slot(left: number, right: number): number {
+    const table = this.#table
+    let slot = (Math.imul(left, 0x9e3779b1) ^ Math.imul(right, 0x85ebca6b)) >>> 0
+    slot = (slot ^ (slot >>> 15)) & this.#mask
+    for (;;) {
+      const at = WIDTH * slot
+      if (table[at] === NONE || (table[at] === left && table[at + 1] === right)) return at
+      slot = (slot + 1) & this.#mask
+    }
+  }
+
+  /** NONE: they don't merge */
+  find(left: number, right: number): number {
+    if (left < 0 || right < 0) return NONE
+    const at = this.#slot(left, right)
+    return this.#table[at] === NONE ? NONE : at
+  }
+
+  rank(merge: number): number {
+    return this.#table[merge + 2]!
+  }
+
+  made(merge: number): number {
+    return this.#table[merge + 3]!
+  }
+}
+
+/** Numbers, of which the smallest is taken first. */
+class Heap {
+  readonly #items: number[] = []
+
+  push(item: number): void {
+    const items = this.#items
+    let at = items.push(item) - 1
+    while (at > 0) {
+      const up = (at - 1) >> 1
+      if (items[up]! <= item) break
+      items[at] = items[up]!
+      at = up
+    }
+    items[at] = item
+  }
+
+  pop(): number | undefined {
+    const items = this.#items
+    const first = items[0]
+    const last = items.pop()
+    if (last === undefined || items.length === 0) return first
+    let at = 0
+    for (let child = 1; child < items.length; child = 2 * at + 1) {
+      if (child + 1 < items.length && items[child + 1]! < items[child]!) child++
+      if (items[child]! >= last) break
+      items[at] = items[child]!
+      at = child
+    }
+    items[at] = last
+    return first
+  }
+}
