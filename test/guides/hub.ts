@@ -6,7 +6,7 @@ import { bytesOf } from '../../src/formats/numbers.ts'
 import { writeSafetensors } from '../../src/formats/safetensors/write.ts'
 import { byteTokenizer, writeTinyModel } from '../cli/tiny-model.ts'
 
-const COMMIT = '0'.repeat(39) + '1'
+const COMMIT = '1'.repeat(40)
 const [BEGIN, END, VOCAB] = [259, 260, 264]
 const CHATML =
   "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{% if message['role'] == 'assistant' %}{% generation %}{{ message['content'] }}<|im_end|>{% endgeneration %}{% else %}{{ message['content'] }}<|im_end|>{% endif %}\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
