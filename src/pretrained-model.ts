@@ -50,11 +50,13 @@ import { standardError } from './track/output.ts'
 /** what a model frees beside its adapter: a base on the user's own device, or the device with all on it */
 type Owned = 'nothing' | 'base' | 'device'
 
+/** Options of savePretrainedMerged. */
 export interface SaveMergedOptions {
   /** merged_16bit (default): base and adapter as one checkpoint; lora: the adapter alone, as savePretrained writes it */
   saveMethod?: 'merged_16bit' | 'lora'
 }
 
+/** Options of savePretrainedGguf. */
 export interface SaveGgufOptions {
   /** what the weights are written in, one file for each; default q8_0, of an adapter alone f32 */
   quantizationMethod?: Quantization | readonly Quantization[]
@@ -73,6 +75,7 @@ export interface SaveGgufOptions {
   signal?: AbortSignal
 }
 
+/** Options of savePretrained. */
 export interface SaveOptions {
   /** experts' low-rank parts by each expert's linears (mlp.experts.3.gate_proj), as vLLM and SGLang read them; default: as PEFT has them now */
   unfuseExperts?: boolean
@@ -143,6 +146,7 @@ const MERGED: Checks<SaveMergedOptions & { maximumMemoryUsage: undefined; tokeni
 
 /** An open model, trained or not. Made by FastLanguageModel. */
 export class PretrainedModel {
+  /** the tokenizer it was opened with; tokens may be added to it */
   readonly tokenizer: Tokenizer
   /** tokens that rows are cut to unless the trainer is told otherwise */
   readonly maxSeqLength: number

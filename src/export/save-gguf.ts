@@ -13,9 +13,13 @@ import { type GgufFile, ggufFile } from './gguf.ts'
 import { answersOf, answersOfFile, askedRows, type Compared, compare, type FromBase, fromBase, judge, TEXTS } from './gguf-check.ts'
 import { wrongValues } from './gguf-values.ts'
 
+/** A GGUF file as it was written, and how near it is to the trained model. */
 export interface SavedGguf {
+  /** the file */
   path: string
+  /** its size */
   bytes: number
+  /** what most of its weights are written in */
   quantization: Quantization
   /** what the file answers beside what the trained model does, and the model without its adapter where it has one; null: it was not asked */
   compared: (Compared & { bound: number; base: FromBase | null }) | null

@@ -40,8 +40,11 @@ const NOT_EVALUATED = 'evalDataset has no effect without evalStrategy steps or e
 
 /** TRL's TrainOutput */
 export interface TrainOutput {
+  /** optimizer steps done */
   globalStep: number
+  /** mean loss over the steps */
   trainingLoss: number
+  /** TRL’s metrics of the call */
   metrics: EndEvent['metrics']
   /** false: it was stopped before its last step */
   finished: boolean
@@ -76,6 +79,7 @@ export class Trainer<O extends CommonOptions> {
   readonly #objective: Objective
   /** rows that have been scored by the reference are prepared once: a second run measures against the same */
   readonly #prepared = new Map<Dataset, Prepared>()
+  /** what it trains with: args, filled in with TRL’s defaults */
   readonly options: O
   /** a line for each option that was accepted and has nothing to do */
   readonly notes: readonly string[]
