@@ -216,7 +216,7 @@ export class Tokenizer {
   }
 
   /**
-   * @param addSpecialTokens what the checkpoint puts around a text (BOS for many); default true
+   * The tokens of a text. `addSpecialTokens`: with what the checkpoint puts around it (BOS for many); default true.
    * @throws SaqrError TEXT_NOT_UNICODE
    */
   encode(given: string, options?: { addSpecialTokens?: boolean; where?: string }): number[] {

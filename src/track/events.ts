@@ -5,13 +5,17 @@
 
 /** One line of the memory table. `bytes`: the most it ever holds; `atPeak`: what it holds at the step where the arena is fullest. */
 export interface MemoryLine {
+  /** what lies there: "frozen weights" */
   kind: string
+  /** the most it ever holds, bytes */
   bytes: number
+  /** what it holds at the step where the arena is fullest, bytes */
   atPeak: number
 }
 
 /** Known before the first step. */
 export interface MemoryTable {
+  /** one a kind of content */
   lines: MemoryLine[]
   /** bytes of the one arena */
   arena: number

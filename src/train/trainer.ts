@@ -52,6 +52,7 @@ export interface TrainOutput {
   stopped: string | null
 }
 
+/** What train() and stream() take. */
 export interface TrainRequest {
   /**
    * Stops the run: it saves the last finished step and ends. Give it what your program aborts on Ctrl-C. Where it is aborted before the run

@@ -31,6 +31,7 @@ export interface TrainableModel {
 /** Rows: a data set, or a plain list of objects. */
 export type Rows = Dataset | readonly Row[]
 
+/** What every trainer takes. */
 export interface TrainerInit<Args> {
   /** what FastLanguageModel gave */
   model: TrainableModel
