@@ -23,10 +23,17 @@ if (!existsSync(installed) || statSync(installed).mtimeMs < statSync(join(site, 
 
 rmSync(pages, { recursive: true, force: true })
 rmSync(dist, { recursive: true, force: true })
-const broken = writePages(root, pages)
+told(writePages(root, pages))
 run(process.execPath, 'node_modules/typedoc/bin/typedoc', '--logLevel', 'Warn')
 cpSync(join(site, 'own'), pages, { recursive: true })
 run(process.execPath, 'node_modules/vitepress/bin/vitepress.js', 'build', '.', ...process.argv.slice(2))
+
+/** Ends here where links are broken. */
+function told(broken: readonly string[]): void {
+  if (broken.length === 0) return
+  console.error(`${broken.length} broken links:\n${broken.join('\n')}`)
+  process.exit(1)
+}
 
 /** Links to a place in a page that it doesn't have. */
 function lostAnchors(): string[] {
@@ -45,8 +52,4 @@ function lostAnchors(): string[] {
   )
 }
 
-broken.push(...lostAnchors())
-if (broken.length > 0) {
-  console.error(`${broken.length} broken links:\n${broken.join('\n')}`)
-  process.exit(1)
-}
+told(lostAnchors())
