@@ -5,6 +5,7 @@ import { type Checks, idle, shown, takeOptions, texts, word } from './hub/argume
 import { PretrainedModel } from './pretrained-model.ts'
 import { Tokenizer } from './text/tokenizer.ts'
 
+/** Options of addNewTokens, under Unsloth’s names. */
 export interface AddNewTokensOptions {
   /** texts of the tokens */
   newTokens: readonly string[]

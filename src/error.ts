@@ -3,6 +3,7 @@
  * what is wrong, where (file, row, key) and what to do about it.
  */
 export class SaqrError extends Error {
+  /** always `SaqrError` */
   override readonly name = 'SaqrError'
   /** Stable across versions: `FORMAT_…`, `MODEL_…`, `DATA_…`, `OPTION_…`, `MEMORY_…`, `DEVICE_…`, `TRAIN_…`. */
   readonly code: string

@@ -19,12 +19,15 @@ import { PretrainedModel } from './pretrained-model.ts'
 import type { Tokenizer } from './text/tokenizer.ts'
 import { refuseOther } from './train/options/adapter.ts'
 
+/** What fromPretrained gives. */
 export interface Opened {
   /** generates as it is; getPeftModel gives one that is trained */
   model: PretrainedModel
+  /** the model’s own, with its chat template */
   tokenizer: Tokenizer
 }
 
+/** Opens models and adapters, under Unsloth’s names. */
 export const FastLanguageModel = {
   /**
    * Opens a Hub id, a folder, a .gguf file, or a folder with a PEFT adapter (with its base).

@@ -35,7 +35,25 @@ export { type PushFolderOptions, type PushToHubOptions, pushToHub } from './push
 export type { SaveGgufOptions, SaveMergedOptions, SaveOptions } from './save-options.ts'
 export type { Chat, ChatOptions, Message, SpecialTokensToAdd, TokenToAdd } from './text/tokenizer.ts'
 export { Tokenizer, type TokenizerOptions } from './text/tokenizer.ts'
-export type { TrainEvent } from './track/events.ts'
+export type {
+  AnswersEvent,
+  EndEvent,
+  EvalEvent,
+  LogEvent,
+  MemoryLine,
+  MemoryTable,
+  Metrics,
+  NoteEvent,
+  ProgressEvent,
+  RunConfig,
+  SaveEvent,
+  Speed,
+  StartEvent,
+  StepEvent,
+  TrainEvent,
+  TrainMetrics,
+  WarningEvent,
+} from './track/events.ts'
 export { jsonl } from './track/jsonl.ts'
 export { textOutput } from './track/output.ts'
 export { terminal } from './track/terminal.ts'
@@ -43,6 +61,7 @@ export { type TextOutput, type Tracker, tracked } from './track/tracker.ts'
 export type { TrainerCallback, TrainerControl } from './train/callbacks.ts'
 export { CPOTrainer } from './train/cpo-trainer.ts'
 export { DPOTrainer } from './train/dpo-trainer.ts'
+export type { EvalMetrics } from './train/evaluate-now.ts'
 export { KTOTrainer } from './train/kto-trainer.ts'
 export { CPOConfig, DPOConfig, KTOConfig, ORPOConfig, SFTConfig } from './train/options/config-classes.ts'
 export type {
@@ -50,9 +69,11 @@ export type {
   DPOTrainerInit,
   KTOTrainerInit,
   ORPOTrainerInit,
+  ReferredInit,
   Rows,
   TrainableModel,
+  TrainerInit,
 } from './train/options/trainer-types.ts'
 export { ORPOTrainer } from './train/orpo-trainer.ts'
 export { type ResponsesOnly, trainOnResponsesOnly } from './train/responses-only.ts'
-export { SFTTrainer, type SFTTrainerInit, type TrainOutput } from './train/sft-trainer.ts'
+export { SFTTrainer, type SFTTrainerInit, type TrainOutput, type TrainRequest } from './train/sft-trainer.ts'

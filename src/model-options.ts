@@ -27,6 +27,7 @@ import type { Need } from './hub/need.ts'
 import type { HubProgress } from './hub/places.ts'
 import { targetModules } from './train/options/rules.ts'
 
+/** Options of FastLanguageModel.fromPretrained. */
 export interface LoadOptions {
   /** tokens that training cuts rows to, unless its maxLength says otherwise; default 2048 */
   maxSeqLength?: number | null

@@ -54,6 +54,7 @@ const RESIZE: Checks<ResizeTokenOptions> = { padToMultipleOf: orNull(whole(1)), 
 
 /** An open model, trained or not. Made by FastLanguageModel. */
 export class PretrainedModel {
+  /** the tokenizer it was opened with; tokens may be added to it */
   readonly tokenizer: Tokenizer
   /** tokens that rows are cut to unless the trainer is told otherwise */
   readonly maxSeqLength: number

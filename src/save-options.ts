@@ -5,6 +5,7 @@ import { nearest } from './hub/nearest.ts'
 import { Tokenizer } from './text/tokenizer.ts'
 import { sizeInBytes } from './train/options/schemas.ts'
 
+/** Options of savePretrainedMerged. */
 export interface SaveMergedOptions {
   /** merged_16bit (default): base and adapter as one checkpoint; lora: the adapter alone, as savePretrained writes it */
   saveMethod?: 'merged_16bit' | 'lora'
@@ -23,6 +24,7 @@ export interface SaveMergedOptions {
   signal?: AbortSignal
 }
 
+/** Options of savePretrainedGguf. */
 export interface SaveGgufOptions {
   /** what the weights are written in, one file for each; default q8_0, of an adapter alone f32 */
   quantizationMethod?: Quantization | readonly Quantization[]
@@ -43,6 +45,7 @@ export interface SaveGgufOptions {
   signal?: AbortSignal
 }
 
+/** Options of savePretrained. */
 export interface SaveOptions {
   /** experts' low-rank parts by each expert's linears (mlp.experts.3.gate_proj), as vLLM and SGLang read them; default: as PEFT has them now */
   unfuseExperts?: boolean

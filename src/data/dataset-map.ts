@@ -5,6 +5,7 @@ import type { Dataset } from './dataset.ts'
 import { columnList } from './dataset-arguments.ts'
 import type { Row } from './rows.ts'
 
+/** Options of Dataset.map. */
 export interface MapOptions {
   /** the function takes and returns lists by column */
   batched?: boolean
@@ -20,6 +21,7 @@ export interface MapOptions {
   desc?: string | null
 }
 
+/** Options of Dataset.filter. */
 export interface FilterOptions {
   /** accepted: rows are in memory, one process goes through them */
   numProc?: number | null

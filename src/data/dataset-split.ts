@@ -3,6 +3,7 @@ import { SaqrError } from '../error.ts'
 import { type Check, flag, number, orNull, refused, shown, takeOptions, whole } from '../hub/arguments.ts'
 import { numpyPermutation } from './pcg64.ts'
 
+/** Options of Dataset.trainTestSplit. */
 export interface SplitOptions {
   /** rows of `test`: below 1 a share of all (rounded up), else their number; default 0.25 */
   testSize?: number | null

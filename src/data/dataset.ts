@@ -24,9 +24,11 @@ interface Places {
   columns?: readonly string[] | undefined
 }
 
+/** Rows in an order, as `datasets` has them: nothing is changed in place, every call gives another data set. */
 export class Dataset {
   /** file or name */
   readonly source: string
+  /** the rows themselves; streamed ones are read when they are asked for */
   readonly rows: readonly Row[]
   readonly #unit: string
   readonly #numbers: readonly number[] | undefined
@@ -114,6 +116,7 @@ export class Dataset {
     return this.columns
   }
 
+  /** Row by row, in order. */
   [Symbol.iterator](): Iterator<Row> {
     return this.rows[Symbol.iterator]()
   }

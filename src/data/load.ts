@@ -10,6 +10,7 @@ import { readRows } from './files.ts'
 import { openRows } from './rows-on-disk.ts'
 import { parseSplit, sliceBounds } from './split.ts'
 
+/** Options of loadDataset. */
 export interface LoadDatasetOptions {
   /** a split, or parts of splits: `train` (default), `train[:90%]`, `train[100:200]+test` */
   split?: string | null

@@ -146,16 +146,21 @@ export function segmentOf({ plan }: LoadedPlan, name: string): Segment {
   return found
 }
 
+/** Where a model lies and is computed: memory for weights, and plans that run on it. Made by openDevice. */
 export interface Device {
+  /** what it is: its name, threads or card, and what it can do */
   describe(): DeviceDescription
   /** measured once a machine, about a second, and kept in the user's cache; `anew`: whatever is kept */
   limits(options?: { anew?: boolean }): Limits
   /** A named, persistent tensor shared by every plan. Creating a name twice is an error. */
   store(name: string, spec: StoreSpec): void
+  /** is there a store tensor of this name? */
   has(name: string): boolean
   /** Frees one store tensor: at once, or when the turn under way ends. Plans that read it can't be run any more. */
   drop(name: string): void
+  /** Writes bytes into a store tensor, from `byteOffset` on. */
   writeStore(name: string, bytes: Uint8Array, byteOffset?: number): void
+  /** The bytes of a store tensor, copied: all of them, or `bytes` from `byteOffset` on. */
   readStore(name: string, byteOffset?: number, bytes?: number): Uint8Array
   /** The tensor's own bytes, to be filled where they lie; not to be kept. Only where JavaScript reaches a store's memory. */
   storeBytes?(name: string, byteOffset: number, bytes: number): Uint8Array
@@ -170,6 +175,7 @@ export interface Device {
   dropDense?(owner: object): void
   /** Makes the one arena, and the host memory that plans offload to, at least this large, at once or before the next run; what lies there is lost. Loading a larger plan grows it, too. */
   reserve(arena: number, host?: number): void
+  /** Makes a plan ready to run; `profile`: its runs measure each op. */
   load(plan: Plan, options?: { profile?: boolean }): LoadedPlan
   /** Does ahead what the first run of a loaded plan would spend time on, beside whatever runs now; where nothing can be done, nothing. */
   prepare?(plan: LoadedPlan): Promise<void>

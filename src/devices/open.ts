@@ -6,6 +6,7 @@ import type { Device } from './device.ts'
 
 const known = kind('auto, cpu, cuda, cuda:N or reference', (v) => typeof v === 'string' && /^(auto|cpu|reference|cuda(:\d+)?)$/.test(v))
 
+/** Options of openDevice. */
 export interface DeviceOptions {
   /** of the CPU; default: as many as processors that the process may use (affinity, quota of its control group) */
   threads?: number | null

@@ -17,6 +17,7 @@ import { ggufFile } from './gguf.ts'
 import { wrongValues } from './gguf-values.ts'
 import { writeModelfiles } from './modelfile.ts'
 
+/** A GGUF file as it was written, and how near it is to the trained model. */
 export interface SavedGguf {
   /** the file, of several parts the first */
   path: string
@@ -24,6 +25,7 @@ export interface SavedGguf {
   parts: number
   /** of all parts */
   bytes: number
+  /** what most of its weights are written in */
   quantization: Quantization
   /** what the file answers beside what the trained model does, and the model without its adapter where it has one; null: it was not asked */
   compared: Found | null

@@ -8,8 +8,10 @@ import type { Tokenizer } from '../text/tokenizer.ts'
 import { DecodeLoop } from './decode-loop.ts'
 import { type AskOptions, type Ending, type GenerateOptions, generate } from './generate.ts'
 
+/** Options of PretrainedModel.chat: those of generate that hold for a whole conversation. */
 export type ChatSettings = Omit<GenerateOptions & AskOptions, 'chat' | 'signal' | 'logprobs' | 'topLogprobs'>
 
+/** A conversation, begun by PretrainedModel.chat: what was said, and the keys and values of it. */
 export class Chat {
   readonly #language: LanguageModel
   readonly #tokenizer: Tokenizer

@@ -16,6 +16,7 @@ const AT_ONCE = 32
 /** a text, messages, or token ids */
 export type Prompt = string | readonly Message[] | readonly number[]
 
+/** How an answer is made: how tokens are drawn, and where it ends. */
 export interface GenerateOptions extends SampleOptions {
   /** at the most, within the positions that the model knows; default 256 */
   maxNewTokens?: number
@@ -131,6 +132,7 @@ export function checkPrompt(model: LanguageModel, prompt: readonly number[], whi
 export interface AnswerPiece {
   /** of the prompt that it answers, from 0 */
   index: number
+  /** the text that is complete with this piece */
   text: string
   /** null: what was held back until the end */
   token: Token | null
@@ -138,6 +140,7 @@ export interface AnswerPiece {
   ending: Ending | null
 }
 
+/** A token of an answer. */
 export interface Token extends TokenLogprob {
   /** the likeliest tokens in its place, where they were asked for */
   topLogprobs: readonly TokenLogprob[]

@@ -13,8 +13,11 @@ export interface SampleOptions extends Shaping {
   topLogprobs?: number
 }
 
+/** A token and how likely the model held it. */
 export interface TokenLogprob {
+  /** the token’s id */
   id: number
+  /** natural logarithm of its probability, before penalties, temperature and cuts */
   logprob: number
 }
 

@@ -26,14 +26,17 @@ export interface HubOptions {
   retryDelay?: number
 }
 
+/** How far a download from the Hub is. */
 export interface HubProgress {
   /** file of the repository */
   file: string
-  /** bytes of it on disk, and in all */
+  /** bytes of it on disk */
   done: number
+  /** bytes of it in all */
   total: number
-  /** the same for everything asked for */
+  /** bytes on disk of everything asked for */
   allDone: number
+  /** bytes in all of everything asked for */
   allTotal: number
 }
 

@@ -17,17 +17,22 @@ import { Dict, type Value } from './jinja/values.ts'
 
 export type { Span } from './jinja/render.ts'
 
+/** A message of a conversation: what a template reads of it is the template’s matter. */
 export interface Message {
+  /** who speaks: system, user, assistant, tool, or what else the template knows */
   role: string
+  /** what is said: a text, or a list of text parts */
   content?: unknown
   [key: string]: unknown
 }
 
+/** How messages are put into the chat template. */
 export interface ChatOptions {
   /** end with what begins the assistant's answer */
   addGenerationPrompt?: boolean
   /** JSON schemas of functions the model may call */
   tools?: readonly unknown[] | null
+  /** documents that the answer may rest on, for templates that print them */
   documents?: readonly unknown[] | null
   /** further variables of the template */
   variables?: Readonly<Record<string, unknown>>

@@ -6,6 +6,7 @@ import { type AddedToken, type Definition, type Json, type SpecialName, specialN
 
 /** A token as transformers' AddedToken describes it; what is left out is false, `normalized` true of a token that is not special. */
 export interface TokenToAdd {
+  /** its text */
   content: string
   /** white space before it belongs to it */
   lstrip?: boolean
@@ -21,12 +22,19 @@ export interface TokenToAdd {
 
 /** Tokens with a name in the tokenizer, as transformers' special_tokens_dict has them. */
 export interface SpecialTokensToAdd {
+  /** begins a text */
   bosToken?: string
+  /** ends a text */
   eosToken?: string
+  /** stands for what the vocabulary doesn’t have */
   unkToken?: string
+  /** stands between two texts */
   sepToken?: string
+  /** fills up rows elsewhere; nothing is padded here */
   padToken?: string
+  /** stands for a whole text where one is classified */
   clsToken?: string
+  /** stands for what is to be guessed */
   maskToken?: string
   /** special tokens without a name: they take the place of those that the tokenizer lists so far, whose ids stay */
   extraSpecialTokens?: readonly string[]

@@ -26,6 +26,7 @@ import { type Made, make } from './made.ts'
 import { trainingTemplate } from './stock/training.ts'
 import { TextStream } from './text-stream.ts'
 
+/** Options of a Tokenizer. */
 export interface TokenizerOptions {
   /** `model_type` of config.json: decides for some checkpoints which rules hold */
   modelType?: string
@@ -38,13 +39,17 @@ export interface TokenizerOptions {
 export type { ChatOptions, Message } from './chat-template.ts'
 export type { SpecialTokensToAdd, TokenToAdd } from './extend.ts'
 
+/** Messages as the chat template writes them. */
 export interface Chat {
+  /** the text */
   text: string
+  /** its tokens */
   ids: number[]
   /** whether the text holds anything of a field of a message */
   holds: Rendered['holds']
 }
 
+/** A tokenizer as Hugging Face’s library has it, and the chat template beside it. */
 export class Tokenizer {
   /** texts of bos_token, eos_token … as far as the checkpoint has them */
   special: Readonly<SpecialTokens>
@@ -87,6 +92,7 @@ export class Tokenizer {
     return this.#made.idLimit
   }
 
+  /** the tokens that stand beside the vocabulary of the model: special ones, and those that were added */
   get addedTokens(): readonly AddedToken[] {
     return this.#made.definition.json.added_tokens
   }
@@ -126,18 +132,22 @@ export class Tokenizer {
     return count
   }
 
+  /** id of the token that begins a text; null: it has none */
   get bosId(): number | null {
     return this.#specialId('bos_token')
   }
 
+  /** id of the token that ends a text; null: it has none */
   get eosId(): number | null {
     return this.#specialId('eos_token')
   }
 
+  /** id of the token that fills up rows elsewhere (nothing is padded here); null: it has none */
   get padId(): number | null {
     return this.#specialId('pad_token')
   }
 
+  /** id of the token for what the vocabulary doesn’t have; null: it has none */
   get unkId(): number | null {
     return this.#specialId('unk_token')
   }
@@ -195,6 +205,7 @@ export class Tokenizer {
     return this.padId
   }
 
+  /** The id of a token by its text; undefined: it is none. */
   idOf(token: string): number | undefined {
     return this.#made.encoder.idOf(take(token, 'token', text))
   }
@@ -205,7 +216,7 @@ export class Tokenizer {
   }
 
   /**
-   * @param addSpecialTokens what the checkpoint puts around a text (BOS for many); default true
+   * The tokens of a text. `addSpecialTokens`: with what the checkpoint puts around it (BOS for many); default true.
    * @throws SaqrError TEXT_NOT_UNICODE
    */
   encode(given: string, options?: { addSpecialTokens?: boolean; where?: string }): number[] {

@@ -4,8 +4,11 @@ import type { AnswersEvent, EndEvent, NoteEvent, ProgressEvent, StartEvent, Trai
 
 /** Where a method gives a promise, the run goes on when it is fulfilled. */
 export interface Tracker {
+  /** The run begins. */
   start(run: StartEvent): unknown
+  /** Something happened. */
   log(event: ProgressEvent): unknown
+  /** The run came to its end. */
   end(summary: EndEvent): unknown
   /** the run is over, whether or not it came to its end */
   close?(): unknown
@@ -15,10 +18,13 @@ export interface Tracker {
 
 /** Text that goes to a terminal, a pipe or a file. */
 export interface TextOutput {
+  /** Writes a text, as it is. */
   write(text: string): void
+  /** does somebody watch? then lines may be drawn anew */
   readonly isTTY: boolean
   /** may colours be used? default: no */
   readonly color?: boolean
+  /** width in characters */
   readonly columns: number
 }
 

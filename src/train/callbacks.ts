@@ -7,8 +7,11 @@ import { ACTIONS, type Action } from './timing.ts'
 export class TrainerControl {
   /** end the run here, as if this were its last step */
   shouldTrainingStop = false
+  /** log now */
   shouldLog = false
+  /** score the evaluation rows now */
   shouldEvaluate = false
+  /** save a checkpoint now */
   shouldSave = false
 }
 

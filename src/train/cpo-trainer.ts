@@ -7,6 +7,7 @@ import { Trainer, type TrainerKind } from './trainer.ts'
 
 const kind: TrainerKind<CpoTrainingOptions> = { ...cpoOptions.tables, objective: cpo }
 
+/** Trains towards chosen answers without a reference (CPO, SimPO), with TRL’s names. */
 export class CPOTrainer extends Trainer<CpoTrainingOptions> {
   /** @throws SaqrError OPTION_… for options that can't be carried out, each by name */
   constructor(init: CPOTrainerInit) {

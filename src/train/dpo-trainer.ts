@@ -8,6 +8,7 @@ import { Trainer, type TrainerKind } from './trainer.ts'
 
 const kind: TrainerKind<DpoTrainingOptions> = { ...dpoOptions.tables, check: checkDpo, objective: dpo }
 
+/** Trains towards chosen answers and away from rejected ones, measured from a reference (DPO), with TRL’s names. */
 export class DPOTrainer extends Trainer<DpoTrainingOptions> {
   /** @throws SaqrError OPTION_… for options that can't be carried out, each by name */
   constructor(init: DPOTrainerInit) {

@@ -18,9 +18,13 @@ import { turnToRead } from './turn.ts'
 
 /** TRL's metrics of an evaluation in camelCase: beside these evalEntropy and what else the objective measures */
 export interface EvalMetrics {
+  /** mean loss of the evaluation rows */
   evalLoss: number
+  /** seconds it took */
   evalRuntime: number
+  /** rows a second */
   evalSamplesPerSecond: number
+  /** batches a second */
   evalStepsPerSecond: number
   [metric: string]: number
 }

@@ -22,6 +22,7 @@ const kind: TrainerKind<KtoTrainingOptions> = {
   objective: kto,
 }
 
+/** Trains on answers that are each rated as wanted or not (KTO), with TRL’s names. */
 export class KTOTrainer extends Trainer<KtoTrainingOptions> {
   /** @throws SaqrError OPTION_… for options that can't be carried out, each by name */
   constructor(init: KTOTrainerInit) {

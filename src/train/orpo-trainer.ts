@@ -7,6 +7,7 @@ import { Trainer, type TrainerKind } from './trainer.ts'
 
 const kind: TrainerKind<OrpoTrainingOptions> = { ...orpoOptions.tables, objective: orpo }
 
+/** Learns chosen answers and turns from rejected ones at once, without a reference (ORPO), with TRL’s names. */
 export class ORPOTrainer extends Trainer<OrpoTrainingOptions> {
   /** @throws SaqrError OPTION_… for options that can't be carried out, each by name */
   constructor(init: ORPOTrainerInit) {

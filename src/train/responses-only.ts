@@ -5,6 +5,7 @@ import { type Check, filled, instance, take, takeOptions } from '../hub/argument
 import { responseParts } from './options/rules.ts'
 import { SFTTrainer } from './sft-trainer.ts'
 
+/** What stands around answers in the rows. */
 export interface ResponsesOnly {
   /** what stands right before a user's text in the rows: `<|im_start|>user\n` */
   instructionPart: string

@@ -11,6 +11,7 @@ export type { TrainOutput, TrainRequest } from './trainer.ts'
 
 const kind: TrainerKind<TrainingOptions> = { ...sftTables, check: checkPacking, objective: () => sft }
 
+/** Supervised fine-tuning, with TRL’s names. */
 export class SFTTrainer extends Trainer<TrainingOptions> {
   /** @throws SaqrError OPTION_… for options that can't be carried out, each by name */
   constructor(init: SFTTrainerInit) {

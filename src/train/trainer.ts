@@ -47,8 +47,11 @@ const NOT_EVALUATED = 'evalDataset has no effect without evalStrategy steps or e
 
 /** TRL's TrainOutput */
 export interface TrainOutput {
+  /** optimizer steps done */
   globalStep: number
+  /** mean loss over the steps */
   trainingLoss: number
+  /** TRL’s metrics of the call */
   metrics: EndEvent['metrics']
   /** false: it was stopped before its last step */
   finished: boolean
@@ -56,6 +59,7 @@ export interface TrainOutput {
   stopped: string | null
 }
 
+/** What train() and stream() take. */
 export interface TrainRequest {
   /**
    * Stops the run: it saves the last finished step and ends. Give it what your program aborts on Ctrl-C. Where it is aborted before the run
@@ -83,6 +87,7 @@ export class Trainer<O extends CommonOptions> {
   readonly #objective: Objective
   /** rows that have been scored by the reference are prepared once: a second run measures against the same */
   readonly #prepared = new Map<Dataset, Prepared>()
+  /** what it trains with: args, filled in with TRL’s defaults */
   readonly options: O
   /** a line for each option that was accepted and has nothing to do */
   readonly notes: readonly string[]

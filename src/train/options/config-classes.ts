@@ -29,22 +29,27 @@ function configClass<O extends object>(name: string, fields: Fields): ConfigClas
   return config as unknown as ConfigClass<O>
 }
 
-export type SFTConfig = SftOptions
+/** Options of an SFTTrainer: TRL’s SFTConfig in camelCase, and what only saqr has. */
+export interface SFTConfig extends SftOptions {}
 /** `new SFTConfig({ maxSteps: 60 })` */
 export const SFTConfig = configClass<SftOptions>('SFTConfig', sftTables.config)
 
-export type DPOConfig = DpoOptions
+/** Options of a DPOTrainer: TRL’s DPOConfig in camelCase, and what only saqr has. */
+export interface DPOConfig extends DpoOptions {}
 /** `new DPOConfig({ beta: 0.1 })` */
 export const DPOConfig = configClass<DpoOptions>('DPOConfig', dpo.tables.config)
 
-export type ORPOConfig = OrpoOptions
+/** Options of an ORPOTrainer: TRL’s ORPOConfig in camelCase, and what only saqr has. */
+export interface ORPOConfig extends OrpoOptions {}
 /** `new ORPOConfig({ beta: 0.1 })` */
 export const ORPOConfig = configClass<OrpoOptions>('ORPOConfig', orpo.tables.config)
 
-export type KTOConfig = KtoOptions
+/** Options of a KTOTrainer: TRL’s KTOConfig in camelCase, and what only saqr has. */
+export interface KTOConfig extends KtoOptions {}
 /** `new KTOConfig({ desirableWeight: 1.3 })` */
 export const KTOConfig = configClass<KtoOptions>('KTOConfig', kto.tables.config)
 
-export type CPOConfig = CpoOptions
+/** Options of a CPOTrainer: TRL’s CPOConfig in camelCase, and what only saqr has. */
+export interface CPOConfig extends CpoOptions {}
 /** `new CPOConfig({ lossType: 'simpo', cpoAlpha: 0 })` */
 export const CPOConfig = configClass<CpoOptions>('CPOConfig', cpo.tables.config)

@@ -15,8 +15,11 @@ import type { ORPOConfig } from './orpo-config.ts'
 
 /** A model as the trainer sees it. */
 export interface TrainableModel {
+  /** the model that is trained */
   readonly language: LanguageModel
+  /** its tokenizer, unless processingClass names another */
   readonly tokenizer?: Tokenizer
+  /** tokens that rows are cut to, unless maxLength says otherwise */
   readonly maxSeqLength?: number
   /** answers several prompts: what evalPrompts asks */
   readonly generate?: (
@@ -28,6 +31,7 @@ export interface TrainableModel {
 /** Rows: a data set, or a plain list of objects. */
 export type Rows = Dataset | readonly Row[]
 
+/** What every trainer takes. */
 export interface TrainerInit<Args> {
   /** what FastLanguageModel gave */
   model: TrainableModel
@@ -56,6 +60,7 @@ export interface TrainerInit<Args> {
   callbacks?: readonly TrainerCallback[] | null
 }
 
+/** What an SFTTrainer takes. */
 export interface SFTTrainerInit extends TrainerInit<SFTConfig> {
   /** makes one text of a row, whatever its columns */
   formattingFunc?: ((row: Row) => string) | null
@@ -78,9 +83,13 @@ export interface ReferredInit<Args> extends TrainerInit<Args> {
   refModel?: TrainableModel | null
 }
 
+/** What a DPOTrainer takes. */
 export type DPOTrainerInit = ReferredInit<DPOConfig>
+/** What a KTOTrainer takes. */
 export type KTOTrainerInit = ReferredInit<KTOConfig>
+/** What an ORPOTrainer takes. */
 export type ORPOTrainerInit = TrainerInit<ORPOConfig>
+/** What a CPOTrainer takes. */
 export type CPOTrainerInit = TrainerInit<CPOConfig>
 
 /** The same checked and in one form. */
