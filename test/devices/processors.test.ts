@@ -1,6 +1,6 @@
 /** What a process may use: control groups of both versions, seen whole and from within a container; and what is said of the threads there. */
 import { describe, expect, it } from 'vitest'
-import { processors, threadsText, usualThreads } from '../../src/devices/cpu/processors.ts'
+import { placeLines, processors, threadsText, usualThreads } from '../../src/devices/cpu/processors.ts'
 
 const of = (files: Record<string, string>, allowed = 8) => processors((path) => files[path] ?? null, allowed)
 
@@ -39,5 +39,42 @@ describe('threads', () => {
     expect(threadsText(1, { allowed: 4, quota: 0.5 })).toBe('1 thread within a quota of 0.50 processors: halted now and then')
     expect(threadsText(4, { allowed: 2, quota: null })).toBe('4 threads on 2 processors: more than can run at once')
     expect(threadsText(2, { allowed: 4, quota: 2 })).toBe('2 threads')
+  })
+})
+
+describe('where threads run', () => {
+  const lines = (files: Record<string, string>) => placeLines((path) => files[path] ?? null)
+  const whole = {
+    '/proc/self/status': 'Name:\tnode\nCpus_allowed:\tff\nCpus_allowed_list:\t0-7\n',
+    '/sys/devices/system/cpu/online': '0-7\n',
+    '/sys/devices/system/node/online': '0\n',
+    '/sys/devices/system/node/node0/cpulist': '0-7\n',
+  }
+  it('is not worth a word on one node with all processors, or where the system tells nothing', () => {
+    expect(lines(whole)).toEqual([])
+    expect(lines({})).toEqual([])
+  })
+  it('is told with a mask and a quota', () => {
+    const files = {
+      ...whole,
+      '/proc/self/status': 'Cpus_allowed_list:\t0,2-3\n',
+      '/proc/self/cgroup': '0::/a\n',
+      '/sys/fs/cgroup/a/cpu.max': '150000 100000\n',
+    }
+    expect(lines(files)).toEqual(['processors 0,2-3 of 0-7 (affinity mask)', 'a quota of 1.50 processors (control group)'])
+  })
+  it('is told where the processors lie on several NUMA nodes, and how to stay on one', () => {
+    const nodes = {
+      '/sys/devices/system/node/online': '0-1\n',
+      '/sys/devices/system/node/node0/cpulist': '0-3\n',
+      '/sys/devices/system/node/node1/cpulist': '4-7\n',
+    }
+    expect(lines({ ...whole, ...nodes })).toEqual([
+      "2 NUMA nodes (0 has 0-3, 1 has 4-7): threads are bound to none, and each reads the others' memory too",
+      'to keep a run on one: numactl --cpunodebind=0 --membind=0 saqr …',
+    ])
+    expect(lines({ ...whole, ...nodes, '/proc/self/status': 'Cpus_allowed_list:\t4-7\n' })).toEqual([
+      'processors 4-7 of 0-7 (affinity mask)',
+    ])
   })
 })

@@ -2,6 +2,7 @@
 import { freemem, totalmem } from 'node:os'
 import { z } from 'zod'
 import { CpuDevice } from '../../devices/cpu/device.ts'
+import { placeLines } from '../../devices/cpu/processors.ts'
 import { Card } from '../../devices/cuda/card.ts'
 import { Compiler, cacheFolder, targetOf } from '../../devices/cuda/compiler.ts'
 import { versionName } from '../../devices/cuda/driver.ts'
@@ -87,7 +88,7 @@ function host(): Finding {
 function cpu(probe: boolean): string[] {
   const device = new CpuDevice()
   try {
-    return [device.describe().label, ...(probe ? [limitsLine(device.limits({ anew: true }))] : [])]
+    return [device.describe().label, ...placeLines(), ...(probe ? [limitsLine(device.limits({ anew: true }))] : [])]
   } finally {
     device.dispose()
   }

@@ -27,6 +27,54 @@ export function threadsText(threads: number, { allowed, quota }: Processors): st
   return text
 }
 
+/**
+ * What a run's threads share beyond their number, a line each: processors left out by the affinity mask, a quota, NUMA nodes.
+ * Nothing where all processors may be used and lie on one node, or where the system doesn't tell (not Linux).
+ */
+export function placeLines(read = fileText): string[] {
+  const mask = /^Cpus_allowed_list:\s*(\S+)$/m.exec(read('/proc/self/status') ?? '')?.[1]
+  const online = read('/sys/devices/system/cpu/online')?.trim()
+  if (!mask || !online) return []
+  const all = numbersOf(online)
+  const allowed = numbersOf(mask).filter((p) => all.includes(p))
+  const lines: string[] = []
+  if (allowed.length < all.length) lines.push(`processors ${listOf(allowed)} of ${listOf(all)} (affinity mask)`)
+  const quota = quotaOf(read)
+  if (quota !== null) lines.push(`a quota of ${quota.toFixed(2)} processors (control group)`)
+  const nodes = numbersOf(read('/sys/devices/system/node/online')?.trim() ?? '')
+    .map((node) => ({
+      node,
+      own: numbersOf(read(`/sys/devices/system/node/node${node}/cpulist`)?.trim() ?? '').filter((p) => allowed.includes(p)),
+    }))
+    .filter(({ own }) => own.length > 0)
+  if (nodes.length > 1) {
+    const each = nodes.map(({ node, own }) => `${node} has ${listOf(own)}`).join(', ')
+    lines.push(`${nodes.length} NUMA nodes (${each}): threads are bound to none, and each reads the others' memory too`)
+    lines.push(`to keep a run on one: numactl --cpunodebind=${nodes[0]!.node} --membind=${nodes[0]!.node} saqr …`)
+  }
+  return lines
+}
+
+/** "0-2,5" as numbers, ascending; and back */
+function numbersOf(list: string): number[] {
+  return list
+    .split(',')
+    .filter((part) => part !== '')
+    .flatMap((part) => {
+      const [from, to = from] = part.split('-').map(Number)
+      return Array.from({ length: to! - from! + 1 }, (_, i) => from! + i)
+    })
+}
+function listOf(numbers: readonly number[]): string {
+  const runs: [number, number][] = []
+  for (const n of numbers) {
+    const last = runs.at(-1)
+    if (last && last[1] === n - 1) last[1] = n
+    else runs.push([n, n])
+  }
+  return runs.map(([from, to]) => (from === to ? `${from}` : `${from}-${to}`)).join(',')
+}
+
 /** The smallest quota of the group and those around it (cgroup v2: cpu.max; v1: cpu.cfs_quota_us). */
 function quotaOf(read: (path: string) => string | null): number | null {
   const quotas: number[] = []
