@@ -138,7 +138,7 @@ describe('runs that are not', () => {
     ['another loss', ['dpo'], preferences, '--beta 0.11', ['loss', 'gradients', 'weights']],
     ['other weights of answers', ['kto'], ratedAnswers, '--undesirable_weight 1.1', ['loss', 'gradients', 'weights']],
     ['a row less', ['kto'], ratedAnswers, `--dataset_name ${rows('fewer', ratedRow, 1)}`, ['rows', 'loss', 'gradients', 'weights']],
-    ['another length', ['orpo'], odds, '--max_length 47', ['rows', 'loss', 'gradients', 'weights']],
+    ['another length', ['orpo'], odds, '--max_length 24', ['rows', 'loss', 'gradients', 'weights']],
     ['another margin', ['cpo'], simpo, '--simpo_gamma 0.6', ['loss', 'gradients', 'weights']],
   ] as const)('%s', async (name, kind, file, flags, failed) => {
     const out = join(folder, `other-${name}`)
