@@ -97,11 +97,6 @@ describe('runs that are the same', () => {
   ] as const)('%s', async (name, kind, file, tensors, arithmetic) => {
     const out = join(folder, name)
     const { code, err, proof } = await proven(out, python, ...kind, file())
-    if (process.env.SHOWN)
-      console.log(
-        name,
-        proof ? [...proof.checks.map((c) => c.said), ...proof.moves.slice(0, 5).map((m) => JSON.stringify(m))].join('\n') : err,
-      )
     expect(
       proof?.checks.filter(({ passed }) => !passed),
       err,
@@ -143,7 +138,6 @@ describe('runs that are not', () => {
   ] as const)('%s', async (name, kind, file, flags, failed) => {
     const out = join(folder, `other-${name}`)
     const { code, err, proof } = await proven(out, otherTrl(`trl-${name}`, flags), ...kind, file())
-    if (process.env.SHOWN) console.log(name, proof ? proof.checks.map((c) => c.said).join('\n') : err)
     expect(
       proof?.checks.filter(({ passed }) => !passed).map((check) => check.name),
       err,
