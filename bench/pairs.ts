@@ -1,5 +1,5 @@
 /**
- * `npm run bench:pairs -- --model SmolLM2-135M-Instruct.gguf --data pairs.json [--python python3] [--threads 2] [--steps 8] [--batch 4] [--max-length 512] [--rounds 5]`
+ * `npm run bench:pairs -- --model SmolLM2-135M-Instruct.gguf --data pairs.json [--python python3] [--threads 2] [--steps 8] [--batch 4] [--max-length 1024] [--rounds 5]`
  *
  * DPO's pairs a second on the CPU, LoRA r 16 in bf16: with shared beginnings, without, and TRL's DPOTrainer on the same pairs in the same order
  * (--python: with trl, peft and torch). A pair counts all that it costs: its part in scoring the reference, which TRL does beside every step, and
@@ -21,7 +21,7 @@ const { values } = parseArgs({
     threads: { type: 'string', default: '2' },
     steps: { type: 'string', default: '8' },
     batch: { type: 'string', default: '4' },
-    'max-length': { type: 'string', default: '512' },
+    'max-length': { type: 'string', default: '1024' },
     rounds: { type: 'string', default: '5' },
   },
 })
@@ -44,6 +44,8 @@ interface Measured {
   stepSeconds: number
   referenceSecondsPerPair: number
   losses: number[]
+  /** of all rows, and those that are left to compute: more than their ratio sharing can't give */
+  tokens?: { rows: number; computed: number }
 }
 
 const median = (list: readonly number[]) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)]!
@@ -72,9 +74,13 @@ async function ours(prefixSharing: boolean): Promise<Measured> {
   const losses: number[] = []
   const ends: number[] = []
   let begun = 0
+  let tokens = { rows: 0, computed: 0 }
   let scored = 0
   for await (const event of trainer.stream()) {
-    if (event.type === 'start') begun = performance.now()
+    if (event.type === 'start') {
+      begun = performance.now()
+      tokens = { rows: event.rowTokens, computed: event.computedTokens }
+    }
     if (event.type === 'note' && /scored by the reference/.test(event.message)) scored = performance.now()
     if (event.type !== 'step') continue
     losses.push(event.loss)
@@ -88,6 +94,7 @@ async function ours(prefixSharing: boolean): Promise<Measured> {
     stepSeconds: median(seconds.slice(1)),
     referenceSecondsPerPair: (scored - begun) / 1e3 / (steps * batch),
     losses,
+    tokens,
   }
 }
 
