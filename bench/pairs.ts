@@ -1,9 +1,10 @@
 /**
- * `npm run bench:pairs -- --model SmolLM2-135M-Instruct.gguf --data pairs.json [--python python3] [--threads 2] [--steps 8] [--batch 4] [--max-length 512]`
+ * `npm run bench:pairs -- --model SmolLM2-135M-Instruct.gguf --data pairs.json [--python python3] [--threads 2] [--steps 8] [--batch 4] [--max-length 1024] [--rounds 5]`
  *
  * DPO's pairs a second on the CPU, LoRA r 16 in bf16: with shared beginnings, without, and TRL's DPOTrainer on the same pairs in the same order
  * (--python: with trl, peft and torch). A pair counts all that it costs: its part in scoring the reference, which TRL does beside every step, and
- * in the median step after the first. First losses are held against each other. One after the other in one run; others on the machine are in every number.
+ * in the median step after the first. First losses are held against each other. The three run in turns, round after round, and the ratios are those within a round: what others do on the
+ * machine weighs on all three then. The last line has the medians of the ratios.
  */
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -20,7 +21,8 @@ const { values } = parseArgs({
     threads: { type: 'string', default: '2' },
     steps: { type: 'string', default: '8' },
     batch: { type: 'string', default: '4' },
-    'max-length': { type: 'string', default: '512' },
+    'max-length': { type: 'string', default: '1024' },
+    rounds: { type: 'string', default: '5' },
   },
 })
 if (!values.model || !values.data) {
@@ -42,6 +44,8 @@ interface Measured {
   stepSeconds: number
   referenceSecondsPerPair: number
   losses: number[]
+  /** of all rows, and those that are left to compute: more than their ratio sharing can't give */
+  tokens?: { rows: number; computed: number }
 }
 
 const median = (list: readonly number[]) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)]!
@@ -70,9 +74,13 @@ async function ours(prefixSharing: boolean): Promise<Measured> {
   const losses: number[] = []
   const ends: number[] = []
   let begun = 0
+  let tokens = { rows: 0, computed: 0 }
   let scored = 0
   for await (const event of trainer.stream()) {
-    if (event.type === 'start') begun = performance.now()
+    if (event.type === 'start') {
+      begun = performance.now()
+      tokens = { rows: event.rowTokens, computed: event.computedTokens }
+    }
     if (event.type === 'note' && /scored by the reference/.test(event.message)) scored = performance.now()
     if (event.type !== 'step') continue
     losses.push(event.loss)
@@ -86,6 +94,7 @@ async function ours(prefixSharing: boolean): Promise<Measured> {
     stepSeconds: median(seconds.slice(1)),
     referenceSecondsPerPair: (scored - begun) / 1e3 / (steps * batch),
     losses,
+    tokens,
   }
 }
 
@@ -97,9 +106,16 @@ function trl(): Measured {
   return JSON.parse(stdout.trim().split('\n').at(-1)!) as Measured
 }
 
-const results = [await ours(true), await ours(false), ...(python ? [trl()] : [])]
-rmSync(work, { recursive: true })
-for (const { who, stepSeconds, referenceSecondsPerPair, losses } of results) {
-  const pairsPerSecond = 1 / (stepSeconds / batch + referenceSecondsPerPair)
-  console.log(JSON.stringify({ who, pairsPerSecond, stepSeconds, referenceSecondsPerPair, losses }))
+const ratios: Record<string, number[]> = {}
+for (let round = 1; round <= Number(values.rounds); round++) {
+  const results = [await ours(true), await ours(false), ...(python ? [trl()] : [])].map((one) => ({
+    ...one,
+    pairsPerSecond: 1 / (one.stepSeconds / batch + one.referenceSecondsPerPair),
+  }))
+  const [shared, ...others] = results
+  for (const { who, pairsPerSecond } of others) (ratios[who] ??= []).push(shared!.pairsPerSecond / pairsPerSecond)
+  for (const one of results) console.log(JSON.stringify({ round, ...one }))
 }
+rmSync(work, { recursive: true })
+const of = Object.entries(ratios).map(([who, list]) => [who, { median: median(list), rounds: list }])
+console.log(JSON.stringify({ who: 'saqr, times the pairs a second of', ...Object.fromEntries(of) }))

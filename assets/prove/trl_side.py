@@ -1,4 +1,5 @@
-"""What `saqr prove` asks of TRL: `trl sft --config FILE` (or dpo) as it is installed, ended after some steps, with what it did written down.
+"""What `saqr prove` asks of TRL: `trl sft --config FILE` (or dpo, kto; orpo and cpo: alone.py) as it is installed, ended after some steps, with what it
+did written down.
 
   python trl_side.py check
   python trl_side.py run KIND CONFIG WORK STEPS [--cpu] [--threads N] [--f32-from FOLDER] [-- FLAGS OF TRL]
@@ -7,7 +8,8 @@
   gradients.bin   f32, one tensor behind the other: a tensor's gradient in the first of three steps in which it isn't all 0, before clipping
   gradients.json  [{name, step, shape, offset}], offset counted in floats
   start.bin, start.json   the same of an adapter's values as training began, where there is one
-  rows.jsonl      a line a step: its micro-batches, each a list of rows {ids, targets}
+  end.bin, end.json       the same of what is trained, after the last step
+  rows.jsonl      a line a step: its micro-batches, each a list of rows (rows.py)
   trl.json        losses and learning rates of the steps, the time at the end of each, memory, versions, what was overridden
 `--f32-from`: the same run in f32 from the very values that FOLDER's began with: what the configuration's own arithmetic costs is the distance of both.
 A line `@step N LOSS` on stdout tells how far it is, `@misread WEIGHT SHARE WIDTH` that bitsandbytes reads a 4-bit weight as something else than what is in it:
@@ -18,6 +20,9 @@ import platform
 import sys
 import threading
 import time
+
+from alone import script_of
+from rows import of_batch
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "bitsandbytes")
 #: steps in which a gradient that isn't all 0 is waited for: B of LoRA begins at 0, so A has none before B has moved
@@ -138,25 +143,7 @@ def to_f32(model, start):
             p.data.copy_(torch.from_numpy(values[one["offset"] : one["offset"] + p.numel()]).reshape(p.shape))
 
 
-def unpad(batch):
-    """The rows of a collated batch without padding. Padding-free batches are one line of rows whose positions start at 0."""
-    rows = []
-    labels = batch["labels"] if "labels" in batch else batch["input_ids"].masked_fill(batch["completion_mask"] == 0, -100)
-    for i, ids in enumerate(batch["input_ids"]):
-        if "attention_mask" in batch:
-            there = batch["attention_mask"][i].bool()
-            spans = [(ids[there], labels[i][there])]
-        else:
-            starts = (batch["position_ids"][i] == 0).nonzero()[:, 0].tolist()
-            spans = [(ids[a:b], labels[i][a:b]) for a, b in zip(starts, starts[1:] + [len(ids)])]
-        for row, label in spans:
-            targets = (label != -100).int()
-            targets[0] = 0  # nothing predicts a row's first token
-            rows.append(dict(ids=row.tolist(), targets=targets.tolist()))
-    return rows
-
-
-def recorded(base, work, steps, f32_from):
+def recorded(base, kind, work, steps, f32_from):
     from transformers import TrainerCallback
 
     class Ends(TrainerCallback):
@@ -167,6 +154,7 @@ def recorded(base, work, steps, f32_from):
             self.trainer.begin(state)
 
         def on_pre_optimizer_step(self, args, state, control, optimizer=None, **kwargs):
+            self.trainer.keep_gradients()  # where nothing is clipped
             self.trainer.proof["rates"].append(float(optimizer.param_groups[0]["lr"]))
 
         def on_step_end(self, args, state, control, **kwargs):
@@ -206,10 +194,7 @@ def recorded(base, work, steps, f32_from):
             if f32_from:
                 to_f32(model, os.path.join(f32_from, "start"))
             if hasattr(model, "peft_config"):
-                start = Written(work, "start")
-                for name, p in self.named():
-                    start.add(name, 0, p)
-                start.close()
+                self.keep_values("start", 0)
             self.proof["trained"] = [[name, list(p.shape), str(p.dtype)] for name, p in self.named()]
             self.proof["steps"] = state.max_steps
             self.proof["dtypes"] = sorted({str(p.dtype) for p in model.parameters()})
@@ -218,7 +203,7 @@ def recorded(base, work, steps, f32_from):
         def get_batch_samples(self, *args, **kwargs):
             batches, count = super().get_batch_samples(*args, **kwargs)
             if batches and len(self.proof["tokens"]) < steps:
-                rows = [unpad(batch) for batch in batches]
+                rows = [of_batch(batch, whole_chosen=kind == "orpo") for batch in batches]
                 self.proof["tokens"].append(sum(len(row["ids"]) for batch in rows for row in batch))
                 self.rows.write(json.dumps(rows, separators=(",", ":")) + "\n")
             return batches, count
@@ -227,6 +212,12 @@ def recorded(base, work, steps, f32_from):
             loss = super().training_step(*args, **kwargs)
             self.loss += loss.item()  # of the step: each micro-batch has its share
             return loss
+
+        def keep_values(self, name, step):
+            values = Written(work, name)
+            for each, p in self.named():
+                values.add(each, step, p)
+            values.close()
 
         def keep_gradients(self):
             step = self.state.global_step + 1
@@ -241,6 +232,8 @@ def recorded(base, work, steps, f32_from):
             self.proof["ends"].append(time.perf_counter() - self.began)
             print(f"@step {state.global_step} {self.loss:.6f}", flush=True)
             self.loss = 0.0
+            if state.global_step == min(steps, state.max_steps):
+                self.keep_values("end", state.global_step)
 
         def finish(self):
             self.gradients.close()
@@ -272,26 +265,24 @@ def run(kind, config, work, steps, cpu, threads, f32_from, flags):
         flags = ["--use_cpu", "true", *flags]
     if f32_from:
         flags = [*flags, "--bf16", "false", "--fp16", "false"]
-    import importlib
-
     import torch
     import trl
 
     if threads:
         torch.set_num_threads(threads)
-    script = importlib.import_module(f"trl.scripts.{kind}")
-    name = {"sft": "SFTTrainer", "dpo": "DPOTrainer"}[kind]
+    script = script_of(kind)
+    name = f"{kind.upper()}Trainer"
     made = []
 
-    base = getattr(trl, name)
-    recorder = recorded(base, work, steps, f32_from)
+    trainers = getattr(script, "trainers", trl)
+    recorder = recorded(getattr(trainers, name), kind, work, steps, f32_from)
 
     def make(*args, **kwargs):
         made.append(recorder(*args, **kwargs))
         return made[-1]
 
     # the script asks for its trainer by name when it runs
-    setattr(trl, name, make)
+    setattr(trainers, name, make)
     if hasattr(script, name):
         setattr(script, name, make)
     sys.argv = [f"trl {kind}"]

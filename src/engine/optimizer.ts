@@ -1,37 +1,34 @@
 /** The optimiser on a device: its state in the store, one small plan a step. */
 import type { Device, LoadedPlan } from '../devices/device.ts'
 import { SaqrError } from '../error.ts'
-import { dynamicMap } from '../formats/dynamic-map.ts'
-import { asF32 } from '../formats/numbers.ts'
+import { asF32, bytesOf } from '../formats/numbers.ts'
 import type { ParameterLayout } from '../graph/layout.ts'
-import { type OptimizerOptions, optimizerPlan, statesOf } from '../graph/optimizer.ts'
+import { type OptimizerOptions, optimizerPlan, statesOf, tablesOf } from '../graph/optimizer.ts'
 import type { WeightSpec } from '../graph/trace.ts'
 import { sizeOf } from '../ops/tensor.ts'
 import { restoreChunks, type SavedBytes, storeChunks } from './store-chunks.ts'
 import { storing } from './storing.ts'
 import { weightsChange } from './weights-version.ts'
 
-/** the two tables of 8-bit state; everything else begins as zeros */
-const TABLES: Readonly<Record<string, boolean>> = { adam_map_signed: true, adam_map_unsigned: false }
-
 export class Optimizer {
   readonly #device: Device
   readonly #layout: ParameterLayout
   readonly #scope: string
   readonly #state: WeightSpec[]
+  readonly #tables: Readonly<Record<string, () => Float32Array>>
   readonly #plan: LoadedPlan
 
   constructor(device: Device, layout: ParameterLayout, options: OptimizerOptions) {
     this.#device = device
     this.#layout = layout
     this.#scope = layout.scope
+    this.#tables = tablesOf(options.rule)
     const specs = statesOf(layout, options.rule)
     this.#state = [...new Map(specs.map((s) => [s.name, s])).values()]
     this.#plan = storing(device, (store) => {
       for (const { name, rows, cols, dtype } of this.#state) {
-        const signed = TABLES[name]
-        const bytes = signed === undefined ? undefined : new Uint8Array(dynamicMap(signed).buffer)
-        store(layout.scope + name, { rows, cols, dtype, source: bytes ? { kind: 'data', bytes } : { kind: 'zero' } })
+        const table = this.#tables[name]
+        store(layout.scope + name, { rows, cols, dtype, source: table ? { kind: 'data', bytes: bytesOf(table()) } : { kind: 'zero' } })
       }
       return device.load(optimizerPlan(layout, options, device.describe().scratch))
     })
@@ -76,7 +73,7 @@ export class Optimizer {
   }
 
   #saved(): WeightSpec[] {
-    return this.#state.filter(({ name }) => !(name in TABLES))
+    return this.#state.filter(({ name }) => !(name in this.#tables))
   }
 
   dispose(): void {

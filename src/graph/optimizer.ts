@@ -26,6 +26,9 @@ export function statesOf(layout: ParameterLayout, rule: UpdateRuleName): WeightS
   return layout.ranges.flatMap((_, index) => stateOf(layout, index, rule))
 }
 
+/** what of them never changes, by name */
+export const tablesOf = (name: UpdateRuleName): NonNullable<UpdateRule['tables']> => (UPDATE_RULES[name] as UpdateRule).tables ?? {}
+
 const tensorsOf = (layout: ParameterLayout, range: Range): Placed[] =>
   [...layout.entries.values()].filter(({ offset }) => offset >= range.from && offset < range.to).sort((a, b) => a.offset - b.offset)
 

@@ -1,6 +1,7 @@
 /** How an optimiser moves a range of parameters: what it keeps of one, and the op that does it. One entry a rule; `optim` chooses among them. */
 import type { ParameterSpec } from '../adapters/adapter.ts'
 import { SaqrError, say } from '../error.ts'
+import { dynamicMap } from '../formats/dynamic-map.ts'
 import { adafactor, adafactorState } from '../ops/adafactor/op.ts'
 import { type AdamWOptions, adamw } from '../ops/adamw/op.ts'
 import { lion } from '../ops/lion/op.ts'
@@ -35,6 +36,8 @@ export interface UpdateRule {
   }
   /** the state's store tensors of a range, names less the layout's scope: those of `ending` are the range's own, f32 or u8, of n elements or n / 256; the others all ranges share */
   state(range: Range, ending: string, tensors: readonly Placed[]): WeightSpec[]
+  /** of the state what never changes, by name; everything else begins as zeros and is kept in checkpoints */
+  tables?: Readonly<Record<string, () => Float32Array>>
   apply(b: Builder, p: Tensor, g: Tensor, state: readonly Tensor[], norm: Tensor, options: UpdateOptions): void
 }
 
@@ -64,6 +67,7 @@ export const UPDATE_RULES = {
             one('adam_map_unsigned', 256),
           ]
         : moments(range, ending),
+    tables: { adam_map_signed: () => dynamicMap(true), adam_map_unsigned: () => dynamicMap(false) },
     apply: adamw,
   },
   lion: {

@@ -6,6 +6,8 @@ import type { MemoryLine, MemoryTable } from '../track/events.ts'
 export interface MemoryOptions {
   /** prefix of the trained tensors' names in the store */
   scope?: string
+  /** names of what the optimiser keeps there, less that prefix */
+  state?: readonly string[]
   /** of an NF4 weight: are its scales quantised themselves? */
   nested?: (name: string) => boolean
   /** bytes that --memory allows; null: what is free */
@@ -27,11 +29,21 @@ export const DENSE = 'frozen weights in bf16 too'
 
 /** `plans`: of the largest pass, of evaluation, of the optimiser … */
 export function memoryOf(plans: readonly Plan[], options: MemoryOptions = {}): MemoryTable {
-  const { scope = '', nested = () => false, budget = null, overhead = 0, places, dense = [], beside = 0, reference = null } = options
+  const {
+    scope = '',
+    state = [],
+    nested = () => false,
+    budget = null,
+    overhead = 0,
+    places,
+    dense = [],
+    beside = 0,
+    reference = null,
+  } = options
   const onHost = [...(places ?? [])].flatMap(([name, to]) => (to === 'host' ? [name] : []))
   const largest = plans.reduce((a, b) => (b.arena > a.arena ? b : a))
   const { lines, peak } = arenaLines(largest)
-  const store = storeLines(plans, scope, nested, onHost)
+  const store = storeLines(plans, (name) => storeKind(name.startsWith(scope) ? name.slice(scope.length) : name, state), nested, onHost)
   if (dense.length > 0) store.push({ kind: DENSE, bytes: denseBytes(dense), atPeak: denseBytes(dense) })
   if (reference) {
     store.push({ kind: 'frozen weights of the reference', bytes: reference.weights, atPeak: reference.weights })
@@ -94,21 +106,26 @@ function nameOf(plan: Plan, step: PlanStep, index: number): string {
 }
 
 /** What lies across steps; every plan that touches a tensor names it. */
-function storeLines(plans: readonly Plan[], scope: string, nested: (name: string) => boolean, onHost: readonly string[]): MemoryLine[] {
+function storeLines(
+  plans: readonly Plan[],
+  kindOf: (name: string) => string,
+  nested: (name: string) => boolean,
+  onHost: readonly string[],
+): MemoryLine[] {
   const seen = new Set<string>(onHost)
   const sums = new Map<string, number>()
   for (const buffer of plans.flatMap((plan) => plan.buffers)) {
     if (buffer.space !== 'store' || seen.has(buffer.name)) continue
     seen.add(buffer.name)
     const scales = buffer.dtype === 'nf4' ? nf4ScaleBytes(buffer.rows * buffer.cols, nested(buffer.name)) : 0
-    const kind = storeKind(buffer.name.startsWith(scope) ? buffer.name.slice(scope.length) : buffer.name)
+    const kind = kindOf(buffer.name)
     sums.set(kind, (sums.get(kind) ?? 0) + buffer.bytes + scales)
   }
   return [...sums].map(([kind, bytes]) => ({ kind, bytes, atPeak: bytes }))
 }
 
-function storeKind(name: string): string {
+function storeKind(name: string, state: readonly string[]): string {
   if (name === 'parameters') return 'trained weights'
   if (name === 'gradients') return 'gradients'
-  return /^(adam_|lion_|sgd_|rms_|adafactor\.)/.test(name) ? 'optimizer state' : 'frozen weights'
+  return state.includes(name) ? 'optimizer state' : 'frozen weights'
 }

@@ -8,7 +8,7 @@ import { SaqrError } from '../error.ts'
 import type { JsonObject } from '../formats/json.ts'
 import { chunkOf } from '../graph/chunk.ts'
 import { layoutParameters } from '../graph/layout.ts'
-import { optimizerPlan } from '../graph/optimizer.ts'
+import { optimizerPlan, statesOf } from '../graph/optimizer.ts'
 import type { Plan } from '../graph/plan.ts'
 import { inspect } from '../graph/training.ts'
 import { openConfig } from '../models/registry.ts'
@@ -109,6 +109,7 @@ export function reportPlan(
     flops: flopsOf(full, update, work, passes),
     memory: memoryOf([full, update], {
       scope: layout.scope,
+      state: statesOf(layout, rules.rule).map(({ name }) => name),
       nested: () => o.useBnbNestedQuant,
       budget: memory?.bytes ?? null,
       overhead: overheadOf(device.describe(), model.vocab),

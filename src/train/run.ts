@@ -9,7 +9,7 @@ import type { LanguageModel } from '../engine/language-model.ts'
 import { Optimizer } from '../engine/optimizer.ts'
 import { PassRunner } from '../engine/runner.ts'
 import { option, SaqrError, say } from '../error.ts'
-import { optimizerPlan } from '../graph/optimizer.ts'
+import { optimizerPlan, statesOf } from '../graph/optimizer.ts'
 import type { EvalEvent, MemoryTable } from '../track/events.ts'
 import { followed } from './best.ts'
 import type { RunFacts } from './checkpoint.ts'
@@ -158,6 +158,7 @@ export function prepareRun(request: RunRequest): Run {
     identity,
     memoryTable: memoryOf([budget.full, optimizerPlan(layout, update, device.describe().scratch)], {
       scope: layout.scope,
+      state: statesOf(layout, update.rule).map(({ name }) => name),
       nested: model.opened.nested,
       budget: request.memory?.bytes ?? null,
       overhead: overheadOf(device.describe(), model.opened.model.vocab),

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { compare, type Facts } from '../../src/cli/prove/compare.ts'
 import { proofPage } from '../../src/cli/prove/page.ts'
 import { readRecipe } from '../../src/cli/prove/recipe.ts'
-import { type KeptTensor, readIndex, type SeenRow, seenRow, TensorWriter } from '../../src/cli/prove/recorded.ts'
+import { type KeptTensor, readIndex, type SeenRow, seenRow, TensorWriter, type Values } from '../../src/cli/prove/recorded.ts'
 import type { SaqrSide } from '../../src/cli/prove/saqr-side.ts'
 import { tolerancesOf } from '../../src/cli/prove/tolerances.ts'
 import type { TrlSide } from '../../src/cli/prove/trl-side.ts'
@@ -26,6 +26,7 @@ afterAll(() => rmSync(folder, { recursive: true }))
 const NAMES = ['layers.0.lora_A', 'layers.0.lora_B']
 const facts: Facts = {
   config: { path: 'run.yaml', kind: 'sft', text: 'model_name_or_path: <b>"falcon" & heron</b>\n' },
+  theirs: 'trl sft',
   changed: [{ name: 'lora_dropout', before: 0.05, now: 0, why: 'no two programs draw the same random bits' }],
   versions: { saqr: '0.1.0', trl: '1.16.0', bitsandbytes: null },
   yardstick: null,
@@ -34,11 +35,14 @@ const facts: Facts = {
 }
 
 /** Two sides that did the same, and what a test changes of saqr's. */
-function sides(change: { values?: (values: Float32Array) => void; step?: number } = {}): { trl: TrlSide; saqr: SaqrSide } {
+function sides(change: { values?: (values: Float32Array) => void; step?: number; end?: (values: Float32Array) => void } = {}): {
+  trl: TrlSide
+  saqr: SaqrSide
+} {
   const rows: SeenRow[][][] = Array.from({ length: 8 }, (_, i) => [[seenRow([i, 1, 2], [0, 1, 1]), seenRow([9, i], [0, 1])]])
   const written = (name: string, edit?: (values: Float32Array) => void) => {
     const work = mkdtempSync(join(folder, `${name}-`))
-    const writer = new TensorWriter(work)
+    const writer = new TensorWriter(work, 'gradients')
     for (const [i, tensor] of NAMES.entries()) {
       const values = Float32Array.from({ length: 6 }, (_, k) => Math.sin(k + i + 1))
       if (i === 1) edit?.(values)
@@ -46,6 +50,21 @@ function sides(change: { values?: (values: Float32Array) => void; step?: number 
     }
     writer.close()
     return { gradients: writer.kept, gradientFile: writer.path }
+  }
+  /** each of 1000 numbers goes a hundredth; `move` is what is added to that of lora_B */
+  const kept = (name: string, values: (i: number) => Float32Array): Values => {
+    const work = mkdtempSync(join(folder, `${name}-`))
+    const writer = new TensorWriter(work, name)
+    for (const [i, tensor] of NAMES.entries()) writer.add(tensor, 8, [10, 100], values(i))
+    writer.close()
+    return { tensors: writer.kept, file: writer.path }
+  }
+  const first = (i: number) => Float32Array.from({ length: 1000 }, (_, k) => Math.sin(k + i))
+  const last = (i: number) => first(i).map((x, k) => x + (k % 3 ? 0.01 : -0.01))
+  const moved = (i: number) => {
+    const values = last(i)
+    if (i === 1) change.end?.(values)
+    return values
   }
   const common = {
     losses: [3, 2.9, 2.7, 2.6, 2.5, 2.4, 2.2, 2.1],
@@ -60,6 +79,8 @@ function sides(change: { values?: (values: Float32Array) => void; step?: number 
     trl: {
       ...common,
       ...written('trl'),
+      end: kept('end', last),
+      dtypes: new Map(NAMES.map((name) => [name, 'torch.float32'])),
       ends: ends(2),
       versions: {},
       device: 'cpu',
@@ -67,7 +88,7 @@ function sides(change: { values?: (values: Float32Array) => void; step?: number 
       half: false,
       command: ['python3', 'trl_side.py'],
     },
-    saqr: { ...common, ...written('saqr', change.values ?? (() => {})), ends: ends(0.5), device: 'cpu', arithmetic: 'f32', layers: 2, longestSum: 64 }, // biome-ignore format: short
+    saqr: { ...common, ...written('saqr', change.values ?? (() => {})), start: kept('start', first), end: kept('end', moved), ends: ends(0.5), device: 'cpu', arithmetic: 'f32', layers: 2, longestSum: 64 }, // biome-ignore format: short
   }
 }
 
@@ -104,7 +125,7 @@ describe('a comparison', () => {
     const scaled = (by: number) => (values: Float32Array) => void values.set(values.map((x) => x * (1 + by)))
     expect(failing(sides({ values: scaled(0.9 * whole.value) }))).toEqual([])
     expect(failing(sides({ values: scaled(1.2 * whole.value) }))).toEqual([expect.stringContaining('layers.0.lora_B')])
-    expect(failing(sides({ values: scaled(Number.NaN) }))).toHaveLength(1)
+    expect(failing(sides({ values: scaled(Number.NaN) }))).toEqual([expect.stringMatching(/^gradients/)])
     expect(gradient.value).toBe(2 * whole.value)
     // what an optimiser has moved may be further off, but not any far
     expect(later.value).toBeGreaterThan(gradient.value)
@@ -130,6 +151,37 @@ describe('a comparison', () => {
     expect(failing({ trl, saqr: { ...saqr, trained: saqr.trained.slice(1) } })).toEqual([
       'tensors: layers.0.lora_A: TRL trains 2 × 3, saqr none',
     ])
+  })
+
+  it('fails where weights have gone another way, or as far in none, and names the tensor', () => {
+    // a sign turned round is twice the step
+    const turned = (count: number) => (values: Float32Array) => void values.set([...values.subarray(0, count)].map((x, k) => x + (k % 3 ? -0.02 : 0.02))) // biome-ignore format: short
+    expect(failing(sides({ end: turned(1) }))).toEqual([expect.stringContaining('nearest to its limit layers.0.lora_B')])
+    // half a hundredth of the rate: the way is as straight, and longer
+    const further = (by: number) => (values: Float32Array) => void values.set(values.map((x, k) => x + by * (k % 3 ? 0.01 : -0.01)))
+    expect(failing(sides({ end: further(1e-5) }))).toEqual([])
+    expect(failing(sides({ end: further(0.05) }))).toEqual([expect.stringContaining('its length')])
+    expect(failing(sides({ end: further(Number.NaN) }))).toHaveLength(1)
+    const { trl, saqr } = sides()
+    expect(failing({ trl: { ...trl, end: saqr.start }, saqr })).toEqual([expect.stringContaining('on one side alone')])
+    const { tensors, file } = saqr.end
+    const one = new Map([...tensors].slice(1))
+    expect(failing({ trl, saqr: { ...saqr, end: { tensors: one, file } } })).toEqual([expect.stringContaining('layers.0.lora_A has moved')])
+  })
+
+  it('allows for what weights stored in bf16 round away', () => {
+    const { trl, saqr } = sides({ end: (values) => void values.set(values.map((x, k) => x * (1 + (k % 2 ? 1e-3 : -1e-3)))) })
+    expect(failing({ trl, saqr })).toHaveLength(1)
+    const dtypes = new Map(NAMES.map((name) => [name, 'torch.bfloat16']))
+    expect(failing({ trl: { ...trl, dtypes }, saqr })).toEqual([])
+    expect(compare({ ...trl, dtypes }, saqr, facts).rounded).toBe('torch.bfloat16')
+  })
+
+  it('knows chosen from rejected, and wanted from unwanted', () => {
+    const keys = [{ part: 0 }, { part: 1 }, { part: 0, wanted: true }, { part: 0, wanted: false }].map(
+      (place) => seenRow([1, 2], [0, 1], place).key,
+    )
+    expect(new Set(keys).size).toBe(4)
   })
 
   it('goes by the coarser arithmetic of both', () => {
@@ -244,7 +296,9 @@ describe.runIf(process.platform !== 'win32')('before TRL is asked', () => {
     expect((await fails(config(), ...good, '--steps', '3')).err).toContain('at least 5')
     expect((await fails(...good)).err).toContain('saqr prove run.yaml')
     expect((await fails(config(), 'more.yaml', ...good)).err).toContain('more.yaml')
-    expect((await fails('kto', config(), ...good)).err).toContain('sft or dpo')
+    expect((await fails('grpo', config(), ...good)).err).toContain('after dpo, kto, orpo, cpo where')
+    expect((await fails('orpo', ...good)).err).toContain('saqr prove orpo run.yaml')
+    expect((await fails('kto', config('packing: true\n'), ...good)).err).toContain('packing')
     expect(existsSync(asked())).toBe(false)
   })
 

@@ -18,9 +18,15 @@ const folder = mkdtempSync(join(tmpdir(), 'saqr-prove-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
 const texts = readFileSync(join(fixture, 'train.jsonl'), 'utf8').trimEnd().split('\n').map((line) => (JSON.parse(line) as { text: string }).text) // biome-ignore format: short
-function rows(name: string, of: (text: string, i: number) => object): string {
+function rows(name: string, of: (text: string, i: number) => object, without = 0): string {
   mkdirSync(join(folder, name))
-  writeFileSync(join(folder, name, 'train.jsonl'), texts.map((text, i) => `${JSON.stringify(of(text, i))}\n`).join(''))
+  writeFileSync(
+    join(folder, name, 'train.jsonl'),
+    texts
+      .slice(without)
+      .map((text, i) => `${JSON.stringify(of(text, i))}\n`)
+      .join(''),
+  )
   return join(folder, name)
 }
 const plain = rows('plain', (text) => ({ text }))
@@ -30,6 +36,14 @@ const pairs = rows('pairs', (text, i) => {
   const said = (list: string[]) => ` ${list.join(' ')}`
   return { prompt: words.slice(0, half).join(' '), chosen: said(words.slice(half)), rejected: said(others.slice(1)) }
 })
+
+/** of eight rows five are wanted: not every micro-batch has both */
+const ratedRow = (text: string, i: number) => {
+  const words = text.split(' ')
+  const half = Math.max(1, words.length >> 1)
+  return { prompt: words.slice(0, half).join(' '), completion: ` ${words.slice(half).join(' ')}`, label: (i * 3) % 8 < 5 }
+}
+const rated = rows('rated', ratedRow)
 
 /** 64 divides its widths: bitsandbytes reads its own weights right */
 const wide = join(folder, 'wide')
@@ -43,6 +57,11 @@ const config = (name: string, options: Record<string, unknown>) => {
 }
 const adapter = { use_peft: true, lora_r: 4, lora_target_modules: 'all-linear', dtype: 'float32', bf16: false }
 const lora = () => config('lora', { ...adapter, dataset_name: plain, gradient_accumulation_steps: 2, per_device_train_batch_size: 2, warmup_steps: 3, eval_strategy: 'no' }) // biome-ignore format: short
+
+const preferences = () => config('dpo', { ...adapter, dataset_name: pairs, max_steps: 30, per_device_train_batch_size: 4 })
+const ratedAnswers = () => config('kto', { ...adapter, dataset_name: rated, gradient_accumulation_steps: 2, per_device_train_batch_size: 4 }) // biome-ignore format: short
+const odds = () => config('orpo', { ...adapter, dataset_name: pairs, gradient_accumulation_steps: 2, max_length: 48, per_device_train_batch_size: 2 }) // biome-ignore format: short
+const simpo = () => config('simpo', { ...adapter, dataset_name: pairs, loss_type: 'simpo', cpo_alpha: 0, per_device_train_batch_size: 4 })
 
 const qlora = (name: string, options: Record<string, unknown> = {}) =>
   config(name, {
@@ -64,7 +83,15 @@ describe('runs that are the same', () => {
   it.each([
     ['LoRA in f32, with accumulation, warm-up and dropout', ['sft'], lora, 28, 'f32'],
     ['all weights in bf16, packed', ['sft'], () => config('packed', { dataset_name: plain, packing: true, max_length: 64, per_device_train_batch_size: 4 }), 21, 'bf16'], // biome-ignore format: short
-    ['preferences', ['dpo'], () => config('dpo', { ...adapter, dataset_name: pairs, max_steps: 30, per_device_train_batch_size: 4 }), 28, 'f32'], // biome-ignore format: short
+    ['preferences', ['dpo'], preferences, 28, 'f32'],
+    ['preferences without clipping', ['dpo'], () => config('dpo-ipo', { ...adapter, dataset_name: pairs, loss_type: 'ipo', max_grad_norm: 0, gradient_accumulation_steps: 2, max_steps: 30, per_device_train_batch_size: 2 }), 28, 'f32'], // biome-ignore format: short
+    ['rated answers', ['kto'], ratedAnswers, 28, 'f32'],
+    ['rated answers, each by itself, all weights', ['kto'], () => config('apo', { dtype: 'float32', bf16: false, learning_rate: 1e-3, dataset_name: rated, loss_type: 'apo_zero_unpaired', undesirable_weight: 1.5, per_device_train_batch_size: 4 }), 21, 'f32'], // biome-ignore format: short
+    ['odds ratios', ['orpo'], odds, 28, 'f32'],
+    ['odds ratios over NF4 in bf16', ['orpo'], () => qlora('orpo-qlora', { dtype: 'bfloat16', bf16: true, dataset_name: pairs }), 28, 'bf16'], // biome-ignore format: short
+    ['CPO', ['cpo'], () => config('cpo', { ...adapter, dataset_name: pairs, cpo_alpha: 0.5, per_device_train_batch_size: 4 }), 28, 'f32'], // biome-ignore format: short
+    ['SimPO', ['cpo'], simpo, 28, 'f32'],
+    ['CPO in bf16', ['cpo'], () => config('cpo-bf16', { ...adapter, model_name_or_path: wide, bf16: true, dataset_name: pairs, learning_rate: 1e-3, per_device_train_batch_size: 8 }), 28, 'bf16'], // biome-ignore format: short
     ['LoRA over NF4, computed in f32', ['sft'], () => qlora('qlora-f32'), 28, 'bf16'],
     ['LoRA over NF4 in bf16, scales quantised too', ['sft'], () => qlora('qlora', { dtype: 'bfloat16', bf16: true, use_bnb_nested_quant: true }), 28, 'bf16'], // biome-ignore format: short
   ] as const)('%s', async (name, kind, file, tensors, arithmetic) => {
@@ -98,12 +125,19 @@ function otherTrl(name: string, flags: string): string {
 
 describe('runs that are not', () => {
   it.each([
-    ['other rows', '--seed 7', ['rows', 'loss', 'gradients']],
-    ['another learning rate', '--learning_rate 6e-3', ['rates', 'loss', 'gradients']],
-    ['other tensors', '--lora_target_modules q_proj v_proj', ['tensors', 'loss', 'gradients']],
-  ] as const)('%s', async (name, flags, failed) => {
+    ['other rows', ['sft'], lora, '--seed 7', ['rows', 'loss', 'gradients', 'weights']],
+    ['another learning rate', ['sft'], lora, '--learning_rate 6e-3', ['rates', 'loss', 'gradients', 'weights']],
+    ['other tensors', ['sft'], lora, '--lora_target_modules q_proj v_proj', ['tensors', 'loss', 'gradients', 'weights']],
+    ['another memory of gradients', ['sft'], lora, '--adam_beta2 0.99', ['loss', 'weights']],
+    ['weights that decay', ['sft'], () => config('decay', { ...adapter, dataset_name: plain, learning_rate: 1e-4 }), '--weight_decay 1', ['weights']], // biome-ignore format: short
+    ['another loss', ['dpo'], preferences, '--beta 0.11', ['loss', 'gradients', 'weights']],
+    ['other weights of answers', ['kto'], ratedAnswers, '--undesirable_weight 1.1', ['loss', 'gradients', 'weights']],
+    ['a row less', ['kto'], ratedAnswers, `--dataset_name ${rows('fewer', ratedRow, 1)}`, ['rows', 'loss', 'gradients', 'weights']],
+    ['another length', ['orpo'], odds, '--max_length 24', ['rows', 'loss', 'gradients', 'weights']],
+    ['another margin', ['cpo'], simpo, '--simpo_gamma 0.6', ['loss', 'gradients', 'weights']],
+  ] as const)('%s', async (name, kind, file, flags, failed) => {
     const out = join(folder, `other-${name}`)
-    const { code, err, proof } = await proven(out, otherTrl(`trl-${name}`, flags), lora())
+    const { code, err, proof } = await proven(out, otherTrl(`trl-${name}`, flags), ...kind, file())
     expect(
       proof?.checks.filter(({ passed }) => !passed).map((check) => check.name),
       err,

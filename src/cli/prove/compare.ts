@@ -1,4 +1,5 @@
 /** Both sides of a proof, compared: what JSON and page say, and whether parity holds. */
+import { type MovePair, type Moves, movesOf, ROUNDED } from './moves.ts'
 import type { Changed } from './recipe.ts'
 import { GRADIENT_STEPS, type Memory, type SeenStep, type Side, tensorValues } from './recorded.ts'
 import type { SaqrSide } from './saqr-side.ts'
@@ -7,7 +8,7 @@ import type { TrlSide } from './trl-side.ts'
 import { allowedOf, distance, lengthRatio, measured, type Yardstick, yardstickOf } from './yardstick.ts'
 
 export interface Check {
-  name: 'rows' | 'tensors' | 'rates' | 'loss' | 'gradients' | 'length'
+  name: 'rows' | 'tensors' | 'rates' | 'loss' | 'gradients' | 'length' | 'weights'
   passed: boolean
   /** what was found, in a line */
   said: string
@@ -48,6 +49,8 @@ export interface Proof {
   passed: boolean
   made: string
   config: { path: string; kind: string; text: string }
+  /** what ran on TRL's side: its command, or its trainer where it has none */
+  theirs: string
   steps: number
   totalSteps: { trl: number; saqr: number }
   /** steps that speed is measured over */
@@ -66,12 +69,22 @@ export interface Proof {
   lengthRatio: number
   /** the nearest to their limits first */
   gradients: GradientPair[]
+  /** ‖saqr − TRL‖ / ‖TRL‖ of how far all weights have gone from the first step to the last, as one vector */
+  wholeMove: number
+  /** ‖saqr‖ / ‖TRL‖ of the same */
+  moveRatio: number
+  /** of each tensor, the nearest to their limits first */
+  moves: MovePair[]
+  wholeMoveAllowed: number
+  moveRatioAllowed: number
+  /** a type of few bits that TRL keeps trained weights in; null: none */
+  rounded: string | null
   trl: SideFigures
   saqr: SideFigures
   versions: Record<string, string | null>
 }
 
-export type Facts = Pick<Proof, 'config' | 'changed' | 'versions' | 'made' | 'yardstick'> & { saqrCommand: string[] }
+export type Facts = Pick<Proof, 'config' | 'theirs' | 'changed' | 'versions' | 'made' | 'yardstick'> & { saqrCommand: string[] }
 
 /** @param f32 TRL's run in f32, where its own is in half precision: how far it is from that is how far saqr may be from TRL; null: the arithmetic says it */
 export function compare(trl: TrlSide, saqr: SaqrSide, facts: Facts, f32: Pick<Side, 'gradients' | 'gradientFile'> | null = null): Proof {
@@ -85,6 +98,8 @@ export function compare(trl: TrlSide, saqr: SaqrSide, facts: Facts, f32: Pick<Si
   const gradients = gradientPairs(trl, saqr, tolerances, yardstick)
   const wholeGradient = wholeOf(gradients)
   const ratio = lengthRatio(saqr, trl)
+  const apart = new Map(gradients.flatMap(({ name, difference }) => (Number.isFinite(difference) ? [[name, difference!]] : [])))
+  const moves = movesOf(trl, saqr, { dtypes: trl.dtypes, gradients: apart, tolerances })
   const checks: Check[] = [
     rowsCheck(trl, saqr),
     tensorsCheck(trl, saqr),
@@ -92,6 +107,7 @@ export function compare(trl: TrlSide, saqr: SaqrSide, facts: Facts, f32: Pick<Si
     lossCheck(trl, saqr, losses),
     gradientsCheck(gradients, { whole: wholeGradient, allowed: tolerances.whole.value, trained: saqr.trained.length }),
     ...(tolerances.length === null ? [] : [lengthCheck(ratio, tolerances.length.value)]),
+    weightsCheck(moves, steps),
   ]
   const from = Math.min(GRADIENT_STEPS, steps - 1)
   const { saqrCommand, ...rest } = facts
@@ -110,6 +126,12 @@ export function compare(trl: TrlSide, saqr: SaqrSide, facts: Facts, f32: Pick<Si
     wholeGradient,
     lengthRatio: ratio,
     gradients,
+    wholeMove: moves.whole,
+    moveRatio: moves.length,
+    moves: moves.tensors,
+    wholeMoveAllowed: moves.wholeAllowed,
+    moveRatioAllowed: moves.lengthAllowed,
+    rounded: [...trl.dtypes.values()].find((dtype) => dtype in ROUNDED) ?? null,
     trl: figures(trl, from, trl.command),
     saqr: figures(saqr, from, saqrCommand),
   }
@@ -226,6 +248,23 @@ function lengthCheck(ratio: number, allowed: number): Check {
   const off = Math.abs(ratio - 1)
   const said = `length of all gradients of step 1: ${off.toExponential(1)} apart where ${allowed.toExponential(1)} is allowed`
   return { name: 'length', passed: off <= allowed, said }
+}
+
+function weightsCheck({ tensors, whole, wholeAllowed, length, lengthAllowed }: Moves, steps: number): Check {
+  const [worst] = tensors
+  if (!worst) return { name: 'weights', passed: false, said: 'nothing is trained' }
+  const off = Math.abs(length - 1)
+  const passed =
+    whole <= wholeAllowed &&
+    off <= lengthAllowed &&
+    tensors.every(({ difference, allowed }) => difference !== null && difference <= allowed)
+  const small = (n: number) => n.toExponential(1)
+  const all = `weights after step ${steps}: ${small(whole)} of their way apart where ${small(wholeAllowed)} is allowed, its length ${small(off)} where ${small(lengthAllowed)} is`
+  const one =
+    worst.difference === null
+      ? `${worst.name} has moved on one side alone`
+      : `nearest to its limit ${worst.name}, ${small(worst.difference)} where ${small(worst.allowed)} is allowed`
+  return { name: 'weights', passed, said: `${all}; ${one}` }
 }
 
 /** @param from the first step whose time counts, less 1: before it gradients are written down and plans made */

@@ -3,6 +3,7 @@ import { bytes, duration, grouped, seconds, significant } from '../../track/numb
 import { escaped } from '../../track/svg.ts'
 import { chart } from './chart.ts'
 import type { Check, GradientPair, Proof, SideFigures } from './compare.ts'
+import type { MovePair } from './moves.ts'
 import type { Memory } from './recorded.ts'
 
 /** tensors shown before the rest is folded away */
@@ -17,7 +18,7 @@ export function proofPage(proof: Proof): string {
     `<meta name="color-scheme" content="light dark"><title>${escaped(title)}</title><style>${STYLE}</style></head><body><main>`,
     `<p class="over">saqr prove</p>`,
     `<h1><span class="${passed ? 'good' : 'bad'}">${passed ? '✓' : '✗'}</span> ${escaped(title)}</h1>`,
-    `<p>${steps} steps of <code>trl ${config.kind}</code> ${escaped(versions.trl ?? '')} beside ${steps} of saqr ${escaped(versions.saqr ?? '')}, in ${proof.arithmetic}: the same configuration, rows, order and first values. ${escaped(proof.made)}</p>`,
+    `<p>${steps} steps of <code>${escaped(proof.theirs)}</code> ${escaped(versions.trl ?? '')} beside ${steps} of saqr ${escaped(versions.saqr ?? '')}, in ${proof.arithmetic}: the same configuration, rows, order and first values. ${escaped(proof.made)}</p>`,
     `<ul class="checks">${proof.checks.map(checkLine).join('')}</ul>`,
     section('Speed and memory', figuresTable(proof)),
     section(
@@ -56,6 +57,7 @@ export function proofPage(proof: Proof): string {
         : `<p>Their length: ${small(Math.abs(proof.lengthRatio - 1))} apart; allowed are ${small(tolerances.length.value)}: ${escaped(tolerances.length.why)}.</p>`,
       `<p>Allowed later: ${small(tolerances.later.value)}: ${escaped(tolerances.later.why)}.</p>`,
     ),
+    section('Weights after the last step', ...weights(proof)),
     section('How it was made', ...how(proof)),
     section(
       'Versions',
@@ -69,10 +71,10 @@ export function proofPage(proof: Proof): string {
     '',
   ].join('\n')
 
-  function how({ totalSteps, timed }: Proof): string[] {
+  function how({ totalSteps, timed, theirs }: Proof): string[] {
     const changes = changed.map(({ name, before, now, why }) => `<li><code>${escaped(name)}</code> is ${escaped(String(now))} instead of ${escaped(String(before))} on both sides: ${escaped(why)}</li>`) // biome-ignore format: short
     return [
-      `<p>TRL’s own command line ran first and was ended after ${steps} of ${grouped(totalSteps.trl)} steps; saqr then ran the same file from the adapter (or the weights) that TRL began with, and was ended after as many of ${grouped(totalSteps.saqr)}: the schedule of the learning rate is that of the whole run. Neither evaluated, saved checkpoints or reported to anything; nothing else was changed${changes.length > 0 ? ' but:' : '.'}</p>`,
+      `<p><code>${escaped(theirs)}</code> ran first and was ended after ${steps} of ${grouped(totalSteps.trl)} steps; saqr then ran the same file from the adapter (or the weights) that TRL began with, and was ended after as many of ${grouped(totalSteps.saqr)}: the schedule of the learning rate is that of the whole run. Neither evaluated, saved checkpoints or reported to anything; nothing else was changed${changes.length > 0 ? ' but:' : '.'}</p>`,
       changes.length > 0 ? `<ul>${changes.join('')}</ul>` : '',
       proof.yardstick === null ? '' : `<p>${escaped(proof.yardstick)}</p>`,
       `<p>Speed is of steps ${timed.from} to ${timed.to}; before those, gradients were written down and kernels warmed up. Tokens are those of the rows, without padding. The whole run is the steps alone at that speed. Memory of the host is the most that the process ever had resident.</p>`,
@@ -103,6 +105,26 @@ function gradientTable(pairs: readonly GradientPair[]): string {
     ['tensor', 'step', '‖TRL‖', 'apart', 'allowed'],
     pairs.map(({ name, step, norm, difference, allowed }) => [name, String(step), significant(norm, 3), difference === null ? 'one side has none' : small(difference), small(allowed)]), // biome-ignore format: short
   )
+}
+
+function moveTable(pairs: readonly MovePair[]): string {
+  return table(
+    ['tensor', '‖way in TRL‖', 'apart', 'allowed'],
+    pairs.map(({ name, moved, difference, allowed }) => [name, significant(moved, 3), difference === null ? 'one side alone moves' : small(difference), small(allowed)]), // biome-ignore format: short
+  )
+}
+
+function weights({ moves, wholeMove, wholeMoveAllowed, moveRatio, moveRatioAllowed, tolerances, rounded, steps }: Proof): string[] {
+  return [
+    `<p>The way of each tensor: what it is after step ${steps} less what both sides began with, ‖saqr’s way − TRL’s way‖ / ‖TRL’s way‖; those nearest to their limit first.</p>`,
+    moveTable(moves.slice(0, SHOWN)),
+    moves.length > SHOWN ? folded(`All ${moves.length}`, moveTable(moves)) : '',
+    `<p>All as one vector: ${small(wholeMove)}; allowed are ${small(wholeMoveAllowed)}. ${escaped(tolerances.move.why)}. Of one tensor the same of its own gradient where that is further apart; tensors of few numbers may have more such signs by chance (three times the root of their number).</p>`,
+    `<p>Length of the whole way: ${small(Math.abs(moveRatio - 1))} apart; allowed are ${small(moveRatioAllowed)}: ${escaped(tolerances.moveLength.why)}.</p>`,
+    rounded === null
+      ? ''
+      : `<p>TRL stores trained weights in ${rounded}, which rounds each step: half of a last bit in each of ${steps} steps, as a random walk, is allowed beside.</p>`,
+  ]
 }
 
 function figuresTable({ trl, saqr }: Proof): string {

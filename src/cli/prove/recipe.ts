@@ -1,63 +1,16 @@
 /** A TRL configuration as both sides take it: what saqr makes of it, and what of it is changed for the proof. */
-import type { Dataset } from '../../data/dataset.ts'
-import type { LanguageModel } from '../../engine/language-model.ts'
 import { option, SaqrError, say } from '../../error.ts'
 import { readText } from '../../hub/json.ts'
-import type { Tokenizer } from '../../text/tokenizer.ts'
-import type { TrainEvent } from '../../track/events.ts'
-import type { TrainerCallback } from '../../train/callbacks.ts'
-import { DPOTrainer } from '../../train/dpo-trainer.ts'
-import { dpo } from '../../train/objectives/dpo.ts'
 import type { Objective } from '../../train/objectives/objective.ts'
-import { sft } from '../../train/objectives/sft.ts'
 import type { VerbOptions } from '../../train/options/common.ts'
-import { type DpoOptions, dpoOptions } from '../../train/options/dpo.ts'
-import { checkDpo } from '../../train/options/dpo-rules.ts'
-import type { Fields } from '../../train/options/field.ts'
 import { own } from '../../train/options/own.ts'
 import { type Given, resolve } from '../../train/options/resolve.ts'
 import { responses } from '../../train/options/responses.ts'
 import { renamed } from '../../train/options/retired.ts'
-import { checkSft, checkVerb } from '../../train/options/rules.ts'
-import { type SftOptions, sftFields, trainerArgs } from '../../train/options/sft.ts'
 import { spelling } from '../../train/options/spelling.ts'
 import { followsMetric } from '../../train/schedule/schedule.ts'
-import { SFTTrainer } from '../../train/sft-trainer.ts'
 import { readConfig } from '../config-file.ts'
-
-export interface Training {
-  model: { language: LanguageModel }
-  processingClass: Tokenizer
-  trainDataset: Dataset
-  memory: string | number | null
-  callbacks: readonly TrainerCallback[]
-}
-
-interface Kind {
-  fields: Fields
-  check(options: VerbOptions): void
-  objective(options: VerbOptions): Objective
-  trainer(training: Training, options: VerbOptions): { stream(request: { signal: AbortSignal }): AsyncGenerator<TrainEvent> }
-}
-
-/** by the name that TRL's command has */
-export const KINDS: Readonly<Record<string, Kind>> = {
-  sft: {
-    fields: sftFields,
-    check: (o) => checkSft(o as unknown as SftOptions),
-    objective: () => sft,
-    trainer: (training, o) => new SFTTrainer({ ...training, args: trainerArgs(o as unknown as SftOptions) }),
-  },
-  dpo: {
-    fields: dpoOptions.fields,
-    check: (o) => {
-      checkVerb(o)
-      checkDpo(o as unknown as DpoOptions)
-    },
-    objective: (o) => dpo(o as unknown as DpoOptions),
-    trainer: (training, o) => new DPOTrainer({ ...training, args: dpoOptions.args(o as unknown as DpoOptions) }),
-  },
-}
+import { KINDS, type Kind } from './kinds.ts'
 
 /** An option that both sides run with another value than the file's, and why. */
 export interface Changed {
@@ -69,6 +22,7 @@ export interface Changed {
 
 export interface Recipe {
   kind: string
+  theirs: string
   path: string
   /** what stands in the file, without its secrets */
   text: string
@@ -87,7 +41,7 @@ const RANDOM = 'no two programs draw the same random bits'
  * @throws SaqrError as `saqr sft --config` would; OPTION_INVALID for what TRL doesn't know
  */
 export function readRecipe(kind: string, path: string, more: Readonly<Record<string, unknown>>, work: string): Recipe {
-  const { fields, check, objective, trainer } = KINDS[kind]!
+  const { theirs, fields, check, objective, trainer } = KINDS[kind]!
   const { given, env } = readConfig(path, fields, renamed)
   const all: Given[] = [...given, ...Object.entries(more).map(([name, value]) => ({ name, value, said: `--${name}` }))]
   const unknown = given.find(({ name }) => Object.hasOwn(own, name) || Object.hasOwn(responses, name))
@@ -106,8 +60,7 @@ export function readRecipe(kind: string, path: string, more: Readonly<Record<str
       )
     const { quiet, changed } = quieted(options)
     return {
-      kind,
-      path,
+      ...{ kind, path, theirs },
       text: withoutSecrets(readText(path), given, env),
       options: { ...quiet, outputDir: work },
       objective: objective(options),

@@ -6,7 +6,7 @@ import { bytesOf } from '../../formats/numbers.ts'
 import { readExactly, withFile } from '../../hub/files.ts'
 import { readText } from '../../hub/json.ts'
 
-/** A row as token ids, known by what it holds. */
+/** A sequence as token ids, known by what it holds and what it is to its row. */
 export interface SeenRow {
   key: string
   tokens: number
@@ -16,14 +16,20 @@ export interface SeenRow {
 /** Rows of the micro-batches of an optimizer step. */
 export type SeenStep = SeenRow[][]
 
-/** A tensor in a file: a gradient in the first step in which it isn't all 0, or a first value. */
+/** A tensor in a file: a gradient in the first step in which it isn't all 0, a first value, or a last one. */
 export interface KeptTensor {
   name: string
-  /** from 1; of a first value 0 */
+  /** from 1; of a first value 0, of a last one that of all */
   step: number
   shape: readonly number[]
   /** in floats */
   offset: number
+}
+
+/** Tensors in a file of raw f32. */
+export interface Values {
+  tensors: ReadonlyMap<string, KeptTensor>
+  file: string
 }
 
 export interface Side {
@@ -36,6 +42,8 @@ export interface Side {
   gradients: Map<string, KeptTensor>
   /** of raw f32 */
   gradientFile: string
+  /** what was trained, after the last step */
+  end: Values
   /** optimizer steps of the whole run */
   totalSteps: number
   memory: Memory
@@ -51,16 +59,23 @@ export interface Memory {
 /** steps in which gradients are kept: B of LoRA begins at 0, so A has none before B has moved, which a warm-up puts off once more */
 export const GRADIENT_STEPS = 3
 
-/** @param targets 1 where a token is learned; nothing predicts the first, whatever it says */
-export function seenRow(ids: ArrayLike<number>, targets: ArrayLike<number>): SeenRow {
+/** Which of several sequences of a row it is, and of a rated row whether it is wanted. */
+export interface Place {
+  part: number
+  wanted?: boolean | undefined
+}
+
+/** @param targets 1 where a token is learned or scored; nothing predicts the first, whatever it says */
+export function seenRow(ids: ArrayLike<number>, targets: ArrayLike<number>, { part, wanted }: Place = { part: 0 }): SeenRow {
   const learned = Uint8Array.from(targets, (target, i) => (i === 0 ? 0 : target))
   const hash = createHash('sha256')
     .update(bytesOf(Int32Array.from(ids)))
     .update(learned)
+    .update(`${part} ${wanted ?? ''}`)
   return { key: hash.digest('hex'), tokens: ids.length, targets: learned.reduce((n, t) => n + t, 0) }
 }
 
-/** of a file of tensors: `gradients`, `start` */
+/** of a file of tensors: `gradients`, `start`, `end` */
 export const valuesFile = (folder: string, name: string) => join(folder, `${name}.bin`)
 
 /** its index, as Python's side wrote it */
@@ -69,14 +84,17 @@ export function readIndex(folder: string, name: string): Map<string, KeptTensor>
   return new Map(list.map((one) => [one.name, one]))
 }
 
+/** the file with its index */
+export const readValues = (folder: string, name: string): Values => ({ tensors: readIndex(folder, name), file: valuesFile(folder, name) })
+
 export class TensorWriter {
   readonly kept = new Map<string, KeptTensor>()
   readonly path: string
   readonly #fd: number
   #offset = 0
 
-  constructor(folder: string) {
-    this.path = valuesFile(folder, 'gradients')
+  constructor(folder: string, name: string) {
+    this.path = valuesFile(folder, name)
     this.#fd = openSync(this.path, 'w')
   }
 

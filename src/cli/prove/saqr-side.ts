@@ -8,13 +8,25 @@ import { openForTraining } from '../load.ts'
 import type { Io } from '../verb.ts'
 import { watchCards } from './memory.ts'
 import type { Recipe } from './recipe.ts'
-import { GRADIENT_STEPS, readIndex, type SeenStep, type Side, seenRow, TensorWriter, tensorValues, valuesFile } from './recorded.ts'
+import {
+  GRADIENT_STEPS,
+  readIndex,
+  type SeenStep,
+  type Side,
+  seenRow,
+  TensorWriter,
+  tensorValues,
+  type Values,
+  valuesFile,
+} from './recorded.ts'
 
 export interface SaqrSide extends Side {
   device: string
   arithmetic: 'f32' | 'bf16'
   /** what is trained: name and shape */
   trained: [string, readonly number[]][]
+  /** what of it was before the first step */
+  start: Values
   layers: number
   /** terms of the longest sum of a product: channels of the widest layer, or tokens of a step */
   longestSum: number
@@ -40,12 +52,13 @@ export async function runSaqr({ recipe, rows, steps, work, trl, theirs, io, onSt
   const device = await openDevice(options.useCpu ? 'cpu' : options.device, { threads: options.threads })
   const cards = watchCards()
   cards.of(process.pid)
-  const gradients = new TensorWriter(work)
+  const gradients = new TensorWriter(work, 'gradients')
   try {
     const { language, tokenizer } = await openForTraining(options, device, io)
     // where TRL trains other tensors that is what the proof says, whatever they begin with
     const { trainables } = language
     if (trainables.names.every((name) => theirs.has(name))) beginAs(trl, trainables)
+    const start = valuesNow(trainables, work, 'start', 0)
     const seen: SeenStep[] = []
     language.onGradients = (made) => {
       seen.push(rowsOf(made))
@@ -61,6 +74,8 @@ export async function runSaqr({ recipe, rows, steps, work, trl, theirs, io, onSt
       rows: seen,
       gradients: gradients.kept,
       gradientFile: gradients.path,
+      start,
+      end: valuesNow(trainables, work, 'end', losses.length),
       memory: { host: process.resourceUsage().maxRSS * 1024, card: device.describe().kind === 'cuda' ? cards.end() : null },
       device: device.describe().label,
       arithmetic: choice.dtype,
@@ -80,6 +95,16 @@ function beginAs(folder: string, trainables: Trainables): void {
   if (!exists(valuesFile(folder, 'start'))) return
   const start = readIndex(folder, 'start')
   for (const name of trainables.names) trainables.setFromFile(name, tensorValues(valuesFile(folder, 'start'), start.get(name)!))
+}
+
+function valuesNow(trainables: Trainables, work: string, name: string, step: number): Values {
+  const writer = new TensorWriter(work, name)
+  try {
+    for (const each of trainables.names) writer.add(each, step, trainables.fileShape(each), trainables.inFile(each))
+  } finally {
+    writer.close()
+  }
+  return { tensors: writer.kept, file: writer.path }
 }
 
 async function trained(
@@ -115,14 +140,15 @@ async function trained(
   return { losses, rates, ends, totalSteps }
 }
 
-/** Sequences of packs and pairs count one by one, as TRL's batches have them. */
+/** Sequences of packs, pairs and rated rows count one by one, as TRL's batches have them. */
 function rowsOf({ examples, batchOf }: GradientsMade): SeenStep {
   const step: SeenStep = []
-  examples.forEach(({ ids, targets, starts = Int32Array.of(0) }, i) => {
+  examples.forEach(({ ids, targets, starts = Int32Array.of(0), prompts, wanted }, i) => {
     const batch = (step[batchOf[i]!] ??= [])
     starts.forEach((start, s) => {
       const end = starts[s + 1] ?? ids.length
-      batch.push(seenRow(ids.subarray(start, end), targets.subarray(start, end)))
+      // sequences of a pack are rows of their own
+      batch.push(seenRow(ids.subarray(start, end), targets.subarray(start, end), { part: prompts ? s : 0, wanted }))
     })
   })
   return step

@@ -14,6 +14,10 @@ export interface Tolerances {
   later: Tolerance
   /** |‖saqr‖ / ‖TRL‖ − 1| of all gradients of the first step; null: `whole` says as much */
   length: Tolerance | null
+  /** ‖saqr − TRL‖ / ‖TRL‖ of how far weights have gone from the first step to the last: of all, and of each tensor */
+  move: Tolerance
+  /** |‖saqr‖ / ‖TRL‖ − 1| of how far all have gone */
+  moveLength: Tolerance
   /** |saqr − TRL| of step k's loss, as a share of the loss, at least of 1: this times √k */
   loss: Tolerance
 }
@@ -32,7 +36,7 @@ export function tolerancesOf(arithmetic: 'f32' | 'bf16', { layers, longestSum }:
   const roundings = ROUNDINGS * (layers + 1)
   const sum = arithmetic === 'f32' ? longestSum : 1
   const whole = Math.SQRT2 * unit * Math.sqrt(roundings * sum)
-  const later = 2 * Math.sqrt(whole / Math.PI)
+  const later = signsDiffer(whole)
   const said = arithmetic === 'f32' ? '2⁻²⁴ in f32' : '2⁻⁸ in bf16'
   const sums =
     arithmetic === 'f32'
@@ -52,9 +56,41 @@ export function tolerancesOf(arithmetic: 'f32' | 'bf16', { layers, longestSum }:
       why: 'it is 0 until the optimiser has moved the other factor; Adam’s first step goes by the sign of each gradient, and signs of those near 0 differ where gradients differ by δ: a share δ/π of them, each by twice the step, 2·√(δ/π) in all, δ being what all gradients of the first step are allowed',
     },
     length: null,
+    ...ofMoves(whole),
     loss: {
       value: LOSS[arithmetic],
       why: LOSS_WHY[arithmetic],
+    },
+  }
+}
+
+/**
+ * ‖Δ‖ / ‖step‖ of a step that goes by the sign of each gradient, where gradients differ by a share δ: a share δ/π of the signs differ, each by
+ * twice the step. Of few numbers more may: of a count that is expected, three times its root.
+ */
+export function signsDiffer(delta: number, numbers = Number.POSITIVE_INFINITY): number {
+  const share = delta / Math.PI
+  const most = share + 3 * Math.sqrt(share / numbers)
+  return Math.min(2, 2 * Math.sqrt(most * numbers < 1 ? share : most))
+}
+
+/** least number of directions that an error is spread over: tokens of a step times layers are more */
+export const DIRECTIONS = 100
+
+/** Of a way's length: errors that go nowhere in particular, and their square. @param apart what the way may be apart, as a share of it */
+export const lengthOf = (apart: number): number => apart / Math.sqrt(DIRECTIONS) + apart ** 2 / 2
+
+/** @param delta what all gradients of the first step are allowed to be apart */
+export function ofMoves(delta: number): Pick<Tolerances, 'move' | 'moveLength'> {
+  const apart = signsDiffer(delta)
+  return {
+    move: {
+      value: apart,
+      why: `Adam’s first step is as long for a gradient near 0 as for any other and goes by its sign, which differs where gradients differ by δ: 2·√(δ/π) of the way, δ being what all gradients of the first step are allowed; later steps go by means of gradients, in which this weighs ever less. So it is the way that is compared, tensor by tensor, not the weights, of which it is a thousandth`,
+    },
+    moveLength: {
+      value: lengthOf(apart),
+      why: `a sign that differs leaves the way as long as it was, and errors that go nowhere in particular change its length by 1/√${DIRECTIONS} of them and half of their square, while a wrong rate, loss or decay changes it`,
     },
   }
 }

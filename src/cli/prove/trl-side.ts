@@ -8,7 +8,7 @@ import type { Io } from '../verb.ts'
 import { watchCards } from './memory.ts'
 import { runPython, SCRIPT, tail, type Versions } from './python.ts'
 import type { Recipe } from './recipe.ts'
-import { readIndex, type Side, seenRow, valuesFile } from './recorded.ts'
+import { type Place, readIndex, readValues, type Side, seenRow, valuesFile } from './recorded.ts'
 
 export interface TrlSide extends Side {
   versions: Versions
@@ -17,6 +17,8 @@ export interface TrlSide extends Side {
   /** does it compute in half precision anywhere? */
   half: boolean
   trained: [string, readonly number[]][]
+  /** type of each of them, as torch has it */
+  dtypes: ReadonlyMap<string, string>
   /** the command that was run */
   command: string[]
 }
@@ -94,6 +96,7 @@ export async function runTrl({ recipe, python, steps, work, log, cpu, threads, f
     rows: readRows(join(work, 'rows.jsonl')).slice(0, wrote.losses.length),
     gradients: readIndex(work, 'gradients'),
     gradientFile: valuesFile(work, 'gradients'),
+    end: readValues(work, 'end'),
     totalSteps: wrote.steps,
     memory: { host: wrote.peak_bytes, card: wrote.device === 'cuda' ? card : null },
     versions: wrote.versions,
@@ -101,6 +104,7 @@ export async function runTrl({ recipe, python, steps, work, log, cpu, threads, f
     threads: wrote.threads,
     half: wrote.bf16 || wrote.dtypes.some((dtype) => dtype !== 'torch.float32'),
     trained: wrote.trained.map(([name, shape]) => [name, shape]),
+    dtypes: new Map(wrote.trained.map(([name, , dtype]) => [name, dtype])),
     command: [python, SCRIPT, ...args],
   }
 }
@@ -124,6 +128,8 @@ function readRows(path: string): Side['rows'] {
     .split('\n')
     .filter((line) => line !== '')
   return lines.map((line) =>
-    (JSON.parse(line) as { ids: number[]; targets: number[] }[][]).map((batch) => batch.map(({ ids, targets }) => seenRow(ids, targets))),
+    (JSON.parse(line) as ({ ids: number[]; targets: number[] } & Place)[][]).map((batch) =>
+      batch.map(({ ids, targets, part, wanted }) => seenRow(ids, targets, { part, wanted })),
+    ),
   )
 }

@@ -1,6 +1,6 @@
 /** What half precision costs TRL itself: its first gradients beside those of the same run in f32, from the same values over the same rows. */
 import { type Side, tensorValues } from './recorded.ts'
-import type { Tolerances } from './tolerances.ts'
+import { DIRECTIONS, ofMoves, type Tolerances } from './tolerances.ts'
 
 type Gradients = Pick<Side, 'gradients' | 'gradientFile'>
 
@@ -55,9 +55,6 @@ export function yardstickOf(half: Gradients, f32: Gradients): Yardstick {
  * they are √(1 + 4) of it apart; the rest is that one step is one draw.
  */
 const TIMES = 3
-/** least number of directions that an error is spread over: tokens of a step times layers are more */
-const DIRECTIONS = 100
-
 /** The arithmetic's tolerances with those of gradients measured instead. */
 export function measured(tolerances: Tolerances, { steps, length }: Yardstick): Tolerances {
   const whole = steps.get(1) ?? 0
@@ -67,6 +64,7 @@ export function measured(tolerances: Tolerances, { steps, length }: Yardstick): 
   const later = Math.max(0, ...[...steps].flatMap(([step, off]) => (step > 1 ? [off] : [])))
   return {
     ...tolerances,
+    ...ofMoves(TIMES * whole),
     whole: { value: TIMES * whole, why },
     gradient: { value: TIMES * whole, why: `three times ${cost} of that tensor alone, where that is more than of all; at least this` },
     later:

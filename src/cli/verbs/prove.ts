@@ -13,9 +13,10 @@ import { count, name, optionalName } from '../../train/options/schemas.ts'
 import { sftFields } from '../../train/options/sft.ts'
 import { lookUpForTraining } from '../load.ts'
 import { compare, type Proof } from '../prove/compare.ts'
+import { KINDS } from '../prove/kinds.ts'
 import { proofPage, rate } from '../prove/page.ts'
 import { checkPython } from '../prove/python.ts'
-import { KINDS, type Recipe, readRecipe } from '../prove/recipe.ts'
+import { type Recipe, readRecipe } from '../prove/recipe.ts'
 import { GRADIENT_STEPS } from '../prove/recorded.ts'
 import { runSaqr } from '../prove/saqr-side.ts'
 import { runTrl, type TrlRequest, type TrlSide } from '../prove/trl-side.ts'
@@ -41,7 +42,7 @@ const LEAST_STEPS = 5
 export const prove = defineVerb({
   name: 'prove',
   summary: 'run your TRL configuration in TRL and in saqr, and show that both do the same, and how fast',
-  usage: '[sft|dpo] CONFIG.yaml [options]',
+  usage: '[sft|dpo|kto|orpo|cpo] CONFIG.yaml [options]',
   examples: ['saqr prove run.yaml', 'saqr prove dpo pairs.yaml --python ~/trl/bin/python --steps 50 --device cpu'],
   fields,
   themes: [{ title: 'Options', fields }],
@@ -93,6 +94,7 @@ export const prove = defineVerb({
       })
       const facts = {
         config: { path, kind, text: recipe.text },
+        theirs: recipe.theirs,
         changed: recipe.changed,
         versions: { saqr: version(), node: process.versions.node, ...trl.versions, system: `${process.platform} ${process.arch}` },
         made: new Date().toISOString(),
@@ -142,13 +144,16 @@ async function inF32({
 
 function taken(words: readonly string[]): { kind: string; path: string } {
   const kinds = Object.keys(KINDS)
-  const [first, second] = words
+  const [first] = words
   const kind = first !== undefined && kinds.includes(first) ? first : 'sft'
   const [path, ...rest] = kind === first ? words.slice(1) : words
   if (path === undefined)
-    throw new SaqrError('OPTION_INVALID', `saqr prove needs the YAML file that you give to trl ${second ?? kind}: saqr prove run.yaml`)
+    throw new SaqrError(
+      'OPTION_INVALID',
+      `saqr prove needs the YAML file of your TRL run: saqr prove ${kind === 'sft' ? '' : `${kind} `}run.yaml`,
+    )
   if (rest.length > 0)
-    throw new SaqrError('OPTION_INVALID', `saqr prove takes one file, after ${kinds.join(' or ')} where it isn't trl sft's; it has no use for ${kind === first ? rest[0] : path.endsWith('.yaml') || path.endsWith('.yml') ? rest[0] : path}`) // biome-ignore format: one message
+    throw new SaqrError('OPTION_INVALID', `saqr prove takes one file, after ${kinds.slice(1).join(', ')} where it isn't trl sft's; it has no use for ${kind === first ? rest[0] : path.endsWith('.yaml') || path.endsWith('.yml') ? rest[0] : path}`) // biome-ignore format: one message
   return { kind, path }
 }
 

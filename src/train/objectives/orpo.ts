@@ -42,8 +42,15 @@ interface Pair extends Judged {
 /** log (1 − e^x), x < 0 */
 const log1mexp = (x: number): number => (x < -Math.LN2 ? Math.log1p(-Math.exp(x)) : Math.log(-Math.expm1(x)))
 
-/** Loss of the odds of two mean log-probabilities, and its slopes. */
-export function oddsRatio(chosen: number, rejected: number): { logOdds: number; loss: number; dChosen: number; dRejected: number } {
+/** half of an f32's last bit below 1: a probability nearer to 1 is 1 there, and its log-probability 0 */
+const NEAREST = -(2 ** -25)
+
+/**
+ * Loss of the odds of two mean log-probabilities, and its slopes. The odds of a probability that has been rounded to 1 are those of the nearest
+ * that would not have been; TRL's are infinite, and its loss is no number.
+ */
+export function oddsRatio(one: number, other: number): { logOdds: number; loss: number; dChosen: number; dRejected: number } {
+  const [chosen, rejected] = [Math.min(one, NEAREST), Math.min(other, NEAREST)]
   const logOdds = chosen - rejected - (log1mexp(chosen) - log1mexp(rejected))
   const d = -sigmoid(-logOdds)
   return { logOdds, loss: softplus(logOdds), dChosen: -d / Math.expm1(chosen), dRejected: d / Math.expm1(rejected) }
