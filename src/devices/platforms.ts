@@ -1,0 +1,62 @@
+/** Where saqr runs: the one list of it. Packages, the build, `saqr doctor` and the README's table follow it. */
+import { closeSync, openSync, readSync } from 'node:fs'
+import { SaqrError } from '../error.ts'
+
+export interface Platform {
+  /** of the package with the CPU library, @saqr/<name> */
+  name: string
+  os: 'linux' | 'darwin' | 'win32'
+  cpu: 'x64' | 'arm64'
+  libc?: 'glibc' | 'musl'
+  /** in words */
+  title: string
+  /** of a shared library's file */
+  suffix: 'so' | 'dylib' | 'dll'
+  /** of the package that calls libraries, @koromix/koffi-<name> */
+  koffi: string
+  /** what has been done there, in words */
+  proof: string
+}
+
+const TESTED = 'every test runs there'
+const BUILT = 'built, never run'
+
+export const PLATFORMS: readonly Platform[] = [
+  platform('linux', 'x64', 'glibc', 'Linux x86-64, glibc 2.28 or later', TESTED),
+  platform('linux', 'arm64', 'glibc', 'Linux arm64, glibc 2.28 or later', BUILT),
+  platform('linux', 'x64', 'musl', 'Linux x86-64, musl', BUILT),
+  platform('darwin', 'arm64', undefined, 'macOS 13 or later, Apple silicon', BUILT),
+  platform('darwin', 'x64', undefined, 'macOS 13 or later, Intel', BUILT),
+  platform('win32', 'x64', undefined, 'Windows 10 or later, x86-64', BUILT),
+]
+
+function platform(os: Platform['os'], cpu: Platform['cpu'], libc: Platform['libc'], title: string, proof: string): Platform {
+  const suffix = os === 'darwin' ? 'dylib' : os === 'win32' ? 'dll' : 'so'
+  const koffi = `${os}-${cpu}`
+  return { name: libc === 'musl' ? `${koffi}-musl` : koffi, os, cpu, libc, title, suffix, koffi, proof }
+}
+
+/** @throws SaqrError DEVICE_PLATFORM where saqr doesn't run */
+export function platformHere(
+  os: string = process.platform,
+  cpu: string = process.arch,
+  libc = os === 'linux' ? libcHere() : undefined,
+): Platform {
+  const found = PLATFORMS.find((p) => p.os === os && p.cpu === cpu && p.libc === libc)
+  if (found) return found
+  const here = `${os} ${cpu}${libc === undefined ? '' : `, ${libc}`}`
+  const others = PLATFORMS.map((p) => p.title).join('; ')
+  throw new SaqrError('DEVICE_PLATFORM', `saqr has no kernels for this system (${here}). It runs on: ${others}.`)
+}
+
+/** A program names its loader at the beginning of its file. */
+function libcHere(): 'glibc' | 'musl' {
+  const head = Buffer.alloc(4096)
+  const fd = openSync(process.execPath, 'r')
+  try {
+    readSync(fd, head, 0, head.length, 0)
+  } finally {
+    closeSync(fd)
+  }
+  return head.includes('/ld-musl-') ? 'musl' : 'glibc'
+}
