@@ -26,7 +26,7 @@ const flagsOf = ({ os }) => (os === 'win32' ? FLAGS : [...FLAGS, '-fPIC'])
 const EXACT = ['native/ggml-blocks.cpp', 'native/ggml-blocks-32.cpp', 'native/ggml-super-blocks.cpp']
 
 /** the variants that a platform's package holds */
-export const variantsOf = ({ os, cpu }) => VARIANTS.filter((v) => v.arch === cpu && (v.system ?? os) === os)
+export const variantsOf = ({ os, cpu }) => VARIANTS.filter((v) => v.arch === cpu && (v.systems ?? [os]).includes(os))
 
 const folderOf = (platform, cross) => (cross ? join(out, platform.name) : out)
 function libraryPath(variant, platform, cross) {
@@ -102,8 +102,9 @@ export async function build(variant, compiler, { quiet = false, cross = false } 
   await writeAttrs(out)
   const system = [platform.os === 'win32' ? 'windows.cpp' : 'posix.cpp', ...compiler.more].map((name) => join(native, 'system', name))
   const sources = [...files(native, '.cpp'), ...system, ...opFiles('cpu.cpp')]
-  const objects = join(folder, variant)
-  mkdirSync(objects, { recursive: true })
+  // this system's compiler compiles for a checkout and for what is published alike
+  const objects = join(folderOf(platform, cross && !compiler.own), variant)
+  for (const each of [folder, objects]) mkdirSync(each, { recursive: true })
   // devices/cpu chooses by it
   const listed = variantsOf(platform).map(({ flags: _, zig: __, ...variant }) => variant)
   writeIfNew(join(folder, 'variants.json'), JSON.stringify(listed))

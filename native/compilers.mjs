@@ -8,7 +8,8 @@ const ZIG = 'ziglang==0.17.1'
 
 /**
  * `optionsOf`: what a variant is compiled with; `link`: the command that makes a library of objects; `more`: sources beside those of every system
- * @typedef {{ command: string[], version: string, platform: object, optionsOf: (variant: object) => string[],
+ * `own`: it is this system's
+ * @typedef {{ command: string[], own?: boolean, version: string, platform: object, optionsOf: (variant: object) => string[],
  *   link: (library: string, objects: string[]) => string[], more: string[] }} Compiler
  */
 
@@ -21,6 +22,7 @@ export function systemCompiler(platform) {
     const own = process.platform === 'linux' ? ['-static-libstdc++', '-static-libgcc'] : []
     return {
       command: [name],
+      own: true,
       version: r.stdout.split('\n')[0],
       platform,
       optionsOf: (variant) => variant.flags,
@@ -72,7 +74,6 @@ export function portableCompiler(platform, folder) {
   const system = ['-lunwind', '-lc', '-lm', '-lpthread'] // g++'s own unwinder asks the newer glibc
   return {
     ...own,
-    version: `${own.version}, ${ZIG}`,
     link: (library, objects) => [zig, 'cc', ...target, '-o', library, ...objects, ...runtime, ...system],
     more: ['glibc.cpp'],
   }

@@ -1,8 +1,8 @@
 // The libraries of an architecture: what each is compiled for, and what a processor must have to run it.
 
 /**
- * Best first. `needs`: what the processor has to have, by the names of /proc/cpuinfo (devices/cpu/processor.ts asks other systems). `system`:
- * it is of this one alone. `refusable`: the system may forbid it when the library is opened, so the next is built too. `slowOn`: vendor whose
+ * Best first. `needs`: what the processor has to have, by the names of /proc/cpuinfo (devices/cpu/processor.ts asks other systems). `systems`:
+ * it is of these alone. `refusable`: the system may forbid it when the library is opened, so the next is built too. `slowOn`: vendor whose
  * processors run it, but slower than the next: Intel's cores take the bf16 dot product at half the rate of f32 multiply-adds (149 and
  * 306 GFLOP/s on two threads of a Xeon, bench/results/ops-xeon.txt), AMD's at twice. `zig`: the processor by the cross compiler's name.
  */
@@ -10,7 +10,7 @@ export const VARIANTS = [
   {
     name: 'x86-64-amx',
     arch: 'x64',
-    system: 'linux', // which a process asks for its tiles
+    systems: ['linux'], // which a process asks for its tiles
     refusable: true,
     flags: ['-march=x86-64-v4', '-mavx512bf16', '-mamx-tile', '-mamx-bf16', '-mprefer-vector-width=512'],
     zig: ['-mcpu=x86_64_v4+avx512bf16+amx_tile+amx_bf16', '-mprefer-vector-width=512'],
@@ -19,6 +19,7 @@ export const VARIANTS = [
   {
     name: 'x86-64-v4-bf16',
     arch: 'x64',
+    systems: ['linux', 'win32'], // no Mac has it
     flags: ['-march=x86-64-v4', '-mavx512bf16', '-mprefer-vector-width=512'],
     zig: ['-mcpu=x86_64_v4+avx512bf16', '-mprefer-vector-width=512'],
     needs: ['avx512f', 'avx512bw', 'avx512cd', 'avx512dq', 'avx512vl', 'avx512_bf16'],
@@ -27,6 +28,7 @@ export const VARIANTS = [
   {
     name: 'x86-64-v4',
     arch: 'x64',
+    systems: ['linux', 'win32'], // few Macs have it
     flags: ['-march=x86-64-v4', '-mprefer-vector-width=512'],
     zig: ['-mcpu=x86_64_v4', '-mprefer-vector-width=512'],
     needs: ['avx512f', 'avx512bw', 'avx512cd', 'avx512dq', 'avx512vl'],

@@ -9,7 +9,8 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { CpuDevice } from '../src/devices/cpu/device.ts'
 import { platformHere } from '../src/devices/platforms.ts'
-import { families, note, printFindings } from './cuda-test/findings.ts'
+import { cases } from '../src/ops/generated/cases.ts'
+import { families, findings, note, printFindings } from './cuda-test/findings.ts'
 import { checkOps } from './cuda-test/ops.ts'
 import { on } from './cuda-test/train.ts'
 
@@ -28,9 +29,16 @@ const first = open()
 console.log(`${platformHere().name}, Node ${process.versions.node}: ${first.describe().label}`)
 first.dispose()
 
-let began = performance.now()
-for (const op of values.ops?.split(',') ?? [undefined]) await checkOps(op, open)
-console.log(`ops: ${((performance.now() - began) / 1e3).toFixed(1)} s`)
+// each name begins those of its gradients
+const all = [...new Set(cases.map((c) => c.op.name))].sort()
+const names = values.ops?.split(',') ?? all.filter((name) => !all.some((other) => other !== name && name.startsWith(other)))
+for (const name of names) {
+  const [before, began] = [findings.length, performance.now()]
+  await checkOps(name, open)
+  const own = findings.slice(before)
+  const holds = own.filter((f) => f.ok).length
+  console.log(`${name}: ${holds} of ${own.length} within their tolerance, ${((performance.now() - began) / 1e3).toFixed(1)} s`)
+}
 
 /** of a model that trains: losses of all steps, gradients of the first */
 interface Run {
@@ -43,7 +51,7 @@ const GRADIENT = 1e-5
 /** of losses after up to five updates with the learning rate of the curves' check */
 const LOSS = 1e-4
 
-began = performance.now()
+const began = performance.now()
 const setup = {
   folder: join(families, 'llama-gqa-tied'),
   dtype: 'f32',

