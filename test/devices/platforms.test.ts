@@ -1,5 +1,7 @@
 /** Where saqr runs, what a processor has as each system tells it, and what is said where something is missing. */
+import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
+import { notLoaded } from '../../src/devices/cpu/library.ts'
 import { onLinux, onMac, onWindows, runs } from '../../src/devices/cpu/processor.ts'
 import { PLATFORMS, platformHere } from '../../src/devices/platforms.ts'
 import { SaqrError } from '../../src/error.ts'
@@ -18,6 +20,26 @@ describe('platforms', () => {
     expect(refuse('linux', 'arm64', 'musl')).toThrow(/\(linux arm64, musl\)/)
     expect(refuse('win32', 'arm64')).toThrow(/\(win32 arm64\)/)
   })
+})
+
+describe('a library that the system can’t open', () => {
+  const said = (why: string) => notLoaded('/lib/saqr.so', PLATFORMS[0]!, new Error(why)).message
+  it('for an old glibc names what it wants', () => {
+    expect(said("libc.so.6: version `GLIBC_2.28' not found (required by /lib/saqr.so)")).toBe(
+      "this system's glibc is too old: the library for Linux x86-64, glibc 2.28 or later wants 2.28. Use a newer system or container image.",
+    )
+  })
+  it('for another reason gives the reason', () => {
+    expect(said('invalid ELF header')).toMatch(/^\/lib\/saqr\.so can't be opened \(invalid ELF header\)\. It is built for Linux x86-64/)
+  })
+})
+
+it('the README says of every platform what was run there', () => {
+  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
+  for (const { title, proof } of PLATFORMS) {
+    const row = readme.split('\n').find((line) => line.startsWith(`| ${title} `))
+    expect(row?.split('|')[3]?.trim(), title).toBe(proof)
+  }
 })
 
 const V3 = { name: 'v3', needs: ['avx2', 'fma'] }

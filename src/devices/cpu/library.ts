@@ -119,12 +119,15 @@ function load(path: string, platform: Platform): Library {
   try {
     return ffi().load(path)
   } catch (cause) {
-    if (cause instanceof SaqrError) throw cause
-    const why = (cause as Error).message
-    const old = /GLIBC_[\d.]+/.exec(why)?.[0]
-    const text = old
-      ? `this system's glibc is older than saqr takes: it wants ${old.replace('_', ' ')}, and ${platform.title} is what it is built for. Use a newer system or container image.`
-      : `${path} can't be opened: ${why}. It is built for ${platform.title}; is it of this system? Install saqr again (npm install saqr).`
-    throw new SaqrError('DEVICE_CPU_LIBRARY', text, { cause })
+    throw cause instanceof SaqrError ? cause : notLoaded(path, platform, cause as Error)
   }
+}
+
+/** What the system's loader said, and what to do. */
+export function notLoaded(path: string, { title }: Platform, cause: Error): SaqrError {
+  const wanted = /GLIBC_([\d.]+)/.exec(cause.message)?.[1]
+  const text = wanted
+    ? `this system's glibc is too old: the library for ${title} wants ${wanted}. Use a newer system or container image.`
+    : `${path} can't be opened (${cause.message}). It is built for ${title}: install saqr again (npm install saqr).`
+  return new SaqrError('DEVICE_CPU_LIBRARY', text, { cause })
 }
