@@ -14,7 +14,7 @@ import { basename, dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { buildPlatform } from '../native/build.mjs'
-import { platformOf } from '../native/platforms.mjs'
+import { platformOf, platformOfThis } from '../native/platforms.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const tools = join(root, 'native/build/tools')
@@ -123,7 +123,13 @@ async function product(runner) {
       return join(resolve(values.packages), found)
     }
     writeFileSync(join(folder, 'package.json'), '{"private":true,"type":"module"}')
-    const where = [`--os=${os}`, `--cpu=${cpu}`, ...(libc ? [`--libc=${libc}`] : [])]
+    // --force: npm would refuse another system's package here
+    const where = [
+      `--os=${os}`,
+      `--cpu=${cpu}`,
+      ...(libc ? [`--libc=${libc}`] : []),
+      ...(name === platformOfThis().name ? [] : ['--force']),
+    ]
     const quiet = ['--no-audit', '--no-fund', '--no-package-lock', '--loglevel=error']
     run(['npm', 'install', ...quiet, ...where, tarball('saqr'), tarball(`saqr-${name}`)], folder)
     const saqr = [...runner.command(), join('node_modules', 'saqr', 'dist', 'cli', 'main.js')]
@@ -132,7 +138,16 @@ async function product(runner) {
     run([...saqr, 'quickstart', '--device', 'cpu', '--questions', values.questions, '--num_train_epochs', values.epochs], folder, env)
 
     const assets = join('node_modules', 'saqr', 'assets', 'quickstart')
-    const sft = [...saqr, 'sft', '--model', join(assets, 'model'), '--dataset', join(assets, 'train.jsonl'), '--device', 'cpu']
+    const sft = [
+      ...saqr,
+      'sft',
+      '--model_name_or_path',
+      join(assets, 'model'),
+      '--dataset_name',
+      join(assets, 'train.jsonl'),
+      '--device',
+      'cpu',
+    ]
     const train = (out, ...more) => [...sft, '--use_peft', '--max_steps', '12', '--save_steps', '4', '--output_dir', out, ...more]
     run(train('whole'), folder, env, true)
     await killed(train('parts'), folder, env, join(folder, 'parts', 'checkpoint-4'))
