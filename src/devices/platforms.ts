@@ -44,14 +44,26 @@ export function platformHere(
   throw new SaqrError('DEVICE_PLATFORM', `saqr has no kernels for this system (${here}). It runs on: ${others}.`)
 }
 
-/** A program names its loader at the beginning of its file. */
+/** An ELF program names its loader in the segment PT_INTERP, and the loader is the C library's. */
 function libcHere(): 'glibc' | 'musl' {
-  const head = Buffer.alloc(4096)
   const fd = openSync(process.execPath, 'r')
   try {
-    readSync(fd, head, 0, head.length, 0)
+    const read = (at: number, bytes: number) => {
+      const out = Buffer.alloc(bytes)
+      readSync(fd, out, 0, bytes, at)
+      return out
+    }
+    const header = read(0, 64)
+    const [at, size, count] = [Number(header.readBigUInt64LE(32)), header.readUInt16LE(54), header.readUInt16LE(56)]
+    for (let i = 0; i < count; i++) {
+      const segment = read(at + i * size, 56)
+      if (segment.readUInt32LE(0) !== PT_INTERP) continue
+      const loader = read(Number(segment.readBigUInt64LE(8)), Number(segment.readBigUInt64LE(32))).toString('latin1')
+      return loader.includes('/ld-musl-') ? 'musl' : 'glibc'
+    }
   } finally {
     closeSync(fd)
   }
-  return head.includes('/ld-musl-') ? 'musl' : 'glibc'
+  return 'glibc'
 }
+const PT_INTERP = 3
