@@ -8,7 +8,19 @@
 // RUNNER: one of RUNNERS below, `all` for each in turn. What one takes is fetched into native/build/tools/ (Node from npm and PyPI); QEMU, Wine and
 // musl come from the system's packages. Exit code 1: something is off.
 import { spawn, spawnSync } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -163,7 +175,8 @@ async function product(runner) {
 
 /** Begins it, and ends it without a word once the folder is there. */
 async function killed(command, cwd, env, checkpoint) {
-  const child = spawn(command[0], command.slice(1), { cwd, stdio: 'ignore', env: { ...process.env, ...env } })
+  const out = openSync(join(cwd, 'killed.log'), 'w')
+  const child = spawn(command[0], command.slice(1), { cwd, stdio: ['ignore', out, out], env: { ...process.env, ...env } })
   let ended = false
   child.on('exit', () => {
     ended = true
@@ -174,19 +187,21 @@ async function killed(command, cwd, env, checkpoint) {
   while (!ended) await new Promise((done) => setTimeout(done, 20))
 }
 
-/** What it prints is shown, or with `brief` its last line. */
+/** What it prints is shown, or with `brief` its last line. Through a file: a Windows program under Wine can't write to a pipe. */
 function run(command, cwd, env = {}, brief = false) {
-  const out = brief ? 'pipe' : 'inherit'
-  const r = spawnSync(command[0], command.slice(1), {
-    cwd,
-    stdio: ['ignore', out, 'inherit'],
-    env: { ...process.env, ...env },
-    encoding: 'utf8',
-  })
-  if (r.error) throw r.error
-  if (r.status !== 0)
-    throw new Error(`${command.map((part) => basename(part)).join(' ')} ended with ${r.signal ?? r.status}\n${r.stdout ?? ''}`)
-  if (brief) console.log(r.stdout.trim().split('\n').at(-1))
+  const log = join(mkdtempSync(join(tmpdir(), 'saqr-log-')), 'out')
+  const out = brief ? openSync(log, 'w') : 'inherit'
+  try {
+    const r = spawnSync(command[0], command.slice(1), { cwd, stdio: ['ignore', out, 'inherit'], env: { ...process.env, ...env } })
+    if (r.error) throw r.error
+    const said = brief ? readFileSync(log, 'utf8') : ''
+    const what = command.map((part) => basename(part)).join(' ')
+    if (r.status !== 0) throw new Error(`${what} ended with ${r.signal ?? r.status}\n${said}`)
+    if (brief) console.log(said.trim().split('\n').at(-1))
+  } finally {
+    if (brief) closeSync(out)
+    rmSync(dirname(log), { recursive: true })
+  }
 }
 
 /** Makes a folder as a whole, once. */
