@@ -21,8 +21,14 @@ export interface Platform {
 export const PLATFORMS: readonly Platform[] = [
   platform('linux', 'x64', 'glibc', 'Linux x86-64, glibc 2.28 or later', 'every test'),
   platform('linux', 'arm64', 'glibc', 'Linux arm64, glibc 2.28 or later', 'under QEMU: some kernels, a small training'),
-  platform('linux', 'x64', 'musl', 'Linux x86-64, musl', 'some kernels, a small training (AVX2)'),
-  platform('win32', 'x64', undefined, 'Windows 10 or later, x86-64', 'under Wine: some kernels, a small training (AVX2)'),
+  platform('linux', 'x64', 'musl', 'Linux x86-64, musl', 'quickstart, a training killed and resumed, some kernels (AVX2)'),
+  platform(
+    'win32',
+    'x64',
+    undefined,
+    'Windows 10 or later, x86-64',
+    'under Wine: quickstart, a training killed and resumed, some kernels (AVX2)',
+  ),
 ]
 
 function platform(os: Platform['os'], cpu: Platform['cpu'], libc: Platform['libc'], title: string, proof: string): Platform {
