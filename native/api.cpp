@@ -2,7 +2,6 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
-#include <sys/mman.h>
 #include "attrs/abi.hpp"
 #include "ggml-blocks.hpp"
 #include "ggml-values.hpp"
@@ -10,12 +9,13 @@
 #include "plan.hpp"
 #include "pool.hpp"
 #include "probe.hpp"
+#include "processor.hpp"
 #include "quantise.hpp"
-#include "tiles.hpp"
+#include "system.hpp"
 
 using namespace saqr;
 
-#define SAQR_API extern "C" __attribute__((visibility("default")))
+#define SAQR_API extern "C" SAQR_EXPORT
 #ifndef SAQR_VARIANT
 #define SAQR_VARIANT "custom"
 #endif
@@ -34,8 +34,7 @@ struct Control {
 
 SAQR_API int saqr_abi() { return kAbi; }
 SAQR_API const char* saqr_variant() { return SAQR_VARIANT; }
-// null, or why this process can't run the library's products
-SAQR_API const char* saqr_refusal() { return SAQR_TILES ? tiles::refusal() : nullptr; }
+SAQR_API const char* saqr_refusal() { return refusal(); }  // null, or why this process can't run the library
 SAQR_API int saqr_kernel(const char* name) { return kernelIndex(name); }
 SAQR_API const char* saqr_last_error() { return lastError.c_str(); }
 
@@ -58,7 +57,7 @@ SAQR_API void* saqr_map_file(const char* path, uint64_t* bytes) {
   if (!address) lastError = std::string(path) + ": " + strerror(errno);
   return address;
 }
-SAQR_API void saqr_unmap(void* address, uint64_t bytes) { munmap(address, bytes); }
+SAQR_API void saqr_unmap(void* address, uint64_t bytes) { unmapFile(address, bytes); }
 SAQR_API void saqr_copy(void* to, const void* from, uint64_t bytes) { memmove(to, from, bytes); }
 SAQR_API void saqr_zero(void* to, uint64_t bytes) { memset(to, 0, bytes); }
 SAQR_API uint64_t saqr_resident(const void* address, uint64_t bytes) { return residentBytes(address, bytes); }

@@ -10,11 +10,11 @@ struct F32 {
   static SAQR_INLINE vf step(vf b, const float* a, vf sum) { return fma(b, set1(*a), sum); }
   static SAQR_INLINE vf last(vf b, const float* a, vf sum) { return step(b, a, sum); }
 };
-#if defined(__AVX512BF16__)
+#if SAQR_BF16_DOT
 struct Bf16Pairs {
   using Element = bf16;
   static constexpr int kPerUnit = 2;
-  static SAQR_INLINE vf dot(vf b, int32_t pair, vf sum) { return (vf)_mm512_dpbf16_ps((__m512)sum, (__m512bh)b, (__m512bh)_mm512_set1_epi32(pair)); }
+  static SAQR_INLINE vf dot(vf b, int32_t pair, vf sum) { return dotBf16(sum, b, pair); }
   static SAQR_INLINE vf step(vf b, const float* a, vf sum) {
     int32_t pair;
     memcpy(&pair, a, 4);
@@ -176,7 +176,7 @@ static OuterKernel outers(int rows, std::integer_sequence<int, R...>) {
 
 TileKernel tileKernel(Form form, int rows, int vectors) {
   constexpr auto all = std::make_integer_sequence<int, kTall>{};
-#if defined(__AVX512BF16__)
+#if SAQR_BF16_DOT
   if (form == Form::bf16) return vectors == 1 ? tiles<Bf16Pairs, 1>(rows, all) : tiles<Bf16Pairs, 2>(rows, all);
 #endif
   (void)form;
@@ -185,7 +185,7 @@ TileKernel tileKernel(Form form, int rows, int vectors) {
 
 DirectKernel directKernel(Form form, int rows, int vectors) {
   constexpr auto all = std::make_integer_sequence<int, kDirect>{};
-#if defined(__AVX512BF16__)
+#if SAQR_BF16_DOT
   if (form == Form::bf16) return vectors == 1 ? directs<Bf16Pairs, 1>(rows, all) : directs<Bf16Pairs, 2>(rows, all);
 #endif
   (void)form;
@@ -194,7 +194,7 @@ DirectKernel directKernel(Form form, int rows, int vectors) {
 
 OuterKernel outerKernel(Form form, int rows) {
   constexpr auto all = std::make_integer_sequence<int, kOuter>{};
-#if defined(__AVX512BF16__)
+#if SAQR_BF16_DOT
   if (form == Form::bf16) return outers<Bf16Pairs>(rows, all);
 #endif
   (void)form;

@@ -9,7 +9,7 @@ constexpr int kTall = 6;  // of 16 registers: 12 sums, 2 columns' values, one of
 constexpr int kDirect = 6;
 constexpr int kOuter = 8;
 #else
-constexpr int kTall = 14;   // of 32 registers
+constexpr int kTall = W == 4 ? 12 : 14;  // of 32 registers; arm64 multiplies by a lane of a register, so that it has rows in some too
 constexpr int kDirect = 8;  // rows a power of two apart fall on one set of the cache: no more than its ways
 constexpr int kOuter = 16;
 #endif

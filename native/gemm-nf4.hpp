@@ -21,6 +21,8 @@ struct Scales {
     float product = q.code2[q.absmax8[block++]] * q.absmax2[outer];
 #if defined(__x86_64__)
     asm("" : "+x"(product));
+#elif defined(__aarch64__)
+    asm("" : "+w"(product));
 #else
     asm("" : "+m"(product));
 #endif
@@ -55,6 +57,13 @@ template <> struct Table<float> {
     __m256i code = _mm256_srlv_epi32(_mm256_shuffle_epi8(_mm256_set1_epi32(bytes), place), _mm256_set1_epi64x(4));
     __m256 low = _mm256_permutevar8x32_ps(_mm256_load_ps(values), code), high = _mm256_permutevar8x32_ps(_mm256_load_ps(values + 8), code);
     return (vf)_mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(code, 28)));  // three bits, and the fourth
+#elif defined(__aarch64__)
+    const uint8x16_t place = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1}, byte = {0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3};
+    const int8x16_t shift = {-4, -4, -4, -4, 0, 0, 0, 0, -4, -4, -4, -4, 0, 0, 0, 0};
+    uint16_t bytes;
+    memcpy(&bytes, p, 2);
+    const uint8x16_t code = vandq_u8(vshlq_u8(vqtbl1q_u8((uint8x16_t)vdupq_n_u16(bytes), place), shift), vdupq_n_u8(15));
+    return (vf)vqtbl4q_u8(vld1q_u8_x4((const uint8_t*)values), vorrq_u8(vshlq_n_u8(code, 2), byte));
 #else
     vf out;
     for (int i = 0; i < W; i += 2) out[i] = values[p[i / 2] >> 4], out[i + 1] = values[p[i / 2] & 15];
@@ -85,9 +94,18 @@ template <> struct Table<bf16> {
     for (int i = 0; i < 16; i++) values[i] = toBf16(codebook[i] * scale);
   }
   SAQR_INLINE vf look(const uint8_t* p) const {
+#if defined(__aarch64__)
+    const uint8x16_t place = {0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3}, byte = {0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1};
+    const int8x16_t shift = {-4, -4, 0, 0, -4, -4, 0, 0, -4, -4, 0, 0, -4, -4, 0, 0};
+    uint32_t bytes;
+    memcpy(&bytes, p, 4);
+    const uint8x16_t code = vandq_u8(vshlq_u8(vqtbl1q_u8((uint8x16_t)vdupq_n_u32(bytes), place), shift), vdupq_n_u8(15));
+    return (vf)vqtbl2q_u8(vld1q_u8_x2((const uint8_t*)values), vorrq_u8(vshlq_n_u8(code, 1), byte));
+#else
     bf16 out[2 * W];
     for (int i = 0; i < 2 * W; i += 2) out[i] = values[p[i / 2] >> 4], out[i + 1] = values[p[i / 2] & 15];
     return loadAs<vf>(out);
+#endif
   }
 #endif
 };

@@ -31,10 +31,21 @@ SAQR_INLINE vf joinFirst(const bf16* even, const bf16* odd, int n) {
   const __mmask16 mask = static_cast<__mmask16>((1u << n) - 1);
   return zip(_mm256_maskz_loadu_epi16(mask, even), _mm256_maskz_loadu_epi16(mask, odd));
 }
-#else  // without bf16 dot products there are no pairs
-SAQR_INLINE vf join(const bf16*, const bf16*) { return vf{}; }
-SAQR_INLINE void joinTwo(const bf16*, const bf16*, float*) {}
-SAQR_INLINE vf joinFirst(const bf16*, const bf16*, int) { return vf{}; }
+#else
+SAQR_INLINE vf join(const bf16* even, const bf16* odd) {
+  bf16 pairs[2 * W];
+#pragma GCC unroll 8
+  for (int i = 0; i < W; i++) pairs[2 * i] = even[i], pairs[2 * i + 1] = odd[i];
+  return loadAs<vf>(pairs);
+}
+SAQR_INLINE void joinTwo(const bf16* even, const bf16* odd, float* out) {
+  store(out, join(even, odd)), store(out + W, join(even + W, odd + W));
+}
+SAQR_INLINE vf joinFirst(const bf16* even, const bf16* odd, int n) {
+  bf16 pairs[2 * W] = {};
+  for (int i = 0; i < n; i++) pairs[2 * i] = even[i], pairs[2 * i + 1] = odd[i];
+  return loadAs<vf>(pairs);
+}
 #endif
 
 }  // namespace saqr::gemm

@@ -12,11 +12,7 @@ constexpr int rowsTogether(int m) { return m <= 4 ? 4 : 2; }  // of b: up to 16 
 template <class E>
 SAQR_INLINE vf multiplyAdd(vf w, vf x, vf sum) {
   if constexpr (sizeof(E) == 4) return fma(w, x, sum);
-#if defined(__AVX512BF16__)
-  else return (vf)_mm512_dpbf16_ps((__m512)sum, (__m512bh)w, (__m512bh)x);
-#else
-  else return sum;  // Form::bf16 doesn't occur
-#endif
+  else return dotBf16(sum, w, x);
 }
 
 // sum[r][m] += w[r] · x[m] over `count` elements, whole vectors. The next rows (`group` elements on) are fetched in the order in which

@@ -1,5 +1,5 @@
 #include "pool.hpp"
-#include "memory.hpp"
+#include "system.hpp"
 
 namespace saqr {
 

@@ -1,14 +1,14 @@
 #include "probe.hpp"
 #include <algorithm>
 #include <chrono>
-#include "memory.hpp"
+#include "system.hpp"
 #include "simd.hpp"
 #include "tiles.hpp"
 
 namespace saqr {
 
 static double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-static constexpr int kChains = 12, kRounds = 200000;
+static constexpr int kChains = W == 4 ? 20 : 12, kRounds = 200000;  // arm64 has up to four units, four steps deep
 
 template <class Work>
 static double best(Pool& pool, Work work) {  // shortest time of many, over half a second: others may use the machine too
@@ -27,7 +27,7 @@ static void multiplyAdd(Worker& worker) {
   vf a = set1(0.999f), b = set1(1e-3f);
   asm volatile("" : "+m"(a), "+m"(b));
   for (int r = 0; r < kRounds; r++) {
-#pragma GCC unroll 12
+#pragma GCC unroll 20
     for (int i = 0; i < kChains; i++) chain[i] = fma(chain[i], a, b);
   }
   for (int i = 1; i < kChains; i++) chain[0] += chain[i];
@@ -46,18 +46,18 @@ static void tileProduct(Worker&) {
     _tile_dpbf16ps(3, 5, 7);
   }
 }
-#elif defined(__AVX512BF16__)
+#elif SAQR_BF16_DOT
 static void dotProduct(Worker& worker) {
-  __m512 chain[kChains];
-  for (int i = 0; i < kChains; i++) chain[i] = _mm512_set1_ps(float(i));
-  __m512bh a = (__m512bh)_mm512_set1_epi32(0x3c003c00), b = (__m512bh)_mm512_set1_epi32(0x3c003c00);
+  vf chain[kChains];
+  for (int i = 0; i < kChains; i++) chain[i] = set1(float(i));
+  vf a = asFloat(set1(0x3c003c00)), b = a;
   asm volatile("" : "+m"(a), "+m"(b));
   for (int r = 0; r < kRounds; r++) {
-#pragma GCC unroll 12
-    for (int i = 0; i < kChains; i++) chain[i] = _mm512_dpbf16_ps(chain[i], a, b);
+#pragma GCC unroll 20
+    for (int i = 0; i < kChains; i++) chain[i] = dotBf16(chain[i], a, b);
   }
-  for (int i = 1; i < kChains; i++) chain[0] = _mm512_add_ps(chain[0], chain[i]);
-  _mm512_storeu_ps(worker.scratch, chain[0]);
+  for (int i = 1; i < kChains; i++) chain[0] += chain[i];
+  store(reinterpret_cast<float*>(worker.scratch), chain[0]);
 }
 #endif
 
@@ -66,7 +66,7 @@ double probeFma(Pool& pool, int kind) {
   if (kind == 0) return flops / best(pool, multiplyAdd) * 1e-9;
 #if SAQR_TILES
   return 4 * kTileFlops * kTileRounds * pool.count() / best(pool, tileProduct) * 1e-9;
-#elif defined(__AVX512BF16__)
+#elif SAQR_BF16_DOT
   return 2 * flops / best(pool, dotProduct) * 1e-9;
 #else
   return 0;

@@ -28,11 +28,12 @@ constexpr int W = 8;
 #else
 constexpr int W = 4;
 #endif
-#if defined(__AVX512BF16__)
-constexpr bool kBf16Dot = true;
+#if defined(__AVX512BF16__) || defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
+#define SAQR_BF16_DOT 1
 #else
-constexpr bool kBf16Dot = false;
+#define SAQR_BF16_DOT 0
 #endif
+constexpr bool kBf16Dot = SAQR_BF16_DOT;  // the processor multiplies pairs of bf16
 
 using vf = float __attribute__((vector_size(W * 4)));
 using vi = int32_t __attribute__((vector_size(W * 4)));
@@ -89,6 +90,8 @@ SAQR_INLINE vf sqrt(vf v) {
   return (vf)_mm512_sqrt_ps((__m512)v);
 #elif defined(__AVX2__)
   return (vf)_mm256_sqrt_ps((__m256)v);
+#elif defined(__aarch64__)
+  return (vf)vsqrtq_f32((float32x4_t)v);
 #else
   for (int i = 0; i < W; i++) v[i] = std::sqrt(v[i]);
   return v;
@@ -145,6 +148,28 @@ SAQR_INLINE vf loadF16(const f16* p) {
   return v;
 #endif
 }
+// sum + a[0] · b[0] + a[1] · b[1] of the two bf16 in each lane
+SAQR_INLINE vf dotBf16(vf sum, vf a, vf b) {
+#if defined(__AVX512BF16__)
+  return (vf)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
+#elif defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
+  return (vf)vbfdotq_f32((float32x4_t)sum, (bfloat16x8_t)a, (bfloat16x8_t)b);
+#else
+  const vi high = set1(static_cast<int32_t>(0xffff0000));
+  return fma(asFloat(asInt(a) & high), asFloat(asInt(b) & high), fma(asFloat(asInt(a) << 16), asFloat(asInt(b) << 16), sum));
+#endif
+}
+// the same, with one pair for all lanes
+SAQR_INLINE vf dotBf16(vf sum, vf a, int32_t pair) {
+#if defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
+  float lane;  // in a register as it was loaded: the intrinsic is compiled to a copy into all lanes first
+  memcpy(&lane, &pair, 4);
+  asm("bfdot %0.4s, %1.8h, %2.2h[0]" : "+w"(sum) : "w"(a), "w"(lane));
+  return sum;
+#else
+  return dotBf16(sum, a, asFloat(set1(pair)));
+#endif
+}
 // the bf16 bits in the lower half of each lane
 SAQR_INLINE vu roundBf16(vf v) {
   vu bits = (vu)v;
@@ -160,6 +185,8 @@ SAQR_INLINE vh toBf16(vf v) {
 #elif defined(__AVX2__)
   __m256i words = (__m256i)roundBf16(v);
   return (vh)_mm_packus_epi32(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+#elif defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
+  return (vh)vcvt_bf16_f32((float32x4_t)v);
 #else
   return __builtin_convertvector(roundBf16(v), vh);
 #endif

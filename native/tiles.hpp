@@ -17,9 +17,6 @@ namespace saqr::tiles {
 
 constexpr int64_t kRows = 16, kRowBytes = 64, kUnits = 16;  // a unit is two bf16 of the reduction, or one f32 of a sum
 
-// Asks the system once for the tiles' state; null when this process may use them, else why not. (Others: "not built for tiles".)
-const char* refusal();
-
 #if SAQR_TILES
 // palette 1, all eight registers whole
 struct alignas(64) Config {

@@ -1,14 +1,20 @@
 #!/usr/bin/env node
 // Compiles test:cuda, bench:cuda, test:cpu, bench:ops and bench:cpu, with the sources and fixtures they use, into a folder that runs on a machine
 // with Node and the production packages alone. The CPU library goes along in the variants that are built.
-//   node tools/cuda-pack.mjs [OUT]      default .gpu/js; there: node OUT/tools/cuda-test.js, node OUT/bench/cuda.js, node OUT/bench/cpu.js …
+//   node tools/cuda-pack.mjs [OUT] [--libraries FOLDER]     of another platform, as native/build.mjs --platform writes them
+// OUT's default is .gpu/js; there: node OUT/tools/cuda-test.js, node OUT/bench/cuda.js, node OUT/bench/cpu.js …
 import { spawnSync } from 'node:child_process'
-import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
-const out = resolve(process.argv[2] ?? join(root, '.gpu/js'))
+const { values, positionals } = parseArgs({
+  options: { libraries: { type: 'string', default: join(root, 'native/build') } },
+  allowPositionals: true,
+})
+const out = resolve(positionals[0] ?? join(root, '.gpu/js'))
 rmSync(out, { recursive: true, force: true })
 mkdirSync(out, { recursive: true })
 
@@ -21,6 +27,7 @@ const programs = [
   'bench/cuda.ts',
   'bench/cuda-case.ts',
   'tools/cpu-test.ts',
+  'tools/platform-test.ts',
   'bench/ops.ts',
   'bench/cpu.ts',
   'bench/cpu-case.ts',
@@ -46,8 +53,10 @@ if (r.status !== 0) process.exitCode = 1
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 writeFileSync(join(out, 'package.json'), `${JSON.stringify({ name: 'saqr', version, type: 'module' })}\n`)
 cpSync(join(root, 'src/ops'), join(out, 'src/ops'), { recursive: true, filter: (path) => !/\.[a-z]+$/.test(path) || /\.cuh?$/.test(path) })
-const libraries = join(root, 'native/build')
-cpSync(libraries, join(out, 'native/build'), { recursive: true, filter: (path) => path === libraries || /\.(so|json)$/.test(path) })
+const libraries = resolve(values.libraries)
+const library = /^(saqr-.*\.(so|dylib|dll)|variants\.json)$/
+mkdirSync(join(out, 'native/build'), { recursive: true })
+for (const file of readdirSync(libraries)) if (library.test(file)) cpSync(join(libraries, file), join(out, 'native/build', file))
 for (const file of ['cuda_baseline.py', 'hf_cpu.py', 'hf_generate.py', 'trl_pairs.py'])
   cpSync(join(root, 'bench', file), join(out, 'bench', file))
 for (const fixture of ['families', 'training'])

@@ -1,19 +1,25 @@
 #!/usr/bin/env node
-// The packages as npm gets them: saqr (JavaScript) and @saqr/<platform> (the CPU library, every variant of this architecture).
-//   node tools/pack.mjs [--out out/packages] [--check]     --check: publint and are-the-types-wrong over the result
+// The packages as npm gets them: saqr (JavaScript) and @saqr/<platform> (the CPU library, every variant of its architecture).
+//   node tools/pack.mjs [--all] [--out out/packages] [--check]
+// --all: every platform of src/devices/platforms.ts, else this one; --check: publint and are-the-types-wrong over the result
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, cpSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { buildPlatform } from '../native/build.mjs'
+import { PLATFORMS, platformOfThis } from '../native/platforms.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const { values: args } = parseArgs({
-  options: { out: { type: 'string', default: join(root, 'out/packages') }, check: { type: 'boolean', default: false } },
+  options: {
+    all: { type: 'boolean', default: false },
+    out: { type: 'string', default: join(root, 'out/packages') },
+    check: { type: 'boolean', default: false },
+  },
 })
 const main = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
-const platform = `${process.platform}-${process.arch}`
-const native = `@saqr/${platform}`
+const packed = args.all ? PLATFORMS : [platformOfThis()]
 
 function run(command, commandArgs, cwd = root) {
   const r = spawnSync(command, commandArgs, { cwd, stdio: ['ignore', 'pipe', 'inherit'], encoding: 'utf8' })
@@ -31,28 +37,36 @@ function pack(folder, manifest) {
 
 rmSync(args.out, { recursive: true, force: true })
 const stage = join(args.out, 'stage')
-mkdirSync(join(stage, 'native'), { recursive: true })
-
-run(process.execPath, ['native/build.mjs', '--all', '--quiet'])
-const built = join(root, 'native/build')
-for (const file of readdirSync(built))
-  if (/^(saqr-.*\.(so|dylib)|variants\.json)$/.test(file)) copyFileSync(join(built, file), join(stage, 'native', file))
-writeFileSync(
-  join(stage, 'native/README.md'),
-  `# ${native}\n\nThe CPU library of [saqr](https://www.npmjs.com/package/saqr) for ${platform}: installed with it, of no use alone.\n`,
-)
 const { version, license, repository, engines } = main
-const nativePackage = pack(join(stage, 'native'), {
-  name: native,
-  version,
-  description: `CPU library of saqr for ${platform}`,
-  license,
-  repository,
-  os: [process.platform],
-  cpu: [process.arch],
-  ...(process.platform === 'linux' ? { libc: ['glibc'] } : {}),
-  engines,
-})
+
+/** the tarball of a platform's CPU library */
+async function packPlatform(platform) {
+  const name = `@saqr/${platform.name}`
+  const built = await buildPlatform(platform)
+  const folder = join(stage, platform.name)
+  mkdirSync(folder, { recursive: true })
+  for (const file of readdirSync(built))
+    if (file === 'variants.json' || (file.startsWith('saqr-') && file.endsWith(`.${platform.suffix}`)))
+      copyFileSync(join(built, file), join(folder, file))
+  writeFileSync(
+    join(folder, 'README.md'),
+    `# ${name}\n\nThe CPU library of [saqr](https://www.npmjs.com/package/saqr) for ${platform.title}: installed with it, of no use alone.\n`,
+  )
+  return pack(folder, {
+    name,
+    version,
+    description: `CPU library of saqr for ${platform.title}`,
+    license,
+    repository,
+    os: [platform.os],
+    cpu: [platform.cpu],
+    ...(platform.libc ? { libc: [platform.libc] } : {}),
+    engines,
+  })
+}
+
+const nativePackages = []
+for (const platform of packed) nativePackages.push(await packPlatform(platform))
 
 const { scripts: _scripts, devDependencies: _dev, ...published } = main
 const js = join(stage, 'saqr')
@@ -62,7 +76,8 @@ for (const name of main.files.filter((name) => !name.includes('*'))) {
   cpSync(join(root, name), join(js, name), { recursive: true, filter: (path) => !/\.(stamp|tsbuildinfo)$/.test(path) })
 }
 cpSync(join(root, 'src/ops'), join(js, 'src/ops'), { recursive: true, filter: kernels }) // compiled for the card that is found
-const jsPackage = pack(js, { ...published, optionalDependencies: { ...main.optionalDependencies, [native]: version } })
+const libraries = Object.fromEntries(PLATFORMS.map(({ name }) => [`@saqr/${name}`, version]))
+const jsPackage = pack(js, { ...published, optionalDependencies: { ...main.optionalDependencies, ...libraries } })
 rmSync(stage, { recursive: true })
 
 if (args.check) {
@@ -70,4 +85,4 @@ if (args.check) {
   process.stdout.write(run(bin('publint'), ['--strict', jsPackage]))
   process.stdout.write(run(bin('attw'), ['--profile', 'esm-only', '--no-emoji', jsPackage]))
 }
-console.log(`${jsPackage}\n${nativePackage}`)
+console.log([jsPackage, ...nativePackages].join('\n'))

@@ -1,6 +1,7 @@
 /** Calls into shared libraries: koffi, through the package of this platform (it needs no install script). */
 import { createRequire } from 'node:module'
 import { SaqrError } from '../error.ts'
+import { platformHere } from './platforms.ts'
 
 export type Address = bigint | number
 /** A function of a library; `.async(…args, callback)` runs it on a thread of the pool. */
@@ -17,15 +18,24 @@ interface Koffi {
   view(address: Address, bytes: number): ArrayBuffer
 }
 
+/** its version, that of package.json */
+const KOFFI = '3.3.4'
+
 let loaded: Koffi | undefined
 
 export function ffi(): Koffi {
   if (loaded) return loaded
-  const name = `@koromix/koffi-${process.platform}-${process.arch}`
+  const name = `@koromix/koffi-${platformHere().koffi}`
   try {
     return (loaded = createRequire(import.meta.url)(name) as Koffi)
   } catch (cause) {
-    throw new SaqrError('DEVICE_FFI', `${name} is missing: install saqr again without --omit=optional (npm install saqr)`, { cause })
+    throw new SaqrError(
+      'DEVICE_FFI',
+      (cause as NodeJS.ErrnoException).code === 'MODULE_NOT_FOUND'
+        ? `${name} is missing, by which saqr calls its kernels. It comes with saqr unless optional packages are left out (--omit=optional, --no-optional) or a lock file was written on another system: run \`npm install ${name}@${KOFFI}\``
+        : `${name} can't be opened: ${(cause as Error).message}`,
+      { cause },
+    )
   }
 }
 

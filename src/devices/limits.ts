@@ -1,15 +1,11 @@
 /** Limits are measured once a machine and kept in the user's cache: `saqr plan` answers at once. */
-import { cpus, homedir } from 'node:os'
+import { cpus } from 'node:os'
 import { dirname, join } from 'node:path'
 import { isObject } from '../formats/json.ts'
 import { isFile, makeFolder, writeFileAtomic } from '../hub/files.ts'
 import { readJson } from '../hub/json.ts'
+import { cacheFolder } from '../hub/places.ts'
 import type { Limits } from './device.ts'
-
-/** the user's cache folder of saqr: $XDG_CACHE_HOME/saqr or ~/.cache/saqr */
-export function cacheFolder(): string {
-  return join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'saqr')
-}
 
 const known = new Map<string, Limits>()
 

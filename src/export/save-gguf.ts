@@ -1,5 +1,5 @@
 /** A GGUF file written, opened again, held against what was trained, and only then given its name. */
-import { closeSync, existsSync, fsyncSync, openSync, realpathSync, renameSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, fsyncSync, openSync, realpathSync, writeSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { writeCard } from '../engine/card.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
@@ -10,6 +10,7 @@ import type { Quantization } from '../formats/gguf/mixture.ts'
 import { filesOf, firstHeader, groupsOf, sweepParts, writeParts } from '../formats/gguf/split.ts'
 import { type Entries, f32, type GgufTensorToWrite, tensorBytes, text, u32 } from '../formats/gguf/write.ts'
 import { partPaths, siblings } from '../hub/gguf-parts.ts'
+import { move } from '../hub/move.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import { turnToRead } from '../train/turn.ts'
 import { answersOf, answersOfFile, apart, askable, compare, type Found, foundLine, fromBase, judge, NOT_ASKED } from './check.ts'
@@ -174,7 +175,7 @@ function named(from: string, to: string, parts: number): { path: string; parts: 
 
 function rename(from: string, to: string): void {
   try {
-    renameSync(from, to)
+    move(from, to)
   } catch (cause) {
     throw fileError(cause, to, 'write')
   }

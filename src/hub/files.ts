@@ -11,7 +11,6 @@ import {
   openSync,
   readdirSync,
   readSync,
-  renameSync,
   rmSync,
   statSync,
   writeSync,
@@ -19,6 +18,7 @@ import {
 import { hostname } from 'node:os'
 import { basename, dirname, join, resolve } from 'node:path'
 import { SaqrError } from '../error.ts'
+import { move } from './move.ts'
 import { notFound, statOf } from './not-found.ts'
 
 /** Turns an error of the file system into one a user can act on; a SaqrError passes through. */
@@ -37,8 +37,10 @@ export function fileError(cause: unknown, path: string, verb: 'read' | 'write'):
   if (code === 'EFBIG')
     return say('FORMAT_DISK_FULL', `${path} is larger than a file may be here; it was not written. Save to another disk.`)
   if (code === 'ENOENT') return say('FORMAT_PERMISSION', `No folder can be made for ${path}: choose another place.`)
-  if (code === 'EACCES' || code === 'EPERM')
-    return say('FORMAT_PERMISSION', `No permission to ${verb} ${path}. Change its permissions or choose another place.`)
+  if (code === 'EACCES' || code === 'EPERM' || code === 'EBUSY') {
+    const open = process.platform === 'win32' ? ', or a program has it open (a model that was opened from it, too)' : ''
+    return say('FORMAT_PERMISSION', `No permission to ${verb} ${path}${open}. Change its permissions or choose another place.`)
+  }
   if (code === 'EROFS') return say('FORMAT_PERMISSION', `${path} is on a read-only disk. Choose another place.`)
   if (code === 'EMFILE' || code === 'ENFILE')
     return say('FORMAT_FILE', `Too many open files to ${verb} ${path}. Raise the limit (ulimit -n).`)
@@ -89,7 +91,7 @@ function sweep(path: string): void {
     const [, pid, old] = (name.startsWith(prefix) && /^(\d+)(\.old)?$/.exec(name.slice(prefix.length))) || []
     if (pid === undefined || Number(pid) === process.pid || alive(Number(pid))) continue
     const left = join(dirname(path), name)
-    if (old && !exists(path)) renameSync(left, path)
+    if (old && !exists(path)) move(left, path)
     else rmSync(left, { force: true, recursive: true })
   }
 }
@@ -144,7 +146,7 @@ export function openAtomic(path: string): AtomicFile {
       guard(() => {
         fsyncSync(fd)
         close()
-        renameSync(partial, path)
+        move(partial, path)
         syncFolder(dirname(path))
       }),
     abandon,
@@ -193,13 +195,13 @@ export async function writeFolderAtomic(path: string, fill: (folder: string) => 
     await fill(partial)
     syncFolder(partial)
     const replaces = exists(path)
-    if (replaces) renameSync(path, old)
-    renameSync(partial, path)
+    if (replaces) move(path, old)
+    move(partial, path)
     syncFolder(dirname(path))
     if (replaces) rmSync(old, { force: true, recursive: true })
   } catch (cause) {
     rmSync(partial, { force: true, recursive: true })
-    if (exists(old) && !exists(path)) renameSync(old, path)
+    if (exists(old) && !exists(path)) move(old, path)
     throw fileError(cause, path, 'write')
   }
 }

@@ -62,6 +62,14 @@ export function hubPlaces(options: HubOptions = {}, env: Environment = process.e
 
 const homeOf = (env: Environment) => expand(env.HF_HOME ?? join(env.XDG_CACHE_HOME ?? '~/.cache', 'huggingface'), env)
 
+/** saqr's own cache (limits, compiled kernels, fetched libraries): $XDG_CACHE_HOME/saqr, else where each system has its caches. */
+export function cacheFolder(env: Environment = process.env, platform: string = process.platform, home = homedir()): string {
+  if (env.XDG_CACHE_HOME) return join(env.XDG_CACHE_HOME, 'saqr')
+  if (platform === 'darwin') return join(home, 'Library', 'Caches', 'saqr')
+  if (platform === 'win32') return join(env.LOCALAPPDATA || join(home, 'AppData', 'Local'), 'saqr', 'Cache')
+  return join(home, '.cache', 'saqr')
+}
+
 /** Where prepared rows are kept. */
 export const preparedRowsFolder = (env: Environment = process.env): string => join(homeOf(env), 'saqr', 'rows')
 

@@ -10,7 +10,6 @@ import {
   ftruncateSync,
   openSync,
   readdirSync,
-  renameSync,
   rmSync,
   statSync,
   truncateSync,
@@ -21,6 +20,7 @@ import { basename, dirname, join } from 'node:path'
 import { SaqrError } from '../error.ts'
 import { PassingError, patience, patiently } from './client.ts'
 import { alive, exists, fileError, isFileSystem, makeFolder } from './files.ts'
+import { move } from './move.ts'
 
 export interface Incoming {
   /** as messages name it: 'model.safetensors of owner/name' */
@@ -64,7 +64,7 @@ export async function download(target: string, file: Incoming, options: Patience
       if (again > 0)
         throw new SaqrError(file.codes.damaged, `${file.name} arrived damaged twice: its hash is not ${file.digest}. Try again later.`)
     }
-    renameSync(partial, target)
+    move(partial, target)
   } catch (cause) {
     throw isFileSystem(cause) ? fileError(cause, target, 'write') : cause
   }
@@ -79,7 +79,7 @@ function adopt(target: string): string {
     if (!pid || Number(pid) === process.pid || alive(Number(pid))) continue
     const left = join(dirname(target), name)
     if (exists(own)) rmSync(left, { force: true })
-    else renameSync(left, own)
+    else move(left, own)
   }
   return own
 }

@@ -8,6 +8,7 @@ import { Compiler, cacheFolder, targetOf } from '../../devices/cuda/compiler.ts'
 import { versionName } from '../../devices/cuda/driver.ts'
 import { candidates, type LibraryName, openLibrary } from '../../devices/cuda/libraries.ts'
 import type { Limits } from '../../devices/device.ts'
+import { platformHere } from '../../devices/platforms.ts'
 import { option, SaqrError, say } from '../../error.ts'
 import { version } from '../../hub/version.ts'
 import { bytes, short } from '../../track/numbers.ts'
@@ -81,6 +82,7 @@ function look(name: string, find: () => string[]): Finding {
 function host(): Finding {
   return look('saqr', () => [
     `${version()} on Node ${process.versions.node}, ${process.platform} ${process.arch}`,
+    `${platformHere().title}: ${platformHere().proof}`,
     `${bytes(totalmem())} of memory, ${bytes(freemem())} free`,
   ])
 }

@@ -4,20 +4,12 @@ import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { SaqrError } from '../../error.ts'
+import { version } from '../../hub/version.ts'
 import { abiOf } from '../../ops/attrs.ts'
 import { ops } from '../../ops/generated/ops.ts'
-import { type ForeignFunction, ffi } from '../ffi.ts'
-
-interface Variant {
-  name: string
-  arch: string
-  /** flags of /proc/cpuinfo that it takes */
-  needs: string[]
-  /** vendor whose processors run it slower than the next variant */
-  slowOn?: string
-  /** where else than on this system it doesn't run */
-  system?: string
-}
+import { type ForeignFunction, ffi, type Library } from '../ffi.ts'
+import { type Platform, platformHere } from '../platforms.ts'
+import { runs, type Variant } from './processor.ts'
 
 /** what the library's kernels must have been built for */
 const ABI = abiOf(ops)
@@ -61,11 +53,10 @@ export interface Chosen {
 }
 
 /** Folders that may hold the library: the platform's package, then a checkout's own build. */
-function folders(): string[] {
-  const name = `@saqr/${process.platform}-${process.arch}`
+function folders({ name }: Platform): string[] {
   const list: string[] = []
   try {
-    list.push(dirname(createRequire(import.meta.url).resolve(`${name}/package.json`)))
+    list.push(dirname(createRequire(import.meta.url).resolve(`@saqr/${name}/package.json`)))
   } catch {
     // not installed: a source checkout builds its own
   }
@@ -76,44 +67,44 @@ function folders(): string[] {
 /** Names of the variants this processor runs, best first. */
 function runnable(folder: string): string[] {
   const variants = JSON.parse(readFileSync(join(folder, 'variants.json'), 'utf8')) as Variant[]
-  const cpuinfo = existsSync('/proc/cpuinfo') ? readFileSync('/proc/cpuinfo', 'utf8') : ''
-  const flags = /^flags\s*:(.*)$/m.exec(cpuinfo)?.[1]?.trim().split(/\s+/)
-  const vendor = /^vendor_id\s*:(.*)$/m.exec(cpuinfo)?.[1]?.trim()
-  const has = new Set(flags)
-  const fits = (v: Variant) => !flags || (v.needs.every((f) => has.has(f)) && (!v.slowOn || v.slowOn !== vendor))
-  const system = (v: Variant) => (v.system ?? process.platform) === process.platform
-  return variants.filter((v) => v.arch === process.arch && system(v) && fits(v)).map((v) => v.name)
+  return variants.filter((v) => runs(v)).map((v) => v.name)
 }
 
 const open = new Map<string, Native>()
 
-/** @throws SaqrError DEVICE_CPU_LIBRARY when there is none for this processor */
+/** @throws SaqrError DEVICE_CPU_LIBRARY when there is none for this processor, DEVICE_PLATFORM where there is none for the system */
 export function nativeLibrary(variant?: string): Chosen {
-  const suffix = process.platform === 'darwin' ? 'dylib' : 'so'
+  const platform = platformHere()
   const refused: string[] = []
-  for (const folder of folders()) {
+  const found = folders(platform)
+  for (const folder of found) {
     for (const name of variant ? [variant] : runnable(folder)) {
-      const path = join(folder, `saqr-${name}.${suffix}`)
+      const path = join(folder, `saqr-${name}.${platform.suffix}`)
       if (!existsSync(path)) continue
-      const native = bind(path)
+      const native = bind(path, platform)
       const why = native.refusal() as string | null
       if (!why) return { native, leftOut: refused.join(', ') }
       refused.push(`${name} left out: ${why}`)
     }
   }
-  if (variant && refused.length > 0) throw new SaqrError('DEVICE_CPU_LIBRARY', `${refused[0]}; leave the variant out to take the next best`)
-  const wanted = variant ? `variant ${variant} of the CPU library` : 'CPU library for this processor'
-  const others = refused.length > 0 ? ` (${refused.join(', ')})` : ''
-  throw new SaqrError(
-    'DEVICE_CPU_LIBRARY',
-    `no ${wanted}${others}: install @saqr/${process.platform}-${process.arch}, or in a checkout run \`node native/build.mjs\``,
+  const say = (message: string) => new SaqrError('DEVICE_CPU_LIBRARY', message)
+  if (variant && refused.length > 0) throw say(`${refused[0]}; leave the variant out to take the next best`)
+  if (variant) throw say(`no variant ${variant} of the CPU library: in a checkout run \`node native/build.mjs --variant ${variant}\``)
+  if (found.length > 0) {
+    const why = refused.length > 0 ? `: ${refused.join(', ')}` : ''
+    throw say(
+      `this processor runs none of saqr's kernels${why}. ${platform.cpu === 'x64' ? 'An x86-64 processor has to have AVX2 (Intel and AMD, 2013 and later).' : ''}`.trim(),
+    )
+  }
+  throw say(
+    `@saqr/${platform.name}, the CPU library for ${platform.title}, is missing. It comes with saqr unless optional packages are left out (--omit=optional, --no-optional) or a lock file was written on another system: run \`npm install @saqr/${platform.name}@${version()}\`; in a checkout \`node tools/ready.mjs\``,
   )
 }
 
-function bind(path: string): Native {
+function bind(path: string, platform: Platform): Native {
   let native = open.get(path)
   if (native) return native
-  const library = ffi().load(path)
+  const library = load(path, platform)
   native = Object.fromEntries(Object.entries(FUNCTIONS).map(([key, signature]) => [key, library.func(signature)])) as Native
   if (native.abi() !== ABI)
     throw new SaqrError(
@@ -122,4 +113,21 @@ function bind(path: string): Native {
     )
   open.set(path, native)
   return native
+}
+
+function load(path: string, platform: Platform): Library {
+  try {
+    return ffi().load(path)
+  } catch (cause) {
+    throw cause instanceof SaqrError ? cause : notLoaded(path, platform, cause as Error)
+  }
+}
+
+/** What the system's loader said, and what to do. */
+export function notLoaded(path: string, { title }: Platform, cause: Error): SaqrError {
+  const wanted = /GLIBC_([\d.]+)/.exec(cause.message)?.[1]
+  const text = wanted
+    ? `this system's glibc is too old: the library for ${title} wants ${wanted}. Use a newer system or container image.`
+    : `${path} can't be opened (${cause.message}). It is built for ${title}: install saqr again (npm install saqr).`
+  return new SaqrError('DEVICE_CPU_LIBRARY', text, { cause })
 }

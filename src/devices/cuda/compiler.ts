@@ -1,14 +1,15 @@
 /** CUDA C++ to machine code for one card with NVRTC, kept on disk by the hash of source, options and compiler. */
 import { createHash } from 'node:crypto'
-import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { SaqrError } from '../../error.ts'
 import { makeFolder } from '../../hub/files.ts'
+import { move } from '../../hub/move.ts'
+import { cacheFolder as userCache } from '../../hub/places.ts'
 import { attrsHeader, type CudaSource } from '../../ops/cuda-launch.ts'
 import { ops } from '../../ops/generated/ops.ts'
 import { callAsync, type ForeignFunction } from '../ffi.ts'
-import { cacheFolder as userCache } from '../limits.ts'
 import { openLibrary } from './libraries.ts'
 
 const FUNCTIONS = {
@@ -85,7 +86,7 @@ export class Compiler {
     makeFolder(this.#cache)
     const temporary = `${file}.${process.pid}`
     writeFileSync(temporary, code)
-    renameSync(temporary, file)
+    move(temporary, file)
     return code
   }
 

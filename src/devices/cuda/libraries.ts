@@ -6,8 +6,8 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
 import { option, SaqrError, say } from '../../error.ts'
+import { cacheFolder } from '../../hub/places.ts'
 import { ffi, type Library } from '../ffi.ts'
-import { cacheFolder } from '../limits.ts'
 import { RELEASES, type Release } from './wheels.ts'
 
 /** newest first; a library of a newer major version than the driver's can't be used */

@@ -3,17 +3,15 @@
 // converted to f32.
 #pragma once
 #include <string>
+#include <type_traits>
 #include "decode.hpp"
 #include "forward.hpp"
 #include "tiles-forward.hpp"
 
 namespace saqr::attention {
 
-#if defined(__AVX512BF16__) && !SAQR_TILES  // processors with tiles take the dot product at half the rate of f32 (native/build.mjs)
-using PairUnits = Bf16Units;
-#else
-using PairUnits = F32Units;
-#endif
+// processors with tiles take the dot product at half the rate of f32 (native/variants.mjs)
+using PairUnits = std::conditional_t<kBf16Dot && !SAQR_TILES, Bf16Units, F32Units>;
 
 // "" when the kernel can do it
 inline std::string problem(const Call& c, DType type, const std::initializer_list<const Tensor*> tensors) {

@@ -27,13 +27,11 @@ SAQR_INLINE vi pairOf(vf first, vf second) {
 #endif
 }
 
-#if defined(__AVX512BF16__)
 struct Bf16Units {
   static constexpr int kPer = 2;
-  static SAQR_INLINE vf multiplyAdd(vf sum, vi a, vi b) { return (vf)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b); }
+  static SAQR_INLINE vf multiplyAdd(vf sum, vi a, vi b) { return dotBf16(sum, asFloat(a), asFloat(b)); }
   static SAQR_INLINE vf exp2(vf t) { return exp2With(t, exp2Degree4); }  // the weight is rounded to 8 bits next
 };
-#endif
 
 // sum[m][n] += Σ_s a[s·aStep + m·aRow] · b[s·bStep + n·W …]: a is broadcast, b lies in lanes.
 template <class U, int M, int N>

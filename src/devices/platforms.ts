@@ -1,0 +1,75 @@
+/** Where saqr runs: the one list of it. Packages, the build, `saqr doctor` and the README's table follow it. */
+import { closeSync, openSync, readSync } from 'node:fs'
+import { SaqrError } from '../error.ts'
+
+export interface Platform {
+  /** of the package with the CPU library, @saqr/<name> */
+  name: string
+  os: 'linux' | 'darwin' | 'win32'
+  cpu: 'x64' | 'arm64'
+  libc?: 'glibc' | 'musl'
+  /** in words */
+  title: string
+  /** of a shared library's file */
+  suffix: 'so' | 'dylib' | 'dll'
+  /** of the package that calls libraries, @koromix/koffi-<name> */
+  koffi: string
+  /** what has been run there, in words */
+  proof: string
+}
+
+export const PLATFORMS: readonly Platform[] = [
+  platform('linux', 'x64', 'glibc', 'Linux x86-64, glibc 2.28 or later', 'every test'),
+  platform('linux', 'arm64', 'glibc', 'Linux arm64, glibc 2.28 or later', 'under QEMU: some kernels, a small training'),
+  platform('linux', 'x64', 'musl', 'Linux x86-64, musl', 'quickstart, a training killed and resumed, some kernels (AVX2)'),
+  platform(
+    'win32',
+    'x64',
+    undefined,
+    'Windows 10 or later, x86-64',
+    'under Wine: quickstart, a training killed and resumed, some kernels (AVX2)',
+  ),
+]
+
+function platform(os: Platform['os'], cpu: Platform['cpu'], libc: Platform['libc'], title: string, proof: string): Platform {
+  const suffix = os === 'darwin' ? 'dylib' : os === 'win32' ? 'dll' : 'so'
+  const koffi = `${os}-${cpu}`
+  return { name: libc === 'musl' ? `${koffi}-musl` : koffi, os, cpu, libc, title, suffix, koffi, proof }
+}
+
+/** @throws SaqrError DEVICE_PLATFORM where saqr doesn't run */
+export function platformHere(
+  os: string = process.platform,
+  cpu: string = process.arch,
+  libc = os === 'linux' ? libcHere() : undefined,
+): Platform {
+  const found = PLATFORMS.find((p) => p.os === os && p.cpu === cpu && p.libc === libc)
+  if (found) return found
+  const here = `${os} ${cpu}${libc === undefined ? '' : `, ${libc}`}`
+  const others = PLATFORMS.map((p) => p.title).join('; ')
+  throw new SaqrError('DEVICE_PLATFORM', `saqr has no kernels for this system (${here}). It runs on: ${others}.`)
+}
+
+/** An ELF program names its loader in the segment PT_INTERP, and the loader is the C library's. */
+function libcHere(): 'glibc' | 'musl' {
+  const fd = openSync(process.execPath, 'r')
+  try {
+    const read = (at: number, bytes: number) => {
+      const out = Buffer.alloc(bytes)
+      readSync(fd, out, 0, bytes, at)
+      return out
+    }
+    const header = read(0, 64)
+    const [at, size, count] = [Number(header.readBigUInt64LE(32)), header.readUInt16LE(54), header.readUInt16LE(56)]
+    for (let i = 0; i < count; i++) {
+      const segment = read(at + i * size, 56)
+      if (segment.readUInt32LE(0) !== PT_INTERP) continue
+      const loader = read(Number(segment.readBigUInt64LE(8)), Number(segment.readBigUInt64LE(32))).toString('latin1')
+      return loader.includes('/ld-musl-') ? 'musl' : 'glibc'
+    }
+  } finally {
+    closeSync(fd)
+  }
+  return 'glibc'
+}
+const PT_INTERP = 3

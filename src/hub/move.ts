@@ -1,0 +1,24 @@
+/** A file takes another's place. */
+import { renameSync } from 'node:fs'
+
+/** milliseconds that a file which somebody has open is waited for, and of a wait between two tries */
+const PATIENCE = 2000
+const PAUSE = 20
+/** what Windows says while another program (a virus scanner, an indexer, a backup) has the file open */
+const BUSY = new Set(['EPERM', 'EACCES', 'EBUSY'])
+
+/**
+ * rename(2). On Windows a file that is open can't be replaced, and what was just written is looked at by others for a moment: it tries again.
+ * @throws what renameSync throws
+ */
+export function move(from: string, to: string, rename = renameSync, platform: string = process.platform): void {
+  for (const until = Date.now() + PATIENCE; ; ) {
+    try {
+      rename(from, to)
+      return
+    } catch (error) {
+      if (platform !== 'win32' || !BUSY.has((error as NodeJS.ErrnoException).code ?? '') || Date.now() >= until) throw error
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE)
+    }
+  }
+}

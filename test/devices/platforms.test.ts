@@ -1,0 +1,111 @@
+/** Where saqr runs, what a processor has as each system tells it, and what is said where something is missing. */
+import { readFileSync } from 'node:fs'
+import { describe, expect, it } from 'vitest'
+import { notLoaded } from '../../src/devices/cpu/library.ts'
+import { onLinux, onMac, onWindows, runs } from '../../src/devices/cpu/processor.ts'
+import { PLATFORMS, platformHere } from '../../src/devices/platforms.ts'
+import { SaqrError } from '../../src/error.ts'
+
+describe('platforms', () => {
+  it('are found by system, processor and C library', () => {
+    for (const p of PLATFORMS) expect(platformHere(p.os, p.cpu, p.libc)).toBe(p)
+    expect(platformHere('linux', 'x64', 'musl').name).toBe('linux-x64-musl')
+    expect(platformHere().name).toMatch(/^(linux|darwin|win32)-/)
+  })
+
+  it('that there are none of are refused by name, with what there is', () => {
+    const refuse = (os: string, cpu: string, libc?: 'musl') => () => platformHere(os, cpu, libc)
+    expect(refuse('freebsd', 'x64')).toThrow(SaqrError)
+    expect(refuse('freebsd', 'x64')).toThrow(/no kernels for this system \(freebsd x64\).*Linux arm64.*Windows/)
+    expect(refuse('linux', 'arm64', 'musl')).toThrow(/\(linux arm64, musl\)/)
+    expect(refuse('win32', 'arm64')).toThrow(/\(win32 arm64\)/)
+  })
+})
+
+describe('a library that the system can’t open', () => {
+  const said = (why: string) => notLoaded('/lib/saqr.so', PLATFORMS[0]!, new Error(why)).message
+  it('for an old glibc names what it wants', () => {
+    expect(said("libc.so.6: version `GLIBC_2.28' not found (required by /lib/saqr.so)")).toBe(
+      "this system's glibc is too old: the library for Linux x86-64, glibc 2.28 or later wants 2.28. Use a newer system or container image.",
+    )
+  })
+  it('for another reason gives the reason', () => {
+    expect(said('invalid ELF header')).toMatch(/^\/lib\/saqr\.so can't be opened \(invalid ELF header\)\. It is built for Linux x86-64/)
+  })
+})
+
+it('the README says of every platform what was run there', () => {
+  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
+  for (const { title, proof } of PLATFORMS) {
+    const row = readme.split('\n').find((line) => line.startsWith(`| ${title} `))
+    expect(row?.split('|')[3]?.trim(), title).toBe(proof)
+  }
+})
+
+const V3 = { name: 'v3', needs: ['avx2', 'fma'] }
+const V4 = { name: 'v4', needs: ['avx512f', 'avx512bw'] }
+const DOTS = { name: 'dots', needs: ['avx512f', 'avx512_bf16'], slowOn: 'GenuineIntel' }
+const BF16 = { name: 'bf16', needs: ['bf16'] }
+const PLAIN = { name: 'plain', needs: [] }
+
+describe('a processor', () => {
+  const linux = (flags: string, vendor = 'AuthenticAMD') =>
+    onLinux((path) => (path === '/proc/cpuinfo' ? Buffer.from(`vendor_id\t: ${vendor}\nflags\t\t: fpu ${flags}\n`) : null), 'x64')
+  it('of x86-64 on Linux is what /proc/cpuinfo says', () => {
+    expect(runs(V3, linux('avx2 fma'))).toBe(true)
+    expect(runs(V3, linux('avx2'))).toBe(false)
+    expect(runs(DOTS, linux('avx512f avx512_bf16'))).toBe(true)
+    expect(runs(DOTS, linux('avx512f avx512_bf16', 'GenuineIntel'))).toBe(false)
+  })
+
+  it('of arm64 on Linux is what the kernel gave the process', () => {
+    const words = (...values: bigint[]) => {
+      const bytes = Buffer.alloc(values.length * 8)
+      for (const [i, value] of values.entries()) bytes.writeBigUInt64LE(value, i * 8)
+      return bytes
+    }
+    const with2 = (bits: bigint) =>
+      onLinux((path) => (path === '/proc/self/auxv' ? words(16n, ~0n & 0xffffn, 26n, bits, 0n, 0n) : null), 'arm64')
+    expect(runs(BF16, with2(1n << 14n))).toBe(true)
+    expect(runs(BF16, with2(~(1n << 14n) & 0xffffffffn))).toBe(false)
+    expect(
+      runs(
+        BF16,
+        onLinux(() => null, 'arm64'),
+      ),
+    ).toBe(false)
+    expect(
+      runs(
+        PLAIN,
+        onLinux(() => null, 'arm64'),
+      ),
+    ).toBe(true)
+  })
+
+  it('of a Mac is what sysctl says', () => {
+    const intel = onMac(
+      (name) => (name === 'machdep.cpu.vendor' ? 'GenuineIntel\n' : 'FPU AVX1.0 FMA\nAVX2 BMI1 AVX512F AVX512BW\n'),
+      'x64',
+    )
+    expect([V3, V4, DOTS].map((v) => runs(v, intel))).toEqual([true, true, false])
+    expect(
+      runs(
+        BF16,
+        onMac(() => '1\n', 'arm64'),
+      ),
+    ).toBe(true)
+    expect(
+      runs(
+        BF16,
+        onMac(() => '', 'arm64'),
+      ),
+    ).toBe(false) // the first Apple silicon doesn't know the name
+  })
+
+  it('of Windows: what it doesn’t tell, the library asks itself', () => {
+    const of = (...present: number[]) => onWindows((feature) => present.includes(feature))
+    expect([V3, V4].map((v) => runs(v, of(40, 41)))).toEqual([true, true])
+    expect([V3, V4].map((v) => runs(v, of(40)))).toEqual([true, false])
+    expect(runs(V3, of())).toBe(false)
+  })
+})

@@ -1,0 +1,49 @@
+/** Files that take another's place while somebody has it open, as on Windows; and each system's folder of caches. */
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { move } from '../../src/hub/move.ts'
+import { cacheFolder } from '../../src/hub/places.ts'
+
+/** a rename that is refused some times first */
+function refusing(times: number, code: string) {
+  const calls: string[] = []
+  const rename = (from: unknown, to: unknown) => {
+    calls.push(`${from} ${to}`)
+    if (calls.length <= times) throw Object.assign(new Error(code), { code })
+  }
+  return { calls, rename }
+}
+
+describe('move', () => {
+  it('tries again on Windows while the file is open', () => {
+    const { calls, rename } = refusing(3, 'EPERM')
+    move('a', 'b', rename, 'win32')
+    expect(calls).toEqual(['a b', 'a b', 'a b', 'a b'])
+  })
+
+  it('gives up in the end, and at once elsewhere or where waiting can’t help', () => {
+    expect(() => move('a', 'b', refusing(Infinity, 'EBUSY').rename, 'win32')).toThrow('EBUSY')
+    for (const [code, platform] of [
+      ['EPERM', 'linux'],
+      ['ENOENT', 'win32'],
+    ] as const) {
+      const { calls, rename } = refusing(1, code)
+      expect(() => move('a', 'b', rename, platform)).toThrow(code)
+      expect(calls).toHaveLength(1)
+    }
+  })
+})
+
+describe('the folder of caches', () => {
+  const of = (env: Record<string, string>, platform: string) => cacheFolder(env, platform, join('/home', 'me'))
+  it('is each system’s own', () => {
+    expect(of({}, 'linux')).toBe(join('/home', 'me', '.cache', 'saqr'))
+    expect(of({}, 'darwin')).toBe(join('/home', 'me', 'Library', 'Caches', 'saqr'))
+    expect(of({ LOCALAPPDATA: join('/local') }, 'win32')).toBe(join('/local', 'saqr', 'Cache'))
+    expect(of({}, 'win32')).toBe(join('/home', 'me', 'AppData', 'Local', 'saqr', 'Cache'))
+  })
+
+  it('is where XDG_CACHE_HOME says on all of them', () => {
+    for (const system of ['linux', 'darwin', 'win32']) expect(of({ XDG_CACHE_HOME: '/cache' }, system)).toBe(join('/cache', 'saqr'))
+  })
+})

