@@ -4,7 +4,7 @@ import { paddedTokens } from '../data/passes.ts'
 import { type Device, overheadOf } from '../devices/device.ts'
 import { Message, option, SaqrError, say } from '../error.ts'
 import { chunkOf } from '../graph/chunk.ts'
-import { type Fitted, fitPlan, type Least, policyAt, RECOMPUTE } from '../graph/fit.ts'
+import { type Fitted, fitPlan, type Least, policyAt } from '../graph/fit.ts'
 import type { ParameterLayout } from '../graph/layout.ts'
 import { type OptimizerOptions, statesOf } from '../graph/optimizer.ts'
 import type { Plan, PlanBuffer } from '../graph/plan.ts'
@@ -12,7 +12,7 @@ import type { Policy } from '../graph/recompute.ts'
 import type { TraceRecorder } from '../graph/trace.ts'
 import { tracePass } from '../graph/training.ts'
 import { sizeOf } from '../ops/tensor.ts'
-import { predictSeconds, predictSegments, ratesOf, type Work } from './predict.ts'
+import { predictSeconds, ratesOf } from './predict.ts'
 import type { RunnerSpec } from './runner.ts'
 
 /** What everything may take, and the unit in which that was said. */
@@ -72,16 +72,6 @@ export function nf4ScaleBytes(weights: number, doubleQuant: boolean): number {
   return doubleQuant ? blocks + 4 * Math.ceil(blocks / 256) : 4 * blocks
 }
 
-/** ways to use the host's memory, and pairs of them that blocks mix, one of the second after so many of the first */
-const OFFLOADS = ['offload', 'offload-more', 'offload-wide', 'offload-most'] as const
-const MIXED = [
-  ['offload-more', 'offload-most'],
-  ['offload-wide', 'offload-most'],
-] as const
-const FIRST = [1, 3, 7]
-/** of those ways, as many as seem fastest are looked at closely */
-const CLOSELY = 2
-
 /** of what is free, where no budget is given: others use the machine too */
 const FREE_SHARE = 0.8
 
@@ -133,9 +123,9 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
     }
     return found
   }
-  const recomputing = cut(RECOMPUTE)
+  const recomputing = cut('recompute')
   const short = !recomputing.fitted.fits || recomputing.fitted.level > layers
-  const others = hostMemory > 0 && short ? likelyFastest((least) => segmentsOf(device, lower(largest)(policyAt(recomputing.fitted.level, layers, least)).draft, largest, request)).map(cut) : [] // biome-ignore format: a line
+  const others = hostMemory > 0 && short ? [cut('offload'), cut('offload-more')] : []
   const smaller = (a: Cut, b: Cut) => (a.fitted.plan.host <= room.host && a.fitted.plan.arena < b.fitted.plan.arena ? a : b)
   const fastest = others.reduce((a, b) => faster(b, a), recomputing)
   const best = fastest.fitted.fits ? fastest : others.reduce((a, b) => smaller(b, a), recomputing)
@@ -167,37 +157,9 @@ interface Cut {
 }
 
 /** of a pass whose rows are as long as the longest, every token a target */
-function workOf(tokens: number, { spec, longest }: BudgetRequest): Work {
+function secondsPerToken(device: Device, plan: Plan, tokens: number, { spec, longest }: BudgetRequest): number {
   const chunks = Math.ceil(tokens / (spec.chunk ?? chunkOf(spec, tokens)))
-  return { chunks, pairs: (tokens * (Math.min(longest, tokens) + 1)) / 2 }
-}
-
-function secondsPerToken(device: Device, plan: Plan, tokens: number, request: BudgetRequest): number {
-  return predictSeconds(plan, workOf(tokens, request), ratesOf(device)) / tokens
-}
-
-type Segments = ReturnType<typeof predictSegments>
-const segmentsOf = (device: Device, plan: Plan, tokens: number, request: BudgetRequest) =>
-  predictSegments(plan, workOf(tokens, request), ratesOf(device))
-
-/** The ways to use the host's memory that seem fastest where as many blocks take them as would recompute: of a mixture, steps and copies take their parts of each. */
-function likelyFastest(segments: (least: Least) => Segments): Least[] {
-  const of = Object.fromEntries(OFFLOADS.map((policy) => [policy, segments([policy])])) as Record<(typeof OFFLOADS)[number], Segments>
-  const ways: { least: Least; seconds: number }[] = OFFLOADS.map((policy) => ({
-    least: [policy],
-    seconds: mixed(of[policy], of[policy], 0),
-  }))
-  for (const [first, second] of MIXED)
-    for (const count of FIRST) {
-      const least = [...Array.from({ length: count }, () => first), second]
-      ways.push({ least, seconds: mixed(of[first], of[second], 1 / least.length) })
-    }
-  return ways.sort((a, b) => a.seconds - b.seconds).slice(0, CLOSELY).map(({ least }) => least) // biome-ignore format: short
-}
-
-function mixed(a: Segments, b: Segments, share: number): number {
-  const mean = (x: number, y: number) => x + share * (y - x)
-  return a.reduce((sum, { own, beside }, i) => sum + Math.max(mean(own, b[i]!.own), mean(beside, b[i]!.beside)), 0)
+  return predictSeconds(plan, { chunks, pairs: (tokens * (Math.min(longest, tokens) + 1)) / 2 }, ratesOf(device)) / tokens
 }
 
 function tooSmall(
@@ -207,7 +169,7 @@ function tooSmall(
   { tokens, least }: Cut,
   divisible: boolean,
 ): SaqrError {
-  const offloads = least !== RECOMPUTE
+  const offloads = least !== 'recompute'
   const unit = memory?.unit ?? 'MiB'
   const ways = [
     ...(divisible ? [say`a smaller ${option('maxPassTokens')}`] : []),

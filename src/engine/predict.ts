@@ -22,18 +22,14 @@ export interface Work {
 }
 
 /** seconds of one pass */
-export function predictSeconds(plan: Plan, work: Work, rates: Rates): number {
-  return predictSegments(plan, work, rates).reduce((sum, { own, beside }) => sum + Math.max(own, beside), 0)
-}
-
-/** Of each segment, seconds of its steps one after the other, and of the copies between host and device that run beside them. */
-export function predictSegments(plan: Plan, work: Work, { limits, reach }: Rates): { own: number; beside: number }[] {
-  const seconds = new Map<Segment, { own: number; beside: number }>(plan.segments.map((segment) => [segment, { own: 0, beside: 0 }]))
+export function predictSeconds(plan: Plan, work: Work, { limits, reach }: Rates): number {
+  /** of copies between host and device, by segment: they run beside the rest */
+  const beside = new Map<Segment, number>()
+  const own = new Map<Segment, number>()
   forEachRun(plan, work, (step, times, segment) => {
-    const sum = seconds.get(segment)!
     if (step.until !== null) {
       // what it reads and writes is counted, each crosses once
-      sum.beside += (times * step.bytes) / 2 / (limits.host ?? limits.copy)
+      beside.set(segment, (beside.get(segment) ?? 0) + (times * step.bytes) / 2 / (limits.host ?? limits.copy))
       return
     }
     const half = operand(plan, step) === 'bf16'
@@ -44,9 +40,9 @@ export function predictSegments(plan: Plan, work: Work, { limits, reach }: Rates
     const computed = flopsOf(step, work) / (rate * share) + (step.pairFlops ? (reach.pairsLaunch ?? 0) : 0)
     const least = Math.max(reach.launch, computed, step.bytes / copy)
     // what is made in scratch (a dequantised weight) is written there before the step can begin
-    sum.own += times * (least + (step.scratch?.bytes ?? 0) / copy)
+    own.set(segment, (own.get(segment) ?? 0) + times * (least + (step.scratch?.bytes ?? 0) / copy))
   })
-  return [...seconds.values()]
+  return plan.segments.reduce((sum, segment) => sum + Math.max(own.get(segment) ?? 0, beside.get(segment) ?? 0), 0)
 }
 
 /** FLOPs of one pass, recomputed ones apart; those of padding are left out where `filled` says how much there is */

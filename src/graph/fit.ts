@@ -6,23 +6,20 @@
 import type { Lowered } from './lower.ts'
 import type { Policy } from './recompute.ts'
 
-/** what blocks do that keep the least: one after the other in turn, as some send away more than others */
-export type Least = readonly Exclude<Policy, 'all' | 'lean'>[]
-
-export const RECOMPUTE: Least = ['recompute']
+export type Least = Exclude<Policy, 'all' | 'lean'>
 
 /**
  * What a block does at this level of `blocks` blocks. Backward begins with the last block and its input: to send either away brings nothing but
  * room, and is waited for.
  */
-export function policyAt(level: number, blocks: number, least: Least = RECOMPUTE): (block: number) => Policy {
+export function policyAt(level: number, blocks: number, least: Least = 'recompute'): (block: number) => Policy {
   if (level <= blocks) return (block) => (block < level ? 'lean' : 'all')
   const near = Math.max(0, blocks - 2) + Math.max(0, level - 2 * blocks)
-  return (block) => (block >= level - blocks ? 'lean' : block >= near ? 'recompute' : least[block % least.length]!)
+  return (block) => (block >= level - blocks ? 'lean' : block >= near ? 'recompute' : least)
 }
 
 /** the last level there is */
-export const lastLevel = (blocks: number, least: Least) => 2 * blocks + (least === RECOMPUTE ? 0 : Math.min(2, blocks))
+export const lastLevel = (blocks: number, least: Least) => 2 * blocks + (least === 'recompute' ? 0 : Math.min(2, blocks))
 
 export interface Fitted {
   plan: Lowered

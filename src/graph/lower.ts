@@ -38,8 +38,6 @@ export interface Lowered {
   /** bytes of host memory */
   readonly host: number
   readonly plan: Plan
-  /** the plan before places are looked for: what it does and how long that takes, not where */
-  readonly draft: Plan
 }
 
 export function lower(segments: readonly NamedNodes[], options: LowerOptions): Plan {
@@ -64,11 +62,8 @@ export function placeSegments(segments: readonly NamedNodes[], options: LowerOpt
       return placement.arena
     },
     get plan() {
-      plan ??= planOf(nodes, spans, beside, placement, placement.arena, pinned, options)
+      plan ??= planOf(nodes, spans, beside, placement, pinned, options)
       return plan
-    },
-    get draft() {
-      return plan ?? planOf(nodes, spans, beside, placement, placement.floor, pinned, options)
     },
   }
 }
@@ -78,11 +73,10 @@ function planOf(
   spans: Segment[],
   beside: ReadonlyMap<number, number>,
   placement: Placement,
-  arena: number,
   pinned: readonly Tensor[],
   options: LowerOptions,
 ): Plan {
-  const { host } = placement
+  const { arena, host } = placement
   const dense = denselyUsed(nodes)
   const buffers: PlanBuffer[] = []
   const index = new Map<Tensor, number>()

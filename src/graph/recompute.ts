@@ -13,15 +13,10 @@ import { isWider } from './sink.ts'
 
 /**
  * all: everything backward reads; lean: element-wise results are made anew; recompute: only a block's inputs are kept, and what is tiny; offload: those, and
- * what attention gave, which grows with the square of a row, in host memory; offload-more: there, all that costs a product and is no wider than a
- * block's input; offload-wide: than two of them, as queries, keys and values in one may be; offload-most: however wide.
+ * what attention gave, which grows with the square of a row, in host memory; offload-more: there, all that is no larger than a block's input
+ * and costs a product.
  */
-export type Policy = 'all' | 'lean' | 'recompute' | 'offload' | 'offload-more' | 'offload-wide' | 'offload-most'
-
-/** what costs a product and is sent away: as wide as so many of a block's inputs at the most */
-const WIDEST: Partial<Record<Policy, number>> = { 'offload-more': 1, 'offload-wide': 2, 'offload-most': Number.POSITIVE_INFINITY }
-/** FLOPs of a value: what costs less is made anew from what it is made of, where backward reads that too */
-const ELEMENTWISE = 64
+export type Policy = 'all' | 'lean' | 'recompute' | 'offload' | 'offload-more'
 
 /** lean keeps a side result (a norm's statistics) that is smaller than its op's main one by this factor: it costs next to nothing */
 const SMALL = 16
@@ -51,31 +46,13 @@ export function recompute(
   const isMadeAnew = (t: Tensor, { op, outputs }: Node) => op.cheap || (op.rematerialise !== undefined && outputs.indexOf(t) > 0)
   const isTiny = (t: Tensor, node: Node) => node.inputs.some((x) => x && x.space === 'arena' && sizeOf(t) * TINY <= sizeOf(x))
 
-  const readBack = new Set(backward.flatMap(({ inputs }) => inputs.map((t) => t && rootOf(t))))
-
-  const hosted = new Map<Tensor, boolean>()
   const isHosted = (t: Tensor, node: Node): boolean => {
-    let is = hosted.get(t)
-    if (is === undefined) hosted.set(t, (is = goesAway(t, node)))
-    return is
-  }
-
-  const goesAway = (t: Tensor, node: Node): boolean => {
     const p = policyOf(node)
     // indices (which experts, which rows) are few, and copies are of values
-    if (!p.startsWith('offload') || t.dtype === 'i32') return false
+    if ((p !== 'offload' && p !== 'offload-more') || t.dtype === 'i32') return false
     if (crossing.has(t) || node.op.pairFlops !== undefined) return true
-    return sizeOf(t) <= (WIDEST[p] ?? 0) * widest && !isMadeAnew(t, node) && !isTiny(t, node) && !isDerived(t, node)
+    return p === 'offload-more' && !isMadeAnew(t, node) && !isTiny(t, node) && sizeOf(t) <= widest
   }
-
-  /** element-wise, of what backward reads as well and has: both would cross for one */
-  const isDerived = (t: Tensor, node: Node): boolean =>
-    node.op.flops(node) < ELEMENTWISE * t.rows * t.cols &&
-    node.inputs.every((x) => {
-      const root = x && rootOf(x)
-      const from = root && producer.get(root)
-      return !root || !from || (readBack.has(root) && (isHosted(root, from) || isKept(root, from)))
-    })
 
   const isKept = (t: Tensor, node: Node): boolean => {
     const p = policyOf(node)

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
 import { chooseAdapter } from '../../src/adapters/choose.ts'
 import { loraConfig } from '../../src/formats/peft/config.ts'
-import { lastLevel, policyAt, RECOMPUTE } from '../../src/graph/fit.ts'
+import { lastLevel, policyAt } from '../../src/graph/fit.ts'
 import { layoutParameters } from '../../src/graph/layout.ts'
 import type { Plan, PlanTensor } from '../../src/graph/plan.ts'
 import { inspect, tracePass } from '../../src/graph/training.ts'
@@ -17,8 +17,8 @@ const lora = loraConfig({ targetModules: ['q_proj', 'down_proj'] })
 const adapter = chooseAdapter({ kind: 'lora', config: lora }, { nf4: false, head: model.head.path }, true)
 const layout = layoutParameters(inspect(model, adapter, 'bf16').parameters.values())
 const { lower } = tracePass({ model, adapter, activation: 'bf16', layout, score: sft.score, gradients: true, tokens: 1024 })
-const offloaded = lower(policyAt(2 * LAYERS, LAYERS, ['offload'])).plan
-const recomputed = lower(policyAt(2 * LAYERS, LAYERS, RECOMPUTE)).plan
+const offloaded = lower(policyAt(2 * LAYERS, LAYERS, 'offload')).plan
+const recomputed = lower(policyAt(2 * LAYERS, LAYERS, 'recompute')).plan
 
 /** bytes of the arena that a tensor's buffer takes */
 const range = ({ buffers }: Plan, { buffer }: PlanTensor) => {
@@ -60,9 +60,9 @@ it('attention’s results are not made anew, and the arena holds neither them no
 })
 
 it('past the last level the last blocks use host memory too, for nothing but room', () => {
-  const last = lastLevel(LAYERS, ['offload'])
-  expect([last, lastLevel(LAYERS, RECOMPUTE)]).toEqual([2 * LAYERS + 2, 2 * LAYERS])
-  const plans = [0, 1, 2].map((more) => lower(policyAt(2 * LAYERS + more, LAYERS, ['offload'])).plan)
+  const last = lastLevel(LAYERS, 'offload')
+  expect([last, lastLevel(LAYERS, 'recompute')]).toEqual([2 * LAYERS + 2, 2 * LAYERS])
+  const plans = [0, 1, 2].map((more) => lower(policyAt(2 * LAYERS + more, LAYERS, 'offload')).plan)
   const again = plans.map(({ steps }) => steps.filter(({ op, recomputed }) => op === 'attention' && recomputed).length)
   expect(again).toEqual([2, 1, 0])
   expect(plans[2]!.host).toBeGreaterThan(plans[0]!.host)

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { chooseAdapter } from '../../src/adapters/choose.ts'
 import { SeededRandom } from '../../src/engine/random.ts'
 import { loraConfig } from '../../src/formats/peft/config.ts'
-import { fitPlan, policyAt, RECOMPUTE } from '../../src/graph/fit.ts'
+import { fitPlan, policyAt } from '../../src/graph/fit.ts'
 import { layoutParameters } from '../../src/graph/layout.ts'
 import { Occupied } from '../../src/graph/occupied.ts'
 import { inspect, tracePass } from '../../src/graph/training.ts'
@@ -48,7 +48,7 @@ describe('what blocks keep', () => {
     const arenas = Array.from({ length: 2 * LAYERS + 1 }, (_, level) => lower(policyAt(level, LAYERS)).arena)
     for (const budget of arenas.flatMap((arena) => [arena, arena - 1])) {
       const first = arenas.findIndex((arena) => arena <= budget)
-      const found = fitPlan(LAYERS, { arena: budget, host: 0, least: RECOMPUTE }, lower)
+      const found = fitPlan(LAYERS, { arena: budget, host: 0, least: 'recompute' }, lower)
       expect({ budget, fits: found.fits, level: found.level }).toEqual({
         budget,
         fits: first >= 0,

@@ -9,7 +9,7 @@ import { families, messageOf, note, refused } from './findings.ts'
 export async function checkFamilies(open: () => Device = () => new CudaDevice()): Promise<void> {
   for (const name of readdirSync(families)) {
     const folder = join(families, name)
-    for (const policy of ['all', 'recompute', 'offload', 'offload-more', 'offload-wide', 'offload-most'] as const) {
+    for (const policy of ['all', 'recompute', 'offload', 'offload-more'] as const) {
       const device = open()
       try {
         const { loss, gradients } = await compute(folder, device, { prefixSharing: true, policy })
