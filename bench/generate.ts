@@ -77,6 +77,7 @@ for (const prompts of cases) {
   }
   results.push(measured!)
 }
+const { label } = device.describe()
 await model.dispose()
 device.dispose()
 
@@ -97,7 +98,7 @@ const alike = (a: number[][], b: number[][]) =>
 for (const { ids, ...r } of results) {
   const ours = results.find(({ who, batch }) => who === 'saqr' && batch === r.batch)!
   if (ids.some((text) => text.length !== newTokens)) throw new Error(`${r.who} ended a text early: other prompts are needed`)
-  const line = JSON.stringify({ ...r, sameTokens: r.who === 'saqr' ? undefined : alike(ours.ids, ids), times: r.who === 'saqr' ? undefined : ours.tokensPerSecond / r.tokensPerSecond, model: given.split('/').at(-1), nf4: values['load-in-4bit'], promptTokens, newTokens }) // biome-ignore format: a line
+  const line = JSON.stringify({ ...r, sameTokens: r.who === 'saqr' ? undefined : alike(ours.ids, ids), times: r.who === 'saqr' ? undefined : ours.tokensPerSecond / r.tokensPerSecond, model: given.split('/').at(-1), device: label, nf4: values['load-in-4bit'], promptTokens, newTokens }) // biome-ignore format: a line
   console.log(line)
   if (values.out) appendFileSync(values.out, `${line}\n`)
 }
