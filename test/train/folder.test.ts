@@ -129,7 +129,7 @@ describe('a run that goes on', () => {
     })()
     const resumed = await events(trainer('passes', { maxPassTokens: 112, resumeFromCheckpoint: true }))
     expect(said(resumed)).toContainEqual(
-      expect.stringMatching(`passes of ${maxPassTokens} tokens, and the run goes on with those, not 112`),
+      expect.stringMatching(`passes of ${maxPassTokens} tokens \\(maxPassTokens\\), and the run goes on with those, not 112`),
     )
   })
 
