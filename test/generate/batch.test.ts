@@ -82,6 +82,33 @@ describe('a loop', () => {
     for (const [i, text] of texts.entries()) expect(text.logits, `text ${i}`).toEqual(alone[i])
   })
 
+  it('on a device whose sums depend on how many rows a pass has: passes of two sizes, and what was answered is read anew', async () => {
+    const m = long(model())
+    const { device } = m.opened
+    const { vocab } = m.opened.model
+    const described = device.describe()
+    vi.spyOn(device, 'describe').mockReturnValue({ ...described, generationRows: 4 })
+    const run = vi.spyOn(device, 'run')
+    const sizes = () => run.mock.calls.map(([[item]]) => item!.plan.plan.tokens)
+    const prompt = drawn(150, vocab, 80)
+    const loop = new DecodeLoop(m)
+    const texts = [await loop.add(prompt, 600, { plain: true }), await loop.add(drawn(3, vocab, 81), 600, { plain: true })]
+    expect(sizes()).toEqual([128, 128, 128])
+    run.mockClear()
+    for (let n = 0; n < 20; n++) await loop.step(texts.map((text) => [text, text.likeliest] as const))
+    expect(sizes()).toEqual(Array.from({ length: 20 }, () => 4))
+    for (const text of texts) loop.remove(text, true)
+    // all 170 tokens of the first were read, 150 as a prompt's: of the next turn the other 20 and its own are read, to a page's end and beyond
+    run.mockClear()
+    const turn = await loop.add([...texts[0]!.ids, ...drawn(120, vocab, 82)], 600)
+    expect(run.mock.calls.map(([, { ids, position }]) => [(ids as Int32Array)[0], (position as Int32Array)[0]])).toEqual([
+      [texts[0]!.ids[150], 150],
+      [turn.ids[256], 256],
+    ])
+    const fresh = new DecodeLoop(m)
+    expect((await fresh.add(turn.ids, 600)).logits).toEqual(turn.logits)
+  })
+
   it('lets texts in and go at any time', async () => {
     const m = model()
     const { vocab } = m.opened.model
