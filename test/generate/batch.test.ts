@@ -105,8 +105,9 @@ describe('a loop', () => {
       [texts[0]!.ids[150], 150],
       [turn.ids[256], 256],
     ])
-    const fresh = new DecodeLoop(m)
-    expect((await fresh.add(turn.ids, 600)).logits).toEqual(turn.logits)
+    const fresh = (await new DecodeLoop(m).add(turn.ids, 600)).logits
+    // rows at other places of a pass, whose products end in another order here
+    for (const [i, x] of turn.logits.entries()) expect(Math.abs(x - fresh[i]!)).toBeLessThan(1e-4)
   })
 
   it('lets texts in and go at any time', async () => {
