@@ -133,7 +133,7 @@ function initOf(
       gradientAccumulationSteps: 1,
       learningRate: learningRateOf(type, h.learning_rate_multiplier),
       lrSchedulerType: 'linear' as const,
-      warmupSteps: 0.05,
+      warmupSteps: warmUp(training.rows.length, h),
       maxLength: language.opened.model.maxPositions,
       seed,
       loggingSteps: 1,
@@ -145,6 +145,11 @@ function initOf(
       ...(parts === null ? { assistantOnlyLoss: true } : parts),
     },
   }
+}
+
+/** A twentieth of the steps, in whole ones: the first of a warm-up moves nothing, which a job of few steps can't afford. */
+function warmUp(examples: number, { n_epochs, batch_size }: Work['hyperparameters']): number {
+  return Math.floor(0.05 * Math.ceil(examples / batch_size) * n_epochs)
 }
 
 /** Examples longer than the model's positions are trained on cut, as OpenAI cuts them. */

@@ -7,28 +7,30 @@ import type { Json } from './definition.ts'
 
 /** a symbol that has become part of the one before it */
 const GONE = -1
-/** a character that is no token: this one less its number among those of the piece */
-const UNKNOWN = -2
 const POSITIONS = 2 ** 32
 
 export class Bpe {
   readonly #ids: ReadonlyMap<string, number>
   readonly #merges: Merges
   readonly #wholeFirst: boolean
-  /** ids of what stands for a character that is no token */
-  readonly #fallback: (character: string) => readonly number[]
+  /** ids of the bytes of a character that is no token; undefined: they don't stand for it */
+  readonly #bytes: (character: string) => readonly number[] | undefined
+  /** what stands for it then; undefined: nothing does */
+  readonly #unknown: number | undefined
+  /** one for all that stand side by side */
+  readonly #fused: boolean
 
   /** @param ids of the vocabulary. @throws SaqrError TEXT_TOKENIZER_UNSUPPORTED for a merge that makes no token */
   constructor(model: Json, ids: ReadonlyMap<string, number>) {
     this.#ids = ids
     this.#merges = new Merges(model.merges as (string | [string, string])[], ids)
     this.#wholeFirst = model.ignore_merges === true
-    const unknown = model.unk_token == null ? undefined : ids.get(model.unk_token as string)
-    const none = unknown === undefined ? [] : [unknown]
-    this.#fallback = (character) => {
-      if (model.byte_fallback !== true) return none
+    this.#unknown = model.unk_token == null ? undefined : ids.get(model.unk_token as string)
+    this.#fused = model.fuse_unk === true
+    this.#bytes = (character) => {
+      if (model.byte_fallback !== true) return undefined
       const bytes = Array.from(Buffer.from(character), (byte) => ids.get(`<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`))
-      return bytes.every((id) => id !== undefined) ? bytes : none
+      return bytes.every((id) => id !== undefined) ? bytes : undefined
     }
   }
 
@@ -39,17 +41,18 @@ export class Bpe {
       out.push(whole)
       return
     }
-    const unknown: string[] = []
     const symbols: number[] = []
+    let fuses = false
     for (const character of piece) {
       const id = this.#ids.get(character)
-      symbols.push(id ?? UNKNOWN - (unknown.push(character) - 1))
+      const bytes = id === undefined ? this.#bytes(character) : [id]
+      // before anything is merged: where nothing stands for a character, what was around it are neighbours
+      if (bytes) symbols.push(...bytes)
+      else if (this.#unknown !== undefined && !fuses) symbols.push(this.#unknown)
+      fuses = this.#fused && bytes === undefined
     }
     if (symbols.length > 1) this.#merge(symbols)
-    for (const id of symbols) {
-      if (id >= 0) out.push(id)
-      else if (id !== GONE) for (const one of this.#fallback(unknown[UNKNOWN - id]!)) out.push(one)
-    }
+    for (const id of symbols) if (id !== GONE) out.push(id)
   }
 
   /** Merges symbols in place; what has become part of the one before it is GONE. */
@@ -123,7 +126,6 @@ class Merges {
 
   /** NONE: they don't merge */
   find(left: number, right: number): number {
-    if (left < 0 || right < 0) return NONE
     const at = this.#slot(left, right)
     return this.#table[at] === NONE ? NONE : at
   }

@@ -45,8 +45,17 @@ it('of a long piece takes as long as it is', () => {
 it('spells what is no token as bytes, or says that it is none, and takes a whole piece first where it is told', () => {
   expect(encoded(new Bpe({ ...model, byte_fallback: true }, ids), 'aéa')).toEqual(['a', '<0xC3>', '<0xA9>', 'a'].map((t) => ids.get(t)))
   expect(encoded(new Bpe({ ...model, byte_fallback: true }, ids), 'è')).toEqual([0])
-  expect(encoded(new Bpe({ merges }, ids), 'aéa')).toEqual([1, 1])
+  expect(encoded(new Bpe({ merges }, ids), 'aéa')).toEqual([ids.get('aa')])
   expect(encoded(new Bpe({ ...model, ignore_merges: true }, ids), 'whole')).toEqual([ids.get('whole')])
   expect(() => new Bpe({ merges: ['a z'] }, ids)).toThrow(/merges "a" and "z", and has no token for one of them/)
   expect(() => new Bpe({ merges: ['b b'] }, ids)).toThrow(/has no token for both together/)
+})
+
+// values: tokenizers 0.23's BPE with the same vocabulary and merges
+it('a character that is no token is gone before anything is merged, or is the unknown token, or one for all side by side', () => {
+  const named = (unknown: Partial<typeof model> & { fuse_unk?: boolean }, piece: string) =>
+    encoded(new Bpe({ ...model, unk_token: null as never, ...unknown }, ids), piece).map((id) => tokens[id])
+  expect(named({}, 'aJabJJb')).toEqual(['aab', 'b'])
+  expect(named({ unk_token: '<unk>' }, 'aJabJJb')).toEqual(['a', '<unk>', 'ab', '<unk>', '<unk>', 'b'])
+  expect(named({ unk_token: '<unk>', fuse_unk: true }, 'aJabJJb')).toEqual(['a', '<unk>', 'ab', '<unk>', 'b'])
 })
