@@ -53,7 +53,7 @@ export interface CommonConfig {
   adamEpsilon?: number
   /** Gradients are scaled down to this norm; 0: never; default: 1. */
   maxGradNorm?: number
-  /** AdamW with states in f32 or in bitsandbytes’ 8 bits (paged, fused, XLA’s and NPU’s are the same), Lion, SGD, RMSprop, Adagrad, or Adafactor as the Trainer sets it; default: adamw_torch_fused. */
+  /** AdamW with states in f32 or in bitsandbytes’ 8 bits (paged, fused, XLA’s, NPU’s: the same), Lion, SGD, RMSprop, Adagrad, or Adafactor as the Trainer sets it; default: adamw_torch_fused. */
   optim?: 'adamw_torch' | 'adamw_torch_fused' | 'paged_adamw_32bit' | 'adamw_8bit' | 'adamw_bnb_8bit' | 'paged_adamw_8bit' | 'adamw_torch_xla' | 'adamw_torch_npu_fused' | 'lion_32bit' | 'paged_lion_32bit' | 'sgd' | 'adafactor' | 'rmsprop' | 'adagrad'
   /** Arguments of sgd: momentum=0.9,nesterov=true (AdamW’s and Lion’s are options of their own); default: null. */
   optimArgs?: string | null
@@ -194,7 +194,7 @@ export interface CommonConfig {
   /** Repository, owner/name or a name of the token’s owner; default: the last part of outputDir; no effect without pushToHub. */
   hubModelId?: string | null
   /** Both end and every_save upload the model once, at the end; default: every_save; no effect without pushToHub. */
-  hubStrategy?: 'every_save' | 'end' | 'checkpoint' | 'all_checkpoints'
+  hubStrategy?: 'every_save' | 'end'
   /** Accepted, though there is nothing left for it to do: the one upload, at the end, is waited for. */
   hubAlwaysPush?: boolean
   /** Branch that is uploaded to, made from main where there is none; default: main; no effect without pushToHub. */
@@ -310,7 +310,7 @@ export interface CommonOptions {
   adamEpsilon: number
   /** Gradients are scaled down to this norm; 0: never; default: 1. */
   maxGradNorm: number
-  /** AdamW with states in f32 or in bitsandbytes’ 8 bits (paged, fused, XLA’s and NPU’s are the same), Lion, SGD, RMSprop, Adagrad, or Adafactor as the Trainer sets it; default: adamw_torch_fused. */
+  /** AdamW with states in f32 or in bitsandbytes’ 8 bits (paged, fused, XLA’s, NPU’s: the same), Lion, SGD, RMSprop, Adagrad, or Adafactor as the Trainer sets it; default: adamw_torch_fused. */
   optim: 'adamw_torch' | 'adamw_torch_fused' | 'paged_adamw_32bit' | 'adamw_8bit' | 'adamw_bnb_8bit' | 'paged_adamw_8bit' | 'adamw_torch_xla' | 'adamw_torch_npu_fused' | 'lion_32bit' | 'paged_lion_32bit' | 'sgd' | 'adafactor' | 'rmsprop' | 'adagrad'
   /** Arguments of sgd: momentum=0.9,nesterov=true (AdamW’s and Lion’s are options of their own); default: null. */
   optimArgs: string | null
@@ -371,7 +371,7 @@ export interface CommonOptions {
   /** Repository, owner/name or a name of the token’s owner; default: the last part of outputDir; no effect without pushToHub. */
   hubModelId: string | null
   /** Both end and every_save upload the model once, at the end; default: every_save; no effect without pushToHub. */
-  hubStrategy: 'every_save' | 'end' | 'checkpoint' | 'all_checkpoints'
+  hubStrategy: 'every_save' | 'end'
   /** Branch that is uploaded to, made from main where there is none; default: main; no effect without pushToHub. */
   hubRevision: string | null
   /** Tokens of a pass at the most; default: what fits. */

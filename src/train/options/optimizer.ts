@@ -28,7 +28,7 @@ export const optimizer = {
       ...(['rmsprop', 'adagrad'] as const),
     ]),
     'adamw_torch_fused',
-    'AdamW with states in f32 or in bitsandbytes’ 8 bits (paged, fused, XLA’s and NPU’s are the same), Lion, SGD, RMSprop, Adagrad, or Adafactor as the Trainer sets it',
+    'AdamW with states in f32 or in bitsandbytes’ 8 bits (paged, fused, XLA’s, NPU’s: the same), Lion, SGD, RMSprop, Adagrad, or Adafactor as the Trainer sets it',
     {
       adamw_torch_4bit: FOUR_BIT,
       adamw_torch_8bit: FOUR_BIT,

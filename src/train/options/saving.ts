@@ -46,7 +46,7 @@ export const hub = {
   hub_strategy: beside(
     PUSHED,
     honoured(
-      z.enum(['every_save', 'end', 'checkpoint', 'all_checkpoints']),
+      z.enum(['every_save', 'end']),
       'every_save',
       'both end and every_save upload the model once, at the end',
       {
