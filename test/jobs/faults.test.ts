@@ -1,5 +1,5 @@
 /** What befalls jobs: paused, closed, killed, cancelled, a disk that is full. What comes out in the end is what an undisturbed job makes, to the bit. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest'
@@ -93,6 +93,35 @@ it('what a kill left of an upload or of a job that was being made is swept', asy
   expect(existsSync(job)).toBe(false)
 })
 
+it('lines of events that a power cut left in zeros, or that the disk damaged', async () => {
+  jobs = await p.open()
+  const { id } = await jobs.create({ ...thirty(file), suffix: 'cut' })
+  await jobs.cancel(id)
+  const told = jobs.listEvents(id)
+  await jobs.close()
+  const log = eventsOf(id)
+  const whole = readFileSync(log)
+  const first = whole.indexOf(10) + 1
+  const damaged = [whole.subarray(0, first), '[1]\n', whole.subarray(first), Buffer.alloc(70), '\n{"id":\n', Buffer.alloc(9)]
+  writeFileSync(log, Buffer.concat(damaged.map((part) => Buffer.from(part))))
+  jobs = await p.open()
+  expect(jobs.listEvents(id)).toEqual(told)
+  // what stood at the end is gone, so that the next line is one of its own
+  expect(readFileSync(log).length).toBe(whole.length + 4)
+})
+
+it('events that can’t be read: the file is named', async () => {
+  jobs = await p.open()
+  const { id } = await jobs.create(thirty(file))
+  await jobs.cancel(id)
+  await jobs.close()
+  const log = eventsOf(id)
+  rmSync(log)
+  mkdirSync(log)
+  await expect(p.open()).rejects.toMatchObject({ code: 'FORMAT_NOT_A_FILE', message: expect.stringContaining(log) })
+  rmSync(log, { recursive: true })
+})
+
 it('a process of the job that dies fails it, and no other', async () => {
   jobs = await p.open()
   const { id } = await jobs.create(thirty(file))
@@ -107,6 +136,8 @@ it('a process of the job that dies fails it, and no other', async () => {
   const next = await jobs.wait((await jobs.create(thirty(file))).id)
   expect(madeBy(jobs, next)).toEqual(expected)
 })
+
+const eventsOf = (id: string) => join(p.jobsDir, 'jobs', id, 'events.jsonl')
 
 /** processes that run a job of this one */
 function childrenOf(parent: number): number[] {
