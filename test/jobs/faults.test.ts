@@ -122,6 +122,37 @@ it('events that can’t be read: the file is named', async () => {
   rmSync(log, { recursive: true })
 })
 
+it('a change whose events the disk does not take: it is made, told, and its events are there again', async () => {
+  jobs = await p.open()
+  const { id } = await jobs.create({ ...thirty(file), suffix: 'cut' })
+  await steps(id, 2)
+  const waiting = jobs.wait(id)
+  rmSync(eventsOf(id))
+  mkdirSync(eventsOf(id))
+  expect((await jobs.cancel(id)).status).toBe('cancelled')
+  expect((await waiting).status).toBe('cancelled')
+  expect(jobs.listEvents(id).at(-1)!.message).toBe('The job has been cancelled')
+  await jobs.close()
+  rmSync(eventsOf(id), { recursive: true })
+  jobs = await p.open()
+  expect(jobs.listEvents(id).map(({ message }) => message)).toEqual(['The job has been cancelled'])
+})
+
+it('events that a change could not write stand before those of the next', async () => {
+  jobs = await p.open()
+  const { id } = await jobs.create(thirty(file))
+  rmSync(eventsOf(id), { force: true })
+  mkdirSync(eventsOf(id))
+  await jobs.pause(id)
+  rmSync(eventsOf(id), { recursive: true })
+  await jobs.cancel(id)
+  const last = jobs.listEvents(id).slice(-2)
+  expect(last.map(({ message }) => message)).toEqual(['Fine-tuning job paused', 'The job has been cancelled'])
+  await jobs.close()
+  jobs = await p.open()
+  expect(jobs.listEvents(id)).toEqual(last)
+})
+
 it('a process of the job that dies fails it, and no other', async () => {
   jobs = await p.open()
   const { id } = await jobs.create(thirty(file))
