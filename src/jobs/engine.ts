@@ -2,14 +2,14 @@
  * Jobs from their making to their end: files looked at, a queue, one process that trains at a time. Every change of a job is on the disk before it
  * is told; what a kill left unfinished goes on when the folder is opened again.
  */
-import { createReadStream, readdirSync, rmSync } from 'node:fs'
+import { readdirSync, rmSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { option, SaqrError, say } from '../error.ts'
 import { shown } from '../hub/arguments.ts'
 import { makeFolder } from '../hub/files.ts'
 import { lockFolder } from '../train/lock.ts'
 import { closed, isDiskFull, noSuch, notNow } from './errors.ts'
-import { FileStore } from './file-store.ts'
+import { bytesOf, FileStore } from './file-store.ts'
 import { settled } from './hyperparameters.ts'
 import { idOf, isId, newId } from './ids.ts'
 import { type Made, makerOf, modelsOf } from './made.ts'
@@ -98,8 +98,9 @@ export class JobEngine {
     return modelsOf(this.records)
   }
 
-  /** @throws SaqrError JOB_NOT_FOUND, JOB_STATE while a job begins from it */
+  /** @throws SaqrError JOB_NOT_FOUND, JOB_CLOSED, JOB_STATE while a job begins from it */
   deleteModel(name: string): void {
+    this.#open()
     const made = this.models().get(name)
     if (made === undefined) throw noSuch('model', name)
     const user = this.records.find(({ saved }) => saved.base === made.folder && !hasEnded(saved.job))
@@ -196,6 +197,7 @@ export class JobEngine {
     await this.#running?.ended
     await Promise.all(this.#checking)
     for (const { log } of this.records) log.wake()
+    this.files.close()
     this.#unlock()
   }
 
@@ -383,8 +385,11 @@ export class JobEngine {
   async #succeed(record: JobRecord, tokens: number): Promise<void> {
     const { id, user_provided_suffix: suffix } = record.saved.job
     const results = idOf('file', id, 'results')
-    const bytes = createReadStream(join(record.folder, PLACES.results))
-    await this.files.add(bytes, () => ({ filename: 'step_metrics.csv', purpose: 'fine-tune-results' }), results)
+    await this.files.add(
+      bytesOf(join(record.folder, PLACES.results)),
+      () => ({ filename: 'step_metrics.csv', purpose: 'fine-tune-results' }),
+      results,
+    )
     // cancelled meanwhile, or paused: then it is said again
     if (record.saved.job.status !== 'running') {
       this.files.delete(results)

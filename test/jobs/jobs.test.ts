@@ -1,5 +1,5 @@
 /** Fine-tuning jobs in a program, from a file to a model. */
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { FastLanguageModel, type FineTuningJobs } from '../../src/index.ts'
@@ -227,6 +227,28 @@ describe('refuses', () => {
     await expect(p.open()).rejects.toMatchObject({ code: 'JOB_FOLDER', message: expect.stringMatching(/^jobsDir: .* is in use by /) })
   })
 
+  it('what would write to a folder that was left, by an upload under way too', async () => {
+    const { id } = await jobs.createFile(lines(1))
+    let go = () => {}
+    const slow = async function* () {
+      yield lines(1)
+      await new Promise<void>((resolve) => {
+        go = resolve
+      })
+      yield lines(1)
+    }
+    const upload = jobs.createFile(slow())
+    await vi.waitFor(() => expect(readdirSync(join(p.jobsDir, 'files'))).toHaveLength(2), 5000)
+    await jobs.close()
+    go()
+    const closed = { code: 'JOB_CLOSED' }
+    await expect(upload).rejects.toMatchObject(closed)
+    await expect(jobs.createFile(lines(1))).rejects.toMatchObject(closed)
+    expect(() => jobs.deleteFile(id)).toThrow(expect.objectContaining(closed))
+    expect(() => jobs.deleteModel('ft:tiny::x')).toThrow(expect.objectContaining(closed))
+    expect(readdirSync(join(p.jobsDir, 'files'))).toEqual([id])
+  })
+
   it('what its state does not allow', async () => {
     const file = await jobs.createFile(lines(4))
     const { id } = await jobs.create({ model: 'tiny', training_file: file.id, method: epochs(1) })
@@ -234,6 +256,15 @@ describe('refuses', () => {
     await jobs.wait(id)
     for (const call of ['cancel', 'pause', 'resume'] as const) await expect(jobs[call](id)).rejects.toMatchObject({ code: 'JOB_STATE' })
     expect(() => jobs.retrieve('ftjob-none')).toThrow(/there is no job 'ftjob-none' here/)
+  })
+
+  it('a file that can’t be read: it is named, and nothing else is said of it', async () => {
+    const path = join(p.folder, 'gone.jsonl')
+    writeFileSync(path, lines(1))
+    const made = jobs.createFile(path)
+    rmSync(path) // there when it is asked for, and not when it is opened
+    await expect(made).rejects.toMatchObject({ code: 'FORMAT_NOT_FOUND', message: expect.stringContaining(path) })
+    expect(readdirSync(join(p.jobsDir, 'files'))).toEqual([])
   })
 
   it('a name as a path: it is kept as a name alone', async () => {
