@@ -12,7 +12,7 @@ import { closed, isDiskFull, noSuch, notNow } from './errors.ts'
 import { bytesOf, FileStore } from './file-store.ts'
 import { settled } from './hyperparameters.ts'
 import { idOf, isId, newId } from './ids.ts'
-import { type Made, makerOf, modelsOf } from './made.ts'
+import { type Made, makerOf, modelsOf, sweepCheckpoints, userOf } from './made.ts'
 import { type BaseSettings, type Heard, PLACES, type Work } from './messages.ts'
 import { type FineTuningJob, hasEnded, hyperparametersOf, methodOf, now } from './objects.ts'
 import { TrainingProcess } from './process.ts'
@@ -103,9 +103,9 @@ export class JobEngine {
     this.#open()
     const made = this.models().get(name)
     if (made === undefined) throw noSuch('model', name)
-    const user = this.records.find(({ saved }) => saved.base === made.folder && !hasEnded(saved.job))
+    const user = userOf(made.folder, this.records)
     if (user) throw notNow(`${name} is what ${user.saved.job.id} trains on: cancel that job first, or wait for it`)
-    const record = makerOf(made, this.records)
+    const record = makerOf(made.folder, this.records)!
     record.change({ deleted: [...record.saved.deleted, name] })
     rmSync(made.folder, { recursive: true, force: true })
   }
@@ -218,7 +218,7 @@ export class JobEngine {
     const base = models.get(name)
     if (base) return { ...base, root: name, first: base.path }
     const made = this.models().get(name)
-    if (made) return { path: made.folder, revision: null, root: makerOf(made, this.records).saved.root, first: made.first }
+    if (made) return { path: made.folder, revision: null, root: makerOf(made.folder, this.records)!.saved.root, first: made.first }
     const names = [...models.keys(), ...this.models().keys()].join(', ')
     throw new SaqrError('JOB_NOT_FOUND', say`${option('model')}: there is no model ${shown(name)} to train: there is ${names}`)
   }
@@ -240,6 +240,7 @@ export class JobEngine {
     if (deleted.includes(record.saved.job.fine_tuned_model ?? '')) record.remove(PLACES.model)
     record.remove(PLACES.run, ROWS.training, ROWS.validation, PLACES.results)
     if (record.saved.job.status !== 'succeeded') record.remove(PLACES.model)
+    for (const one of [record, makerOf(record.saved.base, this.records)]) if (one) sweepCheckpoints(one, this.records)
   }
 
   #validate(record: JobRecord): void {
@@ -333,8 +334,10 @@ export class JobEngine {
     if (record.saved.job.status !== 'running') return
     if (heard.type === 'started') tellStart(record, heard)
     else if (heard.type === 'metrics') tellMetrics(record, heard.entry)
-    else if (heard.type === 'checkpoint') keepCheckpoint(record, heard.step)
-    else if (heard.type === 'message') record.tell(message(heard.level, heard.message))
+    else if (heard.type === 'checkpoint') {
+      keepCheckpoint(record, heard.step)
+      sweepCheckpoints(record, this.records)
+    } else if (heard.type === 'message') record.tell(message(heard.level, heard.message))
     else if (heard.type === 'done') await this.#succeed(record, heard.tokens)
     else if (heard.type === 'stopped') {
       const status = this.#closed ? 'queued' : 'paused'

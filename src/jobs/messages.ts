@@ -59,5 +59,6 @@ export const PLACES = {
   run: 'run',
   model: 'model',
   results: 'results.csv',
+  checkpoints: 'checkpoints',
   checkpoint: (step: number) => `checkpoints/step-${step}`,
 } as const

@@ -1,6 +1,6 @@
 /** Fine-tuning jobs in a program, from a file to a model. */
 import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { FastLanguageModel, type FineTuningJobs } from '../../src/index.ts'
 import { example, lines, type Place, pair, place, thirty } from './tiny.ts'
@@ -106,6 +106,22 @@ it('goes on from a model that a job made, and from pairs of preferences', async 
 })
 
 const epochs = (n_epochs: number) => ({ type: 'supervised' as const, supervised: { hyperparameters: { n_epochs } } })
+
+it('goes on from a model of an epoch that newer ones take the place of while it waits', async () => {
+  const file = await jobs.createFile(lines(24))
+  const first = await jobs.create(thirty(file.id))
+  for await (const { message } of jobs.events(first.id)) if (message === 'Checkpoint created at step 6') break
+  const [name] = jobs.models()
+  const folder = jobs.modelFolder(name!)
+  const second = await jobs.create({ model: name!, training_file: file.id, method: epochs(1) })
+  expect((await jobs.wait(first.id)).status).toBe('succeeded')
+  // no longer one of the last three
+  expect(jobs.listCheckpoints(first.id).map((one) => one.step_number)).toEqual([30, 24, 18])
+  expect(readdirSync(dirname(folder)).sort()).toEqual(['step-18', 'step-24', 'step-30', 'step-6'])
+  expect(await jobs.wait(second.id)).toMatchObject({ status: 'succeeded', model: `ft:tiny::${first.id.slice(-8)}:ckpt-step-6` })
+  // and nobody's any more
+  await vi.waitFor(() => expect(existsSync(folder)).toBe(false), 5000)
+})
 
 it('trains one at a time, in the order they came', async () => {
   const file = await jobs.createFile(lines(8))
