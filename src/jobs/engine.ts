@@ -228,9 +228,14 @@ export class JobEngine {
     const { job, turn } = record.saved
     this.#turn = Math.max(this.#turn, turn)
     if (hasEnded(job)) this.#clear(record)
-    else if (job.status === 'running')
-      record.change({ job: { status: 'queued' } }, message('info', 'The job goes on from its last checkpoint'))
     else if (job.status === 'validating_files') this.#validate(record)
+    else if (job.status === 'running') {
+      try {
+        record.change({ job: { status: 'queued' } }, message('info', 'The job goes on from its last checkpoint'))
+      } catch (error) {
+        this.#suspend(record, (error as Error).message)
+      }
+    }
   }
 
   /** Nothing of its run is needed any more. */
@@ -339,17 +344,18 @@ export class JobEngine {
       sweepCheckpoints(record, this.records)
     } else if (heard.type === 'message') record.tell(message(heard.level, heard.message))
     else if (heard.type === 'done') await this.#succeed(record, heard.tokens)
+    else if ((heard.type === 'stopped' || heard.type === 'killed') && this.#closed)
+      record.change({ job: { status: 'queued' } }, message('warn', 'saqr ends: the job goes on when it is started again'))
     else if (heard.type === 'stopped') {
-      const status = this.#closed ? 'queued' : 'paused'
-      const why = this.#closed
-        ? 'saqr ends: the job goes on when it is started again'
-        : 'The job’s process was told to end from outside: resume the job to go on'
-      record.change({ job: { status } }, message('warn', why))
-    } else if (heard.code === 'format_disk_full') this.#suspend(record, heard.message)
+      const why = 'The job’s process was told to end from outside: resume the job to go on'
+      record.change({ job: { status: 'paused' } }, message('warn', why))
+    } else if (heard.type === 'killed')
+      this.#suspend(record, 'The job’s process was killed (SIGKILL), as systems do where memory is short.')
+    else if (heard.code === 'format_disk_full') this.#suspend(record, heard.message)
     else this.#fail(record, heard)
   }
 
-  /** A disk that is full ends nothing: the job stands still, with what is on the disk to go on from. */
+  /** A disk that is full, or memory that is short, ends nothing: the job stands still, with what is on the disk to go on from. */
   #suspend(record: JobRecord, why: string): void {
     const event = message('error', `${why} The job is paused: make room, and resume it.`)
     try {

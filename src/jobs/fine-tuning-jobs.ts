@@ -130,7 +130,12 @@ export class FineTuningJobs {
       chatTemplate: o.chatTemplate ?? null,
     }
     const engine = new JobEngine(o.jobsDir!)
-    engine.start({ models: new Map(models), base, memory: o.memory ?? null })
+    try {
+      engine.start({ models: new Map(models), base, memory: o.memory ?? null })
+    } catch (error) {
+      await engine.close()
+      throw error
+    }
     return new FineTuningJobs(engine)
   }
 

@@ -123,8 +123,15 @@ export class JobRecord {
     this.#log.keep(why)
   }
 
+  /** What can't be removed now is when the folder is opened again: no job is the worse for it. */
   remove(...names: string[]): void {
-    for (const name of names) rmSync(join(this.folder, name), { recursive: true, force: true })
+    for (const name of names) {
+      try {
+        rmSync(join(this.folder, name), { recursive: true, force: true })
+      } catch {
+        // another program has it open, or its permissions were changed
+      }
+    }
   }
 
   /** the last step that metrics of this kind were told of */
