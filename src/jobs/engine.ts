@@ -2,17 +2,17 @@
  * Jobs from their making to their end: files looked at, a queue, one process that trains at a time. Every change of a job is on the disk before it
  * is told; what a kill left unfinished goes on when the folder is opened again.
  */
-import { createReadStream, readdirSync, rmSync } from 'node:fs'
+import { readdirSync, rmSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { option, SaqrError, say } from '../error.ts'
 import { shown } from '../hub/arguments.ts'
 import { makeFolder } from '../hub/files.ts'
 import { lockFolder } from '../train/lock.ts'
 import { closed, isDiskFull, noSuch, notNow } from './errors.ts'
-import { FileStore } from './file-store.ts'
+import { bytesOf, FileStore } from './file-store.ts'
 import { settled } from './hyperparameters.ts'
 import { idOf, isId, newId } from './ids.ts'
-import { type Made, makerOf, modelsOf } from './made.ts'
+import { type Made, makerOf, modelsOf, sweepCheckpoints, userOf } from './made.ts'
 import { type BaseSettings, type Heard, PLACES, type Work } from './messages.ts'
 import { type FineTuningJob, hasEnded, hyperparametersOf, methodOf, now } from './objects.ts'
 import { TrainingProcess } from './process.ts'
@@ -98,13 +98,14 @@ export class JobEngine {
     return modelsOf(this.records)
   }
 
-  /** @throws SaqrError JOB_NOT_FOUND, JOB_STATE while a job begins from it */
+  /** @throws SaqrError JOB_NOT_FOUND, JOB_CLOSED, JOB_STATE while a job begins from it */
   deleteModel(name: string): void {
+    this.#open()
     const made = this.models().get(name)
     if (made === undefined) throw noSuch('model', name)
-    const user = this.records.find(({ saved }) => saved.base === made.folder && !hasEnded(saved.job))
+    const user = userOf(made.folder, this.records)
     if (user) throw notNow(`${name} is what ${user.saved.job.id} trains on: cancel that job first, or wait for it`)
-    const record = makerOf(made, this.records)
+    const record = makerOf(made.folder, this.records)!
     record.change({ deleted: [...record.saved.deleted, name] })
     rmSync(made.folder, { recursive: true, force: true })
   }
@@ -196,6 +197,7 @@ export class JobEngine {
     await this.#running?.ended
     await Promise.all(this.#checking)
     for (const { log } of this.records) log.wake()
+    this.files.close()
     this.#unlock()
   }
 
@@ -216,7 +218,7 @@ export class JobEngine {
     const base = models.get(name)
     if (base) return { ...base, root: name, first: base.path }
     const made = this.models().get(name)
-    if (made) return { path: made.folder, revision: null, root: makerOf(made, this.records).saved.root, first: made.first }
+    if (made) return { path: made.folder, revision: null, root: makerOf(made.folder, this.records)!.saved.root, first: made.first }
     const names = [...models.keys(), ...this.models().keys()].join(', ')
     throw new SaqrError('JOB_NOT_FOUND', say`${option('model')}: there is no model ${shown(name)} to train: there is ${names}`)
   }
@@ -226,9 +228,14 @@ export class JobEngine {
     const { job, turn } = record.saved
     this.#turn = Math.max(this.#turn, turn)
     if (hasEnded(job)) this.#clear(record)
-    else if (job.status === 'running')
-      record.change({ job: { status: 'queued' } }, message('info', 'The job goes on from its last checkpoint'))
     else if (job.status === 'validating_files') this.#validate(record)
+    else if (job.status === 'running') {
+      try {
+        record.change({ job: { status: 'queued' } }, message('info', 'The job goes on from its last checkpoint'))
+      } catch (error) {
+        this.#suspend(record, (error as Error).message)
+      }
+    }
   }
 
   /** Nothing of its run is needed any more. */
@@ -238,6 +245,7 @@ export class JobEngine {
     if (deleted.includes(record.saved.job.fine_tuned_model ?? '')) record.remove(PLACES.model)
     record.remove(PLACES.run, ROWS.training, ROWS.validation, PLACES.results)
     if (record.saved.job.status !== 'succeeded') record.remove(PLACES.model)
+    for (const one of [record, makerOf(record.saved.base, this.records)]) if (one) sweepCheckpoints(one, this.records)
   }
 
   #validate(record: JobRecord): void {
@@ -331,20 +339,23 @@ export class JobEngine {
     if (record.saved.job.status !== 'running') return
     if (heard.type === 'started') tellStart(record, heard)
     else if (heard.type === 'metrics') tellMetrics(record, heard.entry)
-    else if (heard.type === 'checkpoint') keepCheckpoint(record, heard.step)
-    else if (heard.type === 'message') record.tell(message(heard.level, heard.message))
+    else if (heard.type === 'checkpoint') {
+      keepCheckpoint(record, heard.step)
+      sweepCheckpoints(record, this.records)
+    } else if (heard.type === 'message') record.tell(message(heard.level, heard.message))
     else if (heard.type === 'done') await this.#succeed(record, heard.tokens)
+    else if ((heard.type === 'stopped' || heard.type === 'killed') && this.#closed)
+      record.change({ job: { status: 'queued' } }, message('warn', 'saqr ends: the job goes on when it is started again'))
     else if (heard.type === 'stopped') {
-      const status = this.#closed ? 'queued' : 'paused'
-      const why = this.#closed
-        ? 'saqr ends: the job goes on when it is started again'
-        : 'The job’s process was told to end from outside: resume the job to go on'
-      record.change({ job: { status } }, message('warn', why))
-    } else if (heard.code === 'format_disk_full') this.#suspend(record, heard.message)
+      const why = 'The job’s process was told to end from outside: resume the job to go on'
+      record.change({ job: { status: 'paused' } }, message('warn', why))
+    } else if (heard.type === 'killed')
+      this.#suspend(record, 'The job’s process was killed (SIGKILL), as systems do where memory is short.')
+    else if (heard.code === 'format_disk_full') this.#suspend(record, heard.message)
     else this.#fail(record, heard)
   }
 
-  /** A disk that is full ends nothing: the job stands still, with what is on the disk to go on from. */
+  /** A disk that is full, or memory that is short, ends nothing: the job stands still, with what is on the disk to go on from. */
   #suspend(record: JobRecord, why: string): void {
     const event = message('error', `${why} The job is paused: make room, and resume it.`)
     try {
@@ -383,8 +394,11 @@ export class JobEngine {
   async #succeed(record: JobRecord, tokens: number): Promise<void> {
     const { id, user_provided_suffix: suffix } = record.saved.job
     const results = idOf('file', id, 'results')
-    const bytes = createReadStream(join(record.folder, PLACES.results))
-    await this.files.add(bytes, () => ({ filename: 'step_metrics.csv', purpose: 'fine-tune-results' }), results)
+    await this.files.add(
+      bytesOf(join(record.folder, PLACES.results)),
+      () => ({ filename: 'step_metrics.csv', purpose: 'fine-tune-results' }),
+      results,
+    )
     // cancelled meanwhile, or paused: then it is said again
     if (record.saved.job.status !== 'running') {
       this.files.delete(results)

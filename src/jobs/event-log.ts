@@ -1,5 +1,6 @@
-/** A job's events: a file that only grows, a line of JSON each. A line that a kill cut off is taken away when it is opened again. */
+/** A job's events: a file that only grows, a line of JSON each. What a kill or a power cut left at its end is taken away when it is opened again. */
 import { closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, readFileSync, truncateSync, writeSync } from 'node:fs'
+import { isObject } from '../formats/json.ts'
 import { exists, fileError } from '../hub/files.ts'
 import type { FineTuningJobEvent } from './objects.ts'
 
@@ -14,10 +15,16 @@ export class EventLog {
   constructor(path: string) {
     this.#path = path
     if (!exists(path)) return
-    const text = readFileSync(path)
-    const whole = text.lastIndexOf(10) + 1
-    if (whole < text.length) truncateSync(path, whole)
-    for (const line of text.toString('utf8', 0, whole).split('\n')) if (line !== '') this.#take(JSON.parse(line) as FineTuningJobEvent)
+    const bytes = read(path)
+    let whole = 0
+    for (let from = 0, to = bytes.indexOf(10); to !== -1; from = to + 1, to = bytes.indexOf(10, from)) {
+      const event = eventOf(bytes.toString('utf8', from, to))
+      // a line that the disk has damaged is no reason to refuse the others
+      if (event === null) continue
+      this.#take(event)
+      whole = to + 1
+    }
+    if (whole < bytes.length) cut(path, whole)
   }
 
   /** oldest first */
@@ -73,7 +80,34 @@ export class EventLog {
   }
 
   #take(event: FineTuningJobEvent): void {
+    if (this.has(event)) return
     this.#events.push(event)
     this.#ids.add(event.id)
+  }
+}
+
+function read(path: string): Buffer {
+  try {
+    return readFileSync(path)
+  } catch (cause) {
+    throw fileError(cause, path, 'read')
+  }
+}
+
+function cut(path: string, length: number): void {
+  try {
+    truncateSync(path, length)
+  } catch (cause) {
+    throw fileError(cause, path, 'write')
+  }
+}
+
+/** null for a line that is none: a power cut leaves zeros, or parts of lines that were not flushed */
+function eventOf(line: string): FineTuningJobEvent | null {
+  try {
+    const value: unknown = JSON.parse(line)
+    return isObject(value) && typeof value.id === 'string' && isObject(value.data) ? (value as unknown as FineTuningJobEvent) : null
+  } catch {
+    return null
   }
 }

@@ -5,8 +5,8 @@ import { join } from 'node:path'
 import { SaqrError } from '../error.ts'
 import { readJsonObject } from '../formats/json.ts'
 import { shown } from '../hub/arguments.ts'
-import { isFileSystem, makeFolder, writeFileAtomic, writeFolderAtomic } from '../hub/files.ts'
-import { noSuch } from './errors.ts'
+import { fileError, isFileSystem, makeFolder, writeFileAtomic, writeFolderAtomic } from '../hub/files.ts'
+import { closed, noSuch } from './errors.ts'
 import { isId, newId } from './ids.ts'
 import { type FileObject, now } from './objects.ts'
 
@@ -22,6 +22,7 @@ const FACTS = 'file.json'
 export class FileStore {
   readonly #folder: string
   readonly #files = new Map<string, FileObject>()
+  #closed = false
 
   /** @throws SaqrError FORMAT_… for a folder that can't be read or written */
   constructor(folder: string) {
@@ -60,20 +61,22 @@ export class FileStore {
    * Takes bytes as they come, none of them held in memory.
    * @param facts asked for when all bytes are there
    * @param known of what has an id already: made anew, it takes its own place
-   * @throws SaqrError JOB_FILE_TOO_LARGE, FORMAT_DISK_FULL …; whatever the bytes throw
+   * @throws SaqrError JOB_CLOSED, JOB_FILE_TOO_LARGE, FORMAT_DISK_FULL …; whatever the bytes throw
    */
   async add(
     bytes: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
     facts: () => Facts | Promise<Facts>,
     known = newId('file'),
   ): Promise<FileObject> {
+    this.#open()
     let own: unknown
     let made: FileObject | undefined
     try {
       await writeFolderAtomic(join(this.#folder, known), async (folder) => {
         try {
-          const length = await writeBytes(join(folder, CONTENT), bytes)
+          const length = await writeBytes(join(folder, CONTENT), this.#whileOpen(bytes))
           const { filename, purpose } = await facts()
+          this.#open()
           made = { id: known, object: 'file', bytes: length, created_at: now(), filename: nameOf(filename), purpose, status: 'processed' }
           writeFileAtomic(join(folder, FACTS), `${JSON.stringify(made)}\n`)
         } catch (error) {
@@ -88,10 +91,36 @@ export class FileStore {
     return made!
   }
 
-  /** @throws SaqrError JOB_NOT_FOUND */
+  /** @throws SaqrError JOB_NOT_FOUND, JOB_CLOSED */
   delete(id: string): void {
+    this.#open()
     rmSync(join(this.#folder, this.get(id).id), { recursive: true, force: true })
     this.#files.delete(id)
+  }
+
+  /** The folder may be another process's from here on: nothing is written there any more, by what is under way neither. */
+  close(): void {
+    this.#closed = true
+  }
+
+  #open(): void {
+    if (this.#closed) throw closed()
+  }
+
+  async *#whileOpen(bytes: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    for await (const part of bytes) {
+      this.#open()
+      yield part
+    }
+  }
+}
+
+/** A file's bytes; it is opened when they are asked for, so that nothing is left open, or said to nobody, where that never comes. */
+export async function* bytesOf(path: string): AsyncGenerator<Uint8Array> {
+  try {
+    yield* createReadStream(path) as AsyncIterable<Uint8Array>
+  } catch (cause) {
+    throw fileError(cause, path, 'read')
   }
 }
 

@@ -1,5 +1,4 @@
 /** Fine-tuning jobs in a program: OpenAI's, without HTTP. Each trains in a process of its own, so that the program's event loop stays free. */
-import { createReadStream } from 'node:fs'
 import { basename, resolve } from 'node:path'
 import { option, SaqrError, say } from '../error.ts'
 import {
@@ -27,6 +26,7 @@ import { notFound } from '../hub/not-found.ts'
 import { sizeInBytes } from '../train/options/schemas.ts'
 import { JobEngine, type Trainable } from './engine.ts'
 import { closed, noSuch } from './errors.ts'
+import { bytesOf } from './file-store.ts'
 import {
   type FileObject,
   type FineTuningJob,
@@ -130,20 +130,25 @@ export class FineTuningJobs {
       chatTemplate: o.chatTemplate ?? null,
     }
     const engine = new JobEngine(o.jobsDir!)
-    engine.start({ models: new Map(models), base, memory: o.memory ?? null })
+    try {
+      engine.start({ models: new Map(models), base, memory: o.memory ?? null })
+    } catch (error) {
+      await engine.close()
+      throw error
+    }
     return new FineTuningJobs(engine)
   }
 
   /**
    * Keeps a copy of a file of examples, a line of JSON each.
    * @param file its path, or its bytes
-   * @throws SaqrError OPTION_…, FORMAT_NOT_FOUND, JOB_FILE_TOO_LARGE, FORMAT_DISK_FULL …
+   * @throws SaqrError OPTION_…, FORMAT_NOT_FOUND, JOB_CLOSED, JOB_FILE_TOO_LARGE, FORMAT_DISK_FULL …
    */
   async createFile(file: string | Bytes, options?: { filename?: string }): Promise<FileObject> {
     const given = take(file, 'file', source)
     const o = takeOptions(options, 'createFile', FILE)
     if (typeof given === 'string' && !isFile(given)) throw notFound(given)
-    const bytes = typeof given === 'string' ? createReadStream(given) : given instanceof Uint8Array ? [given] : given
+    const bytes = typeof given === 'string' ? bytesOf(given) : given instanceof Uint8Array ? [given] : given
     const filename = o.filename ?? (typeof given === 'string' ? basename(given) : 'file.jsonl')
     return await this.engine.files.add(bytes, () => ({ filename, purpose: 'fine-tune' }))
   }
@@ -163,7 +168,7 @@ export class FineTuningJobs {
     return this.engine.files.read(id)
   }
 
-  /** Jobs that were made of it keep what they need. @throws SaqrError JOB_NOT_FOUND */
+  /** Jobs that were made of it keep what they need. @throws SaqrError JOB_NOT_FOUND, JOB_CLOSED */
   deleteFile(id: string): void {
     this.engine.files.delete(id)
   }
@@ -245,7 +250,7 @@ export class FineTuningJobs {
     return made.folder
   }
 
-  /** @throws SaqrError JOB_NOT_FOUND, JOB_STATE while a job begins from it */
+  /** @throws SaqrError JOB_NOT_FOUND, JOB_CLOSED, JOB_STATE while a job begins from it */
   deleteModel(name: string): void {
     this.engine.deleteModel(name)
   }

@@ -1,6 +1,9 @@
 /** The models that jobs made. */
+import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { isFolder } from '../hub/files.ts'
 import { PLACES } from './messages.ts'
+import { hasEnded } from './objects.ts'
 import type { JobRecord } from './record.ts'
 
 export interface Made {
@@ -25,7 +28,24 @@ export function modelsOf(records: readonly JobRecord[]): Map<string, Made> {
   return found
 }
 
-/** the job that it came out of */
-export function makerOf({ folder }: Made, records: readonly JobRecord[]): JobRecord {
-  return records.find((one) => folder.startsWith(join(one.folder, '/')))!
+/** The job that what lies there came out of, where it is one's. */
+export function makerOf(folder: string, records: readonly JobRecord[]): JobRecord | undefined {
+  return records.find((one) => folder.startsWith(join(one.folder, '/')))
+}
+
+/** A job that has yet to begin, or end, from the model that lies there: while there is one, the model stays. */
+export function userOf(folder: string, records: readonly JobRecord[]): JobRecord | undefined {
+  return records.find(({ saved }) => saved.base === folder && !hasEnded(saved.job))
+}
+
+/** Models of epochs that newer ones took the place of are removed, once no job needs them. */
+export function sweepCheckpoints(record: JobRecord, records: readonly JobRecord[]): void {
+  const [oldest] = record.saved.checkpoints
+  const within = join(record.folder, PLACES.checkpoints)
+  if (oldest === undefined || !isFolder(within)) return
+  for (const name of readdirSync(within)) {
+    const step = Number(/^step-(\d+)$/.exec(name)?.[1] ?? Number.NaN)
+    const place = PLACES.checkpoint(step)
+    if (step < oldest.step_number && !userOf(join(record.folder, place), records)) record.remove(place)
+  }
 }

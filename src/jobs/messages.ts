@@ -52,6 +52,8 @@ export type Heard =
   | { type: 'done'; tokens: number }
   /** there is a checkpoint of the last step */
   | { type: 'stopped' }
+  /** said for it: it was killed before a last word */
+  | { type: 'killed' }
   | { type: 'failed'; code: string; message: string; param: string | null }
 
 /** names in a job's folder */
@@ -59,5 +61,6 @@ export const PLACES = {
   run: 'run',
   model: 'model',
   results: 'results.csv',
+  checkpoints: 'checkpoints',
   checkpoint: (step: number) => `checkpoints/step-${step}`,
 } as const

@@ -13,7 +13,7 @@ export class TrainingProcess {
   /** resolves when it has ended */
   readonly ended: Promise<void>
 
-  /** @param hear is told what it says; a process that ends without a last word has failed */
+  /** @param hear is told what it says; a process that ends by itself without a last word has failed, one that was killed may go on */
   constructor(work: Work, hear: (message: Heard) => void) {
     // numbers that are none (NaN) come as they are
     const child = fork(WORKER, { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], serialization: 'advanced', execArgv: [] })
@@ -29,7 +29,8 @@ export class TrainingProcess {
     })
     this.ended = new Promise((resolve) => {
       const end = (why: string) => {
-        if (!last)
+        if (!last && why === 'SIGKILL') hear({ type: 'killed' })
+        else if (!last)
           hear({
             type: 'failed',
             code: 'server_error',
@@ -40,9 +41,7 @@ export class TrainingProcess {
         resolve()
       }
       // what it said last is read before its pipes are closed
-      child.once('close', (code, signal) =>
-        end(signal === null ? `exit code ${code}` : signal === 'SIGKILL' ? 'SIGKILL: is memory short?' : signal),
-      )
+      child.once('close', (code, signal) => end(signal ?? `exit code ${code}`))
       child.once('error', (error) => end(error.message))
     })
     this.#tell({ type: 'work', work })

@@ -29,7 +29,7 @@ interface Saved {
   said: { training: string; validation: string | null }
   /** names of models of it that were deleted */
   deleted: string[]
-  /** events of the last change: they are in the log too, unless a kill came between */
+  /** events of the last change, and those before it that the log did not take: they are there too, unless a kill came between */
   last: FineTuningJobEvent[]
 }
 
@@ -40,6 +40,8 @@ export class JobRecord {
   readonly folder: string
   readonly #log: EventLog
   #saved: Saved
+  /** told, but not in the log's file yet */
+  #owed: readonly FineTuningJobEvent[] = []
   /** of its run: steps, and when they were done, for the time that is left */
   progress: { steps: number; from: number; since: number; step: number } | null = null
 
@@ -47,10 +49,7 @@ export class JobRecord {
     this.folder = folder
     this.#saved = saved
     this.#log = new EventLog(join(folder, EVENTS))
-    this.#log.append(
-      saved.last.filter((event) => !this.#log.has(event)),
-      true,
-    )
+    this.#tellLasting(saved.last.filter((event) => !this.#log.has(event)))
   }
 
   /** Of a job that is there; null where a kill came before all of it was. @throws SaqrError FORMAT_… */
@@ -91,15 +90,26 @@ export class JobRecord {
   }
 
   /**
-   * On the disk when it returns, with its events, whole or not at all.
+   * On the disk when it returns, with its events, whole or not at all: what the log does not take stays in job.json until it does.
    * @throws SaqrError FORMAT_DISK_FULL … the job is then as it was
    */
   change({ job, ...more }: Partial<Omit<Saved, 'job' | 'last'>> & { job?: Partial<FineTuningJob> }, ...events: FineTuningJobEvent[]): void {
-    const saved = { ...this.#saved, ...more, job: { ...this.#saved.job, ...job }, last: events }
+    const saved = { ...this.#saved, ...more, job: { ...this.#saved.job, ...job }, last: [...this.#owed, ...events] }
     writeFileAtomic(join(this.folder, FACTS), `${JSON.stringify(saved, null, 2)}\n`)
     this.#saved = saved
-    this.#log.append(events, true)
+    this.#tellLasting(saved.last)
     this.#log.wake()
+  }
+
+  /** Events that job.json has: nothing is lost, and nothing undone, where their file takes none of them. */
+  #tellLasting(events: readonly FineTuningJobEvent[]): void {
+    try {
+      this.#log.append(events, true)
+      this.#owed = []
+    } catch {
+      for (const event of events) this.#log.keep(event)
+      this.#owed = events
+    }
   }
 
   /** An event that a run says again where it goes on from before. @throws SaqrError FORMAT_DISK_FULL … */
@@ -113,8 +123,15 @@ export class JobRecord {
     this.#log.keep(why)
   }
 
+  /** What can't be removed now is when the folder is opened again: no job is the worse for it. */
   remove(...names: string[]): void {
-    for (const name of names) rmSync(join(this.folder, name), { recursive: true, force: true })
+    for (const name of names) {
+      try {
+        rmSync(join(this.folder, name), { recursive: true, force: true })
+      } catch {
+        // another program has it open, or its permissions were changed
+      }
+    }
   }
 
   /** the last step that metrics of this kind were told of */

@@ -1,6 +1,6 @@
 /** What a run says, as events and checkpoints of its job. */
 import { idOf } from './ids.ts'
-import { type Heard, type HistoryEntry, PLACES } from './messages.ts'
+import type { Heard, HistoryEntry } from './messages.ts'
 import { type FineTuningMetrics, now } from './objects.ts'
 import { type JobRecord, message } from './record.ts'
 
@@ -40,7 +40,7 @@ export function tellMetrics(record: JobRecord, entry: HistoryEntry): void {
     })
 }
 
-/** The model of an epoch's end is there to be asked; the oldest goes. */
+/** The model of an epoch's end is there to be asked; the oldest is so no more. */
 export function keepCheckpoint(record: JobRecord, step: number): void {
   const { job, checkpoints, root } = record.saved
   if (checkpoints.some((one) => one.step_number === step)) return
@@ -58,5 +58,4 @@ export function keepCheckpoint(record: JobRecord, step: number): void {
   } as const
   const kept = [...checkpoints, made].slice(-CHECKPOINTS)
   record.change({ checkpoints: kept }, message('info', `Checkpoint created at step ${step}`))
-  for (const old of checkpoints.filter((one) => !kept.includes(one))) record.remove(PLACES.checkpoint(old.step_number))
 }

@@ -1,6 +1,6 @@
 /** Fine-tuning jobs in a program, from a file to a model. */
-import { existsSync, readdirSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { FastLanguageModel, type FineTuningJobs } from '../../src/index.ts'
 import { example, lines, type Place, pair, place, thirty } from './tiny.ts'
@@ -106,6 +106,22 @@ it('goes on from a model that a job made, and from pairs of preferences', async 
 })
 
 const epochs = (n_epochs: number) => ({ type: 'supervised' as const, supervised: { hyperparameters: { n_epochs } } })
+
+it('goes on from a model of an epoch that newer ones take the place of while it waits', async () => {
+  const file = await jobs.createFile(lines(24))
+  const first = await jobs.create(thirty(file.id))
+  for await (const { message } of jobs.events(first.id)) if (message === 'Checkpoint created at step 6') break
+  const [name] = jobs.models()
+  const folder = jobs.modelFolder(name!)
+  const second = await jobs.create({ model: name!, training_file: file.id, method: epochs(1) })
+  expect((await jobs.wait(first.id)).status).toBe('succeeded')
+  // no longer one of the last three
+  expect(jobs.listCheckpoints(first.id).map((one) => one.step_number)).toEqual([30, 24, 18])
+  expect(readdirSync(dirname(folder)).sort()).toEqual(['step-18', 'step-24', 'step-30', 'step-6'])
+  expect(await jobs.wait(second.id)).toMatchObject({ status: 'succeeded', model: `ft:tiny::${first.id.slice(-8)}:ckpt-step-6` })
+  // and nobody's any more
+  await vi.waitFor(() => expect(existsSync(folder)).toBe(false), 5000)
+})
 
 it('trains one at a time, in the order they came', async () => {
   const file = await jobs.createFile(lines(8))
@@ -227,6 +243,28 @@ describe('refuses', () => {
     await expect(p.open()).rejects.toMatchObject({ code: 'JOB_FOLDER', message: expect.stringMatching(/^jobsDir: .* is in use by /) })
   })
 
+  it('what would write to a folder that was left, by an upload under way too', async () => {
+    const { id } = await jobs.createFile(lines(1))
+    let go = () => {}
+    const slow = async function* () {
+      yield lines(1)
+      await new Promise<void>((resolve) => {
+        go = resolve
+      })
+      yield lines(1)
+    }
+    const upload = jobs.createFile(slow())
+    await vi.waitFor(() => expect(readdirSync(join(p.jobsDir, 'files'))).toHaveLength(2), 5000)
+    await jobs.close()
+    go()
+    const closed = { code: 'JOB_CLOSED' }
+    await expect(upload).rejects.toMatchObject(closed)
+    await expect(jobs.createFile(lines(1))).rejects.toMatchObject(closed)
+    expect(() => jobs.deleteFile(id)).toThrow(expect.objectContaining(closed))
+    expect(() => jobs.deleteModel('ft:tiny::x')).toThrow(expect.objectContaining(closed))
+    expect(readdirSync(join(p.jobsDir, 'files'))).toEqual([id])
+  })
+
   it('what its state does not allow', async () => {
     const file = await jobs.createFile(lines(4))
     const { id } = await jobs.create({ model: 'tiny', training_file: file.id, method: epochs(1) })
@@ -234,6 +272,15 @@ describe('refuses', () => {
     await jobs.wait(id)
     for (const call of ['cancel', 'pause', 'resume'] as const) await expect(jobs[call](id)).rejects.toMatchObject({ code: 'JOB_STATE' })
     expect(() => jobs.retrieve('ftjob-none')).toThrow(/there is no job 'ftjob-none' here/)
+  })
+
+  it('a file that can’t be read: it is named, and nothing else is said of it', async () => {
+    const path = join(p.folder, 'gone.jsonl')
+    writeFileSync(path, lines(1))
+    const made = jobs.createFile(path)
+    rmSync(path) // there when it is asked for, and not when it is opened
+    await expect(made).rejects.toMatchObject({ code: 'FORMAT_NOT_FOUND', message: expect.stringContaining(path) })
+    expect(readdirSync(join(p.jobsDir, 'files'))).toEqual([])
   })
 
   it('a name as a path: it is kept as a name alone', async () => {
