@@ -1,7 +1,7 @@
 /** A model in several GGUF files: written, opened again, the same tensors as in one; parts that are missing, mixed up or not the first are told. */
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join, relative } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { exportModel } from '../../src/cli/verbs/export.ts'
 import { readGguf } from '../../src/formats/gguf/open.ts'
@@ -59,6 +59,22 @@ it('another number of parts leaves none over; one that fits is one file', async 
   expect((await save('1GB'))[0]).toMatchObject({ parts: 1 })
   expect(parts('again')).toEqual(['again.F32.gguf'])
   await expect(save('x')).rejects.toThrow('splitMaxSize: expected a size')
+})
+
+it.each([
+  ['from here', (name: string) => `./${relative(process.cwd(), at(name))}/m.gguf`],
+  ['with .. in it', (name: string) => `${folder}/../${basename(folder)}/${name}/m.gguf`],
+  ['with two slashes', (name: string) => `${folder}//${name}/m.gguf`],
+])('stays, whatever spelling its path has: %s', async (how, spelled) => {
+  const name = `spelled ${how}`
+  const path = spelled(name)
+  const save = (splitMaxSize: string) => model.savePretrainedGguf(path, { quantizationMethod: 'f32', splitMaxSize, check: false })
+  const [saved] = await save('20KB')
+  expect(parts(name)).toHaveLength(saved!.parts)
+  expect(bytes(saved!.path)).toEqual(bytes(at('whole.gguf')))
+  // the next takes its place
+  expect((await save('1GB'))[0]).toMatchObject({ parts: 1 })
+  expect(parts(name)).toEqual(['m.gguf'])
 })
 
 it('a part that is missing, not the first, of another model, under another name', () => {

@@ -22,9 +22,10 @@ export function filesOf(path: string): string[] {
   }
 }
 
-/** What is left of this name beside these files: of an older model in another number of parts. */
+/** What is left of this name beside these files, all in its folder: of an older model in another number of parts. */
 export function sweepParts(path: string, kept: readonly string[]): void {
-  for (const file of filesOf(path)) if (!kept.includes(file)) rmSync(file)
+  const names = new Set(kept.map((file) => basename(file))) // one folder has many spellings
+  for (const file of filesOf(path)) if (!names.has(basename(file))) rmSync(file)
 }
 
 /** Tensors in their order, in groups of at most so many bytes where they hold more than one. */
