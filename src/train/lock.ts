@@ -64,8 +64,16 @@ function create(path: string, text: string): boolean {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
     throw error
   }
-  writeSync(fd, text)
-  closeSync(fd)
+  try {
+    try {
+      writeSync(fd, text)
+    } finally {
+      closeSync(fd)
+    }
+  } catch (error) {
+    rmSync(path, { force: true }) // without its words it would keep others out
+    throw error
+  }
   return true
 }
 
