@@ -1,5 +1,6 @@
 /** Files packed with gzip, unpacked as they are read. */
 import { createReadStream, readFileSync } from 'node:fs'
+import { pipeline } from 'node:stream'
 import { createGunzip, gunzipSync } from 'node:zlib'
 import { SaqrError } from '../error.ts'
 import { fileError } from '../formats/files.ts'
@@ -23,9 +24,8 @@ export function unpackWhole(path: string): Uint8Array {
 export function bytesOf(path: string, signal?: AbortSignal): AsyncIterable<Buffer> {
   const file = createReadStream(path, { signal, highWaterMark: 1 << 18 })
   if (!isZipped(path)) return file as AsyncIterable<Buffer>
-  const unpacked = createGunzip({ chunkSize: 1 << 18 })
-  file.on('error', (error) => unpacked.destroy(error))
-  return file.pipe(unpacked) as AsyncIterable<Buffer>
+  // what ends one of the two ends the other: who leaves early leaves no file open
+  return pipeline(file, createGunzip({ chunkSize: 1 << 18 }), () => {}) as AsyncIterable<Buffer>
 }
 
 /** @throws SaqrError DATA_FORMAT, FORMAT_DISK_FULL */

@@ -1,5 +1,5 @@
 /** A file of nobody's, for what is larger than memory: it has no name, and goes with the process, however that ends. */
-import { openSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, openSync, rmSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileError, makeFolder } from '../hub/files.ts'
 import { preparedRowsFolder } from '../hub/places.ts'
@@ -24,7 +24,12 @@ export class NamelessFile {
     this.fd = this.#guarded(() => {
       makeFolder(preparedRowsFolder())
       const fd = openSync(path, 'w+')
-      rmSync(path) // what is open stays until the process ends
+      try {
+        rmSync(path) // what is open stays until the process ends
+      } catch (error) {
+        closeSync(fd)
+        throw error
+      }
       return fd
     })
   }

@@ -22,11 +22,11 @@ export class Records {
    * @param own nobody else can write to the file
    */
   constructor(fd: number, path: string, bounds: (i: number) => readonly [from: number, to: number], own = false) {
+    closing.register(this, fd) // first: what is thrown below lets go of it too
     this.#fd = fd
     this.#path = path
     this.#bounds = bounds
     this.#changed = own ? null : fstatSync(fd).mtimeMs
-    closing.register(this, fd)
   }
 
   /** The bytes of record `i`: nobody else writes them. @throws SaqrError DATA_CHANGED where the file has been written since */

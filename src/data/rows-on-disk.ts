@@ -65,9 +65,17 @@ export async function openRows(path: string, signal?: AbortSignal): Promise<Rows
 
 /** A list of rows, or a row a line. */
 function openJson(file: FileOfRows): Promise<RowsOnDisk> {
+  return /^(?:\xEF\xBB\xBF)?\s*\[/.test(beginOf(file)) ? openList(file) : openLines(file)
+}
+
+function beginOf({ fd, path }: FileOfRows): string {
   const begin = Buffer.alloc(1 << 12)
-  const text = begin.toString('latin1', 0, readSync(file.fd, begin, 0, begin.length, 0))
-  return /^(?:\xEF\xBB\xBF)?\s*\[/.test(text) ? openList(file) : openLines(file)
+  try {
+    return begin.toString('latin1', 0, readSync(fd, begin, 0, begin.length, 0))
+  } catch (cause) {
+    closeSync(fd) // it has no records yet that would
+    throw fileError(cause, path, 'read')
+  }
 }
 
 function open(path: string): number {

@@ -1,5 +1,5 @@
 /** A whole model as a Hugging Face folder: config, generation config, tokenizer, weights in shards with an index where they are many. */
-import { readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { stringifyJson } from '../formats/json.ts'
 import { withKeys } from '../formats/json-exact.ts'
@@ -9,6 +9,7 @@ import { type TensorToWrite, writeSafetensors } from '../formats/safetensors/wri
 import type { CheckpointTensor, FileSource, TokenizerFiles } from '../formats/tensor.ts'
 import { writeTokenizer } from '../formats/tokenizer-files.ts'
 import { ensureWritableFolder, fileError, isFile, readRange, writeFileAtomic } from '../hub/files.ts'
+import { move } from '../hub/move.ts'
 import type { OpenedModel } from './opened-model.ts'
 import { buffersOf, isBeside } from './settle.ts'
 
@@ -183,7 +184,7 @@ export function moveModelFolder(from: string, to: string): void {
     for (const name of [WHOLE, INDEX]) rmSync(join(to, name), { force: true })
     for (const name of [...names.filter((name) => !entry.includes(name)), ...entry]) {
       rmSync(join(to, name), { force: true, recursive: true })
-      renameSync(join(from, name), join(to, name))
+      move(join(from, name), join(to, name))
     }
     sweep(to, names)
     rmSync(from, { recursive: true })

@@ -3,7 +3,10 @@
  *   cat     ΔW = Σ wᵢ·sᵢ·Bᵢ·Aᵢ exactly: A's below one another, B's side by side; the rank is the sum of theirs
  *   linear  A = Σ ±√|wᵢsᵢ|·Aᵢ, B = Σ √|wᵢsᵢ|·Bᵢ, of one rank: cheap, and no weighted sum of what they do (products of different adapters come in)
  */
+import { isDeepStrictEqual } from 'node:util'
 import { SaqrError } from '../error.ts'
+import { show } from '../formats/json.ts'
+import type { AdapterConfig } from '../formats/peft/config.ts'
 import { loraScale } from '../formats/peft/scale.ts'
 import { LanguageModel } from './language-model.ts'
 
@@ -16,7 +19,7 @@ export interface Weighted {
   weight: number
 }
 
-/** @throws SaqrError OPTION_INVALID for adapters that have more than low-rank parts of linears, or other ranks */
+/** @throws SaqrError OPTION_INVALID for adapters that have more than low-rank parts of linears, other ranks, or no common configuration */
 export function weightedAdapter(parts: readonly Weighted[], asked: Combination): LanguageModel {
   const how = parts.length === 1 ? 'linear' : asked // as PEFT has it
   for (const part of parts) checkPlain(part)
@@ -27,9 +30,11 @@ export function weightedAdapter(parts: readonly Weighted[], asked: Combination):
   const r = how === 'cat' ? ranks.reduce((a, b) => a + b) : ranks[0]!
   const { opened } = parts[0]!.language
   const targetModules = [...new Set(configs.flatMap(({ targetModules }) => targetModules))].sort()
-  const config = { ...configs[0]!, r, loraAlpha: r, useRslora: false, targetModules, alphaPattern: {}, rankPattern: {} }
+  const excludeModules = excludedOf(parts)
+  const config = { ...configs[0]!, r, loraAlpha: r, useRslora: false, targetModules, excludeModules, alphaPattern: {}, rankPattern: {} }
   const made = new LanguageModel(opened, { kind: 'lora', config }, 0)
   try {
+    for (const part of parts) checkPlace(part, made)
     for (const a of made.trainables.names.filter((name) => IS_A.test(name))) fill(made, parts, a, how)
     const [form] = parts.map(({ language }) => language.promptForm)
     if (parts.every(({ language }) => JSON.stringify(language.promptForm) === JSON.stringify(form))) made.promptForm = form!
@@ -65,6 +70,34 @@ function fill(made: LanguageModel, parts: readonly Weighted[], a: string, how: C
   }
   made.trainables.setFromFile(a, wholeA)
   made.trainables.setFromFile(b, wholeB)
+}
+
+/**
+ * What all exclude stays excluded. What one excludes another may adapt: then nothing is, and a module that no part has gets zeros.
+ * @throws SaqrError OPTION_INVALID where that would mean modules beside the text model too, which PEFT reads the same names for
+ */
+function excludedOf(parts: readonly Weighted[]): AdapterConfig['excludeModules'] {
+  const [first, ...others] = parts.map(({ name, language }) => ({ name, excluded: language.adapter.config!.excludeModules }))
+  const other = others.find(({ excluded }) => !isDeepStrictEqual(excluded, first!.excluded))
+  if (other === undefined) return first!.excluded
+  const { family, composite } = parts[0]!.language.opened.model
+  if (composite)
+    throw new SaqrError(
+      'OPTION_INVALID',
+      `the adapters ${first!.name} and ${other.name} can't be combined by weights: their exclude_modules differ (${show(first!.excluded)}, ${show(other.excluded)}), by which adapters of a ${family} model stay out of ${composite.beside.join(', ')}. Merge each by itself`,
+    )
+  return null
+}
+
+/** No part of an adapter may get lost. @throws SaqrError OPTION_INVALID naming the first that the combined one has no place for */
+function checkPlace({ name, language }: Weighted, made: LanguageModel): void {
+  const there = new Set(made.trainables.names)
+  const lost = language.trainables.names.find((one) => !there.has(one))
+  if (lost !== undefined)
+    throw new SaqrError(
+      'OPTION_INVALID',
+      `the adapter ${name} can't be combined by weights with these: one of all their target_modules has no ${lost}. Merge it by itself`,
+    )
 }
 
 /** @throws SaqrError OPTION_INVALID naming what of the adapter no sum of low-rank parts has a place for */

@@ -2,7 +2,7 @@
  * Base and adapter as one checkpoint: W + s·B·A, computed in f32 and rounded once. A head that reads the embedding gets a weight of its own
  * where one of the two was changed. It is opened again and held against the trained model before it takes its place.
  */
-import { renameSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { writePromptForm } from '../data/prompt-form.ts'
 import { writeCard } from '../engine/card.ts'
@@ -15,6 +15,7 @@ import { SaqrError } from '../error.ts'
 import { asF32 } from '../formats/numbers.ts'
 import type { CheckpointTensor } from '../formats/tensor.ts'
 import { ensureWritableFolder, fileError } from '../hub/files.ts'
+import { move } from '../hub/move.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import { turnToRead } from '../train/turn.ts'
 import { baseNotes } from './base-notes.ts'
@@ -115,7 +116,7 @@ function mismatch(unchecked: string, folder: string, what: string): SaqrError {
   const kept = join(folder, 'mismatch')
   try {
     rmSync(kept, { recursive: true, force: true })
-    renameSync(unchecked, kept)
+    move(unchecked, kept)
   } catch (cause) {
     throw fileError(cause, kept, 'write')
   }

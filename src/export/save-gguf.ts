@@ -7,7 +7,7 @@ import { withoutAdapter } from '../engine/without-adapter.ts'
 import { SaqrError } from '../error.ts'
 import { ensureWritableFolder, fileError } from '../formats/files.ts'
 import type { Quantization } from '../formats/gguf/mixture.ts'
-import { filesOf, firstHeader, groupsOf, sweepParts, writeParts } from '../formats/gguf/split.ts'
+import { filesOf, firstHeader, groupsOf, idOfParts, sweepParts, writeParts } from '../formats/gguf/split.ts'
 import { type Entries, f32, type GgufTensorToWrite, tensorBytes, text, u32 } from '../formats/gguf/write.ts'
 import { partPaths, siblings } from '../hub/gguf-parts.ts'
 import { move } from '../hub/move.ts'
@@ -102,8 +102,8 @@ async function read(
     const file = ggufFile(language, tokenizer, quantization, basename(path, '.gguf'), threads ?? undefined)
     const trained = check ? await answersOf(language, rows, signal) : null
     const base = check && language.spec.kind === 'lora' ? await answersOf(withoutAdapter(language), rows, signal) : null
-    const metadata = { ...file.metadata, ...factsOf(null) }
     const groups = groupsOf(file.tensors, splitBytes)
+    const metadata = { ...file.metadata, ...factsOf(null), ...idOfParts(groups.length) }
     const whole = file.tensors.reduce((sum, tensor) => sum + tensorBytes(tensor), 0)
     const pause = async () => {
       await new Promise(setImmediate) // an abort is heard
@@ -165,10 +165,13 @@ function mismatch(unchecked: string, path: string, parts: number, what: string):
   )
 }
 
-/** The files get their names, over those of an older model, which go. */
+/**
+ * The files get their names, over those of an older model, which go. The first part is the last to get its: until then another model's stands there,
+ * whose id the new parts don't have, or none.
+ */
 function named(from: string, to: string, parts: number): { path: string; parts: number } {
   const names = partPaths(to, parts)
-  for (const [i, part] of partPaths(from, parts).entries()) rename(part, names[i]!)
+  for (const [i, part] of [...partPaths(from, parts).entries()].reverse()) rename(part, names[i]!)
   sweepParts(to, names)
   return { path: names[0]!, parts }
 }

@@ -3,7 +3,7 @@
  * that an upload broken off had brought there. So the same call, made again, goes on.
  */
 import { createHash } from 'node:crypto'
-import { createReadStream, readdirSync, statSync } from 'node:fs'
+import { createReadStream, readdirSync, realpathSync, statSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { option, SaqrError, say } from '../error.ts'
@@ -210,12 +210,15 @@ function filesOf(folder: string, { include, exclude }: PushOptions): LocalFile[]
   })
 }
 
-function* below(folder: string, prefix: string): Generator<string> {
+/** @param within the folders it is in, by their real paths: a link that leads back to one of them has nothing that isn't there already */
+function* below(folder: string, prefix: string, within: readonly string[] = []): Generator<string> {
+  const here = realpathSync(join(folder, prefix))
+  if (within.includes(here)) return
   for (const { name } of readdirSync(join(folder, prefix), { withFileTypes: true })) {
     if (name.startsWith('.')) continue
     const path = prefix ? `${prefix}/${name}` : name
     const whole = join(folder, path)
-    if (isFolder(whole)) yield* below(folder, path)
+    if (isFolder(whole)) yield* below(folder, path, [...within, here])
     else if (isFile(whole)) yield path // links as what they lead to
   }
 }

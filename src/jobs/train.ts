@@ -1,5 +1,5 @@
 /** What the process of a job does: its rows prepared, its model opened, trained from the last checkpoint on, and saved. */
-import { cpSync, existsSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { cpSync, existsSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { Dataset } from '../data/dataset.ts'
 import type { ResponseParts } from '../data/responses.ts'
@@ -12,6 +12,7 @@ import { saveTrained } from '../engine/save.ts'
 import { SaqrError } from '../error.ts'
 import { loraConfig } from '../formats/peft/config.ts'
 import { writeFileAtomic, writeFolderAtomic } from '../hub/files.ts'
+import { move } from '../hub/move.ts'
 import type { Model } from '../models/family.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import { logEntry, type StartEvent, type TrainEvent } from '../track/events.ts'
@@ -217,5 +218,5 @@ function copyModel(from: string, to: string): void {
   const partial = `${to}.part`
   rmSync(partial, { recursive: true, force: true })
   for (const name of readdirSync(from)) if (!OF_THE_RUN.has(name)) cpSync(join(from, name), join(partial, name), { recursive: true })
-  renameSync(partial, to)
+  move(partial, to)
 }

@@ -2,12 +2,13 @@
  * One run at a time in an output folder: a file that says who is in it. What a process that died left behind is taken over; a process that can't
  * be asked (another machine, another container) counts as living while it touches the file.
  */
-import { closeSync, openSync, readFileSync, readlinkSync, renameSync, rmSync, statSync, utimesSync, writeSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, readlinkSync, rmSync, statSync, utimesSync, writeSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { option, SaqrError, say } from '../error.ts'
 import { isObject } from '../formats/json.ts'
 import { alive, fileError } from '../hub/files.ts'
+import { move } from '../hub/move.ts'
 
 const NAME = '.saqr-lock'
 
@@ -64,8 +65,16 @@ function create(path: string, text: string): boolean {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
     throw error
   }
-  writeSync(fd, text)
-  closeSync(fd)
+  try {
+    try {
+      writeSync(fd, text)
+    } finally {
+      closeSync(fd)
+    }
+  } catch (error) {
+    rmSync(path, { force: true }) // without its words it would keep others out
+    throw error
+  }
   return true
 }
 
@@ -109,13 +118,13 @@ function lives({ holder, age }: Found): boolean {
 function takeAway(path: string, text: string): void {
   const aside = `${path}-${hostname()}-${process.pid}`
   try {
-    renameSync(path, aside)
+    move(path, aside)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
     throw error
   }
   if (readFileSync(aside, 'utf8') === text) rmSync(aside)
-  else renameSync(aside, path)
+  else move(aside, path)
 }
 
 function touch(path: string): void {

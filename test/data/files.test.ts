@@ -1,8 +1,10 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { randomBytes } from 'node:crypto'
+import { mkdtempSync, readdirSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { bytesOf } from '../../src/data/gzip.ts'
 import { loadDataset } from '../../src/data/load.ts'
 
 let folder: string
@@ -84,6 +86,40 @@ describe('what a file holds counts more than its name', () => {
     const lines = '\uFEFF{"text":"\uFEFFa"}\n{"text":"b"}'
     expect((await loadDataset(file('mark.jsonl', lines))).rows).toEqual([{ text: '\uFEFFa' }, { text: 'b' }])
     expect((await loadDataset(file('mark.csv', '\uFEFFtext\n\uFEFFa'))).rows).toEqual([{ text: '\uFEFFa' }])
+  })
+
+  const held = (path: string) =>
+    readdirSync('/proc/self/fd').filter((fd) => {
+      try {
+        return readlinkSync(`/proc/self/fd/${fd}`) === path
+      } catch {
+        return false
+      }
+    })
+
+  test.runIf(process.platform === 'linux')('gzipped files that are left early are closed', async () => {
+    // a list in a file of lines is seen at its beginning, with most of the file unread
+    const noise = Array.from({ length: 40 }, () => ({ text: randomBytes(30_000).toString('base64') }))
+    const path = file('list.jsonl.gz', gzipSync(JSON.stringify(noise)))
+    expect((await loadDataset(path)).rows).toEqual(noise)
+    await expect.poll(() => held(path)).toEqual([])
+    const reading = bytesOf(path)[Symbol.asyncIterator]()
+    await reading.next()
+    expect(held(path)).toHaveLength(1)
+    await reading.return!()
+    await expect.poll(() => held(path)).toEqual([])
+  })
+
+  test.runIf(process.platform === 'linux')('a streamed file that can’t be read is told, and closed', async () => {
+    // a process's memory is a file whose first page can't be read
+    const path = join(folder, 'memory.jsonl')
+    symlinkSync('/proc/self/mem', path)
+    const before = held(`/proc/${process.pid}/mem`)
+    await expect(loadDataset(path, { streaming: true })).rejects.toMatchObject({
+      name: 'SaqrError',
+      message: expect.stringContaining(path),
+    })
+    expect(held(`/proc/${process.pid}/mem`)).toEqual(before)
   })
 
   test('gzipped files', async () => {

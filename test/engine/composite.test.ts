@@ -171,3 +171,22 @@ it('an adapter of PEFT’s that names modules of the vision tower too is kept wh
   expect(json(join(work, 'kept-merged', 'preprocessor_config.json'))).toEqual({ image_seq_length: 4 })
   expect(tensorsOf(join(work, 'kept'), 'adapter_model.safetensors')).toEqual(given)
 })
+
+it('adapters that stay out of the vision tower by different words are not combined by weights', async () => {
+  for (const [name, more] of Object.entries({ usual: {}, same: {}, own: { excludeModules: ['o_proj'] } }))
+    await opened(join(trained, 'model'), { dtype: 'f32' }, async (base) => {
+      const model = FastLanguageModel.getPeftModel(base, { r: 2, targetModules: ['q_proj', 'o_proj'], ...more })
+      await model.savePretrained(join(work, name))
+    })
+  await opened(join(work, 'usual'), { dtype: 'f32' }, async (model) => {
+    for (const name of ['same', 'own']) await model.loadAdapter(join(work, name), name)
+    const outside = model.language.adapter.config!.excludeModules
+    await model.addWeightedAdapter(['default', 'same'], [1, 1], 'both')
+    model.setAdapter('both')
+    expect(outside).toMatch(/vision_tower/)
+    expect(model.language.adapter.config!.excludeModules).toBe(outside)
+    await expect(model.addWeightedAdapter(['same', 'own'], [1, 1], 'x')).rejects.toThrow(
+      /same and own can't be combined by weights: their exclude_modules differ \(".*vision_tower.*", \["o_proj"\]\), by which adapters of a gemma3 model stay out of model\.vision_tower/,
+    )
+  })
+})

@@ -36,25 +36,29 @@ beforeAll(async () => {
   await adapter('b', 1.7, { r: 4, loraAlpha: 2, useRslora: true, targetModules: ['q_proj', 'down_proj'] })
   await adapter('c', 2.1, { r: 2, loraAlpha: 2, targetModules: ['q_proj'] })
   await adapter('saved', 2.3, { r: 2, targetModules: ['q_proj'], modulesToSave: ['lm_head'] })
+  await adapter('without', 2.7, { r: 2, targetModules: ['q_proj', 'o_proj'], excludeModules: ['o_proj', 'layers.0.self_attn.q_proj'] })
+  await adapter('with', 3.1, { r: 2, targetModules: ['o_proj'] })
   ;({ model } = await FastLanguageModel.fromPretrained(at('a'), OPTIONS))
-  for (const name of ['b', 'c', 'saved']) await model.loadAdapter(at(name), name)
+  for (const name of ['b', 'c', 'saved', 'without', 'with']) await model.loadAdapter(at(name), name)
 })
 afterAll(async () => {
   await model.dispose()
   rmSync(folder, { recursive: true })
 })
 
+/** of the model in that folder, by name */
+const weights = (name: string) => new Map([...openCheckpoint(at(name)).tensors].map(([key, t]) => [key, asF32(t.load('f32'))]))
 const merged = async (name: string) => {
   model.setAdapter(name)
   await model.savePretrainedMerged(at(`merged-${name}`))
-  return new Map([...openCheckpoint(at(`merged-${name}`)).tensors].map(([key, t]) => [key, asF32(t.load('f32'))]))
+  return weights(`merged-${name}`)
 }
 
 it('cat is the weighted sum of what each changes, whatever their ranks, scales and modules', async () => {
   await model.addWeightedAdapter(['default', 'b', 'c'], [0.7, -0.3, 1.5], 'mix')
   expect(model.adapterNames).toContain('mix')
   expect(model.activeAdapter).toBe('default')
-  const base = new Map([...openCheckpoint(at('base')).tensors].map(([key, t]) => [key, asF32(t.load('f32'))]))
+  const base = weights('base')
   const [a, b, c, mix] = [await merged('default'), await merged('b'), await merged('c'), await merged('mix')]
   let changed = 0
   for (const [key, values] of base)
@@ -71,6 +75,24 @@ it('cat is the weighted sum of what each changes, whatever their ranks, scales a
     useRslora: false,
     targetModules: ['down_proj', 'q_proj', 'v_proj'],
   })
+})
+
+it('what one excludes and another adapts is there', async () => {
+  await model.addWeightedAdapter(['without', 'with'], [1, 1], 'both')
+  const [base, a, b, both] = [weights('base'), await merged('without'), await merged('with'), await merged('both')]
+  const changed = new Set<string>()
+  for (const [key, values] of base)
+    for (const [i, w] of values.entries()) {
+      const wanted = w + (a.get(key)![i]! - w) + (b.get(key)![i]! - w)
+      expect(Math.abs(both.get(key)![i]! - wanted)).toBeLessThan(1e-6) // as above
+      if (Math.abs(wanted - w) > 1e-3) changed.add(key)
+    }
+  expect([...changed].some((key) => key.includes('o_proj'))).toBe(true)
+  expect(changed).not.toContain('model.layers.0.self_attn.q_proj.weight')
+  expect(model.language.adapter.config!.excludeModules).toBeNull()
+  await model.addWeightedAdapter(['without'], [1], 'alone')
+  model.setAdapter('alone')
+  expect(model.language.adapter.config!.excludeModules).toEqual(['o_proj', 'layers.0.self_attn.q_proj'])
 })
 
 it('linear adds A and B by the roots of their weights', async () => {

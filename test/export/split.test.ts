@@ -1,10 +1,12 @@
 /** A model in several GGUF files: written, opened again, the same tensors as in one; parts that are missing, mixed up or not the first are told. */
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join, relative } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { exportModel } from '../../src/cli/verbs/export.ts'
 import { readGguf } from '../../src/formats/gguf/open.ts'
+import { ggmlType } from '../../src/formats/gguf/types.ts'
+import { text, u16, writeGguf } from '../../src/formats/gguf/write.ts'
 import { resolveModel } from '../../src/hub/model.ts'
 import { FastLanguageModel, type PretrainedModel } from '../../src/index.ts'
 import { openCheckpoint } from '../../src/models/checkpoint.ts'
@@ -61,6 +63,22 @@ it('another number of parts leaves none over; one that fits is one file', async 
   await expect(save('x')).rejects.toThrow('splitMaxSize: expected a size')
 })
 
+it.each([
+  ['from here', (name: string) => `./${relative(process.cwd(), at(name))}/m.gguf`],
+  ['with .. in it', (name: string) => `${folder}/../${basename(folder)}/${name}/m.gguf`],
+  ['with two slashes', (name: string) => `${folder}//${name}/m.gguf`],
+])('stays, whatever spelling its path has: %s', async (how, spelled) => {
+  const name = `spelled ${how}`
+  const path = spelled(name)
+  const save = (splitMaxSize: string) => model.savePretrainedGguf(path, { quantizationMethod: 'f32', splitMaxSize, check: false })
+  const [saved] = await save('20KB')
+  expect(parts(name)).toHaveLength(saved!.parts)
+  expect(bytes(saved!.path)).toEqual(bytes(at('whole.gguf')))
+  // the next takes its place
+  expect((await save('1GB'))[0]).toMatchObject({ parts: 1 })
+  expect(parts(name)).toEqual(['m.gguf'])
+})
+
 it('a part that is missing, not the first, of another model, under another name', () => {
   const names = parts('split')
   const broken = (name: string, change: (path: (i: number) => string) => void) => {
@@ -88,6 +106,39 @@ it('a part that is missing, not the first, of another model, under another name'
       writeFileSync(path(1), whole.subarray(0, whole.length - 64))
     }),
   ).toThrow('it was cut short')
+})
+
+it('parts of two exports are not one model, however alike: as a kill leaves them, or mixed by hand', async () => {
+  const options = { quantizationMethod: 'f32', splitMaxSize: '20KB', check: false } as const
+  const [old] = await model.savePretrainedGguf(at('old'), options)
+  const names = parts('old')
+  const first = (folder: string) => at(`${folder}/${names[0]}`)
+  const copy = (to: string) => {
+    mkdirSync(at(to))
+    for (const file of names) copyFileSync(at(`old/${file}`), at(`${to}/${file}`))
+  }
+  copy('before')
+  // a folder takes the place of the first part alone: what comes before it in the order has been renamed
+  rmSync(first('old'))
+  mkdirSync(join(first('old'), 'taken'), { recursive: true })
+  await expect(model.savePretrainedGguf(at('old'), options)).rejects.toThrow(basename(old!.path))
+  rmSync(first('old'), { recursive: true })
+  copyFileSync(first('before'), first('old'))
+  expect(() => readGguf(first('old'))).toThrow(/was not written with old\.F32-00001-of-0000\d\.gguf: the parts are of different models/)
+  expect(readGguf(first('before')).tensors.size).toBe(readGguf(at('whole.gguf')).tensors.size)
+  await model.savePretrainedGguf(at('old'), options)
+  expect(bytes(first('old'))).toEqual(bytes(at('whole.gguf')))
+  copyFileSync(at(`before/${names[1]}`), at(`old/${names[1]}`))
+  expect(() => readGguf(first('old'))).toThrow('the parts are of different models')
+})
+
+it('what was parted anew by another tool, with the id in the first part alone, is one model', async () => {
+  for (const i of [0, 1]) {
+    const id = { 'saqr.split.id': text('x') }
+    const tensor = { name: `t${i}`, shape: [32], type: ggmlType('F32'), data: () => [new Uint8Array(128)] }
+    await writeGguf(at(`anew-0000${i + 1}-of-00002.gguf`), { ...(i === 0 ? id : {}), 'split.no': u16(i), 'split.count': u16(2) }, [tensor])
+  }
+  expect([...readGguf(at('anew-00001-of-00002.gguf')).tensors.keys()]).toEqual(['t0', 't1'])
 })
 
 it('on the command line, and from the Hub with all its parts', async () => {

@@ -1,5 +1,5 @@
 /** Uploads to a local server that speaks the Hub's protocol: what is sent, what isn't sent again, and every way it can go wrong. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
@@ -44,6 +44,16 @@ it('makes the repository and one commit of all files but checkpoints, hidden one
   expect(files()!.get('model.safetensors')).toEqual(large(1))
   expect(hub.repos.get('falconry/tiny')).toMatchObject({ visibility: 'private', commits: [{ title: 'First', paths }] })
   expect(Math.max(...seen)).toBeGreaterThan(600_000)
+})
+
+it('links are what they lead to, and one that leads back to a folder it is in is nothing', async () => {
+  mkdirSync(at('third'))
+  writeFileSync(at('third/notes.txt'), 'three')
+  symlinkSync('../third', at('second/other'))
+  symlinkSync('..', at('second/up'))
+  const pushed = await push()
+  const paths = ['config.json', 'model.safetensors', 'second/adapter.safetensors', 'second/other/notes.txt', 'third/notes.txt']
+  expect(pushed.files).toEqual(paths)
 })
 
 it('what is there is not sent again: nothing of the same folder, one file of a changed one', async () => {

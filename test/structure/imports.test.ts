@@ -61,4 +61,9 @@ describe('imports', () => {
       })
     expect(wrong).toEqual([])
   })
+
+  it('of what renames a file are src/hub/move.ts’s alone, which waits where Windows refuses to', () => {
+    const renaming = /\brenameSync\b|\brename\b[^}]*\} from 'node:fs/
+    expect(files.filter((file) => renaming.test(readFileSync(join(src, file), 'utf8')))).toEqual([join('hub', 'move.ts')])
+  })
 })

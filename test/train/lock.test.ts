@@ -1,5 +1,5 @@
 /** One run in a folder at a time, and none that died keeps others out. */
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -56,6 +56,21 @@ describe('a folder', () => {
     expect(answers.filter((answer) => answer === 'TRAIN_LOCKED')).toHaveLength(7)
     await Promise.all(all.map(({ ended }) => ended))
   })
+})
+
+// no file of that process may have a byte
+it.runIf(process.platform === 'linux')('a folder on a full disk is told, and neither it nor a file stays taken', () => {
+  const path = folder()
+  const tries = `
+    import { lockFolder } from ${JSON.stringify(join(import.meta.dirname, '../../dist/train/lock.js'))}
+    import { readdirSync } from 'node:fs'
+    const open = () => readdirSync('/proc/self/fd').length
+    const [before, codes] = [open(), []]
+    for (let i = 0; i < 3; i++) try { lockFolder(process.argv[1]) } catch (error) { codes.push(error.code) }
+    console.error(JSON.stringify({ codes, more: open() - before, left: readdirSync(process.argv[1]) }))`
+  const run = ['ulimit -f 0; exec "$@"', 'bash', process.execPath, '--input-type=module', '-e', tries, path]
+  const { stderr } = spawnSync('bash', ['-c', ...run], { encoding: 'utf8' })
+  expect(JSON.parse(stderr)).toEqual({ codes: ['FORMAT_DISK_FULL', 'FORMAT_DISK_FULL', 'FORMAT_DISK_FULL'], more: 0, left: [] })
 })
 
 describe('a lock', () => {

@@ -1,14 +1,26 @@
 /**
  * A model in several GGUF files, as llama.cpp parts it: NAME-00001-of-00003.gguf and so on, the first with all metadata, each with its number
- * (`split.no`, from 0), how many there are (`split.count`) and all tensors' count (`split.tensors.count`).
+ * (`split.no`, from 0), how many there are (`split.count`) and all tensors' count (`split.tensors.count`); saqr's also with an id that all parts
+ * of one writing have (`saqr.split.id`), as two models of one shape have parts of the same names, numbers and tensors.
  */
+import { randomUUID } from 'node:crypto'
 import { readdirSync, rmSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { SaqrError } from '../../error.ts'
 import { PART, partPaths, siblings } from '../../hub/gguf-parts.ts'
 import { isFile } from '../files.ts'
 import type { GgufHeader, GgufTensor } from './header.ts'
-import { type Entries, type GgufTensorHeader, type GgufTensorToWrite, headerBytes, i32, tensorBytes, u16, writeGguf } from './write.ts'
+import {
+  type Entries,
+  type GgufTensorHeader,
+  type GgufTensorToWrite,
+  headerBytes,
+  i32,
+  tensorBytes,
+  text,
+  u16,
+  writeGguf,
+} from './write.ts'
 
 /** Files of this name in whatever number of parts, and in one. */
 export function filesOf(path: string): string[] {
@@ -22,9 +34,10 @@ export function filesOf(path: string): string[] {
   }
 }
 
-/** What is left of this name beside these files: of an older model in another number of parts. */
+/** What is left of this name beside these files, all in its folder: of an older model in another number of parts. */
 export function sweepParts(path: string, kept: readonly string[]): void {
-  for (const file of filesOf(path)) if (!kept.includes(file)) rmSync(file)
+  const names = new Set(kept.map((file) => basename(file))) // one folder has many spellings
+  for (const file of filesOf(path)) if (!names.has(basename(file))) rmSync(file)
 }
 
 /** Tensors in their order, in groups of at most so many bytes where they hold more than one. */
@@ -43,10 +56,17 @@ export function groupsOf<T extends GgufTensorHeader>(tensors: readonly T[], most
   return groups
 }
 
+const ID = 'saqr.split.id'
+
+/** of files in so many parts: what says that they are one model's */
+export const idOfParts = (count: number): Entries => (count === 1 ? {} : { [ID]: text(randomUUID()) })
+
 /** what a part has beside its tensors */
 export function partEntries(metadata: Entries, part: number, count: number, tensors: number): Entries {
   if (count === 1) return metadata
-  return { ...(part === 0 ? metadata : {}), 'split.no': u16(part), 'split.count': u16(count), 'split.tensors.count': i32(tensors) }
+  const common: Entries = ID in metadata ? { [ID]: metadata[ID]! } : {}
+  const numbers = { 'split.no': u16(part), 'split.count': u16(count), 'split.tensors.count': i32(tensors) }
+  return { ...(part === 0 ? metadata : common), ...numbers }
 }
 
 /**
@@ -102,6 +122,10 @@ export function joinParts(path: string, first: GgufHeader, read: (path: string) 
     const header = read(part)
     if (header.metadata.get('split.no') !== i || header.metadata.get('split.count') !== count)
       throw bad(part, `is not part ${i + 1} of ${count}, as its name says: the parts are of different models. Fetch them again`)
+    // llama-gguf-split gives what it parts anew the metadata of before in the first part alone: an id that a part lacks says nothing
+    const id = header.metadata.get(ID)
+    if (id !== undefined && id !== first.metadata.get(ID))
+      throw bad(part, `was not written with ${basename(path)}: the parts are of different models. Export or fetch them again`)
     for (const [name, tensor] of header.tensors) {
       if (tensors.has(name))
         throw bad(part, `has ${name}, which an earlier part has too: the parts are of different models. Fetch them again`)
