@@ -22,11 +22,13 @@ import { baseNotes } from './base-notes.ts'
 import { changesOf } from './changed.ts'
 import { answersOf, answersOfFile, apart, askable, compare, type Found, foundLine, fromBase, judge, NOT_ASKED } from './check.ts'
 
+/** A model that was written whole, its adapter merged where it has one. */
 export interface SavedMerged {
   /** the folder */
   path: string
   /** of the weights */
   bytes: number
+  /** what weights are written in: the dtype that the model was opened with */
   dtype: 'f32' | 'bf16'
   /** what the checkpoint answers beside what the trained model does, and the model without its adapter where it has one; null: it was not asked */
   compared: Found | null

@@ -34,6 +34,7 @@ export interface PushOptions {
   retryDelay?: number
 }
 
+/** What an upload to the Hub came to. */
 export interface Pushed {
   /** owner/name */
   repo: string
@@ -43,6 +44,7 @@ export interface Pushed {
   commit: string | null
   /** paths that the commit has, and those that were there already */
   files: string[]
+  /** paths that the revision had already, with the same content: they were not sent */
   unchanged: string[]
 }
 

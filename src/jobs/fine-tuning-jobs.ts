@@ -37,6 +37,7 @@ import {
 } from './objects.ts'
 import { takeRequest } from './request.ts'
 
+/** Where jobs are kept, what they may train over, and how that is opened. */
 export interface FineTuningJobsOptions {
   /** folder that files, jobs and models are kept in; made where it is not there, and taken by one program at a time */
   jobsDir: string
@@ -93,6 +94,7 @@ const source: Check<string | Bytes> = either(
 const FILE: Checks<{ filename: string }> = { filename: filled }
 const FOLLOW: Checks<{ signal: AbortSignal }> = { signal }
 
+/** OpenAI's files and fine-tuning jobs, kept in a folder, which `open` opens. One job trains at a time, in a process of its own. */
 export class FineTuningJobs {
   /** @internal */
   readonly engine: JobEngine
