@@ -15,7 +15,15 @@ import type { LanguageModel } from './language-model.ts'
 export type CardOf =
   | { kind: 'adapter' }
   | { kind: 'merged'; found: string }
-  | { kind: 'gguf'; files: readonly { name: string; found: string }[] }
+  | { kind: 'gguf'; files: readonly GgufOf[] }
+
+interface GgufOf {
+  /** of several parts the first */
+  name: string
+  found: string
+  /** Ollama's, beside it; null: none */
+  modelfile: string | null
+}
 
 const NAME = 'README.md'
 const MARK = /\n<!-- saqr wrote this page, and writes it anew until it is edited: ([0-9a-f]{16}) -->\n$/
@@ -85,9 +93,9 @@ const fence = '```'
 
 function use({ adapter, promptForm }: LanguageModel, of: CardOf, name: string): string {
   if (of.kind === 'gguf') {
-    const [first] = of.files
-    const modelfile = of.files.length === 1 ? 'Modelfile' : `Modelfile.${/\.(\w+)\.gguf$/.exec(first?.name ?? '')?.[1] ?? 'TYPE'}`
-    return `${fence}sh\nllama-cli -m ${first?.name ?? 'FILE.gguf'}\nollama create ${name.toLowerCase()} -f ${modelfile}\n${fence}\n`
+    const first = of.files.find(({ modelfile }) => modelfile !== null) ?? of.files[0]!
+    const ollama = first.modelfile === null ? '' : `ollama create ${name.toLowerCase()} -f ${first.modelfile}\n`
+    return `${fence}sh\nllama-cli -m ${first.name}\n${ollama}${fence}\n`
   }
   const asked = promptForm?.form === 'chat' ? '[{"role": "user", "content": "…"}]' : '"…"'
   const [auto, library] =
