@@ -97,6 +97,18 @@ it('of GGUF files: Ollama’s command where a Modelfile lies beside, none for fi
   expect(card('parts').body).toMatch(/```sh\nllama-cli -m parts\.Q8_0-00001-of-0000\d\.gguf\n```/)
 })
 
+it('of an adapter over a GGUF file: no Python, which would not find the base', async () => {
+  expect(card('adapter').body).toContain('AutoPeftModelForCausalLM.from_pretrained("adapter")')
+  const args = ['--dataset_name', at('rows.jsonl'), '--use_peft', '--max_steps', '1', '--use_cpu', '--output_dir', at('over-gguf')]
+  expect((await saqr('export', '--model_name_or_path', at('base'), '--use_cpu', '--gguf', 'f16', '--output_dir', at('b.gguf'))).code).toBe(
+    0,
+  )
+  expect((await saqr('sft', '--model_name_or_path', at('b.gguf'), ...args)).code).toBe(0)
+  const { body } = card('over-gguf')
+  expect(body).not.toMatch(/python|from_pretrained/)
+  expect(body).toContain('```sh\nnpx saqr generate --model_name_or_path over-gguf "…"\n```\n\nIts base is a GGUF file')
+})
+
 it('a page that somebody wrote or edited is kept, and told; one that nobody touched is written anew', async () => {
   const base = ['--model_name_or_path', at('adapter'), '--use_cpu', '--peft', '--overwrite', '--output_dir', at('peft')]
   expect((await saqr('export', ...base)).err).not.toContain('README')
