@@ -12,10 +12,15 @@ import { version } from '../hub/version.ts'
 import { hubIdOf } from './base-name.ts'
 import type { LanguageModel } from './language-model.ts'
 
-export type CardOf =
-  | { kind: 'adapter' }
-  | { kind: 'merged'; found: string }
-  | { kind: 'gguf'; files: readonly { name: string; found: string }[] }
+export type CardOf = { kind: 'adapter' } | { kind: 'merged'; found: string } | { kind: 'gguf'; files: readonly GgufOf[] }
+
+interface GgufOf {
+  /** of several parts the first */
+  name: string
+  found: string
+  /** Ollama's, beside it; null: none */
+  modelfile: string | null
+}
 
 const NAME = 'README.md'
 const MARK = /\n<!-- saqr wrote this page, and writes it anew until it is edited: ([0-9a-f]{16}) -->\n$/
@@ -83,22 +88,25 @@ function whatItIs({ run, adapter, spec }: LanguageModel, { kind }: CardOf, base:
 
 const fence = '```'
 
-function use({ adapter, promptForm }: LanguageModel, of: CardOf, name: string): string {
+function use({ adapter, promptForm, opened }: LanguageModel, of: CardOf, name: string): string {
   if (of.kind === 'gguf') {
-    const [first] = of.files
-    const modelfile = of.files.length === 1 ? 'Modelfile' : `Modelfile.${/\.(\w+)\.gguf$/.exec(first?.name ?? '')?.[1] ?? 'TYPE'}`
-    return `${fence}sh\nllama-cli -m ${first?.name ?? 'FILE.gguf'}\nollama create ${name.toLowerCase()} -f ${modelfile}\n${fence}\n`
+    const first = of.files.find(({ modelfile }) => modelfile !== null) ?? of.files[0]!
+    const ollama = first.modelfile === null ? '' : `ollama create ${name.toLowerCase()} -f ${first.modelfile}\n`
+    return `${fence}sh\nllama-cli -m ${first.name}\n${ollama}${fence}\n`
   }
+  const ours = `npx saqr generate --model_name_or_path ${name} "…"`
+  const isAdapter = of.kind === 'adapter' && adapter.config !== null
+  if (isAdapter && !isFolder(opened.checkpoint.path))
+    return `${fence}sh\n${ours}\n${fence}\n\nIts base is a GGUF file, which PEFT does not open by its name alone.\n`
   const asked = promptForm?.form === 'chat' ? '[{"role": "user", "content": "…"}]' : '"…"'
-  const [auto, library] =
-    of.kind === 'adapter' && adapter.config ? ['AutoPeftModelForCausalLM', 'peft'] : ['AutoModelForCausalLM', 'transformers']
+  const [auto, library] = isAdapter ? ['AutoPeftModelForCausalLM', 'peft'] : ['AutoModelForCausalLM', 'transformers']
   return [
     `${fence}python`,
     `from ${library} import ${auto}`,
     'from transformers import AutoTokenizer, pipeline\n',
     `model, tokenizer = ${auto}.from_pretrained("${name}"), AutoTokenizer.from_pretrained("${name}")`,
     `print(pipeline("text-generation", model=model, tokenizer=tokenizer)(${asked}, max_new_tokens=128))`,
-    `${fence}\n\nor \`npx saqr generate --model_name_or_path ${name} "…"\`.\n`,
+    `${fence}\n\nor \`${ours}\`.\n`,
   ].join('\n')
 }
 

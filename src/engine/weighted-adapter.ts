@@ -12,6 +12,8 @@ import { LanguageModel } from './language-model.ts'
 
 export type Combination = 'cat' | 'linear'
 
+type BaseName = Partial<Pick<AdapterConfig, 'baseModelNameOrPath' | 'revision'>>
+
 export interface Weighted {
   /** as messages call it */
   name: string
@@ -19,8 +21,11 @@ export interface Weighted {
   weight: number
 }
 
-/** @throws SaqrError OPTION_INVALID for adapters that have more than low-rank parts of linears, other ranks, or no common configuration */
-export function weightedAdapter(parts: readonly Weighted[], asked: Combination): LanguageModel {
+/**
+ * @param base as the made adapter names its base; default: as the first does
+ * @throws SaqrError OPTION_INVALID for adapters that have more than low-rank parts of linears, other ranks, or no common configuration
+ */
+export function weightedAdapter(parts: readonly Weighted[], asked: Combination, base: BaseName = {}): LanguageModel {
   const how = parts.length === 1 ? 'linear' : asked // as PEFT has it
   for (const part of parts) checkPlain(part)
   const configs = parts.map(({ language }) => language.adapter.config!)
@@ -32,7 +37,7 @@ export function weightedAdapter(parts: readonly Weighted[], asked: Combination):
   const targetModules = [...new Set(configs.flatMap(({ targetModules }) => targetModules))].sort()
   const excludeModules = excludedOf(parts)
   const config = { ...configs[0]!, r, loraAlpha: r, useRslora: false, targetModules, excludeModules, alphaPattern: {}, rankPattern: {} }
-  const made = new LanguageModel(opened, { kind: 'lora', config }, 0)
+  const made = new LanguageModel(opened, { kind: 'lora', config: { ...config, ...base } }, 0)
   try {
     for (const part of parts) checkPlace(part, made)
     for (const a of made.trainables.names.filter((name) => IS_A.test(name))) fill(made, parts, a, how)

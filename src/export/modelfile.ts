@@ -9,7 +9,11 @@ import { writeFileAtomic } from '../hub/files.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import { goTemplate, type Turns, turnsOf } from './go-template.ts'
 
-/** A Modelfile for each of the files, in their folder: `Modelfile` for one, `Modelfile.Q8_0` … for several. @returns what is worth telling */
+/** `Modelfile` where there is one file, `Modelfile.Q8_0` … of several. */
+export const modelfileName = (files: readonly unknown[], quantization: string): string =>
+  files.length === 1 ? 'Modelfile' : `Modelfile.${quantization.toUpperCase()}`
+
+/** A Modelfile for each of the files, in their folder. @returns what is worth telling */
 export function writeModelfiles(
   language: LanguageModel,
   tokenizer: Tokenizer,
@@ -18,7 +22,7 @@ export function writeModelfiles(
 ): string[] {
   const { template, stops, notes } = templateOf(language, tokenizer)
   for (const { path, quantization } of files) {
-    const name = files.length === 1 ? 'Modelfile' : `Modelfile.${quantization.toUpperCase()}`
+    const name = modelfileName(files, quantization)
     writeFileAtomic(join(folder, name), modelfile(basename(path), name, template, [...new Set(stops)], parametersOf(language)))
   }
   return notes

@@ -16,7 +16,7 @@ import { turnToRead } from '../train/turn.ts'
 import { answersOf, answersOfFile, apart, askable, compare, type Found, foundLine, fromBase, judge, NOT_ASKED } from './check.ts'
 import { ggufFile } from './gguf.ts'
 import { wrongValues } from './gguf-values.ts'
-import { writeModelfiles } from './modelfile.ts'
+import { modelfileName, writeModelfiles } from './modelfile.ts'
 
 /** A GGUF file as it was written, and how near it is to the trained model. */
 export interface SavedGguf {
@@ -142,7 +142,11 @@ export async function besideGguf(
   const notes = whole.length > 0 ? writeModelfiles(language, tokenizer, target, whole) : []
   if (whole.length < saved.length)
     notes.push('no Modelfile for files in parts, which Ollama does not read: `llama-gguf-split --merge` makes one of them')
-  const files = saved.map(({ path, compared }) => ({ name: basename(path), found: compared ? foundLine(compared) : NOT_ASKED }))
+  const files = saved.map(({ path, parts, quantization, compared }) => ({
+    name: basename(path),
+    found: compared ? foundLine(compared) : NOT_ASKED,
+    modelfile: parts === 1 ? modelfileName(whole, quantization) : null,
+  }))
   const kept = await writeCard(language, target, { kind: 'gguf', files })
   return kept === null ? notes : [...notes, kept]
 }

@@ -4,8 +4,8 @@ import { connectionError, PassingError } from './client.ts'
 import type { HubPlaces } from './places.ts'
 import type { Repository } from './repository.ts'
 
-/** A fetch for the functions of @huggingface/hub that write. `subject` names what is done. */
-export function pushFetch(places: HubPlaces, repo: Repository, subject: string, signal?: AbortSignal): typeof fetch {
+/** A fetch for the functions of @huggingface/hub that write. `subject` names what is done, `unheard` what holds where no answer comes. */
+export function pushFetch(places: HubPlaces, repo: Repository, subject: string, unheard: string, signal?: AbortSignal): typeof fetch {
   return async (input, init) => {
     let response: Response
     try {
@@ -13,13 +13,7 @@ export function pushFetch(places: HubPlaces, repo: Repository, subject: string, 
       headers.set('user-agent', 'saqr')
       response = await fetch(input, { ...init, headers, signal: signal ?? null })
     } catch (cause) {
-      throw connectionError(
-        cause,
-        'HUB_OFFLINE',
-        places.hubUrl,
-        'What was uploaded stays there: the same command again goes on from it.',
-        signal,
-      )
+      throw connectionError(cause, 'HUB_OFFLINE', places.hubUrl, unheard, signal)
     }
     if (response.ok) return response
     const url = input instanceof Request ? input.url : String(input)

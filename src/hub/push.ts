@@ -51,6 +51,9 @@ export interface Pushed {
 /** of a training run's folder: what goes on with it, and what trackers keep; of an export: what is no model */
 const NEVER = ['checkpoint-*/**', '**/checkpoint-*/**', 'runs/**', 'wandb/**', 'mismatch/**', '**/*.mismatch*.gguf', '**/*.unchecked*.gguf', 'events.jsonl', 'saqr_run.json'] // biome-ignore format: a list
 
+const UNSENT = 'Nothing was uploaded: check the network, and run the command again.'
+const BROKEN_OFF = 'What was uploaded stays there: the same command again goes on from it.'
+
 interface LocalFile {
   path: string
   from: string
@@ -89,7 +92,7 @@ export async function openRepository(name: string, options: PushOptions = {}): P
   const given = repository('model', name, revision)
   const request = (repo: Repository, subject: string) => ({
     ...{ hubUrl: places.hubUrl, accessToken: places.token! },
-    fetch: pushFetch(places, repo, subject, beside(options.signal)),
+    fetch: pushFetch(places, repo, subject, UNSENT, beside(options.signal)),
   })
   const owned = name.includes('/')
     ? given
@@ -142,7 +145,7 @@ async function attempt(
     ...{ title, hubUrl: places.hubUrl, accessToken: places.token!, branch: repo.revision },
     repo: { type: repo.type, name: repo.name },
     operations: changed!.map(({ path, from }) => ({ operation: 'addOrUpdate' as const, path, content: pathToFileURL(from) })),
-    fetch: pushFetch(places, repo, 'the upload', signal),
+    fetch: pushFetch(places, repo, 'the upload', BROKEN_OFF, signal),
     useXet: false, // plain LFS, which every Hub takes
     ...(signal && { abortSignal: signal }),
   })

@@ -1,10 +1,11 @@
 /** Adapters as one by weights: cat does what they do together, linear what its formula says, and what is no low-rank part is refused. */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { cpSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { exportModel } from '../../src/cli/verbs/export.ts'
 import { asF32 } from '../../src/formats/numbers.ts'
+import { readAdapterConfig } from '../../src/formats/peft/config.ts'
 import { FastLanguageModel, type PretrainedModel } from '../../src/index.ts'
 import { openCheckpoint } from '../../src/models/checkpoint.ts'
 import { commandLine } from '../cli/saqr.ts'
@@ -136,6 +137,16 @@ it('on the command line: the same model, as one file', async () => {
   expect(await refused('--combination_type', 'linear')).toContain('--combination_type has no effect without --adapters')
   const twice = ['--model_name_or_path', at('a'), '--use_cpu', '--merged', '--output_dir', at('x'), '--adapters', `${at('b')}=1`]
   expect((await saqr('export', ...twice)).err).toContain('is an adapter itself: name the base')
+})
+
+it('as an adapter of its own it names the base that was named, whatever those given call it', async () => {
+  const saqr = commandLine({ export: exportModel })
+  cpSync(at('base'), at('other base'), { recursive: true })
+  const given = ['--adapters', `${at('a')}=0.7`, `${at('b')}=0.3`]
+  const args = ['--model_name_or_path', at('other base'), '--use_cpu', ...given, '--peft', '--output_dir', at('peft')]
+  expect(await saqr('export', ...args)).toMatchObject({ code: 0 })
+  expect(readAdapterConfig(at('a')).baseModelNameOrPath).toBe(at('base'))
+  expect(readAdapterConfig(at('peft'))).toMatchObject({ baseModelNameOrPath: at('other base'), revision: null })
 })
 
 it('is refused by name where it can’t be', async () => {

@@ -86,6 +86,27 @@ it('of what is exported later, by another process: the same run, and how near it
   expect(gguf.front).toMatchObject({ library_name: 'gguf', tags: expect.arrayContaining(['gguf', 'llama.cpp', 'sft']) })
   expect(gguf.body).toMatch(/- `gguf\.F16\.gguf`: opened again, .*\n- `gguf\.Q8_0\.gguf`: opened again/)
   expect(gguf.body).toContain('| method | SFT |')
+  expect(gguf.body).toContain('llama-cli -m gguf.F16.gguf\nollama create gguf -f Modelfile.F16\n')
+})
+
+it('of GGUF files: Ollama’s command where a Modelfile lies beside, none for files in parts', async () => {
+  const base = ['--model_name_or_path', at('adapter'), '--use_cpu', '--no_check']
+  expect((await saqr('export', ...base, '--gguf', 'q8_0', '--output_dir', at('one'))).code).toBe(0)
+  expect(card('one').body).toContain('llama-cli -m one.Q8_0.gguf\nollama create one -f Modelfile\n')
+  expect((await saqr('export', ...base, '--gguf', 'q8_0', '--split_max_size', '10KB', '--output_dir', at('parts'))).code).toBe(0)
+  expect(card('parts').body).toMatch(/```sh\nllama-cli -m parts\.Q8_0-00001-of-0000\d\.gguf\n```/)
+})
+
+it('of an adapter over a GGUF file: no Python, which would not find the base', async () => {
+  expect(card('adapter').body).toContain('AutoPeftModelForCausalLM.from_pretrained("adapter")')
+  const args = ['--dataset_name', at('rows.jsonl'), '--use_peft', '--max_steps', '1', '--use_cpu', '--output_dir', at('over-gguf')]
+  expect((await saqr('export', '--model_name_or_path', at('base'), '--use_cpu', '--gguf', 'f16', '--output_dir', at('b.gguf'))).code).toBe(
+    0,
+  )
+  expect((await saqr('sft', '--model_name_or_path', at('b.gguf'), ...args)).code).toBe(0)
+  const { body } = card('over-gguf')
+  expect(body).not.toMatch(/python|from_pretrained/)
+  expect(body).toContain('```sh\nnpx saqr generate --model_name_or_path over-gguf "…"\n```\n\nIts base is a GGUF file')
 })
 
 it('a page that somebody wrote or edited is kept, and told; one that nobody touched is written anew', async () => {

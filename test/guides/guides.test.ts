@@ -36,7 +36,7 @@ const results: Readonly<Record<string, { files: readonly string[]; says: RegExp 
   },
   dpo: { files: ['preferred-adapter/adapter_config.json', 'preferred/adapter_config.json'], says: /before, [\d.]+ after/ },
   'first-fine-tune': {
-    files: ['falconer/adapter_model.safetensors', 'falconer-cli/saqr.json', 'falconer-cli/loss.svg'],
+    files: ['falconer/adapter_model.safetensors', 'falconer-cli/saqr.json', 'falconer-cli/README.md', 'falconer-cli/loss.svg'],
     says: /mean loss \d/,
   },
   'from-openai': { files: ['tuned/adapter_config.json', 'tuned/tokenizer.json'], says: /rows of messages/ },
@@ -52,7 +52,10 @@ const results: Readonly<Record<string, { files: readonly string[]; says: RegExp 
     says: /stopped after step 7; long-run\/checkpoint-7[\s\S]*finished at step 20/,
   },
   serve: { files: [], says: /^models: falconer\n[\s\S]*\S\n$/m },
-  'to-llama-cpp': { files: ['falconer-gguf/falconer-gguf.Q4_K_M.gguf', 'falconer-lora.gguf'], says: /Q8_0\.gguf/ },
+  'to-llama-cpp': {
+    files: ['falconer-gguf/falconer-gguf.Q4_K_M.gguf', 'falconer-gguf/Modelfile', 'falconer-gguf/README.md', 'falconer-lora.gguf'],
+    says: /Q8_0\.gguf/,
+  },
 }
 
 it('each guide has a program and each program a guide, and says what has to come of it', () => {

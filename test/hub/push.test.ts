@@ -87,6 +87,17 @@ it('a connection that is cut: the next try sends what is missing, in one call or
   expect(sent().filter((one) => one.startsWith('PUT'))).toHaveLength(1)
 })
 
+it.each(['falconry/tiny', 'tiny'])('no connection at all, to %s: nothing was uploaded, and it is said so', async (name) => {
+  hub.intercept = (request) => {
+    request.socket.destroy()
+    return true
+  }
+  await expect(push({ retryDelay: 1 }, name)).rejects.toMatchObject({
+    code: 'HUB_OFFLINE',
+    message: expect.stringMatching(/^No connection to \S+ \(.+\)\. Nothing was uploaded: check the network/),
+  })
+})
+
 it('an address of the storage that is good no more is asked for anew', async () => {
   hub.storage = hub.url.replace('127.0.0.1', 'localhost')
   let refused = 0

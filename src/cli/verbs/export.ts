@@ -140,7 +140,7 @@ export const exportModel = defineVerb({
     try {
       const { language: opened, tokenizer, notes } = await openForGeneration(o.modelNameOrPath, o, device, io)
       for (const note of notes) io.err.write(`${note}\n`)
-      const language = o.adapters === null ? opened : combined(opened, weighted, o.combinationType)
+      const language = o.adapters === null ? opened : combined(opened, weighted, o)
       if (o.merged) {
         const ask = o.check ? { tokenizer } : undefined
         const request = { ask, threads: o.threads, shardBytes: sizeInBytes(o.maxShardSize), signal: io.signal }
@@ -193,8 +193,14 @@ function weightsOf(given: readonly string[]): { folder: string; weight: number }
   })
 }
 
+interface CombineOptions {
+  modelNameOrPath: string | null
+  modelRevision: string
+  combinationType: Combination
+}
+
 /** @throws SaqrError OPTION_INVALID, FORMAT_ADAPTER */
-function combined(base: LanguageModel, given: readonly { folder: string; weight: number }[], how: Combination): LanguageModel {
+function combined(base: LanguageModel, given: readonly { folder: string; weight: number }[], o: CombineOptions): LanguageModel {
   if (base.adapter.config !== null)
     throw new SaqrError(
       'OPTION_INVALID',
@@ -205,7 +211,9 @@ function combined(base: LanguageModel, given: readonly { folder: string; weight:
     language.promptForm = readPromptForm(folder)
     return { name: folder, language, weight }
   })
-  const made = weightedAdapter(parts, how)
+  // those given may each name it otherwise: a job's adapter has the path of where it was trained
+  const named = { baseModelNameOrPath: o.modelNameOrPath, revision: o.modelRevision === 'main' ? null : o.modelRevision }
+  const made = weightedAdapter(parts, o.combinationType, named)
   for (const { language } of parts) language.disposeAdapter()
   return made
 }
