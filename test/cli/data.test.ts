@@ -217,6 +217,10 @@ describe('pairs and rated answers', () => {
     const page = (await saqr('data', path, '--model', model, ...options)).out
     expect(page).toContain('5 rows of prompt, chosen and rejected\n  as saqr dpo would take them (--trainer names another)\n')
     expect(page).toContain(`${path}, line 1, rejected: 31 tokens, 4 learned\n`)
+    // bytes of the prompt and the longer answer, and the end of a text; what is trained on counts both answers
+    const { lengths, counted } = report
+    expect([lengths!.total, counted]).toEqual([27 + 5 + (11 + 9) * 2 + 31 + 2 + 1 + 5, 'longer side'])
+    expect(page).toContain(`  ${lengths!.total} tokens in the longer sides of all pairs: shortest 6,`)
     expect(page).toContain('  cut to --max_length 31: 2 rows (40%)\n')
   })
 
