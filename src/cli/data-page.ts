@@ -45,9 +45,9 @@ function histogramLines(bins: readonly Bin[], limit: number | null, width: numbe
     to === null ? `${grouped(from)} and more` : to === from + 1 ? grouped(from) : `${grouped(from)} to ${grouped(to - 1)}`,
   )
   const wide = Math.max(...names.map((name) => name.length))
-  return bins.map(({ from, to, rows }, i) => {
+  return bins.map(({ from, rows, longest }, i) => {
     const bar = '█'.repeat(Math.round((rows / most) * Math.max(8, width))) || (rows > 0 ? '▏' : '')
-    const isCut = limit !== null && (to === null || to - 1 > limit) ? (from > limit ? ' cut' : ' in part cut') : ''
+    const isCut = limit !== null && longest > limit ? (from > limit ? ' cut' : ' in part cut') : ''
     return `    ${names[i]!.padStart(wide)} ${bar}${rows > 0 ? ` ${grouped(rows)}${style.warn(isCut)}` : ''}`
   })
 }
