@@ -9,7 +9,7 @@ import { legend, tokenLines, visible } from './token-lines.ts'
 
 export function dataPage(report: DataReport, out: TextOutput): string {
   const style = styleOf(out)
-  const { unit, lengths, training, rows } = report
+  const { lengths, training, rows } = report
   const [headline, ...notes] = report.notes
   const lines = [
     style.bold(headline!),
@@ -17,7 +17,7 @@ export function dataPage(report: DataReport, out: TextOutput): string {
     ...notes.map((note) => `  ${note}`),
     ...report.warnings.map((warning) => `  ${style.warn('warning:')} ${warning}`),
     ...(lengths
-      ? [...lengthLines(lengths, unit, training?.cut?.maxLength ?? null, out.columns, style)]
+      ? [...lengthLines(report, lengths, training?.cut?.maxLength ?? null, out.columns, style)]
       : ['  token ids: a model says what they mean']),
     ...(training ? trainingLines(training) : []),
     `  duplicates: ${someOf(report.duplicates, rows)}`,
@@ -32,10 +32,11 @@ export function dataPage(report: DataReport, out: TextOutput): string {
   return `${lines.join('\n')}\n`
 }
 
-function lengthLines(lengths: Lengths, unit: string, limit: number | null, columns: number, style: Style): string[] {
+function lengthLines({ unit, counted }: DataReport, lengths: Lengths, limit: number | null, columns: number, style: Style): string[] {
   const { total, shortest, median, mean, p95, longest, histogram } = lengths
   const said = `shortest ${grouped(shortest)}, median ${grouped(median)}, mean ${grouped(mean)}, 95% up to ${grouped(p95)}, longest ${grouped(longest)}`
-  return [`  ${grouped(total)} ${unit} in all: ${said}`, ...histogramLines(histogram, limit, Math.min(columns, 100) - 34, style)]
+  const what = counted === 'row' ? `${unit} in all` : `${unit} in the longer sides of all pairs`
+  return [`  ${grouped(total)} ${what}: ${said}`, ...histogramLines(histogram, limit, Math.min(columns, 100) - 34, style)]
 }
 
 function histogramLines(bins: readonly Bin[], limit: number | null, width: number, style: Style): string[] {
@@ -44,9 +45,9 @@ function histogramLines(bins: readonly Bin[], limit: number | null, width: numbe
     to === null ? `${grouped(from)} and more` : to === from + 1 ? grouped(from) : `${grouped(from)} to ${grouped(to - 1)}`,
   )
   const wide = Math.max(...names.map((name) => name.length))
-  return bins.map(({ from, to, rows }, i) => {
+  return bins.map(({ from, rows, longest }, i) => {
     const bar = '█'.repeat(Math.round((rows / most) * Math.max(8, width))) || (rows > 0 ? '▏' : '')
-    const isCut = limit !== null && (to === null || to - 1 > limit) ? (from > limit ? ' cut' : ' in part cut') : ''
+    const isCut = limit !== null && longest > limit ? (from > limit ? ' cut' : ' in part cut') : ''
     return `    ${names[i]!.padStart(wide)} ${bar}${rows > 0 ? ` ${grouped(rows)}${style.warn(isCut)}` : ''}`
   })
 }

@@ -5,6 +5,8 @@ export interface Bin {
   from: number
   to: number | null
   rows: number
+  /** of its rows; 0: there are none */
+  longest: number
 }
 
 export interface Lengths {
@@ -42,10 +44,19 @@ function histogramOf(sorted: Float64Array, usual: number): Bin[] {
   const width = roundUp((usual - shortest + 1) / BINS)
   const start = Math.floor(shortest / width) * width
   const count = Math.floor((usual - start) / width) + 1
-  const bins: Bin[] = Array.from({ length: count }, (_, i) => ({ from: start + i * width, to: start + (i + 1) * width, rows: 0 }))
+  const bins: Bin[] = Array.from({ length: count }, (_, i) => ({
+    from: start + i * width,
+    to: start + (i + 1) * width,
+    rows: 0,
+    longest: 0,
+  }))
   const end = start + count * width
-  if (sorted.at(-1)! >= end) bins.push({ from: end, to: null, rows: 0 })
-  for (const n of sorted) bins[Math.min(Math.floor((n - start) / width), bins.length - 1)]!.rows++
+  if (sorted.at(-1)! >= end) bins.push({ from: end, to: null, rows: 0, longest: 0 })
+  for (const n of sorted) {
+    const bin = bins[Math.min(Math.floor((n - start) / width), bins.length - 1)]!
+    bin.rows++
+    bin.longest = n // they come in order
+  }
   return bins
 }
 

@@ -1,5 +1,4 @@
 /** Parquet rows with their numbers as the file has them: 64-bit integers whole, floats as floats (20.0), texts to the byte. */
-import { basename } from 'node:path'
 import type { AsyncBuffer, Compressors, SchemaTree } from 'hyparquet'
 import { SaqrError } from '../error.ts'
 import { fileError } from '../formats/files.ts'
@@ -29,6 +28,7 @@ export async function* parquetGroups(path: string): AsyncGenerator<Row[]> {
   } catch (cause) {
     throw fileError(cause, path, 'read')
   }
+  if (file.byteLength === 0) throw new SaqrError('DATA_FORMAT', `${path} is empty. Fetch it again, or name another file.`)
   const parsers = { stringFromBytes: (bytes: Uint8Array) => bytes && utf8.decode(bytes) } as never
   const codecs = ofNothing(compressors)
   const { metadata, schema } = await readable(path, async () => {
@@ -54,7 +54,7 @@ async function readable<T>(path: string, read: () => Promise<T>): Promise<T> {
     const { message } = cause as Error
     throw new SaqrError(
       'DATA_FORMAT',
-      `${basename(path)} can't be read as Parquet: ${message}. ${/unsupported/.test(message) ? 'Write it in another way (zstd, snappy)' : 'Fetch it again'}, or convert it to JSON lines.`,
+      `${path} can't be read as Parquet: ${message}. ${/unsupported/.test(message) ? 'Write it in another way (zstd, snappy)' : 'Fetch it again'}, or convert it to JSON lines.`,
       { cause },
     )
   }
@@ -68,7 +68,7 @@ function checkNames({ children }: SchemaTree, path: string): void {
     if (seen.has(name) || name === '__proto__')
       throw new SaqrError(
         'DATA_FORMAT',
-        `${basename(path)} has ${seen.has(name) ? 'two columns' : 'a column'} named ${JSON.stringify(child.path.join('.'))}. Rename ${seen.has(name) ? 'one of them' : 'it'}.`,
+        `${path} has ${seen.has(name) ? 'two columns' : 'a column'} named ${JSON.stringify(child.path.join('.'))}. Rename ${seen.has(name) ? 'one of them' : 'it'}.`,
       )
     seen.add(name)
     checkNames(child, path)

@@ -34,7 +34,7 @@ export function weightedAdapter(parts: readonly Weighted[], asked: Combination, 
     throw new SaqrError('OPTION_INVALID', `linear is for adapters of one rank, and these have ${ranks.join(', ')}: combine them by cat`)
   const r = how === 'cat' ? ranks.reduce((a, b) => a + b) : ranks[0]!
   const { opened } = parts[0]!.language
-  const targetModules = [...new Set(configs.flatMap(({ targetModules }) => targetModules))].sort()
+  const targetModules = [...new Set(parts.flatMap(modulesOf))].sort()
   const excludeModules = excludedOf(parts)
   const config = { ...configs[0]!, r, loraAlpha: r, useRslora: false, targetModules, excludeModules, alphaPattern: {}, rankPattern: {} }
   const made = new LanguageModel(opened, { kind: 'lora', config: { ...config, ...base } }, 0)
@@ -49,6 +49,15 @@ export function weightedAdapter(parts: readonly Weighted[], asked: Combination, 
     made.disposeAdapter()
     throw error
   }
+}
+
+const isAllLinear = (targetModules: string) => targetModules.toLowerCase() === 'all-linear'
+
+/** all-linear becomes the last names of the modules it means, as PEFT keeps it */
+function modulesOf({ language: { adapter, trainables } }: Weighted): readonly string[] {
+  const { targetModules } = adapter.config!
+  if (typeof targetModules !== 'string') return targetModules
+  return trainables.names.filter((name) => IS_A.test(name)).map((name) => name.replace(IS_A, '').replace(/^.*\./, ''))
 }
 
 const IS_A = /\.lora_(A\.weight|embedding_A)$/
@@ -111,7 +120,7 @@ function checkPlain({ name, language }: Weighted): void {
   const config = adapter.config!
   const other = trainables.names.find((one) => !/\.lora_(A\.weight|B\.weight|embedding_A|embedding_B)$/.test(one))
   const why =
-    typeof config.targetModules === 'string'
+    typeof config.targetModules === 'string' && !isAllLinear(config.targetModules)
       ? `its target_modules are an expression (${config.targetModules})`
       : config.layersToTransform !== null
         ? 'it has layers_to_transform'

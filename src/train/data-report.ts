@@ -34,7 +34,9 @@ export interface DataReport {
   warnings: string[]
   /** what `lengths` counts: characters where no tokenizer is known */
   unit: 'tokens' | 'characters'
-  /** of the rows as they stand (of a pair, of its longer answer with the prompt), before anything is cut; null: token ids, and no tokenizer */
+  /** what `lengths` takes of a row: of a pair of answers, the prompt with the longer one, by which it is cut */
+  counted: 'row' | 'longer side'
+  /** of the rows as they stand, before anything is cut; null: token ids, and no tokenizer */
   lengths: Lengths | null
   /** rows that say the same as one before them */
   duplicates: Some
@@ -100,6 +102,7 @@ export async function reportRows(
     ...about(kind, objective, prepared.notes),
     warnings: [...prepared.warnings, ...(evaluated?.warnings ?? [])].map((text) => plain(text, spelling)),
     unit: 'tokens',
+    counted: parts?.length === PAIR.length ? 'longer side' : 'row',
     lengths: lengthsOf(prepared.lengths),
     duplicates: duplicatesOf(kind),
     idle: some([...unused, ...idle]),
@@ -124,6 +127,7 @@ export function reportTexts({ dataset, objective, options: o }: DataRequest): Da
     ...about(kind, objective, notes),
     warnings,
     unit: 'characters',
+    counted: 'row',
     lengths: texts ? lengthsOf(rows.map((parts) => parts.reduce((sum, { text }) => sum + text.length, 0))) : null,
     duplicates: duplicatesOf(kind),
     idle: some(empty),

@@ -96,6 +96,23 @@ describe('with a model', () => {
     expect(training!.cut).toMatchObject({ rows: 1 })
   })
 
+  it('marks the lengths that are cut, and no others', async () => {
+    const path = file(
+      'lengths.jsonl',
+      [...Array.from({ length: 250 }, (_, i) => 10 + (i % 20)), 95, 99].map((n) => ({ text: 'x'.repeat(n) })),
+    )
+    const marked = async (limit: string) =>
+      (await saqr('data', path, '--model', model, '--max_length', limit)).out.split('\n').filter((line) => /█.* cut$|▏.* cut$/.test(line))
+    // texts end with one token more; the last bin takes all that is longer than most
+    expect(await marked('100')).toEqual([])
+    expect(await marked('97')).toEqual([expect.stringMatching(/and more .* 2 in part cut$/)])
+    expect(await marked('28')).toEqual([
+      expect.stringMatching(/28 to 29 .* in part cut$/),
+      expect.stringMatching(/30 to 31 .* cut$/),
+      expect.stringMatching(/and more .* 2 cut$/),
+    ])
+  })
+
   it('says what packs hold, and why rows share nothing', async () => {
     const packed = await reportOf(rows(), '--model', model, '--packing', '--max_length', '128', '--use_peft')
     const { packs, tokens, sharing, step } = packed.training!
@@ -217,6 +234,10 @@ describe('pairs and rated answers', () => {
     const page = (await saqr('data', path, '--model', model, ...options)).out
     expect(page).toContain('5 rows of prompt, chosen and rejected\n  as saqr dpo would take them (--trainer names another)\n')
     expect(page).toContain(`${path}, line 1, rejected: 31 tokens, 4 learned\n`)
+    // bytes of the prompt and the longer answer, and the end of a text; what is trained on counts both answers
+    const { lengths, counted } = report
+    expect([lengths!.total, counted]).toEqual([27 + 5 + (11 + 9) * 2 + 31 + 2 + 1 + 5, 'longer side'])
+    expect(page).toContain(`  ${lengths!.total} tokens in the longer sides of all pairs: shortest 6,`)
     expect(page).toContain('  cut to --max_length 31: 2 rows (40%)\n')
   })
 

@@ -254,12 +254,9 @@ describe.runIf(process.platform !== 'win32')('before TRL is asked', () => {
     chmodSync(path, 0o755)
     return path
   }
-  const config = (more = '') => {
+  const config = (more = '', rows = `dataset_name: ${join(folder, 'rows')}\n`) => {
     const path = join(mkdtempSync(join(folder, 'config-')), 'run.yaml')
-    writeFileSync(
-      path,
-      `model_name_or_path: ${join(folder, 'model')}\ndataset_name: ${join(folder, 'rows')}\nuse_peft: true\nbf16: false\nmax_length: 64\n${more}`,
-    )
+    writeFileSync(path, `model_name_or_path: ${join(folder, 'model')}\n${rows}use_peft: true\nbf16: false\nmax_length: 64\n${more}`)
     return path
   }
   const WHOLE = { torch: '2.13.0', transformers: '5.23.0', trl: '1.16.0', peft: '0.21.2', datasets: '5.2.0' }
@@ -292,6 +289,15 @@ describe.runIf(process.platform !== 'win32')('before TRL is asked', () => {
       'follows evaluations',
     )
     expect((await fails(config('memory: 8GB\n'), ...good)).err).toContain("saqr's own")
+    const file = join(folder, 'rows/train.jsonl')
+    const { err } = await fails(config(`dataset_name: ${file}\n`, ''), ...good)
+    expect(err).toMatch(/dataset_name in \S+run\.yaml: \S+train\.jsonl is a file, and TRL would look for a file’s name on the Hub/)
+    const named = '\n  datasets:\n    - path: json\n      data_files: '
+    expect(err).toContain(`${named}${file}\n`)
+    expect((await fails(config(`datasets: [{path: ${file}}]\n`, ''), ...good)).err).toMatch(
+      /datasets in \S+run\.yaml, entry 1: \S+train\.jsonl is a file/,
+    )
+    expect(() => readRecipe('sft', config(err.slice(err.indexOf(named)).replaceAll('\n  ', '\n'), ''), {}, 'work')).not.toThrow()
     expect((await fails(config('lerning_rate: 1\n'), ...good)).err).toContain('did you mean learning_rate?')
     expect((await fails(config(), ...good, '--steps', '3')).err).toContain('at least 5')
     expect((await fails(...good)).err).toContain('saqr prove run.yaml')

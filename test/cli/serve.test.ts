@@ -85,6 +85,11 @@ describe('refuses', () => {
     expect(await refused(...(what === 'no model' ? [] : ['--model_name_or_path', base]), ...args)).toMatch(message)
   })
 
+  it('nothing for what has no effect, but says so', async () => {
+    const args = ['--model_name_or_path', base, '--job_memory', '8GB', '--adapters', 'a=nowhere']
+    expect(await refused(...args)).toMatch(/^--job_memory has no effect without --jobs_dir\nerror FORMAT_NOT_FOUND/)
+  })
+
   it('a port that is in use', async () => {
     const { child, out, exit } = await started('--model_name_or_path', base)
     const { port } = new URL(out.split('\n')[0]!)

@@ -157,7 +157,8 @@ describe('what can’t be read is named', () => {
     ['open.csv', 'text\n"a\nb', /open\.csv is not a valid CSV file: the quote opened in line 2 is never closed/],
     ['mark.jsonl', '{"text":"a"}\n\uFEFF{"text":"b"}', /mark\.jsonl, line 2, column 1 is not valid JSON/],
     ['nan.json', '[{"a": NaN, "b": Nan}]', /nan\.json, line 1, column 18 is not valid JSON/],
-    ['torn.parquet', 'PAR1 nothing PAR1', /torn\.parquet can't be read as Parquet/],
+    ['torn.parquet', 'PAR1 nothing PAR1', /^\S+[/\\]torn\.parquet can't be read as Parquet/],
+    ['empty.parquet', '', /^\S+[/\\]empty\.parquet is empty\. /],
     ['rows.txt', 'a', /rows\.txt: rows are read from \.json, \.jsonl.*lines of \{"text": "…"\}/],
   ] as [string, string | Uint8Array, RegExp][])('%s', async (name, content, message) => {
     await expect(loadDataset(file(name, content))).rejects.toThrow(message)

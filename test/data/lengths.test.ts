@@ -11,8 +11,11 @@ it('says how long rows are, every row in one bin', () => {
     p95: 289,
     longest: 40_000,
   })
-  for (const { from, to, rows } of histogram)
-    expect(all.filter((n) => n >= from && n < (to ?? Number.POSITIVE_INFINITY))).toHaveLength(rows)
+  for (const { from, to, rows, longest } of histogram) {
+    const those = all.filter((n) => n >= from && n < (to ?? Number.POSITIVE_INFINITY))
+    expect(those).toHaveLength(rows)
+    expect(longest).toBe(Math.max(0, ...those))
+  }
   expect(histogram.reduce((sum, { rows }) => sum + rows, 0)).toBe(200)
   // two long rows leave the others apart
   expect(histogram.length).toBeGreaterThan(8)

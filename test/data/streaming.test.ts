@@ -105,6 +105,7 @@ describe('rows', () => {
     ['other separators', 'text;label\na;b\n', 'semicolons.csv', /separates its columns \(text, label\) by semicolons/],
     ['no gzip', 'text', 'no.jsonl.gz', /no\.jsonl\.gz can't be unpacked/],
     ['half of one', gzipSync('{"text":"a"}\n'.repeat(999)).subarray(0, 40), 'half.jsonl.gz', /half\.jsonl\.gz can't be unpacked/],
+    ['no bytes', '', 'empty.parquet', /empty\.parquet is empty\. /],
     ['no Parquet', 'PAR1', 'no.parquet', /no\.parquet can't be read as Parquet/],
   ])('%s is told with its place', async (_, content, name, message) => {
     await expect(streamed(file(content, name))).rejects.toThrow(message)

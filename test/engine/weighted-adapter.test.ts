@@ -36,11 +36,13 @@ beforeAll(async () => {
   await adapter('a', 1.3, { r: 4, loraAlpha: 8, targetModules: ['q_proj', 'v_proj'] })
   await adapter('b', 1.7, { r: 4, loraAlpha: 2, useRslora: true, targetModules: ['q_proj', 'down_proj'] })
   await adapter('c', 2.1, { r: 2, loraAlpha: 2, targetModules: ['q_proj'] })
+  await adapter('all', 1.9, { r: 3, targetModules: 'all-linear' })
+  await adapter('few', 1.1, { r: 3, targetModules: '.*[02].*q_proj' })
   await adapter('saved', 2.3, { r: 2, targetModules: ['q_proj'], modulesToSave: ['lm_head'] })
   await adapter('without', 2.7, { r: 2, targetModules: ['q_proj', 'o_proj'], excludeModules: ['o_proj', 'layers.0.self_attn.q_proj'] })
   await adapter('with', 3.1, { r: 2, targetModules: ['o_proj'] })
   ;({ model } = await FastLanguageModel.fromPretrained(at('a'), OPTIONS))
-  for (const name of ['b', 'c', 'saved', 'without', 'with']) await model.loadAdapter(at(name), name)
+  for (const name of ['b', 'c', 'all', 'few', 'saved', 'without', 'with']) await model.loadAdapter(at(name), name)
 })
 afterAll(async () => {
   await model.dispose()
@@ -94,6 +96,29 @@ it('what one excludes and another adapts is there', async () => {
   await model.addWeightedAdapter(['without'], [1], 'alone')
   model.setAdapter('alone')
   expect(model.language.adapter.config!.excludeModules).toEqual(['o_proj', 'layers.0.self_attn.q_proj'])
+})
+
+it('all-linear is what it means', async () => {
+  await model.addWeightedAdapter(['c', 'all'], [-0.5, 2], 'everything')
+  const [base, c, all, both] = [weights('base'), await merged('c'), await merged('all'), await merged('everything')]
+  const changed = [...base].filter(([key, values]) => {
+    for (const [i, w] of values.entries()) {
+      const wanted = w - 0.5 * (c.get(key)![i]! - w) + 2 * (all.get(key)![i]! - w)
+      // as above; a weight of 2 doubles what one is rounded by
+      expect(Math.abs(both.get(key)![i]! - wanted)).toBeLessThan(2e-6)
+    }
+    return values.some((w, i) => Math.abs(both.get(key)![i]! - w) > 1e-3)
+  })
+  expect(new Set(changed.map(([key]) => key.split('.').at(-2)))).toEqual(new Set(model.language.adapter.config!.targetModules))
+  expect(model.language.adapter.config!.targetModules).toEqual([
+    'down_proj',
+    'gate_proj',
+    'k_proj',
+    'o_proj',
+    'q_proj',
+    'up_proj',
+    'v_proj',
+  ])
 })
 
 it('linear adds A and B by the roots of their weights', async () => {
@@ -156,6 +181,7 @@ it('is refused by name where it can’t be', async () => {
     'linear is for adapters of one rank, and these have 4, 2',
   )
   await expect(add(['default', 'saved'], [1, 1], 'x')).rejects.toThrow("the adapter saved can't be combined by weights: it trains")
+  await expect(add(['default', 'few'], [1, 1], 'x')).rejects.toThrow('its target_modules are an expression (.*[02].*q_proj)')
   await expect(add(['default'], [1, 2], 'x')).rejects.toThrow('adapters names 1, and there are 2 weights')
   await expect(add(['default', 'd'], [1, 2], 'x')).rejects.toThrow('there is no adapter "d"')
   await expect(add(['default'], [1], 'b')).rejects.toThrow('an adapter is named "b" already')

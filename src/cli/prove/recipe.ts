@@ -1,5 +1,6 @@
 /** A TRL configuration as both sides take it: what saqr makes of it, and what of it is changed for the proof. */
-import { option, SaqrError, say } from '../../error.ts'
+import { type Message, option, SaqrError, say } from '../../error.ts'
+import { isFile } from '../../hub/files.ts'
 import { readText } from '../../hub/json.ts'
 import type { Objective } from '../../train/objectives/objective.ts'
 import type { VerbOptions } from '../../train/options/common.ts'
@@ -38,7 +39,7 @@ const RANDOM = 'no two programs draw the same random bits'
 
 /**
  * @param more options that are given beside the file, by their names in it
- * @throws SaqrError as `saqr sft --config` would; OPTION_INVALID for what TRL doesn't know
+ * @throws SaqrError as `saqr sft --config` would; OPTION_INVALID for what TRL doesn't know or can't open
  */
 export function readRecipe(kind: string, path: string, more: Readonly<Record<string, unknown>>, work: string): Recipe {
   const { theirs, fields, check, objective, trainer } = KINDS[kind]!
@@ -58,6 +59,7 @@ export function readRecipe(kind: string, path: string, more: Readonly<Record<str
         'OPTION_INVALID',
         say`${option('lrSchedulerType')} ${options.lrSchedulerType} follows evaluations, and nothing is evaluated in the steps of a proof: name another`,
       )
+    refuseFiles(options)
     const { quiet, changed } = quieted(options)
     return {
       ...{ kind, path, theirs },
@@ -72,6 +74,22 @@ export function readRecipe(kind: string, path: string, more: Readonly<Record<str
     if (!(error instanceof SaqrError)) throw error
     // by the names in the file, whatever the verb calls its own
     throw new SaqrError(error.code, error.said.spelled(spelling(fields, all)), { cause: error.cause })
+  }
+}
+
+/** `load_dataset` takes a file for a name on the Hub, and looks for it there for half a minute. @throws SaqrError OPTION_INVALID */
+function refuseFiles({ datasetName, datasets }: VerbOptions): void {
+  const named: [said: Message, path: unknown][] =
+    datasets.length === 0
+      ? [[say`${option('datasetName')}:`, datasetName]]
+      : datasets.flatMap(({ path, data_files }, i) => (data_files == null ? [[say`${option('datasets')}, entry ${i + 1}:`, path]] : []))
+  for (const [said, path] of named) {
+    if (typeof path !== 'string' || !isFile(path)) continue
+    const reader = /\.parquet$/i.test(path) ? 'parquet' : /\.csv(\.gz)?$/i.test(path) ? 'csv' : 'json'
+    const instead = /\.tsv(\.gz)?$/i.test(path)
+      ? ': name a folder with it alone'
+      : `. Both take it as\n  datasets:\n    - path: ${reader}\n      data_files: ${path}`
+    throw new SaqrError('OPTION_INVALID', say`${said} ${path} is a file, and TRL would look for a file’s name on the Hub${instead}`)
   }
 }
 
