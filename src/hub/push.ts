@@ -42,7 +42,7 @@ export interface Pushed {
   url: string
   /** the commit; null: every file was there already */
   commit: string | null
-  /** paths that the commit has, and those that were there already */
+  /** paths that the commit has */
   files: string[]
   /** paths that the revision had already, with the same content: they were not sent */
   unchanged: string[]

@@ -45,15 +45,10 @@ export const hub = {
   ),
   hub_strategy: beside(
     PUSHED,
-    honoured(
-      z.enum(['every_save', 'end']),
-      'every_save',
-      'both end and every_save upload the model once, at the end',
-      {
-        checkpoint: ONCE,
-        all_checkpoints: ONCE,
-      },
-    ),
+    honoured(z.enum(['every_save', 'end']), 'every_save', 'both end and every_save upload the model once, at the end', {
+      checkpoint: ONCE,
+      all_checkpoints: ONCE,
+    }),
   ),
   hub_always_push: subsumed(flag, false, 'the one upload, at the end, is waited for'),
   hub_revision: beside(
