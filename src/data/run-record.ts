@@ -18,10 +18,10 @@ export interface RunRecord {
   rows: number
   steps: number
   epochs: number
-  /** of its rows, in this run */
+  /** of its rows, in all its steps */
   tokens: number
-  /** mean over its steps */
-  loss: number
+  /** the last that was logged; null: none was */
+  loss: number | null
   /** of the last evaluation; null: there was none */
   evalLoss: number | null
   /** "LoRA r 16, 4.88 M of 139.40 M parameters, in bf16" */
@@ -37,7 +37,7 @@ export interface RunRecord {
 
 const TYPES = {
   method: 'string', training: 'string', device: 'string', saqr: 'string', date: 'string',
-  rows: 'number', steps: 'number', epochs: 'number', tokens: 'number', loss: 'number',
+  rows: 'number', steps: 'number', epochs: 'number', tokens: 'number',
 } as const // biome-ignore format: a table
 
 /** Null where nothing is said. @throws SaqrError FORMAT_JSON, FORMAT_RUN */
@@ -45,12 +45,12 @@ export function readRunRecord(folder: string): RunRecord | null {
   const path = join(folder, 'saqr.json')
   const run = isFile(path) ? readJsonObject(path).run : undefined
   if (run === undefined) return null
-  const { base, datasets, evalLoss, options } = isObject(run) ? run : {}
+  const { base, datasets, loss, evalLoss, options } = isObject(run) ? run : {}
   const sound =
     isObject(run) &&
     Object.entries(TYPES).every(([key, type]) => typeof run[key] === type) &&
     (base === null || typeof base === 'string') &&
-    (evalLoss === null || typeof evalLoss === 'number') &&
+    [loss, evalLoss].every((one) => one === null || typeof one === 'number') &&
     Array.isArray(datasets) &&
     datasets.every((one) => typeof one === 'string') &&
     isObject(options)

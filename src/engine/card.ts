@@ -119,7 +119,7 @@ function training(run: RunRecord): string {
       `${run.rows.toLocaleString('en')}${run.datasets.length > 0 ? ` of ${run.datasets.map((one) => `[${one}](https://huggingface.co/datasets/${one})`).join(', ')}` : ''}`,
     ],
     ['steps', `${run.steps.toLocaleString('en')} (${Number(run.epochs.toFixed(2))} epochs, ${run.tokens.toLocaleString('en')} tokens)`],
-    ['loss', `${run.loss.toFixed(4)}, the mean over the steps`],
+    ...(run.loss === null ? [] : [['loss', `${run.loss.toFixed(4)}, the last that was logged`] as [string, string]]),
     ...(run.evalLoss === null ? [] : [['loss on held-out rows', run.evalLoss.toFixed(4)] as [string, string]]),
     ['on', run.device],
     ['with', `saqr ${run.saqr}, ${run.date}`],

@@ -224,6 +224,8 @@ export interface EndEvent {
   metrics: TrainMetrics
   /** of this call: the rows' tokens, and the most memory of the host that the process ever had, in bytes */
   usage: { tokens: number; peakBytes: number }
+  /** of the whole run, what was done before this call too: the rows' tokens, and the last loss that was logged (null: none was) */
+  whole: { tokens: number; loss: number | null }
   /** false: it was stopped before its last step */
   finished: boolean
   /** the checkpoint that has the model as the run leaves it; null: none has */

@@ -330,6 +330,7 @@ function end(run: Run, p: Progress, started: number, how: Pick<EndEvent, 'finish
     step: p.step,
     ...how,
     usage: { tokens: p.numTokens - p.firstTokens, peakBytes: process.resourceUsage().maxRSS * 1024 },
+    whole: { tokens: p.numTokens, loss: p.history.findLast((entry) => entry.loss !== undefined)?.loss ?? null },
     metrics: {
       trainRuntime: seconds,
       trainSamplesPerSecond: p.rows / seconds,

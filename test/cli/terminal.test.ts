@@ -85,6 +85,7 @@ const end: EndEvent = {
   checkpoint: null,
   stopped: null,
   usage: { tokens: 90000, peakBytes: 3 * 2 ** 30 },
+  whole: { tokens: 90000, loss: 1 },
 }
 const TOOK = '90,000 tokens, 1,200 a second; the process had 3.00 GiB at most, 656 MiB were planned on the device'
 const events: TrainEvent[] = [

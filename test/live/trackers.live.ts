@@ -46,7 +46,16 @@ beforeAll(async () => {
   await base.dispose()
   history = json(join(out, 'checkpoint-12', 'trainer_state.json')).log_history
   history.push(
-    logEntry({ type: 'end', step: 12, metrics, finished: true, checkpoint: null, stopped: null, usage: { tokens: 0, peakBytes: 0 } }),
+    logEntry({
+      type: 'end',
+      step: 12,
+      metrics,
+      finished: true,
+      checkpoint: null,
+      stopped: null,
+      usage: { tokens: 0, peakBytes: 0 },
+      whole: { tokens: 0, loss: null },
+    }),
   )
   const read = json(join(await oracle('trackers', out), 'trackers.json'))
   records = Object.values(read.wandb).flat() as Recorded[]

@@ -65,6 +65,7 @@ export const endOf = (step: number, more: Partial<EndEvent> = {}): EndEvent => (
   checkpoint: null,
   stopped: null,
   usage: { tokens: 90000, peakBytes: 3 * 2 ** 30 },
+  whole: { tokens: 90000, loss: 1 },
   metrics: { trainRuntime: 8, trainSamplesPerSecond: 16, trainStepsPerSecond: 2, totalFlos: 2 ** 40, trainLoss: 1.5, epoch: step / 16 },
   ...more,
 })
