@@ -16,7 +16,7 @@ export interface OptimizerOptions extends Omit<UpdateOptions, 'rate'> {
 
 /** the optimiser's store tensors of one range; names less the layout's scope */
 function stateOf(layout: ParameterLayout, index: number, name: UpdateRuleName): WeightSpec[] {
-  const rule: UpdateRule = UPDATE_RULES[name]
+  const rule = UPDATE_RULES[name]
   const range = layout.ranges[index]!
   return rule.state(range, `.${index}`, tensorsOf(layout, range))
 }
@@ -27,7 +27,7 @@ export function statesOf(layout: ParameterLayout, rule: UpdateRuleName): WeightS
 }
 
 /** what of them never changes, by name */
-export const tablesOf = (name: UpdateRuleName): NonNullable<UpdateRule['tables']> => (UPDATE_RULES[name] as UpdateRule).tables ?? {}
+export const tablesOf = (name: UpdateRuleName): NonNullable<UpdateRule['tables']> => UPDATE_RULES[name].tables ?? {}
 
 const tensorsOf = (layout: ParameterLayout, range: Range): Placed[] =>
   [...layout.entries.values()].filter(({ offset }) => offset >= range.from && offset < range.to).sort((a, b) => a.offset - b.offset)
@@ -42,7 +42,7 @@ export function optimizerPlan(layout: ParameterLayout, options: OptimizerOptions
     const specs = stateOf(layout, index, rule)
     const state = specs.map(({ name, cols, dtype }) => r.flat(name, dtype, cols))
     const weightDecay = range.decay ? options.weightDecay : 0
-    const { each }: UpdateRule = UPDATE_RULES[rule]
+    const { each } = UPDATE_RULES[rule]
     if (each) {
       let at = 0
       for (const { offset, spec } of tensorsOf(layout, range)) {

@@ -53,7 +53,10 @@ function averageOfSquares(of: Pick<RmsStepOptions, 'kept' | 'added' | 'eps'>): U
   }
 }
 
-export const UPDATE_RULES = {
+/** each a rule whole: what editors read of it is `UpdateRule`, not the shape of its literal */
+const rules = <Name extends string>(of: Record<Name, UpdateRule>): Readonly<Record<Name, UpdateRule>> => of
+
+export const UPDATE_RULES = rules({
   adamw: { state: moments, apply: adamw },
   adamw_8bit: {
     state: (range, ending) =>
@@ -98,7 +101,7 @@ export const UPDATE_RULES = {
       throw new Error('adafactor moves tensors one by one')
     },
   },
-} as const satisfies Record<string, UpdateRule>
+})
 
 /** What Adafactor takes a tensor for: as in its file, a vector or the matrices of the last two dimensions. */
 function matricesOf(spec: ParameterSpec): ReturnType<NonNullable<UpdateRule['each']>> {

@@ -6,11 +6,15 @@ import { expect, it } from 'vitest'
 
 const dist = join(import.meta.dirname, '../../dist')
 
-it('declarations that the package’s entry reaches import no package', () => {
+it('declarations that the package’s entry reaches import no package, and know no type that TypeScript 5.0 doesn’t', () => {
   const foreign: string[] = []
   const files = [join(dist, 'index.d.ts')]
   for (const file of files) {
-    for (const [, name] of readFileSync(file, 'utf8').matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)) {
+    const text = readFileSync(file, 'utf8')
+    // typed arrays are generic since 5.7: what is inferred of them is written so
+    const [generic] = /\w+Array<ArrayBuffer\w*>/.exec(text) ?? []
+    if (generic) foreign.push(`${relative(dist, file)} has ${generic}`)
+    for (const [, name] of text.matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)) {
       if (name!.startsWith('.')) {
         const next = join(dirname(file), name!).replace(/\.[jt]s$/, '.d.ts')
         if (!files.includes(next)) files.push(next)

@@ -51,7 +51,7 @@ describe.each(Object.keys(UPDATE_RULES) as UpdateRuleName[])('%s', (rule) => {
 
 describe('adafactor takes a tensor for what its file has', () => {
   const sizes = (rest: Partial<ParameterSpec>) =>
-    UPDATE_RULES.adafactor.each({ name: 'x', rows: 60, cols: 7, role: 'linear', init: { kind: 'zeros' }, ...rest }).elements
+    UPDATE_RULES.adafactor.each!({ name: 'x', rows: 60, cols: 7, role: 'linear', init: { kind: 'zeros' }, ...rest }).elements
 
   it.each([
     ['a matrix', {}, 60 + 7],
