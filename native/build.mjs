@@ -25,7 +25,7 @@ const flagsOf = ({ os }) => (os === 'win32' ? FLAGS : [...FLAGS, '-fPIC'])
 /** sources whose sums are another program's, float by float: no product is contracted with a sum */
 const EXACT = ['native/ggml-blocks.cpp', 'native/ggml-blocks-32.cpp', 'native/ggml-super-blocks.cpp']
 
-/** read by every source but those that see other code there: other flags, or the system's own headers first */
+/** read once, if the compiler does, for every source but those that see other code there: other flags, or the system's own headers first */
 const PRECOMPILED = 'native/precompiled.hpp'
 
 /** the variants that a platform's package holds */
@@ -70,7 +70,7 @@ async function compileAll(jobs, width) {
   )
 }
 
-const depFile = (object) => object.replace(/\.(o|gch|pch)$/, '.d')
+const depFile = (object) => object.replace(/\.(o|pch)$/, '.d')
 
 /** Everything a source was compiled from, as the compiler wrote it down (make's syntax, paths below the root); null before the first time. */
 function dependencies(object) {
@@ -130,16 +130,14 @@ export async function build(variant, compiler, { quiet = false, cross = false } 
     return !key || readKey(job.object) !== key
   }
   const started = Date.now()
-  const { suffix, use } = compiler.precompiled
-  const headers = job(join(root, PRECOMPILED), join(objects, `precompiled.hpp.${suffix}`), ['-x', 'c++-header'])
-  if (isStale(headers)) await compileAll([headers], 1)
-  const shared = use(relative(root, headers.object))
+  const headers = job(join(root, PRECOMPILED), join(objects, 'precompiled.pch'), ['-x', 'c++-header'])
+  if (compiler.precompiles && isStale(headers)) await compileAll([headers], 1)
   const jobs = sources.map((source) => {
     const path = relative(root, source).replaceAll('\\', '/')
     const object = join(objects, `${path.replaceAll('/', '-').replace(/\.cpp$/, '')}.o`)
     if (EXACT.includes(path)) return job(source, object, ['-ffp-contract=off', '-c'], ' -ffp-contract=off')
-    if (dirname(path) === 'native/system') return job(source, object, ['-c'])
-    return job(source, object, [...shared, '-c'], ` ${readKey(headers.object)}`)
+    if (!compiler.precompiles || dirname(path) === 'native/system') return job(source, object, ['-c'])
+    return job(source, object, ['-include-pch', relative(root, headers.object), '-c'], ` ${readKey(headers.object)}`)
   })
   // the largest first: no long one is left alone at the end
   const stale = jobs.filter(isStale).sort((a, b) => readFileSync(b.source).length - readFileSync(a.source).length)

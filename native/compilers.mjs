@@ -8,9 +8,9 @@ const ZIG = 'ziglang==0.17.1'
 
 /**
  * `optionsOf`: what a variant is compiled with; `link`: the command that makes a library of objects; `more`: sources beside those of every system
- * `own`: it is this system's; `precompiled`: how a header that was read before is named and used
- * @typedef {{ command: string[], own?: boolean, version: string, platform: object, precompiled: { suffix: string, use: (path: string) => string[] },
- *   optionsOf: (variant: object) => string[],
+ * `own`: it is this system's; `precompiles`: headers that most sources include are read once (not by g++, which then makes other code of the same
+ * source, and its speeds were measured without)
+ * @typedef {{ command: string[], own?: boolean, version: string, platform: object, precompiles?: boolean, optionsOf: (variant: object) => string[],
  *   link: (library: string, objects: string[]) => string[], more: string[] }} Compiler
  */
 
@@ -26,8 +26,6 @@ export function systemCompiler(platform) {
       own: true,
       version: r.stdout.split('\n')[0],
       platform,
-      // both g++ and clang look for it beside the name of the header
-      precompiled: { suffix: 'gch', use: (path) => ['-Winvalid-pch', '-include', path.replace(/\.gch$/, '')] },
       optionsOf: (variant) => variant.flags,
       link: (library, objects) => [name, '-shared', '-pthread', ...own, '-o', library, ...objects],
       more: [],
@@ -49,7 +47,7 @@ export function crossCompiler(platform, folder) {
     command: [zig, 'c++'],
     version: ZIG,
     platform,
-    precompiled: { suffix: 'pch', use: (path) => ['-include-pch', path] },
+    precompiles: true,
     // no debug information: it would say where the sources lay
     optionsOf: (variant) => [...target, ...variant.zig, '-g0'],
     link: (library, objects) => [

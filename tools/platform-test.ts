@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { CpuDevice } from '../src/devices/cpu/device.ts'
 import { platformHere } from '../src/devices/platforms.ts'
+import { runtime } from '../src/hub/version.ts'
 import { cases } from '../src/ops/generated/cases.ts'
 import { families, findings, note, printFindings } from './cuda-test/findings.ts'
 import { checkOps } from './cuda-test/ops.ts'
@@ -28,7 +29,7 @@ const open = () => new CpuDevice({ threads: Number(values.threads), variant: val
 
 const first = open()
 const { label } = first.describe()
-console.log(`${platformHere().name}, Node ${process.versions.node}: ${label}`)
+console.log(`${platformHere().name}, ${runtime()}: ${label}`)
 first.dispose()
 
 // each name begins those of its gradients
@@ -72,7 +73,8 @@ if (values.write) writeFileSync(values.write, JSON.stringify(run))
 if (values.against) compare(run, JSON.parse(readFileSync(values.against, 'utf8')) as Run)
 
 const variant = / threads?, ([^\s,]+)/.exec(label)?.[1]
-if (values.report) writeFileSync(values.report, JSON.stringify({ variant, ops: names.filter((name) => name !== 'none').length }))
+if (values.report)
+  writeFileSync(values.report, JSON.stringify({ variant, runtime: runtime(), ops: names.filter((name) => name !== 'none').length }))
 process.exitCode = printFindings().length > 0 ? 1 : 0
 
 function compare(run: Run, other: Run): void {

@@ -33,6 +33,7 @@ const RUNNERS = {
   'node-22': { platform: 'linux-x64', command: () => [npmNode('22.20.0')] },
   'node-24': { platform: 'linux-x64', command: () => [npmNode('24.9.0')] },
   bun: { platform: 'linux-x64', command: () => [join(npmPackage('@oven/bun-linux-x64', '1.4.5'), 'bin/bun')] },
+  deno: { platform: 'linux-x64', command: () => [join(npmPackage('@deno/linux-x64-glibc', '2.9.6'), 'deno'), 'run', '--allow-all'] },
   'linux-x64-musl': {
     platform: 'linux-x64-musl',
     needs: ['/lib/ld-musl-x86_64.so.1', 'musl 1.2.4 or later (Debian 13 and later: apt install musl)'],
@@ -77,7 +78,7 @@ for (const name of wanted) {
   try {
     if (needs && !existsSync(needs[0])) throw new Error(`${needs[0]} is missing: ${needs[1]}`)
     const held = await { kernels, product }[what]({ name, ...runner, platform: platformOf(runner.platform) })
-    if (values.record) record({ platform: runner.platform, what, variant: held.variant, ...programs(runner), ops: held.ops })
+    if (values.record) record({ platform: runner.platform, what, ...held, under: emulator(runner) })
     console.log(`ok ${what} ${name}: ${((performance.now() - began) / 1e3).toFixed(0)} s`)
   } catch (error) {
     console.log(`FAIL ${what} ${name}: ${error.message}`)
@@ -143,7 +144,9 @@ async function product(runner) {
     const env = runner.env?.()
     run([...saqr, 'doctor', '--no_probe'], folder, env)
     const found = JSON.parse(said([...saqr, 'doctor', '--no_probe', '--json'], folder, env))
-    const [, variant] = / threads?, (\S+)/.exec(found.find(({ name }) => name === 'cpu').lines[0])
+    const lineOf = (name) => found.find((finding) => finding.name === name).lines[0]
+    const [, variant] = / threads?, (\S+)/.exec(lineOf('cpu'))
+    const [, runtime] = / on (.*?),/.exec(lineOf('saqr'))
     run([...saqr, 'quickstart', '--device', 'cpu', '--questions', values.questions, '--num_train_epochs', values.epochs], folder, env)
 
     const assets = join('node_modules', 'saqr', 'assets', 'quickstart')
@@ -165,7 +168,7 @@ async function product(runner) {
     if (Buffer.compare(bytes('whole'), bytes('parts')) !== 0)
       throw new Error('the resumed training gave another adapter than the whole one')
     console.log(`killed after checkpoint-4 and resumed: the same ${bytes('whole').length} bytes`)
-    return { variant, ops: 0 }
+    return { variant, runtime, ops: 0 }
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
@@ -185,19 +188,12 @@ async function killed(command, cwd, env, checkpoint) {
   while (!ended) await new Promise((done) => setTimeout(done, 20))
 }
 
-/** by which runtime and emulator, with their versions */
-function programs({ command, env, name }) {
-  const version = said([...command(), '--version'], root, env?.())
-    .trim()
-    .replace(/^v/, '')
+/** with its version; '' where there is none */
+function emulator({ command, env }) {
   const [program] = command()
-  const emulator = said([program, '--version'], root, env?.())
-  const under = program.includes('qemu')
-    ? `QEMU ${/version (\S+)/.exec(emulator)[1]}`
-    : program.includes('wine')
-      ? emulator.trim().replace('wine-', 'Wine ')
-      : ''
-  return { runtime: `${name === 'bun' ? 'Bun' : 'Node'} ${version}`, under }
+  const version = () => said([program, '--version'], root, env?.())
+  if (program.includes('qemu')) return `QEMU ${/version ([\d.]+)/.exec(version())[1]}`
+  return program.includes('wine') ? version().trim().replace('wine-', 'Wine ') : ''
 }
 
 /** What it prints is shown, or with `brief` its last line. */

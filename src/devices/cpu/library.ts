@@ -89,11 +89,15 @@ const open = new Map<string, Native>()
 export function nativeLibrary(variant?: string): Chosen {
   const platform = platformHere()
   const refused: string[] = []
+  const absent: string[] = []
   const found = folders(platform)
   for (const folder of found) {
     for (const name of variant ? [variant] : runnable(folder)) {
       const path = join(folder, `saqr-${name}.${platform.suffix}`)
-      if (!existsSync(path)) continue
+      if (!existsSync(path)) {
+        absent.push(path)
+        continue
+      }
       const native = bind(path, platform)
       const why = native.refusal() as string | null
       if (!why) return { native, leftOut: refused.join(', ') }
@@ -103,6 +107,10 @@ export function nativeLibrary(variant?: string): Chosen {
   const say = (message: string) => new SaqrError('DEVICE_CPU_LIBRARY', message)
   if (variant && refused.length > 0) throw say(`${refused[0]}; leave the variant out to take the next best`)
   if (variant) throw say(`no variant ${variant} of the CPU library: in a checkout run \`node native/build.mjs --variant ${variant}\``)
+  if (absent.length > 0 && refused.length === 0)
+    throw say(
+      `${absent[0]} is missing, so what was installed is not whole: delete node_modules and run \`npm install\`; in a checkout run \`node tools/ready.mjs\``,
+    )
   if (found.length > 0) {
     const why = refused.length > 0 ? `: ${refused.join(', ')}` : ''
     throw say(
