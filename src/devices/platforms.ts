@@ -48,7 +48,7 @@ export function proofOf(name: string, proofs: readonly Proof[] = PROOFS): string
   const parts = [
     ...(name === TESTED ? ['every test'] : []),
     ...(product.length > 0 ? [`quickstart, a training killed and resumed (${each(product, 'variant')}; ${each(product, 'runtime')})`] : []),
-    ...kernels.map(({ ops, variant }) => `kernels of ${ops} ${ops === 1 ? 'op' : 'ops'} (${variant})`),
+    ...kernels.map(({ ops, variant }) => `a small training and kernels of ${ops} ${ops === 1 ? 'op' : 'ops'} (${variant})`),
   ]
   if (parts.length > 0) return `${under === '' ? '' : `under ${under}: `}${parts.join('; ')}`
   return of('symbols').length > 0 ? 'never run: built, its symbols checked' : 'never run: built'

@@ -6,7 +6,7 @@ import { onLinux, onMac, onWindows, runs } from '../../src/devices/cpu/processor
 import { missingPackage } from '../../src/devices/packages.ts'
 import { PLATFORMS, platformHere, proofOf } from '../../src/devices/platforms.ts'
 import { SaqrError } from '../../src/error.ts'
-import { version } from '../../src/hub/version.ts'
+import { runtime, version } from '../../src/hub/version.ts'
 
 describe('platforms', () => {
   it('are found by system, processor and C library', () => {
@@ -75,7 +75,7 @@ describe('what was run somewhere', () => {
         { ...run, what: 'product' },
         { ...run, what: 'kernels', variant: 'v4', ops: 3 },
       ]),
-    ).toBe('under Wine 8.0: quickstart, a training killed and resumed (v3; Node 22.20.0); kernels of 3 ops (v4)')
+    ).toBe('under Wine 8.0: quickstart, a training killed and resumed (v3; Node 22.20.0); a small training and kernels of 3 ops (v4)')
   })
 })
 
@@ -153,4 +153,20 @@ describe('a processor', () => {
     expect([V3, V4].map((v) => runs(v, of(40)))).toEqual([true, false])
     expect(runs(V3, of())).toBe(false)
   })
+})
+
+describe('a saqr that was bundled', () => {
+  it('is told that it has to stay outside, not which file is missing', () => {
+    const elsewhere = new URL('../../biome.json', import.meta.url)
+    for (const file of [elsewhere, new URL('no-such-file.json', elsewhere)])
+      expect(() => version(file)).toThrow(
+        expect.objectContaining({ code: 'DEVICE_BUNDLED', message: expect.stringContaining('--external:saqr') }),
+      )
+  })
+})
+
+it('what runs a program is named with its version', () => {
+  expect(runtime({ node: '22.1.0' })).toBe('Node 22.1.0')
+  expect(runtime({ node: '24.3.0', bun: '1.4.5' })).toBe('Bun 1.4.5')
+  expect(runtime({ node: '26.3.0', deno: '2.9.6' })).toBe('Deno 2.9.6')
 })
