@@ -20,7 +20,7 @@ interface Koffi {
 }
 
 /** its version, that of package.json */
-const KOFFI = '3.3.4'
+export const KOFFI = '3.3.4'
 
 let loaded: Koffi | undefined
 

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { notLoaded, ofAnotherVersion } from '../../src/devices/cpu/library.ts'
 import { onLinux, onMac, onWindows, runs } from '../../src/devices/cpu/processor.ts'
+import { KOFFI } from '../../src/devices/ffi.ts'
 import { missingPackage } from '../../src/devices/packages.ts'
 import { PLATFORMS, platformHere, proofOf } from '../../src/devices/platforms.ts'
 import { SaqrError } from '../../src/error.ts'
@@ -169,4 +170,13 @@ it('what runs a program is named with its version', () => {
   expect(runtime({ node: '22.1.0' })).toBe('Node 22.1.0')
   expect(runtime({ node: '24.3.0', bun: '1.4.5' })).toBe('Bun 1.4.5')
   expect(runtime({ node: '26.3.0', deno: '2.9.6' })).toBe('Deno 2.9.6')
+})
+
+it('npm brings what calls libraries for every platform, and nothing beside', () => {
+  const { optionalDependencies } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    optionalDependencies: Record<string, string>
+  }
+  const wanted = new Set(PLATFORMS.map(({ koffi }) => `@koromix/koffi-${koffi}`))
+  expect(Object.keys(optionalDependencies).sort()).toEqual([...wanted].sort())
+  expect(new Set(Object.values(optionalDependencies))).toEqual(new Set([KOFFI]))
 })
