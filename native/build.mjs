@@ -25,6 +25,9 @@ const flagsOf = ({ os }) => (os === 'win32' ? FLAGS : [...FLAGS, '-fPIC'])
 /** sources whose sums are another program's, float by float: no product is contracted with a sum */
 const EXACT = ['native/ggml-blocks.cpp', 'native/ggml-blocks-32.cpp', 'native/ggml-super-blocks.cpp']
 
+/** read once, if the compiler does, for every source but those that see other code there: other flags, or the system's own headers first */
+const PRECOMPILED = 'native/precompiled.hpp'
+
 /** the variants that a platform's package holds */
 export const variantsOf = ({ os, cpu }) => VARIANTS.filter((v) => v.arch === cpu && (v.systems ?? [os]).includes(os))
 
@@ -67,9 +70,11 @@ async function compileAll(jobs, width) {
   )
 }
 
+const depFile = (object) => object.replace(/\.(o|pch)$/, '.d')
+
 /** Everything a source was compiled from, as the compiler wrote it down (make's syntax, paths below the root); null before the first time. */
 function dependencies(object) {
-  const path = object.replace(/\.o$/, '.d')
+  const path = depFile(object)
   if (!existsSync(path)) return null
   const list = readFileSync(path, 'utf8')
     .replace(/^[^:]*:/, '')
@@ -81,10 +86,17 @@ function dependencies(object) {
   return paths.every((file) => existsSync(file)) ? paths : null
 }
 
+/** of files, each read once: what changes while it is compiled is compiled again the next time */
+const texts = new Map()
+function textOf(file) {
+  if (!texts.has(file)) texts.set(file, readFileSync(file, 'utf8'))
+  return texts.get(file)
+}
+
 /** what an object is made of; '' where that is not known yet */
 function keyOf({ object, compiled }) {
   const list = dependencies(object)
-  return list ? sha(compiled, ...list.map((file) => readFileSync(file, 'utf8'))) : ''
+  return list ? sha(compiled, ...list.map(textOf)) : ''
 }
 
 const readKey = (path) => (existsSync(path) && existsSync(`${path}.key`) ? readFileSync(`${path}.key`, 'utf8') : '')
@@ -108,21 +120,27 @@ export async function build(variant, compiler, { quiet = false, cross = false } 
   // devices/cpu chooses by it
   const listed = variantsOf(platform).map(({ flags: _, zig: __, ...variant }) => variant)
   writeIfNew(join(folder, 'variants.json'), JSON.stringify(listed))
+  const job = (source, object, options, more = '') => {
+    const compiled = `${compiler.version} ${flags.slice(0, -2).join(' ')}${more}`
+    const list = ['-MMD', '-MF', relative(root, depFile(object)), '-o', relative(root, object), relative(root, source)]
+    return { compiler: compiler.command[0], args: [...compiler.command.slice(1), ...flags, ...options, ...list], source, object, compiled }
+  }
+  const isStale = (job) => {
+    const key = keyOf(job)
+    return !key || readKey(job.object) !== key
+  }
+  const started = Date.now()
+  const headers = job(join(root, PRECOMPILED), join(objects, 'precompiled.pch'), ['-x', 'c++-header'])
+  if (compiler.precompiles && isStale(headers)) await compileAll([headers], 1)
   const jobs = sources.map((source) => {
-    const name = relative(root, source)
-      .replace(/[/\\]/g, '-')
-      .replace(/\.cpp$/, '')
-    const object = join(objects, `${name}.o`)
-    const own = EXACT.includes(relative(root, source).replaceAll('\\', '/')) ? [...flags, '-ffp-contract=off'] : flags
-    const compiled = `${compiler.version} ${flags.slice(0, -2).join(' ')}${own === flags ? '' : ' -ffp-contract=off'}`
-    const args = [...compiler.command.slice(1), ...own, '-MMD', '-c', '-o', relative(root, object), relative(root, source)]
-    return { compiler: compiler.command[0], args, source, object, compiled }
+    const path = relative(root, source).replaceAll('\\', '/')
+    const object = join(objects, `${path.replaceAll('/', '-').replace(/\.cpp$/, '')}.o`)
+    if (EXACT.includes(path)) return job(source, object, ['-ffp-contract=off', '-c'], ' -ffp-contract=off')
+    if (!compiler.precompiles || dirname(path) === 'native/system') return job(source, object, ['-c'])
+    return job(source, object, ['-include-pch', relative(root, headers.object), '-c'], ` ${readKey(headers.object)}`)
   })
   // the largest first: no long one is left alone at the end
-  const stale = jobs
-    .filter((job) => !keyOf(job) || readKey(job.object) !== keyOf(job))
-    .sort((a, b) => readFileSync(b.source).length - readFileSync(a.source).length)
-  const started = Date.now()
+  const stale = jobs.filter(isStale).sort((a, b) => readFileSync(b.source).length - readFileSync(a.source).length)
   await compileAll(stale, 2)
   const target = libraryPath(variant, platform, cross)
   const key = sha(...compiler.link('', []), ...jobs.map((job) => readKey(job.object)))

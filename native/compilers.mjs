@@ -8,8 +8,9 @@ const ZIG = 'ziglang==0.17.1'
 
 /**
  * `optionsOf`: what a variant is compiled with; `link`: the command that makes a library of objects; `more`: sources beside those of every system
- * `own`: it is this system's
- * @typedef {{ command: string[], own?: boolean, version: string, platform: object, optionsOf: (variant: object) => string[],
+ * `own`: it is this system's; `precompiles`: headers that most sources include are read once (not by g++, which then makes other code of the same
+ * source, and its speeds were measured without)
+ * @typedef {{ command: string[], own?: boolean, version: string, platform: object, precompiles?: boolean, optionsOf: (variant: object) => string[],
  *   link: (library: string, objects: string[]) => string[], more: string[] }} Compiler
  */
 
@@ -46,6 +47,7 @@ export function crossCompiler(platform, folder) {
     command: [zig, 'c++'],
     version: ZIG,
     platform,
+    precompiles: true,
     // no debug information: it would say where the sources lay
     optionsOf: (variant) => [...target, ...variant.zig, '-g0'],
     link: (library, objects) => [

@@ -1,4 +1,4 @@
-// The platforms of src/devices/platforms.ts, with what the cross compiler calls each: the oldest glibc that it runs on.
+// The platforms of src/devices/platforms.ts, with what the cross compiler calls each: the oldest glibc or macOS that it runs on.
 import '../tools/ts.mjs'
 
 const { PLATFORMS: listed, platformHere } = await import('../src/devices/platforms.ts')
@@ -7,6 +7,8 @@ const ZIG = {
   'linux-x64': 'x86_64-linux-gnu.2.28',
   'linux-arm64': 'aarch64-linux-gnu.2.28',
   'linux-x64-musl': 'x86_64-linux-musl',
+  'darwin-arm64': 'aarch64-macos.11.0',
+  'darwin-x64': 'x86_64-macos.11.0',
   'win32-x64': 'x86_64-windows-gnu',
 }
 

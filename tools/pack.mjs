@@ -1,25 +1,26 @@
 #!/usr/bin/env node
 // The packages as npm gets them: saqr (JavaScript) and @saqr/<platform> (the CPU library, every variant of its architecture).
-//   node tools/pack.mjs [--all] [--out out/packages] [--check]
-// --all: every platform of src/devices/platforms.ts, else this one; --check: publint and are-the-types-wrong over the result
+//   node tools/pack.mjs [--all | --platform NAME …] [--out out/packages] [--check]
+// --all: every platform of src/devices/platforms.ts, --platform: that one, else this machine's; --check: publint and are-the-types-wrong over the result
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, cpSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { buildPlatform } from '../native/build.mjs'
-import { PLATFORMS, platformOfThis } from '../native/platforms.mjs'
+import { PLATFORMS, platformOf, platformOfThis } from '../native/platforms.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const { values: args } = parseArgs({
   options: {
     all: { type: 'boolean', default: false },
+    platform: { type: 'string', multiple: true },
     out: { type: 'string', default: join(root, 'out/packages') },
     check: { type: 'boolean', default: false },
   },
 })
 const main = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
-const packed = args.all ? PLATFORMS : [platformOfThis()]
+const packed = args.all ? PLATFORMS : (args.platform?.map(platformOf) ?? [platformOfThis()])
 
 function run(command, commandArgs, cwd = root) {
   const r = spawnSync(command, commandArgs, { cwd, stdio: ['ignore', 'pipe', 'inherit'], encoding: 'utf8' })

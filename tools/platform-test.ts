@@ -1,6 +1,6 @@
 /**
  * What runs on a platform to show that its kernels are right there (tools/platforms.mjs starts it, under an emulator where need be):
- *   node platform-test.js [--ops NAME,…] [--variant NAME] [--threads N] [--write FILE | --against FILE]
+ *   node platform-test.js [--ops NAME,…] [--variant NAME] [--threads N] [--write FILE | --against FILE] [--report FILE]
  * every op's cases held against the definitions in f64, and a small model trained for a few steps, whose gradients and losses are written, or
  * held against those that another platform wrote. Exit code 1: something is off.
  */
@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { CpuDevice } from '../src/devices/cpu/device.ts'
 import { platformHere } from '../src/devices/platforms.ts'
+import { runtime } from '../src/hub/version.ts'
 import { cases } from '../src/ops/generated/cases.ts'
 import { families, findings, note, printFindings } from './cuda-test/findings.ts'
 import { checkOps } from './cuda-test/ops.ts'
@@ -21,12 +22,14 @@ const { values } = parseArgs({
     threads: { type: 'string', default: '2' },
     write: { type: 'string' },
     against: { type: 'string' },
+    report: { type: 'string' },
   },
 })
 const open = () => new CpuDevice({ threads: Number(values.threads), variant: values.variant })
 
 const first = open()
-console.log(`${platformHere().name}, Node ${process.versions.node}: ${first.describe().label}`)
+const { label } = first.describe()
+console.log(`${platformHere().name}, ${runtime()}: ${label}`)
 first.dispose()
 
 // each name begins those of its gradients
@@ -69,6 +72,9 @@ console.log(`five steps: ${run.losses.map((l) => l.toFixed(6)).join(' ')}, ${((p
 if (values.write) writeFileSync(values.write, JSON.stringify(run))
 if (values.against) compare(run, JSON.parse(readFileSync(values.against, 'utf8')) as Run)
 
+const variant = / threads?, ([^\s,]+)/.exec(label)?.[1]
+if (values.report)
+  writeFileSync(values.report, JSON.stringify({ variant, runtime: runtime(), ops: names.filter((name) => name !== 'none').length }))
 process.exitCode = printFindings().length > 0 ? 1 : 0
 
 function compare(run: Run, other: Run): void {

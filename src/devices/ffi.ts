@@ -1,7 +1,8 @@
 /** Calls into shared libraries: koffi, through the package of this platform (it needs no install script). */
 import { createRequire } from 'node:module'
 import { SaqrError } from '../error.ts'
-import { platformHere } from './platforms.ts'
+import { missingPackage } from './packages.ts'
+import { PLATFORMS, platformHere } from './platforms.ts'
 
 export type Address = bigint | number
 /** A function of a library; `.async(…args, callback)` runs it on a thread of the pool. */
@@ -19,7 +20,7 @@ interface Koffi {
 }
 
 /** its version, that of package.json */
-const KOFFI = '3.3.4'
+export const KOFFI = '3.3.4'
 
 let loaded: Koffi | undefined
 
@@ -29,13 +30,14 @@ export function ffi(): Koffi {
   try {
     return (loaded = createRequire(import.meta.url)(name) as Koffi)
   } catch (cause) {
-    throw new SaqrError(
-      'DEVICE_FFI',
-      (cause as NodeJS.ErrnoException).code === 'MODULE_NOT_FOUND'
-        ? `${name} is missing, by which saqr calls its kernels. It comes with saqr unless optional packages are left out (--omit=optional, --no-optional) or a lock file was written on another system: run \`npm install ${name}@${KOFFI}\``
-        : `${name} can't be opened: ${(cause as Error).message}`,
-      { cause },
-    )
+    if ((cause as NodeJS.ErrnoException).code === 'MODULE_NOT_FOUND')
+      throw missingPackage('DEVICE_FFI', {
+        name,
+        version: KOFFI,
+        what: 'by which saqr calls its kernels',
+        others: PLATFORMS.map(({ koffi }) => `@koromix/koffi-${koffi}`),
+      })
+    throw new SaqrError('DEVICE_FFI', `${name} can't be opened: ${(cause as Error).message}`, { cause })
   }
 }
 

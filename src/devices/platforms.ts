@@ -1,6 +1,7 @@
 /** Where saqr runs: the one list of it. Packages, the build, `saqr doctor` and the README's table follow it. */
 import { closeSync, openSync, readSync } from 'node:fs'
 import { SaqrError } from '../error.ts'
+import { PROOFS, type Proof } from './proofs.ts'
 
 export interface Platform {
   /** of the package with the CPU library, @saqr/<name> */
@@ -18,23 +19,39 @@ export interface Platform {
   proof: string
 }
 
+/** where `npm test` runs for every change */
+const TESTED = 'linux-x64'
+
 export const PLATFORMS: readonly Platform[] = [
-  platform('linux', 'x64', 'glibc', 'Linux x86-64, glibc 2.28 or later', 'every test'),
-  platform('linux', 'arm64', 'glibc', 'Linux arm64, glibc 2.28 or later', 'under QEMU: some kernels, a small training'),
-  platform('linux', 'x64', 'musl', 'Linux x86-64, musl', 'quickstart, a training killed and resumed, some kernels (AVX2)'),
-  platform(
-    'win32',
-    'x64',
-    undefined,
-    'Windows 10 or later, x86-64',
-    'under Wine: quickstart, a training killed and resumed, some kernels (AVX2)',
-  ),
+  platform('linux', 'x64', 'glibc', 'Linux x86-64, glibc 2.28 or later'),
+  platform('linux', 'arm64', 'glibc', 'Linux arm64, glibc 2.28 or later'),
+  platform('linux', 'x64', 'musl', 'Linux x86-64, musl'),
+  platform('darwin', 'arm64', undefined, 'macOS 11 or later, Apple silicon'),
+  platform('darwin', 'x64', undefined, 'macOS 11 or later, x86-64'),
+  platform('win32', 'x64', undefined, 'Windows 10 or later, x86-64'),
 ]
 
-function platform(os: Platform['os'], cpu: Platform['cpu'], libc: Platform['libc'], title: string, proof: string): Platform {
+function platform(os: Platform['os'], cpu: Platform['cpu'], libc: Platform['libc'], title: string): Platform {
   const suffix = os === 'darwin' ? 'dylib' : os === 'win32' ? 'dll' : 'so'
   const koffi = `${os}-${cpu}`
-  return { name: libc === 'musl' ? `${koffi}-musl` : koffi, os, cpu, libc, title, suffix, koffi, proof }
+  const name = libc === 'musl' ? `${koffi}-musl` : koffi
+  return { name, os, cpu, libc, title, suffix, koffi, proof: proofOf(name) }
+}
+
+/** in words, from what was run */
+export function proofOf(name: string, proofs: readonly Proof[] = PROOFS): string {
+  const of = (what: Proof['what']) => proofs.filter((proof) => proof.platform === name && proof.what === what)
+  const each = (list: Proof[], key: 'variant' | 'runtime' | 'under') =>
+    [...new Set(list.map((proof) => proof[key]))].filter(Boolean).join(', ')
+  const [product, kernels] = [of('product'), of('kernels')]
+  const under = each([...product, ...kernels], 'under')
+  const parts = [
+    ...(name === TESTED ? ['every test'] : []),
+    ...(product.length > 0 ? [`quickstart, a training killed and resumed (${each(product, 'variant')}; ${each(product, 'runtime')})`] : []),
+    ...kernels.map(({ ops, variant }) => `a small training and kernels of ${ops} ${ops === 1 ? 'op' : 'ops'} (${variant})`),
+  ]
+  if (parts.length > 0) return `${under === '' ? '' : `under ${under}: `}${parts.join('; ')}`
+  return of('symbols').length > 0 ? 'never run: built, its symbols checked' : 'never run: built'
 }
 
 /** @throws SaqrError DEVICE_PLATFORM where saqr doesn't run */

@@ -1,6 +1,29 @@
 import { readFileSync } from 'node:fs'
+import { SaqrError } from '../error.ts'
 
-/** As package.json has it. */
-export function version(): string {
-  return (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version
+/**
+ * As package.json has it.
+ * @throws SaqrError DEVICE_BUNDLED where a bundler took this file out of its package, which kernels and libraries are found by
+ */
+export function version(file = new URL('../../package.json', import.meta.url)): string {
+  const own = readOwn(file)
+  if (own?.name !== 'saqr')
+    throw new SaqrError(
+      'DEVICE_BUNDLED',
+      `saqr was bundled into ${import.meta.url}, away from its kernels and package.json: leave it out of the bundle (esbuild --external:saqr, Vite ssr.external, webpack externals) and install it beside`,
+    )
+  return own.version
+}
+
+function readOwn(file: URL): { name: string; version: string } | undefined {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')) as { name: string; version: string }
+  } catch {
+    return undefined
+  }
+}
+
+/** What runs this program, with its version. */
+export function runtime({ node, bun, deno }: Partial<Record<string, string>> = process.versions): string {
+  return bun !== undefined ? `Bun ${bun}` : deno !== undefined ? `Deno ${deno}` : `Node ${node}`
 }

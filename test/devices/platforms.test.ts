@@ -1,10 +1,13 @@
 /** Where saqr runs, what a processor has as each system tells it, and what is said where something is missing. */
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
-import { notLoaded } from '../../src/devices/cpu/library.ts'
+import { notLoaded, ofAnotherVersion } from '../../src/devices/cpu/library.ts'
 import { onLinux, onMac, onWindows, runs } from '../../src/devices/cpu/processor.ts'
-import { PLATFORMS, platformHere } from '../../src/devices/platforms.ts'
+import { KOFFI } from '../../src/devices/ffi.ts'
+import { missingPackage } from '../../src/devices/packages.ts'
+import { PLATFORMS, platformHere, proofOf } from '../../src/devices/platforms.ts'
 import { SaqrError } from '../../src/error.ts'
+import { runtime, version } from '../../src/hub/version.ts'
 
 describe('platforms', () => {
   it('are found by system, processor and C library', () => {
@@ -29,8 +32,51 @@ describe('a library that the system can’t open', () => {
       "this system's glibc is too old: the library for Linux x86-64, glibc 2.28 or later wants 2.28. Use a newer system or container image.",
     )
   })
+  it('for an old macOS or musl says so', () => {
+    expect(
+      said(
+        'dlopen(/lib/saqr.dylib, 0x0001): Symbol not found: _x, Referenced from: /lib/saqr.dylib (built for macOS 11.0 which is newer than running OS)',
+      ),
+    ).toMatch(/^this macOS is too old: the library for .* is built for 11\.0\. Use a newer macOS\.$/)
+    expect(said('Error relocating /lib/saqr.so: qsort_r: symbol not found')).toMatch(/^this system's musl is too old \(Error relocating/)
+  })
   it('for another reason gives the reason', () => {
     expect(said('invalid ELF header')).toMatch(/^\/lib\/saqr\.so can't be opened \(invalid ELF header\)\. It is built for Linux x86-64/)
+  })
+})
+
+describe('a package of this system that is missing', () => {
+  const said = (...installed: string[]) =>
+    missingPackage(
+      'DEVICE_CPU_LIBRARY',
+      { name: '@saqr/linux-x64', version: '1.2.3', what: 'the library', others: PLATFORMS.map(({ name }) => `@saqr/${name}`) },
+      (name) => installed.includes(name),
+    ).message
+  it('is told with what to install', () => {
+    expect(said()).toMatch(/^@saqr\/linux-x64, the library, is missing\. .*run `npm install @saqr\/linux-x64@1\.2\.3`/)
+  })
+  it('where another system’s is there, is told with that one', () => {
+    expect(said('@saqr/darwin-arm64')).toMatch(/@saqr\/darwin-arm64, another system's, is here instead.*delete node_modules/)
+  })
+})
+
+it('a library of another version is told with both versions', () => {
+  expect(ofAnotherVersion('@saqr/linux-x64 is version 0.0.1', 'linux-x64').message).toBe(
+    `@saqr/linux-x64 is version 0.0.1, saqr is version ${version()}, and both have to be of one: run \`npm install @saqr/linux-x64@${version()}\` (a lock file or "overrides" may hold the other); in a checkout \`node tools/ready.mjs\``,
+  )
+})
+
+describe('what was run somewhere', () => {
+  const run = { platform: 'win32-x64', variant: 'v3', runtime: 'Node 22.20.0', under: 'Wine 8.0', ops: 0 } as const
+  it('is told in words, with the emulator', () => {
+    expect(proofOf('win32-x64', [])).toBe('never run: built')
+    expect(proofOf('win32-x64', [{ ...run, what: 'symbols' }])).toBe('never run: built, its symbols checked')
+    expect(
+      proofOf('win32-x64', [
+        { ...run, what: 'product' },
+        { ...run, what: 'kernels', variant: 'v4', ops: 3 },
+      ]),
+    ).toBe('under Wine 8.0: quickstart, a training killed and resumed (v3; Node 22.20.0); a small training and kernels of 3 ops (v4)')
   })
 })
 
@@ -108,4 +154,29 @@ describe('a processor', () => {
     expect([V3, V4].map((v) => runs(v, of(40)))).toEqual([true, false])
     expect(runs(V3, of())).toBe(false)
   })
+})
+
+describe('a saqr that was bundled', () => {
+  it('is told that it has to stay outside, not which file is missing', () => {
+    const elsewhere = new URL('../../biome.json', import.meta.url)
+    for (const file of [elsewhere, new URL('no-such-file.json', elsewhere)])
+      expect(() => version(file)).toThrow(
+        expect.objectContaining({ code: 'DEVICE_BUNDLED', message: expect.stringContaining('--external:saqr') }),
+      )
+  })
+})
+
+it('what runs a program is named with its version', () => {
+  expect(runtime({ node: '22.1.0' })).toBe('Node 22.1.0')
+  expect(runtime({ node: '24.3.0', bun: '1.4.5' })).toBe('Bun 1.4.5')
+  expect(runtime({ node: '26.3.0', deno: '2.9.6' })).toBe('Deno 2.9.6')
+})
+
+it('npm brings what calls libraries for every platform, and nothing beside', () => {
+  const { optionalDependencies } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    optionalDependencies: Record<string, string>
+  }
+  const wanted = new Set(PLATFORMS.map(({ koffi }) => `@koromix/koffi-${koffi}`))
+  expect(Object.keys(optionalDependencies).sort()).toEqual([...wanted].sort())
+  expect(new Set(Object.values(optionalDependencies))).toEqual(new Set([KOFFI]))
 })

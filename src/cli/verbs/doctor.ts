@@ -10,7 +10,7 @@ import { candidates, type LibraryName, openLibrary } from '../../devices/cuda/li
 import type { Limits } from '../../devices/device.ts'
 import { platformHere } from '../../devices/platforms.ts'
 import { option, SaqrError, say } from '../../error.ts'
-import { version } from '../../hub/version.ts'
+import { runtime, version } from '../../hub/version.ts'
 import { bytes, short } from '../../track/numbers.ts'
 import { honoured } from '../../train/options/field.ts'
 import { described, flag } from '../../train/options/schemas.ts'
@@ -81,7 +81,7 @@ function look(name: string, find: () => string[]): Finding {
 
 function host(): Finding {
   return look('saqr', () => [
-    `${version()} on Node ${process.versions.node}, ${process.platform} ${process.arch}`,
+    `${version()} on ${runtime()}, ${process.platform} ${process.arch}`,
     `${platformHere().title}: ${platformHere().proof}`,
     `${bytes(totalmem())} of memory, ${bytes(freemem())} free`,
   ])

@@ -1,6 +1,5 @@
 /** The native library: found, the best variant for this processor chosen, its functions bound. */
 import { existsSync, readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { SaqrError } from '../../error.ts'
@@ -8,13 +7,15 @@ import { version } from '../../hub/version.ts'
 import { abiOf } from '../../ops/attrs.ts'
 import { ops } from '../../ops/generated/ops.ts'
 import { type ForeignFunction, ffi, type Library } from '../ffi.ts'
-import { type Platform, platformHere } from '../platforms.ts'
+import { missingPackage, packageFile } from '../packages.ts'
+import { PLATFORMS, type Platform, platformHere } from '../platforms.ts'
 import { runs, type Variant } from './processor.ts'
 
 /** what the library's kernels must have been built for */
 const ABI = abiOf(ops)
 
-const FUNCTIONS = {
+/** what is called of it, in C */
+export const FUNCTIONS = {
   abi: 'int saqr_abi()',
   variant: 'const char* saqr_variant()',
   refusal: 'const char* saqr_refusal()',
@@ -52,16 +53,28 @@ export interface Chosen {
   leftOut: string
 }
 
-/** Folders that may hold the library: the platform's package, then a checkout's own build. */
+/**
+ * Folders that may hold the library: the platform's package, then a checkout's own build.
+ * @throws SaqrError DEVICE_CPU_LIBRARY where the package is of another version of saqr
+ */
 function folders({ name }: Platform): string[] {
-  const list: string[] = []
-  try {
-    list.push(dirname(createRequire(import.meta.url).resolve(`@saqr/${name}/package.json`)))
-  } catch {
-    // not installed: a source checkout builds its own
+  const list = [join(dirname(fileURLToPath(import.meta.url)), '../../../native/build')]
+  const installed = packageFile(`@saqr/${name}`, 'package.json')
+  if (installed) {
+    const { version: its } = JSON.parse(readFileSync(installed, 'utf8')) as { version: string }
+    if (its !== version()) throw ofAnotherVersion(`@saqr/${name} is version ${its}`, name)
+    list.unshift(dirname(installed))
   }
-  list.push(join(dirname(fileURLToPath(import.meta.url)), '../../../native/build'))
   return list.filter((folder) => existsSync(join(folder, 'variants.json')))
+}
+
+/** @param what is beside this saqr */
+export function ofAnotherVersion(what: string, name: string): SaqrError {
+  const package_ = `@saqr/${name}@${version()}`
+  return new SaqrError(
+    'DEVICE_CPU_LIBRARY',
+    `${what}, saqr is version ${version()}, and both have to be of one: run \`npm install ${package_}\` (a lock file or "overrides" may hold the other); in a checkout \`node tools/ready.mjs\``,
+  )
 }
 
 /** Names of the variants this processor runs, best first. */
@@ -76,11 +89,15 @@ const open = new Map<string, Native>()
 export function nativeLibrary(variant?: string): Chosen {
   const platform = platformHere()
   const refused: string[] = []
+  const absent: string[] = []
   const found = folders(platform)
   for (const folder of found) {
     for (const name of variant ? [variant] : runnable(folder)) {
       const path = join(folder, `saqr-${name}.${platform.suffix}`)
-      if (!existsSync(path)) continue
+      if (!existsSync(path)) {
+        absent.push(path)
+        continue
+      }
       const native = bind(path, platform)
       const why = native.refusal() as string | null
       if (!why) return { native, leftOut: refused.join(', ') }
@@ -90,27 +107,31 @@ export function nativeLibrary(variant?: string): Chosen {
   const say = (message: string) => new SaqrError('DEVICE_CPU_LIBRARY', message)
   if (variant && refused.length > 0) throw say(`${refused[0]}; leave the variant out to take the next best`)
   if (variant) throw say(`no variant ${variant} of the CPU library: in a checkout run \`node native/build.mjs --variant ${variant}\``)
+  if (absent.length > 0 && refused.length === 0)
+    throw say(
+      `${absent[0]} is missing, so what was installed is not whole: delete node_modules and run \`npm install\`; in a checkout run \`node tools/ready.mjs\``,
+    )
   if (found.length > 0) {
     const why = refused.length > 0 ? `: ${refused.join(', ')}` : ''
     throw say(
       `this processor runs none of saqr's kernels${why}. ${platform.cpu === 'x64' ? 'An x86-64 processor has to have AVX2 (Intel and AMD, 2013 and later).' : ''}`.trim(),
     )
   }
-  throw say(
-    `@saqr/${platform.name}, the CPU library for ${platform.title}, is missing. It comes with saqr unless optional packages are left out (--omit=optional, --no-optional) or a lock file was written on another system: run \`npm install @saqr/${platform.name}@${version()}\`; in a checkout \`node tools/ready.mjs\``,
-  )
+  throw missingPackage('DEVICE_CPU_LIBRARY', {
+    name: `@saqr/${platform.name}`,
+    version: version(),
+    what: `the CPU library for ${platform.title}`,
+    others: PLATFORMS.map((other) => `@saqr/${other.name}`),
+  })
 }
 
 function bind(path: string, platform: Platform): Native {
   let native = open.get(path)
   if (native) return native
   const library = load(path, platform)
+  // first: a library of another version may lack any other function
+  if (library.func(FUNCTIONS.abi)() !== ABI) throw ofAnotherVersion(`${path} was built for another version of saqr`, platform.name)
   native = Object.fromEntries(Object.entries(FUNCTIONS).map(([key, signature]) => [key, library.func(signature)])) as Native
-  if (native.abi() !== ABI)
-    throw new SaqrError(
-      'DEVICE_CPU_LIBRARY',
-      `${path} is of another version of saqr: install both packages alike, or in a checkout run \`node tools/ready.mjs\``,
-    )
   open.set(path, native)
   return native
 }
@@ -125,9 +146,15 @@ function load(path: string, platform: Platform): Library {
 
 /** What the system's loader said, and what to do. */
 export function notLoaded(path: string, { title }: Platform, cause: Error): SaqrError {
-  const wanted = /GLIBC_([\d.]+)/.exec(cause.message)?.[1]
+  const [, wanted] = /GLIBC_([\d.]+)/.exec(cause.message) ?? []
+  const oldMusl = cause.message.startsWith('Error relocating')
+  const [, built] = /built for (?:macOS|Mac OS X) ([\d.]+)/.exec(cause.message) ?? []
   const text = wanted
     ? `this system's glibc is too old: the library for ${title} wants ${wanted}. Use a newer system or container image.`
-    : `${path} can't be opened (${cause.message}). It is built for ${title}: install saqr again (npm install saqr).`
+    : built
+      ? `this macOS is too old: the library for ${title} is built for ${built}. Use a newer macOS.`
+      : oldMusl
+        ? `this system's musl is too old (${cause.message}). Use a newer system or container image.`
+        : `${path} can't be opened (${cause.message}). It is built for ${title}: install saqr again (npm install saqr).`
   return new SaqrError('DEVICE_CPU_LIBRARY', text, { cause })
 }

@@ -106,11 +106,12 @@ export function openLibrary(name: LibraryName, newestMajor?: number): { library:
 const DRIVERS =
   process.platform === 'win32' ? ['nvcuda.dll'] : ['libcuda.so.1', '/usr/lib/wsl/lib/libcuda.so.1', '/usr/local/nvidia/lib64/libcuda.so.1']
 
-/** @throws SaqrError DEVICE_CUDA_MISSING where no NVIDIA driver is installed */
+/** @throws SaqrError DEVICE_CUDA_MISSING where no NVIDIA driver is installed, DEVICE_FFI where no library at all can be called */
 export function openDriver(): Library {
+  const calls = ffi()
   for (const path of DRIVERS) {
     try {
-      return ffi().load(path)
+      return calls.load(path)
     } catch {
       // the next one
     }

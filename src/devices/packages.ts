@@ -1,0 +1,31 @@
+/** Packages that are of one system alone: saqr's own library and the one that calls libraries. */
+import { createRequire } from 'node:module'
+import { SaqrError } from '../error.ts'
+
+const require = createRequire(import.meta.url)
+
+/** path of a package's file, null where it isn't installed */
+export function packageFile(name: string, file: string): string | null {
+  try {
+    return require.resolve(`${name}/${file}`)
+  } catch {
+    return null
+  }
+}
+
+/**
+ * The package of this system isn't installed: why that may be, and what to do.
+ * @param what it is
+ * @param others packages of the same for other systems
+ */
+export function missingPackage(
+  code: string,
+  { name, version, what, others }: { name: string; version: string; what: string; others: readonly string[] },
+  installed = (other: string) => packageFile(other, 'package.json') !== null,
+): SaqrError {
+  const other = others.find((each) => each !== name && installed(each))
+  const advice = other
+    ? `${other}, another system's, is here instead, so node_modules was copied or installed for that system: delete node_modules and run \`npm install\` here`
+    : `It comes with saqr unless optional packages are left out (--omit=optional, --no-optional) or the lock file was written on another system: run \`npm install ${name}@${version}\`, or delete node_modules and package-lock.json and run \`npm install\``
+  return new SaqrError(code, `${name}, ${what}, is missing. ${advice}`)
+}
