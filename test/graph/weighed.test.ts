@@ -17,7 +17,7 @@ const method = (targetModules: string[]) => ({ kind: 'lora', config: loraConfig(
 function planOf(chosen: Parameters<typeof chooseAdapter>[0], score = sequenceScore) {
   const adapter = chooseAdapter(chosen, { nf4: false, head: model.head.path }, true)
   const layout = layoutParameters(inspect(model, adapter, 'bf16').parameters.values())
-  const { plan } = tracePass({ model, adapter, activation: 'bf16', layout, score, gradients: true, tokens: 512 }).lower(() => 'keep')
+  const { plan } = tracePass({ model, adapter, activation: 'bf16', layout, score, gradients: true, tokens: 512 }).lower(() => 'all')
   const logits = plan.steps.filter(({ op, outputs }) => op === 'product' && outputs[0]!.cols === 5120)
   return { segments: plan.segments.map(({ name }) => name), logits: logits.length, steps: plan.steps }
 }
