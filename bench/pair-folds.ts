@@ -1,14 +1,11 @@
 /**
- * `npm run bench:pair-folds -- --model SmolLM2-135M-Instruct.gguf --data pairs.json [--folds 3] [--fold 0] [--max-length 256] [--python python3] [--steps 6]`
+ * `npm run bench:pair-folds -- --model SmolLM2-135M-Instruct.gguf --data pairs.json [--folds 3] [--fold 0] [--max-length 256]`
  *
  * DPO judged on pairs it was not trained on: rows are shuffled and fall into folds, one is held out, LoRA is trained on the rest, and the line printed
  * has rewards/accuracies of the fold held out with its standard error, and that of the training's pairs, each as it was before it was trained
  * on (one epoch: no pair comes twice). All folds, one after the other, hold out every pair once.
- * --python (with trl, peft, torch): TRL's DPOTrainer then trains on the same rows in the same order from the same starting adapter, and the
- * largest differences of what both logged and evaluated are printed. --steps ends both early.
  */
-import { spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -30,14 +27,13 @@ const { values } = parseArgs({
     beta: { type: 'string', default: '0.1' },
     dtype: { type: 'string', default: 'bfloat16' },
     threads: { type: 'string', default: '2' },
-    python: { type: 'string' },
   },
 })
 if (!values.model || !values.data) {
   console.error('bench:pair-folds needs --model and --data: rows of prompt (or a conversation), chosen and rejected')
   process.exit(2)
 }
-const number = (name: Exclude<keyof typeof values, 'python' | 'model' | 'data' | 'dtype' | 'scheduler'>) => Number(values[name])
+const number = (name: Exclude<keyof typeof values, 'model' | 'data' | 'dtype' | 'scheduler'>) => Number(values[name])
 const [folds, fold, batch] = [number('folds'), number('fold'), number('batch')]
 const work = mkdtempSync(join(tmpdir(), 'saqr-pair-folds-'))
 
@@ -49,7 +45,6 @@ const { model, tokenizer } = await FastLanguageModel.fromPretrained(values.model
   dtype: values.dtype as 'float32' | 'bfloat16',
 })
 const peft = FastLanguageModel.getPeftModel(model, { r: 16, loraAlpha: 32 })
-await peft.savePretrained(join(work, 'start'))
 
 const rows = (await loadDataset(values.data)).shuffle({ seed: number('seed') })
 const part = (held: boolean) => rows.select(Array.from({ length: rows.length }, (_, i) => i).filter((i) => (i % folds === fold) === held))
@@ -95,20 +90,6 @@ console.log(
   }),
 )
 
-if (values.python) {
-  mkdirSync(join(work, 'rows'))
-  for (const [name, dataset] of [['train', train], ['test', test]] as const) writeFileSync(join(work, 'rows', `${name}.json`), JSON.stringify(dataset.rows)) // biome-ignore format: a line
-  writeFileSync(join(work, 'args.json'), JSON.stringify({ ...args, threads: number('threads'), dtype: values.dtype }))
-  const script = join(import.meta.dirname, 'trl_pair_folds.py')
-  const { stdout, stderr, status } = spawnSync(values.python, [script, values.model, work], { encoding: 'utf8', maxBuffer: 1 << 26 })
-  if (status !== 0) throw new Error(stderr.slice(-2000))
-  const trl = JSON.parse(stdout.trim().split('\n').at(-1)!) as { log: Record<string, number>[]; evaluated: Record<string, number> }
-  const apart: Record<string, number> = {}
-  for (const [i, entry] of trl.log.entries())
-    for (const [name, value] of Object.entries(log[i]!))
-      if (name in entry) apart[name] = Math.max(apart[name] ?? 0, Math.abs(value - entry[name]!))
-  console.log(JSON.stringify({ who: 'TRL', steps: trl.log.length, largestDifferences: apart, evaluated: trl.evaluated }))
-}
 await model.dispose()
 device.dispose()
 rmSync(work, { recursive: true })
