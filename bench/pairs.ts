@@ -4,7 +4,7 @@
  * DPO's pairs a second on the CPU, LoRA r 16 in bf16: with shared beginnings, without, and TRL's DPOTrainer on the same pairs in the same order
  * (--python: with trl, peft and torch). A pair counts all that it costs: its part in scoring the reference, which TRL does beside every step, and
  * in the median step after the first. First losses are held against each other. The three run in turns, round after round, and the ratios are those within a round: what others do on the
- * machine weighs on all three then. The last line has the medians of the ratios.
+ * machine weighs on all three then. The last line has the medians of the ratios, of seconds and of the processors' seconds (`cpu`), which tell more where others compute too.
  */
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -43,6 +43,8 @@ interface Measured {
   /** of the median step, and of scoring the reference, a pair */
   stepSeconds: number
   referenceSecondsPerPair: number
+  /** the same of the processors' seconds, a pair */
+  cpuSecondsPerPair: number
   losses: number[]
   /** of all rows, and those that are left to compute: more than their ratio sharing can't give */
   tokens?: { rows: number; computed: number }
@@ -73,26 +75,38 @@ async function ours(prefixSharing: boolean): Promise<Measured> {
   })
   const losses: number[] = []
   const ends: number[] = []
+  /** processors' seconds, at the beginning, when all is scored, and as each step ends */
+  const cpu = () => process.cpuUsage().user / 1e6 + process.cpuUsage().system / 1e6
+  const cpuEnds: number[] = []
+  let cpuBegun = 0
+  let cpuScored = 0
   let begun = 0
   let tokens = { rows: 0, computed: 0 }
   let scored = 0
   for await (const event of trainer.stream()) {
     if (event.type === 'start') {
       begun = performance.now()
+      cpuBegun = cpu()
       tokens = { rows: event.rowTokens, computed: event.computedTokens }
     }
-    if (event.type === 'note' && /scored by the reference/.test(event.message)) scored = performance.now()
+    if (event.type === 'note' && /scored by the reference/.test(event.message)) {
+      scored = performance.now()
+      cpuScored = cpu()
+    }
     if (event.type !== 'step') continue
     losses.push(event.loss)
     ends.push(performance.now())
+    cpuEnds.push(cpu())
   }
   const seconds = ends.map((end, i) => (end - (ends[i - 1] ?? scored)) / 1e3)
+  const cpuSeconds = cpuEnds.map((end, i) => end - (cpuEnds[i - 1] ?? cpuScored))
   await model.dispose()
   device.dispose()
   return {
     who: prefixSharing ? 'saqr' : 'saqr, nothing shared',
     stepSeconds: median(seconds.slice(1)),
     referenceSecondsPerPair: (scored - begun) / 1e3 / (steps * batch),
+    cpuSecondsPerPair: median(cpuSeconds.slice(1)) / batch + (cpuScored - cpuBegun) / (steps * batch),
     losses,
     tokens,
   }
@@ -107,15 +121,19 @@ function trl(): Measured {
 }
 
 const ratios: Record<string, number[]> = {}
+const cpuRatios: Record<string, number[]> = {}
 for (let round = 1; round <= Number(values.rounds); round++) {
   const results = [await ours(true), await ours(false), ...(python ? [trl()] : [])].map((one) => ({
     ...one,
     pairsPerSecond: 1 / (one.stepSeconds / batch + one.referenceSecondsPerPair),
   }))
   const [shared, ...others] = results
-  for (const { who, pairsPerSecond } of others) (ratios[who] ??= []).push(shared!.pairsPerSecond / pairsPerSecond)
+  for (const { who, pairsPerSecond, cpuSecondsPerPair } of others) {
+    ;(ratios[who] ??= []).push(shared!.pairsPerSecond / pairsPerSecond)
+    ;(cpuRatios[who] ??= []).push(cpuSecondsPerPair / shared!.cpuSecondsPerPair)
+  }
   for (const one of results) console.log(JSON.stringify({ round, ...one }))
 }
 rmSync(work, { recursive: true })
-const of = Object.entries(ratios).map(([who, list]) => [who, { median: median(list), rounds: list }])
+const of = Object.entries(ratios).map(([who, rounds]) => [who, { median: median(rounds), rounds, cpu: median(cpuRatios[who]!) }])
 console.log(JSON.stringify({ who: 'saqr, times the pairs a second of', ...Object.fromEntries(of) }))

@@ -49,15 +49,16 @@ def row(given):
 with open(rows_file) as f:
     text = f.read()
 rows = [row(one) for one in (json.loads(text) if text.lstrip().startswith("[") else map(json.loads, text.splitlines()))]
-ends, losses = [], []
+ends, cpu_ends, losses = [], [], []
 
 
 class Clock(TrainerCallback):
     def on_step_begin(self, *_, **__):
-        self.began = time.time()
+        self.began, self.cpu_began = time.time(), time.process_time()
 
     def on_step_end(self, *_, **__):
         ends.append(time.time() - self.began)
+        cpu_ends.append(time.process_time() - self.cpu_began)
 
     def on_log(self, args, state, control, logs=None, **_):
         if "loss" in logs:
@@ -75,4 +76,5 @@ trainer = DPOTrainer(
     peft_config=peft.LoraConfig(r=16, lora_alpha=16, task_type="CAUSAL_LM", target_modules=targets), callbacks=[Clock()],
 )
 trainer.train()
-print(json.dumps(dict(who="TRL", stepSeconds=sorted(ends[1:])[(len(ends) - 1) // 2], referenceSecondsPerPair=0, losses=losses)))
+median = lambda list: sorted(list[1:])[(len(list) - 1) // 2]
+print(json.dumps(dict(who="TRL", stepSeconds=median(ends), referenceSecondsPerPair=0, cpuSecondsPerPair=median(cpu_ends) / batch, losses=losses)))

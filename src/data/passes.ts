@@ -22,6 +22,8 @@ export interface PassOptions {
   long?: readonly boolean[]
   /** what no pass may cut; default: rows go where there is room */
   whole?: Whole
+  /** a head position for each entry: where rows part, several of one token; default: one, of several entries */
+  entryAlone?: boolean
 }
 
 /** shortest shared beginning, tokens */
@@ -60,7 +62,7 @@ export function planPasses(examples: readonly Example[], options: PassOptions): 
   const bins = whole ? wholeUnits(sequences, whole, maxPassTokens, grouped) : firstFit(grouped(sequences), maxPassTokens)
   return bins.map((bin) => {
     const branches = bin.groups.sort((a, b) => a.first - b.first).flatMap((g) => g.branches)
-    return layOut(branches, Math.min(paddedTokens(bin.tokens, quantum), maxPassTokens))
+    return layOut(branches, Math.min(paddedTokens(bin.tokens, quantum), maxPassTokens), options.entryAlone)
   })
 }
 

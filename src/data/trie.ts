@@ -45,7 +45,7 @@ export interface Pass {
   /** micro-batches of the pass, and (T × batches) of how many rows of each a token is part; pads 0. 1: they are not kept apart */
   batches: number
   batchRows: Float32Array
-  /** positions that have a target, ascending; the first `headCount` count */
+  /** positions that have a target, ascending, one as often as it is asked (`entryAlone`); the first `headCount` count */
   headPositions: Int32Array
   headCount: number
   /** (T + 1) entries of head position i (an index into `headPositions`): entryStart[i] … entryStart[i + 1] − 1 */
@@ -67,8 +67,8 @@ export interface Pass {
   targets: number
 }
 
-/** Branches whose tokens, shared ones once, number at most `tokens`. */
-export function layOut(branches: readonly Branch[], tokens: number): Pass {
+/** Branches whose tokens, shared ones once, number at most `tokens`. `entryAlone`: a head position for each entry. */
+export function layOut(branches: readonly Branch[], tokens: number, entryAlone = false): Pass {
   const int = (length = tokens) => new Int32Array(length)
   const pass = {
     ids: int(),
@@ -120,12 +120,12 @@ export function layOut(branches: readonly Branch[], tokens: number): Pass {
   }
   const computedTokens = at
   const sequences = branches.map(({ sequence }) => sequence)
-  const head = entries(pass.ids, parent, weight, predictions)
+  const head = entries(pass.ids, parent, weight, predictions, entryAlone)
   return { tokens, ...pass, batches, batchRows, ...head, sequences, rowTokens, computedTokens, targets: predictions.length / 2 }
 }
 
 /** Entries grouped by the position that predicts them, each with the sequences it is a target of. Children of a token have different ids, so each is an entry of its own. */
-function entries(ids: Int32Array, parent: Int32Array, weight: Float32Array, predictions: readonly number[]) {
+function entries(ids: Int32Array, parent: Int32Array, weight: Float32Array, predictions: readonly number[], alone: boolean) {
   const tokens = ids.length
   const next = new Int32Array(tokens) // first the entries of each position, then where its next one goes
   for (let t = 0; t < tokens; t++) if (weight[t]! > 0) next[parent[t]!]!++
@@ -136,9 +136,11 @@ function entries(ids: Int32Array, parent: Int32Array, weight: Float32Array, pred
   for (let t = 0; t < tokens; t++) {
     const count = next[t]!
     if (count === 0) continue
-    headPositions[headCount++] = t
     next[t] = total
-    entryStart[headCount] = total += count
+    for (let left = count; left > 0; left -= alone ? 1 : count) {
+      headPositions[headCount++] = t
+      entryStart[headCount] = total += alone ? 1 : count
+    }
   }
   entryStart.fill(total, headCount)
   const entryTarget = new Int32Array(tokens)

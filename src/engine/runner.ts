@@ -117,15 +117,15 @@ export class PassRunner {
   }
 
   /**
-   * The same where weights follow from scores: what `weigh` makes of them, a weight for each entry, is what gradients are taken with. Between
-   * the sweeps the host decides, and what the forward pass kept stays where it is.
+   * The same where weights follow from scores: what `weigh` makes of them, a weight for each entry, is what gradients are taken with. While the
+   * host decides, what the forward pass kept stays where it is.
    */
   async runWeighed(pass: Pass, step: StepInputs, weigh: (scores: PassScores) => Float32Array, signal?: AbortSignal): Promise<PassScores> {
     const planned = this.#planned(pass.tokens)
     const items = this.#items(planned.loaded, pass)
     const first = items.findLastIndex(({ segment }) => segment === SCORE) + 1
     return this.#device.turn(async (turn) => {
-      await turn.run(items.slice(0, first), this.#inputs(pass, step), signal)
+      await turn.run(items.slice(0, first), { ...this.#inputs(pass, step), entryWeight: new Float32Array(pass.tokens).fill(1) }, signal)
       const scores = this.#scores(turn, planned, pass)
       await turn.run(items.slice(first), { entryWeight: weigh(scores) }, signal)
       return scores
@@ -187,6 +187,7 @@ function inputsOf(pass: Pass, step: StepInputs): Record<string, ArrayBufferView>
     visibleUntil,
     row,
     headPositions,
+    ordinal: Int32Array.from(headPositions, (_, i) => i),
     headCount: Int32Array.of(pass.headCount),
     cursor: Int32Array.of(0),
     firstCursor: Int32Array.of(0),

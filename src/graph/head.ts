@@ -1,11 +1,13 @@
 /**
  * The head only where there is a target: a chunk of positions is gathered, its logits become scores of their entries and, in the same sweep,
- * the gradient of the loss; then the chunk's dh goes back to its rows. The segment runs once a chunk, moved on by its own cursor. Where weights
- * follow from the scores, a segment that only scores runs before it: the head's product is made twice, the rest of the model once.
+ * the gradient of the loss; then the chunk's dh goes back to its rows. The segment runs once a chunk, moved on by its own cursor.
+ * Where weights follow from the scores, dh of each position is made as if its one entry weighed 1, and weighed when the weights are known: it is
+ * linear in them. Where the head itself is trained, whose own gradient wants the weights, a segment that only scores runs before it: its product
+ * is made twice, the rest of the model once.
  */
 
 import type { Trace } from '../models/trace.ts'
-import { advance, gather, scatter, zeros } from '../ops/gather/op.ts'
+import { advance, gather, gatherOp, inOrder, scatter, weightedScatter, zeros } from '../ops/gather/op.ts'
 import type { Builder, Node } from '../ops/op.ts'
 import type { Tensor } from '../ops/tensor.ts'
 import { differentiate } from './differentiate.ts'
@@ -19,16 +21,24 @@ export interface HeadScore {
   readonly width: number
   /** numbers of a head position in the pass's `stats` (T, stats) f32; default: none */
   readonly stats?: number
-  /** entries' weights follow from all scores of the pass: it is scored without gradients first, then again with them; default: they are known ahead */
+  /** entries' weights follow from all scores of the pass, whose positions have an entry each; default: they are known ahead */
   readonly later?: boolean
-  /** Writes the chunk's part of `scores`. Returns dLogits (chunk, V) where `gradients` are wanted, else null. */
-  apply(b: Builder, logits: Tensor, gradients: boolean): Tensor | null
+  /**
+   * Writes the chunk's part of `scores`, and, where `first` says that no sweep went before, of `stats`. Returns dLogits (chunk, V) where
+   * `gradients` are wanted, else null.
+   */
+  apply(b: Builder, logits: Tensor, gradients: boolean, first: boolean): Tensor | null
 }
+
+/** When an entry's weight is known: before the pass, after its scores, or after a sweep that only scored. */
+export type Weighed = 'ahead' | 'after' | 'between'
 
 export interface HeadNodes {
   /** run once, before the first chunk */
   before: Node[]
   chunk: Node[]
+  /** run once, when all chunks have and weights are known */
+  after: Node[]
   /** the loss's gradient at the hidden state (T, C); null where nothing below the head is trained or no gradient is wanted */
   dHidden: Tensor | null
 }
@@ -42,8 +52,22 @@ export function firstSweep(r: TraceRecorder, t: Trace, spec: TrainingSpec & { ch
   return chunk
 }
 
-export function headChunk(r: TraceRecorder, t: Trace, spec: TrainingSpec & { chunk: number }, hidden: Tensor): HeadNodes {
-  const dHidden = spec.gradients && hidden.needsGrad ? zeros(r, hidden) : null
+/** Does a chunk, scored alone, read anything that is trained, beside the hidden state? */
+export function trainsHead(nodes: readonly Node[]): boolean {
+  const made = new Set(nodes.flatMap(({ outputs }) => outputs))
+  return nodes.some(({ op, inputs }) => op !== gatherOp && inputs.some((t) => t?.needsGrad && !made.has(t)))
+}
+
+export function headChunk(
+  r: TraceRecorder,
+  t: Trace,
+  spec: TrainingSpec & { chunk: number },
+  hidden: Tensor,
+  weighed: Weighed = 'ahead',
+): HeadNodes {
+  const later = weighed !== 'ahead'
+  /** by row of the pass; where weights come later, of which a row may have several, by head position */
+  const gradient = spec.gradients && hidden.needsGrad ? zeros(r, hidden) : null
   const before = r.nodes
   r.nodes = []
 
@@ -54,13 +78,16 @@ export function headChunk(r: TraceRecorder, t: Trace, spec: TrainingSpec & { chu
   restore()
   const forward = r.nodes
   r.nodes = []
-  const dLogits = spec.score.apply(r, logits, spec.gradients)
+  const dLogits = spec.score.apply(r, logits, spec.gradients, weighed !== 'between')
   const [dH] = dLogits && logits.needsGrad ? differentiate(r, forward, new Map([[logits, dLogits]]), [h]) : []
-  if (dH && dHidden) scatter(r, dH, dHidden)
+  if (dH && gradient) (later ? inOrder : scatter)(r, dH, gradient)
   advance(r, spec.chunk)
   const chunk = [...forward, ...r.nodes]
   r.nodes = []
-  return { before, chunk, dHidden }
+  const dHidden = gradient && later ? weightedScatter(r, gradient, weighed === 'after') : gradient
+  const after = r.nodes
+  r.nodes = []
+  return { before, chunk, after, dHidden }
 }
 
 /** Per-token inputs are those of the chunk's positions while the head is recorded (dropout draws by row and depth). */

@@ -15,6 +15,7 @@ type Declaration = readonly [string, number, number, DType]
 export function declarePassInputs(r: Recorder, tokens: number, scores: { width: number; stats?: number }, batches: number): void {
   const head: Declaration[] = [
     ['headPositions', tokens, 1, 'i32'],
+    ['ordinal', tokens, 1, 'i32'],
     ['headCount', 1, 1, 'i32'],
     ['cursor', 1, 1, 'i32'],
     ['firstCursor', 1, 1, 'i32'],

@@ -1,6 +1,7 @@
 /**
  * A family, an adapter and a number of tokens become the plans of a training step:
  *   forward [T] · head chunk × ⌈positions / chunk⌉ · backward [T], then once a step the optimiser.
+ * Where an objective's weights follow from its scores, the host makes them before backward, or before the head where that is trained itself.
  * The passes are one array; each is a file of one function.
  */
 import type { Adapter } from '../adapters/adapter.ts'
@@ -9,7 +10,7 @@ import type { Node } from '../ops/op.ts'
 import type { DType, Tensor } from '../ops/tensor.ts'
 import { chunkOf } from './chunk.ts'
 import { differentiate } from './differentiate.ts'
-import { firstSweep, type HeadScore, headChunk } from './head.ts'
+import { firstSweep, type HeadScore, headChunk, trainsHead, type Weighed } from './head.ts'
 import { declarePassInputs } from './inputs.ts'
 import { joinNodes } from './join.ts'
 import { type Lowered, placeSegments, type ScratchOf } from './lower.ts'
@@ -62,10 +63,12 @@ export function tracePass(spec: TrainingSpec): TracedPass {
   const hidden = spec.model.forward(t)
   const forward = joinNodes(r, take(r))
   const headSpec = { ...spec, chunk: spec.chunk ?? chunkOf(spec, spec.tokens) }
-  const first = spec.gradients && spec.score.later ? firstSweep(r, t, headSpec, hidden) : null
-  const { before, chunk, dHidden } = headChunk(r, t, headSpec, hidden)
+  const scored = spec.gradients && spec.score.later ? firstSweep(r, t, headSpec, hidden) : null
+  const weighed: Weighed = scored === null ? 'ahead' : trainsHead(scored) || !hidden.needsGrad ? 'between' : 'after'
+  const first = weighed === 'between' ? scored : null
+  const { before, chunk, after, dHidden } = headChunk(r, t, headSpec, hidden, weighed)
   if (dHidden) differentiate(r, forward, new Map([[hidden, dHidden], ...termSeed(r, spec)]))
-  const backward = take(r)
+  const backward = [...after, ...take(r)]
   const results = [...r.results.values()]
 
   const lower = (policy: (block: number) => Policy): Lowered => {
@@ -75,7 +78,7 @@ export function tracePass(spec: TrainingSpec): TracedPass {
     const segments = [
       { name: 'forward', nodes: [...f!, ...b!] },
       ...(first ? [{ name: SCORE, nodes: s!, repeats: true }] : []),
-      { name: 'head', nodes: c!, repeats: true },
+      { name: weighed === 'after' ? SCORE : 'head', nodes: c!, repeats: true },
       ...(dHidden ? [{ name: 'backward', nodes: sink(d!) }] : []),
     ]
     const used = new Set<Tensor | null>()

@@ -174,6 +174,21 @@ describe('rows as a trie', () => {
     expect([...pass!.entryWeight]).toEqual([3, 1, 2, 0, 0, 0, 0, 0])
   })
 
+  test('asked for, an entry has a position of its own', () => {
+    const examples = rowsAlike(9, 40)
+    const options = { maxPassTokens: 4096 }
+    const passes = checkExact(examples, { ...options, entryAlone: true })
+    const together = planPasses(examples, options)
+    for (const [i, pass] of passes.entries()) {
+      expect(pass.headCount).toBe(pass.entryStart[pass.headCount])
+      expect([...pass.entryStart.subarray(0, pass.headCount + 1)]).toEqual(Array.from({ length: pass.headCount + 1 }, (_, e) => e))
+      expect([...new Set(pass.headPositions.subarray(0, pass.headCount))]).toEqual([
+        ...together[i]!.headPositions.subarray(0, together[i]!.headCount),
+      ])
+    }
+    expect(passes.reduce((n, { headCount }) => n + headCount, 0)).toBeGreaterThan(together.reduce((n, { headCount }) => n + headCount, 0))
+  })
+
   test('the sequences of a packed example do not see each other and are numbered on their own', () => {
     const examples = rowsAlike(6, 12)
     const packed: Example = {

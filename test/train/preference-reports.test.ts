@@ -13,6 +13,7 @@ import { dpo } from '../../src/train/objectives/dpo.ts'
 import { kto } from '../../src/train/objectives/kto.ts'
 import type { Objective } from '../../src/train/objectives/objective.ts'
 import { oddsRatio, orpo } from '../../src/train/objectives/orpo.ts'
+import { pairLosses } from '../../src/train/objectives/pair-losses.ts'
 import type { CpoOptions } from '../../src/train/options/cpo.ts'
 import { cpoOptions } from '../../src/train/options/cpo.ts'
 import type { DpoOptions } from '../../src/train/options/dpo.ts'
@@ -133,7 +134,74 @@ describe('columns', () => {
   })
 })
 
+describe('losses of a pair', () => {
+  const settings = { beta: 0.1, labelSmoothing: 0, discopopTau: 0.05 }
+  const one = { chosen: 1, rejected: 1 }
+
+  // a margin of 6 at one token an answer: the figures of the report
+  it.each([
+    ['sigmoid', 0.437488, -0.035434],
+    ['hinge', 0.4, -0.1],
+    ['ipo', 1, 2],
+  ] as const)('modelscope/ms-swift#10167: loss_type %s is the loss that is trained on', (type, loss, slope) => {
+    const [value, dChosen, dRejected] = pairLosses[type].of(4, -2, settings, one)
+    expect(value).toBeCloseTo(loss, 6)
+    expect([dChosen, dRejected]).toEqual([expect.closeTo(slope, 6), expect.closeTo(-slope, 6)])
+  })
+
+  it('modelscope/ms-swift#9925: lengths are the matter of ipo alone, also beside another loss', () => {
+    const lengths = { chosen: 8, rejected: 4 }
+    expect(pairLosses.sigmoid.of(4, -2, settings, lengths)).toEqual(pairLosses.sigmoid.of(4, -2, settings, one))
+    // means of 0.5 and −0.5, and τ = 5: (1 − 5)², each slope by its own length
+    expect(pairLosses.ipo.of(4, -2, settings, lengths)).toEqual([16, -1, 2])
+  })
+
+  it('huggingface/trl#1581: a conversation that both answers begin with is no part of the mean', async () => {
+    const said = (answer: string) => [
+      { role: 'user', content: words(30) },
+      { role: 'assistant', content: answer },
+    ]
+    const within = await prepared('dpo', [{ chosen: said('b'), rejected: said(words(9)) }], { lossType: 'ipo' })
+    const apart = await prepared('dpo', [{ prompt: said('').slice(0, 1), chosen: said('b').slice(1), rejected: said(words(9)).slice(1) }])
+    expect(answers(within)).toEqual(answers(apart))
+    expect(answers(within)[0]![0]).toBeLessThan(10)
+  })
+
+  it('huggingface/trl#1033: an answer of nothing has a loss of ipo that is a number', () => {
+    for (const value of pairLosses.ipo.of(0, -3, settings, { chosen: 1, rejected: 3 })) expect(Number.isFinite(value)).toBe(true)
+  })
+
+  it('huggingface/trl#1627: a beta of 0, with which nothing is learned, is refused by name', () => {
+    expect(() => optionsOf(dpoOptions.fields, { beta: 0 })).toThrow(/beta/)
+  })
+})
+
+describe('ends and beginnings', () => {
+  it('unslothai/unsloth#3228: an answer that ends with the end token has it once', async () => {
+    const [plain, ended] = await Promise.all([' b', ' b</s>'].map((chosen) => prepared('dpo', [{ prompt: 'a', chosen, rejected: ' c' }])))
+    expect([...ended!.examples[0]!.ids]).toEqual([...plain!.examples[0]!.ids])
+  })
+
+  it('axolotl-ai-cloud/axolotl#1616, huggingface/trl#1401: what begins a text begins the prompt, and no answer', async () => {
+    const { examples } = await prepared('dpo', [{ prompt: 'a', chosen: ' b', rejected: ' c' }])
+    const { ids, starts } = examples[0]!
+    // as often as there are sequences, and each time as the first token
+    expect([...ids.keys()].filter((i) => ids[i] === tokenizer.bosId)).toEqual([...starts!])
+  })
+})
+
 describe('rated answers', () => {
+  it('hiyouga/LlamaFactory#3803: Alpaca rows that are not wanted are not', async () => {
+    const rows = [true, false].map((label) => ({ instruction: 'a', output: 'b', label }))
+    const { examples } = await prepared('kto', rows, { perDeviceTrainBatchSize: 2 })
+    expect(examples.map(({ wanted }) => wanted)).toEqual([true, false])
+  })
+  it('huggingface/trl#1467: rows stay as many as they are, whatever their kinds', async () => {
+    const rows = Array.from({ length: 10 }, (_, i) => ({ prompt: 'a', completion: ` ${'bcdefghijk'[i]}`, label: i < 8 }))
+    const { examples } = await prepared('kto', rows, { perDeviceTrainBatchSize: 2 })
+    expect(examples.filter(({ wanted }) => wanted)).toHaveLength(8)
+    expect(examples).toHaveLength(10)
+  })
   it('huggingface/trl#2554: micro-batches of one row, which have no other answer to measure by, are refused by name', () => {
     const options = optionsOf(ktoOptions.fields, { perDeviceTrainBatchSize: 1 }) as KtoOptions
     expect(() => checkKto(options)).toThrow(/micro-batches of 2 rows or more/)

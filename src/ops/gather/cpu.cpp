@@ -45,6 +45,37 @@ SAQR_KERNEL(scatter) {
   const Range part = share(worker, chunk.filled);
   for (int64_t i = part.from; i < part.to; i++) memcpy(at(dH, chunk.row(i), size), at(d, i, size), d.cols * size);
 }
+// Rows of the result are shared out; each sums its own head positions, which lie side by side.
+template <class E>
+static void weightedScatter(const Step& step, Worker& worker) {
+  const Tensor &dH = step.tensors[0], &d = step.tensors[1], &positions = step.tensors[2], &weights = step.tensors[4];
+  const int64_t count = *static_cast<const int32_t*>(step.tensors[3].data), cols = dH.cols;
+  auto position = [&](int64_t i) -> int64_t { return static_cast<const int32_t*>(positions.data)[i * positions.stride]; };
+  if (count < 0 || count > d.rows || count > positions.rows || (weights.data && count > weights.rows) || (count > 0 && (position(0) < 0 || position(count - 1) >= dH.rows)))
+    return worker.fail("weighted_scatter takes head positions of its pass: one lies outside");
+  const Range rows = share(worker, dH.rows);
+  int64_t i = 0;
+  for (int64_t left = count; left > 0;) {  // the first head position in this share
+    const int64_t half = left / 2;
+    if (position(i + half) < rows.from) i += half + 1, left -= half + 1;
+    else left = half;
+  }
+  for (int64_t row = rows.from; row < rows.to; row++) {
+    auto* out = rowOf<E>(dH, row);
+    const int64_t from = i;
+    while (i < count && position(i) == row) i++;
+    vectors(0, cols, [&](int64_t c, auto n) {
+      vf sum{};
+      for (int64_t k = from; k < i; k++) sum += E::load(rowOf<E>(d, k) + c, n) * (weights.data ? static_cast<const float*>(weights.data)[k * weights.stride] : 1.0f);
+      E::store(out + c, sum, n);
+    });
+  }
+}
+SAQR_KERNEL(weighted_scatter) {
+  const Tensor* t = step.tensors;
+  bool taken = sameType({t, t + 1}) && withType<F32, BF16>(t[0].dtype, [&](auto e) { weightedScatter<decltype(e)>(step, worker); });
+  if (!taken) worker.fail("weighted_scatter takes f32 or bf16, one for both");
+}
 SAQR_KERNEL(zeros) {
   const Tensor& y = step.tensors[0];
   const size_t size = elementBytes(y.dtype);

@@ -27,6 +27,32 @@ __device__ void scatter(int cols, const T* d, int dStride, const int* positions,
   }
 }
 
+// dH[t] = the sum of weights[i] · d[i] over the head positions i of row t, which lie side by side
+template <class T, int V>
+__device__ void weightedScatter(int cols, const T* d, int dStride, const int* positions, const int* headCount, const float* weights, T* dH,
+                                int dHStride) {
+  int row = blockIdx.x, count = *headCount, from = 0;
+  for (int left = count; left > 0;) {
+    int half = left / 2;
+    if (positions[from + half] < row) {
+      from += half + 1;
+      left -= half + 1;
+    } else left = half;
+  }
+  int to = from;
+  while (to < count && positions[to] == row) to++;
+  FOR_COLUMNS(c, cols, V) {
+    float sum[V] = {};
+    for (int i = from; i < to; i++) {
+      float v[V], weight = weights ? weights[i] : 1.0f;
+      load<T, V>(d + static_cast<long long>(i) * dStride + c, v);
+#pragma unroll
+      for (int j = 0; j < V; j++) sum[j] += weight * v[j];
+    }
+    store<T, V>(dH + static_cast<long long>(row) * dHStride + c, sum);
+  }
+}
+
 #define KERNEL(suffix, T, V)                                                                                                             \
   extern "C" __global__ void gather_##suffix(int cols, const T* h, int hStride, const int* positions, const int* cursor,                 \
                                              const int* headCount, T* y, int yStride) {                                                  \
@@ -35,6 +61,10 @@ __device__ void scatter(int cols, const T* d, int dStride, const int* positions,
   extern "C" __global__ void scatter_##suffix(int cols, const T* d, int dStride, const int* positions, const int* cursor,                \
                                               const int* headCount, T* dH, int dHStride) {                                               \
     scatter<T, V>(cols, d, dStride, positions, cursor, headCount, dH, dHStride);                                                         \
+  }                                                                                                                                      \
+  extern "C" __global__ void weighted_scatter_##suffix(int cols, const T* d, int dStride, const int* positions, const int* headCount,    \
+                                                       const float* weights, T* dH, int dHStride) {                                      \
+    weightedScatter<T, V>(cols, d, dStride, positions, headCount, weights, dH, dHStride);                                                \
   }
 FOR_INSTANCES(KERNEL)
 

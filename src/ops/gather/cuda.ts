@@ -11,7 +11,7 @@ import {
   typeOf,
   vectorWidth,
 } from '../cuda-launch.ts'
-import { advanceOp, gatherOp, scatterOp, zerosOp } from './op.ts'
+import { advanceOp, gatherOp, scatterOp, weightedScatterOp, zerosOp } from './op.ts'
 
 const from = source(import.meta.url)
 
@@ -32,6 +32,17 @@ export const cuda = [
   }),
   runs(scatterOp, {
     launch: (step) => move(step, 'scatter', step.inputs[0]!.rows, step.inputs[0]!, step.outputs[0]!),
+  }),
+  runs(weightedScatterOp, {
+    launch(step) {
+      const [d, positions, headCount, weights] = step.inputs
+      const [dH] = step.outputs
+      const width = vectorWidth([d!, dH!])
+      const args = [d!.cols, d!.at, d!.stride, positions!.at, headCount!.at, weights?.at ?? 0n, dH!.at, dH!.stride]
+      return [
+        kernel(from, `weighted_scatter_${instance(typeOf(step, d!, dH!), width)}`, [dH!.rows, ceilDiv(d!.cols, 256 * width)], 256, args),
+      ]
+    },
   }),
   runs(zerosOp, {
     launch(step) {

@@ -25,6 +25,15 @@ export const scatterOp: Op<NoAttrs> = {
   bytes: ({ inputs: [d] }) => 2 * d!.rows * d!.cols * (d!.dtype === 'f32' ? 4 : 2),
 }
 
+export const weightedScatterOp: Op<NoAttrs> = {
+  name: 'weighted_scatter',
+  attrs: none,
+  /** inputs: d (T, C), row i of head position i; headPositions (T, 1) i32, ascending, headCount (1, 1) i32, weights (T, 1) f32, absent: 1 */
+  outputs: ([d]) => [{ rows: d!.rows, cols: d!.cols, dtype: d!.dtype }],
+  flops: ({ outputs: [y] }) => 2 * y!.rows * y!.cols,
+  bytes: ({ outputs: [y] }) => 2 * y!.rows * y!.cols * (y!.dtype === 'f32' ? 4 : 2),
+}
+
 export const zerosOp: Op<NoAttrs> = {
   name: 'zeros',
   attrs: none,
@@ -50,6 +59,17 @@ export function gather(b: Builder, h: Tensor, chunk: number): Tensor {
 
 export function scatter(b: Builder, dChunk: Tensor, dH: Tensor): void {
   b.apply(scatterOp, [dChunk, ...chunkInputs(b), dH], {}, 'head')
+}
+
+/** a chunk's rows into `d` (T, C) in the order of head positions */
+export function inOrder(b: Builder, dChunk: Tensor, d: Tensor): void {
+  b.apply(scatterOp, [dChunk, b.input('ordinal'), b.input('cursor'), b.input('headCount'), d], {}, 'head')
+}
+
+/** dH (T, C): of each row Σ d[i] over its head positions i, zeros where it has none; `weighed`: times entryWeight[i], each being of one entry */
+export function weightedScatter(b: Builder, d: Tensor, weighed: boolean): Tensor {
+  const weights = weighed ? b.input('entryWeight') : null
+  return b.apply(weightedScatterOp, [d, b.input('headPositions'), b.input('headCount'), weights], {}, 'head')[0]!
 }
 
 export function zeros(b: Builder, like: Tensor): Tensor {

@@ -10,7 +10,9 @@ export function layPasses(batches: readonly (readonly Example[])[], cut: CutOpti
   const examples = batches.flat()
   const batchOf = Int32Array.from(batches.flatMap((batch, i) => batch.map(() => i)))
   const whole = wholeOf(cut, together, examples, batchOf)
-  const passes = planPasses(examples, { ...cut, long: longExamples(batches, cut.longBeyond), whole })
+  // where weights depend on more than a sequence they follow from scores
+  const entryAlone = together !== 'sequence'
+  const passes = planPasses(examples, { ...cut, long: longExamples(batches, cut.longBeyond), whole, entryAlone })
   const batchTargets = new Float64Array(batches.length)
   for (const { entrySequence, sequences } of passes) for (const s of entrySequence) batchTargets[batchOf[sequences[s]!.example]!]!++
   return { passes, examples, batchOf, batchSizes: Float64Array.from(batches, ({ length }) => length), batchTargets }

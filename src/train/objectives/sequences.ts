@@ -12,10 +12,10 @@ export const sequenceScore: HeadScore = {
   width: SCORES,
   stats: STATS,
   later: true,
-  apply(b, logits, gradients) {
+  apply(b, logits, gradients, first) {
     const scores = b.input('scores')
+    if (first) logitStats(b, logits, b.input('stats'))
     if (gradients) return targetLogProbsWithGradient(b, logits, scores)
-    logitStats(b, logits, b.input('stats'))
     targetLogProbs(b, logits, scores)
     return null
   },
