@@ -83,15 +83,21 @@ export class DecodeLoop {
   readonly #texts = new Set<Held>()
   /** let go of, but kept for texts that begin alike: the latest last */
   readonly #kept = new Set<Held>()
+  readonly #exact: boolean
   readonly #longBeyond: number
   readonly #pageBytes: number
   /** pages that fit into memory */
   readonly #limit: number
 
-  /** @param bytes that keys and values may take */
-  constructor(model: LanguageModel, bytes = keysBytes(model.opened.device.free())) {
+  /**
+   * @param bytes that keys and values may take
+   * @param exact a text's numbers don't depend on texts before it either: of those that were let go it takes whole pages of what was read as a
+   *   prompt's. Else all that it begins with, also what was answered: a turn of a conversation costs what is new in it
+   */
+  constructor(model: LanguageModel, bytes = keysBytes(model.opened.device.free()), exact = false) {
     const { model: family } = model.opened
     this.#model = model
+    this.#exact = exact
     this.#decoder = new Decoder(model)
     this.#longBeyond = family.longBeyond ?? Number.POSITIVE_INFINITY
     this.#pageBytes = this.#decoder.pageBytes
@@ -229,7 +235,7 @@ export class DecodeLoop {
     for (const other of [...this.#texts, ...this.#kept]) {
       const own = this.#alike(text, other)
       // the last page is written on: nobody else may hold it
-      const mine = this.#kept.has(other) && !this.#pool.shared(other.pages[Math.max(0, pagesOf(own) - 1)]!)
+      const mine = !this.#exact && this.#kept.has(other) && !this.#pool.shared(other.pages[Math.max(0, pagesOf(own) - 1)]!)
       const n = mine ? own : own - (own % PAGE)
       if (n > tokens) [best, tokens] = [other, n]
     }
@@ -243,8 +249,9 @@ export class DecodeLoop {
   }
 
   /** tokens that a text begins with as another does, which has read them; at least one is left to read: its logits are wanted */
-  #alike(text: Held, { ids, read, asPrompt, long, version }: Held): number {
-    const there = this.#decoder.sized ? asPrompt : read
+  #alike(text: Held, other: Held): number {
+    const { ids, read, asPrompt, long, version } = other
+    const there = this.#decoder.sized || this.#exact || !this.#kept.has(other) ? asPrompt : read
     const most = long === text.long && version === text.version ? Math.min(there, text.ids.length - 1) : 0
     let n = 0
     while (n < most && ids[n] === text.ids[n]) n++
@@ -255,7 +262,7 @@ export class DecodeLoop {
   #share(text: Held): void {
     if (text.read % PAGE !== 0) return
     for (const other of [...this.#texts, ...this.#kept]) {
-      if (other.read < text.read + PAGE || other.ids[text.read] !== text.ids[text.read]) continue
+      if (other.asPrompt < text.read + PAGE || other.ids[text.read] !== text.ids[text.read]) continue
       const common = this.#alike(text, other)
       const [from, to] = [text.read / PAGE, Math.floor(common / PAGE)]
       if (to <= from) continue

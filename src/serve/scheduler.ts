@@ -117,7 +117,7 @@ class Lane {
 
   constructor(model: LanguageModel, bytes: number) {
     this.#model = model
-    this.#loop = new DecodeLoop(model, bytes)
+    this.#loop = new DecodeLoop(model, bytes, true)
   }
 
   get waiting(): number {

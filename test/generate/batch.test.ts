@@ -109,6 +109,30 @@ describe('a loop', () => {
     },
   )
 
+  it('that is exact gives a text the bits of one alone whatever was read and answered before', async () => {
+    const m = long(open('llama-mha', { dtype: 'bf16' }))
+    const prompt = drawn(150, m.opened.model.vocab, 3)
+    const [exact, other] = [new DecodeLoop(m, 1e9, true), new DecodeLoop(m, 1e9)]
+    const alone = await other.add(prompt, 400)
+    const of = (x: Float32Array) => x.slice()
+    const expected = of(alone.logits)
+    let asked: readonly number[] = prompt
+    for (let turn = 0; turn < 3; turn++) {
+      // asked anew, and gone on from
+      for (let again = 0; again < 2; again++) {
+        const text = await exact.add(asked, 400)
+        const fresh = new DecodeLoop(m)
+        expect(text.logits, `turn ${turn}, ${again}`).toEqual(turn === 0 ? expected : (await fresh.add(asked, 400)).logits)
+        fresh.dispose()
+        for (let n = 0; n < 20; n++) await exact.step([[text, text.likeliest]])
+        if (again === 1) asked = [...text.ids, 5]
+        exact.remove(text, true)
+      }
+    }
+    exact.dispose()
+    other.dispose()
+  })
+
   it('prompts that come at once and begin alike: what they begin with is read once, to the same bits', async () => {
     const m = long(model())
     const { vocab } = m.opened.model
