@@ -1,5 +1,6 @@
 /**
- * First token and time between tokens of a running `saqr serve`, one stream alone and many at once.
+ * First token and time between tokens of a running `saqr serve`: one stream alone, one that comes while others stream, and many at once, with
+ * prompts that have nothing in common but the template, and with one system message (--system tokens, roughly) before all of them.
  *   node --import ./tools/ts.mjs bench/serve.ts --url http://127.0.0.1:8000/v1 --key K --model M [--streams 32] [--tokens 64]
  */
 import { performance } from 'node:perf_hooks'
@@ -12,6 +13,7 @@ const { values } = parseArgs({
     model: { type: 'string', default: '' },
     streams: { type: 'string', default: '32' },
     tokens: { type: 'string', default: '64' },
+    system: { type: 'string', default: '600' },
   },
 })
 
@@ -23,8 +25,13 @@ interface Stream {
   whole: number
 }
 
-async function stream(i: number): Promise<Stream> {
-  const messages = [{ role: 'user', content: `Write ${i + 2} sentences about the sea, the wind, old towns and the birds that live there.` }]
+async function stream(i: number, system = ''): Promise<Stream> {
+  const question = {
+    role: 'user',
+    content: `${i + 2} sentences, please, about the sea, the wind, old towns and the birds that live there.`,
+  }
+  // where no system message is given, some templates have one of their own, which all prompts would begin with
+  const messages = [{ role: 'system', content: system || `${i} is your number.` }, question]
   const body = JSON.stringify({ model: values.model, messages, stream: true, max_tokens: Number(values.tokens), temperature: 0 })
   const began = performance.now()
   const headers = { authorization: `Bearer ${values.key}` }
@@ -40,27 +47,43 @@ async function stream(i: number): Promise<Stream> {
 const median = (x: number[]) => [...x].sort((a, b) => a - b)[x.length >> 1]!
 const ms = (x: number) => `${x.toFixed(0)} ms`
 
-await stream(100)
-const alone: Stream[] = []
-for (let i = 0; i < 3; i++) alone.push(await stream(200 + i))
-const one = median(alone.map(({ first }) => first))
-console.log(`alone: first token ${ms(one)}, ${((alone[0]!.pieces / alone[0]!.whole) * 1e3).toFixed(1)} pieces a second`)
-
-// while others run: who comes then waits for a round and its own prompt
 const count = Number(values.streams)
-const running = Array.from({ length: count - 1 }, (_, i) => stream(i))
-await new Promise((resolve) => setTimeout(resolve, 1.5 * one * count))
-const late = await stream(count)
-console.log(`beside ${count - 1} that run: first token ${ms(late.first)} (${(late.first / one).toFixed(1)} times alone)`)
-await Promise.all(running)
 
-const began = performance.now()
-const all = await Promise.all(Array.from({ length: count }, (_, i) => stream(300 + i)))
-const seconds = (performance.now() - began) / 1e3
-const firsts = all.map(({ first }) => first)
-console.log(
-  `${count} at once: first token ${ms(Math.min(...firsts))} to ${ms(Math.max(...firsts))} (median ${ms(median(firsts))}, ${(Math.max(...firsts) / one).toFixed(1)} times alone at most)`,
-)
-console.log(
-  `  longest gap ${ms(Math.max(...all.map(({ gap }) => gap)))}, ${(all.reduce((n, { pieces }) => n + pieces, 0) / seconds).toFixed(1)} pieces a second in all`,
-)
+async function alone(system: string): Promise<number> {
+  await stream(100, system)
+  const all: Stream[] = []
+  for (let i = 0; i < 3; i++) all.push(await stream(200 + i, system))
+  const first = median(all.map(({ first }) => first))
+  console.log(`  alone: first token ${ms(first)}, ${((all[0]!.pieces / all[0]!.whole) * 1e3).toFixed(1)} pieces a second`)
+  return first
+}
+
+async function atOnce(one: number, system: string, from: number): Promise<void> {
+  const began = performance.now()
+  const all = await Promise.all(Array.from({ length: count }, (_, i) => stream(from + i, system)))
+  const seconds = (performance.now() - began) / 1e3
+  const firsts = all.map(({ first }) => first)
+  const most = Math.max(...firsts)
+  console.log(
+    `  ${count} at once: first token ${ms(Math.min(...firsts))} to ${ms(most)} (median ${ms(median(firsts))}), at most ${(most / one).toFixed(1)} times alone`,
+  )
+  console.log(
+    `    longest gap ${ms(Math.max(...all.map(({ gap }) => gap)))}, ${(all.reduce((n, { pieces }) => n + pieces, 0) / seconds).toFixed(1)} pieces a second in all`,
+  )
+}
+
+console.log('prompts of their own')
+const one = await alone('')
+// who comes while others run waits for a round of theirs and for its own prompt
+const running = Array.from({ length: count - 1 }, (_, i) => stream(i))
+await new Promise((resolve) => setTimeout(resolve, one * count))
+const late: number[] = []
+for (let i = 0; i < 3; i++) late.push((await stream(count + i)).first)
+console.log(`  beside ${count - 1} that run: first token ${ms(median(late))} (${(median(late) / one).toFixed(1)} times alone)`)
+await Promise.all(running)
+await atOnce(one, '', 300)
+
+const rule = 'Answer politely, shortly and in whole sentences, and say so where you do not know. '
+const system = rule.repeat(Math.round(Number(values.system) / 18))
+console.log(`one system message of about ${values.system} tokens before all of them`)
+await atOnce(await alone(system), system, 400)

@@ -83,8 +83,8 @@ export async function answersOf(model: LanguageModel, rows: readonly number[][][
       let position = 0
       for (const part of parts) {
         const tokens = part.map((id) => ({ id, position: position++, pages: [0], long }))
-        const { logits } = await decoder.readPart(tokens, true, signal)
-        answers.push(logSoftmax(logits))
+        const [next] = await decoder.readParts([tokens], true, signal)
+        answers.push(logSoftmax(next!.logits))
       }
     }
   } finally {

@@ -1,7 +1,7 @@
 /**
  * Texts that grow side by side, each by a token a step. A text can be taken in and let go at any time; what it begins with and another
- * holds already is shared, page by page. Whatever stands beside it, a text's numbers are the same: blocks of a prompt end where pages do,
- * and a pass goes on with so many texts that its products are summed in one order.
+ * holds already is shared, page by page. Whatever stands beside it, a text's numbers are the same: parts of a prompt end where pages do,
+ * a pass goes on with so many texts that its products are summed in one order, and reads either parts as short as that or longer ones.
  */
 import type { LanguageModel } from '../engine/language-model.ts'
 import { SaqrError } from '../error.ts'
@@ -20,6 +20,8 @@ const KEPT = 64
 /** A text in the loop. */
 export interface Text extends Readonly<Next> {
   readonly ids: readonly number[]
+  /** tokens of it that are read */
+  readonly read: number
   /** are all of its tokens read? */
   readonly whole: boolean
 }
@@ -54,6 +56,26 @@ class Held implements Text {
 
 const pagesOf = (tokens: number) => Math.ceil(tokens / PAGE)
 
+/** Of a prompt, tokens that are read at once. */
+interface Part {
+  text: Held
+  from: number
+  to: number
+}
+
+/** the next of a text: where it ends never depends on what was shared */
+const partOf = (text: Held): Part => {
+  const from = text.read
+  return { text, from, to: Math.min(text.ids.length, (Math.floor(from / PAGE) + 1) * PAGE) }
+}
+
+/** Will a text find its next page among another's when this part is read? */
+function holdsNext({ text: other, from, to }: Part, { ids, read, long, version }: Held): boolean {
+  if (read !== from || to % PAGE !== 0 || from % PAGE !== 0 || ids.length <= to) return false
+  if (long !== other.long || version !== other.version) return false
+  return ids.slice(0, to).every((id, i) => id === other.ids[i])
+}
+
 export class DecodeLoop {
   readonly #model: LanguageModel
   readonly #decoder: Decoder
@@ -61,18 +83,24 @@ export class DecodeLoop {
   readonly #texts = new Set<Held>()
   /** let go of, but kept for texts that begin alike: the latest last */
   readonly #kept = new Set<Held>()
+  readonly #exact: boolean
   readonly #longBeyond: number
   readonly #pageBytes: number
   /** pages that fit into memory */
   readonly #limit: number
 
-  /** @param bytes that keys and values may take */
-  constructor(model: LanguageModel, bytes = keysBytes(model.opened.device.free())) {
+  /**
+   * @param bytes that keys and values may take
+   * @param exact a text's numbers don't depend on texts before it either: of those that were let go it takes whole pages of what was read as a
+   *   prompt's. Else all that it begins with, also what was answered: a turn of a conversation costs what is new in it
+   */
+  constructor(model: LanguageModel, bytes = keysBytes(model.opened.device.free()), exact = false) {
     const { model: family } = model.opened
     this.#model = model
+    this.#exact = exact
     this.#decoder = new Decoder(model)
     this.#longBeyond = family.longBeyond ?? Number.POSITIVE_INFINITY
-    this.#pageBytes = this.#decoder.pageBytes()
+    this.#pageBytes = this.#decoder.pageBytes
     this.#limit = Math.floor(bytes / this.#pageBytes)
   }
 
@@ -119,7 +147,7 @@ export class DecodeLoop {
     return text
   }
 
-  /** Takes a text in as `add` does, and leaves its prompt to be read part by part (`readPart`) between steps of others. @throws SaqrError MEMORY_REFUSED */
+  /** Takes a text in as `add` does, and leaves its prompt to be read part by part (`read`) between steps of others. @throws SaqrError MEMORY_REFUSED */
   begin(prompt: readonly number[], tokens: number, plain = false): Text {
     if (!this.fits(tokens)) throw this.#refusal(tokens)
     const text = new Held(prompt, pagesOf(tokens), plain)
@@ -129,12 +157,30 @@ export class DecodeLoop {
     return text
   }
 
-  /** Reads the next page of a prompt. @returns how many tokens that were */
-  async readPart(text: Text): Promise<number> {
-    const held = text as Held
-    const before = held.read
-    await this.#readPart(held)
-    return held.read - before
+  /**
+   * Reads the next parts of prompts, the first of those that aren't whole and of the others, in this order, what one pass takes beside it.
+   * What several begin with is read for one of them.
+   * @returns how many tokens that were
+   */
+  async read(texts: readonly Text[], signal?: AbortSignal): Promise<number> {
+    const { together, joins } = this.#decoder
+    const parts: Part[] = []
+    let { room } = this.#decoder
+    let few = false
+    for (const text of texts as readonly Held[]) {
+      if (parts.length === (joins ? together : 1)) break
+      if (text.whole) continue
+      this.#share(text)
+      const part = partOf(text)
+      const size = part.to - text.read
+      if (parts.length === 0 && size <= together) [few, room] = [true, together]
+      // the last: what it lacks is about to be read
+      if (size > room || size <= together !== few || parts.some((other) => holdsNext(other, text))) continue
+      parts.push(part)
+      room -= size
+    }
+    await this.#readParts(parts, signal)
+    return parts.reduce((sum, { text, from }) => sum + text.read - from, 0)
   }
 
   /** Goes on with each of these texts by a token. */
@@ -184,20 +230,12 @@ export class DecodeLoop {
   #begin(text: Held): void {
     text.version = this.#model.version
     for (const old of [...this.#kept]) if (old.version !== text.version) this.#forget(old)
-    // at least one token is read: its logits are wanted
-    const alike = ({ ids, read, asPrompt, long, version }: Held) => {
-      const there = this.#decoder.sized ? asPrompt : read
-      const most = long === text.long && version === text.version ? Math.min(there, text.ids.length - 1) : 0
-      let n = 0
-      while (n < most && ids[n] === text.ids[n]) n++
-      return n
-    }
     let best: Held | undefined
     let tokens = 0
     for (const other of [...this.#texts, ...this.#kept]) {
-      const own = alike(other)
+      const own = this.#alike(text, other)
       // the last page is written on: nobody else may hold it
-      const mine = this.#kept.has(other) && !this.#pool.shared(other.pages[Math.max(0, pagesOf(own) - 1)]!)
+      const mine = !this.#exact && this.#kept.has(other) && !this.#pool.shared(other.pages[Math.max(0, pagesOf(own) - 1)]!)
       const n = mine ? own : own - (own % PAGE)
       if (n > tokens) [best, tokens] = [other, n]
     }
@@ -210,18 +248,46 @@ export class DecodeLoop {
     text.asPrompt = tokens
   }
 
-  async #readAll(text: Held, signal?: AbortSignal): Promise<void> {
-    while (!text.whole) await this.#readPart(text, signal)
+  /** tokens that a text begins with as another does, which has read them; at least one is left to read: its logits are wanted */
+  #alike(text: Held, other: Held): number {
+    const { ids, read, asPrompt, long, version } = other
+    const there = this.#decoder.sized || this.#exact || !this.#kept.has(other) ? asPrompt : read
+    const most = long === text.long && version === text.version ? Math.min(there, text.ids.length - 1) : 0
+    let n = 0
+    while (n < most && ids[n] === text.ids[n]) n++
+    return n
   }
 
-  async #readPart(text: Held, signal?: AbortSignal): Promise<void> {
-    const to = Math.min(text.ids.length, (Math.floor(text.read / PAGE) + 1) * PAGE)
-    const ids = text.ids.slice(text.read, to)
-    this.#room(text)
-    const tokens = ids.map((id, i): Fresh => ({ id, position: text.read + i, pages: text.pages, long: text.long }))
-    Object.assign(text, await this.#decoder.readPart(tokens, to === text.ids.length && !text.plain, signal))
-    text.read = to
-    text.asPrompt = to
+  /** Whole pages that another text has read since this one began. */
+  #share(text: Held): void {
+    if (text.read % PAGE !== 0) return
+    for (const other of [...this.#texts, ...this.#kept]) {
+      if (other.asPrompt < text.read + PAGE || other.ids[text.read] !== text.ids[text.read]) continue
+      const common = this.#alike(text, other)
+      const [from, to] = [text.read / PAGE, Math.floor(common / PAGE)]
+      if (to <= from) continue
+      text.pages.push(...other.pages.slice(from, to).map((page) => this.#pool.share(page)))
+      text.read = to * PAGE
+      text.asPrompt = text.read
+    }
+  }
+
+  async #readAll(text: Held, signal?: AbortSignal): Promise<void> {
+    while (!text.whole) await this.#readParts([partOf(text)], signal)
+  }
+
+  async #readParts(parts: readonly Part[], signal?: AbortSignal): Promise<void> {
+    for (const { text } of parts) this.#room(text)
+    const tokens = parts.map(({ text: { ids, pages, long }, from, to }) =>
+      ids.slice(from, to).map((id, i): Fresh => ({ id, position: from + i, pages, long })),
+    )
+    const logits = parts.some(({ text, to }) => to === text.ids.length && !text.plain)
+    const answers = await this.#decoder.readParts(tokens, logits, signal)
+    for (const [i, { text, to }] of parts.entries()) {
+      Object.assign(text, answers[i])
+      text.read = to
+      text.asPrompt = to
+    }
   }
 
   /** a page for the text's next token */
@@ -229,7 +295,10 @@ export class DecodeLoop {
     if (text.read < text.pages.length * PAGE) return
     while (this.#pool.free === 0 && this.#kept.size > 0 && this.#pool.size >= this.#limit) this.#forget()
     if (this.#pool.free === 0) {
-      const size = Math.min(this.#limit, Math.max(FIRST_PAGES, 2 * this.#pool.size))
+      // for all prompts at once: passes are planned anew when the cache has grown
+      let lacking = 0
+      for (const { ids, pages } of this.#texts) lacking += Math.max(0, pagesOf(ids.length) - pages.length)
+      const size = Math.min(this.#limit, Math.max(FIRST_PAGES, 2 * this.#pool.size, this.#pool.size + lacking))
       this.#decoder.grow(size)
       this.#pool.grow(size)
     }

@@ -8,8 +8,10 @@ import { sizeOf } from '../ops/tensor.ts'
 
 /** tokens of a page, and of a prompt read at once: where blocks end never depends on what a text shares with another */
 export const PAGE = 128
-/** texts that go on by one token each in a pass, where the device doesn't say (`generationRows`) */
+/** texts that go on by one token each in a pass, where the device doesn't say (`generationRows`): up to so many rows a product has one order of sums */
 const TOGETHER = 8
+/** tokens that passes have room for, where the device doesn't say; prompts of several texts are read in the largest (`room`) */
+const SIZES = [1, 2, 4, TOGETHER, 16, 32, 48, 64, 96, PAGE, 192, 2 * PAGE]
 let caches = 0
 const NONE = new Float32Array(0)
 
@@ -41,7 +43,8 @@ interface Loaded {
 export class Decoder {
   readonly #model: LanguageModel
   readonly #device: Device
-  readonly #plans = new Map<number, Loaded>()
+  /** by room and how many tokens' logits it gives */
+  readonly #plans = new Map<string, Loaded>()
   /** in the store, of k and v of each block */
   #caches: readonly WeightSpec[] = []
   #scope = ''
@@ -51,6 +54,12 @@ export class Decoder {
   readonly together: number
   /** a token's numbers depend on how many its pass has room for: `together` for those that go on, a page for those of a prompt */
   readonly sized: boolean
+  /** tokens of prompts that a pass reads at the most; parts of several texts, where their numbers don't depend on who stands beside them */
+  readonly room: number
+  /** parts of several prompts may be one pass */
+  readonly joins: boolean
+  /** bytes of a page of all blocks' keys and values */
+  readonly pageBytes: number
   readonly #sizes: readonly number[]
 
   constructor(model: LanguageModel) {
@@ -59,18 +68,16 @@ export class Decoder {
     const { generationRows } = this.#device.describe()
     this.sized = generationRows !== undefined
     this.together = generationRows ?? TOGETHER
-    this.#sizes = this.sized ? [this.together, PAGE] : [1, 2, 4, TOGETHER, 16, 32, 64, PAGE]
+    this.#sizes = this.sized ? [this.together, PAGE] : SIZES
+    const { caches, nodes } = generationTrace(this.#spec(1, 1, 1, '')).recorder
+    this.pageBytes = caches.reduce((sum, { rows, cols, dtype }) => sum + rows * cols * (dtype === 'f32' ? 4 : 2), 0)
+    this.joins = !this.sized && !nodes.some(({ op }) => op.rowsDepend)
+    this.room = this.joins ? this.#sizes.at(-1)! : PAGE
   }
 
   /** there are on the device */
   get pages(): number {
     return this.#pages
-  }
-
-  /** bytes of a page of all blocks' keys and values */
-  readonly pageBytes = (): number => {
-    const { caches } = generationTrace(this.#spec(1, 1, '')).recorder
-    return caches.reduce((sum, { rows, cols, dtype }) => sum + rows * cols * (dtype === 'f32' ? 4 : 2), 0)
   }
 
   /**
@@ -81,7 +88,7 @@ export class Decoder {
   grow(pages: number): void {
     if (pages <= this.#pages) return
     const scope = `cache${caches++}.`
-    const { recorder } = generationTrace(this.#spec(1, pages, scope))
+    const { recorder } = generationTrace(this.#spec(1, 1, pages, scope))
     const [before, after] = [this.#caches, recorder.caches]
     this.#unload()
     let moved = 0
@@ -103,15 +110,21 @@ export class Decoder {
     return this.#read(tokens, tokens.map((_, i) => i), size, logits, signal) // biome-ignore format: short
   }
 
-  /** Reads a part of a prompt, a page at the most. @returns what follows its last token */
-  async readPart(tokens: readonly Fresh[], logits: boolean, signal?: AbortSignal): Promise<Next> {
+  /**
+   * Reads a part of each of some prompts: `together` parts and `room` tokens at the most, one part alone where nothing `joins`.
+   * @returns what follows the last token of each
+   */
+  readParts(parts: readonly (readonly Fresh[])[], logits: boolean, signal?: AbortSignal): Promise<Next[]> {
+    const tokens = parts.flat()
     const size = this.sized ? PAGE : this.#sizes.find((size) => size >= tokens.length)!
-    return (await this.#read(tokens, [tokens.length - 1], size, logits, signal))[0]!
+    let end = -1
+    const last = parts.map((part) => (end += part.length))
+    return this.#read(tokens, last, size, logits, signal)
   }
 
   /** Reads tokens into the cache, in a pass that has room for T. @returns what follows each of the tokens that `wanted` numbers */
   async #read(tokens: readonly Fresh[], wanted: readonly number[], T: number, whole: boolean, signal?: AbortSignal): Promise<Next[]> {
-    const { plan, logits, likeliest } = this.#plan(T)
+    const { plan, logits, likeliest } = this.#plan(T, T <= this.together ? T : wanted.length === 1 ? 1 : this.together)
     const each = (of: (token: Fresh) => number, none: number) =>
       Int32Array.from({ length: T }, (_, t) => (t < tokens.length ? of(tokens[t]!) : none))
     const pages = new Int32Array(T * this.#pages)
@@ -139,16 +152,17 @@ export class Decoder {
     return wanted.map((_, i) => ({ likeliest: ids[i]!, logits: row(i) }))
   }
 
-  #plan(tokens: number): Loaded {
-    const known = this.#plans.get(tokens)
+  #plan(tokens: number, wanted: number): Loaded {
+    const key = `${tokens} ${wanted}`
+    const known = this.#plans.get(key)
     if (known) return known
-    const { plan, ...names } = generationPlan(this.#spec(tokens, this.#pages, this.#scope))
+    const { plan, ...names } = generationPlan(this.#spec(tokens, wanted, this.#pages, this.#scope))
     const loaded = { plan: this.#device.load(plan), ...names }
-    this.#plans.set(tokens, loaded)
+    this.#plans.set(key, loaded)
     return loaded
   }
 
-  #spec(tokens: number, pages: number, scope: string): GenerationSpec {
+  #spec(tokens: number, wanted: number, pages: number, scope: string): GenerationSpec {
     const { opened, spec, trained } = this.#model
     return {
       model: opened.model,
@@ -158,7 +172,7 @@ export class Decoder {
       cache: { pages, page: PAGE, scope },
       scratch: this.#device.describe().scratch,
       tokens,
-      wanted: tokens <= this.together ? tokens : 1,
+      wanted,
     }
   }
 

@@ -84,10 +84,10 @@ export async function* generateTokens(
       for (; waiting < questions.length && active.length < AT_ONCE; waiting++) {
         const question = questions[waiting]!
         if (active.length > 0 && !loop.fits(lengthOf(question))) break
-        const { plain } = question.sampler
-        const text = await loop.add(question.prompt, lengthOf(question), { signal, plain })
+        const text = loop.begin(question.prompt, lengthOf(question), question.sampler.plain)
         active.push({ index: waiting, text, made: 0, next: 0 })
       }
+      while (active.some(({ text }) => !text.whole)) await loop.read(active.map(({ text }) => text), signal) // biome-ignore format: a line
       for (const one of [...active]) {
         const { index, text } = one
         const { sampler, stop, prompt, maxNewTokens } = questions[index]!

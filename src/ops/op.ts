@@ -50,6 +50,8 @@ export interface Op<A extends AttrSpecs = AttrSpecs> {
    * Absent: the op has no derivative (it must not lie below anything trainable).
    */
   backward?(b: Builder, node: Node<A>, dOutputs: readonly (Tensor | null)[]): (Tensor | null)[]
+  /** a row's sums depend on how many others stand beside it, beyond how many the pass has: rows of several texts aren't put side by side for it */
+  readonly rowsDepend?: true
   /** [output, input]: the output may take the input's buffer when that dies here */
   readonly inPlace?: readonly (readonly [number, number])[]
   /** node's result + other as one node (a product takes more parts, or an addend); null or absent: an `add` */

@@ -1,7 +1,7 @@
 /**
  * Answers of many requests side by side: each model (the base, each adapter) has a decode loop, and models take turns. In a turn some tokens
- * of new prompts are read, so that who comes is answered soon and a long prompt keeps nobody waiting; then as many texts as a pass takes go on
- * by a token, those first that have waited longest. Texts are taken in in the order they came: none starves.
+ * of new prompts are read, of several in one pass, so that who comes is answered soon and a long prompt keeps nobody waiting; then as many texts
+ * as a pass takes go on by a token, those first that have waited longest. Texts are taken in in the order they came: none starves.
  */
 import { setImmediate } from 'node:timers/promises'
 import type { LanguageModel } from '../engine/language-model.ts'
@@ -13,8 +13,10 @@ import { ApiError } from './api-error.ts'
 
 /** texts of a model that go on at once */
 const AT_ONCE = 32
-/** tokens of new prompts that a model reads a turn */
+/** tokens of new prompts that a model reads a turn, or a pass more */
 const READ = PAGE
+/** of two prompts the shorter is read first; a turn of waiting counts as so many tokens, so that the longest has its turn */
+const TURN = PAGE / 4
 /** texts of all models that wait for their turn, at most */
 const MOST_WAITING = 512
 
@@ -31,6 +33,8 @@ export type Size = Pick<Question, 'prompt' | 'maxNewTokens'>
 interface Row {
   request: Request
   text: Text | null
+  /** turns that its prompt has waited to be read whole */
+  waited: number
   made: number
   next: number
   end(ending: Ending): void
@@ -83,7 +87,7 @@ export class Scheduler {
   /** Resolves when the answer has ended; rejects with the signal's reason where that comes first. */
   answer(model: LanguageModel, request: Request): Promise<Ending> {
     const answered = new Promise<Ending>((end, fail) => {
-      this.#lanes.get(model)!.add({ request, text: null, made: 0, next: 0, end, fail })
+      this.#lanes.get(model)!.add({ request, text: null, waited: 0, made: 0, next: 0, end, fail })
     })
     this.#driving ??= this.#drive()
     return answered
@@ -113,7 +117,7 @@ class Lane {
 
   constructor(model: LanguageModel, bytes: number) {
     this.#model = model
-    this.#loop = new DecodeLoop(model, bytes)
+    this.#loop = new DecodeLoop(model, bytes, true)
   }
 
   get waiting(): number {
@@ -154,19 +158,30 @@ class Lane {
     }
   }
 
-  /** Prompts are read one after the other, so that one which begins as the one before shares it; each has its first token at once. */
+  /** Parts of several prompts are read in one pass, the shortest first; each text has its first token as soon as its prompt is read. */
   async #readNew(): Promise<void> {
     for (let read = 0; read < READ; ) {
-      let row = this.#active.find(({ text }) => !text!.whole)
-      if (row === undefined) {
-        row = this.#waiting[0]
-        if (row === undefined || this.#active.length === AT_ONCE || !this.#loop.fits(this.#lengthOf(row.request))) return
-        this.#waiting.shift()
-        row.text = this.#loop.begin(row.request.prompt, this.#lengthOf(row.request), row.request.sampler.plain)
-        this.#active.push(row)
-      }
-      read += await this.#loop.readPart(row.text!)
-      if (row.text!.whole) this.#choose(row)
+      this.#takeIn()
+      const rows = this.#active.filter(({ text }) => !text!.whole)
+      if (rows.length === 0) return
+      const left = ({ request, text, waited }: Row) => request.prompt.length - text!.read - TURN * waited
+      rows.sort((a, b) => left(a) - left(b))
+      read += await this.#loop.read(rows.map(({ text }) => text!))
+      for (const row of rows) if (row.text!.whole) this.#choose(row)
+    }
+    for (const row of this.#active) if (!row.text!.whole) row.waited++
+  }
+
+  /** in the order they came, as many as there is room for */
+  #takeIn(): void {
+    while (this.#waiting.length > 0 && this.#active.length < AT_ONCE) {
+      const row = this.#waiting[0]!
+      const { prompt, sampler } = row.request
+      const length = this.#lengthOf(row.request)
+      if (!this.#loop.fits(length)) return
+      this.#waiting.shift()
+      row.text = this.#loop.begin(prompt, length, sampler.plain)
+      this.#active.push(row)
     }
   }
 

@@ -99,16 +99,27 @@ class Merges {
     const slots = 2 ** Math.ceil(Math.log2(Math.max(2, 2 * merges.length)))
     this.#table = new Int32Array(WIDTH * slots).fill(NONE)
     this.#mask = slots - 1
-    for (const [rank, merge] of merges.entries()) {
-      const [left = '', right = ''] = typeof merge === 'string' ? merge.split(' ', 2) : merge
-      const [a, b, made] = [ids.get(left), ids.get(right), ids.get(left + right)]
+    // hundreds of thousands, before the first token: no list is made for one
+    const table = this.#table
+    for (let rank = 0; rank < merges.length; rank++) {
+      const merge = merges[rank]!
+      const parts = typeof merge === 'string' ? merge.split(' ', 2) : merge
+      const left = parts[0] ?? ''
+      const right = parts[1] ?? ''
+      const a = ids.get(left)
+      const b = ids.get(right)
+      const made = ids.get(left + right)
       if (a === undefined || b === undefined || made === undefined)
         throw new SaqrError(
           'TEXT_TOKENIZER_UNSUPPORTED',
           `tokenizer.json merges ${JSON.stringify(left)} and ${JSON.stringify(right)}, and has no token for ${made === undefined && a !== undefined && b !== undefined ? 'both together' : 'one of them'}. Fetch it again, or use a checkpoint with another tokenizer.`,
         )
       // the last of equal ones counts
-      this.#table.set([a, b, rank, made], this.#slot(a, b))
+      const at = this.#slot(a, b)
+      table[at] = a
+      table[at + 1] = b
+      table[at + 2] = rank
+      table[at + 3] = made
     }
   }
 

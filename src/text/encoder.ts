@@ -26,7 +26,10 @@ export class Encoder {
   readonly #engine: Engine
   readonly #bpe: Bpe
   readonly #added: AddedTokens
-  /** of added tokens alone: the engine has the vocabulary's, hundreds of thousands, and once is enough */
+  /** of the vocabulary, hundreds of thousands: once is enough, so the engine, which merges nothing, has none */
+  readonly #vocabulary: ReadonlyMap<string, number>
+  readonly #spelled: readonly (string | undefined)[]
+  /** of added tokens alone */
   readonly #ids: ReadonlyMap<string, number>
   readonly #tokens: ReadonlyMap<number, string>
   readonly #around: { before: number[]; after: number[] }
@@ -37,8 +40,18 @@ export class Encoder {
   constructor(json: TokenizerJson) {
     const { split, bytes } = apart(json.pre_tokenizer)
     // its merging is slow where a piece is long: what merges is ours
-    this.#engine = new Engine({ ...json, model: { ...json.model, merges: [] }, pre_tokenizer: split, added_tokens: [] }, {})
-    this.#bpe = new Bpe(json.model, this.#engine.model.tokens_to_ids)
+    this.#engine = new Engine({ ...json, model: { ...json.model, vocab: {}, merges: [] }, pre_tokenizer: split, added_tokens: [] }, {})
+    const ids = new Map<string, number>()
+    const spelled: string[] = []
+    const { vocab } = json.model
+    for (const token in vocab) {
+      const id = vocab[token]!
+      ids.set(token, id)
+      spelled[id] = token
+    }
+    this.#vocabulary = ids
+    this.#spelled = spelled
+    this.#bpe = new Bpe(json.model, ids)
     this.#added = new AddedTokens(json.added_tokens, this.#engine.normalizer)
     this.#ids = new Map(json.added_tokens.map(({ content, id }) => [content, id]))
     this.#tokens = new Map(json.added_tokens.map(({ content, id }) => [id, content]))
@@ -48,11 +61,11 @@ export class Encoder {
 
   /** of an added token before one of the vocabulary */
   idOf(token: string): number | undefined {
-    return this.#ids.get(token) ?? this.#engine.model.tokens_to_ids.get(token)
+    return this.#ids.get(token) ?? this.#vocabulary.get(token)
   }
 
   tokenOf(id: number): string | undefined {
-    return this.#tokens.get(id) ?? this.#engine.model.vocab[id]
+    return this.#tokens.get(id) ?? this.#spelled[id]
   }
 
   encode(text: string, addSpecialTokens: boolean): number[] {

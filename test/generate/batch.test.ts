@@ -82,6 +82,83 @@ describe('a loop', () => {
     for (const [i, text] of texts.entries()) expect(text.logits, `text ${i}`).toEqual(alone[i])
   })
 
+  // few tokens (a GEMV's rows), more (a block's), pages and parts of pages; mixtures' experts sum few rows in another order than many
+  it.each(['llama-mha', 'gemma3', 'phi3', 'mixtral', 'gpt-oss'])(
+    'reads prompts side by side to the bits of one alone: %s',
+    async (name) => {
+      for (const dtype of ['f32', 'bf16'] as const) {
+        const m = long(open(name, { dtype }))
+        const { vocab } = m.opened.model
+        const prompts = [45, 9, 3, 128, 30, 5, 1, 150, 17, 8, 64, 300, 12].map((count, i) => drawn(count, vocab, 20 + i))
+        const alone: Float32Array[] = []
+        for (const prompt of prompts) {
+          const loop = new DecodeLoop(m)
+          alone.push((await loop.add(prompt, 400)).logits)
+          loop.dispose()
+        }
+        const loop = new DecodeLoop(m)
+        const run = vi.spyOn(m.opened.device, 'run')
+        const texts = prompts.map((prompt) => loop.begin(prompt, 400))
+        while (texts.some(({ whole }) => !whole)) await loop.read(texts)
+        for (const [i, text] of texts.entries()) expect(text.logits, `${prompts[i]!.length} tokens, ${dtype}`).toEqual(alone[i])
+        // 772 tokens in 16 parts, four of them of 17 tokens in few rows: in three passes of those and five of up to 256, or each part alone
+        expect(run.mock.calls.length).toBe(['mixtral', 'gpt-oss'].includes(name) ? 16 : 8)
+        run.mockRestore()
+        loop.dispose()
+      }
+    },
+  )
+
+  it('that is exact gives a text the bits of one alone whatever was read and answered before', async () => {
+    const m = long(open('llama-mha', { dtype: 'bf16' }))
+    const prompt = drawn(150, m.opened.model.vocab, 3)
+    const [exact, other] = [new DecodeLoop(m, 1e9, true), new DecodeLoop(m, 1e9)]
+    const alone = await other.add(prompt, 400)
+    const of = (x: Float32Array) => x.slice()
+    const expected = of(alone.logits)
+    let asked: readonly number[] = prompt
+    for (let turn = 0; turn < 3; turn++) {
+      // asked anew, and gone on from
+      for (let again = 0; again < 2; again++) {
+        const text = await exact.add(asked, 400)
+        const fresh = new DecodeLoop(m)
+        expect(text.logits, `turn ${turn}, ${again}`).toEqual(turn === 0 ? expected : (await fresh.add(asked, 400)).logits)
+        fresh.dispose()
+        for (let n = 0; n < 20; n++) await exact.step([[text, text.likeliest]])
+        if (again === 1) asked = [...text.ids, 5]
+        exact.remove(text, true)
+      }
+    }
+    exact.dispose()
+    other.dispose()
+  })
+
+  it('prompts that come at once and begin alike: what they begin with is read once, to the same bits', async () => {
+    const m = long(model())
+    const { vocab } = m.opened.model
+    const beginning = drawn(300, vocab, 1)
+    const prompts = [5, 90, 1, 129].map((count, i) => [...beginning, ...drawn(count, vocab, 2 + i)])
+    const alone = []
+    for (const prompt of prompts) {
+      const loop = new DecodeLoop(m)
+      alone.push((await loop.add(prompt, 600)).logits)
+      loop.dispose()
+    }
+    const loop = new DecodeLoop(m)
+    const texts = prompts.map((prompt) => loop.begin(prompt, 600))
+    let read = 0
+    while (texts.some(({ whole }) => !whole)) read += await loop.read(texts)
+    // two pages once, and each what it has behind them
+    expect(read).toBe(2 * 128 + 4 * 44 + 5 + 90 + 1 + 129)
+    for (const [i, text] of texts.entries()) expect(text.logits, `text ${i}`).toEqual(alone[i])
+    // one that goes leaves the others' pages
+    loop.remove(texts[0]!)
+    await loop.step(texts.slice(1).map((text) => [text, 7] as const))
+    const fresh = await new DecodeLoop(m).add([...prompts[1]!, 7], 600)
+    expect(texts[1]!.likeliest).toBe(fresh.likeliest)
+    loop.dispose()
+  })
+
   it('on a device whose sums depend on how many rows a pass has: passes of two sizes, and what was answered is read anew', async () => {
     const m = long(model())
     const { device } = m.opened
@@ -135,9 +212,17 @@ describe('a loop', () => {
     const expected: number[][] = []
     for (const prompt of prompts) expected.push(...(await answersOf(m, [prompt], { maxNewTokens: 5 })))
     const store = vi.spyOn(m.opened.device, 'store')
+    const sizes = () => [...new Set(store.mock.calls.splice(0).map(([, { rows }]) => rows))]
+    const loop = new DecodeLoop(m)
+    const texts = []
+    for (const prompt of prompts) texts.push(await loop.add(prompt, 600))
+    expect(sizes()).toEqual([1024, 2048, 4096])
+    for (let n = 0; n < 4; n++) await loop.step(texts.map((text) => [text, text.likeliest] as const))
+    expect(texts.map((text) => [...text.ids, text.likeliest])).toEqual(prompts.map((prompt, i) => [...prompt, ...expected[i]!]))
+    loop.dispose()
+    // for prompts that come together at once: 2 + 2 + 3 + 3 + 3 + 4 pages
     expect(await answersOf(m, prompts, { maxNewTokens: 5 })).toEqual(expected)
-    const sizes = [...new Set(store.mock.calls.map(([, { rows }]) => rows))]
-    expect(sizes).toEqual([1024, 2048, 4096])
+    expect(sizes()).toEqual([17 * 128])
   })
 
   it('grows a cache at a time, and has what it had where there is no memory for that', async () => {

@@ -75,8 +75,10 @@ function byteLevelParts(meta: Metadata, tokens: string[]): Parts {
     )
   const known = new Set(tokens)
   const merges = meta.strings('tokenizer.ggml.merges').map((merge, i): [string, string] => {
-    const [left, right, ...more] = merge.split(' ')
-    if (!left || !right || more.length > 0 || !known.has(left) || !known.has(right) || !known.has(left + right)) {
+    const at = merge.indexOf(' ')
+    const left = merge.slice(0, at)
+    const right = merge.slice(at + 1)
+    if (at < 1 || right === '' || right.includes(' ') || !known.has(left) || !known.has(right) || !known.has(left + right)) {
       throw new SaqrError(
         'FORMAT_GGUF',
         `${meta.path}: tokenizer.ggml.merges[${i}] is ${show(merge)}, it must be two tokens that make a third.`,

@@ -19,6 +19,8 @@ const gradAttrs = { alpha: real(1) }
 export const groupedProductOp: Op<typeof attrs> = {
   name: 'grouped_product',
   attrs,
+  // an expert's few rows are multiplied in another order than its many
+  rowsDepend: true,
   outputs([offsets, x, w], { trans }) {
     return [{ rows: x!.rows, cols: trans ? w!.cols : w!.rows / (offsets!.rows - 1), dtype: x!.dtype }]
   },
