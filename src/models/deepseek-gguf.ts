@@ -30,6 +30,7 @@ export const DEEPSEEK_GGUF: Omit<GgufLayout, 'config' | 'holds'> = {
     'expert_group_count',
     'expert_group_used_count',
     'leading_dense_block_count',
+    'nextn_predict_layers',
   ],
   parts: {
     attn_norm: 'input_layernorm',
@@ -53,6 +54,13 @@ export const DEEPSEEK_GGUF: Omit<GgufLayout, 'config' | 'holds'> = {
     ffn_gate_exps: 'mlp.experts.*.gate_proj',
     ffn_up_exps: 'mlp.experts.*.up_proj',
     ffn_down_exps: 'mlp.experts.*.down_proj',
+    // of the layers behind the last, which predict further tokens
+    'nextn.eh_proj': 'eh_proj',
+    'nextn.embed_tokens': 'embed_tokens',
+    'nextn.enorm': 'enorm',
+    'nextn.hnorm': 'hnorm',
+    'nextn.shared_head_head': 'shared_head.head',
+    'nextn.shared_head_norm': 'shared_head.norm',
   },
   byHead: { 'self_attn.kv_b_proj': ['attn_k_b', 'attn_v_b'] },
 }
@@ -71,9 +79,14 @@ export function deepseekConfig(model: GgufModel, grouped: number): JsonObject {
     throw model.unsupported(
       `has ${experts} experts but no ${model.key('expert_group_count')}: it was converted before llama.cpp kept the router's groups (October 2025). Convert the model to GGUF again`,
     )
+  // llama.cpp counts the layers that predict further tokens among the blocks, Hugging Face's config.json does not
+  const [blocks, further] = [model.count('block_count'), count('nextn_predict_layers') ?? 0]
+  if (further >= blocks) throw model.unsupported(`says ${model.key('nextn_predict_layers')} ${further}, of ${blocks} blocks`)
   return {
     hidden_act: 'silu',
     ...model.sizes,
+    num_hidden_layers: blocks - further,
+    ...(further > 0 ? { num_nextn_predict_layers: further } : {}),
     num_key_value_heads: model.count('attention.head_count'),
     ...latentRopeScaling(model.meta, model.architecture),
     attention_bias: model.has('blk.0.attn_kv_a_mqa.bias'),

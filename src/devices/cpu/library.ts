@@ -41,6 +41,8 @@ export const FUNCTIONS = {
     'void saqr_quantise_8bit(const void* values, float offset, int64_t n, const void* middles, void* codes, void* absmax, int threads)',
   quantiseGgml: 'int64_t saqr_quantise_ggml(const void* values, int64_t n, int type, void* out, int threads)',
   valuesOfGgml: 'int saqr_values_of_ggml(const void* blocks, int64_t n, int type, int toBf16, void* out, int threads)',
+  addLowRank:
+    'void saqr_add_low_rank(void* w, const void* b, const void* a, double scale, int64_t rows, int64_t cols, int64_t rank, int threads)',
   probeFma: 'double saqr_probe_fma(void* pool, int kind)',
   probeCopy: 'double saqr_probe_copy(void* pool)',
 } as const
