@@ -23,7 +23,9 @@ export function changesOf(model: LanguageModel): Changes {
     return { changed, head: null }
   }
   const merged = (name: string, t: CheckpointTensor) =>
-    adapter.merge(name, { rows: t.rows, cols: t.cols, values: () => asF32(t.load('f32')), addLowRank }, (trained) => model.trainables.trained(trained))
+    adapter.merge(name, { rows: t.rows, cols: t.cols, values: () => asF32(t.load('f32')), addLowRank }, (trained) =>
+      model.trainables.trained(trained),
+    )
   /** of a tensor of many matrices some rows at a time: all of them in f32 are more than many machines hold */
   const inParts = (t: CheckpointTensor) => {
     const read = new Map<string, Trained | null>()
