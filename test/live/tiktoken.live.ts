@@ -45,8 +45,8 @@ it.each([3, 4])(
     const file = join(work, `model-${seed}.gguf`)
     await moonlight.savePretrainedGguf(file, { quantizationMethod: 'f32' })
     await moonlight.dispose()
-    const llama = json(join(await oracle('llama_tokens', libraries, file, join(made, 'cases.json')), 'ids.json')) as number[][]
-    for (const [i, text] of texts.entries()) if (!OTHERWISE.test(text)) expect([text, llama[i]]).toEqual([text, ids[i]])
+    const theirs = json(join(await oracle('llama_tokens', libraries, file, join(made, 'cases.json')), 'ids.json')) as number[][]
+    for (const [i, text] of texts.entries()) if (!OTHERWISE.test(text)) expect([text, theirs[i]]).toEqual([text, ids[i]])
   },
   300_000,
 )
