@@ -6,11 +6,10 @@ import { afterAll, expect, it } from 'vitest'
 import { readTokenizerFiles } from '../../src/formats/tokenizer-files.ts'
 import { FastLanguageModel } from '../../src/index.ts'
 import { Tokenizer } from '../../src/text/tokenizer.ts'
-import { oracle } from './oracle.ts'
+import { libraries, oracle } from './oracle.ts'
 import { json } from './train.ts'
 
 const root = join(import.meta.dirname, '../..')
-const libraries = join(root, '.venv/llama/node_modules/@node-llama-cpp/linux-x64/bins/linux-x64')
 const work = mkdtempSync(join(tmpdir(), 'saqr-tiktoken-'))
 afterAll(() => rmSync(work, { recursive: true }))
 
