@@ -20,7 +20,7 @@ import { openConfig } from '../src/models/registry.ts'
 import { writeIdsTokenizer } from './ids-tokenizer.ts'
 
 const VOCAB = 32768
-const STEPS = 5
+const STEPS = 4
 const SHAPE = {
   ...{ hidden_size: 512, num_hidden_layers: 16, num_attention_heads: 8, num_key_value_heads: 8, head_dim: 64, vocab_size: VOCAB },
   ...{ max_position_embeddings: 2048, tie_word_embeddings: true, torch_dtype: 'bfloat16' },
@@ -44,7 +44,10 @@ type Kind = keyof typeof MODELS
 interface Result {
   share: number[]
   tokensPerSecond: number[]
+  /** of a step, of all threads: what others do beside it counts less than in seconds */
   cpuSeconds: number
+  /** of a step, GFLOP */
+  work: number
   losses: number[]
   gradNorms: number[]
 }
@@ -72,8 +75,8 @@ async function writeModel(folder: string, config: (typeof MODELS)[Kind]): Promis
   return tensors.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b), 0)
 }
 
-async function train(folder: string, threads: number, outputDir: string): Promise<Result> {
-  const { model } = await FastLanguageModel.fromPretrained(folder, { device: 'cpu', dtype: 'bfloat16', loadIn4bit: false, threads })
+async function train(folder: string, outputDir: string): Promise<Result> {
+  const { model } = await FastLanguageModel.fromPretrained(folder, { device: 'cpu', dtype: 'bfloat16', loadIn4bit: false })
   const peft = FastLanguageModel.getPeftModel(model, { r: 16, loraAlpha: 16 })
   const ids = (row: number) =>
     Array.from({ length: 512 }, (_, i) => 300 + ((row * 7907 + i * 104729 + ((i * i) % 977) * 31) % (VOCAB - 300)))
@@ -82,10 +85,11 @@ async function train(folder: string, threads: number, outputDir: string): Promis
     ...{ maxSteps: STEPS, perDeviceTrainBatchSize: 4, maxLength: null, learningRate: 2e-4, prefixSharing: false, maxPassTokens: 2048 },
     ...{ trainSamplingStrategy: 'sequential' as const, loggingSteps: 1, saveStrategy: 'no' as const, outputDir },
   }
-  const result: Result = { share: [], tokensPerSecond: [], cpuSeconds: 0, losses: [], gradNorms: [] }
+  const result: Result = { share: [], tokensPerSecond: [], cpuSeconds: 0, work: 0, losses: [], gradNorms: [] }
   let before = process.cpuUsage()
   for await (const event of new SFTTrainer({ model: peft, processingClass: peft.tokenizer, trainDataset, args }).stream()) {
     if (event.type === 'log') result.gradNorms.push(event.gradNorm)
+    if (event.type === 'end') result.work = event.metrics.totalFlos / STEPS / 1e9
     if (event.type !== 'step') continue
     result.losses.push(event.loss)
     if (event.step === 1)
@@ -102,6 +106,9 @@ async function train(folder: string, threads: number, outputDir: string): Promis
   return result
 }
 
+/** on the first of the processors: as many threads as there are of them */
+const pinned = (threads: number) => (threads < cpus().length ? ['taskset', '-c', `0-${threads - 1}`] : [])
+
 const median = (values: readonly number[]) => [...values].sort((a, b) => a - b)[values.length >> 1]!
 const { values, positionals } = parseArgs({
   options: {
@@ -112,8 +119,8 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
 })
 if (positionals.length > 0) {
-  const [folder, threads, outputDir] = positionals as [string, string, string]
-  console.log(JSON.stringify(await train(folder, Number(threads), outputDir)))
+  const [folder, outputDir] = positionals as [string, string]
+  console.log(JSON.stringify(await train(folder, outputDir)))
 } else {
   const work = mkdtempSync(join(tmpdir(), 'saqr-bench-'))
   const lines = [`${new Date().toISOString().slice(0, 10)}, ${cpus()[0]!.model}, ${cpus().length} processors, node ${process.version}`]
@@ -124,22 +131,31 @@ if (positionals.length > 0) {
   try {
     for (const [kind, config] of Object.entries(MODELS))
       say(`${kind}: ${((await writeModel(join(work, kind), config)) / 1e9).toFixed(2)} B weights`)
-    say('threads  round  model     share   tok/s  CPU s a step  first loss')
+    say('threads  round  model     share   tok/s  CPU s a step  GFLOP a CPU s  first loss')
     for (const threads of values.threads.split(',').map(Number)) {
       const shares: Record<Kind, number[]> = { dense: [], mixture: [] }
+      const rates: Record<Kind, number[]> = { dense: [], mixture: [] }
       for (let round = 1; round <= Number(values.rounds); round++)
         for (const kind of ['dense', 'mixture'] as const) {
-          const command = [...process.execArgv, import.meta.filename, join(work, kind), String(threads), join(work, 'run')]
-          const text = execFileSync(process.execPath, command, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] })
-          const { share, tokensPerSecond, cpuSeconds, losses } = JSON.parse(text.trim().split('\n').at(-1)!) as Result
+          const command = [
+            ...pinned(threads),
+            process.execPath,
+            ...process.execArgv,
+            import.meta.filename,
+            join(work, kind),
+            join(work, 'run'),
+          ]
+          const text = execFileSync(command[0]!, command.slice(1), { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] })
+          const { share, tokensPerSecond, cpuSeconds, work: gflop, losses } = JSON.parse(text.trim().split('\n').at(-1)!) as Result
           shares[kind].push(Math.max(...share))
+          rates[kind].push(gflop / cpuSeconds)
           say(
-            `${String(threads).padStart(7)} ${String(round).padStart(6)}  ${kind.padEnd(8)} ${`${(100 * median(share)).toFixed(1)} %`.padStart(7)} ${median(tokensPerSecond).toFixed(0).padStart(7)} ${cpuSeconds.toFixed(2).padStart(13)} ${losses[0]!.toFixed(4).padStart(11)}`,
+            `${String(threads).padStart(7)} ${String(round).padStart(6)}  ${kind.padEnd(8)} ${`${(100 * median(share)).toFixed(1)} %`.padStart(7)} ${median(tokensPerSecond).toFixed(0).padStart(7)} ${cpuSeconds.toFixed(2).padStart(13)} ${(gflop / cpuSeconds).toFixed(1).padStart(14)} ${losses[0]!.toFixed(4).padStart(11)}`,
           )
         }
       const [ours, other] = [Math.max(...shares.mixture), Math.max(...shares.dense)]
       say(
-        `${threads} threads, the best step of all rounds: mixture ${(100 * ours).toFixed(1)} % of the limit, dense ${(100 * other).toFixed(1)} %: ${((100 * ours) / other).toFixed(0)} % of it`,
+        `${threads} threads, the best step of all rounds: mixture ${(100 * ours).toFixed(1)} % of the limit, dense ${(100 * other).toFixed(1)} %: ${((100 * ours) / other).toFixed(0)} % of it; by FLOP a CPU second ${((100 * Math.max(...rates.mixture)) / Math.max(...rates.dense)).toFixed(0)} %`,
       )
     }
     writeFileSync(values.out, `${lines.join('\n')}\n`)

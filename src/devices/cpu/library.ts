@@ -131,9 +131,14 @@ function bind(path: string, platform: Platform): Native {
   let native = open.get(path)
   if (native) return native
   const library = load(path, platform)
+  const other = () => ofAnotherVersion(`${path} was built for another version of saqr`, platform.name)
   // first: a library of another version may lack any other function
-  if (library.func(FUNCTIONS.abi)() !== ABI) throw ofAnotherVersion(`${path} was built for another version of saqr`, platform.name)
-  native = Object.fromEntries(Object.entries(FUNCTIONS).map(([key, signature]) => [key, library.func(signature)])) as Native
+  if (library.func(FUNCTIONS.abi)() !== ABI) throw other()
+  try {
+    native = Object.fromEntries(Object.entries(FUNCTIONS).map(([key, signature]) => [key, library.func(signature)])) as Native
+  } catch {
+    throw other() // of the same operations, but built before one of the other functions was there
+  }
   open.set(path, native)
   return native
 }
