@@ -79,13 +79,11 @@ export function deepseekConfig(model: GgufModel, grouped: number): JsonObject {
     throw model.unsupported(
       `has ${experts} experts but no ${model.key('expert_group_count')}: it was converted before llama.cpp kept the router's groups (October 2025). Convert the model to GGUF again`,
     )
-  // llama.cpp counts the layers that predict further tokens among the blocks, Hugging Face's config.json does not
-  const [blocks, further] = [model.count('block_count'), count('nextn_predict_layers') ?? 0]
-  if (further >= blocks) throw model.unsupported(`says ${model.key('nextn_predict_layers')} ${further}, of ${blocks} blocks`)
+  const { layers, further } = layersOf(model)
   return {
     hidden_act: 'silu',
     ...model.sizes,
-    num_hidden_layers: blocks - further,
+    num_hidden_layers: layers,
     ...(further > 0 ? { num_nextn_predict_layers: further } : {}),
     num_key_value_heads: model.count('attention.head_count'),
     ...latentRopeScaling(model.meta, model.architecture),
@@ -105,6 +103,22 @@ export function deepseekConfig(model: GgufModel, grouped: number): JsonObject {
     n_group: count('expert_group_count') || 1,
     topk_group: count('expert_group_used_count') || 1,
   }
+}
+
+/**
+ * Layers, and those behind them that predict further tokens. llama.cpp counts both as blocks, Hugging Face's config.json only the first; files that lost
+ * the others may still tell of them, with a block_count that leaves them out.
+ */
+function layersOf(model: GgufModel): { layers: number; further: number } {
+  const [blocks, stated] = [model.count('block_count'), model.meta.optionalCount(model.key('nextn_predict_layers')) ?? 0]
+  const key = model.key('nextn_predict_layers')
+  if (stated >= blocks) throw model.unsupported(`says ${key} ${stated}, of ${blocks} blocks`)
+  const predicts = (block: number) => model.has(`blk.${block}.nextn.eh_proj.weight`)
+  const found = Array.from({ length: blocks }, (_, block) => block).filter(predicts)
+  if (found.length === 0) return { layers: blocks, further: 0 }
+  if (found.length !== stated || found[0] !== blocks - stated)
+    throw model.unsupported(`says ${key} ${stated}, but blocks ${found.join(', ')} of ${blocks} have what such a layer has (nextn.eh_proj)`)
+  return { layers: blocks - stated, further: stated }
 }
 
 /** The way back. `gating`: how the router's scores are made, which a file says by number. */

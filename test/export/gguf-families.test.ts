@@ -128,6 +128,14 @@ it('blocks that predict further tokens lie behind the last one: left out, by nam
   expect([...found.checkpoint.tensors.keys()]).toEqual([...plain.checkpoint.tensors.keys()])
   expect(differenceOf(found.model, plain.model)).toBeNull()
   expect(Object.keys(ggufOf(found.model).describe(found.model.config).keys)).not.toContain('nextn_predict_layers')
+  // a file that lost them and still tells of them has all of its blocks
+  const lost = await written(file, 64, { entries: { 'deepseek2.nextn_predict_layers': u32(1) } })
+  expect(lost.again.config.num_hidden_layers).toBe(layers)
+  expect(differenceOf(settle(lost.again).model, plain.model)).toBeNull()
+  const first = (own: readonly Written[]) => [{ ...own[0]!, name: 'blk.0.nextn.eh_proj.weight' }]
+  await expect(written(file, 64, { entries: { 'deepseek2.nextn_predict_layers': u32(1) }, tensors: first })).rejects.toThrow(
+    `says deepseek2.nextn_predict_layers 1, but blocks 0 of ${layers} have what such a layer has`,
+  )
   const all = { 'deepseek2.nextn_predict_layers': u32(layers) }
   await expect(written(file, 64, { entries: all })).rejects.toThrow(`says deepseek2.nextn_predict_layers ${layers}, of ${layers} blocks`)
 })

@@ -3,7 +3,8 @@ import { expect, it } from 'vitest'
 import { addLowRank } from '../../src/adapters/low-rank.ts'
 import { nativeAddLowRank } from '../../src/devices/cpu/low-rank.ts'
 
-const numbers = (n: number, seed: number) => Float32Array.from({ length: n }, (_, i) => Math.sin(i * 12.9898 + seed) * 2 ** ((i + seed) % 9))
+const numbers = (n: number, seed: number) =>
+  Float32Array.from({ length: n }, (_, i) => Math.sin(i * 12.9898 + seed) * 2 ** ((i + seed) % 9))
 
 const bytes = (x: Float32Array) => Buffer.from(x.buffer, x.byteOffset, x.byteLength)
 
