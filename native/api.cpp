@@ -5,6 +5,7 @@
 #include "attrs/abi.hpp"
 #include "ggml-blocks.hpp"
 #include "ggml-values.hpp"
+#include "low-rank.hpp"
 #include "memory.hpp"
 #include "plan.hpp"
 #include "pool.hpp"
@@ -119,6 +120,9 @@ SAQR_API void saqr_quantise_8bit(const float* values, float offset, int64_t n, c
 }
 SAQR_API int64_t saqr_quantise_ggml(const float* values, int64_t n, int type, uint8_t* out, int threads) {
   return quantiseGgml(values, n, type, out, threads);
+}
+SAQR_API void saqr_add_low_rank(float* w, const float* b, const float* a, double scale, int64_t rows, int64_t cols, int64_t rank, int threads) {
+  addLowRank(w, b, a, scale, rows, cols, rank, threads);
 }
 // false: no such type
 SAQR_API int saqr_values_of_ggml(const uint8_t* blocks, int64_t n, int type, int toBf16, void* out, int threads) {

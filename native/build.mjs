@@ -23,7 +23,7 @@ const FLAGS = ['-O3', '-std=c++20', '-fno-math-errno', '-ffp-contract=fast', '-f
 const flagsOf = ({ os }) => (os === 'win32' ? FLAGS : [...FLAGS, '-fPIC'])
 
 /** sources whose sums are another program's, float by float: no product is contracted with a sum */
-const EXACT = ['native/ggml-blocks.cpp', 'native/ggml-blocks-32.cpp', 'native/ggml-super-blocks.cpp']
+const EXACT = ['native/ggml-blocks.cpp', 'native/ggml-blocks-32.cpp', 'native/ggml-super-blocks.cpp', 'native/low-rank.cpp']
 
 /** read once, if the compiler does, for every source but those that see other code there: other flags, or the system's own headers first */
 const PRECOMPILED = 'native/precompiled.hpp'

@@ -136,7 +136,7 @@ function runsOn(ops: readonly string[], has: (op: string) => boolean): string {
 function liveOf({ modelType, architecture }: Family, [gradients, training]: Case[][]): string {
   const folders = (under: string, cases: Case[]) => cases.map(({ name }) => `${under}/${name}`)
   const names = [modelType, architecture, ...folders('families', gradients!), ...folders('training', training!)]
-  const word = new RegExp(`(?<![\\w-])(?:${names.join('|')})(?![\\w-])`)
+  const word = new RegExp(`(?<![\\w-])(?:${names.join('|')})(?![\\w-]|\\.cpp)`)
   const tests = readdirSync(join(root, 'test/live')).filter((file) => {
     if (!file.endsWith('.live.ts')) return false
     const source = readFileSync(join(root, 'test/live', file), 'utf8')

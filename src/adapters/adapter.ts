@@ -6,6 +6,7 @@ import type { AdapterConfig } from '../formats/peft/config.ts'
 import type { EmbeddingShape, ExpertsShape, LinearShape, RouterShape } from '../models/trace.ts'
 import type { Builder } from '../ops/op.ts'
 import type { DType, Tensor } from '../ops/tensor.ts'
+import type { AddLowRank } from './low-rank.ts'
 
 /** What a weight is for: quantisation, weight decay and `bias` options go by it. */
 export type Role = 'linear' | 'experts' | 'router' | 'embedding' | 'norm' | 'bias' | 'sinks'
@@ -92,4 +93,6 @@ export interface BaseTensor {
   from?: number
   /** a copy of its values, f32 */
   values(): Float32Array
+  /** how a low-rank part is written into them */
+  addLowRank: AddLowRank
 }

@@ -17,7 +17,7 @@ import type { Adapter, AdapterBuilder, BaseTensor, ExpertPart, ParameterInit, Ro
 import type { Base } from './base.ts'
 import { expertsBias, expertsMatrix } from './direct.ts'
 import { partShape } from './expert-layout.ts'
-import { addLowRank, transpose } from './low-rank.ts'
+import { transpose } from './low-rank.ts'
 import { expertsPath, isParameter, isSaved, matches } from './match.ts'
 
 export class Lora implements Adapter {
@@ -201,12 +201,12 @@ export class Lora implements Adapter {
     const { rows, cols } = base
     const scale = loraScale(this.config, this.isTarget(path) || !this.isParameter(name) ? path : name)
     const [a, b] = [trained(`${path}.lora_A.weight`), trained(`${path}.lora_B.weight`)]
-    if (a && b) return addLowRank(base.values(), b, a, scale, cols)
+    if (a && b) return base.addLowRank(base.values(), b, a, scale, cols)
     // an embedding's A is (r, V) and B (C, r): W (V, C) gains s·(B·A)ᵀ
     const [embeddingA, embeddingB] = [trained(`${path}.lora_embedding_A`), trained(`${path}.lora_embedding_B`)]
     if (!embeddingA || !embeddingB) return null
     const r = embeddingA.length / rows
-    return addLowRank(base.values(), transpose(embeddingA, r, rows), transpose(embeddingB, cols, r), scale, cols)
+    return base.addLowRank(base.values(), transpose(embeddingA, r, rows), transpose(embeddingB, cols, r), scale, cols)
   }
 
   /** each expert's rows with its own low-rank part, or those that were trained whole; `base` may be some rows of all */
@@ -227,7 +227,7 @@ export class Lora implements Adapter {
       const e = Math.floor(row / height)
       end = Math.min(from + rows, (e + 1) * height)
       const own = w.subarray((row - from) * cols, (end - from) * cols)
-      addLowRank(own, left.values.subarray(row * r, end * r), right.values.subarray(e * r * cols, (e + 1) * r * cols), scale, cols)
+      base.addLowRank(own, left.values.subarray(row * r, end * r), right.values.subarray(e * r * cols, (e + 1) * r * cols), scale, cols)
     }
     return w
   }

@@ -1,7 +1,10 @@
 /** The low-rank part written into a weight: what merging an adapter is. */
 
-/** w (N, K) + scale · b (N, r) · a (r, K), summed in f64, into w */
-export function addLowRank(w: Float32Array, b: Float32Array, a: Float32Array, scale: number, cols: number): Float32Array {
+/** w (N, K) + scale · b (N, r) · a (r, K), summed in f64, into w; returns w */
+export type AddLowRank = (w: Float32Array, b: Float32Array, a: Float32Array, scale: number, cols: number) => Float32Array
+
+/** Its definition, of which the CPU library computes the same bits on every core. */
+export const addLowRank: AddLowRank = (w, b, a, scale, cols) => {
   const rows = w.length / cols
   const r = a.length / cols
   const delta = new Float64Array(cols)

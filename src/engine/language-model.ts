@@ -6,7 +6,7 @@ import { settleTargets } from '../adapters/targets.ts'
 import type { Example } from '../data/example.ts'
 import type { PromptForm } from '../data/prompt-form.ts'
 import type { RunRecord } from '../data/run-record.ts'
-import { option, SaqrError, say } from '../error.ts'
+import { type Message, option, SaqrError, say } from '../error.ts'
 import type { StoredTensor } from '../formats/dense.ts'
 import { type AdapterConfig, loraConfig } from '../formats/peft/config.ts'
 import { isMeant } from '../formats/peft/scale.ts'
@@ -210,7 +210,14 @@ function checkParameters(targets: readonly string[], model: Model): void {
 const modulePath = (name: string) => name.replace(/\.lora_(A|B|embedding_A|embedding_B)(\.weight)?$/, '')
 
 /** names that this model has no linear of their own for */
-function heldBy(names: readonly string[], { within = {} }: Model): string | undefined {
+function heldBy(names: readonly string[], model: Model): Message | string | undefined {
+  const { within = {} } = model
+  const stacks = [...parametersOf(model).values()].filter(({ role }) => role === 'experts').map(({ name }) => name.split('.').at(-1)!)
+  const matrices = [...new Set(stacks.filter((name) => !name.endsWith('_bias')))]
+  // the tensor, the module that has it, or a linear of one expert as other files have them
+  const ofExperts = ['experts', ...matrices].map((name) => new RegExp(`(^|\\.)${name}(s\\.\\d+)?$`))
+  if (matrices.length > 0 && names.some((name) => ofExperts.some((pattern) => pattern.test(name))))
+    return say`all experts of a layer lie in tensors, which ${option('targetParameters')} names: ${matrices.map((name) => `experts.${name}`).join(', ')}`
   const held = names.flatMap((name) => {
     const last = name.split('.').at(-1)!
     return Object.hasOwn(within, last) ? [`${last} is a part of ${within[last]}`] : []
@@ -231,7 +238,7 @@ export function noTarget(
   const close = typeof targets === 'string' ? undefined : targets.map((target) => nearest(target, modules)).find((name) => name)
   const all = `it has ${modules.join(', ')}; all-linear means every one`
   const held = typeof targets === 'string' ? undefined : heldBy(targets, model)
-  const hint = held ? `${held}; ${all}` : close ? `did you mean ${close}?` : all
+  const hint = held ? say`${held}; ${all}` : close ? `did you mean ${close}?` : all
   return new SaqrError(
     'OPTION_MODULES',
     say`${option('targetModules')} ${JSON.stringify(targets)} match no module of this ${model.family} model: ${hint}`,

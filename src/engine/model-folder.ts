@@ -67,7 +67,7 @@ export async function writeModelFolder(
     ...extra.map(({ name, shape, values }) => ({ name, dtype, shape, data: () => encode(values()) })),
   ]
   const bytes = await writeShards(folder, pause ? tensors.map((tensor) => paused(tensor, pause)) : tensors, shardBytes)
-  const changes = { quantization_config: undefined, dtype: bf16 ? 'bfloat16' : 'float32', ...config }
+  const changes = { quantization_config: undefined, dtype: bf16 ? 'bfloat16' : 'float32', ...opened.model.saved, ...config }
   writeFileAtomic(join(folder, 'config.json'), json(withKeys(checkpoint.config, changes)))
   if (checkpoint.generationConfig) writeFileAtomic(join(folder, 'generation_config.json'), json(checkpoint.generationConfig))
   if (tokenizer) writeTokenizer(folder, tokenizer)

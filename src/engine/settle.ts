@@ -48,10 +48,29 @@ export function settle(given: Checkpoint): Settled {
   const settled = parted ? openConfig(config) : model
   const used = parted ? weightNames(settled) : wanted
   const unused = [...tensors.keys()].filter((name) => !used.has(name) && !isBeside(model, name))
+  checkStacks(given.path, model, parameters, tensors)
   for (const name of unused) tensors.delete(name)
   const told = unused.filter((name) => !IGNORED.test(name))
   if (told.length > 0) notes.push(notUsed(given.path, model.family, told))
   return { checkpoint: withTensors(given, config, tensors), model: settled, notes }
+}
+
+/** Experts in a form that isn't known here (each one's linears by themselves in 4-bit files of gpt-oss) are told by what is there. @throws SaqrError MODEL_WEIGHT */
+function checkStacks(
+  path: string,
+  { family }: Model,
+  parameters: ReturnType<typeof parametersOf>,
+  tensors: Map<string, CheckpointTensor>,
+): void {
+  for (const { name, role } of parameters.values()) {
+    if (role !== 'experts' || tensors.has(name)) continue
+    const like = [...tensors.keys()].find((given) => given.startsWith(name) && !parameters.has(given))
+    if (like !== undefined)
+      throw new SaqrError(
+        'MODEL_WEIGHT',
+        `${path} has no tensor '${name}', which its config.json calls for, but '${like}': ${family} files are known with all experts of a layer in one. Take the model as its makers published it`,
+      )
+  }
 }
 
 /** What becomes of a config.json's quantization_config; undefined where weights stay as it says. */

@@ -4,7 +4,7 @@ import type { Device } from '../devices/device.ts'
 import { option, SaqrError, say } from '../error.ts'
 import { quantiseTensor } from '../formats/bnb-write.ts'
 import { joinNf4, unlikeNf4 } from '../formats/nf4-joined.ts'
-import { bytesOf } from '../formats/numbers.ts'
+import { asF32, bytesOf } from '../formats/numbers.ts'
 import type { Checkpoint, CheckpointTensor } from '../formats/tensor.ts'
 import type { WeightSpec } from '../graph/trace.ts'
 import { BYTES } from '../ops/tensor.ts'
@@ -21,7 +21,17 @@ const CHUNK = 1 << 21
 
 /** Puts what `wanted` names into the store. Throws MODEL_WEIGHT when the checkpoint lacks one or has another shape. */
 export function loadWeights(device: Device, checkpoint: Checkpoint, wanted: Iterable<WeightSpec>, options: WeightOptions): void {
-  for (const spec of wanted) loadWeight(device, find(checkpoint, spec), spec, options)
+  for (const spec of wanted) {
+    const t = find(checkpoint, spec)
+    if (spec.finite) checkFinite(checkpoint.path, t)
+    loadWeight(device, t, spec, options)
+  }
+}
+
+function checkFinite(path: string, t: CheckpointTensor): void {
+  const at = asF32(t.load('f32')).findIndex((x) => !Number.isFinite(x))
+  if (at !== -1)
+    throw new SaqrError('MODEL_WEIGHT', `${path}: '${t.name}' has a value that is no finite number (element ${at}): fetch the file again`)
 }
 
 const isJoinedNf4 = ({ parts }: CheckpointTensor) => parts?.some(({ quant }) => quant) ?? false

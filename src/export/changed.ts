@@ -1,5 +1,6 @@
 /** What became of the checkpoint's tensors: W + s·B·A in f32 where there is an adapter, trained values where all weights are. */
 import type { Trained } from '../adapters/adapter.ts'
+import { nativeAddLowRank as addLowRank } from '../devices/cpu/low-rank.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import type { ChangedRows } from '../engine/model-folder.ts'
 import { find } from '../engine/weights.ts'
@@ -22,7 +23,9 @@ export function changesOf(model: LanguageModel): Changes {
     return { changed, head: null }
   }
   const merged = (name: string, t: CheckpointTensor) =>
-    adapter.merge(name, { rows: t.rows, cols: t.cols, values: () => asF32(t.load('f32')) }, (trained) => model.trainables.trained(trained))
+    adapter.merge(name, { rows: t.rows, cols: t.cols, values: () => asF32(t.load('f32')), addLowRank }, (trained) =>
+      model.trainables.trained(trained),
+    )
   /** of a tensor of many matrices some rows at a time: all of them in f32 are more than many machines hold */
   const inParts = (t: CheckpointTensor) => {
     const read = new Map<string, Trained | null>()
@@ -32,7 +35,7 @@ export function changesOf(model: LanguageModel): Changes {
     }
     return (from: number, count: number) => {
       const values = () => asF32(t.load('f32', from, count))
-      return adapter.merge(t.name, { rows: count, cols: t.cols, from, values }, trained) ?? values()
+      return adapter.merge(t.name, { rows: count, cols: t.cols, from, values, addLowRank }, trained) ?? values()
     }
   }
   const changed = (t: CheckpointTensor) => {

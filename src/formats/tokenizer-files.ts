@@ -7,12 +7,16 @@ import { isFile, isFolder, writeFileAtomic } from './files.ts'
 import { isObject, type JsonObject, readJsonObject, readText, stringifyJson } from './json.ts'
 import { withKeys } from './json-exact.ts'
 import type { TokenizerFiles } from './tensor.ts'
+import { tiktokenTokenizer } from './tiktoken.ts'
+
+/** of models whose tokenizer.json is made here */
+const TIKTOKEN = 'tiktoken.model'
 
 /** Undefined where the folder has no tokenizer at all. Errors: FORMAT_TOKENIZER for one we can't read. */
 export function readTokenizerFiles(folder: string): TokenizerFiles | undefined {
   const has = (name: string) => isFile(join(folder, name))
   const read = (name: string) => readJsonObject(join(folder, name))
-  if (!has('tokenizer.json')) {
+  if (!has('tokenizer.json') && !has(TIKTOKEN)) {
     const other = ['tokenizer.model', 'spiece.model', 'tekken.json', 'vocab.json', 'vocab.txt'].find(has)
     if (!other) return undefined
     throw new SaqrError(
@@ -23,6 +27,11 @@ export function readTokenizerFiles(folder: string): TokenizerFiles | undefined {
   let config = has('tokenizer_config.json') ? read('tokenizer_config.json') : {}
   // transformers reads the older file only where the newer one does not list the added tokens
   if (!('added_tokens_decoder' in config) && has('special_tokens_map.json')) config = withKeys(config, read('special_tokens_map.json'))
+  if (!has('tokenizer.json')) {
+    const path = join(folder, TIKTOKEN)
+    const made = tiktokenTokenizer(readText(path), config, path)
+    return withTemplates(made.json, made.config, templateFiles(folder), folder)
+  }
   // no number in it is a float, and it can be large
   return withTemplates(readJsonObject(join(folder, 'tokenizer.json'), { exact: false }), config, templateFiles(folder), folder)
 }

@@ -20,6 +20,8 @@ export interface WeightSpec {
   dtype: DType
   /** only some rows of it are read at a time */
   sparse?: boolean
+  /** that one of its values is no number would show in nothing that is computed: it is looked at when it is read */
+  finite?: boolean
 }
 
 /** Where each trained tensor lies in the flat range; `layout.ts` makes it. */
@@ -50,9 +52,9 @@ export class TraceRecorder extends Recorder implements AdapterBuilder {
     this.#layout = layout
   }
 
-  weight(name: string, rows: number, cols: number, dtype: DType = this.activation): Tensor {
+  weight(name: string, rows: number, cols: number, dtype: DType = this.activation, finite?: boolean): Tensor {
     return this.once(name, () => {
-      this.weights.set(name, { name, rows, cols, dtype })
+      this.weights.set(name, { name, rows, cols, dtype, ...(finite ? { finite } : {}) })
       return this.tensor(name, { rows, cols, dtype }, 'store')
     })
   }
@@ -156,7 +158,7 @@ export class GraphTrace implements Trace {
   }
 
   buffer(path: string, size: number): Tensor {
-    return this.#r.weight(this.#prefix + path, 1, size, 'f32')
+    return this.#r.weight(this.#prefix + path, 1, size, 'f32', true)
   }
 
   normWeight(path: string, size: number): Tensor {

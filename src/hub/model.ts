@@ -112,14 +112,17 @@ function modelsBelow(path: string): string[] {
 const wanted = new Set(
   (
     'config.json generation_config.json tokenizer.json tokenizer_config.json special_tokens_map.json chat_template.jinja chat_template.json ' +
-    'model.safetensors.index.json adapter_config.json saqr.json'
+    'tiktoken.model model.safetensors.index.json adapter_config.json saqr.json'
   ).split(' '),
 )
 
 function smallFiles(files: ReadonlySet<string>): string[] {
   // a single file makes an index beside it meaningless
-  const skip = files.has('model.safetensors') ? 'model.safetensors.index.json' : ''
-  return [...files].filter((path) => (wanted.has(path) && path !== skip) || /^additional_chat_templates\/[^/]+\.jinja$/.test(path))
+  const skip = [
+    ...(files.has('model.safetensors') ? ['model.safetensors.index.json'] : []),
+    ...(files.has('tokenizer.json') ? ['tiktoken.model'] : []),
+  ]
+  return [...files].filter((path) => (wanted.has(path) && !skip.includes(path)) || /^additional_chat_templates\/[^/]+\.jinja$/.test(path))
 }
 
 /** Safetensors only: of the adapter, of the single file, or of the shards that the index (already fetched) names. */

@@ -38,12 +38,14 @@ export interface DecoderParts {
   term?: Model['term']
   /** see `Model` */
   experts?: Model['experts']
+  /** see `Model` */
+  saved?: Model['saved']
   /** what is made of what the blocks kept (`Trace.keep`) */
   after?: (t: Trace) => void
 }
 
 export function decoder(c: Config, parts: DecoderParts): Model {
-  const { block, norm: last, embedded, capped, tied = false, inside, within, longBeyond, pieces, term, after, experts } = parts
+  const { block, norm: last, embedded, capped, tied = false, inside, within, longBeyond, pieces, term, after, experts, saved } = parts
   const { linears = [...ATTENTION_LINEARS, ...MLP_LINEARS] } = parts
   c.only('attention_dropout', 0)
   const channels = c.count('hidden_size')
@@ -68,6 +70,7 @@ export function decoder(c: Config, parts: DecoderParts): Model {
     ...(pieces ? { pieces } : {}),
     ...(term ? { term } : {}),
     ...(experts ? { experts } : {}),
+    ...(saved ? { saved } : {}),
     forward(t) {
       const x = t.embed(`${path}.embed_tokens`, { vocab, channels, padding })
       const h = t.blocks(`${path}.layers`, layers, embedded ? embedded(t, x) : x, block)

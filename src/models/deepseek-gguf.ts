@@ -30,6 +30,7 @@ export const DEEPSEEK_GGUF: Omit<GgufLayout, 'config' | 'holds'> = {
     'expert_group_count',
     'expert_group_used_count',
     'leading_dense_block_count',
+    'nextn_predict_layers',
   ],
   parts: {
     attn_norm: 'input_layernorm',
@@ -53,6 +54,13 @@ export const DEEPSEEK_GGUF: Omit<GgufLayout, 'config' | 'holds'> = {
     ffn_gate_exps: 'mlp.experts.*.gate_proj',
     ffn_up_exps: 'mlp.experts.*.up_proj',
     ffn_down_exps: 'mlp.experts.*.down_proj',
+    // of the layers behind the last, which predict further tokens
+    'nextn.eh_proj': 'eh_proj',
+    'nextn.embed_tokens': 'embed_tokens',
+    'nextn.enorm': 'enorm',
+    'nextn.hnorm': 'hnorm',
+    'nextn.shared_head_head': 'shared_head.head',
+    'nextn.shared_head_norm': 'shared_head.norm',
   },
   byHead: { 'self_attn.kv_b_proj': ['attn_k_b', 'attn_v_b'] },
 }
@@ -71,9 +79,12 @@ export function deepseekConfig(model: GgufModel, grouped: number): JsonObject {
     throw model.unsupported(
       `has ${experts} experts but no ${model.key('expert_group_count')}: it was converted before llama.cpp kept the router's groups (October 2025). Convert the model to GGUF again`,
     )
+  const { layers, further } = layersOf(model)
   return {
     hidden_act: 'silu',
     ...model.sizes,
+    num_hidden_layers: layers,
+    ...(further > 0 ? { num_nextn_predict_layers: further } : {}),
     num_key_value_heads: model.count('attention.head_count'),
     ...latentRopeScaling(model.meta, model.architecture),
     attention_bias: model.has('blk.0.attn_kv_a_mqa.bias'),
@@ -92,6 +103,22 @@ export function deepseekConfig(model: GgufModel, grouped: number): JsonObject {
     n_group: count('expert_group_count') || 1,
     topk_group: count('expert_group_used_count') || 1,
   }
+}
+
+/**
+ * Layers, and those behind them that predict further tokens. llama.cpp counts both as blocks, Hugging Face's config.json only the first; files that lost
+ * the others may still tell of them, with a block_count that leaves them out.
+ */
+function layersOf(model: GgufModel): { layers: number; further: number } {
+  const [blocks, stated] = [model.count('block_count'), model.meta.optionalCount(model.key('nextn_predict_layers')) ?? 0]
+  const key = model.key('nextn_predict_layers')
+  if (stated >= blocks) throw model.unsupported(`says ${key} ${stated}, of ${blocks} blocks`)
+  const predicts = (block: number) => model.has(`blk.${block}.nextn.eh_proj.weight`)
+  const found = Array.from({ length: blocks }, (_, block) => block).filter(predicts)
+  if (found.length === 0) return { layers: blocks, further: 0 }
+  if (found.length !== stated || found[0] !== blocks - stated)
+    throw model.unsupported(`says ${key} ${stated}, but blocks ${found.join(', ')} of ${blocks} have what such a layer has (nextn.eh_proj)`)
+  return { layers: blocks - stated, further: stated }
 }
 
 /** The way back. `gating`: how the router's scores are made, which a file says by number. */

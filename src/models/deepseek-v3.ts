@@ -45,8 +45,9 @@ export const deepseekV3: Family = {
     const c = new Config(json, 'deepseek_v3', DEFAULTS)
     c.only('hidden_act', 'silu', 'swish')
     // layers behind the last predict further tokens and are no part of the model
-    for (const key of ['num_nextn_predict_layers', 'num_mtp_layers']) c.count(key, 1, 0)
-    return deepseek(c, { interleaved: c.flag('rope_interleave', true), router: readRouter(c), mlpBias: false })
+    const further = ['num_nextn_predict_layers', 'num_mtp_layers'].filter((key) => c.count(key, 1, 0) > 0)
+    const saved = Object.fromEntries(further.map((key) => [key, 0]))
+    return deepseek(c, { interleaved: c.flag('rope_interleave', true), router: readRouter(c), mlpBias: false, saved })
   },
 }
 

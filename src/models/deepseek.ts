@@ -59,9 +59,11 @@ export interface DeepseekParts {
   router: { k: number; experts: number; routing: RouteOptions; exact: Experts['exact'] }
   /** of dense and shared MLPs */
   mlpBias: boolean
+  /** see `Model` */
+  saved?: Model['saved']
 }
 
-export function deepseek(c: Config, { interleaved, router, mlpBias }: DeepseekParts): Model {
+export function deepseek(c: Config, { interleaved, router, mlpBias, saved }: DeepseekParts): Model {
   const latent = readLatent(c)
   const rope = { ...readRope(c, latent.rotated), interleaved }
   const scale = scaleOfScaled(c, (latent.own + latent.rotated) ** -0.5)
@@ -74,7 +76,7 @@ export function deepseek(c: Config, { interleaved, router, mlpBias }: DeepseekPa
   // names of an MLP's linears mean experts', and nothing where there are none
   const experts = mixture.pieces ? Object.values(NAMES) : []
   const linears = [...queries, 'kv_a_proj_with_mqa', 'kv_b_proj', 'o_proj', ...experts]
-  return decoder(c, { norm: last, block, ...expertTargets(NAMES), ...mixture, linears })
+  return decoder(c, { norm: last, block, ...expertTargets(NAMES), ...mixture, linears, ...(saved ? { saved } : {}) })
 }
 
 /** x (T, C) -> (T, C) of each layer: those from first_k_dense_replace on have experts, and a dense MLP beside them that every token goes through. */

@@ -34,6 +34,8 @@ export interface Model {
   readonly experts?: ExpertTargets
   /** how files hold a tensor that isn't there by this name: lists of tensors which, one below the other, are it */
   pieces?(name: string): readonly (readonly string[])[]
+  /** keys of config.json that a saved model has otherwise, as it lacks what they tell of */
+  readonly saved?: Readonly<Record<string, unknown>>
   /** the hidden state the head reads (T, C) */
   forward(t: Trace): Tensor
   /** logits (n, V) of rows of the hidden state (n, C) */

@@ -1,16 +1,8 @@
 /** Tokens back to text: the decoder of a tokenizer.json, as the Rust library runs it. Each step maps a list of pieces to another. */
+import { byteOfCharacter, characterOfByte } from '../formats/byte-alphabet.ts'
 import type { Json, TokenizerJson } from './definition.ts'
 
 type Step = (pieces: string[]) => string[]
-
-/** GPT-2's alphabet: printable Latin-1 bytes stand for themselves, the others for U+0100 and on. */
-const byteOf = new Map<string, number>()
-for (let byte = 0, shifted = 256; byte < 256; byte++) {
-  const printable = (byte > 0x20 && byte < 0x7f) || (byte > 0xa0 && byte !== 0xad)
-  byteOf.set(String.fromCharCode(printable ? byte : shifted++), byte)
-}
-
-const characterOf = [...byteOf].sort(([, a], [, b]) => a - b).map(([character]) => character)
 
 const encoder = new TextEncoder()
 const lossy = new TextDecoder('utf-8', { ignoreBOM: true })
@@ -18,14 +10,14 @@ const strict = new TextDecoder('utf-8', { ignoreBOM: true, fatal: true })
 
 /** The bytes of a token written in GPT-2's alphabet; one that isn't (an added token) is text. */
 export function bytesOfToken(token: string): Uint8Array {
-  const bytes = Array.from(token, (c) => byteOf.get(c))
+  const bytes = Array.from(token, (c) => byteOfCharacter.get(c))
   return bytes.includes(undefined) ? encoder.encode(token) : Uint8Array.from(bytes as number[])
 }
 
 /** A text's bytes, written in GPT-2's alphabet. */
 export function spelledBytes(text: string): string {
   let spelled = ''
-  for (const byte of encoder.encode(text)) spelled += characterOf[byte]
+  for (const byte of encoder.encode(text)) spelled += characterOfByte[byte]
   return spelled
 }
 

@@ -7,7 +7,7 @@ import { settle } from '../../src/engine/settle.ts'
 import { checkConfig, differenceOf, entriesOf, ggufOf } from '../../src/export/gguf-config.ts'
 import { placeTensors } from '../../src/formats/gguf/place.ts'
 import { ggmlType } from '../../src/formats/gguf/types.ts'
-import { writeGguf } from '../../src/formats/gguf/write.ts'
+import { type Entries, u32, writeGguf } from '../../src/formats/gguf/write.ts'
 import { asF32 } from '../../src/formats/numbers.ts'
 import { openCheckpoint } from '../../src/models/checkpoint.ts'
 import { openConfig } from '../../src/models/registry.ts'
@@ -16,8 +16,10 @@ import { temporary } from '../formats/fixtures.ts'
 const folder = join(import.meta.dirname, '../fixtures/gguf-families')
 const F32 = ggmlType('F32')
 
-/** @param step rows read at once */
-async function written(file: string, step: number) {
+type Written = Parameters<typeof writeGguf>[2][number]
+
+/** @param step rows read at once; @param more entries and tensors that are written beside the model's */
+async function written(file: string, step: number, more: { entries?: Entries; tensors?: (own: readonly Written[]) => Written[] } = {}) {
   const given = openCheckpoint(file)
   const { checkpoint, model } = settle(given)
   const layout = ggufOf(model)
@@ -44,7 +46,7 @@ async function written(file: string, step: number) {
   const entries = entriesOf(described, layout)
   checkConfig(model, [entries, tensors], described.factors)
   const path = join(temporary(), 'again.gguf')
-  await writeGguf(path, entries, tensors)
+  await writeGguf(path, { ...entries, ...more.entries }, [...tensors, ...(more.tensors?.(tensors) ?? [])])
   return { given, again: openCheckpoint(path) }
 }
 
@@ -97,4 +99,43 @@ it('what the architecture has no key for is refused, naming what would be otherw
       layer_types: ['full_attention', 'sliding_attention', 'full_attention', 'full_attention'],
     }),
   ).toThrow(/layers\.1\.rope_table does rope, not rope_table/)
+})
+
+it('blocks that predict further tokens lie behind the last one: left out, by name, and not told of in what is written again', async () => {
+  const file = join(folder, 'deepseek2-v3.gguf')
+  const layers = openCheckpoint(file).config.num_hidden_layers as number
+  const further = await written(file, 64, {
+    entries: { 'deepseek2.block_count': u32(layers + 1), 'deepseek2.nextn_predict_layers': u32(1) },
+    tensors: (own) => [
+      // a block like the last one, and the parts that only these have
+      ...own.flatMap((t) => {
+        const name = t.name.replace(`blk.${layers - 1}.`, `blk.${layers}.`)
+        return name === t.name ? [] : [{ ...t, name }]
+      }),
+      ...['eh_proj', 'embed_tokens', 'enorm', 'hnorm', 'shared_head_head', 'shared_head_norm'].map((part) => ({
+        ...{ name: `blk.${layers}.nextn.${part}.weight`, shape: [4], type: F32 },
+        data: () => [new Uint8Array(16)],
+      })),
+    ],
+  })
+  expect(further.again.config).toMatchObject({ num_hidden_layers: layers, num_nextn_predict_layers: 1 })
+  const [found, plain] = [settle(further.again), settle(further.given)]
+  expect(found.notes).toEqual([
+    expect.stringMatching(
+      new RegExp(`model\\.layers\\.${layers}\\.eh_proj\\.weight, .* and \\d+ more are no part of a deepseek_v3 model: left out`),
+    ),
+  ])
+  expect([...found.checkpoint.tensors.keys()]).toEqual([...plain.checkpoint.tensors.keys()])
+  expect(differenceOf(found.model, plain.model)).toBeNull()
+  expect(Object.keys(ggufOf(found.model).describe(found.model.config).keys)).not.toContain('nextn_predict_layers')
+  // a file that lost them and still tells of them has all of its blocks
+  const lost = await written(file, 64, { entries: { 'deepseek2.nextn_predict_layers': u32(1) } })
+  expect(lost.again.config.num_hidden_layers).toBe(layers)
+  expect(differenceOf(settle(lost.again).model, plain.model)).toBeNull()
+  const first = (own: readonly Written[]) => [{ ...own[0]!, name: 'blk.0.nextn.eh_proj.weight' }]
+  await expect(written(file, 64, { entries: { 'deepseek2.nextn_predict_layers': u32(1) }, tensors: first })).rejects.toThrow(
+    `says deepseek2.nextn_predict_layers 1, but blocks 0 of ${layers} have what such a layer has`,
+  )
+  const all = { 'deepseek2.nextn_predict_layers': u32(layers) }
+  await expect(written(file, 64, { entries: all })).rejects.toThrow(`says deepseek2.nextn_predict_layers ${layers}, of ${layers} blocks`)
 })

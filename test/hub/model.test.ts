@@ -38,6 +38,8 @@ beforeEach(async () => {
   hub = await startHub({
     'owner/model': model,
     'owner/sharded': sharded,
+    'owner/moonlight': { files: { 'config.json': '{}', 'tiktoken.model': 'YQ== 0', 'model.safetensors': weights } },
+    'owner/both': { files: { 'config.json': '{}', 'tiktoken.model': 'YQ== 0', 'tokenizer.json': '{}', 'model.safetensors': weights } },
     'owner/pickle': { files: { 'config.json': '{}', 'pytorch_model.bin': 'pickle' } },
     'owner/quants': { files: { 'm.Q4_0.gguf': 'GGUF4', 'm.Q8_0.gguf': 'GGUF8' } },
     'owner/adapter': {
@@ -67,6 +69,14 @@ describe('a name on the Hub', () => {
     expect(readlinkSync(join(folder, 'config.json'))).toBe(`../../blobs/${gitHash('{"model_type":"llama"}')}`)
     expect(realpathSync(join(folder, 'model.safetensors'))).toBe(realpathSync(join(blobs(), sha256(weights))))
     expect(readdirSync(blobs()).filter((name) => name.includes('incomplete'))).toEqual([])
+  })
+
+  test.each([
+    ['owner/moonlight', ['config.json', 'model.safetensors', 'tiktoken.model']],
+    ['owner/both', ['config.json', 'model.safetensors', 'tokenizer.json']],
+  ])('%s: tiktoken.model is needed where there is no tokenizer.json', async (name, files) => {
+    const { path } = await resolveModel(name, options())
+    expect(readdirSync(path).sort()).toEqual(files)
   })
 
   test('is not fetched twice', async () => {

@@ -7,6 +7,8 @@ import { afterAll } from 'vitest'
 
 const root = join(import.meta.dirname, '../..')
 const python = join(root, '.venv/bin/python')
+/** llama.cpp's shared libraries, node-llama-cpp's: .ci/run puts them there */
+export const libraries = join(root, '.venv/llama/node_modules/@node-llama-cpp/linux-x64/bins/linux-x64')
 
 /** The folder that `python tools/oracle/<script>.py FOLDER …args` wrote; it goes when the test file ends. */
 export async function oracle(script: string, ...args: string[]): Promise<string> {

@@ -1,12 +1,14 @@
 /** DeepSeek V3: the published files, what an adapter reaches, layers behind the last one, 4 bits. */
-import { cpSync } from 'node:fs'
+import { cpSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { CpuDevice } from '../../src/devices/cpu/device.ts'
 import { LanguageModel } from '../../src/engine/language-model.ts'
+import { writeModelFolder } from '../../src/engine/model-folder.ts'
 import { OpenedModel } from '../../src/engine/opened-model.ts'
 import { buffersOf, parametersOf, settle } from '../../src/engine/settle.ts'
 import { FastLanguageModel } from '../../src/fast-language-model.ts'
+import { readJsonObject } from '../../src/formats/json.ts'
 import { loraConfig } from '../../src/formats/peft/config.ts'
 import { writeSafetensors } from '../../src/formats/safetensors/write.ts'
 import { openCheckpoint } from '../../src/models/checkpoint.ts'
@@ -101,5 +103,13 @@ it('layers that predict further tokens lie behind the last one: left out, by nam
   expect(settled.notes).toEqual([
     expect.stringMatching(/model\.layers\.2\.eh_proj\.weight, model\.layers\.2\.enorm\.weight are no part of a deepseek_v3 model/),
   ])
-  new OpenedModel(new CpuDevice({ threads: 1 }), openCheckpoint(out), plain).dispose()
+  const config = readJsonObject(join(out, 'config.json'))
+  writeFileSync(join(out, 'config.json'), JSON.stringify({ ...config, num_nextn_predict_layers: 1 }))
+  const opened = new OpenedModel(new CpuDevice({ threads: 1 }), openCheckpoint(out), plain)
+  const saved = join(temporary(), 'saved')
+  await writeModelFolder(opened, saved, () => null)
+  opened.dispose()
+  // what lacks them says so: readers that would use them look for them by this key
+  expect(openCheckpoint(saved).config.num_nextn_predict_layers).toBe(0)
+  expect([...openCheckpoint(saved).tensors.keys()].filter((name) => name.startsWith('model.layers.2.'))).toEqual([])
 })

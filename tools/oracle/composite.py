@@ -31,11 +31,17 @@ def main():
     ids = torch.arange(3, 60)[None]
     with torch.no_grad():
         off = distance(merged(input_ids=ids).logits, adapted(input_ids=ids).logits)
+        theirs = dict(adapted.merge_and_unload().named_parameters())
+        weights = {name: distance(weight, theirs.pop(name)) for name, weight in merged.named_parameters()}
+    apart = max(weights, key=weights.get)
     said = {
         "class": type(merged).__name__,
         "missing": sorted(info["missing_keys"]),
         "unexpected": sorted(info["unexpected_keys"]),
         "distance": off,
+        # PEFT's own merge in f32: the tensor that is farthest from it, and those of its model that ours has not
+        "weights": [apart, weights[apart]],
+        "unmerged": sorted(theirs),
         "warnings": [str(w.message) for w in caught if "adapter" in str(w.message)],
     }
     (args.out / "said.json").write_text(json.dumps(said, indent=2) + "\n")

@@ -84,4 +84,5 @@ def main():
         print(f"{name}: probabilities within {most:.1e} of the merged file's", flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

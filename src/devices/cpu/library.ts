@@ -41,6 +41,8 @@ export const FUNCTIONS = {
     'void saqr_quantise_8bit(const void* values, float offset, int64_t n, const void* middles, void* codes, void* absmax, int threads)',
   quantiseGgml: 'int64_t saqr_quantise_ggml(const void* values, int64_t n, int type, void* out, int threads)',
   valuesOfGgml: 'int saqr_values_of_ggml(const void* blocks, int64_t n, int type, int toBf16, void* out, int threads)',
+  addLowRank:
+    'void saqr_add_low_rank(void* w, const void* b, const void* a, double scale, int64_t rows, int64_t cols, int64_t rank, int threads)',
   probeFma: 'double saqr_probe_fma(void* pool, int kind)',
   probeCopy: 'double saqr_probe_copy(void* pool)',
 } as const
@@ -129,9 +131,14 @@ function bind(path: string, platform: Platform): Native {
   let native = open.get(path)
   if (native) return native
   const library = load(path, platform)
+  const other = () => ofAnotherVersion(`${path} was built for another version of saqr`, platform.name)
   // first: a library of another version may lack any other function
-  if (library.func(FUNCTIONS.abi)() !== ABI) throw ofAnotherVersion(`${path} was built for another version of saqr`, platform.name)
-  native = Object.fromEntries(Object.entries(FUNCTIONS).map(([key, signature]) => [key, library.func(signature)])) as Native
+  if (library.func(FUNCTIONS.abi)() !== ABI) throw other()
+  try {
+    native = Object.fromEntries(Object.entries(FUNCTIONS).map(([key, signature]) => [key, library.func(signature)])) as Native
+  } catch {
+    throw other() // of the same operations, but built before one of the other functions was there
+  }
   open.set(path, native)
   return native
 }

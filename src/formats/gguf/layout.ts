@@ -65,7 +65,8 @@ export const TOP: Readonly<Record<string, string>> = {
 /** Undefined for a name that the family doesn't have. */
 export function huggingFaceName(gguf: string, { parts }: GgufLayout): string | undefined {
   if (Object.hasOwn(TOP, gguf)) return TOP[gguf]
-  const [, layer, part, expert, kind] = /^blk\.(0|[1-9]\d{0,5})\.([a-z_]+)(?:\.(0|[1-9]\d{0,5}))?\.(weight|bias)$/.exec(gguf) ?? []
+  const [, layer, part, expert, kind] =
+    /^blk\.(0|[1-9]\d{0,5})\.((?:nextn\.)?[a-z_]+)(?:\.(0|[1-9]\d{0,5}))?\.(weight|bias)$/.exec(gguf) ?? []
   if (layer === undefined) return undefined
   const path = (key: string) => (Object.hasOwn(parts, key) ? `model.layers.${layer}.${parts[key]}` : undefined)
   // files of 2024 have each expert by itself

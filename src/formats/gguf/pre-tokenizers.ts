@@ -3,6 +3,7 @@
  * An unknown name is refused: a wrong cut gives ids that the model was never trained on.
  */
 import type { JsonObject } from '../json.ts'
+import { MOONSHOT_PATTERN } from '../tiktoken.ts'
 
 export interface PreTokenizer {
   preTokenizer: JsonObject
@@ -90,4 +91,5 @@ export const preTokenizers: Readonly<Record<string, PreTokenizer>> = {
   'deepseek-v3': { ...gpt2, preTokenizer: splits(deepseekV3) },
   tekken: { preTokenizer: split(tekken), normalizer: null, ignoreMerges: true, addBos: true },
   'gpt-4o': { preTokenizer: split(gpt4o), normalizer: null, ignoreMerges: false, addBos: false }, // gpt-oss
+  'kimi-k2': { preTokenizer: split(MOONSHOT_PATTERN), normalizer: null, ignoreMerges: true, addBos: false }, // Moonlight and Kimi
 }

@@ -1,0 +1,67 @@
+/** What is told of names that mean experts elsewhere, and of a router's buffer that is damaged. */
+import { cpSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, it } from 'vitest'
+import { writeSafetensors } from '../../src/formats/safetensors/write.ts'
+import { FastLanguageModel } from '../../src/index.ts'
+import { openCheckpoint } from '../../src/models/checkpoint.ts'
+import { temporary } from '../formats/fixtures.ts'
+
+const fixtures = join(import.meta.dirname, '../fixtures/training')
+const options = { device: 'cpu', dtype: 'float32', loadIn4bit: false } as const
+
+it.each([
+  // the module, the tensor, and the linears of one expert as other tools' 4-bit files of gpt-oss have them
+  ['mixtral', ['experts']],
+  ['mixtral', ['mlp.experts.gate_up_proj']],
+  ['gpt-oss', ['gate_up_projs.0', 'down_projs.0']],
+  ['gpt-oss', ['q_proj', 'down_projs.31']],
+])('%s: targets %j name no module, and the tensors are told', async (name, targetModules) => {
+  const { model } = await FastLanguageModel.fromPretrained(join(fixtures, name, 'model'), options)
+  try {
+    expect(() => FastLanguageModel.getPeftModel(model, { r: 4, targetModules })).toThrow(
+      /all experts of a layer lie in tensors, which targetParameters names: experts\.gate_up_proj, experts\.down_proj/,
+    )
+  } finally {
+    await model.dispose()
+  }
+})
+
+it.each([Number.NaN, Number.POSITIVE_INFINITY])(
+  'a correction bias of %d is refused: it only chooses, so nothing computed would show it',
+  async (bad) => {
+    const given = join(fixtures, 'deepseek-v3/model')
+    const at = join(temporary(), 'model')
+    cpSync(given, at, { recursive: true })
+    const tensors = [...openCheckpoint(given).tensors.values()].map((t) => {
+      const values = new Float32Array(t.load('f32').slice().buffer)
+      if (t.name.endsWith('e_score_correction_bias')) values[1] = bad
+      return { name: t.name, dtype: 'F32', shape: t.shape, data: new Uint8Array(values.buffer) }
+    })
+    await writeSafetensors(join(at, 'model.safetensors'), tensors)
+    await expect(FastLanguageModel.fromPretrained(at, options)).rejects.toMatchObject({
+      code: 'MODEL_WEIGHT',
+      message: expect.stringMatching(/e_score_correction_bias' has a value that is no finite number \(element 1\)/),
+    })
+  },
+)
+
+it('gpt-oss with each expert’s linears by themselves is refused, naming what the file has', async () => {
+  const given = join(fixtures, 'gpt-oss/model')
+  const at = join(temporary(), 'model')
+  cpSync(given, at, { recursive: true })
+  const tensors = [...openCheckpoint(given).tensors.values()].flatMap((t) => {
+    const [experts = 0, ...shape] = t.shape
+    const bytes = t.load('f32')
+    const part = (e: number) => bytes.slice((e * bytes.length) / experts, ((e + 1) * bytes.length) / experts)
+    if (!/experts\.(gate_up|down)_proj$/.test(t.name)) return [{ name: t.name, dtype: 'F32', shape: t.shape, data: bytes }]
+    return Array.from({ length: experts }, (_, e) => ({ name: `${t.name}s.${e}.weight`, dtype: 'F32', shape, data: part(e) }))
+  })
+  await writeSafetensors(join(at, 'model.safetensors'), tensors)
+  await expect(FastLanguageModel.fromPretrained(at, options)).rejects.toMatchObject({
+    code: 'MODEL_WEIGHT',
+    message: expect.stringMatching(
+      /no tensor 'model\.layers\.0\.mlp\.experts\.gate_up_proj', which its config\.json calls for, but '.*gate_up_projs\.0\.weight': gpt_oss files/,
+    ),
+  })
+})
