@@ -13,7 +13,7 @@ const TEXTS = ['The falcon dives at 300 km/h.', '  two  spaces\n\n\tand a tab', 
 it.each(['gpt-2', 'gpt-4o', 'llama-bpe', 'qwen2', 'smaug-bpe', 'smollm', 'spm', 'tekken'])('%s', (name) => {
   const path = fixture(`tokenizer-${name}.gguf`)
   const given = new Tokenizer(ggufTokenizer(readGguf(path), path)!)
-  const wish = { modelType: 'llama', vocab: given.idLimit + 3, ends: [], whole: false }
+  const wish = { modelType: 'llama', vocab: given.idLimit + 3, ends: [], whole: false, template: null }
   const entries = describeTokenizer(given, wish)
   const again = new Tokenizer(ggufTokenizer(headerOf(entries, []), join(path, 'again'))!)
   for (const text of TEXTS) expect([text, again.encode(text)]).toEqual([text, given.encode(text)])
