@@ -94,8 +94,7 @@ function describeScored(json: TokenizerJson, tokens: readonly string[], types: n
   const merges = json.model.merges.map(
     (merge): [string, string] => (Array.isArray(merge) ? merge : String(merge).split(' ')) as [string, string],
   )
-  const rank = new Map<string, number>()
-  for (const [left, right] of merges) if (!rank.has(left + right)) rank.set(left + right, rank.size)
+  const rank = rankOf(merges)
   const scores = tokens.map((token) => -(rank.get(token) ?? rank.size))
   const again = mergesOf(tokens, scores).filter(([left, right]) => rank.has(left + right))
   if (!same(again, merges)) throw unsupported('its merges are not in the order of any scores')
@@ -106,6 +105,22 @@ function describeScored(json: TokenizerJson, tokens: readonly string[], types: n
     'tokenizer.ggml.scores': { kind: 'f32s', value: scores },
     'tokenizer.ggml.add_space_prefix': bool(spaceBefore(json)),
   }
+}
+
+/**
+ * Which place a token has among those that merges make, the first made first. Tokens whose ways lie between one another's share one: their scores were equal, as
+ * those of Gemma's runs of spaces and newlines are.
+ */
+function rankOf(merges: readonly (readonly [string, string])[]): Map<string, number> {
+  const last = new Map(merges.map(([left, right], i) => [left + right, i]))
+  const rank = new Map<string, number>()
+  let [place, end] = [-1, -1]
+  for (const [i, [left, right]] of merges.entries()) {
+    if (i > end) place++
+    end = Math.max(end, last.get(left + right)!)
+    if (!rank.has(left + right)) rank.set(left + right, place)
+  }
+  return rank
 }
 
 const MARK = '▁'

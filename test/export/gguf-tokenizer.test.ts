@@ -4,7 +4,7 @@ import { expect, it } from 'vitest'
 import { describeTokenizer } from '../../src/export/gguf-tokenizer.ts'
 import { readGguf } from '../../src/formats/gguf/open.ts'
 import { ggufTokenizer } from '../../src/formats/gguf/tokenizer.ts'
-import { headerOf } from '../../src/formats/gguf/write.ts'
+import { headerBytes, headerOf } from '../../src/formats/gguf/write.ts'
 import { Tokenizer } from '../../src/text/tokenizer.ts'
 import { fixture } from '../formats/fixtures.ts'
 
@@ -20,4 +20,11 @@ it.each(['gpt-2', 'gpt-4o', 'llama-bpe', 'qwen2', 'smaug-bpe', 'smollm', 'spm', 
   expect([again.bosId, again.eosId, again.unkId, again.padId]).toEqual([given.bosId, given.eosId, given.unkId, given.padId])
   expect(again.chatTemplate).toBe(given.chatTemplate)
   expect(() => describeTokenizer(given, { ...wish, vocab: given.idLimit - 1 })).toThrow(/needs a row for each token/)
+})
+
+it('a vocabulary of the size that models have is written', () => {
+  const value = Array.from({ length: 400_000 }, (_, i) => `a${i}`)
+  const bytes = Buffer.from(headerBytes({ 'tokenizer.ggml.merges': { kind: 'strings', value } }, []))
+  expect(bytes.includes('a399999')).toBe(true)
+  expect(bytes.length).toBeGreaterThan(8 * value.length)
 })

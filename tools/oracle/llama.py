@@ -37,7 +37,8 @@ class Model:
         parts = []
         for id in ids:
             piece = ctypes.create_string_buffer(256)
-            parts.append(piece.raw[: self.llama.llama_token_to_piece(self.vocab, id, piece, len(piece), 0, False)])
+            length = self.llama.llama_token_to_piece(self.vocab, id, piece, len(piece), 0, False)
+            parts.append(piece.raw[:length])
         return b"".join(parts).decode()
 
     def context(self, threads):
