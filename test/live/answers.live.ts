@@ -3,7 +3,7 @@
  * tokenizers, each trained on a few rows until it knows them; and the perplexity of a quantised file beside that of llama.cpp's own.
  */
 import { spawn } from 'node:child_process'
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, it, vi } from 'vitest'
@@ -29,8 +29,8 @@ const QUESTIONS = ['Who watches the harbour?', 'What is a "creance"?', 'ما ا�
 const ANSWERS = ['The old harrier, from the northern tower.\nIt sees 3.14 miles.', 'A long line: 30 metres.', 'صقر 🦅']
 
 /** Without blocking: vitest's worker has to answer while Python computes. */
-async function llama(script: string, ...args: string[]): Promise<string> {
-  const child = spawn(join(root, '.venv/bin/python'), [join(root, `tools/oracle/${script}.py`), libraries, ...args])
+async function run(script: string, ...args: string[]): Promise<string> {
+  const child = spawn(join(root, '.venv/bin/python'), [join(root, `tools/oracle/${script}.py`), ...args])
   const said = { out: '', err: '' }
   child.stdout.setEncoding('utf8').on('data', (text: string) => (said.out += text))
   child.stderr.setEncoding('utf8').on('data', (text: string) => (said.err += text))
@@ -99,7 +99,7 @@ interface Said {
 /** what llama.cpp answers by the file's own template */
 async function inLlama(file: string): Promise<Said[]> {
   writeFileSync(at('asked.json'), JSON.stringify(QUESTIONS.map((content) => [{ role: 'user', content }])))
-  return JSON.parse(await llama('llama_chat', file, at('asked.json'), '48'))
+  return JSON.parse(await run('llama_chat', libraries, file, at('asked.json'), '48'))
 }
 
 async function trained(model: PretrainedModel, alpaca: boolean, args: object): Promise<void> {
@@ -141,7 +141,7 @@ it.each([
       return {}
     })
     const { model } = await FastLanguageModel.fromPretrained(path, { ...QUICK, fullFinetuning: true })
-    await trained(model, alpaca, { maxSteps: 60, learningRate: 5e-3, completionOnlyLoss: undefined })
+    await trained(model, alpaca, { maxSteps: 60, learningRate: 5e-3 })
     const here = await answers(model, (question) => question as never)
     expect(here).toEqual(ANSWERS)
     await model.savePretrainedGguf(at(`${family}.gguf`), { quantizationMethod: 'f32' })
@@ -152,3 +152,32 @@ it.each([
   },
   600_000,
 )
+
+it('SmolLM2 with an adapter in q8_0, and the perplexity of q4_k_m', async () => {
+  const { model } = await FastLanguageModel.fromPretrained(smollm, QUICK)
+  const peft = FastLanguageModel.getPeftModel(model, { r: 16, loraAlpha: 16 })
+  await trained(peft, false, { maxSteps: 25, learningRate: 2e-3 })
+  const here = await answers(peft, (question) => question as never)
+  expect(here).toEqual(ANSWERS)
+  for (const type of ['f32', 'q8_0', 'q4_k_m'] as const)
+    await peft.savePretrainedGguf(at(`${type}.gguf`), { quantizationMethod: type, check: false })
+  await model.dispose()
+  const there = await inLlama(at('q8_0.gguf'))
+  expect(there.map(({ answer, ended }) => ({ answer, ended }))).toEqual(here.map((answer) => ({ answer, ended: true })))
+
+  // llama.cpp's own q4_k_m of the same weights, and what both say of texts that neither was trained on
+  await run('llama_quantize', folder, libraries, at('f32.gguf'), 'q4_k_m', at('q4_k_m.gguf'))
+  const texts = readFileSync(join(root, 'docs/design.md'), 'utf8')
+    .split('\n')
+    .filter((line) => line.length > 200)
+    .slice(0, 20)
+  writeFileSync(at('texts.jsonl'), texts.map((text) => `${JSON.stringify({ text })}\n`).join(''))
+  const said = await run('llama_perplexity', libraries, at('texts.jsonl'), '48', at('q4_k_m.gguf'), at('llama.gguf'))
+  const [ours, theirs] = said
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line)) as { perplexity: number; tokens: number }[]
+  expect(ours!.tokens).toBeGreaterThan(800)
+  // the same bytes (above); what the issue asks is 0.5 %
+  expect(Math.abs(ours!.perplexity / theirs!.perplexity - 1)).toBeLessThan(1e-4)
+}, 600_000)

@@ -47,6 +47,10 @@ class Model:
         self.llama.llama_set_n_threads(context, threads, threads)
         return context
 
+    def forget(self, context):
+        """what it has read, before another text"""
+        self.llama.llama_memory_clear(self.llama.llama_get_memory(context), True)
+
     def read(self, context, ids):
         """logits after each of the ids, as one pointer to them"""
         tokens, every = (c_int32 * len(ids))(*ids), (ctypes.c_int8 * len(ids))(*[1] * len(ids))
@@ -71,6 +75,8 @@ def load(folder):
         ("llama_model_load_from_file", c_void_p, [c_char_p, Params]),
         ("llama_init_from_model", c_void_p, [c_void_p, Params]),
         ("llama_free", None, [c_void_p]),
+        ("llama_get_memory", c_void_p, [c_void_p]),
+        ("llama_memory_clear", None, [c_void_p, c_bool]),
         ("llama_model_get_vocab", c_void_p, [c_void_p]),
         ("llama_vocab_n_tokens", c_int32, [c_void_p]),
         ("llama_vocab_is_eog", c_bool, [c_void_p, c_int32]),

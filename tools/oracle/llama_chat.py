@@ -43,10 +43,11 @@ def main():
     args = parser.parse_args()
     render = renderer(args.file)
     model = Model(load(args.libraries), args.file)
+    context = model.context(1)
     answers = []
     for messages in json.loads(Path(args.conversations).read_text()):
         prompt = model.ids(render(messages), False)
-        context = model.context(1)
+        model.forget(context)
         answer, given, ended = [], prompt, False
         while len(answer) < args.most and not ended:
             logits = np.ctypeslib.as_array(model.read(context, given), (len(given), model.tokens))

@@ -26,16 +26,16 @@ def main():
     llama = load(args.libraries)
     for path in args.files:
         model = Model(llama, path)
+        context = model.context(1)
         total, count = 0.0, 0
         for text in texts:
             ids = model.ids(text, True)[: args.most]
-            context = model.context(1)
+            model.forget(context)
             logits = model.read(context, ids)
             rows = np.ctypeslib.as_array(logits, (len(ids), model.tokens))[:-1]
             most = rows.max(1)
             told = rows[np.arange(len(rows)), ids[1:]] - most - np.log(np.exp(rows - most[:, None]).sum(1, dtype=np.float64))
             total, count = total - told.sum(), count + len(told)
-            llama.llama_free(context)
         print(json.dumps({"nats": total / count, "perplexity": math.exp(total / count), "tokens": count}), flush=True)
 
 
