@@ -134,8 +134,8 @@ describe('beside GGUF files', () => {
     const { model } = await FastLanguageModel.fromPretrained(at('model'), options)
     const said = async () => {
       const [file] = await model.savePretrainedGguf(at('told.gguf'), { quantizationMethod: 'f16', check: false })
-      const { notes } = await model.savePretrainedMerged(at('told'), { check: false })
-      return [...file!.notes, ...notes]
+      const merged = await model.savePretrainedMerged(at('told'), { check: false })
+      return [...file!.notes, ...merged!.notes]
     }
     expect(await said()).toEqual([])
     model.language.promptForm = { form: 'alpaca' }
