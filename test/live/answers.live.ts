@@ -70,7 +70,7 @@ async function tiny(name: string, tokenizer: string, config: Record<string, unkn
   const tensors = Object.entries(shapes).map(([tensor, shape]) => {
     const random = new SeededRandom(1, tensor)
     const isNorm = /norm\.weight$/.test(tensor)
-    const value = () => (isNorm ? (config.model_type === 'gemma2' ? 0 : 1) : 0.1 * random.normal())
+    const value = () => (isNorm ? 1 : 0.1 * random.normal())
     const values = Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, value)
     return { name: tensor, dtype: 'F32' as const, shape, data: bytesOf(values) }
   })
@@ -102,13 +102,8 @@ async function inLlama(file: string): Promise<Said[]> {
   return JSON.parse(await run('llama_chat', libraries, file, at('asked.json'), '48'))
 }
 
-async function trained(model: PretrainedModel, alpaca: boolean, args: object): Promise<void> {
-  const rows = QUESTIONS.map(
-    (content, i) =>
-    alpaca
-      ? { instruction: content, input: '', output: ANSWERS[i]! }
-      : { messages: [{ role: 'user', content }, { role: 'assistant', content: ANSWERS[i]! }] }, // biome-ignore format: a row
-  )
+async function trained(model: PretrainedModel, args: object): Promise<void> {
+  const rows = QUESTIONS.map((content, i) => ({ messages: [{ role: 'user', content }, { role: 'assistant', content: ANSWERS[i]! }] })) // biome-ignore format: a row
   const trainer = new SFTTrainer({
     model,
     trainDataset: new Dataset(rows),
@@ -120,28 +115,22 @@ async function trained(model: PretrainedModel, alpaca: boolean, args: object): P
 const QUICK = { device: 'cpu', dtype: 'float32', loadIn4bit: false } as const
 
 it.each([
-  ['llama', 'tokenizer-llama3_1', false],
-  ['qwen2', 'tokenizer-qwen2_5', false],
-  ['gemma2', 'tokenizer-gemma2', true],
+  ['llama', 'tokenizer-llama3_1'],
+  ['qwen2', 'tokenizer-qwen2_5'],
 ] as const)(
   'a tiny %s, its weights all trained; %s',
-  async (family, tokenizer, alpaca) => {
+  async (family, tokenizer) => {
     const config = {
       llama: { model_type: 'llama', architectures: ['LlamaForCausalLM'], vocab_size: 128256, bos_token_id: 128000, eos_token_id: 128009 },
       qwen2: { model_type: 'qwen2', architectures: ['Qwen2ForCausalLM'], vocab_size: 151936, eos_token_id: 151645 },
-      gemma2: {
-        ...{ model_type: 'gemma2', architectures: ['Gemma2ForCausalLM'], vocab_size: 256000, bos_token_id: 2, eos_token_id: 1 },
-        ...{ query_pre_attn_scalar: 32, sliding_window: 256 },
-      },
     }[family]
     const path = await tiny(family, tokenizer, config, (layer): Record<string, number[]> => {
       if (family === 'qwen2')
         return Object.fromEntries(['q', 'k', 'v'].map((x) => [`${layer}.self_attn.${x}_proj.bias`, [x === 'q' ? 64 : 32]]))
-      if (family === 'gemma2') return Object.fromEntries(['pre', 'post'].map((x) => [`${layer}.${x}_feedforward_layernorm.weight`, [64]]))
       return {}
     })
     const { model } = await FastLanguageModel.fromPretrained(path, { ...QUICK, fullFinetuning: true })
-    await trained(model, alpaca, { maxSteps: 60, learningRate: 5e-3 })
+    await trained(model, { maxSteps: 60, learningRate: 5e-3 })
     const here = await answers(model, (question) => question as never)
     expect(here).toEqual(ANSWERS)
     await model.savePretrainedGguf(at(`${family}.gguf`), { quantizationMethod: 'f32' })
@@ -156,7 +145,7 @@ it.each([
 it('SmolLM2 with an adapter in q8_0, and the perplexity of q4_k_m', async () => {
   const { model } = await FastLanguageModel.fromPretrained(smollm, QUICK)
   const peft = FastLanguageModel.getPeftModel(model, { r: 16, loraAlpha: 16 })
-  await trained(peft, false, { maxSteps: 25, learningRate: 2e-3 })
+  await trained(peft, { maxSteps: 25, learningRate: 2e-3 })
   const here = await answers(peft, (question) => question as never)
   expect(here).toEqual(ANSWERS)
   for (const type of ['f32', 'q8_0', 'q4_k_m'] as const)
