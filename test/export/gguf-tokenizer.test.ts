@@ -41,7 +41,7 @@ it('tokens of one score, whose merges lie between one another’s, have one scor
     const entries = describeTokenizer(given, { modelType: 'llama', vocab: given.idLimit, ends: [], whole: false, template: null })
     const again = new Tokenizer(ggufTokenizer(headerOf(entries, []), join(path, 'again'))!)
     for (const text of TEXTS) expect([text, again.encode(text)]).toEqual([text, given.encode(text)])
-    const { value } = entries['tokenizer.ggml.scores'] as { value: number[] }
+    const { value } = entries['tokenizer.ggml.scores'] as { value: readonly number[] }
     return { scores: new Set(value).size, merged: new Set(merges.map((pair) => pair.join(''))).size }
   }
   for (const scores of [tokens.map(() => 0), tokens.map((_, i) => -Math.floor(i / 50))]) {
