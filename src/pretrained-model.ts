@@ -8,12 +8,13 @@ import type { LanguageModel } from './engine/language-model.ts'
 import { loadAdapter } from './engine/load-adapter.ts'
 import { resizeModel, rowsFor } from './engine/resize.ts'
 import { saveTrained } from './engine/save.ts'
-import { type Combination, weightedAdapter } from './engine/weighted-adapter.ts'
+import { weightedAdapter } from './engine/weighted-adapter.ts'
 import { withoutAdapter } from './engine/without-adapter.ts'
 import { option, SaqrError, say } from './error.ts'
 import { ADAPTER_TYPES, isAdapterType, saveGgufAdapter } from './export/gguf-adapter.ts'
 import { mergedLines, type SavedMerged, saveMerged } from './export/merged.ts'
 import { besideGguf, ggufLines, ggufPath, type SavedGguf, saveGguf } from './export/save-gguf.ts'
+import { WEIGHTED, type WeightedAdapterOptions, weightedBy } from './export/weighted-options.ts'
 import type { Quantization } from './formats/gguf/mixture.ts'
 import { Chat, type ChatSettings } from './generate/chat.ts'
 import {
@@ -27,7 +28,7 @@ import {
 } from './generate/generate.ts'
 import { ASK, CHAT, temperatureOf } from './generate/options.ts'
 import { asPrompt, asPrompts } from './generate/prompts.ts'
-import { type Checks, filled, flag, kind, orNull, take, takeOptions, texts, whole, word } from './hub/arguments.ts'
+import { type Checks, filled, flag, kind, orNull, take, takeOptions, texts, whole } from './hub/arguments.ts'
 import { isFile } from './hub/files.ts'
 import type { Pushed } from './hub/push.ts'
 import { PUSH, PUSH_RENAMED, type PushToHubOptions, parted, pushSaved } from './push-to-hub.ts'
@@ -118,21 +119,19 @@ export class PretrainedModel {
 
   /**
    * A new adapter that is others of this model by weights, as PEFT's of this name: `cat` (default) adds up what they do, exactly, with the sum of their
-   * ranks; `linear` adds A's and B's of one rank. It lies beside them until setAdapter makes it answer, be merged and saved.
+   * ranks; `svd`, `linear`, `ties` and `magnitude_prune` make one of no higher rank than theirs. It lies beside them until setAdapter makes it answer, be merged and saved.
    * @param weights one for each; they may be negative
-   * @throws SaqrError OPTION_INVALID for a name that is taken, adapters with more than low-rank parts, and PEFT's other combination types; MODEL_TRAINING
+   * @throws SaqrError OPTION_INVALID for a name that is taken, and adapters with more than low-rank parts; OPTION_REFUSED for PEFT's other combination types; MODEL_TRAINING
    */
   async addWeightedAdapter(
     adapters: readonly string[],
     weights: readonly number[],
     adapterName: string,
-    options?: { combinationType?: Combination },
+    options?: WeightedAdapterOptions,
   ): Promise<void> {
     this.#requireAdapter('addWeightedAdapter')
     const names = take(adapters, 'adapters', texts)
-    const { combinationType = 'cat' } = takeOptions<{ combinationType: Combination }>(options, 'addWeightedAdapter', {
-      combinationType: word({ cat: 'cat', linear: 'linear' } as const),
-    })
+    const by = weightedBy(takeOptions(options, 'addWeightedAdapter', WEIGHTED))
     const given = take(weights, 'weights', numbers)
     if (names.length === 0 || names.length !== given.length)
       throw new SaqrError(
@@ -145,7 +144,7 @@ export class PretrainedModel {
       this.language.alive()
       this.#adapters.checkFree(adapterName)
       this.language.opened.untrained('another adapter')
-      this.#adapters.add(adapterName, weightedAdapter(parts, combinationType))
+      this.#adapters.add(adapterName, weightedAdapter(parts, by))
     })
   }
 

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { stringifyJson } from '../formats/json.ts'
 import { withKeys } from '../formats/json-exact.ts'
-import { asF32, bytesOf, f32ToBf16 } from '../formats/numbers.ts'
+import { bytesOf, f32ToBf16 } from '../formats/numbers.ts'
 import { tensorBytes } from '../formats/safetensors/header.ts'
 import { type TensorToWrite, writeSafetensors } from '../formats/safetensors/write.ts'
 import type { CheckpointTensor, FileSource, TokenizerFiles } from '../formats/tensor.ts'
@@ -55,14 +55,15 @@ export async function writeModelFolder(
   const bf16 = choice.dtype === 'bf16'
   const encode = (values: Float32Array) => bytesOf(bf16 ? f32ToBf16(values) : values)
   const dtype = bf16 ? 'BF16' : 'F32'
+  const weights: Written = { dtype, encode, load: bf16 ? 'bf16' : 'f32' }
   const buffers = buffersOf(opened.model)
   const tensors: TensorToWrite[] = [
     ...[...checkpoint.tensors.values()].flatMap((t): TensorToWrite | TensorToWrite[] => {
-      if (t.parts) return inParts(t, changed, { dtype, encode })
+      if (t.parts) return inParts(t, changed, weights)
       const named = { name: t.inFile ?? t.name, shape: t.shape }
       if (t.source && !t.quant && isBeside(opened.model, t.name)) return { ...named, dtype: t.storage, data: () => inBytes(t, t.source!) }
       if (buffers.has(t.name)) return { ...named, dtype: 'F32', data: () => [t.load('f32')] }
-      return { ...named, dtype, data: () => inRows(t, changed(t), encode) }
+      return { ...named, dtype, data: () => inRows(t, changed(t), weights) }
     }),
     ...extra.map(({ name, shape, values }) => ({ name, dtype, shape, data: () => encode(values()) })),
   ]
@@ -91,12 +92,15 @@ function paused(tensor: TensorToWrite, pause: () => Promise<void>): TensorToWrit
   }
 }
 
+/** What weights are written in: its name in a file, f32 values in it, and what a checkpoint is asked for. */
+interface Written {
+  dtype: 'BF16' | 'F32'
+  encode: (values: Float32Array) => Uint8Array
+  load: 'bf16' | 'f32'
+}
+
 /** Each part as it was named, in whatever order they are written; the whole is asked for once, and let go after the last of them. */
-function inParts(
-  t: CheckpointTensor,
-  changed: (t: CheckpointTensor) => ChangedRows | null,
-  { dtype, encode }: { dtype: string; encode: (values: Float32Array) => Uint8Array },
-): TensorToWrite[] {
+function inParts(t: CheckpointTensor, changed: (t: CheckpointTensor) => ChangedRows | null, weights: Written): TensorToWrite[] {
   let whole: ChangedRows | null | undefined
   let left = t.parts!.length
   let row = 0
@@ -106,22 +110,23 @@ function inParts(
     return {
       name: part.inFile ?? part.name,
       shape: part.shape,
-      dtype,
+      dtype: weights.dtype,
       *data() {
         if (whole === undefined) whole = changed(t)
         const all = whole
         if (--left === 0) whole = undefined
-        yield* inRows(part, all && { rows: (from, count) => all.rows(start + from, count) }, encode)
+        yield* inRows(part, all && { rows: (from, count) => all.rows(start + from, count) }, weights)
       },
     }
   })
 }
 
-function* inRows(t: CheckpointTensor, changed: ChangedRows | null, encode: (values: Float32Array) => Uint8Array): Generator<Uint8Array> {
+function* inRows(t: CheckpointTensor, changed: ChangedRows | null, { encode, load }: Written): Generator<Uint8Array> {
   const step = Math.max(1, Math.floor(CHUNK / t.cols))
   for (let row = 0; row < t.rows; row += step) {
     const count = Math.min(step, t.rows - row)
-    yield encode(changed ? changed.rows(row, count) : asF32(t.load('f32', row, count)))
+    // what stays and lies in that type already is read as it lies
+    yield changed ? encode(changed.rows(row, count)) : t.load(load, row, count)
   }
 }
 

@@ -1,16 +1,11 @@
-/**
- * Several adapters over one base as one, by weights: PEFT's add_weighted_adapter, of its ways the two that need no decomposition.
- *   cat     ΔW = Σ wᵢ·sᵢ·Bᵢ·Aᵢ exactly: A's below one another, B's side by side; the rank is the sum of theirs
- *   linear  A = Σ ±√|wᵢsᵢ|·Aᵢ, B = Σ √|wᵢsᵢ|·Bᵢ, of one rank: cheap, and no weighted sum of what they do (products of different adapters come in)
- */
+/** Several adapters over one base as one, by weights: PEFT's add_weighted_adapter. */
 import { isDeepStrictEqual } from 'node:util'
 import { SaqrError } from '../error.ts'
 import { show } from '../formats/json.ts'
 import type { AdapterConfig } from '../formats/peft/config.ts'
 import { loraScale } from '../formats/peft/scale.ts'
+import { type Combining, combine, type LowRankPart } from './combine.ts'
 import { LanguageModel } from './language-model.ts'
-
-export type Combination = 'cat' | 'linear'
 
 type BaseName = Partial<Pick<AdapterConfig, 'baseModelNameOrPath' | 'revision'>>
 
@@ -21,18 +16,26 @@ export interface Weighted {
   weight: number
 }
 
+export interface WeightedBy extends Combining {
+  /** rank of what svd makes; null: the largest of theirs */
+  svdRank: number | null
+}
+
 /**
  * @param base as the made adapter names its base; default: as the first does
  * @throws SaqrError OPTION_INVALID for adapters that have more than low-rank parts of linears, other ranks, or no common configuration
  */
-export function weightedAdapter(parts: readonly Weighted[], asked: Combination, base: BaseName = {}): LanguageModel {
-  const how = parts.length === 1 ? 'linear' : asked // as PEFT has it
+export function weightedAdapter(parts: readonly Weighted[], asked: WeightedBy, base: BaseName = {}): LanguageModel {
+  const how = parts.length === 1 ? 'linear' : asked.how // as PEFT has it
   for (const part of parts) checkPlain(part)
   const configs = parts.map(({ language }) => language.adapter.config!)
   const ranks = configs.map(({ r, rankPattern }) => Math.max(r, ...Object.values(rankPattern)))
-  if (how === 'linear' && new Set(ranks).size > 1)
-    throw new SaqrError('OPTION_INVALID', `linear is for adapters of one rank, and these have ${ranks.join(', ')}: combine them by cat`)
-  const r = how === 'cat' ? ranks.reduce((a, b) => a + b) : ranks[0]!
+  if (how !== 'cat' && how !== 'svd' && new Set(ranks).size > 1)
+    throw new SaqrError(
+      'OPTION_INVALID',
+      `${how} is for adapters of one rank, and these have ${ranks.join(', ')}: combine them by cat or svd`,
+    )
+  const r = how === 'cat' ? ranks.reduce((a, b) => a + b) : how === 'svd' ? (asked.svdRank ?? Math.max(...ranks)) : ranks[0]!
   const { opened } = parts[0]!.language
   const targetModules = [...new Set(parts.flatMap(modulesOf))].sort()
   const excludeModules = excludedOf(parts)
@@ -40,7 +43,7 @@ export function weightedAdapter(parts: readonly Weighted[], asked: Combination, 
   const made = new LanguageModel(opened, { kind: 'lora', config: { ...config, ...base } }, 0)
   try {
     for (const part of parts) checkPlace(part, made)
-    for (const a of made.trainables.names.filter((name) => IS_A.test(name))) fill(made, parts, a, how)
+    for (const a of made.trainables.names.filter((name) => IS_A.test(name))) fill(made, parts, a, { ...asked, how })
     const [form] = parts.map(({ language }) => language.promptForm)
     if (parts.every(({ language }) => JSON.stringify(language.promptForm) === JSON.stringify(form))) made.promptForm = form!
     made.tokenizer = parts[0]!.language.tokenizer
@@ -63,27 +66,19 @@ function modulesOf({ language: { adapter, trainables } }: Weighted): readonly st
 const IS_A = /\.lora_(A\.weight|embedding_A)$/
 const otherSide = (a: string) => a.replace(/lora_(embedding_)?A/, (_, embedding = '') => `lora_${embedding}B`)
 
-function fill(made: LanguageModel, parts: readonly Weighted[], a: string, how: Combination): void {
+function fill(made: LanguageModel, parts: readonly Weighted[], a: string, by: Combining): void {
   const b = otherSide(a)
-  const path = a.replace(IS_A, '')
   const [rank, cols] = made.trainables.fileShape(a) as [number, number]
-  const [rows] = made.trainables.fileShape(b) as [number, number]
-  const [wholeA, wholeB] = [new Float32Array(rank * cols), new Float32Array(rows * rank)]
-  let at = 0
-  for (const { language, weight } of parts) {
-    const { trainables, adapter } = language
-    if (!trainables.names.includes(a)) continue // it leaves this module as it is
+  const [rows] = made.trainables.fileShape(b) as [number]
+  const given = parts.flatMap(({ language: { trainables, adapter }, weight }): LowRankPart[] => {
+    if (!trainables.names.includes(a)) return [] // it leaves this module as it is
     const [own] = trainables.fileShape(a) as [number]
-    const scaled = weight * loraScale(adapter.config!, path)
-    const root = Math.sqrt(Math.abs(scaled))
-    const [ofA, ofB] = how === 'cat' ? [scaled, 1] : [root * (scaled >= 0 ? 1 : -1), root]
-    const [valuesA, valuesB] = [trainables.inFile(a), trainables.inFile(b)]
-    for (let i = 0; i < own * cols; i++) wholeA[at * cols + i]! += ofA * valuesA[i]!
-    for (let row = 0; row < rows; row++) for (let k = 0; k < own; k++) wholeB[row * rank + at + k]! += ofB * valuesB[row * own + k]!
-    if (how === 'cat') at += own
-  }
-  made.trainables.setFromFile(a, wholeA)
-  made.trainables.setFromFile(b, wholeB)
+    const scaled = weight * loraScale(adapter.config!, a.replace(IS_A, ''))
+    return [{ a: trainables.inFile(a), b: trainables.inFile(b), rank: own, scaled }]
+  })
+  const whole = combine(given, [rows, rank, cols], by)
+  made.trainables.setFromFile(a, whole.a)
+  made.trainables.setFromFile(b, whole.b)
 }
 
 /**

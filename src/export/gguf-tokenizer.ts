@@ -7,6 +7,7 @@ import { stringifyJson } from '../formats/json.ts'
 import { define, type Json, type TokenizerJson } from '../text/definition.ts'
 import { gpt2Pattern } from '../text/supported.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
+import { BASE_TEMPLATE } from './asked-as.ts'
 
 /** `tokenizer.ggml.token_type` */
 const TYPE = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 }
@@ -19,6 +20,8 @@ export interface TokenizerWish {
   ends: readonly number[]
   /** keep tokenizer.json too: what the other keys say isn't all of it */
   whole: boolean
+  /** a chat template in the place of the tokenizer's, which gets a name; null: the tokenizer's is the file's */
+  template: string | null
 }
 
 /** @throws SaqrError EXPORT_TOKENIZER for one that llama.cpp has no name for */
@@ -45,7 +48,7 @@ export function describeTokenizer(tokenizer: Tokenizer, wish: TokenizerWish): En
     'tokenizer.ggml.tokens': { kind: 'strings', value: named },
     'tokenizer.ggml.token_type': { kind: 'i32s', value: types },
     ...describeSpecial(tokenizer, wish.ends),
-    ...describeTemplates(tokenizer),
+    ...describeTemplates(tokenizer, wish.template),
     ...(wish.whole ? { 'tokenizer.huggingface.json': text(stringifyJson(tokenizer.files.tokenizerJson)) } : {}),
   }
 }
@@ -91,8 +94,7 @@ function describeScored(json: TokenizerJson, tokens: readonly string[], types: n
   const merges = json.model.merges.map(
     (merge): [string, string] => (Array.isArray(merge) ? merge : String(merge).split(' ')) as [string, string],
   )
-  const rank = new Map<string, number>()
-  for (const [left, right] of merges) if (!rank.has(left + right)) rank.set(left + right, rank.size)
+  const rank = rankOf(merges)
   const scores = tokens.map((token) => -(rank.get(token) ?? rank.size))
   const again = mergesOf(tokens, scores).filter(([left, right]) => rank.has(left + right))
   if (!same(again, merges)) throw unsupported('its merges are not in the order of any scores')
@@ -103,6 +105,22 @@ function describeScored(json: TokenizerJson, tokens: readonly string[], types: n
     'tokenizer.ggml.scores': { kind: 'f32s', value: scores },
     'tokenizer.ggml.add_space_prefix': bool(spaceBefore(json)),
   }
+}
+
+/**
+ * Which place a token has among those that merges make, the first made first. Tokens whose ways lie between one another's share one: their scores were equal, as
+ * those of Gemma's runs of spaces and newlines are.
+ */
+function rankOf(merges: readonly (readonly [string, string])[]): Map<string, number> {
+  const last = new Map(merges.map(([left, right], i) => [left + right, i]))
+  const rank = new Map<string, number>()
+  let [place, end] = [-1, -1]
+  for (const [i, [left, right]] of merges.entries()) {
+    if (i > end) place++
+    end = Math.max(end, last.get(left + right)!)
+    if (!rank.has(left + right)) rank.set(left + right, place)
+  }
+  return rank
 }
 
 const MARK = '▁'
@@ -132,8 +150,12 @@ function describeSpecial(tokenizer: Tokenizer, ends: readonly number[]): Entries
   return entries
 }
 
-function describeTemplates({ chatTemplate, files }: Tokenizer): Entries {
-  const more = Object.entries(files.chatTemplates ?? {})
+function describeTemplates({ chatTemplate: own, files }: Tokenizer, instead: string | null): Entries {
+  const chatTemplate = instead ?? own
+  const more = [
+    ...Object.entries(files.chatTemplates ?? {}),
+    ...(instead !== null && own !== null && own !== instead ? [[BASE_TEMPLATE, own] as const] : []),
+  ]
   return {
     ...(chatTemplate === null ? {} : { 'tokenizer.chat_template': text(chatTemplate) }),
     ...(more.length > 0 ? { 'tokenizer.chat_templates': { kind: 'strings' as const, value: more.map(([name]) => name) } } : {}),

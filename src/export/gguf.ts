@@ -13,6 +13,7 @@ import { asF32 } from '../formats/numbers.ts'
 import type { CheckpointTensor } from '../formats/tensor.ts'
 import type { Model } from '../models/family.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
+import { askedAs, askedNote } from './asked-as.ts'
 import { baseNotes } from './base-notes.ts'
 import { type Changes, changesOf } from './changed.ts'
 import { checkConfig, entriesOf, ggufOf } from './gguf-config.ts'
@@ -77,10 +78,11 @@ export function ggufFile(
         vocab: model.vocab,
         ends: endsOf(checkpoint.generationConfig?.eos_token_id ?? checkpoint.config.eos_token_id),
         whole: layout.tokenizerLacks !== undefined,
+        template: askedAs(language.promptForm, tokenizer),
       }),
     },
     tensors,
-    notes: notesOf(language, placed, types, quantization),
+    notes: [...notesOf(language, placed, types, quantization), ...askedNote(language.promptForm, tokenizer.chatTemplate !== null, 'gguf')],
   }
 }
 

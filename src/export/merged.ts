@@ -18,6 +18,7 @@ import { ensureWritableFolder, fileError } from '../hub/files.ts'
 import { move } from '../hub/move.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import { turnToRead } from '../train/turn.ts'
+import { askedNote } from './asked-as.ts'
 import { baseNotes } from './base-notes.ts'
 import { changesOf } from './changed.ts'
 import { answersOf, answersOfFile, apart, askable, compare, type Found, foundLine, fromBase, judge, NOT_ASKED } from './check.ts'
@@ -62,7 +63,7 @@ export async function saveMerged(language: LanguageModel, folder: string, reques
   try {
     rmSync(unchecked, { recursive: true, force: true })
     const { bytes, trained, base } = await read(language, unchecked, rows, request)
-    const notes = baseNotes(language)
+    const notes = [...baseNotes(language), ...askedNote(language.promptForm, isTemplated(language), 'folder')]
     let compared: Found | null = null
     if (ask && rows && trained) {
       const saved = await answersOfFile(unchecked, language, ask.tokenizer, rows, { threads, signal })
@@ -112,6 +113,11 @@ async function read(
   } finally {
     endReading()
   }
+}
+
+/** does its tokenizer have a chat template? It stands in a file of its own, or in the configuration */
+function isTemplated({ tokenizer }: LanguageModel): boolean {
+  return tokenizer !== undefined && Boolean(tokenizer.chatTemplate ?? tokenizer.tokenizerConfig.chat_template)
 }
 
 function mismatch(unchecked: string, folder: string, what: string): SaqrError {

@@ -3,11 +3,12 @@
  * https://docs.ollama.com/modelfile and https://docs.ollama.com/template
  */
 import { basename, join } from 'node:path'
-import { alpacaPrompt } from '../data/alpaca.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { writeFileAtomic } from '../hub/files.ts'
+import { ChatTemplate } from '../text/chat-template.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
-import { goTemplate, type Turns, turnsOf } from './go-template.ts'
+import { askedAs } from './asked-as.ts'
+import { goTemplate, type Render, type Turns, turnsOf } from './go-template.ts'
 
 /** `Modelfile` where there is one file, `Modelfile.Q8_0` … of several. */
 export const modelfileName = (files: readonly unknown[], quantization: string): string =>
@@ -55,11 +56,10 @@ function templateOf(language: LanguageModel, tokenizer: Tokenizer): Template {
   )
   const stops = [tokenizer.eosToken, ...ends].filter((one): one is string => one !== null && quotable(one))
   const fits = (text: string, notes: string[] = []): Template => (quotable(text) ? { template: text, stops, notes } : unsaid(stops))
-  const end = tokenizer.eosToken ?? ''
-  if (promptForm?.form === 'alpaca') return fits(`${alpacaPrompt('{{ .Prompt }}', '')}{{ .Response }}${end}`)
-  if (promptForm?.form === 'plain') return fits(`{{ .Prompt }}${promptForm.end}{{ .Response }}${end}`)
-  if (tokenizer.chatTemplate === null) return fits('{{ .Prompt }}')
-  const turns = turnsAt(tokenizer, new Date())
+  const trained = askedAs(promptForm, tokenizer)
+  if (trained === null && tokenizer.chatTemplate === null) return fits('{{ .Prompt }}')
+  const rendered = rendererOf(tokenizer, trained)
+  const turns = turnsOf(rendered(new Date()))
   const text = turns && goTemplate(withoutStart(turns, tokenizer))
   if (!turns || text === null) return unsaid(stops)
   const [closing] = special(turns.assistant[1], tokenizer)
@@ -67,7 +67,7 @@ function templateOf(language: LanguageModel, tokenizer: Tokenizer): Template {
   if (closing !== undefined && quotable(closing)) told.stops.push(closing)
   if (turns.place === 'nowhere')
     told.notes.push('Modelfile: the chat template has no place for a system message, and Ollama will leave one out')
-  const other = turnsAt(tokenizer, new Date(2001, 1, 3))
+  const other = turnsOf(rendered(new Date(2001, 1, 3)))
   if (JSON.stringify(other) !== JSON.stringify(turns))
     told.notes.push(
       'Modelfile: the chat template tells the day, and Ollama’s language has none: it says today’s, whenever the model is asked',
@@ -86,8 +86,13 @@ const unsaid = (stops: string[]): Template => ({
 /** may it stand between three quotes */
 const quotable = (text: string) => !/"""|^"|"$/.test(text) && text !== ''
 
-function turnsAt(tokenizer: Tokenizer, now: Date): Turns | null {
-  return turnsOf((messages, addGenerationPrompt) => tokenizer.applyChatTemplate(messages, { tokenize: false, addGenerationPrompt, now }))
+/** on a day */
+function rendererOf(tokenizer: Tokenizer, trained: string | null): (now: Date) => Render {
+  if (trained === null)
+    return (now) => (messages, addGenerationPrompt) => tokenizer.applyChatTemplate(messages, { tokenize: false, addGenerationPrompt, now })
+  const template = new ChatTemplate(trained)
+  const special = { ...tokenizer.special, bos_token: '' } // which comes by itself
+  return () => (messages, addGenerationPrompt) => template.render(messages, special, { addGenerationPrompt }).text
 }
 
 /** the token that begins a text comes by itself where the file says so */

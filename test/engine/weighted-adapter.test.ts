@@ -121,6 +121,36 @@ it('all-linear is what it means', async () => {
   ])
 })
 
+it('svd of their whole rank is cat, of a lower one the nearest to it', async () => {
+  await model.addWeightedAdapter(['default', 'b', 'c'], [0.7, -0.3, 1.5], 'svd10', { combinationType: 'svd', svdRank: 10 })
+  await model.addWeightedAdapter(['default', 'b', 'c'], [0.7, -0.3, 1.5], 'svd4', { combinationType: 'svd' })
+  const [base, whole, same, less] = [weights('base'), weights('merged-mix'), await merged('svd10'), await merged('svd4')]
+  expect(model.language.adapter.config).toMatchObject({ r: 4, loraAlpha: 4 })
+  for (const [key, values] of whole) {
+    const [all, lost] = [norm(values, base.get(key)!), norm(values, less.get(key)!)]
+    // singular vectors in f64, each factor rounded to f32 once
+    for (const [i, w] of values.entries()) expect(Math.abs(same.get(key)![i]! - w)).toBeLessThan(1e-6)
+    if (all > 0) expect(lost).toBeLessThan(all)
+  }
+})
+
+const norm = (x: Float32Array, y: Float32Array) => Math.hypot(...x.map((one, i) => one - y[i]!))
+
+it('pruning keeps the largest of each, and ties where their signs agree', async () => {
+  await model.addWeightedAdapter(['default', 'b'], [1, 1], 'pruned', { combinationType: 'magnitude_prune', density: 0.25 })
+  await model.addWeightedAdapter(['default', 'b'], [1, 1], 'none', { combinationType: 'ties', density: 0 })
+  model.setAdapter('pruned')
+  const key = model.language.trainables.names.find((name) => name.endsWith('layers.0.self_attn.v_proj.lora_A.weight'))! // the first adapter's alone
+  const kept = model.language.trainables.get(key)
+  model.setAdapter('default')
+  const of = model.language.trainables.get(key)
+  const sizes = of.map(Math.abs).sort()
+  expect(kept.filter((x) => x !== 0).length).toBe(of.length / 4)
+  for (const [i, x] of of.entries()) if (Math.abs(x) > sizes[sizes.length * 0.75]!) expect(kept[i]).toBeCloseTo(Math.SQRT2 * x, 6) // alpha 8 of r 4
+  model.setAdapter('none')
+  expect(model.language.trainables.get(key).every((x) => x === 0)).toBe(true)
+})
+
 it('linear adds A and B by the roots of their weights', async () => {
   await model.addWeightedAdapter(['default', 'b'], [0.5, -1], 'line', { combinationType: 'linear' })
   const values = (name: string) => {
@@ -158,7 +188,13 @@ it('on the command line: the same model, as one file', async () => {
   const refused = async (...more: string[]) => (await saqr('export', ...args, '--merged', ...more)).err
   expect(await refused('--adapters', at('a'))).toContain('give each as FOLDER=WEIGHT')
   expect(await refused('--adapters', `${at('nowhere')}=1`)).toContain('it has no adapter_config.json')
-  expect(await refused('--adapters', `${at('a')}=1`, '--combination_type', 'ties')).toContain('use cat, which is the exact sum')
+  const two = ['--adapters', `${at('a')}=1`, `${at('b')}=1`]
+  expect(await refused(...two, '--combination_type', 'dare_ties')).toContain('it draws at random what is kept')
+  expect(await refused(...two, '--combination_type', 'ties')).toContain('say which with --density, such as 0.5')
+  expect(await refused(...two, '--density', '0.5')).toContain(
+    '--density has no effect unless --combination_type is ties or magnitude_prune',
+  )
+  expect(await refused(...two, '--combination_type', 'svd', '--svd_rank', '0')).toContain('--svd_rank')
   expect(await refused('--combination_type', 'linear')).toContain('--combination_type has no effect without --adapters')
   const twice = ['--model_name_or_path', at('a'), '--use_cpu', '--merged', '--output_dir', at('x'), '--adapters', `${at('b')}=1`]
   expect((await saqr('export', ...twice)).err).toContain('is an adapter itself: name the base')
@@ -186,6 +222,10 @@ it('is refused by name where it can’t be', async () => {
   await expect(add(['default', 'd'], [1, 2], 'x')).rejects.toThrow('there is no adapter "d"')
   await expect(add(['default'], [1], 'b')).rejects.toThrow('an adapter is named "b" already')
   await expect(add(['default'], [Number.NaN], 'x')).rejects.toThrow('a list of numbers')
-  await expect(add(['default'], [1], 'x', { combinationType: 'svd' })).rejects.toThrow('cat or linear')
+  await expect(add(['default', 'b'], [1, 1], 'x', { combinationType: 'svdd' })).rejects.toThrow('cat, svd, linear, ties or magnitude_prune')
+  await expect(add(['default', 'b'], [1, 1], 'x', { combinationType: 'ties_svd' })).rejects.toThrow('it prunes whole matrices')
+  await expect(add(['default', 'b'], [1, 1], 'x', { combinationType: 'magnitude_prune' })).rejects.toThrow('say which with density')
+  await expect(add(['default', 'b'], [1, 1], 'x', { svdRank: 4 })).rejects.toThrow('svdRank has no effect unless combinationType is svd')
+  await expect(add(['default', 'b'], [1, 1], 'x', { combinationType: 'ties', density: 1.5 })).rejects.toThrow('a number from 0 to 1')
   expect(model.adapterNames).not.toContain('x')
 })

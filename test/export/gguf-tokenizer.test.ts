@@ -3,8 +3,9 @@ import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { describeTokenizer } from '../../src/export/gguf-tokenizer.ts'
 import { readGguf } from '../../src/formats/gguf/open.ts'
+import { mergesOf } from '../../src/formats/gguf/sentencepiece.ts'
 import { ggufTokenizer } from '../../src/formats/gguf/tokenizer.ts'
-import { headerOf } from '../../src/formats/gguf/write.ts'
+import { headerBytes, headerOf } from '../../src/formats/gguf/write.ts'
 import { Tokenizer } from '../../src/text/tokenizer.ts'
 import { fixture } from '../formats/fixtures.ts'
 
@@ -13,11 +14,38 @@ const TEXTS = ['The falcon dives at 300 km/h.', '  two  spaces\n\n\tand a tab', 
 it.each(['gpt-2', 'gpt-4o', 'llama-bpe', 'qwen2', 'smaug-bpe', 'smollm', 'spm', 'tekken'])('%s', (name) => {
   const path = fixture(`tokenizer-${name}.gguf`)
   const given = new Tokenizer(ggufTokenizer(readGguf(path), path)!)
-  const wish = { modelType: 'llama', vocab: given.idLimit + 3, ends: [], whole: false }
+  const wish = { modelType: 'llama', vocab: given.idLimit + 3, ends: [], whole: false, template: null }
   const entries = describeTokenizer(given, wish)
   const again = new Tokenizer(ggufTokenizer(headerOf(entries, []), join(path, 'again'))!)
   for (const text of TEXTS) expect([text, again.encode(text)]).toEqual([text, given.encode(text)])
   expect([again.bosId, again.eosId, again.unkId, again.padId]).toEqual([given.bosId, given.eosId, given.unkId, given.padId])
   expect(again.chatTemplate).toBe(given.chatTemplate)
   expect(() => describeTokenizer(given, { ...wish, vocab: given.idLimit - 1 })).toThrow(/needs a row for each token/)
+})
+
+it('a vocabulary of the size that models have is written', () => {
+  const value = Array.from({ length: 400_000 }, (_, i) => `a${i}`)
+  const bytes = Buffer.from(headerBytes({ 'tokenizer.ggml.merges': { kind: 'strings', value } }, []))
+  expect(bytes.includes('a399999')).toBe(true)
+  expect(bytes.length).toBeGreaterThan(8 * value.length)
+})
+
+it('tokens of one score, whose merges lie between one another’s, have one score again', () => {
+  const path = fixture('tokenizer-spm.gguf')
+  const { files } = new Tokenizer(ggufTokenizer(readGguf(path), path)!)
+  const json = files.tokenizerJson as { model: { vocab: Record<string, number>; merges: unknown } }
+  const tokens = Object.keys(json.model.vocab)
+  const made = (scores: number[]) => {
+    const merges = mergesOf(tokens, scores)
+    const given = new Tokenizer({ ...files, tokenizerJson: { ...json, model: { ...json.model, merges } } })
+    const entries = describeTokenizer(given, { modelType: 'llama', vocab: given.idLimit, ends: [], whole: false, template: null })
+    const again = new Tokenizer(ggufTokenizer(headerOf(entries, []), join(path, 'again'))!)
+    for (const text of TEXTS) expect([text, again.encode(text)]).toEqual([text, given.encode(text)])
+    const { value } = entries['tokenizer.ggml.scores'] as { value: readonly number[] }
+    return { scores: new Set(value).size, merged: new Set(merges.map((pair) => pair.join(''))).size }
+  }
+  for (const scores of [tokens.map(() => 0), tokens.map((_, i) => -Math.floor(i / 50))]) {
+    const found = made(scores)
+    expect(found.scores).toBeLessThan(found.merged) // each its own would put another order in their place
+  }
 })

@@ -3,8 +3,10 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { alpacaPrompt } from '../../src/data/alpaca.ts'
 import { goTemplate, turnsOf } from '../../src/export/go-template.ts'
 import { FastLanguageModel } from '../../src/index.ts'
+import { openCheckpoint } from '../../src/models/checkpoint.ts'
 import { ChatTemplate, type Message } from '../../src/text/chat-template.ts'
 import { writeTinyModel } from '../cli/tiny-model.ts'
 import { ollama } from './go.ts'
@@ -105,13 +107,43 @@ describe('beside GGUF files', () => {
     expect(await saved('two', ['f16', 'q8_0'])).toEqual(['Modelfile.F16', 'Modelfile.Q8_0'])
   })
 
-  it('asks as the model was trained: Alpaca’s wording, plain text', async () => {
-    await saved('alpaca', ['f16'], {}, { form: 'alpaca' })
-    expect(readFileSync(at('alpaca/Modelfile'), 'utf8')).toMatch(
-      /### Instruction:\n\{\{ \.Prompt \}\}\n\n### Input:\n\n\n### Response:\n\{\{ \.Response \}\}/,
-    )
-    await saved('plain', ['f16'], {}, { form: 'plain', end: ' ' })
-    expect(readFileSync(at('plain/Modelfile'), 'utf8')).toContain('TEMPLATE """{{ .Prompt }} {{ .Response }}')
+  it.each([
+    ['alpaca', { form: 'alpaca' }, alpacaPrompt('Name a bird.', '')],
+    ['plain', { form: 'plain', end: '' }, 'Name a bird.'],
+    ['ended', { form: 'plain', end: ' =>\n' }, 'Name a bird. =>\n'],
+  ] as const)('%s: file and Modelfile ask as the model was trained, the base’s template has a name', async (name, form, asked) => {
+    await saved(name, ['f16'], { chatTemplate: TEMPLATES.chatml!.source }, form)
+    const { tokenizer } = openCheckpoint(join(at(name), `${name}.F16.gguf`))
+    expect(tokenizer!.chatTemplates).toEqual({ base: TEMPLATES.chatml!.source })
+    const template = new ChatTemplate(tokenizer!.chatTemplate!)
+    const render = (messages: readonly Message[]) => template.render(messages, SPECIAL, { addGenerationPrompt: true }).text
+    const question = [{ role: 'user', content: 'Name a bird.' }]
+    expect(render(question)).toBe(asked)
+    const answered = [...question, { role: 'assistant', content: 'A kite.' }]
+    expect(render([...answered, ...question])).toBe(`${asked}A kite.</s>${asked}`)
+    expect(render([{ role: 'system', content: 'Be brief.' }, ...question])).toBe(asked.replace('Name', 'Be brief.\n\nName'))
+    expect(() => render([...answered, { role: 'tool', content: '{}' }])).toThrow('this model was trained without messages of tool')
+    const modelfile = readFileSync(join(at(name), 'Modelfile'), 'utf8')
+    const go = /TEMPLATE """([\s\S]*)"""/.exec(modelfile)![1]!
+    for (const messages of CONVERSATIONS) expect(ollama(go, messages)).toBe(render(messages))
+    expect(modelfile).toContain('PARAMETER stop "</s>"')
+  })
+
+  it('what is told of it, of files and of a merged folder, which keeps the template', async () => {
+    const options = { device: 'cpu', loadIn4bit: false, chatTemplate: TEMPLATES.chatml!.source } as const
+    const { model } = await FastLanguageModel.fromPretrained(at('model'), options)
+    const said = async () => {
+      const [file] = await model.savePretrainedGguf(at('told.gguf'), { quantizationMethod: 'f16', check: false })
+      const merged = await model.savePretrainedMerged(at('told'), { check: false })
+      return [...file!.notes, ...merged!.notes]
+    }
+    expect(await said()).toEqual([])
+    model.language.promptForm = { form: 'alpaca' }
+    expect(await said()).toEqual([
+      expect.stringContaining('the file’s template asks it as it was trained (the base’s is its tokenizer.chat_template.base)'),
+      expect.stringContaining('who asks by the template (vLLM) does not'),
+    ])
+    await model.dispose()
   })
 
   it('a template that can’t be said is left out, and told in the file', async () => {

@@ -1,10 +1,11 @@
-/** Adapters combined by weights: the tensors that PEFT's add_weighted_adapter makes of the same adapters. */
+/** Adapters combined by weights: the tensors (of svd their product) that PEFT's add_weighted_adapter makes of the same adapters. */
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { FastLanguageModel } from '../../src/index.ts'
+import { readAdapterConfig } from '../../src/formats/peft/config.ts'
+import { FastLanguageModel, type WeightedAdapterOptions } from '../../src/index.ts'
 import { writeTinyModel } from '../cli/tiny-model.ts'
 import { readTensors } from '../parity/family-case.ts'
 
@@ -17,6 +18,7 @@ const ADAPTERS = [
   { r: 4, loraAlpha: 8, targetModules: ['q_proj', 'v_proj'] },
   { r: 4, loraAlpha: 6, targetModules: ['q_proj', 'down_proj'], rankPattern: {}, alphaPattern: { down_proj: 3 } },
   { r: 2, loraAlpha: 2, targetModules: ['q_proj', 'v_proj', 'down_proj'] },
+  { r: 4, loraAlpha: 4, useRslora: true, targetModules: ['q_proj', 'v_proj', 'down_proj'] },
 ]
 
 beforeAll(async () => {
@@ -38,30 +40,43 @@ beforeAll(async () => {
 })
 afterAll(() => rmSync(folder, { recursive: true }))
 
-it.each([
-  ['cat', [0, 1, 2], [0.7, -0.3, 1.5]],
-  ['linear', [0, 1], [0.6, -0.8]],
-  ['cat', [0], [0.5]],
-] as const)(
-  '%s of %j by %j',
-  async (combinationType, chosen, weights) => {
-    const out = at(`peft-${combinationType}-${chosen.join('')}`)
-    const own = at(`saqr-${combinationType}-${chosen.join('')}`)
-    const given = chosen.map((n, i) => `${at(`a${n}`)}=${weights[i]}`)
-    const run = spawnSync(
-      join(root, '.venv/bin/python'),
-      [join(root, 'tools/oracle/weighted.py'), at('base'), out, combinationType, ...given],
-      {
-        encoding: 'utf8',
-      },
-    )
-    expect(run.status, run.stderr.slice(-2000)).toBe(0)
-    const { model } = await FastLanguageModel.fromPretrained(at(`a${chosen[0]}`), OPTIONS)
-    for (const n of chosen.slice(1)) await model.loadAdapter(at(`a${n}`), `a${n}`)
-    await model.addWeightedAdapter(['default', ...chosen.slice(1).map((n) => `a${n}`)], weights, 'mix', { combinationType })
-    await model.savePretrained(own, { selectedAdapters: ['mix'] })
-    await model.dispose()
-    const [ours, theirs] = [own, out].map((path) => readTensors(join(path, 'mix/adapter_model.safetensors'))) as [Tensors, Tensors]
+const PEFT_NAMES: Record<string, string> = { density: 'density', majoritySignMethod: 'majority_sign_method', svdRank: 'svd_rank' }
+
+const nameOf = (options: WeightedAdapterOptions, chosen: readonly number[], of: string) =>
+  `${of}-${[...Object.values(options), ...chosen].join('-')}`
+
+/** tensors of the mixes that PEFT and saqr make of adapters, by weights */
+async function mixes(options: WeightedAdapterOptions, chosen: readonly number[], weights: readonly number[]): Promise<[Tensors, Tensors]> {
+  const { combinationType, ...more } = options
+  const [own, out] = ['saqr', 'peft'].map((of) => at(nameOf(options, chosen, of))) as [string, string]
+  const given = chosen.map((n, i) => `${at(`a${n}`)}=${weights[i]}`)
+  const theirs = { combination_type: combinationType, ...Object.fromEntries(Object.entries(more).map(([key, x]) => [PEFT_NAMES[key], x])) }
+  const run = spawnSync(
+    join(root, '.venv/bin/python'),
+    [join(root, 'tools/oracle/weighted.py'), at('base'), out, JSON.stringify(theirs), ...given],
+    { encoding: 'utf8' },
+  )
+  expect(run.status, run.stderr.slice(-2000)).toBe(0)
+  const { model } = await FastLanguageModel.fromPretrained(at(`a${chosen[0]}`), OPTIONS)
+  for (const n of chosen.slice(1)) await model.loadAdapter(at(`a${n}`), `a${n}`)
+  await model.addWeightedAdapter(['default', ...chosen.slice(1).map((n) => `a${n}`)], weights, 'mix', options)
+  await model.savePretrained(own, { selectedAdapters: ['mix'] })
+  await model.dispose()
+  return [own, out].map((path) => readTensors(join(path, 'mix/adapter_model.safetensors'))) as [Tensors, Tensors]
+}
+
+it.each<[WeightedAdapterOptions, readonly number[], readonly number[]]>([
+  [{ combinationType: 'cat' }, [0, 1, 2], [0.7, -0.3, 1.5]],
+  [{ combinationType: 'linear' }, [0, 1], [0.6, -0.8]],
+  [{ combinationType: 'cat' }, [0], [0.5]],
+  [{ combinationType: 'magnitude_prune', density: 0.4 }, [0, 1, 3], [0.6, -0.8, 0.3]],
+  [{ combinationType: 'magnitude_prune', density: 1 }, [0, 1], [0.6, 1]],
+  [{ combinationType: 'ties', density: 0.5 }, [0, 1, 3], [0.6, -0.8, 1.2]],
+  [{ combinationType: 'ties', density: 0.7, majoritySignMethod: 'frequency' }, [0, 1, 3], [0.6, 0.8, 1.2]],
+])(
+  '%j of %j by %j',
+  async (options, chosen, weights) => {
+    const [ours, theirs] = await mixes(options, chosen, weights)
     expect(new Set(ours.keys())).toEqual(new Set(theirs.keys()))
     for (const [name, values] of theirs) {
       const mine = ours.get(name)!
@@ -72,3 +87,37 @@ it.each([
   },
   300_000,
 )
+
+it.each<[WeightedAdapterOptions, readonly number[], readonly number[]]>([
+  [{ combinationType: 'svd' }, [0, 1, 2], [0.7, -0.3, 1.5]],
+  [{ combinationType: 'svd', svdRank: 2 }, [0, 1], [0.6, -0.8]],
+  [{ combinationType: 'svd', svdRank: 9 }, [0, 2], [1, 1]],
+])(
+  '%j of %j by %j: the same product, whichever way its vectors point',
+  async (options, chosen, weights) => {
+    const [ours, theirs] = await mixes(options, chosen, weights)
+    expect(new Set(ours.keys())).toEqual(new Set(theirs.keys()))
+    const [rank, same] = ['saqr', 'peft'].map((of) => readAdapterConfig(join(at(nameOf(options, chosen, of)), 'mix')).r) as [number, number]
+    expect(rank).toBe(same)
+    for (const [name, a] of theirs) {
+      if (!name.endsWith('lora_A.weight')) continue
+      const other = name.replace('lora_A', 'lora_B')
+      const [mine, wanted] = [product(ours.get(other)!, ours.get(name)!, rank), product(theirs.get(other)!, a, rank)]
+      expect(mine.length).toBe(wanted.length)
+      const most = Math.max(...wanted.map(Math.abs))
+      // LAPACK's singular values and vectors in f32: a few 2^-23 of the largest for each of some thirty channels
+      for (const [i, x] of wanted.entries()) expect(Math.abs(mine[i]! - x), name).toBeLessThan(1e-5 * most)
+    }
+  },
+  300_000,
+)
+
+/** B [rows, rank] · A [rank, cols] */
+function product(b: Float32Array, a: Float32Array, rank: number): number[] {
+  const [rows, cols] = [b.length / rank, a.length / rank]
+  return Array.from({ length: rows * cols }, (_, i) => {
+    let sum = 0
+    for (let k = 0; k < rank; k++) sum += b[Math.floor(i / cols) * rank + k]! * a[k * cols + (i % cols)]!
+    return sum
+  })
+}

@@ -7,11 +7,12 @@ import { writeCard } from '../../engine/card.ts'
 import type { LanguageModel } from '../../engine/language-model.ts'
 import { loadAdapter } from '../../engine/load-adapter.ts'
 import { saveTrained } from '../../engine/save.ts'
-import { type Combination, weightedAdapter } from '../../engine/weighted-adapter.ts'
+import { weightedAdapter } from '../../engine/weighted-adapter.ts'
 import { option, SaqrError, say } from '../../error.ts'
 import { ADAPTER_TYPES, isAdapterType, saveGgufAdapter } from '../../export/gguf-adapter.ts'
 import { mergedLines, saveMerged } from '../../export/merged.ts'
 import { besideGguf, ggufLines, ggufPath, type SavedGguf, saveGguf } from '../../export/save-gguf.ts'
+import { COMBINATIONS, type Combined, PRUNES, RANDOM_COMBINATIONS, SVD, TIES, weightedBy } from '../../export/weighted-options.ts'
 import { isQuantization, QUANTIZATIONS } from '../../formats/gguf/mixture.ts'
 import { filesOf } from '../../formats/gguf/split.ts'
 import { exists, isFile } from '../../hub/files.ts'
@@ -62,25 +63,31 @@ const what = {
   combination_type: beside(
     ADAPTERS,
     honoured(
-      z.enum(['cat', 'linear']),
+      z.enum(COMBINATIONS),
       'cat',
-      'cat: what they do added up, exactly; linear: their A and B added, of one rank (PEFT’s names)',
-      {
-        ...Object.fromEntries(
-          [
-            'svd',
-            'ties',
-            'ties_svd',
-            'dare_ties',
-            'dare_linear',
-            'dare_ties_svd',
-            'dare_linear_svd',
-            'magnitude_prune',
-            'magnitude_prune_svd',
-          ].map((name) => [name, 'not supported; use cat, which is the exact sum, or linear']),
-        ),
-      },
+      'cat: what they do added up, exactly; svd: the nearest to it of a lower rank; linear: A and B added, of one rank; ties, magnitude_prune: of their largest values',
+      RANDOM_COMBINATIONS,
     ),
+  ),
+  density: beside(
+    PRUNES,
+    honoured(
+      z.number().min(0).max(1).nullable(),
+      null,
+      'share of the values of each A and B that ties and magnitude_prune keep, from 0 to 1: the largest',
+    ),
+  ),
+  majority_sign_method: beside(
+    TIES,
+    honoured(
+      z.enum(['total', 'frequency']),
+      'total',
+      'the sign that ties keeps of a value: that of the sum over adapters (total), or of most of them (frequency)',
+    ),
+  ),
+  svd_rank: beside(
+    SVD,
+    honoured(z.int().min(1).nullable(), null, 'rank of the adapter that svd makes; default: the largest of those given'),
   ),
   output_dir: honoured(optionalName, null, 'folder for what is written; with one GGUF type also a file named ….gguf'),
   overwrite: honoured(flag, false, 'write over what is there already'),
@@ -136,6 +143,7 @@ export const exportModel = defineVerb({
       )
     if (!o.overwrite) refuseTaken(files.length === 0 ? MARKS.map((mark) => `${o.outputDir}/${mark}`) : files.flatMap(filesOf))
     const weighted = weightsOf(o.adapters ?? [])
+    if (o.adapters !== null) weightedBy(o)
     const device = await openDevice(o.useCpu ? 'cpu' : o.device, { threads: o.threads })
     try {
       const { language: opened, tokenizer, notes } = await openForGeneration(o.modelNameOrPath, o, device, io)
@@ -193,10 +201,9 @@ function weightsOf(given: readonly string[]): { folder: string; weight: number }
   })
 }
 
-interface CombineOptions {
+interface CombineOptions extends Combined {
   modelNameOrPath: string | null
   modelRevision: string
-  combinationType: Combination
 }
 
 /** @throws SaqrError OPTION_INVALID, FORMAT_ADAPTER */
@@ -213,7 +220,7 @@ function combined(base: LanguageModel, given: readonly { folder: string; weight:
   })
   // those given may each name it otherwise: a job's adapter has the path of where it was trained
   const named = { baseModelNameOrPath: o.modelNameOrPath, revision: o.modelRevision === 'main' ? null : o.modelRevision }
-  const made = weightedAdapter(parts, o.combinationType, named)
+  const made = weightedAdapter(parts, weightedBy(o), named)
   for (const { language } of parts) language.disposeAdapter()
   return made
 }

@@ -111,7 +111,8 @@ export function headerBytes(metadata: Entries, tensors: readonly GgufTensorHeade
 
 function entryBytes({ kind, value }: Entry): Uint8Array[] {
   if (kind === 'string') return [int(ID.string), string(value)]
-  if (kind === 'strings') return [int(ID.array), int(ID.string), long(value.length), ...value.map(string)]
+  // as one part: hundreds of thousands of merges are more than arguments of a call may be
+  if (kind === 'strings') return [int(ID.array), int(ID.string), long(value.length), Buffer.concat(value.map(string))]
   if (kind === 'bool') return [int(ID.bool), Uint8Array.of(Number(value))]
   if (kind === 'i32s' || kind === 'f32s') {
     const list = kind === 'i32s' ? Int32Array.from(value) : Float32Array.from(value)
