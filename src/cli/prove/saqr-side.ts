@@ -119,7 +119,6 @@ async function trained(
       processingClass: tokenizer,
       trainDataset: rows,
       memory: options.memory,
-      callbacks: [(event, control) => void (event.type === 'step' && event.step >= steps && (control.shouldTrainingStop = true))],
     },
     options,
   )
@@ -127,7 +126,7 @@ async function trained(
   const rates: number[] = []
   const ends: number[] = []
   let totalSteps = 0
-  for await (const event of trainer.stream({ signal: io.signal })) {
+  for await (const event of trainer.firstSteps(steps, { signal: io.signal })) {
     if (event.type === 'start') totalSteps = event.steps
     else if (event.type === 'warning') io.err.write(`saqr: ${event.message}\n`)
     else if (event.type === 'step') {
