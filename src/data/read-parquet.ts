@@ -68,7 +68,8 @@ async function readable<T>(path: string, read: () => Promise<T>): Promise<T> {
     if (cause instanceof SaqrError) throw cause
     const { message } = cause as Error
     // what trips over bytes that mean nothing says so in its own way
-    const damaged = !(cause instanceof Error) || cause instanceof RangeError || cause instanceof TypeError || /page type|undefined/.test(message)
+    const damaged =
+      !(cause instanceof Error) || cause instanceof RangeError || cause instanceof TypeError || /page type|undefined/.test(message)
     throw unreadable(path, damaged ? 'its bytes are damaged' : message, cause)
   }
 }

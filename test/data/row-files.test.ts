@@ -53,7 +53,8 @@ describe('Parquet files', () => {
     writeFileSync(path, bytes)
     return path
   }
-  const [{ bytes }] = (JSON.parse(readFileSync(join(folder, 'small.json'), 'utf8')) as { name: string; bytes: string }[]).filter(({ name }) => name === 'one none 1.0') as [{ bytes: string }] // biome-ignore format: short
+  const small = JSON.parse(readFileSync(join(folder, 'small.json'), 'utf8')) as { name: string; bytes: string }[]
+  const { bytes } = small.find(({ name }) => name === 'one none 1.0')!
   const whole = Buffer.from(bytes, 'base64')
 
   test('of no row, of one, of nulls alone, of a row a group, a value a page, in every codec', async () => {

@@ -5,6 +5,7 @@ import { bytes, fieldsOf, int, message, type ProtoField } from '../../formats/pr
 const HISTORY = 2
 const SUMMARY = 3
 const CONFIG = 5
+const FILES = 6
 const STATS = 7
 const METRIC = 12
 const RUN = 17
@@ -77,6 +78,9 @@ export const config = (values: Values) => bytes(CONFIG, items(1, values))
 export const summary = (values: Values) => bytes(SUMMARY, items(1, values))
 
 export const history = (step: number, values: Values) => bytes(HISTORY, message(items(1, values), bytes(2, int(1, step))))
+
+/** a file below the run's folder, which is uploaded with it */
+export const runFile = (path: string) => bytes(FILES, bytes(1, bytes(1, path)))
 
 /** @param time seconds since 1970 */
 export const stats = (time: number, values: Values) => bytes(STATS, message(bytes(2, timestamp(time)), items(3, values)))
