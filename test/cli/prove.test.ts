@@ -1,6 +1,6 @@
 /** saqr prove without Python: what is compared and allowed, the page, and what is refused before TRL is asked. TRL itself: test/live/prove.live.ts. */
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { compare, type Facts } from '../../src/cli/prove/compare.ts'
@@ -298,6 +298,16 @@ describe.runIf(process.platform !== 'win32')('before TRL is asked', () => {
       /datasets in \S+run\.yaml, entry 1: \S+train\.jsonl is a file/,
     )
     expect(() => readRecipe('sft', config(err.slice(err.indexOf(named)).replaceAll('\n  ', '\n'), ''), {}, 'work')).not.toThrow()
+    const own = join(folder, 'home.yaml')
+    writeFileSync(own, `model_name_or_path: ~/rows\ndataset_name: ${join(folder, 'rows')}\n`)
+    for (const [path, name] of [
+      [own, 'model_name_or_path in \\S+ ~/rows'],
+      [config('dataset_name: ~/rows\n', ''), 'dataset_name in \\S+ ~/rows'],
+      [config('datasets: [{path: json, data_files: [a.jsonl, ~/rows]}]\n', ''), 'datasets in \\S+, entry 1: ~/rows'],
+    ] as const) {
+      const told = `${name}: in a file ~ is no home folder to TRL, which would not find it. Write ${join(homedir(), 'rows')}`
+      expect((await fails(path, ...good)).err).toMatch(new RegExp(told))
+    }
     expect((await fails(config('lerning_rate: 1\n'), ...good)).err).toContain('did you mean learning_rate?')
     expect((await fails(config(), ...good, '--steps', '3')).err).toContain('at least 5')
     expect((await fails(...good)).err).toContain('saqr prove run.yaml')

@@ -245,9 +245,11 @@ export class Upload {
 /** ends early, too, where the signal aborts */
 const pause = (ms: number, signal: AbortSignal) =>
   new Promise<void>((resolve) => {
-    const timer = setTimeout(resolve, Math.max(0, ms))
-    signal.addEventListener('abort', () => {
+    const end = () => {
       clearTimeout(timer)
+      signal.removeEventListener('abort', end)
       resolve()
-    })
+    }
+    const timer = setTimeout(end, Math.max(0, ms))
+    signal.addEventListener('abort', end)
   })
