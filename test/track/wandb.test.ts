@@ -9,7 +9,7 @@ import type { AnswersEvent, TrainEvent } from '../../src/track/events.ts'
 import { type Tracker, tracked } from '../../src/track/tracker.ts'
 import { wandbFile } from '../../src/track/wandb/file.ts'
 import { framed, HEADER, recordsOf } from '../../src/track/wandb/log.ts'
-import { read } from '../../src/track/wandb/records.ts'
+import { lineOf, read } from '../../src/track/wandb/records.ts'
 import { wandbSettings } from '../../src/track/wandb/settings.ts'
 import type { TableFile } from '../../src/track/wandb/table.ts'
 import { wandb } from '../../src/track/wandb/wandb.ts'
@@ -142,6 +142,17 @@ describe('offline', () => {
     )
     // of the whole run, so no curve
     expect(Object.keys(history[6]!)).not.toContain('train/train_loss')
+  })
+
+  it('keeps what is no number under its name, also where the run goes on', async () => {
+    const out = join(folder, 'nan')
+    const odd = { ...logOf(1, Number.NaN), metrics: { low: Number.NEGATIVE_INFINITY, high: Number.POSITIVE_INFINITY } }
+    await go(wandb({ settings, name: null }), [startOf(out), odd, endOf(1)])
+    await go(wandb({ settings, name: null }), [startOf(out, { doneSteps: 1 }), logOf(2, 1), endOf(2)])
+    const { history } = logged(out)
+    expect(history[0]).toMatchObject({ 'train/loss': Number.NaN, 'train/low': Number.NEGATIVE_INFINITY, 'train/high': Number.POSITIVE_INFINITY }) // biome-ignore format: short
+    expect(history.at(-1)!._step).toBe(3)
+    expect(lineOf({ a: Number.NaN, 'b"': [1] })).toBe('{"a":NaN,"b\\"":[1]}') // as json.dumps
   })
 
   it('goes on in the same file where the run does, and not where another begins', async () => {

@@ -115,12 +115,26 @@ const given = (field: number, value: string | null) => (value === null ? null : 
 
 /** names with slashes and dots are one key */
 const items = (field: number, values: Values) =>
-  message(...Object.entries(values).map(([key, value]) => bytes(field, message(bytes(1, key), bytes(16, JSON.stringify(value))))))
+  message(...Object.entries(values).map(([key, value]) => bytes(field, message(bytes(1, key), bytes(16, valueJson(value))))))
+
+/** As Python's json writes it, and W&B reads it: NaN and Infinity by their names. */
+const valueJson = (value: unknown): string => (typeof value === 'number' && !Number.isFinite(value) ? String(value) : JSON.stringify(value))
+
+/** values as a line of W&B's history */
+export const lineOf = (values: Values): string =>
+  `{${Object.entries(values).map(([key, value]) => `${JSON.stringify(key)}:${valueJson(value)}`)}}`
+
+const NAMED: Readonly<Record<string, number>> = {
+  NaN: Number.NaN,
+  Infinity: Number.POSITIVE_INFINITY,
+  '-Infinity': Number.NEGATIVE_INFINITY,
+}
 
 function itemOf(content: Uint8Array): [string, unknown] {
   const text = (number: number) =>
     Buffer.from((fieldsOf(content)?.find(({ field }) => field === number)?.value ?? []) as Uint8Array).toString()
-  return [text(1), JSON.parse(text(16))]
+  const value = text(16)
+  return [text(1), NAMED[value] ?? JSON.parse(value)]
 }
 
 function timestamp(seconds: number): Uint8Array {

@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { exists } from '../../hub/files.ts'
 import { type Bucket, type Chunk, type Server, sendChunk, sendFile, upsertRun, WandbError } from './api.ts'
-import type { RunInfo, Values } from './records.ts'
+import { lineOf, type RunInfo, type Values } from './records.ts'
 import { fileOf, tablesOf } from './table.ts'
 
 /** in seconds */
@@ -203,7 +203,7 @@ export class Upload {
     for (const file of ['history', 'events'] as const) {
       const content: string[] = []
       for (let i = this.#sent[file]; i < this.#lines[file].length && room > 0; i++) {
-        const line = JSON.stringify(this.#numbered(file, this.#lines[file][i]!))
+        const line = lineOf(this.#numbered(file, this.#lines[file][i]!))
         room -= Buffer.byteLength(line)
         content.push(line)
       }
@@ -212,7 +212,7 @@ export class Upload {
       files[FILES[file]] = { offset: this.#bases[file] + this.#sent[file], content }
     }
     if (Object.keys(files).length === 0) return null
-    if (this.#summary) files['wandb-summary.json'] = { offset: 0, content: [JSON.stringify(this.#numbered('history', this.#summary))] }
+    if (this.#summary) files['wandb-summary.json'] = { offset: 0, content: [lineOf(this.#numbered('history', this.#summary))] }
     return { chunk: { files }, lines }
   }
 
