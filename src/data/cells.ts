@@ -6,7 +6,13 @@ import type { Row } from './rows.ts'
 export const bad = (where: string, why: string | Message) => new SaqrError('DATA_ROW', say`${where}: ${why}. Correct or remove the row.`)
 
 export const shown = (value: unknown) =>
-  value === undefined ? 'missing' : Number.isNaN(value) ? 'NaN' : JSON.stringify(value).slice(0, 60)
+  value === undefined
+    ? 'missing'
+    : Number.isNaN(value)
+      ? 'NaN'
+      : ArrayBuffer.isView(value)
+        ? `${value.byteLength} bytes`
+        : JSON.stringify(value).slice(0, 60)
 
 /** Null, and NaN: what pandas writes where a cell is empty. */
 export const isMissing = (value: unknown): value is null | undefined => value === undefined || value === null || Number.isNaN(value)

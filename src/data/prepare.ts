@@ -52,6 +52,8 @@ export interface Making {
 }
 
 export interface RowProgress {
+  /** default: preparing */
+  doing?: string
   source: string
   done: number
   total: number

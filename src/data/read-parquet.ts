@@ -6,7 +6,18 @@ import { isObject } from '../formats/json.ts'
 import { Float, rememberNumber } from '../formats/json-exact.ts'
 import type { Row, Rows } from './rows.ts'
 
-const utf8 = new TextDecoder('utf-8', { ignoreBOM: true })
+const utf8 = new TextDecoder('utf-8', { ignoreBOM: true, fatal: true })
+/** bytes of the least file there is: its two marks, and how long what stands between them is */
+const LEAST = 12
+
+/** What isn't UTF-8 stays bytes: columns that say nothing of themselves hold either. */
+function textOf(bytes: Uint8Array): string | Uint8Array {
+  try {
+    return bytes && utf8.decode(bytes)
+  } catch {
+    return bytes
+  }
+}
 
 /** @throws SaqrError DATA_FORMAT, FORMAT_… */
 export async function readParquet(path: string): Promise<Rows> {
@@ -29,7 +40,8 @@ export async function* parquetGroups(path: string): AsyncGenerator<Row[]> {
     throw fileError(cause, path, 'read')
   }
   if (file.byteLength === 0) throw new SaqrError('DATA_FORMAT', `${path} is empty. Fetch it again, or name another file.`)
-  const parsers = { stringFromBytes: (bytes: Uint8Array) => bytes && utf8.decode(bytes) } as never
+  if (file.byteLength < LEAST) throw unreadable(path, `it has ${file.byteLength} bytes alone`)
+  const parsers = { stringFromBytes: textOf } as never
   const codecs = ofNothing(compressors)
   const { metadata, schema } = await readable(path, async () => {
     const metadata = await parquetMetadataAsync(file)
@@ -41,7 +53,10 @@ export async function* parquetGroups(path: string): AsyncGenerator<Row[]> {
   for (const { num_rows } of metadata.row_groups) {
     const [from, rowEnd] = [rowStart, rowStart + Number(num_rows)]
     const rows = await readable(path, () => parquetReadObjects({ file, metadata, compressors: codecs, parsers, rowStart: from, rowEnd }))
-    yield rows.map((row) => exact(row, schema) as Row)
+    yield rows.map((row, i) => {
+      requireTexts(row, schema, `${path}, row ${from + i + 1}`)
+      return exact(row, schema) as Row
+    })
     rowStart = rowEnd
   }
 }
@@ -52,12 +67,26 @@ async function readable<T>(path: string, read: () => Promise<T>): Promise<T> {
   } catch (cause) {
     if (cause instanceof SaqrError) throw cause
     const { message } = cause as Error
-    throw new SaqrError(
-      'DATA_FORMAT',
-      `${path} can't be read as Parquet: ${message}. ${/unsupported/.test(message) ? 'Write it in another way (zstd, snappy)' : 'Fetch it again'}, or convert it to JSON lines.`,
-      { cause },
-    )
+    // what trips over bytes that mean nothing says so in its own way
+    const damaged =
+      !(cause instanceof Error) || cause instanceof RangeError || cause instanceof TypeError || /page type|undefined/.test(message)
+    throw unreadable(path, damaged ? 'its bytes are damaged' : message, cause)
   }
+}
+
+function unreadable(path: string, why: string, cause?: unknown): SaqrError {
+  const then = /unsupported/.test(why) ? 'Write it in another way (zstd, snappy)' : 'Fetch it again'
+  return new SaqrError('DATA_FORMAT', `${path} can't be read as Parquet: ${why}. ${then}, or convert it to JSON lines.`, { cause })
+}
+
+/** @throws SaqrError DATA_ROW for bytes in a column of texts */
+function requireTexts(value: unknown, schema: SchemaTree | undefined, where: string): void {
+  if (Array.isArray(value)) for (const item of value) requireTexts(item, elementOf(schema), where)
+  else if (value instanceof Uint8Array) {
+    if (schema?.element.converted_type !== 'UTF8' && schema?.element.logical_type?.type !== 'STRING') return
+    throw new SaqrError('DATA_ROW', `${where}: the text in ${schema.path.join('.')} is not UTF-8. Correct or remove the row.`)
+  } else if (isObject(value) && !(value instanceof Date))
+    for (const [key, item] of Object.entries(value)) requireTexts(item, fieldOf(schema, key), where)
 }
 
 /** Two columns of one name, of which rows would keep one, as `datasets` refuses them; and a name that an object can't have. */
@@ -89,6 +118,8 @@ function exact(value: unknown, schema: SchemaTree | undefined): unknown {
   if (Array.isArray(value)) return filled([], value.entries(), () => elementOf(schema))
   if (isObject(value) && !(value instanceof Date) && !ArrayBuffer.isView(value))
     return filled({}, Object.entries(value), (key) => fieldOf(schema, String(key)))
+  // a list or a struct that isn't there
+  if (value === undefined) return null
   return typeof value === 'bigint' ? Number(value) : value
 }
 

@@ -67,6 +67,8 @@ export interface DeviceDescription {
   overheadPerToken?: number
   /** bytes of memory of its own, whoever holds them; absent: it uses the machine's */
   memory?: number
+  /** whose that is, where there are several: `card 1` */
+  place?: string
   /** bytes of the host's memory that plans may offload to; absent: it has no memory beside the machine's */
   hostMemory?: number
   /** it can keep 4-bit weights in bf16 too (`keepDense`) */

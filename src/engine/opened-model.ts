@@ -65,14 +65,32 @@ export class OpenedModel {
     return this.#resized
   }
 
-  /** Another checkpoint with the same tensors but `names`, which have other values: those go from the store. Nothing may use them meanwhile. */
-  replace(checkpoint: Checkpoint, names: readonly string[]): void {
+  /**
+   * Another checkpoint with the same tensors but `names`, which have other values: those go from the store. Nothing may use them meanwhile.
+   * @param make what stands over it then: where that fails all is as it was
+   * @param given what reads the tensors as they were
+   */
+  replace<T>(checkpoint: Checkpoint, names: readonly string[], given: TraceRecorder, make: () => T): T {
     this.alive()
     const settled = settle(checkpoint)
+    const before = { checkpoint: this.#checkpoint, model: this.#model, resized: this.#resized }
+    const held = this.holds(given)
     for (const name of names) this.#drop(name)
-    this.#checkpoint = settled.checkpoint
-    this.#model = settled.model
-    this.#resized = [...new Set([...this.#resized, ...names])]
+    this.#become({ ...settled, resized: [...new Set([...this.#resized, ...names])] })
+    try {
+      return make()
+    } catch (error) {
+      for (const name of names) this.#drop(name)
+      this.#become(before)
+      if (held) this.loadFor(given)
+      throw error
+    }
+  }
+
+  #become({ checkpoint, model, resized }: { checkpoint: Checkpoint; model: Model; resized: readonly string[] }): void {
+    this.#checkpoint = checkpoint
+    this.#model = model
+    this.#resized = resized
   }
 
   /** are NF4's scales of this weight quantised themselves? */

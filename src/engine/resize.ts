@@ -157,27 +157,38 @@ export function checkResizable(model: LanguageModel): void {
  * @throws SaqrError as `checkResizable`
  */
 export function resizeModel(given: LanguageModel, rows: number, options: ResizeOptions & { seed: number }): LanguageModel {
-  const { opened, spec, trained } = given
+  const { opened, trained } = given
   checkResizable(given)
   const names = tokenTensors(opened.model)
   const around = (t: CheckpointTensor) => (trained ? asTrained(t, trained) : t)
   const how = { seed: options.seed, dtype: opened.choice.dtype, around }
-  opened.replace(resized(opened.checkpoint, opened.model, rows, options, how), names)
-  const model = new LanguageModel(opened, spec, options.seed)
-  for (const name of trained?.names ?? []) {
-    const values = trained!.get(name)
-    if (!names.includes(name)) {
-      model.trainables.set(name, values)
-      continue
-    }
-    const all = model.trainables.get(name).slice()
-    all.set(values.subarray(0, all.length))
-    model.trainables.set(name, all)
-  }
+  const sized = resized(opened.checkpoint, opened.model, rows, options, how)
+  const model = opened.replace(sized, names, given.recorder, () => over(given, names, options.seed))
   model.promptForm = given.promptForm
   model.run = given.run
   given.disposeAdapter()
   return model
+}
+
+/** The model over the base as it is now, with what is trained of the one given. */
+function over({ opened, spec, trained }: LanguageModel, names: readonly string[], seed: number): LanguageModel {
+  const model = new LanguageModel(opened, spec, seed)
+  try {
+    for (const name of trained?.names ?? []) {
+      const values = trained!.get(name)
+      if (!names.includes(name)) {
+        model.trainables.set(name, values)
+        continue
+      }
+      const all = model.trainables.get(name).slice()
+      all.set(values.subarray(0, all.length))
+      model.trainables.set(name, all)
+    }
+    return model
+  } catch (error) {
+    model.disposeAdapter()
+    throw error
+  }
 }
 
 /** with the values that training gave it */

@@ -49,7 +49,7 @@ export interface Pushed {
 }
 
 /** of a training run's folder: what goes on with it, and what trackers keep; of an export: what is no model */
-const NEVER = ['checkpoint-*/**', '**/checkpoint-*/**', 'runs/**', 'wandb/**', 'mismatch/**', '**/*.mismatch*.gguf', '**/*.unchecked*.gguf', 'events.jsonl', 'saqr_run.json'] // biome-ignore format: a list
+const NEVER = ['checkpoint-*/**', '**/checkpoint-*/**', 'runs/**', 'wandb/**', 'mismatch/**', '**/*.mismatch*.gguf', '**/*.unchecked*.gguf', 'events.jsonl', 'reference_scores.jsonl', 'saqr_run.json'] // biome-ignore format: a list
 
 const UNSENT = 'Nothing was uploaded: check the network, and run the command again.'
 const BROKEN_OFF = 'What was uploaded stays there: the same command again goes on from it.'

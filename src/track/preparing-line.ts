@@ -1,4 +1,4 @@
-/** How far the preparing of rows is: on a terminal one line that is drawn anew, elsewhere nothing. */
+/** How far the preparing of rows, or their scoring, is: on a terminal one line that is drawn anew, elsewhere nothing. */
 import type { RowProgress } from '../data/prepare.ts'
 import { grouped } from './numbers.ts'
 
@@ -17,7 +17,7 @@ export function preparingLine(out: Output, now = () => performance.now() / 1000)
   let of: string | undefined
   let drawn = 0
   let there = false
-  return ({ source, done, total }) => {
+  return ({ doing = 'preparing', source, done, total }) => {
     if (!out.isTTY) return
     const at = now()
     if (of !== source) {
@@ -31,7 +31,7 @@ export function preparingLine(out: Output, now = () => performance.now() / 1000)
     } else if (at - drawn >= REDRAW) {
       drawn = at
       there = true
-      out.write(`${CLEAR}preparing ${source}: ${grouped(done)} of ${grouped(total)} rows`)
+      out.write(`${CLEAR}${doing} ${source}: ${grouped(done)} of ${grouped(total)} rows`)
     }
   }
 }

@@ -48,7 +48,7 @@ export async function evaluateNow(
       requireAlike(own.reference ? [examples] : [], evalCut)
       const reference = referenceRunner(refModel, runner)
       try {
-        await scoreWith(own, reference, alone(examples, o), evalCut, signal)
+        await scoreWith(own, reference, { rows: examples, batches: alone(examples, o), cut: evalCut, signal })
       } finally {
         if (reference !== runner) reference.dispose()
       }

@@ -137,10 +137,19 @@ function digestOfStart(model: LanguageModel): string {
   return start
 }
 
+/** What a reference is: the base as it is computed with, and the adapter over it as it is now. */
+export function digestOfReference(model: LanguageModel): string {
+  const { checkpoint, choice } = model.opened
+  const adapter = stringifyJson(model.adapter.config ?? {}, { sortKeys: true })
+  const of = [digestOfModel(checkpoint.config, checkpoint.tensors), choice, adapter, model.trained ? digestOfTrained(model) : null]
+  return digest((hash) => hash.update(JSON.stringify(of)))
+}
+
 /** Is it another than it began as, trained before in this process? */
 export const isTrained = (model: LanguageModel): boolean => digestOfTrained(model) !== digestOfStart(model)
 
-function digestOfTrained({ trainables }: LanguageModel): string {
+/** What is trained, as it is now. */
+export function digestOfTrained({ trainables }: LanguageModel): string {
   return digest((hash) => {
     for (const name of trainables.names) {
       const { rows, cols } = trainables.shape(name)

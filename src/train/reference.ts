@@ -4,6 +4,8 @@
  */
 import type { Example } from '../data/example.ts'
 import { longestSequence } from '../data/long.ts'
+import type { Making } from '../data/prepare.ts'
+import type { DeviceDescription } from '../devices/device.ts'
 import { storeBytes } from '../engine/budget.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { PassRunner, type RunnerSpec } from '../engine/runner.ts'
@@ -14,44 +16,94 @@ import { NOTHING } from '../graph/layout.ts'
 import { evalBatches } from './evaluate.ts'
 import type { CutOptions, Objective } from './objectives/objective.ts'
 import type { TrainableModel } from './options/trainer-types.ts'
+import type { List, ReferenceScores } from './reference-scores.ts'
 import type { Run } from './run.ts'
 
-/** The rows of the steps to come, and all that are evaluated. Returns how many were scored. @throws SaqrError DATA_TOO_LONG */
-export async function scoreReference(run: Run, doneSteps: number, signal?: AbortSignal): Promise<number> {
-  const { objective, examples, evalExamples, evalRunner, cut, evalCut } = run
+export interface Scoring {
+  /** stops it between two ops */
+  signal?: AbortSignal | undefined
+  onProgress?: Making['onProgress']
+}
+
+/** A step's micro-batches, or an evaluation's: places of their rows. */
+type Batches = readonly (readonly number[])[]
+
+/**
+ * The rows of the steps to come, and all that are evaluated. What was scored is kept, whatever ends it.
+ * @param steps those done, and those that the run comes to
+ * @returns how many were scored
+ * @throws SaqrError DATA_TOO_LONG; the signal's reason
+ */
+export async function scoreReference(
+  run: Run,
+  steps: { done: number; until: number },
+  kept: ReferenceScores,
+  { signal, onProgress }: Scoring = {},
+): Promise<number> {
+  const { objective, examples, evalExamples, evalRunner, cut, evalCut, options } = run
+  const { path } = run.model.opened.checkpoint
+  const lists: { name: List; rows: readonly Example[]; batches: () => Iterable<Batches>; cut: CutOptions }[] = [
+    { name: 'trained', rows: examples, batches: () => firstSteps(run, steps), cut },
+    ...(evalExamples
+      ? [{ name: 'evaluated' as const, rows: evalExamples, batches: () => alone(evalExamples, options), cut: evalCut }]
+      : []),
+  ]
+  const total = lists.reduce((sum, { batches }) => sum + countOf(batches()), 0)
   const runner = referenceRunner(run.refModel, evalRunner!)
+  let [before, scored] = [0, 0]
   try {
     requireAlike([examples, evalExamples ?? []], cut)
-    const trained = await scoreWith(objective, runner, firstSteps(run, doneSteps), cut, signal)
-    return trained + (await scoreWith(objective, runner, evalExamples ? alone(evalExamples, run.options) : [], evalCut, signal))
+    for (const { name, rows, batches, cut } of lists) {
+      let done = 0
+      await scoreWith(objective, runner, { rows, batches: batches(), cut, signal }, (made, seen) => {
+        for (const i of made) kept.add(name, i, objective.reference!.get(rows[i]!))
+        scored += made.length
+        done = seen
+        onProgress?.({ doing: 'scoring by the reference:', source: path, done: before + seen, total })
+      })
+      before += done
+    }
+    return scored
   } finally {
+    kept.write()
+    onProgress?.({ source: path, done: total, total }) // whatever ended it, the line goes
     if (runner !== evalRunner) runner.dispose()
   }
+}
+
+/** rows, each counted once */
+function countOf(batches: Iterable<Batches>): number {
+  const rows = new Set<number>()
+  for (const step of batches) for (const batch of step) for (const i of batch) rows.add(i)
+  return rows.size
 }
 
 /**
  * The micro-batches of each step at which the whole run first comes to a row that is left to come to. A row is scored as that step lays it out:
  * what has not been trained yet is then exactly as likely as under the reference, and a resumed run has the numbers of the one that it goes on with.
  */
-function* firstSteps({ examples, sampler, steps }: Run, doneSteps: number): Generator<Example[][]> {
+function* firstSteps({ examples, sampler }: Run, { done, until }: { done: number; until: number }): Generator<Batches> {
   const first = new Map<number, number>()
   const left = new Set<number>()
   const coming = new Set<number>()
   // until all have come since: an epoch may leave some out, and one that a run stopped in has some behind it
-  for (let step = 0; step < steps && coming.size < examples.length; step++) {
+  for (let step = 0; step < until && coming.size < examples.length; step++) {
     for (const i of sampler.batches(step).flat()) {
       if (!first.has(i)) first.set(i, step)
-      if (step < doneSteps) continue
+      if (step < done) continue
       coming.add(i)
       left.add(first.get(i)!)
     }
   }
-  for (const step of [...left].sort((a, b) => a - b)) yield sampler.batches(step).map((batch) => batch.map((i) => examples[i]!))
+  for (const step of [...left].sort((a, b) => a - b)) yield sampler.batches(step)
 }
 
 /** each evaluation batch by itself, as it is evaluated */
-export function* alone(...given: Parameters<typeof evalBatches>): Generator<(readonly Example[])[]> {
-  for (const batch of evalBatches(...given)) yield [batch]
+export function* alone(...given: Parameters<typeof evalBatches>): Generator<Batches> {
+  const [{ length: rows }, { perDeviceEvalBatchSize: size }] = given
+  const { length } = evalBatches(...given)
+  for (let batch = 0; batch < length; batch++)
+    yield [Array.from({ length: Math.min(size, rows - batch * size) }, (_, i) => batch * size + i)]
 }
 
 /** another model's, or that of the model which is trained, as it is now */
@@ -85,7 +137,7 @@ export interface Beside {
 export function besideOf(reference: TrainableModel | null, model: LanguageModel, score: HeadScore): Beside | null {
   if (reference === null || reference.language.opened === model.opened) return null
   const { recorder, trained, opened } = reference.language
-  if (opened.device.describe().kind !== model.opened.device.describe().kind) return null
+  if (!sameMemory(opened.device.describe(), model.opened.device.describe())) return null
   const runner = runnerOf(reference, { score, policy: () => policyAt(0, opened.model.layers) })
   return {
     weights: storeBytes(recorder, trained?.layout ?? NOTHING, null, opened.nested),
@@ -93,26 +145,39 @@ export function besideOf(reference: TrainableModel | null, model: LanguageModel,
   }
 }
 
-/** Scores the rows of these steps, or batches, that have not been, each as it lies where it comes first. */
+/** One card's memory, or the machine's. */
+const sameMemory = (a: DeviceDescription, b: DeviceDescription): boolean => a.kind === b.kind && a.place === b.place
+
+/**
+ * Scores the rows of these steps, or batches, that have not been, each as it lies where it comes first.
+ * @param onScored hears after each step which rows were scored in it, and how many rows have come so far
+ */
 export async function scoreWith(
   objective: Objective,
   runner: PassRunner,
-  steps: Iterable<readonly (readonly Example[])[]>,
-  cut: CutOptions,
-  signal?: AbortSignal,
-): Promise<number> {
+  {
+    rows,
+    batches,
+    cut,
+    signal,
+  }: { rows: readonly Example[]; batches: Iterable<Batches>; cut: CutOptions; signal: AbortSignal | undefined },
+  onScored: (made: readonly number[], seen: number) => void = () => {},
+): Promise<void> {
   const { reference } = objective
-  if (!reference) return 0
+  if (!reference) return
   const { wholeBatches: _, ...free } = cut
-  let scored = 0
-  for (const batches of steps) {
-    const rows = batches.flat().filter((example) => !reference.has(example))
-    if (rows.length === 0) continue
-    const laid = objective.layOut(batches, free)
-    for (const pass of laid.passes) reference.keep(pass, await runner.run(pass, { seed: 0, step: 0, lossScale: 0 }, signal), laid)
-    scored += rows.length
+  const seen = new Set<number>()
+  for (const step of batches) {
+    const examples = step.map((batch) => batch.map((i) => rows[i]!))
+    const made = step.flatMap((batch, b) => batch.filter((_, at) => !reference.has(examples[b]![at]!)))
+    for (const i of step.flat()) seen.add(i)
+    if (made.length > 0) {
+      signal?.throwIfAborted()
+      const laid = objective.layOut(examples, free)
+      for (const pass of laid.passes) reference.keep(pass, await runner.run(pass, { seed: 0, step: 0, lossScale: 0 }, signal), laid)
+    }
+    onScored(made, seen.size)
   }
-  return scored
 }
 
 /** With LongRoPE a row's numbers depend on the longest row of its micro-batch, which is another in every epoch. */

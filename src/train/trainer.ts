@@ -1,6 +1,6 @@
 /** What every trainer does, with TRL's names: rows prepared, a plan that fits, a loop of events. What it trains towards is its objective's. */
 import type { Dataset } from '../data/dataset.ts'
-import type { Prepared } from '../data/prepare.ts'
+import type { Making, Prepared } from '../data/prepare.ts'
 import { hubIdOf } from '../engine/base-name.ts'
 import { writeCard } from '../engine/card.ts'
 import { collectGarbage } from '../engine/heap.ts'
@@ -37,6 +37,7 @@ import { type TrainerTables, takeEvaluation, takeInit, takeTraining } from './op
 import type { CheckedInit } from './options/trainer-types.ts'
 import { openHub, pushRun } from './push.ts'
 import { scoreReference } from './reference.ts'
+import { ReferenceScores } from './reference-scores.ts'
 import { prepareRun, type Run } from './run.ts'
 import { runRecord } from './run-record.ts'
 import { startEvent } from './start-event.ts'
@@ -139,7 +140,15 @@ export class Trainer<O extends CommonOptions> {
     return this.#events(takeTraining(request, 'stream', this.#kind))
   }
 
-  async *#events({ signal, resumeFromCheckpoint }: TrainRequest): AsyncGenerator<TrainEvent> {
+  /**
+   * The first steps of the run, which ends there as where a callback ends it: what only later ones need is not made.
+   * @internal
+   */
+  firstSteps(steps: number, request?: TrainRequest): AsyncGenerator<TrainEvent> {
+    return this.#events(takeTraining(request, 'stream', this.#kind), steps)
+  }
+
+  async *#events({ signal, resumeFromCheckpoint }: TrainRequest, within = Number.POSITIVE_INFINITY): AsyncGenerator<TrainEvent> {
     const outputDir = this.options.outputDir ?? 'trainer_output'
     const language = this.#init.model.language
     language.checkTrainable() // before any work
@@ -150,7 +159,8 @@ export class Trainer<O extends CommonOptions> {
       const unlock = lockFolder(outputDir)
       try {
         const control = new TrainerControl()
-        const events = this.#run(language, outputDir, resumeFromCheckpoint ?? this.options.resumeFromCheckpoint, control, signal)
+        const resume = resumeFromCheckpoint ?? this.options.resumeFromCheckpoint
+        const events = this.#run(language, outputDir, { resume, control, within, signal })
         const trackers = [...evalAnswers(this.options.evalPrompts, this.#init.model, signal), ...trackersOf(this.options, outputDir)]
         for await (const event of tracked(events, trackers)) {
           turn.pause()
@@ -172,9 +182,7 @@ export class Trainer<O extends CommonOptions> {
   async *#run(
     model: LanguageModel,
     outputDir: string,
-    resume: boolean | string | null,
-    control: TrainerControl,
-    signal?: AbortSignal,
+    { resume, control, within, signal }: { resume: boolean | string | null; control: TrainerControl; within: number; signal?: AbortSignal | undefined }, // biome-ignore format: short
   ): AsyncGenerator<TrainEvent> {
     const { processingClass, trainDataset, evalDataset } = this.#init
     const o = this.options
@@ -229,14 +237,15 @@ export class Trainer<O extends CommonOptions> {
       for (const text of notes) yield note(text)
       for (const text of warnings) yield warning(text)
       if (objective.reference) {
+        const kept = new ReferenceScores(outputDir, run, resumed)
+        const done = resumed?.state.globalStep ?? 0
         const unscored = run.examples.some((example) => !objective.reference!.has(example))
         if (resumed && unscored && this.#init.refModel === null && isTrained(model))
           throw new SaqrError(
             'TRAIN_CHECKPOINT',
             `${resumed.path} goes on from a model as it was before training, and this one has been trained since it was opened: what it is measured against would be another. Open the model anew, or go on with the trainer that trained it.`,
           )
-        const rows = await scoreReference(run, resumed?.state.globalStep ?? 0, signal)
-        if (rows > 0) yield { type: 'note', message: `${rows} rows scored by the reference` }
+        yield* this.#score(run, kept, { done, until: Math.min(run.steps, done + within) }, signal)
         if (resumed) restore(resumed.path, model, run.optimizer)
       }
       let evaluated: EvalEvent | null = null
@@ -249,6 +258,7 @@ export class Trainer<O extends CommonOptions> {
       )) {
         if (event.type === 'eval') evaluated = event
         if (event.type === 'end') model.run = runRecord(run, trainDataset.source, this.#kind.config, { base, start, evaluated, end: event })
+        if (event.type === 'step' && event.step - (resumed?.state.globalStep ?? 0) >= within) control.shouldTrainingStop = true
         yield event
       }
     } finally {
@@ -269,10 +279,34 @@ export class Trainer<O extends CommonOptions> {
     const known = this.#prepared.get(dataset)
     if (known) return known
     const { processingClass, formattingFunc } = this.#init
-    const making = { cache: this.options.cacheRows, onProgress: this.#init.report === 'none' ? undefined : preparingLine(standardError) }
+    const making = { cache: this.options.cacheRows, onProgress: this.#progress() }
     const prepared = await this.#objective.prepare(dataset, processingClass, this.options, { evaluation, formattingFunc, signal, making })
     if (this.#objective.reference) this.#prepared.set(dataset, prepared)
     return prepared
+  }
+
+  /** What the objective measures rows against, before anything is trained. */
+  async *#score(
+    run: Run,
+    kept: ReferenceScores,
+    steps: { done: number; until: number },
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<TrainEvent> {
+    if (kept.taken) yield note(`${kept.taken.rows} rows were scored by the reference before: taken from ${kept.taken.from}`)
+    let scored = 0
+    try {
+      scored = await scoreReference(run, steps, kept, { signal, onProgress: this.#progress() })
+    } catch (error) {
+      if (signal?.aborted && kept.failed === null)
+        yield note('stopped while the reference scored rows: those it has are kept in the folder')
+      throw error
+    }
+    if (scored > 0) yield note(`${scored} rows scored by the reference`)
+    if (kept.failed !== null) yield warning(`the reference’s scores are not kept for a run that goes on with this one: ${kept.failed}`)
+  }
+
+  #progress(): Making['onProgress'] {
+    return this.#init.report === 'none' ? undefined : preparingLine(standardError)
   }
 
   /** The trained part, the tokenizer and a model card, as a folder that opens like any model. @param folder default: outputDir */

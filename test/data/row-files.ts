@@ -1,6 +1,7 @@
 /** Holds files of rows against what datasets, pandas and pyarrow make of them. */
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { openParquet } from '../../src/data/parquet-on-disk.ts'
 import { parseCsv } from '../../src/data/read-csv.ts'
 import { readParquet } from '../../src/data/read-parquet.ts'
 import { parseSplit, sliceBounds } from '../../src/data/split.ts'
@@ -44,4 +45,19 @@ export async function parquetNumbers(folder: string): Promise<[string[], string[
   const template = new ChatTemplate('{{ messages[0].row | tojson }}')
   const { rows } = await readParquet(join(folder, 'numbers.parquet'))
   return [rows.map((row) => template.render([{ role: 'user', row }], {}).text), json<string[]>(folder, 'numbers.json')]
+}
+
+/** files of small.json whose rows are others than pyarrow's, in memory or on disk */
+export async function smallDifferences(folder: string, scratch: string): Promise<object[]> {
+  const cases = json<{ name: string; bytes: string; rows: object[] }[]>(folder, 'small.json')
+  const wrong: object[] = []
+  for (const { name, bytes, rows } of cases) {
+    const path = join(scratch, 'small.parquet')
+    writeFileSync(path, Buffer.from(bytes, 'base64'))
+    for (const read of [readParquet, openParquet]) {
+      const made = await read(path).then(({ rows }) => [...rows], String)
+      if (JSON.stringify(made) !== JSON.stringify(rows)) wrong.push({ name, read: read.name, rows, made })
+    }
+  }
+  return wrong
 }

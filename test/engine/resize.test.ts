@@ -152,6 +152,33 @@ it('a run goes on from a checkpoint with the same bits, and not over rows drawn 
   expect(await run('parted', { maxSteps: 4, lrSchedulerType: 'constant', resumeFromCheckpoint: true })).toEqual(straight)
 })
 
+it('leaves all as it was where the model of the new size can’t stand', async () => {
+  const { model } = await open('tied-full')
+  const { language } = model
+  const { opened } = language
+  const { device, checkpoint } = opened
+  const said = await model.generate(['a'], { maxNewTokens: 4, doSample: false })
+  const [store, users] = [device.store, opened.users.size]
+  device.store = () => {
+    throw new Error('no room')
+  }
+  try {
+    await expect(model.resizeTokenEmbeddings(300)).rejects.toThrow('no room')
+  } finally {
+    device.store = store
+  }
+  expect([opened.checkpoint, opened.resized, opened.users.size, model.vocabSize]).toEqual([
+    checkpoint,
+    [],
+    users,
+    language.opened.model.vocab,
+  ])
+  expect(await model.generate(['a'], { maxNewTokens: 4, doSample: false })).toEqual(said)
+  await model.resizeTokenEmbeddings(300)
+  expect(model.vocabSize).toBe(300)
+  await model.dispose()
+})
+
 it('is refused where something lies over it, and where ids would have no row', async () => {
   const { model, tokenizer } = await open('tied-full')
   await expect(model.resizeTokenEmbeddings(200)).rejects.toThrow(/200 has no row for the tokenizer's ids up to 259/)

@@ -1,12 +1,13 @@
 /** A run, stopped and gone on with, as the packages wandb and tensorboard read it, record by record, and as wandb sync uploads it. */
 import { execFile } from 'node:child_process'
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { FastLanguageModel, loadDataset, SFTTrainer } from '../../src/index.ts'
 import { logEntry } from '../../src/track/events.ts'
+import type { TableFile } from '../../src/track/wandb/table.ts'
 import { fakeWandb } from '../track/wandb-server.ts'
 import { oracle } from './oracle.ts'
 import { json } from './train.ts'
@@ -14,7 +15,12 @@ import { json } from './train.ts'
 const fixture = join(import.meta.dirname, '../fixtures/training/linear-warmup')
 const root = join(import.meta.dirname, '../..')
 const out = mkdtempSync(join(tmpdir(), 'saqr-trackers-'))
-afterAll(() => rmSync(out, { recursive: true }))
+const beside = mkdtempSync(join(tmpdir(), 'saqr-trackers-'))
+const prompts = join(beside, 'prompts.txt')
+writeFileSync(prompts, 'the falcon\nصقر\n')
+afterAll(() => {
+  for (const folder of [out, beside]) rmSync(folder, { recursive: true })
+})
 
 type Line = Record<string, number>
 /** a record as JSON */
@@ -36,7 +42,7 @@ beforeAll(async () => {
     evalDataset: rows.select([0, 1, 2, 3]),
     args: {
       ...{ maxSteps: 12, perDeviceTrainBatchSize: 4, loggingSteps: 2, evalStrategy: 'steps', evalSteps: 4, saveSteps: 4 },
-      ...{ outputDir: out, reportTo: ['wandb', 'tensorboard'], runName: 'falcon' },
+      ...{ outputDir: out, reportTo: ['wandb', 'tensorboard'], runName: 'falcon', evalPrompts: prompts },
     },
   })
   // the second half of the way to step 8 is done twice
@@ -95,16 +101,42 @@ describe('wandb', () => {
     expect(summary).toMatchObject({ ...last, 'train/epoch': epoch, 'train/global_step': step })
   })
 
+  it('tables of answers', () => {
+    const lines = of('history').map(({ item }) => valuesOf(item) as Record<string, unknown>)
+    const tables = lines.flatMap((line) =>
+      line['eval/answers'] ? [line as { 'eval/answers': TableFile; 'train/global_step': number }] : [],
+    )
+    // the second half of the way to step 8 is done twice, its evaluation once
+    expect(tables.map((line) => line['train/global_step'])).toEqual([4, 8, 12])
+    const [run] = readdirSync(join(out, 'wandb'))
+    const paths = of('files').flatMap(({ files }) => (files as { path: string }[]).map(({ path }) => path))
+    expect(paths).toEqual(tables.map((line) => line['eval/answers'].path))
+    for (const line of tables) {
+      const { path, size } = line['eval/answers']
+      const content = readFileSync(join(out, 'wandb', run!, 'files', path))
+      expect(content.length).toBe(size)
+      const { columns, data } = JSON.parse(content.toString())
+      expect(columns).toEqual(['step', 'prompt', 'answer', 'ending'])
+      expect((data as unknown[][]).map((row) => row.slice(0, 2))).toEqual([[line['train/global_step'], 'the falcon'], [line['train/global_step'], 'صقر']]) // biome-ignore format: short
+    }
+    const summary = Object.assign({}, ...of('summary').map(({ update }) => valuesOf(update)))
+    expect(summary['eval/answers']).toEqual(tables.at(-1)!['eval/answers'])
+  })
+
   it('wandb sync uploads it', async () => {
     const server = await fakeWandb()
     const [run] = readdirSync(join(out, 'wandb'))
-    await promisify(execFile)(join(root, '.venv/bin/wandb'), ['sync', '--entity', 'aviary', join(out, 'wandb', run!)], {
+    // the module: a script of the environment names the interpreter that it was made with
+    await promisify(execFile)(join(root, '.venv/bin/python'), ['-m', 'wandb', 'sync', '--entity', 'aviary', join(out, 'wandb', run!)], {
       cwd: out,
       env: { ...process.env, WANDB_BASE_URL: server.url, WANDB_API_KEY: '0'.repeat(40), WANDB_ERROR_REPORTING: 'false' },
     })
     await server.close()
     const [uploaded] = [...server.runs.values()]
     expect(uploaded).toMatchObject({ displayName: 'falcon', complete: true, exitcode: 0 })
+    const tables = of('files').flatMap(({ files }) => (files as { path: string }[]).map(({ path }) => path))
+    for (const path of tables)
+      expect(server.uploads.get(path)?.content.equals(readFileSync(join(out, 'wandb', run!, 'files', path))), path).toBe(true)
     expect(uploaded!.files.get('wandb-history.jsonl')!.map((line) => JSON.parse(line))).toEqual(
       of('history').map(({ item }) => valuesOf(item)),
     )

@@ -18,24 +18,45 @@ export interface FakeWandb {
   requests: { path: string; body: Record<string, unknown>; authorization: string }[]
   /** how the next requests fail: a status, never an answer, or a cut connection */
   faults: (number | 'hang' | 'cut')[]
+  /** files that were uploaded, by their names, and with whose key */
+  uploads: Map<string, { content: Buffer; authorization: string | undefined }>
+  /** where files go; null: to itself */
+  uploadsTo: string | null
+  /** how its storage fails for good */
+  storage: number | null
   /** fails for good */
   down: number | 'hang' | 'cut' | null
   close(): Promise<void>
 }
 
 export async function fakeWandb(): Promise<FakeWandb> {
-  const fake: FakeWandb = { url: '', runs: new Map(), requests: [], faults: [], down: null, close: () => closed(server) }
+  const fake: FakeWandb = {
+    url: '',
+    runs: new Map(),
+    requests: [],
+    uploads: new Map(),
+    uploadsTo: null,
+    storage: null,
+    faults: [],
+    down: null,
+    close: () => closed(server),
+  }
   const server = createServer((request, response) => {
-    let text = ''
-    request.setEncoding('utf8').on('data', (part: string) => (text += part))
+    const parts: Buffer[] = []
+    request.on('data', (part: Buffer) => parts.push(part))
     request.on('end', () => {
       const fault = fake.down ?? fake.faults.shift()
       if (fault === 'hang') return
       if (fault === 'cut') return void request.socket.destroy()
       if (fault !== undefined) return void response.writeHead(fault).end(`status ${fault}`)
       const path = request.url!
-      if (!/^\/graphql$|\/file_stream$/.test(path)) return void response.end() // a file that is uploaded
-      const body = JSON.parse(text)
+      const content = Buffer.concat(parts)
+      if (!/^\/graphql$|\/file_stream$/.test(path)) {
+        if (fake.storage !== null) return void response.writeHead(fake.storage).end('no')
+        fake.uploads.set(decodeURIComponent(path.replace('/upload/', '')), { content, authorization: request.headers.authorization })
+        return void response.end()
+      }
+      const body = JSON.parse(content.toString())
       fake.requests.push({ path, body, authorization: request.headers.authorization ?? '' })
       response.setHeader('content-type', 'application/json')
       response.end(JSON.stringify(path === '/graphql' ? graphql(fake, body) : stream(fake, path, body)))
@@ -54,12 +75,19 @@ const closed = (server: Server) =>
 
 const newRun = (): Run => ({ config: {}, displayName: null, files: new Map(), complete: false, exitcode: null })
 
-function graphql({ runs, url }: FakeWandb, { query, variables }: { query: string; variables: Record<string, string | null> }): unknown {
+function graphql(
+  { runs, url, uploadsTo }: FakeWandb,
+  { query, variables }: { query: string; variables: Record<string, string | null> },
+): unknown {
   if (/createRunFiles/i.test(query)) {
     const files = variables.files as unknown as string[]
     return {
       data: {
-        createRunFiles: { runID: 'r', uploadHeaders: [], files: files.map((name) => ({ name, uploadUrl: `${url}/upload/${name}` })) },
+        createRunFiles: {
+          runID: 'r',
+          uploadHeaders: [],
+          files: files.map((name) => ({ name, uploadUrl: `${uploadsTo ?? url}/upload/${name}` })),
+        },
       },
     }
   }

@@ -1,15 +1,17 @@
 /** A run in W&B: its file, what is sent of it, and that nothing is lost whatever the server or the process does. */
 import { spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import type { TrainEvent } from '../../src/track/events.ts'
+import type { AnswersEvent, TrainEvent } from '../../src/track/events.ts'
 import { type Tracker, tracked } from '../../src/track/tracker.ts'
 import { wandbFile } from '../../src/track/wandb/file.ts'
 import { framed, HEADER, recordsOf } from '../../src/track/wandb/log.ts'
-import { read } from '../../src/track/wandb/records.ts'
+import { lineOf, read } from '../../src/track/wandb/records.ts'
 import { wandbSettings } from '../../src/track/wandb/settings.ts'
+import type { TableFile } from '../../src/track/wandb/table.ts'
 import { wandb } from '../../src/track/wandb/wandb.ts'
 import { endOf, evalOf, logOf, startOf } from './start.ts'
 import { type FakeWandb, fakeWandb } from './wandb-server.ts'
@@ -142,6 +144,17 @@ describe('offline', () => {
     expect(Object.keys(history[6]!)).not.toContain('train/train_loss')
   })
 
+  it('keeps what is no number under its name, also where the run goes on', async () => {
+    const out = join(folder, 'nan')
+    const odd = { ...logOf(1, Number.NaN), metrics: { low: Number.NEGATIVE_INFINITY, high: Number.POSITIVE_INFINITY } }
+    await go(wandb({ settings, name: null }), [startOf(out), odd, endOf(1)])
+    await go(wandb({ settings, name: null }), [startOf(out, { doneSteps: 1 }), logOf(2, 1), endOf(2)])
+    const { history } = logged(out)
+    expect(history[0]).toMatchObject({ 'train/loss': Number.NaN, 'train/low': Number.NEGATIVE_INFINITY, 'train/high': Number.POSITIVE_INFINITY }) // biome-ignore format: short
+    expect(history.at(-1)!._step).toBe(3)
+    expect(lineOf({ a: Number.NaN, 'b"': [1] })).toBe('{"a":NaN,"b\\"":[1]}') // as json.dumps
+  })
+
   it('goes on in the same file where the run does, and not where another begins', async () => {
     const out = join(folder, 'offline-again')
     await go(wandb({ settings, name: null }), eventsOf(out, 0, 4))
@@ -152,6 +165,64 @@ describe('offline', () => {
     expect(history.map((line) => line._runtime).every((time, i, all) => i === 0 || time! >= all[i - 1]!)).toBe(true)
     await go(wandb({ settings, name: null }), eventsOf(out, 0, 2))
     expect(readdirSync(join(out, 'wandb'))).toHaveLength(2)
+  })
+})
+
+/** of prompts of all sorts */
+const answersAt = (step: number): AnswersEvent => ({
+  type: 'answers',
+  step,
+  epoch: step / 16,
+  answers: [
+    { prompt: 'What flies? صقر', answer: `a falcon\u0000 at ${step}`, ending: 'stop' },
+    { prompt: `half \ud83d of a pair`, answer: 'x'.repeat(1 << 20), ending: 'length' },
+  ],
+})
+const rowsAt = (step: number) => answersAt(step).answers.map(({ prompt, answer, ending }) => [step, prompt, answer, ending])
+function* withAnswers(events: Iterable<TrainEvent>): Generator<TrainEvent> {
+  for (const event of events) {
+    yield event
+    if (event.type === 'eval') yield answersAt(event.step)
+  }
+}
+/** the tables that lines speak of, as they are on disk */
+function tablesIn(out: string): { line: number; step: number; path: string; content: Buffer }[] {
+  const { history, path } = logged(out)
+  return history.flatMap((values) => {
+    const table = values['eval/answers'] as unknown as TableFile | undefined
+    if (!table) return []
+    const content = readFileSync(join(dirname(path), 'files', table.path))
+    const sha256 = createHash('sha256').update(content).digest('hex')
+    expect(table).toEqual({
+      _type: 'table-file',
+      path: table.path,
+      sha256,
+      size: content.length,
+      ncols: 4,
+      nrows: 2,
+      log_mode: 'IMMUTABLE',
+    })
+    expect(table.path).toBe(`media/table/eval/answers_${values._step}_${sha256.slice(0, 20)}.table.json`)
+    return [{ line: values._step!, step: values['train/global_step']!, path: table.path, content }]
+  })
+}
+
+describe('answers', () => {
+  it('are a table, a file beside the log', async () => {
+    const out = join(folder, 'answers')
+    await go(wandb({ settings: wandbSettings({ WANDB_MODE: 'offline', NETRC: '/nowhere' }), name: null }), withAnswers(eventsOf(out, 0, 4)))
+    const tables = tablesIn(out)
+    expect(tables.map(({ step }) => step)).toEqual([2, 4])
+    for (const { step, content } of tables) {
+      // its bytes are UTF-8 whatever the texts are, and give them back
+      expect(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(content))).toEqual({
+        columns: ['step', 'prompt', 'answer', 'ending'],
+        data: rowsAt(step),
+      })
+    }
+    // it is one of the files that wandb sync uploads
+    const names = recordsOf(readFileSync(logged(out).path))!.map((one) => Buffer.from(one.content).toString('latin1'))
+    for (const { path } of tables) expect(names.filter((text) => text.includes(path)).length).toBeGreaterThanOrEqual(3) // files, history, summary
   })
 })
 
@@ -224,6 +295,64 @@ describe('online', () => {
     await go(tracker(), eventsOf(out, 6, 8))
     whole(out)
     expect(lines()).toHaveLength(14)
+  })
+
+  describe('tables of answers', () => {
+    const uploaded = (out: string) => {
+      const tables = tablesIn(out)
+      expect(
+        [...server.uploads].map(([path, { content }]) => [path, content.equals(tables.find((one) => one.path === path)!.content)]),
+      ).toEqual(tables.map(({ path }) => [path, true]))
+      return tables.length
+    }
+
+    it('are uploaded before the lines that speak of them, whatever fails', async () => {
+      const out = join(folder, 'tables')
+      server.faults.push(500, 'cut', 'hang', 503)
+      const run = go(tracker(), withAnswers(eventsOf(out, 0, 20)), 15)
+      for (let i = 0; i < 8; i++) {
+        await wait(50)
+        server.faults.push((['cut', 502, 'hang', 500] as const)[i % 4]!)
+      }
+      await run
+      whole(out)
+      expect(uploaded(out)).toBeGreaterThanOrEqual(8)
+      expect(theRun()).toMatchObject({ complete: true, exitcode: 0 })
+    })
+
+    it('are uploaded when a run goes on that could not reach the server', async () => {
+      const out = join(folder, 'tables-down')
+      server.down = 'cut'
+      await go(tracker({}, 0.2), withAnswers(eventsOf(out, 0, 6)))
+      expect(server.uploads.size).toBe(0)
+      server.down = null
+      await go(tracker(), withAnswers(eventsOf(out, 6, 8)))
+      whole(out)
+      uploaded(out)
+    })
+
+    it('that the storage refuses are told of, and the lines go on', async () => {
+      const out = join(folder, 'tables-refused')
+      server.storage = 403
+      const said = await go(tracker(), withAnswers(eventsOf(out, 0, 4)), 5)
+      whole(out)
+      const lost = said.filter((line) => /^warning: W&B’s storage .*media\/table\/eval\/answers_\d+_\w+\.table\.json is not in W&B\. It is kept in /.test(line)) // biome-ignore format: short
+      expect(lost).toHaveLength(tablesIn(out).length)
+      expect(theRun()).toMatchObject({ complete: true, exitcode: 0 })
+    })
+
+    it('go to a storage elsewhere without the key', async () => {
+      const out = join(folder, 'tables-elsewhere')
+      const storage = await fakeWandb()
+      server.uploadsTo = storage.url
+      await go(tracker(), withAnswers(eventsOf(out, 0, 4)))
+      await storage.close()
+      expect(server.uploads.size).toBe(0)
+      expect([...storage.uploads.values()].map(({ authorization }) => authorization)).toEqual([undefined, undefined])
+      server.uploadsTo = null
+      await go(tracker(), withAnswers(eventsOf(join(folder, 'tables-here'), 0, 2)))
+      expect([...server.uploads.values()].map(({ authorization }) => authorization)).toEqual([`Basic ${Buffer.from(`api:${KEY}`).toString('base64')}`]) // biome-ignore format: short
+    })
   })
 
   it('a key that is refused is told once, and nothing is tried again', async () => {

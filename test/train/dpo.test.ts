@@ -1,5 +1,5 @@
 /** What is a DPO run's own beside its numbers: going on bit for bit, one reference whatever was trained since, options that contradict each other. */
-import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeEach, describe, expect, it, test } from 'vitest'
@@ -8,11 +8,16 @@ import { CpuDevice } from '../../src/devices/cpu/device.ts'
 import { LanguageModel } from '../../src/engine/language-model.ts'
 import { loadAdapter } from '../../src/engine/load-adapter.ts'
 import { OpenedModel } from '../../src/engine/opened-model.ts'
+import { PassRunner } from '../../src/engine/runner.ts'
 import { openCheckpoint } from '../../src/models/checkpoint.ts'
 import { Tokenizer } from '../../src/text/tokenizer.ts'
 import type { TrainEvent } from '../../src/track/events.ts'
+import { preparingLine } from '../../src/track/preparing-line.ts'
 import { DPOTrainer } from '../../src/train/dpo-trainer.ts'
+import { sequenceScore } from '../../src/train/objectives/sequences.ts'
 import type { DPOTrainerInit } from '../../src/train/options/trainer-types.ts'
+import { besideOf } from '../../src/train/reference.ts'
+import { REFERENCE_SCORES } from '../../src/train/reference-scores.ts'
 
 const root = join(import.meta.dirname, '../fixtures/preference')
 const work = mkdtempSync(join(tmpdir(), 'saqr-dpo-'))
@@ -98,8 +103,151 @@ describe('every row is measured against the reference', () => {
   it('is not measured against a model that was trained since', async () => {
     const first = await trainerOf('since')
     await eventsOf(first.trainer, 3)
+    rmSync(join(work, 'since', REFERENCE_SCORES)) // with it nothing is to be scored
     const again = await trainerOf('since', { args: { ...args, resumeFromCheckpoint: true } }, first.language)
     await expect(eventsOf(again.trainer)).rejects.toThrow(/has been trained since it was opened.*Open the model anew/)
+  })
+})
+
+describe('what the reference said', () => {
+  const scored = (events: TrainEvent[]) =>
+    events.flatMap((e) => (e.type === 'note' && /scored by the reference/.test(e.message) ? [Number(/^\d+/.exec(e.message)![0])] : []))
+  const file = (folder: string) => join(work, folder, REFERENCE_SCORES)
+  const resumed = { args: { resumeFromCheckpoint: true } } as const
+
+  /** passes that are run while `work` is, each told before it is */
+  async function passes(onPass: (n: number) => void, work: () => Promise<unknown>): Promise<void> {
+    const { prototype } = PassRunner
+    const { run } = prototype
+    let n = 0
+    prototype.run = async function (...given) {
+      onPass(++n)
+      return run.apply(this, given)
+    }
+    try {
+      await work()
+    } finally {
+      prototype.run = run
+    }
+  }
+
+  it('is kept, so that a run that goes on scores nothing anew and has the same bits', async () => {
+    const whole = await trainerOf('kept-whole')
+    const [rows] = scored(await eventsOf(whole.trainer))
+    const first = await trainerOf('kept')
+    expect(scored(await eventsOf(first.trainer, 4))).toEqual([rows])
+    const { trainer, language } = await trainerOf('kept', resumed)
+    let notes: TrainEvent[] = []
+    await passes(
+      () => expect.unreachable('a pass of scoring or evaluation'),
+      async () => (notes = await eventsOf(trainer)),
+    )
+    expect(notes.filter((e) => e.type === 'note' && e.message === `${rows} rows were scored by the reference before: taken from ${file('kept')}`)).toHaveLength(1) // biome-ignore format: short
+    expect(values(language)).toEqual(values(whole.language))
+  })
+
+  it('is kept of a run that is stopped while it is asked, which leaves the model as it was', async () => {
+    const whole = await trainerOf('kept-whole-2')
+    const [rows] = scored(await eventsOf(whole.trainer))
+    const { trainer, language } = await trainerOf('stopped-early')
+    const start = values(language)
+    const stop = new AbortController()
+    let seen = 0
+    await passes(
+      (n) => {
+        seen = n
+        if (n === 4) stop.abort(new DOMException('enough', 'AbortError'))
+      },
+      () => expect(trainer.train({ signal: stop.signal })).rejects.toThrow('enough'),
+    )
+    expect(seen).toBe(4)
+    expect(values(language)).toEqual(start)
+    // in another process' place: the folder is free, the rest is scored, and the run is the one that nobody stopped
+    const again = await trainerOf('stopped-early')
+    const [taken, rest] = scored(await eventsOf(again.trainer))
+    expect(taken).toBeGreaterThan(0)
+    expect(taken! + rest!).toBe(rows)
+    expect(values(again.language)).toEqual(values(whole.language))
+    expect(historyOf('stopped-early')).toEqual(historyOf('kept-whole-2'))
+  })
+
+  it('is left out where a line is damaged or torn, and the rest is scored anew', async () => {
+    const whole = await trainerOf('damaged')
+    const [rows] = scored(await eventsOf(whole.trainer))
+    const text = readFileSync(file('damaged'), 'utf8')
+    expect(text.split('\n').length).toBeGreaterThanOrEqual(3) // trained on, and evaluated
+    const again = async (damaged: string) => {
+      writeFileSync(file('damaged'), damaged)
+      const one = await trainerOf('damaged')
+      const found = scored(await eventsOf(one.trainer))
+      expect(values(one.language)).toEqual(values(whole.language))
+      return found
+    }
+    // as many lines as scoring takes seconds, and one of the evaluation's rows
+    const [first, ...others] = text.trimEnd().split('\n')
+    const rest = others.join('\n')
+    const { rows: ofFirst } = JSON.parse(first!) as { rows: number[] }
+    const wrong = first!.replace(/"numbers":\[-(\d)/, (_, digit) => `"numbers":[-${(Number(digit) + 1) % 10}`)
+    expect(wrong).not.toBe(first)
+    expect(await again(`${wrong}\n${rest}\n`)).toEqual([rows! - ofFirst.length, ofFirst.length])
+    // what is damaged went, and all is there again
+    expect(await again(readFileSync(file('damaged'), 'utf8'))).toEqual([rows])
+    expect(await again(`${rest}\n${first!.slice(0, 200)}`)).toEqual([rows! - ofFirst.length, ofFirst.length])
+    expect(await again(text.slice(0, -1))).toEqual([rows])
+    expect(await again('null\n[]\n\u0000{"rows":\n')).toEqual([rows])
+  })
+
+  it('is scored anew where the reference is another, or rows lie otherwise', async () => {
+    const second = loadAdapter(opened, join(root, 'adapter'))
+    const first = second.trainables.get(second.trainables.names[0]!)
+    second.trainables.set(second.trainables.names[0]!, first.map((x) => x + 0.01)) // biome-ignore format: short
+    const notes = async (folder: string, init: Partial<DPOTrainerInit> = {}) =>
+      scored(await eventsOf((await trainerOf(folder, init)).trainer))
+    const [rows] = await notes('another')
+    expect(await notes('another')).toEqual([rows])
+    rmSync(file('another'))
+    expect(await notes('another', { refModel: { language: second } })).toEqual([rows])
+    expect(await notes('another', { refModel: { language: second } })).toEqual([rows])
+    const kept = readFileSync(file('another'), 'utf8').trimEnd().split('\n').map((line) => JSON.parse(line) as { key: string; rows: number[] }) // biome-ignore format: short
+    expect(new Set(kept.map(({ key }) => key)).size).toBe(2) // trained on, and evaluated
+    expect(kept.flatMap(({ rows }) => rows)).toHaveLength(rows!)
+    const taken = async (args: object) => (await notes('another', { refModel: { language: second }, args })).length === 2
+    // the evaluation's rows lie as they did
+    expect(await taken({ seed: 7 })).toBe(false)
+    // a model that was trained since is another reference
+    const { trainer, language } = await trainerOf('trained-since')
+    await eventsOf(trainer)
+    const events = await eventsOf((await trainerOf('trained-since', {}, language)).trainer)
+    expect(events.some((e) => e.type === 'note' && /before: taken/.test(e.message))).toBe(false)
+  })
+
+  it('costs no run where it can’t be written', async () => {
+    const whole = await trainerOf('kept-whole-3')
+    await eventsOf(whole.trainer)
+    mkdirSync(file('unwritable'), { recursive: true })
+    const { trainer, language } = await trainerOf('unwritable')
+    const told = (await eventsOf(trainer)).find((e) => e.type === 'warning')
+    expect(told).toMatchObject({ message: expect.stringMatching(/scores are not kept.*reference_scores.jsonl is a folder/) })
+    expect(values(language)).toEqual(values(whole.language))
+  })
+
+  it('is told in a line that says how far it is', () => {
+    const drawn: string[] = []
+    let clock = 0
+    const line = preparingLine({ isTTY: true, write: (text) => drawn.push(text) }, () => ++clock)
+    for (const done of [4, 8]) line({ doing: 'scoring by the reference:', source: 'm', done, total: 12 })
+    expect(drawn.at(-1)).toContain('scoring by the reference: m: 8 of 12 rows')
+    line({ source: 'm', done: 12, total: 12 })
+    expect(drawn.at(-1)).not.toContain('rows')
+  })
+
+  it('is asked of the rows of the first steps alone where a run is only begun', async () => {
+    const { trainer } = await trainerOf('begun', { evalDataset: null })
+    const events: TrainEvent[] = []
+    for await (const event of trainer.firstSteps(2)) events.push(event)
+    expect(scored(events)).toEqual([8])
+    expect(events.filter((e) => e.type === 'step')).toHaveLength(2)
+    expect(events.at(-1)).toMatchObject({ type: 'end', step: 2, finished: true })
   })
 })
 
@@ -154,6 +302,20 @@ describe('a reference on another base', () => {
     expect(other.resident().arena).toBeGreaterThan(0)
     expect(passes!.bytes).toBeGreaterThanOrEqual(other.resident().arena) // its passes here are shorter
     expect(both.total).toBe(alone.total + weights!.bytes + passes!.bytes)
+  })
+
+  it('takes nothing of this device where it lies on another card', () => {
+    const on = (place: string) => {
+      const device = Object.create(other, { describe: { value: () => ({ ...other.describe(), memory: 2 ** 40, place }) } }) as CpuDevice
+      const { checkpoint, choice } = opened
+      return {
+        language: { opened: Object.assign(Object.create(new OpenedModel(device, checkpoint, choice)), { device }) } as LanguageModel,
+      }
+    }
+    const [model, reference] = [on('card 0').language, on('card 1')]
+    expect(besideOf(reference, model, sequenceScore)).toBe(null)
+    const { language } = another()
+    expect(besideOf({ language }, loadAdapter(opened, join(root, 'adapter')), sequenceScore)).toMatchObject({ weights: expect.any(Number) })
   })
 
   it('is refused where the budget holds one of both', async () => {

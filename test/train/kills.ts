@@ -70,7 +70,8 @@ export async function killed(kind: Kind): Promise<void> {
       // somewhere within the next step, a few milliseconds long
       if (seen >= steps && at === Number.POSITIVE_INFINITY) at = performance.now() + 7 * Math.random()
     })
-    const halfWritten = () => existsSync(outputDir) && readdirSync(outputDir).some((name) => !/^checkpoint-\d+$/.test(name))
+    const halfWritten = () =>
+      existsSync(outputDir) && readdirSync(outputDir).some((name) => !/^checkpoint-\d+$|^reference_scores/.test(name))
     const killed = await killWhen(child, () => (inWriting ? seen >= 1 && halfWritten() : performance.now() >= at))
     if (killed && inWriting) writing++
     if (!killed) break // it was done before

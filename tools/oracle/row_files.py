@@ -4,6 +4,7 @@
 
 The layout of OUT is described in tools/oracle/README.md."""
 import argparse
+import base64
 import io
 import json
 import os
@@ -87,6 +88,34 @@ ROWS = [
 ]
 
 
+def small() -> list:
+    """Parquet files of next to nothing, in every codec and both kinds of pages: their bytes, their rows."""
+    messages = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+    tables = dict(
+        zero=pa.table({"text": pa.array([], pa.string()), "n": pa.array([], pa.int64())}),
+        one=pa.table({"text": ["a"]}),
+        empty=pa.table({"text": [""]}),
+        nulls=pa.table({"text": pa.nulls(3, pa.string()), "other": ["x", "y", "z"]}),
+        untyped=pa.table({"text": ["x", "y"], "nothing": pa.nulls(2)}),
+        dictionary=pa.table({"text": pa.array(["a", None, "a"]).dictionary_encode()}),
+        same=pa.table({"text": ["same"] * 20}),
+        lists=pa.table({"messages": pa.array([[], None, [dict(role="user", content=None)]], messages), "s": pa.array([None, dict(a=1), dict(a=None)], pa.struct([("a", pa.int64())]))}),
+        odd=pa.table({"": ["\0"], "a.b": ["\ufeff"]}),
+    )
+    ways = [dict(compression=codec, data_page_version=page) for codec in ("none", "snappy", "gzip", "zstd", "brotli", "lz4") for page in ("1.0", "2.0")]
+    ways += [dict(row_group_size=1), dict(data_page_size=1, dictionary_pagesize_limit=1), dict(use_dictionary=False), dict(write_page_checksum=True, write_page_index=True, store_schema=False)]
+    made = []
+    for name, table in tables.items():
+        for way in ways:
+            file = io.BytesIO()
+            # names of Arrow's own schema would be most of the bytes
+            pq.write_table(table, file, **{"store_schema": False, **way})
+            file.seek(0)
+            rows = pq.read_table(file).to_pylist()
+            made.append(dict(name=" ".join([name, *map(str, way.values())]), bytes=base64.b64encode(file.getvalue()).decode(), rows=rows))
+    return made
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
@@ -110,6 +139,7 @@ def main() -> None:
     pq.write_table(pa.Table.from_pylist(calls, schema=pa.schema([("messages", messages), ("n", pa.int64())])), args.out / "lz4.parquet", compression="lz4")
     twice = pa.table([pa.array(["a"]), pa.array(["b"])], names=["text", "text"])
     pq.write_table(twice, args.out / "twice.parquet")
+    dump("small.json", small())
     dump("numbers.json", [json.dumps(row, ensure_ascii=False) for row in pq.read_table(args.out / "numbers.parquet").to_pylist()])
 
 

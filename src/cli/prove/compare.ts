@@ -91,8 +91,9 @@ export function compare(trl: TrlSide, saqr: SaqrSide, facts: Facts, f32: Pick<Si
   // the coarser arithmetic of both
   const arithmetic = trl.half ? 'bf16' : saqr.arithmetic
   const yardstick = f32 === null ? null : yardstickOf(trl, f32)
-  const computed = tolerancesOf(arithmetic, saqr)
-  const tolerances = yardstick === null ? computed : measured(computed, yardstick)
+  const sizes = { ...saqr, leastMoved: leastMoved(trl) }
+  const computed = tolerancesOf(arithmetic, sizes)
+  const tolerances = yardstick === null ? computed : measured(computed, yardstick, sizes)
   const steps = Math.min(trl.losses.length, saqr.losses.length)
   const losses = lossPairs(trl, saqr, tolerances)
   const gradients = gradientPairs(trl, saqr, tolerances, yardstick)
@@ -136,6 +137,19 @@ export function compare(trl: TrlSide, saqr: SaqrSide, facts: Facts, f32: Pick<Si
     saqr: figures(saqr, from, saqrCommand),
   }
 }
+
+/** numbers of the smallest tensor that has a gradient in the first step */
+const leastMoved = ({ gradients }: Pick<Side, 'gradients'>): number =>
+  [...gradients.values()].reduce(
+    (least, { step, shape }) =>
+      step === 1
+        ? Math.min(
+            least,
+            shape.reduce((n, size) => n * size, 1),
+          )
+        : least,
+    Number.POSITIVE_INFINITY,
+  )
 
 const tokensOf = (step: SeenStep) => step.flat().reduce((n, { tokens }) => n + tokens, 0)
 const targetsOf = (step: SeenStep) => step.flat().reduce((n, { targets }) => n + targets, 0)

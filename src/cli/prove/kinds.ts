@@ -3,7 +3,6 @@ import type { Dataset } from '../../data/dataset.ts'
 import type { LanguageModel } from '../../engine/language-model.ts'
 import type { Tokenizer } from '../../text/tokenizer.ts'
 import type { TrainEvent } from '../../track/events.ts'
-import type { TrainerCallback } from '../../train/callbacks.ts'
 import { CPOTrainer } from '../../train/cpo-trainer.ts'
 import { DPOTrainer } from '../../train/dpo-trainer.ts'
 import { KTOTrainer } from '../../train/kto-trainer.ts'
@@ -31,7 +30,6 @@ export interface Training {
   processingClass: Tokenizer
   trainDataset: Dataset
   memory: string | number | null
-  callbacks: readonly TrainerCallback[]
 }
 
 export interface Kind {
@@ -40,7 +38,10 @@ export interface Kind {
   fields: Fields
   check(options: VerbOptions): void
   objective(options: VerbOptions): Objective
-  trainer(training: Training, options: VerbOptions): { stream(request: { signal: AbortSignal }): AsyncGenerator<TrainEvent> }
+  trainer(
+    training: Training,
+    options: VerbOptions,
+  ): { firstSteps(steps: number, request: { signal: AbortSignal }): AsyncGenerator<TrainEvent> }
 }
 
 /** TRL keeps these trainers apart, without a command */

@@ -1,4 +1,6 @@
 /** A TRL configuration as both sides take it: what saqr makes of it, and what of it is changed for the proof. */
+import { homedir } from 'node:os'
+import { join } from 'node:path'
 import { type Message, option, SaqrError, say } from '../../error.ts'
 import { isFile } from '../../hub/files.ts'
 import { readText } from '../../hub/json.ts'
@@ -59,6 +61,7 @@ export function readRecipe(kind: string, path: string, more: Readonly<Record<str
         'OPTION_INVALID',
         say`${option('lrSchedulerType')} ${options.lrSchedulerType} follows evaluations, and nothing is evaluated in the steps of a proof: name another`,
       )
+    refuseHome(options)
     refuseFiles(options)
     const { quiet, changed } = quieted(options)
     return {
@@ -75,6 +78,32 @@ export function readRecipe(kind: string, path: string, more: Readonly<Record<str
     // by the names in the file, whatever the verb calls its own
     throw new SaqrError(error.code, error.said.spelled(spelling(fields, all)), { cause: error.cause })
   }
+}
+
+/** What a shell makes of `~`, Python doesn't: it looks for a folder of that name, or on the Hub. @throws SaqrError OPTION_INVALID */
+function refuseHome({ modelNameOrPath, chatTemplatePath, datasetName, datasets }: VerbOptions): void {
+  const named: [said: Message, path: unknown][] = [
+    [say`${option('modelNameOrPath')}`, modelNameOrPath],
+    [say`${option('chatTemplatePath')}`, chatTemplatePath],
+    ...(datasets.length === 0 ? [[say`${option('datasetName')}`, datasetName] as [Message, unknown]] : []),
+    ...datasets.flatMap(({ path, data_files }, i) =>
+      [path, ...filesIn(data_files)].map((one): [Message, unknown] => [say`${option('datasets')}, entry ${i + 1}:`, one]),
+    ),
+  ]
+  for (const [said, path] of named) {
+    if (typeof path !== 'string' || !/^~(\/|$)/.test(path)) continue
+    const whole = join(homedir(), path.slice(1))
+    throw new SaqrError(
+      'OPTION_INVALID',
+      say`${said} ${path}: in a file ~ is no home folder to TRL, which would not find it. Write ${whole}`,
+    )
+  }
+}
+
+/** of data_files: a path, a list, or either by split */
+function filesIn(value: unknown): unknown[] {
+  if (value == null) return []
+  return typeof value === 'object' ? Object.values(value).flatMap(filesIn) : [value]
 }
 
 /** `load_dataset` takes a file for a name on the Hub, and looks for it there for half a minute. @throws SaqrError OPTION_INVALID */

@@ -19,6 +19,7 @@ import {
   type Values,
   valuesFile,
 } from './recorded.ts'
+import { DIRECTIONS } from './tolerances.ts'
 
 export interface SaqrSide extends Side {
   device: string
@@ -30,6 +31,8 @@ export interface SaqrSide extends Side {
   layers: number
   /** terms of the longest sum of a product: channels of the widest layer, or tokens of a step */
   longestSum: number
+  /** what errors of a step's gradient are spread over */
+  directions: number
 }
 
 export interface SaqrRequest {
@@ -81,6 +84,8 @@ export async function runSaqr({ recipe, rows, steps, work, trl, theirs, io, onSt
       arithmetic: choice.dtype,
       trained: trainables.names.map((name) => [name, trainables.fileShape(name)]),
       layers: model.layers,
+      // where weights follow from scores, an error of one lies along its sequence's own gradient
+      directions: recipe.objective.score.later ? Math.min(DIRECTIONS, seen[0]?.flat().length ?? DIRECTIONS) : DIRECTIONS,
       longestSum: Math.max(...[...language.recorder.weights.values()].map(({ cols }) => cols), mostTokens(seen)),
     }
   } finally {
@@ -119,7 +124,6 @@ async function trained(
       processingClass: tokenizer,
       trainDataset: rows,
       memory: options.memory,
-      callbacks: [(event, control) => void (event.type === 'step' && event.step >= steps && (control.shouldTrainingStop = true))],
     },
     options,
   )
@@ -127,7 +131,7 @@ async function trained(
   const rates: number[] = []
   const ends: number[] = []
   let totalSteps = 0
-  for await (const event of trainer.stream({ signal: io.signal })) {
+  for await (const event of trainer.firstSteps(steps, { signal: io.signal })) {
     if (event.type === 'start') totalSteps = event.steps
     else if (event.type === 'warning') io.err.write(`saqr: ${event.message}\n`)
     else if (event.type === 'step') {

@@ -25,18 +25,25 @@ export interface Tolerances {
 export interface Sizes {
   layers: number
   longestSum: number
+  /** what errors of a gradient are spread over, at the most DIRECTIONS: its sequences, where each one's weight follows from scores that err */
+  directions: number
+  /** numbers of the smallest tensor that the first step moves */
+  leastMoved: number
 }
 
 const UNIT = { f32: 2 ** -24, bf16: 2 ** -8 }
 /** tensors that a block and its gradient write, each rounded */
 const ROUNDINGS = 24
 
-export function tolerancesOf(arithmetic: 'f32' | 'bf16', { layers, longestSum }: Sizes): Tolerances {
+export function tolerancesOf(
+  arithmetic: 'f32' | 'bf16',
+  { layers, longestSum, leastMoved }: Pick<Sizes, 'layers' | 'longestSum' | 'leastMoved'>,
+): Tolerances {
   const unit = UNIT[arithmetic]
   const roundings = ROUNDINGS * (layers + 1)
   const sum = arithmetic === 'f32' ? longestSum : 1
   const whole = Math.SQRT2 * unit * Math.sqrt(roundings * sum)
-  const later = signsDiffer(whole)
+  const later = signsDiffer(whole, leastMoved)
   const said = arithmetic === 'f32' ? '2⁻²⁴ in f32' : '2⁻⁸ in bf16'
   const sums =
     arithmetic === 'f32'
@@ -53,7 +60,7 @@ export function tolerancesOf(arithmetic: 'f32' | 'bf16', { layers, longestSum }:
     },
     later: {
       value: later,
-      why: 'it is 0 until the optimiser has moved the other factor; Adam’s first step goes by the sign of each gradient, and signs of those near 0 differ where gradients differ by δ: a share δ/π of them, each by twice the step, 2·√(δ/π) in all, δ being what all gradients of the first step are allowed',
+      why: 'it is 0 until the optimiser has moved the other factor; Adam’s first step goes by the sign of each gradient, and signs of those near 0 differ where gradients differ by δ: a share δ/π of them, each by twice the step, 2·√(δ/π) in all, δ being what all gradients of the first step are allowed; of few numbers more may, by three times the root of how many are expected',
     },
     length: null,
     ...ofMoves(whole),

@@ -1,6 +1,6 @@
 /** What half precision costs TRL itself: its first gradients beside those of the same run in f32, from the same values over the same rows. */
 import { type Side, tensorValues } from './recorded.ts'
-import { DIRECTIONS, ofMoves, type Tolerances } from './tolerances.ts'
+import { DIRECTIONS, ofMoves, type Sizes, signsDiffer, type Tolerances } from './tolerances.ts'
 
 type Gradients = Pick<Side, 'gradients' | 'gradientFile'>
 
@@ -56,7 +56,11 @@ export function yardstickOf(half: Gradients, f32: Gradients): Yardstick {
  */
 const TIMES = 3
 /** The arithmetic's tolerances with those of gradients measured instead. */
-export function measured(tolerances: Tolerances, { steps, length }: Yardstick): Tolerances {
+export function measured(
+  tolerances: Tolerances,
+  { steps, length }: Yardstick,
+  { directions, leastMoved }: Pick<Sizes, 'directions' | 'leastMoved'>,
+): Tolerances {
   const whole = steps.get(1) ?? 0
   if (whole === 0) return tolerances
   const cost = `what half precision costs TRL itself (its gradients beside those of its own run in f32, from the same values over the same rows)`
@@ -69,11 +73,18 @@ export function measured(tolerances: Tolerances, { steps, length }: Yardstick): 
     gradient: { value: TIMES * whole, why: `three times ${cost} of that tensor alone, where that is more than of all; at least this` },
     later:
       later > 0
-        ? { value: TIMES * later, why: `three times the same of that tensor alone, or of all of its step; at least this` }
+        ? {
+            // whether a sign differs is yes or no: of few numbers TRL's own run may have none where saqr has one
+            value: Math.max(TIMES * later, signsDiffer(TIMES * whole, leastMoved)),
+            why: `three times the same of that tensor alone, or of all of its step; at least this, which is what signs may do that differ in the first step (2·√(δ/π) where gradients differ by δ, of few numbers by three times the root of how many are expected more): of ${leastMoved} numbers, the smallest tensor that it moves, none may differ in one run and some in another`,
+          }
         : tolerances.later,
     length: {
-      value: 2 * Math.max(length, whole / Math.sqrt(DIRECTIONS)),
-      why: `roundings that go nowhere in particular leave a gradient’s length nearly as it is (1/√${DIRECTIONS} of them lies along it), while a wrong scale or rate changes it: twice TRL’s own, or that share`,
+      value: 2 * Math.max(length, whole / Math.sqrt(directions)),
+      why:
+        directions < DIRECTIONS
+          ? `a sequence’s weight in the loss follows from scores, which err: that error lies along the sequence’s own gradient, and of ${directions} of them 1/√${directions} lies along all of it; a wrong scale or rate changes the length too: twice TRL’s own, or that share`
+          : `roundings that go nowhere in particular leave a gradient’s length nearly as it is (1/√${DIRECTIONS} of them lies along it), while a wrong scale or rate changes it: twice TRL’s own, or that share`,
     },
   }
 }

@@ -28,6 +28,8 @@ const NO_CARD = [100, 34]
 export class Card {
   readonly driver: Driver
   readonly name: string
+  /** of those that the process sees, from 0 */
+  readonly ordinal: number
   /** compute capability: 90 */
   readonly arch: number
   readonly multiprocessors: number
@@ -51,6 +53,7 @@ export class Card {
   /** @throws SaqrError DEVICE_CUDA_MISSING without a driver or a card, DEVICE_CUDA_DRIVER for a driver that can't be used */
   constructor(ordinal = 0, driver = new Driver()) {
     this.driver = driver
+    this.ordinal = ordinal
     const status = driver.raw.init(0) as number
     if (status !== 0 && !NO_CARD.includes(status))
       throw new SaqrError(

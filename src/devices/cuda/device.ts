@@ -95,7 +95,7 @@ export class CudaDevice implements Device {
   }
 
   describe(): DeviceDescription {
-    const { name, arch, multiprocessors, driverVersion } = this.card
+    const { name, ordinal, arch, multiprocessors, driverVersion } = this.card
     return {
       kind: 'cuda',
       label: `${name}, ${multiprocessors} multiprocessors, sm_${arch}, driver for CUDA ${versionName(driverVersion)}, NVRTC ${this.#compiler.version}`,
@@ -105,6 +105,7 @@ export class CudaDevice implements Device {
       reach: REACH,
       overhead: OVERHEAD,
       memory: this.card.capacity,
+      place: `card ${ordinal}`,
       hostMemory: Math.floor(HOST_SHARE * (process.availableMemory() + this.#hostBytes + this.#store.hostBytes())),
       keepsDense: true,
       generationRows: GENERATION_ROWS,

@@ -100,23 +100,66 @@ export async function sendChunk(server: Server, { entity, project }: Bucket, id:
   await post(server, `/files/${[entity, project, id].map(encodeURIComponent).join('/')}/file_stream`, chunk)
 }
 
+const CREATE_FILES = `mutation CreateRunFiles($entity: String!, $project: String!, $run: String!, $files: [String!]!) {
+  createRunFiles(input: {entityName: $entity, projectName: $project, runName: $run, files: $files}) {
+    runID uploadHeaders files { name uploadUrl }
+  }
+}`
+
+/**
+ * A file of a run, to where the server says.
+ * @returns why it is not taken and never will be; null: it is there
+ * @throws WandbError
+ */
+export async function sendFile(
+  server: Server,
+  { entity, project }: Bucket,
+  run: string,
+  { path, content }: { path: string; content: Uint8Array<ArrayBuffer> },
+): Promise<string | null> {
+  const variables = { entity, project, run, files: [path] }
+  const answer = (await post(server, '/graphql', { query: CREATE_FILES, variables, operationName: 'CreateRunFiles' })) as {
+    data?: { createRunFiles?: { uploadHeaders?: string[]; files?: { uploadUrl?: string }[] } | null } | null
+    errors?: { message?: string }[]
+  } | null
+  const { uploadHeaders = [], files } = answer?.data?.createRunFiles ?? {}
+  const to = files?.[0]?.uploadUrl
+  if (!to) return `has no place for it (${answer?.errors?.map(({ message }) => message).join('; ') || 'no reason is given'})`
+  const url = new URL(to, server.baseUrl)
+  const headers = Object.fromEntries(
+    uploadHeaders.map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1).trim()]),
+  )
+  // the key is for the server alone, never for a storage elsewhere
+  if (url.origin === new URL(server.baseUrl).origin) headers.authorization = authorization(server)
+  try {
+    await request(server, url, { method: 'PUT', headers, body: content })
+    return null
+  } catch (error) {
+    if (error instanceof WandbError && error.final) return error.message.replace(/^it /, '')
+    throw error
+  }
+}
+
+const authorization = ({ apiKey }: Server) => `Basic ${Buffer.from(`api:${apiKey}`).toString('base64')}`
+
 /** answers that another try may change */
 const PASSING = new Set([408, 425, 429])
 
-async function post({ baseUrl, apiKey, timeout, signal }: Server, path: string, body: unknown): Promise<unknown> {
+async function post(server: Server, path: string, body: unknown): Promise<unknown> {
+  const headers = { authorization: authorization(server), 'content-type': 'application/json', 'user-agent': 'saqr' }
+  const text = await request(server, `${server.baseUrl}${path}`, { method: 'POST', headers, body: JSON.stringify(body) })
+  try {
+    return text === '' ? null : JSON.parse(text)
+  } catch {
+    throw new WandbError(`its answer is no JSON: ${text.slice(0, 100)}`, false)
+  }
+}
+
+async function request({ timeout, signal }: Server, url: string | URL, what: RequestInit): Promise<string> {
   let response: Response
   let text: string
   try {
-    response = await fetch(`${baseUrl}${path}`, {
-      method: 'POST',
-      headers: {
-        authorization: `Basic ${Buffer.from(`api:${apiKey}`).toString('base64')}`,
-        'content-type': 'application/json',
-        'user-agent': 'saqr',
-      },
-      body: JSON.stringify(body),
-      signal: AbortSignal.any([signal, AbortSignal.timeout(timeout * 1000)]),
-    })
+    response = await fetch(url, { ...what, signal: AbortSignal.any([signal, AbortSignal.timeout(timeout * 1000)]) })
     text = await response.text()
   } catch (cause) {
     const error = cause as Error & { cause?: { code?: string; message?: string } }
@@ -134,9 +177,5 @@ async function post({ baseUrl, apiKey, timeout, signal }: Server, path: string, 
       wait >= 0 ? wait : null,
     )
   }
-  try {
-    return text === '' ? null : JSON.parse(text)
-  } catch {
-    throw new WandbError(`its answer is no JSON: ${text.slice(0, 100)}`, false)
-  }
+  return text
 }

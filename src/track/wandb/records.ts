@@ -5,6 +5,7 @@ import { bytes, fieldsOf, int, message, type ProtoField } from '../../formats/pr
 const HISTORY = 2
 const SUMMARY = 3
 const CONFIG = 5
+const FILES = 6
 const STATS = 7
 const METRIC = 12
 const RUN = 17
@@ -78,6 +79,9 @@ export const summary = (values: Values) => bytes(SUMMARY, items(1, values))
 
 export const history = (step: number, values: Values) => bytes(HISTORY, message(items(1, values), bytes(2, int(1, step))))
 
+/** a file below the run's folder, which is uploaded with it */
+export const runFile = (path: string) => bytes(FILES, bytes(1, bytes(1, path)))
+
 /** @param time seconds since 1970 */
 export const stats = (time: number, values: Values) => bytes(STATS, message(bytes(2, timestamp(time)), items(3, values)))
 
@@ -111,12 +115,26 @@ const given = (field: number, value: string | null) => (value === null ? null : 
 
 /** names with slashes and dots are one key */
 const items = (field: number, values: Values) =>
-  message(...Object.entries(values).map(([key, value]) => bytes(field, message(bytes(1, key), bytes(16, JSON.stringify(value))))))
+  message(...Object.entries(values).map(([key, value]) => bytes(field, message(bytes(1, key), bytes(16, valueJson(value))))))
+
+/** As Python's json writes it, and W&B reads it: NaN and Infinity by their names. */
+const valueJson = (value: unknown): string => (typeof value === 'number' && !Number.isFinite(value) ? String(value) : JSON.stringify(value))
+
+/** values as a line of W&B's history */
+export const lineOf = (values: Values): string =>
+  `{${Object.entries(values).map(([key, value]) => `${JSON.stringify(key)}:${valueJson(value)}`)}}`
+
+const NAMED: Readonly<Record<string, number>> = {
+  NaN: Number.NaN,
+  Infinity: Number.POSITIVE_INFINITY,
+  '-Infinity': Number.NEGATIVE_INFINITY,
+}
 
 function itemOf(content: Uint8Array): [string, unknown] {
   const text = (number: number) =>
     Buffer.from((fieldsOf(content)?.find(({ field }) => field === number)?.value ?? []) as Uint8Array).toString()
-  return [text(1), JSON.parse(text(16))]
+  const value = text(16)
+  return [text(1), NAMED[value] ?? JSON.parse(value)]
 }
 
 function timestamp(seconds: number): Uint8Array {

@@ -2,8 +2,11 @@
  * What was logged goes to W&B in the background, line after line; nothing of a run waits for it before its end. The run's file has all that is
  * sent: where a server can't be reached, or the process is killed, the next start of the run sends what is missing, by the lines that are there.
  */
-import { type Bucket, type Chunk, type Server, sendChunk, upsertRun, WandbError } from './api.ts'
-import type { RunInfo, Values } from './records.ts'
+import { readFileSync } from 'node:fs'
+import { exists } from '../../hub/files.ts'
+import { type Bucket, type Chunk, type Server, sendChunk, sendFile, upsertRun, WandbError } from './api.ts'
+import { lineOf, type RunInfo, type Values } from './records.ts'
+import { fileOf, tablesOf } from './table.ts'
 
 /** in seconds */
 export interface Pace {
@@ -28,6 +31,10 @@ export interface UploadOptions {
   /** of what was logged before, in order; null: nothing is known of this id */
   bases: Bases | null
   keepBases(bases: Bases): void
+  /** folder of the run, whose files lines speak of */
+  files: string
+  /** a file that will never be taken, or isn't there any more */
+  lost(path: string, why: string): void
   /** it was reached for the first time */
   reached(bucket: Bucket): void
   /** it can't be reached, or will never take the run (final); null: it can be reached again */
@@ -49,6 +56,8 @@ export class Upload {
   #summary: Values | null = null
   #bucket: Bucket | null = null
   #inTrouble = false
+  /** files that were sent, or never will be */
+  readonly #there = new Set<string>()
   /** it will never take this run */
   #refused: string | null = null
   #failures = 0
@@ -142,7 +151,13 @@ export class Upload {
   #attempt(): Promise<boolean> {
     return this.#try(async () => {
       if (this.#bucket === null) await this.#connect()
-      for (let chunk = this.#next(); chunk; chunk = this.#next()) await this.#post(chunk.chunk, chunk.lines)
+      for (let chunk = this.#next(); chunk; chunk = this.#next()) {
+        // files before the lines that speak of them: whoever goes on knows by the lines which are there
+        const { history } = this.#sent
+        for (const line of this.#lines.history.slice(history, history + chunk.lines.history))
+          for (const path of tablesOf(line)) await this.#sendFile(path)
+        await this.#post(chunk.chunk, chunk.lines)
+      }
       if (performance.now() - this.#sentAt > 900 * this.#o.pace.heartbeat) await this.#post({})
     })
   }
@@ -188,7 +203,7 @@ export class Upload {
     for (const file of ['history', 'events'] as const) {
       const content: string[] = []
       for (let i = this.#sent[file]; i < this.#lines[file].length && room > 0; i++) {
-        const line = JSON.stringify(this.#numbered(file, this.#lines[file][i]!))
+        const line = lineOf(this.#numbered(file, this.#lines[file][i]!))
         room -= Buffer.byteLength(line)
         content.push(line)
       }
@@ -197,8 +212,20 @@ export class Upload {
       files[FILES[file]] = { offset: this.#bases[file] + this.#sent[file], content }
     }
     if (Object.keys(files).length === 0) return null
-    if (this.#summary) files['wandb-summary.json'] = { offset: 0, content: [JSON.stringify(this.#numbered('history', this.#summary))] }
+    if (this.#summary) files['wandb-summary.json'] = { offset: 0, content: [lineOf(this.#numbered('history', this.#summary))] }
     return { chunk: { files }, lines }
+  }
+
+  async #sendFile(path: string): Promise<void> {
+    if (this.#there.has(path)) return
+    const { files, run, lost } = this.#o
+    const local = fileOf(files, path)
+    if (!exists(local)) lost(path, 'never got it, and it is gone')
+    else {
+      const why = await sendFile(this.#server, this.#bucket!, run.id, { path, content: readFileSync(local) })
+      if (why !== null) lost(path, why)
+    }
+    this.#there.add(path)
   }
 
   /** steps count the lines of the history */
@@ -218,9 +245,11 @@ export class Upload {
 /** ends early, too, where the signal aborts */
 const pause = (ms: number, signal: AbortSignal) =>
   new Promise<void>((resolve) => {
-    const timer = setTimeout(resolve, Math.max(0, ms))
-    signal.addEventListener('abort', () => {
+    const end = () => {
       clearTimeout(timer)
+      signal.removeEventListener('abort', end)
       resolve()
-    })
+    }
+    const timer = setTimeout(end, Math.max(0, ms))
+    signal.addEventListener('abort', end)
   })

@@ -9,8 +9,22 @@ import { scalarsOf } from '../scalars.ts'
 import { systemMetrics } from '../system.ts'
 import type { Tracker } from '../tracker.ts'
 import { type WandbFile, wandbFile } from './file.ts'
-import { axis, config, environment, exit, header, history, type RunInfo, run as runRecord, stats, summary, type Values } from './records.ts'
+import {
+  axis,
+  config,
+  environment,
+  exit,
+  header,
+  history,
+  type RunInfo,
+  runFile,
+  run as runRecord,
+  stats,
+  summary,
+  type Values,
+} from './records.ts'
 import type { WandbSettings } from './settings.ts'
+import { ANSWERS, writeTable } from './table.ts'
 import { type Bases, PACE, type Pace, Upload } from './upload.ts'
 
 export interface WandbOptions {
@@ -104,6 +118,11 @@ export function wandb({ settings, name, now = () => new Date(), pace = PACE, pat
     log(event) {
       if (event.type === 'step') watch()
       else if (event.type === 'log' || event.type === 'eval') log(named(event))
+      else if (event.type === 'answers') {
+        const table = writeTable(folder.path, step, event)
+        file!.write(runFile(table.path))
+        log({ [ANSWERS]: table, [AXIS]: event.step })
+      }
     },
     async end(event) {
       const entries = Object.entries(scalarsOf(event)).map(([key, value]) => [key.replace(/^train\//, ''), value] as const)
@@ -190,6 +209,8 @@ function uploadOf(run: RunInfo, values: Values, file: WandbFile, { settings, pac
     run,
     config: { ...values, _wandb: { t: {}, m: METRICS } },
     bases: file.before.length === 0 ? null : (bases ?? { history: 0, events: 0 }),
+    files: folder.path,
+    lost: (path, why) => warn(`W&B’s storage ${why}: ${path} is not in W&B. It is kept in ${folder.path}, and wandb sync uploads it`),
     keepBases: (bases) => folder.keep({ ...folder.kept, id: run.id, bases }),
     reached: ({ entity, project, name }) =>
       note(

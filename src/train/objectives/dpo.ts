@@ -71,8 +71,6 @@ export function dpo(options: Options): Objective {
   const weights = options.lossWeights ?? types.map(() => 1)
   const settings: PairSettings = { beta, labelSmoothing: options.labelSmoothing, discopopTau: options.discopopTau }
   const together: Together = types.some((type) => SORTED.has(type)) ? 'batch' : 'example'
-  const references = new KeptScores(2)
-
   /** LD-DPO: what a longer answer has beyond the shorter one's length counts less */
   const weightOf = (pass: Pass, { examples }: LaidOut) => {
     if (ldAlpha === null) return () => 1
@@ -83,6 +81,14 @@ export function dpo(options: Options): Objective {
       return at - first < shared[sequence]! ? 1 : ldAlpha
     }
   }
+
+  /** of the chosen answer and of the rejected one */
+  const references = new KeptScores(2, (pass, scores, laid) =>
+    partsOf(pass, sumsOf(pass, scores, weightOf(pass, laid))).map(([example, [chosen, rejected]]) => [
+      example,
+      [chosen!.logp, rejected!.logp],
+    ]),
+  )
 
   const pairsOf = (pass: Pass, scores: PassScores, laid: LaidOut): Pair[] => {
     const parts = partsOf(pass, sumsOf(pass, scores, weightOf(pass, laid)))
@@ -141,15 +147,7 @@ export function dpo(options: Options): Objective {
       }
       return runner.runWeighed(pass, inputs, weigh, signal)
     },
-    reference: {
-      has: (example) => references.has(example),
-      keep(pass, scores, laid) {
-        for (const [example, [chosen, rejected]] of partsOf(pass, sumsOf(pass, scores, weightOf(pass, laid)))) {
-          const row = laid.examples[example]!
-          if (!references.has(row)) references.set(row, [chosen!.logp, rejected!.logp])
-        }
-      },
-    },
+    reference: references,
     facts: {
       beta,
       lossType: types.join(),

@@ -41,9 +41,6 @@ export function ratedLoss(ratio: number, kl: number, wanted: boolean, beta: numb
 export function kto(options: Options): Objective {
   const { beta, desirableWeight, undesirableWeight } = options
   const estimated = options.lossType === 'kto'
-  /** of the row's own answer, and of its neighbour's to its prompt */
-  const references = new KeptScores(2)
-
   const together: Together = estimated ? 'batch' : 'example'
 
   const scored = (pass: Pass, scores: PassScores) =>
@@ -51,6 +48,11 @@ export function kto(options: Options): Objective {
       pass,
       sumsOf(pass, scores, () => 1),
     )
+
+  /** of the row's own answer, and of its neighbour's to its prompt */
+  const references = new KeptScores(2, (pass, scores) =>
+    scored(pass, scores).map(([example, [own, other]]) => [example, [own!.logp, other?.logp ?? 0]]),
+  )
 
   const judge = once((pass, scores: PassScores, laid: LaidOut): Answer[] => {
     const found = scored(pass, scores)
@@ -139,15 +141,7 @@ export function kto(options: Options): Objective {
       }
       return runner.runWeighed(pass, inputs, weigh, signal)
     },
-    reference: {
-      has: (example) => references.has(example),
-      keep(pass, scores, laid) {
-        for (const [example, [own, other]] of scored(pass, scores)) {
-          const row = laid.examples[example]!
-          if (!references.has(row)) references.set(row, [own!.logp, other?.logp ?? 0])
-        }
-      },
-    },
+    reference: references,
     facts: { beta, lossType: options.lossType, desirableWeight, undesirableWeight },
     loss: lossOf(judge),
     metrics: [

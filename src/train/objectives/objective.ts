@@ -68,11 +68,17 @@ export interface RowSettings {
 
 export type Together = 'sequence' | 'example' | 'batch'
 
-/** Scores of rows under a model that stays as it is. */
+/** Scores of rows under a model that stays as it is: a few numbers each. */
 export interface Reference {
+  /** numbers of a row */
+  readonly width: number
   has(example: Example): boolean
   /** keeps those of a pass, of rows that it has none of */
   keep(pass: Pass, scores: PassScores, laid: LaidOut): void
+  /** @throws Error for a row that has none: it would be trained towards nothing */
+  get(example: Example): Float64Array
+  /** numbers that `get` gave of this row before; those of a row that has some stay */
+  set(example: Example, scores: readonly number[]): void
 }
 
 export interface Objective {
