@@ -18,6 +18,7 @@ import type { Tokenizer } from '../text/tokenizer.ts'
 import { logEntry, type StartEvent, type TrainEvent } from '../track/events.ts'
 import type { TrainerCallback } from '../train/callbacks.ts'
 import { DPOTrainer } from '../train/dpo-trainer.ts'
+import { makingOf } from '../train/making.ts'
 import { dpo } from '../train/objectives/dpo.ts'
 import { sft } from '../train/objectives/sft.ts'
 import { SFTTrainer } from '../train/sft-trainer.ts'
@@ -59,7 +60,7 @@ export async function train(work: Work, say: Say, signal: AbortSignal): Promise<
     const trainer = work.type === 'dpo' ? new DPOTrainer(init) : new SFTTrainer(init)
     const objective = trainer instanceof DPOTrainer ? dpo(trainer.options) : sft
     for (const rows of validation ? [training, validation] : [training]) {
-      const settings = { evaluation: rows === validation, signal, making: { ahead: true, cache: trainer.options.cacheRows } }
+      const settings = { evaluation: rows === validation, signal, making: { ...makingOf(trainer.options, rows), ahead: true } }
       tellCut(rows, (await objective.prepare(rows, tokenizer, trainer.options, settings)).lengths, opened.model, say)
     }
     const run = new Run(work, say)

@@ -28,6 +28,7 @@ import { type EvalMetrics, evaluateNow } from './evaluate-now.ts'
 import { isTrained } from './identity.ts'
 import { lockFolder } from './lock.ts'
 import { factsOf, trainLoop } from './loop.ts'
+import { makingOf } from './making.ts'
 import type { Objective } from './objectives/objective.ts'
 import type { CommonOptions } from './options/common-config.ts'
 import { resolveObject } from './options/resolve.ts'
@@ -269,7 +270,10 @@ export class Trainer<O extends CommonOptions> {
     const known = this.#prepared.get(dataset)
     if (known) return known
     const { processingClass, formattingFunc } = this.#init
-    const making = { cache: this.options.cacheRows, onProgress: this.#init.report === 'none' ? undefined : preparingLine(standardError) }
+    const making = {
+      ...makingOf(this.options, dataset),
+      onProgress: this.#init.report === 'none' ? undefined : preparingLine(standardError),
+    }
     const prepared = await this.#objective.prepare(dataset, processingClass, this.options, { evaluation, formattingFunc, signal, making })
     if (this.#objective.reference) this.#prepared.set(dataset, prepared)
     return prepared
