@@ -1,9 +1,8 @@
 /** What the process of a job does: its rows prepared, its model opened, trained from the last checkpoint on, and saved. */
 import { cpSync, existsSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { Dataset } from '../data/dataset.ts'
+import type { Dataset } from '../data/dataset.ts'
 import type { ResponseParts } from '../data/responses.ts'
-import type { Row } from '../data/rows.ts'
 import { openDevice } from '../devices/open.ts'
 import { checkModules, LanguageModel, newAdapter } from '../engine/language-model.ts'
 import { loadAdapter } from '../engine/load-adapter.ts'
@@ -24,9 +23,9 @@ import { sft } from '../train/objectives/sft.ts'
 import { SFTTrainer } from '../train/sft-trainer.ts'
 import { answersIn, checkPlain } from './answers.ts'
 import { LORA, learningRateOf } from './hyperparameters.ts'
-import { type Heard, type HistoryEntry, PLACES, type Source, type Work } from './messages.ts'
+import { type Heard, type HistoryEntry, PLACES, type Work } from './messages.ts'
 import { resultsOf } from './results.ts'
-import { trainingLines } from './rows.ts'
+import { trainingRows } from './rows.ts'
 
 type Say = (message: Heard) => void
 
@@ -40,8 +39,8 @@ const OF_THE_RUN = new Set(['optimizer.safetensors', 'trainer_state.json', 'saqr
 
 /** Ends with the job done, or stopped by the signal with a checkpoint of its last step. @throws SaqrError */
 export async function train(work: Work, say: Say, signal: AbortSignal): Promise<void> {
-  const training = await rowsOf(work.training, work.type)
-  const validation = work.validation && (await rowsOf(work.validation, work.type))
+  const training = await trainingRows(work.training, work.type, signal)
+  const validation = work.validation && (await trainingRows(work.validation, work.type, signal))
   const device = await openDevice(work.device, { threads: work.threads })
   try {
     const { opened, adapter, tokenizer, promptForm, notes } = await openBase(work.base, device, {
@@ -76,17 +75,6 @@ export async function train(work: Work, say: Say, signal: AbortSignal): Promise<
   } finally {
     device.dispose()
   }
-}
-
-/** Rows as they were when the job was made; read again at each start. */
-async function rowsOf({ path, said }: Source, type: Work['type']): Promise<Dataset> {
-  const rows: Row[] = []
-  const numbers: number[] = []
-  for await (const { row, number } of trainingLines(path, said, type)) {
-    rows.push(row)
-    numbers.push(number)
-  }
-  return new Dataset(rows, said, { unit: 'line', numbers })
 }
 
 function newModel(opened: LanguageModel['opened'], { seed, base, revision }: Work): LanguageModel {

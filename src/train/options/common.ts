@@ -12,8 +12,8 @@ import { type model, modelLoading } from './model.ts'
 import { lossArguments, optimizer, schedule } from './optimizer.ts'
 import { own } from './own.ts'
 import { compute, precision } from './precision.ts'
-import { rows } from './rows.ts'
 import type { quantization } from './quantization.ts'
+import { rows } from './rows.ts'
 import { hub, saving } from './saving.ts'
 
 const { model_init_kwargs, trust_remote_code, router_aux_loss_coef, chat_template_path } = modelLoading
