@@ -2,6 +2,7 @@
 import { Worker } from 'node:worker_threads'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import type { RowWork } from './row-work.ts'
+import type { Row } from './rows.ts'
 
 /** what is run; from a checkout the compiled one, as Node 20 runs no TypeScript */
 const WORKER = new URL(import.meta.url.endsWith('.ts') ? '../../dist/data/row-worker.js' : './row-worker.js', import.meta.url)
@@ -17,10 +18,10 @@ export interface ThreadStart {
   fingerprint: string
 }
 
-/** Rows to make: as JSON, null: not by a thread; and what messages call each. */
+/** Rows to make, as they are carried, null: not by a thread; and what messages call each. */
 export interface Asked {
   id: number
-  rows: readonly (string | null)[]
+  rows: readonly (Row | string | null)[]
   wheres: readonly string[]
 }
 
@@ -94,7 +95,7 @@ export class RowThreads<T> {
   }
 
   /** Gives rows to the thread that has least to do: there must be room. */
-  make(rows: readonly (string | null)[], wheres: readonly string[], done: (made: readonly (T | null)[]) => void): void {
+  make(rows: Asked['rows'], wheres: readonly string[], done: (made: readonly (T | null)[]) => void): void {
     const { worker, asked } = this.#free!
     const id = this.#ids++
     asked.set(id, { rows: rows.length, done })

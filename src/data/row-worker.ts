@@ -1,7 +1,7 @@
 /** A thread that makes rows (row-threads.ts), as long as it is asked. */
 import { parentPort, workerData } from 'node:worker_threads'
-import { parseExactly } from '../hub/json-exact.ts'
 import { Tokenizer } from '../text/tokenizer.ts'
+import { carriedRow } from './carried-row.ts'
 import type { Asked, ThreadStart } from './row-threads.ts'
 import { makerOf } from './row-work.ts'
 import type { Row } from './rows.ts'
@@ -13,10 +13,10 @@ const now = work.kind === 'texts' ? work.settings.now : work.now
 if (tokenizer.fingerprint(now) !== fingerprint) throw new Error('its tokenizer is another one')
 const make = makerOf(work, tokenizer)
 
-function made(row: string | null, where: string) {
+function made(row: Row | string | null, where: string) {
   if (row === null) return null
   try {
-    return make(parseExactly(row) as Row, where)
+    return make(carriedRow(row), where)
   } catch {
     return null // who asked makes it again, and has the error itself
   }

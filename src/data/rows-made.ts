@@ -4,10 +4,10 @@
  */
 import type { Tokenizer } from '../text/tokenizer.ts'
 import { breathe } from './breathe.ts'
+import { carried } from './carried-row.ts'
 import { RowThreads, type ThreadStart } from './row-threads.ts'
 import { type MadeOf, makerOf, type RowMaker, type RowWork } from './row-work.ts'
 import type { Row } from './rows.ts'
-import { writtenRow } from './written-row.ts'
 
 export interface RowsRequest<W extends RowWork> {
   length: number
@@ -69,12 +69,13 @@ const CHARACTERS = 1 << 16
 /** a longer row is made by this thread alone, in its turn */
 const LONGEST = 1 << 20
 /** batches for each thread, and characters of them all, that may wait for those before them */
-const WAITING = 4
+const WAITING = 16
 const WAITING_CHARACTERS = 1 << 23
 
 interface Batch<T> {
   rows: (Given & { i: number })[]
-  written: (string | null)[]
+  /** as they go to a thread; null: made here */
+  carried: (Row | string | null)[]
   characters: number
   made: readonly (T | null)[] | null
   /** what is wrong with the row behind these */
@@ -104,7 +105,7 @@ export async function* sideBySide<W extends RowWork, T extends MadeOf[W['kind']]
       while (mayTake() && threads.hasRoom) {
         const batch = take()
         threads.make(
-          batch.written,
+          batch.carried,
           batch.rows.map(({ where }) => where),
           (made) => {
             batch.made = made
@@ -120,7 +121,7 @@ export async function* sideBySide<W extends RowWork, T extends MadeOf[W['kind']]
         onProgress(first.rows.at(-1)!.i + 1)
       } else if (mayTake()) {
         const batch = take()
-        batch.made = batch.rows.map((row, at) => (batch.written[at] === null ? null : tried(make, row)))
+        batch.made = batch.rows.map((row, at) => (batch.carried[at] === null ? null : tried(make, row)))
       } else await threads.news()
       // what threads say is heard between two turns
       await new Promise(setImmediate)
@@ -141,14 +142,14 @@ function tried<T>(make: RowMaker<T>, { of, row, where }: Given): T | null {
 }
 
 function batchOf<T>(from: number, length: number, given: (i: number) => Given): Batch<T> {
-  const batch: Batch<T> = { rows: [], written: [], characters: 0, made: null }
+  const batch: Batch<T> = { rows: [], carried: [], characters: 0, made: null }
   for (let i = from; i < length && batch.rows.length < ROWS && batch.characters < CHARACTERS; i++) {
     try {
       const one = given(i)
-      const written = writtenRow(one.of ?? one.row)
+      const { as, characters } = carried(one.of ?? one.row) ?? { as: null, characters: CHARACTERS }
       batch.rows.push({ i, ...one })
-      batch.written.push(written === null || written.length > LONGEST ? null : written)
-      batch.characters += written?.length ?? CHARACTERS
+      batch.carried.push(characters > LONGEST ? null : as)
+      batch.characters += characters
     } catch (error) {
       return { ...batch, error }
     }

@@ -47,7 +47,8 @@ it.each([
   // asked for, they are the rows that the file holds
   expect(second.where(299)).toBe(first.where(299))
   expect(second.rows).toEqual(first.rows)
-  for (const of of [second.slice(290), second.selectColumns('text'), second.shuffle({ seed: 1 })]) expect(of.where(3)).toMatch(/, (row|line) \d+$/)
+  for (const of of [second.slice(290), second.selectColumns('text'), second.shuffle({ seed: 1 })])
+    expect(of.where(3)).toMatch(/, (row|line) \d+$/)
   expect(second.slice(290).rows).toEqual(first.slice(290).rows)
   expect(second.slice(290).where(1)).toBe(first.slice(290).where(1))
 })
