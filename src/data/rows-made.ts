@@ -39,11 +39,11 @@ export interface MadeRow<T> extends Given {
 /** milliseconds before what is left is estimated */
 const LOOK = 250
 /**
- * Milliseconds from which on threads are worth while, and how many more a token of the vocabulary asks for. A thread with Llama 3.1's tokenizer
- * (128k tokens) is there after 1.2 s, with SmolLM2's (49k) after 0.5 s: it should have more than that left to do.
+ * Milliseconds from which on threads are worth while, and how many more a token of the vocabulary asks for. Llama 3.1's tokenizer (128k tokens) takes a
+ * second of a processor to make; in all, a second thread takes 2 to 2.5 s of it beyond the 6 s of 52,002 rows (bench/results/rows.txt).
  */
 const LEAST = 500
-const LEAST_OF_TOKEN = 0.012
+const LEAST_OF_TOKEN = 0.025
 
 export async function* rowsMade<W extends RowWork>(request: RowsRequest<W>): AsyncGenerator<MadeRow<MadeOf[W['kind']]>> {
   const { length, given, work, tokenizer, threads, signal, onProgress } = request
