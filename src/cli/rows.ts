@@ -15,8 +15,9 @@ export interface Rows {
 
 /** @throws SaqrError as `loadRows`; OPTION_INVALID where rows to evaluate on are asked for and not named */
 export async function rowsOf(o: VerbOptions, { signal, err }: Io): Promise<Rows> {
-  const request = { signal, onProgress: progressLine(err) }
-  const mixture = o.datasets.length > 0 ? await mixed(o, request) : null
+  const shown = { signal, onProgress: progressLine(err) }
+  const request = { ...shown, remembered: true }
+  const mixture = o.datasets.length > 0 ? await mixed(o, shown) : null
   const streaming = o.datasetStreaming
   const trainDataset =
     mixture?.train ??

@@ -19,6 +19,7 @@ import { terminal } from '../track/terminal.ts'
 import { respelled } from '../track/told.ts'
 import { tracked } from '../track/tracker.ts'
 import { followed } from '../train/best.ts'
+import { makingOf } from '../train/making.ts'
 import type { Objective } from '../train/objectives/objective.ts'
 import type { VerbOptions } from '../train/options/common.ts'
 import type { CommonOptions } from '../train/options/common-config.ts'
@@ -102,7 +103,8 @@ async function saveModel(language: LanguageModel, outputDir: string, form: Adapt
 
 /** Rows that can't be trained on are told before the model is there; the trainer takes over what was prepared. */
 async function look(objective: Objective, rows: Rows, tokenizer: Tokenizer, o: CommonOptions, { signal, err }: Io): Promise<void> {
-  const making = { ahead: true, cache: o.cacheRows, onProgress: preparingLine(err) }
-  await objective.prepare(rows.trainDataset, tokenizer, o, { evaluation: false, signal, making })
-  if (rows.evalDataset) await objective.prepare(rows.evalDataset, tokenizer, o, { evaluation: true, signal, making })
+  const making = (dataset: Dataset) => ({ ...makingOf(o, dataset), ahead: true, onProgress: preparingLine(err) })
+  await objective.prepare(rows.trainDataset, tokenizer, o, { evaluation: false, signal, making: making(rows.trainDataset) })
+  if (rows.evalDataset)
+    await objective.prepare(rows.evalDataset, tokenizer, o, { evaluation: true, signal, making: making(rows.evalDataset) })
 }

@@ -4,9 +4,10 @@ import { mapping, shown, take, text } from '../hub/arguments.ts'
 import { count, index, indices, rowFunction, rowsOf, sourceName } from './dataset-arguments.ts'
 import { type FilterOptions, type MapOptions, type OtherColumns, type RowFilter, type RowMap, takeMap, wholeRow } from './dataset-map.ts'
 import { type SplitOptions, splitOrder, takeSeed, takeSplit } from './dataset-split.ts'
+import type { Known } from './known-rows.ts'
 import { isLazy, lazily, lazyList } from './lazy-list.ts'
 import { rowsOfEach } from './mix.ts'
-import type { Row } from './rows.ts'
+import type { Row, Rows } from './rows.ts'
 import { type Recognised, recognise } from './shape.ts'
 import { requireInMemory } from './streamed.ts'
 
@@ -22,6 +23,10 @@ interface Places {
   places?: readonly string[]
   /** of rows that are read when they are asked for: all that some row has */
   columns?: readonly string[] | undefined
+  /** the file that they are all rows of, by a hash */
+  origin?: string
+  /** they are read once one of them is asked for */
+  known?: Known
 }
 
 /** Rows in an order, as `datasets` has them: nothing is changed in place, every call gives another data set. */
@@ -30,10 +35,11 @@ export class Dataset {
   readonly source: string
   /** the rows themselves; streamed ones are read when they are asked for */
   readonly rows: readonly Row[]
-  readonly #unit: string
-  readonly #numbers: readonly number[] | undefined
+  #numbering: () => { unit: string; numbers?: readonly number[] | undefined }
   readonly #places: readonly string[] | undefined
   readonly #columns: readonly string[] | undefined
+  readonly #origin: string | null
+  readonly #known: Known | null
 
   /**
    * @param rows objects from column to value
@@ -41,13 +47,38 @@ export class Dataset {
    * @throws SaqrError DATA_ROW for what is no list of rows
    */
   constructor(rows: readonly Row[], source = 'rows', where: Places = {}) {
-    const { unit = 'row', numbers, places, columns } = take(where, 'where', mapping) as Places
+    const { unit = 'row', numbers, places, columns, origin = null, known = null } = take(where, 'where', mapping) as Places
     this.source = take(source, 'source', sourceName)
     this.rows = isLazy(rows) ? rows : rowsOf(rows, source)
-    this.#unit = unit
-    this.#numbers = numbers
+    this.#numbering = () => ({ unit, numbers })
     this.#places = places
-    this.#columns = columns
+    this.#columns = columns ?? known?.columns
+    this.#origin = origin
+    this.#known = known
+    if (known) this.#readLater(known)
+  }
+
+  #readLater({ read }: Known): void {
+    let there: Rows | undefined
+    const rows = () => (there ??= read())
+    Object.defineProperty(this, 'rows', { get: () => rows().rows, enumerable: true })
+    this.#numbering = rows
+  }
+
+  /**
+   * The file that these are all rows of, by a hash of its bytes and name; null: they are others, or of several.
+   * @internal
+   */
+  get origin(): string | null {
+    return this.#origin
+  }
+
+  /**
+   * What is known of rows that may not have been read yet.
+   * @internal
+   */
+  get known(): Omit<Known, 'read'> | null {
+    return this.#known
   }
 
   /** The same as `new Dataset(rows)`, as `datasets` calls it. */
@@ -57,7 +88,7 @@ export class Dataset {
 
   /** Rows stay on disk, and are read when they are asked for (`streaming`). */
   get isStreamed(): boolean {
-    return isLazy(this.rows)
+    return this.#known === null && isLazy(this.rows)
   }
 
   /** The rows of several data sets one after another, each called by its own file and number; one alone stays as it is. */
@@ -95,12 +126,12 @@ export class Dataset {
 
   /** number of rows */
   get length(): number {
-    return this.rows.length
+    return this.#known?.rows ?? this.rows.length
   }
 
   /** the same, as `datasets` calls it */
   get numRows(): number {
-    return this.rows.length
+    return this.length
   }
 
   /** every column that some row has, in order of appearance */
@@ -129,12 +160,12 @@ export class Dataset {
   /** number of the row in its file, from 1 */
   numberOf(i: number): number {
     take(i, 'i', index)
-    return this.#numbers?.[i] ?? i + 1
+    return this.#numbering().numbers?.[i] ?? i + 1
   }
 
   /** "rows.jsonl, line 17" */
   where(i: number): string {
-    return this.#places?.[take(i, 'i', index)] ?? `${this.source}, ${this.#unit} ${this.numberOf(i)}`
+    return this.#places?.[take(i, 'i', index)] ?? `${this.source}, ${this.#numbering().unit} ${this.numberOf(i)}`
   }
 
   /** @throws SaqrError DATA_COLUMNS */
@@ -178,7 +209,7 @@ export class Dataset {
     const { rows, from } = takeMap(this, take(fn, 'map', rowFunction), options)
     const places = from.map((i) => this.where(i))
     const numbers = from.map((i) => this.numberOf(i))
-    return new Dataset(rows, this.source, { unit: this.#unit, numbers, places })
+    return new Dataset(rows, this.source, { unit: this.#numbering().unit, numbers, places })
   }
 
   /** The rows for which the function says so. */
@@ -214,7 +245,7 @@ export class Dataset {
   }
 
   #with({ columns, of }: OtherColumns): Dataset {
-    const place = { unit: this.#unit, numbers: this.#numbers, places: this.#places }
+    const place = { ...this.#numbering(), places: this.#places }
     if (!this.isStreamed) return new Dataset(this.rows.map(of), this.source, place)
     return new Dataset(lazily(this.rows, of), this.source, { ...place, columns })
   }
@@ -224,14 +255,14 @@ export class Dataset {
       const numbers = lazily(order, (i) => this.numberOf(i))
       const rows = lazily(order, (i) => this.rows[i]!)
       const places = this.#places && lazily(order, (i) => this.#places![i]!)
-      return new Dataset(rows, this.source, { unit: this.#unit, numbers, places, columns: this.#columns })
+      return new Dataset(rows, this.source, { unit: this.#numbering().unit, numbers, places, columns: this.#columns })
     }
     const numbers = order.map((i) => this.numberOf(i))
     const places = this.#places && order.map((i) => this.#places![i]!)
     return new Dataset(
       order.map((i) => this.rows[i]!),
       this.source,
-      { unit: this.#unit, numbers, places },
+      { unit: this.#numbering().unit, numbers, places },
     )
   }
 }

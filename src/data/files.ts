@@ -50,51 +50,75 @@ async function readJson(path: string): Promise<Rows> {
   return isLines(text) ? readLines(path) : parseAnyRows(text, path)
 }
 
-async function readLines(path: string): Promise<Rows> {
-  const lines = new Lines(path)
-  let rest: Buffer[] = []
-  let first = true
-  const take = (bytes: Buffer) => {
-    try {
-      lines.take(bytes)
-    } catch (error) {
-      if (!lines.isEmpty || !(error instanceof SaqrError)) throw error
-      throw new NotLines(error)
-    }
-  }
-  try {
-    for await (const chunk of bytesOf(path)) {
-      // a list can't begin a line of rows
-      if (first && /^(?:\xEF\xBB\xBF)?\s*\[/.test(chunk.subarray(0, 64).toString('latin1'))) return parseRows(textOf(path), path)
-      first = false
-      let from = 0
-      for (let end = chunk.indexOf(10); end !== -1; from = end + 1, end = chunk.indexOf(10, from)) {
-        take(Buffer.concat([...rest, chunk.subarray(from, end)]))
-        rest = []
-      }
-      rest.push(chunk.subarray(from))
-    }
-    take(Buffer.concat(rest))
-  } catch (cause) {
-    if (cause instanceof NotLines) return wholeOr(cause.error, path)
-    throw unpackError(cause, path)
-  }
-  return lines.finish()
+/** The rows of a .json or .jsonl file that isn't packed, of its bytes. @throws SaqrError as `readRows` */
+export function readRowsOf(bytes: Buffer, path: string): Rows {
+  const text = () => decodeUtf8(bytes, path).replace(/^\uFEFF/, '')
+  if (extname(path).toLowerCase() === '.json' && !isLines(text())) return parseAnyRows(text(), path)
+  const reader = new LineReader(path, text)
+  return reader.take(bytes) ?? reader.end()
 }
 
-/** the first line is no row */
-class NotLines extends Error {
-  readonly error: SaqrError
-  constructor(error: SaqrError) {
-    super(error.message)
-    this.error = error
+async function readLines(path: string): Promise<Rows> {
+  const reader = new LineReader(path, () => textOf(path))
+  try {
+    for await (const chunk of bytesOf(path)) {
+      const rows = reader.take(chunk)
+      if (rows) return rows
+    }
+  } catch (cause) {
+    throw unpackError(cause, path)
+  }
+  return reader.end()
+}
+
+/** Lines out of a file's bytes, which may come in pieces. */
+class LineReader {
+  readonly #path: string
+  readonly #lines: Lines
+  /** the whole file */
+  readonly #text: () => string
+  #rest: Buffer[] = []
+  #first = true
+
+  constructor(path: string, text: () => string) {
+    this.#path = path
+    this.#lines = new Lines(path)
+    this.#text = text
+  }
+
+  /** The rows of the whole file where it isn't one of lines. */
+  take(chunk: Buffer): Rows | undefined {
+    // a list can't begin a line of rows
+    if (this.#first && /^(?:\xEF\xBB\xBF)?\s*\[/.test(chunk.subarray(0, 64).toString('latin1'))) return parseRows(this.#text(), this.#path)
+    this.#first = false
+    let from = 0
+    for (let end = chunk.indexOf(10); end !== -1; from = end + 1, end = chunk.indexOf(10, from)) {
+      const rows = this.#line(chunk.subarray(from, end))
+      if (rows) return rows
+    }
+    this.#rest.push(chunk.subarray(from))
+  }
+
+  end(): Rows {
+    return this.#line(Buffer.alloc(0)) ?? this.#lines.finish()
+  }
+
+  #line(end: Buffer): Rows | undefined {
+    const bytes = this.#rest.length === 0 ? end : Buffer.concat([...this.#rest, end])
+    this.#rest = []
+    try {
+      this.#lines.take(bytes)
+    } catch (error) {
+      if (!this.#lines.isEmpty || !(error instanceof SaqrError)) throw error
+      return wholeOr(error, this.#text, this.#path)
+    }
   }
 }
 
 /** One object over several lines, or several on one; where the file is not that either, what was wrong with its first line. */
-function wholeOr(error: SaqrError, path: string): Rows {
+function wholeOr(error: SaqrError, text: () => string, path: string): Rows {
   try {
-    return parseAnyRows(textOf(path), path)
+    return parseAnyRows(text(), path)
   } catch {
     throw error
   }

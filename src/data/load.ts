@@ -7,6 +7,7 @@ import { ON_PATH } from '../hub/need.ts'
 import type { HubProgress } from '../hub/places.ts'
 import { Dataset } from './dataset.ts'
 import { readRows } from './files.ts'
+import { originOf } from './known-rows.ts'
 import { openRows } from './rows-on-disk.ts'
 import { parseSplit, sliceBounds } from './split.ts'
 
@@ -77,7 +78,7 @@ export async function loadDataset(
   if (file !== undefined) refuseConfig(file, request.config)
   if (request.revision !== undefined && (file !== undefined || isFolder(source)))
     throw new SaqrError('OPTION_INVALID', say`${option('revision')} ${request.revision} has no effect on a path: ${ON_PATH}`)
-  const read = (path: string) => readFile(path, o.streaming, o.signal)
+  const read = (path: string) => readFile(path, { streaming: o.streaming, signal: o.signal })
   if (given.length > 0) return cut(Dataset.join(await Promise.all(given.map(read)), given.join(', ')), split)
   if (isFile(source)) return cut(await read(source), split)
   return loadRows(source, hub)
@@ -94,15 +95,19 @@ export interface RowsRequest {
   onProgress?: (progress: HubProgress) => void
   /** rows stay on disk */
   streaming?: boolean | undefined
+  /** nobody changes the rows that are read: those that were prepared before are not read until they are asked for */
+  remembered?: boolean
 }
 
+type Reading = Pick<RowsRequest, 'streaming' | 'remembered' | 'signal'>
+
 /** Rows of a file, a folder or a Hub data set; a file is any one split of its own. */
-export async function loadRows(name: string, { split, streaming, ...request }: RowsRequest): Promise<Dataset> {
+export async function loadRows(name: string, { split, streaming, remembered, ...request }: RowsRequest): Promise<Dataset> {
   const slices: Dataset[] = []
   for (const slice of parseSplit(split)) {
     const { files } = await resolveDataset(name, { ...request, split: slice.split })
     const parts: Dataset[] = []
-    for (const file of files) parts.push(await readFile(file, streaming, request.signal))
+    for (const file of files) parts.push(await readFile(file, { streaming, remembered, signal: request.signal }))
     const whole = Dataset.join(parts, `${name} (${slice.split}, ${files.length} files)`)
     const [first, end] = sliceBounds(slice, whole.length)
     slices.push(first === 0 && end === whole.length ? whole : whole.slice(first, end))
@@ -110,9 +115,11 @@ export async function loadRows(name: string, { split, streaming, ...request }: R
   return Dataset.join(slices, `${name} (${split})`)
 }
 
-async function readFile(path: string, streaming = false, signal?: AbortSignal): Promise<Dataset> {
+async function readFile(path: string, { streaming, remembered, signal }: Reading): Promise<Dataset> {
+  const origin = remembered && !streaming ? originOf(path) : null
+  if (origin?.known) return new Dataset([], path, { known: origin.known, origin: origin.key })
   const { rows, ...place } = streaming ? await openRows(path, signal) : await readRows(path)
-  return new Dataset(rows, path, place)
+  return new Dataset(rows, path, origin?.isUnchanged() ? { ...place, origin: origin.key } : place)
 }
 
 /** Parts of a file, whose only split is train. @throws SaqrError DATA_FILES */

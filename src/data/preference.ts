@@ -10,9 +10,9 @@ import { nearest } from '../hub/nearest.ts'
 import type { Message } from '../text/chat-template.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import { alpacaPrompt } from './alpaca.ts'
+import type { Columns } from './answer-rows.ts'
 import { bad, textOf, textOrNone } from './cells.ts'
 import { chatColumns, messagesOf } from './conversation.ts'
-import type { Dataset } from './dataset.ts'
 import type { Row } from './rows.ts'
 import { chat, noEos, withEos } from './tokenize.ts'
 
@@ -31,7 +31,7 @@ export interface PreferenceShape {
 }
 
 /** @throws SaqrError DATA_COLUMNS naming what is missing, with the nearest column */
-export function preferenceShape(dataset: Dataset): PreferenceShape {
+export function preferenceShape(dataset: Columns): PreferenceShape {
   const { columns, source } = dataset
   for (const needed of ['chosen', 'rejected']) if (!columns.includes(needed)) throw missingColumn(needed, columns, source)
   const from = prompts.find(({ column }) => columns.includes(column)) ?? { column: 'chosen', beside: [], name: 'chosen and rejected' }
@@ -155,8 +155,8 @@ const ALL = { textField: 'text', completionOnlyLoss: false, assistantOnlyLoss: f
 
 /** token ids of a prompt and an answer to it */
 export interface Sequence {
-  prompt: readonly number[]
-  answer: readonly number[]
+  prompt: readonly number[] | Int32Array
+  answer: readonly number[] | Int32Array
 }
 
 export interface AnsweredTokens {

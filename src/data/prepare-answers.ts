@@ -1,16 +1,17 @@
 /** Rows of a prompt and answers to it as examples of several sequences: tokenised, cut to `maxLength`, those whose prompt fills it left out. */
 import { option, SaqrError, say } from '../error.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
-import { breathe } from './breathe.ts'
+import { type AnswerRows, type Checking, shapeOf } from './answer-rows.ts'
 import { bad, isMissing } from './cells.ts'
 import type { Dataset } from './dataset.ts'
 import type { Example } from './example.ts'
 import { type ExampleStore, inMemory, onDisk } from './example-store.ts'
-import type { AnsweredTokens, PreferenceShape, Sequence, Tokenise } from './preference.ts'
+import type { AnsweredTokens, Sequence } from './preference.ts'
 import { handedOver, type Making, type Prepared } from './prepare.ts'
 import { cached } from './prepared-cache.ts'
 import { formOfPrompts } from './prompt-form.ts'
 import type { Row } from './rows.ts'
+import { type Given, rowsMade } from './rows-made.ts'
 import { mediaColumns, unreadColumns } from './shape.ts'
 
 export interface AnswerOptions {
@@ -32,31 +33,6 @@ interface Kept {
   where: string
   number: number
   source: string
-}
-
-/** answers of a pair, in the order of an example */
-export const PAIR = ['chosen', 'rejected'] as const
-
-/** What rows are, and what becomes of them. */
-export interface AnswerRows {
-  /** another one for others: prepared rows are kept under it */
-  name: string
-  /** what people call the sequences of an example that are trained on, the first ones */
-  parts: readonly string[]
-  shapeOf(dataset: Dataset): PreferenceShape
-  tokenise: Tokenise
-  /** is token `i` of sequence `part`, whose first `prompt` tokens ask, a target? default: where it answers */
-  learned?(part: number, i: number, prompt: number): boolean
-  /** is the answer of this row a wanted one? absent: rows are not rated */
-  wanted?(row: Row, where: string): boolean
-  /** looks at them as they are made */
-  check?(): Checking
-}
-
-export interface Checking {
-  see(example: Example, where: string): void
-  /** warnings about them all. @throws SaqrError DATA_NO_TARGETS */
-  end(source: string): string[]
 }
 
 /** @throws SaqrError DATA_COLUMNS, DATA_ROW, TEXT_…; DATA_NO_TARGETS where no row teaches anything */
@@ -90,7 +66,7 @@ async function makeInto(
 ): Promise<Prepared> {
   const { maxLength, truncationMode, neighbours = 1, signal, making, now = new Date() } = options
   if (dataset.length === 0) throw new SaqrError('DATA_NO_TARGETS', `${dataset.source} has no rows. Give rows to train on.`)
-  const shape = rows.shapeOf(dataset)
+  const shape = shapeOf(rows, dataset)
   const { warnings, others } = unreadColumns(shape.unused, dataset.source)
   const notes = [`${dataset.source}: ${dataset.length} rows of ${shape.name}${others.length > 0 ? `; not read: ${others.join(', ')}` : ''}`]
   const media = mediaColumns(shape.unused)
@@ -110,32 +86,42 @@ async function makeInto(
     }
     together = []
   }
-  let breath = performance.now()
-  for (const [i, row] of dataset.rows.entries()) {
+  const given = (i: number): Given => {
+    const row = dataset.rows[i]!
     const where = dataset.where(i)
     const seen = media.find((column) => !isMissing(row[column]) && String(row[column]) !== '')
     if (seen !== undefined) throw bad(where, `the column ${seen} holds what the model would see or hear, and only text is trained on`)
-    const answered = shape.read(row, where)
-    form.see(answered.prompt)
-    const tokens = rows.tokenise(answered, row, where, tokenizer, now)
-    for (const note of notesOf(tokens)) {
+    return { row, where }
+  }
+  const { shape: read, tokens } = rows
+  const { source, columns, length } = dataset
+  const made = rowsMade({
+    length,
+    given,
+    work: { kind: 'answers', shape: read, tokens, source, columns, now },
+    tokenizer,
+    threads: making?.threads ?? 1,
+    signal,
+    onProgress: (done) => making?.onProgress?.({ source, done, total: length }),
+    onFailure: (why) => notes.push(`${source}: a thread that prepares rows ended (${why}); the others make its rows`),
+  })
+  for await (const { i, row, where, made: answered } of made) {
+    form.see(answered.asks ?? {})
+    for (const note of notesOf(answered)) {
       if (said.has(note)) continue
       said.add(note)
       notes.push(`${where}: ${note}`)
     }
-    const { sequences } = tokens
+    const { sequences } = answered
     lengths[i] = Math.max(...sequences.map(({ prompt, answer }) => prompt.length + answer.length))
     const longest = Math.max(...sequences.map(({ prompt }) => prompt.length))
     if (maxLength !== null && truncationMode === 'keep_start' && longest >= maxLength)
       unused.push(`${where}: its prompt alone, ${longest} tokens, fills the limit of ${maxLength}`)
     else {
       kept++
-      together.push({ sequences, row, where, number: dataset.numberOf(i), source: dataset.source })
+      together.push({ sequences, row, where, number: dataset.numberOf(i), source })
       if (together.length === neighbours) add()
     }
-    const rested = await breathe(breath, signal)
-    if (rested !== breath) making?.onProgress?.({ source: dataset.source, done: i + 1, total: dataset.length })
-    breath = rested
   }
   add()
   if (kept === 0)

@@ -5,7 +5,6 @@
 import { type Message, option, SaqrError, say } from '../error.ts'
 import { shown } from '../hub/arguments.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
-import { breathe } from './breathe.ts'
 import { bad, isMissing } from './cells.ts'
 import type { Dataset } from './dataset.ts'
 import type { Example } from './example.ts'
@@ -13,10 +12,10 @@ import { type ExampleStore, inMemory, onDisk } from './example-store.ts'
 import { type PackingStrategy, packer } from './packing.ts'
 import { cached } from './prepared-cache.ts'
 import { formOfTexts, type PromptForm, promptFormOf } from './prompt-form.ts'
-import { type ResponseParts, responsesOf } from './responses.ts'
+import type { ResponseParts } from './responses.ts'
 import type { Row } from './rows.ts'
+import { type Given, rowsMade } from './rows-made.ts'
 import { mediaColumns, type Shape, shapeNames, strayShape, unreadColumns } from './shape.ts'
-import { tokenizers } from './tokenize.ts'
 
 export interface PrepareOptions {
   /** column of whole texts; default text */
@@ -47,6 +46,8 @@ export interface Making {
   ahead?: boolean | undefined
   /** kept on disk, and found there; never where a function of the user's has a part in them */
   cache?: boolean | undefined
+  /** that make rows side by side, this one counted; default 1. A function of the user's is called by this one */
+  threads?: number | undefined
   /** hears how many rows are done, every 30 ms or so */
   onProgress?: ((progress: RowProgress) => void) | undefined
 }
@@ -134,7 +135,6 @@ async function prepareInto(store: ExampleStore, dataset: Dataset, tokenizer: Tok
     now: options.now ?? new Date(),
   }
   requireConsistent(dataset, shape, options)
-  const inResponse = options.responses ? responsesOf(tokenizer, options.responses) : null
   const { warnings, others } = unreadColumns(columns, dataset.source)
   const notes = [
     `${dataset.source}: ${dataset.length} rows of ${shapeNames[shape]}${others.length > 0 ? `; not read: ${others.join(', ')}` : ''}`,
@@ -145,23 +145,33 @@ async function prepareInto(store: ExampleStore, dataset: Dataset, tokenizer: Tok
   const packs = packing ? packer(maxLength!, options.packingStrategy) : null
   const lengths = new Int32Array(dataset.length)
   const formatted: string[] = []
-  let breath = performance.now()
-  for (const [i, row] of dataset.rows.entries()) {
+  const given = (i: number): Given => {
+    const row = dataset.rows[i]!
     const where = dataset.where(i)
     const seen = media.find((column) => !isEmpty(row[column]))
     if (seen !== undefined) throw bad(where, `the column ${seen} holds what the model would see or hear, and only text is trained on`)
-    const stray = formattingFunc ? null : strayShape(row, shape, settings.textField)
+    if (formattingFunc) return { row, of: { text: format(formattingFunc, row, where, formatted) }, where }
+    const stray = strayShape(row, shape, settings.textField)
     if (stray)
       throw new SaqrError(
         'DATA_ROW',
         `${where}: the row is one of ${shapeNames[stray]}, and the data set's columns are those of ${shapeNames[shape]}: put rows of each shape into a file of their own`,
       )
-    const {
-      ids,
-      targets: all,
-      lost,
-      notes: told = [],
-    } = tokenizers[shape](formattingFunc ? { text: format(formattingFunc, row, where, formatted) } : row, where, tokenizer, settings)
+    return { row, where }
+  }
+  const { source, length } = dataset
+  const made = rowsMade({
+    length,
+    given,
+    work: { kind: 'texts', shape, settings, responses: options.responses ?? null },
+    tokenizer,
+    threads: making?.threads ?? 1,
+    signal,
+    onProgress: (done) => making?.onProgress?.({ source, done, total: length }),
+    onFailure: (why) => notes.push(`${source}: a thread that prepares rows ended (${why}); the others make its rows`),
+  })
+  for await (const { i, where, made: tokens } of made) {
+    const { ids, targets, lost, notes: told = [] } = tokens
     for (const note of told.filter((one) => !said.has(one))) {
       said.add(note)
       notes.push(`${where}: ${note}`)
@@ -179,12 +189,7 @@ async function prepareInto(store: ExampleStore, dataset: Dataset, tokenizer: Tok
       )
     }
     lengths[i] = ids.length
-    const targets = inResponse ? inResponse(ids).map((learned, at) => learned & all[at]!) : all
-    const example = cut(
-      { ids: new Int32Array(ids), targets, row: dataset.numberOf(i), source: dataset.source },
-      packing ? null : maxLength,
-      options,
-    )
+    const example = cut({ ids, targets, row: dataset.numberOf(i), source }, packing ? null : maxLength, options)
     const why =
       example.ids.length === 0
         ? 'no token'
@@ -193,9 +198,6 @@ async function prepareInto(store: ExampleStore, dataset: Dataset, tokenizer: Tok
           : noTarget(targets, maxLength, options.responses)
     if (why) unused.push(`${where}: ${why}`)
     else for (const one of packs?.add(example) ?? [example]) store.add(one)
-    const rested = await breathe(breath, signal)
-    if (rested !== breath) making?.onProgress?.({ source: dataset.source, done: i + 1, total: dataset.length })
-    breath = rested
   }
   for (const one of packs?.end() ?? []) store.add(one)
   const examples = store.list()

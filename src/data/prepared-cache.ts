@@ -3,13 +3,15 @@
  * them; what is damaged is made anew. When there are too many, those not used for longest go.
  */
 import { createHash } from 'node:crypto'
-import { readdirSync, readFileSync, rmSync, statSync, utimesSync } from 'node:fs'
+import { readdirSync, rmSync, statSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
 import { SaqrError } from '../error.ts'
 import { makeFolder } from '../hub/files.ts'
 import { preparedRowsFolder } from '../hub/places.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import type { Dataset } from './dataset.ts'
+import { KNOWN, keepKnown } from './known-rows.ts'
+import { madeBy } from './made-by.ts'
 import type { Prepared } from './prepare.ts'
 import { readPrepared, writePrepared } from './prepared-file.ts'
 import { digestRows } from './row-digest.ts'
@@ -32,7 +34,8 @@ export interface CacheRequest {
 
 /** What was prepared before, else what `make` gives, which is kept. */
 export async function cached({ dataset, tokenizer, how, now, signal }: CacheRequest, make: () => Promise<Prepared>): Promise<Prepared> {
-  const rows = dataset.length === 0 ? null : await digestRows(dataset, signal)
+  const known = dataset.known
+  const rows = dataset.length === 0 ? null : (known ?? (await digestRows(dataset, signal)))
   if (rows === null || rows.characters < LEAST) return make()
   const key = createHash('sha256')
     .update(JSON.stringify([madeBy(), how, tokenizer.fingerprint(now), rows.digest]))
@@ -52,24 +55,12 @@ export async function cached({ dataset, tokenizer, how, now, signal }: CacheRequ
   try {
     makeFolder(folder)
     if (writePrepared(path, key, made) !== null) makeRoom(folder, MOST)
+    if (dataset.origin !== null && known === null) keepKnown(dataset.origin, { rows: dataset.length, columns: dataset.columns, ...rows })
     return made
   } catch (cause) {
     const why = cause instanceof SaqrError ? cause.message : (cause as Error).message
     return { ...made, notes: [...made.notes, `${dataset.source}: the prepared rows are not kept for the next start: ${why}`] }
   }
-}
-
-let code: string | undefined
-/** A digest of all code that could have a part in rows, and of Unicode's version, by which texts are normalised and split. */
-function madeBy(): string {
-  if (code !== undefined) return code
-  const root = new URL('../', import.meta.url)
-  const files = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter((name) => /\.[jt]s$/.test(name) && !name.endsWith('.d.ts'))
-  const digest = createHash('sha256').update(process.versions.unicode ?? '')
-  // what it needs by exact versions, its own
-  digest.update(readFileSync(new URL('../package.json', root)))
-  for (const name of files.sort()) digest.update(name).update(readFileSync(new URL(name, root)))
-  return (code = digest.digest('hex'))
 }
 
 function touch(path: string): void {
@@ -83,7 +74,7 @@ function touch(path: string): void {
 /** Removes the files used longest ago until the rest has at most `most` bytes. */
 export function makeRoom(folder: string, most: number): void {
   const files = readdirSync(folder)
-    .filter((name) => name.endsWith(END))
+    .filter((name) => name.endsWith(END) || name.endsWith(KNOWN))
     .map((name) => join(folder, name))
     .flatMap((path) => {
       const stat = statSync(path, { throwIfNoEntry: false })

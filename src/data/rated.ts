@@ -5,6 +5,7 @@
  */
 import { isObject } from '../formats/json.ts'
 import { alpacaPrompt } from './alpaca.ts'
+import type { Columns } from './answer-rows.ts'
 import { bad, isMissing, shown, textOf, textOrNone } from './cells.ts'
 import { messagesOf } from './conversation.ts'
 import { Dataset } from './dataset.ts'
@@ -37,7 +38,7 @@ const known: readonly Known[] = [
 const knownOf = (columns: readonly string[]) => known.find(({ needs }) => needs.every((column) => columns.includes(column)))
 
 /** @throws SaqrError DATA_COLUMNS naming what is missing, with the nearest column */
-export function ratedShape(dataset: Dataset): PreferenceShape {
+export function ratedShape(dataset: Columns): PreferenceShape {
   const { columns, source } = dataset
   const rating = RATINGS.find((column) => columns.includes(column))
   const found = knownOf(columns)

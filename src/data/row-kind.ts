@@ -1,7 +1,7 @@
 /** What rows are to an objective, and what they say, before there is a tokenizer. */
 import type { Message } from '../text/chat-template.ts'
+import { type AnswerRows, shapeOf } from './answer-rows.ts'
 import type { Dataset } from './dataset.ts'
-import type { AnswerRows } from './prepare-answers.ts'
 import { type Part, type Read, rowTexts, said } from './row-text.ts'
 import type { Row } from './rows.ts'
 import { shapeNames } from './shape.ts'
@@ -26,7 +26,7 @@ export function textKind(dataset: Dataset, textField: string): RowKind {
 
 /** A prompt, and answers to it that are compared or rated. @throws SaqrError DATA_COLUMNS */
 export function answerKind(dataset: Dataset, rows: AnswerRows): RowKind {
-  const { name, unused, read } = rows.shapeOf(dataset)
+  const { name, unused, read } = shapeOf(rows, dataset)
   const texts = (row: Row, where: string): Part[] => {
     const { prompt, answers } = read(row, where)
     const judged = rows.wanted ? [rows.wanted(row, where) ? 'wanted' : 'not wanted'] : rows.parts

@@ -2,12 +2,16 @@
  * A training file as OpenAI's guides have them: a line of JSON an example. Lines are looked at one by one, so that the first that can't be
  * trained on is named with its file before anything is computed; what then becomes of a row is the data layer's business (src/data).
  */
-import { createReadStream } from 'node:fs'
+import { createReadStream, fstatSync, openSync } from 'node:fs'
 import { messagesOf } from '../data/conversation.ts'
+import { Dataset } from '../data/dataset.ts'
+import { lazyList } from '../data/lazy-list.ts'
+import { openLines } from '../data/lines-on-disk.ts'
 import type { Row } from '../data/rows.ts'
 import { SaqrError } from '../error.ts'
 import { decodeUtf8, isObject, type JsonObject, parseJson } from '../formats/json.ts'
 import { fileError } from '../hub/files.ts'
+import type { Source } from './messages.ts'
 import type { FineTuningMethod } from './objects.ts'
 
 /** bytes of a line */
@@ -33,7 +37,9 @@ export async function* trainingLines(path: string, said: string, method: FineTun
     if (text.trim() === '') continue
     const value: unknown = parseJson(text, where, { line: true, exact: true })
     if (!isObject(value)) throw bad(where, `an example is an object, this is ${JSON.stringify(value)?.slice(0, 40)}`)
-    const row = method === 'dpo' ? pairOf(value, where) : exampleOf(value, where)
+    // it would end a line where the rows are read to be trained on
+    if (text.trim().includes('\r')) throw bad(where, 'a carriage return stands within it: write an example a line, on one line')
+    const row = taken(value, method, where)
     const own = 'messages' in row ? 'messages' : 'prompt'
     shape ??= own
     if (own !== shape)
@@ -43,6 +49,29 @@ export async function* trainingLines(path: string, said: string, method: FineTun
   }
   if (count === 0) throw new SaqrError('DATA_NO_TARGETS', `${said} has no example: write one a line`)
 }
+
+/** bytes of the largest file whose rows lie in memory; those of a larger one stay on disk */
+const IN_MEMORY = 2 ** 28
+
+/** The examples of a file that was checked, as they were when the job was made; read again at each start. @throws SaqrError DATA_…, FORMAT_… */
+export async function trainingRows(
+  { path, said }: Source,
+  method: FineTuningMethod['type'],
+  signal?: AbortSignal,
+  inMemory = IN_MEMORY,
+): Promise<Dataset> {
+  const fd = openFile(path)
+  const { size } = fstatSync(fd)
+  const { rows, numbers } = await openLines({ fd, path: said, own: false, signal })
+  const examples = lazyList(rows.length, (i) => taken(rows[i]!, method, `${said}, line ${numbers![i]}`))
+  const columns = [...new Set(examples.flatMap((row) => Object.keys(row)))]
+  const place = { unit: 'line', numbers: numbers!, columns }
+  return size > inMemory ? new Dataset(examples, said, place) : new Dataset([...examples], said, { ...place, numbers: [...numbers!] })
+}
+
+/** An example as the data layer has it. */
+const taken = (value: JsonObject, method: FineTuningMethod['type'], where: string): Row =>
+  method === 'dpo' ? pairOf(value, where) : exampleOf(value, where)
 
 const bad = (where: string, why: string) => new SaqrError('DATA_ROW', `${where}: ${why}.`)
 
@@ -85,6 +114,14 @@ function toolsOf({ tools, functions }: JsonObject, where: string): { tools?: unk
   if (functions === undefined || functions === null) return {}
   if (!Array.isArray(functions)) throw bad(where, 'functions must be a list')
   return { tools: functions.map((one: unknown) => ({ type: 'function', function: one })) }
+}
+
+function openFile(path: string): number {
+  try {
+    return openSync(path, 'r')
+  } catch (cause) {
+    throw fileError(cause, path, 'read')
+  }
 }
 
 async function* linesOf(path: string, said: string): AsyncGenerator<{ bytes: Buffer; number: number }> {

@@ -1,9 +1,8 @@
 /** What the process of a job does: its rows prepared, its model opened, trained from the last checkpoint on, and saved. */
 import { cpSync, existsSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { Dataset } from '../data/dataset.ts'
+import type { Dataset } from '../data/dataset.ts'
 import type { ResponseParts } from '../data/responses.ts'
-import type { Row } from '../data/rows.ts'
 import { openDevice } from '../devices/open.ts'
 import { checkModules, LanguageModel, newAdapter } from '../engine/language-model.ts'
 import { loadAdapter } from '../engine/load-adapter.ts'
@@ -18,14 +17,15 @@ import type { Tokenizer } from '../text/tokenizer.ts'
 import { logEntry, type StartEvent, type TrainEvent } from '../track/events.ts'
 import type { TrainerCallback } from '../train/callbacks.ts'
 import { DPOTrainer } from '../train/dpo-trainer.ts'
+import { makingOf } from '../train/making.ts'
 import { dpo } from '../train/objectives/dpo.ts'
 import { sft } from '../train/objectives/sft.ts'
 import { SFTTrainer } from '../train/sft-trainer.ts'
 import { answersIn, checkPlain } from './answers.ts'
 import { LORA, learningRateOf } from './hyperparameters.ts'
-import { type Heard, type HistoryEntry, PLACES, type Source, type Work } from './messages.ts'
+import { type Heard, type HistoryEntry, PLACES, type Work } from './messages.ts'
 import { resultsOf } from './results.ts'
-import { trainingLines } from './rows.ts'
+import { trainingRows } from './rows.ts'
 
 type Say = (message: Heard) => void
 
@@ -39,8 +39,8 @@ const OF_THE_RUN = new Set(['optimizer.safetensors', 'trainer_state.json', 'saqr
 
 /** Ends with the job done, or stopped by the signal with a checkpoint of its last step. @throws SaqrError */
 export async function train(work: Work, say: Say, signal: AbortSignal): Promise<void> {
-  const training = await rowsOf(work.training, work.type)
-  const validation = work.validation && (await rowsOf(work.validation, work.type))
+  const training = await trainingRows(work.training, work.type, signal)
+  const validation = work.validation && (await trainingRows(work.validation, work.type, signal))
   const device = await openDevice(work.device, { threads: work.threads })
   try {
     const { opened, adapter, tokenizer, promptForm, notes } = await openBase(work.base, device, {
@@ -59,7 +59,7 @@ export async function train(work: Work, say: Say, signal: AbortSignal): Promise<
     const trainer = work.type === 'dpo' ? new DPOTrainer(init) : new SFTTrainer(init)
     const objective = trainer instanceof DPOTrainer ? dpo(trainer.options) : sft
     for (const rows of validation ? [training, validation] : [training]) {
-      const settings = { evaluation: rows === validation, signal, making: { ahead: true, cache: trainer.options.cacheRows } }
+      const settings = { evaluation: rows === validation, signal, making: { ...makingOf(trainer.options, rows), ahead: true } }
       tellCut(rows, (await objective.prepare(rows, tokenizer, trainer.options, settings)).lengths, opened.model, say)
     }
     const run = new Run(work, say)
@@ -75,17 +75,6 @@ export async function train(work: Work, say: Say, signal: AbortSignal): Promise<
   } finally {
     device.dispose()
   }
-}
-
-/** Rows as they were when the job was made; read again at each start. */
-async function rowsOf({ path, said }: Source, type: Work['type']): Promise<Dataset> {
-  const rows: Row[] = []
-  const numbers: number[] = []
-  for await (const { row, number } of trainingLines(path, said, type)) {
-    rows.push(row)
-    numbers.push(number)
-  }
-  return new Dataset(rows, said, { unit: 'line', numbers })
 }
 
 function newModel(opened: LanguageModel['opened'], { seed, base, revision }: Work): LanguageModel {

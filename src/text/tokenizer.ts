@@ -277,6 +277,14 @@ export class Tokenizer {
     return JSON.stringify([this.#digest.sha256, this.special, days])
   }
 
+  /**
+   * What another one is made of that makes the same ids: `new Tokenizer(files, { modelType })`, its `special` then set.
+   * @internal
+   */
+  get recipe(): { files: TokenizerFiles; modelType: string | undefined; special: Readonly<SpecialTokens> } {
+    return { files: this.#made.files, modelType: this.#modelType, special: this.special }
+  }
+
   /** what it was made of, as `savePretrained` writes it */
   get files(): WrittenFiles {
     return this.#made.files as WrittenFiles

@@ -1,11 +1,12 @@
 /** What rows are to a run, before it: read, tokenised, cut, packed and laid out as the trainer would. `saqr data` prints it. */
 import { hash } from 'node:crypto'
+import { PAIR } from '../data/answer-rows.ts'
 import type { Dataset } from '../data/dataset.ts'
 import type { Example } from '../data/example.ts'
 import { type Lengths, lengthsOf, repeats } from '../data/lengths.ts'
 import { type Piece, piecesOf, sequenceOf } from '../data/pieces.ts'
 import { teaches } from '../data/prepare.ts'
-import { isPairOfOne, PAIR } from '../data/prepare-answers.ts'
+import { isPairOfOne } from '../data/prepare-answers.ts'
 import type { RowKind } from '../data/row-kind.ts'
 import type { Part } from '../data/row-text.ts'
 import { unreadColumns } from '../data/shape.ts'
@@ -16,6 +17,7 @@ import { plain } from '../track/told.ts'
 import { checkPositions, checkVocabulary } from './check-rows.ts'
 import { type TrainingReport, trainingOf } from './data-steps.ts'
 import { evalBatches } from './evaluate.ts'
+import { makingOf } from './making.ts'
 import type { Objective } from './objectives/objective.ts'
 import type { VerbOptions } from './options/common.ts'
 import type { CommonOptions } from './options/common-config.ts'
@@ -80,9 +82,8 @@ export async function reportRows(
   known: Known,
 ): Promise<DataReport> {
   const { tokenizer, model } = known
-  const making = { cache: o.cacheRows }
   const prepare = (rows: Dataset, evaluation: boolean, options = o) =>
-    objective.prepare(rows, tokenizer, options as CommonOptions, { evaluation, signal, making })
+    objective.prepare(rows, tokenizer, options as CommonOptions, { evaluation, signal, making: makingOf(o, rows) })
   const prepared = await prepare(dataset, false)
   const evaluated = evalDataset ? await prepare(evalDataset, true) : null
   for (const { examples } of evaluated ? [prepared, evaluated] : [prepared]) {

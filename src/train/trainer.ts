@@ -28,6 +28,7 @@ import { type EvalMetrics, evaluateNow } from './evaluate-now.ts'
 import { isTrained } from './identity.ts'
 import { lockFolder } from './lock.ts'
 import { factsOf, trainLoop } from './loop.ts'
+import { makingOf } from './making.ts'
 import type { Objective } from './objectives/objective.ts'
 import type { CommonOptions } from './options/common-config.ts'
 import { resolveObject } from './options/resolve.ts'
@@ -279,7 +280,7 @@ export class Trainer<O extends CommonOptions> {
     const known = this.#prepared.get(dataset)
     if (known) return known
     const { processingClass, formattingFunc } = this.#init
-    const making = { cache: this.options.cacheRows, onProgress: this.#progress() }
+    const making = { ...makingOf(this.options, dataset), onProgress: this.#progress() }
     const prepared = await this.#objective.prepare(dataset, processingClass, this.options, { evaluation, formattingFunc, signal, making })
     if (this.#objective.reference) this.#prepared.set(dataset, prepared)
     return prepared

@@ -1,9 +1,9 @@
 /** Rows of preferences as TRL's trainers tokenise them (tools/oracle/preference_rows.py), and as saqr does, in one form. */
+import { type AnswerRows, PAIR } from '../../src/data/answer-rows.ts'
 import type { Dataset } from '../../src/data/dataset.ts'
 import type { Example } from '../../src/data/example.ts'
-import { answeredTokens, orpoTokens, preferenceShape } from '../../src/data/preference.ts'
-import { type AnswerRows, checkPairs, PAIR, prepareAnswers } from '../../src/data/prepare-answers.ts'
-import { ratedShape, takenApart, wantedOf } from '../../src/data/rated.ts'
+import { checkPairs, prepareAnswers } from '../../src/data/prepare-answers.ts'
+import { takenApart, wantedOf } from '../../src/data/rated.ts'
 import type { Row } from '../../src/data/rows.ts'
 import type { Tokenizer } from '../../src/text/tokenizer.ts'
 
@@ -24,12 +24,12 @@ interface Answered {
 /** A row's sequences, each with the length of its prompt; null: TRL refuses the row. */
 type Sequences = { wanted?: boolean; sequences: { prompt: number; ids: number[] }[] } | null
 
-export const pairs: AnswerRows = { name: 'pairs', parts: PAIR, shapeOf: preferenceShape, tokenise: answeredTokens, check: checkPairs }
-export const rated: AnswerRows = { name: 'rated', parts: ['answer'], shapeOf: ratedShape, tokenise: answeredTokens, wanted: wantedOf }
+export const pairs: AnswerRows = { name: 'pairs', parts: PAIR, shape: 'pairs', tokens: 'answered', check: checkPairs }
+export const rated: AnswerRows = { name: 'rated', parts: ['answer'], shape: 'rated', tokens: 'answered', wanted: wantedOf }
 const KINDS: Readonly<Record<string, AnswerRows>> = {
   dpo: pairs,
   kto: rated,
-  orpo: { name: 'orpo', parts: PAIR, shapeOf: preferenceShape, tokenise: orpoTokens },
+  orpo: { name: 'orpo', parts: PAIR, shape: 'pairs', tokens: 'orpo' },
 }
 
 /** TRL cuts when it makes a batch */

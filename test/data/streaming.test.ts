@@ -5,13 +5,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { type AnswerRows, PAIR } from '../../src/data/answer-rows.ts'
 import { Dataset } from '../../src/data/dataset.ts'
 import { lazyList } from '../../src/data/lazy-list.ts'
 import { loadDataset } from '../../src/data/load.ts'
-import { answeredTokens, orpoTokens, preferenceShape } from '../../src/data/preference.ts'
 import { type Prepared, type PrepareOptions, prepare, type RowProgress } from '../../src/data/prepare.ts'
-import { type AnswerOptions, type AnswerRows, checkPairs, PAIR, prepareAnswers } from '../../src/data/prepare-answers.ts'
-import { ratedShape, takenApart, wantedOf } from '../../src/data/rated.ts'
+import { type AnswerOptions, checkPairs, prepareAnswers } from '../../src/data/prepare-answers.ts'
+import { takenApart, wantedOf } from '../../src/data/rated.ts'
 import * as parquet from '../../src/data/read-parquet.ts'
 import type { Row } from '../../src/data/rows.ts'
 import { stringifyJson } from '../../src/formats/json.ts'
@@ -262,9 +262,9 @@ describe('prepared answers', () => {
     return { chosen: said(chosen), rejected: said(`${rejected}!`) }
   })
   const kinds: Record<string, [(dataset: Dataset) => Dataset, AnswerRows, Partial<AnswerOptions>]> = {
-    dpo: [(d) => d, { name: 'a', parts: PAIR, shapeOf: preferenceShape, tokenise: answeredTokens, check: checkPairs }, {}],
-    orpo: [(d) => d, { name: 'b', parts: PAIR, shapeOf: preferenceShape, tokenise: orpoTokens, check: checkPairs }, {}],
-    kto: [takenApart, { name: 'c', parts: ['answer'], shapeOf: ratedShape, tokenise: answeredTokens, wanted: wantedOf }, { neighbours: 4 }],
+    dpo: [(d) => d, { name: 'a', parts: PAIR, shape: 'pairs', tokens: 'answered', check: checkPairs }, {}],
+    orpo: [(d) => d, { name: 'b', parts: PAIR, shape: 'pairs', tokens: 'orpo', check: checkPairs }, {}],
+    kto: [takenApart, { name: 'c', parts: ['answer'], shape: 'rated', tokens: 'answered', wanted: wantedOf }, { neighbours: 4 }],
   }
 
   it.each<[string, keyof typeof kinds, readonly object[], Partial<AnswerOptions>]>([

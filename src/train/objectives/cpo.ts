@@ -3,8 +3,8 @@
  * log-probabilities (sums; for simpo and ipo means over tokens; by AlphaPO bent by α) against no reference, and cpo_alpha times −log p of the
  * chosen answers, a mean over the tokens of a micro-batch. TRL's logits/chosen and logits/rejected are means over padding too, and are left out.
  */
-import { orpoTokens, preferenceShape } from '../../data/preference.ts'
-import { type AnswerRows, checkPairs, PAIR, prepareAnswers } from '../../data/prepare-answers.ts'
+import { type AnswerRows, PAIR } from '../../data/answer-rows.ts'
+import { checkPairs, prepareAnswers } from '../../data/prepare-answers.ts'
 import { answerKind } from '../../data/row-kind.ts'
 import type { PassScores } from '../../engine/runner.ts'
 import type { CpoTrainingOptions } from '../options/cpo-config.ts'
@@ -13,7 +13,7 @@ import type { Objective } from './objective.ts'
 import { pairLosses, smoothed } from './pair-losses.ts'
 import { batchTargetsOf, entryWeights, type Judged, lossOf, meansOf, once, partsOf, sequenceScore, sumsOf } from './sequences.ts'
 
-const pairs: AnswerRows = { name: 'cpo', parts: PAIR, shapeOf: preferenceShape, tokenise: orpoTokens, check: checkPairs }
+const pairs: AnswerRows = { name: 'cpo', parts: PAIR, shape: 'pairs', tokens: 'orpo', check: checkPairs }
 
 /** TRL's where none is given */
 const MAX_LENGTH = 512

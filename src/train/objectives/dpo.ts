@@ -3,9 +3,10 @@
  * has become, and the rejected one. The loss is the mean over the pairs of a micro-batch, of which a step takes the mean; chosen and rejected
  * lie in one pass, their prompt computed once.
  */
+
+import { type AnswerRows, PAIR } from '../../data/answer-rows.ts'
 import type { Pass } from '../../data/passes.ts'
-import { answeredTokens, preferenceShape } from '../../data/preference.ts'
-import { type AnswerRows, checkPairs, PAIR, prepareAnswers } from '../../data/prepare-answers.ts'
+import { checkPairs, prepareAnswers } from '../../data/prepare-answers.ts'
 import { answerKind } from '../../data/row-kind.ts'
 import type { PassScores } from '../../engine/runner.ts'
 import type { DpoTrainingOptions } from '../options/dpo-config.ts'
@@ -32,7 +33,7 @@ import {
 /** losses of the margins of a micro-batch in their order */
 const SORTED: ReadonlySet<string> = new Set(['aot', 'aot_unpaired'])
 
-const pairs: AnswerRows = { name: 'dpo', parts: PAIR, shapeOf: preferenceShape, tokenise: answeredTokens, check: checkPairs }
+const pairs: AnswerRows = { name: 'dpo', parts: PAIR, shape: 'pairs', tokens: 'answered', check: checkPairs }
 
 /** sequences of an example */
 const PART = { chosen: 0, rejected: 1 } as const

@@ -3,11 +3,12 @@
  * reference on answers to other prompts, a mean over a micro-batch that is held at 0 and above. Rows come in their order, and a micro-batch lies
  * in one pass.
  */
+
+import type { AnswerRows } from '../../data/answer-rows.ts'
 import type { Example } from '../../data/example.ts'
 import type { Pass } from '../../data/passes.ts'
-import { answeredTokens } from '../../data/preference.ts'
-import { type AnswerRows, prepareAnswers } from '../../data/prepare-answers.ts'
-import { ratedShape, takenApart, wantedOf } from '../../data/rated.ts'
+import { prepareAnswers } from '../../data/prepare-answers.ts'
+import { takenApart, wantedOf } from '../../data/rated.ts'
 import { answerKind } from '../../data/row-kind.ts'
 import type { PassScores } from '../../engine/runner.ts'
 import { type Message, option, say } from '../../error.ts'
@@ -18,7 +19,7 @@ import type { LaidOut, Metric, Objective, Together } from './objective.ts'
 import { sigmoid } from './pair-losses.ts'
 import { batchTargetsOf, entryWeights, type Judged, lossOf, once, partsOf, type Sums, sequenceScore, sumsOf } from './sequences.ts'
 
-const rated: AnswerRows = { name: 'kto', parts: ['answer'], shapeOf: ratedShape, tokenise: answeredTokens, wanted: wantedOf }
+const rated: AnswerRows = { name: 'kto', parts: ['answer'], shape: 'rated', tokens: 'answered', wanted: wantedOf }
 
 type Options = Pick<KtoTrainingOptions, 'beta' | 'lossType' | 'desirableWeight' | 'undesirableWeight'>
 

@@ -3,8 +3,8 @@
  * micro-batch, and β times the loss of the odds of both answers, whose log-probabilities are means over their tokens. There is no reference.
  * TRL's logits/chosen and logits/rejected are means over padding too, and are left out.
  */
-import { orpoTokens, preferenceShape } from '../../data/preference.ts'
-import { type AnswerRows, checkPairs, PAIR, prepareAnswers } from '../../data/prepare-answers.ts'
+import { type AnswerRows, PAIR } from '../../data/answer-rows.ts'
+import { checkPairs, prepareAnswers } from '../../data/prepare-answers.ts'
 import { answerKind } from '../../data/row-kind.ts'
 import type { PassScores } from '../../engine/runner.ts'
 import type { OrpoTrainingOptions } from '../options/orpo-config.ts'
@@ -17,8 +17,8 @@ import { entryWeights, type Judged, lossOf, meansOf, once, partsOf, sequenceScor
 const pairs: AnswerRows = {
   name: 'orpo',
   parts: PAIR,
-  shapeOf: preferenceShape,
-  tokenise: orpoTokens,
+  shape: 'pairs',
+  tokens: 'orpo',
   learned: (part, i, prompt) => part === 0 || i >= prompt,
   check: checkPairs,
 }

@@ -13,6 +13,7 @@ import { lossArguments, optimizer, schedule } from './optimizer.ts'
 import { own } from './own.ts'
 import { compute, precision } from './precision.ts'
 import type { quantization } from './quantization.ts'
+import { rows } from './rows.ts'
 import { hub, saving } from './saving.ts'
 
 const { model_init_kwargs, trust_remote_code, router_aux_loss_coef, chat_template_path } = modelLoading
@@ -64,7 +65,7 @@ export const ofSome = {
   neftune_noise_alpha: { field: argumentsOfTraining.neftune_noise_alpha, means: 'the objective takes no noise' },
 }
 const { neftune_noise_alpha: _, ...quiet } = argumentsOfTraining
-export const common = { ...quiet, ...ownOfTrainers }
+export const common = { ...quiet, dataset_num_proc: rows.dataset_num_proc, ...ownOfTrainers }
 
 /** What a verb that trains goes by, beside its own. */
 export type VerbOptions = OptionsOf<

@@ -34,5 +34,9 @@ export const rows = {
   ),
   pad_token: subsumed(optionalText, null, 'nothing is padded'),
   dataset_kwargs: refused(mapping, null, 'rows are always prepared by saqr; leave it out'),
-  dataset_num_proc: subsumed(optionalCount, null, 'one process prepares rows fast enough'),
+  dataset_num_proc: honoured(
+    optionalCount,
+    null,
+    'threads that prepare rows, where there are enough of them; default: one a processor, 8 at the most; streamed rows: 1',
+  ),
 }

@@ -70,7 +70,7 @@ export interface SFTTrainerInit extends TrainerInit<SFTConfig> {
   datasetTextField?: string
   /** in args today */
   packing?: boolean
-  /** accepted: one process prepares rows fast enough */
+  /** in args today */
   datasetNumProc?: number | null
 }
 
