@@ -45,7 +45,13 @@ describe('tiktoken.model', () => {
   })
 
   it('in a GGUF file, under llama.cpp’s name kimi-k2, and read from one', () => {
-    const entries = describeTokenizer(tokenizer, { modelType: 'deepseek_v3', vocab: tokenizer.idLimit, ends: [], whole: false, template: null })
+    const entries = describeTokenizer(tokenizer, {
+      modelType: 'deepseek_v3',
+      vocab: tokenizer.idLimit,
+      ends: [],
+      whole: false,
+      template: null,
+    })
     expect(entries['tokenizer.ggml.pre']!.value).toBe('kimi-k2')
     const again = new Tokenizer(ggufTokenizer(headerOf(entries, []), 'model.gguf')!, { modelType: 'deepseek_v3' })
     holds(again)
