@@ -7,6 +7,7 @@ export default defineConfig({
     maxWorkers: 2,
     // files share what they import: half of the time of many of them was importing it
     isolate: false,
+    setupFiles: ['test/setup.ts'],
     testTimeout: 60_000,
     hookTimeout: 120_000,
   },

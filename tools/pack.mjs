@@ -19,6 +19,10 @@ const { values: args } = parseArgs({
     check: { type: 'boolean', default: false },
   },
 })
+if (args.platform?.some((name) => !PLATFORMS.some((p) => p.name === name))) {
+  console.error(`pack: --platform is one of ${PLATFORMS.map(({ name }) => name).join(', ')}`)
+  process.exit(2)
+}
 const main = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 const packed = args.all ? PLATFORMS : (args.platform?.map(platformOf) ?? [platformOfThis()])
 

@@ -41,7 +41,9 @@ function promptOf(row: unknown, at: string, wrong: (why: string) => SaqrError): 
     const asked = messages.at(-1)!.role === 'assistant' ? messages.slice(0, -1) : messages
     if (asked.length > 0) return asked
   }
-  throw wrong(`${at} is ${show(row)}: expected a text, or a row whose ${COLUMNS.join(', or ')} is a text or a list of messages`)
+  throw wrong(
+    `${at} is ${show(row)}: expected a text, or a row whose ${COLUMNS.join(', or ')} is a text or a list of messages with one before the assistant’s answer`,
+  )
 }
 
 /** as a person reads it: of messages the last one */

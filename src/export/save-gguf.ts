@@ -103,7 +103,8 @@ async function read(
     const trained = check ? await answersOf(language, rows, signal) : null
     const base = check && language.spec.kind === 'lora' ? await answersOf(withoutAdapter(language), rows, signal) : null
     const groups = groupsOf(file.tensors, splitBytes)
-    const metadata = { ...file.metadata, ...factsOf(null), ...idOfParts(groups.length) }
+    // what is found has its room from the start; where nobody looks there is nothing to say
+    const metadata = { ...file.metadata, ...(check ? factsOf(null) : WRITTEN_BY), ...idOfParts(groups.length) }
     const whole = file.tensors.reduce((sum, tensor) => sum + tensorBytes(tensor), 0)
     const pause = async () => {
       await new Promise(setImmediate) // an abort is heard
@@ -188,6 +189,8 @@ function rename(from: string, to: string): void {
   }
 }
 
+const WRITTEN_BY: Entries = { 'general.quantized_by': text('saqr') }
+
 /** what was found, in the file itself: numbers and their kinds alone change, so that the header stays as long as it is */
 function factsOf(compared: Found | null): Entries {
   return {
@@ -198,7 +201,7 @@ function factsOf(compared: Found | null): Entries {
     'saqr.trained.base_kl': f32(compared?.base?.kl ?? Number.NaN),
     'saqr.trained.share_from_base': f32(compared?.base?.share ?? Number.NaN),
     'saqr.trained.positions': u32(compared?.positions ?? 0),
-    'general.quantized_by': text('saqr'),
+    ...WRITTEN_BY,
   }
 }
 
