@@ -19,6 +19,12 @@ import type { DPOTrainerInit } from '../../src/train/options/trainer-types.ts'
 import { besideOf } from '../../src/train/reference.ts'
 import { REFERENCE_SCORES } from '../../src/train/reference-scores.ts'
 
+const code = vi.hoisted(() => ({ changed: '' }))
+vi.mock('../../src/data/made-by.ts', async (original) => {
+  const { madeBy } = await original<typeof import('../../src/data/made-by.ts')>()
+  return { madeBy: () => madeBy() + code.changed }
+})
+
 const root = join(import.meta.dirname, '../fixtures/preference')
 const work = mkdtempSync(join(tmpdir(), 'saqr-dpo-'))
 afterAll(() => rmSync(work, { recursive: true, force: true }))
@@ -279,6 +285,14 @@ describe('what the reference said', () => {
       const spy = vi.spyOn(device, 'describe').mockReturnValue({ ...described, label: `${described.label}, another` })
       expect([await run(), await run()]).toEqual([false, true])
       spy.mockRestore()
+    })
+
+    it('in the code that computes it', async () => {
+      const run = async () => took(await eventsOf((await trainerOf('code-alike')).trainer))
+      expect([await run(), await run()]).toEqual([false, true])
+      code.changed = ' and changed'
+      expect([await run(), await run()]).toEqual([false, true])
+      code.changed = ''
     })
   })
 
