@@ -224,8 +224,8 @@ export class DecodeLoop {
   }
 
   /**
-   * The pages that the text has in common with another: whole ones of a text in the loop, all there is of one that was let go. Keys of
-   * weights as they were before they were trained on are no beginning any more.
+   * The pages that the text has in common with another: whole ones, which both hold then, or of a text that was let go all there is, which it
+   * takes from it. Keys of weights as they were before they were trained on are no beginning any more.
    */
   #begin(text: Held): void {
     text.version = this.#model.version
@@ -240,10 +240,16 @@ export class DecodeLoop {
       if (n > tokens) [best, tokens] = [other, n]
     }
     if (!best) return
-    if (this.#kept.delete(best)) {
-      text.pages = best.pages.slice(0, pagesOf(tokens))
-      for (const page of best.pages.slice(text.pages.length)) this.#pool.giveBack(page)
-    } else text.pages = best.pages.slice(0, pagesOf(tokens)).map((page) => this.#pool.share(page))
+    const pages = best.pages.slice(0, pagesOf(tokens))
+    const kept = this.#kept.delete(best)
+    if (kept && tokens % PAGE !== 0) {
+      text.pages = pages
+      for (const page of best.pages.slice(pages.length)) this.#pool.giveBack(page)
+    } else {
+      text.pages = pages.map((page) => this.#pool.share(page))
+      // nothing writes on whole pages: what else there is of it stays, for whoever goes on with it
+      if (kept) this.#kept.add(best)
+    }
     text.read = tokens
     text.asPrompt = tokens
   }

@@ -4,15 +4,15 @@
  * lay (a hash), their places among the examples, their numbers, and a sum by which a line that a kill or a disk has damaged is known. What
  * isn't this run's, or is damaged, is left out and scored anew.
  */
-import { createHash } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import { appendFileSync, existsSync, readFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import type { Example } from '../data/example.ts'
 import { SaqrError } from '../error.ts'
 import { isObject, stringifyJson } from '../formats/json.ts'
 import { fileError, isFileSystem, writeFileAtomic } from '../hub/files.ts'
 import type { Resumed } from './checkpoint.ts'
-import { digestOfReference, digestOfTrained } from './identity.ts'
+import { wholeDigest, wholeDigestOfStart } from './identity.ts'
 import type { Run } from './run.ts'
 
 export const REFERENCE_SCORES = 'reference_scores.jsonl'
@@ -34,30 +34,46 @@ export class ReferenceScores {
   #written = performance.now()
   /** does the file have only lines that are whole and of this run? */
   #clean: boolean
-  /** those lines */
+  /** those lines, and of the file beside the checkpoint those that it lacks */
   #lines: string[]
+  /** are there any that it lacks? */
+  #brought: boolean
   /** rows that were taken over, and the file they came from */
   readonly taken: { rows: number; from: string } | null
   /** why nothing is kept */
   failed: string | null = null
 
-  /** Takes over what is there of the run's rows. */
-  constructor(outputDir: string, run: Scored, resumed: Resumed | null) {
+  /** Takes over what is there of the run's rows. @throws the signal's reason */
+  static async of(outputDir: string, run: Scored, resumed: Resumed | null, signal?: AbortSignal): Promise<ReferenceScores> {
+    return new ReferenceScores(outputDir, run, resumed, await keysOf(run, resumed, signal))
+  }
+
+  private constructor(outputDir: string, run: Scored, resumed: Resumed | null, keys: Record<List, string>) {
     this.#path = join(outputDir, REFERENCE_SCORES)
-    this.#keys = keysOf(run, resumed)
+    this.#keys = keys
     this.#width = run.objective.reference!.width
+    const of = (path: string) => {
+      const lines = existsSync(path) ? this.#linesOf(path) : []
+      let rows = 0
+      const own = lines.filter((line) => {
+        const taken = this.#take(line, run)
+        rows += taken ?? 0
+        return taken !== null
+      })
+      return { path, rows, own, clean: own.length === lines.length }
+    }
+    const here = of(this.#path)
     // a checkpoint of another folder has its own beside it
     const beside = resumed && join(dirname(resumed.path), REFERENCE_SCORES)
-    const from = [this.#path, beside].find((path) => path !== null && existsSync(path)) ?? null
-    const lines = from === null ? [] : this.#linesOf(from)
-    let rows = 0
-    this.#lines = lines.filter((line) => {
-      const taken = this.#take(line, run)
-      rows += taken ?? 0
-      return taken !== null
-    })
-    this.#clean = from === this.#path && this.#lines.length === lines.length
-    this.taken = rows > 0 ? { rows, from: from! } : null
+    const there = beside === null || resolve(beside) === resolve(this.#path) ? null : of(beside)
+    const known = new Set(here.own)
+    const lacking = there?.own.filter((line) => !known.has(line)) ?? []
+    this.#lines = [...here.own, ...lacking]
+    this.#brought = lacking.length > 0
+    this.#clean = here.clean && !this.#brought && existsSync(this.#path)
+    const from = [here, ...(there ? [there] : [])].filter(({ rows }) => rows > 0)
+    const rows = from.reduce((sum, { rows }) => sum + rows, 0)
+    this.taken = rows > 0 ? { rows, from: from.map(({ path }) => path).join(' and ') } : null
   }
 
   #linesOf(path: string): string[] {
@@ -106,11 +122,12 @@ export class ReferenceScores {
     this.#rows = { trained: [], evaluated: [] }
     this.#numbers = { trained: [], evaluated: [] }
     this.#written = performance.now()
-    if (made.length === 0 || this.failed !== null) return
+    if ((made.length === 0 && !this.#brought) || this.failed !== null) return
     try {
       if (this.#clean) appendFileSync(this.#path, made.join(''))
       else writeFileAtomic(this.#path, [...this.#lines.map((line) => `${line}\n`), ...made].join(''))
       this.#clean = true
+      this.#brought = false
       this.#lines = []
     } catch (cause) {
       if (!(cause instanceof SaqrError) && !isFileSystem(cause)) throw cause
@@ -119,11 +136,13 @@ export class ReferenceScores {
   }
 }
 
-/** Who scored which rows, and how they lay: another reference, or rows that lie otherwise, are scored anew. */
-function keysOf({ identity, cut, evalCut, refModel, model, options }: Scored, resumed: Resumed | null): Record<List, string> {
-  // a run that goes on measures against what it began with
-  const began = resumed ? identity.same.firstWeights : digestOfTrained(model)
-  const by = { ...identity.same, reference: refModel ? digestOfReference(refModel.language) : began }
+/** Who scored which rows, to the last byte, and how they lay: another reference, or rows that lie otherwise, are scored anew. */
+async function keysOf(run: Scored, resumed: Resumed | null, signal: AbortSignal | undefined): Promise<Record<List, string>> {
+  const { identity, cut, evalCut, refModel, model, options } = run
+  const scorer = refModel?.language ?? model
+  // a run that goes on measures against what it began with; where nobody knows that any more, no line is of it
+  const whole = resumed && !refModel ? ((await wholeDigestOfStart(model, signal)) ?? randomUUID()) : await wholeDigest(scorer, signal)
+  const by = { ...identity.same, reference: whole }
   const rows = { evaluation: identity.options.evaluationRows, batch: options.perDeviceEvalBatchSize, last: options.dataloaderDropLast }
   return {
     trained: digest(stringifyJson([by, cut.maxPassTokens, cut.prefixSharing], { sortKeys: true })),

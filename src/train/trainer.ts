@@ -24,6 +24,7 @@ import { TrainerControl } from './callbacks.ts'
 import { checkPositions, checkVocabulary, unusedRows } from './check-rows.ts'
 import { checkSame, findCheckpoint, type Resumed, restore } from './checkpoint.ts'
 import { evalAnswers } from './eval-answers.ts'
+import { evalBatches } from './evaluate.ts'
 import { type EvalMetrics, evaluateNow } from './evaluate-now.ts'
 import { isTrained } from './identity.ts'
 import { lockFolder } from './lock.ts'
@@ -238,9 +239,10 @@ export class Trainer<O extends CommonOptions> {
       for (const text of notes) yield note(text)
       for (const text of warnings) yield warning(text)
       if (objective.reference) {
-        const kept = new ReferenceScores(outputDir, run, resumed)
+        const kept = await ReferenceScores.of(outputDir, run, resumed, signal)
         const done = resumed?.state.globalStep ?? 0
-        const unscored = run.examples.some((example) => !objective.reference!.has(example))
+        const lacks = (rows: Prepared['examples']) => rows.some((example) => !objective.reference!.has(example))
+        const unscored = lacks(run.examples) || (run.evalExamples !== null && evalBatches(run.evalExamples, o).some(lacks))
         if (resumed && unscored && this.#init.refModel === null && isTrained(model))
           throw new SaqrError(
             'TRAIN_CHECKPOINT',

@@ -82,6 +82,28 @@ describe('a loop', () => {
     for (const [i, text] of texts.entries()) expect(text.logits, `text ${i}`).toEqual(alone[i])
   })
 
+  it.each([true, false])('keeps what was let go of for more than those that begin as it does: exact %s', async (exact) => {
+    const m = long(model())
+    const { vocab } = m.opened.model
+    const first = drawn(830, vocab, 1)
+    // a page of it, and nothing more
+    const second = [...first.slice(0, 128), (first[128]! + 1) % vocab, ...drawn(200, vocab, 2)]
+    const loop = new DecodeLoop(m, 1e9, exact)
+    const run = vi.spyOn(m.opened.device, 'run')
+    const ask = async (prompt: readonly number[]) => {
+      run.mockClear()
+      const text = await loop.add(prompt, 900)
+      loop.remove(text, true)
+      return { passes: run.mock.calls.length, logits: text.logits }
+    }
+    const asked = []
+    for (const prompt of [first, first, second, first, second]) asked.push(await ask(prompt))
+    expect(asked.map(({ passes }) => passes)).toEqual([7, 1, 2, 1, 1])
+    // the last token alone is summed in another order: that is what exact is for
+    if (exact) for (const [i, j] of [[1, 0], [3, 0], [4, 2]] as const) expect(asked[i]!.logits).toEqual(asked[j]!.logits) // biome-ignore format: short
+    loop.dispose()
+  })
+
   // few tokens (a GEMV's rows), more (a block's), pages and parts of pages; mixtures' experts sum few rows in another order than many
   it.each(['llama-mha', 'gemma3', 'phi3', 'mixtral', 'gpt-oss'])(
     'reads prompts side by side to the bits of one alone: %s',

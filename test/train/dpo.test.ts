@@ -2,7 +2,7 @@
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeEach, describe, expect, it, test } from 'vitest'
+import { afterAll, afterEach, beforeEach, describe, expect, it, test, vi } from 'vitest'
 import { loadDataset } from '../../src/data/load.ts'
 import { CpuDevice } from '../../src/devices/cpu/device.ts'
 import { LanguageModel } from '../../src/engine/language-model.ts'
@@ -18,6 +18,12 @@ import { sequenceScore } from '../../src/train/objectives/sequences.ts'
 import type { DPOTrainerInit } from '../../src/train/options/trainer-types.ts'
 import { besideOf } from '../../src/train/reference.ts'
 import { REFERENCE_SCORES } from '../../src/train/reference-scores.ts'
+
+const code = vi.hoisted(() => ({ changed: '' }))
+vi.mock('../../src/data/made-by.ts', async (original) => {
+  const { madeBy } = await original<typeof import('../../src/data/made-by.ts')>()
+  return { madeBy: () => madeBy() + code.changed }
+})
 
 const root = join(import.meta.dirname, '../fixtures/preference')
 const work = mkdtempSync(join(tmpdir(), 'saqr-dpo-'))
@@ -103,9 +109,17 @@ describe('every row is measured against the reference', () => {
   it('is not measured against a model that was trained since', async () => {
     const first = await trainerOf('since')
     await eventsOf(first.trainer, 3)
+    const kept = readFileSync(join(work, 'since', REFERENCE_SCORES), 'utf8')
     rmSync(join(work, 'since', REFERENCE_SCORES)) // with it nothing is to be scored
-    const again = await trainerOf('since', { args: { ...args, resumeFromCheckpoint: true } }, first.language)
-    await expect(eventsOf(again.trainer)).rejects.toThrow(/has been trained since it was opened.*Open the model anew/)
+    const again = async () => (await trainerOf('since', { args: { ...args, resumeFromCheckpoint: true } }, first.language)).trainer
+    const refused = /has been trained since it was opened.*Open the model anew/
+    await expect(eventsOf(await again())).rejects.toThrow(refused)
+    // nor are the rows that it is evaluated on
+    writeFileSync(join(work, 'since', REFERENCE_SCORES), kept.split('\n').slice(0, -2).map((line) => `${line}\n`).join('')) // biome-ignore format: short
+    await expect(eventsOf(await again())).rejects.toThrow(refused)
+    // what was said before it was trained holds
+    writeFileSync(join(work, 'since', REFERENCE_SCORES), kept)
+    expect((await eventsOf(await again())).at(-1)).toMatchObject({ type: 'end', step: 8 })
   })
 })
 
@@ -219,6 +233,82 @@ describe('what the reference said', () => {
     await eventsOf(trainer)
     const events = await eventsOf((await trainerOf('trained-since', {}, language)).trainer)
     expect(events.some((e) => e.type === 'note' && /before: taken/.test(e.message))).toBe(false)
+  })
+
+  describe('is scored anew by what differs where nobody looks', () => {
+    // an identity looks at the first and the last row of a tensor, and at two between
+    const hidden = 1
+    const losses = (events: TrainEvent[]) => events.flatMap((e) => (e.type === 'step' ? [e.loss] : []))
+    const took = (events: TrainEvent[]) => events.some((e) => e.type === 'note' && /before: taken/.test(e.message))
+
+    it('in the base', async () => {
+      await eventsOf((await trainerOf('looks-alike')).trainer)
+      const model = join(work, 'looks-alike-model')
+      cpSync(join(root, 'model'), model, { recursive: true })
+      const { source, rows: vocab, cols, dtype } = opened.checkpoint.tensors.get('model.embed_tokens.weight')!
+      const bytes = readFileSync(join(model, 'model.safetensors'))
+      const width = dtype === 'f32' ? 4 : 2
+      const looked = [0, 1 / 3, 2 / 3, 1].map((share) => Math.floor(share * (vocab - 1)))
+      const others = Array.from({ length: vocab }, (_, row) => row).filter((row) => !looked.includes(row))
+      const rowOf = (row: number) => bytes.subarray(source!.offset + row * cols * width, source!.offset + (row + 1) * cols * width)
+      // each among those takes the one's place before it
+      const turned = others.map((row) => Buffer.from(rowOf(row)))
+      for (const [i, row] of others.entries()) rowOf(row).set(turned[(i + 1) % turned.length]!)
+      writeFileSync(join(model, 'model.safetensors'), bytes)
+      const own = new CpuDevice({ threads: 2 })
+      const over = new OpenedModel(own, openCheckpoint(model), opened.choice)
+      const run = async (folder: string) => eventsOf((await trainerOf(folder, {}, loadAdapter(over, join(root, 'adapter')))).trainer)
+      const again = await run('looks-alike')
+      expect(took(again)).toBe(false)
+      expect(losses(again)).toEqual(losses(await run('looks-alike-2')))
+      own.dispose()
+    })
+
+    it('in a second adapter', async () => {
+      const second = () => loadAdapter(opened, join(root, 'adapter'))
+      const other = second()
+      const name = other.trainables.names.find((name) => other.trainables.shape(name).rows > 8)!
+      const values = other.trainables.get(name).slice()
+      values[hidden * other.trainables.shape(name).cols]! += 0.5
+      other.trainables.set(name, values)
+      const run = async (language: LanguageModel) => took(await eventsOf((await trainerOf('adapters-alike', { refModel: { language } })).trainer)) // biome-ignore format: short
+      expect(await run(second())).toBe(false)
+      expect(await run(second())).toBe(true)
+      expect(await run(other)).toBe(false)
+      expect(await run(other)).toBe(true)
+    })
+
+    it('in what it is computed on', async () => {
+      const run = async () => took(await eventsOf((await trainerOf('devices-alike')).trainer))
+      expect([await run(), await run()]).toEqual([false, true])
+      const described = device.describe()
+      const spy = vi.spyOn(device, 'describe').mockReturnValue({ ...described, label: `${described.label}, another` })
+      expect([await run(), await run()]).toEqual([false, true])
+      spy.mockRestore()
+    })
+
+    it('in the code that computes it', async () => {
+      const run = async () => took(await eventsOf((await trainerOf('code-alike')).trainer))
+      expect([await run(), await run()]).toEqual([false, true])
+      code.changed = ' and changed'
+      expect([await run(), await run()]).toEqual([false, true])
+      code.changed = ''
+    })
+  })
+
+  it('is kept in each folder of runs that go on with one another', async () => {
+    const [rows] = scored(await eventsOf((await trainerOf('chain-1')).trainer, 4))
+    const goOn = async (folder: string, from: string) => {
+      const { trainer } = await trainerOf(folder, { args: { ...resumed.args, resumeFromCheckpoint: join(work, from) } })
+      return (await eventsOf(trainer)).flatMap((e) => (e.type === 'note' && /by the reference/.test(e.message) ? [e.message] : []))
+    }
+    const taken = (from: string) => [`${rows} rows were scored by the reference before: taken from ${file(from)}`]
+    // what stands there of another run hides nothing
+    mkdirSync(join(work, 'chain-2'))
+    writeFileSync(file('chain-2'), 'of another\n')
+    expect(await goOn('chain-2', 'chain-1/checkpoint-3')).toEqual(taken('chain-1'))
+    expect(await goOn('chain-3', 'chain-2/checkpoint-6')).toEqual(taken('chain-2'))
+    for (const folder of ['chain-2', 'chain-3']) expect(readFileSync(file(folder), 'utf8')).toBe(readFileSync(file('chain-1'), 'utf8'))
   })
 
   it('costs no run where it can’t be written', async () => {

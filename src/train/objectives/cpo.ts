@@ -79,16 +79,17 @@ export function cpo(options: Options): Objective {
   )
   const mean = meansOf(judge)
 
+  const own = { together: 'example', score: sequenceScore } as const
+
   return {
     name: 'cpo',
+    ...own,
     rows: (dataset) => answerKind(dataset, pairs),
     prepare: (dataset, tokenizer, o: CpoTrainingOptions, { signal, making }) =>
       prepareAnswers(dataset, tokenizer, pairs, { maxLength: o.maxLength ?? MAX_LENGTH, truncationMode: 'keep_start', signal, making }),
-    layOut: (batches, cut) => ({ ...layPasses(batches, cut, 'example'), normaliser: batches.length }),
-    together: 'example',
+    layOut: (batches, cut) => ({ ...layPasses(batches, cut, own), normaliser: batches.length }),
     still: true,
     unbalanced: true,
-    score: sequenceScore,
     async run(runner, pass, inputs, laid, signal) {
       if (!runner.spec.gradients) return runner.run(pass, inputs, signal)
       const weigh = (scores: PassScores) => {

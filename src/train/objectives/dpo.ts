@@ -126,15 +126,16 @@ export function dpo(options: Options): Objective {
     },
   })
 
+  const own = { together, score: sequenceScore }
+
   return {
     name: 'dpo',
+    ...own,
     rows: (dataset) => answerKind(dataset, pairs),
     prepare: (dataset, tokenizer, o: DpoTrainingOptions, { signal, making }) =>
       prepareAnswers(dataset, tokenizer, pairs, { maxLength: o.maxLength, truncationMode: o.truncationMode, signal, making }),
-    layOut: (batches, cut) => ({ ...layPasses(batches, cut, together), normaliser: batches.length }),
-    together,
+    layOut: (batches, cut) => ({ ...layPasses(batches, cut, own), normaliser: batches.length }),
     still: true,
-    score: sequenceScore,
     async run(runner, pass, inputs, laid, signal) {
       if (!runner.spec.gradients) return runner.run(pass, inputs, signal)
       const weigh = (scores: PassScores) => {

@@ -107,8 +107,11 @@ export function kto(options: Options): Objective {
       }, 0),
   }
 
+  const own = { together, score: sequenceScore }
+
   return {
     name: 'kto',
+    ...own,
     rows: (dataset) => answerKind(takenApart(dataset), rated),
     async prepare(dataset, tokenizer, o: KtoTrainingOptions, { evaluation, signal, making }) {
       const neighbours = estimated ? o.perDeviceTrainBatchSize : undefined
@@ -123,14 +126,12 @@ export function kto(options: Options): Objective {
       return { ...prepared, warnings: [...prepared.warnings, ...uneven.map((message) => say`${dataset.source}: ${message}`)] }
     },
     layOut(batches, cut) {
-      const laid = layPasses(batches, cut, together)
+      const laid = layPasses(batches, cut, own)
       // neighbours' answers are no rows of their own
       const seenTokens = laid.examples.reduce((sum, { ids, starts }) => sum + (starts![1] ?? ids.length), 0)
       return { ...laid, normaliser: batches.length, seenTokens }
     },
-    together: estimated ? 'batch' : 'example',
     still: true,
-    score: sequenceScore,
     async run(runner, pass, inputs, laid, signal) {
       if (!runner.spec.gradients) return runner.run(pass, inputs, signal)
       const weigh = (scores: PassScores) => {

@@ -3,16 +3,18 @@ import type { Example } from '../../data/example.ts'
 import { longExamples } from '../../data/long.ts'
 import { planPasses, type Whole } from '../../data/passes.ts'
 import { option, say } from '../../error.ts'
-import type { CutOptions, LaidOut, Together } from './objective.ts'
+import type { CutOptions, LaidOut, Objective, Together } from './objective.ts'
 
 /** @throws SaqrError DATA_ROW_TOO_LONG for what fits no pass */
-export function layPasses(batches: readonly (readonly Example[])[], cut: CutOptions, together: Together): Omit<LaidOut, 'normaliser'> {
+export function layPasses(
+  batches: readonly (readonly Example[])[],
+  cut: CutOptions,
+  { together, score }: Pick<Objective, 'together' | 'score'>,
+): Omit<LaidOut, 'normaliser'> {
   const examples = batches.flat()
   const batchOf = Int32Array.from(batches.flatMap((batch, i) => batch.map(() => i)))
   const whole = wholeOf(cut, together, examples, batchOf)
-  // where weights depend on more than a sequence they follow from scores
-  const entryAlone = together !== 'sequence'
-  const passes = planPasses(examples, { ...cut, long: longExamples(batches, cut.longBeyond), whole, entryAlone })
+  const passes = planPasses(examples, { ...cut, long: longExamples(batches, cut.longBeyond), whole, entryAlone: score.later })
   const batchTargets = new Float64Array(batches.length)
   for (const { entrySequence, sequences } of passes) for (const s of entrySequence) batchTargets[batchOf[sequences[s]!.example]!]!++
   return { passes, examples, batchOf, batchSizes: Float64Array.from(batches, ({ length }) => length), batchTargets }

@@ -96,16 +96,17 @@ export function orpo({ beta }: Pick<OrpoTrainingOptions, 'beta'>): Objective {
   })
   const mean = meansOf(judge)
 
+  const own = { together: 'example', score: sequenceScore } as const
+
   return {
     name: 'orpo',
+    ...own,
     rows: (dataset) => answerKind(dataset, pairs),
     prepare: (dataset, tokenizer, o: OrpoTrainingOptions, { signal, making }) =>
       prepareAnswers(dataset, tokenizer, pairs, { maxLength: o.maxLength ?? MAX_LENGTH, truncationMode: 'keep_start', signal, making }),
-    layOut: (batches, cut) => ({ ...layPasses(batches, cut, 'example'), normaliser: batches.length }),
-    together: 'example',
+    layOut: (batches, cut) => ({ ...layPasses(batches, cut, own), normaliser: batches.length }),
     still: true,
     unbalanced: true,
-    score: sequenceScore,
     async run(runner, pass, inputs, laid, signal) {
       if (!runner.spec.gradients) return runner.run(pass, inputs, signal)
       const weigh = (scores: PassScores) => {

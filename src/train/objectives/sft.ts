@@ -27,7 +27,7 @@ export const sft: Objective = {
       making,
     }),
   layOut(batches, cut) {
-    const laid = layPasses(batches, cut, 'sequence')
+    const laid = layPasses(batches, cut, sft)
     const normaliser = Math.max(
       1,
       laid.batchTargets.reduce((sum, targets) => sum + targets, 0),
