@@ -37,6 +37,6 @@ export const rows = {
   dataset_num_proc: honoured(
     optionalCount,
     null,
-    'threads that prepare rows, at most one a processor, 8 in all; default: 1, as more never measured faster, and rows with numbers slower',
+    'threads that prepare rows, at most one a processor, 8 in all; default: 1, as more were never measured faster, least so for rows with numbers',
   ),
 }
