@@ -77,8 +77,8 @@ for (const name of wanted) {
   const { needs, ...runner } = RUNNERS[name]
   try {
     if (needs && !existsSync(needs[0])) throw new Error(`${needs[0]} is missing: ${needs[1]}`)
-    const held = await { kernels, product }[what]({ name, ...runner, platform: platformOf(runner.platform) })
-    if (values.record) record({ platform: runner.platform, what, ...held, under: emulator(runner) })
+    const { saqr, ...held } = await { kernels, product }[what]({ name, ...runner, platform: platformOf(runner.platform) })
+    if (values.record) record({ platform: runner.platform, what, ...held, under: emulator(runner) }, saqr)
     console.log(`ok ${what} ${name}: ${((performance.now() - began) / 1e3).toFixed(0)} s`)
   } catch (error) {
     console.log(`FAIL ${what} ${name}: ${error.message}`)
@@ -146,7 +146,7 @@ async function product(runner) {
     const found = JSON.parse(said([...saqr, 'doctor', '--no_probe', '--json'], folder, env))
     const lineOf = (name) => found.find((finding) => finding.name === name).lines[0]
     const [, variant] = / threads?, (\S+)/.exec(lineOf('cpu'))
-    const [, runtime] = / on (.*?),/.exec(lineOf('saqr'))
+    const [, version, runtime] = /^(\S+) on (.*?),/.exec(lineOf('saqr'))
     run([...saqr, 'quickstart', '--device', 'cpu', '--questions', values.questions, '--num_train_epochs', values.epochs], folder, env)
 
     const assets = join('node_modules', 'saqr', 'assets', 'quickstart')
@@ -168,7 +168,7 @@ async function product(runner) {
     if (Buffer.compare(bytes('whole'), bytes('parts')) !== 0)
       throw new Error('the resumed training gave another adapter than the whole one')
     console.log(`killed after checkpoint-4 and resumed: the same ${bytes('whole').length} bytes`)
-    return { variant, runtime, ops: 0 }
+    return { variant, runtime, ops: 0, saqr: version }
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }

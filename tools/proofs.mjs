@@ -5,11 +5,16 @@ import { fileURLToPath } from 'node:url'
 import './ts.mjs'
 
 const { PROOFS } = await import('../src/devices/proofs.ts')
+const { version } = await import('../src/hub/version.ts')
 const file = join(dirname(dirname(fileURLToPath(import.meta.url))), 'src/devices/proofs.ts')
 const known = [...PROOFS]
 
-/** @param {import('../src/devices/proofs.ts').Proof} proof takes the place of an older one of the same */
-export function record(proof) {
+/**
+ * @param {Omit<import('../src/devices/proofs.ts').Proof, 'saqr' | 'on'>} held takes the place of an older one of the same
+ * @param {string} saqr the version that ran, this checkout's by default
+ */
+export function record(held, saqr = version()) {
+  const proof = { ...held, saqr, on: new Date().toISOString().slice(0, 10) }
   const key = ({ platform, what, variant, runtime }) => [platform, what, variant, runtime.split('.')[0]].join(' ')
   const at = known.findIndex((each) => key(each) === key(proof))
   if (at < 0) known.push(proof)
@@ -21,10 +26,10 @@ export function record(proof) {
 /** the file, as the formatter would have it */
 function pageOf(proofs) {
   const value = (it) => (typeof it === 'string' ? `'${it.replaceAll("'", "\\'")}'` : String(it))
-  const line = (proof) =>
-    `  { ${Object.entries(proof)
-      .map(([name, it]) => `${name}: ${value(it)}`)
-      .join(', ')} },`
+  const item = (proof) =>
+    `  {\n${Object.entries(proof)
+      .map(([name, it]) => `    ${name}: ${value(it)},\n`)
+      .join('')}  },`
   return `/** What ran where. Written by tools/platforms.mjs and tools/symbols.mjs with --record, which ran it. */
 
 export interface Proof {
@@ -39,10 +44,13 @@ export interface Proof {
   under: string
   /** ops of kernels */
   ops: number
+  /** its version, and the day: what ran is as old as that */
+  saqr: string
+  on: string
 }
 
 export const PROOFS: readonly Proof[] = [
-${proofs.map(line).join('\n')}
+${proofs.map(item).join('\n')}
 ]
 `
 }

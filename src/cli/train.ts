@@ -103,8 +103,7 @@ async function saveModel(language: LanguageModel, outputDir: string, form: Adapt
 
 /** Rows that can't be trained on are told before the model is there; the trainer takes over what was prepared. */
 async function look(objective: Objective, rows: Rows, tokenizer: Tokenizer, o: CommonOptions, { signal, err }: Io): Promise<void> {
-  const making = (dataset: Dataset) => ({ ...makingOf(o, dataset), ahead: true, onProgress: preparingLine(err) })
-  await objective.prepare(rows.trainDataset, tokenizer, o, { evaluation: false, signal, making: making(rows.trainDataset) })
-  if (rows.evalDataset)
-    await objective.prepare(rows.evalDataset, tokenizer, o, { evaluation: true, signal, making: making(rows.evalDataset) })
+  const making = { ...makingOf(o), ahead: true, onProgress: preparingLine(err) }
+  await objective.prepare(rows.trainDataset, tokenizer, o, { evaluation: false, signal, making })
+  if (rows.evalDataset) await objective.prepare(rows.evalDataset, tokenizer, o, { evaluation: true, signal, making })
 }

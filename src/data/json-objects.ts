@@ -1,7 +1,7 @@
 /** Texts of JSON values that stand one after the other, on one line or over several, as Arrow's reader takes them. */
+import { isInk } from './blank.ts'
 
 const [QUOTE, BACKSLASH, OPEN, CLOSE, LIST, LIST_END] = ['"', '\\', '{', '}', '[', ']'].map((c) => c.charCodeAt(0))
-const blanks = new Set([' ', '\t', '\n', '\r'].map((c) => c.charCodeAt(0)))
 
 export class Objects {
   /** of a value that has no end yet */
@@ -25,7 +25,7 @@ export class Objects {
       else if (c === OPEN || c === LIST) {
         if (this.#depth++ === 0) from = i
       } else if (this.#depth === 0) {
-        if (!blanks.has(c)) return undefined
+        if (isInk(c)) return undefined
       } else if (c === QUOTE) this.#inText = true
       else if ((c === CLOSE || c === LIST_END) && --this.#depth === 0) {
         whole.push([...this.#begun, text.slice(from, i + 1)].join(''))

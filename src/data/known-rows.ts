@@ -52,11 +52,11 @@ export function originOf(path: string): Origin | null {
   return { key, known: found && { ...found, read: () => readRowsOf(bytes, path) }, isUnchanged: () => told().is === before.is }
 }
 
-const placeOf = (key: string) => join(preparedRowsFolder(), key + KNOWN)
+export const placeOfKnown = (key: string) => join(preparedRowsFolder(), key + KNOWN)
 
 function knownOf(key: string): Omit<Known, 'read'> | null {
   try {
-    const known: unknown = JSON.parse(readFileSync(placeOf(key), 'utf8'))
+    const known: unknown = JSON.parse(readFileSync(placeOfKnown(key), 'utf8'))
     if (!isObject(known)) return null
     const { rows, columns, digest, characters } = known
     const sound =
@@ -73,5 +73,5 @@ function knownOf(key: string): Omit<Known, 'read'> | null {
 
 /** @throws SaqrError FORMAT_… */
 export function keepKnown(key: string, known: Omit<Known, 'read'>): void {
-  writeFileAtomic(placeOf(key), JSON.stringify(known))
+  writeFileAtomic(placeOfKnown(key), JSON.stringify(known))
 }

@@ -6,6 +6,7 @@ import { fstatSync } from 'node:fs'
 import { SaqrError } from '../error.ts'
 import { decodeUtf8, parseJson } from '../formats/json.ts'
 import { readExactly } from '../hub/files.ts'
+import { isInk } from './blank.ts'
 import { breathe } from './breathe.ts'
 import { lazyList } from './lazy-list.ts'
 import { rowOf } from './read-json.ts'
@@ -27,7 +28,8 @@ export async function openLines({ fd, path, own, signal }: FileOfRows): Promise<
   const { size } = fstatSync(fd)
   let breath = performance.now()
   let line = 0
-  let from = 0
+  const begin = markOf(fd, path, size)
+  let from = begin
   let blank = true
   let returned = false
   const end = (at: number) => {
@@ -40,7 +42,7 @@ export async function openLines({ fd, path, own, signal }: FileOfRows): Promise<
     from = at + 1
     blank = true
   }
-  for (let at = 0; at < size; at += CHUNK) {
+  for (let at = begin; at < size; at += CHUNK) {
     const chunk = readExactly(fd, path, at, Math.min(CHUNK, size - at))
     const ending = ender(chunk)
     for (let i = 0; i < chunk.length; ) {
@@ -61,8 +63,7 @@ export async function openLines({ fd, path, own, signal }: FileOfRows): Promise<
   if (from < size) end(size)
   const parse = (i: number): Row => {
     const where = `${path}, line ${numbers.at(i)}`
-    const text = decodeUtf8(records.read(i), where)
-    return rowOf(parseJson(numbers.at(i) === 1 ? text.replace(/^\uFEFF/, '') : text, where, { line: true, exact: true }), where)
+    return rowOf(parseJson(decodeUtf8(records.read(i), where), where, { line: true, exact: true }), where)
   }
   const columns = await columnsOf(begins.length, parse, signal)
   if (begins.length === 1 && !isRow(columns) && Array.isArray(parse(0).data))
@@ -76,6 +77,12 @@ export async function openLines({ fd, path, own, signal }: FileOfRows): Promise<
     numbers: lazyList(numbers.length, (i) => numbers.at(i)),
     columns,
   }
+}
+
+/** bytes of the byte order mark that the file begins with */
+function markOf(fd: number, path: string, size: number): number {
+  const MARK = Buffer.from('\uFEFF')
+  return size >= MARK.length && MARK.equals(readExactly(fd, path, 0, MARK.length)) ? MARK.length : 0
 }
 
 /** All columns that some row has; every row is looked at. */
@@ -101,6 +108,3 @@ function ender(chunk: Uint8Array): (from: number) => number {
   }
   return (from) => Math.min(find(NEWLINE, from), find(RETURN, from))
 }
-
-/** no space, tab or carriage return */
-const isInk = (byte: number) => byte !== 32 && byte !== 9 && byte !== 13

@@ -7,7 +7,7 @@ import type { Dataset } from './dataset.ts'
 import type { Example } from './example.ts'
 import { type ExampleStore, inMemory, onDisk } from './example-store.ts'
 import type { AnsweredTokens, Sequence } from './preference.ts'
-import { handedOver, type Making, type Prepared } from './prepare.ts'
+import { handedOver, type Making, onThreads, type Passing, type Prepared } from './prepare.ts'
 import { cached } from './prepared-cache.ts'
 import { formOfPrompts } from './prompt-form.ts'
 import type { Row } from './rows.ts'
@@ -41,17 +41,19 @@ export function prepareAnswers(dataset: Dataset, tokenizer: Tokenizer, rows: Ans
   const how = JSON.stringify([rows.name, Object.entries(settings).sort()])
   const today = now ?? new Date()
   const { source, length } = dataset
-  const make = () =>
-    anew(dataset, tokenizer, rows, { ...options, now: today }).finally(() => making.onProgress?.({ source, done: length, total: length }))
-  return handedOver(dataset, [rows, tokenizer, how, now?.getTime()], making.ahead, () =>
-    making.cache && !dataset.isStreamed ? cached({ dataset, tokenizer, how, now: today, signal }, make) : make(),
-  )
+  return handedOver(dataset, [rows, tokenizer, how, now?.getTime()], making, (passing) => {
+    const make = () =>
+      anew(dataset, tokenizer, rows, { ...options, now: today }, passing).finally(() =>
+        making.onProgress?.({ source, done: length, total: length }),
+      )
+    return making.cache && !dataset.isStreamed ? cached({ dataset, tokenizer, how, now: today, signal }, make) : make()
+  })
 }
 
-async function anew(dataset: Dataset, tokenizer: Tokenizer, rows: AnswerRows, options: AnswerOptions): Promise<Prepared> {
+async function anew(dataset: Dataset, tokenizer: Tokenizer, rows: AnswerRows, options: AnswerOptions, passing: Passing): Promise<Prepared> {
   const store = dataset.isStreamed ? onDisk(dataset.source) : inMemory()
   try {
-    return await makeInto(store, dataset, tokenizer, rows, options)
+    return await makeInto(store, dataset, tokenizer, rows, options, passing)
   } finally {
     store.discard()
   }
@@ -63,6 +65,7 @@ async function makeInto(
   tokenizer: Tokenizer,
   rows: AnswerRows,
   options: AnswerOptions,
+  passing: Passing,
 ): Promise<Prepared> {
   const { maxLength, truncationMode, neighbours = 1, signal, making, now = new Date() } = options
   if (dataset.length === 0) throw new SaqrError('DATA_NO_TARGETS', `${dataset.source} has no rows. Give rows to train on.`)
@@ -100,10 +103,8 @@ async function makeInto(
     given,
     work: { kind: 'answers', shape: read, tokens, source, columns, now },
     tokenizer,
-    threads: making?.threads ?? 1,
     signal,
-    onProgress: (done) => making?.onProgress?.({ source, done, total: length }),
-    onFailure: (why) => notes.push(`${source}: a thread that prepares rows ended (${why}); the others make its rows`),
+    ...onThreads(making, dataset, passing),
   })
   for await (const { i, row, where, made: answered } of made) {
     form.see(answered.asks ?? {})

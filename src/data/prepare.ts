@@ -48,6 +48,10 @@ export interface Making {
   cache?: boolean | undefined
   /** that make rows side by side, this one counted; default 1. A function of the user's is called by this one */
   threads?: number | undefined
+  /** they start with the first row; default: once what is left to make is worth it */
+  atOnce?: boolean | undefined
+  /** told where rows are made, not where they are found */
+  note?: string | undefined
   /** hears how many rows are done, every 30 ms or so */
   onProgress?: ((progress: RowProgress) => void) | undefined
 }
@@ -88,25 +92,43 @@ export async function prepare(dataset: Dataset, tokenizer: Tokenizer, options: P
   const { signal, formattingFunc, making = {}, now, ...settings } = options
   const how = JSON.stringify(['sft', Object.entries(settings).sort()])
   const today = now ?? new Date()
-  const make = () => prepareAnew(dataset, tokenizer, { ...options, now: today })
-  return handedOver(dataset, [tokenizer, formattingFunc, how, now?.getTime()], making.ahead, () =>
-    making.cache && !formattingFunc && !dataset.isStreamed ? cached({ dataset, tokenizer, how, now: today, signal }, make) : make(),
-  )
+  return handedOver(dataset, [tokenizer, formattingFunc, how, now?.getTime()], making, (passing) => {
+    const make = () => prepareAnew(dataset, tokenizer, { ...options, now: today }, passing)
+    return making.cache && !formattingFunc && !dataset.isStreamed ? cached({ dataset, tokenizer, how, now: today, signal }, make) : make()
+  })
 }
 
-/** What was prepared ahead with the same key, else what `make` gives; `keep`: for who asks next. */
+/** Notes of how rows were made, which are not kept with them: each once. */
+export interface Passing {
+  notes: Set<string>
+}
+
+/** What was prepared ahead with the same key, else what `make` gives. */
 export async function handedOver(
   dataset: Dataset,
   key: readonly unknown[],
-  keep: boolean | undefined,
-  make: () => Promise<Prepared>,
+  making: Making,
+  make: (passing: Passing) => Promise<Prepared>,
 ): Promise<Prepared> {
   const there = ahead.get(dataset)
   ahead.delete(dataset)
   if (there?.key.length === key.length && there.key.every((one, i) => one === key[i])) return there.made
-  const made = await make()
-  if (keep) ahead.set(dataset, { key, made })
+  const passing: Passing = { notes: new Set() }
+  const kept = await make(passing)
+  const made = { ...kept, notes: [...kept.notes, ...passing.notes] }
+  if (making.ahead) ahead.set(dataset, { key, made })
   return made
+}
+
+/** By how many threads rows are made, and who hears of it. */
+export function onThreads({ threads = 1, atOnce, note, onProgress }: Making = {}, { source, length }: Dataset, { notes }: Passing) {
+  if (note !== undefined) notes.add(`${source}: ${note}`)
+  return {
+    threads,
+    atOnce,
+    onProgress: (done: number) => onProgress?.({ source, done, total: length }),
+    onFailure: (why: string) => void notes.add(`${source}: a thread that prepares rows ended (${why}); the others make its rows`),
+  }
 }
 
 const isEmpty = (value: unknown) => isMissing(value) || value === '' || (Array.isArray(value) && value.length === 0)
@@ -114,17 +136,23 @@ const isEmpty = (value: unknown) => isMissing(value) || value === '' || (Array.i
 /** What was prepared ahead of a data set, handed over once to who asks for the same. */
 const ahead = new WeakMap<Dataset, { key: readonly unknown[]; made: Prepared }>()
 
-async function prepareAnew(dataset: Dataset, tokenizer: Tokenizer, options: PrepareOptions): Promise<Prepared> {
+async function prepareAnew(dataset: Dataset, tokenizer: Tokenizer, options: PrepareOptions, passing: Passing): Promise<Prepared> {
   const store = dataset.isStreamed ? onDisk(dataset.source) : inMemory()
   try {
-    return await prepareInto(store, dataset, tokenizer, options)
+    return await prepareInto(store, dataset, tokenizer, options, passing)
   } finally {
     store.discard()
     options.making?.onProgress?.({ source: dataset.source, done: dataset.length, total: dataset.length })
   }
 }
 
-async function prepareInto(store: ExampleStore, dataset: Dataset, tokenizer: Tokenizer, options: PrepareOptions): Promise<Prepared> {
+async function prepareInto(
+  store: ExampleStore,
+  dataset: Dataset,
+  tokenizer: Tokenizer,
+  options: PrepareOptions,
+  passing: Passing,
+): Promise<Prepared> {
   const { maxLength = null, packing = false, formattingFunc, signal, making } = options
   if (dataset.length === 0) throw new SaqrError('DATA_NO_TARGETS', `${dataset.source} has no rows. Give rows to train on.`)
   const { shape, unused: columns } = formattingFunc ? { shape: 'text' as Shape, unused: [] } : dataset.recognise(options.datasetTextField)
@@ -165,10 +193,8 @@ async function prepareInto(store: ExampleStore, dataset: Dataset, tokenizer: Tok
     given,
     work: { kind: 'texts', shape, settings, responses: options.responses ?? null },
     tokenizer,
-    threads: making?.threads ?? 1,
     signal,
-    onProgress: (done) => making?.onProgress?.({ source, done, total: length }),
-    onFailure: (why) => notes.push(`${source}: a thread that prepares rows ended (${why}); the others make its rows`),
+    ...onThreads(making, dataset, passing),
   })
   for await (const { i, where, made: tokens } of made) {
     const { ids, targets, lost, notes: told = [] } = tokens

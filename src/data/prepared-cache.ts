@@ -10,7 +10,7 @@ import { makeFolder } from '../hub/files.ts'
 import { preparedRowsFolder } from '../hub/places.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import type { Dataset } from './dataset.ts'
-import { KNOWN, keepKnown } from './known-rows.ts'
+import { KNOWN, keepKnown, placeOfKnown } from './known-rows.ts'
 import { madeBy } from './made-by.ts'
 import type { Prepared } from './prepare.ts'
 import { readPrepared, writePrepared } from './prepared-file.ts'
@@ -42,10 +42,21 @@ export async function cached({ dataset, tokenizer, how, now, signal }: CacheRequ
     .digest('hex')
   const folder = preparedRowsFolder()
   const path = join(folder, key + END)
+  // what leads to rows is used with them: it isn't to go before them
+  const keep = ({ origin }: Dataset) => {
+    if (origin === null) return
+    if (known === null) keepKnown(origin, { rows: dataset.length, columns: dataset.columns, ...rows })
+    else touch(placeOfKnown(origin))
+  }
   try {
     const there = readPrepared(path, key)
     if (there) {
       touch(path)
+      try {
+        keep(dataset)
+      } catch {
+        // a folder that is only read: the file is parsed at the next start too
+      }
       return { ...there, notes: [...there.notes, `${dataset.source}: prepared before, taken from ${path}`] }
     }
   } catch {
@@ -55,7 +66,7 @@ export async function cached({ dataset, tokenizer, how, now, signal }: CacheRequ
   try {
     makeFolder(folder)
     if (writePrepared(path, key, made) !== null) makeRoom(folder, MOST)
-    if (dataset.origin !== null && known === null) keepKnown(dataset.origin, { rows: dataset.length, columns: dataset.columns, ...rows })
+    keep(dataset)
     return made
   } catch (cause) {
     const why = cause instanceof SaqrError ? cause.message : (cause as Error).message

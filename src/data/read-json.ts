@@ -4,6 +4,7 @@
  */
 import { SaqrError } from '../error.ts'
 import { decodeUtf8, isObject, parseJson } from '../formats/json.ts'
+import { isBlankLine } from './blank.ts'
 import { Objects } from './json-objects.ts'
 import type { Row, Rows } from './rows.ts'
 import { isRow } from './shape.ts'
@@ -102,7 +103,7 @@ export class Lines {
 
   /** Of a line by itself; undefined where it is empty, or an object that goes on, or several. */
   #value(text: string, line: number): unknown {
-    if (text.trim() === '') return undefined
+    if (isBlankLine(text)) return undefined
     try {
       return parseJson(text, `${this.#path}, line ${line}`, { line: true, exact: true })
     } catch (error) {

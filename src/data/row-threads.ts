@@ -1,11 +1,22 @@
 /** Threads that make rows, each with a tokenizer of its own. */
+import { readdirSync, statSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import type { RowWork } from './row-work.ts'
 import type { Row } from './rows.ts'
 
+const IN_CHECKOUT = import.meta.url.endsWith('.ts')
 /** what is run; from a checkout the compiled one, as Node 20 runs no TypeScript */
-const WORKER = new URL(import.meta.url.endsWith('.ts') ? '../../dist/data/row-worker.js' : './row-worker.js', import.meta.url)
+const WORKER = new URL(IN_CHECKOUT ? '../../dist/data/row-worker.js' : './row-worker.js', import.meta.url)
+
+/** For developers: of a checkout, threads would make rows by code that was compiled before it was changed. */
+export function requireCompiled(sources: URL, stamp: URL): void {
+  const compiled = statSync(stamp, { throwIfNoEntry: false })?.mtimeMs ?? 0
+  const changed = readdirSync(sources, { recursive: true, encoding: 'utf8' }).find(
+    (name) => name.endsWith('.ts') && statSync(new URL(name.replaceAll('\\', '/'), sources)).mtimeMs > compiled,
+  )
+  if (changed !== undefined) throw new Error(`dist/ is older than src/ (${changed}), and threads run it: run node tools/ready.mjs`)
+}
 
 /** What a thread is started with. */
 export interface ThreadStart {
@@ -41,7 +52,7 @@ interface Thread<T> {
 }
 
 export class RowThreads<T> {
-  #threads: Thread<T>[]
+  #threads: Thread<T>[] = []
   #ids = 0
   #wake = () => {}
   readonly #signal: AbortSignal | undefined
@@ -50,14 +61,22 @@ export class RowThreads<T> {
 
   /** @param signal once it is aborted, who waits for news goes on */
   constructor(count: number, start: ThreadStart, signal: AbortSignal | undefined, onFailure: (why: string) => void) {
+    if (IN_CHECKOUT && count > 0) requireCompiled(new URL('../', import.meta.url), new URL('../../dist/.stamp', import.meta.url))
     this.#onFailure = onFailure
     this.#signal = signal
     signal?.addEventListener('abort', this.#aborted)
-    this.#threads = Array.from({ length: count }, () => this.#start(start))
+    for (let i = 0; i < count; i++) this.#start(start)
   }
 
-  #start(workerData: ThreadStart): Thread<T> {
-    const worker = new Worker(WORKER, { workerData, execArgv: [] })
+  #start(workerData: ThreadStart): void {
+    let worker: Worker
+    try {
+      worker = new Worker(WORKER, { workerData, execArgv: [] })
+    } catch (error) {
+      // a process that may start none (node --permission)
+      this.#onFailure((error as Error).message)
+      return
+    }
     const thread: Thread<T> = { worker, ready: false, asked: new Map() }
     const end = (why: string) => {
       if (!this.#threads.includes(thread)) return
@@ -77,7 +96,7 @@ export class RowThreads<T> {
     })
     worker.once('error', (error: Error) => end(error.message))
     worker.once('exit', (code) => end(`exit code ${code}`))
-    return thread
+    this.#threads.push(thread)
   }
 
   /** that have not ended */

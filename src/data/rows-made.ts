@@ -17,6 +17,8 @@ export interface RowsRequest<W extends RowWork> {
   tokenizer: Tokenizer
   /** at the most, this one counted */
   threads: number
+  /** they start with the first row; default: once what is left is worth it */
+  atOnce?: boolean | undefined
   signal: AbortSignal | undefined
   /** every 30 ms or so: how many are done */
   onProgress(done: number): void
@@ -48,6 +50,7 @@ const LEAST_OF_TOKEN = 0.025
 export async function* rowsMade<W extends RowWork>(request: RowsRequest<W>): AsyncGenerator<MadeRow<MadeOf[W['kind']]>> {
   const { length, given, work, tokenizer, threads, signal, onProgress } = request
   const make = makerOf(work, tokenizer)
+  if (threads > 1 && request.atOnce) return yield* sideBySide(request, 0, make)
   const begun = performance.now()
   let breath = begun
   for (let i = 0; i < length; i++) {

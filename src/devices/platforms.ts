@@ -1,6 +1,7 @@
 /** Where saqr runs: the one list of it. Packages, the build, `saqr doctor` and the README's table follow it. */
 import { closeSync, openSync, readSync } from 'node:fs'
 import { SaqrError } from '../error.ts'
+import { version } from '../hub/version.ts'
 import { PROOFS, type Proof } from './proofs.ts'
 
 export interface Platform {
@@ -15,8 +16,8 @@ export interface Platform {
   suffix: 'so' | 'dylib' | 'dll'
   /** of the package that calls libraries, @koromix/koffi-<name> */
   koffi: string
-  /** what has been run there, in words */
-  proof: string
+  /** what has been run there, of which version and when, in words */
+  readonly proof: string
 }
 
 /** where `npm test` runs for every change */
@@ -35,23 +36,38 @@ function platform(os: Platform['os'], cpu: Platform['cpu'], libc: Platform['libc
   const suffix = os === 'darwin' ? 'dylib' : os === 'win32' ? 'dll' : 'so'
   const koffi = `${os}-${cpu}`
   const name = libc === 'musl' ? `${koffi}-musl` : koffi
-  return { name, os, cpu, libc, title, suffix, koffi, proof: proofOf(name) }
+  return {
+    name,
+    os,
+    cpu,
+    libc,
+    title,
+    suffix,
+    koffi,
+    get proof() {
+      return proofOf(name)
+    },
+  }
 }
 
-/** in words, from what was run */
-export function proofOf(name: string, proofs: readonly Proof[] = PROOFS): string {
+/** in words, from what was run: with the day, and with saqr's version where it is not this one's */
+export function proofOf(name: string, proofs: readonly Proof[] = PROOFS, own = version()): string {
   const of = (what: Proof['what']) => proofs.filter((proof) => proof.platform === name && proof.what === what)
   const each = (list: Proof[], key: 'variant' | 'runtime' | 'under') =>
     [...new Set(list.map((proof) => proof[key]))].filter(Boolean).join(', ')
+  const age = (list: Proof[]) => [...new Set(list.map(({ saqr, on }) => (saqr === own ? on : `saqr ${saqr}, ${on}`)))].sort().join(', ')
   const [product, kernels] = [of('product'), of('kernels')]
   const under = each([...product, ...kernels], 'under')
   const parts = [
     ...(name === TESTED ? ['every test'] : []),
-    ...(product.length > 0 ? [`quickstart, a training killed and resumed (${each(product, 'variant')}; ${each(product, 'runtime')})`] : []),
-    ...kernels.map(({ ops, variant }) => `a small training and kernels of ${ops} ${ops === 1 ? 'op' : 'ops'} (${variant})`),
+    ...(product.length > 0
+      ? [`quickstart, a training killed and resumed (${each(product, 'variant')}; ${each(product, 'runtime')}; ${age(product)})`]
+      : []),
+    ...kernels.map((one) => `a small training and kernels of ${one.ops} ${one.ops === 1 ? 'op' : 'ops'} (${one.variant}; ${age([one])})`),
   ]
   if (parts.length > 0) return `${under === '' ? '' : `under ${under}: `}${parts.join('; ')}`
-  return of('symbols').length > 0 ? 'never run: built, its symbols checked' : 'never run: built'
+  const symbols = of('symbols')
+  return symbols.length > 0 ? `never run: built, its symbols checked (${age(symbols)})` : 'never run: built'
 }
 
 /** @throws SaqrError DEVICE_PLATFORM where saqr doesn't run */

@@ -3,6 +3,7 @@
  * trained on is named with its file before anything is computed; what then becomes of a row is the data layer's business (src/data).
  */
 import { createReadStream, fstatSync, openSync } from 'node:fs'
+import { isBlankLine } from '../data/blank.ts'
 import { messagesOf } from '../data/conversation.ts'
 import { Dataset } from '../data/dataset.ts'
 import { lazyList } from '../data/lazy-list.ts'
@@ -34,7 +35,7 @@ export async function* trainingLines(path: string, said: string, method: FineTun
   for await (const { bytes, number } of linesOf(path, said)) {
     const where = `${said}, line ${number}`
     const text = decodeUtf8(bytes, where).replace(number === 1 ? /^\uFEFF/ : /^$/, '')
-    if (text.trim() === '') continue
+    if (isBlankLine(text)) continue
     const value: unknown = parseJson(text, where, { line: true, exact: true })
     if (!isObject(value)) throw bad(where, `an example is an object, this is ${JSON.stringify(value)?.slice(0, 40)}`)
     // it would end a line where the rows are read to be trained on

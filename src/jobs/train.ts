@@ -59,7 +59,7 @@ export async function train(work: Work, say: Say, signal: AbortSignal): Promise<
     const trainer = work.type === 'dpo' ? new DPOTrainer(init) : new SFTTrainer(init)
     const objective = trainer instanceof DPOTrainer ? dpo(trainer.options) : sft
     for (const rows of validation ? [training, validation] : [training]) {
-      const settings = { evaluation: rows === validation, signal, making: { ...makingOf(trainer.options, rows), ahead: true } }
+      const settings = { evaluation: rows === validation, signal, making: { ...makingOf(trainer.options), ahead: true } }
       tellCut(rows, (await objective.prepare(rows, tokenizer, trainer.options, settings)).lengths, opened.model, say)
     }
     const run = new Run(work, say)

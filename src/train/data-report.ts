@@ -83,7 +83,7 @@ export async function reportRows(
 ): Promise<DataReport> {
   const { tokenizer, model } = known
   const prepare = (rows: Dataset, evaluation: boolean, options = o) =>
-    objective.prepare(rows, tokenizer, options as CommonOptions, { evaluation, signal, making: makingOf(o, rows) })
+    objective.prepare(rows, tokenizer, options as CommonOptions, { evaluation, signal, making: makingOf(o) })
   const prepared = await prepare(dataset, false)
   const evaluated = evalDataset ? await prepare(evalDataset, true) : null
   for (const { examples } of evaluated ? [prepared, evaluated] : [prepared]) {

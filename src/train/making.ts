@@ -1,5 +1,4 @@
 /** How a trainer's rows are prepared, beside what becomes of each. */
-import type { Dataset } from '../data/dataset.ts'
 import type { Making } from '../data/prepare.ts'
 import { runnableThreads } from '../devices/threads.ts'
 import type { CommonOptions } from './options/common-config.ts'
@@ -7,8 +6,14 @@ import type { CommonOptions } from './options/common-config.ts'
 /** Threads beyond these have nothing to do: one reads the rows and keeps what is made of them. */
 const MOST = 8
 
-/** Each thread has a tokenizer of its own: rows that stay on disk are prepared in as little memory as can be, unless more is asked for. */
-export function makingOf({ cacheRows, datasetNumProc }: Pick<CommonOptions, 'cacheRows' | 'datasetNumProc'>, dataset: Dataset): Making {
-  const usual = () => (dataset.isStreamed ? 1 : Math.min(MOST, runnableThreads()))
-  return { cache: cacheRows, threads: datasetNumProc ?? usual() }
+/**
+ * One thread, unless more are asked for: no run has shown that several are faster (bench/results/rows.txt). Each has a tokenizer of its own, and
+ * configs of TRL's that say 16 or 64 mean processes of a larger machine: there are no more than can run here.
+ */
+export function makingOf({ cacheRows, datasetNumProc }: Pick<CommonOptions, 'cacheRows' | 'datasetNumProc'>): Making {
+  const asked = datasetNumProc ?? 1
+  const threads = Math.min(asked, MOST, runnableThreads())
+  if (threads === asked) return { cache: cacheRows, threads }
+  const note = `rows are prepared by ${threads} ${threads === 1 ? 'thread' : 'threads'} and not by ${asked}: more than processors, or than ${MOST}, are of no use, and each has a tokenizer in memory`
+  return { cache: cacheRows, threads, note }
 }

@@ -282,7 +282,7 @@ export class Trainer<O extends CommonOptions> {
     const known = this.#prepared.get(dataset)
     if (known) return known
     const { processingClass, formattingFunc } = this.#init
-    const making = { ...makingOf(this.options, dataset), onProgress: this.#progress() }
+    const making = { ...makingOf(this.options), onProgress: this.#progress() }
     const prepared = await this.#objective.prepare(dataset, processingClass, this.options, { evaluation, formattingFunc, signal, making })
     if (this.#objective.reference) this.#prepared.set(dataset, prepared)
     return prepared

@@ -53,6 +53,20 @@ it.each([
   expect(second.slice(290).where(1)).toBe(first.slice(290).where(1))
 })
 
+it('is remembered where a program prepared the same rows before, and as long as they are', async () => {
+  const path = file('rows.jsonl', rows.map((row) => JSON.stringify(row)).join('\n'))
+  await run(await loadDataset(path))
+  const kept = () => readdirSync(join(home, 'saqr', 'rows')).filter((name) => name.endsWith('.known'))
+  expect(kept()).toEqual([])
+  const found = await run(await load(path))
+  expect(found.notes.at(-1)).toMatch(/prepared before, taken from/)
+  expect(isRead(await load(path))).toBe(false)
+  const [known] = kept().map((name) => join(home, 'saqr', 'rows', name))
+  utimesSync(known!, 1, 1)
+  await run(await load(path))
+  expect(statSync(known!).mtimeMs).toBeGreaterThan(1_000_000)
+})
+
 it('another byte, another name or a program of its own: parsed', async () => {
   const text = rows.map((row) => JSON.stringify(row)).join('\n')
   const path = file('rows.jsonl', text)

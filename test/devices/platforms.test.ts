@@ -67,16 +67,42 @@ it('a library of another version is told with both versions', () => {
 })
 
 describe('what was run somewhere', () => {
-  const run = { platform: 'win32-x64', variant: 'v3', runtime: 'Node 22.20.0', under: 'Wine 8.0', ops: 0 } as const
-  it('is told in words, with the emulator', () => {
+  const run = {
+    platform: 'win32-x64',
+    variant: 'v3',
+    runtime: 'Node 22.20.0',
+    under: 'Wine 8.0',
+    ops: 0,
+    saqr: '1.0.0',
+    on: '2026-01-02',
+  } as const
+  it('is told in words, with the emulator and the day', () => {
     expect(proofOf('win32-x64', [])).toBe('never run: built')
-    expect(proofOf('win32-x64', [{ ...run, what: 'symbols' }])).toBe('never run: built, its symbols checked')
+    expect(proofOf('win32-x64', [{ ...run, what: 'symbols' }], '1.0.0')).toBe('never run: built, its symbols checked (2026-01-02)')
     expect(
-      proofOf('win32-x64', [
-        { ...run, what: 'product' },
-        { ...run, what: 'kernels', variant: 'v4', ops: 3 },
-      ]),
-    ).toBe('under Wine 8.0: quickstart, a training killed and resumed (v3; Node 22.20.0); a small training and kernels of 3 ops (v4)')
+      proofOf(
+        'win32-x64',
+        [
+          { ...run, what: 'product' },
+          { ...run, what: 'kernels', variant: 'v4', ops: 3, on: '2026-01-03' },
+        ],
+        '1.0.0',
+      ),
+    ).toBe(
+      'under Wine 8.0: quickstart, a training killed and resumed (v3; Node 22.20.0; 2026-01-02); a small training and kernels of 3 ops (v4; 2026-01-03)',
+    )
+  })
+  it('is told with saqr’s version where it was another one', () => {
+    const older = [
+      { ...run, what: 'product' },
+      { ...run, what: 'product', runtime: 'Bun 1.4.5', saqr: '0.9.0' },
+    ] as const
+    expect(proofOf('win32-x64', older, '1.0.0')).toBe(
+      'under Wine 8.0: quickstart, a training killed and resumed (v3; Node 22.20.0, Bun 1.4.5; 2026-01-02, saqr 0.9.0, 2026-01-02)',
+    )
+    expect(proofOf('win32-x64', [{ ...run, what: 'symbols' }], '1.0.1')).toBe(
+      'never run: built, its symbols checked (saqr 1.0.0, 2026-01-02)',
+    )
   })
 })
 

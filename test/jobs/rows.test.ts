@@ -37,6 +37,47 @@ it.each([
   }
 })
 
+const example = '{"prompt": "a", "completion": "b"}'
+it.each([
+  ['of JSON’s white space', `${example}\n \t\r\n\n${example}\n`],
+  ['that the byte order mark begins', `\uFEFF\n${example}\n${example}`],
+  ['of the byte order mark and spaces', `\uFEFF \t\r\n${example}\n${example}`],
+])('an empty line %s is one where they are checked and where they are read', async (_, text) => {
+  const path = file(text)
+  const checked: string[] = []
+  for await (const { number } of trainingLines(path, said, 'supervised')) checked.push(`${said}, line ${number}`)
+  expect(checked).toHaveLength(2)
+  for (const most of [undefined, 0]) {
+    const { rows, where } = await trainingRows({ path, said }, 'supervised', undefined, most).then((dataset) => ({
+      rows: dataset.rows,
+      where: dataset.rows.map((_, i) => dataset.where(i)),
+    }))
+    expect([...rows]).toEqual([JSON.parse(example), JSON.parse(example)])
+    expect(where).toEqual(checked)
+  }
+})
+
+it.each([
+  ['a no-break space', '\u00a0'],
+  ['a form feed', '\f'],
+  ['a vertical tab', '\v'],
+  ['a byte order mark within the file', '\uFEFF'],
+])('a line of %s is not empty, here as there', async (_, odd) => {
+  const path = file(`${example}\n${odd}\n${example}\n`)
+  const check = async () => {
+    for await (const _ of trainingLines(path, said, 'supervised'));
+  }
+  await expect(check()).rejects.toThrow(/line 2/)
+  await expect(trainingRows({ path, said }, 'supervised')).rejects.toThrow(/line 2/)
+})
+
+it('a file of a byte order mark alone has no example', async () => {
+  const check = async () => {
+    for await (const _ of trainingLines(file('\uFEFF'), said, 'supervised'));
+  }
+  await expect(check()).rejects.toThrow(/has no example/)
+})
+
 it('with a carriage return within a line are refused when they are checked', async () => {
   const check = async () => {
     for await (const _ of trainingLines(file('{"prompt": "a",\r"completion": "b"}\n'), said, 'supervised'));
