@@ -1,6 +1,6 @@
 /** Several adapters over one base as one, by weights: PEFT's add_weighted_adapter. */
 import { isDeepStrictEqual } from 'node:util'
-import { option, SaqrError, say } from '../error.ts'
+import { SaqrError } from '../error.ts'
 import { show } from '../formats/json.ts'
 import type { AdapterConfig } from '../formats/peft/config.ts'
 import { loraScale } from '../formats/peft/scale.ts'
@@ -35,13 +35,7 @@ export function weightedAdapter(parts: readonly Weighted[], asked: WeightedBy, b
       'OPTION_INVALID',
       `${how} is for adapters of one rank, and these have ${ranks.join(', ')}: combine them by cat or svd`,
     )
-  const whole = ranks.reduce((a, b) => a + b)
-  if (how === 'svd' && asked.svdRank !== null && asked.svdRank > whole)
-    throw new SaqrError(
-      'OPTION_INVALID',
-      say`${option('svdRank')} ${asked.svdRank}: adapters of ranks ${ranks.join(' and ')} have a sum of rank ${whole} at the most`,
-    )
-  const r = how === 'cat' ? whole : how === 'svd' ? (asked.svdRank ?? Math.max(...ranks)) : ranks[0]!
+  const r = how === 'cat' ? ranks.reduce((a, b) => a + b) : how === 'svd' ? (asked.svdRank ?? Math.max(...ranks)) : ranks[0]!
   const { opened } = parts[0]!.language
   const targetModules = [...new Set(parts.flatMap(modulesOf))].sort()
   const excludeModules = excludedOf(parts)
