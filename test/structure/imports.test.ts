@@ -66,4 +66,10 @@ describe('imports', () => {
     const renaming = /\brenameSync\b|\brename\b[^}]*\} from 'node:fs/
     expect(files.filter((file) => renaming.test(readFileSync(join(src, file), 'utf8')))).toEqual([join('hub', 'move.ts')])
   })
+
+  it('of a test file replace no module: files share those that one of them has loaded', () => {
+    const tests = readdirSync(join(src, '../test'), { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.test.ts'))
+    const replacing = new RegExp(`\\bvi\\.(${['mock', 'doMock', 'resetModules'].join('|')})\\(`)
+    expect(tests.filter((file) => replacing.test(readFileSync(join(src, '../test', file), 'utf8')))).toEqual([])
+  })
 })
