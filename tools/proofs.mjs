@@ -1,5 +1,5 @@
 // Keeps what was run where in src/devices/proofs.ts, from which `saqr doctor` and the README's table tell it.
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import './ts.mjs'
@@ -23,33 +23,17 @@ export function record(held, saqr = version()) {
   writeFileSync(file, pageOf(known))
 }
 
-/** the file, as the formatter would have it */
+const LIST = 'export const PROOFS: readonly Proof[] = ['
+
+/** the file with these in its list, as the formatter would have it */
 function pageOf(proofs) {
   const value = (it) => (typeof it === 'string' ? `'${it.replaceAll("'", "\\'")}'` : String(it))
   const item = (proof) =>
     `  {\n${Object.entries(proof)
       .map(([name, it]) => `    ${name}: ${value(it)},\n`)
       .join('')}  },`
-  return `/** What ran where. Written by tools/platforms.mjs and tools/symbols.mjs with --record, which ran it. */
-
-export interface Proof {
-  /** of platforms.ts */
-  platform: string
-  /** \`product\`: the packages as a user installs them, quickstart, a training killed and resumed; \`kernels\`: ops' cases against the definitions, and a small training against x86-64's; \`symbols\`: what the library asks of its system, held against the oldest one's list */
-  what: 'product' | 'kernels' | 'symbols'
-  variant: string
-  /** what ran it; of symbols what it was held against */
-  runtime: string
-  /** the emulator; '' where it ran on the processor itself */
-  under: string
-  /** ops of kernels */
-  ops: number
-  /** its version, and the day: what ran is as old as that */
-  saqr: string
-  on: string
-}
-
-export const PROOFS: readonly Proof[] = [
+  const text = readFileSync(file, 'utf8')
+  return `${text.slice(0, text.indexOf(LIST))}${LIST}
 ${proofs.map(item).join('\n')}
 ]
 `

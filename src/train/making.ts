@@ -3,7 +3,7 @@ import type { Making } from '../data/prepare.ts'
 import { runnableThreads } from '../devices/threads.ts'
 import type { CommonOptions } from './options/common-config.ts'
 
-/** Threads beyond these have nothing to do: one reads the rows and keeps what is made of them. */
+/** Threads at the most: one reads the rows and keeps what is made of them. Not measured. */
 const MOST = 8
 
 /**
@@ -14,6 +14,6 @@ export function makingOf({ cacheRows, datasetNumProc }: Pick<CommonOptions, 'cac
   const asked = datasetNumProc ?? 1
   const threads = Math.min(asked, MOST, runnableThreads())
   if (threads === asked) return { cache: cacheRows, threads }
-  const note = `rows are prepared by ${threads} ${threads === 1 ? 'thread' : 'threads'} and not by ${asked}: more than processors, or than ${MOST}, are of no use, and each has a tokenizer in memory`
+  const note = `rows are prepared by ${threads} ${threads === 1 ? 'thread' : 'threads'} and not by ${asked}: no more than processors, and than ${MOST}, are started, as each has a tokenizer in memory`
   return { cache: cacheRows, threads, note }
 }
