@@ -114,7 +114,7 @@ template <class T, int G, int D> __device__ void pagedGroup(const Paged& p) {
 }
 
 // `SUMS` of cuda.ts: warps that fit
-constexpr int threadsOf(int floats) { return floats >= 2048 ? 128 : floats >= 1024 ? 256 : 512; }
+__host__ __device__ constexpr int threadsOf(int floats) { return floats >= 2048 ? 128 : floats >= 1024 ? 256 : 512; }
 #define GROUP(suffix, T, G, D) \
   extern "C" __global__ void __launch_bounds__(threadsOf(G * D)) paged_group##G##_of##D##_##suffix(Paged p) { pagedGroup<T, G, D>(p); }
 #define SIZES(suffix, T, G) GROUP(suffix, T, G, 64) GROUP(suffix, T, G, 128) GROUP(suffix, T, G, 256)
