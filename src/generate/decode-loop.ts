@@ -14,6 +14,8 @@ const SHARE = 0.8
 export const keysBytes = (free: number): number => SHARE * free
 /** the first texts are given room for so many at once */
 const FIRST_PAGES = 8
+/** of the pages that fit, what texts are given for all tokens they may come to hold: passes are planned anew when the cache has grown */
+const AHEAD = 1 / 8
 /** texts that are kept for others at most: each new one is compared with all of them */
 const KEPT = 64
 
@@ -301,10 +303,14 @@ export class DecodeLoop {
     if (text.read < text.pages.length * PAGE) return
     while (this.#pool.free === 0 && this.#kept.size > 0 && this.#pool.size >= this.#limit) this.#forget()
     if (this.#pool.free === 0) {
-      // for all prompts at once: passes are planned anew when the cache has grown
-      let lacking = 0
-      for (const { ids, pages } of this.#texts) lacking += Math.max(0, pagesOf(ids.length) - pages.length)
-      const size = Math.min(this.#limit, Math.max(FIRST_PAGES, 2 * this.#pool.size, this.#pool.size + lacking))
+      // for all prompts at once
+      let [lacking, most] = [0, 0]
+      for (const text of this.#texts) {
+        lacking += Math.max(0, pagesOf(text.ids.length) - text.pages.length)
+        most += text.most
+      }
+      const ahead = Math.min(most, Math.floor(AHEAD * this.#limit))
+      const size = Math.min(this.#limit, Math.max(FIRST_PAGES, 2 * this.#pool.size, this.#pool.size + lacking, ahead))
       this.#decoder.grow(size)
       this.#pool.grow(size)
     }

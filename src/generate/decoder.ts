@@ -71,7 +71,7 @@ export class Decoder {
     this.#sizes = this.sized ? [this.together, PAGE] : SIZES
     const { caches, nodes } = generationTrace(this.#spec(1, 1, 1, '')).recorder
     this.pageBytes = caches.reduce((sum, { rows, cols, dtype }) => sum + rows * cols * (dtype === 'f32' ? 4 : 2), 0)
-    this.joins = !this.sized && !nodes.some(({ op }) => op.rowsDepend)
+    this.joins = !nodes.some(({ op }) => op.rowsDepend)
     this.room = this.joins ? this.#sizes.at(-1)! : PAGE
   }
 
@@ -124,7 +124,9 @@ export class Decoder {
 
   /** Reads tokens into the cache, in a pass that has room for T. @returns what follows each of the tokens that `wanted` numbers */
   async #read(tokens: readonly Fresh[], wanted: readonly number[], T: number, whole: boolean, signal?: AbortSignal): Promise<Next[]> {
-    const { plan, logits, likeliest } = this.#plan(T, T <= this.together ? T : wanted.length === 1 ? 1 : this.together)
+    // sized: a head's rows too are as many in every pass
+    const rows = T <= this.together ? T : wanted.length === 1 && !this.sized ? 1 : this.together
+    const { plan, logits, likeliest } = this.#plan(T, rows)
     const each = (of: (token: Fresh) => number, none: number) =>
       Int32Array.from({ length: T }, (_, t) => (t < tokens.length ? of(tokens[t]!) : none))
     const pages = new Int32Array(T * this.#pages)

@@ -35,7 +35,9 @@ async function ask(device: Device, folder: string, together: boolean): Promise<F
   const groups = together ? [prompts.map((_, i) => i)] : prompts.map((_, i) => [i])
   for (const group of groups) {
     const texts = new Map<number, Awaited<ReturnType<DecodeLoop['add']>>>()
-    for (const i of group) texts.set(i, await loop.add(prompts[i]!, prompts[i]!.length + STEPS))
+    for (const i of group) texts.set(i, loop.begin(prompts[i]!, prompts[i]!.length + STEPS))
+    // parts of several prompts are one pass, where they may be
+    while (![...texts.values()].every(({ whole }) => whole)) await loop.read([...texts.values()])
     for (let step = 0; ; step++) {
       for (const [i, text] of texts) answers[i]!.push(Float32Array.from(text.logits))
       if (step === STEPS) break

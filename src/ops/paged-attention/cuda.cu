@@ -1,25 +1,8 @@
-// Attention over a cache in pages: a block of four warps for each new token and head, keys dealt out to them in turn, channels over a warp's
+// Attention over a cache in pages, of heads of any size: a block of four warps for each new token and head, keys dealt out to them in turn, channels over a warp's
 // lanes, sums in f32; then the four are one, in order.
-#include "../cuda.cuh"
-#include "attrs.cuh"
+#include "paged.cuh"
 
 constexpr int kWarps = 4, kMost = 512, kLanes = kMost / 32;
-
-struct Paged {
-  const void *q, *k, *v;
-  void* o;
-  float* lse;
-  const int *position, *pages;
-  const void* sinks;  // (1, H) in f32, or in bf16; null: none
-  int qStride, kStride, vStride, oStride, lseStride, positionStride, pagesStride, sinksInBf16;
-  paged_attention_attrs attrs;
-};
-
-__device__ __forceinline__ float lowest() { return __int_as_float(0xff800000); }
-__device__ __forceinline__ float sinkOf(const Paged& p, int head) {
-  if (!p.sinks) return lowest();
-  return p.sinksInBf16 ? toFloat(static_cast<const bf16*>(p.sinks)[head]) : static_cast<const float*>(p.sinks)[head];
-}
 
 // grid: (T, heads)
 template <class T> __device__ void pagedAttention(const Paged& p) {

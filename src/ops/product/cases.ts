@@ -99,6 +99,20 @@ const tiled: readonly OpCase[] = [
   product('tiles: as many parts as one kernel takes', { m: 129, n: 64, parts: [8, 16, 24, 32, 40, 48, 56, 64].map((k) => ({ k })) }),
 ]
 
+/** what few.cuh takes: up to 16 rows, rows of a weight that begin at multiples of 16 bytes */
+const few: readonly OpCase[] = [
+  product('few rows: NF4', { m: 1, n: 96, parts: [{ k: 128, weight: 'nf4' }] }),
+  product('few rows: NF4 and LoRA, bias and addend', { m: 16, n: 530, parts: lora(1120, 8, 'nf4'), bias: 'f32', addend: true }),
+  product('few rows: a reduction that ends within a chunk', { m: 11, n: 45, parts: [{ k: 1376, weight: 'nf4' }], alpha: 0.5 }),
+  product('few rows: wide, NF4', { m: 5, n: 2064, parts: lora(576, 16, 'nf4'), addend: true }),
+  product('few rows: wider, NF4', { m: 16, n: 8200, parts: lora(192, 16, 'nf4'), bias: 'bf16' }),
+  product('few rows: LoRA', { m: 9, n: 2056, parts: lora(344, 16), bias: 'f16' }),
+  product('few rows: wider, LoRA', { m: 16, n: 8196, parts: lora(1096, 24) }),
+  product('few rows: trained, few columns', { m: 16, n: 16, parts: [{ k: 4096, trained: true }] }),
+  product('few rows: f16, columns of a wider tensor', { m: 7, n: 40, parts: [{ k: 72, weight: 'f16', within: { cols: 160, from: 8 } }] }),
+  product('few rows: several parts', { m: 13, n: 33, parts: [{ k: 64, weight: 'nf4' }, { k: 8 }, { k: 96, weight: 'nf4' }, { k: 16, weight: 'f32' }] }), // biome-ignore format: a case
+]
+
 const T = 2048
 const real: readonly OpCase[] = [
   product('SmolLM2-135M q_proj', { m: T, n: 576, parts: lora(576, 16), bench: true }),
@@ -117,4 +131,4 @@ const real: readonly OpCase[] = [
   product('SmolLM2-135M head, input gradient', { m: 256, n: 576, parts: [{ k: 49152 }], trans: true, bench: true }),
 ]
 
-export const cases: readonly OpCase[] = [...small, ...tiled, ...real]
+export const cases: readonly OpCase[] = [...small, ...tiled, ...few, ...real]

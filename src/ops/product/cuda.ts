@@ -1,10 +1,11 @@
 /**
- * A product of one part is a cuBLASLt call. Of several, it is one kernel of our own on Hopper, which reads the parts where they lie (large.cuh);
+ * A product of few rows is one kernel of our own that reads weights as they are stored (few.cuh). Else one of one part is a cuBLASLt call. Of several, it is one kernel of our own on Hopper, which reads the parts where they lie (large.cuh);
  * elsewhere, and for what that doesn't take, a cuBLASLt call a part, each adding to the one before. Which way is a matter of shapes, types and
  * alignment alone. A weight that is not of x's type (NF4, an adapter's f32) is brought into scratch first.
  */
 import { castInto, materialise, materialisedBytes } from '../cast/cuda.ts'
 import { type CudaStep, type Launch, runs } from '../cuda-launch.ts'
+import { fewFits, fewLaunch } from './few.ts'
 import { largeFits, largeLaunch, type Operands } from './large.ts'
 import { productOp } from './op.ts'
 
@@ -56,6 +57,7 @@ export const cuda = [
     },
     launch(step, scratch, { arch }) {
       const o = operands(step)
+      if (fewFits(o, arch)) return [fewLaunch(step, o)]
       return (mayBeTogether(o, arch) && together(step, o, scratch)) || oneAfterAnother(step, o, scratch)
     },
   }),
