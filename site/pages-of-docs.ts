@@ -14,6 +14,7 @@ function pagesOf(root: string): Map<string, string> {
     ['tools/oracle/README.md', 'oracles.md'],
     ['docs/README.md', 'overview.md'],
     ['examples/nextjs/README.md', 'in-nextjs.md'],
+    ['examples/electron/README.md', 'in-electron.md'],
   ])
   for (const name of readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' }))
     if (name.endsWith('.md') && name !== 'README.md') pages.set(`docs/${name}`, name)

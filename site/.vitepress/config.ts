@@ -31,6 +31,7 @@ const sidebar = [
       page('Resume', '/guides/resume'),
     ],
   },
+  { text: 'In a program', items: [page('Next.js', '/in-nextjs'), page('Electron', '/in-electron')] },
   {
     text: 'Coming from',
     items: [page('Unsloth', '/guides/from-unsloth'), page('TRL', '/guides/from-trl'), page('OpenAI’s fine-tuning', '/guides/from-openai')],
