@@ -251,7 +251,13 @@ export class CpuDevice implements Device {
     }
     signal?.addEventListener('abort', abort, { once: true })
     try {
-      const status = await callAsync(this.#native.run, this.#pool, new Uint8Array(items.buffer), ranges.length, ffi().address(control.buffer as ArrayBuffer))
+      const status = await callAsync(
+        this.#native.run,
+        this.#pool,
+        new Uint8Array(items.buffer),
+        ranges.length,
+        ffi().address(control.buffer as ArrayBuffer),
+      )
       if (status === 1) {
         this.#alive()
         signal?.throwIfAborted()
