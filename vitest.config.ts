@@ -1,6 +1,9 @@
+import { join } from 'node:path'
 import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
+  // as programs of examples/ that are packages of their own import it
+  resolve: { alias: [{ find: /^saqr$/, replacement: join(import.meta.dirname, 'dist/index.js') }] },
   test: {
     include: ['test/**/*.test.ts'],
     pool: 'forks',

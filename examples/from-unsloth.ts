@@ -59,6 +59,7 @@ console.log(trainerStats.trainingLoss)
 FastLanguageModel.forInference(model)
 const inputs = prompt('What does a falcon eat?', '', '')
 for await (const piece of model.generate(inputs, { chat: false, maxNewTokens: 64 })) process.stdout.write(piece)
+process.stdout.write('\n')
 
 await model.savePretrained('lora_model')
 await tokenizer.savePretrained('lora_model')

@@ -1,6 +1,6 @@
 /**
  * The repository's pages as VitePress wants them: docs/, the READMEs and CONTRIBUTING.md, with links that lead to each other's pages. A file
- * that a page links to (a test, raw output, a source) comes along as text; a link to nothing is told.
+ * that a page links to (a test, raw output, a source) comes along as text, a picture as it is; a link to nothing is told.
  */
 import { cpSync, type Dirent, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join, posix } from 'node:path'
@@ -13,6 +13,8 @@ function pagesOf(root: string): Map<string, string> {
     ['CONTRIBUTING.md', 'contributing.md'],
     ['tools/oracle/README.md', 'oracles.md'],
     ['docs/README.md', 'overview.md'],
+    ['examples/nextjs/README.md', 'in-nextjs.md'],
+    ['examples/electron/README.md', 'in-electron.md'],
   ])
   for (const name of readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' }))
     if (name.endsWith('.md') && name !== 'README.md') pages.set(`docs/${name}`, name)
@@ -20,6 +22,7 @@ function pagesOf(root: string): Map<string, string> {
 }
 
 const FENCE = /^```/
+const PICTURE = /\.(svg|png)$/
 const LINK = /(\]\()([^()\s]+)(\))/g
 
 /** Writes the pages into `target`. @returns links to nothing, "page: link" */
@@ -27,6 +30,7 @@ export function writePages(root: string, target: string): string[] {
   const pages = pagesOf(root)
   const broken: string[] = []
   const texts = new Set<string>()
+  const pictures = new Set<string>()
   const folders = new Set<string>()
   for (const [file, page] of pages) {
     const link = (href: string): string => {
@@ -38,6 +42,10 @@ export function writePages(root: string, target: string): string[] {
       if (to.startsWith('..') || !existsSync(join(root, to))) {
         broken.push(`${file}: ${href}`)
         return href
+      }
+      if (PICTURE.test(to)) {
+        pictures.add(to)
+        return `/tree/${to}`
       }
       const isFolder = statSync(join(root, to)).isDirectory()
       ;(isFolder ? folders : texts).add(to)
@@ -54,11 +62,9 @@ export function writePages(root: string, target: string): string[] {
     }
     put(join(target, `tree/${folder}.md`), `---\nsearch: false\n---\n\n# ${folder}\n\n${entries.map(line).join('\n')}\n`)
   }
-  for (const text of texts) {
-    const place = join(target, 'public/tree', `${text}.txt`)
-    mkdirSync(dirname(place), { recursive: true })
-    cpSync(join(root, text), place)
-  }
+  const copy = (file: string, as: string) => cpSync(join(root, file), join(target, 'public/tree', as))
+  for (const text of texts) copy(text, `${text}.txt`)
+  for (const picture of pictures) copy(picture, picture)
   return broken
 }
 

@@ -14,6 +14,10 @@ const exported = (text: string, folder: string) => ({
     .map((name) => ({ text: name, link: `/api/${folder}/${name}` })),
 })
 
+/** a falcon's wing, stooping */
+const MARK =
+  '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><path fill="#a36d1c" d="M3 5c9 0 15 4 17 11l9-3c-2 4-4 6-8 7-1 4-4 7-9 8 2-3 2-5 1-7C8 20 4 14 3 5z"/></svg>'
+
 const page = (text: string, link: string) => ({ text, link })
 
 const sidebar = [
@@ -31,6 +35,7 @@ const sidebar = [
       page('Resume', '/guides/resume'),
     ],
   },
+  { text: 'In a program', items: [page('Next.js', '/in-nextjs'), page('Electron', '/in-electron')] },
   {
     text: 'Coming from',
     items: [page('Unsloth', '/guides/from-unsloth'), page('TRL', '/guides/from-trl'), page('OpenAI’s fine-tuning', '/guides/from-openai')],
@@ -78,6 +83,7 @@ export default defineConfig({
   outDir: 'dist',
   cacheDir: '.cache',
   lastUpdated: false,
+  head: [['link', { rel: 'icon', href: `data:image/svg+xml,${encodeURIComponent(MARK)}` }]],
   markdown: { theme: { light: 'github-light', dark: 'github-dark' }, languageAlias: { jsonl: 'json' } },
   locales: {
     root: { label: 'English', lang: 'en' },

@@ -165,7 +165,7 @@ export interface Device {
   /** The bytes of a store tensor, copied: all of them, or `bytes` from `byteOffset` on. */
   readStore(name: string, byteOffset?: number, bytes?: number): Uint8Array
   /** The tensor's own bytes, to be filled where they lie; not to be kept. Only where JavaScript reaches a store's memory. */
-  storeBytes?(name: string, byteOffset: number, bytes: number): Uint8Array
+  storeBytes?(name: string, byteOffset: number, bytes: number): Uint8Array | undefined
   /** Moves a store tensor between its memory and the host's, where kernels read it too, slowly. Only where there is `hostMemory`. */
   move?(name: string, to: 'host' | 'device'): void
   /**

@@ -17,6 +17,8 @@ interface Koffi {
   load(path: string, options?: { lazy?: boolean; global?: boolean }): Library
   /** native memory as an ArrayBuffer, without a copy */
   view(address: Address, bytes: number): ArrayBuffer
+  /** where a buffer of JavaScript's lies: it stays there */
+  address(buffer: ArrayBuffer): bigint
 }
 
 /** its version, that of package.json */
@@ -38,6 +40,16 @@ export function ffi(): Koffi {
         others: PLATFORMS.map(({ koffi }) => `@koromix/koffi-${koffi}`),
       })
     throw new SaqrError('DEVICE_FFI', `${name} can't be opened: ${(cause as Error).message}`, { cause })
+  }
+}
+
+/** Native memory as an ArrayBuffer, without a copy; undefined in a runtime that has none of memory that isn't its own (Electron's memory cage). */
+export function viewOf(address: Address, bytes: number): ArrayBuffer | undefined {
+  try {
+    return ffi().view(address, bytes)
+  } catch (error) {
+    if (/external buffers/i.test((error as Error).message)) return undefined
+    throw error
   }
 }
 

@@ -10,6 +10,7 @@ import type { CheckpointTensor, FileSource, TokenizerFiles } from '../formats/te
 import { writeTokenizer } from '../formats/tokenizer-files.ts'
 import { ensureWritableFolder, fileError, isFile, readRange, writeFileAtomic } from '../hub/files.ts'
 import { move } from '../hub/move.ts'
+import { endingAs } from './ends.ts'
 import type { OpenedModel } from './opened-model.ts'
 import { buffersOf, isBeside } from './settle.ts'
 
@@ -68,9 +69,13 @@ export async function writeModelFolder(
     ...extra.map(({ name, shape, values }) => ({ name, dtype, shape, data: () => encode(values()) })),
   ]
   const bytes = await writeShards(folder, pause ? tensors.map((tensor) => paused(tensor, pause)) : tensors, shardBytes)
-  const changes = { quantization_config: undefined, dtype: bf16 ? 'bfloat16' : 'float32', ...opened.model.saved, ...config }
-  writeFileAtomic(join(folder, 'config.json'), json(withKeys(checkpoint.config, changes)))
-  if (checkpoint.generationConfig) writeFileAtomic(join(folder, 'generation_config.json'), json(checkpoint.generationConfig))
+  const ending = endingAs(tokenizer, checkpoint.config, checkpoint.generationConfig)
+  const dtypes = { quantization_config: undefined, dtype: bf16 ? 'bfloat16' : 'float32' }
+  writeFileAtomic(
+    join(folder, 'config.json'),
+    json(withKeys(checkpoint.config, { ...dtypes, ...ending.config, ...opened.model.saved, ...config })),
+  )
+  if (ending.generation) writeFileAtomic(join(folder, 'generation_config.json'), json(ending.generation))
   if (tokenizer) writeTokenizer(folder, tokenizer)
   for (const name of opened.model.composite?.files ?? []) {
     const path = join(checkpoint.path, name)

@@ -59,7 +59,7 @@ export interface FineTuningJob {
   object: 'fine_tuning.job'
   /** when it was asked for, in seconds since 1970 */
   created_at: number
-  /** why it failed; code null: it did not */
+  /** why it failed; null: it did not */
   error: { code: string; message: string; param: string | null } | null
   /** null until it has succeeded */
   fine_tuned_model: string | null

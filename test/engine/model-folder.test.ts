@@ -20,7 +20,7 @@ it('floats without a fraction stay floats, integers integers, keys in their plac
     edit('config.json', (text) => text.replace(/"initializer_range": [\d.]+/, '"initializer_range": 1.0'))
     edit('config.json', (text) => text.replace('"rope_theta": 10000.0', '"rope_theta": 1e4'))
     edit('tokenizer_config.json', (text) => text.replace('{', '{ "of_another_tool": { "7": 12345678901234567890, "5": 2.0 },'))
-    writeFileSync(join(base, 'generation_config.json'), '{ "temperature": 1.0, "top_k": 50 }')
+    writeFileSync(join(base, 'generation_config.json'), '{ "temperature": 1.0, "top_k": 50, "eos_token_id": 2 }')
     const checkpoint = openCheckpoint(base)
     const opened = new OpenedModel(device, checkpoint, { dtype: 'f32', loadIn4bit: false, doubleQuant: false })
     await writeModelFolder(opened, out, () => null)
@@ -29,7 +29,7 @@ it('floats without a fraction stay floats, integers integers, keys in their plac
     expect(text('config.json')).toContain('"rope_theta": 10000.0,')
     expect(text('config.json')).toMatch(/"hidden_size": \d+,/)
     expect(Object.keys(JSON.parse(text('config.json')))).toEqual(Object.keys(checkpoint.config))
-    expect(text('generation_config.json')).toBe('{\n  "temperature": 1.0,\n  "top_k": 50\n}\n')
+    expect(text('generation_config.json')).toBe('{\n  "temperature": 1.0,\n  "top_k": 50,\n  "eos_token_id": 2\n}\n')
     expect(text('tokenizer_config.json')).toContain('"7": 12345678901234567890,\n    "5": 2.0\n')
   } finally {
     device.dispose()

@@ -74,7 +74,9 @@ describe.each(guides)('docs/guides/%s.md', (guide) => {
   })
 
   it('rows and configurations are those of examples/', () => {
-    const files = readdirSync(examples, { recursive: true, encoding: 'utf8' }).filter((file) => /\.(jsonl?|yaml)$/.test(file))
+    const files = readdirSync(examples, { recursive: true, encoding: 'utf8' }).filter((file) =>
+      /^[^/]+(\/[^/]+)?\.(jsonl?|yaml)$/.test(file),
+    )
     const texts = files.map((file) => read(`examples/${file}`))
     for (const text of [...of('json'), ...of('yaml')])
       expect(
@@ -109,7 +111,8 @@ afterAll(() => rmSync(folder, { recursive: true }))
 /** A place as a reader has it: the rows and the programs, saqr and the client installed. */
 function workplace(guide: string): string {
   const place = join(folder, guide)
-  cpSync(examples, place, { recursive: true })
+  // but not the packages that are programs of their own
+  cpSync(examples, place, { recursive: true, filter: (path) => !/\/(nextjs|electron)$/.test(path) })
   mkdirSync(join(place, 'node_modules'))
   symlinkSync(root, join(place, 'node_modules/saqr'))
   symlinkSync(join(root, 'node_modules/openai'), join(place, 'node_modules/openai'))

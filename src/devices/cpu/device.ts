@@ -45,15 +45,15 @@ class CpuPlan implements LoadedPlan {
   /** store tensors it reads or writes */
   readonly stored: ReadonlySet<string>
   readonly seconds: Float64Array | undefined
-  /** native memory of `seconds`, 0n without */
+  /** where native code writes `seconds`, 0n without */
   readonly secondsAt: bigint
   readonly #free: () => void
 
-  constructor(plan: Plan, profile: { at: bigint; seconds: Float64Array } | undefined, free: () => void) {
+  constructor(plan: Plan, profile: boolean, free: () => void) {
     this.plan = plan
     this.stored = new Set(plan.buffers.filter((b) => b.space === 'store').map((b) => b.name))
-    this.seconds = profile?.seconds
-    this.secondsAt = profile?.at ?? 0n
+    this.seconds = profile ? new Float64Array(new ArrayBuffer(plan.steps.length * 8)) : undefined
+    this.secondsAt = this.seconds ? ffi().address(this.seconds.buffer as ArrayBuffer) : 0n
     this.#free = free
   }
   dispose(): void {
@@ -73,8 +73,8 @@ export class CpuDevice implements Device {
   readonly #threads: number
   readonly #processors: Processors
   readonly #plans = new Set<CpuPlan>()
-  readonly #control: bigint
-  readonly #controlWords: Int32Array
+  /** JavaScript's own memory, which native code reads and writes while it runs */
+  readonly #control = new Int32Array(new ArrayBuffer(CONTROL))
   readonly #turns = new Turns()
   readonly #turn: Turn = {
     run: (items, inputs, signal) => this.#run(items, inputs, signal),
@@ -97,8 +97,6 @@ export class CpuDevice implements Device {
     this.#threads = options.threads ?? usualThreads(this.#processors)
     this.#pool = this.#native.poolCreate(this.#threads) as bigint
     this.#store = new Store(this.#native)
-    this.#control = this.#native.alloc(CONTROL) as bigint
-    this.#controlWords = new Int32Array(ffi().view(this.#control, CONTROL))
   }
 
   describe(): DeviceDescription {
@@ -138,15 +136,15 @@ export class CpuDevice implements Device {
 
   writeStore(name: string, bytes: Uint8Array, byteOffset = 0): void {
     this.#alive()
-    this.#store.view(name, byteOffset, bytes.byteLength).set(bytes)
+    this.#store.write(name, byteOffset, bytes)
   }
 
   readStore(name: string, byteOffset = 0, bytes?: number): Uint8Array {
     this.#alive()
-    return this.#store.view(name, byteOffset, bytes).slice()
+    return this.#store.read(name, byteOffset, bytes)
   }
 
-  storeBytes(name: string, byteOffset: number, bytes: number): Uint8Array {
+  storeBytes(name: string, byteOffset: number, bytes: number): Uint8Array | undefined {
     this.#alive()
     return this.#store.view(name, byteOffset, bytes)
   }
@@ -173,15 +171,9 @@ export class CpuDevice implements Device {
 
   load(plan: Plan, options: { profile?: boolean } = {}): LoadedPlan {
     this.#alive()
-    const size = plan.steps.length * 8
-    const at = options.profile ? (this.#native.alloc(size) as bigint) : 0n
-    const profile = options.profile ? { at, seconds: new Float64Array(ffi().view(at, size)) } : undefined
-    const loaded: CpuPlan = new CpuPlan(plan, profile, () => {
+    const loaded: CpuPlan = new CpuPlan(plan, options.profile ?? false, () => {
       if (!this.#plans.delete(loaded)) return
-      this.#turns.whenFree(() => {
-        this.#native.planFree(loaded.handle)
-        if (at) this.#native.free(at, size)
-      })
+      this.#turns.whenFree(() => this.#native.planFree(loaded.handle))
     })
     this.#plans.add(loaded)
     try {
@@ -252,14 +244,20 @@ export class CpuDevice implements Device {
       items.setInt32(i * ITEM + 12, to, true)
       items.setBigUint64(i * ITEM + 16, plan.secondsAt, true)
     })
-    const control = this.#controlWords
+    const control = this.#control
     control.fill(0)
     const abort = () => {
       control[0] = 1
     }
     signal?.addEventListener('abort', abort, { once: true })
     try {
-      const status = await callAsync(this.#native.run, this.#pool, new Uint8Array(items.buffer), ranges.length, this.#control)
+      const status = await callAsync(
+        this.#native.run,
+        this.#pool,
+        new Uint8Array(items.buffer),
+        ranges.length,
+        ffi().address(control.buffer as ArrayBuffer),
+      )
       if (status === 1) {
         this.#alive()
         signal?.throwIfAborted()
@@ -284,7 +282,9 @@ export class CpuDevice implements Device {
 
   #read(plan: CpuPlan, buffer: string): Uint8Array {
     const i = bufferOf(plan, buffer)
-    return new Uint8Array(ffi().view(plan.placed[i]!.address, plan.plan.buffers[i]!.bytes)).slice()
+    const bytes = new Uint8Array(plan.plan.buffers[i]!.bytes)
+    this.#native.copy(bytes, plan.placed[i]!.address, bytes.byteLength)
+    return bytes
   }
 
   available(): number {
@@ -319,13 +319,12 @@ export class CpuDevice implements Device {
   dispose(): void {
     if (this.#disposed) return
     this.#disposed = true
-    this.#controlWords[0] = 1
+    this.#control[0] = 1
     this.#turns.refuse(disposed())
     for (const plan of [...this.#plans]) plan.dispose()
     this.#turns.whenFree(() => {
       this.#store.dispose()
       this.#freeArena()
-      this.#native.free(this.#control, CONTROL)
       this.#native.poolDestroy(this.#pool)
     })
   }

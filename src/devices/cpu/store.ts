@@ -2,7 +2,7 @@
 import { SaqrError } from '../../error.ts'
 import { BYTES } from '../../ops/tensor.ts'
 import type { QuantSpec, StoreSource, StoreSpec } from '../device.ts'
-import { ffi } from '../ffi.ts'
+import { viewOf } from '../ffi.ts'
 import type { Native } from './library.ts'
 import { Slabs } from './slabs.ts'
 
@@ -69,12 +69,29 @@ export class Store {
     }
   }
 
-  /** the tensor's bytes, without a copy */
-  view(name: string, offset: number, bytes?: number): Uint8Array {
+  /** the tensor's bytes, without a copy; undefined in a runtime that has no such thing */
+  view(name: string, offset: number, bytes: number): Uint8Array | undefined {
+    const own = viewOf(this.#at(name, offset, bytes), bytes)
+    return own && new Uint8Array(own)
+  }
+
+  write(name: string, offset: number, bytes: Uint8Array): void {
+    const at = this.#at(name, offset, bytes.byteLength)
+    if (bytes.byteLength) this.#native.copy(at, bytes, bytes.byteLength)
+  }
+
+  read(name: string, offset: number, length = this.entry(name).data.bytes - offset): Uint8Array {
+    const at = this.#at(name, offset, length)
+    const bytes = new Uint8Array(length)
+    if (length) this.#native.copy(bytes, at, length)
+    return bytes
+  }
+
+  /** @throws Error where the tensor hasn't these bytes */
+  #at(name: string, offset: number, length: number): bigint {
     const { data } = this.entry(name)
-    const length = bytes ?? data.bytes - offset
     if (offset < 0 || offset + length > data.bytes) throw new Error(`'${name}' has ${data.bytes} bytes, not ${offset + length}`)
-    return new Uint8Array(ffi().view(data.address + BigInt(offset), length))
+    return data.address + BigInt(offset)
   }
 
   size(): { store: number; mapped: number } {

@@ -1,7 +1,7 @@
 /** One card: its context, its stream, memory on it, pinned memory on the host's side. */
 import { option, SaqrError, say } from '../../error.ts'
 import { givePagesBack, takePages } from '../cpu/pages.ts'
-import { ffi } from '../ffi.ts'
+import { viewOf } from '../ffi.ts'
 import { Driver } from './driver.ts'
 
 /** CU_DEVICE_ATTRIBUTE_… */
@@ -132,9 +132,16 @@ export class Card {
     this.driver.release('free', address)
   }
 
+  /** @throws SaqrError MEMORY_REFUSED; DEVICE_UNSUPPORTED in a runtime where JavaScript can't reach memory that isn't its own */
   pin(bytes: number): Pinned {
     const address = this.driver.result('hostAlloc', bytes, PORTABLE)
-    return { address, bytes: new Uint8Array(ffi().view(address, bytes)) }
+    const own = viewOf(address, bytes)
+    if (own) return { address, bytes: new Uint8Array(own) }
+    this.driver.release('hostFree', address)
+    throw new SaqrError(
+      'DEVICE_UNSUPPORTED',
+      say`within Electron JavaScript can't reach the memory that a card reads: set ${option('device')} to cpu, or run saqr in a process of Node's own (saqr serve is one)`,
+    )
   }
 
   /**
