@@ -63,7 +63,10 @@ export function proofOf(name: string, proofs: readonly Proof[] = PROOFS, own = v
     ...(product.length > 0
       ? [`quickstart, a training killed and resumed (${each(product, 'variant')}; ${each(product, 'runtime')}; ${age(product)})`]
       : []),
-    ...kernels.map((one) => `a small training and kernels of ${one.ops} ${one.ops === 1 ? 'op' : 'ops'} (${one.variant}; ${age([one])})`),
+    ...kernels.map(
+      (one) =>
+        `a small training and kernels of ${one.ops} ${one.ops === 1 ? 'op' : 'ops'}${one.few ? ', two cases each' : ''} (${one.variant}; ${age([one])})`,
+    ),
   ]
   if (parts.length > 0) return `${under === '' ? '' : `under ${under}: `}${parts.join('; ')}`
   const symbols = of('symbols')

@@ -12,6 +12,8 @@ export interface Proof {
   under: string
   /** ops of kernels */
   ops: number
+  /** two cases of each op; every case where it doesn't say */
+  few?: boolean
   /** its version, and the day: what ran is as old as that */
   saqr: string
   on: string
@@ -53,10 +55,11 @@ export const PROOFS: readonly Proof[] = [
     what: 'kernels',
     variant: 'arm64',
     runtime: 'Node 24.19.0',
-    under: 'QEMU 7.2',
-    ops: 1,
+    ops: 43,
+    few: true,
+    under: 'QEMU 7.2.22',
     saqr: '0.1.0',
-    on: '2026-11-26',
+    on: '2026-11-27',
   },
   {
     platform: 'linux-arm64',
@@ -127,6 +130,17 @@ export const PROOFS: readonly Proof[] = [
     ops: 1,
     saqr: '0.1.0',
     on: '2026-11-26',
+  },
+  {
+    platform: 'linux-x64-musl',
+    what: 'kernels',
+    variant: 'x86-64-v4-bf16',
+    runtime: 'Node 24.19.0',
+    ops: 43,
+    few: true,
+    under: '',
+    saqr: '0.1.0',
+    on: '2026-11-27',
   },
   {
     platform: 'linux-x64-musl',

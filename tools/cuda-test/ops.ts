@@ -38,12 +38,22 @@ async function checkCase(device: Device, c: OpCase): Promise<void> {
   }
 }
 
-export async function checkOps(only?: string, open: () => Device = () => new CudaDevice()): Promise<void> {
+/** @param few of each op two cases: the smallest, and that in the middle */
+export async function checkOps(only?: string, open: () => Device = () => new CudaDevice(), few = false): Promise<void> {
   const device = open()
   const has = ({ op }: OpCase) => device.describe().kind !== 'cuda' || Object.hasOwn(cudaOps, op.name)
-  for (const c of cases.filter((c) => has(c) && !c.bench && (!only || c.op.name.startsWith(only)))) await checkCase(device, c)
+  const all = cases.filter((c) => has(c) && !c.bench && (!only || c.op.name.startsWith(only)))
+  for (const c of few ? fewOf(all) : all) await checkCase(device, c)
   if (!only && device.describe().kind === 'cuda') await checkDequantisation(device) // others read NF4 within their products
   device.dispose()
+}
+
+function fewOf(all: readonly OpCase[]): OpCase[] {
+  const size = ({ inputs }: OpCase) => inputs.reduce((sum, input) => sum + (input ? input.rows * input.cols : 0), 0)
+  return [...new Set(all.map(({ op }) => op))].flatMap((op) => {
+    const own = all.filter((c) => c.op === op).sort((a, b) => size(a) - size(b))
+    return [...new Set([own[0]!, own[own.length >> 1]!])]
+  })
 }
 
 /** NF4 as bitsandbytes computes it, in f32 and rounded once to bf16: equal bytes, tails of a block too */
