@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Runs saqr where it is meant to run, from Linux x86-64: other systems and processors under an emulator, other versions of Node, Bun.
-//   node tools/platforms.mjs kernels RUNNER [--ops NAME,…] [--few] [--variant NAME] [--threads N]
-//     every op's cases (--few: two of each) against the definitions, and a small model's gradients and losses beside x86-64's (tools/platform-test.ts)
+//   node tools/platforms.mjs kernels RUNNER [--ops NAME,…] [--small] [--variant NAME] [--threads N]
+//     every op's cases (--small: the small ones) against the definitions, and a small model's gradients and losses beside x86-64's (tools/platform-test.ts)
 //   node tools/platforms.mjs product RUNNER [--packages FOLDER] [--questions N] [--epochs N] [--light]
 //     the packages of `npm run pack -- --all` as a user installs them: the quickstart, then a training that is killed and resumed, to the
 //     same bits as one that isn't; --light: rows of one at a time, cut after 32 tokens, for what is slow
@@ -65,7 +65,7 @@ function arm64(...cpu) {
 const { values, positionals } = parseArgs({
   options: {
     ops: { type: 'string' },
-    few: { type: 'boolean', default: false },
+    small: { type: 'boolean', default: false },
     variant: { type: 'string' },
     threads: { type: 'string' },
     packages: { type: 'string', default: join(root, 'out/packages') },
@@ -99,7 +99,7 @@ for (const name of wanted) {
 /** the ops' cases there, and the small model beside x86-64's */
 async function kernels(runner) {
   const options = ['ops', 'variant', 'threads'].flatMap((name) => (values[name] ? [`--${name}`, values[name]] : []))
-  if (values.few) options.push('--few')
+  if (values.small) options.push('--small')
   const folder = mkdtempSync(join(tmpdir(), 'saqr-platform-'))
   try {
     const expected = join(folder, 'expected.json')

@@ -65,7 +65,7 @@ export function proofOf(name: string, proofs: readonly Proof[] = PROOFS, own = v
       : []),
     ...kernels.map(
       (one) =>
-        `a small training and kernels of ${one.ops} ${one.ops === 1 ? 'op' : 'ops'}${one.few ? ', two cases each' : ''} (${one.variant}; ${age([one])})`,
+        `a small training and kernels of ${one.ops} ${one.ops === 1 ? 'op' : 'ops'}${one.small ? ', small cases' : ''} (${one.variant}; ${age([one])})`,
     ),
   ]
   if (parts.length > 0) return `${under === '' ? '' : `under ${under}: `}${parts.join('; ')}`
