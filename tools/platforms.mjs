@@ -203,12 +203,12 @@ async function killed(command, cwd, env, checkpoint) {
   while (!ended) await new Promise((done) => setTimeout(done, 20))
 }
 
-/** with its version; '' where there is none */
+/** with the beginning of its version; '' where there is none */
 function emulator({ command, env }) {
   const [program] = command()
   const version = () => said([program, '--version'], root, env?.())
-  if (program.includes('qemu')) return `QEMU ${/version ([\d.]+)/.exec(version())[1]}`
-  return program.includes('wine') ? version().trim().replace('wine-', 'Wine ') : ''
+  const name = program.includes('qemu') ? 'QEMU' : program.includes('wine') ? 'Wine' : ''
+  return name && `${name} ${/\d+\.\d+/.exec(version())[0]}`
 }
 
 /** What it prints is shown, or with `brief` its last line. */
