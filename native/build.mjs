@@ -52,7 +52,9 @@ const opFiles = (suffix) =>
 
 function run(command, args) {
   return new Promise((done, failed) => {
-    const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] })
+    // a library of Windows would tell when it was linked
+    const env = { ...process.env, SOURCE_DATE_EPOCH: '0' }
+    const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'], env })
     child.on('error', failed)
     child.on('exit', (code) => (code === 0 ? done() : failed(new Error(`${command} failed (exit ${code}): ${args.at(-1)}`))))
   })

@@ -1,7 +1,7 @@
 // What compiles: this system's own C++ compiler, or for other platforms one that knows them all.
 import { spawnSync } from 'node:child_process'
 import { existsSync, renameSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 
 /** PyPI's package of it; a development tool only */
 const ZIG = 'ziglang==0.17.1'
@@ -57,6 +57,8 @@ export function crossCompiler(platform, folder) {
       '-shared',
       '-s',
       ...(platform.os === 'linux' ? [STAY] : []),
+      // a Mac's library carries its path, which had this process's number
+      ...(platform.os === 'darwin' ? ['-install_name', `@rpath/${basename(library)}`] : []),
       '-o',
       library,
       ...objects,

@@ -1,6 +1,10 @@
 /** Files of tests share a process: what one makes of the environment is undone before the next. */
 import { afterAll } from 'vitest'
 
+// A worker whose vitest was killed would go on to the end of its file. What it started by fork() ends with it.
+const leave = () => process.exit(1)
+if (!process.listeners('disconnect').some(({ name }) => name === leave.name)) process.on('disconnect', leave)
+
 const [before, folder] = [{ ...process.env }, process.cwd()]
 
 afterAll(() => {

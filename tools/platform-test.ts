@@ -1,7 +1,7 @@
 /**
  * What runs on a platform to show that its kernels are right there (tools/platforms.mjs starts it, under an emulator where need be):
- *   node platform-test.js [--ops NAME,…] [--variant NAME] [--threads N] [--write FILE | --against FILE] [--report FILE]
- * every op's cases held against the definitions in f64, and a small model trained for a few steps, whose gradients and losses are written, or
+ *   node platform-test.js [--ops NAME,…] [--small] [--variant NAME] [--threads N] [--write FILE | --against FILE] [--report FILE]
+ * every op's cases (--small: the small ones) held against the definitions in f64, and a small model trained for a few steps, whose gradients and losses are written, or
  * held against those that another platform wrote. Exit code 1: something is off.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -18,6 +18,7 @@ import { on } from './cuda-test/train.ts'
 const { values } = parseArgs({
   options: {
     ops: { type: 'string' },
+    small: { type: 'boolean', default: false },
     variant: { type: 'string' },
     threads: { type: 'string', default: '2' },
     write: { type: 'string' },
@@ -37,7 +38,7 @@ const all = [...new Set(cases.map((c) => c.op.name))].sort()
 const names = values.ops?.split(',') ?? all.filter((name) => !all.some((other) => other !== name && name.startsWith(other)))
 for (const name of names) {
   const [before, began] = [findings.length, performance.now()]
-  await checkOps(name, open)
+  await checkOps(name, open, values.small)
   const own = findings.slice(before)
   const holds = own.filter((f) => f.ok).length
   console.log(`${name}: ${holds} of ${own.length} within their tolerance, ${((performance.now() - began) / 1e3).toFixed(1)} s`)
@@ -74,7 +75,10 @@ if (values.against) compare(run, JSON.parse(readFileSync(values.against, 'utf8')
 
 const variant = / threads?, ([^\s,]+)/.exec(label)?.[1]
 if (values.report)
-  writeFileSync(values.report, JSON.stringify({ variant, runtime: runtime(), ops: names.filter((name) => name !== 'none').length }))
+  writeFileSync(
+    values.report,
+    JSON.stringify({ variant, runtime: runtime(), ops: names.filter((name) => name !== 'none').length, small: values.small }),
+  )
 process.exitCode = printFindings().length > 0 ? 1 : 0
 
 function compare(run: Run, other: Run): void {

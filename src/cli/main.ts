@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** The command `saqr`. Each verb is loaded when it is called, so that none waits for the others' code. */
 import { standardError, textOutput } from '../track/output.ts'
-import { run, type VerbEntry } from './run.ts'
+import { INTERRUPTED, run, type VerbEntry } from './run.ts'
 import type { Io, Verb } from './verb.ts'
 
 const verbs: VerbEntry[] = [
@@ -124,6 +124,13 @@ function gone(error: NodeJS.ErrnoException): void {
 }
 process.stdout.on('error', gone)
 process.stderr.on('error', gone)
+
+// Where a program started it by fork() and is gone, nobody waits for it: it asks as a closed terminal does. This alone keeps no process.
+process.once('disconnect', () => {
+  if (stopper === undefined) process.exit(INTERRUPTED)
+  stopper.abort(new DOMException('whoever started it is gone', 'AbortError'))
+})
+process.channel?.unref()
 
 const io: Io = {
   out: textOutput(process.stdout),

@@ -63,12 +63,17 @@ export function proofOf(name: string, proofs: readonly Proof[] = PROOFS, own = v
     ...(product.length > 0
       ? [`quickstart, a training killed and resumed (${each(product, 'variant')}; ${each(product, 'runtime')}; ${age(product)})`]
       : []),
-    ...kernels.map((one) => `a small training and kernels of ${one.ops} ${one.ops === 1 ? 'op' : 'ops'} (${one.variant}; ${age([one])})`),
+    ...[...new Set(kernels.map(casesOf))].map((what) => {
+      const alike = kernels.filter((one) => casesOf(one) === what)
+      return `a small training and kernels of ${what} (${each(alike, 'variant')}; ${age(alike)})`
+    }),
   ]
   if (parts.length > 0) return `${under === '' ? '' : `under ${under}: `}${parts.join('; ')}`
   const symbols = of('symbols')
   return symbols.length > 0 ? `never run: built, its symbols checked (${age(symbols)})` : 'never run: built'
 }
+
+const casesOf = ({ ops, small }: Proof) => `${ops} ${ops === 1 ? 'op' : 'ops'}${small ? ', small cases' : ''}`
 
 /** @throws SaqrError DEVICE_PLATFORM where saqr doesn't run */
 export function platformHere(

@@ -7,6 +7,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import OpenAI, { toFile } from 'openai'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { serve } from '../../src/cli/verbs/serve.ts'
+import { childrenOf, gone } from '../jobs/disturbed.ts'
 import { lines, type Place, place, thirty } from '../jobs/tiny.ts'
 import { commandLine } from './saqr.ts'
 
@@ -33,7 +34,7 @@ const settings = () => [
 
 async function started(): Promise<{ child: ChildProcess; client: OpenAI; exit: Promise<number | null>; out: string }> {
   const args = [main, 'serve', ...settings(), '--api_key', 'sk-test', '--job_memory', '1GB']
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] }) // it ends with this process
   const exit = new Promise<number | null>((resolve) => child.once('exit', resolve))
   let out = ''
   for await (const text of child.stdout!) {
@@ -72,8 +73,10 @@ it('killed and started again: the job ends with the bits of one that nobody dist
   const { id } = await s.client.fineTuning.jobs.create(thirty(training_file))
   for (const count of [4, 15]) {
     await stepsOf(s.client, id, count)
+    const [trains] = childrenOf(s.child.pid!)
     s.child.kill('SIGKILL')
     await s.exit
+    await gone(trains!) // nobody's process goes on
     s = await started()
   }
   // and one that is told to end saves where it is

@@ -29,7 +29,8 @@ afterAll(() => rmSync(folder, { recursive: true }))
 
 /** @returns what it printed until it listened */
 async function started(...args: string[]): Promise<{ child: ChildProcess; out: string; exit: Promise<number | null> }> {
-  const child = spawn(process.execPath, [main, 'serve', '--device', 'cpu', '--port', '0', ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const stdio = ['ignore', 'pipe', 'pipe', 'ipc'] as const // it ends with this process
+  const child = spawn(process.execPath, [main, 'serve', '--device', 'cpu', '--port', '0', ...args], { stdio: [...stdio] })
   const exit = new Promise<number | null>((resolve) => child.once('exit', resolve))
   let out = ''
   for await (const text of child.stdout!) {

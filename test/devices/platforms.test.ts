@@ -92,6 +92,12 @@ describe('what was run somewhere', () => {
       'under Wine 8.0: quickstart, a training killed and resumed (v3; Node 22.20.0; 2026-01-02); a small training and kernels of 3 ops (v4; 2026-01-03)',
     )
   })
+  it('is told of variants that ran the same together, and that cases were the small ones', () => {
+    const kernels = { ...run, what: 'kernels', ops: 43, small: true } as const
+    expect(proofOf('win32-x64', [kernels, { ...kernels, variant: 'v4' }, { ...kernels, ops: 1, small: false }], '1.0.0')).toBe(
+      'under Wine 8.0: a small training and kernels of 43 ops, small cases (v3, v4; 2026-01-02); a small training and kernels of 1 op (v3; 2026-01-02)',
+    )
+  })
   it('is told with saqr’s version where it was another one', () => {
     const older = [
       { ...run, what: 'product' },

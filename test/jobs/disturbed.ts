@@ -1,6 +1,6 @@
 /** Jobs that are killed and cancelled, so often: what comes out in the end is what an undisturbed job makes. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { appendFileSync, readdirSync } from 'node:fs'
+import { appendFileSync, existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { expect, vi } from 'vitest'
@@ -85,4 +85,27 @@ export async function cancelled({ p, file, expected }: Prepared, count: number):
     expect(left.filter((name) => !/^(checkpoints|events.jsonl|job.json)$/.test(name))).toEqual([])
   }
   await jobs.close()
+}
+
+/** processes that run a job of one */
+export function childrenOf(parent: number): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => {
+      try {
+        const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+        return (
+          Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]) === parent &&
+          readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('jobs/worker')
+        )
+      } catch {
+        return false
+      }
+    })
+}
+
+/** Resolves when there is no such process any more. */
+export async function gone(pid: number): Promise<void> {
+  while (existsSync(`/proc/${pid}`)) await wait(20)
 }

@@ -1,12 +1,12 @@
 /** What befalls jobs: paused, closed, killed, cancelled, a disk that is full. What comes out in the end is what an undisturbed job makes, to the bit. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest'
 import type { FineTuningJobs } from '../../src/index.ts'
 import { JobEngine } from '../../src/jobs/engine.ts'
-import { cancelled, killed, once, program } from './disturbed.ts'
+import { cancelled, childrenOf, killed, once, program } from './disturbed.ts'
 import { lines, madeBy, type Place, place, thirty } from './tiny.ts'
 
 let p: Place
@@ -216,21 +216,3 @@ it('what fails to open leaves the folder', async () => {
 })
 
 const eventsOf = (id: string) => join(p.jobsDir, 'jobs', id, 'events.jsonl')
-
-/** processes that run a job of this one */
-function childrenOf(parent: number): number[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number)
-    .filter((pid) => {
-      try {
-        const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-        return (
-          Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]) === parent &&
-          readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('jobs/worker')
-        )
-      } catch {
-        return false
-      }
-    })
-}

@@ -38,13 +38,20 @@ async function checkCase(device: Device, c: OpCase): Promise<void> {
   }
 }
 
-export async function checkOps(only?: string, open: () => Device = () => new CudaDevice()): Promise<void> {
+/** numbers of a case's inputs, up to which it is a small one: three of five are */
+const SMALL = 3000
+
+/** @param small small cases alone, for what is slow */
+export async function checkOps(only?: string, open: () => Device = () => new CudaDevice(), small = false): Promise<void> {
   const device = open()
   const has = ({ op }: OpCase) => device.describe().kind !== 'cuda' || Object.hasOwn(cudaOps, op.name)
-  for (const c of cases.filter((c) => has(c) && !c.bench && (!only || c.op.name.startsWith(only)))) await checkCase(device, c)
+  const wanted = (c: OpCase) => has(c) && !c.bench && (!only || c.op.name.startsWith(only)) && (!small || sizeOf(c) <= SMALL)
+  for (const c of cases.filter(wanted)) await checkCase(device, c)
   if (!only && device.describe().kind === 'cuda') await checkDequantisation(device) // others read NF4 within their products
   device.dispose()
 }
+
+const sizeOf = ({ inputs }: OpCase) => inputs.reduce((sum, input) => sum + (input ? input.rows * input.cols : 0), 0)
 
 /** NF4 as bitsandbytes computes it, in f32 and rounded once to bf16: equal bytes, tails of a block too */
 async function checkDequantisation(device: Device): Promise<void> {
