@@ -3,6 +3,7 @@ import type { Adapter } from '../adapters/adapter.ts'
 import type { AdapterSpec } from '../adapters/choose.ts'
 import { isSaved, matches } from '../adapters/match.ts'
 import { settleTargets } from '../adapters/targets.ts'
+import { TOKEN_ROWS } from '../adapters/token-rows.ts'
 import type { Example } from '../data/example.ts'
 import type { PromptForm } from '../data/prompt-form.ts'
 import type { RunRecord } from '../data/run-record.ts'
@@ -62,7 +63,9 @@ export class LanguageModel {
     checkTokens(spec, opened.model)
     this.recorder = opened.inspect(spec)
     this.adapter = opened.adapter(spec, false)
-    if (this.adapter.config && this.recorder.parameters.size === 0) throw noTarget(this.adapter.config, opened.model, this.recorder)
+    // rows of tokens alone are no adapter to PEFT
+    const adapted = [...this.recorder.parameters.keys()].some((name) => !name.endsWith(TOKEN_ROWS))
+    if (this.adapter.config && !adapted) throw noTarget(this.adapter.config, opened.model, this.recorder)
     opened.loadFor(this.recorder)
     if (this.recorder.parameters.size > 0) {
       const layout = layoutParameters(this.recorder.parameters.values(), opened.nextScope())

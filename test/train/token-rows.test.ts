@@ -107,9 +107,10 @@ it.each([
   [{ trainableTokenIndices: { lm_head: [3] }, targetModules: ['q_proj', 'lm_head'] }, 'lm_head has a low-rank part'],
   [{ trainableTokenIndices: [1.5] }, 'a list of token ids'],
   [{ trainableTokenIndices: '3' }, 'a list of token ids'],
-])('%j: refused by name', async (options, message) => {
+  [{ trainableTokenIndices: [3], targetModules: [] }, 'match no module', 'OPTION_MODULES'],
+])('%j: refused by name', async (options, message, code = 'OPTION_INVALID') => {
   const { model } = await FastLanguageModel.fromPretrained(join(root, 'model'), { device, dtype: 'float32', loadIn4bit: false })
   expect(() => FastLanguageModel.getPeftModel(model, options as never)).toThrow(
-    expect.objectContaining({ code: 'OPTION_INVALID', message: expect.stringContaining(message) }),
+    expect.objectContaining({ code, message: expect.stringContaining(message) }),
   )
 })
