@@ -1,7 +1,7 @@
 /**
  * `npm run bench:mixture -- [--threads 1,2] [--rounds 2] [--out bench/results/mixture-cpu.txt]`
  *
- * A small mixture of experts (1.0 B weights, of which a token meets 0.14 B: 64 experts in each of 16 layers, 8 a token) beside the dense model of the
+ * A small mixture of experts (0.84 B weights, of which a token meets 0.13 B: 64 experts in each of 16 layers, 8 a token) beside the dense model of the
  * same shape whose MLP is as wide as those 8 together: bf16, random weights, LoRA of rank 16 on attention and all of the MLP or the experts, 4 windows of 512
  * tokens a step, alternating, each in a process of its own. How much of the machine's limit each reaches (every step's share, as `saqr sft` counts
  * it: FLOPs of computed tokens by the measured limit), and the mixture's in share of the dense model's.

@@ -20,8 +20,8 @@ const OPTIONS: Checks<AddNewTokensOptions & { interpolation: undefined }> = {
 }
 
 /**
- * Adds the tokens to the tokenizer and gives the model a row for each, before getPeftModel. To train the rows, name them there:
- * `modulesToSave: ['embed_tokens', 'lm_head']`.
+ * Adds the tokens to the tokenizer and gives the model a row for each, before getPeftModel. To train their rows, name them there:
+ * `trainableTokenIndices` trains these alone, `modulesToSave: ['embed_tokens', 'lm_head']` all rows.
  * @returns how many rows the embedding has now
  * @throws SaqrError OPTION_INVALID
  */

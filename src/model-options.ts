@@ -170,6 +170,8 @@ export interface PeftOptions {
   excludeModules?: string | readonly string[] | null
   /** modules that are trained whole and saved with the adapter */
   modulesToSave?: readonly string[] | null
+  /** ids of tokens whose rows of the embedding (and of a head that reads it) are trained, the rest staying frozen; or by module: { embed_tokens, lm_head } */
+  trainableTokenIndices?: readonly number[] | Readonly<Record<string, readonly number[]>> | null
   /** numbers of the blocks that get an adapter; default: all */
   layersToTransform?: number | readonly number[] | null
   /** name of the list of blocks, where layersToTransform is given */
@@ -194,17 +196,15 @@ export interface PeftOptions {
   maxSeqLength?: number | null
 }
 
-type ForeignPeft =
-  | 'useDora'
-  | 'trainableTokenIndices'
-  | 'layerReplication'
-  | 'qatScheme'
-  | 'fanInFanOut'
-  | 'temporaryLocation'
-  | 'modelName'
+type ForeignPeft = 'useDora' | 'layerReplication' | 'qatScheme' | 'fanInFanOut' | 'temporaryLocation' | 'modelName'
 
 const indices: Check<number | number[]> = kind('a number of a block or a list of them', (v) =>
   (Array.isArray(v) ? v : [v]).every((n) => Number.isSafeInteger(n) && n >= 0),
+)
+const isIds = (v: unknown) => Array.isArray(v) && v.every((n) => Number.isSafeInteger(n) && n >= 0)
+const tokens: Check<number[] | Record<string, number[]>> = kind(
+  'a list of token ids, or an object from module to such a list',
+  (v) => isIds(v) || (typeof v === 'object' && v !== null && !Array.isArray(v) && Object.values(v).every(isIds)),
 )
 const modules: Check<string | string[]> = either(filled, texts)
 const patternOf = (holds: (n: unknown) => boolean, what: string): Check<Record<string, number>> =>
@@ -228,6 +228,7 @@ export const PEFT: Checks<PeftOptions & Partial<Record<ForeignPeft, undefined>>>
   targetParameters: orNull(texts),
   excludeModules: orNull(modules),
   modulesToSave: orNull(texts),
+  trainableTokenIndices: orNull(tokens),
   layersToTransform: orNull(indices),
   layersPattern: beside(LAYERS, orNull(modules), null),
   rankPattern: patternOf((n) => Number.isSafeInteger(n) && (n as number) > 0, 'rank'),
@@ -246,7 +247,6 @@ export const PEFT: Checks<PeftOptions & Partial<Record<ForeignPeft, undefined>>>
   taskType: word({ CAUSAL_LM: 'CAUSAL_LM' }),
   maxSeqLength: idle,
   useDora: refused(say`DoRA is not supported yet; use plain LoRA or ${option('useRslora')}`),
-  trainableTokenIndices: refused('single rows of the embedding are not trained here; name embed_tokens in modulesToSave to train it whole'),
   layerReplication: refused('blocks are not repeated here'),
   qatScheme: refused('quantisation-aware training is not supported yet'),
   fanInFanOut: refused('no family here keeps its weights transposed'),

@@ -14,6 +14,8 @@ export type Role = 'linear' | 'experts' | 'router' | 'embedding' | 'norm' | 'bia
 /** Where a trained tensor's first values come from. */
 export type ParameterInit =
   | { kind: 'checkpoint'; name: string }
+  /** rows of a tensor there, in this order */
+  | { kind: 'rows'; name: string; rows: readonly number[] }
   | { kind: 'zeros' }
   /** uniform in ±bound */
   | { kind: 'uniform'; bound: number }
@@ -57,6 +59,8 @@ export interface AdapterBuilder extends Builder {
   weight(name: string, rows: number, cols: number, dtype?: DType): Tensor
   /** a trained tensor, f32, with a gradient */
   parameter(spec: ParameterSpec): Tensor
+  /** a small table in f32 that is the same for every pass; `name` says all that it is made of */
+  constant(name: string, values: readonly number[]): Tensor
 }
 
 export interface Adapter {

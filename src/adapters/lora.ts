@@ -19,6 +19,7 @@ import { expertsBias, expertsMatrix } from './direct.ts'
 import { partShape } from './expert-layout.ts'
 import { transpose } from './low-rank.ts'
 import { expertsPath, isParameter, isSaved, matches } from './match.ts'
+import { TOKEN_ROWS, type TokenRows, tokenRowsOf, withTokenColumns, withTokenRows, writeTokenRows } from './token-rows.ts'
 
 export class Lora implements Adapter {
   readonly base: Base
@@ -85,11 +86,17 @@ export class Lora implements Adapter {
     return index !== undefined && wanted.includes(Number(index))
   }
 
-  private isSaved(path: string): boolean {
+  /** trained whole (modules_to_save) */
+  isSaved(path: string): boolean {
     const names = this.config.modulesToSave ?? []
     const { head } = this.base.options
     if (this.tied === undefined || (path !== head && path !== this.tied)) return isSaved(names, path)
     return isSaved(names, head) || isSaved(names, this.tied)
+  }
+
+  /** of the embedding, or of the head at `path` */
+  private tokenRows(path: string): TokenRows | null {
+    return tokenRowsOf(this.config, path, this.base.options)
   }
 
   tensor(b: AdapterBuilder, name: string, rows: number, cols: number, role: Role): Tensor {
@@ -117,12 +124,18 @@ export class Lora implements Adapter {
       return product(b, [{ x, w }], { bias }, path)
     }
     const w = this.base.linearWeight(b, path, shape)
-    const list: Part[] = [{ x, w }]
+    const beside: Part[] = []
     if (this.isTarget(path)) {
       const dropped = this.training ? dropout(b, x, this.config.loraDropout, path) : x
-      list.push(this.lowRank(b, path, path, dropped, shape.out))
-    } else if (this.isParameter(`${path}.weight`)) list.push(this.lowRank(b, path, `${path}.weight`, x, shape.out))
-    return product(b, list, { bias }, path)
+      beside.push(this.lowRank(b, path, path, dropped, shape.out))
+    } else if (this.isParameter(`${path}.weight`)) beside.push(this.lowRank(b, path, `${path}.weight`, x, shape.out))
+    const own = path === this.base.options.head ? this.tokenRows(path) : null
+    if (!own) return product(b, [{ x, w }, ...beside], { bias }, path)
+    // a token's own row stands in for W's, below the low-rank part
+    const times = (rows: Tensor) => product(b, [{ x, w: rows }], {}, `${path}.${TOKEN_ROWS}`)
+    const weight = `${tiedTo ?? path}.weight`
+    const y = withTokenColumns(b, product(b, [{ x, w }], { bias }, path), own, { cols: shape.in, weight, times })
+    return beside.length ? product(b, beside, { addend: y }, path) : y
   }
 
   router(b: AdapterBuilder, path: string, x: Tensor, shape: RouterShape): Tensor {
@@ -175,7 +188,9 @@ export class Lora implements Adapter {
     const options = { dtype: b.activation, padding: shape.padding }
     if (!this.isTarget(path, 'embedding')) {
       const w = this.tensor(b, `${path}.weight`, shape.vocab, shape.channels, 'embedding')
-      return embed(b, ids, w, options, path)
+      const x = embed(b, ids, w, options, path)
+      const own = this.tokenRows(path)
+      return own ? withTokenRows(b, x, ids, own, shape.padding) : x
     }
     const r = rankOf(this.config, path)
     const w = this.base.tensor(b, `${path}.weight`, shape.vocab, shape.channels, 'embedding')
@@ -200,8 +215,12 @@ export class Lora implements Adapter {
     if (whole || !name.endsWith('.weight')) return whole
     const { rows, cols } = base
     const scale = loraScale(this.config, this.isTarget(path) || !this.isParameter(name) ? path : name)
+    const own = this.tokenRows(path)
+    const ofTokens = own && trained(`${own.path}.${TOKEN_ROWS}`)
+    const values = () => (own && ofTokens ? writeTokenRows(base.values(), own, ofTokens, cols, base.from) : base.values())
     const [a, b] = [trained(`${path}.lora_A.weight`), trained(`${path}.lora_B.weight`)]
-    if (a && b) return base.addLowRank(base.values(), b, a, scale, cols)
+    if (a && b) return base.addLowRank(values(), b, a, scale, cols)
+    if (ofTokens) return values()
     // an embedding's A is (r, V) and B (C, r): W (V, C) gains s·(B·A)ᵀ
     const [embeddingA, embeddingB] = [trained(`${path}.lora_embedding_A`), trained(`${path}.lora_embedding_B`)]
     if (!embeddingA || !embeddingB) return null

@@ -1,6 +1,6 @@
 /**
- * The base as an adapter's own files have it: embedding and head that were saved along or resized, and rows of trainable_token_indices,
- * stand in for the checkpoint's, as AutoPeftModelForCausalLM puts them there.
+ * The base as an adapter's own files have it: embedding and head that were saved along or resized stand in for the checkpoint's, as
+ * AutoPeftModelForCausalLM puts them there.
  */
 import { isSaved } from '../adapters/match.ts'
 import { SaqrError } from '../error.ts'
@@ -9,7 +9,7 @@ import { withKeys } from '../formats/json-exact.ts'
 import type { Adapter } from '../formats/peft/read.ts'
 import type { Checkpoint, CheckpointTensor } from '../formats/tensor.ts'
 import type { Model } from '../models/family.ts'
-import { parametersOf, sameValues, settle, withTensors } from './settle.ts'
+import { embeddingOf, sameValues, settle, withTensors } from './settle.ts'
 
 interface Names {
   embedding: string
@@ -32,13 +32,11 @@ export function adaptedBase(given: Checkpoint, adapter: Adapter, folder: string)
   const isTrained = (name: string) => asOne || isNamed(name)
   const stored = storedBase(checkpoint, adapter, names, isTrained, fail)
   const rows = resize(model.vocab, adapter, stored, names, isTrained, fail)
-  const parted = replaceRows(checkpoint, adapter, stored, names, fail)
   if (stored.size === 0) return given
-  const tied = parted ? { tie_word_embeddings: false } : {}
   const { composite } = model
   const text = composite && (checkpoint.config[composite.config] as JsonObject | undefined)
   const sized = composite ? { [composite.config]: withKeys(text ?? {}, { vocab_size: rows }) } : { vocab_size: rows }
-  const config = withKeys(checkpoint.config, { ...sized, ...tied })
+  const config = withKeys(checkpoint.config, sized)
   return { ...withTensors(checkpoint, config, new Map([...checkpoint.tensors, ...stored])), adapter: { folder, stored: adapter.stored } }
 }
 
@@ -48,8 +46,7 @@ type Fail = (what: string) => SaqrError
 
 function namesOf(model: Model): Names {
   const { head } = model
-  const embedding = [...parametersOf(model).values()].find(({ name, role }) => role === 'embedding' && name !== `${head.path}.weight`)
-  return { embedding: embedding!.name, head: `${head.path}.weight`, tied: head.tiedTo !== undefined }
+  return { embedding: embeddingOf(model), head: `${head.path}.weight`, tied: head.tiedTo !== undefined }
 }
 
 /** Base weights in the adapter's file, by name; a head that reads the embedding goes by the embedding's. */
@@ -118,69 +115,4 @@ function resize(
     stored.set(head, start)
   }
   return rows
-}
-
-/** Rows of trainable_token_indices in place. Returns whether embedding and head part by them. */
-function replaceRows(checkpoint: Checkpoint, adapter: Adapter, stored: Map<string, CheckpointTensor>, names: Names, fail: Fail): boolean {
-  const { embedding, head, tied } = names
-  const wanted = tokensByWeight(adapter, names, fail)
-  // a tied head goes with the embedding, unless it has tokens of its own
-  const own = wanted.has(head) && String(wanted.get(head)) !== String(wanted.get(embedding))
-  const asOne = tied && wanted.has(embedding) && !own
-  if (tied && wanted.has(embedding) && own && adapter.config.ensureWeightTying)
-    throw fail('has other trainable_token_indices for the head than for the embedding, and ensure_weight_tying')
-  const unnamed = [...adapter.tokens.keys()].map((module) => `${module}.weight`).find((n) => !wanted.has(n) && !(asOne && n === head))
-  if (unnamed) throw fail(`has rows for ${pathOf(unnamed)}, which its trainable_token_indices don't name`)
-  if (asOne) wanted.delete(head)
-  const base = (name: string) => stored.get(tied ? embedding : name) ?? checkpoint.tensors.get(tied ? embedding : name)!
-  const replaced = [...wanted].map(([name, indices]): [string, CheckpointTensor] => {
-    return [name, withRows(base(name), name, indices, rowsFor(adapter, name, indices, base(name), fail))]
-  })
-  for (const [name, tensor] of replaced) stored.set(name, tensor)
-  return tied && wanted.has(head)
-}
-
-function tokensByWeight({ config }: Adapter, { embedding, head }: Names, fail: Fail): Map<string, readonly number[]> {
-  const given = config.trainableTokenIndices
-  if (given === null) return new Map()
-  const byModule = Array.isArray(given) ? { [pathOf(embedding)]: given } : given
-  return new Map(
-    Object.entries(byModule).map(([module, indices]) => {
-      const name = [embedding, head].find((n) => pathOf(n).endsWith(module))
-      if (!name) throw fail(`has trainable_token_indices for ${module}, which is neither embedding nor head`)
-      if (isSaved(config.modulesToSave ?? [], pathOf(name)))
-        throw fail(`trains ${module} both whole (modules_to_save) and by trainable_token_indices`)
-      return [name, indices]
-    }),
-  )
-}
-
-/** The stored rows. */
-function rowsFor({ tokens }: Adapter, name: string, indices: readonly number[], base: CheckpointTensor, fail: Fail): CheckpointTensor {
-  const module = pathOf(name)
-  const rows = tokens.get(module)
-  if (!rows) throw fail(`has trainable_token_indices, but no rows for ${module}`)
-  if (rows.rows !== indices.length || rows.cols !== base.cols)
-    throw fail(
-      `has ${rows.shape.join(' × ')} rows for ${indices.length} trainable_token_indices of ${module}, which has ${base.cols} columns`,
-    )
-  const outside = indices.find((index) => index >= base.rows)
-  if (outside !== undefined) throw fail(`has the trainable token ${outside}, but ${module} has ${base.rows} rows only`)
-  return rows
-}
-
-/** `tensor` with row `indices[i]` taken from row i of `rows`. */
-function withRows(tensor: CheckpointTensor, name: string, indices: readonly number[], rows: CheckpointTensor): CheckpointTensor {
-  return {
-    ...tensor,
-    name,
-    source: undefined,
-    load(dtype, from = 0, count = tensor.rows - from) {
-      const bytes = tensor.load(dtype, from, count)
-      const width = bytes.byteLength / count
-      for (const [i, index] of indices.entries())
-        if (index >= from && index < from + count) bytes.set(rows.load(dtype, i, 1), (index - from) * width)
-      return bytes
-    },
-  }
 }

@@ -3,6 +3,7 @@ import type { Adapter } from '../adapters/adapter.ts'
 import type { AdapterSpec } from '../adapters/choose.ts'
 import { isSaved, matches } from '../adapters/match.ts'
 import { settleTargets } from '../adapters/targets.ts'
+import { TOKEN_ROWS } from '../adapters/token-rows.ts'
 import type { Example } from '../data/example.ts'
 import type { PromptForm } from '../data/prompt-form.ts'
 import type { RunRecord } from '../data/run-record.ts'
@@ -17,6 +18,7 @@ import { nearest } from '../hub/nearest.ts'
 import type { Model } from '../models/family.ts'
 import type { OpenedModel } from './opened-model.ts'
 import { parametersOf } from './settle.ts'
+import { checkTokens } from './token-rows.ts'
 import { Trainables } from './trainables.ts'
 import { versionOf } from './weights-version.ts'
 
@@ -58,9 +60,12 @@ export class LanguageModel {
     this.opened = opened
     this.tokenizer = opened.checkpoint.tokenizer
     this.spec = spec = settledSpec(spec, opened.model)
+    checkTokens(spec, opened.model)
     this.recorder = opened.inspect(spec)
     this.adapter = opened.adapter(spec, false)
-    if (this.adapter.config && this.recorder.parameters.size === 0) throw noTarget(this.adapter.config, opened.model, this.recorder)
+    // rows of tokens alone are no adapter to PEFT
+    const adapted = [...this.recorder.parameters.keys()].some((name) => !name.endsWith(TOKEN_ROWS))
+    if (this.adapter.config && !adapted) throw noTarget(this.adapter.config, opened.model, this.recorder)
     opened.loadFor(this.recorder)
     if (this.recorder.parameters.size > 0) {
       const layout = layoutParameters(this.recorder.parameters.values(), opened.nextScope())
@@ -99,7 +104,6 @@ export class LanguageModel {
         `${option} of this adapter: ${what}. It can be used and merged; to train on, merge it and begin an adapter over the result`,
       )
     }
-    if (config?.trainableTokenIndices) fail('trainable_token_indices', 'single rows of the embedding are not trained here')
     const { head } = this.opened.model
     if (config?.ensureWeightTying && head.tiedTo && this.recorder.parameters.has(`${head.path}.lora_A.weight`))
       fail('ensure_weight_tying', 'one low-rank part that both embedding and head have is not trained here')

@@ -1,4 +1,6 @@
 /** A PEFT adapter folder over an open base: the same tensors, to generate with or to train on. */
+
+import { TOKEN_ROWS } from '../adapters/token-rows.ts'
 import { SaqrError } from '../error.ts'
 import { matrixShape } from '../formats/dense.ts'
 import { asF32 } from '../formats/numbers.ts'
@@ -9,6 +11,7 @@ import { takeExperts } from './expert-adapters.ts'
 import { LanguageModel } from './language-model.ts'
 import type { OpenedModel } from './opened-model.ts'
 import { isBeside, parametersOf, sameValues } from './settle.ts'
+import { tokenProblem } from './token-rows.ts'
 
 /**
  * @param opened the base as the adapter has it (`adaptedBase`)
@@ -17,6 +20,8 @@ import { isBeside, parametersOf, sameValues } from './settle.ts'
 export function loadAdapter(opened: OpenedModel, folder: string): LanguageModel {
   const adapter = readAdapter(folder)
   checkBase(opened, adapter, folder)
+  const wrong = tokenProblem(opened.model, adapter.config)
+  if (wrong !== null) throw bad(folder, `has trainable_token_indices that are none of this base: ${wrong}`)
   const model = new LanguageModel(opened, { kind: 'lora', config: adapter.config }, 0)
   try {
     fill(model, adapter, folder)
@@ -59,6 +64,8 @@ function fill(model: LanguageModel, adapter: Adapter, folder: string): void {
     const t = given.get(key)
     const { rows, cols } = matrixShape(trainables.fileShape(name))
     if (!t) throw bad(folder, `has no ${name}, which its adapter_config.json calls for on this base`)
+    if (name.endsWith(TOKEN_ROWS) && t.rows !== rows)
+      throw bad(folder, `has ${t.shape.join(' × ')} values of ${name} for ${rows} trainable_token_indices`)
     if (t.rows !== rows || t.cols !== cols) throw misfit(model, folder, name, t, `${rows} × ${cols}`)
     trainables.setFromFile(name, asF32(t.load('f32')))
     used.add(key)
@@ -69,7 +76,10 @@ function fill(model: LanguageModel, adapter: Adapter, folder: string): void {
       throw bad(folder, `has ${copy} with other values than ${name}, although ensure_weight_tying makes them one`)
     used.add(copy)
   }
-  const kept = new Set([...adapter.base.keys(), ...keptUntrained(model)])
+  const { tiedTo, path: head } = base.head
+  // of a head that reads the embedding, written where embeddings are saved along: PEFT doesn't read them
+  const copied = tiedTo !== undefined && used.has(`${tiedTo}.${TOKEN_ROWS}`) ? `${head}.${TOKEN_ROWS}` : null
+  const kept = new Set([...adapter.base.keys(), ...keptUntrained(model), copied])
   for (const [name, tensor] of given) {
     if (used.has(name) || kept.has(name)) continue
     if (!isBeside(model.opened.model, name)) throw unplaced(model, folder, name)
@@ -85,7 +95,12 @@ function fill(model: LanguageModel, adapter: Adapter, folder: string): void {
   // one object for each, also where the base reads it: a file that is written over moves them
   const { adapter: opened } = model.opened.checkpoint
   model.kept = [...(opened?.folder === folder ? opened : adapter).stored].filter(
-    ([name]) => !names.includes(name) && !otherwise.has(name) && !copies.includes(name) && !name.endsWith('.modules_to_save.weight'),
+    ([name]) =>
+      !names.includes(name) &&
+      !otherwise.has(name) &&
+      !copies.includes(name) &&
+      name !== copied &&
+      !name.endsWith('.modules_to_save.weight'),
   )
 }
 
@@ -98,8 +113,9 @@ function keptUntrained({ opened: { model } }: LanguageModel): string[] {
 const isZero = (tensor: CheckpointTensor) => asF32(tensor.load('f32')).every((x) => x === 0)
 
 /** by the names that trained tensors have, less `base_layer` */
-function tensorsOf({ saved, modules }: Adapter): Map<string, CheckpointTensor> {
+function tensorsOf({ saved, modules, tokens }: Adapter): Map<string, CheckpointTensor> {
   const given = new Map(saved)
+  for (const [path, rows] of tokens) given.set(`${path}.${TOKEN_ROWS}`, rows)
   for (const [path, { embedding, a, b, bias }] of modules) {
     given.set(`${path}.${embedding ? 'lora_embedding_A' : 'lora_A.weight'}`, a)
     given.set(`${path}.${embedding ? 'lora_embedding_B' : 'lora_B.weight'}`, b)
@@ -119,6 +135,7 @@ function misfit({ opened }: LanguageModel, folder: string, name: string, { shape
 
 /** A tensor that neither the configuration nor the base has a place for. */
 function unplaced({ opened, adapter }: LanguageModel, folder: string, name: string): SaqrError {
+  if (name.endsWith(TOKEN_ROWS)) return bad(folder, `has ${name}, which its trainable_token_indices don't name`)
   const path = name.replace(/\.(lora_A\.weight|lora_B\.(weight|bias)|lora_embedding_[AB]|weight|bias)$/, '')
   const parameters = parametersOf(opened.model)
   const known = parameters.has(`${path}.weight`) || path === opened.model.head.path

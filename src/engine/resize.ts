@@ -11,7 +11,7 @@ import type { Checkpoint, CheckpointTensor } from '../formats/tensor.ts'
 import type { Model } from '../models/family.ts'
 import { LanguageModel } from './language-model.ts'
 import { SeededRandom } from './random.ts'
-import { parametersOf, withTensors } from './settle.ts'
+import { embeddingOf, withTensors } from './settle.ts'
 import type { Trainables } from './trainables.ts'
 
 export interface ResizeOptions {
@@ -37,8 +37,7 @@ const CHUNK = 1 << 20
 /** names of the tensors that have a row for each token */
 export function tokenTensors(model: Model): string[] {
   const { head } = model
-  const embedding = [...parametersOf(model).values()].find(({ name, role }) => role === 'embedding' && name !== `${head.path}.weight`)
-  return head.tiedTo === undefined ? [embedding!.name, `${head.path}.weight`] : [embedding!.name]
+  return head.tiedTo === undefined ? [embeddingOf(model), `${head.path}.weight`] : [embeddingOf(model)]
 }
 
 /** @param rows of embedding and head */

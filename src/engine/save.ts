@@ -1,5 +1,6 @@
 /** A model's trained part as files: a PEFT adapter, or a whole checkpoint where all weights are trained. */
 import { join, resolve } from 'node:path'
+import { tokenRowsOf } from '../adapters/token-rows.ts'
 import { writePromptForm } from '../data/prompt-form.ts'
 import { type AdapterConfig, writeAdapterConfig } from '../formats/peft/config.ts'
 import { PEFT_PREFIX } from '../formats/peft/read.ts'
@@ -79,11 +80,17 @@ function resizedBase({ opened, trainables, adapter, kept }: LanguageModel): Tens
   const head = `${model.head.path}.weight`
   const there = new Set([...trainables.names, ...(adapter.copies?.keys() ?? []), ...kept.map(([name]) => name)])
   return [...new Set([embedding, head])].flatMap((name): TensorToWrite[] => {
-    if (there.has(name) || there.has(name.replace(/weight$/, 'base_layer.weight'))) return []
+    if (
+      there.has(name) ||
+      there.has(name.replace(/weight$/, 'base_layer.weight')) ||
+      there.has(name.replace(/weight$/, 'token_adapter.base_layer.weight'))
+    )
+      return []
     const t = checkpoint.tensors.get(name) ?? checkpoint.tensors.get(embedding)!
     const path = name.replace(/\.weight$/, '')
     const lowRank = there.has(`${path}.lora_A.weight`) || there.has(`${path}.lora_embedding_A`)
-    const as = PEFT_PREFIX + (lowRank ? `${path}.base_layer.weight` : name)
+    const byRows = tokenRowsOf(adapter.config!, path, { head: model.head.path, tiedTo: model.head.tiedTo }) !== null
+    const as = PEFT_PREFIX + (lowRank ? `${path}.base_layer.weight` : byRows ? `${path}.token_adapter.base_layer.weight` : name)
     return [{ name: as, dtype: choice.dtype === 'bf16' ? 'BF16' : 'F32', shape: t.shape, data: () => valuesOf(t, choice.dtype) }]
   })
 }

@@ -115,6 +115,11 @@ export function parametersOf(model: Model): ReadonlyMap<string, ParameterSpec> {
   return inspect(model, new Full(), 'f32').parameters
 }
 
+/** name of the tensor that tokens are read of */
+export function embeddingOf(model: Model): string {
+  return [...parametersOf(model).values()].find(({ name, role }) => role === 'embedding' && name !== `${model.head.path}.weight`)!.name
+}
+
 /** tensors of the model that nothing trains: kept in f32, in files too */
 export function buffersOf(model: Model): ReadonlySet<string> {
   return new Set(inspect(model, new Full(), 'f32').weights.keys())

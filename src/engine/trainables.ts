@@ -150,6 +150,12 @@ function first(init: ParameterInit, rows: number, cols: number, checkpoint: Chec
       const bytes = find(checkpoint, { name: init.name, rows, cols }).load('f32')
       return new Float32Array(bytes.buffer, bytes.byteOffset, rows * cols)
     }
+    case 'rows': {
+      const tensor = checkpoint.tensors.get(init.name)!
+      const values = new Float32Array(rows * cols)
+      for (const [i, row] of init.rows.entries()) values.set(asF32(tensor.load('f32', row, 1)), i * cols)
+      return values
+    }
     case 'uniform': {
       const r = random()
       return Float32Array.from({ length: rows * cols }, () => (2 * r.uniform() - 1) * init.bound)

@@ -1,4 +1,5 @@
 /** What became of the checkpoint's tensors: W + s·B·A in f32 where there is an adapter, trained values where all weights are. */
+import { isDeepStrictEqual } from 'node:util'
 import type { Trained } from '../adapters/adapter.ts'
 import { nativeAddLowRank as addLowRank } from '../devices/cpu/low-rank.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
@@ -22,10 +23,13 @@ export function changesOf(model: LanguageModel): Changes {
       trained?.layout.entries.has(name) ? { rows: (from: number, count: number) => trained.rows(name, from, count) } : null
     return { changed, head: null }
   }
-  const merged = (name: string, t: CheckpointTensor) =>
-    adapter.merge(name, { rows: t.rows, cols: t.cols, values: () => asF32(t.load('f32')), addLowRank }, (trained) =>
-      model.trainables.trained(trained),
-    )
+  /** @param made is told the trained tensors that it is made of */
+  const merged = (name: string, t: CheckpointTensor, made?: Set<string>) =>
+    adapter.merge(name, { rows: t.rows, cols: t.cols, values: () => asF32(t.load('f32')), addLowRank }, (trained) => {
+      const found = model.trainables.trained(trained)
+      if (found) made?.add(trained)
+      return found
+    })
   /** of a tensor of many matrices some rows at a time: all of them in f32 are more than many machines hold */
   const inParts = (t: CheckpointTensor) => {
     const read = new Map<string, Trained | null>()
@@ -47,7 +51,13 @@ export function changesOf(model: LanguageModel): Changes {
   // tied, and adapted as one
   if (!head.tiedTo || adapter.config.ensureWeightTying) return { changed, head: null }
   const embedding = find(model.opened.checkpoint, { name: `${head.tiedTo}.weight`, rows: vocab, cols: channels })
-  const parted = merged(`${head.tiedTo}.weight`, embedding) !== null || merged(`${head.path}.weight`, embedding) !== null
+  // one weight still where both are made of the same: rows of tokens that both have
+  const [ofEmbedding, ofHead] = [`${head.tiedTo}.weight`, `${head.path}.weight`].map((name) => {
+    const made = new Set<string>()
+    merged(name, embedding, made)
+    return [...made].sort()
+  })
+  const parted = !isDeepStrictEqual(ofEmbedding, ofHead)
   const values = () => merged(`${head.path}.weight`, embedding) ?? asF32(embedding.load('f32'))
   return { changed, head: parted ? { name: `${head.path}.weight`, shape: embedding.shape, values } : null }
 }

@@ -1,5 +1,6 @@
 /** What `optim` and the options of learning rates mean for the optimiser's plan. */
 import type { ParameterSpec } from '../adapters/adapter.ts'
+import { TOKEN_ROWS } from '../adapters/token-rows.ts'
 import { type Message, option, SaqrError, say } from '../error.ts'
 import type { OptimizerOptions } from '../graph/optimizer.ts'
 import type { UpdateRuleName } from '../graph/update-rules.ts'
@@ -81,7 +82,8 @@ export function argumentsOf({ optim, optimArgs }: Pick<CommonOptions, 'optim' | 
 function rateOf(o: CommonOptions, head: string, trained: readonly ParameterSpec[]): OptimizerOptions['rate'] {
   const { learningRate, loraplusLrRatio: ratio, loraplusLrEmbedding, embeddingLearningRate: ofEmbeddings } = o
   if (ratio === null && ofEmbeddings === null) return null
-  const isWhole = ({ name, role }: ParameterSpec) => !LOW_RANK.test(name) && (role === 'embedding' || name === `${head}.weight`)
+  const isWhole = ({ name, role }: ParameterSpec) =>
+    !LOW_RANK.test(name) && !name.endsWith(TOKEN_ROWS) && (role === 'embedding' || name === `${head}.weight`)
   const asked = ratio !== null ? 'loraplusLrRatio' : 'embeddingLearningRate'
   const refuse = (what: string) => new SaqrError('OPTION_INVALID', say`${option(asked)}: ${what}`)
   if (ratio !== null && !trained.some(({ name }) => LOW_RANK.test(name)))

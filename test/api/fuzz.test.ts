@@ -48,6 +48,7 @@ const KEYS = [
     'targetModules',
     'targetParameters',
     'modulesToSave',
+    'trainableTokenIndices',
     'layersToTransform',
     'rankPattern',
     'loftqConfig',

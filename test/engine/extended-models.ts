@@ -24,6 +24,8 @@ export const WAYS: Record<string, Way> = {
   'tied-as-one': { base: 'tied-full', peft: { modulesToSave: ['embed_tokens'], ensureWeightTying: true } },
   'untied-both': { base: 'untied-full', peft: { modulesToSave: ['embed_tokens', 'lm_head'] } },
   'untied-head': { base: 'untied-full', peft: { modulesToSave: ['lm_head'] } },
+  'tied-tokens': { base: 'tied-full', peft: { trainableTokenIndices: [261, 260] } },
+  'untied-tokens': { base: 'untied-full', peft: { trainableTokenIndices: { embed_tokens: [260, 261], lm_head: [261, 9] } } },
   'tied-low-rank': { base: 'tied-full', peft: { targetModules: ['q_proj', 'embed_tokens'] } },
   'untied-nf4': { base: 'untied-full', peft: { modulesToSave: ['embed_tokens', 'lm_head'] }, load: { loadIn4bit: true } },
   'untied-low-rank-head': { base: 'untied-full', peft: { targetModules: ['q_proj', 'lm_head'] } },

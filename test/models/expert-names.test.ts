@@ -2,6 +2,7 @@
 import { cpSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
+import { readSafetensors } from '../../src/formats/safetensors/read.ts'
 import { writeSafetensors } from '../../src/formats/safetensors/write.ts'
 import { FastLanguageModel } from '../../src/index.ts'
 import { openCheckpoint } from '../../src/models/checkpoint.ts'
@@ -63,5 +64,55 @@ it('gpt-oss with each expert’s linears by themselves is refused, naming what t
     message: expect.stringMatching(
       /no tensor 'model\.layers\.0\.mlp\.experts\.gate_up_proj', which its config\.json calls for, but '.*gate_up_projs\.0\.weight': gpt_oss files/,
     ),
+  })
+})
+
+/** a fixture whose tensors are changed: in what it has of one, by name (null: it goes) */
+async function damaged(name: string, change: (given: { name: string; shape: readonly number[] }) => number[] | null): Promise<string> {
+  const at = join(temporary(), 'model')
+  cpSync(join(fixtures, name, 'model'), at, { recursive: true })
+  const { tensors } = readSafetensors(join(at, 'model.safetensors'))
+  const list = [...tensors].flatMap(([name, { shape }]) => {
+    const wanted = change({ name, shape })
+    return wanted ? [{ name, dtype: 'F32', shape: wanted, data: new Uint8Array(4 * wanted.reduce((a, b) => a * b, 1)) }] : []
+  })
+  await writeSafetensors(join(at, 'model.safetensors'), list)
+  return at
+}
+
+it.each([
+  [
+    'an expert that a shard lacks',
+    'full-qwen3-moe',
+    /layers\.2\.mlp\.experts\.1\.up_proj/,
+    () => null,
+    /lacks model\.layers\.2\.mlp\.experts\.1\.up_proj\.weight of the \d+ tensors that are model\.layers\.2\.mlp\.experts\.gate_up_proj: a shard may be missing/,
+  ],
+  [
+    'a router of too few experts',
+    'full-qwen3-moe',
+    /layers\.0\.mlp\.gate\.weight/,
+    ([rows, cols]: readonly number[]) => [rows! - 1, cols!],
+    /'model\.layers\.0\.mlp\.gate\.weight' is \d+ × \d+.*\d+ × \d+/,
+  ],
+  [
+    'a router of other channels',
+    'gpt-oss',
+    /layers\.0\.mlp\.router\.weight/,
+    ([rows, cols]: readonly number[]) => [rows!, cols! + 1],
+    /'model\.layers\.0\.mlp\.router\.weight' is \d+ × \d+.*\d+ × \d+/,
+  ],
+  [
+    'experts of another width',
+    'gpt-oss',
+    /layers\.0\.mlp\.experts\.down_proj$/,
+    ([experts, rows, cols]: readonly number[]) => [experts!, rows!, cols! + 1],
+    /'model\.layers\.0\.mlp\.experts\.down_proj' is/,
+  ],
+] as const)('%s is refused by name', async (_, name, which, make, message) => {
+  const at = await damaged(name, (t) => (which.test(t.name) ? make(t.shape) : [...t.shape]))
+  await expect(FastLanguageModel.fromPretrained(at, options)).rejects.toMatchObject({
+    code: 'MODEL_WEIGHT',
+    message: expect.stringMatching(message),
   })
 })

@@ -107,10 +107,16 @@ def make_case(out, base, config, rows=None, save=None, change=False):
         again.resize_token_embeddings(rows)
     trained = PeftModel.from_pretrained(again, out, is_trainable=True)
     expected = {"logp": log_probabilities(trained)}
-    if config.get("ensure_weight_tying") and "modules_to_save" in config:
+    tokens = "trainable_token_indices" in config
+    if tokens or (config.get("ensure_weight_tying") and "modules_to_save" in config):
         ids = torch.tensor([ROW])
         trained(input_ids=ids, labels=ids).loss.backward()
-        expected["grad"] = trained.get_input_embeddings().modules_to_save["default"].weight.grad.clone()
+        if not tokens:
+            expected["grad"] = trained.get_input_embeddings().modules_to_save["default"].weight.grad.clone()
+        # by their names in the file, less its prefix; of rows that head and embedding share once
+        for name, p in trained.named_parameters() if tokens else ():
+            if p.grad is not None:
+                expected["grad." + name.removeprefix("base_model.model.").removesuffix(".default").replace(".default.", ".")] = p.grad.clone()
     torch.testing.assert_close(expected["logp"], log_probabilities(peft))
     tidy_adapter_config(out / "adapter_config.json")
     file = out / "adapter_model.safetensors"

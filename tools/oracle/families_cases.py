@@ -166,6 +166,9 @@ CASES = [
     Case("lora-modules-to-save-tied", "llama", model(tie_word_embeddings=True), lora(target_modules=["o_proj"], modules_to_save=["lm_head", "embed_tokens"])),
     # "norm" also ends the names of the blocks' layernorms: PEFT trains those too
     Case("lora-norm-to-save", "llama", model(), lora(target_modules=["k_proj"], modules_to_save=["norm"])),
+    # rows of some tokens: of embedding and head at once, scaled as the family scales embeddings, one of them torch's padding_idx; of each by itself
+    Case("lora-token-rows-padding", "gemma3_text", model(**{**GEMMA3, **dict(pad_token_id=25)}), lora(target_modules=["q_proj"], trainable_token_indices=[25, 7, 31])),
+    Case("lora-token-rows-apart", "llama", model(), lora(target_modules=["v_proj"], trainable_token_indices={"lm_head": [9, 4], "embed_tokens": [25, 3, 4]})),
     # every weight
     Case("full", "llama", model(intermediate_size=40, **BIASED), None),
     Case("full-tied", "llama", model(tie_word_embeddings=True), None),

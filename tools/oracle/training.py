@@ -103,6 +103,9 @@ def add_adapter(model, run: Run):
         return model
     model = peft.get_peft_model(model, peft.LoraConfig(task_type="CAUSAL_LM", **run.adapter))
     fill_adapter(model, run.name)
+    for module in model.modules():
+        if isinstance(module, peft.utils.TrainableTokensWrapper):
+            module.bias = None  # TRL's loss reads the head's bias, which PEFT's wrapper of a tied head lacks: it would end there
     return model
 
 

@@ -85,6 +85,9 @@ RUNS = [
     # continued pre-training as Unsloth has it: what is saved whole has a rate of its own
     Run("embedding-rate", dict(per_device_train_batch_size=4, learning_rate=5e-3, embedding_learning_rate=5e-4, weight_decay=0.1, lr_scheduler_type="cosine"),
         adapter=dict(r=4, lora_alpha=8, target_modules=SEVEN, modules_to_save=["embed_tokens", "lm_head"])),
+    # rows of some tokens of a tied embedding, decayed, their gradients over micro-batches
+    Run("token-rows", dict(per_device_train_batch_size=2, gradient_accumulation_steps=2, learning_rate=5e-3, weight_decay=0.5),
+        config=model(vocab_size=VOCAB, pad_token_id=0, tie_word_embeddings=True), adapter=dict(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj"], trainable_token_indices=[100, 70, 2, 150, 90])),
     # over NF4, by bitsandbytes' own layers, and of widths that it misreads over the values that its codes and scales are
     Run("qlora", dict(per_device_train_batch_size=4, learning_rate=5e-3, lr_scheduler_type="linear", warmup_steps=5), nf4="bitsandbytes",
         config=model(vocab_size=VOCAB, pad_token_id=0, hidden_size=64, intermediate_size=128, num_attention_heads=4, num_key_value_heads=2)),
