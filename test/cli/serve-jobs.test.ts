@@ -10,7 +10,7 @@ import { serve } from '../../src/cli/verbs/serve.ts'
 import { lines, type Place, place, thirty } from '../jobs/tiny.ts'
 import { commandLine } from './saqr.ts'
 
-const main = join(import.meta.dirname, '../../dist/cli/main.js')
+const main = join(import.meta.dirname, '../../dist/command/main.js')
 let p: Place
 beforeAll(async () => {
   p = await place()

@@ -185,6 +185,8 @@ function ggufTensor(name: string, tensor: GgufTensor, heads: number, blocks: Blo
     source: dtype && heads === 0 ? { kind: 'file', path, offset } : undefined,
     load(to, from = 0, count = rows - from, into = undefined) {
       checkRows(name, rows, from, count)
+      const at = { path, offset: offset + from * rowBytes, bytes: count * rowBytes }
+      if (into && heads === 0 && dtype !== to && blocks.ofFile?.(at, type, to, into)) return into
       const stored = inOrder(from, count, dtype === to)
       return dtype === to ? stored : blocks(stored, type, to, into)
     },
