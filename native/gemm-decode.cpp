@@ -1,11 +1,14 @@
 #include "gemm-decode.hpp"
 #include <algorithm>
 #include "gemm-nf4.hpp"
+#include "ggml-codes.hpp"
 
 namespace saqr::gemm {
 
+bool inBlocks(const Tensor& t) { return t.dtype >= DType::q4_0 && t.dtype <= DType::q6_k; }
+
 bool decodable(const Tensor& t) {
-  return t.dtype == DType::f32 || t.dtype == DType::bf16 || t.dtype == DType::f16 || (t.dtype == DType::nf4 && t.quant);
+  return t.dtype == DType::f32 || t.dtype == DType::bf16 || t.dtype == DType::f16 || (t.dtype == DType::nf4 && t.quant) || inBlocks(t);
 }
 
 template <class Out>
@@ -36,6 +39,32 @@ static void nf4(const Tensor& t, int64_t row, int64_t from, int64_t count, Out* 
   }
 }
 
+// --- GGUF's blocks ---
+template <class Kind, class Out>
+static void blocks(const Tensor& t, int64_t row, int64_t from, int64_t count, Out* out, bool rounded) {
+  constexpr int kParts = Kind::kWeights / 32;
+  const int64_t at = row * t.stride + from;
+  const uint8_t* data = static_cast<const uint8_t*>(t.data);
+  auto part = [&](int64_t index, Out* to) {
+    ggml::Codes codes;
+    Kind::take(data + index / kParts * Kind::kBytes, static_cast<int>(index % kParts), codes);
+    ggml::values<Kind>(codes, [&](int i, vf v) { storeF(to + i, sizeof(Out) == 2 ? v : roundedTo(v, rounded)); });
+  };
+  for (int64_t i = 0; i < count;) {
+    const int64_t index = (at + i) / 32, within = (at + i) % 32;
+    if (within == 0 && i + 32 <= count) {
+      part(index, out + i);
+      i += 32;
+      continue;
+    }
+    Out rest[32];
+    part(index, rest);
+    const int64_t n = std::min(32 - within, count - i);
+    std::copy_n(rest + within, n, out + i);
+    i += n;
+  }
+}
+
 // --- plain dtypes ---
 template <class In, class Load, class Out>
 static void plain(const In* in, int64_t count, Load load, Out* out, bool rounded) {
@@ -55,6 +84,14 @@ static void any(const Tensor& t, int64_t row, int64_t from, int64_t count, Out* 
     case DType::f32: return plain(static_cast<const float*>(t.data) + at, count, [](const float* p) { return load(p); }, out, rounded);
     case DType::bf16: return plain(static_cast<const bf16*>(t.data) + at, count, [](const bf16* p) { return loadBf16(p); }, out, false);
     case DType::f16: return plain(static_cast<const f16*>(t.data) + at, count, [](const f16* p) { return loadF16(p); }, out, rounded);
+    case DType::q4_0: return blocks<ggml::Q4_0>(t, row, from, count, out, rounded);
+    case DType::q4_1: return blocks<ggml::Q4_1>(t, row, from, count, out, rounded);
+    case DType::q5_0: return blocks<ggml::Q5_0>(t, row, from, count, out, rounded);
+    case DType::q5_1: return blocks<ggml::Q5_1>(t, row, from, count, out, rounded);
+    case DType::q8_0: return blocks<ggml::Q8_0>(t, row, from, count, out, rounded);
+    case DType::q4_k: return blocks<ggml::Q4_K>(t, row, from, count, out, rounded);
+    case DType::q5_k: return blocks<ggml::Q5_K>(t, row, from, count, out, rounded);
+    case DType::q6_k: return blocks<ggml::Q6_K>(t, row, from, count, out, rounded);
     default: return nf4(t, row, from, count, out, rounded);
   }
 }

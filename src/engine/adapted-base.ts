@@ -175,6 +175,7 @@ function withRows(tensor: CheckpointTensor, name: string, indices: readonly numb
     ...tensor,
     name,
     source: undefined,
+    blocks: undefined,
     load(dtype, from = 0, count = tensor.rows - from) {
       const bytes = tensor.load(dtype, from, count)
       const width = bytes.byteLength / count
