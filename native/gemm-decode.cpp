@@ -45,23 +45,36 @@ static void blocks(const Tensor& t, int64_t row, int64_t from, int64_t count, Ou
   constexpr int kParts = Kind::kWeights / 32;
   const int64_t at = row * t.stride + from;
   const uint8_t* data = static_cast<const uint8_t*>(t.data);
-  auto part = [&](int64_t index, Out* to) {
+  auto part = [&](const uint8_t* block, int j, Out* to) {
+#if SAQR_LOOKUP
+    if constexpr (sizeof(Out) == 2 && requires { Kind::bf16s(block, j); }) {
+      const vf v = Kind::bf16s(block, j);
+      memcpy(to, &v, sizeof v);
+      return;
+    }
+#endif
     ggml::Codes codes;
-    Kind::take(data + index / kParts * Kind::kBytes, static_cast<int>(index % kParts), codes);
+    Kind::take(block, j, codes);
     ggml::values<Kind>(codes, [&](int i, vf v) { storeF(to + i, sizeof(Out) == 2 ? v : roundedTo(v, rounded)); });
   };
-  for (int64_t i = 0; i < count;) {
-    const int64_t index = (at + i) / 32, within = (at + i) % 32;
-    if (within == 0 && i + 32 <= count) {
-      part(index, out + i);
-      i += 32;
-      continue;
-    }
-    Out rest[32];
-    part(index, rest);
-    const int64_t n = std::min(32 - within, count - i);
-    std::copy_n(rest + within, n, out + i);
-    i += n;
+  auto block = [&](int64_t index) { return data + index / kParts * Kind::kBytes; };
+  int64_t i = 0;
+  if (const int64_t within = at % 32; within || count < 32) {
+    Out first[32];
+    part(block(at / 32), static_cast<int>(at / 32 % kParts), first);
+    i = std::min(32 - within, count);
+    std::copy_n(first + within, i, out);
+  }
+  const uint8_t* p = block((at + i) / 32);
+  int j = static_cast<int>((at + i) / 32 % kParts);
+  auto next = [&] {
+    if (++j == kParts) j = 0, p += Kind::kBytes;
+  };
+  for (; i + 32 <= count; i += 32, next()) part(p, j, out + i);
+  if (i < count) {
+    Out last[32];
+    part(p, j, last);
+    std::copy_n(last, count - i, out + i);
   }
 }
 

@@ -24,32 +24,48 @@ SAQR_INLINE float half(const uint8_t* at) {
   return f == f ? f : __builtin_nanf("");
 }
 
+// W codes in f32
+SAQR_INLINE vf floats(const int8_t* code) {
+#if defined(__AVX512F__)
+  return (vf)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i*)code)));
+#elif defined(__AVX2__)
+  return (vf)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i*)code)));
+#else
+  using bytes = int8_t __attribute__((vector_size(W)));
+  return __builtin_convertvector(__builtin_convertvector(loadAs<bytes>(code), vi), vf);
+#endif
+}
+
 using v16 = uint8_t __attribute__((vector_size(16)));
+using v32 = uint8_t __attribute__((vector_size(32)));
+template <class V>
+SAQR_INLINE void put(int8_t* code, V v) { memcpy(code, &v, sizeof v); }
+
 // the low nibbles of 16 bytes, then the high ones
-SAQR_INLINE void nibbles(const uint8_t* at, int8_t* code) {
-  const v16 bytes = loadAs<v16>(at), low = bytes & 15, high = bytes >> 4;
-  memcpy(code, &low, 16);
-  memcpy(code + 16, &high, 16);
+SAQR_INLINE v32 nibbles(const uint8_t* at) {
+  const v16 bytes = loadAs<v16>(at), halves[2] = {bytes & 15, bytes >> 4};
+  return loadAs<v32>(halves);
 }
 // low or high nibbles of 32 bytes
-SAQR_INLINE void nibblesOf(const uint8_t* at, bool high, int8_t* code) {
-  for (int i = 0; i < 32; i += 16) {
-    const v16 bytes = loadAs<v16>(at + i), codes = high ? bytes >> 4 : bytes & 15;
-    memcpy(code + i, &codes, 16);
-  }
+SAQR_INLINE v32 nibblesOf(const uint8_t* at, bool high) {
+  const v32 bytes = loadAs<v32>(at);
+  return high ? bytes >> 4 : bytes & 15;
 }
 // a fifth bit each, in 4 bytes
-SAQR_INLINE void addBits(const uint8_t* at, int8_t* code) {
-  const v16 bit = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+SAQR_INLINE v32 fifths(const uint8_t* at) {
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+  uint32_t bits;
+  memcpy(&bits, at, 4);
+  return (v32)_mm256_maskz_set1_epi8(bits, 16);
+#else
+  const v16 bit = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128}, first = {255, 255, 255, 255, 255, 255, 255, 255};
+  v16 halves[2];
   for (int i = 0; i < 2; i++) {
-    v16 bytes{};
-    for (int k = 0; k < 16; k++) bytes[k] = at[2 * i + k / 8];
-    const v16 five = loadAs<v16>(code + 16 * i) | ((v16)((bytes & bit) != 0) & 16);
-    memcpy(code + 16 * i, &five, 16);
+    const v16 bytes = ((v16{} + at[2 * i]) & first) | ((v16{} + at[2 * i + 1]) & ~first);
+    halves[i] = (v16)((bytes & bit) != 0) & 16;
   }
-}
-SAQR_INLINE void less(int8_t* code, int zero) {
-  for (int i = 0; i < 32; i++) code[i] = static_cast<int8_t>(code[i] - zero);
+  return loadAs<v32>(halves);
+#endif
 }
 SAQR_INLINE void both(Codes& c, float scale, float shift = 0) { c.scale[0] = c.scale[1] = scale, c.shift[0] = c.shift[1] = shift; }
 
@@ -60,46 +76,106 @@ SAQR_INLINE void scaleAndMin(const uint8_t* block, int j, Codes& c) {
   both(c, half(block) * static_cast<float>(scale), -(half(block + 2) * static_cast<float>(min)));
 }
 
+// 32 codes of 4 bits with one scale: they have but 16 values, which are made once and looked up, where a lookup is of 32 lanes.
+// `words`: a code in each lane's lowest 4 bits; `table`: the values of the 16
+#if defined(__AVX512BF16__)
+#define SAQR_LOOKUP 1
+SAQR_INLINE __m512i lowThenHigh(const uint8_t* at) {
+  const __m256i words = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i*)at));
+  return _mm512_inserti64x4(_mm512_castsi256_si512(words), _mm256_srli_epi16(words, 4), 1);
+}
+SAQR_INLINE __m512i lowOrHigh(const uint8_t* at, bool high) {
+  return _mm512_srl_epi16(_mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i*)at)), _mm_cvtsi32_si128(high ? 4 : 0));
+}
+// an f16 in all lanes; NaN has whatever form
+SAQR_INLINE vf halves(const uint8_t* at) {
+  uint16_t h;
+  memcpy(&h, at, 2);
+  return (vf)_mm512_broadcastss_ps(_mm_cvtph_ps(_mm_cvtsi32_si128(h)));
+}
+SAQR_INLINE vf sixteen(int zero = 0) { return (vf)_mm512_cvtepi32_ps((__m512i)(iota() - zero)); }
+// what a lookup by five bits reads, the fifth of another code
+SAQR_INLINE vf look(__m512i words, vf table) {
+  return (vf)_mm512_permutexvar_epi16(words, _mm512_broadcast_i64x4((__m256i)_mm512_cvtneps_pbh((__m512)table)));
+}
+// of codes of more bits: the first and the last 16, with a scale each
+SAQR_INLINE vf scaled(v32 codes, vf first, vf last, vf shift = vf{}) {
+  const vf low = (vf)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm256_castsi256_si128((__m256i)codes))) * first + shift;
+  const vf high = (vf)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm256_extracti128_si256((__m256i)codes, 1))) * last + shift;
+  return (vf)_mm512_cvtne2ps_pbh((__m512)high, (__m512)low);
+}
+#else
+#define SAQR_LOOKUP 0
+#endif
+
 // ---- a type each: kWeights a block of kBytes, `take` sub-block j of the block at `at`
 
 struct Q4_0 {
   static constexpr int kWeights = 32, kBytes = 18;
   static constexpr bool kShift = false;
-  SAQR_INLINE static void take(const uint8_t* at, int, Codes& c) { nibbles(at + 2, c.code), less(c.code, 8), both(c, half(at)); }
+  SAQR_INLINE static void take(const uint8_t* at, int, Codes& c) { put(c.code, nibbles(at + 2) - 8), both(c, half(at)); }
+#if SAQR_LOOKUP
+  SAQR_INLINE static vf bf16s(const uint8_t* at, int) { return look(lowThenHigh(at + 2), sixteen(8) * halves(at)); }
+#endif
 };
 struct Q4_1 {
   static constexpr int kWeights = 32, kBytes = 20;
   static constexpr bool kShift = true;
-  SAQR_INLINE static void take(const uint8_t* at, int, Codes& c) { nibbles(at + 4, c.code), both(c, half(at), half(at + 2)); }
+  SAQR_INLINE static void take(const uint8_t* at, int, Codes& c) { put(c.code, nibbles(at + 4)), both(c, half(at), half(at + 2)); }
+#if SAQR_LOOKUP
+  SAQR_INLINE static vf bf16s(const uint8_t* at, int) { return look(lowThenHigh(at + 4), sixteen() * halves(at) + halves(at + 2)); }
+#endif
 };
 struct Q5_0 {
   static constexpr int kWeights = 32, kBytes = 22;
   static constexpr bool kShift = false;
-  SAQR_INLINE static void take(const uint8_t* at, int, Codes& c) { nibbles(at + 6, c.code), addBits(at + 2, c.code), less(c.code, 16), both(c, half(at)); }
+  SAQR_INLINE static void take(const uint8_t* at, int, Codes& c) { put(c.code, (nibbles(at + 6) | fifths(at + 2)) - 16), both(c, half(at)); }
+#if SAQR_LOOKUP
+  SAQR_INLINE static vf bf16s(const uint8_t* at, int) { return scaled((nibbles(at + 6) | fifths(at + 2)) - 16, halves(at), halves(at)); }
+#endif
 };
 struct Q5_1 {
   static constexpr int kWeights = 32, kBytes = 24;
   static constexpr bool kShift = true;
-  SAQR_INLINE static void take(const uint8_t* at, int, Codes& c) { nibbles(at + 8, c.code), addBits(at + 4, c.code), both(c, half(at), half(at + 2)); }
+  SAQR_INLINE static void take(const uint8_t* at, int, Codes& c) { put(c.code, nibbles(at + 8) | fifths(at + 4)), both(c, half(at), half(at + 2)); }
+#if SAQR_LOOKUP
+  SAQR_INLINE static vf bf16s(const uint8_t* at, int) { return scaled(nibbles(at + 8) | fifths(at + 4), halves(at), halves(at), halves(at + 2)); }
+#endif
 };
 struct Q8_0 {
   static constexpr int kWeights = 32, kBytes = 34;
   static constexpr bool kShift = false;
   SAQR_INLINE static void take(const uint8_t* at, int, Codes& c) { memcpy(c.code, at + 2, 32), both(c, half(at)); }
+#if SAQR_LOOKUP
+  SAQR_INLINE static vf bf16s(const uint8_t* at, int) { return scaled(loadAs<v32>(at + 2), halves(at), halves(at)); }
+#endif
 };
 struct Q4_K {
   static constexpr int kWeights = 256, kBytes = 144;
   static constexpr bool kShift = true;
-  SAQR_INLINE static void take(const uint8_t* at, int j, Codes& c) { nibblesOf(at + 16 + j / 2 * 32, j % 2, c.code), scaleAndMin(at, j, c); }
+  SAQR_INLINE static void take(const uint8_t* at, int j, Codes& c) { put(c.code, nibblesOf(at + 16 + j / 2 * 32, j % 2)), scaleAndMin(at, j, c); }
+#if SAQR_LOOKUP
+  SAQR_INLINE static vf bf16s(const uint8_t* at, int j) {
+    Codes c;
+    scaleAndMin(at, j, c);
+    return look(lowOrHigh(at + 16 + j / 2 * 32, j % 2), sixteen() * c.scale[0] + c.shift[0]);
+  }
+#endif
 };
 struct Q5_K {
   static constexpr int kWeights = 256, kBytes = 176;
   static constexpr bool kShift = true;
   SAQR_INLINE static void take(const uint8_t* at, int j, Codes& c) {
-    nibblesOf(at + 48 + j / 2 * 32, j % 2, c.code);
-    for (int k = 0; k < 32; k++) c.code[k] |= static_cast<int8_t>((at[16 + k] >> j & 1) << 4);
+    put(c.code, nibblesOf(at + 48 + j / 2 * 32, j % 2) | (loadAs<v32>(at + 16) >> j & 1) << 4);
     scaleAndMin(at, j, c);
   }
+#if SAQR_LOOKUP
+  SAQR_INLINE static vf bf16s(const uint8_t* at, int j) {
+    Codes c;
+    take(at, j, c);
+    return scaled(loadAs<v32>(c.code), set1(c.scale[0]), set1(c.scale[0]), set1(c.shift[0]));
+  }
+#endif
 };
 // 6-bit codes: of each half of 128, 64 bytes of low nibbles and 32 of two high bits; an int8 scale for each 16
 struct Q6_K {
@@ -107,22 +183,26 @@ struct Q6_K {
   static constexpr bool kShift = false;
   SAQR_INLINE static void take(const uint8_t* at, int j, Codes& c) {
     const int quarter = j & 3;
-    nibblesOf(at + j / 4 * 64 + quarter % 2 * 32, quarter / 2, c.code);
-    const uint8_t* high = at + 128 + j / 4 * 32;
-    for (int k = 0; k < 32; k++) c.code[k] = static_cast<int8_t>((c.code[k] | (high[k] >> quarter * 2 & 3) << 4) - 32);
+    const v32 low = nibblesOf(at + j / 4 * 64 + quarter % 2 * 32, quarter / 2), high = loadAs<v32>(at + 128 + j / 4 * 32);
+    put(c.code, (low | (high >> quarter * 2 & 3) << 4) - 32);
     const float d = half(at + 208);
     for (int part = 0; part < 2; part++) c.scale[part] = d * static_cast<float>(static_cast<int8_t>(at[192 + j * 2 + part])), c.shift[part] = 0;
   }
+#if SAQR_LOOKUP
+  SAQR_INLINE static vf bf16s(const uint8_t* at, int j) {
+    Codes c;
+    take(at, j, c);
+    return scaled(loadAs<v32>(c.code), set1(c.scale[0]), set1(c.scale[1]));
+  }
+#endif
 };
 
 // all 32, W by W: put(from, values)
 template <class Kind, class Put>
 SAQR_INLINE void values(const Codes& c, Put put) {
-  using bytes = int8_t __attribute__((vector_size(W)));
 #pragma GCC unroll 8
   for (int i = 0; i < 32; i += W) {
-    const vf code = __builtin_convertvector(__builtin_convertvector(loadAs<bytes>(c.code + i), vi), vf);
-    const vf product = code * c.scale[i / 16];
+    const vf product = floats(c.code + i) * c.scale[i / 16];
     put(i, Kind::kShift ? product + c.shift[i / 16] : product);
   }
 }

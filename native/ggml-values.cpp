@@ -23,7 +23,7 @@ void mxfp4(const uint8_t* at, float* out) {
   float scale;
   memcpy(&scale, &bits, 4);
   alignas(64) int8_t q[32];
-  ggml::nibbles(at + 1, q);
+  ggml::put(q, ggml::nibbles(at + 1));
   for (int i = 0; i < 32; i++) out[i] = scale * kTwice[q[i]];
 }
 

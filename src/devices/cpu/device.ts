@@ -109,7 +109,17 @@ export class CpuDevice implements Device {
     const reach = { compute: 0.8, pairs: 0.8, copy: 0.7, launch: 0, ...(variant.includes('amx') ? { bf16: TILES } : {}) }
     // Node, rows, and a tokenizer: RSS of 287 MB with Llama 3's 128,256 tokens and 347 MB with Gemma 3's 262,144, and what a checkpoint writes of it
     const memory = { overhead: 188e6, overheadPerToken: 1500 }
-    return { kind: 'cpu', label, threads: this.#threads, tokenQuantum: 16, passTokens: 2048, reach, blocks: BLOCKS, ...memory }
+    // elsewhere a token takes longer where its weights are blocks than where they are bf16
+    return {
+      kind: 'cpu',
+      label,
+      threads: this.#threads,
+      tokenQuantum: 16,
+      passTokens: 2048,
+      reach,
+      blocks: /^x86-64-.*(bf16|amx)/.test(variant) ? BLOCKS : [],
+      ...memory,
+    }
   }
 
   limits({ anew = false }: { anew?: boolean } = {}): Limits {
