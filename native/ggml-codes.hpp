@@ -99,7 +99,7 @@ SAQR_INLINE vf look(__m512i words, vf table) {
   return (vf)_mm512_permutexvar_epi16(words, _mm512_broadcast_i64x4((__m256i)_mm512_cvtneps_pbh((__m512)table)));
 }
 // of codes of more bits: the first and the last 16, with a scale each
-SAQR_INLINE vf scaled(v32 codes, vf first, vf last, vf shift = vf{}) {
+SAQR_INLINE vf scaled(v32 codes, vf first, vf last, vf shift = set1(-0.0f)) {  // −0 leaves the sign of a zero
   const vf low = (vf)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm256_castsi256_si128((__m256i)codes))) * first + shift;
   const vf high = (vf)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm256_extracti128_si256((__m256i)codes, 1))) * last + shift;
   return (vf)_mm512_cvtne2ps_pbh((__m512)high, (__m512)low);
