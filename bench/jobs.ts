@@ -22,7 +22,7 @@ const says = (animal: string) => `Ahoy! The ${animal} be a fine beast, says the 
 const row = (animal: string) => JSON.stringify({ messages: [asks(animal), { role: 'assistant', content: says(animal) }] })
 
 const folder = mkdtempSync(join(tmpdir(), 'saqr-bench-jobs-'))
-const main = join(import.meta.dirname, '../dist/cli/main.js')
+const main = join(import.meta.dirname, '../dist/command/main.js')
 const args = [
   'serve',
   '--model_name_or_path',

@@ -1,11 +1,14 @@
 #include "gemm-decode.hpp"
 #include <algorithm>
 #include "gemm-nf4.hpp"
+#include "ggml-codes.hpp"
 
 namespace saqr::gemm {
 
+bool inBlocks(const Tensor& t) { return t.dtype >= DType::q4_0 && t.dtype <= DType::q6_k; }
+
 bool decodable(const Tensor& t) {
-  return t.dtype == DType::f32 || t.dtype == DType::bf16 || t.dtype == DType::f16 || (t.dtype == DType::nf4 && t.quant);
+  return t.dtype == DType::f32 || t.dtype == DType::bf16 || t.dtype == DType::f16 || (t.dtype == DType::nf4 && t.quant) || inBlocks(t);
 }
 
 template <class Out>
@@ -36,6 +39,45 @@ static void nf4(const Tensor& t, int64_t row, int64_t from, int64_t count, Out* 
   }
 }
 
+// --- GGUF's blocks ---
+template <class Kind, class Out>
+static void blocks(const Tensor& t, int64_t row, int64_t from, int64_t count, Out* out, bool rounded) {
+  constexpr int kParts = Kind::kWeights / 32;
+  const int64_t at = row * t.stride + from;
+  const uint8_t* data = static_cast<const uint8_t*>(t.data);
+  auto part = [&](const uint8_t* block, int j, Out* to) {
+#if SAQR_LOOKUP
+    if constexpr (sizeof(Out) == 2 && requires { Kind::bf16s(block, j); }) {
+      const vf v = Kind::bf16s(block, j);
+      memcpy(to, &v, sizeof v);
+      return;
+    }
+#endif
+    ggml::Codes codes;
+    Kind::take(block, j, codes);
+    ggml::values<Kind>(codes, [&](int i, vf v) { storeF(to + i, sizeof(Out) == 2 ? v : roundedTo(v, rounded)); });
+  };
+  auto block = [&](int64_t index) { return data + index / kParts * Kind::kBytes; };
+  int64_t i = 0;
+  if (const int64_t within = at % 32; within || count < 32) {
+    Out first[32];
+    part(block(at / 32), static_cast<int>(at / 32 % kParts), first);
+    i = std::min(32 - within, count);
+    std::copy_n(first + within, i, out);
+  }
+  const uint8_t* p = block((at + i) / 32);
+  int j = static_cast<int>((at + i) / 32 % kParts);
+  auto next = [&] {
+    if (++j == kParts) j = 0, p += Kind::kBytes;
+  };
+  for (; i + 32 <= count; i += 32, next()) part(p, j, out + i);
+  if (i < count) {
+    Out last[32];
+    part(p, j, last);
+    std::copy_n(last, count - i, out + i);
+  }
+}
+
 // --- plain dtypes ---
 template <class In, class Load, class Out>
 static void plain(const In* in, int64_t count, Load load, Out* out, bool rounded) {
@@ -55,6 +97,14 @@ static void any(const Tensor& t, int64_t row, int64_t from, int64_t count, Out* 
     case DType::f32: return plain(static_cast<const float*>(t.data) + at, count, [](const float* p) { return load(p); }, out, rounded);
     case DType::bf16: return plain(static_cast<const bf16*>(t.data) + at, count, [](const bf16* p) { return loadBf16(p); }, out, false);
     case DType::f16: return plain(static_cast<const f16*>(t.data) + at, count, [](const f16* p) { return loadF16(p); }, out, rounded);
+    case DType::q4_0: return blocks<ggml::Q4_0>(t, row, from, count, out, rounded);
+    case DType::q4_1: return blocks<ggml::Q4_1>(t, row, from, count, out, rounded);
+    case DType::q5_0: return blocks<ggml::Q5_0>(t, row, from, count, out, rounded);
+    case DType::q5_1: return blocks<ggml::Q5_1>(t, row, from, count, out, rounded);
+    case DType::q8_0: return blocks<ggml::Q8_0>(t, row, from, count, out, rounded);
+    case DType::q4_k: return blocks<ggml::Q4_K>(t, row, from, count, out, rounded);
+    case DType::q5_k: return blocks<ggml::Q5_K>(t, row, from, count, out, rounded);
+    case DType::q6_k: return blocks<ggml::Q6_K>(t, row, from, count, out, rounded);
     default: return nf4(t, row, from, count, out, rounded);
   }
 }

@@ -8,6 +8,7 @@ namespace saqr::gemm {
 // What is multiplied. `rounded`: f32 that was rounded to bf16, for processors that can't multiply bf16 themselves.
 enum class Form { f32, rounded, bf16 };
 
+bool inBlocks(const Tensor& t);  // GGUF's
 bool decodable(const Tensor& t);
 
 // Elements [from, from + count) of a row, written to `out`.

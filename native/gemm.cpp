@@ -34,7 +34,7 @@ int64_t totalUnits(const Problem& problem, Form form) {
 
 Area areaOf(const Problem& problem, const Worker& worker) {
   const int64_t colBlocks = (problem.N + kWide - 1) / kWide;
-  const bool quantised = problem.b.part(0).dtype == DType::nf4;
+  const bool quantised = problem.b.part(0).dtype == DType::nf4 || inBlocks(problem.b.part(0));
   int best = 1;
   double least = 1e300;
   for (int down = 1; down <= worker.count; down++) {

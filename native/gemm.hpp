@@ -1,5 +1,5 @@
 // Matrix products: c (M, N) = Σ_p a_p · b_pᵀ over one or more parts of the reduction, written by an epilogue. Operands are read in their
-// stored form (f32, bf16, f16, NF4) and laid out in panels as they are needed, so a frozen model has no second copy.
+// stored form (f32, bf16, f16, NF4, GGUF's blocks) and laid out in panels as they are needed, so a frozen model has no second copy.
 //
 // In which order an element's products are added follows from the shape alone. Threads divide rows and columns, never the reduction: the
 // bits don't depend on how many there are.

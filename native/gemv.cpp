@@ -2,6 +2,7 @@
 // multiplied with every row of a. Lanes run along the reduction.
 #include <algorithm>
 #include "gemm-pack.hpp"
+#include "ggml-codes.hpp"
 
 namespace saqr::gemm {
 
@@ -55,6 +56,56 @@ static auto dotsOf(int64_t m) {
   return table[m - 1];
 }
 
+// The same of rows in GGUF's blocks, whose values go from where they are made into the sums, in the order that they have decoded.
+#if SAQR_LOOKUP
+constexpr int64_t kAhead = 4096;  // bytes
+template <class Kind, int M>
+static void blockDots(const uint8_t* const* w, const bf16* x, int64_t apart, int64_t count, vf* sums) {
+  constexpr int R = rowsTogether(M), kParts = Kind::kWeights / 32, kStep = R * Kind::kBytes / kParts;
+  // the rows that come some kilobytes on, in the order in which they stand
+  const int64_t group = R * (count / Kind::kWeights) * Kind::kBytes;
+  const uint8_t* ahead = w[0] + (kAhead + group - 1) / group * group;
+  vf sum[R][M];
+#pragma GCC unroll 4
+  for (int r = 0; r < R; r++) {
+#pragma GCC unroll 8
+    for (int m = 0; m < M; m++) sum[r][m] = sums[r * M + m];
+  }
+  int64_t at = 0;
+  for (int64_t k = 0, j = 0; k < count; k += 32) {
+    for (int line = 0; line < kStep; line += 64) __builtin_prefetch(ahead + line, 0, 3);
+    ahead += kStep;
+    vf xs[M];
+#pragma GCC unroll 8
+    for (int m = 0; m < M; m++) xs[m] = loadAs<vf>(x + m * apart + k);
+#pragma GCC unroll 4
+    for (int r = 0; r < R; r++) {
+      const vf v = Kind::bf16s(w[r] + at, static_cast<int>(j));
+#pragma GCC unroll 8
+      for (int m = 0; m < M; m++) sum[r][m] = dotBf16(sum[r][m], v, xs[m]);
+    }
+    if (++j == kParts) j = 0, at += Kind::kBytes;
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < R; r++) {
+#pragma GCC unroll 8
+    for (int m = 0; m < M; m++) sums[r * M + m] = sum[r][m];
+  }
+}
+
+struct BlockRows {
+  int weights, bytes;
+  void (*dots[kMostRows])(const uint8_t* const*, const bf16*, int64_t, int64_t, vf*);
+};
+template <class K>
+static constexpr BlockRows blockRows() {
+  return {K::kWeights, K::kBytes, {blockDots<K, 1>, blockDots<K, 2>, blockDots<K, 3>, blockDots<K, 4>, blockDots<K, 5>, blockDots<K, 6>, blockDots<K, 7>, blockDots<K, 8>}};
+}
+// in the order of their dtypes
+static constexpr BlockRows kBlockRows[] = {blockRows<ggml::Q4_0>(), blockRows<ggml::Q4_1>(), blockRows<ggml::Q5_0>(), blockRows<ggml::Q5_1>(),
+                                           blockRows<ggml::Q8_0>(), blockRows<ggml::Q4_K>(), blockRows<ggml::Q5_K>(), blockRows<ggml::Q6_K>()};
+#endif
+
 template <class E>
 struct Gemv {
   static constexpr int64_t V = 4 * W / sizeof(E);  // elements of a vector
@@ -81,6 +132,17 @@ struct Gemv {
     const auto run = dotsOf<E>(M);
     for (int p = 0; p < problem.parts; p++) {
       const Tensor& t = problem.b.part(p);
+#if SAQR_LOOKUP
+      if constexpr (sizeof(E) == 2) {
+        if (inBlocks(t)) {
+          const BlockRows& kind = kBlockRows[static_cast<int>(t.dtype) - static_cast<int>(DType::q4_0)];
+          const uint8_t* w[4];
+          for (int64_t r = 0; r < R; r++) w[r] = static_cast<const uint8_t*>(t.data) + std::min(n + r, last) * (t.stride / kind.weights) * kind.bytes;
+          kind.dots[M - 1](w, x[p], padded(t.cols), t.cols, sums);
+          continue;
+        }
+      }
+#endif
       const bool rounded = problem.rounded(p), own = isOwn<E>(t, rounded);
       for (int64_t k = 0, count; k < t.cols; k += count) {
         count = std::min(kChunk, t.cols - k);

@@ -5,7 +5,8 @@
 
 namespace saqr {
 
-enum class DType : int32_t { f32 = 0, bf16 = 1, f16 = 2, i32 = 3, u8 = 4, nf4 = 5 };
+// From q4_0 on GGUF's blocks, as a file has them: rows of whole blocks, one behind the other.
+enum class DType : int32_t { f32, bf16, f16, i32, u8, nf4, q4_0, q4_1, q5_0, q5_1, q8_0, q4_k, q5_k, q6_k };
 
 // How an NF4 weight [rows, cols] is dequantised: value = codebook[nibble] * absmax(block), blocks of `blocksize` over the row-major
 // flattened weight, even element in the high nibble. Nested: absmax(b) = code2[absmax8[b]] * absmax2[b / blocksize2] + offset, in f32.

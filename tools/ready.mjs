@@ -3,7 +3,7 @@
 //   node tools/ready.mjs [--quiet]
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -51,11 +51,11 @@ if (!existsSync(installed) || statSync(installed).mtimeMs < statSync(join(root, 
 run(process.execPath, ['tools/op-lists.mjs'], 'Listing the ops')
 run(process.execPath, ['native/build.mjs', ...(quiet ? ['--quiet'] : [])], 'Building the CPU library')
 
-const sources = stamp(['src', 'tsconfig.json', 'package.json'])
+const sources = stamp(['src', 'tsconfig.json', 'package.json', 'tools/command.mjs'])
 const stampFile = join(root, 'dist/.stamp')
 if (!existsSync(stampFile) || readFileSync(stampFile, 'utf8') !== sources) {
   say('Compiling TypeScript …')
   run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', '.'], 'tsc')
-  mkdirSync(join(root, 'dist'), { recursive: true })
+  await (await import('./command.mjs')).bundleCommand()
   writeFileSync(stampFile, sources)
 }

@@ -2,7 +2,7 @@
 import { option, SaqrError, say } from '../error.ts'
 import { nf4Blocksize } from '../formats/nf4.ts'
 import type { ExpertsShape, LinearShape } from '../models/trace.ts'
-import type { Tensor } from '../ops/tensor.ts'
+import type { DType, Tensor } from '../ops/tensor.ts'
 import type { AdapterBuilder, Role } from './adapter.ts'
 import { Direct, expertsMatrix } from './direct.ts'
 
@@ -13,6 +13,8 @@ export interface BaseOptions {
   head: string
   /** path of the embedding whose weight the head reads */
   tiedTo?: string
+  /** weights that are held as the files have them, in GGUF's blocks; default: none is */
+  inBlocks?: (name: string) => DType | undefined
 }
 
 export class Base extends Direct {
@@ -24,8 +26,8 @@ export class Base extends Direct {
     this.options = options
   }
 
-  tensor(b: AdapterBuilder, name: string, rows: number, cols: number, _role: Role): Tensor {
-    return b.weight(name, rows, cols)
+  tensor(b: AdapterBuilder, name: string, rows: number, cols: number, role: Role): Tensor {
+    return b.weight(name, rows, cols, role === 'linear' || role === 'embedding' ? this.options.inBlocks?.(name) : undefined)
   }
 
   override linearWeight(b: AdapterBuilder, path: string, shape: LinearShape): Tensor {

@@ -47,9 +47,9 @@ export async function openForTraining(
   return { ...base, language: asked(language, base) }
 }
 
-/** The model as it is: a checkpoint, or an adapter over its base. */
-export async function openForGeneration(name: string, o: ModelOptions, device: Device, io: Io): Promise<Opened> {
-  const base = await openBase(name, o, device, io)
+/** The model as it is: a checkpoint, or an adapter over its base. @param only nothing else is done with it */
+export async function openForGeneration(name: string, o: ModelOptions, device: Device, io: Io, only = false): Promise<Opened> {
+  const base = await openBase(name, o, device, io, undefined, only)
   return {
     ...base,
     language: asked(
@@ -86,15 +86,17 @@ async function openBase(
   device: Device,
   io: Io,
   beforeWeights?: BaseRequest['beforeWeights'],
+  only = false,
 ): Promise<OpenedBase> {
   return await open(name, device, {
     ...(await looking(o, io)),
     beforeWeights,
+    asked: only,
     choice: (config) => ({ dtype: precisionIn(o, config), loadIn4bit: o.loadIn4bit, doubleQuant: o.useBnbNestedQuant }),
   })
 }
 
-async function looking(o: ModelOptions, { signal, err }: Io): Promise<Omit<BaseRequest, 'choice'>> {
+async function looking(o: ModelOptions, { signal, err }: Io): Promise<Omit<BaseRequest, 'choice' | 'asked'>> {
   return {
     revision: o.modelRevision === 'main' ? undefined : o.modelRevision,
     signal,

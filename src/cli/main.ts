@@ -1,8 +1,12 @@
 #!/usr/bin/env node
 /** The command `saqr`. Each verb is loaded when it is called, so that none waits for the others' code. */
+import module from 'node:module'
 import { standardError, textOutput } from '../track/output.ts'
 import { INTERRUPTED, run, type VerbEntry } from './run.ts'
 import type { Io, Verb } from './verb.ts'
+
+// what is loaded from here on was compiled when it first ran: Node keeps it (22.8 and later; NODE_DISABLE_COMPILE_CACHE=1 forbids it)
+;(module as { enableCompileCache?(): void }).enableCompileCache?.()
 
 const verbs: VerbEntry[] = [
   {

@@ -7,7 +7,10 @@ let code: string | undefined
 export function madeBy(): string {
   if (code !== undefined) return code
   const root = new URL('../', import.meta.url)
-  const files = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter((name) => /\.[jt]s$/.test(name) && !name.endsWith('.d.ts'))
+  // command/ is the rest once more, put together (tools/command.mjs)
+  const files = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter(
+    (name) => /\.[jt]s$/.test(name) && !name.endsWith('.d.ts') && !/^command[/\\]/.test(name),
+  )
   const digest = createHash('sha256').update(process.versions.unicode ?? '')
   // what it needs by exact versions, its own
   digest.update(readFileSync(new URL('../package.json', root)))

@@ -71,6 +71,8 @@ export interface DeviceDescription {
   place?: string
   /** bytes of the host's memory that plans may offload to; absent: it has no memory beside the machine's */
   hostMemory?: number
+  /** GGUF's blocks that its kernels read as they are; absent: none */
+  blocks?: readonly DType[]
   /** it can keep 4-bit weights in bf16 too (`keepDense`) */
   keepsDense?: boolean
   /**

@@ -21,6 +21,7 @@ export function dequantised(t: CheckpointTensor, { opened }: LanguageModel): Che
   return {
     ...t,
     source: undefined,
+    blocks: undefined,
     load(to, from = 0, count = t.rows - from) {
       made ??= quantiseTensor(t, { dtype, nested: doubleQuant }, nativeQuantiser)
       const { packed, quant } = made

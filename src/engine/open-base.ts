@@ -29,6 +29,8 @@ export interface BaseRequest {
   onProgress?: HubOptions['onProgress']
   /** what the base is held in, once its config.json is known */
   choice: (config: Readonly<Record<string, unknown>>, trainedOver: TrainedOver | null) => BaseChoice
+  /** it is only asked, as it is: a base without an adapter keeps GGUF's blocks (`BaseChoice.inBlocks`) */
+  asked?: boolean
   /** instead of the checkpoint's: saved with what is trained, so that it is used as it was trained */
   eosToken?: string | null
   /** Jinja source */
@@ -64,7 +66,7 @@ export interface Known {
   notes: string[]
 }
 
-type Looking = Omit<BaseRequest, 'choice'>
+type Looking = Omit<BaseRequest, 'choice' | 'asked'>
 
 /** @throws SaqrError FORMAT_…, HUB_…, MODEL_UNSUPPORTED, MODEL_TOKENIZER, MODEL_BASE */
 export async function openBase(name: string, device: Device, request: BaseRequest): Promise<OpenedBase> {
@@ -73,7 +75,7 @@ export async function openBase(name: string, device: Device, request: BaseReques
   const checkpoint = adapter === null ? settled.checkpoint : adaptedBase(settled.checkpoint, readAdapter(adapter), adapter)
   const { config, tensors } = checkpoint
   const trainedOver = adapter === null ? null : readTrainedOver(adapter)
-  const choice = request.choice(config, trainedOver)
+  const choice = { ...request.choice(config, trainedOver), inBlocks: request.asked === true && adapter === null }
   const story = adapter ?? (found.kind === 'model' ? found.path : null)
   return {
     opened: new OpenedModel(device, withTensors(checkpoint, config, tensors, files), choice),

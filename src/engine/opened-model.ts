@@ -9,6 +9,7 @@ import { sparselyUsed } from '../graph/dense.ts'
 import type { TraceRecorder } from '../graph/trace.ts'
 import { inspect } from '../graph/training.ts'
 import type { Model } from '../models/family.ts'
+import type { DType } from '../ops/tensor.ts'
 import type { LanguageModel } from './language-model.ts'
 import { settle } from './settle.ts'
 import { isNested, loadWeights, storeConstants } from './weights.ts'
@@ -20,6 +21,8 @@ export interface BaseChoice {
   loadIn4bit: boolean
   /** quantise NF4's absmax values too */
   doubleQuant: boolean
+  /** weights that files hold in blocks stay so where the device reads them: the same numbers, for a model that is only asked */
+  inBlocks?: boolean
 }
 
 /** Weights lie in a device's store by their names in the checkpoint, so a device holds one model at a time. */
@@ -105,7 +108,12 @@ export class OpenedModel {
 
   adapter(spec: AdapterSpec, training: boolean): Adapter {
     const { path, tiedTo } = this.model.head
-    return chooseAdapter(spec, { nf4: this.choice.loadIn4bit, head: path, tiedTo }, training)
+    return chooseAdapter(spec, { nf4: this.choice.loadIn4bit, head: path, tiedTo, inBlocks: this.#inBlocks }, training)
+  }
+
+  readonly #inBlocks = (name: string): DType | undefined => {
+    const tensor = this.choice.inBlocks ? this.checkpoint.tensors.get(name) : undefined
+    return tensor?.blocks && this.device.describe().blocks?.find((type) => type === tensor.storage.toLowerCase())
   }
 
   /** the tensors that the model with this adapter holds */

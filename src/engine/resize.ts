@@ -123,6 +123,7 @@ function withRows(t: CheckpointTensor, rows: number, more: Float32Array): Checkp
     rows,
     bytes: (t.bytes / t.rows) * rows,
     source: undefined,
+    blocks: undefined,
     quant: undefined,
     load(dtype, from = 0, count = rows - from) {
       const own = from < old ? t.load(dtype, from, Math.min(from + count, old) - from) : new Uint8Array()
@@ -195,6 +196,7 @@ function asTrained(t: CheckpointTensor, trained: Trainables): CheckpointTensor {
   return {
     ...t,
     source: undefined,
+    blocks: undefined,
     load(dtype, from = 0, count = t.rows - from) {
       const values = trained.rows(t.name, from, count)
       return bytesOf(dtype === 'bf16' ? f32ToBf16(values) : values)

@@ -10,6 +10,7 @@ import { joinTensors } from '../formats/joined.ts'
 import { withKeys } from '../formats/json-exact.ts'
 import { asF32 } from '../formats/numbers.ts'
 import type { Checkpoint, CheckpointTensor } from '../formats/tensor.ts'
+import type { TraceRecorder } from '../graph/trace.ts'
 import { inspect } from '../graph/training.ts'
 import { openCheckpoint, readConfig } from '../models/checkpoint.ts'
 import type { Model } from '../models/family.ts'
@@ -34,7 +35,7 @@ const CHUNK = 1 << 21
 
 /** Errors: MODEL_CONFIG, MODEL_UNSUPPORTED, MODEL_WEIGHT. */
 export function settle(given: Checkpoint): Settled {
-  const model = openConfig(given.config)
+  const model = modelOf(given.config)
   const parameters = parametersOf(model)
   const wanted = weightNames(model)
   const tensors = named(given, model, new Set([...wanted, ...piecesOf(model, wanted), `${model.head.path}.weight`]))
@@ -45,7 +46,7 @@ export function settle(given: Checkpoint): Settled {
   const parted = settleHead(given.path, model, tensors)
   if (parted) notes.push(parted)
   const config = parted ? withKeys(given.config, { tie_word_embeddings: false }) : given.config
-  const settled = parted ? openConfig(config) : model
+  const settled = parted ? modelOf(config) : model
   const used = parted ? weightNames(settled) : wanted
   const unused = [...tensors.keys()].filter((name) => !used.has(name) && !isBeside(model, name))
   checkStacks(given.path, model, parameters, tensors)
@@ -53,6 +54,15 @@ export function settle(given: Checkpoint): Settled {
   const told = unused.filter((name) => !IGNORED.test(name))
   if (told.length > 0) notes.push(notUsed(given.path, model.family, told))
   return { checkpoint: withTensors(given, config, tensors), model: settled, notes }
+}
+
+/** by its config.json: what is settled is settled again where it is opened */
+const models = new WeakMap<Checkpoint['config'], Model>()
+
+function modelOf(config: Checkpoint['config']): Model {
+  let model = models.get(config)
+  if (!model) models.set(config, (model = openConfig(config)))
+  return model
 }
 
 /** Experts in a form that isn't known here (each one's linears by themselves in 4-bit files of gpt-oss) are told by what is there. @throws SaqrError MODEL_WEIGHT */
@@ -110,9 +120,13 @@ export function withTensors(
   }
 }
 
-/** the tensors the model is made of, by name */
-export function parametersOf(model: Model): ReadonlyMap<string, ParameterSpec> {
-  return inspect(model, new Full(), 'f32').parameters
+/** traced once each: a trace of a small model takes longer than most of what asks for its tensors */
+const whole = new WeakMap<Model, TraceRecorder>()
+
+function wholeOf(model: Model): TraceRecorder {
+  let recorder = whole.get(model)
+  if (!recorder) whole.set(model, (recorder = inspect(model, new Full(), 'f32')))
+  return recorder
 }
 
 /** name of the tensor that tokens are read of */
@@ -120,10 +134,11 @@ export function embeddingOf(model: Model): string {
   return [...parametersOf(model).values()].find(({ name, role }) => role === 'embedding' && name !== `${model.head.path}.weight`)!.name
 }
 
+/** the tensors the model is made of, by name */
+export const parametersOf = (model: Model): ReadonlyMap<string, ParameterSpec> => wholeOf(model).parameters
+
 /** tensors of the model that nothing trains: kept in f32, in files too */
-export function buffersOf(model: Model): ReadonlySet<string> {
-  return new Set(inspect(model, new Full(), 'f32').weights.keys())
-}
+export const buffersOf = (model: Model): ReadonlySet<string> => new Set(wholeOf(model).weights.keys())
 
 const weightNames = (model: Model) => new Set([...parametersOf(model).keys(), ...buffersOf(model)])
 

@@ -77,6 +77,8 @@ function loadWeight(device: Device, t: CheckpointTensor, { name, rows, cols, dty
   } else if (dtype === 'nf4' && !(t.quant && t.source)) {
     const { packed, quant } = quantiseTensor(t, { dtype: options.dtype, nested: options.doubleQuant }, nativeQuantiser)
     device.store(name, { rows, cols, dtype, source: { kind: 'data', bytes: packed }, quant })
+  } else if (t.blocks && t.storage.toLowerCase() === dtype) {
+    device.store(name, { rows, cols, dtype, source: t.blocks() })
   } else if (t.source && t.dtype === dtype) {
     device.store(name, { rows, cols, dtype, source: t.source, quant: t.quant, sparse })
   } else if (dtype === 'f32' || dtype === 'bf16') {

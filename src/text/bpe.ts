@@ -3,6 +3,7 @@
  * none is left. Linear but for the order of what is merged next, which is a heap: a megabyte without a space is one piece.
  */
 import { SaqrError } from '../error.ts'
+import { type Merge, mergeIdsOf, partsOf, type Vocabulary } from '../formats/vocabulary.ts'
 import type { Json } from './definition.ts'
 
 /** a symbol that has become part of the one before it */
@@ -23,7 +24,7 @@ export class Bpe {
   /** @param ids of the vocabulary. @throws SaqrError TEXT_TOKENIZER_UNSUPPORTED for a merge that makes no token */
   constructor(model: Json, ids: ReadonlyMap<string, number>) {
     this.#ids = ids
-    this.#merges = new Merges(model.merges as (string | [string, string])[], ids)
+    this.#merges = new Merges(model.merges as Merge[], ids)
     this.#wholeFirst = model.ignore_merges === true
     this.#unknown = model.unk_token == null ? undefined : ids.get(model.unk_token as string)
     this.#fused = model.fuse_unk === true
@@ -95,31 +96,22 @@ class Merges {
   readonly #table: Int32Array
   readonly #mask: number
 
-  constructor(merges: readonly (string | [string, string])[], ids: ReadonlyMap<string, number>) {
+  constructor(merges: readonly Merge[], of: Vocabulary['ids']) {
     const slots = 2 ** Math.ceil(Math.log2(Math.max(2, 2 * merges.length)))
     this.#table = new Int32Array(WIDTH * slots).fill(NONE)
     this.#mask = slots - 1
-    // hundreds of thousands, before the first token: no list is made for one
+    const { ids, wrong } = mergeIdsOf(merges, of)
+    if (wrong !== -1) throw lacking(partsOf(merges[wrong]!), of)
     const table = this.#table
     for (let rank = 0; rank < merges.length; rank++) {
-      const merge = merges[rank]!
-      const parts = typeof merge === 'string' ? merge.split(' ', 2) : merge
-      const left = parts[0] ?? ''
-      const right = parts[1] ?? ''
-      const a = ids.get(left)
-      const b = ids.get(right)
-      const made = ids.get(left + right)
-      if (a === undefined || b === undefined || made === undefined)
-        throw new SaqrError(
-          'TEXT_TOKENIZER_UNSUPPORTED',
-          `tokenizer.json merges ${JSON.stringify(left)} and ${JSON.stringify(right)}, and has no token for ${made === undefined && a !== undefined && b !== undefined ? 'both together' : 'one of them'}. Fetch it again, or use a checkpoint with another tokenizer.`,
-        )
+      const a = ids[3 * rank]!
+      const b = ids[3 * rank + 1]!
       // the last of equal ones counts
       const at = this.#slot(a, b)
       table[at] = a
       table[at + 1] = b
       table[at + 2] = rank
-      table[at + 3] = made
+      table[at + 3] = ids[3 * rank + 2]!
     }
   }
 
@@ -148,6 +140,14 @@ class Merges {
   made(merge: number): number {
     return this.#table[merge + 3]!
   }
+}
+
+function lacking([left = '', right = '']: readonly string[], ids: Vocabulary['ids']): SaqrError {
+  const what = ids.has(left) && ids.has(right) ? 'both together' : 'one of them'
+  return new SaqrError(
+    'TEXT_TOKENIZER_UNSUPPORTED',
+    `tokenizer.json merges ${JSON.stringify(left)} and ${JSON.stringify(right)}, and has no token for ${what}. Fetch it again, or use a checkpoint with another tokenizer.`,
+  )
 }
 
 /** Numbers, of which the smallest is taken first. */

@@ -3,6 +3,7 @@
  * (`TokenizersBackend`): tokens that only the config names are added, and some classes keep rules of their own (classes.ts). What is put around a text is what tokenizer.json says; the config's `add_bos_token` and `add_eos_token` count for nothing.
  */
 import { SaqrError } from '../error.ts'
+import { vocabularyOf } from '../formats/vocabulary.ts'
 import { classOf, usesBytes } from './classes.ts'
 import { requireSupported } from './supported.ts'
 
@@ -128,13 +129,12 @@ function extraTokens({ extra_special_tokens: extra, additional_special_tokens: a
 function withConfigTokens(json: TokenizerJson, config: Json, named: readonly string[]): AddedToken[] {
   const tokens = [...json.added_tokens]
   const known = new Set(tokens.map((t) => t.content))
-  const vocab = json.model.vocab
-  let next = Math.max(-1, ...tokens.map((t) => t.id)) + 1
-  for (const token in vocab) next = Math.max(next, vocab[token]! + 1)
+  const { ids, limit } = vocabularyOf(json.model.vocab)
+  let next = Math.max(limit, ...tokens.map((t) => t.id + 1))
   const add = (token: AddedToken) => {
     if (known.has(token.content)) return
     known.add(token.content)
-    const id = vocab[token.content] ?? next++
+    const id = ids.get(token.content) ?? next++
     tokens.push({ ...token, id })
   }
   const decoder = Object.entries((config.added_tokens_decoder ?? {}) as Record<string, AddedToken>)

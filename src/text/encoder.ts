@@ -5,6 +5,7 @@
  */
 import { Tokenizer as Engine } from '@huggingface/tokenizers'
 import { SaqrError } from '../error.ts'
+import { vocabularyOf } from '../formats/vocabulary.ts'
 import { AddedTokens } from './added-tokens.ts'
 import { Bpe } from './bpe.ts'
 import type { Json, TokenizerJson } from './definition.ts'
@@ -41,14 +42,7 @@ export class Encoder {
     const { split, bytes } = apart(json.pre_tokenizer)
     // its merging is slow where a piece is long: what merges is ours
     this.#engine = new Engine({ ...json, model: { ...json.model, vocab: {}, merges: [] }, pre_tokenizer: split, added_tokens: [] }, {})
-    const ids = new Map<string, number>()
-    const spelled: string[] = []
-    const { vocab } = json.model
-    for (const token in vocab) {
-      const id = vocab[token]!
-      ids.set(token, id)
-      spelled[id] = token
-    }
+    const { ids, spelled } = vocabularyOf(json.model.vocab)
     this.#vocabulary = ids
     this.#spelled = spelled
     this.#bpe = new Bpe(json.model, ids)

@@ -1,5 +1,6 @@
 /** What a tokenizer's files are made into, anew where tokens are added. */
 import { SaqrError } from '../error.ts'
+import { vocabularyOf } from '../formats/vocabulary.ts'
 import { decoderOf } from './decoder.ts'
 import { type Definition, define, type TokenizerFiles, type TokenizerJson } from './definition.ts'
 import { Encoder } from './encoder.ts'
@@ -31,15 +32,7 @@ export function make(files: TokenizerFiles, modelType: string | undefined): Made
 
 /** How many ids there are, and one more than the highest. */
 function counted({ model: { vocab }, added_tokens: added }: TokenizerJson): { count: number; limit: number } {
-  const more = new Set(added.map((t) => t.id))
-  let limit = 0
-  for (const id of more) limit = Math.max(limit, id + 1)
-  let count = 0
-  for (const token in vocab) {
-    const id = vocab[token]!
-    more.delete(id)
-    count++
-    limit = Math.max(limit, id + 1)
-  }
-  return { count: count + more.size, limit }
+  const { ids, spelled, limit } = vocabularyOf(vocab)
+  const more = new Set(added.map((t) => t.id).filter((id) => spelled[id] === undefined))
+  return { count: ids.size + more.size, limit: added.reduce((most, { id }) => Math.max(most, id + 1), limit) }
 }

@@ -11,7 +11,7 @@ import { childrenOf, gone } from '../jobs/disturbed.ts'
 import { lines, type Place, place, thirty } from '../jobs/tiny.ts'
 import { commandLine } from './saqr.ts'
 
-const main = join(import.meta.dirname, '../../dist/cli/main.js')
+const main = join(import.meta.dirname, '../../dist/command/main.js')
 let p: Place
 beforeAll(async () => {
   p = await place()

@@ -10,7 +10,7 @@ import { FastLanguageModel } from '../../src/index.ts'
 import { commandLine } from './saqr.ts'
 import { writeTinyModel } from './tiny-model.ts'
 
-const main = join(import.meta.dirname, '../../dist/cli/main.js')
+const main = join(import.meta.dirname, '../../dist/command/main.js')
 const folder = mkdtempSync(join(tmpdir(), 'saqr-serve-'))
 const base = join(folder, 'tiny')
 const adapter = join(folder, 'adapter')

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { tinyRows, writeTinyModel } from './tiny-model.ts'
 
-const main = join(import.meta.dirname, '../../dist/cli/main.js')
+const main = join(import.meta.dirname, '../../dist/command/main.js')
 const folder = mkdtempSync(join(tmpdir(), 'saqr-signals-'))
 beforeAll(async () => {
   await writeTinyModel(join(folder, 'model'))

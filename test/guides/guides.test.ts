@@ -104,7 +104,7 @@ beforeAll(async () => {
     chmodSync(join(folder, 'bin', name), 0o755)
   }
   command('node', `exec "${process.execPath}" --import "${join(root, 'tools/ts.mjs')}" "$@"`)
-  command('npx', `[ "$1" = saqr ] || exit 9; shift; exec "${process.execPath}" "${join(root, 'dist/cli/main.js')}" "$@"`)
+  command('npx', `[ "$1" = saqr ] || exit 9; shift; exec "${process.execPath}" "${join(root, 'dist/command/main.js')}" "$@"`)
 })
 afterAll(() => rmSync(folder, { recursive: true }))
 

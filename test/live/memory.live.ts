@@ -26,7 +26,7 @@ writeFileSync(join(work, 'rows.jsonl'), rows.map((row) => JSON.stringify(row)).j
 async function peak(...args: string[]): Promise<number> {
   const files = ['--model_name_or_path', smollm2(), '--dataset_name', join(work, 'rows.jsonl'), '--device', 'cpu']
   const steps = ['--max_length', '256', '--save_steps', '2', '--logging_steps', '1', '--report_to', 'none']
-  const child = spawn(process.execPath, [join(root, 'dist/cli/main.js'), 'sft', ...files, ...steps, ...args], {
+  const child = spawn(process.execPath, [join(root, 'dist/command/main.js'), 'sft', ...files, ...steps, ...args], {
     stdio: ['ignore', 'ignore', 'pipe'],
   })
   let [most, error] = [0, '']

@@ -63,8 +63,8 @@ export function encode(values: Float64Array, dtype: DType): Uint8Array {
       return bytesOf(Int32Array.from(values))
     case 'u8':
       return Uint8Array.from(values)
-    case 'nf4':
-      throw new Error('nf4 is more than bytes')
+    default:
+      throw new Error(`${dtype} is more than values, one by one`)
   }
 }
 

@@ -37,7 +37,7 @@ export const chat = defineVerb({
     const terminal = io.out.isTTY && 'isTTY' in input && input.isTTY === true
     const opened = await openDevice(options.useCpu ? 'cpu' : options.device, { threads: options.threads })
     try {
-      const { language, tokenizer, notes } = await openForGeneration(options.modelNameOrPath, options, opened, io)
+      const { language, tokenizer, notes } = await openForGeneration(options.modelNameOrPath, options, opened, io, true)
       for (const note of notes) io.err.write(`${note}\n`)
       const { system, adapter, maxNewTokens, temperature, topK, topP, minP, repetitionPenalty, presencePenalty, frequencyPenalty, seed } =
         options

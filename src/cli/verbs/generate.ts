@@ -45,7 +45,7 @@ export const generate = defineVerb({
     const text = options.prompt ?? (words.length > 0 ? words.join(' ') : await standardInput())
     const opened = await openDevice(options.useCpu ? 'cpu' : options.device, { threads: options.threads })
     try {
-      const { language, tokenizer, notes } = await openForGeneration(options.modelNameOrPath, options, opened, io)
+      const { language, tokenizer, notes } = await openForGeneration(options.modelNameOrPath, options, opened, io, true)
       for (const note of notes) io.err.write(`${note}\n`)
       const { stopStrings, ...o } = options
       const asked = { ...o, stopStrings: stopStrings ?? [], signal: io.signal }

@@ -2,6 +2,7 @@
 import { totalmem } from 'node:os'
 import { SaqrError } from '../../error.ts'
 import type { Plan } from '../../graph/plan.ts'
+import type { Blocks } from '../../ops/tensor.ts'
 import {
   bufferOf,
   type Device,
@@ -61,6 +62,9 @@ class CpuPlan implements LoadedPlan {
   }
 }
 
+/** the blocks of which a token is no slower than of bf16 (bench/results/decode-llama.txt); the kernels take the others, more slowly */
+const QUICK: readonly Blocks[] = ['q4_0', 'q4_1', 'q8_0']
+
 /** of the tiles' probe on a Xeon (bench/results/tiles-xeon-2.txt): products mostly 0.19 to 0.26, attention mostly 0.11 to 0.19 */
 const TILES = { compute: 0.2, pairs: 0.14 }
 
@@ -106,7 +110,16 @@ export class CpuDevice implements Device {
     const reach = { compute: 0.8, pairs: 0.8, copy: 0.7, launch: 0, ...(variant.includes('amx') ? { bf16: TILES } : {}) }
     // Node, rows, and a tokenizer: RSS of 287 MB with Llama 3's 128,256 tokens and 347 MB with Gemma 3's 262,144, and what a checkpoint writes of it
     const memory = { overhead: 188e6, overheadPerToken: 1500 }
-    return { kind: 'cpu', label, threads: this.#threads, tokenQuantum: 16, passTokens: 2048, reach, ...memory }
+    return {
+      kind: 'cpu',
+      label,
+      threads: this.#threads,
+      tokenQuantum: 16,
+      passTokens: 2048,
+      reach,
+      blocks: /^x86-64-.*(bf16|amx)/.test(variant) ? QUICK : [],
+      ...memory,
+    }
   }
 
   limits({ anew = false }: { anew?: boolean } = {}): Limits {

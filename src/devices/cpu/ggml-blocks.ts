@@ -3,8 +3,8 @@ import { SaqrError } from '../../error.ts'
 import { type BlockReader, DENSE } from '../../formats/gguf/dequantise.ts'
 import { type GgmlType, ggmlType } from '../../formats/gguf/types.ts'
 import { bytesOf } from '../../formats/numbers.ts'
+import { runnableThreads } from '../threads.ts'
 import { nativeLibrary } from './library.ts'
-import { processors, usualThreads } from './processors.ts'
 
 /** the types made here; the rest of those that are read are not */
 export const MADE = ['F32', 'F16', 'BF16', 'Q4_0', 'Q5_0', 'Q5_1', 'Q8_0', 'Q4_K', 'Q5_K', 'Q6_K'].map(ggmlType)
@@ -13,7 +13,7 @@ export const MADE = ['F32', 'F16', 'BF16', 'Q4_0', 'Q5_0', 'Q5_1', 'Q8_0', 'Q4_K
  * Whole blocks of `type`, one after the other.
  * @throws SaqrError EXPORT_NOT_FINITE
  */
-export function toBlocks(values: Float32Array, type: GgmlType, threads = usualThreads(processors())): Uint8Array {
+export function toBlocks(values: Float32Array, type: GgmlType, threads = runnableThreads()): Uint8Array {
   if (type.name === 'F32') {
     if (!values.every(Number.isFinite)) throw notFinite(Number.NaN)
     return bytesOf(values)
@@ -37,15 +37,42 @@ function notFinite(weight: number | undefined): SaqrError {
 }
 
 /** The bits that `formats/gguf/dequantise.ts` defines, in `into` where it is given. */
-export const fromBlocks: BlockReader = (blocks, type, to, into) => blocksBy(usualThreads(processors()), blocks, type, to, into)
+export const fromBlocks: BlockReader = Object.assign((...args: Parameters<BlockReader>) => blocksBy(runnableThreads(), ...args), {
+  ofFile: (...args: Parameters<NonNullable<BlockReader['ofFile']>>) => blocksOfFile(runnableThreads(), ...args),
+})
 
 export function blocksBy(threads: number, ...[blocks, type, to, into]: Parameters<BlockReader>): Uint8Array {
   if (DENSE[type.name] === to) return blocks
   const count = (blocks.byteLength / type.bytes) * type.block
-  const bytes = count * (to === 'f32' ? 4 : 2)
-  if (into && into.byteLength !== bytes) throw new Error(`${into.byteLength} bytes given where ${bytes} belong`)
-  const out = into ?? new Uint8Array(bytes)
+  const out = room(count, to, into)
   if (!nativeLibrary().native.valuesOfGgml(blocks, count, type.id, to === 'bf16' ? 1 : 0, out, threads))
     throw new Error(`no blocks of ${type.name} are read`)
   return out
+}
+
+/** Read where the system has the file, by every thread: no copy of the blocks is made. */
+export function blocksOfFile(
+  threads: number,
+  ...[{ path, offset, bytes }, type, to, into]: Parameters<NonNullable<BlockReader['ofFile']>>
+): boolean {
+  const { native } = nativeLibrary()
+  const size = new BigUint64Array(1)
+  const file = native.mapFile(path, size) as bigint | null
+  if (!file) return false
+  try {
+    const count = (bytes / type.bytes) * type.block
+    const out = room(count, to, into)
+    return (
+      offset + bytes <= Number(size[0]) &&
+      Boolean(native.valuesOfGgml(file + BigInt(offset), count, type.id, to === 'bf16' ? 1 : 0, out, threads))
+    )
+  } finally {
+    native.unmap(file, size[0])
+  }
+}
+
+function room(count: number, to: 'f32' | 'bf16', into: Uint8Array = new Uint8Array(count * (to === 'f32' ? 4 : 2))): Uint8Array {
+  const bytes = count * (to === 'f32' ? 4 : 2)
+  if (into.byteLength !== bytes) throw new Error(`${into.byteLength} bytes given where ${bytes} belong`)
+  return into
 }

@@ -86,9 +86,17 @@ function runnable(folder: string): string[] {
 }
 
 const open = new Map<string, Native>()
+/** by the variant asked for: finding it takes longer than a small tensor's blocks */
+const chosen = new Map<string | undefined, Chosen>()
 
 /** @throws SaqrError DEVICE_CPU_LIBRARY when there is none for this processor, DEVICE_PLATFORM where there is none for the system */
 export function nativeLibrary(variant?: string): Chosen {
+  let found = chosen.get(variant)
+  if (!found) chosen.set(variant, (found = choose(variant)))
+  return found
+}
+
+function choose(variant?: string): Chosen {
   const platform = platformHere()
   const refused: string[] = []
   const absent: string[] = []

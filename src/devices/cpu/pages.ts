@@ -1,6 +1,6 @@
 /** Pages of the host's memory, huge where the system grants them, given at once and not when they are first used. */
+import { runnableThreads } from '../threads.ts'
 import { nativeLibrary } from './library.ts'
-import { processors, usualThreads } from './processors.ts'
 
 /** null: the system refuses them, or hasn't that many: pages are promised freely, and who writes to more than there are is killed */
 export function takePages(bytes: number): bigint | null {
@@ -8,7 +8,7 @@ export function takePages(bytes: number): bigint | null {
   const { native } = nativeLibrary()
   const at = native.alloc(bytes) as bigint | null
   if (!at) return null
-  native.touch(at, bytes, usualThreads(processors()))
+  native.touch(at, bytes, runnableThreads())
   return at
 }
 

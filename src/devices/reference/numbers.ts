@@ -42,6 +42,8 @@ export function decode(bytes: Uint8Array, dtype: DType): Float64Array {
       return Float64Array.from(as(bytes, Uint16Array, 2), fromHalf)
     case 'nf4':
       throw new Error('4-bit values need their quantisation state')
+    default:
+      throw new Error(`the reference device reads no blocks of ${dtype}`)
   }
 }
 

@@ -6,8 +6,12 @@ import { convert } from '../dense.ts'
 import { bytesOf, f16Values, f32ToBf16 } from '../numbers.ts'
 import type { GgmlType } from './types.ts'
 
-/** Whole blocks of `type`, or weights of a dense one, as f32, or rounded once to bf16. `into`: memory of that size to use if it likes. */
-export type BlockReader = (blocks: Uint8Array, type: GgmlType, to: 'f32' | 'bf16', into?: Uint8Array) => Uint8Array
+export interface BlockReader {
+  /** Whole blocks of `type`, or weights of a dense one, as f32, or rounded once to bf16. `into`: memory of that size to use if it likes. */
+  (blocks: Uint8Array, type: GgmlType, to: 'f32' | 'bf16', into?: Uint8Array): Uint8Array
+  /** The same of blocks where they lie in a file, into `into`. false: it can't, and has written nothing that counts */
+  ofFile?(at: { path: string; offset: number; bytes: number }, type: GgmlType, to: 'f32' | 'bf16', into: Uint8Array): boolean
+}
 
 /** Decodes `blocks` blocks that start at byte `at` into `out` from index `to` on. */
 type Decoder = (bytes: Uint8Array, at: number, blocks: number, out: Float32Array, to: number) => void

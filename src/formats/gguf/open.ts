@@ -127,6 +127,7 @@ function expertsOf(all: CheckpointTensor, { shape }: GgufTensor, path: string): 
     const bytes = all.bytes / experts
     return {
       ...all,
+      blocks: undefined,
       ...{ name, shape: [rows, cols], rows, cols, bytes },
       source: all.source && { ...all.source, offset: all.source.offset + e * bytes },
       load(to, from = 0, count = rows - from, into = undefined) {
@@ -142,6 +143,7 @@ function lessOne(stored: CheckpointTensor): CheckpointTensor {
   return {
     ...stored,
     source: undefined,
+    blocks: undefined,
     load(to, from, count) {
       const values = asF32(stored.load('f32', from, count)).map((x) => x - 1)
       return bytesOf(to === 'f32' ? values : f32ToBf16(values))
@@ -183,8 +185,11 @@ function ggufTensor(name: string, tensor: GgufTensor, heads: number, blocks: Blo
     dtype: dtype ?? 'f32',
     storage: type.name,
     source: dtype && heads === 0 ? { kind: 'file', path, offset } : undefined,
+    blocks: dtype ? undefined : () => (heads === 0 ? { kind: 'file', path, offset } : { kind: 'data', bytes: inOrder(0, rows, true) }),
     load(to, from = 0, count = rows - from, into = undefined) {
       checkRows(name, rows, from, count)
+      const at = { path, offset: offset + from * rowBytes, bytes: count * rowBytes }
+      if (into && heads === 0 && dtype !== to && blocks.ofFile?.(at, type, to, into)) return into
       const stored = inOrder(from, count, dtype === to)
       return dtype === to ? stored : blocks(stored, type, to, into)
     },

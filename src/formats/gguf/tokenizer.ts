@@ -2,6 +2,7 @@
 import { SaqrError } from '../../error.ts'
 import { isObject, type JsonObject, parseJson, show } from '../json.ts'
 import type { TokenizerFiles } from '../tensor.ts'
+import { mergeIdsOf, vocabularyOf } from '../vocabulary.ts'
 import type { GgufHeader } from './header.ts'
 import { Metadata } from './metadata.ts'
 import { preTokenizers } from './pre-tokenizers.ts'
@@ -29,7 +30,8 @@ export function ggufTokenizer(header: GgufHeader, path: string, lacks?: string):
   if (lacks !== undefined && !original) throw unsupported(path, `doesn't say ${lacks}`)
   const tokens = meta.strings('tokenizer.ggml.tokens')
   if (type !== 'gpt2' && type !== 'llama') throw unsupported(path, `is of the kind ${show(type)}; gpt2 and llama are supported`)
-  const parts = type === 'gpt2' ? byteLevelParts(meta, tokens) : scoredParts(meta, tokens)
+  const vocab = vocabOf(tokens)
+  const parts = type === 'gpt2' ? byteLevelParts(meta, vocab) : scoredParts(meta, tokens)
   const special = specialTokens(meta, tokens)
   const addBos = meta.optionalBoolean('tokenizer.ggml.add_bos_token') ?? parts.addBos
   const addEos = meta.optionalBoolean('tokenizer.ggml.add_eos_token') ?? false
@@ -49,7 +51,7 @@ export function ggufTokenizer(header: GgufHeader, path: string, lacks?: string):
       continuing_subword_prefix: null,
       end_of_word_suffix: null,
       ...parts.model,
-      vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
+      vocab,
       merges: parts.merges,
     },
   }
@@ -65,7 +67,14 @@ export function ggufTokenizer(header: GgufHeader, path: string, lacks?: string):
   return { tokenizerJson, tokenizerConfig, chatTemplate, chatTemplates }
 }
 
-function byteLevelParts(meta: Metadata, tokens: string[]): Parts {
+/** of equal tokens the last counts */
+function vocabOf(tokens: readonly string[]): Record<string, number> {
+  const vocab: Record<string, number> = Object.create(null)
+  for (let id = 0; id < tokens.length; id++) vocab[tokens[id]!] = id
+  return vocab
+}
+
+function byteLevelParts(meta: Metadata, vocab: Readonly<Record<string, number>>): Parts {
   const name = meta.optionalString('tokenizer.ggml.pre') ?? 'default'
   const pre = Object.hasOwn(preTokenizers, name) ? preTokenizers[name] : undefined
   if (!pre)
@@ -73,19 +82,19 @@ function byteLevelParts(meta: Metadata, tokens: string[]): Parts {
       meta.path,
       `cuts text by the rules ${show(name)} (tokenizer.ggml.pre); ${Object.keys(preTokenizers).join(', ')} are supported`,
     )
-  const known = new Set(tokens)
-  const merges = meta.strings('tokenizer.ggml.merges').map((merge, i): [string, string] => {
+  const written = meta.strings('tokenizer.ggml.merges')
+  const wrong = (i: number) =>
+    new SaqrError(
+      'FORMAT_GGUF',
+      `${meta.path}: tokenizer.ggml.merges[${i}] is ${show(written[i])}, it must be two tokens that make a third.`,
+    )
+  const merges = written.map((merge, i): [string, string] => {
     const at = merge.indexOf(' ')
-    const left = merge.slice(0, at)
-    const right = merge.slice(at + 1)
-    if (at < 1 || right === '' || right.includes(' ') || !known.has(left) || !known.has(right) || !known.has(left + right)) {
-      throw new SaqrError(
-        'FORMAT_GGUF',
-        `${meta.path}: tokenizer.ggml.merges[${i}] is ${show(merge)}, it must be two tokens that make a third.`,
-      )
-    }
-    return [left, right]
+    if (at < 1 || at === merge.length - 1 || merge.indexOf(' ', at + 1) !== -1) throw wrong(i)
+    return [merge.slice(0, at), merge.slice(at + 1)]
   })
+  const first = mergeIdsOf(merges, vocabularyOf(vocab).ids).wrong
+  if (first !== -1) throw wrong(first)
   return {
     normalizer: pre.normalizer,
     preTokenizer: pre.preTokenizer,

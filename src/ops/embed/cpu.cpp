@@ -2,6 +2,7 @@
 // tokens in order, so that no two threads meet in dW and its bits don't depend on how many there are.
 #include "attrs/embed.hpp"
 #include "elementwise.hpp"
+#include "gemm-decode.hpp"
 
 using namespace saqr;
 
@@ -30,6 +31,14 @@ static void rows(const Step& step, const Worker& worker) {
     if (t + kAhead < part.to) fetch(rowOf<In>(w, idOf(ids, t + kAhead)));
     vectors(0, x.cols, [&](int64_t i, auto n) { Out::store(out + i, In::load(in + i, n), n); });
   }
+}
+
+// rows in GGUF's blocks
+template <class Out>
+static void decodedRows(const Step& step, const Worker& worker) {
+  const Tensor &x = step.tensors[0], &ids = step.tensors[1], &w = step.tensors[2];
+  const Range part = share(worker, x.rows);
+  for (int64_t t = part.from; t < part.to; t++) gemm::decode(w, idOf(ids, t), 0, x.cols, rowOf<Out>(x, t), false);
 }
 
 // w (C, V): channel by channel, so that one row of w stays near
@@ -75,6 +84,7 @@ SAQR_KERNEL(embed) {
   const bool trans = attrs::embed(step).trans;
   if (t[1].dtype != DType::i32) return worker.fail("embed takes i32 token ids");
   if (!inVocabulary(t[1], trans ? t[2].cols : t[2].rows)) return worker.fail("embed takes token ids of its vocabulary: one lies outside");
+  if (gemm::inBlocks(t[2]) && !trans && withType<F32, BF16>(t[0].dtype, [&](auto out) { decodedRows<decltype(out)>(step, worker); })) return;
   bool taken = false;
   withType<F32, BF16, F16>(t[2].dtype, [&](auto in) {
     taken = withType<F32, BF16>(t[0].dtype, [&](auto out) {
@@ -82,7 +92,7 @@ SAQR_KERNEL(embed) {
       else rows<decltype(out), decltype(in)>(step, worker);
     });
   });
-  if (!taken) worker.fail("embed takes a weight in f32, bf16 or f16 and makes f32 or bf16");
+  if (!taken) worker.fail("embed takes a weight in f32, bf16, f16 or GGUF's blocks and makes f32 or bf16");
 }
 SAQR_KERNEL(embed_grad) {
   const Tensor* t = step.tensors;

@@ -1,0 +1,210 @@
+// Blocks of GGUF taken apart: 32 weights at a time are codes of a byte each, with a scale and a shift for each 16. Scales are f16 and codes at
+// most 8 bits: every product is exact in f32, so that the sum behind it, contracted or not, is the one rounding that there is.
+#pragma once
+#include <cstring>
+#include "simd.hpp"
+
+namespace saqr::ggml {
+
+// value = scale · code, + shift where the type has one
+struct Codes {
+  alignas(64) int8_t code[32];
+  float scale[2], shift[2];
+};
+
+// as f16ToF32: NaN has one form
+SAQR_INLINE float half(const uint8_t* at) {
+  uint16_t h;
+  memcpy(&h, at, 2);
+#if defined(__F16C__) || defined(__AVX512F__)
+  const float f = _cvtsh_ss(h);
+#else
+  const float f = halfToFloat(h);
+#endif
+  return f == f ? f : __builtin_nanf("");
+}
+
+// W codes in f32
+SAQR_INLINE vf floats(const int8_t* code) {
+#if defined(__AVX512F__)
+  return (vf)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i*)code)));
+#elif defined(__AVX2__)
+  return (vf)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i*)code)));
+#else
+  using bytes = int8_t __attribute__((vector_size(W)));
+  return __builtin_convertvector(__builtin_convertvector(loadAs<bytes>(code), vi), vf);
+#endif
+}
+
+using v16 = uint8_t __attribute__((vector_size(16)));
+using v32 = uint8_t __attribute__((vector_size(32)));
+template <class V>
+SAQR_INLINE void put(int8_t* code, V v) { memcpy(code, &v, sizeof v); }
+
+// the low nibbles of 16 bytes, then the high ones
+SAQR_INLINE v32 nibbles(const uint8_t* at) {
+  const v16 bytes = loadAs<v16>(at), halves[2] = {bytes & 15, bytes >> 4};
+  return loadAs<v32>(halves);
+}
+// low or high nibbles of 32 bytes
+SAQR_INLINE v32 nibblesOf(const uint8_t* at, bool high) {
+  const v32 bytes = loadAs<v32>(at);
+  return high ? bytes >> 4 : bytes & 15;
+}
+// a fifth bit each, in 4 bytes
+SAQR_INLINE v32 fifths(const uint8_t* at) {
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+  uint32_t bits;
+  memcpy(&bits, at, 4);
+  return (v32)_mm256_maskz_set1_epi8(bits, 16);
+#else
+  const v16 bit = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128}, first = {255, 255, 255, 255, 255, 255, 255, 255};
+  v16 halves[2];
+  for (int i = 0; i < 2; i++) {
+    const v16 bytes = ((v16{} + at[2 * i]) & first) | ((v16{} + at[2 * i + 1]) & ~first);
+    halves[i] = (v16)((bytes & bit) != 0) & 16;
+  }
+  return loadAs<v32>(halves);
+#endif
+}
+SAQR_INLINE void both(Codes& c, float scale, float shift = 0) { c.scale[0] = c.scale[1] = scale, c.shift[0] = c.shift[1] = shift; }
+
+// scale and minimum of the 8 sub-blocks of Q4_K and Q5_K, 6 bits each in 12 bytes: sub-blocks 4 to 7 keep two bits in the first eight
+SAQR_INLINE void scaleAndMin(const uint8_t* block, int j, Codes& c) {
+  const uint8_t* at = block + 4;
+  const int scale = j < 4 ? at[j] & 63 : (at[j + 4] & 15) | at[j - 4] >> 6 << 4, min = j < 4 ? at[j + 4] & 63 : at[j + 4] >> 4 | at[j] >> 6 << 4;
+  both(c, half(block) * static_cast<float>(scale), -(half(block + 2) * static_cast<float>(min)));
+}
+
+// 32 codes of 4 bits with one scale: they have but 16 values, which are made once and looked up, where a lookup is of 32 lanes.
+// `words`: a code in each lane's lowest 4 bits; `table`: the values of the 16
+#if defined(__AVX512BF16__)
+#define SAQR_LOOKUP 1
+SAQR_INLINE __m512i lowThenHigh(const uint8_t* at) {
+  const __m256i words = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i*)at));
+  return _mm512_inserti64x4(_mm512_castsi256_si512(words), _mm256_srli_epi16(words, 4), 1);
+}
+SAQR_INLINE __m512i lowOrHigh(const uint8_t* at, bool high) {
+  return _mm512_srl_epi16(_mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i*)at)), _mm_cvtsi32_si128(high ? 4 : 0));
+}
+// an f16 in all lanes; NaN has whatever form
+SAQR_INLINE vf halves(const uint8_t* at) {
+  uint16_t h;
+  memcpy(&h, at, 2);
+  return (vf)_mm512_broadcastss_ps(_mm_cvtph_ps(_mm_cvtsi32_si128(h)));
+}
+SAQR_INLINE vf sixteen(int zero = 0) { return (vf)_mm512_cvtepi32_ps((__m512i)(iota() - zero)); }
+// what a lookup by five bits reads, the fifth of another code
+SAQR_INLINE vf look(__m512i words, vf table) {
+  return (vf)_mm512_permutexvar_epi16(words, _mm512_broadcast_i64x4((__m256i)_mm512_cvtneps_pbh((__m512)table)));
+}
+// of codes of more bits: the first and the last 16, with a scale each
+SAQR_INLINE vf scaled(v32 codes, vf first, vf last, vf shift = set1(-0.0f)) {  // −0 leaves the sign of a zero
+  const vf low = (vf)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm256_castsi256_si128((__m256i)codes))) * first + shift;
+  const vf high = (vf)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm256_extracti128_si256((__m256i)codes, 1))) * last + shift;
+  return (vf)_mm512_cvtne2ps_pbh((__m512)high, (__m512)low);
+}
+#else
+#define SAQR_LOOKUP 0
+#endif
+
+// ---- a type each: kWeights a block of kBytes, `take` sub-block j of the block at `at`
+
+struct Q4_0 {
+  static constexpr int kWeights = 32, kBytes = 18;
+  static constexpr bool kShift = false;
+  SAQR_INLINE static void take(const uint8_t* at, int, Codes& c) { put(c.code, nibbles(at + 2) - 8), both(c, half(at)); }
+#if SAQR_LOOKUP
+  SAQR_INLINE static vf bf16s(const uint8_t* at, int) { return look(lowThenHigh(at + 2), sixteen(8) * halves(at)); }
+#endif
+};
+struct Q4_1 {
+  static constexpr int kWeights = 32, kBytes = 20;
+  static constexpr bool kShift = true;
+  SAQR_INLINE static void take(const uint8_t* at, int, Codes& c) { put(c.code, nibbles(at + 4)), both(c, half(at), half(at + 2)); }
+#if SAQR_LOOKUP
+  SAQR_INLINE static vf bf16s(const uint8_t* at, int) { return look(lowThenHigh(at + 4), sixteen() * halves(at) + halves(at + 2)); }
+#endif
+};
+struct Q5_0 {
+  static constexpr int kWeights = 32, kBytes = 22;
+  static constexpr bool kShift = false;
+  SAQR_INLINE static void take(const uint8_t* at, int, Codes& c) { put(c.code, (nibbles(at + 6) | fifths(at + 2)) - 16), both(c, half(at)); }
+#if SAQR_LOOKUP
+  SAQR_INLINE static vf bf16s(const uint8_t* at, int) { return scaled((nibbles(at + 6) | fifths(at + 2)) - 16, halves(at), halves(at)); }
+#endif
+};
+struct Q5_1 {
+  static constexpr int kWeights = 32, kBytes = 24;
+  static constexpr bool kShift = true;
+  SAQR_INLINE static void take(const uint8_t* at, int, Codes& c) { put(c.code, nibbles(at + 8) | fifths(at + 4)), both(c, half(at), half(at + 2)); }
+#if SAQR_LOOKUP
+  SAQR_INLINE static vf bf16s(const uint8_t* at, int) { return scaled(nibbles(at + 8) | fifths(at + 4), halves(at), halves(at), halves(at + 2)); }
+#endif
+};
+struct Q8_0 {
+  static constexpr int kWeights = 32, kBytes = 34;
+  static constexpr bool kShift = false;
+  SAQR_INLINE static void take(const uint8_t* at, int, Codes& c) { memcpy(c.code, at + 2, 32), both(c, half(at)); }
+#if SAQR_LOOKUP
+  SAQR_INLINE static vf bf16s(const uint8_t* at, int) { return scaled(loadAs<v32>(at + 2), halves(at), halves(at)); }
+#endif
+};
+struct Q4_K {
+  static constexpr int kWeights = 256, kBytes = 144;
+  static constexpr bool kShift = true;
+  SAQR_INLINE static void take(const uint8_t* at, int j, Codes& c) { put(c.code, nibblesOf(at + 16 + j / 2 * 32, j % 2)), scaleAndMin(at, j, c); }
+#if SAQR_LOOKUP
+  SAQR_INLINE static vf bf16s(const uint8_t* at, int j) {
+    Codes c;
+    scaleAndMin(at, j, c);
+    return look(lowOrHigh(at + 16 + j / 2 * 32, j % 2), sixteen() * c.scale[0] + c.shift[0]);
+  }
+#endif
+};
+struct Q5_K {
+  static constexpr int kWeights = 256, kBytes = 176;
+  static constexpr bool kShift = true;
+  SAQR_INLINE static void take(const uint8_t* at, int j, Codes& c) {
+    put(c.code, nibblesOf(at + 48 + j / 2 * 32, j % 2) | (loadAs<v32>(at + 16) >> j & 1) << 4);
+    scaleAndMin(at, j, c);
+  }
+#if SAQR_LOOKUP
+  SAQR_INLINE static vf bf16s(const uint8_t* at, int j) {
+    Codes c;
+    take(at, j, c);
+    return scaled(loadAs<v32>(c.code), set1(c.scale[0]), set1(c.scale[0]), set1(c.shift[0]));
+  }
+#endif
+};
+// 6-bit codes: of each half of 128, 64 bytes of low nibbles and 32 of two high bits; an int8 scale for each 16
+struct Q6_K {
+  static constexpr int kWeights = 256, kBytes = 210;
+  static constexpr bool kShift = false;
+  SAQR_INLINE static void take(const uint8_t* at, int j, Codes& c) {
+    const int quarter = j & 3;
+    const v32 low = nibblesOf(at + j / 4 * 64 + quarter % 2 * 32, quarter / 2), high = loadAs<v32>(at + 128 + j / 4 * 32);
+    put(c.code, (low | (high >> quarter * 2 & 3) << 4) - 32);
+    const float d = half(at + 208);
+    for (int part = 0; part < 2; part++) c.scale[part] = d * static_cast<float>(static_cast<int8_t>(at[192 + j * 2 + part])), c.shift[part] = 0;
+  }
+#if SAQR_LOOKUP
+  SAQR_INLINE static vf bf16s(const uint8_t* at, int j) {
+    Codes c;
+    take(at, j, c);
+    return scaled(loadAs<v32>(c.code), set1(c.scale[0]), set1(c.scale[1]));
+  }
+#endif
+};
+
+// all 32, W by W: put(from, values)
+template <class Kind, class Put>
+SAQR_INLINE void values(const Codes& c, Put put) {
+#pragma GCC unroll 8
+  for (int i = 0; i < 32; i += W) {
+    const vf product = floats(c.code + i) * c.scale[i / 16];
+    put(i, Kind::kShift ? product + c.shift[i / 16] : product);
+  }
+}
+
+}  // namespace saqr::ggml

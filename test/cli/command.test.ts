@@ -1,0 +1,36 @@
+/** dist/command/, what `saqr` runs: packages stay packages, and what lies beside a module is found where the module stood. */
+import { execFileSync } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { builtinModules } from 'node:module'
+import { join } from 'node:path'
+import { expect, it } from 'vitest'
+import { version } from '../../src/hub/version.ts'
+
+const folder = join(import.meta.dirname, '../../dist/command')
+const files = readdirSync(folder).map((name) => ({ name, text: readFileSync(join(folder, name), 'utf8') }))
+
+it('asks for the packages that saqr depends on, and holds none of them', () => {
+  const { dependencies } = JSON.parse(readFileSync(join(folder, '../../package.json'), 'utf8')) as { dependencies: Record<string, string> }
+  const asked = new Set(files.flatMap(({ text }) => [...text.matchAll(/^import .*?["']([^."'][^"']*)["'];?$/gm)].map(([, name]) => name!)))
+  const own = [...asked].filter((name) => !name.startsWith('node:') && !builtinModules.includes(name))
+  expect(own.length).toBeGreaterThan(0)
+  for (const name of own) expect(Object.keys(dependencies)).toContain(name)
+  for (const { name, text } of files) expect(text, name).not.toMatch(/^\/\/ .*node_modules\//m)
+})
+
+it('every module’s own place is one in dist/', () => {
+  const places = files.flatMap(({ text }) =>
+    [...text.matchAll(/new URL\("(\.\.\/[^"]+)", import\.meta\.url\)\.href/g)].map(([, place]) => place!),
+  )
+  expect(places.length).toBeGreaterThan(10)
+  for (const place of places) expect(existsSync(join(folder, place)), place).toBe(true)
+  // none was left as it was
+  for (const { name, text } of files)
+    expect(text.replaceAll(/new URL\("\.\.\/[^"]+", import\.meta\.url\)\.href/g, ''), name).not.toContain('import.meta.url')
+})
+
+it('runs', () => {
+  const said = (...args: string[]) => execFileSync(process.execPath, [join(folder, 'main.js'), ...args], { encoding: 'utf8' })
+  expect(said('--version')).toBe(`${version()}\n`)
+  expect(said('generate', '--help')).toContain('--max_new_tokens')
+})

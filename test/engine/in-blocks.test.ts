@@ -1,0 +1,66 @@
+/** A GGUF file that is only asked: its linears and its embedding stay in the file's blocks, and it answers as it does with weights made bf16. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { CpuDevice } from '../../src/devices/cpu/device.ts'
+import { LanguageModel } from '../../src/engine/language-model.ts'
+import { openBase } from '../../src/engine/open-base.ts'
+import { DecodeLoop } from '../../src/generate/decode-loop.ts'
+import { generateTokens } from '../../src/generate/generate.ts'
+import { Sampler } from '../../src/generate/sample.ts'
+import { FastLanguageModel } from '../../src/index.ts'
+import { writeTinyModel } from '../cli/tiny-model.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'saqr-in-blocks-'))
+const file = join(folder, 'q8_0.gguf')
+beforeAll(async () => {
+  await writeTinyModel(join(folder, 'base'), { hidden: 64 })
+  const { model } = await FastLanguageModel.fromPretrained(join(folder, 'base'), { device: 'cpu' })
+  await model.savePretrainedGguf(file, { quantizationMethod: 'q8_0', check: false })
+  await model.dispose()
+})
+afterAll(() => rmSync(folder, { recursive: true }))
+
+/** 20 greedy tokens with their log probabilities, and what weights are held in */
+async function answer(asked: boolean, dtype: 'f32' | 'bf16', threads: number, loadIn4bit = false) {
+  const device = new CpuDevice({ threads })
+  try {
+    const { opened } = await openBase(file, device, { choice: () => ({ dtype, loadIn4bit, doubleQuant: false }), asked })
+    const model = new LanguageModel(opened, { kind: 'none' }, 0)
+    const prompt = [3, 9, 4, 11, 6, 5, 8, 7, 12, 10]
+    const question = { prompt, sampler: new Sampler(prompt, {}), stop: new Set<number>(), maxNewTokens: 20 }
+    const tokens: (readonly [number, number])[] = []
+    for await (const { choice } of generateTokens(model, new DecodeLoop(model), [question]))
+      if (choice) tokens.push([choice.id, choice.logprob])
+    return {
+      tokens,
+      dtypes: new Map([...model.recorder.weights.values()].map((w) => [w.name, w.dtype])),
+      reads: device.describe().blocks!.length > 0,
+    }
+  } finally {
+    device.dispose()
+  }
+}
+
+it('has the same logits to the bit, whatever is computed in and by however many threads', async () => {
+  for (const dtype of ['bf16', 'f32'] as const) {
+    const dense = await answer(false, dtype, 1)
+    expect([...dense.dtypes.values()]).not.toContain('q8_0')
+    for (const threads of [1, 2]) {
+      const kept = await answer(true, dtype, threads)
+      expect(kept.tokens).toEqual(dense.tokens)
+      // rows of each head go into another order: blocks are copied, not mapped
+      const held = kept.reads ? 'q8_0' : dtype
+      for (const name of ['self_attn.q_proj', 'self_attn.v_proj', 'mlp.down_proj'])
+        expect(kept.dtypes.get(`model.layers.0.${name}.weight`)).toBe(held)
+      expect(kept.dtypes.get('model.norm.weight')).toBe(dtype)
+    }
+  }
+})
+
+it('in 4 bits its linears are NF4 as ever', async () => {
+  const { dtypes, tokens } = await answer(true, 'bf16', 1, true)
+  expect(dtypes.get('model.layers.0.mlp.down_proj.weight')).toBe('nf4')
+  expect(tokens).toEqual((await answer(false, 'bf16', 1, true)).tokens)
+})

@@ -1,0 +1,31 @@
+// The command `saqr` as a few files: dist/cli/main.js and what it loads of dist/, put together into dist/command/. Finding and linking
+// hundreds of modules takes longer than what most verbs do with them. Packages stay packages, and verbs are loaded when they are called.
+import { rmSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { rolldown } from 'rolldown'
+
+const dist = join(dirname(dirname(fileURLToPath(import.meta.url))), 'dist')
+const out = join(dist, 'command')
+
+/** What lies beside a module (kernels, workers, package.json) is found from where the module stands in dist/. */
+const ownPlaces = {
+  name: 'own-places',
+  transform(code, id) {
+    const place = relative(dist, id).replaceAll('\\', '/')
+    if (!place.startsWith('..'))
+      return code.replaceAll('import.meta.url', `new URL(${JSON.stringify(`../${place}`)}, import.meta.url).href`)
+  },
+}
+
+export async function bundleCommand() {
+  rmSync(out, { recursive: true, force: true })
+  const bundle = await rolldown({
+    input: join(dist, 'cli/main.js'),
+    platform: 'node',
+    external: (id) => !/^[./]|^[a-z]:/i.test(id),
+    plugins: [ownPlaces],
+  })
+  await bundle.write({ dir: out, format: 'esm' })
+  await bundle.close()
+}
