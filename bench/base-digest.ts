@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util'
 import { CpuDevice } from '../src/devices/cpu/device.ts'
 import { fromBlocks } from '../src/devices/cpu/ggml-blocks.ts'
-import { digestOfBase } from '../src/engine/base-digest.ts'
+import { digestOfBase } from '../src/engine/digest.ts'
 import { LanguageModel } from '../src/engine/language-model.ts'
 import { OpenedModel } from '../src/engine/opened-model.ts'
 import { loraConfig } from '../src/formats/peft/config.ts'

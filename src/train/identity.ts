@@ -5,8 +5,7 @@
 import { createHash } from 'node:crypto'
 import type { Example } from '../data/example.ts'
 import { madeBy } from '../data/made-by.ts'
-import { digestsOf } from '../devices/cpu/digest.ts'
-import { digestOfBase } from '../engine/base-digest.ts'
+import { digestOfBase, digestOfTrained } from '../engine/digest.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { type Message, option, say } from '../error.ts'
 import { isObject, stringifyJson } from '../formats/json.ts'
@@ -148,7 +147,7 @@ const starts = new WeakMap<LanguageModel, Start>()
 /** What was trained began as: an adapter's own values tell it from another over the same base. A model trained before in this process began as it did then. */
 function startOf(model: LanguageModel): Start {
   let start = starts.get(model)
-  if (start === undefined) starts.set(model, (start = { sample: sampleOfTrained(model), whole: digestOfTrained(model) }))
+  if (start === undefined) starts.set(model, (start = { sample: sampleOfTrained(model), whole: digestOfTrained(model.trainables) }))
   return start
 }
 
@@ -156,7 +155,7 @@ const digestOfStart = (model: LanguageModel): string => startOf(model).whole
 const sampleOfStart = (model: LanguageModel): string => startOf(model).sample
 
 /** Is it another than it began as, trained before in this process? */
-export const isTrained = (model: LanguageModel): boolean => digestOfTrained(model) !== digestOfStart(model)
+export const isTrained = (model: LanguageModel): boolean => digestOfTrained(model.trainables) !== digestOfStart(model)
 
 /**
  * What makes a model's numbers, to the last byte: every weight of the base and of what is trained over it, as they are now, what is computed
@@ -168,7 +167,7 @@ export async function wholeDigest(model: LanguageModel, signal?: AbortSignal, co
   const { checkpoint, choice, device } = model.opened
   const { kind, label } = device.describe()
   const base = await digestOfBase(checkpoint, signal)
-  const trained = model.trained && digestOfTrained(model)
+  const trained = model.trained && digestOfTrained(model.trained)
   const { baseModelNameOrPath: _, revision: __, ...adapter } = model.adapter.config ?? { kind: 'full' }
   const all = stringifyJson({ base, trained, choice, adapter, kind, label, code }, { sortKeys: true })
   const whole = createHash('sha256').update(all).digest('hex')
@@ -182,17 +181,6 @@ const wholeStarts = new WeakMap<LanguageModel, string>()
 export async function wholeDigestOfStart(model: LanguageModel, signal?: AbortSignal): Promise<string | null> {
   if (isTrained(model)) return wholeStarts.get(model) ?? null
   return await wholeDigest(model, signal)
-}
-
-/** Every value of what is trained, as it is now. */
-export function digestOfTrained({ trainables }: LanguageModel): string {
-  return digest((hash) => {
-    for (const name of trainables.names) {
-      const { rows, cols } = trainables.shape(name)
-      hash.update(`${name} ${rows}×${cols} `)
-      for (const chunk of trainables.chunks(name)) hash.update(digestsOf(chunk))
-    }
-  })
 }
 
 function sampleOfTrained({ trainables }: LanguageModel): string {

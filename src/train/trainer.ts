@@ -1,9 +1,9 @@
 /** What every trainer does, with TRL's names: rows prepared, a plan that fits, a loop of events. What it trains towards is its objective's. */
 import type { Dataset } from '../data/dataset.ts'
 import type { Making, Prepared } from '../data/prepare.ts'
-import { digestOfBase } from '../engine/base-digest.ts'
 import { hubIdOf } from '../engine/base-name.ts'
 import { writeCard } from '../engine/card.ts'
+import { digestOfBase } from '../engine/digest.ts'
 import { collectGarbage } from '../engine/heap.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { saveTrained } from '../engine/save.ts'

@@ -1,5 +1,5 @@
 /**
- * A digest of every value of a checkpoint's weights, read from its files as they lie: 0.2 s of one core a gigabyte that the system has read before
+ * Digests of every value: of what is trained, as it is on the device, and of a checkpoint's weights, read from its files as they lie: 0.2 s of one core a gigabyte that the system has read before
  * (bench/results/base-digest.txt). Whether a run goes on over the base it began with, and whether kept scores are of it, hang on it.
  */
 import { createHash, type Hash } from 'node:crypto'
@@ -11,6 +11,7 @@ import { fileError } from '../formats/files.ts'
 import { stringifyJson } from '../formats/json.ts'
 import { type StoredBytes, storedBytes } from '../formats/stored.ts'
 import type { Checkpoint, CheckpointTensor } from '../formats/tensor.ts'
+import type { Trainables } from './trainables.ts'
 
 /** bytes read at once: whole chunks */
 const PIECE = 4 * DIGEST_CHUNK
@@ -18,6 +19,17 @@ const PIECE = 4 * DIGEST_CHUNK
 const ON_THE_WAY = 4
 /** values made at once where they lie in no file */
 const VALUES = 2 ** 20
+
+/** As they are now. */
+export function digestOfTrained(trainables: Trainables): string {
+  const hash = createHash('sha256')
+  for (const name of trainables.names) {
+    const { rows, cols } = trainables.shape(name)
+    hash.update(`${name} ${rows}×${cols} `)
+    for (const chunk of trainables.chunks(name)) hash.update(digestsOf(chunk))
+  }
+  return hash.digest('hex').slice(0, 32)
+}
 
 const digested = new WeakMap<Checkpoint, string>()
 
