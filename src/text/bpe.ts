@@ -4,13 +4,14 @@
  */
 import { SaqrError } from '../error.ts'
 import type { Json } from './definition.ts'
+import type { Vocabulary } from './vocabulary.ts'
 
 /** a symbol that has become part of the one before it */
 const GONE = -1
 const POSITIONS = 2 ** 32
 
 export class Bpe {
-  readonly #ids: ReadonlyMap<string, number>
+  readonly #ids: Vocabulary
   readonly #merges: Merges
   readonly #wholeFirst: boolean
   /** ids of the bytes of a character that is no token; undefined: they don't stand for it */
@@ -20,8 +21,8 @@ export class Bpe {
   /** one for all that stand side by side */
   readonly #fused: boolean
 
-  /** @param ids of the vocabulary. @throws SaqrError TEXT_TOKENIZER_UNSUPPORTED for a merge that makes no token */
-  constructor(model: Json, ids: ReadonlyMap<string, number>) {
+  /** @throws SaqrError TEXT_TOKENIZER_UNSUPPORTED for a merge that makes no token */
+  constructor(model: Json, ids: Vocabulary) {
     this.#ids = ids
     this.#merges = new Merges(model.merges as (string | [string, string])[], ids)
     this.#wholeFirst = model.ignore_merges === true
@@ -90,36 +91,53 @@ const NONE = -1
 /** numbers of a merge: left, right, rank, what it makes */
 const WIDTH = 4
 
+function noToken(left: string, right: string, parts: boolean): SaqrError {
+  return new SaqrError(
+    'TEXT_TOKENIZER_UNSUPPORTED',
+    `tokenizer.json merges ${JSON.stringify(left)} and ${JSON.stringify(right)}, and has no token for ${parts ? 'both together' : 'one of them'}. Fetch it again, or use a checkpoint with another tokenizer.`,
+  )
+}
+
 /** Pairs of ids and what becomes of them, in a table of numbers. */
 class Merges {
   readonly #table: Int32Array
   readonly #mask: number
 
-  constructor(merges: readonly (string | [string, string])[], ids: ReadonlyMap<string, number>) {
+  constructor(merges: readonly (string | [string, string])[], vocabulary: Vocabulary) {
     const slots = 2 ** Math.ceil(Math.log2(Math.max(2, 2 * merges.length)))
     this.#table = new Int32Array(WIDTH * slots).fill(NONE)
     this.#mask = slots - 1
-    // hundreds of thousands, before the first token: no list is made for one
+    // hundreds of thousands, before the first token: nothing is cut out or put together for one
     const table = this.#table
+    let last = NONE
     for (let rank = 0; rank < merges.length; rank++) {
       const merge = merges[rank]!
-      const parts = typeof merge === 'string' ? merge.split(' ', 2) : merge
-      const left = parts[0] ?? ''
-      const right = parts[1] ?? ''
-      const a = ids.get(left)
-      const b = ids.get(right)
-      const made = ids.get(left + right)
-      if (a === undefined || b === undefined || made === undefined)
-        throw new SaqrError(
-          'TEXT_TOKENIZER_UNSUPPORTED',
-          `tokenizer.json merges ${JSON.stringify(left)} and ${JSON.stringify(right)}, and has no token for ${made === undefined && a !== undefined && b !== undefined ? 'both together' : 'one of them'}. Fetch it again, or use a checkpoint with another tokenizer.`,
-        )
+      const text = typeof merge === 'string' ? merge : `${merge[0]} ${merge[1]}`
+      const space = typeof merge === 'string' ? merge.indexOf(' ') : merge[0].length
+      const middle = space === -1 ? text.length : space
+      const from = Math.min(middle + 1, text.length)
+      const behind = typeof merge === 'string' ? merge.indexOf(' ', from) : -1
+      const end = behind === -1 ? text.length : behind
+      const left = vocabulary.find(text, 0, middle)
+      const right = vocabulary.find(text, from, end)
+      // mostly what the merge before made, by another way, or the token behind that
+      let made = last
+      if (!vocabulary.isAt(made, text, 0, middle, from, end)) {
+        made++
+        if (!vocabulary.isAt(made, text, 0, middle, from, end)) {
+          const both = text.slice(0, middle) + text.slice(from, end)
+          made = vocabulary.find(both, 0, both.length)
+        }
+      }
+      if (left === NONE || right === NONE || made === NONE)
+        throw noToken(text.slice(0, middle), text.slice(from, end), left !== NONE && right !== NONE)
+      last = made
       // the last of equal ones counts
-      const at = this.#slot(a, b)
-      table[at] = a
-      table[at + 1] = b
+      const at = this.#slot(vocabulary.idAt(left), vocabulary.idAt(right))
+      table[at] = vocabulary.idAt(left)
+      table[at + 1] = vocabulary.idAt(right)
       table[at + 2] = rank
-      table[at + 3] = made
+      table[at + 3] = vocabulary.idAt(made)
     }
   }
 

@@ -5,6 +5,7 @@
 import { SaqrError } from '../error.ts'
 import { classOf, usesBytes } from './classes.ts'
 import { requireSupported } from './supported.ts'
+import { vocabularyOf } from './vocabulary.ts'
 
 export type Json = Record<string, unknown>
 
@@ -129,8 +130,7 @@ function withConfigTokens(json: TokenizerJson, config: Json, named: readonly str
   const tokens = [...json.added_tokens]
   const known = new Set(tokens.map((t) => t.content))
   const vocab = json.model.vocab
-  let next = Math.max(-1, ...tokens.map((t) => t.id)) + 1
-  for (const token in vocab) next = Math.max(next, vocab[token]! + 1)
+  let next = Math.max(vocabularyOf(vocab).limit, ...tokens.map((t) => t.id + 1))
   const add = (token: AddedToken) => {
     if (known.has(token.content)) return
     known.add(token.content)

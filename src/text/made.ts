@@ -3,6 +3,7 @@ import { SaqrError } from '../error.ts'
 import { decoderOf } from './decoder.ts'
 import { type Definition, define, type TokenizerFiles, type TokenizerJson } from './definition.ts'
 import { Encoder } from './encoder.ts'
+import { vocabularyOf } from './vocabulary.ts'
 
 /** What is made of a tokenizer's files. */
 export interface Made {
@@ -32,14 +33,9 @@ export function make(files: TokenizerFiles, modelType: string | undefined): Made
 /** How many ids there are, and one more than the highest. */
 function counted({ model: { vocab }, added_tokens: added }: TokenizerJson): { count: number; limit: number } {
   const more = new Set(added.map((t) => t.id))
-  let limit = 0
+  const vocabulary = vocabularyOf(vocab)
+  let { limit } = vocabulary
   for (const id of more) limit = Math.max(limit, id + 1)
-  let count = 0
-  for (const token in vocab) {
-    const id = vocab[token]!
-    more.delete(id)
-    count++
-    limit = Math.max(limit, id + 1)
-  }
-  return { count: count + more.size, limit }
+  for (const id of vocabulary.ids) more.delete(id)
+  return { count: vocabulary.ids.length + more.size, limit }
 }
