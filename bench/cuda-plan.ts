@@ -43,7 +43,7 @@ export async function profile(
   const { language } = model
   const { device } = language.opened
   const options = optionsOf(model, data, args)
-  const init = { objective: sft, model: language, evalExamples: null, options, goesOn: null }
+  const init = { objective: sft, model: language, evalExamples: null, options, goesOn: null, base: '' }
   const limit = memory === null ? null : { bytes: memory, unit: 'MiB' }
   const run = prepareRun({ ...init, examples: await examplesOf(model, data, options), memory: limit, refModel: null })
   const atLimit = { limits: device.limits(), reach: { compute: 1, pairs: 1, copy: 1, launch: 0 } }

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstring>
 #include "attrs/abi.hpp"
+#include "digest.hpp"
 #include "ggml-blocks.hpp"
 #include "ggml-values.hpp"
 #include "low-rank.hpp"
@@ -124,6 +125,7 @@ SAQR_API int64_t saqr_quantise_ggml(const float* values, int64_t n, int type, ui
 SAQR_API void saqr_add_low_rank(float* w, const float* b, const float* a, double scale, int64_t rows, int64_t cols, int64_t rank, int threads) {
   addLowRank(w, b, a, scale, rows, cols, rank, threads);
 }
+SAQR_API void saqr_digest(const void* bytes, uint64_t count, uint64_t* out) { digest(bytes, count, out); }
 // false: no such type
 SAQR_API int saqr_values_of_ggml(const uint8_t* blocks, int64_t n, int type, int toBf16, void* out, int threads) {
   return valuesOfGgml(blocks, n, type, toBf16 != 0, out, threads);

@@ -9,6 +9,7 @@ import { readRange } from './files.ts'
 import { decodeUtf8, isObject, type JsonObject, parseJson, show } from './json.ts'
 import { dequantiseNf4, nf4Codebook } from './nf4.ts'
 import { asF32, bytesOf, f32ToBf16, f32ToF16 } from './numbers.ts'
+import { madeOf } from './stored.ts'
 import type { CheckpointTensor, FileSource, QuantState } from './tensor.ts'
 
 const parts = ['absmax', 'quant_map', 'nested_absmax', 'nested_quant_map', 'quant_state.bitsandbytes__nf4'] as const
@@ -78,7 +79,7 @@ function nf4Tensor(name: string, packed: StoredTensor, state: Map<string, Stored
     quant.absmax = sourceOf(part('absmax', 'F32', 4 * blocks))
   }
   const { rows, cols } = matrixShape(shape)
-  return {
+  const tensor: CheckpointTensor = {
     name,
     shape,
     rows,
@@ -93,6 +94,7 @@ function nf4Tensor(name: string, packed: StoredTensor, state: Map<string, Stored
       return loadNf4(packed, quant, from * cols, countRows * cols, to)
     },
   }
+  return madeOf(tensor, () => [packed, ...state.values()])
 }
 
 /** Weights [from, from + count): bitsandbytes gives them in the type its state names, so they are rounded to that first. */

@@ -2,6 +2,7 @@
 import { SaqrError } from '../error.ts'
 import { readRange } from './files.ts'
 import { asF32, asU16, bf16ToF32, bytesOf, f16ToF32, f32ToBf16 } from './numbers.ts'
+import { madeOf } from './stored.ts'
 import type { CheckpointTensor, TensorDType } from './tensor.ts'
 
 interface DenseType {
@@ -39,7 +40,7 @@ export function denseTensor(stored: StoredTensor): CheckpointTensor {
   const { name, shape, storage, path, offset, bytes } = stored
   const { rows, cols } = matrixShape(shape)
   const type = dense[storage]
-  return {
+  const tensor: CheckpointTensor = {
     name,
     shape,
     rows,
@@ -54,6 +55,7 @@ export function denseTensor(stored: StoredTensor): CheckpointTensor {
       return convert(readRange(path, stored.offset + from * cols * type.width, count * cols * type.width), type.dtype, dtype)
     },
   }
+  return madeOf(tensor, () => [stored])
 }
 
 /** Bytes of one float type as another: exact up to f32, rounded once down to bf16. */

@@ -8,6 +8,7 @@ import { checkRows, matrixShape, type StoredTensor } from './dense.ts'
 import { readRange } from './files.ts'
 import { isObject, type JsonObject, show } from './json.ts'
 import { asF32, asU16, bf16ToF32, bytesOf, f16ToF32, f32ToBf16 } from './numbers.ts'
+import { madeOf } from './stored.ts'
 import type { CheckpointTensor } from './tensor.ts'
 
 const CODES = 'F8_E4M3'
@@ -45,7 +46,7 @@ function fp8Tensor(codes: StoredTensor, scales: StoredTensor, blockSize: unknown
     cols: blockOf(codes, 'columns', cols, grid.cols, given[1]),
   }
   let values: Float32Array | undefined
-  return {
+  const tensor: CheckpointTensor = {
     name,
     shape,
     rows,
@@ -66,6 +67,7 @@ function fp8Tensor(codes: StoredTensor, scales: StoredTensor, blockSize: unknown
       return bytesOf(to === 'f32' ? out : f32ToBf16(out))
     },
   }
+  return madeOf(tensor, () => [codes, scales])
 }
 
 /** a block's rows and columns; null: one block is all of the weight */

@@ -1,5 +1,6 @@
 /** A tensor that a file keeps in parts: matrices of as many columns, one below the other (the experts of a mixture, each by itself). */
 import { checkRows } from './dense.ts'
+import { madeOf, storedBytesOf } from './stored.ts'
 import type { CheckpointTensor } from './tensor.ts'
 
 export function joinTensors(name: string, parts: readonly CheckpointTensor[]): CheckpointTensor {
@@ -10,7 +11,7 @@ export function joinTensors(name: string, parts: readonly CheckpointTensor[]): C
   const rows = starts.at(-1)!
   const one = <T>(of: (part: CheckpointTensor) => T, several: T): T =>
     parts.every((p) => of(p) === of(parts[0]!)) ? of(parts[0]!) : several
-  return {
+  const tensor: CheckpointTensor = {
     name,
     parts,
     shape: [rows, cols],
@@ -31,6 +32,7 @@ export function joinTensors(name: string, parts: readonly CheckpointTensor[]): C
       return bytes
     },
   }
+  return madeOf(tensor, () => storedBytesOf(parts))
 }
 
 /** the last part that begins at or before `row` */

@@ -7,6 +7,7 @@ import { checkRows, type StoredTensor } from './dense.ts'
 import { readRange } from './files.ts'
 import { powerOfTwo } from './fp8.ts'
 import { bytesOf, f32ToBf16 } from './numbers.ts'
+import { madeOf } from './stored.ts'
 import type { CheckpointTensor } from './tensor.ts'
 
 const [BLOCKS, SCALES] = ['_blocks', '_scales'] as const
@@ -39,7 +40,7 @@ function mxfp4Tensor(name: string, blocks: StoredTensor, scales: StoredTensor): 
     )
   const channels = groups * CODES
   const size = rows * groups
-  return {
+  const tensor: CheckpointTensor = {
     name,
     shape: [experts, channels, rows],
     rows: experts * channels,
@@ -60,6 +61,7 @@ function mxfp4Tensor(name: string, blocks: StoredTensor, scales: StoredTensor): 
       return bytesOf(to === 'f32' ? out : f32ToBf16(out))
     },
   }
+  return madeOf(tensor, () => [blocks, scales])
 }
 
 /** 1 bit of sign, 2 of exponent, 1 of fraction */

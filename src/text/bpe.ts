@@ -11,7 +11,7 @@ const GONE = -1
 const POSITIONS = 2 ** 32
 
 export class Bpe {
-  readonly #ids: ReadonlyMap<string, number>
+  readonly #ids: Vocabulary
   readonly #merges: Merges
   readonly #wholeFirst: boolean
   /** ids of the bytes of a character that is no token; undefined: they don't stand for it */
@@ -21,8 +21,8 @@ export class Bpe {
   /** one for all that stand side by side */
   readonly #fused: boolean
 
-  /** @param ids of the vocabulary. @throws SaqrError TEXT_TOKENIZER_UNSUPPORTED for a merge that makes no token */
-  constructor(model: Json, ids: ReadonlyMap<string, number>) {
+  /** @throws SaqrError TEXT_TOKENIZER_UNSUPPORTED for a merge that makes no token */
+  constructor(model: Json, ids: Vocabulary) {
     this.#ids = ids
     this.#merges = new Merges(model.merges as Merge[], ids)
     this.#wholeFirst = model.ignore_merges === true
@@ -91,25 +91,33 @@ const NONE = -1
 /** numbers of a merge: left, right, rank, what it makes */
 const WIDTH = 4
 
+function noToken(left: string, right: string, of: Vocabulary): SaqrError {
+  const parts = of.get(left) !== undefined && of.get(right) !== undefined
+  return new SaqrError(
+    'TEXT_TOKENIZER_UNSUPPORTED',
+    `tokenizer.json merges ${JSON.stringify(left)} and ${JSON.stringify(right)}, and has no token for ${parts ? 'both together' : 'one of them'}. Fetch it again, or use a checkpoint with another tokenizer.`,
+  )
+}
+
 /** Pairs of ids and what becomes of them, in a table of numbers. */
 class Merges {
   readonly #table: Int32Array
   readonly #mask: number
 
-  constructor(merges: readonly Merge[], of: Vocabulary['ids']) {
+  constructor(merges: readonly Merge[], vocabulary: Vocabulary) {
     const slots = 2 ** Math.ceil(Math.log2(Math.max(2, 2 * merges.length)))
     this.#table = new Int32Array(WIDTH * slots).fill(NONE)
     this.#mask = slots - 1
-    const { ids, wrong } = mergeIdsOf(merges, of)
-    if (wrong !== -1) throw lacking(partsOf(merges[wrong]!), of)
+    const { ids, wrong } = mergeIdsOf(merges, vocabulary)
+    if (wrong !== -1) throw noToken(...partsOf(merges[wrong]!), vocabulary)
     const table = this.#table
     for (let rank = 0; rank < merges.length; rank++) {
-      const a = ids[3 * rank]!
-      const b = ids[3 * rank + 1]!
+      const left = ids[3 * rank]!
+      const right = ids[3 * rank + 1]!
       // the last of equal ones counts
-      const at = this.#slot(a, b)
-      table[at] = a
-      table[at + 1] = b
+      const at = this.#slot(left, right)
+      table[at] = left
+      table[at + 1] = right
       table[at + 2] = rank
       table[at + 3] = ids[3 * rank + 2]!
     }
@@ -140,14 +148,6 @@ class Merges {
   made(merge: number): number {
     return this.#table[merge + 3]!
   }
-}
-
-function lacking([left = '', right = '']: readonly string[], ids: Vocabulary['ids']): SaqrError {
-  const what = ids.has(left) && ids.has(right) ? 'both together' : 'one of them'
-  return new SaqrError(
-    'TEXT_TOKENIZER_UNSUPPORTED',
-    `tokenizer.json merges ${JSON.stringify(left)} and ${JSON.stringify(right)}, and has no token for ${what}. Fetch it again, or use a checkpoint with another tokenizer.`,
-  )
 }
 
 /** Numbers, of which the smallest is taken first. */

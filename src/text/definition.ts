@@ -129,12 +129,12 @@ function extraTokens({ extra_special_tokens: extra, additional_special_tokens: a
 function withConfigTokens(json: TokenizerJson, config: Json, named: readonly string[]): AddedToken[] {
   const tokens = [...json.added_tokens]
   const known = new Set(tokens.map((t) => t.content))
-  const { ids, limit } = vocabularyOf(json.model.vocab)
-  let next = Math.max(limit, ...tokens.map((t) => t.id + 1))
+  const vocab = json.model.vocab
+  let next = Math.max(vocabularyOf(vocab).limit, ...tokens.map((t) => t.id + 1))
   const add = (token: AddedToken) => {
     if (known.has(token.content)) return
     known.add(token.content)
-    const id = ids.get(token.content) ?? next++
+    const id = vocab[token.content] ?? next++
     tokens.push({ ...token, id })
   }
   const decoder = Object.entries((config.added_tokens_decoder ?? {}) as Record<string, AddedToken>)

@@ -5,7 +5,7 @@
  */
 import { Tokenizer as Engine } from '@huggingface/tokenizers'
 import { SaqrError } from '../error.ts'
-import { vocabularyOf } from '../formats/vocabulary.ts'
+import { type Vocabulary, vocabularyOf } from '../formats/vocabulary.ts'
 import { AddedTokens } from './added-tokens.ts'
 import { Bpe } from './bpe.ts'
 import type { Json, TokenizerJson } from './definition.ts'
@@ -25,11 +25,12 @@ export interface Encoded {
 
 export class Encoder {
   readonly #engine: Engine
-  readonly #bpe: Bpe
+  readonly #model: Json
+  /** made for the first text: rows that were prepared before need none */
+  #bpe: Bpe | undefined
   readonly #added: AddedTokens
   /** of the vocabulary, hundreds of thousands: once is enough, so the engine, which merges nothing, has none */
-  readonly #vocabulary: ReadonlyMap<string, number>
-  readonly #spelled: readonly (string | undefined)[]
+  readonly #vocabulary: Vocabulary
   /** of added tokens alone */
   readonly #ids: ReadonlyMap<string, number>
   readonly #tokens: ReadonlyMap<number, string>
@@ -42,10 +43,8 @@ export class Encoder {
     const { split, bytes } = apart(json.pre_tokenizer)
     // its merging is slow where a piece is long: what merges is ours
     this.#engine = new Engine({ ...json, model: { ...json.model, vocab: {}, merges: [] }, pre_tokenizer: split, added_tokens: [] }, {})
-    const { ids, spelled } = vocabularyOf(json.model.vocab)
-    this.#vocabulary = ids
-    this.#spelled = spelled
-    this.#bpe = new Bpe(json.model, ids)
+    this.#vocabulary = vocabularyOf(json.model.vocab)
+    this.#model = json.model
     this.#added = new AddedTokens(json.added_tokens, this.#engine.normalizer)
     this.#ids = new Map(json.added_tokens.map(({ content, id }) => [content, id]))
     this.#tokens = new Map(json.added_tokens.map(({ content, id }) => [id, content]))
@@ -59,9 +58,10 @@ export class Encoder {
   }
 
   tokenOf(id: number): string | undefined {
-    return this.#tokens.get(id) ?? this.#spelled[id]
+    return this.#tokens.get(id) ?? this.#vocabulary.tokenOf(id)
   }
 
+  /** @throws SaqrError TEXT_TOKENIZER_UNSUPPORTED for a merge that makes no token, of the first text */
   encode(text: string, addSpecialTokens: boolean): number[] {
     const { before, after } = addSpecialTokens ? this.#around : NOTHING
     const ids = [...before]
@@ -87,6 +87,7 @@ export class Encoder {
   }
 
   #idsOf(pieces: readonly string[]): number[] {
+    this.#bpe ??= new Bpe(this.#model, this.#vocabulary)
     const ids: number[] = []
     for (const piece of pieces) this.#bpe.encode(piece, ids)
     return ids

@@ -32,7 +32,10 @@ export function make(files: TokenizerFiles, modelType: string | undefined): Made
 
 /** How many ids there are, and one more than the highest. */
 function counted({ model: { vocab }, added_tokens: added }: TokenizerJson): { count: number; limit: number } {
-  const { ids, spelled, limit } = vocabularyOf(vocab)
-  const more = new Set(added.map((t) => t.id).filter((id) => spelled[id] === undefined))
-  return { count: ids.size + more.size, limit: added.reduce((most, { id }) => Math.max(most, id + 1), limit) }
+  const more = new Set(added.map((t) => t.id))
+  const vocabulary = vocabularyOf(vocab)
+  let { limit } = vocabulary
+  for (const id of more) limit = Math.max(limit, id + 1)
+  for (const id of vocabulary.ids) more.delete(id)
+  return { count: vocabulary.ids.length + more.size, limit }
 }

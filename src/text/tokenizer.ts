@@ -217,7 +217,7 @@ export class Tokenizer {
 
   /**
    * The tokens of a text. `addSpecialTokens`: with what the checkpoint puts around it (BOS for many); default true.
-   * @throws SaqrError TEXT_NOT_UNICODE
+   * @throws SaqrError TEXT_NOT_UNICODE; TEXT_TOKENIZER_UNSUPPORTED where merges make no token, which the first text tells
    */
   encode(given: string, options?: { addSpecialTokens?: boolean; where?: string }): number[] {
     const { addSpecialTokens = true, where } = takeOptions(options, 'encode', ENCODE)

@@ -16,7 +16,7 @@ import { readSafetensors } from '../formats/safetensors/read.ts'
 import { type TensorToWrite, writeSafetensors } from '../formats/safetensors/write.ts'
 import { readRange, writeFileAtomic, writeFolderAtomic } from '../hub/files.ts'
 import { type Best, NO_BEST } from './best.ts'
-import { differences, type Facts, type Identity } from './identity.ts'
+import { differences, type Facts, type Identity, WHOLE } from './identity.ts'
 import type { Means } from './objectives/objective.ts'
 import { readTrainerState, type TrainerState, writeTrainerState } from './state.ts'
 import { ACTIONS, type Action } from './timing.ts'
@@ -223,19 +223,36 @@ function readFacts(path: string): RunFacts {
 }
 
 /**
- * What the run goes on with other than before, and what it doesn't: a line each.
+ * What the run goes on with other than before, and what it doesn't: a line each. @param base path of the model's
  * @throws SaqrError TRAIN_CHECKPOINT naming what makes it another run
  */
-export function checkSame({ path, facts }: Resumed, now: Identity, maxPassTokens: number | null): Message[] {
-  const other = differences(facts.identity.same, now.same)
+export function checkSame({ path, facts }: Resumed, now: Identity, base: string, maxPassTokens: number | null): Message[] {
+  const there = facts.identity.same
+  const unknown = WHOLE.filter((key) => there[key] === undefined)
+  const { everyWeight, everyFirstWeight, ...same } = Object.fromEntries(
+    Object.entries(now.same).filter(([key]) => !unknown.some((one) => one === key)),
+  )
+  const other = differences(there, same)
   if (other.length > 0) {
     throw new SaqrError(
       'TRAIN_CHECKPOINT',
       say`${path} is of another run: ${Message.join(other, '; ')}. Resume with the model, options and rows it was made with, or train anew.`,
     )
   }
+  const another = (what: string) => new SaqrError('TRAIN_CHECKPOINT', `${path} is of another run: ${what}, or train anew.`)
+  if (everyWeight !== undefined && everyWeight !== there.everyWeight)
+    throw another(
+      `the weights of ${base} are not those it was trained over, though its configuration and shapes are. Open the base as it was (the same file, in the same form)`,
+    )
+  if (everyFirstWeight !== undefined && everyFirstWeight !== there.everyFirstWeight)
+    throw another('what it trains began with other values than here. Begin with the same adapter and seed')
   const changed = differences(facts.identity.options, now.options)
   return [
+    ...(unknown.length > 0
+      ? [
+          say`${path} was saved by a saqr that looked at some rows of each weight alone: that all others of ${base} are as they were isn’t known`,
+        ]
+      : []),
     ...(changed.length > 0
       ? [say`${path} was saved with other options, and the run goes on with these: ${Message.join(changed, '; ')}`]
       : []),

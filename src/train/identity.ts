@@ -3,13 +3,13 @@
  * options that one may want to change on the way (the learning rate, how long it goes on) are told where they differ.
  */
 import { createHash } from 'node:crypto'
-import { setImmediate as immediate } from 'node:timers/promises'
 import type { Example } from '../data/example.ts'
 import { madeBy } from '../data/made-by.ts'
+import { digestOfBase, digestOfTrained } from '../engine/digest.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { type Message, option, say } from '../error.ts'
 import { isObject, stringifyJson } from '../formats/json.ts'
-import type { Checkpoint, CheckpointTensor } from '../formats/tensor.ts'
+import type { CheckpointTensor } from '../formats/tensor.ts'
 import { statesOf } from './optim.ts'
 import type { CommonOptions } from './options/common-config.ts'
 
@@ -31,9 +31,11 @@ export interface Identified {
   evalExamples: readonly Example[] | null
   options: CommonOptions
   steps: number
+  /** of every value of the base: `digestOfBase` */
+  base: string
 }
 
-export function identityOf({ objective, facts, model, examples, evalExamples, options: o, steps }: Identified): Identity {
+export function identityOf({ objective, facts, model, examples, evalExamples, options: o, steps, base }: Identified): Identity {
   const { choice, checkpoint } = model.opened
   const { baseModelNameOrPath: _, revision: __, ...adapter } = model.adapter.config ?? { kind: 'full' }
   return {
@@ -53,7 +55,9 @@ export function identityOf({ objective, facts, model, examples, evalExamples, op
       precision: choice.dtype,
       loadIn4bit: choice.loadIn4bit,
       doubleQuant: choice.loadIn4bit && choice.doubleQuant,
-      firstWeights: digestOfStart(model),
+      firstWeights: sampleOfStart(model),
+      everyWeight: base,
+      everyFirstWeight: digestOfStart(model),
       optimizerStates: statesOf(o),
     },
     options: {
@@ -100,6 +104,9 @@ export function differences(there: Facts, now: Facts): Message[] {
   })
 }
 
+/** What checkpoints lack that were saved before every value was looked at: `model` and `firstWeights` hold some rows of each tensor. */
+export const WHOLE = ['everyWeight', 'everyFirstWeight'] as const
+
 const HASH = /^[0-9a-f]{16}$/
 
 /** of two objects the keys that differ */
@@ -130,75 +137,42 @@ function digestOfRows(examples: readonly Example[]): string {
   })
 }
 
-const starts = new WeakMap<LanguageModel, string>()
+interface Start {
+  sample: string
+  whole: string
+}
+
+const starts = new WeakMap<LanguageModel, Start>()
 
 /** What was trained began as: an adapter's own values tell it from another over the same base. A model trained before in this process began as it did then. */
-function digestOfStart(model: LanguageModel): string {
+function startOf(model: LanguageModel): Start {
   let start = starts.get(model)
-  if (start === undefined) starts.set(model, (start = digestOfTrained(model)))
+  if (start === undefined) starts.set(model, (start = { sample: sampleOfTrained(model), whole: digestOfTrained(model.trainables) }))
   return start
 }
 
+const digestOfStart = (model: LanguageModel): string => startOf(model).whole
+const sampleOfStart = (model: LanguageModel): string => startOf(model).sample
+
 /** Is it another than it began as, trained before in this process? */
-export const isTrained = (model: LanguageModel): boolean => digestOfTrained(model) !== digestOfStart(model)
-
-/** Bytes that are digested before others get a turn. */
-const AT_ONCE = 2 ** 25
-
-/** of bases that were digested: they lie as they were opened */
-const bases = new WeakMap<Checkpoint, string>()
+export const isTrained = (model: LanguageModel): boolean => digestOfTrained(model.trainables) !== digestOfStart(model)
 
 /**
  * What makes a model's numbers, to the last byte: every weight of the base and of what is trained over it, as they are now, what is computed
- * with, on what, and saqr itself. Reads the base once: 1.4 s a gigabyte of bf16 on one core.
+ * with, on what, and saqr itself.
  * @param code that computes
  * @throws the signal's reason
  */
 export async function wholeDigest(model: LanguageModel, signal?: AbortSignal, code = madeBy()): Promise<string> {
   const { checkpoint, choice, device } = model.opened
   const { kind, label } = device.describe()
-  let base = bases.get(checkpoint)
-  if (base === undefined) bases.set(checkpoint, (base = await digestOf(chunksOf(checkpoint), signal)))
-  const trained = await digestOf(chunksOfTrained(model), signal)
+  const base = await digestOfBase(checkpoint, signal)
+  const trained = model.trained && digestOfTrained(model.trained)
   const { baseModelNameOrPath: _, revision: __, ...adapter } = model.adapter.config ?? { kind: 'full' }
   const all = stringifyJson({ base, trained, choice, adapter, kind, label, code }, { sortKeys: true })
   const whole = createHash('sha256').update(all).digest('hex')
   if (model.trained && !isTrained(model)) wholeStarts.set(model, whole)
   return whole
-}
-
-async function digestOf(chunks: Iterable<string | Uint8Array>, signal: AbortSignal | undefined): Promise<string> {
-  const hash = createHash('sha256')
-  let since = 0
-  for (const chunk of chunks) {
-    hash.update(chunk)
-    if ((since += chunk.length) < AT_ONCE) continue
-    since = 0
-    await immediate()
-    signal?.throwIfAborted()
-  }
-  return hash.digest('hex')
-}
-
-function* chunksOf({ config, tensors }: Checkpoint): Generator<string | Uint8Array> {
-  yield stringifyJson(config, { sortKeys: true })
-  for (const name of [...tensors.keys()].sort()) {
-    const tensor = tensors.get(name)!
-    const { rows, cols, shape, dtype, storage } = tensor
-    yield `${name} ${shape.join('×')} ${dtype} ${storage}`
-    // as they lie, or what they mean, exactly
-    const type = dtype === 'bf16' ? 'bf16' : 'f32'
-    const count = Math.max(1, Math.floor(2 ** 20 / cols))
-    for (let row = 0; row < rows; row += count) yield tensor.load(type, row, Math.min(count, rows - row))
-  }
-}
-
-function* chunksOfTrained({ trained }: LanguageModel): Generator<string | Uint8Array> {
-  for (const name of trained?.names ?? []) {
-    const { rows, cols } = trained!.shape(name)
-    yield `${name} ${rows}×${cols}`
-    yield* trained!.chunks(name)
-  }
 }
 
 const wholeStarts = new WeakMap<LanguageModel, string>()
@@ -209,8 +183,7 @@ export async function wholeDigestOfStart(model: LanguageModel, signal?: AbortSig
   return await wholeDigest(model, signal)
 }
 
-/** What is trained, as it is now. */
-export function digestOfTrained({ trainables }: LanguageModel): string {
+function sampleOfTrained({ trainables }: LanguageModel): string {
   return digest((hash) => {
     for (const name of trainables.names) {
       const { rows, cols } = trainables.shape(name)
@@ -227,7 +200,7 @@ function someOf(rows: number): number[] {
   return [...new Set([0, 1 / 3, 2 / 3, 1].map((share) => Math.floor(share * (rows - 1))))]
 }
 
-/** Reading whole weights would take as long as loading them: some rows of every tensor tell two models apart. */
+/** What tells another model from one whose weights are others: its configuration, and some rows of every tensor. */
 function digestOfModel(config: Readonly<Record<string, unknown>>, tensors: ReadonlyMap<string, CheckpointTensor>): string {
   return digest((hash) => {
     hash.update(stringifyJson(config, { sortKeys: true }))

@@ -39,6 +39,8 @@ export interface RunRequest {
   refModel: TrainableModel | null
   /** a resumed run keeps what the run it goes on with had: its cut, and what its schedule remembers where that is still the same one */
   goesOn: Pick<RunFacts, 'maxPassTokens' | 'schedule' | 'identity'> | null
+  /** of every value of the base: `digestOfBase` */
+  base: string
 }
 
 export interface Run extends RunRequest {
@@ -138,7 +140,8 @@ export function prepareRun(request: RunRequest): Run {
           noise: 0,
         })
       : null
-  const identity = identityOf({ objective: objective.name, facts: objective.facts, model, examples, evalExamples, options: o, steps })
+  const { name, facts } = objective
+  const identity = identityOf({ objective: name, facts, model, examples, evalExamples, options: o, steps, base: request.base })
   const schedule = scheduleOf(scheduleOptions(o, steps), steps, remembered(request, identity))
   const optimizer = new Optimizer(device, layout, update)
   return {

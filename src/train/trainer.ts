@@ -3,6 +3,7 @@ import type { Dataset } from '../data/dataset.ts'
 import type { Making, Prepared } from '../data/prepare.ts'
 import { hubIdOf } from '../engine/base-name.ts'
 import { writeCard } from '../engine/card.ts'
+import { digestOfBase } from '../engine/digest.ts'
 import { collectGarbage } from '../engine/heap.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { saveTrained } from '../engine/save.ts'
@@ -211,6 +212,7 @@ export class Trainer<O extends CommonOptions> {
       memory: this.#init.memory,
       refModel: this.#init.refModel,
       goesOn: resumed?.facts ?? null,
+      base: await digestOfBase(model.opened.checkpoint, signal),
     })
     const stop = new AbortController()
     try {
@@ -223,7 +225,7 @@ export class Trainer<O extends CommonOptions> {
       if (neverEvaluates(run.steps, run.sampler.stepsPerEpoch, o))
         warnings.push(say`${option('evalDelay')} ${o.evalDelay} is beyond the end of the run, so the evaluation rows are never scored`)
       if (resumed) {
-        warnings.unshift(...checkSame(resumed, run.identity, o.maxPassTokens))
+        warnings.unshift(...checkSame(resumed, run.identity, model.opened.checkpoint.path, o.maxPassTokens))
         if (resumed.state.globalStep >= run.steps && resumed.facts.due.length === 0) warnings.unshift(nothingLeft(resumed, run.steps))
         // what measures against the model as training began needs that first
         if (!objective.reference) restore(resumed.path, model, run.optimizer)

@@ -1,10 +1,11 @@
 /** Merging against its definition: of all neighbouring pairs the one learned first, the leftmost of equal ones, until none is left. */
 import { expect, it } from 'vitest'
+import { Vocabulary } from '../../src/formats/vocabulary.ts'
 import { Bpe } from '../../src/text/bpe.ts'
 
 const merges = ['a a', 'b a', 'aa aa', 'a b', 'ab a', 'aa b', 'c c', 'cc c', 'aaaa aaaa', 'ba ba']
 const tokens = ['<unk>', 'a', 'b', 'c', ...merges.map((merge) => merge.replace(' ', '')), '<0xC3>', '<0xA9>', 'whole']
-const ids = new Map(tokens.map((token, id) => [token, id]))
+const ids = new Vocabulary(Object.fromEntries(tokens.map((token, id) => [token, id])))
 const model = { merges, unk_token: '<unk>' }
 
 function slowly(piece: string): number[] {
@@ -49,6 +50,22 @@ it('spells what is no token as bytes, or says that it is none, and takes a whole
   expect(encoded(new Bpe({ ...model, ignore_merges: true }, ids), 'whole')).toEqual([ids.get('whole')])
   expect(() => new Bpe({ merges: ['a z'] }, ids)).toThrow(/merges "a" and "z", and has no token for one of them/)
   expect(() => new Bpe({ merges: ['b b'] }, ids)).toThrow(/has no token for both together/)
+  // written as pairs; what they make by the merge before, the token behind it, or anywhere
+  const pairs = [
+    ['a', 'aa'],
+    ['aa', 'a'],
+    ['b', 'a'],
+  ] as [string, string][]
+  const some = new Vocabulary({ a: 4, b: 2, aa: 9, ba: 5, aaa: 7 })
+  expect(encoded(new Bpe({ merges: [['a', 'a'], ...pairs] }, some), 'aaaba')).toEqual([7, 5])
+  expect(encoded(new Bpe({ merges: pairs }, some), 'ba')).toEqual([5])
+  expect([some.limit, some.get('aab'), some.get(''), some.tokenOf(7), some.tokenOf(8)]).toEqual([
+    10,
+    undefined,
+    undefined,
+    'aaa',
+    undefined,
+  ])
 })
 
 // values: tokenizers 0.23's BPE with the same vocabulary and merges

@@ -1,5 +1,5 @@
 /** Runs that follow one another in one folder, and runs that go on where another was stopped: which checkpoint is whose, and what is still due. */
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
@@ -9,9 +9,11 @@ import { LanguageModel } from '../../src/engine/language-model.ts'
 import { loadAdapter } from '../../src/engine/load-adapter.ts'
 import { OpenedModel } from '../../src/engine/opened-model.ts'
 import { saveTrained } from '../../src/engine/save.ts'
+import { readSafetensors } from '../../src/formats/safetensors/read.ts'
 import { openCheckpoint } from '../../src/models/checkpoint.ts'
 import { Tokenizer } from '../../src/text/tokenizer.ts'
 import { logEntry, type TrainEvent } from '../../src/track/events.ts'
+import { WHOLE } from '../../src/train/identity.ts'
 import type { SFTConfig } from '../../src/train/options/sft.ts'
 import { SFTTrainer } from '../../src/train/sft-trainer.ts'
 
@@ -147,6 +149,30 @@ describe('a run that goes on', () => {
     expect(said(resumed)).toContainEqual(expect.stringMatching(/prefixSharing true there, false now/))
   })
 
+  it('is refused over a base that is another in one value, wherever that is', async () => {
+    await trainer('base', { maxSteps: 2, saveSteps: 2 }).train()
+    const other = join(work, 'other base')
+    cpSync(join(folder, 'model'), other, { recursive: true })
+    const file = join(other, 'model.safetensors')
+    const bytes = readFileSync(file)
+    // row 1 of as many as a vocabulary has: not the first, the last, nor one of the two between that older checkpoints hold
+    const [embedding] = [...readSafetensors(file).tensors.values()].filter(({ shape }) => shape.length === 2 && shape[0]! > 16)
+    bytes[embedding!.offset + embedding!.bytes / embedding!.shape[0]! + 1]! ^= 1
+    writeFileSync(file, bytes)
+    const { choice } = opened
+    const own = new CpuDevice({ threads: 1 })
+    const over = loadAdapter(new OpenedModel(own, openCheckpoint(other), choice), join(folder, 'adapter'))
+    const resume = () => events(trainer('base', { resumeFromCheckpoint: true }, over))
+    await expect(resume()).rejects.toThrow(`the weights of ${other} are not those it was trained over`)
+    // what an older saqr saved has no digest of every value: it goes on, and says so
+    const saved = join(at('base', 2), 'saqr_run.json')
+    const facts = JSON.parse(readFileSync(saved, 'utf8'))
+    for (const key of WHOLE) delete facts.identity.same[key]
+    writeFileSync(saved, JSON.stringify(facts))
+    expect(said(await resume())).toContainEqual(expect.stringMatching(/looked at some rows of each weight alone/))
+    own.dispose()
+  })
+
   it('is refused over an adapter that began as another', async () => {
     await trainer('began', { maxSteps: 2, saveSteps: 2 }).train()
     const other = fresh()
@@ -156,6 +182,15 @@ describe('a run that goes on', () => {
       other.trainables.get(name).map((x) => x + 0.25),
     )
     await expect(trainer('began', { resumeFromCheckpoint: true }, other).train()).rejects.toThrow(/is of another run: other firstWeights/)
+    // in a value of a row that isn't sampled
+    const barely = fresh()
+    const large = barely.trainables.names.find((one) => barely.trainables.shape(one).rows > 8)!
+    const values = barely.trainables.get(large)
+    values[barely.trainables.shape(large).cols]! += 0.25
+    barely.trainables.set(large, values)
+    await expect(trainer('began', { resumeFromCheckpoint: true }, barely).train()).rejects.toThrow(
+      /is of another run: what it trains began with other values/,
+    )
     // trained meanwhile, but begun the same
     const same = fresh()
     await trainer('elsewhere', { maxSteps: 1 }, same).train()

@@ -43,6 +43,7 @@ export const FUNCTIONS = {
   valuesOfGgml: 'int saqr_values_of_ggml(const void* blocks, int64_t n, int type, int toBf16, void* out, int threads)',
   addLowRank:
     'void saqr_add_low_rank(void* w, const void* b, const void* a, double scale, int64_t rows, int64_t cols, int64_t rank, int threads)',
+  digest: 'void saqr_digest(const void* bytes, uint64_t count, void* out)',
   probeFma: 'double saqr_probe_fma(void* pool, int kind)',
   probeCopy: 'double saqr_probe_copy(void* pool)',
 } as const

@@ -2,6 +2,7 @@
 import { SaqrError } from '../../error.ts'
 import { checkRows } from '../dense.ts'
 import { asF32, bytesOf, f32ToBf16 } from '../numbers.ts'
+import { madeOf, storedBytesOf } from '../stored.ts'
 import type { CheckpointTensor } from '../tensor.ts'
 
 /**
@@ -30,7 +31,7 @@ export function joinHeads(name: string, keys: CheckpointTensor, values: Checkpoi
     }
     return out
   }
-  return {
+  const tensor: CheckpointTensor = {
     name,
     shape: [rows, cols],
     rows,
@@ -44,6 +45,7 @@ export function joinHeads(name: string, keys: CheckpointTensor, values: Checkpoi
       return bytesOf(to === 'f32' ? f32 : f32ToBf16(f32))
     },
   }
+  return madeOf(tensor, () => storedBytesOf([keys, values]))
 }
 
 /** columns [from, from + count) of x (·, width), as rows */

@@ -5,6 +5,7 @@ import { checkRows, matrixShape } from '../dense.ts'
 import { readExactly, readRange, withFile } from '../files.ts'
 import type { JsonObject } from '../json.ts'
 import { asF32, bytesOf, f32ToBf16 } from '../numbers.ts'
+import { madeOf, storedBytes } from '../stored.ts'
 import type { Checkpoint, CheckpointTensor, TokenizerFiles } from '../tensor.ts'
 import { type GgufConfig, ggufConfig } from './config.ts'
 import { type BlockReader, DENSE, inJavaScript } from './dequantise.ts'
@@ -118,14 +119,15 @@ function tensorsOf(
 }
 
 /** a tensor (E, rows, cols) as E of them, each where its name has a star */
-function expertsOf(all: CheckpointTensor, { shape }: GgufTensor, path: string): CheckpointTensor[] {
+function expertsOf(all: CheckpointTensor, file: GgufTensor, path: string): CheckpointTensor[] {
+  const { shape } = file
   const [experts, rows, cols] = shape
   if (shape.length !== 3 || !experts || !rows || !cols)
     throw new SaqrError('FORMAT_GGUF', `${path}: ${all.name} (${shape.join(' × ')}) holds no matrix for each expert.`)
   return Array.from({ length: experts }, (_, e) => {
     const name = all.name.replace('*', String(e))
     const bytes = all.bytes / experts
-    return {
+    const one: CheckpointTensor = {
       ...all,
       blocks: undefined,
       ...{ name, shape: [rows, cols], rows, cols, bytes },
@@ -135,12 +137,13 @@ function expertsOf(all: CheckpointTensor, { shape }: GgufTensor, path: string): 
         return all.load(to, e * rows + from, count, into)
       },
     }
+    return madeOf(one, () => [{ ...file, offset: file.offset + e * bytes, bytes }])
   })
 }
 
 /** what was stored as 1 + w */
 function lessOne(stored: CheckpointTensor): CheckpointTensor {
-  return {
+  const less: CheckpointTensor = {
     ...stored,
     source: undefined,
     blocks: undefined,
@@ -149,6 +152,7 @@ function lessOne(stored: CheckpointTensor): CheckpointTensor {
       return bytesOf(to === 'f32' ? values : f32ToBf16(values))
     },
   }
+  return madeOf(less, () => storedBytes(stored))
 }
 
 /** bytes of blocks that are read where the last ones lay: fresh memory costs as much as reading them */
@@ -180,7 +184,7 @@ function ggufTensor(name: string, tensor: GgufTensor, heads: number, blocks: Blo
     const end = Math.ceil((from + count) / headRows) * headRows
     return unrotate(read(first, end - first, false), headRows, from - first, count, rowBytes)
   }
-  return {
+  const made: CheckpointTensor = {
     name, shape, rows, cols, bytes,
     dtype: dtype ?? 'f32',
     storage: type.name,
@@ -194,6 +198,7 @@ function ggufTensor(name: string, tensor: GgufTensor, heads: number, blocks: Blo
       return dtype === to ? stored : blocks(stored, type, to, into)
     },
   } // biome-ignore format: short fields first
+  return madeOf(made, () => [tensor])
 }
 
 /** Lines [from, from + count) of whole heads of `lines` lines. */

@@ -93,7 +93,7 @@ function byteLevelParts(meta: Metadata, vocab: Readonly<Record<string, number>>)
     if (at < 1 || at === merge.length - 1 || merge.indexOf(' ', at + 1) !== -1) throw wrong(i)
     return [merge.slice(0, at), merge.slice(at + 1)]
   })
-  const first = mergeIdsOf(merges, vocabularyOf(vocab).ids).wrong
+  const first = mergeIdsOf(merges, vocabularyOf(vocab)).wrong
   if (first !== -1) throw wrong(first)
   return {
     normalizer: pre.normalizer,

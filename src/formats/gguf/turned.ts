@@ -5,6 +5,7 @@
 import { SaqrError } from '../../error.ts'
 import { checkRows } from '../dense.ts'
 import { asF32, bytesOf, f32ToBf16 } from '../numbers.ts'
+import { madeOf, storedBytesOf } from '../stored.ts'
 import type { CheckpointTensor } from '../tensor.ts'
 import type { GgufLayout } from './layout.ts'
 
@@ -43,7 +44,7 @@ export function turnedTensor(name: string, parts: readonly (CheckpointTensor | u
     }
     return kept.values
   }
-  return {
+  const tensor: CheckpointTensor = {
     name,
     shape: isBias ? [experts, cols] : [experts, width, cols],
     rows,
@@ -64,6 +65,7 @@ export function turnedTensor(name: string, parts: readonly (CheckpointTensor | u
       return bytesOf(to === 'f32' ? values : f32ToBf16(values))
     },
   }
+  return madeOf(tensor, () => storedBytesOf(parts.filter((part) => part !== undefined)))
 }
 
 /** channels `from` on of own (out, width) into to (channels, cols), every `by`-th column from `first` on */
