@@ -16,8 +16,9 @@ constexpr uint64_t kMix = 0xd6e8feb86659fd93, kMix2 = 0xff51afd7ed558ccd;
 using vq = uint64_t __attribute__((vector_size(64)));
 constexpr int kVectors = kLanes / 8;
 
+// of a reference: a vector by value would have another ABI in every variant
 template <int N>
-inline __attribute__((always_inline)) vq rotate(vq x) { return x << N | x >> (64 - N); }
+inline __attribute__((always_inline)) void rotate(vq& x) { x = x << N | x >> (64 - N); }
 
 struct States {
   vq product[kVectors], sum[kVectors];
@@ -27,8 +28,12 @@ inline __attribute__((always_inline)) void stripe(States& s, const char* bytes) 
   for (int v = 0; v < kVectors; v++) {
     vq x;
     memcpy(&x, bytes + 64 * v, 64);
-    s.product[v] = rotate<29>(s.product[v] ^ x) * kOdd;
-    s.sum[v] = rotate<7>(s.sum[v]) + x;
+    vq& product = s.product[v];
+    product ^= x;
+    rotate<29>(product);
+    product *= kOdd;
+    rotate<7>(s.sum[v]);
+    s.sum[v] += x;
   }
 }
 

@@ -78,19 +78,21 @@ template <int R, int TYPE> __device__ void addStored(FewSums<R>& sums, const Few
   }
 }
 
-// The codebook once for each lane's bank, and what nested scales are made of.
-struct FewCodes {
-  float values[16 * 32];
-  float code2[256];
-};
+// In dynamic shared memory, at a multiple of kTable: the codebook once for each lane's bank, and behind it what nested scales are made of.
+constexpr unsigned kTable = 16 * 32 * sizeof(float);
+__device__ __forceinline__ unsigned tableAt(const void* room) { return (sharedAddress(room) + kTable - 1) / kTable * kTable; }
+__device__ __forceinline__ float sharedFloat(unsigned at) {
+  float y;
+  asm volatile("ld.shared.f32 %0, [%1];" : "=f"(y) : "r"(at));
+  return y;
+}
 
-// what the code at bit P of a word stands for; `lane`: the lane's bank
-template <int P> __device__ __forceinline__ float valueAt(unsigned word, const char* lane) {
-  unsigned offset = (P >= 7 ? word >> (P >= 7 ? P - 7 : 0) : word << (P >= 7 ? 0 : 7 - P)) & 0x780;
-  return *reinterpret_cast<const float*>(lane + offset);
+// what the code at bit P of a word stands for; `lane`: the lane's bank of the table, whose place has no bits of an offset
+template <int P> __device__ __forceinline__ float valueAt(unsigned word, unsigned lane) {
+  return sharedFloat(((P >= 7 ? word >> (P >= 7 ? P - 7 : 0) : word << (P >= 7 ? 0 : 7 - P)) & (kTable - 128)) | lane);
 }
 // 8 codes, the even element in the high nibble of each byte, as words of bf16
-__device__ __forceinline__ uint4 decoded(unsigned word, float scale, const char* lane) {
+__device__ __forceinline__ uint4 decoded(unsigned word, float scale, unsigned lane) {
   return make_uint4(
       pack(__fmul_rn(valueAt<4>(word, lane), scale), __fmul_rn(valueAt<0>(word, lane), scale)),
       pack(__fmul_rn(valueAt<12>(word, lane), scale), __fmul_rn(valueAt<8>(word, lane), scale)),
@@ -123,17 +125,17 @@ template <int R> struct FewRead {
       }
   }
   // as Quant::scale has it
-  __device__ __forceinline__ float scale(const Quant& quant, const float* code2, int r, int half) const {
+  __device__ __forceinline__ float scale(const Quant& quant, unsigned code2, int r, int half) const {
     float own = outer[r][half];
-    return quant.absmax ? own : __fadd_rn(__fmul_rn(code2[inner[r][half]], own), quant.offset);
+    return quant.absmax ? own : __fadd_rn(__fmul_rn(sharedFloat(code2 + 4 * inner[r][half]), own), quant.offset);
   }
 };
 
 // an NF4 weight, its next chunk on the way while one is multiplied
-template <int R> __device__ void addNf4(FewSums<R>& sums, const FewPart& p, int rows, int cols, int warp, int warps, const FewCodes& room) {
+template <int R> __device__ void addNf4(FewSums<R>& sums, const FewPart& p, int rows, int cols, int warp, int warps, unsigned table) {
   int lane = threadIdx.x % 32, g = lane / 4, q = lane % 4;
   int shift = 31 - __clz(p.quant.blocksize), shift2 = p.quant.absmax ? 0 : 31 - __clz(p.quant.blocksize2);
-  const char* values = reinterpret_cast<const char*>(room.values + lane);
+  unsigned values = table | lane * 4;
   FewRead<R> now, next;
   now.read(p, cols, warp * 128 + q * 32, shift, shift2);
   for (int chunk = warp; chunk * 128 < p.k; chunk += warps) {
@@ -149,7 +151,7 @@ template <int R> __device__ void addNf4(FewSums<R>& sums, const FewPart& p, int 
 #pragma unroll
     for (int r = 0; r < R; r++)
 #pragma unroll
-      for (int half = 0; half < 2; half++) scale[r][half] = now.scale(p.quant, room.code2, r, half);
+      for (int half = 0; half < 2; half++) scale[r][half] = now.scale(p.quant, table + kTable, r, half);
 #pragma unroll
     for (int i = 0; i < 4; i++) {
       uint4 dense[R][2];
@@ -167,24 +169,26 @@ template <int R> __device__ void addNf4(FewSums<R>& sums, const FewPart& p, int 
   }
 }
 
-// grid: ⌈columns of y / 16 R⌉; dynamic shared memory: (warps, 16 R, 16) floats
+// grid: ⌈columns of y / 16 R⌉; dynamic shared memory: the table, later (warps, 16, 16 R) sums
 template <int R> __device__ void productOfFew(const Few& p) {
-  extern __shared__ __align__(16) float partial[];
-  __shared__ FewCodes room;
+  extern __shared__ __align__(16) float room[];
+  float* partial = room;
   int warps = blockDim.x / 32, warp = threadIdx.x / 32, lane = threadIdx.x % 32, first = blockIdx.x * 16 * R;
   FewSums<R> sums = {};
   for (int i = 0; i < p.count; i++) {
     const FewPart& part = p.parts[i];
     if (part.type == kFewNf4) {
       __syncthreads();
-      for (int j = threadIdx.x; j < 16 * 32; j += blockDim.x) room.values[j] = part.quant.codebook[j / 32];
-      for (int j = threadIdx.x; j < 256 && !part.quant.absmax; j += blockDim.x) room.code2[j] = part.quant.code2[j];
+      float* table = room + (tableAt(room) - sharedAddress(room)) / sizeof(float);
+      for (int j = threadIdx.x; j < 16 * 32; j += blockDim.x) table[j] = part.quant.codebook[j / 32];
+      for (int j = threadIdx.x; j < 256 && !part.quant.absmax; j += blockDim.x) table[16 * 32 + j] = part.quant.code2[j];
       __syncthreads();
-      addNf4<R>(sums, part, p.rows, p.cols, warp, warps, room);
+      addNf4<R>(sums, part, p.rows, p.cols, warp, warps, tableAt(room));
     } else if (part.type == 0) addStored<R, 0>(sums, part, p.rows, p.cols, warp, warps);
     else if (part.type == 1) addStored<R, 1>(sums, part, p.rows, p.cols, warp, warps);
     else addStored<R, 2>(sums, part, p.rows, p.cols, warp, warps);
   }
+  __syncthreads();
 #pragma unroll
   for (int r = 0; r < R; r++)
 #pragma unroll

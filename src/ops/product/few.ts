@@ -17,6 +17,8 @@ const from = source(import.meta.url, 'few.cu')
 
 const PARTS = 4
 const ROWS = 16
+/** bytes of the NF4 table, wherever shared memory begins */
+const TABLE = 2 * 2048 + 1024
 /** beside what `storedType` numbers */
 const NF4 = 3
 /** tiles of 16 columns that a block takes, and its warps, from so many columns on: wide products fill a card with larger blocks too */
@@ -63,5 +65,12 @@ export function fewLaunch(step: CudaStep, { parts, alpha, addend, bias, y }: Ope
   const sizes = [addend?.stride ?? 0, y.stride, y.rows, y.cols, parts.length, bias ? storedType(step, bias) : 0]
   // struct Few of few.cuh
   const args = [...each.flat(), ...pointers, ...sizes, f32(alpha), 0]
-  return kernel(from, `product_few_${tiles}`, [ceilDiv(y.cols, 16 * tiles)], 32 * warps, args, 4 * warps * 16 * tiles * ROWS)
+  return kernel(
+    from,
+    `product_few_${tiles}`,
+    [ceilDiv(y.cols, 16 * tiles)],
+    32 * warps,
+    args,
+    Math.max(TABLE, 4 * warps * 16 * tiles * ROWS),
+  )
 }
