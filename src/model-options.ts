@@ -201,15 +201,18 @@ type ForeignPeft = 'useDora' | 'layerReplication' | 'qatScheme' | 'fanInFanOut' 
 const indices: Check<number | number[]> = kind('a number of a block or a list of them', (v) =>
   (Array.isArray(v) ? v : [v]).every((n) => Number.isSafeInteger(n) && n >= 0),
 )
+/** neither a list nor a Map or Set, whose entries are no keys of theirs */
+const isPlain = (v: unknown): v is object =>
+  typeof v === 'object' && v !== null && [Object.prototype, null].includes(Object.getPrototypeOf(v))
 const isIds = (v: unknown) => Array.isArray(v) && v.every((n) => Number.isSafeInteger(n) && n >= 0)
 const tokens: Check<number[] | Record<string, number[]>> = kind(
   'a list of token ids, or an object from module to such a list',
-  (v) => isIds(v) || (typeof v === 'object' && v !== null && !Array.isArray(v) && Object.values(v).every(isIds)),
+  (v) => isIds(v) || (isPlain(v) && Object.keys(v).length > 0 && Object.values(v).every(isIds)),
 )
 const modules: Check<string | string[]> = either(filled, texts)
 const patternOf = (holds: (n: unknown) => boolean, what: string): Check<Record<string, number>> =>
-  kind(`an object from module to ${what}`, (v) => typeof v === 'object' && v !== null && !Array.isArray(v) && Object.values(v).every(holds))
-const isEmpty = (v: unknown) => typeof v === 'object' && v !== null && Object.keys(v).length === 0
+  kind(`an object from module to ${what}`, (v) => isPlain(v) && Object.values(v).every(holds))
+const isEmpty = (v: unknown) => isPlain(v) && Object.keys(v).length === 0
 
 const LAYERS: Need = {
   met: (o) => o.layersToTransform != null,

@@ -33,8 +33,11 @@ export function tokenRowsOf({ trainableTokenIndices: given }: Configured, path: 
   return shared && (named === null || String(named.tokens) === String(shared.tokens)) ? shared : named
 }
 
+/** by its last names, each of them whole */
+const names = (module: string, path: string) => path === module || path.endsWith(`.${module}`)
+
 function entryFor(given: Readonly<Record<string, readonly number[]>>, path: string): readonly number[] | undefined {
-  return Object.entries(given).find(([module]) => path.endsWith(module))?.[1]
+  return Object.entries(given).find(([module]) => names(module, path))?.[1]
 }
 
 /** The trained rows, and which they are. */
@@ -90,8 +93,12 @@ export function tokenRowsProblem(
   const given = config.trainableTokenIndices
   if (given === null) return null
   const paths = [embedding, head.head]
+  for (const path of Array.isArray(given) ? [] : paths) {
+    const keys = Object.keys(given).filter((module) => names(module, path))
+    if (keys.length > 1) return `${keys.join(' and ')} both name ${path}: give its tokens in one list`
+  }
   for (const [module, tokens] of Object.entries(Array.isArray(given) ? { [embedding]: given } : given)) {
-    if (!paths.some((path) => path.endsWith(module))) return `${module} is neither embedding nor head (${paths.join(', ')})`
+    if (!paths.some((path) => names(module, path))) return `${module} is neither embedding nor head (${paths.join(', ')})`
     if (tokens.length === 0) return `none is named for ${module}`
     const twice = tokens.find((token, i) => tokens.indexOf(token) !== i)
     if (twice !== undefined) return `token ${twice} is named twice for ${module}`

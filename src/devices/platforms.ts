@@ -61,7 +61,9 @@ export function proofOf(name: string, proofs: readonly Proof[] = PROOFS, own = v
   const parts = [
     ...(name === TESTED ? ['every test'] : []),
     ...(product.length > 0
-      ? [`quickstart, a training killed and resumed (${each(product, 'variant')}; ${each(product, 'runtime')}; ${age(product)})`]
+      ? [
+          `the quickstart cut short, a training killed and resumed (${each(product, 'variant')}; ${each(product, 'runtime')}; ${age(product)})`,
+        ]
       : []),
     ...[...new Set(kernels.map(casesOf))].map((what) => {
       const alike = kernels.filter((one) => casesOf(one) === what)

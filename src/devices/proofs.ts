@@ -3,7 +3,7 @@
 export interface Proof {
   /** of platforms.ts */
   platform: string
-  /** `product`: the packages as a user installs them, quickstart, a training killed and resumed; `kernels`: ops' cases against the definitions, and a small training against x86-64's; `symbols`: what the library asks of its system, held against the oldest one's list */
+  /** `product`: the packages as a user installs them, the quickstart cut short, a training killed and resumed; `kernels`: ops' cases against the definitions, and a small training against x86-64's; `symbols`: what the library asks of its system, held against the oldest one's list */
   what: 'product' | 'kernels' | 'symbols'
   variant: string
   /** what ran it; of symbols what it was held against */

@@ -23,13 +23,20 @@ export function changesOf(model: LanguageModel): Changes {
       trained?.layout.entries.has(name) ? { rows: (from: number, count: number) => trained.rows(name, from, count) } : null
     return { changed, head: null }
   }
-  /** @param made is told the trained tensors that it is made of */
-  const merged = (name: string, t: CheckpointTensor, made?: Set<string>) =>
-    adapter.merge(name, { rows: t.rows, cols: t.cols, values: () => asF32(t.load('f32')), addLowRank }, (trained) => {
+  const merged = (name: string, t: CheckpointTensor) =>
+    adapter.merge(name, { rows: t.rows, cols: t.cols, values: () => asF32(t.load('f32')), addLowRank }, (trained) =>
+      model.trainables.trained(trained),
+    )
+  /** the trained tensors that it would be made of, from a row of it */
+  const madeOf = (name: string, t: CheckpointTensor): string[] => {
+    const made = new Set<string>()
+    adapter.merge(name, { rows: 1, cols: t.cols, from: 0, values: () => asF32(t.load('f32', 0, 1)), addLowRank }, (trained) => {
       const found = model.trainables.trained(trained)
-      if (found) made?.add(trained)
+      if (found) made.add(trained)
       return found
     })
+    return [...made].sort()
+  }
   /** of a tensor of many matrices some rows at a time: all of them in f32 are more than many machines hold */
   const inParts = (t: CheckpointTensor) => {
     const read = new Map<string, Trained | null>()
@@ -52,11 +59,7 @@ export function changesOf(model: LanguageModel): Changes {
   if (!head.tiedTo || adapter.config.ensureWeightTying) return { changed, head: null }
   const embedding = find(model.opened.checkpoint, { name: `${head.tiedTo}.weight`, rows: vocab, cols: channels })
   // one weight still where both are made of the same: rows of tokens that both have
-  const [ofEmbedding, ofHead] = [`${head.tiedTo}.weight`, `${head.path}.weight`].map((name) => {
-    const made = new Set<string>()
-    merged(name, embedding, made)
-    return [...made].sort()
-  })
+  const [ofEmbedding, ofHead] = [`${head.tiedTo}.weight`, `${head.path}.weight`].map((name) => madeOf(name, embedding))
   const parted = !isDeepStrictEqual(ofEmbedding, ofHead)
   const values = () => merged(`${head.path}.weight`, embedding) ?? asF32(embedding.load('f32'))
   return { changed, head: parted ? { name: `${head.path}.weight`, shape: embedding.shape, values } : null }

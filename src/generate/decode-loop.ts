@@ -165,7 +165,7 @@ export class DecodeLoop {
    * @returns how many tokens that were
    */
   async read(texts: readonly Text[], signal?: AbortSignal): Promise<number> {
-    const { together, joins } = this.#decoder
+    const { together, joins, sized } = this.#decoder
     const parts: Part[] = []
     let { room } = this.#decoder
     let few = false
@@ -175,9 +175,10 @@ export class DecodeLoop {
       this.#share(text)
       const part = partOf(text)
       const size = part.to - text.read
-      if (parts.length === 0 && size <= together) [few, room] = [true, together]
+      // where every part is a pass of one size, short ones gain nothing by themselves
+      if (parts.length === 0 && size <= together && !sized) [few, room] = [true, together]
       // the last: what it lacks is about to be read
-      if (size > room || size <= together !== few || parts.some((other) => holdsNext(other, text))) continue
+      if (size > room || (!sized && size <= together !== few) || parts.some((other) => holdsNext(other, text))) continue
       parts.push(part)
       room -= size
     }
@@ -309,12 +310,23 @@ export class DecodeLoop {
         lacking += Math.max(0, pagesOf(text.ids.length) - text.pages.length)
         most += text.most
       }
+      const now = Math.min(this.#limit, this.#pool.size + Math.max(1, lacking))
       const ahead = Math.min(most, Math.floor(AHEAD * this.#limit))
-      const size = Math.min(this.#limit, Math.max(FIRST_PAGES, 2 * this.#pool.size, this.#pool.size + lacking, ahead))
-      this.#decoder.grow(size)
-      this.#pool.grow(size)
+      this.#grow(now, Math.min(this.#limit, Math.max(FIRST_PAGES, 2 * this.#pool.size, now, ahead)))
     }
     text.pages.push(this.#pool.take())
+  }
+
+  /** To so many pages, or, where others have taken the memory for them meanwhile, what is needed now. @throws SaqrError MEMORY_REFUSED */
+  #grow(needed: number, wanted: number): void {
+    let size = wanted
+    try {
+      this.#decoder.grow(size)
+    } catch (error) {
+      if (!(error instanceof SaqrError) || error.code !== 'MEMORY_REFUSED' || size === needed) throw error
+      this.#decoder.grow((size = needed))
+    }
+    this.#pool.grow(size)
   }
 
   /** of the texts that were let go: the one the longest ago, unless another is named */

@@ -89,7 +89,7 @@ describe('what was run somewhere', () => {
         '1.0.0',
       ),
     ).toBe(
-      'under Wine 8.0: quickstart, a training killed and resumed (v3; Node 22.20.0; 2026-01-02); a small training and kernels of 3 ops (v4; 2026-01-03)',
+      'under Wine 8.0: the quickstart cut short, a training killed and resumed (v3; Node 22.20.0; 2026-01-02); a small training and kernels of 3 ops (v4; 2026-01-03)',
     )
   })
   it('is told of variants that ran the same together, and that cases were the small ones', () => {
@@ -104,7 +104,7 @@ describe('what was run somewhere', () => {
       { ...run, what: 'product', runtime: 'Bun 1.4.5', saqr: '0.9.0' },
     ] as const
     expect(proofOf('win32-x64', older, '1.0.0')).toBe(
-      'under Wine 8.0: quickstart, a training killed and resumed (v3; Node 22.20.0, Bun 1.4.5; 2026-01-02, saqr 0.9.0, 2026-01-02)',
+      'under Wine 8.0: the quickstart cut short, a training killed and resumed (v3; Node 22.20.0, Bun 1.4.5; 2026-01-02, saqr 0.9.0, 2026-01-02)',
     )
     expect(proofOf('win32-x64', [{ ...run, what: 'symbols' }], '1.0.1')).toBe(
       'never run: built, its symbols checked (saqr 1.0.0, 2026-01-02)',

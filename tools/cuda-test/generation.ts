@@ -1,4 +1,7 @@
-/** Generation in f32: logits of what follows each token, read over the cache, as the CPU computes them; and the same bits whatever stands beside a text. */
+/**
+ * Generation: in f32 logits of what follows each token, read over the cache, as the CPU computes them; in every type the same bits whatever stands
+ * beside a text.
+ */
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { CpuDevice } from '../../src/devices/cpu/device.ts'
@@ -15,9 +18,19 @@ import { families, messageOf, note, refused } from './findings.ts'
 /** tokens that follow a prompt, each given: what one text goes on with must not depend on the other's last bits */
 const STEPS = 6
 
+interface Kept {
+  dtype: 'f32' | 'bf16'
+  nf4: boolean
+}
+const F32: Kept = { dtype: 'f32', nf4: false }
+const OTHERS: readonly Kept[] = [
+  { dtype: 'bf16', nf4: false },
+  { dtype: 'bf16', nf4: true },
+]
+
 /** logits of every token of what is asked, text by text */
-async function ask(device: Device, folder: string, together: boolean): Promise<Float32Array[][]> {
-  const opened = new OpenedModel(device, openCheckpoint(join(folder, 'model')), { dtype: 'f32', loadIn4bit: false, doubleQuant: false })
+async function ask(device: Device, folder: string, together: boolean, { dtype, nf4 }: Kept = F32): Promise<Float32Array[][]> {
+  const opened = new OpenedModel(device, openCheckpoint(join(folder, 'model')), { dtype, loadIn4bit: nf4, doubleQuant: nf4 })
   const model = new LanguageModel(opened, adapterOf(folder), 0)
   const { adapter, trained } = model
   if (adapter.config && trained) {
@@ -52,26 +65,32 @@ async function ask(device: Device, folder: string, together: boolean): Promise<F
 export async function checkGeneration(): Promise<void> {
   for (const name of readdirSync(families)) {
     const folder = join(families, name)
-    const on = async (open: () => Device, together: boolean) => {
+    const on = async (open: () => Device, together: boolean, kept = F32) => {
       const device = open()
       try {
-        return await ask(device, folder, together)
+        return await ask(device, folder, together, kept)
       } finally {
         device.dispose()
       }
     }
+    for (const kept of OTHERS)
+      try {
+        const [together, alone] = [await on(() => new CudaDevice(), true, kept), await on(() => new CudaDevice(), false, kept)]
+        const how = kept.nf4 ? 'bf16 over NF4' : 'bf16'
+        note(`${name}, ${how}: logits that differ from those of a text alone`, differing(together, alone), 0)
+      } catch (error) {
+        const message = messageOf(error)
+        if (!/lora_bias/.test(message) && !refused(name, message)) note(name, Infinity, 0, message)
+      }
     try {
       const together = await on(() => new CudaDevice(), true)
       const [alone, cpu] = [await on(() => new CudaDevice(), false), await on(() => new CpuDevice(), true)]
-      let [farthest, differing] = [0, 0]
+      let farthest = 0
       for (const [i, text] of together.entries())
-        for (const [step, logits] of text.entries()) {
-          farthest = Math.max(farthest, distance(logits, cpu[i]![step]!))
-          if (logits.some((x, k) => x !== alone[i]![step]![k])) differing++
-        }
+        for (const [step, logits] of text.entries()) farthest = Math.max(farthest, distance(logits, cpu[i]![step]!))
       // sums of some hundred terms in f32, in another order, layer by layer
       note(`${name}: logits against the CPU's`, farthest, 1e-5)
-      note(`${name}: logits that differ from those of a text alone`, differing, 0)
+      note(`${name}: logits that differ from those of a text alone`, differing(together, alone), 0)
     } catch (error) {
       const message = messageOf(error)
       if (/lora_bias/.test(message) || refused(name, message)) continue
@@ -79,3 +98,6 @@ export async function checkGeneration(): Promise<void> {
     }
   }
 }
+
+const differing = (a: readonly Float32Array[][], b: readonly Float32Array[][]): number =>
+  a.flatMap((text, i) => text.filter((logits, step) => logits.some((x, k) => !Object.is(x, b[i]![step]![k])))).length

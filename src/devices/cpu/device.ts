@@ -62,7 +62,10 @@ class CpuPlan implements LoadedPlan {
   }
 }
 
-/** the blocks of which a token is no slower than of bf16 (bench/results/decode-llama.txt); the kernels take the others, more slowly */
+/**
+ * the blocks that a text goes on over about as fast as over bf16, or faster (Q4_1 and Q8_0 by bench/results/decode-llama.txt; Q4_0 is Q4_1 without a
+ * minimum); of the others a token takes longer
+ */
 const QUICK: readonly Blocks[] = ['q4_0', 'q4_1', 'q8_0']
 
 /** of the tiles' probe on a Xeon (bench/results/tiles-xeon-2.txt): products mostly 0.19 to 0.26, attention mostly 0.11 to 0.19 */

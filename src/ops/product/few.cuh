@@ -54,28 +54,33 @@ template <int TYPE> __device__ __forceinline__ uint4 storedWords(const void* w, 
   return make_uint4(pack(v[0], v[1]), pack(v[2], v[3]), pack(v[4], v[5]), pack(v[6], v[7]));
 }
 
-// a weight of bf16, f32 or f16: chunks of 32, of which a lane has 8
+// Every weight is read in chunks of 128, of which a lane has 32 in a row, 8 at a time: one in NF4 and its copy in bf16 make the same bits.
+constexpr int kFewChunk = 128;
+
+// a weight of bf16, f32 or f16
 template <int R, int TYPE> __device__ void addStored(FewSums<R>& sums, const FewPart& p, int rows, int cols, int warp, int warps) {
   constexpr int kAtOnce = R == 4 ? 2 : 4;
   int lane = threadIdx.x % 32, g = lane / 4, q = lane % 4, first = blockIdx.x * 16 * R;
-  for (int chunk = warp; chunk * 32 < p.k; chunk += warps * kAtOnce) {
-    uint4 w[kAtOnce][R][2], x[kAtOnce][2];
+  for (int chunk = warp; chunk * kFewChunk < p.k; chunk += warps)
 #pragma unroll
-    for (int i = 0; i < kAtOnce; i++) {
-      int at = (chunk + i * warps) * 32 + q * 8;
+    for (int part = 0; part < 4; part += kAtOnce) {
+      uint4 w[kAtOnce][R][2], x[kAtOnce][2];
 #pragma unroll
-      for (int half = 0; half < 2; half++) {
-        x[i][half] = wordsOf(p.x + static_cast<long long>(half * 8 + g) * p.xStride, at, at < p.k && half * 8 + g < rows);
+      for (int i = 0; i < kAtOnce; i++) {
+        int at = chunk * kFewChunk + q * 32 + (part + i) * 8;
 #pragma unroll
-        for (int r = 0; r < R; r++) {
-          int column = first + r * 16 + half * 8 + g;
-          w[i][r][half] = storedWords<TYPE>(p.w, static_cast<long long>(column) * p.wStride + at, at < p.k && column < cols);
+        for (int half = 0; half < 2; half++) {
+          x[i][half] = wordsOf(p.x + static_cast<long long>(half * 8 + g) * p.xStride, at, at < p.k && half * 8 + g < rows);
+#pragma unroll
+          for (int r = 0; r < R; r++) {
+            int column = first + r * 16 + half * 8 + g;
+            w[i][r][half] = storedWords<TYPE>(p.w, static_cast<long long>(column) * p.wStride + at, at < p.k && column < cols);
+          }
         }
       }
-    }
 #pragma unroll
-    for (int i = 0; i < kAtOnce; i++) multiplyWords<R>(sums, w[i], x[i]);
-  }
+      for (int i = 0; i < kAtOnce; i++) multiplyWords<R>(sums, w[i], x[i]);
+    }
 }
 
 // In dynamic shared memory, at a multiple of kTable: the codebook once for each lane's bank, and behind it what nested scales are made of.
@@ -100,7 +105,7 @@ __device__ __forceinline__ uint4 decoded(unsigned word, float scale, unsigned la
       pack(__fmul_rn(valueAt<28>(word, lane), scale), __fmul_rn(valueAt<24>(word, lane), scale)));
 }
 
-// Of a chunk of 128, what a lane reads of its columns: 32 codes each, which share a scale; that is absmax, or nested the code of it and its own scale.
+// Of a chunk, what a lane reads of its columns: 32 codes each, which share a scale; that is absmax, or nested the code of it and its own scale.
 template <int R> struct FewRead {
   uint4 codes[R][2];
   float outer[R][2];
@@ -137,16 +142,16 @@ template <int R> __device__ void addNf4(FewSums<R>& sums, const FewPart& p, int 
   int shift = 31 - __clz(p.quant.blocksize), shift2 = p.quant.absmax ? 0 : 31 - __clz(p.quant.blocksize2);
   unsigned values = table | lane * 4;
   FewRead<R> now, next;
-  now.read(p, cols, warp * 128 + q * 32, shift, shift2);
-  for (int chunk = warp; chunk * 128 < p.k; chunk += warps) {
-    int at = chunk * 128 + q * 32;
+  now.read(p, cols, warp * kFewChunk + q * 32, shift, shift2);
+  for (int chunk = warp; chunk * kFewChunk < p.k; chunk += warps) {
+    int at = chunk * kFewChunk + q * 32;
     uint4 x[2][4];
 #pragma unroll
     for (int half = 0; half < 2; half++)
 #pragma unroll
       for (int i = 0; i < 4; i++)
         x[half][i] = wordsOf(p.x + static_cast<long long>(half * 8 + g) * p.xStride, at + 8 * i, at < p.k && half * 8 + g < rows);
-    next.read(p, cols, at + warps * 128, shift, shift2);
+    next.read(p, cols, at + warps * kFewChunk, shift, shift2);
     float scale[R][2];
 #pragma unroll
     for (int r = 0; r < R; r++)
