@@ -66,12 +66,38 @@ function roundUp(n: number): number {
   return Math.max(1, ([1, 2, 5, 10].find((step) => step * power >= n) ?? 10) * power)
 }
 
-/** For each key the index of the first that equals it, where that is not itself; else −1. */
-export function repeats(keys: readonly string[]): Int32Array {
-  const first = new Map<string, number>()
-  return Int32Array.from(keys, (key, i) => {
-    const there = first.get(key)
-    if (there === undefined) first.set(key, i)
-    return there ?? -1
-  })
+/** bytes of a key by which a row is known */
+export const KEY_BYTES = 16
+const WORDS = KEY_BYTES / 4
+
+/** Finds rows that say the same, by keys that are spread evenly: 24 to 32 bytes a row, however many there are. */
+export class Repeats {
+  readonly #keys: Uint32Array
+  readonly #bytes: Uint8Array
+  /** which row's key a place holds; −1: none. More than half are free */
+  readonly #table: Int32Array
+  #count = 0
+
+  /** @param rows the most that come */
+  constructor(rows: number) {
+    this.#keys = new Uint32Array(WORDS * rows)
+    this.#bytes = new Uint8Array(this.#keys.buffer)
+    this.#table = new Int32Array(2 ** Math.ceil(Math.log2(2 * rows + 1))).fill(-1)
+  }
+
+  /** Of the next row: the index of the first with the same key; −1: there is none. */
+  firstLike(key: Uint8Array): number {
+    const i = this.#count++
+    this.#bytes.set(key.subarray(0, KEY_BYTES), KEY_BYTES * i)
+    let place = this.#keys[WORDS * i]! % this.#table.length
+    while (this.#table[place] !== -1 && !this.#equal(this.#table[place]!, i)) place = (place + 1) % this.#table.length
+    const there = this.#table[place]!
+    if (there === -1) this.#table[place] = i
+    return there
+  }
+
+  #equal(i: number, k: number): boolean {
+    for (let w = 0; w < WORDS; w++) if (this.#keys[WORDS * i + w] !== this.#keys[WORDS * k + w]) return false
+    return true
+  }
 }

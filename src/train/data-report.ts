@@ -1,14 +1,16 @@
 /** What rows are to a run, before it: read, tokenised, cut, packed and laid out as the trainer would. `saqr data` prints it. */
 import { hash } from 'node:crypto'
 import { PAIR } from '../data/answer-rows.ts'
+import { breathe } from '../data/breathe.ts'
 import type { Dataset } from '../data/dataset.ts'
 import type { Example } from '../data/example.ts'
-import { type Lengths, lengthsOf, repeats } from '../data/lengths.ts'
+import { type Lengths, lengthsOf, Repeats } from '../data/lengths.ts'
 import { type Piece, piecesOf, sequenceOf } from '../data/pieces.ts'
 import { teaches } from '../data/prepare.ts'
 import { isPairOfOne } from '../data/prepare-answers.ts'
 import type { RowKind } from '../data/row-kind.ts'
 import type { Part } from '../data/row-text.ts'
+import type { Row } from '../data/rows.ts'
 import { unreadColumns } from '../data/shape.ts'
 import type { Known } from '../engine/open-base.ts'
 import { SaqrError, type Spelling } from '../error.ts'
@@ -93,27 +95,28 @@ export async function reportRows(
   if (evaluated) evalBatches(evaluated.examples, o)
   const { examples, unused, parts = null } = o.packing ? await prepare(dataset, false, unpacked(o)) : prepared
   const kind = objective.rows(dataset, textField(o))
-  const placeOf = new Map(dataset.rows.map((_, i) => [dataset.numberOf(i), dataset.where(i)]))
-  const whereOf = ({ row }: Example) => placeOf.get(row)!
-  const idle = examples.flatMap((example) => {
-    const why = teachesNothing(example, parts)
-    return why === null ? [] : [`${whereOf(example)}: ${why}`]
-  })
+  const shown = threeOf(examples)
+  const idle = new Counted<Example>()
+  for (const example of examples) if (teachesNothing(example, parts) !== null) idle.add(example)
+  const whereOf = placesOf(dataset, [...shown, ...idle.first])
   return {
     ...about(kind, objective, prepared.notes),
     warnings: [...prepared.warnings, ...(evaluated?.warnings ?? [])].map((text) => plain(text, spelling)),
     unit: 'tokens',
     counted: parts?.length === PAIR.length ? 'longer side' : 'row',
     lengths: lengthsOf(prepared.lengths),
-    duplicates: duplicatesOf(kind),
-    idle: some([...unused, ...idle]),
-    examples: threeOf(examples).flatMap((example) => shownParts(example, parts, whereOf(example), tokenizer)),
+    duplicates: await duplicatesOf(kind, signal),
+    idle: {
+      rows: unused.length + idle.rows,
+      where: [...unused, ...idle.first.map((example) => `${whereOf(example)}: ${teachesNothing(example, parts)}`)].slice(0, NAMED),
+    },
+    examples: shown.flatMap((example) => shownParts(example, parts, whereOf(example), tokenizer)),
     training: trainingOf(prepared, evaluated, known, objective, o),
   }
 }
 
 /** Before a tokenizer is known. @throws SaqrError DATA_… for what can't be read whatever the model */
-export function reportTexts({ dataset, objective, options: o }: DataRequest): DataReport {
+export async function reportTexts({ dataset, objective, options: o, signal }: DataRequest): Promise<DataReport> {
   if (dataset.length === 0) throw new SaqrError('DATA_NO_TARGETS', `${dataset.source} has no rows. Give rows to train on.`)
   const kind = objective.rows(dataset, textField(o))
   const { name, unused, texts } = kind
@@ -121,18 +124,27 @@ export function reportTexts({ dataset, objective, options: o }: DataRequest): Da
   const unread = others.length > 0 ? `; not read: ${others.join(', ')}` : ''
   const notes = [`${dataset.source}: ${kind.dataset.length} rows of ${name}${unread}`]
   const where = (i: number) => kind.dataset.where(i)
-  const rows = texts ? kind.dataset.rows.map((row, i) => texts(row, where(i), textField(o))) : []
-  for (const [i, parts] of rows.entries()) for (const { text } of parts) requireUnicode(text, where(i))
-  const empty = rows.flatMap((parts, i) => (parts.every(({ text }) => text.trim() === '') ? [`${where(i)}: no text`] : []))
+  const { rows } = kind.dataset
+  const said = (row: Row, i: number) => texts!(row, where(i), textField(o))
+  const lengths = new Float64Array(texts ? rows.length : 0)
+  const empty = new Counted<string>()
+  let breath = performance.now()
+  for (const [i, row] of texts ? rows.entries() : []) {
+    const parts = said(row, i)
+    for (const { text } of parts) requireUnicode(text, where(i))
+    lengths[i] = parts.reduce((sum, { text }) => sum + text.length, 0)
+    if (parts.every(({ text }) => text.trim() === '')) empty.add(`${where(i)}: no text`)
+    breath = await breathe(breath, signal)
+  }
   return {
     ...about(kind, objective, notes),
     warnings,
     unit: 'characters',
     counted: 'row',
-    lengths: texts ? lengthsOf(rows.map((parts) => parts.reduce((sum, { text }) => sum + text.length, 0))) : null,
-    duplicates: duplicatesOf(kind),
-    idle: some(empty),
-    examples: threeOf([...rows.keys()]).map((i) => ({ where: where(i), parts: rows[i]! })),
+    lengths: texts ? lengthsOf(lengths) : null,
+    duplicates: await duplicatesOf(kind, signal),
+    idle: empty.some(String),
+    examples: texts ? threePlaces(rows.length).map((i) => ({ where: where(i), parts: said(rows[i]!, i) })) : [],
     training: null,
   }
 }
@@ -168,32 +180,58 @@ function unpacked(o: TrainOptions): TrainOptions {
   return { ...o, packing: false, maxLength: o.packingStrategy === 'bfd' ? o.maxLength : null, truncationMode: 'keep_start' }
 }
 
-const some = (where: string[]): Some => ({ rows: where.length, where: where.slice(0, NAMED) })
+/** Of a kind: how many, and the first of them; of millions no more is kept. */
+class Counted<T> {
+  rows = 0
+  readonly first: T[] = []
+
+  add(one: T): void {
+    if (this.rows++ < NAMED) this.first.push(one)
+  }
+
+  some(where: (one: T) => string): Some {
+    return { rows: this.rows, where: this.first.map(where) }
+  }
+}
+
+/** Where the rows of a few examples stand, by one pass over the numbers of all. */
+function placesOf(dataset: Dataset, examples: readonly Example[]): (example: Example) => string {
+  const wanted = new Set(examples.map(({ row }) => row))
+  const places = new Map<number, string>()
+  for (let i = 0; i < dataset.length; i++) {
+    const number = dataset.numberOf(i)
+    if (wanted.has(number)) places.set(number, dataset.where(i))
+  }
+  return ({ row }) => places.get(row)!
+}
 
 /** "rows.jsonl, line 9: as rows.jsonl, line 2" */
-function duplicatesOf({ dataset, unused }: RowKind): Some {
-  const first = repeats(keysOf(dataset, unused))
-  return some([...first.entries()].flatMap(([i, there]) => (there === -1 ? [] : [`${dataset.where(i)}: as ${dataset.where(there)}`])))
+async function duplicatesOf({ dataset, unused }: RowKind, signal: AbortSignal): Promise<Some> {
+  const skipped = new Set(unused)
+  const repeats = new Repeats(dataset.length)
+  const again = new Counted<readonly [i: number, first: number]>()
+  let breath = performance.now()
+  for (const [i, row] of dataset.rows.entries()) {
+    const there = repeats.firstLike(keyOf(row, skipped))
+    if (there !== -1) again.add([i, there])
+    breath = await breathe(breath, signal)
+  }
+  return again.some(([i, there]) => `${dataset.where(i)}: as ${dataset.where(there)}`)
 }
 
-/** of each row what is read of it: two rows are the same where that is */
-function keysOf({ rows }: Dataset, unread: readonly string[]): string[] {
-  const skipped = new Set(unread)
+/** of what is read of a row: two rows are the same where that is */
+function keyOf(row: Row, skipped: ReadonlySet<string>): Uint8Array {
   const plain = (_: string, value: unknown) => (typeof value === 'bigint' ? String(value) : value)
-  return rows.map((row) => {
-    const read = Object.entries(row).filter(([column]) => !skipped.has(column))
-    return hash(
-      'sha256',
-      JSON.stringify(
-        read.sort(([a], [b]) => (a < b ? -1 : 1)),
-        plain,
-      ),
-      'base64',
-    )
-  })
+  const read = Object.entries(row)
+    .filter(([column]) => !skipped.has(column))
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+  return hash('sha256', JSON.stringify(read, plain), 'buffer')
 }
 
-function threeOf<T>(list: readonly T[]): T[] {
-  const at = [0, Math.floor((list.length - 1) / 2), list.length - 1]
-  return [...new Set(at.filter((i) => i >= 0 && i < list.length))].map((i) => list[i]!)
+const threeOf = <T>(list: readonly T[]): T[] => threePlaces(list.length).map((i) => list[i]!)
+
+/** the first, the one in the middle, the last */
+function threePlaces(length: number): number[] {
+  const at = [0, Math.floor((length - 1) / 2), length - 1]
+  return [...new Set(at.filter((i) => i >= 0 && i < length))]
 }

@@ -262,6 +262,19 @@ describe('pairs and rated answers', () => {
     expect((await saqr('data', path, '--loss_type', 'simpo')).err).toContain('--loss_type: expected')
   })
 
+  it('says the same of rows that stay on disk', async () => {
+    const texts = Array.from({ length: 30 }, (_, i) => ({ prompt: `ask ${i % 7}: `, completion: i % 5 === 0 ? '' : `so ${i % 7}` }))
+    const pairs = Array.from({ length: 9 }, (_, i) => ({ prompt: 'ask ', chosen: `so ${i % 4}`, rejected: i === 3 ? 'so 3' : 'no' }))
+    for (const [name, rows] of [['texts', texts], ['pairs', pairs]] as const) // biome-ignore format: a table
+      for (const more of [[], ['--model', model], ['--model', model, ...(name === 'texts' ? ['--packing', '--max_length', '24'] : [])]]) {
+        const path = file(`${name}-on-disk.jsonl`, rows)
+        const here = await reportOf(path, ...more)
+        expect(await reportOf(path, ...more, '--dataset_streaming')).toEqual(here)
+        expect(here.duplicates.rows).toBeGreaterThan(0)
+        expect(here.duplicates.where).toHaveLength(Math.min(5, here.duplicates.rows))
+      }
+  })
+
   it('several files of several shapes, a page each', async () => {
     const rated = file('rated.jsonl', [
       { prompt: 'a', completion: 'b', label: true },

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { lengthsOf, repeats } from '../../src/data/lengths.ts'
+import { KEY_BYTES, lengthsOf, Repeats } from '../../src/data/lengths.ts'
 
 it('says how long rows are, every row in one bin', () => {
   const all = [...Array.from({ length: 198 }, (_, i) => 100 + i), 9000, 40_000]
@@ -29,5 +29,12 @@ it.each([[[5, 5]], [[0]], [[1, 2, 3]], [[0, 1_000_000]]])('%j has bins too', (al
 })
 
 it('finds what was there before', () => {
-  expect([...repeats(['a', 'b', 'a', 'c', 'b', 'a'])]).toEqual([-1, -1, 0, -1, 1, 0])
+  const keys = (all: string, fill = 0) => {
+    const repeats = new Repeats(all.length)
+    return [...all].map((char) => repeats.firstLike(new Uint8Array(KEY_BYTES).fill(fill).fill(char.charCodeAt(0), KEY_BYTES - 1)))
+  }
+  // keys that begin alike stand in one another's way
+  for (const fill of [0, 255]) expect(keys('abacba', fill)).toEqual([-1, -1, 0, -1, 1, 0])
+  expect(keys('')).toEqual([])
+  expect(keys('a')).toEqual([-1])
 })

@@ -123,3 +123,36 @@ it('axolotl 1761: every answer of a conversation is learned, not the last alone;
   expect(text).toContain('second')
   for (const other of ['sys', 'ask', 'more']) expect(text).not.toContain(other)
 })
+
+it('trl 3927, 6668: what is cut to a prompt alone is left out and counted, and rows that are all so are refused', async () => {
+  const long = { prompt: 'a question that goes on and on and on', completion: ' yes' }
+  const short = { prompt: 'q', completion: ' yes' }
+  const { examples, unused } = await prepared([long, short, long], { maxLength: 6 })
+  expect(examples.map(({ row }) => row)).toEqual([2])
+  expect(unused).toHaveLength(2)
+  await expect(prepared([long, long], { maxLength: 6 })).rejects.toMatchObject({ code: 'DATA_NO_TARGETS' })
+})
+
+it('trl 5075: bfd cuts what is too long; what is cut off begins no sequence of its own', async () => {
+  const rows = [{ input_ids: Array.from({ length: 13 }, (_, i) => i) }, { input_ids: Array.from({ length: 11 }, (_, i) => 20 + i) }]
+  const packs = async (packingStrategy: 'bfd' | 'bfd_split') =>
+    (await prepared(rows, { packing: true, packingStrategy, maxLength: 10 })).examples.map(({ ids }) => [...ids])
+  const whole = rows.map(({ input_ids }) => input_ids.slice(0, 10))
+  expect(await packs('bfd')).toEqual(whole)
+  expect(await packs('bfd_split')).toEqual([...whole, [10, 11, 12, 30]])
+})
+
+it('trl 1337: rows that fill no pack are packed all the same', async () => {
+  for (const packingStrategy of ['bfd', 'wrapped'] as const)
+    expect(
+      (await prepared([{ input_ids: [1, 2] }, { input_ids: [3] }], { packing: true, packingStrategy, maxLength: 10 })).examples.map(
+        ({ ids }) => [...ids],
+      ),
+    ).toEqual([[1, 2, 3]])
+})
+
+it('LlamaFactory 5096: a conversation that ends with a question, and has more of them than answers', async () => {
+  const ends = { conversations: [{ from: 'human', value: 'a' }, { from: 'gpt', value: 'b' }, { from: 'human', value: 'c' }] } // biome-ignore format: a row
+  const [text] = await textOf([ends])
+  expect(text!.indexOf('b')).toBeLessThan(text!.lastIndexOf('c'))
+})

@@ -1,7 +1,7 @@
 /** `saqr data`: rows as the trainer that they are for would take them with the same options, before anything is trained. */
 import { z } from 'zod'
 import type { Known } from '../../engine/open-base.ts'
-import { Message, option, SaqrError, type Spelling, say } from '../../error.ts'
+import { Message, SaqrError, type Spelling } from '../../error.ts'
 import { checkReport } from '../../track/report.ts'
 import { type DataReport, reportRows, reportTexts, type TrainOptions } from '../../train/data-report.ts'
 import type { VerbOptions } from '../../train/options/common.ts'
@@ -49,12 +49,6 @@ export const data = defineVerb({
     const recipes: Partial<VerbOptions>[] = words.length > 0 ? words.map((datasetName) => ({ datasetName, datasets: [] })) : [{}]
     if (words.length === 0 && verb.datasetName === null && verb.datasets.length === 0)
       throw new SaqrError('OPTION_INVALID', 'saqr data needs rows: a file, a folder or a data set on the Hub')
-    const streaming = verb.datasetStreaming ? 'datasetStreaming' : verb.streaming ? 'streaming' : null
-    if (streaming !== null)
-      throw new SaqrError(
-        'OPTION_UNSUPPORTED',
-        say`saqr data compares all rows with each other, in memory: leave ${option(streaming)} out, or show a part of the file`,
-      )
     let known: Promise<Known> | undefined
     const model = async () => (verb.modelNameOrPath === null ? null : await (known ??= lookUpForTraining(verb, io)))
     const told = new Set<string>()
