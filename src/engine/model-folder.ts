@@ -1,9 +1,10 @@
 /** A whole model as a Hugging Face folder: config, generation config, tokenizer, weights in shards with an index where they are many. */
 import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { asBf16 } from '../devices/cpu/dense-values.ts'
 import { stringifyJson } from '../formats/json.ts'
 import { withKeys } from '../formats/json-exact.ts'
-import { bytesOf, f32ToBf16 } from '../formats/numbers.ts'
+import { bytesOf } from '../formats/numbers.ts'
 import { tensorBytes } from '../formats/safetensors/header.ts'
 import { type TensorToWrite, writeSafetensors } from '../formats/safetensors/write.ts'
 import type { CheckpointTensor, FileSource, TokenizerFiles } from '../formats/tensor.ts'
@@ -54,7 +55,7 @@ export async function writeModelFolder(
   ensureWritableFolder(folder)
   const { checkpoint, choice } = opened
   const bf16 = choice.dtype === 'bf16'
-  const encode = (values: Float32Array) => bytesOf(bf16 ? f32ToBf16(values) : values)
+  const encode = (values: Float32Array, room?: Uint8Array) => (bf16 ? asBf16(values, room) : bytesOf(values))
   const dtype = bf16 ? 'BF16' : 'F32'
   const weights: Written = { dtype, encode, load: bf16 ? 'bf16' : 'f32' }
   const buffers = buffersOf(opened.model)
@@ -97,10 +98,10 @@ function paused(tensor: TensorToWrite, pause: () => Promise<void>): TensorToWrit
   }
 }
 
-/** What weights are written in: its name in a file, f32 values in it, and what a checkpoint is asked for. */
+/** What weights are written in: its name in a file, f32 values in it (in memory of that size, where it is given), and what a checkpoint is asked for. */
 interface Written {
   dtype: 'BF16' | 'F32'
-  encode: (values: Float32Array) => Uint8Array
+  encode: (values: Float32Array, room?: Uint8Array) => Uint8Array
   load: 'bf16' | 'f32'
 }
 
@@ -126,12 +127,15 @@ function inParts(t: CheckpointTensor, changed: (t: CheckpointTensor) => ChangedR
   })
 }
 
+/** each part is written before the next takes its place */
 function* inRows(t: CheckpointTensor, changed: ChangedRows | null, { encode, load }: Written): Generator<Uint8Array> {
   const step = Math.max(1, Math.floor(CHUNK / t.cols))
+  const room = new Uint8Array(Math.min(step, t.rows) * t.cols * (load === 'bf16' ? 2 : 4))
   for (let row = 0; row < t.rows; row += step) {
     const count = Math.min(step, t.rows - row)
+    const own = room.subarray(0, (room.length / Math.min(step, t.rows)) * count)
     // what stays and lies in that type already is read as it lies
-    yield changed ? encode(changed.rows(row, count)) : t.load(load, row, count)
+    yield changed ? encode(changed.rows(row, count), own) : t.load(load, row, count, own)
   }
 }
 

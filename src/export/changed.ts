@@ -1,11 +1,11 @@
 /** What became of the checkpoint's tensors: W + s·B·A in f32 where there is an adapter, trained values where all weights are. */
 import { isDeepStrictEqual } from 'node:util'
 import type { Trained } from '../adapters/adapter.ts'
+import { valuesOf } from '../devices/cpu/dense-values.ts'
 import { nativeAddLowRank as addLowRank } from '../devices/cpu/low-rank.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import type { ChangedRows } from '../engine/model-folder.ts'
 import { find } from '../engine/weights.ts'
-import { asF32 } from '../formats/numbers.ts'
 import type { CheckpointTensor } from '../formats/tensor.ts'
 
 export interface Changes {
@@ -24,13 +24,13 @@ export function changesOf(model: LanguageModel): Changes {
     return { changed, head: null }
   }
   const merged = (name: string, t: CheckpointTensor) =>
-    adapter.merge(name, { rows: t.rows, cols: t.cols, values: () => asF32(t.load('f32')), addLowRank }, (trained) =>
+    adapter.merge(name, { rows: t.rows, cols: t.cols, values: () => valuesOf(t), addLowRank }, (trained) =>
       model.trainables.trained(trained),
     )
   /** the trained tensors that it would be made of, from a row of it */
   const madeOf = (name: string, t: CheckpointTensor): string[] => {
     const made = new Set<string>()
-    adapter.merge(name, { rows: 1, cols: t.cols, from: 0, values: () => asF32(t.load('f32', 0, 1)), addLowRank }, (trained) => {
+    adapter.merge(name, { rows: 1, cols: t.cols, from: 0, values: () => valuesOf(t, 0, 1), addLowRank }, (trained) => {
       const found = model.trainables.trained(trained)
       if (found) made.add(trained)
       return found
@@ -45,7 +45,7 @@ export function changesOf(model: LanguageModel): Changes {
       return read.get(name)!
     }
     return (from: number, count: number) => {
-      const values = () => asF32(t.load('f32', from, count))
+      const values = () => valuesOf(t, from, count)
       return adapter.merge(t.name, { rows: count, cols: t.cols, from, values, addLowRank }, trained) ?? values()
     }
   }
@@ -61,6 +61,6 @@ export function changesOf(model: LanguageModel): Changes {
   // one weight still where both are made of the same: rows of tokens that both have
   const [ofEmbedding, ofHead] = [`${head.tiedTo}.weight`, `${head.path}.weight`].map((name) => madeOf(name, embedding))
   const parted = !isDeepStrictEqual(ofEmbedding, ofHead)
-  const values = () => merged(`${head.path}.weight`, embedding) ?? asF32(embedding.load('f32'))
+  const values = () => merged(`${head.path}.weight`, embedding) ?? valuesOf(embedding)
   return { changed, head: parted ? { name: `${head.path}.weight`, shape: embedding.shape, values } : null }
 }

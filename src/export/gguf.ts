@@ -1,4 +1,5 @@
 /** A model as one GGUF file: what llama.cpp and what is built on it run. A tensor at a time, each rounded once from f32. */
+import { valuesOf } from '../devices/cpu/dense-values.ts'
 import { MADE, toBlocks } from '../devices/cpu/ggml-blocks.ts'
 import { dequantised, quantisedHere } from '../engine/computed-base.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
@@ -9,7 +10,6 @@ import { placeTensors, type Source } from '../formats/gguf/place.ts'
 import type { GgmlType } from '../formats/gguf/types.ts'
 import { ggmlType } from '../formats/gguf/types.ts'
 import { type Entries, type Entry, type GgufTensorToWrite, text, u32 } from '../formats/gguf/write.ts'
-import { asF32 } from '../formats/numbers.ts'
 import type { CheckpointTensor } from '../formats/tensor.ts'
 import type { Model } from '../models/family.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
@@ -127,13 +127,15 @@ function sourcesOf(
   return [...sources, { name: head.name, shape: head.shape, rows, cols, read }]
 }
 
-/** What was trained is asked for once, when the tensor's turn comes, and let go after its last rows. */
+/** What was trained is asked for once, when the tensor's turn comes, and let go after its last rows. Values hold until the next are read. */
 function reader(t: CheckpointTensor, changed: Changes['changed']): Source['read'] {
   let now: ReturnType<Changes['changed']> | undefined
+  let room: Float32Array | undefined
   return (from, count) => {
     if (now === undefined) now = changed(t)
-    const values = now ? now.rows(from, count) : asF32(t.load('f32', from, count))
-    if (from + count === t.rows) now = undefined
+    if (!now && !(room && room.length >= count * t.cols)) room = new Float32Array(count * t.cols)
+    const values = now ? now.rows(from, count) : valuesOf(t, from, count, room)
+    if (from + count === t.rows) now = room = undefined
     return values
   }
 }

@@ -49,10 +49,11 @@ export function denseTensor(stored: StoredTensor): CheckpointTensor {
     storage,
     bytes,
     source: type && offset % type.width === 0 ? { kind: 'file', path, offset } : undefined,
-    load(dtype, from = 0, count = rows - from) {
+    load(dtype, from = 0, count = rows - from, into?: Uint8Array) {
       checkRows(name, rows, from, count)
       if (!type || type.dtype === 'i32' || type.dtype === 'u8') throw noWeight(name, storage, path)
-      return convert(readRange(path, stored.offset + from * cols * type.width, count * cols * type.width), type.dtype, dtype)
+      const own = type.dtype === dtype ? into : undefined
+      return convert(readRange(path, stored.offset + from * cols * type.width, count * cols * type.width, own), type.dtype, dtype)
     },
   }
   return madeOf(tensor, () => [stored])

@@ -46,7 +46,7 @@ export interface CheckpointTensor {
   blocks?(): ByteSource
   /**
    * Rows [from, from + count) as f32 or bf16, little endian: dequantised in f32 as the reference does, then rounded once.
-   * `into`: memory of that size which is filled and returned by what makes values of blocks; the rest returns its own.
+   * `into`: memory of that size which is filled and returned by what makes values of blocks or reads values as they lie; the rest returns its own.
    * Errors: FORMAT_DTYPE for a type that is no weight.
    */
   load(dtype: 'f32' | 'bf16', from?: number, count?: number, into?: Uint8Array): Uint8Array

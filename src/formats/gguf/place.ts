@@ -8,7 +8,7 @@ export interface Source {
   shape: readonly number[]
   rows: number
   cols: number
-  /** rows [from, from + count), f32 */
+  /** rows [from, from + count), f32; they hold until the next are read */
   read(from: number, count: number): Float32Array
 }
 
