@@ -27,11 +27,11 @@ const step = (op: string, inputs: CudaStep['inputs'], outputs: CudaTensor[], att
 })
 
 describe('product', () => {
-  const x = tensor(0x1000, 8, 64, 'bf16')
+  const x = tensor(0x1000, 24, 64, 'bf16')
   const w = tensor(0x2000, 96, 64, 'nf4')
-  const u = tensor(0x3000, 8, 16, 'bf16')
+  const u = tensor(0x3000, 24, 16, 'bf16')
   const b = tensor(0x4000, 96, 16, 'f32')
-  const y = tensor(0x5000, 8, 96, 'bf16')
+  const y = tensor(0x5000, 24, 96, 'bf16')
   const bias = tensor(0x6000, 1, 96, 'f32')
   const lora = step('product', [null, bias, x, w, u, b], [y])
 
@@ -53,6 +53,19 @@ describe('product', () => {
   test('asks for the bias and the largest weight at once, on Hopper for all weights', () => {
     expect(cudaOps.product!.run.scratch!(lora, { arch: 80 })).toBe(256 + 96 * 64 * 2)
     expect(cudaOps.product!.run.scratch!(lora, card)).toBe(256 + 96 * 64 * 2 + 96 * 16 * 2)
+  })
+
+  test('of few rows is one kernel that reads weights as they are stored, from sm_80 on', () => {
+    const few = (t: CudaTensor) => ({ ...t, rows: 16 })
+    const made = (arch: number, weight = w) =>
+      cudaOps
+        .product!.run.launch(step('product', [null, bias, few(x), weight, few(u), b], [few(y)]), 0x10000n, { arch })
+        .map((l) => (l.kind === 'kernel' ? `${l.name} ${l.grid}` : l.kind))
+    expect(made(90)).toEqual(['product_few_1 6,1,1'])
+    expect(made(80)).toEqual(made(90))
+    expect(made(75)).toContain('matmul')
+    // blocks that no shift finds
+    expect(made(90, { ...w, quant: { ...quant, blocksize: 96 } })).toContain('matmul')
   })
 
   test('reads weights of its own type where they lie', () => {

@@ -1,6 +1,7 @@
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { TOKEN_ROWS } from '../../src/adapters/token-rows.ts'
 import { readRange } from '../../src/formats/files.ts'
 import { adapterConfigText, readAdapterConfig } from '../../src/formats/peft/config.ts'
 import { readAdapter } from '../../src/formats/peft/read.ts'
@@ -25,7 +26,7 @@ const each = <A, B>(map: Map<string, A>, change: (a: A) => B) => new Map([...map
 
 describe('an adapter of PEFT', () => {
   test.each(cases)('%s is read, and written again byte for byte', async (name) => {
-    const { config, modules, saved, base } = readAdapter(folder(name))
+    const { config, modules, saved, base, tokens } = readAdapter(folder(name))
     const out = temporary()
     await writeAdapter(out, config, {
       modules: each(modules, ({ embedding, a, b, bias }) => ({
@@ -34,7 +35,7 @@ describe('an adapter of PEFT', () => {
         b: asWritten(b),
         bias: bias && asWritten(bias),
       })),
-      saved: each(saved, asWritten),
+      saved: each(new Map([...saved, ...[...tokens].map(([path, rows]) => [`${path}.${TOKEN_ROWS}`, rows] as const)]), asWritten),
       base: each(base, asWritten),
     })
     for (const file of ['adapter_config.json', 'adapter_model.safetensors']) {
