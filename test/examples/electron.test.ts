@@ -3,6 +3,7 @@
  * run as Electron lets them: no buffer of JavaScript's lies in memory that isn't its own.
  */
 import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -30,7 +31,12 @@ beforeAll(() => {
   places = { model: join(quickstart, 'model'), rows, jobsDir: join(folder, 'jobs') }
 })
 afterAll(async () => {
-  process_?.kill()
+  // what it still writes would be left in the folder
+  if (process_?.exitCode === null && process_.signalCode === null) {
+    const ended = once(process_, 'exit')
+    process_.kill()
+    await ended
+  }
   rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 })
 })
 
