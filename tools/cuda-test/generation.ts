@@ -21,6 +21,8 @@ const STEPS = 6
 interface Kept {
   dtype: 'f32' | 'bf16'
   nf4: boolean
+  /** 4-bit weights of products lie there in bf16 too */
+  dense?: boolean
 }
 const F32: Kept = { dtype: 'f32', nf4: false }
 const OTHERS: readonly Kept[] = [
@@ -29,7 +31,12 @@ const OTHERS: readonly Kept[] = [
 ]
 
 /** logits of every token of what is asked, text by text */
-async function ask(device: Device, folder: string, together: boolean, { dtype, nf4 }: Kept = F32): Promise<Float32Array[][]> {
+async function ask(
+  device: Device,
+  folder: string,
+  together: boolean,
+  { dtype, nf4, dense = false }: Kept = F32,
+): Promise<Float32Array[][]> {
   const opened = new OpenedModel(device, openCheckpoint(join(folder, 'model')), { dtype, loadIn4bit: nf4, doubleQuant: nf4 })
   const model = new LanguageModel(opened, adapterOf(folder), 0)
   const { adapter, trained } = model
@@ -37,6 +44,8 @@ async function ask(device: Device, folder: string, together: boolean, { dtype, n
     const saved = readTensors(join(folder, 'adapter', 'adapter_model.safetensors'))
     for (const name of trained.names) trained.setFromFile(name, saved.get(`base_model.model.${name}`)!)
   }
+  const codes = [...model.recorder.weights.values()].filter(({ name, dtype }) => dtype === 'nf4' && !name.includes('experts'))
+  if (dense) await device.keepDense!(model, codes.map(({ name }) => name)) // biome-ignore format: short
   const { vocab, maxPositions } = opened.model
   const random = new SeededRandom(1, 'prompts')
   const drawn = (count: number) => Array.from({ length: count }, () => Math.floor(random.uniform() * vocab))
@@ -78,6 +87,9 @@ export async function checkGeneration(): Promise<void> {
         const [together, alone] = [await on(() => new CudaDevice(), true, kept), await on(() => new CudaDevice(), false, kept)]
         const how = kept.nf4 ? 'bf16 over NF4' : 'bf16'
         note(`${name}, ${how}: logits that differ from those of a text alone`, differing(together, alone), 0)
+        if (!kept.nf4) continue
+        const dense = await on(() => new CudaDevice(), true, { ...kept, dense: true })
+        note(`${name}, ${how}: logits that differ where weights lie in bf16 too`, differing(together, dense), 0)
       } catch (error) {
         const message = messageOf(error)
         // experts that are no whole blocks of 4-bit weights
