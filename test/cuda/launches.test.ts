@@ -64,6 +64,12 @@ describe('product', () => {
     expect(made(90)).toEqual(['product_few_1 6,1,1'])
     expect(made(80)).toEqual(made(90))
     expect(made(75)).toContain('matmul')
+    // a weight that NF4 can't be read of so isn't in bf16 either
+    for (const dtype of ['nf4', 'bf16'] as const) {
+      const narrow = tensor(0x2000, 96, 48, dtype)
+      const plain = step('product', [null, null, tensor(0x1000, 16, 48, 'bf16'), narrow], [few(y)])
+      expect(cudaOps.product!.run.launch(plain, 0x10000n, card).at(-1)).toMatchObject({ kind: 'matmul' })
+    }
     // blocks that no shift finds
     expect(made(90, { ...w, quant: { ...quant, blocksize: 96 } })).toContain('matmul')
   })

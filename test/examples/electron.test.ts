@@ -8,7 +8,7 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writ
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { type Child, Trainer } from '../../examples/electron/src/calls.ts'
 import type { Told } from '../../examples/electron/src/messages.ts'
 import type { FineTuningJob, FineTuningJobEvent } from '../../src/index.ts'
@@ -37,7 +37,8 @@ afterAll(async () => {
     process_.kill()
     await ended
   }
-  rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 })
+  // the process of a job ends by itself when who started it is gone, and writes until then
+  await vi.waitFor(() => rmSync(folder, { recursive: true, force: true }), { timeout: 20_000, interval: 100 })
 })
 
 function start(): Child {

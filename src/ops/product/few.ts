@@ -33,19 +33,15 @@ const aligned = ({ at, stride }: CudaTensor) => at % 16n === 0n && stride % 8 ==
 /** blocks are found by shifts */
 const ofTwo = (n: number) => n > 0 && (n & (n - 1)) === 0
 
-/** a lane's elements of a row share a scale, or are 16 bytes */
+/**
+ * A lane's 32 elements share a scale. What NF4 may have a copy of in bf16 is taken under the same conditions: where the copy lies must not change
+ * a bit. An adapter's f32 is never such a copy, and its rank may be 8.
+ */
 function readable(w: CudaTensor): boolean {
-  if (w.dtype !== 'nf4') return w.cols % 8 === 0 && aligned(w)
+  if (w.dtype !== 'nf4') return w.cols % (w.dtype === 'f32' ? 8 : 32) === 0 && aligned(w)
   const { quant } = w
-  return (
-    quant !== null &&
-    ofTwo(quant.blocksize) &&
-    quant.blocksize >= 32 &&
-    (quant.absmax !== 0n || ofTwo(quant.blocksize2)) &&
-    w.cols % 32 === 0 &&
-    w.stride === w.cols &&
-    w.at % 16n === 0n
-  )
+  if (quant === null || !ofTwo(quant.blocksize) || quant.blocksize < 32) return false
+  return (quant.absmax !== 0n || ofTwo(quant.blocksize2)) && w.cols % 32 === 0 && w.stride === w.cols && w.at % 16n === 0n
 }
 
 export function fewFits({ parts, trans, addend, y }: Operands, arch: number): boolean {
