@@ -18,8 +18,12 @@ export function distance(a: string, b: string): number {
   return last[b.length]!
 }
 
+/** characters; what is longer is no misspelt name but a text in its place, and comparing it would take its square */
+const LONGEST = 256
+
 /** Undefined where nothing is close: more than a third of the name would have to change. Names are also close where one begins with or contains the other. */
 export function nearest(name: string, known: Iterable<string>): string | undefined {
+  if (name.length > LONGEST) return undefined
   let found: string | undefined
   let least = Math.max(2, Math.floor(name.length / 3)) + 1
   for (const candidate of known) {

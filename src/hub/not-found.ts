@@ -4,6 +4,9 @@ import { basename, dirname, join, parse, relative, resolve } from 'node:path'
 import { SaqrError } from '../error.ts'
 import { distance, nearest } from './nearest.ts'
 
+/** characters of a path that is said back whole */
+const LONGEST = 1024
+
 /** Undefined where nothing can be found: no such name, a file where a folder is needed, a name too long, a folder that may not be searched. */
 export function statOf(path: string): Stats | undefined {
   try {
@@ -15,6 +18,13 @@ export function statOf(path: string): Stats | undefined {
 
 /** @param path as the user wrote it */
 export function notFound(path: string, options?: ErrorOptions): SaqrError {
+  const text = path.includes('\n')
+  if (text || path.length > LONGEST)
+    return new SaqrError(
+      'FORMAT_NOT_FOUND',
+      `${JSON.stringify(`${path.slice(0, 60)}…`)} was taken for a path, and there is none of ${path.length.toLocaleString('en')} characters${text ? ' in several lines' : ''}: give the path of a file that holds it.`,
+      options,
+    )
   const { folder, missing, last } = firstMissing(resolve(path))
   const close = nearHere(path)
   const what = last ? missing : `folder ${missing}`

@@ -14,6 +14,7 @@ import { type HubPlaces, type HubProgress, hubPlaces } from './places.ts'
 import { pushFetch } from './push-errors.ts'
 import { isCommit, type Repository, repository } from './repository.ts'
 import { askHub } from './snapshot.ts'
+import { within } from './within.ts'
 
 export interface PushOptions {
   /** default: HF_TOKEN, or what `hf auth login` keeps; it must be allowed to write */
@@ -165,7 +166,7 @@ async function attempt(
 }
 
 /** descriptions come soon or not at all */
-const beside = (signal?: AbortSignal) => (signal ? AbortSignal.any([signal, AbortSignal.timeout(patience)]) : AbortSignal.timeout(patience))
+const beside = (signal?: AbortSignal) => within(patience, signal)
 
 /** sha256 of what LFS keeps, else git's hash of a blob */
 async function hashLike(etag: string, { from, size }: LocalFile, signal?: AbortSignal): Promise<string> {

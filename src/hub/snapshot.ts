@@ -7,6 +7,7 @@ import { fetchFile, type RemoteFile } from './download.ts'
 import { fileError, makeFolder, writeFileAtomic } from './files.ts'
 import type { HubOptions, HubPlaces } from './places.ts'
 import { cachedCommit, cachedSnapshot, checkFileName, isCommit, type Repository, repositoryFolder, snapshotFolder } from './repository.ts'
+import { within } from './within.ts'
 
 /** Files fetched at the same time. */
 const together = 3
@@ -36,7 +37,7 @@ export async function openSnapshot(repo: Repository, places: HubPlaces, options:
   let commit: string
   let remote: Map<string, RemoteFile>
   try {
-    const signal = options.signal ? AbortSignal.any([options.signal, AbortSignal.timeout(patience)]) : AbortSignal.timeout(patience)
+    const signal = within(patience, options.signal)
     // a cached revision stands in at once; only without one is it worth waiting
     const ask = () => askHub(repo, places, signal)
     ;({ commit, remote } = cached ? await ask() : await patiently(ask, options))

@@ -289,12 +289,12 @@ export class JobEngine {
     })
   }
 
-  /** The next in the queue begins where none runs. */
+  /** The next in the order they came begins where none runs, when its files have been looked at: no smaller one passes it meanwhile. */
   #next(): void {
     if (this.#running !== null || this.#closed || this.#settings === null) return
-    const queued = this.records.filter(({ saved }) => saved.job.status === 'queued')
-    const [record] = queued.sort((a, b) => a.saved.turn - b.saved.turn)
-    if (!record) return
+    const waiting = this.records.filter(({ saved }) => /^(queued|validating_files)$/.test(saved.job.status))
+    const [record] = waiting.sort((a, b) => a.saved.turn - b.saved.turn)
+    if (record?.saved.job.status !== 'queued') return
     let finishing = Promise.resolve()
     const hear = (heard: Heard) => {
       finishing = finishing.then(async () => void (await this.#guarded(record, () => this.#hear(record, heard))))

@@ -143,13 +143,16 @@ export class FineTuningJobs {
 
   /**
    * Keeps a copy of a file of examples, a line of JSON each.
-   * @param file its path, or its bytes
+   * @param file its path, or its bytes (of a text: `Buffer.from(text)`)
    * @throws SaqrError OPTION_…, FORMAT_NOT_FOUND, JOB_CLOSED, JOB_FILE_TOO_LARGE, FORMAT_DISK_FULL …
    */
   async createFile(file: string | Bytes, options?: { filename?: string }): Promise<FileObject> {
     const given = take(file, 'file', source)
     const o = takeOptions(options, 'createFile', FILE)
-    if (typeof given === 'string' && !isFile(given)) throw notFound(given)
+    if (typeof given === 'string' && !isFile(given)) {
+      const message = 'createFile takes a path or bytes, and this string is the text of a file: give Buffer.from(text)'
+      throw given.includes('\n') ? new SaqrError('OPTION_INVALID', message) : notFound(given)
+    }
     const bytes = typeof given === 'string' ? bytesOf(given) : given instanceof Uint8Array ? [given] : given
     const filename = o.filename ?? (typeof given === 'string' ? basename(given) : 'file.jsonl')
     return await this.engine.files.add(bytes, () => ({ filename, purpose: 'fine-tune' }))

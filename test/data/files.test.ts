@@ -171,4 +171,15 @@ describe('what can’t be read is named', () => {
         message: `${join(folder, name)} does not exist: there is no ${name} in ${folder}.`,
       })
   })
+
+  // comparing it with the names that are there would take minutes, and saying it back fills a screen
+  test('a text where a path belongs', async () => {
+    const text = '{"text": "a"}\n'.repeat(1e5)
+    await expect(loadDataset(text)).rejects.toMatchObject({
+      code: 'FORMAT_NOT_FOUND',
+      message: expect.stringMatching(
+        /^"\{\\"text\\": \\"a\\"\}\\n.{40,90}…" was taken for a path, and there is none of 1,400,000 characters in several lines/,
+      ),
+    })
+  }, 5000)
 })

@@ -25,6 +25,7 @@ const textOf = async (bytes: AsyncIterable<Uint8Array>) => {
 it('learns, says how it went, and ends as a model', async () => {
   const file = await jobs.createFile(lines(24), { filename: 'birds.jsonl' })
   expect(file).toMatchObject({ object: 'file', filename: 'birds.jsonl', purpose: 'fine-tune', bytes: lines(24).length })
+  await expect(jobs.createFile(String(lines(4)))).rejects.toThrow(/is the text of a file: give Buffer\.from\(text\)/)
   const held = await jobs.createFile(lines(4))
   const made = await jobs.create({ ...thirty(file.id), validation_file: held.id, suffix: 'birds', metadata: { of: 'test' } })
   expect(made).toMatchObject({ status: 'validating_files', error: null, fine_tuned_model: null, estimated_finish: null })
@@ -123,11 +124,12 @@ it('goes on from a model of an epoch that newer ones take the place of while it 
   await vi.waitFor(() => expect(existsSync(folder)).toBe(false), 5000)
 })
 
-it('trains one at a time, in the order they came', async () => {
-  const file = await jobs.createFile(lines(8))
+it('trains one at a time, in the order they came, however long one’s file takes to look at', async () => {
+  const [long, file] = [await jobs.createFile(Buffer.from('\n'.repeat(1e6) + lines(8))), await jobs.createFile(lines(8))]
   const ids: string[] = []
-  for (let i = 0; i < 3; i++) ids.push((await jobs.create({ model: 'tiny', training_file: file.id, seed: 1, method: epochs(2) })).id)
-  jobs.deleteFile(file.id) // they have what they need
+  for (const { id } of [long, file, file])
+    ids.push((await jobs.create({ model: 'tiny', training_file: id, seed: 1, method: epochs(2) })).id)
+  for (const { id } of [long, file]) jobs.deleteFile(id) // they have what they need
   const order: string[] = []
   await Promise.all(
     ids.map(async (id) => {

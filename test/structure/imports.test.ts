@@ -67,6 +67,11 @@ describe('imports', () => {
     expect(files.filter((file) => renaming.test(readFileSync(join(src, file), 'utf8')))).toEqual([join('hub', 'move.ts')])
   })
 
+  it('of a timeout are src/hub/within.ts’s alone: Node loses those of AbortSignal.timeout', () => {
+    const losing = /AbortSignal\.timeout\(/
+    expect(files.filter((file) => losing.test(readFileSync(join(src, file), 'utf8')))).toEqual([])
+  })
+
   it('of a test file replace no module: files share those that one of them has loaded', () => {
     const tests = readdirSync(join(src, '../test'), { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.test.ts'))
     const replacing = new RegExp(`\\bvi\\.(${['mock', 'doMock', 'resetModules'].join('|')})\\(`)

@@ -233,8 +233,8 @@ describe('online', () => {
   })
   afterEach(() => server.close())
   const settings = (more: NodeJS.ProcessEnv = {}) =>
-    wandbSettings({ WANDB_API_KEY: KEY, WANDB_BASE_URL: server.url, WANDB_PROJECT: 'birds', WANDB_HTTP_TIMEOUT: '0.2', ...more })
-  const tracker = (more: NodeJS.ProcessEnv = {}, patience = 5) => wandb({ settings: settings(more), name: 'falcon', pace: PACE, patience })
+    wandbSettings({ WANDB_API_KEY: KEY, WANDB_BASE_URL: server.url, WANDB_PROJECT: 'birds', WANDB_HTTP_TIMEOUT: '0.5', ...more })
+  const tracker = (more: NodeJS.ProcessEnv = {}, patience = 30) => wandb({ settings: settings(more), name: 'falcon', pace: PACE, patience })
   const theRun = () => [...server.runs.values()][0]!
   const lines = (file = 'wandb-history.jsonl') => (theRun().files.get(file) ?? []).map((line) => JSON.parse(line) as Record<string, number>)
   /** the server has what the file has: each line once, in order */

@@ -13,6 +13,7 @@ import { fileError, isFileSystem, isFolder, makeFolder, writeFolderAtomic } from
 import type { HubProgress } from '../../hub/places.ts'
 import { cacheFolder } from '../../hub/places.ts'
 import { download, type Incoming, type Patience } from '../../hub/resume.ts'
+import { within } from '../../hub/within.ts'
 import { installFolder } from './libraries.ts'
 import { RELEASES, type Release, type Wheel } from './wheels.ts'
 
@@ -117,12 +118,9 @@ function checkRoom(folder: string, wheels: readonly Wheel[], downloads: string):
 /** Asks the index where a wheel lies. The index is held to the pinned facts, too. */
 export async function incoming(wheel: Wheel, { index = INDEX, signal }: InstallRequest = {}): Promise<Incoming> {
   const page = `${index}/${wheel.package}/`
-  const silence = AbortSignal.timeout(patience)
-  const { files } = (await (
-    await request(page, { accept: INDEX_TYPE }, signal ? AbortSignal.any([signal, silence]) : silence)
-  )
-    .json()
-    .catch(() => ({}))) as { files?: IndexFile[] }
+  const { files } = (await (await request(page, { accept: INDEX_TYPE }, within(patience, signal))).json().catch(() => ({}))) as {
+    files?: IndexFile[]
+  }
   const file = Array.isArray(files) ? files.find(({ filename }) => filename === wheel.file) : undefined
   if (!file) throw new SaqrError('DEVICE_CUDA_INSTALL', `${page} lists no ${wheel.file}. ${OTHER_WAYS}`)
   if (file.hashes?.sha256 !== wheel.sha256 || (file.size ?? wheel.bytes) !== wheel.bytes)

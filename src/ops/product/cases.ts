@@ -107,7 +107,7 @@ const few: readonly OpCase[] = [
   product('few rows: wide, NF4', { m: 5, n: 2064, parts: lora(576, 16, 'nf4'), addend: true }),
   product('few rows: wider, NF4', { m: 16, n: 8200, parts: lora(192, 16, 'nf4'), bias: 'bf16' }),
   product('few rows: LoRA', { m: 9, n: 2056, parts: lora(352, 16), bias: 'f16' }),
-  product('few rows: wider, LoRA', { m: 16, n: 8196, parts: lora(1120, 24) }),
+  product('few rows: wider, LoRA', { m: 16, n: 8196, parts: lora(352, 24) }),
   product('few rows: trained, few columns', { m: 16, n: 16, parts: [{ k: 1208, trained: true }] }),
   product('few rows: f16, columns of a wider tensor', { m: 7, n: 40, parts: [{ k: 96, weight: 'f16', within: { cols: 160, from: 8 } }] }),
   product('few rows: several parts', { m: 13, n: 33, parts: [{ k: 64, weight: 'nf4' }, { k: 32 }, { k: 96, weight: 'nf4' }, { k: 16, weight: 'f32' }] }), // biome-ignore format: a case

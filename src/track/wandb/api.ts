@@ -1,4 +1,5 @@
 /** Weights & Biases over HTTP: a run is made with GraphQL, its lines are sent to files of it. */
+import { within } from '../../hub/within.ts'
 import type { RunInfo, Values } from './records.ts'
 
 export interface Server {
@@ -159,7 +160,7 @@ async function request({ timeout, signal }: Server, url: string | URL, what: Req
   let response: Response
   let text: string
   try {
-    response = await fetch(url, { ...what, signal: AbortSignal.any([signal, AbortSignal.timeout(timeout * 1000)]) })
+    response = await fetch(url, { ...what, signal: within(timeout * 1000, signal) })
     text = await response.text()
   } catch (cause) {
     const error = cause as Error & { cause?: { code?: string; message?: string } }

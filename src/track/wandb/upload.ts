@@ -104,6 +104,7 @@ export class Upload {
     this.#ending = true
     clearTimeout(this.#timer)
     const { signal } = this.#stop
+    const { retry, slowest } = this.#o.pace
     const end = performance.now() + seconds * 1000
     const left = () => end - performance.now()
     let failures = 0
@@ -116,7 +117,7 @@ export class Upload {
         })()
         done.catch(() => {}) // where it comes too late
         if (await Promise.race([done, pause(left(), signal).then(() => false)])) return true
-        await pause(Math.min(left(), 1000 * this.#o.pace.retry * 2 ** failures++), signal)
+        await pause(Math.min(left(), 1000 * Math.min(slowest, retry * 2 ** failures++)), signal)
       }
       return false
     } finally {
