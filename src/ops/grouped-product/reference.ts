@@ -1,4 +1,5 @@
 /** The definition of `grouped_product` and `grouped_weight_grad`. */
+import { plusDot } from '../dot.ts'
 import { defines, type Matrix } from '../op.ts'
 import { groupedProductOp, groupedWeightGradOp } from './op.ts'
 
@@ -16,8 +17,8 @@ export const references = [
         for (let p = 0; p < parts.length; p += 2) {
           const x = parts[p]!
           const w = parts[p + 1]!
-          for (let k = 0; k < x.cols; k++)
-            sum += x.data[s * x.cols + k]! * w.data[trans ? (e * x.cols + k) * N + n : (e * N + n) * x.cols + k]!
+          const K = x.cols
+          sum = plusDot(sum, x.data, s * K, w.data, trans ? e * K * N + n : (e * N + n) * K, trans ? N : 1, K)
         }
         y!.data[s * N + n] = alpha * sum
       }

@@ -1,4 +1,5 @@
 /** The definition of `product`. */
+import { plusDot } from '../dot.ts'
 import { defines } from '../op.ts'
 import { productOp } from './op.ts'
 
@@ -11,7 +12,7 @@ export const references = [
         for (let p = 0; p < parts.length; p += 2) {
           const x = parts[p]!
           const w = parts[p + 1]!
-          for (let k = 0; k < x.cols; k++) sum += x.data[i * x.cols + k]! * w.data[trans ? k * w.cols + j : j * w.cols + k]!
+          sum = plusDot(sum, x.data, i * x.cols, w.data, trans ? j : j * w.cols, trans ? w.cols : 1, x.cols)
         }
         y!.data[i * cols + j] = alpha * sum + (bias?.data[j] ?? 0) + (addend?.data[i * cols + j] ?? 0)
       }
