@@ -7,6 +7,7 @@
  */
 export function within(ms: number, signal?: AbortSignal): AbortSignal {
   const late = new AbortController()
-  setTimeout(() => late.abort(new DOMException(`no answer within ${ms / 1000} s`, 'TimeoutError')), ms).unref()
+  // what is longer than a timer can be (25 days), Node would take for 1 ms
+  setTimeout(() => late.abort(new DOMException(`no answer within ${ms / 1000} s`, 'TimeoutError')), Math.min(ms, 2 ** 31 - 1)).unref()
   return signal ? AbortSignal.any([signal, late.signal]) : late.signal
 }

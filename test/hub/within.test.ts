@@ -34,3 +34,9 @@ it.each([
   },
   5000,
 )
+
+it('waits as long as it is told, however long', async () => {
+  const signals = [2 ** 31, Number.POSITIVE_INFINITY].map((ms) => within(ms))
+  await new Promise((done) => setTimeout(done, 20))
+  expect(signals.map((signal) => signal.aborted)).toEqual([false, false])
+})
