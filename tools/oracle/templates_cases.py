@@ -259,6 +259,14 @@ true ~ 1
 '<b>&"' | e
 '<b>' | safe
 '<b>' | escape | length
+'3.5' | e | float
+'12' | e | int
+('<b>' | e | upper) | e
+('<b>' | e | replace('b', '<')) | e
+('<b>' | e | first) | e
+('<b>' | e | reverse) | e
+('<b>' | e | string | default('x')) | e
+('<b>' | e).role
 'abc' | list
 'abc' | first
 'abc' | last

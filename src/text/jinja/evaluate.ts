@@ -133,7 +133,10 @@ export class Evaluator {
     if (!ofAnything.has(name)) defined(of)
     if (name.startsWith('__') && !(of instanceof Dict && of.get(name) !== undefined && !/__$/.test(name)))
       return new Undefined(`${name} (templates may not use it)`)
-    if (of instanceof Markup) return fail('an escaped or safe text is only printed: more is not supported')
+    if (of instanceof Markup) {
+      const has = /^(escape|striptags|unescape)$/.test(name) || this.#own(of.text, name) !== undefined
+      return has ? fail('an escaped or safe text is only printed: more is not supported') : new Undefined(missing(of, name))
+    }
     const found = this.#own(of, name)
     if (found !== undefined) return found
     const value = of instanceof Dict ? of.get(name) : undefined

@@ -203,7 +203,9 @@ const otherwise: Filter = (of, args) => {
   const [fallback = '', falsy] = take(args, 'default', 'default_value?', 'boolean?')
   return of instanceof Undefined || (flag(falsy) && !truth(of)) ? fallback : of
 }
-const escapeFilter: Filter = (of) => (of instanceof Markup ? of : new Markup(escaped(str(of))))
+const escapeFilter: Filter = (of) => new Markup(escaped(str(of)))
+/** what of an escaped text is one too, as markupsafe has it: of the others comes a plain one */
+const STAY_ESCAPED = new Set('capitalize center d default indent last lower reverse string trim truncate upper'.split(' '))
 const unsupported =
   (name: string): Filter =>
   () =>
@@ -316,8 +318,12 @@ export function contextOf(item: FilterContext['item'], tests: TestTable): Filter
   const context: FilterContext = {
     item,
     filter(name, of, args) {
-      const filter = Object.hasOwn(filters, name) ? filters[name] : undefined
-      return filter ? filter(of, args, context) : fail(`there is no filter ${name}`)
+      const filter = Object.hasOwn(filters, name) ? filters[name] : fail(`there is no filter ${name}`)
+      if (!(of instanceof Markup)) return filter!(of, args, context)
+      if (name === 'e' || name === 'escape') return of
+      if (name === 'format') return fail('an escaped or safe text is not formatted: more than printing it is not supported')
+      const made = filter!(of.text, args, context)
+      return STAY_ESCAPED.has(name) && typeof made === 'string' ? new Markup(made) : made
     },
     test(name, of, args) {
       const test = Object.hasOwn(tests, name) ? tests[name] : undefined
