@@ -8,7 +8,6 @@ import { setImmediate as immediate } from 'node:timers/promises'
 import { DIGEST_CHUNK, digestsOf } from '../devices/cpu/digest.ts'
 import { SaqrError } from '../error.ts'
 import { fileError } from '../formats/files.ts'
-import { stringifyJson } from '../formats/json.ts'
 import { type StoredBytes, storedBytes } from '../formats/stored.ts'
 import type { Checkpoint, CheckpointTensor } from '../formats/tensor.ts'
 import type { Trainables } from './trainables.ts'
@@ -40,8 +39,8 @@ export async function digestOfBase(checkpoint: Checkpoint, signal?: AbortSignal)
   return found
 }
 
-async function digestOf({ config, tensors }: Checkpoint, signal: AbortSignal | undefined): Promise<string> {
-  const hash = createHash('sha256').update(stringifyJson(config, { sortKeys: true }))
+async function digestOf({ tensors }: Checkpoint, signal: AbortSignal | undefined): Promise<string> {
+  const hash = createHash('sha256')
   const files = new Files()
   try {
     for (const run of runsOf([...tensors.values()].sort((a, b) => (a.name < b.name ? -1 : 1)))) {

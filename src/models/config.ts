@@ -1,5 +1,6 @@
 /** Reads a config.json: every key a family uses is checked, what it can't do is refused by name. */
 import { SaqrError } from '../error.ts'
+import { means } from './meant.ts'
 
 export type Json = Readonly<Record<string, unknown>>
 
@@ -29,9 +30,15 @@ export class Config {
   }
 
   #value(key: string, fallback: unknown): unknown {
-    const value = this.json[key]
-    if (value === undefined) return this.#defaults[key] ?? fallback
-    return value === null && NULLABLE.has(key) ? fallback : value
+    const given = this.json[key]
+    const value = given === undefined ? (this.#defaults[key] ?? fallback) : given === null && NULLABLE.has(key) ? fallback : given
+    if (value !== undefined) means(this.json, key, value)
+    return value
+  }
+
+  /** what a key comes to; see `meant.ts` */
+  means(key: string, value: unknown, instead: readonly string[] = []): void {
+    means(this.json, key, value, instead)
   }
 
   /** does the file say it, or the family's class? */
@@ -73,7 +80,9 @@ export class Config {
     if (value === undefined || value === null) return undefined
     if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < -vocab || value >= vocab)
       this.fail(key, `must be null or an id below ${vocab}, not ${JSON.stringify(value)}`)
-    return value < 0 ? value + vocab : value
+    const id = value < 0 ? value + vocab : value
+    this.means(key, id)
+    return id
   }
 
   flag(key: string, fallback: boolean): boolean {
@@ -100,5 +109,6 @@ export class Config {
     const value = this.#value(key, supported)
     if (value !== supported && !same.includes(value))
       this.fail(key, `is ${JSON.stringify(value)}: saqr's ${this.modelType} does ${JSON.stringify(supported)} only`)
+    this.means(key, supported)
   }
 }

@@ -34,7 +34,7 @@ export const families: readonly Family[] = [
 ]
 
 /** @throws SaqrError MODEL_UNSUPPORTED for a model_type that no family here has */
-export function openConfig(config: Readonly<Record<string, unknown>>): Model {
+export function familyOf(config: Readonly<Record<string, unknown>>): Family {
   const family = families.find((f) => f.modelType === config.model_type)
   if (!family) {
     const given =
@@ -43,6 +43,12 @@ export function openConfig(config: Readonly<Record<string, unknown>>): Model {
         : `model_type ${JSON.stringify(config.model_type)} is not supported`
     throw new SaqrError('MODEL_UNSUPPORTED', `${given}: saqr trains ${families.map((f) => f.modelType).join(', ')}`)
   }
+  return family
+}
+
+/** @throws SaqrError those of `familyOf`, MODEL_CONFIG for what the family doesn't do */
+export function openConfig(config: Readonly<Record<string, unknown>>): Model {
+  const family = familyOf(config)
   checkUnused(config)
   return family.open(config)
 }

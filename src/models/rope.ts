@@ -37,6 +37,9 @@ export function readRope(c: Config, headDim: number, options: RopeOptions = {}):
   return ropeOf(c, headDim, scalingOf(c, options.otherwise), beside, options)
 }
 
+/** where files say what a rotation's parameters come to */
+const SPELLINGS = ['rope_parameters', 'rope_scaling', 'rope_theta', 'rope_local_base_freq', 'partial_rotary_factor']
+
 /** What stands beside rope parameters, and where they stand. */
 interface Beside {
   /** key of the config, for who reads an error */
@@ -83,6 +86,8 @@ export function ropeOf(
     if (!whole) c.fail(`${at}.${key}`, `must be a list of ${plain.length} numbers above 0, one for each pair of channels that turns`)
     return value as number[]
   }
+  const { type: _, ...rest } = scaling
+  c.means(at, { ...rest, rope_type: type, rope_theta: theta, ...(partial === 1 ? {} : { partial_rotary_factor: partial }) }, SPELLINGS)
   return { interleaved: false, ...make({ plain, theta, headDim, number, list, original, stretch, scaling }) }
 }
 

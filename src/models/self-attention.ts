@@ -33,7 +33,9 @@ export function readHeads(c: Config, headDim?: number): Heads {
   const kvHeads = c.count('num_key_value_heads', heads)
   if (heads % kvHeads) c.fail('num_key_value_heads', `is ${kvHeads}, which doesn't divide ${heads} heads`)
   const shared = headDim === undefined && c.json.head_dim == null
-  return { heads, kvHeads, headDim: shared ? evenHeadDim(c, heads) : c.count('head_dim', headDim) }
+  const size = shared ? evenHeadDim(c, heads) : c.count('head_dim', headDim)
+  c.means('head_dim', size)
+  return { heads, kvHeads, headDim: size }
 }
 
 export interface AttentionOptions {

@@ -49,8 +49,14 @@ export const smollm3: Family = {
   },
 }
 
-/** `no_rope_layers` has a 1 for each layer that rotates; else every `no_rope_layer_interval`th doesn't */
 function rotatedLayers(c: Config): boolean[] {
+  const rotated = rotatedOf(c)
+  c.means('no_rope_layers', rotated, ['no_rope_layer_interval'])
+  return rotated
+}
+
+/** `no_rope_layers` has a 1 for each layer that rotates; else every `no_rope_layer_interval`th doesn't */
+function rotatedOf(c: Config): boolean[] {
   const layers = c.count('num_hidden_layers')
   const interval = c.count('no_rope_layer_interval', 4)
   const given = c.json.no_rope_layers

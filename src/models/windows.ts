@@ -11,6 +11,12 @@ export function windowOf(c: Config, fallback?: number): number {
 
 /** window of each layer, 0: none; `layer_types` of the config, or what `otherwise` says of a layer */
 export function layerWindows(c: Config, window: number, otherwise: (layer: number) => boolean): number[] {
+  const windows = windowsOf(c, window, otherwise)
+  c.means('layer_types', windows)
+  return windows
+}
+
+function windowsOf(c: Config, window: number, otherwise: (layer: number) => boolean): number[] {
   const layers = c.count('num_hidden_layers')
   const types = c.json.layer_types
   if (types === undefined || types === null) return Array.from({ length: layers }, (_, layer) => (otherwise(layer) ? window : 0))
@@ -31,5 +37,7 @@ export function optionalWindow(c: Config, fallback?: number): number {
 /** Qwen's rule: with use_sliding_window, layers from max_window_layers on have a window; `layer_types` says it outright. */
 export function windowsFromLayer(c: Config): number[] {
   const first = c.count('max_window_layers', 28, 0)
-  return layerWindows(c, optionalWindow(c, 4096), (layer) => layer >= first)
+  const windows = layerWindows(c, optionalWindow(c, 4096), (layer) => layer >= first)
+  c.means('layer_types', windows, ['sliding_window', 'use_sliding_window', 'max_window_layers'])
+  return windows
 }

@@ -16,7 +16,7 @@ import { readSafetensors } from '../formats/safetensors/read.ts'
 import { type TensorToWrite, writeSafetensors } from '../formats/safetensors/write.ts'
 import { readRange, writeFileAtomic, writeFolderAtomic } from '../hub/files.ts'
 import { type Best, NO_BEST } from './best.ts'
-import { differences, type Facts, type Identity, WHOLE } from './identity.ts'
+import { differences, type Facts, type Identity, LATER, WEIGHTS } from './identity.ts'
 import type { Means } from './objectives/objective.ts'
 import { readTrainerState, type TrainerState, writeTrainerState } from './state.ts'
 import { ACTIONS, type Action } from './timing.ts'
@@ -228,10 +228,12 @@ function readFacts(path: string): RunFacts {
  */
 export function checkSame({ path, facts }: Resumed, now: Identity, base: string, maxPassTokens: number | null): Message[] {
   const there = facts.identity.same
-  const unknown = WHOLE.filter((key) => there[key] === undefined)
-  const { everyWeight, everyFirstWeight, ...same } = Object.fromEntries(
-    Object.entries(now.same).filter(([key]) => !unknown.some((one) => one === key)),
-  )
+  const unknown = LATER.filter((key) => there[key] === undefined)
+  const {
+    [WEIGHTS]: weights,
+    firstValues,
+    ...same
+  } = Object.fromEntries(Object.entries(now.same).filter(([key]) => !unknown.some((one) => one === key)))
   const other = differences(there, same)
   if (other.length > 0) {
     throw new SaqrError(
@@ -240,17 +242,20 @@ export function checkSame({ path, facts }: Resumed, now: Identity, base: string,
     )
   }
   const another = (what: string) => new SaqrError('TRAIN_CHECKPOINT', `${path} is of another run: ${what}, or train anew.`)
-  if (everyWeight !== undefined && everyWeight !== there.everyWeight)
+  if (weights !== undefined && weights !== there[WEIGHTS])
     throw another(
       `the weights of ${base} are not those it was trained over, though its configuration and shapes are. Open the base as it was (the same file, in the same form)`,
     )
-  if (everyFirstWeight !== undefined && everyFirstWeight !== there.everyFirstWeight)
+  if (firstValues !== undefined && firstValues !== there.firstValues)
     throw another('what it trains began with other values than here. Begin with the same adapter and seed')
   const changed = differences(facts.identity.options, now.options)
   return [
     ...(unknown.length > 0
       ? [
-          say`${path} was saved by a saqr that looked at some rows of each weight alone: that all others of ${base} are as they were isn’t known`,
+          say`${path} doesn’t say what its ${Message.join(
+            unknown.map((key) => say`${WHAT[key]}`),
+            ' and ',
+          )} were: that those of ${base} are as they were isn’t known`,
         ]
       : []),
     ...(changed.length > 0
@@ -262,6 +267,12 @@ export function checkSame({ path, facts }: Resumed, now: Identity, base: string,
         ]
       : []),
   ]
+}
+
+const WHAT: Readonly<Record<(typeof LATER)[number], string>> = {
+  config: 'configuration',
+  firstValues: 'first values',
+  [WEIGHTS]: 'base’s weights',
 }
 
 /** Trained tensors and optimiser state as they were. */

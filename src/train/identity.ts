@@ -9,7 +9,7 @@ import { digestOfBase, digestOfTrained } from '../engine/digest.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { type Message, option, say } from '../error.ts'
 import { isObject, stringifyJson } from '../formats/json.ts'
-import type { CheckpointTensor } from '../formats/tensor.ts'
+import { meaningOf } from '../models/meaning.ts'
 import { statesOf } from './optim.ts'
 import type { CommonOptions } from './options/common-config.ts'
 
@@ -31,11 +31,12 @@ export interface Identified {
   evalExamples: readonly Example[] | null
   options: CommonOptions
   steps: number
-  /** of every value of the base: `digestOfBase` */
-  base: string
 }
 
-export function identityOf({ objective, facts, model, examples, evalExamples, options: o, steps, base }: Identified): Identity {
+/** What a run knows only once every weight of its base was read. */
+export const WEIGHTS = 'weights'
+
+export function identityOf({ objective, facts, model, examples, evalExamples, options: o, steps }: Identified): Identity {
   const { choice, checkpoint } = model.opened
   const { baseModelNameOrPath: _, revision: __, ...adapter } = model.adapter.config ?? { kind: 'full' }
   return {
@@ -50,14 +51,12 @@ export function identityOf({ objective, facts, model, examples, evalExamples, op
       dataloaderDropLast: o.dataloaderDropLast,
       examples: examples.length,
       rows: digestOfRows(examples),
-      model: digestOfModel(checkpoint.config, checkpoint.tensors),
+      config: stringifyJson(meaningOf(checkpoint.config), { sortKeys: true }),
       adapter: stringifyJson(adapter, { sortKeys: true }),
       precision: choice.dtype,
       loadIn4bit: choice.loadIn4bit,
       doubleQuant: choice.loadIn4bit && choice.doubleQuant,
-      firstWeights: sampleOfStart(model),
-      everyWeight: base,
-      everyFirstWeight: digestOfStart(model),
+      firstValues: startOf(model),
       optimizerStates: statesOf(o),
     },
     options: {
@@ -84,6 +83,8 @@ export function identityOf({ objective, facts, model, examples, evalExamples, op
   }
 }
 
+export const withWeights = ({ same, options }: Identity, digest: string): Identity => ({ same: { ...same, [WEIGHTS]: digest }, options })
+
 /** A name of the run that its checkpoints share, and no other run in its folder has. */
 export function nameOf({ same }: Identity, start: number): string {
   return `${start}-${digest((hash) => hash.update(stringifyJson(same, { sortKeys: true })))}`
@@ -104,8 +105,8 @@ export function differences(there: Facts, now: Facts): Message[] {
   })
 }
 
-/** What checkpoints lack that were saved before every value was looked at: `model` and `firstWeights` hold some rows of each tensor. */
-export const WHOLE = ['everyWeight', 'everyFirstWeight'] as const
+/** What checkpoints of an older saqr lack, which knew a model by other digests. */
+export const LATER = ['config', 'firstValues', WEIGHTS] as const
 
 const HASH = /^[0-9a-f]{16}$/
 
@@ -137,25 +138,17 @@ function digestOfRows(examples: readonly Example[]): string {
   })
 }
 
-interface Start {
-  sample: string
-  whole: string
-}
-
-const starts = new WeakMap<LanguageModel, Start>()
+const starts = new WeakMap<LanguageModel, string>()
 
 /** What was trained began as: an adapter's own values tell it from another over the same base. A model trained before in this process began as it did then. */
-function startOf(model: LanguageModel): Start {
+function startOf(model: LanguageModel): string {
   let start = starts.get(model)
-  if (start === undefined) starts.set(model, (start = { sample: sampleOfTrained(model), whole: digestOfTrained(model.trainables) }))
+  if (start === undefined) starts.set(model, (start = digestOfTrained(model.trainables)))
   return start
 }
 
-const digestOfStart = (model: LanguageModel): string => startOf(model).whole
-const sampleOfStart = (model: LanguageModel): string => startOf(model).sample
-
 /** Is it another than it began as, trained before in this process? */
-export const isTrained = (model: LanguageModel): boolean => digestOfTrained(model.trainables) !== digestOfStart(model)
+export const isTrained = (model: LanguageModel): boolean => digestOfTrained(model.trainables) !== startOf(model)
 
 /**
  * What makes a model's numbers, to the last byte: every weight of the base and of what is trained over it, as they are now, what is computed
@@ -169,7 +162,8 @@ export async function wholeDigest(model: LanguageModel, signal?: AbortSignal, co
   const base = await digestOfBase(checkpoint, signal)
   const trained = model.trained && digestOfTrained(model.trained)
   const { baseModelNameOrPath: _, revision: __, ...adapter } = model.adapter.config ?? { kind: 'full' }
-  const all = stringifyJson({ base, trained, choice, adapter, kind, label, code }, { sortKeys: true })
+  const config = meaningOf(checkpoint.config)
+  const all = stringifyJson({ base, config, trained, choice, adapter, kind, label, code }, { sortKeys: true })
   const whole = createHash('sha256').update(all).digest('hex')
   if (model.trained && !isTrained(model)) wholeStarts.set(model, whole)
   return whole
@@ -181,33 +175,4 @@ const wholeStarts = new WeakMap<LanguageModel, string>()
 export async function wholeDigestOfStart(model: LanguageModel, signal?: AbortSignal): Promise<string | null> {
   if (isTrained(model)) return wholeStarts.get(model) ?? null
   return await wholeDigest(model, signal)
-}
-
-function sampleOfTrained({ trainables }: LanguageModel): string {
-  return digest((hash) => {
-    for (const name of trainables.names) {
-      const { rows, cols } = trainables.shape(name)
-      for (const row of someOf(rows)) hash.update(trainables.rows(name, row, 1).subarray(0, Math.min(cols, MOST)))
-    }
-  })
-}
-
-/** numbers of a row that are looked at: an embedding's A has a row as long as the vocabulary */
-const MOST = 4096
-
-/** the first, the last and two between */
-function someOf(rows: number): number[] {
-  return [...new Set([0, 1 / 3, 2 / 3, 1].map((share) => Math.floor(share * (rows - 1))))]
-}
-
-/** What tells another model from one whose weights are others: its configuration, and some rows of every tensor. */
-function digestOfModel(config: Readonly<Record<string, unknown>>, tensors: ReadonlyMap<string, CheckpointTensor>): string {
-  return digest((hash) => {
-    hash.update(stringifyJson(config, { sortKeys: true }))
-    for (const name of [...tensors.keys()].sort()) {
-      const tensor = tensors.get(name)!
-      hash.update(`${name} ${tensor.shape.join('×')}`)
-      for (const row of someOf(tensor.rows)) hash.update(tensor.load('f32', row, 1))
-    }
-  })
 }

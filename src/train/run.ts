@@ -15,7 +15,7 @@ import { followed } from './best.ts'
 import type { RunFacts } from './checkpoint.ts'
 import { bounds, stepData } from './data.ts'
 import { evalBatches } from './evaluate.ts'
-import { type Identity, identityOf } from './identity.ts'
+import { type Identity, identityOf, withWeights } from './identity.ts'
 import { memoryOf } from './memory.ts'
 import type { CutOptions, Objective } from './objectives/objective.ts'
 import { coefficientOf, wholeBatches, withTerm } from './objectives/term.ts'
@@ -141,7 +141,7 @@ export function prepareRun(request: RunRequest): Run {
         })
       : null
   const { name, facts } = objective
-  const identity = identityOf({ objective: name, facts, model, examples, evalExamples, options: o, steps, base: request.base })
+  const identity = withWeights(identityOf({ objective: name, facts, model, examples, evalExamples, options: o, steps }), request.base)
   const schedule = scheduleOf(scheduleOptions(o, steps), steps, remembered(request, identity))
   const optimizer = new Optimizer(device, layout, update)
   return {

@@ -13,7 +13,7 @@ import { readSafetensors } from '../../src/formats/safetensors/read.ts'
 import { openCheckpoint } from '../../src/models/checkpoint.ts'
 import { Tokenizer } from '../../src/text/tokenizer.ts'
 import { logEntry, type TrainEvent } from '../../src/track/events.ts'
-import { WHOLE } from '../../src/train/identity.ts'
+import { LATER } from '../../src/train/identity.ts'
 import type { SFTConfig } from '../../src/train/options/sft.ts'
 import { SFTTrainer } from '../../src/train/sft-trainer.ts'
 
@@ -155,7 +155,7 @@ describe('a run that goes on', () => {
     cpSync(join(folder, 'model'), other, { recursive: true })
     const file = join(other, 'model.safetensors')
     const bytes = readFileSync(file)
-    // row 1 of as many as a vocabulary has: not the first, the last, nor one of the two between that older checkpoints hold
+    // row 1 of as many as a vocabulary has
     const [embedding] = [...readSafetensors(file).tensors.values()].filter(({ shape }) => shape.length === 2 && shape[0]! > 16)
     bytes[embedding!.offset + embedding!.bytes / embedding!.shape[0]! + 1]! ^= 1
     writeFileSync(file, bytes)
@@ -167,10 +167,35 @@ describe('a run that goes on', () => {
     // what an older saqr saved has no digest of every value: it goes on, and says so
     const saved = join(at('base', 2), 'saqr_run.json')
     const facts = JSON.parse(readFileSync(saved, 'utf8'))
-    for (const key of WHOLE) delete facts.identity.same[key]
+    for (const key of LATER) delete facts.identity.same[key]
     writeFileSync(saved, JSON.stringify(facts))
-    expect(said(await resume())).toContainEqual(expect.stringMatching(/looked at some rows of each weight alone/))
+    expect(said(await resume())).toContainEqual(
+      expect.stringMatching(/doesn’t say what its configuration and first values and base’s weights were/),
+    )
     own.dispose()
+  })
+
+  it('goes on over a base whose config.json says the same in other words, and is told what else says another', async () => {
+    await trainer('config', { maxSteps: 2, saveSteps: 2 }).train()
+    const resume = async (name: string, change: object) => {
+      const other = join(work, name)
+      cpSync(join(folder, 'model'), other, { recursive: true })
+      const path = join(other, 'config.json')
+      writeFileSync(path, JSON.stringify({ ...JSON.parse(readFileSync(path, 'utf8')), ...change }))
+      const own = new CpuDevice({ threads: 1 })
+      try {
+        const over = loadAdapter(new OpenedModel(own, openCheckpoint(other), opened.choice), join(folder, 'adapter'))
+        return await events(trainer('config', { resumeFromCheckpoint: true }, over), (event) => event.type === 'step')
+      } finally {
+        own.dispose()
+      }
+    }
+    const { rms_norm_eps: eps } = opened.checkpoint.config as { rms_norm_eps: number }
+    await expect(resume('other config', { rms_norm_eps: 3e-5 })).rejects.toThrow(
+      `is of another run: config rms_norm_eps ${eps} there, 0.00003 now`,
+    )
+    const same = { transformers_version: '9.9.9', _name_or_path: 'elsewhere', architectures: ['Other', 'LlamaForCausalLM'] }
+    expect((await resume('same config', same)).some(({ type }) => type === 'step')).toBe(true)
   })
 
   it('is refused over an adapter that began as another', async () => {
@@ -181,8 +206,10 @@ describe('a run that goes on', () => {
       name,
       other.trainables.get(name).map((x) => x + 0.25),
     )
-    await expect(trainer('began', { resumeFromCheckpoint: true }, other).train()).rejects.toThrow(/is of another run: other firstWeights/)
-    // in a value of a row that isn't sampled
+    await expect(trainer('began', { resumeFromCheckpoint: true }, other).train()).rejects.toThrow(
+      /is of another run: what it trains began with other values/,
+    )
+    // in one value
     const barely = fresh()
     const large = barely.trainables.names.find((one) => barely.trainables.shape(one).rows > 8)!
     const values = barely.trainables.get(large)
