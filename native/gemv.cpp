@@ -150,7 +150,8 @@ struct Gemv {
     for (int64_t n0 = share.from; n0 < share.to && !worker.aborted(); n0 += kWide) {
       const int64_t wide = std::min<int64_t>(kWide, share.to - n0);
       for (int64_t j = 0; j < wide; j += R) {
-        vf sums[16] = {};
+        vf sums[16];
+        std::fill_n(sums, R * M, vf{});
         columns(n0 + j, n0 + wide - 1, sums);
         for (int64_t r = 0; r < R && j + r < wide; r++) {
           for (int64_t m = 0; m < M; m++) c[m * kWide + j + r] = sum(sums[r * M + m]);

@@ -127,29 +127,31 @@ SAQR_INLINE vf scaled(v32 codes, vf first, vf last, vf shift = set1(-0.0f)) {  /
  */
 #if !SAQR_LOOKUP
 constexpr int kVectors = 32 / W;
-// an f16 in all lanes; NaN has whatever form
-SAQR_INLINE vf halfOf(const uint8_t* at) {
+// two f16 behind each other, each in all lanes; NaN has whatever form
+SAQR_INLINE void halvesOf(const uint8_t* at, vf& first, vf& second) {
+#if defined(__AVX2__)
+  float both;  // as bits: a load fills all lanes
+  memcpy(&both, at, 4);
+  const __m128i bits = _mm_castps_si128(_mm_set1_ps(both));
 #if defined(__AVX512F__)
-  uint16_t h;
-  memcpy(&h, at, 2);
-  return (vf)_mm512_cvtph_ps(_mm256_set1_epi16(static_cast<short>(h)));
-#elif defined(__AVX2__)
-  uint16_t h;
-  memcpy(&h, at, 2);
-  return (vf)_mm256_cvtph_ps(_mm_set1_epi16(static_cast<short>(h)));
+  const __m512 turns = _mm512_cvtph_ps(_mm256_broadcastsi128_si256(bits));
+  first = (vf)_mm512_moveldup_ps(turns), second = (vf)_mm512_movehdup_ps(turns);
 #else
-  return set1(half(at));
+  const __m256 turns = _mm256_cvtph_ps(bits);
+  first = (vf)_mm256_moveldup_ps(turns), second = (vf)_mm256_movehdup_ps(turns);
+#endif
+#else
+  first = set1(half(at)), second = set1(half(at + 2));
 #endif
 }
-// two f16 behind each other
-SAQR_INLINE void halvesOf(const uint8_t* at, vf& first, vf& second) {
-#if defined(__AVX2__) && !defined(__AVX512F__)
-  int32_t both;
-  memcpy(&both, at, 4);
-  const __m256 turns = _mm256_cvtph_ps(_mm_set1_epi32(both));
-  first = (vf)_mm256_moveldup_ps(turns), second = (vf)_mm256_movehdup_ps(turns);
+// one, behind which a block goes on
+SAQR_INLINE vf halfOf(const uint8_t* at) {
+#if defined(__AVX2__)
+  vf first, second;
+  halvesOf(at, first, second);
+  return first;
 #else
-  first = halfOf(at), second = halfOf(at + 2);
+  return set1(half(at));
 #endif
 }
 SAQR_INLINE void bytePairs(const uint8_t* at, vf* c) {
