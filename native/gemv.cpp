@@ -2,6 +2,7 @@
 // multiplied with every row of a. Lanes run along the reduction.
 #include <algorithm>
 #include "gemv-blocks.hpp"
+#include "gemv-nf4.hpp"
 
 namespace saqr::gemm {
 
@@ -114,6 +115,16 @@ struct Gemv {
           continue;
         }
       }
+#if SAQR_NF4_PLANES
+      if constexpr (sizeof(E) == 4) {
+        if (inUsualBlocks(t)) {
+          int64_t rows[4];
+          for (int64_t r = 0; r < R; r++) rows[r] = std::min(n + r, last);
+          (problem.rounded(p) ? nf4DotsOf<true>(M) : nf4DotsOf<false>(M))(t, rows, x[p], apart(p), sums);
+          continue;
+        }
+      }
+#endif
       if (sizeof(E) == 4 && t.dtype == DType::bf16) stored<bf16>(t, p, n, last, sums);
       else stored<E>(t, p, n, last, sums);
     }
