@@ -1,5 +1,6 @@
 #include "gemm-decode.hpp"
 #include <algorithm>
+#include <cmath>
 #include "gemm-nf4.hpp"
 #include "ggml-codes.hpp"
 
@@ -25,7 +26,18 @@ static void nf4(const Tensor& t, int64_t row, int64_t from, int64_t count, Out* 
   };
   if (q.blocksize == kUsualBlock && at % kUsualBlock == 0) {
     for (; at + kUsualBlock <= end; at += kUsualBlock, out += kUsualBlock) {
-      const Table<Out> table(q.codebook, scales.next(), rounded);
+      const float scale = scales.next();
+#if SAQR_NF4_PLANES
+      if constexpr (sizeof(Out) == 4) {
+        if (std::isfinite(scale)) {
+          auto put = [out](int i, vf v) { store(out + i, v); };
+          if (rounded) usualBlock<true>(q.codebook, scale, packed + at / 2, put);
+          else usualBlock<false>(q.codebook, scale, packed + at / 2, put);
+          continue;
+        }
+      }
+#endif
+      const Table<Out> table(q.codebook, scale, rounded);
 #pragma GCC unroll 8
       for (int i = 0; i < kUsualBlock; i += kAtOnce) look(table, at + i, out + i);
     }

@@ -72,6 +72,47 @@ template <> struct Table<float> {
   }
 };
 
+#if defined(__AVX2__) && !defined(__AVX512F__)
+#define SAQR_NF4_PLANES 1
+// A block of 64 with a finite scale: bytes of the 16 values are looked up by 32 codes at once, and woven together. `rounded` values have two.
+// put(i, elements i to i + 7), in order
+template <bool rounded, class Put>
+SAQR_INLINE void usualBlock(const float* codebook, float scale, const uint8_t* packed, Put put) {
+  vf values[2];
+#pragma GCC unroll 2
+  for (int i = 0; i < 2; i++) {
+    values[i] = load(codebook + i * W) * set1(scale);
+    if (rounded) values[i] = (vf)((vu)values[i] + 0x7fff + ((vu)values[i] >> 16 & 1));  // as roundBf16: its lower half isn't looked at
+  }
+  // plane k: byte k of all 16, in both halves
+  const __m256i byBytes = _mm256_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15, 0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const __m256i first = _mm256_shuffle_epi8((__m256i)values[0], byBytes), second = _mm256_shuffle_epi8((__m256i)values[1], byBytes);
+  const __m256i even = _mm256_permute2x128_si256(first, second, 0x20), odd = _mm256_permute2x128_si256(first, second, 0x31);
+  const __m256i lower = _mm256_unpacklo_epi32(even, odd), upper = _mm256_unpackhi_epi32(even, odd);
+  const __m256i plane0 = _mm256_permute4x64_epi64(lower, 0x88), plane1 = _mm256_permute4x64_epi64(lower, 0xdd);
+  const __m256i plane2 = _mm256_permute4x64_epi64(upper, 0x88), plane3 = _mm256_permute4x64_epi64(upper, 0xdd);
+  // codes in the order that weaving takes apart: elements 0–3, 8–11, 16–19, 24–27 in the lower half, those between in the upper
+  const __m256i pairs = _mm256_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15, 0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15);
+  const __m256i bytes = _mm256_permute4x64_epi64(_mm256_shuffle_epi8(_mm256_loadu_si256((const __m256i*)packed), pairs), 0xd8);
+  const __m256i low = _mm256_and_si256(bytes, _mm256_set1_epi8(15)), high = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), _mm256_set1_epi8(15));
+#pragma GCC unroll 2
+  for (int half = 0; half < 2; half++) {
+    const __m256i codes = half ? _mm256_unpackhi_epi8(high, low) : _mm256_unpacklo_epi8(high, low);
+    const __m256i byte2 = _mm256_shuffle_epi8(plane2, codes), byte3 = _mm256_shuffle_epi8(plane3, codes);
+    const __m256i upper0 = _mm256_unpacklo_epi8(byte2, byte3), upper1 = _mm256_unpackhi_epi8(byte2, byte3);
+    __m256i lower0 = _mm256_setzero_si256(), lower1 = lower0;
+    if (!rounded) {
+      const __m256i byte0 = _mm256_shuffle_epi8(plane0, codes), byte1 = _mm256_shuffle_epi8(plane1, codes);
+      lower0 = _mm256_unpacklo_epi8(byte0, byte1), lower1 = _mm256_unpackhi_epi8(byte0, byte1);
+    }
+    put(half * 32, (vf)_mm256_unpacklo_epi16(lower0, upper0)), put(half * 32 + 8, (vf)_mm256_unpackhi_epi16(lower0, upper0));
+    put(half * 32 + 16, (vf)_mm256_unpacklo_epi16(lower1, upper1)), put(half * 32 + 24, (vf)_mm256_unpackhi_epi16(lower1, upper1));
+  }
+}
+#else
+#define SAQR_NF4_PLANES 0
+#endif
+
 template <> struct Table<bf16> {
   static constexpr int kAtOnce = 2 * W;
   alignas(32) bf16 values[16];

@@ -1,15 +1,20 @@
 // GEMV, and products of few rows, as in generation: bound by reading the weights, so a weight's row is read once, in order, and
 // multiplied with every row of a. Lanes run along the reduction.
 #include <algorithm>
-#include "gemm-pack.hpp"
-#include "ggml-codes.hpp"
+#include "gemv-blocks.hpp"
+#include "gemv-nf4.hpp"
 
 namespace saqr::gemm {
 
-constexpr int kMostRows = 8, kMostParts = 64;
+constexpr int kMostParts = 64;
 constexpr int64_t kChunk = 1024;  // elements between two looks at the sums: decoded rows stay in the first cache
-constexpr int rowsTogether(int m) { return m <= 4 ? 4 : 2; }  // of b: up to 16 sums
 
+// a vector of the form's dtype of weights that are stored so, or in bf16
+template <class E, class In>
+SAQR_INLINE vf weights(const In* w) {
+  if constexpr (sizeof(E) == sizeof(In)) return loadAs<vf>(w);
+  else return loadBf16(w);
+}
 template <class E>
 SAQR_INLINE vf multiplyAdd(vf w, vf x, vf sum) {
   if constexpr (sizeof(E) == 4) return fma(w, x, sum);
@@ -18,19 +23,19 @@ SAQR_INLINE vf multiplyAdd(vf w, vf x, vf sum) {
 
 // sum[r][m] += w[r] · x[m] over `count` elements, whole vectors. The next rows (`group` elements on) are fetched in the order in which
 // they stand: the processor doesn't see by itself that several short streams are one long one.
-template <class E, int M>
-static void dots(const E* const* w, const E* x, int64_t apart, int64_t count, int64_t group, vf* sums) {
-  constexpr int R = rowsTogether(M);
+template <class E, class In, int M>
+static void dots(const In* const* w, const E* x, int64_t apart, int64_t count, int64_t group, vf* sums) {
+  constexpr int R = rowsTogether(M), kStep = 4 * W / static_cast<int>(sizeof(E));
   vf sum[R][M];
 #pragma GCC unroll 4
   for (int r = 0; r < R; r++) {
 #pragma GCC unroll 8
     for (int m = 0; m < M; m++) sum[r][m] = sums[r * M + m];
   }
-  for (int64_t k = 0; k < count; k += 4 * W / static_cast<int>(sizeof(E))) {
+  for (int64_t k = 0; k < count; k += kStep) {
 #pragma GCC unroll 4
-    for (int r = 0; r < R; r++) {
-      const E* line = w[0] + group + R * k + r * (64 / static_cast<int>(sizeof(E)));
+    for (int from = 0; from < R * kStep; from += 64 / static_cast<int>(sizeof(In))) {
+      const In* line = w[0] + group + R * k + from;
       __builtin_prefetch(line, 0, 3);
       if (M > 1) __builtin_prefetch(line + 7 * group, 0, 2);
     }
@@ -38,7 +43,7 @@ static void dots(const E* const* w, const E* x, int64_t apart, int64_t count, in
     for (int m = 0; m < M; m++) {
       const vf xs = loadAs<vf>(x + m * apart + k);
 #pragma GCC unroll 4
-      for (int r = 0; r < R; r++) sum[r][m] = multiplyAdd<E>(loadAs<vf>(w[r] + k), xs, sum[r][m]);
+      for (int r = 0; r < R; r++) sum[r][m] = multiplyAdd<E>(weights<E>(w[r] + k), xs, sum[r][m]);
     }
   }
 #pragma GCC unroll 4
@@ -48,63 +53,21 @@ static void dots(const E* const* w, const E* x, int64_t apart, int64_t count, in
   }
 }
 
-template <class E>
+template <class E, class In>
 static auto dotsOf(int64_t m) {
-  using Dots = void (*)(const E* const*, const E*, int64_t, int64_t, int64_t, vf*);
-  static constexpr Dots table[] = {dots<E, 1>, dots<E, 2>, dots<E, 3>, dots<E, 4>, dots<E, 5>, dots<E, 6>, dots<E, 7>, dots<E, 8>};
+  using Dots = void (*)(const In* const*, const E*, int64_t, int64_t, int64_t, vf*);
+  static constexpr Dots table[] = {dots<E, In, 1>, dots<E, In, 2>, dots<E, In, 3>, dots<E, In, 4>, dots<E, In, 5>, dots<E, In, 6>, dots<E, In, 7>, dots<E, In, 8>};
   static_assert(kMostRows == 8);
   return table[m - 1];
 }
 
-// The same of rows in GGUF's blocks, whose values go from where they are made into the sums, in the order that they have decoded.
-#if SAQR_LOOKUP
-constexpr int64_t kAhead = 4096;  // bytes
-template <class Kind, int M>
-static void blockDots(const uint8_t* const* w, const bf16* x, int64_t apart, int64_t count, vf* sums) {
-  constexpr int R = rowsTogether(M), kParts = Kind::kWeights / 32, kStep = R * Kind::kBytes / kParts;
-  // the rows that come some kilobytes on, in the order in which they stand
-  const int64_t group = R * (count / Kind::kWeights) * Kind::kBytes;
-  const uint8_t* ahead = w[0] + (kAhead + group - 1) / group * group;
-  vf sum[R][M];
-#pragma GCC unroll 4
-  for (int r = 0; r < R; r++) {
-#pragma GCC unroll 8
-    for (int m = 0; m < M; m++) sum[r][m] = sums[r * M + m];
-  }
-  int64_t at = 0;
-  for (int64_t k = 0, j = 0; k < count; k += 32) {
-    for (int line = 0; line < kStep; line += 64) __builtin_prefetch(ahead + line, 0, 3);
-    ahead += kStep;
-    vf xs[M];
-#pragma GCC unroll 8
-    for (int m = 0; m < M; m++) xs[m] = loadAs<vf>(x + m * apart + k);
-#pragma GCC unroll 4
-    for (int r = 0; r < R; r++) {
-      const vf v = Kind::bf16s(w[r] + at, static_cast<int>(j));
-#pragma GCC unroll 8
-      for (int m = 0; m < M; m++) sum[r][m] = dotBf16(sum[r][m], v, xs[m]);
-    }
-    if (++j == kParts) j = 0, at += Kind::kBytes;
-  }
-#pragma GCC unroll 4
-  for (int r = 0; r < R; r++) {
-#pragma GCC unroll 8
-    for (int m = 0; m < M; m++) sums[r * M + m] = sum[r][m];
-  }
-}
-
-struct BlockRows {
-  int weights, bytes;
-  void (*dots[kMostRows])(const uint8_t* const*, const bf16*, int64_t, int64_t, vf*);
-};
-template <class K>
-static constexpr BlockRows blockRows() {
-  return {K::kWeights, K::kBytes, {blockDots<K, 1>, blockDots<K, 2>, blockDots<K, 3>, blockDots<K, 4>, blockDots<K, 5>, blockDots<K, 6>, blockDots<K, 7>, blockDots<K, 8>}};
-}
-// in the order of their dtypes
-static constexpr BlockRows kBlockRows[] = {blockRows<ggml::Q4_0>(), blockRows<ggml::Q4_1>(), blockRows<ggml::Q5_0>(), blockRows<ggml::Q5_1>(),
-                                           blockRows<ggml::Q8_0>(), blockRows<ggml::Q4_K>(), blockRows<ggml::Q5_K>(), blockRows<ggml::Q6_K>()};
+// what a row of x takes beside a part of b
+static int64_t rowSize([[maybe_unused]] const Tensor& b, int64_t padded) {
+#if !SAQR_LOOKUP
+  if (blockRowsOf(b)) return turnedSize(padded);
 #endif
+  return padded;
+}
 
 template <class E>
 struct Gemv {
@@ -120,45 +83,75 @@ struct Gemv {
     for (int p = 0; p < problem.parts; p++) {
       const int64_t K = problem.a.depth(p);
       x[p] = at;
-      for (int64_t m = 0; m < M; m++, at += padded(K)) {
+      for (int64_t m = 0; m < M; m++, at += apart(p)) {
+#if !SAQR_LOOKUP
+        if constexpr (std::is_same_v<E, BlockX>) {
+          if (const BlockRows* kind = blockRowsOf(problem.b.part(p))) {
+            E* row = at + apart(p);  // where the next one goes, or what is kept free behind the last
+            decode(problem.a.part(p), m, 0, K, row, false);
+            kind->turned(row, K, at);
+            continue;
+          }
+        }
+#endif
         decode(problem.a.part(p), m, 0, K, at, false);
         std::fill(at + K, at + padded(K), E{});
       }
     }
   }
 
+  // elements between two rows of x[p]
+  int64_t apart(int p) const { return rowSize(problem.b.part(p), padded(problem.a.depth(p))); }
+
   // sums[r][m] of R columns from n on; past `last` that one again
   void columns(int64_t n, int64_t last, vf* sums) const {
-    const auto run = dotsOf<E>(M);
     for (int p = 0; p < problem.parts; p++) {
       const Tensor& t = problem.b.part(p);
-#if SAQR_LOOKUP
-      if constexpr (sizeof(E) == 2) {
-        if (inBlocks(t)) {
-          const BlockRows& kind = kBlockRows[static_cast<int>(t.dtype) - static_cast<int>(DType::q4_0)];
+      if constexpr (std::is_same_v<E, BlockX>) {
+        if (const BlockRows* kind = blockRowsOf(t)) {
           const uint8_t* w[4];
-          for (int64_t r = 0; r < R; r++) w[r] = static_cast<const uint8_t*>(t.data) + std::min(n + r, last) * (t.stride / kind.weights) * kind.bytes;
-          kind.dots[M - 1](w, x[p], padded(t.cols), t.cols, sums);
+          for (int64_t r = 0; r < R; r++) w[r] = static_cast<const uint8_t*>(t.data) + std::min(n + r, last) * (t.stride / kind->weights) * kind->bytes;
+          kind->dots[M - 1](w, x[p], apart(p), t.cols, sums);
+          continue;
+        }
+      }
+#if SAQR_NF4_PLANES
+      if constexpr (sizeof(E) == 4) {
+        if (inUsualBlocks(t)) {
+          int64_t rows[4];
+          for (int64_t r = 0; r < R; r++) rows[r] = std::min(n + r, last);
+          (problem.rounded(p) ? nf4DotsOf<true>(M) : nf4DotsOf<false>(M))(t, rows, x[p], apart(p), sums);
           continue;
         }
       }
 #endif
-      const bool rounded = problem.rounded(p), own = isOwn<E>(t, rounded);
-      for (int64_t k = 0, count; k < t.cols; k += count) {
-        count = std::min(kChunk, t.cols - k);
-        if (own && count > V) count -= count % V;  // whole vectors are read where they lie
-        const bool inPlace = own && count % V == 0;
-        const E* w[4];
-        for (int64_t r = 0; r < R; r++) {
-          const int64_t row = std::min(n + r, last);
-          E* to = staging + r * (kChunk + V);
-          w[r] = inPlace ? static_cast<const E*>(t.data) + row * t.stride + k : to;
-          if (inPlace) continue;
-          decode(t, row, k, count, to, rounded);
-          std::fill(to + count, to + padded(count), E{});
-        }
-        run(w, x[p] + k, padded(t.cols), padded(count), inPlace ? R * t.stride : 0, sums);
+      if (sizeof(E) == 4 && t.dtype == DType::bf16) stored<bf16>(t, p, n, last, sums);
+      else stored<E>(t, p, n, last, sums);
+    }
+  }
+
+  // of a part whose rows are read where they lie if they are of In, whole vectors at a time, else decoded
+  template <class In>
+  void stored(const Tensor& t, int p, int64_t n, int64_t last, vf* sums) const {
+    const bool rounded = problem.rounded(p), own = sizeof(In) != sizeof(E) || isOwn<E>(t, rounded);
+    for (int64_t k = 0, count; k < t.cols; k += count) {
+      count = std::min(kChunk, t.cols - k);
+      if (own && count > V) count -= count % V;
+      auto rowOf = [&](int64_t r) { return std::min(n + r, last); };
+      if (own && count % V == 0) {
+        const In* w[4];
+        for (int64_t r = 0; r < R; r++) w[r] = static_cast<const In*>(t.data) + rowOf(r) * t.stride + k;
+        dotsOf<E, In>(M)(w, x[p] + k, apart(p), count, R * t.stride, sums);
+        continue;
       }
+      const E* w[4];
+      for (int64_t r = 0; r < R; r++) {
+        E* to = staging + r * (kChunk + V);
+        w[r] = to;
+        decode(t, rowOf(r), k, count, to, rounded);
+        std::fill(to + count, to + padded(count), E{});
+      }
+      dotsOf<E, E>(M)(w, x[p] + k, apart(p), padded(count), 0, sums);
     }
   }
 
@@ -168,7 +161,8 @@ struct Gemv {
     for (int64_t n0 = share.from; n0 < share.to && !worker.aborted(); n0 += kWide) {
       const int64_t wide = std::min<int64_t>(kWide, share.to - n0);
       for (int64_t j = 0; j < wide; j += R) {
-        vf sums[16] = {};
+        vf sums[16];
+        std::fill_n(sums, R * M, vf{});
         columns(n0 + j, n0 + wide - 1, sums);
         for (int64_t r = 0; r < R && j + r < wide; r++) {
           for (int64_t m = 0; m < M; m++) c[m * kWide + j + r] = sum(sums[r * M + m]);
@@ -182,8 +176,12 @@ struct Gemv {
 
 bool fitsGemv(const Problem& problem) {
   if (problem.M > kMostRows || problem.a.transposed || problem.b.transposed || problem.parts > kMostParts) return false;
-  int64_t elements = 4 * (kChunk + 2 * W);
-  for (int p = 0; p < problem.parts; p++) elements += problem.M * (problem.a.depth(p) + 2 * W);
+  int64_t elements = 4 * (kChunk + 2 * W), most = 0;
+  for (int p = 0; p < problem.parts; p++) {
+    const int64_t row = rowSize(problem.b.part(p), problem.a.depth(p) + 2 * W);
+    elements += problem.M * row, most = std::max(most, row);
+  }
+  elements += most;
   return elements * 4 <= static_cast<int64_t>(kScratchBytes);
 }
 

@@ -36,6 +36,18 @@ SAQR_INLINE vf floats(const int8_t* code) {
 #endif
 }
 
+// W bytes without a sign, in i32
+SAQR_INLINE vi wide(const uint8_t* at) {
+#if defined(__AVX512F__)
+  return (vi)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i*)at));
+#elif defined(__AVX2__)
+  return (vi)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)at));
+#else
+  using bytes = uint8_t __attribute__((vector_size(W)));
+  return __builtin_convertvector(loadAs<bytes>(at), vi);
+#endif
+}
+
 using v16 = uint8_t __attribute__((vector_size(16)));
 using v32 = uint8_t __attribute__((vector_size(32)));
 template <class V>
@@ -108,6 +120,55 @@ SAQR_INLINE vf scaled(v32 codes, vf first, vf last, vf shift = set1(-0.0f)) {  /
 #define SAQR_LOOKUP 0
 #endif
 
+/*
+ * Where sums are f32 a block of 32 is multiplied as it lies: Σ (scale · code + shift) · x = scale · Σ code · x + shift · Σ x, exact values whose sum
+ * is scaled once. `factors` gives the codes as they come, `turnX` the x that they are multiplied with. Of a byte of two codes the lower is taken out,
+ * the higher is what stays: h = (byte − l) / 16, so that l · x + h · y = l · (x − y / 16) + byte · (y / 16).
+ */
+#if !SAQR_LOOKUP
+constexpr int kVectors = 32 / W;
+// two f16 behind each other, each in all lanes; NaN has whatever form
+SAQR_INLINE void halvesOf(const uint8_t* at, vf& first, vf& second) {
+#if defined(__AVX2__)
+  float both;  // as bits: a load fills all lanes
+  memcpy(&both, at, 4);
+  const __m128i bits = _mm_castps_si128(_mm_set1_ps(both));
+#if defined(__AVX512F__)
+  const __m512 turns = _mm512_cvtph_ps(_mm256_broadcastsi128_si256(bits));
+  first = (vf)_mm512_moveldup_ps(turns), second = (vf)_mm512_movehdup_ps(turns);
+#else
+  const __m256 turns = _mm256_cvtph_ps(bits);
+  first = (vf)_mm256_moveldup_ps(turns), second = (vf)_mm256_movehdup_ps(turns);
+#endif
+#else
+  first = set1(half(at)), second = set1(half(at + 2));
+#endif
+}
+// one, behind which a block goes on
+SAQR_INLINE vf halfOf(const uint8_t* at) {
+#if defined(__AVX2__)
+  vf first, second;
+  halvesOf(at, first, second);
+  return first;
+#else
+  return set1(half(at));
+#endif
+}
+SAQR_INLINE void bytePairs(const uint8_t* at, vf* c) {
+#pragma GCC unroll 4
+  for (int i = 0; i < kVectors / 2; i++) {
+    const vi bytes = wide(at + i * W);
+    c[i] = __builtin_convertvector(bytes & 15, vf), c[kVectors / 2 + i] = __builtin_convertvector(bytes, vf);
+  }
+}
+inline void turnPairs(const float* x, float* out) {
+  for (int i = 0; i < 16; i += W) {
+    const vf high = load(x + 16 + i) * 0.0625f;
+    store(out + i, load(x + i) - high), store(out + 16 + i, high);
+  }
+}
+#endif
+
 // ---- a type each: kWeights a block of kBytes, `take` sub-block j of the block at `at`
 
 struct Q4_0 {
@@ -116,6 +177,11 @@ struct Q4_0 {
   SAQR_INLINE static void take(const uint8_t* at, int, Codes& c) { put(c.code, nibbles(at + 2) - 8), both(c, half(at)); }
 #if SAQR_LOOKUP
   SAQR_INLINE static vf bf16s(const uint8_t* at, int) { return look(lowThenHigh(at + 2), sixteen(8) * halves(at)); }
+#else
+  static constexpr bool kSumX = true;  // for `shift`
+  SAQR_INLINE static void factors(const uint8_t* at, vf* c) { bytePairs(at + 2, c); }
+  SAQR_INLINE static void scales(const uint8_t* at, vf& scale, vf& shift) { scale = halfOf(at), shift = scale * -8.0f; }
+  static void turnX(const float* x, float* out) { turnPairs(x, out); }
 #endif
 };
 struct Q4_1 {
@@ -124,6 +190,11 @@ struct Q4_1 {
   SAQR_INLINE static void take(const uint8_t* at, int, Codes& c) { put(c.code, nibbles(at + 4)), both(c, half(at), half(at + 2)); }
 #if SAQR_LOOKUP
   SAQR_INLINE static vf bf16s(const uint8_t* at, int) { return look(lowThenHigh(at + 4), sixteen() * halves(at) + halves(at + 2)); }
+#else
+  static constexpr bool kSumX = true;
+  SAQR_INLINE static void factors(const uint8_t* at, vf* c) { bytePairs(at + 4, c); }
+  SAQR_INLINE static void scales(const uint8_t* at, vf& scale, vf& shift) { halvesOf(at, scale, shift); }
+  static void turnX(const float* x, float* out) { turnPairs(x, out); }
 #endif
 };
 struct Q5_0 {
@@ -148,6 +219,14 @@ struct Q8_0 {
   SAQR_INLINE static void take(const uint8_t* at, int, Codes& c) { memcpy(c.code, at + 2, 32), both(c, half(at)); }
 #if SAQR_LOOKUP
   SAQR_INLINE static vf bf16s(const uint8_t* at, int) { return scaled(loadAs<v32>(at + 2), halves(at), halves(at)); }
+#else
+  static constexpr bool kSumX = false;
+  SAQR_INLINE static void factors(const uint8_t* at, vf* c) {
+#pragma GCC unroll 8
+    for (int i = 0; i < kVectors; i++) c[i] = floats(reinterpret_cast<const int8_t*>(at + 2) + i * W);
+  }
+  SAQR_INLINE static void scales(const uint8_t* at, vf& scale, vf&) { scale = halfOf(at); }
+  static void turnX(const float* x, float* out) { memcpy(out, x, 32 * sizeof(float)); }
 #endif
 };
 struct Q4_K {

@@ -2,6 +2,7 @@
 // is theirs.
 #include <algorithm>
 #include "ggml-parts.hpp"
+#include "transpose.hpp"
 
 namespace saqr {
 namespace ggml {
@@ -12,78 +13,160 @@ constexpr float kNothing = 1e-15f;  // a sub-block this small is zeros
 // x[l] holds weight l of W sub-blocks of `n`
 template <int n>
 void turn(const float* from, vf* x) {
-  alignas(64) float lanes[n][W];
-  for (int lane = 0; lane < W; lane++)
-    for (int l = 0; l < n; l++) lanes[l][lane] = from[lane * n + l];
-  for (int l = 0; l < n; l++) x[l] = load(lanes[l]);
+  for (int l = 0; l < n; l += W) {
+    vf v[W];
+    for (int lane = 0; lane < W; lane++) v[lane] = load(from + lane * n + l);
+    transpose(v);
+    for (int i = 0; i < W; i++) x[l + i] = v[i];
+  }
 }
 template <int n>
-void turnBack(const vi* q, uint8_t* to) {
-  for (int lane = 0; lane < W; lane++)
-    for (int l = 0; l < n; l++) to[lane * n + l] = static_cast<uint8_t>(q[l][lane]);
+void turnBack(const vf* codes, uint8_t* to) {
+  using bytes = uint8_t __attribute__((vector_size(W)));
+  for (int l = 0; l < n; l += W) {
+    vf v[W];
+    for (int i = 0; i < W; i++) v[i] = codes[l + i];
+    transpose(v);
+    for (int lane = 0; lane < W; lane++) {
+      const bytes row = __builtin_convertvector(whole(v[lane]), bytes);
+      memcpy(to + lane * n + l, &row, sizeof row);
+    }
+  }
 }
 
+inline bool any(vi mask) {
+#if defined(__AVX2__) && !defined(__AVX512F__)
+  return _mm256_movemask_ps((__m256)mask);
+#else
+  int32_t lanes[W], all = 0;
+  store(lanes, mask);
+  for (int32_t lane : lanes) all |= lane;
+  return all;
+#endif
+}
+
+// `nearest` of what is below 2^22: 1.5 · 2^23 + x has whole numbers for lower bits, and taking it off again is exact
+SAQR_INLINE vf code(vf x) { return x + 12582912.0f - 12582912.0f; }
+SAQR_INLINE vf code(vf x, float low, float high) { return min(set1(high), max(set1(low), code(x))); }
+// … and of anything: beyond 2^22 the lower bits are what ggml has
+SAQR_INLINE vf codeOfAny(vf x, int low, int high) { return floats(clampTo(nearest(x), low, high)); }
+
 /*
- * scale · l + low of W sub-blocks of 32: of several grids, each with the scale and the low that weighted least squares give it, the one
- * whose error is the least. Weights are a sub-block's root mean square plus |x|. A low is never positive.
+ * scale · l + low of sub-blocks of 32: of several grids, each with the scale and the low that weighted least squares give it, the one
+ * whose error is the least. Weights are a sub-block's root mean square plus |x|. A low is never positive. Each sum waits for the one before it, so
+ * two vectors of sub-blocks go side by side.
  */
+constexpr int kSide = 2;
+struct Fit {
+  vf x[32], w[32], up[32], codes[32];  // up: x − low
+  vf high, low, sumW, sumX, grid, gridScale, gridLow, scale, best, flatLow;
+  vf least;
+  vi flat;
+  void upFrom() {
+    for (int l = 0; l < 32; l++) up[l] = x[l] - low;
+  }
+};
+// what codes on a grid need
+enum class Clamp { none, high, both, any };
+template <int most>
+Clamp clampOf(const Fit& f) {
+  const vf up = f.grid * (f.high - f.low), down = f.grid * (f.least - f.low);  // the largest and the least of its products with `up`
+  const vi counts = ~f.flat;
+  if (any(counts & ~((vi)(max(abs(up), abs(down)) < 4e6f)))) return Clamp::any;
+  if (any(counts & (vi)(code(down) < 0.0f))) return Clamp::both;
+  return any(counts & (vi)(code(up) > static_cast<float>(most))) ? Clamp::high : Clamp::none;
+}
+
 template <int most, int steps>
 void fitRange(const float* from, float first, float* scales, float* lows, uint8_t* q) {
-  vf x[32], w[32];
-  turn<32>(from, x);
-  vf squares = {};
-  for (int l = 0; l < 32; l++) squares += x[l] * x[l];
-  vf mean = sqrt(squares / 32.0f);
-  for (int l = 0; l < 32; l++) w[l] = mean + abs(x[l]);
-  vf low = x[0], high = x[0], sumW = w[0], sumX = sumW * x[0];
-  for (int l = 1; l < 32; l++) {
-    low = x[l] < low ? x[l] : low;
-    high = x[l] > high ? x[l] : high;
-    sumW += w[l];
-    sumX += w[l] * x[l];
-  }
-  low = low > 0.0f ? vf{} : low;
-  vi flat = (vi)(high == low);
-  vf flatLow = low;
-  vf gridScale = static_cast<float>(most) / (high - low), gridLow = low;  // of the best grid
-  vf scale = 1.0f / gridScale, best = {};
-  for (int l = 0; l < 32; l++) {
-    vf code = floats(clampTo(nearest(gridScale * (x[l] - low)), 0, most));
-    vf diff = scale * code + low - x[l];
-    best += w[l] * (diff * diff);
+  Fit fits[kSide];
+  for (int v = 0; v < kSide; v++) {
+    Fit& f = fits[v];
+    turn<32>(from + v * W * 32, f.x);
+    const vf *x = f.x, squares = [&] {
+      vf sum = {};
+      for (int l = 0; l < 32; l++) sum += f.x[l] * f.x[l];
+      return sum;
+    }();
+    const vf mean = sqrt(squares / 32.0f);
+    for (int l = 0; l < 32; l++) f.w[l] = mean + abs(x[l]);
+    vf low = x[0], high = x[0], sumW = f.w[0], sumX = sumW * x[0];
+    for (int l = 1; l < 32; l++) {
+      low = x[l] < low ? x[l] : low;
+      high = x[l] > high ? x[l] : high;
+      sumW += f.w[l];
+      sumX += f.w[l] * x[l];
+    }
+    f.least = low;
+    f.low = f.flatLow = f.gridLow = low > 0.0f ? vf{} : low;
+    f.high = high, f.sumW = sumW, f.sumX = sumX;
+    f.flat = (vi)(f.high == f.low);
+    f.gridScale = static_cast<float>(most) / (f.high - f.low);  // of the best grid
+    f.scale = 1.0f / f.gridScale, f.best = vf{};
+    f.upFrom();
+    for (int l = 0; l < 32; l++) {
+      vf diff = f.scale * codeOfAny(f.gridScale * f.up[l], 0, most) + f.low - x[l];
+      f.best += f.w[l] * (diff * diff);
+    }
   }
   for (int step = 0; step <= steps; step++) {
-    vf grid = (first + 0.1f * step + most) / (high - low);
-    vf codes[32], sumL = {}, sumL2 = {}, sumXL = {};
-    for (int l = 0; l < 32; l++) {
-      vf code = codes[l] = floats(clampTo(nearest(grid * (x[l] - low)), 0, most));
-      vf weighted = w[l] * code;
-      sumL += weighted;
-      sumL2 += weighted * code;
-      sumXL += weighted * x[l];
+    Clamp clamp = Clamp::none;
+    for (Fit& f : fits) {
+      f.grid = (first + 0.1f * step + most) / (f.high - f.low);
+      clamp = std::max(clamp, clampOf<most>(f));
     }
-    vf determinant = sumW * sumL2 - sumL * sumL;
-    vf ownScale = (sumW * sumXL - sumX * sumL) / determinant, ownLow = (sumL2 * sumX - sumL * sumXL) / determinant;
-    vi above = (vi)(ownLow > 0.0f);
-    ownScale = select(above, sumXL / sumL2, ownScale);
-    ownLow = select(above, vf{}, ownLow);
-    vf error = {};
-    for (int l = 0; l < 32; l++) {
-      vf diff = ownScale * codes[l] + ownLow - x[l];
-      error += w[l] * (diff * diff);
+    vf sumL[kSide] = {}, sumL2[kSide] = {}, sumXL[kSide] = {};
+    auto sums = [&](auto codeOf) {
+      for (int l = 0; l < 32; l++) {
+#pragma GCC unroll 2
+        for (int v = 0; v < kSide; v++) {
+          Fit& f = fits[v];
+          vf code = f.codes[l] = codeOf(f.grid * f.up[l]);
+          vf weighted = f.w[l] * code;
+          sumL[v] += weighted;
+          sumL2[v] += weighted * code;
+          sumXL[v] += weighted * f.x[l];
+        }
+      }
+    };
+    if (clamp == Clamp::none) sums([](vf x) { return code(x); });
+    else if (clamp == Clamp::high) sums([](vf x) { return min(set1(static_cast<float>(most)), code(x)); });
+    else if (clamp == Clamp::both) sums([](vf x) { return code(x, 0, most); });
+    else sums([](vf x) { return codeOfAny(x, 0, most); });
+    vf determinant[kSide], ownScale[kSide], ownLow[kSide], error[kSide] = {};
+    for (int v = 0; v < kSide; v++) {
+      const Fit& f = fits[v];
+      determinant[v] = f.sumW * sumL2[v] - sumL[v] * sumL[v];
+      vf scale = (f.sumW * sumXL[v] - f.sumX * sumL[v]) / determinant[v], low = (sumL2[v] * f.sumX - sumL[v] * sumXL[v]) / determinant[v];
+      vi above = (vi)(low > 0.0f);
+      ownScale[v] = select(above, sumXL[v] / sumL2[v], scale);
+      ownLow[v] = select(above, vf{}, low);
     }
-    vi better = (vi)(determinant > 0.0f) & (vi)(error < best);
-    gridScale = select(better, grid, gridScale);
-    gridLow = select(better, low, gridLow);
-    best = select(better, error, best);
-    scale = select(better, ownScale, scale);
-    low = select(better, ownLow, low);
+    for (int l = 0; l < 32; l++) {
+#pragma GCC unroll 2
+      for (int v = 0; v < kSide; v++) {
+        vf diff = ownScale[v] * fits[v].codes[l] + ownLow[v] - fits[v].x[l];
+        error[v] += fits[v].w[l] * (diff * diff);
+      }
+    }
+    for (int v = 0; v < kSide; v++) {
+      Fit& f = fits[v];
+      vi better = (vi)(determinant[v] > 0.0f) & (vi)(error[v] < f.best);
+      f.gridScale = select(better, f.grid, f.gridScale);
+      f.gridLow = select(better, f.low, f.gridLow);
+      f.best = select(better, error[v], f.best);
+      f.scale = select(better, ownScale[v], f.scale);
+      f.low = select(better, ownLow[v], f.low);
+      if (any(better)) f.upFrom();
+    }
   }
-  vi codes[32];
-  for (int l = 0; l < 32; l++) codes[l] = flat ? vi{} : clampTo(nearest(gridScale * (x[l] - gridLow)), 0, most);
-  turnBack<32>(codes, q);
-  store(scales, select(flat, vf{}, scale));
-  store(lows, -select(flat, flatLow, low));
+  for (int v = 0; v < kSide; v++) {
+    Fit& f = fits[v];
+    for (int l = 0; l < 32; l++) f.codes[l] = select(f.flat, vf{}, codeOfAny(f.gridScale * (f.x[l] - f.gridLow), 0, most));
+    turnBack<32>(f.codes, q + v * W * 32);
+    store(scales + v * W, select(f.flat, vf{}, f.scale));
+    store(lows + v * W, -select(f.flat, f.flatLow, f.low));
+  }
 }
 
 // 6 bits of scale and low of each of 8 sub-blocks in 12 bytes; the last four keep their upper two bits in the first eight
@@ -122,7 +205,7 @@ void withScales(const float* x, const float* scales, const float* lows, uint8_t*
   }
 }
 
-constexpr int kSuper = std::max(W / 8, 1);  // super-blocks whose sub-blocks of 32 fill vectors
+constexpr int kSuper = std::max(kSide * W / 8, 1);  // super-blocks whose sub-blocks of 32 fill vectors
 
 // `count` of them, at most kSuper
 template <int most, int steps>
@@ -135,7 +218,7 @@ void ranged(const float* x, int count, float first, uint8_t* out, int bytes, voi
     memcpy(filled, x, count * 256 * sizeof(float));
     x = filled;
   }
-  for (int j = 0; j < kSuper * 8; j += W) fitRange<most, steps>(x + j * 32, first, scales + j, lows + j, q + j * 32);
+  for (int j = 0; j < kSuper * 8; j += kSide * W) fitRange<most, steps>(x + j * 32, first, scales + j, lows + j, q + j * 32);
   for (int s = 0; s < count; s++, out += bytes) {
     withScales<most>(x + s * 256, scales + s * 8, lows + s * 8, q + s * 256, out);
     pack(q + s * 256, out + 16);
@@ -173,7 +256,7 @@ void fitScale(const float* from, float* scales, uint8_t* q) {
   auto sums = [&] {
     sumXL = sumL2 = vf{};
     for (int l = 0; l < 16; l++) {
-      vf code = floats(clampTo(nearest(grid * x[l]), -32, 31));
+      vf code = ggml::code(grid * x[l], -32, 31);
       sumXL += cubes[l] * code;
       sumL2 += w[l] * code * code;
     }
@@ -191,8 +274,8 @@ void fitScale(const float* from, float* scales, uint8_t* q) {
     best = select(better, scale * sumXL, best);
     bestGrid = select(better, grid, bestGrid);
   }
-  vi codes[16];
-  for (int l = 0; l < 16; l++) codes[l] = nothing ? vi{} : clampTo(nearest(bestGrid * x[l]), -32, 31) + 32;
+  vf codes[16];
+  for (int l = 0; l < 16; l++) codes[l] = select(nothing, vf{}, codeOfAny(bestGrid * x[l], -32, 31) + 32.0f);
   turnBack<16>(codes, q);
   store(scales, select(nothing, vf{}, scale));
 }

@@ -7,9 +7,12 @@ import type { TextOutput } from '../track/tracker.ts'
 
 interface Command {
   takes?: string
-  help: string
+  /** undefined: another name of a command that the list has */
+  help?: string
   run(session: ChatSession, rest: string): void
 }
+
+const leave: Command = { run: (session) => session.leave() }
 
 const COMMANDS: Readonly<Record<string, Command>> = {
   system: {
@@ -48,10 +51,15 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       note(`added to ${file}`)
     },
   },
+  exit: { ...leave, help: 'leave, as /quit, /bye and Ctrl-D do' },
+  // as in llama.cpp and Ollama
+  quit: leave,
+  bye: leave,
   help: {
     help: 'this list',
     run: ({ note }) => {
-      for (const [name, { takes = '', help }] of Object.entries(COMMANDS)) note(`${`/${name} ${takes}`.padEnd(16)}${help}`)
+      for (const [name, { takes = '', help }] of Object.entries(COMMANDS))
+        if (help !== undefined) note(`${`/${name} ${takes}`.padEnd(16)}${help}`)
       note('Ctrl-C stops an answer, Ctrl-D leaves')
     },
   },
@@ -63,6 +71,7 @@ export class ChatSession {
   readonly #err: TextOutput
   readonly #spelling: Spelling
   #answering: AbortController | undefined
+  #left = false
 
   constructor(chat: Chat, out: TextOutput, err: TextOutput, spelling: Spelling = asPrograms) {
     this.chat = chat
@@ -87,6 +96,15 @@ export class ChatSession {
       this.#err.write(`error ${error.code}: ${error.message}${hint}\n`)
       return false
     }
+  }
+
+  /** no line is to come */
+  leave(): void {
+    this.#left = true
+  }
+
+  get left(): boolean {
+    return this.#left
   }
 
   /** @returns whether there was an answer to stop */

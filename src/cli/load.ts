@@ -13,7 +13,7 @@ import { progressLine } from '../hub/progress.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import { adapterConfig, checkAdapterOptions } from '../train/options/adapter.ts'
 import type { VerbOptions } from '../train/options/common.ts'
-import { FROZEN_4BIT, precisionIn } from '../train/options/rules.ts'
+import { askedPrecision, FROZEN_4BIT, precisionIn } from '../train/options/rules.ts'
 import type { Io } from './verb.ts'
 
 export interface Opened {
@@ -37,7 +37,7 @@ export async function openForTraining(
 ): Promise<Opened> {
   const name = o.modelNameOrPath!
   const lora = adapterConfig(o)
-  const base = await openBase(name, o, device, io, async (tokenizer, model, adapter) => {
+  const base = await openBase(name, o, device, io, precisionIn, async (tokenizer, model, adapter) => {
     checkAdapter(name, adapter, o)
     await beforeWeights?.(tokenizer, model, adapter)
   })
@@ -49,7 +49,8 @@ export async function openForTraining(
 
 /** The model as it is: a checkpoint, or an adapter over its base. @param only nothing else is done with it */
 export async function openForGeneration(name: string, o: ModelOptions, device: Device, io: Io, only = false): Promise<Opened> {
-  const base = await openBase(name, o, device, io, undefined, only)
+  askedPrecision(o, {}) // before anything is fetched
+  const base = await openBase(name, o, device, io, askedPrecision, undefined, only)
   return {
     ...base,
     language: asked(
@@ -85,6 +86,7 @@ async function openBase(
   o: ModelOptions,
   device: Device,
   io: Io,
+  precision: typeof precisionIn,
   beforeWeights?: BaseRequest['beforeWeights'],
   only = false,
 ): Promise<OpenedBase> {
@@ -92,7 +94,7 @@ async function openBase(
     ...(await looking(o, io)),
     beforeWeights,
     asked: only,
-    choice: (config) => ({ dtype: precisionIn(o, config), loadIn4bit: o.loadIn4bit, doubleQuant: o.useBnbNestedQuant }),
+    choice: (config) => ({ dtype: precision(o, config), loadIn4bit: o.loadIn4bit, doubleQuant: o.useBnbNestedQuant }),
   })
 }
 

@@ -10,12 +10,16 @@ import { sftFields } from '../train/options/sft.ts'
 export const modelFields = {
   model_name_or_path: { ...sftFields.model_name_or_path, help: 'Hub id, folder, .gguf file, or a folder with a PEFT adapter' },
   model_revision: sftFields.model_revision,
-  dtype: {
-    ...sftFields.dtype,
-    help: say`with ${option('bf16')} false, what is computed in: float32, bfloat16, or as the checkpoint is stored (auto)`,
-    refuses: { float16: say`saqr computes in bf16 or f32; leave it out, or use ${option('bf16')} false for f32` },
+  dtype: honoured(
+    z.enum(['auto', 'bfloat16', 'float32']).nullable(),
+    null,
+    say`what the model is opened and computed in: bfloat16, float32, or as the checkpoint is stored (auto); default: bfloat16, float32 with ${option('bf16')} false`,
+    { float16: say`saqr computes in bf16 or f32; leave it out, or use ${option('dtype')} float32` },
+  ),
+  bf16: {
+    ...sftFields.bf16,
+    help: say`as in training: true is ${option('dtype')} bfloat16, false float32 where ${option('dtype')} says nothing`,
   },
-  bf16: { ...sftFields.bf16, help: 'weights and products in bf16, sums in f32 (the default); false: as dtype says' },
   load_in_4bit: { ...sftFields.load_in_4bit, help: 'hold the weights in 4-bit NF4' },
   use_bnb_nested_quant: sftFields.use_bnb_nested_quant,
   eos_token: { ...sftFields.eos_token, help: 'token at which the answer ends; default: the tokenizer’s' },

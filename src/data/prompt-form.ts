@@ -103,6 +103,9 @@ export function promptIds(
   if (kind === 'ids' && chat)
     throw new SaqrError('OPTION_INVALID', say`token ids are taken as they are: leave ${option('chat')} out, or give a text or messages`)
   const asChat = kind === 'messages' || (kind === 'text' && (chat ?? (form ? form.form === 'chat' : tokenizer.chatTemplate !== null)))
+  // plain it is what the tokenizer makes of it: nothing, which is refused where it is read, or what it puts before every text
+  if (prompt === '' && asChat)
+    throw new SaqrError('TEXT_EMPTY', 'the prompt is empty: give it at least one character, or a message whose content is empty')
   if (asChat) {
     const said = kind === 'text' ? [{ role: 'user', content: prompt as string }] : (prompt as readonly Message[])
     const messages = system === null ? said : [{ role: 'system', content: system }, ...said]

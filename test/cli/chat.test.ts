@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { PassThrough, Readable } from 'node:stream'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { chat } from '../../src/cli/verbs/chat.ts'
+import { OpenedModel } from '../../src/engine/opened-model.ts'
 import { FastLanguageModel, type PretrainedModel } from '../../src/index.ts'
 import { commandLine } from './saqr.ts'
 import { writeTinyModel } from './tiny-model.ts'
@@ -143,6 +144,40 @@ describe('saqr chat', () => {
     )
     expect(err).toMatch(/no system message\n\/system \[TEXT\] +set the system message[\s\S]*Ctrl-D leaves\n$/)
     expect(`${out}${err}`).not.toContain('\x1b')
+  })
+
+  it.each(['/exit', '/quit', '/bye'])('%s leaves, whatever comes after it', async (leave) => {
+    const { code, out } = await talk(['one', leave, 'two'])
+    expect([code, out]).toEqual([0, `${await answer([{ role: 'user', content: 'one' }])}\n`])
+    expect((await talk(['/sytem x', leave])).code).toBe(1)
+  })
+
+  it('computes in the dtype that it is asked for, as transformers does', async () => {
+    const opening = vi.spyOn(OpenedModel.prototype, 'adapter')
+    const opened = async (...args: string[]) => {
+      opening.mockClear()
+      const { code, err } = await commandLine(
+        { chat },
+        undefined,
+        Readable.from([]),
+      )(...(['chat', '--model_name_or_path', adapter, '--device', 'cpu', ...args] as const))
+      return code === 0 ? (opening.mock.contexts[0] as OpenedModel).choice.dtype : err
+    }
+    try {
+      for (const [args, dtype] of [
+        [[], 'bf16'],
+        [['--dtype', 'float32'], 'f32'],
+        [['--dtype', 'bfloat16'], 'bf16'],
+        [['--dtype', 'auto'], 'f32'], // as the tiny model's config.json says
+        [['--no_bf16'], 'f32'],
+        [['--bf16'], 'bf16'],
+        [['--dtype', 'bfloat16', '--no_bf16'], 'bf16'],
+      ] as const)
+        expect(await opened(...args), args.join(' ')).toBe(dtype)
+      expect(await opened('--dtype', 'float32', '--bf16')).toMatch(/--bf16 true contradicts --dtype float32; leave one of them out/)
+    } finally {
+      opening.mockRestore()
+    }
   })
 
   it('goes on after an error, which the exit code tells', async () => {

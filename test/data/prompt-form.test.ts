@@ -59,6 +59,16 @@ describe('a question', () => {
     expect(ask(form, more)).toBe(text)
   })
 
+  it('says something, unless a message says that it is empty', () => {
+    const empty = (prompt: string | { role: string; content: string }[], form: PromptForm | null, ask = {}) =>
+      promptIds(chat, prompt, { chat: null, system: null, tools: null, ...ask }, form)
+    for (const form of [null, { form: 'chat' }] as const)
+      expect(() => empty('', form)).toThrow(/the prompt is empty: give it at least one character/)
+    expect(() => empty('', { form: 'plain', end: '' }, { chat: true })).toThrow(/the prompt is empty/)
+    expect(chat.decode(empty([{ role: 'user', content: '' }], null))).toBe('<u>user\n\n<u>assistant\n')
+    expect(empty('', { form: 'plain', end: '' })).toEqual([])
+  })
+
   it('is plain where there is no template', () => {
     expect(ask(null, {}, plain)).toBe('hi')
     expect(() => ask(null, { system: 'be brief' }, plain)).toThrow(/system goes into a chat template, and the prompt does not/)

@@ -1,4 +1,4 @@
-/** A GGUF file that is only asked: its linears and its embedding stay in the file's blocks, and it answers as it does with weights made bf16. */
+/** A GGUF file that is only asked: its linears and its embedding stay in the file's blocks, and it answers as it does with weights made f32, or, on processors that multiply bf16, made what is computed in. */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -37,19 +37,23 @@ async function answer(asked: boolean, dtype: 'f32' | 'bf16', threads: number, lo
       tokens,
       dtypes: new Map([...model.recorder.weights.values()].map((w) => [w.name, w.dtype])),
       reads: device.describe().blocks!.length > 0,
+      rounds: /bf16|amx/.test(device.describe().label),
     }
   } finally {
     device.dispose()
   }
 }
 
-it('has the same logits to the bit, whatever is computed in and by however many threads', async () => {
+it('has the same answer, whatever is computed in and by however many threads', async () => {
   for (const dtype of ['bf16', 'f32'] as const) {
     const dense = await answer(false, dtype, 1)
     expect([...dense.dtypes.values()]).not.toContain('q8_0')
+    let alone: typeof dense | undefined
     for (const threads of [1, 2]) {
       const kept = await answer(true, dtype, threads)
-      expect(kept.tokens).toEqual(dense.tokens)
+      expect(kept.tokens).toEqual((alone ??= kept).tokens)
+      // a block's values aren't rounded where nothing multiplies bf16
+      if (dtype === 'f32' || kept.rounds) expect(kept.tokens).toEqual(dense.tokens)
       // rows of each head go into another order: blocks are copied, not mapped
       const held = kept.reads ? 'q8_0' : dtype
       for (const name of ['self_attn.q_proj', 'self_attn.v_proj', 'mlp.down_proj'])

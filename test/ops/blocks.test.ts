@@ -1,6 +1,7 @@
 /**
- * Weights in GGUF's blocks: what reads them has, bit for bit, what it has of the values that `formats/gguf/dequantise.ts` defines, rounded to the
- * dtype of what they are multiplied with. Any number of rows, of threads; along the rows and down them; every type.
+ * Weights in GGUF's blocks: what reads them has, bit for bit, what it has of the values that `formats/gguf/dequantise.ts` defines: on processors that
+ * multiply bf16 rounded to the dtype of what they are multiplied with, on others as they are. Products of few rows there add the types that texts go on
+ * over block by block: they are held to the sum in f64. Any number of rows, of threads; along the rows and down them; every type.
  */
 import { afterAll, expect, it } from 'vitest'
 import { CpuDevice } from '../../src/devices/cpu/device.ts'
@@ -66,32 +67,76 @@ async function run(
 }
 
 const ACTIVATIONS = ['bf16', 'f32'] as const
+const { label, blocks: quick } = devices[0]!.describe()
+const rounds = /bf16|amx/.test(label)
+
+const floats = (hex: string, dtype: 'bf16' | 'f32') => {
+  const { buffer, byteOffset, byteLength } = Buffer.from(hex, 'hex')
+  const bytes = buffer.slice(byteOffset, byteOffset + byteLength)
+  return dtype === 'f32' ? new Float32Array(bytes) : widened(new Uint16Array(bytes))
+}
+const widened = (x: Uint16Array) => new Float32Array(Uint32Array.from(x, (bits) => bits << 16).buffer)
 
 it.each(BLOCKS)('products and embeddings of %s', async (name) => {
   const { type, bytes } = drawn(name)
+  const values = new Float32Array(inJavaScript(bytes, type, 'f32').slice().buffer)
   for (const act of ACTIVATIONS) {
     const dense = inJavaScript(bytes, type, act)
-    const both = async (make: (r: Recorder, w: Tensor) => Tensor, inputs: Record<string, Uint8Array>, what: string) => {
-      const expected = await run(devices[0]!, act, dense, make, inputs)
+    const same = async (expected: string, make: (r: Recorder, w: Tensor) => Tensor, inputs: Record<string, Uint8Array>, what: string) => {
       expect(expected).toMatch(/[1-9a-f]/)
       for (const device of devices) expect(await run(device, name, bytes, make, inputs), `${what}, ${act}`).toBe(expected)
     }
+    let first: string | undefined
+    const one = Float32Array.from({ length: K }, () => random() / 2 ** 23 - 1)
     for (const rows of [1, 2, 5, 8, 9, 40])
       for (const trans of [false, true]) {
         const cols = trans ? N : K
-        const values = Float32Array.from({ length: rows * cols }, () => random() / 2 ** 23 - 1)
-        const x = bytesOf(act === 'f32' ? values : f32ToBf16(values))
-        await both(
-          (r, w) => product(r, [{ x: r.tensor('x', { rows, cols, dtype: act }, 'input', false), w }], { trans }),
-          { x },
-          `${rows} rows${trans ? ', transposed' : ''}`,
-        )
+        const given = Float32Array.from({ length: rows * cols }, () => random() / 2 ** 23 - 1)
+        if (!trans) given.set(one)
+        const halves = f32ToBf16(given)
+        const x = bytesOf(act === 'f32' ? given : halves)
+        const what = `${rows} rows${trans ? ', transposed' : ''}`
+        const productIn = (dtype: 'bf16' | 'f32') => (r: Recorder, w: Tensor) =>
+          product(r, [{ x: r.tensor('x', { rows, cols, dtype }, 'input', false), w }], { trans })
+        if (!rounds && !trans && rows <= 8 && quick!.includes(name)) {
+          const found = await run(devices[0]!, name, bytes, productIn(act), { x })
+          await same(found, productIn(act), { x }, what)
+          near(floats(found, act), act === 'f32' ? given : widened(halves), values, rows, act)
+          // whoever stands beside a row
+          const row = found.slice(0, N * (act === 'f32' ? 8 : 4))
+          expect(row, what).toBe((first ??= row))
+        } else if (act === 'bf16' && !rounds) {
+          const exact = await run(devices[0]!, 'f32', bytesOf(values), productIn('f32'), { x: bytesOf(widened(halves)) })
+          await same(Buffer.from(bytesOf(f32ToBf16(floats(exact, 'f32')))).toString('hex'), productIn(act), { x }, what)
+        } else await same(await run(devices[0]!, act, dense, productIn(act), { x }), productIn(act), { x }, what)
       }
-    const ids = Int32Array.from({ length: 11 }, () => random() % N)
-    await both(
-      (r, w) => embed(r, r.tensor('ids', { rows: 11, cols: 1, dtype: 'i32' }, 'input', false), w, { dtype: act }),
-      { ids: bytesOf(ids) },
-      'embedding',
-    )
+    const ids = bytesOf(Int32Array.from({ length: 11 }, () => random() % N))
+    const embedded = (r: Recorder, w: Tensor) =>
+      embed(r, r.tensor('ids', { rows: 11, cols: 1, dtype: 'i32' }, 'input', false), w, { dtype: act })
+    await same(await run(devices[0]!, act, dense, embedded, { ids }), embedded, { ids }, 'embedding')
   }
 })
+
+/**
+ * Of f32 sums: a value of a block goes through the additions of its block (at most 8, and 2 for what x is turned to), two a block that follows, and
+ * those of the lanes (4). What is added is at most a code of 31 (its byte's upper one still beside it, 15 + 16) times the scale and the shift of x:
+ * 2 · 31 / 8 of the largest value a block can have, where codes are taken around 8; of Q8_0 the value itself.
+ */
+function near(found: Float32Array, x: Float32Array, w: Float32Array, rows: number, act: 'bf16' | 'f32'): void {
+  const roundings = (2 * K) / 32 + 14
+  for (let m = 0; m < rows; m++)
+    for (let n = 0; n < N; n++) {
+      let [sum, size] = [0, 0]
+      for (let b = 0; b < K; b += 32) {
+        let [most, sizes] = [0, 0]
+        for (let k = b; k < b + 32; k++) {
+          sum += x[m * K + k]! * w[n * K + k]!
+          most = Math.max(most, Math.abs(w[n * K + k]!))
+          sizes += Math.abs(x[m * K + k]!)
+        }
+        size += 8 * most * sizes
+      }
+      const off = Math.abs(found[m * N + n]! - sum)
+      expect(off).toBeLessThanOrEqual(roundings * 2 ** -24 * size + (act === 'bf16' ? 2 ** -8 * Math.abs(sum) : 0))
+    }
+}

@@ -69,7 +69,7 @@ export function encode(values: Float64Array, dtype: DType): Uint8Array {
 }
 
 /** 4-bit, with double quantisation on demand */
-function quantised(values: Float64Array, nested: boolean): { bytes: Uint8Array; quant: NonNullable<StoreSpec['quant']> } {
+export function quantised(values: Float64Array, nested: boolean): { bytes: Uint8Array; quant: NonNullable<StoreSpec['quant']> } {
   const { packed, absmax } = quantiseNf4(Float32Array.from(values))
   const shared = { blocksize: nf4Blocksize, codebook: nf4Codebook }
   if (!nested) return { bytes: packed, quant: { ...shared, absmax: { kind: 'data', bytes: bytesOf(absmax) } } }

@@ -86,6 +86,7 @@ async function talk(session: ChatSession, input: NodeJS.ReadableStream, color: b
       asked = false
       // lines that were read ahead stay unanswered
       signal.throwIfAborted()
+      if (session.left) return failed && !terminal ? 1 : 0
       if (terminal) lines.prompt()
     }
     signal.throwIfAborted()

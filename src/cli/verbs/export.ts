@@ -29,9 +29,9 @@ const TYPES = Object.keys(QUANTIZATIONS).join(', ')
 const { adapter: _, ...shared } = modelFields
 const model = {
   ...shared,
-  bf16: {
-    ...shared.bf16,
-    help: 'the trained model is asked in bf16 (the default), and merged weights are written in it; false: as dtype says',
+  dtype: {
+    ...shared.dtype,
+    help: say`what the trained model is asked in, and merged weights are written in: bfloat16, float32, or as the checkpoint is stored (auto); default: bfloat16, float32 with ${option('bf16')} false`,
   },
   load_in_4bit: { ...shared.load_in_4bit, help: 'the adapter was trained over NF4: what is written is that base, dequantised' },
 }

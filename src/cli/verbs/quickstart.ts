@@ -68,7 +68,7 @@ export const quickstart = defineVerb({
         loraTargetModules: 'all-linear',
         modelNameOrPath: name,
       })
-      const base = await openForGeneration(name, options, device, io)
+      const base = await openForGeneration(name, { ...options, dtype: null }, device, io)
       const tokens = answerTokens(base, [...train, ...test])
       say(`before training, ${test.length} questions whose answers no training row gives`)
       const before = await examine(base, test, tokens, io.signal)

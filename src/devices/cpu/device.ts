@@ -120,7 +120,7 @@ export class CpuDevice implements Device {
       tokenQuantum: 16,
       passTokens: 2048,
       reach,
-      blocks: /^x86-64-.*(bf16|amx)/.test(variant) ? QUICK : [],
+      blocks: variant.startsWith('x86-64-') ? QUICK : [],
       ...memory,
     }
   }

@@ -161,6 +161,17 @@ export function precisionIn(o: Parameters<typeof precisionOf>[0], config: Readon
   return (config.dtype ?? config.torch_dtype ?? 'bfloat16') === 'float32' ? 'f32' : 'bf16'
 }
 
+/**
+ * What a model that is asked, not trained, is opened and computed in: what dtype says, as in transformers; where it says nothing bf16, or f32 with bf16 false.
+ * @throws SaqrError OPTION_INVALID where bf16 is asked for beside another dtype
+ */
+export function askedPrecision(o: Parameters<typeof precisionOf>[0], config: Readonly<Record<string, unknown>>): 'bf16' | 'f32' {
+  if (o.bf16 && o.dtype !== null && o.dtype !== 'bfloat16')
+    invalid(say`${option('bf16')} true contradicts ${option('dtype')} ${o.dtype}; leave one of them out`)
+  if (o.dtype === null) return o.bf16 === false ? 'f32' : 'bf16'
+  return precisionIn({ dtype: o.dtype, bf16: false }, config)
+}
+
 /** lora_target_modules for the adapter: one plain name is a list of one; TRL's CLI takes it for a regular expression, which no path matches whole. @throws SaqrError OPTION_INVALID for names with commas between them */
 export function targetModules(modules: VerbOptions['loraTargetModules']): string | readonly string[] | null {
   const listed = [modules ?? []].flat().find((name) => /^[\w.]+(\s*,\s*[\w.]+)+,?$/.test(name.trim()))

@@ -1,0 +1,140 @@
+// Products of few rows with weights in GGUF's blocks, which are multiplied where they lie: sums[r][m] += w[r] · x[m].
+#pragma once
+#include "gemm-pack.hpp"
+#include "ggml-codes.hpp"
+
+namespace saqr::gemm {
+
+constexpr int kMostRows = 8;
+constexpr int rowsTogether(int m) { return m <= 4 ? 4 : 2; }  // of b: up to 16 sums
+constexpr int64_t kAhead = 4096;                              // bytes
+
+#if SAQR_LOOKUP
+// Values rounded to bf16 go from where they are made into the sums, in the order that they have decoded.
+using BlockX = bf16;
+template <class Kind, int M>
+static void blockDots(const uint8_t* const* w, const bf16* x, int64_t apart, int64_t count, vf* sums) {
+  constexpr int R = rowsTogether(M), kParts = Kind::kWeights / 32, kStep = R * Kind::kBytes / kParts;
+  // the rows that come some kilobytes on, in the order in which they stand
+  const int64_t group = R * (count / Kind::kWeights) * Kind::kBytes;
+  const uint8_t* ahead = w[0] + (kAhead + group - 1) / group * group;
+  vf sum[R][M];
+#pragma GCC unroll 4
+  for (int r = 0; r < R; r++) {
+#pragma GCC unroll 8
+    for (int m = 0; m < M; m++) sum[r][m] = sums[r * M + m];
+  }
+  int64_t at = 0;
+  for (int64_t k = 0, j = 0; k < count; k += 32) {
+    for (int line = 0; line < kStep; line += 64) __builtin_prefetch(ahead + line, 0, 3);
+    ahead += kStep;
+    vf xs[M];
+#pragma GCC unroll 8
+    for (int m = 0; m < M; m++) xs[m] = loadAs<vf>(x + m * apart + k);
+#pragma GCC unroll 4
+    for (int r = 0; r < R; r++) {
+      const vf v = Kind::bf16s(w[r] + at, static_cast<int>(j));
+#pragma GCC unroll 8
+      for (int m = 0; m < M; m++) sum[r][m] = dotBf16(sum[r][m], v, xs[m]);
+    }
+    if (++j == kParts) j = 0, at += Kind::kBytes;
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < R; r++) {
+#pragma GCC unroll 8
+    for (int m = 0; m < M; m++) sums[r * M + m] = sum[r][m];
+  }
+}
+
+#else
+// x of a product with such a row: turned block by block (ggml-codes.hpp), and behind it Σ x of each block in lanes.
+using BlockX = float;
+constexpr int64_t turnedSize(int64_t k) { return k + k / 32 * W; }
+template <class Kind>
+static void turned(const float* x, int64_t count, float* out) {
+  float* sums = out + count;
+  for (int64_t k = 0; k < count; k += 32, sums += W) {
+    Kind::turnX(x + k, out + k);
+    vf sum{};
+    for (int i = 0; i < 32; i += W) sum += load(x + k + i);
+    store(sums, sum);
+  }
+}
+
+template <class Kind, int M>
+static void blockDots(const uint8_t* const* w, const float* x, int64_t apart, int64_t count, vf* sums) {
+  using ggml::kVectors;
+  constexpr int R = rowsTogether(M), kStep = R * Kind::kBytes;
+  // the rows that come some kilobytes on, in the order in which they stand
+  const int64_t group = R * (count / 32) * Kind::kBytes;
+  const uint8_t* ahead = w[0] + (kAhead + group - 1) / group * group;
+  const float* sumsX = x + count;
+  vf sum[R][M];
+#pragma GCC unroll 4
+  for (int r = 0; r < R; r++) {
+#pragma GCC unroll 8
+    for (int m = 0; m < M; m++) sum[r][m] = sums[r * M + m];
+  }
+  int64_t at = 0;
+  for (int64_t k = 0; k < count; k += 32, at += Kind::kBytes, sumsX += W, ahead += kStep) {
+#pragma GCC unroll 4
+    for (int line = 0; line < kStep; line += 64) __builtin_prefetch(ahead + line, 0, 3);
+#pragma GCC unroll 4
+    for (int r = 0; r < R; r++) {
+      vf code[kVectors], scale, shift;
+      Kind::factors(w[r] + at, code);
+      Kind::scales(w[r] + at, scale, shift);
+#pragma GCC unroll 8
+      for (int m = 0; m < M; m++) {
+        const float* xs = x + m * apart + k;
+        vf dot = code[0] * load(xs);
+#pragma GCC unroll 8
+        for (int i = 1; i < kVectors; i++) dot = fma(code[i], load(xs + i * W), dot);
+        if constexpr (Kind::kSumX) sum[r][m] = fma(shift, load(sumsX + m * apart), sum[r][m]);
+        sum[r][m] = fma(dot, scale, sum[r][m]);
+      }
+    }
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < R; r++) {
+#pragma GCC unroll 8
+    for (int m = 0; m < M; m++) sums[r * M + m] = sum[r][m];
+  }
+}
+#endif
+
+struct BlockRows {
+  DType dtype;
+  int weights, bytes;
+  void (*dots[kMostRows])(const uint8_t* const*, const BlockX*, int64_t, int64_t, vf*);
+#if !SAQR_LOOKUP
+  void (*turned)(const float* x, int64_t count, float* out);
+#endif
+};
+template <class K>
+static constexpr BlockRows blockRows(DType dtype) {
+  return {dtype,
+          K::kWeights,
+          K::kBytes,
+          {blockDots<K, 1>, blockDots<K, 2>, blockDots<K, 3>, blockDots<K, 4>, blockDots<K, 5>, blockDots<K, 6>, blockDots<K, 7>, blockDots<K, 8>},
+#if !SAQR_LOOKUP
+          turned<K>
+#endif
+  };
+}
+static constexpr BlockRows kBlockRows[] = {
+    blockRows<ggml::Q4_0>(DType::q4_0), blockRows<ggml::Q4_1>(DType::q4_1), blockRows<ggml::Q8_0>(DType::q8_0),
+#if SAQR_LOOKUP
+    blockRows<ggml::Q5_0>(DType::q5_0), blockRows<ggml::Q5_1>(DType::q5_1), blockRows<ggml::Q4_K>(DType::q4_k), blockRows<ggml::Q5_K>(DType::q5_k), blockRows<ggml::Q6_K>(DType::q6_k),
+#endif
+};
+
+// how rows of t are multiplied as they lie, or null
+static const BlockRows* blockRowsOf(const Tensor& t) {
+  for (const BlockRows& kind : kBlockRows) {
+    if (kind.dtype == t.dtype) return &kind;
+  }
+  return nullptr;
+}
+
+}  // namespace saqr::gemm
