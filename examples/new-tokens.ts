@@ -22,7 +22,7 @@ const marked = rows.map((row) => ({
 const trainer = new SFTTrainer({
   model: peft,
   trainDataset: marked,
-  args: { maxSteps: 30, perDeviceTrainBatchSize: 2, learningRate: 1e-3, outputDir: 'facts' },
+  args: { maxSteps: 30, perDeviceTrainBatchSize: 2, learningRate: 5e-3, outputDir: 'facts' },
 })
 await trainer.train()
 
