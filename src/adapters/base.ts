@@ -15,6 +15,8 @@ export interface BaseOptions {
   tiedTo?: string
   /** weights that are held as the files have them, in GGUF's blocks; default: none is */
   inBlocks?: (name: string) => DType | undefined
+  /** experts whose codes a file has the other way round than the model (`CheckpointTensor.across`); default: none */
+  across?: (name: string) => boolean
 }
 
 export class Base extends Direct {
@@ -33,6 +35,14 @@ export class Base extends Direct {
   override linearWeight(b: AdapterBuilder, path: string, shape: LinearShape): Tensor {
     const quantised = this.options.nf4 && path !== this.options.head
     return quantised ? b.weight(`${path}.weight`, shape.out, shape.in, 'nf4') : super.linearWeight(b, path, shape)
+  }
+
+  override asTheyLie(name: string, shape: ExpertsShape): ExpertsShape {
+    return this.liesAcross(name) ? { ...shape, turned: !shape.turned } : shape
+  }
+
+  liesAcross(name: string): boolean {
+    return this.options.nf4 && (this.options.across?.(name) ?? false)
   }
 
   /** experts too, whose tensor bitsandbytes leaves as it is. @throws SaqrError MODEL_UNSUPPORTED where an expert isn't whole blocks */

@@ -1,6 +1,7 @@
 /** A linear that is one product, an embedding that is one table: the base as it is, or all of it trained. What the weights are is said below. */
 import type { AdapterConfig } from '../formats/peft/config.ts'
 import type { EmbeddingShape, ExpertsShape, LinearShape, RouterShape } from '../models/trace.ts'
+import { add } from '../ops/add/op.ts'
 import { embed } from '../ops/embed/op.ts'
 import { groupedProduct } from '../ops/grouped-product/op.ts'
 import { type Part, product } from '../ops/product/op.ts'
@@ -36,9 +37,14 @@ export abstract class Direct implements Adapter {
     return this.tensor(b, name, rows, cols, 'experts')
   }
 
-  experts(b: AdapterBuilder, name: string, x: Tensor, offsets: Tensor, shape: ExpertsShape): Tensor {
-    const parts: Part[] = [{ x, w: this.expertsWeight(b, name, shape) }, ...expertsBias(this, b, name, shape)]
-    return groupedProduct(b, offsets, parts, { trans: shape.turned }, name)
+  /** as the weights that are read lie, whichever way the model has them */
+  asTheyLie(_name: string, shape: ExpertsShape): ExpertsShape {
+    return shape
+  }
+
+  experts(b: AdapterBuilder, name: string, x: Tensor, offsets: Tensor, given: ExpertsShape): Tensor {
+    const shape = this.asTheyLie(name, given)
+    return expertsProduct(this, b, name, offsets, [{ x, w: this.expertsWeight(b, name, shape) }], shape)
   }
 
   embed(b: AdapterBuilder, path: string, ids: Tensor, { vocab, channels, padding }: EmbeddingShape): Tensor {
@@ -51,12 +57,21 @@ export function expertsMatrix({ experts, in: from, out, turned }: ExpertsShape):
   return turned ? { rows: experts * from, cols: out } : { rows: experts * out, cols: from }
 }
 
-/** experts' biases as a part of their product: matrices of one row, the turned ones */
-export function expertsBias(
+/** y (M, out) of parts that lie as `shape` says, and of the experts' biases: matrices of one row, the turned ones, so beside those they are a part too */
+export function expertsProduct(
   adapter: Pick<Adapter, 'tensor'>,
   b: AdapterBuilder,
   name: string,
-  { experts, out, bias }: ExpertsShape,
-): Part[] {
-  return bias ? [{ x: bias, w: adapter.tensor(b, `${name}_bias`, experts, out, 'bias') }] : []
+  offsets: Tensor,
+  parts: readonly Part[],
+  { experts, out, bias, turned: trans = false }: ExpertsShape,
+): Tensor {
+  const biases = bias ? [{ x: bias, w: adapter.tensor(b, `${name}_bias`, experts, out, 'bias') }] : []
+  if (trans || biases.length === 0) return groupedProduct(b, offsets, [...parts, ...biases], { trans }, name)
+  return add(
+    b,
+    groupedProduct(b, offsets, parts, { trans }, name),
+    groupedProduct(b, offsets, biases, { trans: true }, `${name}_bias`),
+    name,
+  )
 }

@@ -15,7 +15,7 @@ import { type Part, product } from '../ops/product/op.ts'
 import type { Tensor } from '../ops/tensor.ts'
 import type { Adapter, AdapterBuilder, BaseTensor, ExpertPart, ParameterInit, Role, Trained } from './adapter.ts'
 import type { Base } from './base.ts'
-import { expertsBias, expertsMatrix } from './direct.ts'
+import { expertsMatrix, expertsProduct } from './direct.ts'
 import { partShape } from './expert-layout.ts'
 import { transpose } from './low-rank.ts'
 import { expertsPath, isParameter, isSaved, matches } from './match.ts'
@@ -146,9 +146,10 @@ export class Lora implements Adapter {
     return product(b, parts, { bias }, path)
   }
 
-  experts(b: AdapterBuilder, name: string, x: Tensor, offsets: Tensor, shape: ExpertsShape): Tensor {
-    const { turned: trans = false } = shape
+  experts(b: AdapterBuilder, name: string, x: Tensor, offsets: Tensor, given: ExpertsShape): Tensor {
     const whole = this.isSaved(name.replace(/\.[^.]+$/, ''))
+    const shape = whole ? given : this.base.asTheyLie(name, given)
+    const { turned: trans = false } = shape
     const parts: Part[] = [{ x, w: whole ? wholeExperts(b, name, shape) : this.base.expertsWeight(b, name, shape) }]
     if (!whole && this.isParameter(name)) {
       const [r, { experts, in: cols, out }] = [rankOf(this.config, name), shape]
@@ -160,7 +161,7 @@ export class Lora implements Adapter {
       const alpha = loraScale(this.config, name)
       parts.push({ x: groupedProduct(b, offsets, [{ x, w: a }], { alpha, trans }, `${name}.lora_A`), w: up })
     }
-    return groupedProduct(b, offsets, [...parts, ...expertsBias(this, b, name, shape)], { trans }, name)
+    return expertsProduct(this, b, name, offsets, parts, shape)
   }
 
   /** @throws SaqrError OPTION_UNSUPPORTED: a tensor that is a target as a whole has no input of its own that dropout could act on */
@@ -238,7 +239,9 @@ export class Lora implements Adapter {
     const [a, b] = [trained(`${path}.lora_A.weight`), trained(`${path}.lora_B.weight`)]
     if (!a?.spec.experts || !b?.spec.experts) return null
     // B·A, or its transpose: the one whose rows are the weight's stands on the left
-    const [left, right] = a.spec.experts.wide ? [b, a] : [a, b]
+    const across = this.base.liesAcross(name)
+    const [left, right] = a.spec.experts.wide !== across ? [b, a] : [a, b]
+    const turned = (x: Float32Array, rows: number, cols: number) => (across ? transpose(x, rows, cols) : x)
     const { r, size: height } = left.spec.experts!
     const scale = loraScale(this.config, name)
     const w = base.values()
@@ -246,7 +249,9 @@ export class Lora implements Adapter {
       const e = Math.floor(row / height)
       end = Math.min(from + rows, (e + 1) * height)
       const own = w.subarray((row - from) * cols, (end - from) * cols)
-      base.addLowRank(own, left.values.subarray(row * r, end * r), right.values.subarray(e * r * cols, (e + 1) * r * cols), scale, cols)
+      const ofLeft = turned(left.values.subarray(e * height * r, (e + 1) * height * r), r, height)
+      const ofRight = turned(right.values.subarray(e * r * cols, (e + 1) * r * cols), cols, r)
+      base.addLowRank(own, ofLeft.subarray((row - e * height) * r, (end - e * height) * r), ofRight, scale, cols)
     }
     return w
   }

@@ -1,6 +1,7 @@
 /** Model and rows as the options of a verb name them. */
 import type { Device } from '../devices/device.ts'
-import { checkModules, LanguageModel, newAdapter } from '../engine/language-model.ts'
+import { checkBeforeWeights, checkModules, newAdapter } from '../engine/adapter-modules.ts'
+import { LanguageModel } from '../engine/language-model.ts'
 import { loadAdapter } from '../engine/load-adapter.ts'
 import { type BaseRequest, type Known, lookUp, type OpenedBase, openBase as open } from '../engine/open-base.ts'
 import { option, SaqrError, say } from '../error.ts'
@@ -39,6 +40,7 @@ export async function openForTraining(
   const lora = adapterConfig(o)
   const base = await openBase(name, o, device, io, precisionIn, async (tokenizer, model, adapter) => {
     checkAdapter(name, adapter, o)
+    if (adapter === null && lora) checkBeforeWeights(newAdapter(lora, model), model, true)
     await beforeWeights?.(tokenizer, model, adapter)
   })
   if (base.adapter !== null) return { ...base, language: asked(loadAdapter(base.opened, base.adapter), base) }

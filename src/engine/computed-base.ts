@@ -10,7 +10,8 @@ import type { LanguageModel } from './language-model.ts'
 /** the weights' names that are quantised as a model is opened */
 export function quantisedHere({ opened, recorder }: LanguageModel): ReadonlySet<string> {
   const inNf4 = [...recorder.weights.values()].filter(({ dtype }) => dtype === 'nf4').map(({ name }) => name)
-  const stored = ({ quant, parts }: CheckpointTensor) => quant !== undefined || (parts?.some((part) => part.quant) ?? false)
+  const stored = ({ quant, parts, across }: CheckpointTensor): boolean =>
+    across !== undefined || quant !== undefined || (parts?.some((part) => part.quant) ?? false)
   return new Set(inNf4.filter((name) => !stored(opened.checkpoint.tensors.get(name)!)))
 }
 

@@ -33,7 +33,7 @@ export function takeExperts(
     // of weights that lie (in, out), which PEFT has never swapped and no file ever had apart, there is nothing older
     if (!stack.a.experts!.wide) continue
     const parts = ['lora_A', 'lora_B'].map((part) => `${stack.path}.${part}.weight`) as [string, string]
-    const found = given.has(parts[0]) ? swapped(given, parts, stack) : apart(given, model.pieces!(stack.name), stack)
+    const found = given.has(parts[0]) ? swapped(given, parts, stack) : apart(given, model.pieces?.(stack.name) ?? [], stack)
     if (found) for (const [i, own] of found.entries()) taken.set(parts[i]!, own)
   }
   return taken

@@ -108,8 +108,14 @@ export class OpenedModel {
 
   adapter(spec: AdapterSpec, training: boolean): Adapter {
     const { path, tiedTo } = this.model.head
-    return chooseAdapter(spec, { nf4: this.choice.loadIn4bit, head: path, tiedTo, inBlocks: this.#inBlocks }, training)
+    return chooseAdapter(
+      spec,
+      { nf4: this.choice.loadIn4bit, head: path, tiedTo, inBlocks: this.#inBlocks, across: this.#across },
+      training,
+    )
   }
+
+  readonly #across = (name: string): boolean => this.checkpoint.tensors.get(name)?.across !== undefined
 
   readonly #inBlocks = (name: string): DType | undefined => {
     const tensor = this.choice.inBlocks ? this.checkpoint.tensors.get(name) : undefined

@@ -6,7 +6,7 @@ import type { ParameterSpec } from '../adapters/adapter.ts'
 import { Full } from '../adapters/full.ts'
 import { SaqrError } from '../error.ts'
 import { hasWeights } from '../formats/checkpoint.ts'
-import { joinTensors } from '../formats/joined.ts'
+import { joinAcross, joinTensors } from '../formats/joined.ts'
 import { withKeys } from '../formats/json-exact.ts'
 import { asF32 } from '../formats/numbers.ts'
 import type { Checkpoint, CheckpointTensor } from '../formats/tensor.ts'
@@ -40,6 +40,7 @@ export function settle(given: Checkpoint): Settled {
   const wanted = weightNames(model)
   const tensors = named(given, model, new Set([...wanted, ...piecesOf(model, wanted), `${model.head.path}.weight`]))
   joinPieces(given.path, model, parameters, tensors)
+  joinApart(given.path, model, parameters, tensors)
   const notes: string[] = []
   const note = given.config.quantization_config && quantisationNote([...given.tensors.values()])
   if (note) notes.push(`${given.path}: ${note}`)
@@ -65,13 +66,8 @@ function modelOf(config: Checkpoint['config']): Model {
   return model
 }
 
-/** Experts in a form that isn't known here (each one's linears by themselves in 4-bit files of gpt-oss) are told by what is there. @throws SaqrError MODEL_WEIGHT */
-function checkStacks(
-  path: string,
-  { family }: Model,
-  parameters: ReturnType<typeof parametersOf>,
-  tensors: Map<string, CheckpointTensor>,
-): void {
+/** Experts in a form that isn't known here are told by what is there. @throws SaqrError MODEL_WEIGHT */
+function checkStacks(path: string, { family }: Model, parameters: Parameters, tensors: Map<string, CheckpointTensor>): void {
   for (const { name, role } of parameters.values()) {
     if (role !== 'experts' || tensors.has(name)) continue
     const like = [...tensors.keys()].find((given) => given.startsWith(name) && !parameters.has(given))
@@ -146,35 +142,61 @@ const weightNames = (model: Model) => new Set([...parametersOf(model).keys(), ..
 export const isBeside = ({ composite }: Model, name: string): boolean =>
   composite?.beside.some((path) => name.startsWith(`${path}.`)) ?? false
 
-const piecesOf = (model: Model, names: Iterable<string>) => [...names].flatMap((name) => model.pieces?.(name).flat() ?? [])
+const piecesOf = (model: Model, names: Iterable<string>) =>
+  [...names].flatMap((name) => [...(model.pieces?.(name).flat() ?? []), ...(model.apart?.(name) ?? [])])
 
-/** Tensors that the files hold in pieces, or by another name, become one under the model's. @throws SaqrError MODEL_WEIGHT: some pieces are there, not all */
-function joinPieces(path: string, model: Model, parameters: ReturnType<typeof parametersOf>, tensors: Map<string, CheckpointTensor>): void {
+type Parameters = ReturnType<typeof parametersOf>
+
+/** Those of `names` that are there: all or none. @throws SaqrError MODEL_WEIGHT: some are there, not all */
+function allOf(path: string, name: string, names: readonly string[], tensors: ReadonlyMap<string, CheckpointTensor>): CheckpointTensor[] {
+  const missing = names.filter((piece) => !tensors.has(piece))
+  if (missing.length === names.length) return []
+  if (missing.length > 0) {
+    const more = missing.length > 1 ? ` and ${missing.length - 1} more` : ''
+    throw new SaqrError(
+      'MODEL_WEIGHT',
+      `${path} lacks ${missing[0]}${more} of the ${names.length} tensors that are ${name}: a shard may be missing`,
+    )
+  }
+  return names.map((piece) => tensors.get(piece)!)
+}
+
+/** @throws SaqrError MODEL_WEIGHT: one is of another shape */
+function checkShapes(path: string, found: readonly CheckpointTensor[], rows: number, cols: number): void {
+  const wrong = found.find((t) => t.cols !== cols || t.rows !== rows)
+  if (wrong)
+    throw new SaqrError(
+      'MODEL_WEIGHT',
+      `${path}: '${wrong.name}' is ${wrong.shape.join(' × ')}, but config.json calls for ${rows} × ${cols}`,
+    )
+}
+
+/** Tensors that the files hold in pieces, or by another name, become one under the model's. */
+function joinPieces(path: string, model: Model, parameters: Parameters, tensors: Map<string, CheckpointTensor>): void {
   for (const { name, rows, cols } of parameters.values()) {
     if (tensors.has(name)) continue
     for (const pieces of model.pieces?.(name) ?? []) {
-      const missing = pieces.filter((piece) => !tensors.has(piece))
-      if (missing.length === pieces.length) continue
-      if (missing.length > 0) {
-        const more = missing.length > 1 ? ` and ${missing.length - 1} more` : ''
-        throw new SaqrError(
-          'MODEL_WEIGHT',
-          `${path} lacks ${missing[0]}${more} of the ${pieces.length} tensors that are ${name}: a shard may be missing`,
-        )
-      }
-      const found = pieces.map((piece) => tensors.get(piece)!)
-      const wrong = found.find((t) => t.cols !== cols || t.rows !== found[0]!.rows)
-      if (wrong || found[0]!.rows * found.length !== rows) {
-        const { name: piece, shape } = wrong ?? found[0]!
-        throw new SaqrError(
-          'MODEL_WEIGHT',
-          `${path}: '${piece}' is ${shape.join(' × ')}, but config.json calls for ${rows / found.length} × ${cols}`,
-        )
-      }
+      const found = allOf(path, name, pieces, tensors)
+      if (found.length === 0) continue
+      checkShapes(path, found, rows / found.length, cols)
       for (const piece of pieces) tensors.delete(piece)
       tensors.set(name, found.length > 1 ? joinTensors(name, found) : { ...found[0]!, name, inFile: found[0]!.inFile ?? found[0]!.name })
       break
     }
+  }
+}
+
+/** Experts that the files have each by itself, the other way round than the model (`Model.apart`). */
+function joinApart(path: string, model: Model, parameters: Parameters, tensors: Map<string, CheckpointTensor>): void {
+  for (const { name, rows, cols, role } of parameters.values()) {
+    const names = tensors.has(name) ? [] : (model.apart?.(name) ?? [])
+    const found = allOf(path, name, names, tensors)
+    if (found.length === 0) continue
+    const height = rows / found.length
+    checkShapes(path, found, ...(role === 'experts' ? ([cols, height] as const) : ([height, cols] as const)))
+    for (const piece of names) tensors.delete(piece)
+    if (role === 'experts') tensors.set(name, joinAcross(name, found))
+    else tensors.set(name, found.length > 1 ? { ...joinTensors(name, found), parts: undefined } : { ...found[0]!, name })
   }
 }
 

@@ -34,12 +34,15 @@ function checkFinite(path: string, t: CheckpointTensor): void {
     throw new SaqrError('MODEL_WEIGHT', `${path}: '${t.name}' has a value that is no finite number (element ${at}): fetch the file again`)
 }
 
+/** what its codes are taken from: as the model has it, or the other way round */
+const codesOf = (t: CheckpointTensor): CheckpointTensor => t.across ?? t
+
 const isJoinedNf4 = ({ parts }: CheckpointTensor) => parts?.some(({ quant }) => quant) ?? false
 
 /** Are NF4's scales of a weight quantised themselves? As its file has them, else as `doubleQuant` asks for. */
 export function isNested({ tensors }: Checkpoint, name: string, doubleQuant: boolean): boolean {
   const t = tensors.get(name)
-  if (t && isJoinedNf4(t)) return false
+  if (t && isJoinedNf4(codesOf(t))) return false
   return t?.quant ? t.quant.nested !== undefined : doubleQuant
 }
 
@@ -52,8 +55,12 @@ export function storeConstants(device: Device, tables: ReadonlyMap<string, Float
 }
 
 /** the checkpoint's tensor of this name and shape */
-export function find(checkpoint: Checkpoint, { name, rows, cols }: Pick<WeightSpec, 'name' | 'rows' | 'cols'>): CheckpointTensor {
-  const t = checkpoint.tensors.get(name)
+export function find(
+  checkpoint: Checkpoint,
+  { name, rows, cols, dtype }: Pick<WeightSpec, 'name' | 'rows' | 'cols'> & Partial<WeightSpec>,
+): CheckpointTensor {
+  const held = checkpoint.tensors.get(name)
+  const t = held && dtype === 'nf4' ? codesOf(held) : held
   if (!t) throw new SaqrError('MODEL_WEIGHT', `${checkpoint.path} has no tensor '${name}', which its config.json calls for`)
   if (t.rows !== rows || t.cols !== cols) {
     throw new SaqrError(

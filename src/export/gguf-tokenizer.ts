@@ -1,5 +1,6 @@
 /** A tokenizer as llama.cpp has it in a file's metadata: tokens, their types, merges or scores, how text is cut, chat templates. */
 import { SaqrError } from '../error.ts'
+import { endsByText } from '../formats/gguf/ends.ts'
 import { preTokenizers } from '../formats/gguf/pre-tokenizers.ts'
 import { mergesOf } from '../formats/gguf/sentencepiece.ts'
 import { bool, type Entries, type Entry, text, u32 } from '../formats/gguf/write.ts'
@@ -141,13 +142,25 @@ function describeSpecial(tokenizer: Tokenizer, ends: readonly number[]): Entries
   const entries: Record<string, Entry> = {}
   const ids = { bos: tokenizer.bosId, eos: tokenizer.eosId ?? ends[0] ?? null, unknown: tokenizer.unkId, padding: tokenizer.padId }
   for (const [name, id] of Object.entries(ids)) if (id !== null) entries[`tokenizer.ggml.${name}_token_id`] = u32(id)
-  const turn = ends.find((id) => id !== ids.eos)
+  const [turn, message] = keyedEnds(tokenizer, ends).keyed
   if (turn !== undefined) entries['tokenizer.ggml.eot_token_id'] = u32(turn)
+  if (message !== undefined) entries['tokenizer.ggml.eom_token_id'] = u32(message)
   const around = tokenizer.encode('a')
   const bare = tokenizer.encode('a', { addSpecialTokens: false })
   entries['tokenizer.ggml.add_bos_token'] = bool(around.length > bare.length && around[0] === ids.bos)
   entries['tokenizer.ggml.add_eos_token'] = bool(around.length > bare.length && around.at(-1) === ids.eos && around.at(-1) !== bare.at(-1))
   return entries
+}
+
+/** Of ends beside the tokenizer's: those that keys name, and those that neither a key nor their text makes ends of. */
+export function keyedEnds(tokenizer: Tokenizer, ends: readonly number[]): { keyed: number[]; left: number[] } {
+  const eos = tokenizer.eosId ?? ends[0]
+  const others = [...new Set(ends)].filter((id) => id !== eos)
+  const textOf = (id: number) => (id < tokenizer.idLimit ? tokenizer.decode([id], { skipSpecialTokens: false }) : '')
+  const unknown = others.filter((id) => !endsByText(textOf(id)))
+  // a place is left for one whose text says it already, the first of them
+  const wanted = unknown.length > 1 ? unknown : [...new Set([...others.slice(0, 1), ...unknown])]
+  return { keyed: wanted.slice(0, 2), left: wanted.slice(2) }
 }
 
 function describeTemplates({ chatTemplate: own, files }: Tokenizer, instead: string | null): Entries {

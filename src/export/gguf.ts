@@ -17,7 +17,7 @@ import { askedAs, askedNote } from './asked-as.ts'
 import { baseNotes } from './base-notes.ts'
 import { type Changes, changesOf } from './changed.ts'
 import { checkConfig, entriesOf, ggufOf } from './gguf-config.ts'
-import { describeTokenizer } from './gguf-tokenizer.ts'
+import { describeTokenizer, keyedEnds } from './gguf-tokenizer.ts'
 
 export interface GgufFile {
   metadata: Entries
@@ -68,6 +68,7 @@ export function ggufFile(
   })
   const tensors = [...factors, ...placed.map((source, i) => toWrite(source, types[i]!, threads))]
   const config = entriesOf(described, layout)
+  const ends = endsOf(checkpoint.generationConfig?.eos_token_id ?? checkpoint.config.eos_token_id)
   checkConfig(model, [config, tensors], described.factors)
   return {
     metadata: {
@@ -76,13 +77,17 @@ export function ggufFile(
       ...describeTokenizer(tokenizer, {
         modelType: model.family,
         vocab: model.vocab,
-        ends: endsOf(checkpoint.generationConfig?.eos_token_id ?? checkpoint.config.eos_token_id),
+        ends,
         whole: layout.tokenizerLacks !== undefined,
         template: askedAs(language.promptForm, tokenizer),
       }),
     },
     tensors,
-    notes: [...notesOf(language, placed, types, quantization), ...askedNote(language.promptForm, tokenizer.chatTemplate !== null, 'gguf')],
+    notes: [
+      ...notesOf(language, placed, types, quantization),
+      ...endsNote(tokenizer, ends),
+      ...askedNote(language.promptForm, tokenizer.chatTemplate !== null, 'gguf'),
+    ],
   }
 }
 
@@ -96,6 +101,11 @@ function general(quantization: Quantization, name: string): Record<string, Entry
 }
 
 const endsOf = (ids: unknown): number[] => [ids].flat().filter((id): id is number => typeof id === 'number')
+
+function endsNote(tokenizer: Tokenizer, ends: readonly number[]): string[] {
+  const { left } = keyedEnds(tokenizer, ends)
+  return left.length > 0 ? [`answers also end with the tokens ${left.join(', ')} here, which a GGUF file has no key for`] : []
+}
 
 /** the embedding, the last norm and the head come first, then block by block */
 const layerOf = ({ name }: Source) => Number(/^blk\.(\d+)\./.exec(name)?.[1] ?? -1)

@@ -1,5 +1,6 @@
 /** A tensor that a file keeps in parts: matrices of as many columns, one below the other (the experts of a mixture, each by itself). */
 import { checkRows } from './dense.ts'
+import { turnedTensor } from './gguf/turned.ts'
 import { madeOf, storedBytesOf } from './stored.ts'
 import type { CheckpointTensor } from './tensor.ts'
 
@@ -33,6 +34,14 @@ export function joinTensors(name: string, parts: readonly CheckpointTensor[]): C
     },
   }
   return madeOf(tensor, () => storedBytesOf(parts))
+}
+
+/** Matrices of experts (out, in) as the model has them, (E, in, out). Codes of quantised ones stay as they are: `across`. @param parts of one shape */
+export function joinAcross(name: string, parts: readonly CheckpointTensor[]): CheckpointTensor {
+  const { rows, cols } = parts[0]!
+  const joined = { ...joinTensors(name, parts), shape: [parts.length, rows, cols] }
+  const turned = turnedTensor(name, [joined], name)
+  return parts.every(({ quant }) => quant) ? { ...turned, storage: joined.storage, across: joined } : turned
 }
 
 /** the last part that begins at or before `row` */

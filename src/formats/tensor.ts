@@ -33,6 +33,8 @@ export interface CheckpointTensor {
   shape: readonly number[]
   rows: number
   cols: number
+  /** the file has it as matrices the other way round, (out, in) of each expert one below the other, quantised: codes are taken from here */
+  across?: CheckpointTensor
   /** as stored; for a GGUF block type what its values are: 'f32'. Types we don't compute with keep their safetensors name ('I64', 'F8_E4M3'). */
   dtype: TensorDType | (string & {})
   /** how it is stored, for people: 'BF16', 'Q4_K', 'nf4' */

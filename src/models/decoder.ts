@@ -35,6 +35,8 @@ export interface DecoderParts {
   /** see `Model` */
   pieces?: Model['pieces']
   /** see `Model` */
+  apart?: Model['apart']
+  /** see `Model` */
   term?: Model['term']
   /** see `Model` */
   experts?: Model['experts']
@@ -45,7 +47,22 @@ export interface DecoderParts {
 }
 
 export function decoder(c: Config, parts: DecoderParts): Model {
-  const { block, norm: last, embedded, capped, tied = false, inside, within, longBeyond, pieces, term, after, experts, saved } = parts
+  const {
+    block,
+    norm: last,
+    embedded,
+    capped,
+    tied = false,
+    inside,
+    within,
+    longBeyond,
+    pieces,
+    apart,
+    term,
+    after,
+    experts,
+    saved,
+  } = parts
   const { linears = [...ATTENTION_LINEARS, ...MLP_LINEARS] } = parts
   c.only('attention_dropout', 0)
   const channels = c.count('hidden_size')
@@ -68,6 +85,7 @@ export function decoder(c: Config, parts: DecoderParts): Model {
     ...(within ? { within } : {}),
     ...(longBeyond === undefined ? {} : { longBeyond }),
     ...(pieces ? { pieces } : {}),
+    ...(apart ? { apart } : {}),
     ...(term ? { term } : {}),
     ...(experts ? { experts } : {}),
     ...(saved ? { saved } : {}),

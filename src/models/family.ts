@@ -34,6 +34,11 @@ export interface Model {
   readonly experts?: ExpertTargets
   /** how files hold a tensor that isn't there by this name: lists of tensors which, one below the other, are it */
   pieces?(name: string): readonly (readonly string[])[]
+  /**
+   * What other tools' files have in the place of a tensor of experts, or of their router: each expert's own, a matrix (out, in) where the
+   * model has (in, out). What is saved has the model's.
+   */
+  apart?(name: string): readonly string[]
   /** keys of config.json that a saved model has otherwise, as it lacks what they tell of */
   readonly saved?: Readonly<Record<string, unknown>>
   /** the hidden state the head reads (T, C) */

@@ -104,8 +104,16 @@ export const gptOss: Family = {
       ...balance(c, k),
       norm,
       linears: ATTENTION_LINEARS,
+      apart: (name) => apart(name, experts),
       block: (t, x, layer) =>
         preNorm({ norm, mlp, attention: (t, x) => selfAttention(t, x, heads, { ...options, window: windows[layer] }) })(t, x, layer),
     })
   },
+}
+
+/** bitsandbytes quantises linears alone, so 4-bit files (Unsloth's) have each expert's as linears; the router is one too. */
+function apart(name: string, experts: number): string[] {
+  const [, block, tensor, bias] = /^(.*\.mlp\.)experts\.(gate_up_proj|down_proj)(_bias)?$/.exec(name) ?? []
+  if (block !== undefined) return Array.from({ length: experts }, (_, e) => `${block}experts.${tensor}s.${e}.${bias ? 'bias' : 'weight'}`)
+  return /\.mlp\.router\.(weight|bias)$/.test(name) ? [name.replace('.router.', '.router.linear.')] : []
 }

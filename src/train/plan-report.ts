@@ -1,8 +1,8 @@
 /** What a run would do and need, from a model's config.json and the options alone: no weights, no rows. `saqr plan` prints it. */
 import { chooseAdapter } from '../adapters/choose.ts'
 import { type Device, overheadOf } from '../devices/device.ts'
+import { noTarget, settledSpec } from '../engine/adapter-modules.ts'
 import { planBudget, storeBytes } from '../engine/budget.ts'
-import { noTarget, settledSpec } from '../engine/language-model.ts'
 import { countFlops, predictSeconds, ratesOf, type Work } from '../engine/predict.ts'
 import { SaqrError } from '../error.ts'
 import type { JsonObject } from '../formats/json.ts'

@@ -46,6 +46,10 @@ const results: Readonly<Record<string, { files: readonly string[]; says: RegExp 
     says: /^\d+\.\d+$/m,
   },
   mixtures: { files: ['mixture-adapter/adapter_config.json', 'mixture-by-expert/adapter_config.json'], says: /trainable params/ },
+  'new-tokens': {
+    files: ['facts-adapter/adapter_model.safetensors', 'facts-merged/model.safetensors'],
+    says: /^\[ 261, 262 \] beside 264 rows$/m,
+  },
   'qlora-8gb': { files: ['qlora-adapter/adapter_model.safetensors'], says: /frozen weights[\s\S]*budget 7\.45 GiB[\s\S]*of 8000000000$/m },
   resume: {
     files: ['long-run/checkpoint-20/optimizer.safetensors'],

@@ -1,5 +1,5 @@
 /** What can be known without the weights is told before they are fetched. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
@@ -42,7 +42,7 @@ afterAll(async () => {
 beforeEach(() => void hub.requests.splice(0))
 
 const weights = () => hub.requests.filter((request) => request.includes('model.safetensors'))
-const train = (model: string, rows: string) =>
+const train = (model: string, rows: string, ...more: string[]) =>
   saqr(
     'sft',
     '--model_name_or_path',
@@ -55,6 +55,7 @@ const train = (model: string, rows: string) =>
     '1',
     '--output_dir',
     join(folder, 'out'),
+    ...more,
   )
 
 describe('before weights are fetched', () => {
@@ -69,6 +70,28 @@ describe('before weights are fetched', () => {
       code: 'MODEL_UNSUPPORTED',
       message: expect.stringMatching(/owner\/image \(model_type "llava"\) is a model of images and text/),
     })
+    expect(weights()).toEqual([])
+  })
+
+  it.each([
+    ['q_porj', /targetModules|lora_target_modules/, /did you mean q_proj\?/],
+    ['q_proj gate_porj', /names gate_porj/, /did you mean gate_proj\?/],
+  ])('targets that mean nothing: %s', async (targets, what, near) => {
+    const { err } = await train('owner/model', 'good.jsonl', '--use_peft', '--lora_target_modules', ...targets.split(' '))
+    expect(err).toMatch(/^error OPTION_MODULES: /m)
+    expect(err).toMatch(what)
+    expect(err).toMatch(near)
+    expect(weights()).toEqual([])
+  })
+
+  it('an adapter whose targets mean nothing here', async () => {
+    const adapter = join(folder, 'adapter')
+    mkdirSync(adapter)
+    const config = { peft_type: 'LORA', base_model_name_or_path: 'owner/model', r: 2, lora_alpha: 2, target_modules: ['gate_up_projs.0'] }
+    writeFileSync(join(adapter, 'adapter_config.json'), JSON.stringify(config))
+    writeFileSync(join(adapter, 'adapter_model.safetensors'), '')
+    const { err } = await saqr('generate', '--model_name_or_path', adapter, '--device', 'cpu', 'x')
+    expect(err).toMatch(/^error OPTION_MODULES: .*gate_up_projs\.0.*match no module/m)
     expect(weights()).toEqual([])
   })
 

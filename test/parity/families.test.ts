@@ -53,3 +53,11 @@ describe.each(readdirSync(root).filter((name) => !refused.has(name)))('%s', (nam
     check(folder, await on(new CpuDevice({ threads: 1 }), folder, { maxPassTokens: 128 }))
   })
 })
+
+it.each([CpuDevice, ReferenceDevice])(
+  'gpt-oss with each expert by itself, (out, in), computed with the codes of its file: %o',
+  async (Kind) => {
+    const folder = join(root, 'gpt-oss-apart')
+    check(folder, await on(new Kind({ threads: 2 }), folder, { loadIn4bit: true }))
+  },
+)

@@ -65,12 +65,14 @@ export interface CaseOptions {
   prefixSharing?: boolean
   maxPassTokens?: number
   dtype?: 'f32' | 'bf16'
+  /** weights in NF4, those with the codes that the files have */
+  loadIn4bit?: boolean
 }
 
 /** One step's loss and gradients of the case on this device, which holds it from then on. */
 export async function compute(folder: string, device: Device, options: CaseOptions = {}): Promise<Computed> {
-  const { policy = 'all', prefixSharing = false, maxPassTokens = 512, dtype = 'f32' } = options
-  const opened = new OpenedModel(device, openCheckpoint(join(folder, 'model')), { dtype, loadIn4bit: false, doubleQuant: false })
+  const { policy = 'all', prefixSharing = false, maxPassTokens = 512, dtype = 'f32', loadIn4bit = false } = options
+  const opened = new OpenedModel(device, openCheckpoint(join(folder, 'model')), { dtype, loadIn4bit, doubleQuant: false })
   const spec = adapterOf(folder)
   const recorder = opened.inspect(spec)
   opened.loadFor(recorder)

@@ -41,6 +41,7 @@ it.each([
   'gpt-oss-odd',
   'gpt-oss-experts',
   'gpt-oss-experts-some',
+  'gpt-oss-apart',
   'gpt-oss-saved',
   'lora-rslora',
   'lora-bias-all',

@@ -19,6 +19,7 @@ import torch
 import transformers
 from families_cases import CASES, Case
 from families_compute import distance, gradients, greedy, in_f64, step
+from families_apart import from_apart, to_apart
 from families_files import tidy_adapter_config, to_legacy
 from families_weights import fill_adapter, fill_base, generator
 from safetensors.torch import save_file
@@ -56,6 +57,8 @@ def write_model(folder: Path, case: Case):
         tied = model.config.tie_word_embeddings
         tensors = {name: t.clone() for name, t in model.state_dict().items() if not (tied and name == "lm_head.weight")}
         save_file(tensors, folder / "model" / "model.safetensors", metadata={"format": "pt"})
+    if case.apart:
+        to_apart(folder / "model", model)
     if case.legacy:
         to_legacy(folder / "model" / "config.json")
     if case.adapter is None:
@@ -69,7 +72,11 @@ def write_model(folder: Path, case: Case):
 
 
 def read_model(folder: Path, case: Case):
-    model = AutoModelForCausalLM.from_pretrained(folder / "model", attn_implementation="eager", experts_implementation="eager", dtype=torch.float32)
+    if case.apart:
+        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder / "model"), attn_implementation="eager", experts_implementation="eager").float()
+        model.load_state_dict(from_apart(folder / "model"))
+    else:
+        model = AutoModelForCausalLM.from_pretrained(folder / "model", attn_implementation="eager", experts_implementation="eager", dtype=torch.float32)
     return model if case.adapter is None else peft.PeftModel.from_pretrained(model, folder / "adapter", is_trainable=True)
 
 

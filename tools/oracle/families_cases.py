@@ -17,6 +17,8 @@ class Case:
     legacy: bool = False
     # tensors named by the modules that hold them, where save_pretrained names them as older files do
     renamed: bool = False
+    # experts each by itself, as linears, and the blocks' linears in bitsandbytes' NF4: what 4-bit files of gpt-oss have
+    apart: bool = False
     # micro-batches, by the numbers of the rows; None: each row is one
     batches: list[list[int]] | None = None
 
@@ -150,6 +152,7 @@ CASES = [
     Case("gpt-oss-idle", "gpt_oss", model(**{**GPT_OSS, **dict(num_local_experts=24, num_experts_per_tok=1, intermediate_size=12, router_aux_loss_coef=0.0, tie_word_embeddings=True)}), lora(target_modules=["k_proj", "v_proj"])),
     Case("gpt-oss-experts", "gpt_oss", model(**GPT_OSS), lora(r=3, target_modules=["q_proj"], target_parameters=["mlp.experts.gate_up_proj", "mlp.experts.down_proj"])),
     Case("gpt-oss-experts-some", "gpt_oss", model(**{**GPT_OSS, **dict(num_hidden_layers=3, intermediate_size=32)}), lora(r=2, target_modules=r".*\.1\.self_attn\.o_proj", target_parameters=["1.mlp.experts.down_proj", "2.mlp.experts.gate_up_proj", "0.mlp.router.weight"], bias="all", alpha_pattern={r".*\.down_proj": 5})),
+    Case("gpt-oss-apart", "gpt_oss", model(**{**GPT_OSS, **dict(hidden_size=64, intermediate_size=64)}), lora(r=3, target_modules=["q_proj", "o_proj"], target_parameters=["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]), apart=True),
     Case("gpt-oss-saved", "gpt_oss", model(**GPT_OSS), lora(target_modules=["v_proj"], modules_to_save=["layers.0.mlp.experts", "router"])),
     # adapters
     Case("lora-rslora", "llama", model(), lora(r=8, lora_alpha=8, use_rslora=True)),

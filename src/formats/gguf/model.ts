@@ -1,6 +1,7 @@
 /** The metadata of a GGUF model as families read them: what all have, in the form of config.json, and the rest by name. */
 import { SaqrError } from '../../error.ts'
 import type { JsonObject } from '../json.ts'
+import { endsOf } from './ends.ts'
 import type { GgufHeader } from './header.ts'
 import { Metadata } from './metadata.ts'
 import { ropeScaling } from './rope.ts'
@@ -126,12 +127,12 @@ export class GgufModel {
     return ids
   }
 
-  /** A turn may end with a token of its own: generation stops at both. */
+  /** Generation stops at every end that llama.cpp stops at. */
   generationConfig(): JsonObject {
-    const ids = this.tokenIds()
-    const turn = this.meta.optionalCount('tokenizer.ggml.eot_token_id')
-    if (turn === undefined || turn === ids.eos_token_id) return ids
-    return { ...ids, eos_token_id: ids.eos_token_id === undefined ? turn : [ids.eos_token_id, turn] }
+    const ends = endsOf(this.meta)
+    return ends.length > 1
+      ? { ...this.tokenIds(), eos_token_id: ends }
+      : { ...this.tokenIds(), ...(ends.length ? { eos_token_id: ends[0]! } : {}) }
   }
 }
 

@@ -1,0 +1,151 @@
+/** What the names of an adapter's options mean on a model: known from its config.json alone, so they are told before weights are fetched. */
+import type { Adapter } from '../adapters/adapter.ts'
+import { type AdapterSpec, chooseAdapter } from '../adapters/choose.ts'
+import { isSaved, matches } from '../adapters/match.ts'
+import { settleTargets } from '../adapters/targets.ts'
+import { TOKEN_ROWS } from '../adapters/token-rows.ts'
+import { type Message, option, SaqrError, say } from '../error.ts'
+import { type AdapterConfig, loraConfig } from '../formats/peft/config.ts'
+import { isMeant } from '../formats/peft/scale.ts'
+import type { TraceRecorder } from '../graph/trace.ts'
+import { inspect } from '../graph/training.ts'
+import { nearest } from '../hub/nearest.ts'
+import type { Model } from '../models/family.ts'
+import { parametersOf } from './settle.ts'
+
+/** of a model that is open, or would be */
+interface Opened {
+  adapter: Adapter
+  recorder: Pick<TraceRecorder, 'weights' | 'parameters'>
+  opened: { model: Model }
+}
+
+/** @throws SaqrError OPTION_MODULES: an adapter over this model has nothing to train, or (of a new one) a name means nothing */
+export function checkBeforeWeights(spec: AdapterSpec, model: Model, isNew: boolean): void {
+  if (spec.kind !== 'lora') return
+  const { path, tiedTo } = model.head
+  const adapter = chooseAdapter(settledSpec(spec, model), { nf4: false, head: path, tiedTo }, false)
+  const recorder = inspect(model, adapter, 'f32')
+  checkTargets(adapter, model, recorder)
+  if (isNew) checkModules({ adapter, recorder, opened: { model } })
+}
+
+/** @throws SaqrError OPTION_MODULES */
+export function checkTargets({ config }: Adapter, model: Model, recorder: Opened['recorder']): void {
+  // rows of tokens alone are no adapter to PEFT
+  if (config && ![...recorder.parameters.keys()].some((name) => !name.endsWith(TOKEN_ROWS))) throw noTarget(config, model, recorder)
+}
+
+/** What an adapter's targets mean on this model, as PEFT settles it. @throws SaqrError OPTION_MODULES */
+export function settledSpec(spec: AdapterSpec, model: Model): AdapterSpec {
+  if (spec.kind !== 'lora' || !model.experts) return spec
+  return { kind: 'lora', config: settleTargets(spec.config, model, [...parametersOf(model).values()]) }
+}
+
+/** Options of an adapter in the words that one over this model is kept in: what is not given stays so. */
+export function asSettled(given: Readonly<Record<string, unknown>>, model: Model): Record<string, unknown> {
+  if (!model.experts || (given.targetModules === undefined && given.targetParameters === undefined)) return { ...given }
+  const spec = settledSpec({ kind: 'lora', config: loraConfig({ targetModules: [], ...given }) }, model)
+  const { targetModules, targetParameters } = (spec as { config: AdapterConfig }).config
+  return { ...given, targetModules, targetParameters }
+}
+
+/** A new adapter, with what stands beside the text model named as excluded: names of modules mean those of a vision tower too where PEFT reads them. */
+export function newAdapter(config: AdapterConfig, { composite }: Model): AdapterSpec {
+  if (!composite || config.excludeModules?.length) return { kind: 'lora', config }
+  const paths = composite.beside.map((path) => path.replaceAll('.', String.raw`\.`)).join('|')
+  return { kind: 'lora', config: { ...config, excludeModules: String.raw`(${paths})\..*` } }
+}
+
+/**
+ * Every name of a new adapter's modules must mean one, every pattern a module that is adapted, every number a block: PEFT passes over those
+ * that mean none beside others that do.
+ * @throws SaqrError OPTION_MODULES naming the first that doesn't
+ */
+export function checkModules({ adapter, recorder, opened: { model } }: Opened): void {
+  const { targetModules, targetParameters, excludeModules, modulesToSave, layersToTransform, ...patterns } = adapter.config!
+  const names = [...recorder.weights.keys(), ...recorder.parameters.keys()].map(modulePath)
+  const there = new Set([...names, ...parametersOf(model).keys()].map((name) => name.replace(/\.(weight|bias)$/, '')))
+  const check = (given: string, list: readonly string[], means: (name: string, path: string) => boolean) => {
+    const wrong = list.find((name) => ![...there].some((path) => means(name, path)))
+    if (wrong === undefined) return
+    const ends = new Set([...there].map((path) => path.split('.').at(-1)!))
+    const close = nearest(wrong, ends)
+    const hint = heldBy([wrong], model) ?? (close ? `did you mean ${close}?` : `it has ${[...ends].join(', ')}`)
+    throw new SaqrError('OPTION_MODULES', say`${option(given)} names ${wrong}, which is no module of this ${model.family} model: ${hint}`)
+  }
+  if (typeof targetModules !== 'string') check('targetModules', targetModules, (name, path) => matches([name], path))
+  checkParameters(targetParameters ?? [], model)
+  if (typeof excludeModules !== 'string') check('excludeModules', excludeModules ?? [], (name, path) => matches([name], path))
+  check('modulesToSave', modulesToSave ?? [], (name, path) => isSaved([name], path))
+  const adapted = [...recorder.parameters.keys()].filter((name) => /\.lora_(embedding_)?A\b/.test(name)).map(modulePath)
+  const parameters = [...parametersOf(model).keys()].filter((name) => targetParameters?.some((t) => name.endsWith(`.${t}`)))
+  for (const given of ['rankPattern', 'alphaPattern'] as const) {
+    const idle = Object.keys(patterns[given]).find((key) => ![...adapted, ...parameters].some((path) => isMeant(key, path, given)))
+    if (idle !== undefined)
+      throw new SaqrError(
+        'OPTION_MODULES',
+        say`${option(given)} names ${idle}, and no module that has an adapter is called so: leave it out, or add it to ${option('targetModules')}`,
+      )
+  }
+  const { layers } = model
+  const beyond = [layersToTransform ?? []].flat().find((block) => block >= layers)
+  if (beyond !== undefined)
+    throw new SaqrError(
+      'OPTION_MODULES',
+      say`${option('layersToTransform')} names block ${beyond}; this model has ${layers}, from 0 to ${layers - 1}`,
+    )
+}
+
+/** @throws SaqrError OPTION_MODULES for a name that is no tensor's, with the nearest */
+function checkParameters(targets: readonly string[], model: Model): void {
+  const names = [...parametersOf(model).keys()]
+  const wrong = targets.find((target) => !names.some((name) => name === target || name.endsWith(`.${target}`)))
+  if (wrong === undefined) return
+  const ends = [...new Set(names.flatMap((name) => [name.split('.').slice(-2).join('.'), name.split('.').at(-1)!]))]
+  const close = nearest(wrong, ends)
+  const tensors = [...new Set(names.filter((name) => /\.\d+\./.test(name)).map((name) => name.split('.').slice(-2).join('.')))]
+  throw new SaqrError(
+    'OPTION_MODULES',
+    say`${option('targetParameters')} names ${wrong}, which is no tensor of this ${model.family} model: ${close ? `did you mean ${close}?` : `it has ${tensors.join(', ')}`}`,
+  )
+}
+
+/** of an adapter's tensor: the module it belongs to */
+const modulePath = (name: string) => name.replace(/\.lora_(A|B|embedding_A|embedding_B)(\.weight)?$/, '')
+
+/** names that this model has no linear of their own for */
+function heldBy(names: readonly string[], model: Model): Message | string | undefined {
+  const { within = {} } = model
+  const stacks = [...parametersOf(model).values()].filter(({ role }) => role === 'experts').map(({ name }) => name.split('.').at(-1)!)
+  const matrices = [...new Set(stacks.filter((name) => !name.endsWith('_bias')))]
+  // the tensor, the module that has it, or a linear of one expert as other files have them
+  const ofExperts = ['experts', ...matrices].map((name) => new RegExp(`(^|\\.)${name}(s\\.\\d+)?$`))
+  if (matrices.length > 0 && names.some((name) => ofExperts.some((pattern) => pattern.test(name))))
+    return say`all experts of a layer lie in tensors, which ${option('targetParameters')} names: ${matrices.map((name) => `experts.${name}`).join(', ')}`
+  const held = names.flatMap((name) => {
+    const last = name.split('.').at(-1)!
+    return Object.hasOwn(within, last) ? [`${last} is a part of ${within[last]}`] : []
+  })
+  return held.length ? `here ${held.join(', ')}` : undefined
+}
+
+/** What an adapter is told whose targets match nothing: it would train nothing. */
+export function noTarget(
+  { targetModules: targets, targetParameters }: AdapterConfig,
+  model: Model,
+  recorder: Pick<TraceRecorder, 'weights'>,
+): SaqrError {
+  checkParameters(targetParameters ?? [], model)
+  // matrices of the blocks
+  const linears = [...recorder.weights.values()].filter(({ name, rows }) => rows > 1 && /\.\d+\./.test(name))
+  const modules = [...new Set(linears.map(({ name }) => name.split('.').at(-2)!))]
+  const close = typeof targets === 'string' ? undefined : targets.map((target) => nearest(target, modules)).find((name) => name)
+  const all = `it has ${modules.join(', ')}; all-linear means every one`
+  const held = typeof targets === 'string' ? undefined : heldBy(targets, model)
+  const hint = held ? say`${held}; ${all}` : close ? `did you mean ${close}?` : all
+  return new SaqrError(
+    'OPTION_MODULES',
+    say`${option('targetModules')} ${JSON.stringify(targets)} match no module of this ${model.family} model: ${hint}`,
+  )
+}
