@@ -4,7 +4,7 @@ import { complete } from '../ops/attrs.ts'
 import type { Node } from '../ops/op.ts'
 import { sizeOf, type Tensor } from '../ops/tensor.ts'
 import { besideUntil } from './beside.ts'
-import { denselyUsed } from './dense.ts'
+import { denselyUsed, type Stored, storedIn } from './dense.ts'
 import { type Placement, place } from './place.ts'
 import type { Plan, PlanBuffer, PlanStep, PlanTensor, Segment } from './plan.ts'
 import { rootOf } from './recorder.ts'
@@ -37,6 +37,8 @@ export interface Lowered {
   readonly arena: number
   /** bytes of host memory */
   readonly host: number
+  /** what it needs of the store */
+  readonly stored: readonly Stored[]
   readonly plan: Plan
 }
 
@@ -60,6 +62,9 @@ export function placeSegments(segments: readonly NamedNodes[], options: LowerOpt
     host: placement.host,
     get arena() {
       return placement.arena
+    },
+    get stored() {
+      return storedIn(nodes)
     },
     get plan() {
       plan ??= planOf(nodes, spans, beside, placement, pinned, options)

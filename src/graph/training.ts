@@ -14,6 +14,7 @@ import { firstSweep, type HeadScore, headChunk, trainsHead, type Weighed } from 
 import { declarePassInputs } from './inputs.ts'
 import { joinNodes } from './join.ts'
 import { type Lowered, placeSegments, type ScratchOf } from './lower.ts'
+import type { Plan } from './plan.ts'
 import { prune } from './prune.ts'
 import { type Policy, recompute } from './recompute.ts'
 import { sink } from './sink.ts'
@@ -50,10 +51,17 @@ export function inspect(model: Model, adapter: Adapter, activation: DType): Trac
   return r
 }
 
-/** A pass traced and differentiated. What blocks keep is chosen after: a search for what fits lowers one trace several times. */
+/** A pass traced and differentiated. What blocks keep is chosen after: a search for what fits lowers one trace several times, each choice once. */
 export interface TracedPass {
   recorder: TraceRecorder
   lower(policy: (block: number) => Policy): Lowered
+}
+
+/** A pass as a device runs it. */
+export interface MadePass {
+  plan: Plan
+  /** by name: the tensors that the host reads */
+  results: ReadonlyMap<string, Tensor>
 }
 
 export function tracePass(spec: TrainingSpec): TracedPass {
@@ -71,7 +79,14 @@ export function tracePass(spec: TrainingSpec): TracedPass {
   const backward = [...after, ...take(r)]
   const results = [...r.results.values()]
 
+  const lowered = new Map<string, Lowered>()
   const lower = (policy: (block: number) => Policy): Lowered => {
+    const policies = Array.from({ length: spec.model.layers }, (_, block) => policy(block)).join()
+    let made = lowered.get(policies)
+    if (!made) lowered.set(policies, (made = lowerAnew(policy)))
+    return made
+  }
+  const lowerAnew = (policy: (block: number) => Policy): Lowered => {
     const recomputed = new Set<Node>()
     const kept = recompute(r, forward, backward, policy, recomputed)
     const [f, s, b, c, d] = prune([kept.forward, first ?? [], before, chunk, kept.backward], results)
