@@ -120,7 +120,7 @@ class Spans {
 
   /** what the node touches lives until `step` at least */
   hold({ inputs, outputs }: Node, step: number): void {
-    for (const t of [...inputs, ...outputs]) if (t) this.#touch(t, step)
+    for (const list of [inputs, outputs]) for (const t of list) if (t) this.#touch(t, step)
   }
 
   #touch(t: Tensor, step: number): void {
@@ -144,14 +144,14 @@ function takeOver(nodes: readonly Node[], spans: Spans, pinned: ReadonlySet<Tens
   for (const { tensor, from, to, life } of spans.list) Object.assign(life, { from, to, bytes: align(sizeOf(tensor)) })
   nodes.forEach((node, i) => {
     if (!node.op.inPlace) return
-    const taken = new Set<Tensor>()
+    const taken: Tensor[] = []
     const takes = (output: Tensor, input: Tensor) => {
-      if (input.space !== 'arena' || pinned.has(input) || pinned.has(output) || taken.has(input)) return
+      if (input.space !== 'arena' || pinned.has(input) || pinned.has(output) || taken.includes(input)) return
       const from = spans.of(input)!
       const to = spans.of(output)!
       const free = from.to === i && from.life.to === i && to.from === i && to.life.id === output.id
       if (!free || from.life === to.life || sizeOf(input) !== sizeOf(output)) return
-      taken.add(input)
+      taken.push(input)
       from.life.to = to.life.to
       to.life = from.life
     }
@@ -168,6 +168,7 @@ function takeOver(nodes: readonly Node[], spans: Spans, pinned: ReadonlySet<Tens
 
 /** Outputs and inputs that are columns of something wider, the same columns each: what the one are of may be written over what the others are of. */
 function columnByColumn({ op, inputs, outputs }: Node): [output: Tensor, input: Tensor][] {
+  if (!outputs.some((t) => t.root)) return []
   const alike = (a: Tensor, b: Tensor) => a.offset === b.offset && a.cols === b.cols && a.stride === b.stride
   const pairs: [Tensor, Tensor][] = []
   for (const whole of new Set(outputs.flatMap((t) => t.root ?? []))) {
@@ -213,24 +214,29 @@ const ORDERS: readonly ((a: Life, c: Life) => number)[] = [
 function assign(lives: readonly Life[], steps: number, floor: number): number {
   let least = Number.POSITIVE_INFINITY
   for (const by of ORDERS) {
-    const { places, end } = firstFit([...lives].sort(by), steps)
+    const order = [...lives].sort(by)
+    const places = new Float64Array(order.length)
+    const end = firstFit(order, steps, places, least)
     if (end >= least) continue
     least = end
-    for (const [life, at] of places) life.at = at
+    order.forEach((life, i) => {
+      life.at = places[i]!
+    })
     if (end <= floor) break
   }
   return least
 }
 
-function firstFit(order: readonly Life[], steps: number): { places: Map<Life, number>; end: number } {
+/** The bytes that it takes to place them in this order; those found so far where they come to `enough`. */
+function firstFit(order: readonly Life[], steps: number, places: Float64Array, enough: number): number {
   const occupied = new Occupied(steps)
-  const places = new Map<Life, number>()
   let end = 0
-  for (const life of order) {
-    const at = occupied.gap(life.from, life.to, life.bytes)
-    occupied.take(life.from, life.to, at, life.bytes)
-    places.set(life, at)
-    end = Math.max(end, at + life.bytes)
+  for (let i = 0; i < order.length && end < enough; i++) {
+    const { from, to, bytes } = order[i]!
+    const at = occupied.gap(from, to, bytes)
+    occupied.take(from, to, at, bytes)
+    places[i] = at
+    end = Math.max(end, at + bytes)
   }
-  return { places, end }
+  return end
 }

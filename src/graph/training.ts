@@ -16,7 +16,7 @@ import { joinNodes } from './join.ts'
 import { type Lowered, placeSegments, type ScratchOf } from './lower.ts'
 import type { Plan } from './plan.ts'
 import { prune } from './prune.ts'
-import { type Policy, recompute } from './recompute.ts'
+import { type Policy, readForward, recompute } from './recompute.ts'
 import { sink } from './sink.ts'
 import { GraphTrace, type Layout, TraceRecorder } from './trace.ts'
 
@@ -79,16 +79,16 @@ export function tracePass(spec: TrainingSpec): TracedPass {
   const backward = [...after, ...take(r)]
   const results = [...r.results.values()]
 
+  const made = readForward(forward)
+
   const lowered = new Map<string, Lowered>()
   const lower = (policy: (block: number) => Policy): Lowered => {
     const policies = Array.from({ length: spec.model.layers }, (_, block) => policy(block)).join()
-    let made = lowered.get(policies)
-    if (!made) lowered.set(policies, (made = lowerAnew(policy)))
-    return made
+    return lowered.get(policies) ?? lowered.set(policies, lowerAnew(policy)).get(policies)!
   }
   const lowerAnew = (policy: (block: number) => Policy): Lowered => {
     const recomputed = new Set<Node>()
-    const kept = recompute(r, forward, backward, policy, recomputed)
+    const kept = recompute(r, made, backward, policy, recomputed)
     const [f, s, b, c, d] = prune([kept.forward, first ?? [], before, chunk, kept.backward], results)
     const segments = [
       { name: 'forward', nodes: [...f!, ...b!] },
@@ -96,8 +96,10 @@ export function tracePass(spec: TrainingSpec): TracedPass {
       { name: weighed === 'after' ? SCORE : 'head', nodes: c!, repeats: true },
       ...(dHidden ? [{ name: 'backward', nodes: sink(d!) }] : []),
     ]
-    const used = new Set<Tensor | null>()
-    for (const { nodes } of segments) for (const { inputs, outputs } of nodes) for (const t of [...inputs, ...outputs]) used.add(t)
+    const used = new Set<Tensor>()
+    for (const { nodes } of segments)
+      for (const { inputs, outputs } of nodes)
+        for (const list of [inputs, outputs]) for (const t of list) if (t?.space === 'input') used.add(t)
     const pinned = [...r.inputs.values()].filter((t) => used.has(t))
     return placeSegments(segments, { tokens: spec.tokens, pinned: [...pinned, ...results], recomputed, scratch: spec.scratch })
   }
