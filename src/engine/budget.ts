@@ -9,12 +9,12 @@ import { type Fitted, fitPlan, type Least, policyAt } from '../graph/fit.ts'
 import type { ParameterLayout } from '../graph/layout.ts'
 import type { Lowered } from '../graph/lower.ts'
 import { type OptimizerOptions, statesOf } from '../graph/optimizer.ts'
-import type { Plan } from '../graph/plan.ts'
+import type { Costs, Plan } from '../graph/plan.ts'
 import type { Policy } from '../graph/recompute.ts'
 import type { TraceRecorder } from '../graph/trace.ts'
 import { type MadePass, type TracedPass, type TrainingSpec, tracePass } from '../graph/training.ts'
 import { sizeOf } from '../ops/tensor.ts'
-import { predictSeconds, ratesOf } from './predict.ts'
+import { ratesOf, secondsOf } from './predict.ts'
 import type { RunnerSpec } from './runner.ts'
 
 /** What everything may take, and the unit in which that was said. */
@@ -94,14 +94,13 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
   const trace = (t: number) => traces.get(t) ?? traces.set(t, tracePass({ ...spec, tokens: t, scratch })).get(t)!
 
   const all = trace(largest).lower(policyAt(0, layers))
-  const allFits = (bytes: number) => all.floor <= bytes && all.arena <= bytes
   // tables of which a pass reads a few rows cost next to nothing in the host's memory: the first to go
   const sparse = hostMemory > 0 ? all.stored.filter((tensor) => tensor.sparse) : []
-  const place = allFits(memory - fixed) ? 'device' : 'host'
+  const place = all.fits(memory - fixed) ? 'device' : 'host'
   const bytesApart = place === 'host' ? sparse.reduce((sum, { bytes }) => sum + bytes, 0) : 0
   fixed -= bytesApart
   const dense = spec.activation === 'bf16' && description.keepsDense ? all.stored.filter(({ dtype }) => dtype === 'nf4') : []
-  const keepsDense = allFits(memory - fixed - denseBytes(dense) - beside(largest))
+  const keepsDense = all.fits(memory - fixed - denseBytes(dense) - beside(largest))
   const room = { arena: memory - fixed, host: Math.max(0, hostMemory - bytesApart) }
   /** by tokens: where passes fit that offload, about the same level whatever they send away */
   const offloading = new Map<number, number>()
@@ -113,7 +112,7 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
   }
   const predicted = new Map<Lowered, number>()
   const seconds = ({ fitted: { plan }, tokens }: Cut) =>
-    predicted.get(plan) ?? predicted.set(plan, secondsPerToken(device, plan.plan, tokens, request)).get(plan)!
+    predicted.get(plan) ?? predicted.set(plan, secondsPerToken(device, plan.costs, tokens, request)).get(plan)!
   /** the faster that fits; host memory takes time to be pinned and others use it: more of it has to be worth something */
   const faster = (a: Cut, b: Cut) => {
     if (!a.fitted.fits || !b.fitted.fits) return a.fitted.fits ? a : b
@@ -196,9 +195,9 @@ function passesWithin(
 }
 
 /** of a pass whose rows are as long as the longest, every token a target */
-function secondsPerToken(device: Device, plan: Plan, tokens: number, { spec, longest }: BudgetRequest): number {
+function secondsPerToken(device: Device, costs: Costs, tokens: number, { spec, longest }: BudgetRequest): number {
   const chunks = Math.ceil(tokens / (spec.chunk ?? chunkOf(spec, tokens)))
-  return predictSeconds(plan, { chunks, pairs: (tokens * (Math.min(longest, tokens) + 1)) / 2 }, ratesOf(device)) / tokens
+  return secondsOf(costs, { chunks, pairs: (tokens * (Math.min(longest, tokens) + 1)) / 2 }, ratesOf(device)) / tokens
 }
 
 function tooSmall(

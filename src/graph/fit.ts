@@ -60,9 +60,9 @@ export function fitPlan(
   if (level > highest) return smallest([highest - 1, highest], at)
   // a floor that fits promises no arena that does: the levels after it are tried
   const tried = [level]
-  while (at(level).floor <= arena && at(level).arena > arena && level < highest) tried.push(++level)
+  while (at(level).floor <= arena && !at(level).fits(arena) && level < highest) tried.push(++level)
   const plan = at(level)
-  return plan.arena <= arena && plan.host <= host ? { fits: true, level, plan } : smallest(tried, at)
+  return plan.fits(arena) && plan.host <= host ? { fits: true, level, plan } : smallest(tried, at)
 }
 
 function smallest(levels: readonly number[], at: (level: number) => Lowered): Fitted {

@@ -28,14 +28,18 @@ interface Span {
   tensor: Tensor
   from: number
   to: number
+  /** lives through the whole plan */
+  pinned: boolean
   life: Life
 }
 
 export interface Placement {
   /** the most bytes that live at once: no arena can be smaller */
   floor: number
-  /** bytes of the arena; places are looked for when it is first asked for */
+  /** bytes of the arena; the best places are looked for when it is first asked for */
   readonly arena: number
+  /** would an arena of so many bytes do? Places are looked for until some do */
+  fits(bytes: number): boolean
   /** bytes of host memory, each tensor its own */
   host: number
   spanOf(root: Tensor): Readonly<{ from: number; to: number; at: number }> | undefined
@@ -55,7 +59,7 @@ export function place(
   // what runs beside other steps holds its tensors until it is done
   for (const [step, until] of beside) spans.hold(nodes[step]!, until - 1)
   for (const { from, to } of loops) for (const span of spans.list) if (span.from < from && span.to >= from && span.to < to) span.to = to - 1
-  const all = takeOver(nodes, spans, new Set(pinned))
+  const all = takeOver(nodes, spans)
   const host = placeApart(spans)
   const lives = all.filter((life) => !host.lives.has(life))
   const scratch = new Map<number, Life>()
@@ -66,14 +70,14 @@ export function place(
   lives.push(...scratch.values())
 
   const floor = mostAtOnce(lives, nodes.length)
-  let arena: number | undefined
+  const places = new Places(lives, nodes.length, floor)
   return {
     floor,
     host: host.bytes,
     get arena() {
-      arena ??= assign(lives, nodes.length, floor)
-      return arena
+      return places.least()
     },
+    fits: (bytes) => floor <= bytes && places.least(bytes) <= bytes,
     spanOf(root) {
       const span = spans.of(root)
       return span && { from: span.from, to: span.to, at: span.life.at }
@@ -107,7 +111,7 @@ class Spans {
     for (const t of pinned) ids = Math.max(ids, t.id)
     for (const node of nodes) for (const t of node.outputs) ids = Math.max(ids, rootOf(t).id)
     this.#index = new Int32Array(ids + 1).fill(-1)
-    for (const t of pinned) this.#add(t, 0).to = Math.max(0, nodes.length - 1)
+    for (const t of pinned) this.#pin(t, Math.max(0, nodes.length - 1))
     nodes.forEach((node, i) => {
       for (const t of node.outputs) this.#touch(t, i)
       for (const t of node.inputs) if (t) this.#touch(t, i)
@@ -123,6 +127,12 @@ class Spans {
     for (const list of [inputs, outputs]) for (const t of list) if (t) this.#touch(t, step)
   }
 
+  #pin(t: Tensor, end: number): void {
+    const span = this.#add(t, 0)
+    span.to = end
+    span.pinned = true
+  }
+
   #touch(t: Tensor, step: number): void {
     const root = rootOf(t)
     if (root.space === 'store') return
@@ -133,37 +143,49 @@ class Spans {
   #add(tensor: Tensor, step: number): Span {
     this.#index[tensor.id] = this.list.length
     const life = { id: tensor.id, from: step, to: step, bytes: 0, at: 0 }
-    const span = { tensor, from: step, to: step, life }
+    const span = { tensor, from: step, to: step, pinned: false, life }
     this.list.push(span)
     return span
   }
 }
 
 /** Outputs that may be written over an input which dies in the same step take over its place. */
-function takeOver(nodes: readonly Node[], spans: Spans, pinned: ReadonlySet<Tensor>): Life[] {
-  for (const { tensor, from, to, life } of spans.list) Object.assign(life, { from, to, bytes: align(sizeOf(tensor)) })
-  nodes.forEach((node, i) => {
-    if (!node.op.inPlace) return
-    const taken: Tensor[] = []
-    const takes = (output: Tensor, input: Tensor) => {
-      if (input.space !== 'arena' || pinned.has(input) || pinned.has(output) || taken.includes(input)) return
-      const from = spans.of(input)!
-      const to = spans.of(output)!
-      const free = from.to === i && from.life.to === i && to.from === i && to.life.id === output.id
-      if (!free || from.life === to.life || sizeOf(input) !== sizeOf(output)) return
-      taken.push(input)
-      from.life.to = to.life.to
-      to.life = from.life
-    }
+function takeOver(nodes: readonly Node[], spans: Spans): Life[] {
+  for (const { tensor, from, to, life } of spans.list) {
+    life.from = from
+    life.to = to
+    life.bytes = align(sizeOf(tensor))
+  }
+  for (let i = 0; i < nodes.length; i++) {
+    const node = nodes[i]!
+    if (!node.op.inPlace) continue
+    const taken: Span[] = []
     for (const [o, k] of node.op.inPlace) {
       const output = node.outputs[o]!
       const input = node.inputs[k]
-      if (!input || input.root || output.root || node.inputs.filter((t) => t && rootOf(t) === input).length > 1) continue
-      takes(output, input)
+      if (!input || input.root || output.root || input.space !== 'arena') continue
+      if (spans.of(input)!.to === i && reads(node, input) === 1) takes(spans.of(output), spans.of(input)!, i, taken)
     }
-    for (const [output, input] of columnByColumn(node)) takes(output, input)
-  })
+    for (const [output, input] of columnByColumn(node)) if (input.space === 'arena') takes(spans.of(output), spans.of(input)!, i, taken)
+  }
   return spans.list.filter(({ tensor, life }) => life.id === tensor.id).map(({ life }) => life)
+}
+
+/** where the one begins and the other, which nothing else has taken, ends */
+function takes(output: Span | undefined, input: Span, step: number, taken: Span[]): void {
+  if (!output || input.pinned || output.pinned || taken.includes(input)) return
+  const free = input.to === step && input.life.to === step && output.from === step && output.life.id === output.tensor.id
+  if (!free || input.life === output.life || sizeOf(input.tensor) !== sizeOf(output.tensor)) return
+  taken.push(input)
+  input.life.to = output.life.to
+  output.life = input.life
+}
+
+/** inputs that lie in this tensor */
+function reads({ inputs }: Node, root: Tensor): number {
+  let count = 0
+  for (const t of inputs) if (t && rootOf(t) === root) count++
+  return count
 }
 
 /** Outputs and inputs that are columns of something wider, the same columns each: what the one are of may be written over what the others are of. */
@@ -210,21 +232,38 @@ const ORDERS: readonly ((a: Life, c: Life) => number)[] = [
   (a, c) => longest(a, c) || largest(a, c) || a.id - c.id,
 ]
 
-/** Gives every life its place; returns the bytes that takes, `floor` at least. */
-function assign(lives: readonly Life[], steps: number, floor: number): number {
-  let least = Number.POSITIVE_INFINITY
-  for (const by of ORDERS) {
-    const order = [...lives].sort(by)
+/** Gives every life its place: those of one order after the other, as far as it is asked. */
+class Places {
+  readonly #lives: readonly Life[]
+  readonly #steps: number
+  /** no arena can be smaller */
+  readonly #floor: number
+  /** orders tried */
+  #tried = 0
+  #least = Number.POSITIVE_INFINITY
+
+  constructor(lives: readonly Life[], steps: number, floor: number) {
+    this.#lives = lives
+    this.#steps = steps
+    this.#floor = floor
+  }
+
+  /** Bytes of the arena, with the places that take the least; the first that take at most `enough` will do. */
+  least(enough = this.#floor): number {
+    while (this.#least > enough && this.#tried < ORDERS.length) this.#try(ORDERS[this.#tried++]!)
+    return this.#least
+  }
+
+  #try(by: (a: Life, c: Life) => number): void {
+    const order = [...this.#lives].sort(by)
     const places = new Float64Array(order.length)
-    const end = firstFit(order, steps, places, least)
-    if (end >= least) continue
-    least = end
+    const end = firstFit(order, this.#steps, places, this.#least)
+    if (end >= this.#least) return
+    this.#least = end
     order.forEach((life, i) => {
       life.at = places[i]!
     })
-    if (end <= floor) break
   }
-  return least
 }
 
 /** The bytes that it takes to place them in this order; those found so far where they come to `enough`. */
