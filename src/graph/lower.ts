@@ -73,8 +73,8 @@ export function placeSegments(segments: readonly NamedNodes[], options: LowerOpt
     },
     get costs() {
       const steps = nodes.map((node, i) => {
-        const rest = { until: beside.get(i) ?? null, scratch: placement.scratchOf(i), operand: operandOf(node) }
-        return { ...costOf(node, options), ...rest }
+        const cost = costOf(node, options)
+        return Object.assign(cost, { until: beside.get(i) ?? null, scratch: placement.scratchOf(i), operand: operandOf(node) })
       })
       return { segments: spans, steps }
     },

@@ -80,7 +80,7 @@ export function tracePass(spec: TrainingSpec): TracedPass {
   const results = [...r.results.values()]
 
   const made = readForward(forward)
-
+  const scratch = spec.scratch && remembered(spec.scratch)
   const lowered = new Map<string, Lowered>()
   const lower = (policy: (block: number) => Policy): Lowered => {
     const policies = Array.from({ length: spec.model.layers }, (_, block) => policy(block)).join()
@@ -101,9 +101,19 @@ export function tracePass(spec: TrainingSpec): TracedPass {
       for (const { inputs, outputs } of nodes)
         for (const list of [inputs, outputs]) for (const t of list) if (t?.space === 'input') used.add(t)
     const pinned = [...r.inputs.values()].filter((t) => used.has(t))
-    return placeSegments(segments, { tokens: spec.tokens, pinned: [...pinned, ...results], recomputed, scratch: spec.scratch })
+    return placeSegments(segments, { tokens: spec.tokens, pinned: [...pinned, ...results], recomputed, scratch })
   }
   return { recorder: r, lower }
+}
+
+/** A node that reads other tensors than it was traced with, of the same shapes, still has its list of outputs. */
+function remembered(scratchOf: ScratchOf): ScratchOf {
+  const known = new WeakMap<object, number>()
+  return (node) => {
+    let bytes = known.get(node.outputs)
+    if (bytes === undefined) known.set(node.outputs, (bytes = scratchOf(node)))
+    return bytes
+  }
 }
 
 /** the term's part in the loss's gradient */
