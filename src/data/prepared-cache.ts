@@ -17,7 +17,7 @@ import { readPrepared, writePrepared } from './prepared-file.ts'
 import { digestRows } from './row-digest.ts'
 
 /** fewer characters than these are not worth a file */
-const LEAST = 1 << 20
+const LEAST = 1 << 17
 /** bytes that are kept in all */
 const MOST = 10 * 2 ** 30
 const END = '.rows'

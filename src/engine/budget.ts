@@ -4,15 +4,17 @@ import { paddedTokens } from '../data/passes.ts'
 import { type Device, overheadOf } from '../devices/device.ts'
 import { Message, option, SaqrError, say } from '../error.ts'
 import { chunkOf } from '../graph/chunk.ts'
+import type { Stored } from '../graph/dense.ts'
 import { type Fitted, fitPlan, type Least, policyAt } from '../graph/fit.ts'
 import type { ParameterLayout } from '../graph/layout.ts'
+import type { Lowered } from '../graph/lower.ts'
 import { type OptimizerOptions, statesOf } from '../graph/optimizer.ts'
-import type { Plan, PlanBuffer } from '../graph/plan.ts'
+import type { Costs, Plan } from '../graph/plan.ts'
 import type { Policy } from '../graph/recompute.ts'
 import type { TraceRecorder } from '../graph/trace.ts'
-import { tracePass } from '../graph/training.ts'
+import { type MadePass, type TracedPass, type TrainingSpec, tracePass } from '../graph/training.ts'
 import { sizeOf } from '../ops/tensor.ts'
-import { predictSeconds, ratesOf } from './predict.ts'
+import { ratesOf, secondsOf } from './predict.ts'
 import type { RunnerSpec } from './runner.ts'
 
 /** What everything may take, and the unit in which that was said. */
@@ -44,12 +46,14 @@ export interface Budget {
   /** bytes of the arena allowed */
   arena: number
   policy: (tokens: number) => (block: number) => Policy
+  /** the pass of so many tokens, as the search made it, for whoever runs it: once */
+  take: (tokens: number) => MadePass | undefined
   /** the plan of a full pass */
   full: Plan
   /** where store tensors are to lie that need not lie on the device */
   places: ReadonlyMap<string, 'host' | 'device'>
   /** 4-bit weights that are kept in bf16 too */
-  dense: readonly PlanBuffer[]
+  dense: readonly Stored[]
 }
 
 /** bytes of a model in the store: weights, trained tensors, their gradients, the optimiser's state. `nested`: of an NF4 weight, are its scales quantised? */
@@ -86,20 +90,29 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
   const padded = (tokens: number) => paddedTokens(tokens, tokenQuantum)
   const largest = request.maxPassTokens ?? padded(Math.max(longest, Math.min(stepTokens, passTokens)))
   const { layers } = spec.model
-  const lower = (t: number) => tracePass({ ...spec, tokens: t, scratch }).lower
+  const traces = new Map<number, TracedPass>()
+  const trace = (t: number) => traces.get(t) ?? traces.set(t, tracePass({ ...spec, tokens: t, scratch })).get(t)!
 
-  const all = lower(largest)(policyAt(0, layers))
+  const all = trace(largest).lower(policyAt(0, layers))
   // tables of which a pass reads a few rows cost next to nothing in the host's memory: the first to go
-  const sparse = hostMemory > 0 ? all.plan.buffers.filter((buffer) => buffer.sparse) : []
-  const place = all.arena > memory - fixed ? 'host' : 'device'
+  const sparse = hostMemory > 0 ? all.stored.filter((tensor) => tensor.sparse) : []
+  const place = all.fits(memory - fixed) ? 'device' : 'host'
   const bytesApart = place === 'host' ? sparse.reduce((sum, { bytes }) => sum + bytes, 0) : 0
   fixed -= bytesApart
-  const dense = spec.activation === 'bf16' && description.keepsDense ? all.plan.buffers.filter(({ dtype }) => dtype === 'nf4') : []
-  const keepsDense = all.arena + denseBytes(dense) + beside(largest) <= memory - fixed
+  const dense = spec.activation === 'bf16' && description.keepsDense ? all.stored.filter(({ dtype }) => dtype === 'nf4') : []
+  const keepsDense = all.fits(memory - fixed - denseBytes(dense) - beside(largest))
   const room = { arena: memory - fixed, host: Math.max(0, hostMemory - bytesApart) }
-  const filling = (t: number, least: Least, highest?: number) =>
-    fitPlan(layers, { ...room, arena: room.arena - beside(t), least }, lower(t), highest)
-  const seconds = ({ fitted, tokens }: Cut) => secondsPerToken(device, fitted.plan.plan, tokens, request)
+  /** by tokens: where passes fit that offload, about the same level whatever they send away */
+  const offloading = new Map<number, number>()
+  const filling = (t: number, least: Least, highest?: number): Fitted => {
+    const near = least === 'recompute' ? undefined : offloading.get(t)
+    const fitted = fitPlan(layers, { ...room, arena: room.arena - beside(t), least }, trace(t).lower, { highest, near })
+    if (fitted.fits && least !== 'recompute') offloading.set(t, fitted.level)
+    return fitted
+  }
+  const predicted = new Map<Lowered, number>()
+  const seconds = ({ fitted: { plan }, tokens }: Cut) =>
+    predicted.get(plan) ?? predicted.set(plan, secondsPerToken(device, plan.costs, tokens, request)).get(plan)!
   /** the faster that fits; host memory takes time to be pinned and others use it: more of it has to be worth something */
   const faster = (a: Cut, b: Cut) => {
     if (!a.fitted.fits || !b.fitted.fits) return a.fitted.fits ? a : b
@@ -129,20 +142,12 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
   const smaller = (a: Cut, b: Cut) => (a.fitted.plan.host <= room.host && a.fitted.plan.arena < b.fitted.plan.arena ? a : b)
   const fastest = others.reduce((a, b) => faster(b, a), recomputing)
   const best = fastest.fitted.fits ? fastest : others.reduce((a, b) => smaller(b, a), recomputing)
-  const { tokens, least, fitted } = best
+  const { tokens, fitted } = best
   if (!fitted.fits) throw tooSmall(request, memory, fixed + fitted.plan.arena + beside(tokens), best, tokens > padded(longest))
-  const levels = new Map([[tokens, fitted.level]])
-  // passes of other sizes take no more than a full one: nothing grows once a run has begun
-  const within = { arena: fitted.plan.arena, host: fitted.plan.host, least }
-  const policy = (t: number) => {
-    let level = levels.get(t)
-    if (level === undefined) levels.set(t, (level = fitPlan(layers, within, lower(t)).level))
-    return policyAt(level, layers, least)
-  }
   return {
+    ...passesWithin({ ...spec, scratch }, best, trace(tokens)),
     maxPassTokens: tokens,
     arena: room.arena,
-    policy,
     full: fitted.plan.plan,
     places: new Map(sparse.map(({ name }) => [name, place])),
     dense: keepsDense ? dense : [],
@@ -156,10 +161,43 @@ interface Cut {
   fitted: Fitted
 }
 
+/** Passes of other sizes take no more than a full one: nothing grows once a run has begun. */
+function passesWithin(
+  spec: Omit<TrainingSpec, 'tokens'>,
+  { tokens, least, fitted: { level, plan } }: Cut,
+  { recorder }: TracedPass,
+): Pick<Budget, 'policy' | 'take'> {
+  const { layers } = spec.model
+  const within = { arena: plan.arena, host: plan.host, least }
+  const levels = new Map([[tokens, level]])
+  /** those that nobody has taken yet */
+  const made = new Map<number, MadePass>([[tokens, { plan: plan.plan, results: recorder.results }]])
+  const levelOf = (t: number): number => {
+    const known = levels.get(t)
+    if (known !== undefined) return known
+    // what is about as long ends at about the same level
+    const [near] = [...levels].sort(([a], [b]) => Math.abs(a - t) - Math.abs(b - t))[0]!
+    const { recorder, lower } = tracePass({ ...spec, tokens: t })
+    const fitted = fitPlan(layers, within, lower, { near: Math.abs(near - t) <= t / 8 ? levels.get(near) : undefined })
+    levels.set(t, fitted.level)
+    made.set(t, { plan: fitted.plan.plan, results: recorder.results })
+    return fitted.level
+  }
+  return {
+    policy: (t) => policyAt(levelOf(t), layers, least),
+    take(t) {
+      levelOf(t)
+      const taken = made.get(t)
+      made.delete(t)
+      return taken
+    },
+  }
+}
+
 /** of a pass whose rows are as long as the longest, every token a target */
-function secondsPerToken(device: Device, plan: Plan, tokens: number, { spec, longest }: BudgetRequest): number {
+function secondsPerToken(device: Device, costs: Costs, tokens: number, { spec, longest }: BudgetRequest): number {
   const chunks = Math.ceil(tokens / (spec.chunk ?? chunkOf(spec, tokens)))
-  return predictSeconds(plan, { chunks, pairs: (tokens * (Math.min(longest, tokens) + 1)) / 2 }, ratesOf(device)) / tokens
+  return secondsOf(costs, { chunks, pairs: (tokens * (Math.min(longest, tokens) + 1)) / 2 }, ratesOf(device)) / tokens
 }
 
 function tooSmall(
@@ -205,7 +243,8 @@ export function inUnit(bytes: number, unit: string, round: (n: number) => number
 }
 
 /** bytes of 4-bit weights in bf16 */
-export const denseBytes = (weights: readonly PlanBuffer[]) => weights.reduce((sum, { rows, cols }) => sum + rows * cols * 2, 0)
+export const denseBytes = (weights: readonly Pick<Stored, 'rows' | 'cols'>[]) =>
+  weights.reduce((sum, { rows, cols }) => sum + rows * cols * 2, 0)
 
 /** Moves what need not lie on the device to where the budget has it. */
 export function movePlaces(device: Device, { places }: Pick<Budget, 'places'>): void {

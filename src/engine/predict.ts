@@ -1,6 +1,7 @@
 /** How long a plan takes: each op at the rate of what bounds it, arithmetic or memory traffic. */
 import type { Device, Limits, Reach } from '../devices/device.ts'
-import type { Plan, PlanStep, PlanTensor, Segment } from '../graph/plan.ts'
+import type { Costs, Plan, PlanStep, PlanTensor, Segment, StepCost } from '../graph/plan.ts'
+import type { DType } from '../ops/tensor.ts'
 
 export interface Rates {
   limits: Limits
@@ -22,7 +23,13 @@ export interface Work {
 }
 
 /** seconds of one pass */
-export function predictSeconds(plan: Plan, work: Work, { limits, reach }: Rates): number {
+export function predictSeconds(plan: Plan, work: Work, rates: Rates): number {
+  const steps = plan.steps.map((step) => ({ ...step, operand: operand(plan, step) }))
+  return secondsOf({ segments: plan.segments, steps }, work, rates)
+}
+
+/** the same of a plan without places */
+export function secondsOf(plan: Costs, work: Work, { limits, reach }: Rates): number {
   /** of copies between host and device, by segment: they run beside the rest */
   const beside = new Map<Segment, number>()
   const own = new Map<Segment, number>()
@@ -32,7 +39,7 @@ export function predictSeconds(plan: Plan, work: Work, { limits, reach }: Rates)
       beside.set(segment, (beside.get(segment) ?? 0) + (times * step.bytes) / 2 / (limits.host ?? limits.copy))
       return
     }
-    const half = operand(plan, step) === 'bf16'
+    const half = step.operand === 'bf16'
     const rate = half ? limits.bf16 : limits.f32
     const { compute, pairs } = (half && reach.bf16) || reach
     const share = step.pairFlops ? pairs : compute
@@ -56,19 +63,23 @@ export function countFlops(plan: Plan, work: Work): { flops: number; recomputed:
   return sum
 }
 
-function forEachRun(plan: Plan, { chunks }: Work, visit: (step: PlanStep, times: number, segment: Segment) => void): void {
+function forEachRun<S>(
+  plan: { segments: readonly Segment[]; steps: readonly S[] },
+  { chunks }: Work,
+  visit: (step: S, times: number, segment: Segment) => void,
+): void {
   for (const segment of plan.segments) {
     for (let i = segment.from; i < segment.to; i++) visit(plan.steps[i]!, segment.repeats ? chunks : 1, segment)
   }
 }
 
 /** a window may see less than the rows would */
-function flopsOf(step: PlanStep, { pairs }: Work): number {
+function flopsOf(step: StepCost, { pairs }: Work): number {
   return step.pairFlops && pairs !== undefined ? Math.min(step.flops, step.pairFlops * pairs) : step.flops
 }
 
 /** the type a step computes in: its first input's that isn't a list of indices */
-function operand(plan: Plan, step: PlanStep): string {
+function operand(plan: Plan, step: PlanStep): DType {
   const dtypeOf = (t: PlanTensor) => plan.buffers[t.buffer]!.dtype
   const activation = step.inputs.find((t) => t && dtypeOf(t) !== 'i32') ?? step.outputs[0]
   return activation ? dtypeOf(activation) : 'f32'

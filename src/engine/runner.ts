@@ -8,9 +8,9 @@ import type { HeadScore } from '../graph/head.ts'
 import type { Plan } from '../graph/plan.ts'
 import type { Policy } from '../graph/recompute.ts'
 import type { Layout } from '../graph/trace.ts'
-import { SCORE, type TrainingSpec, tracePass } from '../graph/training.ts'
+import { type MadePass, SCORE, type TrainingSpec, tracePass } from '../graph/training.ts'
 import type { Model } from '../models/family.ts'
-import type { DType, Tensor } from '../ops/tensor.ts'
+import type { DType } from '../ops/tensor.ts'
 
 export interface RunnerSpec {
   model: Model
@@ -19,8 +19,8 @@ export interface RunnerSpec {
   layout: Layout
   /** positions of a head chunk; default: `chunkOf` the pass */
   chunk?: number
-  /** what a block keeps in a pass of T tokens */
-  policy: (tokens: number) => (block: number) => Policy
+  /** what a block keeps in a pass of T tokens; default: all, and of a pass without gradients nothing is ever kept */
+  policy?: (tokens: number) => (block: number) => Policy
   /** what becomes of logits */
   score: HeadScore
   /** see `TrainingSpec` */
@@ -52,21 +52,22 @@ export interface PassScores {
   results: Readonly<Record<string, { rows: number; cols: number; values: Float32Array }>>
 }
 
-interface Planned {
+interface Planned extends Pick<MadePass, 'results'> {
   loaded: LoadedPlan
-  /** by name: the tensors that the host reads */
-  results: ReadonlyMap<string, Tensor>
 }
 
 export class PassRunner {
   readonly spec: RunnerSpec
   readonly #device: Device
+  readonly #take: (tokens: number) => MadePass | undefined
   readonly #plans = new Map<number, Planned>()
   #disposed = false
 
-  constructor(device: Device, spec: RunnerSpec) {
+  /** `take`: a pass of T tokens that was made already, of just this `spec` */
+  constructor(device: Device, spec: RunnerSpec, take: (tokens: number) => MadePass | undefined = () => undefined) {
     this.#device = device
     this.spec = spec
+    this.#take = take
   }
 
   /** the plan of a pass of T tokens */
@@ -76,18 +77,19 @@ export class PassRunner {
 
   /** the same before it is on the device */
   lower(tokens: number): Plan {
-    return this.#traced(tokens).plan
+    return this.#made(tokens).plan
   }
 
-  #traced(tokens: number): { plan: Plan; results: Planned['results'] } {
+  #made(tokens: number): MadePass {
+    const { policy = () => () => 'all' as const } = this.spec
     const traced = tracePass({ ...this.spec, tokens, scratch: this.#device.describe().scratch })
-    return { plan: traced.lower(this.spec.policy(tokens)).plan, results: traced.recorder.results }
+    return { plan: traced.lower(policy(tokens)).plan, results: traced.recorder.results }
   }
 
   #planned(tokens: number): Planned {
     let planned = this.#plans.get(tokens)
     if (!planned) {
-      const { plan, results } = this.#traced(tokens)
+      const { plan, results } = this.#take(tokens) ?? this.#made(tokens)
       this.#plans.set(tokens, (planned = { loaded: this.#device.load(plan, { profile: this.spec.profile }), results }))
     }
     return planned

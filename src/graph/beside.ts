@@ -16,15 +16,20 @@ export function besideUntil(nodes: readonly Node[], segments: readonly Segment[]
 
 function doneBefore(nodes: readonly Node[], step: number, end: number): number {
   const { inputs, outputs, block } = nodes[step]!
-  const written = new Set<Tensor>(outputs.map(rootOf))
+  const written = outputs.map(rootOf)
   /** nothing waits for what lies in host memory: its source is to be free again */
   const away = inputs.some((t) => t?.space === 'arena')
   let [last, begun] = [block, 0]
   for (let i = step + 1; i < end; i++) {
     const node = nodes[i]!
-    if ([...node.inputs, ...node.outputs].some((t) => t && written.has(rootOf(t)))) return i
+    if (touches(node.inputs, written) || touches(node.outputs, written)) return i
     if (node.block !== last) [last, begun] = [node.block, begun + 1]
     if (away && begun === 2) return i
   }
   return end
+}
+
+function touches(list: readonly (Tensor | null)[], roots: readonly Tensor[]): boolean {
+  for (const t of list) if (t && roots.includes(rootOf(t))) return true
+  return false
 }

@@ -1,7 +1,20 @@
 /** Which store tensors are more than tables of which a pass reads some rows. */
 import type { Node } from '../ops/op.ts'
-import type { Tensor } from '../ops/tensor.ts'
+import { sizeOf, type Tensor } from '../ops/tensor.ts'
+import type { PlanBuffer } from './plan.ts'
 import { rootOf } from './recorder.ts'
+
+/** A tensor of the store that a plan reads or writes: what of it is known without places. */
+export type Stored = Pick<PlanBuffer, 'name' | 'rows' | 'cols' | 'dtype' | 'bytes' | 'sparse'>
+
+/** in the order in which nodes come to them */
+export function storedIn(nodes: readonly Node[]): Stored[] {
+  const dense = denselyUsed(nodes)
+  const found = new Set<Tensor>()
+  for (const { inputs, outputs } of nodes)
+    for (const t of [...outputs, ...inputs]) if (t && rootOf(t).space === 'store') found.add(rootOf(t))
+  return [...found].map((t) => ({ name: t.name, rows: t.rows, cols: t.cols, dtype: t.dtype, bytes: sizeOf(t), sparse: !dense.has(t) }))
+}
 
 /** tensors that a node writes, reads whole, or that are trained */
 export function denselyUsed(nodes: readonly Node[]): Set<Tensor> {

@@ -21,12 +21,6 @@ export function policyAt(level: number, blocks: number, least: Least = 'recomput
 /** the last level there is */
 export const lastLevel = (blocks: number, least: Least) => 2 * blocks + (least === 'recompute' ? 0 : Math.min(2, blocks))
 
-export interface Fitted {
-  plan: Lowered
-  level: number
-  fits: boolean
-}
-
 /** What a plan may take, bytes of each; and what blocks do that keep the least. */
 export interface Room {
   arena: number
@@ -34,48 +28,77 @@ export interface Room {
   least: Least
 }
 
+/** A level and its plan; where none fits, those of the smallest arena, which is looked for when one of them is asked for. */
+export interface Fitted {
+  readonly fits: boolean
+  readonly level: number
+  readonly plan: Lowered
+}
+
+export interface Search {
+  /** the last level that may be taken; default: the last there is */
+  highest?: number | undefined
+  /** a level that is likely near, as a pass alike ended there */
+  near?: number | undefined
+}
+
 /**
  * The lowest level up to `highest` whose arena fits; where none does, the one with the smallest arena.
- * The search goes by what lives at once, which costs less to know than places; those are found for the last levels only.
+ * The search goes by what lives at once, which costs less to know than places; those are found for the last levels only. `make` remembers what it made.
  */
 export function fitPlan(
   blocks: number,
-  room: Room,
+  { arena, host, least }: Room,
   make: (policy: (block: number) => Policy) => Lowered,
-  highest = lastLevel(blocks, room.least),
+  { highest = lastLevel(blocks, least), near }: Search = {},
 ): Fitted {
-  const at = (level: number) => ({ plan: make(policyAt(level, blocks, room.least)), level })
-  // arenas fall up to the last level but one; the last often needs more, as the block next to the head is made anew while the head's results live
-  const corners = [0, blocks, 2 * blocks - 1, 2 * blocks, 2 * blocks + 1, 2 * blocks + 2].filter(
-    (level, i, all) => level <= highest && all.indexOf(level) === i,
-  )
-  let found = lowest(at, room.arena, corners)
-  // a floor that fits promises no arena that does: the levels after it are tried, and where none fits the smallest counts
-  let smallest = found
-  while (found.plan.floor <= room.arena && found.plan.arena > room.arena && found.level < highest) {
-    found = at(found.level + 1)
-    if (found.plan.arena < smallest.plan.arena) smallest = found
-  }
-  const fits = found.plan.arena <= room.arena && found.plan.host <= room.host
-  return fits ? { ...found, fits } : { ...smallest, fits }
+  const at = (level: number) => make(policyAt(level, blocks, least))
+  // what lives at once falls up to the last level but one; the last often needs more, as the block next to the head is made anew while the head's results live
+  const falling = Math.min(2 * blocks - 1, highest)
+  let level = firstWithin((level) => at(level).floor, arena, falling, near === undefined ? { at: 0, step: blocks } : { at: near, step: 1 })
+  while (level <= highest && at(level).floor > arena) level++
+  if (level > highest) return smallest([highest - 1, highest], at)
+  // a floor that fits promises no arena that does: the levels after it are tried
+  const tried = [level]
+  while (at(level).floor <= arena && !at(level).fits(arena) && level < highest) tried.push(++level)
+  const plan = at(level)
+  return plan.fits(arena) && plan.host <= host ? { fits: true, level, plan } : smallest(tried, at)
 }
 
-/** The lowest level whose floor is at most `bytes`, between `corners`; where none is, the smaller of the last two. */
-function lowest<F extends { plan: Lowered; level: number }>(at: (level: number) => F, bytes: number, corners: readonly number[]): F {
-  let high = at(corners[0]!)
-  let low = high
-  for (const corner of corners.slice(1)) {
-    if (high.plan.floor <= bytes) break
-    low = high
-    high = at(corner)
+function smallest(levels: readonly number[], at: (level: number) => Lowered): Fitted {
+  let found: { level: number; plan: Lowered } | undefined
+  const find = () => {
+    found ??= levels.map((level) => ({ level, plan: at(level) })).reduce((a, b) => (b.plan.arena < a.plan.arena ? b : a))
+    return found
   }
-  if (high.plan.floor > bytes) return high.plan.arena < low.plan.arena ? high : low
-  while (high.level - low.level > 1) {
-    const share = (low.plan.floor - bytes) / Math.max(1, low.plan.floor - high.plan.floor)
-    const guess = Math.ceil(low.level + share * (high.level - low.level))
-    const middle = at(Math.min(high.level - 1, Math.max(low.level + 1, guess)))
-    if (middle.plan.floor > bytes) low = middle
-    else high = middle
+  return {
+    fits: false,
+    get level() {
+      return find().level
+    },
+    get plan() {
+      return find().plan
+    },
+  }
+}
+
+/**
+ * The first of the levels 0 … last whose floor is at most `bytes`, `last` + 1 where none is; floors fall. Looked at first: `start.at`, from there in
+ * steps that double until the one that is looked for lies between two levels, then where a straight line between those would have it.
+ */
+function firstWithin(floorAt: (level: number) => number, bytes: number, last: number, start: { at: number; step: number }): number {
+  let [low, high] = [-1, last + 1]
+  let [lowFloor, highFloor] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]
+  let { at: level, step } = start
+  while (high - low > 1) {
+    level = Math.max(low + 1, Math.min(high - 1, level))
+    const floor = floorAt(level)
+    if (floor > bytes) [low, lowFloor] = [level, floor]
+    else [high, highFloor] = [level, floor]
+    const isBetween = low >= 0 && high <= last
+    if (isBetween) level = Math.ceil(low + ((lowFloor - bytes) / Math.max(1, lowFloor - highFloor)) * (high - low))
+    else level = floor > bytes ? low + step : high - step
+    step *= 2
   }
   return high
 }

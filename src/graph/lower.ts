@@ -2,11 +2,11 @@
 import { createHash } from 'node:crypto'
 import { complete } from '../ops/attrs.ts'
 import type { Node } from '../ops/op.ts'
-import { sizeOf, type Tensor } from '../ops/tensor.ts'
+import { type DType, sizeOf, type Tensor } from '../ops/tensor.ts'
 import { besideUntil } from './beside.ts'
-import { denselyUsed } from './dense.ts'
+import { denselyUsed, type Stored, storedIn } from './dense.ts'
 import { type Placement, place } from './place.ts'
-import type { Plan, PlanBuffer, PlanStep, PlanTensor, Segment } from './plan.ts'
+import type { Costs, Plan, PlanBuffer, PlanStep, PlanTensor, Segment, StepCost } from './plan.ts'
 import { rootOf } from './recorder.ts'
 
 export interface NamedNodes {
@@ -35,8 +35,14 @@ export interface Lowered {
   readonly floor: number
   /** bytes of the arena */
   readonly arena: number
+  /** would an arena of so many bytes do? */
+  fits(arena: number): boolean
   /** bytes of host memory */
   readonly host: number
+  /** what it needs of the store */
+  readonly stored: readonly Stored[]
+  /** what its steps take: known without places */
+  readonly costs: Costs
   readonly plan: Plan
 }
 
@@ -60,6 +66,17 @@ export function placeSegments(segments: readonly NamedNodes[], options: LowerOpt
     host: placement.host,
     get arena() {
       return placement.arena
+    },
+    fits: placement.fits,
+    get stored() {
+      return storedIn(nodes)
+    },
+    get costs() {
+      const steps = nodes.map((node, i) => {
+        const cost = costOf(node, options)
+        return Object.assign(cost, { until: beside.get(i) ?? null, scratch: placement.scratchOf(i), operand: operandOf(node) })
+      })
+      return { segments: spans, steps }
     },
     get plan() {
       plan ??= planOf(nodes, spans, beside, placement, pinned, options)
@@ -137,10 +154,7 @@ function planOf(
       attrs: complete(node.op, node.attrs),
       until: beside.get(i) ?? null,
       scratch: scratch(i),
-      flops: node.op.flops(node),
-      pairFlops: node.op.pairFlops?.(node) ?? 0,
-      bytes: node.op.bytes?.(node) ?? touched(node),
-      recomputed: options.recomputed?.has(node) ?? false,
+      ...costOf(node, options),
     }),
   )
   const plan = {
@@ -163,9 +177,26 @@ function planOf(
   }
 }
 
+function costOf(node: Node, { recomputed }: LowerOptions): StepCost {
+  return {
+    flops: node.op.flops(node),
+    pairFlops: node.op.pairFlops?.(node) ?? 0,
+    bytes: node.op.bytes?.(node) ?? touched(node),
+    recomputed: recomputed?.has(node) ?? false,
+  }
+}
+
+/** the type that it computes in: its first input's that isn't a list of indices */
+function operandOf({ inputs, outputs }: Node): DType {
+  const activation = inputs.find((t) => t && t.dtype !== 'i32') ?? outputs[0]
+  return activation?.dtype ?? 'f32'
+}
+
 /** each input read once, each output written once */
 function touched(node: Node): number {
-  return [...node.inputs, ...node.outputs].reduce((sum, t) => sum + (t ? sizeOf(t) : 0), 0)
+  let bytes = 0
+  for (const list of [node.inputs, node.outputs]) for (const t of list) if (t) bytes += sizeOf(t)
+  return bytes
 }
 
 /** Line of the memory table: what lives from one segment into another is kept for it, the rest is scratch of its segment. */

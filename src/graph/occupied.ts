@@ -7,27 +7,31 @@
 type Ranges = number[]
 
 export class Occupied {
-  /** a power of two: the leaves are steps */
+  /** a power of two: the leaves are steps, node n's children 2n and 2n + 1 */
   readonly #leaves: number
   /** by node: ranges taken during all of its steps */
-  readonly #whole: (Ranges | undefined)[] = []
+  readonly #whole: (Ranges | undefined)[]
   /** by node: ranges taken during any of its steps, by what doesn't reach beyond them */
-  readonly #any: (Ranges | undefined)[] = []
+  readonly #any: (Ranges | undefined)[]
+  /** of the span at hand: nodes that it covers whose parents it doesn't, and nodes of which it covers a part */
+  readonly #covered: number[] = []
+  readonly #partly: number[] = []
 
   constructor(steps: number) {
     this.#leaves = 2 ** Math.ceil(Math.log2(Math.max(1, steps)))
+    this.#whole = Array(2 * this.#leaves)
+    this.#any = Array(2 * this.#leaves)
   }
 
   /** the lowest place of `bytes` that are free from step `from` to step `to` */
   gap(from: number, to: number, bytes: number): number {
+    this.#visit(from, to)
     const taken: Ranges[] = []
-    const see = (ranges: Ranges | undefined) => {
-      if (ranges) taken.push(ranges)
+    for (const node of this.#partly) if (this.#whole[node]) taken.push(this.#whole[node])
+    for (const node of this.#covered) {
+      if (this.#whole[node]) taken.push(this.#whole[node])
+      if (this.#any[node]) taken.push(this.#any[node])
     }
-    this.#visit(from, to, 1, 0, this.#leaves, (node, inside) => {
-      see(this.#whole[node])
-      if (inside) see(this.#any[node])
-    })
     const next = new Int32Array(taken.length) // of each list the first range that isn't behind: the place only moves up
     let at = 0
     for (let moved = true; moved; ) {
@@ -49,32 +53,49 @@ export class Occupied {
   }
 
   take(from: number, to: number, at: number, bytes: number): void {
-    this.#visit(from, to, 1, 0, this.#leaves, (node, inside) => {
-      if (inside) add((this.#whole[node] ??= []), at, at + bytes)
-      else add((this.#any[node] ??= []), at, at + bytes)
-    })
+    this.#visit(from, to)
+    for (const node of this.#covered) add((this.#whole[node] ??= []), at, at + bytes)
+    for (const node of this.#partly) add((this.#any[node] ??= []), at, at + bytes)
   }
 
-  /** the nodes that a span of steps meets: those it covers (inside; what lies below them isn't visited) and those above them */
-  #visit(from: number, to: number, node: number, first: number, count: number, see: (node: number, inside: boolean) => void): void {
-    if (to < first || from >= first + count) return
-    const inside = from <= first && to >= first + count - 1
-    see(node, inside)
-    if (inside) return
-    this.#visit(from, to, 2 * node, first, count / 2, see)
-    this.#visit(from, to, 2 * node + 1, first + count / 2, count / 2, see)
+  /** up from both ends of the span: what it covers a part of holds one of them */
+  #visit(from: number, to: number): void {
+    this.#covered.length = 0
+    this.#partly.length = 0
+    let [left, right] = [from + this.#leaves, to + this.#leaves]
+    let [first, last] = [left, right]
+    for (; first <= last; first >>= 1, last >>= 1) {
+      if (first % 2 === 1) this.#covered.push(first++)
+      if (last % 2 === 0) this.#covered.push(last--)
+    }
+    const isPart = (node: number, steps: number) => node * steps < from + this.#leaves || (node + 1) * steps - 1 > to + this.#leaves
+    for (let steps = 2; steps <= this.#leaves; steps *= 2) {
+      left >>= 1
+      right >>= 1
+      if (isPart(left, steps)) this.#partly.push(left)
+      if (right !== left && isPart(right, steps)) this.#partly.push(right)
+    }
   }
 }
 
 /** the union with one more range */
 function add(ranges: Ranges, start: number, end: number): void {
   let first = 0
-  while (first < ranges.length && ranges[first + 1]! < start) first += 2
+  // the first that ends at `start` or later
+  for (let until = ranges.length / 2; first < until; ) {
+    const middle = (first + until) >> 1
+    if (ranges[2 * middle + 1]! < start) first = middle + 1
+    else until = middle
+  }
+  first *= 2
   let last = first
   while (last < ranges.length && ranges[last]! <= end) last += 2
-  if (last > first) {
-    start = Math.min(start, ranges[first]!)
-    end = Math.max(end, ranges[last - 1]!)
+  if (last === first) {
+    ranges.splice(first, 0, start, end)
+    return
   }
-  ranges.splice(first, last - first, start, end)
+  // joined with those it touches
+  ranges[first] = Math.min(start, ranges[first]!)
+  ranges[first + 1] = Math.max(end, ranges[last - 1]!)
+  if (last > first + 2) ranges.splice(first + 2, last - first - 2)
 }

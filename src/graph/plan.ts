@@ -31,7 +31,7 @@ export interface PlanTensor {
   stride: number
 }
 
-export interface PlanStep {
+export interface PlanStep extends StepCost {
   op: string
   /** checkpoint path of the module */
   name: string
@@ -44,12 +44,22 @@ export interface PlanStep {
   until: number | null
   /** what the kernel needs beside its tensors, in the arena; bytes */
   scratch: { at: number; bytes: number } | null
+}
+
+/** What a step takes, wherever its tensors lie. */
+export interface StepCost {
   flops: number
   /** of one visible (query, key) pair; 0 where rows don't matter */
   pairFlops: number
   bytes: number
   /** recomputed in backward what forward had computed */
   recomputed: boolean
+}
+
+/** What a plan's time is predicted from. */
+export interface Costs {
+  segments: readonly Segment[]
+  steps: readonly (StepCost & { until: number | null; scratch: { bytes: number } | null; operand: DType })[]
 }
 
 /** A run of steps captured as one: `forward`, `head`, `backward`, `optimizer` … */

@@ -23,17 +23,31 @@ const SMALL = 16
 /** what is smaller than its op's largest input by this factor is kept always: to make it anew, all of that is read (a low-rank product's u) */
 const TINY = 64
 
+/** What forward is to whatever is chosen. */
+export interface Forward {
+  nodes: readonly Node[]
+  producer: ReadonlyMap<Tensor, Node>
+  /** tensors that another block, or something outside the blocks, reads in forward */
+  crossing: ReadonlySet<Tensor>
+  /** bytes of the largest of those */
+  widest: number
+}
+
+export function readForward(nodes: readonly Node[]): Forward {
+  const producer = new Map<Tensor, Node>()
+  for (const node of nodes) for (const t of node.outputs) producer.set(t, node)
+  const crossing = boundaryTensors(nodes, producer)
+  return { nodes, producer, crossing, widest: Math.max(0, ...[...crossing].map(sizeOf)) }
+}
+
 /** Forward and backward with recomputation and copies in them. `recomputed` collects the nodes that repeat work of forward. */
 export function recompute(
   r: Recorder,
-  forward: readonly Node[],
+  { nodes: forward, producer, crossing, widest }: Forward,
   backward: readonly Node[],
   policy: (block: number) => Policy,
   recomputed: Set<Node>,
 ): { forward: Node[]; backward: Node[] } {
-  const producer = new Map<Tensor, Node>()
-  for (const node of forward) for (const t of node.outputs) producer.set(t, node)
-  const crossing = boundaryTensors(forward, producer)
   const replaced = new Map<Tensor, Tensor>()
   const result: Node[] = []
   /** copies to host memory by the node whose output they copy */
@@ -41,7 +55,6 @@ export function recompute(
   /** in `result`, where the block before the one at hand began */
   const began = { before: 0, now: 0 }
 
-  const widest = Math.max(0, ...[...crossing].map(sizeOf))
   const policyOf = (node: Node): Policy => (node.block < 0 ? 'all' : policy(node.block))
   const isMadeAnew = (t: Tensor, { op, outputs }: Node) => op.cheap || (op.rematerialise !== undefined && outputs.indexOf(t) > 0)
   const isTiny = (t: Tensor, node: Node) => node.inputs.some((x) => x && x.space === 'arena' && sizeOf(t) * TINY <= sizeOf(x))
@@ -132,10 +145,9 @@ export function recompute(
     result.push(inputs.every((t, k) => t === node.inputs[k]) ? node : { ...node, inputs })
   }
   r.block = -1
-  return { forward: forward.flatMap((node) => [node, ...(copies.get(node) ?? [])]), backward: result }
+  return { forward: copies.size === 0 ? [...forward] : forward.flatMap((node) => [node, ...(copies.get(node) ?? [])]), backward: result }
 }
 
-/** tensors that another block, or something outside the blocks, reads in forward */
 function boundaryTensors(forward: readonly Node[], producer: ReadonlyMap<Tensor, Node>): Set<Tensor> {
   const crossing = new Set<Tensor>()
   for (const node of forward) {

@@ -26,4 +26,5 @@ export function sink(nodes: readonly Node[]): Node[] {
   return result.reverse()
 }
 
-const reads = ({ inputs, outputs }: Node, t: Tensor) => [...inputs, ...outputs].some((one) => one && rootOf(one) === t)
+const reads = ({ inputs, outputs }: Node, t: Tensor) => has(inputs, t) || has(outputs, t)
+const has = (list: readonly (Tensor | null)[], t: Tensor) => list.some((one) => one && rootOf(one) === t)

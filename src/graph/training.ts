@@ -14,8 +14,9 @@ import { firstSweep, type HeadScore, headChunk, trainsHead, type Weighed } from 
 import { declarePassInputs } from './inputs.ts'
 import { joinNodes } from './join.ts'
 import { type Lowered, placeSegments, type ScratchOf } from './lower.ts'
+import type { Plan } from './plan.ts'
 import { prune } from './prune.ts'
-import { type Policy, recompute } from './recompute.ts'
+import { type Policy, readForward, recompute } from './recompute.ts'
 import { sink } from './sink.ts'
 import { GraphTrace, type Layout, TraceRecorder } from './trace.ts'
 
@@ -50,10 +51,17 @@ export function inspect(model: Model, adapter: Adapter, activation: DType): Trac
   return r
 }
 
-/** A pass traced and differentiated. What blocks keep is chosen after: a search for what fits lowers one trace several times. */
+/** A pass traced and differentiated. What blocks keep is chosen after: a search for what fits lowers one trace several times, each choice once. */
 export interface TracedPass {
   recorder: TraceRecorder
   lower(policy: (block: number) => Policy): Lowered
+}
+
+/** A pass as a device runs it. */
+export interface MadePass {
+  plan: Plan
+  /** by name: the tensors that the host reads */
+  results: ReadonlyMap<string, Tensor>
 }
 
 export function tracePass(spec: TrainingSpec): TracedPass {
@@ -71,9 +79,16 @@ export function tracePass(spec: TrainingSpec): TracedPass {
   const backward = [...after, ...take(r)]
   const results = [...r.results.values()]
 
+  const made = readForward(forward)
+  const scratch = spec.scratch && remembered(spec.scratch)
+  const lowered = new Map<string, Lowered>()
   const lower = (policy: (block: number) => Policy): Lowered => {
+    const policies = Array.from({ length: spec.model.layers }, (_, block) => policy(block)).join()
+    return lowered.get(policies) ?? lowered.set(policies, lowerAnew(policy)).get(policies)!
+  }
+  const lowerAnew = (policy: (block: number) => Policy): Lowered => {
     const recomputed = new Set<Node>()
-    const kept = recompute(r, forward, backward, policy, recomputed)
+    const kept = recompute(r, made, backward, policy, recomputed)
     const [f, s, b, c, d] = prune([kept.forward, first ?? [], before, chunk, kept.backward], results)
     const segments = [
       { name: 'forward', nodes: [...f!, ...b!] },
@@ -81,12 +96,24 @@ export function tracePass(spec: TrainingSpec): TracedPass {
       { name: weighed === 'after' ? SCORE : 'head', nodes: c!, repeats: true },
       ...(dHidden ? [{ name: 'backward', nodes: sink(d!) }] : []),
     ]
-    const used = new Set<Tensor | null>()
-    for (const { nodes } of segments) for (const { inputs, outputs } of nodes) for (const t of [...inputs, ...outputs]) used.add(t)
+    const used = new Set<Tensor>()
+    for (const { nodes } of segments)
+      for (const { inputs, outputs } of nodes)
+        for (const list of [inputs, outputs]) for (const t of list) if (t?.space === 'input') used.add(t)
     const pinned = [...r.inputs.values()].filter((t) => used.has(t))
-    return placeSegments(segments, { tokens: spec.tokens, pinned: [...pinned, ...results], recomputed, scratch: spec.scratch })
+    return placeSegments(segments, { tokens: spec.tokens, pinned: [...pinned, ...results], recomputed, scratch })
   }
   return { recorder: r, lower }
+}
+
+/** A node that reads other tensors than it was traced with, of the same shapes, still has its list of outputs. */
+function remembered(scratchOf: ScratchOf): ScratchOf {
+  const known = new WeakMap<object, number>()
+  return (node) => {
+    let bytes = known.get(node.outputs)
+    if (bytes === undefined) known.set(node.outputs, (bytes = scratchOf(node)))
+    return bytes
+  }
 }
 
 /** the term's part in the loss's gradient */

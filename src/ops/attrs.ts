@@ -56,8 +56,12 @@ const IS: { readonly [K in keyof Kinds]: (value: unknown) => boolean } = {
   dtype: (v) => DTYPES.includes(v as DType),
 }
 
+/** what `complete` made, by who declares it: nodes made of nodes, and plans, hand attributes on as they are */
+const completed = new WeakMap<object, AttrSpecs>()
+
 /** @throws Error for an attribute that is missing, unknown or of another kind: a mistake in an op or a family, never in a user's input */
 export function complete<A extends AttrSpecs>(op: { name: string; attrs: A }, given: Readonly<Record<string, unknown>>): Attrs<A> {
+  if (completed.get(given) === op.attrs) return given as Attrs<A>
   const unknown = Object.keys(given).find((name) => !Object.hasOwn(op.attrs, name))
   if (unknown !== undefined) throw new Error(`${op.name} has no attribute '${unknown}'`)
   const values = Object.entries(op.attrs).map(([name, { kind, fallback }]) => {
@@ -65,7 +69,9 @@ export function complete<A extends AttrSpecs>(op: { name: string; attrs: A }, gi
     if (!IS[kind](value)) throw new Error(`${op.name}: attribute '${name}' is ${String(value)}, not a ${kind}`)
     return [name, value]
   })
-  return Object.fromEntries(values) as Attrs<A>
+  const made = Object.fromEntries(values) as Attrs<A>
+  completed.set(made, op.attrs)
+  return made
 }
 
 /** an attribute as the number that native code reads */

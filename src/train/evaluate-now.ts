@@ -101,12 +101,12 @@ function prepareEvaluation(
     maxPassTokens: o.maxPassTokens,
     lean: { base: choice.loadIn4bit, optimizer: true },
   })
-  const { maxPassTokens, policy, full, places } = budget
+  const { maxPassTokens, take, full, places } = budget
   // what a run has in the host's memory stays there: the run may go on
   movePlaces(device, { places: new Map([...places].filter(([, to]) => to === 'host')) })
   device.reserve(full.arena, full.host)
   return {
-    runner: new PassRunner(device, { ...spec, policy }),
+    runner: new PassRunner(device, spec, take),
     evalCut: {
       maxPassTokens,
       prefixSharing: o.prefixSharing,

@@ -1,6 +1,7 @@
 /** The memory table of the plans of a run: they share one arena and one store, so their peak is known before the first step. */
 import { denseBytes, nf4ScaleBytes } from '../engine/budget.ts'
-import type { Plan, PlanBuffer, PlanStep } from '../graph/plan.ts'
+import type { Stored } from '../graph/dense.ts'
+import type { Plan, PlanStep } from '../graph/plan.ts'
 import type { MemoryLine, MemoryTable } from '../track/events.ts'
 
 export interface MemoryOptions {
@@ -17,7 +18,7 @@ export interface MemoryOptions {
   /** where store tensors lie that need not lie on the device (Budget.places) */
   places?: ReadonlyMap<string, 'host' | 'device'>
   /** 4-bit weights that lie there in bf16 too */
-  dense?: readonly PlanBuffer[]
+  dense?: readonly Stored[]
   /** of a reference on another base: its weights, its largest pass; bytes */
   reference?: { weights: number; passes: number } | null
   /** bytes of other models over the same base: adapters, and what only they read of it */

@@ -10,7 +10,6 @@ import { storeBytes } from '../engine/budget.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { PassRunner, type RunnerSpec } from '../engine/runner.ts'
 import { SaqrError, say } from '../error.ts'
-import { policyAt } from '../graph/fit.ts'
 import type { HeadScore } from '../graph/head.ts'
 import { NOTHING } from '../graph/layout.ts'
 import { evalBatches } from './evaluate.ts'
@@ -111,17 +110,13 @@ export function referenceRunner(reference: TrainableModel | null, own: PassRunne
   return reference === null ? own : runnerOf(reference, own.spec)
 }
 
-function runnerOf(
-  { language: { opened, adapter, trained } }: TrainableModel,
-  { score, policy }: Pick<RunnerSpec, 'score' | 'policy'>,
-): PassRunner {
+function runnerOf({ language: { opened, adapter, trained } }: TrainableModel, { score }: Pick<RunnerSpec, 'score'>): PassRunner {
   const layout = trained?.layout ?? NOTHING
   return new PassRunner(opened.device, {
     model: opened.model,
     adapter,
     activation: opened.choice.dtype,
     layout,
-    policy,
     score,
     gradients: false,
   })
@@ -138,10 +133,12 @@ export function besideOf(reference: TrainableModel | null, model: LanguageModel,
   if (reference === null || reference.language.opened === model.opened) return null
   const { recorder, trained, opened } = reference.language
   if (!sameMemory(opened.device.describe(), model.opened.device.describe())) return null
-  const runner = runnerOf(reference, { score, policy: () => policyAt(0, opened.model.layers) })
+  const runner = runnerOf(reference, { score })
+  const arenas = new Map<number, number>()
   return {
     weights: storeBytes(recorder, trained?.layout ?? NOTHING, null, opened.nested),
-    passes: (tokens) => runner.lower(tokens).arena,
+    // a search for what fits asks again and again
+    passes: (tokens) => arenas.get(tokens) ?? arenas.set(tokens, runner.lower(tokens).arena).get(tokens)!,
   }
 }
 

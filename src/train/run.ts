@@ -128,13 +128,12 @@ export function prepareRun(request: RunRequest): Run {
   }
   if (together !== 'sequence' && cut.maxPassTokens < longest(examples, o.perDeviceTrainBatchSize))
     layAllOut(objective, examples, sampler, steps, cut)
-  const runner = new PassRunner(device, { ...spec, policy: budget.policy })
+  const runner = new PassRunner(device, { ...spec, policy: budget.policy }, budget.take)
   const evalRunner =
     evalExamples || objective.reference
       ? new PassRunner(device, {
           ...spec,
           adapter: model.opened.adapter(model.spec, false),
-          policy: budget.policy,
           term: { batches: 1, trained: false },
           gradients: false,
           noise: 0,

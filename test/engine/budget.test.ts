@@ -6,9 +6,10 @@ import type { Device } from '../../src/devices/device.ts'
 import { denseBytes, planBudget, storeBytes } from '../../src/engine/budget.ts'
 import { predictSeconds } from '../../src/engine/predict.ts'
 import { loraConfig } from '../../src/formats/peft/config.ts'
-import { policyAt } from '../../src/graph/fit.ts'
+import { type Least, policyAt } from '../../src/graph/fit.ts'
 import { layoutParameters } from '../../src/graph/layout.ts'
 import type { ScratchOf } from '../../src/graph/lower.ts'
+import type { Policy } from '../../src/graph/recompute.ts'
 import { inspect, tracePass } from '../../src/graph/training.ts'
 import { openConfig } from '../../src/models/registry.ts'
 import { sft } from '../../src/train/objectives/sft.ts'
@@ -69,6 +70,34 @@ describe('beside a host’s memory', () => {
 
   it('a host with little of it refuses nothing that fits without', () => {
     expect(planBudget(card(1000), ask(least(0))).full.host).toBe(0)
+  })
+})
+
+describe('passes of other sizes', () => {
+  const made = card(4e9)
+  const lowered = (tokens: number, policy: (block: number) => Policy) =>
+    tracePass({ ...spec, tokens, scratch: () => 0 }).lower(policy).plan.hash
+
+  it('are those that a runner would make by their policies, each handed over once', () => {
+    const { policy, take, maxPassTokens, full } = planBudget(made, ask(least(4e9) * 1.05))
+    expect(take(maxPassTokens)!.plan).toBe(full)
+    for (const tokens of [1920, 1792, 384]) {
+      expect(take(tokens)!.plan.hash).toBe(lowered(tokens, policy(tokens)))
+      expect(take(tokens)).toBe(undefined)
+    }
+  })
+
+  it('keep the most that fits into a full one’s arena', () => {
+    const { policy, full } = planBudget(made, ask(least(4e9) * 1.05))
+    for (const tokens of [1920, 384]) {
+      const { lower } = tracePass({ ...spec, tokens, scratch: () => 0 })
+      const blocks = [...Array(LAYERS).keys()]
+      const chosen = blocks.map(policy(tokens))
+      const host = chosen.find((p) => p.startsWith('offload')) as Least | undefined
+      const levels = [...Array(2 * LAYERS + 1).keys()].map((level) => policyAt(level, LAYERS, host))
+      const first = levels.find((p) => lower(p).arena <= full.arena && lower(p).host <= full.host)!
+      expect(blocks.map(first)).toEqual(chosen)
+    }
   })
 })
 

@@ -24,10 +24,11 @@ export interface Places {
 
 /** what a node's launches need beside its tensors, bytes: known from shapes and types alone */
 export function scratchOf({ op, name, attrs, inputs, outputs }: Node, card: CardFacts): number {
-  const shape = ({ rows, cols, stride, dtype }: Tensor): CudaTensor => ({ at: 0n, rows, cols, stride, dtype, quant: null })
   const run = cudaOps[op.name]?.run
+  if (!run?.scratch) return 0
+  const shape = ({ rows, cols, stride, dtype }: Tensor): CudaTensor => ({ at: 0n, rows, cols, stride, dtype, quant: null })
   const step = { name, op, attrs: complete(op, attrs), inputs: inputs.map((t) => t && shape(t)), outputs: outputs.map(shape) }
-  return run?.scratch?.(step, card) ?? 0
+  return run.scratch(step, card)
 }
 
 export class CudaPlan implements LoadedPlan {
