@@ -6,6 +6,7 @@
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { availableParallelism, totalmem } from 'node:os'
 import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -25,7 +26,7 @@ const flagsOf = ({ os }) => (os === 'win32' ? FLAGS : [...FLAGS, '-fPIC'])
 /** sources whose sums are another program's, float by float: no product is contracted with a sum */
 const EXACT = ['native/ggml-blocks.cpp', 'native/ggml-blocks-32.cpp', 'native/ggml-super-blocks.cpp', 'native/low-rank.cpp']
 
-/** read once, if the compiler does, for every source but those that see other code there: other flags, or the system's own headers first */
+/** the system's headers that most sources include, read once a variant for all but those that say first what they ask of theirs (native/system) */
 const PRECOMPILED = 'native/precompiled.hpp'
 
 /** the variants that a platform's package holds */
@@ -60,19 +61,33 @@ function run(command, args) {
   })
 }
 
-async function compileAll(jobs, width) {
-  const queue = [...jobs]
-  await Promise.all(
-    Array.from({ length: width }, async () => {
-      for (let job = queue.shift(); job; job = queue.shift()) {
-        await run(job.compiler, job.args)
-        writeFileSync(`${job.object}.key`, keyOf(job))
-      }
-    }),
-  )
+/** compilers and linkers at once, of all variants together: one a processor, and a GB of memory for each (attention takes half of it) */
+const width = Math.max(1, Math.min(availableParallelism(), Math.floor(totalmem() / 2 ** 30)))
+let running = 0
+const waiting = []
+
+/** runs it as soon as fewer than `width` are running, first come first served */
+async function inTurn(command, args) {
+  if (running === width) await new Promise((turn) => waiting.push(turn))
+  else running++
+  try {
+    await run(command, args)
+  } catch (error) {
+    waiting.length = 0 // nothing more is begun
+    throw error
+  } finally {
+    const next = waiting.shift()
+    if (next) next()
+    else running--
+  }
 }
 
-const depFile = (object) => object.replace(/\.(o|pch)$/, '.d')
+async function compile(job) {
+  await inTurn(job.compiler, job.args)
+  writeFileSync(`${job.object}.key`, keyOf(job))
+}
+
+const depFile = (object) => object.replace(/\.(o|gch)$/, '.d')
 
 /** Everything a source was compiled from, as the compiler wrote it down (make's syntax, paths below the root); null before the first time. */
 function dependencies(object) {
@@ -93,6 +108,19 @@ const texts = new Map()
 function textOf(file) {
   if (!texts.has(file)) texts.set(file, readFileSync(file, 'utf8'))
   return texts.get(file)
+}
+
+/** characters of a source and of what it includes of saqr's: the kernels that take longest to compile are headers */
+function lengthOf(file, seen = new Set()) {
+  if (seen.has(file)) return 0
+  seen.add(file)
+  const included = [...textOf(file).matchAll(/^#include "(.*)"/gm)].flatMap(([, name]) =>
+    [dirname(file), native, out]
+      .map((folder) => join(folder, name))
+      .filter(existsSync)
+      .slice(0, 1),
+  )
+  return included.reduce((sum, each) => sum + lengthOf(each, seen), textOf(file).length)
 }
 
 /** what an object is made of; '' where that is not known yet */
@@ -132,27 +160,29 @@ export async function build(variant, compiler, { quiet = false, cross = false } 
     return !key || readKey(job.object) !== key
   }
   const started = Date.now()
-  const headers = job(join(root, PRECOMPILED), join(objects, 'precompiled.pch'), ['-x', 'c++-header'])
-  if (compiler.precompiles && isStale(headers)) await compileAll([headers], 1)
+  const header = join(objects, 'precompiled.hpp')
+  writeIfNew(header, textOf(join(root, PRECOMPILED)))
+  const headers = job(header, `${header}.gch`, ['-x', 'c++-header'])
+  if (isStale(headers)) await compile(headers)
   const jobs = sources.map((source) => {
     const path = relative(root, source).replaceAll('\\', '/')
     const object = join(objects, `${path.replaceAll('/', '-').replace(/\.cpp$/, '')}.o`)
-    if (EXACT.includes(path)) return job(source, object, ['-ffp-contract=off', '-c'], ' -ffp-contract=off')
-    if (!compiler.precompiles || dirname(path) === 'native/system') return job(source, object, ['-c'])
-    return job(source, object, ['-include-pch', relative(root, headers.object), '-c'], ` ${readKey(headers.object)}`)
+    const exact = EXACT.includes(path) ? ['-ffp-contract=off'] : []
+    if (dirname(path) === 'native/system') return job(source, object, [...exact, '-c'], exact.join())
+    return job(source, object, [...exact, '-include', relative(root, header), '-c'], [...exact, readKey(headers.object)].join())
   })
   // the largest first: no long one is left alone at the end
-  const stale = jobs.filter(isStale).sort((a, b) => readFileSync(b.source).length - readFileSync(a.source).length)
-  await compileAll(stale, 2)
+  const stale = jobs.filter(isStale).sort((a, b) => lengthOf(b.source) - lengthOf(a.source))
+  await Promise.all(stale.map(compile))
   const target = libraryPath(variant, platform, cross)
   const key = sha(...compiler.link('', []), ...jobs.map((job) => readKey(job.object)))
   if (readKey(target) !== key) {
     // a running process keeps its old library; a folder of this process's own, for what is linked may carry its file's name
-    const temporary = join(folder, `.${process.pid}`, `saqr-${variant}.${platform.suffix}`)
+    const temporary = join(folder, `.${variant}.${process.pid}`, `saqr-${variant}.${platform.suffix}`)
     mkdirSync(dirname(temporary), { recursive: true })
     const objects = jobs.map((job) => relative(root, job.object))
     const [command, ...args] = compiler.link(relative(root, temporary), objects)
-    await run(command, args)
+    await inTurn(command, args)
     renameSync(temporary, target)
     rmSync(dirname(temporary), { recursive: true, force: true })
     writeFileSync(`${target}.key`, key)
@@ -170,7 +200,7 @@ export async function buildPlatform(platform, { quiet = false, variant } = {}) {
   const measured = platform.name === 'linux-x64' && platformOfThis().name === platform.name
   const compiler = measured ? portableCompiler(platform, place) : crossCompiler(platform, place)
   const names = variant ? [variant] : variantsOf(platform).map((v) => v.name)
-  for (const name of names) await build(name, compiler, { quiet, cross: true })
+  await Promise.all(names.map((name) => build(name, compiler, { quiet, cross: true })))
   return folderOf(platform, true)
 }
 
@@ -189,7 +219,7 @@ export async function buildOwn({ quiet = false, all = false, variant } = {}) {
   })
   const needed = possible.findIndex((v) => !v.refusable) + 1
   const names = variant ? [variant] : possible.slice(0, all ? possible.length : needed).map((v) => v.name)
-  for (const name of names) await build(name, compiler, { quiet })
+  await Promise.all(names.map((name) => build(name, compiler, { quiet })))
   return folderOf(own, false)
 }
 
@@ -204,7 +234,7 @@ async function main() {
   })
   const { platform, ...rest } = values
   if (platform === undefined) await buildOwn(rest)
-  else for (const each of platform === 'all' ? PLATFORMS : [platformOf(platform)]) await buildPlatform(each, rest)
+  else await Promise.all((platform === 'all' ? PLATFORMS : [platformOf(platform)]).map((each) => buildPlatform(each, rest)))
 }
 
 if (process.argv[1] && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {

@@ -3,7 +3,7 @@
 //   node tools/pack.mjs [--all | --platform NAME …] [--out out/packages] [--check]
 // --all: every platform of src/devices/platforms.ts, --platform: that one, else this machine's; --check: publint and are-the-types-wrong over the result
 import { spawnSync } from 'node:child_process'
-import { copyFileSync, cpSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { copyFileSync, cpSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -50,9 +50,12 @@ async function packPlatform(platform) {
   const built = await buildPlatform(platform)
   const folder = join(stage, platform.name)
   mkdirSync(folder, { recursive: true })
-  for (const file of readdirSync(built))
-    if (file === 'variants.json' || (file.startsWith('saqr-') && file.endsWith(`.${platform.suffix}`)))
-      copyFileSync(join(built, file), join(folder, file))
+  const variants = JSON.parse(readFileSync(join(built, 'variants.json'), 'utf8')).map((variant) => {
+    const file = `saqr-${variant.name}.${platform.suffix}`
+    copyFileSync(join(built, file), join(folder, file))
+    return { ...variant, bytes: statSync(join(folder, file)).size } // what unpacking left of it is held against this
+  })
+  writeFileSync(join(folder, 'variants.json'), JSON.stringify(variants))
   writeFileSync(
     join(folder, 'README.md'),
     `# ${name}\n\nThe CPU library of [saqr](https://www.npmjs.com/package/saqr) for ${platform.title}: installed with it, of no use alone.\n`,
@@ -70,6 +73,7 @@ async function packPlatform(platform) {
   })
 }
 
+await Promise.all(packed.map((platform) => buildPlatform(platform))) // at once, so that no processor waits for a platform's last file
 const nativePackages = []
 for (const platform of packed) nativePackages.push(await packPlatform(platform))
 

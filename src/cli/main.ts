@@ -2,6 +2,7 @@
 /** The command `saqr`. Each verb is loaded when it is called, so that none waits for the others' code. */
 import module from 'node:module'
 import { standardError, textOutput } from '../track/output.ts'
+import { parentGone } from './parent.ts'
 import { INTERRUPTED, run, type VerbEntry } from './run.ts'
 import type { Io, Verb } from './verb.ts'
 
@@ -130,7 +131,8 @@ process.stdout.on('error', gone)
 process.stderr.on('error', gone)
 
 // Where a program started it by fork() and is gone, nobody waits for it: it asks as a closed terminal does. This alone keeps no process.
-process.once('disconnect', () => {
+process.once('disconnect', async () => {
+  if (!(await parentGone())) return
   if (stopper === undefined) process.exit(INTERRUPTED)
   stopper.abort(new DOMException('whoever started it is gone', 'AbortError'))
 })

@@ -1,7 +1,9 @@
 /** Where saqr runs, what a processor has as each system tells it, and what is said where something is missing. */
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { notLoaded, ofAnotherVersion } from '../../src/devices/cpu/library.ts'
+import { checkWhole, notLoaded, ofAnotherVersion } from '../../src/devices/cpu/library.ts'
 import { onLinux, onMac, onWindows, runs } from '../../src/devices/cpu/processor.ts'
 import { KOFFI } from '../../src/devices/ffi.ts'
 import { missingPackage } from '../../src/devices/packages.ts'
@@ -211,4 +213,14 @@ it('npm brings what calls libraries for every platform, and nothing beside', () 
   const wanted = new Set(PLATFORMS.map(({ koffi }) => `@koromix/koffi-${koffi}`))
   expect(Object.keys(optionalDependencies).sort()).toEqual([...wanted].sort())
   expect(new Set(Object.values(optionalDependencies))).toEqual(new Set([KOFFI]))
+})
+
+it('a library that a full disk cut is told before it is opened, which would end the process', () => {
+  const path = join(mkdtempSync(join(tmpdir(), 'saqr-cut-')), 'saqr.so')
+  writeFileSync(path, 'half of it')
+  expect(() => checkWhole(path, 20)).toThrow(
+    `${path} has 10 bytes where the package says 20, so what was installed is not whole: delete node_modules and run \`npm install\``,
+  )
+  for (const bytes of [10, undefined]) checkWhole(path, bytes) // a checkout's own build says none
+  rmSync(dirname(path), { recursive: true })
 })

@@ -1,5 +1,5 @@
 /** The native library: found, the best variant for this processor chosen, its functions bound. */
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { SaqrError } from '../../error.ts'
@@ -80,10 +80,18 @@ export function ofAnotherVersion(what: string, name: string): SaqrError {
   )
 }
 
-/** Names of the variants this processor runs, best first. */
-function runnable(folder: string): string[] {
-  const variants = JSON.parse(readFileSync(join(folder, 'variants.json'), 'utf8')) as Variant[]
-  return variants.filter((v) => runs(v)).map((v) => v.name)
+/** Those of the platform, best first. `bytes`: of a package's library, which a full disk may have cut */
+function variantsIn(folder: string): (Variant & { bytes?: number })[] {
+  return JSON.parse(readFileSync(join(folder, 'variants.json'), 'utf8'))
+}
+
+const AGAIN = 'so what was installed is not whole: delete node_modules and run `npm install`; in a checkout run `node tools/ready.mjs`'
+
+/** Opened, it would end the process where its file ends. @throws SaqrError DEVICE_CPU_LIBRARY */
+export function checkWhole(path: string, bytes: number | undefined): void {
+  const { size } = statSync(path)
+  if (bytes !== undefined && size !== bytes)
+    throw new SaqrError('DEVICE_CPU_LIBRARY', `${path} has ${size} bytes where the package says ${bytes}, ${AGAIN}`)
 }
 
 const open = new Map<string, Native>()
@@ -103,12 +111,14 @@ function choose(variant?: string): Chosen {
   const absent: string[] = []
   const found = folders(platform)
   for (const folder of found) {
-    for (const name of variant ? [variant] : runnable(folder)) {
+    const listed = variantsIn(folder)
+    for (const name of variant ? [variant] : listed.filter((v) => runs(v)).map((v) => v.name)) {
       const path = join(folder, `saqr-${name}.${platform.suffix}`)
       if (!existsSync(path)) {
         absent.push(path)
         continue
       }
+      checkWhole(path, listed.find((v) => v.name === name)?.bytes)
       const native = bind(path, platform)
       const why = native.refusal() as string | null
       if (!why) return { native, leftOut: refused.join(', ') }
@@ -118,10 +128,7 @@ function choose(variant?: string): Chosen {
   const say = (message: string) => new SaqrError('DEVICE_CPU_LIBRARY', message)
   if (variant && refused.length > 0) throw say(`${refused[0]}; leave the variant out to take the next best`)
   if (variant) throw say(`no variant ${variant} of the CPU library: in a checkout run \`node native/build.mjs --variant ${variant}\``)
-  if (absent.length > 0 && refused.length === 0)
-    throw say(
-      `${absent[0]} is missing, so what was installed is not whole: delete node_modules and run \`npm install\`; in a checkout run \`node tools/ready.mjs\``,
-    )
+  if (absent.length > 0 && refused.length === 0) throw say(`${absent[0]} is missing, ${AGAIN}`)
   if (found.length > 0) {
     const why = refused.length > 0 ? `: ${refused.join(', ')}` : ''
     throw say(

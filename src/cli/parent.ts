@@ -1,0 +1,37 @@
+/** The program that started this process by fork(): gone, or has it only let go of it (`disconnect()`)? The channel closes in the same way. */
+import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+const parent = process.ppid
+
+/** how long a process may take to be gone after its channel has closed: it closes its files last, milliseconds before */
+const MOMENT_MS = 1000
+
+/** Whether it is gone. Of a process started `detached` never: that is to outlive it. (Windows doesn't say which one is.) */
+export async function parentGone(): Promise<boolean> {
+  if (process.platform !== 'win32' && groupOf() === process.pid) return false
+  for (const until = performance.now() + MOMENT_MS; performance.now() < until; ) {
+    if (process.ppid !== parent || !alive(parent)) return true
+    await sleep(20, undefined, { ref: false })
+  }
+  return false
+}
+
+/** Windows goes on naming the parent that was */
+function alive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH'
+  }
+}
+
+/** this process's group: `detached` makes it the first of one */
+function groupOf(): number {
+  if (process.platform === 'linux') {
+    const stat = readFileSync('/proc/self/stat', 'utf8') // pid (name, of any characters) state ppid pgrp …
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[2])
+  }
+  return Number(spawnSync('ps', ['-o', 'pgid=', '-p', String(process.pid)], { encoding: 'utf8' }).stdout)
+}
