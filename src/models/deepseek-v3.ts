@@ -44,6 +44,9 @@ export const deepseekV3: Family = {
   open(json) {
     const c = new Config(json, 'deepseek_v3', DEFAULTS)
     c.only('hidden_act', 'silu', 'swish')
+    // transformers reads neither: a file that says another was trained with another router
+    c.only('scoring_func', 'sigmoid')
+    c.only('topk_method', 'noaux_tc')
     // layers behind the last predict further tokens and are no part of the model
     const further = ['num_nextn_predict_layers', 'num_mtp_layers'].filter((key) => c.count(key, 1, 0) > 0)
     const saved = Object.fromEntries(further.map((key) => [key, 0]))

@@ -138,6 +138,8 @@ it.each([
   ['deepseek_v2', { norm_topk_prob: true }, 'norm_topk_prob'],
   ['deepseek_v2', { topk_method: 'noaux_tc' }, 'topk_method is "noaux_tc"'],
   ['deepseek_v2', { scoring_func: 'sigmoid' }, 'scoring_func'],
+  ['deepseek_v3', { scoring_func: 'softmax' }, 'scoring_func'],
+  ['deepseek_v3', { topk_method: 'greedy' }, 'topk_method'],
   ['deepseek_v2', { n_group: 3 }, 'n_group is 3'],
   ['deepseek_v2', { num_experts_per_tok: null }, 'num_experts_per_tok'],
   ['qwen3', { rope_parameters: { full_attention: { rope_type: 'default' } } }, 'full_attention'],
