@@ -5,7 +5,7 @@
 import { createHash, type Hash } from 'node:crypto'
 import { type FileHandle, open } from 'node:fs/promises'
 import { setImmediate as immediate } from 'node:timers/promises'
-import { DIGEST_CHUNK, digestsOf } from '../devices/cpu/digest.ts'
+import { DIGEST_CHUNK, digestsBeside, digestsOf } from '../devices/cpu/digest.ts'
 import { SaqrError } from '../error.ts'
 import { fileError } from '../formats/files.ts'
 import { type StoredBytes, storedBytes } from '../formats/stored.ts'
@@ -32,16 +32,22 @@ export function digestOfTrained(trainables: Trainables): string {
 
 const digested = new WeakMap<Checkpoint, string>()
 
+export interface Reading {
+  signal?: AbortSignal | undefined
+  /** true: others compute meanwhile, so it takes one thread and a piece at a time */
+  beside?: boolean
+}
+
 /** @throws SaqrError FORMAT_… where a file can't be read any more; the signal's reason */
-export async function digestOfBase(checkpoint: Checkpoint, signal?: AbortSignal): Promise<string> {
+export async function digestOfBase(checkpoint: Checkpoint, reading: Reading = {}): Promise<string> {
   let found = digested.get(checkpoint)
-  if (found === undefined) digested.set(checkpoint, (found = await digestOf(checkpoint, signal)))
+  if (found === undefined) digested.set(checkpoint, (found = await digestOf(checkpoint, reading)))
   return found
 }
 
-async function digestOf({ tensors }: Checkpoint, signal: AbortSignal | undefined): Promise<string> {
+async function digestOf({ tensors }: Checkpoint, { signal, beside = false }: Reading): Promise<string> {
   const hash = createHash('sha256')
-  const files = new Files()
+  const files = new Files(beside)
   try {
     for (const run of runsOf([...tensors.values()].sort((a, b) => (a.name < b.name ? -1 : 1)))) {
       if (Array.isArray(run)) await files.digest(run, hash, signal)
@@ -81,9 +87,14 @@ async function digestValues(t: CheckpointTensor, hash: Hash, signal: AbortSignal
 /** Files read a piece at a time, some pieces ahead. */
 class Files {
   readonly #open = new Map<string, Promise<FileHandle>>()
+  readonly #beside: boolean
+
+  constructor(beside: boolean) {
+    this.#beside = beside
+  }
 
   async digest(run: readonly (string | StoredBytes)[], hash: Hash, signal: AbortSignal | undefined): Promise<void> {
-    const buffers = Array.from({ length: ON_THE_WAY }, () => new Uint8Array(PIECE))
+    const buffers = Array.from({ length: this.#beside ? 1 : ON_THE_WAY }, () => new Uint8Array(PIECE))
     const pieces = piecesOf(run)
     const reading: Promise<string | Uint8Array>[] = []
     const begin = (buffer: Uint8Array) => {
@@ -94,10 +105,10 @@ class Files {
       reading.push(read)
     }
     for (const buffer of buffers) begin(buffer)
-    for (let i = 0; reading.length > 0; i = (i + 1) % ON_THE_WAY) {
+    for (let i = 0; reading.length > 0; i = (i + 1) % buffers.length) {
       const bytes = await reading.shift()!
       signal?.throwIfAborted()
-      hash.update(typeof bytes === 'string' ? bytes : digestsOf(bytes))
+      hash.update(typeof bytes === 'string' ? bytes : this.#beside ? await digestsBeside(bytes) : digestsOf(bytes))
       begin(buffers[i]!)
     }
   }

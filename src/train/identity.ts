@@ -159,7 +159,7 @@ export const isTrained = (model: LanguageModel): boolean => digestOfTrained(mode
 export async function wholeDigest(model: LanguageModel, signal?: AbortSignal, code = madeBy()): Promise<string> {
   const { checkpoint, choice, device } = model.opened
   const { kind, label } = device.describe()
-  const base = await digestOfBase(checkpoint, signal)
+  const base = await digestOfBase(checkpoint, { signal })
   const trained = model.trained && digestOfTrained(model.trained)
   const { baseModelNameOrPath: _, revision: __, ...adapter } = model.adapter.config ?? { kind: 'full' }
   const config = meaningOf(checkpoint.config)

@@ -7,7 +7,16 @@
 import { join } from 'node:path'
 import { collectGarbage } from '../engine/heap.ts'
 import { option, SaqrError, say } from '../error.ts'
-import { type EndEvent, type EvalEvent, type LogEvent, logEntry, type ProgressEvent, type SaveEvent } from '../track/events.ts'
+import {
+  type EndEvent,
+  type EvalEvent,
+  type LogEvent,
+  logEntry,
+  type ProgressEvent,
+  type SaveEvent,
+  type WarningEvent,
+} from '../track/events.ts'
+import { warning } from '../track/told.ts'
 import { asksForBest, judged, NO_BEST, outOfPatience } from './best.ts'
 import { TrainerControl, withAsked } from './callbacks.ts'
 import {
@@ -22,7 +31,7 @@ import {
 } from './checkpoint.ts'
 import { type StepData, stepData } from './data.ts'
 import { evaluate } from './evaluate.ts'
-import { nameOf } from './identity.ts'
+import { nameOf, WEIGHTS, withWeights } from './identity.ts'
 import { addMeans, meanOf, measured, noMeans } from './objectives/objective.ts'
 import type { CommonOptions } from './options/common-config.ts'
 import { camel } from './options/field.ts'
@@ -76,10 +85,22 @@ export async function* trainLoop(
   model.trainables.zeroGradients()
 
   let tried = p.step
+  /** what there is to tell of checkpoints */
+  const told: WarningEvent[] = []
   const save = async (): Promise<SaveEvent> => {
     // a save that fails is not tried again on the way out
     tried = p.step
     if (run.memory !== null) collectGarbage()
+    if (p.facts.identity.same[WEIGHTS] === undefined) {
+      const weights = await run.base.digest(signal)
+      if ('digest' in weights) p.facts.identity = withWeights(run.identity, weights.digest)
+      else
+        told.push(
+          warning(
+            `the checkpoint of step ${p.step} doesn’t say which weights ${model.opened.checkpoint.path} has (${weights.why}): who goes on from it isn’t warned of others`,
+          ),
+        )
+    }
     const write = async (folder: string) => {
       const { best } = p.facts
       if (best.step !== null && (best.step === p.step || checkpointOf(folder, p.facts.run, best.step))) best.saved = best.step
@@ -117,6 +138,7 @@ export async function* trainLoop(
   let finished = false
   let onLeaving: SaveEvent | null = null
   try {
+    if (o.saveStrategy !== 'no') run.base.begin()
     if (o.evalOnStart) yield await speed.aside(score)
     while (!signal?.aborted) {
       p.facts.due = withAsked(p.facts.due, control, {
@@ -148,6 +170,7 @@ export async function* trainLoop(
         } else {
           did()
           yield await speed.aside(save)
+          yield* told.splice(0)
         }
         continue
       }
@@ -181,6 +204,7 @@ export async function* trainLoop(
   }
 
   if (onLeaving) yield onLeaving
+  yield* told
   const idle = p.facts.experts.run && idleExperts(p.facts.experts.run)
   if (finished && idle) yield { type: 'note', message: idle }
   if (finished && p.facts.ended && p.step < steps) yield { type: 'note', message: whyEarly(run, p) }

@@ -11,11 +11,12 @@ import { PassRunner } from '../engine/runner.ts'
 import { option, SaqrError, say } from '../error.ts'
 import { optimizerPlan, statesOf } from '../graph/optimizer.ts'
 import type { EvalEvent, MemoryTable } from '../track/events.ts'
+import type { BaseWeights } from './base-weights.ts'
 import { followed } from './best.ts'
 import type { RunFacts } from './checkpoint.ts'
 import { bounds, stepData } from './data.ts'
 import { evalBatches } from './evaluate.ts'
-import { type Identity, identityOf, withWeights } from './identity.ts'
+import { type Identity, identityOf } from './identity.ts'
 import { memoryOf } from './memory.ts'
 import type { CutOptions, Objective } from './objectives/objective.ts'
 import { coefficientOf, wholeBatches, withTerm } from './objectives/term.ts'
@@ -39,8 +40,7 @@ export interface RunRequest {
   refModel: TrainableModel | null
   /** a resumed run keeps what the run it goes on with had: its cut, and what its schedule remembers where that is still the same one */
   goesOn: Pick<RunFacts, 'maxPassTokens' | 'schedule' | 'identity'> | null
-  /** of every value of the base: `digestOfBase` */
-  base: string
+  base: BaseWeights
 }
 
 export interface Run extends RunRequest {
@@ -58,6 +58,7 @@ export interface Run extends RunRequest {
   schedule: Schedule
   /** the metric of an evaluation that the schedule follows */
   followed(event: EvalEvent): number
+  /** without the base's weights, which are known later */
   identity: Identity
   memoryTable: MemoryTable
   dispose(): void
@@ -140,7 +141,7 @@ export function prepareRun(request: RunRequest): Run {
         })
       : null
   const { name, facts } = objective
-  const identity = withWeights(identityOf({ objective: name, facts, model, examples, evalExamples, options: o, steps }), request.base)
+  const identity = identityOf({ objective: name, facts, model, examples, evalExamples, options: o, steps })
   const schedule = scheduleOf(scheduleOptions(o, steps), steps, remembered(request, identity))
   const optimizer = new Optimizer(device, layout, update)
   return {
@@ -170,6 +171,7 @@ export function prepareRun(request: RunRequest): Run {
       reference: reference && { weights: reference.weights, passes: reference.passes(budget.maxPassTokens) },
     }),
     dispose() {
+      request.base.stop()
       device.dropDense?.(budget)
       runner.dispose()
       evalRunner?.dispose()

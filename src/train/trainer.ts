@@ -20,6 +20,7 @@ import { checkReport, trackersOf } from '../track/report.ts'
 import { terminal } from '../track/terminal.ts'
 import { note, warning } from '../track/told.ts'
 import { type Tracker, tracked } from '../track/tracker.ts'
+import { BaseWeights } from './base-weights.ts'
 import { followed } from './best.ts'
 import { TrainerControl } from './callbacks.ts'
 import { checkPositions, checkVocabulary, unusedRows } from './check-rows.ts'
@@ -27,7 +28,7 @@ import { checkSame, findCheckpoint, type Resumed, restore } from './checkpoint.t
 import { evalAnswers } from './eval-answers.ts'
 import { evalBatches } from './evaluate.ts'
 import { type EvalMetrics, evaluateNow } from './evaluate-now.ts'
-import { isTrained } from './identity.ts'
+import { isTrained, withWeights } from './identity.ts'
 import { lockFolder } from './lock.ts'
 import { factsOf, trainLoop } from './loop.ts'
 import { makingOf } from './making.ts'
@@ -212,7 +213,7 @@ export class Trainer<O extends CommonOptions> {
       memory: this.#init.memory,
       refModel: this.#init.refModel,
       goesOn: resumed?.facts ?? null,
-      base: await digestOfBase(model.opened.checkpoint, signal),
+      base: new BaseWeights(model.opened.checkpoint),
     })
     const stop = new AbortController()
     try {
@@ -225,7 +226,9 @@ export class Trainer<O extends CommonOptions> {
       if (neverEvaluates(run.steps, run.sampler.stepsPerEpoch, o))
         warnings.push(say`${option('evalDelay')} ${o.evalDelay} is beyond the end of the run, so the evaluation rows are never scored`)
       if (resumed) {
-        warnings.unshift(...checkSame(resumed, run.identity, model.opened.checkpoint.path, o.maxPassTokens))
+        // before anything is trained
+        const weights = await digestOfBase(model.opened.checkpoint, { signal })
+        warnings.unshift(...checkSame(resumed, withWeights(run.identity, weights), model.opened.checkpoint.path, o.maxPassTokens))
         if (resumed.state.globalStep >= run.steps && resumed.facts.due.length === 0) warnings.unshift(nothingLeft(resumed, run.steps))
         // what measures against the model as training began needs that first
         if (!objective.reference) restore(resumed.path, model, run.optimizer)

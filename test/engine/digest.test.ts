@@ -123,6 +123,7 @@ describe('of a base', () => {
     for (const to of [moved, other]) cpSync(model, to, { recursive: true })
     const digest = await digestOfBase(openCheckpoint(model))
     expect(await digestOfBase(openCheckpoint(moved))).toBe(digest)
+    expect(await digestOfBase(openCheckpoint(moved), { beside: true })).toBe(digest)
     const file = join(other, 'model.safetensors')
     const bytes = readFileSync(file)
     const digests = new Set([digest])
@@ -152,7 +153,7 @@ describe('of a base', () => {
   })
 
   it('ends where it is told to, and says which file was cut', async () => {
-    await expect(digestOfBase(openCheckpoint(model), AbortSignal.abort(new Error('enough')))).rejects.toThrow('enough')
+    await expect(digestOfBase(openCheckpoint(model), { signal: AbortSignal.abort(new Error('enough')) })).rejects.toThrow('enough')
     const cut = join(work, 'cut')
     cpSync(model, cut, { recursive: true })
     const checkpoint = openCheckpoint(cut)

@@ -198,6 +198,25 @@ describe('a run that goes on', () => {
     expect((await resume('same config', same)).some(({ type }) => type === 'step')).toBe(true)
   })
 
+  it('keeps a checkpoint of a base that can’t be read any more, and says what it doesn’t know', async () => {
+    const other = join(work, 'gone base')
+    cpSync(join(folder, 'model'), other, { recursive: true })
+    const own = new CpuDevice({ threads: 1 })
+    const over = loadAdapter(new OpenedModel(own, openCheckpoint(other), opened.choice), join(folder, 'adapter'))
+    const file = join(other, 'model.safetensors')
+    const begun = trainer('gone', { maxSteps: 2, saveSteps: 2 }, over).stream()
+    const seen: TrainEvent[] = []
+    for await (const event of begun) {
+      seen.push(event)
+      // its pages stay mapped, its name is gone
+      if (event.type === 'start') rmSync(file)
+    }
+    own.dispose()
+    expect(said(seen)).toContainEqual(expect.stringMatching(/step 2 doesn’t say which weights .*gone base has \(.*model\.safetensors/))
+    expect(JSON.parse(readFileSync(join(at('gone', 2), 'saqr_run.json'), 'utf8')).identity.same.weights).toBeUndefined()
+    expect(said(await events(trainer('gone', { resumeFromCheckpoint: true })))).toContainEqual(expect.stringMatching(/base’s weights were/))
+  })
+
   it('is refused over an adapter that began as another', async () => {
     await trainer('began', { maxSteps: 2, saveSteps: 2 }).train()
     const other = fresh()

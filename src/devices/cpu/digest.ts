@@ -1,4 +1,5 @@
 /** What tells bytes from others, made natively whatever device they are for: native/digest.cpp. */
+import { callAsync } from '../ffi.ts'
 import { nativeLibrary } from './library.ts'
 
 /** bytes that have a digest of their own, of 16 bytes */
@@ -8,5 +9,12 @@ export const DIGEST_CHUNK = 2 ** 20
 export function digestsOf(bytes: Uint8Array): Uint8Array {
   const out = new Uint8Array(16 * Math.ceil(bytes.byteLength / DIGEST_CHUNK))
   if (out.length > 0) nativeLibrary().native.digest(bytes, bytes.byteLength, out)
+  return out
+}
+
+/** The same by another thread: this one goes on. Nobody may write into `bytes` meanwhile. */
+export async function digestsBeside(bytes: Uint8Array): Promise<Uint8Array> {
+  const out = new Uint8Array(16 * Math.ceil(bytes.byteLength / DIGEST_CHUNK))
+  if (out.length > 0) await callAsync(nativeLibrary().native.digest, bytes, bytes.byteLength, out)
   return out
 }
