@@ -4,6 +4,7 @@ import { predictSeconds } from '../src/engine/predict.ts'
 import { PassRunner, visiblePairs } from '../src/engine/runner.ts'
 import { optimizerPlan } from '../src/graph/optimizer.ts'
 import type { PretrainedModel, SFTTrainerInit } from '../src/index.ts'
+import { BaseWeights } from '../src/train/base-weights.ts'
 import { stepData } from '../src/train/data.ts'
 import { sft } from '../src/train/objectives/sft.ts'
 import { optimizerOptions } from '../src/train/optim.ts'
@@ -43,7 +44,14 @@ export async function profile(
   const { language } = model
   const { device } = language.opened
   const options = optionsOf(model, data, args)
-  const init = { objective: sft, model: language, evalExamples: null, options, goesOn: null, base: '' }
+  const init = {
+    objective: sft,
+    model: language,
+    evalExamples: null,
+    options,
+    goesOn: null,
+    base: new BaseWeights(language.opened.checkpoint),
+  }
   const limit = memory === null ? null : { bytes: memory, unit: 'MiB' }
   const run = prepareRun({ ...init, examples: await examplesOf(model, data, options), memory: limit, refModel: null })
   const atLimit = { limits: device.limits(), reach: { compute: 1, pairs: 1, copy: 1, launch: 0 } }
