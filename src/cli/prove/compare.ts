@@ -3,12 +3,12 @@ import { type MovePair, type Moves, movesOf, ROUNDED } from './moves.ts'
 import type { Changed } from './recipe.ts'
 import { GRADIENT_STEPS, type Memory, type SeenStep, type Side, tensorValues } from './recorded.ts'
 import type { SaqrSide } from './saqr-side.ts'
-import { DIRECTIONS, type Tolerances, tolerancesOf } from './tolerances.ts'
+import { type Tolerances, tolerancesOf } from './tolerances.ts'
 import type { TrlSide } from './trl-side.ts'
 import { allowedOf, distance, lengthRatio, measured, type Yardstick, yardstickOf } from './yardstick.ts'
 
 export interface Check {
-  name: 'rows' | 'tensors' | 'rates' | 'exact' | 'loss' | 'gradients' | 'length' | 'weights'
+  name: 'rows' | 'tensors' | 'rates' | 'loss' | 'gradients' | 'length' | 'weights'
   passed: boolean
   /** what was found, in a line */
   said: string
@@ -47,8 +47,6 @@ export interface SideFigures {
 export interface Proof {
   format: 'saqr proof 1'
   passed: boolean
-  /** what failed: nothing; what both compute is the same, and half precision alone takes them apart; or what they compute is another */
-  verdict: 'same' | 'apart in half precision' | 'another'
   made: string
   config: { path: string; kind: string; text: string }
   /** what ran on TRL's side: its command, or its trainer where it has none */
@@ -60,8 +58,6 @@ export interface Proof {
   arithmetic: 'f32' | 'bf16'
   /** how what half precision costs TRL itself was measured, or why it wasn't; null: both compute in f32 */
   yardstick: string | null
-  /** gradients of both in f32, the nearest to their limits first, and all of the first step as one vector; null: not both ran so */
-  exact: { whole: number; allowed: number; why: string; gradients: GradientPair[] } | null
   changed: Changed[]
   tolerances: Tolerances
   checks: Check[]
@@ -90,22 +86,12 @@ export interface Proof {
 
 export type Facts = Pick<Proof, 'config' | 'theirs' | 'changed' | 'versions' | 'made' | 'yardstick'> & { saqrCommand: string[] }
 
-type Gradients = Pick<Side, 'gradients' | 'gradientFile'>
-
-/** Runs in f32 of what is otherwise in half precision. */
-export interface InF32 {
-  /** how far TRL is from it is how far saqr may be from TRL; null: the arithmetic says it */
-  trl: Gradients | null
-  /** what both are held against each other by: f32 rounds next to nothing, so it tells what is computed otherwise */
-  saqr: Gradients | null
-}
-
-export function compare(trl: TrlSide, saqr: SaqrSide, facts: Facts, { trl: f32, saqr: ours }: InF32 = { trl: null, saqr: null }): Proof {
+/** @param f32 TRL's run in f32, where its own is in half precision: how far it is from that is how far saqr may be from TRL; null: the arithmetic says it */
+export function compare(trl: TrlSide, saqr: SaqrSide, facts: Facts, f32: Pick<Side, 'gradients' | 'gradientFile'> | null = null): Proof {
   // the coarser arithmetic of both
   const arithmetic = trl.half ? 'bf16' : saqr.arithmetic
   const yardstick = f32 === null ? null : yardstickOf(trl, f32)
-  const exact = f32 && ours && exactOf(f32, ours, saqr)
-  const sizes = { ...saqr, leastMoved: leastMoved(trl), ...(exact ? { directions: Math.min(DIRECTIONS, saqr.sequences) } : {}) }
+  const sizes = { ...saqr, leastMoved: leastMoved(trl) }
   const computed = tolerancesOf(arithmetic, sizes)
   const tolerances = yardstick === null ? computed : measured(computed, yardstick, sizes)
   const steps = Math.min(trl.losses.length, saqr.losses.length)
@@ -119,7 +105,6 @@ export function compare(trl: TrlSide, saqr: SaqrSide, facts: Facts, { trl: f32, 
     rowsCheck(trl, saqr),
     tensorsCheck(trl, saqr),
     ratesCheck(trl, saqr),
-    ...(exact === null ? [] : [exactCheck(exact, saqr.trained.length)]),
     lossCheck(trl, saqr, losses),
     gradientsCheck(gradients, { whole: wholeGradient, allowed: tolerances.whole.value, trained: saqr.trained.length }),
     ...(tolerances.length === null ? [] : [lengthCheck(ratio, tolerances.length.value)]),
@@ -130,9 +115,7 @@ export function compare(trl: TrlSide, saqr: SaqrSide, facts: Facts, { trl: f32, 
   return {
     format: 'saqr proof 1',
     passed: checks.every(({ passed }) => passed),
-    verdict: verdictOf(checks),
     ...rest,
-    exact,
     steps,
     totalSteps: { trl: trl.totalSteps, saqr: saqr.totalSteps },
     timed: { from: from + 1, to: steps },
@@ -153,27 +136,6 @@ export function compare(trl: TrlSide, saqr: SaqrSide, facts: Facts, { trl: f32, 
     trl: figures(trl, from, trl.command),
     saqr: figures(saqr, from, saqrCommand),
   }
-}
-
-/** What is compared in half precision: where it alone fails, and f32 says the same, it is rounding that takes both apart. */
-const ROUNDS: ReadonlySet<Check['name']> = new Set(['loss', 'gradients', 'length', 'weights'])
-
-function verdictOf(checks: readonly Check[]): Proof['verdict'] {
-  const failed = checks.filter(({ passed }) => !passed)
-  if (failed.length === 0) return 'same'
-  const exact = checks.some(({ name, passed }) => name === 'exact' && passed)
-  return exact && failed.every(({ name }) => ROUNDS.has(name)) ? 'apart in half precision' : 'another'
-}
-
-function exactOf(theirs: Gradients, ours: Gradients, sizes: Pick<SaqrSide, 'layers' | 'longestSum'>): NonNullable<Proof['exact']> {
-  const tolerances = tolerancesOf('f32', { ...sizes, leastMoved: leastMoved(theirs) })
-  const gradients = gradientPairs(theirs, ours, tolerances, null)
-  return { whole: wholeOf(gradients), allowed: tolerances.whole.value, why: tolerances.whole.why, gradients }
-}
-
-function exactCheck({ whole, allowed, gradients }: NonNullable<Proof['exact']>, trained: number): Check {
-  const { passed, said } = gradientsCheck(gradients, { whole, allowed, trained })
-  return { name: 'exact', passed, said: `in f32, ${said}` }
 }
 
 /** numbers of the smallest tensor that has a gradient in the first step */
@@ -253,7 +215,7 @@ function lossCheck(trl: Side, saqr: Side, losses: readonly LossPair[]): Check {
   }
 }
 
-function gradientPairs(trl: Gradients, saqr: Gradients, { gradient, later }: Tolerances, yardstick: Yardstick | null): GradientPair[] {
+function gradientPairs(trl: Side, saqr: Side, { gradient, later }: Tolerances, yardstick: Yardstick | null): GradientPair[] {
   const names = new Set([...trl.gradients.keys(), ...saqr.gradients.keys()])
   const pairs = [...names].map((name): GradientPair => {
     const [theirs, ours] = [trl.gradients.get(name), saqr.gradients.get(name)]

@@ -19,7 +19,6 @@ export function proofPage(proof: Proof): string {
     `<p class="over">saqr prove</p>`,
     `<h1><span class="${passed ? 'good' : 'bad'}">${passed ? '✓' : '✗'}</span> ${escaped(title)}</h1>`,
     `<p>${steps} steps of <code>${escaped(proof.theirs)}</code> ${escaped(versions.trl ?? '')} beside ${steps} of saqr ${escaped(versions.saqr ?? '')}, in ${proof.arithmetic}: the same configuration, rows, order and first values. ${escaped(proof.made)}</p>`,
-    VERDICTS[proof.verdict] === null ? '' : `<p class="verdict">${VERDICTS[proof.verdict]}</p>`,
     `<ul class="checks">${proof.checks.map(checkLine).join('')}</ul>`,
     section('Speed and memory', figuresTable(proof)),
     section(
@@ -46,7 +45,6 @@ export function proofPage(proof: Proof): string {
         ),
       ),
     ),
-    proof.exact === null ? '' : section('Gradients in f32', ...inF32(proof.exact)),
     section(
       'Gradients',
       `<p>‖saqr − TRL‖ / ‖TRL‖ of each tensor before clipping, in the first step in which it isn’t 0; those nearest to their limit first.</p>`,
@@ -84,23 +82,6 @@ export function proofPage(proof: Proof): string {
       `<h3>saqr’s side</h3><pre>${escaped(commandLine(saqr.command))}</pre>`,
     ]
   }
-}
-
-/** what a check that fails means */
-export const VERDICTS: Readonly<Record<Proof['verdict'], string | null>> = {
-  same: null,
-  'apart in half precision':
-    'In f32 both compute the same gradients: what they compute is the same, and roundings of half precision alone take them further apart than TRL’s own explain.',
-  another: 'What they compute is another: a check that no rounding explains fails, or f32, which would tell, was not run on both sides.',
-}
-
-function inF32({ gradients, whole, allowed, why }: NonNullable<Proof['exact']>): string[] {
-  return [
-    '<p>Both sides’ first steps once more in f32, from the same values: what is computed otherwise shows here, what half precision rounds doesn’t.</p>',
-    gradientTable(gradients.slice(0, SHOWN)),
-    gradients.length > SHOWN ? folded(`All ${gradients.length}`, gradientTable(gradients)) : '',
-    `<p>All of the first step as one vector: ${small(whole)}; allowed are ${small(allowed)}, as ${escaped(why)}.</p>`,
-  ]
 }
 
 const checkLine = ({ passed, said }: Check) =>

@@ -33,8 +33,6 @@ export interface SaqrSide extends Side {
   longestSum: number
   /** what errors of a step's gradient are spread over */
   directions: number
-  /** sequences of a step */
-  sequences: number
 }
 
 export interface SaqrRequest {
@@ -88,7 +86,6 @@ export async function runSaqr({ recipe, rows, steps, work, trl, theirs, io, onSt
       layers: model.layers,
       // where weights follow from scores, an error of one lies along its sequence's own gradient
       directions: recipe.objective.score.later ? Math.min(DIRECTIONS, seen[0]?.flat().length ?? DIRECTIONS) : DIRECTIONS,
-      sequences: seen[0]?.flat().length ?? 1,
       longestSum: Math.max(...[...language.recorder.weights.values()].map(({ cols }) => cols), mostTokens(seen)),
     }
   } finally {

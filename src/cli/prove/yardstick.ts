@@ -83,7 +83,7 @@ export function measured(
       value: 2 * Math.max(length, whole / Math.sqrt(directions)),
       why:
         directions < DIRECTIONS
-          ? `what errs alike along a sequence (its weight in the loss where that follows from scores, tokens that it shares with others) lies along the sequence’s own gradient, and of ${directions} of them 1/√${directions} lies along all of it; a wrong scale or rate changes the length too, which f32 shows more finely where both ran in it: twice TRL’s own, or that share`
+          ? `a sequence’s weight in the loss follows from scores, which err: that error lies along the sequence’s own gradient, and of ${directions} of them 1/√${directions} lies along all of it; a wrong scale or rate changes the length too: twice TRL’s own, or that share`
           : `roundings that go nowhere in particular leave a gradient’s length nearly as it is (1/√${DIRECTIONS} of them lies along it), while a wrong scale or rate changes it: twice TRL’s own, or that share`,
     },
   }

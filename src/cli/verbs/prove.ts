@@ -14,11 +14,11 @@ import { sftFields } from '../../train/options/sft.ts'
 import { lookUpForTraining } from '../load.ts'
 import { compare, type Proof } from '../prove/compare.ts'
 import { KINDS } from '../prove/kinds.ts'
-import { proofPage, rate, VERDICTS } from '../prove/page.ts'
+import { proofPage, rate } from '../prove/page.ts'
 import { checkPython } from '../prove/python.ts'
 import { type Recipe, readRecipe } from '../prove/recipe.ts'
 import { GRADIENT_STEPS } from '../prove/recorded.ts'
-import { runSaqr, type SaqrRequest, type SaqrSide } from '../prove/saqr-side.ts'
+import { runSaqr } from '../prove/saqr-side.ts'
 import { runTrl, type TrlRequest, type TrlSide } from '../prove/trl-side.ts'
 import { rowsOf } from '../rows.ts'
 import { defineVerb, type Io } from '../verb.ts'
@@ -87,30 +87,21 @@ export const prove = defineVerb({
       const f32 = trl.half
         ? await inF32({ recipe, python: o.python, work: join(work, 'f32'), from: sides.trl, out, cpu, threads: o.threads, io })
         : null
-      const request = { rows: rows.trainDataset, trl: sides.trl, io, theirs: new Set(trl.trained.map(([name]) => name)) }
       const saqr = await runSaqr({
-        ...{ ...request, recipe, steps: o.steps, work: sides.saqr },
+        ...{ recipe, rows: rows.trainDataset, steps: o.steps, work: sides.saqr, trl: sides.trl, io },
+        theirs: new Set(trl.trained.map(([name]) => name)),
         onStep: (step, loss) => told(io, 'saqr', step, o.steps, loss),
       })
-      // after the run whose memory is told
-      const ours =
-        f32?.side && !ROUNDED_AT_FIRST.has(String(recipe.options.dtype))
-          ? await saqrInF32({
-              ...request,
-              recipe: readRecipe(kind, path, { ...more, ...F32 }, join(work, 'saqr-run')),
-              work: join(work, 'saqr-f32'),
-            })
-          : null
       const facts = {
         config: { path, kind, text: recipe.text },
         theirs: recipe.theirs,
         changed: recipe.changed,
         versions: { saqr: version(), node: process.versions.node, ...trl.versions, system: `${process.platform} ${process.arch}` },
         made: new Date().toISOString(),
-        yardstick: f32 && [f32.said, ...(ours ? [ours.said] : [])].join(' '),
+        yardstick: f32?.said ?? null,
         saqrCommand: ['saqr', kind, '--config', path, ...Object.entries(more).flatMap(([key, value]) => [`--${key}`, String(value)])],
       }
-      const proof = compare(trl, saqr, facts, { trl: f32?.side ?? null, saqr: ours?.side ?? null })
+      const proof = compare(trl, saqr, facts, f32?.side ?? null)
       writeFileAtomic(join(out, 'proof.json'), `${JSON.stringify(proof, null, 2)}\n`)
       writeFileAtomic(join(out, 'proof.html'), proofPage(proof))
       io.out.write(summary(proof, out, io))
@@ -146,28 +137,6 @@ async function inF32({
     if (!(error instanceof SaqrError)) throw error
     const said =
       'TRL could not run in f32 (trl-f32.log says why), so what its half precision costs isn’t measured: what is allowed is estimated from the arithmetic.'
-    io.err.write(`saqr: ${said}\n`)
-    return { side: null, said }
-  }
-}
-
-/** TRL rounds what it loads to these, and quantises that: its run in f32 has other values than saqr's would open */
-const ROUNDED_AT_FIRST: ReadonlySet<string> = new Set(['bfloat16', 'float16'])
-
-/** as both sides spell it */
-const F32 = { bf16: false, fp16: false, dtype: 'float32' }
-
-/** saqr once more in f32: what it computes otherwise than TRL shows there alone. A model that doesn't fit so is told of. */
-async function saqrInF32(request: Omit<SaqrRequest, 'steps' | 'onStep'>): Promise<{ side: SaqrSide | null; said: string }> {
-  const { io, work } = request
-  makeFolder(work)
-  try {
-    const onStep = (step: number, loss: number) => told(io, 'saqr in f32', step, GRADIENT_STEPS, loss)
-    const side = await runSaqr({ ...request, steps: GRADIENT_STEPS, onStep })
-    return { side, said: 'So were saqr’s, which are held against TRL’s.' }
-  } catch (error) {
-    if (!(error instanceof SaqrError) || !error.code.startsWith('MEMORY_')) throw error
-    const said = 'In f32 the model doesn’t fit into memory beside saqr: what is computed otherwise is looked for in half precision alone.'
     io.err.write(`saqr: ${said}\n`)
     return { side: null, said }
   }
@@ -217,7 +186,7 @@ function told(io: Io, side: string, step: number, steps: number, loss: number): 
   io.out.write(io.out.isTTY && step < steps ? `\r${line}` : `${io.out.isTTY ? '\r' : ''}${line}\n`)
 }
 
-function summary({ checks, passed, verdict, trl, saqr, versions }: Proof, out: string, io: Io): string {
+function summary({ checks, passed, trl, saqr, versions }: Proof, out: string, io: Io): string {
   const style = styleOf(io.out)
   const both = (what: string, theirs: string, ours: string, ratio = '') => `  ${what.padEnd(18)}TRL ${theirs}, saqr ${ours}${ratio}`
   const times = `${significant(saqr.tokensPerSecond / trl.tokensPerSecond, 3)}×`
@@ -228,7 +197,6 @@ function summary({ checks, passed, verdict, trl, saqr, versions }: Proof, out: s
     both('tokens a second', rate(trl.tokensPerSecond), rate(saqr.tokensPerSecond), ` (${times})`),
     ...(theirs !== null && ours !== null ? [both(card ? 'memory, card' : 'memory', bytes(theirs), bytes(ours))] : []),
     both('the whole run', duration(trl.fullRunSeconds), duration(saqr.fullRunSeconds)),
-    ...(VERDICTS[verdict] === null ? [] : [VERDICTS[verdict]!]),
     passed ? style.good(`parity holds with TRL ${versions.trl}`) : style.warn(`parity fails with TRL ${versions.trl}`),
     `the page: ${resolve(out, 'proof.html')}; as JSON: ${join(out, 'proof.json')}`,
     '',
