@@ -64,6 +64,8 @@ function run(command, args) {
 /** compilers and linkers at once, of all variants together: one a processor, and a GB of memory for each (attention takes half of it) */
 const width = Math.max(1, Math.min(availableParallelism(), Math.floor(totalmem() / 2 ** 30)))
 let running = 0
+/** one of them failed: no more is begun */
+let failed = false
 const waiting = []
 
 /** runs it as soon as fewer than `width` are running, first come first served */
@@ -71,9 +73,10 @@ async function inTurn(command, args) {
   if (running === width) await new Promise((turn) => waiting.push(turn))
   else running++
   try {
+    if (failed) throw new Error(`not begun, as another failed: ${args.at(-1)}`)
     await run(command, args)
   } catch (error) {
-    waiting.length = 0 // nothing more is begun
+    failed = true
     throw error
   } finally {
     const next = waiting.shift()

@@ -18,7 +18,7 @@ export const modelFields = {
   ),
   bf16: {
     ...sftFields.bf16,
-    help: say`as in training: true is ${option('dtype')} bfloat16, false float32 where ${option('dtype')} says nothing`,
+    help: say`true is ${option('dtype')} bfloat16, false float32 where ${option('dtype')} says nothing`,
   },
   load_in_4bit: { ...sftFields.load_in_4bit, help: 'hold the weights in 4-bit NF4' },
   use_bnb_nested_quant: sftFields.use_bnb_nested_quant,

@@ -1,4 +1,5 @@
 /** A tensor that a file keeps in parts: matrices of as many columns, one below the other (the experts of a mixture, each by itself). */
+import { SaqrError } from '../error.ts'
 import { checkRows } from './dense.ts'
 import { turnedTensor } from './gguf/turned.ts'
 import { madeOf, storedBytesOf } from './stored.ts'
@@ -39,9 +40,15 @@ export function joinTensors(name: string, parts: readonly CheckpointTensor[]): C
 /** Matrices of experts (out, in) as the model has them, (E, in, out). Codes of quantised ones stay as they are: `across`. @param parts of one shape */
 export function joinAcross(name: string, parts: readonly CheckpointTensor[]): CheckpointTensor {
   const { rows, cols } = parts[0]!
+  const dense = parts.find(({ quant }) => !quant)
+  if (dense && parts.some(({ quant }) => quant))
+    throw new SaqrError(
+      'FORMAT_QUANTIZATION',
+      `${name} has experts in 4 bits and others that are not (${dense.name}): quantise all of them, or none.`,
+    )
   const joined = { ...joinTensors(name, parts), shape: [parts.length, rows, cols] }
   const turned = turnedTensor(name, [joined], name)
-  return parts.every(({ quant }) => quant) ? { ...turned, storage: joined.storage, across: joined } : turned
+  return dense === undefined ? { ...turned, storage: joined.storage, across: joined } : turned
 }
 
 /** the last part that begins at or before `row` */

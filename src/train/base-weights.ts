@@ -27,7 +27,7 @@ export class BaseWeights {
   }
 
   /**
-   * @param signal once aborted, no more than PATIENCE is waited
+   * @param signal once aborted, no more than PATIENCE is waited; of a run that ends of itself or is left, an aborted one
    * @returns the digest, or why there is none
    */
   async digest(signal?: AbortSignal): Promise<{ digest: string } | { why: string }> {

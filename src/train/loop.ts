@@ -87,12 +87,13 @@ export async function* trainLoop(
   let tried = p.step
   /** what there is to tell of checkpoints */
   const told: WarningEvent[] = []
-  const save = async (): Promise<SaveEvent> => {
+  /** @param leaving nobody waits for what comes after: the base is not waited for as long as it takes */
+  const save = async (leaving = false): Promise<SaveEvent> => {
     // a save that fails is not tried again on the way out
     tried = p.step
     if (run.memory !== null) collectGarbage()
     if (p.facts.identity.same[WEIGHTS] === undefined) {
-      const weights = await run.base.digest(signal)
+      const weights = await run.base.digest(leaving ? AbortSignal.abort() : signal)
       if ('digest' in weights) p.facts.identity = withWeights(run.identity, weights.digest)
       else
         told.push(
@@ -127,7 +128,7 @@ export async function* trainLoop(
   /** What a device refused is told with what there is to go on from. One that is lost gives nothing back: what it says then is the same again. */
   const kept = async (failure: SaqrError): Promise<SaqrError> => {
     if (p.step > tried)
-      await save().catch((error: unknown) => {
+      await save(true).catch((error: unknown) => {
         if (!ofDevice(error)) throw error
       })
     return withLast(failure, newest)
@@ -200,7 +201,7 @@ export async function* trainLoop(
     // nothing is made for a step that doesn't come
     await next?.catch(() => {})
     // stopped, failed, or the reader of the events left: the last finished step is kept
-    if (!finished && p.step > tried) onLeaving = await save()
+    if (!finished && p.step > tried) onLeaving = await save(true)
   }
 
   if (onLeaving) yield onLeaving

@@ -13,6 +13,7 @@ import { OpenedModel } from '../../src/engine/opened-model.ts'
 import { saveTrained } from '../../src/engine/save.ts'
 import { saveMerged } from '../../src/export/merged.ts'
 import { readRange } from '../../src/formats/files.ts'
+import { joinAcross } from '../../src/formats/joined.ts'
 import { joinNf4 } from '../../src/formats/nf4-joined.ts'
 import { asF32 } from '../../src/formats/numbers.ts'
 import { readSafetensors } from '../../src/formats/safetensors/read.ts'
@@ -106,5 +107,13 @@ it('an expert that a shard lacks is named', async () => {
   await writeSafetensors(join(to, 'model.safetensors'), list)
   expect(() => opened(to)).toThrow(
     /lacks model\.layers\.1\.mlp\.experts\.down_projs\.2\.weight of the 4 tensors that are .*down_proj: a shard may be missing/,
+  )
+})
+
+it('experts of which some are quantised and some are not are refused by name', () => {
+  const files = openCheckpoint(given).tensors
+  const [first, second] = [0, 1].map((e) => files.get(`${DOWN}s.${e}.weight`)!)
+  expect(() => joinAcross(DOWN, [first!, { ...second!, quant: undefined }])).toThrow(
+    /has experts in 4 bits and others that are not \(.*down_projs\.1\.weight\)/,
   )
 })

@@ -2,7 +2,7 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it, vi } from 'vitest'
 import { Dataset } from '../../src/data/dataset.ts'
 import { loadDataset } from '../../src/data/load.ts'
 import { CpuDevice } from '../../src/devices/cpu/device.ts'
@@ -12,6 +12,7 @@ import { OpenedModel } from '../../src/engine/opened-model.ts'
 import { openCheckpoint } from '../../src/models/checkpoint.ts'
 import { Tokenizer } from '../../src/text/tokenizer.ts'
 import type { TrainEvent } from '../../src/track/events.ts'
+import { BaseWeights } from '../../src/train/base-weights.ts'
 import type { SFTConfig } from '../../src/train/options/sft.ts'
 import { SFTTrainer, type SFTTrainerInit } from '../../src/train/sft-trainer.ts'
 
@@ -159,7 +160,9 @@ describe('a checkpoint of another run', () => {
     const other = new CpuDevice({ threads: 1 })
     const base = new OpenedModel(other, openCheckpoint(join(folder, '../linear-warmup/model')), opened.choice)
     const moved = loadAdapter(base, join(folder, '../linear-warmup/adapter'))
-    await expect(trainer('adapter', resume, { language: moved }).train()).rejects.toThrow(/is of another run: .*other model/)
+    await expect(trainer('adapter', resume, { language: moved }).train()).rejects.toThrow(
+      /is of another run: the weights of .* are not those it was trained over/,
+    )
     other.dispose()
   })
 
@@ -281,4 +284,18 @@ describe('what a program’s run shows', () => {
     ])
     expect(events).toContainEqual({ type: 'note', message: 'rows.jsonl: 46 rows of text; not read: id' })
   })
+})
+
+it('a reader that leaves does not wait for the whole base to be read', async () => {
+  const waits: boolean[] = []
+  const digest = vi.spyOn(BaseWeights.prototype, 'digest').mockImplementation(async (signal) => {
+    waits.push(signal?.aborted !== true)
+    return { why: 'not read' }
+  })
+  try {
+    for await (const event of trainer('left', { saveStrategy: 'no' }).stream()) if (event.type === 'step') break
+    expect(waits).toEqual([false])
+  } finally {
+    digest.mockRestore()
+  }
 })

@@ -53,7 +53,7 @@ const what = {
     null,
     `the adapter alone as GGUF files, which llama.cpp lays over a file of the base: ${ADAPTER_TYPES.join(', ')}`,
   ),
-  merged: honoured(flag, false, 'base and adapter as one checkpoint (safetensors), in the model’s own dtype'),
+  merged: honoured(flag, false, say`base and adapter as one checkpoint (safetensors), in what ${option('dtype')} says`),
   peft: honoured(flag, false, 'the adapter as PEFT reads it'),
   adapters: honoured(
     described(optionalTexts, 'adapters as FOLDER=WEIGHT', () => true),
