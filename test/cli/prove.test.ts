@@ -209,6 +209,21 @@ describe('a comparison', () => {
     expect(named(0.3)).toEqual(['gradients', 'length'])
   })
 
+  it('lets losses be apart as far as half precision moves TRL’s own, where that is more than a rounding of logits', () => {
+    const values = (values: Float32Array) => void values.set(values.map((x, i) => x * (i % 2 ? 1.05 : 0.95)))
+    const named = (cost: number, by: number) => {
+      const { trl, saqr } = sides()
+      // now up, now down, growing as a random walk does
+      const losses = trl.losses.map((loss, i) => loss * (1 + (i % 2 ? cost : -cost) * Math.sqrt(i + 1)))
+      const theirs = saqr.losses.map((loss, i) => loss * (1 + by * Math.sqrt(i + 1)))
+      const { checks } = compare({ ...trl, half: true }, { ...saqr, losses: theirs }, facts, { ...sides({ values }).saqr, losses })
+      return checks.filter(({ passed }) => !passed).map(({ name }) => name)
+    }
+    expect([named(1e-3, 4e-3), named(1e-3, 8e-3)]).toEqual([[], ['loss']])
+    // 3√5 · 0.3 % and no more
+    expect([named(3e-3, 1.9e-2), named(3e-3, 2.2e-2)]).toEqual([[], ['loss']])
+  })
+
   it('lets a length err as the weights of few sequences do', () => {
     const f32 = sides({ values: (values) => void values.set(values.map((x, i) => x * (i % 2 ? 1.05 : 0.95))) }).saqr
     const named = (by: number, directions: number) => {
@@ -224,7 +239,7 @@ describe('a comparison', () => {
   it('lets signs of few numbers differ in one run and not in another', () => {
     const whole = 0.016
     const least = (leastMoved: number) => {
-      const yardstick = { tensors: new Map(), steps: new Map([[1, whole], [2, 0.03]]), length: 0 } // biome-ignore format: short
+      const yardstick = { tensors: new Map(), steps: new Map([[1, whole], [2, 0.03]]), length: 0, loss: 0 } // biome-ignore format: short
       return measured(tolerancesOf('bf16', { layers: 2, longestSum: 64, leastMoved }), yardstick, { directions: 100, leastMoved }).later
         .value
     }

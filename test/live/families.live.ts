@@ -32,7 +32,8 @@ it.each(readdirSync(root).filter((name) => name !== refused))('%s', async (name)
     device.dispose()
   }
   const { greedy } = JSON.parse(readFileSync(join(folder, 'expected.json'), 'utf8'))
-  expect(greedy.tokens).toHaveLength(64)
+  // fewer where every answer of the model ends early
+  expect(greedy.tokens.length).toBeGreaterThanOrEqual(32)
   await withModel(folder, async (model) => {
     // an answer ends where the model's positions do
     const most = model.opened.model.maxPositions - greedy.prompt.length

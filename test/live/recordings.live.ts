@@ -19,6 +19,9 @@ function filesBelow(folder: string): string[] {
 
 const recorded = (name: string) => join(import.meta.dirname, '../fixtures', name)
 
+/** what is computed in f32: sums that another processor may add in another order */
+const COMPUTED = ['mxfp4-logits.json']
+
 // token ids, targets, templates, rows of files, orders, stored weights and TRL's options: exact
 describe.each([
   { script: 'data', name: 'data' },
@@ -36,7 +39,12 @@ describe.each([
 ])('$script.py', async ({ script, name }) => {
   const folder = await oracle(script)
   it.each(filesBelow(recorded(name)))('%s', (path) => {
-    expect(readFileSync(join(folder, path)).equals(readFileSync(join(recorded(name), path)))).toBe(true)
+    const [theirs, ours] = [folder, recorded(name)].map((root) => readFileSync(join(root, path))) as [Buffer, Buffer]
+    if (!COMPUTED.includes(path)) return expect(theirs.equals(ours)).toBe(true)
+    const [a, b] = [theirs, ours].map((text) => Float32Array.from(JSON.parse(text.toString()))) as [Float32Array, Float32Array]
+    // as logits are held everywhere
+    expect(a).toHaveLength(b.length)
+    expect(distance(a, b)).toBeLessThan(1e-5)
   })
   it('writes nothing that is not recorded', () => {
     expect(filesBelow(folder)).toEqual(filesBelow(recorded(name)))

@@ -11,7 +11,7 @@ OUT holds
   scaled/               weights in FP8 and MXFP4 with scales of every kind; scaled.json: sha256 of their values in f32 and bf16 as transformers' own
                         operations give them, of `ragged` as its quantiser means them (transformers 5.23 can't dequantise it)
   fp8/                  a tiny DeepSeek V3 in FP8; fp8.json: sha256 of its weights as from_pretrained gives them, in f32 and bf16
-  mxfp4/                a tiny gpt-oss with experts in MXFP4; mxfp4.json: sha256 of its weights likewise, and logits of its last token in f32
+  mxfp4/                a tiny gpt-oss with experts in MXFP4; mxfp4.json: sha256 of its weights likewise; mxfp4-logits.json: logits of its last token in f32
   mixed.safetensors     every element type; json.json: Python's text of numbers and of a nested value; rope.json: Llama 3 factors
 No file holds anything random that is not seeded: a second run gives the same bytes."""
 import argparse
@@ -421,7 +421,8 @@ def mxfp4(out: Path) -> None:
     read = [model.state_dict() for model in models]
     with torch.no_grad():
         logits = models[0](torch.tensor([[1, 7, 3, 40, 22, 9, 31, 5, 18, 2, 44, 11]])).logits[0, -1]
-    write(out / "mxfp4.json", {"weights": {name: [digest(one[name]) for one in read] for name in read[0]}, "logits": logits.tolist()})
+    write(out / "mxfp4.json", {name: [digest(one[name]) for one in read] for name in read[0]})
+    write(out / "mxfp4-logits.json", logits.tolist())
 
 
 if __name__ == "__main__":

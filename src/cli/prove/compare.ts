@@ -5,7 +5,7 @@ import { GRADIENT_STEPS, type Memory, type SeenStep, type Side, tensorValues } f
 import type { SaqrSide } from './saqr-side.ts'
 import { type Tolerances, tolerancesOf } from './tolerances.ts'
 import type { TrlSide } from './trl-side.ts'
-import { allowedOf, distance, lengthRatio, measured, type Yardstick, yardstickOf } from './yardstick.ts'
+import { allowedOf, distance, type F32Run, lengthRatio, measured, type Yardstick, yardstickOf } from './yardstick.ts'
 
 export interface Check {
   name: 'rows' | 'tensors' | 'rates' | 'loss' | 'gradients' | 'length' | 'weights'
@@ -87,7 +87,7 @@ export interface Proof {
 export type Facts = Pick<Proof, 'config' | 'theirs' | 'changed' | 'versions' | 'made' | 'yardstick'> & { saqrCommand: string[] }
 
 /** @param f32 TRL's run in f32, where its own is in half precision: how far it is from that is how far saqr may be from TRL; null: the arithmetic says it */
-export function compare(trl: TrlSide, saqr: SaqrSide, facts: Facts, f32: Pick<Side, 'gradients' | 'gradientFile'> | null = null): Proof {
+export function compare(trl: TrlSide, saqr: SaqrSide, facts: Facts, f32: F32Run | null = null): Proof {
   // the coarser arithmetic of both
   const arithmetic = trl.half ? 'bf16' : saqr.arithmetic
   const yardstick = f32 === null ? null : yardstickOf(trl, f32)

@@ -1,8 +1,9 @@
-/** What half precision costs TRL itself: its first gradients beside those of the same run in f32, from the same values over the same rows. */
+/** What half precision costs TRL itself: its first gradients and its losses beside those of the same run in f32, from the same values over the same rows. */
 import { type Side, tensorValues } from './recorded.ts'
 import { DIRECTIONS, ofMoves, type Sizes, signsDiffer, type Tolerances } from './tolerances.ts'
 
 type Gradients = Pick<Side, 'gradients' | 'gradientFile'>
+export type F32Run = Gradients & Pick<Side, 'losses'>
 
 export interface Yardstick {
   /** ‖TRL − TRL in f32‖ / ‖TRL in f32‖ by tensor */
@@ -11,6 +12,8 @@ export interface Yardstick {
   steps: ReadonlyMap<number, number>
   /** of the first step's: how far their length is from f32's, as a share of it */
   length: number
+  /** |TRL − TRL in f32| of step k's loss, as a share of the loss, at least of 1, over √k: the root mean square of all steps */
+  loss: number
 }
 
 /** in f64 */
@@ -35,7 +38,7 @@ export function lengthRatio(ours: Gradients, theirs: Gradients): number {
   return b === 0 ? 1 : Math.sqrt(a / b)
 }
 
-export function yardstickOf(half: Gradients, f32: Gradients): Yardstick {
+export function yardstickOf(half: F32Run, f32: F32Run): Yardstick {
   const tensors = new Map<string, number>()
   const sums = new Map<number, { off: number; norm: number }>()
   for (const [name, tensor] of f32.gradients) {
@@ -47,7 +50,15 @@ export function yardstickOf(half: Gradients, f32: Gradients): Yardstick {
     sums.set(tensor.step, { off: off + (difference * norm) ** 2, norm: all + norm ** 2 })
   }
   const steps = new Map([...sums].map(([step, { off, norm }]) => [step, Math.sqrt(off / norm)]))
-  return { tensors, steps, length: Math.abs(lengthRatio(half, f32) - 1) }
+  return { tensors, steps, length: Math.abs(lengthRatio(half, f32) - 1), loss: lossOff(half.losses, f32.losses) }
+}
+
+/** 0 where neither made a step */
+function lossOff(half: readonly number[], f32: readonly number[]): number {
+  const count = Math.min(half.length, f32.length)
+  let sum = 0
+  for (let i = 0; i < count; i++) sum += (half[i]! - f32[i]!) ** 2 / Math.max(1, Math.abs(f32[i]!)) ** 2 / (i + 1)
+  return count === 0 ? 0 : Math.sqrt(sum / count)
 }
 
 /**
@@ -55,10 +66,12 @@ export function yardstickOf(half: Gradients, f32: Gradients): Yardstick {
  * they are √(1 + 4) of it apart; the rest is that one step is one draw.
  */
 const TIMES = 3
-/** The arithmetic's tolerances with those of gradients measured instead. */
+/** A loss is one number, not the length of many: each step's is a draw, which is within three of what it is on average, √5 of TRL's own. */
+const LOSS_TIMES = 3 * Math.sqrt(5)
+/** The arithmetic's tolerances with those of gradients measured instead, and that of losses where TRL's own cost more. */
 export function measured(
   tolerances: Tolerances,
-  { steps, length }: Yardstick,
+  { steps, length, loss }: Yardstick,
   { directions, leastMoved }: Pick<Sizes, 'directions' | 'leastMoved'>,
 ): Tolerances {
   const whole = steps.get(1) ?? 0
@@ -66,9 +79,17 @@ export function measured(
   const cost = `what half precision costs TRL itself (its gradients beside those of its own run in f32, from the same values over the same rows)`
   const why = `three times ${cost}: where one program errs as much and the other twice as much, independently, they are √5 of it apart, and one step is one draw`
   const later = Math.max(0, ...[...steps].flatMap(([step, off]) => (step > 1 ? [off] : [])))
+  const lossLimit = LOSS_TIMES * loss
   return {
     ...tolerances,
     ...ofMoves(TIMES * whole),
+    loss:
+      lossLimit <= tolerances.loss.value
+        ? tolerances.loss
+        : {
+            value: lossLimit,
+            why: `what half precision costs TRL’s own losses (beside those of its own run in f32, over √k at step k, the root mean square of all steps), times 3√5: where one program errs as much and the other twice as much, independently, they are √5 of it apart on average, and each step is one draw, within three times that`,
+          },
     whole: { value: TIMES * whole, why },
     gradient: { value: TIMES * whole, why: `three times ${cost} of that tensor alone, where that is more than of all; at least this` },
     later:

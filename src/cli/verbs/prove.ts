@@ -17,7 +17,6 @@ import { KINDS } from '../prove/kinds.ts'
 import { proofPage, rate } from '../prove/page.ts'
 import { checkPython } from '../prove/python.ts'
 import { type Recipe, readRecipe } from '../prove/recipe.ts'
-import { GRADIENT_STEPS } from '../prove/recorded.ts'
 import { runSaqr } from '../prove/saqr-side.ts'
 import { runTrl, type TrlRequest, type TrlSide } from '../prove/trl-side.ts'
 import { rowsOf } from '../rows.ts'
@@ -85,7 +84,17 @@ export const prove = defineVerb({
         onStep: (step, loss) => told(io, 'TRL', step, o.steps, loss),
       })
       const f32 = trl.half
-        ? await inF32({ recipe, python: o.python, work: join(work, 'f32'), from: sides.trl, out, cpu, threads: o.threads, io })
+        ? await inF32({
+            recipe,
+            python: o.python,
+            steps: o.steps,
+            work: join(work, 'f32'),
+            from: sides.trl,
+            out,
+            cpu,
+            threads: o.threads,
+            io,
+          })
         : null
       const saqr = await runSaqr({
         ...{ recipe, rows: rows.trainDataset, steps: o.steps, work: sides.saqr, trl: sides.trl, io },
@@ -112,26 +121,26 @@ export const prove = defineVerb({
   },
 })
 
-/** TRL once more, in f32 for as many steps as gradients are kept: what its half precision costs. A model that doesn't fit so is told of. */
+/** TRL once more, in f32: what its half precision costs. A model that doesn't fit so is told of. */
 async function inF32({
   from,
   out,
   work,
   io,
   ...run
-}: Pick<TrlRequest, 'recipe' | 'python' | 'cpu' | 'threads' | 'io' | 'work'> & { from: string; out: string }): Promise<{
+}: Pick<TrlRequest, 'recipe' | 'python' | 'steps' | 'cpu' | 'threads' | 'io' | 'work'> & { from: string; out: string }): Promise<{
   side: TrlSide | null
   said: string
 }> {
   makeFolder(work)
   try {
     const side = await runTrl({
-      ...{ ...run, io, work, f32From: from, steps: GRADIENT_STEPS, log: join(out, 'trl-f32.log') },
-      onStep: (step, loss) => told(io, 'TRL in f32', step, GRADIENT_STEPS, loss),
+      ...{ ...run, io, work, f32From: from, log: join(out, 'trl-f32.log') },
+      onStep: (step, loss) => told(io, 'TRL in f32', step, run.steps, loss),
     })
     return {
       side,
-      said: `TRL’s first ${GRADIENT_STEPS} steps were run once more in f32 by a process of its own, from the same values: how far its gradients are from those is the measure of how far saqr’s may be from TRL’s.`,
+      said: 'TRL was run once more in f32 by a process of its own, from the same values: how far its first gradients and its losses are from those is the measure of how far saqr’s may be from TRL’s.',
     }
   } catch (error) {
     if (!(error instanceof SaqrError)) throw error
