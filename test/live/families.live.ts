@@ -37,6 +37,6 @@ it.each(readdirSync(root).filter((name) => name !== refused))('%s', async (name)
   await withModel(folder, async (model) => {
     // an answer ends where the model's positions do
     const most = model.opened.model.maxPositions - greedy.prompt.length
-    expect(await answersOf(model, [greedy.prompt], { maxNewTokens: 64 })).toEqual([greedy.tokens.slice(0, most)])
+    expect(await answersOf(model, [greedy.prompt], { maxNewTokens: greedy.tokens.length })).toEqual([greedy.tokens.slice(0, most)])
   })
 })
