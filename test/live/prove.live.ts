@@ -45,9 +45,9 @@ const ratedRow = (text: string, i: number) => {
 }
 const rated = rows('rated', ratedRow)
 
-/** 64 divides its widths: bitsandbytes reads its own weights right */
+/** 64 divides its widths: bitsandbytes reads its own weights right; and TRL, which holds a base of 4 bits in bf16, rounds nothing of it */
 const wide = join(folder, 'wide')
-await writeTinyModel(wide, { channels: 64, heads: 4, kvHeads: 2, hidden: 128 })
+await writeTinyModel(wide, { channels: 64, heads: 4, kvHeads: 2, hidden: 128 }, true)
 
 const config = (name: string, options: Record<string, unknown>) => {
   const path = join(folder, `${name}.yaml`)
