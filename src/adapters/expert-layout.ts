@@ -30,8 +30,13 @@ export function fromFile(spec: ParameterSpec, file: Float32Array): Float32Array 
   return values
 }
 
-/** rows × cols as the file has it */
-export function fileShape({ rows, cols, experts, shape }: ParameterSpec): readonly number[] {
+/** norm weights, biases and sinks are vectors in files, but for biases of many experts */
+export const isVector = ({ role, rows }: ParameterSpec): boolean => rows === 1 && (role === 'norm' || role === 'bias' || role === 'sinks')
+
+/** as the file has it: rows × cols, or the length of a vector */
+export function fileShape(spec: ParameterSpec): readonly number[] {
+  const { rows, cols, experts, shape } = spec
+  if (isVector(spec)) return [cols]
   if (shape) return shape
   if (!experts) return [rows, cols]
   const ranks = experts.experts * experts.r

@@ -40,7 +40,7 @@ export async function openForTraining(
   const lora = adapterConfig(o)
   const base = await openBase(name, o, device, io, precisionIn, async (tokenizer, model, adapter) => {
     checkAdapter(name, adapter, o)
-    if (adapter === null && lora) checkBeforeWeights(newAdapter(lora, model), model, true)
+    if (adapter === null && lora) checkBeforeWeights(newAdapter(lora, model), model)
     await beforeWeights?.(tokenizer, model, adapter)
   })
   if (base.adapter !== null) return { ...base, language: asked(loadAdapter(base.opened, base.adapter), base) }

@@ -5,12 +5,14 @@ import { isSaved, matches } from '../adapters/match.ts'
 import { settleTargets } from '../adapters/targets.ts'
 import { TOKEN_ROWS } from '../adapters/token-rows.ts'
 import { type Message, option, SaqrError, say } from '../error.ts'
-import { type AdapterConfig, loraConfig } from '../formats/peft/config.ts'
+import { type AdapterConfig, loraConfig, readAdapterConfig } from '../formats/peft/config.ts'
+import { readAdapter } from '../formats/peft/read.ts'
 import { isMeant } from '../formats/peft/scale.ts'
 import type { TraceRecorder } from '../graph/trace.ts'
 import { inspect } from '../graph/training.ts'
 import { nearest } from '../hub/nearest.ts'
 import type { Model } from '../models/family.ts'
+import { placesOf } from './adapter-tensors.ts'
 import { parametersOf } from './settle.ts'
 
 /** of a model that is open, or would be */
@@ -20,14 +22,36 @@ interface Opened {
   opened: { model: Model }
 }
 
-/** @throws SaqrError OPTION_MODULES: an adapter over this model has nothing to train, or (of a new one) a name means nothing */
-export function checkBeforeWeights(spec: AdapterSpec, model: Model, isNew: boolean): void {
+/** @throws SaqrError OPTION_MODULES: a new adapter over this model has nothing to train, or a name means nothing */
+export function checkBeforeWeights(spec: AdapterSpec, model: Model): void {
   if (spec.kind !== 'lora') return
+  const over = overModel(spec, model)
+  checkTargets(over.adapter, model, over.recorder)
+  checkModules(over)
+}
+
+/**
+ * An adapter that is there: what it trains over a base of this config.json, and whether its file has that.
+ * @param base what errors call it
+ * @param file is it here too?
+ * @throws SaqrError OPTION_MODULES, and FORMAT_ADAPTER where its tensors are not those that its configuration means
+ */
+export function checkLoadable(folder: string, { model, base, file }: { model: Model; base: string; file: boolean }): void {
+  const { adapter, recorder } = overModel({ kind: 'lora', config: readAdapterConfig(folder) }, model)
+  checkTargets(adapter, model, recorder)
+  if (!file) return
+  const { head } = model
+  // these may be of another size than config.json says, and one weight or two: files tell, the adapter's own among them
+  const ends = [`${head.path}.`, ...[...parametersOf(model).values()].flatMap(({ role, name }) => (role === 'embedding' ? [name.replace(/weight$/, '')] : []))] // biome-ignore format: short
+  const passOver = (name: string) => ends.some((path) => name.startsWith(path))
+  const trained = recorder.parameters
+  placesOf(readAdapter(folder), folder, { model, path: base, config: adapter.config!, trained, passOver })
+}
+
+function overModel(spec: AdapterSpec, model: Model): Opened {
   const { path, tiedTo } = model.head
   const adapter = chooseAdapter(settledSpec(spec, model), { nf4: false, head: path, tiedTo }, false)
-  const recorder = inspect(model, adapter, 'f32')
-  checkTargets(adapter, model, recorder)
-  if (isNew) checkModules({ adapter, recorder, opened: { model } })
+  return { adapter, recorder: inspect(model, adapter, 'f32'), opened: { model } }
 }
 
 /** @throws SaqrError OPTION_MODULES */

@@ -16,7 +16,8 @@ type Given = Map<string, CheckpointTensor>
 const values = (t: CheckpointTensor) => asF32(t.load('f32'))
 
 /**
- * Values of trained tensors, as they lie here, that `given` has in an older form: those tensors are taken out of it; a router's are renamed.
+ * What reads the values of trained tensors, as they lie here, that `given` has in an older form: those tensors are taken out of it; a router's are
+ * renamed.
  * @param names of the model's tensors
  * @param wanted what is trained
  */
@@ -26,8 +27,8 @@ export function takeExperts(
   config: AdapterConfig,
   given: Given,
   wanted: (name: string) => ParameterSpec | undefined,
-): Map<string, Float32Array> {
-  const taken = new Map<string, Float32Array>()
+): Map<string, () => Float32Array> {
+  const taken = new Map<string, () => Float32Array>()
   for (const name of names) if (name.endsWith('.weight')) for (const [only] of model.pieces?.(name) ?? []) rename(given, only!, name)
   for (const stack of expertStacks(model, names, config, wanted)) {
     // of weights that lie (in, out), which PEFT has never swapped and no file ever had apart, there is nothing older
@@ -81,7 +82,7 @@ interface Shapes {
 }
 
 /** A (E · r, out) and B (in, r · E): ΔW_e = A_eᵀ · B_eᵀ. Null where they are as they should be, which counts where in and out are alike. */
-function swapped(given: Given, [nameA, nameB]: [string, string], { a, b, experts }: Shapes): Float32Array[] | null {
+function swapped(given: Given, [nameA, nameB]: [string, string], { a, b, experts }: Shapes): (() => Float32Array)[] | null {
   const [givenA, givenB] = [given.get(nameA)!, given.get(nameB)]
   const [size, out, r] = [a.cols, b.rows / experts, b.cols]
   if (!givenB || givenA.cols !== out || givenB.rows !== size || givenA.rows !== experts * r || givenB.cols !== experts * r || size === out)
@@ -89,8 +90,8 @@ function swapped(given: Given, [nameA, nameB]: [string, string], { a, b, experts
   given.delete(nameA)
   given.delete(nameB)
   // B as it would lie here: (E · in, r)
-  const theirsB = fromFile({ ...b, experts: { ...b.experts!, size } }, values(givenB))
-  return [turned(theirsB, experts, size, r), turned(values(givenA), experts, r, out)]
+  const theirsB = () => fromFile({ ...b, experts: { ...b.experts!, size } }, values(givenB))
+  return [() => turned(theirsB(), experts, size, r), () => turned(values(givenA), experts, r, out)]
 }
 
 /** E matrices (rows, cols), each transposed */
@@ -102,7 +103,7 @@ function turned(x: Float32Array, experts: number, rows: number, cols: number): F
 }
 
 /** Of n linears of an expert that lie in one tensor, each with A (r, in) and B (out, r): A below A, B on the diagonal. */
-function apart(given: Given, ways: readonly (readonly string[])[], { a, b, experts }: Shapes): Float32Array[] | null {
+function apart(given: Given, ways: readonly (readonly string[])[], { a, b, experts }: Shapes): (() => Float32Array)[] | null {
   const way = ways.find((pieces) => pieces.every((piece) => ['lora_A', 'lora_B'].every((part) => given.has(partOf(piece, part)))))
   if (!way) return null
   const n = way.length / experts
@@ -113,16 +114,25 @@ function apart(given: Given, ways: readonly (readonly string[])[], { a, b, exper
     return one.rows === r && one.cols === a.cols && other.rows === rows && other.cols === r
   })
   if (!fits) return null
-  const [ours, theirs] = [new Float32Array(a.rows * a.cols), new Float32Array(b.rows * b.cols)]
-  for (const [i, piece] of way.entries()) {
-    const [nameA, nameB] = [partOf(piece, 'lora_A'), partOf(piece, 'lora_B')]
-    ours.set(values(given.get(nameA)!), i * r * a.cols)
-    const part = values(given.get(nameB)!)
-    for (let o = 0; o < rows; o++) theirs.set(part.subarray(o * r, (o + 1) * r), (i * rows + o) * b.cols + (i % n) * r)
-    given.delete(nameA)
-    given.delete(nameB)
+  const [partsA, partsB] = ['lora_A', 'lora_B'].map((part) => way.map((piece) => given.get(partOf(piece, part))!)) as [
+    CheckpointTensor[],
+    CheckpointTensor[],
+  ]
+  for (const piece of way) for (const part of ['lora_A', 'lora_B']) given.delete(partOf(piece, part))
+  const below = () => {
+    const ours = new Float32Array(a.rows * a.cols)
+    for (const [i, part] of partsA.entries()) ours.set(values(part), i * r * a.cols)
+    return ours
   }
-  return [ours, theirs]
+  const diagonal = () => {
+    const ours = new Float32Array(b.rows * b.cols)
+    for (const [i, tensor] of partsB.entries()) {
+      const part = values(tensor)
+      for (let o = 0; o < rows; o++) ours.set(part.subarray(o * r, (o + 1) * r), (i * rows + o) * b.cols + (i % n) * r)
+    }
+    return ours
+  }
+  return [below, diagonal]
 }
 
 const partOf = (weight: string, part: string) => weight.replace(/weight$/, `${part}.weight`)

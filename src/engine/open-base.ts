@@ -18,7 +18,7 @@ import type { Model } from '../models/family.ts'
 import { families, openConfig } from '../models/registry.ts'
 import { Tokenizer } from '../text/tokenizer.ts'
 import { adaptedBase } from './adapted-base.ts'
-import { checkBeforeWeights } from './adapter-modules.ts'
+import { checkLoadable } from './adapter-modules.ts'
 import { type BaseChoice, OpenedModel } from './opened-model.ts'
 import { settle, withTensors } from './settle.ts'
 
@@ -111,7 +111,7 @@ export async function lookUp(name: string, request: Looking, weights: boolean): 
     const files = withChanges((adapter === null ? undefined : readTokenizerFiles(adapter)) ?? tokenizerOf(found), request)
     const tokenizer = new Tokenizer(files, { modelType: String(config.model_type), eosToken: request.eosToken ?? undefined })
     known = { files, tokenizer, model }
-    if (adapter !== null) checkBeforeWeights({ kind: 'lora', config: readAdapterConfig(adapter) }, model, false)
+    if (adapter !== null) checkLoadable(adapter, { model, base: found.id ?? found.path, file: weights })
     await request.beforeWeights?.(tokenizer, model, adapter)
   }
   const named = await resolveModel(name, {

@@ -61,8 +61,7 @@ export class Trainables {
 
   /** the shape they have there: norm weights and biases are vectors */
   fileShape(name: string): readonly number[] {
-    const { spec } = this.#entry(name)
-    return this.isVector(name) ? [spec.cols] : fileShape(spec)
+    return fileShape(this.#entry(name).spec)
   }
 
   /** @throws SaqrError MODEL_WEIGHT for values of another number */
@@ -100,12 +99,6 @@ export class Trainables {
   /** the trained tensor of this name, null where none is */
   trained(name: string): Trained | null {
     return this.layout.entries.has(name) ? { spec: this.#entry(name).spec, values: this.get(name) } : null
-  }
-
-  /** norm weights, biases and sinks are vectors in files, but for biases of many experts */
-  isVector(name: string): boolean {
-    const { role, rows } = this.#entry(name).spec
-    return rows === 1 && (role === 'norm' || role === 'bias' || role === 'sinks')
   }
 
   set(name: string, values: Float32Array): void {

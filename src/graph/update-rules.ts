@@ -1,5 +1,6 @@
 /** How an optimiser moves a range of parameters: what it keeps of one, and the op that does it. One entry a rule; `optim` chooses among them. */
 import type { ParameterSpec } from '../adapters/adapter.ts'
+import { isVector } from '../adapters/expert-layout.ts'
 import { SaqrError, say } from '../error.ts'
 import { dynamicMap } from '../formats/dynamic-map.ts'
 import { adafactor, adafactorState } from '../ops/adafactor/op.ts'
@@ -113,9 +114,8 @@ function matricesOf(spec: ParameterSpec): ReturnType<NonNullable<UpdateRule['eac
       'OPTION_UNSUPPORTED',
       say`adafactor keeps moments of rows and columns, which of ${spec.name} lie otherwise in its file: train experts with adamw_torch or adamw_8bit`,
     )
-  const isVector = rows === 1 && (role === 'norm' || role === 'bias' || role === 'sinks')
   const matrices = shape?.length === 3 ? shape[0]! : 1
-  const sizes = { matrices, rows: isVector ? 0 : rows / matrices }
+  const sizes = { matrices, rows: isVector(spec) ? 0 : rows / matrices }
   return {
     elements: adafactorState(rows * cols, sizes),
     apply: (b, p, g, state, norm, { weightDecay, rate }) => adafactor(b, p, g, state, norm, { ...sizes, weightDecay, rate }),

@@ -4,6 +4,7 @@ import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { compare, type Facts } from '../../src/cli/prove/compare.ts'
+import { roundedFrom } from '../../src/cli/prove/in-f32.ts'
 import { proofPage } from '../../src/cli/prove/page.ts'
 import { readRecipe } from '../../src/cli/prove/recipe.ts'
 import { type KeptTensor, readIndex, type SeenRow, seenRow, TensorWriter, type Values } from '../../src/cli/prove/recorded.ts'
@@ -31,7 +32,7 @@ const facts: Facts = {
   theirs: 'trl sft',
   changed: [{ name: 'lora_dropout', before: 0.05, now: 0, why: 'no two programs draw the same random bits' }],
   versions: { saqr: '0.1.0', trl: '1.16.0', bitsandbytes: null },
-  yardstick: null,
+  inF32: [],
   made: '2026-01-01T00:00:00.000Z',
   saqrCommand: ['saqr', 'sft', '--config', 'my run.yaml'],
 }
@@ -88,10 +89,18 @@ function sides(change: { values?: (values: Float32Array) => void; step?: number;
       device: 'cpu',
       threads: 2,
       half: false,
+      held: ['torch.float32'],
       command: ['python3', 'trl_side.py'],
     },
-    saqr: { ...common, ...written('saqr', change.values ?? (() => {})), start: kept('start', first), end: kept('end', moved), ends: ends(0.5), device: 'cpu', arithmetic: 'f32', layers: 2, longestSum: 64, directions: 100 }, // biome-ignore format: short
+    saqr: { ...common, ...written('saqr', change.values ?? (() => {})), start: kept('start', first), end: kept('end', moved), ends: ends(0.5), device: 'cpu', arithmetic: 'f32', layers: 2, longestSum: 64, directions: 100, storages: new Set(['F32']) }, // biome-ignore format: short
   }
+}
+
+/** TRL's run in f32, whose first gradients and losses are these; saqr had none */
+const inF32 = (values: (values: Float32Array) => void, losses?: number[]) => {
+  const { trl, saqr } = sides({ values })
+  const { gradients, gradientFile } = saqr
+  return { trl: { ...trl, gradients, gradientFile, ...(losses ? { losses } : {}) }, saqr: null }
 }
 
 const failing = ({ trl, saqr }: ReturnType<typeof sides>) => {
@@ -197,7 +206,7 @@ describe('a comparison', () => {
   it('goes by what half precision costs TRL itself, and sees a wrong scale in a gradient’s length', () => {
     const scaled = (by: number) => (values: Float32Array) => void values.set(values.map((x) => x * (1 + by)))
     // in f32 a tenth of a value away, now up, now down
-    const f32 = sides({ values: (values) => void values.set(values.map((x, i) => x * (i % 2 ? 1.05 : 0.95))) }).saqr
+    const f32 = inF32((values) => void values.set(values.map((x, i) => x * (i % 2 ? 1.05 : 0.95))))
     const named = (by: number) => {
       const { trl, saqr } = sides({ values: scaled(by) })
       const { checks, tolerances } = compare({ ...trl, half: true }, saqr, facts, f32)
@@ -209,6 +218,44 @@ describe('a comparison', () => {
     expect(named(0.3)).toEqual(['gradients', 'length'])
   })
 
+  it('compares both in f32 too, where half precision would hide a wrong scale, and asks nothing of its length then', () => {
+    const noise = (values: Float32Array) => void values.set(values.map((x, i) => x * (i % 2 ? 1.05 : 0.95)))
+    const longer = (by: number) => (values: Float32Array) => void values.set(values.map((x) => x * (1 + by)))
+    const found = (half: number, exact: number) => {
+      const [{ trl, saqr }, f32] = [sides({ values: longer(half) }), sides({ values: longer(exact) })]
+      // what TRL's own bf16 costs: its f32 run is `noise` away from it
+      const apart = sides({ values: noise }).saqr
+      const same = { ...f32.trl, gradients: apart.gradients, gradientFile: apart.gradientFile }
+      const both = (values: Float32Array) => {
+        noise(values)
+        longer(exact)(values)
+      }
+      const { gradients, gradientFile } = sides({ values: both }).saqr
+      const proof = compare({ ...trl, half: true }, { ...saqr, arithmetic: 'bf16' }, facts, {
+        trl: same,
+        saqr: { ...f32.saqr, gradients, gradientFile },
+      })
+      expect(proof.f32?.arithmetic).toBe('f32')
+      expect(proofPage(proof)).toContain('<h2>Gradients in f32</h2>')
+      return proof.checks.filter(({ passed }) => !passed).map(({ name, arithmetic }) => `${name} in ${arithmetic}`)
+    }
+    expect(found(0.06, 0)).toEqual([])
+    expect(found(0.06, 0.02)).toEqual(['gradients in f32'])
+    expect(found(0.3, 0)).toEqual(['gradients in bf16'])
+  })
+
+  it.each([
+    [['torch.float32'], null, ['F32', 'BF16'], null],
+    [['torch.bfloat16', 'torch.float32'], null, ['BF16'], null],
+    [['torch.bfloat16', 'torch.uint8'], 'bfloat16', ['BF16', 'nf4'], null],
+    [['torch.bfloat16', 'torch.float32'], null, ['F32', 'BF16'], 'torch.bfloat16'],
+    // norms that PEFT made f32 of again were rounded before
+    [['torch.float32', 'torch.uint8'], 'bfloat16', ['F32'], 'torch.bfloat16'],
+    [['torch.float16'], 'auto', ['F32'], 'torch.float16'],
+  ])('a base held in %j (dtype %j) of files in %j was rounded to %j', (held, dtype, storages, expected) => {
+    expect(roundedFrom(held, dtype, new Set(storages))).toBe(expected)
+  })
+
   it('lets losses be apart as far as half precision moves TRL’s own, where that is more than a rounding of logits', () => {
     const values = (values: Float32Array) => void values.set(values.map((x, i) => x * (i % 2 ? 1.05 : 0.95)))
     const named = (cost: number, by: number) => {
@@ -216,7 +263,7 @@ describe('a comparison', () => {
       // now up, now down, growing as a random walk does
       const losses = trl.losses.map((loss, i) => loss * (1 + (i % 2 ? cost : -cost) * Math.sqrt(i + 1)))
       const theirs = saqr.losses.map((loss, i) => loss * (1 + by * Math.sqrt(i + 1)))
-      const { checks } = compare({ ...trl, half: true }, { ...saqr, losses: theirs }, facts, { ...sides({ values }).saqr, losses })
+      const { checks } = compare({ ...trl, half: true }, { ...saqr, losses: theirs }, facts, inF32(values, losses))
       return checks.filter(({ passed }) => !passed).map(({ name }) => name)
     }
     expect([named(1e-3, 4e-3), named(1e-3, 8e-3)]).toEqual([[], ['loss']])
@@ -225,7 +272,7 @@ describe('a comparison', () => {
   })
 
   it('lets a length err as the weights of few sequences do', () => {
-    const f32 = sides({ values: (values) => void values.set(values.map((x, i) => x * (i % 2 ? 1.05 : 0.95))) }).saqr
+    const f32 = inF32((values) => void values.set(values.map((x, i) => x * (i % 2 ? 1.05 : 0.95))))
     const named = (by: number, directions: number) => {
       const { trl, saqr } = sides({ values: (values) => void values.set(values.map((x) => x * (1 + by))) })
       const { checks } = compare({ ...trl, half: true }, { ...saqr, directions }, facts, f32)

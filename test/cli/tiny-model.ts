@@ -2,12 +2,13 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { SeededRandom } from '../../src/engine/random.ts'
-import { bytesOf } from '../../src/formats/numbers.ts'
+import { bytesOf, f32ToBf16 } from '../../src/formats/numbers.ts'
 import { writeSafetensors } from '../../src/formats/safetensors/write.ts'
 
 export const shape = { layers: 2, channels: 32, heads: 2, kvHeads: 1, headDim: 16, hidden: 48, vocab: 259 }
 
-export async function writeTinyModel(folder: string, of: Partial<typeof shape> = {}): Promise<void> {
+/** @param half are its weights bf16? */
+export async function writeTinyModel(folder: string, of: Partial<typeof shape> = {}, half = false): Promise<void> {
   const { layers, channels, heads, kvHeads, headDim, hidden, vocab } = { ...shape, ...of }
   const config = {
     model_type: 'llama',
@@ -25,7 +26,7 @@ export async function writeTinyModel(folder: string, of: Partial<typeof shape> =
     hidden_act: 'silu',
     tie_word_embeddings: false,
     eos_token_id: EOS,
-    dtype: 'float32',
+    dtype: half ? 'bfloat16' : 'float32',
   }
   const shapes: Record<string, number[]> = {
     'model.embed_tokens.weight': [vocab, channels],
@@ -52,7 +53,9 @@ export async function writeTinyModel(folder: string, of: Partial<typeof shape> =
     const random = new SeededRandom(1, name)
     const draw = () => (name.includes('norm') ? 1 : 0.3 * random.normal())
     const values = Float32Array.from({ length: size.reduce((a, b) => a * b, 1) }, draw)
-    return { name, dtype: 'F32' as const, shape: size, data: bytesOf(values) }
+    return half
+      ? { name, dtype: 'BF16' as const, shape: size, data: bytesOf(f32ToBf16(values)) }
+      : { name, dtype: 'F32' as const, shape: size, data: bytesOf(values) }
   })
   await writeSafetensors(join(folder, 'model.safetensors'), tensors)
   writeFileSync(join(folder, 'tokenizer.json'), JSON.stringify(byteTokenizer()))

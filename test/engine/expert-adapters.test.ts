@@ -1,16 +1,18 @@
 /** Adapters over experts in the forms that older versions saved: the same tensors as from the form of today, written in that. */
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, it } from 'vitest'
 import { CpuDevice } from '../../src/devices/cpu/device.ts'
+import { checkLoadable } from '../../src/engine/adapter-modules.ts'
 import { loadAdapter } from '../../src/engine/load-adapter.ts'
 import { OpenedModel } from '../../src/engine/opened-model.ts'
 import { saveTrained } from '../../src/engine/save.ts'
 import { bytesOf } from '../../src/formats/numbers.ts'
 import { readSafetensors } from '../../src/formats/safetensors/read.ts'
 import { writeSafetensors } from '../../src/formats/safetensors/write.ts'
-import { openCheckpoint } from '../../src/models/checkpoint.ts'
+import { openCheckpoint, readConfig } from '../../src/models/checkpoint.ts'
+import { openConfig } from '../../src/models/registry.ts'
 import { readTensors } from '../parity/family-case.ts'
 
 const fixture = join(import.meta.dirname, '../fixtures/families/mixtral-experts')
@@ -121,6 +123,34 @@ it('one that lacks an expert is refused by name', async () => {
   old.delete('base_model.model.model.layers.1.block_sparse_moe.experts.2.w3.lora_B.weight')
   old.delete('base_model.model.model.layers.1.block_sparse_moe.experts.2.w3.lora_A.weight')
   await expect(loaded(await write(old, OLD))).rejects.toThrow(
-    /has no model.layers.1.mlp.experts.base_layer.lora_A.weight, which its adapter_config.json calls for/,
+    /has no model.layers.1.mlp.experts.base_layer.lora_A.weight, which its adapter_config.json calls for on this base: it has parts of single experts/,
   )
+})
+
+it('one that does not fit is refused before weights of its base are read, and one that fits is not', async () => {
+  const over = (model: string) => ({ model: openConfig(readConfig(model)), base: 'the base', file: true })
+  const today = tensorsOfToday()
+  const few = apart(today)
+  few.delete('base_model.model.model.layers.1.block_sparse_moe.experts.2.w3.lora_B.weight')
+  few.delete('base_model.model.model.layers.1.block_sparse_moe.experts.2.w3.lora_A.weight')
+  const check = async (tensors: Tensors, config: object) => checkLoadable(await write(tensors, { ...config }), over(join(fixture, 'model')))
+  await check(today, {})
+  await check(apart(today), OLD)
+  await check(swapped(today), {})
+  await expect(check(few, OLD)).rejects.toMatchObject({
+    code: 'FORMAT_ADAPTER',
+    message: expect.stringContaining('parts of single experts'),
+  })
+  const name = 'base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight'
+  const wider = new Map([...today, [name, { ...today.get(name)!, cols: C + 1 }]])
+  await expect(check(wider, {})).rejects.toMatchObject({
+    message: expect.stringContaining('where the base (mixtral, 2 layers, 32 channels) takes 3 × 32'),
+  })
+
+  const families = join(fixture, '..')
+  for (const family of readdirSync(families)) {
+    const adapter = join(families, family, 'adapter')
+    // PEFT computes it, saqr refuses it by name
+    if (existsSync(adapter) && family !== 'lora-lora-bias') checkLoadable(adapter, over(join(families, family, 'model')))
+  }
 })

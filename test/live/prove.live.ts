@@ -45,9 +45,9 @@ const ratedRow = (text: string, i: number) => {
 }
 const rated = rows('rated', ratedRow)
 
-/** 64 divides its widths: bitsandbytes reads its own weights right */
+/** 64 divides its widths: bitsandbytes reads its own weights right; and TRL, which holds a base of 4 bits in bf16, rounds nothing of it */
 const wide = join(folder, 'wide')
-await writeTinyModel(wide, { channels: 64, heads: 4, kvHeads: 2, hidden: 128 })
+await writeTinyModel(wide, { channels: 64, heads: 4, kvHeads: 2, hidden: 128 }, true)
 
 const config = (name: string, options: Record<string, unknown>) => {
   const path = join(folder, `${name}.yaml`)
@@ -104,7 +104,12 @@ describe('runs that are the same', () => {
       err,
     ).toEqual([])
     expect(code).toBe(0)
-    expect(proof).toMatchObject({ passed: true, steps: 8, arithmetic })
+    expect(proof).toMatchObject({
+      passed: true,
+      steps: 8,
+      arithmetic,
+      f32: arithmetic === 'f32' ? null : { arithmetic: 'f32', tolerances: { length: null } },
+    })
     // every tensor has been looked at, A of LoRA when B had moved
     expect(proof!.gradients).toHaveLength(tensors)
     expect(proof!.totalSteps.saqr).toBe(proof!.totalSteps.trl)
@@ -150,7 +155,7 @@ describe('runs that are not', () => {
 })
 
 it.each([
-  ['a scale 2 % off', '--lora_alpha 51', ['gradients', 'length']],
+  ['a scale 2 % off', '--lora_alpha 51', ['loss', 'gradients']],
   ['another learning rate', '--learning_rate 6e-3', ['rates', 'loss']],
 ] as const)('over NF4, %s is seen', async (name, flags, least) => {
   const file = qlora(`broken-${name}`, { lora_alpha: 50 })

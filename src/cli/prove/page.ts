@@ -2,7 +2,8 @@
 import { bytes, duration, grouped, seconds, significant } from '../../track/numbers.ts'
 import { escaped } from '../../track/svg.ts'
 import { chart } from './chart.ts'
-import type { Check, GradientPair, Proof, SideFigures } from './compare.ts'
+import type { Proof, SideFigures } from './compare.ts'
+import type { Check, GradientPair, Measures } from './measure.ts'
 import type { MovePair } from './moves.ts'
 import type { Memory } from './recorded.ts'
 
@@ -10,7 +11,7 @@ import type { Memory } from './recorded.ts'
 const SHOWN = 8
 
 export function proofPage(proof: Proof): string {
-  const { passed, config, steps, losses, gradients, tolerances, changed, versions, trl, saqr } = proof
+  const { passed, config, steps, changed, versions, trl, saqr } = proof
   const title = `${passed ? 'Parity holds' : 'Parity fails'}: ${config.path}`
   return [
     '<!doctype html>',
@@ -19,10 +20,43 @@ export function proofPage(proof: Proof): string {
     `<p class="over">saqr prove</p>`,
     `<h1><span class="${passed ? 'good' : 'bad'}">${passed ? '✓' : '✗'}</span> ${escaped(title)}</h1>`,
     `<p>${steps} steps of <code>${escaped(proof.theirs)}</code> ${escaped(versions.trl ?? '')} beside ${steps} of saqr ${escaped(versions.saqr ?? '')}, in ${proof.arithmetic}: the same configuration, rows, order and first values. ${escaped(proof.made)}</p>`,
-    `<ul class="checks">${proof.checks.map(checkLine).join('')}</ul>`,
+    `<ul class="checks">${proof.checks.map((check) => checkLine(check, proof)).join('')}</ul>`,
     section('Speed and memory', figuresTable(proof)),
+    ...measured(proof, steps, ''),
+    ...(proof.f32 === null ? [] : measured(proof.f32, steps, ' in f32')),
+    section('How it was made', ...how(proof)),
     section(
-      'Losses',
+      'Versions',
+      table(
+        ['what', 'version'],
+        Object.entries(versions).map(([name, v]) => [name, v ?? 'not there']),
+      ),
+    ),
+    section('Configuration', `<pre>${escaped(config.text)}</pre>`),
+    '</main></body></html>',
+    '',
+  ].join('\n')
+
+  function how({ totalSteps, timed, theirs }: Proof): string[] {
+    const changes = changed.map(({ name, before, now, why }) => `<li><code>${escaped(name)}</code> is ${escaped(String(now))} instead of ${escaped(String(before))} on both sides: ${escaped(why)}</li>`) // biome-ignore format: short
+    return [
+      `<p><code>${escaped(theirs)}</code> ran first and was ended after ${steps} of ${grouped(totalSteps.trl)} steps; saqr then ran the same file from the adapter (or the weights) that TRL began with, and was ended after as many of ${grouped(totalSteps.saqr)}: the schedule of the learning rate is that of the whole run. Neither evaluated, saved checkpoints or reported to anything; nothing else was changed${changes.length > 0 ? ' but:' : '.'}</p>`,
+      changes.length > 0 ? `<ul>${changes.join('')}</ul>` : '',
+      proof.rounded === null ? '' : `<p>TRL stores trained weights in ${proof.rounded}, which rounds each step: half of a last bit in each of ${steps} steps, as a random walk, is allowed beside.</p>`, // biome-ignore format: one sentence
+      ...proof.inF32.map((said) => `<p>${escaped(said)}</p>`),
+      `<p>Speed is of steps ${timed.from} to ${timed.to}; before those, gradients were written down and kernels warmed up. Tokens are those of the rows, without padding. The whole run is the steps alone at that speed. Memory of the host is the most that the process ever had resident.</p>`,
+      `<h3>TRL’s side</h3><pre>${escaped(commandLine(trl.command))}</pre>`,
+      `<h3>saqr’s side</h3><pre>${escaped(commandLine(saqr.command))}</pre>`,
+    ]
+  }
+}
+
+/** @param where what stands behind each heading */
+function measured(m: Measures, steps: number, where: string): string[] {
+  const { losses, gradients, tolerances } = m
+  return [
+    section(
+      `Losses${where}`,
       curve('Loss by step, TRL and saqr', [
         { name: 'TRL', kind: 'trl', points: losses.map(({ step, trl }) => ({ x: step, y: trl })) },
         { name: 'saqr', kind: 'saqr', points: losses.map(({ step, saqr }) => ({ x: step, y: saqr })) },
@@ -46,46 +80,26 @@ export function proofPage(proof: Proof): string {
       ),
     ),
     section(
-      'Gradients',
+      `Gradients${where}`,
       `<p>‖saqr − TRL‖ / ‖TRL‖ of each tensor before clipping, in the first step in which it isn’t 0; those nearest to their limit first.</p>`,
       gradientTable(gradients.slice(0, SHOWN)),
       gradients.length > SHOWN ? folded(`All ${gradients.length}`, gradientTable(gradients)) : '',
-      `<p>All of the first step as one vector: ${small(proof.wholeGradient)}; allowed are ${small(tolerances.whole.value)}, as ${escaped(tolerances.whole.why)}.</p>`,
+      `<p>All of the first step as one vector: ${small(m.wholeGradient)}; allowed are ${small(tolerances.whole.value)}, as ${escaped(tolerances.whole.why)}.</p>`,
       `<p>Allowed of one tensor in the first step: ${small(tolerances.gradient.value)}, ${escaped(tolerances.gradient.why)}.</p>`,
       tolerances.length === null
         ? ''
-        : `<p>Their length: ${small(Math.abs(proof.lengthRatio - 1))} apart; allowed are ${small(tolerances.length.value)}: ${escaped(tolerances.length.why)}.</p>`,
+        : `<p>Their length: ${small(Math.abs(m.lengthRatio - 1))} apart; allowed are ${small(tolerances.length.value)}: ${escaped(tolerances.length.why)}.</p>`,
       `<p>Allowed later: ${small(tolerances.later.value)}: ${escaped(tolerances.later.why)}.</p>`,
     ),
-    section('Weights after the last step', ...weights(proof)),
-    section('How it was made', ...how(proof)),
-    section(
-      'Versions',
-      table(
-        ['what', 'version'],
-        Object.entries(versions).map(([name, v]) => [name, v ?? 'not there']),
-      ),
-    ),
-    section('Configuration', `<pre>${escaped(config.text)}</pre>`),
-    '</main></body></html>',
-    '',
-  ].join('\n')
-
-  function how({ totalSteps, timed, theirs }: Proof): string[] {
-    const changes = changed.map(({ name, before, now, why }) => `<li><code>${escaped(name)}</code> is ${escaped(String(now))} instead of ${escaped(String(before))} on both sides: ${escaped(why)}</li>`) // biome-ignore format: short
-    return [
-      `<p><code>${escaped(theirs)}</code> ran first and was ended after ${steps} of ${grouped(totalSteps.trl)} steps; saqr then ran the same file from the adapter (or the weights) that TRL began with, and was ended after as many of ${grouped(totalSteps.saqr)}: the schedule of the learning rate is that of the whole run. Neither evaluated, saved checkpoints or reported to anything; nothing else was changed${changes.length > 0 ? ' but:' : '.'}</p>`,
-      changes.length > 0 ? `<ul>${changes.join('')}</ul>` : '',
-      proof.yardstick === null ? '' : `<p>${escaped(proof.yardstick)}</p>`,
-      `<p>Speed is of steps ${timed.from} to ${timed.to}; before those, gradients were written down and kernels warmed up. Tokens are those of the rows, without padding. The whole run is the steps alone at that speed. Memory of the host is the most that the process ever had resident.</p>`,
-      `<h3>TRL’s side</h3><pre>${escaped(commandLine(trl.command))}</pre>`,
-      `<h3>saqr’s side</h3><pre>${escaped(commandLine(saqr.command))}</pre>`,
-    ]
-  }
+    section(`Weights after the last step${where}`, ...weights(m, steps)),
+  ]
 }
 
-const checkLine = ({ passed, said }: Check) =>
-  `<li><span class="${passed ? 'good' : 'bad'}">${passed ? '✓' : '✗'}</span> ${escaped(said)}</li>`
+/** a check in a line, with its arithmetic where two were looked at */
+export const told = ({ said, arithmetic }: Check, { f32 }: Pick<Proof, 'f32'>): string =>
+  f32 === null || arithmetic === null ? said : `in ${arithmetic}: ${said}`
+const checkLine = (check: Check, proof: Proof) =>
+  `<li><span class="${check.passed ? 'good' : 'bad'}">${check.passed ? '✓' : '✗'}</span> ${escaped(told(check, proof))}</li>`
 const curve = (...args: Parameters<typeof chart>) => `<div class="wide">${chart(...args)}</div>`
 const section = (title: string, ...parts: string[]) => `<section><h2>${title}</h2>\n${parts.join('\n')}\n</section>`
 const folded = (title: string, inside: string) => `<details><summary>${title}</summary>${inside}</details>`
@@ -114,16 +128,13 @@ function moveTable(pairs: readonly MovePair[]): string {
   )
 }
 
-function weights({ moves, wholeMove, wholeMoveAllowed, moveRatio, moveRatioAllowed, tolerances, rounded, steps }: Proof): string[] {
+function weights({ moves, wholeMove, wholeMoveAllowed, moveRatio, moveRatioAllowed, tolerances }: Measures, steps: number): string[] {
   return [
     `<p>The way of each tensor: what it is after step ${steps} less what both sides began with, ‖saqr’s way − TRL’s way‖ / ‖TRL’s way‖; those nearest to their limit first.</p>`,
     moveTable(moves.slice(0, SHOWN)),
     moves.length > SHOWN ? folded(`All ${moves.length}`, moveTable(moves)) : '',
     `<p>All as one vector: ${small(wholeMove)}; allowed are ${small(wholeMoveAllowed)}. ${escaped(tolerances.move.why)}. Of one tensor the same of its own gradient where that is further apart; tensors of few numbers may have more such signs by chance (three times the root of their number).</p>`,
     `<p>Length of the whole way: ${small(Math.abs(moveRatio - 1))} apart; allowed are ${small(moveRatioAllowed)}: ${escaped(tolerances.moveLength.why)}.</p>`,
-    rounded === null
-      ? ''
-      : `<p>TRL stores trained weights in ${rounded}, which rounds each step: half of a last bit in each of ${steps} steps, as a random walk, is allowed beside.</p>`,
   ]
 }
 

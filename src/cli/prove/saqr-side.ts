@@ -33,6 +33,8 @@ export interface SaqrSide extends Side {
   longestSum: number
   /** what errors of a step's gradient are spread over */
   directions: number
+  /** how the base's tensors are stored */
+  storages: ReadonlySet<string>
 }
 
 export interface SaqrRequest {
@@ -82,6 +84,7 @@ export async function runSaqr({ recipe, rows, steps, work, trl, theirs, io, onSt
       memory: { host: process.resourceUsage().maxRSS * 1024, card: device.describe().kind === 'cuda' ? cards.end() : null },
       device: device.describe().label,
       arithmetic: choice.dtype,
+      storages: new Set([...language.opened.checkpoint.tensors.values()].map(({ storage }) => storage)),
       trained: trainables.names.map((name) => [name, trainables.fileShape(name)]),
       layers: model.layers,
       // where weights follow from scores, an error of one lies along its sequence's own gradient

@@ -19,6 +19,8 @@ export interface TrlSide extends Side {
   trained: [string, readonly number[]][]
   /** type of each of them, as torch has it */
   dtypes: ReadonlyMap<string, string>
+  /** types of all its weights */
+  held: readonly string[]
   /** the command that was run */
   command: string[]
 }
@@ -104,6 +106,7 @@ export async function runTrl({ recipe, python, steps, work, log, cpu, threads, f
     threads: wrote.threads,
     half: wrote.bf16 || wrote.dtypes.some((dtype) => dtype !== 'torch.float32'),
     trained: wrote.trained.map(([name, shape]) => [name, shape]),
+    held: wrote.dtypes,
     dtypes: new Map(wrote.trained.map(([name, , dtype]) => [name, dtype])),
     command: [python, SCRIPT, ...args],
   }

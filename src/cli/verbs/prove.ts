@@ -13,12 +13,14 @@ import { count, name, optionalName } from '../../train/options/schemas.ts'
 import { sftFields } from '../../train/options/sft.ts'
 import { lookUpForTraining } from '../load.ts'
 import { compare, type Proof } from '../prove/compare.ts'
+import { saqrInF32, trlInF32 } from '../prove/in-f32.ts'
 import { KINDS } from '../prove/kinds.ts'
-import { proofPage, rate } from '../prove/page.ts'
+import { proofPage, rate, told } from '../prove/page.ts'
+import { progress } from '../prove/progress.ts'
 import { checkPython } from '../prove/python.ts'
 import { type Recipe, readRecipe } from '../prove/recipe.ts'
 import { runSaqr } from '../prove/saqr-side.ts'
-import { runTrl, type TrlRequest, type TrlSide } from '../prove/trl-side.ts'
+import { runTrl } from '../prove/trl-side.ts'
 import { rowsOf } from '../rows.ts'
 import { defineVerb, type Io } from '../verb.ts'
 
@@ -81,36 +83,24 @@ export const prove = defineVerb({
       io.out.write(`${style.bold(path)}: ${o.steps} steps in TRL ${versions.trl}, then ${o.steps} in saqr ${version()}\n`)
       const trl = await runTrl({
         ...{ recipe, python: o.python, steps: o.steps, work: sides.trl, log: join(out, 'trl.log'), cpu, threads: o.threads, io },
-        onStep: (step, loss) => told(io, 'TRL', step, o.steps, loss),
+        onStep: (step, loss) => progress(io, 'TRL', step, o.steps, loss),
       })
-      const f32 = trl.half
-        ? await inF32({
-            recipe,
-            python: o.python,
-            steps: o.steps,
-            work: join(work, 'f32'),
-            from: sides.trl,
-            out,
-            cpu,
-            threads: o.threads,
-            io,
-          })
+      const theirs = trl.half
+        ? await trlInF32({ recipe, python: o.python, steps: o.steps, work: join(work, 'f32'), f32From: sides.trl, log: join(out, 'trl-f32.log'), cpu, threads: o.threads, io }) // biome-ignore format: short
         : null
-      const saqr = await runSaqr({
-        ...{ recipe, rows: rows.trainDataset, steps: o.steps, work: sides.saqr, trl: sides.trl, io },
-        theirs: new Set(trl.trained.map(([name]) => name)),
-        onStep: (step, loss) => told(io, 'saqr', step, o.steps, loss),
-      })
+      const run = { rows: rows.trainDataset, steps: o.steps, trl: sides.trl, theirs: new Set(trl.trained.map(([name]) => name)), io }
+      const saqr = await runSaqr({ ...run, recipe, work: sides.saqr, onStep: (step, loss) => progress(io, 'saqr', step, o.steps, loss) })
+      const ours = theirs?.side ? await saqrInF32({ ...run, recipe, work: join(work, 'saqr-f32') }, trl, saqr) : null
       const facts = {
         config: { path, kind, text: recipe.text },
         theirs: recipe.theirs,
         changed: recipe.changed,
         versions: { saqr: version(), node: process.versions.node, ...trl.versions, system: `${process.platform} ${process.arch}` },
         made: new Date().toISOString(),
-        yardstick: f32?.said ?? null,
+        inF32: [theirs, ours].flatMap((one) => (one === null ? [] : [one.said])),
         saqrCommand: ['saqr', kind, '--config', path, ...Object.entries(more).flatMap(([key, value]) => [`--${key}`, String(value)])],
       }
-      const proof = compare(trl, saqr, facts, f32?.side ?? null)
+      const proof = compare(trl, saqr, facts, theirs?.side ? { trl: theirs.side, saqr: ours!.side } : null)
       writeFileAtomic(join(out, 'proof.json'), `${JSON.stringify(proof, null, 2)}\n`)
       writeFileAtomic(join(out, 'proof.html'), proofPage(proof))
       io.out.write(summary(proof, out, io))
@@ -120,36 +110,6 @@ export const prove = defineVerb({
     }
   },
 })
-
-/** TRL once more, in f32: what its half precision costs. A model that doesn't fit so is told of. */
-async function inF32({
-  from,
-  out,
-  work,
-  io,
-  ...run
-}: Pick<TrlRequest, 'recipe' | 'python' | 'steps' | 'cpu' | 'threads' | 'io' | 'work'> & { from: string; out: string }): Promise<{
-  side: TrlSide | null
-  said: string
-}> {
-  makeFolder(work)
-  try {
-    const side = await runTrl({
-      ...{ ...run, io, work, f32From: from, log: join(out, 'trl-f32.log') },
-      onStep: (step, loss) => told(io, 'TRL in f32', step, run.steps, loss),
-    })
-    return {
-      side,
-      said: 'TRL was run once more in f32 by a process of its own, from the same values: how far its first gradients and its losses are from those is the measure of how far saqr’s may be from TRL’s.',
-    }
-  } catch (error) {
-    if (!(error instanceof SaqrError)) throw error
-    const said =
-      'TRL could not run in f32 (trl-f32.log says why), so what its half precision costs isn’t measured: what is allowed is estimated from the arithmetic.'
-    io.err.write(`saqr: ${said}\n`)
-    return { side: null, said }
-  }
-}
 
 function taken(words: readonly string[]): { kind: string; path: string } {
   const kinds = Object.keys(KINDS)
@@ -190,19 +150,15 @@ async function isCpu({ options }: Recipe): Promise<boolean> {
   }
 }
 
-function told(io: Io, side: string, step: number, steps: number, loss: number): void {
-  const line = `${side.padEnd(4)} step ${String(step).padStart(String(steps).length)}/${steps}  loss ${loss.toFixed(4)}`
-  io.out.write(io.out.isTTY && step < steps ? `\r${line}` : `${io.out.isTTY ? '\r' : ''}${line}\n`)
-}
-
-function summary({ checks, passed, trl, saqr, versions }: Proof, out: string, io: Io): string {
+function summary(proof: Proof, out: string, io: Io): string {
+  const { checks, passed, trl, saqr, versions } = proof
   const style = styleOf(io.out)
   const both = (what: string, theirs: string, ours: string, ratio = '') => `  ${what.padEnd(18)}TRL ${theirs}, saqr ${ours}${ratio}`
   const times = `${significant(saqr.tokensPerSecond / trl.tokensPerSecond, 3)}×`
   const card = trl.memory.card && saqr.memory.card
   const [theirs, ours] = card ? [trl.memory.card!.bytes, saqr.memory.card!.bytes] : [trl.memory.host, saqr.memory.host]
   return [
-    ...checks.map((check) => `${check.passed ? style.good('✓') : style.warn('✗')} ${check.said}`),
+    ...checks.map((check) => `${check.passed ? style.good('✓') : style.warn('✗')} ${told(check, proof)}`),
     both('tokens a second', rate(trl.tokensPerSecond), rate(saqr.tokensPerSecond), ` (${times})`),
     ...(theirs !== null && ours !== null ? [both(card ? 'memory, card' : 'memory', bytes(theirs), bytes(ours))] : []),
     both('the whole run', duration(trl.fullRunSeconds), duration(saqr.fullRunSeconds)),
