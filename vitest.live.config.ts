@@ -4,6 +4,7 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     include: ['test/live/*.live.ts'],
+    globalSetup: 'test/live/warm.ts',
     pool: 'forks',
     // one waits for Python half of its time
     maxWorkers: 2,

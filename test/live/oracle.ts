@@ -1,12 +1,11 @@
-/** Runs an oracle (tools/oracle/*.py) in the checkout's Python and says where its files lie. */
+/** Runs an oracle (tools/oracle/*.py) by warm.ts's Python and says where its files lie. */
 import { spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll } from 'vitest'
+import { afterAll, inject } from 'vitest'
 
 const root = join(import.meta.dirname, '../..')
-const python = join(root, '.venv/bin/python')
 /** llama.cpp's shared libraries, node-llama-cpp's: .ci/run puts them there */
 export const libraries = join(root, '.venv/llama/node_modules/@node-llama-cpp/linux-x64/bins/linux-x64')
 
@@ -20,8 +19,7 @@ export async function oracle(script: string, ...args: string[]): Promise<string>
 
 /** Runs it into a folder that is there. Without blocking: vitest's worker has to answer while Python computes. */
 export async function oracleInto(folder: string, script: string, ...args: string[]): Promise<void> {
-  if (!existsSync(python)) throw new Error(`there is no ${python}: .ci/run makes it`)
-  const child = spawn(python, [join(root, `tools/oracle/${script}.py`), folder, ...args], {
+  const child = spawn(inject('python'), [join(root, `tools/oracle/${script}.py`), folder, ...args], {
     cwd: root,
     env: { ...process.env, PYTHONDONTWRITEBYTECODE: '1' },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { afterAll, beforeAll, expect, inject, it } from 'vitest'
 import { readAdapterConfig } from '../../src/formats/peft/config.ts'
 import { FastLanguageModel, type WeightedAdapterOptions } from '../../src/index.ts'
 import { writeTinyModel } from '../cli/tiny-model.ts'
@@ -51,11 +51,9 @@ async function mixes(options: WeightedAdapterOptions, chosen: readonly number[],
   const [own, out] = ['saqr', 'peft'].map((of) => at(nameOf(options, chosen, of))) as [string, string]
   const given = chosen.map((n, i) => `${at(`a${n}`)}=${weights[i]}`)
   const theirs = { combination_type: combinationType, ...Object.fromEntries(Object.entries(more).map(([key, x]) => [PEFT_NAMES[key], x])) }
-  const run = spawnSync(
-    join(root, '.venv/bin/python'),
-    [join(root, 'tools/oracle/weighted.py'), at('base'), out, JSON.stringify(theirs), ...given],
-    { encoding: 'utf8' },
-  )
+  const run = spawnSync(inject('python'), [join(root, 'tools/oracle/weighted.py'), at('base'), out, JSON.stringify(theirs), ...given], {
+    encoding: 'utf8',
+  })
   expect(run.status, run.stderr.slice(-2000)).toBe(0)
   const { model } = await FastLanguageModel.fromPretrained(at(`a${chosen[0]}`), OPTIONS)
   for (const n of chosen.slice(1)) await model.loadAdapter(at(`a${n}`), `a${n}`)

@@ -1,11 +1,11 @@
 /** Numbers of a case: deterministic, as the device holds them (bytes in their dtype) and as the definition reads them (f64). */
 
 import type { StoreSpec } from '../../src/devices/device.ts'
-import { bf16Bits, decode } from '../../src/devices/reference/numbers.ts'
+import { decode, encode as encodeValues } from '../../src/devices/reference/numbers.ts'
 import { readSource } from '../../src/devices/reference/sources.ts'
 import { dynamicMap } from '../../src/formats/dynamic-map.ts'
 import { nestAbsmax, nf4Blocksize, nf4Codebook, nf4NestedBlocksize, quantiseNf4 } from '../../src/formats/nf4.ts'
-import { bytesOf, f16Bits } from '../../src/formats/numbers.ts'
+import { bytesOf, f32ToF16 } from '../../src/formats/numbers.ts'
 import { hash32 } from '../../src/ops/dropout/op.ts'
 import type { CaseInput, DType, Matrix, OpCase } from '../../src/ops/op.ts'
 
@@ -52,20 +52,7 @@ export function normals(n: number, seed: string, scale = 1): Float64Array {
 
 /** values in a dtype, rounded to nearest */
 export function encode(values: Float64Array, dtype: DType): Uint8Array {
-  switch (dtype) {
-    case 'f32':
-      return bytesOf(Float32Array.from(values))
-    case 'bf16':
-      return bytesOf(Uint16Array.from(values, bf16Bits))
-    case 'f16':
-      return bytesOf(Uint16Array.from(values, f16Bits))
-    case 'i32':
-      return bytesOf(Int32Array.from(values))
-    case 'u8':
-      return Uint8Array.from(values)
-    default:
-      throw new Error(`${dtype} is more than values, one by one`)
-  }
+  return dtype === 'f16' ? bytesOf(f32ToF16(new Float32Array(values))) : encodeValues(values, dtype)
 }
 
 /** 4-bit, with double quantisation on demand */

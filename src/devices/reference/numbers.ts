@@ -25,21 +25,30 @@ function as<T>(bytes: Uint8Array, type: new (buffer: ArrayBuffer, offset: number
   return new type(aligned.buffer as ArrayBuffer, aligned.byteOffset, aligned.byteLength / size)
 }
 
+/** loops, here and in `encode`: `from` with a function takes many times as long */
 export function decode(bytes: Uint8Array, dtype: DType): Float64Array {
   switch (dtype) {
     case 'f32':
-      return Float64Array.from(as(bytes, Float32Array, 4))
+      return new Float64Array(as(bytes, Float32Array, 4))
     case 'i32':
-      return Float64Array.from(as(bytes, Int32Array, 4))
+      return new Float64Array(as(bytes, Int32Array, 4))
     case 'u8':
-      return Float64Array.from(bytes)
-    case 'bf16':
-      return Float64Array.from(as(bytes, Uint16Array, 2), (h) => {
-        bits[0] = h << 16
-        return word[0]!
-      })
-    case 'f16':
-      return Float64Array.from(as(bytes, Uint16Array, 2), fromHalf)
+      return new Float64Array(bytes)
+    case 'bf16': {
+      const halves = as(bytes, Uint16Array, 2)
+      const values = new Float64Array(halves.length)
+      for (let i = 0; i < halves.length; i++) {
+        bits[0] = halves[i]! << 16
+        values[i] = word[0]!
+      }
+      return values
+    }
+    case 'f16': {
+      const halves = as(bytes, Uint16Array, 2)
+      const values = new Float64Array(halves.length)
+      for (let i = 0; i < halves.length; i++) values[i] = fromHalf(halves[i]!)
+      return values
+    }
     case 'nf4':
       throw new Error('4-bit values need their quantisation state')
     default:
@@ -48,16 +57,19 @@ export function decode(bytes: Uint8Array, dtype: DType): Float64Array {
 }
 
 export function encode(values: Float64Array, dtype: DType): Uint8Array {
-  const array =
-    dtype === 'f32'
-      ? Float32Array.from(values)
-      : dtype === 'i32'
-        ? Int32Array.from(values)
-        : dtype === 'u8'
-          ? Uint8Array.from(values)
-          : dtype === 'bf16'
-            ? Uint16Array.from(values, bf16Bits)
-            : undefined
-  if (!array) throw new Error(`the reference device doesn't write ${dtype}`)
-  return new Uint8Array(array.buffer)
+  switch (dtype) {
+    case 'f32':
+      return new Uint8Array(new Float32Array(values).buffer)
+    case 'i32':
+      return new Uint8Array(new Int32Array(values).buffer)
+    case 'u8':
+      return new Uint8Array(values)
+    case 'bf16': {
+      const halves = new Uint16Array(values.length)
+      for (let i = 0; i < halves.length; i++) halves[i] = bf16Bits(values[i]!)
+      return new Uint8Array(halves.buffer)
+    }
+    default:
+      throw new Error(`the reference device doesn't write ${dtype}`)
+  }
 }

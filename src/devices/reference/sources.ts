@@ -11,10 +11,12 @@ export function readSource(spec: StoreSpec): Float64Array {
   if (!spec.quant) return decode(bytes, spec.dtype)
   const scales = blockScales(spec.quant, Math.ceil(n / spec.quant.blocksize))
   const { codebook, blocksize } = spec.quant
-  return Float64Array.from({ length: n }, (_, i) => {
+  const values = new Float64Array(n)
+  for (let i = 0; i < n; i++) {
     const byte = bytes[i >> 1]!
-    return Math.fround(codebook[i & 1 ? byte & 15 : byte >> 4]! * scales[Math.floor(i / blocksize)]!)
-  })
+    values[i] = Math.fround(codebook[i & 1 ? byte & 15 : byte >> 4]! * scales[Math.floor(i / blocksize)]!)
+  }
+  return values
 }
 
 function blockScales(quant: QuantSpec, blocks: number): Float32Array {

@@ -1,4 +1,5 @@
 /** Attention as its definition reads: every query against every key, in f64. */
+import { plusDots, plusScaled } from '../dot.ts'
 import { type Attrs, defines, type Matrix, type Reference } from '../op.ts'
 import { attentionBackwardOp, attentionOp, sinkGradOp } from './op.ts'
 
@@ -44,18 +45,20 @@ const attention: Reference<typeof attentionOp.attrs> = ([q, k, v, ...rest], [o, 
   const sinks = rest[3]
   o!.data.fill(0)
   for (let i = 0; i < q!.rows; i++) {
-    const keys = Array.from({ length: k!.rows }, (_, j) => j).filter((j) => sees(mask, i, j))
+    const keys: number[] = []
+    for (let j = 0; j < k!.rows; j++) if (sees(mask, i, j)) keys.push(j)
     for (let h = 0; h < heads; h++) {
       const g = Math.floor(h / (heads / kvHeads))
-      const scores = keys.map((j) => scoreOf(dot(q!, at(q!, i, h, headDim), k!, at(k!, j, g, headDim), headDim), attrs))
-      const all = sinks ? [...scores, sinks.data[h]!] : scores
+      const products = new Float64Array(keys.length)
+      plusDots(products, q!.data, at(q!, i, h, headDim), k!.data, keys.map((j) => at(k!, j, g, headDim)), headDim) // biome-ignore format: short
+      const scores = products.map((product) => scoreOf(product, attrs))
+      const all = sinks ? Float64Array.of(...scores, sinks.data[h]!) : scores
       const top = all.reduce((a, b) => Math.max(a, b), -Infinity)
       const total = all.reduce((sum, s) => sum + Math.exp(s - top), 0)
       // a query that sees nothing: o = 0, lse = −∞
       lse!.data[i * heads + h] = all.length ? top + Math.log(total) : -Infinity
-      keys.forEach((j, n) => {
-        addScaled(o!, at(o!, i, h, valueDim), Math.exp(scores[n]! - top) / total, v!, at(v!, j, g, valueDim), valueDim)
-      })
+      const p = scores.map((score) => Math.exp(score - top) / total)
+      plusScaled(o!.data, at(o!, i, h, valueDim), p, 0, v!.data, keys.map((j) => at(v!, j, g, valueDim)), valueDim) // biome-ignore format: short
     }
   }
 }

@@ -1,5 +1,5 @@
 /** The definition of `grouped_product` and `grouped_weight_grad`. */
-import { plusDot } from '../dot.ts'
+import { plusDots, plusScaled, rowStarts } from '../dot.ts'
 import { defines, type Matrix } from '../op.ts'
 import { groupedProductOp, groupedWeightGradOp } from './op.ts'
 
@@ -11,17 +11,17 @@ function* rowsOf(offsets: Matrix): Generator<[number, number]> {
 export const references = [
   defines(groupedProductOp, ([offsets, ...parts], [y], { alpha, trans }) => {
     const N = y!.cols
+    const sums = new Float64Array(N)
     for (const [s, e] of rowsOf(offsets!)) {
-      for (let n = 0; n < N; n++) {
-        let sum = 0
-        for (let p = 0; p < parts.length; p += 2) {
-          const x = parts[p]!
-          const w = parts[p + 1]!
-          const K = x.cols
-          sum = plusDot(sum, x.data, s * K, w.data, trans ? e * K * N + n : (e * N + n) * K, trans ? N : 1, K)
-        }
-        y!.data[s * N + n] = alpha * sum
+      sums.fill(0)
+      for (let p = 0; p < parts.length; p += 2) {
+        const x = parts[p]!
+        const w = parts[p + 1]!
+        const K = x.cols
+        if (trans) plusScaled(sums, 0, x.data, s * K, w.data, rowStarts(K, N, e * K * N), N)
+        else plusDots(sums, x.data, s * K, w.data, rowStarts(N, K, e * N * K), K)
       }
+      for (let n = 0; n < N; n++) y!.data[s * N + n] = alpha * sums[n]!
     }
   }),
   defines(groupedWeightGradOp, ([offsets, dY, x], [dW], { alpha }) => {

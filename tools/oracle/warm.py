@@ -1,0 +1,114 @@
+"""One Python that has loaded what the oracles import, and forks for each script: what takes most of a short script's time is done once.
+
+  python warm.py serve SOCKET    until its stdin ends; loads when the first script is asked for
+  python warm.py run SOCKET SCRIPT ARGS…    as `python SCRIPT ARGS…`, in a fork of the one that serves: its environment, folder, stdin, stdout,
+                                            stderr, exit code, and SIGINT and SIGTERM that it gets
+"""
+import json
+import os
+import signal
+import socket
+import sys
+
+#: what is read when a library is loaded, as the scripts have it. Threads that spin starve whatever runs beside
+SETTINGS = dict(HF_HUB_OFFLINE="1", OMP_WAIT_POLICY="PASSIVE", TOKENIZERS_PARALLELISM="false", TRL_EXPERIMENTAL_SILENCE="1", PYTHONDONTWRITEBYTECODE="1")
+#: nothing that computes: threads of a pool would be missing in a fork
+LOADED = (
+    "safetensors.torch", "datasets", "tokenizers", "peft", "bitsandbytes", "transformers.models.llama.modeling_llama",
+    "trl.scripts.sft", "trl.scripts.dpo", "trl.experimental.kto", "trl.experimental.orpo", "trl.experimental.cpo",
+)  # fmt: skip
+PASSED_ON = (signal.SIGINT, signal.SIGTERM)
+KILLED = 128
+
+
+def serve(path):
+    import gc
+    import importlib
+    import select
+
+    os.environ.update(SETTINGS)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
+        server.bind(path)
+        server.listen(64)
+        print("ready", flush=True)
+        while server in select.select([server, 0], [], [])[0]:
+            connection, _ = server.accept()
+            ended()
+            for name in LOADED:
+                importlib.import_module(name)
+            gc.freeze()  # a collection in a fork would copy all pages of what is loaded
+            if os.fork() == 0:
+                server.close()
+                watch(connection)
+                return
+            connection.close()
+    ended()
+
+
+def ended():
+    """Forks that are done are taken leave of, so that their time counts as this process's children's."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
+
+
+def watch(connection):
+    """Runs what is asked for in a process of its own, which ends with whoever asked, and tells how it ended."""
+    message, streams, _, _ = socket.recv_fds(connection, 2**20, 3)
+    child = os.fork()
+    if child == 0:
+        connection.close()
+        become(streams, **json.loads(message))
+        return
+    for stream in streams:
+        os.close(stream)
+    for stream in range(3):
+        os.dup2(os.open(os.devnull, os.O_RDWR), stream)
+
+    def listen():
+        while word := connection.recv(1):
+            os.kill(child, word[0])
+        os.kill(child, signal.SIGKILL)
+
+    import threading
+
+    threading.Thread(target=listen, daemon=True).start()
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    connection.send(bytes([status if status >= 0 else KILLED - status]))
+    os._exit(0)
+
+
+def become(streams, words, environment, folder):
+    import runpy
+
+    for to, stream in enumerate(streams):
+        os.dup2(stream, to)
+        os.close(stream)
+    sys.stdout.reconfigure(line_buffering=True)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    sys.argv = words
+    sys.path[0] = os.path.dirname(os.path.abspath(words[0]))
+    runpy.run_path(words[0], run_name="__main__")
+
+
+def ask(path, words):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+        connection.connect(path)
+        for number in PASSED_ON:
+            signal.signal(number, lambda number, _: connection.send(bytes([number])))
+        message = json.dumps(dict(words=words, environment=dict(os.environ), folder=os.getcwd())).encode()
+        socket.send_fds(connection, [message], [0, 1, 2])
+        answer = connection.recv(1)
+    # without an answer: the one that serves has ended
+    os._exit(answer[0] if answer else 1)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "serve":
+        serve(sys.argv[2])
+    else:
+        ask(sys.argv[2], sys.argv[3:])
