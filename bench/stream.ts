@@ -13,7 +13,9 @@ import { Sampler } from '../src/data/sampler.ts'
 import { Tokenizer } from '../src/text/tokenizer.ts'
 import { bounds } from '../src/train/data.ts'
 
-const { values } = parseArgs({ options: { tokenizer: { type: 'string' }, data: { type: 'string' }, length: { type: 'string', default: '1024' } } })
+const { values } = parseArgs({
+  options: { tokenizer: { type: 'string' }, data: { type: 'string' }, length: { type: 'string', default: '1024' } },
+})
 const { tokenizer: folder, data } = values
 if (!folder || !data) {
   console.error('bench:stream needs --tokenizer, a folder, and --data: a file of rows')

@@ -27,7 +27,9 @@ it('says why it isn’t there: files that were written to meanwhile, or a run th
   cpSync(model, cut, { recursive: true })
   const checkpoint = openCheckpoint(cut)
   writeFileSync(join(cut, 'model.safetensors'), readFileSync(join(cut, 'model.safetensors')).subarray(0, 2000))
-  expect(await new BaseWeights(checkpoint).digest()).toEqual({ why: expect.stringContaining('was written to or replaced since it was opened') })
+  expect(await new BaseWeights(checkpoint).digest()).toEqual({
+    why: expect.stringContaining('was written to or replaced since it was opened'),
+  })
   const ended = new BaseWeights(openCheckpoint(model))
   ended.begin()
   ended.stop()
