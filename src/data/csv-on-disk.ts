@@ -6,22 +6,19 @@ import { breathe } from './breathe.ts'
 import { lazyList } from './lazy-list.ts'
 import { CHUNK } from './lines-on-disk.ts'
 import { headerOf, recordsOf, rowOfCells, unclosed } from './read-csv.ts'
-import { Growing, Records } from './records.ts'
+import { Records } from './records.ts'
 import type { Row } from './rows.ts'
 import type { FileOfRows, RowsOnDisk } from './rows-on-disk.ts'
+import { Spans } from './spans.ts'
 
 const [QUOTE, NEWLINE, RETURN] = [34, 10, 13]
 
 /** @throws SaqrError DATA_ROW, DATA_FORMAT, FORMAT_TEXT: every row is looked at once */
 export async function openCsv({ fd, path, own, signal }: FileOfRows, separator: string): Promise<RowsOnDisk> {
-  const all = { begins: new Growing(), ends: new Growing(), lines: new Growing() }
-  const records = new Records(fd, path, (i) => [all.begins.at(i), all.ends.at(i)], own)
+  let spans = new Spans()
+  const records = new Records(fd, path, (i) => spans.at(i), own)
   const { size } = fstatSync(fd)
-  const scan = new Scanner(separator.charCodeAt(0), (from, to, line) => {
-    all.begins.push(from)
-    all.ends.push(to)
-    all.lines.push(line)
-  })
+  const scan = new Scanner(separator.charCodeAt(0), (from, to, line) => spans.add(from, to, line))
   let breath = performance.now()
   for (let at = 0; at < size; at += CHUNK) {
     scan.take(readExactly(fd, path, at, Math.min(CHUNK, size - at)), at)
@@ -31,20 +28,22 @@ export async function openCsv({ fd, path, own, signal }: FileOfRows, separator: 
   if (open !== null) throw unclosed(path, open)
   /** none where its cells are white space */
   const record = (i: number) => {
-    const text = decodeUtf8(records.read(i), `${path}, line ${all.lines.at(i)}`)
-    return recordsOf(all.begins.at(i) === 0 ? text.replace(/^\uFEFF/, '') : text, separator, path, all.lines.at(i))[0]
+    const line = spans.numberOf(i)
+    const text = decodeUtf8(records.read(i), `${path}, line ${line}`)
+    return recordsOf(spans.at(i)[0] === 0 ? text.replace(/^\uFEFF/, '') : text, separator, path, line)[0]
   }
   let columns: string[] | undefined
-  const filled = new Growing()
-  for (let i = 0; i < all.begins.length; i++) {
+  const filled = new Spans()
+  for (let i = 0; i < spans.length; i++) {
     const found = record(i)
     if (found && columns) {
       rowOfCells(found, columns, path) // too many cells are told now
-      filled.push(i)
+      filled.add(...spans.at(i), spans.numberOf(i))
     } else if (found) columns = headerOf(found, separator, path)
     breath = await breathe(breath, signal)
   }
-  const parse = (i: number): Row => rowOfCells(record(filled.at(i))!, columns!, path)
+  spans = filled
+  const parse = (i: number): Row => rowOfCells(record(i)!, columns!, path)
   return { rows: lazyList(filled.length, parse), unit: 'row', columns: filled.length > 0 ? columns! : [] }
 }
 

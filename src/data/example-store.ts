@@ -3,7 +3,8 @@ import { closeSync } from 'node:fs'
 import type { Example, Place } from './example.ts'
 import { lazyList } from './lazy-list.ts'
 import { NamelessFile } from './nameless.ts'
-import { Growing, Records } from './records.ts'
+import { Records } from './records.ts'
+import { Spans } from './spans.ts'
 
 export interface ExampleStore {
   add(example: Example): void
@@ -24,18 +25,19 @@ const HEAD = 5
 /** @throws SaqrError FORMAT_DISK_FULL, FORMAT_PERMISSION, FORMAT_FILE */
 export function onDisk(source: string): ExampleStore {
   const file = new NamelessFile('examples')
-  const begins = new Growing()
+  const spans = new Spans()
   let listed = false
   return {
     add(example) {
-      begins.push(file.length)
+      const from = file.length
       file.add(encode(example))
+      spans.add(from, file.length)
     },
     list() {
       file.flush()
-      const { length } = begins
+      const { length } = spans
       listed = true // from here on it is the records' to close
-      const records = new Records(file.fd, source, (i) => [begins.at(i), i + 1 < length ? begins.at(i + 1) : file.length], true)
+      const records = new Records(file.fd, source, (i) => spans.at(i), true)
       const of = { length }
       return lazyList(length, (i) => decode(records.read(i), source, { of, i }))
     },

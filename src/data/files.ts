@@ -2,7 +2,9 @@
  * Rows out of a file: .json, .jsonl, .csv, .tsv, each also gzipped, .parquet. What a file holds counts more than its name, as in Hugging
  * Face's `datasets`: a list or one object may stand in a .jsonl, lines in a .json. Every error names the file and the place.
  */
+import { statSync } from 'node:fs'
 import { extname } from 'node:path'
+import { getHeapStatistics } from 'node:v8'
 import { SaqrError } from '../error.ts'
 import { exists, isFile, withFile } from '../formats/files.ts'
 import { decodeUtf8, readText } from '../formats/json.ts'
@@ -29,7 +31,10 @@ export async function readRows(path: string): Promise<Rows> {
   const zipped = isZipped(path)
   const reader = readers[extname(zipped ? path.slice(0, -3) : path).toLowerCase()]
   if (isFile(path)) withFile(path, () => {}) // refuses what git-lfs left in its place
-  if (reader && !(zipped && reader === readParquet)) return reader(path)
+  if (reader && !(zipped && reader === readParquet)) {
+    requireRoom(path)
+    return reader(path)
+  }
   if (!exists(path)) throw notFound(path)
   const packed = /\.(zst|bz2|xz|zip|7z|tar|tgz|lz4)$/i.test(path)
   throw new SaqrError(
@@ -37,6 +42,21 @@ export async function readRows(path: string): Promise<Rows> {
     packed
       ? `${path} is packed in a way that is not read here: unpack it first (gzip is read as it is).`
       : `${path}: rows are read from ${Object.keys(readers).join(', ')} files. Convert it to one of them, for example to lines of {"text": "…"} in a .jsonl file.`,
+  )
+}
+
+/** share of the heap that a file may have: a process with 2 GB of Alpaca's rows holds 1.8 times that (bench/results/rows-stream.txt), and the engine ends the process where it has no more */
+const SHARE = 2 / 3
+
+/** @throws SaqrError DATA_TOO_LARGE */
+function requireRoom(path: string): void {
+  const size = statSync(path, { throwIfNoEntry: false })?.size ?? 0 // one that isn't there is told by who reads it
+  const { heap_size_limit: heap } = getHeapStatistics()
+  if (size <= SHARE * heap) return
+  const shown = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`
+  throw new SaqrError(
+    'DATA_TOO_LARGE',
+    `${path} has ${shown(size)}, more rows than memory takes: Node's heap has ${shown(heap)}. Leave them on disk (streaming: true; on the command line --dataset_streaming), or give Node more (NODE_OPTIONS=--max-old-space-size=MEGABYTES).`,
   )
 }
 

@@ -10,10 +10,11 @@ import { isInk } from './blank.ts'
 import { breathe } from './breathe.ts'
 import { lazyList } from './lazy-list.ts'
 import { rowOf } from './read-json.ts'
-import { Growing, Records } from './records.ts'
+import { Records } from './records.ts'
 import type { Row } from './rows.ts'
 import type { FileOfRows, RowsOnDisk } from './rows-on-disk.ts'
 import { isRow } from './shape.ts'
+import { Spans } from './spans.ts'
 
 /** bytes read at once */
 export const CHUNK = 1 << 22
@@ -21,10 +22,8 @@ const [NEWLINE, RETURN] = [10, 13]
 
 /** @throws SaqrError FORMAT_…, DATA_ROW: every row is looked at once */
 export async function openLines({ fd, path, own, signal }: FileOfRows): Promise<RowsOnDisk> {
-  const begins = new Growing()
-  const ends = new Growing()
-  const numbers = new Growing()
-  const records = new Records(fd, path, (i) => [begins.at(i), ends.at(i)], own)
+  const lines = new Spans()
+  const records = new Records(fd, path, (i) => lines.at(i), own)
   const { size } = fstatSync(fd)
   let breath = performance.now()
   let line = 0
@@ -34,11 +33,7 @@ export async function openLines({ fd, path, own, signal }: FileOfRows): Promise<
   let returned = false
   const end = (at: number) => {
     line++
-    if (!blank) {
-      begins.push(from)
-      ends.push(at)
-      numbers.push(line)
-    }
+    if (!blank) lines.add(from, at, line)
     from = at + 1
     blank = true
   }
@@ -62,19 +57,19 @@ export async function openLines({ fd, path, own, signal }: FileOfRows): Promise<
   }
   if (from < size) end(size)
   const parse = (i: number): Row => {
-    const where = `${path}, line ${numbers.at(i)}`
+    const where = `${path}, line ${lines.numberOf(i)}`
     return rowOf(parseJson(decodeUtf8(records.read(i), where), where, { line: true, exact: true }), where)
   }
-  const columns = await columnsOf(begins.length, parse, signal)
-  if (begins.length === 1 && !isRow(columns) && Array.isArray(parse(0).data))
+  const columns = await columnsOf(lines.length, parse, signal)
+  if (lines.length === 1 && !isRow(columns) && Array.isArray(parse(0).data))
     throw new SaqrError(
       'DATA_FORMAT',
       `${path} holds its rows in a list under data, and what stays on disk is a row a line, or one list of rows: write it so, or have it read into memory`,
     )
   return {
-    rows: lazyList(begins.length, parse),
+    rows: lazyList(lines.length, parse),
     unit: 'line',
-    numbers: lazyList(numbers.length, (i) => numbers.at(i)),
+    numbers: lazyList(lines.length, (i) => lines.numberOf(i)),
     columns,
   }
 }

@@ -7,20 +7,20 @@ import { breathe } from './breathe.ts'
 import { lazyList } from './lazy-list.ts'
 import { CHUNK, columnsOf } from './lines-on-disk.ts'
 import { rowOf } from './read-json.ts'
-import { Growing, Records } from './records.ts'
+import { Records } from './records.ts'
 import type { Row } from './rows.ts'
 import type { FileOfRows, RowsOnDisk } from './rows-on-disk.ts'
+import { Spans } from './spans.ts'
 
 const [QUOTE, BACKSLASH, OPEN, CLOSE, LIST, LIST_END, COMMA] = ['"', '\\', '{', '}', '[', ']', ','].map((c) => c.charCodeAt(0))
 const BLANKS = new Set([' ', '\t', '\n', '\r'].map((c) => c.charCodeAt(0)))
 
 /** @throws SaqrError FORMAT_JSON, DATA_ROW: every row is looked at once */
 export async function openList({ fd, path, own, signal }: FileOfRows): Promise<RowsOnDisk> {
-  const begins = new Growing()
-  const ends = new Growing()
-  const records = new Records(fd, path, (i) => [begins.at(i), ends.at(i)], own)
+  const spans = new Spans()
+  const records = new Records(fd, path, (i) => spans.at(i), own)
   const { size } = fstatSync(fd)
-  const scan = new Scanner(path, begins, ends)
+  const scan = new Scanner(path, spans)
   let breath = performance.now()
   for (let at = 0; at < size; at += CHUNK) {
     scan.take(readExactly(fd, path, at, Math.min(CHUNK, size - at)), at)
@@ -31,7 +31,7 @@ export async function openList({ fd, path, own, signal }: FileOfRows): Promise<R
     const where = `${path}, row ${i + 1}`
     return rowOf(parseJson(decodeUtf8(records.read(i), where), where, { exact: true }), where)
   }
-  return { rows: lazyList(begins.length, parse), unit: 'row', columns: await columnsOf(begins.length, parse, signal) }
+  return { rows: lazyList(spans.length, parse), unit: 'row', columns: await columnsOf(spans.length, parse, signal) }
 }
 
 /** What may come next between the rows. */
@@ -39,17 +39,17 @@ type Next = 'list' | 'row or end' | 'row' | 'comma or end' | 'nothing'
 
 class Scanner {
   readonly #path: string
-  readonly #begins: Growing
-  readonly #ends: Growing
+  readonly #spans: Spans
+  /** of the row that is read */
+  #from = 0
   #next: Next = 'list'
   #depth = 0
   #inText = false
   #escaped = false
 
-  constructor(path: string, begins: Growing, ends: Growing) {
+  constructor(path: string, spans: Spans) {
     this.#path = path
-    this.#begins = begins
-    this.#ends = ends
+    this.#spans = spans
   }
 
   /** @param at of the first byte in the file */
@@ -66,7 +66,7 @@ class Scanner {
       } else if (c === QUOTE) this.#inText = true
       else if (c === OPEN || c === LIST) this.#depth++
       else if ((c === CLOSE || c === LIST_END) && --this.#depth === 0) {
-        this.#ends.push(at + i + 1)
+        this.#spans.add(this.#from, at + i + 1)
         this.#next = 'comma or end'
       }
     }
@@ -79,10 +79,10 @@ class Scanner {
     else if (c === LIST_END && ends) this.#next = 'nothing'
     else if (c === COMMA && next === 'comma or end') this.#next = 'row'
     else if (c === OPEN && (next === 'row' || next === 'row or end')) {
-      this.#begins.push(at)
+      this.#from = at
       this.#depth = 1
     } else {
-      const row = this.#begins.length + 1
+      const row = this.#spans.length + 1
       if (next === 'row' || next === 'row or end')
         throw new SaqrError(
           'DATA_ROW',
@@ -98,6 +98,6 @@ class Scanner {
   /** @throws SaqrError FORMAT_JSON */
   finish(): void {
     if (this.#next !== 'nothing')
-      throw new SaqrError('FORMAT_JSON', `${this.#path} ends within its list of rows, after row ${this.#ends.length}. Fetch it again.`)
+      throw new SaqrError('FORMAT_JSON', `${this.#path} ends within its list of rows, after row ${this.#spans.length}. Fetch it again.`)
   }
 }

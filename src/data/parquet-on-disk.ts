@@ -10,21 +10,23 @@ import { breathe } from './breathe.ts'
 import { lazyList } from './lazy-list.ts'
 import { NamelessFile } from './nameless.ts'
 import { parquetGroups } from './read-parquet.ts'
-import { Growing, Records } from './records.ts'
+import { Records } from './records.ts'
 import type { Row } from './rows.ts'
 import type { RowsOnDisk } from './rows-on-disk.ts'
+import { Spans } from './spans.ts'
 
 /** @throws SaqrError DATA_FORMAT, FORMAT_…; OPTION_UNSUPPORTED for bytes, and for dates within a column */
 export async function openParquet(path: string, signal?: AbortSignal): Promise<RowsOnDisk> {
   const file = new NamelessFile('unpacked')
-  const begins = new Growing()
+  const spans = new Spans()
   const columns = new Set<string>()
   let breath = performance.now()
   try {
     for await (const group of parquetGroups(path)) {
       for (const row of group) {
-        begins.push(file.length)
-        file.add(Buffer.from(written(row, `${path}, row ${begins.length}`)))
+        const from = file.length
+        file.add(Buffer.from(written(row, `${path}, row ${spans.length + 1}`)))
+        spans.add(from, file.length)
         for (const column of Object.keys(row)) columns.add(column)
         breath = await breathe(breath, signal)
       }
@@ -34,9 +36,8 @@ export async function openParquet(path: string, signal?: AbortSignal): Promise<R
     closeSync(file.fd)
     throw error
   }
-  const { length } = begins
-  const records = new Records(file.fd, path, (i) => [begins.at(i), i + 1 < length ? begins.at(i + 1) : file.length], true)
-  return { rows: lazyList(length, (i) => readBack(decodeUtf8(records.read(i), path), path)), unit: 'row', columns: [...columns] }
+  const records = new Records(file.fd, path, (i) => spans.at(i), true)
+  return { rows: lazyList(spans.length, (i) => readBack(decodeUtf8(records.read(i), path), path)), unit: 'row', columns: [...columns] }
 }
 
 /** The row as JSON, behind the columns that are dates. */

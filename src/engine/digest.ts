@@ -8,7 +8,7 @@ import { setImmediate as immediate } from 'node:timers/promises'
 import { DIGEST_CHUNK, digestsBeside, digestsOf } from '../devices/cpu/digest.ts'
 import { SaqrError } from '../error.ts'
 import { fileError } from '../formats/files.ts'
-import { type StoredBytes, storedBytes } from '../formats/stored.ts'
+import { requireAsOpened, type StoredBytes, storedBytes } from '../formats/stored.ts'
 import type { Checkpoint, CheckpointTensor } from '../formats/tensor.ts'
 import type { Trainables } from './trainables.ts'
 
@@ -38,7 +38,7 @@ export interface Reading {
   beside?: boolean
 }
 
-/** @throws SaqrError FORMAT_… where a file can't be read any more; the signal's reason */
+/** @throws SaqrError FORMAT_… where a file can't be read any more, or is another than was opened; the signal's reason */
 export async function digestOfBase(checkpoint: Checkpoint, reading: Reading = {}): Promise<string> {
   let found = digested.get(checkpoint)
   if (found === undefined) digested.set(checkpoint, (found = await digestOf(checkpoint, reading)))
@@ -48,6 +48,7 @@ export async function digestOfBase(checkpoint: Checkpoint, reading: Reading = {}
 async function digestOf({ tensors }: Checkpoint, { signal, beside = false }: Reading): Promise<string> {
   const hash = createHash('sha256')
   const files = new Files(beside)
+  requireAsOpened(tensors.values())
   try {
     for (const run of runsOf([...tensors.values()].sort((a, b) => (a.name < b.name ? -1 : 1)))) {
       if (Array.isArray(run)) await files.digest(run, hash, signal)
@@ -56,6 +57,7 @@ async function digestOf({ tensors }: Checkpoint, { signal, beside = false }: Rea
   } finally {
     await files.close()
   }
+  requireAsOpened(tensors.values()) // what was read is what was opened
   return hash.digest('hex').slice(0, 32)
 }
 

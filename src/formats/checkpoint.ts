@@ -7,6 +7,7 @@ import type { BlockReader } from './gguf/dequantise.ts'
 import type { GgufLayout } from './gguf/layout.ts'
 import { openGguf, readGgufConfig } from './gguf/open.ts'
 import { isObject, type JsonObject, readJsonObject } from './json.ts'
+import { rememberFiles } from './stored.ts'
 import type { Checkpoint } from './tensor.ts'
 
 export type { ByteSource, Checkpoint, CheckpointTensor, FileSource, QuantState, TensorDType, TokenizerFiles } from './tensor.ts'
@@ -17,6 +18,12 @@ export type { ByteSource, Checkpoint, CheckpointTensor, FileSource, QuantState, 
  * Errors: FORMAT_NOT_FOUND, FORMAT_NOT_A_MODEL and those of `openFolder` and `openGguf`.
  */
 export function openFiles(path: string, layouts: readonly GgufLayout[], blocks?: BlockReader): Checkpoint {
+  const checkpoint = open(path, layouts, blocks)
+  rememberFiles(checkpoint.tensors.values())
+  return checkpoint
+}
+
+function open(path: string, layouts: readonly GgufLayout[], blocks: BlockReader | undefined): Checkpoint {
   if (isFolder(path)) return openFolder(path)
   if (!isFile(path))
     throw new SaqrError('FORMAT_NOT_FOUND', `${path} does not exist. Give a model folder, a .gguf file, or a Hub id such as owner/name.`)

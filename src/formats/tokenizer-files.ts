@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { SaqrError } from '../error.ts'
 import { makeFolder } from '../hub/files.ts'
 import { isFile, isFolder, writeFileAtomic } from './files.ts'
-import { isObject, type JsonObject, readJsonObject, readText, stringifyJson } from './json.ts'
+import { isObject, type JsonObject, jsonLine, readJsonObject, readText } from './json.ts'
 import { withKeys } from './json-exact.ts'
 import type { TokenizerFiles } from './tensor.ts'
 import { tiktokenTokenizer } from './tiktoken.ts'
@@ -47,7 +47,7 @@ export function tokenizerTexts(files: TokenizerFiles): readonly (readonly [name:
   let made = texts.get(files)
   if (!made) {
     const { tokenizerJson, tokenizerConfig, chatTemplate, chatTemplates = {} } = files
-    const json = (value: unknown) => Buffer.from(`${stringifyJson(value, { indent: 2 })}\n`)
+    const json = (value: unknown) => jsonLine(value, { indent: 2 })
     made = [
       ['tokenizer.json', json(tokenizerJson)],
       ['tokenizer_config.json', json(withKeys(tokenizerConfig, { chat_template: undefined }))],

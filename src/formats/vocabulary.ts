@@ -2,10 +2,12 @@
  * The tokens of a tokenizer.json's vocabulary and their ids. It is read before anything else is done, hundreds of thousands of texts: they are
  * gone through once, and found by parts of other texts too, so that none has to be cut out of a merge to be looked up.
  */
+import { createHash } from 'node:crypto'
 
 const NONE = -1
 
 export class Vocabulary {
+  #digest: string | undefined
   readonly #tokens: string[]
   readonly #ids: number[] = []
   readonly #spelled: string[] = []
@@ -36,6 +38,11 @@ export class Vocabulary {
 
   get ids(): readonly number[] {
     return this.#ids
+  }
+
+  /** of its tokens in their order and their ids: sha256 */
+  get digest(): string {
+    return (this.#digest ??= digestOf(this.#tokens, new Int32Array(this.#ids)))
   }
 
   get(token: string): number | undefined {
@@ -87,7 +94,19 @@ export function vocabularyOf(vocab: Readonly<Record<string, number>>): Vocabular
   return made
 }
 
+/** Texts as one, behind how long each is: a fifth of what writing them as JSON takes. */
+function digestOf(texts: readonly string[], ids = new Int32Array(0)): string {
+  const lengths = new Int32Array(texts.length)
+  for (let i = 0; i < texts.length; i++) lengths[i] = texts[i]!.length // `from` takes ten times as long
+  const hash = createHash('sha256').update(Int32Array.of(texts.length, ids.length)).update(lengths).update(ids)
+  return hash.update(texts.join(''), 'utf16le').digest('hex') // as UTF-8 halves of characters would be one
+}
+
 export type Merge = string | readonly [string, string]
+
+/** sha256 of merges in their order, however a file writes them */
+export const digestOfMerges = (merges: readonly Merge[]): string =>
+  digestOf(merges.map((merge) => (typeof merge === 'string' ? merge : `${merge[0]} ${merge[1]}`)))
 
 export const partsOf = (merge: Merge): readonly [string, string] => {
   if (typeof merge !== 'string') return merge

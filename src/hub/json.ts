@@ -119,40 +119,62 @@ export interface JsonStyle {
  * numbers are integers, or floats if they have a fraction.
  */
 export function stringifyJson(value: unknown, style: JsonStyle = {}): string {
+  let all = ''
+  writeJson(value, style, (text) => {
+    all += text
+  })
+  return all
+}
+
+/** characters that become bytes at once */
+const PIECE = 1 << 16
+
+/** The same as UTF-8, with a line's end, for what is large: nowhere a text of all of it. */
+export function jsonLine(value: unknown, style: JsonStyle = {}): Uint8Array {
+  const pieces: Buffer[] = []
+  let waiting = ''
+  writeJson(value, style, (text) => {
+    waiting += text
+    if (waiting.length < PIECE) return
+    pieces.push(Buffer.from(waiting))
+    waiting = ''
+  })
+  return Buffer.concat([...pieces, Buffer.from(`${waiting}\n`)])
+}
+
+function writeJson(value: unknown, style: JsonStyle, put: (text: string) => void): void {
   const ascii = style.ascii ?? true
   const text = (s: string) => {
     const quoted = JSON.stringify(s).replaceAll('\x7f', ascii ? '\\u007f' : '\x7f')
     return ascii ? quoted.replace(/[\u0080-\uffff]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`) : quoted
   }
-  const list = (open: string, items: string[], close: string, depth: number) => {
-    if (items.length === 0) return open + close
-    if (style.indent === undefined) return open + items.join(', ') + close
-    const inner = `\n${' '.repeat(style.indent * (depth + 1))}`
-    return `${open}${inner}${items.join(`,${inner}`)}\n${' '.repeat(style.indent * depth)}${close}`
+  const list = <T>(open: string, items: readonly T[], close: string, depth: number, item: (one: T) => void) => {
+    const line = (deep: number) => (style.indent === undefined ? '' : `\n${' '.repeat(style.indent * deep)}`)
+    const between = style.indent === undefined ? ', ' : `,${line(depth + 1)}`
+    put(open)
+    for (let i = 0; i < items.length; i++) {
+      put(i === 0 ? line(depth + 1) : between)
+      item(items[i]!)
+    }
+    put(items.length === 0 ? close : line(depth) + close)
   }
-  const write = (v: unknown, depth: number): string => {
-    if (v === null || v === undefined) return 'null'
-    if (typeof v === 'string') return text(v)
-    if (typeof v === 'boolean' || typeof v === 'bigint') return String(v)
-    if (typeof v === 'number') return Number.isSafeInteger(v) ? String(v) : pythonFloat(v)
-    if (v instanceof Float) return pythonFloat(v.value)
-    if (Array.isArray(v))
-      return list(
-        '[',
-        exactItems(v).map((item) => write(item, depth + 1)),
-        ']',
-        depth,
-      )
-    const entries = exactEntries(v as JsonObject).filter(([, item]) => item !== undefined)
-    if (style.sortKeys) entries.sort(([a], [b]) => compareCodePoints(a, b))
-    return list(
-      '{',
-      entries.map(([key, item]) => `${text(key)}: ${write(item, depth + 1)}`),
-      '}',
-      depth,
-    )
+  const write = (v: unknown, depth: number): void => {
+    if (v === null || v === undefined) put('null')
+    else if (typeof v === 'string') put(text(v))
+    else if (typeof v === 'boolean' || typeof v === 'bigint') put(String(v))
+    else if (typeof v === 'number') put(Number.isSafeInteger(v) ? String(v) : pythonFloat(v))
+    else if (v instanceof Float) put(pythonFloat(v.value))
+    else if (Array.isArray(v)) list('[', exactItems(v), ']', depth, (item) => write(item, depth + 1))
+    else {
+      const entries = exactEntries(v as JsonObject).filter(([, item]) => item !== undefined)
+      if (style.sortKeys) entries.sort(([a], [b]) => compareCodePoints(a, b))
+      list('{', entries, '}', depth, ([key, item]) => {
+        put(`${text(key)}: `)
+        write(item, depth + 1)
+      })
+    }
   }
-  return write(value, 0)
+  write(value, 0)
 }
 
 /** Python's `repr` of a float: exponent below 1e-4 and from 1e16 on, at least two digits in it. */

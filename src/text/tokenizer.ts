@@ -6,6 +6,7 @@ import { hash } from 'node:crypto'
 import { option, SaqrError, say } from '../error.ts'
 import type { TokenizerFiles as WrittenFiles } from '../formats/tensor.ts'
 import { writeTokenizer } from '../formats/tokenizer-files.ts'
+import { digestOfMerges, type Merge, vocabularyOf } from '../formats/vocabulary.ts'
 import { filled, take, takeOptions, text } from '../hub/arguments.ts'
 import { ensureWritableFolder } from '../hub/files.ts'
 import { anyNumber, CHAT, changed, checkFiles, DECODE, day, ENCODE, messages, OPTIONS, tokenIds } from './arguments.ts'
@@ -271,7 +272,10 @@ export class Tokenizer {
     const templates = [...this.#templates]
     if (this.#digest?.of !== this.#made) {
       const { json, named, byteLevel } = this.#made.definition
-      this.#digest = { of: this.#made, sha256: hash('sha256', JSON.stringify([json, named, byteLevel, templates])) }
+      const { vocab, merges, ...model } = json.model
+      const tokens = [vocabularyOf(vocab).digest, digestOfMerges(merges as Merge[])]
+      const rest = { ...json, model }
+      this.#digest = { of: this.#made, sha256: hash('sha256', JSON.stringify([tokens, rest, named, byteLevel, templates])) }
     }
     const days = templates.map(([, source]) => dayOf(source, take(now, 'now', day)))
     return JSON.stringify([this.#digest.sha256, this.special, days])

@@ -38,9 +38,10 @@ export function bounds(
   together: Together = 'sequence',
   sharing = false,
 ): { longest: number; stepTokens: number } {
-  const lengths = Int32Array.from(examples, (example) =>
-    together === 'sequence' ? example.ids.length : heldTokens(example, sharing),
-  ).sort()
+  const lengths = new Int32Array(examples.length)
+  // not `from`, which holds all of them at once
+  for (const [i, example] of examples.entries()) lengths[i] = together === 'sequence' ? example.ids.length : heldTokens(example, sharing)
+  lengths.sort()
   let stepTokens = 0
   for (let i = 0; i < Math.min(count, lengths.length); i++) stepTokens += lengths[lengths.length - 1 - i]!
   const longest = together === 'sequence' ? longestSequence(examples) : together === 'example' ? lengths.at(-1)! : stepTokens

@@ -87,6 +87,8 @@ export async function* trainLoop(
   let tried = p.step
   /** what there is to tell of checkpoints */
   const told: WarningEvent[] = []
+  /** it was told that checkpoints don't name the base's weights */
+  let unnamed = false
   /** @param leaving nobody waits for what comes after: the base is not waited for as long as it takes */
   const save = async (leaving = false): Promise<SaveEvent> => {
     // a save that fails is not tried again on the way out
@@ -95,12 +97,14 @@ export async function* trainLoop(
     if (p.facts.identity.same[WEIGHTS] === undefined) {
       const weights = await run.base.digest(leaving ? AbortSignal.abort() : signal)
       if ('digest' in weights) p.facts.identity = withWeights(run.identity, weights.digest)
-      else
+      else if (!unnamed) {
+        unnamed = true
         told.push(
           warning(
-            `the checkpoint of step ${p.step} doesn’t say which weights ${model.opened.checkpoint.path} has (${weights.why}): who goes on from it isn’t warned of others`,
+            `the checkpoint of step ${p.step}, and any behind it, doesn’t say which weights ${model.opened.checkpoint.path} has (${weights.why}): who goes on from it isn’t warned of others`,
           ),
         )
+      }
     }
     const write = async (folder: string) => {
       const { best } = p.facts

@@ -180,11 +180,18 @@ export async function scoreWith(
 /** With LongRoPE a row's numbers depend on the longest row of its micro-batch, which is another in every epoch. */
 export function requireAlike(lists: readonly (readonly Example[])[], { longBeyond }: CutOptions): void {
   if (longBeyond === undefined) return
-  const long = lists.flatMap((examples) => examples.filter((example) => longestSequence([example]) > longBeyond))
+  let first: Example | undefined
+  let long = 0
+  for (const examples of lists)
+    for (const example of examples) {
+      if (longestSequence([example]) <= longBeyond) continue
+      first ??= example
+      long++
+    }
   const all = lists.reduce((n, { length }) => n + length, 0)
-  if (long.length > 0 && long.length < all)
+  if (first && long < all)
     throw new SaqrError(
       'DATA_TOO_LONG',
-      say`${long[0]!.source}, row ${long[0]!.row}: more than ${longBeyond} tokens, beyond which this model turns positions of a whole micro-batch otherwise: a reference that is scored once is not supported for rows on both sides of it. Cut rows to ${longBeyond} tokens.`,
+      say`${first.source}, row ${first.row}: more than ${longBeyond} tokens, beyond which this model turns positions of a whole micro-batch otherwise: a reference that is scored once is not supported for rows on both sides of it. Cut rows to ${longBeyond} tokens.`,
     )
 }

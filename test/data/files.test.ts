@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, readdirSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readlinkSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
@@ -162,6 +162,12 @@ describe('what can’t be read is named', () => {
     ['rows.txt', 'a', /rows\.txt: rows are read from \.json, \.jsonl.*lines of \{"text": "…"\}/],
   ] as [string, string | Uint8Array, RegExp][])('%s', async (name, content, message) => {
     await expect(loadDataset(file(name, content))).rejects.toThrow(message)
+  })
+
+  test('more rows than memory takes are refused before they are read', async () => {
+    const path = file('large.jsonl', '{"text":"a"}\n')
+    truncateSync(path, 2 ** 40) // a hole takes no room on the disk
+    await expect(loadDataset(path)).rejects.toMatchObject({ code: 'DATA_TOO_LARGE', message: expect.stringContaining('streaming: true') })
   })
 
   test('no file', async () => {

@@ -128,6 +128,25 @@ test('the day counts where the template tells it', () => {
   expect(alike('{% set f = strftime_now %}{{ f("%H") }}', at(1), at(1, 5))).toBe(false)
 })
 
+test('another token, id, merge or order of merges is another tokenizer; how merges are written is not', () => {
+  const files = filesOf('smollm-like')
+  const { model } = files.tokenizerJson as { model: { vocab: Record<string, number>; merges: (string | [string, string])[] } }
+  const of = (vocab: typeof model.vocab, merges = model.merges) =>
+    new Tokenizer({ ...files, tokenizerJson: { ...files.tokenizerJson, model: { ...model, vocab, merges } } }).fingerprint(new Date(0))
+  const tokens = Object.entries(model.vocab)
+  const [a, b] = [tokens.at(-1)!, tokens.at(-2)!]
+  const pairs = model.merges.map((merge) => (typeof merge === 'string' ? (merge.split(' ') as [string, string]) : merge))
+  const others = [
+    of(model.vocab),
+    of({ ...model.vocab, [a[0]]: b[1], [b[0]]: a[1] }),
+    of({ ...model.vocab, more: tokens.length + 1000 }),
+    of(model.vocab, model.merges.slice(0, -1)),
+    of(model.vocab, [model.merges[1]!, model.merges[0]!, ...model.merges.slice(2)]),
+  ]
+  expect(new Set(others).size).toBe(others.length)
+  expect(of({ ...model.vocab }, pairs)).toBe(others[0])
+})
+
 test('pairs and rated answers are found too, each kind for itself', async () => {
   const answers = texts.map(({ text }, i) => ({ prompt: `${i}?`, chosen: text, rejected: `${text.slice(9)} no` }))
   const run = (kind: AnswerRows) =>

@@ -152,15 +152,23 @@ describe('of a base', () => {
     expect(await digestOfBase(over({ ...tensor }))).toBe(await digestOfBase(checkpoint))
   })
 
-  it('ends where it is told to, and says which file was cut', async () => {
+  it('ends where it is told to, and says which file was cut or written to since it was opened', async () => {
     await expect(digestOfBase(openCheckpoint(model), { signal: AbortSignal.abort(new Error('enough')) })).rejects.toThrow('enough')
     const cut = join(work, 'cut')
     cpSync(model, cut, { recursive: true })
     const checkpoint = openCheckpoint(cut)
     writeFileSync(join(cut, 'model.safetensors'), readFileSync(join(cut, 'model.safetensors')).subarray(0, 2000))
     await expect(digestOfBase(checkpoint)).rejects.toMatchObject({
-      code: 'FORMAT_TRUNCATED',
+      code: 'FORMAT_CHANGED',
       message: expect.stringContaining(join(cut, 'model.safetensors')),
     })
+    const changed = join(work, 'changed')
+    cpSync(model, changed, { recursive: true })
+    const before = openCheckpoint(changed)
+    const bytes = readFileSync(join(changed, 'model.safetensors'))
+    bytes[bytes.length - 1]! ^= 1
+    writeFileSync(join(changed, 'model.safetensors'), bytes)
+    await expect(digestOfBase(before)).rejects.toMatchObject({ code: 'FORMAT_CHANGED' })
+    expect(await digestOfBase(openCheckpoint(changed))).not.toBe(await digestOfBase(openCheckpoint(model)))
   })
 })

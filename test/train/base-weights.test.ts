@@ -22,12 +22,14 @@ it('is that of all values, begun before or when it is asked for', async () => {
   expect(await new BaseWeights(openCheckpoint(model)).digest(AbortSignal.abort())).toEqual({ digest })
 })
 
-it('says why it isn’t there: files that were cut meanwhile, or a run that has ended', async () => {
+it('says why it isn’t there: files that were written to meanwhile, or a run that has ended', async () => {
   const cut = join(work, 'cut')
   cpSync(model, cut, { recursive: true })
   const checkpoint = openCheckpoint(cut)
   writeFileSync(join(cut, 'model.safetensors'), readFileSync(join(cut, 'model.safetensors')).subarray(0, 2000))
-  expect(await new BaseWeights(checkpoint).digest()).toEqual({ why: expect.stringContaining('it was cut since it was opened') })
+  expect(await new BaseWeights(checkpoint).digest()).toEqual({
+    why: expect.stringContaining('was written to or replaced since it was opened'),
+  })
   const ended = new BaseWeights(openCheckpoint(model))
   ended.begin()
   ended.stop()

@@ -195,7 +195,7 @@ const sideTargets = (laid: LaidOut, side: boolean) => batchTargetsOf(laid, 0, St
 
 /** How both sides would weigh alike (eq. 8 of the paper), where they don't. */
 function unevenly(examples: readonly Example[], { desirableWeight, undesirableWeight }: Options): Message[] {
-  const wanted = examples.filter((example) => example.wanted).length
+  const wanted = examples.reduce((n, example) => n + Number(example.wanted), 0)
   const others = examples.length - wanted
   if (wanted === 0 || others === 0)
     return [say`all answers are ${wanted === 0 ? 'unwanted' : 'wanted'}: nothing says what the other kind is like`]
