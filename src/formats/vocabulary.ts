@@ -2,88 +2,137 @@
  * The tokens of a tokenizer.json's vocabulary and their ids. It is read before anything else is done, hundreds of thousands of texts: they are
  * gone through once, and found by parts of other texts too, so that none has to be cut out of a merge to be looked up.
  */
+import { SaqrError } from '../error.ts'
+import { show } from './json.ts'
+import { Texts } from './texts.ts'
 
 const NONE = -1
+/** of an empty text */
+const SEED = 0x811c9dc5
+const PRIME = 0x01000193
 
 export class Vocabulary {
-  readonly #tokens: string[]
-  readonly #ids: number[] = []
-  readonly #spelled: string[] = []
+  readonly #texts: Texts
+  /** of every text; of equal texts the same */
+  #all: readonly number[]
+  readonly #ids: readonly number[]
+  /** places in the lists by their ids */
+  readonly #places: number[] = []
   /** places in the lists by a hash of their texts */
   readonly #slots: Int32Array
   readonly #mask: number
   /** one more than the highest id */
   readonly limit: number
 
-  constructor(vocab: Readonly<Record<string, number>>) {
-    this.#tokens = Object.keys(vocab)
-    const slots = 2 ** Math.ceil(Math.log2(Math.max(2, 2 * this.#tokens.length)))
+  /** @param ids of each text; of equal texts the last counts */
+  constructor(texts: Texts, ids: readonly number[]) {
+    const slots = 2 ** Math.ceil(Math.log2(Math.max(2, 2 * texts.length)))
+    this.#texts = texts
+    this.#all = ids
     this.#slots = new Int32Array(slots).fill(NONE)
     this.#mask = slots - 1
+    const { units, starts } = texts
+    const repeated = new Set<number>()
     let limit = 0
-    for (let at = 0; at < this.#tokens.length; at++) {
-      const token = this.#tokens[at]!
-      const id = vocab[token]!
-      this.#ids.push(id)
-      this.#spelled[id] = token
-      if (id >= limit) limit = id + 1
-      let slot = hashOf(token, 0, token.length) & this.#mask
-      while (this.#slots[slot] !== NONE) slot = (slot + 1) & this.#mask
+    for (let at = 0; at < ids.length; at++) {
+      const id = ids[at]!
+      const [from, end] = [starts[at]!, starts[at + 1]!]
+      const slot = this.#slot(units, from, end, end, end)
+      const before = this.#slots[slot]!
+      if (before !== NONE) {
+        repeated.add(before)
+        delete this.#places[ids[before]!]
+      }
       this.#slots[slot] = at
+      this.#places[id] = at
+      if (id >= limit) limit = id + 1
     }
+    this.#ids = repeated.size === 0 ? ids : ids.filter((_, at) => !repeated.has(at))
+    this.#all = repeated.size === 0 ? ids : ids.map((id, at) => (repeated.has(at) ? this.get(texts.at(at))! : id))
     this.limit = limit
   }
 
+  /** of tokenizer.json's `vocab` */
+  static of(vocab: Readonly<Record<string, number>>): Vocabulary {
+    return new Vocabulary(Texts.of(Object.keys(vocab)), Object.values(vocab))
+  }
+
+  toJson(): Record<string, number> {
+    const vocab: Record<string, number> = Object.create(null)
+    for (const [at, token] of this.#texts.toArray().entries()) vocab[token] = this.#all[at]!
+    return vocab
+  }
+
+  /** of every token, in no order */
   get ids(): readonly number[] {
     return this.#ids
   }
 
   get(token: string): number | undefined {
-    const at = this.find(token, 0, token.length)
-    return at === NONE ? undefined : this.#ids[at]
+    const { length } = token
+    let hash = SEED
+    for (let i = 0; i < length; i++) hash = Math.imul(hash ^ token.charCodeAt(i), PRIME)
+    for (let slot = mixed(hash) & this.#mask; ; slot = (slot + 1) & this.#mask) {
+      const at = this.#slots[slot]!
+      if (at === NONE) return undefined
+      if (this.#texts.is(at, token)) return this.#all[at]
+    }
   }
 
   tokenOf(id: number): string | undefined {
-    return this.#spelled[id]
+    const at = this.#places[id]
+    return at === undefined ? undefined : this.#texts.at(at)
   }
 
-  /** Place of the token that `text` has from `from` to before `end`; −1: it is none. */
-  find(text: string, from: number, end: number): number {
-    let slot = hashOf(text, from, end) & this.#mask
+  /** Place of the token that `units` has from `from` to before `end`, and on from `from2` to before `end2`; −1: it is none. */
+  find(units: Uint16Array, from: number, end: number, from2 = end, end2 = end): number {
+    return this.#slots[this.#slot(units, from, end, from2, end2)]!
+  }
+
+  /** where the place of a token stands, or would */
+  #slot(units: Uint16Array, from: number, end: number, from2: number, end2: number): number {
+    let hash = SEED
+    for (let i = from; i < end; i++) hash = Math.imul(hash ^ units[i]!, PRIME)
+    for (let i = from2; i < end2; i++) hash = Math.imul(hash ^ units[i]!, PRIME)
+    let slot = mixed(hash) & this.#mask
     for (;;) {
       const at = this.#slots[slot]!
-      if (at === NONE || this.isAt(at, text, from, end)) return at
+      if (at === NONE || this.isAt(at, units, from, end, from2, end2)) return slot
       slot = (slot + 1) & this.#mask
     }
   }
 
-  /** Is the token at this place a part of `text`, or two parts one behind the other? */
-  isAt(at: number, text: string, from: number, end: number, from2 = 0, end2 = 0): boolean {
-    const token = this.#tokens[at]
-    const first = end - from
-    if (token?.length !== first + end2 - from2) return false
-    for (let i = 0; i < first; i++) if (token.charCodeAt(i) !== text.charCodeAt(from + i)) return false
-    for (let i = first; i < token.length; i++) if (token.charCodeAt(i) !== text.charCodeAt(from2 + i - first)) return false
+  /** Is the token at this place a part of `units`, or two parts one behind the other? */
+  isAt(at: number, units: Uint16Array, from: number, end: number, from2 = end, end2 = end): boolean {
+    const { units: own, starts } = this.#texts
+    let i = starts[at]!
+    if (at < 0 || starts[at + 1]! - i !== end - from + end2 - from2) return false
+    for (let j = from; j < end; j++) if (own[i++] !== units[j]) return false
+    for (let j = from2; j < end2; j++) if (own[i++] !== units[j]) return false
     return true
   }
 
   idAt(at: number): number {
-    return this.#ids[at]!
+    return this.#all[at]!
   }
 }
 
-function hashOf(text: string, from: number, end: number): number {
-  let hash = 0x811c9dc5
-  for (let i = from; i < end; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193)
-  return (hash ^ (hash >>> 15)) >>> 0
-}
+/** spreads what FNV-1a leaves in the high bits */
+const mixed = (hash: number) => (hash ^ (hash >>> 15)) >>> 0
 
-const known = new WeakMap<object, Vocabulary>()
+const known = new WeakMap<Texts, Vocabulary>()
 
-/** Of a tokenizer.json's model, made once: what is added to a tokenizer leaves it as it is. */
-export function vocabularyOf(vocab: Readonly<Record<string, number>>): Vocabulary {
-  let made = known.get(vocab)
-  if (made === undefined) known.set(vocab, (made = new Vocabulary(vocab)))
+/** Of a file that lists its tokens in the order of their ids; made once. */
+export function vocabularyIn(tokens: Texts): Vocabulary {
+  let made = known.get(tokens)
+  if (!made)
+    known.set(
+      tokens,
+      (made = new Vocabulary(
+        tokens,
+        Array.from(tokens.starts.subarray(1), (_, id) => id),
+      )),
+    )
   return made
 }
 
@@ -95,49 +144,99 @@ export const partsOf = (merge: Merge): readonly [string, string] => {
   return [left, right]
 }
 
+/** Merges one behind the other: each a text with a space in it, or two texts. */
+export class MergeTexts {
+  readonly #texts: Texts
+  readonly #pairs: boolean
+
+  constructor(texts: Texts, pairs: boolean) {
+    this.#texts = texts
+    this.#pairs = pairs
+  }
+
+  /** of tokenizer.json's `merges`, as they stand there */
+  static of(merges: readonly Merge[]): MergeTexts {
+    if (merges.every((merge) => typeof merge === 'string')) return new MergeTexts(Texts.of(merges), false)
+    const parts = merges.flatMap((merge, i) => {
+      const [left, right] = Array.isArray(merge) || typeof merge === 'string' ? partsOf(merge) : []
+      if (typeof left !== 'string' || typeof right !== 'string')
+        throw new SaqrError(
+          'TEXT_TOKENIZER_INVALID',
+          `tokenizer.json: model.merges[${i}] is ${show(merge)}, it must be two tokens. Fetch it again.`,
+        )
+      return [left, right]
+    })
+    return new MergeTexts(Texts.of(parts), true)
+  }
+
+  get length(): number {
+    return this.#pairs ? this.#texts.length / 2 : this.#texts.length
+  }
+
+  parts(i: number): readonly [string, string] {
+    return this.#pairs ? [this.#texts.at(2 * i), this.#texts.at(2 * i + 1)] : partsOf(this.#texts.at(i))
+  }
+
+  /** The first that is not two texts with a space between; −1: all are. */
+  notTwo(): number {
+    if (this.#pairs) return NONE
+    const { units, starts } = this.#texts
+    for (let i = 0; i < this.length; i++) {
+      const [from, stop] = [starts[i]!, starts[i + 1]!]
+      const space = spaceIn(units, from, stop)
+      if (space === from || space >= stop - 1 || spaceIn(units, space + 1, stop) !== stop) return i
+    }
+    return NONE
+  }
+
+  toArray(): (readonly [string, string])[] {
+    const texts = this.#texts.toArray()
+    return this.#pairs ? Array.from({ length: this.length }, (_, i) => [texts[2 * i]!, texts[2 * i + 1]!] as const) : texts.map(partsOf)
+  }
+
+  /** Hundreds of thousands, gone through once, and nothing is cut out or put together for one. */
+  idsIn(of: Vocabulary): MergeIds {
+    const { units, starts } = this.#texts
+    const { length } = this
+    const ids = new Int32Array(3 * length)
+    let last = NONE
+    for (let i = 0; i < length; i++) {
+      const from = starts[this.#pairs ? 2 * i : i]!
+      const stop = starts[this.#pairs ? 2 * i + 2 : i + 1]!
+      let [middle, from2, end] = [0, 0, stop]
+      if (this.#pairs) middle = from2 = starts[2 * i + 1]!
+      else {
+        middle = spaceIn(units, from, stop)
+        from2 = Math.min(middle + 1, stop)
+        end = spaceIn(units, from2, stop)
+      }
+      const left = of.find(units, from, middle)
+      const right = of.find(units, from2, end)
+      // mostly what the merge before made, by another way, or the token behind that
+      let both = last
+      if (last === NONE || !of.isAt(both, units, from, middle, from2, end)) {
+        both++
+        if (!of.isAt(both, units, from, middle, from2, end)) both = of.find(units, from, middle, from2, end)
+      }
+      if (left === NONE || right === NONE || both === NONE) return { ids, wrong: i }
+      last = both
+      ids[3 * i] = of.idAt(left)
+      ids[3 * i + 1] = of.idAt(right)
+      ids[3 * i + 2] = of.idAt(both)
+    }
+    return { ids, wrong: NONE }
+  }
+}
+
+/** the first; the end where there is none */
+function spaceIn(units: Uint16Array, from: number, end: number): number {
+  for (let i = from; i < end; i++) if (units[i] === 0x20) return i
+  return end
+}
+
 export interface MergeIds {
   /** of the left part, the right one and the token they make, merge by merge */
   ids: Int32Array
   /** the first merge that has a part, or makes something, that is no token; −1: none */
   wrong: number
-}
-
-const merged = new WeakMap<readonly Merge[], { of: Vocabulary; made: MergeIds }>()
-
-/** Hundreds of thousands, gone through once, and nothing is cut out or put together for one. @param merges as they stand in tokenizer.json */
-export function mergeIdsOf(merges: readonly Merge[], of: Vocabulary): MergeIds {
-  const known = merged.get(merges)
-  if (known?.of === of) return known.made
-  const made = { ids: new Int32Array(3 * merges.length), wrong: NONE }
-  let last = NONE
-  for (let i = 0; i < merges.length; i++) {
-    const merge = merges[i]!
-    const text = typeof merge === 'string' ? merge : `${merge[0]} ${merge[1]}`
-    const space = typeof merge === 'string' ? merge.indexOf(' ') : merge[0].length
-    const middle = space === -1 ? text.length : space
-    const from = Math.min(middle + 1, text.length)
-    const behind = typeof merge === 'string' ? merge.indexOf(' ', from) : -1
-    const end = behind === -1 ? text.length : behind
-    const left = of.find(text, 0, middle)
-    const right = of.find(text, from, end)
-    // mostly what the merge before made, by another way, or the token behind that
-    let both = last
-    if (!of.isAt(both, text, 0, middle, from, end)) {
-      both++
-      if (!of.isAt(both, text, 0, middle, from, end)) {
-        const whole = text.slice(0, middle) + text.slice(from, end)
-        both = of.find(whole, 0, whole.length)
-      }
-    }
-    if (left === NONE || right === NONE || both === NONE) {
-      made.wrong = i
-      break
-    }
-    last = both
-    made.ids[3 * i] = of.idAt(left)
-    made.ids[3 * i + 1] = of.idAt(right)
-    made.ids[3 * i + 2] = of.idAt(both)
-  }
-  merged.set(merges, { of, made })
-  return made
 }

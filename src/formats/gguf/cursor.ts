@@ -1,6 +1,8 @@
 /** Reads a file from front to back through a small window: GGUF does not say how long its header is. */
+import { isUtf8 } from 'node:buffer'
 import { SaqrError } from '../../error.ts'
-import { decodeUtf8 } from '../json.ts'
+import { decodeUtf8, notUtf8 } from '../json.ts'
+import { Texts, unitsOf } from '../texts.ts'
 
 export interface Bytes {
   size: number
@@ -91,8 +93,37 @@ export class Cursor {
     return text.includes('\ufffd') ? decodeUtf8(this.#window.subarray(from, from + count), `${this.path}: ${where()}`) : text
   }
 
+  /**
+   * Texts one behind the other, of which none is decoded by itself. Strict UTF-8; `where` names them in the error.
+   * @param length reads how many bytes the next one has, which stands before it
+   */
+  texts(count: number, length: () => number, where: () => string): Texts {
+    const starts = new Uint32Array(count + 1)
+    let bytes = Buffer.allocUnsafe(Math.min(16 * count, this.left))
+    let [size, units, apart] = [0, 0, true]
+    for (let i = 0; i < count; i++) {
+      const from = this.#take(length())
+      const [window, end] = [this.#window, this.#at]
+      if (size + end - from > bytes.length) bytes = Buffer.concat([bytes], 2 * (size + end - from))
+      if (from < end && continues(window[from]!)) apart = false
+      for (let at = from; at < end; at++) {
+        const byte = window[at]!
+        bytes[size++] = byte
+        // of UTF-16: two where a character has four bytes
+        if (!continues(byte)) units += byte < 0xf0 ? 1 : 2
+      }
+      starts[i + 1] = units
+    }
+    const all = bytes.subarray(0, size)
+    if (!apart || !isUtf8(all)) throw notUtf8(`${this.path}: ${where()}`)
+    return new Texts(unitsOf(all.toString('utf8')), starts)
+  }
+
   bytes(count: number): Uint8Array {
     const from = this.#take(count)
     return this.#window.subarray(from, from + count)
   }
 }
+
+/** a byte of a character that is not its first */
+const continues = (byte: number) => (byte & 0xc0) === 0x80
