@@ -1,51 +1,53 @@
 /**
- * Many short texts as one run of UTF-16 units, each cut out where it is asked for: of a vocabulary's hundreds of thousands all are hashed and
- * compared before a model's first token, and few are ever read as strings.
+ * Many short texts as the bytes that a file has them in, each cut out where it is asked for: of a vocabulary's hundreds of thousands all are hashed
+ * and compared before a model's first token, and few are ever read as strings.
  */
 export class Texts {
-  /** of all texts, one behind the other */
-  readonly units: Uint16Array
-  /** where each begins in `units`; behind the last, where it ends */
+  /** of all texts, UTF-8, with `gap` bytes of something else between two */
+  readonly bytes: Buffer
+  readonly gap: number
+  /** where each begins in `bytes`; behind the last, where another would */
   readonly starts: Uint32Array
 
-  constructor(units: Uint16Array, starts: Uint32Array) {
-    this.units = units
+  constructor(bytes: Buffer, starts: Uint32Array, gap: number) {
+    this.bytes = bytes
     this.starts = starts
+    this.gap = gap
   }
 
+  /** @throws TypeError for half of a surrogate pair, which is no text */
   static of(list: readonly string[]): Texts {
+    const all = list.join('\0')
+    if (/\p{Surrogate}/u.test(all)) throw new TypeError('half of a surrogate pair is no character')
+    const bytes = Buffer.from(all)
     const starts = new Uint32Array(list.length + 1)
-    for (let i = 0; i < list.length; i++) starts[i + 1] = starts[i]! + list[i]!.length
-    return new Texts(unitsOf(list.join('')), starts)
+    let at = 0
+    for (let i = 0; i < list.length; i++) {
+      // of UTF-16: two where a character has four bytes
+      for (let units = list[i]!.length; units > 0; units--) {
+        const first = bytes[at]!
+        at += first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4
+        if (first >= 0xf0) units--
+      }
+      starts[i + 1] = ++at
+    }
+    return new Texts(bytes, starts, 1)
   }
 
   get length(): number {
     return this.starts.length - 1
   }
 
-  at(i: number): string {
-    return stringOf(this.units.subarray(this.starts[i], this.starts[i + 1]))
+  /** where a text ends in `bytes` */
+  end(i: number): number {
+    return this.starts[i + 1]! - this.gap
   }
 
-  is(i: number, text: string): boolean {
-    const from = this.starts[i]!
-    if (this.starts[i + 1]! - from !== text.length) return false
-    for (let j = 0; j < text.length; j++) if (this.units[from + j] !== text.charCodeAt(j)) return false
-    return true
+  at(i: number): string {
+    return this.bytes.toString('utf8', this.starts[i], this.end(i))
   }
 
   toArray(): string[] {
-    const all = stringOf(this.units)
-    return Array.from({ length: this.length }, (_, i) => all.slice(this.starts[i], this.starts[i + 1]))
+    return Array.from({ length: this.length }, (_, i) => this.at(i))
   }
 }
-
-export function unitsOf(text: string): Uint16Array {
-  const bytes = Buffer.from(text, 'utf16le')
-  // small buffers are parts of a pool, anywhere in it
-  return bytes.byteOffset % 2 === 0
-    ? new Uint16Array(bytes.buffer, bytes.byteOffset, text.length)
-    : new Uint16Array(Uint8Array.from(bytes).buffer)
-}
-
-const stringOf = (units: Uint16Array) => Buffer.from(units.buffer, units.byteOffset, units.byteLength).toString('utf16le')

@@ -11,6 +11,11 @@ const NONE = -1
 const SEED = 0x811c9dc5
 const PRIME = 0x01000193
 
+const HALF = /\p{Surrogate}/u
+const encoder = new TextEncoder()
+/** a token that is looked for */
+const scratch = new Uint8Array(1024)
+
 export class Vocabulary {
   readonly #texts: Texts
   /** of every text; of equal texts the same */
@@ -31,13 +36,14 @@ export class Vocabulary {
     this.#all = ids
     this.#slots = new Int32Array(slots).fill(NONE)
     this.#mask = slots - 1
-    const { units, starts } = texts
+    const { bytes, starts } = texts
     const repeated = new Set<number>()
     let limit = 0
     for (let at = 0; at < ids.length; at++) {
       const id = ids[at]!
-      const [from, end] = [starts[at]!, starts[at + 1]!]
-      const slot = this.#slot(units, from, end, end, end)
+      const from = starts[at]!
+      const end = texts.end(at)
+      const slot = this.#slot(bytes, from, end, end, end)
       const before = this.#slots[slot]!
       if (before !== NONE) {
         repeated.add(before)
@@ -69,14 +75,10 @@ export class Vocabulary {
   }
 
   get(token: string): number | undefined {
-    const { length } = token
-    let hash = SEED
-    for (let i = 0; i < length; i++) hash = Math.imul(hash ^ token.charCodeAt(i), PRIME)
-    for (let slot = mixed(hash) & this.#mask; ; slot = (slot + 1) & this.#mask) {
-      const at = this.#slots[slot]!
-      if (at === NONE) return undefined
-      if (this.#texts.is(at, token)) return this.#all[at]
-    }
+    const bytes = 3 * token.length <= scratch.length ? scratch : new Uint8Array(3 * token.length)
+    const { written } = encoder.encodeInto(token, bytes)
+    const at = !HALF.test(token) ? this.find(bytes, 0, written) : NONE
+    return at === NONE ? undefined : this.#all[at]
   }
 
   tokenOf(id: number): string | undefined {
@@ -84,31 +86,31 @@ export class Vocabulary {
     return at === undefined ? undefined : this.#texts.at(at)
   }
 
-  /** Place of the token that `units` has from `from` to before `end`, and on from `from2` to before `end2`; −1: it is none. */
-  find(units: Uint16Array, from: number, end: number, from2 = end, end2 = end): number {
-    return this.#slots[this.#slot(units, from, end, from2, end2)]!
+  /** Place of the token that `bytes` has from `from` to before `end`, and on from `from2` to before `end2`; −1: it is none. */
+  find(bytes: Uint8Array, from: number, end: number, from2 = end, end2 = end): number {
+    return this.#slots[this.#slot(bytes, from, end, from2, end2)]!
   }
 
   /** where the place of a token stands, or would */
-  #slot(units: Uint16Array, from: number, end: number, from2: number, end2: number): number {
+  #slot(bytes: Uint8Array, from: number, end: number, from2: number, end2: number): number {
     let hash = SEED
-    for (let i = from; i < end; i++) hash = Math.imul(hash ^ units[i]!, PRIME)
-    for (let i = from2; i < end2; i++) hash = Math.imul(hash ^ units[i]!, PRIME)
+    for (let i = from; i < end; i++) hash = Math.imul(hash ^ bytes[i]!, PRIME)
+    for (let i = from2; i < end2; i++) hash = Math.imul(hash ^ bytes[i]!, PRIME)
     let slot = mixed(hash) & this.#mask
     for (;;) {
       const at = this.#slots[slot]!
-      if (at === NONE || this.isAt(at, units, from, end, from2, end2)) return slot
+      if (at === NONE || this.isAt(at, bytes, from, end, from2, end2)) return slot
       slot = (slot + 1) & this.#mask
     }
   }
 
-  /** Is the token at this place a part of `units`, or two parts one behind the other? */
-  isAt(at: number, units: Uint16Array, from: number, end: number, from2 = end, end2 = end): boolean {
-    const { units: own, starts } = this.#texts
+  /** Is the token at this place a part of `bytes`, or two parts one behind the other? */
+  isAt(at: number, bytes: Uint8Array, from: number, end: number, from2 = end, end2 = end): boolean {
+    const { bytes: own, starts } = this.#texts
     let i = starts[at]!
-    if (at < 0 || starts[at + 1]! - i !== end - from + end2 - from2) return false
-    for (let j = from; j < end; j++) if (own[i++] !== units[j]) return false
-    for (let j = from2; j < end2; j++) if (own[i++] !== units[j]) return false
+    if (at < 0 || this.#texts.end(at) - i !== end - from + end2 - from2) return false
+    for (let j = from; j < end; j++) if (own[i++] !== bytes[j]) return false
+    for (let j = from2; j < end2; j++) if (own[i++] !== bytes[j]) return false
     return true
   }
 
@@ -180,11 +182,12 @@ export class MergeTexts {
   /** The first that is not two texts with a space between; −1: all are. */
   notTwo(): number {
     if (this.#pairs) return NONE
-    const { units, starts } = this.#texts
+    const { bytes, starts } = this.#texts
     for (let i = 0; i < this.length; i++) {
-      const [from, stop] = [starts[i]!, starts[i + 1]!]
-      const space = spaceIn(units, from, stop)
-      if (space === from || space >= stop - 1 || spaceIn(units, space + 1, stop) !== stop) return i
+      const from = starts[i]!
+      const stop = this.#texts.end(i)
+      const space = spaceIn(bytes, from, stop)
+      if (space === from || space >= stop - 1 || spaceIn(bytes, space + 1, stop) !== stop) return i
     }
     return NONE
   }
@@ -196,27 +199,29 @@ export class MergeTexts {
 
   /** Hundreds of thousands, gone through once, and nothing is cut out or put together for one. */
   idsIn(of: Vocabulary): MergeIds {
-    const { units, starts } = this.#texts
+    const texts = this.#texts
+    const { bytes, starts } = texts
     const { length } = this
     const ids = new Int32Array(3 * length)
     let last = NONE
     for (let i = 0; i < length; i++) {
-      const from = starts[this.#pairs ? 2 * i : i]!
-      const stop = starts[this.#pairs ? 2 * i + 2 : i + 1]!
-      let [middle, from2, end] = [0, 0, stop]
-      if (this.#pairs) middle = from2 = starts[2 * i + 1]!
-      else {
-        middle = spaceIn(units, from, stop)
-        from2 = Math.min(middle + 1, stop)
-        end = spaceIn(units, from2, stop)
-      }
-      const left = of.find(units, from, middle)
-      const right = of.find(units, from2, end)
+      let from = starts[i]!
+      let end = texts.end(i)
+      let middle = spaceIn(bytes, from, end)
+      let from2 = Math.min(middle + 1, end)
+      if (this.#pairs) {
+        from = starts[2 * i]!
+        middle = texts.end(2 * i)
+        from2 = starts[2 * i + 1]!
+        end = texts.end(2 * i + 1)
+      } else end = spaceIn(bytes, from2, end)
+      const left = of.find(bytes, from, middle)
+      const right = of.find(bytes, from2, end)
       // mostly what the merge before made, by another way, or the token behind that
       let both = last
-      if (last === NONE || !of.isAt(both, units, from, middle, from2, end)) {
+      if (last === NONE || !of.isAt(both, bytes, from, middle, from2, end)) {
         both++
-        if (!of.isAt(both, units, from, middle, from2, end)) both = of.find(units, from, middle, from2, end)
+        if (!of.isAt(both, bytes, from, middle, from2, end)) both = of.find(bytes, from, middle, from2, end)
       }
       if (left === NONE || right === NONE || both === NONE) return { ids, wrong: i }
       last = both
@@ -229,8 +234,8 @@ export class MergeTexts {
 }
 
 /** the first; the end where there is none */
-function spaceIn(units: Uint16Array, from: number, end: number): number {
-  for (let i = from; i < end; i++) if (units[i] === 0x20) return i
+function spaceIn(bytes: Uint8Array, from: number, end: number): number {
+  for (let i = from; i < end; i++) if (bytes[i] === 0x20) return i
   return end
 }
 

@@ -13,6 +13,8 @@ const POSITIONS = 2 ** 32
 
 export class Bpe {
   readonly #ids: Vocabulary
+  /** of those that were met */
+  readonly #characters = new Map<string, number>()
   readonly #merges: Merges
   readonly #wholeFirst: boolean
   /** ids of the bytes of a character that is no token; undefined: they don't stand for it */
@@ -47,7 +49,7 @@ export class Bpe {
     const symbols: number[] = []
     let fuses = false
     for (const character of piece) {
-      const id = this.#ids.get(character)
+      const id = this.#idOf(character)
       const bytes = id === undefined ? this.#bytes(character) : [id]
       // before anything is merged: where nothing stands for a character, what was around it are neighbours
       if (bytes) symbols.push(...bytes)
@@ -56,6 +58,12 @@ export class Bpe {
     }
     if (symbols.length > 1) this.#merge(symbols)
     for (const id of symbols) if (id !== GONE) out.push(id)
+  }
+
+  #idOf(character: string): number | undefined {
+    let id = this.#characters.get(character)
+    if (id === undefined && (id = this.#ids.get(character)) !== undefined) this.#characters.set(character, id)
+    return id
   }
 
   /** Merges symbols in place; what has become part of the one before it is GONE. */

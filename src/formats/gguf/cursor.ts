@@ -2,7 +2,7 @@
 import { isUtf8 } from 'node:buffer'
 import { SaqrError } from '../../error.ts'
 import { decodeUtf8, notUtf8 } from '../json.ts'
-import { Texts, unitsOf } from '../texts.ts'
+import { Texts } from '../texts.ts'
 
 export interface Bytes {
   size: number
@@ -10,7 +10,27 @@ export interface Bytes {
   read(offset: number, length: number): Uint8Array
 }
 
+/** bytes of a length */
+const LENGTH = 8
 const windowBytes = 1 << 20
+
+type Getter = 'getUint8' | 'getInt8' | 'getUint16' | 'getInt16' | 'getUint32' | 'getInt32' | 'getFloat32' | 'getFloat64'
+
+/** of no more bits than a number has */
+export type NumberKind = 'u8' | 'i8' | 'u16' | 'i16' | 'u32' | 'i32' | 'f32' | 'f64'
+
+const NUMBERS: Readonly<Record<NumberKind, readonly [width: number, get: Getter]>> = {
+  u8: [1, 'getUint8'],
+  i8: [1, 'getInt8'],
+  u16: [2, 'getUint16'],
+  i16: [2, 'getInt16'],
+  u32: [4, 'getUint32'],
+  i32: [4, 'getInt32'],
+  f32: [4, 'getFloat32'],
+  f64: [8, 'getFloat64'],
+}
+
+export const isNumberKind = (kind: string): kind is NumberKind => Object.hasOwn(NUMBERS, kind)
 
 export class Cursor {
   readonly path: string
@@ -54,21 +74,28 @@ export class Cursor {
     return from
   }
 
-  u8 = () => this.#read(1, 'getUint8')
-  i8 = () => this.#read(1, 'getInt8')
-  u16 = () => this.#read(2, 'getUint16')
-  i16 = () => this.#read(2, 'getInt16')
-  u32 = () => this.#read(4, 'getUint32')
-  i32 = () => this.#read(4, 'getInt32')
-  f32 = () => this.#read(4, 'getFloat32')
-  f64 = () => this.#read(8, 'getFloat64')
+  u8 = () => this.#number('u8')
+  i8 = () => this.#number('i8')
+  u16 = () => this.#number('u16')
+  i16 = () => this.#number('i16')
+  u32 = () => this.#number('u32')
+  i32 = () => this.#number('i32')
+  f32 = () => this.#number('f32')
+  f64 = () => this.#number('f64')
 
-  #read(
-    width: number,
-    get: 'getUint8' | 'getInt8' | 'getUint16' | 'getInt16' | 'getUint32' | 'getInt32' | 'getFloat32' | 'getFloat64',
-  ): number {
+  #number(kind: NumberKind): number {
+    const [width, get] = NUMBERS[kind]
     const from = this.#take(width)
     return this.#view[get](from, true)
+  }
+
+  numbers(kind: NumberKind, count: number): number[] {
+    const [width, get] = NUMBERS[kind]
+    const from = this.#take(count * width)
+    const view = this.#view
+    const list: number[] = []
+    for (let i = 0; i < count; i++) list.push(view[get](from + i * width, true))
+    return list
   }
 
   /** a bigint where a number would not be exact */
@@ -94,29 +121,27 @@ export class Cursor {
   }
 
   /**
-   * Texts one behind the other, of which none is decoded by itself. Strict UTF-8; `where` names them in the error.
-   * @param length reads how many bytes the next one has, which stands before it
+   * Texts, of which none is decoded by itself: each has its length before it, in 8 bytes. Strict UTF-8; `where` names them in the error.
+   * @param length reads a length
    */
   texts(count: number, length: () => number, where: () => string): Texts {
+    const begin = this.offset
     const starts = new Uint32Array(count + 1)
-    let bytes = Buffer.allocUnsafe(Math.min(16 * count, this.left))
-    let [size, units, apart] = [0, 0, true]
+    /** of what is text when lengths are taken for it: less than 128 is a character of ASCII and seven zeros, which nothing is cut by */
+    const parts = [0]
     for (let i = 0; i < count; i++) {
-      const from = this.#take(length())
-      const [window, end] = [this.#window, this.#at]
-      if (size + end - from > bytes.length) bytes = Buffer.concat([bytes], 2 * (size + end - from))
-      if (from < end && continues(window[from]!)) apart = false
-      for (let at = from; at < end; at++) {
-        const byte = window[at]!
-        bytes[size++] = byte
-        // of UTF-16: two where a character has four bytes
-        if (!continues(byte)) units += byte < 0xf0 ? 1 : 2
-      }
-      starts[i + 1] = units
+      const bytes = length()
+      if (bytes >= 128) parts.push(this.offset - begin - LENGTH, this.offset - begin)
+      starts[i] = this.offset - begin
+      this.#take(bytes)
     }
-    const all = bytes.subarray(0, size)
-    if (!apart || !isUtf8(all)) throw notUtf8(`${this.path}: ${where()}`)
-    return new Texts(unitsOf(all.toString('utf8')), starts)
+    const end = this.offset
+    starts[count] = end - begin + LENGTH
+    const read = this.#file.read(begin, end - begin)
+    const all = Buffer.from(read.buffer, read.byteOffset, read.length)
+    parts.push(all.length)
+    for (let i = 0; i < parts.length; i += 2) if (!isUtf8(all.subarray(parts[i], parts[i + 1]))) throw notUtf8(`${this.path}: ${where()}`)
+    return new Texts(all, starts, LENGTH)
   }
 
   bytes(count: number): Uint8Array {
@@ -124,6 +149,3 @@ export class Cursor {
     return this.#window.subarray(from, from + count)
   }
 }
-
-/** a byte of a character that is not its first */
-const continues = (byte: number) => (byte & 0xc0) === 0x80

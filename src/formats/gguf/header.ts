@@ -6,7 +6,7 @@
 import { SaqrError } from '../../error.ts'
 import { show } from '../json.ts'
 import type { Texts } from '../texts.ts'
-import { type Bytes, Cursor } from './cursor.ts'
+import { type Bytes, Cursor, isNumberKind } from './cursor.ts'
 import { type GgmlType, ggmlTypes, otherTypes } from './types.ts'
 
 /** a list of texts is one of them, cut out where they are asked for */
@@ -105,6 +105,8 @@ function value(cursor: Cursor, id: number, key: string, depth: number): GgufValu
       () => bytesOf(cursor, key),
       () => show(key),
     )
+  const of = kinds[element]!
+  if (isNumberKind(of)) return cursor.numbers(of, length)
   const list: GgufValue[] = []
   for (let i = 0; i < length; i++) list.push(value(cursor, element, key, depth + 1))
   return list
