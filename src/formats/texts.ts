@@ -18,8 +18,9 @@ export class Texts {
   /** @throws TypeError for half of a surrogate pair, which is no text */
   static of(list: readonly string[]): Texts {
     const all = list.join('\0')
-    if (/\p{Surrogate}/u.test(all)) throw new TypeError('half of a surrogate pair is no character')
     const bytes = Buffer.from(all)
+    // half of a pair has become U+FFFD; only then is a second look needed
+    if (bytes.includes('\ufffd') && /\p{Surrogate}/u.test(all)) throw new TypeError('half of a surrogate pair is no character')
     const starts = new Uint32Array(list.length + 1)
     let at = 0
     for (let i = 0; i < list.length; i++) {

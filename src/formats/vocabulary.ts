@@ -60,7 +60,11 @@ export class Vocabulary {
 
   /** of tokenizer.json's `vocab` */
   static of(vocab: Readonly<Record<string, number>>): Vocabulary {
-    return new Vocabulary(Texts.of(Object.keys(vocab)), Object.values(vocab))
+    const tokens = Object.keys(vocab)
+    // of an object so large Object.values takes longer than everything else here
+    const ids: number[] = []
+    for (let at = 0; at < tokens.length; at++) ids.push(vocab[tokens[at]!]!)
+    return new Vocabulary(Texts.of(tokens), ids)
   }
 
   toJson(): Record<string, number> {
@@ -159,15 +163,21 @@ export class MergeTexts {
   /** of tokenizer.json's `merges`, as they stand there */
   static of(merges: readonly Merge[]): MergeTexts {
     if (merges.every((merge) => typeof merge === 'string')) return new MergeTexts(Texts.of(merges), false)
-    const parts = merges.flatMap((merge, i) => {
-      const [left, right] = Array.isArray(merge) || typeof merge === 'string' ? partsOf(merge) : []
+    const flat = merges.flat()
+    if (merges.every((merge) => Array.isArray(merge) && merge.length === 2) && flat.every((part) => typeof part === 'string'))
+      return new MergeTexts(Texts.of(flat), true)
+    const parts: string[] = []
+    for (let i = 0; i < merges.length; i++) {
+      const merge = merges[i]!
+      const pair = typeof merge === 'string' ? partsOf(merge) : merge
+      const [left, right] = [pair?.[0], pair?.[1]]
       if (typeof left !== 'string' || typeof right !== 'string')
         throw new SaqrError(
           'TEXT_TOKENIZER_INVALID',
           `tokenizer.json: model.merges[${i}] is ${show(merge)}, it must be two tokens. Fetch it again.`,
         )
-      return [left, right]
-    })
+      parts.push(left, right)
+    }
     return new MergeTexts(Texts.of(parts), true)
   }
 
