@@ -1,5 +1,6 @@
 // Products of few rows with weights in GGUF's blocks, which are multiplied where they lie: sums[r][m] += w[r] · x[m].
 #pragma once
+#include <algorithm>
 #include "gemm-pack.hpp"
 #include "ggml-codes.hpp"
 
@@ -9,21 +10,26 @@ constexpr int kMostRows = 8;
 constexpr int rowsTogether(int m) { return m <= 4 ? 4 : 2; }  // of b: up to 16 sums
 constexpr int64_t kAhead = 4096;                              // bytes
 
+// Where what is fetched ahead begins: the rows behind these R, which stand in one run, or some kilobytes on where those are nearer.
+template <class Kind, int R>
+SAQR_INLINE const uint8_t* comesNext(const uint8_t* first, int64_t count) {
+  return first + std::max(kAhead, R * (count / Kind::kWeights) * Kind::kBytes);
+}
+template <int N>
+SAQR_INLINE void copySums(const vf* from, vf* to) {
+#pragma GCC unroll 16
+  for (int i = 0; i < N; i++) to[i] = from[i];
+}
+
 #if SAQR_LOOKUP
 // Values rounded to bf16 go from where they are made into the sums, in the order that they have decoded.
 using BlockX = bf16;
 template <class Kind, int M>
 static void blockDots(const uint8_t* const* w, const bf16* x, int64_t apart, int64_t count, vf* sums) {
   constexpr int R = rowsTogether(M), kParts = Kind::kWeights / 32, kStep = R * Kind::kBytes / kParts;
-  // the rows that come some kilobytes on, in the order in which they stand
-  const int64_t group = R * (count / Kind::kWeights) * Kind::kBytes;
-  const uint8_t* ahead = w[0] + (kAhead + group - 1) / group * group;
-  vf sum[R][M];
-#pragma GCC unroll 4
-  for (int r = 0; r < R; r++) {
-#pragma GCC unroll 8
-    for (int m = 0; m < M; m++) sum[r][m] = sums[r * M + m];
-  }
+  const uint8_t* ahead = comesNext<Kind, R>(w[0], count);
+  vf sum[R * M];
+  copySums<R * M>(sums, sum);
   int64_t at = 0;
   for (int64_t k = 0, j = 0; k < count; k += 32) {
     for (int line = 0; line < kStep; line += 64) __builtin_prefetch(ahead + line, 0, 3);
@@ -35,15 +41,11 @@ static void blockDots(const uint8_t* const* w, const bf16* x, int64_t apart, int
     for (int r = 0; r < R; r++) {
       const vf v = Kind::bf16s(w[r] + at, static_cast<int>(j));
 #pragma GCC unroll 8
-      for (int m = 0; m < M; m++) sum[r][m] = dotBf16(sum[r][m], v, xs[m]);
+      for (int m = 0; m < M; m++) sum[r * M + m] = dotBf16(sum[r * M + m], v, xs[m]);
     }
     if (++j == kParts) j = 0, at += Kind::kBytes;
   }
-#pragma GCC unroll 4
-  for (int r = 0; r < R; r++) {
-#pragma GCC unroll 8
-    for (int m = 0; m < M; m++) sums[r * M + m] = sum[r][m];
-  }
+  copySums<R * M>(sum, sums);
 }
 
 #else
@@ -65,16 +67,10 @@ template <class Kind, int M>
 static void blockDots(const uint8_t* const* w, const float* x, int64_t apart, int64_t count, vf* sums) {
   using ggml::kVectors;
   constexpr int R = rowsTogether(M), kStep = R * Kind::kBytes;
-  // the rows that come some kilobytes on, in the order in which they stand
-  const int64_t group = R * (count / 32) * Kind::kBytes;
-  const uint8_t* ahead = w[0] + (kAhead + group - 1) / group * group;
+  const uint8_t* ahead = comesNext<Kind, R>(w[0], count);
   const float* sumsX = x + count;
-  vf sum[R][M];
-#pragma GCC unroll 4
-  for (int r = 0; r < R; r++) {
-#pragma GCC unroll 8
-    for (int m = 0; m < M; m++) sum[r][m] = sums[r * M + m];
-  }
+  vf sum[R * M];
+  copySums<R * M>(sums, sum);
   int64_t at = 0;
   for (int64_t k = 0; k < count; k += 32, at += Kind::kBytes, sumsX += W, ahead += kStep) {
 #pragma GCC unroll 4
@@ -90,16 +86,12 @@ static void blockDots(const uint8_t* const* w, const float* x, int64_t apart, in
         vf dot = code[0] * load(xs);
 #pragma GCC unroll 8
         for (int i = 1; i < kVectors; i++) dot = fma(code[i], load(xs + i * W), dot);
-        if constexpr (Kind::kSumX) sum[r][m] = fma(shift, load(sumsX + m * apart), sum[r][m]);
-        sum[r][m] = fma(dot, scale, sum[r][m]);
+        if constexpr (Kind::kSumX) sum[r * M + m] = fma(shift, load(sumsX + m * apart), sum[r * M + m]);
+        sum[r * M + m] = fma(dot, scale, sum[r * M + m]);
       }
     }
   }
-#pragma GCC unroll 4
-  for (int r = 0; r < R; r++) {
-#pragma GCC unroll 8
-    for (int m = 0; m < M; m++) sums[r * M + m] = sum[r][m];
-  }
+  copySums<R * M>(sum, sums);
 }
 #endif
 

@@ -110,7 +110,8 @@ struct Gemv {
       if constexpr (std::is_same_v<E, BlockX>) {
         if (const BlockRows* kind = blockRowsOf(t)) {
           const uint8_t* w[4];
-          for (int64_t r = 0; r < R; r++) w[r] = static_cast<const uint8_t*>(t.data) + std::min(n + r, last) * (t.stride / kind->weights) * kind->bytes;
+          const int64_t bytes = t.stride / kind->weights * kind->bytes;  // of a row
+          for (int64_t r = 0; r < R; r++) w[r] = static_cast<const uint8_t*>(t.data) + std::min(n + r, last) * bytes;
           kind->dots[M - 1](w, x[p], apart(p), t.cols, sums);
           continue;
         }

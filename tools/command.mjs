@@ -1,12 +1,17 @@
 // The command `saqr` as a few files: dist/cli/main.js and what it loads of dist/, put together into dist/command/. Finding and linking
-// hundreds of modules takes longer than what most verbs do with them. Packages stay packages, and verbs are loaded when they are called.
-import { rmSync } from 'node:fs'
+// hundreds of modules takes longer than what most verbs do with them. Verbs are loaded when they are called. Packages stay packages,
+// but for those of many modules, of which few are needed (zod brings 60 languages): what is needed of them is put in, with their licences beside it.
+import { copyFileSync, rmSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { rolldown } from 'rolldown'
 
 const dist = join(dirname(dirname(fileURLToPath(import.meta.url))), 'dist')
 const out = join(dist, 'command')
+
+const packages = join(dirname(dist), 'node_modules')
+/** packages that are put in */
+const within = ['zod']
 
 /** What lies beside a module (kernels, workers, package.json) is found from where the module stands in dist/. */
 const ownPlaces = {
@@ -23,9 +28,10 @@ export async function bundleCommand() {
   const bundle = await rolldown({
     input: join(dist, 'cli/main.js'),
     platform: 'node',
-    external: (id) => !/^[./]|^[a-z]:/i.test(id),
+    external: (id) => !/^[./]|^[a-z]:/i.test(id) && !within.includes(id),
     plugins: [ownPlaces],
   })
   await bundle.write({ dir: out, format: 'esm' })
   await bundle.close()
+  for (const name of within) copyFileSync(join(packages, name, 'LICENSE'), join(out, `LICENSE-${name}`))
 }

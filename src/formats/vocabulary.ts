@@ -3,110 +3,158 @@
  * gone through once, and found by parts of other texts too, so that none has to be cut out of a merge to be looked up.
  */
 import { createHash } from 'node:crypto'
+import { SaqrError } from '../error.ts'
+import { show } from './json.ts'
+import { Texts } from './texts.ts'
 
 const NONE = -1
+/** of an empty text */
+const SEED = 0x811c9dc5
+const PRIME = 0x01000193
+
+const HALF = /\p{Surrogate}/u
+const encoder = new TextEncoder()
+/** a token that is looked for */
+const scratch = new Uint8Array(1024)
 
 export class Vocabulary {
   #digest: string | undefined
-  readonly #tokens: string[]
-  readonly #ids: number[] = []
-  readonly #spelled: string[] = []
+  readonly #texts: Texts
+  /** of every text; of equal texts the same */
+  #all: readonly number[]
+  readonly #ids: readonly number[]
+  /** places in the lists by their ids */
+  readonly #places: number[] = []
   /** places in the lists by a hash of their texts */
   readonly #slots: Int32Array
   readonly #mask: number
   /** one more than the highest id */
   readonly limit: number
 
-  constructor(vocab: Readonly<Record<string, number>>) {
-    this.#tokens = Object.keys(vocab)
-    const slots = 2 ** Math.ceil(Math.log2(Math.max(2, 2 * this.#tokens.length)))
+  /** @param ids of each text; of equal texts the last counts */
+  constructor(texts: Texts, ids: readonly number[]) {
+    const slots = 2 ** Math.ceil(Math.log2(Math.max(2, 2 * texts.length)))
+    this.#texts = texts
+    this.#all = ids
     this.#slots = new Int32Array(slots).fill(NONE)
     this.#mask = slots - 1
+    const { bytes, starts } = texts
+    const repeated = new Set<number>()
     let limit = 0
-    for (let at = 0; at < this.#tokens.length; at++) {
-      const token = this.#tokens[at]!
-      const id = vocab[token]!
-      this.#ids.push(id)
-      this.#spelled[id] = token
-      if (id >= limit) limit = id + 1
-      let slot = hashOf(token, 0, token.length) & this.#mask
-      while (this.#slots[slot] !== NONE) slot = (slot + 1) & this.#mask
+    for (let at = 0; at < ids.length; at++) {
+      const id = ids[at]!
+      const from = starts[at]!
+      const end = texts.end(at)
+      const slot = this.#slot(bytes, from, end, end, end)
+      const before = this.#slots[slot]!
+      if (before !== NONE) {
+        repeated.add(before)
+        delete this.#places[ids[before]!]
+      }
       this.#slots[slot] = at
+      this.#places[id] = at
+      if (id >= limit) limit = id + 1
     }
+    this.#ids = repeated.size === 0 ? ids : ids.filter((_, at) => !repeated.has(at))
+    this.#all = repeated.size === 0 ? ids : ids.map((id, at) => (repeated.has(at) ? this.get(texts.at(at))! : id))
     this.limit = limit
   }
 
+  /** of tokenizer.json's `vocab` */
+  static of(vocab: Readonly<Record<string, number>>): Vocabulary {
+    const tokens = Object.keys(vocab)
+    // of an object so large Object.values takes longer than everything else here
+    const ids: number[] = []
+    for (let at = 0; at < tokens.length; at++) ids.push(vocab[tokens[at]!]!)
+    return new Vocabulary(Texts.of(tokens), ids)
+  }
+
+  toJson(): Record<string, number> {
+    const vocab: Record<string, number> = Object.create(null)
+    for (const [at, token] of this.#texts.toArray().entries()) vocab[token] = this.#all[at]!
+    return vocab
+  }
+
+  /** of every token, in no order */
   get ids(): readonly number[] {
     return this.#ids
   }
 
-  /** of its tokens in their order and their ids: sha256 */
+  /** of its tokens in their order and their ids: sha256, whatever file they are of */
   get digest(): string {
-    return (this.#digest ??= digestOf(this.#tokens, new Int32Array(this.#ids)))
+    return (this.#digest ??= digestOf(this.#texts, Int32Array.from(this.#all)))
   }
 
   get(token: string): number | undefined {
-    const at = this.find(token, 0, token.length)
-    return at === NONE ? undefined : this.#ids[at]
+    const bytes = 3 * token.length <= scratch.length ? scratch : new Uint8Array(3 * token.length)
+    const { written } = encoder.encodeInto(token, bytes)
+    const at = !HALF.test(token) ? this.find(bytes, 0, written) : NONE
+    return at === NONE ? undefined : this.#all[at]
   }
 
   tokenOf(id: number): string | undefined {
-    return this.#spelled[id]
+    const at = this.#places[id]
+    return at === undefined ? undefined : this.#texts.at(at)
   }
 
-  /** Place of the token that `text` has from `from` to before `end`; −1: it is none. */
-  find(text: string, from: number, end: number): number {
-    let slot = hashOf(text, from, end) & this.#mask
+  /** Place of the token that `bytes` has from `from` to before `end`, and on from `from2` to before `end2`; −1: it is none. */
+  find(bytes: Uint8Array, from: number, end: number, from2 = end, end2 = end): number {
+    return this.#slots[this.#slot(bytes, from, end, from2, end2)]!
+  }
+
+  /** where the place of a token stands, or would */
+  #slot(bytes: Uint8Array, from: number, end: number, from2: number, end2: number): number {
+    let hash = SEED
+    for (let i = from; i < end; i++) hash = Math.imul(hash ^ bytes[i]!, PRIME)
+    for (let i = from2; i < end2; i++) hash = Math.imul(hash ^ bytes[i]!, PRIME)
+    let slot = mixed(hash) & this.#mask
     for (;;) {
       const at = this.#slots[slot]!
-      if (at === NONE || this.isAt(at, text, from, end)) return at
+      if (at === NONE || this.isAt(at, bytes, from, end, from2, end2)) return slot
       slot = (slot + 1) & this.#mask
     }
   }
 
-  /** Is the token at this place a part of `text`, or two parts one behind the other? */
-  isAt(at: number, text: string, from: number, end: number, from2 = 0, end2 = 0): boolean {
-    const token = this.#tokens[at]
-    const first = end - from
-    if (token?.length !== first + end2 - from2) return false
-    for (let i = 0; i < first; i++) if (token.charCodeAt(i) !== text.charCodeAt(from + i)) return false
-    for (let i = first; i < token.length; i++) if (token.charCodeAt(i) !== text.charCodeAt(from2 + i - first)) return false
+  /** Is the token at this place a part of `bytes`, or two parts one behind the other? */
+  isAt(at: number, bytes: Uint8Array, from: number, end: number, from2 = end, end2 = end): boolean {
+    const { bytes: own, starts } = this.#texts
+    let i = starts[at]!
+    if (at < 0 || this.#texts.end(at) - i !== end - from + end2 - from2) return false
+    for (let j = from; j < end; j++) if (own[i++] !== bytes[j]) return false
+    for (let j = from2; j < end2; j++) if (own[i++] !== bytes[j]) return false
     return true
   }
 
   idAt(at: number): number {
-    return this.#ids[at]!
+    return this.#all[at]!
   }
 }
 
-function hashOf(text: string, from: number, end: number): number {
-  let hash = 0x811c9dc5
-  for (let i = from; i < end; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193)
-  return (hash ^ (hash >>> 15)) >>> 0
-}
+/** spreads what FNV-1a leaves in the high bits */
+const mixed = (hash: number) => (hash ^ (hash >>> 15)) >>> 0
 
-const known = new WeakMap<object, Vocabulary>()
+const known = new WeakMap<Texts, Vocabulary>()
 
-/** Of a tokenizer.json's model, made once: what is added to a tokenizer leaves it as it is. */
-export function vocabularyOf(vocab: Readonly<Record<string, number>>): Vocabulary {
-  let made = known.get(vocab)
-  if (made === undefined) known.set(vocab, (made = new Vocabulary(vocab)))
+/** Of a file that lists its tokens in the order of their ids; made once. */
+export function vocabularyIn(tokens: Texts): Vocabulary {
+  let made = known.get(tokens)
+  if (!made)
+    known.set(
+      tokens,
+      (made = new Vocabulary(
+        tokens,
+        Array.from(tokens.starts.subarray(1), (_, id) => id),
+      )),
+    )
   return made
 }
 
-/** Texts as one, behind how long each is: a fifth of what writing them as JSON takes. */
-function digestOf(texts: readonly string[], ids = new Int32Array(0)): string {
-  const lengths = new Int32Array(texts.length)
-  for (let i = 0; i < texts.length; i++) lengths[i] = texts[i]!.length // `from` takes ten times as long
-  const hash = createHash('sha256').update(Int32Array.of(texts.length, ids.length)).update(lengths).update(ids)
-  return hash.update(texts.join(''), 'utf16le').digest('hex') // as UTF-8 halves of characters would be one
+function digestOf(texts: Texts, ids: Int32Array): string {
+  const { bytes, lengths } = texts.together()
+  return createHash('sha256').update(Int32Array.of(texts.length, ids.length)).update(lengths).update(ids).update(bytes).digest('hex')
 }
 
 export type Merge = string | readonly [string, string]
-
-/** sha256 of merges in their order, however a file writes them */
-export const digestOfMerges = (merges: readonly Merge[]): string =>
-  digestOf(merges.map((merge) => (typeof merge === 'string' ? merge : `${merge[0]} ${merge[1]}`)))
 
 export const partsOf = (merge: Merge): readonly [string, string] => {
   if (typeof merge !== 'string') return merge
@@ -114,49 +162,114 @@ export const partsOf = (merge: Merge): readonly [string, string] => {
   return [left, right]
 }
 
+/** Merges one behind the other: each a text with a space in it, or two texts. */
+export class MergeTexts {
+  readonly #texts: Texts
+  readonly #pairs: boolean
+
+  constructor(texts: Texts, pairs: boolean) {
+    this.#texts = texts
+    this.#pairs = pairs
+  }
+
+  /** of tokenizer.json's `merges`, as they stand there */
+  static of(merges: readonly Merge[]): MergeTexts {
+    if (merges.every((merge) => typeof merge === 'string')) return new MergeTexts(Texts.of(merges), false)
+    const flat = merges.flat()
+    if (merges.every((merge) => Array.isArray(merge) && merge.length === 2) && flat.every((part) => typeof part === 'string'))
+      return new MergeTexts(Texts.of(flat), true)
+    const parts: string[] = []
+    for (let i = 0; i < merges.length; i++) {
+      const merge = merges[i]!
+      const pair = typeof merge === 'string' ? partsOf(merge) : merge
+      const [left, right] = [pair?.[0], pair?.[1]]
+      if (typeof left !== 'string' || typeof right !== 'string')
+        throw new SaqrError(
+          'TEXT_TOKENIZER_INVALID',
+          `tokenizer.json: model.merges[${i}] is ${show(merge)}, it must be two tokens. Fetch it again.`,
+        )
+      parts.push(left, right)
+    }
+    return new MergeTexts(Texts.of(parts), true)
+  }
+
+  /** sha256 of merges in their order, however a file writes them */
+  get digest(): string {
+    const spaced = this.#pairs ? Texts.of(Array.from({ length: this.length }, (_, i) => this.parts(i).join(' '))) : this.#texts
+    return digestOf(spaced, new Int32Array(0))
+  }
+
+  get length(): number {
+    return this.#pairs ? this.#texts.length / 2 : this.#texts.length
+  }
+
+  parts(i: number): readonly [string, string] {
+    return this.#pairs ? [this.#texts.at(2 * i), this.#texts.at(2 * i + 1)] : partsOf(this.#texts.at(i))
+  }
+
+  /** The first that is not two texts with a space between; −1: all are. */
+  notTwo(): number {
+    if (this.#pairs) return NONE
+    const { bytes, starts } = this.#texts
+    for (let i = 0; i < this.length; i++) {
+      const from = starts[i]!
+      const stop = this.#texts.end(i)
+      const space = spaceIn(bytes, from, stop)
+      if (space === from || space >= stop - 1 || spaceIn(bytes, space + 1, stop) !== stop) return i
+    }
+    return NONE
+  }
+
+  toArray(): (readonly [string, string])[] {
+    const texts = this.#texts.toArray()
+    return this.#pairs ? Array.from({ length: this.length }, (_, i) => [texts[2 * i]!, texts[2 * i + 1]!] as const) : texts.map(partsOf)
+  }
+
+  /** Hundreds of thousands, gone through once, and nothing is cut out or put together for one. */
+  idsIn(of: Vocabulary): MergeIds {
+    const texts = this.#texts
+    const { bytes, starts } = texts
+    const { length } = this
+    const ids = new Int32Array(3 * length)
+    let last = NONE
+    for (let i = 0; i < length; i++) {
+      let from = starts[i]!
+      let end = texts.end(i)
+      let middle = spaceIn(bytes, from, end)
+      let from2 = Math.min(middle + 1, end)
+      if (this.#pairs) {
+        from = starts[2 * i]!
+        middle = texts.end(2 * i)
+        from2 = starts[2 * i + 1]!
+        end = texts.end(2 * i + 1)
+      } else end = spaceIn(bytes, from2, end)
+      const left = of.find(bytes, from, middle)
+      const right = of.find(bytes, from2, end)
+      // mostly what the merge before made, by another way, or the token behind that
+      let both = last
+      if (last === NONE || !of.isAt(both, bytes, from, middle, from2, end)) {
+        both++
+        if (!of.isAt(both, bytes, from, middle, from2, end)) both = of.find(bytes, from, middle, from2, end)
+      }
+      if (left === NONE || right === NONE || both === NONE) return { ids, wrong: i }
+      last = both
+      ids[3 * i] = of.idAt(left)
+      ids[3 * i + 1] = of.idAt(right)
+      ids[3 * i + 2] = of.idAt(both)
+    }
+    return { ids, wrong: NONE }
+  }
+}
+
+/** the first; the end where there is none */
+function spaceIn(bytes: Uint8Array, from: number, end: number): number {
+  for (let i = from; i < end; i++) if (bytes[i] === 0x20) return i
+  return end
+}
+
 export interface MergeIds {
   /** of the left part, the right one and the token they make, merge by merge */
   ids: Int32Array
   /** the first merge that has a part, or makes something, that is no token; −1: none */
   wrong: number
-}
-
-const merged = new WeakMap<readonly Merge[], { of: Vocabulary; made: MergeIds }>()
-
-/** Hundreds of thousands, gone through once, and nothing is cut out or put together for one. @param merges as they stand in tokenizer.json */
-export function mergeIdsOf(merges: readonly Merge[], of: Vocabulary): MergeIds {
-  const known = merged.get(merges)
-  if (known?.of === of) return known.made
-  const made = { ids: new Int32Array(3 * merges.length), wrong: NONE }
-  let last = NONE
-  for (let i = 0; i < merges.length; i++) {
-    const merge = merges[i]!
-    const text = typeof merge === 'string' ? merge : `${merge[0]} ${merge[1]}`
-    const space = typeof merge === 'string' ? merge.indexOf(' ') : merge[0].length
-    const middle = space === -1 ? text.length : space
-    const from = Math.min(middle + 1, text.length)
-    const behind = typeof merge === 'string' ? merge.indexOf(' ', from) : -1
-    const end = behind === -1 ? text.length : behind
-    const left = of.find(text, 0, middle)
-    const right = of.find(text, from, end)
-    // mostly what the merge before made, by another way, or the token behind that
-    let both = last
-    if (!of.isAt(both, text, 0, middle, from, end)) {
-      both++
-      if (!of.isAt(both, text, 0, middle, from, end)) {
-        const whole = text.slice(0, middle) + text.slice(from, end)
-        both = of.find(whole, 0, whole.length)
-      }
-    }
-    if (left === NONE || right === NONE || both === NONE) {
-      made.wrong = i
-      break
-    }
-    last = both
-    made.ids[3 * i] = of.idAt(left)
-    made.ids[3 * i + 1] = of.idAt(right)
-    made.ids[3 * i + 2] = of.idAt(both)
-  }
-  merged.set(merges, { of, made })
-  return made
 }

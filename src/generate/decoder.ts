@@ -46,6 +46,8 @@ export class Decoder {
   /** by room and how many tokens' logits it gives */
   readonly #plans = new Map<string, Loaded>()
   /** in the store, of k and v of each block */
+  /** the caches of a page, named without a scope */
+  readonly #page: readonly WeightSpec[]
   #caches: readonly WeightSpec[] = []
   #scope = ''
   #pages = 0
@@ -70,6 +72,7 @@ export class Decoder {
     this.together = generationRows ?? TOGETHER
     this.#sizes = this.sized ? [this.together, PAGE] : SIZES
     const { caches, nodes } = generationTrace(this.#spec(1, 1, 1, '')).recorder
+    this.#page = caches
     this.pageBytes = caches.reduce((sum, { rows, cols, dtype }) => sum + rows * cols * (dtype === 'f32' ? 4 : 2), 0)
     this.joins = !nodes.some(({ op }) => op.rowsDepend)
     this.room = this.joins ? this.#sizes.at(-1)! : PAGE
@@ -88,8 +91,8 @@ export class Decoder {
   grow(pages: number): void {
     if (pages <= this.#pages) return
     const scope = `cache${caches++}.`
-    const { recorder } = generationTrace(this.#spec(1, 1, pages, scope))
-    const [before, after] = [this.#caches, recorder.caches]
+    const before = this.#caches
+    const after = this.#page.map((cache) => ({ ...cache, name: `${scope}${cache.name}`, rows: pages * cache.rows }))
     this.#unload()
     let moved = 0
     try {

@@ -15,11 +15,12 @@ const largest = 256 * 2 ** 20
 export function decodeUtf8(bytes: Uint8Array, where: string): string {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8')
   // what can't be decoded has become U+FFFD; only then is a second look needed
-  if (text.includes('\ufffd') && !isUtf8(bytes)) {
-    throw new SaqrError('FORMAT_TEXT', `${where} is not valid UTF-8. Save it as UTF-8 text, or fetch the file again.`)
-  }
+  if (text.includes('\ufffd') && !isUtf8(bytes)) throw notUtf8(where)
   return text
 }
+
+export const notUtf8 = (where: string) =>
+  new SaqrError('FORMAT_TEXT', `${where} is not valid UTF-8. Save it as UTF-8 text, or fetch the file again.`)
 
 /**
  * Parses JSON; the error names `where` and the place in it.

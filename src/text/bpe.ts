@@ -3,7 +3,8 @@
  * none is left. Linear but for the order of what is merged next, which is a heap: a megabyte without a space is one piece.
  */
 import { SaqrError } from '../error.ts'
-import { type Merge, mergeIdsOf, partsOf, type Vocabulary } from '../formats/vocabulary.ts'
+import type { BpeTables } from '../formats/bpe-model.ts'
+import type { Vocabulary } from '../formats/vocabulary.ts'
 import type { Json } from './definition.ts'
 
 /** a symbol that has become part of the one before it */
@@ -12,6 +13,8 @@ const POSITIONS = 2 ** 32
 
 export class Bpe {
   readonly #ids: Vocabulary
+  /** of those that were met */
+  readonly #characters = new Map<string, number>()
   readonly #merges: Merges
   readonly #wholeFirst: boolean
   /** ids of the bytes of a character that is no token; undefined: they don't stand for it */
@@ -22,9 +25,10 @@ export class Bpe {
   readonly #fused: boolean
 
   /** @throws SaqrError TEXT_TOKENIZER_UNSUPPORTED for a merge that makes no token */
-  constructor(model: Json, ids: Vocabulary) {
+  constructor(model: Json, tables: BpeTables) {
+    const ids = tables.vocabulary
     this.#ids = ids
-    this.#merges = new Merges(model.merges as Merge[], ids)
+    this.#merges = new Merges(tables)
     this.#wholeFirst = model.ignore_merges === true
     this.#unknown = model.unk_token == null ? undefined : ids.get(model.unk_token as string)
     this.#fused = model.fuse_unk === true
@@ -45,7 +49,7 @@ export class Bpe {
     const symbols: number[] = []
     let fuses = false
     for (const character of piece) {
-      const id = this.#ids.get(character)
+      const id = this.#idOf(character)
       const bytes = id === undefined ? this.#bytes(character) : [id]
       // before anything is merged: where nothing stands for a character, what was around it are neighbours
       if (bytes) symbols.push(...bytes)
@@ -54,6 +58,12 @@ export class Bpe {
     }
     if (symbols.length > 1) this.#merge(symbols)
     for (const id of symbols) if (id !== GONE) out.push(id)
+  }
+
+  #idOf(character: string): number | undefined {
+    let id = this.#characters.get(character)
+    if (id === undefined && (id = this.#ids.get(character)) !== undefined) this.#characters.set(character, id)
+    return id
   }
 
   /** Merges symbols in place; what has become part of the one before it is GONE. */
@@ -104,14 +114,19 @@ class Merges {
   readonly #table: Int32Array
   readonly #mask: number
 
-  constructor(merges: readonly Merge[], vocabulary: Vocabulary) {
-    const slots = 2 ** Math.ceil(Math.log2(Math.max(2, 2 * merges.length)))
+  constructor({
+    vocabulary,
+    merges: {
+      texts,
+      ids: { ids, wrong },
+    },
+  }: BpeTables) {
+    if (wrong !== -1) throw noToken(...texts.parts(wrong), vocabulary)
+    const slots = 2 ** Math.ceil(Math.log2(Math.max(2, 2 * texts.length)))
     this.#table = new Int32Array(WIDTH * slots).fill(NONE)
     this.#mask = slots - 1
-    const { ids, wrong } = mergeIdsOf(merges, vocabulary)
-    if (wrong !== -1) throw noToken(...partsOf(merges[wrong]!), vocabulary)
     const table = this.#table
-    for (let rank = 0; rank < merges.length; rank++) {
+    for (let rank = 0; rank < texts.length; rank++) {
       const left = ids[3 * rank]!
       const right = ids[3 * rank + 1]!
       // the last of equal ones counts

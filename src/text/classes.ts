@@ -3,6 +3,7 @@
  * that tokenizer_config.json names, but for model types whose checkpoints are known to name a wrong one.
  */
 import { SaqrError } from '../error.ts'
+import { withRules } from '../formats/bpe-model.ts'
 import type { Json, SpecialTokens, TokenizerJson } from './definition.ts'
 
 interface TokenizerClass {
@@ -49,7 +50,7 @@ function asLlama(json: TokenizerJson, config: Json): TokenizerJson {
   const strip = { type: 'Strip', content: ' ', start: 1, stop: 0 }
   return {
     ...json,
-    model: { ...json.model, unk_token: null, fuse_unk: true, byte_fallback: true, ignore_merges: false, dropout: null },
+    model: withRules(json.model, { unk_token: null, fuse_unk: true, byte_fallback: true, ignore_merges: false, dropout: null }),
     normalizer: null,
     pre_tokenizer: { type: 'Metaspace', replacement: '▁', prepend_scheme: scheme, split: false },
     decoder: { type: 'Sequence', decoders: prefix ? [...decoders, strip] : decoders },

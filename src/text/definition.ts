@@ -3,7 +3,7 @@
  * (`TokenizersBackend`): tokens that only the config names are added, and some classes keep rules of their own (classes.ts). What is put around a text is what tokenizer.json says; the config's `add_bos_token` and `add_eos_token` count for nothing.
  */
 import { SaqrError } from '../error.ts'
-import { vocabularyOf } from '../formats/vocabulary.ts'
+import { hasVocabulary, tablesOf } from '../formats/bpe-model.ts'
 import { classOf, usesBytes } from './classes.ts'
 import { requireSupported } from './supported.ts'
 
@@ -70,7 +70,7 @@ export function define(files: TokenizerFiles, modelType?: string): Definition {
 
 function completed(json: Json): TokenizerJson {
   const model = json.model as TokenizerJson['model'] | undefined
-  if (!model || typeof model.vocab !== 'object') {
+  if (!model || !hasVocabulary(model)) {
     throw new SaqrError('TEXT_TOKENIZER_INVALID', 'tokenizer.json has no model with a vocab. Fetch the checkpoint again.')
   }
   const part = (name: string) => (json[name] ?? null) as Json | null
@@ -129,12 +129,12 @@ function extraTokens({ extra_special_tokens: extra, additional_special_tokens: a
 function withConfigTokens(json: TokenizerJson, config: Json, named: readonly string[]): AddedToken[] {
   const tokens = [...json.added_tokens]
   const known = new Set(tokens.map((t) => t.content))
-  const vocab = json.model.vocab
-  let next = Math.max(vocabularyOf(vocab).limit, ...tokens.map((t) => t.id + 1))
+  const { vocabulary } = tablesOf(json.model)
+  let next = Math.max(vocabulary.limit, ...tokens.map((t) => t.id + 1))
   const add = (token: AddedToken) => {
     if (known.has(token.content)) return
     known.add(token.content)
-    const id = vocab[token.content] ?? next++
+    const id = vocabulary.get(token.content) ?? next++
     tokens.push({ ...token, id })
   }
   const decoder = Object.entries((config.added_tokens_decoder ?? {}) as Record<string, AddedToken>)

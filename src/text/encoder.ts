@@ -5,7 +5,7 @@
  */
 import { Tokenizer as Engine } from '@huggingface/tokenizers'
 import { SaqrError } from '../error.ts'
-import { type Vocabulary, vocabularyOf } from '../formats/vocabulary.ts'
+import { type BpeTables, rulesOf, tablesOf } from '../formats/bpe-model.ts'
 import { AddedTokens } from './added-tokens.ts'
 import { Bpe } from './bpe.ts'
 import type { Json, TokenizerJson } from './definition.ts'
@@ -30,7 +30,7 @@ export class Encoder {
   #bpe: Bpe | undefined
   readonly #added: AddedTokens
   /** of the vocabulary, hundreds of thousands: once is enough, so the engine, which merges nothing, has none */
-  readonly #vocabulary: Vocabulary
+  readonly #tables: BpeTables
   /** of added tokens alone */
   readonly #ids: ReadonlyMap<string, number>
   readonly #tokens: ReadonlyMap<number, string>
@@ -42,8 +42,11 @@ export class Encoder {
   constructor(json: TokenizerJson) {
     const { split, bytes } = apart(json.pre_tokenizer)
     // its merging is slow where a piece is long: what merges is ours
-    this.#engine = new Engine({ ...json, model: { ...json.model, vocab: {}, merges: [] }, pre_tokenizer: split, added_tokens: [] }, {})
-    this.#vocabulary = vocabularyOf(json.model.vocab)
+    this.#engine = new Engine(
+      { ...json, model: { ...rulesOf(json.model), vocab: {}, merges: [] }, pre_tokenizer: split, added_tokens: [] },
+      {},
+    )
+    this.#tables = tablesOf(json.model)
     this.#model = json.model
     this.#added = new AddedTokens(json.added_tokens, this.#engine.normalizer)
     this.#ids = new Map(json.added_tokens.map(({ content, id }) => [content, id]))
@@ -54,11 +57,11 @@ export class Encoder {
 
   /** of an added token before one of the vocabulary */
   idOf(token: string): number | undefined {
-    return this.#ids.get(token) ?? this.#vocabulary.get(token)
+    return this.#ids.get(token) ?? this.#tables.vocabulary.get(token)
   }
 
   tokenOf(id: number): string | undefined {
-    return this.#tokens.get(id) ?? this.#vocabulary.tokenOf(id)
+    return this.#tokens.get(id) ?? this.#tables.vocabulary.tokenOf(id)
   }
 
   /** @throws SaqrError TEXT_TOKENIZER_UNSUPPORTED for a merge that makes no token, of the first text */
@@ -87,7 +90,7 @@ export class Encoder {
   }
 
   #idsOf(pieces: readonly string[]): number[] {
-    this.#bpe ??= new Bpe(this.#model, this.#vocabulary)
+    this.#bpe ??= new Bpe(this.#model, this.#tables)
     const ids: number[] = []
     for (const piece of pieces) this.#bpe.encode(piece, ids)
     return ids

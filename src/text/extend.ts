@@ -1,5 +1,6 @@
 /** Tokens added to a tokenizer's files, as the Rust library and transformers' `add_tokens` and `add_special_tokens` add them. */
 import { SaqrError, say } from '../error.ts'
+import { tablesOf } from '../formats/bpe-model.ts'
 import { withKeys } from '../formats/json-exact.ts'
 import { type Checks, filled, flag, shown, takeOptions, texts } from '../hub/arguments.ts'
 import { type AddedToken, type Definition, type Json, type SpecialName, specialNames, type TokenizerFiles } from './definition.ts'
@@ -80,8 +81,8 @@ export const SPECIAL: Checks<SpecialTokensToAdd> = {
 /** The Rust library's `add_tokens`: an empty one and one that is there just so are passed over, one that is there otherwise takes the new flags. One that has a name (eos_token) is special whatever they say, as it is where it is read again. */
 export function withTokens(files: TokenizerFiles, { json }: Definition, tokens: readonly TokenToAdd[], special = false): Extended {
   const added = new Map(json.added_tokens.map((t) => [t.content, t]))
-  const { vocab } = json.model
-  let next = Math.max(Object.keys(vocab).length, ...json.added_tokens.map((t) => t.id + 1))
+  const { vocabulary } = tablesOf(json.model)
+  let next = Math.max(vocabulary.ids.length, ...json.added_tokens.map((t) => t.id + 1))
   const changed: AddedToken[] = []
   let count = 0
   for (const given of tokens) {
@@ -98,7 +99,7 @@ export function withTokens(files: TokenizerFiles, { json }: Definition, tokens: 
     }
     const there = added.get(content)
     if (there && Object.entries(flags).every(([key, value]) => there[key as keyof AddedToken] === value)) continue
-    const token = { id: there?.id ?? vocab[content] ?? next++, ...flags }
+    const token = { id: there?.id ?? vocabulary.get(content) ?? next++, ...flags }
     added.set(content, token)
     changed.push(token)
     count++

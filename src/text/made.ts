@@ -1,6 +1,6 @@
 /** What a tokenizer's files are made into, anew where tokens are added. */
 import { SaqrError } from '../error.ts'
-import { vocabularyOf } from '../formats/vocabulary.ts'
+import { tablesOf } from '../formats/bpe-model.ts'
 import { decoderOf } from './decoder.ts'
 import { type Definition, define, type TokenizerFiles, type TokenizerJson } from './definition.ts'
 import { Encoder } from './encoder.ts'
@@ -31,9 +31,9 @@ export function make(files: TokenizerFiles, modelType: string | undefined): Made
 }
 
 /** How many ids there are, and one more than the highest. */
-function counted({ model: { vocab }, added_tokens: added }: TokenizerJson): { count: number; limit: number } {
+function counted({ model, added_tokens: added }: TokenizerJson): { count: number; limit: number } {
   const more = new Set(added.map((t) => t.id))
-  const vocabulary = vocabularyOf(vocab)
+  const { vocabulary } = tablesOf(model)
   let { limit } = vocabulary
   for (const id of more) limit = Math.max(limit, id + 1)
   for (const id of vocabulary.ids) more.delete(id)

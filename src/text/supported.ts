@@ -3,6 +3,7 @@
  * equal one can be written for (GPT-2's pattern, digits of every script), it is written so; anything else is refused by name.
  */
 import { SaqrError } from '../error.ts'
+import { hasMerges, tablesOf } from '../formats/bpe-model.ts'
 import type { Json, TokenizerJson } from './definition.ts'
 import { untranslatable } from './regex.ts'
 
@@ -45,7 +46,7 @@ function requirePattern(part: Json, where: string): void {
 }
 
 function model(model: Json): void {
-  if ((model.type ?? 'BPE') !== 'BPE' || !Array.isArray(model.merges))
+  if ((model.type ?? 'BPE') !== 'BPE' || !hasMerges(model))
     refuse(`a ${model.type ?? 'vocabulary without merges'} model (BPE is supported)`)
   if (model.dropout) refuse(`BPE dropout ${model.dropout}`)
   for (const key of ['continuing_subword_prefix', 'continuing_subword_suffix', 'end_of_word_suffix'])
@@ -109,7 +110,8 @@ function postProcess(part: Json, json: TokenizerJson): void {
     const name = item.SpecialToken?.id
     if (name === undefined) continue
     const meant = (part.special_tokens as Record<string, { ids: number[] }>)[name]?.ids
-    if (meant?.length !== 1 || meant[0] !== (ids.get(name) ?? json.model.vocab[name])) refuse(`a template whose ${name} is not that token`)
+    if (meant?.length !== 1 || meant[0] !== (ids.get(name) ?? tablesOf(json.model).vocabulary.get(name)))
+      refuse(`a template whose ${name} is not that token`)
   }
 }
 

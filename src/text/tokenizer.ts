@@ -4,9 +4,9 @@
  */
 import { hash } from 'node:crypto'
 import { option, SaqrError, say } from '../error.ts'
+import { rulesOf, tablesOf } from '../formats/bpe-model.ts'
 import type { TokenizerFiles as WrittenFiles } from '../formats/tensor.ts'
 import { writeTokenizer } from '../formats/tokenizer-files.ts'
-import { digestOfMerges, type Merge, vocabularyOf } from '../formats/vocabulary.ts'
 import { filled, take, takeOptions, text } from '../hub/arguments.ts'
 import { ensureWritableFolder } from '../hub/files.ts'
 import { anyNumber, CHAT, changed, checkFiles, DECODE, day, ENCODE, messages, OPTIONS, tokenIds } from './arguments.ts'
@@ -272,9 +272,9 @@ export class Tokenizer {
     const templates = [...this.#templates]
     if (this.#digest?.of !== this.#made) {
       const { json, named, byteLevel } = this.#made.definition
-      const { vocab, merges, ...model } = json.model
-      const tokens = [vocabularyOf(vocab).digest, digestOfMerges(merges as Merge[])]
-      const rest = { ...json, model }
+      const { vocabulary, merges } = tablesOf(json.model)
+      const tokens = [vocabulary.digest, merges.texts.digest]
+      const rest = { ...json, model: rulesOf(json.model) }
       this.#digest = { of: this.#made, sha256: hash('sha256', JSON.stringify([tokens, rest, named, byteLevel, templates])) }
     }
     const days = templates.map(([, source]) => dayOf(source, take(now, 'now', day)))

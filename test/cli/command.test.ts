@@ -1,4 +1,4 @@
-/** dist/command/, what `saqr` runs: packages stay packages, and what lies beside a module is found where the module stood. */
+/** dist/command/, what `saqr` runs: packages stay packages but for zod, whose licence lies beside it, and what lies beside a module is found where the module stood. */
 import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { builtinModules } from 'node:module'
@@ -7,15 +7,21 @@ import { expect, it } from 'vitest'
 import { version } from '../../src/hub/version.ts'
 
 const folder = join(import.meta.dirname, '../../dist/command')
-const files = readdirSync(folder).map((name) => ({ name, text: readFileSync(join(folder, name), 'utf8') }))
+const files = readdirSync(folder)
+  .filter((name) => name.endsWith('.js'))
+  .map((name) => ({ name, text: readFileSync(join(folder, name), 'utf8') }))
 
-it('asks for the packages that saqr depends on, and holds none of them', () => {
+it('asks for the packages that saqr depends on, and holds zod alone, with its licence and without its languages', () => {
   const { dependencies } = JSON.parse(readFileSync(join(folder, '../../package.json'), 'utf8')) as { dependencies: Record<string, string> }
   const asked = new Set(files.flatMap(({ text }) => [...text.matchAll(/^import .*?["']([^."'][^"']*)["'];?$/gm)].map(([, name]) => name!)))
   const own = [...asked].filter((name) => !name.startsWith('node:') && !builtinModules.includes(name))
   expect(own.length).toBeGreaterThan(0)
   for (const name of own) expect(Object.keys(dependencies)).toContain(name)
-  for (const { name, text } of files) expect(text, name).not.toMatch(/^\/\/ .*node_modules\//m)
+  expect(own).not.toContain('zod')
+  const held = files.flatMap(({ text }) => [...text.matchAll(/^\/\/ .*node_modules\/(.*)$/gm)].map(([, path]) => path!))
+  expect(held.length).toBeGreaterThan(5)
+  expect(held.filter((path) => !path.startsWith('zod/') || (path.includes('locales/') && !path.endsWith('/en.js')))).toEqual([])
+  expect(readFileSync(join(folder, 'LICENSE-zod'), 'utf8')).toContain('Colin McDonnell')
 })
 
 it('every module’s own place is one in dist/', () => {

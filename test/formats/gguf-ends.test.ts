@@ -7,6 +7,7 @@ import { Metadata } from '../../src/formats/gguf/metadata.ts'
 import { readGguf } from '../../src/formats/gguf/open.ts'
 import { ggufTokenizer } from '../../src/formats/gguf/tokenizer.ts'
 import { headerOf } from '../../src/formats/gguf/write.ts'
+import { Texts } from '../../src/formats/texts.ts'
 import { Tokenizer } from '../../src/text/tokenizer.ts'
 import { fixture } from './fixtures.ts'
 
@@ -14,7 +15,7 @@ type Ids = Record<string, number>
 
 const ends = (tokens: string[], ids: Ids = {}) => {
   const named = Object.entries(ids).map(([key, id]) => [`tokenizer.ggml.${key}_token_id`, id] as const)
-  const metadata = new Map<string, number | string[]>([['tokenizer.ggml.tokens', tokens], ...named])
+  const metadata = new Map<string, number | Texts>([['tokenizer.ggml.tokens', Texts.of(tokens)], ...named])
   return endsOf(new Metadata({ version: 3, metadata, tensors: new Map() }, 'model.gguf'))
 }
 

@@ -1,6 +1,8 @@
 /** Reads a file from front to back through a small window: GGUF does not say how long its header is. */
+import { isUtf8 } from 'node:buffer'
 import { SaqrError } from '../../error.ts'
-import { decodeUtf8 } from '../json.ts'
+import { decodeUtf8, notUtf8 } from '../json.ts'
+import { Texts } from '../texts.ts'
 
 export interface Bytes {
   size: number
@@ -8,7 +10,27 @@ export interface Bytes {
   read(offset: number, length: number): Uint8Array
 }
 
+/** bytes of a length */
+const LENGTH = 8
 const windowBytes = 1 << 20
+
+type Getter = 'getUint8' | 'getInt8' | 'getUint16' | 'getInt16' | 'getUint32' | 'getInt32' | 'getFloat32' | 'getFloat64'
+
+/** of no more bits than a number has */
+export type NumberKind = 'u8' | 'i8' | 'u16' | 'i16' | 'u32' | 'i32' | 'f32' | 'f64'
+
+const NUMBERS: Readonly<Record<NumberKind, readonly [width: number, get: Getter]>> = {
+  u8: [1, 'getUint8'],
+  i8: [1, 'getInt8'],
+  u16: [2, 'getUint16'],
+  i16: [2, 'getInt16'],
+  u32: [4, 'getUint32'],
+  i32: [4, 'getInt32'],
+  f32: [4, 'getFloat32'],
+  f64: [8, 'getFloat64'],
+}
+
+export const isNumberKind = (kind: string): kind is NumberKind => Object.hasOwn(NUMBERS, kind)
 
 export class Cursor {
   readonly path: string
@@ -52,21 +74,28 @@ export class Cursor {
     return from
   }
 
-  u8 = () => this.#read(1, 'getUint8')
-  i8 = () => this.#read(1, 'getInt8')
-  u16 = () => this.#read(2, 'getUint16')
-  i16 = () => this.#read(2, 'getInt16')
-  u32 = () => this.#read(4, 'getUint32')
-  i32 = () => this.#read(4, 'getInt32')
-  f32 = () => this.#read(4, 'getFloat32')
-  f64 = () => this.#read(8, 'getFloat64')
+  u8 = () => this.#number('u8')
+  i8 = () => this.#number('i8')
+  u16 = () => this.#number('u16')
+  i16 = () => this.#number('i16')
+  u32 = () => this.#number('u32')
+  i32 = () => this.#number('i32')
+  f32 = () => this.#number('f32')
+  f64 = () => this.#number('f64')
 
-  #read(
-    width: number,
-    get: 'getUint8' | 'getInt8' | 'getUint16' | 'getInt16' | 'getUint32' | 'getInt32' | 'getFloat32' | 'getFloat64',
-  ): number {
+  #number(kind: NumberKind): number {
+    const [width, get] = NUMBERS[kind]
     const from = this.#take(width)
     return this.#view[get](from, true)
+  }
+
+  numbers(kind: NumberKind, count: number): number[] {
+    const [width, get] = NUMBERS[kind]
+    const from = this.#take(count * width)
+    const view = this.#view
+    const list: number[] = []
+    for (let i = 0; i < count; i++) list.push(view[get](from + i * width, true))
+    return list
   }
 
   /** a bigint where a number would not be exact */
@@ -89,6 +118,30 @@ export class Cursor {
     const text = this.#window.toString('utf8', from, from + count)
     // what can't be decoded has become U+FFFD; only then is a second look needed
     return text.includes('\ufffd') ? decodeUtf8(this.#window.subarray(from, from + count), `${this.path}: ${where()}`) : text
+  }
+
+  /**
+   * Texts, of which none is decoded by itself: each has its length before it, in 8 bytes. Strict UTF-8; `where` names them in the error.
+   * @param length reads a length
+   */
+  texts(count: number, length: () => number, where: () => string): Texts {
+    const begin = this.offset
+    const starts = new Uint32Array(count + 1)
+    /** of what is text when lengths are taken for it: less than 128 is a character of ASCII and seven zeros, which nothing is cut by */
+    const parts = [0]
+    for (let i = 0; i < count; i++) {
+      const bytes = length()
+      if (bytes >= 128) parts.push(this.offset - begin - LENGTH, this.offset - begin)
+      starts[i] = this.offset - begin
+      this.#take(bytes)
+    }
+    const end = this.offset
+    starts[count] = end - begin + LENGTH
+    const read = this.#file.read(begin, end - begin)
+    const all = Buffer.from(read.buffer, read.byteOffset, read.length)
+    parts.push(all.length)
+    for (let i = 0; i < parts.length; i += 2) if (!isUtf8(all.subarray(parts[i], parts[i + 1]))) throw notUtf8(`${this.path}: ${where()}`)
+    return new Texts(all, starts, LENGTH)
   }
 
   bytes(count: number): Uint8Array {

@@ -3,6 +3,7 @@
  * whose text is known as an end, of whatever type the file says they are. Converters rely on it: Gemma's files name `<eos>` alone, and a turn ends
  * with `<end_of_turn>`.
  */
+import { vocabularyIn } from '../vocabulary.ts'
 import type { Metadata } from './metadata.ts'
 
 const BY_TEXT: ReadonlySet<string> = new Set([
@@ -25,9 +26,12 @@ export const endsByText = (text: string): boolean => KNOWN.has(text)
 
 /** Ids, each once; the end that the metadata names comes first. */
 export function endsOf(meta: Metadata): number[] {
-  const tokens = meta.optionalStrings('tokenizer.ggml.tokens') ?? []
+  const tokens = meta.optionalTexts('tokenizer.ggml.tokens')
   const ids = new Map<string, number>()
-  for (let id = 0; id < tokens.length; id++) if (KNOWN.has(tokens[id]!)) ids.set(tokens[id]!, id)
+  for (const text of tokens ? KNOWN : []) {
+    const id = vocabularyIn(tokens!).get(text)
+    if (id !== undefined) ids.set(text, id)
+  }
   const named = (key: string) => meta.optionalCount(`tokenizer.ggml.${key}_token_id`)
   const byText = (texts: Iterable<string>) => [...texts].map((text) => ids.get(text)).filter((id) => id !== undefined)
   const ends = new Set(byText(BY_TEXT))

@@ -5,10 +5,12 @@
  */
 import { SaqrError } from '../../error.ts'
 import { show } from '../json.ts'
-import { type Bytes, Cursor } from './cursor.ts'
+import type { Texts } from '../texts.ts'
+import { type Bytes, Cursor, isNumberKind } from './cursor.ts'
 import { type GgmlType, ggmlTypes, otherTypes } from './types.ts'
 
-export type GgufValue = number | bigint | boolean | string | GgufValue[]
+/** a list of texts is one of them, cut out where they are asked for */
+export type GgufValue = number | bigint | boolean | string | Texts | GgufValue[]
 
 export interface GgufTensor {
   name: string
@@ -70,8 +72,10 @@ function count(cursor: Cursor, size: number, what: () => string): number {
   return Number(n)
 }
 
+const bytesOf = (cursor: Cursor, what: string) => count(cursor, 1, () => `bytes of ${show(what)}`)
+
 function string(cursor: Cursor, what: string, longest = Number.MAX_SAFE_INTEGER): string {
-  const length = count(cursor, 1, () => `bytes of ${show(what)}`)
+  const length = bytesOf(cursor, what)
   if (length > longest) throw bad(cursor.path, `has ${what} of ${length} bytes`)
   return cursor.text(length, () => show(what))
 }
@@ -95,6 +99,14 @@ function value(cursor: Cursor, id: number, key: string, depth: number): GgufValu
   const element = kindOf(cursor, key)
   const length = count(cursor, least[element]!, () => `values of ${show(key)}`)
   if (length > longestList) throw bad(cursor.path, `has ${length} values in ${show(key)}`)
+  if (kinds[element] === 'string')
+    return cursor.texts(
+      length,
+      () => bytesOf(cursor, key),
+      () => show(key),
+    )
+  const of = kinds[element]!
+  if (isNumberKind(of)) return cursor.numbers(of, length)
   const list: GgufValue[] = []
   for (let i = 0; i < length; i++) list.push(value(cursor, element, key, depth + 1))
   return list

@@ -1,6 +1,7 @@
 /** Typed access to GGUF metadata: a value of the wrong type is an error that names its key. */
 import { SaqrError } from '../../error.ts'
 import { show } from '../json.ts'
+import { Texts } from '../texts.ts'
 import type { GgufHeader, GgufValue } from './header.ts'
 
 export class Metadata {
@@ -55,12 +56,14 @@ export class Metadata {
     return value
   }
 
-  optionalStrings(key: string): string[] | undefined {
-    return this.#list(key, (v): v is string => typeof v === 'string', 'a list of texts')
+  optionalTexts(key: string): Texts | undefined {
+    const value = this.values.get(key)
+    if (value === undefined || value instanceof Texts) return value
+    throw this.#wrong(key, 'a list of texts')
   }
 
-  strings(key: string): string[] {
-    return this.optionalStrings(key) ?? this.#missing(key)
+  texts(key: string): Texts {
+    return this.optionalTexts(key) ?? this.#missing(key)
   }
 
   optionalNumbers(key: string): number[] | undefined {
@@ -84,7 +87,11 @@ export class Metadata {
   }
 
   #wrong(key: string, what: string): SaqrError {
-    return new SaqrError('FORMAT_GGUF', `${this.path}: ${key} is ${show(this.values.get(key))}; it must be ${what}.`)
+    const value = this.values.get(key)
+    return new SaqrError(
+      'FORMAT_GGUF',
+      `${this.path}: ${key} is ${show(value instanceof Texts ? value.toArray() : value)}; it must be ${what}.`,
+    )
   }
 
   #missing(key: string): never {

@@ -111,7 +111,7 @@ export class GgufModel {
   #vocabulary(): number {
     const { meta } = this
     const stated = meta.optionalCount(this.key('vocab_size'), 1)
-    const rows = this.#header.tensors.get('token_embd.weight')?.shape[0] ?? stated ?? meta.optionalStrings('tokenizer.ggml.tokens')?.length
+    const rows = this.#header.tensors.get('token_embd.weight')?.shape[0] ?? stated ?? meta.optionalTexts('tokenizer.ggml.tokens')?.length
     if (rows === undefined) throw new SaqrError('FORMAT_GGUF', `${meta.path} has no token_embd.weight: it is not a whole model.`)
     if (stated !== undefined && stated !== rows)
       throw new SaqrError('FORMAT_GGUF', `${meta.path}: ${this.key('vocab_size')} is ${stated}, but token_embd.weight has ${rows} rows.`)

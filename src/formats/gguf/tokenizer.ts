@@ -1,8 +1,10 @@
 /** The tokenizer in a GGUF file's metadata, as the tokenizer.json and tokenizer_config.json that it was made from. */
 import { SaqrError } from '../../error.ts'
+import { BpeTables, lateModel } from '../bpe-model.ts'
 import { isObject, type JsonObject, parseJson, show } from '../json.ts'
 import type { TokenizerFiles } from '../tensor.ts'
-import { mergeIdsOf, vocabularyOf } from '../vocabulary.ts'
+import type { Texts } from '../texts.ts'
+import { MergeTexts, type Vocabulary, vocabularyIn } from '../vocabulary.ts'
 import type { GgufHeader } from './header.ts'
 import { Metadata } from './metadata.ts'
 import { preTokenizers } from './pre-tokenizers.ts'
@@ -16,7 +18,7 @@ interface Parts {
   preTokenizer: JsonObject
   decoder: JsonObject
   model: JsonObject
-  merges: [string, string][]
+  tables: BpeTables
   addBos: boolean
   addSpace: boolean
 }
@@ -28,10 +30,10 @@ export function ggufTokenizer(header: GgufHeader, path: string, lacks?: string):
   if (type === undefined || type === 'none' || type === 'no_vocab') return undefined
   const original = originalJson(meta)
   if (lacks !== undefined && !original) throw unsupported(path, `doesn't say ${lacks}`)
-  const tokens = meta.strings('tokenizer.ggml.tokens')
+  const tokens = meta.texts('tokenizer.ggml.tokens')
   if (type !== 'gpt2' && type !== 'llama') throw unsupported(path, `is of the kind ${show(type)}; gpt2 and llama are supported`)
-  const vocab = vocabOf(tokens)
-  const parts = type === 'gpt2' ? byteLevelParts(meta, vocab) : scoredParts(meta, tokens)
+  const vocabulary = vocabularyIn(tokens)
+  const parts = type === 'gpt2' ? byteLevelParts(meta, vocabulary) : scoredParts(meta, tokens)
   const special = specialTokens(meta, tokens)
   const addBos = meta.optionalBoolean('tokenizer.ggml.add_bos_token') ?? parts.addBos
   const addEos = meta.optionalBoolean('tokenizer.ggml.add_eos_token') ?? false
@@ -44,16 +46,17 @@ export function ggufTokenizer(header: GgufHeader, path: string, lacks?: string):
     pre_tokenizer: parts.preTokenizer,
     post_processor: postProcessor(addBos ? special.bos : undefined, addEos ? special.eos : undefined),
     decoder: parts.decoder,
-    model: {
-      type: 'BPE',
-      dropout: null,
-      unk_token: type === 'llama' ? (special.unk?.token ?? null) : null,
-      continuing_subword_prefix: null,
-      end_of_word_suffix: null,
-      ...parts.model,
-      vocab,
-      merges: parts.merges,
-    },
+    model: lateModel(
+      {
+        type: 'BPE',
+        dropout: null,
+        unk_token: type === 'llama' ? (special.unk?.token ?? null) : null,
+        continuing_subword_prefix: null,
+        end_of_word_suffix: null,
+        ...parts.model,
+      },
+      parts.tables,
+    ),
   }
   const { default: chatTemplate, ...chatTemplates } = templates(meta)
   const tokenizerConfig: JsonObject = {
@@ -67,14 +70,7 @@ export function ggufTokenizer(header: GgufHeader, path: string, lacks?: string):
   return { tokenizerJson, tokenizerConfig, chatTemplate, chatTemplates }
 }
 
-/** of equal tokens the last counts */
-function vocabOf(tokens: readonly string[]): Record<string, number> {
-  const vocab: Record<string, number> = Object.create(null)
-  for (let id = 0; id < tokens.length; id++) vocab[tokens[id]!] = id
-  return vocab
-}
-
-function byteLevelParts(meta: Metadata, vocab: Readonly<Record<string, number>>): Parts {
+function byteLevelParts(meta: Metadata, vocabulary: Vocabulary): Parts {
   const name = meta.optionalString('tokenizer.ggml.pre') ?? 'default'
   const pre = Object.hasOwn(preTokenizers, name) ? preTokenizers[name] : undefined
   if (!pre)
@@ -82,36 +78,38 @@ function byteLevelParts(meta: Metadata, vocab: Readonly<Record<string, number>>)
       meta.path,
       `cuts text by the rules ${show(name)} (tokenizer.ggml.pre); ${Object.keys(preTokenizers).join(', ')} are supported`,
     )
-  const written = meta.strings('tokenizer.ggml.merges')
-  const wrong = (i: number) =>
-    new SaqrError(
+  const written = meta.texts('tokenizer.ggml.merges')
+  const tables = new BpeTables(vocabulary, () => new MergeTexts(written, false))
+  const { texts, ids } = tables.merges
+  const wrong = Math.min(...[texts.notTwo(), ids.wrong].filter((i) => i !== -1))
+  if (wrong !== Infinity)
+    throw new SaqrError(
       'FORMAT_GGUF',
-      `${meta.path}: tokenizer.ggml.merges[${i}] is ${show(written[i])}, it must be two tokens that make a third.`,
+      `${meta.path}: tokenizer.ggml.merges[${wrong}] is ${show(written.at(wrong))}, it must be two tokens that make a third.`,
     )
-  const merges = written.map((merge, i): [string, string] => {
-    const at = merge.indexOf(' ')
-    if (at < 1 || at === merge.length - 1 || merge.indexOf(' ', at + 1) !== -1) throw wrong(i)
-    return [merge.slice(0, at), merge.slice(at + 1)]
-  })
-  const first = mergeIdsOf(merges, vocabularyOf(vocab)).wrong
-  if (first !== -1) throw wrong(first)
   return {
     normalizer: pre.normalizer,
     preTokenizer: pre.preTokenizer,
     decoder: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true },
     model: { fuse_unk: false, byte_fallback: false, ignore_merges: pre.ignoreMerges },
-    merges,
+    tables,
     addBos: pre.addBos,
     addSpace: false,
   }
 }
 
-function scoredParts(meta: Metadata, tokens: string[]): Parts {
+function scoredParts(meta: Metadata, tokens: Texts): Parts {
   const scores = meta.optionalNumbers('tokenizer.ggml.scores')
   if (scores?.length !== tokens.length)
     throw new SaqrError('FORMAT_GGUF', `${meta.path} has ${tokens.length} tokens and ${scores?.length ?? 'no'} scores.`)
   const addSpace = meta.optionalBoolean('tokenizer.ggml.add_space_prefix') ?? true
-  return { normalizer: null, ...sentencePieceParts(addSpace), merges: mergesOf(tokens, scores), addBos: true, addSpace }
+  return {
+    normalizer: null,
+    ...sentencePieceParts(addSpace),
+    tables: new BpeTables(vocabularyIn(tokens), () => MergeTexts.of(mergesOf(tokens.toArray(), scores))),
+    addBos: true,
+    addSpace,
+  }
 }
 
 /** Some converters keep the whole tokenizer.json. */
@@ -126,30 +124,31 @@ interface Token {
   id: number
 }
 
-function specialTokens(meta: Metadata, tokens: string[]): Partial<Record<'bos' | 'eos' | 'unk' | 'pad', Token>> {
+function specialTokens(meta: Metadata, tokens: Texts): Partial<Record<'bos' | 'eos' | 'unk' | 'pad', Token>> {
   const found: Partial<Record<'bos' | 'eos' | 'unk' | 'pad', Token>> = {}
   for (const [name, key] of [['bos', 'bos'], ['eos', 'eos'], ['unk', 'unknown'], ['pad', 'padding']] as const) {
     const id = meta.optionalCount(`tokenizer.ggml.${key}_token_id`)
     if (id === undefined) continue
-    const token = tokens[id]
-    if (token === undefined) throw new SaqrError('FORMAT_GGUF', `${meta.path}: tokenizer.ggml.${key}_token_id is ${id}, but there are ${tokens.length} tokens.`)
-    found[name] = { token, id }
+    if (id >= tokens.length) throw new SaqrError('FORMAT_GGUF', `${meta.path}: tokenizer.ggml.${key}_token_id is ${id}, but there are ${tokens.length} tokens.`)
+    found[name] = { token: tokens.at(id), id }
   } // biome-ignore format: a table
   return found
 }
 
 /** Control tokens are special; those a user defined are kept whole in text too, but are text. */
-function addedTokens(meta: Metadata, tokens: string[], special: Partial<Record<string, Token>>): JsonObject[] {
+function addedTokens(meta: Metadata, tokens: Texts, special: Partial<Record<string, Token>>): JsonObject[] {
   const types = meta.optionalNumbers('tokenizer.ggml.token_type')
   if (types && types.length !== tokens.length)
     throw new SaqrError('FORMAT_GGUF', `${meta.path} has ${tokens.length} tokens and ${types.length} token types.`)
   const named = new Set(Object.values(special).map((token) => token?.id))
-  return tokens.flatMap((content, id) => {
+  const added: JsonObject[] = []
+  for (let id = 0; id < tokens.length; id++) {
     const type = types?.[id]
     const isSpecial = named.has(id) || type === kind.control || type === kind.unknown
-    if ((!isSpecial && type !== kind.userDefined) || content === '') return []
-    return [{ id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: isSpecial }]
-  })
+    const content = isSpecial || type === kind.userDefined ? tokens.at(id) : ''
+    if (content !== '') added.push({ id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: isSpecial })
+  }
+  return added
 }
 
 function postProcessor(bos: Token | undefined, eos: Token | undefined): JsonObject | null {

@@ -1,0 +1,65 @@
+/**
+ * Many short texts as the bytes that a file has them in, each cut out where it is asked for: of a vocabulary's hundreds of thousands all are hashed
+ * and compared before a model's first token, and few are ever read as strings.
+ */
+export class Texts {
+  /** of all texts, UTF-8, with `gap` bytes of something else between two */
+  readonly bytes: Buffer
+  readonly gap: number
+  /** where each begins in `bytes`; behind the last, where another would */
+  readonly starts: Uint32Array
+
+  constructor(bytes: Buffer, starts: Uint32Array, gap: number) {
+    this.bytes = bytes
+    this.starts = starts
+    this.gap = gap
+  }
+
+  /** @throws TypeError for half of a surrogate pair, which is no text */
+  static of(list: readonly string[]): Texts {
+    const all = list.join('\0')
+    const bytes = Buffer.from(all)
+    // half of a pair has become U+FFFD; only then is a second look needed
+    if (bytes.includes('\ufffd') && /\p{Surrogate}/u.test(all)) throw new TypeError('half of a surrogate pair is no character')
+    const starts = new Uint32Array(list.length + 1)
+    let at = 0
+    for (let i = 0; i < list.length; i++) {
+      // of UTF-16: two where a character has four bytes
+      for (let units = list[i]!.length; units > 0; units--) {
+        const first = bytes[at]!
+        at += first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4
+        if (first >= 0xf0) units--
+      }
+      starts[i + 1] = ++at
+    }
+    return new Texts(bytes, starts, 1)
+  }
+
+  /** all of them one behind the other, and the bytes that each has */
+  together(): { bytes: Uint8Array; lengths: Uint32Array } {
+    const lengths = new Uint32Array(this.length)
+    let size = 0
+    for (let i = 0; i < lengths.length; i++) size += lengths[i] = this.end(i) - this.starts[i]!
+    const bytes = new Uint8Array(size)
+    for (let i = 0, to = 0; i < lengths.length; i++)
+      for (let from = this.starts[i]!, end = this.end(i); from < end; ) bytes[to++] = this.bytes[from++]!
+    return { bytes, lengths }
+  }
+
+  get length(): number {
+    return this.starts.length - 1
+  }
+
+  /** where a text ends in `bytes` */
+  end(i: number): number {
+    return this.starts[i + 1]! - this.gap
+  }
+
+  at(i: number): string {
+    return this.bytes.toString('utf8', this.starts[i], this.end(i))
+  }
+
+  toArray(): string[] {
+    return Array.from({ length: this.length }, (_, i) => this.at(i))
+  }
+}
