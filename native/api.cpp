@@ -1,6 +1,5 @@
 // The C interface that devices/cpu calls.
 #include <cerrno>
-#include <chrono>
 #include <cstring>
 #include "attrs/abi.hpp"
 #include "digest.hpp"
@@ -22,7 +21,7 @@ using namespace saqr;
 #define SAQR_VARIANT "custom"
 #endif
 
-static std::string lastError;  // of the last call that failed; runs, which go on other threads, leave theirs with the pool
+static Text lastError;  // of the last call that failed; runs, which go on other threads, leave theirs with the pool
 
 struct Item {
   const Plan* plan;
@@ -38,25 +37,29 @@ SAQR_API int saqr_abi() { return kAbi; }
 SAQR_API const char* saqr_variant() { return SAQR_VARIANT; }
 SAQR_API const char* saqr_refusal() { return refusal(); }  // null, or why this process can't run the library
 SAQR_API int saqr_kernel(const char* name) { return kernelIndex(name); }
-SAQR_API const char* saqr_last_error() { return lastError.c_str(); }
+SAQR_API const char* saqr_last_error() { return lastError.chars(); }
 
 SAQR_API void* saqr_pool_create(int threads) {
   returnLargeBlocks();
-  return new Pool(threads);
+  Pool* pool = new Pool(threads);
+  if (pool && pool->whole()) return pool;
+  delete pool;
+  lastError = Text("the system gives no ") + int64_t(threads) + " threads with their memory";
+  return nullptr;
 }
-SAQR_API const char* saqr_pool_error(void* pool) { return static_cast<Pool*>(pool)->error().c_str(); }  // of its last run
+SAQR_API const char* saqr_pool_error(void* pool) { return static_cast<Pool*>(pool)->error().chars(); }  // of its last run
 SAQR_API void saqr_pool_destroy(void* pool) { delete static_cast<Pool*>(pool); }
 
 SAQR_API void* saqr_alloc(uint64_t bytes) {
   void* address = allocatePages(bytes);
-  if (!address) lastError = "the system refused " + std::to_string(bytes) + " bytes: " + strerror(errno);
+  if (!address) lastError = Text("the system refused ") + static_cast<int64_t>(bytes) + " bytes: " + strerror(errno);
   return address;
 }
 SAQR_API void saqr_free(void* address, uint64_t bytes) { freePages(address, bytes); }
 SAQR_API void saqr_touch(void* address, uint64_t bytes, int threads) { touchPages(address, bytes, threads); }
 SAQR_API void* saqr_map_file(const char* path, uint64_t* bytes) {
   void* address = mapFile(path, bytes);
-  if (!address) lastError = std::string(path) + ": " + strerror(errno);
+  if (!address) lastError = Text(path) + ": " + strerror(errno);
   return address;
 }
 SAQR_API void saqr_unmap(void* address, uint64_t bytes) { unmapFile(address, bytes); }
@@ -65,21 +68,23 @@ SAQR_API void saqr_zero(void* to, uint64_t bytes) { memset(to, 0, bytes); }
 SAQR_API uint64_t saqr_resident(const void* address, uint64_t bytes) { return residentBytes(address, bytes); }
 
 SAQR_API void* saqr_plan_load(const void* description, uint64_t bytes) {
-  return loadPlan(static_cast<const char*>(description), bytes, lastError);
+  lastError = "the system refused a plan's memory";
+  Plan* plan = new Plan;
+  if (plan && loadPlan(static_cast<const char*>(description), bytes, *plan, lastError)) return plan;
+  delete plan;
+  return nullptr;
 }
 SAQR_API void saqr_plan_free(void* plan) { delete static_cast<Plan*>(plan); }
 
 namespace {
 struct Run { Pool* pool; const Item* items; int count; Control* control; };
 
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
 void runItems(void* context, Worker& worker) {
   Run& run = *static_cast<Run*>(context);
   worker.barrier();  // an abort that came before the start
   for (int i = 0; i < run.count && !run.pool->stopped(); i++) {
     const Item& item = run.items[i];
-    double start = worker.id == 0 && item.seconds ? now() : 0;
+    double start = worker.id == 0 && item.seconds ? secondsNow() : 0;
     for (int s = item.from; s < item.to && !run.pool->stopped(); s++) {
       if (worker.id == 0) {
         run.control->item = i;
@@ -89,7 +94,7 @@ void runItems(void* context, Worker& worker) {
       step.kernel(step, worker);
       worker.barrier();
       if (worker.id == 0 && item.seconds) {
-        double end = now();
+        double end = secondsNow();
         item.seconds[s] += end - start;
         start = end;
       }
@@ -100,7 +105,7 @@ void runItems(void* context, Worker& worker) {
 
 SAQR_API int saqr_run(void* pool, const Item* items, int count, Control* control) {
   for (int i = 0; i < count; i++) {
-    if (!items[i].plan || items[i].from < 0 || items[i].to > static_cast<int>(items[i].plan->steps.size())) {
+    if (!items[i].plan || items[i].from < 0 || items[i].to > items[i].plan->steps.size()) {
       static_cast<Pool*>(pool)->fail("the run names steps that its plan doesn't have");
       return control->status = 2;
     }

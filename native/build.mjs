@@ -85,9 +85,16 @@ async function inTurn(command, args) {
   }
 }
 
-async function compile(job) {
-  await inTurn(job.compiler, job.args)
-  writeFileSync(`${job.object}.key`, keyOf(job))
+/** objects on their way: two variants may have one in common */
+const compiling = new Map()
+
+function compile(job) {
+  if (!compiling.has(job.object))
+    compiling.set(
+      job.object,
+      inTurn(job.compiler, job.args).then(() => writeFileSync(`${job.object}.key`, keyOf(job))),
+    )
+  return compiling.get(job.object)
 }
 
 const depFile = (object) => object.replace(/\.(o|gch)$/, '.d')
@@ -113,9 +120,9 @@ function textOf(file) {
   return texts.get(file)
 }
 
-/** characters of a source and of what it includes of saqr's: the kernels that take longest to compile are headers */
-function lengthOf(file, seen = new Set()) {
-  if (seen.has(file)) return 0
+/** a source with what it includes of saqr's */
+function wholeText(file, seen = new Set()) {
+  if (seen.has(file)) return ''
   seen.add(file)
   const included = [...textOf(file).matchAll(/^#include "(.*)"/gm)].flatMap(([, name]) =>
     [dirname(file), native, out]
@@ -123,7 +130,7 @@ function lengthOf(file, seen = new Set()) {
       .filter(existsSync)
       .slice(0, 1),
   )
-  return included.reduce((sum, each) => sum + lengthOf(each, seen), textOf(file).length)
+  return included.reduce((text, each) => text + wholeText(each, seen), textOf(file))
 }
 
 /** what an object is made of; '' where that is not known yet */
@@ -134,6 +141,41 @@ function keyOf({ object, compiled }) {
 
 const readKey = (path) => (existsSync(path) && existsSync(`${path}.key`) ? readFileSync(`${path}.key`, 'utf8') : '')
 
+/** what sources say that are not the same code in a variant and in the one that it is over */
+const OF_A_VARIANT = /\bSAQR_(TILES|VARIANT)/
+
+const isStale = (job) => {
+  const key = keyOf(job)
+  return !key || readKey(job.object) !== key
+}
+
+/** how sources are compiled for a variant: over the system's headers, which are read here where they aren't yet */
+async function readerOf(spec, compiler, cross) {
+  const { platform } = compiler
+  const flags = [...flagsOf(platform), ...compiler.optionsOf(spec), `-DSAQR_VARIANT="${spec.name}"`, '-Inative', '-Inative/build']
+  // this system's compiler compiles for a checkout and for what is published alike
+  const objects = join(folderOf(platform, cross && !compiler.own), spec.name)
+  mkdirSync(objects, { recursive: true })
+  const job = (source, object, options, more = '') => {
+    const compiled = `${compiler.version} ${flags.slice(0, -2).join(' ')}${more}`
+    const list = ['-MMD', '-MF', relative(root, depFile(object)), '-o', relative(root, object), relative(root, source)]
+    return { compiler: compiler.command[0], args: [...compiler.command.slice(1), ...flags, ...options, ...list], source, object, compiled }
+  }
+  const header = join(objects, 'precompiled.hpp')
+  writeIfNew(header, textOf(join(root, PRECOMPILED)))
+  const headers = job(header, `${header}.gch`, ['-x', 'c++-header'])
+  if (isStale(headers)) await compile(headers)
+  return {
+    job(source) {
+      const path = relative(root, source).replaceAll('\\', '/')
+      const object = join(objects, `${path.replaceAll('/', '-').replace(/\.cpp$/, '')}.o`)
+      const exact = EXACT.includes(path) ? ['-ffp-contract=off'] : []
+      if (dirname(path) === 'native/system') return job(source, object, [...exact, '-c'], exact.join())
+      return job(source, object, [...exact, '-include', relative(root, header), '-c'], [...exact, readKey(headers.object)].join())
+    },
+  }
+}
+
 /**
  * Builds one variant; returns its library's path.
  * @param compiler of `compilers.mjs`
@@ -143,39 +185,28 @@ export async function build(variant, compiler, { quiet = false, cross = false } 
   if (!spec) throw new Error(`No variant "${variant}": ${VARIANTS.map((v) => v.name).join(', ')}.`)
   const { platform } = compiler
   const folder = folderOf(platform, cross)
-  const flags = [...flagsOf(platform), ...compiler.optionsOf(spec), `-DSAQR_VARIANT="${spec.name}"`, '-Inative', '-Inative/build']
   await writeAttrs(out)
   const system = [platform.os === 'win32' ? 'windows.cpp' : 'posix.cpp', ...compiler.more].map((name) => join(native, 'system', name))
   const sources = [...files(native, '.cpp'), ...system, ...opFiles('cpu.cpp')]
-  // this system's compiler compiles for a checkout and for what is published alike
-  const objects = join(folderOf(platform, cross && !compiler.own), variant)
-  for (const each of [folder, objects]) mkdirSync(each, { recursive: true })
+  mkdirSync(folder, { recursive: true })
   // devices/cpu chooses by it
-  const listed = variantsOf(platform).map(({ flags: _, zig: __, ...variant }) => variant)
+  const listed = variantsOf(platform).map(({ flags: _, zig: __, over: ___, ...variant }) => variant)
   writeIfNew(join(folder, 'variants.json'), JSON.stringify(listed))
-  const job = (source, object, options, more = '') => {
-    const compiled = `${compiler.version} ${flags.slice(0, -2).join(' ')}${more}`
-    const list = ['-MMD', '-MF', relative(root, depFile(object)), '-o', relative(root, object), relative(root, source)]
-    return { compiler: compiler.command[0], args: [...compiler.command.slice(1), ...flags, ...options, ...list], source, object, compiled }
-  }
-  const isStale = (job) => {
-    const key = keyOf(job)
-    return !key || readKey(job.object) !== key
-  }
   const started = Date.now()
-  const header = join(objects, 'precompiled.hpp')
-  writeIfNew(header, textOf(join(root, PRECOMPILED)))
-  const headers = job(header, `${header}.gch`, ['-x', 'c++-header'])
-  if (isStale(headers)) await compile(headers)
+  const own = await readerOf(spec, compiler, cross)
+  const under = spec.over
+    ? await readerOf(
+        VARIANTS.find((v) => v.name === spec.over),
+        compiler,
+        cross,
+      )
+    : own
   const jobs = sources.map((source) => {
-    const path = relative(root, source).replaceAll('\\', '/')
-    const object = join(objects, `${path.replaceAll('/', '-').replace(/\.cpp$/, '')}.o`)
-    const exact = EXACT.includes(path) ? ['-ffp-contract=off'] : []
-    if (dirname(path) === 'native/system') return job(source, object, [...exact, '-c'], exact.join())
-    return job(source, object, [...exact, '-include', relative(root, header), '-c'], [...exact, readKey(headers.object)].join())
+    const text = wholeText(source)
+    return { ...(OF_A_VARIANT.test(text) ? own : under).job(source), length: text.length }
   })
-  // the largest first: no long one is left alone at the end
-  const stale = jobs.filter(isStale).sort((a, b) => lengthOf(b.source) - lengthOf(a.source))
+  // the largest first, whose kernels are headers: no long one is left alone at the end
+  const stale = jobs.filter(isStale).sort((a, b) => b.length - a.length)
   await Promise.all(stale.map(compile))
   const target = libraryPath(variant, platform, cross)
   const key = sha(...compiler.link('', []), ...jobs.map((job) => readKey(job.object)))

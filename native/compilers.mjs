@@ -24,7 +24,7 @@ export function systemCompiler(platform) {
   for (const name of [process.env.CXX, 'g++', 'c++', 'clang++'].filter(Boolean)) {
     const r = spawnSync(name, ['--version'], { encoding: 'utf8' })
     if (r.status !== 0) continue
-    // the compiler's own runtime goes along: the library runs where none is installed
+    // what the compiler's own code asks of its runtime goes along: the library runs where none is installed
     const own = process.platform === 'linux' ? ['-static-libstdc++', '-static-libgcc'] : []
     const version = r.stdout.split('\n')[0]
     const clang = version.includes('clang')
@@ -43,11 +43,17 @@ export function systemCompiler(platform) {
   )
 }
 
-/** Linux: it stays loaded to the end, for nothing there runs its destructors when a library is closed. */
-const STAY = '-Wl,-z,nodelete'
+/** Linux: it stays loaded to the end, for nothing there runs its destructors when a library is closed; every name is found. */
+const STAY = ['-Wl,-z,nodelete', '-Wl,-z,defs']
 
-/** Without it the linker's runtime would be one that checks for undefined behaviour, which nothing calls and which takes as long to compile as a kernel. */
-const RELEASE = ['-O3', '-fno-sanitize=all']
+/**
+ * `cc`: it would compile a C++ library for every system first, a minute and a half of a core each, and nothing is taken of one (`-z defs`, and on
+ * other systems the linker itself, hold to that). Without the options its runtime would be one that checks for undefined behaviour, which nothing calls.
+ */
+const LINKER = ['cc', '-O3', '-fno-sanitize=all', '-shared', '-s']
+
+/** Windows' own libraries that are asked, every Windows 10's */
+const WINDOWS = ['kernel32', ...['math', 'heap', 'runtime', 'string', 'private'].map((part) => `api-ms-win-crt-${part}-l1-1-0`)]
 
 /** @returns {Compiler} one for any platform, fetched into `folder` when it is first asked for */
 export function crossCompiler(platform, folder) {
@@ -57,40 +63,30 @@ export function crossCompiler(platform, folder) {
     command: [zig, 'c++'],
     version: ZIG,
     platform,
-    // no debug information: it would say where the sources lay
-    optionsOf: (variant) => [...target, ...variant.zig, '-g0'],
+    // no debug information: it would say where the sources lay; nothing is thrown, and what catches would have to be compiled
+    optionsOf: (variant) => [...target, ...variant.zig, '-g0', '-fno-exceptions'],
     link: (library, objects) => [
       zig,
-      'c++',
+      ...LINKER,
       ...target,
-      ...RELEASE,
-      '-shared',
-      '-s',
-      ...(platform.os === 'linux' ? [STAY] : []),
+      ...(platform.os === 'linux' ? STAY : []),
+      ...(platform.os === 'win32' ? ['-nostdlib'] : []),
       // a Mac's library carries its path, which had this process's number
       ...(platform.os === 'darwin' ? ['-install_name', `@rpath/${basename(library)}`] : []),
       '-o',
       library,
       ...objects,
+      ...(platform.os === 'win32' ? WINDOWS.map((name) => `-l${name}`) : []),
     ],
-    more: [],
+    more: platform.os === 'win32' ? ['windows-runtime.cpp'] : [],
   }
 }
 
-/** @returns {Compiler} g++'s code and runtime over a glibc older than this system's: g++ compiles, the cross compiler's linker knows that glibc */
+/** @returns {Compiler} g++'s code over a glibc older than this system's: g++ compiles, the cross compiler's linker knows that glibc */
 export function portableCompiler(platform, folder) {
   const zig = zigIn(folder)
-  const own = systemCompiler(platform)
-  const runtime = ['libstdc++.a', 'libgcc.a'].map((name) =>
-    spawnSync(own.command[0], [`-print-file-name=${name}`], { encoding: 'utf8' }).stdout.trim(),
-  )
-  const target = ['-target', platform.zig, ...RELEASE, '-shared', '-s', STAY, '-Wl,-z,defs']
-  const system = ['-lunwind', '-lc', '-lm', '-lpthread'] // g++'s own unwinder asks the newer glibc
-  return {
-    ...own,
-    link: (library, objects) => [zig, 'cc', ...target, '-o', library, ...objects, ...runtime, ...system],
-    more: ['glibc.cpp'],
-  }
+  const link = (library, objects) => [zig, ...LINKER, '-target', platform.zig, ...STAY, '-o', library, ...objects, '-lm', '-lpthread']
+  return { ...systemCompiler(platform), link }
 }
 
 function zigIn(folder) {

@@ -2,7 +2,6 @@
 // never contract a product and a sum (build.mjs compiles these files so too).
 #include <algorithm>
 #include <cstring>
-#include <vector>
 #include "ggml-blocks.hpp"
 #include "ggml-parts.hpp"
 #include "parts.hpp"
@@ -55,7 +54,8 @@ int64_t quantiseGgml(const float* values, int64_t n, int type, uint8_t* out, int
   const Type* found = typeOf(type);
   if (!found || n % found->block) return -2;
   const Type& t = *found;
-  std::vector<int64_t> bad(std::max(threads, 1), -1);
+  int64_t bad[kMostParts];
+  std::fill(bad, bad + kMostParts, -1);
   inParts(n, static_cast<int64_t>(t.block) * t.blocks, threads, [&](int part, int64_t from, int64_t to) {
     for (int64_t at = from; at < to; at += static_cast<int64_t>(t.block) * t.blocks) {
       int count = static_cast<int>(std::min<int64_t>(t.blocks, (to - at) / t.block));

@@ -1,30 +1,25 @@
 #include "plan.hpp"
-#include <algorithm>
 #include <cstring>
-#include <memory>
 
 namespace saqr {
 
-static Registration*& registrations() {
-  static Registration* head = nullptr;
-  return head;
-}
-Registration::Registration(const char* n, Kernel k) : name(n), kernel(k), next(registrations()) { registrations() = this; }
+static Registration* first = nullptr;  // sorted by name
 
-static const std::vector<Registration*>& table() {
-  static const std::vector<Registration*> sorted = [] {
-    std::vector<Registration*> list;
-    for (Registration* r = registrations(); r; r = r->next) list.push_back(r);
-    std::sort(list.begin(), list.end(), [](auto a, auto b) { return strcmp(a->name, b->name) < 0; });
-    return list;
-  }();
-  return sorted;
+Registration::Registration(const char* n, Kernel k) : name(n), kernel(k) {
+  Registration** at = &first;
+  while (*at && strcmp((*at)->name, n) < 0) at = &(*at)->next;
+  next = *at;
+  *at = this;
 }
-int kernelCount() { return static_cast<int>(table().size()); }
+
+static Kernel kernelAt(int index) {  // null: there are fewer
+  const Registration* r = index < 0 ? nullptr : first;
+  for (; r && index > 0; index--) r = r->next;
+  return r ? r->kernel : nullptr;
+}
 int kernelIndex(const char* name) {
-  for (size_t i = 0; i < table().size(); i++) {
-    if (strcmp(table()[i]->name, name) == 0) return static_cast<int>(i);
-  }
+  int index = 0;
+  for (const Registration* r = first; r; r = r->next, index++) if (strcmp(r->name, name) == 0) return index;
   return -1;
 }
 
@@ -43,32 +38,32 @@ struct Cursor {
   }
 };
 
-Plan* loadPlan(const char* bytes, uint64_t size, std::string& error) {
+bool loadPlan(const char* bytes, uint64_t size, Plan& plan, Text& error) {
   Cursor in{bytes, bytes + size};
   Header header;
-  if (!in.take(&header, sizeof header) || memcmp(&header.magic, "SQPL", 4) != 0) return error = "not a plan description", nullptr;
-  auto plan = std::make_unique<Plan>();
-  std::vector<size_t> firstTensor, firstAttr;
+  if (!in.take(&header, sizeof header) || memcmp(&header.magic, "SQPL", 4) != 0) return error = "not a plan description", false;
+  List<int64_t> firstTensor, firstAttr;
   for (uint32_t s = 0; s < header.steps; s++) {
     StepHeader h;
-    auto bad = [&](const char* what) { return error = "step " + std::to_string(s) + " of the plan: " + what, nullptr; };
+    auto bad = [&](const char* what) { return error = Text("step ") + static_cast<int64_t>(s) + " of the plan: " + what, false; };
     if (!in.take(&h, sizeof h)) return bad("cut short");
-    if (h.kernel < 0 || h.kernel >= kernelCount()) return bad("no such kernel");
+    const Kernel kernel = kernelAt(h.kernel);
+    if (!kernel) return bad("no such kernel");
     if (h.outputs < 0 || h.inputs < 0 || h.attrs < 0 || h.outputs > 4096 || h.inputs > 4096 || h.attrs > 4096) return bad("bad counts");
-    firstTensor.push_back(plan->tensors.size());
-    firstAttr.push_back(plan->attrs.size());
-    plan->tensors.resize(plan->tensors.size() + h.outputs + h.inputs);
-    plan->attrs.resize(plan->attrs.size() + h.attrs);
-    if (!in.take(plan->tensors.data() + firstTensor[s], sizeof(Tensor) * (h.outputs + h.inputs))) return bad("cut short");
-    if (!in.take(plan->attrs.data() + firstAttr[s], sizeof(double) * h.attrs)) return bad("cut short");
-    plan->steps.push_back({table()[h.kernel]->kernel, nullptr, nullptr, reinterpret_cast<char*>(h.workspace), h.outputs, h.inputs, h.attrs, 0});
+    firstTensor.push(plan.tensors.size());
+    firstAttr.push(plan.attrs.size());
+    plan.tensors.resize(plan.tensors.size() + h.outputs + h.inputs);
+    plan.attrs.resize(plan.attrs.size() + h.attrs);
+    if (!in.take(plan.tensors.data() + firstTensor[s], sizeof(Tensor) * (h.outputs + h.inputs))) return bad("cut short");
+    if (!in.take(plan.attrs.data() + firstAttr[s], sizeof(double) * h.attrs)) return bad("cut short");
+    plan.steps.push({kernel, nullptr, nullptr, reinterpret_cast<char*>(h.workspace), h.outputs, h.inputs, h.attrs, 0});
   }
-  if (in.at != in.end) return error = "plan description longer than its steps", nullptr;
-  for (size_t s = 0; s < plan->steps.size(); s++) {  // the vectors no longer move
-    plan->steps[s].tensors = plan->tensors.data() + firstTensor[s];
-    plan->steps[s].attrs = plan->attrs.data() + firstAttr[s];
+  if (in.at != in.end) return error = "plan description longer than its steps", false;
+  for (int64_t s = 0; s < plan.steps.size(); s++) {  // the lists no longer move
+    plan.steps[s].tensors = plan.tensors.data() + firstTensor[s];
+    plan.steps[s].attrs = plan.attrs.data() + firstAttr[s];
   }
-  return plan.release();
+  return true;
 }
 
 }  // namespace saqr

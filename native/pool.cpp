@@ -12,26 +12,37 @@ static void relax() {
 }
 
 // Wait until `value` is no longer `old`: spin about 20 µs (steps follow each other closely), then sleep.
-static void await(const std::atomic<uint32_t>& value, uint32_t old) {
+static void await(Signal& signal, uint32_t old) {
   for (int i = 0; i < 400; i++) {
-    if (value.load(std::memory_order_acquire) != old) return;
+    if (signal.value() != old) return;
     relax();
   }
-  while (value.load(std::memory_order_acquire) == old) value.wait(old, std::memory_order_acquire);
+  signal.sleepWhile(old);
 }
 
-Pool::Pool(int threads) : count_(threads < 1 ? 1 : threads), shared_(static_cast<char*>(allocatePages(kSharedBytes))) {
+Pool::Pool(int threads) noexcept : count_(threads < 1 ? 1 : threads), shared_(static_cast<char*>(allocatePages(kSharedBytes))) {
   for (int id = 0; id < count_; id++) {
-    workers_.push_back({id, count_, static_cast<char*>(allocatePages(kScratchBytes)), shared_, this});
+    workers_.push({id, count_, static_cast<char*>(allocatePages(kScratchBytes)), shared_, this});
+    whole_ = whole_ && shared_ && workers_[id].scratch;
   }
-  for (int id = 1; id < count_; id++) threads_.emplace_back([this, id] { loop(id); });
+  threads_.resize(count_ - 1);  // they stay where they are from here on
+  for (int id = 1; id < count_; id++) {
+    Beside& beside = threads_[id - 1];
+    beside.pool = this;
+    beside.id = id;
+    beside.thread.work = [](void* it) { static_cast<Beside*>(it)->pool->loop(static_cast<Beside*>(it)->id); };
+    beside.thread.context = &beside;
+    if (startThread(beside.thread)) continue;
+    whole_ = false;
+    threads_.resize(id - 1);
+    break;
+  }
 }
 
 Pool::~Pool() {
   leaving_ = true;
-  round_.fetch_add(1, std::memory_order_release);
-  round_.notify_all();
-  for (auto& thread : threads_) thread.join();
+  round_.add(1);
+  for (auto& beside : threads_) joinThread(beside.thread);
   for (auto& worker : workers_) freePages(worker.scratch, kScratchBytes);
   freePages(shared_, kSharedBytes);
 }
@@ -41,45 +52,45 @@ void Pool::loop(int id) {
     await(round_, seen);
     if (leaving_) return;
     job_(context_, workers_[id]);
-    if (busy_.fetch_sub(1, std::memory_order_acq_rel) == 1) busy_.notify_all();
+    busy_.add(-1u);
   }
 }
 
 void Pool::run(Job job, void* context, const volatile int32_t* abort) {
-  std::lock_guard<std::mutex> one(running_);
+  running_.take();
   job_ = job;
   context_ = context;
   abort_ = abort;
   failed_ = false;
   stopped_ = false;
   arrived_ = 0;
-  busy_.store(count_ - 1, std::memory_order_relaxed);
-  round_.fetch_add(1, std::memory_order_release);
-  round_.notify_all();
+  busy_.set(count_ - 1);
+  round_.add(1);
   job(context, workers_[0]);
-  for (uint32_t left; (left = busy_.load(std::memory_order_acquire)) != 0;) await(busy_, left);
+  for (uint32_t left; (left = busy_.value()) != 0;) await(busy_, left);
   abort_ = nullptr;
+  running_.give();
 }
 
 // The last to arrive decides for all whether the run stops. A thread that saw the abort and left its kernel early arrives at a later
 // barrier than the others stand at; they pass this one together, and once stopped no barrier waits again, so nobody is left behind.
 void Pool::barrier() {
   if (stopped()) return;
-  uint32_t passed = passed_.load(std::memory_order_relaxed);
+  uint32_t passed = passed_.value();
   if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == static_cast<uint32_t>(count_)) {
     arrived_.store(0, std::memory_order_relaxed);
     if (abortAsked()) stopped_.store(true, std::memory_order_release);
-    passed_.fetch_add(1, std::memory_order_release);
-    passed_.notify_all();
+    passed_.add(1);
   } else {
     await(passed_, passed);
   }
 }
 
 void Pool::fail(const char* why) {
-  std::lock_guard<std::mutex> one(failing_);
+  failing_.take();
   if (!failed_) error_ = why;
   failed_ = true;
+  failing_.give();
 }
 
 void Worker::barrier() { static_cast<Pool*>(pool)->barrier(); }

@@ -12,8 +12,4 @@
 #endif
 #if defined(__clang__)
 #include <atomic>
-#include <mutex>
-#include <string>
-#include <thread>
-#include <vector>
 #endif

@@ -1,22 +1,20 @@
 #include "probe.hpp"
 #include <algorithm>
-#include <chrono>
 #include "system.hpp"
 #include "simd.hpp"
 #include "tiles.hpp"
 
 namespace saqr {
 
-static double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 static constexpr int kChains = W == 4 ? 20 : 12, kRounds = 200000;  // arm64 has up to four units, four steps deep
 
 template <class Work>
 static double best(Pool& pool, Work work) {  // shortest time of many, over half a second: others may use the machine too
   double shortest = 1e30;
-  for (const double until = now() + 0.5; now() < until;) {
-    double start = now();
+  for (const double until = secondsNow() + 0.5; secondsNow() < until;) {
+    double start = secondsNow();
     pool.run([](void* context, Worker& worker) { (*static_cast<Work*>(context))(worker); }, &work, nullptr);
-    shortest = std::min(shortest, now() - start);
+    shortest = std::min(shortest, secondsNow() - start);
   }
   return shortest;
 }

@@ -1,5 +1,4 @@
 #include "processor.hpp"
-#include <string>
 #include "system.hpp"
 #include "tiles.hpp"
 #if defined(__x86_64__)
@@ -33,17 +32,18 @@ static const char* missing() {
 static const char* missing() { return ""; }  // what the variants take, every system that they are built for tells
 #endif
 
-static std::string why() {
-  std::string lacks = missing();
+static Text why() {
+  Text lacks = missing();
 #if SAQR_TILES && !defined(SAQR_TILES_EMULATED)
   if (lacks.empty()) lacks = refusesTiles();
 #endif
   return lacks;
 }
 
+static const Text text = why();
+
 const char* refusal() {
-  static const std::string text = why();
-  return text.empty() ? nullptr : text.c_str();
+  return text.empty() ? nullptr : text.chars();
 }
 
 }  // namespace saqr

@@ -1,6 +1,5 @@
 // Weights to NF4 and scales to 8 bits, bit for bit as formats/nf4.ts makes them: what opening a model in 4 bits takes its time for.
 #include <algorithm>
-#include <vector>
 #include "parts.hpp"
 #include "quantise.hpp"
 #include "saqr.hpp"
@@ -80,7 +79,8 @@ SAQR_INLINE uint8_t below(const float* middles, float x) {
 }  // namespace
 
 int64_t quantiseNf4(const void* values, bool isBf16, int64_t n, const float* bounds, uint8_t* packed, float* absmax, int threads) {
-  std::vector<int64_t> bad(std::max(threads, 1), -1);
+  int64_t bad[kMostParts];
+  std::fill(bad, bad + kMostParts, -1);
   inParts(n, kBlock, threads, [&](int part, int64_t from, int64_t to) {
     bad[part] = isBf16 ? quantiseBlocks(static_cast<const bf16*>(values), from, to, bounds, packed, absmax)
                        : quantiseBlocks(static_cast<const float*>(values), from, to, bounds, packed, absmax);

@@ -1,9 +1,10 @@
-// What each system does in its own way: pages of memory, mapped files, tiles. `system/posix.cpp` is Linux's and macOS's, `system/windows.cpp`
+// What each system does in its own way: pages of memory, mapped files, threads, time, tiles. `system/posix.cpp` is Linux's and macOS's, `system/windows.cpp`
 // Windows'; nothing else asks which system it is on.
 #pragma once
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <string>
+#include "text.hpp"
 
 #if defined(_WIN32)
 #define SAQR_EXPORT __declspec(dllexport)
@@ -13,17 +14,30 @@
 
 namespace saqr {
 // Large blocks of malloc's (JavaScript's buffers too) go back to the system when they are freed.
-void returnLargeBlocks();
+void returnLargeBlocks() noexcept;
 
 constexpr uint64_t kHuge = 2u << 20;  // bytes of a huge page
-uint64_t pageBytes();
-void* allocatePages(uint64_t bytes);  // zero, page aligned (2 MiB where the system has huge pages and they are large); null with errno set
-void freePages(void* address, uint64_t bytes);
-uint64_t residentBytes(const void* address, uint64_t bytes);
+uint64_t pageBytes() noexcept;
+void* allocatePages(uint64_t bytes) noexcept;  // zero, page aligned (2 MiB where the system has huge pages and they are large); null with errno set
+void freePages(void* address, uint64_t bytes) noexcept;
+uint64_t residentBytes(const void* address, uint64_t bytes) noexcept;
 
 void* mapFile(const char* path, uint64_t* bytes);  // read only, path in UTF-8; null with errno set
-void unmapFile(void* address, uint64_t bytes);
+void unmapFile(void* address, uint64_t bytes) noexcept;
+
+// A thread runs work(context). It lies where it is until it is joined.
+struct Thread {
+  void (*work)(void* context);
+  void* context;
+  void* handle;
+};
+bool startThread(Thread& thread) noexcept;  // false: the system gives no more of them
+[[gnu::nothrow]] void joinThread(Thread& thread);
+// Sleeps while the number is `old`; may also return without a cause.
+void sleepWhileIs(const std::atomic<uint32_t>& number, uint32_t old) noexcept;
+void wakeAll(const std::atomic<uint32_t>& number) noexcept;  // after it changed
+double secondsNow() noexcept;  // since some moment; never goes back
 
 // Asks for the registers of the processor's tiles, which a process has only when the system grants them; '' when it does, else why not.
-std::string refusesTiles();
+Text refusesTiles() noexcept;
 }  // namespace saqr

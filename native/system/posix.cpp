@@ -1,13 +1,16 @@
 // Linux and macOS.
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <vector>
+#include "list.hpp"
 #include "system.hpp"
 #ifdef __linux__
+#include <linux/futex.h>
 #include <malloc.h>
 #include <sys/syscall.h>
 using Residence = unsigned char;  // mincore's
@@ -20,19 +23,19 @@ using Residence = char;
 
 namespace saqr {
 
-void returnLargeBlocks() {
+void returnLargeBlocks() noexcept {
 #if defined(M_MMAP_THRESHOLD) && defined(__GLIBC__)
   mallopt(M_MMAP_THRESHOLD, 256 << 10);  // glibc would raise it to the largest block freed so far, and keep what is below
 #endif
 }
 
 static uint64_t roundUp(uint64_t n, uint64_t to) { return (n + to - 1) / to * to; }
-uint64_t pageBytes() { return static_cast<uint64_t>(sysconf(_SC_PAGESIZE)); }
+uint64_t pageBytes() noexcept { return static_cast<uint64_t>(sysconf(_SC_PAGESIZE)); }
 
 // Huge pages for what is several of them long: a small tensor would fill one alone. The end of a block has small pages.
 static uint64_t mappedSize(uint64_t bytes) { return roundUp(bytes ? bytes : 1, pageBytes()); }
 
-void* allocatePages(uint64_t bytes) {
+void* allocatePages(uint64_t bytes) noexcept {
   uint64_t size = mappedSize(bytes), slack = size >= 2 * kHuge ? kHuge : 0;
   if (size < bytes) {
     errno = ENOMEM;
@@ -50,14 +53,14 @@ void* allocatePages(uint64_t bytes) {
   return start;
 }
 
-void freePages(void* address, uint64_t bytes) {
+void freePages(void* address, uint64_t bytes) noexcept {
   if (address) munmap(address, mappedSize(bytes));
 }
 
-uint64_t residentBytes(const void* address, uint64_t bytes) {
+uint64_t residentBytes(const void* address, uint64_t bytes) noexcept {
   uint64_t page = pageBytes(), from = reinterpret_cast<uint64_t>(address) / page * page;
   uint64_t end = reinterpret_cast<uint64_t>(address) + bytes, total = 0;
-  std::vector<Residence> seen(1 << 16);
+  List<Residence> seen(1 << 16);
   for (uint64_t at = from; at < end; at += page * seen.size()) {
     uint64_t length = end - at < page * seen.size() ? end - at : page * seen.size();
     if (mincore(reinterpret_cast<void*>(at), length, seen.data()) != 0) return total;
@@ -85,13 +88,58 @@ void* mapFile(const char* path, uint64_t* bytes) {
   return address;
 }
 
-void unmapFile(void* address, uint64_t bytes) { munmap(address, bytes); }
+void unmapFile(void* address, uint64_t bytes) noexcept { munmap(address, bytes); }
+
+static void* run(void* it) {
+  const Thread& thread = *static_cast<Thread*>(it);
+  thread.work(thread.context);
+  return nullptr;
+}
+
+bool startThread(Thread& thread) noexcept {
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, 8 << 20);  // glibc's usual size; macOS would give 512 kB, musl 128
+  pthread_t id;
+  const bool started = pthread_create(&id, &attributes, run, &thread) == 0;
+  pthread_attr_destroy(&attributes);
+  if (started) thread.handle = reinterpret_cast<void*>(id);
+  return started;
+}
+
+[[gnu::nothrow]] void joinThread(Thread& thread) { pthread_join(reinterpret_cast<pthread_t>(thread.handle), nullptr); }
+
+#ifdef __linux__
+static long futex(const std::atomic<uint32_t>& number, int what, uint32_t value) { return syscall(SYS_futex, &number, what, value, nullptr, nullptr, 0); }
+void sleepWhileIs(const std::atomic<uint32_t>& number, uint32_t old) noexcept { futex(number, FUTEX_WAIT_PRIVATE, old); }
+void wakeAll(const std::atomic<uint32_t>& number) noexcept { futex(number, FUTEX_WAKE_PRIVATE, INT32_MAX); }
+#else
+// one bed for all: who sleeps there has waited long already
+static pthread_mutex_t sleeping = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+void sleepWhileIs(const std::atomic<uint32_t>& number, uint32_t old) noexcept {
+  pthread_mutex_lock(&sleeping);
+  if (number.load() == old) pthread_cond_wait(&changed, &sleeping);
+  pthread_mutex_unlock(&sleeping);
+}
+void wakeAll(const std::atomic<uint32_t>&) noexcept {
+  pthread_mutex_lock(&sleeping);
+  pthread_cond_broadcast(&changed);
+  pthread_mutex_unlock(&sleeping);
+}
+#endif
+
+double secondsNow() noexcept {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec + now.tv_nsec * 1e-9;
+}
 
 // Linux gives the 8 kB of state to a process that asks (arch_prctl); containers may forbid the call.
-std::string refusesTiles() {
+Text refusesTiles() noexcept {
 #ifdef SYS_arch_prctl
   constexpr int kTileData = 18, kAskPermission = 0x1023;  // XFEATURE_XTILEDATA, ARCH_REQ_XCOMP_PERM
-  if (syscall(SYS_arch_prctl, kAskPermission, kTileData) != 0) return std::string("the system refuses tiles: ") + strerror(errno);
+  if (syscall(SYS_arch_prctl, kAskPermission, kTileData) != 0) return Text("the system refuses tiles: ") + strerror(errno);
   return "";
 #else
   return "tiles are asked of Linux alone";

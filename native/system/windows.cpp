@@ -4,14 +4,14 @@
 #include <windows.h>
 #include <psapi.h>
 #include <cerrno>
-#include <vector>
+#include "list.hpp"
 #include "system.hpp"
 
 namespace saqr {
 
-void returnLargeBlocks() {}  // its heap gives them back by itself
+void returnLargeBlocks() noexcept {}  // its heap gives them back by itself
 
-uint64_t pageBytes() {
+uint64_t pageBytes() noexcept {
   SYSTEM_INFO info;
   GetSystemInfo(&info);
   return info.dwPageSize;
@@ -32,39 +32,42 @@ static int errorOf(DWORD code) {
 }
 
 // Committed at once: Windows promises no pages that it doesn't have. Huge pages take a privilege that users don't have.
-void* allocatePages(uint64_t bytes) {
+void* allocatePages(uint64_t bytes) noexcept {
   void* address = VirtualAlloc(nullptr, bytes ? bytes : 1, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
   if (!address) errno = errorOf(GetLastError());
   return address;
 }
 
-void freePages(void* address, uint64_t) {
+void freePages(void* address, uint64_t) noexcept {
   if (address) VirtualFree(address, 0, MEM_RELEASE);
 }
 
-uint64_t residentBytes(const void* address, uint64_t bytes) {
+uint64_t residentBytes(const void* address, uint64_t bytes) noexcept {
   const uint64_t page = pageBytes(), from = reinterpret_cast<uint64_t>(address) / page * page, end = reinterpret_cast<uint64_t>(address) + bytes;
-  std::vector<PSAPI_WORKING_SET_EX_INFORMATION> seen(1 << 12);
+  List<PSAPI_WORKING_SET_EX_INFORMATION> seen(1 << 12);
   uint64_t total = 0;
   for (uint64_t at = from; at < end;) {
-    size_t count = 0;
+    int64_t count = 0;
     for (; count < seen.size() && at < end; count++, at += page) seen[count].VirtualAddress = reinterpret_cast<void*>(at);
     if (!QueryWorkingSetEx(GetCurrentProcess(), seen.data(), static_cast<DWORD>(count * sizeof seen[0]))) return total;
-    for (size_t i = 0; i < count; i++) total += seen[i].VirtualAttributes.Valid ? page : 0;
+    for (int64_t i = 0; i < count; i++) total += seen[i].VirtualAttributes.Valid ? page : 0;
   }
   return total;
 }
 
-static std::wstring wide(const char* text) {
+// of UTF-8, with a zero at its end
+static void widen(const char* text, List<wchar_t>& out) {
   const int length = MultiByteToWideChar(CP_UTF8, 0, text, -1, nullptr, 0);
-  std::wstring out(length > 0 ? length : 1, L'\0');
+  out.resize(length > 0 ? length : 1);
+  out[0] = 0;
   MultiByteToWideChar(CP_UTF8, 0, text, -1, out.data(), length);
-  return out;
 }
 
 void* mapFile(const char* path, uint64_t* bytes) {
   // others may write beside it, rename it, or remove it once it is unmapped
-  HANDLE file = CreateFileW(wide(path).c_str(), GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, nullptr, OPEN_EXISTING,
+  List<wchar_t> wide;
+  widen(path, wide);
+  HANDLE file = CreateFileW(wide.data(), GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, nullptr, OPEN_EXISTING,
                             FILE_ATTRIBUTE_NORMAL, nullptr);
   if (file == INVALID_HANDLE_VALUE) {
     errno = errorOf(GetLastError());
@@ -85,8 +88,45 @@ void* mapFile(const char* path, uint64_t* bytes) {
   return address;
 }
 
-void unmapFile(void* address, uint64_t) { UnmapViewOfFile(address); }
+void unmapFile(void* address, uint64_t) noexcept { UnmapViewOfFile(address); }
 
-std::string refusesTiles() { return "tiles are asked of Linux alone"; }
+static DWORD WINAPI run(void* it) {
+  const Thread& thread = *static_cast<Thread*>(it);
+  thread.work(thread.context);
+  return 0;
+}
+
+bool startThread(Thread& thread) noexcept {
+  thread.handle = CreateThread(nullptr, 8 << 20, run, &thread, STACK_SIZE_PARAM_IS_A_RESERVATION, nullptr);  // node.exe's own would be taken
+  return thread.handle != nullptr;
+}
+
+[[gnu::nothrow]] void joinThread(Thread& thread) {
+  WaitForSingleObject(thread.handle, INFINITE);
+  CloseHandle(thread.handle);
+}
+
+// one bed for all: who sleeps there has waited long already
+static SRWLOCK sleeping = SRWLOCK_INIT;
+static CONDITION_VARIABLE changed = CONDITION_VARIABLE_INIT;
+void sleepWhileIs(const std::atomic<uint32_t>& number, uint32_t old) noexcept {
+  AcquireSRWLockExclusive(&sleeping);
+  if (number.load() == old) SleepConditionVariableSRW(&changed, &sleeping, INFINITE, 0);
+  ReleaseSRWLockExclusive(&sleeping);
+}
+void wakeAll(const std::atomic<uint32_t>&) noexcept {
+  AcquireSRWLockExclusive(&sleeping);
+  WakeAllConditionVariable(&changed);
+  ReleaseSRWLockExclusive(&sleeping);
+}
+
+double secondsNow() noexcept {
+  LARGE_INTEGER now, second;
+  QueryPerformanceCounter(&now);
+  QueryPerformanceFrequency(&second);
+  return static_cast<double>(now.QuadPart) / static_cast<double>(second.QuadPart);
+}
+
+Text refusesTiles() noexcept { return "tiles are asked of Linux alone"; }
 
 }  // namespace saqr

@@ -131,11 +131,14 @@ process.stdout.on('error', gone)
 process.stderr.on('error', gone)
 
 // Where a program started it by fork() and is gone, nobody waits for it: it asks as a closed terminal does. This alone keeps no process.
-process.once('disconnect', async () => {
+async function parted(): Promise<void> {
   if (!(await parentGone())) return
   if (stopper === undefined) process.exit(INTERRUPTED)
   stopper.abort(new DOMException('whoever started it is gone', 'AbortError'))
-})
+}
+// before a line of this was read; Bun says so of a process that never had a parent's channel, too
+if (process.connected === false && process.versions.bun === undefined) void parted()
+else process.once('disconnect', parted)
 process.channel?.unref()
 
 const io: Io = {

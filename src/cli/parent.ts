@@ -8,9 +8,16 @@ const parent = process.ppid
 /** how long a process may take to be gone after its channel has closed: it closes its files last, milliseconds before */
 const MOMENT_MS = 1000
 
-/** Whether it is gone. Of a process started `detached` never: that is to outlive it. (Windows doesn't say which one is.) */
+/**
+ * Whether it is gone. Of a process started `detached` never: that is to outlive it. (Windows doesn't say which one is.) It may have gone before a line
+ * of this was read: then whoever takes orphans is the parent. Who forked this without `detached` is of its group, and that one isn't.
+ */
 export async function parentGone(): Promise<boolean> {
-  if (process.platform !== 'win32' && groupOf() === process.pid) return false
+  if (process.platform !== 'win32') {
+    const own = groupOf(process.pid)
+    if (own === process.pid) return false
+    if (parent !== 0 && groupOf(parent) !== own) return true // 0: of a container's outside, which can't be seen
+  }
   for (const until = performance.now() + MOMENT_MS; performance.now() < until; ) {
     if (process.ppid !== parent || !alive(parent)) return true
     await sleep(20, undefined, { ref: false })
@@ -27,11 +34,16 @@ function alive(pid: number): boolean {
   }
 }
 
-/** this process's group: `detached` makes it the first of one */
-function groupOf(): number {
+/** a process's group: `detached` makes it the first of one; NaN: there is no such process */
+function groupOf(pid: number): number {
   if (process.platform === 'linux') {
-    const stat = readFileSync('/proc/self/stat', 'utf8') // pid (name, of any characters) state ppid pgrp …
+    let stat: string
+    try {
+      stat = readFileSync(`/proc/${pid}/stat`, 'utf8') // pid (name, of any characters) state ppid pgrp …
+    } catch {
+      return Number.NaN
+    }
     return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[2])
   }
-  return Number(spawnSync('ps', ['-o', 'pgid=', '-p', String(process.pid)], { encoding: 'utf8' }).stdout)
+  return Number.parseInt(spawnSync('ps', ['-o', 'pgid=', '-p', String(pid)], { encoding: 'utf8' }).stdout, 10)
 }

@@ -78,6 +78,18 @@ it('a program that started it by fork and is gone', async () => {
   checkSaved(out)
 })
 
+it.each([0, 40, 80])('a program that started a server by fork and is gone %d ms later', async (after) => {
+  const serve = [main, 'serve', '--device', 'cpu', '--port', '0', '--model_name_or_path', join(folder, 'model')]
+  const ends = `
+    const { pid } = require('node:child_process').fork(process.argv[1], process.argv.slice(2), { execArgv: [] })
+    require('node:fs').writeSync(1, 'pid ' + pid)
+    setTimeout(() => process.kill(process.pid, 'SIGKILL'), ${after})`
+  const program = spawn(process.execPath, ['-e', ends, ...serve], { stdio: ['ignore', 'pipe', 'ignore'] })
+  program.stdout!.once('data', (text: Buffer) => left.push(Number(text.toString().slice('pid '.length))))
+  await new Promise((resolve) => program.once('close', resolve)) // its output is the server's too
+  left.pop()
+})
+
 it('started by fork: a command ends when it is done', async () => {
   const child = spawn(process.execPath, [main, '--version'], { stdio: ['ignore', 'ignore', 'ignore', 'ipc'] })
   expect(await new Promise((resolve) => child.once('exit', resolve))).toBe(0) // the channel keeps no process

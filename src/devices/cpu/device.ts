@@ -103,6 +103,8 @@ export class CpuDevice implements Device {
     this.#processors = processors()
     this.#threads = options.threads ?? usualThreads(this.#processors)
     this.#pool = this.#native.poolCreate(this.#threads) as bigint
+    if (!this.#pool)
+      throw new SaqrError('DEVICE_THREADS', `${this.#native.lastError()}: ask for fewer (threads), or allow this process more`)
     this.#store = new Store(this.#native)
   }
 

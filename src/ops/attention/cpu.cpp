@@ -35,9 +35,9 @@ SAQR_KERNEL(attention) {
   Call call = callOf(attrs::attention(step), t[2], t[3], t[4], t[0], t[1], t + 5);
   call.sinks = t[8];
   const DType type = t[0].dtype;
-  std::string why = problem(call, type, {t + 2, t + 3, t + 4});
+  Text why = problem(call, type, {t + 2, t + 3, t + 4});
   if (call.q.rows != call.k.rows) why = "queries and keys must be the same tokens";
-  if (!why.empty()) return worker.fail(("attention: " + why).c_str());
+  if (!why.empty()) return worker.fail((Text("attention: ") + why.chars()).chars());
   if (type == DType::f32) forward<F32Units, float>(call, worker);
   else forward<PairUnits, bf16>(call, worker);
 }
@@ -46,9 +46,9 @@ SAQR_KERNEL(attention_backward) {
   const Tensor* t = step.tensors;
   const Call call = callOf(attrs::attention_backward(step), t[6], t[7], t[8], t[4], t[5], t + 9);
   const DType type = t[0].dtype;
-  std::string why = problem(call, type, {t + 1, t + 2, t + 3, t + 4, t + 6, t + 7, t + 8});
+  Text why = problem(call, type, {t + 1, t + 2, t + 3, t + 4, t + 6, t + 7, t + 8});
   if (call.q.rows != call.k.rows) why = "queries and keys must be the same tokens";
-  if (!why.empty()) return worker.fail(("attention_backward: " + why).c_str());
+  if (!why.empty()) return worker.fail((Text("attention_backward: ") + why.chars()).chars());
   const BackwardTensors tensors{t[3], t[0], t[1], t[2]};
   if (type == DType::f32) return Backward<F32Units, float>(call, tensors, worker).run();
 #if SAQR_TILES

@@ -2,10 +2,11 @@
 // dot products where the processor has them (weights rounded to bf16, sums and statistics in f32), by tiles where it has those, else
 // converted to f32.
 #pragma once
-#include <string>
+#include <initializer_list>
 #include <type_traits>
 #include "decode.hpp"
 #include "forward.hpp"
+#include "text.hpp"
 #include "tiles-forward.hpp"
 
 namespace saqr::attention {
@@ -14,11 +15,11 @@ namespace saqr::attention {
 using PairUnits = std::conditional_t<kBf16Dot && !SAQR_TILES, Bf16Units, F32Units>;
 
 // "" when the kernel can do it
-inline std::string problem(const Call& c, DType type, const std::initializer_list<const Tensor*> tensors) {
+inline Text problem(const Call& c, DType type, const std::initializer_list<const Tensor*> tensors) {
   for (int64_t size : {c.headDim, c.valueDim}) {
-    if (size < 1 || size > kMostChannels) return "head size " + std::to_string(size) + ": at most " + std::to_string(kMostChannels);
+    if (size < 1 || size > kMostChannels) return Text("head size ") + size + ": at most " + int64_t(kMostChannels);
   }
-  if (c.heads < 1 || c.kvHeads < 1 || c.heads % c.kvHeads) return std::to_string(c.heads) + " heads don't share " + std::to_string(c.kvHeads) + " key heads";
+  if (c.heads < 1 || c.kvHeads < 1 || c.heads % c.kvHeads) return Text() + int64_t(c.heads) + " heads don't share " + int64_t(c.kvHeads) + " key heads";
   if (!(c.scale > 0) || c.softCap < 0) return "scale must be positive, a soft cap too";
   if (type != DType::f32 && type != DType::bf16) return "tensors must be f32 or bf16";
   for (const Tensor* t : tensors) {

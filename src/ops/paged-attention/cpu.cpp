@@ -68,12 +68,12 @@ SAQR_KERNEL(paged_attention) {
   call.sinks = t[7];
   call.paging.page = attrs.page;
   const DType type = t[0].dtype;
-  std::string why = problem(call, type, {t + 2, t + 3, t + 4});
+  Text why = problem(call, type, {t + 2, t + 3, t + 4});
   if (attrs.page < kBlock || attrs.page % kBlock) why = "pages are multiples of 64 keys";
   for (int64_t i = 0; why.empty() && i < call.q.rows; i++) {
     if (!cache.inside(i, call.k.rows)) why = "a page lies outside the cache";
   }
-  if (!why.empty()) return worker.fail(("paged_attention: " + why).c_str());
+  if (!why.empty()) return worker.fail((Text("paged_attention: ") + why.chars()).chars());
   if (type == DType::f32) run<F32Units, float>(call, cache, worker);
   else run<PairUnits, bf16>(call, cache, worker);
 }
