@@ -11,6 +11,7 @@ did written down.
   end.bin, end.json       the same of what is trained, after the last step
   rows.jsonl      a line a step: its micro-batches, each a list of rows (rows.py)
   trl.json        losses and learning rates of the steps, the time at the end of each, memory, versions, what was overridden
+  held.json       types of all parameters
 `--f32-from`: the same run in f32 from the very values that FOLDER's began with: what the configuration's own arithmetic costs is the distance of both.
 A line `@step N LOSS` on stdout tells how far it is, `@misread WEIGHT SHARE WIDTH` that bitsandbytes reads a 4-bit weight as something else than what is in it:
 then nothing is trained."""
@@ -122,17 +123,29 @@ def misread(model):
     return None
 
 
-def to_f32(model, start):
-    """The values as they are, computed with in f32 from here on; an adapter's as the other run began, whose random bits another type may draw otherwise."""
+HALVES = ("torch.bfloat16", "torch.float16")
+
+
+def to_f32(model, others, f32_from):
+    """A model that was opened in f32, with the values that the run in FOLDER had: what that held in half precision is rounded to it, and an adapter begins
+    as that run's did, whose random bits another type may draw otherwise. A reference that stands apart (`others`) likewise."""
     import numpy
     import torch
 
-    for tensor in (*model.parameters(), *model.buffers()):
-        if tensor.is_floating_point():
-            tensor.data = tensor.data.float()
-    for module in model.modules():
-        if getattr(getattr(module, "weight", None), "quant_state", None) is not None:
-            module.compute_dtype = module.weight.quant_state.dtype = torch.float32
+    with open(os.path.join(f32_from, "held.json")) as file:
+        held = json.load(file)
+    for one in (model, *others):
+        for name, p in one.named_parameters():
+            if getattr(p, "quant_state", None) is not None:
+                continue
+            if p.is_floating_point() and p.element_size() == 1:
+                raise SystemExit(f"{name} is {p.dtype}, which is not computed with in f32")
+            half = held.get(name)
+            p.data = p.data.to(getattr(torch, half.split(".")[1])).float() if half in HALVES else p.data.float()
+        for module in one.modules():
+            if getattr(getattr(module, "weight", None), "quant_state", None) is not None:
+                module.compute_dtype = module.weight.quant_state.dtype = torch.float32
+    start = os.path.join(f32_from, "start")
     if not os.path.exists(start + ".json"):
         return
     parameters = {in_file(name): p for name, p in model.named_parameters() if p.requires_grad and ".ref." not in name}
@@ -192,7 +205,10 @@ def recorded(base, kind, work, steps, f32_from):
                 print(f"@misread {in_file(name)} {off:.3f} {width}", flush=True)
                 sys.exit(3)
             if f32_from:
-                to_f32(model, os.path.join(f32_from, "start"))
+                reference = getattr(self, "ref_model", None)
+                to_f32(model, [] if reference is None else [self.accelerator.unwrap_model(reference)], f32_from)
+            with open(os.path.join(work, "held.json"), "w") as file:
+                json.dump({name: str(p.dtype) for name, p in model.named_parameters()}, file)
             if hasattr(model, "peft_config"):
                 self.keep_values("start", 0)
             self.proof["trained"] = [[name, list(p.shape), str(p.dtype)] for name, p in self.named()]
@@ -264,7 +280,7 @@ def run(kind, config, work, steps, cpu, threads, f32_from, flags):
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
         flags = ["--use_cpu", "true", *flags]
     if f32_from:
-        flags = [*flags, "--bf16", "false", "--fp16", "false"]
+        flags = [*flags, "--bf16", "false", "--fp16", "false", "--dtype", "float32"]
     import torch
     import trl
 

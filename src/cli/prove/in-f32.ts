@@ -2,73 +2,88 @@
 import { SaqrError } from '../../error.ts'
 import { makeFolder } from '../../hub/files.ts'
 import { progress } from './progress.ts'
-import { runSaqr, type SaqrRequest, type SaqrSide } from './saqr-side.ts'
+import { GRADIENT_STEPS } from './recorded.ts'
+import { runSaqr, type SaqrRequest, type SaqrSide, type Stored } from './saqr-side.ts'
 import { runTrl, type TrlRequest, type TrlSide } from './trl-side.ts'
 
-export interface InF32<Side> {
+export interface InF32 {
   /** null: it could not run so */
-  side: Side | null
+  trl: TrlSide | null
+  /** null: it could not, or what it would compute with isn't what TRL did */
+  saqr: SaqrSide | null
   /** what was done, or why it wasn't */
-  said: string
+  said: string[]
 }
 
-/** TRL once more, in f32, from the values that `f32From` began with: what its half precision costs. A model that doesn't fit so is told of. */
-export async function trlInF32(request: Omit<TrlRequest, 'onStep'>): Promise<InF32<TrlSide>> {
-  const { work, io, steps } = request
-  makeFolder(work)
+interface Half {
+  trl: TrlSide
+  saqr: SaqrSide
+}
+
+type Ours = Omit<SaqrRequest, 'onStep'>
+
+/** After both ran in half precision, from the values that TRL's run began with (`f32From`). Whatever fails here leaves what is known as it is. */
+export async function inF32(half: Half, theirs: Omit<TrlRequest, 'onStep'>, ours: Ours): Promise<InF32> {
+  const { io } = ours
+  const rounded = roundedFrom(half.trl.held, ours.recipe.options.dtype, half.saqr.stored)
+  const said: string[] = []
+  const tell = (line: string) => {
+    said.push(line)
+    io.err.write(`saqr: ${line}\n`)
+  }
+  const skipped = (why: string) =>
+    tell(`saqr was not compared with TRL in f32, so what half precision rounds may hide small mistakes: ${why}`)
+  // its gradients alone, where losses are not compared
+  const steps = rounded === null ? theirs.steps : Math.min(theirs.steps, GRADIENT_STEPS)
+  const trl = await ran(io.signal, () => runTrl({ ...theirs, steps, onStep: (step, loss) => progress(io, 'TRL in f32', step, steps, loss) }), theirs.work) // biome-ignore format: short
+  if (trl instanceof Error)
+    tell('TRL could not run in f32 (trl-f32.log says why), so what its half precision costs isn’t measured: what is allowed is estimated from the arithmetic.') // biome-ignore format: one sentence
+  else
+    said.push('TRL was run once more in f32 by a process of its own, from the same values: how far its first gradients are from those is the measure of how far saqr’s may be from TRL’s.') // biome-ignore format: one sentence
+  if (trl instanceof Error || rounded !== null) {
+    if (rounded !== null) skipped(rounded)
+    return { trl: trl instanceof Error ? null : trl, saqr: null, said }
+  }
+  const recipe = { ...ours.recipe, options: { ...ours.recipe.options, bf16: false, dtype: 'float32' as const } }
+  const saqr = await ran(io.signal, () => runSaqr({ ...ours, recipe, onStep: (step, loss) => progress(io, 'saqr in f32', step, steps, loss) }), ours.work) // biome-ignore format: short
+  if (saqr instanceof Error) skipped(saqr.message)
+  else
+    said.push('saqr was run in f32 too, and compared with TRL’s run in f32 as runs in f32 are: a wrong scale, rate, loss or decay shows there, where nothing is rounded to half precision.') // biome-ignore format: one sentence
+  return { trl, saqr: saqr instanceof Error ? null : saqr, said }
+}
+
+/** its error, but where all is stopped: three runs that are done are worth more than the last one */
+async function ran<Side>(signal: AbortSignal, run: () => Promise<Side>, work: string): Promise<Side | Error> {
   try {
-    const side = await runTrl({ ...request, onStep: (step, loss) => progress(io, 'TRL in f32', step, steps, loss) })
-    return {
-      side,
-      said: 'TRL was run once more in f32 by a process of its own, from the same values: how far its first gradients and its losses are from those is the measure of how far saqr’s may be from TRL’s.',
-    }
+    makeFolder(work)
+    return await run()
   } catch (error) {
-    io.signal.throwIfAborted()
-    if (!(error instanceof SaqrError)) throw error
-    const said =
-      'TRL could not run in f32 (trl-f32.log says why), so what its half precision costs isn’t measured: what is allowed is estimated from the arithmetic.'
-    io.err.write(`saqr: ${said}\n`)
-    return { side: null, said }
+    signal.throwIfAborted()
+    return error instanceof Error ? error : new SaqrError('INTERNAL', String(error))
   }
 }
+
+/** types of files that lose nothing in these */
+const EXACT: Readonly<Record<string, readonly string[]>> = { 'torch.bfloat16': ['BF16', 'MXFP4'], 'torch.float16': ['F16'] }
+/** what a weight of 4 bits is to torch */
+const CODES = 'torch.uint8'
 
 /**
- * saqr once more in f32, beside that run of TRL: where its own mistakes would not be below what half precision rounds. Not where TRL computed
- * with other values than the checkpoint's.
+ * Where TRL rounded the base as it opened it, though its files have more bits: what and to what. Null: nowhere.
+ * @param held TRL's types, by the base's names
+ * @param dtype what the configuration opens it in
  */
-export async function saqrInF32(request: Omit<SaqrRequest, 'onStep'>, trl: TrlSide, { storages }: SaqrSide): Promise<InF32<SaqrSide>> {
-  const { recipe, io, steps, work } = request
-  const skipped = (why: string) => {
-    const said = `saqr was not compared with TRL’s run in f32: ${why}. So what half precision rounds may hide small mistakes.`
-    io.err.write(`saqr: ${said}\n`)
-    return { side: null, said }
+export function roundedFrom(held: ReadonlyMap<string, string>, dtype: string | null, stored: ReadonlyMap<string, Stored>): string | null {
+  const types = [...held.values()]
+  const opened = [...types, `torch.${dtype}`].find((type) => type in EXACT)
+  const inCodes = types.includes(CODES)
+  for (const [name, { storage, vector }] of stored) {
+    const own = held.get(name)
+    // a tensor that has another name there is like the others; of a base in 4 bits all was opened in the half type before
+    const half = own === undefined ? (vector ? undefined : opened) : own in EXACT ? own : inCodes ? opened : undefined
+    // codes are taken as they are
+    if (half !== undefined && storage !== 'nf4' && !EXACT[half]!.includes(storage))
+      return `TRL held ${name} in ${half}, and its file has it in ${storage}`
   }
-  const other = roundedFrom(trl.held, recipe.options.dtype, storages)
-  if (other !== null) return skipped(`TRL held the base in ${other}, and its files have it in ${[...storages].join(', ')}`)
-  makeFolder(work)
-  try {
-    const options = { ...recipe.options, bf16: false, dtype: 'float32' as const }
-    const side = await runSaqr({
-      ...{ ...request, recipe: { ...recipe, options } },
-      onStep: (step, loss) => progress(io, 'saqr in f32', step, steps, loss),
-    })
-    return { side, said: 'saqr was run in f32 too, and compared with TRL’s run in f32 as runs in f32 are: a wrong scale, rate, loss or decay shows there, where nothing is rounded to half precision.' } // biome-ignore format: one sentence
-  } catch (error) {
-    io.signal.throwIfAborted()
-    if (!(error instanceof SaqrError)) throw error
-    return skipped(error.message)
-  }
-}
-
-/** The type of few bits that the base's values were rounded to when TRL opened it, though files have them otherwise; null: none. */
-export function roundedFrom(held: readonly string[], dtype: string | null, storages: ReadonlySet<string>): string | null {
-  const halves = new Map([
-    ['torch.bfloat16', 'BF16'],
-    ['torch.float16', 'F16'],
-  ])
-  const types = [...held, ...(dtype === null ? [] : [`torch.${dtype}`])]
-  // codes of 4 bits are taken as they are
-  return (
-    types.find((type) => halves.has(type) && [...storages].some((storage) => storage !== halves.get(type) && storage !== 'nf4')) ?? null
-  )
+  return null
 }

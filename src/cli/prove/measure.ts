@@ -62,13 +62,12 @@ export interface Sides {
 
 /**
  * @param yardstick what half precision costs TRL itself; null: the arithmetic says it
- * @param exact were both compared in f32 too? A wrong scale or rate shows there, and the length of a gradient in half precision says nothing more
+ * @param exact were both compared in f32 too?
  */
 export function measure({ trl, saqr }: Sides, arithmetic: 'f32' | 'bf16', yardstick: Yardstick | null, exact: boolean): Measures {
   const sizes = { ...saqr, leastMoved: leastMoved(trl) }
   const computed = tolerancesOf(arithmetic, sizes)
-  const guessed = yardstick === null ? computed : measured(computed, yardstick, sizes)
-  const tolerances = exact ? { ...guessed, length: null } : guessed
+  const tolerances = yardstick === null ? computed : measured(computed, yardstick, sizes, exact)
   const losses = lossPairs(trl, saqr, tolerances)
   const gradients = gradientPairs(trl, saqr, tolerances, yardstick)
   const wholeGradient = wholeOf(gradients)

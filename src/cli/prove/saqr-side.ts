@@ -33,8 +33,14 @@ export interface SaqrSide extends Side {
   longestSum: number
   /** what errors of a step's gradient are spread over */
   directions: number
-  /** how the base's tensors are stored */
-  storages: ReadonlySet<string>
+  /** how the base's tensors are stored, by name */
+  stored: ReadonlyMap<string, Stored>
+}
+
+export interface Stored {
+  /** `BF16`, `nf4` */
+  storage: string
+  vector: boolean
 }
 
 export interface SaqrRequest {
@@ -84,7 +90,9 @@ export async function runSaqr({ recipe, rows, steps, work, trl, theirs, io, onSt
       memory: { host: process.resourceUsage().maxRSS * 1024, card: device.describe().kind === 'cuda' ? cards.end() : null },
       device: device.describe().label,
       arithmetic: choice.dtype,
-      storages: new Set([...language.opened.checkpoint.tensors.values()].map(({ storage }) => storage)),
+      stored: new Map(
+        [...language.opened.checkpoint.tensors].map(([name, { storage, shape }]) => [name, { storage, vector: shape.length < 2 }]),
+      ),
       trained: trainables.names.map((name) => [name, trainables.fileShape(name)]),
       layers: model.layers,
       // where weights follow from scores, an error of one lies along its sequence's own gradient

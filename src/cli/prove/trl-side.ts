@@ -19,8 +19,8 @@ export interface TrlSide extends Side {
   trained: [string, readonly number[]][]
   /** type of each of them, as torch has it */
   dtypes: ReadonlyMap<string, string>
-  /** types of all its weights */
-  held: readonly string[]
+  /** types of all its parameters, by their names in the base */
+  held: ReadonlyMap<string, string>
   /** the command that was run */
   command: string[]
 }
@@ -106,7 +106,7 @@ export async function runTrl({ recipe, python, steps, work, log, cpu, threads, f
     threads: wrote.threads,
     half: wrote.bf16 || wrote.dtypes.some((dtype) => dtype !== 'torch.float32'),
     trained: wrote.trained.map(([name, shape]) => [name, shape]),
-    held: wrote.dtypes,
+    held: readHeld(join(work, 'held.json')),
     dtypes: new Map(wrote.trained.map(([name, , dtype]) => [name, dtype])),
     command: [python, SCRIPT, ...args],
   }
@@ -124,6 +124,11 @@ function misreadBase([name, off, width]: string[]): string {
 function visibleCard({ options }: Recipe): string {
   const index = Number(options.device.split(':')[1] ?? 0)
   return process.env.CUDA_VISIBLE_DEVICES?.split(',')[index] ?? String(index)
+}
+
+function readHeld(path: string): Map<string, string> {
+  const held = JSON.parse(readText(path)) as Record<string, string>
+  return new Map(Object.entries(held).map(([name, type]) => [name.replace(/^base_model\.model\./, '').replace('.base_layer.', '.'), type]))
 }
 
 function readRows(path: string): Side['rows'] {

@@ -66,25 +66,30 @@ function lossOff(half: readonly number[], f32: readonly number[]): number {
  * they are √(1 + 4) of it apart; the rest is that one step is one draw.
  */
 const TIMES = 3
-/** A loss is one number, not the length of many: each step's is a draw, which is within three of what it is on average, √5 of TRL's own. */
-const LOSS_TIMES = 3 * Math.sqrt(5)
-/** The arithmetic's tolerances with those of gradients measured instead, and that of losses where TRL's own cost more. */
+/** A loss, or a length, is one number, not the length of many: each is a draw, within three of what it is on average, which is √5 of TRL's own. */
+const ONE_DRAW = 3 * Math.sqrt(5)
+/**
+ * The arithmetic's tolerances with those of gradients measured instead.
+ * @param exact were both compared in f32 too, where a wrong scale, rate or loss shows whatever its size? Then losses, and the length of a gradient, are
+ * asked in half precision for no more than what it makes of them by chance
+ */
 export function measured(
   tolerances: Tolerances,
   { steps, length, loss }: Yardstick,
   { directions, leastMoved }: Pick<Sizes, 'directions' | 'leastMoved'>,
+  exact: boolean,
 ): Tolerances {
   const whole = steps.get(1) ?? 0
   if (whole === 0) return tolerances
   const cost = `what half precision costs TRL itself (its gradients beside those of its own run in f32, from the same values over the same rows)`
   const why = `three times ${cost}: where one program errs as much and the other twice as much, independently, they are √5 of it apart, and one step is one draw`
   const later = Math.max(0, ...[...steps].flatMap(([step, off]) => (step > 1 ? [off] : [])))
-  const lossLimit = LOSS_TIMES * loss
+  const lossLimit = ONE_DRAW * loss
   return {
     ...tolerances,
     ...ofMoves(TIMES * whole),
     loss:
-      lossLimit <= tolerances.loss.value
+      !exact || lossLimit <= tolerances.loss.value
         ? tolerances.loss
         : {
             value: lossLimit,
@@ -101,11 +106,12 @@ export function measured(
           }
         : tolerances.later,
     length: {
-      value: 2 * Math.max(length, whole / Math.sqrt(directions)),
-      why:
+      value: (exact ? ONE_DRAW : 2) * Math.max(length, whole / Math.sqrt(directions)),
+      why: `${
         directions < DIRECTIONS
-          ? `a sequence’s weight in the loss follows from scores, which err: that error lies along the sequence’s own gradient, and of ${directions} of them 1/√${directions} lies along all of it; a wrong scale or rate changes the length too: twice TRL’s own, or that share`
-          : `roundings that go nowhere in particular leave a gradient’s length nearly as it is (1/√${DIRECTIONS} of them lies along it), while a wrong scale or rate changes it: twice TRL’s own, or that share`,
+          ? `a sequence’s weight in the loss follows from scores, which err: that error lies along the sequence’s own gradient, and of ${directions} of them 1/√${directions} lies along all of it`
+          : `roundings that go nowhere in particular leave a gradient’s length nearly as it is (1/√${DIRECTIONS} of them lies along it)`
+      }, while a wrong scale or rate changes it: ${exact ? 'TRL’s own, or that share, times 3√5, as both err and this is one draw; what is less shows in f32' : 'twice TRL’s own, or that share'}`,
     },
   }
 }

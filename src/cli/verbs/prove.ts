@@ -13,7 +13,7 @@ import { count, name, optionalName } from '../../train/options/schemas.ts'
 import { sftFields } from '../../train/options/sft.ts'
 import { lookUpForTraining } from '../load.ts'
 import { compare, type Proof } from '../prove/compare.ts'
-import { saqrInF32, trlInF32 } from '../prove/in-f32.ts'
+import { inF32 } from '../prove/in-f32.ts'
 import { KINDS } from '../prove/kinds.ts'
 import { proofPage, rate, told } from '../prove/page.ts'
 import { progress } from '../prove/progress.ts'
@@ -85,22 +85,26 @@ export const prove = defineVerb({
         ...{ recipe, python: o.python, steps: o.steps, work: sides.trl, log: join(out, 'trl.log'), cpu, threads: o.threads, io },
         onStep: (step, loss) => progress(io, 'TRL', step, o.steps, loss),
       })
-      const theirs = trl.half
-        ? await trlInF32({ recipe, python: o.python, steps: o.steps, work: join(work, 'f32'), f32From: sides.trl, log: join(out, 'trl-f32.log'), cpu, threads: o.threads, io }) // biome-ignore format: short
-        : null
       const run = { rows: rows.trainDataset, steps: o.steps, trl: sides.trl, theirs: new Set(trl.trained.map(([name]) => name)), io }
       const saqr = await runSaqr({ ...run, recipe, work: sides.saqr, onStep: (step, loss) => progress(io, 'saqr', step, o.steps, loss) })
-      const ours = theirs?.side ? await saqrInF32({ ...run, recipe, work: join(work, 'saqr-f32') }, trl, saqr) : null
+      if (trl.half) io.out.write('both once more in f32: what half precision costs, and what it would hide\n')
+      const f32 = trl.half
+        ? await inF32(
+            { trl, saqr },
+            { recipe, python: o.python, steps: o.steps, work: join(work, 'f32'), f32From: sides.trl, log: join(out, 'trl-f32.log'), cpu, threads: o.threads, io }, // biome-ignore format: short
+            { ...run, recipe, work: join(work, 'saqr-f32') },
+          )
+        : null
       const facts = {
         config: { path, kind, text: recipe.text },
         theirs: recipe.theirs,
         changed: recipe.changed,
         versions: { saqr: version(), node: process.versions.node, ...trl.versions, system: `${process.platform} ${process.arch}` },
         made: new Date().toISOString(),
-        inF32: [theirs, ours].flatMap((one) => (one === null ? [] : [one.said])),
+        inF32: f32?.said ?? [],
         saqrCommand: ['saqr', kind, '--config', path, ...Object.entries(more).flatMap(([key, value]) => [`--${key}`, String(value)])],
       }
-      const proof = compare(trl, saqr, facts, theirs?.side ? { trl: theirs.side, saqr: ours!.side } : null)
+      const proof = compare(trl, saqr, facts, f32?.trl ? { trl: f32.trl, saqr: f32.saqr } : null)
       writeFileAtomic(join(out, 'proof.json'), `${JSON.stringify(proof, null, 2)}\n`)
       writeFileAtomic(join(out, 'proof.html'), proofPage(proof))
       io.out.write(summary(proof, out, io))
