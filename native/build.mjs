@@ -142,7 +142,34 @@ function keyOf({ object, compiled }) {
 const readKey = (path) => (existsSync(path) && existsSync(`${path}.key`) ? readFileSync(`${path}.key`, 'utf8') : '')
 
 /** what sources say that are not the same code in a variant and in the one that it is over */
-const OF_A_VARIANT = /\bSAQR_(TILES|VARIANT)/
+export const isOfVariant = (text) => /\bSAQR_(TILES|VARIANT)|__AMX|_tile_/.test(text)
+
+const specOf = (variant) => [...VARIANTS, EMULATED].find((v) => v.name === variant)
+
+/** the variant that a source is compiled as, where this one is built: itself, or the one that it is over */
+const compiledAs = (spec, source) => (spec.over && !isOfVariant(wholeText(source)) ? spec.over : spec.name)
+
+/** this system's compiler compiles for a checkout and for what is published alike */
+const objectsOf = (variant, platform, own) => join(folderOf(platform, !own), variant)
+const objectName = (path) => `${path.replaceAll('/', '-').replace(/\.cpp$/, '')}.o`
+
+/**
+ * Where the object lies that a variant of a published platform holds of a source.
+ * @param path of the source below the root, as native/gemm.cpp
+ */
+export function objectOf(variant, platform, path) {
+  const own = compilesItself(platform)
+  return join(objectsOf(compiledAs(specOf(variant), join(root, path)), platform, own), objectName(path))
+}
+
+/** What a folder holds of sources that are gone, or compiled for the variant below since, says nothing of the library any more. */
+function dropLeftOvers(folder, jobs) {
+  const objects = new Set(jobs.map((job) => job.object))
+  for (const object of files(folder, '.o')) {
+    if (objects.has(object)) continue
+    for (const path of [object, `${object}.key`, depFile(object)]) rmSync(path, { force: true })
+  }
+}
 
 const isStale = (job) => {
   const key = keyOf(job)
@@ -153,8 +180,7 @@ const isStale = (job) => {
 async function readerOf(spec, compiler, cross) {
   const { platform } = compiler
   const flags = [...flagsOf(platform), ...compiler.optionsOf(spec), `-DSAQR_VARIANT="${spec.name}"`, '-Inative', '-Inative/build']
-  // this system's compiler compiles for a checkout and for what is published alike
-  const objects = join(folderOf(platform, cross && !compiler.own), spec.name)
+  const objects = objectsOf(spec.name, platform, !cross || compiler.own)
   mkdirSync(objects, { recursive: true })
   const job = (source, object, options, more = '') => {
     const compiled = `${compiler.version} ${flags.slice(0, -2).join(' ')}${more}`
@@ -166,9 +192,10 @@ async function readerOf(spec, compiler, cross) {
   const headers = job(header, `${header}.gch`, ['-x', 'c++-header'])
   if (isStale(headers)) await compile(headers)
   return {
+    objects,
     job(source) {
       const path = relative(root, source).replaceAll('\\', '/')
-      const object = join(objects, `${path.replaceAll('/', '-').replace(/\.cpp$/, '')}.o`)
+      const object = join(objects, objectName(path))
       const exact = EXACT.includes(path) ? ['-ffp-contract=off'] : []
       if (dirname(path) === 'native/system') return job(source, object, [...exact, '-c'], exact.join())
       return job(source, object, [...exact, '-include', relative(root, header), '-c'], [...exact, readKey(headers.object)].join())
@@ -181,7 +208,7 @@ async function readerOf(spec, compiler, cross) {
  * @param compiler of `compilers.mjs`
  */
 export async function build(variant, compiler, { quiet = false, cross = false } = {}) {
-  const spec = [...VARIANTS, EMULATED].find((v) => v.name === variant)
+  const spec = specOf(variant)
   if (!spec) throw new Error(`No variant "${variant}": ${VARIANTS.map((v) => v.name).join(', ')}.`)
   const { platform } = compiler
   const folder = folderOf(platform, cross)
@@ -194,17 +221,12 @@ export async function build(variant, compiler, { quiet = false, cross = false } 
   writeIfNew(join(folder, 'variants.json'), JSON.stringify(listed))
   const started = Date.now()
   const own = await readerOf(spec, compiler, cross)
-  const under = spec.over
-    ? await readerOf(
-        VARIANTS.find((v) => v.name === spec.over),
-        compiler,
-        cross,
-      )
-    : own
+  const under = spec.over ? await readerOf(specOf(spec.over), compiler, cross) : own
   const jobs = sources.map((source) => {
-    const text = wholeText(source)
-    return { ...(OF_A_VARIANT.test(text) ? own : under).job(source), length: text.length }
+    const reader = compiledAs(spec, source) === variant ? own : under
+    return { ...reader.job(source), length: wholeText(source).length }
   })
+  dropLeftOvers(own.objects, jobs)
   // the largest first, whose kernels are headers: no long one is left alone at the end
   const stale = jobs.filter(isStale).sort((a, b) => b.length - a.length)
   await Promise.all(stale.map(compile))
@@ -228,11 +250,13 @@ export async function build(variant, compiler, { quiet = false, cross = false } 
   return target
 }
 
-/** Every variant of a platform, as it is published; returns the folder. Linux x86-64 by g++, with which its speeds were measured. */
+/** Linux x86-64 is compiled by its own g++, with which its speeds were measured. */
+const compilesItself = ({ name }) => name === 'linux-x64' && platformOfThis().name === name
+
+/** Every variant of a platform, as it is published; returns the folder. */
 export async function buildPlatform(platform, { quiet = false, variant } = {}) {
   const place = join(out, 'tools')
-  const measured = platform.name === 'linux-x64' && platformOfThis().name === platform.name
-  const compiler = measured ? portableCompiler(platform, place) : crossCompiler(platform, place)
+  const compiler = compilesItself(platform) ? portableCompiler(platform, place) : crossCompiler(platform, place)
   const names = variant ? [variant] : variantsOf(platform).map((v) => v.name)
   await Promise.all(names.map((name) => build(name, compiler, { quiet, cross: true })))
   return folderOf(platform, true)

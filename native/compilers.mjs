@@ -19,13 +19,18 @@ const ZIG = 'ziglang==0.17.1'
  */
 const UNDEFINED = ['-Wno-uninitialized', '-Wno-maybe-uninitialized']
 
+/** Linux: the C library alone, and what the compiler's own code asks of its runtime, which goes along: a name of the C++ library is found nowhere. */
+const PLAIN = [
+  ['-nodefaultlibs', '-Wl,-z,defs'],
+  ['-lm', '-lpthread', '-lc', '-lgcc'],
+]
+
 /** @returns {Compiler} this system's */
 export function systemCompiler(platform) {
   for (const name of [process.env.CXX, 'g++', 'c++', 'clang++'].filter(Boolean)) {
     const r = spawnSync(name, ['--version'], { encoding: 'utf8' })
     if (r.status !== 0) continue
-    // what the compiler's own code asks of its runtime goes along: the library runs where none is installed
-    const own = process.platform === 'linux' ? ['-static-libstdc++', '-static-libgcc'] : []
+    const [options, libraries] = process.platform === 'linux' ? PLAIN : [[], []]
     const version = r.stdout.split('\n')[0]
     const clang = version.includes('clang')
     return {
@@ -34,7 +39,7 @@ export function systemCompiler(platform) {
       version,
       platform,
       optionsOf: ({ flags }) => (clang || !flags.includes('-march=x86-64-v4') ? flags : [...flags, ...UNDEFINED]),
-      link: (library, objects) => [name, '-shared', '-pthread', ...own, '-o', library, ...objects],
+      link: (library, objects) => [name, '-shared', '-pthread', ...options, '-o', library, ...objects, ...libraries],
       more: [],
     }
   }

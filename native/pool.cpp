@@ -21,10 +21,12 @@ static void await(Signal& signal, uint32_t old) {
 }
 
 Pool::Pool(int threads) noexcept : count_(threads < 1 ? 1 : threads), shared_(static_cast<char*>(allocatePages(kSharedBytes))) {
-  for (int id = 0; id < count_; id++) {
+  whole_ = shared_ != nullptr;
+  for (int id = 0; whole_ && id < count_; id++) {
     workers_.push({id, count_, static_cast<char*>(allocatePages(kScratchBytes)), shared_, this});
-    whole_ = whole_ && shared_ && workers_[id].scratch;
+    whole_ = workers_[id].scratch != nullptr;
   }
+  if (!whole_) return;  // before any thread
   threads_.resize(count_ - 1);  // they stay where they are from here on
   for (int id = 1; id < count_; id++) {
     Beside& beside = threads_[id - 1];

@@ -5,14 +5,11 @@
 // counted, its branch too: what most of the work is done in. LLVM's objdump reads every platform's objects (apt install llvm).
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { variantsOf } from '../native/build.mjs'
-import { PLATFORMS, platformOfThis } from '../native/platforms.mjs'
+import { objectOf, variantsOf } from '../native/build.mjs'
+import { PLATFORMS } from '../native/platforms.mjs'
 
-const build = join(dirname(dirname(fileURLToPath(import.meta.url))), 'native/build')
 /** where most of a step's time goes */
-const FILES = ['native-gemm-kernel', 'src-ops-attention-cpu']
+const FILES = ['native/gemm-kernel.cpp', 'src/ops/attention/cpu.cpp']
 /** of whole vectors of f32, of pairs of bf16, of tiles */
 const MULTIPLY_ADD = /^(fml[as](\.4s|\s.*\.4s)|bfdot|bfmmla|bfmlal[bt]|vfn?m(add|sub)\d+ps|vdpbf16ps|tdpbf16ps)/
 const BRANCH = { x64: /^(j[a-z]+)\s+(?:0x)?([0-9a-f]+)/, arm64: /^(b|b\.[a-z]+|cbn?z|tbn?z)\s.*?(?:0x)?([0-9a-f]+)(?:\s|$)/ }
@@ -21,14 +18,12 @@ const wanted = process.argv.slice(2)
 for (const platform of PLATFORMS)
   for (const { name } of variantsOf(platform)) {
     if (wanted.length > 0 && !wanted.includes(`${platform.name}/${name}`)) continue
-    // this machine's own compiler compiles for a checkout and for what is published alike
-    const folder = platform.name === platformOfThis().name ? join(build, name) : join(build, platform.name, name)
     for (const file of FILES) {
-      const object = join(folder, `${file}.o`)
+      const object = objectOf(name, platform, file)
       if (!existsSync(object)) continue
       const { multiplyAdds, instructions, each } = densest(functionsOf(object, platform))
       const title = `${platform.name}/${name}`.padEnd(30)
-      console.log(`${title}${file.padEnd(24)}${instructions} instructions for ${multiplyAdds} multiply-adds: ${each.toFixed(2)} each`)
+      console.log(`${title}${file.padEnd(28)}${instructions} instructions for ${multiplyAdds} multiply-adds: ${each.toFixed(2)} each`)
     }
   }
 

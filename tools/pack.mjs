@@ -81,8 +81,10 @@ const { scripts: _scripts, devDependencies: _dev, ...published } = main
 const js = join(stage, 'saqr')
 mkdirSync(js)
 const kernels = (path) => statSync(path).isDirectory() || /\.cuh?$/.test(path)
+/** not what tools leave beside it: compilers their state, Python its byte code */
+const wanted = (path) => !/(\.(stamp|tsbuildinfo)|__pycache__)$/.test(path)
 for (const name of main.files.filter((name) => !name.includes('*'))) {
-  cpSync(join(root, name), join(js, name), { recursive: true, filter: (path) => !/\.(stamp|tsbuildinfo)$/.test(path) })
+  cpSync(join(root, name), join(js, name), { recursive: true, filter: wanted })
 }
 cpSync(join(root, 'src/ops'), join(js, 'src/ops'), { recursive: true, filter: kernels }) // compiled for the card that is found
 const libraries = Object.fromEntries(PLATFORMS.map(({ name }) => [`@saqr/${name}`, version]))

@@ -10,13 +10,17 @@ const MOMENT_MS = 1000
 
 /**
  * Whether it is gone. Of a process started `detached` never: that is to outlive it. (Windows doesn't say which one is.) It may have gone before a line
- * of this was read: then whoever takes orphans is the parent. Who forked this without `detached` is of its group, and that one isn't.
+ * of this was read: then whoever takes orphans is the parent. Who forked this without `detached` is of its group, and that one mostly isn't; where it
+ * is too (a container without job control), or where the system doesn't say, it is taken for the program, which lives.
+ * @param group of a process, as the system tells it; NaN where it doesn't
  */
-export async function parentGone(): Promise<boolean> {
+export async function parentGone(group: (pid: number) => number = groupOf): Promise<boolean> {
   if (process.platform !== 'win32') {
-    const own = groupOf(process.pid)
+    const own = group(process.pid)
     if (own === process.pid) return false
-    if (parent !== 0 && groupOf(parent) !== own) return true // 0: of a container's outside, which can't be seen
+    // 0: of a container's outside, which can't be seen
+    const theirs = parent === 0 ? Number.NaN : group(parent)
+    if (Number.isFinite(own) && Number.isFinite(theirs) && theirs !== own) return true
   }
   for (const until = performance.now() + MOMENT_MS; performance.now() < until; ) {
     if (process.ppid !== parent || !alive(parent)) return true
@@ -34,8 +38,8 @@ function alive(pid: number): boolean {
   }
 }
 
-/** a process's group: `detached` makes it the first of one; NaN: there is no such process */
-function groupOf(pid: number): number {
+/** a process's group: `detached` makes it the first of one; NaN: there is no such process, or the system shows it to others alone (hidepid) */
+export function groupOf(pid: number): number {
   if (process.platform === 'linux') {
     let stat: string
     try {

@@ -11,6 +11,7 @@ import { generateTokens } from '../../src/generate/generate.ts'
 import { Sampler } from '../../src/generate/sample.ts'
 import { FastLanguageModel } from '../../src/index.ts'
 import { writeTinyModel } from '../cli/tiny-model.ts'
+import { variantIn } from '../ops/devices.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'saqr-in-blocks-'))
 const file = join(folder, 'q8_0.gguf')
@@ -37,7 +38,7 @@ async function answer(asked: boolean, dtype: 'f32' | 'bf16', threads: number, lo
       tokens,
       dtypes: new Map([...model.recorder.weights.values()].map((w) => [w.name, w.dtype])),
       reads: device.describe().blocks!.length > 0,
-      rounds: /bf16|amx/.test(device.describe().label),
+      rounds: /bf16|amx/.test(variantIn(device.describe().label)),
     }
   } finally {
     device.dispose()

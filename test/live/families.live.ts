@@ -1,6 +1,7 @@
 /**
- * Every family and adapter against transformers and PEFT as they are installed: loss, gradients and 64 greedy tokens in f32, of other weights and rows
- * than those recorded. What npm test checks beside (other devices, other cuts) would say nothing new here.
+ * Every family and adapter against transformers and PEFT as they are installed: loss, gradients and 64 greedy tokens (or one whole answer, where a
+ * model's answers all end earlier) in f32, of other weights and rows than those recorded. What npm test checks beside (other devices, other cuts)
+ * would say nothing new here.
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -32,8 +33,8 @@ it.each(readdirSync(root).filter((name) => name !== refused))('%s', async (name)
     device.dispose()
   }
   const { greedy } = JSON.parse(readFileSync(join(folder, 'expected.json'), 'utf8'))
-  // fewer where every answer of the model ends early
-  expect(greedy.tokens.length).toBeGreaterThanOrEqual(32)
+  // fewer where the model's answers end early: with its end token
+  expect(greedy.tokens.length === 64 || greedy.tokens.at(-1) === 2, `${greedy.tokens.length} tokens`).toBe(true)
   await withModel(folder, async (model) => {
     // an answer ends where the model's positions do
     const most = model.opened.model.maxPositions - greedy.prompt.length

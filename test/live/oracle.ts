@@ -21,7 +21,6 @@ export async function oracle(script: string, ...args: string[]): Promise<string>
 export async function oracleInto(folder: string, script: string, ...args: string[]): Promise<void> {
   const child = spawn(inject('python'), [join(root, `tools/oracle/${script}.py`), folder, ...args], {
     cwd: root,
-    env: { ...process.env, PYTHONDONTWRITEBYTECODE: '1' },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   let output = ''

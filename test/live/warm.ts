@@ -18,17 +18,33 @@ const python = join(root, '.venv/bin/python')
 
 export default async function setup({ provide }: TestProject) {
   if (!existsSync(python)) throw new Error(`there is no ${python}: .ci/run makes it`)
+  const { program, end } = await warmPython(join(root, 'tools/oracle/warm.py'))
+  provide('python', program)
+  return end
+}
+
+/**
+ * Starts the one that serves.
+ * @returns the program that asks it, and what ends it
+ * @throws Error where it ended at once
+ */
+export async function warmPython(script: string): Promise<{ program: string; end: () => Promise<void> }> {
   const folder = mkdtempSync(join(tmpdir(), 'saqr-python-'))
-  const [program, socket, script] = [join(folder, 'python'), join(folder, 'socket'), join(root, 'tools/oracle/warm.py')]
-  const server = spawn(python, [script, 'serve', socket], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const [program, socket] = [join(folder, 'python'), join(folder, 'socket')]
+  // -B: no byte code beside the scripts that it reads, some of which are published (assets/)
+  const server = spawn(python, ['-B', script, 'serve', socket], { stdio: ['pipe', 'pipe', 'inherit'] })
   const ended = once(server, 'close')
-  await Promise.race([once(server.stdout, 'data'), ended])
+  const [said] = await Promise.race([once(server.stdout, 'data'), ended])
+  if (!Buffer.isBuffer(said)) {
+    rmSync(folder, { recursive: true })
+    throw new Error(`${script} ended (${said ?? server.signalCode}) before it served`)
+  }
   // no packages: the one that asks starts in milliseconds
   writeFileSync(program, `#!/bin/sh\nexec '${python}' -S '${script}' run '${socket}' "$@"\n`, { mode: 0o755 })
-  provide('python', program)
-  return async () => {
+  const end = async () => {
     server.stdin.end()
     await ended
     rmSync(folder, { recursive: true })
   }
+  return { program, end }
 }

@@ -13,6 +13,7 @@ import { Recorder } from '../../src/graph/recorder.ts'
 import { embed } from '../../src/ops/embed/op.ts'
 import { product } from '../../src/ops/product/op.ts'
 import { BLOCKS, type Blocks, type DType, type Tensor } from '../../src/ops/tensor.ts'
+import { variantIn } from './devices.ts'
 
 const [N, K] = [37, 768]
 /** where the f16 of a block stand: they have to be numbers */
@@ -68,7 +69,7 @@ async function run(
 
 const ACTIVATIONS = ['bf16', 'f32'] as const
 const { label, blocks: quick } = devices[0]!.describe()
-const rounds = /bf16|amx/.test(label)
+const rounds = /bf16|amx/.test(variantIn(label))
 
 const floats = (hex: string, dtype: 'bf16' | 'f32') => {
   const { buffer, byteOffset, byteLength } = Buffer.from(hex, 'hex')

@@ -1,0 +1,62 @@
+/** How the CPU library is built, and what it does where the system refuses: by the compiler that built it. */
+import { execFileSync, spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, it } from 'vitest'
+import { platformHere } from '../../src/devices/platforms.ts'
+
+const root = join(import.meta.dirname, '../..')
+interface Compiler {
+  command: string[]
+  link: (library: string, objects: string[]) => string[]
+}
+// JavaScript, which tools/ready.mjs runs before there is anything else
+const { systemCompiler }: { systemCompiler: (platform: object) => Compiler } = await import(join(root, 'native/compilers.mjs'))
+
+const folder = mkdtempSync(join(tmpdir(), 'saqr-native-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+const compiler = systemCompiler(platformHere())
+const [program, ...options] = compiler.command as [string, ...string[]]
+const compile = (...args: string[]) =>
+  execFileSync(program, [...options, '-std=c++20', '-pthread', ...args], { stdio: ['ignore', 'inherit', 'inherit'] })
+
+it('a source is compiled for a variant of its own where it says so, in saqr’s words, the compiler’s or the instructions’', () => {
+  const of = ['#ifdef SAQR_TILES_EMULATED', 'return SAQR_VARIANT;', '#if defined(__AMX_BF16__)', '_tile_dpbf16ps(0, 4, 6);']
+  const not = ['// tiles of 16 rows', '#ifdef __AVX512BF16__']
+  const script = `
+    import { isOfVariant, objectOf } from './native/build.mjs'
+    import { platformOf } from './native/platforms.mjs'
+    const at = (path) => objectOf('x86-64-amx', platformOf('linux-x64-musl'), path).split(/[\\\\/]/).slice(-3).join('/')
+    console.log(JSON.stringify([...${JSON.stringify([...of, ...not])}.map(isOfVariant), ...['gemm-tiles', 'gemm-kernel'].map((name) => at(\`native/\${name}.cpp\`))]))`
+  // a program of its own: it reads TypeScript by hooks that are not for this process
+  expect(JSON.parse(execFileSync(process.execPath, ['--input-type=module', '-e', script], { cwd: root, encoding: 'utf8' }))).toEqual([
+    ...of.map(() => true),
+    ...not.map(() => false),
+    'linux-x64-musl/x86-64-amx/native-gemm-tiles.o',
+    'linux-x64-musl/x86-64-v4-bf16/native-gemm-kernel.o',
+  ])
+})
+
+it.runIf(process.platform === 'linux')("a library that takes a name of the C++ library isn't linked", () => {
+  const linked = (name: string, text: string) => {
+    const [source, object] = [join(folder, `${name}.cpp`), join(folder, `${name}.o`)]
+    writeFileSync(source, text)
+    compile('-fPIC', '-c', '-o', object, source)
+    const [command, ...args] = compiler.link(join(folder, `${name}.so`), [object]) as [string, ...string[]]
+    return spawnSync(command, args, { encoding: 'utf8' })
+  }
+  expect(linked('plain', '#include <cmath>\ndouble f(double x) { return std::exp(x); }').status).toBe(0)
+  const { status, stderr } = linked('takes', 'int* f() { return new int(1); }')
+  expect(status).not.toBe(0)
+  expect(stderr).toMatch(/undefined reference to .*operator new/)
+})
+
+it('threads whose memory the system refuses are never started', () => {
+  const path = join(folder, 'refused-memory')
+  compile(`-I${join(root, 'native')}`, '-o', path, join(import.meta.dirname, 'refused-memory.cpp'))
+  const pool = (refused: number) => JSON.parse(execFileSync(path, [String(refused)], { encoding: 'utf8' })) as unknown
+  expect(pool(0)).toEqual({ whole: true, asked: 5, kept: 0, threads: 3 })
+  // what they share, the first one's own, the third's
+  for (const refused of [1, 2, 4]) expect(pool(refused)).toEqual({ whole: false, asked: refused, kept: 0, threads: 0 })
+})
