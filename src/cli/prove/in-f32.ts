@@ -25,7 +25,8 @@ type Ours = Omit<SaqrRequest, 'onStep'>
 /** After both ran in half precision, from the values that TRL's run began with (`f32From`). Whatever fails here leaves what is known as it is. */
 export async function inF32(half: Half, theirs: Omit<TrlRequest, 'onStep'>, ours: Ours): Promise<InF32> {
   const { io } = ours
-  const rounded = roundedFrom(half.trl.held, ours.recipe.options.dtype, half.saqr.stored)
+  const { options } = ours.recipe
+  const rounded = scaledOtherwise(options, theirs.cpu, half.saqr.stored) ?? roundedFrom(half.trl.held, options.dtype, half.saqr.stored)
   const said: string[] = []
   const tell = (line: string) => {
     said.push(line)
@@ -44,7 +45,7 @@ export async function inF32(half: Half, theirs: Omit<TrlRequest, 'onStep'>, ours
     if (rounded !== null) skipped(rounded)
     return { trl: trl instanceof Error ? null : trl, saqr: null, said }
   }
-  const recipe = { ...ours.recipe, options: { ...ours.recipe.options, bf16: false, dtype: 'float32' as const } }
+  const recipe = { ...ours.recipe, options: { ...options, bf16: false, dtype: 'float32' as const } }
   const saqr = await ran(io.signal, () => runSaqr({ ...ours, recipe, onStep: (step, loss) => progress(io, 'saqr in f32', step, steps, loss) }), ours.work) // biome-ignore format: short
   if (saqr instanceof Error) skipped(saqr.message)
   else
@@ -61,6 +62,16 @@ async function ran<Side>(signal: AbortSignal, run: () => Promise<Side>, work: st
     signal.throwIfAborted()
     return error instanceof Error ? error : new SaqrError('INTERNAL', String(error))
   }
+}
+
+/** Scales that are quantised as the base is opened: bitsandbytes' CPU code interpolates (formats/dynamic-map.ts), a card takes the nearest, as saqr does. */
+function scaledOtherwise(
+  { loadIn4bit, useBnbNestedQuant }: SaqrRequest['recipe']['options'],
+  cpu: boolean,
+  stored: ReadonlyMap<string, Stored>,
+): string | null {
+  const made = loadIn4bit && useBnbNestedQuant && cpu && [...stored.values()].every(({ storage }) => storage !== 'nf4')
+  return made ? 'on the CPU bitsandbytes rounds about one quantised scale (use_bnb_nested_quant) in some hundreds to a neighbour of the nearest, so both bases differ' : null // biome-ignore format: one sentence
 }
 
 /** types of files that lose nothing in these */
