@@ -52,7 +52,8 @@ export class Texts {
     for (let i = 0; i < lengths.length; i++) size += lengths[i] = this.end(places[i]!) - this.starts[places[i]!]!
     const bytes = new Uint8Array(size)
     let to = 0
-    for (const at of places) for (let from = this.starts[at]!, end = this.end(at); from < end; ) bytes[to++] = this.bytes[from++]!
+    for (let i = 0; i < lengths.length; i++)
+      for (let from = this.starts[places[i]!]!, end = from + lengths[i]!; from < end; ) bytes[to++] = this.bytes[from++]!
     return { bytes, lengths }
   }
 

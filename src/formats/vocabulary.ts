@@ -86,16 +86,23 @@ export class Vocabulary {
 
   /** Of its tokens and ids, in the order of the ids: sha256, whatever file they are of. A JSON object has the tokens "0", "1" … before all others. */
   get digest(): string {
-    return (this.#digest ??= digestOf(this.#texts, this.#inOrder(), (at) => this.#all[at]!))
+    if (this.#digest === undefined) {
+      const places = this.#inOrder()
+      const ids = new Int32Array(places.length)
+      for (let i = 0; i < ids.length; i++) ids[i] = this.#all[places[i]!]!
+      this.#digest = digestOf(this.#texts, places, ids)
+    }
+    return this.#digest
   }
 
   /** places of the tokens, of equal texts that which counts, by id; of one id in the order of the list, as the last is what the id is read as */
   #inOrder(): Int32Array {
     const all = this.#all
-    const places = this.#slots.filter((at) => at !== NONE).sort()
-    // mostly they are, and a sort by what another says takes ten times as long
-    const isSorted = places.every((at, i) => i === 0 || all[places[i - 1]!]! <= all[at]!)
-    return isSorted ? places : places.sort((a, b) => all[a]! - all[b]! || a - b)
+    const places = this.#ids.length === all.length ? count(all.length) : this.#slots.filter((at) => at !== NONE).sort()
+    // files mostly list them so, and a sort takes longer than the hash
+    for (let i = 1; i < places.length; i++)
+      if (all[places[i - 1]!]! > all[places[i]!]!) return places.sort((a, b) => all[a]! - all[b]! || a - b)
+    return places
   }
 
   get(token: string): number | undefined {
@@ -162,10 +169,17 @@ export function vocabularyIn(tokens: Texts): Vocabulary {
   return made
 }
 
+/** 0, 1, 2 … */
+function count(length: number): Int32Array {
+  const numbers = new Int32Array(length)
+  for (let i = 0; i < length; i++) numbers[i] = i
+  return numbers
+}
+
 /** of the texts at these places, and a number of each */
-function digestOf(texts: Texts, places: Int32Array, numberOf: (at: number) => number): string {
+function digestOf(texts: Texts, places: Int32Array, numbers: Int32Array): string {
   const { bytes, lengths } = texts.together(places)
-  return createHash('sha256').update(Int32Array.of(places.length)).update(lengths).update(places.map(numberOf)).update(bytes).digest('hex')
+  return createHash('sha256').update(Int32Array.of(places.length)).update(lengths).update(numbers).update(bytes).digest('hex')
 }
 
 const halfCharacter = (what: string) =>
@@ -215,15 +229,18 @@ export class MergeTexts {
   /** sha256 of merges in their order, however a file writes them: a token of a pair may have a space of its own, so where the left one ends counts */
   get digest(): string {
     const spaced = this.#pairs ? Texts.of(Array.from({ length: this.length }, (_, i) => this.parts(i).join(' '))) : this.#texts
-    const all = Int32Array.from({ length: this.length }, (_, i) => i)
-    return digestOf(spaced, all, (i) => this.#leftEnd(i))
+    return digestOf(spaced, count(this.length), this.#lefts())
   }
 
-  /** bytes of the left part */
-  #leftEnd(i: number): number {
-    const { bytes, starts } = this.#texts
-    const from = starts[this.#pairs ? 2 * i : i]!
-    return (this.#pairs ? this.#texts.end(2 * i) : spaceIn(bytes, from, this.#texts.end(i))) - from
+  /** bytes of each left part */
+  #lefts(): Int32Array {
+    const texts = this.#texts
+    const lefts = new Int32Array(this.length)
+    for (let i = 0; i < lefts.length; i++) {
+      const from = texts.starts[this.#pairs ? 2 * i : i]!
+      lefts[i] = (this.#pairs ? texts.end(2 * i) : spaceIn(texts.bytes, from, texts.end(i))) - from
+    }
+    return lefts
   }
 
   get length(): number {
