@@ -2,9 +2,7 @@
  * Rows out of a file: .json, .jsonl, .csv, .tsv, each also gzipped, .parquet. What a file holds counts more than its name, as in Hugging
  * Face's `datasets`: a list or one object may stand in a .jsonl, lines in a .json. Every error names the file and the place.
  */
-import { statSync } from 'node:fs'
 import { extname } from 'node:path'
-import { getHeapStatistics } from 'node:v8'
 import { SaqrError } from '../error.ts'
 import { exists, isFile, withFile } from '../formats/files.ts'
 import { decodeUtf8, readText } from '../formats/json.ts'
@@ -13,11 +11,12 @@ import { bytesOf, isZipped, unpackError, unpackWhole } from './gzip.ts'
 import { parseCsv } from './read-csv.ts'
 import { isLines, Lines, parseAnyRows, parseRows } from './read-json.ts'
 import { readParquet } from './read-parquet.ts'
+import { Room } from './room.ts'
 import type { Rows } from './rows.ts'
 
 export type { Row, Rows } from './rows.ts'
 
-const readers: Record<string, (path: string) => Promise<Rows>> = {
+const readers: Record<string, (path: string, room: Room) => Promise<Rows>> = {
   '.json': readJson,
   '.jsonl': readLines,
   '.ndjson': readLines,
@@ -26,15 +25,15 @@ const readers: Record<string, (path: string) => Promise<Rows>> = {
   '.parquet': readParquet,
 }
 
-/** @throws SaqrError DATA_FORMAT, DATA_ROW, FORMAT_… */
-export async function readRows(path: string): Promise<Rows> {
+/**
+ * @param room of all files that are read with it
+ * @throws SaqrError DATA_FORMAT, DATA_ROW, DATA_TOO_LARGE, FORMAT_…
+ */
+export async function readRows(path: string, room = new Room([path])): Promise<Rows> {
   const zipped = isZipped(path)
   const reader = readers[extname(zipped ? path.slice(0, -3) : path).toLowerCase()]
   if (isFile(path)) withFile(path, () => {}) // refuses what git-lfs left in its place
-  if (reader && !(zipped && reader === readParquet)) {
-    requireRoom(path)
-    return reader(path)
-  }
+  if (reader && !(zipped && reader === readParquet)) return reader(path, room)
   if (!exists(path)) throw notFound(path)
   const packed = /\.(zst|bz2|xz|zip|7z|tar|tgz|lz4)$/i.test(path)
   throw new SaqrError(
@@ -45,29 +44,14 @@ export async function readRows(path: string): Promise<Rows> {
   )
 }
 
-/** share of the heap that a file may have: a process with 2 GB of Alpaca's rows holds 1.8 times that (bench/results/rows-stream.txt), and the engine ends the process where it has no more */
-const SHARE = 2 / 3
-
-/** @throws SaqrError DATA_TOO_LARGE */
-function requireRoom(path: string): void {
-  const size = statSync(path, { throwIfNoEntry: false })?.size ?? 0 // one that isn't there is told by who reads it
-  const { heap_size_limit: heap } = getHeapStatistics()
-  if (size <= SHARE * heap) return
-  const shown = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`
-  throw new SaqrError(
-    'DATA_TOO_LARGE',
-    `${path} has ${shown(size)}, more rows than memory takes: Node's heap has ${shown(heap)}. Leave them on disk (streaming: true; on the command line --dataset_streaming), or give Node more (NODE_OPTIONS=--max-old-space-size=MEGABYTES).`,
-  )
-}
-
 /** The text of a file, unpacked, without a byte order mark. */
 function textOf(path: string): string {
   return isZipped(path) ? decodeUtf8(unpackWhole(path), path).replace(/^\uFEFF/, '') : readText(path)
 }
 
-async function readJson(path: string): Promise<Rows> {
+async function readJson(path: string, room: Room): Promise<Rows> {
   const text = textOf(path)
-  return isLines(text) ? readLines(path) : parseAnyRows(text, path)
+  return isLines(text) ? readLines(path, room) : parseAnyRows(text, path)
 }
 
 /** The rows of a .json or .jsonl file that isn't packed, of its bytes. @throws SaqrError as `readRows` */
@@ -78,10 +62,12 @@ export function readRowsOf(bytes: Buffer, path: string): Rows {
   return reader.take(bytes) ?? reader.end()
 }
 
-async function readLines(path: string): Promise<Rows> {
+async function readLines(path: string, room: Room): Promise<Rows> {
   const reader = new LineReader(path, () => textOf(path))
+  const count = isZipped(path) ? room.unpack(path) : () => {}
   try {
     for await (const chunk of bytesOf(path)) {
+      count(chunk.length)
       const rows = reader.take(chunk)
       if (rows) return rows
     }

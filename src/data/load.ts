@@ -8,8 +8,9 @@ import type { HubProgress } from '../hub/places.ts'
 import { Dataset } from './dataset.ts'
 import { readRows } from './files.ts'
 import { originOf } from './known-rows.ts'
+import { Room } from './room.ts'
 import { openRows } from './rows-on-disk.ts'
-import { parseSplit, sliceBounds } from './split.ts'
+import { parseSplit, type SplitSlice, sliceBounds } from './split.ts'
 
 /** Options of loadDataset. */
 export interface LoadDatasetOptions {
@@ -78,9 +79,9 @@ export async function loadDataset(
   if (file !== undefined) refuseConfig(file, request.config)
   if (request.revision !== undefined && (file !== undefined || isFolder(source)))
     throw new SaqrError('OPTION_INVALID', say`${option('revision')} ${request.revision} has no effect on a path: ${ON_PATH}`)
-  const read = (path: string) => readFile(path, { streaming: o.streaming, signal: o.signal })
-  if (given.length > 0) return cut(Dataset.join(await Promise.all(given.map(read)), given.join(', ')), split)
-  if (isFile(source)) return cut(await read(source), split)
+  const read = (paths: readonly string[]) => readFiles(paths, { streaming: o.streaming, signal: o.signal })
+  if (given.length > 0) return cut(Dataset.join(await read(given), given.join(', ')), split)
+  if (isFile(source)) return cut((await read([source]))[0]!, split)
   return loadRows(source, hub)
 }
 
@@ -103,22 +104,31 @@ type Reading = Pick<RowsRequest, 'streaming' | 'remembered' | 'signal'>
 
 /** Rows of a file, a folder or a Hub data set; a file is any one split of its own. */
 export async function loadRows(name: string, { split, streaming, remembered, ...request }: RowsRequest): Promise<Dataset> {
-  const slices: Dataset[] = []
-  for (const slice of parseSplit(split)) {
-    const { files } = await resolveDataset(name, { ...request, split: slice.split })
-    const parts: Dataset[] = []
-    for (const file of files) parts.push(await readFile(file, { streaming, remembered, signal: request.signal }))
-    const whole = Dataset.join(parts, `${name} (${slice.split}, ${files.length} files)`)
-    const [first, end] = sliceBounds(slice, whole.length)
-    slices.push(first === 0 && end === whole.length ? whole : whole.slice(first, end))
-  }
-  return Dataset.join(slices, `${name} (${split})`)
+  const slices = parseSplit(split)
+  const files = new Map<string, readonly string[]>()
+  for (const slice of slices)
+    if (!files.has(slice.split)) files.set(slice.split, (await resolveDataset(name, { ...request, split: slice.split })).files)
+  const parts = await readFiles([...files.values()].flat(), { streaming, remembered, signal: request.signal })
+  const wholes = new Map<string, Dataset>()
+  for (const [split, { length }] of files) wholes.set(split, Dataset.join(parts.splice(0, length), `${name} (${split}, ${length} files)`))
+  return Dataset.join(
+    slices.map((slice) => partOf(wholes.get(slice.split)!, slice)),
+    `${name} (${split})`,
+  )
 }
 
-async function readFile(path: string, { streaming, remembered, signal }: Reading): Promise<Dataset> {
-  const origin = remembered && !streaming ? originOf(path) : null
+/** One after the other, into memory together where they are not streamed. */
+async function readFiles(paths: readonly string[], reading: Reading): Promise<Dataset[]> {
+  const room = reading.streaming ? null : new Room(paths)
+  const read: Dataset[] = []
+  for (const path of paths) read.push(await readFile(path, room, reading))
+  return read
+}
+
+async function readFile(path: string, room: Room | null, { remembered, signal }: Reading): Promise<Dataset> {
+  const origin = remembered && room ? originOf(path) : null
   if (origin?.known) return new Dataset([], path, { known: origin.known, origin: origin.key })
-  const { rows, ...place } = streaming ? await openRows(path, signal) : await readRows(path)
+  const { rows, ...place } = room ? await readRows(path, room) : await openRows(path, signal)
   return new Dataset(rows, path, origin?.isUnchanged() ? { ...place, origin: origin.key } : place)
 }
 
@@ -127,8 +137,12 @@ function cut(whole: Dataset, split: string): Dataset {
   const slices = parseSplit(split).map((slice) => {
     if (slice.split !== 'train')
       throw new SaqrError('DATA_FILES', `${whole.source} is a file, whose only split is train: there is no ${slice.split}`)
-    const [first, end] = sliceBounds(slice, whole.length)
-    return first === 0 && end === whole.length ? whole : whole.slice(first, end)
+    return partOf(whole, slice)
   })
   return Dataset.join(slices, `${whole.source} (${split})`)
+}
+
+function partOf(whole: Dataset, slice: SplitSlice): Dataset {
+  const [first, end] = sliceBounds(slice, whole.length)
+  return first === 0 && end === whole.length ? whole : whole.slice(first, end)
 }

@@ -41,7 +41,7 @@ export function tablesOf(model: BpeModel): BpeTables {
   return tables
 }
 
-export const hasVocabulary = (model: BpeModel) => late.has(model) || typeof model.vocab === 'object'
+export const hasVocabulary = (model: BpeModel) => late.has(model) || (typeof model.vocab === 'object' && model.vocab !== null)
 export const hasMerges = (model: BpeModel) => late.has(model) || Array.isArray(model.merges)
 
 /** A model of these tables. */
@@ -70,10 +70,13 @@ export const rulesOf = (model: BpeModel) =>
       .map((key) => [key, model[key]]),
   )
 
-/** The same vocabulary and merges under other rules. */
+/** The same vocabulary and merges, as far as it has them, under other rules. */
 export function withRules<M extends BpeModel>(model: M, rules: JsonObject): M {
-  const { vocab, merges } = Object.getOwnPropertyDescriptors(model)
-  const made = Object.defineProperties({ ...rulesOf(model), ...rules }, { vocab, merges } as PropertyDescriptorMap) as M
+  const made = { ...rulesOf(model), ...rules } as unknown as M
+  for (const part of ['vocab', 'merges']) {
+    const own = Object.getOwnPropertyDescriptor(model, part)
+    if (own) Object.defineProperty(made, part, own)
+  }
   known.set(made, tablesOf(model))
   if (late.has(model)) late.add(made)
   return made

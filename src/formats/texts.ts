@@ -2,6 +2,13 @@
  * Many short texts as the bytes that a file has them in, each cut out where it is asked for: of a vocabulary's hundreds of thousands all are hashed
  * and compared before a model's first token, and few are ever read as strings.
  */
+import { SaqrError } from '../error.ts'
+
+const HALF = /\p{Surrogate}/u
+
+export const notUnicode = (what: string) =>
+  new SaqrError('TEXT_NOT_UNICODE', `${what} holds half of a surrogate pair, which is no character. Repair or remove it.`)
+
 export class Texts {
   /** of all texts, UTF-8, with `gap` bytes of something else between two */
   readonly bytes: Buffer
@@ -15,12 +22,15 @@ export class Texts {
     this.gap = gap
   }
 
-  /** @throws TypeError for half of a surrogate pair, which is no text */
-  static of(list: readonly string[]): Texts {
+  /**
+   * @param refused says what holds half of a surrogate pair, which is no text
+   * @throws SaqrError that
+   */
+  static of(list: readonly string[], refused = (i: number): SaqrError => notUnicode(`text ${i}`)): Texts {
     const all = list.join('\0')
     const bytes = Buffer.from(all)
     // half of a pair has become U+FFFD; only then is a second look needed
-    if (bytes.includes('\ufffd') && /\p{Surrogate}/u.test(all)) throw new TypeError('half of a surrogate pair is no character')
+    if (bytes.includes('\ufffd') && HALF.test(all)) throw refused(list.findIndex((text) => HALF.test(text)))
     const starts = new Uint32Array(list.length + 1)
     let at = 0
     for (let i = 0; i < list.length; i++) {
@@ -35,14 +45,15 @@ export class Texts {
     return new Texts(bytes, starts, 1)
   }
 
-  /** all of them one behind the other, and the bytes that each has */
-  together(): { bytes: Uint8Array; lengths: Uint32Array } {
-    const lengths = new Uint32Array(this.length)
+  /** those at these places one behind the other, and the bytes that each has */
+  together(places: Int32Array): { bytes: Uint8Array; lengths: Uint32Array } {
+    const lengths = new Uint32Array(places.length)
     let size = 0
-    for (let i = 0; i < lengths.length; i++) size += lengths[i] = this.end(i) - this.starts[i]!
+    for (let i = 0; i < lengths.length; i++) size += lengths[i] = this.end(places[i]!) - this.starts[places[i]!]!
     const bytes = new Uint8Array(size)
-    for (let i = 0, to = 0; i < lengths.length; i++)
-      for (let from = this.starts[i]!, end = this.end(i); from < end; ) bytes[to++] = this.bytes[from++]!
+    let to = 0
+    for (let i = 0; i < lengths.length; i++)
+      for (let from = this.starts[places[i]!]!, end = from + lengths[i]!; from < end; ) bytes[to++] = this.bytes[from++]!
     return { bytes, lengths }
   }
 

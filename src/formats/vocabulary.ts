@@ -49,7 +49,8 @@ export class Vocabulary {
       const before = this.#slots[slot]!
       if (before !== NONE) {
         repeated.add(before)
-        delete this.#places[ids[before]!]
+        // another text may have had the id since
+        if (this.#places[ids[before]!] === before) delete this.#places[ids[before]!]
       }
       this.#slots[slot] = at
       this.#places[id] = at
@@ -66,7 +67,10 @@ export class Vocabulary {
     // of an object so large Object.values takes longer than everything else here
     const ids: number[] = []
     for (let at = 0; at < tokens.length; at++) ids.push(vocab[tokens[at]!]!)
-    return new Vocabulary(Texts.of(tokens), ids)
+    return new Vocabulary(
+      Texts.of(tokens, (at) => halfCharacter(`model.vocab has ${show(tokens[at])} (id ${ids[at]})`)),
+      ids,
+    )
   }
 
   toJson(): Record<string, number> {
@@ -80,9 +84,25 @@ export class Vocabulary {
     return this.#ids
   }
 
-  /** of its tokens in their order and their ids: sha256, whatever file they are of */
+  /** Of its tokens and ids, in the order of the ids: sha256, whatever file they are of. A JSON object has the tokens "0", "1" … before all others. */
   get digest(): string {
-    return (this.#digest ??= digestOf(this.#texts, Int32Array.from(this.#all)))
+    if (this.#digest === undefined) {
+      const places = this.#inOrder()
+      const ids = new Int32Array(places.length)
+      for (let i = 0; i < ids.length; i++) ids[i] = this.#all[places[i]!]!
+      this.#digest = digestOf(this.#texts, places, ids)
+    }
+    return this.#digest
+  }
+
+  /** places of the tokens, of equal texts that which counts, by id; of one id in the order of the list, as the last is what the id is read as */
+  #inOrder(): Int32Array {
+    const all = this.#all
+    const places = this.#ids.length === all.length ? count(all.length) : this.#slots.filter((at) => at !== NONE).sort()
+    // files mostly list them so, and a sort takes longer than the hash
+    for (let i = 1; i < places.length; i++)
+      if (all[places[i - 1]!]! > all[places[i]!]!) return places.sort((a, b) => all[a]! - all[b]! || a - b)
+    return places
   }
 
   get(token: string): number | undefined {
@@ -149,10 +169,21 @@ export function vocabularyIn(tokens: Texts): Vocabulary {
   return made
 }
 
-function digestOf(texts: Texts, ids: Int32Array): string {
-  const { bytes, lengths } = texts.together()
-  return createHash('sha256').update(Int32Array.of(texts.length, ids.length)).update(lengths).update(ids).update(bytes).digest('hex')
+/** 0, 1, 2 … */
+function count(length: number): Int32Array {
+  const numbers = new Int32Array(length)
+  for (let i = 0; i < length; i++) numbers[i] = i
+  return numbers
 }
+
+/** of the texts at these places, and a number of each */
+function digestOf(texts: Texts, places: Int32Array, numbers: Int32Array): string {
+  const { bytes, lengths } = texts.together(places)
+  return createHash('sha256').update(Int32Array.of(places.length)).update(lengths).update(numbers).update(bytes).digest('hex')
+}
+
+const halfCharacter = (what: string) =>
+  new SaqrError('TEXT_TOKENIZER_INVALID', `tokenizer.json: ${what}, which holds half of a surrogate pair and is no text. Fetch it again.`)
 
 export type Merge = string | readonly [string, string]
 
@@ -174,10 +205,12 @@ export class MergeTexts {
 
   /** of tokenizer.json's `merges`, as they stand there */
   static of(merges: readonly Merge[]): MergeTexts {
-    if (merges.every((merge) => typeof merge === 'string')) return new MergeTexts(Texts.of(merges), false)
+    const half = (i: number) => halfCharacter(`model.merges[${i}] is ${show(merges[i])}`)
+    const ofPair = (part: number) => half(Math.floor(part / 2))
+    if (merges.every((merge) => typeof merge === 'string')) return new MergeTexts(Texts.of(merges, half), false)
     const flat = merges.flat()
     if (merges.every((merge) => Array.isArray(merge) && merge.length === 2) && flat.every((part) => typeof part === 'string'))
-      return new MergeTexts(Texts.of(flat), true)
+      return new MergeTexts(Texts.of(flat, ofPair), true)
     const parts: string[] = []
     for (let i = 0; i < merges.length; i++) {
       const merge = merges[i]!
@@ -190,13 +223,24 @@ export class MergeTexts {
         )
       parts.push(left, right)
     }
-    return new MergeTexts(Texts.of(parts), true)
+    return new MergeTexts(Texts.of(parts, ofPair), true)
   }
 
-  /** sha256 of merges in their order, however a file writes them */
+  /** sha256 of merges in their order, however a file writes them: a token of a pair may have a space of its own, so where the left one ends counts */
   get digest(): string {
     const spaced = this.#pairs ? Texts.of(Array.from({ length: this.length }, (_, i) => this.parts(i).join(' '))) : this.#texts
-    return digestOf(spaced, new Int32Array(0))
+    return digestOf(spaced, count(this.length), this.#lefts())
+  }
+
+  /** bytes of each left part */
+  #lefts(): Int32Array {
+    const texts = this.#texts
+    const lefts = new Int32Array(this.length)
+    for (let i = 0; i < lefts.length; i++) {
+      const from = texts.starts[this.#pairs ? 2 * i : i]!
+      lefts[i] = (this.#pairs ? texts.end(2 * i) : spaceIn(texts.bytes, from, texts.end(i))) - from
+    }
+    return lefts
   }
 
   get length(): number {

@@ -43,9 +43,19 @@ export class ReferenceScores {
   /** why nothing is kept */
   failed: string | null = null
 
-  /** Takes over what is there of the run's rows. @throws the signal's reason */
+  /** Takes over what is there of the run's rows. Where nobody can say any more what the reference's files hold, nothing is taken or kept. @throws the signal's reason */
   static async of(outputDir: string, run: Scored, resumed: Resumed | null, signal?: AbortSignal): Promise<ReferenceScores> {
-    return new ReferenceScores(outputDir, run, resumed, await keysOf(run, resumed, signal))
+    let keys = { trained: randomUUID() as string, evaluated: randomUUID() as string }
+    let failed: string | null = null
+    try {
+      keys = await keysOf(run, resumed, signal)
+    } catch (error) {
+      if (signal?.aborted || !(error instanceof SaqrError) || !error.code.startsWith('FORMAT_')) throw error
+      failed = error.message
+    }
+    const kept = new ReferenceScores(outputDir, run, resumed, keys)
+    kept.failed ??= failed
+    return kept
   }
 
   private constructor(outputDir: string, run: Scored, resumed: Resumed | null, keys: Record<List, string>) {

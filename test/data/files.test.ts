@@ -1,11 +1,14 @@
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, readdirSync, readlinkSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { getHeapStatistics } from 'node:v8'
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { readRows } from '../../src/data/files.ts'
 import { bytesOf } from '../../src/data/gzip.ts'
 import { loadDataset } from '../../src/data/load.ts'
+import { Room } from '../../src/data/room.ts'
 
 let folder: string
 beforeAll(() => {
@@ -168,6 +171,46 @@ describe('what can’t be read is named', () => {
     const path = file('large.jsonl', '{"text":"a"}\n')
     truncateSync(path, 2 ** 40) // a hole takes no room on the disk
     await expect(loadDataset(path)).rejects.toMatchObject({ code: 'DATA_TOO_LARGE', message: expect.stringContaining('streaming: true') })
+  })
+
+  test('what fits by itself counts together with what the same load reads', async () => {
+    const heap = getHeapStatistics().heap_size_limit
+    const inside = join(folder, 'large')
+    mkdirSync(inside)
+    const [a, b] = ['train-0.jsonl', 'test-0.jsonl'].map((name) => {
+      const path = file(join('large', name), '{"text":"a"}\n')
+      truncateSync(path, Math.floor(0.4 * heap)) // a hole takes no room on the disk
+      return path
+    }) as [string, string]
+    // rows take 1.8 times their text: more than 1 / 1.8 of the heap never fits
+    expect(() => [new Room([a]), new Room([b])]).not.toThrow()
+    expect(() => new Room([a, b])).toThrow(`${a} and 1 more have`)
+    truncateSync(a, Math.floor(heap / 1.8))
+    expect(() => new Room([a])).toThrow(`${a} has`)
+    truncateSync(a, Math.floor(0.4 * heap))
+    const refused = expect.objectContaining({ code: 'DATA_TOO_LARGE', message: expect.stringContaining('and 1 more have') })
+    await expect(loadDataset('json', { dataFiles: [a, b] })).rejects.toEqual(refused)
+    await expect(loadDataset(inside, { split: 'train+test' })).rejects.toEqual(refused)
+  })
+
+  test('what is packed counts as it is unpacked', async () => {
+    const lines = (n: number) => gzipSync('{"text":"aaaaaaaa"}\n'.repeat(n)) // of 20 bytes
+    const [one, two] = [file('one.jsonl.gz', lines(50_000)), file('two.json.gz', lines(50_000))]
+    expect((await readRows(one, new Room([one], 1e6))).rows.length).toBe(50_000)
+    const refused = (start: string) => expect.objectContaining({ code: 'DATA_TOO_LARGE', message: expect.stringContaining(start) })
+    await expect(readRows(one, new Room([one], 1e6 - 1))).rejects.toEqual(refused(`${one} has more than 0.0 GB unpacked`))
+    const both = new Room([one, two], 1.5e6)
+    await readRows(one, both)
+    await expect(readRows(two, both)).rejects.toEqual(refused(`${two} and what is read with it has more than`))
+  })
+
+  test('parts of one split are read once', async () => {
+    const inside = join(folder, 'once')
+    mkdirSync(inside)
+    file(join('once', 'train.jsonl'), ['a', 'b', 'c', 'd'].map((text) => `{"text":"${text}"}\n`).join(''))
+    file(join('once', 'test.jsonl'), '{"text":"e"}\n')
+    const { rows, source } = await loadDataset(inside, { split: 'train[2:]+test+train[:25%]' })
+    expect([rows.map(({ text }) => text), source]).toEqual([['c', 'd', 'e', 'a'], `${inside} (train[2:]+test+train[:25%])`])
   })
 
   test('no file', async () => {

@@ -10,6 +10,7 @@ import { preTokenizers } from '../../src/formats/gguf/pre-tokenizers.ts'
 import { ggufTokenizer } from '../../src/formats/gguf/tokenizer.ts'
 import { asF32, bytesOf, f32ToBf16 } from '../../src/formats/numbers.ts'
 import { openCheckpoint, readConfig } from '../../src/models/checkpoint.ts'
+import { Tokenizer as OwnTokenizer } from '../../src/text/tokenizer.ts'
 import { digest, fixture, recorded, temporary } from './fixtures.ts'
 import { bool, f32, type GgufParts, ggufBytes, list, llama, type Tensor, text, texts, u32, u64 } from './gguf-writer.ts'
 
@@ -75,6 +76,19 @@ describe('a model', () => {
 })
 
 describe('tokenizers', () => {
+  // threads that make rows have them as JSON
+  test.each(['tokenizer-llama-bpe.gguf', 'tokenizer-smollm.gguf', 'tokenizer-spm.gguf'])(
+    '%s is, written as JSON and read, the same',
+    (name) => {
+      const files = ggufTokenizer(readGguf(fixture(name)), name)!
+      const before = new OwnTokenizer(files)
+      const after = new OwnTokenizer(JSON.parse(JSON.stringify(files)))
+      const [digits] = Object.keys((files.tokenizerJson as { model: { vocab: object } }).model.vocab)
+      expect([before.tokenOf(0) === digits, /^[0-9]$/.test(digits!)]).toEqual([false, true])
+      expect(after.fingerprint(new Date(0))).toBe(before.fingerprint(new Date(0)))
+    },
+  )
+
   const tokenizerOf = (path: string) => ggufTokenizer(readGguf(path), path)
   const { texts: sample, cases } = recorded<{ texts: string[]; cases: Record<string, number[][]> }>('tokenizers.json')
   test.each(Object.keys(cases))('%s gives the ids of the model it came from', (name) => {

@@ -56,8 +56,19 @@ describe('bytes that are no UTF-8 are refused', () => {
   })
 
   it('half of a surrogate pair, also where two halves meet', () => {
-    for (const list of [['a\ud800'], ['a\ud83d', '\ude00b']]) expect(() => Texts.of(list)).toThrow(/surrogate/)
+    for (const list of [['a\ud800'], ['a\ud83d', '\ude00b']]) expect(() => Texts.of(list)).toThrow(/^text 0 holds half of a surrogate pair/)
+    expect(() => Texts.of(['\ufffd', 'a', '\ud800'])).toThrow(expect.objectContaining({ code: 'TEXT_NOT_UNICODE', message: expect.stringMatching(/^text 2 /) })) // biome-ignore format: short
   })
+
+  it.each([
+    ['a token', () => Vocabulary.of({ a: 0, '\ufffd': 1, 'b\ud800': 2 }), 'model.vocab has "b\\ud800" (id 2)'],
+    ['a merge as text', () => MergeTexts.of(['a b', 'a \ud800']), 'model.merges[1] is "a \\ud800"'],
+    ['a merge as a pair', () => MergeTexts.of([['a', 'b'], ['a', 'c'], ['\ude00', 'b']]), 'model.merges[2] is ["\\ude00", "b"]'],
+    ['one of merges written both ways', () => MergeTexts.of(['a b', ['a', 'c'], 'b \ude00']), 'model.merges[2] is "b \\ude00"'],
+  ] as const)('half of a surrogate pair in %s is refused with its place', (_, make, place) => {
+    const message = `tokenizer.json: ${place}, which holds half of a surrogate pair and is no text. Fetch it again.`
+    expect(make).toThrow(expect.objectContaining({ code: 'TEXT_TOKENIZER_INVALID', message }))
+  }) // biome-ignore format: a table
 })
 
 it('of equal texts the last counts', () => {
@@ -68,6 +79,38 @@ it('of equal texts the last counts', () => {
   expect({ ...vocabulary.toJson() }).toEqual({ a: 4, b: 1, c: 3 })
   // a merge that makes one, by the place of the first
   expect([...MergeTexts.of(['b c', 'c b']).idsIn(vocabularyIn(Texts.of(['bc', 'b', 'c', 'cb', 'bc']))).ids]).toEqual([1, 2, 4, 2, 1, 3])
+})
+
+it('an id that a repeated text leaves to another is the other’s', () => {
+  const vocabulary = new Vocabulary(Texts.of(['a', 'b', 'a']), [5, 5, 7])
+  expect([vocabulary.tokenOf(5), vocabulary.tokenOf(7), vocabulary.get('b')]).toEqual(['b', 'a', 5])
+})
+
+describe('digests are of what is meant, not of how a file lists it', () => {
+  const again = (vocabulary: Vocabulary) => Vocabulary.of(JSON.parse(JSON.stringify(vocabulary.toJson())))
+
+  it.each([
+    ['digits, which an object has first', ['a', 'b', '1', '0', 'c']],
+    ['texts that are repeated', ['a', '1', 'b', 'a', '0', '1']],
+  ])('%s', (_, list) => {
+    const vocabulary = vocabularyIn(Texts.of(list))
+    expect(again(vocabulary).digest).toBe(vocabulary.digest)
+    expect(vocabularyIn(Texts.of([...list].reverse())).digest).not.toBe(vocabulary.digest)
+  })
+
+  it('two tokens of one id, each of which is a token', () => {
+    const both = Vocabulary.of({ a: 0, b: 1, c: 1 })
+    expect(again(both).digest).toBe(both.digest)
+    const others = [Vocabulary.of({ a: 0, b: 1 }), Vocabulary.of({ a: 0, c: 1 }), Vocabulary.of({ a: 0, c: 1, b: 1 })]
+    expect(new Set([both, ...others].map(({ digest }) => digest)).size).toBe(4)
+  })
+
+  it('merges that put one text together of other parts are others', () => {
+    const digests = [['a b', 'c'], ['a', 'b c'], ['a b c', ''], ['', 'a b c']].map((pair) => MergeTexts.of([pair as [string, string]]).digest) // biome-ignore format: short
+    expect(new Set(digests).size).toBe(4)
+    expect(MergeTexts.of([['a', 'b'], ['é', 'b']]).digest).toBe(MergeTexts.of(['a b', 'é b']).digest) // biome-ignore format: short
+    expect(MergeTexts.of(['é b', 'a b']).digest).not.toBe(MergeTexts.of(['a b', 'é b']).digest)
+  })
 })
 
 it('merges are the same as texts and as pairs; one that is neither is named', () => {

@@ -104,6 +104,27 @@ describe('what is not reproduced is refused by name', () => {
     expect(() => new Tokenizer({ tokenizerJson: { model }, tokenizerConfig: {} })).toThrow(message)
   })
 
+  // a class that has rules of its own for the model changes what is there before it is refused
+  test.each([
+    ['Unigram', [['a', 0]], /uses a Unigram model \(BPE is supported\)/],
+    ['WordLevel', { a: 0 }, /uses a WordLevel model \(BPE is supported\)/],
+    [undefined, { a: 0 }, /uses a vocabulary without merges model/],
+    ['nothing', null, /has no model with a vocab/],
+  ])('%s under LlamaTokenizer', (type, vocab, message) => {
+    const files = { tokenizerJson: { model: { type, vocab } }, tokenizerConfig: { tokenizer_class: 'LlamaTokenizer' } }
+    expect(() => new Tokenizer(files)).toThrow(message)
+  })
+
+  test('half a surrogate pair in the vocabulary or in merges, by its place', () => {
+    const of = (vocab: Record<string, number>, merges: unknown[]) =>
+      new Tokenizer({ tokenizerJson: { model: { type: 'BPE', vocab, merges } }, tokenizerConfig: {} })
+    const told = (place: string) => expect.objectContaining({ code: 'TEXT_TOKENIZER_INVALID', message: expect.stringContaining(place) })
+    expect(() => of({ a: 0, '\ud800': 1 }, [])).toThrow(told('model.vocab has "\\ud800" (id 1)'))
+    const tokenizer = of({ a: 0, b: 1, ab: 2 }, ['a b', ['a', '\ud800']])
+    expect(() => tokenizer.encode('ab')).toThrow(told('model.merges[1] is ["a", "\\ud800"]'))
+    expect(() => tokenizer.fingerprint(new Date(0))).toThrow(told('model.merges[1]'))
+  })
+
   test.each([
     ['smollm-like', 'qwen3', { tokenizer_class: 'Qwen2Tokenizer', add_prefix_space: true }, /tokenizer_config\.json sets add_prefix_space/],
     ['smollm-like', 'qwen2', { add_prefix_space: true }, /add_prefix_space/],

@@ -1,5 +1,5 @@
 /** What is a DPO run's own beside its numbers: going on bit for bit, one reference whatever was trained since, options that contradict each other. */
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeEach, describe, expect, it, test, vi } from 'vitest'
@@ -304,6 +304,30 @@ describe('what the reference said', () => {
     expect(await goOn('chain-2', 'chain-1/checkpoint-3')).toEqual(taken('chain-1'))
     expect(await goOn('chain-3', 'chain-2/checkpoint-6')).toEqual(taken('chain-2'))
     for (const folder of ['chain-2', 'chain-3']) expect(readFileSync(file(folder), 'utf8')).toBe(readFileSync(file('chain-1'), 'utf8'))
+  })
+
+  it.each([
+    ['was written to', (path: string) => utimesSync(path, 0, 0), /model\.safetensors was written to or replaced since it was opened/],
+    ['is there no more', (path: string) => rmSync(path), /model\.safetensors/],
+  ])('is not kept, and not taken, where the base %s since it was opened', async (name, change, why) => {
+    const whole = await trainerOf('kept-whole-4')
+    await eventsOf(whole.trainer)
+    const model = join(work, `${name} base`)
+    cpSync(join(root, 'model'), model, { recursive: true })
+    const own = new CpuDevice({ threads: 2 })
+    const over = loadAdapter(new OpenedModel(own, openCheckpoint(model), opened.choice), join(root, 'adapter'))
+    mkdirSync(join(work, name))
+    cpSync(file('kept-whole-4'), file(name)) // what stands there stays as it is
+    change(join(model, 'model.safetensors'))
+    const { trainer } = await trainerOf(name, {}, over)
+    const events = await eventsOf(trainer)
+    const told = events.flatMap((e) => (e.type === 'warning' ? [e.message] : []))
+    expect(told).toContainEqual(expect.stringMatching(new RegExp(`scores are not kept.*${why.source}`)))
+    expect(told).toContainEqual(expect.stringMatching(/doesn’t say which weights/)) // as of any other run
+    expect(events.some((e) => e.type === 'note' && /before: taken/.test(e.message))).toBe(false)
+    expect(values(over)).toEqual(values(whole.language))
+    expect(readFileSync(file(name), 'utf8')).toBe(readFileSync(file('kept-whole-4'), 'utf8'))
+    own.dispose()
   })
 
   it('costs no run where it can’t be written', async () => {

@@ -5,7 +5,7 @@
 import { SaqrError } from '../../error.ts'
 import { type AtomicFile, openAtomic } from '../files.ts'
 import { show } from '../json.ts'
-import { Texts } from '../texts.ts'
+import { notUnicode, Texts } from '../texts.ts'
 import type { GgufHeader, GgufTensor, GgufValue } from './header.ts'
 import type { GgmlType } from './types.ts'
 
@@ -141,13 +141,13 @@ function string(value: string): Uint8Array {
 
 /** What reading a file with this header would give: its configuration is looked at before anything is written. */
 export function headerOf(metadata: Entries, tensors: readonly GgufTensorHeader[]): GgufHeader {
-  const value = ({ kind, value }: Entry): GgufValue => {
-    if (kind === 'strings') return Texts.of(value)
+  const value = (key: string, { kind, value }: Entry): GgufValue => {
+    if (kind === 'strings') return Texts.of(value, (i) => notUnicode(`${key}[${i}] is ${show(value[i])}, which`))
     return kind === 'f32' ? Math.fround(value) : typeof value === 'object' ? [...value] : value
   }
   return {
     version: 3,
-    metadata: new Map(Object.entries(metadata).map(([key, entry]) => [key, value(entry)])),
+    metadata: new Map(Object.entries(metadata).map(([key, entry]) => [key, value(key, entry)])),
     tensors: new Map(
       tensors.map(({ name, shape, type }): [string, GgufTensor] => [
         name,

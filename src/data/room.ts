@@ -1,0 +1,53 @@
+/** Whether the rows of files fit in memory: said before any is read, and of what is packed with gzip while it is unpacked. Of Parquet only its packed size counts. */
+import { statSync } from 'node:fs'
+import { getHeapStatistics } from 'node:v8'
+import { SaqrError } from '../error.ts'
+
+/** of the heap, for the text of rows: a process with 2 GB of Alpaca's holds 1.8 times that (bench/results/rows-stream.txt), and the engine ends the process where it has no more */
+const SHARE = 0.5
+
+const shown = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`
+
+/** Of the files that one load reads together. */
+export class Room {
+  readonly #limit: number
+  readonly #files: number
+  #bytes = 0
+
+  /** @throws SaqrError DATA_TOO_LARGE */
+  constructor(paths: readonly string[], limit = SHARE * getHeapStatistics().heap_size_limit) {
+    this.#limit = limit
+    this.#files = paths.length
+    for (const path of paths) this.#bytes += sizeOf(path)
+    if (this.#bytes <= limit) return
+    const [first] = paths
+    throw this.#refused(
+      paths.length === 1
+        ? `${first} has ${shown(this.#bytes)}`
+        : `${first} and ${paths.length - 1} more have ${shown(this.#bytes)} together`,
+    )
+  }
+
+  /** What a packed file has beyond its own size. @throws SaqrError DATA_TOO_LARGE */
+  unpack(path: string): (bytes: number) => void {
+    let left = sizeOf(path)
+    return (bytes) => {
+      const counted = Math.min(left, bytes)
+      left -= counted
+      this.#bytes += bytes - counted
+      if (this.#bytes <= this.#limit) return
+      const others = this.#files > 1 ? ` and what is read with it` : ''
+      throw this.#refused(`${path}${others} has more than ${shown(this.#limit)} unpacked`)
+    }
+  }
+
+  #refused(what: string): SaqrError {
+    return new SaqrError(
+      'DATA_TOO_LARGE',
+      `${what}, more rows than memory takes: Node's heap has ${shown(getHeapStatistics().heap_size_limit)}, and rows take twice their text. Leave them on disk (streaming: true; on the command line --dataset_streaming), or give Node more (NODE_OPTIONS=--max-old-space-size=MEGABYTES).`,
+    )
+  }
+}
+
+/** one that isn't there is told by who reads it */
+const sizeOf = (path: string) => statSync(path, { throwIfNoEntry: false })?.size ?? 0
