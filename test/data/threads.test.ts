@@ -15,6 +15,8 @@ import type { TextRow, TextWork } from '../../src/data/row-work.ts'
 import type { Row } from '../../src/data/rows.ts'
 import { type MadeRow, sideBySide } from '../../src/data/rows-made.ts'
 import { runnableThreads } from '../../src/devices/threads.ts'
+import { readGguf } from '../../src/formats/gguf/open.ts'
+import { ggufTokenizer } from '../../src/formats/gguf/tokenizer.ts'
 import { stringifyJson } from '../../src/formats/json.ts'
 import { parseExactly } from '../../src/hub/json-exact.ts'
 import { Tokenizer } from '../../src/text/tokenizer.ts'
@@ -91,6 +93,22 @@ describe('side by side', () => {
     expect(bytes(several)).toEqual(bytes(one))
     expect(one.map(({ i }) => i)).toEqual([...rows.keys()])
     expect(one[0]!.made.ids).toEqual(Int32Array.from(tokenizer.encode('0 <|im_end|>')))
+  }, 30_000)
+
+  it('takes a GGUF file’s tokenizer, whose tokens lie otherwise once they are JSON', async () => {
+    const path = join(import.meta.dirname, '../fixtures/formats/tokenizer-smollm.gguf')
+    const of = (threads: number, onFailure: (why: string) => void = () => {}) =>
+      sideBySide(request(texts(2000), threads, { tokenizer: new Tokenizer(ggufTokenizer(readGguf(path), path)!), onFailure }))
+    const heard = vi.spyOn(Worker.prototype, 'emit')
+    const failures: string[] = []
+    const several: MadeRow<TextRow>[] = []
+    for await (const row of of(2, (why) => failures.push(why))) {
+      several.push(row)
+      const begun = () => failures.length > 0 || heard.mock.calls.some(([, message]) => (message as unknown) === 'ready')
+      if (several.length === 1) await vi.waitFor(() => expect(begun()).toBe(true), 20_000)
+    }
+    expect(failures).toEqual([])
+    expect(bytes(several)).toEqual(bytes(await all(of(1))))
   }, 30_000)
 
   it('throws the error of the first row that can’t be made, whatever was made beyond it', async () => {
