@@ -105,7 +105,7 @@ function apartBut(given: ReadonlyMap<string, CheckpointTensor>, name: string): s
   const single = [...given.keys()].find((key) => key.startsWith(layer) && /\.experts\.(\d+\.|\w+\.\d+\.)/.test(key))
   return single === undefined
     ? ''
-    : `: it has parts of single experts (${single}), which stand for that only where every expert's are there, each of one rank, by the names of a ${'`'}transformers${'`'} 4 checkpoint`
+    : `: it has parts of single experts (${single}), which stand for that only where every expert’s are there, each of one rank, under the names that transformers 4 gave them`
 }
 
 /** The base has the module, but of another size. */

@@ -49,7 +49,7 @@ export async function inF32(half: Half, theirs: Omit<TrlRequest, 'onStep'>, ours
   const saqr = await ran(io.signal, () => runSaqr({ ...ours, recipe, onStep: (step, loss) => progress(io, 'saqr in f32', step, steps, loss) }), ours.work) // biome-ignore format: short
   if (saqr instanceof Error) skipped(saqr.message)
   else
-    said.push('saqr was run in f32 too, and compared with TRL’s run in f32 as runs in f32 are: a wrong scale, rate, loss or decay shows there, where nothing is rounded to half precision.') // biome-ignore format: one sentence
+    said.push('saqr was run in f32 too, and compared with TRL’s run in f32 as runs in f32 are: a wrong scale, rate, loss or decay shows there, where nothing is rounded to half precision; what is wrong in half precision alone shows only beyond what that is allowed.') // biome-ignore format: one sentence
   return { trl, saqr: saqr instanceof Error ? null : saqr, said }
 }
 

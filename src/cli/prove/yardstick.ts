@@ -111,7 +111,7 @@ export function measured(
         directions < DIRECTIONS
           ? `a sequence’s weight in the loss follows from scores, which err: that error lies along the sequence’s own gradient, and of ${directions} of them 1/√${directions} lies along all of it`
           : `roundings that go nowhere in particular leave a gradient’s length nearly as it is (1/√${DIRECTIONS} of them lies along it)`
-      }, while a wrong scale or rate changes it: ${exact ? 'TRL’s own, or that share, times 3√5, as both err and this is one draw; what is less shows in f32' : 'twice TRL’s own, or that share'}`,
+      }, while a wrong scale or rate changes it: ${exact ? 'TRL’s own, or that share, times 3√5, as both err and this is one draw; what both arithmetics share shows in f32 when it is less' : 'twice TRL’s own, or that share'}`,
     },
   }
 }
