@@ -11,15 +11,18 @@ export const notUnicode = (what: string) =>
 
 export class Texts {
   /** of all texts, UTF-8, with `gap` bytes of something else between two */
-  readonly bytes: Buffer
+  readonly bytes: Uint8Array
   readonly gap: number
   /** where each begins in `bytes`; behind the last, where another would */
   readonly starts: Uint32Array
+  // the same bytes, read as text; unnamed in the declarations, which programs without Node's types compile against
+  readonly #utf8: Buffer
 
-  constructor(bytes: Buffer, starts: Uint32Array, gap: number) {
+  constructor(bytes: Uint8Array, starts: Uint32Array, gap: number) {
     this.bytes = bytes
     this.starts = starts
     this.gap = gap
+    this.#utf8 = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   }
 
   /**
@@ -67,7 +70,7 @@ export class Texts {
   }
 
   at(i: number): string {
-    return this.bytes.toString('utf8', this.starts[i], this.end(i))
+    return this.#utf8.toString('utf8', this.starts[i], this.end(i))
   }
 
   toArray(): string[] {

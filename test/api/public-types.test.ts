@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { isBuiltin } from 'node:module'
 import { dirname, join, relative } from 'node:path'
+import ts from 'typescript'
 import { expect, it } from 'vitest'
 
 const dist = join(import.meta.dirname, '../../dist')
@@ -23,4 +24,21 @@ it('declarations that the package’s entry reaches import no package, and know 
   }
   expect(files.length).toBeGreaterThan(30)
   expect(foreign).toEqual([])
+})
+
+it('a program without Node’s types compiles against the declarations, every one of them checked', () => {
+  const program = ts.createProgram([join(dist, 'index.d.ts')], {
+    strict: true,
+    noEmit: true,
+    skipLibCheck: false,
+    module: ts.ModuleKind.NodeNext,
+    moduleResolution: ts.ModuleResolutionKind.NodeNext,
+    target: ts.ScriptTarget.ES2022,
+    lib: ['lib.es2023.d.ts', 'lib.dom.d.ts'],
+    types: [],
+  })
+  const said = ts
+    .getPreEmitDiagnostics(program)
+    .map(({ file, messageText }) => `${file && relative(dist, file.fileName)}: ${ts.flattenDiagnosticMessageText(messageText, ' ')}`)
+  expect(said).toEqual([])
 })
