@@ -19,6 +19,9 @@ const ZIG = 'ziglang==0.17.1'
  */
 const UNDEFINED = ['-Wno-uninitialized', '-Wno-maybe-uninitialized']
 
+/** What a scope does when it is left, it would also do for exceptions, of which there are none: the code for them asks for a runtime that isn't linked. */
+const THROWS_NOTHING = '-fno-exceptions'
+
 /** Linux: the C library alone, and what the compiler's own code asks of its runtime, which goes along: a name of the C++ library is found nowhere. */
 const PLAIN = [
   ['-nodefaultlibs', '-Wl,-z,defs'],
@@ -38,7 +41,7 @@ export function systemCompiler(platform) {
       own: true,
       version,
       platform,
-      optionsOf: ({ flags }) => (clang || !flags.includes('-march=x86-64-v4') ? flags : [...flags, ...UNDEFINED]),
+      optionsOf: ({ flags }) => [...flags, THROWS_NOTHING, ...(clang || !flags.includes('-march=x86-64-v4') ? [] : UNDEFINED)],
       link: (library, objects) => [name, '-shared', '-pthread', ...options, '-o', library, ...objects, ...libraries],
       more: [],
     }
@@ -68,8 +71,8 @@ export function crossCompiler(platform, folder) {
     command: [zig, 'c++'],
     version: ZIG,
     platform,
-    // no debug information: it would say where the sources lay; nothing is thrown, and what catches would have to be compiled
-    optionsOf: (variant) => [...target, ...variant.zig, '-g0', '-fno-exceptions'],
+    // no debug information: it would say where the sources lay
+    optionsOf: (variant) => [...target, ...variant.zig, '-g0', THROWS_NOTHING],
     link: (library, objects) => [
       zig,
       ...LINKER,

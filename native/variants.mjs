@@ -16,8 +16,7 @@ export const VARIANTS = [
     arch: 'x64',
     systems: ['linux'], // which a process asks for its tiles
     refusable: true,
-    // tiles are given back when a scope is left, which g++ would also do for exceptions, of which there are none
-    flags: ['-march=x86-64-v4', '-mavx512bf16', '-mamx-tile', '-mamx-bf16', '-mprefer-vector-width=512', '-fno-exceptions'],
+    flags: ['-march=x86-64-v4', '-mavx512bf16', '-mamx-tile', '-mamx-bf16', '-mprefer-vector-width=512'],
     zig: ['-mcpu=x86_64_v4+avx512bf16+amx_tile+amx_bf16', '-mprefer-vector-width=512'],
     needs: ['avx512f', 'avx512bw', 'avx512cd', 'avx512dq', 'avx512vl', 'avx512_bf16', 'amx_tile', 'amx_bf16'],
   },
