@@ -65,9 +65,15 @@ function stepOf(c: OpCase, activation: 'f32' | 'bf16'): CudaStep {
 const folder = fileURLToPath(new URL('../../node_modules/.cache/saqr-cuda', import.meta.url))
 mkdirSync(folder, { recursive: true })
 
+/**
+ * Whether a kernel is one for the card, not how fast: a sixth of the time of full optimisation, under which `test:cuda` runs them all. Code for the
+ * target's own instructions is made and assembled either way.
+ */
+const FAST = ['--Ofast-compile=max']
+
 function nvrtc(): Compiler | null {
   try {
-    return new Compiler(undefined, folder)
+    return new Compiler(undefined, folder, FAST)
   } catch {
     return null
   }
@@ -86,7 +92,7 @@ describe(`kernels compiled by ${by}`, () => {
     expect([...used].sort()).toEqual(files.sort())
   })
 
-  // 5 to 40 s of one core a target where nothing is cached
+  // 10 to 20 s of one core a target where nothing is cached
   test.skipIf(!compiler).each(CARDS)('for compute capability %i', { timeout: 300_000 }, async (arch) => {
     // what every Blackwell of a PC has, without what only some do
     const target = arch === 120 ? 'sm_120' : targetOf(arch)

@@ -60,11 +60,14 @@ export class Compiler {
   readonly version: string
   readonly #f: Record<keyof typeof FUNCTIONS, ForeignFunction>
   readonly #cache: string
+  readonly #options: readonly string[]
 
-  constructor(newestMajor?: number, cache = cacheFolder()) {
+  /** `options`: NVRTC's, beside the target and the language */
+  constructor(newestMajor?: number, cache = cacheFolder(), options: readonly string[] = []) {
     const { library, path } = openLibrary('nvrtc', newestMajor)
     this.path = path
     this.#cache = cache
+    this.#options = options
     this.#f = Object.fromEntries(Object.entries(FUNCTIONS).map(([key, signature]) => [key, library.func(signature)])) as Record<
       keyof typeof FUNCTIONS,
       ForeignFunction
@@ -76,7 +79,7 @@ export class Compiler {
 
   /** Machine code for `target` (sm_90a …), from the cache where it is there. */
   async cubin(text: CudaText, target: string): Promise<Uint8Array> {
-    const options = [`--gpu-architecture=${target}`, '--std=c++17']
+    const options = [`--gpu-architecture=${target}`, '--std=c++17', ...this.#options]
     const key = createHash('sha256')
       .update(JSON.stringify([text, options, this.version]))
       .digest('hex')
