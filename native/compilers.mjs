@@ -28,27 +28,34 @@ const PLAIN = [
   ['-lm', '-lpthread', '-lc', '-lgcc'],
 ]
 
-/** @returns {Compiler} this system's */
-export function systemCompiler(platform) {
+/** This system's compiler and its version; undefined where there is none. */
+export function compilerHere() {
   for (const name of [process.env.CXX, 'g++', 'c++', 'clang++'].filter(Boolean)) {
     const r = spawnSync(name, ['--version'], { encoding: 'utf8' })
-    if (r.status !== 0) continue
-    const [options, libraries] = process.platform === 'linux' ? PLAIN : [[], []]
-    const version = r.stdout.split('\n')[0]
-    const clang = version.includes('clang')
-    return {
-      command: [name],
-      own: true,
-      version,
-      platform,
-      optionsOf: ({ flags }) => [...flags, THROWS_NOTHING, ...(clang || !flags.includes('-march=x86-64-v4') ? [] : UNDEFINED)],
-      link: (library, objects) => [name, '-shared', '-pthread', ...options, '-o', library, ...objects, ...libraries],
-      more: [],
-    }
+    if (r.status === 0) return { name, version: r.stdout.split('\n')[0] }
   }
-  throw new Error(
-    'No C++ compiler found: install g++ (Debian, Ubuntu: `apt install g++`; macOS: `xcode-select --install`), version 11 or later.',
-  )
+  return undefined
+}
+
+/** @returns {Compiler} this system's */
+export function systemCompiler(platform) {
+  const here = compilerHere()
+  if (!here)
+    throw new Error(
+      'No C++ compiler found: install g++ (Debian, Ubuntu: `apt install g++`; macOS: `xcode-select --install`), version 11 or later.',
+    )
+  const { name, version } = here
+  const [options, libraries] = process.platform === 'linux' ? PLAIN : [[], []]
+  const clang = version.includes('clang')
+  return {
+    command: [name],
+    own: true,
+    version,
+    platform,
+    optionsOf: ({ flags }) => [...flags, THROWS_NOTHING, ...(clang || !flags.includes('-march=x86-64-v4') ? [] : UNDEFINED)],
+    link: (library, objects) => [name, '-shared', '-pthread', ...options, '-o', library, ...objects, ...libraries],
+    more: [],
+  }
 }
 
 /** Linux: it stays loaded to the end, for nothing there runs its destructors when a library is closed; every name is found. */
