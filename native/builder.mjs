@@ -6,7 +6,7 @@ import { availableParallelism, totalmem } from 'node:os'
 import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { writeAttrs, writeIfNew } from './attrs.mjs'
-import { crossCompiler, knows, portableCompiler, systemCompiler } from './compilers.mjs'
+import { borrowingCompiler, crossCompiler, knows, portableCompiler, systemCompiler } from './compilers.mjs'
 import { PLATFORMS, platformOf, platformOfThis } from './platforms.mjs'
 import { EMULATED, VARIANTS } from './variants.mjs'
 
@@ -153,7 +153,7 @@ const objectName = (path) => `${path.replaceAll('/', '-').replace(/\.cpp$/, '')}
  * @param path of the source below the root, as native/gemm.cpp
  */
 export function objectOf(variant, platform, path) {
-  const own = compilesItself(platform)
+  const own = compilesItself(platform) || (borrowsKernels(platform) && !isSystems(path))
   return join(objectsOf(compiledAs(specOf(variant), join(root, path)), platform, own), objectName(path))
 }
 
@@ -171,8 +171,10 @@ const isStale = (job) => {
   return !key || readKey(job.object) !== key
 }
 
-/** how sources are compiled for a variant: over the system's headers, which are read here where they aren't yet */
-async function readerOf(spec, compiler, cross) {
+const isSystems = (path) => dirname(path) === 'native/system'
+
+/** how sources are compiled for a variant: over the system's headers, which are read here where they aren't yet and `kernels` are compiled */
+async function readerOf(spec, compiler, cross, kernels = true) {
   const { platform } = compiler
   const flags = [...flagsOf(platform), ...compiler.optionsOf(spec), `-DSAQR_VARIANT="${spec.name}"`, '-Inative', '-Inative/build']
   const objects = objectsOf(spec.name, platform, !cross || compiler.own)
@@ -183,16 +185,16 @@ async function readerOf(spec, compiler, cross) {
     return { compiler: compiler.command[0], args: [...compiler.command.slice(1), ...flags, ...options, ...list], source, object, compiled }
   }
   const header = join(objects, 'precompiled.hpp')
-  writeIfNew(header, textOf(join(root, PRECOMPILED)))
+  if (kernels) writeIfNew(header, textOf(join(root, PRECOMPILED)))
   const headers = job(header, `${header}.gch`, ['-x', 'c++-header'])
-  if (isStale(headers)) await compile(headers)
+  if (kernels && isStale(headers)) await compile(headers)
   return {
     objects,
     job(source) {
       const path = relative(root, source).replaceAll('\\', '/')
       const object = join(objects, objectName(path))
       const exact = EXACT.includes(path) ? ['-ffp-contract=off'] : []
-      if (dirname(path) === 'native/system') return job(source, object, [...exact, '-c'], exact.join())
+      if (isSystems(path)) return job(source, object, [...exact, '-c'], exact.join())
       return job(source, object, [...exact, '-include', relative(root, header), '-c'], [...exact, readKey(headers.object)].join())
     },
   }
@@ -215,13 +217,18 @@ export async function build(variant, compiler, { quiet = false, cross = false } 
   const listed = variantsOf(platform).map(({ flags: _, zig: __, over: ___, ...variant }) => variant)
   writeIfNew(join(folder, 'variants.json'), JSON.stringify(listed))
   const started = Date.now()
-  const own = await readerOf(spec, compiler, cross)
-  const under = spec.over ? await readerOf(specOf(spec.over), compiler, cross) : own
+  const readers = async (compiler, kernels) => {
+    const own = await readerOf(spec, compiler, cross, kernels)
+    return { own, under: spec.over ? await readerOf(specOf(spec.over), compiler, cross, kernels) : own }
+  }
+  const kernels = await readers(compiler)
+  const systems = compiler.system ? await readers(compiler.system, false) : kernels
   const jobs = sources.map((source) => {
+    const { own, under } = isSystems(relative(root, source).replaceAll('\\', '/')) ? systems : kernels
     const reader = compiledAs(spec, source) === variant ? own : under
     return { ...reader.job(source), length: wholeText(source).length }
   })
-  dropLeftOvers(own.objects, jobs)
+  dropLeftOvers(systems.own.objects, jobs)
   // the largest first, whose kernels are headers: no long one is left alone at the end
   const stale = jobs.filter(isStale).sort((a, b) => b.length - a.length)
   await Promise.all(stale.map(compile))
@@ -248,10 +255,14 @@ export async function build(variant, compiler, { quiet = false, cross = false } 
 /** Linux x86-64 is compiled by its own g++, with which its speeds were measured. */
 const compilesItself = ({ name }) => name === 'linux-x64' && platformOfThis().name === name
 
+/** Musl's kernels are glibc's, object by object, where those are compiled; only what asks the system is compiled for musl. */
+const borrowsKernels = ({ name }) => name === 'linux-x64-musl' && platformOfThis().name === 'linux-x64'
+
 /** Every variant of a platform, as it is published; returns the folder. */
 export async function buildPlatform(platform, { quiet = false, variant } = {}) {
   const place = join(out, 'tools')
-  const compiler = compilesItself(platform) ? portableCompiler(platform, place) : crossCompiler(platform, place)
+  const kind = compilesItself(platform) ? portableCompiler : borrowsKernels(platform) ? borrowingCompiler : crossCompiler
+  const compiler = kind(platform, place)
   const names = variant ? [variant] : variantsOf(platform).map((v) => v.name)
   await Promise.all(names.map((name) => build(name, compiler, { quiet, cross: true })))
   return folderOf(platform, true)

@@ -8,8 +8,8 @@ const ZIG = 'ziglang==0.17.1'
 
 /**
  * `optionsOf`: what a variant is compiled with; `link`: the command that makes a library of objects; `more`: sources beside those of every system
- * `own`: it is this system's
- * @typedef {{ command: string[], own?: boolean, version: string, platform: object, optionsOf: (variant: object) => string[],
+ * `own`: it is this system's; `system`: what compiles native/system, where that is another
+ * @typedef {{ command: string[], own?: boolean, version: string, platform: object, optionsOf: (variant: object) => string[], system?: Compiler,
  *   link: (library: string, objects: string[]) => string[], more: string[] }} Compiler
  */
 
@@ -102,6 +102,15 @@ export function portableCompiler(platform, folder) {
   const zig = zigIn(folder)
   const link = (library, objects) => [zig, ...LINKER, '-target', platform.zig, ...STAY, '-o', library, ...objects, '-lm', '-lpthread']
   return { ...systemCompiler(platform), link }
+}
+
+/**
+ * @returns {Compiler} g++'s kernels for musl too: of the C library they ask for memory, mathematics and errno alone, which both have in the same
+ * form, and the link fails (`-z defs`) for any name that musl lacks
+ */
+export function borrowingCompiler(platform, folder) {
+  const system = crossCompiler(platform, folder)
+  return { ...systemCompiler(platform), link: system.link, system }
 }
 
 function zigIn(folder) {

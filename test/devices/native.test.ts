@@ -35,13 +35,16 @@ it('a source is compiled for a variant of its own where it says so, in saqr’s 
     import { isOfVariant, objectOf } from './native/builder.mjs'
     import { platformOf } from './native/platforms.mjs'
     const at = (path) => objectOf('x86-64-amx', platformOf('linux-x64-musl'), path).split(/[\\\\/]/).slice(-3).join('/')
-    console.log(JSON.stringify([...${JSON.stringify([...of, ...not])}.map(isOfVariant), ...['gemm-tiles', 'gemm-kernel'].map((name) => at(\`native/\${name}.cpp\`))]))`
+    console.log(JSON.stringify([...${JSON.stringify([...of, ...not])}.map(isOfVariant), ...['gemm-tiles', 'gemm-kernel', 'system/posix'].map((name) => at(\`native/\${name}.cpp\`))]))`
+  // Linux x86-64 compiles its own kernels, which are musl's too
+  const kernels = platformHere().name === 'linux-x64' ? 'build' : 'linux-x64-musl'
   // a program of its own: it reads TypeScript by hooks that are not for this process
   expect(JSON.parse(execFileSync(process.execPath, ['--input-type=module', '-e', script], { cwd: root, encoding: 'utf8' }))).toEqual([
     ...of.map(() => true),
     ...not.map(() => false),
-    'linux-x64-musl/x86-64-amx/native-gemm-tiles.o',
-    'linux-x64-musl/x86-64-v4-bf16/native-gemm-kernel.o',
+    `${kernels}/x86-64-amx/native-gemm-tiles.o`,
+    `${kernels}/x86-64-v4-bf16/native-gemm-kernel.o`,
+    'linux-x64-musl/x86-64-v4-bf16/native-system-posix.o',
   ])
 })
 
