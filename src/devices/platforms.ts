@@ -87,16 +87,19 @@ export function platformHere(
   if (found) return found
   const here = `${os} ${cpu}${libc === undefined ? '' : `, ${libc}`}`
   const others = PLATFORMS.map((p) => p.title).join('; ')
-  throw new SaqrError('DEVICE_PLATFORM', `saqr has no kernels for this system (${here}). ${insteadOf(os, cpu, libc)}It runs on: ${others}.`)
+  throw new SaqrError(
+    'DEVICE_PLATFORM',
+    `saqr has no kernels for this system (${here}). It runs on: ${others}. ${insteadOf(os, cpu, libc)}`.trim(),
+  )
 }
 
-/** What the same machine may have that saqr runs on; '' where nothing is known. */
+/** What the same machine may have that is in that list; '' where nothing is known. */
 function insteadOf(os: string, cpu: string, libc: Platform['libc']): string {
   if (libc === 'musl' && cpu === 'arm64')
-    return 'Take a system or container image with glibc on this machine (node:24-slim for node:24-alpine). '
-  if (os === 'win32' && cpu === 'arm64') return 'Linux arm64 in WSL 2 is one of them. '
-  if (os === 'android') return 'Linux arm64 with glibc is one of them (in Termux: proot-distro install debian, and Node in it). '
-  if (cpu === 'ia32' || cpu === 'arm') return 'This Node is of 32 bits: take one of 64, on a system of 64. '
+    return 'On this machine take a system or container image with glibc (node:24-slim, not node:24-alpine).'
+  if (os === 'win32' && cpu === 'arm64') return 'On this machine take Linux arm64, in WSL 2.'
+  if (os === 'android') return 'On this machine take Linux arm64 with glibc (in Termux: `proot-distro install debian`, and Node in it).'
+  if (cpu === 'ia32' || cpu === 'arm') return 'This Node is of 32 bits: take one of 64, on a system of 64.'
   return ''
 }
 
