@@ -8,8 +8,8 @@ const ZIG = 'ziglang==0.17.1'
 
 /**
  * `optionsOf`: what a variant is compiled with; `link`: the command that makes a library of objects; `more`: sources beside those of every system
- * `own`: it is this system's
- * @typedef {{ command: string[], own?: boolean, version: string, platform: object, optionsOf: (variant: object) => string[],
+ * `own`: it is this system's; `system`: what compiles native/system, where that is another
+ * @typedef {{ command: string[], own?: boolean, version: string, platform: object, optionsOf: (variant: object) => string[], system?: Compiler,
  *   link: (library: string, objects: string[]) => string[], more: string[] }} Compiler
  */
 
@@ -28,27 +28,34 @@ const PLAIN = [
   ['-lm', '-lpthread', '-lc', '-lgcc'],
 ]
 
-/** @returns {Compiler} this system's */
-export function systemCompiler(platform) {
+/** This system's compiler and its version; undefined where there is none. */
+export function compilerHere() {
   for (const name of [process.env.CXX, 'g++', 'c++', 'clang++'].filter(Boolean)) {
     const r = spawnSync(name, ['--version'], { encoding: 'utf8' })
-    if (r.status !== 0) continue
-    const [options, libraries] = process.platform === 'linux' ? PLAIN : [[], []]
-    const version = r.stdout.split('\n')[0]
-    const clang = version.includes('clang')
-    return {
-      command: [name],
-      own: true,
-      version,
-      platform,
-      optionsOf: ({ flags }) => [...flags, THROWS_NOTHING, ...(clang || !flags.includes('-march=x86-64-v4') ? [] : UNDEFINED)],
-      link: (library, objects) => [name, '-shared', '-pthread', ...options, '-o', library, ...objects, ...libraries],
-      more: [],
-    }
+    if (r.status === 0) return { name, version: r.stdout.split('\n')[0] }
   }
-  throw new Error(
-    'No C++ compiler found: install g++ (Debian, Ubuntu: `apt install g++`; macOS: `xcode-select --install`), version 11 or later.',
-  )
+  return undefined
+}
+
+/** @returns {Compiler} this system's */
+export function systemCompiler(platform) {
+  const here = compilerHere()
+  if (!here)
+    throw new Error(
+      'No C++ compiler found: install g++ (Debian, Ubuntu: `apt install g++`; macOS: `xcode-select --install`), version 11 or later.',
+    )
+  const { name, version } = here
+  const [options, libraries] = process.platform === 'linux' ? PLAIN : [[], []]
+  const clang = version.includes('clang')
+  return {
+    command: [name],
+    own: true,
+    version,
+    platform,
+    optionsOf: ({ flags }) => [...flags, THROWS_NOTHING, ...(clang || !flags.includes('-march=x86-64-v4') ? [] : UNDEFINED)],
+    link: (library, objects) => [name, '-shared', '-pthread', ...options, '-o', library, ...objects, ...libraries],
+    more: [],
+  }
 }
 
 /** Linux: it stays loaded to the end, for nothing there runs its destructors when a library is closed; every name is found. */
@@ -95,6 +102,15 @@ export function portableCompiler(platform, folder) {
   const zig = zigIn(folder)
   const link = (library, objects) => [zig, ...LINKER, '-target', platform.zig, ...STAY, '-o', library, ...objects, '-lm', '-lpthread']
   return { ...systemCompiler(platform), link }
+}
+
+/**
+ * @returns {Compiler} g++'s kernels for musl too: of the C library they ask for memory, mathematics and errno alone, which both have in the same
+ * form, and the link fails (`-z defs`) for any name that musl lacks
+ */
+export function borrowingCompiler(platform, folder) {
+  const system = crossCompiler(platform, folder)
+  return { ...systemCompiler(platform), link: system.link, system }
 }
 
 function zigIn(folder) {

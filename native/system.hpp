@@ -33,9 +33,13 @@ struct Thread {
 };
 bool startThread(Thread& thread) noexcept;  // false: the system gives no more of them
 [[gnu::nothrow]] void joinThread(Thread& thread);
+// What threads wait for: a name of saqr's, as C++ libraries name theirs each in its own way, and one may have compiled the system's part, another the kernels.
+struct Number : std::atomic<uint32_t> {
+  using atomic::atomic;
+};
 // Sleeps while the number is `old`; may also return without a cause.
-void sleepWhileIs(const std::atomic<uint32_t>& number, uint32_t old) noexcept;
-void wakeAll(const std::atomic<uint32_t>& number) noexcept;  // after it changed
+void sleepWhileIs(const Number& number, uint32_t old) noexcept;
+void wakeAll(const Number& number) noexcept;  // after it changed
 double secondsNow() noexcept;  // since some moment; never goes back
 
 // Asks for the registers of the processor's tiles, which a process has only when the system grants them; '' when it does, else why not.

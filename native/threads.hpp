@@ -28,7 +28,8 @@ class Signal {
   }
 
  private:
-  std::atomic<uint32_t> value_{0}, asleep_{0};
+  Number value_{0};
+  std::atomic<uint32_t> asleep_{0};
 };
 
 class Lock {

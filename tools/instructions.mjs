@@ -5,7 +5,7 @@
 // counted, its branch too: what most of the work is done in. LLVM's objdump reads every platform's objects (apt install llvm).
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { objectOf, variantsOf } from '../native/build.mjs'
+import { objectOf, variantsOf } from '../native/builder.mjs'
 import { PLATFORMS } from '../native/platforms.mjs'
 
 /** where most of a step's time goes */

@@ -7,7 +7,7 @@ import { copyFileSync, cpSync, mkdirSync, readFileSync, rmSync, statSync, writeF
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { buildPlatform } from '../native/build.mjs'
+import { buildPlatform } from '../native/builder.mjs'
 import { PLATFORMS, platformOf, platformOfThis } from '../native/platforms.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
@@ -69,6 +69,7 @@ async function packPlatform(platform) {
     os: [platform.os],
     cpu: [platform.cpu],
     ...(platform.libc ? { libc: [platform.libc] } : {}),
+    preferUnplugged: true, // Yarn's Plug'n'Play would leave it in a zip, where no system opens a library
     engines,
   })
 }

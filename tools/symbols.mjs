@@ -2,7 +2,7 @@
 // Holds built CPU libraries against what their systems offer, where they can't be run or their oldest system isn't at hand:
 //   node tools/symbols.mjs PLATFORM|all [--record]        after `node native/build.mjs --platform PLATFORM`
 // Each library has every function that saqr calls; it asks for nothing but the system's own libraries, and of those for nothing that the oldest
-// one named in src/devices/platforms.ts lacks; a macOS library's signature holds. Exit code 1: something is off.
+// one named in src/devices/platforms.ts lacks; an arm64 library can be mapped in pages of 64 KiB; a macOS library's signature holds. Exit code 1: something is off.
 import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -55,7 +55,7 @@ function tool(name, args) {
 }
 
 /** glibc's versions of symbols say since when it has them; musl has none, and its whole list is the cross compiler's own */
-function elf(path, { libc, title }) {
+function elf(path, { cpu, libc, title }) {
   const symbols = tool('readelf', ['-W', '--dyn-syms', path])
     .split('\n')
     .map((line) => line.trim().split(/\s+/))
@@ -64,6 +64,10 @@ function elf(path, { libc, title }) {
   const needed = [...tool('readelf', ['-W', '-d', path]).matchAll(/\(NEEDED\).*\[(.+)\]/g)].map((match) => match[1])
   const own = libc === 'musl' ? /^libc\.(so|musl-\w+\.so\.1)$/ : /^(lib(c|m|dl|pthread|rt)\.so\.\d|ld-linux-\w+[-.\w]*\.so\.\d)$/
   const missing = needed.filter((name) => !own.test(name))
+  const apart = [...tool('readelf', ['-W', '-l', path]).matchAll(/^\s+LOAD\s.*\s(0x[\da-f]+)$/gm)].map(([, align]) => Number(align))
+  // 16 KiB on a Raspberry Pi 5 and Apple's processors, 64 on some servers
+  if (cpu === 'arm64' && Math.min(...apart) < 1 << 16)
+    missing.push(`pages of ${Math.min(...apart)} bytes, of all that arm64's systems have`)
   if (libc === 'musl') return { exports, missing, said: `needs ${needed.join(', ')}` }
   const oldest = /glibc (\d+)\.(\d+)/.exec(title).slice(1).map(Number)
   const versions = symbols.map((fields) => /@GLIBC_(\d+)\.(\d+)/.exec(fields[7])?.slice(1).map(Number)).filter(Boolean)

@@ -110,19 +110,19 @@ bool startThread(Thread& thread) noexcept {
 [[gnu::nothrow]] void joinThread(Thread& thread) { pthread_join(reinterpret_cast<pthread_t>(thread.handle), nullptr); }
 
 #ifdef __linux__
-static long futex(const std::atomic<uint32_t>& number, int what, uint32_t value) { return syscall(SYS_futex, &number, what, value, nullptr, nullptr, 0); }
-void sleepWhileIs(const std::atomic<uint32_t>& number, uint32_t old) noexcept { futex(number, FUTEX_WAIT_PRIVATE, old); }
-void wakeAll(const std::atomic<uint32_t>& number) noexcept { futex(number, FUTEX_WAKE_PRIVATE, INT32_MAX); }
+static long futex(const Number& number, int what, uint32_t value) { return syscall(SYS_futex, &number, what, value, nullptr, nullptr, 0); }
+void sleepWhileIs(const Number& number, uint32_t old) noexcept { futex(number, FUTEX_WAIT_PRIVATE, old); }
+void wakeAll(const Number& number) noexcept { futex(number, FUTEX_WAKE_PRIVATE, INT32_MAX); }
 #else
 // one bed for all: who sleeps there has waited long already
 static pthread_mutex_t sleeping = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
-void sleepWhileIs(const std::atomic<uint32_t>& number, uint32_t old) noexcept {
+void sleepWhileIs(const Number& number, uint32_t old) noexcept {
   pthread_mutex_lock(&sleeping);
   if (number.load() == old) pthread_cond_wait(&changed, &sleeping);
   pthread_mutex_unlock(&sleeping);
 }
-void wakeAll(const std::atomic<uint32_t>&) noexcept {
+void wakeAll(const Number&) noexcept {
   pthread_mutex_lock(&sleeping);
   pthread_cond_broadcast(&changed);
   pthread_mutex_unlock(&sleeping);

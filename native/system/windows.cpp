@@ -109,12 +109,12 @@ bool startThread(Thread& thread) noexcept {
 // one bed for all: who sleeps there has waited long already
 static SRWLOCK sleeping = SRWLOCK_INIT;
 static CONDITION_VARIABLE changed = CONDITION_VARIABLE_INIT;
-void sleepWhileIs(const std::atomic<uint32_t>& number, uint32_t old) noexcept {
+void sleepWhileIs(const Number& number, uint32_t old) noexcept {
   AcquireSRWLockExclusive(&sleeping);
   if (number.load() == old) SleepConditionVariableSRW(&changed, &sleeping, INFINITE, 0);
   ReleaseSRWLockExclusive(&sleeping);
 }
-void wakeAll(const std::atomic<uint32_t>&) noexcept {
+void wakeAll(const Number&) noexcept {
   AcquireSRWLockExclusive(&sleeping);
   WakeAllConditionVariable(&changed);
   ReleaseSRWLockExclusive(&sleeping);

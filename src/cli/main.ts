@@ -136,8 +136,8 @@ async function parted(): Promise<void> {
   if (stopper === undefined) process.exit(INTERRUPTED)
   stopper.abort(new DOMException('whoever started it is gone', 'AbortError'))
 }
-// before a line of this was read; Bun says so of a process that never had a parent's channel, too
-if (process.connected === false && process.versions.bun === undefined) void parted()
+// before a line of this was read; Bun says `false` of a process that never had a channel, too
+if (process.channel !== undefined && process.connected === false) void parted()
 else process.once('disconnect', parted)
 process.channel?.unref()
 

@@ -81,18 +81,31 @@ const casesOf = ({ ops, small }: Proof) => `${ops} ${ops === 1 ? 'op' : 'ops'}${
 export function platformHere(
   os: string = process.platform,
   cpu: string = process.arch,
-  libc = os === 'linux' ? libcHere() : undefined,
+  libc = os === 'linux' ? libcOf(process.execPath) : undefined,
 ): Platform {
   const found = PLATFORMS.find((p) => p.os === os && p.cpu === cpu && p.libc === libc)
   if (found) return found
   const here = `${os} ${cpu}${libc === undefined ? '' : `, ${libc}`}`
   const others = PLATFORMS.map((p) => p.title).join('; ')
-  throw new SaqrError('DEVICE_PLATFORM', `saqr has no kernels for this system (${here}). It runs on: ${others}.`)
+  throw new SaqrError(
+    'DEVICE_PLATFORM',
+    `saqr has no kernels for this system (${here}). It runs on: ${others}. ${insteadOf(os, cpu, libc)}`.trim(),
+  )
 }
 
-/** An ELF program names its loader in the segment PT_INTERP, and the loader is the C library's. */
-function libcHere(): 'glibc' | 'musl' {
-  const fd = openSync(process.execPath, 'r')
+/** What the same machine may have that is in that list; '' where nothing is known. */
+function insteadOf(os: string, cpu: string, libc: Platform['libc']): string {
+  if (libc === 'musl' && cpu === 'arm64')
+    return 'On this machine take a system or container image with glibc (node:24-slim, not node:24-alpine).'
+  if (os === 'win32' && cpu === 'arm64') return 'On this machine take Linux arm64, in WSL 2.'
+  if (os === 'android') return 'On this machine take Linux arm64 with glibc (in Termux: `proot-distro install debian`, and Node in it).'
+  if (cpu === 'ia32' || cpu === 'arm') return 'This Node is of 32 bits: take one of 64, on a system of 64.'
+  return ''
+}
+
+/** An ELF program names its loader in the segment PT_INTERP, and the loader is the C library's. undefined: a program of 32 bits, of which saqr has no library. */
+export function libcOf(program: string): Platform['libc'] {
+  const fd = openSync(program, 'r')
   try {
     const read = (at: number, bytes: number) => {
       const out = Buffer.alloc(bytes)
@@ -100,6 +113,7 @@ function libcHere(): 'glibc' | 'musl' {
       return out
     }
     const header = read(0, 64)
+    if (header[EI_CLASS] !== ELFCLASS64) return undefined
     const [at, size, count] = [Number(header.readBigUInt64LE(32)), header.readUInt16LE(54), header.readUInt16LE(56)]
     for (let i = 0; i < count; i++) {
       const segment = read(at + i * size, 56)
@@ -112,4 +126,4 @@ function libcHere(): 'glibc' | 'musl' {
   }
   return 'glibc'
 }
-const PT_INTERP = 3
+const [EI_CLASS, ELFCLASS64, PT_INTERP] = [4, 2, 3]

@@ -1,10 +1,11 @@
 /** One file from the Hub into the cache: a blob under its hash, and in the snapshot's folder a link to it. */
 import { createHash } from 'node:crypto'
-import { copyFileSync, lstatSync, rmSync, symlinkSync } from 'node:fs'
-import { dirname, join, relative } from 'node:path'
+import { lstatSync, rmSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { SaqrError } from '../error.ts'
 import { hubFetch, networkError } from './client.ts'
 import { exists, fileError, makeFolder } from './files.ts'
+import { linkOrCopy } from './move.ts'
 import type { HubOptions, HubPlaces } from './places.ts'
 import { type Repository, repositoryFolder, snapshotFolder } from './repository.ts'
 import { download, type Incoming } from './resume.ts'
@@ -87,17 +88,11 @@ function incoming(file: RemoteFile, repo: Repository, places: HubPlaces): Incomi
   }
 }
 
-/** A relative link, as Python makes it; a copy where links are not allowed. */
 function link(blob: string, pointer: string): void {
   try {
     makeFolder(dirname(pointer))
     if (lstatSync(pointer, { throwIfNoEntry: false })) rmSync(pointer) // a link to a blob that is gone
-    try {
-      symlinkSync(relative(dirname(pointer), blob), pointer)
-    } catch (cause) {
-      if ((cause as NodeJS.ErrnoException).code !== 'EPERM') throw cause
-      copyFileSync(blob, pointer)
-    }
+    linkOrCopy(blob, pointer)
   } catch (cause) {
     throw fileError(cause, pointer, 'write')
   }

@@ -1,5 +1,6 @@
-/** A file takes another's place. */
-import { renameSync } from 'node:fs'
+/** A file takes another's place, or is found under another name too. */
+import { copyFileSync, lstatSync, renameSync, symlinkSync } from 'node:fs'
+import { dirname, relative } from 'node:path'
 
 /** milliseconds that a file which somebody has open is waited for, and of a wait between two tries */
 const PATIENCE = 2000
@@ -20,5 +21,19 @@ export function move(from: string, to: string, rename = renameSync, platform: st
       if (platform !== 'win32' || !BUSY.has((error as NodeJS.ErrnoException).code ?? '') || Date.now() >= until) throw error
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE)
     }
+  }
+}
+
+/**
+ * A relative link, as Python makes it; a copy where an account or a file system has no links: Windows, exFAT, shared folders say so in many ways
+ * (EPERM, EISDIR, ENOSYS, ENOTSUP, EINVAL).
+ * @throws what symlinkSync throws where the name is taken, what copyFileSync throws
+ */
+export function linkOrCopy(file: string, name: string, symlink: (target: string, name: string) => void = symlinkSync): void {
+  try {
+    symlink(relative(dirname(name), file), name)
+  } catch (error) {
+    if (lstatSync(name, { throwIfNoEntry: false })) throw error
+    copyFileSync(file, name)
   }
 }

@@ -1,6 +1,6 @@
 /** How the CPU library is built, and what it does where the system refuses: by the compiler that built it. */
 import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, it } from 'vitest'
@@ -14,6 +14,13 @@ interface Compiler {
 // JavaScript, which tools/ready.mjs runs before there is anything else
 const { systemCompiler }: { systemCompiler: (platform: object) => Compiler } = await import(join(root, 'native/compilers.mjs'))
 
+interface AsBefore {
+  same: boolean
+  keep(): void
+}
+type Asked = { platform?: string; variant?: string; all?: boolean }
+const { asBefore }: { asBefore: (asked: Asked, root: string) => AsBefore } = await import(join(root, 'native/as-before.mjs'))
+
 const folder = mkdtempSync(join(tmpdir(), 'saqr-native-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 const compiler = systemCompiler(platformHere())
@@ -25,16 +32,19 @@ it('a source is compiled for a variant of its own where it says so, in saqr’s 
   const of = ['#ifdef SAQR_TILES_EMULATED', 'return SAQR_VARIANT;', '#if defined(__AMX_BF16__)', '_tile_dpbf16ps(0, 4, 6);']
   const not = ['// tiles of 16 rows', '#ifdef __AVX512BF16__']
   const script = `
-    import { isOfVariant, objectOf } from './native/build.mjs'
+    import { isOfVariant, objectOf } from './native/builder.mjs'
     import { platformOf } from './native/platforms.mjs'
     const at = (path) => objectOf('x86-64-amx', platformOf('linux-x64-musl'), path).split(/[\\\\/]/).slice(-3).join('/')
-    console.log(JSON.stringify([...${JSON.stringify([...of, ...not])}.map(isOfVariant), ...['gemm-tiles', 'gemm-kernel'].map((name) => at(\`native/\${name}.cpp\`))]))`
+    console.log(JSON.stringify([...${JSON.stringify([...of, ...not])}.map(isOfVariant), ...['gemm-tiles', 'gemm-kernel', 'system/posix'].map((name) => at(\`native/\${name}.cpp\`))]))`
+  // Linux x86-64 compiles its own kernels, which are musl's too
+  const kernels = platformHere().name === 'linux-x64' ? 'build' : 'linux-x64-musl'
   // a program of its own: it reads TypeScript by hooks that are not for this process
   expect(JSON.parse(execFileSync(process.execPath, ['--input-type=module', '-e', script], { cwd: root, encoding: 'utf8' }))).toEqual([
     ...of.map(() => true),
     ...not.map(() => false),
-    'linux-x64-musl/x86-64-amx/native-gemm-tiles.o',
-    'linux-x64-musl/x86-64-v4-bf16/native-gemm-kernel.o',
+    `${kernels}/x86-64-amx/native-gemm-tiles.o`,
+    `${kernels}/x86-64-v4-bf16/native-gemm-kernel.o`,
+    'linux-x64-musl/x86-64-v4-bf16/native-system-posix.o',
   ])
 })
 
@@ -59,4 +69,45 @@ it('threads whose memory the system refuses are never started', () => {
   expect(pool(0)).toEqual({ whole: true, asked: 5, kept: 0, threads: 3 })
   // what they share, the first one's own, the third's
   for (const refused of [1, 2, 4]) expect(pool(refused)).toEqual({ whole: false, asked: refused, kept: 0, threads: 0 })
+})
+
+it('what was built is as before until a source, a library or what is asked for is another', () => {
+  const root = join(folder, 'checkout')
+  const write = (path: string, text: string) => {
+    mkdirSync(join(root, path, '..'), { recursive: true })
+    writeFileSync(join(root, path), text)
+  }
+  for (const path of ['native/a.cpp', 'src/ops/add/op.ts', 'src/devices/platforms.ts', 'src/devices/cpu/processor.ts', 'tools/ts.mjs'])
+    write(path, '')
+  const asked = { platform: 'linux-arm64' }
+  const built = () => {
+    write('native/build/linux-arm64/saqr-arm64.so', 'library')
+    asBefore(asked, root).keep()
+    return asBefore(asked, root).same
+  }
+  expect(asBefore(asked, root).same).toBe(false)
+  expect(built()).toBe(true)
+  expect(asBefore({}, root).same).toBe(false)
+  expect(asBefore({ ...asked, variant: 'arm64' }, root).same).toBe(false)
+
+  write('native/a.cpp', '1')
+  expect(asBefore(asked, root).same).toBe(false)
+  expect(built()).toBe(true)
+  utimesSync(join(root, 'src/ops/add/op.ts'), 1, 1)
+  expect(asBefore(asked, root).same).toBe(false)
+  expect(built()).toBe(true)
+  write('native/new.hpp', '')
+  expect(asBefore(asked, root).same).toBe(false)
+
+  expect(built()).toBe(true)
+  write('native/build/saqr-x86-64-v3.so', 'not of that platform')
+  expect(asBefore(asked, root).same).toBe(true)
+  rmSync(join(root, 'native/build/linux-arm64/saqr-arm64.so'))
+  expect(asBefore(asked, root).same).toBe(false)
+
+  // what changes while it is built
+  const building = asBefore(asked, root)
+  write('native/a.cpp', '12')
+  building.keep()
+  expect(asBefore(asked, root).same).toBe(false)
 })

@@ -7,7 +7,7 @@ import { checkWhole, notLoaded, ofAnotherVersion } from '../../src/devices/cpu/l
 import { onLinux, onMac, onWindows, runs } from '../../src/devices/cpu/processor.ts'
 import { KOFFI } from '../../src/devices/ffi.ts'
 import { missingPackage } from '../../src/devices/packages.ts'
-import { PLATFORMS, platformHere, proofOf } from '../../src/devices/platforms.ts'
+import { libcOf, PLATFORMS, platformHere, proofOf } from '../../src/devices/platforms.ts'
 import { SaqrError } from '../../src/error.ts'
 import { runtime, version } from '../../src/hub/version.ts'
 
@@ -22,9 +22,30 @@ describe('platforms', () => {
     const refuse = (os: string, cpu: string, libc?: 'musl') => () => platformHere(os, cpu, libc)
     expect(refuse('freebsd', 'x64')).toThrow(SaqrError)
     expect(refuse('freebsd', 'x64')).toThrow(/no kernels for this system \(freebsd x64\).*Linux arm64.*Windows/)
-    expect(refuse('linux', 'arm64', 'musl')).toThrow(/\(linux arm64, musl\)/)
-    expect(refuse('win32', 'arm64')).toThrow(/\(win32 arm64\)/)
+    expect(refuse('freebsd', 'x64')).toThrow(/Windows 10 or later, x86-64\.$/)
   })
+
+  it('that there are none of are told what the same machine can run', () => {
+    const refuse = (os: string, cpu: string, libc?: 'musl' | 'glibc') => () => platformHere(os, cpu, libc)
+    expect(refuse('linux', 'arm64', 'musl')).toThrow(/\(linux arm64, musl\)\. It runs on: .* with glibc \(node:24-slim/)
+    expect(refuse('win32', 'arm64')).toThrow(/\(win32 arm64\)\. It runs on: .*WSL 2\.$/)
+    expect(refuse('android', 'arm64')).toThrow(/\(android arm64\)\. It runs on: .*proot-distro/)
+    expect(refuse('win32', 'ia32')).toThrow(/\(win32 ia32\)\. It runs on: .*32 bits/)
+    expect(refuse('linux', 'arm', 'glibc')).toThrow(/\(linux arm, glibc\)\. It runs on: .*32 bits/)
+  })
+})
+
+it('a program’s C library is not asked for where it is of 32 bits', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'saqr-elf-'))
+  try {
+    const program = join(folder, 'node')
+    // Arm's e_flags, where a program of 64 bits says the place of its segments
+    writeFileSync(program, Buffer.concat([Buffer.from([0x7f, 0x45, 0x4c, 0x46, 1, 1, 1]), Buffer.alloc(57, 0xff)]))
+    expect(libcOf(program)).toBe(undefined)
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+  expect(() => platformHere('linux', 'arm', undefined)).toThrow(SaqrError)
 })
 
 describe('a library that the system can’t open', () => {

@@ -20,8 +20,8 @@ bool startThread(Thread&) noexcept {
   return true;
 }
 [[gnu::nothrow]] void joinThread(Thread&) {}
-void sleepWhileIs(const std::atomic<uint32_t>&, uint32_t) noexcept {}
-void wakeAll(const std::atomic<uint32_t>&) noexcept {}
+void sleepWhileIs(const Number&, uint32_t) noexcept {}
+void wakeAll(const Number&) noexcept {}
 }  // namespace saqr
 
 int main(int, char** arguments) {

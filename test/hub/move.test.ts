@@ -1,7 +1,9 @@
-/** Files that take another's place while somebody has it open, as on Windows; and each system's folder of caches. */
+/** Files that take another's place while somebody has it open, as on Windows, or another name where there are no links; and each system's folder of caches. */
+import { lstatSync, mkdirSync, mkdtempSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { move } from '../../src/hub/move.ts'
+import { linkOrCopy, move } from '../../src/hub/move.ts'
 import { cacheFolder } from '../../src/hub/places.ts'
 
 /** a rename that is refused some times first */
@@ -32,6 +34,45 @@ describe('move', () => {
       expect(calls).toHaveLength(1)
     }
   })
+})
+
+describe('another name of a file', () => {
+  const inFolder = (test: (blob: string, name: string) => void) => {
+    const folder = mkdtempSync(join(tmpdir(), 'saqr-link-'))
+    try {
+      for (const name of ['blobs', 'snapshot']) mkdirSync(join(folder, name))
+      writeFileSync(join(folder, 'blobs/1'), 'weights')
+      test(join(folder, 'blobs/1'), join(folder, 'snapshot/model'))
+    } finally {
+      rmSync(folder, { recursive: true })
+    }
+  }
+  const without = (code: string) => () => {
+    throw Object.assign(new Error(code), { code })
+  }
+
+  it('is a relative link', () =>
+    inFolder((blob, name) => {
+      linkOrCopy(blob, name)
+      expect(readlinkSync(name)).toBe(join('..', 'blobs', '1'))
+    }))
+
+  it('is a copy where there are no links, in whatever words', () => {
+    for (const code of ['EPERM', 'EISDIR', 'ENOSYS', 'ENOTSUP', 'EINVAL'])
+      inFolder((blob, name) => {
+        linkOrCopy(blob, name, without(code))
+        expect(lstatSync(name).isSymbolicLink()).toBe(false)
+        expect(readFileSync(name, 'utf8')).toBe('weights')
+      })
+  })
+
+  it('is refused where the name is taken, or neither can be made', () =>
+    inFolder((blob, name) => {
+      writeFileSync(name, 'another')
+      expect(() => linkOrCopy(blob, name)).toThrow(/EEXIST/)
+      expect(readFileSync(name, 'utf8')).toBe('another')
+      expect(() => linkOrCopy(blob, join(name, 'below'), without('EPERM'))).toThrow(/ENOTDIR/)
+    }))
 })
 
 describe('the folder of caches', () => {

@@ -5,6 +5,7 @@ import { type GgmlType, ggmlType } from '../../formats/gguf/types.ts'
 import { bytesOf } from '../../formats/numbers.ts'
 import { runnableThreads } from '../threads.ts'
 import { nativeLibrary } from './library.ts'
+import { mapFile } from './pages.ts'
 
 /** the types made here; the rest of those that are read are not */
 export const MADE = ['F32', 'F16', 'BF16', 'Q4_0', 'Q5_0', 'Q5_1', 'Q8_0', 'Q4_K', 'Q5_K', 'Q6_K'].map(ggmlType)
@@ -56,18 +57,17 @@ export function blocksOfFile(
   ...[{ path, offset, bytes }, type, to, into]: Parameters<NonNullable<BlockReader['ofFile']>>
 ): boolean {
   const { native } = nativeLibrary()
-  const size = new BigUint64Array(1)
-  const file = native.mapFile(path, size) as bigint | null
+  const file = mapFile(native, path)
   if (!file) return false
   try {
     const count = (bytes / type.bytes) * type.block
     const out = room(count, to, into)
     return (
-      offset + bytes <= Number(size[0]) &&
-      Boolean(native.valuesOfGgml(file + BigInt(offset), count, type.id, to === 'bf16' ? 1 : 0, out, threads))
+      offset + bytes <= file.bytes &&
+      Boolean(native.valuesOfGgml(file.address + BigInt(offset), count, type.id, to === 'bf16' ? 1 : 0, out, threads))
     )
   } finally {
-    native.unmap(file, size[0])
+    native.unmap(file.address, file.bytes)
   }
 }
 

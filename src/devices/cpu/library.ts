@@ -132,7 +132,7 @@ function choose(variant?: string): Chosen {
   if (found.length > 0) {
     const why = refused.length > 0 ? `: ${refused.join(', ')}` : ''
     throw say(
-      `this processor runs none of saqr's kernels${why}. ${platform.cpu === 'x64' ? 'An x86-64 processor has to have AVX2 (Intel and AMD, 2013 and later).' : ''}`.trim(),
+      `this processor runs none of saqr's kernels${why}. ${platform.cpu === 'x64' ? 'An x86-64 processor has to have AVX2 (Intel and AMD, 2013 and later); where it is emulated on arm64 (Rosetta, --platform linux/amd64), take Node, or the image, for arm64.' : ''}`.trim(),
     )
   }
   throw missingPackage('DEVICE_CPU_LIBRARY', {

@@ -4,6 +4,7 @@ import { BYTES } from '../../ops/tensor.ts'
 import type { QuantSpec, StoreSource, StoreSpec } from '../device.ts'
 import { viewOf } from '../ffi.ts'
 import type { Native } from './library.ts'
+import { mapFile } from './pages.ts'
 import { Slabs } from './slabs.ts'
 
 /** sizeof(Quant) of native/saqr.hpp */
@@ -135,10 +136,9 @@ export class Store {
   #map(path: string) {
     let file = this.#files.get(path)
     if (!file) {
-      const size = new BigUint64Array(1)
-      const address = this.#native.mapFile(path, size) as bigint | null
-      if (!address) throw new SaqrError('FORMAT_UNREADABLE', `can't map a file: ${this.#native.lastError()}`)
-      this.#files.set(path, (file = { address, bytes: Number(size[0]), users: 0 }))
+      const mapped = mapFile(this.#native, path)
+      if (!mapped) throw new SaqrError('FORMAT_UNREADABLE', `can't map a file: ${this.#native.lastError()}`)
+      this.#files.set(path, (file = { ...mapped, users: 0 }))
     }
     return file
   }
