@@ -5,7 +5,7 @@
 //   node tools/platforms.mjs product RUNNER [--packages FOLDER] [--questions N] [--epochs N] [--light]
 //     the packages of `npm run pack -- --all` as a user installs them: the quickstart, then a training that is killed and resumed, to the
 //     same bits as one that isn't; --light: rows of one at a time, cut after 32 tokens, for what is slow
-// RUNNER: one of RUNNERS below, `all` for each in turn; --record: what held is kept in src/devices/proofs.ts. What one takes is fetched into native/build/tools/ (Node from npm and PyPI); QEMU, Wine and
+// RUNNER: one of RUNNERS below, some with commas between, `all` for each in turn; --record: what held is kept in src/devices/proofs.ts. What one takes is fetched into native/build/tools/ (Node from npm and PyPI); QEMU, Wine and
 // musl come from the system's packages. Exit code 1: something is off.
 import { spawn, spawnSync } from 'node:child_process'
 import { closeSync, cpSync, existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -77,7 +77,9 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
 })
 const [what, which] = positionals
-const wanted = which === 'all' ? Object.keys(RUNNERS) : [which]
+/** By platform: programs and libraries for it, once for all its runners, and what this machine's processor gives. */
+const packed = new Map()
+const wanted = which === 'all' ? Object.keys(RUNNERS) : (which ?? '').split(',')
 if (!['kernels', 'product'].includes(what) || positionals.length !== 2 || wanted.some((name) => !RUNNERS[name])) {
   console.error(`Usage: node tools/platforms.mjs kernels|product RUNNER [options]; RUNNER: ${Object.keys(RUNNERS).join(', ')}, all`)
   process.exit(1)
@@ -100,21 +102,26 @@ for (const name of wanted) {
 async function kernels(runner) {
   const options = ['ops', 'variant', 'threads'].flatMap((name) => (values[name] ? [`--${name}`, values[name]] : []))
   if (values.small) options.push('--small')
+  const { folder, expected, there } = await packedFor(runner)
+  const report = join(folder, 'report.json')
+  const test = [join(there, 'tools/platform-test.js'), ...options, '--against', expected, '--report', report]
+  run([...runner.command(), ...test], folder, runner.env?.())
+  return JSON.parse(readFileSync(report, 'utf8'))
+}
+
+async function packedFor(runner) {
+  const { name } = runner.platform
+  const known = packed.get(name)
+  if (known) return known
   const folder = mkdtempSync(join(tmpdir(), 'saqr-platform-'))
-  try {
-    const expected = join(folder, 'expected.json')
-    run([process.execPath, '--import', './tools/ts.mjs', 'tools/platform-test.ts', '--ops', 'none', '--write', expected], root)
-    const there = join(folder, 'there')
-    const libraries = await buildPlatform(runner.platform, { quiet: true, ...(values.variant ? { variant: values.variant } : {}) })
-    run([process.execPath, 'tools/cuda-pack.mjs', there, '--libraries', libraries], root)
-    linkPackages(there, runner)
-    const report = join(folder, 'report.json')
-    const test = [join(there, 'tools/platform-test.js'), ...options, '--against', expected, '--report', report]
-    run([...runner.command(), ...test], folder, runner.env?.())
-    return JSON.parse(readFileSync(report, 'utf8'))
-  } finally {
-    rmSync(folder, { recursive: true, force: true })
-  }
+  process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
+  const [expected, there] = [join(folder, 'expected.json'), join(folder, 'there')]
+  run([process.execPath, '--import', './tools/ts.mjs', 'tools/platform-test.ts', '--ops', 'none', '--write', expected], root)
+  const libraries = await buildPlatform(runner.platform, { quiet: true, ...(values.variant ? { variant: values.variant } : {}) })
+  run([process.execPath, 'tools/cuda-pack.mjs', there, '--libraries', libraries], root)
+  linkPackages(there, runner)
+  packed.set(name, { folder, expected, there })
+  return packed.get(name)
 }
 
 /** node_modules of this checkout, with koffi of the platform */
