@@ -62,13 +62,13 @@ export function checkTargets({ config }: Adapter, model: Model, recorder: Opened
 
 /** What an adapter's targets mean on this model, as PEFT settles it. @throws SaqrError OPTION_MODULES */
 export function settledSpec(spec: AdapterSpec, model: Model): AdapterSpec {
-  if (spec.kind !== 'lora' || !model.experts) return spec
+  if (spec.kind !== 'lora' || (!model.experts && !model.apart)) return spec
   return { kind: 'lora', config: settleTargets(spec.config, model, [...parametersOf(model).values()]) }
 }
 
 /** Options of an adapter in the words that one over this model is kept in: what is not given stays so. */
 export function asSettled(given: Readonly<Record<string, unknown>>, model: Model): Record<string, unknown> {
-  if (!model.experts || (given.targetModules === undefined && given.targetParameters === undefined)) return { ...given }
+  if ((!model.experts && !model.apart) || (given.targetModules === undefined && given.targetParameters === undefined)) return { ...given }
   const spec = settledSpec({ kind: 'lora', config: loraConfig({ targetModules: [], ...given }) }, model)
   const { targetModules, targetParameters } = (spec as { config: AdapterConfig }).config
   return { ...given, targetModules, targetParameters }
