@@ -119,7 +119,7 @@ function checkPlain({ name, language }: Weighted): void {
       : config.layersToTransform !== null
         ? 'it has layers_to_transform'
         : config.targetParameters?.length
-          ? `it has target_parameters ${config.targetParameters.join(', ')}`
+          ? `it has target_parameters ${config.targetParameters.join(', ')}, of which PEFT doesn't combine any either`
           : other !== undefined
             ? `it trains ${other}`
             : kept.length > 0
