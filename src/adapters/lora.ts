@@ -84,8 +84,8 @@ export class Lora implements Adapter {
     }
     // PEFT means modules' biases, not tensors of experts' (gate_up_proj_bias)
     const isBias = role === 'bias' && name.endsWith('.bias')
-    if (isBias && (this.config.bias === 'all' || (this.config.bias === 'lora_only' && this.isTarget(path)))) {
-      const wrapped = this.isTarget(path) || isParameter(this.config, `${path}.weight`)
+    const wrapped = this.isTarget(path) || isParameter(this.config, `${path}.weight`)
+    if (isBias && (this.config.bias === 'all' || (this.config.bias === 'lora_only' && wrapped))) {
       const saved = wrapped ? `${path}.base_layer.bias` : name
       return b.parameter({ name: saved, rows, cols, role, init: { kind: 'checkpoint', name } })
     }
