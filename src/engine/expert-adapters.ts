@@ -30,10 +30,13 @@ export function takeExperts(
 ): Map<string, () => Float32Array> {
   const taken = new Map<string, () => Float32Array>()
   for (const name of names) if (name.endsWith('.weight')) for (const [only] of model.pieces?.(name) ?? []) rename(given, only!, name)
-  for (const stack of expertStacks(model, names, config, wanted)) {
-    const parts = ['lora_A', 'lora_B'].map((part) => `${stack.path}.${part}.weight`) as [string, string]
+  const stacks = expertStacks(model, names, config, wanted)
+  // where in and out are alike only the others tell
+  const older = stacks.some((stack) => liesSwapped(given, stack))
+  for (const stack of stacks) {
+    const parts = partsOf(stack)
     const ways = [...(model.pieces?.(stack.name) ?? []), ...(model.apart ? [model.apart(stack.name)] : [])]
-    const found = given.has(parts[0]) ? swapped(given, parts, stack) : apart(given, ways, stack)
+    const found = given.has(parts[0]) ? (older ? swapped(given, stack) : null) : apart(given, ways, stack)
     if (found) for (const [i, own] of found.entries()) taken.set(parts[i]!, own)
   }
   return taken
@@ -80,14 +83,29 @@ interface Shapes {
   experts: number
 }
 
-/** A (E · r, out) and B (in, r · E): ΔW_e = A_eᵀ · B_eᵀ. Null where they are as they should be, which counts where in and out are alike. */
-function swapped(given: Given, [nameA, nameB]: [string, string], { a, b, experts }: Shapes): (() => Float32Array)[] | null {
-  const [givenA, givenB] = [given.get(nameA)!, given.get(nameB)]
+const partsOf = ({ path }: ExpertStack) => ['lora_A', 'lora_B'].map((part) => `${path}.${part}.weight`) as [string, string]
+
+/** Do the shapes say A (E · r, out) and B (in, r · E)? Not where in and out are alike. */
+function liesSwapped(given: Given, stack: ExpertStack): boolean {
+  return stack.a.cols !== stack.b.rows / stack.experts && fitsSwapped(given, stack)
+}
+
+function fitsSwapped(given: Given, stack: ExpertStack): boolean {
+  const { a, b, experts } = stack
   // of weights that lie (in, out) PEFT has never swapped anything
-  if (!a.experts!.wide) return null
+  if (!a.experts!.wide) return false
+  const [size, out, ranks] = [a.cols, b.rows / experts, experts * b.cols]
+  const [givenA, givenB] = partsOf(stack).map((name) => given.get(name))
+  return givenA?.cols === out && givenA.rows === ranks && givenB?.rows === size && givenB.cols === ranks
+}
+
+/** A (E · r, out) and B (in, r · E): ΔW_e = A_eᵀ · B_eᵀ. Null where they don't fit so. */
+function swapped(given: Given, stack: ExpertStack): (() => Float32Array)[] | null {
+  if (!fitsSwapped(given, stack)) return null
+  const { a, b, experts } = stack
   const [size, out, r] = [a.cols, b.rows / experts, b.cols]
-  if (!givenB || givenA.cols !== out || givenB.rows !== size || givenA.rows !== experts * r || givenB.cols !== experts * r || size === out)
-    return null
+  const [nameA, nameB] = partsOf(stack)
+  const [givenA, givenB] = [given.get(nameA)!, given.get(nameB)!]
   given.delete(nameA)
   given.delete(nameB)
   // B as it would lie here: (E · in, r)
