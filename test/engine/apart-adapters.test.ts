@@ -78,7 +78,7 @@ it('so is one that names them by an expression, has ranks by pattern, or adapts 
   expect(ranked.tensors).toEqual(tensors)
   expect(ranked.config).toMatchObject({
     rank_pattern: { '.*_proj': 3 },
-    alpha_pattern: { [String.raw`.*\.mlp\.experts\.gate_up_proj`]: 5, [String.raw`.*\.mlp\.experts\.down_proj`]: 5, '[qo]_proj': 8 },
+    alpha_pattern: { '.*\\.mlp\\.experts\\.gate_up_proj': 5, '.*\\.mlp\\.experts\\.down_proj': 5, '[qo]_proj': 8 },
   })
   const one = await changed({ target_modules: String.raw`(?:.*\.[qo]_proj)|(?:.*\.1\..*\.gate_up_projs\.\d+)` }, /down_projs|\.0\.mlp/)
   const { tensors: ofOne, config } = await loaded(one, true)
