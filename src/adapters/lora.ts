@@ -5,7 +5,6 @@
  */
 import { option, SaqrError, say } from '../error.ts'
 import type { AdapterConfig } from '../formats/peft/config.ts'
-import { pythonRegex } from '../formats/peft/python-regex.ts'
 import { loraScale, rankOf } from '../formats/peft/scale.ts'
 import type { EmbeddingShape, ExpertsShape, LinearShape, RouterShape } from '../models/trace.ts'
 import { dropout } from '../ops/dropout/op.ts'
@@ -18,7 +17,7 @@ import type { Base } from './base.ts'
 import { expertsMatrix, expertsProduct } from './direct.ts'
 import { partShape } from './expert-layout.ts'
 import { transpose } from './low-rank.ts'
-import { expertsPath, isParameter, isSaved, matches } from './match.ts'
+import { expertsPath, isNamed, isParameter, isSaved } from './match.ts'
 import { TOKEN_ROWS, type TokenRows, tokenRowsOf, withTokenColumns, withTokenRows, writeTokenRows } from './token-rows.ts'
 
 export class Lora implements Adapter {
@@ -55,7 +54,6 @@ export class Lora implements Adapter {
     return new Map(this.tied !== undefined && this.isSaved(this.tied) ? [[`${this.base.options.head}.weight`, `${this.tied}.weight`]] : [])
   }
 
-  /** PEFT's check_target_module_exists */
   isTarget(path: string, role: 'linear' | 'embedding' = 'linear'): boolean {
     const { head } = this.base.options
     if (this.tied === undefined || (path !== head && path !== this.tied)) return this.isNamed(path, role)
@@ -63,27 +61,7 @@ export class Lora implements Adapter {
   }
 
   private isNamed(path: string, role: 'linear' | 'embedding'): boolean {
-    const { targetModules, excludeModules } = this.config
-    if ((excludeModules?.length && matches(excludeModules, path)) || this.isSaved(path)) return false
-    if (typeof targetModules === 'string' && targetModules.toLowerCase() === 'all-linear') {
-      return role === 'linear' && path !== this.base.options.head && this.isInLayers(path)
-    }
-    // an expression, and a name that is the whole path, hold whatever the layers
-    if (typeof targetModules === 'string' || targetModules.includes(path)) return matches(targetModules, path)
-    return matches(targetModules, path) && this.isInLayers(path)
-  }
-
-  /** in the blocks that layers_to_transform names; layers_pattern says which list of blocks is meant */
-  private isInLayers(path: string): boolean {
-    const { layersToTransform, layersPattern } = this.config
-    const wanted = typeof layersToTransform === 'number' ? [layersToTransform] : (layersToTransform ?? [])
-    if (!wanted.length) return true
-    const patterns = typeof layersPattern === 'string' ? [layersPattern] : (layersPattern ?? [])
-    const use = { field: 'layers_pattern', code: 'OPTION_MODULES', inside: true } as const
-    const lists = patterns.length ? patterns.map((p) => `(?:^|.*?\\.)${pythonRegex(p, use).source}`) : ['.*?\\.[^.]*']
-    const match = lists.map((list) => new RegExp(`^(?:${list}\\.(?<index>\\d+)\\.)`).exec(path)).find((m) => m !== null)
-    const index = match?.groups?.index
-    return index !== undefined && wanted.includes(Number(index))
+    return !this.isSaved(path) && isNamed(this.config, path, { role, head: this.base.options.head })
   }
 
   /** trained whole (modules_to_save) */
@@ -106,8 +84,8 @@ export class Lora implements Adapter {
     }
     // PEFT means modules' biases, not tensors of experts' (gate_up_proj_bias)
     const isBias = role === 'bias' && name.endsWith('.bias')
-    if (isBias && (this.config.bias === 'all' || (this.config.bias === 'lora_only' && this.isTarget(path)))) {
-      const wrapped = this.isTarget(path) || isParameter(this.config, `${path}.weight`)
+    const wrapped = this.isTarget(path) || isParameter(this.config, `${path}.weight`)
+    if (isBias && (this.config.bias === 'all' || (this.config.bias === 'lora_only' && wrapped))) {
       const saved = wrapped ? `${path}.base_layer.bias` : name
       return b.parameter({ name: saved, rows, cols, role, init: { kind: 'checkpoint', name } })
     }

@@ -11,6 +11,30 @@ export function matches(modules: Modules, path: string): boolean {
   return modules.some((m) => path === m || path.endsWith(`.${m}`))
 }
 
+export const isAllLinear = (modules: Modules): boolean => typeof modules === 'string' && modules.toLowerCase() === 'all-linear'
+
+/** PEFT's check_target_module_exists, of a module that isn't trained whole; `head` is what all-linear leaves out */
+export function isNamed(config: AdapterConfig, path: string, { role, head }: { role: 'linear' | 'embedding'; head: string }): boolean {
+  const { targetModules, excludeModules } = config
+  if (excludeModules?.length && matches(excludeModules, path)) return false
+  if (isAllLinear(targetModules)) return role === 'linear' && path !== head && isInLayers(config, path)
+  // an expression, and a name that is the whole path, hold whatever the layers
+  if (typeof targetModules === 'string' || targetModules.includes(path)) return matches(targetModules, path)
+  return matches(targetModules, path) && isInLayers(config, path)
+}
+
+/** in the blocks that layers_to_transform names; layers_pattern says which list of blocks is meant */
+function isInLayers({ layersToTransform, layersPattern }: AdapterConfig, path: string): boolean {
+  const wanted = typeof layersToTransform === 'number' ? [layersToTransform] : (layersToTransform ?? [])
+  if (!wanted.length) return true
+  const patterns = typeof layersPattern === 'string' ? [layersPattern] : (layersPattern ?? [])
+  const use = { field: 'layers_pattern', code: 'OPTION_MODULES', inside: true } as const
+  const lists = patterns.length ? patterns.map((p) => `(?:^|.*?\\.)${pythonRegex(p, use).source}`) : ['.*?\\.[^.]*']
+  const match = lists.map((list) => new RegExp(`^(?:${list}\\.(?<index>\\d+)\\.)`).exec(path)).find((m) => m !== null)
+  const index = match?.groups?.index
+  return index !== undefined && wanted.includes(Number(index))
+}
+
 /** A module whose path ends like one of these (PEFT compares plain endings: 'norm' is also input_layernorm) is trained whole, with all inside. */
 export function isSaved(modules: readonly string[], path: string): boolean {
   const parts = path.split('.')

@@ -6,15 +6,20 @@ import { option, SaqrError, say } from '../error.ts'
 import type { AdapterConfig } from '../formats/peft/config.ts'
 import type { Model } from '../models/family.ts'
 import type { ParameterSpec } from './adapter.ts'
-import { matches } from './match.ts'
+import { settleApart } from './apart-targets.ts'
+import { isAllLinear, matches } from './match.ts'
 
-type Targeted = Pick<Model, 'family' | 'experts' | 'linears' | 'head'>
+type Targeted = Pick<Model, 'family' | 'experts' | 'apart' | 'linears' | 'head'>
 
 /**
  * @param tensors the model's
  * @throws SaqrError OPTION_MODULES for one of two linears that lie in one tensor, and for a name that means experts where there are none
  */
-export function settleTargets(config: AdapterConfig, model: Targeted, tensors: readonly ParameterSpec[]): AdapterConfig {
+export function settleTargets(given: AdapterConfig, model: Targeted, tensors: readonly ParameterSpec[]): AdapterConfig {
+  return settleFused(settleApart(given, model, tensors), model, tensors)
+}
+
+function settleFused(config: AdapterConfig, model: Targeted, tensors: readonly ParameterSpec[]): AdapterConfig {
   const { experts } = model
   if (!experts) return config
   const asText = typeof config.targetModules === 'string'
@@ -68,7 +73,7 @@ function resolved(given: string, { experts, head }: Targeted, tensors: readonly 
   const paths = tensors.map(pathOf)
   const last = (path: string) => path.slice(path.lastIndexOf('.') + 1)
   const linears = tensors.filter(({ role }) => role === 'linear').map(pathOf).filter((path) => path !== head.path) // biome-ignore format: short
-  if (given.toLowerCase() === 'all-linear') return [...new Set([...linears.map(last), ...Object.keys(parameters)])]
+  if (isAllLinear(given)) return [...new Set([...linears.map(last), ...Object.keys(parameters)])]
   const modules = tensors.filter(({ role }) => role === 'linear' || role === 'router' || role === 'embedding').map(pathOf)
   const found = new Set(modules.filter((path) => matches(given, path)).map(last))
   for (const [old, parameter] of Object.entries(parameters)) {

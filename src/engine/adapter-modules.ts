@@ -2,6 +2,7 @@
 import type { Adapter } from '../adapters/adapter.ts'
 import { type AdapterSpec, chooseAdapter } from '../adapters/choose.ts'
 import { isSaved, matches } from '../adapters/match.ts'
+import { settlePatterns } from '../adapters/patterns.ts'
 import { settleTargets } from '../adapters/targets.ts'
 import { TOKEN_ROWS } from '../adapters/token-rows.ts'
 import { type Message, option, SaqrError, say } from '../error.ts'
@@ -60,18 +61,28 @@ export function checkTargets({ config }: Adapter, model: Model, recorder: Opened
   if (config && ![...recorder.parameters.keys()].some((name) => !name.endsWith(TOKEN_ROWS))) throw noTarget(config, model, recorder)
 }
 
-/** What an adapter's targets mean on this model, as PEFT settles it. @throws SaqrError OPTION_MODULES */
+/** What an adapter's targets and patterns mean on this model, as PEFT settles it. @throws SaqrError OPTION_MODULES */
 export function settledSpec(spec: AdapterSpec, model: Model): AdapterSpec {
-  if (spec.kind !== 'lora' || !model.experts) return spec
-  return { kind: 'lora', config: settleTargets(spec.config, model, [...parametersOf(model).values()]) }
+  if (spec.kind !== 'lora') return spec
+  const tensors = () => [...parametersOf(model).values()]
+  const config = model.experts || model.apart ? settleTargets(spec.config, model, tensors()) : spec.config
+  return { kind: 'lora', config: settlePatterns(config, model, tensors) }
 }
 
 /** Options of an adapter in the words that one over this model is kept in: what is not given stays so. */
 export function asSettled(given: Readonly<Record<string, unknown>>, model: Model): Record<string, unknown> {
-  if (!model.experts || (given.targetModules === undefined && given.targetParameters === undefined)) return { ...given }
   const spec = settledSpec({ kind: 'lora', config: loraConfig({ targetModules: [], ...given }) }, model)
-  const { targetModules, targetParameters } = (spec as { config: AdapterConfig }).config
-  return { ...given, targetModules, targetParameters }
+  const { config } = spec as { config: AdapterConfig }
+  const isGiven = (field: keyof AdapterConfig) => given[field] !== undefined
+  const targets = isGiven('targetModules') || isGiven('targetParameters')
+  return {
+    ...given,
+    ...(targets && (model.experts || model.apart)
+      ? { targetModules: config.targetModules, targetParameters: config.targetParameters }
+      : {}),
+    ...(isGiven('rankPattern') ? { rankPattern: config.rankPattern } : {}),
+    ...(isGiven('alphaPattern') ? { alphaPattern: config.alphaPattern } : {}),
+  }
 }
 
 /** A new adapter, with what stands beside the text model named as excluded: names of modules mean those of a vision tower too where PEFT reads them. */

@@ -105,7 +105,7 @@ function apartBut(given: ReadonlyMap<string, CheckpointTensor>, name: string): s
   const single = [...given.keys()].find((key) => key.startsWith(layer) && /\.experts\.(\d+\.|\w+\.\d+\.)/.test(key))
   return single === undefined
     ? ''
-    : `: it has parts of single experts (${single}), which stand for that only where every expert’s are there, each of one rank, under the names that transformers 4 gave them`
+    : `: it has parts of single experts (${single}), which stand for that only where every expert’s are there, each of one rank, under names that a file of such a model has for them`
 }
 
 /** The base has the module, but of another size. */

@@ -1,6 +1,6 @@
 /**
- * Adapters over experts that were saved otherwise than PEFT 0.21 does: a low-rank part for each expert's linears (transformers 4), or in and
- * out swapped (PEFT 0.18). PEFT reads the first, as this does: gate and up become one part of twice the rank.
+ * Adapters over experts that were saved otherwise than PEFT 0.21 does: a low-rank part for each expert's linears (transformers 4, or 4-bit files
+ * whose experts are linears), or in and out swapped (PEFT 0.18). PEFT reads the first, as this does: gate and up become one part of twice the rank.
  */
 import type { ParameterSpec } from '../adapters/adapter.ts'
 import { fromFile } from '../adapters/expert-layout.ts'
@@ -30,11 +30,13 @@ export function takeExperts(
 ): Map<string, () => Float32Array> {
   const taken = new Map<string, () => Float32Array>()
   for (const name of names) if (name.endsWith('.weight')) for (const [only] of model.pieces?.(name) ?? []) rename(given, only!, name)
-  for (const stack of expertStacks(model, names, config, wanted)) {
-    // of weights that lie (in, out), which PEFT has never swapped and no file ever had apart, there is nothing older
-    if (!stack.a.experts!.wide) continue
-    const parts = ['lora_A', 'lora_B'].map((part) => `${stack.path}.${part}.weight`) as [string, string]
-    const found = given.has(parts[0]) ? swapped(given, parts, stack) : apart(given, model.pieces?.(stack.name) ?? [], stack)
+  const stacks = expertStacks(model, names, config, wanted)
+  // where in and out are alike only the others tell
+  const older = stacks.some((stack) => liesSwapped(given, stack))
+  for (const stack of stacks) {
+    const parts = partsOf(stack)
+    const ways = [...(model.pieces?.(stack.name) ?? []), ...(model.apart ? [model.apart(stack.name)] : [])]
+    const found = given.has(parts[0]) ? (older ? swapped(given, stack) : null) : apart(given, ways, stack)
     if (found) for (const [i, own] of found.entries()) taken.set(parts[i]!, own)
   }
   return taken
@@ -81,12 +83,29 @@ interface Shapes {
   experts: number
 }
 
-/** A (E · r, out) and B (in, r · E): ΔW_e = A_eᵀ · B_eᵀ. Null where they are as they should be, which counts where in and out are alike. */
-function swapped(given: Given, [nameA, nameB]: [string, string], { a, b, experts }: Shapes): (() => Float32Array)[] | null {
-  const [givenA, givenB] = [given.get(nameA)!, given.get(nameB)]
+const partsOf = ({ path }: ExpertStack) => ['lora_A', 'lora_B'].map((part) => `${path}.${part}.weight`) as [string, string]
+
+/** Do the shapes say A (E · r, out) and B (in, r · E)? Not where in and out are alike. */
+function liesSwapped(given: Given, stack: ExpertStack): boolean {
+  return stack.a.cols !== stack.b.rows / stack.experts && fitsSwapped(given, stack)
+}
+
+function fitsSwapped(given: Given, stack: ExpertStack): boolean {
+  const { a, b, experts } = stack
+  // of weights that lie (in, out) PEFT has never swapped anything
+  if (!a.experts!.wide) return false
+  const [size, out, ranks] = [a.cols, b.rows / experts, experts * b.cols]
+  const [givenA, givenB] = partsOf(stack).map((name) => given.get(name))
+  return givenA?.cols === out && givenA.rows === ranks && givenB?.rows === size && givenB.cols === ranks
+}
+
+/** A (E · r, out) and B (in, r · E): ΔW_e = A_eᵀ · B_eᵀ. Null where they don't fit so. */
+function swapped(given: Given, stack: ExpertStack): (() => Float32Array)[] | null {
+  if (!fitsSwapped(given, stack)) return null
+  const { a, b, experts } = stack
   const [size, out, r] = [a.cols, b.rows / experts, b.cols]
-  if (!givenB || givenA.cols !== out || givenB.rows !== size || givenA.rows !== experts * r || givenB.cols !== experts * r || size === out)
-    return null
+  const [nameA, nameB] = partsOf(stack)
+  const [givenA, givenB] = [given.get(nameA)!, given.get(nameB)!]
   given.delete(nameA)
   given.delete(nameB)
   // B as it would lie here: (E · in, r)
@@ -104,14 +123,17 @@ function turned(x: Float32Array, experts: number, rows: number, cols: number): F
 
 /** Of n linears of an expert that lie in one tensor, each with A (r, in) and B (out, r): A below A, B on the diagonal. */
 function apart(given: Given, ways: readonly (readonly string[])[], { a, b, experts }: Shapes): (() => Float32Array)[] | null {
-  const way = ways.find((pieces) => pieces.every((piece) => ['lora_A', 'lora_B'].every((part) => given.has(partOf(piece, part)))))
+  const way = ways.find(
+    (pieces) => pieces.length > 0 && pieces.every((piece) => ['lora_A', 'lora_B'].every((part) => given.has(partOf(piece, part)))),
+  )
   if (!way) return null
   const n = way.length / experts
-  const r = b.cols / n
-  const rows = b.rows / experts / n
+  const [{ size, r: ranks, wide }, { size: outs }] = [a.experts!, b.experts!]
+  const r = ranks / n
+  const rows = outs / n
   const fits = way.every((piece) => {
     const [one, other] = [given.get(partOf(piece, 'lora_A'))!, given.get(partOf(piece, 'lora_B'))!]
-    return one.rows === r && one.cols === a.cols && other.rows === rows && other.cols === r
+    return one.rows === r && one.cols === size && other.rows === rows && other.cols === r
   })
   if (!fits) return null
   const [partsA, partsB] = ['lora_A', 'lora_B'].map((part) => way.map((piece) => given.get(partOf(piece, part))!)) as [
@@ -119,18 +141,20 @@ function apart(given: Given, ways: readonly (readonly string[])[], { a, b, exper
     CheckpointTensor[],
   ]
   for (const piece of way) for (const part of ['lora_A', 'lora_B']) given.delete(partOf(piece, part))
+  // (E · ranks, in)
   const below = () => {
-    const ours = new Float32Array(a.rows * a.cols)
-    for (const [i, part] of partsA.entries()) ours.set(values(part), i * r * a.cols)
-    return ours
+    const ours = new Float32Array(experts * ranks * size)
+    for (const [i, part] of partsA.entries()) ours.set(values(part), i * r * size)
+    return wide ? ours : turned(ours, experts, ranks, size)
   }
+  // (E · outs, ranks)
   const diagonal = () => {
-    const ours = new Float32Array(b.rows * b.cols)
+    const ours = new Float32Array(experts * outs * ranks)
     for (const [i, tensor] of partsB.entries()) {
       const part = values(tensor)
-      for (let o = 0; o < rows; o++) ours.set(part.subarray(o * r, (o + 1) * r), (i * rows + o) * b.cols + (i % n) * r)
+      for (let o = 0; o < rows; o++) ours.set(part.subarray(o * r, (o + 1) * r), (i * rows + o) * ranks + (i % n) * r)
     }
-    return ours
+    return wide ? ours : turned(ours, experts, outs, ranks)
   }
   return [below, diagonal]
 }

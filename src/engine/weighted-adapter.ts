@@ -1,5 +1,6 @@
 /** Several adapters over one base as one, by weights: PEFT's add_weighted_adapter. */
 import { isDeepStrictEqual } from 'node:util'
+import { isAllLinear } from '../adapters/match.ts'
 import { SaqrError } from '../error.ts'
 import { show } from '../formats/json.ts'
 import type { AdapterConfig } from '../formats/peft/config.ts'
@@ -53,8 +54,6 @@ export function weightedAdapter(parts: readonly Weighted[], asked: WeightedBy, b
     throw error
   }
 }
-
-const isAllLinear = (targetModules: string) => targetModules.toLowerCase() === 'all-linear'
 
 /** all-linear becomes the last names of the modules it means, as PEFT keeps it */
 function modulesOf({ language: { adapter, trainables } }: Weighted): readonly string[] {
@@ -120,7 +119,7 @@ function checkPlain({ name, language }: Weighted): void {
       : config.layersToTransform !== null
         ? 'it has layers_to_transform'
         : config.targetParameters?.length
-          ? `it has target_parameters ${config.targetParameters.join(', ')}`
+          ? `it has target_parameters ${config.targetParameters.join(', ')}, of which PEFT doesn't combine any either`
           : other !== undefined
             ? `it trains ${other}`
             : kept.length > 0

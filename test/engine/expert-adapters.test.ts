@@ -3,14 +3,18 @@ import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, wri
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, it } from 'vitest'
+import { chooseAdapter } from '../../src/adapters/choose.ts'
 import { CpuDevice } from '../../src/devices/cpu/device.ts'
-import { checkLoadable } from '../../src/engine/adapter-modules.ts'
+import { checkLoadable, settledSpec } from '../../src/engine/adapter-modules.ts'
+import { placesOf } from '../../src/engine/adapter-tensors.ts'
 import { loadAdapter } from '../../src/engine/load-adapter.ts'
 import { OpenedModel } from '../../src/engine/opened-model.ts'
 import { saveTrained } from '../../src/engine/save.ts'
 import { bytesOf } from '../../src/formats/numbers.ts'
+import { readAdapter } from '../../src/formats/peft/read.ts'
 import { readSafetensors } from '../../src/formats/safetensors/read.ts'
 import { writeSafetensors } from '../../src/formats/safetensors/write.ts'
+import { inspect } from '../../src/graph/training.ts'
 import { openCheckpoint, readConfig } from '../../src/models/checkpoint.ts'
 import { openConfig } from '../../src/models/registry.ts'
 import { readTensors } from '../parity/family-case.ts'
@@ -153,4 +157,30 @@ it('one that does not fit is refused before weights of its base are read, and on
     // PEFT computes it, saqr refuses it by name
     if (existsSync(adapter) && family !== 'lora-lora-bias') checkLoadable(adapter, over(join(families, family, 'model')))
   }
+})
+
+it('where in and out of one of the two are alike, the other tells that both are swapped', async () => {
+  const model = openConfig({ ...readConfig(join(fixture, 'model')), intermediate_size: C })
+  const today: Tensors = new Map()
+  for (let layer = 0; layer < 2; layer++)
+    for (const [path, out, r] of [
+      ['experts.base_layer', 2 * C, 2 * R],
+      ['experts', C, R],
+    ] as const) {
+      const name = `base_model.model.model.layers.${layer}.mlp.${path}`
+      today.set(`${name}.lora_A.weight`, { rows: E * r, cols: C, at: (i, j) => Math.sin(i * C + j + layer) })
+      today.set(`${name}.lora_B.weight`, { rows: out, cols: r * E, at: (i, j) => Math.cos(i * r * E + j + layer) })
+    }
+  const config = { target_modules: [], rank_pattern: { '.*gate_up_proj': 2 * R } }
+  const read = async (tensors: Tensors) => {
+    const adapter = readAdapter(await write(tensors, config))
+    const spec = settledSpec({ kind: 'lora', config: adapter.config }, model)
+    const chosen = chooseAdapter(spec, { nf4: false, head: model.head.path, tiedTo: model.head.tiedTo }, false)
+    const trained = inspect(model, chosen, 'f32').parameters
+    const { values } = placesOf(adapter, 'the adapter', { model, path: 'the base', config: chosen.config!, trained })
+    return new Map([...values].map(([name, of]) => [name, of()]))
+  }
+  const expected = await read(today)
+  expect(expected.size).toBe(8)
+  expect(await read(swapped(today))).toEqual(expected)
 })

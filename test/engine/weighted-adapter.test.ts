@@ -229,3 +229,16 @@ it('is refused by name where it can’t be', async () => {
   await expect(add(['default', 'b'], [1, 1], 'x', { combinationType: 'ties', density: 1.5 })).rejects.toThrow('a number from 0 to 1')
   expect(model.adapterNames).not.toContain('x')
 })
+
+it('so are adapters of experts, which PEFT refuses too (test/live/weighted.live.ts)', async () => {
+  const given = join(import.meta.dirname, '../fixtures/training/mixtral/model')
+  const { model } = await FastLanguageModel.fromPretrained(given, OPTIONS)
+  try {
+    const peft = FastLanguageModel.getPeftModel(model, { r: 2, targetModules: ['q_proj', 'w1', 'w2', 'w3'] })
+    await expect(peft.addWeightedAdapter(['default'], [1], 'x')).rejects.toThrow(
+      /the adapter default can't be combined by weights: it has target_parameters down_proj, gate_up_proj, of which PEFT doesn't combine any either/,
+    )
+  } finally {
+    await model.dispose()
+  }
+})

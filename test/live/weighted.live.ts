@@ -110,6 +110,17 @@ it.each<[WeightedAdapterOptions, readonly number[], readonly number[]]>([
   300_000,
 )
 
+it('PEFT combines no adapters of experts: the day it does, saqr has to', () => {
+  const fixture = join(root, 'test/fixtures/families/mixtral-experts')
+  const given = [1, 2].map((weight) => `${join(fixture, 'adapter')}=${weight}`)
+  const script = join(root, 'tools/oracle/weighted.py')
+  const run = spawnSync(inject('python'), [script, join(fixture, 'model'), at('none'), '{"combination_type": "cat"}', ...given], {
+    encoding: 'utf8',
+  })
+  expect(run.stderr).toContain('add_weighted_adapter does not support targeting nn.Parameter')
+  expect(run.status).not.toBe(0)
+}, 300_000)
+
 /** B [rows, rank] · A [rank, cols] */
 function product(b: Float32Array, a: Float32Array, rank: number): number[] {
   const [rows, cols] = [b.length / rank, a.length / rank]

@@ -19,7 +19,7 @@ import torch
 import transformers
 from families_cases import CASES, Case
 from families_compute import distance, gradients, greedy, in_f64, step
-from families_apart import from_apart, to_apart
+from families_apart import adapter_apart, from_apart, to_apart
 from families_files import tidy_adapter_config, to_legacy
 from families_weights import fill_adapter, fill_base, generator
 from safetensors.torch import save_file
@@ -107,6 +107,8 @@ def write_case(out: Path, case: Case, count: int):
     vocab = case.text["vocab_size"]
     rows = make_rows(case.name, vocab)
     (folder / "rows.json").write_text(json.dumps(rows) + "\n")
+    if case.apart:
+        adapter_apart(folder, rows[0]["ids"])
 
     logits, loss, means = step(model, rows, case.batches)
     grads = gradients(model)

@@ -153,6 +153,8 @@ CASES = [
     Case("gpt-oss-experts", "gpt_oss", model(**GPT_OSS), lora(r=3, target_modules=["q_proj"], target_parameters=["mlp.experts.gate_up_proj", "mlp.experts.down_proj"])),
     Case("gpt-oss-experts-some", "gpt_oss", model(**{**GPT_OSS, **dict(num_hidden_layers=3, intermediate_size=32)}), lora(r=2, target_modules=r".*\.1\.self_attn\.o_proj", target_parameters=["1.mlp.experts.down_proj", "2.mlp.experts.gate_up_proj", "0.mlp.router.weight"], bias="all", alpha_pattern={r".*\.down_proj": 5})),
     Case("gpt-oss-apart", "gpt_oss", model(**{**GPT_OSS, **dict(hidden_size=64, intermediate_size=64)}), lora(r=3, target_modules=["q_proj", "o_proj"], target_parameters=["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]), apart=True),
+    # a router's weight as a parameter: its bias counts among the adapted modules' (lora_only)
+    Case("gpt-oss-router", "gpt_oss", model(**{**GPT_OSS, **dict(num_hidden_layers=1, intermediate_size=16)}), lora(r=2, target_modules=["q_proj"], target_parameters=["mlp.router.weight"], bias="lora_only")),
     Case("gpt-oss-saved", "gpt_oss", model(**GPT_OSS), lora(target_modules=["v_proj"], modules_to_save=["layers.0.mlp.experts", "router"])),
     # adapters
     Case("lora-rslora", "llama", model(), lora(r=8, lora_alpha=8, use_rslora=True)),

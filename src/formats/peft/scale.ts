@@ -11,11 +11,15 @@ export function rankOf(config: Patterns, path: string): number {
   return lookUp(config.rankPattern, path, 'rank_pattern') ?? config.r
 }
 
+/** lora_alpha of the module at `path` */
+export function alphaOf(config: Patterns, path: string): number {
+  return lookUp(config.alphaPattern, path, 'alpha_pattern') ?? config.loraAlpha
+}
+
 /** What lora_B · lora_A is multiplied with: alpha / r, or alpha / √r (rsLoRA, Kalajdzievski 2023). */
 export function loraScale(config: Patterns, path: string): number {
-  const alpha = lookUp(config.alphaPattern, path, 'alpha_pattern') ?? config.loraAlpha
   const r = rankOf(config, path)
-  return alpha / (config.useRslora ? Math.sqrt(r) : r)
+  return alphaOf(config, path) / (config.useRslora ? Math.sqrt(r) : r)
 }
 
 /** The first key, a regular expression, that matches the path from its start or from a dot on, to its end. */

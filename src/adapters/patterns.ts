@@ -1,0 +1,53 @@
+/**
+ * rank_pattern and alpha_pattern in which the order of keys doesn't count. Of keys that mean one module the first does, to PEFT too, and both write
+ * adapter_config.json with keys sorted: what was trained by one of two keys would be read by the other.
+ */
+import type { AdapterConfig } from '../formats/peft/config.ts'
+import { isMeant } from '../formats/peft/scale.ts'
+import type { Model } from '../models/family.ts'
+import type { ParameterSpec } from './adapter.ts'
+import { isNamed, isParameter, isSaved } from './match.ts'
+
+/** @param tensors the model's */
+export function settlePatterns(
+  config: AdapterConfig,
+  { head }: Pick<Model, 'head'>,
+  tensors: () => readonly ParameterSpec[],
+): AdapterConfig {
+  const settled = { ...config }
+  for (const field of ['rankPattern', 'alphaPattern'] as const)
+    if (Object.keys(config[field]).length > 1) settled[field] = settle(config[field], field, lookedUp(config, head, tensors()))
+  return settled
+}
+
+/** by what rank and scale of low-rank parts are found */
+function lookedUp(config: AdapterConfig, { path: head, tiedTo }: Model['head'], tensors: readonly ParameterSpec[]): string[] {
+  const isAdapted = (path: string, role: 'linear' | 'embedding') =>
+    !isSaved(config.modulesToSave ?? [], path) && isNamed(config, path, { role, head })
+  const kindOf = ({ role }: ParameterSpec) => (role === 'embedding' ? 'embedding' : 'linear')
+  const modules = tensors.flatMap((spec) => {
+    const path = spec.name.replace(/\.weight$/, '')
+    return path !== spec.name && isAdapted(path, kindOf(spec)) ? [path] : []
+  })
+  const parameters = tensors.flatMap(({ name }) => (isParameter(config, name) ? [name] : []))
+  // a head that reads the embedding is no tensor of its own
+  const ends = isAdapted(head, 'linear') ? [head] : []
+  const tied = config.ensureWeightTying && tiedTo !== undefined && (ends.length > 0 || isAdapted(tiedTo, 'embedding')) ? [head, tiedTo] : []
+  return [...new Set([...modules, ...parameters, ...ends, ...tied])]
+}
+
+/** as it is where sorted keys mean the same; else a key for each module that one means */
+function settle(pattern: Record<string, number>, field: 'rankPattern' | 'alphaPattern', paths: readonly string[]): Record<string, number> {
+  const given = Object.keys(pattern)
+  const first = (keys: readonly string[], path: string) => keys.find((key) => isMeant(key, path, field))
+  const valueOf = (key: string | undefined) => (key === undefined ? undefined : pattern[key])
+  const sorted = given.toSorted()
+  if (paths.every((path) => valueOf(first(given, path)) === valueOf(first(sorted, path)))) return pattern
+  const means = paths.flatMap((path) => {
+    const value = valueOf(first(given, path))
+    return value === undefined ? [] : [[path.replaceAll('.', String.raw`\.`), value] as const]
+  })
+  // what means nothing is told where adapters are begun
+  const idle = given.filter((key) => !paths.some((path) => isMeant(key, path, field)))
+  return Object.fromEntries([...means, ...idle.map((key) => [key, pattern[key]!] as const)])
+}

@@ -1,0 +1,81 @@
+/** Keys of rank_pattern and alpha_pattern that mean one module: the first counts, and still does in the file, which has them sorted. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { readAdapterConfig } from '../../src/formats/peft/config.ts'
+import { loraScale, rankOf } from '../../src/formats/peft/scale.ts'
+import { FastLanguageModel, type PretrainedModel } from '../../src/index.ts'
+import { openCheckpoint } from '../../src/models/checkpoint.ts'
+import { writeTinyModel } from '../cli/tiny-model.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'saqr-patterns-'))
+const at = (name: string) => join(folder, name)
+const OPTIONS = { device: 'cpu', dtype: 'float32', loadIn4bit: false } as const
+const mixture = join(import.meta.dirname, '../fixtures/training/mixtral/model')
+
+beforeAll(() => writeTinyModel(at('base')))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+/** lora_B is not zero, so that scales show */
+function trained(model: PretrainedModel, options: object): PretrainedModel {
+  const peft = FastLanguageModel.getPeftModel(model, options)
+  const { trainables } = peft.language
+  for (const name of trainables.names) {
+    const { rows, cols } = trainables.shape(name)
+    trainables.set(
+      name,
+      Float32Array.from({ length: rows * cols }, (_, i) => 0.3 * Math.sin(i * 1.7 + name.length)),
+    )
+  }
+  return peft
+}
+
+async function merged(model: PretrainedModel, name: string) {
+  await model.savePretrainedMerged(at(name))
+  return new Map([...openCheckpoint(at(name)).tensors].map(([key, t]) => [key, t.load('f32').slice()]))
+}
+
+it.each([
+  ['llama', { r: 2, loraAlpha: 2, targetModules: ['q_proj', 'v_proj', 'down_proj'], alphaPattern: { q_proj: 16, '.*_proj': 4 } }],
+  [
+    'mixtral',
+    {
+      ...{ r: 2, loraAlpha: 2, targetModules: ['q_proj', 'w1', 'w2', 'w3'], alphaPattern: { 'experts.*': 7, '.*': 3 } },
+      rankPattern: { gate_up_proj: 3, down_proj: 1 },
+    },
+  ],
+])('%s: an adapter whose keys overlap is what it was when it is read again', async (name, options) => {
+  const base = name === 'llama' ? at('base') : mixture
+  const { model } = await FastLanguageModel.fromPretrained(base, OPTIONS)
+  const peft = trained(model, options)
+  const before = await merged(peft, `${name}-before`)
+  await peft.savePretrained(at(`${name}-adapter`))
+  expect(FastLanguageModel.getPeftModel(peft, options)).toBe(peft)
+  await model.dispose()
+  const again = await FastLanguageModel.fromPretrained(at(`${name}-adapter`), OPTIONS)
+  expect(await merged(again.model, `${name}-after`)).toEqual(before)
+  expect(FastLanguageModel.getPeftModel(again.model, options)).toBe(again.model)
+  await again.model.dispose()
+  const config = readAdapterConfig(at(`${name}-adapter`))
+  const scale = (path: string) => [rankOf(config, `model.layers.1.${path}`), loraScale(config, `model.layers.1.${path}`)]
+  if (name === 'llama') {
+    expect(scale('self_attn.q_proj')).toEqual([2, 8])
+    expect(scale('mlp.down_proj')).toEqual([2, 2])
+  } else {
+    expect(scale('self_attn.q_proj')).toEqual([2, 1.5])
+    expect(scale('mlp.experts.gate_up_proj')).toEqual([3, 7 / 3])
+    expect(scale('mlp.experts.down_proj')).toEqual([1, 7])
+  }
+})
+
+it('keys that say the same in any order are written as they are, and one that means nothing is told', async () => {
+  const { model } = await FastLanguageModel.fromPretrained(at('base'), OPTIONS)
+  const patterns = { alphaPattern: { v_proj: 16, q_proj: 4 }, rankPattern: { 'layers.1.*q_proj': 4, q_proj: 4 } }
+  const peft = trained(model, { r: 2, targetModules: ['q_proj', 'v_proj'], ...patterns })
+  await peft.savePretrained(at('plain'))
+  expect(readAdapterConfig(at('plain'))).toMatchObject(patterns)
+  const idle = { r: 2, targetModules: ['q_proj'], alphaPattern: { q_proj: 16, '.*': 4, k_porj: 3 } }
+  expect(() => FastLanguageModel.getPeftModel(model, idle)).toThrow('alphaPattern names k_porj')
+  await model.dispose()
+})
