@@ -201,21 +201,15 @@ function ggufTensor(name: string, tensor: GgufTensor, heads: number, blocks: Blo
   return madeOf(made, () => [tensor])
 }
 
-const wordsOf = ({ buffer, byteOffset, byteLength }: Uint8Array) => new Uint32Array(buffer, byteOffset, byteLength / 4)
-
 /** Lines [from, from + count) of whole heads of `lines` lines. */
 function unrotate(stored: Uint8Array, lines: number, from: number, count: number, lineBytes: number): Uint8Array {
   const half = lines / 2
   const out = new Uint8Array(count * lineBytes)
-  // lines are short, and a copy costs as much as a hundred bytes of it: in words where they begin at one
-  const whole = (lineBytes | stored.byteOffset | stored.byteLength) % 4 === 0
-  const words = whole ? lineBytes / 4 : lineBytes
-  const [to, of] = whole ? [wordsOf(out), wordsOf(stored)] : [out, stored]
-  for (let i = 0, at = 0; i < count; i++) {
+  for (let i = 0; i < count; i++) {
     const line = from + i
     const within = line % lines
-    let source = (line - within + (within % half) * 2 + (within >= half ? 1 : 0)) * words
-    for (const end = at + words; at < end; ) to[at++] = of[source++]!
+    const source = line - within + (within % half) * 2 + (within >= half ? 1 : 0)
+    out.set(stored.subarray(source * lineBytes, (source + 1) * lineBytes), i * lineBytes)
   }
   return out
 }
