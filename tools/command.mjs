@@ -23,13 +23,28 @@ const ownPlaces = {
   },
 }
 
+/**
+ * What is imported of Node is taken from `process.getBuiltinModule`: an import makes a module of every builtin, which reads all that it has, also
+ * what it would load when asked (TextDecoder's tables of `node:util`), and is resolved and linked by each file anew.
+ */
+const builtins = {
+  name: 'builtins',
+  renderChunk(code) {
+    return code.replace(/^import (?:(\w+)(?:, )?)?(?:\{([^}]*)\})? from "(node:[^"]+)";$/gm, (_, whole, parts, name) => {
+      const from = `process.getBuiltinModule("${name}")`
+      const taken = parts === undefined ? '' : `const {${parts.replaceAll(' as ', ': ')}} = ${whole ?? from};`
+      return [whole ? `const ${whole} = ${from};` : '', taken].filter(Boolean).join(' ')
+    })
+  },
+}
+
 export async function bundleCommand() {
   rmSync(out, { recursive: true, force: true })
   const bundle = await rolldown({
     input: join(dist, 'cli/main.js'),
     platform: 'node',
     external: (id) => !/^[./]|^[a-z]:/i.test(id) && !within.includes(id),
-    plugins: [ownPlaces],
+    plugins: [ownPlaces, builtins],
   })
   await bundle.write({ dir: out, format: 'esm' })
   await bundle.close()

@@ -2,6 +2,7 @@
 import type { Dataset } from '../data/dataset.ts'
 import { loadRows } from '../data/load.ts'
 import { loadMixture, type MixtureRequest, mixtureOf } from '../data/load-mixture.ts'
+import { Room } from '../data/room.ts'
 import { option, SaqrError, say } from '../error.ts'
 import { isFile } from '../hub/files.ts'
 import { progressLine } from '../hub/progress.ts'
@@ -15,7 +16,8 @@ export interface Rows {
 
 /** @throws SaqrError as `loadRows`; OPTION_INVALID where rows to evaluate on are asked for and not named */
 export async function rowsOf(o: VerbOptions, { signal, err }: Io): Promise<Rows> {
-  const shown = { signal, onProgress: progressLine(err) }
+  // what is trained on and what is evaluated on are in memory together
+  const shown = { signal, onProgress: progressLine(err), room: new Room() }
   const request = { ...shown, remembered: true }
   const mixture = o.datasets.length > 0 ? await mixed(o, shown) : null
   const streaming = o.datasetStreaming

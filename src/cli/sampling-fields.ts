@@ -3,13 +3,17 @@ import { z } from 'zod'
 import { option, say } from '../error.ts'
 import type { Need } from '../hub/need.ts'
 import { beside, honoured } from '../train/options/field.ts'
+import { model, modelLoading } from '../train/options/model.ts'
+import { own } from '../train/options/own.ts'
+import { precision } from '../train/options/precision.ts'
+import { quantization } from '../train/options/quantization.ts'
+import { rows } from '../train/options/rows.ts'
 import { count, described, flag, optionalTexts } from '../train/options/schemas.ts'
-import { sftFields } from '../train/options/sft.ts'
 
 /** sft's options where they say what a model is; how they are told is another matter here */
 export const modelFields = {
-  model_name_or_path: { ...sftFields.model_name_or_path, help: 'Hub id, folder, .gguf file, or a folder with a PEFT adapter' },
-  model_revision: sftFields.model_revision,
+  model_name_or_path: { ...model.model_name_or_path, help: 'Hub id, folder, .gguf file, or a folder with a PEFT adapter' },
+  model_revision: model.model_revision,
   dtype: honoured(
     z.enum(['auto', 'bfloat16', 'float32']).nullable(),
     null,
@@ -17,17 +21,17 @@ export const modelFields = {
     { float16: say`saqr computes in bf16 or f32; leave it out, or use ${option('dtype')} float32` },
   ),
   bf16: {
-    ...sftFields.bf16,
+    ...precision.bf16,
     help: say`true is ${option('dtype')} bfloat16, false float32 where ${option('dtype')} says nothing`,
   },
-  load_in_4bit: { ...sftFields.load_in_4bit, help: 'hold the weights in 4-bit NF4' },
-  use_bnb_nested_quant: sftFields.use_bnb_nested_quant,
-  eos_token: { ...sftFields.eos_token, help: 'token at which the answer ends; default: the tokenizer’s' },
-  chat_template_path: sftFields.chat_template_path,
+  load_in_4bit: { ...quantization.load_in_4bit, help: 'hold the weights in 4-bit NF4' },
+  use_bnb_nested_quant: quantization.use_bnb_nested_quant,
+  eos_token: { ...rows.eos_token, help: 'token at which the answer ends; default: the tokenizer’s' },
+  chat_template_path: modelLoading.chat_template_path,
   adapter: honoured(flag, true, 'false (--no_adapter): the base answers, as it is without the adapter'),
-  device: sftFields.device,
-  threads: sftFields.threads,
-  use_cpu: { ...sftFields.use_cpu, help: say`compute on the CPU whatever else there is (${option('device')} cpu)` },
+  device: own.device,
+  threads: own.threads,
+  use_cpu: { ...precision.use_cpu, help: say`compute on the CPU whatever else there is (${option('device')} cpu)` },
 }
 
 const DRAWN: Need = { met: (o) => o.temperature !== 0, unless: say`without ${option('temperature')}` }

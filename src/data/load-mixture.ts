@@ -5,7 +5,8 @@ import { isFolder } from '../hub/files.ts'
 import { nearest } from '../hub/nearest.ts'
 import type { HubProgress } from '../hub/places.ts'
 import { Dataset } from './dataset.ts'
-import { loadDataset } from './load.ts'
+import { loadNamed } from './load.ts'
+import { Room } from './room.ts'
 
 export interface PartOfMixture {
   path: string
@@ -68,13 +69,15 @@ export interface MixtureRequest {
   onProgress?: (progress: HubProgress) => void
   /** rows stay on disk */
   streaming?: boolean
+  /** of what the same run has in memory beside; default: of the mixture */
+  room?: Room
 }
 
 /** All rows one data set after another; with shares, the first rows of each. @throws SaqrError as `loadDataset` */
-export async function loadMixture(parts: readonly PartOfMixture[], request: MixtureRequest): Promise<Dataset> {
+export async function loadMixture(parts: readonly PartOfMixture[], { room = new Room(), ...request }: MixtureRequest): Promise<Dataset> {
   const datasets: Dataset[] = []
   for (const { path, name, dataDir, dataFiles, split, columns } of parts) {
-    const rows = await loadDataset(within(path, dataDir), { name, dataFiles, split, ...request })
+    const rows = await loadNamed(within(path, dataDir), null, { name, dataFiles, split, ...request }, room)
     datasets.push(columns === null ? rows : rows.selectColumns(columns))
   }
   const shares = parts.map(({ fraction }) => fraction)

@@ -64,6 +64,16 @@ export async function loadDataset(
   config?: string | null | LoadDatasetOptions,
   options?: LoadDatasetOptions,
 ): Promise<Dataset> {
+  return await loadNamed(path, config, options)
+}
+
+/** @param room of what the same run has in memory; default: of this load */
+export async function loadNamed(
+  path: string,
+  config: string | null | LoadDatasetOptions | undefined,
+  options: LoadDatasetOptions | undefined,
+  room?: Room,
+): Promise<Dataset> {
   const named = typeof config === 'string' ? { name: config } : undefined
   const o = { ...named, ...takeOptions(named || config == null ? options : config, 'loadDataset', OPTIONS) }
   const source = take(path, 'path', filled)
@@ -74,12 +84,12 @@ export async function loadDataset(
     throw new SaqrError('OPTION_INVALID', say`loadDataset('${source}') needs ${option('dataFiles')}: a file, or a list of files`)
   const split = o.split ?? 'train'
   const request = { config: o.name ?? undefined, split, revision: o.revision ?? undefined, token: o.token ?? undefined }
-  const hub = { ...request, signal: o.signal, onProgress: o.onProgress, streaming: o.streaming }
+  const hub = { ...request, signal: o.signal, onProgress: o.onProgress, streaming: o.streaming, room }
   const file = given[0] ?? (isFile(source) ? source : undefined)
   if (file !== undefined) refuseConfig(file, request.config)
   if (request.revision !== undefined && (file !== undefined || isFolder(source)))
     throw new SaqrError('OPTION_INVALID', say`${option('revision')} ${request.revision} has no effect on a path: ${ON_PATH}`)
-  const read = (paths: readonly string[]) => readFiles(paths, { streaming: o.streaming, signal: o.signal })
+  const read = (paths: readonly string[]) => readFiles(paths, { streaming: o.streaming, signal: o.signal, room })
   if (given.length > 0) return cut(Dataset.join(await read(given), given.join(', ')), split)
   if (isFile(source)) return cut((await read([source]))[0]!, split)
   return loadRows(source, hub)
@@ -98,17 +108,19 @@ export interface RowsRequest {
   streaming?: boolean | undefined
   /** nobody changes the rows that are read: those that were prepared before are not read until they are asked for */
   remembered?: boolean
+  /** of what the same run has in memory beside; default: of this load */
+  room?: Room
 }
 
-type Reading = Pick<RowsRequest, 'streaming' | 'remembered' | 'signal'>
+type Reading = Pick<RowsRequest, 'streaming' | 'remembered' | 'signal' | 'room'>
 
 /** Rows of a file, a folder or a Hub data set; a file is any one split of its own. */
-export async function loadRows(name: string, { split, streaming, remembered, ...request }: RowsRequest): Promise<Dataset> {
+export async function loadRows(name: string, { split, streaming, remembered, room, ...request }: RowsRequest): Promise<Dataset> {
   const slices = parseSplit(split)
   const files = new Map<string, readonly string[]>()
   for (const slice of slices)
     if (!files.has(slice.split)) files.set(slice.split, (await resolveDataset(name, { ...request, split: slice.split })).files)
-  const parts = await readFiles([...files.values()].flat(), { streaming, remembered, signal: request.signal })
+  const parts = await readFiles([...files.values()].flat(), { streaming, remembered, room, signal: request.signal })
   const wholes = new Map<string, Dataset>()
   for (const [split, { length }] of files) wholes.set(split, Dataset.join(parts.splice(0, length), `${name} (${split}, ${length} files)`))
   return Dataset.join(
@@ -119,7 +131,8 @@ export async function loadRows(name: string, { split, streaming, remembered, ...
 
 /** One after the other, into memory together where they are not streamed. */
 async function readFiles(paths: readonly string[], reading: Reading): Promise<Dataset[]> {
-  const room = reading.streaming ? null : new Room(paths)
+  const room = reading.streaming ? null : (reading.room ?? new Room())
+  room?.add(paths)
   const read: Dataset[] = []
   for (const path of paths) read.push(await readFile(path, room, reading))
   return read

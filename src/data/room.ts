@@ -8,24 +8,28 @@ const SHARE = 0.5
 
 const shown = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`
 
-/** Of the files that one load reads together. */
+/** Of all files whose rows are in memory at the same time: those of a load, and of the loads of one run (to train on, to evaluate on, a mixture's parts). */
 export class Room {
   readonly #limit: number
-  readonly #files: number
+  #files = 0
   #bytes = 0
 
   /** @throws SaqrError DATA_TOO_LARGE */
-  constructor(paths: readonly string[], limit = SHARE * getHeapStatistics().heap_size_limit) {
+  constructor(paths: readonly string[] = [], limit = SHARE * getHeapStatistics().heap_size_limit) {
     this.#limit = limit
-    this.#files = paths.length
-    for (const path of paths) this.#bytes += sizeOf(path)
-    if (this.#bytes <= limit) return
+    this.add(paths)
+  }
+
+  /** Files that are read next. @throws SaqrError DATA_TOO_LARGE */
+  add(paths: readonly string[]): void {
+    const before = this.#bytes
+    const bytes = paths.reduce((sum, path) => sum + sizeOf(path), 0)
+    this.#bytes += bytes
+    this.#files += paths.length
+    if (this.#bytes <= this.#limit || paths.length === 0) return
     const [first] = paths
-    throw this.#refused(
-      paths.length === 1
-        ? `${first} has ${shown(this.#bytes)}`
-        : `${first} and ${paths.length - 1} more have ${shown(this.#bytes)} together`,
-    )
+    const have = paths.length === 1 ? `${first} has ${shown(bytes)}` : `${first} and ${paths.length - 1} more have ${shown(bytes)} together`
+    throw this.#refused(before === 0 ? have : `${have}, and the rows that are read with it ${shown(before)}`)
   }
 
   /** What a packed file has beyond its own size. @throws SaqrError DATA_TOO_LARGE */

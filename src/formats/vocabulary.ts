@@ -158,14 +158,11 @@ const known = new WeakMap<Texts, Vocabulary>()
 /** Of a file that lists its tokens in the order of their ids; made once. */
 export function vocabularyIn(tokens: Texts): Vocabulary {
   let made = known.get(tokens)
-  if (!made)
-    known.set(
-      tokens,
-      (made = new Vocabulary(
-        tokens,
-        Array.from(tokens.starts.subarray(1), (_, id) => id),
-      )),
-    )
+  if (!made) {
+    const ids: number[] = []
+    for (let id = 0; id < tokens.length; id++) ids.push(id)
+    known.set(tokens, (made = new Vocabulary(tokens, ids)))
+  }
   return made
 }
 

@@ -75,8 +75,8 @@ export class Bpe {
     const heap = new Heap()
     const offer = (at: number) => {
       const next = after[at]!
-      const merge = next < length ? this.#merges.find(symbols[at]!, symbols[next]!) : NONE
-      if (merge !== NONE) heap.push(this.#merges.rank(merge) * POSITIONS + at)
+      const rank = next < length ? this.#merges.find(symbols[at]!, symbols[next]!) : NONE
+      if (rank !== NONE) heap.push(rank * POSITIONS + at)
     }
     for (let i = 0; i + 1 < length; i++) offer(i)
     for (;;) {
@@ -85,9 +85,9 @@ export class Bpe {
       const at = first % POSITIONS
       const next = after[at]!
       if (symbols[at] === GONE || next >= length) continue
-      const merge = this.#merges.find(symbols[at]!, symbols[next]!)
-      if (merge === NONE || this.#merges.rank(merge) !== (first - at) / POSITIONS) continue
-      symbols[at] = this.#merges.made(merge)
+      const rank = this.#merges.find(symbols[at]!, symbols[next]!)
+      if (rank === NONE || rank !== (first - at) / POSITIONS) continue
+      symbols[at] = this.#merges.made(rank)
       symbols[next] = GONE
       after[at] = after[next]!
       if (after[at]! < length) before[after[at]!] = at
@@ -98,8 +98,6 @@ export class Bpe {
 }
 
 const NONE = -1
-/** numbers of a merge: left, right, rank, what it makes */
-const WIDTH = 4
 
 function noToken(left: string, right: string, of: Vocabulary): SaqrError {
   const parts = of.get(left) !== undefined && of.get(right) !== undefined
@@ -109,9 +107,12 @@ function noToken(left: string, right: string, of: Vocabulary): SaqrError {
   )
 }
 
-/** Pairs of ids and what becomes of them, in a table of numbers. */
+/** Pairs of ids and what becomes of them: ranks in a table, small enough to stay in a processor's cache while it is made. */
 class Merges {
-  readonly #table: Int32Array
+  /** left, right and what they make, by rank */
+  readonly #ids: Int32Array
+  /** ranks */
+  readonly #slots: Int32Array
   readonly #mask: number
 
   constructor({
@@ -123,45 +124,32 @@ class Merges {
   }: BpeTables) {
     if (wrong !== -1) throw noToken(...texts.parts(wrong), vocabulary)
     const slots = 2 ** Math.ceil(Math.log2(Math.max(2, 2 * texts.length)))
-    this.#table = new Int32Array(WIDTH * slots).fill(NONE)
+    this.#ids = ids
+    this.#slots = new Int32Array(slots).fill(NONE)
     this.#mask = slots - 1
-    const table = this.#table
-    for (let rank = 0; rank < texts.length; rank++) {
-      const left = ids[3 * rank]!
-      const right = ids[3 * rank + 1]!
-      // the last of equal ones counts
-      const at = this.#slot(left, right)
-      table[at] = left
-      table[at + 1] = right
-      table[at + 2] = rank
-      table[at + 3] = ids[3 * rank + 2]!
-    }
+    // the last of equal ones counts
+    for (let rank = 0; rank < texts.length; rank++) this.#slots[this.#slot(ids[3 * rank]!, ids[3 * rank + 1]!)] = rank
   }
 
-  /** where a pair stands, or would */
+  /** where a pair's rank stands, or would */
   #slot(left: number, right: number): number {
-    const table = this.#table
+    const ids = this.#ids
     let slot = (Math.imul(left, 0x9e3779b1) ^ Math.imul(right, 0x85ebca6b)) >>> 0
     slot = (slot ^ (slot >>> 15)) & this.#mask
     for (;;) {
-      const at = WIDTH * slot
-      if (table[at] === NONE || (table[at] === left && table[at + 1] === right)) return at
+      const rank = this.#slots[slot]!
+      if (rank === NONE || (ids[3 * rank] === left && ids[3 * rank + 1] === right)) return slot
       slot = (slot + 1) & this.#mask
     }
   }
 
-  /** NONE: they don't merge */
+  /** its rank; NONE: they don't merge */
   find(left: number, right: number): number {
-    const at = this.#slot(left, right)
-    return this.#table[at] === NONE ? NONE : at
+    return this.#slots[this.#slot(left, right)]!
   }
 
-  rank(merge: number): number {
-    return this.#table[merge + 2]!
-  }
-
-  made(merge: number): number {
-    return this.#table[merge + 3]!
+  made(rank: number): number {
+    return this.#ids[3 * rank + 2]!
   }
 }
 

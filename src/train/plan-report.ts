@@ -18,7 +18,8 @@ import type { Objective } from './objectives/objective.ts'
 import { coefficientOf, wholeBatches } from './objectives/term.ts'
 import { is8bit, optimizerOptions } from './optim.ts'
 import { adapterConfig } from './options/adapter.ts'
-import { FROZEN_4BIT, memoryLimit, precisionIn } from './options/rules.ts'
+import { FROZEN_4BIT, precisionIn } from './options/precision-in.ts'
+import { memoryLimit } from './options/rules.ts'
 import type { SftOptions } from './options/sft.ts'
 
 export interface PlanReport {

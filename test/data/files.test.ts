@@ -7,7 +7,8 @@ import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { readRows } from '../../src/data/files.ts'
 import { bytesOf } from '../../src/data/gzip.ts'
-import { loadDataset } from '../../src/data/load.ts'
+import { loadDataset, loadRows } from '../../src/data/load.ts'
+import { loadMixture, mixtureOf } from '../../src/data/load-mixture.ts'
 import { Room } from '../../src/data/room.ts'
 
 let folder: string
@@ -191,6 +192,19 @@ describe('what can’t be read is named', () => {
     const refused = expect.objectContaining({ code: 'DATA_TOO_LARGE', message: expect.stringContaining('and 1 more have') })
     await expect(loadDataset('json', { dataFiles: [a, b] })).rejects.toEqual(refused)
     await expect(loadDataset(inside, { split: 'train+test' })).rejects.toEqual(refused)
+    // a mixture's parts, and rows to evaluate on, are in memory beside what was read before
+    writeFileSync(a, '{"text":"a"}\n')
+    const half = new Room([], 16)
+    const beside = expect.objectContaining({
+      code: 'DATA_TOO_LARGE',
+      message: expect.stringContaining('and the rows that are read with it'),
+    })
+    await loadRows(a, { split: 'train', room: half })
+    writeFileSync(b, '{"text":"b"}\n')
+    await expect(loadRows(b, { split: 'train', room: half })).rejects.toEqual(beside)
+    const parts = mixtureOf([{ path: a }, { path: b }])
+    await expect(loadMixture(parts, { room: new Room([], 16) })).rejects.toEqual(beside)
+    expect((await loadMixture(parts, {})).length).toBe(2)
   })
 
   test('what is packed counts as it is unpacked', async () => {

@@ -23,6 +23,17 @@ it.each(['gpt-2', 'gpt-4o', 'llama-bpe', 'qwen2', 'smaug-bpe', 'smollm', 'spm', 
   expect(() => describeTokenizer(given, { ...wish, vocab: given.idLimit - 1 })).toThrow(/needs a row for each token/)
 })
 
+it('templates are written without the blocks that only training asks of, which most readers of GGUF don’t know', () => {
+  const path = fixture('tokenizer-smollm.gguf')
+  const files = ggufTokenizer(readGguf(path), path)!
+  const of = (tag: string, end: string) => `{% for m in messages %}{% ${tag} %}{{ m.content }}{% ${end} %}{% endfor %}`
+  const source = of('generation', 'endgeneration')
+  const given = new Tokenizer({ ...files, chatTemplate: source, chatTemplates: { rag: source } })
+  const entries = describeTokenizer(given, { modelType: 'llama', vocab: given.idLimit, ends: [], whole: false, template: null })
+  const again = ggufTokenizer(headerOf(entries, []), join(path, 'again'))!
+  expect([again.chatTemplate, again.chatTemplates]).toEqual([of('if true', 'endif'), { rag: of('if true', 'endif') }])
+})
+
 it('a vocabulary of the size that models have is written', () => {
   const value = Array.from({ length: 400_000 }, (_, i) => `a${i}`)
   const bytes = Buffer.from(headerBytes({ 'tokenizer.ggml.merges': { kind: 'strings', value } }, []))

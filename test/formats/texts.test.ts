@@ -26,6 +26,13 @@ function read(parts: readonly Uint8Array[]): Texts {
   return made
 }
 
+it('a list of several windows is cut where its lengths say: short texts are stepped over by another loop than long ones, and those that a window ends in', () => {
+  const parts = Array.from({ length: 60_000 }, (_, i) => Buffer.alloc(i % 1000 === 0 ? 127 + (i % 7) : (i * 7) % 40, 97 + (i % 26)))
+  expect(listOf(parts).length).toBeGreaterThan(1.5 * 2 ** 20)
+  const made = read(parts)
+  expect(parts.findIndex((part, i) => made.at(i) !== part.toString())).toBe(-1)
+})
+
 it.each([
   ['of strings', Texts.of(texts)],
   ['out of a file', read(texts.map((text) => Buffer.from(text)))],

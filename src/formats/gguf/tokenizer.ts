@@ -140,11 +140,12 @@ function addedTokens(meta: Metadata, tokens: Texts, special: Partial<Record<stri
   const types = meta.optionalNumbers('tokenizer.ggml.token_type')
   if (types && types.length !== tokens.length)
     throw new SaqrError('FORMAT_GGUF', `${meta.path} has ${tokens.length} tokens and ${types.length} token types.`)
-  const named = new Set(Object.values(special).map((token) => token?.id))
+  const named = new Uint8Array(tokens.length)
+  for (const token of Object.values(special)) if (token) named[token.id] = 1
   const added: JsonObject[] = []
   for (let id = 0; id < tokens.length; id++) {
     const type = types?.[id]
-    const isSpecial = named.has(id) || type === kind.control || type === kind.unknown
+    const isSpecial = named[id] === 1 || type === kind.control || type === kind.unknown
     const content = isSpecial || type === kind.userDefined ? tokens.at(id) : ''
     if (content !== '') added.push({ id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: isSpecial })
   }

@@ -132,8 +132,6 @@ export function memoryLimit(memory: number | string | null): MemoryLimit | null 
   return { bytes, unit: unitOf(memory) }
 }
 
-export const FROZEN_4BIT = say`the weights of a 4-bit base can’t be trained; add ${option('getPeftModel')}, or leave ${option('loadIn4bit')} out`
-
 function invalid(message: Message): never {
   throw new SaqrError('OPTION_INVALID', message)
 }
@@ -146,30 +144,6 @@ export function stepsOf(interval: number, maxSteps: number): number {
 /** eval_steps as HF has it: where it isn't set, logging_steps. */
 export function evalSteps(o: Pick<CommonOptions, 'evalSteps' | 'loggingSteps'>): number {
   return o.evalSteps || o.loggingSteps
-}
-
-/** What activations and frozen weights are computed in; `checkpoint`: as the model's files say. */
-export function precisionOf(o: { bf16: boolean | null; dtype: VerbOptions['dtype'] }): 'bf16' | 'f32' | 'checkpoint' {
-  if (o.bf16 !== false || o.dtype === 'bfloat16') return 'bf16'
-  return o.dtype === 'float32' ? 'f32' : 'checkpoint'
-}
-
-/** The same for a model whose config.json is known; without one, `--dtype auto` is bf16. */
-export function precisionIn(o: Parameters<typeof precisionOf>[0], config: Readonly<Record<string, unknown>>): 'bf16' | 'f32' {
-  const precision = precisionOf(o)
-  if (precision !== 'checkpoint') return precision
-  return (config.dtype ?? config.torch_dtype ?? 'bfloat16') === 'float32' ? 'f32' : 'bf16'
-}
-
-/**
- * What a model that is asked, not trained, is opened and computed in: what dtype says, as in transformers; where it says nothing bf16, or f32 with bf16 false.
- * @throws SaqrError OPTION_INVALID where bf16 is asked for beside another dtype
- */
-export function askedPrecision(o: Parameters<typeof precisionOf>[0], config: Readonly<Record<string, unknown>>): 'bf16' | 'f32' {
-  if (o.bf16 && o.dtype !== null && o.dtype !== 'bfloat16')
-    invalid(say`${option('bf16')} true contradicts ${option('dtype')} ${o.dtype}; leave one of them out`)
-  if (o.dtype === null) return o.bf16 === false ? 'f32' : 'bf16'
-  return precisionIn({ dtype: o.dtype, bf16: false }, config)
 }
 
 /** lora_target_modules for the adapter: one plain name is a list of one; TRL's CLI takes it for a regular expression, which no path matches whole. @throws SaqrError OPTION_INVALID for names with commas between them */
