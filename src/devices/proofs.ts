@@ -55,7 +55,7 @@ export const PROOFS: readonly Proof[] = [
     what: 'kernels',
     variant: 'arm64',
     runtime: 'Node 24.19.0',
-    ops: 43,
+    ops: 46,
     small: true,
     under: 'QEMU 7.2',
     saqr: '0.1.0',
