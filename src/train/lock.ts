@@ -23,22 +23,31 @@ interface Holder {
   /** processes of other containers have numbers of their own */
   space: string
   pid: number
-  /** tells a process from a later one of its number */
+  /** tells a process from a later one of its number; '' where the system doesn't say of another */
   started: string
+  /** milliseconds of the day clock when it started, as it knows of itself */
+  since: number
 }
+
+const SINCE = Math.round(Date.now() - process.uptime() * 1000)
+/** by which the threads of one process may differ, in milliseconds */
+const ALIKE = 2000
 
 /**
  * Takes the folder, which exists, until the returned function is called.
+ * @param startOf a process, as the system tells it
  * @throws SaqrError TRAIN_LOCKED while another run is in it
  */
-export function lockFolder(folder: string): () => void {
+export function lockFolder(folder: string, startOf: (pid: number) => string = startedAt): () => void {
   const path = join(folder, NAME)
-  const mine = JSON.stringify(self())
+  const me = self(startOf)
+  const mine = JSON.stringify(me)
   try {
     for (let tries = 0; !create(path, mine); tries++) {
       const found = read(path)
       if (found === null) continue
-      if (tries > 20 || lives(found)) throw locked(folder, path, found.text === mine ? 'a run of this process' : whoIs(found.holder))
+      if (tries > 20 || lives(found, me, startOf))
+        throw locked(folder, path, found.text === mine ? 'a run of this process' : whoIs(found.holder))
       takeAway(path, found.text)
     }
   } catch (cause) {
@@ -106,12 +115,12 @@ function parse(text: string): Holder | null {
   }
 }
 
-function lives({ holder, age }: Found): boolean {
+function lives({ holder, age }: Found, { host, space, pid, started }: Holder, startOf: (pid: number) => string): boolean {
   if (holder === null) return age < WRITING
-  const { host, space, pid, started } = self()
   if (holder.host !== host || holder.space !== space) return age < FORGOTTEN
-  if (holder.pid === pid) return holder.started === started
-  return alive(holder.pid) && startOf(holder.pid) === holder.started
+  // Windows soon gives a number to another process
+  if (holder.pid === pid) return holder.started === started && (started !== '' || Math.abs(holder.since - SINCE) < ALIKE)
+  return alive(holder.pid) && startOf(holder.pid) === holder.started && (holder.started !== '' || age < FORGOTTEN)
 }
 
 /** Moved aside first: had another run taken the folder meanwhile, its file would come back. */
@@ -135,8 +144,8 @@ function touch(path: string): void {
   }
 }
 
-function self(): Holder {
-  return { host: hostname(), space: spaceOf(), pid: process.pid, started: startOf(process.pid) }
+function self(startOf: (pid: number) => string): Holder {
+  return { host: hostname(), space: spaceOf(), pid: process.pid, started: startOf(process.pid), since: SINCE }
 }
 
 /** Linux's process namespace; elsewhere there is one */
@@ -149,7 +158,7 @@ function spaceOf(): string {
 }
 
 /** When a process started, as Linux counts (field 22 of /proc/PID/stat); elsewhere its number alone must do. */
-function startOf(pid: number): string {
+function startedAt(pid: number): string {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
     return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? ''

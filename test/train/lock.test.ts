@@ -96,6 +96,18 @@ describe('a lock', () => {
     lockFolder(other({ started: '1', pid: 1 }))()
   })
 
+  it('where the system says nothing of a process: this one knows when it started itself, another counts while it touches its lock', () => {
+    const nothing = () => ''
+    const take = (path: string) => lockFolder(path, nothing)
+    const since = Math.round(Date.now() - process.uptime() * 1000)
+    expect(() => take(other({ started: '', since }))).toThrow(/in use by/)
+    take(other({ started: '', since: since - 60_000 }))()
+    const parent = other({ started: '', pid: process.ppid })
+    expect(() => take(parent)).toThrow(new RegExp(`in use by process ${process.ppid}`))
+    age(parent, 300)
+    take(parent)()
+  })
+
   it('that has no words yet counts for a moment: it is being written', () => {
     const path = folder()
     writeFileSync(fileOf(path), '')
