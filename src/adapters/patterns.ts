@@ -40,11 +40,11 @@ function lookedUp(config: AdapterConfig, { path: head, tiedTo }: Model['head'], 
 function settle(pattern: Record<string, number>, field: 'rankPattern' | 'alphaPattern', paths: readonly string[]): Record<string, number> {
   const given = Object.keys(pattern)
   const first = (keys: readonly string[], path: string) => keys.find((key) => isMeant(key, path, field))
-  const valueOf = (key: string | undefined) => (key === undefined ? undefined : pattern[key])
+  const valueAt = (key: string | undefined) => (key === undefined ? undefined : pattern[key])
   const sorted = given.toSorted()
-  if (paths.every((path) => valueOf(first(given, path)) === valueOf(first(sorted, path)))) return pattern
+  if (paths.every((path) => valueAt(first(given, path)) === valueAt(first(sorted, path)))) return pattern
   const means = paths.flatMap((path) => {
-    const value = valueOf(first(given, path))
+    const value = valueAt(first(given, path))
     return value === undefined ? [] : [[path.replaceAll('.', String.raw`\.`), value] as const]
   })
   // what means nothing is told where adapters are begun
