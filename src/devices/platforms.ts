@@ -103,7 +103,7 @@ function insteadOf(os: string, cpu: string, libc: Platform['libc']): string {
   return ''
 }
 
-/** An ELF program names its loader in the segment PT_INTERP, and the loader is the C library's. undefined: a program of 32 bits, of which saqr has no library. */
+/** An ELF program names its loader in the segment PT_INTERP, and the loader is the C library's. undefined: a program of 32 bits, or one whose numbers begin with their largest byte (s390x), of which saqr has no library. */
 export function libcOf(program: string): Platform['libc'] {
   const fd = openSync(program, 'r')
   try {
@@ -113,7 +113,7 @@ export function libcOf(program: string): Platform['libc'] {
       return out
     }
     const header = read(0, 64)
-    if (header[EI_CLASS] !== ELFCLASS64) return undefined
+    if (header[EI_CLASS] !== ELFCLASS64 || header[EI_DATA] !== ELFDATA2LSB) return undefined
     const [at, size, count] = [Number(header.readBigUInt64LE(32)), header.readUInt16LE(54), header.readUInt16LE(56)]
     for (let i = 0; i < count; i++) {
       const segment = read(at + i * size, 56)
@@ -126,4 +126,4 @@ export function libcOf(program: string): Platform['libc'] {
   }
   return 'glibc'
 }
-const [EI_CLASS, ELFCLASS64, PT_INTERP] = [4, 2, 3]
+const [EI_CLASS, ELFCLASS64, EI_DATA, ELFDATA2LSB, PT_INTERP] = [4, 2, 5, 1, 3]

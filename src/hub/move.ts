@@ -1,5 +1,5 @@
 /** A file takes another's place, or is found under another name too. */
-import { copyFileSync, lstatSync, renameSync, symlinkSync } from 'node:fs'
+import { copyFileSync, lstatSync, renameSync, rmSync, symlinkSync } from 'node:fs'
 import { dirname, relative } from 'node:path'
 
 /** milliseconds that a file which somebody has open is waited for, and of a wait between two tries */
@@ -34,6 +34,13 @@ export function linkOrCopy(file: string, name: string, symlink: (target: string,
     symlink(relative(dirname(name), file), name)
   } catch (error) {
     if (lstatSync(name, { throwIfNoEntry: false })) throw error
-    copyFileSync(file, name)
+    // a copy that is cut off has not the name by which it counts as whole
+    const aside = `${name}.${process.pid}`
+    try {
+      copyFileSync(file, aside)
+      move(aside, name)
+    } finally {
+      rmSync(aside, { force: true })
+    }
   }
 }

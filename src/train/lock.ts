@@ -2,9 +2,11 @@
  * One run at a time in an output folder: a file that says who is in it. What a process that died left behind is taken over; a process that can't
  * be asked (another machine, another container) counts as living while it touches the file.
  */
+import { spawnSync } from 'node:child_process'
 import { closeSync, openSync, readFileSync, readlinkSync, rmSync, statSync, utimesSync, writeSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
+import { getEnvironmentData, setEnvironmentData } from 'node:worker_threads'
 import { option, SaqrError, say } from '../error.ts'
 import { isObject } from '../formats/json.ts'
 import { alive, fileError } from '../hub/files.ts'
@@ -29,8 +31,11 @@ interface Holder {
   since: number
 }
 
-const SINCE = Math.round(Date.now() - process.uptime() * 1000)
-/** by which the threads of one process may differ, in milliseconds */
+/** one number for all threads: in Bun and Deno a worker's uptime is its own, so it has what the thread that began it knows */
+const SINCE_KEY = 'saqr: this process began'
+const SINCE = (getEnvironmentData(SINCE_KEY) as number | undefined) ?? Math.round(Date.now() - process.uptime() * 1000)
+setEnvironmentData(SINCE_KEY, SINCE)
+/** by which threads that each reckoned it may differ, in milliseconds */
 const ALIKE = 2000
 
 /**
@@ -53,7 +58,7 @@ export function lockFolder(folder: string, startOf: (pid: number) => string = st
   } catch (cause) {
     throw fileError(cause, path, 'write')
   }
-  const touching = setInterval(() => touch(path), TOUCH)
+  const touching = setInterval(() => touch(path, mine), TOUCH)
   touching.unref()
   return () => {
     clearInterval(touching)
@@ -118,9 +123,10 @@ function parse(text: string): Holder | null {
 function lives({ holder, age }: Found, { host, space, pid, started }: Holder, startOf: (pid: number) => string): boolean {
   if (holder === null) return age < WRITING
   if (holder.host !== host || holder.space !== space) return age < FORGOTTEN
-  // Windows soon gives a number to another process
+  // Windows soon gives a number to another process: of itself one knows better than by its number
   if (holder.pid === pid) return holder.started === started && (started !== '' || Math.abs(holder.since - SINCE) < ALIKE)
-  return alive(holder.pid) && startOf(holder.pid) === holder.started && (holder.started !== '' || age < FORGOTTEN)
+  // one that is stopped touches nothing and lives
+  return alive(holder.pid) && startOf(holder.pid) === holder.started
 }
 
 /** Moved aside first: had another run taken the folder meanwhile, its file would come back. */
@@ -136,9 +142,10 @@ function takeAway(path: string, text: string): void {
   else move(aside, path)
 }
 
-function touch(path: string): void {
+/** While it is this run's: to keep another's alive is not its business. */
+function touch(path: string, mine: string): void {
   try {
-    utimesSync(path, new Date(), new Date())
+    if (read(path)?.text === mine) utimesSync(path, new Date(), new Date())
   } catch {
     // a folder that was taken away is found out at the next save
   }
@@ -157,8 +164,9 @@ function spaceOf(): string {
   }
 }
 
-/** When a process started, as Linux counts (field 22 of /proc/PID/stat); elsewhere its number alone must do. */
+/** When a process started: as Linux counts (field 22 of /proc/PID/stat), as macOS's ps says it; '' on Windows, where its number alone must do. */
 function startedAt(pid: number): string {
+  if (process.platform === 'darwin') return spawnSync('ps', ['-o', 'lstart=', '-p', String(pid)], { encoding: 'utf8' }).stdout?.trim() ?? ''
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
     return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? ''

@@ -1,6 +1,6 @@
 /** How the CPU library is built, and what it does where the system refuses: by the compiler that built it. */
 import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, it } from 'vitest'
@@ -102,8 +102,15 @@ it('what was built is as before until a source, a library or what is asked for i
   expect(built()).toBe(true)
   write('native/build/saqr-x86-64-v3.so', 'not of that platform')
   expect(asBefore(asked, root).same).toBe(true)
-  rmSync(join(root, 'native/build/linux-arm64/saqr-arm64.so'))
-  expect(asBefore(asked, root).same).toBe(false)
+  // an editor's lock, a link to nowhere
+  symlinkSync('someone@somewhere.1', join(root, 'src/ops/add/.#op.ts'))
+  expect(asBefore(asked, root).same).toBe(true)
+  for (const lost of ['saqr-arm64.so', 'variants.json']) {
+    write('native/build/linux-arm64/variants.json', '[]')
+    expect(built()).toBe(true)
+    rmSync(join(root, 'native/build/linux-arm64', lost))
+    expect(asBefore(asked, root).same).toBe(false)
+  }
 
   // what changes while it is built
   const building = asBefore(asked, root)

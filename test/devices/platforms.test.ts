@@ -35,12 +35,18 @@ describe('platforms', () => {
   })
 })
 
-it('a program’s C library is not asked for where it is of 32 bits', () => {
+it('a program’s C library is not asked for where it is of 32 bits, or writes numbers the other way round', () => {
   const folder = mkdtempSync(join(tmpdir(), 'saqr-elf-'))
   try {
     const program = join(folder, 'node')
     // Arm's e_flags, where a program of 64 bits says the place of its segments
     writeFileSync(program, Buffer.concat([Buffer.from([0x7f, 0x45, 0x4c, 0x46, 1, 1, 1]), Buffer.alloc(57, 0xff)]))
+    expect(libcOf(program)).toBe(undefined)
+    // s390x: 64 bits, the largest byte first
+    writeFileSync(
+      program,
+      Buffer.concat([Buffer.from([0x7f, 0x45, 0x4c, 0x46, 2, 2, 1]), Buffer.alloc(32), Buffer.from([64]), Buffer.alloc(24)]),
+    )
     expect(libcOf(program)).toBe(undefined)
   } finally {
     rmSync(folder, { recursive: true })

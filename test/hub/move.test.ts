@@ -1,7 +1,7 @@
 /** Files that take another's place while somebody has it open, as on Windows, or another name where there are no links; and each system's folder of caches. */
-import { lstatSync, mkdirSync, mkdtempSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
+import { lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { linkOrCopy, move } from '../../src/hub/move.ts'
 import { cacheFolder } from '../../src/hub/places.ts'
@@ -65,6 +65,15 @@ describe('another name of a file', () => {
         expect(readFileSync(name, 'utf8')).toBe('weights')
       })
   })
+
+  it('that can’t be made whole has no name by which it would count, and leaves nothing', () =>
+    inFolder((blob, name) => {
+      rmSync(blob)
+      expect(() => linkOrCopy(blob, name, without('EPERM'))).toThrow(/ENOENT/)
+      writeFileSync(blob, 'weights')
+      linkOrCopy(blob, name, without('EPERM'))
+      expect(readdirSync(dirname(name))).toEqual(['model'])
+    }))
 
   it('is refused where the name is taken, or neither can be made', () =>
     inFolder((blob, name) => {

@@ -1,8 +1,10 @@
 /** One run in a folder at a time, and none that died keeps others out. */
 import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Worker } from 'node:worker_threads'
 import { afterAll, describe, expect, it } from 'vitest'
 import { lockFolder } from '../../src/train/lock.ts'
 
@@ -96,16 +98,34 @@ describe('a lock', () => {
     lockFolder(other({ started: '1', pid: 1 }))()
   })
 
-  it('where the system says nothing of a process: this one knows when it started itself, another counts while it touches its lock', () => {
+  it('where the system says nothing of a process: this one knows when it started itself, another counts while its number lives', () => {
     const nothing = () => ''
     const take = (path: string) => lockFolder(path, nothing)
     const since = Math.round(Date.now() - process.uptime() * 1000)
     expect(() => take(other({ started: '', since }))).toThrow(/in use by/)
     take(other({ started: '', since: since - 60_000 }))()
     const parent = other({ started: '', pid: process.ppid })
-    expect(() => take(parent)).toThrow(new RegExp(`in use by process ${process.ppid}`))
+    // stopped or busy for minutes, it lives
     age(parent, 300)
-    take(parent)()
+    expect(() => take(parent)).toThrow(new RegExp(`in use by process ${process.ppid}`))
+    const { pid } = spawnSync(process.execPath, ['-e', ''])
+    take(other({ started: '', pid }))()
+  })
+
+  it('of another thread of this process is held, whatever the worker’s own clock says', async () => {
+    const path = folder()
+    const unlock = lockFolder(path, () => '')
+    const tries = `
+      const { parentPort, workerData } = require('node:worker_threads')
+      process.uptime = () => 0 // as Bun's and Deno's is in a worker that has just begun
+      setTimeout(() => import(workerData.module).then(({ lockFolder }) => {
+        try { lockFolder(workerData.path, () => ''); parentPort.postMessage('taken') } catch (error) { parentPort.postMessage(error.code) }
+      }), 2500)`
+    const module = new URL('../../dist/train/lock.js', import.meta.url).href
+    const worker = new Worker(tries, { eval: true, workerData: { module, path } })
+    expect((await once(worker, 'message'))[0]).toBe('TRAIN_LOCKED')
+    await worker.terminate()
+    unlock()
   })
 
   it('that has no words yet counts for a moment: it is being written', () => {
