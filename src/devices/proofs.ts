@@ -187,7 +187,7 @@ export const PROOFS: readonly Proof[] = [
     what: 'kernels',
     variant: 'x86-64-v3',
     runtime: 'Node 24.19.0',
-    ops: 43,
+    ops: 46,
     small: true,
     under: '',
     saqr: '0.1.0',

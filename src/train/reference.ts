@@ -5,6 +5,7 @@
 import type { Example } from '../data/example.ts'
 import { longestSequence } from '../data/long.ts'
 import type { Making } from '../data/prepare.ts'
+import type { Pass } from '../data/trie.ts'
 import type { DeviceDescription } from '../devices/device.ts'
 import { storeBytes } from '../engine/budget.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
@@ -164,17 +165,42 @@ export async function scoreWith(
   if (!reference) return
   const { wholeBatches: _, ...free } = cut
   const seen = new Set<number>()
-  for (const step of batches) {
+  const steps = batches[Symbol.iterator]()
+  const next = () => {
+    const { value: step, done } = steps.next()
+    if (done) return null
     const examples = step.map((batch) => batch.map((i) => rows[i]!))
+    return { step, examples, laid: examples.flat().every((row) => reference.has(row)) ? null : objective.layOut(examples, free) }
+  }
+  let coming = next()
+  while (coming) {
+    const { step, examples, laid } = coming
     const made = step.flatMap((batch, b) => batch.filter((_, at) => !reference.has(examples[b]![at]!)))
     for (const i of step.flat()) seen.add(i)
+    let ahead: Promise<ReturnType<typeof next>> | undefined
     if (made.length > 0) {
       signal?.throwIfAborted()
-      const laid = objective.layOut(examples, free)
-      for (const pass of laid.passes) reference.keep(pass, await runner.run(pass, { seed: 0, step: 0, lossScale: 0 }, signal), laid)
+      for (const pass of laid!.passes) {
+        const running = runner.run(pass, { seed: 0, step: 0, lossScale: 0 }, signal)
+        ahead ??= madeAhead(runner, next)
+        reference.keep(pass, await running, laid!)
+      }
     }
     onScored(made, seen.size)
+    coming = ahead ? await ahead : next()
   }
+}
+
+/** What comes next, with plans of its passes' sizes, while the device computes what was just queued. Who comes to it is told what is wrong with it. */
+function madeAhead<T extends { laid: { passes: readonly Pass[] } | null } | null>(runner: PassRunner, next: () => T): Promise<T> {
+  const made = (async () => {
+    await new Promise((resolve) => setImmediate(resolve))
+    const coming = next()
+    if (coming?.laid) await runner.prepareAhead(coming.laid.passes)
+    return coming
+  })()
+  made.catch(() => {})
+  return made
 }
 
 /** With LongRoPE a row's numbers depend on the longest row of its micro-batch, which is another in every epoch. */
