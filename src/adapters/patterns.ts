@@ -27,7 +27,7 @@ const WHOLE: ReadonlySet<Role> = new Set(['linear', 'router', 'experts'])
 function lookedUp(config: AdapterConfig, { path: head, tiedTo }: Model['head'], tensors: readonly ParameterSpec[]): string[] {
   const isAdapted = (path: string, role: 'linear' | 'embedding') =>
     !isSaved(config.modulesToSave ?? [], path) && isNamed(config, path, { role, head })
-  // an expression may also mean norms, and all-linear routers: neither gets one as a module
+  // all-linear and expressions meet norms and routers too, which get none as modules
   const modules = tensors.flatMap(({ name, role }) => {
     const path = name.replace(/\.weight$/, '')
     return (role === 'linear' || role === 'embedding') && isAdapted(path, role) ? [path] : []
