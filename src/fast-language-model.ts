@@ -80,7 +80,8 @@ export const FastLanguageModel = {
     const { checkpoint, model: family } = language.opened
     language.opened.alive()
     if (language.trained) {
-      refuseOther(adapterOf(language.adapter), asSettled(given, family), 'this model')
+      const there = adapterOf(language.adapter)
+      refuseOther(there, asSettled(given, there, family), 'this model')
       return model
     }
     if (checkpoint.adapter !== undefined)

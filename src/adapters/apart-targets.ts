@@ -31,17 +31,20 @@ export function settleApart(config: AdapterConfig, model: Pick<Model, 'apart' | 
   if (meant.length === 0) return config
   const parameters = new Set(config.targetParameters ?? [])
   const patterns = { rankPattern: { ...config.rankPattern }, alphaPattern: { ...config.alphaPattern } }
-  for (const { name, paths } of meant) {
-    const kind = (one: string) => one.replace(/^.*\.\d+\./, '')
-    const others = stacks.some((stack) => kind(stack.name) === kind(name) && !meant.includes(stack))
-    const parameter = others ? name : kind(name)
-    parameters.add(parameter)
-    const key = `${others ? '' : String.raw`.*\.`}${parameter.replaceAll('.', String.raw`\.`)}`
-    const r = same(paths, (path) => rankOf(config, path), 'rankPattern')
-    const alpha = same(paths, (path) => alphaOf(config, path), 'alphaPattern')
-    // before theirs: the first that matches counts
-    if (rankOf(config, name) !== r) patterns.rankPattern = { [key]: r, ...patterns.rankPattern }
-    if (alphaOf(config, name) !== alpha) patterns.alphaPattern = { [key]: alpha, ...patterns.alphaPattern }
+  const kindOf = ({ name }: Stack) => name.replace(/^.*\.\d+\./, '')
+  for (const kind of new Set(meant.map(kindOf))) {
+    const wanted = meant.filter((stack) => kindOf(stack) === kind).map((stack) => ({ name: stack.name, ...valuesOf(stack, config) }))
+    const all = wanted.length === stacks.filter((stack) => kindOf(stack) === kind).length
+    for (const name of all ? [kind] : wanted.map(({ name }) => name)) parameters.add(name)
+    // layers of one rank and scale have one key, others a key each
+    const alike = all && wanted.every(({ r, alpha }) => r === wanted[0]!.r && alpha === wanted[0]!.alpha)
+    for (const { name, r, alpha } of wanted) {
+      const key = alike ? String.raw`.*\.${literal(kind)}` : literal(name)
+      const standing = { ...config, ...patterns }
+      // before theirs: the first that matches counts
+      if (rankOf(standing, name) !== r) patterns.rankPattern = { [key]: r, ...patterns.rankPattern }
+      if (alphaOf(standing, name) !== alpha) patterns.alphaPattern = { [key]: alpha, ...patterns.alphaPattern }
+    }
   }
   const pieces = stacks.flatMap(({ paths }) => paths)
   const modules = tensors.map(({ name }) => name.replace(/\.(weight|bias)$/, ''))
@@ -65,6 +68,16 @@ function isMeantWhole({ name, paths }: Stack, config: AdapterConfig, head: strin
     'OPTION_MODULES',
     say`${option('targetModules')} mean ${found[0]!} and not ${missing}: all experts of a layer lie in tensors, which ${option('targetParameters')} names: ${name.replace(/^.*\.(experts\.)/, '$1')}`,
   )
+}
+
+const literal = (name: string) => name.replaceAll('.', String.raw`\.`)
+
+/** as the patterns have them for its experts' linears */
+function valuesOf({ paths }: Stack, config: AdapterConfig): { r: number; alpha: number } {
+  return {
+    r: same(paths, (path) => rankOf(config, path), 'rankPattern'),
+    alpha: same(paths, (path) => alphaOf(config, path), 'alphaPattern'),
+  }
 }
 
 function same(paths: readonly string[], of: (path: string) => number, field: 'rankPattern' | 'alphaPattern'): number {

@@ -5,7 +5,7 @@
 import type { AdapterConfig } from '../formats/peft/config.ts'
 import { isMeant } from '../formats/peft/scale.ts'
 import type { Model } from '../models/family.ts'
-import type { ParameterSpec } from './adapter.ts'
+import type { ParameterSpec, Role } from './adapter.ts'
 import { isNamed, isParameter, isSaved } from './match.ts'
 
 /** @param tensors the model's */
@@ -20,16 +20,19 @@ export function settlePatterns(
   return settled
 }
 
+/** tensors that get a low-rank part as target_parameters */
+const WHOLE: ReadonlySet<Role> = new Set(['linear', 'router', 'experts'])
+
 /** by what rank and scale of low-rank parts are found */
 function lookedUp(config: AdapterConfig, { path: head, tiedTo }: Model['head'], tensors: readonly ParameterSpec[]): string[] {
   const isAdapted = (path: string, role: 'linear' | 'embedding') =>
     !isSaved(config.modulesToSave ?? [], path) && isNamed(config, path, { role, head })
-  const kindOf = ({ role }: ParameterSpec) => (role === 'embedding' ? 'embedding' : 'linear')
-  const modules = tensors.flatMap((spec) => {
-    const path = spec.name.replace(/\.weight$/, '')
-    return path !== spec.name && isAdapted(path, kindOf(spec)) ? [path] : []
+  // all-linear and expressions meet norms and routers too, which get none as modules
+  const modules = tensors.flatMap(({ name, role }) => {
+    const path = name.replace(/\.weight$/, '')
+    return (role === 'linear' || role === 'embedding') && isAdapted(path, role) ? [path] : []
   })
-  const parameters = tensors.flatMap(({ name }) => (isParameter(config, name) ? [name] : []))
+  const parameters = tensors.flatMap(({ name, role }) => (WHOLE.has(role) && isParameter(config, name) ? [name] : []))
   // a head that reads the embedding is no tensor of its own
   const ends = isAdapted(head, 'linear') ? [head] : []
   const tied = config.ensureWeightTying && tiedTo !== undefined && (ends.length > 0 || isAdapted(tiedTo, 'embedding')) ? [head, tiedTo] : []

@@ -7,7 +7,7 @@ import type { AdapterConfig } from '../formats/peft/config.ts'
 import type { Model } from '../models/family.ts'
 import type { ParameterSpec } from './adapter.ts'
 import { settleApart } from './apart-targets.ts'
-import { isAllLinear, matches } from './match.ts'
+import { isAllLinear, isParameter, matches } from './match.ts'
 
 type Targeted = Pick<Model, 'family' | 'experts' | 'apart' | 'linears' | 'head'>
 
@@ -17,6 +17,17 @@ type Targeted = Pick<Model, 'family' | 'experts' | 'apart' | 'linears' | 'head'>
  */
 export function settleTargets(given: AdapterConfig, model: Targeted, tensors: readonly ParameterSpec[]): AdapterConfig {
   return settleFused(settleApart(given, model, tensors), model, tensors)
+}
+
+/** A settled adapter's targets with all names that may have meant its experts: settled again they give the same, and what patterns such names bring. */
+export function withOlderNames(config: AdapterConfig, model: Targeted, tensors: readonly ParameterSpec[]): AdapterConfig {
+  const { targetModules, targetParameters } = config
+  if (typeof targetModules === 'string') return config
+  const linears = Object.entries(model.experts?.parameters ?? {}).filter(([, parameter]) => targetParameters?.includes(parameter))
+  const stacks = tensors.filter(({ name, role }) => role === 'experts' && isParameter(config, name))
+  const pieces = stacks.flatMap(({ name }) => model.apart?.(name) ?? []).filter((piece) => piece.endsWith('.weight'))
+  const names = [...linears.map(([name]) => name), ...pieces.map((piece) => piece.replace(/\.weight$/, ''))]
+  return { ...config, targetModules: [...targetModules, ...names] }
 }
 
 function settleFused(config: AdapterConfig, model: Targeted, tensors: readonly ParameterSpec[]): AdapterConfig {

@@ -1,12 +1,13 @@
 /** What the names of an adapter's options mean on a model: known from its config.json alone, so they are told before weights are fetched. */
+import { isDeepStrictEqual } from 'node:util'
 import type { Adapter } from '../adapters/adapter.ts'
 import { type AdapterSpec, chooseAdapter } from '../adapters/choose.ts'
-import { isSaved, matches } from '../adapters/match.ts'
+import { isParameter, isSaved, matches } from '../adapters/match.ts'
 import { settlePatterns } from '../adapters/patterns.ts'
-import { settleTargets } from '../adapters/targets.ts'
+import { settleTargets, withOlderNames } from '../adapters/targets.ts'
 import { TOKEN_ROWS } from '../adapters/token-rows.ts'
 import { type Message, option, SaqrError, say } from '../error.ts'
-import { type AdapterConfig, loraConfig, readAdapterConfig } from '../formats/peft/config.ts'
+import { type AdapterConfig, readAdapterConfig } from '../formats/peft/config.ts'
 import { readAdapter } from '../formats/peft/read.ts'
 import { isMeant } from '../formats/peft/scale.ts'
 import type { TraceRecorder } from '../graph/trace.ts'
@@ -69,19 +70,29 @@ export function settledSpec(spec: AdapterSpec, model: Model): AdapterSpec {
   return { kind: 'lora', config: settlePatterns(config, model, tensors) }
 }
 
-/** Options of an adapter in the words that one over this model is kept in: what is not given stays so. */
-export function asSettled(given: Readonly<Record<string, unknown>>, model: Model): Record<string, unknown> {
-  const spec = settledSpec({ kind: 'lora', config: loraConfig({ targetModules: [], ...given }) }, model)
-  const { config } = spec as { config: AdapterConfig }
+/**
+ * Options of an adapter in the words that one over this model is kept in, to hold against `there`: what is not given stays so, and what is given
+ * means what it does over the targets that are there.
+ */
+export function asSettled(given: Readonly<Record<string, unknown>>, there: AdapterConfig, model: Model): Record<string, unknown> {
   const isGiven = (field: keyof AdapterConfig) => given[field] !== undefined
+  const ofTargets = isGiven('targetModules') ? { targetParameters: null } : {}
+  const asked = { ...there, ...ofTargets, rankPattern: {}, alphaPattern: {}, ...given } as AdapterConfig
+  const settled = (config: AdapterConfig) => (settledSpec({ kind: 'lora', config }, model) as { config: AdapterConfig }).config
+  const readings = [settled(asked)]
+  // those there may have been meant by other names, which bring ranks and scales of their own
+  if (!isGiven('targetModules') && (model.experts || model.apart))
+    readings.push(settled({ ...asked, targetModules: withOlderNames(there, model, [...parametersOf(model).values()]).targetModules }))
+  const read = <F extends keyof AdapterConfig>(field: F) =>
+    (readings.find((config) => isDeepStrictEqual(config[field], there[field])) ?? readings[0]!)[field]
   const targets = isGiven('targetModules') || isGiven('targetParameters')
   return {
     ...given,
     ...(targets && (model.experts || model.apart)
-      ? { targetModules: config.targetModules, targetParameters: config.targetParameters }
+      ? { targetModules: read('targetModules'), targetParameters: read('targetParameters') }
       : {}),
-    ...(isGiven('rankPattern') ? { rankPattern: config.rankPattern } : {}),
-    ...(isGiven('alphaPattern') ? { alphaPattern: config.alphaPattern } : {}),
+    ...(isGiven('rankPattern') ? { rankPattern: read('rankPattern') } : {}),
+    ...(isGiven('alphaPattern') ? { alphaPattern: read('alphaPattern') } : {}),
   }
 }
 
@@ -114,7 +125,7 @@ export function checkModules({ adapter, recorder, opened: { model } }: Opened): 
   if (typeof excludeModules !== 'string') check('excludeModules', excludeModules ?? [], (name, path) => matches([name], path))
   check('modulesToSave', modulesToSave ?? [], (name, path) => isSaved([name], path))
   const adapted = [...recorder.parameters.keys()].filter((name) => /\.lora_(embedding_)?A\b/.test(name)).map(modulePath)
-  const parameters = [...parametersOf(model).keys()].filter((name) => targetParameters?.some((t) => name.endsWith(`.${t}`)))
+  const parameters = [...parametersOf(model).keys()].filter((name) => isParameter({ targetParameters }, name))
   for (const given of ['rankPattern', 'alphaPattern'] as const) {
     const idle = Object.keys(patterns[given]).find((key) => ![...adapted, ...parameters].some((path) => isMeant(key, path, given)))
     if (idle !== undefined)

@@ -12,7 +12,8 @@ import { writeTinyModel } from '../cli/tiny-model.ts'
 const folder = mkdtempSync(join(tmpdir(), 'saqr-patterns-'))
 const at = (name: string) => join(folder, name)
 const OPTIONS = { device: 'cpu', dtype: 'float32', loadIn4bit: false } as const
-const mixture = join(import.meta.dirname, '../fixtures/training/mixtral/model')
+const fixture = (name: string) => join(import.meta.dirname, `../fixtures/training/${name}/model`)
+const mixture = fixture('mixtral')
 
 beforeAll(() => writeTinyModel(at('base')))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -77,5 +78,47 @@ it('keys that say the same in any order are written as they are, and one that me
   expect(readAdapterConfig(at('plain'))).toMatchObject(patterns)
   const idle = { r: 2, targetModules: ['q_proj'], alphaPattern: { q_proj: 16, '.*': 4, k_porj: 3 } }
   expect(() => FastLanguageModel.getPeftModel(model, idle)).toThrow('alphaPattern names k_porj')
+  await model.dispose()
+})
+
+it.each([
+  ['llama', 'all-linear'],
+  ['llama', '.*(q_proj|v_proj|norm)'],
+  ['gpt-oss', 'all-linear'],
+])('%s: overlapping keys over %s mean what gets a low-rank part, and no norm or router', async (name, targetModules) => {
+  const { model } = await FastLanguageModel.fromPretrained(name === 'llama' ? at('base') : fixture(name), OPTIONS)
+  const options = { r: 2, loraAlpha: 2, targetModules, alphaPattern: { q_proj: 16, '.*': 4 } }
+  const peft = FastLanguageModel.getPeftModel(model, options)
+  const config = peft.language.adapter.config!
+  const adapted = peft.language.trainables.names
+    .filter((key) => key.endsWith('.lora_A.weight'))
+    .map((key) => key.replace('.lora_A.weight', ''))
+  expect(Object.keys(config.alphaPattern).sort()).toEqual(adapted.map((path) => path.replaceAll('.', '\\.')).sort())
+  for (const path of adapted) expect([path, loraScale(config, path)]).toEqual([path, path.endsWith('q_proj') ? 8 : 2])
+  await model.dispose()
+})
+
+it.each([
+  ['q_proj and the rest', { q_proj: 16, '.*_proj': 4 }, {}],
+  ['q_proj alone', { q_proj: 16 }, {}],
+  ['targets that are named', { q_proj: 16, '.*_proj': 4 }, { targetModules: ['q_proj', 'v_proj'] }],
+  ['experts among them', { q_proj: 16, 'down.*': 5, '.*': 4 }, { targetModules: ['q_proj', 'w1', 'w2', 'w3'] }],
+  [
+    'tensors of a layer',
+    { q_proj: 16, gate_up_proj: 5 },
+    { targetParameters: ['model.layers.1.mlp.experts.gate_up_proj'], targetModules: ['q_proj'] },
+  ],
+  ['tensors beside the family’s', { q_proj: 16, '.*': 5 }, { targetParameters: ['mlp.gate.weight'] }],
+  ['layers', { q_proj: 16, '.*_proj': 5 }, { targetModules: ['q_proj', 'v_proj'], layersToTransform: [1], excludeModules: ['v_proj'] }],
+])('the same options give the same adapter back, whole or the patterns alone: %s', async (_, alphaPattern, targets) => {
+  const { model } = await FastLanguageModel.fromPretrained(mixture, OPTIONS)
+  const options = { r: 2, loraAlpha: 2, ...targets, alphaPattern, rankPattern: { q_proj: 3 } }
+  const peft = FastLanguageModel.getPeftModel(model, options)
+  for (const again of [options, { alphaPattern }, { rankPattern: { q_proj: 3 } }])
+    expect(FastLanguageModel.getPeftModel(peft, again)).toBe(peft)
+  expect(() => FastLanguageModel.getPeftModel(peft, { ...options, alphaPattern: { ...alphaPattern, q_proj: 15 } })).toThrow(
+    'of another alphaPattern',
+  )
+  expect(() => FastLanguageModel.getPeftModel(peft, { rankPattern: { q_proj: 4 } })).toThrow('of another rankPattern')
   await model.dispose()
 })

@@ -7,11 +7,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, it } from 'vitest'
 import { ReferenceDevice } from '../../src/devices/reference/device.ts'
-import { checkLoadable } from '../../src/engine/adapter-modules.ts'
+import { asSettled, checkLoadable, settledSpec } from '../../src/engine/adapter-modules.ts'
 import { loadAdapter } from '../../src/engine/load-adapter.ts'
 import { OpenedModel } from '../../src/engine/opened-model.ts'
 import { saveTrained } from '../../src/engine/save.ts'
 import { bytesOf } from '../../src/formats/numbers.ts'
+import { type AdapterConfig, loraConfig } from '../../src/formats/peft/config.ts'
+import { alphaOf, rankOf } from '../../src/formats/peft/scale.ts'
 import { readSafetensors } from '../../src/formats/safetensors/read.ts'
 import { writeSafetensors } from '../../src/formats/safetensors/write.ts'
 import { openCheckpoint, readConfig } from '../../src/models/checkpoint.ts'
@@ -22,6 +24,7 @@ const folder = join(import.meta.dirname, '../fixtures/families/gpt-oss-apart')
 const work = mkdtempSync(join(tmpdir(), 'saqr-apart-adapters-'))
 afterAll(() => rmSync(work, { recursive: true }))
 const EXPERTS = String.raw`.*\.experts\.(?:gate_up_projs|down_projs)\.\d+`
+const PIECES = ['gate_up_projs', 'down_projs'].flatMap((kind) => [0, 1, 2, 3].map((e) => `${kind}.${e}`))
 
 interface Saved {
   tensors: Map<string, Float32Array>
@@ -91,6 +94,58 @@ it('so is one that names them by an expression, has ranks by pattern, or adapts 
         .map(([name, own]) => [name.replace('.base_layer.', '.'), own]),
     ),
   )
+})
+
+const ofLayer = (layer: number) => String.raw`.*layers\.${layer}\..*gate_up_projs\.\d+`
+
+it.each([
+  { [ofLayer(0)]: 5, [ofLayer(1)]: 9 },
+  { [ofLayer(1)]: 9 },
+  { [ofLayer(0)]: 9, '.*': 5 },
+  { [EXPERTS]: 5 },
+  // means the stacks of layer 0 too
+  { [ofLayer(1)]: 9, '.*layers.0.*': 7 },
+  { '.*layers.0.*': 7, [EXPERTS]: 7 },
+  { [ofLayer(1)]: 3, '.*_projs.*': 4, '.*_proj': 9 },
+])('each layer keeps its own rank and scale: %j', (pattern) => {
+  const given = loraConfig({ r: 3, loraAlpha: 8, targetModules: ['q_proj', ...PIECES] })
+  const model = openConfig(readConfig(join(folder, 'model')))
+  const settledOf = (config: AdapterConfig) => (settledSpec({ kind: 'lora', config }, model) as { config: AdapterConfig }).config
+  for (const [field, of] of [
+    ['rankPattern', rankOf],
+    ['alphaPattern', alphaOf],
+  ] as const) {
+    const config = { ...given, [field]: pattern }
+    const settled = settledOf(config)
+    // as its file has them
+    const sorted = { ...settled, [field]: Object.fromEntries(Object.entries(settled[field]).sort()) }
+    const places = ['q_proj', 'experts.gate_up_proj', 'experts.down_proj'].map((path) => ({
+      path,
+      given: path.replace(/^experts.*/, '$&s.0'),
+    }))
+    for (const layer of [0, 1])
+      for (const { path, given } of places) {
+        const at = `model.layers.${layer}.${path === 'q_proj' ? 'self_attn' : 'mlp'}.`
+        expect([at, path, of(settled, at + path), of(sorted, at + path)]).toEqual([
+          at,
+          path,
+          of(config, at + given),
+          of(config, at + given),
+        ])
+      }
+    expect(asSettled({ [field]: pattern }, settled, model)).toEqual({ [field]: settled[field] })
+    expect(settledOf(settled)).toEqual(settled)
+  }
+})
+
+it('layers of one rank and scale have one key, others a key each', () => {
+  const model = openConfig(readConfig(join(folder, 'model')))
+  const keys = (alphaPattern: Record<string, number>) => {
+    const spec = settledSpec({ kind: 'lora', config: loraConfig({ targetModules: PIECES, alphaPattern }) }, model)
+    return (spec as { config: AdapterConfig }).config.alphaPattern
+  }
+  expect(keys({ 'gate_up_projs.*': 5 })).toEqual({ [String.raw`.*\.mlp\.experts\.gate_up_proj`]: 5 })
+  expect(keys({ [ofLayer(1)]: 9 })).toEqual({ [String.raw`model\.layers\.1\.mlp\.experts\.gate_up_proj`]: 9 })
 })
 
 it('one of some experts, of a part too few, or of ranks that differ among them, is refused by name, before weights are read', async () => {
