@@ -132,9 +132,15 @@ export async function loadRows(name: string, { split, streaming, remembered, roo
 /** One after the other, into memory together where they are not streamed. */
 async function readFiles(paths: readonly string[], reading: Reading): Promise<Dataset[]> {
   const room = reading.streaming ? null : (reading.room ?? new Room())
-  room?.add(paths)
+  // what nobody changes is read once: another part of a file is cut from the rows that are there
+  const whole = (reading.remembered && room?.whole) || new Map<string, Dataset>()
+  room?.add(paths.filter((path) => !whole.has(path)))
   const read: Dataset[] = []
-  for (const path of paths) read.push(await readFile(path, room, reading))
+  for (const path of paths) {
+    const rows = whole.get(path) ?? (await readFile(path, room, reading))
+    if (reading.remembered) whole.set(path, rows)
+    read.push(rows)
+  }
   return read
 }
 

@@ -2,6 +2,7 @@
 import { statSync } from 'node:fs'
 import { getHeapStatistics } from 'node:v8'
 import { SaqrError } from '../error.ts'
+import type { Dataset } from './dataset.ts'
 
 /** of the heap, for the text of rows: a process with 2 GB of Alpaca's holds 1.8 times that (bench/results/rows-stream.txt), and the engine ends the process where it has no more */
 const SHARE = 0.5
@@ -10,6 +11,8 @@ const shown = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`
 
 /** Of all files whose rows are in memory at the same time: those of a load, and of the loads of one run (to train on, to evaluate on, a mixture's parts). */
 export class Room {
+  /** files by their paths, as they were read for a run that changes no row of them */
+  readonly whole = new Map<string, Dataset>()
   readonly #limit: number
   #files = 0
   #bytes = 0

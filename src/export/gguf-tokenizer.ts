@@ -6,10 +6,9 @@ import { mergesOf } from '../formats/gguf/sentencepiece.ts'
 import { bool, type Entries, type Entry, text, u32 } from '../formats/gguf/write.ts'
 import { stringifyJson } from '../formats/json.ts'
 import { define, type Json, type TokenizerJson } from '../text/definition.ts'
-import { withoutGeneration } from '../text/jinja/without-generation.ts'
 import { gpt2Pattern } from '../text/supported.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
-import { BASE_TEMPLATE } from './asked-as.ts'
+import { describeTemplates } from './gguf-templates.ts'
 
 /** `tokenizer.ggml.token_type` */
 const TYPE = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 }
@@ -162,20 +161,6 @@ export function keyedEnds(tokenizer: Tokenizer, ends: readonly number[]): { keye
   // a place is left for one whose text says it already, the first of them
   const wanted = unknown.length > 1 ? unknown : [...new Set([...others.slice(0, 1), ...unknown])]
   return { keyed: wanted.slice(0, 2), left: wanted.slice(2) }
-}
-
-/** Without what only training asks of them: readers that don't know `{% generation %}` would load none. */
-function describeTemplates({ chatTemplate: own, files }: Tokenizer, instead: string | null): Entries {
-  const chatTemplate = instead ?? own
-  const more = [
-    ...Object.entries(files.chatTemplates ?? {}),
-    ...(instead !== null && own !== null && own !== instead ? [[BASE_TEMPLATE, own] as const] : []),
-  ]
-  return {
-    ...(chatTemplate === null ? {} : { 'tokenizer.chat_template': text(withoutGeneration(chatTemplate)) }),
-    ...(more.length > 0 ? { 'tokenizer.chat_templates': { kind: 'strings' as const, value: more.map(([name]) => name) } } : {}),
-    ...Object.fromEntries(more.map(([name, source]) => [`tokenizer.chat_template.${name}`, text(withoutGeneration(source))])),
-  }
 }
 
 function unsupported(why: string): SaqrError {

@@ -17,6 +17,7 @@ import { askedAs, askedNote } from './asked-as.ts'
 import { baseNotes } from './base-notes.ts'
 import { type Changes, changesOf } from './changed.ts'
 import { checkConfig, entriesOf, ggufOf } from './gguf-config.ts'
+import { templateNotes } from './gguf-templates.ts'
 import { describeTokenizer, keyedEnds } from './gguf-tokenizer.ts'
 
 export interface GgufFile {
@@ -70,6 +71,7 @@ export function ggufFile(
   const config = entriesOf(described, layout)
   const ends = endsOf(checkpoint.generationConfig?.eos_token_id ?? checkpoint.config.eos_token_id)
   checkConfig(model, [config, tensors], described.factors)
+  const template = askedAs(language.promptForm, tokenizer)
   return {
     metadata: {
       ...config,
@@ -79,13 +81,14 @@ export function ggufFile(
         vocab: model.vocab,
         ends,
         whole: layout.tokenizerLacks !== undefined,
-        template: askedAs(language.promptForm, tokenizer),
+        template,
       }),
     },
     tensors,
     notes: [
       ...notesOf(language, placed, types, quantization),
       ...endsNote(tokenizer, ends),
+      ...templateNotes(tokenizer, template),
       ...askedNote(language.promptForm, tokenizer.chatTemplate !== null, 'gguf'),
     ],
   }

@@ -218,6 +218,15 @@ describe('what can’t be read is named', () => {
     await expect(readRows(two, both)).rejects.toEqual(refused(`${two} and what is read with it has more than`))
   })
 
+  test('a file whose parts a run trains on and evaluates on is read and counted once', async () => {
+    const path = file('parts.jsonl', '{"text":"a"}\n{"text":"b"}\n')
+    const run = { room: new Room([], 30), remembered: true } // the file has 26 bytes
+    const train = await loadRows(path, { split: 'train[:50%]', ...run })
+    writeFileSync(path, '')
+    const kept = await loadRows(path, { split: 'train[50%:]', ...run })
+    expect([train.rows, kept.rows].map((rows) => [...rows])).toEqual([[{ text: 'a' }], [{ text: 'b' }]])
+  })
+
   test('parts of one split are read once', async () => {
     const inside = join(folder, 'once')
     mkdirSync(inside)

@@ -15,6 +15,7 @@ import { asF32 } from '../../src/formats/numbers.ts'
 import { FastLanguageModel, SFTTrainer } from '../../src/index.ts'
 import { openCheckpoint } from '../../src/models/checkpoint.ts'
 import { openConfig } from '../../src/models/registry.ts'
+import { Tokenizer } from '../../src/text/tokenizer.ts'
 import { standardError } from '../../src/track/output.ts'
 import { commandLine } from '../cli/saqr.ts'
 import { writeTinyModel } from '../cli/tiny-model.ts'
@@ -86,6 +87,15 @@ describe('in a program', () => {
       expect.arrayContaining(['output.weight Q8_0', 'blk.0.attn_q.weight Q5_0', 'blk.0.ffn_down.weight F16']),
     )
     expect(saved.at(-1)!.notes.join()).toMatch(/tensors are .*Q5_0.* instead/)
+    await model.dispose()
+  })
+
+  it('a template that saqr can’t read does not end the export: it is told', async () => {
+    const { model, tokenizer } = await open('adapter')
+    const rag = "{% import 'x' as y %}{% generation %}{% endgeneration %}"
+    const given = new Tokenizer({ ...tokenizer.files, chatTemplates: { rag } })
+    const { notes } = await saveGguf(model.language, given, at('rag.gguf'), { quantization: 'f32', check: false })
+    expect(notes.join()).toMatch(/tokenizer\.chat_template\.rag keeps its {% generation %} blocks.*import/)
     await model.dispose()
   })
 

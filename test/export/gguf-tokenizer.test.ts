@@ -1,6 +1,7 @@
 /** Tokenizers of GGUF files written again: read back, they cut every text alike. */
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
+import { templateNotes } from '../../src/export/gguf-templates.ts'
 import { describeTokenizer } from '../../src/export/gguf-tokenizer.ts'
 import { readGguf } from '../../src/formats/gguf/open.ts'
 import { mergesOf } from '../../src/formats/gguf/sentencepiece.ts'
@@ -32,6 +33,28 @@ it('templates are written without the blocks that only training asks of, which m
   const entries = describeTokenizer(given, { modelType: 'llama', vocab: given.idLimit, ends: [], whole: false, template: null })
   const again = ggufTokenizer(headerOf(entries, []), join(path, 'again'))!
   expect([again.chatTemplate, again.chatTemplates]).toEqual([of('if true', 'endif'), { rag: of('if true', 'endif') }])
+  expect(templateNotes(given, null)).toEqual([])
+  const row = [{ role: 'assistant', content: 'a' }]
+  expect(given.applyChatTemplateWithMask(row).mask).toContain(1)
+  expect(() => new Tokenizer(again).applyChatTemplateWithMask(row)).toThrow(/does not say what the assistant wrote/)
+})
+
+it('one that can’t be said without them, or that saqr can’t read, is written as it is, and told by name', () => {
+  const path = fixture('tokenizer-smollm.gguf')
+  const chatTemplate = '{% generation %}{% set a = 1 %}{% endgeneration %}{{ a }}'
+  const rag = "{% import 'x' as y %}{% generation %}{{ y }}{% endgeneration %}"
+  const given = new Tokenizer({
+    ...ggufTokenizer(readGguf(path), path)!,
+    chatTemplate,
+    chatTemplates: { rag, other: "{% import 'x' as y %}" },
+  })
+  const entries = describeTokenizer(given, { modelType: 'llama', vocab: given.idLimit, ends: [], whole: false, template: '{{ 1 }}' })
+  const again = ggufTokenizer(headerOf(entries, []), join(path, 'again'))!
+  expect(again.chatTemplates).toEqual({ rag, other: "{% import 'x' as y %}", base: chatTemplate })
+  expect(templateNotes(given, '{{ 1 }}')).toEqual([
+    expect.stringMatching(/^tokenizer\.chat_template\.rag keeps its {% generation %} blocks.*can’t read the template: .*import/),
+    expect.stringMatching(/^tokenizer\.chat_template\.base keeps .*read after them \(a\)$/),
+  ])
 })
 
 it('a vocabulary of the size that models have is written', () => {

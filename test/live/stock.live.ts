@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { parseExactly } from '../../src/hub/json-exact.ts'
 import { ChatTemplate, type Message } from '../../src/text/chat-template.ts'
+import { withoutGeneration } from '../../src/text/jinja/without-generation.ts'
 import { trainingTemplate } from '../../src/text/stock/training.ts'
 import { oracle } from './oracle.ts'
 
@@ -24,8 +25,12 @@ interface Case {
 const files = ['stock', 'training'].flatMap((kind) => readdirSync(join(root, kind)).map((file) => [kind, file] as const))
 
 it.each(files)('%s %s', (kind, file) => {
-  const { template, cases } = parseExactly(readFileSync(join(root, kind, file), 'utf8')) as { template: string; cases: Case[] }
+  const { template, rendered: source, cases } = read(kind, file)
   const ours = new ChatTemplate(kind === 'training' ? trainingTemplate(template)! : template)
+  // as a GGUF file has it
+  const written = withoutGeneration(source)
+  expect(written.kept).toBeNull()
+  const answers = new ChatTemplate(written.template)
   let rendered = 0
   for (const [i, { messages, tools, special, add_generation_prompt: addGenerationPrompt, text, spans }] of cases.entries()) {
     const render = () => ours.render(messages, special, { tools, addGenerationPrompt })
@@ -35,11 +40,23 @@ it.each(files)('%s %s', (kind, file) => {
       const made = render()
       expect(made.text, where).toBe(text)
       expect(covered(made.spans!), where).toEqual(covered(spans!))
+      if (written.template !== source)
+        expect(answers.render(messages, special, { tools, addGenerationPrompt }), where).toMatchObject({ text, spans: [] })
       rendered++
     }
   }
   expect(rendered).toBeGreaterThan(5)
 })
+
+it('of all that have {% generation %} blocks, a GGUF file has none', () => {
+  const having = files.map(([kind, file]) => read(kind, file).rendered).filter((source) => source.includes('endgeneration'))
+  expect(having.length).toBeGreaterThan(30)
+  expect(having.map((source) => withoutGeneration(source).template).filter((source) => source.includes('endgeneration'))).toEqual([])
+})
+
+function read(kind: string, file: string): { template: string; rendered: string; cases: Case[] } {
+  return parseExactly(readFileSync(join(root, kind, file), 'utf8')) as ReturnType<typeof read>
+}
 
 /** what the spans cover, as one list without empty or touching ones */
 function covered(spans: readonly (readonly [number, number])[]): [number, number][] {

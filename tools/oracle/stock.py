@@ -74,7 +74,7 @@ def main() -> None:
         folder = args.out / ("training" if trains else "stock")
         folder.mkdir(exist_ok=True)
         with open(folder / f"{stock.stem}.json", "w", encoding="utf-8") as file:
-            json.dump(dict(template=template, cases=cases), file)
+            json.dump(dict(template=template, rendered=path.read_text(encoding="utf-8"), cases=cases), file)
 
 
 if __name__ == "__main__":

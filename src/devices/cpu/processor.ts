@@ -63,7 +63,7 @@ export function onMac(sysctl = askSysctl, arch: string = process.arch): Processo
 }
 
 function askSysctl(...names: string[]): string {
-  // loaded where it is needed: with what it brings it takes 10 to 20 ms of every start
+  // loaded where it is needed, not at every start
   const { spawnSync } = process.getBuiltinModule('node:child_process')
   return spawnSync('/usr/sbin/sysctl', ['-n', ...names], { encoding: 'utf8' }).stdout ?? ''
 }

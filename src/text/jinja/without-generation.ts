@@ -5,31 +5,48 @@
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { Stmt } from './ast.ts'
+import { TemplateError } from './error.ts'
+import { leaksOf } from './leaks.ts'
 import { parse } from './parser.ts'
 
 const TAG = /(\{%[-+]?\s*)(generation|endgeneration)(\s*[-+]?%\})/g
 
-/** @returns the template as it was where it has no such block, or one that sets a variable: there a block is a scope of its own, and `if` is none */
-export function withoutGeneration(source: string): string {
-  const plain = source.replace(TAG, (_, begin, tag, end) => `${begin}${tag === 'generation' ? 'if true' : 'endif'}${end}`)
-  if (plain === source) return source
-  const mapped = withIfs(parse(source))
-  // what looks like a tag may stand in a text or a comment: then it isn't the same template
-  return mapped !== null && isDeepStrictEqual(mapped, parse(plain)) ? plain : source
+export interface WithoutGeneration {
+  template: string
+  /** why it has its blocks still; null: it has none */
+  kept: string | null
 }
 
-/** null: a variable is set in a block */
-function withIfs(template: Stmt[]): Stmt[] | null {
-  const [always] = parse('{% if true %}{% endif %}') as [Extract<Stmt, { type: 'if' }>]
-  let sets = false
-  const walk = (value: unknown, inside: boolean): unknown => {
-    if (Array.isArray(value)) return value.map((one) => walk(one, inside))
-    if (typeof value !== 'object' || value === null) return value
-    const { type } = value as Stmt
-    if (inside && (type === 'set' || type === 'setBlock' || type === 'macro')) sets = true
-    const copy = Object.fromEntries(Object.entries(value).map(([key, one]) => [key, walk(one, inside || type === 'generation')]))
-    return type === 'generation' ? { ...always, branches: [{ ...always.branches[0], body: copy.body }] } : copy
+/** @returns the template as it was where it has no such block, and where it can't be said without one */
+export function withoutGeneration(source: string): WithoutGeneration {
+  const plain = source.replace(TAG, (_, begin, tag, end) => `${begin}${tag === 'generation' ? 'if true' : 'endif'}${end}`)
+  if (plain === source) return { template: source, kept: null }
+  const as = (kept: string | null) => ({ template: source, kept })
+  try {
+    const was = parse(source)
+    const { mapped, blocks } = withIfs(was)
+    if (blocks === 0) return as(null)
+    // what looks like a tag may stand in a text: then it isn't the same template
+    if (!isDeepStrictEqual(mapped, parse(plain))) return as('it has {% generation %} in a text too')
+    const leaks = leaksOf(was)
+    // there a block is a scope of its own, and `if` is none
+    return leaks.length > 0 ? as(`what they set is read after them (${leaks.join(', ')})`) : { template: plain, kept: null }
+  } catch (error) {
+    if (error instanceof TemplateError) return as(`saqr can’t read the template: ${error.message}`)
+    throw error
   }
-  const mapped = walk(template, false) as Stmt[]
-  return sets ? null : mapped
+}
+
+function withIfs(template: Stmt[]): { mapped: Stmt[]; blocks: number } {
+  const [always] = parse('{% if true %}{% endif %}') as [Extract<Stmt, { type: 'if' }>]
+  let blocks = 0
+  const walk = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map(walk)
+    if (typeof value !== 'object' || value === null) return value
+    const copy = Object.fromEntries(Object.entries(value).map(([key, one]) => [key, walk(one)]))
+    if ((value as Stmt).type !== 'generation') return copy
+    blocks++
+    return { ...always, branches: [{ ...always.branches[0], body: copy.body }] }
+  }
+  return { mapped: walk(template) as Stmt[], blocks }
 }
