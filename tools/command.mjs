@@ -30,11 +30,15 @@ const ownPlaces = {
 const builtins = {
   name: 'builtins',
   renderChunk(code) {
-    return code.replace(/^import (?:(\w+)(?:, )?)?(?:\{([^}]*)\})? from "(node:[^"]+)";$/gm, (_, whole, parts, name) => {
+    const made = code.replace(/^import (?:(\w+)(?:, )?)?(?:\{([^}]*)\})? from "(node:[^"]+)";$/gm, (_, whole, parts, name) => {
       const from = `process.getBuiltinModule("${name}")`
       const taken = parts === undefined ? '' : `const {${parts.replaceAll(' as ', ': ')}} = ${whole ?? from};`
       return [whole ? `const ${whole} = ${from};` : '', taken].filter(Boolean).join(' ')
     })
+    // one written in another way would be linked again, with all that it has
+    const left = /^import .*"node:.*$/m.exec(made)
+    if (left) throw new Error(`the command's bundle has an import that isn't understood: ${left[0]}`)
+    return made
   },
 }
 

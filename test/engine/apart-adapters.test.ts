@@ -144,7 +144,7 @@ it('layers of one rank and scale have one key, others a key each', () => {
     const spec = settledSpec({ kind: 'lora', config: loraConfig({ targetModules: PIECES, alphaPattern }) }, model)
     return (spec as { config: AdapterConfig }).config.alphaPattern
   }
-  expect(keys({ 'gate_up_projs.*': 5 })).toEqual({ [String.raw`.*\.mlp\.experts\.gate_up_proj`]: 5 })
+  expect(keys({ 'gate_up_projs.*': 5 })).toEqual({ '.*\\.mlp\\.experts\\.gate_up_proj': 5 })
   expect(keys({ [ofLayer(1)]: 9 })).toEqual({ [String.raw`model\.layers\.1\.mlp\.experts\.gate_up_proj`]: 9 })
 })
 
