@@ -166,7 +166,11 @@ function spaceOf(): string {
 
 /** When a process started: as Linux counts (field 22 of /proc/PID/stat), as macOS's ps says it; '' on Windows, where its number alone must do. */
 function startedAt(pid: number): string {
-  if (process.platform === 'darwin') return spawnSync('ps', ['-o', 'lstart=', '-p', String(pid)], { encoding: 'utf8' }).stdout?.trim() ?? ''
+  if (process.platform === 'darwin') {
+    // in one language and time zone, whatever the asking process has: two have to read the same
+    const env = { ...process.env, LC_ALL: 'C', TZ: 'UTC' }
+    return spawnSync('ps', ['-o', 'lstart=', '-p', String(pid)], { encoding: 'utf8', env }).stdout?.trim() ?? ''
+  }
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
     return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? ''
