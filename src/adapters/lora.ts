@@ -7,7 +7,7 @@ import { option, SaqrError, say } from '../error.ts'
 import type { AdapterConfig } from '../formats/peft/config.ts'
 import { loraScale, rankOf } from '../formats/peft/scale.ts'
 import type { EmbeddingShape, ExpertsShape, LinearShape, RouterShape } from '../models/trace.ts'
-import { dropout } from '../ops/dropout/op.ts'
+import { dropoutProduct } from '../ops/dropout-product/op.ts'
 import { embed } from '../ops/embed/op.ts'
 import { groupedProduct } from '../ops/grouped-product/op.ts'
 import { type Part, product } from '../ops/product/op.ts'
@@ -104,8 +104,7 @@ export class Lora implements Adapter {
     const w = this.base.linearWeight(b, path, shape)
     const beside: Part[] = []
     if (this.isTarget(path)) {
-      const dropped = this.training ? dropout(b, x, this.config.loraDropout, path) : x
-      beside.push(this.lowRank(b, path, path, dropped, shape.out))
+      beside.push(this.lowRank(b, path, path, x, shape.out, 'linear', this.training ? this.config.loraDropout : 0))
     } else if (this.isParameter(`${path}.weight`)) beside.push(this.lowRank(b, path, `${path}.weight`, x, shape.out))
     const own = path === this.base.options.head ? this.tokenRows(path) : null
     if (!own) return product(b, [{ x, w }, ...beside], { bias }, path)
@@ -153,14 +152,16 @@ export class Lora implements Adapter {
     return found
   }
 
-  /** s · x·Aᵀ and B: what rides beside x and a frozen weight. `key`: by which rank and scale are looked up */
-  private lowRank(b: AdapterBuilder, path: string, key: string, x: Tensor, out: number, role: Role = 'linear'): Part {
+  /** s · x·Aᵀ and B: what rides beside x and a frozen weight; x dropped by `p`. `key`: by which rank and scale are looked up */
+  private lowRank(b: AdapterBuilder, path: string, key: string, x: Tensor, out: number, role: Role = 'linear', p = 0): Part {
     const r = rankOf(this.config, key)
     // nn.Linear's own initialisation (Kaiming uniform, a = √5) for A, zeros for B: the adapter begins as nothing
     const init = { kind: 'uniform', bound: 1 / Math.sqrt(x.cols) } as const
     const a = b.parameter({ name: `${path}.lora_A.weight`, rows: r, cols: x.cols, role, init, lane: 'lora_A' })
     const up = b.parameter({ name: `${path}.lora_B.weight`, rows: out, cols: r, role, init: { kind: 'zeros' } })
-    return { x: product(b, [{ x, w: a }], { alpha: loraScale(this.config, key) }, `${path}.lora_A`), w: up }
+    const [alpha, name] = [loraScale(this.config, key), `${path}.lora_A`]
+    const u = p > 0 ? dropoutProduct(b, x, a, { p, path, alpha }, name) : product(b, [{ x, w: a }], { alpha }, name)
+    return { x: u, w: up }
   }
 
   embed(b: AdapterBuilder, path: string, ids: Tensor, shape: EmbeddingShape): Tensor {

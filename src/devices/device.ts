@@ -80,6 +80,8 @@ export interface DeviceDescription {
    * whole pages, so that none depends on what stands beside it. Absent: they don't.
    */
   generationRows?: number
+  /** ops that it has kernels of; where it has none of one that others can stand in for, those are traced instead (`Op.expand`) */
+  has: (op: string) => boolean
   /** what the kernel of a node needs beside its tensors: plans for this device are lowered with it; absent: none needs any */
   scratch?: ScratchOf
 }

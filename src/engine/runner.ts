@@ -82,7 +82,8 @@ export class PassRunner {
 
   #made(tokens: number): MadePass {
     const { policy = () => () => 'all' as const } = this.spec
-    const traced = tracePass({ ...this.spec, tokens, scratch: this.#device.describe().scratch })
+    const { scratch, has } = this.#device.describe()
+    const traced = tracePass({ ...this.spec, tokens, scratch, has })
     return { plan: traced.lower(policy(tokens)).plan, results: traced.recorder.results }
   }
 

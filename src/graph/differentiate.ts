@@ -96,8 +96,8 @@ function sum(r: Recorder, terms: readonly Tensor[]): Tensor | null {
   const rest = terms.filter((t) => !mergers.includes(t))
   let total = mergers[0] ?? rest.shift()!
   for (const t of [...mergers.slice(1), ...rest]) {
-    const node = r.producers.get(total)
-    total = node?.op.mergeSum?.(r, node, t, r.producers.get(t)) ?? add(r, total, t, node?.name)
+    const [node, other] = [r.producers.get(total), r.producers.get(t)]
+    total = node?.op.mergeSum?.(r, node, t, other) ?? other?.op.mergeSum?.(r, other, total, node) ?? add(r, total, t, node?.name)
   }
   return total
 }

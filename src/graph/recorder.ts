@@ -21,6 +21,10 @@ export class Recorder implements Builder {
   readonly inputs = new Map<string, Tensor>()
   readonly producers = new Map<Tensor, Node>()
   readonly kinds = new Map<Tensor, string>()
+  /** whether an op that others can stand in for is taken as it is */
+  protected takes(_op: string): boolean {
+    return true
+  }
   #gradients = new Map<Tensor, Tensor>()
   #named = new Map<string, Tensor>()
   #nextId = 0
@@ -44,6 +48,7 @@ export class Recorder implements Builder {
 
   apply<A extends AttrSpecs>(op: Op<A>, inputs: readonly (Tensor | null)[], given: Given<A>, name = op.name): Tensor[] {
     const attrs = complete(op, given)
+    if (op.expand && !this.takes(op.name)) return op.expand(this, inputs, attrs, name)
     const why = op.refuses?.(attrs)
     if (why) throw new SaqrError('MODEL_UNSUPPORTED', `${name}: ${why}`)
     const needsGrad = op.backward !== undefined && inputs.some((t) => t?.needsGrad)

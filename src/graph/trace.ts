@@ -44,12 +44,18 @@ export class TraceRecorder extends Recorder implements AdapterBuilder {
   /** by name: what the host reads */
   readonly results = new Map<string, Tensor>()
   readonly #layout: Layout | undefined
+  readonly #has: (op: string) => boolean
 
-  /** without a layout (a first trace that only asks what there is) parameters have no place yet */
-  constructor(activation: DType, layout?: Layout) {
+  /** without a layout (a first trace that only asks what there is) parameters have no place yet; `has`: ops the device has kernels of */
+  constructor(activation: DType, layout?: Layout, has: (op: string) => boolean = () => false) {
     super()
     this.activation = activation
     this.#layout = layout
+    this.#has = has
+  }
+
+  protected override takes(op: string): boolean {
+    return this.#has(op)
   }
 
   weight(name: string, rows: number, cols: number, dtype: DType = this.activation, finite?: boolean): Tensor {

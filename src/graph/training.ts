@@ -37,6 +37,8 @@ export interface TrainingSpec {
   /** NEFTune's alpha: noise on the embeddings; default 0, none */
   noise?: number
   scratch?: ScratchOf
+  /** ops that the device has kernels of, where others can stand in for one (`Op.expand`); default: none of those */
+  has?: (op: string) => boolean
 }
 
 /** the segment after which weights are known, where an objective's follow from its scores */
@@ -65,7 +67,7 @@ export interface MadePass {
 }
 
 export function tracePass(spec: TrainingSpec): TracedPass {
-  const r = new TraceRecorder(spec.activation, spec.layout)
+  const r = new TraceRecorder(spec.activation, spec.layout, spec.has)
   declarePassInputs(r, spec.tokens, spec.score, spec.term?.batches ?? 1)
   const t = new GraphTrace(r, spec.adapter, spec.tokens, undefined, '', spec.noise)
   const hidden = spec.model.forward(t)

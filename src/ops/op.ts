@@ -42,6 +42,8 @@ export interface Op<A extends AttrSpecs = AttrSpecs> {
   readonly name: string
   readonly attrs: A
   outputs(inputs: readonly (Tensor | null)[], attrs: Attrs<A>): TensorSpec[]
+  /** the same in other ops, for devices that have no kernel of it (`DeviceDescription.has`): told apart when a model is traced */
+  expand?(b: Builder, inputs: readonly (Tensor | null)[], attrs: Attrs<A>, name: string): Tensor[]
   /** why no kernel does this, null where they do: told by name when a model is traced, long before anything runs */
   refuses?(attrs: Attrs<A>): string | null
   /**

@@ -1,10 +1,15 @@
-/** Every op folder is whole and listed: definition, cases and CPU kernel for every op that it declares. */
+/** Every op folder is whole and listed: definition, cases and CPU kernel for every op that it declares, or others that stand in for it. */
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it } from 'vitest'
+import { CpuDevice } from '../../src/devices/cpu/device.ts'
 import { cases } from '../../src/ops/generated/cases.ts'
 import { references } from '../../src/ops/generated/references.ts'
 import type { Op } from '../../src/ops/op.ts'
+
+const device = new CpuDevice({ threads: 1 })
+const { has } = device.describe()
+afterAll(() => device.dispose())
 
 const root = join(import.meta.dirname, '../../src/ops')
 const folders = readdirSync(root).filter((name) => existsSync(join(root, name, 'op.ts')))
@@ -15,8 +20,14 @@ const opsOf = async (folder: string) => {
 }
 
 describe.each(folders)('src/ops/%s', (folder) => {
-  it.each(['reference.ts', 'cases.ts', 'cpu.cpp'])('has %s', (file) => {
+  it.each(['reference.ts', 'cases.ts'])('has %s', (file) => {
     expect(existsSync(join(root, folder, file))).toBe(true)
+  })
+
+  it('has kernels for the processor, or is traced as other ops there', async () => {
+    const ops = await opsOf(folder)
+    if (existsSync(join(root, folder, 'cpu.cpp'))) expect(ops.filter(({ name }) => !has(name))).toEqual([])
+    else expect(ops.some((op) => op.expand)).toBe(true)
   })
 
   it('is listed, each of its ops with a definition and cases small and, where it takes long, real', async () => {

@@ -19,6 +19,8 @@ export interface Setup {
   loadIn4bit: boolean
   eightBit: boolean
   policy: Policy
+  /** of the adapter's inputs; default: the case's own, none */
+  dropout?: number
   /** as on the device that pads the most, so that every device computes the same passes */
   quantum: number
 }
@@ -34,9 +36,10 @@ export interface Trained {
 
 /** `steps` updates with AdamW on the case's rows; the first step's gradients are kept. */
 export async function train(device: Device, setup: Setup, steps: number): Promise<Trained> {
-  const { folder, dtype, loadIn4bit, eightBit, policy, quantum } = setup
+  const { folder, dtype, loadIn4bit, eightBit, policy, quantum, dropout } = setup
   const opened = new OpenedModel(device, openCheckpoint(join(folder, 'model')), { dtype, loadIn4bit, doubleQuant: true })
-  const spec: AdapterSpec = adapterOf(folder)
+  const given: AdapterSpec = adapterOf(folder)
+  const spec: AdapterSpec = given.kind === 'lora' && dropout ? { ...given, config: { ...given.config, loraDropout: dropout } } : given
   const recorder = opened.inspect(spec)
   opened.loadFor(recorder)
   const layout = layoutParameters(recorder.parameters.values())

@@ -36,4 +36,22 @@ export async function checkTraining(): Promise<void> {
       }
     }
   }
+  await checkDropout({ ...base, folder: join(families, 'llama-gqa-tied'), dropout: 0.25 })
+}
+
+/** The mask is the same everywhere: drawn within products with few ranks in bf16, in f32 before them. */
+async function checkDropout(setup: Setup): Promise<void> {
+  const reference = await on(new ReferenceDevice(), setup, 1)
+  const plain = await on(new ReferenceDevice(), { ...setup, dropout: 0 }, 1)
+  for (const [key, g] of (await on(new CudaDevice(), setup, 1)).gradients)
+    note(`dropout, f32: d${key} against the reference`, gradientDistance(g, reference.gradients.get(key)!), 1e-5)
+  const bf16 = { ...setup, dtype: 'bf16' as const }
+  const [cuda, lean] = [await on(new CudaDevice(), bf16, 8), await on(new CudaDevice(), { ...bf16, policy: 'recompute' as const }, 8)]
+  // bf16 rounds to 2⁻⁹ at some tens of ops, a few percent in all; another mask is off by more than half
+  for (const [key, g] of cuda.gradients) {
+    const right = reference.gradients.get(key)!
+    note(`dropout, bf16: d${key} against the reference`, gradientDistance(g, right), 0.1)
+    note(`dropout: d${key} without it is another`, gradientDistance(plain.gradients.get(key)!, right) > 0.2 ? 0 : 1, 0)
+  }
+  note('dropout, bf16: the same bits when recomputed', largest(cuda.losses, lean.losses), 0)
 }

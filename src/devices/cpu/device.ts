@@ -122,6 +122,7 @@ export class CpuDevice implements Device {
       tokenQuantum: 16,
       passTokens: 2048,
       reach,
+      has: (op) => (this.#native.kernel(op) as number) >= 0,
       blocks: variant.startsWith('x86-64-') ? QUICK : [],
       ...memory,
     }

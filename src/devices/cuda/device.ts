@@ -4,6 +4,7 @@
  */
 import type { Plan } from '../../graph/plan.ts'
 import type { Launch } from '../../ops/cuda-launch.ts'
+import { cudaOps } from '../../ops/generated/cuda.ts'
 import {
   bufferOf,
   type Device,
@@ -109,6 +110,7 @@ export class CudaDevice implements Device {
       hostMemory: Math.floor(HOST_SHARE * (process.availableMemory() + this.#hostBytes + this.#store.hostBytes())),
       keepsDense: true,
       generationRows: GENERATION_ROWS,
+      has: (op) => Object.hasOwn(cudaOps, op),
       scratch: (node) => scratchOf(node, this.card),
     }
   }

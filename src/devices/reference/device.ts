@@ -85,6 +85,7 @@ export class ReferenceDevice implements Device {
       passTokens: 256,
       reach: { compute: 1, pairs: 1, copy: 1, launch: 0 },
       overhead: 150e6,
+      has: (op) => Object.hasOwn(references, op),
     }
   }
 

@@ -2,8 +2,9 @@
  * y = x · keep / (1 − p). The random bits are a function of (seed, step, row, depth, module, channel), never of where a token lies
  * in a pass: the same token is dropped alike however a step is cut, kept or recomputed, and backward draws the mask anew.
  */
-import { type Builder, type Op, real, type Tensor, word } from '../op.ts'
+import { type Op, real, word } from '../op.ts'
 
+/** `module` names the place: 32 bits made from its path (hash32) */
 const attrs = { p: real(), module: word() }
 
 export const dropoutOp: Op<typeof attrs> = {
@@ -15,13 +16,6 @@ export const dropoutOp: Op<typeof attrs> = {
   inPlace: [[0, 0]],
   cheap: true,
   flops: ({ outputs: [y] }) => 12 * y!.rows * y!.cols,
-}
-
-/** `module` names the place: 32 bits made from the module's path */
-export function dropout(b: Builder, x: Tensor, p: number, path: string): Tensor {
-  if (p === 0) return x
-  const inputs = [x, b.input('row'), b.input('depth'), b.input('stepInts')]
-  return b.apply(dropoutOp, inputs, { p, module: hash32(path) }, path)[0]!
 }
 
 /** FNV-1a, 32 bits */
