@@ -1,10 +1,12 @@
 """The product of several parts on Hopper (src/ops/product/large.cu) by itself: held against f64, then timed beside PyTorch's products (cuBLASLt).
 
-    python3 bench/product.py [OUT.json]      needs a Hopper card, nvcc and PyTorch
+    python3 bench/product.py [OUT.json] [TOKENS …]      needs a Hopper card, nvcc and PyTorch
 
-Shapes are Llama-3.1-8B's with 4096 tokens. A time is the median over rounds, the variants in turn, of a captured graph of 20 launches.
+Shapes are Llama-3.1-8B's and 3.2-1B's, by default with 4096 tokens and with 1664, about what a step of eight Alpaca rows has. A time is the median
+over rounds, the variants in turn, of a captured graph of 20 launches.
 """
 import ctypes
+import itertools
 import json
 import os
 import struct
@@ -20,7 +22,7 @@ torch.manual_seed(1)
 torch.zeros(1, device='cuda')
 driver = ctypes.CDLL('libcuda.so.1')
 PARTS = 8
-TOKENS = 4096
+BLOCKS = 132
 
 
 def check(status, what):
@@ -70,15 +72,16 @@ def large(parts, y, trans=False, alpha=1.0, addend=None, bias=None, width=256):
     maps += [tiles(y, 64), none if addend is None else tiles(addend, 128)]
     sizes = struct.pack(f'{3 + PARTS}i', m, n, len(parts), *[x.shape[1] for x, _ in parts], *[0] * (PARTS - len(parts)))
     types = {torch.bfloat16: 0, torch.float32: 1, torch.float16: 2}
-    last = struct.pack('fiiiQ', alpha, addend is not None, 0 if bias is None else types[bias.dtype], 0, 0 if bias is None else bias.data_ptr())
+    bias_at, bias_type = (0, 0) if bias is None else (bias.data_ptr(), types[bias.dtype])
+    last = struct.pack('fiiiQ', alpha, addend is not None, bias_type, 0, bias_at)
     kept = [aligned(b''.join(maps)), aligned(sizes), aligned(last)]
     pointers = (ctypes.c_void_p * 3)(*[at for _, at in kept])
-    shared = (4 if width == 256 else 6) * (16384 + width * 128) + 32768 + 1024 + 128
+    shared = (6 if width == 128 else 4) * (16384 + width * 128) + 32768 + 1024 + 128
     f = ctypes.c_void_p()
     name = f'product_large_{width}{"_trans" if trans else ""}'
     check(driver.cuModuleGetFunction(ctypes.byref(f), MODULE, name.encode()), name)
     check(driver.cuFuncSetAttribute(f, 8, shared), 'shared memory')
-    grid = min(132, 2 * -(-m // 256) * -(-n // width))
+    grid = min(BLOCKS, 2 * -(-m // 256) * -(-n // width))
 
     def launch():
         stream = ctypes.c_void_p(torch.cuda.current_stream().cuda_stream)
@@ -104,31 +107,32 @@ def verify():
         (4096, 1024, [4096, 16], {'addend': True, 'bias': torch.bfloat16, 'alpha': 0.5}),
         (17, 40, [8] * 8, {'addend': True}),
         (5000, 3000, [264, 8], {}),
+        (1664, 4096, [2048, 16], {}),
+        (1700, 2056, [1000, 328, 24], {'addend': True, 'bias': torch.float32}),
     ]
-    for width in (256, 128):
-        for trans in (False, True):
-            for m, n, ks, o in cases:
-                xs = [rand(m, k) for k in ks]
-                ws = [rand(*((k, n) if trans else (n, k)), scale=k**-0.5) for k in ks]
-                wide = torch.full((m, n + 64), float('nan'), device='cuda', dtype=torch.bfloat16)
-                y = wide[:, 16 : 16 + n]
-                addend = rand(m, n) if 'addend' in o else None
-                bias = rand(1, n, dtype=o['bias']) if 'bias' in o else None
-                right = o.get('alpha', 1) * sum(x.double() @ (w.double() if trans else w.double().T) for x, w in zip(xs, ws))
-                right = right + sum(t.double() for t in (addend, bias) if t is not None)
-                launch = large(list(zip(xs, ws)), y, trans, o.get('alpha', 1), addend, bias, width)
-                launch()
-                torch.cuda.synchronize()
-                distance = ((y.double() - right).norm() / right.norm()).item()
-                once = y.clone()
-                wide.fill_(float('nan'))
-                launch()
-                torch.cuda.synchronize()
-                beside = bool(wide[:, :16].isnan().all() and wide[:, 16 + n :].isnan().all())
-                # y is rounded once, to 8 bits: 2⁻⁹ at most, about 1.7e-3 in the norm
-                if not (distance < 2.5e-3 and torch.equal(once, y) and beside):
-                    sys.exit(f'wrong: {width} {trans} {m} {n} {ks} {o}: {distance}, same bits {torch.equal(once, y)}, beside {beside}')
-                worst = max(worst, distance)
+    for width, trans in itertools.product((256, 192, 128), (False, True)):
+        for m, n, ks, o in cases:
+            xs = [rand(m, k) for k in ks]
+            ws = [rand(*((k, n) if trans else (n, k)), scale=k**-0.5) for k in ks]
+            wide = torch.full((m, n + 64), float('nan'), device='cuda', dtype=torch.bfloat16)
+            y = wide[:, 16 : 16 + n]
+            addend = rand(m, n) if 'addend' in o else None
+            bias = rand(1, n, dtype=o['bias']) if 'bias' in o else None
+            right = o.get('alpha', 1) * sum(x.double() @ (w.double() if trans else w.double().T) for x, w in zip(xs, ws))
+            right = right + sum(t.double() for t in (addend, bias) if t is not None)
+            launch = large(list(zip(xs, ws)), y, trans, o.get('alpha', 1), addend, bias, width)
+            launch()
+            torch.cuda.synchronize()
+            distance = ((y.double() - right).norm() / right.norm()).item()
+            once = y.clone()
+            wide.fill_(float('nan'))
+            launch()
+            torch.cuda.synchronize()
+            beside = bool(wide[:, :16].isnan().all() and wide[:, 16 + n :].isnan().all())
+            # y is rounded once, to 8 bits: 2⁻⁹ at most, about 1.7e-3 in the norm
+            if not (distance < 2.5e-3 and torch.equal(once, y) and beside):
+                sys.exit(f'wrong: {width} {trans} {m} {n} {ks} {o}: {distance}, same bits {torch.equal(once, y)}, beside {beside}')
+            worst = max(worst, distance)
     return worst
 
 
@@ -161,27 +165,27 @@ def timed(variants, rounds=7, repeats=20):
 def main():
     print(torch.cuda.get_device_name(), f'worst distance {verify():.2e}', flush=True)
     rows = []
-    print('w (N × K)            TFLOP/s: cuBLASLt, ours 256 wide, 128 wide | with rank 16, ms: cuBLASLt twice, ours, ours onto an addend')
-    for trans in (False, True):
-        for n, k in [(4096, 4096), (1024, 4096), (14336, 4096), (4096, 14336), (4096, 1024)]:
-            x, u, y = rand(TOKENS, k), rand(TOKENS, 16), torch.empty(TOKENS, n, device='cuda', dtype=torch.bfloat16)
-            w, b = (rand(k, n, scale=k**-0.5), rand(16, n)) if trans else (rand(n, k, scale=k**-0.5), rand(n, 16))
-            left, right = (w, b) if trans else (w.T, b.T)
+    shapes = [(4096, 4096), (1024, 4096), (14336, 4096), (4096, 14336), (4096, 28672), (2048, 2048), (8192, 2048), (2048, 8192), (2048, 16384)]
+    print('tokens, w (N × K), with rank 16, ms: cuBLASLt, the large product alone and both | ours 256, 192 and 128 wide')
+    for tokens, trans, (n, k) in itertools.product([int(t) for t in sys.argv[2:]] or [1664, 4096], (False, True), shapes):
+        x, u, y = rand(tokens, k), rand(tokens, 16), torch.empty(tokens, n, device='cuda', dtype=torch.bfloat16)
+        w, b = (rand(k, n, scale=k**-0.5), rand(16, n)) if trans else (rand(n, k, scale=k**-0.5), rand(n, 16))
+        left, right = (w, b) if trans else (w.T, b.T)
 
-            def plain():
-                torch.mm(x, left, out=y)
+        def plain():
+            torch.mm(x, left, out=y)
 
-            def twice():
-                torch.mm(x, left, out=y)
-                y.addmm_(u, right)
+        def twice():
+            torch.mm(x, left, out=y)
+            y.addmm_(u, right)
 
-            parts = [(x, w), (u, b)]
-            ms = timed([plain, large(parts[:1], y, trans), large(parts[:1], y, trans, width=128), twice, large(parts, y, trans), large(parts, y, trans, addend=y)])
-            speeds = ' '.join(f'{2 * TOKENS * n * k / t / 1e9:6.1f}' for t in ms[:3])
-            print(f'{"(K × N) " if trans else "        "}{n} × {k}:  {speeds} | {ms[3]:.4f} {ms[4]:.4f} {ms[5]:.4f}', flush=True)
-            rows.append({'trans': trans, 'n': n, 'k': k, 'ms': ms})
+        ours = [large([(x, w), (u, b)], y, trans, width=width) for width in (256, 192, 128)]
+        ms = timed([plain, twice, *ours])
+        speed = 2 * tokens * n * k / min(ms[2:]) / 1e9
+        print(f'{tokens} {"(K × N) " if trans else "        "}{n} × {k}:  {ms[0]:.4f} {ms[1]:.4f} | {ms[2]:.4f} {ms[3]:.4f} {ms[4]:.4f}   {speed:.1f} TFLOP/s', flush=True)
+        rows.append({'tokens': tokens, 'trans': trans, 'n': n, 'k': k, 'ms': ms})
     if len(sys.argv) > 1:
-        json.dump({'card': torch.cuda.get_device_name(), 'tokens': TOKENS, 'rows': rows}, open(sys.argv[1], 'w'), indent=1)
+        json.dump({'card': torch.cuda.get_device_name(), 'rows': rows}, open(sys.argv[1], 'w'), indent=1)
 
 
 main()

@@ -83,7 +83,15 @@ const FREE_SHARE = 0.8
 export function planBudget(device: Device, request: BudgetRequest): Budget {
   const { spec, longest, stepTokens, beside = () => 0 } = request
   const description = device.describe()
-  const { tokenQuantum, passTokens, scratch, has, memory: capacity = Number.POSITIVE_INFINITY, hostMemory = 0 } = description
+  const {
+    tokenQuantum,
+    passTokens,
+    scratch,
+    has,
+    copiesAdapters,
+    memory: capacity = Number.POSITIVE_INFINITY,
+    hostMemory = 0,
+  } = description
   if (request.memory && request.memory.bytes > capacity) throw tooLarge(request.memory, capacity)
   const memory = request.memory?.bytes ?? FREE_SHARE * device.available()
   let fixed = request.store + overheadOf(description, spec.model.vocab)
@@ -91,7 +99,7 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
   const largest = request.maxPassTokens ?? padded(Math.max(longest, Math.min(stepTokens, passTokens)))
   const { layers } = spec.model
   const traces = new Map<number, TracedPass>()
-  const trace = (t: number) => traces.get(t) ?? traces.set(t, tracePass({ ...spec, tokens: t, scratch, has })).get(t)!
+  const trace = (t: number) => traces.get(t) ?? traces.set(t, tracePass({ ...spec, tokens: t, scratch, has, copiesAdapters })).get(t)!
 
   const all = trace(largest).lower(policyAt(0, layers))
   // tables of which a pass reads a few rows cost next to nothing in the host's memory: the first to go
@@ -145,7 +153,7 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
   const { tokens, fitted } = best
   if (!fitted.fits) throw tooSmall(request, memory, fixed + fitted.plan.arena + beside(tokens), best, tokens > padded(longest))
   return {
-    ...passesWithin({ ...spec, scratch, has }, best, trace(tokens)),
+    ...passesWithin({ ...spec, scratch, has, copiesAdapters }, best, trace(tokens)),
     maxPassTokens: tokens,
     arena: room.arena,
     full: fitted.plan.plan,

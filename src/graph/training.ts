@@ -19,6 +19,7 @@ import { prune } from './prune.ts'
 import { type Policy, readForward, recompute } from './recompute.ts'
 import { sink } from './sink.ts'
 import { GraphTrace, type Layout, TraceRecorder } from './trace.ts'
+import { workingCopies } from './working-copies.ts'
 
 export interface TrainingSpec {
   model: Model
@@ -39,6 +40,8 @@ export interface TrainingSpec {
   scratch?: ScratchOf
   /** ops that the device has kernels of, where others can stand in for one (`Op.expand`); default: none of those */
   has?: (op: string) => boolean
+  /** an adapter's weights are brought to the activations' type once a pass (working-copies.ts); default: read as they are stored */
+  copiesAdapters?: boolean
 }
 
 /** the segment after which weights are known, where an objective's follow from its scores */
@@ -81,6 +84,7 @@ export function tracePass(spec: TrainingSpec): TracedPass {
   const backward = [...after, ...take(r)]
   const results = [...r.results.values()]
 
+  const copied = spec.copiesAdapters ? workingCopies(r, spec.activation, [forward, first ?? [], before, chunk, backward]) : []
   const made = readForward(forward)
   const scratch = spec.scratch && remembered(spec.scratch)
   const lowered = new Map<string, Lowered>()
@@ -91,7 +95,7 @@ export function tracePass(spec: TrainingSpec): TracedPass {
   const lowerAnew = (policy: (block: number) => Policy): Lowered => {
     const recomputed = new Set<Node>()
     const kept = recompute(r, made, backward, policy, recomputed)
-    const [f, s, b, c, d] = prune([kept.forward, first ?? [], before, chunk, kept.backward], results)
+    const [f, s, b, c, d] = prune([[...copied, ...kept.forward], first ?? [], before, chunk, kept.backward], results)
     const segments = [
       { name: 'forward', nodes: [...f!, ...b!] },
       ...(first ? [{ name: SCORE, nodes: s!, repeats: true }] : []),

@@ -127,6 +127,7 @@ template <int N> __device__ __forceinline__ void settle(float (&x)[N]) {
   }
 MULTIPLY(64, 32, "%32", "%33", "%34", "%35")
 MULTIPLY(128, 64, "%64", "%65", "%66", "%67")
+MULTIPLY(192, 96, "%96", "%97", "%98", "%99")
 MULTIPLY(256, 128, "%128", "%129", "%130", "%131")
 #undef MULTIPLY
 #undef WGMMA

@@ -69,6 +69,8 @@ export interface Op<A extends AttrSpecs = AttrSpecs> {
   readonly cheap?: boolean
   /** outputs once more, more cheaply than by running the op again, from its other outputs; null where it can't */
   rematerialise?(b: Builder, node: Node<A>): (Tensor | null)[]
+  /** indices of the inputs that are weights of a product, in whatever type they are stored: they may be given in x's (graph/working-copies.ts) */
+  multiplied?(node: Node<A>): readonly number[]
   /** nodes of one x whose weights lie behind one another may be one node, their outputs columns of its output (graph/join.ts) */
   readonly widen?: {
     /** x, the trained weight that an output's columns come from, and what else must be alike; null: not this node */

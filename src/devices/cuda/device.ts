@@ -110,6 +110,7 @@ export class CudaDevice implements Device {
       hostMemory: Math.floor(HOST_SHARE * (process.availableMemory() + this.#hostBytes + this.#store.hostBytes())),
       keepsDense: true,
       generationRows: GENERATION_ROWS,
+      copiesAdapters: true,
       has: (op) => Object.hasOwn(cudaOps, op),
       scratch: (node) => scratchOf(node, this.card),
     }

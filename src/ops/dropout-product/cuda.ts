@@ -27,7 +27,7 @@ type Where = readonly (CudaTensor | null)[]
 
 /** ranks of the kernels' instances */
 const RANKS = [16, 32, 64]
-/** tokens of a product's pass up to which blocks of 16 fill a card better than blocks of 32 */
+/** tokens of a product's pass up to which blocks of 16 fill a card better than blocks of 32; of few ranks two blocks fit a multiprocessor */
 const SHORT = 2112
 
 const wide = ({ at, stride, dtype }: CudaTensor) => dtype === 'bf16' && at % 16n === 0n && stride % 8 === 0
@@ -70,7 +70,7 @@ const product = runs(dropoutProductOp, {
     const { dense, launches } = materialise(step, [w!], x!.dtype, scratch)
     const a = dense[0]!
     if (productFits(step, arch)) {
-      const high = x!.rows <= SHORT ? 1 : 2
+      const high = x!.rows <= SHORT || u.cols <= RANKS[0]! ? 1 : 2
       const args = [x!.rows, x!.cols, u.cols, ...matrix(x!), ...matrix(a), ...matrix(u), ...maskArgs(step, where)]
       return [...launches, kernel(ofRanks, `dropout_product_${high}_${instanceOf(u.cols)}`, [ceilDiv(x!.rows, 16 * high)], 512, args)]
     }

@@ -15,6 +15,7 @@ export const dropoutProductOp: Op<Attributes> = {
   name: 'dropout_product',
   attrs,
   outputs: ([x, w]) => [{ rows: x!.rows, cols: w!.rows, dtype: x!.dtype }],
+  multiplied: () => [1],
   expand(b, [x, w, ...where], { p, module, alpha }, name) {
     const [dropped] = b.apply(dropoutOp, [x!, ...where], { p, module }, name)
     return [product(b, [{ x: dropped!, w: w! }], { alpha }, name)]
@@ -33,6 +34,7 @@ export const dropoutInputGradOp: Op<Attributes> = {
   attrs,
   outputs: ([, dU, w]) => [{ rows: dU!.rows, cols: w!.cols, dtype: dU!.dtype }],
   inPlace: [[0, 0]],
+  multiplied: () => [2],
   mergeSum: (b, { inputs: [addend, ...rest], attrs, name }, other) =>
     addend ? null : b.apply(dropoutInputGradOp, [other, ...rest], attrs, name)[0]!,
   flops: ({ inputs: [, dU, w] }) => 2 * dU!.rows * dU!.cols * w!.cols,

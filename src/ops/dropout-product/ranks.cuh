@@ -38,25 +38,33 @@ __device__ void dropoutProduct(int tokens, int cols, int ranks, const bf16* x, i
     from[i] = t < tokens ? x + static_cast<long long>(t) * xStride : nullptr;
     keys[i] = t < tokens ? keyOf(mask, t) : 0;
   }
-  auto read = [&](uint4(&v)[2 * HIGH], int c) {
+  auto readX = [&](uint4(&v)[2 * HIGH], int c) {
 #pragma unroll
     for (int i = 0; i < 2 * HIGH; i++) v[i] = from[i] && c < cols ? *reinterpret_cast<const uint4*>(from[i] + c) : make_uint4(0, 0, 0, 0);
   };
-  float sums[HIGH][N][4] = {};
-  uint4 next[2 * HIGH];
-  read(next, warp * 32 + q * 8);
-  for (int at = warp * 32; at < cols; at += kWarps * 32) {
-    int c = at + q * 8;
-    uint4 w[N];
+  auto readA = [&](uint4(&w)[N], int c) {
 #pragma unroll
     for (int n = 0; n < N; n++) {
       int rank = n * 8 + g;
       w[n] = rank < ranks && c < cols ? *reinterpret_cast<const uint4*>(a + static_cast<long long>(rank) * aStride + c) : make_uint4(0, 0, 0, 0);
     }
-    uint4 v[2 * HIGH];
+  };
+  float sums[HIGH][N][4] = {};
+  // what comes next is on its way while this is multiplied; of many ranks registers hold x alone
+  constexpr bool AHEAD = R == 16;
+  uint4 nextX[2 * HIGH], nextA[N];
+  readX(nextX, warp * 32 + q * 8);
+  if (AHEAD) readA(nextA, warp * 32 + q * 8);
+  for (int at = warp * 32; at < cols; at += kWarps * 32) {
+    int c = at + q * 8;
+    uint4 v[2 * HIGH], w[N];
 #pragma unroll
-    for (int i = 0; i < 2 * HIGH; i++) v[i] = next[i];
-    read(next, c + kWarps * 32);
+    for (int i = 0; i < 2 * HIGH; i++) v[i] = nextX[i];
+#pragma unroll
+    for (int n = 0; n < N && AHEAD; n++) w[n] = nextA[n];
+    if (!AHEAD) readA(w, c);
+    readX(nextX, c + kWarps * 32);
+    if (AHEAD) readA(nextA, c + kWarps * 32);
 #pragma unroll
     for (int i = 0; i < 2 * HIGH; i++) {
       v[i].x = drop(v[i].x, keys[i], c, mask.threshold), v[i].y = drop(v[i].y, keys[i], c + 2, mask.threshold);
@@ -150,7 +158,7 @@ __device__ void dropoutInputGrad(int tokens, int cols, int ranks, const bf16* dU
 }
 
 // dW (R, C) += scale · dUᵀ · (x, dropped): a block owns 32 channels, its warps take 16 tokens in turn. A lane has four neighbouring channels of
-// four tokens, two and two of which lie side by side in a product of the tensor cores.
+// four tokens, two and two of which lie side by side in a product of the tensor cores, and two neighbouring ranks of each.
 template <int R>
 __device__ void dropoutWeightGrad(int tokens, int cols, int ranks, const bf16* dU, int dUStride, const bf16* x, int xStride, float* dW, int dWStride,
                                   const Mask& mask, float scale) {
@@ -165,25 +173,51 @@ __device__ void dropoutWeightGrad(int tokens, int cols, int ranks, const bf16* d
     if (first) __syncthreads();
     for (int t = threadIdx.x; t < count; t += kWarps * 32) keys[t] = keyOf(mask, first + t);
     __syncthreads();
-    for (int i = warp * 16; i < count; i += kWarps * 16) {
-      uint2 v[4];
+    auto tokenOf = [&](int i, int e) { return i + e / 2 * 8 + q * 2 + e % 2; };
+    auto readX = [&](uint2(&v)[4], int i) {
 #pragma unroll
       for (int e = 0; e < 4; e++) {
-        int t = i + e / 2 * 8 + q * 2 + e % 2;
-        bool inside = t < count && c < cols;
-        v[e] = inside ? *reinterpret_cast<const uint2*>(x + static_cast<long long>(first + t) * xStride + c) : make_uint2(0, 0);
-        unsigned key = keys[inside ? t : 0];
+        int t = tokenOf(i, e);
+        v[e] = t < count && c < cols ? *reinterpret_cast<const uint2*>(x + static_cast<long long>(first + t) * xStride + c) : make_uint2(0, 0);
+      }
+    };
+    // ranks 2g and 2g + 1 are rows g and g + 8 of a tile
+    auto readU = [&](unsigned(&u)[M][4], int i) {
+#pragma unroll
+      for (int m = 0; m < M; m++) {
+#pragma unroll
+        for (int e = 0; e < 4; e++) {
+          int t = tokenOf(i, e), rank = m * 16 + g * 2;
+          bool inside = t < count && rank < ranks;
+          u[m][e] = inside ? *reinterpret_cast<const unsigned*>(dU + static_cast<long long>(first + t) * dUStride + rank) : 0u;
+        }
+      }
+    };
+    constexpr bool AHEAD = R == 16;
+    uint2 nextX[4];
+    unsigned nextU[M][4];
+    readX(nextX, warp * 16);
+    if (AHEAD) readU(nextU, warp * 16);
+    for (int i = warp * 16; i < count; i += kWarps * 16) {
+      uint2 v[4];
+      unsigned u[M][4];
+#pragma unroll
+      for (int e = 0; e < 4; e++) v[e] = nextX[e];
+#pragma unroll
+      for (int e = 0; e < 4 * M && AHEAD; e++) u[e / 4][e % 4] = nextU[e / 4][e % 4];
+      if (!AHEAD) readU(u, i);
+      readX(nextX, i + kWarps * 16);
+      if (AHEAD) readU(nextU, i + kWarps * 16);
+#pragma unroll
+      for (int e = 0; e < 4; e++) {
+        unsigned key = keys[min(tokenOf(i, e), TOKENS - 1)];
         v[e].x = drop(v[e].x, key, c, mask.threshold), v[e].y = drop(v[e].y, key, c + 2, mask.threshold);
       }
 #pragma unroll
       for (int m = 0; m < M; m++) {
         Fragment f;
 #pragma unroll
-        for (int e = 0; e < 4; e++) {
-          int rank = m * 16 + e % 2 * 8 + g, t = i + e / 2 * 8 + q * 2;
-          const bf16* at = dU + static_cast<long long>(first + t) * dUStride + rank;
-          f[e] = numberAt(at, rank < ranks && t < count) | numberAt(at + dUStride, rank < ranks && t + 1 < count) << 16;
-        }
+        for (int e = 0; e < 4; e++) f[e] = __byte_perm(u[m][e / 2 * 2], u[m][e / 2 * 2 + 1], e % 2 ? 0x7632 : 0x5410);
 #pragma unroll
         for (int j = 0; j < 4; j++) {
           unsigned two[2];
@@ -203,7 +237,7 @@ __device__ void dropoutWeightGrad(int tokens, int cols, int ranks, const bf16* d
 #pragma unroll
     for (int j = 0; j < 4; j++) {
 #pragma unroll
-      for (int i = 0; i < 4; i++) parts[warp][i / 2 * 8 + g][(q * 2 + i % 2) * 4 + j] = sums[m][j][i];
+      for (int i = 0; i < 4; i++) parts[warp][g * 2 + i / 2][(q * 2 + i % 2) * 4 + j] = sums[m][j][i];
     }
     __syncthreads();
     int rank = threadIdx.x / 32, at = base + threadIdx.x % 32;
@@ -215,8 +249,9 @@ __device__ void dropoutWeightGrad(int tokens, int cols, int ranks, const bf16* d
   }
 }
 
+// of few ranks two blocks fit a multiprocessor
 #define PRODUCT(HIGH, R)                                                                                                                     \
-  extern "C" __global__ void __launch_bounds__(512)                                                                                          \
+  extern "C" __global__ void __launch_bounds__(512, HIGH * R == 16 ? 2 : 1)                                                                                          \
       dropout_product_##HIGH##_##R(int tokens, int cols, int ranks, const bf16* x, int xStride, const bf16* a, int aStride, bf16* u, int uStride, \
                                    Mask mask, float scale) {                                                                                 \
     dropoutProduct<HIGH, R>(tokens, cols, ranks, x, xStride, a, aStride, u, uStride, mask, scale);                                           \

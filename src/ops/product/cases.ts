@@ -96,6 +96,7 @@ const tiled: readonly OpCase[] = [
     trans: true,
     addend: true,
   }),
+  product('tiles: of three panels, transposed', { m: 140, n: 8456, parts: [{ k: 24 }, { k: 8 }], trans: true, addend: true }),
   product('tiles: as many parts as one kernel takes', { m: 129, n: 64, parts: [8, 16, 24, 32, 40, 48, 56, 64].map((k) => ({ k })) }),
 ]
 

@@ -23,8 +23,8 @@ constexpr int kRows = 128;  // of a tile
 constexpr int kRowTiles = 8;  // pairs of row tiles that are walked together, so that x and w are found in L2
 
 template <int N> struct Large {
-  static constexpr int STAGES = N == 256 ? 4 : 6, X = 2 * kBox, STAGE = X + N * 128;
-  static constexpr int ADDENDS = N / 128;  // stages that an addend takes, 128 columns each
+  static constexpr int STAGES = N == 128 ? 6 : 4, X = 2 * kBox, STAGE = X + N * 128;
+  static constexpr int ADDENDS = (N + 127) / 128;  // stages that an addend takes, 128 columns each
   struct Shared {
     unsigned char tiles[STAGES][STAGE], out[2][2][kBox];
     Barrier full[STAGES], empty[STAGES];
@@ -58,13 +58,14 @@ template <int N, bool TRANS> __device__ __forceinline__ void produce(typename La
         await(&s.empty[ring.stage], ring.parity ^ 1);
         arriveWith(full, L::STAGE);
         copyTile(stage, maps.x[p], full, row, k);
-        unsigned char* w = stage + L::X + rank * (N / 2) * 128;
-        int mine = column + rank * (N / 2);
         if (!TRANS) {
-          copyTileTo(w, maps.w[p], full, mine, k, 3);
+          int half = rank * (N / 2);
+          copyTileTo(stage + L::X + half * 128, maps.w[p], full, column + half, k, 3);
         } else {
+          // of three panels the first block copies two
 #pragma unroll
-          for (int c = 0; c < N / 2; c += 64) copyTileTo(w + c * 128, maps.w[p], full, k, mine + c, 3);
+          for (int c = 0; c < N; c += 64)
+            if ((c >= (N + 64) / 128 * 64) == rank) copyTileTo(stage + L::X + c * 128, maps.w[p], full, k, column + c, 3);
         }
       }
     }
@@ -89,6 +90,7 @@ __device__ __forceinline__ void release(Barrier* empty) {
 template <int N> __device__ __forceinline__ void addStage(float (&c)[N / 2], unsigned stage, int group, int first) {
 #pragma unroll
   for (int q = 0; q < 8; q++) {
+    if (first + q * 16 >= N) break;
     Fragment m;
     loadMatrices(m, matrixAt(stage + q / 4 * 2 * kBox + group * kBox, q % 4));
 #pragma unroll

@@ -31,9 +31,10 @@ const PARTS = 8
 const PAIR = 256
 const HIGH = 128
 const BOX = 64 * 128
-/** columns of a tile: stages of its ring, and its time in that of the wider one's */
+/** columns of a tile: stages of its ring, and its time in that of the widest one's; the one of three quarters fills rounds that neither other does */
 const WIDTHS = [
   { columns: 256, stages: 4, time: 1 },
+  { columns: 192, stages: 4, time: 0.78 },
   { columns: 128, stages: 6, time: 0.56 },
 ]
 /** multiprocessors of a card of this kind: the choice of a tile must not depend on the card */

@@ -63,6 +63,7 @@ export const productOp: Op<typeof attrs> = {
     if (node.op !== productOp || node.inputs[0]) return null
     return product(b, parts(node), { alpha: node.attrs.alpha, trans: node.attrs.trans, bias: node.inputs[1]!, addend: other }, node.name)
   },
+  multiplied: ({ inputs }) => inputs.flatMap((_, i) => (i > 2 && i % 2 === 1 ? [i] : [])),
   widen: {
     // one part alone, so that nothing but x and w decides the result
     of({ inputs: [addend, bias, x, w, ...more], attrs: { alpha, trans } }) {
