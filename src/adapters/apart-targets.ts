@@ -53,7 +53,9 @@ export function settleApart(config: AdapterConfig, model: Pick<Model, 'apart' | 
   for (const field of ['rankPattern', 'alphaPattern'] as const)
     for (const key of Object.keys(patterns[field])) if (onlyPieces((path) => isMeant(key, path, field))) delete patterns[field][key]
   // of tensors nothing tells what their linears drop
-  const single = config.single ?? { given: settlePatterns(config, model, () => tensors, pieces), tensors: meant.map(({ name }) => name) }
+  const nowhere = { baseModelNameOrPath: null, revision: null }
+  const given = () => ({ ...settlePatterns(config, model, () => tensors, pieces), ...nowhere })
+  const single = config.single ?? { given: given(), tensors: meant.map(({ name }) => name) }
   return {
     ...config,
     ...patterns,

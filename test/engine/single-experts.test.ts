@@ -57,7 +57,10 @@ it('is saved with a part for each expert, as it was given, and goes on from a ch
   await train(adapted(), stopped, { resumeFromCheckpoint: join(whole, 'checkpoint-2') })
   for (const file of ['adapter_model.safetensors', 'adapter_config.json', 'optimizer.safetensors'])
     expect(readFileSync(join(stopped, 'checkpoint-4', file)).equals(readFileSync(join(whole, 'checkpoint-4', file)))).toBe(true)
+  // a run is the same wherever its base lies
+  expect(readFileSync(join(whole, 'checkpoint-4/saqr_run.json'), 'utf8')).not.toContain(training)
   const config = readAdapterConfig(join(whole, 'checkpoint-4'))
+  expect(config.baseModelNameOrPath).toBe(join(training, 'gpt-oss/model'))
   expect(config).toMatchObject({
     loraDropout: 0.2,
     targetModules: options.targetModules,

@@ -42,7 +42,7 @@ export interface AdapterConfig {
 
 /** Of an adapter whose targets name the linears of single experts. */
 export interface SingleExperts {
-  /** as it was given: files have that */
+  /** as it was given, less where its base lies: files have that */
   given: AdapterConfig
   /** the tensors that all of a layer's lie in */
   tensors: readonly string[]
