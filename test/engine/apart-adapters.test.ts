@@ -70,6 +70,14 @@ it.each([true, false])('is the adapter over all experts, and saved as that (4 bi
   })
 })
 
+it.each([true, false])('with dropout it is saved as PEFT wrote it: a part for each expert (4 bits: %s)', async (loadIn4bit) => {
+  const given = readTensors(join(folder, 'adapter-apart/adapter_model.safetensors'))
+  const { tensors, config } = await loaded(await changed({ lora_dropout: 0.3 }), loadIn4bit)
+  expect(tensors).toEqual(given)
+  const { target_modules } = JSON.parse(readFileSync(join(folder, 'adapter-apart/adapter_config.json'), 'utf8'))
+  expect(config).toMatchObject({ lora_dropout: 0.3, target_modules, target_parameters: null, inference_mode: true })
+})
+
 it('so is one that names them by an expression, has ranks by pattern, or adapts a layer alone', async () => {
   const { tensors } = await loaded(join(folder, 'adapter'), true)
   const by = await loaded(await changed({ target_modules: `(?:.*\\.[qo]_proj)|(?:${EXPERTS})` }), true)
