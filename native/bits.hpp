@@ -20,7 +20,7 @@ SAQR_INLINE uint32_t wordAt(const Tensor& t, int64_t row, int64_t column = 0) {
   return static_cast<const uint32_t*>(t.data)[row * t.stride + column];
 }
 
-// seed, step, row, depth, module, folded one after another
+// seed, step, row, depth, module (and, of an expert's row, the expert), folded one after another
 SAQR_INLINE uint32_t tokenKey(std::initializer_list<uint32_t> parts) {
   uint32_t key = 0;
   for (uint32_t part : parts) key = mix32((key ^ part) + kGolden);

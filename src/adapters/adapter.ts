@@ -4,6 +4,7 @@
  */
 import type { AdapterConfig } from '../formats/peft/config.ts'
 import type { EmbeddingShape, ExpertsShape, LinearShape, RouterShape } from '../models/trace.ts'
+import type { Dispatch } from '../ops/dispatch/op.ts'
 import type { Builder } from '../ops/op.ts'
 import type { DType, Tensor } from '../ops/tensor.ts'
 import type { AddLowRank } from './low-rank.ts'
@@ -70,8 +71,8 @@ export interface Adapter {
   linear(b: AdapterBuilder, path: string, x: Tensor, shape: LinearShape): Tensor
   /** a router: x (T, in) -> logits (T, experts) */
   router(b: AdapterBuilder, path: string, x: Tensor, shape: RouterShape): Tensor
-  /** x (M, in), rows by expert as `offsets` (E + 1, 1) says -> (M, out); `name` is the tensor of all their weights */
-  experts(b: AdapterBuilder, name: string, x: Tensor, offsets: Tensor, shape: ExpertsShape): Tensor
+  /** x (M, in), rows by expert as `slots` lie -> (M, out); `name` is the tensor of all their weights */
+  experts(b: AdapterBuilder, name: string, x: Tensor, slots: Dispatch, shape: ExpertsShape): Tensor
   /** ids (T, 1) -> (T, channels) */
   embed(b: AdapterBuilder, path: string, ids: Tensor, shape: EmbeddingShape): Tensor
 

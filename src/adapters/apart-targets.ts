@@ -8,6 +8,7 @@ import { alphaOf, isMeant, rankOf } from '../formats/peft/scale.ts'
 import type { Model } from '../models/family.ts'
 import type { ParameterSpec } from './adapter.ts'
 import { isAllLinear, isNamed, isSaved, matches } from './match.ts'
+import { settlePatterns } from './patterns.ts'
 
 interface Stack {
   name: string
@@ -51,9 +52,14 @@ export function settleApart(config: AdapterConfig, model: Pick<Model, 'apart' | 
   const onlyPieces = (means: (path: string) => boolean) => pieces.some(means) && !modules.some(means)
   for (const field of ['rankPattern', 'alphaPattern'] as const)
     for (const key of Object.keys(patterns[field])) if (onlyPieces((path) => isMeant(key, path, field))) delete patterns[field][key]
+  // of tensors nothing tells what their linears drop
+  const nowhere = { baseModelNameOrPath: null, revision: null }
+  const given = () => ({ ...settlePatterns(config, model, () => tensors, pieces), ...nowhere })
+  const single = config.single ?? { given: given(), tensors: meant.map(({ name }) => name) }
   return {
     ...config,
     ...patterns,
+    ...(config.loraDropout > 0 ? { single } : {}),
     targetModules:
       typeof targetModules === 'string' ? targetModules : targetModules.filter((target) => !onlyPieces((path) => matches([target], path))),
     targetParameters: [...parameters].sort(),

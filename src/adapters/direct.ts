@@ -2,6 +2,7 @@
 import type { AdapterConfig } from '../formats/peft/config.ts'
 import type { EmbeddingShape, ExpertsShape, LinearShape, RouterShape } from '../models/trace.ts'
 import { add } from '../ops/add/op.ts'
+import type { Dispatch } from '../ops/dispatch/op.ts'
 import { embed } from '../ops/embed/op.ts'
 import { groupedProduct } from '../ops/grouped-product/op.ts'
 import { type Part, product } from '../ops/product/op.ts'
@@ -42,7 +43,7 @@ export abstract class Direct implements Adapter {
     return shape
   }
 
-  experts(b: AdapterBuilder, name: string, x: Tensor, offsets: Tensor, given: ExpertsShape): Tensor {
+  experts(b: AdapterBuilder, name: string, x: Tensor, { offsets }: Dispatch, given: ExpertsShape): Tensor {
     const shape = this.asTheyLie(name, given)
     return expertsProduct(this, b, name, offsets, [{ x, w: this.expertsWeight(b, name, shape) }], shape)
   }

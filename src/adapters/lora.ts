@@ -3,10 +3,12 @@
  * The low-rank part is one more part of the large product, so biases, dropout, an adapted head or a 4-bit base change its inputs only.
  * Parameters are named as PEFT saves them.
  */
-import { option, SaqrError, say } from '../error.ts'
+import { SaqrError } from '../error.ts'
 import type { AdapterConfig } from '../formats/peft/config.ts'
 import { loraScale, rankOf } from '../formats/peft/scale.ts'
 import type { EmbeddingShape, ExpertsShape, LinearShape, RouterShape } from '../models/trace.ts'
+import type { Dispatch } from '../ops/dispatch/op.ts'
+import { slotDropout } from '../ops/dropout/op.ts'
 import { dropoutProduct } from '../ops/dropout-product/op.ts'
 import { embed } from '../ops/embed/op.ts'
 import { groupedProduct } from '../ops/grouped-product/op.ts'
@@ -19,6 +21,7 @@ import { partShape } from './expert-layout.ts'
 import { transpose } from './low-rank.ts'
 import { expertsPath, isNamed, isParameter, isSaved } from './match.ts'
 import { TOKEN_ROWS, type TokenRows, tokenRowsOf, withTokenColumns, withTokenRows, writeTokenRows } from './token-rows.ts'
+import { checkDropout } from './whole-tensors.ts'
 
 export class Lora implements Adapter {
   readonly base: Base
@@ -123,10 +126,11 @@ export class Lora implements Adapter {
     return product(b, parts, { bias }, path)
   }
 
-  experts(b: AdapterBuilder, name: string, x: Tensor, offsets: Tensor, given: ExpertsShape): Tensor {
+  experts(b: AdapterBuilder, name: string, x: Tensor, slots: Dispatch, given: ExpertsShape): Tensor {
     const whole = this.isSaved(name.replace(/\.[^.]+$/, ''))
     const shape = whole ? given : this.base.asTheyLie(name, given)
     const { turned: trans = false } = shape
+    const { offsets } = slots
     const parts: Part[] = [{ x, w: whole ? wholeExperts(b, name, shape) : this.base.expertsWeight(b, name, shape) }]
     if (!whole && this.isParameter(name)) {
       const [r, { experts, in: cols, out }] = [rankOf(this.config, name), shape]
@@ -136,20 +140,17 @@ export class Lora implements Adapter {
       const a = part({ of: 'A', experts, size: cols, r, wide: !trans }, { kind: 'uniform', bound: 1 / Math.sqrt(cols) })
       const up = part({ of: 'B', experts, size: out, r, wide: trans }, { kind: 'zeros' })
       const alpha = loraScale(this.config, name)
-      parts.push({ x: groupedProduct(b, offsets, [{ x, w: a }], { alpha, trans }, `${name}.lora_A`), w: up })
+      // of linears of their own each row is dropped by itself
+      const dropped = this.training ? slotDropout(b, x, slots, this.config.loraDropout, name) : x
+      parts.push({ x: groupedProduct(b, offsets, [{ x: dropped, w: a }], { alpha, trans }, `${name}.lora_A`), w: up })
     }
     return expertsProduct(this, b, name, offsets, parts, shape)
   }
 
-  /** @throws SaqrError OPTION_UNSUPPORTED: a tensor that is a target as a whole has no input of its own that dropout could act on */
+  /** @throws SaqrError OPTION_UNSUPPORTED in training, where dropout has nothing to act on */
   private isParameter(name: string): boolean {
-    const found = isParameter(this.config, name)
-    if (found && this.config.loraDropout > 0)
-      throw new SaqrError(
-        'OPTION_UNSUPPORTED',
-        say`${option('loraDropout')} is ${this.config.loraDropout}, and ${name} is a tensor that gets a low-rank part as a whole, where PEFT has no dropout: set it to 0, or leave experts and routers out of the targets`,
-      )
-    return found
+    if (this.training) checkDropout(this.config, [name])
+    return isParameter(this.config, name)
   }
 
   /** s · x·Aᵀ and B: what rides beside x and a frozen weight; x dropped by `p`. `key`: by which rank and scale are looked up */

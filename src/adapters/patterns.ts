@@ -8,15 +8,20 @@ import type { Model } from '../models/family.ts'
 import type { ParameterSpec, Role } from './adapter.ts'
 import { isNamed, isParameter, isSaved } from './match.ts'
 
-/** @param tensors the model's */
+/**
+ * @param tensors the model's
+ * @param further modules that it doesn't have, by which ranks and scales are found too
+ */
 export function settlePatterns(
   config: AdapterConfig,
   { head }: Pick<Model, 'head'>,
   tensors: () => readonly ParameterSpec[],
+  further: readonly string[] = [],
 ): AdapterConfig {
   const settled = { ...config }
   for (const field of ['rankPattern', 'alphaPattern'] as const)
-    if (Object.keys(config[field]).length > 1) settled[field] = settle(config[field], field, lookedUp(config, head, tensors()))
+    if (Object.keys(config[field]).length > 1)
+      settled[field] = settle(config[field], field, [...lookedUp(config, head, tensors()), ...further])
   return settled
 }
 

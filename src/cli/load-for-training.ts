@@ -6,6 +6,7 @@ import { loadAdapter } from '../engine/load-adapter.ts'
 import { type BaseRequest, type Known, lookUp } from '../engine/open-base.ts'
 import { option, SaqrError, say } from '../error.ts'
 import { readAdapterConfig } from '../formats/peft/config.ts'
+import type { Model } from '../models/family.ts'
 import { adapterConfig, checkAdapterOptions } from '../train/options/adapter.ts'
 import type { VerbOptions } from '../train/options/common.ts'
 import { FROZEN_4BIT, precisionIn } from '../train/options/precision-in.ts'
@@ -22,7 +23,7 @@ export async function openForTraining(
   const name = o.modelNameOrPath!
   const lora = adapterConfig(o)
   const base = await openBase(name, o, device, io, precisionIn, async (tokenizer, model, adapter) => {
-    checkAdapter(name, adapter, o)
+    checkAdapter(name, adapter, model, o)
     if (adapter === null && lora) checkBeforeWeights(newAdapter(lora, model), model)
     await beforeWeights?.(tokenizer, model, adapter)
   })
@@ -35,13 +36,17 @@ export async function openForTraining(
 /** What is known of a model to train without its weights, which are not fetched. @throws SaqrError as opening it for training does */
 export async function lookUpForTraining(o: VerbOptions, io: Io): Promise<Known> {
   const name = o.modelNameOrPath!
-  return await lookUp(name, { ...(await looking(o, io)), beforeWeights: (_, __, adapter) => checkAdapter(name, adapter, o) }, false)
+  return await lookUp(
+    name,
+    { ...(await looking(o, io)), beforeWeights: (_, model, adapter) => checkAdapter(name, adapter, model, o) },
+    false,
+  )
 }
 
 /** @throws SaqrError OPTION_INVALID for options of an adapter that don't fit what was found: the folder of one, or null */
-function checkAdapter(name: string, adapter: string | null, o: VerbOptions): void {
+function checkAdapter(name: string, adapter: string | null, model: Model, o: VerbOptions): void {
   if (adapter !== null && o.usePeft)
     throw new SaqrError('OPTION_INVALID', say`${name} is an adapter, which is trained on as it is; leave ${option('usePeft')} out`)
-  checkAdapterOptions(o, adapter === null ? null : readAdapterConfig(adapter), name)
+  checkAdapterOptions(o, adapter === null ? null : readAdapterConfig(adapter), name, model)
   if (o.loadIn4bit && adapter === null && !o.usePeft) throw new SaqrError('OPTION_INVALID', FROZEN_4BIT)
 }

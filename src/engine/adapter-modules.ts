@@ -1,11 +1,11 @@
 /** What the names of an adapter's options mean on a model: known from its config.json alone, so they are told before weights are fetched. */
-import { isDeepStrictEqual } from 'node:util'
 import type { Adapter } from '../adapters/adapter.ts'
 import { type AdapterSpec, chooseAdapter } from '../adapters/choose.ts'
 import { isParameter, isSaved, matches } from '../adapters/match.ts'
 import { settlePatterns } from '../adapters/patterns.ts'
-import { settleTargets, withOlderNames } from '../adapters/targets.ts'
+import { settleTargets } from '../adapters/targets.ts'
 import { TOKEN_ROWS } from '../adapters/token-rows.ts'
+import { checkDropout } from '../adapters/whole-tensors.ts'
 import { type Message, option, SaqrError, say } from '../error.ts'
 import { type AdapterConfig, readAdapterConfig } from '../formats/peft/config.ts'
 import { readAdapter } from '../formats/peft/read.ts'
@@ -50,7 +50,7 @@ export function checkLoadable(folder: string, { model, base, file }: { model: Mo
   placesOf(readAdapter(folder), folder, { model, path: base, config: adapter.config!, trained, passOver })
 }
 
-function overModel(spec: AdapterSpec, model: Model): Opened {
+export function overModel(spec: AdapterSpec, model: Model): Opened {
   const { path, tiedTo } = model.head
   const adapter = chooseAdapter(settledSpec(spec, model), { nf4: false, head: path, tiedTo }, false)
   return { adapter, recorder: inspect(model, adapter, 'f32'), opened: { model } }
@@ -68,32 +68,6 @@ export function settledSpec(spec: AdapterSpec, model: Model): AdapterSpec {
   const tensors = () => [...parametersOf(model).values()]
   const config = model.experts || model.apart ? settleTargets(spec.config, model, tensors()) : spec.config
   return { kind: 'lora', config: settlePatterns(config, model, tensors) }
-}
-
-/**
- * Options of an adapter in the words that one over this model is kept in, to hold against `there`: what is not given stays so, and what is given
- * means what it does over the targets that are there.
- */
-export function asSettled(given: Readonly<Record<string, unknown>>, there: AdapterConfig, model: Model): Record<string, unknown> {
-  const isGiven = (field: keyof AdapterConfig) => given[field] !== undefined
-  const ofTargets = isGiven('targetModules') ? { targetParameters: null } : {}
-  const asked = { ...there, ...ofTargets, rankPattern: {}, alphaPattern: {}, ...given } as AdapterConfig
-  const settled = (config: AdapterConfig) => (settledSpec({ kind: 'lora', config }, model) as { config: AdapterConfig }).config
-  const readings = [settled(asked)]
-  // those there may have been meant by other names, which bring ranks and scales of their own
-  if (!isGiven('targetModules') && (model.experts || model.apart))
-    readings.push(settled({ ...asked, targetModules: withOlderNames(there, model, [...parametersOf(model).values()]).targetModules }))
-  const read = <F extends keyof AdapterConfig>(field: F) =>
-    (readings.find((config) => isDeepStrictEqual(config[field], there[field])) ?? readings[0]!)[field]
-  const targets = isGiven('targetModules') || isGiven('targetParameters')
-  return {
-    ...given,
-    ...(targets && (model.experts || model.apart)
-      ? { targetModules: read('targetModules'), targetParameters: read('targetParameters') }
-      : {}),
-    ...(isGiven('rankPattern') ? { rankPattern: read('rankPattern') } : {}),
-    ...(isGiven('alphaPattern') ? { alphaPattern: read('alphaPattern') } : {}),
-  }
 }
 
 /** A new adapter, with what stands beside the text model named as excluded: names of modules mean those of a vision tower too where PEFT reads them. */
@@ -122,6 +96,7 @@ export function checkModules({ adapter, recorder, opened: { model } }: Opened): 
   }
   if (typeof targetModules !== 'string') check('targetModules', targetModules, (name, path) => matches([name], path))
   checkParameters(targetParameters ?? [], model)
+  checkDropout(adapter.config!, parametersOf(model).keys())
   if (typeof excludeModules !== 'string') check('excludeModules', excludeModules ?? [], (name, path) => matches([name], path))
   check('modulesToSave', modulesToSave ?? [], (name, path) => isSaved([name], path))
   const adapted = [...recorder.parameters.keys()].filter((name) => /\.lora_(embedding_)?A\b/.test(name)).map(modulePath)

@@ -121,6 +121,12 @@ function unplaced({ model, path: base, config }: Over, folder: string, name: str
   if (name.endsWith(TOKEN_ROWS)) return bad(folder, `has ${name}, which its trainable_token_indices don't name`)
   const path = name.replace(/\.(lora_A\.weight|lora_B\.(weight|bias)|lora_embedding_[AB]|weight|bias)$/, '')
   const known = parametersOf(model).has(`${path}.weight`) || path === model.head.path
+  const whole = model.within?.[path.split('.').at(-1)!]
+  if (whole !== undefined)
+    return bad(
+      folder,
+      `has ${name}, which in ${base} (${model.family}) is a part of ${whole}: it was trained over the same model with its linears apart, which base_model_name_or_path in its adapter_config.json must name`,
+    )
   const { targetModules, modulesToSave } = config
   const named = `target_modules ${JSON.stringify(targetModules)}${modulesToSave ? `, modules_to_save ${JSON.stringify(modulesToSave)}` : ''}`
   return bad(

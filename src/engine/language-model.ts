@@ -1,6 +1,7 @@
 /** A model that can be trained, generate and be saved: an open checkpoint and what is trained over it. */
 import type { Adapter } from '../adapters/adapter.ts'
 import type { AdapterSpec } from '../adapters/choose.ts'
+import { withoutInput } from '../adapters/whole-tensors.ts'
 import type { Example } from '../data/example.ts'
 import type { PromptForm } from '../data/prompt-form.ts'
 import type { RunRecord } from '../data/run-record.ts'
@@ -11,6 +12,7 @@ import { layoutParameters } from '../graph/layout.ts'
 import type { TraceRecorder } from '../graph/trace.ts'
 import { checkTargets, settledSpec } from './adapter-modules.ts'
 import type { OpenedModel } from './opened-model.ts'
+import { parametersOf } from './settle.ts'
 import { checkTokens } from './token-rows.ts'
 import { Trainables } from './trainables.ts'
 import { versionOf } from './weights-version.ts'
@@ -96,6 +98,8 @@ export class LanguageModel {
       )
     }
     const { head } = this.opened.model
+    const whole = config && withoutInput(config, parametersOf(this.opened.model).keys())
+    if (whole) fail('lora_dropout', `${whole} gets a low-rank part as a whole, where PEFT has no dropout`)
     if (config?.ensureWeightTying && head.tiedTo && this.recorder.parameters.has(`${head.path}.lora_A.weight`))
       fail('ensure_weight_tying', 'one low-rank part that both embedding and head have is not trained here')
   }

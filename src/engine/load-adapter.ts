@@ -3,7 +3,7 @@
 import { SaqrError } from '../error.ts'
 import { type Adapter, readAdapter } from '../formats/peft/read.ts'
 import { adaptedBase } from './adapted-base.ts'
-import { placesOf } from './adapter-tensors.ts'
+import { type Places, placesOf } from './adapter-tensors.ts'
 import { LanguageModel } from './language-model.ts'
 import type { OpenedModel } from './opened-model.ts'
 import { sameValues } from './settle.ts'
@@ -40,7 +40,8 @@ function checkBase(opened: OpenedModel, adapter: Adapter, folder: string): void 
   }
 }
 
-function fill(model: LanguageModel, adapter: Adapter, folder: string): void {
+/** Values of what is trained out of an adapter's file, which may have them in any form that is read. @throws SaqrError FORMAT_ADAPTER */
+export function takeValues(model: LanguageModel, adapter: Adapter, folder: string): Places {
   const { trainables, opened } = model
   const { copies } = model.adapter
   const places = placesOf(adapter, folder, {
@@ -48,6 +49,13 @@ function fill(model: LanguageModel, adapter: Adapter, folder: string): void {
     trained: new Map([...trainables.layout.entries].map(([name, { spec }]) => [name, spec])),
   })
   for (const [name, values] of places.values) trainables.set(name, values())
+  return places
+}
+
+function fill(model: LanguageModel, adapter: Adapter, folder: string): void {
+  const { trainables, opened } = model
+  const { copies } = model.adapter
+  const places = takeValues(model, adapter, folder)
   const { names } = trainables
   // one object for each, also where the base reads it: a file that is written over moves them
   const { adapter: known } = opened.checkpoint

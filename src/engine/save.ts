@@ -12,6 +12,7 @@ import { ensureWritableFolder, readRange } from '../hub/files.ts'
 import type { LanguageModel } from './language-model.ts'
 import { writeModelFolder } from './model-folder.ts'
 import { checkModelFolder } from './save-target.ts'
+import { singleExperts } from './single-experts.ts'
 import { checkUnfusable, unfuse } from './unfused.ts'
 
 export interface AdapterForm {
@@ -50,9 +51,12 @@ async function saveAdapter(model: LanguageModel, given: AdapterConfig, folder: s
   const written = (as: string, name: string): TensorToWrite => {
     return { name: PEFT_PREFIX + as, dtype: 'F32', shape: trainables.fileShape(name), data: () => trainables.fileChunks(name) }
   }
+  const asTrained = (name: string) => written(name, name)
   const { config, tensors: trained } = unfuseExperts
     ? unfuse(model)
-    : { config: given, tensors: trainables.names.map((name) => written(name, name)) }
+    : given.single
+      ? singleExperts(model, given.single, asTrained)
+      : { config: given, tensors: trainables.names.map(asTrained) }
   const tensors = [
     ...trained,
     ...[...(adapter.copies ?? [])].map(([copy, name]) => written(copy, name)),

@@ -7,6 +7,7 @@ import type { EmbeddingShape, ExpertsShape, LinearShape, RouterShape, Seen, Trac
 import { add } from '../ops/add/op.ts'
 import type { AttrSpecs, Given } from '../ops/attrs.ts'
 import { cacheWrite } from '../ops/cache-write/op.ts'
+import type { Dispatch } from '../ops/dispatch/op.ts'
 import { noise } from '../ops/noise/op.ts'
 import type { Op } from '../ops/op.ts'
 import type { DType, Tensor } from '../ops/tensor.ts'
@@ -159,8 +160,8 @@ export class GraphTrace implements Trace {
     return this.#adapter.router(this.#r, this.#prefix + path, x, shape)
   }
 
-  experts(name: string, x: Tensor, offsets: Tensor, shape: ExpertsShape): Tensor {
-    return this.#adapter.experts(this.#r, this.#prefix + name, x, offsets, shape)
+  experts(name: string, x: Tensor, slots: Dispatch, shape: ExpertsShape): Tensor {
+    return this.#adapter.experts(this.#r, this.#prefix + name, x, slots, shape)
   }
 
   buffer(path: string, size: number): Tensor {

@@ -51,7 +51,7 @@ export function sparseMlp(mlp: Experts): (t: Trace, x: Tensor) => Tensor {
     // a row's biases are weighed as it is: not at all before the activation, then by its expert's weight
     const linear = (name: string, x: Tensor, out: number, weights: Tensor | null) => {
       const bias = biased ? { turned: true, bias: slotWeights(t, weights, to.order, t.activation, name) } : {}
-      return t.experts(name, x, to.offsets, { experts, in: x.cols, out, ...bias })
+      return t.experts(name, x, to, { experts, in: x.cols, out, ...bias })
     }
     const act = mlp.activation(t, linear('mlp.experts.gate_up_proj', rows, 2 * hidden, null)) // (T · k, F)
     const weighed = weigh(t, act, routed.weights, to.order, 'mlp.experts')

@@ -2,6 +2,7 @@
  * What a family writes its forward in: the ops' Builder, with what only a pass knows. `graph/trace.ts` records it. Paths are those of the
  * checkpoint, inside a block relative to it. Nothing here knows which device runs the pass or how it is differentiated.
  */
+import type { Dispatch } from '../ops/dispatch/op.ts'
 import type { Builder } from '../ops/op.ts'
 import type { Pages } from '../ops/paged-attention/op.ts'
 import type { DType, Tensor } from '../ops/tensor.ts'
@@ -56,8 +57,8 @@ export interface Trace extends Builder {
   linear(path: string, x: Tensor, shape: LinearShape): Tensor
   /** what a router makes of x (T, in) -> logits (T, experts): its weight stays as exact as activations are */
   router(path: string, x: Tensor, shape: RouterShape): Tensor
-  /** x (M, in), rows by expert as `offsets` (E + 1, 1) says -> (M, out), by the tensor `name` of the checkpoint and what the adapter has beside it */
-  experts(name: string, x: Tensor, offsets: Tensor, shape: ExpertsShape): Tensor
+  /** x (M, in), rows by expert as `slots` lie -> (M, out), by the tensor `name` of the checkpoint and what the adapter has beside it */
+  experts(name: string, x: Tensor, slots: Dispatch, shape: ExpertsShape): Tensor
   /** a buffer of the checkpoint (1, size): f32 whatever the activations' type, never trained */
   buffer(path: string, size: number): Tensor
   /** a norm's weight (1, size), trained or not */

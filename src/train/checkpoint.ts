@@ -6,12 +6,13 @@
 import { existsSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { LanguageModel } from '../engine/language-model.ts'
+import { takeValues } from '../engine/load-adapter.ts'
 import type { Optimizer } from '../engine/optimizer.ts'
 import { saveTrained } from '../engine/save.ts'
 import type { SavedBytes } from '../engine/store-chunks.ts'
 import { Message, option, SaqrError, say } from '../error.ts'
 import { isObject, type JsonObject, readJsonObject, stringifyJson } from '../formats/json.ts'
-import { PEFT_PREFIX } from '../formats/peft/read.ts'
+import { PEFT_PREFIX, readAdapter } from '../formats/peft/read.ts'
 import { readSafetensors } from '../formats/safetensors/read.ts'
 import { type TensorToWrite, writeSafetensors } from '../formats/safetensors/write.ts'
 import { readRange, writeFileAtomic, writeFolderAtomic } from '../hub/files.ts'
@@ -285,6 +286,11 @@ export function restore(path: string, model: LanguageModel, optimizer: Optimizer
 export function restoreTrained(path: string, model: LanguageModel): void {
   const { trainables } = model
   const masters = hasMasters(model)
+  // its file has its experts in another form
+  if (model.adapter.config?.single) {
+    takeValues(model, readAdapter(path), path)
+    return
+  }
   const state = masters ? savedIn(join(path, 'optimizer.safetensors')) : new Map()
   const values = masters ? state : savedIn(join(path, 'adapter_model.safetensors'))
   for (const name of trainables.names) {

@@ -8,6 +8,7 @@ import { loraScale, rankOf } from '../../src/formats/peft/scale.ts'
 import { FastLanguageModel, type PretrainedModel } from '../../src/index.ts'
 import { openCheckpoint } from '../../src/models/checkpoint.ts'
 import { writeTinyModel } from '../cli/tiny-model.ts'
+import { asTrained } from './as-trained.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'saqr-patterns-'))
 const at = (name: string) => join(folder, name)
@@ -18,19 +19,7 @@ const mixture = fixture('mixtral')
 beforeAll(() => writeTinyModel(at('base')))
 afterAll(() => rmSync(folder, { recursive: true }))
 
-/** lora_B is not zero, so that scales show */
-function trained(model: PretrainedModel, options: object): PretrainedModel {
-  const peft = FastLanguageModel.getPeftModel(model, options)
-  const { trainables } = peft.language
-  for (const name of trainables.names) {
-    const { rows, cols } = trainables.shape(name)
-    trainables.set(
-      name,
-      Float32Array.from({ length: rows * cols }, (_, i) => 0.3 * Math.sin(i * 1.7 + name.length)),
-    )
-  }
-  return peft
-}
+const trained = (model: PretrainedModel, options: object) => asTrained(model, options, { size: 0.3 })
 
 async function merged(model: PretrainedModel, name: string) {
   await model.savePretrainedMerged(at(name))

@@ -7,7 +7,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, it } from 'vitest'
 import { ReferenceDevice } from '../../src/devices/reference/device.ts'
-import { asSettled, checkLoadable, settledSpec } from '../../src/engine/adapter-modules.ts'
+import { checkLoadable, settledSpec } from '../../src/engine/adapter-modules.ts'
+import { asSettled } from '../../src/engine/asked-again.ts'
 import { loadAdapter } from '../../src/engine/load-adapter.ts'
 import { OpenedModel } from '../../src/engine/opened-model.ts'
 import { saveTrained } from '../../src/engine/save.ts'
@@ -67,6 +68,14 @@ it.each([true, false])('is the adapter over all experts, and saved as that (4 bi
     target_parameters: ['mlp.experts.down_proj', 'mlp.experts.gate_up_proj'],
     rank_pattern: {},
   })
+})
+
+it.each([true, false])('with dropout it is saved as PEFT wrote it: a part for each expert (4 bits: %s)', async (loadIn4bit) => {
+  const given = readTensors(join(folder, 'adapter-apart/adapter_model.safetensors'))
+  const { tensors, config } = await loaded(await changed({ lora_dropout: 0.3 }), loadIn4bit)
+  expect(tensors).toEqual(given)
+  const { target_modules } = JSON.parse(readFileSync(join(folder, 'adapter-apart/adapter_config.json'), 'utf8'))
+  expect(config).toMatchObject({ lora_dropout: 0.3, target_modules, target_parameters: null, inference_mode: true })
 })
 
 it('so is one that names them by an expression, has ranks by pattern, or adapts a layer alone', async () => {

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterAll, expect, it } from 'vitest'
 import { CpuDevice } from '../../src/devices/cpu/device.ts'
 import { adaptedBase } from '../../src/engine/adapted-base.ts'
+import { checkLoadable } from '../../src/engine/adapter-modules.ts'
 import { loadAdapter } from '../../src/engine/load-adapter.ts'
 import { OpenedModel } from '../../src/engine/opened-model.ts'
 import { FastLanguageModel } from '../../src/fast-language-model.ts'
@@ -12,7 +13,8 @@ import { bytesOf } from '../../src/formats/numbers.ts'
 import { PEFT_PREFIX, readAdapter } from '../../src/formats/peft/read.ts'
 import { readSafetensors } from '../../src/formats/safetensors/read.ts'
 import { writeSafetensors } from '../../src/formats/safetensors/write.ts'
-import { openCheckpoint } from '../../src/models/checkpoint.ts'
+import { openCheckpoint, readConfig } from '../../src/models/checkpoint.ts'
+import { openConfig } from '../../src/models/registry.ts'
 import { readTensors } from '../parity/family-case.ts'
 
 const root = join(import.meta.dirname, '../fixtures/adapters')
@@ -86,6 +88,29 @@ it.each<Case>([
 ])('%s', async (_, base, from, change, message) => {
   expect(await refusal(base, await changed(from, change))).toMatchObject({ code: 'FORMAT_ADAPTER', message: expect.stringContaining(message) })
 }) // biome-ignore format: a table
+
+it('one that was trained over the same model with its linears apart says so', async () => {
+  const folder = join(work, `apart-${made++}`)
+  const phi3 = join(root, '../families/phi3')
+  cpSync(join(phi3, 'adapter'), folder, { recursive: true })
+  const config = JSON.parse(readFileSync(join(folder, 'adapter_config.json'), 'utf8'))
+  writeFileSync(join(folder, 'adapter_config.json'), JSON.stringify({ ...config, target_modules: ['o_proj', 'gate_proj'] }))
+  const path = join(folder, 'adapter_model.safetensors')
+  const values = readTensors(path)
+  const list = [...readSafetensors(path).tensors]
+    .filter(([name]) => /o_proj|gate_up_proj/.test(name))
+    .map(([name, { shape }]) => ({
+      name: name.replace('gate_up_proj', 'gate_proj'),
+      dtype: 'F32',
+      shape,
+      data: bytesOf(values.get(name)!),
+    }))
+  await writeSafetensors(path, list)
+  const model = openConfig(readConfig(join(phi3, 'model')))
+  expect(() => checkLoadable(folder, { model, base: 'the base', file: true })).toThrow(
+    /has model\.layers\.0\.mlp\.gate_proj\.lora_A\.weight, which in the base \(phi3\) is a part of gate_up_proj: it was trained over the same model with its linears apart/,
+  )
+})
 
 it.each([
   ['/mnt/models/gone', /adapter_config\.json.*base_model_name_or_path|base_model_name_or_path.*adapter_config\.json/],

@@ -10,6 +10,7 @@ import { FastLanguageModel, type PretrainedModel } from '../../src/index.ts'
 import { openCheckpoint } from '../../src/models/checkpoint.ts'
 import { commandLine } from '../cli/saqr.ts'
 import { writeTinyModel } from '../cli/tiny-model.ts'
+import { asTrained } from './as-trained.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'saqr-weighted-'))
 const at = (name: string) => join(folder, name)
@@ -18,16 +19,7 @@ let model: PretrainedModel
 
 async function adapter(name: string, seed: number, options: object): Promise<void> {
   const { model: base } = await FastLanguageModel.fromPretrained(at('base'), OPTIONS)
-  const peft = FastLanguageModel.getPeftModel(base, options)
-  const { trainables } = peft.language
-  for (const one of trainables.names) {
-    const { rows, cols } = trainables.shape(one)
-    trainables.set(
-      one,
-      Float32Array.from({ length: rows * cols }, (_, i) => 0.2 * Math.sin(i * seed + one.length)),
-    )
-  }
-  await peft.savePretrained(at(name))
+  await asTrained(base, options, { step: seed }).savePretrained(at(name))
   await base.dispose()
 }
 

@@ -19,6 +19,7 @@ import { Tokenizer } from '../../src/text/tokenizer.ts'
 import { standardError } from '../../src/track/output.ts'
 import { commandLine } from '../cli/saqr.ts'
 import { writeTinyModel } from '../cli/tiny-model.ts'
+import { asTrained } from '../engine/as-trained.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'saqr-export-'))
 const at = (name: string) => join(folder, name)
@@ -29,14 +30,7 @@ beforeAll(async () => {
   log = vi.spyOn(console, 'log').mockImplementation(() => {})
   await writeTinyModel(at('base'))
   const { model } = await FastLanguageModel.fromPretrained(at('base'), { device: 'cpu', dtype: 'float32', loadIn4bit: false })
-  const peft = FastLanguageModel.getPeftModel(model, { r: 4, loraAlpha: 8 })
-  for (const name of peft.language.trainables.names) {
-    const { rows, cols } = peft.language.trainables.shape(name)
-    peft.language.trainables.set(
-      name,
-      Float32Array.from({ length: rows * cols }, (_, i) => 0.2 * Math.sin(i * 1.7 + name.length)),
-    )
-  }
+  const peft = asTrained(model, { r: 4, loraAlpha: 8 })
   await peft.savePretrained(at('adapter'))
   await peft.dispose()
   await model.dispose()

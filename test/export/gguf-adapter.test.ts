@@ -9,6 +9,7 @@ import { readGguf } from '../../src/formats/gguf/open.ts'
 import { FastLanguageModel, type PretrainedModel } from '../../src/index.ts'
 import { commandLine } from '../cli/saqr.ts'
 import { writeTinyModel } from '../cli/tiny-model.ts'
+import { asTrained } from '../engine/as-trained.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'saqr-gguf-adapter-'))
 const at = (name: string) => join(folder, name)
@@ -27,18 +28,7 @@ afterAll(async () => {
 
 type Lora = NonNullable<Parameters<typeof FastLanguageModel.getPeftModel>[1]>
 
-function adapted(options: Lora): PretrainedModel {
-  const peft = FastLanguageModel.getPeftModel(base, { r: 4, loraAlpha: 8, ...options })
-  const { trainables } = peft.language
-  for (const name of trainables.names) {
-    const { rows, cols } = trainables.shape(name)
-    trainables.set(
-      name,
-      Float32Array.from({ length: rows * cols }, (_, i) => 0.2 * Math.sin(i * 1.7 + name.length)),
-    )
-  }
-  return peft
-}
+const adapted = (options: Lora) => asTrained(base, { r: 4, loraAlpha: 8, ...options })
 
 /** tensors of a GGUF file, f32 */
 function tensorsOf(path: string): Map<string, { shape: readonly number[]; type: string; values: Float32Array }> {

@@ -10,6 +10,7 @@ import { FastLanguageModel } from '../../src/index.ts'
 import { openCheckpoint } from '../../src/models/checkpoint.ts'
 import { commandLine } from '../cli/saqr.ts'
 import { writeTinyModel } from '../cli/tiny-model.ts'
+import { asTrained } from '../engine/as-trained.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'saqr-merged-'))
 const at = (name: string) => join(folder, name)
@@ -20,16 +21,7 @@ const open = (name: string, loadIn4bit = false) =>
 beforeAll(async () => {
   await writeTinyModel(at('base'))
   const { model } = await open('base')
-  const peft = FastLanguageModel.getPeftModel(model, { r: 4, loraAlpha: 8 })
-  const { trainables } = peft.language
-  for (const name of trainables.names) {
-    const { rows, cols } = trainables.shape(name)
-    trainables.set(
-      name,
-      Float32Array.from({ length: rows * cols }, (_, i) => 0.2 * Math.sin(i * 1.7 + name.length)),
-    )
-  }
-  await peft.savePretrained(at('adapter'))
+  await asTrained(model, { r: 4, loraAlpha: 8 }).savePretrained(at('adapter'))
   await model.dispose()
 })
 afterAll(() => rmSync(folder, { recursive: true }))

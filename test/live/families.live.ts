@@ -3,11 +3,12 @@
  * model's answers all end earlier) in f32, of other weights and rows than those recorded. What npm test checks beside (other devices, other cuts)
  * would say nothing new here.
  */
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { CpuDevice } from '../../src/devices/cpu/device.ts'
 import { answersOf } from '../generate/texts.ts'
+import { checkDropped } from '../parity/dropped.ts'
 import { compute, distance, expectedOf, readTensors } from '../parity/family-case.ts'
 import { withModel } from '../parity/with-model.ts'
 import { oracle } from './oracle.ts'
@@ -31,6 +32,11 @@ it.each(readdirSync(root).filter((name) => name !== refused))('%s', async (name)
     }
   } finally {
     device.dispose()
+  }
+  if (existsSync(join(folder, 'adapter-apart'))) {
+    const another = new CpuDevice({ threads: 2 })
+    await checkDropped(folder, another)
+    another.dispose()
   }
   const { greedy } = JSON.parse(readFileSync(join(folder, 'expected.json'), 'utf8'))
   // fewer where the model's answers end early: with its end token

@@ -5,6 +5,7 @@ import type { AdapterSpec } from '../../src/adapters/choose.ts'
 import type { Example } from '../../src/data/example.ts'
 import { planPasses } from '../../src/data/passes.ts'
 import type { Device } from '../../src/devices/device.ts'
+import { settledSpec } from '../../src/engine/adapter-modules.ts'
 import type { LanguageModel } from '../../src/engine/language-model.ts'
 import { OpenedModel } from '../../src/engine/opened-model.ts'
 import { PassRunner } from '../../src/engine/runner.ts'
@@ -67,13 +68,15 @@ export interface CaseOptions {
   dtype?: 'f32' | 'bf16'
   /** weights in NF4, those with the codes that the files have */
   loadIn4bit?: boolean
+  /** default: the case's own; tensors are named, and their values taken, as the case's own has them */
+  adapter?: AdapterSpec
 }
 
 /** One step's loss and gradients of the case on this device, which holds it from then on. */
 export async function compute(folder: string, device: Device, options: CaseOptions = {}): Promise<Computed> {
   const { policy = 'all', prefixSharing = false, maxPassTokens = 512, dtype = 'f32', loadIn4bit = false } = options
   const opened = new OpenedModel(device, openCheckpoint(join(folder, 'model')), { dtype, loadIn4bit, doubleQuant: false })
-  const spec = adapterOf(folder)
+  const spec = settledSpec(options.adapter ?? adapterOf(folder), opened.model)
   const recorder = opened.inspect(spec)
   opened.loadFor(recorder)
   const layout = layoutParameters(recorder.parameters.values())

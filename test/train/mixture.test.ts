@@ -88,7 +88,12 @@ describe('low rank on experts over a 4-bit base', () => {
   it('a second call with the same targets gives the same model back', () => {
     const model = adapted()
     expect(FastLanguageModel.getPeftModel(model, { targetModules: ['q_proj', 'w1', 'w2', 'w3'] })).toBe(model)
-    expect(() => FastLanguageModel.getPeftModel(model, { targetModules: ['q_proj'] })).toThrow(/of another targetParameters/)
+    // names that mean no experts say nothing of them
+    expect(FastLanguageModel.getPeftModel(model, { targetModules: ['q_proj'] })).toBe(model)
+    expect(() => FastLanguageModel.getPeftModel(model, { targetModules: ['q_proj'], targetParameters: null })).toThrow(
+      /of another targetParameters/,
+    )
+    expect(() => FastLanguageModel.getPeftModel(model, { targetModules: ['q_proj', 'w2'] })).toThrow(/of another targetModules/)
   })
 
   it('targets that can’t be are refused by name', () => {

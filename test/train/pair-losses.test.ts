@@ -24,6 +24,13 @@ describe.each(Object.entries(pairLosses) as [string, PairLoss][])('%s', (_, loss
   })
 })
 
+// TRL 1.16 reads label_smoothing for robust, exo_pair and aot alone
+it.each(POINTS)('sigmoid is not smoothed, robust is, at %d', (c) => {
+  const sharp = { ...settings, labelSmoothing: 0 }
+  expect(pairLosses.sigmoid.of(c, 0.5, settings, lengths)).toEqual(pairLosses.sigmoid.of(c, 0.5, sharp, lengths))
+  expect(pairLosses.robust.of(c, 0.5, settings, lengths)).not.toEqual(pairLosses.robust.of(c, 0.5, sharp, lengths))
+})
+
 it.each(POINTS)('smoothed, at %d', (margin) => {
   expectSlope(smoothed(margin, settings)[1], (x) => smoothed(x, settings)[0], margin)
 })

@@ -20,6 +20,7 @@ import transformers
 from families_cases import CASES, Case
 from families_compute import distance, gradients, greedy, in_f64, step
 from families_apart import adapter_apart, from_apart, to_apart
+from families_dropout import dropped
 from families_files import tidy_adapter_config, to_legacy
 from families_weights import fill_adapter, fill_base, generator
 from safetensors.torch import save_file
@@ -109,6 +110,7 @@ def write_case(out: Path, case: Case, count: int):
     (folder / "rows.json").write_text(json.dumps(rows) + "\n")
     if case.apart:
         adapter_apart(folder, rows[0]["ids"])
+        dropped(folder, rows)
 
     logits, loss, means = step(model, rows, case.batches)
     grads = gradients(model)

@@ -91,6 +91,7 @@ class Linears(nn.Module):
         y = torch.zeros_like(x)
         for e, (both, down) in enumerate(zip(self.gate_up_projs, self.down_projs)):
             tokens, slots = torch.where(indices == e)
+            self.tokens = tokens  # whose rows the next linears are given
             y.index_add_(0, tokens, down(self.gate(both(x[tokens]))) * weights[tokens, slots, None])
         return y
 

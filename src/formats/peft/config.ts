@@ -36,6 +36,16 @@ export interface AdapterConfig {
   /** class and module of the base model in transformers, where PEFT noted them */
   autoMapping: JsonObject | null
   inferenceMode: boolean
+  /** not PEFT's: where dropout is on and targets named each expert's linears, what they were; such linears drop their inputs, tensors of all experts can't */
+  single?: SingleExperts
+}
+
+/** Of an adapter whose targets name the linears of single experts. */
+export interface SingleExperts {
+  /** as it was given, less where its base lies: files have that */
+  given: AdapterConfig
+  /** the tensors that all of a layer's lie in */
+  tensors: readonly string[]
 }
 
 /** LoraConfig's own defaults (PEFT 0.21) behind what is given. */

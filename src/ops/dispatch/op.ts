@@ -54,12 +54,14 @@ export interface Dispatch {
   order: Tensor
   /** (T, k) i32 */
   places: Tensor
+  /** the experts of a token's slots (T, k) i32 */
+  chosen: Tensor
 }
 
 /** chosen (T, k) i32, of `experts` */
 export function dispatch(b: Builder, chosen: Tensor, experts: number, name?: string): Dispatch {
   const [offsets, order, places] = b.apply(dispatchOp, [chosen], { experts }, name)
-  return { offsets: offsets!, order: order!, places: places! }
+  return { offsets: offsets!, order: order!, places: places!, chosen }
 }
 
 /** x (T, C) -> (T · k, C) */

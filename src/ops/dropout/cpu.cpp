@@ -9,12 +9,9 @@ using namespace saqr;
 
 namespace {
 
-template <class T>
-void drop(const Step& step, Worker& worker) {
-  const Tensor &y = step.tensors[0], &x = step.tensors[1], &row = step.tensors[2], &depth = step.tensors[3], &stepInts = step.tensors[4];
-  const attrs::dropout attrs(step);
-  const double p = attrs.p;
-  const uint32_t module = attrs.module;
+// the key of each row of x is what `keyOf` says
+template <class T, class Key>
+void drop(const Tensor& y, const Tensor& x, double p, Worker& worker, Key keyOf) {
   // kept when bits >= p · 2³², that is when bits > limit; p < 2⁻³² keeps all, p = 1 none
   const double least = std::ceil(p * 4294967296.0);
   const bool all = least <= 0, none = least > 4294967295.0;
@@ -23,7 +20,7 @@ void drop(const Step& step, Worker& worker) {
   const vu channels = (vu)iota();
   const Range rows = share(worker, x.rows);
   for (int64_t t = rows.from; t < rows.to && !worker.aborted(); t++) {
-    const uint32_t key = tokenKey({wordAt(stepInts, 0, 0), wordAt(stepInts, 0, 1), wordAt(row, t), wordAt(depth, t), module});
+    const uint32_t key = keyOf(t);
     const T* from = static_cast<const T*>(x.data) + t * x.stride;
     T* to = static_cast<T*>(y.data) + t * y.stride;
     auto masked = [&](int64_t c, vf v) {
@@ -38,12 +35,38 @@ void drop(const Step& step, Worker& worker) {
   }
 }
 
+// false where it is of no type that is taken
+template <class Key>
+bool drops(const Step& step, double p, Worker& worker, Key keyOf) {
+  const Tensor &y = step.tensors[0], &x = step.tensors[1];
+  if (y.dtype != x.dtype) return false;
+  if (y.dtype == DType::f32) drop<float>(y, x, p, worker, keyOf);
+  else if (y.dtype == DType::bf16) drop<bf16>(y, x, p, worker, keyOf);
+  else return false;
+  return true;
+}
+
 }  // namespace
 
 SAQR_KERNEL(dropout) {
-  const DType type = step.tensors[0].dtype;
-  if (type != step.tensors[1].dtype) return worker.fail("dropout: x and y are of one type");
-  if (type == DType::f32) drop<float>(step, worker);
-  else if (type == DType::bf16) drop<bf16>(step, worker);
-  else worker.fail("dropout: x is f32 or bf16");
+  const Tensor &row = step.tensors[2], &depth = step.tensors[3], &stepInts = step.tensors[4];
+  const attrs::dropout attrs(step);
+  const uint32_t module = attrs.module;
+  auto keyOf = [&](int64_t t) { return tokenKey({wordAt(stepInts, 0, 0), wordAt(stepInts, 0, 1), wordAt(row, t), wordAt(depth, t), module}); };
+  if (!drops(step, attrs.p, worker, keyOf)) worker.fail("dropout: x and y are both f32 or both bf16");
+}
+
+SAQR_KERNEL(slot_dropout) {
+  const Tensor &order = step.tensors[2], &experts = step.tensors[3];
+  const Tensor &row = step.tensors[4], &depth = step.tensors[5], &stepInts = step.tensors[6];
+  if (order.dtype != DType::i32 || experts.dtype != DType::i32) return worker.fail("slot_dropout takes an i32 order and i32 experts");
+  const attrs::slot_dropout attrs(step);
+  const uint32_t module = attrs.module;
+  auto keyOf = [&](int64_t s) {
+    const uint32_t slot = wordAt(order, s);
+    const int64_t t = slot / experts.cols;
+    const uint32_t expert = wordAt(experts, t, slot % experts.cols);
+    return tokenKey({wordAt(stepInts, 0, 0), wordAt(stepInts, 0, 1), wordAt(row, t), wordAt(depth, t), module, expert});
+  };
+  if (!drops(step, attrs.p, worker, keyOf)) worker.fail("slot_dropout: x and y are both f32 or both bf16");
 }

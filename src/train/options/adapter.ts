@@ -1,8 +1,11 @@
 /** The adapter that the options of a verb ask for, in PEFT's terms. */
 import { isDeepStrictEqual } from 'node:util'
+import { settledSpec } from '../../engine/adapter-modules.ts'
+import { asSettled } from '../../engine/asked-again.ts'
 import { Message, option, SaqrError, say } from '../../error.ts'
 import { type AdapterConfig, loraConfig } from '../../formats/peft/config.ts'
 import { noEffect, unmet } from '../../hub/need.ts'
+import type { Model } from '../../models/family.ts'
 import type { VerbOptions } from './common.ts'
 import { needing } from './field.ts'
 import { lora } from './lora.ts'
@@ -45,12 +48,13 @@ const PEFT_NAMES: Readonly<Record<string, keyof AdapterConfig>> = {
  * Options of an adapter, held against the model that was found: its own adapter, or null.
  * @throws SaqrError OPTION_INVALID where they would be passed over
  */
-export function checkAdapterOptions(o: VerbOptions, adapter: AdapterConfig | null, name: string): void {
+export function checkAdapterOptions(o: VerbOptions, adapter: AdapterConfig | null, name: string, model: Model): void {
   if (adapter !== null) {
+    const { config: there } = settledSpec({ kind: 'lora', config: adapter }, model) as { config: AdapterConfig }
     const asked: Readonly<Record<string, unknown>> = { ...adapterConfig({ ...o, usePeft: true }) }
     const given = OPTIONS.filter((one) => !isDeepStrictEqual(o[one.name as keyof VerbOptions], one.initial))
     const keys = given.map((one) => PEFT_NAMES[one.name] ?? one.name)
-    refuseOther(adapter, Object.fromEntries(keys.map((key) => [key, asked[key]])), name)
+    refuseOther(there, asSettled(Object.fromEntries(keys.map((key) => [key, asked[key]])), there, model), name)
   } else
     for (const [need, names] of unmet(OPTIONS, { ...o, modelNameOrPath: null /* it is no adapter */ }))
       throw new SaqrError('OPTION_INVALID', noEffect(need, names))

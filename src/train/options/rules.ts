@@ -1,6 +1,7 @@
 /**
  * What options mean together: combinations that contradict each other, and values that follow from others.
  */
+import { isAllLinear } from '../../adapters/match.ts'
 import { mixtureOf } from '../../data/load-mixture.ts'
 import type { ResponseParts } from '../../data/responses.ts'
 import type { MemoryLimit } from '../../engine/budget.ts'
@@ -146,12 +147,13 @@ export function evalSteps(o: Pick<CommonOptions, 'evalSteps' | 'loggingSteps'>):
   return o.evalSteps || o.loggingSteps
 }
 
-/** lora_target_modules for the adapter: one plain name is a list of one; TRL's CLI takes it for a regular expression, which no path matches whole. @throws SaqrError OPTION_INVALID for names with commas between them */
+/** lora_target_modules for the adapter: one plain name is a list of one, all-linear in a list what it is alone; TRL's CLI takes it for a regular expression, which no path matches whole. @throws SaqrError OPTION_INVALID for names with commas between them */
 export function targetModules(modules: VerbOptions['loraTargetModules']): string | readonly string[] | null {
   const listed = [modules ?? []].flat().find((name) => /^[\w.]+(\s*,\s*[\w.]+)+,?$/.test(name.trim()))
   if (listed !== undefined)
     invalid(
       say`${option('targetModules')} ${listed} is one name with commas in it, which no module has: give a list, ${listed.split(/\s*,\s*/).join(' ')}`,
     )
+  if (typeof modules === 'object' && modules?.length === 1 && isAllLinear(modules[0]!)) return modules[0]!
   return typeof modules === 'string' && modules !== 'all-linear' && /^[\w.-]+$/.test(modules) ? [modules] : modules
 }
