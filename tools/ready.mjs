@@ -50,7 +50,7 @@ async function compile() {
   if (existsSync(stampFile) && readFileSync(stampFile, 'utf8') === sources) return
   say('Compiling TypeScript …')
   await run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', '.'], 'tsc')
-  await (await import('./command.mjs')).bundleCommand()
+  await (await import('./command.mjs')).bundle()
   writeFileSync(stampFile, sources)
 }
 
