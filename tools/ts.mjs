@@ -18,7 +18,12 @@ export async function load(url, context, next) {
   return { format: 'module', source: code + '\\n//# sourceMappingURL=data:application/json;base64,' + mapped, shortCircuit: true }
 }
 `
-register(
-  `data:text/javascript,${encodeURIComponent(hooks.replace("'rolldown/utils'", `'${import.meta.resolve('rolldown/utils')}'`))}`,
-  pathToFileURL('./'),
-)
+register(`data:text/javascript,${encodeURIComponent(hooks.replace("'rolldown/utils'", `'${rolldown()}'`))}`, pathToFileURL('./'))
+
+function rolldown() {
+  try {
+    return import.meta.resolve('rolldown/utils')
+  } catch {
+    throw new Error('The packages that a checkout takes are not installed here: `node tools/ready.mjs` installs them.')
+  }
+}
