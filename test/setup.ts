@@ -1,5 +1,5 @@
 /** Files of tests share a process: what one makes of the environment is undone before the next. */
-import { afterAll } from 'vitest'
+import { afterAll, expect } from 'vitest'
 
 // A worker whose vitest was killed would go on to the end of its file. What it started by fork() ends with it.
 const leave = () => process.exit(1)
@@ -12,3 +12,12 @@ afterAll(() => {
   Object.assign(process.env, before)
   if (process.cwd() !== folder) process.chdir(folder)
 })
+
+/** Arrays of numbers that are the same to the byte are equal: element by element, vitest takes seconds for a few megabytes. Else it says where they differ. */
+expect.addEqualityTesters([(a: unknown, b: unknown) => (isSame(a, b) ? true : undefined)])
+
+function isSame(a: unknown, b: unknown): boolean {
+  if (!ArrayBuffer.isView(a) || !ArrayBuffer.isView(b) || a.constructor !== b.constructor) return false
+  const [ours, theirs] = [a, b].map(({ buffer, byteOffset, byteLength }) => Buffer.from(buffer, byteOffset, byteLength))
+  return ours!.equals(theirs!)
+}

@@ -1,13 +1,13 @@
-// The command `saqr` as a few files: dist/cli/main.js and what it loads of dist/, put together into dist/command/. Finding and linking
-// hundreds of modules takes longer than what most verbs do with them. Verbs are loaded when they are called. Packages stay packages,
-// but for those of many modules, of which few are needed (zod brings 60 languages): what is needed of them is put in, with their licences beside it.
+// What is started as a few files: the command `saqr` (dist/cli/main.js and what it loads of dist/) in dist/command/, what programs import and the
+// process of a job in dist/package/. Finding and linking hundreds of modules takes longer than what most verbs do with them, and a second of a
+// program's start. Verbs are loaded when they are called. Packages stay packages, but for those of many modules, of which few are needed (zod
+// brings 60 languages): what is needed of them is put in, with their licences beside it.
 import { copyFileSync, rmSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { rolldown } from 'rolldown'
 
 const dist = join(dirname(dirname(fileURLToPath(import.meta.url))), 'dist')
-const out = join(dist, 'command')
 
 const packages = join(dirname(dist), 'node_modules')
 /** packages that are put in */
@@ -42,13 +42,21 @@ const builtins = {
   },
 }
 
-export async function bundleCommand() {
+export async function bundle() {
+  await put('command', { main: 'cli/main.js' }, [ownPlaces, builtins])
+  // a program may be bundled itself, for which an import is one
+  await put('package', { index: 'index.js', 'job-worker': 'jobs/worker.js' }, [ownPlaces])
+}
+
+/** @param entries of dist/, by the names that they have in the folder */
+async function put(folder, entries, plugins) {
+  const out = join(dist, folder)
   rmSync(out, { recursive: true, force: true })
   const bundle = await rolldown({
-    input: join(dist, 'cli/main.js'),
+    input: Object.fromEntries(Object.entries(entries).map(([name, path]) => [name, join(dist, path)])),
     platform: 'node',
     external: (id) => !/^[./]|^[a-z]:/i.test(id) && !within.includes(id),
-    plugins: [ownPlaces, builtins],
+    plugins,
   })
   await bundle.write({ dir: out, format: 'esm' })
   await bundle.close()

@@ -47,7 +47,7 @@ const compilerOptions = {
   rewriteRelativeImportExtensions: true,
 }
 writeFileSync(config, JSON.stringify({ extends: relative(out, join(root, 'tsconfig.json')), compilerOptions, files, include: [] }))
-const r = spawnSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', config], { stdio: 'inherit' })
+const r = spawnSync(process.execPath, [join(root, 'node_modules/typescript-7/bin/tsc'), '-p', config], { stdio: 'inherit' })
 if (r.status !== 0) process.exitCode = 1
 
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))

@@ -1,8 +1,9 @@
 #!/usr/bin/env node
 // Makes a checkout ready to run: installs what is missing, builds the CPU library and dist/. Nothing to do: well under a second.
 //   node tools/ready.mjs [--quiet]
-import { spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -21,13 +22,14 @@ function fail(message) {
   process.exit(1)
 }
 
-function run(command, args, what) {
-  const r = spawnSync(command, args, {
+async function run(command, args, what) {
+  const child = spawn(command, args, {
     cwd: root,
     stdio: quiet ? ['ignore', 'ignore', 'inherit'] : ['ignore', 'inherit', 'inherit'],
     shell: process.platform === 'win32',
   })
-  if (r.status !== 0) fail(`${what} failed.`)
+  const [code] = await once(child, 'exit')
+  if (code !== 0) throw new Error(`${what} failed.`)
 }
 
 /** names, sizes and times of everything below these paths: changes when a file does */
@@ -42,20 +44,27 @@ function stamp(paths) {
   return hash.digest('hex')
 }
 
-const installed = join(root, 'node_modules/.package-lock.json')
-if (!existsSync(installed) || statSync(installed).mtimeMs < statSync(join(root, 'package-lock.json')).mtimeMs) {
-  say('Installing dependencies …')
-  run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], 'npm ci')
+async function compile() {
+  const sources = stamp(['src', 'tsconfig.json', 'package.json', 'tools/command.mjs'])
+  const stampFile = join(root, 'dist/.stamp')
+  if (existsSync(stampFile) && readFileSync(stampFile, 'utf8') === sources) return
+  say('Compiling TypeScript …')
+  await run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', '.'], 'tsc')
+  await (await import('./command.mjs')).bundle()
+  writeFileSync(stampFile, sources)
 }
 
-run(process.execPath, ['tools/op-lists.mjs'], 'Listing the ops')
-run(process.execPath, ['native/build.mjs', ...(quiet ? ['--quiet'] : [])], 'Building the CPU library')
-
-const sources = stamp(['src', 'tsconfig.json', 'package.json', 'tools/command.mjs'])
-const stampFile = join(root, 'dist/.stamp')
-if (!existsSync(stampFile) || readFileSync(stampFile, 'utf8') !== sources) {
-  say('Compiling TypeScript …')
-  run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', '.'], 'tsc')
-  await (await import('./command.mjs')).bundleCommand()
-  writeFileSync(stampFile, sources)
+try {
+  const installed = join(root, 'node_modules/.package-lock.json')
+  if (!existsSync(installed) || statSync(installed).mtimeMs < statSync(join(root, 'package-lock.json')).mtimeMs) {
+    say('Installing dependencies …')
+    await run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], 'npm ci')
+  }
+  await run(process.execPath, ['tools/op-lists.mjs'], 'Listing the ops')
+  // neither reads what the other writes: the checker of types has one thread
+  const library = run(process.execPath, ['native/build.mjs', ...(quiet ? ['--quiet'] : [])], 'Building the CPU library')
+  const failed = (await Promise.allSettled([library, compile()])).find(({ status }) => status === 'rejected')
+  if (failed) throw failed.reason
+} catch (error) {
+  fail(error.message)
 }

@@ -8,7 +8,8 @@ import { fileURLToPath } from 'node:url'
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const steps = [
   ['node_modules/@biomejs/biome/bin/biome', 'check', '.'],
-  ['node_modules/typescript/bin/tsc', '-p', 'test'],
+  // compiled itself, it checks in a third of the time; what is published is written by typescript, whose API others of our tools take
+  ['node_modules/typescript-7/bin/tsc', '-p', 'test'],
   ['node_modules/vitest/vitest.mjs', 'run', ...process.argv.slice(2)],
 ]
 for (const [script, ...args] of steps) {

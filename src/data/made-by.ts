@@ -7,9 +7,9 @@ let code: string | undefined
 export function madeBy(): string {
   if (code !== undefined) return code
   const root = new URL('../', import.meta.url)
-  // command/ is the rest once more, put together (tools/command.mjs)
+  // command/ and package/ are the rest once more, put together (tools/command.mjs)
   const files = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter(
-    (name) => /\.[jt]s$/.test(name) && !name.endsWith('.d.ts') && !/^command[/\\]/.test(name),
+    (name) => /\.[jt]s$/.test(name) && !name.endsWith('.d.ts') && !/^(command|package)[/\\]/.test(name),
   )
   const digest = createHash('sha256').update(process.versions.unicode ?? '')
   // what it needs by exact versions, its own

@@ -6,7 +6,7 @@ import type { Heard, Told, Work } from './messages.ts'
 const PATIENCE = 10_000
 
 /** what is run; from a checkout the compiled one, as Node 20 runs no TypeScript */
-const WORKER = new URL(import.meta.url.endsWith('.ts') ? '../../dist/jobs/worker.js' : './worker.js', import.meta.url)
+const WORKER = new URL(import.meta.url.endsWith('.ts') ? '../../dist/package/job-worker.js' : '../package/job-worker.js', import.meta.url)
 
 export class TrainingProcess {
   readonly #child: ChildProcess

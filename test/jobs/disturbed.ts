@@ -97,7 +97,7 @@ export function childrenOf(parent: number): number[] {
         const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
         return (
           Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]) === parent &&
-          readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('jobs/worker')
+          readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('job-worker')
         )
       } catch {
         return false

@@ -1,5 +1,5 @@
 // Jobs in a process of their own, for tests that kill it:  node program.mjs OPTIONS [REQUEST]  (both as JSON); a line of stdout an event
-import { FineTuningJobs } from '../../dist/index.js'
+import { FineTuningJobs } from 'saqr'
 
 const [options, request] = process.argv.slice(2).map((text) => JSON.parse(text))
 const jobs = await FineTuningJobs.open(options)

@@ -180,7 +180,10 @@ it('a base that bitsandbytes misreads is nothing to compare with', async () => {
 it('Ctrl-C ends both sides and leaves nothing but the folder', async () => {
   const stop = new AbortController()
   const out = join(folder, 'stopped')
-  const ended = commandLine({ prove }, stop)('prove', lora(), '--device', 'cpu', '--python', python, '--out', out, '--steps', '500')
+  // what ends is a Python of its own, as users have it
+  const own = join(folder, 'own-python')
+  writeFileSync(own, `#!/bin/sh\n[ "$2" = check ] && exec '${loaded}' "$@"\nexec '${python}' "$@"\n`, { mode: 0o755 })
+  const ended = commandLine({ prove }, stop)('prove', lora(), '--device', 'cpu', '--python', own, '--out', out, '--steps', '500')
   while (!existsSync(join(out, 'work/trl/gradients.bin'))) await new Promise((resolve) => setTimeout(resolve, 50))
   stop.abort(new DOMException('stopped by SIGINT', 'AbortError'))
   expect((await ended).code).toBe(130)

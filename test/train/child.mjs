@@ -1,6 +1,6 @@
 // One training run as a process of its own, for tests that kill it:  node child.mjs FOLDER OUTPUT_DIR MAX_STEPS TRAINER ROWS
 import { join } from 'node:path'
-import { Dataset, DPOTrainer, FastLanguageModel, loadDataset, SFTTrainer } from '../../dist/index.js'
+import { Dataset, DPOTrainer, FastLanguageModel, loadDataset, SFTTrainer } from 'saqr'
 
 const [folder, outputDir, maxSteps, kind, file] = process.argv.slice(2)
 const { model: base, tokenizer } = await FastLanguageModel.fromPretrained(join(folder, 'model'), { dtype: 'f32', loadIn4bit: false })

@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { FastLanguageModel, loadDataset, SFTTrainer } from '../../dist/index.js'
+import { FastLanguageModel, loadDataset, SFTTrainer } from 'saqr'
 
 const [folder, rounds] = process.argv.slice(2)
 const outputDir = mkdtempSync(join(tmpdir(), 'saqr-rounds-'))

@@ -1,6 +1,7 @@
 """One Python that has loaded what the oracles import, and forks for each script: what takes most of a short script's time is done once.
 
   python -B warm.py serve SOCKET    until its stdin ends; loads when the first script is asked for
+  python warm.py load               loads it all and ends: what is installed without byte code has it then
   python warm.py run SOCKET SCRIPT ARGS…    as `python SCRIPT ARGS…`, in a fork of the one that serves: its environment, folder, stdin, stdout,
                                             stderr, exit code, and SIGINT and SIGTERM that it gets
 
@@ -30,12 +31,17 @@ PASSED_ON = (signal.SIGINT, signal.SIGTERM)
 KILLED = 128
 
 
+def load():
+    import importlib
+
+    for name in LOADED:
+        importlib.import_module(name)
+
+
 def serve(path):
     import gc
-    import importlib
     import select
 
-    os.environ.update(SETTINGS)
     seeded = []
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
         server.bind(path)
@@ -44,8 +50,7 @@ def serve(path):
         while server in select.select([server, 0], [], [])[0]:
             connection, _ = server.accept()
             ended()
-            for name in LOADED:
-                importlib.import_module(name)
+            load()
             seeded = seeded or generators()
             gc.freeze()  # a collection in a fork would copy all pages of what is loaded
             if os.fork() == 0:
@@ -138,7 +143,10 @@ def ask(path, words):
 
 
 if __name__ == "__main__":
+    if sys.argv[1] == "run":
+        ask(sys.argv[2], sys.argv[3:])
+    os.environ.update(SETTINGS)
     if sys.argv[1] == "serve":
         serve(sys.argv[2])
     else:
-        ask(sys.argv[2], sys.argv[3:])
+        load()
