@@ -51,7 +51,7 @@ if (!existsSync(installed) || statSync(installed).mtimeMs < statSync(join(root, 
 run(process.execPath, ['tools/op-lists.mjs'], 'Listing the ops')
 run(process.execPath, ['native/build.mjs', ...(quiet ? ['--quiet'] : [])], 'Building the CPU library')
 
-const sources = stamp(['src', 'tsconfig.json', 'package.json', 'tools/command.mjs'])
+const sources = stamp(['src', 'tsconfig.json', 'package.json', 'tools/command.mjs', 'tools/builtins.mjs'])
 const stampFile = join(root, 'dist/.stamp')
 if (!existsSync(stampFile) || readFileSync(stampFile, 'utf8') !== sources) {
   say('Compiling TypeScript …')
