@@ -14,7 +14,14 @@ export async function load(url, context, next) {
   return { format: 'module', source, shortCircuit: true }
 }
 `
-register(
-  `data:text/javascript,${encodeURIComponent(hooks.replace("'typescript'", `'${import.meta.resolve('typescript')}'`))}`,
-  pathToFileURL('./'),
-)
+register(`data:text/javascript,${encodeURIComponent(hooks.replace("'typescript'", `'${typescript()}'`))}`, pathToFileURL('./'))
+
+function typescript() {
+  try {
+    return import.meta.resolve('typescript')
+  } catch {
+    throw new Error(
+      'TypeScript is not installed here, which saqr is written in: `node tools/ready.mjs` installs it and all else that a checkout takes.',
+    )
+  }
+}
