@@ -83,6 +83,16 @@ export const PROOFS: readonly Proof[] = [
     on: '2026-11-27',
   },
   {
+    platform: 'linux-arm64',
+    what: 'product',
+    variant: 'arm64-bf16',
+    runtime: 'Node 24.19.0',
+    ops: 0,
+    under: 'QEMU 7.2',
+    saqr: '0.1.0',
+    on: '2026-11-27',
+  },
+  {
     platform: 'linux-x64',
     what: 'product',
     variant: 'x86-64-v3',
