@@ -144,6 +144,12 @@ describe('what was run somewhere', () => {
       'under Wine 8.0: a small training and kernels of 43 ops, small cases (v3, v4; 2026-01-02); a small training and kernels of 1 op (v3; 2026-01-02)',
     )
   })
+  it('is told of variants that were built alone beside those that ran', () => {
+    const [ran, built] = [{ ...run, what: 'kernels', ops: 3 } as const, { ...run, what: 'symbols' } as const]
+    expect(proofOf('win32-x64', [ran, built, { ...built, variant: 'v4' }], '1.0.0')).toBe(
+      'under Wine 8.0: a small training and kernels of 3 ops (v3; 2026-01-02); built, not run: v4',
+    )
+  })
   it('is told with saqr’s version where it was another one', () => {
     const older = [
       { ...run, what: 'product' },
