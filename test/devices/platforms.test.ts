@@ -193,7 +193,7 @@ describe('a processor', () => {
       expect(
         runs(
           V4,
-          onLinux(() => text && Buffer.from(text), 'x64'),
+          onLinux(() => (text === null ? null : Buffer.from(text)), 'x64'),
         ),
         String(text),
       ).toBe(true)
