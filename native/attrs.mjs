@@ -3,6 +3,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import '../tools/op-lists.mjs' // a clean clone has none yet
 import '../tools/ts.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))

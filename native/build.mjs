@@ -4,6 +4,7 @@
 //   node native/build.mjs --platform NAME|all [--variant NAME]     for any platform of platforms.mjs, by a cross compiler, into native/build/<platform>/
 // An object is compiled again when its source, a header that it includes, the flags or the compiler changed.
 import { parseArgs } from 'node:util'
+import '../tools/op-lists.mjs' // which belong to what is compared
 import { asBefore } from './as-before.mjs'
 
 const { values } = parseArgs({

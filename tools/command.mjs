@@ -6,6 +6,7 @@ import { copyFileSync, rmSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { rolldown } from 'rolldown'
+import { takeBuiltins } from './builtins.mjs'
 
 const dist = join(dirname(dirname(fileURLToPath(import.meta.url))), 'dist')
 
@@ -23,24 +24,7 @@ const ownPlaces = {
   },
 }
 
-/**
- * What is imported of Node is taken from `process.getBuiltinModule`: an import makes a module of every builtin, which reads all that it has, also
- * what it would load when asked (TextDecoder's tables of `node:util`), and is resolved and linked by each file anew.
- */
-const builtins = {
-  name: 'builtins',
-  renderChunk(code) {
-    const made = code.replace(/^import (?:(\w+)(?:, )?)?(?:\{([^}]*)\})? from "(node:[^"]+)";$/gm, (_, whole, parts, name) => {
-      const from = `process.getBuiltinModule("${name}")`
-      const taken = parts === undefined ? '' : `const {${parts.replaceAll(' as ', ': ')}} = ${whole ?? from};`
-      return [whole ? `const ${whole} = ${from};` : '', taken].filter(Boolean).join(' ')
-    })
-    // one written in another way would be linked again, with all that it has
-    const left = /^import .*"node:.*$/m.exec(made)
-    if (left) throw new Error(`the command's bundle has an import that isn't understood: ${left[0]}`)
-    return made
-  },
-}
+const builtins = { name: 'builtins', renderChunk: takeBuiltins }
 
 export async function bundle() {
   await put('command', { main: 'cli/main.js' }, [ownPlaces, builtins])

@@ -45,7 +45,7 @@ function stamp(paths) {
 }
 
 async function compile() {
-  const sources = stamp(['src', 'tsconfig.json', 'package.json', 'tools/command.mjs'])
+  const sources = stamp(['src', 'tsconfig.json', 'package.json', 'tools/command.mjs', 'tools/builtins.mjs'])
   const stampFile = join(root, 'dist/.stamp')
   if (existsSync(stampFile) && readFileSync(stampFile, 'utf8') === sources) return
   say('Compiling TypeScript …')

@@ -1,7 +1,7 @@
 /** Calls into shared libraries: koffi, through the package of this platform (it needs no install script). */
 import { createRequire } from 'node:module'
 import { SaqrError } from '../error.ts'
-import { missingPackage } from './packages.ts'
+import { forbidden, missingPackage } from './packages.ts'
 import { PLATFORMS, platformHere } from './platforms.ts'
 
 export type Address = bigint | number
@@ -39,7 +39,10 @@ export function ffi(): Koffi {
         what: 'by which saqr calls its kernels',
         others: PLATFORMS.map(({ koffi }) => `@koromix/koffi-${koffi}`),
       })
-    throw new SaqrError('DEVICE_FFI', `${name} can't be opened: ${(cause as Error).message}`, { cause })
+    const said = (cause as Error).message
+    throw new SaqrError('DEVICE_FFI', [`${name} can't be opened: ${said.replace(/\.$/, '')}`, forbidden(said)].filter(Boolean).join('. '), {
+      cause,
+    })
   }
 }
 

@@ -13,6 +13,20 @@ export function packageFile(name: string, file: string): string | null {
   }
 }
 
+/** what is said where code may not be loaded, and what to do: the words of glibc, musl and Windows, then Node's */
+const FORBIDDEN: readonly [RegExp, string][] = [
+  [
+    /failed to map segment|operation not permitted|permission denied|application control policy/i,
+    'Nothing may be run from where it lies (a file system mounted noexec, or a policy): install saqr into a folder that programs may be run from.',
+  ],
+  [/loading addons is disabled/, 'Run Node without --no-addons, and where it has --permission with --allow-addons beside it.'],
+]
+
+/** What to do where a library is whole, but may not be loaded; '' where something else was said. */
+export function forbidden(said: string): string {
+  return FORBIDDEN.find(([words]) => words.test(said))?.[1] ?? ''
+}
+
 /**
  * The package of this system isn't installed: why that may be, and what to do.
  * @param what it is

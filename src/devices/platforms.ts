@@ -70,8 +70,10 @@ export function proofOf(name: string, proofs: readonly Proof[] = PROOFS, own = v
       return `a small training and kernels of ${what} (${each(alike, 'variant')}; ${age(alike)})`
     }),
   ]
-  if (parts.length > 0) return `${under === '' ? '' : `under ${under}: `}${parts.join('; ')}`
   const symbols = of('symbols')
+  const built = symbols.filter(({ variant }) => ![...product, ...kernels].some((ran) => ran.variant === variant))
+  if (parts.length > 0 && built.length > 0 && name !== TESTED) parts.push(`built, not run: ${each(built, 'variant')}`)
+  if (parts.length > 0) return `${under === '' ? '' : `under ${under}: `}${parts.join('; ')}`
   return symbols.length > 0 ? `never run: built, its symbols checked (${age(symbols)})` : 'never run: built'
 }
 

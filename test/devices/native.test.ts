@@ -1,6 +1,6 @@
 /** How the CPU library is built, and what it does where the system refuses: by the compiler that built it. */
 import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, it } from 'vitest'
@@ -46,6 +46,21 @@ it('a source is compiled for a variant of its own where it says so, in saqr’s 
     `${kernels}/x86-64-v4-bf16/native-gemm-kernel.o`,
     'linux-x64-musl/x86-64-v4-bf16/native-system-posix.o',
   ])
+})
+
+it('a clean clone: what ops declare is listed and written; without its packages it is told what to run', () => {
+  const clone = join(folder, 'clone')
+  for (const path of ['src/ops', 'src/error.ts', 'native/attrs.mjs', 'tools/op-lists.mjs', 'tools/ts.mjs'])
+    cpSync(join(root, path), join(clone, path), { recursive: true, filter: (each) => !each.endsWith('generated') })
+  const write = () => {
+    const script = "await (await import('./native/attrs.mjs')).writeAttrs('out')"
+    return spawnSync(process.execPath, ['--input-type=module', '-e', script], { cwd: clone, encoding: 'utf8' })
+  }
+  expect(write().stderr).toContain('The packages that a checkout takes are not installed here: `node tools/ready.mjs` installs them')
+  symlinkSync(join(root, 'node_modules'), join(clone, 'node_modules'), 'junction')
+  const { status, stderr } = write()
+  expect(status, stderr).toBe(0)
+  expect(readdirSync(join(clone, 'out/attrs'))).toEqual(readdirSync(join(root, 'native/build/attrs')))
 })
 
 it.runIf(process.platform === 'linux')("a library that takes a name of the C++ library isn't linked", () => {

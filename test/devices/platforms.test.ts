@@ -1,4 +1,5 @@
 /** Where saqr runs, what a processor has as each system tells it, and what is said where something is missing. */
+import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -69,9 +70,25 @@ describe('a library that the system can’t open', () => {
     ).toMatch(/^this macOS is too old: the library for .* is built for 11\.0\. Use a newer macOS\.$/)
     expect(said('Error relocating /lib/saqr.so: qsort_r: symbol not found')).toMatch(/^this system's musl is too old \(Error relocating/)
   })
+  it('from a folder that nothing may be run from is told where to install', () => {
+    const there = /^\/lib\/saqr\.so can't be opened \(.*\)\. Nothing may be run from where it lies \(.*noexec.*\): install saqr into/
+    expect(said('/lib/saqr.so: failed to map segment from shared object')).toMatch(there)
+    expect(said('Error loading shared library /lib/saqr.so: Operation not permitted')).toMatch(there)
+    expect(said('An Application Control policy has blocked this file.')).toMatch(there)
+  })
   it('for another reason gives the reason', () => {
     expect(said('invalid ELF header')).toMatch(/^\/lib\/saqr\.so can't be opened \(invalid ELF header\)\. It is built for Linux x86-64/)
   })
+})
+
+it('koffi where Node loads no addons: told which option', () => {
+  const script = "(await import('./dist/devices/ffi.js')).ffi()"
+  const run = (...options: string[]) =>
+    spawnSync(process.execPath, [...options, '--input-type=module', '-e', script], {
+      cwd: join(import.meta.dirname, '../..'),
+      encoding: 'utf8',
+    })
+  expect(run('--no-addons').stderr).toMatch(/can't be opened: .*addons is disabled\. Run Node without --no-addons, and where it has/)
 })
 
 describe('a package of this system that is missing', () => {
@@ -127,6 +144,12 @@ describe('what was run somewhere', () => {
       'under Wine 8.0: a small training and kernels of 43 ops, small cases (v3, v4; 2026-01-02); a small training and kernels of 1 op (v3; 2026-01-02)',
     )
   })
+  it('is told of variants that were built alone beside those that ran', () => {
+    const [ran, built] = [{ ...run, what: 'kernels', ops: 3 } as const, { ...run, what: 'symbols' } as const]
+    expect(proofOf('win32-x64', [ran, built, { ...built, variant: 'v4' }], '1.0.0')).toBe(
+      'under Wine 8.0: a small training and kernels of 3 ops (v3; 2026-01-02); built, not run: v4',
+    )
+  })
   it('is told with saqr’s version where it was another one', () => {
     const older = [
       { ...run, what: 'product' },
@@ -163,6 +186,17 @@ describe('a processor', () => {
     expect(runs(V3, linux('avx2'))).toBe(false)
     expect(runs(DOTS, linux('avx512f avx512_bf16'))).toBe(true)
     expect(runs(DOTS, linux('avx512f avx512_bf16', 'GenuineIntel'))).toBe(false)
+  })
+
+  it('that a sandbox says nothing of is left to the library, which asks the processor itself', () => {
+    for (const text of [null, '', 'processor\t: 0\nmodel name\t: unknown\n'])
+      expect(
+        runs(
+          V4,
+          onLinux(() => (text === null ? null : Buffer.from(text)), 'x64'),
+        ),
+        String(text),
+      ).toBe(true)
   })
 
   it('of arm64 on Linux is what the kernel gave the process', () => {

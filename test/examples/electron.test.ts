@@ -55,6 +55,13 @@ function start(): Child {
   }
 }
 
+it('what the preload script gives is no name that the page declares too, which would end the page’s script', () => {
+  const text = (path: string) => readFileSync(join(root, 'examples/electron', path), 'utf8')
+  const given = /exposeInMainWorld\('(\w+)'/.exec(text('src/preload.cts'))![1]!
+  expect(text('page/page.js')).toContain(`window.${given}`)
+  expect(text('page/page.js')).not.toMatch(new RegExp(`^(const|let|class|function) [^=]*\\b${given}\\b`, 'm'))
+})
+
 describe('examples/electron', () => {
   const trainer = new Trainer(start)
   let trained: FineTuningJob

@@ -1,5 +1,5 @@
 /* What is seen. `training` is what src/preload.cts gives. */
-const { training } = window
+const calls = window.training
 const $ = (id) => document.getElementById(id)
 let model = ''
 
@@ -48,16 +48,16 @@ async function during(work) {
 
 $('train').addEventListener('submit', (event) => {
   event.preventDefault()
-  during((hear) => training.train($('rows').files[0] ?? null, hear))
+  during((hear) => calls.train($('rows').files[0] ?? null, hear))
 })
-$('cancel').addEventListener('click', () => training.cancel().catch(fails))
+$('cancel').addEventListener('click', () => calls.cancel().catch(fails))
 $('ask').addEventListener('submit', async (event) => {
   event.preventDefault()
   fails(null)
   $('answer').hidden = false
   $('answer').textContent = ''
   // the rows' prompts end with a line's end
-  await training.ask(model, `${$('prompt').value}\n`, (piece) => $('answer').append(piece)).catch(fails)
+  await calls.ask(model, `${$('prompt').value}\n`, (piece) => $('answer').append(piece)).catch(fails)
 })
 // one that was under way when the app was closed goes on
-during((hear) => training.follow(hear))
+during((hear) => calls.follow(hear))

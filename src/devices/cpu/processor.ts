@@ -35,9 +35,10 @@ export function onLinux(read = fileOf, arch: string = process.arch): Processor {
     return { has: (feature) => feature in HWCAP2 && (bits & HWCAP2[feature]!) !== 0n, vendor: undefined }
   }
   const text = read('/proc/cpuinfo')?.toString('latin1')
-  if (text === undefined) return { has: () => undefined, vendor: undefined }
-  const line = (name: string) => new RegExp(`^${name}\\s*:(.*)$`, 'm').exec(text)?.[1]?.trim()
-  const flags = new Set(line('flags')?.split(/\s+/))
+  const line = (name: string) => new RegExp(`^${name}\\s*:(.*)$`, 'm').exec(text ?? '')?.[1]?.trim()
+  const said = line('flags')
+  if (!said) return { has: () => undefined, vendor: line('vendor_id') } // a sandbox may show no file of it, or an empty one
+  const flags = new Set(said.split(/\s+/))
   return { has: (feature) => flags.has(feature), vendor: line('vendor_id') }
 }
 

@@ -1,0 +1,42 @@
+/** What the command's bundle imports of Node: taken from Node itself, the same values under the same names; any other form ends the build. */
+import fs, { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, it } from 'vitest'
+
+const { takeBuiltins }: { takeBuiltins: (code: string) => string } = await import(join(import.meta.dirname, '../../tools/builtins.mjs'))
+
+/** what the code's names are, run as a program */
+const run = (code: string, ...names: string[]) => new Function(`${code}\nreturn [${names.join(', ')}]`)() as unknown[]
+
+it.each([
+  ['import { existsSync } from "node:fs";', ['existsSync'], [existsSync]],
+  ['import { existsSync, join as join$1 } from "node:fs";\n', ['existsSync'], [existsSync]],
+  ['import { existsSync as exists$1 } from "node:fs";\nimport { join } from "node:path";', ['exists$1', 'join'], [existsSync, join]],
+  ['import fs from "node:fs";', ['fs'], [fs]],
+  ['import fs, { existsSync as there } from "node:fs";', ['fs', 'there'], [fs, existsSync]],
+  ['import {\n  existsSync,\n  statSync\n} from "node:fs";', ['existsSync'], [existsSync]],
+])('%s', (code, names, values) => {
+  const made = takeBuiltins(code)
+  expect(made).not.toMatch(/^import/m)
+  const found = run(made, ...names)
+  for (const [i, value] of values.entries()) expect(found[i], names[i]).toBe(value)
+})
+
+it.each([
+  'import * as fs from "node:fs";',
+  'import fs, * as all from "node:fs";',
+  'import "node:fs";',
+  'import { default as fs } from "node:fs";', // of a builtin itself it is undefined
+  'import {\n  existsSync\n} from "node:fs" with { type: "x" };',
+  "import { existsSync } from 'node:fs';",
+  'export { existsSync } from "node:fs";',
+  'export * from "node:fs";',
+])('%s ends the build', (code) => {
+  expect(() => takeBuiltins(`import { join } from "node:path";\n${code}\n`)).toThrow(/import that isn't understood: (im|ex)port/)
+})
+
+it('leaves everything else as it is', () => {
+  const code =
+    'import { z } from "zod";\nconst later = () => import("node:http");\nconst text = `\nimported from "node:fs"`;\nexport { later };\n'
+  expect(takeBuiltins(code)).toBe(code)
+})

@@ -1,0 +1,25 @@
+// How the command's bundle comes by what Node brings (tools/command.mjs).
+
+/** as the bundler writes an import: a default, names in braces, or both */
+const IMPORT = /^import (?:(\w+)(?:, )?)?(?:\{([^}]*)\})? from "(node:[^"]+)";$/gm
+/** any import of Node's, and what is passed on of one */
+const ANY = /^(?:import|export)\b\s*(?:[\w*{][^;"']*from\s*)?["']node:.*$/m
+
+/**
+ * What is imported of Node is taken from `process.getBuiltinModule`: an import makes a module of every builtin, which reads all that it has, also
+ * what it would load when asked (TextDecoder's tables of `node:util`), and is resolved and linked by each file anew.
+ * @param {string} code of a bundled file
+ * @throws Error where an import is written in a form that this doesn't know: it would be linked again, with all that it has
+ */
+export function takeBuiltins(code) {
+  const made = code.replace(IMPORT, (all, whole, parts, name) => {
+    // a builtin has its default as a module alone
+    if (/\bdefault\b/.test(parts ?? '')) return all
+    const from = `process.getBuiltinModule("${name}")`
+    const taken = parts === undefined ? '' : `const {${parts.replaceAll(' as ', ': ')}} = ${whole ?? from};`
+    return [whole ? `const ${whole} = ${from};` : '', taken].filter(Boolean).join(' ')
+  })
+  const left = ANY.exec(made)
+  if (left) throw new Error(`the command's bundle has an import that isn't understood: ${left[0]}`)
+  return made
+}
