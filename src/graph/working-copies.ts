@@ -1,6 +1,7 @@
 /**
- * Trained weights of few rows or columns (an adapter's) in the activations' type, made once a pass: where a device brings weights to that type
- * before it multiplies, a launch for each would cost more than the product. Numbers are those that it would make itself.
+ * Trained weights of few rows or columns, as an adapter's are, in the activations' type, made once a pass: where a device brings weights to that
+ * type before it multiplies, a launch for each would cost more than the product. Numbers are those that it would make itself: what computes in
+ * another type (a router in f32) reads weights as they are. Experts' grouped products bring theirs themselves.
  */
 import { castOp } from '../ops/cast/op.ts'
 import type { Node } from '../ops/op.ts'
@@ -20,7 +21,8 @@ interface Run {
 
 /** Nodes of `lists` read the copies from now on. Returns what makes them, which comes before all others. */
 export function workingCopies(r: Recorder, dtype: DType, lists: readonly (readonly Node[])[]): Node[] {
-  const reading = lists.flat().flatMap((node) => (node.op.multiplied?.(node) ?? []).map((input) => ({ node, input })))
+  const computing = lists.flat().filter(({ outputs }) => outputs[0]?.dtype === dtype)
+  const reading = computing.flatMap((node) => (node.op.multiplied?.(node) ?? []).map((input) => ({ node, input })))
   const low = reading.filter(({ node, input }) => isLowRank(node.inputs[input]!, dtype))
   const runs = runsOf(low.map(({ node, input }) => node.inputs[input]!))
   const before = r.nodes

@@ -50,3 +50,19 @@ it('not where rows begin between copies of tiles, nor what is trained whole, nor
   expect(copied).toBe(size - model.vocab * 4096)
   expect(planOf({ r: 16, targetModules }, 'f32').casts).toEqual([])
 })
+
+it('a router that computes in f32 reads its own weights', () => {
+  const folder = new URL('../fixtures/families/full-deepseek-v2/model/config.json', import.meta.url)
+  const deepseek = openConfig(JSON.parse(readFileSync(folder, 'utf8')))
+  const adapter = chooseAdapter({ kind: 'full' }, { nf4: false, head: deepseek.head.path }, true)
+  const layout = layoutParameters(inspect(deepseek, adapter, 'bf16').parameters.values())
+  const spec = { model: deepseek, adapter, activation: 'bf16' as const, layout, tokens: 64, score: sft.score, gradients: true }
+  const { steps, buffers } = tracePass({ ...spec, has: () => true, copiesAdapters: true }).lower(() => 'all').plan
+  const routers = steps.filter(({ op, name }) => op === 'product' && name.endsWith('mlp.gate'))
+  expect(routers.length).toBeGreaterThan(0)
+  for (const { inputs, outputs } of routers.filter(({ outputs }) => buffers[outputs[0]!.buffer]!.dtype === 'f32')) {
+    expect(inputs.filter((t) => t && buffers[t.buffer]!.dtype === 'bf16')).toEqual([])
+    expect(outputs).toHaveLength(1)
+  }
+  expect(routers.some(({ inputs }) => inputs.some((t) => t && buffers[t.buffer]!.name === 'parameters'))).toBe(true)
+})

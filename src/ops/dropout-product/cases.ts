@@ -54,6 +54,7 @@ export const cases: readonly OpCase[] = [
   ...all('a rank of 8', { tokens: 33, cols: 40, rank: 8, p: 0.25 }),
   ...all('a rank of 16, tokens over two tiles', { tokens: 41, cols: 296, rank: 16, alpha: 2 }),
   ...all('a rank of 24, columns of a wider tensor', { tokens: 18, cols: 64, rank: 24, p: 0.1, within: { cols: 104, from: 24 } }),
+  ...all('a rank of 8, columns that begin where no vector does', { tokens: 19, cols: 64, rank: 8, p: 0.1, within: { cols: 104, from: 4 } }),
   ...all('a rank of 64', { tokens: 300, cols: 72, rank: 64, p: 0.9, alpha: -0.5 }),
   ...all('a rank of 80', { tokens: 20, cols: 48, rank: 80 }),
   ...all('Llama-3.1-8B, 4,096 tokens', { tokens: 4096, cols: 4096, rank: 16, bench: true }),

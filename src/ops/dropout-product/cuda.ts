@@ -39,6 +39,9 @@ function fits(arch: number, over: readonly (CudaTensor | null)[], ranks: CudaTen
   return arch >= 80 && pairs && over.every((t) => !t || (wide(t) && t.cols % 8 === 0))
 }
 
+/** the same before anything has a place: columns of something wider may begin where no vector does */
+const surelyFits: typeof fits = (arch, over, ranks) => fits(arch, over, ranks) && [...over, ranks].every((t) => !t || t.stride === t.cols)
+
 /** the struct Mask of ranks.cuh, and what is kept times this */
 const maskArgs = ({ attrs: { p, module, alpha } }: Step, [row, depth, stepInts]: Where): KernelArg[] => {
   return [row!.at, depth!.at, stepInts!.at, module, Math.ceil(p * 2 ** 32), f32(alpha / (1 - p))]
@@ -57,12 +60,12 @@ const scratchBytes = (like: CudaTensor) => {
   return ceilDiv(t.rows * t.stride * bytesOf(t.dtype), 256) * 256
 }
 
-const productFits = ({ inputs: [x], outputs: [u] }: Step, arch: number) => fits(arch, [x!], u!)
+const productFits = ({ inputs: [x], outputs: [u] }: Step, arch: number, how = fits) => how(arch, [x!], u!)
 
 const product = runs(dropoutProductOp, {
   scratch(step, { arch }) {
     const [x, w] = step.inputs
-    return materialisedBytes(w!, x!.dtype) + (productFits(step, arch) ? 0 : scratchBytes(x!))
+    return materialisedBytes(w!, x!.dtype) + (productFits(step, arch, surelyFits) ? 0 : scratchBytes(x!))
   },
   launch(step, scratch, { arch }): Launch[] {
     const [x, w, ...where] = step.inputs
@@ -81,13 +84,13 @@ const product = runs(dropoutProductOp, {
   },
 })
 
-const inputFits = ({ inputs: [addend, dU], outputs: [dX] }: Step, arch: number) => fits(arch, [addend!, dX!], dU!)
+const inputFits = ({ inputs: [addend, dU], outputs: [dX] }: Step, arch: number, how = fits) => how(arch, [addend!, dX!], dU!)
 
 const inputGrad = runs(dropoutInputGradOp, {
   scratch(step, { arch }) {
     const w = step.inputs[2]!
     const dX = step.outputs[0]!
-    return materialisedBytes(w, dX.dtype) + (inputFits(step, arch) ? 0 : scratchBytes(dX))
+    return materialisedBytes(w, dX.dtype) + (inputFits(step, arch, surelyFits) ? 0 : scratchBytes(dX))
   },
   launch(step, scratch, { arch }): Launch[] {
     const [addend, dU, w, ...where] = step.inputs
@@ -119,10 +122,10 @@ function addDropped(step: Step, x: CudaTensor, addend: CudaTensor | null, y: Cud
   return [...(apart ? [castInto(step.name, addend, y)] : []), elementwise(from, step, 'dropout_add', [x, y], args)]
 }
 
-const weightFits = ({ inputs: [dU, x] }: Step, arch: number) => fits(arch, [x!], dU!)
+const weightFits = ({ inputs: [dU, x] }: Step, arch: number, how = fits) => how(arch, [x!], dU!)
 
 const weightGrad = runs(dropoutWeightGradOp, {
-  scratch: (step, { arch }) => (weightFits(step, arch) ? 0 : scratchBytes(step.inputs[1]!)),
+  scratch: (step, { arch }) => (weightFits(step, arch, surelyFits) ? 0 : scratchBytes(step.inputs[1]!)),
   launch(step, scratch, { arch }): Launch[] {
     const [dU, x, , ...where] = step.inputs
     const dW = step.outputs[0]!

@@ -118,7 +118,11 @@ template <int N> __device__ __forceinline__ void writeOut(const float (&c)[N / 2
   bool leads = threadIdx.x % 128 == 0;
 #pragma unroll
   for (int q = 0; q < N / 64; q++) {
-    if (leads) waitStores<1>();
+    // what was written out of this buffer before is out; of three panels the first comes after one of the same buffer
+    if (leads) {
+      if (N / 64 % 2 && q == 0) waitStores<0>();
+      else waitStores<1>();
+    }
     meet<128>(1 + group);
     roundInto(sharedAddress(out[q % 2]), c + q * 32);
     publishShared();
