@@ -30,7 +30,7 @@ const LONGEST = [
 
 export default defineConfig({
   // as programs of examples/ that are packages of their own import it
-  resolve: { alias: [{ find: /^saqr$/, replacement: join(import.meta.dirname, 'dist/index.js') }] },
+  resolve: { alias: [{ find: /^saqr$/, replacement: join(import.meta.dirname, 'dist/package/index.js') }] },
   test: {
     include: ['test/**/*.test.ts'],
     pool: 'forks',

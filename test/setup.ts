@@ -14,7 +14,11 @@ afterAll(() => {
 })
 
 /** Arrays of numbers that are the same to the byte are equal: element by element, vitest takes seconds for a few megabytes. Else it says where they differ. */
-expect.addEqualityTesters([(a: unknown, b: unknown) => (isSame(a, b) ? true : undefined)])
+const ADDED = Symbol.for('saqr arrays to the byte')
+if (!(ADDED in globalThis)) {
+  expect.addEqualityTesters([(a: unknown, b: unknown) => (isSame(a, b) ? true : undefined)])
+  Object.assign(globalThis, { [ADDED]: true }) // this file is run anew for each of a process's
+}
 
 function isSame(a: unknown, b: unknown): boolean {
   if (!ArrayBuffer.isView(a) || !ArrayBuffer.isView(b) || a.constructor !== b.constructor) return false

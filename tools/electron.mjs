@@ -71,13 +71,17 @@ function packApp() {
   cpSync(join(root, 'tools/electron-later.mjs'), later)
   for (const name of readdirSync(dist, { recursive: true })) {
     const path = join(dist, name)
-    if (path.endsWith('.js') && path !== later) writeFileSync(path, withLater(readFileSync(path, 'utf8'), pathToFileURL(later).href))
+    if (!path.endsWith('.js') || path === later) continue
+    const made = withLater(readFileSync(path, 'utf8'), pathToFileURL(later).href)
+    const left = /^import \{[^}]*\b(?:hash|crc32)\b[^}]*\} from .node:(?:crypto|zlib)/m.exec(made)
+    if (left) throw new Error(`${name} takes what this Electron's Node lacks: ${left[0]}`)
+    writeFileSync(path, made)
   }
 }
 
 /** a file that takes from `later` what Node has had since 18.15 */
 function withLater(text, later) {
-  const made = text.replace(/^import \{([^}]*)\} from '(node:(?:crypto|zlib))';$/gm, (_, names, from) => {
+  const made = text.replace(/^import \{([^}]*)\} from (?:'|")(node:(?:crypto|zlib))(?:'|");$/gm, (_, names, from) => {
     const [old, own] = [false, true].map((is) => names.split(',').filter((name) => /^\s*(hash|crc32)\s*$/.test(name) === is))
     return `import {${old}} from '${from}'; import {${own}} from '${later}';`
   })

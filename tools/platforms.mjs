@@ -145,6 +145,20 @@ function linkPackages(folder, { platform }) {
   cpSync(npmPackage(koffi, version), join(modules, koffi), { recursive: true })
 }
 
+/** A program that imports the package, trains a step of the quickstart's model and asks it. */
+const IMPORTS = `import { FastLanguageModel, loadDataset, SFTTrainer } from 'saqr'
+const folder = 'node_modules/saqr/assets/quickstart/'
+const { model, tokenizer } = await FastLanguageModel.fromPretrained(folder + 'model', { device: 'cpu', dtype: 'f32', loadIn4bit: false })
+const peft = FastLanguageModel.getPeftModel(model, { r: 2 })
+const trainDataset = (await loadDataset(folder + 'train.jsonl')).select([0, 1])
+const args = { maxSteps: 1, saveStrategy: 'no', outputDir: 'imported' }
+await new SFTTrainer({ model: peft, processingClass: tokenizer, trainDataset, args }).train()
+let said = ''
+for await (const piece of peft.generate('2+2', { maxNewTokens: 2 })) said += piece
+await model.dispose()
+console.log('imported, trained a step, asked')
+`
+
 /** what a user does: install, the quickstart, a training that is killed and resumed */
 async function product(runner) {
   const folder = mkdtempSync(join(tmpdir(), 'saqr-product-'))
@@ -166,8 +180,12 @@ async function product(runner) {
     ]
     const quiet = ['--no-audit', '--no-fund', '--no-package-lock', '--loglevel=error']
     run(['npm', 'install', ...quiet, ...where, tarball('saqr'), tarball(`saqr-${name}`)], folder)
-    const saqr = [...runner.command(), join('node_modules', 'saqr', 'dist', 'cli', 'main.js')]
+    // what users start and what they import are bundles of their own
+    const { bin } = JSON.parse(readFileSync(join(folder, 'node_modules', 'saqr', 'package.json'), 'utf8'))
+    const saqr = [...runner.command(), join('node_modules', 'saqr', bin.saqr)]
     const env = runner.env?.()
+    writeFileSync(join(folder, 'imports.mjs'), IMPORTS)
+    run([...runner.command(), 'imports.mjs'], folder, env)
     run([...saqr, 'doctor', '--no_probe'], folder, env)
     const found = JSON.parse(said([...saqr, 'doctor', '--no_probe', '--json'], folder, env))
     const lineOf = (name) => found.find((finding) => finding.name === name).lines[0]

@@ -16,7 +16,11 @@ export function packageFile(name: string, file: string): string | null {
 /** what is said where code may not be loaded, and what to do: the words of glibc, musl and Windows, then Node's */
 const FORBIDDEN: readonly [RegExp, string][] = [
   [
-    /failed to map segment|operation not permitted|permission denied|application control policy/i,
+    /permission denied/i,
+    'This user may not read it, or nothing may be run from where it lies: look at its permissions and its file system (noexec).',
+  ],
+  [
+    /failed to map segment|operation not permitted|application control policy/i,
     'Nothing may be run from where it lies (a file system mounted noexec, or a policy): install saqr into a folder that programs may be run from.',
   ],
   [/loading addons is disabled/, 'Run Node without --no-addons, and where it has --permission with --allow-addons beside it.'],

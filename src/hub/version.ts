@@ -10,7 +10,7 @@ export function version(file = new URL('../../package.json', import.meta.url)): 
   if (own?.name !== 'saqr')
     throw new SaqrError(
       'DEVICE_BUNDLED',
-      `saqr was bundled into ${import.meta.url}, away from its kernels and package.json: leave it out of the bundle (esbuild --external:saqr, Vite ssr.external, webpack externals) and install it beside; one executable of it (bun build --compile, Node's SEA) there is none of: start the program from files`,
+      `saqr was bundled away from its kernels and package.json (${file.href} is another's or isn't there): leave it out of the bundle (esbuild --external:saqr, Vite ssr.external, webpack externals) and install it beside; one executable of it (bun build --compile, Node's SEA) there is none of: start the program from files`,
     )
   return own.version
 }
