@@ -132,6 +132,8 @@ async function start({ until = 0, picture = '' }) {
   })
   if (child.exitCode === null && child.signalCode === null) await new Promise((done) => child.on('exit', done))
   clearTimeout(end)
+  // processes of Electron that are of no group of ours end a moment after the one that started them
+  for (let i = 0; i < 100 && spawnSync('pgrep', ['-f', folder]).status === 0; i++) await new Promise((next) => setTimeout(next, 100))
   if (told?.error) throw new Error(`${told.error}\n${err}`)
   if (!told) throw new Error(`it ended (${child.signalCode ?? child.exitCode}) without a word:\n${out}\n${err}`)
   return told

@@ -98,6 +98,16 @@ describe('a lock', () => {
     lockFolder(other({ started: '1', pid: 1 }))()
   })
 
+  it.runIf(process.platform === 'linux')('of a process that has ended is none, though its parent never asks how', async () => {
+    // sh becomes a program that waits for nobody
+    const parent = spawn('sh', ['-c', 'sleep 0 & echo $!; exec sleep 20'], { stdio: ['ignore', 'pipe', 'ignore'] })
+    const pid = Number(String((await once(parent.stdout, 'data'))[0]))
+    const fields = () => readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ')
+    while (fields()[0] !== 'Z') await new Promise((next) => setTimeout(next, 10))
+    lockFolder(other({ pid, started: fields()[19]! }))()
+    parent.kill()
+  })
+
   it('where the system says nothing of a process: this one knows when it started itself, another counts while its number lives', () => {
     const nothing = () => ''
     const take = (path: string) => lockFolder(path, nothing)
