@@ -82,7 +82,7 @@ export interface DeviceDescription {
   generationRows?: number
   /** ops that it has kernels of; where it has none of one that others can stand in for, those are traced instead (`Op.expand`) */
   has: (op: string) => boolean
-  /** it multiplies in the activations' type alone: plans for it bring an adapter's weights to that once a pass */
+  /** it multiplies in the activations' type alone: plans for it bring trained weights of few rows or columns, as an adapter's are, to that once a pass (graph/working-copies.ts) */
   copiesAdapters?: boolean
   /** what the kernel of a node needs beside its tensors: plans for this device are lowered with it; absent: none needs any */
   scratch?: ScratchOf

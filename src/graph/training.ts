@@ -40,7 +40,7 @@ export interface TrainingSpec {
   scratch?: ScratchOf
   /** ops that the device has kernels of, where others can stand in for one (`Op.expand`); default: none of those */
   has?: (op: string) => boolean
-  /** an adapter's weights are brought to the activations' type once a pass (working-copies.ts); default: read as they are stored */
+  /** trained weights of few rows or columns, as an adapter's are, are brought to the activations' type once a pass (working-copies.ts); default: read as they are stored */
   copiesAdapters?: boolean
 }
 

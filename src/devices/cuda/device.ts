@@ -4,7 +4,6 @@
  */
 import type { Plan } from '../../graph/plan.ts'
 import type { Launch } from '../../ops/cuda-launch.ts'
-import { cudaOps } from '../../ops/generated/cuda.ts'
 import {
   bufferOf,
   type Device,
@@ -24,28 +23,17 @@ import { limitsOf } from '../limits.ts'
 import { Turns } from '../turns.ts'
 import { Card, type Pinned } from './card.ts'
 import { Compiler } from './compiler.ts'
-import { versionName } from './driver.ts'
+import { describeCard } from './description.ts'
 import { Kernels } from './kernels.ts'
 import { Launcher } from './launcher.ts'
 import { measure } from './limits.ts'
 import { Matmuls } from './matmul.ts'
-import { CudaPlan, type Places, scratchOf } from './plan.ts'
+import { CudaPlan, type Places } from './plan.ts'
 import { CudaStore } from './store.ts'
 
 const NOT_READY = 600
-/** a pass that reads all weights for one text reads them for so many as fast */
-const GENERATION_ROWS = 16
 /** steps shorter than this are not worth a thread's waking up */
 const LOOK_MS = 1
-/** a pass of so many tokens fills the card */
-const PASS_TOKENS = 16384
-/** as bench:cuda saw it on an H100: by op, milliseconds beside what FLOPs and bytes take at the limits (bench/results/cuda-h100.jsonl) */
-const REACH = { compute: 0.83, pairs: 0.54, pairsLaunch: 80e-6, copy: 0.9, launch: 5e-6 }
-/** the driver's context, modules, cuBLASLt's kernels and workspace */
-const OVERHEAD = 650e6
-/** of the host's free memory, what may be pinned: others use the machine too */
-const HOST_SHARE = 0.5
-
 export interface CudaOptions {
   /** which card; default the first */
   ordinal?: number
@@ -96,24 +84,7 @@ export class CudaDevice implements Device {
   }
 
   describe(): DeviceDescription {
-    const { name, ordinal, arch, multiprocessors, driverVersion } = this.card
-    return {
-      kind: 'cuda',
-      label: `${name}, ${multiprocessors} multiprocessors, sm_${arch}, driver for CUDA ${versionName(driverVersion)}, NVRTC ${this.#compiler.version}`,
-      threads: 1,
-      tokenQuantum: 128,
-      passTokens: PASS_TOKENS,
-      reach: REACH,
-      overhead: OVERHEAD,
-      memory: this.card.capacity,
-      place: `card ${ordinal}`,
-      hostMemory: Math.floor(HOST_SHARE * (process.availableMemory() + this.#hostBytes + this.#store.hostBytes())),
-      keepsDense: true,
-      generationRows: GENERATION_ROWS,
-      copiesAdapters: true,
-      has: (op) => Object.hasOwn(cudaOps, op),
-      scratch: (node) => scratchOf(node, this.card),
-    }
+    return describeCard(this.card, this.#compiler.version, this.#hostBytes + this.#store.hostBytes())
   }
 
   limits({ anew = false }: { anew?: boolean } = {}): Limits {

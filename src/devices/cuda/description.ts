@@ -1,0 +1,42 @@
+/** What planning knows of a card. */
+import { cudaOps } from '../../ops/generated/cuda.ts'
+import type { DeviceDescription } from '../device.ts'
+import type { Card } from './card.ts'
+import { versionName } from './driver.ts'
+import { scratchOf } from './plan.ts'
+
+/** a pass that reads all weights for one text reads them for so many as fast */
+const GENERATION_ROWS = 16
+/** a pass of so many tokens fills the card */
+const PASS_TOKENS = 16384
+/** as bench:cuda saw it on an H100: by op, milliseconds beside what FLOPs and bytes take at the limits (bench/results/cuda-h100.jsonl) */
+const REACH = { compute: 0.83, pairs: 0.54, pairsLaunch: 80e-6, copy: 0.9, launch: 5e-6 }
+/** the driver's context, modules, cuBLASLt's kernels and workspace, bytes */
+const OVERHEAD = 650e6
+/** of the host's free memory, what may be pinned: others use the machine too */
+const HOST_SHARE = 0.5
+
+/**
+ * @param nvrtc version of the compiler
+ * @param held bytes of the host's memory that the device has pinned
+ */
+export function describeCard(card: Card, nvrtc: string, held: number): DeviceDescription {
+  const { name, ordinal, arch, multiprocessors, driverVersion } = card
+  return {
+    kind: 'cuda',
+    label: `${name}, ${multiprocessors} multiprocessors, sm_${arch}, driver for CUDA ${versionName(driverVersion)}, NVRTC ${nvrtc}`,
+    threads: 1,
+    tokenQuantum: 128,
+    passTokens: PASS_TOKENS,
+    reach: REACH,
+    overhead: OVERHEAD,
+    memory: card.capacity,
+    place: `card ${ordinal}`,
+    hostMemory: Math.floor(HOST_SHARE * (process.availableMemory() + held)),
+    keepsDense: true,
+    generationRows: GENERATION_ROWS,
+    copiesAdapters: true,
+    has: (op) => Object.hasOwn(cudaOps, op),
+    scratch: (node) => scratchOf(node, card),
+  }
+}
