@@ -99,6 +99,8 @@ describe('an adapter we can not use', () => {
     ['a_switch_of_tomorrow', true],
     ['bias', 'some'],
     ['r', 0],
+    ['lora_dropout', 1],
+    ['lora_dropout', -0.1],
     ['r', '8'],
     ['target_modules', [1]],
     ['rank_pattern', { q_proj: -1 }],

@@ -124,7 +124,7 @@ export function readAdapterConfig(folder: string): AdapterConfig {
     revision: field('revision', orNull(isString), 'a name or null', null),
     r: field('r', isCount, 'a whole number above 0', 8),
     loraAlpha: field('lora_alpha', isNumber, 'a number', 8),
-    loraDropout: field('lora_dropout', isNumber, 'a number', 0),
+    loraDropout: field('lora_dropout', isShare, 'a number of at least 0 and below 1', 0),
     bias,
     useRslora: field('use_rslora', isBoolean, 'true or false', false),
     loraBias: field('lora_bias', isBoolean, 'true or false', false),
@@ -182,6 +182,7 @@ function isUnused(key: string, value: unknown): boolean {
 const isString = (v: unknown): v is string => typeof v === 'string'
 const isBoolean = (v: unknown): v is boolean => typeof v === 'boolean'
 const isNumber = (v: unknown): v is number => typeof v === 'number' && Number.isFinite(v)
+const isShare = (v: unknown): v is number => isNumber(v) && v >= 0 && v < 1
 const isCount = (v: unknown): v is number => Number.isSafeInteger(v) && (v as number) > 0
 const isStrings = (v: unknown): v is string[] => Array.isArray(v) && v.every(isString)
 const isNames = (v: unknown): v is string[] | string => isString(v) || isStrings(v)
