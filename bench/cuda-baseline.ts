@@ -20,6 +20,7 @@ export interface CaseResult {
   predictedBytes: number
   newSizeSeconds?: number[]
   opsMs?: Record<string, number>
+  opsLimitMs?: Record<string, number>
   /** of the process by NVML: from the first step's planning on, and in the warm steps */
   peakBytes: number
   warmBytes: number

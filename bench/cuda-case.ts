@@ -141,6 +141,7 @@ console.log(
     limitsAfter,
     ...(c.rows.kind === 'sizes' ? { newSizeSeconds: newSizes() } : {}),
     opsMs: planned?.opsMs,
+    opsLimitMs: planned?.opsLimitMs,
     passTokens: planned?.maxPassTokens,
     policies: planned?.policies,
   }),

@@ -1,6 +1,6 @@
 /** What lies behind a case of `bench:cuda`: where a step's time goes, op by op. */
 import { Dataset } from '../src/data/dataset.ts'
-import { predictSeconds } from '../src/engine/predict.ts'
+import { predictSeconds, secondsByOp } from '../src/engine/predict.ts'
 import { PassRunner, visiblePairs } from '../src/engine/runner.ts'
 import { optimizerPlan } from '../src/graph/optimizer.ts'
 import type { PretrainedModel, SFTTrainerInit } from '../src/index.ts'
@@ -24,6 +24,8 @@ const examplesOf = async ({ tokenizer }: PretrainedModel, data: Rows, options: T
 export interface Planned {
   /** ms of a counted step's passes by op, the mean over them; the optimiser's and the host's own are not among them */
   opsMs: Record<string, number>
+  /** the same with every op at the machine's limit */
+  opsLimitMs: Record<string, number>
   /** of the counted steps, with every op at the machine's limit */
   limitSeconds: number
   maxPassTokens: number
@@ -63,6 +65,7 @@ export async function profile(
       device.describe().scratch,
     )
     const opsMs: Record<string, number> = {}
+    const opsLimitMs: Record<string, number> = {}
     let limitSeconds = 0
     for (const step of steps) {
       const { passes, normaliser } = stepData(sft, run.examples, run.sampler, step, run.cut)
@@ -70,6 +73,8 @@ export async function profile(
       for (const pass of passes) {
         const work = { chunks: runner.chunks(pass), pairs: visiblePairs(pass) }
         limitSeconds += predictSeconds(runner.plan(pass.tokens).plan, work, atLimit)
+        for (const [op, seconds] of Object.entries(secondsByOp(runner.plan(pass.tokens).plan, work, atLimit)))
+          opsLimitMs[op] = (opsLimitMs[op] ?? 0) + (seconds * 1e3) / steps.length
         const inputs = { seed: 0, step, lossScale: 1 / normaliser }
         const loaded = runner.plan(pass.tokens)
         // the first run of a pass size is step by step, without clocks
@@ -86,7 +91,14 @@ export async function profile(
     const policy = run.budget.policy(run.budget.full.tokens)
     for (let block = 0; block < language.opened.model.layers; block++) policies[policy(block)] = (policies[policy(block)] ?? 0) + 1
     runner.dispose()
-    return { opsMs: sorted(opsMs), limitSeconds, maxPassTokens: run.cut.maxPassTokens, planHash: run.budget.full.hash, policies }
+    return {
+      opsMs: sorted(opsMs),
+      opsLimitMs,
+      limitSeconds,
+      maxPassTokens: run.cut.maxPassTokens,
+      planHash: run.budget.full.hash,
+      policies,
+    }
   } finally {
     run.dispose()
   }

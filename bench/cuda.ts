@@ -194,6 +194,6 @@ function show(c: CudaCase, r: CaseResult, other: BaselineResult | undefined): vo
   if (newSizes) console.log(`  a size for the first time takes ${newSizes} more`)
   const ops = Object.entries(r.opsMs ?? {})
     .filter(([, ms]) => ms >= 0.05)
-    .map(([op, ms]) => `${op} ${fixed(ms, 1)}`)
-  if (ops.length > 0) console.log(`  ms: ${ops.join(', ')}`)
+    .map(([op, ms]) => `${op} ${fixed(ms, 1)} (${percent((r.opsLimitMs?.[op] ?? 0) / ms)})`)
+  if (ops.length > 0) console.log(`  ms, of them at the limit: ${ops.join(', ')}`)
 }

@@ -29,27 +29,39 @@ export function predictSeconds(plan: Plan, work: Work, rates: Rates): number {
 }
 
 /** the same of a plan without places */
-export function secondsOf(plan: Costs, work: Work, { limits, reach }: Rates): number {
+export function secondsOf(plan: Costs, work: Work, rates: Rates): number {
+  const { limits } = rates
   /** of copies between host and device, by segment: they run beside the rest */
   const beside = new Map<Segment, number>()
   const own = new Map<Segment, number>()
   forEachRun(plan, work, (step, times, segment) => {
-    if (step.until !== null) {
-      // what it reads and writes is counted, each crosses once
-      beside.set(segment, (beside.get(segment) ?? 0) + (times * step.bytes) / 2 / (limits.host ?? limits.copy))
-      return
-    }
-    const half = step.operand === 'bf16'
-    const rate = half ? limits.bf16 : limits.f32
-    const { compute, pairs } = (half && reach.bf16) || reach
-    const share = step.pairFlops ? pairs : compute
-    const copy = limits.copy * reach.copy
-    const computed = flopsOf(step, work) / (rate * share) + (step.pairFlops ? (reach.pairsLaunch ?? 0) : 0)
-    const least = Math.max(reach.launch, computed, step.bytes / copy)
-    // what is made in scratch (a dequantised weight) is written there before the step can begin
-    own.set(segment, (own.get(segment) ?? 0) + times * (least + (step.scratch?.bytes ?? 0) / copy))
+    // what it reads and writes is counted, each crosses once
+    if (step.until !== null) beside.set(segment, (beside.get(segment) ?? 0) + (times * step.bytes) / 2 / (limits.host ?? limits.copy))
+    else own.set(segment, (own.get(segment) ?? 0) + times * stepSeconds(step, work, rates))
   })
   return plan.segments.reduce((sum, segment) => sum + Math.max(own.get(segment) ?? 0, beside.get(segment) ?? 0), 0)
+}
+
+/** seconds of one pass by op; copies between host and device, which run beside the rest, are left out */
+export function secondsByOp(plan: Plan, work: Work, rates: Rates): Record<string, number> {
+  const seconds: Record<string, number> = {}
+  forEachRun(plan, work, (step, times) => {
+    if (step.until !== null) return
+    seconds[step.op] = (seconds[step.op] ?? 0) + times * stepSeconds({ ...step, operand: operand(plan, step) }, work, rates)
+  })
+  return seconds
+}
+
+function stepSeconds(step: Costs['steps'][number], work: Work, { limits, reach }: Rates): number {
+  const half = step.operand === 'bf16'
+  const rate = half ? limits.bf16 : limits.f32
+  const { compute, pairs } = (half && reach.bf16) || reach
+  const share = step.pairFlops ? pairs : compute
+  const copy = limits.copy * reach.copy
+  const computed = flopsOf(step, work) / (rate * share) + (step.pairFlops ? (reach.pairsLaunch ?? 0) : 0)
+  const least = Math.max(reach.launch, computed, step.bytes / copy)
+  // what is made in scratch (a dequantised weight) is written there before the step can begin
+  return least + (step.scratch?.bytes ?? 0) / copy
 }
 
 /** FLOPs of one pass, recomputed ones apart; those of padding are left out where `filled` says how much there is */

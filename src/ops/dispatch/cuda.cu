@@ -13,13 +13,26 @@ extern "C" __global__ void dispatch_count(int slots, int k, const int* chosen, i
   for (int e = threadIdx.x; e < experts; e += 32) counts[static_cast<long long>(blockIdx.x) * experts + e] = own[e];
 }
 
+// of so many pieces from p on, all on their way together; 0 past the last
+constexpr int kTogether = 8;
+__device__ __forceinline__ void countsOf(int (&n)[kTogether], const int* counts, int p, int pieces, int experts, int e) {
+#pragma unroll
+  for (int i = 0; i < kTogether; i++) n[i] = p + i < pieces ? counts[static_cast<long long>(p + i) * experts + e] : 0;
+}
+
 // counts[piece][e] becomes the sorted row of the piece's first slot of e. One block of 1024 threads.
 extern "C" __global__ void __launch_bounds__(1024) dispatch_offsets(int pieces, int experts, int* counts, int* offsets, int stride) {
   __shared__ int sums[32];
   int lane = threadIdx.x % 32, warp = threadIdx.x / 32, before = 0;
   for (int first = 0; first < experts; first += 1024) {
     int e = first + threadIdx.x, own = 0;
-    for (int p = 0; e < experts && p < pieces; p++) own += counts[static_cast<long long>(p) * experts + e];
+    bool inside = e < experts;
+    for (int p = 0; inside && p < pieces; p += kTogether) {
+      int n[kTogether];
+      countsOf(n, counts, p, pieces, experts, e);
+#pragma unroll
+      for (int i = 0; i < kTogether; i++) own += n[i];
+    }
     int upTo = own;
 #pragma unroll
     for (int d = 1; d < 32; d *= 2) {
@@ -34,13 +47,16 @@ extern "C" __global__ void __launch_bounds__(1024) dispatch_offsets(int pieces, 
       if (w < warp) row += sums[w];
       before += sums[w];
     }
-    if (e >= experts) continue;
+    if (!inside) continue;
     offsets[static_cast<long long>(e) * stride] = row;
-    for (int p = 0; p < pieces; p++) {
-      int& at = counts[static_cast<long long>(p) * experts + e];
-      int n = at;
-      at = row;
-      row += n;
+    for (int p = 0; p < pieces; p += kTogether) {
+      int n[kTogether];
+      countsOf(n, counts, p, pieces, experts, e);
+#pragma unroll
+      for (int i = 0; i < kTogether; i++) {
+        if (p + i < pieces) counts[static_cast<long long>(p + i) * experts + e] = row;
+        row += n[i];
+      }
     }
     if (e == experts - 1) offsets[static_cast<long long>(experts) * stride] = row;
   }
@@ -68,11 +84,15 @@ extern "C" __global__ void dispatch_place(int slots, int k, const int* chosen, i
   }
 }
 
-// y[s] = x[⌊order[s] / k⌋]
+// y[places[t, j]] = x[t]: a token's row is read once
 template <class T, int V>
-__device__ void spread(int cols, const T* x, int xStride, const int* order, int orderStride, int k, T* y, int yStride) {
-  long long s = blockIdx.x, t = order[s * orderStride] / k;
-  FOR_COLUMNS(c, cols, V) *reinterpret_cast<Vector<T, V>*>(y + s * yStride + c) = *reinterpret_cast<const Vector<T, V>*>(x + t * xStride + c);
+__device__ void spread(int cols, const T* x, int xStride, const int* places, int placesStride, int k, T* y, int yStride) {
+  long long t = blockIdx.x;
+  FOR_COLUMNS(c, cols, V) {
+    Vector<T, V> v = *reinterpret_cast<const Vector<T, V>*>(x + t * xStride + c);
+#pragma unroll 4
+    for (int j = 0; j < k; j++) *reinterpret_cast<Vector<T, V>*>(y + static_cast<long long>(places[t * placesStride + j]) * yStride + c) = v;
+  }
 }
 
 // y[t] = Σ_j rows[places[t, j]], j in order
@@ -92,8 +112,9 @@ __device__ void combine(int cols, const T* rows, int rowsStride, const int* plac
 }
 
 #define KERNEL(suffix, T, V)                                                                                                              \
-  extern "C" __global__ void spread_##suffix(int cols, const T* x, int xStride, const int* order, int orderStride, int k, T* y, int yStride) { \
-    spread<T, V>(cols, x, xStride, order, orderStride, k, y, yStride);                                                                    \
+  extern "C" __global__ void spread_##suffix(int cols, const T* x, int xStride, const int* places, int placesStride, int k, T* y,          \
+                                             int yStride) {                                                                               \
+    spread<T, V>(cols, x, xStride, places, placesStride, k, y, yStride);                                                                  \
   }                                                                                                                                       \
   extern "C" __global__ void combine_##suffix(int cols, const T* rows, int rowsStride, const int* places, int placesStride, int k, T* y,   \
                                               int yStride) {                                                                              \

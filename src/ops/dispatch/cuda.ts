@@ -13,11 +13,11 @@ function piecesOf(slots: number): { count: number; size: number } {
   return { count: ceilDiv(slots, size), size }
 }
 
-/** a row of y a block; `k`: slots of a token */
-function move(step: CudaStep, name: string, input: CudaTensor, index: CudaTensor, k: number, y: CudaTensor) {
+/** a block does a token, whose sorted rows `places` (T, k) tells */
+function move(step: CudaStep, name: string, input: CudaTensor, places: CudaTensor, y: CudaTensor) {
   const width = vectorWidth([input, y])
-  const args = [y.cols, input.at, input.stride, index.at, index.stride, k, y.at, y.stride]
-  return [kernel(from, `${name}_${instance(typeOf(step, input, y), width)}`, [y.rows, ceilDiv(y.cols, 256 * width)], 256, args)]
+  const args = [y.cols, input.at, input.stride, places.at, places.stride, places.cols, y.at, y.stride]
+  return [kernel(from, `${name}_${instance(typeOf(step, input, y), width)}`, [places.rows, ceilDiv(y.cols, 256 * width)], 256, args)]
 }
 
 export const cuda = [
@@ -41,14 +41,14 @@ export const cuda = [
   }),
   runs(spreadOp, {
     launch(step) {
-      const [x, order, places] = step.inputs
-      return move(step, 'spread', x!, order!, places!.cols, step.outputs[0]!)
+      const [x, , places] = step.inputs
+      return move(step, 'spread', x!, places!, step.outputs[0]!)
     },
   }),
   runs(combineOp, {
     launch(step) {
       const [rows, , places] = step.inputs
-      return move(step, 'combine', rows!, places!, places!.cols, step.outputs[0]!)
+      return move(step, 'combine', rows!, places!, step.outputs[0]!)
     },
   }),
 ]

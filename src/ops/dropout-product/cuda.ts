@@ -18,6 +18,7 @@ import {
   source,
 } from '../cuda-launch.ts'
 import { dropInto } from '../dropout/cuda.ts'
+import { rankGradFits, rankGradLaunch } from '../rank-grad.ts'
 import { dropoutInputGradOp, dropoutProductOp, dropoutWeightGradOp } from './op.ts'
 
 const [from, ofRanks] = [source(import.meta.url), source(import.meta.url, 'ranks.cu')]
@@ -122,17 +123,17 @@ function addDropped(step: Step, x: CudaTensor, addend: CudaTensor | null, y: Cud
   return [...(apart ? [castInto(step.name, addend, y)] : []), elementwise(from, step, 'dropout_add', [x, y], args)]
 }
 
-const weightFits = ({ inputs: [dU, x] }: Step, arch: number, how = fits) => how(arch, [x!], dU!)
+const weightFits = ({ inputs: [dU, x] }: Step, arch: number) => rankGradFits(arch, dU!, x!)
+/** before anything has a place: columns of something wider may begin where no vector does */
+const weightSurelyFits = (step: Step, arch: number) => weightFits(step, arch) && step.inputs.slice(0, 2).every((t) => t!.stride === t!.cols)
 
 const weightGrad = runs(dropoutWeightGradOp, {
-  scratch: (step, { arch }) => (weightFits(step, arch, surelyFits) ? 0 : scratchBytes(step.inputs[1]!)),
+  scratch: (step, { arch }) => (weightSurelyFits(step, arch) ? 0 : scratchBytes(step.inputs[1]!)),
   launch(step, scratch, { arch }): Launch[] {
     const [dU, x, , ...where] = step.inputs
     const dW = step.outputs[0]!
-    if (weightFits(step, arch)) {
-      const args = [x!.rows, x!.cols, dU!.cols, ...matrix(dU!), ...matrix(x!), ...matrix(dW), ...maskArgs(step, where)]
-      return [kernel(ofRanks, `dropout_weight_grad_${instanceOf(dU!.cols)}`, [ceilDiv(x!.cols, 32)], 512, args)]
-    }
+    if (weightFits(step, arch))
+      return [rankGradLaunch(ofRanks, 'dropout_weight_grad', { narrow: dU!, wide: x!, dW }, maskArgs(step, where))]
     const dropped = inScratch(scratch, x!)
     const { alpha } = step.attrs
     const matmul = { a: dU!, b: dropped, transA: true, transB: false, alpha, c: dW, bias: null, y: dW }

@@ -57,6 +57,11 @@ export const cases: readonly OpCase[] = [
   ...all('heads, w in f16', { rows: 5, cols: 6 * 40, group: 40, weight: 'f16', eps: 1e-6 }),
   ...all('heads, 1 + w', { rows: 70, cols: 3 * 16, group: 16, plusOne: true }),
   ...all('columns of a wider product', { rows: 4, cols: 96, group: 32, within: { cols: 160, from: 37 } }),
+  ...all('heads of 128', { rows: 9, cols: 5 * 128, group: 128, weight: 'bf16' }),
+  ...all('heads of 192', { rows: 5, cols: 3 * 192, group: 192, weight: 'bf16' }),
+  ...all('rows of several vectors a thread', { rows: 3, cols: 2568, weight: 'bf16' }),
+  ...all('rows of more', { rows: 2, cols: 4104 }),
+  ...all('rows of more than a thread holds', { rows: 2, cols: 8200, weight: 'f16' }),
   // mean(x²) is far below eps
   ...all('almost zero', { rows: 2, cols: 80, scale: 1e-6 }),
   ...all('SmolLM2-135M, 2,048 tokens', { rows: 2048, cols: 576, weight: 'bf16', bench: true }),

@@ -17,18 +17,30 @@ import { addRmsNormOp, rmsNormBackwardOp, rmsNormOp, rmsNormWeightGradOp } from 
 
 const from = source(import.meta.url)
 
-/** up to this many channels one warp normalises a unit, above it a block of 256 threads */
+/** The kernels of a unit: how many threads share it and the vectors that each holds, 0: reads again. The first that takes it all. */
+const HELD = [
+  { threads: 16, vectors: 1, from: source(import.meta.url, 'heads.cu') },
+  { threads: 32, vectors: 1, from: source(import.meta.url, 'heads.cu') },
+  { threads: 256, vectors: 2, from: source(import.meta.url, 'rows.cu') },
+  { threads: 256, vectors: 4, from: source(import.meta.url, 'rows.cu') },
+] as const
+/** up to this many channels that no vectors hold one warp normalises a unit, above it a block */
 const WARP_UNIT = 512
+
+function shapeOf(group: number, width: number) {
+  const held = width > 1 ? HELD.find(({ threads, vectors }) => group <= threads * vectors * width) : undefined
+  return held ?? { threads: width === 1 && group <= WARP_UNIT ? 32 : 256, vectors: 0, from }
+}
 
 /** `tensors`: all (T, C) tensors of the kernel; `args`: what follows rows and groups */
 function launchUnits(step: CudaStep, name: string, group: number, tensors: (CudaTensor | null)[], w: CudaTensor, args: KernelArg[]) {
   const { rows, cols } = tensors[0]!
   const groups = cols / group
-  const threads = group <= WARP_UNIT ? 32 : 256
   const width = group % 8 === 0 && w.at % 16n === 0n ? vectorWidth(tensors, group) : 1
+  const { threads, vectors, from: units } = shapeOf(group, width)
   const type = typeOf(step, ...tensors)
   const grid = [ceilDiv(rows * groups, 256 / threads)]
-  return [kernel(from, `${name}_${instance(type, width)}_${threads}`, grid, 256, [rows, groups, ...args])]
+  return [kernel(units, `${name}_${instance(type, width)}_${threads}_${vectors}`, grid, 256, [rows, groups, ...args])]
 }
 
 const at = (t: CudaTensor | null) => [t?.at ?? 0n, t?.stride ?? 0] as const

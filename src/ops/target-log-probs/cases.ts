@@ -58,5 +58,8 @@ export const cases: readonly OpCase[] = [
   ...both('a chunk past the last position', { chunk: 2, vocab: 19, entries: [1, 1, 1, 1], cursor: 2, headCount: 2 }),
   ...both('sure of one token', { chunk: 5, vocab: 4100, entries: [1, 1, 2, 1, 1], scale: 20 }),
   ...both('one dead even row: the first of equals is the likeliest', { chunk: 2, vocab: 50, entries: [2, 2], scale: 0 }),
+  ...both('a vocabulary of several segments', { chunk: 4, vocab: 40_000, entries: [1, 3, 2, 2] }),
+  ...both('a last segment of five', { chunk: 3, vocab: 16_389, entries: [2, 2, 2] }),
   ...both('SmolLM2-135M, 256 positions', { chunk: 256, vocab: 49152, entries: new Array<number>(256).fill(1), bench: true }),
+  ...both('Gemma-2-9B, 256 positions', { chunk: 256, vocab: 256_000, entries: new Array<number>(256).fill(1), bench: true }),
 ]

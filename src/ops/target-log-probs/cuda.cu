@@ -1,4 +1,5 @@
-// One block a position: what softmax of its logits needs, the scores of its entries, and where wanted the gradient over the logits.
+// A position's logits are cut into segments, a block each. The first kernel finds what softmax needs of each segment; the second merges that, scores
+// the entries whose targets lie in its own, and where wanted writes the gradient over it.
 #include "../cuda.cuh"
 
 struct Entries {
@@ -9,7 +10,7 @@ struct Entries {
   const int* headCount;
 };
 
-constexpr int kWarps = 8;
+constexpr int kThreads = 256, kWarps = kThreads / 32;
 
 // running maximum and where it is first; with t = x − max: Σ exp(t) and Σ t · exp(t). Merged pairwise in a fixed order.
 struct Partial {
@@ -37,63 +38,93 @@ __device__ __forceinline__ Partial shuffled(Partial p, int offset) {
       __shfl_xor_sync(0xffffffffu, p.weighted, offset), __shfl_xor_sync(0xffffffffu, p.at, offset)};
 }
 
-template <class T, int V> __device__ Partial softmaxOf(const T* x, int cols) {
+struct Segment {
+  int from, to;
+};
+__device__ __forceinline__ Segment segmentOf(int cols, int size) {
+  int from = blockIdx.y * size;
+  return {from, min(from + size, cols)};
+}
+
+template <class T, int V> __device__ void add(Partial& p, const Vector<T, V>& packed, int c) {
+  float v[V];
+#pragma unroll
+  for (int i = 0; i < V; i++) v[i] = toFloat(packed.v[i]);
+  float m = p.max;
+#pragma unroll
+  for (int i = 0; i < V; i++) {
+    if (v[i] > m) {
+      m = v[i];
+      p.at = c + i;
+    }
+  }
+  if (m > p.max) raise(p, m);
+#pragma unroll
+  for (int i = 0; i < V; i++) {
+    float t = v[i] - p.max;
+    t = t < -1e4f ? -1e4f : t;  // 0 · −∞ must not be NaN; what is NaN stays so
+    float e = expf(t);
+    p.sum += e;
+    p.weighted += t * e;
+  }
+}
+
+// partials (rows, segments)
+template <class T, int V> __device__ void softmaxOf(int cols, const T* logits, int stride, Entries e, int size, Partial* partials) {
   __shared__ Partial slots[kWarps];
+  if (*e.cursor + static_cast<int>(blockIdx.x) >= *e.headCount) return;
+  const T* x = logits + static_cast<long long>(blockIdx.x) * stride;
+  Segment own = segmentOf(cols, size);
   Partial p{__int_as_float(0xff800000), 0, 0, 0};
-  for (int c = threadIdx.x * V; c < cols; c += blockDim.x * V) {
-    float v[V];
-    load<T, V>(x + c, v);
-    float m = p.max;
-#pragma unroll
-    for (int i = 0; i < V; i++) {
-      if (v[i] > m) {
-        m = v[i];
-        p.at = c + i;
-      }
-    }
-    if (m > p.max) raise(p, m);
-#pragma unroll
-    for (int i = 0; i < V; i++) {
-      float t = v[i] - p.max;
-      t = t < -1e4f ? -1e4f : t;  // 0 · −∞ must not be NaN; what is NaN stays so
-      float e = expf(t);
-      p.sum += e;
-      p.weighted += t * e;
-    }
+  auto at = [&](int c) { return *reinterpret_cast<const Vector<T, V>*>(x + c); };
+  // the next vector is on its way while one is added
+  int c = own.from + threadIdx.x * V;
+  Vector<T, V> next;
+  if (c < own.to) next = at(c);
+  for (; c < own.to; c += kThreads * V) {
+    Vector<T, V> now = next;
+    if (c + kThreads * V < own.to) next = at(c + kThreads * V);
+    add<T, V>(p, now, c);
   }
 #pragma unroll
   for (int offset = 16; offset > 0; offset /= 2) p = merge(p, shuffled(p, offset));
   if (threadIdx.x % 32 == 0) slots[threadIdx.x / 32] = p;
   __syncthreads();
-  p = slots[0];
-#pragma unroll
+  if (threadIdx.x) return;
   for (int w = 1; w < kWarps; w++) p = merge(p, slots[w]);
-  return p;
+  partials[static_cast<long long>(blockIdx.x) * gridDim.y + blockIdx.y] = p;
 }
 
-// dLogits may be the logits: every log-probability is read before the first gradient is written
+// dLogits may be the logits: a block reads what it scores before it writes its own segment
 template <class T, int V, bool GRADIENT>
-__device__ void targetLogProbs(int cols, const T* logits, int stride, Entries e, float* scores, const float* lossScale, T* dLogits, int dStride) {
+__device__ void targetLogProbs(int cols, const T* logits, int stride, Entries e, float* scores, int size, const Partial* partials,
+                               const float* lossScale, T* dLogits, int dStride) {
   const T* x = logits + static_cast<long long>(blockIdx.x) * stride;
   T* d = dLogits + static_cast<long long>(blockIdx.x) * dStride;
+  Segment own = segmentOf(cols, size);
   int position = *e.cursor + blockIdx.x;
   bool full = position < *e.headCount;
   int from = full ? e.start[position] : 0, to = full ? e.start[position + 1] : 0;
   Partial p{0, 1, 0, 0};
-  if (full) p = softmaxOf<T, V>(x, cols);
+  if (full) {
+    p = partials[static_cast<long long>(blockIdx.x) * gridDim.y];
+    for (int s = 1; s < gridDim.y; s++) p = merge(p, partials[static_cast<long long>(blockIdx.x) * gridDim.y + s]);
+  }
   float lse = p.max + logf(p.sum), entropy = logf(p.sum) - p.weighted / p.sum;
   for (int i = from + threadIdx.x; i < to; i += blockDim.x) {
+    int target = e.target[i];
+    if (target < own.from || target >= own.to) continue;
     float* score = scores + 3 * i;
-    score[0] = toFloat(x[e.target[i]]) - lse;
+    score[0] = toFloat(x[target]) - lse;
     score[1] = entropy;
-    score[2] = e.target[i] == p.at ? 1.0f : 0.0f;
+    score[2] = target == p.at ? 1.0f : 0.0f;
   }
   if (!GRADIENT) return;
   __syncthreads();
   float weight = 0;
   for (int i = from; i < to; i++) weight += e.weight[i];
   float scale = full ? *lossScale : 0;
-  for (int c = threadIdx.x * V; c < cols; c += blockDim.x * V) {
+  for (int c = own.from + threadIdx.x * V; c < own.to; c += kThreads * V) {
     float v[V] = {};
     if (full) {
       load<T, V>(x + c, v);
@@ -112,13 +143,16 @@ __device__ void targetLogProbs(int cols, const T* logits, int stride, Entries e,
 }
 
 #define KERNEL(suffix, T, V)                                                                                                                    \
-  extern "C" __global__ void __launch_bounds__(256) target_log_probs_##suffix(int cols, const T* logits, int stride, const int* start,          \
-      const int* target, const float* weight, const int* cursor, const int* headCount, float* scores) {                                         \
-    targetLogProbs<T, V, false>(cols, logits, stride, {start, target, weight, cursor, headCount}, scores, nullptr, nullptr, 0);                   \
+  extern "C" __global__ void __launch_bounds__(kThreads) softmax_segments_##suffix(int cols, const T* logits, int stride, Entries entries,      \
+      int size, Partial* partials) {                                                                                                            \
+    softmaxOf<T, V>(cols, logits, stride, entries, size, partials);                                                                            \
   }                                                                                                                                             \
-  extern "C" __global__ void __launch_bounds__(256) target_log_probs_backward_##suffix(int cols, const T* logits, int stride, const int* start, \
-      const int* target, const float* weight, const int* cursor, const int* headCount, float* scores, const float* lossScale, T* d,           \
-      int dStride) {                                                                                                                            \
-    targetLogProbs<T, V, true>(cols, logits, stride, {start, target, weight, cursor, headCount}, scores, lossScale, d, dStride);                  \
+  extern "C" __global__ void __launch_bounds__(kThreads) target_log_probs_##suffix(int cols, const T* logits, int stride, Entries entries,      \
+      float* scores, int size, const Partial* partials) {                                                                                      \
+    targetLogProbs<T, V, false>(cols, logits, stride, entries, scores, size, partials, nullptr, nullptr, 0);                                    \
+  }                                                                                                                                             \
+  extern "C" __global__ void __launch_bounds__(kThreads) target_log_probs_backward_##suffix(int cols, const T* logits, int stride,             \
+      Entries entries, float* scores, int size, const Partial* partials, const float* lossScale, T* d, int dStride) {                           \
+    targetLogProbs<T, V, true>(cols, logits, stride, entries, scores, size, partials, lossScale, d, dStride);                                   \
   }
 FOR_INSTANCES(KERNEL)
