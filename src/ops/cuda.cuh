@@ -33,19 +33,59 @@ template <> __device__ __forceinline__ bf16 fromFloat<bf16>(float x) {
 #endif
 }
 
+// Two numbers in bf16, `low` in the lower half:
+__device__ __forceinline__ unsigned pack(float low, float high) {
+#if __CUDA_ARCH__ >= 800
+  unsigned r;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
+  return r;
+#else
+  return fromFloat<bf16>(low).bits | static_cast<unsigned>(fromFloat<bf16>(high).bits) << 16;
+#endif
+}
+__device__ __forceinline__ float lowOf(unsigned two) { return __uint_as_float(two << 16); }
+__device__ __forceinline__ float highOf(unsigned two) { return __uint_as_float(two & 0xffff0000u); }
+
+// V neighbours as they lie in (global) memory. 16 bytes are written by one instruction, which the compiler alone may take apart into eight.
 template <class T, int V> struct alignas(sizeof(T) * V < 16 ? sizeof(T) * V : 16) Vector {
   T v[V];
+  __device__ __forceinline__ void get(float (&x)[V]) const {
+#pragma unroll
+    for (int i = 0; i < V; i++) x[i] = toFloat(v[i]);
+  }
+  __device__ __forceinline__ void set(const float (&x)[V]) {
+#pragma unroll
+    for (int i = 0; i < V; i++) v[i] = fromFloat<T>(x[i]);
+  }
+  __device__ __forceinline__ void write(T* to) const { *reinterpret_cast<Vector*>(to) = *this; }
+};
+template <> struct alignas(16) Vector<float, 4> {
+  float4 v;
+  __device__ __forceinline__ void get(float (&x)[4]) const { x[0] = v.x, x[1] = v.y, x[2] = v.z, x[3] = v.w; }
+  __device__ __forceinline__ void set(const float (&x)[4]) { v = make_float4(x[0], x[1], x[2], x[3]); }
+  __device__ __forceinline__ void write(float* to) const {
+    asm volatile("st.global.v4.f32 [%0], {%1,%2,%3,%4};" ::"l"(to), "f"(v.x), "f"(v.y), "f"(v.z), "f"(v.w) : "memory");
+  }
+};
+template <> struct alignas(16) Vector<bf16, 8> {
+  uint4 v;
+  __device__ __forceinline__ void get(float (&x)[8]) const {
+    x[0] = lowOf(v.x), x[1] = highOf(v.x), x[2] = lowOf(v.y), x[3] = highOf(v.y);
+    x[4] = lowOf(v.z), x[5] = highOf(v.z), x[6] = lowOf(v.w), x[7] = highOf(v.w);
+  }
+  __device__ __forceinline__ void set(const float (&x)[8]) { v = make_uint4(pack(x[0], x[1]), pack(x[2], x[3]), pack(x[4], x[5]), pack(x[6], x[7])); }
+  __device__ __forceinline__ void write(bf16* to) const {
+    asm volatile("st.global.v4.b32 [%0], {%1,%2,%3,%4};" ::"l"(to), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w) : "memory");
+  }
 };
 template <class T, int V> __device__ __forceinline__ void load(const T* from, float (&x)[V]) {
   Vector<T, V> packed = *reinterpret_cast<const Vector<T, V>*>(from);
-#pragma unroll
-  for (int i = 0; i < V; i++) x[i] = toFloat(packed.v[i]);
+  packed.get(x);
 }
 template <class T, int V> __device__ __forceinline__ void store(T* to, const float (&x)[V]) {
   Vector<T, V> packed;
-#pragma unroll
-  for (int i = 0; i < V; i++) packed.v[i] = fromFloat<T>(x[i]);
-  *reinterpret_cast<Vector<T, V>*>(to) = packed;
+  packed.set(x);
+  packed.write(to);
 }
 
 // Element i of a weight in the type it is stored in: what `storedType` in cuda-launch.ts numbers.
@@ -61,12 +101,7 @@ template <int V> __device__ __forceinline__ void loadStored(const void* p, int t
 // what asm takes as an address in shared memory
 __device__ __forceinline__ unsigned sharedAddress(const void* p) { return static_cast<unsigned>(__cvta_generic_to_shared(p)); }
 
-// Of the tensor cores, sm_80 and later. Two numbers in bf16, `low` in the lower half:
-__device__ __forceinline__ unsigned pack(float low, float high) {
-  unsigned r;
-  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
-  return r;
-}
+// Of the tensor cores, sm_80 and later:
 // a lane's share of 16 × 16 numbers in bf16: an A, or two Bs of 16 × 8 side by side
 using Fragment = unsigned[4];
 // `at`: a row of 8 numbers; lanes 8i to 8i + 7 name the eight rows of which f[i] is

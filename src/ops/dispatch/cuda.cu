@@ -91,7 +91,7 @@ __device__ void spread(int cols, const T* x, int xStride, const int* places, int
   FOR_COLUMNS(c, cols, V) {
     Vector<T, V> v = *reinterpret_cast<const Vector<T, V>*>(x + t * xStride + c);
 #pragma unroll 4
-    for (int j = 0; j < k; j++) *reinterpret_cast<Vector<T, V>*>(y + static_cast<long long>(places[t * placesStride + j]) * yStride + c) = v;
+    for (int j = 0; j < k; j++) v.write(y + static_cast<long long>(places[t * placesStride + j]) * yStride + c);
   }
 }
 

@@ -18,7 +18,7 @@ import {
   source,
 } from '../cuda-launch.ts'
 import { dropInto } from '../dropout/cuda.ts'
-import { rankGradFits, rankGradLaunch } from '../rank-grad.ts'
+import { rankGradFits, rankGradLaunch, rankGradMayFit, rankGradScratch } from '../rank-grad.ts'
 import { dropoutInputGradOp, dropoutProductOp, dropoutWeightGradOp } from './op.ts'
 
 const [from, ofRanks] = [source(import.meta.url), source(import.meta.url, 'ranks.cu')]
@@ -44,8 +44,8 @@ function fits(arch: number, over: readonly (CudaTensor | null)[], ranks: CudaTen
 const surelyFits: typeof fits = (arch, over, ranks) => fits(arch, over, ranks) && [...over, ranks].every((t) => !t || t.stride === t.cols)
 
 /** the struct Mask of ranks.cuh, and what is kept times this */
-const maskArgs = ({ attrs: { p, module, alpha } }: Step, [row, depth, stepInts]: Where): KernelArg[] => {
-  return [row!.at, depth!.at, stepInts!.at, module, Math.ceil(p * 2 ** 32), f32(alpha / (1 - p))]
+function maskArgs({ attrs: { p, module, alpha } }: Step, [row, depth, stepInts]: Where): { mask: KernelArg[]; scale: number } {
+  return { mask: [row!.at, depth!.at, stepInts!.at, module, Math.ceil(p * 2 ** 32)], scale: alpha / (1 - p) }
 }
 
 const matrix = ({ at, stride }: CudaTensor): KernelArg[] => [at, stride]
@@ -75,7 +75,8 @@ const product = runs(dropoutProductOp, {
     const a = dense[0]!
     if (productFits(step, arch)) {
       const high = x!.rows <= SHORT || u.cols <= RANKS[0]! ? 1 : 2
-      const args = [x!.rows, x!.cols, u.cols, ...matrix(x!), ...matrix(a), ...matrix(u), ...maskArgs(step, where)]
+      const { mask, scale } = maskArgs(step, where)
+      const args = [x!.rows, x!.cols, u.cols, ...matrix(x!), ...matrix(a), ...matrix(u), ...mask, f32(scale)]
       return [...launches, kernel(ofRanks, `dropout_product_${high}_${instanceOf(u.cols)}`, [ceilDiv(x!.rows, 16 * high)], 512, args)]
     }
     const dropped = inScratch(scratch + BigInt(materialisedBytes(w!, x!.dtype)), x!)
@@ -100,7 +101,8 @@ const inputGrad = runs(dropoutInputGradOp, {
     const a = dense[0]!
     if (inputFits(step, arch)) {
       const tensors = [...matrix(dU!), ...matrix(a), ...(addend ? matrix(addend) : [0n, 0]), ...matrix(dX)]
-      const args = [dX.rows, dX.cols, dU!.cols, ...tensors, ...maskArgs(step, where)]
+      const { mask, scale } = maskArgs(step, where)
+      const args = [dX.rows, dX.cols, dU!.cols, ...tensors, ...mask, f32(scale)]
       return [
         ...launches,
         kernel(ofRanks, `dropout_input_grad_${instanceOf(dU!.cols)}`, [ceilDiv(dX.cols, 256), ceilDiv(dX.rows, 128)], 256, args),
@@ -123,17 +125,20 @@ function addDropped(step: Step, x: CudaTensor, addend: CudaTensor | null, y: Cud
   return [...(apart ? [castInto(step.name, addend, y)] : []), elementwise(from, step, 'dropout_add', [x, y], args)]
 }
 
-const weightFits = ({ inputs: [dU, x] }: Step, arch: number) => rankGradFits(arch, dU!, x!)
-/** before anything has a place: columns of something wider may begin where no vector does */
-const weightSurelyFits = (step: Step, arch: number) => weightFits(step, arch) && step.inputs.slice(0, 2).every((t) => t!.stride === t!.cols)
-
 const weightGrad = runs(dropoutWeightGradOp, {
-  scratch: (step, { arch }) => (weightSurelyFits(step, arch) ? 0 : scratchBytes(step.inputs[1]!)),
+  scratch({ inputs: [dU, x] }, { arch }) {
+    const may = rankGradMayFit(arch, dU!, x!)
+    // columns of something wider may begin where no vector does
+    const surely = may && [dU!, x!].every((t) => t.stride === t.cols)
+    return Math.max(may ? rankGradScratch(dU!, x!) : 0, surely ? 0 : scratchBytes(x!))
+  },
   launch(step, scratch, { arch }): Launch[] {
     const [dU, x, , ...where] = step.inputs
     const dW = step.outputs[0]!
-    if (weightFits(step, arch))
-      return [rankGradLaunch(ofRanks, 'dropout_weight_grad', { narrow: dU!, wide: x!, dW }, maskArgs(step, where))]
+    if (rankGradFits(arch, dU!, x!)) {
+      const { mask, scale } = maskArgs(step, where)
+      return [rankGradLaunch(ofRanks, 'dropout_weight_grad', { narrow: dU!, wide: x!, dW }, scale, scratch, mask)]
+    }
     const dropped = inScratch(scratch, x!)
     const { alpha } = step.attrs
     const matmul = { a: dU!, b: dropped, transA: true, transB: false, alpha, c: dW, bias: null, y: dW }

@@ -194,8 +194,6 @@ struct Dropped {
     dropoutInputGrad<R>(tokens, cols, ranks, dU, dUStride, a, aStride, addend, addendStride, dX, dXStride, mask, scale);                     \
   }
 #define WEIGHT_GRAD(R)                                                                                                                       \
-  extern "C" __global__ void __launch_bounds__(RankGrad<R>::kThreads, RankGrad<R>::kBlocks)                                                  \
-      dropout_weight_grad_##R(int tokens, int cols, int ranks, const bf16* dU, int dUStride, const bf16* x, int xStride, float* dW, int dWStride, \
-                              Mask mask, float scale) {                                                                                      \
-    rankGrad<R, true>(tokens, cols, ranks, dU, dUStride, x, xStride, dW, dWStride, scale, Dropped{mask, tokens});                            \
+  extern "C" __global__ void __launch_bounds__(RankGrad<R>::kThreads) dropout_weight_grad_##R(RankGradArgs args, Mask mask) {                \
+    rankGrad<R, true>(args, Dropped{mask, args.tokens});                                                                                     \
   }

@@ -50,15 +50,11 @@ template <class T, int V, int THREADS, int N> struct Held {
     if (N && inside) walk<V, THREADS, N>(group, [&](int n, int c) { vectors[n] = *reinterpret_cast<const Vector<T, V>*>(from + c); });
   }
   __device__ __forceinline__ void get(int n, int c, float (&x)[V]) const {
-    if (!N) return load<T, V>(from + c, x);
-#pragma unroll
-    for (int i = 0; i < V; i++) x[i] = toFloat(vectors[n].v[i]);
+    if (N) vectors[n].get(x);
+    else load<T, V>(from + c, x);
   }
   // what is got from now on; rounded to T
-  __device__ __forceinline__ void set(int n, const float (&x)[V]) {
-#pragma unroll
-    for (int i = 0; i < V; i++) vectors[n].v[i] = fromFloat<T>(x[i]);
-  }
+  __device__ __forceinline__ void set(int n, const float (&x)[V]) { vectors[n].set(x); }
 };
 
 template <int V> __device__ __forceinline__ void weights(const void* w, int wType, const Attrs& a, int c, float (&x)[V]) {

@@ -13,7 +13,7 @@ struct Entries {
 constexpr int kThreads = 256, kWarps = kThreads / 32;
 
 // running maximum and where it is first; with t = x − max: Σ exp(t) and Σ t · exp(t). Merged pairwise in a fixed order.
-struct Partial {
+struct alignas(16) Partial {
   float max, sum, weighted;
   int at;
 };
@@ -48,8 +48,7 @@ __device__ __forceinline__ Segment segmentOf(int cols, int size) {
 
 template <class T, int V> __device__ void add(Partial& p, const Vector<T, V>& packed, int c) {
   float v[V];
-#pragma unroll
-  for (int i = 0; i < V; i++) v[i] = toFloat(packed.v[i]);
+  packed.get(v);
   float m = p.max;
 #pragma unroll
   for (int i = 0; i < V; i++) {
@@ -95,6 +94,12 @@ template <class T, int V> __device__ void softmaxOf(int cols, const T* logits, i
   partials[static_cast<long long>(blockIdx.x) * gridDim.y + blockIdx.y] = p;
 }
 
+template <int V> __device__ __forceinline__ void subtract(float (&v)[V], int at, float weight) {
+  if (static_cast<unsigned>(at) >= V) return;
+#pragma unroll
+  for (int j = 0; j < V; j++) v[j] -= at == j ? weight : 0.0f;
+}
+
 // dLogits may be the logits: a block reads what it scores before it writes its own segment
 template <class T, int V, bool GRADIENT>
 __device__ void targetLogProbs(int cols, const T* logits, int stride, Entries e, float* scores, int size, const Partial* partials,
@@ -124,17 +129,23 @@ __device__ void targetLogProbs(int cols, const T* logits, int stride, Entries e,
   float weight = 0;
   for (int i = from; i < to; i++) weight += e.weight[i];
   float scale = full ? *lossScale : 0;
-  for (int c = own.from + threadIdx.x * V; c < own.to; c += kThreads * V) {
+  // most positions have one entry: it stays at hand
+  int firstTarget = from < to ? e.target[from] : -1;
+  float firstWeight = from < to ? e.weight[from] : 0;
+  auto at = [&](int c) { return *reinterpret_cast<const Vector<T, V>*>(x + c); };
+  int c = own.from + threadIdx.x * V;
+  Vector<T, V> next;
+  if (c < own.to) next = at(c);
+  for (; c < own.to; c += kThreads * V) {
+    Vector<T, V> now = next;
+    if (c + kThreads * V < own.to) next = at(c + kThreads * V);
     float v[V] = {};
     if (full) {
-      load<T, V>(x + c, v);
+      now.get(v);
 #pragma unroll
       for (int j = 0; j < V; j++) v[j] = weight * expf(v[j] - lse);
-      for (int i = from; i < to; i++) {
-        int at = e.target[i] - c;
-#pragma unroll
-        for (int j = 0; j < V; j++) v[j] -= at == j ? e.weight[i] : 0.0f;
-      }
+      subtract<V>(v, firstTarget - c, firstWeight);
+      for (int i = from + 1; i < to; i++) subtract<V>(v, e.target[i] - c, e.weight[i]);
 #pragma unroll
       for (int j = 0; j < V; j++) v[j] *= scale;
     }

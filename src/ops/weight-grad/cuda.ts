@@ -1,20 +1,23 @@
-import { type CudaTensor, f32, runs, source } from '../cuda-launch.ts'
-import { rankGradFits, rankGradLaunch } from '../rank-grad.ts'
+import { type CudaTensor, runs, source } from '../cuda-launch.ts'
+import { rankGradFits, rankGradLaunch, rankGradMayFit, rankGradScratch } from '../rank-grad.ts'
 import { weightGradOp } from './op.ts'
 
 const ofRanks = source(import.meta.url, 'ranks.cu')
 
-/** which of the two is a matrix of few ranks, with the kernel's name */
-function narrowOf(arch: number, dY: CudaTensor, x: CudaTensor) {
-  const [name, narrow, wide] = dY.cols <= x.cols ? (['by_rank', dY, x] as const) : (['by_channel', x, dY] as const)
-  return rankGradFits(arch, narrow, wide) ? { name: `weight_grad_${name}`, narrow, wide } : null
-}
+/** which of the two may be a matrix of few ranks */
+const ranksOf = (dY: CudaTensor, x: CudaTensor) =>
+  dY.cols <= x.cols ? ({ by: 'rank', narrow: dY, wide: x } as const) : ({ by: 'channel', narrow: x, wide: dY } as const)
 
 export const cuda = [
   runs(weightGradOp, {
-    launch({ inputs: [dY, x], outputs: [dW], attrs: { alpha } }, _, { arch }) {
-      const ranks = narrowOf(arch, dY!, x!)
-      if (ranks) return [rankGradLaunch(ofRanks, ranks.name, { ...ranks, dW: dW! }, [f32(alpha)])]
+    scratch({ inputs: [dY, x] }, { arch }) {
+      const { narrow, wide } = ranksOf(dY!, x!)
+      return rankGradMayFit(arch, narrow, wide) ? rankGradScratch(narrow, wide) : 0
+    },
+    launch({ inputs: [dY, x], outputs: [dW], attrs: { alpha } }, scratch, { arch }) {
+      const { by, narrow, wide } = ranksOf(dY!, x!)
+      if (rankGradFits(arch, narrow, wide))
+        return [rankGradLaunch(ofRanks, `weight_grad_by_${by}`, { narrow, wide, dW: dW! }, alpha, scratch)]
       return [{ kind: 'matmul', a: dY!, b: x!, transA: true, transB: false, alpha, c: dW!, bias: null, y: dW! }]
     },
   }),

@@ -3,12 +3,8 @@
 #include "../rank-grad.cuh"
 
 // dW (R, C) of A, whose input is wide; dW (C, R) of B, whose output's gradient is
-#define KERNEL(R, NAME, BY_RANK)                                                                                                       \
-  extern "C" __global__ void __launch_bounds__(RankGrad<R>::kThreads, RankGrad<R>::kBlocks)                                            \
-      NAME##_##R(int tokens, int cols, int ranks, const bf16* narrow, int narrowStride, const bf16* wide, int wideStride, float* dW,   \
-                 int dWStride, float scale) {                                                                                          \
-    rankGrad<R, BY_RANK>(tokens, cols, ranks, narrow, narrowStride, wide, wideStride, dW, dWStride, scale, Whole());                   \
-  }
+#define KERNEL(R, NAME, BY_RANK) \
+  extern "C" __global__ void __launch_bounds__(RankGrad<R>::kThreads) NAME##_##R(RankGradArgs args) { rankGrad<R, BY_RANK>(args, Whole()); }
 #define KERNELS(R) KERNEL(R, weight_grad_by_rank, true) KERNEL(R, weight_grad_by_channel, false)
 KERNELS(16)
 KERNELS(32)
