@@ -142,6 +142,7 @@ console.log(
     ...(c.rows.kind === 'sizes' ? { newSizeSeconds: newSizes() } : {}),
     opsMs: planned?.opsMs,
     opsLimitMs: planned?.opsLimitMs,
+    planOps: planned?.planOps,
     passTokens: planned?.maxPassTokens,
     policies: planned?.policies,
   }),

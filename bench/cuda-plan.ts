@@ -31,6 +31,8 @@ export interface Planned {
   maxPassTokens: number
   /** of the plan of a full pass: the run's own where no other was free to choose */
   planHash: string
+  /** ops of the plans, by the tokens of their passes */
+  planOps: Record<number, number>
   /** what the blocks of a full pass do */
   policies: Record<string, number>
 }
@@ -66,6 +68,7 @@ export async function profile(
     )
     const opsMs: Record<string, number> = {}
     const opsLimitMs: Record<string, number> = {}
+    const planOps: Record<number, number> = {}
     let limitSeconds = 0
     for (const step of steps) {
       const { passes, normaliser } = stepData(sft, run.examples, run.sampler, step, run.cut)
@@ -77,6 +80,7 @@ export async function profile(
           opsLimitMs[op] = (opsLimitMs[op] ?? 0) + (seconds * 1e3) / steps.length
         const inputs = { seed: 0, step, lossScale: 1 / normaliser }
         const loaded = runner.plan(pass.tokens)
+        planOps[pass.tokens] = loaded.plan.steps.length
         // the first run of a pass size is step by step, without clocks
         await runner.run(pass, inputs)
         loaded.seconds!.fill(0)
@@ -94,6 +98,7 @@ export async function profile(
     return {
       opsMs: sorted(opsMs),
       opsLimitMs,
+      planOps,
       limitSeconds,
       maxPassTokens: run.cut.maxPassTokens,
       planHash: run.budget.full.hash,

@@ -4,8 +4,6 @@ import type { Card } from './card.ts'
 import { type Compiler, readSource, targetOf } from './compiler.ts'
 
 const MAX_DYNAMIC_SHARED = 8
-/** what a block may have without asking */
-const PLAIN_SHARED = 48 << 10
 
 export class Kernels {
   readonly #card: Card
@@ -42,8 +40,9 @@ export class Kernels {
     let f = this.#functions.get(name)
     if (!f) {
       const handle = this.#card.driver.result('moduleFunction', this.#loaded.get(source.name)!, name)
-      this.#functions.set(name, (f = { handle, shared: PLAIN_SHARED }))
+      this.#functions.set(name, (f = { handle, shared: 0 }))
     }
+    // beyond 48 KiB it has to be asked for, and of those the kernel's own static bytes are a part
     if (shared > f.shared) {
       this.#card.driver.call('functionAttribute', f.handle, MAX_DYNAMIC_SHARED, shared)
       f.shared = shared

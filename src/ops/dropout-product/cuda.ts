@@ -18,7 +18,6 @@ import {
   source,
 } from '../cuda-launch.ts'
 import { dropInto } from '../dropout/cuda.ts'
-import { rankGradFits, rankGradLaunch, rankGradMayFit, rankGradScratch } from '../rank-grad.ts'
 import { dropoutInputGradOp, dropoutProductOp, dropoutWeightGradOp } from './op.ts'
 
 const [from, ofRanks] = [source(import.meta.url), source(import.meta.url, 'ranks.cu')]
@@ -44,8 +43,8 @@ function fits(arch: number, over: readonly (CudaTensor | null)[], ranks: CudaTen
 const surelyFits: typeof fits = (arch, over, ranks) => fits(arch, over, ranks) && [...over, ranks].every((t) => !t || t.stride === t.cols)
 
 /** the struct Mask of ranks.cuh, and what is kept times this */
-function maskArgs({ attrs: { p, module, alpha } }: Step, [row, depth, stepInts]: Where): { mask: KernelArg[]; scale: number } {
-  return { mask: [row!.at, depth!.at, stepInts!.at, module, Math.ceil(p * 2 ** 32)], scale: alpha / (1 - p) }
+const maskArgs = ({ attrs: { p, module, alpha } }: Step, [row, depth, stepInts]: Where): KernelArg[] => {
+  return [row!.at, depth!.at, stepInts!.at, module, Math.ceil(p * 2 ** 32), f32(alpha / (1 - p))]
 }
 
 const matrix = ({ at, stride }: CudaTensor): KernelArg[] => [at, stride]
@@ -75,8 +74,7 @@ const product = runs(dropoutProductOp, {
     const a = dense[0]!
     if (productFits(step, arch)) {
       const high = x!.rows <= SHORT || u.cols <= RANKS[0]! ? 1 : 2
-      const { mask, scale } = maskArgs(step, where)
-      const args = [x!.rows, x!.cols, u.cols, ...matrix(x!), ...matrix(a), ...matrix(u), ...mask, f32(scale)]
+      const args = [x!.rows, x!.cols, u.cols, ...matrix(x!), ...matrix(a), ...matrix(u), ...maskArgs(step, where)]
       return [...launches, kernel(ofRanks, `dropout_product_${high}_${instanceOf(u.cols)}`, [ceilDiv(x!.rows, 16 * high)], 512, args)]
     }
     const dropped = inScratch(scratch + BigInt(materialisedBytes(w!, x!.dtype)), x!)
@@ -101,8 +99,7 @@ const inputGrad = runs(dropoutInputGradOp, {
     const a = dense[0]!
     if (inputFits(step, arch)) {
       const tensors = [...matrix(dU!), ...matrix(a), ...(addend ? matrix(addend) : [0n, 0]), ...matrix(dX)]
-      const { mask, scale } = maskArgs(step, where)
-      const args = [dX.rows, dX.cols, dU!.cols, ...tensors, ...mask, f32(scale)]
+      const args = [dX.rows, dX.cols, dU!.cols, ...tensors, ...maskArgs(step, where)]
       return [
         ...launches,
         kernel(ofRanks, `dropout_input_grad_${instanceOf(dU!.cols)}`, [ceilDiv(dX.cols, 256), ceilDiv(dX.rows, 128)], 256, args),
@@ -125,19 +122,16 @@ function addDropped(step: Step, x: CudaTensor, addend: CudaTensor | null, y: Cud
   return [...(apart ? [castInto(step.name, addend, y)] : []), elementwise(from, step, 'dropout_add', [x, y], args)]
 }
 
+const weightFits = ({ inputs: [dU, x] }: Step, arch: number, how = fits) => how(arch, [x!], dU!)
+
 const weightGrad = runs(dropoutWeightGradOp, {
-  scratch({ inputs: [dU, x] }, { arch }) {
-    const may = rankGradMayFit(arch, dU!, x!)
-    // columns of something wider may begin where no vector does
-    const surely = may && [dU!, x!].every((t) => t.stride === t.cols)
-    return Math.max(may ? rankGradScratch(dU!, x!) : 0, surely ? 0 : scratchBytes(x!))
-  },
+  scratch: (step, { arch }) => (weightFits(step, arch, surelyFits) ? 0 : scratchBytes(step.inputs[1]!)),
   launch(step, scratch, { arch }): Launch[] {
     const [dU, x, , ...where] = step.inputs
     const dW = step.outputs[0]!
-    if (rankGradFits(arch, dU!, x!)) {
-      const { mask, scale } = maskArgs(step, where)
-      return [rankGradLaunch(ofRanks, 'dropout_weight_grad', { narrow: dU!, wide: x!, dW }, scale, scratch, mask)]
+    if (weightFits(step, arch)) {
+      const args = [x!.rows, x!.cols, dU!.cols, ...matrix(dU!), ...matrix(x!), ...matrix(dW), ...maskArgs(step, where)]
+      return [kernel(ofRanks, `dropout_weight_grad_${instanceOf(dU!.cols)}`, [ceilDiv(x!.cols, 32)], 512, args)]
     }
     const dropped = inScratch(scratch, x!)
     const { alpha } = step.attrs

@@ -1,10 +1,10 @@
-// A dropped input's products with few ranks on tensor cores (sm_80 and later): x is read, or dX written, once, and the mask drawn in registers. Which channels or tokens of a tile a lane holds is free where they are summed over or written by the lane itself, so
+// A dropped input's products with few ranks on tensor cores (sm_80 and later): x is read, or dX written, once, 16 bytes a lane, and the mask
+// drawn in registers. Which channels or tokens of a tile a lane holds is free where they are summed over or written by the lane itself, so
 // no tile goes through shared memory. Sums are those of a warp, added in the order of warps: a matter of the shape alone.
 #pragma once
 #include "../bits.cuh"
 #include "../cuda.cuh"
 #include "../mma.cuh"
-#include "../rank-grad.cuh"
 
 struct Mask {
   const int *row, *depth, *stepInts;
@@ -157,28 +157,97 @@ __device__ void dropoutInputGrad(int tokens, int cols, int ranks, const bf16* dU
   }
 }
 
-// The mask in rank-grad.cuh: dW (R, C) += scale · dUᵀ · (x, dropped).
-struct Dropped {
-  Mask mask;
-  int tokens;
-  int row, depth;
-  unsigned keys[4];  // of the lane's tokens 2q, 2q + 1, 2q + 8 and 2q + 9
-
-  __device__ __forceinline__ void read(int first) {
-    int t = min(first + static_cast<int>(threadIdx.x % 16), tokens - 1);
-    row = mask.row[t];
-    depth = mask.depth[t];
-  }
-  __device__ __forceinline__ void begin() {
-    unsigned key = tokenKey(mask.stepInts, row, depth, mask.module);
+// dW (R, C) += scale · dUᵀ · (x, dropped): a block owns 32 channels, its warps take 16 tokens in turn. A lane has four neighbouring channels of
+// four tokens, two and two of which lie side by side in a product of the tensor cores, and two neighbouring ranks of each.
+template <int R>
+__device__ void dropoutWeightGrad(int tokens, int cols, int ranks, const bf16* dU, int dUStride, const bf16* x, int xStride, float* dW, int dWStride,
+                                  const Mask& mask, float scale) {
+  constexpr int M = R / 16, TOKENS = 2048;
+  __shared__ unsigned keys[TOKENS];
+  __shared__ float parts[kWarps][16][33];
+  int warp = threadIdx.x / 32, g = threadIdx.x % 32 / 4, q = threadIdx.x % 4;
+  int base = blockIdx.x * 32, c = base + g * 4;
+  float sums[M][4][4] = {};
+  for (int first = 0; first < tokens; first += TOKENS) {
+    int count = min(TOKENS, tokens - first);
+    if (first) __syncthreads();
+    for (int t = threadIdx.x; t < count; t += kWarps * 32) keys[t] = keyOf(mask, first + t);
+    __syncthreads();
+    auto tokenOf = [&](int i, int e) { return i + e / 2 * 8 + q * 2 + e % 2; };
+    auto readX = [&](uint2(&v)[4], int i) {
 #pragma unroll
-    for (int e = 0; e < 4; e++) keys[e] = __shfl_sync(0xffffffffu, key, e / 2 * 8 + threadIdx.x % 4 * 2 + e % 2);
+      for (int e = 0; e < 4; e++) {
+        int t = tokenOf(i, e);
+        v[e] = t < count && c < cols ? *reinterpret_cast<const uint2*>(x + static_cast<long long>(first + t) * xStride + c) : make_uint2(0, 0);
+      }
+    };
+    // ranks 2g and 2g + 1 are rows g and g + 8 of a tile
+    auto readU = [&](unsigned(&u)[M][4], int i) {
+#pragma unroll
+      for (int m = 0; m < M; m++) {
+#pragma unroll
+        for (int e = 0; e < 4; e++) {
+          int t = tokenOf(i, e), rank = m * 16 + g * 2;
+          bool inside = t < count && rank < ranks;
+          u[m][e] = inside ? *reinterpret_cast<const unsigned*>(dU + static_cast<long long>(first + t) * dUStride + rank) : 0u;
+        }
+      }
+    };
+    constexpr bool AHEAD = R == 16;
+    uint2 nextX[4];
+    unsigned nextU[M][4];
+    readX(nextX, warp * 16);
+    if (AHEAD) readU(nextU, warp * 16);
+    for (int i = warp * 16; i < count; i += kWarps * 16) {
+      uint2 v[4];
+      unsigned u[M][4];
+#pragma unroll
+      for (int e = 0; e < 4; e++) v[e] = nextX[e];
+#pragma unroll
+      for (int e = 0; e < 4 * M && AHEAD; e++) u[e / 4][e % 4] = nextU[e / 4][e % 4];
+      if (!AHEAD) readU(u, i);
+      readX(nextX, i + kWarps * 16);
+      if (AHEAD) readU(nextU, i + kWarps * 16);
+#pragma unroll
+      for (int e = 0; e < 4; e++) {
+        unsigned key = keys[min(tokenOf(i, e), TOKENS - 1)];
+        v[e].x = drop(v[e].x, key, c, mask.threshold), v[e].y = drop(v[e].y, key, c + 2, mask.threshold);
+      }
+#pragma unroll
+      for (int m = 0; m < M; m++) {
+        Fragment f;
+#pragma unroll
+        for (int e = 0; e < 4; e++) f[e] = __byte_perm(u[m][e / 2 * 2], u[m][e / 2 * 2 + 1], e % 2 ? 0x7632 : 0x5410);
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+          unsigned two[2];
+#pragma unroll
+          for (int h = 0; h < 2; h++) {
+            const uint2 &even = v[2 * h], &odd = v[2 * h + 1];
+            two[h] = __byte_perm(j < 2 ? even.x : even.y, j < 2 ? odd.x : odd.y, j % 2 ? 0x7632 : 0x5410);
+          }
+          multiply(sums[m][j], f, two[0], two[1]);
+        }
+      }
+    }
   }
-  __device__ __forceinline__ unsigned operator()(unsigned two, int half, int channel) const {
-    bool low = kept(keys[half * 2], channel, mask.threshold), high = kept(keys[half * 2 + 1], channel, mask.threshold);
-    return two & ((low ? 0x0000ffffu : 0u) | (high ? 0xffff0000u : 0u));
+#pragma unroll
+  for (int m = 0; m < M; m++) {
+    if (m) __syncthreads();
+#pragma unroll
+    for (int j = 0; j < 4; j++) {
+#pragma unroll
+      for (int i = 0; i < 4; i++) parts[warp][g * 2 + i / 2][(q * 2 + i % 2) * 4 + j] = sums[m][j][i];
+    }
+    __syncthreads();
+    int rank = threadIdx.x / 32, at = base + threadIdx.x % 32;
+    if (m * 16 + rank >= ranks || at >= cols) continue;
+    float sum = 0;
+#pragma unroll
+    for (int w = 0; w < kWarps; w++) sum += parts[w][rank][threadIdx.x % 32];
+    dW[static_cast<long long>(m * 16 + rank) * dWStride + at] += scale * sum;
   }
-};
+}
 
 // of few ranks two blocks fit a multiprocessor
 #define PRODUCT(HIGH, R)                                                                                                                     \
@@ -194,6 +263,8 @@ struct Dropped {
     dropoutInputGrad<R>(tokens, cols, ranks, dU, dUStride, a, aStride, addend, addendStride, dX, dXStride, mask, scale);                     \
   }
 #define WEIGHT_GRAD(R)                                                                                                                       \
-  extern "C" __global__ void __launch_bounds__(RankGrad<R>::kThreads) dropout_weight_grad_##R(RankGradArgs args, Mask mask) {                \
-    rankGrad<R, true>(args, Dropped{mask, args.tokens});                                                                                     \
+  extern "C" __global__ void __launch_bounds__(512)                                                                                          \
+      dropout_weight_grad_##R(int tokens, int cols, int ranks, const bf16* dU, int dUStride, const bf16* x, int xStride, float* dW, int dWStride, \
+                              Mask mask, float scale) {                                                                                      \
+    dropoutWeightGrad<R>(tokens, cols, ranks, dU, dUStride, x, xStride, dW, dWStride, mask, scale);                                          \
   }

@@ -41,8 +41,8 @@ __device__ __forceinline__ Partial shuffled(Partial p, int offset) {
 struct Segment {
   int from, to;
 };
-__device__ __forceinline__ Segment segmentOf(int cols, int size) {
-  int from = blockIdx.y * size;
+__device__ __forceinline__ Segment segmentOf(int cols, int size, int index) {
+  int from = index * size;
   return {from, min(from + size, cols)};
 }
 
@@ -68,12 +68,14 @@ template <class T, int V> __device__ void add(Partial& p, const Vector<T, V>& pa
   }
 }
 
-// partials (rows, segments)
+// partials (rows, segments). Blocks begin where the logits end: what was written last, and of this what is read last, is still in the cache when the
+// next kernel begins.
 template <class T, int V> __device__ void softmaxOf(int cols, const T* logits, int stride, Entries e, int size, Partial* partials) {
   __shared__ Partial slots[kWarps];
-  if (*e.cursor + static_cast<int>(blockIdx.x) >= *e.headCount) return;
-  const T* x = logits + static_cast<long long>(blockIdx.x) * stride;
-  Segment own = segmentOf(cols, size);
+  int row = gridDim.x - 1 - blockIdx.x, segment = gridDim.y - 1 - blockIdx.y;
+  if (*e.cursor + row >= *e.headCount) return;
+  const T* x = logits + static_cast<long long>(row) * stride;
+  Segment own = segmentOf(cols, size, segment);
   Partial p{__int_as_float(0xff800000), 0, 0, 0};
   auto at = [&](int c) { return *reinterpret_cast<const Vector<T, V>*>(x + c); };
   // the next vector is on its way while one is added
@@ -91,7 +93,7 @@ template <class T, int V> __device__ void softmaxOf(int cols, const T* logits, i
   __syncthreads();
   if (threadIdx.x) return;
   for (int w = 1; w < kWarps; w++) p = merge(p, slots[w]);
-  partials[static_cast<long long>(blockIdx.x) * gridDim.y + blockIdx.y] = p;
+  partials[static_cast<long long>(row) * gridDim.y + segment] = p;
 }
 
 template <int V> __device__ __forceinline__ void subtract(float (&v)[V], int at, float weight) {
@@ -106,7 +108,7 @@ __device__ void targetLogProbs(int cols, const T* logits, int stride, Entries e,
                                const float* lossScale, T* dLogits, int dStride) {
   const T* x = logits + static_cast<long long>(blockIdx.x) * stride;
   T* d = dLogits + static_cast<long long>(blockIdx.x) * dStride;
-  Segment own = segmentOf(cols, size);
+  Segment own = segmentOf(cols, size, blockIdx.y);
   int position = *e.cursor + blockIdx.x;
   bool full = position < *e.headCount;
   int from = full ? e.start[position] : 0, to = full ? e.start[position + 1] : 0;

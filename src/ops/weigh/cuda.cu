@@ -10,10 +10,11 @@ template <class T, int V>
 __device__ void weigh(int cols, const T* x, int xStride, const void* weights, int type, int weightsStride, int k, const int* order,
                       int orderStride, T* y, int yStride) {
   long long s = blockIdx.x;
-  float w = loadStored(weights, type, weightAt(order, orderStride, k, weightsStride));
   FOR_COLUMNS(c, cols, V) {
+    // on its way while the weight is looked up
     float v[V];
     load<T, V>(x + s * xStride + c, v);
+    float w = loadStored(weights, type, weightAt(order, orderStride, k, weightsStride));
 #pragma unroll
     for (int i = 0; i < V; i++) v[i] *= w;
     store<T, V>(y + s * yStride + c, v);
