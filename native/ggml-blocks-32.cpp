@@ -48,6 +48,29 @@ void q4_0(const float* x, uint8_t* out) {
   nibbles(q, out + 2);
 }
 
+// the least of 32 weights and the step from it to their largest
+struct Range {
+  float least, step;
+};
+Range rangeOf(const float* x, int steps) {
+  vf low = load(x), high = low;
+  for (int i = W; i < 32; i += W) {
+    low = min(load(x + i), low);
+    high = max(load(x + i), high);
+  }
+  float least = -maxOf(-low);
+  return {least, (maxOf(high) - least) / steps};
+}
+
+void q4_1(const float* x, uint8_t* out) {
+  auto [least, d] = rangeOf(x, 15);
+  uint8_t q[32];
+  putHalf(out, d);
+  putHalf(out + 2, least);
+  codes32(x, least, inverse(d), 0.5f, 15, q);
+  nibbles(q, out + 4);
+}
+
 void q5_0(const float* x, uint8_t* out) {
   float d = extreme(x) / -16;
   uint8_t q[32];
@@ -58,12 +81,7 @@ void q5_0(const float* x, uint8_t* out) {
 }
 
 void q5_1(const float* x, uint8_t* out) {
-  vf low = load(x), high = low;
-  for (int i = W; i < 32; i += W) {
-    low = min(load(x + i), low);
-    high = max(load(x + i), high);
-  }
-  float least = -maxOf(-low), d = (maxOf(high) - least) / 31;
+  auto [least, d] = rangeOf(x, 31);
   uint8_t q[32];
   putHalf(out, d);
   putHalf(out + 2, least);
@@ -87,8 +105,9 @@ void q8_0(const float* x, uint8_t* out) {
 
 }  // namespace
 
-const Type kBlocks32[4] = {
+const Type kBlocks32[5] = {
     {2, 32, 18, 1, [](const float* x, int, uint8_t* out) { q4_0(x, out); }},
+    {3, 32, 20, 1, [](const float* x, int, uint8_t* out) { q4_1(x, out); }},
     {6, 32, 22, 1, [](const float* x, int, uint8_t* out) { q5_0(x, out); }},
     {7, 32, 24, 1, [](const float* x, int, uint8_t* out) { q5_1(x, out); }},
     {8, 32, 34, 1, [](const float* x, int, uint8_t* out) { q8_0(x, out); }},

@@ -52,7 +52,7 @@ SAQR_INLINE vi whole(vf x) { return __builtin_convertvector(x, vi); }  // toward
 
 struct Type { int id, block, bytes, blocks; void (*make)(const float* x, int count, uint8_t* out); };  // `blocks` made at once
 
-extern const Type kBlocks32[4];     // ggml-blocks-32.cpp
+extern const Type kBlocks32[5];     // ggml-blocks-32.cpp
 extern const Type kSuperBlocks[3];  // ggml-super-blocks.cpp
 
 }  // namespace ggml

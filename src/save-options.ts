@@ -61,7 +61,7 @@ const SAVE: Checks<{ safeSerialization: undefined; maxShardSize: undefined; push
 }
 const quantization = word<Quantization>({
   ...(Object.fromEntries(Object.keys(QUANTIZATIONS).map((name) => [name, name])) as Record<Quantization, Quantization>),
-  ...{ fast_quantized: 'q8_0', quantized: 'q4_k_m', not_quantized: 'bf16' }, // Unsloth's words
+  ...{ fast_quantized: 'q8_0', quantized: 'q4_k_m', not_quantized: 'bf16', q4_k: 'q4_k_m', q5_k: 'q5_k_m' }, // Unsloth's words, the last two llama.cpp's too
 })
 const quantizations: Check<Quantization[]> = {
   what: `${quantization.what}, or a list of them`,

@@ -210,6 +210,9 @@ const BOUND: Readonly<Record<Quantization, number>> = {
   q6_k: 3e-2,
   q5_k_m: 0.1,
   q4_k_m: 0.25,
+  q5_1: 0.25,
+  q5_0: 0.25,
+  q4_1: 0.5,
   q4_0: 0.5,
 }
 

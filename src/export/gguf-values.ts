@@ -11,8 +11,8 @@ import { readRange } from '../hub/files.ts'
  * What a type may do to a block: the root mean square of its errors is at most `relative` of its largest weight, and `absolute` where its scale is
  * a subnormal f16 (2^-25 times the largest code).
  * - F32 nothing, F16 and BF16 (blocks of 1) half an ulp.
- * - One scale: half a step, and where codes reach one step less to one side, a step; then 2^-11 of the scale for its rounding to f16. Q5_1 has
- *   steps of range / 31, the range twice the largest weight at most, and a rounded lowest value.
+ * - One scale: half a step, and where codes reach one step less to one side, a step; then 2^-11 of the scale for its rounding to f16. Q4_1 and
+ *   Q5_1 have steps of range / 15 and / 31, the range twice the largest weight at most, and a rounded lowest value.
  * - Q4_K, Q5_K: least squares, weighted by rms + |x|, are no worse than the plain grid of steps range / 15 (31): without the weights √2 / 2 of a step, the
  *   range being twice the largest weight. 6 bits of scale and low add 2 / 126 and 1 / 126 of the super-block's largest, f16 2^-10; a tenth
  *   of that for fitted scales above the range's.
@@ -23,6 +23,7 @@ const LIMITS: Readonly<Record<string, readonly [relative: number, absolute: numb
   F16: [2 ** -11, 2 ** -25],
   BF16: [2 ** -8, 2 ** -134],
   Q4_0: [1 / 8 + 2 ** -11, 8 * 2 ** -25],
+  Q4_1: [2 / 30 + 3 * 2 ** -11, 16 * 2 ** -25],
   Q5_0: [1 / 16 + 2 ** -11, 16 * 2 ** -25],
   Q5_1: [2 / 62 + 3 * 2 ** -11, 32 * 2 ** -25],
   Q8_0: [1 / 254 + 2 ** -11, 127 * 2 ** -25],

@@ -2,7 +2,7 @@
 import type { Device, LoadedPlan } from '../devices/device.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { asF32, asU16, bf16ToF32 } from '../formats/numbers.ts'
-import { type GenerationSpec, generationPlan, generationTrace } from '../graph/generation.ts'
+import { type GenerationSpec, generationPlan } from '../graph/generation.ts'
 import type { WeightSpec } from '../graph/trace.ts'
 import { sizeOf } from '../ops/tensor.ts'
 
@@ -71,9 +71,9 @@ export class Decoder {
     this.sized = generationRows !== undefined
     this.together = generationRows ?? TOGETHER
     this.#sizes = this.sized ? [this.together, PAGE] : SIZES
-    const { caches, nodes } = generationTrace(this.#spec(1, 1, 1, '')).recorder
-    this.#page = caches
-    this.pageBytes = caches.reduce((sum, { rows, cols, dtype }) => sum + rows * cols * (dtype === 'f32' ? 4 : 2), 0)
+    const { attended, nodes } = model.recorder
+    this.#page = [...attended].map(([name, token]) => ({ name, rows: PAGE, ...token }))
+    this.pageBytes = this.#page.reduce((sum, { rows, cols, dtype }) => sum + rows * cols * (dtype === 'f32' ? 4 : 2), 0)
     this.joins = !nodes.some(({ op }) => op.rowsDepend)
     this.room = this.joins ? this.#sizes.at(-1)! : PAGE
   }

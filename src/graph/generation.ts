@@ -3,7 +3,7 @@ import type { Adapter } from '../adapters/adapter.ts'
 import type { Model } from '../models/family.ts'
 import { gather } from '../ops/gather/op.ts'
 import { likeliest } from '../ops/likeliest/op.ts'
-import type { DType, Tensor } from '../ops/tensor.ts'
+import type { DType } from '../ops/tensor.ts'
 import { declareCachedInputs } from './inputs.ts'
 import { lower, type ScratchOf } from './lower.ts'
 import type { Plan } from './plan.ts'
@@ -31,17 +31,12 @@ export interface GenerationPlan {
   likeliest: string
 }
 
-/** What the plan is made of; its recorder knows the caches. */
-export function generationTrace({ model, adapter, cache, ...spec }: GenerationSpec): { recorder: TraceRecorder; logits: Tensor } {
-  const recorder = new TraceRecorder(spec.activation, spec.layout)
-  declareCachedInputs(recorder, spec.tokens, cache.pages)
-  const t = new GraphTrace(recorder, adapter, spec.tokens, cache)
-  return { recorder, logits: model.logits(t, gather(recorder, model.forward(t), spec.wanted)) }
-}
-
 /** Inputs: see declareCachedInputs; the tokens whose logits are wanted are the first `headCount` of headPositions. */
-export function generationPlan(spec: GenerationSpec): GenerationPlan {
-  const { recorder: r, logits } = generationTrace(spec)
+export function generationPlan({ model, adapter, cache, ...spec }: GenerationSpec): GenerationPlan {
+  const r = new TraceRecorder(spec.activation, spec.layout)
+  declareCachedInputs(r, spec.tokens, cache.pages)
+  const t = new GraphTrace(r, adapter, spec.tokens, cache)
+  const logits = model.logits(t, gather(r, model.forward(t), spec.wanted))
   const ids = likeliest(r, logits)
   const [nodes] = prune([r.nodes], [logits, ids])
   const used = new Set(nodes!.flatMap((n) => [...n.inputs, ...n.outputs]))

@@ -39,7 +39,8 @@ export class TraceRecorder extends Recorder implements AdapterBuilder {
   readonly parameters = new Map<string, ParameterSpec>()
   /** small constant tables: RoPE frequencies … */
   readonly constants: Map<string, Float32Array> = new Map()
-  readonly caches: WeightSpec[] = []
+  /** by name: keys and values of a pass's own tokens, of which a cache would hold as much for each */
+  readonly attended = new Map<string, Pick<WeightSpec, 'cols' | 'dtype'>>()
   /** by name: what a family kept of its blocks */
   readonly kept = new Map<string, Tensor[]>()
   /** by name: what the host reads */
@@ -87,10 +88,7 @@ export class TraceRecorder extends Recorder implements AdapterBuilder {
 
   /** keys or values of `rows` tokens */
   cache(name: string, rows: number, cols: number, dtype: DType): Tensor {
-    return this.once(name, () => {
-      this.caches.push({ name, rows, cols, dtype })
-      return this.tensor(name, { rows, cols, dtype }, 'store')
-    })
+    return this.once(name, () => this.tensor(name, { rows, cols, dtype }, 'store'))
   }
 
   constant(name: string, values: readonly number[]): Tensor {
@@ -192,7 +190,10 @@ export class GraphTrace implements Trace {
   }
 
   seen(k: Tensor, v: Tensor): Seen {
-    if (!this.#cache) return { k, v, pages: null }
+    if (!this.#cache) {
+      for (const [which, { cols, dtype }] of Object.entries({ k, v })) this.#r.attended.set(`${this.#prefix}${which}`, { cols, dtype })
+      return { k, v, pages: null }
+    }
     const { pages, page, scope } = this.#cache
     const cached = (x: Tensor, which: string) => {
       const cache = this.#r.cache(`${scope}${this.#prefix}${which}`, pages * page, x.cols, x.dtype)

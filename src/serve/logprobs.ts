@@ -1,5 +1,6 @@
 /** How likely tokens were, as OpenAI's API writes it. */
 import type { Choice, TokenLogprob } from '../generate/sample.ts'
+import { byteFallback, bytesOfToken } from '../text/decoder.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 
 const UNKNOWN = '\uFFFD'
@@ -11,13 +12,25 @@ export function textOfToken(tokenizer: Tokenizer, id: number): string {
   return tokenizer.decode([id, id]).slice(tokenizer.decode([id]).length)
 }
 
+/** A token's bytes, and how it is written where they are no whole characters: as OpenAI's API does, bytes beyond ASCII as \\xf0. */
+function partOfText(tokenizer: Tokenizer, id: number): { text: string; bytes: number[]; whole: boolean } {
+  const text = textOfToken(tokenizer, id)
+  const written = tokenizer.tokenOf(id) ?? ''
+  // U+FFFD that the vocabulary itself has is a character
+  if (!text.includes(UNKNOWN) || written.includes(UNKNOWN)) return { text, bytes: [...Buffer.from(text)], whole: true }
+  const byte = byteFallback(written)
+  const bytes = byte === undefined ? [...bytesOfToken(written)] : [byte]
+  const spelled = bytes.map((one) => (one < 0x80 ? String.fromCharCode(one) : `\\x${one.toString(16)}`)).join('')
+  return { text: spelled, bytes, whole: false }
+}
+
 const finite = (logprob: number) => (Number.isFinite(logprob) ? logprob : LEAST)
 
 export function chatLogprob(tokenizer: Tokenizer, { top, ...choice }: Choice) {
   const rated = ({ id, logprob }: TokenLogprob) => {
-    const token = textOfToken(tokenizer, id)
-    // a part of a character has no text
-    return { token, logprob: finite(logprob), bytes: token.includes(UNKNOWN) ? null : [...Buffer.from(token)] }
+    // a client puts characters together again by their bytes
+    const { text: token, bytes } = partOfText(tokenizer, id)
+    return { token, logprob: finite(logprob), bytes }
   }
   return { ...rated(choice), top_logprobs: top.map(rated) }
 }
@@ -32,10 +45,14 @@ export interface CompletionLogprobs {
 /** @param offset of the token in the answer's text, in characters */
 export function completionLogprob(tokenizer: Tokenizer, { id, logprob, top }: Choice, offset: number): CompletionLogprobs {
   const likely: Record<string, number> = {}
-  // of several tokens that are no whole character the likeliest stands for all
-  for (const one of top) likely[textOfToken(tokenizer, one.id)] ??= finite(one.logprob)
+  const name = (id: number) => {
+    const { text, whole } = partOfText(tokenizer, id)
+    return whole ? text : `bytes:${text}`
+  }
+  // of several tokens that are the same text the likeliest stands for all
+  for (const one of top) likely[name(one.id)] ??= finite(one.logprob)
   return {
-    tokens: [textOfToken(tokenizer, id)],
+    tokens: [name(id)],
     token_logprobs: [finite(logprob)],
     top_logprobs: [likely],
     text_offset: [offset],

@@ -25,11 +25,11 @@ export function messagesOf(given: readonly unknown[], { tokenizer }: ServedModel
     for (const [key, why] of Object.entries(REFUSED))
       if (message[key] !== undefined && message[key] !== null)
         throw badParameter(`${at}.${key}`, `${at}.${key} is refused: ${why}`, 'unsupported_parameter')
-    const calls = message.tool_calls === undefined || message.tool_calls === null ? undefined : callsOf(message.tool_calls, at)
+    const calls = isNone(message.tool_calls) ? undefined : callsOf(message.tool_calls, at)
     const content = textOf(message.content, `${at}.content`, role === 'assistant' && calls !== undefined)
     // templates know the older name
     const known = role === 'developer' && !hasRole(tokenizer, role) ? 'system' : role
-    return withKeys(message, { role: known, content, ...(calls ? { tool_calls: calls } : {}) }) as Message
+    return withKeys(message, { role: known, content, ...('tool_calls' in message ? { tool_calls: calls ?? null } : {}) }) as Message
   })
 }
 
@@ -37,10 +37,13 @@ function hasRole(tokenizer: ServedModel['tokenizer'], role: string): boolean {
   return tokenizer.chatTemplate !== null && tokenizer.namesRole(role)
 }
 
+/** Clients write `null` or an empty list of what there is none of: what a server sent them, or their own way. */
+const isNone = (given: unknown) => given === undefined || given === null || (Array.isArray(given) && given.length === 0)
+
 /** a text, or parts of text, which are one */
 function textOf(content: unknown, at: string, optional: boolean): string {
   if (typeof content === 'string') return content
-  if (optional && (content === null || content === undefined)) return ''
+  if (optional && isNone(content)) return ''
   if (!Array.isArray(content) || content.length === 0)
     throw badParameter(at, `${at} must be a text or a list of parts, not ${shown(content)}`)
   return content
@@ -54,8 +57,7 @@ function textOf(content: unknown, at: string, optional: boolean): string {
 
 /** The arguments, which OpenAI writes as a text of JSON, as templates want them: as an object. */
 function callsOf(given: unknown, at: string): JsonObject[] {
-  if (!Array.isArray(given) || given.length === 0)
-    throw badParameter(`${at}.tool_calls`, `${at}.tool_calls must be a list of calls, at least one`)
+  if (!Array.isArray(given)) throw badParameter(`${at}.tool_calls`, `${at}.tool_calls must be a list of calls`)
   return given.map((call: unknown, i) => {
     const place = `${at}.tool_calls[${i}]`
     const called = isObject(call) ? call.function : undefined

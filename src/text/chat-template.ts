@@ -65,9 +65,9 @@ export class ChatTemplate {
   /** @throws SaqrError TEXT_TEMPLATE_INVALID */
   constructor(source: string) {
     this.#source = source
-    this.marksGeneration = /\{%-?\s*(generation|saqr_begin)\s*-?%\}/.test(source)
     try {
       this.#program = parse(source)
+      this.marksGeneration = marks(this.#program)
     } catch (cause) {
       throw new SaqrError(
         'TEXT_TEMPLATE_INVALID',
@@ -124,6 +124,12 @@ function scopeOf(
   for (const [name, value] of Object.entries(variables)) scope.set(name, value)
   return scope
 }
+
+/** As it is read, whatever the tags' signs: transformers' own look at the source misses `{%+ generation %}`, which it then marks like the others. */
+const marks = (node: unknown): boolean =>
+  typeof node === 'object' && node !== null && (isMark(node as Stmt) || Object.values(node).some(marks))
+
+const isMark = ({ type }: Stmt) => type === 'generation' || type === 'mark'
 
 const withoutNulls = (message: Dict) => new Dict(message.entries().filter(([, value]) => value !== null))
 

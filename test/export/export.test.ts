@@ -66,10 +66,10 @@ describe('in a program', () => {
   it('several types in one call, each as near as its bits say', async () => {
     const { model } = await open('adapter')
     const saved = await model.savePretrainedGguf(at('types'), {
-      quantizationMethod: ['f16', 'bf16', 'q8_0', 'q4_k_m'],
+      quantizationMethod: ['f16', 'bf16', 'q8_0', 'q4_1', 'q5_0', 'q4_k' as 'q4_k_m'],
     })
     expect(saved.map(({ path }) => path.slice(at('types').length + 1))).toEqual(
-      ['F16', 'BF16', 'Q8_0', 'Q4_K_M'].map((type) => `types.${type}.gguf`),
+      ['F16', 'BF16', 'Q8_0', 'Q4_1', 'Q5_0', 'Q4_K_M'].map((type) => `types.${type}.gguf`),
     )
     const kl = saved.map(({ compared }) => compared!.kl)
     for (const [i, { compared }] of saved.entries()) expect(kl[i]).toBeLessThan(4 * compared!.bound) // weights this large, in rows of 32, are what blocks are worst at
@@ -81,6 +81,9 @@ describe('in a program', () => {
       expect.arrayContaining(['output.weight Q8_0', 'blk.0.attn_q.weight Q5_0', 'blk.0.ffn_down.weight F16']),
     )
     expect(saved.at(-1)!.notes.join()).toMatch(/tensors are .*Q5_0.* instead/)
+    expect(types('types.Q4_1.gguf')).toEqual(
+      expect.arrayContaining(['output.weight Q8_0', 'blk.0.attn_q.weight Q4_1', 'blk.0.ffn_down.weight F16']),
+    )
     await model.dispose()
   })
 

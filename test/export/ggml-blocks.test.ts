@@ -40,7 +40,7 @@ for (const kind of ['even', 'heavy', 'tiny', 'flat']) {
 
 test('blocks hold what they were made of, to half a step of their codes', () => {
   const x = weights('even') // within ±1/32
-  for (const [name, bits] of [['Q4_0', 4], ['Q8_0', 8], ['Q4_K', 4], ['Q5_K', 5], ['Q6_K', 6]] as const) {
+  for (const [name, bits] of [['Q4_0', 4], ['Q4_1', 4], ['Q5_0', 5], ['Q5_1', 5], ['Q8_0', 8], ['Q4_K', 4], ['Q5_K', 5], ['Q6_K', 6]] as const) {
     const type = MADE.find((t) => t.name === name)!
     const back = new Float32Array(x.length)
     decoders[name]!(toBlocks(x, type), 0, x.length / type.block, back, 0)

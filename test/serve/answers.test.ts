@@ -1,7 +1,10 @@
 /** Answers as the unmodified openai client reads them. */
 
 import type OpenAI from 'openai'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { Sampler } from '../../src/generate/sample.ts'
+import { chatLogprob, completionLogprob } from '../../src/serve/logprobs.ts'
+import { tokenizerOf } from '../text/fixtures.ts'
 import { type Running, serveTiny } from './served.ts'
 
 let s: Running
@@ -87,6 +90,31 @@ describe('chat', () => {
       expect(top.map((one) => one.logprob)).toEqual(top.map((one) => one.logprob).sort((a, b) => b - a))
       expect(logprob).toBeLessThan(0)
     }
+  })
+
+  it('tells the bytes of a part of a character, so that a client can put it together', async () => {
+    const ids = s.model.tokenizer.encode('é😀.')
+    vi.spyOn(Sampler.prototype, 'after').mockImplementation(() => ({ id: ids.shift()!, logprob: 0, top: [] }))
+    const { choices } = await s.client.chat.completions.create({ ...greedy, max_tokens: 7, logprobs: true })
+    vi.restoreAllMocks()
+    const tokens = choices[0]!.logprobs!.content!
+    expect(choices[0]!.message.content).toBe('é😀.')
+    expect(Buffer.from(tokens.flatMap(({ bytes }) => bytes!)).toString()).toBe('é😀.')
+    expect(tokens.map(({ token }) => token)).toEqual(['\\xc3', '\\xa9', '\\xf0', '\\x9f', '\\x98', '\\x80', '.'])
+  })
+
+  // parts of characters as OpenAI's own answers write them (vllm#6626): else several of them would be one U+FFFD
+  it.each(['llama2-like', 'smollm-like'])('%s: parts of characters are told apart', (kind) => {
+    const tokenizer = tokenizerOf(kind)
+    const ids = tokenizer.encode('😀', { addSpecialTokens: false }).slice(-4)
+    const logprob = -1
+    const rated = ids.map((id) => chatLogprob(tokenizer, { id, logprob, top: [] }))
+    expect(rated.map(({ bytes }) => bytes)).toEqual([[0xf0], [0x9f], [0x98], [0x80]])
+    const top = ids.map((id, i) => ({ id, logprob: -i }))
+    expect(completionLogprob(tokenizer, { id: ids[0]!, logprob, top }, 0)).toMatchObject({
+      tokens: ['bytes:\\xf0'],
+      top_logprobs: [{ 'bytes:\\xf0': -0, 'bytes:\\x9f': -1, 'bytes:\\x98': -2, 'bytes:\\x80': -3 }],
+    })
   })
 
   it('ends before a stop string', async () => {

@@ -136,6 +136,29 @@ describe('served', () => {
     expect(text).toMatch(/^<tools>.*weather/)
   })
 
+  // rig#1362, lmstudio-bug-tracker#261, llama-cpp-python#1805, page-assist#614
+  it.each([
+    ['no content', {}],
+    ['null', { content: null }],
+    ['an empty list', { content: [] }],
+    ['an empty text', { content: '' }],
+  ])('%s beside a call is no text, and an empty list of calls is none', async (_, said) => {
+    const render = vi.spyOn(s.model.tokenizer, 'applyChatTemplate')
+    const calls = [{ id: 'abc123def', type: 'function', function: { name: 'weather', arguments: '{}' } }]
+    const messages = [
+      { role: 'user', content: [{ type: 'text', text: 'w?' }] },
+      { role: 'assistant', content: 'Hm.', tool_calls: [] },
+      { role: 'user', content: 'so?' },
+      { role: 'assistant', ...said, tool_calls: calls },
+      { role: 'tool', tool_call_id: 'abc123def', content: [{ type: 'text', text: 'rain' }] },
+    ] as OpenAI.ChatCompletionMessageParam[]
+    await s.client.chat.completions.create({ ...asked, messages, max_tokens: 1 })
+    const { text } = render.mock.results[0]!.value as { text: string }
+    expect(text.slice(text.indexOf('<user>'))).toBe(
+      '<user>w?<assistant>Hm.<user>so?<assistant><tool_call>\n{"name": "weather", "arguments": {}}\n</tool_call><tool>rain<assistant>',
+    )
+  })
+
   it('without tools, or with none chosen, the same text is text', async () => {
     const text = hermes({ name: 'weather', arguments: { a: 1 } })
     says(text)

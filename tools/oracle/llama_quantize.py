@@ -1,8 +1,9 @@
 """A GGUF file (f32 or f16) as llama.cpp's own llama_model_quantize writes it, and whether another file has the same types and bytes.
 
-    llama_quantize.py FOLDER LIBRARIES FILE TYPE OTHER
+    llama_quantize.py FOLDER LIBRARIES FILE TYPE [OTHER]
 
-FOLDER: where llama.cpp's file goes; LIBRARIES: of libggml-base and libllama shared libraries; TYPE: q4_k_m …; OTHER: the file held against it.
+FOLDER: where llama.cpp's file goes, llama.TYPE.gguf; LIBRARIES: of libggml-base and libllama shared libraries; TYPE: q4_k_m …; OTHER: the file held
+against it (the gguf package takes ten seconds to read two vocabularies; test/live/gguf.live.ts compares by itself).
 """
 import argparse
 import ctypes
@@ -10,9 +11,7 @@ import glob
 import sys
 from pathlib import Path
 
-import gguf
-
-FILE_TYPES = {"q4_0": 2, "q8_0": 7, "q4_k_m": 15, "q5_k_m": 17, "q6_k": 18}
+FILE_TYPES = {"q4_0": 2, "q4_1": 3, "q8_0": 7, "q5_0": 8, "q5_1": 9, "q4_k_m": 15, "q5_k_m": 17, "q6_k": 18}
 
 
 class Params(ctypes.Structure):
@@ -24,8 +23,9 @@ class Params(ctypes.Structure):
 
 def main():
     parser = argparse.ArgumentParser()
-    for name in ("folder", "libraries", "file", "type", "other"):
+    for name in ("folder", "libraries", "file", "type"):
         parser.add_argument(name)
+    parser.add_argument("other", nargs="?")
     args = parser.parse_args()
     for pattern in ("libggml-base*", "libggml.*", "libllama.*"):
         for path in glob.glob(f"{args.libraries}/{pattern}"):
@@ -33,10 +33,14 @@ def main():
     library.llama_model_quantize_default_params.restype = Params
     params = library.llama_model_quantize_default_params()
     params.threads, params.file_type, params.allow_requantize = 2, FILE_TYPES[args.type], True
-    out = Path(args.folder) / "llama.gguf"
+    out = Path(args.folder) / f"llama.{args.type}.gguf"
     library.llama_model_quantize.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.POINTER(Params)]
     library.llama_model_quantize.restype = ctypes.c_uint32
     assert library.llama_model_quantize(args.file.encode(), str(out).encode(), ctypes.byref(params)) == 0
+    if args.other is None:
+        return
+    import gguf
+
     theirs, ours = ({t.name: t for t in gguf.GGUFReader(path).tensors} for path in (out, args.other))
     assert theirs.keys() == ours.keys(), theirs.keys() ^ ours.keys()
     types = {}

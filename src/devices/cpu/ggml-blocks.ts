@@ -8,7 +8,7 @@ import { nativeLibrary } from './library.ts'
 import { mapFile } from './pages.ts'
 
 /** the types made here; the rest of those that are read are not */
-export const MADE = ['F32', 'F16', 'BF16', 'Q4_0', 'Q5_0', 'Q5_1', 'Q8_0', 'Q4_K', 'Q5_K', 'Q6_K'].map(ggmlType)
+export const MADE = ['F32', 'F16', 'BF16', 'Q4_0', 'Q4_1', 'Q5_0', 'Q5_1', 'Q8_0', 'Q4_K', 'Q5_K', 'Q6_K'].map(ggmlType)
 
 /**
  * Whole blocks of `type`, one after the other.

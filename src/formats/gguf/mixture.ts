@@ -13,6 +13,9 @@ export const QUANTIZATIONS = {
   q6_k: { most: 'Q6_K', fileType: 18 },
   q5_k_m: { most: 'Q5_K', fileType: 17 },
   q4_k_m: { most: 'Q4_K', fileType: 15 },
+  q5_1: { most: 'Q5_1', fileType: 9 },
+  q5_0: { most: 'Q5_0', fileType: 8 },
+  q4_1: { most: 'Q4_1', fileType: 3 },
   q4_0: { most: 'Q4_0', fileType: 2 },
 } as const
 

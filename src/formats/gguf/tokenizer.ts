@@ -80,9 +80,8 @@ function byteLevelParts(meta: Metadata, vocabulary: Vocabulary): Parts {
     )
   const written = meta.texts('tokenizer.ggml.merges')
   const tables = new BpeTables(vocabulary, () => new MergeTexts(written, false))
-  const { texts, ids } = tables.merges
-  const wrong = Math.min(...[texts.notTwo(), ids.wrong].filter((i) => i !== -1))
-  if (wrong !== Infinity)
+  const { wrong } = tables.merges.index
+  if (wrong !== -1)
     throw new SaqrError(
       'FORMAT_GGUF',
       `${meta.path}: tokenizer.ggml.merges[${wrong}] is ${show(written.at(wrong))}, it must be two tokens that make a third.`,
