@@ -5,7 +5,7 @@
 export class SaqrError extends Error {
   /** always `SaqrError` */
   override readonly name = 'SaqrError'
-  /** Stable across versions: `FORMAT_…`, `MODEL_…`, `DATA_…`, `OPTION_…`, `MEMORY_…`, `DEVICE_…`, `TRAIN_…`. */
+  /** Stable across versions: `FORMAT_…`, `MODEL_…`, `DATA_…`, `OPTION_…`, `MEMORY_…`, `DEVICE_…`, `TRAIN_…`, `RUNTIME_…`. */
   readonly code: string
   /** the option it speaks of, as programs write it (`maxLength`): the first that the message names */
   readonly option: string | undefined

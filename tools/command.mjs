@@ -14,13 +14,18 @@ const packages = join(dirname(dist), 'node_modules')
 /** packages that are put in */
 const within = ['zod']
 
-/** What lies beside a module (kernels, workers, package.json) is found from where the module stands in dist/. */
+/**
+ * What lies beside a module (kernels, workers, package.json) is found from where the module stands in dist/. Bundled again as CommonJS there is no
+ * such place: instead of an invalid address that ends the import, one where nothing is, so that what is asked of saqr says so (DEVICE_BUNDLED).
+ */
+const NOWHERE = 'file:///C:/bundled/' // an address of Windows', too
 const ownPlaces = {
   name: 'own-places',
   transform(code, id) {
     const place = relative(dist, id).replaceAll('\\', '/')
-    if (!place.startsWith('..'))
-      return code.replaceAll('import.meta.url', `new URL(${JSON.stringify(`../${place}`)}, import.meta.url).href`)
+    if (place.startsWith('..')) return undefined
+    const own = `import.meta.url || ${JSON.stringify(`${NOWHERE}${place}`)}`
+    return code.replaceAll('import.meta.url', `new URL(${JSON.stringify(`../${place}`)}, ${own}).href`)
   },
 }
 

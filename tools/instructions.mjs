@@ -29,9 +29,11 @@ for (const platform of PLATFORMS)
 
 /** each function's instructions: where they lie, and what they say */
 function functionsOf(object, { cpu }) {
-  const options = ['-d', '--no-show-raw-insn', ...(cpu === 'arm64' ? ['--mattr=+all'] : [])]
+  // what variants.mjs compiles for; not every LLVM knows +all, without which it reads no dot product of bf16
+  const options = ['-d', '--no-show-raw-insn', ...(cpu === 'arm64' ? ['--mattr=+v8.2a,+bf16'] : [])]
   const r = spawnSync('llvm-objdump', [...options, object], { encoding: 'utf8', maxBuffer: 1 << 28 })
   if (r.status !== 0) throw new Error(`llvm-objdump ${object}: ${r.error?.message ?? r.stderr} (apt install llvm)`)
+  if (/<unknown>/.test(r.stdout)) throw new Error(`llvm-objdump ${object}: it has instructions that this LLVM doesn't know`)
   return r.stdout.split(/^[0-9a-f]+ <.*>:$/m).map((text) =>
     [...text.matchAll(/^\s*([0-9a-f]+):\s+(.*)$/gm)].map(([, at, said]) => {
       const to = BRANCH[cpu].exec(said.replace(/\s+/g, ' ').split('<')[0])

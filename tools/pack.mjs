@@ -44,6 +44,15 @@ rmSync(args.out, { recursive: true, force: true })
 const stage = join(args.out, 'stage')
 const { version, license, repository, engines } = main
 
+/** Says where the package lies, and names its files as whoever copies what a program needs (@vercel/nft) reads them. */
+const indexOf = (files) => `'use strict'
+const { join } = require('node:path')
+exports.folder = __dirname
+exports.files = [
+${files.map((file) => `  join(__dirname, '${file}'),`).join('\n')}
+]
+`
+
 /** the tarball of a platform's CPU library */
 async function packPlatform(platform) {
   const name = `@saqr/${platform.name}`
@@ -56,6 +65,7 @@ async function packPlatform(platform) {
     return { ...variant, bytes: statSync(join(folder, file)).size } // what unpacking left of it is held against this
   })
   writeFileSync(join(folder, 'variants.json'), JSON.stringify(variants))
+  writeFileSync(join(folder, 'index.cjs'), indexOf(['variants.json', ...variants.map(({ name }) => `saqr-${name}.${platform.suffix}`)]))
   writeFileSync(
     join(folder, 'README.md'),
     `# ${name}\n\nThe CPU library of [saqr](https://www.npmjs.com/package/saqr) for ${platform.title}: installed with it, of no use alone.\n`,
@@ -64,6 +74,7 @@ async function packPlatform(platform) {
     name,
     version,
     description: `CPU library of saqr for ${platform.title}`,
+    main: 'index.cjs',
     license,
     repository,
     os: [platform.os],

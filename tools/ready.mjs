@@ -1,15 +1,17 @@
 #!/usr/bin/env node
 // Makes a checkout ready to run: installs what is missing, builds the CPU library and dist/. Nothing to do: well under a second.
-//   node tools/ready.mjs [--quiet]
+//   node tools/ready.mjs [--quiet] [--anew]
+// --anew: dist/ from nothing, for packages: compiled over what was there, types list their names in another order, and what was deleted stays
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const quiet = process.argv.includes('--quiet')
+const anew = process.argv.includes('--anew')
 const say = (text) => {
   if (!quiet) console.log(text)
 }
@@ -47,6 +49,7 @@ function stamp(paths) {
 async function compile() {
   const sources = stamp(['src', 'tsconfig.json', 'package.json', 'tools/command.mjs', 'tools/builtins.mjs'])
   const stampFile = join(root, 'dist/.stamp')
+  if (anew) rmSync(join(root, 'dist'), { recursive: true, force: true })
   if (existsSync(stampFile) && readFileSync(stampFile, 'utf8') === sources) return
   say('Compiling TypeScript …')
   await run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', '.'], 'tsc')

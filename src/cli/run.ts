@@ -5,6 +5,7 @@ import { version } from '../hub/version.ts'
 import { withoutNeeds } from '../train/options/field.ts'
 import { type Given, resolve } from '../train/options/resolve.ts'
 import { spelling } from '../train/options/spelling.ts'
+import { told } from './fault.ts'
 import { parseFlags, type Stray } from './flags.ts'
 import { fieldHelp, verbHelp } from './help.ts'
 import { unknownCommand } from './unknown-command.ts'
@@ -126,10 +127,11 @@ function overview(verbs: readonly VerbEntry[]): string {
   ].join('\n')
 }
 
-/** One line, code first; what is no SaqrError is a mistake of ours and asks to be shown whole. */
+/** One line, code first; a mistake of ours asks to be shown whole. */
 function describe(error: unknown, verbose: boolean): string {
   const stack = error instanceof Error ? error.stack : undefined
   if (verbose && stack) return `${stack}\n`
-  if (error instanceof SaqrError) return `error ${error.code}: ${error.message}\n`
+  const known = told(error)
+  if (known) return `error ${known.code}: ${known.message}\n`
   return `error INTERNAL: ${error instanceof Error ? error.message : String(error)} (--verbose shows where)\n`
 }

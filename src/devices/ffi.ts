@@ -1,7 +1,6 @@
 /** Calls into shared libraries: koffi, through the package of this platform (it needs no install script). */
-import { createRequire } from 'node:module'
 import { SaqrError } from '../error.ts'
-import { forbidden, missingPackage } from './packages.ts'
+import { exportsOf, forbidden, missingPackage } from './packages.ts'
 import { PLATFORMS, platformHere } from './platforms.ts'
 
 export type Address = bigint | number
@@ -28,9 +27,10 @@ let loaded: Koffi | undefined
 
 export function ffi(): Koffi {
   if (loaded) return loaded
-  const name = `@koromix/koffi-${platformHere().koffi}`
+  const platform = platformHere()
+  const name = `@koromix/koffi-${platform.koffi}`
   try {
-    return (loaded = createRequire(import.meta.url)(name) as Koffi)
+    return (loaded = exportsOf('koffi', platform.name) as Koffi)
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'MODULE_NOT_FOUND')
       throw missingPackage('DEVICE_FFI', {

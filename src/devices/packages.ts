@@ -4,6 +4,28 @@ import { SaqrError } from '../error.ts'
 
 const require = createRequire(import.meta.url)
 
+/**
+ * By platform: what calls libraries, and saqr's own. Each is written out: who copies what a program needs (@vercel/nft: Next.js, Nitro, Vercel,
+ * Netlify) reads the calls, and would leave behind what is named when it runs.
+ */
+const PACKAGES: Readonly<Record<string, { koffi(): unknown; saqr(): unknown }>> = {
+  'darwin-arm64': {
+    koffi: () => require('@koromix/koffi-darwin-arm64/darwin_arm64/koffi.node'),
+    saqr: () => require('@saqr/darwin-arm64'),
+  },
+  'darwin-x64': { koffi: () => require('@koromix/koffi-darwin-x64/darwin_x64/koffi.node'), saqr: () => require('@saqr/darwin-x64') },
+  'linux-arm64': { koffi: () => require('@koromix/koffi-linux-arm64/linux_arm64/koffi.node'), saqr: () => require('@saqr/linux-arm64') },
+  'linux-x64': { koffi: () => require('@koromix/koffi-linux-x64/linux_x64/koffi.node'), saqr: () => require('@saqr/linux-x64') },
+  'linux-x64-musl': { koffi: () => require('@koromix/koffi-linux-x64/musl_x64/koffi.node'), saqr: () => require('@saqr/linux-x64-musl') },
+  'win32-x64': { koffi: () => require('@koromix/koffi-win32-x64/win32_x64/koffi.node'), saqr: () => require('@saqr/win32-x64') },
+}
+
+/**
+ * What the package of a platform exports.
+ * @throws as Node's loader does (MODULE_NOT_FOUND)
+ */
+export const exportsOf = (which: 'koffi' | 'saqr', platform: string): unknown => PACKAGES[platform]![which]()
+
 /** path of a package's file, null where it isn't installed */
 export function packageFile(name: string, file: string): string | null {
   try {

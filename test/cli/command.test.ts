@@ -3,14 +3,18 @@
  * lies beside a module is found where the module stood.
  */
 import { execFileSync } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { builtinModules } from 'node:module'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { rolldown } from 'rolldown'
 import { describe, expect, it } from 'vitest'
 import { version } from '../../src/hub/version.ts'
 
 const dist = join(import.meta.dirname, '../../dist')
+/** a module's own place, and one where nothing is for who bundles it as CommonJS */
+const OWN = /new URL\("(\.\.\/[^"]+)", import\.meta\.url \|\| "file:\/\/\/C:\/bundled\/[^"]+"\)\.href/g
 
 describe.each(['command', 'package'])('dist/%s/', (name) => {
   const folder = join(dist, name)
@@ -36,14 +40,11 @@ describe.each(['command', 'package'])('dist/%s/', (name) => {
   })
 
   it('every module’s own place is one in dist/', () => {
-    const places = files.flatMap(({ text }) =>
-      [...text.matchAll(/new URL\("(\.\.\/[^"]+)", import\.meta\.url\)\.href/g)].map(([, place]) => place!),
-    )
+    const places = files.flatMap(({ text }) => [...text.matchAll(OWN)].map(([, place]) => place!))
     expect(places.length).toBeGreaterThan(10)
     for (const place of places) expect(existsSync(join(folder, place)), place).toBe(true)
     // none was left as it was
-    for (const { name, text } of files)
-      expect(text.replaceAll(/new URL\("\.\.\/[^"]+", import\.meta\.url\)\.href/g, ''), name).not.toContain('import.meta.url')
+    for (const { name, text } of files) expect(text.replaceAll(OWN, ''), name).not.toContain('import.meta.url')
   })
 })
 
@@ -61,4 +62,23 @@ it('a program imports what the modules export', () => {
     }).split('\n')[1]
   expect(exported('saqr')).toBe(exported(pathToFileURL(join(dist, 'index.js')).href))
   expect(exported('saqr')).toContain('FastLanguageModel')
+})
+
+it('bundled again as CommonJS, which has no import.meta, it says that it has to stay outside', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'saqr-bundled-'))
+  try {
+    const again = await rolldown({
+      input: join(dist, 'package/index.js'),
+      platform: 'node',
+      external: (id) => !/^[./]/.test(id),
+      transform: { define: { 'import.meta.url': 'undefined' } }, // as esbuild leaves it
+    })
+    await again.write({ dir: folder, format: 'cjs', entryFileNames: 'program.cjs' })
+    await again.close()
+    const program = `require('./program.cjs').FastLanguageModel.fromPretrained('model').catch(({ code }) => console.log(code))`
+    const env = { ...process.env, NODE_PATH: join(dist, '../node_modules') }
+    expect(execFileSync(process.execPath, ['-e', program], { cwd: folder, encoding: 'utf8', env })).toBe('DEVICE_BUNDLED\n')
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
 })

@@ -21,6 +21,14 @@ const sft = defineVerb({
     if (options.runName === 'fails') throw new SaqrError('TRAIN_NAN', 'loss is not finite')
     if (options.runName === 'aborted') throw new DOMException('stopped by SIGINT', 'AbortError')
     if (options.runName === 'breaks') throw new TypeError('x is undefined')
+    if (options.runName === 'in Deno')
+      throw Object.assign(new Error('Requires sys access to "cpus", run again with the --allow-sys flag'), { name: 'NotCapable' })
+    if (options.runName === 'in Node')
+      throw Object.assign(new Error('Access to this API has been restricted'), {
+        code: 'ERR_ACCESS_DENIED',
+        permission: 'FileSystemWrite',
+        resource: '/runs',
+      })
     return options.runName === 'stopped' ? 130 : 0
   },
 })
@@ -101,9 +109,17 @@ describe('saqr', () => {
     [['stf'], 'error OPTION_UNKNOWN: unknown command stf; did you mean saqr sft?\n'],
     [['sft', '--run_name', 'fails'], 'error TRAIN_NAN: loss is not finite\n'],
     [['sft', '--run_name', 'breaks'], 'error INTERNAL: x is undefined (--verbose shows where)\n'],
+    [
+      ['sft', '--run_name', 'in Deno'],
+      /^error RUNTIME_PERMISSION: .*sys access to "cpus", run again with the --allow-sys flag\. saqr runs with --allow-read .*--allow-ffi.*\n$/,
+    ],
+    [
+      ['sft', '--run_name', 'in Node'],
+      /^error RUNTIME_PERMISSION: .*\(FileSystemWrite of \/runs\).* saqr runs with --allow-addons .*--allow-fs-write.*\n$/,
+    ],
     [['sft', '--help', 'lora_rnk'], 'error OPTION_UNKNOWN: saqr sft has no option lora_rnk; did you mean lora_r?\n'],
   ])('%j: one clear line and exit code 1', async (args, message) => {
-    expect(await saqr(...args)).toEqual({ code: 1, out: '', err: message })
+    expect(await saqr(...args)).toEqual({ code: 1, out: '', err: typeof message === 'string' ? message : expect.stringMatching(message) })
   })
 
   it('shows the stack with --verbose', async () => {

@@ -1,13 +1,13 @@
 /** Where saqr runs, what a processor has as each system tells it, and what is said where something is missing. */
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { checkWhole, notLoaded, ofAnotherVersion } from '../../src/devices/cpu/library.ts'
 import { onLinux, onMac, onWindows, runs } from '../../src/devices/cpu/processor.ts'
 import { KOFFI } from '../../src/devices/ffi.ts'
-import { missingPackage } from '../../src/devices/packages.ts'
+import { exportsOf, missingPackage } from '../../src/devices/packages.ts'
 import { libcOf, PLATFORMS, platformHere, proofOf } from '../../src/devices/platforms.ts'
 import { SaqrError } from '../../src/error.ts'
 import { runtime, version } from '../../src/hub/version.ts'
@@ -274,6 +274,30 @@ it('npm brings what calls libraries for every platform, and nothing beside', () 
   const wanted = new Set(PLATFORMS.map(({ koffi }) => `@koromix/koffi-${koffi}`))
   expect(Object.keys(optionalDependencies).sort()).toEqual([...wanted].sort())
   expect(new Set(Object.values(optionalDependencies))).toEqual(new Set([KOFFI]))
+})
+
+it('each platform has its packages written out', () => {
+  const missing = { code: expect.stringMatching(/^(MODULE_NOT_FOUND|ERR_DLOPEN_FAILED)$/) } // the other libc's is there, too
+  for (const { name } of PLATFORMS) {
+    expect(() => exportsOf('saqr', name)).toThrow(expect.objectContaining(missing)) // a checkout has its own build
+    if (name === platformHere().name) expect(exportsOf('koffi', name)).toHaveProperty('load')
+    else expect(() => exportsOf('koffi', name)).toThrow(expect.objectContaining(missing))
+  }
+})
+
+it('who copies what a program needs reads the calls for them', () => {
+  const bundle = new URL('../../dist/package/', import.meta.url)
+  const text = readdirSync(bundle).map((name) => readFileSync(new URL(name, bundle), 'utf8'))
+  const holder = text.find((each) => each.includes('@saqr/linux-x64'))!
+  // as @vercel/nft knows one: what createRequire of node:module gave, called with a name
+  expect(holder).toMatch(/^import \{[^}]*\bcreateRequire\b[^}]*\} from "node:module";$/m)
+  const [, require] = /^const ([\w$]+) = createRequire\(/m.exec(holder)!
+  for (const { name, koffi } of PLATFORMS) {
+    expect(holder).toContain(`${require}("@saqr/${name}")`)
+    expect(holder).toContain(
+      `${require}("@koromix/koffi-${koffi}/${name.endsWith('-musl') ? 'musl_x64' : koffi.replace('-', '_')}/koffi.node")`,
+    )
+  }
 })
 
 it('a library that a full disk cut is told before it is opened, which would end the process', () => {

@@ -13,6 +13,7 @@ import { servedAdapter } from '../../serve/load-adapter.ts'
 import { ApiServer } from '../../serve/server.ts'
 import { beside, honoured, type OptionsOf } from '../../train/options/field.ts'
 import { count, described, optionalName, optionalTexts, size } from '../../train/options/schemas.ts'
+import { told } from '../fault.ts'
 import { openForGeneration } from '../load.ts'
 import { modelFields } from '../sampling-fields.ts'
 import { type Named, namedAdapters, tokenizerTold } from '../served-adapters.ts'
@@ -145,5 +146,6 @@ const faultOn =
   ({ err }: Io) =>
   (error: unknown) => {
     const { message, stack } = error instanceof Error ? error : new Error(String(error))
-    err.write(error instanceof SaqrError ? `error ${error.code}: ${message}\n` : `error INTERNAL: ${stack ?? message}\n`)
+    const known = told(error)
+    err.write(known ? `error ${known.code}: ${known.message}\n` : `error INTERNAL: ${stack ?? message}\n`)
   }

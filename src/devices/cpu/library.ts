@@ -7,7 +7,7 @@ import { version } from '../../hub/version.ts'
 import { abiOf } from '../../ops/attrs.ts'
 import { ops } from '../../ops/generated/ops.ts'
 import { type ForeignFunction, ffi, type Library } from '../ffi.ts'
-import { forbidden, missingPackage, packageFile } from '../packages.ts'
+import { exportsOf, forbidden, missingPackage, packageFile } from '../packages.ts'
 import { PLATFORMS, type Platform, platformHere } from '../platforms.ts'
 import { runs, type Variant } from './processor.ts'
 
@@ -66,9 +66,20 @@ function folders({ name }: Platform): string[] {
   if (installed) {
     const { version: its } = JSON.parse(readFileSync(installed, 'utf8')) as { version: string }
     if (its !== version()) throw ofAnotherVersion(`@saqr/${name} is version ${its}`, name)
-    list.unshift(dirname(installed))
+    list.unshift(folderOf(name))
   }
   return list.filter((folder) => existsSync(join(folder, 'variants.json')))
+}
+
+/** as the package itself says (tools/pack.mjs) */
+function folderOf(name: string): string {
+  try {
+    return (exportsOf('saqr', name) as { folder: string }).folder
+  } catch (cause) {
+    throw new SaqrError('DEVICE_CPU_LIBRARY', `@saqr/${name} can't be read (${(cause as Error).message.split('\n')[0]}), ${AGAIN}`, {
+      cause,
+    })
+  }
 }
 
 /** @param what is beside this saqr */
