@@ -204,6 +204,7 @@ export class Trainer<O extends CommonOptions> {
     model.rows = prepared.examples.slice(0, 8).map(({ ids, starts }) => [...ids.subarray(0, starts?.[1])])
     model.tokenizer = processingClass.files
     const resumed = findCheckpoint(outputDir, resume)
+    for (const one of [model, this.#init.refModel?.language]) await one?.opened.lookAgain(signal)
     const run = prepareRun({
       objective,
       model,
