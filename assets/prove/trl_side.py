@@ -89,6 +89,11 @@ def in_file(name):
     return name.replace(".modules_to_save.default", "").replace(".default", "")
 
 
+def held_as(p):
+    """A parameter's type. Codes of 4 bits are codes whatever they are stored as: bitsandbytes packs them into numbers of any type (bnb_4bit_quant_storage)."""
+    return "4 bits" if getattr(p, "quant_state", None) is not None else str(p.dtype)
+
+
 #: elements of a 4-bit weight that are looked at: in whole blocks of its scales
 LOOKED_AT = 2**20
 #: of a weight's norm: above what rounding to bf16 (2^-9 of each number) or sums of a scale in another order explain
@@ -208,12 +213,12 @@ def recorded(base, kind, work, steps, f32_from):
                 reference = getattr(self, "ref_model", None)
                 to_f32(model, [] if reference is None else [self.accelerator.unwrap_model(reference)], f32_from)
             with open(os.path.join(work, "held.json"), "w") as file:
-                json.dump({name: str(p.dtype) for name, p in model.named_parameters()}, file)
+                json.dump({name: held_as(p) for name, p in model.named_parameters()}, file)
             if hasattr(model, "peft_config"):
                 self.keep_values("start", 0)
             self.proof["trained"] = [[name, list(p.shape), str(p.dtype)] for name, p in self.named()]
             self.proof["steps"] = state.max_steps
-            self.proof["dtypes"] = sorted({str(p.dtype) for p in model.parameters()})
+            self.proof["dtypes"] = sorted({held_as(p) for p in model.parameters()})
             self.began = time.perf_counter()
 
         def get_batch_samples(self, *args, **kwargs):

@@ -26,12 +26,10 @@ export function takeSeed(given: { seed?: number | null } | undefined): number {
   return takeOptions<{ seed?: number | null }>(given, 'shuffle', { seed }).seed ?? SEED
 }
 
-export function splitOrder(rows: number, seed: number): number[] {
-  return Array.from(numpyPermutation(rows, seed))
-}
+export const splitOrder: (rows: number, seed: number) => Int32Array = numpyPermutation
 
 /** Numbers of the rows of each part. @throws SaqrError OPTION_INVALID */
-export function takeSplit(rows: number, given: SplitOptions | number | undefined): { train: number[]; test: number[] } {
+export function takeSplit(rows: number, given: SplitOptions | number | undefined): { train: Int32Array; test: Int32Array } {
   const options = typeof given === 'number' ? { testSize: given } : given
   const o = takeOptions<SplitOptions & { stratifyByColumn: undefined }>(options, 'trainTestSplit', {
     testSize: share,
@@ -48,7 +46,7 @@ export function takeSplit(rows: number, given: SplitOptions | number | undefined
   test ??= rows - train
   if (rows > 0 && (train < 1 || test < 0 || train + test > rows))
     throw new SaqrError('OPTION_INVALID', `trainTestSplit: ${rows} rows can't be parted into ${train} to train on and ${test} to test with`)
-  const order = shuffle ? splitOrder(rows, o.seed ?? SEED) : Array.from({ length: rows }, (_, i) => i)
-  if (!shuffle) return { train: order.slice(0, train), test: order.slice(train, train + test) }
-  return { test: order.slice(0, test), train: order.slice(test, test + train) }
+  const order = shuffle ? splitOrder(rows, o.seed ?? SEED) : Int32Array.from({ length: rows }, (_, i) => i)
+  if (!shuffle) return { train: order.subarray(0, train), test: order.subarray(train, train + test) }
+  return { test: order.subarray(0, test), train: order.subarray(test, test + train) }
 }

@@ -177,7 +177,10 @@ export class Dataset {
   slice(from: number, to = this.length): Dataset {
     take(from, 'from', index)
     take(to, 'to', index)
-    return this.#pick(Array.from(this.rows.keys()).slice(from, to))
+    const [first, end] = [from, to].map((i) => (i < 0 ? Math.max(0, this.length + i) : Math.min(i, this.length))) as [number, number]
+    const count = Math.max(0, end - first)
+    // of millions of rows on disk no list of their numbers is held
+    return this.#pick(this.isStreamed ? lazyList(count, (i) => first + i) : Array.from({ length: count }, (_, i) => first + i))
   }
 
   /** The first n rows. */
@@ -250,20 +253,15 @@ export class Dataset {
     return new Dataset(lazily(this.rows, of), this.source, { ...place, columns })
   }
 
-  #pick(order: readonly number[]): Dataset {
-    if (this.isStreamed) {
-      const numbers = lazily(order, (i) => this.numberOf(i))
-      const rows = lazily(order, (i) => this.rows[i]!)
-      const places = this.#places && lazily(order, (i) => this.#places![i]!)
-      return new Dataset(rows, this.source, { unit: this.#numbering().unit, numbers, places, columns: this.#columns })
-    }
-    const numbers = order.map((i) => this.numberOf(i))
-    const places = this.#places && order.map((i) => this.#places![i]!)
-    return new Dataset(
-      order.map((i) => this.rows[i]!),
-      this.source,
-      { unit: this.#numbering().unit, numbers, places },
-    )
+  #pick(order: ArrayLike<number>): Dataset {
+    const { unit } = this.#numbering()
+    const of: <T>(make: (i: number) => T) => readonly T[] = this.isStreamed
+      ? (make) => lazyList(order.length, (at) => make(order[at]!))
+      : (make) => Array.from(order, make)
+    const places = this.#places && of((i) => this.#places![i]!)
+    const rows = of((i) => this.rows[i]!)
+    const columns = this.isStreamed ? this.#columns : undefined
+    return new Dataset(rows, this.source, { unit, numbers: of((i) => this.numberOf(i)), places, columns })
   }
 }
 

@@ -67,7 +67,7 @@ export async function loadDataset(
   return await loadNamed(path, config, options)
 }
 
-/** @param room of what the same run has in memory; default: of this load */
+/** @param room of the run that it is loaded for, in which nobody changes a row: files that it has read are not read again; default: of this load */
 export async function loadNamed(
   path: string,
   config: string | null | LoadDatasetOptions | undefined,
@@ -84,12 +84,13 @@ export async function loadNamed(
     throw new SaqrError('OPTION_INVALID', say`loadDataset('${source}') needs ${option('dataFiles')}: a file, or a list of files`)
   const split = o.split ?? 'train'
   const request = { config: o.name ?? undefined, split, revision: o.revision ?? undefined, token: o.token ?? undefined }
-  const hub = { ...request, signal: o.signal, onProgress: o.onProgress, streaming: o.streaming, room }
+  const reading = { streaming: o.streaming, remembered: room !== undefined, room }
+  const hub = { ...request, ...reading, signal: o.signal, onProgress: o.onProgress }
   const file = given[0] ?? (isFile(source) ? source : undefined)
   if (file !== undefined) refuseConfig(file, request.config)
   if (request.revision !== undefined && (file !== undefined || isFolder(source)))
     throw new SaqrError('OPTION_INVALID', say`${option('revision')} ${request.revision} has no effect on a path: ${ON_PATH}`)
-  const read = (paths: readonly string[]) => readFiles(paths, { streaming: o.streaming, signal: o.signal, room })
+  const read = (paths: readonly string[]) => readFiles(paths, { ...reading, signal: o.signal })
   if (given.length > 0) return cut(Dataset.join(await read(given), given.join(', ')), split)
   if (isFile(source)) return cut((await read([source]))[0]!, split)
   return loadRows(source, hub)
@@ -131,14 +132,15 @@ export async function loadRows(name: string, { split, streaming, remembered, roo
 
 /** One after the other, into memory together where they are not streamed. */
 async function readFiles(paths: readonly string[], reading: Reading): Promise<Dataset[]> {
-  const room = reading.streaming ? null : (reading.room ?? new Room())
+  const { room = new Room(), streaming = false, remembered } = reading
   // what nobody changes is read once: another part of a file is cut from the rows that are there
-  const whole = (reading.remembered && room?.whole) || new Map<string, Dataset>()
-  room?.add(paths.filter((path) => !whole.has(path)))
+  const whole = remembered ? room.whole[streaming ? 'onDisk' : 'inMemory'] : new Map<string, Dataset>()
+  const once = remembered ? [...new Set(paths)] : paths
+  if (!streaming) room.add(once.filter((path) => !whole.has(path)))
   const read: Dataset[] = []
   for (const path of paths) {
-    const rows = whole.get(path) ?? (await readFile(path, room, reading))
-    if (reading.remembered) whole.set(path, rows)
+    const rows = whole.get(path) ?? (await readFile(path, streaming ? null : room, reading))
+    if (remembered) whole.set(path, rows)
     read.push(rows)
   }
   return read

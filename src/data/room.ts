@@ -12,7 +12,7 @@ const shown = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`
 /** Of all files whose rows are in memory at the same time: those of a load, and of the loads of one run (to train on, to evaluate on, a mixture's parts). */
 export class Room {
   /** files by their paths, as they were read for a run that changes no row of them */
-  readonly whole = new Map<string, Dataset>()
+  readonly whole = { inMemory: new Map<string, Dataset>(), onDisk: new Map<string, Dataset>() }
   readonly #limit: number
   #files = 0
   #bytes = 0

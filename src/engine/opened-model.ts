@@ -4,15 +4,17 @@ import type { Adapter } from '../adapters/adapter.ts'
 import { type AdapterSpec, chooseAdapter } from '../adapters/choose.ts'
 import type { Device } from '../devices/device.ts'
 import { SaqrError } from '../error.ts'
+import { takeFiles, touchedFiles } from '../formats/stored.ts'
 import type { Checkpoint } from '../formats/tensor.ts'
 import { sparselyUsed } from '../graph/dense.ts'
 import type { TraceRecorder } from '../graph/trace.ts'
 import { inspect } from '../graph/training.ts'
 import type { Model } from '../models/family.ts'
 import type { DType } from '../ops/tensor.ts'
+import { type Held, isAsHeld, scalesOf } from './as-held.ts'
 import type { LanguageModel } from './language-model.ts'
 import { settle } from './settle.ts'
-import { isNested, loadWeights, storeConstants } from './weights.ts'
+import { isNested, loadWeight, storeConstants } from './weights.ts'
 
 export interface BaseChoice {
   /** dtype of activations and of frozen weights that are not quantised */
@@ -43,8 +45,8 @@ export class OpenedModel {
   #model: Model
   /** tensors that are of another size than in the files: an adapter over them keeps them along */
   #resized: readonly string[] = []
-  /** weights and constants it brought into the store */
-  readonly #loaded = new Set<string>()
+  /** weights and constants (null) it brought into the store */
+  readonly #loaded = new Map<string, Held | null>()
   #disposed = false
 
   constructor(device: Device, checkpoint: Checkpoint, choice: BaseChoice) {
@@ -158,15 +160,32 @@ export class OpenedModel {
     const sparse = sparselyUsed(recorder.nodes)
     const missing = [...recorder.weights.values()].filter(({ name }) => !this.#loaded.has(name))
     try {
-      for (const spec of missing) {
-        loadWeights(this.device, this.checkpoint, [{ ...spec, sparse: sparse.has(spec.name) }], this.choice)
-        this.#loaded.add(spec.name)
+      for (const each of missing) {
+        const spec = { ...each, sparse: sparse.has(each.name) }
+        const { quant } = loadWeight(this.device, this.checkpoint, spec, this.choice)
+        this.#loaded.set(spec.name, { spec, scales: null })
+        if (quant) this.#loaded.set(spec.name, { spec, scales: scalesOf(quant, spec.rows * spec.cols) })
       }
-      for (const name of storeConstants(this.device, recorder.constants)) this.#loaded.add(name)
+      for (const name of storeConstants(this.device, recorder.constants)) this.#loaded.set(name, null)
     } catch (error) {
       for (const { name } of missing) this.#drop(name)
       if (this.#loaded.size === 0) held.delete(this.device)
       throw error
+    }
+  }
+
+  /**
+   * Files that were written to or replaced since they were opened, and still give what the device holds, count as opened now. Asked before a run's first
+   * step: what a device has mapped changes with its file, so later nobody knows what steps before were computed with. @throws the signal's reason
+   */
+  async lookAgain(signal?: AbortSignal): Promise<void> {
+    const { tensors } = this.checkpoint
+    const weights = [...this.#loaded.values()].filter((held) => held !== null)
+    try {
+      const files = touchedFiles(tensors.values())
+      if (files && (await isAsHeld(this.device, this.checkpoint, weights, this.choice, signal))) takeFiles(tensors.values(), files)
+    } catch (error) {
+      if (!(error instanceof SaqrError) || !/^(FORMAT|MODEL)_/.test(error.code)) throw error // who reads the files tells
     }
   }
 
@@ -184,7 +203,7 @@ export class OpenedModel {
   dispose(): void {
     if (this.#disposed) return
     this.#disposed = true
-    for (const name of [...this.#loaded]) this.#drop(name)
+    for (const name of [...this.#loaded.keys()]) this.#drop(name)
     if (held.get(this.device) === this) held.delete(this.device)
   }
 }

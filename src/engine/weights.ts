@@ -1,6 +1,6 @@
 /** A checkpoint's weights into a device's store: mapped where the file holds them as the plan wants them, else converted once. */
 import { nativeQuantiser } from '../devices/cpu/quantise.ts'
-import type { Device } from '../devices/device.ts'
+import type { Device, StoreSpec } from '../devices/device.ts'
 import { option, SaqrError, say } from '../error.ts'
 import { quantiseTensor } from '../formats/bnb-write.ts'
 import { joinNf4, unlikeNf4 } from '../formats/nf4-joined.ts'
@@ -19,13 +19,16 @@ export interface WeightOptions {
 /** weights converted at once: what is in JavaScript stays small whatever the model's size */
 const CHUNK = 1 << 21
 
-/** Puts what `wanted` names into the store. Throws MODEL_WEIGHT when the checkpoint lacks one or has another shape. */
-export function loadWeights(device: Device, checkpoint: Checkpoint, wanted: Iterable<WeightSpec>, options: WeightOptions): void {
-  for (const spec of wanted) {
-    const t = find(checkpoint, spec)
-    if (spec.finite) checkFinite(checkpoint.path, t)
-    loadWeight(device, t, spec, options)
-  }
+/** Puts what `spec` names into the store; returns what it was given. @throws SaqrError MODEL_WEIGHT where the checkpoint lacks it or has another shape */
+export function loadWeight(device: Device, checkpoint: Checkpoint, spec: WeightSpec, options: WeightOptions): StoreSpec {
+  const t = find(checkpoint, spec)
+  if (spec.finite) checkFinite(checkpoint.path, t)
+  const stored = storedAs(t, spec, options)
+  device.store(spec.name, stored)
+  if (stored.source.kind !== 'zero') return stored
+  for (const { at, bytes, own } of converted(t, spec, (at, size) => device.storeBytes?.(spec.name, at, size)))
+    if (bytes !== own) device.writeStore(spec.name, bytes, at)
+  return stored
 }
 
 function checkFinite(path: string, t: CheckpointTensor): void {
@@ -71,7 +74,8 @@ export function find(
   return t
 }
 
-function loadWeight(device: Device, t: CheckpointTensor, { name, rows, cols, dtype, sparse }: WeightSpec, options: WeightOptions): void {
+/** What a weight is in a store: as the file holds it, or made of that at once; from zero what `converted` gives is written over it. */
+export function storedAs(t: CheckpointTensor, { name, rows, cols, dtype, sparse }: WeightSpec, options: WeightOptions): StoreSpec {
   if (dtype === 'nf4' && isJoinedNf4(t)) {
     const why = unlikeNf4(t.parts!)
     if (why !== undefined)
@@ -80,25 +84,30 @@ function loadWeight(device: Device, t: CheckpointTensor, { name, rows, cols, dty
         say`${t.parts![0]!.name} and others that are ${name} are each quantised by itself, and can't be one with the codes they have: ${why}. Take the unquantised model, which ${option('loadIn4bit')} quantises`,
       )
     const { packed, quant } = joinNf4(t.parts!)
-    device.store(name, { rows, cols, dtype, source: { kind: 'data', bytes: packed }, quant })
-  } else if (dtype === 'nf4' && !(t.quant && t.source)) {
+    return { rows, cols, dtype, source: { kind: 'data', bytes: packed }, quant }
+  }
+  if (dtype === 'nf4' && !(t.quant && t.source)) {
     const { packed, quant } = quantiseTensor(t, { dtype: options.dtype, nested: options.doubleQuant }, nativeQuantiser)
-    device.store(name, { rows, cols, dtype, source: { kind: 'data', bytes: packed }, quant })
-  } else if (t.blocks && t.storage.toLowerCase() === dtype) {
-    device.store(name, { rows, cols, dtype, source: t.blocks() })
-  } else if (t.source && t.dtype === dtype) {
-    device.store(name, { rows, cols, dtype, source: t.source, quant: t.quant, sparse })
-  } else if (dtype === 'f32' || dtype === 'bf16') {
-    device.store(name, { rows, cols, dtype, source: { kind: 'zero' }, sparse })
-    const step = Math.max(1, Math.floor(CHUNK / cols))
-    for (let row = 0, at = 0; row < rows; row += step) {
-      const count = Math.min(step, rows - row)
-      const own = device.storeBytes?.(name, at, count * cols * BYTES[dtype])
-      const bytes = t.load(dtype, row, count, own)
-      if (bytes !== own) device.writeStore(name, bytes, at)
-      at += bytes.byteLength
-    }
-  } else {
-    throw new Error(`${name}: no weight is stored as ${dtype}`)
+    return { rows, cols, dtype, source: { kind: 'data', bytes: packed }, quant }
+  }
+  if (t.blocks && t.storage.toLowerCase() === dtype) return { rows, cols, dtype, source: t.blocks() }
+  if (t.source && t.dtype === dtype) return { rows, cols, dtype, source: t.source, quant: t.quant, sparse }
+  if (dtype === 'f32' || dtype === 'bf16') return { rows, cols, dtype, source: { kind: 'zero' }, sparse }
+  throw new Error(`${name}: no weight is stored as ${dtype}`)
+}
+
+/** Some rows of a weight at a time in the type that the store has, from byte `at` on. @param room memory that they may be made in */
+export function* converted(
+  t: CheckpointTensor,
+  { rows, cols, dtype }: WeightSpec,
+  room: (at: number, bytes: number) => Uint8Array | undefined = () => undefined,
+): Generator<{ at: number; bytes: Uint8Array; own: Uint8Array | undefined }> {
+  const step = Math.max(1, Math.floor(CHUNK / cols))
+  for (let row = 0, at = 0; row < rows; row += step) {
+    const count = Math.min(step, rows - row)
+    const own = room(at, count * cols * BYTES[dtype])
+    const bytes = t.load(dtype as 'f32' | 'bf16', row, count, own)
+    yield { at, bytes, own }
+    at += bytes.byteLength
   }
 }

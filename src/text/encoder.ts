@@ -84,8 +84,8 @@ export class Encoder {
 
   #modelIds(text: string, first: boolean): number[] {
     const { pre_tokenizer: preTokenizer } = this.#engine
-    // the engine takes section 0 for the beginning of the text
-    const pieces = preTokenizer ? (preTokenizer(text, { section_index: first ? 0 : 1 }) as string[]) : [text]
+    // the engine takes section 0 for the beginning of the text; called as a function it flattens the list once more, which takes as long as all the rest
+    const pieces = preTokenizer ? preTokenizer.pre_tokenize_text(text, { section_index: first ? 0 : 1 }) : [text]
     return this.#pieces ? this.#pieces.encode(pieces) : this.#idsOf(pieces)
   }
 
@@ -117,7 +117,8 @@ function apart(pre: Json | null): { split: Json | null; bytes: Json | null } {
   const last = parts.at(-1)
   if (last?.type !== 'ByteLevel') return { split: pre, bytes: null }
   const before = parts.slice(0, -1)
-  return { split: before.length === 0 ? null : { type: 'Sequence', pretokenizers: before }, bytes: last }
+  const split = before.length > 1 ? { type: 'Sequence', pretokenizers: before } : (before[0] ?? null)
+  return { split, bytes: last }
 }
 
 const flat = (part: Json | null): Json[] =>

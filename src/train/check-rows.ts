@@ -5,29 +5,32 @@ import { checkIds } from '../engine/vocabulary.ts'
 import { option, SaqrError, say } from '../error.ts'
 import type { Model } from '../models/family.ts'
 
-/** @throws SaqrError MODEL_VOCABULARY for a row with a token that the embedding has no row for */
-export function checkVocabulary(examples: readonly Example[], { vocab }: Model): void {
-  for (const { ids, row, source } of examples) checkIds(ids, vocab, `${source}, row ${row},`)
+/**
+ * All of them, gone through once: they may lie on disk.
+ * @throws SaqrError DATA_TOO_LONG for a row with more tokens than the model has positions for, MODEL_VOCABULARY for one with a token that the embedding has no row for
+ */
+export function checkExamples(examples: readonly Example[], model: Model): void {
+  for (const example of examples) {
+    checkPositions(example, model)
+    checkIds(example.ids, model.vocab, `${example.source}, row ${example.row},`)
+  }
 }
 
-/** @throws SaqrError DATA_TOO_LONG for a row with more tokens than the model has positions for */
-export function checkPositions(examples: readonly Example[], { maxPositions }: Model): void {
-  for (const { ids, starts, row, source } of examples) {
-    if (ids.length <= maxPositions) continue
-    const bounds = [...(starts ?? [0]), ids.length]
-    const longest = Math.max(...bounds.slice(1).map((to, i) => to - bounds[i]!))
-    if (longest <= maxPositions) continue
-    throw new SaqrError(
-      'DATA_TOO_LONG',
-      say`${source}, row ${row}: ${longest} tokens, but the model knows ${maxPositions} positions (max_position_embeddings). Set ${option('maxLength')} to ${maxPositions} or less.`,
-    )
-  }
+function checkPositions({ ids, starts, row, source }: Example, { maxPositions }: Model): void {
+  if (ids.length <= maxPositions) return
+  const bounds = [...(starts ?? [0]), ids.length]
+  const longest = Math.max(...bounds.slice(1).map((to, i) => to - bounds[i]!))
+  if (longest <= maxPositions) return
+  throw new SaqrError(
+    'DATA_TOO_LONG',
+    say`${source}, row ${row}: ${longest} tokens, but the model knows ${maxPositions} positions (max_position_embeddings). Set ${option('maxLength')} to ${maxPositions} or less.`,
+  )
 }
 
 const NAMED = 5
 
 /** A line for a user, none where every row is used. */
-export function unusedRows({ unused }: Prepared): string[] {
+export function unusedRows({ unused }: Pick<Prepared, 'unused'>): string[] {
   if (!unused.length) return []
   const more = unused.length > NAMED ? ` and ${unused.length - NAMED} more` : ''
   return [`${unused.length} rows are not used: ${unused.slice(0, NAMED).join('; ')}${more}`]

@@ -16,7 +16,7 @@ import type { Known } from '../engine/open-base.ts'
 import { SaqrError, type Spelling } from '../error.ts'
 import { requireUnicode, type Tokenizer } from '../text/tokenizer.ts'
 import { plain } from '../track/told.ts'
-import { checkPositions, checkVocabulary } from './check-rows.ts'
+import { checkExamples } from './check-rows.ts'
 import { type TrainingReport, trainingOf } from './data-steps.ts'
 import { evalBatches } from './evaluate.ts'
 import { makingOf } from './making.ts'
@@ -88,10 +88,7 @@ export async function reportRows(
     objective.prepare(rows, tokenizer, options as CommonOptions, { evaluation, signal, making: makingOf(o) })
   const prepared = await prepare(dataset, false)
   const evaluated = evalDataset ? await prepare(evalDataset, true) : null
-  for (const { examples } of evaluated ? [prepared, evaluated] : [prepared]) {
-    checkPositions(examples, model)
-    checkVocabulary(examples, model)
-  }
+  for (const { examples } of evaluated ? [prepared, evaluated] : [prepared]) checkExamples(examples, model)
   if (evaluated) evalBatches(evaluated.examples, o)
   const { examples, unused, parts = null } = o.packing ? await prepare(dataset, false, unpacked(o)) : prepared
   const kind = objective.rows(dataset, textField(o))

@@ -38,14 +38,21 @@ export function bounds(
   together: Together = 'sequence',
   sharing = false,
 ): { longest: number; stepTokens: number } {
-  const lengths = new Int32Array(examples.length)
-  // not `from`, which holds all of them at once
-  for (const [i, example] of examples.entries()) lengths[i] = together === 'sequence' ? example.ids.length : heldTokens(example, sharing)
-  lengths.sort()
+  // how many examples have so many tokens: of millions of rows no list is made, and they are gone through once
+  const counts = new Map<number, number>()
+  let longest = 0
+  for (const example of examples) {
+    const tokens = together === 'sequence' ? example.ids.length : heldTokens(example, sharing)
+    counts.set(tokens, (counts.get(tokens) ?? 0) + 1)
+    longest = Math.max(longest, together === 'sequence' ? longestSequence([example]) : tokens)
+  }
   let stepTokens = 0
-  for (let i = 0; i < Math.min(count, lengths.length); i++) stepTokens += lengths[lengths.length - 1 - i]!
-  const longest = together === 'sequence' ? longestSequence(examples) : together === 'example' ? lengths.at(-1)! : stepTokens
-  return { longest, stepTokens }
+  let left = count
+  for (const [tokens, n] of [...counts].sort(([a], [b]) => b - a)) {
+    stepTokens += Math.min(n, left) * tokens
+    left -= Math.min(n, left)
+  }
+  return { longest: together === 'batch' ? stepTokens : longest, stepTokens }
 }
 
 /** tokens computed for an example by itself: of two answers the prompt once */

@@ -6,7 +6,7 @@ import { type MemoryLimit, movePlaces, planBudget, storeBytes } from '../engine/
 import type { LanguageModel } from '../engine/language-model.ts'
 import { PassRunner } from '../engine/runner.ts'
 import { NOTHING } from '../graph/layout.ts'
-import { checkPositions, checkVocabulary } from './check-rows.ts'
+import { checkExamples } from './check-rows.ts'
 import { bounds } from './data.ts'
 import { evalBatches, evaluate } from './evaluate.ts'
 import type { CutOptions, Objective } from './objectives/objective.ts'
@@ -38,8 +38,7 @@ export async function evaluateNow(
   signal: AbortSignal | undefined,
 ): Promise<EvalMetrics> {
   const { language } = model
-  checkPositions(examples, language.opened.model)
-  checkVocabulary(examples, language.opened.model)
+  checkExamples(examples, language.opened.model)
   const endReading = await turnToRead(language, signal)
   try {
     const { runner, evalCut, objective: own } = prepareEvaluation(objective, language, examples, o, memory, refModel)

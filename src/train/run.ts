@@ -112,7 +112,7 @@ export function prepareRun(request: RunRequest): Run {
     memory: request.memory,
     store: storeBytes(model.recorder, layout, update, model.opened.nested) + beside,
     beside: reference ? (tokens) => reference.weights + reference.passes(tokens) : undefined,
-    longest: Math.max(longest(examples, o.perDeviceTrainBatchSize), evaluated),
+    longest: Math.max(together === 'sequence' ? trained.longest : longest(examples, o.perDeviceTrainBatchSize), evaluated),
     stepTokens: trained.stepTokens,
     maxPassTokens: request.goesOn?.maxPassTokens ?? o.maxPassTokens,
     lean: { base: choice.loadIn4bit, optimizer: is8bit(o.optim) },

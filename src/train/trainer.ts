@@ -23,7 +23,7 @@ import { type Tracker, tracked } from '../track/tracker.ts'
 import { BaseWeights } from './base-weights.ts'
 import { followed } from './best.ts'
 import { TrainerControl } from './callbacks.ts'
-import { checkPositions, checkVocabulary, unusedRows } from './check-rows.ts'
+import { checkExamples, unusedRows } from './check-rows.ts'
 import { checkSame, findCheckpoint, type Resumed, restore } from './checkpoint.ts'
 import { evalAnswers } from './eval-answers.ts'
 import { evalBatches } from './evaluate.ts'
@@ -85,13 +85,15 @@ export interface TrainerKind<O> extends TrainerTables {
   objective(options: O): Objective
 }
 
+type RowsOfRun = Omit<Prepared, 'lengths'>
+
 /** O: the options of args, filled in */
 export class Trainer<O extends CommonOptions> {
   readonly #init: CheckedInit
   readonly #kind: TrainerKind<O>
   readonly #objective: Objective
   /** rows that have been scored by the reference are prepared once: a second run measures against the same */
-  readonly #prepared = new Map<Dataset, Prepared>()
+  readonly #prepared = new Map<Dataset, RowsOfRun>()
   /** what it trains with: args, filled in with TRL’s defaults */
   readonly options: O
   /** a line for each option that was accepted and has nothing to do */
@@ -194,16 +196,14 @@ export class Trainer<O extends CommonOptions> {
     const prepared = await this.#rows(trainDataset, false, signal)
     const evaluated = evalDataset ? await this.#rows(evalDataset, true, signal) : null
     const all = evaluated ? [prepared, evaluated] : [prepared]
-    for (const { examples } of all) {
-      checkPositions(examples, model.opened.model)
-      checkVocabulary(examples, model.opened.model)
-    }
+    for (const { examples } of all) checkExamples(examples, model.opened.model)
     const base = hubIdOf(model)
     model.run = null // until this one has ended
     model.promptForm = prepared.form
     model.rows = prepared.examples.slice(0, 8).map(({ ids, starts }) => [...ids.subarray(0, starts?.[1])])
     model.tokenizer = processingClass.files
     const resumed = findCheckpoint(outputDir, resume)
+    for (const one of [model, this.#init.refModel?.language]) await one?.opened.lookAgain(signal)
     const run = prepareRun({
       objective,
       model,
@@ -239,7 +239,10 @@ export class Trainer<O extends CommonOptions> {
         doneSteps: resumed?.state.globalStep ?? 0,
         history: resumed?.state.logHistory ?? [],
       })
-      settleHeap(run)
+      settleHeap(
+        run,
+        [trainDataset, evalDataset].some((rows) => rows?.isStreamed),
+      )
       yield start
       for (const text of notes) yield note(text)
       for (const text of warnings) yield warning(text)
@@ -283,12 +286,13 @@ export class Trainer<O extends CommonOptions> {
     return evaluateNow(this.#objective, this.#init, await this.#rows(evalDataset, true, signal), this.options, signal)
   }
 
-  async #rows(dataset: Dataset, evaluation: boolean, signal: AbortSignal | undefined): Promise<Prepared> {
+  async #rows(dataset: Dataset, evaluation: boolean, signal: AbortSignal | undefined): Promise<RowsOfRun> {
     const known = this.#prepared.get(dataset)
     if (known) return known
     const { processingClass, formattingFunc } = this.#init
     const making = { ...makingOf(this.options), onProgress: this.#progress() }
-    const prepared = await this.#objective.prepare(dataset, processingClass, this.options, { evaluation, formattingFunc, signal, making })
+    // a number for each of millions of rows is not kept: nothing of a run reads it
+    const { lengths: _, ...prepared } = await this.#objective.prepare(dataset, processingClass, this.options, { evaluation, formattingFunc, signal, making }) // biome-ignore format: one call
     if (this.#objective.reference) this.#prepared.set(dataset, prepared)
     return prepared
   }
@@ -357,9 +361,9 @@ function nothingLeft({ path, state }: Resumed, steps: number): Message {
   return say`${path} has done ${state.globalStep} of ${steps} steps: nothing is left to train. Raise ${option('maxSteps')} or ${option('numTrainEpochs')} to go on`
 }
 
-/** Under a budget the heap is as small as it gets before the first step, and what checkpoints write of the tokenizer is made by then. */
-function settleHeap({ memory, model }: Run): void {
-  if (memory === null) return
+/** Under a budget, and where rows stay on disk, the heap is as small as it gets before the first step, and what checkpoints write of the tokenizer is made by then. */
+function settleHeap({ memory, model }: Run, streamed: boolean): void {
+  if (memory === null && !streamed) return
   const { tokenizer } = model
   if (tokenizer) tokenizerTexts(tokenizer)
   collectGarbage()

@@ -16,7 +16,7 @@ import { SeededRandom } from '../../src/engine/random.ts'
 const folder = mkdtempSync(join(tmpdir(), 'saqr-prove-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
-const CODES = 'torch.uint8'
+const CODES = '4 bits'
 const NAMES = ['layers.0.lora_A', 'layers.0.lora_B']
 const facts: Facts = {
   config: { path: 'run.yaml', kind: 'sft', text: 'model_name_or_path: <b>"falcon" & heron</b>\n' },

@@ -23,6 +23,16 @@ function file(name: string, content: string | Uint8Array): string {
   return path
 }
 
+/** this process's numbers for a file (Linux) */
+const held = (path: string) =>
+  readdirSync('/proc/self/fd').filter((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`) === path
+    } catch {
+      return false
+    }
+  })
+
 const rows = [{ text: 'a\u2028b' }, { text: 'صقر, "quoted"\nsecond line' }]
 
 describe('rows out of files', () => {
@@ -91,15 +101,6 @@ describe('what a file holds counts more than its name', () => {
     expect((await loadDataset(file('mark.jsonl', lines))).rows).toEqual([{ text: '\uFEFFa' }, { text: 'b' }])
     expect((await loadDataset(file('mark.csv', '\uFEFFtext\n\uFEFFa'))).rows).toEqual([{ text: '\uFEFFa' }])
   })
-
-  const held = (path: string) =>
-    readdirSync('/proc/self/fd').filter((fd) => {
-      try {
-        return readlinkSync(`/proc/self/fd/${fd}`) === path
-      } catch {
-        return false
-      }
-    })
 
   test.runIf(process.platform === 'linux')('gzipped files that are left early are closed', async () => {
     // a list in a file of lines is seen at its beginning, with most of the file unread
@@ -225,6 +226,27 @@ describe('what can’t be read is named', () => {
     writeFileSync(path, '')
     const kept = await loadRows(path, { split: 'train[50%:]', ...run })
     expect([train.rows, kept.rows].map((rows) => [...rows])).toEqual([[{ text: 'a' }], [{ text: 'b' }]])
+  })
+
+  test('a mixture reads a file that it names twice once: in memory, on disk, and beside what is evaluated on', async () => {
+    const path = file('twice.jsonl', '{"text":"a"}\n{"text":"b"}\n')
+    const parts = mixtureOf([
+      { path, split: 'train[:1]' },
+      { path: 'json', data_files: [path, path] },
+      { path, columns: ['text'] },
+    ])
+    const all = ['a', 'a', 'b', 'a', 'b', 'a', 'b'].map((text) => ({ text }))
+    const room = new Room([], 30) // the file has 26 bytes
+    const mixed = await loadMixture(parts, { room })
+    expect(mixed.rows).toEqual(all)
+    expect(mixed.rows[3]).toBe(mixed.rows[0])
+    expect((await loadRows(path, { split: 'train', room, remembered: true })).rows[0]).toBe(mixed.rows[0])
+    const streamed = await loadMixture(parts, { room, streaming: true })
+    if (process.platform === 'linux') expect(held(path)).toHaveLength(1)
+    expect([...streamed]).toEqual(all)
+    // whoever loads rows for himself may change them
+    const [first, second] = [await loadDataset(path), await loadDataset(path)]
+    expect(first.rows[0]).not.toBe(second.rows[0])
   })
 
   test('parts of one split are read once', async () => {

@@ -97,6 +97,8 @@ describe('runs that are the same', () => {
     // few pairs, tensors of 32 numbers: where a sign or a pair's weight differs it counts
     ['SimPO in bf16', ['cpo'], () => config('simpo-bf16', { ...adapter, bf16: true, dataset_name: pairs, loss_type: 'simpo', cpo_alpha: 0, per_device_train_batch_size: 4 }), 28, 'bf16'], // biome-ignore format: short
     ['LoRA over NF4, computed in f32', ['sft'], () => qlora('qlora-f32'), 28, 'bf16'],
+    ['LoRA over NF4 in bf16, codes stored as floats', ['sft'], () => qlora('qlora-floats', { dtype: 'bfloat16', bf16: true, bnb_4bit_quant_storage: 'float32' }), 28, 'bf16'], // biome-ignore format: short
+    ['LoRA over NF4, computed in f32, codes stored as bf16', ['sft'], () => qlora('qlora-halves', { bnb_4bit_quant_storage: 'bfloat16' }), 28, 'bf16'], // biome-ignore format: short
     ['LoRA over NF4 in bf16, scales quantised too', ['sft'], () => qlora('qlora', { dtype: 'bfloat16', bf16: true, use_bnb_nested_quant: true }), 28, 'bf16'], // biome-ignore format: short
   ] as const)('%s', async (name, kind, file, tensors, arithmetic) => {
     const out = join(folder, name)

@@ -1,5 +1,5 @@
 /** Runs that follow one another in one folder, and runs that go on where another was stopped: which checkpoint is whose, and what is still due. */
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
@@ -163,6 +163,7 @@ describe('a run that goes on', () => {
     const own = new CpuDevice({ threads: 1 })
     const over = loadAdapter(new OpenedModel(own, openCheckpoint(other), choice), join(folder, 'adapter'))
     const resume = () => events(trainer('base', { resumeFromCheckpoint: true }, over))
+    utimesSync(file, 1, 1) // read by what it holds, not by when it was written
     await expect(resume()).rejects.toThrow(`the weights of ${other} are not those it was trained over`)
     // what an older saqr saved has no digest of every value: it goes on, and says so
     const saved = join(at('base', 2), 'saqr_run.json')
@@ -172,6 +173,22 @@ describe('a run that goes on', () => {
     expect(said(await resume())).toContainEqual(
       expect.stringMatching(/doesn’t say what its configuration and first values and base’s weights were/),
     )
+    own.dispose()
+  })
+
+  it('goes on over a base whose file was touched, or copied over itself, since it was opened', async () => {
+    await trainer('touched', { maxSteps: 2, saveSteps: 2 }).train()
+    const same = join(work, 'touched base')
+    cpSync(join(folder, 'model'), same, { recursive: true })
+    const own = new CpuDevice({ threads: 1 })
+    const over = loadAdapter(new OpenedModel(own, openCheckpoint(same), opened.choice), join(folder, 'adapter'))
+    const file = join(same, 'model.safetensors')
+    const bytes = readFileSync(file)
+    rmSync(file)
+    writeFileSync(file, bytes)
+    const resumed = await events(trainer('touched', { resumeFromCheckpoint: true, saveSteps: 4 }, over))
+    expect(said(resumed).filter((text) => /weights/.test(text))).toEqual([])
+    expect(resumed.at(-1)).toMatchObject({ type: 'end', step: 4, finished: true })
     own.dispose()
   })
 

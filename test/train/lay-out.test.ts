@@ -1,6 +1,7 @@
 /** Which positions a pass has for its entries follows from what the objective makes of logits, whatever of its rows stays together. */
 import { expect, it } from 'vitest'
 import type { Example } from '../../src/data/example.ts'
+import { bounds } from '../../src/train/data.ts'
 import { layPasses } from '../../src/train/objectives/lay-out.ts'
 import type { Together } from '../../src/train/objectives/objective.ts'
 import { sft } from '../../src/train/objectives/sft.ts'
@@ -20,3 +21,17 @@ it.each<Together>(['sequence', 'example', 'batch'])(
     expect(positions(true)).toEqual([[21, 21]])
   },
 )
+
+it('knows the most that a step and a pass have to hold', () => {
+  const alike = Array.from({ length: 20 }, (_, i) => i + 1)
+  const pair: Example = { ...row(...alike, 30, ...alike, 31, 32), starts: Int32Array.of(0, 21) }
+  const rows = [row(1, 2, 3), row(...alike.slice(9)), row(...alike.slice(9)), pair, row(7)]
+  // 43, 11 and 11 tokens; the longest sequence has 22
+  expect(bounds(rows, 3)).toEqual({ longest: 22, stepTokens: 65 })
+  expect(bounds(rows, 9)).toEqual({ longest: 22, stepTokens: 69 })
+  expect(bounds(rows, 3, 'example')).toEqual({ longest: 43, stepTokens: 65 })
+  expect(bounds(rows, 2, 'batch')).toEqual({ longest: 54, stepTokens: 54 })
+  // what both answers begin with is computed once: 20 tokens less
+  expect(bounds(rows, 2, 'batch', true)).toEqual({ longest: 34, stepTokens: 34 })
+  expect(bounds([], 2)).toEqual({ longest: 0, stepTokens: 0 })
+})

@@ -76,8 +76,8 @@ function scaledOtherwise(
 
 /** types of files that lose nothing in these */
 const EXACT: Readonly<Record<string, readonly string[]>> = { 'torch.bfloat16': ['BF16', 'MXFP4'], 'torch.float16': ['F16'] }
-/** what a weight of 4 bits is to torch */
-const CODES = 'torch.uint8'
+/** what a weight of 4 bits is called, whatever numbers its codes are packed into */
+const CODES = '4 bits'
 
 /**
  * Where TRL rounded the base as it opened it, though its files have more bits: what and to what. Null: nowhere.
