@@ -3,7 +3,7 @@
  * they are. A model whose file has them otherwise (GGUF) makes `vocab` and `merges` when somebody asks for them. Encoding doesn't, and as objects they are most of a tokenizer.
  */
 import type { JsonObject } from './json.ts'
-import { type Merge, type MergeIndex, MergeTexts, Vocabulary } from './vocabulary.ts'
+import { type Merge, type MergeIds, MergeTexts, Vocabulary } from './vocabulary.ts'
 
 /** of the tokenizer.json's parts the one that merges */
 export type BpeModel = Readonly<Record<string, unknown>>
@@ -11,7 +11,7 @@ export type BpeModel = Readonly<Record<string, unknown>>
 export class BpeTables {
   readonly vocabulary: Vocabulary
   readonly #read: () => MergeTexts
-  #merges: { texts: MergeTexts; index: MergeIndex } | undefined
+  #merges: { texts: MergeTexts; ids: MergeIds } | undefined
 
   constructor(vocabulary: Vocabulary, merges: () => MergeTexts) {
     this.vocabulary = vocabulary
@@ -19,10 +19,10 @@ export class BpeTables {
   }
 
   /** @throws SaqrError TEXT_TOKENIZER_INVALID */
-  get merges(): { texts: MergeTexts; index: MergeIndex } {
+  get merges(): { texts: MergeTexts; ids: MergeIds } {
     if (!this.#merges) {
       const texts = this.#read()
-      this.#merges = { texts, index: texts.indexIn(this.vocabulary) }
+      this.#merges = { texts, ids: texts.idsIn(this.vocabulary) }
     }
     return this.#merges
   }

@@ -148,29 +148,6 @@ export class Vocabulary {
   idAt(at: number): number {
     return this.#all[at]!
   }
-
-  /** there are in the lists */
-  get places(): number {
-    return this.#all.length
-  }
-
-  /** one text stands at several places */
-  get repeats(): boolean {
-    return this.#ids !== this.#all
-  }
-
-  /** The last merge of `index` that joins these two tokens; −1: none does. */
-  merge(left: number, right: number, { first, before, lefts }: MergeIndex): number {
-    const [a, b] = [this.#places[left], this.#places[right]]
-    if (a === undefined || b === undefined) return NONE
-    const { bytes, starts } = this.#texts
-    const [from, end] = [starts[a]!, this.#texts.end(a)]
-    const made = this.find(bytes, from, end, starts[b]!, this.#texts.end(b))
-    if (made === NONE) return NONE
-    let rank = first[made]!
-    while (rank !== NONE && lefts[rank] !== end - from) rank = before[rank]!
-    return rank
-  }
 }
 
 /** spreads what FNV-1a leaves in the high bits */
@@ -271,80 +248,57 @@ export class MergeTexts {
     return this.#pairs ? [this.#texts.at(2 * i), this.#texts.at(2 * i + 1)] : partsOf(this.#texts.at(i))
   }
 
+  /** The first that is not two texts with a space between; −1: all are. */
+  notTwo(): number {
+    if (this.#pairs) return NONE
+    const { bytes, starts } = this.#texts
+    for (let i = 0; i < this.length; i++) {
+      const from = starts[i]!
+      const stop = this.#texts.end(i)
+      const space = spaceIn(bytes, from, stop)
+      if (space === from || space >= stop - 1 || spaceIn(bytes, space + 1, stop) !== stop) return i
+    }
+    return NONE
+  }
+
   toArray(): (readonly [string, string])[] {
     const texts = this.#texts.toArray()
     return this.#pairs ? Array.from({ length: this.length }, (_, i) => [texts[2 * i]!, texts[2 * i + 1]!] as const) : texts.map(partsOf)
   }
 
-  /**
-   * Of each token the merges that make it: hundreds of thousands, gone through once before a model's first token. A pair of tokens that has the text of
-   * one is merged where a merge of that token is cut where they meet, so that parts need no token looked up: one that is none meets nobody.
-   */
-  indexIn(of: Vocabulary): MergeIndex {
+  /** Hundreds of thousands, gone through once, and nothing is cut out or put together for one. */
+  idsIn(of: Vocabulary): MergeIds {
     const texts = this.#texts
     const { bytes, starts } = texts
     const { length } = this
-    const pairs = this.#pairs
-    const first = new Int32Array(of.places).fill(NONE)
-    const before = new Int32Array(length)
-    const lefts = new Int32Array(length)
-    const madeOf = new Int32Array(length)
-    const index: MergeIndex = { first, before, lefts, made: madeOf, wrong: NONE }
-    const characters = new Characters(of, bytes)
+    const ids = new Int32Array(3 * length)
     let last = NONE
     for (let i = 0; i < length; i++) {
       let from = starts[i]!
       let end = texts.end(i)
-      let middle: number
-      let from2: number
-      if (pairs) {
+      let middle = spaceIn(bytes, from, end)
+      let from2 = Math.min(middle + 1, end)
+      if (this.#pairs) {
         from = starts[2 * i]!
         middle = texts.end(2 * i)
         from2 = starts[2 * i + 1]!
         end = texts.end(2 * i + 1)
-      } else {
-        middle = spaceIn(bytes, from, end)
-        from2 = Math.min(middle + 1, end)
-        if (middle === from || from2 === end || spaceIn(bytes, from2, end) !== end) return { ...index, wrong: i }
-      }
+      } else end = spaceIn(bytes, from2, end)
+      const left = of.find(bytes, from, middle)
+      const right = of.find(bytes, from2, end)
       // mostly what the merge before made, by another way, or the token behind that
-      let made = last
-      if (last === NONE || !of.isAt(made, bytes, from, middle, from2, end)) {
-        made++
-        if (of.repeats || !of.isAt(made, bytes, from, middle, from2, end)) made = of.find(bytes, from, middle, from2, end)
+      let both = last
+      if (last === NONE || !of.isAt(both, bytes, from, middle, from2, end)) {
+        both++
+        if (!of.isAt(both, bytes, from, middle, from2, end)) both = of.find(bytes, from, middle, from2, end)
       }
-      if (made === NONE || !characters.has(from, middle) || !characters.has(from2, end)) return { ...index, wrong: i }
-      last = made
-      lefts[i] = middle - from
-      madeOf[i] = made
-      before[i] = first[made]!
-      first[made] = i
+      if (left === NONE || right === NONE || both === NONE) return { ids, wrong: i }
+      last = both
+      ids[3 * i] = of.idAt(left)
+      ids[3 * i + 1] = of.idAt(right)
+      ids[3 * i + 2] = of.idAt(both)
     }
-    return index
-  }
-}
-
-/** Are those parts that are one character tokens? A longer part is what a merge makes, or stands for nothing. */
-class Characters {
-  readonly #of: Vocabulary
-  readonly #bytes: Uint8Array
-  /** those of one byte or two that are */
-  readonly #known = new Uint8Array(1 << 16)
-
-  constructor(of: Vocabulary, bytes: Uint8Array) {
-    this.#of = of
-    this.#bytes = bytes
-  }
-
-  has(from: number, end: number): boolean {
-    const length = end - from
-    const lead = this.#bytes[from]!
-    if (length > 4 || length !== (lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4)) return true
-    const code = length === 1 ? lead : length === 2 ? (lead << 8) | this.#bytes[from + 1]! : NONE
-    if (code !== NONE && this.#known[code] === 1) return true
-    if (this.#of.find(this.#bytes, from, end) === NONE) return false
-    if (code !== NONE) this.#known[code] = 1
-    return true
+    return { ids, wrong: NONE }
   }
 }
 
@@ -354,15 +308,9 @@ function spaceIn(bytes: Uint8Array, from: number, end: number): number {
   return end
 }
 
-export interface MergeIndex {
-  /** by the place of a token: the last merge that makes it; −1: none */
-  first: Int32Array
-  /** by merge: the one before it that makes the same token; −1: none */
-  before: Int32Array
-  /** by merge: bytes of its left part */
-  lefts: Int32Array
-  /** by merge: the place of what it makes */
-  made: Int32Array
-  /** the first merge that is not two parts, has a character that is no token, or makes none; −1: none */
+export interface MergeIds {
+  /** of the left part, the right one and the token they make, merge by merge */
+  ids: Int32Array
+  /** the first merge that has a part, or makes something, that is no token; −1: none */
   wrong: number
 }

@@ -4,7 +4,7 @@
  */
 import { SaqrError } from '../error.ts'
 import type { BpeTables } from '../formats/bpe-model.ts'
-import type { MergeIndex, Vocabulary } from '../formats/vocabulary.ts'
+import type { Vocabulary } from '../formats/vocabulary.ts'
 import type { Json } from './definition.ts'
 
 /** a symbol that has become part of the one before it */
@@ -107,39 +107,51 @@ function noToken(left: string, right: string, of: Vocabulary): SaqrError {
   )
 }
 
-/** What becomes of pairs of ids. */
+/** Pairs of ids and what becomes of them: ranks in a table, small enough to stay in a processor's cache while it is made. */
 class Merges {
-  readonly #vocabulary: Vocabulary
-  readonly #index: MergeIndex
-  /** of pairs that were asked for: left, right, rank; one a slot, in a processor's cache */
-  readonly #met = new Int32Array(3 * MET).fill(NONE)
+  /** left, right and what they make, by rank */
+  readonly #ids: Int32Array
+  /** ranks */
+  readonly #slots: Int32Array
+  readonly #mask: number
 
-  constructor({ vocabulary, merges: { texts, index } }: BpeTables) {
-    if (index.wrong !== NONE) throw noToken(...texts.parts(index.wrong), vocabulary)
-    this.#vocabulary = vocabulary
-    this.#index = index
+  constructor({
+    vocabulary,
+    merges: {
+      texts,
+      ids: { ids, wrong },
+    },
+  }: BpeTables) {
+    if (wrong !== -1) throw noToken(...texts.parts(wrong), vocabulary)
+    const slots = 2 ** Math.ceil(Math.log2(Math.max(2, 2 * texts.length)))
+    this.#ids = ids
+    this.#slots = new Int32Array(slots).fill(NONE)
+    this.#mask = slots - 1
+    // the last of equal ones counts
+    for (let rank = 0; rank < texts.length; rank++) this.#slots[this.#slot(ids[3 * rank]!, ids[3 * rank + 1]!)] = rank
   }
 
-  /** its rank, of equal merges the last one's; NONE: they don't merge */
-  find(left: number, right: number): number {
-    const hash = (Math.imul(left, 0x9e3779b1) ^ Math.imul(right, 0x85ebca6b)) >>> 0
-    const slot = 3 * ((hash ^ (hash >>> 15)) & (MET - 1))
-    const met = this.#met
-    if (met[slot] !== left || met[slot + 1] !== right) {
-      met[slot] = left
-      met[slot + 1] = right
-      met[slot + 2] = this.#vocabulary.merge(left, right, this.#index)
+  /** where a pair's rank stands, or would */
+  #slot(left: number, right: number): number {
+    const ids = this.#ids
+    let slot = (Math.imul(left, 0x9e3779b1) ^ Math.imul(right, 0x85ebca6b)) >>> 0
+    slot = (slot ^ (slot >>> 15)) & this.#mask
+    for (;;) {
+      const rank = this.#slots[slot]!
+      if (rank === NONE || (ids[3 * rank] === left && ids[3 * rank + 1] === right)) return slot
+      slot = (slot + 1) & this.#mask
     }
-    return met[slot + 2]!
+  }
+
+  /** its rank; NONE: they don't merge */
+  find(left: number, right: number): number {
+    return this.#slots[this.#slot(left, right)]!
   }
 
   made(rank: number): number {
-    return this.#vocabulary.idAt(this.#index.made[rank]!)
+    return this.#ids[3 * rank + 2]!
   }
 }
-
-/** pairs that are kept */
-const MET = 1 << 15
 
 /** Numbers, of which the smallest is taken first. */
 class Heap {

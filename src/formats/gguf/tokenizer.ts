@@ -80,8 +80,9 @@ function byteLevelParts(meta: Metadata, vocabulary: Vocabulary): Parts {
     )
   const written = meta.texts('tokenizer.ggml.merges')
   const tables = new BpeTables(vocabulary, () => new MergeTexts(written, false))
-  const { wrong } = tables.merges.index
-  if (wrong !== -1)
+  const { texts, ids } = tables.merges
+  const wrong = Math.min(...[texts.notTwo(), ids.wrong].filter((i) => i !== -1))
+  if (wrong !== Infinity)
     throw new SaqrError(
       'FORMAT_GGUF',
       `${meta.path}: tokenizer.ggml.merges[${wrong}] is ${show(written.at(wrong))}, it must be two tokens that make a third.`,
