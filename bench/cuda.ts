@@ -194,6 +194,7 @@ function show(c: CudaCase, r: CaseResult, other: BaselineResult | undefined): vo
   if (newSizes) console.log(`  a size for the first time takes ${newSizes} more`)
   const ops = Object.entries(r.opsMs ?? {})
     .filter(([, ms]) => ms >= 0.05)
-    .map(([op, ms]) => `${op} ${fixed(ms, 1)} (${percent((r.opsLimitMs?.[op] ?? 0) / ms)})`)
+    // a copy to or from the host runs beside the rest: it has no limit of its own
+    .map(([op, ms]) => [op, fixed(ms, 1), ...(r.opsLimitMs?.[op] ? [`(${percent(r.opsLimitMs[op] / ms)})`] : [])].join(' '))
   if (ops.length > 0) console.log(`  ms, of them at the limit: ${ops.join(', ')}`)
 }

@@ -35,7 +35,7 @@ handle = new('cublasLtCreate')
 
 
 def prepare(dY, x, dW, wanted=8):
-    """as src/devices/cuda/matmul.ts asks: the descriptor, layouts and the algorithms"""
+    """as src/devices/cuda/matmul.ts asks (there with each address's own alignment): the descriptor, layouts and the algorithms"""
     desc = new('cublasLtMatmulDescCreate', 68, 0)  # CUBLAS_COMPUTE_32F, f32
     put('cublasLtMatmulDescSetAttribute', desc, 3, ctypes.c_int(0))
     put('cublasLtMatmulDescSetAttribute', desc, 4, ctypes.c_int(1))

@@ -63,6 +63,7 @@ export function missingPackage(
   { name, version, what, others }: { name: string; version: string; what: string; others: readonly string[] },
   installed = (other: string) => packageFile(other, 'package.json') !== null,
 ): SaqrError {
+  if (installed(name)) return new SaqrError(code, `${name}, ${what}, is not whole: delete node_modules and run \`npm install\``)
   const other = others.find((each) => each !== name && installed(each))
   const advice = other
     ? `${other}, another system's, is here instead, so node_modules was copied or installed for that system: delete node_modules and run \`npm install\` here`

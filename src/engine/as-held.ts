@@ -10,7 +10,7 @@ import { bytesOf } from '../formats/numbers.ts'
 import type { Checkpoint } from '../formats/tensor.ts'
 import type { WeightSpec } from '../graph/trace.ts'
 import { sizeOf } from '../ops/tensor.ts'
-import { converted, find, storedAs, type WeightOptions } from './weights.ts'
+import { checkFinite, converted, find, storedAs, type WeightOptions } from './weights.ts'
 
 /** bytes compared at once */
 const CHUNK = 1 << 22
@@ -57,6 +57,7 @@ export async function isAsHeld(
 
 function isWeightAsHeld(device: Device, checkpoint: Checkpoint, { spec, scales }: Held, options: WeightOptions): boolean {
   const t = find(checkpoint, spec)
+  if (spec.finite) checkFinite(checkpoint.path, t)
   const { source, quant, ...stored } = storedAs(t, spec, options)
   if ((quant ? scalesOf(quant, spec.rows * spec.cols) : null) !== scales) return false
   const isThere = (bytes: Uint8Array, at: number) => Buffer.compare(device.readStore(spec.name, at, bytes.byteLength), bytes) === 0

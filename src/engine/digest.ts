@@ -45,6 +45,9 @@ export async function digestOfBase(checkpoint: Checkpoint, reading: Reading = {}
   return found
 }
 
+/** of files that count as others from here on */
+export const forgetDigest = (checkpoint: Checkpoint): boolean => digested.delete(checkpoint)
+
 async function digestOf({ tensors }: Checkpoint, { signal, beside = false }: Reading): Promise<string> {
   const hash = createHash('sha256')
   const files = new Files(beside)

@@ -12,6 +12,7 @@ import { inspect } from '../graph/training.ts'
 import type { Model } from '../models/family.ts'
 import type { DType } from '../ops/tensor.ts'
 import { type Held, isAsHeld, scalesOf } from './as-held.ts'
+import { forgetDigest } from './digest.ts'
 import type { LanguageModel } from './language-model.ts'
 import { settle } from './settle.ts'
 import { isNested, loadWeight, storeConstants } from './weights.ts'
@@ -175,15 +176,21 @@ export class OpenedModel {
   }
 
   /**
-   * Files that were written to or replaced since they were opened, and still give what the device holds, count as opened now. Asked before a run's first
-   * step: what a device has mapped changes with its file, so later nobody knows what steps before were computed with. @throws the signal's reason
+   * Files that were written to or replaced since they were opened, and still give what the device holds, count as opened now: where it holds all of them,
+   * frozen. A weight that is trained, or that nobody reads, can't be held beside its file any more. Asked before a run's first step: what a device has
+   * mapped changes with its file, so a file that was written to in place is what the run computes with, but later nobody knows what steps before were
+   * computed with. @throws the signal's reason
    */
   async lookAgain(signal?: AbortSignal): Promise<void> {
     const { tensors } = this.checkpoint
     const weights = [...this.#loaded.values()].filter((held) => held !== null)
+    const frozen = new Set(weights.map(({ spec }) => spec.name))
+    if (![...tensors.keys()].every((name) => frozen.has(name))) return
     try {
       const files = touchedFiles(tensors.values())
-      if (files && (await isAsHeld(this.device, this.checkpoint, weights, this.choice, signal))) takeFiles(tensors.values(), files)
+      if (!files || !(await isAsHeld(this.device, this.checkpoint, weights, this.choice, signal))) return
+      takeFiles(tensors.values(), files)
+      forgetDigest(this.checkpoint)
     } catch (error) {
       if (!(error instanceof SaqrError) || !/^(FORMAT|MODEL)_/.test(error.code)) throw error // who reads the files tells
     }

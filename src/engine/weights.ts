@@ -31,7 +31,8 @@ export function loadWeight(device: Device, checkpoint: Checkpoint, spec: WeightS
   return stored
 }
 
-function checkFinite(path: string, t: CheckpointTensor): void {
+/** @throws SaqrError MODEL_WEIGHT */
+export function checkFinite(path: string, t: CheckpointTensor): void {
   const at = asF32(t.load('f32')).findIndex((x) => !Number.isFinite(x))
   if (at !== -1)
     throw new SaqrError('MODEL_WEIGHT', `${path}: '${t.name}' has a value that is no finite number (element ${at}): fetch the file again`)

@@ -20,10 +20,13 @@ import { basename, dirname, join, resolve } from 'node:path'
 import { SaqrError } from '../error.ts'
 import { move } from './move.ts'
 import { notFound, statOf } from './not-found.ts'
+import { notAllowed } from './permission.ts'
 
 /** Turns an error of the file system into one a user can act on; a SaqrError passes through. */
 export function fileError(cause: unknown, path: string, verb: 'read' | 'write'): SaqrError {
   if (cause instanceof SaqrError) return cause
+  const denied = notAllowed(cause)
+  if (denied) return denied
   const code = (cause as NodeJS.ErrnoException).code
   const say = (name: string, message: string) => new SaqrError(name, message, { cause })
   if (code === 'ENOENT' && verb === 'read') return notFound(path, { cause })

@@ -11,6 +11,7 @@ import { option, SaqrError, say } from '../error.ts'
 import { isObject } from '../formats/json.ts'
 import { alive, fileError } from '../hub/files.ts'
 import { move } from '../hub/move.ts'
+import { requireFlushes } from '../hub/permission.ts'
 
 const NAME = '.saqr-lock'
 
@@ -44,6 +45,7 @@ const ALIKE = 2000
  * @throws SaqrError TRAIN_LOCKED while another run is in it
  */
 export function lockFolder(folder: string, startOf: (pid: number) => string = startedAt): () => void {
+  requireFlushes()
   const path = join(folder, NAME)
   const me = self(startOf)
   const mine = JSON.stringify(me)

@@ -101,6 +101,9 @@ describe('a package of this system that is missing', () => {
   it('is told with what to install', () => {
     expect(said()).toMatch(/^@saqr\/linux-x64, the library, is missing\. .*run `npm install @saqr\/linux-x64@1\.2\.3`/)
   })
+  it('that is there without what it is for is not whole', () => {
+    expect(said('@saqr/linux-x64')).toBe('@saqr/linux-x64, the library, is not whole: delete node_modules and run `npm install`')
+  })
   it('where another system’s is there, is told with that one', () => {
     expect(said('@saqr/darwin-arm64')).toMatch(/@saqr\/darwin-arm64, another system's, is here instead.*delete node_modules/)
   })

@@ -48,6 +48,25 @@ function doubled(file: string, name: string): Uint8Array {
   return bytes
 }
 
+/** digest of a base whose file is changed once it is opened */
+async function digestOf(choice: BaseChoice, nested: boolean | null, change: (file: string) => void, kind: 'none' | 'full' = 'none') {
+  const folder = await copied(nested)
+  const file = join(folder, 'model.safetensors')
+  const device = new CpuDevice({ threads: 1 })
+  try {
+    const opened = new OpenedModel(device, openCheckpoint(folder), choice)
+    new LanguageModel(opened, { kind }, 0)
+    change(file)
+    expect(() => requireAsOpened(opened.checkpoint.tensors.values())).toThrow()
+    await opened.lookAgain()
+    return await digestOfBase(opened.checkpoint)
+  } finally {
+    device.dispose()
+  }
+}
+
+const changed = expect.objectContaining({ code: 'FORMAT_CHANGED' })
+
 describe.each<[string, BaseChoice, boolean | null, string]>([
   ['as the file has it', F32, null, WEIGHT],
   ['in another type', { ...F32, dtype: 'bf16' }, null, WEIGHT],
@@ -56,22 +75,7 @@ describe.each<[string, BaseChoice, boolean | null, string]>([
   ['in NF4 as the file has it', { ...F32, loadIn4bit: true }, false, `${WEIGHT}.absmax`],
   ['in NF4 as the file has it, scales quantised too', { ...F32, loadIn4bit: true }, true, `${WEIGHT}.nested_absmax`],
 ])('a base %s', (_, choice, nested, scaled) => {
-  async function digestAfter(change: (file: string) => void) {
-    const folder = await copied(nested)
-    const file = join(folder, 'model.safetensors')
-    const device = new CpuDevice({ threads: 1 })
-    try {
-      const opened = new OpenedModel(device, openCheckpoint(folder), choice)
-      new LanguageModel(opened, { kind: 'none' }, 0)
-      change(file)
-      expect(() => requireAsOpened(opened.checkpoint.tensors.values())).toThrow()
-      await opened.lookAgain()
-      return await digestOfBase(opened.checkpoint)
-    } finally {
-      device.dispose()
-    }
-  }
-  const changed = expect.objectContaining({ code: 'FORMAT_CHANGED' })
+  const digestAfter = (change: (file: string) => void) => digestOf(choice, nested, change)
 
   it('is the same after its file was touched, or copied over itself', async () => {
     const digest = await digestOfBase(openCheckpoint(await copied(nested)))
@@ -84,4 +88,28 @@ describe.each<[string, BaseChoice, boolean | null, string]>([
     await expect(digestAfter((file) => replace(file, readFileSync(file).subarray(0, -4)))).rejects.toEqual(changed)
     await expect(digestAfter((file) => rmSync(file))).rejects.toMatchObject({ code: 'FORMAT_NOT_FOUND' })
   })
+})
+
+// a weight that is trained lies apart from its file: of another file in that one's place nothing would be seen
+it.each<[string, BaseChoice]>([
+  ['as the file has it', F32],
+  ['in another type', { ...F32, dtype: 'bf16' }],
+])('of a base that is trained, %s, no other file is taken, a touched one either', async (_, choice) => {
+  await expect(digestOf(choice, null, (file) => replace(file, doubled(file, WEIGHT)), 'full')).rejects.toEqual(changed)
+  await expect(digestOf(choice, null, (file) => utimesSync(file, 1, 1), 'full')).rejects.toEqual(changed)
+})
+
+it('a file that was written to in place is what a run over it computes with, and is told so', async () => {
+  const folder = await copied(null)
+  const file = join(folder, 'model.safetensors')
+  const device = new CpuDevice({ threads: 1 })
+  const opened = new OpenedModel(device, openCheckpoint(folder), F32)
+  new LanguageModel(opened, { kind: 'none' }, 0)
+  const before = await digestOfBase(opened.checkpoint)
+  writeFileSync(file, doubled(file, WEIGHT))
+  await opened.lookAgain()
+  const now = await digestOfBase(opened.checkpoint)
+  expect(now).not.toBe(before)
+  expect(now).toBe(await digestOfBase(openCheckpoint(folder)))
+  device.dispose()
 })

@@ -2,39 +2,15 @@
 // piece puts its slots where those before end.
 #include "../cuda.cuh"
 
-// Of a warp's next 32 · kSlots slots from `first` on, a lane's: all on their way together; −1 past the last.
-constexpr int kSlots = 8;
-__device__ __forceinline__ void expertsOf(int (&e)[kSlots], const int* chosen, int stride, int k, int first, int to) {
-#pragma unroll
-  for (int i = 0; i < kSlots; i++) {
-    int slot = first + i * 32 + threadIdx.x;
-    e[i] = slot < to ? chosen[static_cast<long long>(slot / k) * stride + slot % k] : -1;
-  }
-}
-
 // counts[piece][e]: integers, whose sum has no order
 extern "C" __global__ void dispatch_count(int slots, int k, const int* chosen, int stride, int experts, int size, int* counts) {
   extern __shared__ int own[];
   for (int e = threadIdx.x; e < experts; e += 32) own[e] = 0;
   __syncwarp();
   int from = blockIdx.x * size, to = min(from + size, slots);
-  for (int first = from; first < to; first += 32 * kSlots) {
-    int e[kSlots];
-    expertsOf(e, chosen, stride, k, first, to);
-#pragma unroll
-    for (int i = 0; i < kSlots; i++) {
-      if (e[i] >= 0) atomicAdd(own + e[i], 1);
-    }
-  }
+  for (int slot = from + threadIdx.x; slot < to; slot += 32) atomicAdd(own + chosen[static_cast<long long>(slot / k) * stride + slot % k], 1);
   __syncwarp();
   for (int e = threadIdx.x; e < experts; e += 32) counts[static_cast<long long>(blockIdx.x) * experts + e] = own[e];
-}
-
-// of so many pieces from p on, all on their way together; 0 past the last
-constexpr int kTogether = 16;
-__device__ __forceinline__ void countsOf(int (&n)[kTogether], const int* counts, int p, int pieces, int experts, int e) {
-#pragma unroll
-  for (int i = 0; i < kTogether; i++) n[i] = p + i < pieces ? counts[static_cast<long long>(p + i) * experts + e] : 0;
 }
 
 // counts[piece][e] becomes the sorted row of the piece's first slot of e. One block of 1024 threads.
@@ -43,13 +19,7 @@ extern "C" __global__ void __launch_bounds__(1024) dispatch_offsets(int pieces, 
   int lane = threadIdx.x % 32, warp = threadIdx.x / 32, before = 0;
   for (int first = 0; first < experts; first += 1024) {
     int e = first + threadIdx.x, own = 0;
-    bool inside = e < experts;
-    for (int p = 0; inside && p < pieces; p += kTogether) {
-      int n[kTogether];
-      countsOf(n, counts, p, pieces, experts, e);
-#pragma unroll
-      for (int i = 0; i < kTogether; i++) own += n[i];
-    }
+    for (int p = 0; e < experts && p < pieces; p++) own += counts[static_cast<long long>(p) * experts + e];
     int upTo = own;
 #pragma unroll
     for (int d = 1; d < 32; d *= 2) {
@@ -64,16 +34,13 @@ extern "C" __global__ void __launch_bounds__(1024) dispatch_offsets(int pieces, 
       if (w < warp) row += sums[w];
       before += sums[w];
     }
-    if (!inside) continue;
+    if (e >= experts) continue;
     offsets[static_cast<long long>(e) * stride] = row;
-    for (int p = 0; p < pieces; p += kTogether) {
-      int n[kTogether];
-      countsOf(n, counts, p, pieces, experts, e);
-#pragma unroll
-      for (int i = 0; i < kTogether; i++) {
-        if (p + i < pieces) counts[static_cast<long long>(p + i) * experts + e] = row;
-        row += n[i];
-      }
+    for (int p = 0; p < pieces; p++) {
+      int& at = counts[static_cast<long long>(p) * experts + e];
+      int n = at;
+      at = row;
+      row += n;
     }
     if (e == experts - 1) offsets[static_cast<long long>(experts) * stride] = row;
   }
@@ -85,23 +52,19 @@ extern "C" __global__ void dispatch_place(int slots, int k, const int* chosen, i
   for (int e = threadIdx.x; e < experts; e += 32) next[e] = counts[static_cast<long long>(blockIdx.x) * experts + e];
   __syncwarp();
   int from = blockIdx.x * size, to = min(from + size, slots);
-  for (int first = from; first < to; first += 32 * kSlots) {
-    int experts[kSlots];
-    expertsOf(experts, chosen, stride, k, first, to);
-#pragma unroll
-    for (int i = 0; i < kSlots; i++) {
-      int slot = first + i * 32 + threadIdx.x, e = experts[i];
-      bool inside = e >= 0;
-      unsigned alike = __match_any_sync(0xffffffffu, e), earlier = alike & ((1u << threadIdx.x) - 1);
-      int place = inside ? next[e] + __popc(earlier) : 0;
-      __syncwarp();
-      if (inside) {
-        if (earlier == 0) next[e] += __popc(alike);
-        order[static_cast<long long>(place) * orderStride] = slot;
-        places[static_cast<long long>(slot / k) * placesStride + slot % k] = place;
-      }
-      __syncwarp();
+  for (int first = from; first < to; first += 32) {
+    int slot = first + threadIdx.x, t = slot / k, j = slot % k;
+    bool inside = slot < to;
+    int e = inside ? chosen[static_cast<long long>(t) * stride + j] : -1;
+    unsigned alike = __match_any_sync(0xffffffffu, e), earlier = alike & ((1u << threadIdx.x) - 1);
+    int place = inside ? next[e] + __popc(earlier) : 0;
+    __syncwarp();
+    if (inside) {
+      if (earlier == 0) next[e] += __popc(alike);
+      order[static_cast<long long>(place) * orderStride] = slot;
+      places[static_cast<long long>(t) * placesStride + j] = place;
     }
+    __syncwarp();
   }
 }
 

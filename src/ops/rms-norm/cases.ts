@@ -59,6 +59,7 @@ export const cases: readonly OpCase[] = [
   ...all('columns of a wider product', { rows: 4, cols: 96, group: 32, within: { cols: 160, from: 37 } }),
   ...all('heads of 128', { rows: 9, cols: 5 * 128, group: 128, weight: 'bf16' }),
   ...all('heads of 192', { rows: 5, cols: 3 * 192, group: 192, weight: 'bf16' }),
+  ...all('a latent of 512', { rows: 11, cols: 512, weight: 'bf16' }),
   ...all('rows of several vectors a thread', { rows: 3, cols: 2568, weight: 'bf16' }),
   ...all('rows of more', { rows: 2, cols: 4104 }),
   ...all('rows of more than a thread holds', { rows: 2, cols: 8200, weight: 'f16' }),

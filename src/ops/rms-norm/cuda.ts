@@ -1,6 +1,7 @@
 import { addChunks, chunksOf } from '../column-sum/cuda.ts'
 import {
   attrsOf,
+  type CudaSource,
   type CudaStep,
   type CudaTensor,
   ceilDiv,
@@ -17,18 +18,30 @@ import { addRmsNormOp, rmsNormBackwardOp, rmsNormOp, rmsNormWeightGradOp } from 
 
 const from = source(import.meta.url)
 
-/** The kernels of a unit: how many threads share it and the vectors that each holds, 0: reads again. The first that takes it all. */
-const HELD = [
-  { threads: 16, vectors: 1, from: source(import.meta.url, 'heads.cu') },
-  { threads: 32, vectors: 1, from: source(import.meta.url, 'heads.cu') },
-  { threads: 256, vectors: 2, from: source(import.meta.url, 'rows.cu') },
-  { threads: 256, vectors: 4, from: source(import.meta.url, 'rows.cu') },
-] as const
-/** up to this many channels that no vectors hold one warp normalises a unit, above it a block */
+const [heads, longer] = [source(import.meta.url, 'heads.cu'), source(import.meta.url, 'rows.cu')]
+
+/** By a vector's elements, the kernels of a unit: how many threads share it and the vectors that each holds. The first that takes it all. */
+const HELD: Record<number, { threads: number; vectors: number; from: CudaSource }[]> = {
+  4: [
+    { threads: 16, vectors: 1, from: heads },
+    { threads: 32, vectors: 1, from: heads },
+    { threads: 32, vectors: 4, from: heads },
+    { threads: 256, vectors: 2, from: longer },
+    { threads: 256, vectors: 4, from: longer },
+  ],
+  8: [
+    { threads: 16, vectors: 1, from: heads },
+    { threads: 32, vectors: 1, from: heads },
+    { threads: 32, vectors: 2, from: heads },
+    { threads: 256, vectors: 2, from: longer },
+    { threads: 256, vectors: 4, from: longer },
+  ],
+}
+/** up to this many channels that are read again for every sweep one warp normalises a unit, above it a block */
 const WARP_UNIT = 512
 
 function shapeOf(group: number, width: number) {
-  const held = width > 1 ? HELD.find(({ threads, vectors }) => group <= threads * vectors * width) : undefined
+  const held = HELD[width]?.find(({ threads, vectors }) => group <= threads * vectors * width)
   return held ?? { threads: width === 1 && group <= WARP_UNIT ? 32 : 256, vectors: 0, from }
 }
 

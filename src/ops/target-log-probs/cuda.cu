@@ -17,6 +17,8 @@ struct alignas(16) Partial {
   float max, sum, weighted;
   int at;
 };
+// −∞, the maximum of nothing
+__device__ __forceinline__ float none() { return __int_as_float(0xff800000); }
 // the same against a larger maximum
 __device__ __forceinline__ void raise(Partial& p, float max) {
   float shift = p.max - max, factor = expf(shift);
@@ -28,7 +30,8 @@ __device__ __forceinline__ void raise(Partial& p, float max) {
 __device__ __forceinline__ Partial merge(Partial a, Partial b) {
   int at = a.max > b.max || (a.max == b.max && a.at < b.at) ? a.at : b.at;
   float m = fmaxf(a.max, b.max);
-  if (m == __int_as_float(0xff800000)) return {m, 0, 0, at};
+  // nothing was met, or nothing but −∞ and NaN, whose sum stays NaN
+  if (m == none()) return {m, a.sum + b.sum, a.weighted + b.weighted, at};
   raise(a, m);
   raise(b, m);
   return {m, a.sum + b.sum, a.weighted + b.weighted, at};
@@ -58,9 +61,10 @@ template <class T, int V> __device__ void add(Partial& p, const Vector<T, V>& pa
     }
   }
   if (m > p.max) raise(p, m);
+  float base = p.max == none() ? 0 : p.max;  // −∞ − −∞ would be NaN
 #pragma unroll
   for (int i = 0; i < V; i++) {
-    float t = v[i] - p.max;
+    float t = v[i] - base;
     t = t < -1e4f ? -1e4f : t;  // 0 · −∞ must not be NaN; what is NaN stays so
     float e = expf(t);
     p.sum += e;
@@ -76,7 +80,7 @@ template <class T, int V> __device__ void softmaxOf(int cols, const T* logits, i
   if (*e.cursor + row >= *e.headCount) return;
   const T* x = logits + static_cast<long long>(row) * stride;
   Segment own = segmentOf(cols, size, segment);
-  Partial p{__int_as_float(0xff800000), 0, 0, 0};
+  Partial p{none(), 0, 0, 0};
   auto at = [&](int c) { return *reinterpret_cast<const Vector<T, V>*>(x + c); };
   // the next vector is on its way while one is added
   int c = own.from + threadIdx.x * V;
