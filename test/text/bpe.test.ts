@@ -41,6 +41,12 @@ it('merges as the definition says', () => {
   }
 })
 
+it('a token that shares its id with another text still merges', () => {
+  const shared = Vocabulary.of({ a: 0, b: 1, ab: 2, abb: 3, x: 2 })
+  // as the tokenizers package: the merges go by ids
+  expect(encoded(new Bpe({ merges: ['a b', 'ab b'] }, shared), 'abb')).toEqual([3])
+})
+
 it('of a long piece takes as long as it is', () => {
   const bpe = new Bpe(model, ids)
   const started = performance.now()
