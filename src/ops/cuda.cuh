@@ -46,7 +46,7 @@ __device__ __forceinline__ unsigned pack(float low, float high) {
 __device__ __forceinline__ float lowOf(unsigned two) { return __uint_as_float(two << 16); }
 __device__ __forceinline__ float highOf(unsigned two) { return __uint_as_float(two & 0xffff0000u); }
 
-// V neighbours as they lie in (global) memory. 16 bytes are written by one instruction, which the compiler alone may take apart into eight.
+// V neighbours as they lie in (global) memory. 16 bytes are written by one instruction in asm: the compiler took plain stores of them apart into as many as eight.
 template <class T, int V> struct alignas(sizeof(T) * V < 16 ? sizeof(T) * V : 16) Vector {
   T v[V];
   __device__ __forceinline__ void get(float (&x)[V]) const {

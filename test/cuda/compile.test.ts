@@ -21,14 +21,19 @@ const files = readdirSync(ops, { recursive: true, encoding: 'utf8' }).filter((fi
 /** Turing, Ampere, Hopper, Blackwell: cards by compute capability */
 const CARDS = [75, 80, 90, 120]
 
-/** What a card of this capability loads, going by every op's cases in every type: kernels for others need not compile for it. */
-function sourcesFor(arch: number): CudaSource[] {
-  const found = new Map<string, CudaSource>()
+/** What a card of this capability loads and launches, going by every op's cases in every type: kernels for others need not compile for it. */
+function sourcesFor(arch: number): { source: CudaSource; kernels: Set<string> }[] {
+  const found = new Map<string, { source: CudaSource; kernels: Set<string> }>()
   for (const c of cases.filter(({ op }) => cudaOps[op.name])) {
     for (const activation of activations(c)) {
       const step = stepOf(c, activation)
-      for (const launch of cudaOps[c.op.name]!.run.launch(step, 1n << 40n, { arch }))
-        if (launch.kind === 'kernel') found.set(launch.source.name, launch.source)
+      for (const launch of cudaOps[c.op.name]!.run.launch(step, 1n << 40n, { arch })) {
+        if (launch.kind !== 'kernel') continue
+        const { source, name } = launch
+        const one = found.get(source.name) ?? { source, kernels: new Set() }
+        found.set(source.name, one)
+        one.kernels.add(name)
+      }
     }
   }
   return [...found.values()]
@@ -88,7 +93,7 @@ describe(`kernels compiled by ${by}`, () => {
   })
 
   test('every file is a kernel of some card', () => {
-    const used = new Set(CARDS.flatMap((arch) => sourcesFor(arch).map(({ name }) => name)))
+    const used = new Set(CARDS.flatMap((arch) => sourcesFor(arch).map(({ source }) => source.name)))
     expect([...used].sort()).toEqual(files.sort())
   })
 
@@ -96,8 +101,12 @@ describe(`kernels compiled by ${by}`, () => {
   test.skipIf(!compiler).each(CARDS)('for compute capability %i', { timeout: 300_000 }, async (arch) => {
     // what every Blackwell of a PC has, without what only some do
     const target = arch === 120 ? 'sm_120' : targetOf(arch)
-    const code = await Promise.all(sourcesFor(arch).map((from) => compiler!.cubin(readSource(from), target)))
-    // an ELF file for the card, with something in it
-    for (const bytes of code) expect(String.fromCharCode(...bytes.subarray(1, 4))).toBe('ELF')
+    const compiled = async ({ source, kernels }: { source: CudaSource; kernels: Set<string> }) => {
+      const code = Buffer.from(await compiler!.cubin(readSource(source), target))
+      // an ELF file for the card, with every kernel in it that is launched
+      expect(code.toString('latin1', 1, 4)).toBe('ELF')
+      expect([source.name, [...kernels].filter((name) => !code.includes(`\0${name}\0`))]).toEqual([source.name, []])
+    }
+    await Promise.all(sourcesFor(arch).map(compiled))
   })
 })

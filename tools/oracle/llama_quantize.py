@@ -1,14 +1,12 @@
-"""A GGUF file (f32 or f16) as llama.cpp's own llama_model_quantize writes it, and whether another file has the same types and bytes.
+"""A GGUF file (f32 or f16) as llama.cpp's own llama_model_quantize writes it.
 
-    llama_quantize.py FOLDER LIBRARIES FILE TYPE [OTHER]
+    llama_quantize.py FOLDER LIBRARIES FILE TYPE
 
-FOLDER: where llama.cpp's file goes, llama.TYPE.gguf; LIBRARIES: of libggml-base and libllama shared libraries; TYPE: q4_k_m …; OTHER: the file held
-against it (the gguf package takes ten seconds to read two vocabularies; test/live/gguf.live.ts compares by itself).
+FOLDER: where llama.cpp's file goes, llama.TYPE.gguf; LIBRARIES: of libggml-base and libllama shared libraries; TYPE: q4_k_m …
 """
 import argparse
 import ctypes
 import glob
-import sys
 from pathlib import Path
 
 FILE_TYPES = {"q4_0": 2, "q4_1": 3, "q8_0": 7, "q5_0": 8, "q5_1": 9, "q4_k_m": 15, "q5_k_m": 17, "q6_k": 18}
@@ -25,7 +23,6 @@ def main():
     parser = argparse.ArgumentParser()
     for name in ("folder", "libraries", "file", "type"):
         parser.add_argument(name)
-    parser.add_argument("other", nargs="?")
     args = parser.parse_args()
     for pattern in ("libggml-base*", "libggml.*", "libllama.*"):
         for path in glob.glob(f"{args.libraries}/{pattern}"):
@@ -37,18 +34,6 @@ def main():
     library.llama_model_quantize.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.POINTER(Params)]
     library.llama_model_quantize.restype = ctypes.c_uint32
     assert library.llama_model_quantize(args.file.encode(), str(out).encode(), ctypes.byref(params)) == 0
-    if args.other is None:
-        return
-    import gguf
-
-    theirs, ours = ({t.name: t for t in gguf.GGUFReader(path).tensors} for path in (out, args.other))
-    assert theirs.keys() == ours.keys(), theirs.keys() ^ ours.keys()
-    types = {}
-    for name, t in theirs.items():
-        assert t.tensor_type == ours[name].tensor_type, (name, t.tensor_type.name, ours[name].tensor_type.name)
-        assert bytes(t.data.tobytes()) == bytes(ours[name].data.tobytes()), name
-        types[t.tensor_type.name] = types.get(t.tensor_type.name, 0) + 1
-    print(f"{args.type}: {len(theirs)} tensors, the same bytes: {types}", file=sys.stdout)
 
 
 main()

@@ -1,7 +1,6 @@
 import { addChunks, chunksOf } from '../column-sum/cuda.ts'
 import {
   attrsOf,
-  type CudaSource,
   type CudaStep,
   type CudaTensor,
   ceilDiv,
@@ -20,29 +19,20 @@ const from = source(import.meta.url)
 
 const [heads, longer] = [source(import.meta.url, 'heads.cu'), source(import.meta.url, 'rows.cu')]
 
-/** By a vector's elements, the kernels of a unit: how many threads share it and the vectors that each holds. The first that takes it all. */
-const HELD: Record<number, { threads: number; vectors: number; from: CudaSource }[]> = {
-  4: [
-    { threads: 16, vectors: 1, from: heads },
-    { threads: 32, vectors: 1, from: heads },
-    { threads: 32, vectors: 4, from: heads },
-    { threads: 256, vectors: 2, from: longer },
-    { threads: 256, vectors: 4, from: longer },
-  ],
-  8: [
-    { threads: 16, vectors: 1, from: heads },
-    { threads: 32, vectors: 1, from: heads },
-    { threads: 32, vectors: 2, from: heads },
-    { threads: 256, vectors: 2, from: longer },
-    { threads: 256, vectors: 4, from: longer },
-  ],
-}
+/** Threads that share a unit, and the vectors of 16 bytes that each holds: the first that take it all. The third holds 512 channels of either type. */
+const held = (width: number) => [
+  { threads: 16, vectors: 1, from: heads },
+  { threads: 32, vectors: 1, from: heads },
+  { threads: 32, vectors: 16 / width, from: heads },
+  { threads: 256, vectors: 2, from: longer },
+  { threads: 256, vectors: 4, from: longer },
+]
 /** up to this many channels that are read again for every sweep one warp normalises a unit, above it a block */
 const WARP_UNIT = 512
 
 function shapeOf(group: number, width: number) {
-  const held = HELD[width]?.find(({ threads, vectors }) => group <= threads * vectors * width)
-  return held ?? { threads: width === 1 && group <= WARP_UNIT ? 32 : 256, vectors: 0, from }
+  const found = width > 1 && held(width).find(({ threads, vectors }) => group <= threads * vectors * width)
+  return found || { threads: width === 1 && group <= WARP_UNIT ? 32 : 256, vectors: 0, from }
 }
 
 /** `tensors`: all (T, C) tensors of the kernel; `args`: what follows rows and groups */
