@@ -2,10 +2,10 @@
  * Products of a mixture's experts on one NVIDIA card, each beside a dense product (cuBLASLt) of as many FLOPs, in turns within one graph.
  * Shapes are Qwen3-30B-A3B's: 128 experts of which 8 are used, gate_up 2048 -> 1536, down 768 -> 2048.
  *
- *   node --import ./tools/ts.mjs bench/grouped.ts [--tokens 4096] [--skewed] [--out FILE]
+ *   node --import ./tools/ts.mjs bench/grouped.ts [--tokens 4096] [--skewed] [--only TEXT] [--out FILE]
  *
  * A time is the median over rounds of the step's own, by events in the graph. `--skewed`: the busiest expert has about nine times the rows of the
- * idlest; else every token draws its experts at random.
+ * idlest; else every token draws its experts at random. `--only`: those products whose line begins so.
  */
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
@@ -23,7 +23,12 @@ import { sizeOf } from '../src/ops/tensor.ts'
 import { weightGrad } from '../src/ops/weight-grad/op.ts'
 
 const { values } = parseArgs({
-  options: { tokens: { type: 'string', default: '4096' }, skewed: { type: 'boolean' }, out: { type: 'string' } },
+  options: {
+    tokens: { type: 'string', default: '4096' },
+    skewed: { type: 'boolean' },
+    only: { type: 'string', default: '' },
+    out: { type: 'string' },
+  },
 })
 const [E, SLOTS, ROUNDS, TURNS] = [128, 8, 9, 4]
 const rows = Number(values.tokens) * SLOTS
@@ -149,7 +154,7 @@ async function time({ n, k, weight = 'bf16', trans = false, rank, gradient }: Se
 
 console.log(`${device.describe().label}; ${rows / SLOTS} tokens, rows of an expert ${Math.min(...counts)} … ${Math.max(...counts)}`)
 const results = []
-for (const setup of SETUPS) {
+for (const setup of SETUPS.filter(({ name }) => name.startsWith(values.only))) {
   const { grouped, dense } = await time(setup)
   const flops = 2 * rows * setup.n * setup.k
   const speed = (seconds: number) => `${(seconds * 1e3).toFixed(3)} ms, ${(flops / seconds / 1e12).toFixed(0).padStart(4)} TFLOP/s`

@@ -4,7 +4,6 @@
 #include "../hopper-product.cuh"
 
 constexpr int kHigh = 128;       // of a tile: rows of its sums, 64 for each of the two warpgroups that multiply
-constexpr int kStages = 4;       // of the ring
 constexpr int kConsumers = 256;  // threads
 
 // Of each expert, and of all: tiles before its own, and its first row.

@@ -4,6 +4,8 @@
 #pragma once
 #include "hopper-experts.cuh"
 
+constexpr int kStages = 4;  // of the ring
+
 struct GradMaps {
   Map dY, x;
 };

@@ -1,5 +1,5 @@
 // What a block of the grouped products on Hopper is told, keeps in shared memory, and which tiles it walks. A tile is 128 rows of one expert's
-// w, which are columns of y, by some of the expert's tokens: 64, 128, 192 or 256, so that fewer than 64 are none of its own.
+// w, which are columns of y, by some of the expert's tokens: 64, 128, 192, 256 or 320, so that fewer than 64 are none of its own.
 #pragma once
 #include "hopper-experts.cuh"
 #include "../nf4.cuh"
@@ -21,9 +21,11 @@ struct Grouped {
   __device__ int steps(int part) const { return (k[part] + kDepth - 1) / kDepth; }
 };
 
-constexpr int kTokens = 256;      // of the largest tile
+template <bool NF4> constexpr int kTokens = NF4 ? 320 : 256;  // of the largest tile: what takes long to decode is decoded for as many as registers allow
+template <bool NF4> constexpr int kStages = NF4 ? 3 : 4;      // of the ring
+constexpr int kSlots = 3;         // of the ring of w that was codes
+constexpr int kCodeStages = 8;    // of the ring of codes
 constexpr int kCodes = 64 * 32;   // bytes of 64 runs of 64 codes
-constexpr int kScalers = 64;      // threads
 
 // Tokens from `row` on, in chunks of 64; those up to `end` are the expert's. Rows of w from `column` on. No chunks: there are no more tiles.
 struct Tile {
@@ -31,13 +33,21 @@ struct Tile {
 };
 constexpr int kTiles = 2;  // that are known ahead
 
-struct Shared {
-  // of a step: its tokens; 64 rows of w for each warpgroup (`trans`: its panel of 64 columns), as bf16 or as codes, one behind the other
-  unsigned char x[kStages][kTokens * 128], w[kStages][2 * kBox], out[2][kBox];
-  float scales[kStages][2][64];  // of the runs of codes
-  Barrier full[kStages], empty[kStages], taken[kTiles], read[kTiles];
-  Tile tiles[kTiles];
+// a step's codes, and how far they and w are that is made of them
+template <bool NF4> struct Coded {};
+template <> struct Coded<true> {
+  unsigned char codes[kCodeStages][2 * kCodes];
   float codebooks[kParts][16];
+  Barrier full[kCodeStages], empty[kCodeStages], decoded[kSlots], free[kSlots];
+};
+
+// Of a step: its tokens; 64 rows of w for each warpgroup (`trans`: its panel of 64 columns), one behind the other. w in bf16 comes with the tokens, w in
+// codes has a ring of its own.
+template <bool NF4> struct Shared {
+  unsigned char x[kStages<NF4>][kTokens<NF4> * 128], w[NF4 ? kSlots : kStages<NF4>][2 * kBox], out[2][kBox];
+  Coded<NF4> coded;
+  Barrier full[kStages<NF4>], empty[kStages<NF4>], taken[kTiles], read[kTiles];
+  Tile tiles[kTiles];
   Before before[1];
 };
 
@@ -53,14 +63,18 @@ __device__ __forceinline__ Tile tileAt(const Grouped& g, const Before* before, i
   return {expert, ours.row + from * 64, beyond.row, to - from, i / own * kHigh};
 }
 
-// Tiles are taken when a block gets to them, since they take different times; who takes which changes no bit. One thread takes them for all.
+// Tiles are taken when a block gets to them, since they take different times; who takes which changes no bit. One warp takes them for all.
 struct Taker {
   Ring<kTiles> ring;
-  __device__ __forceinline__ Tile take(Shared& s, const Grouped& g) {
+  template <bool NF4> __device__ __forceinline__ Tile next(Shared<NF4>& s, const Grouped& g) {
+    bool first = threadIdx.x % 32 == 0;
     await(&s.read[ring.stage], ring.parity ^ 1);
-    Tile t = tileAt(g, s.before, atomicAdd(g.next, 1));
-    s.tiles[ring.stage] = t;
-    arrive(&s.taken[ring.stage]);
+    Tile t = tileAt(g, s.before, __shfl_sync(0xffffffffu, first ? atomicAdd(g.next, 1) : 0, 0));
+    if (first) {
+      s.tiles[ring.stage] = t;
+      arrive(&s.taken[ring.stage]);
+    }
+    __syncwarp();
     ring.advance();
     return t;
   }
@@ -68,7 +82,7 @@ struct Taker {
 // what it took, by whole warps
 struct Follower {
   Ring<kTiles> ring;
-  __device__ __forceinline__ Tile next(Shared& s) {
+  template <bool NF4> __device__ __forceinline__ Tile next(Shared<NF4>& s) {
     await(&s.taken[ring.stage], ring.parity);
     Tile t = s.tiles[ring.stage];
     release(&s.read[ring.stage]);

@@ -1,40 +1,53 @@
 // y (M, N) of grouped products in bf16 on Hopper, summed in f32 over all parts and rounded once. A tile's w is the products' first operand, its
-// tokens the second: their number is one of the instruction's. One warp has tiles copied into a ring of shared memory, part after part, two bring
-// the scales of NF4's codes; two warpgroups of 64 rows of w each multiply what has come, codes decoded in registers. Blocks stay and
-// take tiles one after another.
+// tokens the second: their number is one of the instruction's. One warp has tiles copied into a ring of shared memory, part after part, of NF4's
+// codes another, and a warpgroup makes w in bf16 of them. Two warpgroups of 64 rows of w each multiply what has come. Blocks stay and take tiles
+// one after another.
 #pragma once
-#include "hopper-copies.cuh"
+#include "hopper-codes.cuh"
 #include "hopper-products.cuh"
+
+// Who multiplies, who decodes, who copies: 256 threads, 128 where w is in codes, 128.
+template <bool NF4> constexpr int kThreads = NF4 ? 512 : 384;
 
 template <bool TRANS, bool NF4> __device__ __forceinline__ void groupedProduct(const Maps& maps, const Grouped& g) {
   extern __shared__ unsigned char raw[];
-  Shared& s = *reinterpret_cast<Shared*>(raw + (-sharedAddress(raw) & 1023));
-  int producer = static_cast<int>(threadIdx.x) - kConsumers;
-  if (threadIdx.x < 32) {
-    countTiles(g.offsets, g.offsetsStride, g.experts, kTokens, s.before);
-  } else if (threadIdx.x == 32) {
+  Shared<NF4>& s = *reinterpret_cast<Shared<NF4>*>(raw + (-sharedAddress(raw) & 1023));
+  int thread = threadIdx.x, producer = thread - (kThreads<NF4> - 128);
+  if (thread < 32) {
+    countTiles(g.offsets, g.offsetsStride, g.experts, kTokens<NF4>, s.before);
+  } else if (thread == 32) {
     for (int p = 0; p < g.parts; p++) prefetchMap(maps.x[p]), prefetchMap(maps.w[p]);
-    // a `full` hears of who copies and of the warps that bring scales, an `empty` of the eight warps that multiply
-    constexpr int SCALERS = NF4 ? kScalers / 32 : 0;
-    for (int i = 0; i < kStages; i++) initBarrier(&s.full[i], 1 + SCALERS), initBarrier(&s.empty[i], 8);
-    for (int i = 0; i < kTiles; i++) initBarrier(&s.taken[i], 1), initBarrier(&s.read[i], 8 + SCALERS);
+    // eight warps multiply; four decode, and one copies codes
+    for (int i = 0; i < kStages<NF4>; i++) initBarrier(&s.full[i], 1), initBarrier(&s.empty[i], 8);
+    for (int i = 0; i < kTiles; i++) initBarrier(&s.taken[i], 1), initBarrier(&s.read[i], NF4 ? 13 : 8);
+    if constexpr (NF4) {
+      for (int i = 0; i < kCodeStages; i++) initBarrier(&s.coded.full[i], 1), initBarrier(&s.coded.empty[i], 4);
+      for (int i = 0; i < kSlots; i++) initBarrier(&s.coded.decoded[i], 4), initBarrier(&s.coded.free[i], 8);
+    }
     publishBarriers();
-  } else if (NF4 && producer >= 0) {
+  }
+  if constexpr (NF4) {
     int p = producer / 16;
-    if (p < g.parts && g.coded(p)) s.codebooks[p][producer % 16] = g.quant[p].codebook[producer % 16];
+    if (producer >= 0 && p < g.parts && g.coded(p)) s.coded.codebooks[p][producer % 16] = g.quant[p].codebook[producer % 16];
   }
   __syncthreads();
-  if (producer < 0) {
-    moreRegisters<NF4 ? 224 : 232>();
-    consume<TRANS, NF4>(s, g);
-  } else {
-    fewerRegisters<NF4 ? 56 : 40>();  // of 384 · 168, which the block begins with
-    if (producer == 0) copyTiles<TRANS>(s, maps, g);
-    else if (NF4 && producer >= 128 - kScalers) bringScales<TRANS>(s, g, producer - (128 - kScalers));
+  if (thread < kConsumers) {
+    moreRegisters<NF4 ? 200 : 232>();
+    consume<TRANS>(s, g);
+  } else if (producer >= 0) {
+    fewerRegisters<NF4 ? 24 : 40>();
+    if (producer < 32) copyTokens<TRANS>(s, maps, g);
+    if constexpr (NF4) {
+      if (producer >= 32 && producer < 64) copyCodes<TRANS>(s, maps, g);
+    }
+  } else if constexpr (NF4) {
+    fewerRegisters<88>();
+    decodeWeights<TRANS>(s, maps, g, thread - kConsumers);
   }
 }
 
-#define GROUPED(SUFFIX, TRANS, NF4)                                                                                                               \
-  extern "C" __global__ void __launch_bounds__(384, 1) grouped_hopper##SUFFIX(const __grid_constant__ Maps maps, const __grid_constant__ Grouped g) { \
-    groupedProduct<TRANS, NF4>(maps, g);                                                                                                          \
+#define GROUPED(SUFFIX, TRANS, NF4)                                                                 \
+  extern "C" __global__ void __launch_bounds__(kThreads<NF4>, 1)                                     \
+      grouped_hopper##SUFFIX(const __grid_constant__ Maps maps, const __grid_constant__ Grouped g) { \
+    groupedProduct<TRANS, NF4>(maps, g);                                                            \
   }

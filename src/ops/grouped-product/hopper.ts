@@ -34,14 +34,21 @@ export interface Operands {
 export const MOST_PARTS = 8
 /** whose tiles are counted in shared memory */
 const MOST_EXPERTS = 1024
-/** of a tile: columns of y, rows at most; rows of a box, of x as of w, and their bytes in shared memory */
+/** of a tile: columns of y; rows of a box, of x as of w, and their bytes in shared memory */
 const WIDE = 128
-const HIGH = 256
 const BOX_ROWS = 64
 const BOX = 64 * 128
-const STAGES = 4
-/** the struct Shared but for what it has of each expert: of a stage x, w, scales and barriers; panels of y; barriers and values of two tiles; codebooks */
-const SHARED = STAGES * (6 * BOX + 2 * 64 * 4 + 16) + 2 * BOX + 2 * (16 + 20) + MOST_PARTS * 64
+/** rows of a tile at most, boxes of a stage, stages, threads: w beside x, or apart, where it is made of codes */
+const RING = { dense: { high: 256, boxes: 6, stages: 4, threads: 384 }, decoding: { high: 320, boxes: 5, stages: 3, threads: 512 } }
+/** a stage of codes, a slot of w that was codes, with two barriers each; codebooks */
+const CODES = 8 * (2 * 64 * 32 + 16) + 3 * (2 * BOX + 16) + MOST_PARTS * 64
+/** the struct Shared but for what it has of each expert: stages with two barriers each, panels of y, barriers and values of two tiles, the struct Coded */
+const SHARED = { dense: ringBytes(RING.dense) + 8, decoding: ringBytes(RING.decoding) + CODES }
+
+function ringBytes({ boxes, stages }: { boxes: number; stages: number }): number {
+  return stages * (boxes * BOX + 16) + 2 * BOX + 2 * (16 + 20)
+}
+
 /** multiprocessors of a card of this kind */
 const BLOCKS = 132
 
@@ -79,19 +86,19 @@ export function hopperLaunch(step: CudaStep, o: Operands, scratch: bigint): Laun
   const plain = parts.flatMap(({ w }) => (coded(w) ? [] : [w]))
   const made = materialise(step, plain, 'bf16', scratch + BigInt(QUEUE))
   const weights = parts.map(({ w }) => (coded(w) ? w : made.dense[plain.indexOf(w)]!))
-  const decodes = weights.some(coded)
+  const way = weights.some(coded) ? 'decoding' : 'dense'
 
   const of = <T>(make: (p: number) => T, unused: T) => Array.from({ length: MOST_PARTS }, (_, p) => (p < parts.length ? make(p) : unused))
   const none = tiles(null, 0)
   const maps = [...of((p) => tiles(parts[p]!.x, BOX_ROWS), none), ...of((p) => tiles(weights[p]!, BOX_ROWS, experts), none)]
   const quants = of((p) => quantArgs(weights[p]!.quant), quantArgs(null))
   const sizes = [offsets.stride, y.stride, experts, y.cols, parts.length, ...of((p) => parts[p]!.x.cols, 0)]
-  const shared = 1024 + SHARED + 8 * (experts + 1)
-  const blocks = Math.min(tilesOf(y.rows, experts, HIGH) * ceilDiv(y.cols, WIDE), BLOCKS)
-  const name = `grouped_hopper${decodes ? '_nf4' : ''}${trans ? '_trans' : ''}`
+  const bytes = 1024 + SHARED[way] + 8 * (experts + 1)
+  const blocks = Math.min(tilesOf(y.rows, experts, RING[way].high) * ceilDiv(y.cols, WIDE), BLOCKS)
+  const name = `grouped_hopper${way === 'decoding' ? '_nf4' : ''}${trans ? '_trans' : ''}`
   const parameters = [maps, [...quants.flat(), offsets.at, y.at, scratch, ...sizes, f32(alpha)]]
   const zero: Launch = { kind: 'zero', at: scratch, rows: 1, bytes: 4, pitch: 4 }
-  return [...made.launches, zero, kernel(decodes ? decoding : dense, name, [blocks], 384, { parameters }, shared)]
+  return [...made.launches, zero, kernel(way === 'decoding' ? decoding : dense, name, [blocks], RING[way].threads, { parameters }, bytes)]
 }
 
 export interface GradOperands {
@@ -109,8 +116,9 @@ export interface GradOperands {
 /** Columns of the narrower side, a rank's mostly, up to which this gradient is the faster one: reading and writing dW bounds a wider one, which
  * takes 4.4 ms here and 2.4 without (bench/results/grouped-h100.txt). */
 const NARROW = 128
-/** columns of x in a tile of the gradient's */
+/** columns of x in a tile of the gradient's, and stages of its ring */
 const GRAD_WIDTHS = [64, 128, 256]
+const GRAD_STAGES = 4
 
 /** null: it doesn't take them */
 export function hopperGradLaunch({ offsets, dY, x, dW, alpha }: GradOperands): KernelLaunch | null {
@@ -119,7 +127,7 @@ export function hopperGradLaunch({ offsets, dY, x, dW, alpha }: GradOperands): K
   const inPairs = dW.at % 8n === 0n && dW.stride % 2 === 0 && x.cols % 2 === 0
   if (experts > MOST_EXPERTS || !hasTiles(dY) || !hasTiles(x) || !inPairs || Math.min(dY.cols, x.cols) > NARROW) return null
   const wide = GRAD_WIDTHS.find((w) => x.cols <= w) ?? GRAD_WIDTHS.at(-1)!
-  const shared = 1024 + STAGES * (2 * BOX + wide * 128 + 16) + 8 * (experts + 1)
+  const shared = 1024 + GRAD_STAGES * (2 * BOX + wide * 128 + 16) + 8 * (experts + 1)
   const blocks = Math.min(Math.min(experts, dY.rows) * ceilDiv(dY.cols, WIDE) * ceilDiv(x.cols, wide), BLOCKS)
   const sizes = [offsets.stride, dW.stride, experts, dY.cols, x.cols]
   const parameters = [

@@ -1,0 +1,149 @@
+// A weight's codes become bf16 in shared memory, where the products read it, by a warpgroup that runs ahead of those that multiply. It finds values
+// by bytes, which takes no turn of shared memory's.
+#pragma once
+#include "hopper-copies.cuh"
+
+__device__ __forceinline__ unsigned permute(unsigned a, unsigned b, unsigned selector) {
+  unsigned to;
+  asm("prmt.b32 %0, %1, %2, %3;" : "=r"(to) : "r"(a), "r"(b), "r"(selector));
+  return to;
+}
+
+// The sixteen values of a run of codes, which have one scale, rounded to bf16 as the cast op does it: their lower and upper bytes.
+struct Table {
+  unsigned lower[4], upper[4];
+  __device__ __forceinline__ Table(const float (&codebook)[16], float scale) {
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+      const float* v = codebook + i * 4;
+      unsigned a = pack(__fmul_rn(v[0], scale), __fmul_rn(v[1], scale)), b = pack(__fmul_rn(v[2], scale), __fmul_rn(v[3], scale));
+      lower[i] = permute(a, b, 0x6420), upper[i] = permute(a, b, 0x7531);
+    }
+  }
+  // Of each of four codes its byte of sixteen: where it is among eight, and in which eight.
+  __device__ __forceinline__ static unsigned find(const unsigned (&bytes)[4], unsigned within, unsigned which) {
+    return permute(permute(bytes[0], bytes[1], within), permute(bytes[2], bytes[3], within), which);
+  }
+  // eight codes' values; a byte's upper four bits are the first of its two
+  __device__ __forceinline__ uint4 eight(unsigned codes) const {
+    unsigned within = codes & 0x77777777, which = codes >> 1 & 0x44444444 | 0x32103210, to[4];
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+      unsigned low = find(lower, within >> 16 * i, which >> 16 * i), high = find(upper, within >> 16 * i, which >> 16 * i);
+      to[2 * i] = permute(low, high, 0x4051), to[2 * i + 1] = permute(low, high, 0x6273);
+    }
+    return {to[0], to[1], to[2], to[3]};
+  }
+};
+
+// A run of 64 codes: a row of a panel.
+__device__ __forceinline__ void decodeRun(unsigned char* panel, const unsigned char* codes, int row, const Table& table) {
+#pragma unroll
+  for (int half = 0; half < 2; half++) {
+    uint4 of = *reinterpret_cast<const uint4*>(codes + row * 32 + ((half ^ row >> 2 & 1) << 4));
+    unsigned words[4] = {of.x, of.y, of.z, of.w};
+#pragma unroll
+    for (int i = 0; i < 4; i++) *reinterpret_cast<uint4*>(panel + row * 128 + ((half * 4 + i ^ row & 7) << 4)) = table.eight(words[i]);
+  }
+}
+
+// Scales of one of a step's 128 runs, those of several steps at once: what is read of them, then what they are. Runs are counted in 32 bits, and
+// blocks are powers of two of them.
+constexpr int kAhead = 4;
+template <bool TRANS> struct Scales {
+  unsigned from, pitch;  // the run in step 0; from a step's to the next's
+  int steps;             // that have one
+  int shift, shift2;
+  float value[kAhead];
+  unsigned char code[kAhead];
+  // run i of half h: row i of its 64 rows of w, `trans`: of its panel of 64 columns
+  __device__ __forceinline__ Scales(const Grouped& g, int part, const Tile& t, int h, int i) {
+    int depth = g.k[part], at = t.column + h * 64;
+    shift = 31 - __clz(g.quant[part].blocksize / 64), shift2 = 31 - __clz(g.quant[part].blocksize2);
+    pitch = TRANS ? g.n : 1;
+    from = TRANS ? (static_cast<unsigned>(t.expert) * depth + i) * (g.n / 64) + at / 64 : (static_cast<unsigned>(t.expert) * g.n + at + i) * (depth / 64);
+    steps = TRANS ? (at < g.n ? (depth - i + kDepth - 1) / kDepth : 0) : (at + i < g.n ? depth / kDepth : 0);
+  }
+  __device__ __forceinline__ void read(const Quant& quant, int first) {
+#pragma unroll
+    for (int j = 0; j < kAhead; j++) {
+      value[j] = 0, code[j] = 0;
+      if (first + j >= steps) continue;
+      unsigned block = from + (first + j) * pitch >> shift;
+      if (quant.absmax) value[j] = quant.absmax[block];
+      else code[j] = quant.absmax8[block], value[j] = quant.absmax2[block >> shift2];
+    }
+  }
+  // as Quant::scale has it; of runs that there are not, any number
+  __device__ __forceinline__ void finish(const Quant& quant, float (&scale)[kAhead]) const {
+#pragma unroll
+    for (int j = 0; j < kAhead; j++) scale[j] = quant.absmax ? value[j] : __fadd_rn(__fmul_rn(quant.code2[code[j]], value[j]), quant.offset);
+  }
+};
+
+// A warpgroup's: how far it is with the codes and with w.
+struct Decoder {
+  Shared<true>& s;
+  Ring<kCodeStages> ring;
+  Ring<kSlots> slots;
+  __device__ __forceinline__ explicit Decoder(Shared<true>& s) : s(s) {}
+  // where w goes, when there is room for it
+  __device__ __forceinline__ unsigned char* room() const {
+    await(&s.coded.free[slots.stage], slots.parity ^ 1);
+    return s.w[slots.stage];
+  }
+  __device__ __forceinline__ void decode(const float (&codebook)[16], float scale, int half, int row) {
+    await(&s.coded.full[ring.stage], ring.parity);
+    decodeRun(room() + half * kBox, s.coded.codes[ring.stage] + half * kCodes, row, Table(codebook, scale));
+    publishShared();
+    release(&s.coded.decoded[slots.stage]);
+    release(&s.coded.empty[ring.stage]);
+    ring.advance(), slots.advance();
+  }
+  // w in bf16
+  template <bool TRANS> __device__ __forceinline__ void pass(const Map& map, const Tile& t, int step, bool first) {
+    unsigned char* w = room();
+    Barrier* decoded = &s.coded.decoded[slots.stage];
+    if (first) {
+      arriveWith(decoded, 2 * kBox);
+      copyWeights<TRANS>(w, map, decoded, t, step * kDepth, false);
+    } else if (threadIdx.x % 32 == 0) {
+      arrive(decoded);
+    }
+    __syncwarp();
+    slots.advance();
+  }
+};
+
+// by 128 threads, `i` of them, each of which has a run of every step
+template <bool TRANS> __device__ __forceinline__ void decodeWeights(Shared<true>& s, const Maps& maps, const Grouped& g, int i) {
+  Decoder at(s);
+  Follower tiles;
+  int half = i / 64, row = i % 64;
+  for (Tile t = tiles.next(s); t.chunks; t = tiles.next(s)) {
+    for (int p = 0; p < g.parts; p++) {
+      int steps = g.steps(p);
+      if (!g.coded(p)) {
+        for (int j = 0; j < steps; j++) at.pass<TRANS>(maps.w[p], t, j, i == 0);
+        continue;
+      }
+      const Quant& quant = g.quant[p];
+      Scales<TRANS> scales(g, p, t, half, row);
+      scales.read(quant, 0);
+      float codebook[16];
+#pragma unroll
+      for (int c = 0; c < 16; c++) codebook[c] = s.coded.codebooks[p][c];
+      for (int first = 0; first < steps; first += kAhead) {
+        float scale[kAhead];
+        scales.finish(quant, scale);
+        if (first + kAhead < steps) scales.read(quant, first + kAhead);
+#pragma unroll 1
+        for (int j = first; j < min(steps, first + kAhead); j++) {
+          at.decode(codebook, scale[0], half, row);
+#pragma unroll
+          for (int n = 1; n < kAhead; n++) scale[n - 1] = scale[n];
+        }
+      }
+    }
+  }
+}
