@@ -1,7 +1,7 @@
 // A weight's codes become bf16 in shared memory, where the products read it, by a warpgroup that runs ahead of those that multiply. It finds values
 // by bytes, which takes no turn of shared memory's.
 #pragma once
-#include "hopper-copies.cuh"
+#include "hopper-scales.cuh"
 
 __device__ __forceinline__ unsigned permute(unsigned a, unsigned b, unsigned selector) {
   unsigned to;
@@ -47,40 +47,6 @@ __device__ __forceinline__ void decodeRun(unsigned char* panel, const unsigned c
   }
 }
 
-// Scales of one of a step's 128 runs, those of several steps at once: what is read of them, then what they are. Runs are counted in 32 bits, and
-// blocks are powers of two of them.
-constexpr int kAhead = 4;
-template <bool TRANS> struct Scales {
-  unsigned from, pitch;  // the run in step 0; from a step's to the next's
-  int steps;             // that have one
-  int shift, shift2;
-  float value[kAhead];
-  unsigned char code[kAhead];
-  // run i of half h: row i of its 64 rows of w, `trans`: of its panel of 64 columns
-  __device__ __forceinline__ Scales(const Grouped& g, int part, const Tile& t, int h, int i) {
-    int depth = g.k[part], at = t.column + h * 64;
-    shift = 31 - __clz(g.quant[part].blocksize / 64), shift2 = 31 - __clz(g.quant[part].blocksize2);
-    pitch = TRANS ? g.n : 1;
-    from = TRANS ? (static_cast<unsigned>(t.expert) * depth + i) * (g.n / 64) + at / 64 : (static_cast<unsigned>(t.expert) * g.n + at + i) * (depth / 64);
-    steps = TRANS ? (at < g.n ? (depth - i + kDepth - 1) / kDepth : 0) : (at + i < g.n ? depth / kDepth : 0);
-  }
-  __device__ __forceinline__ void read(const Quant& quant, int first) {
-#pragma unroll
-    for (int j = 0; j < kAhead; j++) {
-      value[j] = 0, code[j] = 0;
-      if (first + j >= steps) continue;
-      unsigned block = from + (first + j) * pitch >> shift;
-      if (quant.absmax) value[j] = quant.absmax[block];
-      else code[j] = quant.absmax8[block], value[j] = quant.absmax2[block >> shift2];
-    }
-  }
-  // as Quant::scale has it; of runs that there are not, any number
-  __device__ __forceinline__ void finish(const Quant& quant, float (&scale)[kAhead]) const {
-#pragma unroll
-    for (int j = 0; j < kAhead; j++) scale[j] = quant.absmax ? value[j] : __fadd_rn(__fmul_rn(quant.code2[code[j]], value[j]), quant.offset);
-  }
-};
-
 // A warpgroup's: how far it is with the codes and with w.
 struct Decoder {
   Shared<true>& s;
@@ -92,9 +58,10 @@ struct Decoder {
     await(&s.coded.free[slots.stage], slots.parity ^ 1);
     return s.w[slots.stage];
   }
-  __device__ __forceinline__ void decode(const float (&codebook)[16], float scale, int half, int row) {
+  __device__ __forceinline__ void decode(const float (&codebook)[16], int half, int row) {
     await(&s.coded.full[ring.stage], ring.parity);
-    decodeRun(room() + half * kBox, s.coded.codes[ring.stage] + half * kCodes, row, Table(codebook, scale));
+    Table table(codebook, s.coded.scales[ring.stage][half * 64 + row]);
+    decodeRun(room() + half * kBox, s.coded.codes[ring.stage] + half * kCodes, row, table);
     publishShared();
     release(&s.coded.decoded[slots.stage]);
     release(&s.coded.empty[ring.stage]);
@@ -120,30 +87,18 @@ template <bool TRANS> __device__ __forceinline__ void decodeWeights(Shared<true>
   Decoder at(s);
   Follower tiles;
   int half = i / 64, row = i % 64;
-  for (Tile t = tiles.next(s); t.chunks; t = tiles.next(s)) {
+  for (Tile t = tiles.next(s, g); t.chunks; t = tiles.next(s, g)) {
     for (int p = 0; p < g.parts; p++) {
       int steps = g.steps(p);
       if (!g.coded(p)) {
         for (int j = 0; j < steps; j++) at.pass<TRANS>(maps.w[p], t, j, i == 0);
         continue;
       }
-      const Quant& quant = g.quant[p];
-      Scales<TRANS> scales(g, p, t, half, row);
-      scales.read(quant, 0);
       float codebook[16];
 #pragma unroll
       for (int c = 0; c < 16; c++) codebook[c] = s.coded.codebooks[p][c];
-      for (int first = 0; first < steps; first += kAhead) {
-        float scale[kAhead];
-        scales.finish(quant, scale);
-        if (first + kAhead < steps) scales.read(quant, first + kAhead);
 #pragma unroll 1
-        for (int j = first; j < min(steps, first + kAhead); j++) {
-          at.decode(codebook, scale[0], half, row);
-#pragma unroll
-          for (int n = 1; n < kAhead; n++) scale[n - 1] = scale[n];
-        }
-      }
+      for (int j = 0; j < steps; j++) at.decode(codebook, half, row);
     }
   }
 }

@@ -10,9 +10,8 @@ template <bool TRANS> __device__ __forceinline__ void copyWeights(unsigned char*
   }
 }
 
-// by a warp: x, and w beside it where none is in codes
-template <bool TRANS, bool NF4> __device__ __forceinline__ void copyTokens(Shared<NF4>& s, const Maps& maps, const Grouped& g) {
-  Taker tiles;
+// by a warp: x, and w beside it where none is in codes; else who copies those takes the tiles, since they are the first to be needed
+template <bool TRANS, bool NF4, class Tiles> __device__ __forceinline__ void copyTokens(Shared<NF4>& s, const Maps& maps, const Grouped& g, Tiles tiles) {
   Ring<kStages<NF4>> ring;
   for (Tile t = tiles.next(s, g); t.chunks; t = tiles.next(s, g)) {
     for (int p = 0; p < g.parts; p++) {
@@ -32,9 +31,9 @@ template <bool TRANS, bool NF4> __device__ __forceinline__ void copyTokens(Share
 
 // by another
 template <bool TRANS> __device__ __forceinline__ void copyCodes(Shared<true>& s, const Maps& maps, const Grouped& g) {
-  Follower tiles;
+  Taker tiles;
   Ring<kCodeStages> ring;
-  for (Tile t = tiles.next(s); t.chunks; t = tiles.next(s)) {
+  for (Tile t = tiles.next(s, g); t.chunks; t = tiles.next(s, g)) {
     for (int p = 0; p < g.parts; p++) {
       if (!g.coded(p)) continue;
       for (int k = 0; k < g.k[p]; k += kDepth, ring.advance()) {

@@ -113,7 +113,7 @@ template <int N, bool TRANS, bool NF4> __device__ __forceinline__ void multiplyT
 template <bool TRANS, bool NF4> __device__ __forceinline__ void consume(Shared<NF4>& s, const Grouped& g) {
   Follower tiles;
   Progress<NF4> at;
-  for (Tile t = tiles.next(s); t.chunks; t = tiles.next(s)) {
+  for (Tile t = tiles.next(s, g); t.chunks; t = tiles.next(s, g)) {
     if (t.column + static_cast<int>(threadIdx.x) / 128 * 64 >= g.n) {  // no row of this warpgroup
       for (int p = 0; p < g.parts; p++) {
         for (int k = 0; k < g.k[p]; k += kDepth) {

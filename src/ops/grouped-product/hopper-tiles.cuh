@@ -25,6 +25,7 @@ template <bool NF4> constexpr int kTokens = NF4 ? 320 : 256;  // of the largest 
 template <bool NF4> constexpr int kStages = NF4 ? 3 : 4;      // of the ring
 constexpr int kSlots = 3;         // of the ring of w that was codes
 constexpr int kCodeStages = 8;    // of the ring of codes
+constexpr int kScalers = 64;      // threads
 constexpr int kCodes = 64 * 32;   // bytes of 64 runs of 64 codes
 
 // Tokens from `row` on, in chunks of 64; those up to `end` are the expert's. Rows of w from `column` on. No chunks: there are no more tiles.
@@ -33,11 +34,11 @@ struct Tile {
 };
 constexpr int kTiles = 2;  // that are known ahead
 
-// a step's codes, and how far they and w are that is made of them
+// a step's codes and their scales, and how far they and w are that is made of them
 template <bool NF4> struct Coded {};
 template <> struct Coded<true> {
   unsigned char codes[kCodeStages][2 * kCodes];
-  float codebooks[kParts][16];
+  float scales[kCodeStages][2 * 64], codebooks[kParts][16];
   Barrier full[kCodeStages], empty[kCodeStages], decoded[kSlots], free[kSlots];
 };
 
@@ -82,7 +83,7 @@ struct Taker {
 // what it took, by whole warps
 struct Follower {
   Ring<kTiles> ring;
-  template <bool NF4> __device__ __forceinline__ Tile next(Shared<NF4>& s) {
+  template <bool NF4> __device__ __forceinline__ Tile next(Shared<NF4>& s, const Grouped&) {
     await(&s.taken[ring.stage], ring.parity);
     Tile t = s.tiles[ring.stage];
     release(&s.read[ring.stage]);

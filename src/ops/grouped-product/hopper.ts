@@ -40,8 +40,8 @@ const BOX_ROWS = 64
 const BOX = 64 * 128
 /** rows of a tile at most, boxes of a stage, stages, threads: w beside x, or apart, where it is made of codes */
 const RING = { dense: { high: 256, boxes: 6, stages: 4, threads: 384 }, decoding: { high: 320, boxes: 5, stages: 3, threads: 512 } }
-/** a stage of codes, a slot of w that was codes, with two barriers each; codebooks */
-const CODES = 8 * (2 * 64 * 32 + 16) + 3 * (2 * BOX + 16) + MOST_PARTS * 64
+/** a stage of codes and scales, a slot of w that was codes, with two barriers each; codebooks */
+const CODES = 8 * (2 * 64 * (32 + 4) + 16) + 3 * (2 * BOX + 16) + MOST_PARTS * 64
 /** the struct Shared but for what it has of each expert: stages with two barriers each, panels of y, barriers and values of two tiles, the struct Coded */
 const SHARED = { dense: ringBytes(RING.dense) + 8, decoding: ringBytes(RING.decoding) + CODES }
 
