@@ -36,16 +36,23 @@ struct Table {
   }
 };
 
-// A run of 64 codes: a row of a panel.
-__device__ __forceinline__ void decodeRun(unsigned char* panel, const unsigned char* codes, int row, const Table& table) {
+// a run of 64 codes, eight a word
+struct Run {
+  uint4 halves[2];
+  __device__ __forceinline__ Run(const unsigned char* codes, int row) {
 #pragma unroll
-  for (int half = 0; half < 2; half++) {
-    uint4 of = *reinterpret_cast<const uint4*>(codes + row * 32 + ((half ^ row >> 2 & 1) << 4));
-    unsigned words[4] = {of.x, of.y, of.z, of.w};
-#pragma unroll
-    for (int i = 0; i < 4; i++) *reinterpret_cast<uint4*>(panel + row * 128 + ((half * 4 + i ^ row & 7) << 4)) = table.eight(words[i]);
+    for (int h = 0; h < 2; h++) halves[h] = *reinterpret_cast<const uint4*>(codes + row * 32 + ((h ^ row >> 2 & 1) << 4));
   }
-}
+  // as a row of a panel
+  __device__ __forceinline__ void decode(unsigned char* panel, int row, const Table& table) const {
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+      unsigned words[4] = {halves[h].x, halves[h].y, halves[h].z, halves[h].w};
+#pragma unroll
+      for (int i = 0; i < 4; i++) *reinterpret_cast<uint4*>(panel + row * 128 + ((h * 4 + i ^ row & 7) << 4)) = table.eight(words[i]);
+    }
+  }
+};
 
 // A warpgroup's: how far it is with the codes and with w.
 struct Decoder {
@@ -60,8 +67,9 @@ struct Decoder {
   }
   __device__ __forceinline__ void decode(const float (&codebook)[16], int half, int row) {
     await(&s.coded.full[ring.stage], ring.parity);
+    Run run(s.coded.codes[ring.stage] + half * kCodes, row);
     Table table(codebook, s.coded.scales[ring.stage][half * 64 + row]);
-    decodeRun(room() + half * kBox, s.coded.codes[ring.stage] + half * kCodes, row, table);
+    run.decode(room() + half * kBox, row, table);
     publishShared();
     release(&s.coded.decoded[slots.stage]);
     release(&s.coded.empty[ring.stage]);

@@ -35,7 +35,7 @@ template <bool TRANS, bool NF4> __device__ __forceinline__ void groupedProduct(c
     moreRegisters<NF4 ? 200 : 232>();
     consume<TRANS>(s, g);
   } else if (producer >= 0) {
-    fewerRegisters<40>();
+    fewerRegisters<NF4 ? 48 : 40>();
     if constexpr (!NF4) {
       if (producer < 32) copyTokens<TRANS>(s, maps, g, Taker());
     } else if (producer < 32) {
@@ -46,7 +46,7 @@ template <bool TRANS, bool NF4> __device__ __forceinline__ void groupedProduct(c
       bringScales<TRANS>(s, g, producer - 64);
     }
   } else if constexpr (NF4) {
-    fewerRegisters<72>();
+    fewerRegisters<64>();
     decodeWeights<TRANS>(s, maps, g, thread - kConsumers);
   }
 }
