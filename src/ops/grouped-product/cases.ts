@@ -132,6 +132,13 @@ export const cases: readonly OpCase[] = [
     trans: true,
     alpha: 0.5,
   }),
+  product('tiles: more steps than any ring has stages, NF4', { rows: [320, 1, 70], n: 72, parts: [{ k: 704, weight: 'nf4' }] }),
+  product('tiles: more steps than any ring has stages, transposed NF4', {
+    rows: [70, 320, 0],
+    n: 64,
+    parts: [{ k: 680, weight: 'nf4' }, { k: 8 }],
+    trans: true,
+  }),
   product('tiles: several of an expert, NF4', { rows: [600, 3, 321, 513], n: 64, parts: [{ k: 128, weight: 'nf4' }] }),
   gradient('one value', [1], 1, 1),
   gradient('odd sizes', [13, 0, 5, 1], 37, 29),

@@ -2,7 +2,7 @@
  * Products of a mixture's experts. Every kernel reads the offsets on the card; its grid is for the most tiles that any routing makes of the
  * rows, since a tile never crosses experts. bf16 is done on the tensor cores (hopper.cuh where it takes the step, tensor.cu from sm_80 on),
  * everything else without (plain.cu). Which way is a matter of shapes, types and alignment alone.
- * NF4 is decoded on the way into shared memory or in registers, every time it is read, and not into scratch: only experts that have rows are read, a whole
+ * NF4 is decoded on the way into shared memory, every time it is read, and not into scratch: only experts that have rows are read, a whole
  * stack in bf16 (805 MB for Qwen3-30B-A3B's gate_up_proj) needs no place.
  */
 import { SaqrError } from '../../error.ts'
