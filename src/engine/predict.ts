@@ -30,16 +30,31 @@ export function predictSeconds(plan: Plan, work: Work, rates: Rates): number {
 
 /** the same of a plan without places */
 export function secondsOf(plan: Costs, work: Work, rates: Rates): number {
-  const { limits } = rates
-  /** of copies between host and device, by segment: they run beside the rest */
-  const beside = new Map<Segment, number>()
-  const own = new Map<Segment, number>()
-  forEachRun(plan, work, (step, times, segment) => {
-    // what it reads and writes is counted, each crosses once
-    if (step.until !== null) beside.set(segment, (beside.get(segment) ?? 0) + (times * step.bytes) / 2 / (limits.host ?? limits.copy))
-    else own.set(segment, (own.get(segment) ?? 0) + times * stepSeconds(step, work, rates))
-  })
-  return plan.segments.reduce((sum, segment) => sum + Math.max(own.get(segment) ?? 0, beside.get(segment) ?? 0), 0)
+  return plan.segments.reduce((sum, segment) => sum + (segment.repeats ? work.chunks : 1) * segmentSeconds(plan, segment, work, rates), 0)
+}
+
+/** Copies between host and device follow one another beside the steps, which wait for those that have to be done before them. */
+function segmentSeconds(plan: Costs, { from, to }: Segment, work: Work, rates: Rates): number {
+  const { host, copy } = rates.limits
+  let [own, beside] = [0, 0]
+  let pending: { until: number; done: number }[] = []
+  const waitFor = (step: number) => {
+    if (!pending.some(({ until }) => until <= step)) return
+    for (const { until, done } of pending) if (until <= step) own = Math.max(own, done)
+    pending = pending.filter(({ until }) => until > step)
+  }
+  for (let i = from; i < to; i++) {
+    waitFor(i)
+    const step = plan.steps[i]!
+    if (step.until === null) own += stepSeconds(step, work, rates)
+    else {
+      // what it reads and writes is counted, each crosses once
+      beside = Math.max(beside, own) + step.bytes / 2 / (host ?? copy)
+      pending.push({ until: step.until, done: beside })
+    }
+  }
+  waitFor(to)
+  return own
 }
 
 /** seconds of one pass by op; copies between host and device, which run beside the rest, are left out */

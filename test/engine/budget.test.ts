@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { chooseAdapter } from '../../src/adapters/choose.ts'
 import type { Device } from '../../src/devices/device.ts'
 import { denseBytes, planBudget, storeBytes } from '../../src/engine/budget.ts'
-import { predictSeconds } from '../../src/engine/predict.ts'
+import { predictSeconds, secondsOf } from '../../src/engine/predict.ts'
 import { loraConfig } from '../../src/formats/peft/config.ts'
 import { type Least, policyAt } from '../../src/graph/fit.ts'
 import { layoutParameters } from '../../src/graph/layout.ts'
@@ -147,4 +147,23 @@ it('experts’ products are predicted at the rate of their type, not of where th
   const seconds = (bf16: number) => predictSeconds({ ...plan, steps: grouped, segments: [{ ...plan.segments[0]!, from: 0, to: grouped.length, repeats: false }] }, { chunks: 1 }, rates(bf16)) // biome-ignore format: short
   expect(grouped.length).toBeGreaterThan(0)
   expect(seconds(1e12) * 1e12).toBeCloseTo(flops, -6)
+})
+
+it('a step waits for the copies that must be done before it, and those for one another', () => {
+  const rates = { limits: { f32: 1, bf16: 1, copy: 1, host: 1 }, reach: { compute: 1, pairs: 1, copy: 1, launch: 0 } }
+  const step = (bytes: number, until: number | null) => ({ flops: 0, pairFlops: 0, bytes, recomputed: false, until, scratch: null, operand: 'bf16' }) as const // biome-ignore format: a line
+  // of a copy's bytes half are read and half written: these take 3 s and 2 s, every other step 1 s
+  const seconds = (first: number, second: number) =>
+    secondsOf(
+      {
+        segments: [{ name: 'forward', from: 0, to: 6, repeats: false }],
+        steps: [step(1, null), step(6, first), step(4, second), step(1, null), step(1, null), step(1, null)],
+      },
+      { chunks: 1 },
+      rates,
+    )
+  expect(seconds(6, 6)).toBe(6) // they end at 4 and 6, the steps at 4
+  expect(seconds(3, 6)).toBe(7) // the steps go on at 4
+  expect(seconds(6, 5)).toBe(7) // the last begins at 6
+  expect(seconds(3, 3)).toBe(9)
 })
