@@ -5,6 +5,9 @@ const IMPORT = /^import (?:(\w+)(?:, )?)?(?:\{([^}]*)\})? from "(node:[^"]+)";$/
 /** any import of Node's, and what is passed on of one */
 const ANY = /^(?:import|export)\b\s*(?:[\w*{][^;"']*from\s*)?["']node:.*$/m
 
+/** whose functions are taken when they are called: it takes 5 ms to make, and few of those who would make a hash do */
+const LATE = new Set(['node:crypto'])
+
 /**
  * What is imported of Node is taken from `process.getBuiltinModule`: an import makes a module of every builtin, which reads all that it has, also
  * what it would load when asked (TextDecoder's tables of `node:util`), and is resolved and linked by each file anew.
@@ -16,6 +19,11 @@ export function takeBuiltins(code) {
     // a builtin has its default as a module alone
     if (/\bdefault\b/.test(parts ?? '')) return all
     const from = `process.getBuiltinModule("${name}")`
+    if (LATE.has(name)) {
+      if (whole || !parts) throw new Error(`functions of ${name} are imported by their names: ${all}`)
+      const late = parts.split(',').map((part) => part.trim().split(' as '))
+      return late.map(([theirs, ours = theirs]) => `const ${ours} = (...given) => ${from}.${theirs}(...given);`).join(' ')
+    }
     const taken = parts === undefined ? '' : `const {${parts.replaceAll(' as ', ': ')}} = ${whole ?? from};`
     return [whole ? `const ${whole} = ${from};` : '', taken].filter(Boolean).join(' ')
   })

@@ -1,4 +1,5 @@
 /** What the command's bundle imports of Node: taken from Node itself, the same values under the same names; any other form ends the build. */
+import { createHash } from 'node:crypto'
 import fs, { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
@@ -20,6 +21,15 @@ it.each([
   expect(made).not.toMatch(/^import/m)
   const found = run(made, ...names)
   for (const [i, value] of values.entries()) expect(found[i], names[i]).toBe(value)
+})
+
+it('functions of node:crypto are taken when they are called', () => {
+  const made = takeBuiltins('import { createHash, randomUUID as newId$1 } from "node:crypto";')
+  const [hash, id] = run(made, 'createHash', 'newId$1') as [typeof createHash, () => string]
+  expect(hash).not.toBe(createHash)
+  expect(hash('sha256').update('a').digest('hex')).toBe(createHash('sha256').update('a').digest('hex'))
+  expect(id()).toMatch(/^[0-9a-f-]{36}$/)
+  expect(() => takeBuiltins('import crypto from "node:crypto";')).toThrow(/by their names/)
 })
 
 it.each([
