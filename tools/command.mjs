@@ -2,11 +2,11 @@
 // process of a job in dist/package/. Finding and linking hundreds of modules takes longer than what most verbs do with them, and a second of a
 // program's start. Verbs are loaded when they are called. Packages stay packages, but for those of many modules, of which few are needed (zod
 // brings 60 languages): what is needed of them is put in, with their licences beside it.
-import { copyFileSync, readFileSync, rmSync } from 'node:fs'
+import { copyFileSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { rolldown } from 'rolldown'
-import { takeBuiltins } from './builtins.mjs'
+import { asAscii, takeBuiltins } from './builtins.mjs'
 
 const dist = join(dirname(dirname(fileURLToPath(import.meta.url))), 'dist')
 
@@ -37,6 +37,11 @@ export async function bundle() {
   const asks = new Set([...reached('cli/verbs/generate.js'), ...reached('devices/cpu/device.js')].filter((path) => !main.has(path)))
   const group = (name, of) => ({ name, test: (id) => of.has(id) })
   await put('command', { main: 'cli/start.js' }, [ownPlaces, builtins], [group('verbs', main), group('model', asks)])
+  // at last: the bundler writes what a plugin gives it once more
+  for (const name of readdirSync(join(dist, 'command')).filter((name) => name.endsWith('.js'))) {
+    const file = join(dist, 'command', name)
+    writeFileSync(file, asAscii(readFileSync(file, 'utf8')))
+  }
   // a program may be bundled itself, for which an import is one
   await put('package', { index: 'index.js', 'job-worker': 'jobs/worker.js' }, [ownPlaces], [])
 }
@@ -62,6 +67,8 @@ async function put(folder, entries, plugins, groups) {
     platform: 'node',
     external: (id) => !/^[./]|^[a-z]:/i.test(id) && !within.includes(id),
     plugins,
+    // which file a module lies in is said above, whoever asks for it late
+    checks: { ineffectiveDynamicImport: false },
   })
   await bundle.write({ dir: out, format: 'esm', codeSplitting: { groups } })
   await bundle.close()

@@ -4,7 +4,9 @@ import fs, { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
 
-const { takeBuiltins }: { takeBuiltins: (code: string) => string } = await import(join(import.meta.dirname, '../../tools/builtins.mjs'))
+const { takeBuiltins, asAscii }: Record<'takeBuiltins' | 'asAscii', (code: string) => string> = await import(
+  join(import.meta.dirname, '../../tools/builtins.mjs')
+)
 
 /** what the code's names are, run as a program */
 const run = (code: string, ...names: string[]) => new Function(`${code}\nreturn [${names.join(', ')}]`)() as unknown[]
@@ -49,4 +51,17 @@ it('leaves everything else as it is', () => {
   const code =
     'import { z } from "zod";\nconst later = () => import("node:http");\nconst text = `\nimported from "node:fs"`;\nexport { later };\n'
   expect(takeBuiltins(code)).toBe(code)
+})
+
+it('a program in ASCII means what it meant: texts, templates, names and expressions; what is read as it is written ends the build', () => {
+  const code = [
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: a program's
+    'const é = "’𝒳", b = `\u2028${é}×`, c = [/[’𝒳]/u.test(é), /^’\ud835\udcb3$/.test(é), "a𝒳b".split(/𝒳/u).length] // – ’',
+    'const d = String.raw`\\p{L}`',
+  ].join('\n')
+  const ascii = asAscii(code)
+  expect(ascii).toMatch(/^[\0-\x7f]+$/)
+  expect(run(ascii, 'é', 'b', 'c', 'd')).toEqual(run(code, 'é', 'b', 'c', 'd'))
+  expect(run(ascii, 'c')[0]).toEqual([true, true, 2])
+  expect(() => asAscii('const x = String.raw`a’b`')).toThrow(/beyond ASCII: String\.raw`a’b`/)
 })
