@@ -1,5 +1,5 @@
 /**
- * `npm run bench:export -- --tokenizer FOLDER --work FOLDER [--layers 3] [--before DIST/cli/main.js] [--runs 3] [--types bf16,q4_k_m]`
+ * `npm run bench:export -- --tokenizer FOLDER --work FOLDER [--layers 3] [--before DIST/cli/start.js] [--runs 3] [--types bf16,q4_k_m]`
  *
  * What exporting a model of Llama 3.1 8B's shapes takes: a checkpoint with some of its 32 layers (random bf16 weights, five files of it) and an adapter
  * of rank 16 on all linears are made in the work folder, exported by `saqr export` merged and as GGUF, beside the tensors' plain copy, each flushed to
@@ -147,7 +147,7 @@ if (!existsSync(join(adapter, 'adapter_config.json'))) await make()
 const bytes = readdirSync(model)
   .filter((name) => name.endsWith('.safetensors'))
   .reduce((sum, name) => sum + statSync(join(model, name)).size, 0)
-const main = resolve(import.meta.dirname, '../dist/cli/main.js')
+const main = resolve(import.meta.dirname, '../dist/cli/start.js')
 const commands = { ...(values.before ? { before: resolve(values.before) } : {}), now: main }
 const ways = { merged: ['--merged'], ...Object.fromEntries(values.types.split(',').map((type) => [type, ['--gguf', type]])) }
 const sides: [name: string, command: string, args: string[]][] = [

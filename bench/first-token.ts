@@ -1,8 +1,9 @@
 /**
- * `npm run bench:first-token -- --model A.gguf [--before DIST/cli/main.js] [--runs 15]`
+ * `npm run bench:first-token -- --model A.gguf [--before DIST/command/main.js] [--runs 15]`
  *
  * What the first token of `saqr generate` takes from the start of the command, the weights in the page cache: until its text is out, and the
- * processor seconds of the whole process (Linux: of children waited for, in hundredths). --before: another checkout's command, in turns with this one.
+ * processor seconds of the whole process (Linux: of children waited for, in hundredths). --before: another checkout's command, in turns with this one;
+ * bare: Node with nothing to do.
  */
 import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
@@ -29,26 +30,32 @@ interface Run {
   system: number
 }
 
-async function run(main: string): Promise<Run> {
+// Node before 22 reads and parses these certificates whenever it starts, 50 to 100 ms of a machine's own
+const env = { ...process.env }
+delete env.NODE_EXTRA_CA_CERTS
+
+const generate = ['generate', '--model_name_or_path', resolve(values.model), '--use_cpu', '--max_new_tokens', '1', 'hello']
+
+async function run(args: readonly string[]): Promise<Run> {
   const before = spent()
   const began = performance.now()
-  const args = [main, 'generate', '--model_name_or_path', resolve(values.model!), '--use_cpu', '--max_new_tokens', '1', 'hello']
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'], env })
   let first = 0
   child.stdout.once('data', () => (first = (performance.now() - began) / 1e3))
   const code = await new Promise((done) => child.on('close', done))
-  if (code !== 0) throw new Error(`${main} ended with ${code}`)
+  if (code !== 0) throw new Error(`${args.join(' ')} ended with ${code}`)
   const [user, system] = spent()
   return { first, user: user - before[0], system: system - before[1] }
 }
 
 const commands = {
-  ...(values.before ? { before: resolve(values.before) } : {}),
-  now: join(import.meta.dirname, '../dist/command/main.js'),
+  bare: ['-e', 'console.log()'],
+  ...(values.before ? { before: [resolve(values.before), ...generate] } : {}),
+  now: [join(import.meta.dirname, '../dist/command/main.js'), ...generate],
 }
 const runs = Object.fromEntries(Object.keys(commands).map((name) => [name, [] as Run[]]))
-for (const main of Object.values(commands)) await run(main)
-for (let i = 0; i < Number(values.runs); i++) for (const [name, main] of Object.entries(commands)) runs[name]!.push(await run(main))
+for (const args of Object.values(commands)) await run(args)
+for (let i = 0; i < Number(values.runs); i++) for (const [name, args] of Object.entries(commands)) runs[name]!.push(await run(args))
 
 console.log(`${values.runs} runs each, in turns, Node ${process.version}: median [least, most] seconds`)
 for (const [name, list] of Object.entries(runs)) {

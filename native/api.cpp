@@ -13,6 +13,7 @@
 #include "processor.hpp"
 #include "quantise.hpp"
 #include "system.hpp"
+#include "text-tables.hpp"
 
 using namespace saqr;
 
@@ -131,6 +132,21 @@ SAQR_API void saqr_add_low_rank(float* w, const float* b, const float* a, double
   addLowRank(w, b, a, scale, rows, cols, rank, threads);
 }
 SAQR_API void saqr_digest(const void* bytes, uint64_t count, uint64_t* out) { digest(bytes, count, out); }
+SAQR_API int64_t saqr_text_slots(const uint8_t* bytes, const uint32_t* starts, int64_t gap, int64_t count, int32_t* slots, int64_t room,
+                                 int32_t* repeated) {
+  return textSlots({bytes, starts, gap}, count, slots, room, repeated);
+}
+SAQR_API int64_t saqr_merge_ids(const uint8_t* bytes, const uint32_t* starts, int64_t gap, const int32_t* slots, int64_t room, const int32_t* ids,
+                                const uint8_t* merges, const uint32_t* mergeStarts, int64_t mergeGap, int64_t count, int pairs, int32_t* out) {
+  return mergeIds({bytes, starts, gap}, slots, room, ids, {merges, mergeStarts, mergeGap}, count, pairs != 0, out);
+}
+SAQR_API int64_t saqr_not_two(const uint8_t* bytes, const uint32_t* starts, int64_t gap, int64_t count) {
+  return notTwo({bytes, starts, gap}, count);
+}
+SAQR_API void saqr_pair_slots(const int32_t* ids, int64_t count, int32_t* slots, int64_t room) { pairSlots(ids, count, slots, room); }
+SAQR_API void saqr_unrotate(const uint8_t* stored, uint8_t* out, int64_t bytes, int64_t lines, int64_t line, int64_t from) {
+  unrotate(stored, out, bytes, lines, line, from);
+}
 // false: no such type
 SAQR_API int saqr_values_of_ggml(const uint8_t* blocks, int64_t n, int type, int toBf16, void* out, int threads) {
   return valuesOfGgml(blocks, n, type, toBf16 != 0, out, threads);

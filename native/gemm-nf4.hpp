@@ -74,40 +74,65 @@ template <> struct Table<float> {
 
 #if defined(__AVX2__) && !defined(__AVX512F__)
 #define SAQR_NF4_PLANES 1
-// A block of 64 with a finite scale: bytes of the 16 values are looked up by 32 codes at once, and woven together. `rounded` values have two.
-// put(i, elements i to i + 7), in order
+// A block of 64 with a finite scale: bytes of the 16 values are looked up by 32 codes at once. Elements i and i + 8 come out as the halves of a
+// lane, so that a shift and a mask part them: what moves bytes between lanes is what most of this waits for. `rounded` values have two bytes.
+template <bool rounded>
+struct UsualBlock {
+  // bytes of all 16 values, in both halves
+  struct Planes { __m256i low, high; };
+  Planes upper, lower;
+  __m256i even, odd;  // codes of even and of odd elements
+
+  SAQR_INLINE UsualBlock(const float* codebook, float scale, const uint8_t* packed) {
+    // 0–3 and 8–11, 4–7 and 12–15: packing half by half puts them in order
+    vu values[2];
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; i++) {
+      const vf book = (vf)_mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(codebook + 4 * i)), _mm_loadu_ps(codebook + 8 + 4 * i), 1);
+      values[i] = (vu)(book * set1(scale));
+      if (rounded) values[i] += 0x7fff + (values[i] >> 16 & 1);  // as roundBf16: its lower half isn't looked at
+    }
+    upper = planes((__m256i)(values[0] >> 16), (__m256i)(values[1] >> 16));
+    if (!rounded) lower = planes((__m256i)(values[0] & 0xffff), (__m256i)(values[1] & 0xffff));
+    // of 8 bytes 0 and 4, 1 and 5, whose codes are elements 0 and 8, 2 and 10; bytes 2, 6, 3 and 7 of them in the upper half
+    const __m256i pairs = _mm256_setr_epi8(0, 4, 1, 5, 8, 12, 9, 13, 2, 6, 3, 7, 10, 14, 11, 15, 0, 4, 1, 5, 8, 12, 9, 13, 2, 6, 3, 7, 10, 14, 11, 15);
+    const __m256i bytes = _mm256_permute4x64_epi64(_mm256_shuffle_epi8(_mm256_loadu_si256((const __m256i*)packed), pairs), 0xd8);
+    odd = _mm256_and_si256(bytes, _mm256_set1_epi8(15)), even = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), _mm256_set1_epi8(15));
+  }
+
+  // 32 elements: put(i, elements i to i + 7), in order
+  template <class Put>
+  SAQR_INLINE void half(int half, Put put) const {
+    const __m256i codes = half ? _mm256_unpackhi_epi16(even, odd) : _mm256_unpacklo_epi16(even, odd);
+    const __m256i mask = _mm256_set1_epi32(static_cast<int>(0xffff0000));
+#pragma GCC unroll 2
+    for (int quarter = 0; quarter < 2; quarter++) {
+      const __m256i above = words(upper, codes, quarter);
+      __m256i first = _mm256_slli_epi32(above, 16), second = _mm256_and_si256(above, mask);
+      if (!rounded) {
+        const __m256i below = words(lower, codes, quarter);
+        first = _mm256_or_si256(first, _mm256_andnot_si256(mask, below)), second = _mm256_or_si256(second, _mm256_srli_epi32(below, 16));
+      }
+      put(half * 32 + quarter * 16, (vf)first), put(half * 32 + quarter * 16 + 8, (vf)second);
+    }
+  }
+
+ private:
+  static SAQR_INLINE Planes planes(__m256i first, __m256i second) {
+    const __m256i words = _mm256_packus_epi32(first, second);
+    const __m256i bytes = _mm256_packus_epi16(_mm256_and_si256(words, _mm256_set1_epi16(255)), _mm256_srli_epi16(words, 8));
+    return {_mm256_permute4x64_epi64(bytes, 0x88), _mm256_permute4x64_epi64(bytes, 0xdd)};
+  }
+  static SAQR_INLINE __m256i words(const Planes& of, __m256i codes, int quarter) {
+    const __m256i low = _mm256_shuffle_epi8(of.low, codes), high = _mm256_shuffle_epi8(of.high, codes);
+    return quarter ? _mm256_unpackhi_epi8(low, high) : _mm256_unpacklo_epi8(low, high);
+  }
+};
+
 template <bool rounded, class Put>
 SAQR_INLINE void usualBlock(const float* codebook, float scale, const uint8_t* packed, Put put) {
-  vf values[2];
-#pragma GCC unroll 2
-  for (int i = 0; i < 2; i++) {
-    values[i] = load(codebook + i * W) * set1(scale);
-    if (rounded) values[i] = (vf)((vu)values[i] + 0x7fff + ((vu)values[i] >> 16 & 1));  // as roundBf16: its lower half isn't looked at
-  }
-  // plane k: byte k of all 16, in both halves
-  const __m256i byBytes = _mm256_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15, 0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-  const __m256i first = _mm256_shuffle_epi8((__m256i)values[0], byBytes), second = _mm256_shuffle_epi8((__m256i)values[1], byBytes);
-  const __m256i even = _mm256_permute2x128_si256(first, second, 0x20), odd = _mm256_permute2x128_si256(first, second, 0x31);
-  const __m256i lower = _mm256_unpacklo_epi32(even, odd), upper = _mm256_unpackhi_epi32(even, odd);
-  const __m256i plane0 = _mm256_permute4x64_epi64(lower, 0x88), plane1 = _mm256_permute4x64_epi64(lower, 0xdd);
-  const __m256i plane2 = _mm256_permute4x64_epi64(upper, 0x88), plane3 = _mm256_permute4x64_epi64(upper, 0xdd);
-  // codes in the order that weaving takes apart: elements 0–3, 8–11, 16–19, 24–27 in the lower half, those between in the upper
-  const __m256i pairs = _mm256_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15, 0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15);
-  const __m256i bytes = _mm256_permute4x64_epi64(_mm256_shuffle_epi8(_mm256_loadu_si256((const __m256i*)packed), pairs), 0xd8);
-  const __m256i low = _mm256_and_si256(bytes, _mm256_set1_epi8(15)), high = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), _mm256_set1_epi8(15));
-#pragma GCC unroll 2
-  for (int half = 0; half < 2; half++) {
-    const __m256i codes = half ? _mm256_unpackhi_epi8(high, low) : _mm256_unpacklo_epi8(high, low);
-    const __m256i byte2 = _mm256_shuffle_epi8(plane2, codes), byte3 = _mm256_shuffle_epi8(plane3, codes);
-    const __m256i upper0 = _mm256_unpacklo_epi8(byte2, byte3), upper1 = _mm256_unpackhi_epi8(byte2, byte3);
-    __m256i lower0 = _mm256_setzero_si256(), lower1 = lower0;
-    if (!rounded) {
-      const __m256i byte0 = _mm256_shuffle_epi8(plane0, codes), byte1 = _mm256_shuffle_epi8(plane1, codes);
-      lower0 = _mm256_unpacklo_epi8(byte0, byte1), lower1 = _mm256_unpackhi_epi8(byte0, byte1);
-    }
-    put(half * 32, (vf)_mm256_unpacklo_epi16(lower0, upper0)), put(half * 32 + 8, (vf)_mm256_unpackhi_epi16(lower0, upper0));
-    put(half * 32 + 16, (vf)_mm256_unpacklo_epi16(lower1, upper1)), put(half * 32 + 24, (vf)_mm256_unpackhi_epi16(lower1, upper1));
-  }
+  const UsualBlock<rounded> block(codebook, scale, packed);
+  block.half(0, put), block.half(1, put);
 }
 #else
 #define SAQR_NF4_PLANES 0

@@ -29,19 +29,26 @@ static void nf4Dots(const Tensor& t, const int64_t* rows, const float* x, int64_
   }
   for (int64_t k = 0; k < t.cols; k += kUsualBlock) {
 #pragma GCC unroll 4
-    for (int r = 0; r < R; r++) {
-      const float scale = scales[r].next();
-      const uint8_t* from = packed[r] + k / 2;
-      __builtin_prefetch(from + kAhead, 0, 3);
-      auto put = [&](int i, vf v) {
+    for (int r = 0; r < R; r += 2) {
+      // a row's sums wait for each other: two rows side by side
+      const float scale[2] = {scales[r].next(), scales[r + 1].next()};
+      const uint8_t* from[2] = {packed[r] + k / 2, packed[r + 1] + k / 2};
+      auto putOf = [&](int side) {
+        return [&sum, x, apart, k, r, side](int i, vf v) {
 #pragma GCC unroll 8
-        for (int m = 0; m < M; m++) sum[r][m] = fma(v, load(x + m * apart + k + i), sum[r][m]);
+          for (int m = 0; m < M; m++) sum[r + side][m] = fma(v, load(x + m * apart + k + i), sum[r + side][m]);
+        };
       };
-      if (std::isfinite(scale)) {
-        usualBlock<rounded>(q.codebook, scale, from, put);
+      for (const uint8_t* row : from) __builtin_prefetch(row + kAhead, 0, 3);
+      if (std::isfinite(scale[0]) && std::isfinite(scale[1])) {
+        const UsualBlock<rounded> first(q.codebook, scale[0], from[0]), second(q.codebook, scale[1], from[1]);
+#pragma GCC unroll 2
+        for (int half = 0; half < 2; half++) first.half(half, putOf(0)), second.half(half, putOf(1));
       } else {
-        const Table<float> table(q.codebook, scale, rounded);
-        for (int i = 0; i < kUsualBlock; i += W) put(i, table.look(from + i / 2));
+        for (int side = 0; side < 2; side++) {
+          const Table<float> table(q.codebook, scale[side], rounded);
+          for (int i = 0; i < kUsualBlock; i += W) putOf(side)(i, table.look(from[side] + i / 2));
+        }
       }
     }
   }

@@ -20,17 +20,18 @@ void turn(const float* from, vf* x) {
     for (int i = 0; i < W; i++) x[l + i] = v[i];
   }
 }
+// four codes are one lane: bytes lie where they belong once lanes do
 template <int n>
 void turnBack(const vf* codes, uint8_t* to) {
-  using bytes = uint8_t __attribute__((vector_size(W)));
-  for (int l = 0; l < n; l += W) {
-    vf v[W];
-    for (int i = 0; i < W; i++) v[i] = codes[l + i];
-    transpose(v);
-    for (int lane = 0; lane < W; lane++) {
-      const bytes row = __builtin_convertvector(whole(v[lane]), bytes);
-      memcpy(to + lane * n + l, &row, sizeof row);
+  constexpr int words = n / 4, bytes = 4 * std::min(W, words);
+  for (int from = 0; from < words; from += W) {
+    vi v[W] = {};
+    for (int i = 0; i < W && from + i < words; i++) {
+      const vf* four = codes + 4 * (from + i);
+      v[i] = whole(four[0]) | whole(four[1]) << 8 | whole(four[2]) << 16 | whole(four[3]) << 24;
     }
+    transpose(v);
+    for (int lane = 0; lane < W; lane++) memcpy(to + lane * n + 4 * from, &v[lane], bytes);
   }
 }
 
@@ -45,8 +46,17 @@ inline bool any(vi mask) {
 #endif
 }
 
-// `nearest` of what is below 2^22: 1.5 · 2^23 + x has whole numbers for lower bits, and taking it off again is exact
-SAQR_INLINE vf code(vf x) { return x + 12582912.0f - 12582912.0f; }
+// `nearest` of what is below 2^22: one instruction, or 1.5 · 2^23 + x has whole numbers for lower bits, and taking it off again is exact. Zeros may
+// differ in their signs, which no sum and no square keeps.
+SAQR_INLINE vf code(vf x) {
+#if defined(__AVX512F__)
+  return (vf)_mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#elif defined(__AVX2__)
+  return (vf)_mm256_round_ps((__m256)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#else
+  return x + 12582912.0f - 12582912.0f;
+#endif
+}
 SAQR_INLINE vf code(vf x, float low, float high) { return min(set1(high), max(set1(low), code(x))); }
 // … and of anything: beyond 2^22 the lower bits are what ggml has
 SAQR_INLINE vf codeOfAny(vf x, int low, int high) { return floats(clampTo(nearest(x), low, high)); }
@@ -58,19 +68,16 @@ SAQR_INLINE vf codeOfAny(vf x, int low, int high) { return floats(clampTo(neares
  */
 constexpr int kSide = 2;
 struct Fit {
-  vf x[32], w[32], up[32], codes[32];  // up: x − low
+  vf x[32], w[32], codes[32];
   vf high, low, sumW, sumX, grid, gridScale, gridLow, scale, best, flatLow;
   vf least;
   vi flat;
-  void upFrom() {
-    for (int l = 0; l < 32; l++) up[l] = x[l] - low;
-  }
 };
 // what codes on a grid need
 enum class Clamp { none, high, both, any };
 template <int most>
 Clamp clampOf(const Fit& f) {
-  const vf up = f.grid * (f.high - f.low), down = f.grid * (f.least - f.low);  // the largest and the least of its products with `up`
+  const vf up = f.grid * (f.high - f.low), down = f.grid * (f.least - f.low);  // the largest and the least of its products with x − low
   const vi counts = ~f.flat;
   if (any(counts & ~((vi)(max(abs(up), abs(down)) < 4e6f)))) return Clamp::any;
   if (any(counts & (vi)(code(down) < 0.0f))) return Clamp::both;
@@ -103,9 +110,8 @@ void fitRange(const float* from, float first, float* scales, float* lows, uint8_
     f.flat = (vi)(f.high == f.low);
     f.gridScale = static_cast<float>(most) / (f.high - f.low);  // of the best grid
     f.scale = 1.0f / f.gridScale, f.best = vf{};
-    f.upFrom();
     for (int l = 0; l < 32; l++) {
-      vf diff = f.scale * codeOfAny(f.gridScale * f.up[l], 0, most) + f.low - x[l];
+      vf diff = f.scale * codeOfAny(f.gridScale * (x[l] - f.low), 0, most) + f.low - x[l];
       f.best += f.w[l] * (diff * diff);
     }
   }
@@ -121,7 +127,7 @@ void fitRange(const float* from, float first, float* scales, float* lows, uint8_
 #pragma GCC unroll 2
         for (int v = 0; v < kSide; v++) {
           Fit& f = fits[v];
-          vf code = f.codes[l] = codeOf(f.grid * f.up[l]);
+          vf code = f.codes[l] = codeOf(f.grid * (f.x[l] - f.low));
           vf weighted = f.w[l] * code;
           sumL[v] += weighted;
           sumL2[v] += weighted * code;
@@ -157,7 +163,6 @@ void fitRange(const float* from, float first, float* scales, float* lows, uint8_
       f.best = select(better, error[v], f.best);
       f.scale = select(better, ownScale[v], f.scale);
       f.low = select(better, ownLow[v], f.low);
-      if (any(better)) f.upFrom();
     }
   }
   for (int v = 0; v < kSide; v++) {

@@ -78,4 +78,12 @@ bool valuesOfGgml(const uint8_t* blocks, int64_t n, int type, bool toBf16, void*
   return true;
 }
 
+void unrotate(const uint8_t* stored, uint8_t* out, int64_t bytes, int64_t lines, int64_t line, int64_t from) {
+  const int64_t half = lines / 2;
+  for (int64_t at = 0, i = from; at < bytes; at += line, i++) {
+    const int64_t within = i % lines, source = i - within + within % half * 2 + (within >= half);
+    memcpy(out + at, stored + source * line, line);
+  }
+}
+
 }  // namespace saqr

@@ -41,6 +41,27 @@ SAQR_INLINE void part(vf low, vf high, vf& a, vf& b) {
 
 // W rows become W columns: interleaving the first half with the second, log2(W) times.
 SAQR_INLINE void transpose(vf (&v)[W]) {
+#if defined(__AVX2__) && !defined(__AVX512F__)
+  // within halves of registers, which pairs of rows four apart change once: a third of the steps across them
+  __m256 pairs[8], fours[8];
+#pragma GCC unroll 4
+  for (int i = 0; i < 8; i += 2) {
+    pairs[i] = _mm256_unpacklo_ps((__m256)v[i], (__m256)v[i + 1]);
+    pairs[i + 1] = _mm256_unpackhi_ps((__m256)v[i], (__m256)v[i + 1]);
+  }
+#pragma GCC unroll 2
+  for (int i = 0; i < 8; i += 4) {
+    fours[i] = _mm256_shuffle_ps(pairs[i], pairs[i + 2], 0x44);
+    fours[i + 1] = _mm256_shuffle_ps(pairs[i], pairs[i + 2], 0xee);
+    fours[i + 2] = _mm256_shuffle_ps(pairs[i + 1], pairs[i + 3], 0x44);
+    fours[i + 3] = _mm256_shuffle_ps(pairs[i + 1], pairs[i + 3], 0xee);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; i++) {
+    v[i] = (vf)_mm256_permute2f128_ps(fours[i], fours[i + 4], 0x20);
+    v[i + 4] = (vf)_mm256_permute2f128_ps(fours[i], fours[i + 4], 0x31);
+  }
+#else
 #pragma GCC unroll 4
   for (int stage = 1; stage < W; stage *= 2) {
     vf next[W];
@@ -49,6 +70,7 @@ SAQR_INLINE void transpose(vf (&v)[W]) {
 #pragma GCC unroll 16
     for (int i = 0; i < W; i++) v[i] = next[i];
   }
+#endif
 }
 
 SAQR_INLINE void transpose(vi (&v)[W]) {

@@ -5,6 +5,9 @@ const IMPORT = /^import (?:(\w+)(?:, )?)?(?:\{([^}]*)\})? from "(node:[^"]+)";$/
 /** any import of Node's, and what is passed on of one */
 const ANY = /^(?:import|export)\b\s*(?:[\w*{][^;"']*from\s*)?["']node:.*$/m
 
+/** whose functions are taken when they are called: they take 5 and 10 ms to make, and few of those who would make a hash, or read beside others, do */
+const LATE = new Set(['node:crypto', 'node:fs/promises'])
+
 /**
  * What is imported of Node is taken from `process.getBuiltinModule`: an import makes a module of every builtin, which reads all that it has, also
  * what it would load when asked (TextDecoder's tables of `node:util`), and is resolved and linked by each file anew.
@@ -16,10 +19,26 @@ export function takeBuiltins(code) {
     // a builtin has its default as a module alone
     if (/\bdefault\b/.test(parts ?? '')) return all
     const from = `process.getBuiltinModule("${name}")`
+    if (LATE.has(name)) {
+      if (whole || !parts) throw new Error(`functions of ${name} are imported by their names: ${all}`)
+      const late = parts.split(',').map((part) => part.trim().split(' as '))
+      return late.map(([theirs, ours = theirs]) => `const ${ours} = (...given) => ${from}.${theirs}(...given);`).join(' ')
+    }
     const taken = parts === undefined ? '' : `const {${parts.replaceAll(' as ', ': ')}} = ${whole ?? from};`
     return [whole ? `const ${whole} = ${from};` : '', taken].filter(Boolean).join(' ')
   })
   const left = ANY.exec(made)
   if (left) throw new Error(`the command's bundle has an import that isn't understood: ${left[0]}`)
   return made
+}
+
+/**
+ * A file without a character beyond ASCII: with one, in a comment even, a program is held, and read, as two bytes a character.
+ * @param {string} code of a bundled file
+ * @throws Error where one stands in a template that is read as it is written
+ */
+export function asAscii(code) {
+  const raw = /String\.raw`[^`]*[^\0-\x7f][^`]*`/.exec(code)
+  if (raw) throw new Error(`a text that is read as it is written has a character beyond ASCII: ${raw[0]}`)
+  return code.replace(/[^\0-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }

@@ -18,7 +18,7 @@ if (model === undefined || out === undefined || typed.length === 0) {
   process.exit(2)
 }
 const root = dirname(import.meta.dirname)
-const command = `stty cols ${COLUMNS} rows 40; exec "${process.execPath}" "${join(root, 'dist/cli/main.js')}" chat --model_name_or_path "${basename(model)}" --temperature 0`
+const command = `stty cols ${COLUMNS} rows 40; exec "${process.execPath}" "${join(root, 'dist/cli/start.js')}" chat --model_name_or_path "${basename(model)}" --temperature 0`
 const child = spawn('script', ['-qec', command, '/dev/null'], {
   cwd: dirname(model),
   stdio: ['pipe', 'pipe', 'inherit'],

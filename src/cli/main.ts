@@ -1,13 +1,9 @@
-#!/usr/bin/env node
 /** The command `saqr`. Each verb is loaded when it is called, so that none waits for the others' code. */
-import module from 'node:module'
+import { isatty } from 'node:tty'
 import { standardError, textOutput } from '../track/output.ts'
 import { parentGone } from './parent.ts'
 import { INTERRUPTED, run, type VerbEntry } from './run.ts'
 import type { Io, Verb } from './verb.ts'
-
-// what is loaded from here on was compiled when it first ran: Node keeps it (22.8 and later; NODE_DISABLE_COMPILE_CACHE=1 forbids it)
-;(module as { enableCompileCache?(): void }).enableCompileCache?.()
 
 const verbs: VerbEntry[] = [
   {
@@ -144,13 +140,14 @@ process.channel?.unref()
 const io: Io = {
   out: textOutput(process.stdout),
   err: standardError,
-  ask: process.stdin.isTTY && process.stderr.isTTY ? ask : undefined,
+  // a stream of what comes in is made where somebody reads it
+  ask: isatty(0) && isatty(2) ? ask : undefined,
   // only a verb that asks for it can be stopped gently; the others end at once
   get signal() {
     return stopper?.signal ?? stopSignal()
   },
 }
 
-run(process.argv.slice(2), io, verbs).then((code) => {
-  process.exitCode = code
-})
+export async function main(args: readonly string[]): Promise<void> {
+  process.exitCode = await run(args, io, verbs)
+}

@@ -7,7 +7,7 @@ import { joinNf4, unlikeNf4 } from '../formats/nf4-joined.ts'
 import { asF32, bytesOf } from '../formats/numbers.ts'
 import type { Checkpoint, CheckpointTensor } from '../formats/tensor.ts'
 import type { WeightSpec } from '../graph/trace.ts'
-import { BYTES } from '../ops/tensor.ts'
+import { BYTES, sizeOf } from '../ops/tensor.ts'
 
 export interface WeightOptions {
   /** what weights are before they are quantised: Hugging Face casts first */
@@ -91,7 +91,8 @@ export function storedAs(t: CheckpointTensor, { name, rows, cols, dtype, sparse 
     const { packed, quant } = quantiseTensor(t, { dtype: options.dtype, nested: options.doubleQuant }, nativeQuantiser)
     return { rows, cols, dtype, source: { kind: 'data', bytes: packed }, quant }
   }
-  if (t.blocks && t.storage.toLowerCase() === dtype) return { rows, cols, dtype, source: t.blocks() }
+  if (t.blocks && t.storage.toLowerCase() === dtype)
+    return { rows, cols, dtype, source: typeof t.blocks === 'function' ? { kind: 'zero' } : t.blocks }
   if (t.source && t.dtype === dtype) return { rows, cols, dtype, source: t.source, quant: t.quant, sparse }
   if (dtype === 'f32' || dtype === 'bf16') return { rows, cols, dtype, source: { kind: 'zero' }, sparse }
   throw new Error(`${name}: no weight is stored as ${dtype}`)
@@ -103,6 +104,13 @@ export function* converted(
   { rows, cols, dtype }: WeightSpec,
   room: (at: number, bytes: number) => Uint8Array | undefined = () => undefined,
 ): Generator<{ at: number; bytes: Uint8Array; own: Uint8Array | undefined }> {
+  if (typeof t.blocks === 'function' && t.storage.toLowerCase() === dtype) {
+    const own = room(0, sizeOf({ rows, cols, dtype }))
+    const bytes = own ?? new Uint8Array(sizeOf({ rows, cols, dtype }))
+    t.blocks(bytes)
+    yield { at: 0, bytes, own }
+    return
+  }
   const step = Math.max(1, Math.floor(CHUNK / cols))
   for (let row = 0, at = 0; row < rows; row += step) {
     const count = Math.min(step, rows - row)

@@ -44,8 +44,8 @@ export interface CheckpointTensor {
   /** set where the file holds dense `rows × cols` of `dtype` (nf4: the packed nibbles) at an offset aligned to its elements */
   source?: FileSource
   quant?: QuantState
-  /** its rows in blocks of `storage`, in the order they have here; absent: it is no tensor of whole blocks of one type */
-  blocks?(): ByteSource
+  /** its rows in blocks of `storage`, in the order they have here: where a file has them so, or written into memory of that size; absent: it is no tensor of whole blocks of one type */
+  blocks?: FileSource | ((into: Uint8Array) => void)
   /**
    * Rows [from, from + count) as f32 or bf16, little endian: dequantised in f32 as the reference does, then rounded once.
    * `into`: memory of that size which is filled and returned by what makes values of blocks or reads values as they lie; the rest returns its own.

@@ -5,12 +5,8 @@
 import { createHash } from 'node:crypto'
 import { SaqrError } from '../error.ts'
 import { show } from './json.ts'
+import { NONE, placeIn, room, spaceIn, tables } from './text-tables.ts'
 import { Texts } from './texts.ts'
-
-const NONE = -1
-/** of an empty text */
-const SEED = 0x811c9dc5
-const PRIME = 0x01000193
 
 const HALF = /\p{Surrogate}/u
 const encoder = new TextEncoder()
@@ -27,38 +23,29 @@ export class Vocabulary {
   readonly #places: number[] = []
   /** places in the lists by a hash of their texts */
   readonly #slots: Int32Array
-  readonly #mask: number
   /** one more than the highest id */
   readonly limit: number
 
   /** @param ids of each text; of equal texts the last counts */
   constructor(texts: Texts, ids: readonly number[]) {
-    const slots = 2 ** Math.ceil(Math.log2(Math.max(2, 2 * texts.length)))
     this.#texts = texts
     this.#all = ids
-    this.#slots = new Int32Array(slots).fill(NONE)
-    this.#mask = slots - 1
-    const { bytes, starts } = texts
-    const repeated = new Set<number>()
+    this.#slots = room(texts.length)
+    const repeated = tables().textSlots(texts, this.#slots)
     let limit = 0
     for (let at = 0; at < ids.length; at++) {
       const id = ids[at]!
-      const from = starts[at]!
-      const end = texts.end(at)
-      const slot = this.#slot(bytes, from, end, end, end)
-      const before = this.#slots[slot]!
-      if (before !== NONE) {
-        repeated.add(before)
-        // another text may have had the id since
-        if (this.#places[ids[before]!] === before) delete this.#places[ids[before]!]
-      }
-      this.#slots[slot] = at
       this.#places[id] = at
       if (id >= limit) limit = id + 1
     }
-    this.#ids = repeated.size === 0 ? ids : ids.filter((_, at) => !repeated.has(at))
-    this.#all = repeated.size === 0 ? ids : ids.map((id, at) => (repeated.has(at) ? this.get(texts.at(at))! : id))
     this.limit = limit
+    this.#ids = ids
+    if (repeated.length === 0) return
+    const left = new Set(Array.from(repeated))
+    // another text may have the id since
+    for (const at of left) if (this.#places[ids[at]!] === at) delete this.#places[ids[at]!]
+    this.#ids = ids.filter((_, at) => !left.has(at))
+    this.#all = ids.map((id, at) => (left.has(at) ? this.get(texts.at(at))! : id))
   }
 
   /** of tokenizer.json's `vocab` */
@@ -117,41 +104,22 @@ export class Vocabulary {
     return at === undefined ? undefined : this.#texts.at(at)
   }
 
-  /** Place of the token that `bytes` has from `from` to before `end`, and on from `from2` to before `end2`; −1: it is none. */
-  find(bytes: Uint8Array, from: number, end: number, from2 = end, end2 = end): number {
-    return this.#slots[this.#slot(bytes, from, end, from2, end2)]!
+  /** Place of the token that `bytes` has from `from` to before `end`; −1: it is none. */
+  find(bytes: Uint8Array, from: number, end: number): number {
+    return placeIn(this.#texts, this.#slots, bytes, from, end, end, end)
   }
 
-  /** where the place of a token stands, or would */
-  #slot(bytes: Uint8Array, from: number, end: number, from2: number, end2: number): number {
-    let hash = SEED
-    for (let i = from; i < end; i++) hash = Math.imul(hash ^ bytes[i]!, PRIME)
-    for (let i = from2; i < end2; i++) hash = Math.imul(hash ^ bytes[i]!, PRIME)
-    let slot = mixed(hash) & this.#mask
-    for (;;) {
-      const at = this.#slots[slot]!
-      if (at === NONE || this.isAt(at, bytes, from, end, from2, end2)) return slot
-      slot = (slot + 1) & this.#mask
-    }
+  /** is a token's */
+  has(id: number): boolean {
+    return this.#places[id] !== undefined
   }
 
-  /** Is the token at this place a part of `bytes`, or two parts one behind the other? */
-  isAt(at: number, bytes: Uint8Array, from: number, end: number, from2 = end, end2 = end): boolean {
-    const { bytes: own, starts } = this.#texts
-    let i = starts[at]!
-    if (at < 0 || this.#texts.end(at) - i !== end - from + end2 - from2) return false
-    for (let j = from; j < end; j++) if (own[i++] !== bytes[j]) return false
-    for (let j = from2; j < end2; j++) if (own[i++] !== bytes[j]) return false
-    return true
-  }
-
-  idAt(at: number): number {
-    return this.#all[at]!
+  /** Of merges' parts and what they make. */
+  mergeIds(merges: Texts, pairs: boolean): MergeIds {
+    const ids = new Int32Array(3 * (pairs ? merges.length / 2 : merges.length))
+    return { ids, wrong: tables().mergeIds(this.#texts, this.#slots, new Int32Array(this.#all), merges, pairs, ids) }
   }
 }
-
-/** spreads what FNV-1a leaves in the high bits */
-const mixed = (hash: number) => (hash ^ (hash >>> 15)) >>> 0
 
 const known = new WeakMap<Texts, Vocabulary>()
 
@@ -250,15 +218,7 @@ export class MergeTexts {
 
   /** The first that is not two texts with a space between; −1: all are. */
   notTwo(): number {
-    if (this.#pairs) return NONE
-    const { bytes, starts } = this.#texts
-    for (let i = 0; i < this.length; i++) {
-      const from = starts[i]!
-      const stop = this.#texts.end(i)
-      const space = spaceIn(bytes, from, stop)
-      if (space === from || space >= stop - 1 || spaceIn(bytes, space + 1, stop) !== stop) return i
-    }
-    return NONE
+    return this.#pairs ? NONE : tables().notTwo(this.#texts)
   }
 
   toArray(): (readonly [string, string])[] {
@@ -266,46 +226,10 @@ export class MergeTexts {
     return this.#pairs ? Array.from({ length: this.length }, (_, i) => [texts[2 * i]!, texts[2 * i + 1]!] as const) : texts.map(partsOf)
   }
 
-  /** Hundreds of thousands, gone through once, and nothing is cut out or put together for one. */
+  /** Nothing is cut out or put together for one. */
   idsIn(of: Vocabulary): MergeIds {
-    const texts = this.#texts
-    const { bytes, starts } = texts
-    const { length } = this
-    const ids = new Int32Array(3 * length)
-    let last = NONE
-    for (let i = 0; i < length; i++) {
-      let from = starts[i]!
-      let end = texts.end(i)
-      let middle = spaceIn(bytes, from, end)
-      let from2 = Math.min(middle + 1, end)
-      if (this.#pairs) {
-        from = starts[2 * i]!
-        middle = texts.end(2 * i)
-        from2 = starts[2 * i + 1]!
-        end = texts.end(2 * i + 1)
-      } else end = spaceIn(bytes, from2, end)
-      const left = of.find(bytes, from, middle)
-      const right = of.find(bytes, from2, end)
-      // mostly what the merge before made, by another way, or the token behind that
-      let both = last
-      if (last === NONE || !of.isAt(both, bytes, from, middle, from2, end)) {
-        both++
-        if (!of.isAt(both, bytes, from, middle, from2, end)) both = of.find(bytes, from, middle, from2, end)
-      }
-      if (left === NONE || right === NONE || both === NONE) return { ids, wrong: i }
-      last = both
-      ids[3 * i] = of.idAt(left)
-      ids[3 * i + 1] = of.idAt(right)
-      ids[3 * i + 2] = of.idAt(both)
-    }
-    return { ids, wrong: NONE }
+    return of.mergeIds(this.#texts, this.#pairs)
   }
-}
-
-/** the first; the end where there is none */
-function spaceIn(bytes: Uint8Array, from: number, end: number): number {
-  for (let i = from; i < end; i++) if (bytes[i] === 0x20) return i
-  return end
 }
 
 export interface MergeIds {

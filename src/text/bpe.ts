@@ -4,6 +4,7 @@
  */
 import { SaqrError } from '../error.ts'
 import type { BpeTables } from '../formats/bpe-model.ts'
+import { NONE, pairSlot, room, tables } from '../formats/text-tables.ts'
 import type { Vocabulary } from '../formats/vocabulary.ts'
 import type { Json } from './definition.ts'
 
@@ -97,8 +98,6 @@ export class Bpe {
   }
 }
 
-const NONE = -1
-
 function noToken(left: string, right: string, of: Vocabulary): SaqrError {
   const parts = of.get(left) !== undefined && of.get(right) !== undefined
   return new SaqrError(
@@ -113,7 +112,6 @@ class Merges {
   readonly #ids: Int32Array
   /** ranks */
   readonly #slots: Int32Array
-  readonly #mask: number
 
   constructor({
     vocabulary,
@@ -123,29 +121,14 @@ class Merges {
     },
   }: BpeTables) {
     if (wrong !== -1) throw noToken(...texts.parts(wrong), vocabulary)
-    const slots = 2 ** Math.ceil(Math.log2(Math.max(2, 2 * texts.length)))
     this.#ids = ids
-    this.#slots = new Int32Array(slots).fill(NONE)
-    this.#mask = slots - 1
-    // the last of equal ones counts
-    for (let rank = 0; rank < texts.length; rank++) this.#slots[this.#slot(ids[3 * rank]!, ids[3 * rank + 1]!)] = rank
-  }
-
-  /** where a pair's rank stands, or would */
-  #slot(left: number, right: number): number {
-    const ids = this.#ids
-    let slot = (Math.imul(left, 0x9e3779b1) ^ Math.imul(right, 0x85ebca6b)) >>> 0
-    slot = (slot ^ (slot >>> 15)) & this.#mask
-    for (;;) {
-      const rank = this.#slots[slot]!
-      if (rank === NONE || (ids[3 * rank] === left && ids[3 * rank + 1] === right)) return slot
-      slot = (slot + 1) & this.#mask
-    }
+    this.#slots = room(texts.length)
+    tables().pairSlots(ids, this.#slots)
   }
 
   /** its rank; NONE: they don't merge */
   find(left: number, right: number): number {
-    return this.#slots[this.#slot(left, right)]!
+    return this.#slots[pairSlot(this.#ids, this.#slots, left, right)]!
   }
 
   made(rank: number): number {

@@ -36,6 +36,6 @@ function counted({ model, added_tokens: added }: TokenizerJson): { count: number
   const { vocabulary } = tablesOf(model)
   let { limit } = vocabulary
   for (const id of more) limit = Math.max(limit, id + 1)
-  for (const id of vocabulary.ids) more.delete(id)
+  for (const id of more) if (vocabulary.has(id)) more.delete(id)
   return { count: vocabulary.ids.length + more.size, limit }
 }

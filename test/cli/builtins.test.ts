@@ -1,9 +1,12 @@
 /** What the command's bundle imports of Node: taken from Node itself, the same values under the same names; any other form ends the build. */
+import { createHash } from 'node:crypto'
 import fs, { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
 
-const { takeBuiltins }: { takeBuiltins: (code: string) => string } = await import(join(import.meta.dirname, '../../tools/builtins.mjs'))
+const { takeBuiltins, asAscii }: Record<'takeBuiltins' | 'asAscii', (code: string) => string> = await import(
+  join(import.meta.dirname, '../../tools/builtins.mjs')
+)
 
 /** what the code's names are, run as a program */
 const run = (code: string, ...names: string[]) => new Function(`${code}\nreturn [${names.join(', ')}]`)() as unknown[]
@@ -20,6 +23,15 @@ it.each([
   expect(made).not.toMatch(/^import/m)
   const found = run(made, ...names)
   for (const [i, value] of values.entries()) expect(found[i], names[i]).toBe(value)
+})
+
+it('functions of node:crypto are taken when they are called', () => {
+  const made = takeBuiltins('import { createHash, randomUUID as newId$1 } from "node:crypto";')
+  const [hash, id] = run(made, 'createHash', 'newId$1') as [typeof createHash, () => string]
+  expect(hash).not.toBe(createHash)
+  expect(hash('sha256').update('a').digest('hex')).toBe(createHash('sha256').update('a').digest('hex'))
+  expect(id()).toMatch(/^[0-9a-f-]{36}$/)
+  expect(() => takeBuiltins('import crypto from "node:crypto";')).toThrow(/by their names/)
 })
 
 it.each([
@@ -39,4 +51,17 @@ it('leaves everything else as it is', () => {
   const code =
     'import { z } from "zod";\nconst later = () => import("node:http");\nconst text = `\nimported from "node:fs"`;\nexport { later };\n'
   expect(takeBuiltins(code)).toBe(code)
+})
+
+it('a program in ASCII means what it meant: texts, templates, names and expressions; what is read as it is written ends the build', () => {
+  const code = [
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: a program's
+    'const é = "’𝒳", b = `\u2028${é}×`, c = [/[’𝒳]/u.test(é), /^’\ud835\udcb3$/.test(é), "a𝒳b".split(/𝒳/u).length] // – ’',
+    'const d = String.raw`\\p{L}`',
+  ].join('\n')
+  const ascii = asAscii(code)
+  expect(ascii).toMatch(/^[\0-\x7f]+$/)
+  expect(run(ascii, 'é', 'b', 'c', 'd')).toEqual(run(code, 'é', 'b', 'c', 'd'))
+  expect(run(ascii, 'c')[0]).toEqual([true, true, 2])
+  expect(() => asAscii('const x = String.raw`a’b`')).toThrow(/beyond ASCII: String\.raw`a’b`/)
 })

@@ -48,6 +48,11 @@ describe.each(['command', 'package'])('dist/%s/', (name) => {
   })
 })
 
+it('the command is written in ASCII', () => {
+  const files = readdirSync(join(dist, 'command')).filter((name) => name.endsWith('.js'))
+  expect(files.filter((name) => /[^\0-\x7f]/.test(readFileSync(join(dist, 'command', name), 'utf8')))).toEqual([])
+})
+
 it('the command runs', () => {
   const said = (...args: string[]) => execFileSync(process.execPath, [join(dist, 'command/main.js'), ...args], { encoding: 'utf8' })
   expect(said('--version')).toBe(`${version()}\n`)

@@ -1,6 +1,6 @@
 /** Weights in GGUF's block types, made and read by native code on every core, whatever device the model is on: ggml's own bytes. */
 import { SaqrError } from '../../error.ts'
-import { type BlockReader, DENSE } from '../../formats/gguf/dequantise.ts'
+import { type BlockReader, DENSE, type Heads } from '../../formats/gguf/dequantise.ts'
 import { type GgmlType, ggmlType } from '../../formats/gguf/types.ts'
 import { bytesOf } from '../../formats/numbers.ts'
 import { runnableThreads } from '../threads.ts'
@@ -40,6 +40,9 @@ function notFinite(weight: number | undefined): SaqrError {
 /** The bits that `formats/gguf/dequantise.ts` defines, in `into` where it is given. */
 export const fromBlocks: BlockReader = Object.assign((...args: Parameters<BlockReader>) => blocksBy(runnableThreads(), ...args), {
   ofFile: (...args: Parameters<NonNullable<BlockReader['ofFile']>>) => blocksOfFile(runnableThreads(), ...args),
+  unrotate(stored: Uint8Array, { lines, line, from }: Heads, into: Uint8Array) {
+    nativeLibrary().native.unrotate(stored, into, into.length, lines, line, from)
+  },
 })
 
 export function blocksBy(threads: number, ...[blocks, type, to, into]: Parameters<BlockReader>): Uint8Array {

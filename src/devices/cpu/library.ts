@@ -3,6 +3,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { SaqrError } from '../../error.ts'
+import { makeTablesBy } from '../../formats/text-tables.ts'
 import { version } from '../../hub/version.ts'
 import { abiOf } from '../../ops/attrs.ts'
 import { ops } from '../../ops/generated/ops.ts'
@@ -10,6 +11,7 @@ import { type ForeignFunction, ffi, type Library } from '../ffi.ts'
 import { exportsOf, forbidden, missingPackage, packageFile } from '../packages.ts'
 import { PLATFORMS, type Platform, platformHere } from '../platforms.ts'
 import { runs, type Variant } from './processor.ts'
+import { tablesBy } from './text-tables.ts'
 
 /** what the library's kernels must have been built for */
 const ABI = abiOf(ops)
@@ -41,9 +43,16 @@ export const FUNCTIONS = {
     'void saqr_quantise_8bit(const void* values, float offset, int64_t n, const void* middles, void* codes, void* absmax, int threads)',
   quantiseGgml: 'int64_t saqr_quantise_ggml(const void* values, int64_t n, int type, void* out, int threads)',
   valuesOfGgml: 'int saqr_values_of_ggml(const void* blocks, int64_t n, int type, int toBf16, void* out, int threads)',
+  unrotate: 'void saqr_unrotate(const void* stored, void* out, int64_t bytes, int64_t lines, int64_t line, int64_t from)',
   addLowRank:
     'void saqr_add_low_rank(void* w, const void* b, const void* a, double scale, int64_t rows, int64_t cols, int64_t rank, int threads)',
   digest: 'void saqr_digest(const void* bytes, uint64_t count, void* out)',
+  textSlots:
+    'int64_t saqr_text_slots(const void* bytes, const void* starts, int64_t gap, int64_t count, void* slots, int64_t room, void* repeated)',
+  mergeIds:
+    'int64_t saqr_merge_ids(const void* bytes, const void* starts, int64_t gap, const void* slots, int64_t room, const void* ids, const void* merges, const void* mergeStarts, int64_t mergeGap, int64_t count, int pairs, void* out)',
+  notTwo: 'int64_t saqr_not_two(const void* bytes, const void* starts, int64_t gap, int64_t count)',
+  pairSlots: 'void saqr_pair_slots(const void* ids, int64_t count, void* slots, int64_t room)',
   probeFma: 'double saqr_probe_fma(void* pool, int kind)',
   probeCopy: 'double saqr_probe_copy(void* pool)',
 } as const
@@ -112,7 +121,10 @@ const chosen = new Map<string | undefined, Chosen>()
 /** @throws SaqrError DEVICE_CPU_LIBRARY when there is none for this processor, DEVICE_PLATFORM where there is none for the system */
 export function nativeLibrary(variant?: string): Chosen {
   let found = chosen.get(variant)
-  if (!found) chosen.set(variant, (found = choose(variant)))
+  if (!found) {
+    chosen.set(variant, (found = choose(variant)))
+    makeTablesBy(tablesBy(found.native))
+  }
   return found
 }
 

@@ -19,15 +19,18 @@ type Getter = 'getUint8' | 'getInt8' | 'getUint16' | 'getInt16' | 'getUint32' | 
 /** of no more bits than a number has */
 export type NumberKind = 'u8' | 'i8' | 'u16' | 'i16' | 'u32' | 'i32' | 'f32' | 'f64'
 
-const NUMBERS: Readonly<Record<NumberKind, readonly [width: number, get: Getter]>> = {
-  u8: [1, 'getUint8'],
-  i8: [1, 'getInt8'],
-  u16: [2, 'getUint16'],
-  i16: [2, 'getInt16'],
-  u32: [4, 'getUint32'],
-  i32: [4, 'getInt32'],
-  f32: [4, 'getFloat32'],
-  f64: [8, 'getFloat64'],
+type List = Uint8Array | Int8Array | Uint16Array | Int16Array | Uint32Array | Int32Array | Float32Array | Float64Array
+
+/** of the order of bytes that every processor here has, and files too */
+const NUMBERS: Readonly<Record<NumberKind, readonly [width: number, get: Getter, List: new (bytes: ArrayBuffer) => List]>> = {
+  u8: [1, 'getUint8', Uint8Array],
+  i8: [1, 'getInt8', Int8Array],
+  u16: [2, 'getUint16', Uint16Array],
+  i16: [2, 'getInt16', Int16Array],
+  u32: [4, 'getUint32', Uint32Array],
+  i32: [4, 'getInt32', Int32Array],
+  f32: [4, 'getFloat32', Float32Array],
+  f64: [8, 'getFloat64', Float64Array],
 }
 
 export const isNumberKind = (kind: string): kind is NumberKind => Object.hasOwn(NUMBERS, kind)
@@ -89,15 +92,11 @@ export class Cursor {
     return this.#view[get](from, true)
   }
 
+  /** All at once: a vocabulary has a type a token, and they are read before all else. */
   numbers(kind: NumberKind, count: number): number[] {
-    const [width, get] = NUMBERS[kind]
+    const [width, , List] = NUMBERS[kind]
     const from = this.#take(count * width)
-    const view = this.#view
-    const list: number[] = []
-    // a token's type each, before all else: asked for by its own name the view is read without a call
-    if (get === 'getInt32') for (let i = 0; i < count; i++) list.push(view.getInt32(from + i * width, true))
-    else for (let i = 0; i < count; i++) list.push(view[get](from + i * width, true))
-    return list
+    return Array.from(new List(Uint8Array.from(this.#window.subarray(from, from + count * width)).buffer))
   }
 
   /** a bigint where a number would not be exact */

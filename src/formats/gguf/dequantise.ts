@@ -11,6 +11,25 @@ export interface BlockReader {
   (blocks: Uint8Array, type: GgmlType, to: 'f32' | 'bf16', into?: Uint8Array): Uint8Array
   /** The same of blocks where they lie in a file, into `into`. false: it can't, and has written nothing that counts */
   ofFile?(at: { path: string; offset: number; bytes: number }, type: GgmlType, to: 'f32' | 'bf16', into: Uint8Array): boolean
+  /** what `unrotated` does */
+  unrotate?(stored: Uint8Array, heads: Heads, into: Uint8Array): void
+}
+
+/** Heads of `lines` lines of `line` bytes each; `from`: the first that is wanted. */
+export interface Heads {
+  lines: number
+  line: number
+  from: number
+}
+
+/** As many lines as `into` has room for, from lines of whole heads in the order (0, half, 1, half + 1 …) back to (0, 1 … half, half + 1 …). */
+export function unrotated(stored: Uint8Array, { lines, line, from }: Heads, into: Uint8Array): void {
+  const half = lines / 2
+  for (let at = 0, i = from; at < into.length; at += line, i++) {
+    const within = i % lines
+    const source = i - within + (within % half) * 2 + (within >= half ? 1 : 0)
+    into.set(stored.subarray(source * line, (source + 1) * line), at)
+  }
 }
 
 /** Decodes `blocks` blocks that start at byte `at` into `out` from index `to` on. */

@@ -8,7 +8,7 @@ import { asF32, bytesOf, f32ToBf16 } from '../numbers.ts'
 import { madeOf, storedBytes } from '../stored.ts'
 import type { Checkpoint, CheckpointTensor, TokenizerFiles } from '../tensor.ts'
 import { type GgufConfig, ggufConfig } from './config.ts'
-import { type BlockReader, DENSE, inJavaScript } from './dequantise.ts'
+import { type BlockReader, DENSE, inJavaScript, unrotated } from './dequantise.ts'
 import { type GgufHeader, type GgufTensor, parseGguf } from './header.ts'
 import { joinHeads } from './heads.ts'
 import { type GgufLayout, headPart, huggingFaceName } from './layout.ts'
@@ -157,6 +157,8 @@ function lessOne(stored: CheckpointTensor): CheckpointTensor {
 
 /** bytes of blocks that are read where the last ones lay: fresh memory costs as much as reading them */
 const SCRATCH = 1 << 22
+/** bytes that are read sooner than a file is mapped, found in its pages and let go */
+const SMALL = 1 << 16
 let scratch: Uint8Array | undefined
 
 /**
@@ -177,39 +179,30 @@ function ggufTensor(name: string, tensor: GgufTensor, heads: number, blocks: Blo
   if (heads > 0 && (headRows % 2 !== 0 || shape.length > 2 || (shape.length === 1 && !dtype))) {
     throw new SaqrError('FORMAT_GGUF', `${path}: ${tensor.name} (${shape.join(' × ')}, ${type.name}) does not divide into ${heads} heads.`)
   }
+  const { unrotate = unrotated } = blocks
   const inOrder = (from: number, count: number, kept: boolean) => {
     if (heads === 0) return read(from, count, kept)
-    if (shape.length === 1) return unrotate(read(0, 1, false), headRows, 0, count * cols, rowBytes / cols)
-    const first = from - (from % headRows)
-    const end = Math.ceil((from + count) / headRows) * headRows
-    return unrotate(read(first, end - first, false), headRows, from - first, count, rowBytes)
+    const all = shape.length === 1 // lines are elements
+    const line = all ? rowBytes / cols : rowBytes
+    const out = new Uint8Array(count * rowBytes)
+    const first = all ? 0 : from - (from % headRows)
+    const end = all ? 1 : Math.ceil((from + count) / headRows) * headRows
+    unrotate(read(first, end - first, false), { lines: headRows, line, from: all ? 0 : from - first }, out)
+    return out
   }
   const made: CheckpointTensor = {
     name, shape, rows, cols, bytes,
     dtype: dtype ?? 'f32',
     storage: type.name,
     source: dtype && heads === 0 ? { kind: 'file', path, offset } : undefined,
-    blocks: dtype ? undefined : () => (heads === 0 ? { kind: 'file', path, offset } : { kind: 'data', bytes: inOrder(0, rows, true) }),
+    blocks: dtype ? undefined : heads === 0 ? { kind: 'file', path, offset } : (into) => unrotate(read(0, rows, false), { lines: headRows, line: rowBytes, from: 0 }, into),
     load(to, from = 0, count = rows - from, into = undefined) {
       checkRows(name, rows, from, count)
       const at = { path, offset: offset + from * rowBytes, bytes: count * rowBytes }
-      if (into && heads === 0 && dtype !== to && blocks.ofFile?.(at, type, to, into)) return into
+      if (into && heads === 0 && dtype !== to && at.bytes > SMALL && blocks.ofFile?.(at, type, to, into)) return into
       const stored = inOrder(from, count, dtype === to)
       return dtype === to ? stored : blocks(stored, type, to, into)
     },
   } // biome-ignore format: short fields first
   return madeOf(made, () => [tensor])
-}
-
-/** Lines [from, from + count) of whole heads of `lines` lines. */
-function unrotate(stored: Uint8Array, lines: number, from: number, count: number, lineBytes: number): Uint8Array {
-  const half = lines / 2
-  const out = new Uint8Array(count * lineBytes)
-  for (let i = 0; i < count; i++) {
-    const line = from + i
-    const within = line % lines
-    const source = line - within + (within % half) * 2 + (within >= half ? 1 : 0)
-    out.set(stored.subarray(source * lineBytes, (source + 1) * lineBytes), i * lineBytes)
-  }
-  return out
 }
