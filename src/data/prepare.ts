@@ -172,6 +172,11 @@ async function prepareInto(
   const said = new Set<string>() // each note once
   const packs = packing ? packer(maxLength!, options.packingStrategy) : null
   const lengths = new Int32Array(dataset.length)
+  let teaching = false
+  const keep = (example: Example) => {
+    teaching ||= teaches(example)
+    store.add(example)
+  }
   const formatted: string[] = []
   const given = (i: number): Given => {
     const row = dataset.rows[i]!
@@ -223,11 +228,10 @@ async function prepareInto(
           ? null
           : noTarget(targets, maxLength, options.responses)
     if (why) unused.push(`${where}: ${why}`)
-    else for (const one of packs?.add(example) ?? [example]) store.add(one)
+    else for (const one of packs?.add(example) ?? [example]) keep(one)
   }
-  for (const one of packs?.end() ?? []) store.add(one)
-  const examples = store.list()
-  if (!examples.some(teaches)) {
+  for (const one of packs?.end() ?? []) keep(one)
+  if (!teaching) {
     const why = unused.length > 0 ? ` For one, ${unused[0]}.` : ''
     const marks = options.responses
       ? say`${option('instructionPart')} and ${option('responsePart')}, which must stand in the rows token by token${asWritten(options.responses)}`
@@ -240,7 +244,7 @@ async function prepareInto(
   const form = formattingFunc ? formOfTexts(formatted, tokenizer) : promptFormOf(shape, dataset.rows, settings.textField, tokenizer)
   // what isn't cut before it is packed is taken apart
   const limit = packing && (options.packingStrategy ?? 'bfd') !== 'bfd' ? null : maxLength
-  return { examples, shape, lengths, limit, unused, form, notes, warnings }
+  return { examples: store.list(), shape, lengths, limit, unused, form, notes, warnings }
 }
 
 /** What a user's function throws is told with the row it was given. */
