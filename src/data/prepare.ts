@@ -6,6 +6,7 @@ import { type Message, option, SaqrError, say } from '../error.ts'
 import { shown } from '../hub/arguments.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import { bad, isMissing } from './cells.ts'
+import { Counts } from './counts.ts'
 import type { Dataset } from './dataset.ts'
 import type { Example } from './example.ts'
 import { type ExampleStore, inMemory, onDisk } from './example-store.ts'
@@ -70,8 +71,8 @@ export interface Prepared {
   shape?: Shape
   /** of rows of answers: what the sequences of an example that are trained on are called; others stand behind them, to compare with */
   parts?: readonly string[]
-  /** tokens of each row of the data set (of several sequences, of the longest), before anything is cut */
-  lengths: Int32Array
+  /** tokens of the rows of the data set (of several sequences, of the longest), before anything is cut */
+  lengths: Counts
   /** tokens that a row keeps at most; null: all */
   limit: number | null
   /** rows left out, with the reason: "rows.jsonl, line 17: no target …" */
@@ -171,7 +172,7 @@ async function prepareInto(
   const unused: string[] = []
   const said = new Set<string>() // each note once
   const packs = packing ? packer(maxLength!, options.packingStrategy) : null
-  const lengths = new Int32Array(dataset.length)
+  const lengths = new Counts()
   let teaching = false
   const keep = (example: Example) => {
     teaching ||= teaches(example)
@@ -219,7 +220,7 @@ async function prepareInto(
         `${where}: the end of the prompt, ${JSON.stringify(lost)}, has other tokens before the completion; such rows begin their completion where the tokens part.`,
       )
     }
-    lengths[i] = ids.length
+    lengths.add(ids.length)
     const example = cut({ ids, targets, row: dataset.numberOf(i), source }, packing ? null : maxLength, options)
     const why =
       example.ids.length === 0

@@ -2,6 +2,7 @@
 import { hash } from 'node:crypto'
 import { PAIR } from '../data/answer-rows.ts'
 import { breathe, unhurried } from '../data/breathe.ts'
+import { Counts } from '../data/counts.ts'
 import type { Dataset } from '../data/dataset.ts'
 import type { Example } from '../data/example.ts'
 import { type Lengths, lengthsOf, Repeats } from '../data/lengths.ts'
@@ -124,12 +125,12 @@ export async function reportTexts({ dataset, objective, options: o, signal }: Da
   const where = (i: number) => kind.dataset.where(i)
   const { rows } = kind.dataset
   const said = (row: Row, i: number) => texts!(row, where(i), textField(o))
-  const lengths = new Float64Array(texts ? rows.length : 0)
+  const lengths = new Counts()
   const empty = new Counted<string>()
   for await (const [i, row] of unhurried(texts ? rows.entries() : [], signal)) {
     const parts = said(row, i)
     for (const { text } of parts) requireUnicode(text, where(i))
-    lengths[i] = parts.reduce((sum, { text }) => sum + text.length, 0)
+    lengths.add(parts.reduce((sum, { text }) => sum + text.length, 0))
     if (parts.every(({ text }) => text.trim() === '')) empty.add(`${where(i)}: no text`)
   }
   return {

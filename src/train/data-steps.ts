@@ -1,6 +1,7 @@
 /** What a recipe makes of prepared rows: what it cuts, packs and shares, and what its steps hold. */
 import { chooseAdapter } from '../adapters/choose.ts'
 import { unhurried } from '../data/breathe.ts'
+import type { Counts } from '../data/counts.ts'
 import type { Example } from '../data/example.ts'
 import type { Prepared } from '../data/prepare.ts'
 import { Sampler } from '../data/sampler.ts'
@@ -113,10 +114,9 @@ export async function trainingOf(
 }
 
 /** @param single rows are one sequence */
-function cutOf(lengths: Int32Array, maxLength: number, single: boolean): TrainingReport['cut'] {
-  const over = lengths.filter((length) => length > maxLength)
-  const tokens = single ? over.reduce((sum, length) => sum + length - maxLength, 0) : null
-  return { maxLength, rows: over.length, of: lengths.length, tokens }
+function cutOf(lengths: Counts, maxLength: number, single: boolean): TrainingReport['cut'] {
+  const { count, by } = lengths.beyond(maxLength)
+  return { maxLength, rows: count, of: lengths.length, tokens: single ? by : null }
 }
 
 async function evaluationOf({ lengths, examples, parts }: Prepared, signal: AbortSignal): Promise<TrainingReport['evaluation']> {

@@ -1,4 +1,5 @@
 /** How large examples are, as they come one by one: of millions no list is made. */
+import { Counts } from '../data/counts.ts'
 import type { Example } from '../data/example.ts'
 import { longestSequence } from '../data/long.ts'
 import { commonLength, LEAST_SHARED } from '../data/passes.ts'
@@ -12,15 +13,15 @@ export interface Bounds {
 }
 
 export class Sizes {
-  /** how many examples have so many tokens: as they are, and computed by themselves */
-  readonly #rows = new Map<number, number>()
-  readonly #shared = new Map<number, number>()
+  /** tokens of examples as they are, and those computed of each by itself */
+  readonly #rows = new Counts()
+  readonly #shared = new Counts()
   #longestSequence = 0
 
   add(example: Example): void {
     const { length } = example.ids
-    count(this.#rows, length)
-    count(this.#shared, length - sharedOf(example))
+    this.#rows.add(length)
+    this.#shared.add(length - sharedOf(example))
     this.#longestSequence = Math.max(this.#longestSequence, longestSequence([example]))
   }
 
@@ -29,7 +30,7 @@ export class Sizes {
     const counts = together !== 'sequence' && sharing ? this.#shared : this.#rows
     let stepTokens = 0
     let left = rows
-    const sizes = [...counts].sort(([a], [b]) => b - a)
+    const sizes = counts.sorted().reverse()
     for (const [tokens, n] of sizes) {
       stepTokens += Math.min(n, left) * tokens
       left -= Math.min(n, left)
@@ -38,8 +39,6 @@ export class Sizes {
     return { longest, stepTokens }
   }
 }
-
-const count = (counts: Map<number, number>, tokens: number) => counts.set(tokens, (counts.get(tokens) ?? 0) + 1)
 
 /** tokens that two answers begin with alike */
 function sharedOf({ ids, starts }: Example): number {
