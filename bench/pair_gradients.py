@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 path, rows_file, limit = sys.argv[1], sys.argv[2], int(sys.argv[3])
 torch.set_num_threads(int(sys.argv[4]) if len(sys.argv) > 4 else 1)
 SEEDS, FOLDS, R, BETA, EVERY, BLOCK = 8, 5, 16, 0.1, 16, 64
-ROLES = {"human": "user", "gpt": "assistant"}
+ROLES = {"human": "user", "gpt": "assistant", "system": "system"}
 
 model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).eval()
 tokenizer = AutoTokenizer.from_pretrained(path)
