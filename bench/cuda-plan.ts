@@ -11,6 +11,7 @@ import { optimizerOptions } from '../src/train/optim.ts'
 import type { TrainingOptions } from '../src/train/options/config.ts'
 import { prepareRun } from '../src/train/run.ts'
 import { SFTTrainer } from '../src/train/sft-trainer.ts'
+import { surveyOf } from '../src/train/survey.ts'
 
 type Args = NonNullable<SFTTrainerInit['args']>
 type Rows = { input_ids: number[] }[]
@@ -57,7 +58,9 @@ export async function profile(
     base: new BaseWeights(language.opened.checkpoint),
   }
   const limit = memory === null ? null : { bytes: memory, unit: 'MiB' }
-  const run = prepareRun({ ...init, examples: await examplesOf(model, data, options), memory: limit, refModel: null })
+  const examples = await examplesOf(model, data, options)
+  const looked = await surveyOf(examples, language.opened.model, undefined)
+  const run = await prepareRun({ ...init, examples, looked, evalLooked: null, memory: limit, refModel: null })
   const atLimit = { limits: device.limits(), reach: { compute: 1, pairs: 1, copy: 1, launch: 0 } }
   try {
     const runner = new PassRunner(device, { ...run.runner.spec, profile: true })

@@ -1,31 +1,31 @@
 /**
- * `npm run bench:pair-folds -- --model SmolLM2-135M-Instruct.gguf --data pairs.json [--folds 3] [--fold 0] [--max-length 256]`
+ * `npm run bench:pair-folds -- --model SmolLM2-135M-Instruct.gguf --data pairs.json [--folds 5] [--fold 0] [--seeds 7,8,9] [--max-length 256] [--dtype float32]`
  *
  * DPO judged on pairs it was not trained on: rows are shuffled and fall into folds, one is held out, LoRA is trained on the rest, and the line printed
  * has rewards/accuracies of the fold held out with its standard error, and that of the training's pairs, each as it was before it was trained
- * on (one epoch: no pair comes twice). All folds, one after the other, hold out every pair once.
+ * on (first epoch). All folds, one after the other (without --fold), hold out every pair once a seed; the last line has their accuracy over all pairs.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { DPOTrainer, FastLanguageModel, loadDataset, openDevice } from '../src/index.ts'
+import { type Dataset, DPOTrainer, FastLanguageModel, loadDataset, openDevice } from '../src/index.ts'
 
 const { values } = parseArgs({
   options: {
     model: { type: 'string' },
     data: { type: 'string' },
-    folds: { type: 'string', default: '3' },
-    fold: { type: 'string', default: '0' },
-    seed: { type: 'string', default: '7' },
+    folds: { type: 'string', default: '5' },
+    fold: { type: 'string' },
+    seeds: { type: 'string', default: '7' },
     'max-length': { type: 'string', default: '256' },
-    'learning-rate': { type: 'string', default: '5e-4' },
+    'learning-rate': { type: 'string', default: '5e-5' },
     scheduler: { type: 'string', default: 'linear' },
     epochs: { type: 'string', default: '1' },
     steps: { type: 'string', default: '-1' },
-    batch: { type: 'string', default: '4' },
+    batch: { type: 'string', default: '8' },
     beta: { type: 'string', default: '0.1' },
-    dtype: { type: 'string', default: 'bfloat16' },
+    dtype: { type: 'string', default: 'float32' },
     threads: { type: 'string', default: '2' },
   },
 })
@@ -33,28 +33,20 @@ if (!values.model || !values.data) {
   console.error('bench:pair-folds needs --model and --data: rows of prompt (or a conversation), chosen and rejected')
   process.exit(2)
 }
-const number = (name: Exclude<keyof typeof values, 'model' | 'data' | 'dtype' | 'scheduler'>) => Number(values[name])
-const [folds, fold, batch] = [number('folds'), number('fold'), number('batch')]
+const name = values.model
+const number = (option: 'folds' | 'max-length' | 'learning-rate' | 'epochs' | 'steps' | 'batch' | 'beta' | 'threads') =>
+  Number(values[option])
+const [folds, batch] = [number('folds'), number('batch')]
+const rows = await loadDataset(values.data)
 const work = mkdtempSync(join(tmpdir(), 'saqr-pair-folds-'))
-
 const device = await openDevice('cpu', { threads: number('threads') })
-const { model, tokenizer } = await FastLanguageModel.fromPretrained(values.model, {
-  device,
-  loadIn4bit: false,
-  maxSeqLength: number('max-length'),
-  dtype: values.dtype as 'float32' | 'bfloat16',
-})
-const peft = FastLanguageModel.getPeftModel(model, { r: 16, loraAlpha: 32 })
-
-const rows = (await loadDataset(values.data)).shuffle({ seed: number('seed') })
-const part = (held: boolean) => rows.select(Array.from({ length: rows.length }, (_, i) => i).filter((i) => (i % folds === fold) === held))
-const [train, test] = [part(false), part(true)]
 
 const args = {
   maxLength: number('max-length'),
   beta: number('beta'),
   perDeviceTrainBatchSize: batch,
-  perDeviceEvalBatchSize: batch,
+  // a mean over batches, as TRL has it, is then one over pairs
+  perDeviceEvalBatchSize: 1,
   numTrainEpochs: number('epochs'),
   maxSteps: number('steps'),
   learningRate: number('learning-rate'),
@@ -65,31 +57,54 @@ const args = {
   saveStrategy: 'no',
   outputDir: join(work, 'run'),
 } as const
-const trainer = new DPOTrainer({ model: peft, processingClass: tokenizer, trainDataset: train, evalDataset: test, report: 'none', args })
 
-const log: Record<string, number>[] = []
-for await (const event of trainer.stream()) {
-  if (event.type !== 'log') continue
-  log.push({ loss: event.loss!, grad_norm: event.gradNorm!, ...event.metrics })
-  console.error(JSON.stringify({ step: event.step, ...log.at(-1) }))
+async function judged(train: Dataset, test: Dataset) {
+  const { model, tokenizer } = await FastLanguageModel.fromPretrained(name, {
+    device,
+    loadIn4bit: false,
+    maxSeqLength: args.maxLength,
+    dtype: values.dtype as 'float32' | 'bfloat16',
+  })
+  const peft = FastLanguageModel.getPeftModel(model, { r: 16, loraAlpha: 32 })
+  const trainer = new DPOTrainer({ model: peft, processingClass: tokenizer, trainDataset: train, evalDataset: test, report: 'none', args })
+  const log: Record<string, number>[] = []
+  for await (const event of trainer.stream()) {
+    if (event.type !== 'log') continue
+    log.push({ loss: event.loss!, grad_norm: event.gradNorm!, ...event.metrics })
+    console.error(JSON.stringify({ step: event.step, ...log.at(-1) }))
+  }
+  const { evalRuntime, evalSamplesPerSecond, evalStepsPerSecond, ...evaluated } = await trainer.evaluate()
+  await model.dispose()
+  return { log, evaluated, heldOut: Math.round(evalRuntime * evalSamplesPerSecond) }
 }
-const { evalRuntime, evalSamplesPerSecond, evalStepsPerSecond, ...evaluated } = await trainer.evaluate()
-const held = Math.round(evalRuntime * evalSamplesPerSecond)
-const accuracy = evaluated['evalRewards/accuracies']!
-const unseen = log.slice(1).map((entry) => entry['rewards/accuracies']!)
+
+const errorOf = (p: number, n: number) => Math.sqrt((p * (1 - p)) / n)
+let [right, all] = [0, 0]
+for (const seed of values.seeds.split(',').map(Number)) {
+  const shuffled = rows.shuffle({ seed })
+  for (const fold of values.fold === undefined ? Array(folds).keys() : [Number(values.fold)]) {
+    const part = (held: boolean) =>
+      shuffled.select(Array.from({ length: rows.length }, (_, i) => i).filter((i) => (i % folds === fold) === held))
+    const { log, evaluated, heldOut } = await judged(part(false), part(true))
+    const accuracy = evaluated['evalRewards/accuracies']!
+    right += accuracy * heldOut
+    all += heldOut
+    const unseen = log.slice(1, Math.ceil(log.length / args.numTrainEpochs)).map((entry) => entry['rewards/accuracies']!)
+    const unseenAccuracy = unseen.reduce((a, b) => a + b, 0) / unseen.length
+    console.log(JSON.stringify({ seed, fold, heldOut, accuracy, standardError: errorOf(accuracy, heldOut), unseenAccuracy, evaluated }))
+  }
+}
+const seeds = values.seeds.split(',').length
+// the same pairs under every seed: seeds average over splits, and make no pairs more
 console.log(
   JSON.stringify({
-    fold,
-    heldOut: held,
-    accuracy,
-    standardError: Math.sqrt((accuracy * (1 - accuracy)) / held),
-    unseenInTraining: unseen.length * batch,
-    unseenAccuracy: unseen.reduce((a, b) => a + b, 0) / unseen.length,
-    evaluated,
+    heldOut: all,
+    accuracy: right / all,
+    standardError: errorOf(right / all, all / seeds),
     args: { ...args, outputDir: undefined },
+    dtype: values.dtype,
   }),
 )
 
-await model.dispose()
 device.dispose()
 rmSync(work, { recursive: true })

@@ -1,6 +1,6 @@
 """How well words alone tell chosen answers from rejected ones: what there is to learn of a file of pairs, without a model.
 
-  python bench/pair_words.py ROWS [FOLDS]     ROWS: JSON, a list of pairs (ShareGPT's or prompt, chosen, rejected); with numpy
+  python bench/pair_words.py ROWS [FOLDS [WORDS]]     ROWS: JSON, a list of pairs (ShareGPT's or prompt, chosen, rejected); WORDS of an answer at most; with numpy
 Each answer is its words, pairs of neighbouring words and first four words, each once; a logistic regression of the differences is fitted on all folds but one and
 asked for the one left out. Prints its accuracy over all pairs for three seeds and three strengths of decay, with the standard error."""
 import json, random, re, sys
@@ -9,6 +9,7 @@ import numpy as np
 with open(sys.argv[1]) as f:
     pairs = json.load(f)
 folds = int(sys.argv[2]) if len(sys.argv) > 2 else 5
+most = int(sys.argv[3]) if len(sys.argv) > 3 else None
 
 
 def text(answer):
@@ -18,7 +19,7 @@ def text(answer):
 
 
 def features(answer):
-    words = re.findall(r"[a-z']+|[0-9]+|[^\w\s]|\n", text(answer).lower())
+    words = re.findall(r"[a-z']+|[0-9]+|[^\w\s]|\n", text(answer).lower())[:most]
     return set(words) | {f"{a} {b}" for a, b in zip(words, words[1:])} | {f"{i}: {word}" for i, word in enumerate(words[:4])}
 
 

@@ -1,8 +1,8 @@
 /**
- * `npm run bench:pairs -- --model SmolLM2-135M-Instruct.gguf --data pairs.json [--python python3] [--threads 2] [--steps 8] [--batch 4] [--max-length 1024] [--rounds 5]`
+ * `npm run bench:pairs -- --model SmolLM2-135M-Instruct.gguf --data pairs.json [--python python3] [--trl-dtype float32] [--threads 2] [--steps 8] [--batch 4] [--max-length 1024] [--rounds 5]`
  *
  * DPO's pairs a second on the CPU, LoRA r 16 in bf16: with shared beginnings, without, and TRL's DPOTrainer on the same pairs in the same order
- * (--python: with trl, peft and torch). A pair counts all that it costs: its part in scoring the reference, which TRL does beside every step, and
+ * (--python: with trl, peft and torch; --trl-dtype: float32 where the processor has no bf16, whose products torch then makes seven times slower). A pair counts all that it costs: its part in scoring the reference, which TRL does beside every step, and
  * in the median step after the first. First losses are held against each other. The three run in turns, round after round, and the ratios are those within a round: what others do on the
  * machine weighs on all three then. The last line has the medians of the ratios, of seconds and of the processors' seconds (`cpu`), which tell more where others compute too.
  */
@@ -18,6 +18,7 @@ const { values } = parseArgs({
     model: { type: 'string' },
     data: { type: 'string' },
     python: { type: 'string' },
+    'trl-dtype': { type: 'string', default: 'bfloat16' },
     threads: { type: 'string', default: '2' },
     steps: { type: 'string', default: '8' },
     batch: { type: 'string', default: '4' },
@@ -114,7 +115,7 @@ async function ours(prefixSharing: boolean): Promise<Measured> {
 
 function trl(): Measured {
   const script = join(import.meta.dirname, 'trl_pairs.py')
-  const args = [script, name!, data!, ...[threads, steps, batch, maxLength].map(String)]
+  const args = [script, name!, data!, ...[threads, steps, batch, maxLength].map(String), values['trl-dtype']]
   const { stdout, stderr, status } = spawnSync(python!, args, { encoding: 'utf8', maxBuffer: 1 << 26 })
   if (status !== 0) throw new Error(stderr.slice(-2000))
   return JSON.parse(stdout.trim().split('\n').at(-1)!) as Measured

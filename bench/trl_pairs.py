@@ -1,6 +1,6 @@
-"""TRL's side of bench/pairs.ts: DPOTrainer over the same rows in the same order, LoRA r 16 on the seven projections, bf16.
+"""TRL's side of bench/pairs.ts: DPOTrainer over the same rows in the same order, LoRA r 16 on the seven projections, bf16 (DTYPE: float32).
 
-  python bench/trl_pairs.py MODEL ROWS THREADS STEPS BATCH MAX_LENGTH     MODEL: a GGUF or a folder
+  python bench/trl_pairs.py MODEL ROWS THREADS STEPS BATCH MAX_LENGTH [DTYPE]     MODEL: a GGUF or a folder
   python bench/trl_pairs.py MODEL ROWS cuda STEPS BATCH MAX_LENGTH        over NF4 on a card, 8-bit AdamW, as TRL checkpoints gradients by default
 Prints one line of JSON."""
 import json, os, sys, time
@@ -12,6 +12,7 @@ from trl import DPOConfig, DPOTrainer
 
 path, rows_file, where = sys.argv[1:4]
 steps, batch, max_length = map(int, sys.argv[4:7])
+dtype = getattr(torch, sys.argv[7] if len(sys.argv) > 7 else "bfloat16")
 card = where == "cuda"
 if not card:
     torch.set_num_threads(int(where))
@@ -24,13 +25,13 @@ if card:
     tokenizer = AutoTokenizer.from_pretrained(path)
     tokenizer.pad_token = tokenizer.eos_token
 elif os.path.isdir(path):
-    model, tokenizer = AutoModelForCausalLM.from_pretrained(path, dtype=torch.bfloat16), AutoTokenizer.from_pretrained(path)
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(path, dtype=dtype), AutoTokenizer.from_pretrained(path)
 else:
     folder, name = os.path.split(path)
     packed = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
     # transformers keeps a GGUF's weights packed, which is slow: an ordinary model with the same values, as a user would have downloaded it
-    model = type(packed)(packed.config).to(torch.bfloat16)
+    model = type(packed)(packed.config).to(dtype)
     model.load_state_dict(packed.state_dict())
     del packed
 ROLES = {"human": "user", "gpt": "assistant"}

@@ -1,4 +1,5 @@
 /** How long rows are, and which of them say the same. */
+import type { Counts } from './counts.ts'
 
 export interface Bin {
   /** lengths from … to below `to`; null: and above */
@@ -23,24 +24,27 @@ export interface Lengths {
 const BINS = 12
 
 /** Of at least one row. */
-export function lengthsOf(lengths: ArrayLike<number>): Lengths {
-  const sorted = Float64Array.from(lengths).sort()
-  const at = (share: number) => sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)]!
-  const total = sorted.reduce((sum, n) => sum + n, 0)
+export function lengthsOf(lengths: Counts): Lengths {
+  const sorted = lengths.sorted()
+  const at = (share: number) => {
+    let left = Math.max(1, Math.ceil(share * lengths.length))
+    return sorted.find(([, rows]) => (left -= rows) <= 0)![0]
+  }
+  const total = sorted.reduce((sum, [n, rows]) => sum + n * rows, 0)
   return {
     total,
-    shortest: sorted[0]!,
+    shortest: sorted[0]![0],
     median: at(0.5),
-    mean: total / sorted.length,
+    mean: total / lengths.length,
     p95: at(0.95),
-    longest: sorted.at(-1)!,
+    longest: sorted.at(-1)![0],
     histogram: histogramOf(sorted, at(0.99)),
   }
 }
 
 /** Bins of a round width from the shortest up to `usual`; what is longer is in the last one, so that a single long row leaves the others apart. */
-function histogramOf(sorted: Float64Array, usual: number): Bin[] {
-  const shortest = sorted[0]!
+function histogramOf(sorted: readonly (readonly [length: number, rows: number])[], usual: number): Bin[] {
+  const shortest = sorted[0]![0]
   const width = roundUp((usual - shortest + 1) / BINS)
   const start = Math.floor(shortest / width) * width
   const count = Math.floor((usual - start) / width) + 1
@@ -51,10 +55,10 @@ function histogramOf(sorted: Float64Array, usual: number): Bin[] {
     longest: 0,
   }))
   const end = start + count * width
-  if (sorted.at(-1)! >= end) bins.push({ from: end, to: null, rows: 0, longest: 0 })
-  for (const n of sorted) {
+  if (sorted.at(-1)![0] >= end) bins.push({ from: end, to: null, rows: 0, longest: 0 })
+  for (const [n, rows] of sorted) {
     const bin = bins[Math.min(Math.floor((n - start) / width), bins.length - 1)]!
-    bin.rows++
+    bin.rows += rows
     bin.longest = n // they come in order
   }
   return bins

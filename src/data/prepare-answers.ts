@@ -3,6 +3,7 @@ import { option, SaqrError, say } from '../error.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import { type AnswerRows, type Checking, shapeOf } from './answer-rows.ts'
 import { bad, isMissing } from './cells.ts'
+import { Counts } from './counts.ts'
 import type { Dataset } from './dataset.ts'
 import type { Example } from './example.ts'
 import { type ExampleStore, inMemory, onDisk } from './example-store.ts'
@@ -77,7 +78,7 @@ async function makeInto(
   const said = new Set<string>()
   const form = formOfPrompts()
   const check = rows.check?.()
-  const lengths = new Int32Array(dataset.length)
+  const lengths = new Counts()
   let kept = 0
   /** rows that have neighbours among each other */
   let together: Kept[] = []
@@ -114,7 +115,7 @@ async function makeInto(
       notes.push(`${where}: ${note}`)
     }
     const { sequences } = answered
-    lengths[i] = Math.max(...sequences.map(({ prompt, answer }) => prompt.length + answer.length))
+    lengths.add(Math.max(...sequences.map(({ prompt, answer }) => prompt.length + answer.length)))
     const longest = Math.max(...sequences.map(({ prompt }) => prompt.length))
     if (maxLength !== null && truncationMode === 'keep_start' && longest >= maxLength)
       unused.push(`${where}: its prompt alone, ${longest} tokens, fills the limit of ${maxLength}`)

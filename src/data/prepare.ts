@@ -6,6 +6,7 @@ import { type Message, option, SaqrError, say } from '../error.ts'
 import { shown } from '../hub/arguments.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import { bad, isMissing } from './cells.ts'
+import { Counts } from './counts.ts'
 import type { Dataset } from './dataset.ts'
 import type { Example } from './example.ts'
 import { type ExampleStore, inMemory, onDisk } from './example-store.ts'
@@ -70,8 +71,8 @@ export interface Prepared {
   shape?: Shape
   /** of rows of answers: what the sequences of an example that are trained on are called; others stand behind them, to compare with */
   parts?: readonly string[]
-  /** tokens of each row of the data set (of several sequences, of the longest), before anything is cut */
-  lengths: Int32Array
+  /** tokens of the rows of the data set (of several sequences, of the longest), before anything is cut */
+  lengths: Counts
   /** tokens that a row keeps at most; null: all */
   limit: number | null
   /** rows left out, with the reason: "rows.jsonl, line 17: no target …" */
@@ -171,7 +172,12 @@ async function prepareInto(
   const unused: string[] = []
   const said = new Set<string>() // each note once
   const packs = packing ? packer(maxLength!, options.packingStrategy) : null
-  const lengths = new Int32Array(dataset.length)
+  const lengths = new Counts()
+  let teaching = false
+  const keep = (example: Example) => {
+    teaching ||= teaches(example)
+    store.add(example)
+  }
   const formatted: string[] = []
   const given = (i: number): Given => {
     const row = dataset.rows[i]!
@@ -214,7 +220,7 @@ async function prepareInto(
         `${where}: the end of the prompt, ${JSON.stringify(lost)}, has other tokens before the completion; such rows begin their completion where the tokens part.`,
       )
     }
-    lengths[i] = ids.length
+    lengths.add(ids.length)
     const example = cut({ ids, targets, row: dataset.numberOf(i), source }, packing ? null : maxLength, options)
     const why =
       example.ids.length === 0
@@ -223,11 +229,10 @@ async function prepareInto(
           ? null
           : noTarget(targets, maxLength, options.responses)
     if (why) unused.push(`${where}: ${why}`)
-    else for (const one of packs?.add(example) ?? [example]) store.add(one)
+    else for (const one of packs?.add(example) ?? [example]) keep(one)
   }
-  for (const one of packs?.end() ?? []) store.add(one)
-  const examples = store.list()
-  if (!examples.some(teaches)) {
+  for (const one of packs?.end() ?? []) keep(one)
+  if (!teaching) {
     const why = unused.length > 0 ? ` For one, ${unused[0]}.` : ''
     const marks = options.responses
       ? say`${option('instructionPart')} and ${option('responsePart')}, which must stand in the rows token by token${asWritten(options.responses)}`
@@ -240,7 +245,7 @@ async function prepareInto(
   const form = formattingFunc ? formOfTexts(formatted, tokenizer) : promptFormOf(shape, dataset.rows, settings.textField, tokenizer)
   // what isn't cut before it is packed is taken apart
   const limit = packing && (options.packingStrategy ?? 'bfd') !== 'bfd' ? null : maxLength
-  return { examples, shape, lengths, limit, unused, form, notes, warnings }
+  return { examples: store.list(), shape, lengths, limit, unused, form, notes, warnings }
 }
 
 /** What a user's function throws is told with the row it was given. */

@@ -5,11 +5,12 @@
 import { createHash } from 'node:crypto'
 import { statSync } from 'node:fs'
 import { isFile, openAtomic, readExactly, withFile } from '../hub/files.ts'
+import { Counts } from './counts.ts'
 import type { Example } from './example.ts'
 import type { Prepared } from './prepare.ts'
 
 /** another number where the layout becomes another */
-const MAGIC = Buffer.from('saqr rows 1\n')
+const MAGIC = Buffer.from('saqr rows 2\n')
 /** numbers of an example: tokens, number of its row, sequences, prompts, wanted */
 const WIDTH = 5
 const HASH = 32
@@ -21,7 +22,8 @@ export const LARGEST = 2 ** 31 - 1
 interface Header {
   key: string
   source: string
-  rows: number
+  /** rows by their lengths */
+  lengths: [length: number, rows: number][]
   examples: number
   /** of all examples: tokens, starts, prompts */
   tokens: number
@@ -38,7 +40,7 @@ export function writePrepared(path: string, key: string, { examples, lengths, ..
   const header: Header = {
     key,
     source,
-    rows: lengths.length,
+    lengths: lengths.sorted(),
     examples: examples.length,
     tokens: count(examples, ({ ids }) => ids.length),
     starts: count(examples, ({ starts }) => starts?.length ?? 0),
@@ -59,7 +61,7 @@ export function writePrepared(path: string, key: string, { examples, lengths, ..
   write(MAGIC)
   write(new Uint8Array(Uint32Array.of(padded.length).buffer))
   write(padded)
-  writeAll(numbers(examples, lengths), Int32Array, write)
+  writeAll(numbers(examples), Int32Array, write)
   writeAll(
     examples.map(({ targets }) => targets),
     Uint8Array,
@@ -70,10 +72,9 @@ export function writePrepared(path: string, key: string, { examples, lengths, ..
   return size
 }
 
-const numbersOf = ({ rows, examples, tokens, starts, prompts }: Header) => rows + WIDTH * examples + tokens + starts + prompts
+const numbersOf = ({ examples, tokens, starts, prompts }: Header) => WIDTH * examples + tokens + starts + prompts
 
-function* numbers(examples: readonly Example[], lengths: Int32Array): Generator<ArrayLike<number>> {
-  yield lengths
+function* numbers(examples: readonly Example[]): Generator<ArrayLike<number>> {
   for (const { ids, row, starts, prompts, wanted } of examples)
     yield [ids.length, row, starts?.length ?? -1, prompts?.length ?? -1, wanted === undefined ? -1 : Number(wanted)]
   for (const { starts } of examples) if (starts) yield starts
@@ -123,8 +124,8 @@ export function readPrepared(path: string, key: string): Prepared | null {
 }
 
 function taken(header: Header, all: Int32Array, targets: Uint8Array): Prepared {
-  const { rows, source, rest } = header
-  let at = rows
+  const { lengths, source, rest } = header
+  let at = 0
   const next = (n: number) => all.subarray(at, (at += n))
   const facts = next(WIDTH * header.examples)
   const starts = cursor(next(header.starts))
@@ -149,7 +150,7 @@ function taken(header: Header, all: Int32Array, targets: Uint8Array): Prepared {
       ...(wanted < 0 ? {} : { wanted: wanted === 1 }),
     }
   })
-  return { examples, lengths: all.slice(0, rows), ...rest }
+  return { examples, lengths: new Counts(lengths), ...rest }
 }
 
 /** Pieces of a list, one after the other. */

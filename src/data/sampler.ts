@@ -28,7 +28,7 @@ export class Sampler {
   readonly stepsPerEpoch: number
   readonly #options: SamplerOptions
   #epoch = -1
-  #order: Int32Array = new Int32Array(0)
+  #order: (from: number, to: number) => number[] = () => []
 
   /** @throws SaqrError OPTION_UNSUPPORTED (a strategy), DATA_TOO_FEW_ROWS */
   constructor(options: SamplerOptions) {
@@ -62,14 +62,19 @@ export class Sampler {
     const order = this.#orderOf(Math.floor(step / this.stepsPerEpoch))
     const first = (step % this.stepsPerEpoch) * accumulationSteps
     const count = Math.min(accumulationSteps, this.batchesPerEpoch - first)
-    return Array.from({ length: count }, (_, i) => [...order.subarray((first + i) * batchSize, (first + i + 1) * batchSize)])
+    return Array.from({ length: count }, (_, i) => order((first + i) * batchSize, (first + i + 1) * batchSize))
   }
 
-  #orderOf(epoch: number): Int32Array {
+  #orderOf(epoch: number): (from: number, to: number) => number[] {
     if (this.#epoch !== epoch) {
       const { rows, seed, dataSeed, strategy } = this.#options
-      this.#order =
-        strategy === 'sequential' ? Int32Array.from({ length: rows }, (_, i) => i) : randomPermutation(rows, (dataSeed ?? seed) + epoch)
+      if (strategy === 'sequential')
+        this.#order = (from, to) => Array.from({ length: Math.max(0, Math.min(to, rows) - from) }, (_, i) => from + i)
+      else {
+        this.#order = () => [] // the order before goes first: it is as large
+        const order = randomPermutation(rows, (dataSeed ?? seed) + epoch)
+        this.#order = (from, to) => [...order.subarray(from, to)]
+      }
       this.#epoch = epoch
     }
     return this.#order

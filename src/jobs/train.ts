@@ -1,6 +1,7 @@
 /** What the process of a job does: its rows prepared, its model opened, trained from the last checkpoint on, and saved. */
 import { cpSync, existsSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Counts } from '../data/counts.ts'
 import type { Dataset } from '../data/dataset.ts'
 import type { ResponseParts } from '../data/responses.ts'
 import { openDevice } from '../devices/open.ts'
@@ -144,8 +145,8 @@ function warmUp(examples: number, { n_epochs, batch_size }: Work['hyperparameter
 }
 
 /** Examples longer than the model's positions are trained on cut, as OpenAI cuts them. */
-function tellCut({ source }: Dataset, lengths: Int32Array, { maxPositions }: Model, say: Say): void {
-  const cut = lengths.filter((length) => length > maxPositions).length
+function tellCut({ source }: Dataset, lengths: Counts, { maxPositions }: Model, say: Say): void {
+  const cut = lengths.beyond(maxPositions).count
   if (cut === 0) return
   const [examples, are] = cut === 1 ? ['example', 'is'] : ['examples', 'are']
   const message = `${source}: ${cut} ${examples} longer than the model's ${maxPositions} positions ${are} cut to them`

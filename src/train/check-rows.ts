@@ -5,15 +5,10 @@ import { checkIds } from '../engine/vocabulary.ts'
 import { option, SaqrError, say } from '../error.ts'
 import type { Model } from '../models/family.ts'
 
-/**
- * All of them, gone through once: they may lie on disk.
- * @throws SaqrError DATA_TOO_LONG for a row with more tokens than the model has positions for, MODEL_VOCABULARY for one with a token that the embedding has no row for
- */
-export function checkExamples(examples: readonly Example[], model: Model): void {
-  for (const example of examples) {
-    checkPositions(example, model)
-    checkIds(example.ids, model.vocab, `${example.source}, row ${example.row},`)
-  }
+/** @throws SaqrError DATA_TOO_LONG for a row with more tokens than the model has positions for, MODEL_VOCABULARY for one with a token that the embedding has no row for */
+export function checkExample(example: Example, model: Model): void {
+  checkPositions(example, model)
+  checkIds(example.ids, model.vocab, `${example.source}, row ${example.row},`)
 }
 
 function checkPositions({ ids, starts, row, source }: Example, { maxPositions }: Model): void {

@@ -1,7 +1,8 @@
 /** What rows are to a run, before it: read, tokenised, cut, packed and laid out as the trainer would. `saqr data` prints it. */
 import { hash } from 'node:crypto'
 import { PAIR } from '../data/answer-rows.ts'
-import { breathe } from '../data/breathe.ts'
+import { breathe, unhurried } from '../data/breathe.ts'
+import { Counts } from '../data/counts.ts'
 import type { Dataset } from '../data/dataset.ts'
 import type { Example } from '../data/example.ts'
 import { type Lengths, lengthsOf, Repeats } from '../data/lengths.ts'
@@ -16,7 +17,7 @@ import type { Known } from '../engine/open-base.ts'
 import { SaqrError, type Spelling } from '../error.ts'
 import { requireUnicode, type Tokenizer } from '../text/tokenizer.ts'
 import { plain } from '../track/told.ts'
-import { checkExamples } from './check-rows.ts'
+import { checkExample } from './check-rows.ts'
 import { type TrainingReport, trainingOf } from './data-steps.ts'
 import { evalBatches } from './evaluate.ts'
 import { makingOf } from './making.ts'
@@ -88,14 +89,15 @@ export async function reportRows(
     objective.prepare(rows, tokenizer, options as CommonOptions, { evaluation, signal, making: makingOf(o) })
   const prepared = await prepare(dataset, false)
   const evaluated = evalDataset ? await prepare(evalDataset, true) : null
-  for (const { examples } of evaluated ? [prepared, evaluated] : [prepared]) checkExamples(examples, model)
+  for (const { examples } of evaluated ? [prepared, evaluated] : [prepared])
+    for await (const example of unhurried(examples, signal)) checkExample(example, model)
   if (evaluated) evalBatches(evaluated.examples, o)
   const { examples, unused, parts = null } = o.packing ? await prepare(dataset, false, unpacked(o)) : prepared
   const kind = objective.rows(dataset, textField(o))
   const shown = threeOf(examples)
   const idle = new Counted<Example>()
-  for (const example of examples) if (teachesNothing(example, parts) !== null) idle.add(example)
-  const whereOf = placesOf(dataset, [...shown, ...idle.first])
+  for await (const example of unhurried(examples, signal)) if (teachesNothing(example, parts) !== null) idle.add(example)
+  const whereOf = await placesOf(dataset, [...shown, ...idle.first], signal)
   return {
     ...about(kind, objective, prepared.notes),
     warnings: [...prepared.warnings, ...(evaluated?.warnings ?? [])].map((text) => plain(text, spelling)),
@@ -108,7 +110,7 @@ export async function reportRows(
       where: [...unused, ...idle.first.map((example) => `${whereOf(example)}: ${teachesNothing(example, parts)}`)].slice(0, NAMED),
     },
     examples: shown.flatMap((example) => shownParts(example, parts, whereOf(example), tokenizer)),
-    training: trainingOf(prepared, evaluated, known, objective, o),
+    training: await trainingOf(prepared, evaluated, known, objective, o, signal),
   }
 }
 
@@ -123,15 +125,13 @@ export async function reportTexts({ dataset, objective, options: o, signal }: Da
   const where = (i: number) => kind.dataset.where(i)
   const { rows } = kind.dataset
   const said = (row: Row, i: number) => texts!(row, where(i), textField(o))
-  const lengths = new Float64Array(texts ? rows.length : 0)
+  const lengths = new Counts()
   const empty = new Counted<string>()
-  let breath = performance.now()
-  for (const [i, row] of texts ? rows.entries() : []) {
+  for await (const [i, row] of unhurried(texts ? rows.entries() : [], signal)) {
     const parts = said(row, i)
     for (const { text } of parts) requireUnicode(text, where(i))
-    lengths[i] = parts.reduce((sum, { text }) => sum + text.length, 0)
+    lengths.add(parts.reduce((sum, { text }) => sum + text.length, 0))
     if (parts.every(({ text }) => text.trim() === '')) empty.add(`${where(i)}: no text`)
-    breath = await breathe(breath, signal)
   }
   return {
     ...about(kind, objective, notes),
@@ -192,12 +192,14 @@ class Counted<T> {
 }
 
 /** Where the rows of a few examples stand, by one pass over the numbers of all. */
-function placesOf(dataset: Dataset, examples: readonly Example[]): (example: Example) => string {
+async function placesOf(dataset: Dataset, examples: readonly Example[], signal: AbortSignal): Promise<(example: Example) => string> {
   const wanted = new Set(examples.map(({ row }) => row))
   const places = new Map<number, string>()
+  let breath = performance.now()
   for (let i = 0; i < dataset.length; i++) {
     const number = dataset.numberOf(i)
     if (wanted.has(number)) places.set(number, dataset.where(i))
+    breath = await breathe(breath, signal)
   }
   return ({ row }) => places.get(row)!
 }
@@ -207,11 +209,9 @@ async function duplicatesOf({ dataset, unused }: RowKind, signal: AbortSignal): 
   const skipped = new Set(unused)
   const repeats = new Repeats(dataset.length)
   const again = new Counted<readonly [i: number, first: number]>()
-  let breath = performance.now()
-  for (const [i, row] of dataset.rows.entries()) {
+  for await (const [i, row] of unhurried(dataset.rows.entries(), signal)) {
     const there = repeats.firstLike(keyOf(row, skipped))
     if (there !== -1) again.add([i, there])
-    breath = await breathe(breath, signal)
   }
   return again.some(([i, there]) => `${dataset.where(i)}: as ${dataset.where(there)}`)
 }

@@ -1,5 +1,7 @@
 /** What a recipe makes of prepared rows: what it cuts, packs and shares, and what its steps hold. */
 import { chooseAdapter } from '../adapters/choose.ts'
+import { unhurried } from '../data/breathe.ts'
+import type { Counts } from '../data/counts.ts'
 import type { Example } from '../data/example.ts'
 import type { Prepared } from '../data/prepare.ts'
 import { Sampler } from '../data/sampler.ts'
@@ -55,14 +57,15 @@ export interface Range {
   most: number
 }
 
-/** @throws SaqrError DATA_TOO_FEW_ROWS, DATA_ROW_TOO_LONG, OPTION_… */
-export function trainingOf(
+/** @throws SaqrError DATA_TOO_FEW_ROWS, DATA_ROW_TOO_LONG, OPTION_…; the signal's reason */
+export async function trainingOf(
   { examples, lengths, limit, parts }: Prepared,
   evaluated: Prepared | null,
   { model, adapter }: Known,
   objective: Objective,
   o: TrainOptions,
-): TrainingReport {
+  signal: AbortSignal,
+): Promise<TrainingReport> {
   const sampler = new Sampler({
     rows: examples.length,
     batchSize: o.perDeviceTrainBatchSize,
@@ -85,7 +88,7 @@ export function trainingOf(
       stepData(objective, examples, sampler, step, { ...cut, prefixSharing }),
     )
   const looked = lay(off === null)
-  const totals = totalsOf(examples, parts)
+  const totals = await totalsOf(examples, parts, signal)
   const sum = (laid: typeof looked, of: 'computedTokens' | 'rowTokens') => laid.reduce((n, step) => n + step[of], 0)
   const shared = off === null ? looked : lay(true)
   const saved = 1 - sum(shared, 'computedTokens') / sum(shared, 'rowTokens')
@@ -100,39 +103,47 @@ export function trainingOf(
       microBatches: o.gradientAccumulationSteps,
       rows: rangeOf(looked.map((step) => step.rows)),
       tokens: rangeOf(looked.map((step) => step.rowTokens)),
-      targets: rangeOf(looked.map((step) => totalsOf(step.examples, parts).targets)),
+      targets: rangeOf(looked.map((step) => step.examples.reduce((sum, example) => sum + trained(example, parts).targets, 0))),
       computed: rangeOf(looked.map((step) => step.computedTokens)),
       passes: o.maxPassTokens === null ? null : rangeOf(looked.map(({ passes }) => passes.length)),
       perEpoch: sampler.stepsPerEpoch,
       steps,
     },
-    evaluation: evaluated && evaluationOf(evaluated),
+    evaluation: evaluated && (await evaluationOf(evaluated, signal)),
   }
 }
 
 /** @param single rows are one sequence */
-function cutOf(lengths: Int32Array, maxLength: number, single: boolean): TrainingReport['cut'] {
-  const over = lengths.filter((length) => length > maxLength)
-  const tokens = single ? over.reduce((sum, length) => sum + length - maxLength, 0) : null
-  return { maxLength, rows: over.length, of: lengths.length, tokens }
+function cutOf(lengths: Counts, maxLength: number, single: boolean): TrainingReport['cut'] {
+  const { count, by } = lengths.beyond(maxLength)
+  return { maxLength, rows: count, of: lengths.length, tokens: single ? by : null }
 }
 
-function evaluationOf({ lengths, examples, parts }: Prepared): TrainingReport['evaluation'] {
-  const { tokens, targets } = totalsOf(examples, parts)
+async function evaluationOf({ lengths, examples, parts }: Prepared, signal: AbortSignal): Promise<TrainingReport['evaluation']> {
+  const { tokens, targets } = await totalsOf(examples, parts, signal)
   return { rows: lengths.length, tokens, targets }
 }
 
 /** @param parts names of the sequences that are trained on; undefined: all are */
-function totalsOf(examples: readonly Example[], parts: readonly string[] | undefined): { tokens: number; targets: number; beside: number } {
+async function totalsOf(
+  examples: readonly Example[],
+  parts: readonly string[] | undefined,
+  signal: AbortSignal,
+): Promise<{ tokens: number; targets: number; beside: number }> {
   const all = { tokens: 0, targets: 0, beside: 0 }
-  for (const example of examples) {
-    const { ids, starts } = example
-    const end = (parts && starts?.[parts.length]) ?? ids.length
-    all.tokens += end
-    all.beside += ids.length - end
-    all.targets += targetsOf(end === ids.length ? example : { ...example, targets: example.targets.subarray(0, end) })
+  for await (const example of unhurried(examples, signal)) {
+    const { tokens, targets } = trained(example, parts)
+    all.tokens += tokens
+    all.beside += example.ids.length - tokens
+    all.targets += targets
   }
   return all
+}
+
+function trained(example: Example, parts: readonly string[] | undefined): { tokens: number; targets: number } {
+  const { ids, targets, starts } = example
+  const tokens = (parts && starts?.[parts.length]) ?? ids.length
+  return { tokens, targets: targetsOf(tokens === ids.length ? example : { ...example, targets: targets.subarray(0, tokens) }) }
 }
 
 /** Why rows do not share their beginnings; null: they do. */

@@ -1,4 +1,5 @@
 /** An evaluation of its own, outside of a run. */
+import { unhurried } from '../data/breathe.ts'
 import type { Example } from '../data/example.ts'
 import type { Prepared } from '../data/prepare.ts'
 import { bytesBeside } from '../engine/beside.ts'
@@ -6,14 +7,14 @@ import { type MemoryLimit, movePlaces, planBudget, storeBytes } from '../engine/
 import type { LanguageModel } from '../engine/language-model.ts'
 import { PassRunner } from '../engine/runner.ts'
 import { NOTHING } from '../graph/layout.ts'
-import { checkExamples } from './check-rows.ts'
-import { bounds } from './data.ts'
+import { checkExample } from './check-rows.ts'
 import { evalBatches, evaluate } from './evaluate.ts'
 import type { CutOptions, Objective } from './objectives/objective.ts'
 import { coefficientOf, wholeBatches, withTerm } from './objectives/term.ts'
 import type { CommonOptions } from './options/common-config.ts'
 import type { CheckedInit, TrainableModel } from './options/trainer-types.ts'
 import { alone, besideOf, referenceRunner, requireAlike, scoreWith } from './reference.ts'
+import { Sizes } from './sizes.ts'
 import { turnToRead } from './turn.ts'
 
 /** TRL's metrics of an evaluation in camelCase: beside these evalEntropy and what else the objective measures */
@@ -38,13 +39,17 @@ export async function evaluateNow(
   signal: AbortSignal | undefined,
 ): Promise<EvalMetrics> {
   const { language } = model
-  checkExamples(examples, language.opened.model)
+  const sizes = new Sizes()
+  for await (const example of unhurried(examples, signal)) {
+    checkExample(example, language.opened.model)
+    sizes.add(example)
+  }
   const endReading = await turnToRead(language, signal)
   try {
-    const { runner, evalCut, objective: own } = prepareEvaluation(objective, language, examples, o, memory, refModel)
+    const { runner, evalCut, objective: own } = prepareEvaluation(objective, language, { examples, sizes }, o, memory, refModel)
     try {
       const run = { objective: own, options: o, evalExamples: examples, evalRunner: runner, evalCut }
-      requireAlike(own.reference ? [examples] : [], evalCut)
+      await requireAlike(own.reference ? [examples] : [], evalCut, signal)
       const reference = referenceRunner(refModel, runner)
       try {
         await scoreWith(own, reference, { rows: examples, batches: alone(examples, o), cut: evalCut, signal })
@@ -70,7 +75,7 @@ export async function evaluateNow(
 function prepareEvaluation(
   objective: Objective,
   model: LanguageModel,
-  examples: readonly Example[],
+  { examples, sizes }: { examples: readonly Example[]; sizes: Sizes },
   o: CommonOptions,
   memory: MemoryLimit | null,
   reference: TrainableModel | null,
@@ -88,7 +93,7 @@ function prepareEvaluation(
     gradients: false,
   }
   const whole = wholeBatches(term, 1)
-  const { longest, stepTokens } = bounds(examples, o.perDeviceEvalBatchSize, whole ? 'batch' : objective.together, o.prefixSharing)
+  const { longest, stepTokens } = sizes.bounds(o.perDeviceEvalBatchSize, whole ? 'batch' : objective.together, o.prefixSharing)
   const separate = besideOf(reference, model, objective.score)
   const budget = planBudget(device, {
     spec,

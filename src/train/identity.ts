@@ -27,8 +27,9 @@ export interface Identified {
   objective: string
   facts?: Facts | undefined
   model: LanguageModel
-  examples: readonly Example[]
-  evalExamples: readonly Example[] | null
+  /** how many there are, and a digest of them */
+  rows: { count: number; digest: string }
+  evaluationRows: string | null
   options: CommonOptions
   steps: number
 }
@@ -36,7 +37,7 @@ export interface Identified {
 /** What a run knows only once every weight of its base was read. */
 export const WEIGHTS = 'weights'
 
-export function identityOf({ objective, facts, model, examples, evalExamples, options: o, steps }: Identified): Identity {
+export function identityOf({ objective, facts, model, rows, evaluationRows, options: o, steps }: Identified): Identity {
   const { choice, checkpoint } = model.opened
   const { baseModelNameOrPath: _, revision: __, ...adapter } = model.adapter.config ?? { kind: 'full' }
   return {
@@ -49,8 +50,8 @@ export function identityOf({ objective, facts, model, examples, evalExamples, op
       accumulationSteps: o.gradientAccumulationSteps,
       trainSamplingStrategy: o.trainSamplingStrategy,
       dataloaderDropLast: o.dataloaderDropLast,
-      examples: examples.length,
-      rows: digestOfRows(examples),
+      examples: rows.count,
+      rows: rows.digest,
       config: stringifyJson(meaningOf(checkpoint.config), { sortKeys: true }),
       adapter: stringifyJson(adapter, { sortKeys: true }),
       precision: choice.dtype,
@@ -78,7 +79,7 @@ export function identityOf({ objective, facts, model, examples, evalExamples, op
       maxGradNorm: o.maxGradNorm,
       prefixSharing: o.prefixSharing,
       neftuneNoiseAlpha: o.neftuneNoiseAlpha ?? null,
-      evaluationRows: evalExamples && digestOfRows(evalExamples),
+      evaluationRows,
     },
   }
 }
@@ -128,14 +129,19 @@ function digest(fill: (hash: Hash) => void): string {
   return hash.digest('hex').slice(0, 16)
 }
 
-function digestOfRows(examples: readonly Example[]): string {
-  return digest((hash) => {
-    for (const { ids, targets, starts } of examples) {
-      hash.update(Int32Array.of(ids.length, starts?.length ?? 0))
-      hash.update(ids).update(targets)
-      if (starts) hash.update(starts)
-    }
-  })
+/** Of rows that come one by one: what is trained on, and in which order. */
+export class RowsDigest {
+  readonly #hash = createHash('sha256')
+
+  add({ ids, targets, starts }: Example): void {
+    this.#hash.update(Int32Array.of(ids.length, starts?.length ?? 0))
+    this.#hash.update(ids).update(targets)
+    if (starts) this.#hash.update(starts)
+  }
+
+  digest(): string {
+    return this.#hash.digest('hex').slice(0, 16)
+  }
 }
 
 const starts = new WeakMap<LanguageModel, string>()

@@ -2,6 +2,7 @@
  * Log-probabilities of rows before anything is trained. The reference stays as it is, and nothing in it is random, so every row that a run comes
  * to is scored once, before its first step: the numbers are those of a reference that runs beside each step, without its weights in memory.
  */
+import { someOf, unhurried } from '../data/breathe.ts'
 import type { Example } from '../data/example.ts'
 import { longestSequence } from '../data/long.ts'
 import type { Making } from '../data/prepare.ts'
@@ -52,7 +53,7 @@ export async function scoreReference(
   const runner = referenceRunner(run.refModel, evalRunner!)
   let [before, scored] = [0, 0]
   try {
-    requireAlike([examples, evalExamples ?? []], cut)
+    await requireAlike([examples, evalExamples ?? []], cut, signal)
     for (const { name, rows, batches, cut } of lists) {
       let done = 0
       await scoreWith(objective, runner, { rows, batches: batches(), cut, signal }, (made, seen) => {
@@ -69,6 +70,13 @@ export async function scoreReference(
     onProgress?.({ source: path, done: total, total }) // whatever ended it, the line goes
     if (runner !== evalRunner) runner.dispose()
   }
+}
+
+/** Is there a row that the run comes to and the reference hasn't scored? */
+export async function lacksScores({ objective, examples, evalExamples, options }: Run, signal: AbortSignal | undefined): Promise<boolean> {
+  const lacks = (example: Example) => !objective.reference!.has(example)
+  if (await someOf(examples, lacks, signal)) return true
+  return evalExamples !== null && someOf(evalBatches(evalExamples, options), (batch) => batch.some(lacks), signal)
 }
 
 /** rows, each counted once */
@@ -204,12 +212,16 @@ function madeAhead<T extends { laid: { passes: readonly Pass[] } | null } | null
 }
 
 /** With LongRoPE a row's numbers depend on the longest row of its micro-batch, which is another in every epoch. */
-export function requireAlike(lists: readonly (readonly Example[])[], { longBeyond }: CutOptions): void {
+export async function requireAlike(
+  lists: readonly (readonly Example[])[],
+  { longBeyond }: CutOptions,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   if (longBeyond === undefined) return
   let first: Example | undefined
   let long = 0
   for (const examples of lists)
-    for (const example of examples) {
+    for await (const example of unhurried(examples, signal)) {
       if (longestSequence([example]) <= longBeyond) continue
       first ??= example
       long++

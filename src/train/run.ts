@@ -1,5 +1,6 @@
 /** A prepared run: rows as passes, plans within the budget, optimiser and adapter on the device. What `loop.ts` steps through. */
 
+import { breathe } from '../data/breathe.ts'
 import type { Example } from '../data/example.ts'
 import { Sampler } from '../data/sampler.ts'
 import { overheadOf } from '../devices/device.ts'
@@ -14,7 +15,7 @@ import type { EvalEvent, MemoryTable } from '../track/events.ts'
 import type { BaseWeights } from './base-weights.ts'
 import { followed } from './best.ts'
 import type { RunFacts } from './checkpoint.ts'
-import { bounds, stepData } from './data.ts'
+import { stepData } from './data.ts'
 import { evalBatches } from './evaluate.ts'
 import { type Identity, identityOf } from './identity.ts'
 import { memoryOf } from './memory.ts'
@@ -26,6 +27,7 @@ import { scheduleOptions } from './options/rules.ts'
 import type { TrainableModel } from './options/trainer-types.ts'
 import { besideOf } from './reference.ts'
 import { followsMetric, type Schedule, scheduleOf } from './schedule/schedule.ts'
+import type { Survey } from './survey.ts'
 import { neverEvaluates } from './timing.ts'
 
 export interface RunRequest {
@@ -33,6 +35,9 @@ export interface RunRequest {
   model: LanguageModel
   examples: readonly Example[]
   evalExamples: readonly Example[] | null
+  /** what is known of them all */
+  looked: Survey
+  evalLooked: Survey | null
   options: CommonOptions
   /** null: what is free */
   memory: MemoryLimit | null
@@ -64,9 +69,9 @@ export interface Run extends RunRequest {
   dispose(): void
 }
 
-/** @throws SaqrError MEMORY_BUDGET, DATA_TOO_FEW_ROWS */
-export function prepareRun(request: RunRequest): Run {
-  const { model, examples, evalExamples, options: o } = request
+/** @throws SaqrError MEMORY_BUDGET, DATA_TOO_FEW_ROWS; the signal's reason */
+export async function prepareRun(request: RunRequest, signal?: AbortSignal): Promise<Run> {
+  const { model, examples, evalExamples, looked, evalLooked, options: o } = request
   const term = request.objective.unbalanced ? 0 : coefficientOf(model.opened.model, o)
   const objective = withTerm(request.objective, model.opened.model, term)
   const whole = wholeBatches(term, o.gradientAccumulationSteps)
@@ -100,11 +105,12 @@ export function prepareRun(request: RunRequest): Run {
     noise: o.neftuneNoiseAlpha ?? 0,
   }
   if (evalExamples) evalBatches(evalExamples, o)
-  const trained = bounds(examples, rows)
+  const trained = looked.sizes.bounds(rows)
   const prefixSharing = o.prefixSharing && (objective.still === true || model.adapter.random === null) && !o.neftuneNoiseAlpha
   const together = whole ? 'batch' : objective.together
-  const longest = (list: readonly Example[], batch: number) => bounds(list, batch, together, prefixSharing).longest
-  const evaluated = evalExamples ? longest(evalExamples, o.perDeviceEvalBatchSize) : 0
+  const longest = ({ sizes }: Survey, batch: number) => sizes.bounds(batch, together, prefixSharing).longest
+  const longestBatch = together === 'sequence' ? trained.longest : longest(looked, o.perDeviceTrainBatchSize)
+  const evaluated = evalLooked ? longest(evalLooked, o.perDeviceEvalBatchSize) : 0
   const beside = bytesBeside(model)
   const reference = besideOf(request.refModel, model, objective.score)
   const budget = planBudget(device, {
@@ -112,7 +118,7 @@ export function prepareRun(request: RunRequest): Run {
     memory: request.memory,
     store: storeBytes(model.recorder, layout, update, model.opened.nested) + beside,
     beside: reference ? (tokens) => reference.weights + reference.passes(tokens) : undefined,
-    longest: Math.max(together === 'sequence' ? trained.longest : longest(examples, o.perDeviceTrainBatchSize), evaluated),
+    longest: Math.max(longestBatch, evaluated),
     stepTokens: trained.stepTokens,
     maxPassTokens: request.goesOn?.maxPassTokens ?? o.maxPassTokens,
     lean: { base: choice.loadIn4bit, optimizer: is8bit(o.optim) },
@@ -127,8 +133,7 @@ export function prepareRun(request: RunRequest): Run {
     longBeyond: model.opened.model.longBeyond,
     wholeBatches: whole,
   }
-  if (together !== 'sequence' && cut.maxPassTokens < longest(examples, o.perDeviceTrainBatchSize))
-    layAllOut(objective, examples, sampler, steps, cut)
+  if (together !== 'sequence' && cut.maxPassTokens < longestBatch) await layAllOut(objective, examples, sampler, steps, cut, signal)
   const runner = new PassRunner(device, { ...spec, policy: budget.policy }, budget.take)
   const evalRunner =
     evalExamples || objective.reference
@@ -141,7 +146,15 @@ export function prepareRun(request: RunRequest): Run {
         })
       : null
   const { name, facts } = objective
-  const identity = identityOf({ objective: name, facts, model, examples, evalExamples, options: o, steps })
+  const identity = identityOf({
+    objective: name,
+    facts,
+    model,
+    rows: { count: examples.length, digest: looked.digest },
+    evaluationRows: evalLooked?.digest ?? null,
+    options: o,
+    steps,
+  })
   const schedule = scheduleOf(scheduleOptions(o, steps), steps, remembered(request, identity))
   const optimizer = new Optimizer(device, layout, update)
   return {
@@ -181,8 +194,19 @@ export function prepareRun(request: RunRequest): Run {
 }
 
 /** Passes of a given size may hold no micro-batch whole: that is told before the first step. @throws SaqrError DATA_ROW_TOO_LONG */
-function layAllOut(objective: Objective, examples: readonly Example[], sampler: Sampler, steps: number, cut: CutOptions): void {
-  for (let step = 0; step < steps; step++) stepData(objective, examples, sampler, step, cut)
+async function layAllOut(
+  objective: Objective,
+  examples: readonly Example[],
+  sampler: Sampler,
+  steps: number,
+  cut: CutOptions,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  let breath = performance.now()
+  for (let step = 0; step < steps; step++) {
+    stepData(objective, examples, sampler, step, cut)
+    breath = await breathe(breath, signal)
+  }
 }
 
 /** what a schedule learned of evaluations, as long as it is the same schedule */

@@ -88,8 +88,7 @@ export function targetsOf({ targets, starts = Int32Array.of(0) }: Example): numb
 /** tokens of an epoch, and what sharing would save where it is off */
 function epochTotals(run: Run): Pick<StartEvent, 'rowTokens' | 'computedTokens' | 'targets' | 'sharing'> {
   const { objective, examples, sampler, cut, model, options } = run
-  const rowTokens = examples.reduce((sum, { ids }) => sum + ids.length, 0)
-  const targets = examples.reduce((sum, example) => sum + targetsOf(example), 0)
+  const { tokens: rowTokens, targets } = run.looked
   const sampled = { row: 0, kept: 0, shared: 0 }
   for (let step = 0; step < Math.min(SAMPLED, sampler.stepsPerEpoch); step++) {
     const data = stepData(objective, examples, sampler, step, cut)

@@ -23,10 +23,9 @@ import { type Tracker, tracked } from '../track/tracker.ts'
 import { BaseWeights } from './base-weights.ts'
 import { followed } from './best.ts'
 import { TrainerControl } from './callbacks.ts'
-import { checkExamples, unusedRows } from './check-rows.ts'
+import { unusedRows } from './check-rows.ts'
 import { checkSame, findCheckpoint, type Resumed, restore } from './checkpoint.ts'
 import { evalAnswers } from './eval-answers.ts'
-import { evalBatches } from './evaluate.ts'
 import { type EvalMetrics, evaluateNow } from './evaluate-now.ts'
 import { isTrained, withWeights } from './identity.ts'
 import { lockFolder } from './lock.ts'
@@ -40,11 +39,12 @@ import { checkTraining } from './options/rules.ts'
 import { type TrainerTables, takeEvaluation, takeInit, takeTraining } from './options/trainer-init.ts'
 import type { CheckedInit } from './options/trainer-types.ts'
 import { openHub, pushRun } from './push.ts'
-import { scoreReference } from './reference.ts'
+import { lacksScores, scoreReference } from './reference.ts'
 import { ReferenceScores } from './reference-scores.ts'
 import { prepareRun, type Run } from './run.ts'
 import { runRecord } from './run-record.ts'
 import { startEvent } from './start-event.ts'
+import { surveyOf } from './survey.ts'
 import { neverEvaluates } from './timing.ts'
 import { turnOn } from './turn.ts'
 
@@ -196,7 +196,8 @@ export class Trainer<O extends CommonOptions> {
     const prepared = await this.#rows(trainDataset, false, signal)
     const evaluated = evalDataset ? await this.#rows(evalDataset, true, signal) : null
     const all = evaluated ? [prepared, evaluated] : [prepared]
-    for (const { examples } of all) checkExamples(examples, model.opened.model)
+    const looked = await surveyOf(prepared.examples, model.opened.model, signal)
+    const evalLooked = evaluated && (await surveyOf(evaluated.examples, model.opened.model, signal))
     const base = hubIdOf(model)
     model.run = null // until this one has ended
     model.promptForm = prepared.form
@@ -204,17 +205,20 @@ export class Trainer<O extends CommonOptions> {
     model.tokenizer = processingClass.files
     const resumed = findCheckpoint(outputDir, resume)
     for (const one of [model, this.#init.refModel?.language]) await one?.opened.lookAgain(signal)
-    const run = prepareRun({
+    const request = {
       objective,
       model,
       examples: prepared.examples,
       evalExamples: evaluated?.examples ?? null,
+      looked,
+      evalLooked,
       options: o,
       memory: this.#init.memory,
       refModel: this.#init.refModel,
       goesOn: resumed?.facts ?? null,
       base: new BaseWeights(model.opened.checkpoint),
-    })
+    }
+    const run = await prepareRun(request, signal)
     const stop = new AbortController()
     try {
       await model.opened.device.keepDense?.(
@@ -249,9 +253,7 @@ export class Trainer<O extends CommonOptions> {
       if (objective.reference) {
         const kept = await ReferenceScores.of(outputDir, run, resumed, signal)
         const done = resumed?.state.globalStep ?? 0
-        const lacks = (rows: Prepared['examples']) => rows.some((example) => !objective.reference!.has(example))
-        const unscored = lacks(run.examples) || (run.evalExamples !== null && evalBatches(run.evalExamples, o).some(lacks))
-        if (resumed && unscored && this.#init.refModel === null && isTrained(model))
+        if (resumed && this.#init.refModel === null && isTrained(model) && (await lacksScores(run, signal)))
           throw new SaqrError(
             'TRAIN_CHECKPOINT',
             `${resumed.path} goes on from a model as it was before training, and this one has been trained since it was opened: what it is measured against would be another. Open the model anew, or go on with the trainer that trained it.`,

@@ -1,9 +1,10 @@
 import { expect, it } from 'vitest'
+import { Counts } from '../../src/data/counts.ts'
 import { KEY_BYTES, lengthsOf, Repeats } from '../../src/data/lengths.ts'
 
 it('says how long rows are, every row in one bin', () => {
   const all = [...Array.from({ length: 198 }, (_, i) => 100 + i), 9000, 40_000]
-  const { total, shortest, median, p95, longest, histogram } = lengthsOf(all)
+  const { total, shortest, median, p95, longest, histogram } = lengthsOf(Counts.of(all))
   expect({ total, shortest, median, p95, longest }).toEqual({
     total: all.reduce((a, b) => a + b, 0),
     shortest: 100,
@@ -23,7 +24,7 @@ it('says how long rows are, every row in one bin', () => {
 })
 
 it.each([[[5, 5]], [[0]], [[1, 2, 3]], [[0, 1_000_000]]])('%j has bins too', (all) => {
-  const { histogram } = lengthsOf(all)
+  const { histogram } = lengthsOf(Counts.of(all))
   expect(histogram.reduce((sum, { rows }) => sum + rows, 0)).toBe(all.length)
   expect(histogram[0]!.from).toBeLessThanOrEqual(Math.min(...all))
 })

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { AnswerRows } from '../../src/data/answer-rows.ts'
+import { Counts } from '../../src/data/counts.ts'
 import { Dataset } from '../../src/data/dataset.ts'
 import type { Example } from '../../src/data/example.ts'
 import { type PrepareOptions, prepare } from '../../src/data/prepare.ts'
@@ -173,7 +174,7 @@ test('pairs, packs and rated answers come back as they were', () => {
     example({ starts: Int32Array.of(0), prompts: [2], wanted: false }),
     example(long),
   ]
-  const prepared = { examples, lengths: Int32Array.of(3, 3, 3, 300_000), limit: 9, unused: ['é'], form: null, notes: ['a'], warnings: [] }
+  const prepared = { examples, lengths: Counts.of([3, 3, 3, 300_000]), limit: 9, unused: ['é'], form: null, notes: ['a'], warnings: [] }
   const path = join(home, 'some.rows')
   writePrepared(path, 'key', prepared)
   const { examples: read, ...rest } = readPrepared(path, 'key')!

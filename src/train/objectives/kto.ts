@@ -5,6 +5,7 @@
  */
 
 import type { AnswerRows } from '../../data/answer-rows.ts'
+import { unhurried } from '../../data/breathe.ts'
 import type { Example } from '../../data/example.ts'
 import type { Pass } from '../../data/passes.ts'
 import { prepareAnswers } from '../../data/prepare-answers.ts'
@@ -122,7 +123,7 @@ export function kto(options: Options): Objective {
         signal,
         making,
       })
-      const uneven = evaluation ? [] : unevenly(prepared.examples, options)
+      const uneven = evaluation ? [] : await unevenly(prepared.examples, options, signal)
       return { ...prepared, warnings: [...prepared.warnings, ...uneven.map((message) => say`${dataset.source}: ${message}`)] }
     },
     layOut(batches, cut) {
@@ -194,8 +195,13 @@ function answersOf(laid: LaidOut, side: boolean): Float64Array {
 const sideTargets = (laid: LaidOut, side: boolean) => batchTargetsOf(laid, 0, String(side), ({ wanted }) => wanted === side)
 
 /** How both sides would weigh alike (eq. 8 of the paper), where they don't. */
-function unevenly(examples: readonly Example[], { desirableWeight, undesirableWeight }: Options): Message[] {
-  const wanted = examples.reduce((n, example) => n + Number(example.wanted), 0)
+async function unevenly(
+  examples: readonly Example[],
+  { desirableWeight, undesirableWeight }: Options,
+  signal: AbortSignal | undefined,
+): Promise<Message[]> {
+  let wanted = 0
+  for await (const example of unhurried(examples, signal)) wanted += Number(example.wanted)
   const others = examples.length - wanted
   if (wanted === 0 || others === 0)
     return [say`all answers are ${wanted === 0 ? 'unwanted' : 'wanted'}: nothing says what the other kind is like`]
