@@ -1,5 +1,5 @@
 /** What a step becomes on a card, as far as it shows without one: which kernels and products, in which order, on which memory. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test, vi } from 'vitest'
@@ -10,6 +10,7 @@ import { SaqrError } from '../../src/error.ts'
 import { complete } from '../../src/ops/attrs.ts'
 import { type CudaStep, type CudaTensor, elementwise, source } from '../../src/ops/cuda-launch.ts'
 import { cudaOps } from '../../src/ops/generated/cuda.ts'
+import { CODES, RING } from '../../src/ops/grouped-product/hopper.ts'
 
 const card = { arch: 90 }
 const quant = { codebook: 1n, absmax: 2n, absmax8: 0n, code2: 0n, absmax2: 0n, offset: 0, blocksize: 64, blocksize2: 1 }
@@ -148,10 +149,35 @@ describe('grouped products on Hopper', () => {
       expect(names(weight('nf4', rest))).toEqual(['grouped_tensor'])
   })
 
-  test('have a block a tile of 128 columns and up to 256 tokens, as many as there may be', () => {
-    const [, launch] = cudaOps.grouped_product!.run.launch(step('grouped_product', [offsets, x, weight('nf4')], [y]), 0n, card)
-    // 300 rows of four experts are five tiles where three have a row each
-    expect(launch).toMatchObject({ grid: [5 * 2, 1, 1], block: 384 })
+  const launched = (w: CudaTensor, of = offsets) =>
+    cudaOps.grouped_product!.run.launch(step('grouped_product', [of, x, w], [y]), 0n, card)[1]
+  test('have a block a tile of 128 columns and up to 256 tokens, 320 where w is in codes, as many as there may be', () => {
+    // 300 rows of four experts are five tiles where three have a row each; of 320 rows no expert has more than one
+    expect(launched(weight('bf16'))).toMatchObject({ grid: [5 * 2, 1, 1], block: 384 })
+    expect(launched(weight('nf4'))).toMatchObject({ grid: [4 * 2, 1, 1], block: 512 })
+  })
+
+  test('fit into a block’s shared memory with 1,024 experts', () => {
+    const many = { ...offsets, rows: 1025 }
+    for (const dtype of ['bf16', 'nf4'] as const) {
+      const w = weight(dtype)
+      const launch = launched({ ...w, rows: (w.rows / E) * 1024 }, many) as { shared: number }
+      expect(launch.shared).toBeGreaterThan(200_000)
+      expect(launch.shared).toBeLessThanOrEqual(227 * 1024) // of sm_90 (CUDA C++ Programming Guide, "Technical Specifications per Compute Capability")
+    }
+  })
+
+  test('are of the sizes that their source has', () => {
+    const source = readFileSync(new URL('../../src/ops/grouped-product/hopper-tiles.cuh', import.meta.url), 'utf8')
+    const both = (name: string) =>
+      source
+        .match(new RegExp(`${name} = NF4 \\? (\\d+) : (\\d+);`))!
+        .slice(1)
+        .map(Number)
+    const one = (name: string) => Number(source.match(new RegExp(`${name} = (\\d+);`))![1])
+    expect(both('kTokens')).toEqual([RING.decoding.high, RING.dense.high])
+    expect(both('kStages')).toEqual([RING.decoding.stages, RING.dense.stages])
+    expect([one('kCodeStages'), one('kSlots')]).toEqual([CODES.stages, CODES.slots])
   })
 
   test('gradients: tiles as wide as x, left to the other kernel where no tile can be copied or dW is not read in pairs', () => {

@@ -122,6 +122,12 @@ export const cases: readonly OpCase[] = [
     parts: [{ k: 136 }, { k: 1, within: { cols: 8, from: 0 } }],
     trans: true,
   }),
+  product('tiles: more of them than blocks, NF4 behind bf16', {
+    rows: Array.from({ length: 150 }, (_, e) => (e * 7) % 4),
+    n: 264,
+    parts: [{ k: 8 }, { k: 64, weight: 'nf4' }],
+  }),
+  product('tiles: a long part in bf16 beside NF4', { rows: [70, 3], n: 72, parts: [{ k: 264 }, { k: 128, weight: 'nf4' }] }),
   product('tiles: around their edges', { rows: EDGES, n: 136, parts: [{ k: 72 }] }),
   product('tiles: around their edges, transposed', { rows: EDGES, n: 136, parts: [{ k: 72 }, { k: 24 }], trans: true }),
   product('tiles: around their edges, NF4 and LoRA', { rows: EDGES, n: 136, parts: lora(192, 24, 'nf4') }),

@@ -10,7 +10,7 @@ template <bool TRANS> __device__ __forceinline__ void copyWeights(unsigned char*
   }
 }
 
-// by a warp: x, and w beside it where none is in codes; else who copies those takes the tiles, since they are the first to be needed
+// By a warp: x, and w beside it where none is in codes. Who copies codes takes the tiles, since those are needed first; else this warp does.
 template <bool TRANS, bool NF4, class Tiles> __device__ __forceinline__ void copyTokens(Shared<NF4>& s, const Maps& maps, const Grouped& g, Tiles tiles) {
   Ring<kStages<NF4>> ring;
   for (Tile t = tiles.next(s, g); t.chunks; t = tiles.next(s, g)) {
@@ -29,7 +29,7 @@ template <bool TRANS, bool NF4, class Tiles> __device__ __forceinline__ void cop
   }
 }
 
-// by another
+// a weight's codes, by a warp
 template <bool TRANS> __device__ __forceinline__ void copyCodes(Shared<true>& s, const Maps& maps, const Grouped& g) {
   Taker tiles;
   Ring<kCodeStages> ring;

@@ -1,6 +1,6 @@
 // What a warpgroup does with the steps of a tile: products of its 64 rows of w with the tile's tokens, and y's values out of the sums.
 #pragma once
-#include "hopper-copies.cuh"
+#include "hopper-tiles.cuh"
 
 // Which thread of which warpgroup this is: asked of each tile anew, else everything that follows from it stays in registers.
 struct Worker {
@@ -16,7 +16,7 @@ struct Worker {
 template <bool NF4> struct Progress {
   Ring<kStages<NF4>> ring;
   Ring<kSlots> slots;  // of w that was codes
-  int last = -1, lastSlot;  // the stage and the slot whose products may not be done
+  int last = -1, lastSlot = 0;  // the stage and the slot whose products may not be done
   // the step's w, when it and its tokens are there
   __device__ __forceinline__ unsigned char* come(Shared<NF4>& s) const {
     await(&s.full[ring.stage], ring.parity);

@@ -1,5 +1,5 @@
 // What a block of the grouped products on Hopper is told, keeps in shared memory, and which tiles it walks. A tile is 128 rows of one expert's
-// w, which are columns of y, by some of the expert's tokens: 64, 128, 192, 256 or 320, so that fewer than 64 are none of its own.
+// w, which are columns of y, by some of the expert's tokens: 64, 128, 192, 256 or, beside codes, 320, so that fewer than 64 are none of its own.
 #pragma once
 #include "hopper-experts.cuh"
 #include "../nf4.cuh"
@@ -24,7 +24,7 @@ struct Grouped {
 template <bool NF4> constexpr int kTokens = NF4 ? 320 : 256;  // of the largest tile: what takes long to decode is decoded for as many as registers allow
 template <bool NF4> constexpr int kStages = NF4 ? 3 : 4;      // of the ring
 constexpr int kSlots = 3;         // of the ring of w that was codes
-constexpr int kCodeStages = 8;    // of the ring of codes
+constexpr int kCodeStages = 7;    // of the ring of codes
 constexpr int kScalers = 64;      // threads
 constexpr int kCodes = 64 * 32;   // bytes of 64 runs of 64 codes
 

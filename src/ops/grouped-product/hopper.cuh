@@ -1,7 +1,7 @@
 // y (M, N) of grouped products in bf16 on Hopper, summed in f32 over all parts and rounded once. A tile's w is the products' first operand, its
-// tokens the second: their number is one of the instruction's. One warp has tiles copied into a ring of shared memory, part after part, of NF4's
-// codes another, two bring their scales, and a warpgroup makes w in bf16 of both. Two warpgroups of 64 rows of w each multiply what has come. Blocks stay and take tiles
-// one after another.
+// tokens the second: their number is one of the instruction's. One warp has tiles copied into a ring of shared memory, part after part; of NF4's codes
+// another, two bring their scales, and four make w in bf16 of both. Two warpgroups of 64 rows of w each multiply what has come. Blocks stay and take
+// tiles one after another.
 #pragma once
 #include "hopper-codes.cuh"
 #include "hopper-products.cuh"
@@ -17,9 +17,11 @@ template <bool TRANS, bool NF4> __device__ __forceinline__ void groupedProduct(c
     countTiles(g.offsets, g.offsetsStride, g.experts, kTokens<NF4>, s.before);
   } else if (thread == 32) {
     for (int p = 0; p < g.parts; p++) prefetchMap(maps.x[p]), prefetchMap(maps.w[p]);
-    // Eight warps multiply; beside codes four decode, two bring scales, and one copies tokens. A `full` of codes hears of who copies and of scales.
+    // A tile is read by eight warps that multiply; beside codes by four that decode, two that bring scales and one that copies tokens. A `full` of
+    // codes hears of who copies them and of the scales.
+    constexpr int READERS = NF4 ? 8 + 4 + kScalers / 32 + 1 : 8;
     for (int i = 0; i < kStages<NF4>; i++) initBarrier(&s.full[i], 1), initBarrier(&s.empty[i], 8);
-    for (int i = 0; i < kTiles; i++) initBarrier(&s.taken[i], 1), initBarrier(&s.read[i], NF4 ? 15 : 8);
+    for (int i = 0; i < kTiles; i++) initBarrier(&s.taken[i], 1), initBarrier(&s.read[i], READERS);
     if constexpr (NF4) {
       for (int i = 0; i < kCodeStages; i++) initBarrier(&s.coded.full[i], 1 + kScalers / 32), initBarrier(&s.coded.empty[i], 4);
       for (int i = 0; i < kSlots; i++) initBarrier(&s.coded.decoded[i], 4), initBarrier(&s.coded.free[i], 8);

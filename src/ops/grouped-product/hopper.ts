@@ -38,15 +38,20 @@ const MOST_EXPERTS = 1024
 const WIDE = 128
 const BOX_ROWS = 64
 const BOX = 64 * 128
-/** rows of a tile at most, boxes of a stage, stages, threads: w beside x, or apart, where it is made of codes */
-const RING = { dense: { high: 256, boxes: 6, stages: 4, threads: 384 }, decoding: { high: 320, boxes: 5, stages: 3, threads: 512 } }
-/** a stage of codes and scales, a slot of w that was codes, with two barriers each; codebooks */
-const CODES = 8 * (2 * 64 * (32 + 4) + 16) + 3 * (2 * BOX + 16) + MOST_PARTS * 64
-/** the struct Shared but for what it has of each expert: stages with two barriers each, panels of y, barriers and values of two tiles, the struct Coded */
-const SHARED = { dense: ringBytes(RING.dense) + 8, decoding: ringBytes(RING.decoding) + CODES }
+/** What hopper-tiles.cuh has, too: rows of a tile at most, stages, and of a stage boxes, w beside x or apart, where it is made of codes; threads of a block. */
+export const RING = { dense: { high: 256, boxes: 6, stages: 4, threads: 384 }, decoding: { high: 320, boxes: 5, stages: 3, threads: 512 } }
+/** stages of codes, slots of w that was codes */
+export const CODES = { stages: 7, slots: 3 }
+/** of a stage or slot: who fills it, who empties it */
+const BARRIERS = 2 * 8
+/** The struct Shared but for what it has of each expert: stages, panels of y, barriers and values of two tiles; the struct Coded, which is a word where it is empty. */
+const SHARED = {
+  dense: ringBytes(RING.dense) + 8,
+  decoding: ringBytes(RING.decoding) + CODES.stages * (2 * 64 * (32 + 4) + BARRIERS) + CODES.slots * (2 * BOX + BARRIERS) + MOST_PARTS * 64,
+}
 
 function ringBytes({ boxes, stages }: { boxes: number; stages: number }): number {
-  return stages * (boxes * BOX + 16) + 2 * BOX + 2 * (16 + 20)
+  return stages * (boxes * BOX + BARRIERS) + 2 * BOX + 2 * (BARRIERS + 20)
 }
 
 /** multiprocessors of a card of this kind */

@@ -1,4 +1,5 @@
-// The products of a tile on Hopper: weights times rows of x, whose panels in shared memory have a row a token. c (64 × N) += w (64 × 16) · xᵀ. Sums begin as zeros: what is read before it is written would keep its registers all the time.
+// The products of a tile on Hopper: weights times rows of x, whose panels in shared memory have a row a token. c (64 × N) += w (64 × 16) · xᵀ. Sums
+// begin as zeros: what is read before it is written would keep its registers all the time.
 #pragma once
 #include "../cuda.cuh"
 #include "../mma.cuh"
