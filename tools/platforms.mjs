@@ -46,6 +46,16 @@ await model.dispose()
 console.log('imported, trained a step, asked')
 `
 
+/** A program that wants a folder that another's training is in. */
+const LOCKS = `import { lockFolder } from './src/train/lock.js'
+try {
+  lockFolder(process.argv[2])()
+  console.log('it is free')
+} catch (error) {
+  console.log(error.code)
+}
+`
+
 /**
  * By name: the platform, how a program of Node's is begun there (`command`), and what the system must have for it. `paths` turns a path of this
  * machine into one of the platform's.
@@ -147,16 +157,6 @@ async function kernels(runner) {
   if (wanted && held.variant !== wanted) throw new Error(`it took ${held.variant}, where ${wanted} was to be tried`)
   return held
 }
-
-/** A program that wants a folder that another's training is in. */
-const LOCKS = `import { lockFolder } from './src/train/lock.js'
-try {
-  lockFolder(process.argv[2])()
-  console.log('it is free')
-} catch (error) {
-  console.log(error.code)
-}
-`
 
 /** A training of test/train/child.mjs, killed and resumed: every file that it leaves is the one of a training that nobody killed. */
 async function resumed({ command, env }, { folder, there }) {
