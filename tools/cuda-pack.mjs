@@ -34,7 +34,6 @@ const programs = [
   'bench/grouped.ts',
   'bench/generate.ts',
   'bench/cuda-pairs.ts',
-  'src/index.ts',
 ]
 const files = programs.map((file) => relative(out, join(root, file)))
 const compilerOptions = {
@@ -52,7 +51,7 @@ const r = spawnSync(process.execPath, [join(root, 'node_modules/typescript-7/bin
 if (r.status !== 0) process.exitCode = 1
 
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
-writeFileSync(join(out, 'package.json'), `${JSON.stringify({ name: 'saqr', version, type: 'module', exports: './src/index.js' })}\n`)
+writeFileSync(join(out, 'package.json'), `${JSON.stringify({ name: 'saqr', version, type: 'module' })}\n`)
 cpSync(join(root, 'src/ops'), join(out, 'src/ops'), { recursive: true, filter: (path) => !/\.[a-z]+$/.test(path) || /\.cuh?$/.test(path) })
 const libraries = resolve(values.libraries)
 const library = /^(saqr-.*\.(so|dylib|dll)|variants\.json)$/
@@ -60,7 +59,5 @@ mkdirSync(join(out, 'native/build'), { recursive: true })
 for (const file of readdirSync(libraries)) if (library.test(file)) cpSync(join(libraries, file), join(out, 'native/build', file))
 for (const file of ['cuda_baseline.py', 'hf_cpu.py', 'hf_generate.py', 'trl_pairs.py'])
   cpSync(join(root, 'bench', file), join(out, 'bench', file))
-// a program that is killed, which imports saqr by its name
-cpSync(join(root, 'test/train/child.mjs'), join(out, 'test/train/child.mjs'))
 for (const fixture of ['families', 'training'])
   cpSync(join(root, 'test/fixtures', fixture), join(out, 'test/fixtures', fixture), { recursive: true })
