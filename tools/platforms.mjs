@@ -7,8 +7,9 @@
 //   node tools/platforms.mjs product RUNNER [--packages FOLDER] [--questions N] [--epochs N] [--light]
 //     the packages of `npm run pack -- --all` as a user installs them: the quickstart, then a training that is killed and resumed, to the
 //     same bits as one that isn't; --light: rows of one at a time, cut after 32 tokens, for what is slow
-//   node tools/platforms.mjs suite RUNNER [--shard I/N] [--jobs N] [--limit SECONDS] [--out FOLDER] [--files NAME,…]
-//     `npm test`'s files, each by itself, in that processor's Node; what has its result in FOLDER isn't run again. --pack FOLDER --qemu FILE: instead
+//   node tools/platforms.mjs suite RUNNER [--shard I/N] [--jobs N] [--limit SECONDS] [--out FOLDER] [--files NAME,…|none]
+//     `npm test`'s files, each by itself, in that processor's Node; what has its result in FOLDER isn't run again. --record: what all did whose result
+//     is there is bench/results/suite-RUNNER.txt. --pack FOLDER --qemu FILE: instead
 //     of running them, all they take with a QEMU that is linked statically, to be run on another machine by FOLDER/run-suite.sh
 // RUNNER: one of RUNNERS below, some with commas between, `all` for each in turn; --record: what held is kept in src/devices/proofs.ts. What one
 // takes is fetched into native/build/tools/ (Node from npm and PyPI); QEMU, Wine and musl come from the system's packages. Exit code 1: something
@@ -37,7 +38,8 @@ import { killed, sameBytes } from './kills.mjs'
 import { made, npmPackage, wheel } from './packages.mjs'
 import { record } from './proofs.mjs'
 import { packSuite, suiteFolder } from './suite.mjs'
-import { lineOf, runFiles, shardOf } from './suite-run.mjs'
+import { suitePage } from './suite-record.mjs'
+import { lineOf, resultsIn, runFiles, shardOf } from './suite-run.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 
@@ -293,7 +295,8 @@ async function product(runner) {
 }
 
 /** the files of `npm test` */
-async function suite({ name, platform, emulated }) {
+async function suite(runner) {
+  const { name, platform, emulated } = runner
   if (!emulated) throw new Error('a suite is of another processor: linux-arm64, linux-arm64-neon')
   const folder = join(root, 'native/build/suite', name)
   const libraries = await buildPlatform(platform, { quiet: true })
@@ -302,14 +305,23 @@ async function suite({ name, platform, emulated }) {
     packSuite(folder, resolve(values.pack))
     return {}
   }
-  const files = values.files?.split(',') ?? shardOf(suite.files, values.shard)
+  const files = values.files === 'none' ? [] : (values.files?.split(',') ?? shardOf(suite.files, values.shard))
   const out = resolve(values.out ?? join(root, 'native/build/suite', `${name}-${suite.commit}`))
   const asked = { jobs: Number(values.jobs), limit: Number(values.limit), said: (result) => console.log(lineOf(result)) }
   const results = await runFiles(folder, out, files, asked)
+  if (values.record) {
+    const about = { ...suite, runner: name, under: `${emulator(runner)}, ${runtime(runner)}`, on: new Date().toISOString().slice(0, 10) }
+    writeFileSync(join(root, `bench/results/suite-${name}.txt`), suitePage(resultsIn(out, suite.files), about))
+  }
   const failed = results.filter(({ result }) => result !== 'passed')
   if (failed.length > 0) throw new Error(`${failed.length} of ${results.length} files: ${failed.map(({ file }) => file).join(', ')}`)
   return {}
 }
+
+const runtime = ({ command }) =>
+  said([...command(), '--version'], root)
+    .trim()
+    .replace('v', 'Node ')
 
 /** with the beginning of its version; '' where there is none */
 function emulator({ command, env }) {

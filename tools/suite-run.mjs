@@ -2,7 +2,7 @@
 // Runs the files of tests of a folder that tools/suite.mjs made, each by a vitest of its own whose tests run in that folder's bin/node: another
 // processor's Node under an emulator. Vitest itself, which compiles TypeScript, runs in the Node that runs this.
 //   node tools/suite-run.mjs FOLDER --out DIR [--jobs N] [--limit SECONDS] [--shard I/N] [FILE …]
-// DIR gets NAME.json (file, result, tests passed, failed and skipped, seconds, what failed) and NAME.log of each; a file that has its NAME.json is
+// DIR gets NAME.json (file, commit, result, tests passed, failed and skipped, seconds, what failed) and NAME.log of each; a file that has its NAME.json is
 // not run again. Without FILE: all of them, by what FOLDER/suite.json says of each. Exit code 1: something failed.
 import { spawn } from 'node:child_process'
 import {
@@ -34,12 +34,20 @@ export async function runFiles(folder, out, files, { jobs = 1, limit = 900, said
   mkdirSync(out, { recursive: true })
   settle(folder)
   const waiting = files.filter((file) => !existsSync(join(out, `${nameOf(file)}.json`)))
+  const { commit } = JSON.parse(readFileSync(join(folder, 'suite.json'), 'utf8'))
   const worker = async () => {
-    for (let file = waiting.shift(); file; file = waiting.shift()) said(await runFile(folder, out, file, limit))
+    for (let file = waiting.shift(); file; file = waiting.shift()) said(await runFile(folder, out, file, limit, commit))
   }
   await Promise.all(Array.from({ length: jobs }, worker))
-  return files.map((file) => JSON.parse(readFileSync(join(out, `${nameOf(file)}.json`), 'utf8')))
+  return resultsIn(out, files)
 }
+
+/** of those of these files that have one */
+export const resultsIn = (out, files) =>
+  files
+    .map((file) => join(out, `${nameOf(file)}.json`))
+    .filter(existsSync)
+    .map((path) => JSON.parse(readFileSync(path, 'utf8')))
 
 /** where the folder stands now, QEMU reads bin/node as the program that it begins */
 function settle(folder) {
@@ -60,7 +68,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
     process.exit(1)
   })
 
-async function runFile(folder, out, file, limit) {
+async function runFile(folder, out, file, limit, commit) {
   const [name, bin, saqr] = [nameOf(file), join(folder, 'bin'), join(folder, 'saqr')]
   const report = join(out, `${name}.vitest`)
   const log = openSync(join(out, `${name}.log`), 'w')
@@ -87,7 +95,7 @@ async function runFile(folder, out, file, limit) {
   clearTimeout(clock)
   running.delete(child)
   rmSync(temporary, { recursive: true, force: true })
-  const result = { file, ...resultOf(report, late, ended), seconds: Math.round((performance.now() - began) / 1e3) }
+  const result = { file, commit, ...resultOf(report, late, ended), seconds: Math.round((performance.now() - began) / 1e3) }
   const path = join(out, `${name}.json`)
   writeFileSync(`${path}.part`, `${JSON.stringify(result, null, 1)}\n`)
   renameSync(`${path}.part`, path)
