@@ -49,7 +49,6 @@ function checkout(saqr, libraries, koffi) {
   const copy = (path) => cpSync(join(root, path), join(saqr, path), whole)
   const files = git('ls-files', '-z', '--cached', '--others', '--exclude-standard').split('\0')
   for (const file of files) if (file && existsSync(join(root, file))) copy(file)
-  for (const file of files) if (isTest(file) || file === 'vitest.config.ts') patient(join(saqr, file))
   for (const path of ['dist', 'src/ops/generated', 'native/build/attrs']) copy(path)
   for (const file of readdirSync(libraries))
     if (/\.so$|^variants\.json$/.test(file)) cpSync(join(libraries, file), join(saqr, 'native/build', file))
@@ -62,15 +61,6 @@ function checkout(saqr, libraries, koffi) {
 }
 
 const isTest = (file) => /^test\/.*\.test\.ts$/.test(file)
-
-/** minutes that tests allow themselves: an emulated processor takes ten times as long and more */
-function patient(path) {
-  const text = readFileSync(path, 'utf8')
-  writeFileSync(
-    path,
-    text.replace(/(imeout: |\}, )(\d+)(_000\b)/g, (_, before, seconds, thousand) => `${before}${30 * seconds}${thousand}`),
-  )
-}
 
 /** Folders of packages, with those that they take; one that is installed for this machine's processor alone is not among them. */
 function taken(lock) {
