@@ -1,23 +1,45 @@
 #!/usr/bin/env node
 // Runs saqr where it is meant to run, from Linux x86-64: other systems and processors under an emulator, other versions of Node, Bun.
-//   node tools/platforms.mjs kernels RUNNER [--ops NAME,…] [--small] [--variant NAME] [--threads N]
-//     every op's cases (--small: the small ones) against the definitions, and a small model's gradients and losses beside x86-64's (tools/platform-test.ts)
+//   node tools/platforms.mjs kernels RUNNER [--ops NAME,…] [--small] [--kill] [--variant NAME] [--threads N]
+//     every op's cases (--small: the small ones) against the definitions, and a small model's gradients and losses beside x86-64's
+//     (tools/platform-test.ts); --kill: on the first RUNNER a small training that is killed and resumed, to the same
+//     bytes as one that isn't
 //   node tools/platforms.mjs product RUNNER [--packages FOLDER] [--questions N] [--epochs N] [--light]
 //     the packages of `npm run pack -- --all` as a user installs them: the quickstart, then a training that is killed and resumed, to the
 //     same bits as one that isn't; --light: rows of one at a time, cut after 32 tokens, for what is slow
+//   node tools/platforms.mjs suite RUNNER [--shard I/N] [--jobs N] [--limit SECONDS] [--out FOLDER] [--files NAME,…|none]
+//     `npm test`'s files, each by itself, in that processor's Node; what has its result in FOLDER isn't run again. --record: what all did whose result
+//     is there is bench/results/suite-RUNNER.txt. --pack FOLDER --qemu FILE: instead
+//     of running them, all they take with a QEMU that is linked statically, to be run on another machine by FOLDER/run-suite.sh
 // RUNNER: one of RUNNERS below, some with commas between, `all` for each in turn; --record: what held is kept in src/devices/proofs.ts. What one
 // takes is fetched into native/build/tools/ (Node from npm and PyPI); QEMU, Wine and musl come from the system's packages. Exit code 1: something
 // is off.
-import { spawn, spawnSync } from 'node:child_process'
-import { closeSync, cpSync, existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import {
+  closeSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { buildPlatform } from '../native/builder.mjs'
 import { platformOf, platformOfThis } from '../native/platforms.mjs'
+import { killed, sameBytes } from './kills.mjs'
 import { made, npmPackage, wheel } from './packages.mjs'
 import { record } from './proofs.mjs'
+import { packSuite, suiteFolder } from './suite.mjs'
+import { suitePage } from './suite-record.mjs'
+import { lineOf, resultsIn, runFiles, shardOf } from './suite-run.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 
@@ -37,6 +59,16 @@ let said = ''
 for await (const piece of peft.generate('2+2', { maxNewTokens: 2 })) said += piece
 await model.dispose()
 console.log('imported, trained a step, asked')
+`
+
+/** A program that wants a folder that another's training is in. */
+const LOCKS = `import { lockFolder } from './src/train/lock.js'
+try {
+  lockFolder(process.argv[2])()
+  console.log('it is free')
+} catch (error) {
+  console.log(error.code)
+}
 `
 
 /**
@@ -75,6 +107,7 @@ function arm64(variant, ...cpu) {
     platform: 'linux-arm64',
     variant,
     needs: [`${libraries}/lib/libc.so.6`, 'apt install qemu-user libc6-arm64-cross libstdc++6-arm64-cross'],
+    emulated: () => ({ cpu, libraries, node: node() }),
     command: () => ['qemu-aarch64', ...cpu, '-L', libraries, node()],
   }
 }
@@ -83,6 +116,7 @@ const { values, positionals } = parseArgs({
   options: {
     ops: { type: 'string' },
     small: { type: 'boolean', default: false },
+    kill: { type: 'boolean', default: false },
     variant: { type: 'string' },
     threads: { type: 'string' },
     packages: { type: 'string', default: join(root, 'out/packages') },
@@ -90,6 +124,13 @@ const { values, positionals } = parseArgs({
     epochs: { type: 'string', default: '3' },
     light: { type: 'boolean', default: false },
     record: { type: 'boolean', default: false },
+    shard: { type: 'string' },
+    jobs: { type: 'string', default: '1' },
+    limit: { type: 'string', default: '900' },
+    out: { type: 'string' },
+    files: { type: 'string' },
+    pack: { type: 'string' },
+    qemu: { type: 'string', default: '/usr/bin/qemu-aarch64' },
   },
   allowPositionals: true,
 })
@@ -97,8 +138,8 @@ const { values, positionals } = parseArgs({
 const packed = new Map()
 const [what, which] = positionals
 const wanted = which === 'all' ? Object.keys(RUNNERS) : (which ?? '').split(',')
-if (!['kernels', 'product'].includes(what) || positionals.length !== 2 || wanted.some((name) => !RUNNERS[name])) {
-  console.error(`Usage: node tools/platforms.mjs kernels|product RUNNER [options]; RUNNER: ${Object.keys(RUNNERS).join(', ')}, all`)
+if (!['kernels', 'product', 'suite'].includes(what) || positionals.length !== 2 || wanted.some((name) => !RUNNERS[name])) {
+  console.error(`Usage: node tools/platforms.mjs kernels|product|suite RUNNER [options]; RUNNER: ${Object.keys(RUNNERS).join(', ')}, all`)
   process.exit(1)
 }
 for (const name of wanted) {
@@ -106,12 +147,12 @@ for (const name of wanted) {
   const { needs, ...runner } = RUNNERS[name]
   try {
     if (needs && !existsSync(needs[0])) throw new Error(`${needs[0]} is missing: ${needs[1]}`)
-    const { saqr, ...held } = await { kernels, product }[what]({ name, ...runner, platform: platformOf(runner.platform) })
-    if (values.record) record({ platform: runner.platform, what, ...held, under: emulator(runner) }, saqr)
+    const { saqr, ...held } = await { kernels, product, suite }[what]({ name, ...runner, platform: platformOf(runner.platform) })
+    if (values.record && what !== 'suite') record({ platform: runner.platform, what, ...held, under: emulator(runner) }, saqr)
     console.log(`ok ${what} ${name}: ${((performance.now() - began) / 1e3).toFixed(0)} s`)
   } catch (error) {
     console.log(`FAIL ${what} ${name}: ${error.message}`)
-    if (values.record)
+    if (values.record && what !== 'suite')
       console.log('(what src/devices/proofs.ts says of it held before: take it out, unless what failed is mended and tried again)')
     process.exitCode = 1
   }
@@ -125,10 +166,43 @@ async function kernels(runner) {
   const report = join(folder, 'report.json')
   const test = [join(there, 'tools/platform-test.js'), ...options, '--against', expected, '--report', report]
   run([...runner.command(), ...test], folder, runner.env?.())
+  if (values.kill && runner.name === wanted[0]) await resumed(runner, await packedFor(runner))
   const held = JSON.parse(readFileSync(report, 'utf8'))
-  const wanted = values.variant ?? runner.variant
-  if (wanted && held.variant !== wanted) throw new Error(`it took ${held.variant}, where ${wanted} was to be tried`)
+  const variant = values.variant ?? runner.variant
+  if (variant && held.variant !== variant) throw new Error(`it took ${held.variant}, where ${variant} was to be tried`)
   return held
+}
+
+/** A training of test/train/child.mjs, killed and resumed: every file that it leaves is the one of a training that nobody killed. */
+async function resumed({ command, env }, { folder, there }) {
+  const [steps, at] = [4, 2]
+  // as it is installed, one file: under an emulator hundreds of modules take three times as long to be read
+  const saqr = join(there, 'node_modules/saqr')
+  cpSync(join(root, 'dist/package'), join(saqr, 'dist/package'), { recursive: true })
+  cpSync(join(root, 'package.json'), join(saqr, 'package.json'))
+  symlinkSync(join(there, 'native'), join(saqr, 'native'))
+  cpSync(join(root, 'test/train/child.mjs'), join(there, 'child.mjs'))
+  const train = (out) => [
+    ...command(),
+    join(there, 'child.mjs'),
+    join(there, 'test/fixtures/training/linear-warmup'),
+    join(folder, out),
+    String(steps),
+    'SFTTrainer',
+    'train.jsonl',
+  ]
+  run(train('whole'), folder, env?.(), true)
+  const parts = join(folder, 'parts')
+  await killed(train('parts'), folder, env?.(), join(parts, `checkpoint-${at}`), () => {
+    writeFileSync(join(there, 'locks.js'), LOCKS)
+    const answer = said([...command(), join(there, 'locks.js'), parts], folder, env?.()).trim()
+    if (answer !== 'TRAIN_LOCKED') throw new Error(`another process that wants the folder of a training is told: ${answer}`)
+  })
+  const later = said(train('parts'), folder, env?.())
+  if (/^step 1$/m.test(later)) throw new Error(`the killed training began anew:\n${later}`)
+  const names = [`checkpoint-${steps}`, 'final'].flatMap((name) => readdirSync(join(folder, 'whole', name)).map((file) => join(name, file)))
+  const bytes = sameBytes(join(folder, 'whole'), parts, names)
+  console.log(`killed after checkpoint-${at} and resumed: ${names.length} files, the same ${bytes} bytes`)
 }
 
 async function packedFor(runner) {
@@ -212,28 +286,43 @@ async function product(runner) {
     run(train('whole'), folder, env, true)
     await killed(train('parts'), folder, env, join(folder, 'parts', 'checkpoint-4'))
     run(train('parts', '--resume_from_checkpoint', 'true'), folder, env, true)
-    const bytes = (out) => readFileSync(join(folder, out, 'adapter_model.safetensors'))
-    if (Buffer.compare(bytes('whole'), bytes('parts')) !== 0)
-      throw new Error('the resumed training gave another adapter than the whole one')
-    console.log(`killed after checkpoint-4 and resumed: the same ${bytes('whole').length} bytes`)
+    const bytes = sameBytes(join(folder, 'whole'), join(folder, 'parts'), ['adapter_model.safetensors'])
+    console.log(`killed after checkpoint-4 and resumed: the same ${bytes} bytes`)
     return { variant, runtime, ops: 0, saqr: version }
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
 }
 
-/** Begins it, and ends it without a word once the folder is there. */
-async function killed(command, cwd, env, checkpoint) {
-  const out = openSync(join(cwd, 'killed.log'), 'w')
-  const child = spawn(command[0], command.slice(1), { cwd, stdio: ['ignore', out, out], env: { ...process.env, ...env } })
-  let ended = false
-  child.on('exit', () => {
-    ended = true
-  })
-  while (!existsSync(checkpoint) && !ended) await new Promise((done) => setTimeout(done, 20))
-  if (ended) throw new Error('the training ended before it could be killed')
-  child.kill('SIGKILL')
-  while (!ended) await new Promise((done) => setTimeout(done, 20))
+/** the files of `npm test` */
+async function suite(runner) {
+  const { name, platform, emulated } = runner
+  if (!emulated) throw new Error('a suite is of another processor: linux-arm64, linux-arm64-neon')
+  const folder = join(root, 'native/build/suite', name)
+  const libraries = await buildPlatform(platform, { quiet: true })
+  const suite = suiteFolder(folder, { qemu: values.qemu, ...emulated() }, libraries, platform.koffi)
+  if (values.pack) {
+    packSuite(folder, resolve(values.pack))
+    return {}
+  }
+  const files = values.files === 'none' ? [] : (values.files?.split(',') ?? shardOf(suite.files, values.shard))
+  const out = resolve(values.out ?? join(root, 'native/build/suite', `${name}-${suite.commit}`))
+  const asked = { jobs: Number(values.jobs), limit: Number(values.limit), said: (result) => console.log(lineOf(result)) }
+  const results = await runFiles(folder, out, files, asked)
+  if (values.record) {
+    const about = { ...suite, runner: name, under: `${emulator(runner)}, ${runtime(runner)}`, on: new Date().toISOString().slice(0, 10) }
+    writeFileSync(join(root, `bench/results/suite-${name}.txt`), suitePage(resultsIn(out, suite.files), about))
+  }
+  const failed = results.filter(({ result }) => result !== 'passed')
+  if (failed.length > 0) throw new Error(`${failed.length} of ${results.length} files: ${failed.map(({ file }) => file).join(', ')}`)
+  return {}
+}
+
+/** the processor's Node */
+function runtime({ command }) {
+  return said([...command(), '--version'], root)
+    .trim()
+    .replace('v', 'Node ')
 }
 
 /** with the beginning of its version; '' where there is none */

@@ -166,7 +166,10 @@ function spaceOf(): string {
   }
 }
 
-/** When a process started: as Linux counts (field 22 of /proc/PID/stat), as macOS's ps says it; '' on Windows, where its number alone must do. */
+/**
+ * When a process started: as Linux counts (field 22 of proc(5)'s stat), as macOS's ps says it; '' on Windows, where its number alone must do. Of its
+ * first thread: QEMU tells a program that it emulates a /proc/PID/stat of its own, and others the kernel's.
+ */
 function startedAt(pid: number): string {
   if (process.platform === 'darwin') {
     // in one language and time zone, whatever the asking process has: two have to read the same
@@ -174,7 +177,7 @@ function startedAt(pid: number): string {
     return spawnSync('ps', ['-o', 'lstart=', '-p', String(pid)], { encoding: 'utf8', env }).stdout?.trim() ?? ''
   }
   try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    const stat = readFileSync(`/proc/${pid}/task/${pid}/stat`, 'utf8')
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
     // one that has ended stands there until its parent asks how, in a container perhaps for ever
     return fields[0] === 'Z' || fields[0] === 'X' ? '' : (fields[19] ?? '')

@@ -61,10 +61,10 @@ it('the command runs', () => {
 
 it('a program imports what the modules export', () => {
   const exported = (path: string) =>
-    execFileSync(process.execPath, ['-p', `import(${JSON.stringify(path)}).then((all) => console.log(Object.keys(all).sort().join()))`], {
+    execFileSync(process.execPath, ['-e', `import(${JSON.stringify(path)}).then((all) => console.log(Object.keys(all).sort().join()))`], {
       encoding: 'utf8',
       cwd: dist,
-    }).split('\n')[1]
+    }).trim()
   expect(exported('saqr')).toBe(exported(pathToFileURL(join(dist, 'index.js')).href))
   expect(exported('saqr')).toContain('FastLanguageModel')
 })

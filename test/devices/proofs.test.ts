@@ -1,4 +1,4 @@
-/** What ran where is kept whole, also where several recordings end in the same instant. */
+/** What ran where is kept whole, also where several recordings end in the same instant; what a suite's page says of each file. */
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -10,6 +10,22 @@ import { lockFolder } from '../../src/train/lock.ts'
 const root = join(import.meta.dirname, '../..')
 type Keep = (proof: Proof, place: { file: string; lock: string }, lock: typeof lockFolder) => void
 const { keep }: { keep: Keep } = await import(join(root, 'tools/proof-list.mjs'))
+
+interface Result {
+  file: string
+  commit: string
+  result: string
+  passed: number
+  failed: number
+  skipped: number
+  seconds: number
+  failures: string[]
+}
+type Page = (
+  results: Result[],
+  about: { runner: string; under: string; files: string[]; leftOut: Record<string, string>; on: string },
+) => string
+const { suitePage }: { suitePage: Page } = await import(join(root, 'tools/suite-record.mjs'))
 
 const folder = mkdtempSync(join(tmpdir(), 'saqr-proofs-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -46,4 +62,32 @@ it('of the same platform, variant and runtime the newest alone', () => {
   keep({ ...known, runtime: 'Node 24.99.0', ops: 7 }, place, lockFolder)
   expect(runtimes()).toHaveLength(PROOFS.length)
   expect(readFileSync(place.file, 'utf8')).toContain("runtime: 'Node 24.99.0',\n    ops: 7,")
+})
+
+it('a page of a suite names every file: passed, failed and of what, not run, left out', () => {
+  const result = (file: string, failures: string[] = []): Result => {
+    const failed = failures.length
+    return { file, commit: 'c1', result: failed > 0 ? 'failed' : 'passed', passed: 3, failed, skipped: 1, seconds: 5, failures }
+  }
+  const about = { runner: 'r', under: 'QEMU 7', files: ['a', 'b', 'c'], leftOut: { d: 'no card' }, on: 'today' }
+  const results = [result('a'), result('b', ['sums: 1 is not 2\n  at b:1'])]
+  expect(suitePage(results, about).split('\n')).toEqual([
+    '$ node tools/platforms.mjs suite r --record      the files of npm test, each by itself, QEMU 7; today, commit c1',
+    '1 of 3 files passed, 1 not run; tests: 6 passed, 1 failed, 2 skipped; 10 s, one after the other',
+    '',
+    'result   passed  failed skipped seconds  file',
+    'passed        3       0       1       5  a',
+    'failed        3       1       1       5  b',
+    'not run  c',
+    '',
+    'what failed',
+    'b: sums: 1 is not 2',
+    '',
+    'left out',
+    'd: no card',
+    '',
+  ])
+  // results of two commits: which of them each is of
+  const both = suitePage([results[0]!, { ...results[1]!, commit: 'c2' }], about)
+  for (const part of ['commit c1, c2\n', '  a  (c1)\n', '  b  (c2)\n']) expect(both).toContain(part)
 })
