@@ -1,6 +1,7 @@
 // GEMV, and products of few rows, as in generation: bound by reading the weights, so a weight's row is read once, in order, and
 // multiplied with every row of a. Lanes run along the reduction.
 #include <algorithm>
+#include <type_traits>
 #include "gemv-blocks.hpp"
 #include "gemv-nf4.hpp"
 

@@ -1,6 +1,7 @@
 // Values out of GGUF's block types, bit for bit as formats/gguf/dequantise.ts defines them.
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include "ggml-codes.hpp"
 #include "ggml-values.hpp"
 #include "parts.hpp"

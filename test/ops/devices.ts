@@ -37,7 +37,8 @@ export function setups(): Setup[] {
   }
   // a processor without AVX-512 runs it already
   if (process.arch === 'x64' && ran !== PORTABLE) variant(PORTABLE, 2)
-  if (existsSync('/proc/cpuinfo') && /\bavx512_bf16\b/.test(readFileSync('/proc/cpuinfo', 'utf8'))) {
+  // an emulated arm64 reads of the processor beneath it
+  if (process.arch === 'x64' && existsSync('/proc/cpuinfo') && /\bavx512_bf16\b/.test(readFileSync('/proc/cpuinfo', 'utf8'))) {
     variant(EMULATED, 3)
     variant(EMULATED, 1)
   }

@@ -1,5 +1,6 @@
 // Keys and values in the orders that products read, block by block, packed when first asked for and kept while there is room.
 #pragma once
+#include <initializer_list>
 #include "mask.hpp"
 #include "pack.hpp"
 
