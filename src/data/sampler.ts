@@ -67,6 +67,7 @@ export class Sampler {
 
   #orderOf(epoch: number): (from: number, to: number) => number[] {
     if (this.#epoch !== epoch) {
+      this.#epoch = -1 // should there be no memory for its order, it is not taken for one of no rows
       const { rows, seed, dataSeed, strategy } = this.#options
       if (strategy === 'sequential')
         this.#order = (from, to) => Array.from({ length: Math.max(0, Math.min(to, rows) - from) }, (_, i) => from + i)

@@ -2,7 +2,7 @@
  * Log-probabilities of rows before anything is trained. The reference stays as it is, and nothing in it is random, so every row that a run comes
  * to is scored once, before its first step: the numbers are those of a reference that runs beside each step, without its weights in memory.
  */
-import { someOf, unhurried } from '../data/breathe.ts'
+import { breathe, someOf, unhurried } from '../data/breathe.ts'
 import type { Example } from '../data/example.ts'
 import { longestSequence } from '../data/long.ts'
 import type { Making } from '../data/prepare.ts'
@@ -43,20 +43,19 @@ export async function scoreReference(
 ): Promise<number> {
   const { objective, examples, evalExamples, evalRunner, cut, evalCut, options } = run
   const { path } = run.model.opened.checkpoint
-  const lists: { name: List; rows: readonly Example[]; batches: () => Iterable<Batches>; cut: CutOptions }[] = [
-    { name: 'trained', rows: examples, batches: () => firstSteps(run, steps), cut },
-    ...(evalExamples
-      ? [{ name: 'evaluated' as const, rows: evalExamples, batches: () => alone(evalExamples, options), cut: evalCut }]
-      : []),
+  const first = await firstSteps(run, steps, signal)
+  const lists: { name: List; rows: readonly Example[]; batches: Iterable<Batches>; cut: CutOptions }[] = [
+    { name: 'trained', rows: examples, batches: first.batches(), cut },
+    ...(evalExamples ? [{ name: 'evaluated' as const, rows: evalExamples, batches: alone(evalExamples, options), cut: evalCut }] : []),
   ]
-  const total = lists.reduce((sum, { batches }) => sum + countOf(batches()), 0)
+  const total = first.rows + (evalExamples?.length ?? 0)
   const runner = referenceRunner(run.refModel, evalRunner!)
   let [before, scored] = [0, 0]
   try {
     await requireAlike([examples, evalExamples ?? []], cut, signal)
     for (const { name, rows, batches, cut } of lists) {
       let done = 0
-      await scoreWith(objective, runner, { rows, batches: batches(), cut, signal }, (made, seen) => {
+      await scoreWith(objective, runner, { rows, batches, cut, signal }, (made, seen) => {
         for (const i of made) kept.add(name, i, objective.reference!.get(rows[i]!))
         scored += made.length
         done = seen
@@ -79,31 +78,46 @@ export async function lacksScores({ objective, examples, evalExamples, options }
   return evalExamples !== null && someOf(evalBatches(evalExamples, options), (batch) => batch.some(lacks), signal)
 }
 
-/** rows, each counted once */
-function countOf(batches: Iterable<Batches>): number {
-  const rows = new Set<number>()
-  for (const step of batches) for (const batch of step) for (const i of batch) rows.add(i)
-  return rows.size
-}
-
 /**
- * The micro-batches of each step at which the whole run first comes to a row that is left to come to. A row is scored as that step lays it out:
- * what has not been trained yet is then exactly as likely as under the reference, and a resumed run has the numbers of the one that it goes on with.
+ * The micro-batches of each step at which the whole run first comes to a row that is left to come to, and how many rows they have, each counted
+ * once. A row is scored as that step lays it out: what has not been trained yet is then exactly as likely as under the reference, and a resumed run
+ * has the numbers of the one that it goes on with.
+ * @throws the signal's reason
  */
-function* firstSteps({ examples, sampler }: Run, { done, until }: { done: number; until: number }): Generator<Batches> {
-  const first = new Map<number, number>()
-  const left = new Set<number>()
-  const coming = new Set<number>()
+export async function firstSteps(
+  { examples, sampler }: Pick<Run, 'sampler'> & { examples: { readonly length: number } },
+  { done, until }: { done: number; until: number },
+  signal: AbortSignal | undefined,
+): Promise<{ batches: () => Iterable<Batches>; rows: number }> {
+  // a set or a map ends at 2^24 of them
+  const first = new Int32Array(examples.length).fill(-1)
+  const coming = new Uint8Array(examples.length)
+  const before = new Uint8Array(done)
+  const from: number[] = []
+  let [left, breath] = [examples.length, performance.now()]
   // until all have come since: an epoch may leave some out, and one that a run stopped in has some behind it
-  for (let step = 0; step < until && coming.size < examples.length; step++) {
-    for (const i of sampler.batches(step).flat()) {
-      if (!first.has(i)) first.set(i, step)
-      if (step < done) continue
-      coming.add(i)
-      left.add(first.get(i)!)
+  for (let step = 0; step < until && left > 0; step++) {
+    for (const batch of sampler.batches(step)) {
+      for (const i of batch) {
+        if (first[i]! < 0) first[i] = step
+        if (step < done || coming[i]) continue
+        coming[i] = 1
+        left--
+        if (first[i]! < done) before[first[i]!] = 1
+        else if (from.at(-1) !== step) from.push(step)
+      }
     }
+    breath = await breathe(breath, signal)
   }
-  for (const step of [...left].sort((a, b) => a - b)) yield sampler.batches(step)
+  function* batches(): Generator<Batches> {
+    for (let step = 0; step < done; step++) if (before[step]) yield sampler.batches(step)
+    for (const step of from) yield sampler.batches(step)
+  }
+  const counted = new Uint8Array(examples.length)
+  let rows = 0
+  for await (const step of unhurried(batches(), signal))
+    for (const batch of step) for (const i of batch) if (!counted[i]) rows += counted[i] = 1
+  return { batches, rows }
 }
 
 /** each evaluation batch by itself, as it is evaluated */

@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: programs in texts
 /** What the command's bundle imports of Node: taken from Node itself, the same values under the same names; any other form ends the build. */
 import { createHash } from 'node:crypto'
 import fs, { existsSync } from 'node:fs'
@@ -55,7 +56,6 @@ it('leaves everything else as it is', () => {
 
 it('a program in ASCII means what it meant: texts, templates, names and expressions; what is read as it is written ends the build', () => {
   const code = [
-    // biome-ignore lint/suspicious/noTemplateCurlyInString: a program's
     'const é = "’𝒳", b = `\u2028${é}×`, c = [/[’𝒳]/u.test(é), /^’\ud835\udcb3$/.test(é), "a𝒳b".split(/𝒳/u).length] // – ’',
     'const d = String.raw`\\p{L}`',
   ].join('\n')
@@ -63,5 +63,16 @@ it('a program in ASCII means what it meant: texts, templates, names and expressi
   expect(ascii).toMatch(/^[\0-\x7f]+$/)
   expect(run(ascii, 'é', 'b', 'c', 'd')).toEqual(run(code, 'é', 'b', 'c', 'd'))
   expect(run(ascii, 'c')[0]).toEqual([true, true, 2])
-  expect(() => asAscii('const x = String.raw`a’b`')).toThrow(/beyond ASCII: String\.raw`a’b`/)
+  expect(() => asAscii('const x = String.raw`a’b`')).toThrow(/beyond ASCII: a’b/)
+  // behind a value, with a value that is such a text itself, behind an escaped backtick, by another name
+  for (const text of ['String.raw`a${`b`}é`', 'String.raw`a${raw`é` + "}"}b`', 'String.raw`\\`é`', 'const { raw } = String; raw`é`'])
+    expect(() => asAscii(text), text).toThrow(/beyond ASCII/)
+  expect(asAscii('String.raw`a${x.replaceAll("}", `é`)}b`')).toBe('String.raw`a${x.replaceAll("}", `\\u00e9`)}b`')
+  // an escape that stands for itself would become the letter u
+  for (const text of ['"\\é"', '/[\\–-]/', '`\\\\\\’`']) expect(() => asAscii(text), text).toThrow(/behind a backslash/)
+  expect(asAscii('"\\\\é"')).toBe('"\\\\\\u00e9"')
+})
+
+it.each(['webcrypto', 'constants', 'Hash'])('%s of node:crypto is no function to be called later', (name) => {
+  expect(() => takeBuiltins(`import { ${name} } from "node:crypto";`)).toThrow(`${name} of node:crypto is no function`)
 })
