@@ -70,7 +70,7 @@ for row in rows:
     facts.append((len(chosen) > len(rejected), chosen.sum() > rejected.sum(), chosen.mean() > rejected.mean()))
 g = np.stack(gradients)
 n = len(g)
-rules = dict(zip(("longer", "likelier", "likelierByToken"), np.mean(facts, axis=0).round(3).tolist()))
+rules = dict(zip(("longerAsCut", "likelier", "likelierByToken"), np.mean(facts, axis=0).round(3).tolist()))
 print(json.dumps(dict(pairs=n, maxLength=limit, standardError=round(math.sqrt(0.24 / n), 3), chosenIs=rules, cpuSeconds=round(time.process_time() - began))), flush=True)
 
 

@@ -1,5 +1,5 @@
 // What is made of a vocabulary's and of merges' texts before a model's first token: a hash of every text, three look-ups a merge. JavaScript that was
-// started just now takes a tenth of a second for it. The tables are those of src/formats/text-tables.ts, slot by slot: what is looked up in them is
+// started just now is slow at it. The tables are those of src/formats/text-tables.ts, slot by slot: what is looked up in them is
 // looked up there.
 #include "text-tables.hpp"
 #include <cstring>

@@ -29,13 +29,15 @@ import { parseArgs } from 'node:util'
  * @param jobs at once
  * @param limit seconds of a file
  * @param said told each result as it comes
- * @returns the results of all of these files, those of before too
+ * @returns the results of all of these files, those of before too that are of this commit
  */
 export async function runFiles(folder, out, files, { jobs = 1, limit = 900, said = () => {} } = {}) {
   mkdirSync(out, { recursive: true })
   settle(folder)
-  const waiting = files.filter((file) => !existsSync(join(out, `${nameOf(file)}.json`)))
   const { commit } = JSON.parse(readFileSync(join(folder, 'suite.json'), 'utf8'))
+  // of another commit, or of one with changes, which may be others by now, a result says nothing of this one
+  const isOf = ({ commit: of }) => of === commit && !commit.endsWith('-dirty')
+  const waiting = files.filter((file) => !resultsIn(out, [file]).some(isOf))
   const worker = async () => {
     for (let file = waiting.shift(); file; file = waiting.shift()) said(await runFile(folder, out, file, limit, commit))
   }
