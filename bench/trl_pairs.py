@@ -3,7 +3,7 @@
   python bench/trl_pairs.py MODEL ROWS THREADS STEPS BATCH MAX_LENGTH [DTYPE]     MODEL: a GGUF or a folder
   python bench/trl_pairs.py MODEL ROWS cuda STEPS BATCH MAX_LENGTH        over NF4 on a card, 8-bit AdamW, as TRL checkpoints gradients by default
 Prints one line of JSON."""
-import json, os, sys, time
+import json, os, sys, tempfile, time
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 import datasets, peft, torch, transformers
@@ -68,7 +68,7 @@ class Clock(TrainerCallback):
 
 targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 config = DPOConfig(
-    output_dir="/tmp/trl-pairs", use_cpu=not card, bf16=card, gradient_checkpointing=card, report_to="none", disable_tqdm=True, max_length=max_length,
+    output_dir=tempfile.mkdtemp(), use_cpu=not card, bf16=card, gradient_checkpointing=card, report_to="none", disable_tqdm=True, max_length=max_length,
     per_device_train_batch_size=batch, max_steps=steps, train_sampling_strategy="sequential", learning_rate=1e-5, lr_scheduler_type="constant",
     logging_steps=1, save_strategy="no", **(dict(optim="adamw_8bit") if card else {}),
 )

@@ -298,7 +298,8 @@ async function product(runner) {
 async function suite(runner) {
   const { name, platform, emulated } = runner
   if (!emulated) throw new Error('a suite is of another processor: linux-arm64, linux-arm64-neon')
-  const folder = join(root, 'native/build/suite', name)
+  // each part has a folder of its own, which is made anew: parts may run side by side
+  const folder = join(root, 'native/build/suite', [name, values.shard?.replace('/', '-of-')].filter(Boolean).join('-'))
   const libraries = await buildPlatform(platform, { quiet: true })
   const suite = suiteFolder(folder, { qemu: values.qemu, ...emulated() }, libraries, platform.koffi)
   if (values.pack) {
