@@ -63,7 +63,7 @@ it('unsloth 1262, 1290: Mistral’s parts, each a single token', async () => {
   const tokenizer = new Tokenizer({ ...files, tokenizerJson: { ...files.tokenizerJson, added_tokens: [...added, ...parts] } }, { modelType: 'llama', chatTemplate }) // biome-ignore format: files
   const rows = [{ messages: [...ask, turn('assistant', 'yes it is'), turn('user', 'more'), turn('assistant', 'no')] }]
   const { examples } = await prepared(rows, { responses: { instructionPart: '[INST]', responsePart: '[/INST]' } }, tokenizer)
-  expect([...examples[0]!.ids].filter((id) => id >= next)).toEqual([next, next + 1, next, next + 1])
+  expect([...examples[0]!.ids].filter((id) => id === next || id === next + 1)).toEqual([next, next + 1, next, next + 1])
   expect(learnedOf(examples[0]!, tokenizer)).toBe(' yes it is<|im_end|> no<|im_end|>')
 })
 
