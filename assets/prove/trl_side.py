@@ -2,7 +2,7 @@
 did written down.
 
   python trl_side.py check
-  python trl_side.py run KIND CONFIG WORK STEPS [--cpu] [--threads N] [--f32-from FOLDER] [-- FLAGS OF TRL]
+  python trl_side.py run KIND CONFIG WORK STEPS [--cpu] [--threads N] [--f32-from FOLDER] [--exact-softmax] [-- FLAGS OF TRL]
 
 `check` prints a line of JSON: the versions there are. `run` writes into WORK:
   gradients.bin   f32, one tensor behind the other: a tensor's gradient in the first of three steps in which it isn't all 0, before clipping
@@ -13,6 +13,7 @@ did written down.
   trl.json        losses and learning rates of the steps, the time at the end of each, memory, versions, what was overridden
   held.json       types of all parameters
 `--f32-from`: the same run in f32 from the very values that FOLDER's began with: what the configuration's own arithmetic costs is the distance of both.
+`--exact-softmax`: torch's log-softmax on the CPU adds in f64 (softmax.py).
 A line `@step N LOSS` on stdout tells how far it is, `@misread WEIGHT SHARE WIDTH` that bitsandbytes reads a 4-bit weight as something else than what is in it:
 then nothing is trained."""
 import json
@@ -24,6 +25,7 @@ import time
 
 from alone import script_of
 from rows import of_batch
+from softmax import exact_log_softmax
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "bitsandbytes")
 #: steps in which a gradient that isn't all 0 is waited for: B of LoRA begins at 0, so A has none before B has moved
@@ -280,7 +282,7 @@ def overrides(work):
     ]  # fmt: skip
 
 
-def run(kind, config, work, steps, cpu, threads, f32_from, flags):
+def run(kind, config, work, steps, cpu, threads, f32_from, exact_softmax, flags):
     if cpu:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
         flags = ["--use_cpu", "true", *flags]
@@ -291,6 +293,7 @@ def run(kind, config, work, steps, cpu, threads, f32_from, flags):
 
     if threads:
         torch.set_num_threads(threads)
+    summed = exact_log_softmax() if exact_softmax else None  # as long as it is held
     script = script_of(kind)
     name = f"{kind.upper()}Trainer"
     made = []
@@ -340,6 +343,7 @@ def run(kind, config, work, steps, cpu, threads, f32_from, flags):
     )
     with open(os.path.join(work, "trl.json"), "w") as file:
         json.dump(proof, file)
+    del summed
 
 
 def main():
@@ -352,7 +356,7 @@ def main():
     value = lambda name: own[own.index(name) + 1] if name in own else None
     threads = int(value("--threads") or 0)
     end_with_parent()
-    run(kind, config, work, int(steps), "--cpu" in own, threads, value("--f32-from"), flags)
+    run(kind, config, work, int(steps), "--cpu" in own, threads, value("--f32-from"), "--exact-softmax" in own, flags)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 /** saqr prove with TRL as it is installed: parity of runs that are the same, and none of runs that are not. */
+import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -155,6 +156,9 @@ describe('runs that are not', () => {
     ).toEqual(failed)
     expect([code, proof!.passed]).toEqual([1, false])
     expect(readFileSync(join(out, 'proof.html'), 'utf8')).toContain('Parity fails')
+    // that softmax's sum is asked for where it could be all: losses alike, as nothing but a decay is other
+    expect(existsSync(join(out, 'trl-summed.log'))).toBe(name === 'weights that decay')
+    expect(proof!.inF32.join(' ').includes('log-softmax added in f64')).toBe(name === 'weights that decay')
   })
 })
 
@@ -166,6 +170,34 @@ it.each([
   const { code, proof } = await proven(join(folder, name), otherTrl(`trl-${name}`, flags), file)
   expect(code).toBe(1)
   expect(proof!.checks.filter(({ passed }) => !passed).map((check) => check.name)).toEqual(expect.arrayContaining([...least]))
+})
+
+it('torch’s log-softmax on the CPU loses a vocabulary’s tail on one side, and not where its sum is in f64', () => {
+  const script = join(folder, 'sum.py')
+  writeFileSync(
+    script,
+    `import gc, json, sys
+sys.path.insert(0, ${JSON.stringify(join(root, 'assets/prove'))})
+import torch
+from softmax import exact_log_softmax
+x = torch.full((1, 49152), -17.0)
+x[0, :32] = 0
+exact = x.double().log_softmax(-1)
+off = lambda: ((x.log_softmax(-1) - exact)[0, 0] / exact[0, 0].abs()).item()
+there = off()
+held = exact_log_softmax()
+mended = off()
+del held
+gc.collect()
+print(json.dumps([there, mended, off()]))
+`,
+  )
+  const [there, mended, after] = JSON.parse(execFileSync(loaded, [script], { encoding: 'utf8' })) as number[]
+  // e⁻¹⁷ is below half a last bit of 1, whichever lane's: all 49,120 are lost. Where torch does so no more, summed.ts has no use
+  expect(there).toBeGreaterThan(1e-5)
+  // a rounding of the result at the most, and it is torch's own again behind it
+  expect(Math.abs(mended!)).toBeLessThanOrEqual(2 ** -23)
+  expect(after).toBe(there)
 })
 
 it('a base that bitsandbytes misreads is nothing to compare with', async () => {

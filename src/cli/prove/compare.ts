@@ -30,7 +30,7 @@ export interface Proof extends Measures {
   totalSteps: { trl: number; saqr: number }
   /** steps that speed is measured over */
   timed: { from: number; to: number }
-  /** how the measure of half precision was taken, and what was compared in f32 or why it wasn't; [] where the run is in f32 */
+  /** how the measure of half precision was taken, and what was compared in f32 or why it wasn't; where the run is in f32, what of TRL's was added in f64 for it, else [] */
   inF32: string[]
   changed: Changed[]
   tokens: number

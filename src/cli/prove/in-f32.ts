@@ -4,6 +4,7 @@ import { makeFolder } from '../../hub/files.ts'
 import { progress } from './progress.ts'
 import { GRADIENT_STEPS } from './recorded.ts'
 import { runSaqr, type SaqrRequest, type SaqrSide, type Stored } from './saqr-side.ts'
+import { EXACT_SUM } from './summed.ts'
 import { runTrl, type TrlRequest, type TrlSide } from './trl-side.ts'
 
 export interface InF32 {
@@ -36,11 +37,12 @@ export async function inF32(half: Half, theirs: Omit<TrlRequest, 'onStep'>, ours
     tell(`saqr was not compared with TRL in f32, so what half precision rounds may hide small mistakes: ${why}`)
   // its gradients alone, where losses are not compared
   const steps = rounded === null ? theirs.steps : Math.min(theirs.steps, GRADIENT_STEPS)
-  const trl = await ran(io.signal, () => runTrl({ ...theirs, steps, onStep: (step, loss) => progress(io, 'TRL in f32', step, steps, loss) }), theirs.work) // biome-ignore format: short
+  const trl = await ran(io.signal, () => runTrl({ ...theirs, steps, exactSoftmax: true, onStep: (step, loss) => progress(io, 'TRL in f32', step, steps, loss) }), theirs.work) // biome-ignore format: short
   if (trl instanceof Error)
     tell('TRL could not run in f32 (trl-f32.log says why), so what its half precision costs isn’t measured: what is allowed is estimated from the arithmetic.') // biome-ignore format: one sentence
   else
     said.push('TRL was run once more in f32 by a process of its own, from the same values: how far its first gradients are from those is the measure of how far saqr’s may be from TRL’s.') // biome-ignore format: one sentence
+  if (!(trl instanceof Error) && theirs.cpu) said.push(EXACT_SUM)
   if (trl instanceof Error || rounded !== null) {
     if (rounded !== null) skipped(rounded)
     return { trl: trl instanceof Error ? null : trl, saqr: null, said }

@@ -65,7 +65,7 @@ export interface Sides {
  * @param exact were both compared in f32 too?
  */
 export function measure({ trl, saqr }: Sides, arithmetic: 'f32' | 'bf16', yardstick: Yardstick | null, exact: boolean): Measures {
-  const sizes = { ...saqr, leastMoved: leastMoved(trl) }
+  const sizes = { ...saqr, leastMoved: leastMoved(trl), tensors: saqr.trained.length }
   const computed = tolerancesOf(arithmetic, sizes)
   const tolerances = yardstick === null ? computed : measured(computed, yardstick, sizes, exact)
   const losses = lossPairs(trl, saqr, tolerances)

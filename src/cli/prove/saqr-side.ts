@@ -29,6 +29,8 @@ export interface SaqrSide extends Side {
   /** what of it was before the first step */
   start: Values
   layers: number
+  /** numbers that the head scores */
+  vocab: number
   /** terms of the longest sum of a product: channels of the widest layer, or tokens of a step */
   longestSum: number
   /** what errors of a step's gradient are spread over */
@@ -95,6 +97,7 @@ export async function runSaqr({ recipe, rows, steps, work, trl, theirs, io, onSt
       ),
       trained: trainables.names.map((name) => [name, trainables.fileShape(name)]),
       layers: model.layers,
+      vocab: model.vocab,
       // where weights follow from scores, an error of one lies along its sequence's own gradient
       directions: recipe.objective.score.later ? Math.min(DIRECTIONS, seen[0]?.flat().length ?? DIRECTIONS) : DIRECTIONS,
       longestSum: Math.max(...[...language.recorder.weights.values()].map(({ cols }) => cols), mostTokens(seen)),

@@ -29,6 +29,8 @@ export interface Sizes {
   directions: number
   /** numbers of the smallest tensor that the first step moves */
   leastMoved: number
+  /** tensors that are trained: each is asked */
+  tensors: number
 }
 
 const UNIT = { f32: 2 ** -24, bf16: 2 ** -8 }
@@ -37,13 +39,13 @@ const ROUNDINGS = 24
 
 export function tolerancesOf(
   arithmetic: 'f32' | 'bf16',
-  { layers, longestSum, leastMoved }: Pick<Sizes, 'layers' | 'longestSum' | 'leastMoved'>,
+  { layers, longestSum, leastMoved, tensors }: Pick<Sizes, 'layers' | 'longestSum' | 'leastMoved' | 'tensors'>,
 ): Tolerances {
   const unit = UNIT[arithmetic]
   const roundings = ROUNDINGS * (layers + 1)
   const sum = arithmetic === 'f32' ? longestSum : 1
   const whole = Math.SQRT2 * unit * Math.sqrt(roundings * sum)
-  const later = signsDiffer(whole, leastMoved)
+  const later = signsDiffer(whole, leastMoved, tensors)
   const said = arithmetic === 'f32' ? '2⁻²⁴ in f32' : '2⁻⁸ in bf16'
   const sums =
     arithmetic === 'f32'
@@ -60,7 +62,7 @@ export function tolerancesOf(
     },
     later: {
       value: later,
-      why: 'it is 0 until the optimiser has moved the other factor; Adam’s first step goes by the sign of each gradient, and signs of those near 0 differ where gradients differ by δ: a share δ/π of them, each by twice the step, 2·√(δ/π) in all, δ being what all gradients of the first step are allowed; of few numbers more may, by three times the root of how many are expected',
+      why: 'it is 0 until the optimiser has moved the other factor; Adam’s first step goes by the sign of each gradient, and signs of those near 0 differ where gradients differ by δ: a share δ/π of them, each by twice the step, 2·√(δ/π) in all, δ being what all gradients of the first step are allowed; signs are a whole number, so of few numbers as many may as no tensor of the run has more, but once in a thousand runs',
     },
     length: null,
     ...ofMoves(whole),
@@ -73,12 +75,30 @@ export function tolerancesOf(
 
 /**
  * ‖Δ‖ / ‖step‖ of a step that goes by the sign of each gradient, where gradients differ by a share δ: a share δ/π of the signs differ, each by
- * twice the step. Of few numbers more may: of a count that is expected, three times its root.
+ * twice the step. They are counted, and each of `tensors` is asked: of 120 tensors of 3072 numbers, where a tenth of a sign is expected of each,
+ * a dozen have one.
  */
-export function signsDiffer(delta: number, numbers = Number.POSITIVE_INFINITY): number {
+export function signsDiffer(delta: number, numbers = Number.POSITIVE_INFINITY, tensors = 1): number {
   const share = delta / Math.PI
-  const most = share + 3 * Math.sqrt(share / numbers)
-  return Math.min(2, 2 * Math.sqrt(most * numbers < 1 ? share : most))
+  const most = Number.isFinite(numbers) ? mostOf(share * numbers, SELDOM / tensors) / numbers : share
+  return Math.min(2, 2 * Math.sqrt(Math.max(share, most)))
+}
+
+/** a proof that fails though all is well */
+const SELDOM = 1e-3
+/** from here on counts are spread as a normal law has them */
+const MANY = 1e4
+
+/** The least count that is exceeded no more often than `chance`, where `expected` are: each of many numbers for itself, seldom (Poisson's law). */
+function mostOf(expected: number, chance: number): number {
+  // five of its roots: 3·10⁻⁷
+  if (!(expected < MANY)) return expected + 5 * Math.sqrt(expected)
+  let log = -expected // of the chance of a count of 0
+  for (let count = 0; ; count++) {
+    log += Math.log(expected / (count + 1)) // of count + 1, whose successors fall off at least as a geometric series from there on
+    const falls = expected / (count + 2)
+    if (falls < 1 && Math.exp(log) / (1 - falls) <= chance) return count
+  }
 }
 
 /** least number of directions that an error is spread over: tokens of a step times layers are more */

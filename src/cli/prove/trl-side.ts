@@ -53,12 +53,26 @@ export interface TrlRequest {
   threads: number | null
   /** a run's folder: the same is run in f32, from the values that one began with */
   f32From?: string
+  /** torch's log-softmax on the CPU adds in f64 (assets/prove/softmax.py) */
+  exactSoftmax?: boolean
   io: Io
   onStep(step: number, loss: number): void
 }
 
 /** @throws SaqrError TRAIN_TRL with the end of what Python said */
-export async function runTrl({ recipe, python, steps, work, log, cpu, threads, f32From, io, onStep }: TrlRequest): Promise<TrlSide> {
+export async function runTrl({
+  recipe,
+  python,
+  steps,
+  work,
+  log,
+  cpu,
+  threads,
+  f32From,
+  exactSoftmax,
+  io,
+  onStep,
+}: TrlRequest): Promise<TrlSide> {
   const args = [
     'run',
     recipe.kind,
@@ -68,6 +82,7 @@ export async function runTrl({ recipe, python, steps, work, log, cpu, threads, f
     ...(cpu ? ['--cpu'] : []),
     ...(threads ? ['--threads', String(threads)] : []),
     ...(f32From === undefined ? [] : ['--f32-from', f32From]),
+    ...(exactSoftmax && cpu ? ['--exact-softmax'] : []),
   ]
   const cards = watchCards()
   const misread: string[][] = []

@@ -76,7 +76,7 @@ const ONE_DRAW = 3 * Math.sqrt(5)
 export function measured(
   tolerances: Tolerances,
   { steps, length, loss }: Yardstick,
-  { directions, leastMoved }: Pick<Sizes, 'directions' | 'leastMoved'>,
+  { directions, leastMoved, tensors }: Pick<Sizes, 'directions' | 'leastMoved' | 'tensors'>,
   exact: boolean,
 ): Tolerances {
   const whole = steps.get(1) ?? 0
@@ -101,8 +101,8 @@ export function measured(
       later > 0
         ? {
             // whether a sign differs is yes or no: of few numbers TRL's own run may have none where saqr has one
-            value: Math.max(TIMES * later, signsDiffer(TIMES * whole, leastMoved)),
-            why: `three times the same of that tensor alone, or of all of its step; at least this, which is what signs may do that differ in the first step (2·√(δ/π) where gradients differ by δ, of few numbers by three times the root of how many are expected more): of ${leastMoved} numbers, the smallest tensor that it moves, none may differ in one run and some in another`,
+            value: Math.max(TIMES * later, signsDiffer(TIMES * whole, leastMoved, tensors)),
+            why: `three times the same of that tensor alone, or of all of its step; at least this, which is what signs may do that differ in the first step (2·√(δ/π) where gradients differ by δ, of few numbers as many as no tensor of the run has more, but once in a thousand runs): of ${leastMoved} numbers, the smallest tensor that it moves, none may differ in one run and some in another`,
           }
         : tolerances.later,
     length: {

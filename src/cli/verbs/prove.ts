@@ -20,6 +20,7 @@ import { progress } from '../prove/progress.ts'
 import { checkPython } from '../prove/python.ts'
 import { type Recipe, readRecipe } from '../prove/recipe.ts'
 import { runSaqr } from '../prove/saqr-side.ts'
+import { maySumExplain, summedExactly } from '../prove/summed.ts'
 import { runTrl } from '../prove/trl-side.ts'
 import { rowsOf } from '../rows.ts'
 import { defineVerb, type Io } from '../verb.ts'
@@ -81,8 +82,9 @@ export const prove = defineVerb({
       for (const side of Object.values(sides)) makeFolder(side)
       const style = styleOf(io.out)
       io.out.write(`${style.bold(path)}: ${o.steps} steps in TRL ${versions.trl}, then ${o.steps} in saqr ${version()}\n`)
+      const theirs = { recipe, python: o.python, steps: o.steps, cpu, threads: o.threads, io }
       const trl = await runTrl({
-        ...{ recipe, python: o.python, steps: o.steps, work: sides.trl, log: join(out, 'trl.log'), cpu, threads: o.threads, io },
+        ...{ ...theirs, work: sides.trl, log: join(out, 'trl.log') },
         onStep: (step, loss) => progress(io, 'TRL', step, o.steps, loss),
       })
       const run = { rows: rows.trainDataset, steps: o.steps, trl: sides.trl, theirs: new Set(trl.trained.map(([name]) => name)), io }
@@ -91,7 +93,7 @@ export const prove = defineVerb({
       const f32 = trl.half
         ? await inF32(
             { trl, saqr },
-            { recipe, python: o.python, steps: o.steps, work: join(work, 'f32'), f32From: sides.trl, log: join(out, 'trl-f32.log'), cpu, threads: o.threads, io }, // biome-ignore format: short
+            { ...theirs, work: join(work, 'f32'), f32From: sides.trl, log: join(out, 'trl-f32.log') },
             { ...run, recipe, work: join(work, 'saqr-f32') },
           )
         : null
@@ -104,7 +106,11 @@ export const prove = defineVerb({
         inF32: f32?.said ?? [],
         saqrCommand: ['saqr', kind, '--config', path, ...Object.entries(more).flatMap(([key, value]) => [`--${key}`, String(value)])],
       }
-      const proof = compare(trl, saqr, facts, f32?.trl ? { trl: f32.trl, saqr: f32.saqr } : null)
+      let proof = compare(trl, saqr, facts, f32?.trl ? { trl: f32.trl, saqr: f32.saqr } : null)
+      if (cpu && !trl.half && maySumExplain(proof, saqr.vocab)) {
+        const exact = await summedExactly(trl, { ...theirs, work: join(work, 'summed'), log: join(out, 'trl-summed.log') })
+        proof = compare(exact.trl, saqr, { ...facts, inF32: exact.said })
+      }
       writeFileAtomic(join(out, 'proof.json'), `${JSON.stringify(proof, null, 2)}\n`)
       writeFileAtomic(join(out, 'proof.html'), proofPage(proof))
       io.out.write(summary(proof, out, io))
