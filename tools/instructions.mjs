@@ -9,7 +9,7 @@ import { objectOf, variantsOf } from '../native/builder.mjs'
 import { PLATFORMS } from '../native/platforms.mjs'
 
 /** where most of a step's time goes */
-const FILES = ['native/gemm-kernel.cpp', 'src/ops/attention/cpu.cpp']
+const FILES = ['native/gemm-kernel.cpp', 'src/ops/attention/forward-bf16-cpu.cpp']
 /** of whole vectors of f32, of pairs of bf16, of tiles */
 const MULTIPLY_ADD = /^(fml[as](\.4s|\s.*\.4s)|bfdot|bfmmla|bfmlal[bt]|vfn?m(add|sub)\d+ps|vdpbf16ps|tdpbf16ps)/
 const BRANCH = { x64: /^(j[a-z]+)\s+(?:0x)?([0-9a-f]+)/, arm64: /^(b|b\.[a-z]+|cbn?z|tbn?z)\s.*?(?:0x)?([0-9a-f]+)(?:\s|$)/ }
@@ -23,7 +23,7 @@ for (const platform of PLATFORMS)
       if (!existsSync(object)) continue
       const { multiplyAdds, instructions, each } = densest(functionsOf(object, platform))
       const title = `${platform.name}/${name}`.padEnd(30)
-      console.log(`${title}${file.padEnd(28)}${instructions} instructions for ${multiplyAdds} multiply-adds: ${each.toFixed(2)} each`)
+      console.log(`${title}${file.padEnd(40)}${instructions} instructions for ${multiplyAdds} multiply-adds: ${each.toFixed(2)} each`)
     }
   }
 

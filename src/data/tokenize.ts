@@ -149,6 +149,12 @@ function pretokenized(row: Row, where: string, tokenizer: Tokenizer, { completio
       where,
       `labels[${other}] is ${labels![other]} where input_ids has ${ids[other]}: a label is the token that stands in its own place, or -100 (next tokens are found when training)`,
     )
-  const target = (i: number) => (labels ? labels[i] !== -100 : masks.every((mask) => mask?.[i] !== 0))
-  return { ids, targets: Uint8Array.from(ids, (_, i) => (target(i) ? 1 : 0)) }
+  const targets = new Uint8Array(ids.length).fill(1)
+  // in loops of their own: corpora come as ids, and asking every list of every id took a fifth of their preparation
+  const clear = (list: readonly number[], none: number) => {
+    for (let i = 0; i < ids.length; i++) if (list[i] === none) targets[i] = 0
+  }
+  if (labels) clear(labels, -100)
+  else for (const mask of masks) if (mask) clear(mask, 0)
+  return { ids, targets }
 }

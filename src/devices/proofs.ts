@@ -120,7 +120,7 @@ export const PROOFS: readonly Proof[] = [
     ops: 0,
     under: '',
     saqr: '0.1.0',
-    on: '2026-11-27',
+    on: '2026-11-28',
   },
   {
     platform: 'linux-x64',
@@ -140,7 +140,7 @@ export const PROOFS: readonly Proof[] = [
     ops: 0,
     under: '',
     saqr: '0.1.0',
-    on: '2026-11-27',
+    on: '2026-11-28',
   },
   {
     platform: 'linux-x64',
@@ -150,7 +150,7 @@ export const PROOFS: readonly Proof[] = [
     ops: 0,
     under: '',
     saqr: '0.1.0',
-    on: '2026-11-27',
+    on: '2026-11-28',
   },
   {
     platform: 'linux-x64',
@@ -160,7 +160,7 @@ export const PROOFS: readonly Proof[] = [
     ops: 0,
     under: '',
     saqr: '0.1.0',
-    on: '2026-11-27',
+    on: '2026-11-28',
   },
   {
     platform: 'linux-x64',

@@ -31,11 +31,13 @@ const compile = (...args: string[]) =>
 it('a source is compiled for a variant of its own where it says so, in saqr’s words, the compiler’s or the instructions’', () => {
   const of = ['#ifdef SAQR_TILES_EMULATED', 'return SAQR_VARIANT;', '#if defined(__AMX_BF16__)', '_tile_dpbf16ps(0, 4, 6);']
   const not = ['// tiles of 16 rows', '#ifdef __AVX512BF16__']
+  const passes = ['src/ops/attention/forward-bf16-cpu', 'src/ops/attention/forward-f32-cpu', 'src/ops/paged-attention/cpu']
+  const paths = ['native/gemm-tiles', 'native/gemm-kernel', 'native/system/posix', ...passes]
   const script = `
     import { isOfVariant, objectOf } from './native/builder.mjs'
     import { platformOf } from './native/platforms.mjs'
     const at = (path) => objectOf('x86-64-amx', platformOf('linux-x64-musl'), path).split(/[\\\\/]/).slice(-3).join('/')
-    console.log(JSON.stringify([...${JSON.stringify([...of, ...not])}.map(isOfVariant), ...['gemm-tiles', 'gemm-kernel', 'system/posix'].map((name) => at(\`native/\${name}.cpp\`))]))`
+    console.log(JSON.stringify([...${JSON.stringify([...of, ...not])}.map(isOfVariant), ...${JSON.stringify(paths)}.map((path) => at(path + '.cpp'))]))`
   // Linux x86-64 compiles its own kernels, which are musl's too
   const kernels = platformHere().name === 'linux-x64' ? 'build' : 'linux-x64-musl'
   // a program of its own: it reads TypeScript by hooks that are not for this process
@@ -45,6 +47,10 @@ it('a source is compiled for a variant of its own where it says so, in saqr’s 
     `${kernels}/x86-64-amx/native-gemm-tiles.o`,
     `${kernels}/x86-64-v4-bf16/native-gemm-kernel.o`,
     'linux-x64-musl/x86-64-v4-bf16/native-system-posix.o',
+    // attention's passes in f32, and over a cache, know no tiles
+    `${kernels}/x86-64-amx/src-ops-attention-forward-bf16-cpu.o`,
+    `${kernels}/x86-64-v4-bf16/src-ops-attention-forward-f32-cpu.o`,
+    `${kernels}/x86-64-v4-bf16/src-ops-paged-attention-cpu.o`,
   ])
 })
 

@@ -1,9 +1,9 @@
 // Attention over a pass's own tokens on the CPU, its backward, and the sinks' gradient.
+#include <cmath>
 #include "attrs/attention.hpp"
-#include "backward.hpp"
 #include "dispatch.hpp"
 #include "elementwise.hpp"
-#include "tiles-backward.hpp"
+#include "keys.hpp"
 
 using namespace saqr;
 using namespace saqr::attention;
@@ -38,8 +38,7 @@ SAQR_KERNEL(attention) {
   Text why = problem(call, type, {t + 2, t + 3, t + 4});
   if (call.q.rows != call.k.rows) why = "queries and keys must be the same tokens";
   if (!why.empty()) return worker.fail((Text("attention: ") + why.chars()).chars());
-  if (type == DType::f32) forward<F32Units, float>(call, worker);
-  else forward<PairUnits, bf16>(call, worker);
+  type == DType::f32 ? forwardF32(call, worker) : forwardBf16(call, worker);
 }
 
 SAQR_KERNEL(attention_backward) {
@@ -50,11 +49,7 @@ SAQR_KERNEL(attention_backward) {
   if (call.q.rows != call.k.rows) why = "queries and keys must be the same tokens";
   if (!why.empty()) return worker.fail((Text("attention_backward: ") + why.chars()).chars());
   const BackwardTensors tensors{t[3], t[0], t[1], t[2]};
-  if (type == DType::f32) return Backward<F32Units, float>(call, tensors, worker).run();
-#if SAQR_TILES
-  if (TileBackward::suits(call)) return TileBackward(call, tensors, worker).run();
-#endif
-  Backward<PairUnits, bf16>(call, tensors, worker).run();
+  type == DType::f32 ? backwardF32(call, tensors, worker) : backwardBf16(call, tensors, worker);
 }
 
 SAQR_KERNEL(attention_sink_grad) {

@@ -36,14 +36,10 @@ SAQR_INLINE vf sumsOf(vf (&v)[W]) {
   }
 }
 
-constexpr int kAlone = W / 4;  // queries that are no block
-
 template <class U, class T>
 class Decode {
  public:
   Decode(const Call& call, Worker& worker) : call_(call), worker_(worker), scratch_(worker) {}
-
-  static bool suits(const Call& call) { return call.q.rows <= kAlone; }
 
   // Block of keys after block of keys, all heads of this thread over each: a row of the cache holds its heads side by side.
   void run() {

@@ -1,18 +1,21 @@
-// What attention over a pass and over a cache share: what they are asked, checked, and which arithmetic does it. bf16 is multiplied in pairs by
-// dot products where the processor has them (weights rounded to bf16, sums and statistics in f32), by tiles where it has those, else
-// converted to f32.
+// What attention over a pass and over a cache share: what they are asked, checked, and the passes, by the type of their tensors. Each is compiled
+// once, in a source of its own (forward-f32-cpu.cpp …); where that knows no tiles, once for a variant with tiles and the one that it is over.
 #pragma once
+#include <algorithm>
 #include <initializer_list>
-#include <type_traits>
-#include "decode.hpp"
-#include "forward.hpp"
 #include "text.hpp"
-#include "tiles-forward.hpp"
+#include "work.hpp"
 
 namespace saqr::attention {
 
-// processors with tiles take the dot product at half the rate of f32 (native/variants.mjs)
-using PairUnits = std::conditional_t<kBf16Dot && !SAQR_TILES, Bf16Units, F32Units>;
+// blocks of queries, or a few, over the keys of all
+void forwardF32(const Call& call, Worker& worker);
+void forwardBf16(const Call& call, Worker& worker);
+// queries that are alone, each over its own keys
+void decodeF32(const Call& call, Worker& worker);
+void decodeBf16(const Call& call, Worker& worker);
+void backwardF32(const Call& call, const BackwardTensors& tensors, Worker& worker);
+void backwardBf16(const Call& call, const BackwardTensors& tensors, Worker& worker);
 
 // "" when the kernel can do it
 inline Text problem(const Call& c, DType type, const std::initializer_list<const Tensor*> tensors) {
@@ -27,15 +30,6 @@ inline Text problem(const Call& c, DType type, const std::initializer_list<const
   }
   if (c.sinks.data && c.sinks.dtype != DType::f32 && c.sinks.dtype != DType::bf16) return "sinks must be f32 or bf16";
   return "";
-}
-
-template <class U, class T>
-void forward(const Call& call, Worker& worker) {
-  if (Decode<U, T>::suits(call)) return Decode<U, T>(call, worker).run();
-#if SAQR_TILES
-  if (sizeof(T) == 2 && TileForward::suits(call)) return TileForward(call, worker).run();
-#endif
-  Forward<U, T>(call, worker).run();
 }
 
 template <class Attrs>

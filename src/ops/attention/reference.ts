@@ -68,20 +68,25 @@ const attentionBackward: Reference<typeof attentionBackwardOp.attrs> = ([dO, o, 
   const mask = maskOf(rest, attrs)
   for (const d of [dQ!, dK!, dV!]) d.data.fill(0)
   for (let i = 0; i < q!.rows; i++) {
-    for (let j = 0; j < k!.rows; j++) {
-      if (!sees(mask, i, j)) continue
-      for (let h = 0; h < heads; h++) {
-        const g = Math.floor(h / (heads / kvHeads))
-        const [qAt, kAt] = [at(q!, i, h, headDim), at(k!, j, g, headDim)]
-        const [oAt, vAt] = [at(o!, i, h, valueDim), at(v!, j, g, valueDim)]
-        const score = scoreOf(dot(q!, qAt, k!, kAt, headDim), attrs)
-        const p = Math.exp(score - lse!.data[i * heads + h]!)
-        const dP = dot(dO!, oAt, v!, vAt, valueDim) - dot(dO!, oAt, o!, oAt, valueDim)
-        const dS = p * dP * scale * (softCap ? 1 - (score / softCap) ** 2 : 1)
-        addScaled(dQ!, qAt, dS, k!, kAt, headDim)
-        addScaled(dK!, kAt, dS, q!, qAt, headDim)
-        addScaled(dV!, vAt, p, dO!, oAt, valueDim)
-      }
+    const keys: number[] = []
+    for (let j = 0; j < k!.rows; j++) if (sees(mask, i, j)) keys.push(j)
+    for (let h = 0; h < heads; h++) {
+      const g = Math.floor(h / (heads / kvHeads))
+      const [qAt, oAt] = [at(q!, i, h, headDim), at(dO!, i, h, valueDim)]
+      const kAt = keys.map((j) => at(k!, j, g, headDim))
+      const vAt = keys.map((j) => at(v!, j, g, valueDim))
+      const [products, dP] = [new Float64Array(keys.length), new Float64Array(keys.length)]
+      plusDots(products, q!.data, qAt, k!.data, kAt, headDim)
+      plusDots(dP, dO!.data, oAt, v!.data, vAt, valueDim)
+      const delta = dot(dO!, oAt, o!, oAt, valueDim)
+      const scores = products.map((product) => scoreOf(product, attrs))
+      const p = scores.map((score) => Math.exp(score - lse!.data[i * heads + h]!))
+      const dS = p.map((x, n) => x * (dP[n]! - delta) * scale * (softCap ? 1 - (scores[n]! / softCap) ** 2 : 1))
+      plusScaled(dQ!.data, qAt, dS, 0, k!.data, kAt, headDim)
+      keys.forEach((_, n) => {
+        addScaled(dK!, kAt[n]!, dS[n]!, q!, qAt, headDim)
+        addScaled(dV!, vAt[n]!, p[n]!, dO!, oAt, valueDim)
+      })
     }
   }
 }

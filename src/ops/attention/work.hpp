@@ -6,6 +6,7 @@
 namespace saqr::attention {
 
 constexpr float kLowest = -1e30f;  // a score nobody sees: far below every real one, yet its differences are finite
+constexpr int kAlone = W / 4;      // queries that are no block
 
 struct Call {
   int64_t heads, kvHeads;

@@ -26,19 +26,19 @@ struct Cache {
   }
 };
 
-Tensor rowsOf(Tensor t, int64_t from, int64_t rows, size_t size) {
+Tensor rowsOf(Tensor t, int64_t from, int64_t rows) {
+  const size_t size = t.dtype == DType::bf16 ? sizeof(bf16) : sizeof(float);
   t.data = static_cast<char*>(t.data) + from * t.stride * size;
   t.rows = rows;
   return t;
 }
 
-template <class U, class T>
 void run(const Call& whole, const Cache& cache, Worker& worker) {
   auto part = [&](int64_t from, int64_t rows) {
     Call call = whole;
-    call.q = rowsOf(whole.q, from, rows, sizeof(T));
-    call.o = rowsOf(whole.o, from, rows, sizeof(T));
-    call.lse = rowsOf(whole.lse, from, rows, sizeof(float));
+    call.q = rowsOf(whole.q, from, rows);
+    call.o = rowsOf(whole.o, from, rows);
+    call.lse = rowsOf(whole.lse, from, rows);
     call.paging.table = cache.table(from);
     call.paging.tables = cache.pages.stride;
     call.paging.position = static_cast<const int32_t*>(cache.position.data) + from * cache.position.stride;
@@ -47,14 +47,16 @@ void run(const Call& whole, const Cache& cache, Worker& worker) {
     call.keys = call.start + rows;
     return call;
   };
+  const auto decode = whole.q.dtype == DType::f32 ? decodeF32 : decodeBf16;
+  const auto forward = whole.q.dtype == DType::f32 ? forwardF32 : forwardBf16;
   const int64_t rows = whole.q.rows;
   for (int64_t from = 0, alone = 0, to; from < rows && !worker.aborted(); from = to) {
     for (to = from + 1; to < rows && cache.follows(to); to++) {}
     const bool block = to - from > kAlone;
     // those that are alone are taken together: threads share them
-    if (block && alone < from) Decode<U, T>(part(alone, from - alone), worker).run();
-    if (block) forward<U, T>(part(from, to - from), worker), alone = to;
-    else if (to == rows) Decode<U, T>(part(alone, rows - alone), worker).run();
+    if (block && alone < from) decode(part(alone, from - alone), worker);
+    if (block) forward(part(from, to - from), worker), alone = to;
+    else if (to == rows) decode(part(alone, rows - alone), worker);
   }
 }
 
@@ -74,6 +76,5 @@ SAQR_KERNEL(paged_attention) {
     if (!cache.inside(i, call.k.rows)) why = "a page lies outside the cache";
   }
   if (!why.empty()) return worker.fail((Text("paged_attention: ") + why.chars()).chars());
-  if (type == DType::f32) run<F32Units, float>(call, cache, worker);
-  else run<PairUnits, bf16>(call, cache, worker);
+  run(call, cache, worker);
 }
