@@ -34,6 +34,8 @@ const programs = [
   'bench/grouped.ts',
   'bench/generate.ts',
   'bench/cuda-pairs.ts',
+  'bench/pair-fold.ts',
+  'bench/pair-folds.ts',
 ]
 const files = programs.map((file) => relative(out, join(root, file)))
 const compilerOptions = {
