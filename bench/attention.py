@@ -3,6 +3,7 @@
   python bench/attention.py check      values and both gradients, all kinds of masks, outputs full of NaN before, twice the same bits
   python bench/attention.py time       causal rows, beside PyTorch's two ways
   python bench/attention.py tries      rows apart and with shared beginnings: time beside the pairs that see each other
+  python bench/attention.py short      a step's few short rows: each kernel's time, with blocks of keys whole and cut (pieces.cuh)
 Kernels are built from src/ops/attention: `hopper` as it runs there, `tensor` (mma.sync) as it runs on sm_80 and later, here for this card.
 Ours are timed as graphs, as the CUDA device runs them; everything that goes before the kernels is counted."""
 
@@ -15,7 +16,7 @@ warnings.filterwarnings("ignore")
 SOURCES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "src/ops/attention")
 INTS = ["heads", "kvHeads", "headDim", "valueDim"]
 ATTRS = "struct attention_attrs { int heads, kvHeads, headDim, valueDim; float scale; int window; float softCap; };"
-POINTERS = "q k v dO o dQ dK dV lse delta visibleFrom until depth queryStart sinks tiles masks lse2 queryOrder keyOrder queues maps".split()
+POINTERS = "q k v dO o dQ dK dV lse delta visibleFrom until depth sinks tiles masks lse2 queryOrder keyOrder queues maps keyPieces arrivals parts".split()
 STRIDES = [f"{t}Stride" for t in "q k v dO o dQ dK dV lse".split()]
 # by name: the most channels of a head of q and k, and of v; whether there are kernels with a soft cap; Hopper's shared memory
 SIZES = {
@@ -24,7 +25,7 @@ SIZES = {
         r"name: '(\w+)', headDim: (\d+), valueDim: (\d+), capped: (\w+), shared: \[([\d_, ]+)\]", open(os.path.join(SOURCES, "cuda.ts")).read()
     )
 }
-BLOCK, MULTIPROCESSORS = 128, 132
+BLOCK, MULTIPROCESSORS, LEAST_STEPS = 128, 132, 8
 torch.zeros(1, device="cuda")
 driver = ctypes.CDLL("libcuda.so.1")
 built = tempfile.mkdtemp()
@@ -34,7 +35,7 @@ loaded = {}
 class Problem(ctypes.Structure):
     """of problem.cuh"""
 
-    _fields_ = [(n, ctypes.c_uint64) for n in POINTERS] + [(n, ctypes.c_int) for n in STRIDES + ["queries", "keys", "sinksInBf16"] + INTS]
+    _fields_ = [(n, ctypes.c_uint64) for n in POINTERS] + [(n, ctypes.c_int) for n in STRIDES + ["queries", "keys", "sinksInBf16", "slots"] + INTS]
     _fields_ += [("scale", ctypes.c_float), ("window", ctypes.c_int), ("softCap", ctypes.c_float)]
 
 
@@ -69,7 +70,7 @@ def function(file, name, shared):
 class Attention:
     """One problem on the card, launched as cuda.ts does."""
 
-    def __init__(self, way, q, k, v, dO, mask, heads, kvHeads, headDim, window=0, cap=0.0, start=None, valueDim=None, sinks=None, size=None):
+    def __init__(self, way, q, k, v, dO, mask, heads, kvHeads, headDim, window=0, cap=0.0, valueDim=None, sinks=None, size=None, cut=True):
         self.way, self.heads, self.kvHeads = way, heads, kvHeads
         valueDim = valueDim or headDim
         size = size or next(name for name, (d, v, capped, _) in SIZES.items() if headDim <= d and valueDim <= v and (capped or not cap))
@@ -81,15 +82,16 @@ class Attention:
         junk = lambda n: torch.full((n,), 0x55555555, dtype=i32, device="cuda")
         self.out = dict(o=nan(T, heads * valueDim), lse=nan(T, heads, dtype=f32), dQ=nan(T, heads * headDim), dK=nan(S, kvHeads * headDim), dV=nan(S, kvHeads * valueDim))
         blocks = self.keyBlocks
-        before = dict(tiles=junk(blocks * 16), masks=junk(blocks * 512), queryOrder=junk(blocks), keyOrder=junk(blocks), queues=junk(2), maps=junk(128))
+        before = dict(tiles=junk(blocks * 16), masks=junk(blocks * 512), queryOrder=junk(blocks), keyOrder=junk(blocks), queues=junk(3), maps=junk(128))
+        steps = blocks * blocks * 2 * (heads // kvHeads)
+        self.slots = min(MULTIPROCESSORS // kvHeads, steps // LEAST_STEPS) if way == "hopper" and cut else 0
+        before |= dict(keyPieces=junk((blocks + self.slots) * 4), arrivals=junk(max(1, self.slots * kvHeads * 16)), parts=nan(max(1, self.slots * kvHeads * BLOCK * (self.d + self.v)), dtype=f32))
         before |= {n: nan(heads * blocks * BLOCK, dtype=f32) for n in ("delta", "lse2")}
         self.tensors = dict(q=q, k=k, v=v, dO=dO, **self.out, **before, visibleFrom=mask[0], until=mask[1], depth=mask[2])
-        if start is not None:
-            self.tensors["queryStart"] = torch.tensor([start], dtype=i32, device="cuda")
         if sinks is not None:
             self.tensors["sinks"] = sinks
         fields = {n: t.data_ptr() for n, t in self.tensors.items()} | {f"{n}Stride": self.tensors[n].stride(0) for n in "q k v dO o dQ dK dV lse".split()}
-        fields |= dict(queries=T, keys=S, sinksInBf16=sinks is not None and sinks.dtype == torch.bfloat16, heads=heads, kvHeads=kvHeads, headDim=headDim, valueDim=valueDim, scale=headDim**-0.5, window=window, softCap=cap)
+        fields |= dict(queries=T, keys=S, slots=self.slots, sinksInBf16=sinks is not None and sinks.dtype == torch.bfloat16, heads=heads, kvHeads=kvHeads, headDim=headDim, valueDim=valueDim, scale=headDim**-0.5, window=window, softCap=cap)
         self.problem = Problem(**fields)
 
     def launch(self, file, name, grid, threads, shared=0):
@@ -101,7 +103,7 @@ class Attention:
         name = ["attention_", "attention_query_grad_", "attention_key_grad_"][which] + self.suffix
         large, row, both = self.d > 128, (self.d + 8) * 2, (self.d + self.v + 16) * 2
         if self.way == "hopper":
-            items = heads * blocks * (2 if which == 2 and large else 1)
+            items = heads * (blocks + (self.slots if which == 2 else 0)) * (2 if which == 2 and large else 1)
             self.launch(self.file, name, (min(items, MULTIPROCESSORS), 1), 384, self.shared[which])
         else:
             rows = 64 if large or which else 128
@@ -115,9 +117,12 @@ class Attention:
         self.prepare(1)
         self.kernel(0, self.queryBlocks, self.heads)
 
+    def statistics(self):
+        self.launch("prepare", "attention_statistics", (self.queryBlocks * BLOCK // 16, self.heads), 256)
+
     def backward(self):
         self.prepare(2)
-        self.launch("prepare", "attention_statistics", (self.queryBlocks * BLOCK // 16, self.heads), 256)
+        self.statistics()
         self.kernel(2, self.keyBlocks, self.kvHeads)
         self.kernel(1, self.queryBlocks, self.heads)
 
@@ -149,6 +154,7 @@ def on_card(mask):
 
 
 BRANCHES = trie([(150, [(90, [(10, []), (70, [(33, []), (41, [])])]), (128, []), (5, [])]), (64, []), (200, [(1, []), (300, [])])])
+SHARED = trie([(70, [(300, []), (120, []), (250, []), (90, []), (200, []), (170, [])])])
 ROWS = rows([150, 45, 200, 1, 64, 1, 1])
 
 
@@ -157,16 +163,17 @@ def cases():
         yield f"{d}, rows", dict(heads=4, kv=2, d=d, mask=ROWS)
         yield f"{d}, one row", dict(heads=2, kv=1, d=d, mask=rows([701]))
         yield f"{d}, a trie", dict(heads=3, kv=3, d=d, mask=BRANCHES)
+        yield f"{d}, one beginning", dict(heads=8, kv=1, d=d, mask=SHARED)
+        yield f"{d}, one beginning, a window, a cap", dict(heads=8, kv=2, d=d, mask=SHARED, window=90, cap=1.5)
         yield f"{d}, a window", dict(heads=2, kv=2, d=d, mask=rows([700, 333]), window=100)
         yield f"{d}, a trie, a window, a cap", dict(heads=4, kv=2, d=d, mask=BRANCHES, window=120, cap=1.5)
         yield f"{d}, a cap", dict(heads=4, kv=1, d=d, mask=rows([300, 100, 257]), cap=0.7)
         yield f"{d}, columns of one product", dict(heads=3, kv=1, d=d, mask=ROWS, fused=True)
-        yield f"{d}, a cache", dict(heads=4, kv=2, d=d, mask=rows([430]), queries=140, start=250)
     for d, v in (192, 128), (96, 64), (160, 40), (64, 128), (128, 192):
         yield f"{d} and {v}, rows", dict(heads=4, kv=2, d=d, v=v, mask=ROWS)
+        yield f"{d} and {v}, one beginning", dict(heads=4, kv=1, d=d, v=v, mask=SHARED)
         yield f"{d} and {v}, a trie, a window", dict(heads=3, kv=3, d=d, v=v, mask=BRANCHES, window=120)
         yield f"{d} and {v}, columns of one product", dict(heads=2, kv=2, d=d, v=v, mask=BRANCHES, fused=True)
-        yield f"{d} and {v}, a cache", dict(heads=4, kv=2, d=d, v=v, mask=rows([430]), queries=140, start=250)
     yield "192 and 128, a cap", dict(heads=2, kv=1, d=192, v=128, mask=rows([300, 257]), cap=0.7)
     for d, v in (64, 64), (128, 128), (192, 128), (256, 256):
         yield f"{d} and {v}, sinks", dict(heads=8, kv=2, d=d, v=v, mask=BRANCHES, sinks=torch.float32)
@@ -187,21 +194,20 @@ def cases():
 def check(way):
     good = True
     for name, c in cases():
-        h, g, d, window, cap, start = c["heads"], c["kv"], c["d"], c.get("window", 0), c.get("cap", 0.0), c.get("start")
+        h, g, d, window, cap = c["heads"], c["kv"], c["d"], c.get("window", 0), c.get("cap", 0.0)
         e = c.get("v", d)
-        S = len(c["mask"][0])
-        T, first, mask = c.get("queries", S), start or 0, on_card(c["mask"])
+        T, mask = len(c["mask"][0]), on_card(c["mask"])
         torch.manual_seed(1)
-        wide = torch.randn(S, (h + g) * d + g * e + 8, device="cuda").bfloat16()
-        parts = [wide[S - T :, : h * d], wide[:, h * d : (h + g) * d], wide[:, (h + g) * d : (h + g) * d + g * e]]
+        wide = torch.randn(T, (h + g) * d + g * e + 8, device="cuda").bfloat16()
+        parts = [wide[:, : h * d], wide[:, h * d : (h + g) * d], wide[:, (h + g) * d : (h + g) * d + g * e]]
         q, k, v = parts if c.get("fused") else [x.contiguous() for x in parts]
         dO = torch.randn(T, h * e, device="cuda").bfloat16()
         sinks = torch.linspace(-3, 6, h, device="cuda").to(c["sinks"]) if "sinks" in c else None
         # the definition, in f64
-        i = torch.arange(first, first + T, device="cuda")[:, None]
+        i = torch.arange(T, device="cuda")[:, None]
         sees = (mask[0][None] <= i) & (i < mask[1][None])
         if window:
-            sees &= mask[2][first : first + T, None] - mask[2][None] < window
+            sees &= mask[2][:, None] - mask[2][None] < window
         inputs = [x.double().requires_grad_() for x in (q, k, v)]
         Q, K, V = (x.view(x.shape[0], -1, size).transpose(0, 1) for x, size in zip(inputs, (d, d, e)))
         K, V = (x.repeat_interleave(h // g, 0) for x in (K, V))
@@ -211,17 +217,14 @@ def check(way):
         lse = torch.logsumexp(every, 2)
         weights = torch.where(sees, torch.exp(s - torch.where(lse > -torch.inf, lse, 0.0)[..., None]), 0.0)
         o = (weights @ V).transpose(0, 1).reshape(T, h * e)
-        right = dict(o=o, lse=lse.T)
-        if start is None:
-            right |= zip(("dQ", "dK", "dV"), torch.autograd.grad(o, inputs, dO.double()))
-        a = Attention(way, q, k, v, dO, mask, h, g, d, window, cap, start, e, sinks)
+        right = dict(o=o, lse=lse.T) | dict(zip(("dQ", "dK", "dV"), torch.autograd.grad(o, inputs, dO.double())))
+        a = Attention(way, q, k, v, dO, mask, h, g, d, window, cap, e, sinks)
         seen = []
         for _ in range(2):
             for t in a.out.values():
                 t.fill_(float("nan"))
             a.forward()
-            if start is None:
-                a.backward()
+            a.backward()
             seen.append({n: t.clone() for n, t in a.out.items()})
         same = all(torch.equal(seen[0][n].view(torch.uint8), seen[1][n].view(torch.uint8)) for n in a.out)
         # a query that sees nothing has lse -inf
@@ -314,6 +317,33 @@ def tries():
                 print(f"{name}, {how}: {tokens} tokens, {pairs / 1e6:.2f} M pairs, {way}: forward {f:.3f} ms, {f / pairs * 1e9:.1f} ps a pair; backward {b:.3f} ms, {b / pairs * 1e9:.1f}", flush=True)
 
 
+def short():
+    lengths = [238, 167, 301, 122, 189, 214, 97, 276]
+    sets = {
+        "8 rows": rows(lengths),
+        "8 rows that begin alike": trie([(57, [(n - 57, []) for n in lengths])]),
+        "8 rows behind 150 tokens": trie([(207, [(n - 57, []) for n in lengths])]),
+        "4 rows": rows(lengths[:4]),
+        "a row of 2048": rows([2048]),
+        "a row of 4096": rows([4096]),
+        "2 rows of 2048": rows([2048] * 2),
+    }
+    for h, g, d in (32, 8, 128), (32, 8, 64):
+        for name, mask in sets.items():
+            tokens, of = len(mask[0]), on_card(mask)
+            for cut in False, True:
+                a = Attention("hopper", *random(tokens, h, g, d, d), of, h, g, d, cut=cut)
+                first = replayed(lambda: a.prepare(2), 10)
+                statistics = replayed(lambda: (a.prepare(2), a.statistics()), 10)
+                a.forward(), a.backward()
+                keys = replayed(lambda: (a.prepare(2), a.kernel(2, a.keyBlocks, a.kvHeads)), 10)
+                queries = replayed(lambda: (a.prepare(2), a.kernel(1, a.queryBlocks, a.heads)), 10)
+                f, b = replayed(a.forward, 10), replayed(a.backward, 10)
+                pieces = int(a.tensors["queues"][2])
+                parts = ", ".join(f"{what} {(ms - first) * 1e3:.1f}" for what, ms in (("statistics", statistics), ("keys", keys), ("queries", queries)))
+                print(f"{name}, {tokens} tokens, {h} / {g} heads of {d}, {'cut  ' if cut else 'whole'}: {pieces} pieces of {a.keyBlocks} blocks; forward {f * 1e3:.1f} us, backward {b * 1e3:.1f}: prepare {first * 1e3:.1f}, {parts}", flush=True)
+
+
 if __name__ == "__main__":
     print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, cuDNN {torch.backends.cudnn.version()}, bf16, {' '.join(['python bench/attention.py', *sys.argv[1:]])}")
     build(["prepare"] + [f"{way}{size}{capped}" for way in ("hopper", "tensor") for size, (*_, caps, _) in SIZES.items() for capped in ("", "-capped") if caps or not capped])
@@ -323,3 +353,5 @@ if __name__ == "__main__":
         time()
     if "tries" in sys.argv:
         tries()
+    if "short" in sys.argv:
+        short()

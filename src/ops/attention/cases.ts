@@ -200,7 +200,20 @@ const branches = trie([
   { tokens: 60, children: [{ tokens: 45, children: [{ tokens: 5 }, { tokens: 30 }] }, { tokens: 20 }] },
   { tokens: 12 },
 ])
+/** the keys of its beginning are seen by every query: their block has so much more work than the others that a card may cut it */
+const beginning = trie([{ tokens: 30, children: [{ tokens: 70 }, { tokens: 41 }, { tokens: 66 }, { tokens: 53 }] }])
 const blocks: Record<string, Setup> = {
+  'head size 64, one beginning': { heads: 6, kvHeads: 1, headDim: 64, mask: beginning },
+  'head size 128, one beginning, columns of one product': { heads: 8, kvHeads: 2, headDim: 128, mask: beginning, fused: true },
+  'head size 192, values of 128, one beginning': { heads: 4, kvHeads: 1, headDim: 192, valueDim: 128, mask: beginning },
+  'head size 256, one beginning, a soft cap and a window': {
+    heads: 4,
+    kvHeads: 1,
+    headDim: 256,
+    mask: beginning,
+    window: 90,
+    softCap: 0.9,
+  },
   'head size 64, blocks of a trie': { heads: 2, kvHeads: 1, headDim: 64, mask: branches },
   'head size 64, blocks, a soft cap and a window': { heads: 1, kvHeads: 1, headDim: 64, mask: rows([190, 80]), window: 60, softCap: 0.9 },
   'head size 128, blocks of a trie, columns of one product': { heads: 2, kvHeads: 1, headDim: 128, mask: branches, fused: true },

@@ -34,11 +34,11 @@ interface Size {
 }
 /** the first that fits is taken */
 const SIZES: readonly Size[] = [
-  { name: '64', headDim: 64, valueDim: 64, capped: true, shared: [102_544, 153_776, 111_280] },
-  { name: '128', headDim: 128, valueDim: 128, capped: true, shared: [200_848, 216_240, 217_776] },
-  { name: '192x128', headDim: 192, valueDim: 128, capped: false, shared: [182_416, 166_016, 126_080] },
-  { name: '192', headDim: 192, valueDim: 192, capped: true, shared: [198_800, 198_784, 150_656] },
-  { name: '256', headDim: 256, valueDim: 256, capped: true, shared: [198_784, 231_520, 199_808] },
+  { name: '64', headDim: 64, valueDim: 64, capped: true, shared: [102_544, 153_776, 111_312] },
+  { name: '128', headDim: 128, valueDim: 128, capped: true, shared: [200_848, 216_240, 217_808] },
+  { name: '192x128', headDim: 192, valueDim: 128, capped: false, shared: [182_416, 166_016, 126_096] },
+  { name: '192', headDim: 192, valueDim: 192, capped: true, shared: [198_800, 198_784, 150_672] },
+  { name: '256', headDim: 256, valueDim: 256, capped: true, shared: [198_784, 231_520, 199_824] },
 ]
 /** a source for each size, plain and, where there is one, with a soft cap */
 const files = SIZES.flatMap(({ name, capped }) =>
@@ -53,6 +53,8 @@ const MOST_CHANNELS = 512
 const TILE = 64
 /** kBlock of problem.cuh */
 const BLOCK = 128
+/** kLeastSteps of pieces.cuh */
+const LEAST_STEPS = 8
 /** blocks of a grid on Hopper, which take their work from a queue: no card of its kind runs more at once */
 const HOPPER_BLOCKS = 132
 
@@ -80,14 +82,16 @@ const named = (way: 'hopper' | 'tensor', { name }: Size, capped: boolean) => ({
   suffix: `${way}_${name}${capped ? '_capped' : ''}`,
 })
 
+const fits = (size: Size, { headDim, valueDim, softCap }: Step['attrs']) =>
+  headDim <= size.headDim && valueDim <= size.valueDim && (size.capped || softCap === 0)
+
 function choose(step: Step, tensors: CudaTensor[], card: Card): Choice {
   const type = typeOf(step, ...tensors)
   const { headDim, valueDim, scale, softCap } = step.attrs
   const larger = Math.max(headDim, valueDim)
   const aligned = tensors.every((t) => t.at % 16n === 0n && t.stride % 8 === 0)
   const whole = type === 'bf16' && headDim % 8 === 0 && valueDim % 8 === 0 && aligned && scale > 0
-  const fits = (size: Size) => headDim <= size.headDim && valueDim <= size.valueDim && (size.capped || softCap === 0)
-  const size = whole ? SIZES.find(fits) : undefined
+  const size = whole ? SIZES.find((size) => fits(size, step.attrs)) : undefined
   if (size && card.arch === 90) {
     const [forward, queryGrad, keyGrad] = size.shared
     return {
@@ -144,8 +148,31 @@ interface Tensors {
   d?: CudaTensor[]
 }
 
+/** Room for the sums of parts of blocks of keys (pieces.cuh). */
+interface Parts {
+  slots: number
+  kvHeads: number
+  /** of a key and its value, as the kernel has them */
+  channels: number
+}
+const NO_PARTS: Parts = { slots: 0, kvHeads: 0, channels: 0 }
+
+/** In all a part for each multiprocessor, fewer where a pass hasn't so much work. */
+function partsOf({ inputs, attrs, outputs }: Step, card: Card): Parts {
+  const { heads, kvHeads } = attrs
+  const size = card.arch === 90 && outputs[0]!.dtype === 'bf16' && SIZES.find((size) => fits(size, attrs))
+  if (!size) return NO_PARTS
+  const blocks = ceilDiv(inputs[4]!.rows, BLOCK)
+  const steps = blocks * blocks * (BLOCK / TILE) * (heads / kvHeads)
+  return {
+    slots: Math.min(Math.floor(HOPPER_BLOCKS / kvHeads), Math.floor(steps / LEAST_STEPS)),
+    kvHeads,
+    channels: size.headDim + size.valueDim,
+  }
+}
+
 /** Where in the scratch lies what goes before the kernels, as bytes from its start. */
-function layout(keys: number, heads: number) {
+function layout(keys: number, heads: number, { slots, kvHeads, channels } = NO_PARTS) {
   const blocks = ceilDiv(keys, BLOCK)
   const statistics = blocks * BLOCK * heads * 4
   const sizes = {
@@ -155,8 +182,11 @@ function layout(keys: number, heads: number) {
     lse2: statistics,
     queryOrder: blocks * 4,
     keyOrder: blocks * 4,
-    queues: 2 * 4,
+    queues: 3 * 4,
     maps: 4 * 128,
+    keyPieces: heads ? (blocks + slots) * 16 : 0,
+    arrivals: slots * kvHeads * 16 * 4,
+    parts: slots * kvHeads * BLOCK * channels * 4,
   }
   const at = {} as Record<keyof typeof sizes, bigint>
   let bytes = 0
@@ -173,14 +203,14 @@ function inBf16(step: CudaStep, sinks: CudaTensor | null | undefined): number {
 }
 
 /** struct Problem of problem.cuh */
-function problem(step: Step, t: Tensors, scratch: bigint): KernelArg[] {
+function problem(step: Step, t: Tensors, scratch: bigint, parts = NO_PARTS): KernelArg[] {
   const at = (x: CudaTensor | null | undefined) => x?.at ?? 0n
   const stride = (x: CudaTensor | null | undefined) => x?.stride ?? 0
   const [dQ, dK, dV] = t.d ?? []
   const tensors = [t.q, t.k, t.v, t.dO, t.o, dQ, dK, dV, t.lse]
-  const [delta, ...places] = Object.values(layout(t.k.rows, t.d ? step.attrs.heads : 0).at).map((place) => scratch + place)
+  const [delta, ...places] = Object.values(layout(t.k.rows, t.d ? step.attrs.heads : 0, parts).at).map((place) => scratch + place)
   const pointers = [...tensors.map(at), delta!, ...t.mask.map(at), at(t.sinks), ...places]
-  return [...pointers, ...tensors.map(stride), t.q.rows, t.k.rows, inBf16(step, t.sinks), ...attrsOf(step)]
+  return [...pointers, ...tensors.map(stride), t.q.rows, t.k.rows, inBf16(step, t.sinks), parts.slots, ...attrsOf(step)]
 }
 
 /** What goes before: the mask's tiles, the order of query blocks and, in backward, of blocks of keys; for Hopper tensor maps. */
@@ -202,10 +232,13 @@ function launchOf(
   tokens: number,
   heads: number,
   args: KernelArg[],
+  slots = 0,
 ): KernelLaunch {
   // the order is of whole blocks of 128
   const blocks = choice.work === 'in turn' ? ceilDiv(tokens, rows) : ceilDiv(tokens, BLOCK) * (BLOCK / rows)
-  const grid = { 'in turn': [blocks, heads], ordered: [heads, blocks], queued: [Math.min(heads * blocks, HOPPER_BLOCKS)] }[choice.work]
+  const grid = { 'in turn': [blocks, heads], ordered: [heads, blocks], queued: [Math.min(heads * (blocks + slots), HOPPER_BLOCKS)] }[
+    choice.work
+  ]
   return kernel(choice.source, `${name}_${choice.suffix}`, grid, threads, args, shared)
 }
 
@@ -222,16 +255,16 @@ export const cuda = [
     },
   }),
   runs(attentionBackwardOp, {
-    scratch: (step) => layout(step.inputs[4]!.rows, step.attrs.heads).bytes,
+    scratch: (step, card) => layout(step.inputs[4]!.rows, step.attrs.heads, partsOf(step, card)).bytes,
     launch(step, scratch, card) {
       const [dO, o, lse, q, k, v, ...mask] = step.inputs as CudaTensor[]
       const { heads, kvHeads } = step.attrs
-      const args = problem(step, { q: q!, k: k!, v: v!, o: o!, lse: lse!, mask, dO: dO!, d: step.outputs }, scratch)
+      const args = problem(step, { q: q!, k: k!, v: v!, o: o!, lse: lse!, mask, dO: dO!, d: step.outputs }, scratch, partsOf(step, card))
       const choice = choose(step, [q!, k!, v!, dO!, o!, ...step.outputs], card)
       return [
         ...prepare(choice, 2, args),
         statistics(choice, step, typeOf(step, dO!, o!), q!.rows, args),
-        launchOf('attention_key_grad', choice, choice.keyGrad, k!.rows, kvHeads, args),
+        launchOf('attention_key_grad', choice, choice.keyGrad, k!.rows, kvHeads, args, partsOf(step, card).slots),
         launchOf('attention_query_grad', choice, choice.queryGrad, q!.rows, heads, args),
       ]
     },

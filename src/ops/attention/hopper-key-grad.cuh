@@ -1,5 +1,6 @@
 #pragma once
 #include "hopper.cuh"
+#include "pieces.cuh"
 
 template <int D, int V> struct KeyGrad {
   // Up to 128 channels a warpgroup has 64 keys and their dK and dV. Beyond, those don't fit its registers together: a block has
@@ -9,6 +10,7 @@ template <int D, int V> struct KeyGrad {
   struct Shared {
     unsigned char k[OWN][KEYS * D * 2], v[OWN][KEYS * V * 2], q[QS][TILE], dO[OS][VALUES];
     int4 masks[QS][QUERIES];
+    Piece piece[OWN];
     float lse2[QS][QUERIES], delta[QS][QUERIES];
     Tiles<OWN> own;
     Tiles<QS> qs;
@@ -22,7 +24,7 @@ template <int D, int V> __device__ void copyKeyGrad(const Problem& p, typename K
   constexpr int KEYS = G::KEYS, QUERIES = G::QUERIES, PARTS = kBlock / KEYS;
   const Map *q = p.maps, *k = q + 1, *v = q + 2, *dO = q + 3;
   acquireMap(*q), acquireMap(*k), acquireMap(*v), acquireMap(*dO);
-  int groups = p.attrs.kvHeads, heads = p.attrs.heads / groups, items = (p.keys + kBlock - 1) / kBlock * PARTS * groups;
+  int groups = p.attrs.kvHeads, heads = p.attrs.heads / groups, items = p.queues[2] * PARTS * groups;
   Ring<G::OWN> own;
   Ring<G::QS> qs;
   Ring<G::OS> os;
@@ -34,19 +36,28 @@ template <int D, int V> __device__ void copyKeyGrad(const Problem& p, typename K
       arrive(&s.own.full[o]);
       return;
     }
-    int group = item % groups, rank = item / groups, block = p.keyOrder[rank / PARTS] * PARTS + rank % PARTS;
+    int group = item % groups, rank = item / groups;
+    const Piece& piece = p.keyPieces[rank / PARTS];
+    int block = piece.block * PARTS + rank % PARTS;
     Tile keys = tileAt(p, block, KEYS / kTile);
-    // the first pair of a head and a tile of queries, from (head, t) on, of which a query sees a key; else no tile of the last head
-    int head = group * heads, last = head + heads - 1, end = keys.low < keys.high ? (keys.high + QUERIES - 1) / QUERIES : 0, t = keys.low / QUERIES;
+    // Pairs of a head and a tile of queries, one after the other: this piece has those from (head, t) to before (last, stop).
+    int first = keys.low / QUERIES, end = keys.low < keys.high ? (keys.high + QUERIES - 1) / QUERIES : first, head, t, last, stop;
+    {
+      int span = max(end - first, 1), pairs = heads * (end - first), from = pairs * piece.part / piece.parts, until = pairs * (piece.part + 1) / piece.parts;
+      head = group * heads + from / span, t = first + from % span;
+      last = from < until ? group * heads + (until - 1) / span : head, stop = from < until ? first + (until - 1) % span + 1 : t;
+    }
+    // the first from there on of which a query sees a key, if there is one
     auto seek = [&](int& head, int& t) {
       for (;; t++) {
-        if (t >= end && head < last && end) head++, t = keys.low / QUERIES;
-        if (t >= end || anySees(p, queriesOf(p, t * QUERIES, (t + 1) * QUERIES), keys)) return t < end;
+        if (t == end && head < last) head++, t = first;
+        if (head == last && t == stop) return false;
+        if (anySees(p, queriesOf(p, t * QUERIES, (t + 1) * QUERIES), keys)) return true;
       }
     };
     bool some = seek(head, t);
     await(&s.own.empty[o], own.parity ^ 1);
-    s.own.label[o] = 2 * block + some, s.own.head[o] = group;
+    s.own.label[o] = 2 * block + some, s.own.head[o] = group, s.piece[o] = piece;
     arriveWith(&s.own.full[o], sizeof(s.k[o]) + sizeof(s.v[o]));
     copyRows<D, KEYS>(s.k[o], *k, &s.own.full[o], group, block * KEYS);
     copyRows<V, KEYS>(s.v[o], *v, &s.own.full[o], group, block * KEYS);
@@ -83,6 +94,7 @@ template <int D, int V, bool CAPPED, bool VALUES, bool OF_KEYS> __device__ __for
     int item = s.own.label[e], group = s.own.head[e];
     if (item == kEnd) return;
     int row = blockOf(item) * G::KEYS + offset, d = p.attrs.headDim;
+    Piece piece = s.piece[e];
     Key key[2];
 #pragma unroll
     for (int h = 0; h < 2; h++) key[h] = keyOf(p, row + threadRow() + 8 * h);
@@ -160,13 +172,28 @@ template <int D, int V, bool CAPPED, bool VALUES, bool OF_KEYS> __device__ __for
     release(&s.own.empty[e]);
     waitProducts<0>();
     if (before >= 0) release(&s.qs.empty[before]), release(&s.os.empty[beforeO]);
+    if (OF_KEYS) settle(dK);
+    if (VALUES) settle(dV);
+    if (piece.parts > 1) {
+      constexpr int CHANNELS = D + V;
+      int unit = row % kBlock / 64;
+      float4* sums = partAt<CHANNELS>(p, piece.slot, group, unit);
+      if (VALUES) putPart(dV, sums);
+      if (OF_KEYS) putPart(dK, sums + 16 * V);
+      if (!comesLast(p, piece, group, unit, !VALUES)) continue;
+      dV = {}, dK = {};
+#pragma unroll 1
+      for (int part = 0; part < piece.parts; part++) {
+        sums = partAt<CHANNELS>(p, piece.slot - piece.part + part, group, unit);
+        if (VALUES) addPart(dV, sums);
+        if (OF_KEYS) addPart(dK, sums + 16 * V);
+      }
+    }
     if (OF_KEYS) {
-      settle(dK);
       const float factor[2] = {p.attrs.scale, p.attrs.scale};
       storeRows<D>(p.dK, p.dKStride, row, p.keys, d, group * d, dK, factor);
     }
     if (VALUES) {
-      settle(dV);
       const float factor[2] = {1.0f, 1.0f};
       storeRows<V>(p.dV, p.dVStride, row, p.keys, p.attrs.valueDim, group * p.attrs.valueDim, dV, factor);
     }

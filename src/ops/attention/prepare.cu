@@ -1,6 +1,7 @@
 // What goes before the tensor cores' kernels (sm_80 and later): the tiles of the mask, blocks in the order of their work, Hopper's tensor
 // maps; in backward, what each query's weights are worked out with.
 #include "mask.cuh"
+#include "pieces.cuh"
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
 #include "copies.cuh"
 #endif
@@ -26,7 +27,7 @@ __device__ __forceinline__ Tile tileOf(const Problem& p, int t, bool write) {
   return tile;
 }
 
-// Block 0 writes the tiles and the order of query blocks, block 1 (in backward) the order of blocks of keys, the longest first; the last
+// Block 0 writes the tiles and the order of query blocks, block 1 (in backward) the order of blocks of keys and their pieces, the longest first; the last
 // block makes the maps of Hopper's kernels.
 extern "C" __global__ void __launch_bounds__(1024) attention_prepare(const __grid_constant__ Problem p) {
   int warp = threadIdx.x / 32;
@@ -43,12 +44,17 @@ extern "C" __global__ void __launch_bounds__(1024) attention_prepare(const __gri
     return;
   }
 #endif
-  __shared__ int low[kMostBlocks], high[kMostBlocks], work[kMostBlocks];
+  __shared__ int low[kMostBlocks], high[kMostBlocks], work[kMostBlocks], ranked[kMostBlocks], total;
+  __shared__ int2 cut;
   bool byQuery = blockIdx.x == 0;
   int queryBlocks = (p.queries + kBlock - 1) / kBlock, keyBlocks = (p.keys + kBlock - 1) / kBlock;
   int own = byQuery ? queryBlocks : keyBlocks;
   int* order = byQuery ? p.queryOrder : p.keyOrder;
   if (byQuery && threadIdx.x < 2) p.queues[threadIdx.x] = 0;
+  if (!byQuery) {
+    for (int i = threadIdx.x; i < p.slots * p.attrs.kvHeads * 16; i += blockDim.x) p.arrivals[i] = 0;
+  }
+  if (threadIdx.x == 0) total = 0, cut = {0, 0};
 #pragma unroll 4
   for (int i = warp; i < keyBlocks; i += 32) {
     Tile left = tileOf(p, 2 * i, byQuery), right = tileOf(p, 2 * i + 1, byQuery);
@@ -57,7 +63,11 @@ extern "C" __global__ void __launch_bounds__(1024) attention_prepare(const __gri
     if (i < kMostBlocks) low[i] = min(left.low, right.low), high[i] = max(left.high, right.high);
   }
   if (keyBlocks > kMostBlocks) {
-    for (int i = threadIdx.x; i < own; i += blockDim.x) order[i] = byQuery ? own - 1 - i : i;
+    for (int i = threadIdx.x; i < own; i += blockDim.x) {
+      order[i] = byQuery ? own - 1 - i : i;
+      if (!byQuery) p.keyPieces[i] = {i, 0, 1, 0};
+    }
+    if (!byQuery && threadIdx.x == 0) p.queues[2] = own;
     return;
   }
   __syncthreads();
@@ -71,13 +81,23 @@ extern "C" __global__ void __launch_bounds__(1024) attention_prepare(const __gri
       meets = (high[i] + kBlock - 1) / kBlock - low[i] / kBlock;
     }
     work[i] = min(meets, most);
+    atomicAdd(&total, work[i]);
   }
   __syncthreads();
   for (int i = threadIdx.x; i < own; i += blockDim.x) {
     int rank = 0;
     for (int j = 0; j < own; j++) rank += work[j] > work[i] || (work[j] == work[i] && j < i);
-    order[rank] = i;
+    order[rank] = ranked[rank] = i;
   }
+  if (byQuery) return;
+  __syncthreads();
+  int steps = p.attrs.heads / p.attrs.kvHeads * (kBlock / kTile);
+  if (threadIdx.x == 0) {
+    cut = cutBlocks(p, ranked, own, static_cast<long long>(total) * steps, [&](int block) { return work[block] * steps; });
+    p.queues[2] = own - cut.x + cut.y;
+  }
+  __syncthreads();
+  for (int i = cut.x + threadIdx.x; i < own; i += blockDim.x) p.keyPieces[i - cut.x + cut.y] = {ranked[i], 0, 1, 0};
 }
 
 // delta and lse2: sixteen tokens of a head a block, sixteen threads a token. Past the end lse2 is ∞, so that weights are 0.

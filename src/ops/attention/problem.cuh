@@ -19,7 +19,8 @@ struct Tile {
   int unused[2];
 };
 
-struct Map;  // of ../hopper.cuh
+struct Map;    // of ../hopper.cuh
+struct Piece;  // of pieces.cuh
 
 struct Problem {
   const void *q, *k, *v, *dO;
@@ -32,10 +33,13 @@ struct Problem {
   int4* masks;  // from, until and depth of each token
   float* lse2;
   int *queryOrder, *keyOrder;  // blocks, those with the most to do first
-  int* queues;                 // Hopper: the next item of queries and of keys that nobody works on
+  int* queues;                 // Hopper: the next item of queries and of keys that nobody works on, and how many pieces of keys there are
   Map* maps;                   // Hopper: tensor maps of q, k, v and dO
+  Piece* keyPieces;            // Hopper, backward: blocks of keys or parts of them, the longest first
+  int* arrivals;               // parts of a block that are summed up, of each 16 keys of a head
+  float* parts;                // their sums
   int qStride, kStride, vStride, dOStride, oStride, dQStride, dKStride, dVStride, lseStride;
-  int queries, keys, sinksInBf16;
+  int queries, keys, sinksInBf16, slots;  // parts that there is room for
   attention_attrs attrs;  // those of attention_backward are the same
 };
 
