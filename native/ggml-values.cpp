@@ -50,14 +50,25 @@ constexpr Kind kKinds[] = {
 };
 
 // as f32ToBf16: subnormals are kept, which the processor's own rounding drops, and every NaN is 0x7fc0
-void rounded(const float* x, int n, uint16_t* out) {
-  for (int i = 0; i < n; i++) {
+void rounded(const uint8_t* x, int64_t n, uint16_t* out) {
+  for (int64_t i = 0; i < n; i++) {
     uint32_t bits;
-    memcpy(&bits, x + i, 4);
+    memcpy(&bits, x + 4 * i, 4);
     const uint32_t nearest = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
     out[i] = static_cast<uint16_t>((bits & 0x7fffffff) > 0x7f800000 ? 0x7fc0 : nearest);
   }
 }
+
+void widened(const uint8_t* x, int64_t n, float* out) {
+  for (int64_t i = 0; i < n; i++) {
+    uint16_t h;
+    memcpy(&h, x + 2 * i, 2);
+    const uint32_t bits = static_cast<uint32_t>(h) << 16;
+    memcpy(out + i, &bits, 4);
+  }
+}
+
+constexpr int kF32 = 0, kBf16 = 30;
 
 }  // namespace
 
@@ -65,6 +76,9 @@ bool valuesOfGgml(const uint8_t* blocks, int64_t n, int type, bool toBf16, void*
   const Kind* kind = std::find_if(std::begin(kKinds), std::end(kKinds), [&](const Kind& k) { return k.type == type; });
   if (kind == std::end(kKinds)) return false;
   inParts(n, 256, threads, [&](int, int64_t from, int64_t to) {
+    // what every checkpoint is read and written in, without a stop at each few
+    if (type == kBf16 && !toBf16) return widened(blocks + 2 * from, to - from, static_cast<float*>(out) + from);
+    if (type == kF32 && toBf16) return rounded(blocks + 4 * from, to - from, static_cast<uint16_t*>(out) + from);
     alignas(64) float x[256];
     for (int64_t i = from; i < to; i += kind->weights) {
       const uint8_t* block = blocks + i / kind->weights * kind->bytes;
@@ -72,7 +86,7 @@ bool valuesOfGgml(const uint8_t* blocks, int64_t n, int type, bool toBf16, void*
       uint8_t last[128] = {};
       if (count < kind->weights) block = static_cast<uint8_t*>(memcpy(last, block, count * kind->bytes / kind->weights));
       kind->values(block, x);
-      if (toBf16) rounded(x, count, static_cast<uint16_t*>(out) + i);
+      if (toBf16) rounded(reinterpret_cast<const uint8_t*>(x), count, static_cast<uint16_t*>(out) + i);
       else memcpy(static_cast<float*>(out) + i, x, count * sizeof(float));
     }
   });

@@ -2,6 +2,8 @@
 // time for. Rows of a tile share what is read of a; sums of a column are in the order of the rank, whatever the tile.
 #include "low-rank.hpp"
 #include <algorithm>
+#include <cstring>
+#include "list.hpp"
 #include "parts.hpp"
 #include "simd.hpp"
 
@@ -15,25 +17,29 @@ using vs = float __attribute__((vector_size(W * 2)));
 
 SAQR_INLINE vd widen(const float* p) { return __builtin_convertvector(loadAs<vs>(p), vd); }
 
+constexpr int kWidth = kVectors * kLanes;
+
 struct Parts {
-  const float* b;
   const float* a;
-  double scale;
+  const float* panels;  // of each kWidth columns of a their rows, one below the other: in the file's order they would meet in one set of the caches
   int64_t cols, rank;
 };
 
-// N rows from w and b, columns [at, at + kVectors · kLanes)
+void pack(const float* a, int64_t cols, int64_t rank, float* panels) {
+  for (int64_t at = 0; at + kWidth <= cols; at += kWidth)
+    for (int64_t i = 0; i < rank; i++, panels += kWidth) memcpy(panels, a + i * cols + at, kWidth * sizeof(float));
+}
+
+// N rows from w, factors (rank, N), columns [at, at + kWidth)
 template <int N>
-SAQR_INLINE void tile(float* w, const Parts& p, const float* b, int64_t at) {
+SAQR_INLINE void tile(float* w, const Parts& p, const double* factors, int64_t at) {
   vd delta[N][kVectors] = {};
   for (int64_t i = 0; i < p.rank; i++) {
-    const float* a = p.a + i * p.cols + at;
+    const float* a = p.panels + at * p.rank + i * kWidth;
     vd x[kVectors];
     for (int v = 0; v < kVectors; v++) x[v] = widen(a + v * kLanes);
-    for (int n = 0; n < N; n++) {
-      double factor = static_cast<double>(b[n * p.rank + i]) * p.scale;
-      for (int v = 0; v < kVectors; v++) delta[n][v] += factor * x[v];
-    }
+    for (int n = 0; n < N; n++)
+      for (int v = 0; v < kVectors; v++) delta[n][v] += factors[i * N + n] * x[v];
   }
   for (int n = 0; n < N; n++)
     for (int v = 0; v < kVectors; v++) {
@@ -43,30 +49,32 @@ SAQR_INLINE void tile(float* w, const Parts& p, const float* b, int64_t at) {
     }
 }
 
-// the columns that are left, one by one
-void rest(float* w, const Parts& p, const float* b, int64_t at) {
-  for (; at < p.cols; at++) {
-    double delta = 0;
-    for (int64_t i = 0; i < p.rank; i++) delta += static_cast<double>(b[i]) * p.scale * p.a[i * p.cols + at];
-    w[at] = static_cast<float>(w[at] + delta);
-  }
-}
-
 template <int N>
-void rowsOf(float* w, const Parts& p, const float* b) {
+void rowsOf(float* w, const Parts& p, const float* b, double scale, double* factors) {
+  for (int64_t i = 0; i < p.rank; i++)
+    for (int n = 0; n < N; n++) factors[i * N + n] = static_cast<double>(b[n * p.rank + i]) * scale;
   int64_t at = 0;
-  for (; at + kVectors * kLanes <= p.cols; at += kVectors * kLanes) tile<N>(w, p, b, at);
-  for (int n = 0; n < N; n++) rest(w + n * p.cols, p, b + n * p.rank, at);
+  for (; at + kWidth <= p.cols; at += kWidth) tile<N>(w, p, factors, at);
+  for (; at < p.cols; at++) {  // the columns that are left, one by one
+    for (int n = 0; n < N; n++) {
+      double delta = 0;
+      for (int64_t i = 0; i < p.rank; i++) delta += factors[i * N + n] * p.a[i * p.cols + at];
+      w[n * p.cols + at] = static_cast<float>(w[n * p.cols + at] + delta);
+    }
+  }
 }
 
 }  // namespace
 
 void addLowRank(float* w, const float* b, const float* a, double scale, int64_t rows, int64_t cols, int64_t rank, int threads) {
-  Parts p{b, a, scale, cols, rank};
+  List<float> panels(cols / kWidth * kWidth * rank);
+  pack(a, cols, rank, panels.data());
+  const Parts p{a, panels.data(), cols, rank};
   inParts(rows * cols, cols, threads, [&](int, int64_t from, int64_t to) {
     int64_t row = from / cols, end = to / cols;
-    for (; row + kRows <= end; row += kRows) rowsOf<kRows>(w + row * cols, p, b + row * rank);
-    for (; row < end; row++) rowsOf<1>(w + row * cols, p, b + row * rank);
+    List<double> factors(kRows * rank);
+    for (; row + kRows <= end; row += kRows) rowsOf<kRows>(w + row * cols, p, b + row * rank, scale, factors.data());
+    for (; row < end; row++) rowsOf<1>(w + row * cols, p, b + row * rank, scale, factors.data());
   });
 }
 

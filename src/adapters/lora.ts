@@ -18,7 +18,7 @@ import type { Adapter, AdapterBuilder, BaseTensor, ExpertPart, ParameterInit, Ro
 import type { Base } from './base.ts'
 import { expertsMatrix, expertsProduct } from './direct.ts'
 import { partShape } from './expert-layout.ts'
-import { transpose } from './low-rank.ts'
+import { transpose, transposed } from './low-rank.ts'
 import { expertsPath, isNamed, isParameter, isSaved } from './match.ts'
 import { TOKEN_ROWS, type TokenRows, tokenRowsOf, withTokenColumns, withTokenRows, writeTokenRows } from './token-rows.ts'
 import { checkDropout } from './whole-tensors.ts'
@@ -194,19 +194,20 @@ export class Lora implements Adapter {
     const trained = (name: string) => given(name)?.values ?? null
     const whole = trained(name) ?? (name.endsWith('.bias') ? trained(`${path}.base_layer.bias`) : null)
     if (whole || !name.endsWith('.weight')) return whole
-    const { rows, cols } = base
+    const { rows, cols, from = 0 } = base
     const scale = loraScale(this.config, this.isTarget(path) || !this.isParameter(name) ? path : name)
     const own = this.tokenRows(path)
     const ofTokens = own && trained(`${own.path}.${TOKEN_ROWS}`)
     const values = () => (own && ofTokens ? writeTokenRows(base.values(), own, ofTokens, cols, base.from) : base.values())
     const [a, b] = [trained(`${path}.lora_A.weight`), trained(`${path}.lora_B.weight`)]
-    if (a && b) return base.addLowRank(values(), b, a, scale, cols)
+    const ofRows = (b: Float32Array, r: number) => b.subarray(from * r, (from + rows) * r)
+    if (a && b) return base.addLowRank(values(), ofRows(b, a.length / cols), a, scale, cols)
     if (ofTokens) return values()
     // an embedding's A is (r, V) and B (C, r): W (V, C) gains s·(B·A)ᵀ
     const [embeddingA, embeddingB] = [trained(`${path}.lora_embedding_A`), trained(`${path}.lora_embedding_B`)]
     if (!embeddingA || !embeddingB) return null
-    const r = embeddingA.length / rows
-    return base.addLowRank(base.values(), transpose(embeddingA, r, rows), transpose(embeddingB, cols, r), scale, cols)
+    const r = embeddingB.length / cols
+    return base.addLowRank(base.values(), transposed(embeddingA, r, from, rows), transpose(embeddingB, cols, r), scale, cols)
   }
 
   /** each expert's rows with its own low-rank part, or those that were trained whole; `base` may be some rows of all */

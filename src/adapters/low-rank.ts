@@ -22,8 +22,12 @@ export const addLowRank: AddLowRank = (w, b, a, scale, cols) => {
 }
 
 /** x (rows, cols) -> (cols, rows) */
-export function transpose(x: Float32Array, rows: number, cols: number): Float32Array {
-  const t = new Float32Array(x.length)
-  for (let i = 0; i < rows; i++) for (let j = 0; j < cols; j++) t[j * rows + i] = x[i * cols + j]!
+export const transpose = (x: Float32Array, rows: number, cols: number): Float32Array => transposed(x, rows, 0, cols)
+
+/** columns [from, from + count) of x (rows, ·) -> (count, rows) */
+export function transposed(x: Float32Array, rows: number, from: number, count: number): Float32Array {
+  const cols = x.length / rows
+  const t = new Float32Array(count * rows)
+  for (let i = 0; i < rows; i++) for (let j = 0; j < count; j++) t[j * rows + i] = x[i * cols + from + j]!
   return t
 }

@@ -45,11 +45,13 @@ export function combine(
     return how === 'svd' ? { a, b } : { a: wider(a, inner, cols, rank, cols), b: wider(b, rows, inner, rows, rank) }
   }
   const root = ({ scaled }: LowRankPart) => Math.fround(Math.sqrt(Math.abs(scaled)))
+  // a share of what the module has, not of the room that other modules' ranks need
+  const kept = (values: Float32Array) => (how === 'linear' ? values : largest(values, by.density))
   const ofA = parts.map((part) => ({
-    values: wider(part.a, part.rank, cols, rank, cols),
+    values: wider(kept(part.a), part.rank, cols, rank, cols),
     weight: root(part) * (part.scaled >= 0 ? 1 : -1),
   }))
-  const ofB = parts.map((part) => ({ values: wider(part.b, rows, part.rank, rows, rank), weight: root(part) }))
+  const ofB = parts.map((part) => ({ values: wider(kept(part.b), rows, part.rank, rows, rank), weight: root(part) }))
   return { a: sum(ofA, by), b: sum(ofB, by) }
 }
 
@@ -78,14 +80,13 @@ interface Task {
 }
 
 /** In f32 in PEFT's order: a sum that is nearly nothing decides a sign. */
-function sum(tasks: readonly Task[], { how, density, majoritySign }: Combining): Float32Array {
+function sum(tasks: readonly Task[], { how, majoritySign }: Combining): Float32Array {
   const f = Math.fround
-  const given = how === 'linear' ? tasks : tasks.map(({ values, weight }) => ({ values: largest(values, density), weight }))
-  const out = new Float32Array(given[0]!.values.length)
+  const out = new Float32Array(tasks[0]!.values.length)
   for (let i = 0; i < out.length; i++) {
     let [all, agreeing] = [0, 0]
-    const majority = how === 'ties' ? signOfMost(given, i, majoritySign) : 0
-    for (const { values, weight } of given) {
+    const majority = how === 'ties' ? signOfMost(tasks, i, majoritySign) : 0
+    for (const { values, weight } of tasks) {
       if (how === 'ties' && Math.sign(values[i]!) !== majority) continue
       all = f(all + f(values[i]! * weight))
       agreeing++

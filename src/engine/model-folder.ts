@@ -55,7 +55,11 @@ export async function writeModelFolder(
   ensureWritableFolder(folder)
   const { checkpoint, choice } = opened
   const bf16 = choice.dtype === 'bf16'
-  const encode = (values: Float32Array, room?: Uint8Array) => (bf16 ? asBf16(values, room) : bytesOf(values))
+  const copied = (bytes: Uint8Array, room?: Uint8Array) => {
+    room?.set(bytes)
+    return room ?? bytes
+  }
+  const encode = (values: Float32Array, room?: Uint8Array) => (bf16 ? asBf16(values, room) : copied(bytesOf(values), room))
   const dtype = bf16 ? 'BF16' : 'F32'
   const weights: Written = { dtype, encode, load: bf16 ? 'bf16' : 'f32' }
   const buffers = buffersOf(opened.model)
@@ -127,15 +131,18 @@ function inParts(t: CheckpointTensor, changed: (t: CheckpointTensor) => ChangedR
   })
 }
 
-/** each part is written before the next takes its place */
+/** one part is written while the next is made */
 function* inRows(t: CheckpointTensor, changed: ChangedRows | null, { encode, load }: Written): Generator<Uint8Array> {
   const step = Math.max(1, Math.floor(CHUNK / t.cols))
-  const room = new Uint8Array(Math.min(step, t.rows) * t.cols * (load === 'bf16' ? 2 : 4))
+  const width = t.cols * (load === 'bf16' ? 2 : 4)
+  const size = Math.min(step, t.rows) * width
+  let [room, written] = [new Uint8Array(size), new Uint8Array(t.rows > step ? size : 0)]
   for (let row = 0; row < t.rows; row += step) {
     const count = Math.min(step, t.rows - row)
-    const own = room.subarray(0, (room.length / Math.min(step, t.rows)) * count)
+    const own = room.subarray(0, width * count)
     // what stays and lies in that type already is read as it lies
     yield changed ? encode(changed.rows(row, count), own) : t.load(load, row, count, own)
+    ;[room, written] = [written, room]
   }
 }
 

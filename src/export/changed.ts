@@ -9,7 +9,7 @@ import { find } from '../engine/weights.ts'
 import type { CheckpointTensor } from '../formats/tensor.ts'
 
 export interface Changes {
-  /** new values of a tensor of the checkpoint, or null where it stays as it is; asked when its turn comes */
+  /** new values of a tensor of the checkpoint, which hold until the next are read, or null where it stays as it is; asked when its turn comes */
   changed(t: CheckpointTensor): ChangedRows | null
   /** the weight that a tied head has where it and the embedding are no longer one; null: they are, or never were */
   head: { name: string; shape: readonly number[]; values: () => Float32Array } | null
@@ -37,22 +37,25 @@ export function changesOf(model: LanguageModel): Changes {
     })
     return [...made].sort()
   }
-  /** of a tensor of many matrices some rows at a time: all of them in f32 are more than many machines hold */
+  /** some rows at a time, in the same memory: what was read last is in the processor's caches still, and no page is asked of the system twice */
   const inParts = (t: CheckpointTensor) => {
     const read = new Map<string, Trained | null>()
     const trained = (name: string) => {
       if (!read.has(name)) read.set(name, model.trainables.trained(name))
       return read.get(name)!
     }
-    return (from: number, count: number) => {
-      const values = () => valuesOf(t, from, count)
-      return adapter.merge(t.name, { rows: count, cols: t.cols, from, values, addLowRank }, trained) ?? values()
+    let room = new Float32Array(0)
+    return (from: number, count: number): Float32Array | null => {
+      const values = () => {
+        if (room.length < count * t.cols) room = new Float32Array(count * t.cols)
+        return valuesOf(t, from, count, room)
+      }
+      return adapter.merge(t.name, { rows: count, cols: t.cols, from, values, addLowRank }, trained)
     }
   }
   const changed = (t: CheckpointTensor) => {
-    if (t.parts || t.shape.length > 2) return { rows: inParts(t) }
-    const values = merged(t.name, t)
-    return values && { rows: (from: number, count: number) => values.subarray(from * t.cols, (from + count) * t.cols) }
+    const part = inParts(t)
+    return part(0, 1) && { rows: (from: number, count: number) => part(from, count)! }
   }
   const { head, vocab, channels } = model.opened.model
   // tied, and adapted as one

@@ -164,9 +164,13 @@ export function toWrite(source: Source, type: GgmlType, threads?: number): GgufT
   return {
     ...{ name, shape, type, values },
     *data() {
+      let [room, written] = [new Uint8Array(0), new Uint8Array(0)] // one is written while the other is filled
       for (const part of values()) {
+        const bytes = (part.length / type.block) * type.bytes
+        if (room.length < bytes) room = new Uint8Array(bytes)
         try {
-          yield toBlocks(part, type, threads)
+          yield toBlocks(part, type, threads, room.subarray(0, bytes))
+          ;[room, written] = [written, room]
         } catch (cause) {
           if (!(cause instanceof SaqrError)) throw cause
           throw new SaqrError(cause.code, `${name}: ${cause.message}`, { cause })

@@ -21,6 +21,7 @@ import { SaqrError } from '../error.ts'
 import { move } from './move.ts'
 import { notFound, statOf } from './not-found.ts'
 import { notAllowed } from './permission.ts'
+import { WriteBehind } from './write-behind.ts'
 
 /** Turns an error of the file system into one a user can act on; a SaqrError passes through. */
 export function fileError(cause: unknown, path: string, verb: 'read' | 'write'): SaqrError {
@@ -111,6 +112,10 @@ export function alive(pid: number): boolean {
 /** A file being written: `commit` makes it appear under its name, `abandon` leaves no trace. */
 export interface AtomicFile {
   write(bytes: Uint8Array): void
+  /** Writes while its caller goes on, and waits for what was given this way before: bytes stay as they are until the next call is through, or `settled`. */
+  writeBehind(bytes: Uint8Array): Promise<void>
+  /** waits for all of them: before anything else is done with the file */
+  settled(): Promise<void>
   commit(): void
   abandon(): void
 }
@@ -143,8 +148,18 @@ export function openAtomic(path: string): AtomicFile {
     sweep(path)
     fd = openSync(partial, 'w')
   })
+  const behind = new WriteBehind(fd)
+  const waiting = async (work: Promise<void>) => {
+    try {
+      await work
+    } catch (cause) {
+      throw fileError(cause, path, 'write')
+    }
+  }
   return {
     write: (bytes) => guard(() => writeAll(fd, bytes)),
+    writeBehind: (bytes) => waiting(behind.give(bytes)),
+    settled: () => waiting(behind.end()),
     commit: () =>
       guard(() => {
         fsyncSync(fd)

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { exportModel } from '../../src/cli/verbs/export.ts'
+import { combine } from '../../src/engine/combine.ts'
 import { asF32 } from '../../src/formats/numbers.ts'
 import { readAdapterConfig } from '../../src/formats/peft/config.ts'
 import { FastLanguageModel, type PretrainedModel } from '../../src/index.ts'
@@ -141,6 +142,15 @@ it('pruning keeps the largest of each, and ties where their signs agree', async 
   for (const [i, x] of of.entries()) if (Math.abs(x) > sizes[sizes.length * 0.75]!) expect(kept[i]).toBeCloseTo(Math.SQRT2 * x, 6) // alpha 8 of r 4
   model.setAdapter('none')
   expect(model.language.trainables.get(key).every((x) => x === 0)).toBe(true)
+})
+
+it.each(['ties', 'magnitude_prune'] as const)("%s keeps a share of a module's own rank, whatever room another module's needs", (how) => {
+  const wave = (n: number, step: number) => Float32Array.from({ length: n }, (_, i) => Math.sin(1 + i * step))
+  const parts = [0.7, 1.9].map((step) => ({ a: wave(2 * 6, step), b: wave(5 * 2, step), rank: 2, scaled: step }))
+  const by = { how, density: 0.5, majoritySign: 'total' } as const
+  const [own, within] = [combine(parts, [5, 2, 6], by), combine(parts, [5, 4, 6], by)] // rows, room, columns
+  expect([...within.a]).toEqual([...own.a, ...new Array(2 * 6).fill(0)])
+  expect([...within.b]).toEqual(Array.from({ length: 5 }, (_, row) => [...own.b.subarray(2 * row, 2 * row + 2), 0, 0]).flat())
 })
 
 it('linear adds A and B by the roots of their weights', async () => {

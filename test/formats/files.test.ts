@@ -32,6 +32,35 @@ describe('a file', () => {
     expect(readFileSync(join(folder, 'a'), 'utf8')).toBe('old')
   })
 
+  test('is written behind its caller, in order; what was given before may become something else', async () => {
+    const folder = temporary()
+    const file = openAtomic(join(folder, 'a'))
+    const rooms = [new Uint8Array(1 << 20), new Uint8Array(1 << 20)]
+    for (let i = 0; i < 9; i++) await file.writeBehind(rooms[i % 2]!.fill(i))
+    await file.writeBehind(Buffer.from('end'))
+    await file.settled()
+    file.commit()
+    const written = readFileSync(join(folder, 'a'))
+    expect(written.length).toBe(9 * (1 << 20) + 3)
+    for (let i = 0; i < 9; i++) expect(written.subarray(i << 20, (i + 1) << 20).every((byte) => byte === i)).toBe(true)
+    expect(written.subarray(-3).toString()).toBe('end')
+  })
+
+  // /dev/full takes no byte
+  test.runIf(existsSync('/dev/full'))('that failed behind its caller says so at the next part, or when it is settled', async () => {
+    const folder = temporary()
+    for (const last of [false, true]) {
+      symlinkSync('/dev/full', partial(folder, 'a'))
+      const file = openAtomic(join(folder, 'a'))
+      await file.writeBehind(new Uint8Array(9))
+      await new Promise((resolve) => setTimeout(resolve, 20)) // it has failed by now, and nobody waits for it
+      const told = last ? file.settled() : file.writeBehind(new Uint8Array(9))
+      await expect(told).rejects.toMatchObject({ code: 'FORMAT_DISK_FULL' })
+      file.abandon()
+      expect(readdirSync(folder)).toEqual([])
+    }
+  })
+
   test('sweeps what a dead process left, not what a living one writes', () => {
     const folder = temporary()
     writeFileSync(partial(folder, 'a', dead), 'half')

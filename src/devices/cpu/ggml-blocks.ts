@@ -11,15 +11,19 @@ import { mapFile } from './pages.ts'
 export const MADE = ['F32', 'F16', 'BF16', 'Q4_0', 'Q4_1', 'Q5_0', 'Q5_1', 'Q8_0', 'Q4_K', 'Q5_K', 'Q6_K'].map(ggmlType)
 
 /**
- * Whole blocks of `type`, one after the other.
+ * Whole blocks of `type`, one after the other, in `into` where it is given; without it F32's are the values themselves.
  * @throws SaqrError EXPORT_NOT_FINITE
  */
-export function toBlocks(values: Float32Array, type: GgmlType, threads = runnableThreads()): Uint8Array {
+export function toBlocks(values: Float32Array, type: GgmlType, threads = runnableThreads(), into?: Uint8Array): Uint8Array {
+  const bytes = (values.length / type.block) * type.bytes
+  if (into && into.length !== bytes) throw new Error(`${into.length} bytes given where ${bytes} belong`)
   if (type.name === 'F32') {
     if (!values.every(Number.isFinite)) throw notFinite(Number.NaN)
-    return bytesOf(values)
+    if (!into) return bytesOf(values)
+    into.set(bytesOf(values))
+    return into
   }
-  const out = new Uint8Array((values.length / type.block) * type.bytes)
+  const out = into ?? new Uint8Array(bytes)
   const bad = Number(nativeLibrary().native.quantiseGgml(values, values.length, type.id, out, threads))
   if (bad === -2) throw new Error(`no blocks of ${type.name} are made of ${values.length} weights`)
   if (bad >= 0) {

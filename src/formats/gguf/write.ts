@@ -1,6 +1,6 @@
 /**
- * Writes a GGUF file (version 3, little endian, aligned to 32): header, then one tensor after the other, a part in memory at a time. The file
- * appears under its name when it is whole.
+ * Writes a GGUF file (version 3, little endian, aligned to 32): header, then one tensor after the other, a part in memory while another is
+ * written. The file appears under its name when it is whole.
  */
 import { SaqrError } from '../../error.ts'
 import { type AtomicFile, openAtomic } from '../files.ts'
@@ -35,7 +35,7 @@ export interface GgufTensorToWrite {
   type: GgmlType
   /** its weights as they are before they are rounded, in parts of whole rows */
   values: () => Iterable<Float32Array>
-  /** its bytes, of the same parts, made when its turn comes */
+  /** its bytes, of the same parts, made when its turn comes: each holds until the one after the next is asked for */
   data: () => Iterable<Uint8Array>
 }
 
@@ -64,15 +64,17 @@ export async function writeGguf(
     let bytes = header.length
     for (const tensor of tensors) {
       for (const part of partsOf(tensor, path)) {
-        file.write(part)
+        await file.writeBehind(part)
         bytes += part.length
         await done?.(bytes)
       }
-      bytes += pad(file, bytes)
+      bytes += await pad(file, bytes)
     }
+    await file.settled()
     file.commit()
     return bytes
   } catch (error) {
+    await file.settled().catch(() => {}) // the first failure is the one to tell
     file.abandon()
     throw error
   }
@@ -91,9 +93,9 @@ function* partsOf(tensor: Omit<GgufTensorToWrite, 'values'>, path: string): Gene
     )
 }
 
-function pad(file: AtomicFile, bytes: number): number {
+async function pad(file: AtomicFile, bytes: number): Promise<number> {
   const missing = padded(bytes) - bytes
-  if (missing > 0) file.write(new Uint8Array(missing))
+  if (missing > 0) await file.writeBehind(new Uint8Array(missing))
   return missing
 }
 

@@ -1,6 +1,6 @@
 /**
  * Writes safetensors as the Rust library does, byte for byte: tensors by falling element type, then by name; the header compact
- * and padded to 8. One tensor's chunk is in memory at a time; the file appears under its name when it is whole.
+ * and padded to 8. One tensor's chunk is in memory while another is written; the file appears under its name when it is whole.
  */
 import { SaqrError } from '../../error.ts'
 import { type AtomicFile, openAtomic } from '../files.ts'
@@ -12,7 +12,7 @@ export interface TensorToWrite {
   /** 'F32', 'BF16', 'F16', 'U8', 'I32' … */
   dtype: string
   shape: readonly number[]
-  /** its bytes, or chunks of them made one after the other when its turn comes */
+  /** its bytes, or chunks of them made one after the other when its turn comes: each holds until the one after the next is asked for */
   data: Uint8Array | (() => Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>)
 }
 
@@ -35,8 +35,10 @@ export async function writeSafetensors(
   try {
     file.write(header)
     for (const tensor of sorted) await writeTensor(file, tensor, path)
+    await file.settled()
     file.commit()
   } catch (error) {
+    await file.settled().catch(() => {}) // the first failure is the one to tell
     file.abandon()
     throw error
   }
@@ -73,8 +75,8 @@ async function writeTensor(file: AtomicFile, tensor: TensorToWrite, path: string
   const given = typeof tensor.data === 'function' ? tensor.data() : tensor.data
   let bytes = 0
   for await (const chunk of given instanceof Uint8Array ? [given] : given) {
-    file.write(chunk)
     bytes += chunk.length
+    await file.writeBehind(chunk)
   }
   const size = tensorBytes(tensor.dtype, tensor.shape)
   if (bytes !== size)
