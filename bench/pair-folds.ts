@@ -74,7 +74,10 @@ async function work(asked: FoldAsked[], until: number): Promise<boolean> {
       if (refused.has(next.setting)) continue
       const answer = await new Promise<{ judged?: FoldJudged; refused?: string } | null>((resolve) => {
         const late = Number.isFinite(until) ? setTimeout(() => resolve(null), Math.max(0, started + until - performance.now())) : undefined
-        const died = () => resolve({ refused: 'its process ended' })
+        const died = () => {
+          clearTimeout(late)
+          resolve({ refused: 'its process ended' })
+        }
         child.once('exit', died)
         child.once('message', (message) => {
           clearTimeout(late)
@@ -104,7 +107,11 @@ async function work(asked: FoldAsked[], until: number): Promise<boolean> {
       child.once('exit', () => resolve(false))
     })
     if (ready) await one(child)
-    child.kill()
+    // its memory is the next ones': they begin when it is gone
+    if (child.exitCode !== null || child.signalCode !== null) return
+    const gone = new Promise((resolve) => child.once('exit', resolve))
+    child.kill('SIGKILL')
+    await gone
   })
   await Promise.all(children)
   return performance.now() - started < until
