@@ -152,9 +152,14 @@ async function time({ n, k, weight = 'bf16', trans = false, rank, gradient }: Se
   return { grouped: median(times.grouped!), dense: median(times.dense!) }
 }
 
+const setups = SETUPS.filter(({ name }) => name.startsWith(values.only))
+if (setups.length === 0) {
+  console.error(`bench:grouped: no product's line begins with "${values.only}": ${SETUPS.map(({ name }) => name).join(', ')}`)
+  process.exit(2)
+}
 console.log(`${device.describe().label}; ${rows / SLOTS} tokens, rows of an expert ${Math.min(...counts)} … ${Math.max(...counts)}`)
 const results = []
-for (const setup of SETUPS.filter(({ name }) => name.startsWith(values.only))) {
+for (const setup of setups) {
   const { grouped, dense } = await time(setup)
   const flops = 2 * rows * setup.n * setup.k
   const speed = (seconds: number) => `${(seconds * 1e3).toFixed(3)} ms, ${(flops / seconds / 1e12).toFixed(0).padStart(4)} TFLOP/s`

@@ -181,7 +181,10 @@ export interface Device {
   keepDense?(owner: object, names: readonly string[]): Promise<void>
   /** Those that nobody else keeps are given back once no run reads them. */
   dropDense?(owner: object): void
-  /** Makes the one arena, and the host memory that plans offload to, at least this large, at once or before the next run; what lies there is lost. Loading a larger plan grows it, too. */
+  /**
+   * Makes the one arena as large as this or as the largest plan that is loaded, and the host memory that plans offload to at least so large: at once,
+   * or, while something runs, no smaller than it is and before the next run. What lies there is lost. Loading a larger plan grows it, too.
+   */
   reserve(arena: number, host?: number): void
   /** Makes a plan ready to run; `profile`: its runs measure each op. */
   load(plan: Plan, options?: { profile?: boolean }): LoadedPlan

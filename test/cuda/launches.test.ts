@@ -239,7 +239,8 @@ describe('attention', () => {
     expect(launches(90)).toEqual([
       ['attention_prepare', 3, 1, 1],
       ['attention_statistics', 24, 4, 1],
-      ['attention_key_grad_hopper_128', 6, 1, 1],
+      // three blocks of keys and room for four parts more, of two heads each: 36 pairs of a head and a tile of queries, eight a part
+      ['attention_key_grad_hopper_128', 14, 1, 1],
       ['attention_query_grad_hopper_128', 12, 1, 1],
     ])
     expect(launches(80)).toEqual([
@@ -248,8 +249,12 @@ describe('attention', () => {
       ['attention_key_grad_tensor_128', 2, 6, 1],
       ['attention_query_grad_tensor_128', 4, 6, 1],
     ])
-    // 384 tokens in whole blocks: of a head two floats each, of a key four words; tiles, orders, queues and maps
-    expect(cudaOps.attention_backward!.run.scratch!(s, card)).toBe(2 * 4 * 384 * 4 + 384 * 16 + 256 + 3 * 128 + 512)
+    // 384 tokens in whole blocks: of a head two floats each, of a key four words; tiles, orders, queues, maps and blocks of keys
+    const scratch = (arch: number) => cudaOps.attention_backward!.run.scratch!(s, { ...card, arch })
+    const before = 2 * 4 * 384 * 4 + 384 * 16 + 256 + 3 * 128 + 512
+    expect(scratch(80)).toBe(before + 128)
+    // the blocks' parts too, for each of 2 × 8 warps of a head whether it is done, and sums
+    expect(scratch(90)).toBe(before + 128 + 4 * 2 * 16 * 4 + 4 * 2 * 128 * 256 * 4)
   })
 
   test('runs on tensor cores where there are such and heads fit them', () => {

@@ -170,6 +170,14 @@ export class CpuDevice implements Device {
 
   reserve(bytes: number): void {
     this.#alive()
+    if (this.#turns.free) {
+      this.#wanted = Math.max(bytes, ...[...this.#plans].map(({ plan }) => plan.arena + plan.host))
+      if (this.#wanted < this.#arenaBytes) this.#freeArena()
+    }
+    this.#want(bytes)
+  }
+
+  #want(bytes: number): void {
     this.#wanted = Math.max(this.#wanted, bytes)
     if (this.#turns.free) this.#grow()
   }
@@ -196,7 +204,7 @@ export class CpuDevice implements Device {
     })
     this.#plans.add(loaded)
     try {
-      this.reserve(plan.arena + plan.host)
+      this.#want(plan.arena + plan.host)
       if (this.#turns.free) this.#ready(loaded)
     } catch (error) {
       loaded.dispose()

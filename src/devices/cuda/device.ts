@@ -130,7 +130,19 @@ export class CudaDevice implements Device {
 
   reserve(arena: number, host = 0): void {
     this.#alive()
+    if (this.#turns.free) {
+      this.#wanted = Math.max(arena, ...[...this.#plans].map(({ plan }) => plan.arena))
+      if (this.#wanted < this.#arenaBytes) this.#freeArena()
+    }
     this.#want(arena, host)
+  }
+
+  #freeArena(): void {
+    this.card.synchronize()
+    this.card.free(this.#places.arena)
+    this.#places.arena = 0n
+    this.#places.generation++
+    this.#arenaBytes = 0
   }
 
   #want(arena: number, host: number): void {
@@ -151,11 +163,7 @@ export class CudaDevice implements Device {
     if (this.#hostWanted > this.#hostBytes) this.#growHost(this.#hostWanted)
     if (this.#wanted <= this.#arenaBytes) return
     const bytes = this.#wanted
-    this.card.synchronize()
-    this.card.free(this.#places.arena)
-    this.#places.arena = 0n
-    this.#places.generation++
-    this.#arenaBytes = 0
+    this.#freeArena()
     try {
       this.#places.arena = this.card.alloc(bytes, 'the arena')
     } catch (error) {
