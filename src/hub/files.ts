@@ -88,11 +88,21 @@ export function ensureWritableFolder(folder: string): void {
 const separator = '.saqr-'
 const partialName = (path: string) => join(dirname(path), `.${basename(path)}${separator}${hostname()}-${process.pid}`)
 
+/** what this process is writing: who writes the same path at the same time has a name of its own, and the last to be done stays */
+const writing = new Set<string>()
+function takePartial(path: string): { partial: string; release: () => void } {
+  const name = partialName(path)
+  let partial = name
+  for (let i = 1; writing.has(partial); i++) partial = `${name}.${i}`
+  writing.add(partial)
+  return { partial, release: () => writing.delete(partial) }
+}
+
 /** Removes what processes that died left beside `path`, and nothing of those that live; a folder they had set aside comes back. */
 function sweep(path: string): void {
   const prefix = `.${basename(path)}${separator}${hostname()}-`
   for (const name of readdirSync(dirname(path))) {
-    const [, pid, old] = (name.startsWith(prefix) && /^(\d+)(\.old)?$/.exec(name.slice(prefix.length))) || []
+    const [, pid, old] = (name.startsWith(prefix) && /^(\d+)(?:\.\d+)?(\.old)?$/.exec(name.slice(prefix.length))) || []
     if (pid === undefined || Number(pid) === process.pid || alive(Number(pid))) continue
     const left = join(dirname(path), name)
     if (old && !exists(path)) move(left, path)
@@ -122,8 +132,9 @@ export interface AtomicFile {
 
 /** Opens a file that appears under `path` when committed. Errors: FORMAT_DISK_FULL, FORMAT_PERMISSION, FORMAT_FILE. */
 export function openAtomic(path: string): AtomicFile {
-  const partial = partialName(path)
+  const { partial, release } = takePartial(path)
   let fd = -1
+  let over = false
   const guard = <T>(action: () => T): T => {
     try {
       return action()
@@ -137,12 +148,15 @@ export function openAtomic(path: string): AtomicFile {
     fd = -1
   }
   const abandon = () => {
+    if (over) return // the name may be somebody else's by now
+    over = true
     try {
       close()
       rmSync(partial, { force: true })
     } catch {
       // the first failure is the one to tell
     }
+    release()
   }
   guard(() => {
     sweep(path)
@@ -165,6 +179,8 @@ export function openAtomic(path: string): AtomicFile {
         fsyncSync(fd)
         close()
         move(partial, path)
+        over = true
+        release()
         syncFolder(dirname(path))
       }),
     abandon,
@@ -203,7 +219,7 @@ export function writeFileAtomic(path: string, content: string | Uint8Array): voi
  * An older folder of that name is replaced; it stays untouched if `fill` throws.
  */
 export async function writeFolderAtomic(path: string, fill: (folder: string) => Promise<void> | void): Promise<void> {
-  const partial = partialName(path)
+  const { partial, release } = takePartial(path)
   const old = `${partial}.old`
   try {
     makeFolder(dirname(path))
@@ -221,6 +237,8 @@ export async function writeFolderAtomic(path: string, fill: (folder: string) => 
     rmSync(partial, { force: true, recursive: true })
     if (exists(old) && !exists(path)) move(old, path)
     throw fileError(cause, path, 'write')
+  } finally {
+    release()
   }
 }
 

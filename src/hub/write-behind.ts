@@ -4,17 +4,17 @@
  */
 import { fdatasync, write } from 'node:fs'
 
-/** bytes that are written between two flushes */
-const FLUSH = 1 << 28
-
 export class WriteBehind {
   readonly #fd: number
+  readonly #between: number
   #writing: Promise<unknown> = Promise.resolve()
   #flushing: Promise<unknown> = Promise.resolve()
   #unflushed = 0
 
-  constructor(fd: number) {
+  /** `between`: bytes that are written between two flushes */
+  constructor(fd: number, between = 1 << 28) {
     this.#fd = fd
+    this.#between = between
   }
 
   /** Waits for what was given before, which may be written over then. @throws the file system's error */
@@ -22,7 +22,7 @@ export class WriteBehind {
     await this.#written()
     this.#writing = failure(writeAll(this.#fd, bytes))
     this.#unflushed += bytes.length
-    if (this.#unflushed < FLUSH) return
+    if (this.#unflushed < this.#between) return
     await this.#flushed() // what is made is no faster than the disk: it would fill memory
     this.#unflushed = 0
     this.#flushing = failure(flush(this.#fd))

@@ -1,9 +1,11 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { ensureWritableFolder, fileError, openAtomic, writeFileAtomic, writeFolderAtomic } from '../../src/formats/files.ts'
 import { writeSafetensors } from '../../src/formats/safetensors/write.ts'
+import { WriteBehind } from '../../src/hub/write-behind.ts'
 import { temporary } from './fixtures.ts'
 
 /** a process id beyond what the system gives out */
@@ -61,13 +63,66 @@ describe('a file', () => {
     }
   })
 
+  test('is flushed in between: a flush that fails is told by who gives next, or at the end', async () => {
+    const folder = temporary()
+    const path = join(folder, 'a')
+    const fd = openSync(path, 'w')
+    const good = new WriteBehind(fd, 4)
+    for (let i = 0; i < 20; i++) await good.give(Buffer.from([i, i, i]))
+    await good.end()
+    closeSync(fd)
+    expect([...readFileSync(path)]).toEqual(Array.from({ length: 60 }, (_, i) => Math.floor(i / 3)))
+    // what is written to a pipe can't be flushed
+    const pipe = join(folder, 'pipe')
+    execFileSync('mkfifo', [pipe])
+    const both = openSync(pipe, 'r+')
+    const bad = new WriteBehind(both, 4)
+    await bad.give(Buffer.from('12345'))
+    await expect(bad.give(Buffer.from('67890'))).rejects.toMatchObject({ syscall: 'fdatasync' })
+    await expect(bad.end()).rejects.toMatchObject({ syscall: 'fdatasync' })
+    closeSync(both)
+  })
+
+  test('written twice at the same time is one of the two, whole, and nothing lies beside it', async () => {
+    const folder = temporary()
+    const path = join(folder, 'a')
+    const files = [openAtomic(path), openAtomic(path)]
+    for (let i = 0; i < 4; i++) await Promise.all(files.map((file, of) => file.writeBehind(new Uint8Array(1 << 18).fill(of + 1))))
+    await Promise.all(files.map((file) => file.settled()))
+    for (const [of, file] of files.entries()) {
+      file.commit()
+      const written = readFileSync(path)
+      expect([written.length, written.every((byte) => byte === of + 1)]).toEqual([1 << 20, true])
+    }
+    // the names are free again: what is over takes nothing of what comes after
+    const next = openAtomic(path)
+    for (const file of files) file.abandon()
+    next.write(Buffer.from('next'))
+    next.commit()
+    expect(readFileSync(path, 'utf8')).toBe('next')
+    await Promise.all(
+      ['x', 'y'].map((text) =>
+        writeFolderAtomic(join(folder, 'b'), async (to) => {
+          for (const name of ['1', '2']) {
+            writeFileSync(join(to, name), text)
+            await new Promise((resolve) => setTimeout(resolve, 5))
+          }
+        }),
+      ),
+    )
+    expect(readFileSync(join(folder, 'b/1'), 'utf8')).toBe(readFileSync(join(folder, 'b/2'), 'utf8'))
+    expect(readdirSync(folder).sort()).toEqual(['a', 'b'])
+  })
+
   test('sweeps what a dead process left, not what a living one writes', () => {
     const folder = temporary()
     writeFileSync(partial(folder, 'a', dead), 'half')
+    writeFileSync(`${partial(folder, 'a', dead)}.1`, 'half of another')
     writeFileSync(partial(folder, 'a', process.ppid), 'being written')
     writeFileSync(partial(folder, 'b', dead), 'of another file')
     writeFileAtomic(join(folder, 'a'), 'x')
     expect(existsSync(partial(folder, 'a', dead))).toBe(false)
+    expect(existsSync(`${partial(folder, 'a', dead)}.1`)).toBe(false)
     expect(existsSync(partial(folder, 'a', process.ppid))).toBe(true)
     expect(existsSync(partial(folder, 'b', dead))).toBe(true)
   })
