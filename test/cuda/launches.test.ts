@@ -257,6 +257,15 @@ describe('attention', () => {
     expect(scratch(90)).toBe(before + 128 + 4 * 2 * 16 * 4 + 4 * 2 * 128 * 256 * 4)
   })
 
+  test('who cuts blocks of keys, who makes room for their parts and who times both have the same numbers', () => {
+    const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
+    const found = (path: string, ...patterns: RegExp[]) => patterns.map((pattern) => Number(pattern.exec(read(path))?.[1]))
+    const both = found('src/ops/attention/pieces.cuh', /kShares = (\d+)/, /kLeastSteps = (\d+)/)
+    expect(both).toEqual([132, 8])
+    expect(found('src/ops/attention/cuda.ts', /HOPPER_BLOCKS = (\d+)/, /LEAST_STEPS = (\d+)/)).toEqual(both)
+    expect(found('bench/attention.py', /LEAST_STEPS = 128, (\d+)/, /LEAST_STEPS = 128, 132, (\d+)/)).toEqual(both)
+  })
+
   test('runs on tensor cores where there are such and heads fit them', () => {
     expect(last(128, 'bf16')).toBe('attention/hopper128.cu attention_hopper_128')
     expect(last(256, 'bf16', 90, 50)).toBe('attention/hopper256-capped.cu attention_hopper_256_capped')

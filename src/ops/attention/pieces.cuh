@@ -54,7 +54,10 @@ __device__ __forceinline__ bool comesLast(const Problem& p, const Piece& piece, 
   __threadfence();
   __syncwarp();
   int* arrivals = p.arrivals + (((piece.slot - piece.part) * p.attrs.kvHeads + group) * 2 + unit) * 8 + which * 4 + threadIdx.x / 32 % 4;
-  int before = __shfl_sync(0xffffffffu, threadIdx.x % 32 ? 0 : atomicAdd(arrivals, 1), 0);
+  int before = 0;
+  if (threadIdx.x % 32 == 0) before = atomicAdd(arrivals, 1), __threadfence();
+  __syncwarp();
+  before = __shfl_sync(0xffffffffu, before, 0);
   __threadfence();
   return before == piece.parts - 1;
 }
