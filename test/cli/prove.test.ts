@@ -1,17 +1,19 @@
 /** saqr prove without Python: what is compared and allowed, the page, and what is refused before TRL is asked. TRL itself: test/live/prove.live.ts. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { compare, type Facts } from '../../src/cli/prove/compare.ts'
 import { roundedFrom } from '../../src/cli/prove/in-f32.ts'
 import { proofPage } from '../../src/cli/prove/page.ts'
+import type { Recipe } from '../../src/cli/prove/recipe.ts'
 import { type KeptTensor, readIndex, type SeenRow, seenRow, TensorWriter, type Values } from '../../src/cli/prove/recorded.ts'
 import type { SaqrSide } from '../../src/cli/prove/saqr-side.ts'
-import { maySumExplain } from '../../src/cli/prove/summed.ts'
-import { signsDiffer, tolerancesOf } from '../../src/cli/prove/tolerances.ts'
-import type { TrlSide } from '../../src/cli/prove/trl-side.ts'
+import { EXACT_SUM, maySumExplain, summedExactly } from '../../src/cli/prove/summed.ts'
+import { COUNTED, signsDiffer, tolerancesOf } from '../../src/cli/prove/tolerances.ts'
+import type { TrlRequest, TrlSide } from '../../src/cli/prove/trl-side.ts'
 import { measured } from '../../src/cli/prove/yardstick.ts'
+import type { Io } from '../../src/cli/verb.ts'
 import { SeededRandom } from '../../src/engine/random.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'saqr-prove-'))
@@ -30,15 +32,18 @@ const facts: Facts = {
 }
 
 /** Two sides that did the same, and what a test changes of saqr's. */
-function sides(change: { values?: (values: Float32Array) => void; step?: number; end?: (values: Float32Array) => void } = {}): {
+function sides(
+  change: { values?: (values: Float32Array) => void; step?: number; end?: (values: Float32Array) => void; names?: string[] } = {},
+): {
   trl: TrlSide
   saqr: SaqrSide
 } {
+  const { names = NAMES } = change
   const rows: SeenRow[][][] = Array.from({ length: 8 }, (_, i) => [[seenRow([i, 1, 2], [0, 1, 1]), seenRow([9, i], [0, 1])]])
   const written = (name: string, edit?: (values: Float32Array) => void) => {
     const work = mkdtempSync(join(folder, `${name}-`))
     const writer = new TensorWriter(work, 'gradients')
-    for (const [i, tensor] of NAMES.entries()) {
+    for (const [i, tensor] of names.entries()) {
       const values = Float32Array.from({ length: 6 }, (_, k) => Math.sin(k + i + 1))
       if (i === 1) edit?.(values)
       writer.add(tensor, i === 0 ? 2 : (edit && change.step) || 1, [2, 3], values)
@@ -50,7 +55,7 @@ function sides(change: { values?: (values: Float32Array) => void; step?: number;
   const kept = (name: string, values: (i: number) => Float32Array): Values => {
     const work = mkdtempSync(join(folder, `${name}-`))
     const writer = new TensorWriter(work, name)
-    for (const [i, tensor] of NAMES.entries()) writer.add(tensor, 8, [10, 100], values(i))
+    for (const [i, tensor] of names.entries()) writer.add(tensor, 8, [10, 100], values(i))
     writer.close()
     return { tensors: writer.kept, file: writer.path }
   }
@@ -67,7 +72,7 @@ function sides(change: { values?: (values: Float32Array) => void; step?: number;
     rows,
     totalSteps: 100,
     memory: { host: 1e9, card: null },
-    trained: NAMES.map((name): [string, number[]] => [name, [2, 3]]),
+    trained: names.map((name): [string, number[]] => [name, [2, 3]]),
   }
   const ends = (each: number) => common.losses.map((_, i) => each * (i + 1))
   return {
@@ -75,7 +80,7 @@ function sides(change: { values?: (values: Float32Array) => void; step?: number;
       ...common,
       ...written('trl'),
       end: kept('end', last),
-      dtypes: new Map(NAMES.map((name) => [name, 'torch.float32'])),
+      dtypes: new Map(names.map((name) => [name, 'torch.float32'])),
       ends: ends(2),
       versions: {},
       device: 'cpu',
@@ -331,15 +336,41 @@ describe('a comparison', () => {
         }),
       ),
     )
-    const limit = signsDiffer(whole, numbers, tensors)
+    const limit = signsDiffer(whole, { numbers, tensors })
     const above = (limit: number) => most.filter((count) => 2 * Math.sqrt(count / numbers) > limit).length / runs
     // nearly every run has a tensor in which one differs
     expect(above(signsDiffer(whole))).toBeGreaterThan(0.95)
     expect(above(limit)).toBeLessThan(3e-3)
     expect(limit).toBeCloseTo(2 * Math.sqrt(3 / numbers))
     // as many as are expected, where that is many
-    expect(signsDiffer(whole, 1e12, tensors)).toBeCloseTo(signsDiffer(whole), 4)
-    expect(signsDiffer(0.3, 1e5, tensors) / signsDiffer(0.3)).toBeCloseTo(1.03, 1)
+    expect(signsDiffer(whole, { numbers: 1e12, tensors })).toBeCloseTo(signsDiffer(whole), 4)
+    const beside = (delta: number) => signsDiffer(delta, { numbers: 1e5, tensors }) / signsDiffer(delta)
+    // 9549 are expected: a count by Poisson's law, 4.15 of their roots above as a normal law has it (1/60000), √(1 + 4.15/√9549)
+    expect(beside(0.3)).toBeCloseTo(1.021, 3)
+    // 10504: five of their roots, √(1 + 5/√10504)
+    expect(beside(0.33)).toBeCloseTo(1.024, 3)
+  })
+
+  it('asks of a tensor what one of all that are trained may have by chance', () => {
+    // sums of 17000 terms: of 1000 numbers three hundredths of a sign are expected. One tensor has two in 2000 runs, so none may; of 120 one has in 18
+    const names = Array.from({ length: 120 }, (_, i) => `layers.${i}.lora_A`)
+    const few = (tensors: number) => ({ layers: 2, longestSum: 17000, leastMoved: 1000, tensors })
+    const turned = (values: Float32Array) => void values.set([...values.subarray(0, 2)].map((x, k) => x + (k % 3 ? -0.02 : 0.02)))
+    const { trl, saqr } = sides({ names, end: turned })
+    const { moves, passed, tolerances } = compare(trl, { ...saqr, longestSum: 17000 }, facts)
+    expect(moves[0]).toMatchObject({ name: 'layers.1.lora_A', difference: expect.closeTo(2 * Math.sqrt(2 / 1000), 4) })
+    expect(passed).toBe(true)
+    expect(failing({ trl, saqr: { ...saqr, longestSum: 17000 / 4 } })).toEqual([expect.stringMatching(/^weights: .*layers\.1\.lora_A/)])
+    const two = sides({ end: turned })
+    expect(failing({ ...two, saqr: { ...two.saqr, longestSum: 17000 } })).toEqual([expect.stringMatching(/^weights: .*lora_B/)])
+    // gradients that follow the first step: the same law
+    const later = (tensors: number) => tolerancesOf('f32', few(tensors)).later.value
+    expect([later(1), later(120)]).toEqual([2 * Math.sqrt(1 / 1000), 2 * Math.sqrt(2 / 1000)].map((x) => expect.closeTo(x)))
+    // the smallest has 6 numbers here: a sign of 120 · 6 differs in 50 runs
+    expect(tolerances.later.value).toBeCloseTo(2 * Math.sqrt(1 / 6))
+    const yardstick = { tensors: new Map(), steps: new Map([[1, 3.1e-5], [2, 1e-3]]), length: 0, loss: 0 } // biome-ignore format: short
+    const half = (tensors: number) => measured(tolerancesOf('bf16', few(tensors)), yardstick, { ...few(tensors), directions: 100 }, false)
+    expect([half(1), half(120)].map(({ later }) => later.value)).toEqual([later(1), later(120)].map((x) => expect.closeTo(x)))
   })
 
   it('asks TRL again, its softmax added in f64, where that sum may be all that is wrong', () => {
@@ -351,6 +382,63 @@ describe('a comparison', () => {
     expect(asks({ rates: saqr.rates.with(6, 3.1e-4) })).toBe(false)
     const off = (by: number) => ({ losses: saqr.losses.map((loss) => loss * (1 + by)) })
     expect([asks(off(5e-4)), asks(off(5e-4), 512), asks(off(2e-3))]).toEqual([true, false, false])
+  })
+
+  const slight = (values: Float32Array) => void values.set(values.map((x, i) => x * (1 + (i % 2 ? 3e-4 : -3e-4))))
+  const apart = sides({ values: slight, end: (values) => void values.set(values.map((x, k) => x + (k % 3 ? 2e-3 : -2e-3))) }).saqr
+  const io: Io & { said: string } = {
+    said: '',
+    out: { isTTY: false, columns: 80, write: () => {} },
+    err: { isTTY: false, columns: 80, write: (text) => void (io.said += text) },
+    signal: new AbortController().signal,
+  }
+  const request = (python: string) => {
+    const work = mkdtempSync(join(folder, 'summed-'))
+    const recipe = { kind: 'orpo', path: 'run.yaml', env: {} } as Recipe
+    return { recipe, python, steps: 8, work: join(work, 'work'), log: join(work, 'trl-summed.log'), cpu: true, threads: 2, io }
+  }
+
+  it.each([
+    ['losses', { losses: apart.losses.map((loss) => loss * (1 + 5e-4)) }, ['loss']],
+    ['gradients', { gradients: apart.gradients, gradientFile: apart.gradientFile }, ['gradients']],
+    ['weights', { end: apart.end }, ['weights']],
+  ] as const)('holds by TRL’s second run where its first is off by that sum: %s', async (_, off, failed) => {
+    const { trl, saqr } = sides()
+    const plain = { ...trl, ...off }
+    const first = compare(plain, saqr, facts)
+    expect(first.checks.filter(({ passed }) => !passed).map(({ name }) => name)).toEqual(failed)
+    const exact: TrlSide = { ...trl, ends: trl.ends.map((end) => 9 * end), memory: { host: 9e9, card: null } }
+    const asked: TrlRequest[] = []
+    const run = async (request: TrlRequest) => {
+      asked.push(request)
+      return exact
+    }
+    const proof = await summedExactly(first, { trl: plain, saqr, facts }, request('python'), run)
+    expect(proof).toMatchObject({ passed: true, inF32: [EXACT_SUM, expect.stringContaining('speed and memory of the one before')] })
+    expect(asked).toMatchObject([{ exactSoftmax: true, python: 'python' }])
+    // that sum's own run is slower, and holds more
+    expect(proof.trl).toEqual(first.trl)
+    // what is off in the exact run too is off
+    const still = await summedExactly(first, { trl: plain, saqr, facts }, request('python'), async () => ({ ...exact, ...off }))
+    expect(still.checks).toEqual(first.checks)
+  })
+
+  it.runIf(process.platform !== 'win32')('keeps the first proof where TRL can’t run again, and says so', async () => {
+    const { trl, saqr } = sides()
+    const plain = { ...trl, gradients: apart.gradients, gradientFile: apart.gradientFile }
+    const first = compare(plain, saqr, facts)
+    const python = join(folder, 'python-once')
+    writeFileSync(python, '#!/bin/sh\ncase "$*" in *--exact-softmax*) echo "no falcon here" >&2; exit 1;; esac\n', { mode: 0o755 })
+    const asked = request(python)
+    const proof = await summedExactly(first, { trl: plain, saqr, facts }, asked)
+    expect(proof).toEqual({ ...first, passed: false, inF32: [expect.stringContaining('could not be run again')] })
+    expect(proofPage(proof)).toMatch(/Parity fails.*could not be run again .*trl-summed\.log says why/s)
+    expect([io.said, readFileSync(asked.log, 'utf8')]).toEqual([`saqr: ${proof.inF32[0]}\n`, '\nno falcon here\n'])
+    // without a program there is no log
+    const none = await summedExactly(first, { trl: plain, saqr, facts }, request(join(folder, 'no-python')))
+    expect(none.inF32[0]).toMatch(/there is no .*no-python/)
+    const stopped = { ...request(python), io: { ...io, signal: AbortSignal.abort(new DOMException('stopped', 'AbortError')) } }
+    await expect(summedExactly(first, { trl: plain, saqr, facts }, stopped)).rejects.toThrow('stopped')
   })
 
   it('reads gradients as Python’s side writes them', () => {
@@ -381,6 +469,9 @@ describe('the page', () => {
       expect(page()).toContain(why)
       expect(page()).toMatch(new RegExp(`${value.toExponential(1)}|${value.toExponential(0)}`))
     }
+    // of gradients that follow, and of weights
+    expect(page().slice(0, page().indexOf('<h2>Weights'))).toContain(COUNTED)
+    expect(page().slice(page().indexOf('<h2>Weights'))).toContain(COUNTED)
     for (const part of ['python3 trl_side.py', "saqr sft --config 'my run.yaml'", '1.16.0', 'not there', '4.00×', 'lora_dropout', '3:20'])
       expect(page()).toContain(part)
   })

@@ -1,7 +1,6 @@
 /** Both sides of a run in half precision once more in f32, where mistakes are not below what half precision rounds. */
-import { SaqrError } from '../../error.ts'
-import { makeFolder } from '../../hub/files.ts'
 import { progress } from './progress.ts'
+import { ran, whyNot } from './ran.ts'
 import { GRADIENT_STEPS } from './recorded.ts'
 import { runSaqr, type SaqrRequest, type SaqrSide, type Stored } from './saqr-side.ts'
 import { EXACT_SUM } from './summed.ts'
@@ -39,7 +38,7 @@ export async function inF32(half: Half, theirs: Omit<TrlRequest, 'onStep'>, ours
   const steps = rounded === null ? theirs.steps : Math.min(theirs.steps, GRADIENT_STEPS)
   const trl = await ran(io.signal, () => runTrl({ ...theirs, steps, exactSoftmax: true, onStep: (step, loss) => progress(io, 'TRL in f32', step, steps, loss) }), theirs.work) // biome-ignore format: short
   if (trl instanceof Error)
-    tell('TRL could not run in f32 (trl-f32.log says why), so what its half precision costs isn’t measured: what is allowed is estimated from the arithmetic.') // biome-ignore format: one sentence
+    tell(`TRL could not run in f32 (${whyNot(trl, theirs.log)}), so what its half precision costs isn’t measured: what is allowed is estimated from the arithmetic.`) // biome-ignore format: one sentence
   else
     said.push('TRL was run once more in f32 by a process of its own, from the same values: how far its first gradients are from those is the measure of how far saqr’s may be from TRL’s.') // biome-ignore format: one sentence
   if (!(trl instanceof Error) && theirs.cpu) said.push(EXACT_SUM)
@@ -53,17 +52,6 @@ export async function inF32(half: Half, theirs: Omit<TrlRequest, 'onStep'>, ours
   else
     said.push('saqr was run in f32 too, and compared with TRL’s run in f32 as runs in f32 are: a wrong scale, rate, loss or decay shows there, where nothing is rounded to half precision; what is wrong in half precision alone shows only beyond what that is allowed.') // biome-ignore format: one sentence
   return { trl, saqr: saqr instanceof Error ? null : saqr, said }
-}
-
-/** its error, but where all is stopped: three runs that are done are worth more than the last one */
-async function ran<Side>(signal: AbortSignal, run: () => Promise<Side>, work: string): Promise<Side | Error> {
-  try {
-    makeFolder(work)
-    return await run()
-  } catch (error) {
-    signal.throwIfAborted()
-    return error instanceof Error ? error : new SaqrError('INTERNAL', String(error))
-  }
 }
 
 /** Scales that are quantised as the base is opened: bitsandbytes' CPU code interpolates (formats/dynamic-map.ts), a card takes the nearest, as saqr does. */

@@ -53,7 +53,7 @@ export function movesOf(trl: Side, saqr: Side & { start: Values }, { dtypes, gra
     }
     for (const key of ['off', 'theirs', 'ours'] as const) all[key] += sums[key]
     const moved = Math.sqrt(sums.theirs)
-    const signs = signsDiffer(Math.max(whole.value, gradients.get(name) ?? 0), first.length, names.size)
+    const signs = signsDiffer(Math.max(whole.value, gradients.get(name) ?? 0), { numbers: first.length, tensors: names.size })
     const lost = (ROUNDED[dtypes.get(name) ?? ''] ?? 0) * Math.sqrt((trl.losses.length * sums.values) / 3)
     all.lost += lost ** 2
     const share = sums.off === 0 ? 0 : Math.sqrt(sums.off) / moved

@@ -6,6 +6,7 @@ import type { Proof, SideFigures } from './compare.ts'
 import type { Check, GradientPair, Measures } from './measure.ts'
 import type { MovePair } from './moves.ts'
 import type { Memory } from './recorded.ts'
+import { COUNTED } from './tolerances.ts'
 
 /** tensors shown before the rest is folded away */
 const SHOWN = 8
@@ -133,7 +134,7 @@ function weights({ moves, wholeMove, wholeMoveAllowed, moveRatio, moveRatioAllow
     `<p>The way of each tensor: what it is after step ${steps} less what both sides began with, ‖saqr’s way − TRL’s way‖ / ‖TRL’s way‖; those nearest to their limit first.</p>`,
     moveTable(moves.slice(0, SHOWN)),
     moves.length > SHOWN ? folded(`All ${moves.length}`, moveTable(moves)) : '',
-    `<p>All as one vector: ${small(wholeMove)}; allowed are ${small(wholeMoveAllowed)}. ${escaped(tolerances.move.why)}. Of one tensor the same of its own gradient where that is further apart; tensors of few numbers may have more such signs by chance (three times the root of their number).</p>`,
+    `<p>All as one vector: ${small(wholeMove)}; allowed are ${small(wholeMoveAllowed)}. ${escaped(tolerances.move.why)}. Of one tensor the same of its own gradient where that is further apart; ${COUNTED}.</p>`,
     `<p>Length of the whole way: ${small(Math.abs(moveRatio - 1))} apart; allowed are ${small(moveRatioAllowed)}: ${escaped(tolerances.moveLength.why)}.</p>`,
   ]
 }

@@ -3,9 +3,10 @@
  * below half a last bit of such a sum is lost, always on one side. Every log-probability is then too large, and gradients are apart by more than
  * sums in another order explain. Losses that go by it (nn.CrossEntropyLoss, of ORPO and CPO) are compared with TRL's run whose softmax adds in f64.
  */
-import { makeFolder } from '../../hub/files.ts'
-import type { Proof } from './compare.ts'
+import { compare, type Facts, type Proof } from './compare.ts'
 import { progress } from './progress.ts'
+import { ran, whyNot } from './ran.ts'
+import type { SaqrSide } from './saqr-side.ts'
 import { runTrl, type TrlRequest, type TrlSide } from './trl-side.ts'
 import { yardstickOf } from './yardstick.ts'
 
@@ -25,16 +26,35 @@ export function maySumExplain({ passed, checks, losses }: Proof, vocab: number):
   )
 }
 
-/** TRL once more with that sum in f64. @returns what it computed so, with the first run's speed and memory, and what is said of both */
-export async function summedExactly(trl: TrlSide, theirs: Omit<TrlRequest, 'onStep'>): Promise<{ trl: TrlSide; said: string[] }> {
+/** What a proof was made of. */
+export interface Compared {
+  trl: TrlSide
+  saqr: SaqrSide
+  facts: Facts
+}
+
+/**
+ * A proof that fails, made anew with what TRL computes where that sum is in f64; speed and memory are of the first run. Where TRL can't run so, it
+ * is the proof as it was, and says that.
+ */
+export async function summedExactly(
+  proof: Proof,
+  { trl, saqr, facts }: Compared,
+  theirs: Omit<TrlRequest, 'onStep'>,
+  run: typeof runTrl = runTrl,
+): Promise<Proof> {
   const { io, steps } = theirs
   io.out.write('TRL once more, its log-softmax added in f64: what torch’s own sum loses in f32\n')
-  makeFolder(theirs.work)
   const onStep = (step: number, loss: number) => progress(io, 'TRL', step, steps, loss)
-  const exact = await runTrl({ ...theirs, exactSoftmax: true, onStep })
+  const exact = await ran(io.signal, () => run({ ...theirs, exactSoftmax: true, onStep }), theirs.work)
+  if (exact instanceof Error) {
+    const said = `TRL could not be run again with its log-softmax added in f64 (${whyNot(exact, theirs.log)}), so whether what torch’s own sum loses in f32 is all that is apart isn’t known.`
+    io.err.write(`saqr: ${said}\n`)
+    return { ...proof, inF32: [...proof.inF32, said] }
+  }
   const { losses, gradients, gradientFile, end } = exact
   const { steps: apart } = yardstickOf(trl, exact)
   const [first, gradient] = [Math.abs(losses[0]! - trl.losses[0]!), apart.get(1) ?? 0]
-  const moved = `TRL’s first loss moves by ${first.toExponential(1)} so, its first gradients by ${gradient.toExponential(1)} of their norm; losses, gradients and weights here are of that run, speed and memory of the one before`
-  return { trl: { ...trl, losses, gradients, gradientFile, end }, said: [EXACT_SUM, `${moved}.`] }
+  const moved = `TRL’s first loss moves by ${first.toExponential(1)} so, its first gradients by ${gradient.toExponential(1)} of their norm; losses, gradients and weights here are of that run, speed and memory of the one before.`
+  return compare({ ...trl, losses, gradients, gradientFile, end }, saqr, { ...facts, inF32: [...facts.inF32, EXACT_SUM, moved] })
 }

@@ -33,6 +33,10 @@ export interface Sizes {
   tensors: number
 }
 
+/** of signs that differ in a tensor of few numbers */
+export const COUNTED =
+  'signs are a whole number, so of few numbers as many may differ as no tensor of the run has more, but once in a thousand runs'
+
 const UNIT = { f32: 2 ** -24, bf16: 2 ** -8 }
 /** tensors that a block and its gradient write, each rounded */
 const ROUNDINGS = 24
@@ -45,7 +49,7 @@ export function tolerancesOf(
   const roundings = ROUNDINGS * (layers + 1)
   const sum = arithmetic === 'f32' ? longestSum : 1
   const whole = Math.SQRT2 * unit * Math.sqrt(roundings * sum)
-  const later = signsDiffer(whole, leastMoved, tensors)
+  const later = signsDiffer(whole, { numbers: leastMoved, tensors })
   const said = arithmetic === 'f32' ? '2⁻²⁴ in f32' : '2⁻⁸ in bf16'
   const sums =
     arithmetic === 'f32'
@@ -62,7 +66,7 @@ export function tolerancesOf(
     },
     later: {
       value: later,
-      why: 'it is 0 until the optimiser has moved the other factor; Adam’s first step goes by the sign of each gradient, and signs of those near 0 differ where gradients differ by δ: a share δ/π of them, each by twice the step, 2·√(δ/π) in all, δ being what all gradients of the first step are allowed; signs are a whole number, so of few numbers as many may as no tensor of the run has more, but once in a thousand runs',
+      why: `it is 0 until the optimiser has moved the other factor; Adam’s first step goes by the sign of each gradient, and signs of those near 0 differ where gradients differ by δ: a share δ/π of them, each by twice the step, 2·√(δ/π) in all, δ being what all gradients of the first step are allowed; ${COUNTED}`,
     },
     length: null,
     ...ofMoves(whole),
@@ -77,10 +81,11 @@ export function tolerancesOf(
  * ‖Δ‖ / ‖step‖ of a step that goes by the sign of each gradient, where gradients differ by a share δ: a share δ/π of the signs differ, each by
  * twice the step. They are counted, and each of `tensors` is asked: of 120 tensors of 3072 numbers, where a tenth of a sign is expected of each,
  * a dozen have one.
+ * @param of numbers of one tensor, and how many tensors are asked; null: all numbers there are, whose share it is
  */
-export function signsDiffer(delta: number, numbers = Number.POSITIVE_INFINITY, tensors = 1): number {
+export function signsDiffer(delta: number, of: { numbers: number; tensors: number } | null = null): number {
   const share = delta / Math.PI
-  const most = Number.isFinite(numbers) ? mostOf(share * numbers, SELDOM / tensors) / numbers : share
+  const most = of !== null && Number.isFinite(of.numbers) ? mostOf(share * of.numbers, SELDOM / of.tensors) / of.numbers : share
   return Math.min(2, 2 * Math.sqrt(Math.max(share, most)))
 }
 

@@ -1,6 +1,6 @@
 /** What half precision costs TRL itself: its first gradients and its losses beside those of the same run in f32, from the same values over the same rows. */
 import { type Side, tensorValues } from './recorded.ts'
-import { DIRECTIONS, ofMoves, type Sizes, signsDiffer, type Tolerances } from './tolerances.ts'
+import { COUNTED, DIRECTIONS, ofMoves, type Sizes, signsDiffer, type Tolerances } from './tolerances.ts'
 
 type Gradients = Pick<Side, 'gradients' | 'gradientFile'>
 export type F32Run = Gradients & Pick<Side, 'losses'>
@@ -101,8 +101,8 @@ export function measured(
       later > 0
         ? {
             // whether a sign differs is yes or no: of few numbers TRL's own run may have none where saqr has one
-            value: Math.max(TIMES * later, signsDiffer(TIMES * whole, leastMoved, tensors)),
-            why: `three times the same of that tensor alone, or of all of its step; at least this, which is what signs may do that differ in the first step (2·√(δ/π) where gradients differ by δ, of few numbers as many as no tensor of the run has more, but once in a thousand runs): of ${leastMoved} numbers, the smallest tensor that it moves, none may differ in one run and some in another`,
+            value: Math.max(TIMES * later, signsDiffer(TIMES * whole, { numbers: leastMoved, tensors })),
+            why: `three times the same of that tensor alone, or of all of its step; at least this, which is what signs may do that differ in the first step (2·√(δ/π) where gradients differ by δ; ${COUNTED}): of ${leastMoved} numbers, the smallest tensor that it moves, none may differ in one run and some in another`,
           }
         : tolerances.later,
     length: {

@@ -106,11 +106,10 @@ export const prove = defineVerb({
         inF32: f32?.said ?? [],
         saqrCommand: ['saqr', kind, '--config', path, ...Object.entries(more).flatMap(([key, value]) => [`--${key}`, String(value)])],
       }
-      let proof = compare(trl, saqr, facts, f32?.trl ? { trl: f32.trl, saqr: f32.saqr } : null)
-      if (cpu && !trl.half && maySumExplain(proof, saqr.vocab)) {
-        const exact = await summedExactly(trl, { ...theirs, work: join(work, 'summed'), log: join(out, 'trl-summed.log') })
-        proof = compare(exact.trl, saqr, { ...facts, inF32: exact.said })
-      }
+      const first = compare(trl, saqr, facts, f32?.trl ? { trl: f32.trl, saqr: f32.saqr } : null)
+      const again = { ...theirs, work: join(work, 'summed'), log: join(out, 'trl-summed.log') }
+      const bySum = cpu && !trl.half && maySumExplain(first, saqr.vocab)
+      const proof = bySum ? await summedExactly(first, { trl, saqr, facts }, again) : first
       writeFileAtomic(join(out, 'proof.json'), `${JSON.stringify(proof, null, 2)}\n`)
       writeFileAtomic(join(out, 'proof.html'), proofPage(proof))
       io.out.write(summary(proof, out, io))
