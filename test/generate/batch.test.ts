@@ -307,7 +307,12 @@ describe('a loop', () => {
     expect(device.free()).toBe(2 * mapped)
     // a container's limit has counted the pages of files that are in memory
     vi.spyOn(process, 'constrainedMemory').mockReturnValue(2 ** 30)
+    const none = { heapTotal: 0, heapUsed: 0, external: 0, arrayBuffers: 0 }
+    const usage = vi.spyOn(process, 'memoryUsage').mockReturnValue({ rss: 2 ** 30, ...none })
     expect(device.free()).toBe(3 * mapped)
+    // and not those that aren't
+    usage.mockReturnValue({ rss: 0, ...none })
+    expect(device.free()).toBe(2 * mapped)
     vi.restoreAllMocks()
   })
 
