@@ -138,7 +138,7 @@ function otherTrl(name: string, flags: string): string {
 describe('runs that are not', () => {
   it.each([
     ['other rows', ['sft'], lora, '--seed 7', ['rows', 'loss', 'gradients', 'weights']],
-    // gradients of steps at a rate a fifth larger are apart by less than the one or two signs that a small tensor of many may have turned
+    // at a rate a fifth larger gradients are 0.17 apart, where signs of so small a tensor may make 0.25
     ['another learning rate', ['sft'], lora, '--learning_rate 6e-3', ['rates', 'loss', 'weights']],
     ['other tensors', ['sft'], lora, '--lora_target_modules q_proj v_proj', ['tensors', 'loss', 'gradients', 'weights']],
     ['another memory of gradients', ['sft'], lora, '--adam_beta2 0.99', ['loss', 'weights']],
