@@ -89,6 +89,7 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
     scratch,
     has,
     copiesAdapters,
+    overlaps,
     memory: capacity = Number.POSITIVE_INFINITY,
     hostMemory = 0,
   } = description
@@ -99,7 +100,8 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
   const largest = request.maxPassTokens ?? padded(Math.max(longest, Math.min(stepTokens, passTokens)))
   const { layers } = spec.model
   const traces = new Map<number, TracedPass>()
-  const trace = (t: number) => traces.get(t) ?? traces.set(t, tracePass({ ...spec, tokens: t, scratch, has, copiesAdapters })).get(t)!
+  const trace = (t: number) =>
+    traces.get(t) ?? traces.set(t, tracePass({ ...spec, tokens: t, scratch, has, copiesAdapters, overlaps })).get(t)!
 
   const all = trace(largest).lower(policyAt(0, layers))
   // tables of which a pass reads a few rows cost next to nothing in the host's memory: the first to go
@@ -153,7 +155,7 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
   const { tokens, fitted } = best
   if (!fitted.fits) throw tooSmall(request, memory, fixed + fitted.plan.arena + beside(tokens), best, tokens > padded(longest))
   return {
-    ...passesWithin({ ...spec, scratch, has, copiesAdapters }, best, trace(tokens)),
+    ...passesWithin({ ...spec, scratch, has, copiesAdapters, overlaps }, best, trace(tokens)),
     maxPassTokens: tokens,
     arena: room.arena,
     full: fitted.plan.plan,

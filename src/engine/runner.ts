@@ -82,8 +82,8 @@ export class PassRunner {
 
   #made(tokens: number): MadePass {
     const { policy = () => () => 'all' as const } = this.spec
-    const { scratch, has, copiesAdapters } = this.#device.describe()
-    const traced = tracePass({ ...this.spec, tokens, scratch, has, copiesAdapters })
+    const { scratch, has, copiesAdapters, overlaps } = this.#device.describe()
+    const traced = tracePass({ ...this.spec, tokens, scratch, has, copiesAdapters, overlaps })
     return { plan: traced.lower(policy(tokens)).plan, results: traced.recorder.results }
   }
 

@@ -3,11 +3,14 @@ import { createHash } from 'node:crypto'
 import { complete } from '../ops/attrs.ts'
 import type { Node } from '../ops/op.ts'
 import { type DType, sizeOf, type Tensor } from '../ops/tensor.ts'
-import { besideUntil } from './beside.ts'
+import { besideOf, type Overlaps } from './beside.ts'
 import { denselyUsed, type Stored, storedIn } from './dense.ts'
 import { type Placement, place } from './place.ts'
-import type { Costs, Plan, PlanBuffer, PlanStep, PlanTensor, Segment, StepCost } from './plan.ts'
+import type { Beside, Costs, Plan, PlanBuffer, PlanStep, PlanTensor, Segment, StepCost } from './plan.ts'
 import { rootOf } from './recorder.ts'
+
+/** an arena may be so much larger for steps to run beside others */
+const HELD = 1.02
 
 export interface NamedNodes {
   name: string
@@ -26,6 +29,8 @@ export interface LowerOptions {
   pinned: readonly Tensor[]
   /** bytes that the device's kernel needs beside its tensors (DeviceDescription.scratch): placed with them; default: none */
   scratch?: ScratchOf
+  /** the device runs kernels beside others (DeviceDescription.overlaps); default: one after the other */
+  overlaps?: boolean
   recomputed?: ReadonlySet<Node>
 }
 
@@ -57,8 +62,10 @@ export function placeSegments(segments: readonly NamedNodes[], options: LowerOpt
   for (const { name, nodes, repeats = false } of segments) spans.push({ name, from: at, to: (at += nodes.length), repeats })
   const loops = spans.filter((s) => s.repeats)
   const pinned = options.pinned.map(rootOf)
-  const beside = besideUntil(nodes, spans)
-  const placement = place(nodes, pinned, loops, options.scratch ?? (() => 0), beside)
+  const { beside, placement } = sideBySide(options.overlaps ?? false, (overlaps) => {
+    const beside = besideOf(nodes, spans, overlaps)
+    return { beside, placement: place(nodes, pinned, loops, options.scratch ?? (() => 0), beside) }
+  })
 
   let plan: Plan | undefined
   return {
@@ -74,7 +81,7 @@ export function placeSegments(segments: readonly NamedNodes[], options: LowerOpt
     get costs() {
       const steps = nodes.map((node, i) => {
         const cost = costOf(node, options)
-        return Object.assign(cost, { until: beside.get(i) ?? null, scratch: placement.scratchOf(i), operand: operandOf(node) })
+        return Object.assign(cost, { beside: beside.get(i) ?? null, scratch: placement.scratchOf(i), operand: operandOf(node) })
       })
       return { segments: spans, steps }
     },
@@ -85,10 +92,17 @@ export function placeSegments(segments: readonly NamedNodes[], options: LowerOpt
   }
 }
 
+/** All that may run beside others does where what is held for that is little; else what needs nothing held. */
+function sideBySide<P extends { placement: Placement }>(overlaps: boolean, placed: (overlaps: Overlaps) => P): P {
+  if (!overlaps) return placed('none')
+  const [held, all] = [placed('held'), placed('all')]
+  return all.placement.floor <= HELD * held.placement.floor ? all : held
+}
+
 function planOf(
   nodes: readonly Node[],
   spans: Segment[],
-  beside: ReadonlyMap<number, number>,
+  beside: ReadonlyMap<number, Beside>,
   placement: Placement,
   pinned: readonly Tensor[],
   options: LowerOptions,
@@ -152,7 +166,7 @@ function planOf(
       outputs: node.outputs.map((t) => tensor(t, i)),
       inputs: node.inputs.map((t) => t && tensor(t, i)),
       attrs: complete(node.op, node.attrs),
-      until: beside.get(i) ?? null,
+      beside: beside.get(i) ?? null,
       scratch: scratch(i),
       ...costOf(node, options),
     }),
