@@ -3,7 +3,7 @@
  *
  * Copies: what they read is free again when the block after the next begins, so that a whole block hides them.
  * Kernels: one that leaves most of a device waiting (a low-rank gradient reads much and multiplies little) runs beside the next step of its block that
- * multiplies at least HIDES times as much, and is done with it; without such a step in its turn.
+ * multiplies at least HIDES times as much, and is done with it, where nothing large has to be held for that; else in its turn.
  */
 import type { Node } from '../ops/op.ts'
 import { sizeOf, type Tensor } from '../ops/tensor.ts'
@@ -13,23 +13,20 @@ import { rootOf } from './recorder.ts'
 /** a step of fewer FLOPs is over before what is to run beside it */
 const HIDES = 8
 
-/**
- * Which kernels run beside others: none; those of which the largest input is read again by what hides them or later, so that nothing large is held for
- * them; or all that something hides.
- */
-export type Overlaps = 'none' | 'held' | 'all'
-
-/** by step; those that run in their turn are left out */
-export function besideOf(nodes: readonly Node[], segments: readonly Segment[], overlaps: Overlaps): Map<number, Beside> {
+/** by step; those that run in their turn are left out. `overlaps`: the device runs kernels beside others */
+export function besideOf(nodes: readonly Node[], segments: readonly Segment[], overlaps: boolean): Map<number, Beside> {
   const found = new Map<number, Beside>()
   for (const { from, to } of segments) {
+    /** what the segment has made */
+    const made = new Set<Tensor>()
     for (let i = from; i < to; i++) {
-      const { beside } = nodes[i]!.op
-      if (beside === 'copies') found.set(i, { on: 'copies', until: copied(nodes, i, to) })
-      else if (beside === 'kernels' && overlaps !== 'none') {
+      const { op, outputs } = nodes[i]!
+      if (op.beside === 'copies') found.set(i, { on: 'copies', until: copied(nodes, i, to) })
+      else if (op.beside === 'kernels' && overlaps) {
         const hides = hidesBehind(nodes, i, to)
-        if (hides !== null && (overlaps === 'all' || isHeld(nodes, i, hides))) found.set(i, { on: 'kernels', until: hides + 1 })
+        if (hides !== null && isHeld(nodes, i, hides, made)) found.set(i, { on: 'kernels', until: hides + 1 })
       }
+      for (const t of outputs) made.add(rootOf(t))
     }
   }
   return found
@@ -62,12 +59,17 @@ function hidesBehind(nodes: readonly Node[], step: number, end: number): number 
   return null
 }
 
-function isHeld(nodes: readonly Node[], step: number, hides: number): boolean {
+/**
+ * Is there room for its largest input until then anyway? What an earlier segment kept lay there all the time; what this one made is read again by
+ * what hides the step, or later.
+ */
+function isHeld(nodes: readonly Node[], step: number, hides: number, made: ReadonlySet<Tensor>): boolean {
   const { inputs, block } = nodes[step]!
   let largest: Tensor | undefined
   for (const t of inputs) if (t && t.space !== 'store' && (!largest || sizeOf(t) > sizeOf(largest))) largest = t
   if (!largest) return true
   const root = rootOf(largest)
+  if (!made.has(root)) return true
   for (let i = hides; nodes[i]?.block === block; i++) if (nodes[i]!.inputs.some((t) => t && rootOf(t) === root)) return true
   return false
 }

@@ -3,14 +3,11 @@ import { createHash } from 'node:crypto'
 import { complete } from '../ops/attrs.ts'
 import type { Node } from '../ops/op.ts'
 import { type DType, sizeOf, type Tensor } from '../ops/tensor.ts'
-import { besideOf, type Overlaps } from './beside.ts'
+import { besideOf } from './beside.ts'
 import { denselyUsed, type Stored, storedIn } from './dense.ts'
 import { type Placement, place } from './place.ts'
 import type { Beside, Costs, Plan, PlanBuffer, PlanStep, PlanTensor, Segment, StepCost } from './plan.ts'
 import { rootOf } from './recorder.ts'
-
-/** an arena may be so much larger for steps to run beside others */
-const HELD = 1.02
 
 export interface NamedNodes {
   name: string
@@ -62,10 +59,8 @@ export function placeSegments(segments: readonly NamedNodes[], options: LowerOpt
   for (const { name, nodes, repeats = false } of segments) spans.push({ name, from: at, to: (at += nodes.length), repeats })
   const loops = spans.filter((s) => s.repeats)
   const pinned = options.pinned.map(rootOf)
-  const { beside, placement } = sideBySide(options.overlaps ?? false, (overlaps) => {
-    const beside = besideOf(nodes, spans, overlaps)
-    return { beside, placement: place(nodes, pinned, loops, options.scratch ?? (() => 0), beside) }
-  })
+  const beside = besideOf(nodes, spans, options.overlaps ?? false)
+  const placement = place(nodes, pinned, loops, options.scratch ?? (() => 0), beside)
 
   let plan: Plan | undefined
   return {
@@ -90,13 +85,6 @@ export function placeSegments(segments: readonly NamedNodes[], options: LowerOpt
       return plan
     },
   }
-}
-
-/** All that may run beside others does where what is held for that is little; else what needs nothing held. */
-function sideBySide<P extends { placement: Placement }>(overlaps: boolean, placed: (overlaps: Overlaps) => P): P {
-  if (!overlaps) return placed('none')
-  const [held, all] = [placed('held'), placed('all')]
-  return all.placement.floor <= HELD * held.placement.floor ? all : held
 }
 
 function planOf(

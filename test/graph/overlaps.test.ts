@@ -3,11 +3,13 @@ import { readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
 import { chooseAdapter } from '../../src/adapters/choose.ts'
 import { loraConfig } from '../../src/formats/peft/config.ts'
+import { besideOf } from '../../src/graph/beside.ts'
 import { policyAt } from '../../src/graph/fit.ts'
 import { layoutParameters } from '../../src/graph/layout.ts'
 import type { Plan, PlanTensor } from '../../src/graph/plan.ts'
 import { inspect, tracePass } from '../../src/graph/training.ts'
 import { openConfig } from '../../src/models/registry.ts'
+import type { Node, Op, Tensor } from '../../src/ops/op.ts'
 import { sft } from '../../src/train/objectives/sft.ts'
 
 const LAYERS = 4
@@ -28,7 +30,7 @@ const range = ({ buffers }: Plan, { buffer }: PlanTensor) => {
 }
 
 // a block's gradients are 11: three linears of one x share the gradient of their A, as two do. Nothing is asked behind the first block's q, k and v,
-// whose four are in their turn; where a block is computed anew, so are those whose x is made for them alone: three of A in each block
+// whose four are in their turn; where a block is computed anew, so are those whose x is made anew for them: three of A in each block
 it.each([
   ['all', 11 * LAYERS - 4],
   ['recompute', 8 * LAYERS - 3],
@@ -52,9 +54,12 @@ it.each([
   }
 })
 
-it('a device of one queue is given none, and one of two holds no more for it than the limit', () => {
-  const [one, two] = [traced('lora').lower(policyAt(0, LAYERS)).plan, traced('lora', true).lower(policyAt(0, LAYERS)).plan]
-  expect(one.steps.filter(({ beside }) => beside)).toEqual([])
+it.each([0, 2 * LAYERS])('a device of one queue is given none; for two the arena is hardly larger: level %i', (level) => {
+  const lowered = (overlaps?: boolean) => traced('lora', overlaps).lower(policyAt(level, LAYERS, 'recompute'))
+  const [one, two] = [lowered(), lowered(true)]
+  expect(one.plan.steps.filter(({ beside }) => beside)).toEqual([])
+  // gaps between places aside, what lives at once is the same
+  expect(two.floor).toBe(one.floor)
   expect(two.arena).toBeLessThan(1.02 * one.arena)
 })
 
@@ -64,4 +69,25 @@ it('gradients as large as the products themselves run in their turn', () => {
       .lower(policyAt(0, LAYERS))
       .plan.steps.filter(({ beside }) => beside),
   ).toEqual([])
+})
+
+it('what the next steps write over, or add to, is not left to run beside them', () => {
+  const tensor = (id: number, offset = 0, root?: Tensor): Tensor => ({ id, name: `t${id}`, rows: 4, cols: 4, stride: 4, dtype: 'f32', space: root ? 'store' : 'arena', root, offset, needsGrad: false }) // biome-ignore format: a line
+  const op = (flops: number, beside?: 'kernels') =>
+    ({ name: 'op', attrs: {}, outputs: () => [], flops: () => flops, beside }) as unknown as Op
+  const node = (which: Op, inputs: Tensor[], outputs: Tensor[]): Node => ({ op: which, name: 'n', block: 0, attrs: {}, inputs, outputs })
+  const [little, much] = [op(1, 'kernels'), op(8)]
+  const all: Tensor = { ...tensor(9), rows: 8, space: 'store' }
+  const [x, y, mine, other] = [tensor(0), tensor(1), tensor(2, 0, all), tensor(3, 16, all)]
+  const until = (...after: Node[]) => {
+    const nodes = [node(little, [x], [mine]), ...after]
+    return besideOf(nodes, [{ name: 'backward', from: 0, to: nodes.length, repeats: false }], true).get(0)?.until
+  }
+  expect(until(node(much, [x], [y]))).toBe(2)
+  expect(until(node(little, [y], [other]), node(much, [x], [y]))).toBe(3) // another part of the same buffer
+  expect(until(node(op(1), [y], [mine]), node(much, [x], [y]))).toBeUndefined()
+  expect(until(node(op(1), [mine], [y]), node(much, [x], [y]))).toBeUndefined()
+  expect(until(node(op(1), [y], [x]), node(much, [x], [y]))).toBeUndefined()
+  expect(until({ ...node(much, [x], [y]), block: 1 })).toBeUndefined()
+  expect(until(node(op(7), [x], [y]))).toBeUndefined()
 })
