@@ -54,6 +54,8 @@ export interface Budget {
   places: ReadonlyMap<string, 'host' | 'device'>
   /** 4-bit weights that are kept in bf16 too */
   dense: readonly Stored[]
+  /** kernels run beside others */
+  overlaps: boolean
 }
 
 /** bytes of a model in the store: weights, trained tensors, their gradients, the optimiser's state. `nested`: of an NF4 weight, are its scales quantised? */
@@ -89,12 +91,13 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
     scratch,
     has,
     copiesAdapters,
-    overlaps,
     memory: capacity = Number.POSITIVE_INFINITY,
     hostMemory = 0,
   } = description
   if (request.memory && request.memory.bytes > capacity) throw tooLarge(request.memory, capacity)
   const memory = request.memory?.bytes ?? FREE_SHARE * device.available()
+  // a graph with a branch takes 2 to 7 MB of the driver's own, which no table knows: not where every byte was counted
+  const overlaps = request.memory ? false : (description.overlaps ?? false)
   let fixed = request.store + overheadOf(description, spec.model.vocab)
   const padded = (tokens: number) => paddedTokens(tokens, tokenQuantum)
   const largest = request.maxPassTokens ?? padded(Math.max(longest, Math.min(stepTokens, passTokens)))
@@ -161,6 +164,7 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
     full: fitted.plan.plan,
     places: new Map(sparse.map(({ name }) => [name, place])),
     dense: keepsDense ? dense : [],
+    overlaps,
   }
 }
 

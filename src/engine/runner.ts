@@ -23,6 +23,8 @@ export interface RunnerSpec {
   policy?: (tokens: number) => (block: number) => Policy
   /** what becomes of logits */
   score: HeadScore
+  /** see `TrainingSpec`: what the budget found room for (`Budget.overlaps`) */
+  overlaps?: boolean
   /** see `TrainingSpec` */
   term?: TrainingSpec['term']
   gradients: boolean
@@ -82,8 +84,8 @@ export class PassRunner {
 
   #made(tokens: number): MadePass {
     const { policy = () => () => 'all' as const } = this.spec
-    const { scratch, has, copiesAdapters, overlaps } = this.#device.describe()
-    const traced = tracePass({ ...this.spec, tokens, scratch, has, copiesAdapters, overlaps })
+    const { scratch, has, copiesAdapters } = this.#device.describe()
+    const traced = tracePass({ ...this.spec, tokens, scratch, has, copiesAdapters })
     return { plan: traced.lower(policy(tokens)).plan, results: traced.recorder.results }
   }
 

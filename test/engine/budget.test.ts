@@ -101,6 +101,19 @@ describe('passes of other sizes', () => {
   })
 })
 
+it('kernels run beside others on a device that overlaps them, where no budget counts what the branches of graphs take', () => {
+  const made = device(() => 0)
+  const overlapping = { ...made, describe: () => ({ ...made.describe(), overlaps: true }) }
+  const beside = (on: Device, memory: typeof plenty.memory | null) => {
+    const { overlaps, full } = planBudget(on, { ...plenty, memory })
+    return [overlaps, full.steps.some((step) => step.beside?.on === 'kernels')]
+  }
+  const plenty = ask(1e12)
+  expect(beside(overlapping, null)).toEqual([true, true])
+  expect(beside(overlapping, plenty.memory)).toEqual([false, false])
+  expect(beside(made, null)).toEqual([false, false])
+})
+
 describe('4-bit weights in bf16 too', () => {
   const made = device(() => 0)
   const keeps = { ...made, describe: () => ({ ...made.describe(), keepsDense: true }) }
