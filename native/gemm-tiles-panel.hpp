@@ -19,14 +19,14 @@ struct Run {
   int64_t stride, step, count;
 };
 
-// What the caches are asked for meanwhile: a tile's rows are too many places for the processor to foresee. Near: a step ahead of
+// What the caches are asked for meanwhile: a tile's rows are too many places for the processor to foresee. Near: three steps ahead of
 // what is multiplied, where it lies step after step. Far: what comes after, `lines` in each step.
 struct Ahead {
   bool a = false, b = false;
   const char* far = nullptr;
   int64_t lines = 0;
 };
-constexpr int64_t kNear = kStep;
+constexpr int64_t kNear = 3 * kStep;
 SAQR_INLINE void fetch16(const char* at) {
 #pragma GCC unroll 16
   for (int i = 0; i < 16; i++) __builtin_prefetch(at + 64 * i, 0, 3);

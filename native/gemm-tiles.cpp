@@ -13,15 +13,14 @@ void multiplyTiles(const Problem&, Worker&) {}
 
 namespace {
 
-constexpr int64_t kDepthInPlace = 20;  // most steps of a block
-constexpr int64_t kMostGroup = 16;     // panels of a that meet one block of b after another
-constexpr int64_t kFewCols = 64;       // up to so many columns rows of a are read where they lie
+constexpr int64_t kDepth = 10, kDepthInPlace = 20;  // most steps of a block
+constexpr int64_t kMostGroup = 16;                  // panels of a that meet one block of b after another
+constexpr int64_t kFewCols = 64;                    // up to so many columns rows of a are read where they lie
 constexpr int kMostParts = 64;
 constexpr int64_t kBlockBytes = kHigh * kWide * 4;  // of sums
 #if defined(SAQR_TILES_EMULATED)  // tests' sizes take every way; no sum depends on these
-constexpr int64_t kDepth = 10, kSumCols = 64, kWhole = 24, kHalf = 128 << 10, kOwn = 64 << 10, kLaid = 128 << 10, kSums = 128 << 10;
+constexpr int64_t kSumCols = 64, kWhole = 24, kHalf = 128 << 10, kOwn = 64 << 10, kLaid = 128 << 10, kSums = 128 << 10;
 #else
-constexpr int64_t kDepth = 24;                                // most steps of a block whose rows are laid out: SmolLM2's 576 are one
 constexpr int64_t kSumCols = 1024;                            // columns whose sums are kept between two pieces of the reduction
 constexpr int64_t kWhole = 64;                                // most steps of a reduction that isn't cut in pieces
 constexpr int64_t kHalf = kSharedBytes / 2, kOwn = 512 << 10; // bytes of b laid out at once: by all threads, by one for itself
