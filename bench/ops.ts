@@ -91,7 +91,10 @@ async function main(): Promise<void> {
     `${device.describe().label}: f32 ${giga(limits.f32)} GFLOP/s, bf16 ${giga(limits.bf16)} GFLOP/s, copy ${giga(limits.copy)} GB/s`,
   )
   const chosen = cases.filter(
-    (c) => c.bench && (positionals.length === 0 || positionals.some((p) => `${c.op.name}: ${c.name}`.includes(p))),
+    (c) =>
+      c.bench &&
+      device.describe().has(c.op.name) &&
+      (positionals.length === 0 || positionals.some((p) => `${c.op.name}: ${c.name}`.includes(p))),
   )
   for (const c of chosen) {
     for (const activation of activations(c).filter((a) => !values.dtype || a === values.dtype)) {

@@ -84,6 +84,8 @@ export interface DeviceDescription {
   has: (op: string) => boolean
   /** it multiplies in the activations' type alone: plans for it bring trained weights of few rows or columns, as an adapter's are, to that once a pass (graph/working-copies.ts) */
   copiesAdapters?: boolean
+  /** it can run kernels of little arithmetic beside those of much (`Op.beside`), for some memory of its own */
+  overlaps?: boolean
   /** what the kernel of a node needs beside its tensors: plans for this device are lowered with it; absent: none needs any */
   scratch?: ScratchOf
 }

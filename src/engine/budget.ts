@@ -54,6 +54,8 @@ export interface Budget {
   places: ReadonlyMap<string, 'host' | 'device'>
   /** 4-bit weights that are kept in bf16 too */
   dense: readonly Stored[]
+  /** kernels run beside others */
+  overlaps: boolean
 }
 
 /** bytes of a model in the store: weights, trained tensors, their gradients, the optimiser's state. `nested`: of an NF4 weight, are its scales quantised? */
@@ -94,12 +96,15 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
   } = description
   if (request.memory && request.memory.bytes > capacity) throw tooLarge(request.memory, capacity)
   const memory = request.memory?.bytes ?? FREE_SHARE * device.available()
+  // a graph with a branch takes 2 to 7 MB of the driver's own, which no table knows: not where every byte was counted
+  const overlaps = request.memory ? false : (description.overlaps ?? false)
   let fixed = request.store + overheadOf(description, spec.model.vocab)
   const padded = (tokens: number) => paddedTokens(tokens, tokenQuantum)
   const largest = request.maxPassTokens ?? padded(Math.max(longest, Math.min(stepTokens, passTokens)))
   const { layers } = spec.model
   const traces = new Map<number, TracedPass>()
-  const trace = (t: number) => traces.get(t) ?? traces.set(t, tracePass({ ...spec, tokens: t, scratch, has, copiesAdapters })).get(t)!
+  const trace = (t: number) =>
+    traces.get(t) ?? traces.set(t, tracePass({ ...spec, tokens: t, scratch, has, copiesAdapters, overlaps })).get(t)!
 
   const all = trace(largest).lower(policyAt(0, layers))
   // tables of which a pass reads a few rows cost next to nothing in the host's memory: the first to go
@@ -153,12 +158,13 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
   const { tokens, fitted } = best
   if (!fitted.fits) throw tooSmall(request, memory, fixed + fitted.plan.arena + beside(tokens), best, tokens > padded(longest))
   return {
-    ...passesWithin({ ...spec, scratch, has, copiesAdapters }, best, trace(tokens)),
+    ...passesWithin({ ...spec, scratch, has, copiesAdapters, overlaps }, best, trace(tokens)),
     maxPassTokens: tokens,
     arena: room.arena,
     full: fitted.plan.plan,
     places: new Map(sparse.map(({ name }) => [name, place])),
     dense: keepsDense ? dense : [],
+    overlaps,
   }
 }
 

@@ -33,7 +33,10 @@ export function secondsOf(plan: Costs, work: Work, rates: Rates): number {
   return plan.segments.reduce((sum, segment) => sum + (segment.repeats ? work.chunks : 1) * segmentSeconds(plan, segment, work, rates), 0)
 }
 
-/** Copies between host and device follow one another beside the steps, which wait for those that have to be done before them. */
+/**
+ * Copies between host and device follow one another beside the steps, which wait for those that have to be done before them. Kernels that run beside
+ * others are counted as if in their turn: they take the card's memory from those.
+ */
 function segmentSeconds(plan: Costs, { from, to }: Segment, work: Work, rates: Rates): number {
   const { host, copy } = rates.limits
   let [own, beside] = [0, 0]
@@ -46,11 +49,11 @@ function segmentSeconds(plan: Costs, { from, to }: Segment, work: Work, rates: R
   for (let i = from; i < to; i++) {
     waitFor(i)
     const step = plan.steps[i]!
-    if (step.until === null) own += stepSeconds(step, work, rates)
+    if (step.beside?.on !== 'copies') own += stepSeconds(step, work, rates)
     else {
       // what it reads and writes is counted, each crosses once
       beside = Math.max(beside, own) + step.bytes / 2 / (host ?? copy)
-      pending.push({ until: step.until, done: beside })
+      pending.push({ until: step.beside.until, done: beside })
     }
   }
   waitFor(to)
@@ -61,7 +64,7 @@ function segmentSeconds(plan: Costs, { from, to }: Segment, work: Work, rates: R
 export function secondsByOp(plan: Plan, work: Work, rates: Rates): Record<string, number> {
   const seconds: Record<string, number> = {}
   forEachRun(plan, work, (step, times) => {
-    if (step.until !== null) return
+    if (step.beside?.on === 'copies') return
     seconds[step.op] = (seconds[step.op] ?? 0) + times * stepSeconds({ ...step, operand: operand(plan, step) }, work, rates)
   })
   return seconds

@@ -23,6 +23,8 @@ export interface RunnerSpec {
   policy?: (tokens: number) => (block: number) => Policy
   /** what becomes of logits */
   score: HeadScore
+  /** see `TrainingSpec`: what the budget found room for (`Budget.overlaps`) */
+  overlaps?: boolean
   /** see `TrainingSpec` */
   term?: TrainingSpec['term']
   gradients: boolean

@@ -6,6 +6,7 @@
 
 import type { Node } from '../ops/op.ts'
 import { sizeOf, type Tensor } from '../ops/tensor.ts'
+import type { Beside } from './plan.ts'
 import { rootOf } from './recorder.ts'
 
 /** every place is a multiple of this: a vector register, a cache line, what cuBLASLt likes */
@@ -38,12 +39,12 @@ export class Lives {
   /** the first tensors, that live through the whole plan */
   readonly #pinned: number
 
-  /** `beside`: by step, the one before which it is done; `loops`: what they read from before them lives until their end */
+  /** `beside`: by step, those that run beside others; `loops`: what they read from before them lives until their end */
   constructor(
     nodes: readonly Node[],
     pinned: readonly Tensor[],
     loops: readonly { from: number; to: number }[],
-    beside: ReadonlyMap<number, number>,
+    beside: ReadonlyMap<number, Beside>,
     scratchOf: (node: Node) => number,
   ) {
     let [ids, most] = [0, pinned.length + nodes.length]
@@ -67,7 +68,7 @@ export class Lives {
     this.end.fill(Math.max(0, nodes.length - 1), 0, this.#pinned)
     for (let i = 0; i < nodes.length; i++) this.#touchAll(nodes[i]!, i)
     // what runs beside other steps holds its tensors until it is done
-    for (const [step, until] of beside) this.#touchAll(nodes[step]!, until - 1)
+    for (const [step, { until }] of beside) this.#touchAll(nodes[step]!, until - 1)
     const { from, to, end, tensors } = this
     for (const loop of loops)
       for (let l = 0; l < tensors.length; l++) if (from[l]! < loop.from && end[l]! >= loop.from && end[l]! < loop.to) end[l] = loop.to - 1
@@ -83,7 +84,7 @@ export class Lives {
       } else this.inArena.push(l)
     }
     this.hostBytes = hostBytes
-    this.#addScratch(nodes, scratchOf)
+    this.#addScratch(nodes, beside, scratchOf)
   }
 
   /** −1: it has none */
@@ -112,14 +113,14 @@ export class Lives {
     if (step > this.end[l]!) this.end[l] = step
   }
 
-  #addScratch(nodes: readonly Node[], scratchOf: (node: Node) => number): void {
+  #addScratch(nodes: readonly Node[], beside: ReadonlyMap<number, Beside>, scratchOf: (node: Node) => number): void {
     let l = this.tensors.length
     for (let i = 0; i < nodes.length; i++) {
       const bytes = scratchOf(nodes[i]!)
       if (bytes === 0) continue
       this.id[l] = nodes[i]!.outputs[0]!.id
       this.from[l] = i
-      this.to[l] = i
+      this.to[l] = (beside.get(i)?.until ?? i + 1) - 1
       this.bytes[l] = align(bytes)
       this.inArena.push(l)
       this.scratch[i] = l++

@@ -3,10 +3,10 @@ import { createHash } from 'node:crypto'
 import { complete } from '../ops/attrs.ts'
 import type { Node } from '../ops/op.ts'
 import { type DType, sizeOf, type Tensor } from '../ops/tensor.ts'
-import { besideUntil } from './beside.ts'
+import { besideOf } from './beside.ts'
 import { denselyUsed, type Stored, storedIn } from './dense.ts'
 import { type Placement, place } from './place.ts'
-import type { Costs, Plan, PlanBuffer, PlanStep, PlanTensor, Segment, StepCost } from './plan.ts'
+import type { Beside, Costs, Plan, PlanBuffer, PlanStep, PlanTensor, Segment, StepCost } from './plan.ts'
 import { rootOf } from './recorder.ts'
 
 export interface NamedNodes {
@@ -26,6 +26,8 @@ export interface LowerOptions {
   pinned: readonly Tensor[]
   /** bytes that the device's kernel needs beside its tensors (DeviceDescription.scratch): placed with them; default: none */
   scratch?: ScratchOf
+  /** the device runs kernels beside others (DeviceDescription.overlaps); default: one after the other */
+  overlaps?: boolean
   recomputed?: ReadonlySet<Node>
 }
 
@@ -57,7 +59,7 @@ export function placeSegments(segments: readonly NamedNodes[], options: LowerOpt
   for (const { name, nodes, repeats = false } of segments) spans.push({ name, from: at, to: (at += nodes.length), repeats })
   const loops = spans.filter((s) => s.repeats)
   const pinned = options.pinned.map(rootOf)
-  const beside = besideUntil(nodes, spans)
+  const beside = besideOf(nodes, spans, options.overlaps ?? false)
   const placement = place(nodes, pinned, loops, options.scratch ?? (() => 0), beside)
 
   let plan: Plan | undefined
@@ -74,7 +76,7 @@ export function placeSegments(segments: readonly NamedNodes[], options: LowerOpt
     get costs() {
       const steps = nodes.map((node, i) => {
         const cost = costOf(node, options)
-        return Object.assign(cost, { until: beside.get(i) ?? null, scratch: placement.scratchOf(i), operand: operandOf(node) })
+        return Object.assign(cost, { beside: beside.get(i) ?? null, scratch: placement.scratchOf(i), operand: operandOf(node) })
       })
       return { segments: spans, steps }
     },
@@ -88,7 +90,7 @@ export function placeSegments(segments: readonly NamedNodes[], options: LowerOpt
 function planOf(
   nodes: readonly Node[],
   spans: Segment[],
-  beside: ReadonlyMap<number, number>,
+  beside: ReadonlyMap<number, Beside>,
   placement: Placement,
   pinned: readonly Tensor[],
   options: LowerOptions,
@@ -152,7 +154,7 @@ function planOf(
       outputs: node.outputs.map((t) => tensor(t, i)),
       inputs: node.inputs.map((t) => t && tensor(t, i)),
       attrs: complete(node.op, node.attrs),
-      until: beside.get(i) ?? null,
+      beside: beside.get(i) ?? null,
       scratch: scratch(i),
       ...costOf(node, options),
     }),

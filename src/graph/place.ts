@@ -7,7 +7,7 @@ import type { Node } from '../ops/op.ts'
 import type { Tensor } from '../ops/tensor.ts'
 import { Lives } from './lives.ts'
 import { Occupied } from './occupied.ts'
-import type { Segment } from './plan.ts'
+import type { Beside, Segment } from './plan.ts'
 
 export interface Placement {
   /** the most bytes that live at once: no arena can be smaller */
@@ -29,7 +29,7 @@ export function place(
   pinned: readonly Tensor[],
   loops: readonly Segment[],
   scratchOf: (node: Node) => number,
-  beside: ReadonlyMap<number, number> = new Map(),
+  beside: ReadonlyMap<number, Beside> = new Map(),
 ): Placement {
   const lives = new Lives(nodes, pinned, loops, beside, scratchOf)
   const floor = mostAtOnce(lives, nodes.length)

@@ -40,10 +40,18 @@ export interface PlanStep extends StepCost {
   inputs: (PlanTensor | null)[]
   /** all that the op declares */
   attrs: Readonly<Record<string, AttrValue>>
-  /** runs beside the steps after it, and is done when this one begins (or the segment ends); null: in its turn */
-  until: number | null
+  /** it runs beside the steps after it; null: in its turn */
+  beside: Beside | null
   /** what the kernel needs beside its tensors, in the arena; bytes */
   scratch: { at: number; bytes: number } | null
+}
+
+/** Beside what a step runs that doesn't run in its turn. */
+export interface Beside {
+  /** a queue of the device's */
+  on: 'copies' | 'kernels'
+  /** done when this step begins, or its segment ends */
+  until: number
 }
 
 /** What a step takes, wherever its tensors lie. */
@@ -59,7 +67,7 @@ export interface StepCost {
 /** What a plan's time is predicted from. */
 export interface Costs {
   segments: readonly Segment[]
-  steps: readonly (StepCost & { until: number | null; scratch: { bytes: number } | null; operand: DType })[]
+  steps: readonly (StepCost & { beside: Beside | null; scratch: { bytes: number } | null; operand: DType })[]
 }
 
 /** A run of steps captured as one: `forward`, `head`, `backward`, `optimizer` … */

@@ -42,6 +42,8 @@ export interface TrainingSpec {
   has?: (op: string) => boolean
   /** trained weights of few rows or columns, as an adapter's are, are brought to the activations' type once a pass (working-copies.ts); default: read as they are stored */
   copiesAdapters?: boolean
+  /** the device runs kernels beside others (DeviceDescription.overlaps) */
+  overlaps?: boolean
 }
 
 /** the segment after which weights are known, where an objective's follow from its scores */
@@ -107,7 +109,7 @@ export function tracePass(spec: TrainingSpec): TracedPass {
       for (const { inputs, outputs } of nodes)
         for (const list of [inputs, outputs]) for (const t of list) if (t?.space === 'input') used.add(t)
     const pinned = [...r.inputs.values()].filter((t) => used.has(t))
-    return placeSegments(segments, { tokens: spec.tokens, pinned: [...pinned, ...results], recomputed, scratch })
+    return placeSegments(segments, { tokens: spec.tokens, pinned: [...pinned, ...results], recomputed, scratch, overlaps: spec.overlaps })
   }
   return { recorder: r, lower }
 }

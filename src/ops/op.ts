@@ -59,10 +59,10 @@ export interface Op<A extends AttrSpecs = AttrSpecs> {
   /** node's result + other as one node (a product takes more parts, or an addend); null or absent: an `add` */
   mergeSum?(b: Builder, node: Node<A>, other: Tensor, otherNode: Node | undefined): Tensor | null
   /**
-   * A copy between card and host that runs beside the steps after it: what it writes is there for the first that reads it, what it reads
-   * stays as it is until the block after the next begins (graph/beside.ts).
+   * It runs beside the steps after it (graph/beside.ts). `copies`: a copy between card and host, which is hidden behind whole blocks. `kernels`: a
+   * kernel that leaves most of a card waiting, where the device says that it overlaps such: hidden behind a step of much more arithmetic.
    */
-  readonly beside?: boolean
+  readonly beside?: 'copies' | 'kernels'
   /** inputs of which it reads only some rows: a frozen one may lie in the host's memory */
   readonly sparse?: readonly number[]
   /** recomputing it is cheaper than keeping its outputs (element-wise) */

@@ -134,7 +134,7 @@ export async function prepareRun(request: RunRequest, signal?: AbortSignal): Pro
     wholeBatches: whole,
   }
   if (together !== 'sequence' && cut.maxPassTokens < longestBatch) await layAllOut(objective, examples, sampler, steps, cut, signal)
-  const runner = new PassRunner(device, { ...spec, policy: budget.policy }, budget.take)
+  const runner = new PassRunner(device, { ...spec, policy: budget.policy, overlaps: budget.overlaps }, budget.take)
   const evalRunner =
     evalExamples || objective.reference
       ? new PassRunner(device, {

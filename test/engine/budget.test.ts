@@ -101,6 +101,19 @@ describe('passes of other sizes', () => {
   })
 })
 
+it('kernels run beside others on a device that overlaps them, where no budget counts what the branches of graphs take', () => {
+  const made = device(() => 0)
+  const overlapping = { ...made, describe: () => ({ ...made.describe(), overlaps: true }) }
+  const beside = (on: Device, memory: typeof plenty.memory | null) => {
+    const { overlaps, full } = planBudget(on, { ...plenty, memory })
+    return [overlaps, full.steps.some((step) => step.beside?.on === 'kernels')]
+  }
+  const plenty = ask(1e12)
+  expect(beside(overlapping, null)).toEqual([true, true])
+  expect(beside(overlapping, plenty.memory)).toEqual([false, false])
+  expect(beside(made, null)).toEqual([false, false])
+})
+
 describe('4-bit weights in bf16 too', () => {
   const made = device(() => 0)
   const keeps = { ...made, describe: () => ({ ...made.describe(), keepsDense: true }) }
@@ -151,7 +164,7 @@ it('experts’ products are predicted at the rate of their type, not of where th
 
 it('a step waits for the copies that must be done before it, and those for one another', () => {
   const rates = { limits: { f32: 1, bf16: 1, copy: 1, host: 1 }, reach: { compute: 1, pairs: 1, copy: 1, launch: 0 } }
-  const step = (bytes: number, until: number | null) => ({ flops: 0, pairFlops: 0, bytes, recomputed: false, until, scratch: null, operand: 'bf16' }) as const // biome-ignore format: a line
+  const step = (bytes: number, until: number | null) => ({ flops: 0, pairFlops: 0, bytes, recomputed: false, beside: until === null ? null : ({ on: 'copies', until } as const), scratch: null, operand: 'bf16' }) as const // biome-ignore format: a line
   // of a copy's bytes half are read and half written: these take 3 s and 2 s, every other step 1 s
   const seconds = (first: number, second: number) =>
     secondsOf(

@@ -27,7 +27,7 @@ const range = ({ buffers }: Plan, { buffer }: PlanTensor) => {
 }
 
 it('nothing is written where a copy reads or writes until it is done', () => {
-  const copies = offloaded.steps.flatMap((step, i) => (step.until === null ? [] : [{ step, i, until: step.until }]))
+  const copies = offloaded.steps.flatMap((step, i) => (step.beside ? [{ step, i, until: step.beside.until }] : []))
   // of each block but the last two: its output, attention's and the sums of its softmax, away and back
   expect(copies).toHaveLength(2 * 3 * (LAYERS - 2))
   for (const { step, i, until } of copies) {
@@ -44,9 +44,9 @@ it('nothing is written where a copy reads or writes until it is done', () => {
 
 it('each has the time of a block’s products at least', () => {
   const products = (from: number, to: number) => offloaded.steps.slice(from, to).filter(({ op }) => op === 'product').length
-  offloaded.steps.forEach(({ until, op, block }, i) => {
-    if (until === null) return
-    expect({ op, block, products: products(i, until) >= 7 }).toEqual({ op, block, products: true })
+  offloaded.steps.forEach(({ beside, op, block }, i) => {
+    if (!beside) return
+    expect({ op, block, products: products(i, beside.until) >= 7 }).toEqual({ op, block, products: true })
   })
 })
 

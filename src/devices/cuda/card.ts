@@ -1,5 +1,6 @@
 /** One card: its context, its stream, memory on it, pinned memory on the host's side. */
 import { option, SaqrError, say } from '../../error.ts'
+import type { Beside } from '../../graph/plan.ts'
 import { givePagesBack, takePages } from '../cpu/pages.ts'
 import { viewOf } from '../ffi.ts'
 import { Driver } from './driver.ts'
@@ -39,8 +40,8 @@ export class Card {
   readonly capacity: number
   /** what is enqueued goes here */
   stream: bigint
-  /** for copies to the host's memory and back that run beside the kernels */
-  readonly copies: bigint
+  /** what runs beside it: copies to the host's memory and back, kernels that leave most of the card waiting */
+  readonly queues: Readonly<Record<Beside['on'], bigint>>
   readonly #device: number
   readonly #context: bigint
   #capturing: bigint | undefined
@@ -79,7 +80,7 @@ export class Card {
     driver.call('contextSet', this.#context)
     this.capacity = this.memory().total
     this.stream = driver.result('streamCreate', NON_BLOCKING)
-    this.copies = driver.result('streamCreate', NON_BLOCKING)
+    this.queues = { copies: driver.result('streamCreate', NON_BLOCKING), kernels: driver.result('streamCreate', NON_BLOCKING) }
   }
 
   #retain(): bigint {
@@ -217,14 +218,14 @@ export class Card {
     this.driver.call('streamSynchronize', this.stream)
   }
 
-  zero(address: bigint, bytes: number): void {
-    if (bytes) this.driver.call('fill', address, 0, bytes, this.stream)
+  zero(address: bigint, bytes: number, stream = this.stream): void {
+    if (bytes) this.driver.call('fill', address, 0, bytes, stream)
   }
 
   /** `rows` rows of `bytes` bytes that begin `pitch` bytes apart */
-  zeroRows(address: bigint, rows: number, bytes: number, pitch: number): void {
-    if (bytes === pitch || rows === 1) this.zero(address, rows * bytes)
-    else if (rows && bytes) this.driver.call('fillRows', address, pitch, 0, bytes, rows, this.stream)
+  zeroRows(address: bigint, rows: number, bytes: number, pitch: number, stream = this.stream): void {
+    if (bytes === pitch || rows === 1) this.zero(address, rows * bytes, stream)
+    else if (rows && bytes) this.driver.call('fillRows', address, pitch, 0, bytes, rows, stream)
   }
 
   /** `fill(piece, at)` puts bytes [at, at + piece.length) of what is to be at `address` into pinned memory, piece by piece. */
@@ -253,7 +254,7 @@ export class Card {
   dispose(): void {
     if (this.#staging) this.unpin(this.#staging)
     if (this.#capturing) this.driver.raw.streamDestroy(this.#capturing)
-    this.driver.raw.streamDestroy(this.copies)
+    for (const queue of Object.values(this.queues)) this.driver.raw.streamDestroy(queue)
     this.driver.raw.streamDestroy(this.stream)
     this.driver.raw.contextRelease(this.#device)
   }

@@ -36,6 +36,7 @@ export function describeCard(card: Card, nvrtc: string, held: number): DeviceDes
     keepsDense: true,
     generationRows: GENERATION_ROWS,
     copiesAdapters: true,
+    overlaps: true,
     has: (op) => Object.hasOwn(cudaOps, op),
     scratch: (node) => scratchOf(node, card),
   }

@@ -39,24 +39,25 @@ export class Launcher {
     })
   }
 
-  /** `stream`: of copies; kernels and products have the card's */
-  launch(what: Launch, stream?: bigint): void {
-    if (what.kind === 'kernel') this.#kernel(what)
-    else if (what.kind === 'matmul') this.#matmuls.run(what)
+  /** `beside`: a queue beside the card's stream */
+  launch(what: Launch, beside?: bigint): void {
+    const stream = beside ?? this.#card.stream
+    if (what.kind === 'kernel') this.#kernel(what, stream)
+    else if (what.kind === 'matmul') this.#matmuls.run(what, beside)
     else if (what.kind === 'copy') this.#copy(what, stream)
-    else this.#card.zeroRows(what.at, what.rows, what.bytes, what.pitch)
+    else this.#card.zeroRows(what.at, what.rows, what.bytes, what.pitch, stream)
   }
 
-  #copy({ from, to, rows, bytes, pitch }: CopyLaunch, stream = this.#card.stream): void {
+  #copy({ from, to, rows, bytes, pitch }: CopyLaunch, stream: bigint): void {
     const { driver } = this.#card
     const dense = rows === 1 || (pitch.from === bytes && pitch.to === bytes)
     if (dense) driver.call('copy', to, from, rows * bytes, stream)
     else for (let i = 0; i < rows; i++) driver.call('copy', to + BigInt(i * pitch.to), from + BigInt(i * pitch.from), bytes, stream)
   }
 
-  #kernel({ source, name, grid, block, shared, args }: KernelLaunch): void {
+  #kernel({ source, name, grid, block, shared, args }: KernelLaunch, stream: bigint): void {
     const f = this.#kernels.get(source, name, shared)
-    const { driver, stream } = this.#card
+    const { driver } = this.#card
     const { address } = this.#memory
     const [params, extra] = this.#place(args) === 'apart' ? [address + BigInt(PARAMETERS_AT), 0n] : [0n, address]
     driver.call('launch', f, grid[0], grid[1], grid[2], block, 1, 1, shared, stream, params, extra)

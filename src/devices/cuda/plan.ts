@@ -8,8 +8,8 @@ import type { For, Node } from '../../ops/op.ts'
 import { sizeOf, type Tensor } from '../../ops/tensor.ts'
 import { disposed, type LoadedPlan, segmentOf } from '../device.ts'
 import type { Card } from './card.ts'
-import { Copies } from './copies.ts'
 import type { Launcher } from './launcher.ts'
+import { Queues } from './queues.ts'
 import type { CudaStore } from './store.ts'
 
 /** CU_EVENT_RECORD_EXTERNAL: a node of the graph, recorded at every replay */
@@ -140,9 +140,9 @@ export class CudaPlan implements LoadedPlan {
   }
 
   /** Enqueues one step. The driver's errors come with the step, its op and its shapes. */
-  #enqueue(index: number, stream?: bigint): void {
+  #enqueue(index: number, beside?: bigint): void {
     try {
-      for (const launch of this.#launchesOf(index)) this.#launcher.launch(launch, stream)
+      for (const launch of this.#launchesOf(index)) this.#launcher.launch(launch, beside)
     } catch (cause) {
       throw this.#explain(index, cause)
     }
@@ -200,7 +200,7 @@ export class CudaPlan implements LoadedPlan {
 
   #capture({ from, to }: Segment): bigint {
     const card = this.#card
-    const copies = new Copies(card)
+    const queues = new Queues(card)
     const clock = (i: number) => {
       if (this.seconds) card.driver.call('eventRecord', this.#events[i]!, card.stream, EXTERNAL)
     }
@@ -208,16 +208,17 @@ export class CudaPlan implements LoadedPlan {
       return card.capture(() => {
         for (let i = from; i < to; i++) {
           clock(i)
-          copies.waitFor(i)
-          const { until } = this.plan.steps[i]!
-          if (until === null) this.#enqueue(i)
-          else copies.begin(until, (stream) => this.#enqueue(i, stream))
+          queues.waitFor(i)
+          const { beside } = this.plan.steps[i]!
+          // with a clock at every step kernels run in their turn: what each takes by itself
+          if (!beside || (this.seconds && beside.on === 'kernels')) this.#enqueue(i)
+          else queues.begin(beside, (stream) => this.#enqueue(i, stream))
         }
-        copies.waitFor(to)
+        queues.waitFor(to)
         clock(to)
       })
     } finally {
-      copies.dispose()
+      queues.dispose()
     }
   }
 

@@ -5,7 +5,7 @@ export const toHostOp: Op<NoAttrs> = {
   name: 'to_host',
   attrs: none,
   outputs: ([x]) => [{ rows: x!.rows, cols: x!.cols, dtype: x!.dtype, onHost: true }],
-  beside: true,
+  beside: 'copies',
   flops: () => 0,
 }
 
@@ -13,7 +13,7 @@ export const fromHostOp: Op<NoAttrs> = {
   name: 'from_host',
   attrs: none,
   outputs: ([x]) => [{ rows: x!.rows, cols: x!.cols, dtype: x!.dtype }],
-  beside: true,
+  beside: 'copies',
   flops: () => 0,
 }
 

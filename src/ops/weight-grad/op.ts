@@ -7,6 +7,8 @@ export const weightGradOp: Op<typeof attrs> = {
   name: 'weight_grad',
   attrs,
   outputs: ([, , dW]) => [{ rows: dW!.rows, cols: dW!.cols, dtype: 'f32', into: dW! }],
+  // one of few rows or columns reads much and multiplies little
+  beside: 'kernels',
   flops: ({ inputs: [dY, x] }) => 2 * dY!.rows * dY!.cols * x!.cols,
 }
 
