@@ -10,7 +10,7 @@ did written down.
   start.bin, start.json   the same of an adapter's values as training began, where there is one
   end.bin, end.json       the same of what is trained, after the last step
   rows.jsonl      a line a step: its micro-batches, each a list of rows (rows.py)
-  trl.json        losses and learning rates of the steps, the time at the end of each, memory, versions, what was overridden
+  trl.json        losses and learning rates of the steps, the time at the end of each, memory, versions, what was overridden, whether log-softmax on the CPU had a part
   held.json       types of all parameters
 `--f32-from`: the same run in f32 from the very values that FOLDER's began with: what the configuration's own arithmetic costs is the distance of both.
 `--exact-softmax`: torch's log-softmax on the CPU adds in f64 (softmax.py).
@@ -25,7 +25,7 @@ import time
 
 from alone import script_of
 from rows import of_batch
-from softmax import exact_log_softmax
+from softmax import LogSoftmax
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "bitsandbytes")
 #: steps in which a gradient that isn't all 0 is waited for: B of LoRA begins at 0, so A has none before B has moved
@@ -293,7 +293,7 @@ def run(kind, config, work, steps, cpu, threads, f32_from, exact_softmax, flags)
 
     if threads:
         torch.set_num_threads(threads)
-    summed = exact_log_softmax() if exact_softmax else None  # as long as it is held
+    softmax = LogSoftmax(exact_softmax) if cpu else None
     script = script_of(kind)
     name = f"{kind.upper()}Trainer"
     made = []
@@ -340,10 +340,10 @@ def run(kind, config, work, steps, cpu, threads, f32_from, exact_softmax, flags)
         cuda=torch.version.cuda,
         versions=versions(),
         command=["trl", kind, "--config", config],
+        log_softmax=softmax is not None and softmax.in_loss,
     )
     with open(os.path.join(work, "trl.json"), "w") as file:
         json.dump(proof, file)
-    del summed
 
 
 def main():

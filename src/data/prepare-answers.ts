@@ -47,7 +47,7 @@ export function prepareAnswers(dataset: Dataset, tokenizer: Tokenizer, rows: Ans
       anew(dataset, tokenizer, rows, { ...options, now: today }, passing).finally(() =>
         making.onProgress?.({ source, done: length, total: length }),
       )
-    return making.cache && !dataset.isStreamed ? cached({ dataset, tokenizer, how, now: today, signal }, make) : make()
+    return making.cache ? cached({ dataset, tokenizer, how, now: today, signal }, make) : make()
   })
 }
 

@@ -95,7 +95,7 @@ export async function prepare(dataset: Dataset, tokenizer: Tokenizer, options: P
   const today = now ?? new Date()
   return handedOver(dataset, [tokenizer, formattingFunc, how, now?.getTime()], making, (passing) => {
     const make = () => prepareAnew(dataset, tokenizer, { ...options, now: today }, passing)
-    return making.cache && !formattingFunc && !dataset.isStreamed ? cached({ dataset, tokenizer, how, now: today, signal }, make) : make()
+    return making.cache && !formattingFunc ? cached({ dataset, tokenizer, how, now: today, signal }, make) : make()
   })
 }
 

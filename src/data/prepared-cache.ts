@@ -21,6 +21,7 @@ const LEAST = 1 << 17
 /** bytes that are kept in all */
 const MOST = 10 * 2 ** 30
 const END = '.rows'
+export const ANEW = 'rows that stay on disk are prepared anew at each start'
 
 export interface CacheRequest {
   dataset: Dataset
@@ -32,8 +33,15 @@ export interface CacheRequest {
   signal?: AbortSignal | undefined
 }
 
-/** What was prepared before, else what `make` gives, which is kept. */
+/**
+ * What was prepared before, else what `make` gives, which is kept. Of rows that stay on disk nothing is kept: all of them would have to be read to
+ * know them again.
+ */
 export async function cached({ dataset, tokenizer, how, now, signal }: CacheRequest, make: () => Promise<Prepared>): Promise<Prepared> {
+  if (dataset.isStreamed) {
+    const made = await make()
+    return { ...made, notes: [...made.notes, `${dataset.source}: ${ANEW}`] }
+  }
   const known = dataset.known
   const rows = dataset.length === 0 ? null : (known ?? (await digestRows(dataset, signal)))
   if (rows === null || rows.characters < LEAST) return make()

@@ -143,6 +143,7 @@ describe('runs that are not', () => {
     ['other tensors', ['sft'], lora, '--lora_target_modules q_proj v_proj', ['tensors', 'loss', 'gradients', 'weights']],
     ['another memory of gradients', ['sft'], lora, '--adam_beta2 0.99', ['loss', 'weights']],
     ['weights that decay', ['sft'], () => config('decay', { ...adapter, dataset_name: plain, learning_rate: 1e-4 }), '--weight_decay 1', ['weights']], // biome-ignore format: short
+    ['weights of odds ratios that decay', ['orpo'], () => config('odds-decay', { ...adapter, dataset_name: pairs, learning_rate: 1e-4, per_device_train_batch_size: 4 }), '--weight_decay 1', ['weights']], // biome-ignore format: short
     ['another loss', ['dpo'], preferences, '--beta 0.11', ['loss', 'gradients', 'weights']],
     ['other weights of answers', ['kto'], ratedAnswers, '--undesirable_weight 1.1', ['loss', 'gradients', 'weights']],
     ['a row less', ['kto'], ratedAnswers, `--dataset_name ${rows('fewer', ratedRow, 1)}`, ['rows', 'loss', 'gradients', 'weights']],
@@ -157,9 +158,9 @@ describe('runs that are not', () => {
     ).toEqual(failed)
     expect([code, proof!.passed]).toEqual([1, false])
     expect(readFileSync(join(out, 'proof.html'), 'utf8')).toContain('Parity fails')
-    // that softmax's sum is asked for where it could be all: losses alike, as nothing but a decay is other
-    expect(existsSync(join(out, 'trl-summed.log'))).toBe(name === 'weights that decay')
-    expect(proof!.inF32.join(' ').includes('log-softmax added in f64')).toBe(name === 'weights that decay')
+    // that softmax's sum is asked for where it could be all: losses alike, as nothing but a decay is other, and made of it, as trl sft's are not
+    expect(existsSync(join(out, 'trl-summed.log'))).toBe(name === 'weights of odds ratios that decay')
+    expect(proof!.inF32.join(' ').includes('log-softmax added in f64')).toBe(name === 'weights of odds ratios that decay')
   })
 })
 
@@ -180,20 +181,40 @@ it('torch’s log-softmax on the CPU loses a vocabulary’s tail on one side, an
     `import gc, json, sys
 sys.path.insert(0, ${JSON.stringify(join(root, 'assets/prove'))})
 import torch
-from softmax import exact_log_softmax
+from softmax import LogSoftmax
 x = torch.full((1, 49152), -17.0)
 x[0, :32] = 0
 exact = x.double().log_softmax(-1)
 off = lambda: ((x.log_softmax(-1) - exact)[0, 0] / exact[0, 0].abs()).item()
 there = off()
-held = exact_log_softmax()
+held = LogSoftmax(True)
 mended = off()
 del held
 gc.collect()
-print(json.dumps([there, mended, off()]))
+after = off()
+# what is only looked at is no part of a loss; what a gradient goes through is, and its numbers are torch's own
+w = torch.randn(5, 49152, requires_grad=True)
+plain = torch.autograd.grad(w.log_softmax(-1).square().sum(), w)[0]
+noted = []
+for exact in (False, True):
+    held = LogSoftmax(exact)
+    for loss in (lambda: w.detach().log_softmax(-1), lambda: w.logsumexp(-1), lambda: torch.nn.functional.cross_entropy(w, torch.arange(5))):
+        loss()
+        with torch.no_grad():
+            w.log_softmax(-1)
+        noted.append(held.in_loss)
+    same = same if exact else torch.equal(plain, torch.autograd.grad(w.log_softmax(-1).square().sum(), w)[0])
+    del held
+    gc.collect()
+print(json.dumps([[there, mended, after], noted, same]))
 `,
   )
-  const [there, mended, after] = JSON.parse(execFileSync(loaded, [script], { encoding: 'utf8' })) as number[]
+  const [[there, mended, after], noted, same] = JSON.parse(execFileSync(loaded, [script], { encoding: 'utf8' })) as [
+    number[],
+    boolean[],
+    boolean,
+  ]
+  expect([noted, same]).toEqual([[false, false, true, false, false, true], true])
   // e⁻¹⁷ is below half a last bit of 1, whichever lane's: all 49,120 are lost. Where torch does so no more, summed.ts has no use
   expect(there).toBeGreaterThan(1e-5)
   // a rounding of the result at the most, and it is torch's own again behind it

@@ -41,7 +41,7 @@ export async function inF32(half: Half, theirs: Omit<TrlRequest, 'onStep'>, ours
     tell(`TRL could not run in f32 (${whyNot(trl, theirs.log)}), so what its half precision costs isn’t measured: what is allowed is estimated from the arithmetic.`) // biome-ignore format: one sentence
   else
     said.push('TRL was run once more in f32 by a process of its own, from the same values: how far its first gradients are from those is the measure of how far saqr’s may be from TRL’s.') // biome-ignore format: one sentence
-  if (!(trl instanceof Error) && theirs.cpu) said.push(EXACT_SUM)
+  if (!(trl instanceof Error) && trl.logSoftmax) said.push(EXACT_SUM)
   if (trl instanceof Error || rounded !== null) {
     if (rounded !== null) skipped(rounded)
     return { trl: trl instanceof Error ? null : trl, saqr: null, said }

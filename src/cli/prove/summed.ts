@@ -1,7 +1,8 @@
 /**
  * torch's log-softmax on the CPU adds a vocabulary's exponentials in f32, in as many sums as a vector has lanes, one term behind the other: what is
  * below half a last bit of such a sum is lost, always on one side. Every log-probability is then too large, and gradients are apart by more than
- * sums in another order explain. Losses that go by it (nn.CrossEntropyLoss, of ORPO and CPO) are compared with TRL's run whose softmax adds in f64.
+ * sums in another order explain. Losses that go by it (nn.CrossEntropyLoss, of ORPO and CPO; TRL's first run says whether its do) are compared with
+ * TRL's run whose softmax adds in f64.
  */
 import { compare, type Facts, type Proof } from './compare.ts'
 import { progress } from './progress.ts'
@@ -16,11 +17,16 @@ export const EXACT_SUM =
 /** lanes of the narrowest vector that torch has: the longest sums */
 const LANES = 4
 
-/** Is all that fails something that this sum may explain? Each term rounds the sum by 2⁻²⁴ of it at the most, and a loss is a mean of its logarithms. */
-export function maySumExplain({ passed, checks, losses }: Proof, vocab: number): boolean {
+/**
+ * In f32, is all that fails something that this sum may explain, and are TRL's losses made of it? Each term rounds the sum by 2⁻²⁴ of it at the
+ * most, and a loss is a mean of its logarithms.
+ */
+export function maySumExplain({ passed, checks, losses }: Proof, trl: Pick<TrlSide, 'half' | 'logSoftmax'>, vocab: number): boolean {
   const most = (vocab / LANES) * 2 ** -24
   return (
     !passed &&
+    !trl.half &&
+    trl.logSoftmax &&
     checks.every(({ arithmetic, passed }) => arithmetic === 'f32' || passed) &&
     losses.every(({ trl, difference, allowed }) => difference <= allowed + most * Math.max(1, Math.abs(trl)))
   )

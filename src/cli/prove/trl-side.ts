@@ -16,6 +16,8 @@ export interface TrlSide extends Side {
   threads: number
   /** does it compute in half precision anywhere? */
   half: boolean
+  /** had torch's log-softmax on the CPU a part in its losses? */
+  logSoftmax: boolean
   trained: [string, readonly number[]][]
   /** type of each of them, as torch has it */
   dtypes: ReadonlyMap<string, string>
@@ -33,6 +35,7 @@ interface Wrote {
   steps: number
   dtypes: string[]
   bf16: boolean
+  log_softmax: boolean
   device: string
   card: string | null
   threads: number
@@ -120,6 +123,7 @@ export async function runTrl({
     device: wrote.card ?? `${wrote.device}, ${wrote.threads} threads`,
     threads: wrote.threads,
     half: wrote.bf16 || wrote.dtypes.some((dtype) => dtype !== 'torch.float32'),
+    logSoftmax: wrote.log_softmax,
     trained: wrote.trained.map(([name, shape]) => [name, shape]),
     held: readHeld(join(work, 'held.json')),
     dtypes: new Map(wrote.trained.map(([name, , dtype]) => [name, dtype])),

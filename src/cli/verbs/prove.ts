@@ -108,8 +108,7 @@ export const prove = defineVerb({
       }
       const first = compare(trl, saqr, facts, f32?.trl ? { trl: f32.trl, saqr: f32.saqr } : null)
       const again = { ...theirs, work: join(work, 'summed'), log: join(out, 'trl-summed.log') }
-      const bySum = cpu && !trl.half && maySumExplain(first, saqr.vocab)
-      const proof = bySum ? await summedExactly(first, { trl, saqr, facts }, again) : first
+      const proof = maySumExplain(first, trl, saqr.vocab) ? await summedExactly(first, { trl, saqr, facts }, again) : first
       writeFileAtomic(join(out, 'proof.json'), `${JSON.stringify(proof, null, 2)}\n`)
       writeFileAtomic(join(out, 'proof.html'), proofPage(proof))
       io.out.write(summary(proof, out, io))

@@ -231,7 +231,7 @@ export interface CommonConfig {
   maxPassTokens?: number | null
   /** Rows of a step that begin alike share those tokens (never with dropout or noise); default: true. */
   prefixSharing?: boolean
-  /** Prepared rows are kept in HF_HOME (saqr/rows), so that the next run on the same ones starts at once; never those of formattingFunc; default: true. */
+  /** Prepared rows are kept in HF_HOME (saqr/rows), so that the next run on the same ones starts at once; never those of formattingFunc, nor of rows that are streamed; default: true. */
   cacheRows?: boolean
   /** LoRA+: the learning rate of lora_B, biases and norms, in times that of the rest; default: the same for all. */
   loraplusLrRatio?: number | null
@@ -380,7 +380,7 @@ export interface CommonOptions {
   maxPassTokens: number | null
   /** Rows of a step that begin alike share those tokens (never with dropout or noise); default: true. */
   prefixSharing: boolean
-  /** Prepared rows are kept in HF_HOME (saqr/rows), so that the next run on the same ones starts at once; never those of formattingFunc; default: true. */
+  /** Prepared rows are kept in HF_HOME (saqr/rows), so that the next run on the same ones starts at once; never those of formattingFunc, nor of rows that are streamed; default: true. */
   cacheRows: boolean
   /** LoRA+: the learning rate of lora_B, biases and norms, in times that of the rest; default: the same for all. */
   loraplusLrRatio: number | null

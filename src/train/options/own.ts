@@ -26,7 +26,7 @@ export const own = {
   cache_rows: honoured(
     flag,
     true,
-    'prepared rows are kept in HF_HOME (saqr/rows), so that the next run on the same ones starts at once; never those of formattingFunc',
+    'prepared rows are kept in HF_HOME (saqr/rows), so that the next run on the same ones starts at once; never those of formattingFunc, nor of rows that are streamed',
   ),
   train_bias: beside(
     ADAPTER,
