@@ -88,7 +88,7 @@ it('textgen#1603, java-llama.cpp#3: a character of several tokens comes whole in
   expect(texts.filter((text) => text.includes('\ufffd'))).toEqual([])
 })
 
-it('shimmy#139: a stop string behind a character of several bytes', async () => {
+it('shimmy#159: a stop string behind a character of several bytes', async () => {
   for (const stream of [false, true]) {
     says('go 🦅 world')
     const body = { ...asked, stop: ['world'] }
