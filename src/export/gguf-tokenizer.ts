@@ -43,7 +43,8 @@ export function describeTokenizer(tokenizer: Tokenizer, wish: TokenizerWish): En
   const scored = json.model.byte_fallback === true
   const how = scored ? describeScored(json, named, types) : describeByteLevel(json)
   for (const { id, special } of json.added_tokens) types[id] = special ? TYPE.control : TYPE.userDefined
-  if (tokenizer.unkId !== null) types[tokenizer.unkId] = TYPE.unknown
+  // a SentencePiece tokenizer's alone: llama.cpp takes a byte-level one's for a token of control, as its own converter writes it
+  if (scored && tokenizer.unkId !== null) types[tokenizer.unkId] = TYPE.unknown
   return {
     ...how,
     'tokenizer.ggml.tokens': { kind: 'strings', value: named },

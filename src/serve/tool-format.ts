@@ -65,7 +65,8 @@ function jsonOf(text: string): unknown {
 
 function callOf(value: unknown, key: 'arguments' | 'parameters'): Call | null {
   if (!isObject(value) || typeof value.name !== 'string' || value.name === '') return null
-  const given = value[key]
+  // behind a mark a name alone is a call of a tool that takes nothing; without one it may be JSON that was asked for
+  const given = key === 'arguments' && !(key in value) ? {} : value[key]
   if (typeof given === 'string' && isObject(jsonOf(given))) return { name: value.name, arguments: given }
   return isObject(given) ? { name: value.name, arguments: stringifyJson(given) } : null
 }

@@ -24,6 +24,20 @@ it.each(['gpt-2', 'gpt-4o', 'llama-bpe', 'qwen2', 'smaug-bpe', 'smollm', 'spm', 
   expect(() => describeTokenizer(given, { ...wish, vocab: given.idLimit - 1 })).toThrow(/needs a row for each token/)
 })
 
+// type 2 made llama.cpp say "control-looking token: 0 '<|endoftext|>' was not control-type; this is probably a bug in the model"; SmolLM2's own file has 3
+it.each([
+  ['smollm', '<|endoftext|>', 3],
+  ['spm', '<unk>', 2],
+])('%s: the token for what is unknown, %s, has type %i', (name, unkToken, type) => {
+  const path = fixture(`tokenizer-${name}.gguf`)
+  const files = ggufTokenizer(readGguf(path), path)!
+  const given = new Tokenizer({ ...files, tokenizerConfig: { ...(files.tokenizerConfig as object), unk_token: unkToken } })
+  const entries = describeTokenizer(given, { modelType: 'llama', vocab: given.idLimit, ends: [], whole: false, template: null })
+  const { value } = entries['tokenizer.ggml.token_type'] as { value: readonly number[] }
+  expect([given.unkId, value[given.unkId!]]).toEqual([given.idOf(unkToken), type])
+  expect(new Tokenizer(ggufTokenizer(headerOf(entries, []), join(path, 'again'))!).unkId).toBe(given.unkId)
+})
+
 it('templates are written without the blocks that only training asks of, which most readers of GGUF don’t know', () => {
   const path = fixture('tokenizer-smollm.gguf')
   const files = ggufTokenizer(readGguf(path), path)!

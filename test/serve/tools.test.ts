@@ -68,6 +68,18 @@ describe('an answer', () => {
     for (const size of [1, 3, 1000]) expect(read(format, text, size)).toEqual({ content, calls })
   })
 
+  it('a name alone is a call where a mark says so', () => {
+    const none = [{ name: 'time', arguments: {} }]
+    expect(read('hermes', '<tool_call>\n{"name": "time"}\n</tool_call>').calls).toEqual(none)
+    expect(read('mistral', '[TOOL_CALLS] [{"name": "time"}]').calls).toEqual(none)
+    for (const [format, text] of [
+      ['llama', '{"name": "time"}'],
+      ['hermes', '<tool_call>\n{"name": "time", "arguments": 3}\n</tool_call>'],
+      ['mistral since 2025', '[TOOL_CALLS]time[ARGS]{"a": '],
+    ] as const)
+      expect(read(format, text)).toEqual({ content: text, calls: [] })
+  })
+
   it('that is no call goes on at once', () => {
     const tools = new ToolText(formatOf('hermes')!, new Set(['weather']))
     expect([tools.push('It '), tools.push('rains <to'), tools.push('day>')]).toEqual(['It ', 'rains ', '<today>'])
