@@ -21,7 +21,7 @@ for (const platform of PLATFORMS)
     for (const file of FILES) {
       const object = objectOf(name, platform, file)
       if (!existsSync(object)) continue
-      const { multiplyAdds, instructions, each } = densest(functionsOf(object, platform))
+      const { multiplyAdds, instructions, each } = densest(functionsOf(object, platform), object)
       const title = `${platform.name}/${name}`.padEnd(30)
       console.log(`${title}${file.padEnd(40)}${instructions} instructions for ${multiplyAdds} multiply-adds: ${each.toFixed(2)} each`)
     }
@@ -33,7 +33,6 @@ function functionsOf(object, { cpu }) {
   const options = ['-d', '--no-show-raw-insn', ...(cpu === 'arm64' ? ['--mattr=+v8.2a,+bf16'] : [])]
   const r = spawnSync('llvm-objdump', [...options, object], { encoding: 'utf8', maxBuffer: 1 << 28 })
   if (r.status !== 0) throw new Error(`llvm-objdump ${object}: ${r.error?.message ?? r.stderr} (apt install llvm)`)
-  if (/<unknown>/.test(r.stdout)) throw new Error(`llvm-objdump ${object}: it has instructions that this LLVM doesn't know`)
   return r.stdout.split(/^[0-9a-f]+ <.*>:$/m).map((text) =>
     [...text.matchAll(/^\s*([0-9a-f]+):\s+(.*)$/gm)].map(([, at, said]) => {
       const to = BRANCH[cpu].exec(said.replace(/\s+/g, ' ').split('<')[0])
@@ -42,14 +41,19 @@ function functionsOf(object, { cpu }) {
   )
 }
 
-/** of the innermost loops: from where a branch leads back to, to the branch */
-function densest(functions) {
+/**
+ * of the innermost loops: from where a branch leads back to, to the branch
+ * @throws where one has an instruction that this LLVM doesn't know; outside of them macOS's objects have tables of jumps, which are read as code
+ */
+function densest(functions, object) {
   let best = { multiplyAdds: 0, instructions: 0, each: Number.POSITIVE_INFINITY }
   for (const list of functions) {
     const loops = list.flatMap(({ at, to }) => (to !== undefined && to <= at ? [{ from: to, at }] : []))
     for (const { from, at } of loops) {
       if (loops.some((other) => other.at < at && other.from >= from)) continue
       const inside = list.filter((each) => each.at >= from && each.at <= at)
+      if (inside.some(({ said }) => said.startsWith('<unknown>')))
+        throw new Error(`llvm-objdump ${object}: a loop at 0x${from.toString(16)} has instructions that this LLVM doesn't know`)
       const multiplyAdds = inside.filter(({ said }) => MULTIPLY_ADD.test(said)).length
       const each = inside.length / multiplyAdds
       if (multiplyAdds >= 12 && each < best.each) best = { multiplyAdds, instructions: inside.length, each }

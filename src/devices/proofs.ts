@@ -28,7 +28,7 @@ export const PROOFS: readonly Proof[] = [
     under: '',
     ops: 0,
     saqr: '0.1.0',
-    on: '2026-11-27',
+    on: '2026-11-28',
   },
   {
     platform: 'darwin-arm64',
@@ -38,7 +38,7 @@ export const PROOFS: readonly Proof[] = [
     under: '',
     ops: 0,
     saqr: '0.1.0',
-    on: '2026-11-27',
+    on: '2026-11-28',
   },
   {
     platform: 'darwin-x64',
@@ -48,7 +48,7 @@ export const PROOFS: readonly Proof[] = [
     under: '',
     ops: 0,
     saqr: '0.1.0',
-    on: '2026-11-27',
+    on: '2026-11-28',
   },
   {
     platform: 'linux-arm64',
@@ -59,7 +59,7 @@ export const PROOFS: readonly Proof[] = [
     small: true,
     under: 'QEMU 7.2',
     saqr: '0.1.0',
-    on: '2026-11-27',
+    on: '2026-11-28',
   },
   {
     platform: 'linux-arm64',
@@ -70,7 +70,7 @@ export const PROOFS: readonly Proof[] = [
     small: true,
     under: 'QEMU 7.2',
     saqr: '0.1.0',
-    on: '2026-11-27',
+    on: '2026-11-28',
   },
   {
     platform: 'linux-arm64',
@@ -80,7 +80,7 @@ export const PROOFS: readonly Proof[] = [
     ops: 0,
     under: 'QEMU 7.2',
     saqr: '0.1.0',
-    on: '2026-11-27',
+    on: '2026-11-28',
   },
   {
     platform: 'linux-arm64',
@@ -100,7 +100,7 @@ export const PROOFS: readonly Proof[] = [
     under: '',
     ops: 0,
     saqr: '0.1.0',
-    on: '2026-11-27',
+    on: '2026-11-28',
   },
   {
     platform: 'linux-arm64',
@@ -110,7 +110,7 @@ export const PROOFS: readonly Proof[] = [
     under: '',
     ops: 0,
     saqr: '0.1.0',
-    on: '2026-11-27',
+    on: '2026-11-28',
   },
   {
     platform: 'linux-x64',
@@ -130,7 +130,7 @@ export const PROOFS: readonly Proof[] = [
     ops: 0,
     under: '',
     saqr: '0.1.0',
-    on: '2026-11-27',
+    on: '2026-11-28',
   },
   {
     platform: 'linux-x64',
@@ -220,7 +220,7 @@ export const PROOFS: readonly Proof[] = [
     under: '',
     ops: 0,
     saqr: '0.1.0',
-    on: '2026-11-27',
+    on: '2026-11-28',
   },
   {
     platform: 'linux-x64',
@@ -230,7 +230,7 @@ export const PROOFS: readonly Proof[] = [
     under: '',
     ops: 0,
     saqr: '0.1.0',
-    on: '2026-11-27',
+    on: '2026-11-28',
   },
   {
     platform: 'linux-x64',
@@ -240,7 +240,7 @@ export const PROOFS: readonly Proof[] = [
     under: '',
     ops: 0,
     saqr: '0.1.0',
-    on: '2026-11-27',
+    on: '2026-11-28',
   },
   {
     platform: 'linux-x64',
@@ -250,7 +250,7 @@ export const PROOFS: readonly Proof[] = [
     under: '',
     ops: 0,
     saqr: '0.1.0',
-    on: '2026-11-27',
+    on: '2026-11-28',
   },
   {
     platform: 'linux-x64-musl',
@@ -261,7 +261,7 @@ export const PROOFS: readonly Proof[] = [
     small: true,
     under: '',
     saqr: '0.1.0',
-    on: '2026-11-27',
+    on: '2026-11-28',
   },
   {
     platform: 'linux-x64-musl',
@@ -271,7 +271,7 @@ export const PROOFS: readonly Proof[] = [
     ops: 0,
     under: '',
     saqr: '0.1.0',
-    on: '2026-11-27',
+    on: '2026-11-28',
   },
   {
     platform: 'linux-x64-musl',
@@ -281,7 +281,7 @@ export const PROOFS: readonly Proof[] = [
     under: '',
     ops: 0,
     saqr: '0.1.0',
-    on: '2026-11-27',
+    on: '2026-11-28',
   },
   {
     platform: 'linux-x64-musl',
@@ -291,7 +291,7 @@ export const PROOFS: readonly Proof[] = [
     under: '',
     ops: 0,
     saqr: '0.1.0',
-    on: '2026-11-27',
+    on: '2026-11-28',
   },
   {
     platform: 'linux-x64-musl',
@@ -301,7 +301,7 @@ export const PROOFS: readonly Proof[] = [
     under: '',
     ops: 0,
     saqr: '0.1.0',
-    on: '2026-11-27',
+    on: '2026-11-28',
   },
   {
     platform: 'linux-x64-musl',
@@ -311,7 +311,7 @@ export const PROOFS: readonly Proof[] = [
     under: '',
     ops: 0,
     saqr: '0.1.0',
-    on: '2026-11-27',
+    on: '2026-11-28',
   },
   {
     platform: 'win32-x64',
@@ -322,7 +322,7 @@ export const PROOFS: readonly Proof[] = [
     small: true,
     under: 'Wine 8.0',
     saqr: '0.1.0',
-    on: '2026-11-27',
+    on: '2026-11-28',
   },
   {
     platform: 'win32-x64',
@@ -354,7 +354,7 @@ export const PROOFS: readonly Proof[] = [
     ops: 0,
     under: 'Wine 8.0',
     saqr: '0.1.0',
-    on: '2026-11-27',
+    on: '2026-11-28',
   },
   {
     platform: 'win32-x64',
@@ -364,7 +364,7 @@ export const PROOFS: readonly Proof[] = [
     under: '',
     ops: 0,
     saqr: '0.1.0',
-    on: '2026-11-27',
+    on: '2026-11-28',
   },
   {
     platform: 'win32-x64',
@@ -374,7 +374,7 @@ export const PROOFS: readonly Proof[] = [
     under: '',
     ops: 0,
     saqr: '0.1.0',
-    on: '2026-11-27',
+    on: '2026-11-28',
   },
   {
     platform: 'win32-x64',
@@ -384,6 +384,6 @@ export const PROOFS: readonly Proof[] = [
     under: '',
     ops: 0,
     saqr: '0.1.0',
-    on: '2026-11-27',
+    on: '2026-11-28',
   },
 ]
