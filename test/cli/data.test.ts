@@ -8,6 +8,7 @@ import { tokenLines, visible } from '../../src/cli/token-lines.ts'
 import { data } from '../../src/cli/verbs/data.ts'
 import { dpo } from '../../src/cli/verbs/dpo.ts'
 import { sft } from '../../src/cli/verbs/sft.ts'
+import { ANEW } from '../../src/data/prepared-cache.ts'
 import type { StartEvent } from '../../src/track/events.ts'
 import { styleOf } from '../../src/track/style.ts'
 import type { DataReport } from '../../src/train/data-report.ts'
@@ -269,7 +270,9 @@ describe('pairs and rated answers', () => {
       for (const more of [[], ['--model', model], ['--model', model, ...(name === 'texts' ? ['--packing', '--max_length', '24'] : [])]]) {
         const path = file(`${name}-on-disk.jsonl`, rows)
         const here = await reportOf(path, ...more)
-        expect(await reportOf(path, ...more, '--dataset_streaming')).toEqual(here)
+        const streamed = await reportOf(path, ...more, '--dataset_streaming')
+        // what is only said of those
+        expect({ ...streamed, notes: streamed.notes.filter((note) => !note.endsWith(ANEW)) }).toEqual(here)
         expect(here.duplicates.rows).toBeGreaterThan(0)
         expect(here.duplicates.where).toHaveLength(Math.min(5, here.duplicates.rows))
       }
