@@ -96,7 +96,7 @@ export function planBudget(device: Device, request: BudgetRequest): Budget {
   } = description
   if (request.memory && request.memory.bytes > capacity) throw tooLarge(request.memory, capacity)
   const memory = request.memory?.bytes ?? FREE_SHARE * device.available()
-  // a graph with a branch takes 2 to 7 MB of the driver's own, which no table knows: not where every byte was counted
+  // graphs with branches take some of the driver's own memory, which no table knows (bench/results/overlap-h100.txt): not where every byte was counted
   const overlaps = request.memory ? false : (description.overlaps ?? false)
   let fixed = request.store + overheadOf(description, spec.model.vocab)
   const padded = (tokens: number) => paddedTokens(tokens, tokenQuantum)

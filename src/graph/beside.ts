@@ -3,7 +3,7 @@
  *
  * Copies: what they read is free again when the block after the next begins, so that a whole block hides them.
  * Kernels: one that leaves most of a device waiting (a low-rank gradient reads much and multiplies little) runs beside the next step of its block that
- * multiplies at least HIDES times as much, and is done with it, where nothing large has to be held for that; else in its turn.
+ * computes at least HIDES times as much, and is done with it, where nothing large has to be held for that; else in its turn.
  */
 import type { Node } from '../ops/op.ts'
 import { sizeOf, type Tensor } from '../ops/tensor.ts'

@@ -38,6 +38,8 @@ export class Lives {
   readonly #index: Int32Array
   /** the first tensors, that live through the whole plan */
   readonly #pinned: number
+  /** of a tensor that is read beside other steps, the one before which that is done: none before it writes over the tensor */
+  readonly #beside = new Map<number, number>()
 
   /** `beside`: by step, those that run beside others; `loops`: what they read from before them lives until their end */
   constructor(
@@ -68,7 +70,10 @@ export class Lives {
     this.end.fill(Math.max(0, nodes.length - 1), 0, this.#pinned)
     for (let i = 0; i < nodes.length; i++) this.#touchAll(nodes[i]!, i)
     // what runs beside other steps holds its tensors until it is done
-    for (const [step, { until }] of beside) this.#touchAll(nodes[step]!, until - 1)
+    for (const [step, { until }] of beside) {
+      this.#touchAll(nodes[step]!, until - 1)
+      for (const t of nodes[step]!.inputs) if (t) this.#readUntil(t, until)
+    }
     const { from, to, end, tensors } = this
     for (const loop of loops)
       for (let l = 0; l < tensors.length; l++) if (from[l]! < loop.from && end[l]! >= loop.from && end[l]! < loop.to) end[l] = loop.to - 1
@@ -113,6 +118,11 @@ export class Lives {
     if (step > this.end[l]!) this.end[l] = step
   }
 
+  #readUntil(t: Tensor, step: number): void {
+    const l = this.of(t.root ?? t)
+    if (l >= 0) this.#beside.set(l, Math.max(step, this.#beside.get(l) ?? 0))
+  }
+
   #addScratch(nodes: readonly Node[], beside: ReadonlyMap<number, Beside>, scratchOf: (node: Node) => number): void {
     let l = this.tensors.length
     for (let i = 0; i < nodes.length; i++) {
@@ -144,7 +154,7 @@ export class Lives {
     if (o < this.#pinned || i < this.#pinned || input.space !== 'arena' || taken.includes(i)) return
     const whose = this.over[i]!
     const free = this.end[i] === step && this.to[whose] === step && this.from[o] === step && this.over[o] === o
-    if (!free || whose === o || sizeOf(input) !== sizeOf(output)) return
+    if (!free || whose === o || sizeOf(input) !== sizeOf(output) || (this.#beside.get(i) ?? 0) > step) return
     taken.push(i)
     this.to[whose] = this.to[o]!
     this.over[o] = whose

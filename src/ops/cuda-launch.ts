@@ -81,8 +81,6 @@ export interface MatmulLaunch {
   /** (1, N) in y's dtype */
   bias: CudaTensor | null
   y: CudaTensor
-  /** it may run beside another product (`Op.beside`); the same bits where it runs in its turn */
-  beside?: boolean
 }
 
 export interface ZeroLaunch {

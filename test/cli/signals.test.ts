@@ -116,6 +116,7 @@ it.each([
 ])('a program that started a server by fork %s', async (_name, detached, signals, goesOn) => {
   const { program, pid, url } = await served(detached)
   if (goesOn) left.push(pid)
+  if (!signals.includes('SIGTERM') && !signals.includes('SIGKILL')) left.push(program.pid!)
   const closed = new Promise((resolve) => program.once('close', () => resolve(false)))
   for (const signal of signals) {
     program.kill(signal as NodeJS.Signals)

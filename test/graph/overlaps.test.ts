@@ -6,7 +6,8 @@ import { loraConfig } from '../../src/formats/peft/config.ts'
 import { besideOf } from '../../src/graph/beside.ts'
 import { policyAt } from '../../src/graph/fit.ts'
 import { layoutParameters } from '../../src/graph/layout.ts'
-import type { Plan, PlanTensor } from '../../src/graph/plan.ts'
+import { place } from '../../src/graph/place.ts'
+import type { Beside, Plan, PlanTensor } from '../../src/graph/plan.ts'
 import { inspect, tracePass } from '../../src/graph/training.ts'
 import { openConfig } from '../../src/models/registry.ts'
 import type { Node, Op, Tensor } from '../../src/ops/op.ts'
@@ -90,4 +91,24 @@ it('what the next steps write over, or add to, is not left to run beside them', 
   expect(until(node(op(1), [y], [x]), node(much, [x], [y]))).toBeUndefined()
   expect(until({ ...node(much, [x], [y]), block: 1 })).toBeUndefined()
   expect(until(node(op(7), [x], [y]))).toBeUndefined()
+})
+
+it('what is read beside a step is not written over by it', () => {
+  const tensor = (id: number): Tensor => ({ id, name: `t${id}`, rows: 64, cols: 64, stride: 64, dtype: 'f32', space: 'arena', root: undefined, offset: 0, needsGrad: false }) // biome-ignore format: a line
+  const op = (more: object) => ({ name: 'op', attrs: {}, outputs: () => [], flops: () => 0, ...more }) as unknown as Op
+  const node = (which: Op, inputs: Tensor[], outputs: Tensor[]): Node => ({ op: which, name: 'n', block: 0, attrs: {}, inputs, outputs })
+  const [d, sums, y, z] = [tensor(0), tensor(1), tensor(2), tensor(3)]
+  const over = op({ inPlace: [[0, 0]] })
+  const nodes = [node(op({}), [], [d]), node(op({}), [d], [sums]), node(over, [d], [y]), node(over, [y], [z])]
+  const placesOf = (beside?: Beside) => {
+    const placement = place(nodes, [sums], [], () => 0, new Map(beside ? [[1, beside]] : []))
+    return [placement.arena, ...[d, y, z].map((t) => placement.spanOf(t)!.at)] as const
+  }
+  const [, first, second, third] = placesOf()
+  expect([second, third]).toEqual([first, first])
+  for (const on of ['kernels', 'copies'] as const) {
+    const [, read, written, later] = placesOf({ on, until: 3 })
+    expect(written).not.toBe(read)
+    expect(later).toBe(written)
+  }
 })

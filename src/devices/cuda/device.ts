@@ -236,6 +236,7 @@ export class CudaDevice implements Device {
       this.#turns.whenFree(free)
     })
     try {
+      if (plan.steps.some(({ beside }) => beside?.on === 'kernels')) this.matmuls.readyBeside()
       this.#want(plan.arena, plan.host)
     } catch (error) {
       loaded.dispose()

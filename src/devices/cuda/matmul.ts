@@ -33,8 +33,8 @@ const PREFERENCE = { workspace: 1, alignmentA: 5 }
 const EPILOGUE_BIAS = 4
 /** sizeof(cublasLtMatmulHeuristicResult_t); the algorithm is its first 64 bytes */
 const RESULT = 96
-/** what NVIDIA recommends for Hopper; what may run beside others (of an adapter's few columns) has partial sums of a few MB */
-const WORKSPACE = { alone: 32 << 20, beside: 8 << 20 }
+/** what NVIDIA recommends for Hopper */
+const WORKSPACE = 32 << 20
 
 interface Prepared {
   desc: bigint
@@ -50,7 +50,9 @@ export class Matmuls {
   readonly #card: Card
   readonly #f: Record<keyof typeof FUNCTIONS, ForeignFunction>
   readonly #handle: bigint
-  readonly #workspaces: Record<keyof typeof WORKSPACE, bigint>
+  readonly #workspace: bigint
+  /** of products that run beside others, as large, so that the algorithm is the same */
+  #workspaceBeside = 0n
   readonly #prepared = new Map<string, Prepared>()
   readonly #alpha = new Float32Array(1)
   readonly #beta = new Float32Array(1)
@@ -64,17 +66,18 @@ export class Matmuls {
       ForeignFunction
     >
     this.#handle = this.#new('create')
-    const workspace = (bytes: number) => card.alloc(bytes, "cuBLASLt's workspace")
-    this.#workspaces = { alone: workspace(WORKSPACE.alone), beside: workspace(WORKSPACE.beside) }
+    this.#workspace = card.alloc(WORKSPACE, "cuBLASLt's workspace")
   }
 
-  /**
-   * Enqueues the product on the card's stream, or on the queue beside it, where it has a workspace of its own. Which algorithm it is doesn't depend
-   * on that: the same bits in its turn.
-   */
+  /** Before products run on a queue beside the card's stream. @throws SaqrError MEMORY_REFUSED */
+  readyBeside(): void {
+    this.#workspaceBeside ||= this.#card.alloc(WORKSPACE, "cuBLASLt's workspace beside others")
+  }
+
+  /** Enqueues the product on the card's stream, or on the queue beside it (`readyBeside`), where it has a workspace of its own: the same bits. */
   run(launch: MatmulLaunch, queue?: bigint): void {
-    const { a, b, c, y, bias, beside } = launch
-    if (queue && !beside) throw this.#error(`not to run beside others: ${spelled(launch)}`)
+    const { a, b, c, y, bias } = launch
+    if (queue && !this.#workspaceBeside) throw new Error('products beside others have no workspace: readyBeside() comes first')
     const p = this.#prepare(launch)
     if (bias) this.#set('descSet', p.desc, DESC.biasPointer, new BigUint64Array([bias.at]))
     this.#alpha[0] = launch.alpha
@@ -98,8 +101,8 @@ export class Matmuls {
         y.at,
         p.d,
         p.algorithm,
-        this.#workspaces[queue ? 'beside' : 'alone'],
-        WORKSPACE[beside ? 'beside' : 'alone'],
+        queue ? this.#workspaceBeside : this.#workspace,
+        WORKSPACE,
         queue ?? this.#card.stream,
       ),
     )
@@ -113,7 +116,7 @@ export class Matmuls {
   }
 
   #create(launch: MatmulLaunch): Prepared {
-    const { a, b, c, y, transA, transB, bias, beside } = launch
+    const { a, b, c, y, transA, transB, bias } = launch
     const desc = this.#new('descCreate', COMPUTE_32F, TYPE.f32)
     this.#set('descSet', desc, DESC.transA, Int32Array.of(transB ? 1 : 0))
     this.#set('descSet', desc, DESC.transB, Int32Array.of(transA ? 1 : 0))
@@ -122,7 +125,7 @@ export class Matmuls {
     const layout = (t: CudaTensor) => this.#new('layoutCreate', TYPE[t.dtype], t.cols, t.rows, t.stride)
     const p = { desc, a: layout(b), b: layout(a), c: layout(c ?? y), d: layout(y), algorithm: new Uint8Array(RESULT) }
     const preference = this.#new('preferenceCreate')
-    this.#set('preferenceSet', preference, PREFERENCE.workspace, new BigUint64Array([BigInt(WORKSPACE[beside ? 'beside' : 'alone'])]))
+    this.#set('preferenceSet', preference, PREFERENCE.workspace, new BigUint64Array([BigInt(WORKSPACE)]))
     ;[b, a, c ?? y, y].forEach((t, i) => {
       this.#set('preferenceSet', preference, PREFERENCE.alignmentA + i, Int32Array.of(alignmentOf(t)))
     })
@@ -160,7 +163,8 @@ export class Matmuls {
       for (const layout of [p.a, p.b, p.c, p.d]) this.#f.layoutDestroy(layout)
     }
     this.#f.destroy(this.#handle)
-    for (const workspace of Object.values(this.#workspaces)) this.#card.free(workspace)
+    this.#card.free(this.#workspace)
+    this.#card.free(this.#workspaceBeside)
   }
 }
 
@@ -170,9 +174,9 @@ function alignmentOf(t: CudaTensor): number {
   return low === 0 ? 256 : low & -low
 }
 
-function keyOf({ a, b, c, y, transA, transB, bias, beside }: MatmulLaunch): string {
+function keyOf({ a, b, c, y, transA, transB, bias }: MatmulLaunch): string {
   const part = (t: CudaTensor) => `${t.dtype},${t.rows},${t.cols},${t.stride},${alignmentOf(t)}`
-  return [part(a), part(b), part(c ?? y), part(y), transA, transB, bias !== null, c !== null, c?.at === y.at, beside].join(';')
+  return [part(a), part(b), part(c ?? y), part(y), transA, transB, bias !== null, c !== null, c?.at === y.at].join(';')
 }
 
 function spelled({ a, b, y, transA, transB }: MatmulLaunch): string {

@@ -6,9 +6,7 @@ export const cuda = [
     launch(step) {
       const [dY, x] = step.inputs
       const dW = step.outputs[0]!
-      return [
-        { kind: 'matmul', a: dY!, b: x!, transA: true, transB: false, alpha: step.attrs.alpha, c: dW, bias: null, y: dW, beside: true },
-      ]
+      return [{ kind: 'matmul', a: dY!, b: x!, transA: true, transB: false, alpha: step.attrs.alpha, c: dW, bias: null, y: dW }]
     },
   }),
 ]
