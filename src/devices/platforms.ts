@@ -59,7 +59,7 @@ export function proofOf(name: string, proofs: readonly Proof[] = PROOFS, own = v
   const [product, kernels] = [of('product'), of('kernels')]
   const under = each([...product, ...kernels], 'under')
   const parts = [
-    ...(name === TESTED ? ['every test'] : []),
+    ...(name === TESTED ? ['every test, on the kernels of the processor at hand'] : []),
     ...(product.length > 0
       ? [
           `the quickstart cut short, a training killed and resumed (${each(product, 'variant')}; ${each(product, 'runtime')}; ${age(product)})`,
