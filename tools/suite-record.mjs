@@ -12,6 +12,7 @@ export function suitePage(results, { runner, under, files, leftOut, on }) {
   const sum = (key) => results.reduce((total, result) => total + result[key], 0)
   const passed = results.filter(({ result }) => result === 'passed')
   const commits = [...new Set(results.map(({ commit }) => commit))]
+  const mixed = commits.length > 1 ? `; put together of ${commits.length} commits: none of them ran whole` : ''
   const line = (file) => {
     const found = known.get(file)
     if (!found) return `not run  ${file}`
@@ -20,7 +21,7 @@ export function suitePage(results, { runner, under, files, leftOut, on }) {
   }
   return [
     `$ node tools/platforms.mjs suite ${runner} --record      the files of npm test, each by itself, ${under}; ${on}, commit ${commits.join(', ')}`,
-    `${passed.length} of ${files.length} files passed${known.size < files.length ? `, ${files.length - known.size} not run` : ''}; tests: ${sum('passed')} passed, ${sum('failed')} failed, ${sum('skipped')} skipped; ${sum('seconds')} s, one after the other`,
+    `${passed.length} of ${files.length} files passed${known.size < files.length ? `, ${files.length - known.size} not run` : ''}; tests: ${sum('passed')} passed, ${sum('failed')} failed, ${sum('skipped')} skipped; ${sum('seconds')} s in all${mixed}`,
     '',
     'result   passed  failed skipped seconds  file',
     ...files.map(line),

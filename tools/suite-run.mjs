@@ -64,7 +64,7 @@ function settle(folder) {
   writeFileSync(join(folder, 'patient'), '')
 }
 
-/** minutes that tests allow themselves: an emulated processor takes ten times as long and more */
+/** Minutes that tests allow themselves, thirty times as many: an emulated processor takes ten times as long and more. */
 function patient(path) {
   const text = readFileSync(path, 'utf8')
   writeFileSync(

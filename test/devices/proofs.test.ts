@@ -73,7 +73,7 @@ it('a page of a suite names every file: passed, failed and of what, not run, lef
   const results = [result('a'), result('b', ['sums: 1 is not 2\n  at b:1'])]
   expect(suitePage(results, about).split('\n')).toEqual([
     '$ node tools/platforms.mjs suite r --record      the files of npm test, each by itself, QEMU 7; today, commit c1',
-    '1 of 3 files passed, 1 not run; tests: 6 passed, 1 failed, 2 skipped; 10 s, one after the other',
+    '1 of 3 files passed, 1 not run; tests: 6 passed, 1 failed, 2 skipped; 10 s in all',
     '',
     'result   passed  failed skipped seconds  file',
     'passed        3       0       1       5  a',
@@ -89,5 +89,6 @@ it('a page of a suite names every file: passed, failed and of what, not run, lef
   ])
   // results of two commits: which of them each is of
   const both = suitePage([results[0]!, { ...results[1]!, commit: 'c2' }], about)
-  for (const part of ['commit c1, c2\n', '  a  (c1)\n', '  b  (c2)\n']) expect(both).toContain(part)
+  for (const part of ['commit c1, c2\n', '10 s in all; put together of 2 commits: none of them ran whole\n', '  a  (c1)\n', '  b  (c2)\n'])
+    expect(both).toContain(part)
 })
