@@ -1,5 +1,6 @@
 /** Every op's cases under NVIDIA's compute-sanitizer: no access out of bounds, no race in shared memory, no barrier that some threads miss. */
-import { spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { note } from './findings.ts'
 
@@ -7,14 +8,38 @@ const TOOLS = ['memcheck', 'racecheck', 'synccheck']
 /** of compute-sanitizer where it found something */
 const FOUND = 99
 
-export function checkSanitizer(op: string | undefined): void {
+/** The cases are dealt to as many processes as the host has processors: what a tool adds to a kernel is made and read by one thread of the host. */
+export async function checkSanitizer(op: string | undefined): Promise<void> {
+  const processes = availableParallelism()
+  const runs = TOOLS.flatMap((tool) => Array.from({ length: processes }, (_, i) => ({ tool, share: `${i}/${processes}` })))
+  const next = runs.values()
+  const work = async () => {
+    for (const { tool, share } of next) await under(tool, share, op)
+  }
+  await Promise.all(Array.from({ length: processes }, work))
+}
+
+async function under(tool: string, share: string, op: string | undefined): Promise<void> {
   const packed = import.meta.filename.endsWith('.js')
   const test = join(import.meta.dirname, `../cuda-test.${packed ? 'js' : 'ts'}`)
-  const node = [...(packed ? [] : ['--import', join(import.meta.dirname, '../ts.mjs')]), test, 'ops', ...(op ? ['--op', op] : [])]
-  for (const tool of TOOLS) {
-    const { status, stdout, error } = spawnSync('compute-sanitizer', ['--tool', tool, '--error-exitcode', String(FOUND), process.execPath, ...node], { encoding: 'utf8', maxBuffer: 2 ** 28 }) // biome-ignore format: short
-    if (error) throw new Error(`compute-sanitizer can't be run (it comes with NVIDIA's CUDA toolkit): ${error.message}`)
-    const said = stdout.split('\n').filter((line) => /^=========|^FAIL/.test(line))
-    note(`sanitizer, ${tool}`, status === 0 ? 0 : 1, 0, `exit code ${status}: ${said.slice(0, 12).join('\n')} … ${said.at(-1) ?? ''}`)
-  }
+  const node = [...(packed ? [] : ['--import', join(import.meta.dirname, '../ts.mjs')]), test, 'ops', '--share', share, ...(op ? ['--op', op] : [])] // biome-ignore format: short
+  const child = spawn('compute-sanitizer', ['--tool', tool, '--error-exitcode', String(FOUND), process.execPath, ...node], { stdio: ['ignore', 'pipe', 'inherit'] }) // biome-ignore format: short
+  const began = performance.now()
+  let stdout = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text
+  })
+  const status = await new Promise<number | NodeJS.Signals | null>((done, failed) => {
+    child.on('error', (error) =>
+      failed(new Error(`compute-sanitizer can't be run (it comes with NVIDIA's CUDA toolkit): ${error.message}`)),
+    )
+    child.on('close', (code, signal) => done(code ?? signal))
+  })
+  const said = stdout.split('\n').filter((line) => /^=========|^FAIL/.test(line))
+  note(
+    `sanitizer, ${tool}, ${share}`,
+    status === 0 ? 0 : 1,
+    0,
+    `exit code ${status}: ${said.slice(0, 12).join('\n')} … ${said.at(-1) ?? ''}`,
+  )
 }
