@@ -138,7 +138,7 @@ describe('what was run somewhere', () => {
         '1.0.0',
       ),
     ).toBe(
-      'under Wine 8.0: the quickstart cut short, a training killed and resumed (v3; Node 22.20.0; 2026-01-02); a small training and kernels of 3 ops (v4; 2026-01-03)',
+      'under Wine 8.0: the quickstart cut short, a training killed and resumed (v3; Node 22.20.0; 2026-01-02, not since); a small training and kernels of 3 ops (v4; 2026-01-03)',
     )
   })
   it('is told of variants that ran the same together, and that cases were the small ones', () => {
@@ -146,6 +146,24 @@ describe('what was run somewhere', () => {
     expect(proofOf('win32-x64', [kernels, { ...kernels, variant: 'v4' }, { ...kernels, ops: 1, small: false }], '1.0.0')).toBe(
       'under Wine 8.0: a small training and kernels of 43 ops, small cases (v3, v4; 2026-01-02); a small training and kernels of 1 op (v3; 2026-01-02)',
     )
+  })
+  it('is told with the day of each variant, and which of them ran on an earlier day alone', () => {
+    const [product, kernels] = [{ ...run, what: 'product' } as const, { ...run, what: 'kernels', ops: 3 } as const]
+    const runs = [
+      { ...product, variant: 'v4', on: '2026-01-01' },
+      product,
+      { ...product, runtime: 'Bun 1.4.5' },
+      { ...product, variant: 'v4', runtime: 'Bun 1.4.5', on: '2026-01-01' },
+      { ...kernels, variant: 'v4', on: '2026-01-01' },
+      kernels,
+      { ...run, what: 'symbols', variant: 'amx' } as const,
+    ]
+    const told = (end: string) =>
+      `under Wine 8.0: the quickstart cut short, a training killed and resumed (v3; Bun 1.4.5, Node 22.20.0; 2026-01-02), (v4; Bun 1.4.5, Node 22.20.0; 2026-01-01, not since); a small training and kernels of 3 ops ${end}`
+    expect(proofOf('win32-x64', runs, '1.0.0')).toBe(told('(v3; 2026-01-02), (v4; 2026-01-01, not since); built, not run: amx'))
+    // as soon as they run
+    const today = [...runs.filter(({ what }) => what !== 'kernels'), ...['v4', 'v3', 'amx'].map((variant) => ({ ...kernels, variant }))]
+    expect(proofOf('win32-x64', today, '1.0.0')).toBe(told('(amx, v3, v4; 2026-01-02)'))
   })
   it('is told of variants that were built alone beside those that ran', () => {
     const [ran, built] = [{ ...run, what: 'kernels', ops: 3 } as const, { ...run, what: 'symbols' } as const]
@@ -159,7 +177,7 @@ describe('what was run somewhere', () => {
       { ...run, what: 'product', runtime: 'Bun 1.4.5', saqr: '0.9.0' },
     ] as const
     expect(proofOf('win32-x64', older, '1.0.0')).toBe(
-      'under Wine 8.0: the quickstart cut short, a training killed and resumed (v3; Node 22.20.0, Bun 1.4.5; 2026-01-02, saqr 0.9.0, 2026-01-02)',
+      'under Wine 8.0: the quickstart cut short, a training killed and resumed (v3; Node 22.20.0; 2026-01-02), (v3; Bun 1.4.5; saqr 0.9.0, 2026-01-02)',
     )
     expect(proofOf('win32-x64', [{ ...run, what: 'symbols' }], '1.0.1')).toBe(
       'never run: built, its symbols checked (saqr 1.0.0, 2026-01-02)',
