@@ -76,6 +76,12 @@ describe('a library that the system can’t open', () => {
     expect(said('Error loading shared library /lib/saqr.so: Operation not permitted')).toMatch(there)
     expect(said('An Application Control policy has blocked this file.')).toMatch(there)
   })
+  it('for want of the C++ runtime is told how to install it', () => {
+    const there =
+      /It needs the C\+\+ runtime: install libstdc\+\+ \(Alpine: `apk add libstdc\+\+`; Debian and Ubuntu: `apt install libstdc\+\+6`\)\.$/
+    expect(said('Error loading shared library libstdc++.so.6: No such file or directory (needed by /app/koffi.node)')).toMatch(there)
+    expect(said('libgcc_s.so.1: cannot open shared object file: No such file or directory')).toMatch(there)
+  })
   it('for another reason gives the reason', () => {
     expect(said('invalid ELF header')).toMatch(/^\/lib\/saqr\.so can't be opened \(invalid ELF header\)\. It is built for Linux x86-64/)
   })
