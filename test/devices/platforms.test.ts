@@ -7,6 +7,7 @@ import { describe, expect, it } from 'vitest'
 import { checkWhole, notLoaded, ofAnotherVersion } from '../../src/devices/cpu/library.ts'
 import { onLinux, onMac, onWindows, runs } from '../../src/devices/cpu/processor.ts'
 import { KOFFI } from '../../src/devices/ffi.ts'
+import { ownMemory } from '../../src/devices/own-memory.ts'
 import { exportsOf, missingPackage } from '../../src/devices/packages.ts'
 import { libcOf, PLATFORMS, platformHere, proofOf } from '../../src/devices/platforms.ts'
 import { SaqrError } from '../../src/error.ts'
@@ -85,6 +86,14 @@ describe('a library that the system can’t open', () => {
   it('for another reason gives the reason', () => {
     expect(said('invalid ELF header')).toMatch(/^\/lib\/saqr\.so can't be opened \(invalid ELF header\)\. It is built for Linux x86-64/)
   })
+})
+
+it('a system that shows a process nothing of itself is told as that', () => {
+  const without = () => {
+    throw new Error('ENOENT: no such file or directory, uv_resident_set_memory')
+  }
+  expect(() => ownMemory(without)).toThrow(/^this process can't ask how much memory it holds \(ENOENT.*\)(\. Mount \/proc)?$/)
+  expect(ownMemory().rss).toBeGreaterThan(0)
 })
 
 it('koffi where Node loads no addons: told which option', () => {
