@@ -378,11 +378,12 @@ function alpineLike() {
   })
 }
 
-/** What begins a program that sees that root, these folders and nothing else of this machine. */
+/** What begins a program that sees that root, which it can only read, these folders and nothing else of this machine; it has no home. */
 function within(system, ...folders) {
   const mounts = ['lib', 'usr', 'bin'].flatMap((name) => ['--ro-bind', join(system, name), `/${name}`])
   for (const folder of folders) mounts.push('--bind', folder, folder)
-  return ['bwrap', '--tmpfs', '/', ...mounts, '--dev', '/dev', '--proc', '/proc', '--dir', '/root', '--die-with-parent']
+  const nowhere = ['HOME', 'XDG_CACHE_HOME', 'HF_HOME'].flatMap((name) => ['--unsetenv', name])
+  return ['bwrap', '--tmpfs', '/', ...mounts, '--dev', '/dev', '--proc', '/proc', '--remount-ro', '/', ...nowhere, '--die-with-parent']
 }
 
 /** a Wine prefix that says it is Windows 10, which Node asks for */

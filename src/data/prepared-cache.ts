@@ -48,8 +48,7 @@ export async function cached({ dataset, tokenizer, how, now, signal }: CacheRequ
   const key = createHash('sha256')
     .update(JSON.stringify([madeBy(), how, tokenizer.fingerprint(now), rows.digest]))
     .digest('hex')
-  const folder = preparedRowsFolder()
-  const path = join(folder, key + END)
+  const place = () => join(preparedRowsFolder(), key + END)
   // what leads to rows is used with them: it isn't to go before them
   const keep = ({ origin }: Dataset) => {
     if (origin === null) return
@@ -57,6 +56,7 @@ export async function cached({ dataset, tokenizer, how, now, signal }: CacheRequ
     else touch(placeOfKnown(origin))
   }
   try {
+    const path = place()
     const there = readPrepared(path, key)
     if (there) {
       touch(path)
@@ -72,8 +72,9 @@ export async function cached({ dataset, tokenizer, how, now, signal }: CacheRequ
   }
   const made = await make()
   try {
+    const folder = preparedRowsFolder()
     makeFolder(folder)
-    if (writePrepared(path, key, made) !== null) makeRoom(folder, MOST)
+    if (writePrepared(place(), key, made) !== null) makeRoom(folder, MOST)
     keep(dataset)
     return made
   } catch (cause) {

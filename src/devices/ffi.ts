@@ -1,6 +1,6 @@
 /** Calls into shared libraries: koffi, through the package of this platform (it needs no install script). */
 import { SaqrError } from '../error.ts'
-import { exportsOf, forbidden, missingPackage } from './packages.ts'
+import { exportsOf, missingPackage, remedyFor } from './packages.ts'
 import { PLATFORMS, platformHere } from './platforms.ts'
 
 export type Address = bigint | number
@@ -40,7 +40,7 @@ export function ffi(): Koffi {
         others: PLATFORMS.map(({ koffi }) => `@koromix/koffi-${koffi}`),
       })
     const said = (cause as Error).message
-    throw new SaqrError('DEVICE_FFI', [`${name} can't be opened: ${said.replace(/\.$/, '')}`, forbidden(said)].filter(Boolean).join('. '), {
+    throw new SaqrError('DEVICE_FFI', [`${name} can't be opened: ${said.replace(/\.$/, '')}`, remedyFor(said)].filter(Boolean).join('. '), {
       cause,
     })
   }

@@ -8,6 +8,7 @@ import { cacheFolder } from '../hub/places.ts'
 import type { Limits } from './device.ts'
 
 const known = new Map<string, Limits>()
+const place = () => join(cacheFolder(), 'limits.json')
 
 /**
  * @param label what the limits are of, beside this machine's processor: threads, variant, card
@@ -15,16 +16,16 @@ const known = new Map<string, Limits>()
  */
 export function limitsOf(label: string, measure: () => Limits, anew = false): Limits {
   const key = `${cpus()[0]?.model ?? process.arch} | ${label}`
-  const path = join(cacheFolder(), 'limits.json')
-  const kept = anew ? undefined : (known.get(key) ?? read(path)[key])
+  const kept = anew ? undefined : (known.get(key) ?? read()[key])
   const limits = kept ?? measure()
   known.set(key, limits)
-  if (!kept) save(path, { ...read(path), [key]: limits })
+  if (!kept) save({ ...read(), [key]: limits })
   return limits
 }
 
-function read(path: string): Record<string, Limits> {
+function read(): Record<string, Limits> {
   try {
+    const path = place()
     const json = isFile(path) ? readJson(path) : {}
     return isObject(json) ? (Object.fromEntries(Object.entries(json).filter(([, l]) => isLimits(l))) as Record<string, Limits>) : {}
   } catch {
@@ -36,8 +37,9 @@ function isLimits(value: unknown): value is Limits {
   return isObject(value) && ['f32', 'bf16', 'copy'].every((key) => typeof value[key] === 'number' && (value[key] as number) > 0)
 }
 
-function save(path: string, all: Record<string, Limits>): void {
+function save(all: Record<string, Limits>): void {
   try {
+    const path = place()
     makeFolder(dirname(path))
     writeFileAtomic(path, `${JSON.stringify(all, null, 2)}\n`)
   } catch {

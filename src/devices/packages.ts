@@ -35,8 +35,8 @@ export function packageFile(name: string, file: string): string | null {
   }
 }
 
-/** what is said where code may not be loaded, and what to do: the words of glibc, musl and Windows, then Node's */
-const FORBIDDEN: readonly [RegExp, string][] = [
+/** what is said where code is whole and can't be loaded, and what to do: the words of glibc, musl and Windows, then Node's */
+const REMEDIES: readonly [RegExp, string][] = [
   [
     /permission denied/i,
     'This user may not read it, or nothing may be run from where it lies: look at its permissions and its file system (noexec).',
@@ -45,12 +45,17 @@ const FORBIDDEN: readonly [RegExp, string][] = [
     /failed to map segment|operation not permitted|application control policy/i,
     'Nothing may be run from where it lies (a file system mounted noexec, or a policy): install saqr into a folder that programs may be run from.',
   ],
+  [
+    // musl's words, then glibc's. A Node may bring the runtime under a name of its own, as PyPI's does
+    /\blib(stdc\+\+|gcc_s)\.so\.\d+: (No such file|cannot open shared object)/,
+    'It needs the C++ runtime: install libstdc++ (Alpine: `apk add libstdc++`; Debian and Ubuntu: `apt install libstdc++6`).',
+  ],
   [/loading addons is disabled/, 'Run Node without --no-addons, and where it has --permission with --allow-addons beside it.'],
 ]
 
-/** What to do where a library is whole, but may not be loaded; '' where something else was said. */
-export function forbidden(said: string): string {
-  return FORBIDDEN.find(([words]) => words.test(said))?.[1] ?? ''
+/** What to do where a library is whole, but the system doesn't load it; '' where something else was said. */
+export function remedyFor(said: string): string {
+  return REMEDIES.find(([words]) => words.test(said))?.[1] ?? ''
 }
 
 /**

@@ -50,31 +50,54 @@ function platform(os: Platform['os'], cpu: Platform['cpu'], libc: Platform['libc
   }
 }
 
-/** in words, from what was run: with the day, and with saqr's version where it is not this one's */
+/**
+ * In words, from what was run: with the day, and with saqr's version where it is not this one's; `not since` where something else of the
+ * platform was run or checked on a later day.
+ */
 export function proofOf(name: string, proofs: readonly Proof[] = PROOFS, own = version()): string {
-  const of = (what: Proof['what']) => proofs.filter((proof) => proof.platform === name && proof.what === what)
-  const each = (list: Proof[], key: 'variant' | 'runtime' | 'under') =>
-    [...new Set(list.map((proof) => proof[key]))].filter(Boolean).join(', ')
-  const age = (list: Proof[]) => [...new Set(list.map(({ saqr, on }) => (saqr === own ? on : `saqr ${saqr}, ${on}`)))].sort().join(', ')
-  const [product, kernels] = [of('product'), of('kernels')]
-  const under = each([...product, ...kernels], 'under')
+  const all = proofs.filter((proof) => proof.platform === name).sort((a, b) => (a.on > b.on ? -1 : Number(a.on < b.on)))
+  const of = (what: Proof['what']) => all.filter((proof) => proof.what === what)
+  const age = ({ saqr, on }: Proof) => `${saqr === own ? '' : `saqr ${saqr}, `}${on}${on === all[0]?.on ? '' : ', not since'}`
+  const [product, kernels, symbols] = [of('product'), of('kernels'), of('symbols')]
+  const ran = [...product, ...kernels]
+  const under = each(ran, 'under')
+  // what ran a variant on a day, then the variants that the same ran on that day
+  const ways = alike(product, (one) => `${one.variant} ${age(one)}`).map((list) => ({
+    variant: each(list, 'variant'),
+    rest: `${each(list, 'runtime')}; ${age(list[0]!)}`,
+  }))
   const parts = [
     ...(name === TESTED ? ['every test, on the kernels of the processor at hand'] : []),
     ...(product.length > 0
       ? [
-          `the quickstart cut short, a training killed and resumed (${each(product, 'variant')}; ${each(product, 'runtime')}; ${age(product)})`,
+          `the quickstart cut short, a training killed and resumed ${alike(ways, ({ rest }) => rest)
+            .map((list) => `(${each(list, 'variant')}; ${list[0]!.rest})`)
+            .join(', ')}`,
         ]
       : []),
-    ...[...new Set(kernels.map(casesOf))].map((what) => {
-      const alike = kernels.filter((one) => casesOf(one) === what)
-      return `a small training and kernels of ${what} (${each(alike, 'variant')}; ${age(alike)})`
-    }),
+    ...alike(kernels, casesOf).map(
+      (list) =>
+        `a small training and kernels of ${casesOf(list[0]!)} ${alike(list, age)
+          .map((day) => `(${each(day, 'variant')}; ${age(day[0]!)})`)
+          .join(', ')}`,
+    ),
   ]
-  const symbols = of('symbols')
-  const built = symbols.filter(({ variant }) => ![...product, ...kernels].some((ran) => ran.variant === variant))
+  const built = symbols.filter(({ variant }) => !ran.some((one) => one.variant === variant))
   if (parts.length > 0 && built.length > 0 && name !== TESTED) parts.push(`built, not run: ${each(built, 'variant')}`)
   if (parts.length > 0) return `${under === '' ? '' : `under ${under}: `}${parts.join('; ')}`
-  return symbols.length > 0 ? `never run: built, its symbols checked (${age(symbols)})` : 'never run: built'
+  const ages = [...new Set(symbols.map(age))].join('; ')
+  return symbols.length > 0 ? `never run: built, its symbols checked (${ages})` : 'never run: built'
+}
+
+/** in lists of those that are called the same, in the order in which they first come */
+function alike<T>(list: readonly T[], nameOf: (one: T) => string): T[][] {
+  const found = new Map<string, T[]>()
+  for (const one of list) found.set(nameOf(one), [...(found.get(nameOf(one)) ?? []), one])
+  return [...found.values()]
+}
+
+function each<K extends string>(list: readonly Record<K, string>[], key: K): string {
+  return [...new Set(list.map((one) => one[key]))].filter(Boolean).sort().join(', ')
 }
 
 const casesOf = ({ ops, small }: Proof) => `${ops} ${ops === 1 ? 'op' : 'ops'}${small ? ', small cases' : ''}`

@@ -1,13 +1,12 @@
 /** A model by name or path: a folder, a .gguf file, a PEFT adapter folder, or a name on the Hub. */
 import { readdirSync } from 'node:fs'
-import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { SaqrError } from '../error.ts'
 import { isFile, isFolder } from './files.ts'
 import { siblings } from './gguf-parts.ts'
 import { isObject, readJsonObject } from './json.ts'
 import { nearHere, notFound } from './not-found.ts'
-import { type HubOptions, hubPlaces } from './places.ts'
+import { type HubOptions, homeFolder, hubPlaces } from './places.ts'
 import { isRepositoryName, repository } from './repository.ts'
 import { openSnapshot, type Snapshot } from './snapshot.ts'
 
@@ -67,7 +66,7 @@ const fileName = /\.(jsonl?|ndjson|csv|tsv|txt|parquet|arrow|gguf|safetensors|bi
  * @throws SaqrError FORMAT_NOT_FOUND for what is a path by its looks: `x.jsonl`, `./x`, `~/x`, `/x`, `a/b/c`
  */
 export function localPath(idOrPath: string): string | undefined {
-  const path = idOrPath.startsWith('~/') ? join(homedir(), idOrPath.slice(2)) : idOrPath
+  const path = idOrPath.startsWith('~/') ? join(homeFolder(), idOrPath.slice(2)) : idOrPath
   if (isFolder(path) || isFile(path)) return resolve(path)
   const [owner, name, ...file] = idOrPath.split('/')
   // a folder of that name here makes it a path in it

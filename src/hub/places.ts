@@ -44,12 +44,9 @@ type Environment = Readonly<Record<string, string | undefined>>
 
 /** Options first, then HF_ENDPOINT, HF_HUB_CACHE, HF_HOME, HF_TOKEN, HF_HUB_OFFLINE and their older names, then the defaults. */
 export function hubPlaces(options: HubOptions = {}, env: Environment = process.env): HubPlaces {
-  const home = homeOf(env)
-  const cacheDir = options.cacheDir ?? expand(env.HF_HUB_CACHE ?? env.HUGGINGFACE_HUB_CACHE ?? join(home, 'hub'), env)
+  const cacheDir = options.cacheDir ?? expand(env.HF_HUB_CACHE ?? env.HUGGINGFACE_HUB_CACHE ?? join(homeOf(env), 'hub'), env)
   const hubUrl = (options.hubUrl ?? env.HF_ENDPOINT ?? 'https://huggingface.co').replace(/\/+$/, '')
-  const implicit = isTrue(env.HF_HUB_DISABLE_IMPLICIT_TOKEN)
-    ? undefined
-    : env.HF_TOKEN || env.HUGGING_FACE_HUB_TOKEN || tokenFile(home, env)
+  const implicit = isTrue(env.HF_HUB_DISABLE_IMPLICIT_TOKEN) ? undefined : env.HF_TOKEN || env.HUGGING_FACE_HUB_TOKEN || tokenFile(env)
   const token = (options.token ?? implicit)?.trim() || undefined
   if (token && !token.startsWith('hf_')) {
     throw new SaqrError(
@@ -62,9 +59,29 @@ export function hubPlaces(options: HubOptions = {}, env: Environment = process.e
 
 const homeOf = (env: Environment) => expand(env.HF_HOME ?? join(env.XDG_CACHE_HOME ?? '~/.cache', 'huggingface'), env)
 
+/**
+ * The user's own folder.
+ * @throws SaqrError HUB_HOME where the system knows none: a container's number of a user that has no name there, without HOME
+ */
+export function homeFolder(asked: () => string = homedir): string {
+  let why = 'it is empty'
+  try {
+    const home = asked()
+    if (home !== '') return home
+  } catch {
+    why = `it isn't set, and the system has no user ${process.getuid?.() ?? ''}`.trimEnd()
+  }
+  const name = process.platform === 'win32' ? 'USERPROFILE' : 'HOME'
+  throw new SaqrError(
+    'HUB_HOME',
+    `No home folder is known (${name}: ${why}). Set ${name}, or for caches alone XDG_CACHE_HOME, to a folder that may be written.`,
+  )
+}
+
 /** saqr's own cache (limits, compiled kernels, fetched libraries): $XDG_CACHE_HOME/saqr, else where each system has its caches. */
-export function cacheFolder(env: Environment = process.env, platform: string = process.platform, home = homedir()): string {
+export function cacheFolder(env: Environment = process.env, platform: string = process.platform, known?: string): string {
   if (env.XDG_CACHE_HOME) return join(env.XDG_CACHE_HOME, 'saqr')
+  const home = known ?? homeFolder()
   if (platform === 'darwin') return join(home, 'Library', 'Caches', 'saqr')
   if (platform === 'win32') return join(env.LOCALAPPDATA || join(home, 'AppData', 'Local'), 'saqr', 'Cache')
   return join(home, '.cache', 'saqr')
@@ -77,14 +94,14 @@ const isTrue = (value: string | undefined) => ['1', 'ON', 'YES', 'TRUE'].include
 
 /** `~` and `$NAME` as Python's expanduser and expandvars */
 function expand(path: string, env: Environment): string {
-  const home = path === '~' || path.startsWith('~/') ? join(homedir(), path.slice(1)) : path
+  const home = path === '~' || path.startsWith('~/') ? join(homeFolder(), path.slice(1)) : path
   return home.replace(/\$(\w+)|\$\{(\w+)\}/g, (whole, a?: string, b?: string) => env[a ?? b ?? ''] ?? whole)
 }
 
-function tokenFile(home: string, env: Environment): string | undefined {
+function tokenFile(env: Environment): string | undefined {
   try {
-    return readFileSync(expand(env.HF_TOKEN_PATH ?? join(home, 'token'), env), 'utf8')
+    return readFileSync(expand(env.HF_TOKEN_PATH ?? join(homeOf(env), 'token'), env), 'utf8')
   } catch {
-    return undefined // nobody is logged in
+    return undefined // nobody is logged in, or there is no home
   }
 }

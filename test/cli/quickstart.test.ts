@@ -56,6 +56,15 @@ describe('saqr quickstart', () => {
   })
   afterAll(() => rmSync(folder, { recursive: true }))
 
+  it('that can not keep what it trains says so before it asks anything', async () => {
+    const taken = join(folder, 'taken')
+    writeFileSync(taken, 'a file')
+    const args = ['--model', join(folder, 'model'), '--dataset', join(folder, 'rows.jsonl'), '--questions', '5', '--device', 'cpu']
+    const { code, out, err } = await commandLine({ quickstart })('quickstart', ...args, '--output_dir', taken)
+    expect([code, out]).toEqual([1, ''])
+    expect(err).toMatch(/^error FORMAT_\w+: .*taken/)
+  })
+
   it('runs on any model and rows: before, training, curve, after, files, next step', async () => {
     const out = join(folder, 'out')
     const saqr = commandLine({ quickstart })

@@ -99,6 +99,18 @@ test('a folder that can not be written is a note', async () => {
   expect(made.examples).toHaveLength(300)
 })
 
+test('no home folder to keep them in is a note', async () => {
+  for (const name of ['HF_HOME', 'XDG_CACHE_HOME']) vi.stubEnv(name, undefined)
+  for (const name of ['HOME', 'USERPROFILE']) vi.stubEnv(name, '')
+  const made = await run()
+  expect(made.notes).toContainEqual(
+    expect.stringMatching(
+      /^cats: the prepared rows are not kept for the next start: No home folder is known \((HOME|USERPROFILE): it is empty\)\. Set/,
+    ),
+  )
+  expect(made.examples).toHaveLength(300)
+})
+
 test('numbers written otherwise are other rows', async () => {
   const digest = async (...lines: string[]) => (await digestRows(rows(lines.map((line) => parseExactly(line) as Row))))?.digest
   const all = [

@@ -7,6 +7,7 @@ import { describe, expect, it } from 'vitest'
 import { checkWhole, notLoaded, ofAnotherVersion } from '../../src/devices/cpu/library.ts'
 import { onLinux, onMac, onWindows, runs } from '../../src/devices/cpu/processor.ts'
 import { KOFFI } from '../../src/devices/ffi.ts'
+import { ownMemory } from '../../src/devices/own-memory.ts'
 import { exportsOf, missingPackage } from '../../src/devices/packages.ts'
 import { libcOf, PLATFORMS, platformHere, proofOf } from '../../src/devices/platforms.ts'
 import { SaqrError } from '../../src/error.ts'
@@ -76,9 +77,23 @@ describe('a library that the system can’t open', () => {
     expect(said('Error loading shared library /lib/saqr.so: Operation not permitted')).toMatch(there)
     expect(said('An Application Control policy has blocked this file.')).toMatch(there)
   })
+  it('for want of the C++ runtime is told how to install it', () => {
+    const there =
+      /It needs the C\+\+ runtime: install libstdc\+\+ \(Alpine: `apk add libstdc\+\+`; Debian and Ubuntu: `apt install libstdc\+\+6`\)\.$/
+    expect(said('Error loading shared library libstdc++.so.6: No such file or directory (needed by /app/koffi.node)')).toMatch(there)
+    expect(said('libgcc_s.so.1: cannot open shared object file: No such file or directory')).toMatch(there)
+  })
   it('for another reason gives the reason', () => {
     expect(said('invalid ELF header')).toMatch(/^\/lib\/saqr\.so can't be opened \(invalid ELF header\)\. It is built for Linux x86-64/)
   })
+})
+
+it('a system that shows a process nothing of itself is told as that', () => {
+  const without = () => {
+    throw new Error('ENOENT: no such file or directory, uv_resident_set_memory')
+  }
+  expect(() => ownMemory(without)).toThrow(/^this process can't ask how much memory it holds \(ENOENT.*\)(\. Mount \/proc)?$/)
+  expect(ownMemory().rss).toBeGreaterThan(0)
 })
 
 it('koffi where Node loads no addons: told which option', () => {
@@ -138,7 +153,7 @@ describe('what was run somewhere', () => {
         '1.0.0',
       ),
     ).toBe(
-      'under Wine 8.0: the quickstart cut short, a training killed and resumed (v3; Node 22.20.0; 2026-01-02); a small training and kernels of 3 ops (v4; 2026-01-03)',
+      'under Wine 8.0: the quickstart cut short, a training killed and resumed (v3; Node 22.20.0; 2026-01-02, not since); a small training and kernels of 3 ops (v4; 2026-01-03)',
     )
   })
   it('is told of variants that ran the same together, and that cases were the small ones', () => {
@@ -146,6 +161,24 @@ describe('what was run somewhere', () => {
     expect(proofOf('win32-x64', [kernels, { ...kernels, variant: 'v4' }, { ...kernels, ops: 1, small: false }], '1.0.0')).toBe(
       'under Wine 8.0: a small training and kernels of 43 ops, small cases (v3, v4; 2026-01-02); a small training and kernels of 1 op (v3; 2026-01-02)',
     )
+  })
+  it('is told with the day of each variant, and which of them ran on an earlier day alone', () => {
+    const [product, kernels] = [{ ...run, what: 'product' } as const, { ...run, what: 'kernels', ops: 3 } as const]
+    const runs = [
+      { ...product, variant: 'v4', on: '2026-01-01' },
+      product,
+      { ...product, runtime: 'Bun 1.4.5' },
+      { ...product, variant: 'v4', runtime: 'Bun 1.4.5', on: '2026-01-01' },
+      { ...kernels, variant: 'v4', on: '2026-01-01' },
+      kernels,
+      { ...run, what: 'symbols', variant: 'amx' } as const,
+    ]
+    const told = (end: string) =>
+      `under Wine 8.0: the quickstart cut short, a training killed and resumed (v3; Bun 1.4.5, Node 22.20.0; 2026-01-02), (v4; Bun 1.4.5, Node 22.20.0; 2026-01-01, not since); a small training and kernels of 3 ops ${end}`
+    expect(proofOf('win32-x64', runs, '1.0.0')).toBe(told('(v3; 2026-01-02), (v4; 2026-01-01, not since); built, not run: amx'))
+    // as soon as they run
+    const today = [...runs.filter(({ what }) => what !== 'kernels'), ...['v4', 'v3', 'amx'].map((variant) => ({ ...kernels, variant }))]
+    expect(proofOf('win32-x64', today, '1.0.0')).toBe(told('(amx, v3, v4; 2026-01-02)'))
   })
   it('is told of variants that were built alone beside those that ran', () => {
     const [ran, built] = [{ ...run, what: 'kernels', ops: 3 } as const, { ...run, what: 'symbols' } as const]
@@ -159,7 +192,7 @@ describe('what was run somewhere', () => {
       { ...run, what: 'product', runtime: 'Bun 1.4.5', saqr: '0.9.0' },
     ] as const
     expect(proofOf('win32-x64', older, '1.0.0')).toBe(
-      'under Wine 8.0: the quickstart cut short, a training killed and resumed (v3; Node 22.20.0, Bun 1.4.5; 2026-01-02, saqr 0.9.0, 2026-01-02)',
+      'under Wine 8.0: the quickstart cut short, a training killed and resumed (v3; Node 22.20.0; 2026-01-02), (v3; Bun 1.4.5; saqr 0.9.0, 2026-01-02)',
     )
     expect(proofOf('win32-x64', [{ ...run, what: 'symbols' }], '1.0.1')).toBe(
       'never run: built, its symbols checked (saqr 1.0.0, 2026-01-02)',

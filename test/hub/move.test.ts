@@ -2,9 +2,9 @@
 import { lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { linkOrCopy, move } from '../../src/hub/move.ts'
-import { cacheFolder } from '../../src/hub/places.ts'
+import { cacheFolder, homeFolder, hubPlaces } from '../../src/hub/places.ts'
 
 /** a rename that is refused some times first */
 function refusing(times: number, code: string) {
@@ -91,6 +91,25 @@ describe('the folder of caches', () => {
     expect(of({}, 'darwin')).toBe(join('/home', 'me', 'Library', 'Caches', 'saqr'))
     expect(of({ LOCALAPPDATA: join('/local') }, 'win32')).toBe(join('/local', 'saqr', 'Cache'))
     expect(of({}, 'win32')).toBe(join('/home', 'me', 'AppData', 'Local', 'saqr', 'Cache'))
+  })
+
+  it('without a home is refused, but where it is said', () => {
+    const nobody = () => {
+      throw new Error('uv_os_homedir returned ENOENT (no such file or directory)')
+    }
+    expect(() => homeFolder(nobody)).toThrow(
+      /^No home folder is known \(\w+: it isn't set, and the system has no user.*\)\. Set \w+, or .* XDG_CACHE_HOME/,
+    )
+    expect(() => homeFolder(() => '')).toThrow(expect.objectContaining({ code: 'HUB_HOME' }))
+    for (const name of ['HOME', 'USERPROFILE']) vi.stubEnv(name, '')
+    try {
+      expect(() => cacheFolder({}, 'linux')).toThrow(expect.objectContaining({ code: 'HUB_HOME' }))
+      expect(() => hubPlaces({}, {})).toThrow(expect.objectContaining({ code: 'HUB_HOME' }))
+      expect(cacheFolder({ XDG_CACHE_HOME: '/cache' })).toBe(join('/cache', 'saqr'))
+      expect(hubPlaces({}, { HF_HUB_CACHE: '/hub' })).toMatchObject({ cacheDir: '/hub', token: undefined })
+    } finally {
+      vi.unstubAllEnvs()
+    }
   })
 
   it('is where XDG_CACHE_HOME says on all of them', () => {

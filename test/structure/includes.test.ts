@@ -31,11 +31,13 @@ const HEADERS: Record<string, string> = {
 }
 const headerOf = new Map(Object.entries(HEADERS).flatMap(([header, names]) => names.split(' ').map((name) => [name, header])))
 
-const sources = ['native', 'src/ops'].flatMap((folder) =>
-  readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
-    .filter((name) => /\.[ch]pp$/.test(name) && !name.startsWith('build'))
-    .map((name) => join(root, folder, name)),
-)
+// what is built is passed over before it is read: Wine's folder in it leads to the whole machine
+const filesIn = (folder: string): string[] =>
+  readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    const path = join(folder, entry.name)
+    return entry.isDirectory() ? (entry.name === 'build' ? [] : filesIn(path)) : [path]
+  })
+const sources = ['native', 'src/ops'].flatMap((folder) => filesIn(join(root, folder))).filter((name) => /\.[ch]pp$/.test(name))
 
 /** the system's headers that a source includes, itself or by way of ours */
 function headersOf(file: string, seen = new Set<string>()): Set<string> {

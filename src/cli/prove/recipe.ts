@@ -1,9 +1,9 @@
 /** A TRL configuration as both sides take it: what saqr makes of it, and what of it is changed for the proof. */
-import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { type Message, option, SaqrError, say } from '../../error.ts'
 import { isFile } from '../../hub/files.ts'
 import { readText } from '../../hub/json.ts'
+import { homeFolder } from '../../hub/places.ts'
 import type { Objective } from '../../train/objectives/objective.ts'
 import type { VerbOptions } from '../../train/options/common.ts'
 import { own } from '../../train/options/own.ts'
@@ -92,7 +92,7 @@ function refuseHome({ modelNameOrPath, chatTemplatePath, datasetName, datasets }
   ]
   for (const [said, path] of named) {
     if (typeof path !== 'string' || !/^~(\/|$)/.test(path)) continue
-    const whole = join(homedir(), path.slice(1))
+    const whole = join(homeFolder(), path.slice(1))
     throw new SaqrError(
       'OPTION_INVALID',
       say`${said} ${path}: in a file ~ is no home folder to TRL, which would not find it. Write ${whole}`,

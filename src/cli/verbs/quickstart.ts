@@ -70,6 +70,7 @@ export const quickstart = defineVerb({
       })
       const base = await openForGeneration(name, { ...options, dtype: null }, device, io)
       const tokens = answerTokens(base, [...train, ...test])
+      ensureWritableFolder(o.outputDir)
       say(`before training, ${test.length} questions whose answers no training row gives`)
       const before = await examine(base, test, tokens, io.signal)
       say(...marksLines(before, test), '', `training on ${train.length} rows`)
@@ -158,7 +159,6 @@ async function learn(
 }
 
 async function save(model: Examinee, curve: readonly Point[], outputDir: string): Promise<string[]> {
-  ensureWritableFolder(outputDir)
   const [adapter, merged, svg] = ['adapter', 'merged', 'loss.svg'].map((name) => join(outputDir, name))
   await saveTrained(model.language, adapter!)
   await saveMerged(model.language, merged!)

@@ -20,6 +20,7 @@ import {
 } from '../device.ts'
 import { callAsync, ffi } from '../ffi.ts'
 import { limitsOf } from '../limits.ts'
+import { ownMemory } from '../own-memory.ts'
 import { Turns } from '../turns.ts'
 import { encodePlan, type Placed } from './encode.ts'
 import { type Native, nativeLibrary } from './library.ts'
@@ -97,6 +98,7 @@ export class CpuDevice implements Device {
   #disposed = false
 
   constructor(options: CpuOptions = {}) {
+    ownMemory() // without which nothing is planned
     const { native, leftOut } = nativeLibrary(options.variant)
     this.#native = native
     this.#leftOut = leftOut
@@ -315,7 +317,7 @@ export class CpuDevice implements Device {
   }
 
   available(): number {
-    return process.availableMemory() + process.memoryUsage.rss()
+    return process.availableMemory() + ownMemory().rss
   }
 
   free(): number {
@@ -323,7 +325,7 @@ export class CpuDevice implements Device {
     const limit = process.constrainedMemory()
     // a container's limit has counted what was read of files already; a machine counts that as available, so that it is taken off whole
     const limited = limit > 0 && limit < totalmem()
-    const { rss, heapTotal, external } = process.memoryUsage()
+    const { rss, heapTotal, external } = ownMemory()
     const counted = limited ? Math.min(mapped, Math.max(0, rss - heapTotal - external - arena - store)) : 0
     return Math.max(0, process.availableMemory() - (mapped - counted))
   }

@@ -8,7 +8,7 @@ import { version } from '../../hub/version.ts'
 import { abiOf } from '../../ops/attrs.ts'
 import { ops } from '../../ops/generated/ops.ts'
 import { type ForeignFunction, ffi, type Library } from '../ffi.ts'
-import { exportsOf, forbidden, missingPackage, packageFile } from '../packages.ts'
+import { exportsOf, missingPackage, packageFile, remedyFor } from '../packages.ts'
 import { PLATFORMS, type Platform, platformHere } from '../platforms.ts'
 import { runs, type Variant } from './processor.ts'
 import { tablesBy } from './text-tables.ts'
@@ -201,6 +201,6 @@ export function notLoaded(path: string, { title }: Platform, cause: Error): Saqr
       ? `this macOS is too old: the library for ${title} is built for ${built}. Use a newer macOS.`
       : oldMusl
         ? `this system's musl is too old (${cause.message}). Use a newer system or container image.`
-        : `${path} can't be opened (${cause.message}). ${forbidden(cause.message) || `It is built for ${title}: install saqr again (npm install saqr).`}`
+        : `${path} can't be opened (${cause.message}). ${remedyFor(cause.message) || `It is built for ${title}: install saqr again (npm install saqr).`}`
   return new SaqrError('DEVICE_CPU_LIBRARY', text, { cause })
 }

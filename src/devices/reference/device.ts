@@ -22,6 +22,7 @@ import {
   segmentOf,
   type Turn,
 } from '../device.ts'
+import { ownMemory } from '../own-memory.ts'
 import { Turns } from '../turns.ts'
 import { decode, encode } from './numbers.ts'
 import { readSource } from './sources.ts'
@@ -202,7 +203,7 @@ export class ReferenceDevice implements Device {
   }
 
   available(): number {
-    return process.availableMemory() + process.memoryUsage.rss()
+    return process.availableMemory() + ownMemory().rss
   }
 
   free(): number {

@@ -1,8 +1,9 @@
 /** TensorBoard: what is logged as an event file, with the names that transformers' TensorBoardCallback gives. */
-import { homedir, hostname } from 'node:os'
+import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { stringifyJson } from '../../formats/json.ts'
 import { type Checks, filled, func, orNull, takeOptions } from '../../hub/arguments.ts'
+import { homeFolder } from '../../hub/places.ts'
 import { type GrowingFile, growingFile } from '../append.ts'
 import type { StartEvent } from '../events.ts'
 import { runFolder } from '../run-folder.ts'
@@ -76,4 +77,4 @@ function nameAt(date: Date): string {
 
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec']
 
-const homed = (path: string) => path.replace(/^~(?=$|\/)/, homedir())
+const homed = (path: string) => path.replace(/^~(?=$|\/)/, () => homeFolder())

@@ -1,8 +1,9 @@
 /** What the environment says of Weights & Biases, by the names that wandb documents. */
 import { readFileSync } from 'node:fs'
-import { homedir, hostname } from 'node:os'
+import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { SaqrError } from '../../error.ts'
+import { homeFolder } from '../../hub/places.ts'
 
 type Env = NodeJS.ProcessEnv
 
@@ -89,7 +90,7 @@ function modeOf(env: Env): WandbSettings['mode'] {
 function savedKey(env: Env, baseUrl: string): string | null {
   if (!URL.canParse(baseUrl)) return null
   try {
-    const words = readFileSync(env.NETRC || join(homedir(), '.netrc'), 'utf8').split(/\s+/)
+    const words = readFileSync(env.NETRC || join(homeFolder(), '.netrc'), 'utf8').split(/\s+/)
     const from = words.findIndex((word, i) => word === 'machine' && words[i + 1] === new URL(baseUrl).hostname)
     const own = from < 0 ? [] : words.slice(from + 2)
     const next = own.indexOf('machine')
