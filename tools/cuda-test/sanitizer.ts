@@ -36,6 +36,7 @@ async function under(tool: string, share: string, op: string | undefined): Promi
     child.on('close', (code, signal) => done(code ?? signal))
   })
   const said = stdout.split('\n').filter((line) => /^=========|^FAIL/.test(line))
+  console.log(`${tool}, share ${share}: exit code ${status}, ${((performance.now() - began) / 1e3).toFixed(0)} s`)
   note(
     `sanitizer, ${tool}, ${share}`,
     status === 0 ? 0 : 1,
