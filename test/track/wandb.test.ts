@@ -40,7 +40,8 @@ describe('online', () => {
 
   it('sends a run as it goes', async () => {
     const out = join(folder, 'online')
-    const said = await go(tracker({ WANDB_TAGS: 'a, b', WANDB_ENTITY: 'aviary' }), eventsOf(out, 0, 10), 10)
+    // no fault here: an answer may take what a busy machine takes
+    const said = await go(tracker({ WANDB_TAGS: 'a, b', WANDB_ENTITY: 'aviary', WANDB_HTTP_TIMEOUT: '20' }), eventsOf(out, 0, 10), 10)
     whole(out)
     expect(lines()).toHaveLength(16)
     expect(theRun()).toMatchObject({ displayName: 'falcon', complete: true, exitcode: 0 })
