@@ -3,12 +3,13 @@
  *
  * What a GGUF model's next token takes on the CPU, and reading a prompt of --prompt tokens, beside llama.cpp on the same file, ids and number of
  * threads, in turns (--llama: the folder of its shared libraries, --python with numpy). Greedy. Beside the median stands the least a token took: on
- * a machine that others use too it is what the code takes. The share is of what reading the model's bytes takes at the speed that this process
- * reads memory with the same threads, measured around each case.
+ * a machine that others use too it is what the code takes. The shares are of what reading the model's bytes takes at the speed that this process
+ * copies memory (read and written) and at the one that it reads it alone, in order, with the same threads, measured behind each case.
  */
 import { execFileSync } from 'node:child_process'
 import { basename, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import { nativeLibrary } from '../src/devices/cpu/library.ts'
 import { openDevice } from '../src/devices/open.ts'
 import { LanguageModel } from '../src/engine/language-model.ts'
 import { openBase } from '../src/engine/open-base.ts'
@@ -44,7 +45,9 @@ interface Measured {
   answer: number[]
   /** of weights that a token reads */
   bytes?: number
-  /** bytes a second */
+  /** bytes a second, read and written */
+  copying?: number
+  /** bytes a second, read alone */
   reading?: number
 }
 
@@ -81,9 +84,16 @@ async function once(path: string, threads: number): Promise<Measured> {
   // a token reads one row of an embedding that is no head's
   const { head } = opened.model
   const read = weights.filter(({ name }) => head.tiedTo !== undefined || !name.endsWith('embed_tokens.weight'))
-  // what a copy reads and writes, half of it read
-  const reading = device.limits({ anew: true }).copy
-  return { ...measured!, bytes: read.reduce((sum, spec) => sum + sizeOf(spec), 0), reading }
+  const copying = device.limits({ anew: true }).copy
+  return { ...measured!, bytes: read.reduce((sum, spec) => sum + sizeOf(spec), 0), copying, reading: readingSpeed(threads) }
+}
+
+function readingSpeed(threads: number): number {
+  const { native } = nativeLibrary()
+  const pool = native.poolCreate(threads)
+  const speed = (native.probeRead(pool) as number) * 1e9
+  native.poolDestroy(pool)
+  return speed
 }
 
 function child(path: string, threads: number): Measured {
@@ -140,10 +150,13 @@ if (values.once) {
             ` prompt ${tokens(median(prompt))} tokens/s (${tokens(least(prompt))})`,
         )
       }
-      const { bytes, reading } = rounds.saqr.reduce((a, b) => (a.reading! > b.reading! ? a : b))
+      const { bytes } = rounds.saqr[0]!
+      const most = (of: (one: Measured) => number) => Math.max(...rounds.saqr.map(of))
+      const [copying, reading] = [most((one) => one.copying!), most((one) => one.reading!)]
       const took = least(rounds.saqr.flatMap((one) => one.times)) / 1e3
       console.log(
-        `  ${(bytes! / 1e6).toFixed(1)} MB of weights a token; copying moves ${(reading! / 1e9).toFixed(1)} GB/s: the least token reads at ${((100 * bytes!) / took / reading!).toFixed(0)} % of it`,
+        `  ${(bytes! / 1e6).toFixed(1)} MB of weights a token; copying moves ${(copying / 1e9).toFixed(1)} GB/s, reading ${(reading / 1e9).toFixed(1)}:` +
+          ` the least token reads at ${((100 * bytes!) / took / copying).toFixed(0)} and ${((100 * bytes!) / took / reading).toFixed(0)} % of them`,
       )
     }
   }

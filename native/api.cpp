@@ -118,6 +118,7 @@ SAQR_API int saqr_run(void* pool, const Item* items, int count, Control* control
 
 SAQR_API double saqr_probe_fma(void* pool, int kind) { return probeFma(*static_cast<Pool*>(pool), kind); }
 SAQR_API double saqr_probe_copy(void* pool) { return probeCopy(*static_cast<Pool*>(pool)); }
+SAQR_API double saqr_probe_read(void* pool) { return probeRead(*static_cast<Pool*>(pool)); }
 
 SAQR_API int64_t saqr_quantise_nf4(const void* values, int isBf16, int64_t n, const float* bounds, uint8_t* packed, float* absmax, int threads) {
   return quantiseNf4(values, isBf16 != 0, n, bounds, packed, absmax, threads);

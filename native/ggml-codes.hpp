@@ -154,6 +154,24 @@ SAQR_INLINE vf halfOf(const uint8_t* at) {
   return set1(half(at));
 #endif
 }
+#if defined(__AVX2__) && !defined(__AVX512F__)
+#define SAQR_WORDS 1
+// 8 words of 4 codes each. A code is what its mask leaves, with those below it: c₀, c₀ + 16 c₁, … up to the word itself, exact in f32
+SAQR_INLINE vi words(const uint8_t* at) { return (vi)_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i*)at)); }
+SAQR_INLINE vf upTo(vi words, int code) { return __builtin_convertvector(code < 3 ? words & ((16 << 4 * code) - 1) : words, vf); }
+// so that Σ c · x = Σ upTo(i) · (xᵢ / 16ⁱ − xᵢ₊₁ / 16ⁱ⁺¹); bytes hold codes 16 apart
+// every second of 16 from the first or the second on
+template <int kFrom>
+SAQR_INLINE vf everySecond(const float* x) {
+  const __m256 halves = _mm256_shuffle_ps((__m256)load(x), (__m256)load(x + W), kFrom ? 0xdd : 0x88);
+  return (vf)_mm256_permute4x64_pd(_mm256_castps_pd(halves), 0xd8);
+}
+inline void turnPairs(const float* x, float* out) {
+  const vf v[] = {everySecond<0>(x), everySecond<0>(x + 16) / 16, everySecond<1>(x) / 256, everySecond<1>(x + 16) / 4096, vf{}};
+  for (int i = 0; i < 4; i++) store(out + i * W, v[i] - v[i + 1]);
+}
+#else
+#define SAQR_WORDS 0
 SAQR_INLINE void bytePairs(const uint8_t* at, vf* c) {
 #pragma GCC unroll 4
   for (int i = 0; i < kVectors / 2; i++) {
@@ -168,6 +186,7 @@ inline void turnPairs(const float* x, float* out) {
   }
 }
 #endif
+#endif
 
 // ---- a type each: kWeights a block of kBytes, `take` sub-block j of the block at `at`
 
@@ -179,8 +198,14 @@ struct Q4_0 {
   SAQR_INLINE static vf bf16s(const uint8_t* at, int) { return look(lowThenHigh(at + 2), sixteen(8) * halves(at)); }
 #else
   static constexpr bool kSumX = true;  // for `shift`
+#if SAQR_WORDS
+  static constexpr float kShiftOfFirst = -8, kShiftOfSecond = 0;  // shift = Σ of the block's two first halves with these factors
+  SAQR_INLINE static vi bits(const uint8_t* at) { return words(at + 2); }
+  SAQR_INLINE static vf factor(vi bits, int i) { return upTo(bits, i); }
+#else
   SAQR_INLINE static void factors(const uint8_t* at, vf* c) { bytePairs(at + 2, c); }
   SAQR_INLINE static void scales(const uint8_t* at, vf& scale, vf& shift) { scale = halfOf(at), shift = scale * -8.0f; }
+#endif
   static void turnX(const float* x, float* out) { turnPairs(x, out); }
 #endif
 };
@@ -192,8 +217,14 @@ struct Q4_1 {
   SAQR_INLINE static vf bf16s(const uint8_t* at, int) { return look(lowThenHigh(at + 4), sixteen() * halves(at) + halves(at + 2)); }
 #else
   static constexpr bool kSumX = true;
+#if SAQR_WORDS
+  static constexpr float kShiftOfFirst = 0, kShiftOfSecond = 1;
+  SAQR_INLINE static vi bits(const uint8_t* at) { return words(at + 4); }
+  SAQR_INLINE static vf factor(vi bits, int i) { return upTo(bits, i); }
+#else
   SAQR_INLINE static void factors(const uint8_t* at, vf* c) { bytePairs(at + 4, c); }
   SAQR_INLINE static void scales(const uint8_t* at, vf& scale, vf& shift) { halvesOf(at, scale, shift); }
+#endif
   static void turnX(const float* x, float* out) { turnPairs(x, out); }
 #endif
 };
@@ -221,11 +252,17 @@ struct Q8_0 {
   SAQR_INLINE static vf bf16s(const uint8_t* at, int) { return scaled(loadAs<v32>(at + 2), halves(at), halves(at)); }
 #else
   static constexpr bool kSumX = false;
+#if SAQR_WORDS
+  static constexpr float kShiftOfFirst = 0, kShiftOfSecond = 0;
+  SAQR_INLINE static const int8_t* bits(const uint8_t* at) { return reinterpret_cast<const int8_t*>(at + 2); }
+  SAQR_INLINE static vf factor(const int8_t* bits, int i) { return floats(bits + i * W); }
+#else
   SAQR_INLINE static void factors(const uint8_t* at, vf* c) {
 #pragma GCC unroll 8
     for (int i = 0; i < kVectors; i++) c[i] = floats(reinterpret_cast<const int8_t*>(at + 2) + i * W);
   }
   SAQR_INLINE static void scales(const uint8_t* at, vf& scale, vf&) { scale = halfOf(at); }
+#endif
   static void turnX(const float* x, float* out) { memcpy(out, x, 32 * sizeof(float)); }
 #endif
 };

@@ -87,4 +87,24 @@ double probeCopy(Pool& pool) {
   return 2.0 * bytes / seconds * 1e-9;
 }
 
+double probeRead(Pool& pool) {
+  constexpr uint64_t bytes = 128u << 20;
+  char* from = static_cast<char*>(allocatePages(bytes));
+  if (!from) return 0;
+  auto read = [=](Worker& worker) {
+    constexpr int kLanes = 8;
+    vi all[kLanes] = {};
+    const Range part = share(worker, bytes, 4096);
+    for (int64_t at = part.from; at < part.to; at += kLanes * sizeof(vi)) {
+#pragma GCC unroll 8
+      for (int i = 0; i < kLanes; i++) all[i] ^= loadAs<vi>(from + at + i * sizeof(vi));
+    }
+    for (int i = 0; i < kLanes; i++) asm volatile("" : "+m"(all[i]));
+  };
+  memset(from, 1, bytes);
+  const double seconds = best(pool, read);
+  freePages(from, bytes);
+  return bytes / seconds * 1e-9;
+}
+
 }  // namespace saqr

@@ -120,9 +120,9 @@ it.each(BLOCKS)('products and embeddings of %s', async (name) => {
 })
 
 /**
- * Of f32 sums: a value of a block goes through the additions of its block (at most 8, and 2 for what x is turned to), two a block that follows, and
- * those of the lanes (4). What is added is at most a code of 31 (its byte's upper one still beside it, 15 + 16) times the scale and the shift of x:
- * 2 · 31 / 8 of the largest value a block can have, where codes are taken around 8; of Q8_0 the value itself.
+ * Of f32 sums: a value of a block goes through the additions of its block (at most 8, and 2 for what x is turned to), at most two a block that follows,
+ * and those of the lanes (4). What is added is at most a code of 31 (its byte's upper one still beside it, 15 + 16; in a word of four 16, and 1 in the
+ * code below) times the scale and the shift of x: 2 · 31 / 8 of the largest value a block can have, where codes are taken around 8; of Q8_0 the value itself.
  */
 function near(found: Float32Array, x: Float32Array, w: Float32Array, rows: number, act: 'bf16' | 'f32'): void {
   const roundings = (2 * K) / 32 + 14

@@ -55,6 +55,7 @@ export const FUNCTIONS = {
   pairSlots: 'void saqr_pair_slots(const void* ids, int64_t count, void* slots, int64_t room)',
   probeFma: 'double saqr_probe_fma(void* pool, int kind)',
   probeCopy: 'double saqr_probe_copy(void* pool)',
+  probeRead: 'double saqr_probe_read(void* pool)',
 } as const
 
 export type Native = Record<keyof typeof FUNCTIONS, ForeignFunction>
