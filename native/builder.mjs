@@ -15,8 +15,13 @@ const root = dirname(native)
 const out = join(native, 'build')
 
 const FLAGS = ['-O3', '-std=c++20', '-fno-math-errno', '-ffp-contract=fast', '-fvisibility=hidden', '-Wall', '-Wextra', '-pthread']
+/**
+ * x86-64's processors keep decoded instructions by 32 or 64 bytes of code: where a short loop lay across two of them, adamw_8bit took 17 % longer for
+ * nothing but a library that had grown before it.
+ */
+const ALIGNED = ['-falign-functions=32', '-falign-loops=32']
 /** code of Windows can lie anywhere by itself */
-const flagsOf = ({ os }) => (os === 'win32' ? FLAGS : [...FLAGS, '-fPIC'])
+const flagsOf = ({ os, cpu }) => [...FLAGS, ...(cpu === 'x64' ? ALIGNED : []), ...(os === 'win32' ? [] : ['-fPIC'])]
 
 /** sources whose sums are another program's, float by float: no product is contracted with a sum */
 const EXACT = ['native/ggml-blocks.cpp', 'native/ggml-blocks-32.cpp', 'native/ggml-super-blocks.cpp', 'native/low-rank.cpp']

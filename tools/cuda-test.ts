@@ -7,6 +7,7 @@
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { CudaDevice } from '../src/devices/cuda/device.ts'
+import { cases } from '../src/ops/generated/cases.ts'
 import { checkCurves } from './cuda-test/curves.ts'
 import { checkFamilies } from './cuda-test/families.ts'
 import { checkFaults } from './cuda-test/faults.ts'
@@ -38,6 +39,10 @@ const PARTS: Record<string, () => void | Promise<void>> = {
 const unknown = positionals.find((part) => !(part in PARTS))
 if (unknown !== undefined) {
   console.error(`test:cuda has no part ${unknown}; it has ${Object.keys(PARTS).join(', ')}`)
+  process.exit(2)
+}
+if (values.op !== undefined && !cases.some((c) => c.op.name.startsWith(values.op!))) {
+  console.error(`no op's name begins with ${values.op}; there are ${[...new Set(cases.map((c) => c.op.name))].join(', ')}`)
   process.exit(2)
 }
 const chosen = Object.keys(PARTS).filter((part) => (positionals.length > 0 ? positionals.includes(part) : part !== 'sanitizer'))

@@ -36,6 +36,11 @@ first.dispose()
 // each name begins those of its gradients
 const all = [...new Set(cases.map((c) => c.op.name))].sort()
 const names = values.ops?.split(',') ?? all.filter((name) => !all.some((other) => other !== name && name.startsWith(other)))
+const unknown = names.filter((name) => name !== 'none' && !all.includes(name))
+if (unknown.length > 0) {
+  console.error(`no op is called ${unknown.join(', ')}; there are ${all.join(', ')}`)
+  process.exit(2)
+}
 for (const name of names) {
   const [before, began] = [findings.length, performance.now()]
   await checkOps(name, open, values.small)

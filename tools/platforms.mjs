@@ -146,6 +146,10 @@ if (!['kernels', 'product', 'suite'].includes(what) || positionals.length !== 2 
   console.error(`Usage: node tools/platforms.mjs kernels|product|suite RUNNER [options]; RUNNER: ${Object.keys(RUNNERS).join(', ')}, all`)
   process.exit(1)
 }
+if (values.record && values.ops) {
+  console.error('--record keeps what all ops did: leave --ops out')
+  process.exit(1)
+}
 for (const name of wanted) {
   const began = performance.now()
   const { needs = [], ...runner } = RUNNERS[name]

@@ -20,8 +20,8 @@ export function suitePage(results, { runner, under, files, leftOut, on }) {
     return `${found.result.padEnd(7)}${counts}  ${file}${commits.length > 1 ? `  (${found.commit})` : ''}`
   }
   return [
-    `$ node tools/platforms.mjs suite ${runner} --record      the files of npm test, each by itself, ${under}; ${on}, commit ${commits.join(', ')}`,
-    `${passed.length} of ${files.length} files passed${known.size < files.length ? `, ${files.length - known.size} not run` : ''}; tests: ${sum('passed')} passed, ${sum('failed')} failed, ${sum('skipped')} skipped; ${sum('seconds')} s in all${mixed}`,
+    `$ node tools/platforms.mjs suite ${runner} --record      the files of npm test, each by itself, here or where --pack took them, ${under}; ${on}, commit ${commits.join(', ')}`,
+    `${passed.length} of ${files.length} files passed, ${Object.keys(leftOut).length} left out${known.size < files.length ? `, ${files.length - known.size} not run` : ''}; tests: ${sum('passed')} passed, ${sum('failed')} failed, ${sum('skipped')} skipped; ${sum('seconds')} s in all${mixed}`,
     '',
     'result   passed  failed skipped seconds  file',
     ...files.map(line),

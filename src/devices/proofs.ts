@@ -114,6 +114,16 @@ export const PROOFS: readonly Proof[] = [
   },
   {
     platform: 'linux-x64',
+    what: 'kernels',
+    variant: 'x86-64-amx',
+    runtime: 'Node 20.20.2',
+    ops: 46,
+    under: '',
+    saqr: '0.1.0',
+    on: '2026-11-27',
+  },
+  {
+    platform: 'linux-x64',
     what: 'product',
     variant: 'x86-64-v3',
     runtime: 'Bun 1.4.5',

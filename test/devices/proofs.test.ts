@@ -72,8 +72,8 @@ it('a page of a suite names every file: passed, failed and of what, not run, lef
   const about = { runner: 'r', under: 'QEMU 7', files: ['a', 'b', 'c'], leftOut: { d: 'no card' }, on: 'today' }
   const results = [result('a'), result('b', ['sums: 1 is not 2\n  at b:1'])]
   expect(suitePage(results, about).split('\n')).toEqual([
-    '$ node tools/platforms.mjs suite r --record      the files of npm test, each by itself, QEMU 7; today, commit c1',
-    '1 of 3 files passed, 1 not run; tests: 6 passed, 1 failed, 2 skipped; 10 s in all',
+    '$ node tools/platforms.mjs suite r --record      the files of npm test, each by itself, here or where --pack took them, QEMU 7; today, commit c1',
+    '1 of 3 files passed, 1 left out, 1 not run; tests: 6 passed, 1 failed, 2 skipped; 10 s in all',
     '',
     'result   passed  failed skipped seconds  file',
     'passed        3       0       1       5  a',

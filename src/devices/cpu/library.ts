@@ -202,6 +202,6 @@ export function notLoaded(path: string, { title }: Platform, cause: Error): Saqr
       ? `this macOS is too old: the library for ${title} is built for ${built}. Use a newer macOS.`
       : oldMusl
         ? `this system's musl is too old (${cause.message}). Use a newer system or container image.`
-        : `${path} can't be opened (${cause.message}). ${remedyFor(cause.message) || `It is built for ${title}: install saqr again (npm install saqr).`}`
+        : `${path} can't be opened (${cause.message}). ${remedyFor(cause.message) || `It is built for ${title}, ${AGAIN}`}`
   return new SaqrError('DEVICE_CPU_LIBRARY', text, { cause })
 }
