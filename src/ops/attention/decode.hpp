@@ -152,7 +152,7 @@ class Decode {
     return headOf<const T>(call_.k, group.keyHead, call_.headDim).row(Paging::slot(table_, call_.paging.page, j));
   }
   // A head's rows lie as far apart as the cache is wide, which no processor foresees: values are asked for while scores are taken, the next keys
-  // before values are added. Rows of f32 are long enough to keep its loads waiting for memory, not for their turn: asking costs 4 to 14 % there.
+  // before values are added. Rows of f32 are long enough to keep its loads waiting for memory, not for their turn: asking costs 4 to 14 % there (bench/results/x86-before-after.txt).
   static SAQR_INLINE void askFor(const T* row, int64_t stride, int64_t rows, int64_t channels) {
     if constexpr (sizeof(T) == 2) {
       for (const T* end = row + rows * stride; row < end; row += stride) {
