@@ -100,7 +100,8 @@ describe('a lock', () => {
 
   it.runIf(process.platform === 'linux')('of a process that has ended is none, though its parent never asks how', async () => {
     // sh becomes a program that waits for nobody
-    const parent = spawn('sh', ['-c', 'sleep 0 & echo $!; exec sleep 20'], { stdio: ['ignore', 'pipe', 'ignore'] })
+    // a second: the shell itself would ask how, if its child ended before exec takes its place
+    const parent = spawn('sh', ['-c', 'sleep 1 & echo $!; exec sleep 20'], { stdio: ['ignore', 'pipe', 'ignore'] })
     const pid = Number(String((await once(parent.stdout, 'data'))[0]))
     const fields = () => readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ')
     while (fields()[0] !== 'Z') await new Promise((next) => setTimeout(next, 10))
