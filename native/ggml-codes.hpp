@@ -159,13 +159,13 @@ SAQR_INLINE vf halfOf(const uint8_t* at) {
 // 8 words of 4 codes each. A code is what its mask leaves, with those below it: c₀, c₀ + 16 c₁, … up to the word itself, exact in f32
 SAQR_INLINE vi words(const uint8_t* at) { return (vi)_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i*)at)); }
 SAQR_INLINE vf upTo(vi words, int code) { return __builtin_convertvector(code < 3 ? words & ((16 << 4 * code) - 1) : words, vf); }
-// so that Σ c · x = Σ upTo(i) · (xᵢ / 16ⁱ − xᵢ₊₁ / 16ⁱ⁺¹); bytes hold codes 16 apart
 // every second of 16 from the first or the second on
 template <int kFrom>
 SAQR_INLINE vf everySecond(const float* x) {
   const __m256 halves = _mm256_shuffle_ps((__m256)load(x), (__m256)load(x + W), kFrom ? 0xdd : 0x88);
   return (vf)_mm256_permute4x64_pd(_mm256_castps_pd(halves), 0xd8);
 }
+// Σ c · x = Σ upTo(i) · (xᵢ / 16ⁱ − xᵢ₊₁ / 16ⁱ⁺¹); bytes hold codes 16 apart
 inline void turnPairs(const float* x, float* out) {
   const vf v[] = {everySecond<0>(x), everySecond<0>(x + 16) / 16, everySecond<1>(x) / 256, everySecond<1>(x + 16) / 4096, vf{}};
   for (int i = 0; i < 4; i++) store(out + i * W, v[i] - v[i + 1]);

@@ -41,6 +41,15 @@ if (unknown !== undefined) {
   console.error(`test:cuda has no part ${unknown}; it has ${Object.keys(PARTS).join(', ')}`)
   process.exit(2)
 }
+const [shareOf, shares] =
+  /^(\d+)\/(\d+)$/
+    .exec(values.share ?? '0/1')
+    ?.slice(1)
+    .map(Number) ?? []
+if (!(shareOf! < shares!)) {
+  console.error(`--share ${values.share}: I/N is wanted, each Nth case from the Ith on, I below N, as in 0/4`)
+  process.exit(2)
+}
 if (values.op !== undefined && !cases.some((c) => c.op.name.startsWith(values.op!))) {
   console.error(`no op's name begins with ${values.op}; there are ${[...new Set(cases.map((c) => c.op.name))].join(', ')}`)
   process.exit(2)
