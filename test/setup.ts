@@ -5,6 +5,9 @@ import { afterAll, expect } from 'vitest'
 const leave = () => process.exit(1)
 if (!process.listeners('disconnect').some(({ name }) => name === leave.name)) process.on('disconnect', leave)
 
+// Another object in its place is not the system's environment: os.homedir() and native code would not see what is set there.
+Object.defineProperty(process, 'env', { value: process.env, writable: false, enumerable: true, configurable: true })
+
 const [before, folder] = [{ ...process.env }, process.cwd()]
 
 afterAll(() => {

@@ -12,7 +12,6 @@ import { type FakeHub, startHub } from './server.ts'
 
 const saqr = commandLine({ sft, generate })
 const FILES = ['config.json', 'tokenizer.json', 'tokenizer_config.json', 'model.safetensors']
-const environment = { ...process.env }
 
 let folder = ''
 let hub: FakeHub
@@ -37,7 +36,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await hub.close()
   rmSync(folder, { recursive: true })
-  process.env = environment
 })
 beforeEach(() => void hub.requests.splice(0))
 

@@ -13,7 +13,6 @@ import { type PushHub, startPushHub } from '../hub/push-server.ts'
 const folder = mkdtempSync(join(tmpdir(), 'saqr-pushed-'))
 const at = (name: string) => join(folder, name)
 const saqr = commandLine({ push, sft })
-const before = { ...process.env }
 let hub: PushHub
 const files = (repo: string, branch = 'main') => [...(hub.repos.get(repo)?.branches.get(branch)?.keys() ?? [])].sort()
 
@@ -25,7 +24,6 @@ beforeAll(async () => {
   writeFileSync(at('rows.jsonl'), tinyRows())
 })
 afterAll(async () => {
-  process.env = before
   await hub.close()
   rmSync(folder, { recursive: true })
 })
