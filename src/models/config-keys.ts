@@ -13,7 +13,7 @@ export const HARMLESS: ReadonlySet<string> = new Set(
     // heads of other tasks
     'id2label label2id num_labels problem_type',
     // what a call returns, and how transformers computes it
-    'attn_implementation experts_implementation output_attentions output_hidden_states output_router_logits return_dict use_cache chunk_size_feed_forward',
+    'attn_implementation experts_implementation output_attentions output_hidden_states return_dict use_cache chunk_size_feed_forward',
     // first values of weights that every checkpoint has; tensor parallelism of a past version
     'initializer_range pretraining_tp',
     // tokens: the tokenizer's files say them, eos_token_id also ends an answer

@@ -53,6 +53,8 @@ export interface LossTerm {
   readonly name: string
   /** what the configuration multiplies it with; 0: it is not trained towards; null: nor can it be, how evenly experts are used is all it says */
   readonly coefficient: number | null
+  /** does the configuration ask for it, so that it counts where an objective has it only then? */
+  readonly asked: boolean
 }
 
 export interface ExpertTargets {

@@ -79,7 +79,7 @@ export async function trainingOf(
     maxPassTokens: o.maxPassTokens ?? Number.MAX_SAFE_INTEGER,
     quantum: 1,
     longBeyond: model.longBeyond,
-    wholeBatches: wholeBatches(coefficientOf(model, o), o.gradientAccumulationSteps),
+    wholeBatches: wholeBatches(coefficientOf(model, o, objective), o.gradientAccumulationSteps),
   }
   const steps = sampler.totalSteps(o)
   const off = unshared(model, adapter, objective, o)

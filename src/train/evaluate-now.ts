@@ -81,7 +81,7 @@ function prepareEvaluation(
   reference: TrainableModel | null,
 ): { runner: PassRunner; evalCut: CutOptions; objective: Objective } {
   evalBatches(examples, o)
-  const term = objective.unbalanced ? 0 : coefficientOf(model.opened.model, o)
+  const term = coefficientOf(model.opened.model, o, objective)
   const { device, choice } = model.opened
   const layout = model.trained?.layout ?? NOTHING // nothing is trained, or what is has its place already
   const spec = {

@@ -13,7 +13,7 @@ const kind: TrainerKind<KtoTrainingOptions> = {
   check(options, { model }) {
     checkKto(options)
     // answers to other prompts lie in the same passes, and TRL balances experts over the rows' own
-    if (options.lossType === 'kto' && coefficientOf(model.language.opened.model, options) > 0)
+    if (options.lossType === 'kto' && coefficientOf(model.language.opened.model, options, {}) > 0)
       throw new SaqrError(
         'OPTION_REFUSED',
         say`a balance loss of experts beside ${option('lossType')} kto is not supported yet: set ${option('routerAuxLossCoef')} to 0`,

@@ -51,7 +51,7 @@ export function reportPlan(
   config: JsonObject,
   o: SftOptions,
   device: Device,
-  { score }: Pick<Objective, 'score'>,
+  { score, ...objective }: Pick<Objective, 'score' | 'balancedWhereAsked'>,
 ): PlanReport {
   const model = openConfig(config)
   const activation = precisionIn(o, config)
@@ -70,7 +70,7 @@ export function reportPlan(
   const rows = o.perDeviceTrainBatchSize * o.gradientAccumulationSteps
   const rowTokens = Math.min(o.maxLength ?? model.maxPositions, model.maxPositions)
   const memory = memoryLimit(o.memory)
-  const term = coefficientOf(model, o)
+  const term = coefficientOf(model, o, objective)
   const whole = wholeBatches(term, o.gradientAccumulationSteps)
   const budget = planBudget(device, {
     spec: {

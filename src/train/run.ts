@@ -72,7 +72,7 @@ export interface Run extends RunRequest {
 /** @throws SaqrError MEMORY_BUDGET, DATA_TOO_FEW_ROWS; the signal's reason */
 export async function prepareRun(request: RunRequest, signal?: AbortSignal): Promise<Run> {
   const { model, examples, evalExamples, looked, evalLooked, options: o } = request
-  const term = request.objective.unbalanced ? 0 : coefficientOf(model.opened.model, o)
+  const term = coefficientOf(model.opened.model, o, request.objective)
   const objective = withTerm(request.objective, model.opened.model, term)
   const whole = wholeBatches(term, o.gradientAccumulationSteps)
   const { device, choice } = model.opened

@@ -90,7 +90,7 @@ export async function compute(folder: string, device: Device, options: CaseOptio
       trainables.setFromFile(name, values)
     }
   }
-  const term = coefficientOf(opened.model, { routerAuxLossCoef: null })
+  const term = coefficientOf(opened.model, { routerAuxLossCoef: null }, sft)
   const objective = withTerm(sft, opened.model, term)
   const batches = batchesOf(folder)
   const whole = wholeBatches(term, batches.length)

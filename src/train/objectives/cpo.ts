@@ -89,7 +89,7 @@ export function cpo(options: Options): Objective {
       prepareAnswers(dataset, tokenizer, pairs, { maxLength: o.maxLength ?? MAX_LENGTH, truncationMode: 'keep_start', signal, making }),
     layOut: (batches, cut) => ({ ...layPasses(batches, cut, own), normaliser: batches.length }),
     still: true,
-    unbalanced: true,
+    balancedWhereAsked: true,
     async run(runner, pass, inputs, laid, signal) {
       if (!runner.spec.gradients) return runner.run(pass, inputs, signal)
       const weigh = (scores: PassScores) => {

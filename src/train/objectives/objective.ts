@@ -95,8 +95,8 @@ export interface Objective {
   layOut(batches: readonly (readonly Example[])[], cut: CutOptions): LaidOut
   /** what no pass cuts, as its weights depend on all of it: a sequence, an example of several, or a micro-batch */
   readonly together: Together
-  /** a mixture's own balance loss is no part of it; default: it is */
-  readonly unbalanced?: boolean
+  /** a mixture's own balance loss is part of it only where the model's configuration asks for it (`LossTerm.asked`); default: it is, wherever there is one */
+  readonly balancedWhereAsked?: boolean
   /** nothing random in training: rows are compared with what they were; default: an adapter's dropout is on */
   readonly still?: boolean
   /** what becomes of a chunk's logits */

@@ -9,16 +9,20 @@ import type { Metric, Objective } from './objective.ts'
 const TOGETHER = 8
 
 /**
- * What the model's term is multiplied with: the option, or what its configuration says; 0 where it has none.
+ * What the model's term is multiplied with: the option, or what its configuration says; 0 where it has none, or the objective none of it.
  * @throws SaqrError OPTION_INVALID for a coefficient of a model without a term
  */
-export function coefficientOf({ family, term }: Model, { routerAuxLossCoef: given }: Pick<CommonOptions, 'routerAuxLossCoef'>): number {
+export function coefficientOf(
+  { family, term }: Model,
+  { routerAuxLossCoef: given }: Pick<CommonOptions, 'routerAuxLossCoef'>,
+  { balancedWhereAsked = false }: Pick<Objective, 'balancedWhereAsked'>,
+): number {
   if ((term?.coefficient ?? null) === null && given)
     throw new SaqrError(
       'OPTION_INVALID',
       say`${option('routerAuxLossCoef')} is ${given}, but a ${family} model has no ${term ? 'loss that balances its experts' : 'experts that a loss could balance'}: leave it out`,
     )
-  return given ?? term?.coefficient ?? 0
+  return given ?? (balancedWhereAsked && !term?.asked ? 0 : (term?.coefficient ?? 0))
 }
 
 /** how passes are traced and cut where the term counts: none cuts a micro-batch of the `batches` of a step */
