@@ -17,6 +17,7 @@ did written down.
 A line `@step N LOSS` on stdout tells how far it is, `@misread WEIGHT SHARE WIDTH` that bitsandbytes reads a 4-bit weight as something else than what is in it:
 then nothing is trained."""
 import json
+import math
 import os
 import platform
 import sys
@@ -251,7 +252,7 @@ def recorded(base, kind, work, steps, f32_from):
                     self.gradients.add(name, step, p.grad)
 
         def end_step(self, state):
-            self.proof["losses"].append(self.loss)
+            self.proof["losses"].append(self.loss if math.isfinite(self.loss) else None)  # JSON has no word for it
             self.proof["ends"].append(time.perf_counter() - self.began)
             print(f"@step {state.global_step} {self.loss:.6f}", flush=True)
             self.loss = 0.0

@@ -76,7 +76,10 @@ export function halved(gate: Gate): Experts['activation'] {
 
 /** The balance loss over all layers, as transformers pools it: for `DecoderParts`. */
 export function balance(c: Config, k: number): Required<Pick<DecoderParts, 'term' | 'after'>> {
-  return { ...evenness(k), term: { name: 'aux_loss', coefficient: c.number('router_aux_loss_coef', 0.001), asked: c.flag('output_router_logits', false) } }
+  return {
+    ...evenness(k),
+    term: { name: 'aux_loss', coefficient: c.number('router_aux_loss_coef', 0.001), asked: c.flag('output_router_logits', false) },
+  }
 }
 
 /** How often experts are chosen, of a model without a balance loss. */

@@ -28,7 +28,11 @@ describe('a comparison', () => {
     const allowed = tolerancesOf('f32', { ...saqr, leastMoved: Number.POSITIVE_INFINITY, tensors: 2 }).loss.value * 2 * 2.6
     expect(off(0.99 * allowed)).toEqual([])
     expect(off(1.01 * allowed)).toEqual([expect.stringMatching(/^loss: .* step 4, /)])
-    expect(off(Number.NaN)).toHaveLength(1)
+    expect(off(Number.NaN)).toEqual(['loss: saqr’s loss of step 4 is no number'])
+    const none = trl.losses.map((loss, i) => (i < 2 ? loss : Number.NaN))
+    expect(failing({ trl: { ...trl, losses: none }, saqr })).toEqual([
+      expect.stringMatching(/^loss: TRL’s loss of step 3 is no number: .*max_length/),
+    ])
     expect(failing({ trl, saqr: { ...saqr, losses: saqr.losses.slice(0, 7) } })).toEqual(['loss: TRL made 8 steps, saqr 7'])
   })
 

@@ -35,7 +35,7 @@ it.each([
 ])('gpt-oss-%s opens, of the size it has in transformers', (size, parameters) => {
   const model = openConfig(json(join(import.meta.dirname, `../../examples/configs/gpt-oss-${size}.json`)))
   expect([...parametersOf(model).values()].reduce((n, { rows, cols }) => n + rows * cols, 0)).toBe(parameters)
-  expect(model.term).toEqual({ name: 'aux_loss', coefficient: 0.9 })
+  expect(model.term).toEqual({ name: 'aux_loss', coefficient: 0.9, asked: false })
 })
 
 interface Rope {

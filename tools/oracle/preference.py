@@ -39,11 +39,14 @@ warnings.filterwarnings("ignore")
 
 TRAINERS = {"dpo": (DPOTrainer, DPOConfig), "orpo": (ORPOTrainer, ORPOConfig), "kto": (KTOTrainer, KTOConfig), "cpo": (CPOTrainer, CPOConfig)}
 
+#: TRL's ORPO and CPO have the balance loss only where the configuration says so
+BALANCED = dict(**MIXTRAL, output_router_logits=True)
+
 
 def write_model(out: Path, mixture: bool):
     """The base, its tokenizer and an adapter over it whose lora_B is not zero."""
     family = "mixtral" if mixture else "llama"
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **config_of(vocab_size=VOCAB, pad_token_id=0, **(MIXTRAL if mixture else {})))).float()
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **config_of(vocab_size=VOCAB, pad_token_id=0, **(BALANCED if mixture else {})))).float()
     fill_base(model, "preference")
     make_tokenizer().save_pretrained(out / "model")
     model.save_pretrained(out / "model")

@@ -84,4 +84,4 @@ RUNS = [
 ]
 
 # those that a mixture of experts goes through
-MIXTURES = ["sigmoid", "accumulated", "kto-apo"]
+MIXTURES = ["sigmoid", "accumulated", "kto-apo", "orpo-accumulated", "cpo-hinge"]

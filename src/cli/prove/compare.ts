@@ -2,7 +2,7 @@
 import { type Check, type Found, type Measures, measure } from './measure.ts'
 import { ROUNDED } from './moves.ts'
 import type { Changed } from './recipe.ts'
-import { GRADIENT_STEPS, type Memory, type SeenStep, type Side } from './recorded.ts'
+import { GRADIENT_STEPS, type Memory, matrix, type SeenStep, type Side } from './recorded.ts'
 import type { SaqrSide } from './saqr-side.ts'
 import type { TrlSide } from './trl-side.ts'
 import { yardstickOf } from './yardstick.ts'
@@ -94,7 +94,7 @@ function rowsCheck(trl: Side, saqr: Side): Found {
 }
 
 function tensorsCheck(trl: TrlSide, saqr: SaqrSide): Found {
-  const named = (list: TrlSide['trained']) => new Map(list.map(([name, shape]) => [name, shape.join(' × ')]))
+  const named = (list: TrlSide['trained']) => new Map(list.map(([name, shape]) => [name, matrix(shape)]))
   const [theirs, ours] = [named(trl.trained), named(saqr.trained)]
   const wrong = [...theirs].find(([name, shape]) => ours.get(name) !== shape) ?? [...ours].find(([name]) => !theirs.has(name))
   if (!wrong) return { name: 'tensors', passed: true, said: `both train the same ${theirs.size} tensors, from the same first values` }

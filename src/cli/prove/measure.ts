@@ -1,6 +1,6 @@
 /** What both sides did in one arithmetic, compared: losses, gradients, and the way that weights went. */
 import { type MovePair, type Moves, movesOf } from './moves.ts'
-import { GRADIENT_STEPS, type Side, tensorValues } from './recorded.ts'
+import { GRADIENT_STEPS, matrix, type Side, tensorValues } from './recorded.ts'
 import type { SaqrSide } from './saqr-side.ts'
 import { type Tolerances, tolerancesOf } from './tolerances.ts'
 import type { TrlSide } from './trl-side.ts'
@@ -119,7 +119,16 @@ function lossPairs(trl: Side, saqr: Side, { loss }: Tolerances): LossPair[] {
 function lossCheck(trl: Side, saqr: Side, losses: readonly LossPair[]): Found {
   if (trl.losses.length !== saqr.losses.length || losses.length === 0)
     return { name: 'loss', passed: false, said: `TRL made ${trl.losses.length} steps, saqr ${saqr.losses.length}` }
-  // NaN is above everything
+  const none = losses.find(({ trl, saqr }) => !Number.isFinite(trl) || !Number.isFinite(saqr))
+  if (none) {
+    const whose = Number.isFinite(none.trl) ? 'saqr’s' : Number.isFinite(none.saqr) ? 'TRL’s' : 'both sides’'
+    const rows = 'a row whose prompt alone fills max_length has no answer left, whose mean is no number; saqr leaves such rows out'
+    return {
+      name: 'loss',
+      passed: false,
+      said: `${whose} loss of step ${none.step} is no number${whose === 'TRL’s' ? `: it may be that ${rows}` : ''}`,
+    }
+  }
   const worst = losses.reduce((a, b) => (b.difference / b.allowed <= a.difference / a.allowed ? a : b))
   const passed = losses.every(({ difference, allowed }) => difference <= allowed)
   const [at, least] = [worst.difference.toExponential(1), worst.allowed.toExponential(1)]
@@ -137,7 +146,7 @@ function gradientPairs(trl: Side, saqr: Side, { gradient, later }: Tolerances, y
     const step = (theirs ?? ours)!.step
     const allowed = Math.max(step === 1 ? gradient.value : later.value, yardstick === null ? 0 : allowedOf(yardstick, name, step))
     const missing = { name, step, norm: 0, difference: null, allowed }
-    if (!theirs || !ours || theirs.step !== ours.step || theirs.shape.join() !== ours.shape.join()) return missing
+    if (!theirs || !ours || theirs.step !== ours.step || matrix(theirs.shape) !== matrix(ours.shape)) return missing
     return { ...missing, ...distance(tensorValues(saqr.gradientFile, ours), tensorValues(trl.gradientFile, theirs)) }
   })
   const share = ({ difference, allowed }: GradientPair) =>

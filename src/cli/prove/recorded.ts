@@ -87,6 +87,12 @@ export function readIndex(folder: string, name: string): Map<string, KeptTensor>
 /** the file with its index */
 export const readValues = (folder: string, name: string): Values => ({ tensors: readIndex(folder, name), file: valuesFile(folder, name) })
 
+/** The shape by which tensors are compared: here the experts of a mixture lie one below the other, where transformers has a dimension of them more. */
+export function matrix(shape: readonly number[]): string {
+  const cols = shape.at(-1) ?? 1
+  return (shape.length < 3 ? shape : [shape.slice(0, -1).reduce((n, size) => n * size, 1), cols]).join(' × ')
+}
+
 export class TensorWriter {
   readonly kept = new Map<string, KeptTensor>()
   readonly path: string

@@ -28,7 +28,8 @@ export interface TrlSide extends Side {
 }
 
 interface Wrote {
-  losses: number[]
+  /** null: no number, or infinite */
+  losses: (number | null)[]
   rates: number[]
   ends: number[]
   trained: [string, number[], string][]
@@ -110,7 +111,7 @@ export async function runTrl({
     )
   const wrote = JSON.parse(readText(join(work, 'trl.json'))) as Wrote
   return {
-    losses: wrote.losses,
+    losses: wrote.losses.map((loss) => loss ?? Number.NaN),
     rates: wrote.rates,
     ends: wrote.ends,
     rows: readRows(join(work, 'rows.jsonl')).slice(0, wrote.losses.length),

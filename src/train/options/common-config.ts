@@ -396,7 +396,7 @@ export interface CommonOptions {
   evalPrompts: string | null
   /** Folder of TensorBoard’s event files; default: TENSORBOARD_LOGGING_DIR, else one a run in outputDir/runs; no effect without reportTo tensorboard. */
   loggingDir: string | null
-  /** Absent: a mixture's balance loss counts where its config.json asks for it (output_router_logits). */
+  /** Absent: a mixture's balance loss counts as config.json says (output_router_logits, router_aux_loss_coef). */
   routerAuxLossCoef?: number | null
   /** Absent: the objective takes no noise. */
   neftuneNoiseAlpha?: number | null

@@ -61,7 +61,10 @@ export const ownOfTrainers = {
 }
 /** what some trainers lack, and what that means */
 export const ofSome = {
-  router_aux_loss_coef: { field: router_aux_loss_coef, means: "a mixture's balance loss counts as config.json says (output_router_logits, router_aux_loss_coef)" },
+  router_aux_loss_coef: {
+    field: router_aux_loss_coef,
+    means: "a mixture's balance loss counts as config.json says (output_router_logits, router_aux_loss_coef)",
+  },
   neftune_noise_alpha: { field: argumentsOfTraining.neftune_noise_alpha, means: 'the objective takes no noise' },
 }
 const { neftune_noise_alpha: _, ...quiet } = argumentsOfTraining
