@@ -3,11 +3,11 @@ import { z } from 'zod'
 import type { Dataset } from '../data/dataset.ts'
 import { isRated, saysWanted } from '../data/rated.ts'
 import { cpo } from '../train/objectives/cpo.ts'
+import { sftObjective } from '../train/objectives/dft.ts'
 import { dpo } from '../train/objectives/dpo.ts'
 import { kto } from '../train/objectives/kto.ts'
 import type { Objective } from '../train/objectives/objective.ts'
 import { orpo } from '../train/objectives/orpo.ts'
-import { sft } from '../train/objectives/sft.ts'
 import { type CpoOptions, cpoOptions } from '../train/options/cpo.ts'
 import { type DpoOptions, dpoOptions } from '../train/options/dpo.ts'
 import { checkDpo } from '../train/options/dpo-rules.ts'
@@ -29,7 +29,7 @@ export const trainers = {
     fields: sftFields,
     objective: (o) => {
       checkPacking(o as SftOptions)
-      return sft
+      return sftObjective(o as SftOptions)
     },
   },
   dpo: {

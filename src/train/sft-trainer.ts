@@ -1,5 +1,5 @@
 /** Supervised fine-tuning with TRL's names. */
-import { sft } from './objectives/sft.ts'
+import { sftObjective } from './objectives/dft.ts'
 import type { TrainingOptions } from './options/config.ts'
 import { checkPacking } from './options/rules.ts'
 import { sftTables } from './options/sft.ts'
@@ -9,7 +9,7 @@ import { Trainer, type TrainerKind } from './trainer.ts'
 export type { SFTTrainerInit } from './options/trainer-types.ts'
 export type { TrainOutput, TrainRequest } from './trainer.ts'
 
-const kind: TrainerKind<TrainingOptions> = { ...sftTables, check: checkPacking, objective: () => sft }
+const kind: TrainerKind<TrainingOptions> = { ...sftTables, check: checkPacking, objective: sftObjective }
 
 /** Supervised fine-tuning, with TRL’s names. */
 export class SFTTrainer extends Trainer<TrainingOptions> {

@@ -143,7 +143,6 @@ describe('saqr', () => {
     expect((await saqr('sft', '--help', 'use-dora')).out).toBe(
       '--use_dora\n  Refused unless false: DoRA is not supported yet; use plain LoRA or --use_rslora.\n',
     )
-    expect((await saqr('sft', '--help', 'loss_type')).out).toContain('  refuses dft: ')
     expect((await saqr('sft', '--help', 'padding_free')).out).toContain('Accepted, though there is nothing left for it to do: ')
     expect((await saqr('sft', '--help', 'optim')).out).toContain('\n  refuses adamw_torch_4bit or adamw_torch_8bit: ')
     expect((await saqr('sft', '--help', 'lora_r')).out).toBe(

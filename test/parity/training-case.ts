@@ -23,7 +23,8 @@ interface Trained {
   history: Record<string, number>[]
 }
 
-export async function trainCase(folder: string, outputDir: string, device: Device): Promise<Trained> {
+/** @param more options beside the recorded ones: of how passes are cut */
+export async function trainCase(folder: string, outputDir: string, device: Device, more: object = {}): Promise<Trained> {
   const base = join(folder, 'base.json')
   const { load_in_4bit: loadIn4bit, use_bnb_nested_quant: doubleQuant } = existsSync(base) ? json(base) : { load_in_4bit: false, use_bnb_nested_quant: false } // biome-ignore format: short
   const opened = new OpenedModel(device, openCheckpoint(join(folder, 'model')), { dtype: 'f32', loadIn4bit, doubleQuant })
@@ -37,7 +38,7 @@ export async function trainCase(folder: string, outputDir: string, device: Devic
     processingClass: new Tokenizer(opened.checkpoint.tokenizer!),
     trainDataset: await loadDataset(join(folder, 'train.jsonl')),
     evalDataset: existsSync(evalRows) ? await loadDataset(evalRows) : null,
-    args: { ...args, outputDir },
+    args: { ...args, ...more, outputDir },
   })
   await trainer.train()
   const final = new Map(language.trainables.names.map((name) => [name, language.trainables.inFile(name)]))

@@ -6,11 +6,11 @@ import { expect } from 'vitest'
 import { CpuDevice } from '../../src/devices/cpu/device.ts'
 import { offOf, trainCase } from './training-case.ts'
 
-export async function expectTrained(folder: string, recorded = false): Promise<void> {
+export async function expectTrained(folder: string, recorded = false, more: object = {}): Promise<void> {
   const outputDir = mkdtempSync(join(tmpdir(), 'saqr-'))
   const device = new CpuDevice({ threads: 2 })
   try {
-    const found = offOf(folder, await trainCase(folder, outputDir, device), recorded)
+    const found = offOf(folder, await trainCase(folder, outputDir, device, more), recorded)
     expect(found.length).toBeGreaterThan(30)
     for (const { what, off, allowed } of found) expect(off, what).toBeLessThanOrEqual(allowed)
   } finally {

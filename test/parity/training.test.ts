@@ -9,3 +9,7 @@ const root = join(import.meta.dirname, '../fixtures/training')
 describe.each(readdirSync(root))('%s', (name) => {
   it('has the losses, gradient norms, learning rates and final weights of TRL', () => expectTrained(join(root, name), true))
 })
+
+it.each([{ prefixSharing: false }, { maxPassTokens: 40 }])('dynamic fine-tuning, cut otherwise: %j', (more) =>
+  expectTrained(join(root, 'dft'), true, more),
+)

@@ -39,8 +39,9 @@ def coefficient(model):
     return getattr(config, "router_aux_loss_coef", 0.0) if hasattr(config, "output_router_logits") else 0.0
 
 
-def batch_nll(model, rows):
-    """The balance loss of the rows, 0 where the model has none. And for each row (logits (len, V), summed NLL of its targets): token i is predicted from position i - 1. Rows are padded on the right."""
+def batch_nll(model, rows, dynamic=False):
+    """The balance loss of the rows, 0 where the model has none. And for each row (logits (len, V), summed NLL of its targets): token i is predicted from position i - 1. Rows are padded on the right.
+    dynamic: each target's times its probability, a number."""
     longest = max(len(row["ids"]) for row in rows)
     ids = torch.tensor([row["ids"] + [0] * (longest - len(row["ids"])) for row in rows])
     padding = {}
@@ -52,11 +53,12 @@ def batch_nll(model, rows):
     made = []
     for i, row in enumerate(rows):
         at = torch.tensor(row["targets"]).nonzero()[:, 0]
-        made.append((out[i, : len(row["ids"])], F.cross_entropy(out[i, at - 1], ids[i, at], reduction="sum")))
+        nll = F.cross_entropy(out[i, at - 1], ids[i, at], reduction="none")
+        made.append((out[i, : len(row["ids"])], (nll * torch.exp(-nll).detach() if dynamic else nll).sum()))
     return result.aux_loss if balance else torch.zeros(()), made
 
 
-def step(model, rows, batches=None):
+def step(model, rows, batches=None, dynamic=False):
     """Micro-batches (numbers of rows; default: each row alone) one by one, the loss divided by the targets of all rows as TRL does over an
     accumulated batch; a balance loss is averaged over them. Gradients stay in the parameters."""
     model.train()
@@ -66,7 +68,7 @@ def step(model, rows, batches=None):
     batches = batches or [[i] for i in range(len(rows))]
     balance = 0
     for batch in batches:
-        aux, made = batch_nll(model, [rows[i] for i in batch])
+        aux, made = batch_nll(model, [rows[i] for i in batch], dynamic)
         term = coefficient(model) * aux / len(batches)
         (sum(nll for _, nll in made) / count + term).backward()
         balance = balance + term.detach()

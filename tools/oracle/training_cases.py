@@ -92,5 +92,10 @@ RUNS = [
     Run("qlora", dict(per_device_train_batch_size=4, learning_rate=5e-3, lr_scheduler_type="linear", warmup_steps=5), nf4="bitsandbytes",
         config=model(vocab_size=VOCAB, pad_token_id=0, hidden_size=64, intermediate_size=128, num_attention_heads=4, num_key_value_heads=2)),
     Run("qlora-narrow", dict(per_device_train_batch_size=4, learning_rate=5e-3, lr_scheduler_type="linear", warmup_steps=5), nf4="values"),
+    Run("dft", dict(
+        per_device_train_batch_size=2, gradient_accumulation_steps=3, learning_rate=5e-3, loss_type="dft",
+        eval_strategy="steps", eval_steps=10, per_device_eval_batch_size=4), evaluation=text_rows(10, 9)),
+    Run("full-dft-mixture", dict(per_device_train_batch_size=4, learning_rate=1e-3, loss_type="dft", router_aux_loss_coef=0.05), "mixtral",
+        model(vocab_size=VOCAB, pad_token_id=0, **MIXTRAL), adapter=None),
     Run("packed", dict(per_device_train_batch_size=2, learning_rate=5e-3, packing=True, packing_strategy="bfd", max_length=96)),
 ]

@@ -7,11 +7,11 @@ import { CPOTrainer } from '../../train/cpo-trainer.ts'
 import { DPOTrainer } from '../../train/dpo-trainer.ts'
 import { KTOTrainer } from '../../train/kto-trainer.ts'
 import { cpo } from '../../train/objectives/cpo.ts'
+import { sftObjective } from '../../train/objectives/dft.ts'
 import { dpo } from '../../train/objectives/dpo.ts'
 import { kto } from '../../train/objectives/kto.ts'
 import type { Objective } from '../../train/objectives/objective.ts'
 import { orpo } from '../../train/objectives/orpo.ts'
-import { sft } from '../../train/objectives/sft.ts'
 import type { VerbOptions } from '../../train/options/common.ts'
 import { type CpoOptions, cpoOptions } from '../../train/options/cpo.ts'
 import { type DpoOptions, dpoOptions } from '../../train/options/dpo.ts'
@@ -53,7 +53,7 @@ export const KINDS: Readonly<Record<string, Kind>> = {
     theirs: 'trl sft',
     fields: sftFields,
     check: (o) => checkSft(o as unknown as SftOptions),
-    objective: () => sft,
+    objective: (o) => sftObjective(o as unknown as SftOptions),
     trainer: (training, o) => new SFTTrainer({ ...training, args: trainerArgs(o as unknown as SftOptions) }),
   },
   dpo: {

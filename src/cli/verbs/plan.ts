@@ -5,7 +5,7 @@ import { settledConfig } from '../../engine/settle.ts'
 import { SaqrError } from '../../error.ts'
 import type { JsonObject } from '../../formats/json.ts'
 import { localPath } from '../../hub/model.ts'
-import { sft as objective } from '../../train/objectives/sft.ts'
+import { sftObjective } from '../../train/objectives/dft.ts'
 import { honoured } from '../../train/options/field.ts'
 import { renamed } from '../../train/options/retired.ts'
 import { flag } from '../../train/options/schemas.ts'
@@ -35,7 +35,7 @@ export const plan = defineVerb({
     if (names.length === 0) throw new SaqrError('OPTION_INVALID', NO_MODEL)
     const device = await openDevice(options.useCpu ? 'cpu' : options.device, { threads: options.threads })
     try {
-      const reports = names.map((name) => reportPlan(name, configOf(name), options, device, objective))
+      const reports = names.map((name) => reportPlan(name, configOf(name), options, device, sftObjective(options)))
       if (options.json) io.out.write(`${JSON.stringify(words.length > 1 ? reports : reports[0], null, 2)}\n`)
       else io.out.write(reports.map(planPage).join('\n'))
       return 0

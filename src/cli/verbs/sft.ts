@@ -1,5 +1,5 @@
 /** `saqr sft`: supervised fine-tuning with the flags of `trl sft`. */
-import { sft as objective } from '../../train/objectives/sft.ts'
+import { sftObjective } from '../../train/objectives/dft.ts'
 import { renamed } from '../../train/options/retired.ts'
 import { checkSft } from '../../train/options/rules.ts'
 import { sftFields, sftThemes, trainerArgs } from '../../train/options/sft.ts'
@@ -20,6 +20,11 @@ export const sft = defineVerb({
   renamed,
   run({ options, spelling, io }) {
     checkSft(options)
-    return trainWith(options, { io, spelling }, objective, (training) => new SFTTrainer({ ...training, args: trainerArgs(options) }))
+    return trainWith(
+      options,
+      { io, spelling },
+      sftObjective(options),
+      (training) => new SFTTrainer({ ...training, args: trainerArgs(options) }),
+    )
   },
 })

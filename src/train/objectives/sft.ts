@@ -1,4 +1,5 @@
 /** Supervised fine-tuning: −log p of every target, averaged over the targets of the accumulated batch, as TRL's SFTTrainer has it. */
+import type { Example } from '../../data/example.ts'
 import type { Pass } from '../../data/passes.ts'
 import { prepare } from '../../data/prepare.ts'
 import { textKind } from '../../data/row-kind.ts'
@@ -6,7 +7,7 @@ import { SCORES, targetLogProbs, targetLogProbsWithGradient } from '../../ops/ta
 import type { TrainingOptions } from '../options/config.ts'
 import { responseParts } from '../options/rules.ts'
 import { layPasses } from './lay-out.ts'
-import type { LaidOut, Metric, Objective } from './objective.ts'
+import type { CutOptions, LaidOut, Metric, Objective } from './objective.ts'
 
 /** weights are known ahead, so the gradient comes in the sweep that scores */
 export const sft: Objective = {
@@ -26,14 +27,7 @@ export const sft: Objective = {
       signal,
       making,
     }),
-  layOut(batches, cut) {
-    const laid = layPasses(batches, cut, sft)
-    const normaliser = Math.max(
-      1,
-      laid.batchTargets.reduce((sum, targets) => sum + targets, 0),
-    )
-    return { ...laid, normaliser }
-  },
+  layOut: (batches, cut) => layOutTargets(batches, cut, sft),
   together: 'sequence',
   score: {
     width: SCORES,
@@ -50,6 +44,22 @@ export const sft: Objective = {
     metric('entropy', null, 1), // of the model's distribution at a target, nats
     metric('mean_token_accuracy', 'accuracy', 2), // share of targets that the model finds likeliest
   ],
+}
+
+/** divided by the targets of the accumulated batch */
+export function layOutTargets(
+  batches: readonly (readonly Example[])[],
+  cut: CutOptions,
+  whose: Pick<Objective, 'together' | 'score'>,
+): LaidOut {
+  const laid = layPasses(batches, cut, whose)
+  return {
+    ...laid,
+    normaliser: Math.max(
+      1,
+      laid.batchTargets.reduce((sum, targets) => sum + targets, 0),
+    ),
+  }
 }
 
 /** TRL takes the mean over micro-batches, whatever their size, of the mean over the targets of each; of one without targets it is 0 */

@@ -44,8 +44,8 @@ export interface SFTConfig extends CommonConfig {
   labelNames?: null
   /** Highest learning rate; default: 0.00002. */
   learningRate?: number
-  /** Negative log-likelihood; logits are never held whole (so chunked_nll is the same); default: nll. */
-  lossType?: 'nll' | 'chunked_nll'
+  /** Negative log-likelihood; logits are never held whole (so chunked_nll is the same). dft: each token’s times its probability (dynamic fine-tuning); default: nll. */
+  lossType?: 'nll' | 'chunked_nll' | 'dft'
   /** NEFTune: noise on embeddings while training, uniform in ± this / √(length of the row · channels); default: none. */
   neftuneNoiseAlpha?: number | null
   /** Accepted, though there is nothing left for it to do: the planner keeps, recomputes or moves activations block by block to fit memory. */
@@ -83,8 +83,8 @@ export interface TrainingOptions extends CommonOptions {
   eosToken: string | null
   /** Which end of a too long row stays; default: keep_start; no effect without maxLength, or on rows that are packed (packing). */
   truncationMode: 'keep_start' | 'keep_end'
-  /** Negative log-likelihood; logits are never held whole (so chunked_nll is the same); default: nll. */
-  lossType: 'nll' | 'chunked_nll'
+  /** Negative log-likelihood; logits are never held whole (so chunked_nll is the same). dft: each token’s times its probability (dynamic fine-tuning); default: nll. */
+  lossType: 'nll' | 'chunked_nll' | 'dft'
   /** NEFTune: noise on embeddings while training, uniform in ± this / √(length of the row · channels); default: none. */
   neftuneNoiseAlpha: number | null
   /** Learn answers only, as Unsloth's function does; needs instructionPart and responsePart, which say so by themselves; default: false. */

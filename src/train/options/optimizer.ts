@@ -95,12 +95,9 @@ export const schedule = {
 
 export const objective = {
   loss_type: honoured(
-    z.enum(['nll', 'chunked_nll']),
+    z.enum(['nll', 'chunked_nll', 'dft']),
     'nll',
-    'negative log-likelihood; logits are never held whole (so chunked_nll is the same)',
-    {
-      dft: 'dynamic fine-tuning is not supported yet; use nll',
-    },
+    'negative log-likelihood; logits are never held whole (so chunked_nll is the same). dft: each token’s times its probability (dynamic fine-tuning)',
   ),
 }
 
