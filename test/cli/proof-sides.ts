@@ -83,7 +83,7 @@ export function sides(
       held: new Map([['model.norm.weight', 'torch.float32']]),
       command: ['python3', 'trl_side.py'],
     },
-    saqr: { ...common, ...written('saqr', change.values ?? (() => {})), start: kept('start', first), end: kept('end', moved), ends: ends(0.5), device: 'cpu', arithmetic: 'f32', layers: 2, vocab: 512, longestSum: 64, directions: 100, stored: new Map([['model.norm.weight', { storage: 'F32', vector: true }]]) }, // biome-ignore format: short
+    saqr: { ...common, ...written('saqr', change.values ?? (() => {})), start: kept('start', first), end: kept('end', moved), ends: ends(0.5), device: 'cpu', arithmetic: 'f32', layers: 2, vocab: 512, longestSum: 64, directions: 100, stored: new Map([['model.norm.weight', { storage: 'F32', vector: true }]]), inCodes: [] }, // biome-ignore format: short
   }
 }
 

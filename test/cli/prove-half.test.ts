@@ -2,7 +2,7 @@
 import { rmSync } from 'node:fs'
 import { afterAll, describe, expect, it } from 'vitest'
 import { compare } from '../../src/cli/prove/compare.ts'
-import { roundedFrom } from '../../src/cli/prove/in-f32.ts'
+import { baseApart, roundedFrom } from '../../src/cli/prove/in-f32.ts'
 import { proofPage } from '../../src/cli/prove/page.ts'
 import { signsDiffer, tolerancesOf } from '../../src/cli/prove/tolerances.ts'
 import { measured } from '../../src/cli/prove/yardstick.ts'
@@ -187,5 +187,27 @@ describe('what chance may turn', () => {
     const yardstick = { tensors: new Map(), steps: new Map([[1, 3.1e-5], [2, 1e-3]]), length: 0, loss: 0 } // biome-ignore format: short
     const half = (tensors: number) => measured(tolerancesOf('bf16', few(tensors)), yardstick, { ...few(tensors), directions: 100 }, false)
     expect([half(1), half(120)].map(({ later }) => later.value)).toEqual([later(1), later(120)].map((x) => expect.closeTo(x)))
+  })
+})
+
+describe('bases that differ by more than half precision', () => {
+  const { trl, saqr } = sides()
+  const nested = { loadIn4bit: true, useBnbNestedQuant: true } as Parameters<typeof baseApart>[2]
+  const experts = 'model.layers.0.mlp.experts.gate_up_proj'
+
+  it('experts that bitsandbytes leaves as they are', () => {
+    const ours = { ...saqr, inCodes: ['model.layers.0.self_attn.q_proj.weight', experts] }
+    const held = (type: string) => ({ ...trl, half: true, held: new Map([['model.layers.0.self_attn.q_proj.weight', CODES], [experts, type]]) }) // biome-ignore format: short
+    expect(baseApart(held('torch.bfloat16'), ours, nested, true)).toMatch(
+      /^saqr holds model\.layers\.0\.mlp\.experts\.gate_up_proj in 4 bits, TRL in torch\.bfloat16/,
+    )
+    expect(baseApart(held(CODES), ours, nested, true)).toBe(null)
+  })
+
+  it('scales that are quantised on the CPU, where nothing else is rounded', () => {
+    expect(baseApart(trl, saqr, nested, true)).toMatch(/without use_bnb_nested_quant/)
+    expect(baseApart({ ...trl, half: true }, saqr, nested, true)).toBe(null)
+    expect(baseApart(trl, saqr, nested, false)).toBe(null)
+    expect(baseApart(trl, { ...saqr, stored: new Map([['w', { storage: 'nf4', vector: false }]]) }, nested, true)).toBe(null)
   })
 })

@@ -4,7 +4,7 @@ import { ran, whyNot } from './ran.ts'
 import { GRADIENT_STEPS } from './recorded.ts'
 import { runSaqr, type SaqrRequest, type SaqrSide, type Stored } from './saqr-side.ts'
 import { EXACT_SUM } from './summed.ts'
-import { runTrl, type TrlRequest, type TrlSide } from './trl-side.ts'
+import { CODES, runTrl, type TrlRequest, type TrlSide } from './trl-side.ts'
 
 export interface InF32 {
   /** null: it could not run so */
@@ -54,6 +54,20 @@ export async function inF32(half: Half, theirs: Omit<TrlRequest, 'onStep'>, ours
   return { trl, saqr: saqr instanceof Error ? null : saqr, said }
 }
 
+/** Why both train over bases that differ by more than half precision does. Null: they don't. */
+export function baseApart(
+  { half, held }: TrlSide,
+  { inCodes, stored }: SaqrSide,
+  options: SaqrRequest['recipe']['options'],
+  cpu: boolean,
+): string | null {
+  const whole = inCodes.find((name) => (held.get(name) ?? CODES) !== CODES)
+  if (whole !== undefined)
+    return `saqr holds ${whole} in 4 bits, TRL in ${held.get(whole)}, as bitsandbytes leaves what is no linear (the experts of a mixture). Prove this run without load_in_4bit`
+  const scaled = half ? null : scaledOtherwise(options, cpu, stored)
+  return scaled === null ? null : `${scaled}. Prove this run without use_bnb_nested_quant, in bf16, or on a card`
+}
+
 /** Scales that are quantised as the base is opened: bitsandbytes' CPU code interpolates (formats/dynamic-map.ts), a card takes the nearest, as saqr does. */
 function scaledOtherwise(
   { loadIn4bit, useBnbNestedQuant }: SaqrRequest['recipe']['options'],
@@ -66,8 +80,6 @@ function scaledOtherwise(
 
 /** types of files that lose nothing in these */
 const EXACT: Readonly<Record<string, readonly string[]>> = { 'torch.bfloat16': ['BF16', 'MXFP4'], 'torch.float16': ['F16'] }
-/** what a weight of 4 bits is called, whatever numbers its codes are packed into */
-const CODES = '4 bits'
 
 /**
  * Where TRL rounded the base as it opened it, though its files have more bits: what and to what. Null: nowhere.

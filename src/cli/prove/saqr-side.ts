@@ -24,6 +24,8 @@ import { DIRECTIONS } from './tolerances.ts'
 export interface SaqrSide extends Side {
   device: string
   arithmetic: 'f32' | 'bf16'
+  /** names of weights that are held in 4 bits */
+  inCodes: string[]
   /** what is trained: name and shape */
   trained: [string, readonly number[]][]
   /** what of it was before the first step */
@@ -95,6 +97,7 @@ export async function runSaqr({ recipe, rows, steps, work, trl, theirs, io, onSt
       stored: new Map(
         [...language.opened.checkpoint.tensors].map(([name, { storage, shape }]) => [name, { storage, vector: shape.length < 2 }]),
       ),
+      inCodes: [...language.recorder.weights.values()].flatMap(({ name, dtype }) => (dtype === 'nf4' ? [name] : [])),
       trained: trainables.names.map((name) => [name, trainables.fileShape(name)]),
       layers: model.layers,
       vocab: model.vocab,

@@ -27,6 +27,9 @@ export interface TrlSide extends Side {
   command: string[]
 }
 
+/** what a weight of 4 bits is called, whatever numbers its codes are packed into: neither single nor half precision */
+export const CODES = '4 bits'
+
 interface Wrote {
   /** null: no number, or infinite */
   losses: (number | null)[]
@@ -123,7 +126,7 @@ export async function runTrl({
     versions: wrote.versions,
     device: wrote.card ?? `${wrote.device}, ${wrote.threads} threads`,
     threads: wrote.threads,
-    half: wrote.bf16 || wrote.dtypes.some((dtype) => dtype !== 'torch.float32'),
+    half: wrote.bf16 || wrote.dtypes.some((dtype) => dtype !== 'torch.float32' && dtype !== CODES),
     logSoftmax: wrote.log_softmax,
     trained: wrote.trained.map(([name, shape]) => [name, shape]),
     held: readHeld(join(work, 'held.json')),
@@ -148,7 +151,9 @@ function visibleCard({ options }: Recipe): string {
 
 function readHeld(path: string): Map<string, string> {
   const held = JSON.parse(readText(path)) as Record<string, string>
-  return new Map(Object.entries(held).map(([name, type]) => [name.replace(/^base_model\.model\./, '').replace('.base_layer.', '.'), type]))
+  return new Map(
+    Object.entries(held).map(([name, type]) => [name.replace(/^base_model\.model\./, '').replaceAll(/\.base_layer(?=\.)/g, ''), type]),
+  )
 }
 
 function readRows(path: string): Side['rows'] {

@@ -13,7 +13,7 @@ import { count, name, optionalName } from '../../train/options/schemas.ts'
 import { sftFields } from '../../train/options/sft.ts'
 import { lookUpForTraining } from '../load-for-training.ts'
 import { compare, type Proof } from '../prove/compare.ts'
-import { inF32 } from '../prove/in-f32.ts'
+import { baseApart, inF32 } from '../prove/in-f32.ts'
 import { KINDS } from '../prove/kinds.ts'
 import { proofPage, rate, told } from '../prove/page.ts'
 import { progress } from '../prove/progress.ts'
@@ -89,6 +89,8 @@ export const prove = defineVerb({
       })
       const run = { rows: rows.trainDataset, steps: o.steps, trl: sides.trl, theirs: new Set(trl.trained.map(([name]) => name)), io }
       const saqr = await runSaqr({ ...run, recipe, work: sides.saqr, onStep: (step, loss) => progress(io, 'saqr', step, o.steps, loss) })
+      const otherBase = baseApart(trl, saqr, recipe.options, cpu)
+      if (otherBase !== null) throw new SaqrError('TRAIN_TRL', `there is nothing to compare: ${otherBase}`)
       if (trl.half) io.out.write('both once more in f32: what half precision costs, and what it would hide\n')
       const f32 = trl.half
         ? await inF32(
