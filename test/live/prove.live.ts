@@ -14,6 +14,7 @@ process.env.HF_HUB_OFFLINE = '1'
 process.env.OMP_WAIT_POLICY ??= 'PASSIVE' // threads that spin starve whatever runs beside
 const root = join(import.meta.dirname, '../..')
 const fixture = join(root, 'test/fixtures/training/linear-warmup')
+const mixture = join(root, 'test/fixtures/preference-mixture/model')
 const python = join(root, '.venv/bin/python')
 /** the same, in forks of one that has loaded TRL: most cases take that, as loading takes longer than their steps */
 const loaded = inject('python')
@@ -91,6 +92,8 @@ describe('runs that are the same', () => {
     ['rated answers', ['kto'], ratedAnswers, 28, 'f32'],
     ['rated answers, each by itself, all weights', ['kto'], () => config('apo', { dtype: 'float32', bf16: false, learning_rate: 1e-3, dataset_name: rated, loss_type: 'apo_zero_unpaired', undesirable_weight: 1.5, per_device_train_batch_size: 4 }), 21, 'f32'], // biome-ignore format: short
     ['odds ratios', ['orpo'], odds, 28, 'f32'],
+    ['all weights of a mixture', ['sft'], () => config('mixture', { model_name_or_path: mixture, dtype: 'float32', bf16: false, learning_rate: 1e-3, dataset_name: plain, per_device_train_batch_size: 4 }), 21, 'f32'], // biome-ignore format: short
+    ['odds ratios of a mixture that asks for its balance loss', ['orpo'], () => config('orpo-mixture', { ...adapter, model_name_or_path: mixture, dataset_name: pairs, per_device_train_batch_size: 4 }), 28, 'f32'], // biome-ignore format: short
     ['odds ratios over NF4 in bf16', ['orpo'], () => qlora('orpo-qlora', { dtype: 'bfloat16', bf16: true, dataset_name: pairs }), 28, 'bf16'], // biome-ignore format: short
     ['CPO', ['cpo'], () => config('cpo', { ...adapter, dataset_name: pairs, cpo_alpha: 0.5, per_device_train_batch_size: 4 }), 28, 'f32'], // biome-ignore format: short
     ['SimPO', ['cpo'], simpo, 28, 'f32'],
