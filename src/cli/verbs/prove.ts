@@ -171,7 +171,7 @@ function summary(proof: Proof, out: string, io: Io): string {
     ...checks.map((check) => `${check.passed ? style.good('✓') : style.warn('✗')} ${told(check, proof)}`),
     both('tokens a second', rate(trl.tokensPerSecond), rate(saqr.tokensPerSecond), ` (${times})`),
     ...(theirs !== null && ours !== null ? [both(card ? 'memory, card' : 'memory', bytes(theirs), bytes(ours))] : []),
-    both('the whole run', duration(trl.fullRunSeconds), duration(saqr.fullRunSeconds)),
+    both('the whole run', `about ${duration(trl.fullRunSeconds)}`, `about ${duration(saqr.fullRunSeconds)}`),
     passed ? style.good(`parity holds with TRL ${versions.trl}`) : style.warn(`parity fails with TRL ${versions.trl}`),
     `the page: ${resolve(out, 'proof.html')}; as JSON: ${join(out, 'proof.json')}`,
     '',
