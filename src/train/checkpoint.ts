@@ -4,7 +4,7 @@
  * run's own facts in saqr_run.json. A checkpoint appears whole or not at all.
  */
 import { existsSync, readdirSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { takeValues } from '../engine/load-adapter.ts'
 import type { Optimizer } from '../engine/optimizer.ts'
@@ -160,6 +160,17 @@ export function findCheckpoint(outputDir: string, resume: boolean | string | nul
     )
   }
   return { path, state: readTrainerState(path), facts: readFacts(join(path, RUN)) }
+}
+
+/** What a run that begins anew is told of one that its folder holds already; null: it holds none. */
+export function runIn(outputDir: string): Message | null {
+  const there = checkpointsOf(outputDir).at(-1)
+  const saved = ['adapter_model.safetensors', 'model.safetensors', 'model.safetensors.index.json'].find((name) =>
+    existsSync(join(outputDir, name)),
+  )
+  if (!there && !saved) return null
+  const goOn = there ? say` To go on with that one, set ${option('resumeFromCheckpoint')} true;` : ''
+  return say`${outputDir} holds ${there ? basename(there.path) : saved!} of another run, and what this one saves takes its place.${goOn} To keep it, name another ${option('outputDir')}`
 }
 
 /** Where a run should go on, a checkpoint that another program saved is not passed over. @throws SaqrError TRAIN_CHECKPOINT */

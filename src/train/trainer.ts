@@ -24,7 +24,7 @@ import { BaseWeights } from './base-weights.ts'
 import { followed } from './best.ts'
 import { TrainerControl } from './callbacks.ts'
 import { unusedRows } from './check-rows.ts'
-import { checkSame, findCheckpoint, type Resumed, restore } from './checkpoint.ts'
+import { checkSame, findCheckpoint, type Resumed, restore, runIn } from './checkpoint.ts'
 import { evalAnswers } from './eval-answers.ts'
 import { type EvalMetrics, evaluateNow } from './evaluate-now.ts'
 import { isTrained, withWeights } from './identity.ts'
@@ -236,7 +236,11 @@ export class Trainer<O extends CommonOptions> {
         if (resumed.state.globalStep >= run.steps && resumed.facts.due.length === 0) warnings.unshift(nothingLeft(resumed, run.steps))
         // what measures against the model as training began needs that first
         if (!objective.reference) restore(resumed.path, model, run.optimizer)
-      } else if (resume) notes.push(`nothing to resume in ${outputDir}: this is a new run`)
+      } else {
+        if (resume) notes.push(`nothing to resume in ${outputDir}: this is a new run`)
+        const another = runIn(outputDir)
+        if (another !== null) warnings.unshift(another)
+      }
       const start = startEvent(run, {
         outputDir,
         name: factsOf(run, resumed, outputDir).run,

@@ -262,3 +262,25 @@ describe('a run that goes on', () => {
     expect((await trainer('began', { resumeFromCheckpoint: true }, same).train()).finished).toBe(true)
   })
 })
+
+describe('a folder that holds another run', () => {
+  const told = async (name: string, args: SFTConfig = {}) =>
+    (await events(trainer(name, { maxSteps: 1, saveSteps: 1, ...args }))).flatMap((event) =>
+      event.type === 'warning' ? [event.message] : [],
+    )
+
+  it('is told by a run that begins anew, and not by one that goes on', async () => {
+    expect(await told('held')).toEqual([])
+    const warned = [
+      expect.stringMatching(
+        /held holds checkpoint-1 of another run, .* set resumeFromCheckpoint true; To keep it, name another outputDir$/,
+      ),
+    ]
+    expect(await told('held')).toEqual(warned)
+    expect((await told('held', { resumeFromCheckpoint: true, maxSteps: 2 })).join()).not.toContain('another run')
+    rmSync(join(work, 'held', 'checkpoint-1'), { recursive: true })
+    rmSync(join(work, 'held', 'checkpoint-2'), { recursive: true })
+    await saveTrained(fresh(), join(work, 'held'))
+    expect(await told('held')).toEqual([expect.stringMatching(/held holds adapter_model\.safetensors of another run, [^;]*\. To keep it/)])
+  })
+})
