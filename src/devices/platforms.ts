@@ -16,8 +16,6 @@ export interface Platform {
   suffix: 'so' | 'dylib' | 'dll'
   /** of the package that calls libraries, @koromix/koffi-<name> */
   koffi: string
-  /** what has been run there, of which version and when, in words */
-  readonly proof: string
 }
 
 /** where `npm test` runs for every change */
@@ -36,18 +34,7 @@ function platform(os: Platform['os'], cpu: Platform['cpu'], libc: Platform['libc
   const suffix = os === 'darwin' ? 'dylib' : os === 'win32' ? 'dll' : 'so'
   const koffi = `${os}-${cpu}`
   const name = libc === 'musl' ? `${koffi}-musl` : koffi
-  return {
-    name,
-    os,
-    cpu,
-    libc,
-    title,
-    suffix,
-    koffi,
-    get proof() {
-      return proofOf(name)
-    },
-  }
+  return { name, os, cpu, libc, title, suffix, koffi }
 }
 
 /**

@@ -8,7 +8,8 @@ import { Compiler, cacheFolder, targetOf } from '../../devices/cuda/compiler.ts'
 import { versionName } from '../../devices/cuda/driver.ts'
 import { candidates, type LibraryName, openLibrary } from '../../devices/cuda/libraries.ts'
 import type { Limits } from '../../devices/device.ts'
-import { platformHere } from '../../devices/platforms.ts'
+import { platformHere, proofOf } from '../../devices/platforms.ts'
+import { PROOFS } from '../../devices/proofs.ts'
 import { option, SaqrError, say } from '../../error.ts'
 import { runtime, version } from '../../hub/version.ts'
 import { bytes, short } from '../../track/numbers.ts'
@@ -82,7 +83,7 @@ function look(name: string, find: () => string[]): Finding {
 function host(): Finding {
   return look('saqr', () => [
     `${version()} on ${runtime()}, ${process.platform} ${process.arch}`,
-    `${platformHere().title}: ${platformHere().proof}`,
+    platformHere().title,
     `${bytes(totalmem())} of memory, ${bytes(freemem())} free`,
   ])
 }
@@ -90,7 +91,17 @@ function host(): Finding {
 function cpu(probe: boolean): string[] {
   const device = new CpuDevice()
   try {
-    return [device.describe().label, ...placeLines(), ...(probe ? [limitsLine(device.limits({ anew: true }))] : [])]
+    // of the variant that runs here: the README has them all
+    const proof = proofOf(
+      platformHere().name,
+      PROOFS.filter(({ variant }) => variant === device.variant),
+    )
+    return [
+      device.describe().label,
+      `as built and run: ${proof}`,
+      ...placeLines(),
+      ...(probe ? [limitsLine(device.limits({ anew: true }))] : []),
+    ]
   } finally {
     device.dispose()
   }

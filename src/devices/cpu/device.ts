@@ -110,8 +110,13 @@ export class CpuDevice implements Device {
     this.#store = new Store(this.#native)
   }
 
+  /** of the native library, by the processor it is for: `x86-64-v3` */
+  get variant(): string {
+    return this.#native.variant() as string
+  }
+
   describe(): DeviceDescription {
-    const variant = this.#native.variant() as string
+    const { variant } = this
     const label = `${threadsText(this.#threads, this.#processors)}, ${variant}${this.#leftOut && ` (${this.#leftOut})`}`
     // whole steps of bench:cpu run at 0.76 to 0.84 of the multiply-add probe, memory-bound ops of bench:ops at 0.7 of the copy probe and more
     const reach = { compute: 0.8, pairs: 0.8, copy: 0.7, launch: 0, ...(variant.includes('amx') ? { bf16: TILES } : {}) }
