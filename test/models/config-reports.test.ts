@@ -12,8 +12,6 @@
  * ggml-org/llama.cpp#24833          GGUF keys of the older spelling and of rope_parameters are the same (mended: LongRoPE's lists of factors beside a rope_theta other than 10,000 in
  *                                   rope_parameters: the file said 10,000, which reading it back found, so such a model could not be written)
  * huggingface/transformers#48690, NVIDIA-NeMo/Automodel#3359   the balance loss over micro-batches that accumulate: TRL's (test/parity/training.test.ts: mixtral, gpt-oss)
- *
- * 586 configs drawn at random over twelve families, in both spellings, some of nonsense: of those that transformers computes 325 give its log-probabilities (f32, 1e-4), 76 are refused by name.
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
