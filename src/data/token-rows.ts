@@ -47,7 +47,9 @@ const PADDED =
 
 /** what an attention mask, of ones with padding before and behind, shows of so many tokens */
 function seen(mask: readonly number[] | undefined, length: number, where: string): [from: number, to: number] {
-  if (!mask) return [0, length]
+  let ones = 0
+  while (mask && mask[ones] === 1) ones++
+  if (!mask || ones === length) return [0, length]
   const from = mask.findIndex((one) => one !== 0)
   if (from === -1) return [0, 0]
   const to = mask.lastIndexOf(1) + 1
