@@ -42,7 +42,7 @@ export const samplingFields = {
   max_new_tokens: honoured(count, 256, 'tokens at the most'),
   temperature: honoured(z.number().min(0), 0, '0: always the likeliest token; else tokens are drawn at this temperature'),
   top_k: beside(DRAWN, honoured(z.int().min(0), 0, 'draw from this many likeliest tokens; 0: all')),
-  top_p: beside(DRAWN, honoured(z.number().positive().max(1), 1, 'draw from the likeliest tokens that hold this probability together')),
+  top_p: beside(DRAWN, honoured(z.number().min(0).max(1), 1, 'draw from the likeliest tokens that hold this probability together')),
   min_p: beside(
     DRAWN,
     honoured(z.number().min(0).max(1), 0, 'leave out tokens less likely than this share of the likeliest one’s probability; 0: none'),

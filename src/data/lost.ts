@@ -1,7 +1,8 @@
 /**
  * What a chat template left out of a row. A template knows the roles it was written for and skips others without a word; a turn that
  * isn't in the text teaches nothing, and the row is another conversation without it. Known from the row's own rendering: a text that
- * was made of no part of a message's content lost it. Reasoning that a template leaves out of a turn that says more is no loss.
+ * was made of no part of a message's content lost it. Reasoning that a template leaves out of a turn that says more is a note where it is the
+ * last turn's; templates leave it out of those before, as models don't see it again.
  */
 import { type Message, option, SaqrError, say } from '../error.ts'
 import { isObject } from '../formats/json.ts'
@@ -67,6 +68,11 @@ export function lostParts(messages: readonly ChatMessage[], { where, tools }: Gi
         say`Give one that prints it (${option('chatTemplate')}), or write it into the message's content`,
       )
   }
+  const last = messages.length - 1
+  if (last >= 0 && reasoningOf(messages[last]!) !== '' && !reasoningFields.some((field) => made.holds(last, field)))
+    notes.add(
+      "the model's chat template leaves out what a message reasons, so it is not learned; write it into the content, or give a template that prints it",
+    )
   if (tools && tools.length > 0 && !made.holds(-1, 'tools')) notes.add("the model's chat template does not print the tools")
   return [...notes]
 }

@@ -1,7 +1,7 @@
 /**
  * Rows of preferences as TRL 1.16's DPOTrainer reads them: prompt, chosen and rejected, each a text or messages; without a prompt, what chosen
  * and rejected begin with together is one, and beside a prompt that is a text where they hold messages (UltraFeedback), as TRL's
- * maybe_extract_prompt has it. LLaMA-Factory's conversations, and Alpaca's instructions, with one answer each are taken as well. Where a column
+ * maybe_extract_prompt has it; a prompt of messages that stands in its answers again is asked once. LLaMA-Factory's conversations, and Alpaca's instructions, with one answer each are taken as well. Where a column
  * asks what the answers don't begin with, TRL trains them without a question; here the row is refused.
  */
 import { SaqrError } from '../error.ts'
@@ -14,10 +14,14 @@ import type { Columns } from './answer-rows.ts'
 import { bad, textOf, textOrNone } from './cells.ts'
 import { chatColumns, messagesOf } from './conversation.ts'
 import type { Row } from './rows.ts'
+import { behindPrompt, REPEATED, said } from './said.ts'
 import { chat, noEos, withEos } from './tokenize.ts'
 
 /** a prompt, and the answers to it */
-export type Answered = { prompt: string; answers: string[] } | { prompt: Message[]; answers: Message[][] }
+export type Answered = ({ prompt: string; answers: string[] } | { prompt: Message[]; answers: Message[][] }) & {
+  /** what a person is told of how the row was read */
+  note?: string
+}
 
 /** columns that rows of answers may have beside what they need */
 export const BESIDE = ['tools', 'chat_template_kwargs'] as const
@@ -40,7 +44,7 @@ export function preferenceShape(dataset: Columns): PreferenceShape {
     name: from.name,
     unused: columns.filter((column) => !read.includes(column)),
     read: (row, where) => {
-      if (from.column === 'chosen') return implicit(row, where)
+      if (from.column === 'chosen') return both(row, where)
       return from.column === 'instruction' ? instructed(row, where) : asked(row, from.column, where)
     },
   }
@@ -58,7 +62,7 @@ const ASKING = ['question', 'query', 'input', 'problem'] as const
 
 /** Messages hold the instruction; texts answer it. */
 function instructed(row: Row, where: string): Answered {
-  if (Array.isArray(row.chosen) && Array.isArray(row.rejected)) return implicit(row, where)
+  if (Array.isArray(row.chosen) && Array.isArray(row.rejected)) return both(row, where)
   const prompt = alpacaPrompt(textOf(row, 'instruction', where), textOrNone(row, 'input', where))
   return { prompt, answers: [textOf(row, 'chosen', where), textOf(row, 'rejected', where)] }
 }
@@ -85,11 +89,24 @@ function asked(row: Row, from: string, where: string): Answered {
           where,
           `${from} is a text, and ${answer} is made of messages: write both alike, or put it before the answers of both, as a user's message`,
         )
-    return { prompt: textOf(row, from, where), answers: [textOf(row, 'chosen', where), textOf(row, 'rejected', where)] }
+    const prompt = textOf(row, from, where)
+    const answers = [textOf(row, 'chosen', where), textOf(row, 'rejected', where)]
+    const again = prompt.trim() !== '' && answers.every((answer) => answer.startsWith(prompt))
+    return again ? { prompt, answers, note: AGAIN } : { prompt, answers }
   }
   const messages = messagesOf(row[from], from, where)
   const prompt = from === 'conversations' ? withSystem(row, messages, where) : messages
-  return { prompt, answers: [answerOf(row, 'chosen', where), answerOf(row, 'rejected', where)] }
+  return toPrompt(prompt, [answerOf(row, 'chosen', where), answerOf(row, 'rejected', where)])
+}
+
+/** of texts it may be meant */
+const AGAIN =
+  'chosen and rejected both begin with their prompt, which is then asked twice: write the answers without it, unless that is meant'
+
+/** The answers to it, without a prompt that stands in them again. */
+export function toPrompt(prompt: Message[], given: Message[][]): Answered {
+  const answers = given.map((answer) => behindPrompt(prompt, answer))
+  return answers.every((answer, i) => answer === given[i]) ? { prompt, answers } : { prompt, answers, note: REPEATED }
 }
 
 /** ShareGPT keeps it in a column of its own */
@@ -106,12 +123,20 @@ export function answerOf(row: Row, column: string, where: string): Message[] {
   return messagesOf(isObject(value) ? [value] : value, column, where)
 }
 
+/** Conversations that are answers to one prompt. */
+function both(row: Row, where: string): Answered {
+  const answered = implicit(row, where)
+  if (typeof answered.prompt !== 'string' && answered.prompt.length === 0)
+    throw bad(where, 'chosen and rejected begin with different messages, so there is no prompt that both answer: begin them alike')
+  return answered
+}
+
 /** What both begin with is the prompt, as TRL's extract_prompt finds it. */
 function implicit(row: Row, where: string): Answered {
   const { chosen, rejected } = row
   if (Array.isArray(chosen) && Array.isArray(rejected)) {
     const [a, b] = [messagesOf(chosen, 'chosen', where), messagesOf(rejected, 'rejected', where)]
-    const at = parting(a.map(inOrder), b.map(inOrder))
+    const at = parting(a.map(said), b.map(said))
     return { prompt: a.slice(0, at), answers: [a.slice(at), b.slice(at)] }
   }
   const a = [...textOf(row, 'chosen', where)]
@@ -128,19 +153,6 @@ function implicit(row: Row, where: string): Answered {
       `there is no column prompt, and what chosen and rejected begin with together does not hold what stands in ${unread}: rename ${unread} to prompt`,
     )
   return { prompt, answers: [a.slice(at).join(''), b.slice(at).join('')] }
-}
-
-/** The same text for messages that say the same: whatever the order of their keys, and with or without those that are null. */
-function inOrder(message: Message): string {
-  return JSON.stringify(message, (_, value) =>
-    isObject(value)
-      ? Object.fromEntries(
-          Object.entries(value)
-            .filter(([, of]) => of !== null)
-            .sort(([a], [b]) => (a < b ? -1 : 1)),
-        )
-      : value,
-  )
 }
 
 /** where they part; what goes on without parting keeps its last part as the answer */
@@ -178,7 +190,11 @@ export const answeredTokens: Tokenise = (answered, row, where, tokenizer, now) =
       : chatTokens(answered as ChatAnswers, row, where, tokenizer, now)
   const length = Math.min(...wholes.map((whole) => commonLength(prompt, whole)))
   const lost = length < prompt.length ? { lost: tokenizer.decode(prompt.slice(length)) } : {}
-  return { sequences: wholes.map((whole) => ({ prompt: prompt.slice(0, length), answer: whole.slice(length) })), notes, ...lost }
+  return {
+    sequences: wholes.map((whole) => ({ prompt: prompt.slice(0, length), answer: whole.slice(length) })),
+    notes: told(answered, notes),
+    ...lost,
+  }
 }
 
 type TextAnswers = Extract<Answered, { prompt: string }>
@@ -223,8 +239,10 @@ export const orpoTokens: Tokenise = (answered, row, where, tokenizer, now) => {
       answer: answer.at(-1) === eosId ? answer : [...answer, eosId],
     }
   })
-  return { sequences, notes }
+  return { sequences, notes: told(answered, notes) }
 }
+
+const told = ({ note }: Answered, notes: string[]) => (note === undefined ? notes : [note, ...notes])
 
 function chatTexts({ prompt, answers }: ChatAnswers, row: Row, where: string, tokenizer: Tokenizer, now: Date) {
   if (prompt.at(-1)?.role === 'assistant')

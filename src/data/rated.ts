@@ -10,7 +10,16 @@ import { bad, isMissing, shown, textOf, textOrNone } from './cells.ts'
 import { messagesOf } from './conversation.ts'
 import { Dataset } from './dataset.ts'
 import { lazyList } from './lazy-list.ts'
-import { type Answered, answerOf, BESIDE, missingColumn, type PreferenceShape, preferenceShape, withSystem } from './preference.ts'
+import {
+  type Answered,
+  answerOf,
+  BESIDE,
+  missingColumn,
+  type PreferenceShape,
+  preferenceShape,
+  toPrompt,
+  withSystem,
+} from './preference.ts'
 import type { Row } from './rows.ts'
 
 /** columns that rate an answer, the first one there: TRL's, and LLaMA-Factory's */
@@ -54,7 +63,7 @@ export const isRated = (columns: readonly string[]): boolean =>
   RATINGS.some((column) => columns.includes(column)) && knownOf(columns) !== undefined
 
 function asked(row: Row, where: string): Answered {
-  if (Array.isArray(row.prompt)) return { prompt: messagesOf(row.prompt, 'prompt', where), answers: [answerOf(row, 'completion', where)] }
+  if (Array.isArray(row.prompt)) return toPrompt(messagesOf(row.prompt, 'prompt', where), [answerOf(row, 'completion', where)])
   if (Array.isArray(row.completion) || isObject(row.completion))
     throw bad(where, 'prompt is a text, and completion is made of messages: write both alike')
   return { prompt: textOf(row, 'prompt', where), answers: [textOf(row, 'completion', where)] }

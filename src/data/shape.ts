@@ -14,7 +14,11 @@ interface Known {
 }
 
 const known: readonly Known[] = [
-  { shape: 'tokens', needs: () => ['input_ids'], may: ['labels', 'completion_mask', 'assistant_masks', 'attention_mask'] },
+  {
+    shape: 'tokens',
+    needs: () => ['input_ids'],
+    may: ['labels', 'completion_mask', 'assistant_masks', 'attention_mask', 'position_ids', 'seq_lengths'],
+  },
   { shape: 'prompt-completion', needs: () => ['prompt', 'completion'], may: ['tools', 'chat_template_kwargs'] },
   { shape: 'messages', needs: () => ['messages'], may: ['tools', 'chat_template_kwargs'] },
   { shape: 'conversations', needs: () => ['conversations'], may: ['tools', 'chat_template_kwargs', 'system'] },

@@ -6,14 +6,16 @@ import { option, SaqrError, say } from '../error.ts'
 import type { Message } from '../text/chat-template.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import { alpacaPrompt } from './alpaca.ts'
-import { bad, textOf, textOrNone } from './cells.ts'
+import { textOf, textOrNone } from './cells.ts'
 import { chatColumns, messagesOf } from './conversation.ts'
 import { inForm } from './forms.ts'
 import { lostParts } from './lost.ts'
 import { unlearned } from './marks.ts'
 import { knownRoles } from './roles.ts'
 import type { Row } from './rows.ts'
+import { behindPrompt, REPEATED } from './said.ts'
 import type { Shape } from './shape.ts'
+import { tokenRow } from './token-rows.ts'
 
 export interface TokenizeOptions {
   textField: string
@@ -52,7 +54,7 @@ export const tokenizers: Record<Shape, Tokenize> = {
     const system = content === '' ? [] : [{ role: 'system', content }]
     return chat([...system, ...messages], row, where, tokenizer, options)
   },
-  tokens: pretokenized,
+  tokens: tokenRow,
 }
 
 const all = (ids: number[]): Tokens => ({ ids, targets: new Uint8Array(ids.length).fill(1) })
@@ -118,43 +120,12 @@ export function chat(
 
 function chatPromptCompletion(row: Row, where: string, tokenizer: Tokenizer, options: TokenizeOptions): Tokens {
   const prompt = messagesOf(row.prompt, 'prompt', where)
-  const conversation = [...prompt, ...messagesOf(row.completion, 'completion', where)]
-  const whole = chat(conversation, row, where, tokenizer, options, options.completionOnlyLoss ? prompt.length : 0)
+  const completion = messagesOf(row.completion, 'completion', where)
+  const answer = behindPrompt(prompt, completion)
+  const made = chat([...prompt, ...answer], row, where, tokenizer, options, options.completionOnlyLoss ? prompt.length : 0)
+  const whole = answer === completion ? made : { ...made, notes: [...(made.notes ?? []), REPEATED] }
   if (!options.completionOnlyLoss) return whole
   const training = options.assistantOnlyLoss
   const given = { ...chatColumns(row, where), now: options.now, where, addGenerationPrompt: true, training }
   return afterPrompt(tokenizer.applyChatTemplate(whole.messages.slice(0, prompt.length), given).ids, whole, tokenizer)
-}
-
-/** Rows that are token ids already: targets by `labels` (−100: none), or by every mask there is. */
-function pretokenized(row: Row, where: string, tokenizer: Tokenizer, { completionOnlyLoss }: TokenizeOptions): Tokens {
-  const numbers = (column: string) => {
-    const value = row[column]
-    if (value === undefined || value === null) return undefined
-    if (!Array.isArray(value) || !value.every(Number.isInteger)) throw bad(where, `${column} must be a list of integers`)
-    return value as number[]
-  }
-  const ids = numbers('input_ids') ?? []
-  const unknown = ids.find((id) => tokenizer.tokenOf(id) === undefined)
-  if (unknown !== undefined) throw bad(where, `input_ids holds ${unknown}, which is no token of this tokenizer`)
-  const labels = numbers('labels')
-  const masks = [completionOnlyLoss ? numbers('completion_mask') : undefined, numbers('assistant_masks')]
-  for (const [i, column] of [labels, ...masks].entries()) {
-    if (column && column.length !== ids.length)
-      throw bad(where, `${['labels', 'completion_mask', 'assistant_masks'][i]} is not as long as input_ids`)
-  }
-  const other = labels?.findIndex((label, i) => label !== -100 && label !== ids[i]) ?? -1
-  if (other !== -1)
-    throw bad(
-      where,
-      `labels[${other}] is ${labels![other]} where input_ids has ${ids[other]}: a label is the token that stands in its own place, or -100 (next tokens are found when training)`,
-    )
-  const targets = new Uint8Array(ids.length).fill(1)
-  // in loops of their own: corpora come as ids, and asking every list of every id took a fifth of their preparation
-  const clear = (list: readonly number[], none: number) => {
-    for (let i = 0; i < ids.length; i++) if (list[i] === none) targets[i] = 0
-  }
-  if (labels) clear(labels, -100)
-  else for (const mask of masks) if (mask) clear(mask, 0)
-  return { ids, targets }
 }

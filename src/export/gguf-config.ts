@@ -3,6 +3,7 @@ import { Full } from '../adapters/full.ts'
 import { SaqrError } from '../error.ts'
 import { ggufConfig } from '../formats/gguf/config.ts'
 import { type Entries, headerOf, text } from '../formats/gguf/write.ts'
+import type { JsonObject } from '../formats/json.ts'
 import { inspect } from '../graph/training.ts'
 import { layouts } from '../models/checkpoint.ts'
 import type { Model } from '../models/family.ts'
@@ -32,15 +33,22 @@ export function entriesOf({ keys }: Described, { architecture }: FamilyGguf): En
  */
 export function checkConfig(model: Model, header: Parameters<typeof headerOf>, factors: Described['factors'] = {}): void {
   const tables = Object.fromEntries(Object.entries(factors).map(([name, values]) => [name, Float32Array.from(values)]))
-  const { config } = ggufConfig(headerOf(...header), 'the GGUF file', tables, layouts)
+  const unsayable = (why: string) =>
+    new SaqrError('EXPORT_CONFIG', `a GGUF file can't say what this ${model.family} model is: ${why}. Save it merged instead (safetensors)`)
+  let config: JsonObject
+  try {
+    ;({ config } = ggufConfig(headerOf(...header), READ_BACK, tables, layouts))
+  } catch (error) {
+    // there is no file yet that a reader of this could look at
+    if (error instanceof SaqrError) throw unsayable(error.message.replace(`${READ_BACK} can't be used: `, 'read back, ').replace(/\.$/, ''))
+    throw error
+  }
   // the padding token's row gets no gradient, and that is all it does
   const different = differenceOf(model, openConfig({ ...config, pad_token_id: null }))
-  if (different === null) return
-  throw new SaqrError(
-    'EXPORT_CONFIG',
-    `a GGUF file can't say what this ${model.family} model is: read back, its ${different}. Save it merged instead (safetensors)`,
-  )
+  if (different !== null) throw unsayable(`read back, its ${different}`)
 }
+
+const READ_BACK = 'the GGUF file'
 
 const inspected = (model: Model) => inspect(model, new Full(), 'f32')
 

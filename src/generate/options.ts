@@ -53,7 +53,7 @@ export const ASK: Checks<GenerateOptions & AskOptions & Partial<Record<Foreign, 
   topK: beside(DRAWN, whole(0), 0),
   topP: beside(
     DRAWN,
-    number('a number above 0 and at most 1', (n) => n > 0 && n <= 1),
+    number('a number from 0 to 1', (n) => n >= 0 && n <= 1),
     1,
   ),
   minP: beside(

@@ -8,7 +8,7 @@ export interface Shaping {
   temperature?: number
   /** draw from this many likeliest tokens; 0: all */
   topK?: number
-  /** draw from the likeliest tokens that hold this probability together */
+  /** draw from the likeliest tokens that hold this probability together; 0: the likeliest alone */
   topP?: number
   /** leave out tokens less likely than this share of the likeliest one's probability; 0: none */
   minP?: number
@@ -64,8 +64,8 @@ function kthLargest(x: Float32Array, k: number): number {
 }
 
 /**
- * The likeliest ids that hold `share` of the weights together; most of them lie far above the rest, which is then never sorted. Of equal ones at
- * its edge the lowest stay; which do in transformers is left to torch's sort, which keeps no order among more than 16.
+ * The likeliest ids that hold `share` of the weights together, one at least; most of them lie far above the rest, which is then never sorted.
+ * Of equal ones at its edge the lowest stay; which do in transformers is left to torch's sort, which keeps no order among more than 16.
  */
 function nucleus(logits: Float32Array, ids: Int32Array, share: number, weight: (id: number) => number): Int32Array {
   let total = 0
@@ -74,7 +74,7 @@ function nucleus(logits: Float32Array, ids: Int32Array, share: number, weight: (
     const high = ids.filter((id) => weight(id) > floor).sort((a, b) => logits[b]! - logits[a]! || a - b)
     let held = 0
     let kept = 0
-    for (; kept < high.length && held < share * total; kept++) held += weight(high[kept]!)
+    for (; kept < high.length && (kept === 0 || held < share * total); kept++) held += weight(high[kept]!)
     if (held >= share * total || high.length === ids.length) return high.subarray(0, kept).sort()
   }
 }

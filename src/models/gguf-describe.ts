@@ -63,8 +63,9 @@ export const thetaOf = (c: Config, theta = 10000): number => {
   const { rope_theta: inside } = c.json.rope_parameters && hasKinds(c) ? ({} as Scaling) : scalingOf(c)
   return typeof inside === 'number' ? inside : c.number('rope_theta', theta)
 }
-/** parameters of their own for each kind of layer (Gemma 3) */
-const hasKinds = (c: Config) => Object.values(c.object('rope_parameters') ?? {}).some((v) => typeof v === 'object' && v !== null)
+/** parameters of their own for each kind of layer (Gemma 3); LongRoPE's factors are lists */
+const hasKinds = (c: Config) =>
+  Object.values(c.object('rope_parameters') ?? {}).some((v) => typeof v === 'object' && v !== null && !Array.isArray(v))
 
 /** Linear and YaRN by keys, Llama 3's by a tensor of what each frequency is divided by. Others a family says itself, or they are none. */
 export function describeRope(c: Config, headDim: number, o: DescribeOptions = {}): Described {

@@ -74,7 +74,7 @@ export const common: Checks<CommonParameters & Record<Nothing, undefined>> = {
   stream_options: beside({ met: (o) => o.stream === true, unless: 'without stream true' }, streamOptions),
   max_tokens: whole(1),
   temperature: number('a number from 0 to 2', (n) => n >= 0 && n <= 2),
-  top_p: number('a number above 0 and at most 1', (n) => n > 0 && n <= 1),
+  top_p: number('a number from 0 to 1', (n) => n >= 0 && n <= 1),
   top_k: whole(0),
   min_p: number('a number from 0 to 1', (n) => n >= 0 && n <= 1),
   repetition_penalty: number('a number above 0', (n) => n > 0),

@@ -5,6 +5,7 @@ import { prepare } from '../../src/data/prepare.ts'
 import { type ResponseParts, responsesOf } from '../../src/data/responses.ts'
 import { Tokenizer } from '../../src/text/tokenizer.ts'
 import { byteTokenizer } from '../cli/tiny-model.ts'
+import { tokenizerOf } from '../text/fixtures.ts'
 
 const json = byteTokenizer()
 for (const [i, content] of ['<|im_start|>', '<|im_end|>'].entries()) {
@@ -54,6 +55,24 @@ describe('what is learned', () => {
     ['A:one A:two', 'A:[one ]A:[two]'],
     ['A:one<|im_end|> more Q:', 'A:[one<|im_end|>] more Q:'],
   ])('%j', (text, expected) => expect(marked(text, PLAIN)).toBe(expected))
+})
+
+describe('white space beside a part that is one token with its own', () => {
+  // Llama 3's and Qwen's tokenizers have \n\n in one token: unslothai/unsloth#1017, #2771
+  const STOP = { instructionPart: '<|header|>user\n', responsePart: '<|header|>assistant\n' }
+  const HASH = { instructionPart: '\n### Q:\n', responsePart: '\n### A:\n' }
+  it.each([
+    ['llama3-like', '<|header|>user\nhi<|stop|><|header|>assistant\n\nyes<|stop|>', STOP, 'yes<|stop|>'],
+    ['llama3-like', '<|header|>assistant\nyes<|stop|><|header|>user\n\nhi<|stop|><|header|>assistant\n\n\nno<|stop|>', STOP, 'yes<|stop|>\nno<|stop|>'],
+    ['llama3-like', '\n### Q:\nhi\n\n### A:\nyes\n\n### Q:\nwhy\n### A:\n\nso', HASH, 'yesso'],
+    // words beside a part are none of it
+    ['llama3-like', 'UA:yes', { instructionPart: 'Q:', responsePart: 'A:' }, 'yes'],
+  ])('%s: %j', (name, text, parts, learned) => {
+    const tokenizer = tokenizerOf(name)
+    const ids = tokenizer.encode(text, { addSpecialTokens: false })
+    const marks = responsesOf(tokenizer, parts)(ids)
+    expect(tokenizer.decode(ids.filter((_, i) => marks[i] === 1))).toBe(learned)
+  }) // biome-ignore format: rows
 })
 
 describe('as an option of rows', () => {

@@ -54,8 +54,8 @@ describe.each([
 describe('configs.py', async () => {
   const folder = await oracle('configs')
   const read = (root: string, name: string) => JSON.parse(readFileSync(join(root, name), 'utf8'))
-  it('keys.json', () => {
-    expect(read(folder, 'keys.json')).toEqual(read(recorded('configs'), 'keys.json'))
+  it.each(['keys.json', 'windows.json'])('%s', (file) => {
+    expect(read(folder, file)).toEqual(read(recorded('configs'), file))
   })
   it.each(['rope.json', 'rope-phi3.json', 'rope-deepseek.json', 'rope-gpt-oss.json'])(
     '%s, to the last place that another processor may round differently',

@@ -1,7 +1,7 @@
 """What transformers makes of config.json: every key that its configuration classes know, and the rotary frequencies of configs that
 say them in different ways. test/models/configs.test.ts holds src/models against both.
 
-    python tools/oracle/configs.py OUT        # OUT/keys.json, OUT/rope.json, OUT/ropes.json, OUT/rope-phi3.json, OUT/rope-deepseek.json, OUT/rope-gpt-oss.json
+    python tools/oracle/configs.py OUT        # OUT/keys.json, OUT/rope.json, OUT/ropes.json, OUT/rope-phi3.json, OUT/rope-deepseek.json, OUT/rope-gpt-oss.json, OUT/windows.json
 """
 
 import dataclasses
@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 import transformers
 from arguments import argument
-from transformers import DeepseekV2Config, DeepseekV3Config, Gemma2Config, Gemma3Config, Gemma3TextConfig, GenerationConfig, GptOssConfig, LlamaConfig, MistralConfig, MixtralConfig, Phi3Config, Qwen2Config, Qwen3Config, Qwen3MoeConfig, SmolLM3Config
+from transformers import AutoConfig, AutoModelForCausalLM, DeepseekV2Config, DeepseekV3Config, Gemma2Config, Gemma3Config, Gemma3TextConfig, GenerationConfig, GptOssConfig, LlamaConfig, MistralConfig, MixtralConfig, Phi3Config, Qwen2Config, Qwen3Config, Qwen3MoeConfig, SmolLM3Config
 from transformers.models.deepseek_v3.modeling_deepseek_v3 import DeepseekV3Attention, DeepseekV3RotaryEmbedding
 from transformers.models.gemma3.modeling_gemma3 import Gemma3RotaryEmbedding
 from transformers.models.gpt_oss.modeling_gpt_oss import GptOssRotaryEmbedding
@@ -68,6 +68,18 @@ ROPE = (
     {"rope_scaling": YARN | {"attention_factor": 0.7}},
     {"rope_scaling": YARN | {"attention_factor": None, "mscale": 0.7, "mscale_all_dim": 0.5}},
     {"rope_scaling": YARN | {"mscale": 0.7}},
+    # as others' users met them: a factor that says 1, or says it by another name; a base said twice, or in one place alone
+    {"rope_scaling": YARN | {"attention_factor": 1.0}},
+    {"rope_parameters": YARN | {"attention_factor": 1.0, "rope_theta": 500.0}},
+    {"rope_scaling": YARN | {"attn_factor": 0.8782488562869419}},
+    {"rope_scaling": YARN | {"mscale_all_dim": 1.0}},
+    {"rope_parameters": DEFAULT, "rope_theta": 10000.0},
+    {"rope_parameters": {"rope_type": "default"}, "rope_theta": 500.0},
+    {"rope_parameters": {"rope_theta": 500.0}},
+    {"rope_parameters": YARN, "rope_theta": 500.0},
+    {"rope_scaling": YARN | {"rope_theta": 500.0}, "rope_theta": 10000.0},
+    {"rope_scaling": {"type": "yarn", "rope_type": "linear", "factor": 2.0}},
+    {"rope_scaling": {"type": "mrope", "mrope_section": [2, 3, 3]}},
 )
 
 
@@ -163,6 +175,40 @@ GPT_OSS = (
     {"rope_scaling": YARN | {"truncate": False, "beta_fast": 2.0}},
 )
 
+# which layers look back over a window, and how far
+WINDOW = {"use_sliding_window": True, "sliding_window": 9}
+KINDS = ["full_attention", "sliding_attention", "sliding_attention", "full_attention"]
+WINDOWS = (
+    ("qwen2", {"sliding_window": 9, "max_window_layers": 0}),
+    ("qwen2", WINDOW | {"max_window_layers": 4}),
+    ("qwen2", WINDOW | {"max_window_layers": 0}),
+    ("qwen2", WINDOW | {"max_window_layers": 1}),
+    ("qwen2", WINDOW),
+    ("qwen2", WINDOW | {"layer_types": KINDS}),
+    ("qwen2", {"use_sliding_window": True}),
+    ("qwen3", {"sliding_window": 9}),
+    ("qwen3", WINDOW),
+    ("qwen3", WINDOW | {"max_window_layers": 2}),
+    ("qwen3", {"use_sliding_window": False, "sliding_window": 9, "max_window_layers": 0}),
+    ("qwen3_moe", WINDOW | {"max_window_layers": 0}),
+    ("smollm3", WINDOW),
+    ("smollm3", WINDOW | {"no_rope_layer_interval": 2}),
+    ("smollm3", WINDOW | {"layer_types": KINDS}),
+    ("gpt_oss", {"sliding_window": 9}),
+    ("gpt_oss", {"sliding_window": 9, "layer_types": KINDS}),
+    ("gemma2", {"sliding_window": 9}),
+    ("gemma2", {"sliding_window": 9, "layer_types": KINDS}),
+    ("gemma3_text", {"sliding_window": 9}),
+    ("gemma3_text", {"sliding_window": 9, "sliding_window_pattern": 2}),
+    ("gemma3_text", {"sliding_window": 9, "layer_types": KINDS}),
+    ("mistral", {"sliding_window": 9}),
+    ("mistral", {"sliding_window": None}),
+    ("mixtral", {"sliding_window": 9}),
+    ("mixtral", {}),
+    ("phi3", {"sliding_window": 9}),
+    ("phi3", {}),
+)
+
 
 def keys(config):
     return {
@@ -232,6 +278,18 @@ def rope_gpt_oss(given):
     return {"inv_freq": made.inv_freq.tolist(), "attention_factor": made.attention_scaling}
 
 
+def windows(model_type, given):
+    """How many of 20 tokens the last one attends to in each of four layers, 0: all; null where transformers fails."""
+    sizes = dict(num_hidden_layers=4, num_key_value_heads=1, vocab_size=64, intermediate_size=16, pad_token_id=None)
+    try:
+        config = AutoConfig.for_model(model_type, **SIZE, **sizes, **json.loads(json.dumps(given)))
+        model = AutoModelForCausalLM.from_config(config, attn_implementation="eager")
+    except Exception:
+        return None
+    seen = [int((layer[0, 0, -1] > 0).sum()) for layer in model(torch.arange(20)[None], output_attentions=True).attentions]
+    return [0 if count == 20 else count for count in seen]
+
+
 def lines(rows):
     return "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n"
 
@@ -250,4 +308,5 @@ if __name__ == "__main__":
     (out / "ropes.json").write_text(lines([{"config": given, "expected": ropes(given)} for given in ROPES]))
     (out / "rope-phi3.json").write_text(lines([{"config": given, "expected": rope_phi3(given)} for given in PHI3]))
     (out / "rope-deepseek.json").write_text(lines([{"config": given, "expected": rope_deepseek(given)} for given in DEEPSEEK]))
+    (out / "windows.json").write_text(lines([{"model_type": kind, "config": given, "expected": windows(kind, given)} for kind, given in WINDOWS]))
     (out / "rope-gpt-oss.json").write_text(lines([{"config": given, "expected": rope_gpt_oss(given)} for given in GPT_OSS]))

@@ -16,7 +16,7 @@ from transformers.generation import LogitsProcessor, LogitsProcessorList
 ARGUMENTS = {
     "temperature": [None, 0.3, 0.7, 1.0, 1.8],
     "top_k": [0, 0, 1, 3, 10, 1000],
-    "top_p": [None, None, 0.1, 0.5, 0.9, 0.999],
+    "top_p": [None, None, 0.0, 0.1, 0.5, 0.9, 0.999],
     "min_p": [None, None, 0.02, 0.1, 0.6],
     "repetition_penalty": [None, None, 0.8, 1.1, 1.7],
     "presence_penalty": [None, None, -1.0, 0.5, 2.0],
