@@ -110,9 +110,13 @@ function special(text: string, { addedTokens }: Tokenizer): string[] {
   return found.sort((a, b) => text.indexOf(a) - text.indexOf(b))
 }
 
-/** transformers' names and Ollama's */
-const DRAWN = { temperature: 'temperature', top_k: 'top_k', top_p: 'top_p', min_p: 'min_p' } as const
+/** Where drawing is asked for, transformers draws by these what generation_config.json leaves out; Ollama has others (0.8, 40, 0.9). */
+const DRAWN = { temperature: 1, top_k: 50, top_p: 1, min_p: undefined } as const
 
+/**
+ * Names are transformers' and Ollama's alike. The repetition penalty stands there always: Ollama's own was 1.1 until version 0.32, which changes greedy
+ * answers too ("200 metres" that a model had learned became "20 metres").
+ */
 function parametersOf({ opened }: LanguageModel): string[] {
   const said = opened.checkpoint.generationConfig ?? {}
   const lines: string[] = []
@@ -120,7 +124,7 @@ function parametersOf({ opened }: LanguageModel): string[] {
     if (typeof value === 'number' && Number.isFinite(value)) lines.push(`${name} ${value}`)
   }
   if (said.do_sample === false) add('temperature', 0)
-  else for (const [ours, theirs] of Object.entries(DRAWN)) add(theirs, said[ours])
-  add('repeat_penalty', said.repetition_penalty)
+  else for (const [name, usual] of Object.entries(DRAWN)) add(name, said[name] ?? (said.do_sample === true ? usual : undefined))
+  add('repeat_penalty', said.repetition_penalty ?? 1)
   return lines
 }

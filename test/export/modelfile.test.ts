@@ -103,8 +103,21 @@ describe('beside GGUF files', () => {
       /^# ollama create NAME -f Modelfile\nFROM \.\/one\.Q8_0\.gguf\nTEMPLATE """\{\{ if \.System \}\}<\|im_start\|>system\n/,
     )
     expect(text).toMatch(/PARAMETER stop ".+"\n/)
-    expect(text).toContain('PARAMETER temperature 0.6\nPARAMETER top_k 20\nPARAMETER top_p 0.9\n')
+    expect(text).toMatch(/\nPARAMETER temperature 0.6\nPARAMETER top_k 20\nPARAMETER top_p 0.9\nPARAMETER repeat_penalty 1\n$/)
     expect(await saved('two', ['f16', 'q8_0'])).toEqual(['Modelfile.F16', 'Modelfile.Q8_0'])
+  })
+
+  it.each([
+    [{}, ['repeat_penalty 1']],
+    [{ do_sample: false, temperature: 0.6 }, ['temperature 0', 'repeat_penalty 1']],
+    [{ do_sample: true, top_k: 64, repetition_penalty: 1.05 }, ['temperature 1', 'top_k 64', 'top_p 1', 'repeat_penalty 1.05']],
+    [{ temperature: 0.7, min_p: 0.1 }, ['temperature 0.7', 'min_p 0.1', 'repeat_penalty 1']],
+  ])('%j is drawn as transformers draws, whatever Ollama is used to: %j', async (said, parameters) => {
+    writeFileSync(at('model/generation_config.json'), JSON.stringify({ ...said, eos_token_id: [2] }))
+    await saved('drawn', ['f16'], { chatTemplate: TEMPLATES.chatml!.source })
+    const lines = readFileSync(at('drawn/Modelfile'), 'utf8').split('\n')
+    const found = lines.filter((line) => line.startsWith('PARAMETER ') && !line.startsWith('PARAMETER stop'))
+    expect(found).toEqual(parameters.map((one) => `PARAMETER ${one}`))
   })
 
   it.each([
