@@ -5,6 +5,7 @@
 import { basename, join } from 'node:path'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { writeFileAtomic } from '../hub/files.ts'
+import { siblings } from '../hub/gguf-parts.ts'
 import { ChatTemplate } from '../text/chat-template.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import { askedAs } from './asked-as.ts'
@@ -24,15 +25,22 @@ export function writeModelfiles(
   const { template, stops, notes } = templateOf(language, tokenizer)
   for (const { path, quantization } of files) {
     const name = modelfileName(files, quantization)
-    writeFileAtomic(join(folder, name), modelfile(basename(path), name, template, [...new Set(stops)], parametersOf(language)))
+    const parts = siblings(path).map((part) => basename(part))
+    writeFileAtomic(join(folder, name), modelfile(parts, name, template, [...new Set(stops)], parametersOf(language)))
   }
   return notes
 }
 
-function modelfile(file: string, name: string, template: string | null, stops: readonly string[], parameters: readonly string[]): string {
+function modelfile(
+  parts: readonly string[],
+  name: string,
+  template: string | null,
+  stops: readonly string[],
+  parameters: readonly string[],
+): string {
   const lines = [
-    `# ollama create NAME -f ${name}`,
-    `FROM ./${file}`,
+    `# ollama create NAME -f ${name}${parts.length > 1 ? ' (a file in parts: Ollama 0.30 or newer)' : ''}`,
+    ...parts.map((file) => `FROM ./${file}`),
     ...(template === null
       ? ['# no TEMPLATE: Ollama takes the one it knows that is nearest to the file’s, or the prompt as it is']
       : [`TEMPLATE """${template}"""`]),
