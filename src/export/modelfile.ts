@@ -122,7 +122,7 @@ function special(text: string, { addedTokens }: Tokenizer): string[] {
 const DRAWN = { temperature: 1, top_k: 50, top_p: 1, min_p: undefined } as const
 
 /**
- * Names are transformers' and Ollama's alike. The repetition penalty stands there always: Ollama's own was 1.1 until version 0.32, which changes greedy
+ * Names are transformers' and Ollama's alike. The repetition penalty stands there always: Ollama’s own was 1.1 up to version 0.32.9, which changes greedy
  * answers too ("200 metres" that a model had learned became "20 metres").
  */
 function parametersOf({ opened }: LanguageModel): string[] {
