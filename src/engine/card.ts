@@ -18,8 +18,8 @@ interface GgufOf {
   /** of several parts the first */
   name: string
   found: string
-  /** Ollama's, beside it; null: none */
-  modelfile: string | null
+  /** Ollama's, beside it */
+  modelfile: string
 }
 
 const NAME = 'README.md'
@@ -90,9 +90,8 @@ const fence = '```'
 
 function use({ adapter, promptForm, opened }: LanguageModel, of: CardOf, name: string): string {
   if (of.kind === 'gguf') {
-    const first = of.files.find(({ modelfile }) => modelfile !== null) ?? of.files[0]!
-    const ollama = first.modelfile === null ? '' : `ollama create ${name.toLowerCase()} -f ${first.modelfile}\n`
-    return `${fence}sh\nllama-cli -m ${first.name}\n${ollama}${fence}\n`
+    const first = of.files[0]!
+    return `${fence}sh\nllama-cli -m ${first.name}\nollama create ${name.toLowerCase()} -f ${first.modelfile}\n${fence}\n`
   }
   const ours = `npx saqr generate --model_name_or_path ${name} "…"`
   const isAdapter = of.kind === 'adapter' && adapter.config !== null

@@ -5,6 +5,7 @@
 import { basename, join } from 'node:path'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { writeFileAtomic } from '../hub/files.ts'
+import { siblings } from '../hub/gguf-parts.ts'
 import { ChatTemplate } from '../text/chat-template.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import { askedAs } from './asked-as.ts'
@@ -24,15 +25,22 @@ export function writeModelfiles(
   const { template, stops, notes } = templateOf(language, tokenizer)
   for (const { path, quantization } of files) {
     const name = modelfileName(files, quantization)
-    writeFileAtomic(join(folder, name), modelfile(basename(path), name, template, [...new Set(stops)], parametersOf(language)))
+    const parts = siblings(path).map((part) => basename(part))
+    writeFileAtomic(join(folder, name), modelfile(parts, name, template, [...new Set(stops)], parametersOf(language)))
   }
   return notes
 }
 
-function modelfile(file: string, name: string, template: string | null, stops: readonly string[], parameters: readonly string[]): string {
+function modelfile(
+  parts: readonly string[],
+  name: string,
+  template: string | null,
+  stops: readonly string[],
+  parameters: readonly string[],
+): string {
   const lines = [
-    `# ollama create NAME -f ${name}`,
-    `FROM ./${file}`,
+    `# ollama create NAME -f ${name}${parts.length > 1 ? ' (a file in parts: Ollama 0.30 or newer)' : ''}`,
+    ...parts.map((file) => `FROM ./${file}`),
     ...(template === null
       ? ['# no TEMPLATE: Ollama takes the one it knows that is nearest to the file’s, or the prompt as it is']
       : [`TEMPLATE """${template}"""`]),
@@ -110,9 +118,13 @@ function special(text: string, { addedTokens }: Tokenizer): string[] {
   return found.sort((a, b) => text.indexOf(a) - text.indexOf(b))
 }
 
-/** transformers' names and Ollama's */
-const DRAWN = { temperature: 'temperature', top_k: 'top_k', top_p: 'top_p', min_p: 'min_p' } as const
+/** Where drawing is asked for, transformers draws by these what generation_config.json leaves out; Ollama has others (0.8, 40, 0.9). */
+const DRAWN = { temperature: 1, top_k: 50, top_p: 1, min_p: undefined } as const
 
+/**
+ * Names are transformers' and Ollama's alike. The repetition penalty stands there always: Ollama’s own was 1.1 up to version 0.32.9, which changes greedy
+ * answers too ("200 metres" that a model had learned became "20 metres").
+ */
 function parametersOf({ opened }: LanguageModel): string[] {
   const said = opened.checkpoint.generationConfig ?? {}
   const lines: string[] = []
@@ -120,7 +132,7 @@ function parametersOf({ opened }: LanguageModel): string[] {
     if (typeof value === 'number' && Number.isFinite(value)) lines.push(`${name} ${value}`)
   }
   if (said.do_sample === false) add('temperature', 0)
-  else for (const [ours, theirs] of Object.entries(DRAWN)) add(theirs, said[ours])
-  add('repeat_penalty', said.repetition_penalty)
+  else for (const [name, usual] of Object.entries(DRAWN)) add(name, said[name] ?? (said.do_sample === true ? usual : undefined))
+  add('repeat_penalty', said.repetition_penalty ?? 1)
   return lines
 }

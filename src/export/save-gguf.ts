@@ -139,14 +139,13 @@ export async function besideGguf(
   saved: readonly SavedGguf[],
 ): Promise<string[]> {
   if (target.endsWith('.gguf')) return []
-  const whole = saved.filter(({ parts }) => parts === 1)
-  const notes = whole.length > 0 ? writeModelfiles(language, tokenizer, target, whole) : []
-  if (whole.length < saved.length)
-    notes.push('no Modelfile for files in parts, which Ollama does not read: `llama-gguf-split --merge` makes one of them')
-  const files = saved.map(({ path, parts, quantization, compared }) => ({
+  const notes = writeModelfiles(language, tokenizer, target, saved)
+  if (saved.some(({ parts }) => parts > 1))
+    notes.push('Ollama reads files in parts from version 0.30 on; an older one takes them and then fails to load the model')
+  const files = saved.map(({ path, quantization, compared }) => ({
     name: basename(path),
     found: compared ? foundLine(compared) : NOT_ASKED,
-    modelfile: parts === 1 ? modelfileName(whole, quantization) : null,
+    modelfile: modelfileName(saved, quantization),
   }))
   const kept = await writeCard(language, target, { kind: 'gguf', files })
   return kept === null ? notes : [...notes, kept]

@@ -90,12 +90,12 @@ it('of what is exported later, by another process: the same run, and how near it
   expect(gguf.body).toContain('llama-cli -m gguf.F16.gguf\nollama create gguf -f Modelfile.F16\n')
 })
 
-it('of GGUF files: Ollama’s command where a Modelfile lies beside, none for files in parts', async () => {
+it('of GGUF files: the commands of llama.cpp and Ollama, of a file in parts by its first', async () => {
   const base = ['--model_name_or_path', at('adapter'), '--use_cpu', '--no_check']
   expect((await saqr('export', ...base, '--gguf', 'q8_0', '--output_dir', at('one'))).code).toBe(0)
   expect(card('one').body).toContain('llama-cli -m one.Q8_0.gguf\nollama create one -f Modelfile\n')
   expect((await saqr('export', ...base, '--gguf', 'q8_0', '--split_max_size', '10KB', '--output_dir', at('parts'))).code).toBe(0)
-  expect(card('parts').body).toMatch(/```sh\nllama-cli -m parts\.Q8_0-00001-of-0000\d\.gguf\n```/)
+  expect(card('parts').body).toMatch(/```sh\nllama-cli -m parts\.Q8_0-00001-of-0000\d\.gguf\nollama create parts -f Modelfile\n```/)
 })
 
 it('of an adapter over a GGUF file: no Python, which would not find the base', async () => {

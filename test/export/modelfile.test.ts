@@ -8,47 +8,10 @@ import { goTemplate, turnsOf } from '../../src/export/go-template.ts'
 import { FastLanguageModel } from '../../src/index.ts'
 import { openCheckpoint } from '../../src/models/checkpoint.ts'
 import { ChatTemplate, type Message } from '../../src/text/chat-template.ts'
+import { Tokenizer } from '../../src/text/tokenizer.ts'
 import { writeTinyModel } from '../cli/tiny-model.ts'
+import { asked, CONVERSATIONS, GENERATION, SPECIAL, TEMPLATES } from './chat-templates.ts'
 import { ollama } from './go.ts'
-
-const RAISE = "{{ raise_exception('no system message') }}"
-/** in the ways of models that there are, written for this test */
-const TEMPLATES: Record<string, { source: string; place: string }> = {
-  chatml: {
-    place: 'before',
-    source: `{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}`,
-  },
-  'chatml with a system message of its own': {
-    place: 'before',
-    source: `{% if messages[0].role != 'system' %}<|im_start|>system\nYou are a bird.<|im_end|>\n{% endif %}{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}`,
-  },
-  'headers, the first text trimmed': {
-    place: 'before',
-    source: `{{ bos_token }}{% for m in messages %}<|start_header_id|>{{ m.role }}<|end_header_id|>\n\n{{ m.content | trim }}<|eot_id|>{% endfor %}{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}`,
-  },
-  'the system message in the first turn': {
-    place: 'first',
-    source: `{{ bos_token }}{% set ns = namespace(pre='') %}{% if messages[0].role == 'system' %}{% set ns.pre = messages[0].content + '\n\n' %}{% set messages = messages[1:] %}{% endif %}{% for m in messages %}<start_of_turn>{{ 'model' if m.role == 'assistant' else m.role }}\n{{ ns.pre if loop.first }}{{ m.content | trim }}<end_of_turn>\n{% endfor %}{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}`,
-  },
-  'the system message in the last turn': {
-    place: 'last',
-    source: `{{ bos_token }}{% set ns = namespace(sys='') %}{% if messages[0].role == 'system' %}{% set ns.sys = messages[0].content %}{% set messages = messages[1:] %}{% endif %}{% for m in messages %}{% if m.role == 'user' %}[INST] {{ ns.sys + '\n\n' if loop.last and ns.sys }}{{ m.content }}[/INST]{% else %} {{ m.content }}{{ eos_token }}{% endif %}{% endfor %}`,
-  },
-  'no system message': {
-    place: 'nowhere',
-    source: `{% for m in messages %}{% if m.role == 'system' %}${RAISE}{% endif %}<|{{ m.role }}|>\n{{ m.content }}<|end|>\n{% endfor %}{% if add_generation_prompt %}<|assistant|>\n{% else %}{{ eos_token }}{% endif %}`,
-  },
-}
-const CONVERSATIONS: Message[][] = [1, 2, 3, 4].flatMap((turns) =>
-  [[], [{ role: 'system', content: 'Be {brief}.\n\nBe kind.' }]].map((before) => [
-    ...before,
-    ...Array.from({ length: 2 * turns - 1 }, (_, i) => ({
-      role: i % 2 ? 'assistant' : 'user',
-      content: ['Hi "there" 🦅', 'a\n\n  b', '</x> 3', 'وعليكم السلام', 'x'][(i + turns) % 5]!,
-    })),
-  ]),
-)
-const SPECIAL = { bos_token: '<s>', eos_token: '</s>' }
 
 describe.each(Object.entries(TEMPLATES))('%s', (_, { source, place }) => {
   const template = new ChatTemplate(source)
@@ -58,9 +21,8 @@ describe.each(Object.entries(TEMPLATES))('%s', (_, { source, place }) => {
     const turns = turnsOf(render)!
     expect(turns.place).toBe(place)
     const go = goTemplate(turns)!
-    const asked = CONVERSATIONS.filter((messages) => place !== 'nowhere' || messages[0]!.role !== 'system')
-    expect(asked.length).toBeGreaterThan(3)
-    for (const messages of asked) expect(ollama(go, messages)).toBe(render(messages, true))
+    expect(asked(place).length).toBeGreaterThan(3)
+    for (const messages of asked(place)) expect(ollama(go, messages)).toBe(render(messages, true))
   })
 })
 
@@ -103,8 +65,21 @@ describe('beside GGUF files', () => {
       /^# ollama create NAME -f Modelfile\nFROM \.\/one\.Q8_0\.gguf\nTEMPLATE """\{\{ if \.System \}\}<\|im_start\|>system\n/,
     )
     expect(text).toMatch(/PARAMETER stop ".+"\n/)
-    expect(text).toContain('PARAMETER temperature 0.6\nPARAMETER top_k 20\nPARAMETER top_p 0.9\n')
+    expect(text).toMatch(/\nPARAMETER temperature 0.6\nPARAMETER top_k 20\nPARAMETER top_p 0.9\nPARAMETER repeat_penalty 1\n$/)
     expect(await saved('two', ['f16', 'q8_0'])).toEqual(['Modelfile.F16', 'Modelfile.Q8_0'])
+  })
+
+  it.each([
+    [{}, ['repeat_penalty 1']],
+    [{ do_sample: false, temperature: 0.6 }, ['temperature 0', 'repeat_penalty 1']],
+    [{ do_sample: true, top_k: 64, repetition_penalty: 1.05 }, ['temperature 1', 'top_k 64', 'top_p 1', 'repeat_penalty 1.05']],
+    [{ temperature: 0.7, min_p: 0.1 }, ['temperature 0.7', 'min_p 0.1', 'repeat_penalty 1']],
+  ])('%j is drawn as transformers draws, whatever Ollama is used to: %j', async (said, parameters) => {
+    writeFileSync(at('model/generation_config.json'), JSON.stringify({ ...said, eos_token_id: [2] }))
+    await saved('drawn', ['f16'], { chatTemplate: TEMPLATES.chatml!.source })
+    const lines = readFileSync(at('drawn/Modelfile'), 'utf8').split('\n')
+    const found = lines.filter((line) => line.startsWith('PARAMETER ') && !line.startsWith('PARAMETER stop'))
+    expect(found).toEqual(parameters.map((one) => `PARAMETER ${one}`))
   })
 
   it.each([
@@ -144,6 +119,30 @@ describe('beside GGUF files', () => {
       expect.stringContaining('who asks by the template (vLLM) does not'),
     ])
     await model.dispose()
+  })
+
+  it.each(Object.entries(TEMPLATES))('Ollama itself: %s', async (name, { source, place }) => {
+    const { ollama: version, files } = JSON.parse(readFileSync(join(import.meta.dirname, '../fixtures/ollama/rendered.json'), 'utf8'))
+    expect(version).toMatch(/^0\.\d+\.\d+$/)
+    const { modelfile, shown, rendered } = files[name]
+    writeFileSync(at('model/generation_config.json'), JSON.stringify(GENERATION))
+    await saved('recorded', ['f16'], { chatTemplate: source })
+    expect(readFileSync(at('recorded/Modelfile'), 'utf8')).toBe(modelfile) // else record it anew: tools/oracle/ollama.ts
+    expect(shown.template).toBe(/TEMPLATE """([\s\S]*)"""/.exec(modelfile)![1])
+    const said = [...modelfile.matchAll(/^PARAMETER (\S+) (.*)$/gm)].map(([, key, value]) => `${key} ${value}`)
+    expect(
+      shown.parameters
+        .split('\n')
+        .map((line: string) => line.replace(/ {2,}/, ' '))
+        .sort(),
+    ).toEqual(said.sort())
+    const template = new ChatTemplate(source)
+    const inFile = openCheckpoint(join(at('recorded'), 'recorded.F16.gguf')).tokenizer!
+    const tokenizer = new Tokenizer(inFile, { modelType: 'llama' })
+    const special = { bos_token: '', eos_token: '</s>' } // the tiny model's
+    const texts = asked(place).map((messages) => template.render(messages, special, { addGenerationPrompt: true }).text)
+    expect(rendered.map(({ text }: { text: string }) => text)).toEqual(texts)
+    expect(rendered.map(({ tokens }: { tokens: number }) => tokens)).toEqual(texts.map((text) => tokenizer.encode(text).length))
   })
 
   it('a template that can’t be said is left out, and told in the file', async () => {

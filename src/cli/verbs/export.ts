@@ -97,7 +97,7 @@ const what = {
     honoured(
       size.nullable(),
       null,
-      'bytes of one GGUF file at most, such as 2GB: a larger model lies in several, NAME-00001-of-00003.gguf and so on; default: one file',
+      'bytes of one GGUF file at most, such as 2GB: a larger model lies in several, NAME-00001-of-00003.gguf and so on, which llama.cpp reads, and Ollama from version 0.30 on; default: one file',
     ),
   ),
   check: beside(
