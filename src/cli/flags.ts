@@ -74,16 +74,21 @@ interface Found {
 
 function lookup(said: string, fields: Fields, renamed: Names, short: Names): Found {
   const plain = said.replace(/^-+/, '').replaceAll('-', '_')
+  const found = said.startsWith('--') ? findFlag(plain, fields, renamed, short) : undefined
+  if (found) return found
+  throw unknownOption({ said, name: Object.hasOwn(short, plain) ? short[plain]! : plain, value: undefined }, Object.keys(fields))
+}
+
+/** The flag of a name with underscores, as it is called now; undefined where there is none. */
+export function findFlag(plain: string, fields: Fields, renamed: Names = {}, short: Names = {}): Found | undefined {
   const written = Object.hasOwn(short, plain) ? short[plain]! : plain
   const old = Object.hasOwn(renamed, written)
   const name = old ? renamed[written]! : written
-  if (said.startsWith('--')) {
-    if (Object.hasOwn(fields, name)) return { name, field: fields[name]!, denied: false, old }
-    const affirmed = name.replace(/^no_/, '')
-    if (affirmed !== name && Object.hasOwn(fields, affirmed) && kindsOf(fields[affirmed]!.schema).boolean)
-      return { name: affirmed, field: fields[affirmed]!, denied: true, old }
-  }
-  throw unknownOption({ said, name: written, value: undefined }, Object.keys(fields))
+  if (Object.hasOwn(fields, name)) return { name, field: fields[name]!, denied: false, old }
+  const affirmed = name.replace(/^no_/, '')
+  if (affirmed !== name && Object.hasOwn(fields, affirmed) && kindsOf(fields[affirmed]!.schema).boolean)
+    return { name: affirmed, field: fields[affirmed]!, denied: true, old }
+  return undefined
 }
 
 /** The words after a flag that are its value. */

@@ -6,7 +6,7 @@ import { withoutNeeds } from '../train/options/field.ts'
 import { type Given, resolve } from '../train/options/resolve.ts'
 import { spelling } from '../train/options/spelling.ts'
 import { told } from './fault.ts'
-import { parseFlags, type Stray } from './flags.ts'
+import { findFlag, parseFlags, type Stray } from './flags.ts'
 import { fieldHelp, verbHelp } from './help.ts'
 import { unknownCommand } from './unknown-command.ts'
 import { common, type Io, itsConfig, type Verb } from './verb.ts'
@@ -106,7 +106,11 @@ function helpOn(verb: Verb, help: unknown, columns: number): string {
   if (help === true) return verbHelp({ ...verb, themes: [...verb.themes, { title: 'Every command', fields: everywhere }] }, columns)
   const name = String(help).replace(/^-+/, '').replaceAll('-', '_')
   const fields = { ...verb.fields, ...everywhere }
-  if (Object.hasOwn(fields, name)) return fieldHelp(name, fields, columns)
+  const found = findFlag(name, fields, verb.renamed, verb.short)
+  if (found) {
+    const older = found.old ? `--${name} is an older name of --${found.name}.\n` : ''
+    return older + fieldHelp(found.name, fields, columns)
+  }
   const close = nearest(name, Object.keys(fields))
   throw new SaqrError(
     'OPTION_UNKNOWN',

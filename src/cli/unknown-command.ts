@@ -4,6 +4,7 @@ import { nearest } from '../hub/nearest.ts'
 
 const REWARDS = 'training on rewards is not there yet; saqr sft trains on rows with answers'
 const MERGED = 'saqr export --merged writes base and adapter as one model'
+const SERVER = 'saqr serve answers over HTTP as OpenAI’s API does'
 const ELSEWHERE: Readonly<Record<string, string>> = {
   train: 'saqr sft trains a model on your rows',
   finetune: 'saqr sft trains a model on your rows',
@@ -29,10 +30,10 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   quantize: 'saqr export --gguf q4_k_m writes GGUF files',
   eval: 'saqr sft --eval_strategy scores rows while it trains',
   evaluate: 'saqr sft --eval_strategy scores rows while it trains',
-  vllm: 'saqr generate asks a model; there is no server yet',
-  'vllm-serve': 'saqr generate asks a model; there is no server yet',
-  serve: 'saqr generate asks a model; there is no server yet',
-  api: 'saqr generate asks a model; there is no server yet',
+  vllm: SERVER,
+  'vllm-serve': SERVER,
+  server: SERVER,
+  api: SERVER,
   studio: 'there is no web interface yet; saqr quickstart shows a whole run',
   webui: 'there is no web interface yet; saqr quickstart shows a whole run',
   dataset: 'saqr data shows rows as they would be trained on',

@@ -15,6 +15,7 @@ import { bad, textOf, textOrNone } from './cells.ts'
 import { chatColumns, messagesOf } from './conversation.ts'
 import type { Row } from './rows.ts'
 import { behindPrompt, REPEATED, said } from './said.ts'
+import { isRow } from './shape.ts'
 import { chat, noEos, withEos } from './tokenize.ts'
 
 /** a prompt, and the answers to it */
@@ -22,6 +23,9 @@ export type Answered = ({ prompt: string; answers: string[] } | { prompt: Messag
   /** what a person is told of how the row was read */
   note?: string
 }
+
+/** columns that rate an answer, the first one there: TRL's, and LLaMA-Factory's */
+export const RATINGS = ['label', 'kto_tag'] as const
 
 /** columns that rows of answers may have beside what they need */
 export const BESIDE = ['tools', 'chat_template_kwargs'] as const
@@ -37,7 +41,9 @@ export interface PreferenceShape {
 /** @throws SaqrError DATA_COLUMNS naming what is missing, with the nearest column */
 export function preferenceShape(dataset: Columns): PreferenceShape {
   const { columns, source } = dataset
-  for (const needed of ['chosen', 'rejected']) if (!columns.includes(needed)) throw missingColumn(needed, columns, source)
+  for (const needed of ['chosen', 'rejected'])
+    if (!columns.includes(needed))
+      throw missingColumn(needed, columns, source, `${madeFor(columns)}A pair has chosen, rejected and ${ASKED}`)
   const from = prompts.find(({ column }) => columns.includes(column)) ?? { column: 'chosen', beside: [], name: 'chosen and rejected' }
   const read = [from.column, ...from.beside, 'chosen', 'rejected', ...BESIDE]
   return {
@@ -67,13 +73,23 @@ function instructed(row: Row, where: string): Answered {
   return { prompt, answers: [textOf(row, 'chosen', where), textOf(row, 'rejected', where)] }
 }
 
-/** @throws SaqrError DATA_COLUMNS */
-export function missingColumn(needed: string, columns: readonly string[], source: string): SaqrError {
+const ASKED = `what is asked: ${prompts.map(({ column }) => column).join(', ')}, or the messages that both begin with`
+
+/** Who trains on rows that are no pairs. */
+function madeFor(columns: readonly string[]): string {
+  if (!isRow(columns)) return ''
+  const rated = RATINGS.some((column) => columns.includes(column))
+  return rated ? 'Rows of rated answers are for saqr kto (KTOTrainer). ' : 'Rows of one answer each are for saqr sft (SFTTrainer). '
+}
+
+/**
+ * @param advice what such rows are, a sentence; where a column nearly has the name, that one is told
+ * @throws SaqrError DATA_COLUMNS
+ */
+export function missingColumn(needed: string, columns: readonly string[], source: string, advice: string): SaqrError {
   const close = nearest(needed, columns)
-  return new SaqrError(
-    'DATA_COLUMNS',
-    `${source} has no column ${needed}; it has ${columns.join(', ') || '(none)'}${close ? `: is it ${close}? Rename it` : ''}.`,
-  )
+  const there = `${source} has no column ${needed}; it has ${columns.join(', ') || '(none)'}`
+  return new SaqrError('DATA_COLUMNS', close ? `${there}: is it ${close}? Rename it.` : `${there}. ${advice}.`)
 }
 
 function asked(row: Row, from: string, where: string): Answered {

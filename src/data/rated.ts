@@ -17,13 +17,11 @@ import {
   missingColumn,
   type PreferenceShape,
   preferenceShape,
+  RATINGS,
   toPrompt,
   withSystem,
 } from './preference.ts'
 import type { Row } from './rows.ts'
-
-/** columns that rate an answer, the first one there: TRL's, and LLaMA-Factory's */
-export const RATINGS = ['label', 'kto_tag'] as const
 
 interface Known {
   name: string
@@ -46,13 +44,15 @@ const known: readonly Known[] = [
 
 const knownOf = (columns: readonly string[]) => known.find(({ needs }) => needs.every((column) => columns.includes(column)))
 
+const RATED = `A rated answer has ${known.map(({ needs }) => needs.join(' and ')).join(', or ')}, and a label, true where it is wanted; pairs have chosen and rejected`
+
 /** @throws SaqrError DATA_COLUMNS naming what is missing, with the nearest column */
 export function ratedShape(dataset: Columns): PreferenceShape {
   const { columns, source } = dataset
   const rating = RATINGS.find((column) => columns.includes(column))
   const found = knownOf(columns)
   const missing = found ? undefined : known[0]!.needs.find((column) => !columns.includes(column))
-  if (!found || !rating) throw missingColumn(missing ?? 'label', columns, source)
+  if (!found || !rating) throw missingColumn(missing ?? 'label', columns, source, RATED)
   const taken = [...found.needs, ...(found.may ?? []), rating, ...BESIDE]
   const name = `${found.name} and ${rating === 'label' && found.needs.length === 1 ? 'a label' : rating}`
   return { name, unused: columns.filter((column) => !taken.includes(column)), read: found.read }

@@ -2,7 +2,7 @@
  * A family, an adapter and a number of tokens become the plans of a training step:
  *   forward [T] · head chunk × ⌈positions / chunk⌉ · backward [T], then once a step the optimiser.
  * Where an objective's weights follow from its scores, the host makes them before backward, or before the head where that is trained itself.
- * The passes are one array; each is a file of one function.
+ * `tracePass` says in which order the other files' functions take part.
  */
 import type { Adapter } from '../adapters/adapter.ts'
 import type { Model } from '../models/family.ts'

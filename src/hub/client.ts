@@ -4,12 +4,21 @@ import { SaqrError } from '../error.ts'
 import type { HubOptions, HubPlaces } from './places.ts'
 import type { Repository } from './repository.ts'
 
-/** A failure that may pass: no connection, 429, 5xx. `retryAfter`: seconds the server asks to wait. */
+interface Passing {
+  /** seconds the server asks to wait */
+  retryAfter?: number
+  /** how often a host is asked in all that gave no answer yet */
+  asked?: number
+}
+
+/** A failure that may pass: no connection, 429, 5xx. */
 export class PassingError extends SaqrError {
   readonly retryAfter: number | undefined
-  constructor(code: string, message: string, options?: ErrorOptions & { retryAfter?: number }) {
+  readonly asked: number
+  constructor(code: string, message: string, options?: ErrorOptions & Passing) {
     super(code, message, options)
     this.retryAfter = options?.retryAfter
+    this.asked = options?.asked ?? attempts
   }
 }
 
@@ -17,6 +26,8 @@ export class PassingError extends SaqrError {
 export const patience = 30_000
 const attempts = 5
 const longestWait = 60
+/** A host whose name nobody knows: waiting finds none, but for a name server that was silent. */
+const unresolved: Readonly<Record<string, number>> = { ENOTFOUND: 1, EAI_AGAIN: 2 }
 
 /** A fetch for the functions of @huggingface/hub that throws SaqrErrors. `subject` names what is asked for. */
 export function hubFetch(places: HubPlaces, repo: Repository, subject: string, signal?: AbortSignal): typeof fetch {
@@ -29,7 +40,7 @@ export function hubFetch(places: HubPlaces, repo: Repository, subject: string, s
         headers: { 'user-agent': 'saqr', ...(init?.headers as Record<string, string>) },
       })
     } catch (cause) {
-      throw networkError(cause, places, signal)
+      throw networkError(cause, places, repo, signal)
     }
     if (response.ok) return response
     await response.body?.cancel()
@@ -37,17 +48,19 @@ export function hubFetch(places: HubPlaces, repo: Repository, subject: string, s
   }
 }
 
-export function networkError(cause: unknown, { hubUrl }: HubPlaces, signal?: AbortSignal): unknown {
-  return connectionError(cause, 'HUB_OFFLINE', hubUrl, 'Check the network, or give a local folder.', signal)
+export function networkError(cause: unknown, { hubUrl }: HubPlaces, { type, name }: Repository, signal?: AbortSignal): unknown {
+  const [what, here] = type === 'dataset' ? ['data set', 'file or folder'] : ['model', 'folder']
+  const advice = `Check the network, or give a local ${here} (${name} is none).`
+  return connectionError(cause, 'HUB_OFFLINE', `${hubUrl} for the ${what} ${name}`, advice, signal)
 }
 
 /** A failed request as an error to try again; what the caller aborted is the reason it gave. */
-export function connectionError(cause: unknown, code: string, url: string, advice: string, signal?: AbortSignal): unknown {
+export function connectionError(cause: unknown, code: string, to: string, advice: string, signal?: AbortSignal): unknown {
   if (cause instanceof SaqrError) return cause
   if (signal?.aborted && (signal.reason as Error)?.name !== 'TimeoutError') return signal.reason
   const inner = (cause as Error)?.cause as NodeJS.ErrnoException | undefined
   const why = inner?.code ?? inner?.message ?? (cause as Error)?.message ?? String(cause)
-  return new PassingError(code, `No connection to ${url} (${why}). ${advice}`, { cause })
+  return new PassingError(code, `No connection to ${to} (${why}). ${advice}`, { cause, asked: unresolved[why] })
 }
 
 function statusError(response: Response, { hubUrl, token }: HubPlaces, repo: Repository, subject: string): SaqrError {
@@ -84,11 +97,14 @@ function statusError(response: Response, { hubUrl, token }: HubPlaces, repo: Rep
   return new SaqrError('HUB_SERVER', `${hubUrl} answered ${status} to ${subject} of ${repo.name}.`)
 }
 
-/** Runs `task`, again where it failed in passing: five times, waiting longer each time. `progress()` true: it got on, so count anew. */
+/**
+ * Runs `task`, again where it failed in passing: five times, waiting longer each time.
+ * @param begun its host has answered before, so that its name, too, is only gone in passing; true: the task got on, so count anew
+ */
 export async function patiently<T>(
   task: () => Promise<T>,
   options: Pick<HubOptions, 'signal' | 'retryDelay'>,
-  progress: () => boolean = () => false,
+  begun?: () => boolean,
 ): Promise<T> {
   const delay = options.retryDelay ?? 1000
   for (let attempt = 1; ; attempt++) {
@@ -97,8 +113,8 @@ export async function patiently<T>(
       return await task()
     } catch (error) {
       if (!(error instanceof PassingError)) throw error
-      if (progress()) attempt = 1
-      if (attempt >= attempts || (error.retryAfter ?? 0) > longestWait) throw error
+      if (begun?.()) attempt = 1
+      if (attempt >= (begun ? attempts : error.asked) || (error.retryAfter ?? 0) > longestWait) throw error
       await wait(Math.max(delay * 2 ** (attempt - 1), (error.retryAfter ?? 0) * 1000), undefined, { signal: options.signal })
     }
   }

@@ -84,7 +84,7 @@ function incoming(file: RemoteFile, repo: Repository, places: HubPlaces): Incomi
         )
       return { start: at, stream: content.slice(at).stream() }
     },
-    failure: (cause, signal) => networkError(failure ?? cause, places, signal),
+    failure: (cause, signal) => networkError(failure ?? cause, places, repo, signal),
   }
 }
 

@@ -13,7 +13,7 @@ export function pushFetch(places: HubPlaces, repo: Repository, subject: string, 
       headers.set('user-agent', 'saqr')
       response = await fetch(input, { ...init, headers, signal: signal ?? null })
     } catch (cause) {
-      throw connectionError(cause, 'HUB_OFFLINE', places.hubUrl, unheard, signal)
+      throw connectionError(cause, 'HUB_OFFLINE', `${places.hubUrl} for ${repo.name}`, unheard, signal)
     }
     if (response.ok) return response
     const url = input instanceof Request ? input.url : String(input)

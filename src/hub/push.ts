@@ -70,7 +70,11 @@ export async function pushFolder(folder: string, name: string, options: PushOpti
   const files = filesOf(folder, options)
   const { repo, places } = await openRepository(name, options)
   const title = options.commitMessage ?? `Upload ${basename(resolve(folder))} with saqr`
-  return await patiently(() => attempt(files, repo, places, title, options), options)
+  return await patiently(
+    () => attempt(files, repo, places, title, options),
+    options,
+    () => false,
+  )
 }
 
 /** The repository is there, with the revision, and the token may write to it: to be known before a long run. @throws SaqrError as `pushFolder` */

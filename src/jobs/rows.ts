@@ -36,8 +36,8 @@ export async function* trainingLines(path: string, said: string, method: FineTun
     const where = `${said}, line ${number}`
     const text = decodeUtf8(bytes, where).replace(number === 1 ? /^\uFEFF/ : /^$/, '')
     if (isBlankLine(text)) continue
-    const value: unknown = parseJson(text, where, { line: true, exact: true })
-    if (!isObject(value)) throw bad(where, `an example is an object, this is ${JSON.stringify(value)?.slice(0, 40)}`)
+    const value = parsedLine(text, where)
+    if (!isObject(value)) throw bad(where, `an example is an object, this is ${JSON.stringify(value)?.slice(0, 40)}. ${LINES}`)
     // it would end a line where the rows are read to be trained on
     if (text.trim().includes('\r')) throw bad(where, 'a carriage return stands within it: write an example a line, on one line')
     const row = taken(value, method, where)
@@ -73,6 +73,17 @@ export async function trainingRows(
 /** An example as the data layer has it. */
 const taken = (value: JsonObject, method: FineTuningMethod['type'], where: string): Row =>
   method === 'dpo' ? pairOf(value, where) : exampleOf(value, where)
+
+const LINES = 'A file of examples is JSON Lines: one object a line, no list and no commas around them'
+
+function parsedLine(line: string, where: string): unknown {
+  try {
+    return parseJson(line, where, { line: true, exact: true })
+  } catch (error) {
+    const { code, message } = error as SaqrError
+    throw new SaqrError(code, `${message} ${LINES}.`, { cause: error })
+  }
+}
 
 const bad = (where: string, why: string) => new SaqrError('DATA_ROW', `${where}: ${why}.`)
 

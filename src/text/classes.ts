@@ -21,21 +21,30 @@ const classes: Readonly<Record<string, TokenizerClass>> = {
   },
 }
 
-/** classes of model types whose tokenizer_config.json names none */
-const registered: Readonly<Record<string, string>> = {
-  qwen3: 'Qwen2Tokenizer',
-  gemma2: 'GemmaTokenizer',
-  gemma3: 'GemmaTokenizer',
-  gemma3_text: 'GemmaTokenizer',
+interface OfModelType {
+  /** null: tokenizer.json as it stands */
+  takes: string | null
+  /** whatever tokenizer_config.json names, as checkpoints of the type are known to name a wrong one; else where it names none */
+  always?: boolean
+}
+
+/** transformers' own table (5.23), row by row what AutoTokenizer takes for a model type: no family's to say, as tokenizers are opened without a model */
+const ofModelType: Readonly<Record<string, OfModelType>> = {
+  mistral: { takes: null, always: true },
+  qwen2: { takes: 'Qwen2Tokenizer', always: true },
+  qwen3: { takes: 'Qwen2Tokenizer' },
+  gemma2: { takes: 'GemmaTokenizer' },
+  gemma3: { takes: 'GemmaTokenizer' },
+  gemma3_text: { takes: 'GemmaTokenizer' },
 }
 
 /** Undefined where tokenizer.json is taken as it stands. */
 export function classOf(config: Json, json: TokenizerJson, modelType: string | undefined): TokenizerClass | undefined {
-  if (modelType === 'mistral') return undefined
-  if (modelType === 'qwen2') return classes.Qwen2Tokenizer
-  const named = (config.tokenizer_class as string | null | undefined)?.replace(/Fast$/, '') ?? registered[modelType ?? '']
+  const { takes = null, always = false } = Object.hasOwn(ofModelType, modelType ?? '') ? ofModelType[modelType!]! : {}
+  const said = (config.tokenizer_class as string | null | undefined)?.replace(/Fast$/, '')
+  const named = always ? takes : (said ?? takes)
   // many checkpoints of Llama 3's kind name Llama 2's class
-  if (named === undefined || (named === 'LlamaTokenizer' && usesBytes(json))) return undefined
+  if (named === null || (named === 'LlamaTokenizer' && usesBytes(json))) return undefined
   return Object.hasOwn(classes, named) ? classes[named] : undefined
 }
 

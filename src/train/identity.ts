@@ -91,18 +91,25 @@ export function nameOf({ same }: Identity, start: number): string {
   return `${start}-${digest((hash) => hash.update(stringifyJson(same, { sortKeys: true })))}`
 }
 
-/** What differs, in words: `seed 42 there, 7 now`; nothing where both are alike. */
+/** Facts that checkpoints call otherwise than the option is, or that follow from options. */
+const OPTIONS_OF: Readonly<Record<string, Message>> = {
+  batchSize: say`${option('perDeviceTrainBatchSize')}`,
+  accumulationSteps: say`${option('gradientAccumulationSteps')}`,
+  doubleQuant: say`${option('useBnbNestedQuant')}`,
+  precision: say`precision (${option('dtype')})`,
+  optimizerStates: say`optimizerStates (${option('optim')})`,
+  steps: say`steps (${option('maxSteps')}, ${option('numTrainEpochs')})`,
+}
+
+/** What differs, in words and by options' names: `seed 42 there, 7 now`; nothing where both are alike. */
 export function differences(there: Facts, now: Facts): Message[] {
   return Object.keys(now).flatMap((key) => {
     const [a = null, b = null] = [there[key], now[key]]
     if (a === b) return []
+    const name = OPTIONS_OF[key] ?? say`${option(key)}`
     if (typeof a === 'string' && typeof b === 'string')
-      return (
-        inJson(key, a, b)?.map((one) => say`${one}`) ?? [
-          HASH.test(a) ? say`other ${option(key)}` : say`${option(key)} ${a} there, ${b} now`,
-        ]
-      )
-    return [say`${option(key)} ${a} there, ${b} now`]
+      return inJson(key, a, b)?.map((one) => say`${one}`) ?? [HASH.test(a) ? say`other ${name}` : say`${name} ${a} there, ${b} now`]
+    return [say`${name} ${a} there, ${b} now`]
   })
 }
 

@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import {
   FastLanguageModel,
   type LoadOptions,
@@ -171,6 +171,19 @@ describe('named', () => {
     expect(() => FastLanguageModel.getPeftModel(peft, { r: 4, loraAlpha: 3 })).toThrow(
       /^this model has an adapter already \(LoRA r 2\), of another r, loraAlpha: train it as it is/,
     )
+  })
+
+  it('useCpu, of a model that lies in the memory of a device', () => {
+    const init = { model: peft, trainDataset: rows, args: { useCpu: true } }
+    expect(() => new SFTTrainer(init)).not.toThrow()
+    const { device } = peft.language.opened
+    const card = { ...device.describe(), memory: 2 ** 30, label: 'a card' }
+    const describes = vi.spyOn(device, 'describe').mockReturnValue(card)
+    try {
+      expect(() => new SFTTrainer(init)).toThrow(/^useCpu is true, but the model lies in the memory of a card: open it with device cpu$/)
+    } finally {
+      describes.mockRestore()
+    }
   })
 
   it.each<[object, RegExp]>([

@@ -49,6 +49,10 @@ describe('saqr', () => {
     expect((await saqr('--help')).out).toContain('saqr sft         fine-tune a model')
     expect((await saqr()).code).toBe(1)
     expect((await saqr('help', 'sft', 'lora_r')).out).toMatch(/^--lora_r N\n/)
+    expect((await saqr('sft', '--help', 'max-seq-length')).out).toMatch(
+      /^--max_seq_length is an older name of --max_length\.\n--max_length N\n/,
+    )
+    expect((await saqr('sft', '--help', 'no_packing')).out).toMatch(/^--packing\n/)
     expect((await saqr('--version')).out).toMatch(/^\d+\.\d+\.\d+\n$/)
   })
 
@@ -117,6 +121,8 @@ describe('saqr', () => {
       ['sft', '--run_name', 'in Node'],
       /^error RUNTIME_PERMISSION: .*\(FileSystemWrite of \/runs\).* saqr runs with --allow-addons .*--allow-fs-write.*\n$/,
     ],
+    [['sft', '--report_to', 'wandb,tensorboard'], /not wandb,tensorboard; did you mean wandb tensorboard\?\n$/],
+    [['vllm-serve'], 'error OPTION_UNKNOWN: there is no command vllm-serve: saqr serve answers over HTTP as OpenAI’s API does\n'],
     [['sft', '--help', 'lora_rnk'], 'error OPTION_UNKNOWN: saqr sft has no option lora_rnk; did you mean lora_r?\n'],
   ])('%j: one clear line and exit code 1', async (args, message) => {
     expect(await saqr(...args)).toEqual({ code: 1, out: '', err: typeof message === 'string' ? message : expect.stringMatching(message) })

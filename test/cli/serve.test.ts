@@ -81,6 +81,7 @@ describe('refuses', () => {
     ['an adapter that is none', ['--adapters', 'a=nowhere'], /FORMAT_NOT_FOUND: --adapters: nowhere is no folder of an adapter/],
     ['a key with spaces', ['--api_key', 'a b'], /--api_key.* a key without spaces/],
     ['an origin that is none', ['--allowed_origins', 'https://app.example/page'], /--allowed_origins.* origins such as/],
+    ['another address than this machine’s own', ['--host', '0.0.0.0'], /--host 0\.0\.0\.0 is refused: it listens on 127\.0\.0\.1 only/],
     ['a port that is none', ['--port', '70000'], /--port/],
   ])('%s', async (what, args, message) => {
     expect(await refused(...(what === 'no model' ? [] : ['--model_name_or_path', base]), ...args)).toMatch(message)

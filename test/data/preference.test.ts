@@ -34,7 +34,10 @@ describe.each(['dpo', 'orpo', 'kto'])('as TRL tokenises them for %s', (trainer) 
 
 describe('rated answers', () => {
   test.each([
-    [[{ prompt: 'a', completion: 'b' }], /has no column label/],
+    [
+      [{ prompt: 'a', completion: 'b' }],
+      /has no column label; it has prompt, completion\. A rated answer has prompt and completion, or messages, .*and a label, true where/,
+    ],
     [[{ prompt: 'a', complettion: 'b', label: true }], /has no column completion; it has prompt, complettion, label: is it complettion\?/],
     [[{ prompt: 'a', completion: 'b', label: 'good' }], /row 1: label must be true \(a wanted answer\) or false, it is "good"/],
     [[{ messages: [{ role: 'user', content: 'a' }], label: true }], /row 1: the last of its messages is not the assistant’s/],
@@ -153,7 +156,15 @@ test('pairs of one answer twice are counted', async () => {
 describe('what can’t be read', () => {
   test.each([
     [[{ prompt: 'a', choosen: 'b', rejected: 'c' }], /has no column chosen; it has prompt, choosen, rejected: is it choosen\? Rename it/],
-    [[{ prompt: 'a', chosen: 'b' }], /has no column rejected; it has prompt, chosen/],
+    [
+      [{ prompt: 'a', chosen: 'b' }],
+      /has no column rejected; it has prompt, chosen\. A pair has chosen, rejected and what is asked: prompt/,
+    ],
+    [
+      [{ instruction: 'a', input: '', output: 'b' }],
+      /output\. Rows of one answer each are for saqr sft \(SFTTrainer\)\. A pair has chosen/,
+    ],
+    [[{ prompt: 'a', completion: 'b', label: true }], /label\. Rows of rated answers are for saqr kto \(KTOTrainer\)\. A pair has/],
     [[{ prompt: 'a', chosen: 'b', rejected: 3 }], /row 1: rejected must be a text, it is 3/],
     [[{ prompt: 'a', chosen: told, rejected: told }], /row 1: prompt is a text, and chosen is made of messages: write both alike/],
     [[{ prompt: asked, chosen: 'b', rejected: 'c' }], /row 1: chosen is a text, and the prompt is made of messages/],

@@ -49,6 +49,24 @@ describe.each(FAMILIES)('%s', (name) => {
   })
 })
 
+it('a text that is read anew as a long one is of the weights of that moment', async () => {
+  const m = open('phi3-longrope')
+  const { vocab, longBeyond } = m.opened.model
+  const version = vi.spyOn(m, 'version', 'get').mockReturnValue(0)
+  const loop = new DecodeLoop(m)
+  const ids = drawn(longBeyond!, vocab, 1)
+  const text = await loop.add(ids, ids.length + 8)
+  version.mockReturnValue(1) // trained on
+  await loop.step([[text, 3]])
+  loop.remove(text, true)
+  const runs = vi.spyOn(m.opened.device, 'run')
+  await loop.add([...ids, 3, 5], ids.length + 8)
+  // what it was read as is a beginning still: what is new is all that is read
+  const tokens = runs.mock.calls.flatMap(([, { ids }]) => (ids ? [ids.byteLength / 4] : []))
+  expect([tokens.length, Math.max(...tokens) < longBeyond!]).toEqual([1, true])
+  loop.dispose()
+})
+
 describe('a loop', () => {
   const model = () => open('llama-mha')
   /** positions enough for pages to be shared */

@@ -1,7 +1,7 @@
 import { lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { resolveModel } from '../../src/hub/model.ts'
 import { hubPlaces } from '../../src/hub/places.ts'
 import { commit, type FakeHub, type FakeRepo, gitHash, problem, sha256, startHub } from './server.ts'
@@ -250,9 +250,46 @@ describe('without a connection', () => {
     })
   })
 
-  test('and without a cache it is the connection that is blamed', async () => {
+  test('and without a cache it is the connection that is blamed, and named for what', async () => {
     await hub.close()
-    await expect(resolveModel('owner/model', options())).rejects.toMatchObject({ code: 'HUB_OFFLINE' })
+    await expect(resolveModel('owner/model', options())).rejects.toMatchObject({
+      code: 'HUB_OFFLINE',
+      message: `No connection to ${hub.url} for the model owner/model (ECONNREFUSED). Check the network, or give a local folder (owner/model is none).`,
+    })
+  })
+
+  describe('that is broken in one way or another', () => {
+    let asked = 0
+    const broken = (code: string, from = 0) => {
+      const { fetch } = globalThis
+      vi.stubGlobal('fetch', async (...args: Parameters<typeof fetch>) => {
+        if (asked++ < from) return fetch(...args)
+        throw new TypeError('fetch failed', { cause: Object.assign(new Error(code), { code }) })
+      })
+    }
+    beforeEach(() => {
+      asked = 0
+    })
+    afterEach(() => {
+      vi.unstubAllGlobals()
+    })
+
+    test.each([
+      ['ENOTFOUND', 1],
+      ['EAI_AGAIN', 2],
+      ['ECONNREFUSED', 5],
+    ])('%s: a host is asked %i times, one whose name nobody knows not again', async (code, times) => {
+      broken(code)
+      await expect(resolveModel('owner/model', options())).rejects.toMatchObject({ message: expect.stringContaining(code) })
+      expect(asked).toBe(times)
+    })
+
+    test('a host that has answered is asked again for a file, whatever became of its name', async () => {
+      const before = hub.requests.length
+      broken('ENOTFOUND', 2) // the description, the list of files
+      await expect(resolveModel('owner/quants/m.Q4_0.gguf', options())).rejects.toMatchObject({ code: 'HUB_OFFLINE' })
+      expect([hub.requests.length - before, asked]).toEqual([2, 7])
+    })
   })
 })
 

@@ -94,7 +94,7 @@ it.each(['falconry/tiny', 'tiny'])('no connection at all, to %s: nothing was upl
   }
   await expect(push({ retryDelay: 1 }, name)).rejects.toMatchObject({
     code: 'HUB_OFFLINE',
-    message: expect.stringMatching(/^No connection to \S+ \(.+\)\. Nothing was uploaded: check the network/),
+    message: expect.stringMatching(/^No connection to \S+ for \S+ \(.+\)\. Nothing was uploaded: check the network/),
   })
 })
 

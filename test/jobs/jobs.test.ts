@@ -155,6 +155,13 @@ describe('a file that can’t be trained on', () => {
   const good = lines(2).toString()
   it.each([
     ['no JSON', `${good}{"messages": [}\n`, /^rows.jsonl \(ID\), line 3.*:/],
+    [
+      'a list over lines',
+      `[\n${good.trim().replace('\n', ',\n')}\n]`,
+      /line 1, column 2 is not valid JSON: .*\. A file of examples is JSON Lines: one object a line/,
+    ],
+    ['a list on a line', JSON.stringify([pair(1)]), /line 1: an example is an object, this is \[.*\. A file of examples is JSON Lines/],
+    ['an object over lines', JSON.stringify(pair(1), null, 1), /line 1, column 2 is not .*JSON Lines: one object a line/],
     ['no object', `${good}[1]\n`, /^rows.jsonl \(ID\), line 3: an example is an object, this is \[1\]/],
     ['other columns', `${good}{"text": "x"}\n`, /line 3: an example has messages, or prompt and completion as texts; this has text/],
     ['a message without a role', `\n${good}{"messages": [{"content": "x"}]}`, /line 4: messages\[0\] has no role/],

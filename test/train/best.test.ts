@@ -11,6 +11,8 @@ import {
   type SFTTrainerInit,
   type TrainEvent,
 } from '../../src/index.ts'
+import { NO_BEST } from '../../src/train/best.ts'
+import { factsOf } from '../../src/train/loop.ts'
 import { tinyRows, writeTinyModel } from '../cli/tiny-model.ts'
 
 const rows = tinyRows()
@@ -194,5 +196,33 @@ describe('the best evaluation', () => {
     const of = (metricForBestModel: string) => trainer('metric', { evalStrategy: 'steps', earlyStoppingPatience: 1, metricForBestModel })
     expect(() => of('bleu')).toThrow(/metricForBestModel bleu: evaluation has loss, entropy/)
     expect(() => of('eval_entrpy')).toThrow(/mean_token_accuracy; did you mean entropy\?$/)
+  })
+})
+
+describe('the best of a run that goes on', () => {
+  const before = { value: 0.5, step: 4, saved: 4, worse: 2 }
+  const goesOn = (then: object, now: object, patience: number | null = null) => {
+    const run = {
+      cut: { maxPassTokens: 64 },
+      identity: { same: {}, options: now },
+      schedule: {},
+      options: { earlyStoppingPatience: patience },
+    }
+    const resumed = { facts: { identity: { same: {}, options: then }, best: before, due: [], ended: true, start: 1 } }
+    return factsOf(run as never, resumed as never, join(work, 'nothing'))
+  }
+  const loss = { metricForBestModel: 'loss', greaterIsBetter: null }
+
+  it.each([
+    ['by the same metric stays', loss, before],
+    ['by another metric is none yet', { ...loss, metricForBestModel: 'mean_token_accuracy' }, NO_BEST],
+    ['the other way round is none yet', { ...loss, greaterIsBetter: true }, NO_BEST],
+  ])('%s', (_, now, best) => {
+    expect(goesOn(loss, now).best).toEqual(best)
+  })
+
+  it('has been waited for as long as before, or anew', () => {
+    expect(goesOn(loss, loss, 2).ended).toBe(true)
+    expect(goesOn(loss, { ...loss, greaterIsBetter: true }, 2).ended).toBe(false)
   })
 })

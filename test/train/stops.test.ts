@@ -83,7 +83,7 @@ it('a gradient that is no number changes no weight and no state', async () => {
 describe('a resumed run', () => {
   it.each([
     [{ seed: 7 }, /seed 42 there, 7 now/],
-    [{ perDeviceTrainBatchSize: 2 }, /batchSize 4 there, 2 now/],
+    [{ perDeviceTrainBatchSize: 2 }, /perDeviceTrainBatchSize 4 there, 2 now/],
   ] as const)('with %o is refused by name', async (changed, message) => {
     const name = `resume-${Object.keys(changed)[0]}`
     await (await trainer(name, { maxSteps: 2, saveStrategy: 'steps' })).run.train()

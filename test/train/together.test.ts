@@ -145,7 +145,9 @@ describe('a checkpoint of another run', () => {
     ['other rows', { trainDataset: rows.slice(1) }, {}, /examples 46 there, 45 now; other rows/],
     ['rows in another order', { trainDataset: new Dataset([...rows.rows].reverse()) }, {}, /is of another run: other rows\./],
     ['another length', {}, { maxLength: 12 }, /other rows/],
-    ['another optimizer', {}, { optim: 'adamw_8bit' }, /optimizerStates 32 bits there, 8 bits now/],
+    ['another optimizer', {}, { optim: 'adamw_8bit' }, /optimizerStates \(optim\) 32 bits there, 8 bits now/],
+    ['another batch', {}, { perDeviceTrainBatchSize: 1 }, /perDeviceTrainBatchSize \d+ there, 1 now/],
+    ['other micro-batches', {}, { gradientAccumulationSteps: 3 }, /gradientAccumulationSteps \d+ there, 3 now/],
     ['drop_last', {}, { dataloaderDropLast: true }, /dataloaderDropLast false there, true now/],
   ] as const)('%s is refused by name', async (name, init, args, message) => {
     const resume = await save(name)
@@ -171,7 +173,7 @@ describe('a checkpoint of another run', () => {
     const events = await all(trainer('changed', { ...resume, learningRate: 5e-4, lrSchedulerType: 'cosine', warmupSteps: 1 }).stream())
     expect(warnings(events)).toEqual([
       expect.stringMatching(
-        /checkpoint-2 was saved with other options, and the run goes on with these: steps 2 there, 4 now; learningRate 0\.001 there, 0\.0005 now; lrSchedulerType linear there, cosine now; warmupSteps 0 there, 1 now$/,
+        /checkpoint-2 was saved with other options, and the run goes on with these: steps \(maxSteps, numTrainEpochs\) 2 there, 4 now; learningRate 0\.001 there, 0\.0005 now; lrSchedulerType linear there, cosine now; warmupSteps 0 there, 1 now$/,
       ),
     ])
   })

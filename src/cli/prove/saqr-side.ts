@@ -91,7 +91,7 @@ export async function runSaqr({ recipe, rows, steps, work, trl, theirs, io, onSt
       gradientFile: gradients.path,
       start,
       end: valuesNow(trainables, work, 'end', losses.length),
-      memory: { host: process.resourceUsage().maxRSS * 1024, card: device.describe().kind === 'cuda' ? cards.end() : null },
+      memory: { host: process.resourceUsage().maxRSS * 1024, card: device.describe().memory !== undefined ? cards.end() : null },
       device: device.describe().label,
       arithmetic: choice.dtype,
       stored: new Map(

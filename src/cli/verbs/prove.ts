@@ -154,7 +154,7 @@ async function isCpu({ options }: Recipe): Promise<boolean> {
   if (options.useCpu) return true
   const device = await openDevice(options.device, { threads: options.threads })
   try {
-    return device.describe().kind !== 'cuda'
+    return device.describe().memory === undefined
   } finally {
     device.dispose()
   }

@@ -11,7 +11,7 @@ import { JobEngine } from '../../jobs/engine.ts'
 import { newKey } from '../../serve/guard.ts'
 import { servedAdapter } from '../../serve/load-adapter.ts'
 import { ApiServer } from '../../serve/server.ts'
-import { beside, honoured, type OptionsOf } from '../../train/options/field.ts'
+import { beside, honoured, type OptionsOf, refused } from '../../train/options/field.ts'
 import { count, described, optionalName, optionalTexts, size } from '../../train/options/schemas.ts'
 import { told } from '../fault.ts'
 import { openForGeneration } from '../load.ts'
@@ -49,6 +49,12 @@ const jobFields = {
 }
 const access = {
   port: honoured(z.int().min(0).max(65535), PORT, 'of 127.0.0.1, where it listens; 0: any that is free'),
+  host: refused(
+    z.string(),
+    '127.0.0.1',
+    say`it listens on 127.0.0.1 only, so that nobody else reaches it; for other machines put a proxy in front of its ${option('port')}`,
+    ['localhost'],
+  ),
   api_key: honoured(
     described(z.string().nullable(), 'a key without spaces', (key) => key === null || /^[\x21-\x7e]+$/.test(key)),
     null,

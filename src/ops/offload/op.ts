@@ -17,5 +17,4 @@ export const fromHostOp: Op<NoAttrs> = {
   flops: () => 0,
 }
 
-export const toHost = (b: Builder, x: Tensor, name?: string): Tensor => b.apply(toHostOp, [x], {}, name)[0]!
 export const fromHost = (b: Builder, x: Tensor, name?: string): Tensor => b.apply(fromHostOp, [x], {}, name)[0]!

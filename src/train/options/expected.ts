@@ -23,7 +23,7 @@ interface Check {
  * @param program a program's value, which is null where it is unset; elsewhere that is written none, where it can be told from a text
  */
 export function expected(schema: z.ZodType, program = false): string {
-  const all = [...new Set(kinds(schema))]
+  const all = [...new Set(kinds(schema, program))]
   if (!isNullable(schema) || (!program && takesText(schema))) return listed(all)
   return listed([...all, program ? 'null' : 'none'])
 }
@@ -40,6 +40,11 @@ export function listed(words: readonly string[]): string {
   return words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`
 }
 
+export function takesList(schema: z.ZodType): boolean {
+  const { type, innerType, options = [] } = schema.def as unknown as Definition
+  return type === 'array' || [innerType, ...options].some((inner) => inner && takesList(inner))
+}
+
 /** A word on the command line is taken as it is: none would be one of them. */
 function takesText(schema: z.ZodType): boolean {
   const def = schema.def as unknown as Definition
@@ -51,14 +56,14 @@ function isNullable(schema: z.ZodType): boolean {
 }
 
 /** One entry for each kind of value. */
-function kinds(schema: z.ZodType): string[] {
+function kinds(schema: z.ZodType, program: boolean): string[] {
   if (schema.description !== undefined) return [schema.description]
   const def = schema.def as unknown as Definition
   switch (def.type) {
     case 'nullable':
-      return kinds(def.innerType!)
+      return kinds(def.innerType!, program)
     case 'union':
-      return def.options!.flatMap(kinds)
+      return def.options!.flatMap((one) => kinds(one, program))
     case 'enum':
       return Object.values(def.entries!)
     case 'literal':
@@ -70,7 +75,7 @@ function kinds(schema: z.ZodType): string[] {
     case 'string':
       return ['a text']
     case 'array':
-      return [list(def.element!)]
+      return [program ? list(def.element!) : `${list(def.element!)} (on the command line with spaces between)`]
     case 'record':
       return ['a mapping of names to values']
     default:

@@ -3,7 +3,7 @@ import { inspect, isDeepStrictEqual } from 'node:util'
 import { asPrograms, Message, option, SaqrError, say } from '../../error.ts'
 import { nearest } from '../../hub/nearest.ts'
 import { noEffect, unmet } from '../../hub/need.ts'
-import { choices, expected } from './expected.ts'
+import { choices, expected, takesList } from './expected.ts'
 import { camel, type Field, type Fields, type Honoured, needing, type OptionsOf, spelled, type Text } from './field.ts'
 import { meaning } from './meaning.ts'
 import { wrongUnderOldName } from './retired.ts'
@@ -111,14 +111,17 @@ function check(field: Field, one: Given): SaqrError | undefined {
   if (field.schema.safeParse(value).success) return undefined
   return new SaqrError(
     'OPTION_INVALID',
-    say`${name}: expected ${expected(field.schema, one.program)}, not ${shown(one)}${meant(field, value)}`,
+    say`${name}: expected ${expected(field.schema, one.program)}, not ${shown(one)}${meant(field, one)}`,
   )
 }
 
-function meant(field: Field, value: unknown): string {
+function meant(field: Field, { value, program }: Given): string {
   const words = choices(field.schema)
   const known = (text: unknown) => typeof text !== 'string' || words.includes(text)
   const wrong = (Array.isArray(value) ? value : [value]).find((text) => !known(text))
+  const several = typeof value === 'string' && takesList(field.schema) ? value.split(/[\s,]+/) : []
+  if (several.length > 1 && several.every((word) => words.includes(word)))
+    return `; did you mean ${program ? inspect(several) : several.join(' ')}?`
   const close = wrong === undefined ? undefined : nearest(wrong as string, words)
   return close === undefined ? '' : `; did you mean ${close}?`
 }

@@ -267,8 +267,12 @@ function openedAs(values: Record<string, unknown>, { model, processingClass }: C
     throw new SaqrError('OPTION_INVALID', say`${option('bf16')} is true, but the model was opened in f32: open it with dtype bfloat16`)
   if (values.bf16 === false && dtype === 'bf16')
     throw new SaqrError('OPTION_INVALID', say`${option('bf16')} is false, but the model was opened in bf16: open it with dtype float32`)
-  if (values.useCpu === true && opened.device.describe().kind === 'cuda')
-    throw new SaqrError('OPTION_INVALID', say`${option('useCpu')} is true, but the model lies on a CUDA card: open it with device cpu`)
+  const { memory, label } = opened.device.describe()
+  if (values.useCpu === true && memory !== undefined)
+    throw new SaqrError(
+      'OPTION_INVALID',
+      say`${option('useCpu')} is true, but the model lies in the memory of ${label}: open it with device cpu`,
+    )
   if (typeof values.eosToken === 'string' && values.eosToken !== processingClass.eosToken)
     throw new SaqrError(
       'OPTION_INVALID',
