@@ -10,8 +10,11 @@ export function tokenRow(row: Row, where: string, tokenizer: Tokenizer, { comple
   const numbers = (column: string) => {
     const value = row[column]
     if (value === undefined || value === null) return undefined
-    if (!Array.isArray(value) || !value.every(Number.isInteger)) throw bad(where, `${column} must be a list of integers`)
-    return value as number[]
+    if (!Array.isArray(value)) throw bad(where, `${column} must be a list of integers`)
+    // masks of Parquet are truths
+    const list = typeof value[0] === 'boolean' ? value.map((one) => (typeof one === 'boolean' ? Number(one) : one)) : value
+    if (!list.every(Number.isInteger)) throw bad(where, `${column} must be a list of integers`)
+    return list as number[]
   }
   const ids = numbers('input_ids') ?? []
   const asLong = (column: string) => {
@@ -43,7 +46,7 @@ export function tokenRow(row: Row, where: string, tokenizer: Tokenizer, { comple
 }
 
 const PADDED =
-  'attention_mask is 0 at an end of the row: what stands there is padding, and is left out. TRL reads no attention_mask and learns it'
+  'attention_mask is 0 at an end of the row: what stands there is padding, and is left out. TRL reads no attention_mask, and keeps it'
 
 /** what an attention mask, of ones with padding before and behind, shows of so many tokens */
 function seen(mask: readonly number[] | undefined, length: number, where: string): [from: number, to: number] {

@@ -99,17 +99,23 @@ export async function openRepository(name: string, options: PushOptions = {}): P
     ...{ hubUrl: places.hubUrl, accessToken: places.token! },
     fetch: pushFetch(places, repo, subject, UNSENT, beside(options.signal)),
   })
+  // what is pushed took long: a host whose name isn't known is gone in passing
+  const anew = () => false
   const owned = name.includes('/')
     ? given
-    : { ...given, name: `${(await patiently(() => whoAmI(request(given, 'who the token is')), options)).name}/${name}` }
+    : { ...given, name: `${(await patiently(() => whoAmI(request(given, 'who the token is')), options, anew)).name}/${name}` }
   const visibility = options.private === undefined ? undefined : options.private ? 'private' : 'public'
   const id = { type: owned.type, name: owned.name } as const
   await thereAlready(() =>
-    patiently(() => createRepo({ ...request(owned, 'the repository'), repo: id, ...(visibility && { visibility }) }), options),
+    patiently(() => createRepo({ ...request(owned, 'the repository'), repo: id, ...(visibility && { visibility }) }), options, anew),
   )
   if (revision !== 'main')
     await thereAlready(() =>
-      patiently(() => createBranch({ ...request(owned, `branch ${revision}`), repo: id, branch: revision, overwrite: true }), options),
+      patiently(
+        () => createBranch({ ...request(owned, `branch ${revision}`), repo: id, branch: revision, overwrite: true }),
+        options,
+        anew,
+      ),
     )
   return { repo: owned, places }
 }

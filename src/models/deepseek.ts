@@ -85,7 +85,8 @@ function readMlps(
   { k, experts, routing, exact }: DeepseekParts['router'],
   bias: boolean,
 ): Pick<DecoderParts, 'pieces' | 'term' | 'after'> & { mlp(layer: number): (t: Trace, x: Tensor) => Tensor } {
-  c.flag('output_router_logits', false) // there is no loss that it could ask for
+  // there is no loss that it could ask for
+  c.means('output_router_logits', c.flag('output_router_logits', false), ['output_router_logits'])
   const first = c.count('first_k_dense_replace', undefined, 0)
   const dense = gatedMlp(c, swiglu, bias)
   if (first >= c.count('num_hidden_layers')) return { mlp: () => dense }

@@ -76,10 +76,10 @@ export function halved(gate: Gate): Experts['activation'] {
 
 /** The balance loss over all layers, as transformers pools it: for `DecoderParts`. */
 export function balance(c: Config, k: number): Required<Pick<DecoderParts, 'term' | 'after'>> {
-  return {
-    ...evenness(k),
-    term: { name: 'aux_loss', coefficient: c.number('router_aux_loss_coef', 0.001), asked: c.flag('output_router_logits', false) },
-  }
+  const [coefficient, asked] = [c.number('router_aux_loss_coef', 0.001), c.flag('output_router_logits', false)]
+  // whether it counts is an objective's to say: the model is the same
+  c.means('router_aux_loss_coef', coefficient, ['output_router_logits'])
+  return { ...evenness(k), term: { name: 'aux_loss', coefficient, asked } }
 }
 
 /** How often experts are chosen, of a model without a balance loss. */

@@ -28,11 +28,14 @@ interface OfModelType {
   always?: boolean
 }
 
-/** transformers' own table (5.23), row by row what AutoTokenizer takes for a model type: no family's to say, as tokenizers are opened without a model */
+/** of transformers' own table (5.23) what AutoTokenizer takes for the model types here: no family's to say, as tokenizers are opened without a model */
 const ofModelType: Readonly<Record<string, OfModelType>> = {
   mistral: { takes: null, always: true },
+  mixtral: { takes: null, always: true },
+  phi3: { takes: null, always: true },
   qwen2: { takes: 'Qwen2Tokenizer', always: true },
   qwen3: { takes: 'Qwen2Tokenizer' },
+  qwen3_moe: { takes: 'Qwen2Tokenizer' },
   gemma2: { takes: 'GemmaTokenizer' },
   gemma3: { takes: 'GemmaTokenizer' },
   gemma3_text: { takes: 'GemmaTokenizer' },

@@ -164,13 +164,16 @@ export function findCheckpoint(outputDir: string, resume: boolean | string | nul
 
 /** What a run that begins anew is told of one that its folder holds already; null: it holds none. */
 export function runIn(outputDir: string): Message | null {
-  const there = checkpointsOf(outputDir).at(-1)
-  const saved = ['adapter_model.safetensors', 'model.safetensors', 'model.safetensors.index.json'].find((name) =>
-    existsSync(join(outputDir, name)),
+  const names = existsSync(outputDir) ? readdirSync(outputDir) : []
+  const ours = checkpointsOf(outputDir).at(-1)
+  // a model that somebody else put there is no run's
+  const saved = names.find(
+    (name) => name === 'adapter_model.safetensors' || (name.startsWith('model.safetensors') && names.includes('saqr.json')),
   )
-  if (!there && !saved) return null
-  const goOn = there ? say` To go on with that one, set ${option('resumeFromCheckpoint')} true;` : ''
-  return say`${outputDir} holds ${there ? basename(there.path) : saved!} of another run, and what this one saves takes its place.${goOn} To keep it, name another ${option('outputDir')}`
+  const what = ours ? basename(ours.path) : (names.find((name) => NAME.test(name)) ?? saved)
+  if (what === undefined) return null
+  const goOn = ours ? say` To go on with that one, set ${option('resumeFromCheckpoint')} true;` : ''
+  return say`${outputDir} holds ${what} of an earlier run: what this one saves replaces what has the same name.${goOn} To keep all of it, name another ${option('outputDir')}`
 }
 
 /** Where a run should go on, a checkpoint that another program saved is not passed over. @throws SaqrError TRAIN_CHECKPOINT */

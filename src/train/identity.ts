@@ -97,6 +97,7 @@ const OPTIONS_OF: Readonly<Record<string, Message>> = {
   accumulationSteps: say`${option('gradientAccumulationSteps')}`,
   doubleQuant: say`${option('useBnbNestedQuant')}`,
   precision: say`precision (${option('dtype')})`,
+  objective: say`objective (${option('lossType')})`,
   optimizerStates: say`optimizerStates (${option('optim')})`,
   steps: say`steps (${option('maxSteps')}, ${option('numTrainEpochs')})`,
 }

@@ -177,6 +177,8 @@ describe('what chance may turn', () => {
     expect(moves[0]).toMatchObject({ name: 'layers.1.lora_A', difference: expect.closeTo(2 * Math.sqrt(2 / 1000), 4) })
     expect(passed).toBe(true)
     expect(failing({ trl, saqr: { ...saqr, longestSum: 17000 / 64 } })).toEqual([expect.stringMatching(/^weights: .*layers\.1\.lora_A/)])
+    // that sign leaves the length of the way alone, so its allowance doesn't grow with it
+    expect(compare(trl, { ...saqr, longestSum: 17000 }, facts).moveRatioAllowed).toBeCloseTo(tolerances.moveLength.value, 12)
     const two = sides({ end: turned })
     expect(failing({ ...two, saqr: { ...two.saqr, longestSum: 17000 } })).toEqual([expect.stringMatching(/^weights: .*lora_B/)])
     // of all numbers together one sign in thirty runs is one too many for their expectation, 2·√(δ/π), and no fault

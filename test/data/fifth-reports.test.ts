@@ -99,6 +99,8 @@ it('OpenJarvis 521, Yi 110, Qwen3-ASR 212: padding that an attention mask hides 
     expect(notes).toEqual(expect.arrayContaining([expect.stringContaining('is padding, and is left out')]))
   }
   const whole = await prepared([{ ...bare, attention_mask: [1, 1, 1, 1] }])
+  // as Parquet has them
+  expect((await prepared([{ ...bare, attention_mask: [true, true, true, true] }])).examples).toEqual(whole.examples)
   expect([whole.examples.map(tokensOf), whole.notes.length]).toEqual([[tokensOf(expected!)], 1])
   for (const attention_mask of [[1, 0, 1, 1], [2, 2, 2, 2]]) // biome-ignore format: two
     await expect(prepared([{ ...bare, attention_mask }])).rejects.toMatchObject({ code: 'DATA_ROW', message: expect.stringContaining('attention_mask[') }) // biome-ignore format: one

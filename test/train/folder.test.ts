@@ -273,14 +273,21 @@ describe('a folder that holds another run', () => {
     expect(await told('held')).toEqual([])
     const warned = [
       expect.stringMatching(
-        /held holds checkpoint-1 of another run, .* set resumeFromCheckpoint true; To keep it, name another outputDir$/,
+        /held holds checkpoint-1 of an earlier run: .* set resumeFromCheckpoint true; To keep all of it, name another outputDir$/,
       ),
     ]
     expect(await told('held')).toEqual(warned)
-    expect((await told('held', { resumeFromCheckpoint: true, maxSteps: 2 })).join()).not.toContain('another run')
+    expect((await told('held', { resumeFromCheckpoint: true, maxSteps: 2 })).join()).not.toContain('an earlier run')
     rmSync(join(work, 'held', 'checkpoint-1'), { recursive: true })
     rmSync(join(work, 'held', 'checkpoint-2'), { recursive: true })
     await saveTrained(fresh(), join(work, 'held'))
-    expect(await told('held')).toEqual([expect.stringMatching(/held holds adapter_model\.safetensors of another run, [^;]*\. To keep it/)])
+    mkdirSync(join(work, 'theirs', 'checkpoint-10'), { recursive: true })
+    expect(await told('theirs')).toEqual([expect.stringMatching(/theirs holds checkpoint-10 of an earlier run: [^;]*\. To keep all of it/)])
+    mkdirSync(join(work, 'base-alone'))
+    cpSync(join(folder, 'model', 'model.safetensors'), join(work, 'base-alone', 'model.safetensors'))
+    expect(await told('base-alone')).toEqual([])
+    expect(await told('held')).toEqual([
+      expect.stringMatching(/held holds adapter_model\.safetensors of an earlier run: [^;]*\. To keep all of it/),
+    ])
   })
 })

@@ -31,6 +31,9 @@ CASES = [
     ("smollm-like", "qwen2", {}), ("llama3-like", "qwen2", {}),
     *[("smollm-like", "qwen3", named(cls)) for cls in (GONE, "Qwen2Tokenizer", "Qwen2TokenizerFast", "LlamaTokenizerFast", "TokenizersBackend")],
     *[("llama2-like", model_type, named("LlamaTokenizerFast")) for model_type in ("llama", "mistral", "qwen3", "gemma2", "smollm3")],
+    # every other family's type: whose named class counts, and what none named means
+    *[(kind, model_type, named(cls)) for kind in ("llama2-like", "smollm-like") for model_type in ("mixtral", "phi3", "qwen3_moe", "deepseek_v2", "deepseek_v3", "gpt_oss") for cls in (GONE, "LlamaTokenizerFast") if (kind, model_type, cls) != ("llama2-like", "qwen3_moe", GONE)],
+    *[("llama2-like", model_type, dict(named("LlamaTokenizer"), legacy=False)) for model_type in ("mixtral", "phi3", "deepseek_v3")],
     *[("llama2-like", "gemma2", dict(legacy=legacy)) for legacy in (True, GONE)], ("llama2-like", "smollm3", dict(add_prefix_space=False)),
     *[("gemma-like", "gemma2", named(cls)) for cls in (GONE, "GemmaTokenizer", "GemmaTokenizerFast", "LlamaTokenizer")],
     *[("gemma-like", model_type, named(cls)) for model_type in ("gemma3_text", "gemma3") for cls in (GONE, "GemmaTokenizer")],

@@ -66,11 +66,12 @@ export function movesOf(trl: Side, saqr: Side & { start: Values }, { dtypes, gra
   })
   const near = ({ difference, allowed }: MovePair) =>
     difference === null || Number.isNaN(difference) ? Number.POSITIVE_INFINITY : difference / allowed
-  const wholeAllowed = move.value + (all.theirs > 0 ? Math.sqrt(all.lost / all.theirs) : 0)
+  const lost = all.theirs > 0 ? Math.sqrt(all.lost / all.theirs) : 0
   return {
     tensors: tensors.sort((a, b) => near(b) - near(a)),
-    wholeAllowed,
-    lengthAllowed: lengthOf(wholeAllowed),
+    wholeAllowed: move.value + lost,
+    // a sign that differs leaves the length as it was: none is counted for it
+    lengthAllowed: lengthOf(signsDiffer(whole.value) + lost),
     whole: all.off === 0 ? 0 : Math.sqrt(all.off / all.theirs),
     length: all.theirs === 0 ? 1 : Math.sqrt(all.ours / all.theirs),
   }

@@ -38,7 +38,10 @@ export function termScale(coefficient: number, batches: number): number {
   return coefficient / batches
 }
 
-export function withTerm(objective: Objective, { term: own }: Model, coefficient: number): Objective {
+export function withTerm(given: Objective, { term: own }: Model, coefficient: number): Objective {
+  // where config.json decides, a run that goes on must have it as it was
+  const decided = own && given.balancedWhereAsked ? { facts: { ...given.facts, routerAuxLossCoef: coefficient || null } } : {}
+  const objective = { ...given, ...decided }
   if (coefficient === 0 || !own) return objective
   const { loss, metrics } = objective
   const term: Metric = { name: own.name, label: null, of: 'batch', sum: (_, scores) => termOf(scores) }
