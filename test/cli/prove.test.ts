@@ -25,10 +25,7 @@ describe('a comparison', () => {
   it('fails where a loss is further off than its step allows, and where it is no number', () => {
     const { trl, saqr } = sides()
     const off = (by: number) => failing({ trl, saqr: { ...saqr, losses: saqr.losses.map((loss, i) => (i === 3 ? loss + by : loss)) } })
-    const allowed =
-      tolerancesOf('f32', { ...saqr, leastMoved: Number.POSITIVE_INFINITY, numbers: Number.POSITIVE_INFINITY, tensors: 2 }).loss.value *
-      2 *
-      2.6
+    const allowed = tolerancesOf('f32', { ...saqr, leastMoved: Number.POSITIVE_INFINITY, tensors: 2 }).loss.value * 2 * 2.6
     expect(off(0.99 * allowed)).toEqual([])
     expect(off(1.01 * allowed)).toEqual([expect.stringMatching(/^loss: .* step 4, /)])
     expect(off(Number.NaN)).toEqual(['loss: saqr’s loss of step 4 is no number'])
@@ -40,13 +37,7 @@ describe('a comparison', () => {
   })
 
   it('fails where a gradient is further off than its step allows, and names the tensor', () => {
-    const { whole, gradient, later } = tolerancesOf('f32', {
-      layers: 2,
-      longestSum: 64,
-      leastMoved: Number.POSITIVE_INFINITY,
-      numbers: Number.POSITIVE_INFINITY,
-      tensors: 2,
-    })
+    const { whole, gradient, later } = tolerancesOf('f32', { layers: 2, longestSum: 64, leastMoved: Number.POSITIVE_INFINITY, tensors: 2 })
     const scaled = (by: number) => (values: Float32Array) => void values.set(values.map((x) => x * (1 + by)))
     expect(failing(sides({ values: scaled(0.9 * whole.value) }))).toEqual([])
     expect(failing(sides({ values: scaled(1.2 * whole.value) }))).toEqual([expect.stringContaining('layers.0.lora_B')])
@@ -112,12 +103,8 @@ describe('a comparison', () => {
   it('goes by the coarser arithmetic of both', () => {
     const { trl, saqr } = sides()
     expect(compare({ ...trl, half: true }, saqr, facts).arithmetic).toBe('bf16')
-    expect(
-      tolerancesOf('bf16', { ...saqr, leastMoved: Number.POSITIVE_INFINITY, numbers: Number.POSITIVE_INFINITY, tensors: 2 }).gradient.value,
-    ).toBeGreaterThan(
-      1000 *
-        tolerancesOf('f32', { ...saqr, leastMoved: Number.POSITIVE_INFINITY, numbers: Number.POSITIVE_INFINITY, tensors: 2 }).gradient
-          .value,
+    expect(tolerancesOf('bf16', { ...saqr, leastMoved: Number.POSITIVE_INFINITY, tensors: 2 }).gradient.value).toBeGreaterThan(
+      1000 * tolerancesOf('f32', { ...saqr, leastMoved: Number.POSITIVE_INFINITY, tensors: 2 }).gradient.value,
     )
   })
 
@@ -144,13 +131,7 @@ describe('the page', () => {
     expect(page()).toContain('Parity holds: run.yaml')
     expect(page(false)).toContain('Parity fails: run.yaml')
     for (const { value, why } of Object.values(
-      tolerancesOf('f32', {
-        layers: 2,
-        longestSum: 64,
-        leastMoved: Number.POSITIVE_INFINITY,
-        numbers: Number.POSITIVE_INFINITY,
-        tensors: 2,
-      }),
+      tolerancesOf('f32', { layers: 2, longestSum: 64, leastMoved: Number.POSITIVE_INFINITY, tensors: 2 }),
     ).filter((one) => one !== null)) {
       expect(page()).toContain(why)
       expect(page()).toMatch(new RegExp(`${value.toExponential(1)}|${value.toExponential(0)}`))

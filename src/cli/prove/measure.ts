@@ -65,7 +65,7 @@ export interface Sides {
  * @param exact were both compared in f32 too?
  */
 export function measure({ trl, saqr }: Sides, arithmetic: 'f32' | 'bf16', yardstick: Yardstick | null, exact: boolean): Measures {
-  const sizes = { ...saqr, leastMoved: leastMoved(trl), numbers: numbersOf(saqr.trained), tensors: saqr.trained.length }
+  const sizes = { ...saqr, leastMoved: leastMoved(trl), tensors: saqr.trained.length }
   const computed = tolerancesOf(arithmetic, sizes)
   const tolerances = yardstick === null ? computed : measured(computed, yardstick, sizes, exact)
   const losses = lossPairs(trl, saqr, tolerances)
@@ -93,9 +93,6 @@ export function measure({ trl, saqr }: Sides, arithmetic: 'f32' | 'bf16', yardst
 }
 
 export type Found = Omit<Check, 'arithmetic'>
-
-const numbersOf = (tensors: SaqrSide['trained']): number =>
-  tensors.reduce((sum, [, shape]) => sum + shape.reduce((n, size) => n * size, 1), 0)
 
 /** numbers of the smallest tensor that has a gradient in the first step */
 const leastMoved = ({ gradients }: Pick<Side, 'gradients'>): number =>

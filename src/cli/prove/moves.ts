@@ -70,7 +70,6 @@ export function movesOf(trl: Side, saqr: Side & { start: Values }, { dtypes, gra
   return {
     tensors: tensors.sort((a, b) => near(b) - near(a)),
     wholeAllowed: move.value + lost,
-    // a sign that differs leaves the length as it was: none is counted for it
     lengthAllowed: lengthOf(signsDiffer(whole.value) + lost),
     whole: all.off === 0 ? 0 : Math.sqrt(all.off / all.theirs),
     length: all.theirs === 0 ? 1 : Math.sqrt(all.ours / all.theirs),

@@ -29,8 +29,6 @@ export interface Sizes {
   directions: number
   /** numbers of the smallest tensor that the first step moves */
   leastMoved: number
-  /** of all that are trained */
-  numbers: number
   /** tensors that are trained: each is asked */
   tensors: number
 }
@@ -45,7 +43,7 @@ const ROUNDINGS = 24
 
 export function tolerancesOf(
   arithmetic: 'f32' | 'bf16',
-  { layers, longestSum, leastMoved, numbers, tensors }: Pick<Sizes, 'layers' | 'longestSum' | 'leastMoved' | 'numbers' | 'tensors'>,
+  { layers, longestSum, leastMoved, tensors }: Pick<Sizes, 'layers' | 'longestSum' | 'leastMoved' | 'tensors'>,
 ): Tolerances {
   const unit = UNIT[arithmetic]
   const roundings = ROUNDINGS * (layers + 1)
@@ -71,7 +69,7 @@ export function tolerancesOf(
       why: `it is 0 until the optimiser has moved the other factor; Adam’s first step goes by the sign of each gradient, and signs of those near 0 differ where gradients differ by δ: a share δ/π of them, each by twice the step, 2·√(δ/π) in all, δ being what all gradients of the first step are allowed; ${COUNTED}`,
     },
     length: null,
-    ...ofMoves(whole, numbers),
+    ...ofMoves(whole),
     loss: {
       value: LOSS[arithmetic],
       why: LOSS_WHY[arithmetic],
@@ -114,15 +112,16 @@ export const DIRECTIONS = 100
 /** Of a way's length: errors that go nowhere in particular, and their square. @param apart what the way may be apart, as a share of it */
 export const lengthOf = (apart: number): number => apart / Math.sqrt(DIRECTIONS) + apart ** 2 / 2
 
-/** @param delta what all gradients of the first step are allowed to be apart. @param numbers that are trained */
-export function ofMoves(delta: number, numbers: number): Pick<Tolerances, 'move' | 'moveLength'> {
+/** @param delta what all gradients of the first step are allowed to be apart */
+export function ofMoves(delta: number): Pick<Tolerances, 'move' | 'moveLength'> {
+  const apart = signsDiffer(delta)
   return {
     move: {
-      value: signsDiffer(delta, { numbers, tensors: 1 }),
-      why: `Adam’s first step is as long for a gradient near 0 as for any other and goes by its sign, which differs where gradients differ by δ: 2·√(δ/π) of the way, δ being what all gradients of the first step are allowed; later steps go by means of gradients, in which this weighs ever less; ${COUNTED}. So it is the way that is compared, tensor by tensor, not the weights, of which it is a thousandth`,
+      value: apart,
+      why: `Adam’s first step is as long for a gradient near 0 as for any other and goes by its sign, which differs where gradients differ by δ: 2·√(δ/π) of the way, δ being what all gradients of the first step are allowed; later steps go by means of gradients, in which this weighs ever less. So it is the way that is compared, tensor by tensor, not the weights, of which it is a thousandth`,
     },
     moveLength: {
-      value: lengthOf(signsDiffer(delta)),
+      value: lengthOf(apart),
       why: `a sign that differs leaves the way as long as it was, and errors that go nowhere in particular change its length by 1/√${DIRECTIONS} of them and half of their square, while a wrong rate, loss or decay changes it`,
     },
   }

@@ -76,7 +76,7 @@ const ONE_DRAW = 3 * Math.sqrt(5)
 export function measured(
   tolerances: Tolerances,
   { steps, length, loss }: Yardstick,
-  { directions, leastMoved, numbers, tensors }: Pick<Sizes, 'directions' | 'leastMoved' | 'numbers' | 'tensors'>,
+  { directions, leastMoved, tensors }: Pick<Sizes, 'directions' | 'leastMoved' | 'tensors'>,
   exact: boolean,
 ): Tolerances {
   const whole = steps.get(1) ?? 0
@@ -87,7 +87,7 @@ export function measured(
   const lossLimit = ONE_DRAW * loss
   return {
     ...tolerances,
-    ...ofMoves(TIMES * whole, numbers),
+    ...ofMoves(TIMES * whole),
     loss:
       !exact || lossLimit <= tolerances.loss.value
         ? tolerances.loss
