@@ -25,8 +25,8 @@ export interface Drawn {
   matrix: Matrix
 }
 
-/** mulberry32 */
-function random(seed: number): () => number {
+/** Numbers in [0, 1): mulberry32. */
+export function random(seed: number): () => number {
   let s = seed
   return () => {
     s = (s + 0x6d2b79f5) | 0

@@ -1,11 +1,13 @@
 /** A run by its number: which trainer, which model, rows of which shape, and options, of those that both sides have. */
-import { mulberry32 } from './random.ts'
+import { random } from '../../test/ops/draw.ts'
 import { type DrawnRows, rowsOf, TEMPLATE } from './rows.ts'
 
 export class Draw {
   readonly #next: () => number
   constructor(number: number) {
-    this.#next = mulberry32(number)
+    this.#next = random(Math.imul(number, 0x9e3779b1) | 0)
+    // those of neighbouring numbers begin alike
+    for (let i = 0; i < 5; i++) this.#next()
   }
   /** one of them */
   of<T>(...list: readonly T[]): T {
