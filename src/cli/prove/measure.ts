@@ -121,13 +121,17 @@ function lossCheck(trl: Side, saqr: Side, losses: readonly LossPair[]): Found {
     return { name: 'loss', passed: false, said: `TRL made ${trl.losses.length} steps, saqr ${saqr.losses.length}` }
   const none = losses.find(({ trl, saqr }) => !Number.isFinite(trl) || !Number.isFinite(saqr))
   if (none) {
-    const whose = Number.isFinite(none.trl) ? 'saqr’s' : Number.isFinite(none.saqr) ? 'TRL’s' : 'both sides’'
-    const rows = 'a row whose prompt alone fills max_length has no answer left, whose mean is no number; saqr leaves such rows out'
-    return {
+    const of = (whose: string, why = ''): Found => ({
       name: 'loss',
       passed: false,
-      said: `${whose} loss of step ${none.step} is no number${whose === 'TRL’s' ? `: it may be that ${rows}` : ''}`,
-    }
+      said: `${whose} loss of step ${none.step} is no number${why}`,
+    })
+    if (Number.isFinite(none.trl)) return of('saqr’s')
+    if (!Number.isFinite(none.saqr)) return of('both sides’')
+    return of(
+      'TRL’s',
+      ': it may be that the prompt of a row alone fills max_length, so that its answer has no mean; saqr leaves such rows out',
+    )
   }
   const worst = losses.reduce((a, b) => (b.difference / b.allowed <= a.difference / a.allowed ? a : b))
   const passed = losses.every(({ difference, allowed }) => difference <= allowed)

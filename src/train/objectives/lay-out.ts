@@ -27,7 +27,7 @@ function wholeOf(cut: CutOptions, together: Together, examples: readonly Example
       most: cut.wholeBatches,
       apart: true,
       what: 'a micro-batch',
-      remedy: say`, and this model's balance loss is of a micro-batch as a whole. Lower ${option('perDeviceTrainBatchSize')}, allow larger passes (${option('maxPassTokens')}), or leave the loss out (${option('routerAuxLossCoef')} 0; of ORPO and CPO, output_router_logits false in config.json).`,
+      remedy: say`, and this model's balance loss is of a micro-batch as a whole. Lower ${option('perDeviceTrainBatchSize')}, allow larger passes (${option('maxPassTokens')}), or leave the loss out (${option('routerAuxLossCoef')} 0; where a trainer has no such option, output_router_logits false in config.json).`,
     }
   if (together === 'sequence') return undefined
   if (together === 'batch')
