@@ -9,20 +9,20 @@ const TOOLS = ['memcheck', 'racecheck', 'synccheck']
 const FOUND = 99
 
 /** The cases are dealt to as many processes as the host has processors: what a tool adds to a kernel is made and read by one thread of the host. */
-export async function checkSanitizer(op: string | undefined): Promise<void> {
+export async function checkSanitizer(op: string | undefined, small: boolean): Promise<void> {
   const processes = availableParallelism()
   const runs = TOOLS.flatMap((tool) => Array.from({ length: processes }, (_, i) => ({ tool, share: `${i}/${processes}` })))
   const next = runs.values()
   const work = async () => {
-    for (const { tool, share } of next) await under(tool, share, op)
+    for (const { tool, share } of next) await under(tool, share, op, small)
   }
   await Promise.all(Array.from({ length: processes }, work))
 }
 
-async function under(tool: string, share: string, op: string | undefined): Promise<void> {
+async function under(tool: string, share: string, op: string | undefined, small: boolean): Promise<void> {
   const packed = import.meta.filename.endsWith('.js')
   const test = join(import.meta.dirname, `../cuda-test.${packed ? 'js' : 'ts'}`)
-  const node = [...(packed ? [] : ['--import', join(import.meta.dirname, '../ts.mjs')]), test, 'ops', '--share', share, ...(op ? ['--op', op] : [])] // biome-ignore format: short
+  const node = [...(packed ? [] : ['--import', join(import.meta.dirname, '../ts.mjs')]), test, 'ops', '--share', share, ...(op ? ['--op', op] : []), ...(small ? ['--small'] : [])] // biome-ignore format: short
   const child = spawn('compute-sanitizer', ['--tool', tool, '--error-exitcode', String(FOUND), process.execPath, ...node], { stdio: ['ignore', 'pipe', 'inherit'] }) // biome-ignore format: short
   const began = performance.now()
   let stdout = ''
