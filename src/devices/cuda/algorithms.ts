@@ -3,9 +3,9 @@
  * stored and used again by the same library (cuBLAS documentation, cublasLtMatmulAlgo_t); here for the same card too.
  */
 import { createHash } from 'node:crypto'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { isObject } from '../../formats/json.ts'
-import { isFile, makeFolder, writeFileAtomic } from '../../hub/files.ts'
+import { isFile, writeCacheFile } from '../../hub/files.ts'
 import { readJson } from '../../hub/json.ts'
 import { cacheFolder } from './compiler.ts'
 
@@ -19,11 +19,13 @@ export class Algorithms {
   readonly #kept: Map<string, string>
   readonly #added = new Map<string, string>()
   #saving: NodeJS.Timeout | undefined
+  readonly #atExit = () => this.save()
 
   /** @param of what they hold for: library and its version, card, workspace */
   constructor(of: string, folder = cacheFolder()) {
     this.#path = join(folder, `algorithms-${createHash('sha256').update(of).digest('hex').slice(0, 24)}.json`)
     this.#kept = this.#read()
+    process.on('exit', this.#atExit) // a short run may end before they are saved
   }
 
   /** 64 bytes; undefined where the shape is new */
@@ -44,15 +46,19 @@ export class Algorithms {
     this.#saving = undefined
     if (this.#added.size === 0) return
     try {
-      makeFolder(dirname(this.#path))
       // another process may have kept others meanwhile
       const algorithms = Object.fromEntries([...this.#read(), ...this.#added])
-      writeFileAtomic(this.#path, JSON.stringify({ digest: digestOf(algorithms), algorithms }))
+      writeCacheFile(this.#path, JSON.stringify({ digest: digestOf(algorithms), algorithms }))
       for (const [shape, text] of this.#added) this.#kept.set(shape, text)
       this.#added.clear()
     } catch {
       // a cache that can't be written only costs the next process its time
     }
+  }
+
+  dispose(): void {
+    this.save()
+    process.off('exit', this.#atExit)
   }
 
   #read(): Map<string, string> {

@@ -175,7 +175,7 @@ export class Matmuls {
   }
 
   dispose(): void {
-    this.#algorithms.save()
+    this.#algorithms.dispose()
     for (const p of this.#prepared.values()) {
       this.#f.descDestroy(p.desc)
       for (const layout of [p.a, p.b, p.c, p.d]) this.#f.layoutDestroy(layout)
