@@ -11,11 +11,10 @@ import { appendFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { Nvml } from '../src/devices/cuda/nvml.ts'
 import { BASELINE, type BaselineResult, type CaseResult, check, told } from './cuda-baseline.ts'
 import { baselineOf, CASES, type CudaCase } from './cuda-cases.ts'
 import { Models } from './cuda-models.ts'
-import { watched } from './cuda-watch.ts'
+import { firstVisible, watched } from './cuda-watch.ts'
 
 const { values, positionals } = parseArgs({
   options: {
@@ -39,7 +38,7 @@ if (unknown) {
   process.exit(2)
 }
 
-const nvml = new Nvml()
+const nvml = firstVisible()
 const work = mkdtempSync(join(tmpdir(), 'saqr-bench-'))
 const baseline = values.baseline ? { program: resolve(values.baseline), python: values.python } : null
 const models = new Models(resolve(values.models), work, baseline)
