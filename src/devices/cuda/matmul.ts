@@ -1,17 +1,15 @@
 /**
  * Large products through cuBLASLt: bf16 or f32 operands, f32 sums (f32 stays f32: no TF32). The algorithm is the first one its heuristic
- * names for a shape and a fixed workspace, never one found by timing: the same shape gives the same bits. What it named is kept (algorithms.ts).
+ * names for a shape and a fixed workspace, never one found by timing: the same shape gives the same bits.
  */
 import { SaqrError } from '../../error.ts'
 import { bytesOf, type CudaTensor, type MatmulLaunch } from '../../ops/cuda-launch.ts'
 import type { ForeignFunction } from '../ffi.ts'
-import { Algorithms } from './algorithms.ts'
 import type { Card } from './card.ts'
 import { openLibrary } from './libraries.ts'
 
 const FUNCTIONS = {
   create: 'int cublasLtCreate(void* handle)',
-  version: 'size_t cublasLtGetVersion()',
   destroy: 'int cublasLtDestroy(uint64_t handle)',
   descCreate: 'int cublasLtMatmulDescCreate(void* desc, int compute, int scale)',
   descSet: 'int cublasLtMatmulDescSetAttribute(uint64_t desc, int attribute, const void* value, size_t bytes)',
@@ -23,8 +21,6 @@ const FUNCTIONS = {
   preferenceDestroy: 'int cublasLtMatmulPreferenceDestroy(uint64_t preference)',
   heuristic:
     'int cublasLtMatmulAlgoGetHeuristic(uint64_t handle, uint64_t desc, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t preference, int wanted, void* results, void* found)',
-  algorithmCheck:
-    'int cublasLtMatmulAlgoCheck(uint64_t handle, uint64_t desc, uint64_t a, uint64_t b, uint64_t c, uint64_t d, const void* algorithm, void* result)',
   matmul:
     'int cublasLtMatmul(uint64_t handle, uint64_t desc, const void* alpha, uint64_t a, uint64_t aLayout, uint64_t b, uint64_t bLayout, const void* beta, uint64_t c, uint64_t cLayout, uint64_t d, uint64_t dLayout, const void* algorithm, uint64_t workspace, size_t bytes, uint64_t stream)',
 } as const
@@ -58,7 +54,6 @@ export class Matmuls {
   /** of products that run beside others, as large, so that the algorithm is the same */
   #workspaceBeside = 0n
   readonly #prepared = new Map<string, Prepared>()
-  readonly #algorithms: Algorithms
   readonly #alpha = new Float32Array(1)
   readonly #beta = new Float32Array(1)
 
@@ -71,8 +66,6 @@ export class Matmuls {
       ForeignFunction
     >
     this.#handle = this.#new('create')
-    const { name, arch, multiprocessors } = card
-    this.#algorithms = new Algorithms(`cuBLASLt ${this.#f.version()}, ${name}, ${arch}, ${multiprocessors}, ${WORKSPACE}`)
     this.#workspace = card.alloc(WORKSPACE, "cuBLASLt's workspace")
   }
 
@@ -118,11 +111,11 @@ export class Matmuls {
   #prepare(launch: MatmulLaunch): Prepared {
     const key = keyOf(launch)
     let p = this.#prepared.get(key)
-    if (!p) this.#prepared.set(key, (p = this.#create(launch, key)))
+    if (!p) this.#prepared.set(key, (p = this.#create(launch)))
     return p
   }
 
-  #create(launch: MatmulLaunch, key: string): Prepared {
+  #create(launch: MatmulLaunch): Prepared {
     const { a, b, c, y, transA, transB, bias } = launch
     const desc = this.#new('descCreate', COMPUTE_32F, TYPE.f32)
     this.#set('descSet', desc, DESC.transA, Int32Array.of(transB ? 1 : 0))
@@ -131,27 +124,17 @@ export class Matmuls {
     // a row-major (rows, cols) matrix is a column-major (cols, rows) one
     const layout = (t: CudaTensor) => this.#new('layoutCreate', TYPE[t.dtype], t.cols, t.rows, t.stride)
     const p = { desc, a: layout(b), b: layout(a), c: layout(c ?? y), d: layout(y), algorithm: new Uint8Array(RESULT) }
-    const kept = this.#algorithms.get(key)
-    const isRight = kept && this.#f.algorithmCheck(this.#handle, desc, p.a, p.b, p.c, p.d, kept, new Uint8Array(RESULT)) === 0
-    if (isRight) p.algorithm.set(kept)
-    else this.#name(launch, p, key)
-    return p
-  }
-
-  /** Asks cuBLASLt for its first choice. */
-  #name(launch: MatmulLaunch, p: Prepared, key: string): void {
-    const { a, b, c, y } = launch
     const preference = this.#new('preferenceCreate')
     this.#set('preferenceSet', preference, PREFERENCE.workspace, new BigUint64Array([BigInt(WORKSPACE)]))
     ;[b, a, c ?? y, y].forEach((t, i) => {
       this.#set('preferenceSet', preference, PREFERENCE.alignmentA + i, Int32Array.of(alignmentOf(t)))
     })
     const found = new Int32Array(1)
-    const status = this.#f.heuristic(this.#handle, p.desc, p.a, p.b, p.c, p.d, preference, 1, p.algorithm, found)
+    const status = this.#f.heuristic(this.#handle, desc, p.a, p.b, p.c, p.d, preference, 1, p.algorithm, found)
     this.#f.preferenceDestroy(preference)
     this.#check('heuristic', launch, status)
     if (found[0] === 0) throw this.#error(`no algorithm for ${spelled(launch)}`)
-    this.#algorithms.add(key, p.algorithm)
+    return p
   }
 
   #new(name: keyof typeof FUNCTIONS, ...args: unknown[]): bigint {
@@ -175,7 +158,6 @@ export class Matmuls {
   }
 
   dispose(): void {
-    this.#algorithms.dispose()
     for (const p of this.#prepared.values()) {
       this.#f.descDestroy(p.desc)
       for (const layout of [p.a, p.b, p.c, p.d]) this.#f.layoutDestroy(layout)
