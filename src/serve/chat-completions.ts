@@ -12,7 +12,8 @@ import { type ChatParameters, chatChecks, parametersOf, samplingOf } from './par
 import type { Reply } from './reply.ts'
 import type { Size } from './scheduler.ts'
 import { newCallId } from './tool-format.ts'
-import { ToolText } from './tool-text.ts'
+import type { Tools } from './tool-notations.ts'
+import type { ReadText } from './tool-text.ts'
 
 type Finish = 'stop' | 'length' | 'tool_calls'
 type Logprob = ReturnType<typeof chatLogprob>
@@ -36,7 +37,7 @@ export async function chatCompletions(context: Context, body: JsonObject, reply:
   const o = parametersOf(body, 'chat/completions', chatChecks)
   if (o.messages === undefined) throw badParameter('messages', 'chat/completions needs messages', 'missing_required_parameter')
   const model = await context.models.get(o.model)
-  const { tools, names } = toolsOf(o.tool_choice === 'none' ? [] : (o.tools ?? []))
+  const { tools, schemas } = toolsOf(o.tool_choice === 'none' ? [] : (o.tools ?? []))
   const count = o.n ?? 1
   const maxNewTokens = o.max_completion_tokens ?? o.max_tokens ?? context.maxNewTokens
   let prompt: readonly number[] = []
@@ -49,7 +50,7 @@ export async function chatCompletions(context: Context, body: JsonObject, reply:
   const told = o.stream ? new Streamed(o, reply) : new Whole(o, reply, count)
   told.begin(count)
   const answers = Array.from({ length: count }, (_, i) => async (signal: AbortSignal) => {
-    const answer = new ChatAnswer(model, o, names, (delta) => told.take(i, delta))
+    const answer = new ChatAnswer(model, o, schemas, (delta) => told.take(i, delta))
     const sampler = new Sampler(prompt, { ...samplingOf(o, i), logprobs: o.logprobs ?? false, topLogprobs: o.top_logprobs ?? 0 })
     const take = (choice: Choice) => answer.take(choice)
     const question = { prompt, sampler, stop: model.stop, maxNewTokens, signal, take }
@@ -65,14 +66,14 @@ export async function chatCompletions(context: Context, body: JsonObject, reply:
 class ChatAnswer {
   readonly #model: ServedModel
   readonly #answer: Answer
-  readonly #tools: ToolText | null
+  readonly #read: ReadText | null
   readonly #logged: boolean
   readonly #tell: (delta: Delta) => void
 
-  constructor(model: ServedModel, o: Partial<ChatParameters>, names: ReadonlySet<string>, tell: (delta: Delta) => void) {
+  constructor(model: ServedModel, o: Partial<ChatParameters>, tools: Tools, tell: (delta: Delta) => void) {
     this.#model = model
-    this.#tools = names.size > 0 && model.toolFormat ? new ToolText(model.toolFormat, names) : null
-    this.#answer = new Answer(model.tokenizer, o.stop ?? [], this.#tools !== null)
+    this.#read = model.form.reader(tools)
+    this.#answer = new Answer(model.tokenizer, o.stop ?? [], this.#read !== null)
     this.#logged = o.logprobs === true
     this.#tell = tell
   }
@@ -83,7 +84,7 @@ class ChatAnswer {
 
   take(choice: Choice): boolean {
     const { text, stopped } = this.#answer.push(choice)
-    const content = this.#tools ? this.#tools.push(text) : text
+    const content = this.#read ? this.#read.push(text) : text
     const logprobs = this.#logged ? [chatLogprob(this.#model.tokenizer, choice)] : []
     if (content !== '' || logprobs.length > 0) this.#tell({ content, logprobs, calls: [], finish: null })
     return !stopped
@@ -93,9 +94,9 @@ class ChatAnswer {
     const held = this.#answer.end()
     let content = held
     let calls: CalledTool[] = []
-    if (this.#tools) {
-      const first = this.#tools.push(held)
-      const rest = this.#tools.end()
+    if (this.#read) {
+      const first = this.#read.push(held)
+      const rest = this.#read.end()
       content = first + rest.text
       calls = rest.calls.map((call) => ({ id: newCallId(), type: 'function', function: call }))
     }
