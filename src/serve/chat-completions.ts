@@ -2,6 +2,7 @@
 import type { JsonObject } from '../formats/json.ts'
 import type { Ending } from '../generate/generate.ts'
 import { type Choice, Sampler } from '../generate/sample.ts'
+import { stopsAsTokens } from '../generate/stop-strings.ts'
 import { Answer } from './answer.ts'
 import { apiErrorOf, badParameter } from './api-error.ts'
 import { allOf, type Context, headOf, usageOf } from './context.ts'
@@ -39,6 +40,7 @@ export async function chatCompletions(context: Context, body: JsonObject, reply:
   const model = await context.models.get(o.model)
   const { tools, schemas } = toolsOf(o.tool_choice === 'none' ? [] : (o.tools ?? []))
   const count = o.n ?? 1
+  const stop = new Set([...model.stop, ...stopsAsTokens(model.tokenizer, o.stop ?? [])])
   const maxNewTokens = o.max_completion_tokens ?? o.max_tokens ?? context.maxNewTokens
   let prompt: readonly number[] = []
   try {
@@ -53,7 +55,7 @@ export async function chatCompletions(context: Context, body: JsonObject, reply:
     const answer = new ChatAnswer(model, o, schemas, (delta) => told.take(i, delta))
     const sampler = new Sampler(prompt, { ...samplingOf(o, i), logprobs: o.logprobs ?? false, topLogprobs: o.top_logprobs ?? 0 })
     const take = (choice: Choice) => answer.take(choice)
-    const question = { prompt, sampler, stop: model.stop, maxNewTokens, signal, take }
+    const question = { prompt, sampler, stop, maxNewTokens, signal, take }
     answer.end(await context.scheduler.answer(model.language, question))
     return answer.tokens
   })

@@ -118,5 +118,11 @@ export function promptOf(model: ServedModel, messages: readonly Message[], tools
       `messages[${lost}]`,
       `the chat template of this model leaves messages[${lost}] out: it knows no messages of ${messages[lost]!.role} there`,
     )
+  const uncalled = messages.findIndex(({ tool_calls: calls }, i) => Array.isArray(calls) && calls.length > 0 && !holds(i, 'tool_calls'))
+  if (uncalled !== -1)
+    throw badParameter(
+      `messages[${uncalled}].tool_calls`,
+      `the chat template of this model leaves messages[${uncalled}].tool_calls out: it shows no earlier calls there`,
+    )
   return ids
 }

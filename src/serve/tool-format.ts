@@ -11,6 +11,7 @@ export const newCallId = (): string =>
   Array.from({ length: 9 }, () => 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789'[randomInt(62)]).join('')
 
 const PROBE = 'saqr_probe'
+const GIVEN = 'saqr_given'
 
 /** How a model's answers are read, and what its template takes of earlier calls. */
 export interface AnswerForm {
@@ -21,8 +22,8 @@ export interface AnswerForm {
 }
 
 export function answerForm(tokenizer: Tokenizer): AnswerForm {
-  const asObject = rendered(tokenizer, { a: 1 })
-  const text = asObject ?? rendered(tokenizer, '{"a": 1}')
+  const asObject = rendered(tokenizer, { a: GIVEN })
+  const text = asObject ?? rendered(tokenizer, `{"a": "${GIVEN}"}`)
   const argumentsAsText = asObject === null && text !== null
   if (text !== null && isOfChannels(text)) return { argumentsAsText, reader: (tools) => new ChannelText(tools) }
   const format = text === null ? null : formatOf(text)
@@ -52,19 +53,20 @@ function formatOf(text: string): ToolFormat | null {
   return null
 }
 
-/** A conversation with a call, the last thing in it. */
+/** A conversation with a call, the last thing in it. Null: the template refuses it, or leaves the call out. */
 function rendered(tokenizer: Tokenizer, given: object | string): string | null {
   if (tokenizer.chatTemplate === null) return null
   const called = { id: 'saqrprobe', type: 'function', function: { name: PROBE, arguments: given } }
-  const parameters = { type: 'object', properties: { a: { type: 'integer', description: 'a' } }, required: ['a'] }
+  const parameters = { type: 'object', properties: { a: { type: 'string', description: 'a' } }, required: ['a'] }
   try {
-    return tokenizer.applyChatTemplate(
+    const text = tokenizer.applyChatTemplate(
       [
         { role: 'user', content: 'a' },
         { role: 'assistant', content: '', tool_calls: [called] },
       ],
       { tokenize: false, tools: [{ type: 'function', function: { name: PROBE, description: 'a', parameters } }] },
     )
+    return text.includes(GIVEN) ? text : null
   } catch (error) {
     if (error instanceof SaqrError) return null
     throw error

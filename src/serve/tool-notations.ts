@@ -36,20 +36,28 @@ export const qwenXml: ToolFormat = {
       parts.map((part) => {
         const [, name = '', inside] = /^\s*<function=([^>]+)>(.*?)<\/function>\s*(?:<\/tool_call>\s*)?$/s.exec(part) ?? []
         if (inside === undefined) return null
-        const values = [...inside.matchAll(/<parameter=([^>]+)>\n?(.*?)\n?<\/parameter>/gs)]
-        const given = values.map(([, key, value]) => [key!, writtenValue(value!, tools.get(name), key!)])
+        // a value goes on to the last end before the next: it may have one of its own
+        const values = inside
+          .split('<parameter=')
+          .slice(1)
+          .map((one) => /^([^>]+)>\n?(.*?)\n?<\/parameter>\s*$/s.exec(one))
+        if (values.includes(null)) return null
+        const given = values.map((one) => [one![1]!, writtenValue(one![2]!, tools.get(name), one![1]!)])
         return callOf({ name, arguments: Object.fromEntries(given) }, 'arguments')
       }),
     )
   },
 }
 
-/** A value that was written without quotes: a text where the tool's schema says so or nothing, else what it is as JSON. */
+/** as templates write them by Python's str */
+const PYTHON: Readonly<Record<string, unknown>> = { True: true, False: false, None: null, null: null }
+
+/** A value that was written without quotes: a text where the tool's schema says so or nothing, else what it is as JSON, or the text where it is none. */
 function writtenValue(written: string, schema: unknown, key: string): unknown {
   const properties = isObject(schema) && isObject(schema.properties) ? schema.properties : {}
   const property = Object.hasOwn(properties, key) ? properties[key] : undefined
   if (!isObject(property) || [property.type].flat().includes('string')) return written
-  return jsonOf(written) ?? (written === 'null' ? null : written)
+  return Object.hasOwn(PYTHON, written) ? PYTHON[written] : (jsonOf(written) ?? written)
 }
 
 /** [TOOL_CALLS] [{"name": …, "arguments": {…}}, …], and since 2025 [TOOL_CALLS]name[ARGS]{…}, one after the other: Mistral */

@@ -34,6 +34,10 @@ const templates = {
   'deepseek since 3.1':
     `${shown}{% if m.tool_calls %}<｜tool▁calls▁begin｜>{% for c in m.tool_calls %}<｜tool▁call▁begin｜>{{ c.function.name + '<｜tool▁sep｜>' + c.function.arguments }}<｜tool▁call▁end｜>{% endfor %}<｜tool▁calls▁end｜>{% endif %}` +
     rest,
+  // which shows calls beside no content alone (verl#7768)
+  'deepseek r1':
+    `${shown}{% if m['role'] == 'assistant' and m['content'] is none %}<｜tool▁calls▁begin｜>{% for c in m.tool_calls %}<｜tool▁call▁begin｜>{{ c.type + '<｜tool▁sep｜>' + c.function.name + '\n\`\`\`json\n' + c.function.arguments + '\n\`\`\`' }}<｜tool▁call▁end｜>{% endfor %}<｜tool▁calls▁end｜>{% endif %}` +
+    rest,
   'gpt-oss':
     "{% if tools %}{{ tools | tojson }}{% endif %}{% for m in messages %}{% if m.tool_calls %}<|start|>assistant to=functions.{{ m.tool_calls[0].function.name }}<|channel|>commentary json<|message|>{{ m.tool_calls[0].function.arguments | tojson }}<|call|>{% elif m['role'] == 'assistant' %}<|start|>assistant<|channel|>final<|message|>{{ m['content'] }}<|end|>{% else %}<|start|>{{ m['role'] }}<|message|>{{ m['content'] }}<|end|>{% endif %}{% endfor %}{% if add_generation_prompt %}<|start|>assistant{% endif %}",
   none: shown + rest,
@@ -42,7 +46,7 @@ const tokenizerOf = (chatTemplate: string) =>
   new Tokenizer({ tokenizerJson: byteTokenizer(), tokenizerConfig: { eos_token: '</s>' }, chatTemplate } as never)
 const string = { type: 'string' }
 const schemas = new Map<string, unknown>([
-  ['weather', { type: 'object', properties: { city: string, days: { type: 'integer' } } }],
+  ['weather', { type: 'object', properties: { city: string, days: { type: 'integer' }, windy: { type: 'boolean' } } }],
   ['time', { type: 'object', properties: {} }],
 ])
 const readerOf = (name: keyof typeof templates, tools = schemas) => answerForm(tokenizerOf(templates[name])).reader(tools)
@@ -65,7 +69,7 @@ function read(format: keyof typeof templates, text: string, size = 3) {
 
 it('a template says how calls are written, and which arguments it takes', () => {
   const known = Object.keys(templates).filter((name) => readerOf(name as keyof typeof templates) !== null)
-  expect(known).toEqual(Object.keys(templates).filter((name) => name !== 'xml' && name !== 'none'))
+  expect(known).toEqual(Object.keys(templates).filter((name) => name !== 'xml' && name !== 'none' && name !== 'deepseek r1'))
   const asText = known.filter((name) => answerForm(tokenizerOf(templates[name as keyof typeof templates])).argumentsAsText)
   expect(asText).toEqual(['deepseek', 'deepseek since 3.1'])
   // without tools an answer is text as it is, but for one in channels
@@ -131,6 +135,26 @@ describe('an answer', () => {
       [{ name: 'time', arguments: {} }, call],
     ],
     ['gpt-oss', '<|channel|>commentary to=functions.weather<|message|>{"ci', '{"ci', []],
+    // dynamo#10366: a call in the channel of thoughts
+    ['gpt-oss', '<|channel|>analysis to=functions.time code<|message|>{}', '', [{ name: 'time', arguments: {} }]],
+    // macprovider#743, imp#768, mlx-lm#1867
+    ['gpt-oss', '<|channel|>analysis<|message|>One word.<|end|><|start|>assistant<|channel|>final<|message|>four', 'four', []],
+    // mlx-lm#1310, #1330, #1604: a value that is not what the schema says stays the text that it is
+    ['qwen 3 coder', coder('<parameter=days>\n2026-01-15\n</parameter>'), '', [{ name: 'weather', arguments: { days: '2026-01-15' } }]],
+    // atlas#73, maclocal-api#38: values as Python writes them
+    [
+      'qwen 3 coder',
+      coder('<parameter=windy>\nTrue\n</parameter>\n<parameter=days>None</parameter>'),
+      '',
+      [{ name: 'weather', arguments: { windy: true, days: null } }],
+    ],
+    // Rapid-MLX#1552, ollama#18563: marks within a value
+    [
+      'qwen 3 coder',
+      coder('<parameter=city>\nif (a < b && c) </parameter> <p>\n</parameter>\n<parameter=days>\n3\n</parameter>'),
+      '',
+      [{ name: 'weather', arguments: { city: 'if (a < b && c) </parameter> <p>', days: 3 } }],
+    ],
     ['gpt-oss', 'It rains <|ever', 'It rains <|ever', []],
     ['gpt-oss', '<|channel|>final<|message|>a <| b <|en', 'a <| b <|en', []],
   ] as const)('%s: %s', (format, text, content, calls) => {
@@ -246,4 +270,29 @@ describe('served', () => {
     const { choices } = await s.client.chat.completions.create({ ...asked, tool_choice: 'none' })
     expect(choices[0]).toMatchObject({ finish_reason: 'stop', message: { content: text } })
   })
+})
+
+// sglang#9898, #9446, litellm#18925, mlx-lm#1065, verl#7664: a template that adds arguments to text was given an object
+it('an earlier call reaches a template that adds texts; one that leaves it out is told', async () => {
+  const calls = [{ id: 'abc123def', type: 'function' as const, function: { name: 'weather', arguments: '{"a": 1.0}' } }]
+  const ask = async (name: keyof typeof templates) => {
+    const s = await serveTiny({ template: templates[name] })
+    const render = vi.spyOn(s.model.tokenizer, 'applyChatTemplate')
+    try {
+      await s.client.chat.completions.create({
+        model: 'tiny',
+        messages: [
+          { role: 'user', content: 'w?' },
+          { role: 'assistant', content: null, tool_calls: calls },
+        ],
+        max_tokens: 1,
+      })
+      return (render.mock.results[0]!.value as { text: string }).text
+    } finally {
+      vi.restoreAllMocks()
+      await s.stop()
+    }
+  }
+  expect(await ask('deepseek')).toContain('<｜tool▁sep｜>weather\n```json\n{"a": 1.0}\n```<｜tool▁call▁end｜>')
+  await expect(ask('deepseek r1')).rejects.toMatchObject({ status: 400, param: 'messages[1].tool_calls' })
 })
