@@ -10,6 +10,7 @@
  * QwenLM/Qwen#319, tmc/langchaingo#600   temperature 0 is the likeliest token each time
  * EleutherAI/lm-evaluation-harness#1919   logprobs of completions has its first token's, a number
  * lmstudio-ai/lmstudio-python#87    seed -1, which clients write for none, draws
+ * lmstudio-ai/lmstudio-bug-tracker#1509   the text of a special token, spelled in other tokens, ends nothing
  * ggml-org/llama.cpp#6770           a special token as a stop string ends the answer, though it is no text of it; mended
  */
 import { afterAll, beforeAll, expect, it, vi } from 'vitest'
@@ -113,4 +114,11 @@ it('llama.cpp#6770: a special token as a stop string ends an answer, and is no t
     expect(whole).toBe(text)
     vi.restoreAllMocks()
   }
+})
+
+it('lmstudio-bug-tracker#1509: what spells a special token is text', async () => {
+  const ids = [...'a</s>b'].flatMap((one) => s.model.tokenizer.encode(one, { addSpecialTokens: false }))
+  vi.spyOn(Sampler.prototype, 'after').mockImplementation(() => ({ id: ids.shift()!, logprob: 0, top: [] }))
+  expect(await answer({})).toBe('a</s>b')
+  vi.restoreAllMocks()
 })
