@@ -296,3 +296,29 @@ it('an earlier call reaches a template that adds texts; one that leaves it out i
   expect(await ask('deepseek')).toContain('<｜tool▁sep｜>weather\n```json\n{"a": 1.0}\n```<｜tool▁call▁end｜>')
   await expect(ask('deepseek r1')).rejects.toMatchObject({ status: 400, param: 'messages[1].tool_calls' })
 })
+
+it('of an answer in channels the final one is sent, whole and in a stream, without tools too', async () => {
+  const s = await serveTiny({ template: templates['gpt-oss'] })
+  const text = '<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>four'
+  const says = () => {
+    const ids = [...s.model.tokenizer.encode(text, { addSpecialTokens: false }), s.model.tokenizer.eosId!]
+    vi.spyOn(Sampler.prototype, 'after').mockImplementation(() => ({ id: ids.shift()!, logprob: 0, top: [] }))
+  }
+  const asked = { model: 'tiny', messages: [{ role: 'user' as const, content: 'w?' }], max_tokens: 120 }
+  try {
+    says()
+    const whole = await s.client.chat.completions.create(asked)
+    expect(whole.choices[0]).toMatchObject({ finish_reason: 'stop', message: { content: 'four' } })
+    expect(whole.usage!.completion_tokens).toBe(text.length)
+    says()
+    const streamed = await s.client.chat.completions.stream({ ...asked, stream: true }).finalChatCompletion()
+    expect(streamed.choices[0]).toMatchObject({ finish_reason: 'stop', message: { content: 'four' } })
+    // what is gone on from as it is stays as it is
+    says()
+    const raw = await s.client.completions.create({ model: 'tiny', prompt: 'w', max_tokens: 120 })
+    expect(raw.choices[0]!.text).toBe(text)
+  } finally {
+    vi.restoreAllMocks()
+    await s.stop()
+  }
+})
