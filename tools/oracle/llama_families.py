@@ -1,9 +1,9 @@
 """Tiny models of every family and an adapter over each, as transformers and PEFT answer, and what llama.cpp answers from GGUF files of them.
 
     llama_families.py OUT make             OUT/NAME, OUT/NAME-lora: a model and its adapter; OUT/names.json; OUT/NAME.npz: texts and next-token probabilities
-    llama_families.py OUT ask LIBRARIES    OUT/files.json: {NAME: {base, merged, adapter}}, paths of GGUF files, adapter (laid over base) or null -> OUT/answers.json
+    llama_families.py OUT ask LIBRARIES    OUT/files.json: {NAME: {base, merged, adapter, folder, peft}}, GGUF files, adapter (laid over base) or null; folders -> OUT/answers.json
 
-answers.json: for each file the share of positions that are more than 1e-3 apart from transformers' probabilities, and the largest difference; `moved` is what
+answers.json: for each file in llama.cpp, and for the merged folder and the adapter in transformers and PEFT, the share of positions that are more than 1e-3 apart from transformers' probabilities, and the largest difference; `moved` is what
 the adapter itself changes. llama.cpp keeps keys and values in f16.
 """
 import argparse
@@ -92,7 +92,12 @@ def make(out: Path):
 
 
 def ask(out: Path, libraries: str):
+    import torch
+    import transformers
     from llama import Model, load
+    from peft import PeftModel
+
+    transformers.logging.set_verbosity_error()
 
     llama = load(libraries)
     ids = json.loads((out / "ids.json").read_text())
@@ -112,6 +117,12 @@ def ask(out: Path, libraries: str):
             rows.append(shifted / shifted.sum(-1, keepdims=True))
         return rows
 
+    def opened(folder, adapter=None):
+        model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        model = (PeftModel.from_pretrained(model, adapter) if adapter else model).eval()
+        with torch.no_grad():
+            return [torch.softmax(model(torch.tensor([row])).logits[0].double(), -1).numpy() for row in ids]
+
     told = {}
     for name, files in json.loads((out / "files.json").read_text()).items():
         wanted = np.load(out / f"{name}.npz")
@@ -124,6 +135,9 @@ def ask(out: Path, libraries: str):
         for kind, (file, adapter, expected) in given.items():
             apart = far(answers(file, adapter), rows(expected))
             told[name][kind] = {"apart": float((apart > 1e-3).mean()), "most": apart.max()}
+        for kind, rows_of in (("folder", opened(files["folder"])), ("peft", opened(out / name, files["peft"]))):
+            apart = far(rows_of, rows("merged"))
+            told[name][kind] = {"apart": float((apart > 1e-3).mean()), "most": float(apart.max())}
     (out / "answers.json").write_text(json.dumps(told))
 
 
