@@ -65,7 +65,7 @@ static auto dotsOf(int64_t m) {
 // what a row of x takes beside a part of b
 static int64_t rowSize([[maybe_unused]] const Tensor& b, int64_t padded) {
 #if !SAQR_LOOKUP
-  if (blockRowsOf(b)) return turnedSize(padded);
+  if (blockRowsOf(b.dtype)) return turnedSize(padded);
 #endif
   return padded;
 }
@@ -87,7 +87,7 @@ struct Gemv {
       for (int64_t m = 0; m < M; m++, at += apart(p)) {
 #if !SAQR_LOOKUP
         if constexpr (std::is_same_v<E, BlockX>) {
-          if (const BlockRows* kind = blockRowsOf(problem.b.part(p))) {
+          if (const BlockRows* kind = blockRowsOf(problem.b.part(p).dtype)) {
             E* row = at + apart(p);  // where the next one goes, or what is kept free behind the last
             decode(problem.a.part(p), m, 0, K, row, false);
             kind->turned(row, K, at);
@@ -109,7 +109,7 @@ struct Gemv {
     for (int p = 0; p < problem.parts; p++) {
       const Tensor& t = problem.b.part(p);
       if constexpr (std::is_same_v<E, BlockX>) {
-        if (const BlockRows* kind = blockRowsOf(t)) {
+        if (const BlockRows* kind = blockRowsOf(t.dtype)) {
           const uint8_t* w[4];
           const int64_t bytes = t.stride / kind->weights * kind->bytes;  // of a row
           for (int64_t r = 0; r < R; r++) w[r] = static_cast<const uint8_t*>(t.data) + std::min(n + r, last) * bytes;
@@ -175,6 +175,11 @@ struct Gemv {
     }
   }
 };
+
+bool quickInBlocks(DType dtype) {
+  const BlockRows* kind = blockRowsOf(dtype);
+  return kind && kind->quick;
+}
 
 bool fitsGemv(const Problem& problem) {
   if (problem.M > kMostRows || problem.a.transposed || problem.b.transposed || problem.parts > kMostParts) return false;

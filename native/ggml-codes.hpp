@@ -156,20 +156,9 @@ SAQR_INLINE vf halfOf(const uint8_t* at) {
 }
 #if defined(__AVX2__) && !defined(__AVX512F__)
 #define SAQR_WORDS 1
-// 8 words of 4 codes each. A code is what its mask leaves, with those below it: c₀, c₀ + 16 c₁, … up to the word itself, exact in f32
-SAQR_INLINE vi words(const uint8_t* at) { return (vi)_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i*)at)); }
-SAQR_INLINE vf upTo(vi words, int code) { return __builtin_convertvector(code < 3 ? words & ((16 << 4 * code) - 1) : words, vf); }
-// every second of 16 from the first or the second on
-template <int kFrom>
-SAQR_INLINE vf everySecond(const float* x) {
-  const __m256 halves = _mm256_shuffle_ps((__m256)load(x), (__m256)load(x + W), kFrom ? 0xdd : 0x88);
-  return (vf)_mm256_permute4x64_pd(_mm256_castps_pd(halves), 0xd8);
-}
-// Σ c · x = Σ upTo(i) · (xᵢ / 16ⁱ − xᵢ₊₁ / 16ⁱ⁺¹); bytes hold codes 16 apart
-inline void turnPairs(const float* x, float* out) {
-  const vf v[] = {everySecond<0>(x), everySecond<0>(x + 16) / 16, everySecond<1>(x) / 256, everySecond<1>(x + 16) / 4096, vf{}};
-  for (int i = 0; i < 4; i++) store(out + i * W, v[i] - v[i + 1]);
-}
+}  // namespace saqr::ggml
+#include "ggml-words.hpp"
+namespace saqr::ggml {
 #else
 #define SAQR_WORDS 0
 SAQR_INLINE void bytePairs(const uint8_t* at, vf* c) {
@@ -234,6 +223,12 @@ struct Q5_0 {
   SAQR_INLINE static void take(const uint8_t* at, int, Codes& c) { put(c.code, (nibbles(at + 6) | fifths(at + 2)) - 16), both(c, half(at)); }
 #if SAQR_LOOKUP
   SAQR_INLINE static vf bf16s(const uint8_t* at, int) { return scaled((nibbles(at + 6) | fifths(at + 2)) - 16, halves(at), halves(at)); }
+#elif SAQR_WORDS
+  static constexpr bool kSumX = true;
+  static constexpr float kShiftOfFirst = -16, kShiftOfSecond = 0;
+  SAQR_INLINE static vi bits(const uint8_t* at) { return nibblesInBytes(at + 6) | fifthsInBytes(at + 2); }
+  SAQR_INLINE static vf factor(vi bits, int i) { return bytesUpTo(bits, i); }
+  static void turnX(const float* x, float* out) { turnBytes(x, out); }
 #endif
 };
 struct Q5_1 {
@@ -242,6 +237,12 @@ struct Q5_1 {
   SAQR_INLINE static void take(const uint8_t* at, int, Codes& c) { put(c.code, nibbles(at + 8) | fifths(at + 4)), both(c, half(at), half(at + 2)); }
 #if SAQR_LOOKUP
   SAQR_INLINE static vf bf16s(const uint8_t* at, int) { return scaled(nibbles(at + 8) | fifths(at + 4), halves(at), halves(at), halves(at + 2)); }
+#elif SAQR_WORDS
+  static constexpr bool kSumX = true;
+  static constexpr float kShiftOfFirst = 0, kShiftOfSecond = 1;
+  SAQR_INLINE static vi bits(const uint8_t* at) { return nibblesInBytes(at + 8) | fifthsInBytes(at + 4); }
+  SAQR_INLINE static vf factor(vi bits, int i) { return bytesUpTo(bits, i); }
+  static void turnX(const float* x, float* out) { turnBytes(x, out); }
 #endif
 };
 struct Q8_0 {
@@ -276,6 +277,9 @@ struct Q4_K {
     scaleAndMin(at, j, c);
     return look(lowOrHigh(at + 16 + j / 2 * 32, j % 2), sixteen() * c.scale[0] + c.shift[0]);
   }
+#elif SAQR_WORDS
+  using Scales = SixBitScales;
+  SAQR_INLINE static vi bits(const uint8_t* at, int j) { return nibblesOfWords(at + 16 + j / 2 * 32, j % 2); }
 #endif
 };
 struct Q5_K {
@@ -291,6 +295,9 @@ struct Q5_K {
     take(at, j, c);
     return scaled(loadAs<v32>(c.code), set1(c.scale[0]), set1(c.scale[0]), set1(c.shift[0]));
   }
+#elif SAQR_WORDS
+  using Scales = SixBitScales;
+  SAQR_INLINE static vi bits(const uint8_t* at, int j) { return nibblesOfWords(at + 48 + j / 2 * 32, j % 2) | bitsTo<4>(loadAs<vi>(at + 16), j, 0x10101010); }
 #endif
 };
 // 6-bit codes: of each half of 128, 64 bytes of low nibbles and 32 of two high bits; an int8 scale for each 16
@@ -309,6 +316,13 @@ struct Q6_K {
     Codes c;
     take(at, j, c);
     return scaled(loadAs<v32>(c.code), set1(c.scale[0]), set1(c.scale[1]));
+  }
+#elif SAQR_WORDS
+  using Scales = ByteScales;
+  SAQR_INLINE static vi bits(const uint8_t* at, int j) {
+    const int quarter = j & 3;
+    const vi low = nibblesOfWords(at + j / 4 * 64 + quarter % 2 * 32, quarter / 2);
+    return low | bitsTo<4>(loadAs<vi>(at + 128 + j / 4 * 32), quarter * 2, 0x30303030);
   }
 #endif
 };

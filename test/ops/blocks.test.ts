@@ -70,7 +70,7 @@ async function run(
 const ACTIVATIONS = ['bf16', 'f32'] as const
 const rounds = /bf16|amx/.test(variantIn(devices[0]!.describe().label))
 /** where nothing is rounded, products of few rows multiply these where they lie, also where a text takes longer over them */
-const LYING: readonly Blocks[] = ['q4_0', 'q4_1', 'q8_0']
+const LYING: readonly Blocks[] = BLOCKS
 
 const floats = (hex: string, dtype: 'bf16' | 'f32') => {
   const { buffer, byteOffset, byteLength } = Buffer.from(hex, 'hex')
