@@ -21,34 +21,7 @@ SAQR_INLINE void copySums(const vf* from, vf* to) {
   for (int i = 0; i < N; i++) to[i] = from[i];
 }
 
-#if SAQR_LOOKUP
-// Values rounded to bf16 go from where they are made into the sums, in the order that they have decoded.
-using BlockX = bf16;
-template <class Kind, int M>
-static void blockDots(const uint8_t* const* w, const bf16* x, int64_t apart, int64_t count, vf* sums) {
-  constexpr int R = rowsTogether(M), kParts = Kind::kWeights / 32, kStep = R * Kind::kBytes / kParts;
-  const uint8_t* ahead = comesNext<Kind, R>(w[0], count);
-  vf sum[R * M];
-  copySums<R * M>(sums, sum);
-  int64_t at = 0;
-  for (int64_t k = 0, j = 0; k < count; k += 32) {
-    for (int line = 0; line < kStep; line += 64) __builtin_prefetch(ahead + line, 0, 3);
-    ahead += kStep;
-    vf xs[M];
-#pragma GCC unroll 8
-    for (int m = 0; m < M; m++) xs[m] = loadAs<vf>(x + m * apart + k);
-#pragma GCC unroll 4
-    for (int r = 0; r < R; r++) {
-      const vf v = Kind::bf16s(w[r] + at, static_cast<int>(j));
-#pragma GCC unroll 8
-      for (int m = 0; m < M; m++) sum[r * M + m] = dotBf16(sum[r * M + m], v, xs[m]);
-    }
-    if (++j == kParts) j = 0, at += Kind::kBytes;
-  }
-  copySums<R * M>(sum, sums);
-}
-
-#elif SAQR_WORDS
+#if SAQR_WORDS
 }  // namespace saqr::gemm
 #include "gemv-super-blocks.hpp"
 namespace saqr::gemm {
@@ -105,9 +78,7 @@ struct BlockRows {
   bool quick;  // a text goes on over such weights about as fast as over bf16, or faster, as measured (bench/results/decode-llama.txt)
   int weights, bytes;
   void (*dots[kMostRows])(const uint8_t* const*, const BlockX*, int64_t, int64_t, vf*);
-#if !SAQR_LOOKUP
   void (*turned)(const float* x, int64_t count, float* out);
-#endif
 };
 template <class K>
 static constexpr BlockRows blockRows(DType dtype, bool quick) {
@@ -116,10 +87,7 @@ static constexpr BlockRows blockRows(DType dtype, bool quick) {
           K::kWeights,
           K::kBytes,
           {blockDots<K, 1>, blockDots<K, 2>, blockDots<K, 3>, blockDots<K, 4>, blockDots<K, 5>, blockDots<K, 6>, blockDots<K, 7>, blockDots<K, 8>},
-#if !SAQR_LOOKUP
-          turned<K>
-#endif
-  };
+          turned<K>  };
 }
 #if defined(__x86_64__)
 constexpr bool kTimed = true;
@@ -130,12 +98,12 @@ static constexpr BlockRows kBlockRows[] = {
     blockRows<ggml::Q4_0>(DType::q4_0, kTimed),  // Q4_1 without a minimum
     blockRows<ggml::Q4_1>(DType::q4_1, kTimed),
     blockRows<ggml::Q8_0>(DType::q8_0, kTimed),
-#if SAQR_LOOKUP || SAQR_WORDS
-    blockRows<ggml::Q5_0>(DType::q5_0, SAQR_WORDS),
-    blockRows<ggml::Q5_1>(DType::q5_1, SAQR_WORDS),
-    blockRows<ggml::Q4_K>(DType::q4_k, SAQR_WORDS),
-    blockRows<ggml::Q5_K>(DType::q5_k, SAQR_WORDS),
-    blockRows<ggml::Q6_K>(DType::q6_k, SAQR_WORDS),
+#if SAQR_WORDS
+    blockRows<ggml::Q5_0>(DType::q5_0, true),
+    blockRows<ggml::Q5_1>(DType::q5_1, true),
+    blockRows<ggml::Q4_K>(DType::q4_k, true),
+    blockRows<ggml::Q5_K>(DType::q5_k, true),
+    blockRows<ggml::Q6_K>(DType::q6_k, true),
 #endif
 };
 

@@ -1,4 +1,4 @@
-// AVX2: products of few rows with GGUF's super-blocks of 256, as words of four codes (ggml-words.hpp). Included by gemv-blocks.hpp.
+// x86-64: products of few rows with GGUF's super-blocks of 256, as gemv-words.hpp has those with blocks. Included by gemv-blocks.hpp.
 #pragma once
 #include "gemv-words.hpp"
 
@@ -7,12 +7,17 @@ namespace saqr::gemm {
 // x turned 32 by 32, and behind it Σ x of what has a shift of its own
 template <SuperBlock Kind>
 static void turned(const float* x, int64_t count, float* out) {
-  constexpr int kSumsX = Kind::Scales::kSumsX, kOver = 256 / kSumsX;
+  using Scales = typename Kind::Scales;
+  constexpr int kOver = 256 / Scales::kSums;
   for (int64_t k = 0; k < count; k += 32) ggml::turnBytes(x + k, out + k);
-  for (int64_t i = 0; i < count / kOver; i++) {
-    vf all{};
-    for (int j = 0; j < kOver; j += W) all += load(x + i * kOver + j);
-    out[count + i] = sum(all);
+  float* sums = out + count;
+  for (int64_t k = 0; k < count; k += 256, sums += Scales::kSumsX) {
+    std::fill_n(sums, Scales::kSumsX, 0.0f);
+    for (int i = 0; i < Scales::kSums; i++) {
+      vf all{};
+      for (int j = 0; j < kOver; j += W) all += load(x + k + i * kOver + j);
+      sums[i] = sum(all);
+    }
   }
 }
 
@@ -28,8 +33,9 @@ static void blockDots(const uint8_t* const* w, const float* x, int64_t apart, in
   for (int64_t k = 0; k < count; k += 256, at += Kind::kBytes, sumsX += Scales::kSumsX, ahead += kStep) {
 #pragma GCC unroll 16
     for (int line = 0; line < kStep; line += 64) __builtin_prefetch(ahead + line, 0, 3);
-    alignas(32) float halves[W];
-    store(halves, firstHalves<R>(w, at + Scales::kHalvesAt));
+    alignas(32) float halves[8];
+    const v8f both = firstHalves<R>(w, at + Scales::kHalvesAt);
+    memcpy(halves, &both, sizeof both);
     asm volatile("" : "+m"(halves));  // as in gemv-words.hpp
     Scales scales[R];
 #pragma GCC unroll 4
@@ -45,42 +51,51 @@ static void blockDots(const uint8_t* const* w, const float* x, int64_t apart, in
     if constexpr (M == 1) {
 #pragma GCC unroll 8
       for (int j = 0; j < 8; j++) {
-        vi bits[R];
+        decltype(Kind::bits(w[0], 0)) bits[R];
         vf dot[R];
 #pragma GCC unroll 4
         for (int r = 0; r < R; r++) bits[r] = Kind::bits(w[r] + at, j);
 #pragma GCC unroll 4
-        for (int i = 0; i < 4; i++) {
+        for (int i = 0; i < ggml::kVectors; i++) {
           vf xs = load(x + k + 32 * j + i * W);
           stays(xs);  // in a register for all R: reading it R times takes longer than the arithmetic
 #pragma GCC unroll 4
           for (int r = 0; r < R; r++) {
             const vf c = ggml::bytesUpTo(bits[r], i);
-            dot[r] = i == 0 ? c * xs : fma(c, xs, dot[r]);
+            dot[r] = i == 0 || Scales::kEach ? c * xs : fma(c, xs, dot[r]);
             stays(dot[r]);
+            if constexpr (Scales::kEach) sum[r] = fma(dot[r], scales[r].of(j, i), sum[r]);
           }
         }
+        if constexpr (Scales::kEach) continue;
 #pragma GCC unroll 4
-        for (int r = 0; r < R; r++) sum[r] = fma(dot[r], scales[r].of(j), sum[r]);
+        for (int r = 0; r < R; r++) sum[r] = fma(dot[r], scales[r].of(j, 0), sum[r]);
       }
     } else {
 #pragma GCC unroll 4
       for (int r = 0; r < R; r++) {
 #pragma GCC unroll 8
         for (int j = 0; j < 8; j++) {
-          const vi bits = Kind::bits(w[r] + at, j);
-          const vf scale = scales[r].of(j);
-          vf code[4];
+          const auto bits = Kind::bits(w[r] + at, j);
+          vf code[ggml::kVectors], scale[ggml::kVectors];
 #pragma GCC unroll 4
-          for (int i = 0; i < 4; i++) code[i] = ggml::bytesUpTo(bits, i);
+          for (int i = 0; i < ggml::kVectors; i++) code[i] = ggml::bytesUpTo(bits, i), scale[i] = scales[r].of(j, i);
 #pragma GCC unroll 8
           for (int m = 0; m < M; m++) {
             const float* xs = x + m * apart + k + 32 * j;
             vf dot = code[0] * load(xs);
             stays(dot);
 #pragma GCC unroll 4
-            for (int i = 1; i < 4; i++) dot = fma(code[i], load(xs + i * W), dot);
-            sum[r * M + m] = fma(dot, scale, sum[r * M + m]);
+            for (int i = 1; i < ggml::kVectors; i++) {
+              if constexpr (Scales::kEach) {
+                sum[r * M + m] = fma(dot, scale[i - 1], sum[r * M + m]);
+                dot = code[i] * load(xs + i * W);
+                stays(dot);
+              } else {
+                dot = fma(code[i], load(xs + i * W), dot);
+              }
+            }
+            sum[r * M + m] = fma(dot, scale[ggml::kVectors - 1], sum[r * M + m]);
           }
         }
       }

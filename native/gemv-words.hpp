@@ -1,4 +1,4 @@
-// AVX2: products of few rows with GGUF's blocks of 32, as words of four codes (ggml-words.hpp). Included by gemv-blocks.hpp.
+// x86-64: products of few rows with GGUF's blocks of 32, as AVX2 (ggml-words.hpp) and AVX-512 (ggml-bytes.hpp) take codes out. Included by gemv-blocks.hpp.
 #pragma once
 #include "gemm-pack.hpp"
 #include "ggml-codes.hpp"
@@ -28,15 +28,22 @@ SAQR_INLINE int fourBytes(const uint8_t* at) {
   memcpy(&bytes, at, 4);
   return bytes;
 }
+using v8f = float __attribute__((vector_size(32)));
 // two f16 that each of R blocks begins with, or one and whatever follows it
 template <int R>
-SAQR_INLINE vf firstHalves(const uint8_t* const* w, int64_t at) {
+SAQR_INLINE v8f firstHalves(const uint8_t* const* w, int64_t at) {
   __m128i bits = _mm_insert_epi32(_mm_cvtsi32_si128(fourBytes(w[0] + at)), fourBytes(w[1] + at), 1);
   if constexpr (R == 4) bits = _mm_insert_epi32(_mm_insert_epi32(bits, fourBytes(w[2] + at), 2), fourBytes(w[3] + at), 3);
-  return (vf)_mm256_cvtph_ps(bits);
+  return (v8f)_mm256_cvtph_ps(bits);
 }
 // a product that is rounded, whatever is added to it, and made in this turn: the same bits for any M
-SAQR_INLINE void stays(vf& product) { asm volatile("" : "+x"(product)); }
+SAQR_INLINE void stays(vf& product) {
+#if defined(__AVX512F__)
+  asm volatile("" : "+v"(product));
+#else
+  asm volatile("" : "+x"(product));
+#endif
+}
 
 // The scales of R rows are made at once, and rows go on side by side: of one behind the other fewer fit into what the processor looks ahead.
 template <Block Kind, int M>
@@ -45,22 +52,23 @@ static void blockDots(const uint8_t* const* w, const float* x, int64_t apart, in
   constexpr int R = rowsTogether(M), kStep = R * Kind::kBytes;
   const uint8_t* ahead = comesNext<Kind, R>(w[0], count);
   const float* sumsX = x + count;
-  vf sum[R * M], shift[M] = {};
+  vf sum[R * M];
+  v8f shift[M] = {};
   copySums<R * M>(sums, sum);
   int64_t at = 0;
   for (int64_t k = 0; k < count; k += 32, at += Kind::kBytes, sumsX += 2, ahead += kStep) {
 #pragma GCC unroll 4
     for (int line = 0; line < kStep; line += 64) __builtin_prefetch(ahead + line, 0, 3);
-    alignas(32) float halves[W];  // scale of row r at 2 r
-    const vf both = firstHalves<R>(w, at);
-    store(halves, both);
+    alignas(32) float halves[8];  // scale of row r at 2 r
+    const v8f both = firstHalves<R>(w, at);
+    memcpy(halves, &both, sizeof both);
     asm volatile("" : "+m"(halves));  // read again: a load fills all lanes, where turning them takes the units that multiply
     if constexpr (Kind::kSumX) {
 #pragma GCC unroll 8
       for (int m = 0; m < M; m++) {
         double two;
         memcpy(&two, sumsX + m * apart, 8);
-        shift[m] = fma(both, (vf)_mm256_set1_pd(two), shift[m]);
+        shift[m] = both * (v8f)_mm256_set1_pd(two) + shift[m];
       }
     }
     if constexpr (M == 1) {

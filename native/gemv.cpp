@@ -63,10 +63,8 @@ static auto dotsOf(int64_t m) {
 }
 
 // what a row of x takes beside a part of b
-static int64_t rowSize([[maybe_unused]] const Tensor& b, int64_t padded) {
-#if !SAQR_LOOKUP
+static int64_t rowSize(const Tensor& b, int64_t padded) {
   if (blockRowsOf(b.dtype)) return turnedSize(padded);
-#endif
   return padded;
 }
 
@@ -85,7 +83,6 @@ struct Gemv {
       const int64_t K = problem.a.depth(p);
       x[p] = at;
       for (int64_t m = 0; m < M; m++, at += apart(p)) {
-#if !SAQR_LOOKUP
         if constexpr (std::is_same_v<E, BlockX>) {
           if (const BlockRows* kind = blockRowsOf(problem.b.part(p).dtype)) {
             E* row = at + apart(p);  // where the next one goes, or what is kept free behind the last
@@ -94,7 +91,6 @@ struct Gemv {
             continue;
           }
         }
-#endif
         decode(problem.a.part(p), m, 0, K, at, false);
         std::fill(at + K, at + padded(K), E{});
       }
@@ -193,7 +189,9 @@ bool fitsGemv(const Problem& problem) {
 }
 
 void multiplyGemv(const Problem& problem, Worker& worker) {
-  if (problem.form() == Form::bf16) Gemv<bf16>(problem, worker.scratch).multiply(worker);
+  bool taken = false;  // are blocks multiplied as they lie? Their values are exact then, and sums f32
+  for (int p = 0; p < problem.parts; p++) taken = taken || blockRowsOf(problem.b.part(p).dtype);
+  if (problem.form() == Form::bf16 && !taken) Gemv<bf16>(problem, worker.scratch).multiply(worker);
   else Gemv<float>(problem, worker.scratch).multiply(worker);
 }
 

@@ -6,6 +6,8 @@
 
 namespace saqr::ggml {
 
+constexpr int kVectors = 32 / W;
+
 // ---- words of 16 bits: c₀, c₀ + 16 c₁, … up to the word itself, exact in f32
 
 SAQR_INLINE vi words(const uint8_t* at) { return (vi)_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i*)at)); }
@@ -51,7 +53,7 @@ SAQR_INLINE vi nibblesOfWords(const uint8_t* at, bool high) {
 }
 // bit `from` of each byte moved to bit kTo, with those that `mask` leaves
 template <int kTo>
-SAQR_INLINE vi bitsTo(vi bytes, int from, int mask) {
+SAQR_INLINE vi bitsTo(v32 bytes, int from, int mask) {
   return (vi)(from < kTo ? (vu)bytes << (kTo - from) : (vu)bytes >> (from - kTo)) & mask;
 }
 
@@ -59,7 +61,8 @@ SAQR_INLINE vi bitsTo(vi bytes, int from, int mask) {
 
 // An f16 scale and an f16 minimum, and 6 bits of each for a sub-block, in 12 bytes: sub-blocks 4 to 7 keep two bits in the first eight
 struct SixBitScales {
-  static constexpr int kHalvesAt = 0, kSumsX = 8;  // where two f16 stand, and how many Σ x a super-block has
+  static constexpr int kHalvesAt = 0, kSums = 8, kSumsX = 8;  // where two f16 stand; how many Σ x a super-block has, filled up to whole vectors
+  static constexpr bool kEach = false;                        // is there a scale for each vector?
   alignas(32) float scale[8];
   // gives `shift`, which Σ x are multiplied with
   SAQR_INLINE void read(const uint8_t* block, const float* halves, vf* shift) {
@@ -71,12 +74,13 @@ struct SixBitScales {
     asm volatile("" : "+m"(scale));  // read again, each in all lanes
     *shift = (vf)_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_unpackhi_epi64(both, both))) * -set1(halves[1]);
   }
-  SAQR_INLINE vf of(int j) const { return set1(scale[j]); }
+  SAQR_INLINE vf of(int j, int) const { return set1(scale[j]); }
 };
 
 // An f16 scale at a block's end, and an int8 for each 16 codes, which are 32 more than what they mean
 struct ByteScales {
-  static constexpr int kHalvesAt = 206, kSumsX = 16;
+  static constexpr int kHalvesAt = 206, kSums = 16, kSumsX = 16;
+  static constexpr bool kEach = false;
   alignas(32) float scale[16];
   SAQR_INLINE void read(const uint8_t* block, const float* halves, vf* shift) {
     for (int i = 0; i < 2; i++) {
@@ -84,7 +88,7 @@ struct ByteScales {
       store(scale + 8 * i, s), shift[i] = s * -32.0f;
     }
   }
-  SAQR_INLINE vf of(int j) const {
+  SAQR_INLINE vf of(int j, int) const {
     const int i = j % 4 * 2;
     return (vf)_mm256_permutevar8x32_ps((__m256)load(scale + j / 4 * 8), _mm256_setr_epi32(i, i, i, i, i + 1, i + 1, i + 1, i + 1));
   }
