@@ -76,18 +76,23 @@ struct Gemv {
   const int64_t M = problem.M, R = rowsTogether(static_cast<int>(M));
   E* staging;         // R rows of a chunk
   E* x[kMostParts];  // the rows of a in the form's dtype, filled up with zeros
+  const BlockRows* kinds[kMostParts];  // of b's parts, null where rows aren't multiplied as they lie
+  int64_t rowBytes[kMostParts];        // of those that are
 
   Gemv(const Problem& problem, char* scratch) : problem(problem), staging(reinterpret_cast<E*>(scratch)) {
     E* at = staging + 4 * (kChunk + V);
     for (int p = 0; p < problem.parts; p++) {
       const int64_t K = problem.a.depth(p);
+      const Tensor& t = problem.b.part(p);
+      kinds[p] = std::is_same_v<E, BlockX> ? blockRowsOf(t.dtype) : nullptr;
+      if (kinds[p]) rowBytes[p] = t.stride / kinds[p]->weights * kinds[p]->bytes;
       x[p] = at;
       for (int64_t m = 0; m < M; m++, at += apart(p)) {
         if constexpr (std::is_same_v<E, BlockX>) {
-          if (const BlockRows* kind = blockRowsOf(problem.b.part(p).dtype)) {
+          if (kinds[p]) {
             E* row = at + apart(p);  // where the next one goes, or what is kept free behind the last
             decode(problem.a.part(p), m, 0, K, row, false);
-            kind->turned(row, K, at);
+            kinds[p]->turned(row, K, at);
             continue;
           }
         }
@@ -105,11 +110,10 @@ struct Gemv {
     for (int p = 0; p < problem.parts; p++) {
       const Tensor& t = problem.b.part(p);
       if constexpr (std::is_same_v<E, BlockX>) {
-        if (const BlockRows* kind = blockRowsOf(t.dtype)) {
+        if (kinds[p]) {
           const uint8_t* w[4];
-          const int64_t bytes = t.stride / kind->weights * kind->bytes;  // of a row
-          for (int64_t r = 0; r < R; r++) w[r] = static_cast<const uint8_t*>(t.data) + std::min(n + r, last) * bytes;
-          kind->dots[M - 1](w, x[p], apart(p), t.cols, sums);
+          for (int64_t r = 0; r < R; r++) w[r] = static_cast<const uint8_t*>(t.data) + std::min(n + r, last) * rowBytes[p];
+          kinds[p]->dots[M - 1](w, x[p], apart(p), t.cols, sums);
           continue;
         }
       }

@@ -92,6 +92,7 @@ SAQR_INLINE void scaleAndMin(const uint8_t* block, int j, Codes& c) {
 // `words`: a code in each lane's lowest 4 bits; `table`: the values of the 16
 #if defined(__AVX512BF16__)
 #define SAQR_LOOKUP 1
+#define SAQR_WORDS 0
 SAQR_INLINE __m512i lowThenHigh(const uint8_t* at) {
   const __m256i words = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i*)at));
   return _mm512_inserti64x4(_mm512_castsi256_si512(words), _mm256_srli_epi16(words, 4), 1);
