@@ -73,6 +73,10 @@ static void blockDots(const uint8_t* const* w, const float* x, int64_t apart, in
 }
 #endif
 
+// Few rows are multiplied with blocks' own values, also where more of them, in bf16, are with values rounded to that: taking codes apart in f32 is
+// twice as fast on a Xeon as looking up values in bf16 (bench/results/decode-llama.txt).
+constexpr bool kExactInBlocks = !kBf16Dot || SAQR_WORDS;
+
 struct BlockRows {
   DType dtype;
   bool quick;  // a text goes on over such weights about as fast as over bf16, or faster, as measured (bench/results/decode-llama.txt)
@@ -87,7 +91,7 @@ static constexpr BlockRows blockRows(DType dtype, bool quick) {
           K::kWeights,
           K::kBytes,
           {blockDots<K, 1>, blockDots<K, 2>, blockDots<K, 3>, blockDots<K, 4>, blockDots<K, 5>, blockDots<K, 6>, blockDots<K, 7>, blockDots<K, 8>},
-          turned<K>  };
+          turned<K>};
 }
 #if defined(__x86_64__)
 constexpr bool kTimed = true;
@@ -99,11 +103,11 @@ static constexpr BlockRows kBlockRows[] = {
     blockRows<ggml::Q4_1>(DType::q4_1, kTimed),
     blockRows<ggml::Q8_0>(DType::q8_0, kTimed),
 #if SAQR_WORDS
-    blockRows<ggml::Q5_0>(DType::q5_0, true),
-    blockRows<ggml::Q5_1>(DType::q5_1, true),
-    blockRows<ggml::Q4_K>(DType::q4_k, true),
-    blockRows<ggml::Q5_K>(DType::q5_k, true),
-    blockRows<ggml::Q6_K>(DType::q6_k, true),
+    blockRows<ggml::Q5_0>(DType::q5_0, kTimed),
+    blockRows<ggml::Q5_1>(DType::q5_1, kTimed),  // Q5_0 with a minimum
+    blockRows<ggml::Q4_K>(DType::q4_k, kTimed),
+    blockRows<ggml::Q5_K>(DType::q5_k, kTimed),
+    blockRows<ggml::Q6_K>(DType::q6_k, kTimed),
 #endif
 };
 

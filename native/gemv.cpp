@@ -193,9 +193,9 @@ bool fitsGemv(const Problem& problem) {
 }
 
 void multiplyGemv(const Problem& problem, Worker& worker) {
-  bool taken = false;  // are blocks multiplied as they lie? Their values are exact then, and sums f32
-  for (int p = 0; p < problem.parts; p++) taken = taken || blockRowsOf(problem.b.part(p).dtype);
-  if (problem.form() == Form::bf16 && !taken) Gemv<bf16>(problem, worker.scratch).multiply(worker);
+  bool lie = false;  // blocks whose values are exact
+  for (int p = 0; p < problem.parts; p++) lie = lie || (kExactInBlocks && blockRowsOf(problem.b.part(p).dtype));
+  if (problem.form() == Form::bf16 && !lie) Gemv<bf16>(problem, worker.scratch).multiply(worker);
   else Gemv<float>(problem, worker.scratch).multiply(worker);
 }
 

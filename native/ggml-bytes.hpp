@@ -7,7 +7,7 @@ namespace saqr::ggml {
 
 constexpr int kVectors = 32 / W;
 
-// ---- 16 bytes of two codes each. The lower is taken out, the higher is what stays: h = (byte − l) / 16, so that l · x + h · y = l · (x − y / 16) + byte · (y / 16)
+// ---- 16 bytes of two codes each, the higher with the lower below it
 
 SAQR_INLINE vi words(const uint8_t* at) { return wide(at); }
 SAQR_INLINE vf upTo(vi bytes, int code) { return __builtin_convertvector(code == 0 ? bytes & 15 : bytes, vf); }

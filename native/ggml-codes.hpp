@@ -92,7 +92,6 @@ SAQR_INLINE void scaleAndMin(const uint8_t* block, int j, Codes& c) {
 // `words`: a code in each lane's lowest 4 bits; `table`: the values of the 16
 #if defined(__AVX512BF16__)
 #define SAQR_LOOKUP 1
-#define SAQR_WORDS 0
 SAQR_INLINE __m512i lowThenHigh(const uint8_t* at) {
   const __m256i words = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i*)at));
   return _mm512_inserti64x4(_mm512_castsi256_si512(words), _mm256_srli_epi16(words, 4), 1);
@@ -122,9 +121,9 @@ SAQR_INLINE vf scaled(v32 codes, vf first, vf last, vf shift = set1(-0.0f)) {  /
 #endif
 
 /*
- * Where sums are f32 a block of 32 is multiplied as it lies: Σ (scale · code + shift) · x = scale · Σ code · x + shift · Σ x, exact values whose sum
- * is scaled once. `factors` gives the codes as they come, `turnX` the x that they are multiplied with. Of a byte of two codes the lower is taken out,
- * the higher is what stays: h = (byte − l) / 16, so that l · x + h · y = l · (x − y / 16) + byte · (y / 16).
+ * Of few rows a block of 32 is multiplied as it lies: Σ (scale · code + shift) · x = scale · Σ code · x + shift · Σ x, exact values whose sum is scaled
+ * once. `factor`s, elsewhere than on x86-64 `factors`, are the codes as they come, `turnX` gives the x that they are multiplied with. Of a byte of two
+ * codes the lower is taken out, the higher is what stays: h = (byte − l) / 16, so that l · x + h · y = l · (x − y / 16) + byte · (y / 16).
  */
 #if defined(__AVX2__)
 #define SAQR_WORDS 1

@@ -11,7 +11,6 @@ import { generateTokens } from '../../src/generate/generate.ts'
 import { Sampler } from '../../src/generate/sample.ts'
 import { FastLanguageModel } from '../../src/index.ts'
 import { writeTinyModel } from '../cli/tiny-model.ts'
-import { variantIn } from '../ops/devices.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'saqr-in-blocks-'))
 const file = join(folder, 'q8_0.gguf')
@@ -45,7 +44,6 @@ async function answer(asked: boolean, dtype: 'f32' | 'bf16', threads: number, lo
       dtypes: new Map([...model.recorder.weights.values()].map((w) => [w.name, w.dtype])),
       kinds: device.describe().blocks!,
       reads: device.describe().blocks!.length > 0,
-      rounds: /bf16|amx/.test(variantIn(device.describe().label)),
     }
   } finally {
     device.dispose()
@@ -60,8 +58,8 @@ it('has the same answer, whatever is computed in and by however many threads', a
     for (const threads of [1, 2]) {
       const kept = await answer(true, dtype, threads)
       expect(kept.tokens).toEqual((alone ??= kept).tokens)
-      // a block's values aren't rounded where nothing multiplies bf16
-      if (dtype === 'f32' || kept.rounds) expect(kept.tokens).toEqual(dense.tokens)
+      // few rows are multiplied with a block's own values, whatever a prompt is
+      if (dtype === 'f32') expect(kept.tokens).toEqual(dense.tokens)
       // rows of each head go into another order: blocks are copied, not mapped
       const held = kept.reads ? 'q8_0' : dtype
       for (const name of ['self_attn.q_proj', 'self_attn.v_proj', 'mlp.down_proj'])
