@@ -87,11 +87,9 @@ struct ByteScales {
       const vf s = (vf)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i*)(block + 192 + 8 * i)))) * set1(halves[1]);
       store(scale + 8 * i, s), shift[i] = s * -32.0f;
     }
+    asm volatile("" : "+m"(scale));  // as above
   }
-  SAQR_INLINE vf of(int j, int) const {
-    const int i = j % 4 * 2;
-    return (vf)_mm256_permutevar8x32_ps((__m256)load(scale + j / 4 * 8), _mm256_setr_epi32(i, i, i, i, i + 1, i + 1, i + 1, i + 1));
-  }
+  SAQR_INLINE vf of(int j, int) const { return (vf)_mm256_blend_ps((__m256)set1(scale[2 * j]), (__m256)set1(scale[2 * j + 1]), 0xf0); }
 };
 
 }  // namespace saqr::ggml
