@@ -35,7 +35,7 @@ static void blockDots(const uint8_t* const* w, const float* x, int64_t apart, in
     for (int line = 0; line < kStep; line += 64) __builtin_prefetch(ahead + line, 0, 3);
     alignas(32) float halves[8];
     const v8f both = firstHalves<R>(w, at + Scales::kHalvesAt);
-    memcpy(halves, &both, sizeof both);
+    _mm256_store_ps(halves, (__m256)both);
     asm volatile("" : "+m"(halves));  // as in gemv-words.hpp
     Scales scales[R];
 #pragma GCC unroll 4

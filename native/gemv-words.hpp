@@ -61,7 +61,7 @@ static void blockDots(const uint8_t* const* w, const float* x, int64_t apart, in
     for (int line = 0; line < kStep; line += 64) __builtin_prefetch(ahead + line, 0, 3);
     alignas(32) float halves[8];  // scale of row r at 2 r
     const v8f both = firstHalves<R>(w, at);
-    memcpy(halves, &both, sizeof both);
+    _mm256_store_ps(halves, (__m256)both);  // GCC copies by parts what memcpy is asked for, and a load waits for all of them
     asm volatile("" : "+m"(halves));  // read again: a load fills all lanes, where turning them takes the units that multiply
     if constexpr (Kind::kSumX) {
 #pragma GCC unroll 8
