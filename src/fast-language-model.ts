@@ -15,7 +15,7 @@ import type { AdapterConfig } from './formats/peft/config.ts'
 import { filled, shown, take, takeOptions } from './hub/arguments.ts'
 import { isFile, isFolder } from './hub/files.ts'
 import { ON_PATH } from './hub/need.ts'
-import { progressLine } from './hub/progress.ts'
+import { shownOf } from './hub/progress.ts'
 import { LOAD, LOAD_RENAMED, LORA, type LoadOptions, PEFT, type PeftOptions } from './model-options.ts'
 import { PretrainedModel } from './pretrained-model.ts'
 import type { Tokenizer } from './text/tokenizer.ts'
@@ -47,8 +47,14 @@ export const FastLanguageModel = {
     const device: Device = typeof o.device === 'object' ? o.device : await openDevice(o.device ?? 'auto')
     let base: OpenedModel | undefined
     try {
-      const onProgress = o.onProgress ?? (process.stderr.isTTY ? progressLine(process.stderr) : undefined)
-      const hub = { revision: revision ?? undefined, token: token ?? undefined, signal, onProgress }
+      const shown = process.stderr.isTTY ? shownOf(process.stderr) : {}
+      const hub = {
+        revision: revision ?? undefined,
+        token: token ?? undefined,
+        signal,
+        ...shown,
+        ...(o.onProgress && { onProgress: o.onProgress }),
+      }
       const found = await openBase(modelName, device, { ...hub, eosToken, chatTemplate, choice: (_, trained) => choice(trained) })
       const { opened, adapter, tokenizer } = found
       base = opened

@@ -8,7 +8,7 @@ import { readTokenizerFiles } from '../formats/tokenizer-files.ts'
 import { isFile, isFolder } from '../hub/files.ts'
 import { readText } from '../hub/json.ts'
 import { resolveModel } from '../hub/model.ts'
-import { progressLine } from '../hub/progress.ts'
+import { shownOf } from '../hub/progress.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import type { VerbOptions } from '../train/options/common.ts'
 import { askedPrecision, type precisionIn } from '../train/options/precision-in.ts'
@@ -69,7 +69,7 @@ export async function looking(o: ModelOptions, { signal, err }: Io): Promise<Omi
   return {
     revision: o.modelRevision === 'main' ? undefined : o.modelRevision,
     signal,
-    onProgress: progressLine(err),
+    ...shownOf(err),
     eosToken: o.eosToken,
     chatTemplate: o.chatTemplatePath === null ? null : await chatTemplate(o.chatTemplatePath, signal),
   }

@@ -5,7 +5,7 @@ import { loadMixture, type MixtureRequest, mixtureOf } from '../data/load-mixtur
 import { Room } from '../data/room.ts'
 import { option, SaqrError, say } from '../error.ts'
 import { isFile } from '../hub/files.ts'
-import { progressLine } from '../hub/progress.ts'
+import { shownOf } from '../hub/progress.ts'
 import type { VerbOptions } from '../train/options/common.ts'
 import type { Io } from './verb.ts'
 
@@ -17,7 +17,7 @@ export interface Rows {
 /** @throws SaqrError as `loadRows`; OPTION_INVALID where rows to evaluate on are asked for and not named */
 export async function rowsOf(o: VerbOptions, { signal, err }: Io): Promise<Rows> {
   // what is trained on and what is evaluated on are in memory together
-  const shown = { signal, onProgress: progressLine(err), room: new Room() }
+  const shown = { signal, ...shownOf(err), room: new Room() }
   const request = { ...shown, remembered: true }
   const mixture = o.datasets.length > 0 ? await mixed(o, shown) : null
   const streaming = o.datasetStreaming

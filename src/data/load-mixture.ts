@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { option, SaqrError, say } from '../error.ts'
 import { isFolder } from '../hub/files.ts'
 import { nearest } from '../hub/nearest.ts'
-import type { HubProgress } from '../hub/places.ts'
+import type { HubProgress, HubWait } from '../hub/places.ts'
 import { Dataset } from './dataset.ts'
 import { loadNamed } from './load.ts'
 import { Room } from './room.ts'
@@ -67,6 +67,7 @@ function partOf(entry: Readonly<Record<string, unknown>>, where: ReturnType<type
 export interface MixtureRequest {
   signal?: AbortSignal
   onProgress?: (progress: HubProgress) => void
+  onWait?: (wait: HubWait) => void
   /** rows stay on disk */
   streaming?: boolean
   /** of what the same run has in memory beside; default: of the mixture */

@@ -4,7 +4,7 @@ import { type Check, type Checks, filled, flag, func, idle, orNull, refused, sig
 import { refuseConfig, resolveDataset } from '../hub/dataset.ts'
 import { isFile, isFolder } from '../hub/files.ts'
 import { ON_PATH } from '../hub/need.ts'
-import type { HubProgress } from '../hub/places.ts'
+import type { HubProgress, HubWait } from '../hub/places.ts'
 import { Dataset } from './dataset.ts'
 import { readRows } from './files.ts'
 import { originOf } from './known-rows.ts'
@@ -28,6 +28,8 @@ export interface LoadDatasetOptions {
   signal?: AbortSignal
   /** hears of every piece that comes from the Hub */
   onProgress?: (progress: HubProgress) => void
+  /** hears of each failure of the Hub's that may pass, before it is asked again */
+  onWait?: (wait: HubWait) => void
   /** accepted: rows are read in one process */
   numProc?: number | null
   /** rows stay on disk and are read when they are asked for; default false */
@@ -46,6 +48,7 @@ const OPTIONS: Checks<LoadDatasetOptions & Record<'trustRemoteCode', undefined>>
   dataFiles: orNull(files),
   signal,
   onProgress: func('a function'),
+  onWait: func('a function'),
   numProc: idle,
   streaming: flag,
   trustRemoteCode: refused('code of a data set is never run; leave it out'),
@@ -85,7 +88,7 @@ export async function loadNamed(
   const split = o.split ?? 'train'
   const request = { config: o.name ?? undefined, split, revision: o.revision ?? undefined, token: o.token ?? undefined }
   const reading = { streaming: o.streaming, remembered: room !== undefined, room }
-  const hub = { ...request, ...reading, signal: o.signal, onProgress: o.onProgress }
+  const hub = { ...request, ...reading, signal: o.signal, onProgress: o.onProgress, onWait: o.onWait }
   const file = given[0] ?? (isFile(source) ? source : undefined)
   if (file !== undefined) refuseConfig(file, request.config)
   if (request.revision !== undefined && (file !== undefined || isFolder(source)))
@@ -105,6 +108,7 @@ export interface RowsRequest {
   token?: string
   signal?: AbortSignal
   onProgress?: (progress: HubProgress) => void
+  onWait?: (wait: HubWait) => void
   /** rows stay on disk */
   streaming?: boolean | undefined
   /** nobody changes the rows that are read: those that were prepared before are not read until they are asked for */
