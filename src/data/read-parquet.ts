@@ -120,8 +120,13 @@ function exact(value: unknown, schema: SchemaTree | undefined): unknown {
     return filled({}, Object.entries(value), (key) => fieldOf(schema, String(key)))
   // a list or a struct that isn't there
   if (value === undefined) return null
+  if (typeof value === 'number' && isDecimal(schema?.element)) return Number(value.toFixed(schema!.element.scale ?? 0))
   return typeof value === 'bigint' ? Number(value) : value
 }
+
+/** hyparquet multiplies by 0.01, which is none: -2127.99 became -2127.9900000000002 */
+const isDecimal = (element: SchemaTree['element'] | undefined): boolean =>
+  element?.converted_type === 'DECIMAL' || element?.logical_type?.type === 'DECIMAL'
 
 function filled<T extends object>(
   container: T,
@@ -141,10 +146,7 @@ const isFloat = (schema: SchemaTree | undefined): boolean => {
   const element = schema?.element
   return (
     element !== undefined &&
-    (element.type === 'DOUBLE' ||
-      element.type === 'FLOAT' ||
-      element.logical_type?.type === 'FLOAT16' ||
-      element.converted_type === 'DECIMAL')
+    (element.type === 'DOUBLE' || element.type === 'FLOAT' || element.logical_type?.type === 'FLOAT16' || isDecimal(element))
   )
 }
 
