@@ -5,6 +5,7 @@ import { loadMixture, type MixtureRequest, mixtureOf } from '../data/load-mixtur
 import { Room } from '../data/room.ts'
 import { option, SaqrError, say } from '../error.ts'
 import { isFile } from '../hub/files.ts'
+import { isPattern } from '../hub/matching.ts'
 import { shownOf } from '../hub/progress.ts'
 import type { VerbOptions } from '../train/options/common.ts'
 import type { Io } from './verb.ts'
@@ -35,7 +36,7 @@ export async function rowsOf(o: VerbOptions, { signal, err }: Io): Promise<Rows>
       say`${asked} needs rows that are not trained on: keep some of ${option('datasets')} apart with ${option('testSplitSize')}, or name some with ${option('evalDatasetName')}`,
     )
   // a file is one split, train: a slice of it may be kept apart
-  if (isFile(o.datasetName!) && !/^train\[/.test(o.datasetTestSplit))
+  if ((isFile(o.datasetName!) || isPattern(o.datasetName!)) && !/^train\[/.test(o.datasetTestSplit))
     throw new SaqrError(
       'OPTION_INVALID',
       say`${asked} needs rows that are not trained on, and a file has no split ${o.datasetTestSplit}: name some with ${option('evalDatasetName')}, or a slice of the file with ${option('datasetTestSplit')}, such as train[90%:]`,
