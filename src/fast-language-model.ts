@@ -18,6 +18,7 @@ import { ON_PATH } from './hub/need.ts'
 import { shownOf } from './hub/progress.ts'
 import { LOAD, LOAD_RENAMED, LORA, type LoadOptions, PEFT, type PeftOptions } from './model-options.ts'
 import { PretrainedModel } from './pretrained-model.ts'
+import { templateOf } from './text/named-templates.ts'
 import type { Tokenizer } from './text/tokenizer.ts'
 import { refuseOther } from './train/options/adapter.ts'
 
@@ -38,7 +39,8 @@ export const FastLanguageModel = {
    */
   async fromPretrained(name: string | (LoadOptions & { modelName: string }), options?: LoadOptions): Promise<Opened> {
     const { modelName, o } = takeLoad(name, options)
-    const { fullFinetuning = false, randomState = 3407, revision, token, signal, eosToken, chatTemplate } = o
+    const { fullFinetuning = false, randomState = 3407, revision, token, signal, eosToken } = o
+    const chatTemplate = o.chatTemplate == null ? null : templateOf(o.chatTemplate)
     const choice = (trained: TrainedOver | null) => {
       const loadIn4bit = !fullFinetuning && (o.loadIn4bit ?? trained?.load_in_4bit ?? true)
       return { dtype: o.dtype ?? 'bf16', loadIn4bit, doubleQuant: loadIn4bit && (o.doubleQuant ?? true) } as const
