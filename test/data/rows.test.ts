@@ -154,7 +154,14 @@ describe('rows and settings that can’t be used', () => {
       {},
       /row 1: the row is one of messages.*, and the data set's columns are those of prompt and completion.*a file of their own/,
     ],
-    ['no role', [{ messages: [{ content: 'a' }] }], {}, /row 1: messages\[0\] has no role/],
+    ['no role', [{ messages: [{ content: 'a' }] }], {}, /row 1: messages\[0\] has no role\. Correct/],
+    ['a role of null', [{ messages: [{ role: null, content: 'a' }] }], {}, /messages\[0\] has no role: it is null/],
+    [
+      'who speaks under another key',
+      [{ conversations: [{ speaker: 'human', value: 'a' }] }],
+      {},
+      /conversations\[0\] has no role; it has speaker: rename the key that says who speaks to role/,
+    ],
     ['no message', [{ messages: [] }], {}, /row 1: messages must be a list of messages, it is \[\]/],
     [
       'template',
