@@ -64,7 +64,7 @@ const OPTIONS: Checks<LoadDatasetOptions & Record<'trustRemoteCode', undefined>>
 const READERS = new Set(['json', 'csv', 'parquet', 'text'])
 
 /**
- * Reads rows: a .json, .jsonl, .csv, .tsv or .parquet file (but for Parquet, gzipped too), those that a pattern names (`rows/*.jsonl`), a folder of them, or a
+ * Reads rows: a .json, .jsonl, .csv, .tsv or .parquet file, gzipped too, those that a pattern names (`rows/*.jsonl`), a folder of them, or a
  * data set on the Hub.
  * `loadDataset('owner/name', { split: 'train[:90%]' })`, `loadDataset('owner/name', 'subset')`, `loadDataset('json', { dataFiles })`.
  * @throws SaqrError DATA_FORMAT, DATA_ROW, FORMAT_…: the file and the row that can't be read; HUB_…; OPTION_…

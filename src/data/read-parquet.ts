@@ -4,6 +4,7 @@ import { SaqrError } from '../error.ts'
 import { fileError } from '../formats/files.ts'
 import { isObject } from '../formats/json.ts'
 import { Float, rememberNumber } from '../formats/json-exact.ts'
+import { isZipped, unpackWhole } from './gzip.ts'
 import type { Row, Rows } from './rows.ts'
 
 const utf8 = new TextDecoder('utf-8', { ignoreBOM: true, fatal: true })
@@ -35,9 +36,9 @@ export async function* parquetGroups(path: string): AsyncGenerator<Row[]> {
   ])
   let file: AsyncBuffer
   try {
-    file = await asyncBufferFromFile(path)
+    file = isZipped(path) ? packed(path) : await asyncBufferFromFile(path)
   } catch (cause) {
-    throw fileError(cause, path, 'read')
+    throw cause instanceof SaqrError ? cause : fileError(cause, path, 'read')
   }
   if (file.byteLength === 0) throw new SaqrError('DATA_FORMAT', `${path} is empty. Fetch it again, or name another file.`)
   if (file.byteLength < LEAST) throw unreadable(path, `it has ${file.byteLength} bytes alone`)
@@ -59,6 +60,12 @@ export async function* parquetGroups(path: string): AsyncGenerator<Row[]> {
     })
     rowStart = rowEnd
   }
+}
+
+/** What gzip packed is unpacked whole, as the end of a Parquet file is read first. @throws SaqrError FORMAT_TOO_LARGE, DATA_FORMAT */
+function packed(path: string): AsyncBuffer {
+  const { buffer, byteOffset, byteLength } = unpackWhole(path)
+  return { byteLength, slice: (from, to = byteLength) => buffer.slice(byteOffset + from, byteOffset + to) as ArrayBuffer }
 }
 
 async function readable<T>(path: string, read: () => Promise<T>): Promise<T> {

@@ -26,7 +26,7 @@ export interface ResolvedDataset {
   note?: string
 }
 
-const readable = /\.(parquet|(jsonl|ndjson|json|csv|tsv)(\.gz)?)$/i
+const readable = /\.(parquet|jsonl|ndjson|json|csv|tsv)(\.gz)?$/i
 
 /** Is it a file of rows, by its name? */
 export const isReadable = (path: string): boolean => readable.test(path)
