@@ -105,6 +105,8 @@ export const CASES: readonly CudaCase[] = [
     first: 'cold',
   },
   { name: 'qlora-first-cached', title: 'first step, kernels cached', ...qlora, rows: window(2, 2048), memory: 7.5, first: 'cached' },
+  { name: 'qlora-free-first-cached', title: 'the same, Alpaca 2×4, memory free', ...qlora, rows: alpaca, memory: 'free', first: 'cached' },
+  { name: '1b-first-cached', title: '1B bf16 LoRA, Alpaca 2×4, first step, kernels cached', ...small, rows: alpaca, first: 'cached' },
   {
     name: 'qlora-sizes',
     title: 'a pass size for the first time',

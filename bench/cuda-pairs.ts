@@ -10,9 +10,8 @@ import { appendFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSy
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { Nvml } from '../src/devices/cuda/nvml.ts'
 import { DPOTrainer, FastLanguageModel, loadDataset, openDevice } from '../src/index.ts'
-import { watched } from './cuda-watch.ts'
+import { firstVisible, watched } from './cuda-watch.ts'
 import { writeIdsTokenizer } from './ids-tokenizer.ts'
 
 const { values } = parseArgs({
@@ -119,7 +118,7 @@ async function compare(): Promise<void> {
   writeFileSync(rows, JSON.stringify(pairs))
 
   const maxLength = prompt + answer + 8
-  const nvml = new Nvml()
+  const nvml = firstVisible()
   const measure = async (who: string, command: string, args: string[]) => {
     const { lines, memory } = await watched(nvml, command, args, { env: process.env })
     const { stepSeconds, referenceSecondsPerPair, losses } = JSON.parse(

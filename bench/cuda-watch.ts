@@ -1,7 +1,7 @@
 /** A process and what it takes of the card while it runs: the process's memory by NVML, the card's clocks and heat. */
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
-import type { CardState, Nvml } from '../src/devices/cuda/nvml.ts'
+import { type CardState, Nvml } from '../src/devices/cuda/nvml.ts'
 
 /** ms between two looks */
 const LOOK = 20
@@ -67,4 +67,10 @@ export async function watched(nvml: Nvml, command: string, args: readonly string
 function spread(values: number[]): Spread {
   const sorted = values.sort((a, b) => a - b)
   return { least: sorted[0]!, median: sorted[sorted.length >> 1]!, most: sorted.at(-1)! }
+}
+
+/** The card that CUDA calls its first: CUDA_VISIBLE_DEVICES says which that is, and this library doesn't read it. */
+export function firstVisible(): Nvml {
+  const first = process.env.CUDA_VISIBLE_DEVICES?.split(',')[0]?.trim() ?? ''
+  return new Nvml(/^\d+$/.test(first) ? Number(first) : first === '' ? 0 : first)
 }

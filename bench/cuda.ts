@@ -11,11 +11,10 @@ import { appendFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { Nvml } from '../src/devices/cuda/nvml.ts'
 import { BASELINE, type BaselineResult, type CaseResult, check, told } from './cuda-baseline.ts'
 import { baselineOf, CASES, type CudaCase } from './cuda-cases.ts'
 import { Models } from './cuda-models.ts'
-import { watched } from './cuda-watch.ts'
+import { firstVisible, watched } from './cuda-watch.ts'
 
 const { values, positionals } = parseArgs({
   options: {
@@ -27,6 +26,8 @@ const { values, positionals } = parseArgs({
     /** GiB and tokens, instead of what the cases say */
     memory: { type: 'string' },
     'max-pass-tokens': { type: 'string' },
+    /** folder for Node's profiles of the cases whose first step counts */
+    'cpu-prof': { type: 'string' },
     out: { type: 'string', default: 'bench/results/cuda.jsonl' },
   },
   allowPositionals: true,
@@ -37,7 +38,7 @@ if (unknown) {
   process.exit(2)
 }
 
-const nvml = new Nvml()
+const nvml = firstVisible()
 const work = mkdtempSync(join(tmpdir(), 'saqr-bench-'))
 const baseline = values.baseline ? { program: resolve(values.baseline), python: values.python } : null
 const models = new Models(resolve(values.models), work, baseline)
@@ -65,7 +66,8 @@ async function ours(c: CudaCase): Promise<CaseResult> {
   const cache = { XDG_CACHE_HOME: mkdtempSync(join(work, 'cache-')), CUDA_CACHE_PATH: join(work, 'driver-cache') }
   const env = c.first ? { ...process.env, ...cache } : process.env
   if (c.first === 'cached') await watched(nvml, process.execPath, [caseProgram, JSON.stringify(request)], { env })
-  const { lines, memory, cards } = await watched(nvml, process.execPath, [caseProgram, JSON.stringify(request)], { env })
+  const profiled = c.first && values['cpu-prof'] ? ['--cpu-prof', '--cpu-prof-dir', values['cpu-prof'], '--cpu-prof-name', `${c.name}.cpuprofile`] : [] // biome-ignore format: short
+  const { lines, memory, cards } = await watched(nvml, process.execPath, [...profiled, caseProgram, JSON.stringify(request)], { env })
   const result = JSON.parse(lines.findLast(({ text }) => text.startsWith('{'))!.text) as CaseResult
   const at = (name: string) => lines.find(({ text }) => text.startsWith(`MARK ${name} `))?.at ?? 0
   Object.assign(result, { peakBytes: memory(at('loaded'), at('done')), warmBytes: memory(at('warm'), at('done')), cards: cards(at('warm'), at('done')) }) // biome-ignore format: short

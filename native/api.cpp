@@ -3,6 +3,7 @@
 #include <cstring>
 #include "attrs/abi.hpp"
 #include "digest.hpp"
+#include "gemm-pack.hpp"
 #include "ggml-blocks.hpp"
 #include "ggml-values.hpp"
 #include "low-rank.hpp"
@@ -38,6 +39,7 @@ SAQR_API int saqr_abi() { return kAbi; }
 SAQR_API const char* saqr_variant() { return SAQR_VARIANT; }
 SAQR_API const char* saqr_refusal() { return refusal(); }  // null, or why this process can't run the library
 SAQR_API int saqr_kernel(const char* name) { return kernelIndex(name); }
+SAQR_API int saqr_quick_in_blocks(int dtype) { return gemm::quickInBlocks(static_cast<DType>(dtype)); }
 SAQR_API const char* saqr_last_error() { return lastError.chars(); }
 
 SAQR_API void* saqr_pool_create(int threads) {

@@ -67,6 +67,7 @@ bool fitsTiles(const Problem& problem);
 void multiplyTiles(const Problem& problem, Worker& worker);
 bool fitsGemv(const Problem& problem);
 void multiplyGemv(const Problem& problem, Worker& worker);
+bool quickInBlocks(DType dtype);  // whether a text goes on over weights of it, as they lie, about as fast as over bf16
 
 // bias (n … n + count - 1) in f32, zeros where there is none
 void loadBias(const Epilogue& f, int64_t n, int64_t count, float* out);

@@ -30,8 +30,8 @@ struct Problem {
   int parts;
   int64_t M, N;
   Epilogue epilogue;
-  // Weights are rounded to the dtype of what they are multiplied with; those in GGUF's blocks only where the processor multiplies bf16: else
-  // they are what the file says
+  // Weights are rounded to the dtype of what they are multiplied with; those in GGUF's blocks only where the processor multiplies bf16, and then
+  // not for few rows (gemv-blocks.hpp): else they are what the file says
   bool rounded(int p) const { return a.part(p).dtype == DType::bf16 && (kBf16Dot || !inBlocks(b.part(p))); }
   Form form() const;
   const char* refusal() const;  // why it can't be multiplied, or null

@@ -21,131 +21,10 @@ SAQR_INLINE void copySums(const vf* from, vf* to) {
   for (int i = 0; i < N; i++) to[i] = from[i];
 }
 
-#if SAQR_LOOKUP
-// Values rounded to bf16 go from where they are made into the sums, in the order that they have decoded.
-using BlockX = bf16;
-template <class Kind, int M>
-static void blockDots(const uint8_t* const* w, const bf16* x, int64_t apart, int64_t count, vf* sums) {
-  constexpr int R = rowsTogether(M), kParts = Kind::kWeights / 32, kStep = R * Kind::kBytes / kParts;
-  const uint8_t* ahead = comesNext<Kind, R>(w[0], count);
-  vf sum[R * M];
-  copySums<R * M>(sums, sum);
-  int64_t at = 0;
-  for (int64_t k = 0, j = 0; k < count; k += 32) {
-    for (int line = 0; line < kStep; line += 64) __builtin_prefetch(ahead + line, 0, 3);
-    ahead += kStep;
-    vf xs[M];
-#pragma GCC unroll 8
-    for (int m = 0; m < M; m++) xs[m] = loadAs<vf>(x + m * apart + k);
-#pragma GCC unroll 4
-    for (int r = 0; r < R; r++) {
-      const vf v = Kind::bf16s(w[r] + at, static_cast<int>(j));
-#pragma GCC unroll 8
-      for (int m = 0; m < M; m++) sum[r * M + m] = dotBf16(sum[r * M + m], v, xs[m]);
-    }
-    if (++j == kParts) j = 0, at += Kind::kBytes;
-  }
-  copySums<R * M>(sum, sums);
-}
-
-#elif SAQR_WORDS
-// x of a product with such a row: turned block by block (ggml-codes.hpp), and behind it Σ x of each block with the factors of its first halves.
-using BlockX = float;
-constexpr int64_t turnedSize(int64_t k) { return k + k / 32 * 2; }
-template <class Kind>
-static void turned(const float* x, int64_t count, float* out) {
-  float* sums = out + count;
-  for (int64_t k = 0; k < count; k += 32, sums += 2) {
-    Kind::turnX(x + k, out + k);
-    vf all{};
-    for (int i = 0; i < 32; i += W) all += load(x + k + i);
-    sums[0] = sum(all) * Kind::kShiftOfFirst, sums[1] = sum(all) * Kind::kShiftOfSecond;
-  }
-}
-SAQR_INLINE int fourBytes(const uint8_t* at) {
-  int bytes;
-  memcpy(&bytes, at, 4);
-  return bytes;
-}
-// two f16 that each of R blocks begins with, or one and whatever follows it
-template <int R>
-SAQR_INLINE vf firstHalves(const uint8_t* const* w, int64_t at) {
-  __m128i bits = _mm_insert_epi32(_mm_cvtsi32_si128(fourBytes(w[0] + at)), fourBytes(w[1] + at), 1);
-  if constexpr (R == 4) bits = _mm_insert_epi32(_mm_insert_epi32(bits, fourBytes(w[2] + at), 2), fourBytes(w[3] + at), 3);
-  return (vf)_mm256_cvtph_ps(bits);
-}
-// a product that is rounded, whatever is added to it, and made in this turn: the same bits for any M
-SAQR_INLINE void stays(vf& product) { asm volatile("" : "+x"(product)); }
-
-// The scales of R rows are made at once, and rows go on side by side: of one behind the other fewer fit into what the processor looks ahead.
-template <class Kind, int M>
-static void blockDots(const uint8_t* const* w, const float* x, int64_t apart, int64_t count, vf* sums) {
-  using ggml::kVectors;
-  constexpr int R = rowsTogether(M), kStep = R * Kind::kBytes;
-  const uint8_t* ahead = comesNext<Kind, R>(w[0], count);
-  const float* sumsX = x + count;
-  vf sum[R * M], shift[M] = {};
-  copySums<R * M>(sums, sum);
-  int64_t at = 0;
-  for (int64_t k = 0; k < count; k += 32, at += Kind::kBytes, sumsX += 2, ahead += kStep) {
-#pragma GCC unroll 4
-    for (int line = 0; line < kStep; line += 64) __builtin_prefetch(ahead + line, 0, 3);
-    alignas(32) float halves[W];  // scale of row r at 2 r
-    const vf both = firstHalves<R>(w, at);
-    store(halves, both);
-    asm volatile("" : "+m"(halves));  // read again: a load fills all lanes, where turning them takes the units that multiply
-    if constexpr (Kind::kSumX) {
-#pragma GCC unroll 8
-      for (int m = 0; m < M; m++) {
-        double two;
-        memcpy(&two, sumsX + m * apart, 8);
-        shift[m] = fma(both, (vf)_mm256_set1_pd(two), shift[m]);
-      }
-    }
-    if constexpr (M == 1) {
-      decltype(Kind::bits(w[0])) bits[R];
-      vf dot[R];
-#pragma GCC unroll 4
-      for (int r = 0; r < R; r++) bits[r] = Kind::bits(w[r] + at);
-#pragma GCC unroll 8
-      for (int i = 0; i < kVectors; i++) {
-        const vf xs = load(x + k + i * W);
-#pragma GCC unroll 4
-        for (int r = 0; r < R; r++) {
-          const vf c = Kind::factor(bits[r], i);
-          dot[r] = i == 0 ? c * xs : fma(c, xs, dot[r]);
-          stays(dot[r]);
-        }
-      }
-#pragma GCC unroll 4
-      for (int r = 0; r < R; r++) sum[r] = fma(dot[r], set1(halves[2 * r]), sum[r]);
-    } else {
-#pragma GCC unroll 4
-      for (int r = 0; r < R; r++) {
-        const auto bits = Kind::bits(w[r] + at);
-        vf code[kVectors];
-#pragma GCC unroll 8
-        for (int i = 0; i < kVectors; i++) code[i] = Kind::factor(bits, i);
-#pragma GCC unroll 8
-        for (int m = 0; m < M; m++) {
-          const float* xs = x + m * apart + k;
-          vf dot = code[0] * load(xs);
-          stays(dot);
-#pragma GCC unroll 8
-          for (int i = 1; i < kVectors; i++) dot = fma(code[i], load(xs + i * W), dot);
-          sum[r * M + m] = fma(dot, set1(halves[2 * r]), sum[r * M + m]);
-        }
-      }
-    }
-  }
-  if constexpr (Kind::kSumX) {
-    constexpr int kLane = Kind::kShiftOfSecond != 0;
-    for (int m = 0; m < M; m++) {
-      for (int r = 0; r < R; r++) sum[r * M + m][0] += shift[m][2 * r + kLane];
-    }
-  }
-  copySums<R * M>(sum, sums);
-}
+#if SAQR_WORDS
+}  // namespace saqr::gemm
+#include "gemv-super-blocks.hpp"
+namespace saqr::gemm {
 
 #else
 // x of a product with such a row: turned block by block (ggml-codes.hpp), and behind it Σ x of each block in lanes.
@@ -194,36 +73,48 @@ static void blockDots(const uint8_t* const* w, const float* x, int64_t apart, in
 }
 #endif
 
+// Few rows are multiplied with blocks' own values, also where more of them, in bf16, are with values rounded to that: taking codes apart in f32 is
+// twice as fast on a Xeon as looking up values in bf16 (bench/results/decode-llama.txt).
+constexpr bool kExactInBlocks = !kBf16Dot || SAQR_WORDS;
+
 struct BlockRows {
   DType dtype;
+  bool quick;  // a text goes on over such weights about as fast as over bf16, or faster, as measured (bench/results/decode-llama.txt)
   int weights, bytes;
   void (*dots[kMostRows])(const uint8_t* const*, const BlockX*, int64_t, int64_t, vf*);
-#if !SAQR_LOOKUP
   void (*turned)(const float* x, int64_t count, float* out);
-#endif
 };
 template <class K>
-static constexpr BlockRows blockRows(DType dtype) {
+static constexpr BlockRows blockRows(DType dtype, bool quick) {
   return {dtype,
+          quick,
           K::kWeights,
           K::kBytes,
           {blockDots<K, 1>, blockDots<K, 2>, blockDots<K, 3>, blockDots<K, 4>, blockDots<K, 5>, blockDots<K, 6>, blockDots<K, 7>, blockDots<K, 8>},
-#if !SAQR_LOOKUP
-          turned<K>
-#endif
-  };
+          turned<K>};
 }
+#if defined(__x86_64__)
+constexpr bool kTimed = true;
+#else
+constexpr bool kTimed = false;  // of arm64 none was
+#endif
 static constexpr BlockRows kBlockRows[] = {
-    blockRows<ggml::Q4_0>(DType::q4_0), blockRows<ggml::Q4_1>(DType::q4_1), blockRows<ggml::Q8_0>(DType::q8_0),
-#if SAQR_LOOKUP
-    blockRows<ggml::Q5_0>(DType::q5_0), blockRows<ggml::Q5_1>(DType::q5_1), blockRows<ggml::Q4_K>(DType::q4_k), blockRows<ggml::Q5_K>(DType::q5_k), blockRows<ggml::Q6_K>(DType::q6_k),
+    blockRows<ggml::Q4_0>(DType::q4_0, kTimed),  // Q4_1 without a minimum
+    blockRows<ggml::Q4_1>(DType::q4_1, kTimed),
+    blockRows<ggml::Q8_0>(DType::q8_0, kTimed),
+#if SAQR_WORDS
+    blockRows<ggml::Q5_0>(DType::q5_0, kTimed),
+    blockRows<ggml::Q5_1>(DType::q5_1, kTimed),  // Q5_0 with a minimum
+    blockRows<ggml::Q4_K>(DType::q4_k, kTimed),
+    blockRows<ggml::Q5_K>(DType::q5_k, kTimed),
+    blockRows<ggml::Q6_K>(DType::q6_k, kTimed),
 #endif
 };
 
 // how rows of t are multiplied as they lie, or null
-static const BlockRows* blockRowsOf(const Tensor& t) {
+static const BlockRows* blockRowsOf(DType dtype) {
   for (const BlockRows& kind : kBlockRows) {
-    if (kind.dtype == t.dtype) return &kind;
+    if (kind.dtype == dtype) return &kind;
   }
   return nullptr;
 }

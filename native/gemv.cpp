@@ -63,10 +63,8 @@ static auto dotsOf(int64_t m) {
 }
 
 // what a row of x takes beside a part of b
-static int64_t rowSize([[maybe_unused]] const Tensor& b, int64_t padded) {
-#if !SAQR_LOOKUP
-  if (blockRowsOf(b)) return turnedSize(padded);
-#endif
+static int64_t rowSize(const Tensor& b, int64_t padded) {
+  if (blockRowsOf(b.dtype)) return turnedSize(padded);
   return padded;
 }
 
@@ -78,23 +76,26 @@ struct Gemv {
   const int64_t M = problem.M, R = rowsTogether(static_cast<int>(M));
   E* staging;         // R rows of a chunk
   E* x[kMostParts];  // the rows of a in the form's dtype, filled up with zeros
+  const BlockRows* kinds[kMostParts];  // of b's parts, null where rows aren't multiplied as they lie
+  int64_t rowBytes[kMostParts];        // of those that are
 
   Gemv(const Problem& problem, char* scratch) : problem(problem), staging(reinterpret_cast<E*>(scratch)) {
     E* at = staging + 4 * (kChunk + V);
     for (int p = 0; p < problem.parts; p++) {
       const int64_t K = problem.a.depth(p);
+      const Tensor& t = problem.b.part(p);
+      kinds[p] = std::is_same_v<E, BlockX> ? blockRowsOf(t.dtype) : nullptr;
+      if (kinds[p]) rowBytes[p] = t.stride / kinds[p]->weights * kinds[p]->bytes;
       x[p] = at;
       for (int64_t m = 0; m < M; m++, at += apart(p)) {
-#if !SAQR_LOOKUP
         if constexpr (std::is_same_v<E, BlockX>) {
-          if (const BlockRows* kind = blockRowsOf(problem.b.part(p))) {
+          if (kinds[p]) {
             E* row = at + apart(p);  // where the next one goes, or what is kept free behind the last
             decode(problem.a.part(p), m, 0, K, row, false);
-            kind->turned(row, K, at);
+            kinds[p]->turned(row, K, at);
             continue;
           }
         }
-#endif
         decode(problem.a.part(p), m, 0, K, at, false);
         std::fill(at + K, at + padded(K), E{});
       }
@@ -109,11 +110,10 @@ struct Gemv {
     for (int p = 0; p < problem.parts; p++) {
       const Tensor& t = problem.b.part(p);
       if constexpr (std::is_same_v<E, BlockX>) {
-        if (const BlockRows* kind = blockRowsOf(t)) {
+        if (kinds[p]) {
           const uint8_t* w[4];
-          const int64_t bytes = t.stride / kind->weights * kind->bytes;  // of a row
-          for (int64_t r = 0; r < R; r++) w[r] = static_cast<const uint8_t*>(t.data) + std::min(n + r, last) * bytes;
-          kind->dots[M - 1](w, x[p], apart(p), t.cols, sums);
+          for (int64_t r = 0; r < R; r++) w[r] = static_cast<const uint8_t*>(t.data) + std::min(n + r, last) * rowBytes[p];
+          kinds[p]->dots[M - 1](w, x[p], apart(p), t.cols, sums);
           continue;
         }
       }
@@ -176,6 +176,11 @@ struct Gemv {
   }
 };
 
+bool quickInBlocks(DType dtype) {
+  const BlockRows* kind = blockRowsOf(dtype);
+  return kind && kind->quick;
+}
+
 bool fitsGemv(const Problem& problem) {
   if (problem.M > kMostRows || problem.a.transposed || problem.b.transposed || problem.parts > kMostParts) return false;
   int64_t elements = 4 * (kChunk + 2 * W), most = 0;
@@ -188,7 +193,9 @@ bool fitsGemv(const Problem& problem) {
 }
 
 void multiplyGemv(const Problem& problem, Worker& worker) {
-  if (problem.form() == Form::bf16) Gemv<bf16>(problem, worker.scratch).multiply(worker);
+  bool lie = false;  // blocks whose values are exact
+  for (int p = 0; p < problem.parts; p++) lie = lie || (kExactInBlocks && blockRowsOf(problem.b.part(p).dtype));
+  if (problem.form() == Form::bf16 && !lie) Gemv<bf16>(problem, worker.scratch).multiply(worker);
   else Gemv<float>(problem, worker.scratch).multiply(worker);
 }
 

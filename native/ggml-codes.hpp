@@ -121,57 +121,22 @@ SAQR_INLINE vf scaled(v32 codes, vf first, vf last, vf shift = set1(-0.0f)) {  /
 #endif
 
 /*
- * Where sums are f32 a block of 32 is multiplied as it lies: Σ (scale · code + shift) · x = scale · Σ code · x + shift · Σ x, exact values whose sum
- * is scaled once. `factors` gives the codes as they come, `turnX` the x that they are multiplied with. Of a byte of two codes the lower is taken out,
- * the higher is what stays: h = (byte − l) / 16, so that l · x + h · y = l · (x − y / 16) + byte · (y / 16).
+ * Of few rows a block of 32 is multiplied as it lies: Σ (scale · code + shift) · x = scale · Σ code · x + shift · Σ x, exact values whose sum is scaled
+ * once. `factor`s, elsewhere than on x86-64 `factors`, are the codes as they come, `turnX` gives the x that they are multiplied with. Of a byte of two
+ * codes the lower is taken out, the higher is what stays: h = (byte − l) / 16, so that l · x + h · y = l · (x − y / 16) + byte · (y / 16).
  */
-#if !SAQR_LOOKUP
-constexpr int kVectors = 32 / W;
-// two f16 behind each other, each in all lanes; NaN has whatever form
-SAQR_INLINE void halvesOf(const uint8_t* at, vf& first, vf& second) {
 #if defined(__AVX2__)
-  float both;  // as bits: a load fills all lanes
-  memcpy(&both, at, 4);
-  const __m128i bits = _mm_castps_si128(_mm_set1_ps(both));
-#if defined(__AVX512F__)
-  const __m512 turns = _mm512_cvtph_ps(_mm256_broadcastsi128_si256(bits));
-  first = (vf)_mm512_moveldup_ps(turns), second = (vf)_mm512_movehdup_ps(turns);
-#else
-  const __m256 turns = _mm256_cvtph_ps(bits);
-  first = (vf)_mm256_moveldup_ps(turns), second = (vf)_mm256_movehdup_ps(turns);
-#endif
-#else
-  first = set1(half(at)), second = set1(half(at + 2));
-#endif
-}
-// one, behind which a block goes on
-SAQR_INLINE vf halfOf(const uint8_t* at) {
-#if defined(__AVX2__)
-  vf first, second;
-  halvesOf(at, first, second);
-  return first;
-#else
-  return set1(half(at));
-#endif
-}
-#if defined(__AVX2__) && !defined(__AVX512F__)
 #define SAQR_WORDS 1
-// 8 words of 4 codes each. A code is what its mask leaves, with those below it: c₀, c₀ + 16 c₁, … up to the word itself, exact in f32
-SAQR_INLINE vi words(const uint8_t* at) { return (vi)_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i*)at)); }
-SAQR_INLINE vf upTo(vi words, int code) { return __builtin_convertvector(code < 3 ? words & ((16 << 4 * code) - 1) : words, vf); }
-// every second of 16 from the first or the second on
-template <int kFrom>
-SAQR_INLINE vf everySecond(const float* x) {
-  const __m256 halves = _mm256_shuffle_ps((__m256)load(x), (__m256)load(x + W), kFrom ? 0xdd : 0x88);
-  return (vf)_mm256_permute4x64_pd(_mm256_castps_pd(halves), 0xd8);
-}
-// Σ c · x = Σ upTo(i) · (xᵢ / 16ⁱ − xᵢ₊₁ / 16ⁱ⁺¹); bytes hold codes 16 apart
-inline void turnPairs(const float* x, float* out) {
-  const vf v[] = {everySecond<0>(x), everySecond<0>(x + 16) / 16, everySecond<1>(x) / 256, everySecond<1>(x + 16) / 4096, vf{}};
-  for (int i = 0; i < 4; i++) store(out + i * W, v[i] - v[i + 1]);
-}
+}  // namespace saqr::ggml
+#if defined(__AVX512F__)
+#include "ggml-bytes.hpp"
+#else
+#include "ggml-words.hpp"
+#endif
+namespace saqr::ggml {
 #else
 #define SAQR_WORDS 0
+constexpr int kVectors = 32 / W;
 SAQR_INLINE void bytePairs(const uint8_t* at, vf* c) {
 #pragma GCC unroll 4
   for (int i = 0; i < kVectors / 2; i++) {
@@ -186,7 +151,6 @@ inline void turnPairs(const float* x, float* out) {
   }
 }
 #endif
-#endif
 
 // ---- a type each: kWeights a block of kBytes, `take` sub-block j of the block at `at`
 
@@ -196,18 +160,17 @@ struct Q4_0 {
   SAQR_INLINE static void take(const uint8_t* at, int, Codes& c) { put(c.code, nibbles(at + 2) - 8), both(c, half(at)); }
 #if SAQR_LOOKUP
   SAQR_INLINE static vf bf16s(const uint8_t* at, int) { return look(lowThenHigh(at + 2), sixteen(8) * halves(at)); }
-#else
+#endif
   static constexpr bool kSumX = true;  // for `shift`
 #if SAQR_WORDS
   static constexpr float kShiftOfFirst = -8, kShiftOfSecond = 0;  // shift = Σ of the block's two first halves with these factors
-  SAQR_INLINE static vi bits(const uint8_t* at) { return words(at + 2); }
+  SAQR_INLINE static auto bits(const uint8_t* at) { return words(at + 2); }
   SAQR_INLINE static vf factor(vi bits, int i) { return upTo(bits, i); }
 #else
   SAQR_INLINE static void factors(const uint8_t* at, vf* c) { bytePairs(at + 2, c); }
-  SAQR_INLINE static void scales(const uint8_t* at, vf& scale, vf& shift) { scale = halfOf(at), shift = scale * -8.0f; }
+  SAQR_INLINE static void scales(const uint8_t* at, vf& scale, vf& shift) { scale = set1(half(at)), shift = scale * -8.0f; }
 #endif
   static void turnX(const float* x, float* out) { turnPairs(x, out); }
-#endif
 };
 struct Q4_1 {
   static constexpr int kWeights = 32, kBytes = 20;
@@ -215,18 +178,17 @@ struct Q4_1 {
   SAQR_INLINE static void take(const uint8_t* at, int, Codes& c) { put(c.code, nibbles(at + 4)), both(c, half(at), half(at + 2)); }
 #if SAQR_LOOKUP
   SAQR_INLINE static vf bf16s(const uint8_t* at, int) { return look(lowThenHigh(at + 4), sixteen() * halves(at) + halves(at + 2)); }
-#else
+#endif
   static constexpr bool kSumX = true;
 #if SAQR_WORDS
   static constexpr float kShiftOfFirst = 0, kShiftOfSecond = 1;
-  SAQR_INLINE static vi bits(const uint8_t* at) { return words(at + 4); }
+  SAQR_INLINE static auto bits(const uint8_t* at) { return words(at + 4); }
   SAQR_INLINE static vf factor(vi bits, int i) { return upTo(bits, i); }
 #else
   SAQR_INLINE static void factors(const uint8_t* at, vf* c) { bytePairs(at + 4, c); }
-  SAQR_INLINE static void scales(const uint8_t* at, vf& scale, vf& shift) { halvesOf(at, scale, shift); }
+  SAQR_INLINE static void scales(const uint8_t* at, vf& scale, vf& shift) { scale = set1(half(at)), shift = set1(half(at + 2)); }
 #endif
   static void turnX(const float* x, float* out) { turnPairs(x, out); }
-#endif
 };
 struct Q5_0 {
   static constexpr int kWeights = 32, kBytes = 22;
@@ -234,6 +196,13 @@ struct Q5_0 {
   SAQR_INLINE static void take(const uint8_t* at, int, Codes& c) { put(c.code, (nibbles(at + 6) | fifths(at + 2)) - 16), both(c, half(at)); }
 #if SAQR_LOOKUP
   SAQR_INLINE static vf bf16s(const uint8_t* at, int) { return scaled((nibbles(at + 6) | fifths(at + 2)) - 16, halves(at), halves(at)); }
+#endif
+#if SAQR_WORDS
+  static constexpr bool kSumX = true;
+  static constexpr float kShiftOfFirst = -16, kShiftOfSecond = 0;
+  SAQR_INLINE static auto bits(const uint8_t* at) { return nibblesInBytes(at + 6) | fifthsInBytes(at + 2); }
+  SAQR_INLINE static vf factor(auto bits, int i) { return bytesUpTo(bits, i); }
+  static void turnX(const float* x, float* out) { turnBytes(x, out); }
 #endif
 };
 struct Q5_1 {
@@ -243,6 +212,13 @@ struct Q5_1 {
 #if SAQR_LOOKUP
   SAQR_INLINE static vf bf16s(const uint8_t* at, int) { return scaled(nibbles(at + 8) | fifths(at + 4), halves(at), halves(at), halves(at + 2)); }
 #endif
+#if SAQR_WORDS
+  static constexpr bool kSumX = true;
+  static constexpr float kShiftOfFirst = 0, kShiftOfSecond = 1;
+  SAQR_INLINE static auto bits(const uint8_t* at) { return nibblesInBytes(at + 8) | fifthsInBytes(at + 4); }
+  SAQR_INLINE static vf factor(auto bits, int i) { return bytesUpTo(bits, i); }
+  static void turnX(const float* x, float* out) { turnBytes(x, out); }
+#endif
 };
 struct Q8_0 {
   static constexpr int kWeights = 32, kBytes = 34;
@@ -250,7 +226,7 @@ struct Q8_0 {
   SAQR_INLINE static void take(const uint8_t* at, int, Codes& c) { memcpy(c.code, at + 2, 32), both(c, half(at)); }
 #if SAQR_LOOKUP
   SAQR_INLINE static vf bf16s(const uint8_t* at, int) { return scaled(loadAs<v32>(at + 2), halves(at), halves(at)); }
-#else
+#endif
   static constexpr bool kSumX = false;
 #if SAQR_WORDS
   static constexpr float kShiftOfFirst = 0, kShiftOfSecond = 0;
@@ -261,10 +237,9 @@ struct Q8_0 {
 #pragma GCC unroll 8
     for (int i = 0; i < kVectors; i++) c[i] = floats(reinterpret_cast<const int8_t*>(at + 2) + i * W);
   }
-  SAQR_INLINE static void scales(const uint8_t* at, vf& scale, vf&) { scale = halfOf(at); }
+  SAQR_INLINE static void scales(const uint8_t* at, vf& scale, vf&) { scale = set1(half(at)); }
 #endif
   static void turnX(const float* x, float* out) { memcpy(out, x, 32 * sizeof(float)); }
-#endif
 };
 struct Q4_K {
   static constexpr int kWeights = 256, kBytes = 144;
@@ -276,6 +251,10 @@ struct Q4_K {
     scaleAndMin(at, j, c);
     return look(lowOrHigh(at + 16 + j / 2 * 32, j % 2), sixteen() * c.scale[0] + c.shift[0]);
   }
+#endif
+#if SAQR_WORDS
+  using Scales = SixBitScales;
+  SAQR_INLINE static auto bits(const uint8_t* at, int j) { return nibblesOfWords(at + 16 + j / 2 * 32, j % 2); }
 #endif
 };
 struct Q5_K {
@@ -291,6 +270,10 @@ struct Q5_K {
     take(at, j, c);
     return scaled(loadAs<v32>(c.code), set1(c.scale[0]), set1(c.scale[0]), set1(c.shift[0]));
   }
+#endif
+#if SAQR_WORDS
+  using Scales = SixBitScales;
+  SAQR_INLINE static auto bits(const uint8_t* at, int j) { return nibblesOfWords(at + 48 + j / 2 * 32, j % 2) | bitsTo<4>(loadAs<v32>(at + 16), j, 0x10101010); }
 #endif
 };
 // 6-bit codes: of each half of 128, 64 bytes of low nibbles and 32 of two high bits; an int8 scale for each 16
@@ -309,6 +292,14 @@ struct Q6_K {
     Codes c;
     take(at, j, c);
     return scaled(loadAs<v32>(c.code), set1(c.scale[0]), set1(c.scale[1]));
+  }
+#endif
+#if SAQR_WORDS
+  using Scales = ByteScales;
+  SAQR_INLINE static auto bits(const uint8_t* at, int j) {
+    const int quarter = j & 3;
+    const auto low = nibblesOfWords(at + j / 4 * 64 + quarter % 2 * 32, quarter / 2);
+    return low | bitsTo<4>(loadAs<v32>(at + 128 + j / 4 * 32), quarter * 2, 0x30303030);
   }
 #endif
 };

@@ -29,6 +29,7 @@ const programs = [
   'tools/cpu-test.ts',
   'tools/platform-test.ts',
   'bench/ops.ts',
+  'bench/decode.ts',
   'bench/cpu.ts',
   'bench/cpu-case.ts',
   'bench/grouped.ts',

@@ -1,7 +1,7 @@
 /**
- * `npm run test:cuda -- [part …] [--op NAME] [--share I/N] [--out FILE]`: the CUDA device held against the definitions, transformers, TRL and the
+ * `npm run test:cuda -- [part …] [--op NAME] [--share I/N] [--most N] [--out FILE]`: the CUDA device held against the definitions, transformers, TRL and the
  * CPU. Needs a card. Parts take up to a few minutes each: ops, families, training, curves, generation, overlap, memory, faults; and sanitizer (by name alone), which
- * runs ops under NVIDIA's compute-sanitizer, a share of the cases in each process. tools/cuda-pack.mjs packs it for a machine without a checkout.
+ * runs ops under NVIDIA's compute-sanitizer, a share of the cases in each process; --most N: cases of at most N numbers alone, for that. tools/cuda-pack.mjs packs it for a machine without a checkout.
  * Exit code 1: something is off.
  */
 import { writeFileSync } from 'node:fs'
@@ -20,19 +20,19 @@ import { checkSanitizer } from './cuda-test/sanitizer.ts'
 import { checkTraining } from './cuda-test/training.ts'
 
 const { values, positionals } = parseArgs({
-  options: { op: { type: 'string' }, share: { type: 'string' }, out: { type: 'string' } },
+  options: { op: { type: 'string' }, share: { type: 'string' }, most: { type: 'string', default: 'Infinity' }, out: { type: 'string' } },
   allowPositionals: true,
 })
 
 const PARTS: Record<string, () => void | Promise<void>> = {
-  ops: () => checkOps(values.op, undefined, false, values.share),
+  ops: () => checkOps(values.op, undefined, Number(values.most), values.share),
   families: () => checkFamilies(),
   training: checkTraining,
   curves: () => checkCurves(),
   generation: checkGeneration,
   overlap: checkOverlap,
   memory: checkMemory,
-  sanitizer: () => checkSanitizer(values.op),
+  sanitizer: () => checkSanitizer(values.op, Number(values.most)),
   // a kernel's fault leaves the process without its card
   faults: checkFaults,
 }

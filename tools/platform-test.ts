@@ -12,7 +12,7 @@ import { platformHere } from '../src/devices/platforms.ts'
 import { runtime } from '../src/hub/version.ts'
 import { cases } from '../src/ops/generated/cases.ts'
 import { families, findings, note, printFindings } from './cuda-test/findings.ts'
-import { checkOps } from './cuda-test/ops.ts'
+import { checkOps, SMALL } from './cuda-test/ops.ts'
 import { on } from './cuda-test/train.ts'
 
 const { values } = parseArgs({
@@ -43,7 +43,7 @@ if (unknown.length > 0) {
 }
 for (const name of names) {
   const [before, began] = [findings.length, performance.now()]
-  await checkOps(name, open, values.small)
+  await checkOps(name, open, values.small ? SMALL : undefined)
   const own = findings.slice(before)
   const holds = own.filter((f) => f.ok).length
   console.log(`${name}: ${holds} of ${own.length} within their tolerance, ${((performance.now() - began) / 1e3).toFixed(1)} s`)

@@ -1,8 +1,8 @@
 /** Limits are measured once a machine and kept in the user's cache: `saqr plan` answers at once. */
 import { cpus } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { isObject } from '../formats/json.ts'
-import { isFile, makeFolder, writeFileAtomic } from '../hub/files.ts'
+import { isFile, writeCacheFile } from '../hub/files.ts'
 import { readJson } from '../hub/json.ts'
 import { cacheFolder } from '../hub/places.ts'
 import type { Limits } from './device.ts'
@@ -39,9 +39,7 @@ function isLimits(value: unknown): value is Limits {
 
 function save(all: Record<string, Limits>): void {
   try {
-    const path = place()
-    makeFolder(dirname(path))
-    writeFileAtomic(path, `${JSON.stringify(all, null, 2)}\n`)
+    writeCacheFile(place(), `${JSON.stringify(all, null, 2)}\n`)
   } catch {
     // a cache that can't be written only costs the next measurement
   }

@@ -1,5 +1,6 @@
 /** A model's trained part as files: a PEFT adapter, or a whole checkpoint where all weights are trained. */
-import { join, resolve } from 'node:path'
+import { readdirSync, rmSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
 import { tokenRowsOf } from '../adapters/token-rows.ts'
 import { writePromptForm } from '../data/prompt-form.ts'
 import { type AdapterConfig, writeAdapterConfig } from '../formats/peft/config.ts'
@@ -8,12 +9,15 @@ import { readSafetensors } from '../formats/safetensors/read.ts'
 import { type TensorToWrite, writeSafetensors } from '../formats/safetensors/write.ts'
 import type { CheckpointTensor } from '../formats/tensor.ts'
 import { writeTokenizer } from '../formats/tokenizer-files.ts'
-import { ensureWritableFolder, readRange } from '../hub/files.ts'
+import { ensureWritableFolder, fileError, isFile, makeFolder, readRange } from '../hub/files.ts'
+import { move } from '../hub/move.ts'
 import type { LanguageModel } from './language-model.ts'
 import { writeModelFolder } from './model-folder.ts'
 import { checkModelFolder } from './save-target.ts'
 import { singleExperts } from './single-experts.ts'
 import { checkUnfusable, unfuse } from './unfused.ts'
+
+const WEIGHTS = 'adapter_model.safetensors'
 
 export interface AdapterForm {
   /** a low-rank part for each expert's linears, as what serves adapters reads them (`unfused.ts`) */
@@ -33,21 +37,44 @@ export async function saveTrained(model: LanguageModel, folder: string, form: Ad
 
 async function writeTrained(model: LanguageModel, folder: string, form: AdapterForm): Promise<void> {
   const { config } = model.adapter
-  writePromptForm(folder, model.promptForm, config ? { load_in_4bit: model.opened.choice.loadIn4bit } : undefined, model.run)
   const { trained, tokenizer } = model
   if (config) {
-    await saveAdapter(model, config, folder, form)
-    if (tokenizer) writeTokenizer(folder, tokenizer)
+    await whole(folder, async (part) => {
+      writePromptForm(part, model.promptForm, { load_in_4bit: model.opened.choice.loadIn4bit }, model.run)
+      if (tokenizer) writeTokenizer(part, tokenizer)
+      await saveAdapter(model, config, part, form)
+    })
+    relocate(model.kept, join(folder, WEIGHTS))
     return
   }
+  writePromptForm(folder, model.promptForm, undefined, model.run)
   const changed = ({ name }: CheckpointTensor) =>
     trained?.layout.entries.has(name) ? { rows: (from: number, count: number) => trained.rows(name, from, count) } : null
   await writeModelFolder(model.opened, folder, changed, { tokenizer })
 }
 
+/** Files that belong together: written beside those of before, and in their places when all are there, whatever fails before. */
+async function whole(folder: string, write: (part: string) => Promise<void>): Promise<void> {
+  const part = join(folder, '.unsaved')
+  rmSync(part, { recursive: true, force: true })
+  try {
+    makeFolder(part)
+    await write(part)
+    const names = readdirSync(part, { recursive: true, encoding: 'utf8' }).filter((name) => isFile(join(part, name)))
+    for (const name of names) {
+      makeFolder(dirname(join(folder, name)))
+      move(join(part, name), join(folder, name))
+    }
+  } catch (cause) {
+    throw fileError(cause, folder, 'write')
+  } finally {
+    rmSync(part, { recursive: true, force: true })
+  }
+}
+
 async function saveAdapter(model: LanguageModel, given: AdapterConfig, folder: string, { unfuseExperts }: AdapterForm): Promise<void> {
   const { trainables, adapter, kept } = model
-  const path = join(folder, 'adapter_model.safetensors')
+  const path = join(folder, WEIGHTS)
   const written = (as: string, name: string): TensorToWrite => {
     return { name: PEFT_PREFIX + as, dtype: 'F32', shape: trainables.fileShape(name), data: () => trainables.fileChunks(name) }
   }
@@ -69,7 +96,6 @@ async function saveAdapter(model: LanguageModel, given: AdapterConfig, folder: s
     })),
   ]
   await writeSafetensors(path, tensors, { format: 'pt' })
-  relocate(kept, path)
   writeAdapterConfig(folder, { ...config, inferenceMode: true })
 }
 

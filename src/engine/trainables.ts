@@ -149,13 +149,13 @@ function first(init: ParameterInit, rows: number, cols: number, checkpoint: Chec
       for (const [i, row] of init.rows.entries()) values.set(asF32(tensor.load('f32', row, 1)), i * cols)
       return values
     }
-    case 'uniform': {
-      const r = random()
-      return Float32Array.from({ length: rows * cols }, () => (2 * r.uniform() - 1) * init.bound)
-    }
+    case 'uniform':
+      return random().fillUniform(new Float32Array(rows * cols), init.bound)
     case 'normal': {
       const r = random()
-      return Float32Array.from({ length: rows * cols }, () => r.normal() * init.std)
+      const values = new Float32Array(rows * cols)
+      for (let i = 0; i < values.length; i++) values[i] = r.normal() * init.std
+      return values
     }
   }
 }

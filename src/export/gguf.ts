@@ -17,6 +17,7 @@ import { askedAs, askedNote } from './asked-as.ts'
 import { baseNotes } from './base-notes.ts'
 import { type Changes, changesOf } from './changed.ts'
 import { checkConfig, entriesOf, ggufOf } from './gguf-config.ts'
+import { nameFor } from './gguf-name.ts'
 import { templateNotes } from './gguf-templates.ts'
 import { describeTokenizer, keyedEnds } from './gguf-tokenizer.ts'
 
@@ -72,10 +73,11 @@ export function ggufFile(
   const ends = endsOf(checkpoint.generationConfig?.eos_token_id ?? checkpoint.config.eos_token_id)
   checkConfig(model, [config, tensors], described.factors)
   const template = askedAs(language.promptForm, tokenizer)
+  const called = nameFor(name, tokenizer)
   return {
     metadata: {
       ...config,
-      ...general(quantization, name),
+      ...general(quantization, called.name),
       ...describeTokenizer(tokenizer, {
         modelType: model.family,
         vocab: model.vocab,
@@ -88,6 +90,7 @@ export function ggufFile(
     notes: [
       ...notesOf(language, placed, types, quantization),
       ...endsNote(tokenizer, ends),
+      ...spaceNote(called.otherwise),
       ...templateNotes(tokenizer, template),
       ...askedNote(language.promptForm, tokenizer.chatTemplate !== null, 'gguf'),
     ],
@@ -108,6 +111,12 @@ const endsOf = (ids: unknown): number[] => [ids].flat().filter((id): id is numbe
 function endsNote(tokenizer: Tokenizer, ends: readonly number[]): string[] {
   const { left } = keyedEnds(tokenizer, ends)
   return left.length > 0 ? [`answers also end with the tokens ${left.join(', ')} here, which a GGUF file has no key for`] : []
+}
+
+function spaceNote(otherwise: readonly string[]): string[] {
+  if (otherwise.length === 0) return []
+  const some = `${otherwise.slice(0, 4).join(' ')}${otherwise.length > 4 ? ` and ${otherwise.length - 4} more` : ''}`
+  return [`white space beside ${some} is cut otherwise by llama.cpp than by the model's own tokenizer: a GGUF file has no key for it`]
 }
 
 /** the embedding, the last norm and the head come first, then block by block */

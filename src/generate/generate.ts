@@ -8,7 +8,7 @@ import type { Message } from '../text/chat-template.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import { DecodeLoop, type Text } from './decode-loop.ts'
 import { type Choice, type SampleOptions, Sampler, type TokenLogprob } from './sample.ts'
-import { StopStrings } from './stop-strings.ts'
+import { StopStrings, stopsAsTokens } from './stop-strings.ts'
 
 /** answers that go on side by side */
 const AT_ONCE = 32
@@ -155,7 +155,7 @@ export async function* generateAnswers(
   loop?: DecodeLoop,
 ): AsyncGenerator<AnswerPiece, void> {
   const ask = { chat, system, tools }
-  const stop = stopTokens(model, tokenizer)
+  const stop = new Set([...stopTokens(model, tokenizer), ...stopsAsTokens(tokenizer, stopStrings)])
   const questions = prompts.map((given, index): Question => {
     const prompt = promptIds(tokenizer, given, ask, model.promptForm)
     return { prompt, sampler: new Sampler(prompt, o, index), stop, maxNewTokens: o.maxNewTokens ?? 256 }

@@ -1,4 +1,5 @@
 /** Ends a text before the first of some strings, wherever tokens end: what may be the beginning of one is held back until it is known. */
+import type { Tokenizer } from '../text/tokenizer.ts'
 
 export class StopStrings {
   readonly #strings: readonly string[]
@@ -34,4 +35,10 @@ export class StopStrings {
       for (let n = Math.min(s.length - 1, this.#held.length); n > longest; n--) if (this.#held.endsWith(s.slice(0, n))) longest = n
     return longest
   }
+}
+
+/** Special tokens are no text of an answer, so one that is given as a stop string ends it as the token that it is. */
+export function stopsAsTokens(tokenizer: Tokenizer, strings: readonly string[]): number[] {
+  if (strings.length === 0) return []
+  return tokenizer.addedTokens.filter(({ special, content }) => special && strings.includes(content)).map(({ id }) => id)
 }

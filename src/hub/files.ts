@@ -126,7 +126,8 @@ export interface AtomicFile {
   writeBehind(bytes: Uint8Array): Promise<void>
   /** waits for all of them: before anything else is done with the file */
   settled(): Promise<void>
-  commit(): void
+  /** @param lasting through a power cut: the disk is waited for, which can take it most of a second */
+  commit(lasting?: boolean): void
   abandon(): void
 }
 
@@ -174,14 +175,14 @@ export function openAtomic(path: string): AtomicFile {
     write: (bytes) => guard(() => writeAll(fd, bytes)),
     writeBehind: (bytes) => waiting(behind.give(bytes)),
     settled: () => waiting(behind.end()),
-    commit: () =>
+    commit: (lasting = true) =>
       guard(() => {
-        fsyncSync(fd)
+        if (lasting) fsyncSync(fd)
         close()
         move(partial, path)
         over = true
         release()
-        syncFolder(dirname(path))
+        if (lasting) syncFolder(dirname(path))
       }),
     abandon,
   }
@@ -212,6 +213,14 @@ export function writeFileAtomic(path: string, content: string | Uint8Array): voi
   const file = openAtomic(path)
   file.write(typeof content === 'string' ? Buffer.from(content) : content)
   file.commit()
+}
+
+/** Writes a small file of a cache, at once: what reads it makes anew what a power cut left of it. */
+export function writeCacheFile(path: string, content: string): void {
+  makeFolder(dirname(path))
+  const file = openAtomic(path)
+  file.write(Buffer.from(content))
+  file.commit(false)
 }
 
 /**

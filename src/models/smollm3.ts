@@ -24,7 +24,7 @@ export const smollm3: Family = {
       const { qkv, o, mlp } = model.biases
       if (qkv !== o) throw model.unsupported('has other biases than smollm3 models have')
       // no key says which layers don't rotate: llama.cpp has every fourth
-      return { hidden_act: 'silu', ...model.common, attention_bias: o, mlp_bias: mlp, no_rope_layer_interval: 4 }
+      return { hidden_act: 'silu', pad_token_id: null, ...model.common, attention_bias: o, mlp_bias: mlp, no_rope_layer_interval: 4 }
     },
   },
   open(json) {

@@ -2,6 +2,7 @@
 import type { JsonObject } from '../formats/json.ts'
 import type { Ending } from '../generate/generate.ts'
 import { type Choice, Sampler } from '../generate/sample.ts'
+import { stopsAsTokens } from '../generate/stop-strings.ts'
 import { Answer } from './answer.ts'
 import { apiErrorOf, badParameter } from './api-error.ts'
 import { allOf, type Context, headOf, usageOf } from './context.ts'
@@ -12,7 +13,8 @@ import { type ChatParameters, chatChecks, parametersOf, samplingOf } from './par
 import type { Reply } from './reply.ts'
 import type { Size } from './scheduler.ts'
 import { newCallId } from './tool-format.ts'
-import { ToolText } from './tool-text.ts'
+import type { Tools } from './tool-notations.ts'
+import type { ReadText } from './tool-text.ts'
 
 type Finish = 'stop' | 'length' | 'tool_calls'
 type Logprob = ReturnType<typeof chatLogprob>
@@ -36,8 +38,9 @@ export async function chatCompletions(context: Context, body: JsonObject, reply:
   const o = parametersOf(body, 'chat/completions', chatChecks)
   if (o.messages === undefined) throw badParameter('messages', 'chat/completions needs messages', 'missing_required_parameter')
   const model = await context.models.get(o.model)
-  const { tools, names } = toolsOf(o.tool_choice === 'none' ? [] : (o.tools ?? []))
+  const { tools, schemas } = toolsOf(o.tool_choice === 'none' ? [] : (o.tools ?? []))
   const count = o.n ?? 1
+  const stop = new Set([...model.stop, ...stopsAsTokens(model.tokenizer, o.stop ?? [])])
   const maxNewTokens = o.max_completion_tokens ?? o.max_tokens ?? context.maxNewTokens
   let prompt: readonly number[] = []
   try {
@@ -49,10 +52,10 @@ export async function chatCompletions(context: Context, body: JsonObject, reply:
   const told = o.stream ? new Streamed(o, reply) : new Whole(o, reply, count)
   told.begin(count)
   const answers = Array.from({ length: count }, (_, i) => async (signal: AbortSignal) => {
-    const answer = new ChatAnswer(model, o, names, (delta) => told.take(i, delta))
+    const answer = new ChatAnswer(model, o, schemas, (delta) => told.take(i, delta))
     const sampler = new Sampler(prompt, { ...samplingOf(o, i), logprobs: o.logprobs ?? false, topLogprobs: o.top_logprobs ?? 0 })
     const take = (choice: Choice) => answer.take(choice)
-    const question = { prompt, sampler, stop: model.stop, maxNewTokens, signal, take }
+    const question = { prompt, sampler, stop, maxNewTokens, signal, take }
     answer.end(await context.scheduler.answer(model.language, question))
     return answer.tokens
   })
@@ -65,14 +68,14 @@ export async function chatCompletions(context: Context, body: JsonObject, reply:
 class ChatAnswer {
   readonly #model: ServedModel
   readonly #answer: Answer
-  readonly #tools: ToolText | null
+  readonly #read: ReadText | null
   readonly #logged: boolean
   readonly #tell: (delta: Delta) => void
 
-  constructor(model: ServedModel, o: Partial<ChatParameters>, names: ReadonlySet<string>, tell: (delta: Delta) => void) {
+  constructor(model: ServedModel, o: Partial<ChatParameters>, tools: Tools, tell: (delta: Delta) => void) {
     this.#model = model
-    this.#tools = names.size > 0 && model.toolFormat ? new ToolText(model.toolFormat, names) : null
-    this.#answer = new Answer(model.tokenizer, o.stop ?? [], this.#tools !== null)
+    this.#read = model.form.reader(tools)
+    this.#answer = new Answer(model.tokenizer, o.stop ?? [], this.#read !== null)
     this.#logged = o.logprobs === true
     this.#tell = tell
   }
@@ -83,7 +86,7 @@ class ChatAnswer {
 
   take(choice: Choice): boolean {
     const { text, stopped } = this.#answer.push(choice)
-    const content = this.#tools ? this.#tools.push(text) : text
+    const content = this.#read ? this.#read.push(text) : text
     const logprobs = this.#logged ? [chatLogprob(this.#model.tokenizer, choice)] : []
     if (content !== '' || logprobs.length > 0) this.#tell({ content, logprobs, calls: [], finish: null })
     return !stopped
@@ -93,9 +96,9 @@ class ChatAnswer {
     const held = this.#answer.end()
     let content = held
     let calls: CalledTool[] = []
-    if (this.#tools) {
-      const first = this.#tools.push(held)
-      const rest = this.#tools.end()
+    if (this.#read) {
+      const first = this.#read.push(held)
+      const rest = this.#read.end()
       content = first + rest.text
       calls = rest.calls.map((call) => ({ id: newCallId(), type: 'function', function: call }))
     }

@@ -1,6 +1,7 @@
 /** POST /v1/completions: texts that go on from prompts as they are, without a chat template. */
 import type { JsonObject } from '../formats/json.ts'
 import { type Choice, Sampler } from '../generate/sample.ts'
+import { stopsAsTokens } from '../generate/stop-strings.ts'
 import { Answer } from './answer.ts'
 import { apiErrorOf, badParameter } from './api-error.ts'
 import { allOf, type Context, headOf, usageOf } from './context.ts'
@@ -21,6 +22,7 @@ export async function completions(context: Context, body: JsonObject, reply: Rep
   if (o.prompt === undefined) throw badParameter('prompt', 'completions needs a prompt', 'missing_required_parameter')
   const model = await context.models.get(o.model)
   const each = o.n ?? 1
+  const stop = new Set([...model.stop, ...stopsAsTokens(model.tokenizer, o.stop ?? [])])
   const maxNewTokens = o.max_tokens ?? context.maxNewTokens
   const { prompts, all } = checked(context, model, o.prompt, each, maxNewTokens)
   const head = headOf('cmpl', 'text_completion', o.model)
@@ -42,7 +44,7 @@ export async function completions(context: Context, body: JsonObject, reply: Rep
     }
     const logged = o.logprobs === undefined ? {} : { logprobs: true, topLogprobs: o.logprobs }
     const sampler = new Sampler(prompt, { ...samplingOf(o, index % each), ...logged })
-    const ending = await context.scheduler.answer(model.language, { prompt, sampler, stop: model.stop, maxNewTokens, signal, take })
+    const ending = await context.scheduler.answer(model.language, { prompt, sampler, stop, maxNewTokens, signal, take })
     const text = answer.end()
     tell(index, { text, logprobs: null, finish_reason: answer.reason(ending) })
     return answer.tokens

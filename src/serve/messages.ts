@@ -1,11 +1,12 @@
 /** OpenAI's messages as a chat template takes them, and the tokens that they become. */
 import { promptIds } from '../data/prompt-form.ts'
-import { isObject, type JsonObject } from '../formats/json.ts'
+import { isObject, type JsonObject, stringifyJson } from '../formats/json.ts'
 import { parseExactly, withKeys } from '../formats/json-exact.ts'
 import { shown } from '../hub/arguments.ts'
 import type { Message } from '../text/chat-template.ts'
 import { badParameter } from './api-error.ts'
 import type { ServedModel } from './models.ts'
+import type { Tools } from './tool-notations.ts'
 
 const ROLES = ['system', 'developer', 'user', 'assistant', 'tool']
 /** keys of OpenAI's messages; further ones are the template's to know */
@@ -15,7 +16,7 @@ const REFUSED: Readonly<Record<string, string>> = {
 }
 
 /** @throws ApiError 400 naming what is wrong by its place, messages[2].content */
-export function messagesOf(given: readonly unknown[], { tokenizer }: ServedModel): Message[] {
+export function messagesOf(given: readonly unknown[], { tokenizer, form }: ServedModel): Message[] {
   return given.map((message, i) => {
     const at = `messages[${i}]`
     if (!isObject(message)) throw badParameter(at, `${at} must be an object with role and content, not ${shown(message)}`)
@@ -25,7 +26,7 @@ export function messagesOf(given: readonly unknown[], { tokenizer }: ServedModel
     for (const [key, why] of Object.entries(REFUSED))
       if (message[key] !== undefined && message[key] !== null)
         throw badParameter(`${at}.${key}`, `${at}.${key} is refused: ${why}`, 'unsupported_parameter')
-    const calls = isNone(message.tool_calls) ? undefined : callsOf(message.tool_calls, at)
+    const calls = isNone(message.tool_calls) ? undefined : callsOf(message.tool_calls, at, form.argumentsAsText)
     const content = textOf(message.content, `${at}.content`, role === 'assistant' && calls !== undefined)
     // templates know the older name
     const known = role === 'developer' && !hasRole(tokenizer, role) ? 'system' : role
@@ -55,15 +56,16 @@ function textOf(content: unknown, at: string, optional: boolean): string {
     .join('')
 }
 
-/** The arguments, which OpenAI writes as a text of JSON, as templates want them: as an object. */
-function callsOf(given: unknown, at: string): JsonObject[] {
+/** The arguments, which OpenAI writes as a text of JSON, as templates want them: nearly all as an object. */
+function callsOf(given: unknown, at: string, asText: boolean): JsonObject[] {
   if (!Array.isArray(given)) throw badParameter(`${at}.tool_calls`, `${at}.tool_calls must be a list of calls`)
   return given.map((call: unknown, i) => {
     const place = `${at}.tool_calls[${i}]`
     const called = isObject(call) ? call.function : undefined
     if (!isObject(call) || !isObject(called) || typeof called.name !== 'string')
       throw badParameter(place, `${place} must be { id, type: "function", function: { name, arguments } }`)
-    return withKeys(call, { function: withKeys(called, { arguments: argumentsOf(called.arguments, `${place}.function.arguments`) }) })
+    const value = argumentsOf(called.arguments, `${place}.function.arguments`)
+    return withKeys(call, { function: withKeys(called, { arguments: asText ? stringifyJson(value) : value }) })
   })
 }
 
@@ -79,7 +81,7 @@ function argumentsOf(given: unknown, at: string): JsonObject {
 }
 
 /** @throws ApiError 400 */
-export function toolsOf(given: readonly unknown[]): { tools: JsonObject[]; names: ReadonlySet<string> } {
+export function toolsOf(given: readonly unknown[]): { tools: JsonObject[]; schemas: Tools } {
   const tools = given.map((tool, i) => {
     const at = `tools[${i}]`
     if (!isObject(tool) || tool.type !== 'function' || !isObject(tool.function) || typeof tool.function.name !== 'string')
@@ -92,7 +94,7 @@ export function toolsOf(given: readonly unknown[]): { tools: JsonObject[]; names
       )
     return tool
   })
-  return { tools, names: new Set(tools.map((tool) => (tool.function as JsonObject).name as string)) }
+  return { tools, schemas: new Map(tools.map(({ function: one }) => [(one as JsonObject).name as string, (one as JsonObject).parameters])) }
 }
 
 /**
@@ -115,6 +117,12 @@ export function promptOf(model: ServedModel, messages: readonly Message[], tools
     throw badParameter(
       `messages[${lost}]`,
       `the chat template of this model leaves messages[${lost}] out: it knows no messages of ${messages[lost]!.role} there`,
+    )
+  const uncalled = messages.findIndex(({ tool_calls: calls }, i) => Array.isArray(calls) && calls.length > 0 && !holds(i, 'tool_calls'))
+  if (uncalled !== -1)
+    throw badParameter(
+      `messages[${uncalled}].tool_calls`,
+      `the chat template of this model leaves messages[${uncalled}].tool_calls out: it shows no earlier calls there`,
     )
   return ids
 }

@@ -5,7 +5,7 @@ import { nearest } from '../hub/nearest.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import { ApiError } from './api-error.ts'
 import type { FineTuned } from './fine-tuned.ts'
-import { type ToolFormat, toolFormatOf } from './tool-format.ts'
+import { type AnswerForm, answerForm } from './tool-format.ts'
 
 export interface Served {
   name: string
@@ -16,12 +16,12 @@ export interface Served {
 export interface ServedModel extends Served {
   /** tokens that end an answer */
   stop: ReadonlySet<number>
-  /** how it writes calls of tools; null: not known, calls come as text */
-  toolFormat: ToolFormat | null
+  /** how its answers are read, and how its template takes earlier calls */
+  form: AnswerForm
 }
 
 export function asServed(one: Served): ServedModel {
-  return { ...one, stop: stopTokens(one.language, one.tokenizer), toolFormat: toolFormatOf(one.tokenizer) }
+  return { ...one, stop: stopTokens(one.language, one.tokenizer), form: answerForm(one.tokenizer) }
 }
 
 export class ServedModels {

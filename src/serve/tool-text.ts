@@ -1,20 +1,26 @@
 /** An answer that may call tools, piece by piece: what is text goes on at once, what may be a call is held back until it is known. */
-import type { Call, ToolFormat } from './tool-format.ts'
+import type { Call, ToolFormat, Tools } from './tool-notations.ts'
 
-export class ToolText {
+/** Text of an answer as it comes, special tokens too. */
+export interface ReadText {
+  /** text that may be given out now */
+  push(piece: string): string
+  end(): { text: string; calls: Call[] }
+}
+
+export class ToolText implements ReadText {
   readonly #format: ToolFormat
-  readonly #names: ReadonlySet<string>
+  readonly #tools: Tools
   #held = ''
   /** plain: it can't become a call any more */
   #state: 'open' | 'call' | 'plain' = 'open'
 
-  /** @param names of the tools: an object of JSON alone is a call only where it names one */
-  constructor(format: ToolFormat, names: ReadonlySet<string>) {
+  /** @param tools an object of JSON alone is a call only where it names one */
+  constructor(format: ToolFormat, tools: Tools) {
     this.#format = format
-    this.#names = names
+    this.#tools = tools
   }
 
-  /** text that may be given out now */
   push(piece: string): string {
     if (this.#state === 'plain') return piece
     this.#held += piece
@@ -25,8 +31,8 @@ export class ToolText {
   end(): { text: string; calls: Call[] } {
     const held = this.#held
     this.#held = ''
-    const calls = this.#state === 'call' ? this.#format.parse(held) : null
-    const known = calls !== null && (this.#format.mark !== null || calls.every(({ name }) => this.#names.has(name)))
+    const calls = this.#state === 'call' ? this.#format.parse(held, this.#tools) : null
+    const known = calls !== null && (this.#format.mark !== null || calls.every(({ name }) => this.#tools.has(name)))
     return known ? { text: '', calls } : { text: held, calls: [] }
   }
 

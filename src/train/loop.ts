@@ -5,7 +5,7 @@
  */
 
 import { join } from 'node:path'
-import { collectGarbage } from '../engine/heap.ts'
+import { collectGarbage, isHeapCounted } from '../engine/heap.ts'
 import { option, SaqrError, say } from '../error.ts'
 import {
   type EndEvent,
@@ -93,7 +93,7 @@ export async function* trainLoop(
   const save = async (leaving = false): Promise<SaveEvent> => {
     // a save that fails is not tried again on the way out
     tried = p.step
-    if (run.memory !== null) collectGarbage()
+    if (run.memory !== null && isHeapCounted(model.opened.device.describe())) collectGarbage()
     if (p.facts.identity.same[WEIGHTS] === undefined) {
       const weights = await run.base.digest(leaving ? AbortSignal.abort() : signal)
       if ('digest' in weights) p.facts.identity = withWeights(run.identity, weights.digest)

@@ -4,7 +4,7 @@ import type { Making, Prepared } from '../data/prepare.ts'
 import { hubIdOf } from '../engine/base-name.ts'
 import { writeCard } from '../engine/card.ts'
 import { digestOfBase } from '../engine/digest.ts'
-import { collectGarbage } from '../engine/heap.ts'
+import { collectGarbage, isHeapCounted } from '../engine/heap.ts'
 import type { LanguageModel } from '../engine/language-model.ts'
 import { saveTrained } from '../engine/save.ts'
 import { checkModelFolder } from '../engine/save-target.ts'
@@ -367,9 +367,13 @@ function nothingLeft({ path, state }: Resumed, steps: number): Message {
   return say`${path} has done ${state.globalStep} of ${steps} steps: nothing is left to train. Raise ${option('maxSteps')} or ${option('numTrainEpochs')} to go on`
 }
 
-/** Under a budget, and where rows stay on disk, the heap is as small as it gets before the first step, and what checkpoints write of the tokenizer is made by then. */
+/**
+ * Under a budget of the machine's own memory, and where rows stay on disk, the heap is as small as it gets before the first step, and what checkpoints
+ * write of the tokenizer is made by then.
+ */
 function settleHeap({ memory, model }: Run, streamed: boolean): void {
-  if (memory === null && !streamed) return
+  const counted = memory !== null && isHeapCounted(model.opened.device.describe())
+  if (!counted && !streamed) return
   const { tokenizer } = model
   if (tokenizer) tokenizerTexts(tokenizer)
   collectGarbage()

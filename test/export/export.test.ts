@@ -1,5 +1,5 @@
 /** A tiny model trained here, exported through the command line and the library: what is written is what was trained, or an error. */
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
@@ -244,6 +244,29 @@ describe('in a program', () => {
     expect(readdirSync(at('full'))).toEqual([])
     await model.dispose()
   })
+})
+
+it('an adapter whose last file can’t be written leaves the one of before as it was', async () => {
+  const { model } = await open('base')
+  const first = asTrained(model, { r: 4, loraAlpha: 8 })
+  await first.savePretrained(at('whole'))
+  const files = () =>
+    readdirSync(at('whole'))
+      .sort()
+      .map((name) => [name, readFileSync(join(at('whole'), name), 'base64')])
+  const before = files()
+  await first.dispose()
+  const second = asTrained(model, { r: 8, loraAlpha: 8 })
+  const { tokenizer } = second.language
+  second.language.tokenizer = { ...tokenizer!, chatTemplates: { 'no/such': 'x' } }
+  await expect(second.savePretrained(at('whole'))).rejects.toMatchObject({ name: 'SaqrError' })
+  expect(files()).toEqual(before)
+  second.language.tokenizer = { ...tokenizer!, chatTemplates: { rag: 'x' } }
+  await second.savePretrained(at('whole'))
+  expect(readdirSync(at('whole'))).toEqual(expect.arrayContaining(['additional_chat_templates', 'adapter_config.json']))
+  expect(readdirSync(at('whole'))).not.toContain('.unsaved')
+  await second.dispose()
+  await model.dispose()
 })
 
 describe('saqr export', () => {

@@ -1,6 +1,7 @@
 /** Tokenizers of GGUF files written again: read back, they cut every text alike. */
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
+import { nameFor } from '../../src/export/gguf-name.ts'
 import { templateNotes } from '../../src/export/gguf-templates.ts'
 import { describeTokenizer } from '../../src/export/gguf-tokenizer.ts'
 import { readGguf } from '../../src/formats/gguf/open.ts'
@@ -69,6 +70,32 @@ it('one that can’t be said without them, or that saqr can’t read, is written
     expect.stringMatching(/^tokenizer\.chat_template\.rag keeps its {% generation %} blocks.*can’t read the template: .*import/),
     expect.stringMatching(/^tokenizer\.chat_template\.base keeps .*read after them \(a\)$/),
   ])
+})
+
+// tried in llama.cpp (build 11434): <|user|>, a newline, Hi was cut with two tokens more of a file called out; one called phi3 without <unk> was not opened at all
+it('what llama.cpp does by a name is what the tokenizer does: Phi 3’s special tokens swallow white space, by no key but the name', () => {
+  const path = fixture('tokenizer-spm.gguf')
+  const files = ggufTokenizer(readGguf(path), path)!
+  const own = new Tokenizer(files)
+  const plain = { special: true, normalized: false, lstrip: false, rstrip: false }
+  const withTokens = (...all: { content: string; rstrip?: boolean; lstrip?: boolean }[]) => {
+    const tokenizer = new Tokenizer(files)
+    tokenizer.addTokens(all.map((token) => ({ ...plain, ...token })))
+    return tokenizer
+  }
+  const [end, user, said] = [{ content: '<|endoftext|>' }, { content: '<|user|>', rstrip: true }, { content: '<|end|>', rstrip: true }]
+  const phi = withTokens(end, user, said)
+  expect(nameFor('out.F16', phi)).toEqual({ name: 'out.F16 (Phi-3)', otherwise: ['</s>'] })
+  expect(nameFor('my-Phi3-mini.F16', phi)).toEqual({ name: 'my-Phi3-mini.F16', otherwise: ['</s>'] })
+  const more = { content: '<|assistant|>', rstrip: true }
+  expect(nameFor('out', withTokens(end, user, said, more, { content: '<call>' })).otherwise).toEqual(['</s>', '<call>'])
+  // a name of which nothing may follow
+  expect(nameFor('phi-3-as-qwen', own)).toEqual({ name: 'Phi 3-as-qwen', otherwise: [] })
+  expect(nameFor('phi3', withTokens(user))).toEqual({ name: 'Phi 3', otherwise: ['<|user|>'] })
+  expect(nameFor('out', withTokens(end, user, { ...said, lstrip: true }, { content: '<a>' }))).toEqual({
+    name: 'out',
+    otherwise: ['<|user|>', '<|end|>'],
+  })
 })
 
 it('a vocabulary of the size that models have is written', () => {

@@ -10,8 +10,10 @@
  * QwenLM/Qwen#319, tmc/langchaingo#600   temperature 0 is the likeliest token each time
  * EleutherAI/lm-evaluation-harness#1919   logprobs of completions has its first token's, a number
  * lmstudio-ai/lmstudio-python#87    seed -1, which clients write for none, draws
+ * lmstudio-ai/lmstudio-bug-tracker#1509   the text of a special token, spelled in other tokens, ends nothing
+ * ggml-org/llama.cpp#6770           a special token as a stop string ends the answer, though it is no text of it; mended
  */
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { afterAll, beforeAll, expect, it, vi } from 'vitest'
 import { Sampler } from '../../src/generate/sample.ts'
 import { shaped } from '../../src/generate/shape.ts'
 import { type Running, serveTiny } from './served.ts'
@@ -84,4 +86,39 @@ it('lm-evaluation-harness#1919: the first token of a completion has its logprob'
   const { token_logprobs: logprobs, top_logprobs: top } = choices[0]!.logprobs!
   expect(logprobs).toHaveLength(3)
   for (const [i, logprob] of logprobs!.entries()) expect(logprob).toBe(Math.max(...Object.values(top![i]!)))
+})
+
+it('llama.cpp#6770: a special token as a stop string ends an answer, and is no text of it', async () => {
+  const { tokenizer } = s.model
+  const said = () => {
+    const ids = [
+      ...tokenizer.encode('ab', { addSpecialTokens: false }),
+      tokenizer.idOf('<pad>')!,
+      ...tokenizer.encode('cdef', { addSpecialTokens: false }),
+    ]
+    return vi.spyOn(Sampler.prototype, 'after').mockImplementation(() => ({ id: ids.shift()!, logprob: 0, top: [] }))
+  }
+  for (const [stop, text] of [
+    ['<pad>', 'ab'],
+    [['x', '<pad>'], 'ab'],
+    ['x', 'abcde'],
+  ] as const) {
+    said()
+    expect(await answer({ stop })).toBe(text)
+    said()
+    const { choices } = await s.client.completions.create({ model: 'tiny', prompt: 'w', max_tokens: 6, stop: stop as string })
+    expect([choices[0]!.text, choices[0]!.finish_reason]).toEqual([text, text === 'ab' ? 'stop' : 'length'])
+    said()
+    let whole = ''
+    for await (const piece of s.model.generate('w?', { maxNewTokens: 6, stopStrings: [stop].flat(), chat: true })) whole += piece
+    expect(whole).toBe(text)
+    vi.restoreAllMocks()
+  }
+})
+
+it('lmstudio-bug-tracker#1509: what spells a special token is text', async () => {
+  const ids = [...'a</s>b'].flatMap((one) => s.model.tokenizer.encode(one, { addSpecialTokens: false }))
+  vi.spyOn(Sampler.prototype, 'after').mockImplementation(() => ({ id: ids.shift()!, logprob: 0, top: [] }))
+  expect(await answer({})).toBe('a</s>b')
+  vi.restoreAllMocks()
 })

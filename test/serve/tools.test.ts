@@ -2,8 +2,7 @@
 import type OpenAI from 'openai'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { Sampler } from '../../src/generate/sample.ts'
-import { toolFormatOf } from '../../src/serve/tool-format.ts'
-import { ToolText } from '../../src/serve/tool-text.ts'
+import { answerForm } from '../../src/serve/tool-format.ts'
 import { Tokenizer } from '../../src/text/tokenizer.ts'
 import { byteTokenizer } from '../cli/tiny-model.ts'
 import { type Running, serveTiny } from './served.ts'
@@ -21,31 +20,61 @@ const templates = {
   llama: shown + each.replace('CALL', '{"name": "{{ c.function.name }}", "parameters": {{ c.function.arguments | tojson }}}') + rest,
   xml:
     shown + each.replace('CALL', '<tool_call>\n<function={{ c.function.name }}>{{ c.function.arguments }}</function></tool_call>') + rest,
+  'qwen 3 coder':
+    shown +
+    each.replace(
+      'CALL',
+      '<tool_call>\n<function={{ c.function.name }}>\n{% for k, v in c.function.arguments.items() %}<parameter={{ k }}>\n{{ v }}\n</parameter>\n{% endfor %}</function>\n</tool_call>',
+    ) +
+    rest,
+  // which adds texts: an object is none
+  deepseek:
+    `${shown}{% if m.tool_calls %}<｜tool▁calls▁begin｜>{% for c in m.tool_calls %}<｜tool▁call▁begin｜>{{ c.type + '<｜tool▁sep｜>' + c.function.name + '\n\`\`\`json\n' + c.function.arguments + '\n\`\`\`' }}<｜tool▁call▁end｜>{% endfor %}<｜tool▁calls▁end｜>{% endif %}` +
+    rest,
+  'deepseek since 3.1':
+    `${shown}{% if m.tool_calls %}<｜tool▁calls▁begin｜>{% for c in m.tool_calls %}<｜tool▁call▁begin｜>{{ c.function.name + '<｜tool▁sep｜>' + c.function.arguments }}<｜tool▁call▁end｜>{% endfor %}<｜tool▁calls▁end｜>{% endif %}` +
+    rest,
+  // which shows calls beside no content alone (verl#7768)
+  'deepseek r1':
+    `${shown}{% if m['role'] == 'assistant' and m['content'] is none %}<｜tool▁calls▁begin｜>{% for c in m.tool_calls %}<｜tool▁call▁begin｜>{{ c.type + '<｜tool▁sep｜>' + c.function.name + '\n\`\`\`json\n' + c.function.arguments + '\n\`\`\`' }}<｜tool▁call▁end｜>{% endfor %}<｜tool▁calls▁end｜>{% endif %}` +
+    rest,
+  'gpt-oss':
+    "{% if tools %}{{ tools | tojson }}{% endif %}{% for m in messages %}{% if m.tool_calls %}<|start|>assistant to=functions.{{ m.tool_calls[0].function.name }}<|channel|>commentary json<|message|>{{ m.tool_calls[0].function.arguments | tojson }}<|call|>{% elif m['role'] == 'assistant' %}<|start|>assistant<|channel|>final<|message|>{{ m['content'] }}<|end|>{% else %}<|start|>{{ m['role'] }}<|message|>{{ m['content'] }}<|end|>{% endif %}{% endfor %}{% if add_generation_prompt %}<|start|>assistant{% endif %}",
   none: shown + rest,
 }
 const tokenizerOf = (chatTemplate: string) =>
   new Tokenizer({ tokenizerJson: byteTokenizer(), tokenizerConfig: { eos_token: '</s>' }, chatTemplate } as never)
-const formatOf = (name: keyof typeof templates) => toolFormatOf(tokenizerOf(templates[name]))
+const string = { type: 'string' }
+const schemas = new Map<string, unknown>([
+  ['weather', { type: 'object', properties: { city: string, days: { type: 'integer' }, windy: { type: 'boolean' } } }],
+  ['time', { type: 'object', properties: {} }],
+])
+const readerOf = (name: keyof typeof templates, tools = schemas) => answerForm(tokenizerOf(templates[name])).reader(tools)
 
 const call = { name: 'weather', arguments: { city: 'Sfax', days: 2 } }
 const hermes = (one: object) => `<tool_call>\n${JSON.stringify(one)}\n</tool_call>`
 
+const coder = (inside: string) => `<tool_call>\n<function=weather>\n${inside}\n</function>\n</tool_call>`
+const fence = (...names: string[]) =>
+  `<｜tool▁calls▁begin｜>${names.map((name) => `<｜tool▁call▁begin｜>function<｜tool▁sep｜>${name}\n\`\`\`json\n${JSON.stringify(call.arguments)}\n\`\`\`<｜tool▁call▁end｜>`).join('\n')}<｜tool▁calls▁end｜>`
+
 /** the text in pieces of a few characters, as it would come */
 function read(format: keyof typeof templates, text: string, size = 3) {
-  const tools = new ToolText(formatOf(format)!, new Set(['weather', 'time']))
+  const tools = readerOf(format)!
   let content = ''
   for (let i = 0; i < text.length; i += size) content += tools.push(text.slice(i, i + size))
   const { text: held, calls } = tools.end()
   return { content: content + held, calls: calls.map(({ name, arguments: given }) => ({ name, arguments: JSON.parse(given) })) }
 }
 
-it('a template says how calls are written', () => {
-  expect(formatOf('hermes')!.mark).toBe('<tool_call>')
-  expect(formatOf('mistral')!.mark).toBe('[TOOL_CALLS]')
-  expect(formatOf('mistral since 2025')!.mark).toBe('[TOOL_CALLS]')
-  expect(formatOf('llama')!.mark).toBe(null)
-  expect(formatOf('xml')).toBe(null)
-  expect(formatOf('none')).toBe(null)
+it('a template says how calls are written, and which arguments it takes', () => {
+  const known = Object.keys(templates).filter((name) => readerOf(name as keyof typeof templates) !== null)
+  expect(known).toEqual(Object.keys(templates).filter((name) => name !== 'xml' && name !== 'none' && name !== 'deepseek r1'))
+  const asText = known.filter((name) => answerForm(tokenizerOf(templates[name as keyof typeof templates])).argumentsAsText)
+  expect(asText).toEqual(['deepseek', 'deepseek since 3.1'])
+  // without tools an answer is text as it is, but for one in channels
+  const bare = known.filter((name) => readerOf(name as keyof typeof templates, new Map()) !== null)
+  expect(bare).toEqual(['gpt-oss'])
 })
 
 describe('an answer', () => {
@@ -64,6 +93,70 @@ describe('an answer', () => {
     ['llama', ' {"a": 1} is JSON', ' {"a": 1} is JSON', []],
     ['llama', 'It rains. {"name": "weather", "parameters": {}}', 'It rains. {"name": "weather", "parameters": {}}', []],
     ['llama', '  ', '  ', []],
+    ['qwen 3 coder', `So.\n${coder('<parameter=city>\nSfax\n</parameter>\n<parameter=days>\n2\n</parameter>')}`, 'So.\n', [call]],
+    ['qwen 3 coder', coder('<parameter=city>\n2\n</parameter>'), '', [{ name: 'weather', arguments: { city: '2' } }]],
+    ['qwen 3 coder', coder('<parameter=city>\n a\n b \n</parameter>'), '', [{ name: 'weather', arguments: { city: ' a\n b ' } }]],
+    [
+      'qwen 3 coder',
+      `${coder('')}\n${coder('').replace('weather', 'time')}`,
+      '',
+      [
+        { ...call, arguments: {} },
+        { name: 'time', arguments: {} },
+      ],
+    ],
+    ['qwen 3 coder', '<tool_call>\n<function=weather>\n<param', '<tool_call>\n<function=weather>\n<param', []],
+    ['deepseek', `Hm.${fence('weather')}`, 'Hm.', [call]],
+    ['deepseek', fence('weather', 'time'), '', [call, { ...call, name: 'time' }]],
+    [
+      'deepseek since 3.1',
+      `<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>weather<｜tool▁sep｜>${JSON.stringify(call.arguments)}<｜tool▁call▁end｜>`,
+      '',
+      [call],
+    ],
+    [
+      'deepseek',
+      '<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>weather\n```json\n{"ci',
+      '<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>weather\n```json\n{"ci',
+      [],
+    ],
+    ['gpt-oss', '<|channel|>analysis<|message|>Rain?<|end|><|start|>assistant<|channel|>final<|message|>It rains.', 'It rains.', []],
+    [
+      'gpt-oss',
+      `<|channel|>analysis<|message|>Ask.<|end|><|start|>assistant<|channel|>commentary to=functions.weather <|constrain|>json<|message|>${JSON.stringify(call.arguments)}`,
+      '',
+      [call],
+    ],
+    ['gpt-oss', ` to=functions.weather<|channel|>commentary json<|message|>${JSON.stringify(call.arguments)}<|call|>`, '', [call]],
+    [
+      'gpt-oss',
+      `<|channel|>commentary<|message|>I ask twice.<|end|><|start|>assistant to=functions.time<|channel|>commentary json<|message|>{}<|call|><|start|>assistant to=functions.weather<|channel|>commentary json<|message|>${JSON.stringify(call.arguments)}`,
+      'I ask twice.',
+      [{ name: 'time', arguments: {} }, call],
+    ],
+    ['gpt-oss', '<|channel|>commentary to=functions.weather<|message|>{"ci', '{"ci', []],
+    // dynamo#10366: a call in the channel of thoughts
+    ['gpt-oss', '<|channel|>analysis to=functions.time code<|message|>{}', '', [{ name: 'time', arguments: {} }]],
+    // macprovider#743, imp#768, mlx-lm#1867
+    ['gpt-oss', '<|channel|>analysis<|message|>One word.<|end|><|start|>assistant<|channel|>final<|message|>four', 'four', []],
+    // mlx-lm#1310, #1330, #1604: a value that is not what the schema says stays the text that it is
+    ['qwen 3 coder', coder('<parameter=days>\n2026-01-15\n</parameter>'), '', [{ name: 'weather', arguments: { days: '2026-01-15' } }]],
+    // atlas#73, maclocal-api#38: values as Python writes them
+    [
+      'qwen 3 coder',
+      coder('<parameter=windy>\nTrue\n</parameter>\n<parameter=days>None</parameter>'),
+      '',
+      [{ name: 'weather', arguments: { windy: true, days: null } }],
+    ],
+    // Rapid-MLX#1552, ollama#18563: marks within a value
+    [
+      'qwen 3 coder',
+      coder('<parameter=city>\nif (a < b && c) </parameter> <p>\n</parameter>\n<parameter=days>\n3\n</parameter>'),
+      '',
+      [{ name: 'weather', arguments: { city: 'if (a < b && c) </parameter> <p>', days: 3 } }],
+    ],
+    ['gpt-oss', 'It rains <|ever', 'It rains <|ever', []],
+    ['gpt-oss', '<|channel|>final<|message|>a <| b <|en', 'a <| b <|en', []],
   ] as const)('%s: %s', (format, text, content, calls) => {
     for (const size of [1, 3, 1000]) expect(read(format, text, size)).toEqual({ content, calls })
   })
@@ -81,14 +174,14 @@ describe('an answer', () => {
   })
 
   it('that is no call goes on at once', () => {
-    const tools = new ToolText(formatOf('hermes')!, new Set(['weather']))
+    const tools = readerOf('hermes')!
     expect([tools.push('It '), tools.push('rains <to'), tools.push('day>')]).toEqual(['It ', 'rains ', '<today>'])
   })
 
   it('has the arguments’ numbers as the model wrote them', () => {
-    const [one] = formatOf('hermes')!.parse(
-      '<tool_call>{"name": "weather", "arguments": {"t": 20.0, "id": 12345678901234567890}}</tool_call>',
-    )!
+    const tools = readerOf('hermes')!
+    tools.push('<tool_call>{"name": "weather", "arguments": {"t": 20.0, "id": 12345678901234567890}}</tool_call>')
+    const [one] = tools.end().calls
     expect(one!.arguments).toBe('{"t": 20.0, "id": 12345678901234567890}')
   })
 })
@@ -177,4 +270,55 @@ describe('served', () => {
     const { choices } = await s.client.chat.completions.create({ ...asked, tool_choice: 'none' })
     expect(choices[0]).toMatchObject({ finish_reason: 'stop', message: { content: text } })
   })
+})
+
+// sglang#9898, #9446, litellm#18925, mlx-lm#1065, verl#7664: a template that adds arguments to text was given an object
+it('an earlier call reaches a template that adds texts; one that leaves it out is told', async () => {
+  const calls = [{ id: 'abc123def', type: 'function' as const, function: { name: 'weather', arguments: '{"a": 1.0}' } }]
+  const ask = async (name: keyof typeof templates) => {
+    const s = await serveTiny({ template: templates[name] })
+    const render = vi.spyOn(s.model.tokenizer, 'applyChatTemplate')
+    try {
+      await s.client.chat.completions.create({
+        model: 'tiny',
+        messages: [
+          { role: 'user', content: 'w?' },
+          { role: 'assistant', content: null, tool_calls: calls },
+        ],
+        max_tokens: 1,
+      })
+      return (render.mock.results[0]!.value as { text: string }).text
+    } finally {
+      vi.restoreAllMocks()
+      await s.stop()
+    }
+  }
+  expect(await ask('deepseek')).toContain('<｜tool▁sep｜>weather\n```json\n{"a": 1.0}\n```<｜tool▁call▁end｜>')
+  await expect(ask('deepseek r1')).rejects.toMatchObject({ status: 400, param: 'messages[1].tool_calls' })
+})
+
+it('of an answer in channels the final one is sent, whole and in a stream, without tools too', async () => {
+  const s = await serveTiny({ template: templates['gpt-oss'] })
+  const text = '<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>four'
+  const says = () => {
+    const ids = [...s.model.tokenizer.encode(text, { addSpecialTokens: false }), s.model.tokenizer.eosId!]
+    vi.spyOn(Sampler.prototype, 'after').mockImplementation(() => ({ id: ids.shift()!, logprob: 0, top: [] }))
+  }
+  const asked = { model: 'tiny', messages: [{ role: 'user' as const, content: 'w?' }], max_tokens: 120 }
+  try {
+    says()
+    const whole = await s.client.chat.completions.create(asked)
+    expect(whole.choices[0]).toMatchObject({ finish_reason: 'stop', message: { content: 'four' } })
+    expect(whole.usage!.completion_tokens).toBe(text.length)
+    says()
+    const streamed = await s.client.chat.completions.stream({ ...asked, stream: true }).finalChatCompletion()
+    expect(streamed.choices[0]).toMatchObject({ finish_reason: 'stop', message: { content: 'four' } })
+    // what is gone on from as it is stays as it is
+    says()
+    const raw = await s.client.completions.create({ model: 'tiny', prompt: 'w', max_tokens: 120 })
+    expect(raw.choices[0]!.text).toBe(text)
+  } finally {
+    vi.restoreAllMocks()
+    await s.stop()
+  }
 })

@@ -6,8 +6,8 @@ import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { watched } from '../../bench/cuda-watch.ts'
-import { Nvml } from '../../src/devices/cuda/nvml.ts'
+import { firstVisible, watched } from '../../bench/cuda-watch.ts'
+import type { Nvml } from '../../src/devices/cuda/nvml.ts'
 import { DENSE } from '../../src/train/memory.ts'
 import { largest, messageOf, note } from './findings.ts'
 import type { MemoryRequest, MemoryRun } from './memory-run.ts'
@@ -20,7 +20,7 @@ const program = (name: string) => join(import.meta.dirname, `${name}${import.met
 
 export async function checkMemory(): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'saqr-memory-'))
-  const nvml = new Nvml()
+  const nvml = firstVisible()
   try {
     await writeMiddlingModel(join(folder, 'model'))
     for (const loadIn4bit of [false, true]) {

@@ -38,17 +38,17 @@ async function checkCase(device: Device, c: OpCase): Promise<void> {
 }
 
 /** numbers of a case's inputs, up to which it is a small one: three of five are */
-const SMALL = 3000
+export const SMALL = 3000
 
 /**
- * @param small small cases alone, for what is slow
+ * @param most cases of at most so many numbers alone, for what is slow
  * @param share 'i/n': each nth case, from the ith on
  */
-export async function checkOps(only?: string, open: () => Device = () => new CudaDevice(), small = false, share = '0/1'): Promise<void> {
+export async function checkOps(only?: string, open: () => Device = () => new CudaDevice(), most = Infinity, share = '0/1'): Promise<void> {
   const [first, of] = share.split('/').map(Number)
   const device = open()
   const { has } = device.describe()
-  const wanted = (c: OpCase) => has(c.op.name) && !c.bench && (!only || c.op.name.startsWith(only)) && (!small || sizeOf(c) <= SMALL)
+  const wanted = (c: OpCase) => has(c.op.name) && !c.bench && (!only || c.op.name.startsWith(only)) && sizeOf(c) <= most
   const chosen = cases.filter(wanted).filter((_, i) => i % of! === first)
   for (const c of chosen) await checkCase(device, c)
   if (!only && first === 0 && device.describe().kind === 'cuda') await checkDequantisation(device) // others read NF4 within their products

@@ -9,20 +9,20 @@ const TOOLS = ['memcheck', 'racecheck', 'synccheck']
 const FOUND = 99
 
 /** The cases are dealt to as many processes as the host has processors: what a tool adds to a kernel is made and read by one thread of the host. */
-export async function checkSanitizer(op: string | undefined): Promise<void> {
+export async function checkSanitizer(op: string | undefined, most: number): Promise<void> {
   const processes = availableParallelism()
   const runs = TOOLS.flatMap((tool) => Array.from({ length: processes }, (_, i) => ({ tool, share: `${i}/${processes}` })))
   const next = runs.values()
   const work = async () => {
-    for (const { tool, share } of next) await under(tool, share, op)
+    for (const { tool, share } of next) await under(tool, share, op, most)
   }
   await Promise.all(Array.from({ length: processes }, work))
 }
 
-async function under(tool: string, share: string, op: string | undefined): Promise<void> {
+async function under(tool: string, share: string, op: string | undefined, most: number): Promise<void> {
   const packed = import.meta.filename.endsWith('.js')
   const test = join(import.meta.dirname, `../cuda-test.${packed ? 'js' : 'ts'}`)
-  const node = [...(packed ? [] : ['--import', join(import.meta.dirname, '../ts.mjs')]), test, 'ops', '--share', share, ...(op ? ['--op', op] : [])] // biome-ignore format: short
+  const node = [...(packed ? [] : ['--import', join(import.meta.dirname, '../ts.mjs')]), test, 'ops', '--share', share, ...(op ? ['--op', op] : []), '--most', String(most)] // biome-ignore format: short
   const child = spawn('compute-sanitizer', ['--tool', tool, '--error-exitcode', String(FOUND), process.execPath, ...node], { stdio: ['ignore', 'pipe', 'inherit'] }) // biome-ignore format: short
   const began = performance.now()
   let stdout = ''
@@ -35,7 +35,14 @@ async function under(tool: string, share: string, op: string | undefined): Promi
     )
     child.on('close', (code, signal) => done(code ?? signal))
   })
-  const said = stdout.split('\n').filter((line) => /^=========|^FAIL/.test(line))
+  const said = [
+    ...new Set(
+      stdout
+        .split('\n')
+        .filter((line) => /^=========|^FAIL/.test(line))
+        .map(withoutAddresses),
+    ),
+  ]
   console.log(`${tool}, share ${share}: exit code ${status}, ${((performance.now() - began) / 1e3).toFixed(0)} s`)
   note(
     `sanitizer, ${tool}, ${share}`,
@@ -44,3 +51,6 @@ async function under(tool: string, share: string, op: string | undefined): Promi
     `exit code ${status}: ${said.slice(0, 12).join('\n')} … ${said.at(-1) ?? ''}`,
   )
 }
+
+/** a fault is told of each instruction and thread: its kernels are what is wanted */
+const withoutAddresses = (line: string) => line.replace(/\+0x[0-9a-f]+|0x[0-9a-f]+| \[\d+ hazards\]/g, '')

@@ -2,7 +2,7 @@
 import { totalmem } from 'node:os'
 import { SaqrError } from '../../error.ts'
 import type { Plan } from '../../graph/plan.ts'
-import type { Blocks } from '../../ops/tensor.ts'
+import { BLOCKS, DTYPES } from '../../ops/tensor.ts'
 import {
   bufferOf,
   type Device,
@@ -62,12 +62,6 @@ class CpuPlan implements LoadedPlan {
     this.#free()
   }
 }
-
-/**
- * the blocks that a text goes on over about as fast as over bf16, or faster (Q4_1 and Q8_0 by bench/results/decode-llama.txt; Q4_0 is Q4_1 without a
- * minimum); of the others a token takes longer
- */
-const QUICK: readonly Blocks[] = ['q4_0', 'q4_1', 'q8_0']
 
 /** of the tiles' probe on a Xeon (bench/results/tiles-xeon-2.txt): products mostly 0.19 to 0.26, attention mostly 0.11 to 0.19 */
 const TILES = { compute: 0.2, pairs: 0.14 }
@@ -130,7 +124,7 @@ export class CpuDevice implements Device {
       passTokens: 2048,
       reach,
       has: (op) => (this.#native.kernel(op) as number) >= 0,
-      blocks: variant.startsWith('x86-64-') ? QUICK : [],
+      blocks: BLOCKS.filter((type) => this.#native.quickInBlocks(DTYPES.indexOf(type))),
       ...memory,
     }
   }

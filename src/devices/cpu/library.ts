@@ -22,6 +22,7 @@ export const FUNCTIONS = {
   variant: 'const char* saqr_variant()',
   refusal: 'const char* saqr_refusal()',
   kernel: 'int saqr_kernel(const char* name)',
+  quickInBlocks: 'int saqr_quick_in_blocks(int dtype)',
   lastError: 'const char* saqr_last_error()',
   poolCreate: 'void* saqr_pool_create(int threads)',
   poolDestroy: 'void saqr_pool_destroy(void* pool)',

@@ -7,6 +7,7 @@ const FUNCTIONS = {
   driver: 'int nvmlSystemGetDriverVersion(void* text, unsigned int length)',
   count: 'int nvmlDeviceGetCount_v2(void* count)',
   handle: 'int nvmlDeviceGetHandleByIndex_v2(unsigned int index, void* device)',
+  handleOfUuid: 'int nvmlDeviceGetHandleByUUID(const char* uuid, void* device)',
   name: 'int nvmlDeviceGetName(uint64_t device, void* text, unsigned int length)',
   memory: 'int nvmlDeviceGetMemoryInfo(uint64_t device, void* info)',
   clock: 'int nvmlDeviceGetClockInfo(uint64_t device, int type, void* mhz)',
@@ -49,12 +50,14 @@ export class Nvml {
   readonly #f: Record<keyof typeof FUNCTIONS, (...args: unknown[]) => unknown>
   readonly #device: bigint
 
-  constructor(index = 0) {
+  /** @param which its number among all cards of the machine, or the UUID that nvidia-smi -L prints */
+  constructor(which: number | string = 0) {
     const library = open()
     this.#f = Object.fromEntries(Object.entries(FUNCTIONS).map(([key, signature]) => [key, library.func(signature)])) as never
     this.#call('init')
     const device = new BigUint64Array(1)
-    this.#call('handle', index, device)
+    if (typeof which === 'number') this.#call('handle', which, device)
+    else this.#call('handleOfUuid', which, device)
     this.#device = device[0]!
     this.driver = this.#text((text) => this.#call('driver', text, text.length))
     this.name = this.#text((text) => this.#call('name', this.#device, text, text.length))
