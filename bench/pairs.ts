@@ -71,7 +71,8 @@ async function ours(prefixSharing: boolean): Promise<Measured> {
       lrSchedulerType: 'constant',
       loggingSteps: 1,
       saveStrategy: 'no',
-      outputDir: join(work, String(prefixSharing)),
+      // a folder of its own: what the reference said in another round would be found in it
+      outputDir: mkdtempSync(join(work, 'run-')),
     },
   })
   const losses: number[] = []

@@ -15,9 +15,10 @@ import type { AdapterConfig } from './formats/peft/config.ts'
 import { filled, shown, take, takeOptions } from './hub/arguments.ts'
 import { isFile, isFolder } from './hub/files.ts'
 import { ON_PATH } from './hub/need.ts'
-import { progressLine } from './hub/progress.ts'
+import { shownOf } from './hub/progress.ts'
 import { LOAD, LOAD_RENAMED, LORA, type LoadOptions, PEFT, type PeftOptions } from './model-options.ts'
 import { PretrainedModel } from './pretrained-model.ts'
+import { templateOf } from './text/named-templates.ts'
 import type { Tokenizer } from './text/tokenizer.ts'
 import { refuseOther } from './train/options/adapter.ts'
 
@@ -38,7 +39,8 @@ export const FastLanguageModel = {
    */
   async fromPretrained(name: string | (LoadOptions & { modelName: string }), options?: LoadOptions): Promise<Opened> {
     const { modelName, o } = takeLoad(name, options)
-    const { fullFinetuning = false, randomState = 3407, revision, token, signal, eosToken, chatTemplate } = o
+    const { fullFinetuning = false, randomState = 3407, revision, token, signal, eosToken } = o
+    const chatTemplate = o.chatTemplate == null ? null : templateOf(o.chatTemplate)
     const choice = (trained: TrainedOver | null) => {
       const loadIn4bit = !fullFinetuning && (o.loadIn4bit ?? trained?.load_in_4bit ?? true)
       return { dtype: o.dtype ?? 'bf16', loadIn4bit, doubleQuant: loadIn4bit && (o.doubleQuant ?? true) } as const
@@ -47,8 +49,14 @@ export const FastLanguageModel = {
     const device: Device = typeof o.device === 'object' ? o.device : await openDevice(o.device ?? 'auto')
     let base: OpenedModel | undefined
     try {
-      const onProgress = o.onProgress ?? (process.stderr.isTTY ? progressLine(process.stderr) : undefined)
-      const hub = { revision: revision ?? undefined, token: token ?? undefined, signal, onProgress }
+      const shown = process.stderr.isTTY ? shownOf(process.stderr) : {}
+      const hub = {
+        revision: revision ?? undefined,
+        token: token ?? undefined,
+        signal,
+        ...shown,
+        ...(o.onProgress && { onProgress: o.onProgress }),
+      }
       const found = await openBase(modelName, device, { ...hub, eosToken, chatTemplate, choice: (_, trained) => choice(trained) })
       const { opened, adapter, tokenizer } = found
       base = opened

@@ -16,7 +16,7 @@ export { FastLanguageModel, type Opened } from './fast-language-model.ts'
 export type { Chat as Conversation, ChatSettings } from './generate/chat.ts'
 export type { AnswerPiece, AskOptions, Ending, GenerateOptions, Prompt, Token } from './generate/generate.ts'
 export type { TokenLogprob } from './generate/sample.ts'
-export type { HubProgress } from './hub/places.ts'
+export type { HubProgress, HubWait } from './hub/places.ts'
 export type { Pushed } from './hub/push.ts'
 export { FineTuningJobs, type FineTuningJobsOptions } from './jobs/fine-tuning-jobs.ts'
 export type {

@@ -53,7 +53,7 @@ export interface LoadOptions {
   device?: string | Device
   /** token that ends a text, instead of the checkpoint's */
   eosToken?: string | null
-  /** Jinja source of the chat template, instead of the checkpoint's */
+  /** Jinja source of the chat template, or the name of one (chatml, gemma-3, llama-3, phi-3), instead of the checkpoint's */
   chatTemplate?: string | null
   /** rows that embedding and head get, as resizeTokenEmbeddings draws them; default: those of the files */
   resizeModelVocab?: number | null

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { type Checks, filled, flag, func, orNull, signal, take, takeOptions, text, texts } from './hub/arguments.ts'
 import type { HubProgress } from './hub/places.ts'
-import { progressLine } from './hub/progress.ts'
+import { shownOf } from './hub/progress.ts'
 import { openRepository, type Pushed, type PushOptions, pushFolder } from './hub/push.ts'
 
 /** How a model is uploaded. */
@@ -50,7 +50,8 @@ export const pushOptions = (o: Partial<PushToHubOptions>): PushOptions => ({
   ...(o.revision != null && { revision: o.revision }),
   ...(o.commitMessage != null && o.commitMessage !== '' && { commitMessage: o.commitMessage }),
   ...(o.signal && { signal: o.signal }),
-  onProgress: o.onProgress ?? (process.stderr.isTTY ? progressLine(process.stderr, undefined, 'uploading') : () => {}),
+  ...(process.stderr.isTTY && shownOf(process.stderr, 'uploading')),
+  ...(o.onProgress && { onProgress: o.onProgress }),
 })
 
 /**

@@ -3,7 +3,7 @@ import { Driver } from '../devices/cuda/driver.ts'
 import { INDEX, type Installation, type InstallRequest, install, installation, LICENCE, sum } from '../devices/cuda/install.ts'
 import { type LibraryName, openLibrary } from '../devices/cuda/libraries.ts'
 import { option, SaqrError, say } from '../error.ts'
-import { progressLine } from '../hub/progress.ts'
+import { shownOf } from '../hub/progress.ts'
 import type { Io } from './verb.ts'
 
 const LIBRARIES: readonly LibraryName[] = ['nvrtc', 'cublasLt']
@@ -45,7 +45,7 @@ export async function installCuda(major: number | undefined, yes: boolean, io: I
   }
   const { signal } = io
   try {
-    await install(todo, { ...request, signal, onProgress: progressLine(err) })
+    await install(todo, { ...request, signal, ...shownOf(err) })
   } catch (error) {
     if (signal.aborted) err.write('Nothing was installed. What was fetched is kept, and the same command goes on from there.\n')
     throw error

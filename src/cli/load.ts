@@ -8,7 +8,8 @@ import { readTokenizerFiles } from '../formats/tokenizer-files.ts'
 import { isFile, isFolder } from '../hub/files.ts'
 import { readText } from '../hub/json.ts'
 import { resolveModel } from '../hub/model.ts'
-import { progressLine } from '../hub/progress.ts'
+import { shownOf } from '../hub/progress.ts'
+import { namedTemplate, templateNames } from '../text/named-templates.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import type { VerbOptions } from '../train/options/common.ts'
 import { askedPrecision, type precisionIn } from '../train/options/precision-in.ts'
@@ -69,20 +70,22 @@ export async function looking(o: ModelOptions, { signal, err }: Io): Promise<Omi
   return {
     revision: o.modelRevision === 'main' ? undefined : o.modelRevision,
     signal,
-    onProgress: progressLine(err),
+    ...shownOf(err),
     eosToken: o.eosToken,
     chatTemplate: o.chatTemplatePath === null ? null : await chatTemplate(o.chatTemplatePath, signal),
   }
 }
 
-/** A .jinja file, or a folder or Hub id of a tokenizer that has a template. */
+/** A .jinja file, the name of a template, or a folder or Hub id of a tokenizer that has one. */
 export async function chatTemplate(path: string, signal: AbortSignal): Promise<string> {
   if (isFile(path)) return readText(path)
+  const named = isFolder(path) ? undefined : namedTemplate(path)
+  if (named !== undefined) return named
   const folder = isFolder(path) ? path : (await resolveModel(path, { signal, weights: false })).path
   const template = isFolder(folder) ? readTokenizerFiles(folder)?.chatTemplate : undefined
   if (template !== undefined) return template
   throw new SaqrError(
     'TEXT_NO_TEMPLATE',
-    say`${option('chatTemplatePath')} ${path}: there is no chat template; name a .jinja file or a tokenizer with one`,
+    say`${option('chatTemplatePath')} ${path}: there is no chat template; name a .jinja file, one of ${templateNames.join(', ')}, or a tokenizer with one`,
   )
 }

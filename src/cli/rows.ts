@@ -5,7 +5,8 @@ import { loadMixture, type MixtureRequest, mixtureOf } from '../data/load-mixtur
 import { Room } from '../data/room.ts'
 import { option, SaqrError, say } from '../error.ts'
 import { isFile } from '../hub/files.ts'
-import { progressLine } from '../hub/progress.ts'
+import { isPattern } from '../hub/matching.ts'
+import { shownOf } from '../hub/progress.ts'
 import type { VerbOptions } from '../train/options/common.ts'
 import type { Io } from './verb.ts'
 
@@ -17,7 +18,7 @@ export interface Rows {
 /** @throws SaqrError as `loadRows`; OPTION_INVALID where rows to evaluate on are asked for and not named */
 export async function rowsOf(o: VerbOptions, { signal, err }: Io): Promise<Rows> {
   // what is trained on and what is evaluated on are in memory together
-  const shown = { signal, onProgress: progressLine(err), room: new Room() }
+  const shown = { signal, ...shownOf(err), room: new Room() }
   const request = { ...shown, remembered: true }
   const mixture = o.datasets.length > 0 ? await mixed(o, shown) : null
   const streaming = o.datasetStreaming
@@ -35,7 +36,7 @@ export async function rowsOf(o: VerbOptions, { signal, err }: Io): Promise<Rows>
       say`${asked} needs rows that are not trained on: keep some of ${option('datasets')} apart with ${option('testSplitSize')}, or name some with ${option('evalDatasetName')}`,
     )
   // a file is one split, train: a slice of it may be kept apart
-  if (isFile(o.datasetName!) && !/^train\[/.test(o.datasetTestSplit))
+  if ((isFile(o.datasetName!) || isPattern(o.datasetName!)) && !/^train\[/.test(o.datasetTestSplit))
     throw new SaqrError(
       'OPTION_INVALID',
       say`${asked} needs rows that are not trained on, and a file has no split ${o.datasetTestSplit}: name some with ${option('evalDatasetName')}, or a slice of the file with ${option('datasetTestSplit')}, such as train[90%:]`,

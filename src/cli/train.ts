@@ -9,7 +9,7 @@ import type { LanguageModel } from '../engine/language-model.ts'
 import { type AdapterForm, saveTrained } from '../engine/save.ts'
 import { checkUnfusable } from '../engine/unfused.ts'
 import { generateAnswers } from '../generate/generate.ts'
-import { progressLine } from '../hub/progress.ts'
+import { shownOf } from '../hub/progress.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import type { TrainEvent } from '../track/events.ts'
 import { lossCurve } from '../track/loss-curve.ts'
@@ -50,7 +50,7 @@ export async function trainWith(
   followed(objective, options)
   if (options.evalPrompts !== null) readEvalPrompts(options.evalPrompts)
   const outputDir = options.outputDir ?? 'trainer_output'
-  await openHub(options, outputDir, { signal: io.signal })
+  await openHub(options, outputDir, { signal: io.signal, ...shownOf(io.err, 'uploading') })
   const device: Device = await openDevice(options.useCpu ? 'cpu' : options.device, { threads: options.threads })
   try {
     // rows first: a name that is wrong should not cost the fetching of a model
@@ -74,9 +74,7 @@ export async function trainWith(
       // while the run still has the folder
       await saveModel(language, outputDir, options, event.checkpoint)
     }
-    const pushed = options.pushToHub
-      ? await pushRun(options, outputDir, { signal: io.signal, onProgress: progressLine(io.err, undefined, 'uploading') })
-      : null
+    const pushed = options.pushToHub ? await pushRun(options, outputDir, { signal: io.signal, ...shownOf(io.err, 'uploading') }) : null
     io.out.write(
       `saved ${outputDir}${curve.drawn ? `, its loss curve in ${join(outputDir, 'loss.svg')}` : ''}\n${pushed ? `uploaded to ${pushed.url}\n` : ''}try it: saqr generate --model_name_or_path ${outputDir} "…"\n`,
     )

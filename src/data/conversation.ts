@@ -36,7 +36,7 @@ function renamed(message: Record<string, unknown>, at: string, where: string): R
 }
 
 function messageOf(given: Record<string, unknown>, at: string, where: string): Message {
-  if (typeof given.role !== 'string') throw bad(where, `${at} has no role`)
+  if (typeof given.role !== 'string') throw bad(where, `${at} has no role${keysOf(given)}`)
   const role = roleOf(given.role)
   if (role === 'function_call') {
     const calls = functionCalls(given.content, at, where)
@@ -51,6 +51,15 @@ function messageOf(given: Record<string, unknown>, at: string, where: string): M
   if (!isMissing(given.function_call)) changes.function_call = undefined
   // the very message where nothing changes
   return (Object.keys(changes).length > 0 ? withKeys(given, changes) : given) as Message
+}
+
+/** What who speaks may stand under. */
+function keysOf({ content: _, role, ...others }: Record<string, unknown>): string {
+  if (role !== undefined) return `: it is ${shown(role)}`
+  const keys = Object.keys(others).filter((key) => typeof others[key] === 'string')
+  return keys.length === 0
+    ? ''
+    : `; it has ${keys.join(', ')}: rename the key that says who speaks to role, the one of what is said to content`
 }
 
 export interface ChatRow {

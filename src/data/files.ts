@@ -1,5 +1,5 @@
 /**
- * Rows out of a file: .json, .jsonl, .csv, .tsv, each also gzipped, .parquet. What a file holds counts more than its name, as in Hugging
+ * Rows out of a file: .json, .jsonl, .csv, .tsv, .parquet, each also gzipped. What a file holds counts more than its name, as in Hugging
  * Face's `datasets`: a list or one object may stand in a .jsonl, lines in a .json. Every error names the file and the place.
  */
 import { extname } from 'node:path'
@@ -33,7 +33,7 @@ export async function readRows(path: string, room = new Room([path])): Promise<R
   const zipped = isZipped(path)
   const reader = readers[extname(zipped ? path.slice(0, -3) : path).toLowerCase()]
   if (isFile(path)) withFile(path, () => {}) // refuses what git-lfs left in its place
-  if (reader && !(zipped && reader === readParquet)) return reader(path, room)
+  if (reader) return reader(path, room)
   if (!exists(path)) throw notFound(path)
   const packed = /\.(zst|bz2|xz|zip|7z|tar|tgz|lz4)$/i.test(path)
   throw new SaqrError(

@@ -2,17 +2,18 @@
 import { join } from 'node:path'
 import { option, SaqrError, say } from '../error.ts'
 import { isFolder } from '../hub/files.ts'
+import { isObject } from '../hub/json.ts'
 import { nearest } from '../hub/nearest.ts'
-import type { HubProgress } from '../hub/places.ts'
+import type { HubProgress, HubWait } from '../hub/places.ts'
 import { Dataset } from './dataset.ts'
-import { loadNamed } from './load.ts'
+import { type DataFiles, loadNamed } from './load.ts'
 import { Room } from './room.ts'
 
 export interface PartOfMixture {
   path: string
   name: string | null
   dataDir: string | null
-  dataFiles: string | string[] | null
+  dataFiles: DataFiles | null
   split: string
   columns: string[] | null
   fraction: number | null
@@ -22,12 +23,18 @@ type Value = (value: unknown) => boolean
 const isText: Value = (v) => typeof v === 'string' && v !== ''
 const isTexts: Value = (v) => Array.isArray(v) && v.length > 0 && v.every(isText)
 
+const isFiles: Value = (v) => isText(v) || isTexts(v)
+
 /** TRL's keys: the name of each here, what it takes, and how that is said */
 const KEYS: Readonly<Record<string, [keyof PartOfMixture, Value, string]>> = {
   path: ['path', isText, 'a file, a folder, a Hub id, or json, csv or parquet'],
   name: ['name', isText, 'a configuration of the data set'],
   data_dir: ['dataDir', isText, 'a folder within the path'],
-  data_files: ['dataFiles', (v) => isText(v) || isTexts(v), 'a file or a list of files'],
+  data_files: [
+    'dataFiles',
+    (v) => isFiles(v) || (isObject(v) && Object.values(v).every(isFiles)),
+    'a file, a list of files, or those of each split',
+  ],
   split: ['split', isText, 'a split, or parts of splits'],
   columns: ['columns', isTexts, 'a list of columns'],
   fraction: ['fraction', (v) => typeof v === 'number' && Number.isFinite(v) && v >= 0, 'a share of at least 0'],
@@ -67,6 +74,7 @@ function partOf(entry: Readonly<Record<string, unknown>>, where: ReturnType<type
 export interface MixtureRequest {
   signal?: AbortSignal
   onProgress?: (progress: HubProgress) => void
+  onWait?: (wait: HubWait) => void
   /** rows stay on disk */
   streaming?: boolean
   /** of what the same run has in memory beside; default: of the mixture */

@@ -1,10 +1,12 @@
 /** Rows by name: a file, a folder or a data set on the Hub, and parts of its splits. */
 import { option, SaqrError, say } from '../error.ts'
 import { type Check, type Checks, filled, flag, func, idle, orNull, refused, signal, take, takeOptions, text } from '../hub/arguments.ts'
-import { refuseConfig, resolveDataset } from '../hub/dataset.ts'
+import { isReadable, refuseConfig, resolveDataset } from '../hub/dataset.ts'
 import { isFile, isFolder } from '../hub/files.ts'
+import { isObject } from '../hub/json.ts'
+import { isPattern, matching } from '../hub/matching.ts'
 import { ON_PATH } from '../hub/need.ts'
-import type { HubProgress } from '../hub/places.ts'
+import type { HubProgress, HubWait } from '../hub/places.ts'
 import { Dataset } from './dataset.ts'
 import { readRows } from './files.ts'
 import { originOf } from './known-rows.ts'
@@ -22,21 +24,27 @@ export interface LoadDatasetOptions {
   revision?: string | null
   /** access token of the Hub; default: HF_TOKEN, or that of `hf auth login` */
   token?: string | null
-  /** with `json`, `csv` or `parquet` as the data set: the file or files of it */
-  dataFiles?: string | readonly string[] | null
+  /** with `json`, `csv` or `parquet` as the data set: the file or files of it, or those of each split; patterns too (`rows/*.jsonl`) */
+  dataFiles?: DataFiles | null
   /** ends the reading */
   signal?: AbortSignal
   /** hears of every piece that comes from the Hub */
   onProgress?: (progress: HubProgress) => void
+  /** hears of each failure of the Hub's that may pass, before it is asked again */
+  onWait?: (wait: HubWait) => void
   /** accepted: rows are read in one process */
   numProc?: number | null
   /** rows stay on disk and are read when they are asked for; default false */
   streaming?: boolean
 }
 
-const files: Check<string | readonly string[]> = {
-  what: 'a file or a list of files',
-  take: (v) => (Array.isArray(v) ? v.map((one) => take(one, 'dataFiles', filled)) : take(v, 'dataFiles', filled)),
+/** a file, several, or those of each split */
+export type DataFiles = string | readonly string[] | Readonly<Record<string, string | readonly string[]>>
+
+const someFiles = (v: unknown) => (Array.isArray(v) ? v.map((one) => take(one, 'dataFiles', filled)) : take(v, 'dataFiles', filled))
+const files: Check<DataFiles> = {
+  what: 'a file, a list of files, or an object of those of each split',
+  take: (v) => (isObject(v) ? Object.fromEntries(Object.entries(v).map(([split, of]) => [split, someFiles(of)])) : someFiles(v)),
 }
 const OPTIONS: Checks<LoadDatasetOptions & Record<'trustRemoteCode', undefined>> = {
   split: orNull(filled),
@@ -46,6 +54,7 @@ const OPTIONS: Checks<LoadDatasetOptions & Record<'trustRemoteCode', undefined>>
   dataFiles: orNull(files),
   signal,
   onProgress: func('a function'),
+  onWait: func('a function'),
   numProc: idle,
   streaming: flag,
   trustRemoteCode: refused('code of a data set is never run; leave it out'),
@@ -55,7 +64,8 @@ const OPTIONS: Checks<LoadDatasetOptions & Record<'trustRemoteCode', undefined>>
 const READERS = new Set(['json', 'csv', 'parquet', 'text'])
 
 /**
- * Reads rows: a .json, .jsonl, .csv, .tsv or .parquet file (but for Parquet, gzipped too), a folder of them, or a data set on the Hub.
+ * Reads rows: a .json, .jsonl, .csv, .tsv or .parquet file, gzipped too, those that a pattern names (`rows/*.jsonl`), a folder of them, or a
+ * data set on the Hub.
  * `loadDataset('owner/name', { split: 'train[:90%]' })`, `loadDataset('owner/name', 'subset')`, `loadDataset('json', { dataFiles })`.
  * @throws SaqrError DATA_FORMAT, DATA_ROW, FORMAT_…: the file and the row that can't be read; HUB_…; OPTION_…
  */
@@ -77,22 +87,20 @@ export async function loadNamed(
   const named = typeof config === 'string' ? { name: config } : undefined
   const o = { ...named, ...takeOptions(named || config == null ? options : config, 'loadDataset', OPTIONS) }
   const source = take(path, 'path', filled)
-  const given = o.dataFiles == null ? [] : [o.dataFiles].flat()
-  if (given.length > 0 && !READERS.has(source))
+  const here = isFile(source) || isPattern(source)
+  if (o.dataFiles != null && !READERS.has(source))
     throw new SaqrError('OPTION_INVALID', say`${option('dataFiles')} stands beside json, csv or parquet, not ${source}`)
-  if (given.length === 0 && READERS.has(source) && !isFile(source))
+  if (o.dataFiles == null && READERS.has(source) && !here)
     throw new SaqrError('OPTION_INVALID', say`loadDataset('${source}') needs ${option('dataFiles')}: a file, or a list of files`)
   const split = o.split ?? 'train'
   const request = { config: o.name ?? undefined, split, revision: o.revision ?? undefined, token: o.token ?? undefined }
   const reading = { streaming: o.streaming, remembered: room !== undefined, room }
-  const hub = { ...request, ...reading, signal: o.signal, onProgress: o.onProgress }
-  const file = given[0] ?? (isFile(source) ? source : undefined)
-  if (file !== undefined) refuseConfig(file, request.config)
-  if (request.revision !== undefined && (file !== undefined || isFolder(source)))
+  const files = o.dataFiles ?? (here ? source : null)
+  if (files !== null) refuseConfig(o.dataFiles == null ? source : [...filesIn(files)].join(', '), request.config)
+  if (request.revision !== undefined && (files !== null || isFolder(source)))
     throw new SaqrError('OPTION_INVALID', say`${option('revision')} ${request.revision} has no effect on a path: ${ON_PATH}`)
-  const read = (paths: readonly string[]) => readFiles(paths, { ...reading, signal: o.signal })
-  if (given.length > 0) return cut(Dataset.join(await read(given), given.join(', ')), split)
-  if (isFile(source)) return cut((await read([source]))[0]!, split)
+  if (files !== null) return await splitsOf(files, split, { ...reading, signal: o.signal })
+  const hub = { ...request, ...reading, signal: o.signal, onProgress: o.onProgress, onWait: o.onWait }
   return loadRows(source, hub)
 }
 
@@ -105,6 +113,7 @@ export interface RowsRequest {
   token?: string
   signal?: AbortSignal
   onProgress?: (progress: HubProgress) => void
+  onWait?: (wait: HubWait) => void
   /** rows stay on disk */
   streaming?: boolean | undefined
   /** nobody changes the rows that are read: those that were prepared before are not read until they are asked for */
@@ -153,14 +162,34 @@ async function readFile(path: string, room: Room | null, { remembered, signal }:
   return new Dataset(rows, path, origin?.isUnchanged() ? { ...place, origin: origin.key } : place)
 }
 
-/** Parts of a file, whose only split is train. @throws SaqrError DATA_FILES */
-function cut(whole: Dataset, split: string): Dataset {
-  const slices = parseSplit(split).map((slice) => {
-    if (slice.split !== 'train')
-      throw new SaqrError('DATA_FILES', `${whole.source} is a file, whose only split is train: there is no ${slice.split}`)
-    return partOf(whole, slice)
-  })
-  return Dataset.join(slices, `${whole.source} (${split})`)
+/** Parts of files' splits; of files that are of none the only one is train. @throws SaqrError DATA_FILES */
+async function splitsOf(given: DataFiles, split: string, reading: Reading): Promise<Dataset> {
+  const named = typeof given === 'object' && !Array.isArray(given)
+  const splits = new Map(
+    Object.entries(named ? given : { train: given as string | readonly string[] }).map(([name, of]) => [name, [...filesIn(of)]]),
+  )
+  const slices = parseSplit(split)
+  for (const { split: wanted } of slices)
+    if (!splits.has(wanted))
+      throw new SaqrError(
+        'DATA_FILES',
+        named
+          ? `there are files of ${[...splits.keys()].join(', ')}, and none of ${wanted}`
+          : `${splits.get('train')!.join(', ')} is a file, whose only split is train: there is no ${wanted}`,
+      )
+  const files = new Map(slices.map(({ split: name }) => [name, splits.get(name)!]))
+  const parts = await readFiles([...files.values()].flat(), reading)
+  const wholes = new Map([...files].map(([name, paths]) => [name, Dataset.join(parts.splice(0, paths.length), paths.join(', '))]))
+  return Dataset.join(
+    slices.map((slice) => partOf(wholes.get(slice.split)!, slice)),
+    `${[...wholes.values()].map(({ source }) => source).join(', ')} (${split})`,
+  )
+}
+
+/** Every file that is named, or matches a pattern. @throws SaqrError FORMAT_NOT_FOUND for a pattern that nothing matches */
+function* filesIn(given: DataFiles): Generator<string> {
+  if (typeof given === 'string') yield* isPattern(given) ? matching(given, isReadable) : [given]
+  else for (const one of Object.values(given)) yield* filesIn(one)
 }
 
 function partOf(whole: Dataset, slice: SplitSlice): Dataset {

@@ -4,6 +4,7 @@ import { SaqrError } from '../error.ts'
 import { fileError } from '../formats/files.ts'
 import { isObject } from '../formats/json.ts'
 import { Float, rememberNumber } from '../formats/json-exact.ts'
+import { isZipped, unpackWhole } from './gzip.ts'
 import type { Row, Rows } from './rows.ts'
 
 const utf8 = new TextDecoder('utf-8', { ignoreBOM: true, fatal: true })
@@ -35,9 +36,9 @@ export async function* parquetGroups(path: string): AsyncGenerator<Row[]> {
   ])
   let file: AsyncBuffer
   try {
-    file = await asyncBufferFromFile(path)
+    file = isZipped(path) ? packed(path) : await asyncBufferFromFile(path)
   } catch (cause) {
-    throw fileError(cause, path, 'read')
+    throw cause instanceof SaqrError ? cause : fileError(cause, path, 'read')
   }
   if (file.byteLength === 0) throw new SaqrError('DATA_FORMAT', `${path} is empty. Fetch it again, or name another file.`)
   if (file.byteLength < LEAST) throw unreadable(path, `it has ${file.byteLength} bytes alone`)
@@ -59,6 +60,12 @@ export async function* parquetGroups(path: string): AsyncGenerator<Row[]> {
     })
     rowStart = rowEnd
   }
+}
+
+/** What gzip packed is unpacked whole, as the end of a Parquet file is read first. @throws SaqrError FORMAT_TOO_LARGE, DATA_FORMAT */
+function packed(path: string): AsyncBuffer {
+  const { buffer, byteOffset, byteLength } = unpackWhole(path)
+  return { byteLength, slice: (from, to = byteLength) => buffer.slice(byteOffset + from, byteOffset + to) as ArrayBuffer }
 }
 
 async function readable<T>(path: string, read: () => Promise<T>): Promise<T> {
@@ -120,8 +127,13 @@ function exact(value: unknown, schema: SchemaTree | undefined): unknown {
     return filled({}, Object.entries(value), (key) => fieldOf(schema, String(key)))
   // a list or a struct that isn't there
   if (value === undefined) return null
+  if (typeof value === 'number' && isDecimal(schema?.element)) return Number(value.toFixed(schema!.element.scale ?? 0))
   return typeof value === 'bigint' ? Number(value) : value
 }
+
+/** hyparquet multiplies by 0.01, which is none: -2127.99 became -2127.9900000000002 */
+const isDecimal = (element: SchemaTree['element'] | undefined): boolean =>
+  element?.converted_type === 'DECIMAL' || element?.logical_type?.type === 'DECIMAL'
 
 function filled<T extends object>(
   container: T,
@@ -141,10 +153,7 @@ const isFloat = (schema: SchemaTree | undefined): boolean => {
   const element = schema?.element
   return (
     element !== undefined &&
-    (element.type === 'DOUBLE' ||
-      element.type === 'FLOAT' ||
-      element.logical_type?.type === 'FLOAT16' ||
-      element.converted_type === 'DECIMAL')
+    (element.type === 'DOUBLE' || element.type === 'FLOAT' || element.logical_type?.type === 'FLOAT16' || isDecimal(element))
   )
 }
 

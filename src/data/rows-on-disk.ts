@@ -45,12 +45,12 @@ export async function openRows(path: string, signal?: AbortSignal): Promise<Rows
   withFile(path, () => {}) // refuses what git-lfs left in its place
   const zipped = isZipped(path)
   const kind = extname(zipped ? path.slice(0, -3) : path).toLowerCase()
-  if (kind === '.parquet' && !zipped) return openParquet(path, signal)
+  if (kind === '.parquet') return openParquet(path, signal)
   const opener = openers[kind]
   if (!opener)
     throw new SaqrError(
       'OPTION_UNSUPPORTED',
-      `${path} can't be streamed: ${Object.keys(openers).join(', ')} files can, gzipped too, and .parquet. Save it as one, or leave streaming out.`,
+      `${path} can't be streamed: ${Object.keys(openers).join(', ')} and .parquet files can, gzipped too. Save it as one, or leave streaming out.`,
     )
   if (!zipped) return opener({ fd: open(path), path, own: false, signal })
   const file = new NamelessFile('unpacked')

@@ -3,6 +3,7 @@
  * leaves to the user, after them.
  */
 import { option, SaqrError, say } from '../error.ts'
+import { nearest } from '../hub/nearest.ts'
 import { MARK_NAMES } from './marks.ts'
 
 export type Shape = 'tokens' | 'prompt-completion' | 'messages' | 'conversations' | 'text' | 'alpaca'
@@ -66,6 +67,12 @@ export function recognise(columns: readonly string[], source: string, textField 
   }
   const found = shapeOf(columns, textField)
   if (!found) {
+    const close = nearly(columns, textField)
+    if (close)
+      throw new SaqrError(
+        'DATA_COLUMNS',
+        `${source} has the columns ${columns.join(', ')}, which are not rows to train on: ${close.map(([there, meant]) => `is ${there} ${meant}?`).join(' ')} Rename ${close.length > 1 ? 'them' : 'it'}.`,
+      )
     const understood = known.map(({ needs }) => needs(textField).join(' + ')).join('; ')
     throw new SaqrError(
       'DATA_COLUMNS',
@@ -74,6 +81,16 @@ export function recognise(columns: readonly string[], source: string, textField 
   }
   const read = [...found.needs(textField), ...found.may]
   return { shape: found.shape, unused: columns.filter((column) => !read.includes(column)) }
+}
+
+/** Columns that nearly have the names that rows of a shape need, each with that name; null: of no shape all have one. */
+function nearly(columns: readonly string[], textField: string): [there: string, meant: string][] | null {
+  for (const needs of [...known.map((one) => one.needs(textField)), ['chosen', 'rejected']]) {
+    const missing = needs.filter((name) => !columns.includes(name))
+    const close = missing.map((name): [string | undefined, string] => [nearest(name, columns), name])
+    if (close.every((one): one is [string, string] => one[0] !== undefined)) return close
+  }
+  return null
 }
 
 const JUDGED = 'says how good an answer is, and every answer counts alike here'

@@ -28,6 +28,7 @@ export interface BaseRequest {
   token?: string
   signal?: AbortSignal
   onProgress?: HubOptions['onProgress']
+  onWait?: HubOptions['onWait']
   /** what the base is held in, once its config.json is known */
   choice: (config: Readonly<Record<string, unknown>>, trainedOver: TrainedOver | null) => BaseChoice
   /** it is only asked, as it is: a base without an adapter keeps GGUF's blocks (`BaseChoice.inBlocks`) */
@@ -102,7 +103,7 @@ function overAnother(adapter: string | null, trained: TrainedOver | null, { load
  * @throws SaqrError as `openBase`
  */
 export async function lookUp(name: string, request: Looking, weights: boolean): Promise<Known> {
-  const { revision, token, signal, onProgress } = request
+  const { revision, token, signal, onProgress, onWait } = request
   let known: Pick<Known, 'files' | 'tokenizer' | 'model'> | undefined
   const beforeWeights = async (found: ResolvedModel, adapter: string | null) => {
     const config = readConfig(found.path)
@@ -119,6 +120,7 @@ export async function lookUp(name: string, request: Looking, weights: boolean): 
     token,
     signal,
     onProgress,
+    onWait,
     weights,
     beforeWeights: (found) => (found.kind === 'adapter' ? undefined : beforeWeights(found, null)),
   })
@@ -158,7 +160,7 @@ function tokenizerOf({ kind, path }: ResolvedModel): TokenizerFiles {
 /** @throws SaqrError MODEL_BASE naming the file that says which base it is, where there is none or it can't be had */
 async function baseOf(
   folder: string,
-  { token, signal, onProgress }: Looking,
+  { token, signal, onProgress, onWait }: Looking,
   weights: boolean,
   beforeWeights: (base: ResolvedModel) => Promise<void>,
 ): Promise<ResolvedModel> {
@@ -179,6 +181,7 @@ async function baseOf(
       token,
       signal,
       onProgress,
+      onWait,
       weights,
       async beforeWeights(base) {
         if (base.kind === 'adapter') throw new SaqrError('MODEL_BASE', another)

@@ -26,8 +26,11 @@ export class PassingError extends SaqrError {
 export const patience = 30_000
 const attempts = 5
 const longestWait = 60
-/** A host whose name nobody knows: waiting finds none, but for a name server that was silent. */
-const unresolved: Readonly<Record<string, number>> = { ENOTFOUND: 1, EAI_AGAIN: 2 }
+/**
+ * How often a host that has not answered is asked in all. Whose name nobody knows is not found by waiting, but for a name server that was silent;
+ * where nothing listens, something may be about to.
+ */
+const askedOf: Readonly<Record<string, number>> = { ENOTFOUND: 1, EAI_AGAIN: 2, ECONNREFUSED: 2 }
 
 /** A fetch for the functions of @huggingface/hub that throws SaqrErrors. `subject` names what is asked for. */
 export function hubFetch(places: HubPlaces, repo: Repository, subject: string, signal?: AbortSignal): typeof fetch {
@@ -60,7 +63,7 @@ export function connectionError(cause: unknown, code: string, to: string, advice
   if (signal?.aborted && (signal.reason as Error)?.name !== 'TimeoutError') return signal.reason
   const inner = (cause as Error)?.cause as NodeJS.ErrnoException | undefined
   const why = inner?.code ?? inner?.message ?? (cause as Error)?.message ?? String(cause)
-  return new PassingError(code, `No connection to ${to} (${why}). ${advice}`, { cause, asked: unresolved[why] })
+  return new PassingError(code, `No connection to ${to} (${why}). ${advice}`, { cause, asked: askedOf[why] })
 }
 
 function statusError(response: Response, { hubUrl, token }: HubPlaces, repo: Repository, subject: string): SaqrError {
@@ -103,7 +106,7 @@ function statusError(response: Response, { hubUrl, token }: HubPlaces, repo: Rep
  */
 export async function patiently<T>(
   task: () => Promise<T>,
-  options: Pick<HubOptions, 'signal' | 'retryDelay'>,
+  options: Pick<HubOptions, 'signal' | 'retryDelay' | 'onWait'>,
   begun?: () => boolean,
 ): Promise<T> {
   const delay = options.retryDelay ?? 1000
@@ -114,8 +117,11 @@ export async function patiently<T>(
     } catch (error) {
       if (!(error instanceof PassingError)) throw error
       if (begun?.()) attempt = 1
-      if (attempt >= (begun ? attempts : error.asked) || (error.retryAfter ?? 0) > longestWait) throw error
-      await wait(Math.max(delay * 2 ** (attempt - 1), (error.retryAfter ?? 0) * 1000), undefined, { signal: options.signal })
+      const all = begun ? attempts : error.asked
+      if (attempt >= all || (error.retryAfter ?? 0) > longestWait) throw error
+      const pause = Math.max(delay * 2 ** (attempt - 1), (error.retryAfter ?? 0) * 1000)
+      options.onWait?.({ why: error.message, seconds: pause / 1000, left: all - attempt })
+      await wait(pause, undefined, { signal: options.signal })
     }
   }
 }

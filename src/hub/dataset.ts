@@ -5,6 +5,7 @@ import { SaqrError } from '../error.ts'
 import { isFile } from './files.ts'
 import { globMatcher } from './glob.ts'
 import { isObject, readText } from './json.ts'
+import { isPattern, matching } from './matching.ts'
 import { localPath, withNearPath } from './model.ts'
 import { type HubOptions, hubPlaces } from './places.ts'
 import { repository } from './repository.ts'
@@ -25,10 +26,17 @@ export interface ResolvedDataset {
   note?: string
 }
 
-const readable = /\.(parquet|(jsonl|ndjson|json|csv|tsv)(\.gz)?)$/i
+const readable = /\.(parquet|jsonl|ndjson|json|csv|tsv)(\.gz)?$/i
+
+/** Is it a file of rows, by its name? */
+export const isReadable = (path: string): boolean => readable.test(path)
 
 /** Errors: FORMAT_NOT_FOUND, DATA_FILES (which files or splits there are), HUB_… (see openSnapshot). */
 export async function resolveDataset(idOrPath: string, options: DatasetOptions = {}): Promise<ResolvedDataset> {
+  if (isPattern(idOrPath)) {
+    refuseConfig(idOrPath, options.config)
+    return { files: matching(idOrPath, isReadable) }
+  }
   const local = localPath(idOrPath)
   if (local !== undefined) {
     if (isFile(local)) {

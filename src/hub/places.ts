@@ -22,6 +22,8 @@ export interface HubOptions {
   offline?: boolean
   signal?: AbortSignal
   onProgress?: (progress: HubProgress) => void
+  /** hears of each failure that may pass, before it is tried again */
+  onWait?: (wait: HubWait) => void
   /** first wait before a failed request is tried again, doubled each time (ms, default 1000) */
   retryDelay?: number
 }
@@ -38,6 +40,16 @@ export interface HubProgress {
   allDone: number
   /** bytes in all of everything asked for */
   allTotal: number
+}
+
+/** What was asked for has failed in passing, and is asked for again. */
+export interface HubWait {
+  /** the failure, as the error would say it */
+  why: string
+  /** until the next try */
+  seconds: number
+  /** how many tries are left, if it fails so again */
+  left: number
 }
 
 type Environment = Readonly<Record<string, string | undefined>>

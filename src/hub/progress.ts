@@ -1,5 +1,5 @@
 /** How far downloads and uploads are: on a terminal one line that is drawn anew, elsewhere one line when something large begins to come. */
-import type { HubProgress } from './places.ts'
+import type { HubProgress, HubWait } from './places.ts'
 
 interface Output {
   write(text: string): unknown
@@ -32,6 +32,19 @@ export function progressLine(out: Output, now = () => performance.now() / 1000, 
       out.write(`${CLEAR}${doing} ${file}  ${line(allDone, allTotal, at - began.at, allDone - began.bytes)}`)
     }
   }
+}
+
+/** What is waited for, a line each time, on `out`. */
+export function waitLine(out: Output): (wait: HubWait) => void {
+  return ({ why, seconds, left }) => {
+    const times = left === 1 ? 'once more' : `up to ${left} times more`
+    out.write(`${out.isTTY ? CLEAR : ''}${why} It is tried ${times}, in ${Number(seconds.toPrecision(2))} s …\n`)
+  }
+}
+
+/** What a command shows of the Hub. */
+export function shownOf(out: Output, doing?: string) {
+  return { onProgress: progressLine(out, undefined, doing), onWait: waitLine(out) }
 }
 
 /** "45 % of 269 MB  12.3 MB/s  ETA 0:14" */

@@ -10,7 +10,7 @@ import { option, SaqrError, say } from '../error.ts'
 import { patience, patiently } from './client.ts'
 import { exists, isFile, isFolder } from './files.ts'
 import { globMatcher } from './glob.ts'
-import { type HubPlaces, type HubProgress, hubPlaces } from './places.ts'
+import { type HubPlaces, type HubProgress, type HubWait, hubPlaces } from './places.ts'
 import { pushFetch } from './push-errors.ts'
 import { isCommit, type Repository, repository } from './repository.ts'
 import { askHub } from './snapshot.ts'
@@ -31,6 +31,8 @@ export interface PushOptions {
   hubUrl?: string
   signal?: AbortSignal
   onProgress?: (progress: HubProgress) => void
+  /** hears of each failure that may pass, before it is tried again */
+  onWait?: (wait: HubWait) => void
   /** first wait before a failed request is tried again, doubled each time (ms, default 1000) */
   retryDelay?: number
 }

@@ -21,6 +21,7 @@ import { SaqrError } from '../error.ts'
 import { PassingError, patience, patiently } from './client.ts'
 import { alive, exists, fileError, isFileSystem, makeFolder } from './files.ts'
 import { move } from './move.ts'
+import type { HubWait } from './places.ts'
 
 export interface Incoming {
   /** as messages name it: 'model.safetensors of owner/name' */
@@ -44,6 +45,8 @@ export interface Patience {
   signal?: AbortSignal
   /** first wait before a failed request is tried again, doubled each time (ms, default 1000) */
   retryDelay?: number
+  /** hears of each failure that may pass, before it is tried again */
+  onWait?: (wait: HubWait) => void
 }
 
 /** Makes `file` stand at `target`. `onBytes` hears how many bytes of it are on disk. */

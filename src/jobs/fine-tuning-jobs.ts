@@ -23,6 +23,7 @@ import {
 } from '../hub/arguments.ts'
 import { isFile, isFolder } from '../hub/files.ts'
 import { notFound } from '../hub/not-found.ts'
+import { templateOf } from '../text/named-templates.ts'
 import { sizeInBytes } from '../train/options/schemas.ts'
 import { JobEngine, type Trainable } from './engine.ts'
 import { closed, noSuch } from './errors.ts'
@@ -57,7 +58,7 @@ export interface FineTuningJobsOptions {
   memory?: number | string | null
   /** token at which answers end; default: the tokenizer's */
   eosToken?: string | null
-  /** Jinja source; default: the tokenizer's */
+  /** Jinja source, or chatml, gemma-3, llama-3, phi-3; default: the tokenizer's */
   chatTemplate?: string | null
 }
 
@@ -129,7 +130,7 @@ export class FineTuningJobs {
       threads: o.threads ?? null,
       choice: { dtype: o.dtype ?? 'bf16', loadIn4bit, doubleQuant: loadIn4bit && (o.doubleQuant ?? true) },
       eosToken: o.eosToken ?? null,
-      chatTemplate: o.chatTemplate ?? null,
+      chatTemplate: o.chatTemplate == null ? null : templateOf(o.chatTemplate),
     }
     const engine = new JobEngine(o.jobsDir!)
     try {

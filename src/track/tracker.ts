@@ -12,7 +12,7 @@ export interface Tracker {
   end(summary: EndEvent): unknown
   /** the run is over, whether or not it came to its end */
   close?(): unknown
-  /** What it has to say itself, asked for after each event: that becomes events too. */
+  /** What it has to say itself, asked for after each event, and each second that the run waits for it: that becomes events too. */
   news?(): readonly (NoteEvent | WarningEvent | AnswersEvent)[]
 }
 
@@ -42,19 +42,38 @@ export function tracked(events: AsyncIterable<TrainEvent>, trackers: readonly Tr
 }
 
 async function* handOut(events: AsyncIterable<TrainEvent>, trackers: readonly Tracker[]): AsyncGenerator<TrainEvent> {
+  const news = async function* () {
+    for (const told of trackers.flatMap((tracker) => tracker.news?.() ?? [])) {
+      for (const tracker of trackers) await send(tracker, told)
+      yield told
+    }
+  }
   try {
     for await (const event of events) {
-      for (const tracker of trackers) await send(tracker, event)
-      if (event.type !== 'end') yield event
-      for (const told of trackers.flatMap((tracker) => tracker.news?.() ?? [])) {
-        for (const tracker of trackers) await send(tracker, told)
-        yield told
+      for (const tracker of trackers) {
+        const sent = send(tracker, event)
+        if (sent !== undefined) while (!(await settledWithin(sent, 1000))) yield* news()
       }
+      if (event.type !== 'end') yield event
+      yield* news()
       // a run's last event stays the last
       if (event.type === 'end') yield event
     }
   } finally {
     for (const tracker of trackers) await tracker.close?.()
+  }
+}
+
+/** Rejects as it does. */
+async function settledWithin(sent: unknown, ms: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(resolve, ms, false)
+  })
+  try {
+    return await Promise.race([Promise.resolve(sent).then(() => true), late])
+  } finally {
+    clearTimeout(timer)
   }
 }
 

@@ -68,7 +68,7 @@ describe.runIf(process.platform !== 'win32')('before TRL is asked', () => {
     expect((await fails(config('memory: 8GB\n'), ...good)).err).toContain("saqr's own")
     const file = join(folder, 'rows/train.jsonl')
     const { err } = await fails(config(`dataset_name: ${file}\n`, ''), ...good)
-    expect(err).toMatch(/dataset_name in \S+run\.yaml: \S+train\.jsonl is a file, and TRL would look for a file’s name on the Hub/)
+    expect(err).toMatch(/dataset_name in \S+run\.yaml: \S+train\.jsonl is a file, and TRL would look for such a name on the Hub/)
     const named = '\n  datasets:\n    - path: json\n      data_files: '
     expect(err).toContain(`${named}${file}\n`)
     expect((await fails(config(`datasets: [{path: ${file}}]\n`, ''), ...good)).err).toMatch(

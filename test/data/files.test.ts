@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { getHeapStatistics } from 'node:v8'
@@ -134,6 +134,12 @@ describe('what a file holds counts more than its name', () => {
     expect(dataset.where(1)).toMatch(/rows\.jsonl\.gz, line 3$/)
     expect((await loadDataset(file('rows.json.gz', gzipSync(JSON.stringify(rows))))).rows).toEqual(rows)
     expect((await loadDataset(file('rows.csv.gz', gzipSync('a,b\n1,2')))).rows).toEqual([{ a: '1', b: '2' }])
+    const parquet = join(import.meta.dirname, '../fixtures/data/rows.parquet')
+    const packed = file('rows.parquet.gz', gzipSync(readFileSync(parquet)))
+    const known = [...(await loadDataset(parquet)).rows]
+    for (const streaming of [false, true]) expect([...(await loadDataset(packed, { streaming })).rows]).toEqual(known)
+    await expect(loadDataset(file('torn.parquet.gz', 'no gzip'))).rejects.toThrow(/torn\.parquet\.gz can't be unpacked/)
+    await expect(loadDataset(file('short.parquet.gz', gzipSync('PAR1')))).rejects.toThrow(/short\.parquet\.gz can't be read as Parquet/)
     await expect(loadDataset(file('torn.json.gz', 'no gzip'))).rejects.toThrow(/torn\.json\.gz can't be unpacked/)
     await expect(loadDataset(file('torn.jsonl.gz', 'no gzip'))).rejects.toThrow(/torn\.jsonl\.gz can't be unpacked/)
     await expect(loadDataset(file('rows.jsonl.zst', ''))).rejects.toThrow(/rows\.jsonl\.zst is packed.*unpack it first/)

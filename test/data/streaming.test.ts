@@ -94,7 +94,7 @@ describe('rows', () => {
       'a file of another kind',
       'a',
       'rows.txt',
-      /rows\.txt can't be streamed: \.json, \.jsonl, \.ndjson, \.csv, \.tsv files can, gzipped too, and \.parquet/,
+      /rows\.txt can't be streamed: \.json, \.jsonl, \.ndjson, \.csv, \.tsv and \.parquet files can, gzipped too/,
     ],
     ['a list without an end', '[{"text":"a"},\n {"te', 'short.json', /short\.json ends within its list of rows, after row 1/],
     ['a list of other things', '[{"text":"a"},\n 7]', 'seven.json', /seven\.json, row 2: a row must be an object/],

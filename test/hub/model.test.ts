@@ -3,7 +3,7 @@ import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { resolveModel } from '../../src/hub/model.ts'
-import { hubPlaces } from '../../src/hub/places.ts'
+import { type HubWait, hubPlaces } from '../../src/hub/places.ts'
 import { commit, type FakeHub, type FakeRepo, gitHash, problem, sha256, startHub } from './server.ts'
 
 const weights = Buffer.alloc(300_000, 'saqr')
@@ -277,11 +277,16 @@ describe('without a connection', () => {
     test.each([
       ['ENOTFOUND', 1],
       ['EAI_AGAIN', 2],
-      ['ECONNREFUSED', 5],
-    ])('%s: a host is asked %i times, one whose name nobody knows not again', async (code, times) => {
+      ['ECONNREFUSED', 2],
+      ['ECONNRESET', 5],
+    ])('%s: a host is asked %i times, one whose name nobody knows not again; what is waited for is told', async (code, times) => {
       broken(code)
-      await expect(resolveModel('owner/model', options())).rejects.toMatchObject({ message: expect.stringContaining(code) })
+      const waits: HubWait[] = []
+      const onWait = (wait: HubWait) => void waits.push(wait)
+      await expect(resolveModel('owner/model', options({ onWait }))).rejects.toMatchObject({ message: expect.stringContaining(code) })
       expect(asked).toBe(times)
+      expect(waits.map(({ left }) => left)).toEqual(Array.from({ length: times - 1 }, (_, i) => times - 1 - i))
+      for (const { why } of waits) expect(why).toContain(`No connection to ${hub.url} for the model owner/model (${code})`)
     })
 
     test('a host that has answered is asked again for a file, whatever became of its name', async () => {

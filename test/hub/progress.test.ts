@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { progressLine } from '../../src/hub/progress.ts'
+import { progressLine, waitLine } from '../../src/hub/progress.ts'
 
 function drawn(isTTY: boolean, steps: readonly [seconds: number, done: number][], cached = 0) {
   let text = ''
@@ -45,4 +45,15 @@ it('is one line in a pipe', () => {
 
 it('says nothing of what is in the cache', () => {
   for (const isTTY of [true, false]) expect(drawn(isTTY, [[0, 200e6]])).toBe('')
+})
+
+it('says what is waited for, how long and how often', () => {
+  let text = ''
+  const tell = waitLine({ write: (part) => void (text += part), isTTY: false })
+  tell({ why: 'No connection to http://hub (ECONNRESET).', seconds: 4, left: 2 })
+  tell({ why: 'http://hub has a problem of its own (503) with config.json.', seconds: 0.5, left: 1 })
+  expect(text).toBe(
+    'No connection to http://hub (ECONNRESET). It is tried up to 2 times more, in 4 s …\n' +
+      'http://hub has a problem of its own (503) with config.json. It is tried once more, in 0.5 s …\n',
+  )
 })

@@ -5,6 +5,7 @@ import { expect, it } from 'vitest'
 import { parseExactly } from '../../src/hub/json-exact.ts'
 import { ChatTemplate, type Message } from '../../src/text/chat-template.ts'
 import { withoutGeneration } from '../../src/text/jinja/without-generation.ts'
+import { namedTemplate } from '../../src/text/named-templates.ts'
 import { trainingTemplate } from '../../src/text/stock/training.ts'
 import { oracle } from './oracle.ts'
 
@@ -53,6 +54,27 @@ it('of all that have {% generation %} blocks, a GGUF file has none', () => {
   expect(having.length).toBeGreaterThan(30)
   expect(having.map((source) => withoutGeneration(source).template).filter((source) => source.includes('endgeneration'))).toEqual([])
 })
+
+it.each([
+  ['llama-3', 'llama3'],
+  ['gemma-3', 'gemma3'],
+  ['phi-3', 'phi3'],
+  // which begins with a system of its own where there is none
+  ['chatml', 'qwen2_5'],
+])('%s by its name says what %s.jinja says of plain conversations', (name, file) => {
+  const ours = new ChatTemplate(namedTemplate(name)!)
+  const plain = read('stock', `${file}.json`).cases.filter(
+    ({ messages, tools, text }) =>
+      text !== undefined &&
+      !tools?.length &&
+      messages.every((one) => Object.keys(one).length === 2 && typeof one.content === 'string' && PLAIN.includes(one.role)) &&
+      (name !== 'chatml' || messages[0]!.role === 'system'),
+  )
+  for (const { messages, special, add_generation_prompt: addGenerationPrompt, text } of plain)
+    expect(ours.render(messages, special, { addGenerationPrompt }).text).toBe(text)
+  expect(plain.length).toBeGreaterThan(2)
+})
+const PLAIN = ['system', 'user', 'assistant']
 
 function read(kind: string, file: string): { template: string; rendered: string; cases: Case[] } {
   return parseExactly(readFileSync(join(root, kind, file), 'utf8')) as ReturnType<typeof read>

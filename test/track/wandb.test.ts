@@ -92,6 +92,19 @@ describe('online', () => {
     expect(lines()).toHaveLength(14)
   })
 
+  it('says what the end of a run waits for while it waits', async () => {
+    const out = join(folder, 'waits')
+    server.down = 'cut'
+    const heard: [string, number][] = []
+    for await (const event of tracked(slowly(eventsOf(out, 0, 2), 0), [tracker({}, 1.6)]))
+      if ('message' in event) heard.push([event.message, performance.now()])
+    const [waiting, lost] = heard.slice(-2)
+    expect(waiting![0]).toBe(`the end of the run waits for W&B (${server.url}), up to 1.6 s`)
+    expect(lost![0]).toMatch(/^4 lines of the log are not in W&B/)
+    // heard once the wait is a second old, half a second and more before it is over
+    expect(lost![1] - waiting![1]).toBeGreaterThan(300)
+  })
+
   describe('tables of answers', () => {
     const uploaded = (out: string) => {
       const tables = tablesIn(out)

@@ -10,6 +10,7 @@ import json
 import os
 import random
 import tempfile
+from decimal import Decimal
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -101,6 +102,7 @@ def small() -> list:
         same=pa.table({"text": ["same"] * 20}),
         lists=pa.table({"messages": pa.array([[], None, [dict(role="user", content=None)]], messages), "s": pa.array([None, dict(a=1), dict(a=None)], pa.struct([("a", pa.int64())]))}),
         odd=pa.table({"": ["\0"], "a.b": ["\ufeff"]}),
+        decimals=pa.table({"n": pa.array([Decimal("-2127.99"), None, Decimal("0.29"), Decimal("5")], pa.decimal128(10, 2)), "s": pa.array([dict(p=Decimal("1234567890123.457"))] * 4, pa.struct([("p", pa.decimal128(30, 3))]))}),
     )
     ways = [dict(compression=codec, data_page_version=page) for codec in ("none", "snappy", "gzip", "zstd", "brotli", "lz4") for page in ("1.0", "2.0")]
     ways += [dict(row_group_size=1), dict(data_page_size=1, dictionary_pagesize_limit=1), dict(use_dictionary=False), dict(write_page_checksum=True, write_page_index=True, store_schema=False)]
@@ -111,7 +113,8 @@ def small() -> list:
             # names of Arrow's own schema would be most of the bytes
             pq.write_table(table, file, **{"store_schema": False, **way})
             file.seek(0)
-            rows = pq.read_table(file).to_pylist()
+            # a decimal is a number here
+            rows = json.loads(json.dumps(pq.read_table(file).to_pylist(), default=float))
             made.append(dict(name=" ".join([name, *map(str, way.values())]), bytes=base64.b64encode(file.getvalue()).decode(), rows=rows))
     return made
 

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { type Message, option, SaqrError, say } from '../../error.ts'
 import { isFile } from '../../hub/files.ts'
 import { readText } from '../../hub/json.ts'
+import { isPattern } from '../../hub/matching.ts'
 import { homeFolder } from '../../hub/places.ts'
 import type { Objective } from '../../train/objectives/objective.ts'
 import type { VerbOptions } from '../../train/options/common.ts'
@@ -113,12 +114,15 @@ function refuseFiles({ datasetName, datasets }: VerbOptions): void {
       ? [[say`${option('datasetName')}:`, datasetName]]
       : datasets.flatMap(({ path, data_files }, i) => (data_files == null ? [[say`${option('datasets')}, entry ${i + 1}:`, path]] : []))
   for (const [said, path] of named) {
-    if (typeof path !== 'string' || !isFile(path)) continue
+    if (typeof path !== 'string' || !(isFile(path) || isPattern(path))) continue
     const reader = /\.parquet$/i.test(path) ? 'parquet' : /\.csv(\.gz)?$/i.test(path) ? 'csv' : 'json'
     const instead = /\.tsv(\.gz)?$/i.test(path)
       ? ': name a folder with it alone'
       : `. Both take it as\n  datasets:\n    - path: ${reader}\n      data_files: ${path}`
-    throw new SaqrError('OPTION_INVALID', say`${said} ${path} is a file, and TRL would look for a file’s name on the Hub${instead}`)
+    throw new SaqrError(
+      'OPTION_INVALID',
+      say`${said} ${path} ${isFile(path) ? 'is a file' : 'names files'}, and TRL would look for such a name on the Hub${instead}`,
+    )
   }
 }
 

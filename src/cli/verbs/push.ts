@@ -1,6 +1,6 @@
 /** `saqr push`: a folder (or file) to a model repository on the Hub, as one commit. */
 import { option, SaqrError, say } from '../../error.ts'
-import { progressLine } from '../../hub/progress.ts'
+import { shownOf } from '../../hub/progress.ts'
 import { pushFolder } from '../../hub/push.ts'
 import { honoured } from '../../train/options/field.ts'
 import { optionalFlag, optionalName, optionalTexts } from '../../train/options/schemas.ts'
@@ -48,7 +48,7 @@ export const push = defineVerb({
       ...(o.include !== null && { include: o.include }),
       ...(o.exclude !== null && { exclude: o.exclude }),
       signal: io.signal,
-      onProgress: progressLine(io.err, undefined, 'uploading'),
+      ...shownOf(io.err, 'uploading'),
     })
     const { url, files, unchanged, commit } = pushed
     const there = unchanged.length > 0 ? `, ${unchanged.length} there already` : ''

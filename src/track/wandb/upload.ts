@@ -107,6 +107,7 @@ export class Upload {
     const { retry, slowest } = this.#o.pace
     const end = performance.now() + seconds * 1000
     const left = () => end - performance.now()
+    const over = pause(left(), signal).then(() => false)
     let failures = 0
     try {
       while (this.#refused === null && left() > 0) {
@@ -116,7 +117,7 @@ export class Upload {
           return (await this.#attempt()) && (await this.#try(() => this.#post({ complete: true, exitcode })))
         })()
         done.catch(() => {}) // where it comes too late
-        if (await Promise.race([done, pause(left(), signal).then(() => false)])) return true
+        if (await Promise.race([done, over])) return true
         await pause(Math.min(left(), 1000 * Math.min(slowest, retry * 2 ** failures++)), signal)
       }
       return false

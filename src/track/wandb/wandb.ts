@@ -84,7 +84,10 @@ export function wandb({ settings, name, now = () => new Date(), pace = PACE, pat
     file = undefined
     open.write(exit(code, Math.round(seconds() - began)))
     open.close()
-    if (!upload || (await upload.finish(code, limit))) return
+    if (!upload) return
+    const told = setTimeout(() => note(`the end of the run waits for W&B (${settings.baseUrl}), up to ${limit} s`), 500)
+    const sent = await upload.finish(code, limit).finally(() => clearTimeout(told))
+    if (sent) return
     const why = upload.refused ?? 'it can’t be reached'
     const what = upload.missing > 0 ? `${upload.missing} lines of the log are not in W&B` : 'W&B does not know that the run is over'
     warn(`${what} (${why}): nothing is lost, wandb sync ${folder.path} uploads the run`)

@@ -6,7 +6,7 @@ import type { CommonConfig, CommonOptions } from './common-config.ts'
 export interface SFTConfig extends CommonConfig {
   /** What the balance loss of a mixture of experts is multiplied with; default: its config.json says; 0: left out. */
   routerAuxLossCoef?: number | null
-  /** Chat template to use: a .jinja file, or a folder or Hub id of a tokenizer that has one; default: null. */
+  /** Chat template to use: a .jinja file, chatml, gemma-3, llama-3 or phi-3, or a folder or Hub id of a tokenizer that has one; default: null. */
   chatTemplatePath?: string | null
   /** Column with the text of plain rows; default: text. */
   datasetTextField?: string
@@ -63,7 +63,7 @@ export interface SFTConfig extends CommonConfig {
 export interface TrainingOptions extends CommonOptions {
   /** What the balance loss of a mixture of experts is multiplied with; default: its config.json says; 0: left out. */
   routerAuxLossCoef: number | null
-  /** Chat template to use: a .jinja file, or a folder or Hub id of a tokenizer that has one; default: null. */
+  /** Chat template to use: a .jinja file, chatml, gemma-3, llama-3 or phi-3, or a folder or Hub id of a tokenizer that has one; default: null. */
   chatTemplatePath: string | null
   /** Column with the text of plain rows; default: text. */
   datasetTextField: string

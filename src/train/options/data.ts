@@ -10,7 +10,11 @@ import { described, flag, optionalName, text } from './schemas.ts'
 export const dataset = {
   dataset_name: beside(
     ALONE,
-    honoured(optionalName, null, 'rows to train on: a .json, .jsonl, .csv or .parquet file, a folder, or a Hub id'),
+    honoured(
+      optionalName,
+      null,
+      'rows to train on: a .json, .jsonl, .csv or .parquet file, a pattern of files (rows/*.jsonl), a folder, or a Hub id',
+    ),
   ),
   dataset_config: beside(ALONE, honoured(optionalName, null, 'configuration of a Hub data set')),
   dataset_train_split: beside(

@@ -40,6 +40,6 @@ export const modelLoading = {
   chat_template_path: honoured(
     optionalName,
     null,
-    'chat template to use: a .jinja file, or a folder or Hub id of a tokenizer that has one',
+    'chat template to use: a .jinja file, chatml, gemma-3, llama-3 or phi-3, or a folder or Hub id of a tokenizer that has one',
   ),
 }

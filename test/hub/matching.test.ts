@@ -1,0 +1,79 @@
+/** Files by patterns, as `datasets` finds them (resolve_pattern of datasets 5.2 on the same tree). */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join, relative } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import { loadDataset } from '../../src/data/load.ts'
+import { loadMixture, mixtureOf } from '../../src/data/load-mixture.ts'
+import { resolveDataset } from '../../src/hub/dataset.ts'
+import { isPattern, matching } from '../../src/hub/matching.ts'
+
+const root = mkdtempSync(join(tmpdir(), 'saqr-matching-'))
+afterAll(() => rmSync(root, { recursive: true }))
+const files = [
+  'a/1.jsonl',
+  'a/2.jsonl',
+  'a/10.jsonl',
+  'a/b/3.jsonl',
+  'a/.x.jsonl',
+  'a/.h/4.jsonl',
+  'c/5.csv',
+  'c/[x].jsonl',
+  'top.jsonl',
+  'c/notes.md',
+]
+for (const file of files) {
+  mkdirSync(dirname(join(root, file)), { recursive: true })
+  writeFileSync(join(root, file), file.endsWith('.csv') ? `text\n${file}\n` : `{"text":"${file}"}\n`)
+}
+const at = (pattern: string) => join(root, pattern)
+const there = (paths: readonly string[]) => paths.map((path) => relative(root, path).replaceAll('\\', '/'))
+const textsOf = ({ rows }: { rows: readonly object[] }) => rows.map((row) => (row as { text: string }).text)
+
+test.each([
+  ['a/*.jsonl', 'a/1.jsonl a/10.jsonl a/2.jsonl'],
+  ['*/*.jsonl', 'a/1.jsonl a/10.jsonl a/2.jsonl c/[x].jsonl'],
+  ['**/*.jsonl', 'a/1.jsonl a/10.jsonl a/2.jsonl a/b/3.jsonl c/[x].jsonl top.jsonl'],
+  ['**', 'a/1.jsonl a/10.jsonl a/2.jsonl a/b/3.jsonl c/5.csv c/[x].jsonl c/notes.md top.jsonl'],
+  ['a/**', 'a/1.jsonl a/10.jsonl a/2.jsonl a/b/3.jsonl'],
+  ['a/[12].jsonl', 'a/1.jsonl a/2.jsonl'],
+  ['a/[!1].jsonl', 'a/2.jsonl'],
+  ['a/?.jsonl', 'a/1.jsonl a/2.jsonl'],
+  ['a/.*.jsonl', 'a/.x.jsonl'],
+  ['*/b/*.jsonl', 'a/b/3.jsonl'],
+  ['a/**/3.jsonl', 'a/b/3.jsonl'],
+  ['**/*1*', 'a/1.jsonl a/10.jsonl'],
+])('%s', (pattern, found) => {
+  expect(there(matching(at(pattern)))).toEqual(found.split(' '))
+})
+
+test('what is there by that name is no pattern', () => {
+  expect([isPattern(at('c/[x].jsonl')), isPattern(at('c/[y].jsonl')), isPattern('owner/name')]).toEqual([false, true, false])
+})
+
+test('what matches nothing, or nothing that is read, is told', () => {
+  expect(() => matching(at('a/*.csv'))).toThrow(`${at('a/*.csv')} matches no file in ${at('a')}.`)
+  expect(() => matching(at('nowhere/*.csv'))).toThrow(/nowhere does not exist/)
+})
+
+describe('rows', () => {
+  test('of a pattern: a data set, a file of data_files, the command’s dataset_name; files that hold no rows are left out', async () => {
+    const rows = ['a/1.jsonl', 'a/10.jsonl', 'a/2.jsonl']
+    expect(textsOf(await loadDataset(at('a/*.jsonl')))).toEqual(rows)
+    expect(textsOf(await loadDataset(at('a/*.jsonl'), { split: 'train[:2]' }))).toEqual(rows.slice(0, 2))
+    expect(textsOf(await loadDataset('json', { dataFiles: [at('top.jsonl'), at('a/1*')] }))).toEqual(['top.jsonl', ...rows.slice(0, 2)])
+    expect(there((await resolveDataset(at('c/*'))).files)).toEqual(['c/5.csv', 'c/[x].jsonl'])
+    await expect(resolveDataset(at('c/*.md'))).rejects.toThrow(/matches no file in .* that can be read: it matches .*notes\.md\.$/)
+    await expect(loadDataset(at('a/*.jsonl'), 'german')).rejects.toMatchObject({ code: 'DATA_FILES' })
+  })
+
+  test('of data_files by split, as TRL’s YAML may have them', async () => {
+    const dataFiles = { train: at('a/1*'), test: [at('top.jsonl')] }
+    expect(textsOf(await loadDataset('json', { dataFiles }))).toEqual(['a/1.jsonl', 'a/10.jsonl'])
+    expect(textsOf(await loadDataset('json', { dataFiles, split: 'test+train[1:]' }))).toEqual(['top.jsonl', 'a/10.jsonl'])
+    await expect(loadDataset('json', { dataFiles, split: 'dev' })).rejects.toThrow(/files of train, test, and none of dev/)
+    const mixed = await loadMixture(mixtureOf([{ path: 'json', data_files: dataFiles, split: 'test' }]), {})
+    expect(textsOf(mixed)).toEqual(['top.jsonl'])
+    expect(() => mixtureOf([{ path: 'json', data_files: { train: 3 } }])).toThrow(/a file, a list of files, or those of each split/)
+  })
+})
