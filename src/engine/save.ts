@@ -1,6 +1,5 @@
 /** A model's trained part as files: a PEFT adapter, or a whole checkpoint where all weights are trained. */
-import { readdirSync, rmSync } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { tokenRowsOf } from '../adapters/token-rows.ts'
 import { writePromptForm } from '../data/prompt-form.ts'
 import { type AdapterConfig, writeAdapterConfig } from '../formats/peft/config.ts'
@@ -9,8 +8,7 @@ import { readSafetensors } from '../formats/safetensors/read.ts'
 import { type TensorToWrite, writeSafetensors } from '../formats/safetensors/write.ts'
 import type { CheckpointTensor } from '../formats/tensor.ts'
 import { writeTokenizer } from '../formats/tokenizer-files.ts'
-import { ensureWritableFolder, fileError, isFile, makeFolder, readRange } from '../hub/files.ts'
-import { move } from '../hub/move.ts'
+import { ensureWritableFolder, readRange, writeFilesTogether } from '../hub/files.ts'
 import type { LanguageModel } from './language-model.ts'
 import { writeModelFolder } from './model-folder.ts'
 import { checkModelFolder } from './save-target.ts'
@@ -39,7 +37,7 @@ async function writeTrained(model: LanguageModel, folder: string, form: AdapterF
   const { config } = model.adapter
   const { trained, tokenizer } = model
   if (config) {
-    await whole(folder, async (part) => {
+    await writeFilesTogether(folder, async (part) => {
       writePromptForm(part, model.promptForm, { load_in_4bit: model.opened.choice.loadIn4bit }, model.run)
       if (tokenizer) writeTokenizer(part, tokenizer)
       await saveAdapter(model, config, part, form)
@@ -51,25 +49,6 @@ async function writeTrained(model: LanguageModel, folder: string, form: AdapterF
   const changed = ({ name }: CheckpointTensor) =>
     trained?.layout.entries.has(name) ? { rows: (from: number, count: number) => trained.rows(name, from, count) } : null
   await writeModelFolder(model.opened, folder, changed, { tokenizer })
-}
-
-/** Files that belong together: written beside those of before, and in their places when all are there, whatever fails before. */
-async function whole(folder: string, write: (part: string) => Promise<void>): Promise<void> {
-  const part = join(folder, '.unsaved')
-  rmSync(part, { recursive: true, force: true })
-  try {
-    makeFolder(part)
-    await write(part)
-    const names = readdirSync(part, { recursive: true, encoding: 'utf8' }).filter((name) => isFile(join(part, name)))
-    for (const name of names) {
-      makeFolder(dirname(join(folder, name)))
-      move(join(part, name), join(folder, name))
-    }
-  } catch (cause) {
-    throw fileError(cause, folder, 'write')
-  } finally {
-    rmSync(part, { recursive: true, force: true })
-  }
 }
 
 async function saveAdapter(model: LanguageModel, given: AdapterConfig, folder: string, { unfuseExperts }: AdapterForm): Promise<void> {

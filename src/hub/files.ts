@@ -6,7 +6,9 @@ import {
   accessSync,
   closeSync,
   constants,
+  copyFileSync,
   fsyncSync,
+  linkSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -31,7 +33,10 @@ export function fileError(cause: unknown, path: string, verb: 'read' | 'write'):
   const code = (cause as NodeJS.ErrnoException).code
   const say = (name: string, message: string) => new SaqrError(name, message, { cause })
   if (code === 'ENOENT' && verb === 'read') return notFound(path, { cause })
-  if (code === 'EISDIR') return say('FORMAT_NOT_A_FILE', `${path} is a folder, not a file.`)
+  if (code === 'EISDIR') {
+    const rest = verb === 'write' ? ': move it away, or choose another place' : ''
+    return say('FORMAT_NOT_A_FILE', `${path} is a folder, not a file${rest}.`)
+  }
   if (code === 'ENOSPC' || code === 'EDQUOT') {
     return say(
       'FORMAT_DISK_FULL',
@@ -248,6 +253,61 @@ export async function writeFolderAtomic(path: string, fill: (folder: string) => 
     throw fileError(cause, path, 'write')
   } finally {
     release()
+  }
+}
+
+/**
+ * Files that belong together, in a folder that may hold others: `fill` writes them into a hidden folder in it, from which they take their places when
+ * all are there. Whatever fails, those of before stay.
+ */
+export async function writeFilesTogether(folder: string, fill: (part: string) => Promise<void> | void): Promise<void> {
+  const unsaved = join(folder, 'unsaved')
+  const { partial, release } = takePartial(unsaved)
+  try {
+    makeFolder(folder)
+    sweep(unsaved)
+    rmSync(partial, { force: true, recursive: true })
+    mkdirSync(partial)
+    await fill(partial)
+    takePlaces(partial, folder)
+  } catch (cause) {
+    throw fileError(cause, folder, 'write')
+  } finally {
+    rmSync(partial, { force: true, recursive: true })
+    release()
+  }
+}
+
+/** Each file of `part` takes its place in `folder`; where one can't, those that did are put back. */
+function takePlaces(part: string, folder: string): void {
+  const names = readdirSync(part, { recursive: true, encoding: 'utf8' }).filter((name) => isFile(join(part, name)))
+  const before = join(part, '.before')
+  const taken: string[] = []
+  for (const name of names) {
+    const place = join(folder, name)
+    try {
+      makeFolder(dirname(place))
+      if (isFolder(place)) throw Object.assign(new Error('a folder'), { code: 'EISDIR' })
+      if (exists(place)) keepAnother(place, join(before, name))
+      move(join(part, name), place)
+      taken.push(name)
+    } catch (cause) {
+      for (const one of taken) {
+        if (exists(join(before, one))) move(join(before, one), join(folder, one))
+        else rmSync(join(folder, one))
+      }
+      throw fileError(cause, place, 'write')
+    }
+  }
+}
+
+/** The file under another name too: never is it under none. */
+function keepAnother(path: string, another: string): void {
+  makeFolder(dirname(another))
+  try {
+    linkSync(path, another)
+  } catch {
+    copyFileSync(path, another) // a file system without links
   }
 }
 
