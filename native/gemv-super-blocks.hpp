@@ -1,5 +1,6 @@
 // x86-64: products of few rows with GGUF's super-blocks of 256, as gemv-words.hpp has those with blocks. Included by gemv-blocks.hpp.
 #pragma once
+#include <algorithm>
 #include "gemv-words.hpp"
 
 namespace saqr::gemm {

@@ -25,20 +25,25 @@ const { values, positionals } = parseArgs({
 })
 
 const PARTS: Record<string, () => void | Promise<void>> = {
-  ops: () => checkOps(values.op, undefined, Number(values.most), values.share),
+  ops: () => checkOps(values.op, undefined, most, values.share),
   families: () => checkFamilies(),
   training: checkTraining,
   curves: () => checkCurves(),
   generation: checkGeneration,
   overlap: checkOverlap,
   memory: checkMemory,
-  sanitizer: () => checkSanitizer(values.op, Number(values.most)),
+  sanitizer: () => checkSanitizer(values.op, most),
   // a kernel's fault leaves the process without its card
   faults: checkFaults,
 }
 const unknown = positionals.find((part) => !(part in PARTS))
 if (unknown !== undefined) {
   console.error(`test:cuda has no part ${unknown}; it has ${Object.keys(PARTS).join(', ')}`)
+  process.exit(2)
+}
+const most = Number(values.most)
+if (!(most > 0)) {
+  console.error(`--most ${values.most}: a number is wanted, of the numbers that a case has at most`)
   process.exit(2)
 }
 const [shareOf, shares] =

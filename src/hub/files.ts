@@ -184,6 +184,7 @@ export function openAtomic(path: string): AtomicFile {
       guard(() => {
         if (lasting) fsyncSync(fd)
         close()
+        if (!lasting) rmSync(path, { force: true }) // ext4 waits for the disk where a new file takes another's place
         move(partial, path)
         over = true
         release()
@@ -220,7 +221,7 @@ export function writeFileAtomic(path: string, content: string | Uint8Array): voi
   file.commit()
 }
 
-/** Writes a small file of a cache, at once: what reads it makes anew what a power cut left of it. */
+/** Writes a small file of a cache without waiting for the disk: what reads it makes anew what isn't there, or what a power cut left of it. */
 export function writeCacheFile(path: string, content: string): void {
   makeFolder(dirname(path))
   const file = openAtomic(path)

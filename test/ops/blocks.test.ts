@@ -95,7 +95,7 @@ it.each(BLOCKS)('products and embeddings of %s', async (name) => {
     }
     let first: string | undefined
     const one = Float32Array.from({ length: K }, () => random() / 2 ** 23 - 1)
-    for (const rows of [1, 2, 5, 8, 9, 40])
+    for (const rows of [1, 2, 3, 4, 5, 6, 7, 8, 9, 40])
       for (const trans of [false, true]) {
         const cols = trans ? N : K
         const given = Float32Array.from({ length: rows * cols }, () => random() / 2 ** 23 - 1)
@@ -124,17 +124,52 @@ it.each(BLOCKS)('products and embeddings of %s', async (name) => {
   }
 })
 
+it.each(BLOCKS)('%s beside another part, as low rank is', async (name) => {
+  const { type, bytes } = drawn(name)
+  const values = new Float32Array(inJavaScript(bytes, type, 'f32').slice().buffer)
+  const RANK = 7
+  const ups = Float32Array.from({ length: N * RANK }, () => random() / 2 ** 23 - 1)
+  for (let rows = 1; rows <= 8; rows++) {
+    const x = Float32Array.from({ length: rows * K }, () => random() / 2 ** 23 - 1)
+    const u = Float32Array.from({ length: rows * RANK }, () => random() / 2 ** 23 - 1)
+    const both = (r: Recorder, w: Tensor) => {
+      const given = (is: string, rows: number, cols: number) => r.tensor(is, { rows, cols, dtype: 'f32' }, 'input', false)
+      return product(r, [
+        { x: given('x', rows, K), w },
+        { x: given('u', rows, RANK), w: given('ups', N, RANK) },
+      ])
+    }
+    const inputs = { x: bytesOf(x), u: bytesOf(u), ups: bytesOf(ups) }
+    const found = await Promise.all(devices.map((device) => run(device, name, bytes, both, inputs)))
+    expect(new Set(found).size).toBe(1)
+    const low = (m: number, n: number) => {
+      let sum = 0
+      for (let i = 0; i < RANK; i++) sum += u[m * RANK + i]! * ups[n * RANK + i]!
+      return sum
+    }
+    near(floats(found[0]!, 'f32'), x, values, rows, 'f32', low)
+  }
+})
+
 /**
  * Of f32 sums: a value of a block goes through the additions of its block (at most 8, and 2 for what x is turned to; with words of 32 bits 4, 2, and 1
  * of the word itself), at most two a block that follows, and those of the lanes (4). What is added is at most a code of 31 (its byte's upper one still
  * beside it, 15 + 16; in a word of four 16, and 1 in the code below; of six bits 63 and 1) times the scale and the shift of x: 2 · 31 / 8 of the largest
  * value a block can have, where codes are taken around 8 (2 · 64 / 32 around 32); of Q8_0 the value itself.
+ * @param beside what is added, seven products of numbers up to 1, each rounded and added: 14 roundings of at most 7
  */
-function near(found: Float32Array, x: Float32Array, w: Float32Array, rows: number, act: 'bf16' | 'f32'): void {
+function near(
+  found: Float32Array,
+  x: Float32Array,
+  w: Float32Array,
+  rows: number,
+  act: 'bf16' | 'f32',
+  beside: (m: number, n: number) => number = () => 0,
+): void {
   const roundings = (2 * K) / 32 + 14
   for (let m = 0; m < rows; m++)
     for (let n = 0; n < N; n++) {
-      let [sum, size] = [0, 0]
+      let [sum, size] = [beside(m, n), beside(m, n) === 0 ? 0 : 7]
       for (let b = 0; b < K; b += 32) {
         let [most, sizes] = [0, 0]
         for (let k = b; k < b + 32; k++) {
