@@ -36,11 +36,11 @@ export const qwenXml: ToolFormat = {
       parts.map((part) => {
         const [, name = '', inside] = /^\s*<function=([^>]+)>(.*?)<\/function>\s*(?:<\/tool_call>\s*)?$/s.exec(part) ?? []
         if (inside === undefined) return null
+        const [before = '', ...written] = inside.split('<parameter=')
+        // what stands outside of parameters would be lost
+        if (before.trim() !== '') return null
         // a value goes on to the last end before the next: it may have one of its own
-        const values = inside
-          .split('<parameter=')
-          .slice(1)
-          .map((one) => /^([^>]+)>\n?(.*?)\n?<\/parameter>\s*$/s.exec(one))
+        const values = written.map((one) => /^([^>]+)>\n?(.*?)\n?<\/parameter>\s*$/s.exec(one))
         if (values.includes(null)) return null
         const given = values.map((one) => [one![1]!, writtenValue(one![2]!, tools.get(name), one![1]!)])
         return callOf({ name, arguments: Object.fromEntries(given) }, 'arguments')
@@ -80,13 +80,12 @@ const DEEPSEEK = '<｜tool▁call▁begin｜>'
 export const deepseek: ToolFormat = {
   mark: '<｜tool▁calls▁begin｜>',
   parse(text) {
-    const parts = text
-      .replace(/<｜tool▁calls▁end｜>\s*$/, '')
-      .split(DEEPSEEK)
-      .slice(1)
+    const [begin = '', ...parts] = text.replace(/<｜tool▁calls▁end｜>\s*$/, '').split(DEEPSEEK)
+    if (begin.trim() !== this.mark) return null
     return allOf(
       parts.map((part) => {
-        const [before, after = ''] = part.replace(/<｜tool▁call▁end｜>\s*$/, '').split('<｜tool▁sep｜>')
+        const [before, after = '', ...more] = part.replace(/<｜tool▁call▁end｜>\s*$/, '').split('<｜tool▁sep｜>')
+        if (more.length > 0) return null
         const [, fenced, inFence] = /^([^\n]+)\n```json\n(.*?)\n?```\s*$/s.exec(after) ?? []
         const [name, given] = fenced === undefined ? [before!.trim(), after] : [fenced.trim(), inFence!]
         return callOf({ name, arguments: jsonOf(given) }, 'arguments')

@@ -105,6 +105,18 @@ describe('an answer', () => {
         { name: 'time', arguments: {} },
       ],
     ],
+    // what stands outside of parameters is no part of a call
+    ['qwen 3 coder', coder('hello'), coder('hello'), []],
+    ['qwen 3 coder', coder('{"city": "Sfax"}'), coder('{"city": "Sfax"}'), []],
+    ...['hello\n<parameter=city>\na\n</parameter>', '<parameter=city>\na\n</parameter>\nhello\n<parameter=days>\n2\n</parameter>'].map(
+      (inside) => ['qwen 3 coder', coder(inside), coder(inside), []] as const,
+    ),
+    [
+      'deepseek',
+      fence('weather').replace('<｜tool▁call▁begin｜>', 'hello$&'),
+      fence('weather').replace('<｜tool▁call▁begin｜>', 'hello$&'),
+      [],
+    ],
     ['qwen 3 coder', '<tool_call>\n<function=weather>\n<param', '<tool_call>\n<function=weather>\n<param', []],
     ['deepseek', `Hm.${fence('weather')}`, 'Hm.', [call]],
     ['deepseek', fence('weather', 'time'), '', [call, { ...call, name: 'time' }]],
