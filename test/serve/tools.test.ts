@@ -17,6 +17,8 @@ const templates = {
     `${shown}{% if m.tool_calls %}[TOOL_CALLS] [{% for c in m.tool_calls %}{{ c.function | tojson }}{% if not loop.last %}, {% endif %}{% endfor %}]{% endif %}` +
     rest,
   'mistral since 2025': shown + each.replace('CALL', '[TOOL_CALLS]{{ c.function.name }}[ARGS]{{ c.function.arguments | tojson }}') + rest,
+  // which prints an object too, as Python's str writes it
+  'mistral, printed': shown + each.replace('CALL', '[TOOL_CALLS]{{ c.function.name }}[ARGS]{{ c.function.arguments }}') + rest,
   llama: shown + each.replace('CALL', '{"name": "{{ c.function.name }}", "parameters": {{ c.function.arguments | tojson }}}') + rest,
   xml:
     shown + each.replace('CALL', '<tool_call>\n<function={{ c.function.name }}>{{ c.function.arguments }}</function></tool_call>') + rest,
@@ -71,7 +73,15 @@ it('a template says how calls are written, and which arguments it takes', () => 
   const known = Object.keys(templates).filter((name) => readerOf(name as keyof typeof templates) !== null)
   expect(known).toEqual(Object.keys(templates).filter((name) => name !== 'xml' && name !== 'none' && name !== 'deepseek r1'))
   const asText = known.filter((name) => answerForm(tokenizerOf(templates[name as keyof typeof templates])).argumentsAsText)
-  expect(asText).toEqual(['deepseek', 'deepseek since 3.1'])
+  expect(asText).toEqual(['mistral, printed', 'deepseek', 'deepseek since 3.1'])
+  // a notation of its own for objects, and texts as they are: Gemma 4's is not JSON
+  const own =
+    shown +
+    each.replace(
+      'CALL',
+      'call:{{ c.function.name }}{% if c.function.arguments is mapping %}{a:<|"|>{{ c.function.arguments.a }}<|"|>}{% else %}{{ c.function.arguments }}{% endif %}',
+    )
+  expect(answerForm(tokenizerOf(own)).argumentsAsText).toBe(false)
   // without tools an answer is text as it is, but for one in channels
   const bare = known.filter((name) => readerOf(name as keyof typeof templates, new Map()) !== null)
   expect(bare).toEqual(['gpt-oss'])
@@ -305,6 +315,7 @@ it('an earlier call reaches a template that adds texts; one that leaves it out i
       await s.stop()
     }
   }
+  expect(await ask('mistral, printed')).toContain('[TOOL_CALLS]weather[ARGS]{"a": 1.0}')
   expect(await ask('deepseek')).toContain('<｜tool▁sep｜>weather\n```json\n{"a": 1.0}\n```<｜tool▁call▁end｜>')
   await expect(ask('deepseek r1')).rejects.toMatchObject({ status: 400, param: 'messages[1].tool_calls' })
 })
