@@ -61,8 +61,8 @@ const fence = (...names: string[]) =>
   `<｜tool▁calls▁begin｜>${names.map((name) => `<｜tool▁call▁begin｜>function<｜tool▁sep｜>${name}\n\`\`\`json\n${JSON.stringify(call.arguments)}\n\`\`\`<｜tool▁call▁end｜>`).join('\n')}<｜tool▁calls▁end｜>`
 
 /** the text in pieces of a few characters, as it would come */
-function read(format: keyof typeof templates, text: string, size = 3) {
-  const tools = readerOf(format)!
+function read(format: keyof typeof templates, text: string, size = 3, schema = schemas) {
+  const tools = readerOf(format, schema)!
   let content = ''
   for (let i = 0; i < text.length; i += size) content += tools.push(text.slice(i, i + size))
   const { text: held, calls } = tools.end()
@@ -183,6 +183,45 @@ describe('an answer', () => {
     for (const size of [1, 3, 1000]) expect(read(format, text, size)).toEqual({ content, calls })
   })
 
+  const optional = { anyOf: [string, { type: 'null' }] }
+  const either = { oneOf: [string, { type: 'integer' }] }
+  it.each([
+    // pydantic's Optional[str]
+    [optional, '90210', '90210'],
+    [optional, 'true', 'true'],
+    [optional, '{"a": 1}', '{"a": 1}'],
+    [optional, 'None', null],
+    [{ type: ['string', 'null'] }, '90210', '90210'],
+    [{ type: ['string', 'null'] }, 'null', null],
+    [either, '5', 5],
+    [either, '5.5', '5.5'],
+    [either, 'five', 'five'],
+    [{ enum: ['1', '2'] }, '1', '1'],
+    [{ enum: ['a', 'b'] }, 'true', 'true'],
+    [{ enum: ['1', 1] }, '1', '1'],
+    [{ enum: [1, 2] }, '1', 1],
+    [{ const: '1' }, '1', '1'],
+    [{ anyOf: [{ type: 'integer' }, { const: 'auto' }] }, '5', 5],
+    [{ allOf: [{ type: ['string', 'integer'] }, { minLength: 1 }, string] }, '5', '5'],
+    [{ anyOf: [{ $ref: '#/$defs/Size' }, { type: 'null' }] }, '1', '1'],
+    [{ $ref: '#/$defs/Tree' }, '1', 1],
+    [{ type: 'number' }, '5', 5],
+    [{ type: 'number' }, 'NaN', 'NaN'],
+    [{ type: 'array' }, '[1, "b"]', [1, 'b']],
+    [{ properties: {} }, '{"a": 1}', { a: 1 }],
+    [{ type: 'integer' }, '1, 2', '1, 2'],
+    [{ type: 'integer' }, '', ''],
+    // nothing is said
+    [{ description: 'where' }, '90210', '90210'],
+    [{ anyOf: [string, {}] }, '90210', '90210'],
+    [true, '90210', '90210'],
+  ])('a value under %j: %s', (city, written, value) => {
+    const $defs = { Size: { enum: ['1', '2'] }, Tree: { anyOf: [{ type: 'integer' }, { $ref: '#/$defs/Tree' }, { $ref: '#/$defs/Tree' }] } }
+    const tools = new Map<string, unknown>([['weather', { type: 'object', properties: { city }, $defs }]])
+    const answer = coder(`<parameter=city>\n${written}\n</parameter>`)
+    expect(read('qwen 3 coder', answer, 1000, tools)).toEqual({ content: '', calls: [{ name: 'weather', arguments: { city: value } }] })
+  })
+
   it('a name alone is a call where a mark says so', () => {
     const none = [{ name: 'time', arguments: {} }]
     expect(read('hermes', '<tool_call>\n{"name": "time"}\n</tool_call>').calls).toEqual(none)
@@ -205,6 +244,10 @@ describe('an answer', () => {
     tools.push('<tool_call>{"name": "weather", "arguments": {"t": 20.0, "id": 12345678901234567890}}</tool_call>')
     const [one] = tools.end().calls
     expect(one!.arguments).toBe('{"t": 20.0, "id": 12345678901234567890}')
+    const number = { type: 'number' }
+    const xml = readerOf('qwen 3 coder', new Map([['weather', { properties: { t: number, id: number } }]]))!
+    xml.push(coder('<parameter=t>\n20.0\n</parameter>\n<parameter=id>\n12345678901234567890\n</parameter>'))
+    expect(xml.end().calls[0]!.arguments).toBe('{"t": 20.0, "id": 12345678901234567890}')
   })
 })
 
