@@ -157,6 +157,24 @@ describe('an answer', () => {
       [{ name: 'time', arguments: {} }, call],
     ],
     ['gpt-oss', '<|channel|>commentary to=functions.weather<|message|>{"ci', '{"ci', []],
+    // a call of a tool that takes nothing, with a body of nothing
+    ['gpt-oss', '<|channel|>commentary to=functions.time<|message|><|call|>', '', [{ name: 'time', arguments: {} }]],
+    ['gpt-oss', ' to=functions.time<|channel|>commentary json<|message|>\n', '', [{ name: 'time', arguments: {} }]],
+    // a call that can't be read stands where it was written
+    [
+      'gpt-oss',
+      '<|channel|>commentary to=functions.time<|message|>{"ci<|call|><|start|>assistant<|channel|>final<|message|>late<|end|>',
+      '{"cilate',
+      [],
+    ],
+    // text outside of messages
+    ['gpt-oss', '<|channel|>final<|message|>Hello<|end|>more text', 'Hellomore text', []],
+    ['gpt-oss', 'Hello<|end|>more text', 'Hello<|end|>more text', []],
+    ['gpt-oss', '<|message|>a<|end|> b <|start|>assistant<|channel|>final<|message|>c', 'a b c', []],
+    ['gpt-oss', '<|message|>a<|end|>assistant<|channel|>final<|message|>c<|end|>\n', 'ac', []],
+    ['gpt-oss', '<|message|>a<|end|> b <|start|>assis', 'a b ', []],
+    ['gpt-oss', '<|message|>a<|start|>assistant', 'a', []],
+    ['gpt-oss', '<|message|>a<|end|> to=functions.time<|channel|>comm', 'a', []],
     // dynamo#10366: a call in the channel of thoughts
     ['gpt-oss', '<|channel|>analysis to=functions.time code<|message|>{}', '', [{ name: 'time', arguments: {} }]],
     // macprovider#743, imp#768, mlx-lm#1867
@@ -237,6 +255,17 @@ describe('an answer', () => {
   it('that is no call goes on at once', () => {
     const tools = readerOf('hermes')!
     expect([tools.push('It '), tools.push('rains <to'), tools.push('day>')]).toEqual(['It ', 'rains ', '<today>'])
+  })
+
+  it('in channels: a call that can’t be read goes on at once', () => {
+    const tools = readerOf('gpt-oss')!
+    const pieces = [
+      '<|channel|>commentary to=functions.time<|message|>{"ci',
+      '<|call|>',
+      '<|start|>assistant<|channel|>final<|message|>late',
+    ]
+    expect(pieces.map((piece) => tools.push(piece))).toEqual(['', '{"ci', 'late'])
+    expect(tools.end()).toEqual({ text: '', calls: [] })
   })
 
   it('has the arguments’ numbers as the model wrote them', () => {
