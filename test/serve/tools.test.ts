@@ -392,6 +392,47 @@ it('an earlier call reaches a template that adds texts; one that leaves it out i
   await expect(ask('deepseek r1')).rejects.toMatchObject({ status: 400, param: 'messages[1].tool_calls' })
 })
 
+it('stop strings end what is given out, not thoughts, heads of channels or calls', async () => {
+  const answer = async (name: keyof typeof templates, text: string, stop: string[]) => {
+    const s = await serveTiny({ template: templates[name] })
+    const says = () => {
+      const ids = [...s.model.tokenizer.encode(text, { addSpecialTokens: false }), s.model.tokenizer.eosId!]
+      vi.spyOn(Sampler.prototype, 'after').mockImplementation(() => ({ id: ids.shift()!, logprob: 0, top: [] }))
+    }
+    const asked = { model: 'tiny', messages: [{ role: 'user' as const, content: 'w?' }], max_tokens: 150, stop }
+    const weather = { type: 'function' as const, function: { name: 'weather', parameters: { type: 'object', properties: {} } } }
+    const tools = name === 'hermes' ? [weather] : []
+    try {
+      says()
+      const whole = await s.client.chat.completions.create({ ...asked, tools })
+      says()
+      const streamed = await s.client.chat.completions.stream({ ...asked, tools, stream: true }).finalChatCompletion()
+      const [a, b] = [whole, streamed].map(({ choices: [one] }) => ({
+        content: one!.message.content ?? '',
+        calls: (one!.message.tool_calls ?? []).map((called) => called.type === 'function' && called.function.arguments),
+        finish: one!.finish_reason,
+      }))
+      expect(b).toEqual(a)
+      return { ...a, tokens: whole.usage!.completion_tokens }
+    } finally {
+      vi.restoreAllMocks()
+      await s.stop()
+    }
+  }
+  const thought = '<|channel|>analysis<|message|>First.\nSecond.<|end|>'
+  const said = `${thought}<|start|>assistant<|channel|>final<|message|>four`
+  const all = { content: 'four', calls: [], finish: 'stop', tokens: said.length }
+  for (const stop of ['\n', 'final', 'analysis', 'Second']) expect(await answer('gpt-oss', said, [stop])).toEqual(all)
+  // nothing is computed behind one
+  expect(await answer('gpt-oss', `${said}\nfive`, ['\n'])).toEqual({ ...all, tokens: said.length + 1 })
+  expect(await answer('gpt-oss', `${said}\nfive`, ['r\nf'])).toMatchObject({ content: 'fou', finish: 'stop' })
+  const called = hermes({ name: 'weather', arguments: { a: 1 } })
+  expect(await answer('hermes', `So. ${called}`, ['\n'])).toMatchObject({ content: 'So. ', calls: ['{"a": 1}'], finish: 'tool_calls' })
+  expect(await answer('hermes', `So.\n${called}`, ['\n'])).toMatchObject({ content: 'So.', calls: [], finish: 'stop' })
+  // what is no call after all is text up to it
+  expect(await answer('hermes', 'So. <tool_call>\n{"na', ['\n'])).toMatchObject({ content: 'So. <tool_call>', calls: [], finish: 'stop' })
+})
+
 it('of an answer in channels the final one is sent, whole and in a stream, without tools too', async () => {
   const s = await serveTiny({ template: templates['gpt-oss'] })
   const text = '<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>four'
