@@ -1,11 +1,14 @@
 /** OpenAI's messages as a chat template takes them, and the tokens that they become. */
 import { promptIds } from '../data/prompt-form.ts'
+import { SaqrError } from '../error.ts'
 import { isObject, type JsonObject, stringifyJson } from '../formats/json.ts'
 import { parseExactly, withKeys } from '../formats/json-exact.ts'
 import { shown } from '../hub/arguments.ts'
 import type { Message } from '../text/chat-template.ts'
-import { badParameter } from './api-error.ts'
+import type { Chat } from '../text/tokenizer.ts'
+import { type ApiError, badParameter } from './api-error.ts'
 import type { ServedModel } from './models.ts'
+import { callsIn, withSingleCalls } from './single-calls.ts'
 import type { Tools } from './tool-notations.ts'
 
 const ROLES = ['system', 'developer', 'user', 'assistant', 'tool']
@@ -99,7 +102,8 @@ export function toolsOf(given: readonly unknown[]): { tools: JsonObject[]; schem
 
 /**
  * Token ids of a conversation. One user's message alone is asked in the form that the model was trained on, as `saqr generate` asks;
- * everything else goes through the chat template, and what that would leave out is an error.
+ * everything else goes through the chat template, and what that would leave out is an error. Where it shows one call of a message (gpt-oss)
+ * calls become messages of their own.
  * @throws ApiError 400, SaqrError TEXT_…
  */
 export function promptOf(model: ServedModel, messages: readonly Message[], tools: readonly JsonObject[]): readonly number[] {
@@ -108,8 +112,19 @@ export function promptOf(model: ServedModel, messages: readonly Message[], tools
   const [first] = messages
   if (form !== null && form.form !== 'chat' && messages.length === 1 && first!.role === 'user' && tools.length === 0)
     return promptIds(tokenizer, first!.content as string, { chat: null, system: null, tools: null }, form)
-  const { ids, holds } = tokenizer.applyChatTemplate(messages, { addGenerationPrompt: true, tools: tools.length > 0 ? tools : null })
+  const render = (given: readonly Message[]) =>
+    tokenizer.applyChatTemplate(given, { addGenerationPrompt: true, tools: tools.length > 0 ? tools : null })
+  let { ids, holds } = render(messages)
   if (tools.length > 0 && !holds(-1, 'tools')) throw badParameter('tools', 'the chat template of this model does not show it tools')
+  const uncalled = lostCall(messages, holds)
+  if (uncalled !== null) {
+    const single = uncalled.call > 0 ? withSingleCalls(messages) : null
+    const again = single && renderedOrNull(() => render(single.messages))
+    if (single === null || again === null || lostCall(single.messages, again.holds) !== null) throw leftOut(uncalled)
+    ids = again.ids
+    // places in the conversation as it was asked
+    holds = (message, field) => single.from.every((from, i) => from.message !== message || from.call > 0 || again.holds(i, field))
+  }
   const lost = messages.findIndex(
     ({ role, content }, i) => role !== 'assistant' && (content as string).trim() !== '' && !holds(i, 'content'),
   )
@@ -118,11 +133,30 @@ export function promptOf(model: ServedModel, messages: readonly Message[], tools
       `messages[${lost}]`,
       `the chat template of this model leaves messages[${lost}] out: it knows no messages of ${messages[lost]!.role} there`,
     )
-  const uncalled = messages.findIndex(({ tool_calls: calls }, i) => Array.isArray(calls) && calls.length > 0 && !holds(i, 'tool_calls'))
-  if (uncalled !== -1)
-    throw badParameter(
-      `messages[${uncalled}].tool_calls`,
-      `the chat template of this model leaves messages[${uncalled}].tool_calls out: it shows no earlier calls there`,
-    )
   return ids
+}
+
+/** the first call that the text holds nothing of */
+function lostCall(messages: readonly Message[], holds: Chat['holds']): { message: number; call: number } | null {
+  for (const [message, one] of messages.entries()) {
+    const call = callsIn(one).findIndex((_, k) => !holds(message, 'tool_calls', k))
+    if (call !== -1) return { message, call }
+  }
+  return null
+}
+
+function leftOut({ message, call }: { message: number; call: number }): ApiError {
+  const at = `messages[${message}].tool_calls${call > 0 ? `[${call}]` : ''}`
+  const why = call > 0 ? 'it shows one call of a message; give each in a message of its own, with its result' : 'it shows no earlier calls'
+  return badParameter(at, `the chat template of this model leaves ${at} out: ${why} there`)
+}
+
+/** Null: the template refuses what it was given. */
+function renderedOrNull(render: () => Chat): Chat | null {
+  try {
+    return render()
+  } catch (error) {
+    if (error instanceof SaqrError) return null
+    throw error
+  }
 }

@@ -2,6 +2,8 @@
 import type OpenAI from 'openai'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { Sampler } from '../../src/generate/sample.ts'
+import { messagesOf, promptOf } from '../../src/serve/messages.ts'
+import type { ServedModel } from '../../src/serve/models.ts'
 import { answerForm } from '../../src/serve/tool-format.ts'
 import { Tokenizer } from '../../src/text/tokenizer.ts'
 import { byteTokenizer } from '../cli/tiny-model.ts'
@@ -431,6 +433,46 @@ it('stop strings end what is given out, not thoughts, heads of channels or calls
   expect(await answer('hermes', `So.\n${called}`, ['\n'])).toMatchObject({ content: 'So.', calls: [], finish: 'stop' })
   // what is no call after all is text up to it
   expect(await answer('hermes', 'So. <tool_call>\n{"na', ['\n'])).toMatchObject({ content: 'So. <tool_call>', calls: [], finish: 'stop' })
+})
+
+it('where a template shows one call of a message, each becomes a message of its own with its result', () => {
+  const oneCall = `{% for m in messages %}{% if m.tool_calls %}{% set c = m.tool_calls[0].function %}{{ m.content }}<call {{ c.name }}>{{ c.arguments | tojson }}{% elif m['role'] == 'tool' %}<result>{{ m['content'] }}{% else %}<{{ m['role'] }}>{{ m['content'] }}{% endif %}{% endfor %}`
+  const calls = [
+    { id: 'a', type: 'function', function: { name: 'weather', arguments: '{"t": 20.0}' } },
+    { id: 'b', type: 'function', function: { name: 'time', arguments: '{}' } },
+  ]
+  const result = (content: string, id?: string) => ({ role: 'tool', content, ...(id === undefined ? {} : { tool_call_id: id }) })
+  const textOf = (template: string, ...after: object[]) => {
+    const tokenizer = tokenizerOf(template)
+    const model = { tokenizer, form: answerForm(tokenizer), language: { promptForm: null } } as unknown as ServedModel
+    const messages = messagesOf(
+      [{ role: 'user', content: 'w?' }, { role: 'assistant', content: 'Two.', tool_calls: calls }, ...after],
+      model,
+    )
+    return tokenizer.decode(promptOf(model, messages, []))
+  }
+  const both = '<user>w?Two.<call weather>{"t": 20.0}<result>rain<call time>{}<result>noon'
+  expect(textOf(oneCall, result('rain', 'a'), result('noon', 'b'))).toBe(both)
+  expect(textOf(oneCall, result('noon', 'b'), result('rain', 'a'))).toBe(both)
+  expect(textOf(oneCall, result('rain'), result('noon'), { role: 'user', content: 'so?' })).toBe(`${both}<user>so?`)
+  expect(textOf(oneCall)).toBe('<user>w?Two.<call weather>{"t": 20.0}<call time>{}')
+  const refused = (...given: Parameters<typeof textOf>) => {
+    try {
+      return textOf(...given)
+    } catch (error) {
+      return error
+    }
+  }
+  // a result of no call, and a template that takes one call a conversation
+  expect(refused(oneCall, result('rain', 'a'), result('noon', 'c'))).toMatchObject({ status: 400, param: 'messages[1].tool_calls[1]' })
+  const first = oneCall.replace('{% if m.tool_calls %}', '{% if m.tool_calls and loop.index == 2 %}')
+  expect(refused(first, result('rain', 'a'), result('noon', 'b'))).toMatchObject({ status: 400, param: 'messages[1].tool_calls[1]' })
+  const silent = oneCall.replace("<result>{{ m['content'] }}", '')
+  expect(refused(silent, result('rain', 'a'), result('noon', 'b'))).toMatchObject({ status: 400, param: 'messages[2]' })
+  // one that shows all is given them as they are
+  const gathered = textOf(templates.hermes, result('rain', 'a'), result('noon', 'b'))
+  expect(gathered.match(/<assistant>/g)).toHaveLength(2)
+  expect(gathered).toContain('</tool_call><tool>rain')
 })
 
 it('of an answer in channels the final one is sent, whole and in a stream, without tools too', async () => {
