@@ -102,8 +102,8 @@ export function toolsOf(given: readonly unknown[]): { tools: JsonObject[]; schem
 
 /**
  * Token ids of a conversation. One user's message alone is asked in the form that the model was trained on, as `saqr generate` asks;
- * everything else goes through the chat template, and what that would leave out is an error. Where it shows one call of a message (gpt-oss)
- * calls become messages of their own.
+ * everything else goes through the chat template, and what that would leave out is an error. Where it takes one call of a message
+ * (gpt-oss, Llama 3.1) calls become messages of their own.
  * @throws ApiError 400, SaqrError TEXT_…
  */
 export function promptOf(model: ServedModel, messages: readonly Message[], tools: readonly JsonObject[]): readonly number[] {
@@ -114,17 +114,8 @@ export function promptOf(model: ServedModel, messages: readonly Message[], tools
     return promptIds(tokenizer, first!.content as string, { chat: null, system: null, tools: null }, form)
   const render = (given: readonly Message[]) =>
     tokenizer.applyChatTemplate(given, { addGenerationPrompt: true, tools: tools.length > 0 ? tools : null })
-  let { ids, holds } = render(messages)
+  const { ids, holds } = chatOf(messages, render)
   if (tools.length > 0 && !holds(-1, 'tools')) throw badParameter('tools', 'the chat template of this model does not show it tools')
-  const uncalled = lostCall(messages, holds)
-  if (uncalled !== null) {
-    const single = uncalled.call > 0 ? withSingleCalls(messages) : null
-    const again = single && renderedOrNull(() => render(single.messages))
-    if (single === null || again === null || lostCall(single.messages, again.holds) !== null) throw leftOut(uncalled)
-    ids = again.ids
-    // places in the conversation as it was asked
-    holds = (message, field) => single.from.every((from, i) => from.message !== message || from.call > 0 || again.holds(i, field))
-  }
   const lost = messages.findIndex(
     ({ role, content }, i) => role !== 'assistant' && (content as string).trim() !== '' && !holds(i, 'content'),
   )
@@ -134,6 +125,24 @@ export function promptOf(model: ServedModel, messages: readonly Message[], tools
       `the chat template of this model leaves messages[${lost}] out: it knows no messages of ${messages[lost]!.role} there`,
     )
   return ids
+}
+
+/** Where the template refuses more than one call of a message, or leaves the others out, each stands in a message of its own. */
+function chatOf(messages: readonly Message[], render: (given: readonly Message[]) => Chat): Chat {
+  const several = messages.some((one) => callsIn(one).length > 1)
+  const whole = several ? renderedOrError(() => render(messages)) : render(messages)
+  const uncalled = whole instanceof SaqrError ? null : lostCall(messages, whole.holds)
+  if (!(whole instanceof SaqrError) && uncalled === null) return whole
+  const single = several ? withSingleCalls(messages) : null
+  const again = single && renderedOrError(() => render(single.messages))
+  if (again === null || again instanceof SaqrError || lostCall(single!.messages, again.holds) !== null)
+    throw uncalled === null ? whole : leftOut(uncalled)
+  // places are those of the conversation as it was asked
+  const holds: Chat['holds'] = (message, field) =>
+    message < 0
+      ? again.holds(message, field)
+      : single!.from.every((from, i) => from.message !== message || from.call > 0 || again.holds(i, field))
+  return { ...again, holds }
 }
 
 /** the first call that the text holds nothing of */
@@ -151,12 +160,12 @@ function leftOut({ message, call }: { message: number; call: number }): ApiError
   return badParameter(at, `the chat template of this model leaves ${at} out: ${why} there`)
 }
 
-/** Null: the template refuses what it was given. */
-function renderedOrNull(render: () => Chat): Chat | null {
+/** An error: the template refuses what it was given. */
+function renderedOrError(render: () => Chat): Chat | SaqrError {
   try {
     return render()
   } catch (error) {
-    if (error instanceof SaqrError) return null
+    if (error instanceof SaqrError) return error
     throw error
   }
 }

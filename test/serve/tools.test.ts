@@ -456,6 +456,8 @@ it('where a template shows one call of a message, each becomes a message of its 
   expect(textOf(oneCall, result('noon', 'b'), result('rain', 'a'))).toBe(both)
   expect(textOf(oneCall, result('rain'), result('noon'), { role: 'user', content: 'so?' })).toBe(`${both}<user>so?`)
   expect(textOf(oneCall)).toBe('<user>w?Two.<call weather>{"t": 20.0}<call time>{}')
+  const strict = oneCall.replace('{% set c', "{% if m.tool_calls | length != 1 %}{{ raise_exception('one') }}{% endif %}{% set c")
+  expect(textOf(strict, result('rain', 'a'), result('noon', 'b'))).toBe(both)
   const refused = (...given: Parameters<typeof textOf>) => {
     try {
       return textOf(...given)
@@ -467,6 +469,7 @@ it('where a template shows one call of a message, each becomes a message of its 
   expect(refused(oneCall, result('rain', 'a'), result('noon', 'c'))).toMatchObject({ status: 400, param: 'messages[1].tool_calls[1]' })
   const first = oneCall.replace('{% if m.tool_calls %}', '{% if m.tool_calls and loop.index == 2 %}')
   expect(refused(first, result('rain', 'a'), result('noon', 'b'))).toMatchObject({ status: 400, param: 'messages[1].tool_calls[1]' })
+  expect(refused(strict, result('rain', 'a'), result('noon', 'c'))).toMatchObject({ code: 'TEXT_TEMPLATE_ROW' })
   const silent = oneCall.replace("<result>{{ m['content'] }}", '')
   expect(refused(silent, result('rain', 'a'), result('noon', 'b'))).toMatchObject({ status: 400, param: 'messages[2]' })
   // one that shows all is given them as they are
